@@ -1,0 +1,138 @@
+# Steppe. The targets a person uses: all, test, demo, lint, bench, install, clean.
+#   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
+#   make V=1                          shows the commands
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= gcc
+VERSION := 0.1.0
+
+SAN ?=
+B   := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+comma := ,
+B   := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+Q   := $(if $(V),,@)
+
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(CI),-Werror)
+# -ffp-contract=off: the same bits from every build; kernels choose their own fused multiply-adds.
+CODE   := -std=gnu11 -O2 -g -fno-strict-aliasing -ffp-contract=off -I. -DSTEPPE_VERSION='"$(VERSION)"'
+SANF   := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+ALL_CFLAGS = $(CODE) $(WARN) $(SANF) $(CFLAGS)
+# The numeric code of the workers: the compiler may vectorise, never reorder.
+NN_CFLAGS := -O3
+
+pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
+COMMON_PKG := libcjson libsodium
+SERVER_PKG := libuv libnanomsg sqlite3 $(COMMON_PKG)
+WORKER_PKG := libnanomsg openblas $(COMMON_PKG)
+CLI_PKG    := libnanomsg zlib $(COMMON_PKG)
+INC := $(call pkg,--cflags,libuv nanomsg sqlite3 openblas zlib $(COMMON_PKG))
+common_libs := $(call pkg,--libs,$(COMMON_PKG)) -lm -lpthread
+server_libs := $(call pkg,--libs,libuv nanomsg sqlite3) $(common_libs)
+worker_libs := $(call pkg,--libs,nanomsg openblas) $(common_libs)
+nn_libs     := $(call pkg,--libs,openblas) $(common_libs)
+cli_libs    := $(call pkg,--libs,nanomsg zlib) $(common_libs)
+
+objs  = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)))
+nomain = $(filter-out %/main.o,$(1))
+COMMON := $(call objs,common/*.c)
+# What the pure core may link: no socket, no database, no JSON.
+PURE   := $(addprefix $(B)/obj/common/,err.o alloc.o rng.o text.o reduce.o clock.o)
+PROTO  := $(call objs,proto/*.c)
+CLI    := $(call objs,proto/cli/*.c)
+CORE   := $(call objs,server/core/*.c)
+SERVER := $(call objs,server/*.c)
+NN     := $(call objs,worker/nn/*.c)
+NN64   := $(patsubst $(B)/obj/%.o,$(B)/obj64/%.o,$(NN))
+WORKER := $(call objs,worker/*.c)
+HARNESS := $(B)/obj/tests/harness.o
+
+BIN := $(B)/steppe-server $(B)/steppe-worker $(B)/steppe
+unit = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/$(1)/test_*.c))
+TESTS := $(call unit,common) $(call unit,core) $(call unit,proto) $(call unit,cli) \
+         $(call unit,server) $(call unit,nn) $(call unit,nn64) $(call unit,worker)
+BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+
+.PHONY: all deps build test check demo lint bench install clean tests
+.DEFAULT_GOAL := all
+
+all: $(BIN)
+
+deps:
+	$(Q)deploy/install-deps
+
+# Both commands of the README start here: what is missing is installed first, and pkg-config is
+# asked again by a fresh make.
+test: deps
+	$(Q)$(MAKE) --no-print-directory check
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)deploy/demo $(if $(DATA),--data "$(DATA)") --build "$(B)"
+check: $(BIN) $(TESTS) $(BENCH)
+	$(Q)tests/run --build "$(B)" $(TESTS)
+tests: $(TESTS)
+lint:
+	$(Q)tests/lint
+bench: deps
+	$(Q)$(MAKE) --no-print-directory all $(BENCH)
+	$(Q)tests/bench/run --build "$(B)"
+
+$(B)/steppe-server: $(SERVER) $(CORE) $(PROTO) $(COMMON)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs)
+$(B)/steppe-worker: $(WORKER) $(NN) $(PROTO) $(COMMON)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(worker_libs)
+$(B)/steppe: $(CLI) $(PROTO) $(COMMON)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(cli_libs)
+
+link = @mkdir -p $(@D); echo "  LINK $@"
+$(B)/tests/common/%: $(B)/obj/tests/unit/common/%.o $(HARNESS) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(common_libs)
+$(B)/tests/core/%: $(B)/obj/tests/unit/core/%.o $(HARNESS) $(CORE) $(PURE)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+$(B)/tests/proto/%: $(B)/obj/tests/unit/proto/%.o $(HARNESS) $(PROTO) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(cli_libs)
+$(B)/tests/cli/%: $(B)/obj/tests/unit/cli/%.o $(HARNESS) $(call nomain,$(CLI)) $(PROTO) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(cli_libs)
+$(B)/tests/server/%: $(B)/obj/tests/unit/server/%.o $(HARNESS) $(call nomain,$(SERVER)) $(CORE) $(PROTO) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs)
+$(B)/tests/worker/%: $(B)/obj/tests/unit/worker/%.o $(HARNESS) $(call nomain,$(WORKER)) $(NN) $(PROTO) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(worker_libs)
+$(B)/tests/nn/%: $(B)/obj/tests/unit/nn/%.o $(HARNESS) $(NN) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
+# The same layers compiled with real = double, for gradient checks with tight tolerances.
+$(B)/tests/nn64/%: $(B)/obj64/tests/unit/nn64/%.o $(HARNESS) $(NN64) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
+$(B)/bench/%: $(B)/obj/tests/bench/%.o $(call nomain,$(SERVER)) $(CORE) $(NN) $(PROTO) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,openblas) $(server_libs)
+
+$(B)/obj/worker/nn/%.o: worker/nn/%.c
+	@mkdir -p $(@D); echo "  CC   $<"
+	$(Q)$(CC) $(ALL_CFLAGS) $(NN_CFLAGS) $(INC) -MMD -MP -c -o $@ $<
+$(B)/obj64/%.o: %.c
+	@mkdir -p $(@D); echo "  CC64 $<"
+	$(Q)$(CC) $(ALL_CFLAGS) $(INC) -DSTEPPE_REAL_DOUBLE -MMD -MP -c -o $@ $<
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D); echo "  CC   $<"
+	$(Q)$(CC) $(ALL_CFLAGS) $(INC) -MMD -MP -c -o $@ $<
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/steppe/examples
+	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 deploy/examples/*.json $(DESTDIR)$(PREFIX)/share/steppe/examples
+
+clean:
+	rm -rf build
+
+.SECONDARY:
+-include $(shell find $(B)/obj $(B)/obj64 -name '*.d' 2>/dev/null)

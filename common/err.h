@@ -1,0 +1,22 @@
+/* Errors: 0 or negative errno between functions; struct errbuf carries the human sentence. */
+#ifndef STEPPE_COMMON_ERR_H
+#define STEPPE_COMMON_ERR_H
+
+#include <stddef.h>
+
+struct errbuf {
+    char text[512]; /* one sentence, no newline; "" when nothing went wrong */
+};
+
+/* Writes the sentence into why (NULL is allowed) and returns code, so that a check reads
+ * `return err_set(why, -EINVAL, "batch is %d, allowed is 1 to %d", ...)`. Too long is cut. */
+__attribute__((format(printf, 3, 4))) int err_set(struct errbuf *why, int code, const char *fmt, ...);
+
+/* Puts "prefix: " before the sentence that is already in why; returns code. */
+__attribute__((format(printf, 3, 4))) int err_prefix(struct errbuf *why, int code, const char *fmt,
+                                                     ...);
+
+/* The sentence for a negative errno ("no space left on the device"); never NULL. */
+const char *err_text(int code);
+
+#endif

@@ -1,0 +1,28 @@
+/* Files: whole reads with a limit, atomic durable writes, folders. All return 0 or -errno with a
+ * sentence that names the path. */
+#ifndef STEPPE_COMMON_FILE_H
+#define STEPPE_COMMON_FILE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/err.h"
+
+/* Reads the whole regular file (at most bytes_max; -EFBIG above) into malloc'd memory with a 0
+ * after it that is not counted. */
+int file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_bytes,
+              struct errbuf *why);
+/* Writes the parts one after another: temporary file beside path, fsync, rename, fsync of the
+ * folder. On failure path is as it was and the temporary file is gone. */
+struct file_part {
+    const void *data;
+    size_t bytes;
+};
+int file_write_atomic(const char *path, mode_t mode, const struct file_part *parts, int count,
+                      struct errbuf *why);
+/* Creates the folder and its parents. */
+int file_mkdirs(const char *path, mode_t mode, struct errbuf *why);
+/* fsync of the folder that holds path. */
+int file_sync_parent(const char *path, struct errbuf *why);
+
+#endif

@@ -1,0 +1,79 @@
+/* The job description: a JSON job file with every default filled in. One table (in jobspec.c)
+ * drives reading, ranges, defaults, writing and `steppe submit --help-job`. */
+#ifndef STEPPE_COMMON_JOBSPEC_H
+#define STEPPE_COMMON_JOBSPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/bounds.h"
+#include "common/err.h"
+
+struct cJSON;
+
+enum lr_schedule { LR_CONSTANT, LR_COSINE };
+enum attack { ATTACK_FGSM };
+enum score_source { SOURCE_SWEEP, SOURCE_TRAIN };
+enum normaliser { NORM_POPULATION, NORM_SAMPLE };
+enum measure { MEASURE_ADM, MEASURE_LOSS, MEASURE_GRAD_NORM, MEASURE_EL2N, MEASURE_RANDOM, MEASURE_NONE };
+enum order { ORDER_EASY_FIRST, ORDER_HARD_FIRST };
+enum curriculum_mode { MODE_SELECT, MODE_WEIGHT, MODE_BOTH };
+enum pacing { PACING_LINEAR, PACING_QUAD, PACING_ROOT, PACING_STEP, PACING_EXP, PACING_LOG };
+enum balance { BALANCE_NONE, BALANCE_CLASS };
+enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
+
+/* Names of each enum as in the job file, NULL-terminated, indexed by the enum. */
+extern const char *const lr_schedule_names[], *const attack_names[], *const score_source_names[],
+    *const normaliser_names[], *const measure_names[], *const order_names[],
+    *const curriculum_mode_names[], *const pacing_names[], *const balance_names[],
+    *const numerics_names[];
+
+struct optimizer_spec {
+    double lr;           /* > 0 */
+    double momentum;     /* [0, 1) */
+    bool nesterov;       /* needs momentum > 0 */
+    double weight_decay; /* >= 0, not on biases */
+    int schedule;        /* enum lr_schedule */
+    double warmup;       /* share of all steps with linear warm-up, [0, 1) */
+};
+
+struct curriculum_spec {
+    int measure, order, mode, pacing, balance;
+    double initial, final; /* share, (0, 1] */
+    double full_at;        /* share of the epochs at which pacing reaches final, (0, 1] */
+    int64_t warmup;        /* epochs with everything, before pacing; < full_at * epochs */
+    double smoothing;      /* beta of the percentile rank, [0, 1) */
+};
+
+struct jobspec {
+    char name[NAME_MAX_BYTES];
+    char dataset[NAME_MAX_BYTES];
+    struct cJSON *model; /* owned copy of the description: string or object */
+    int64_t epochs, batch, shard;
+    uint64_t seed;       /* up to 2^53 */
+    struct optimizer_spec optimizer;
+    double rho;          /* sam.rho, >= 0; 0 is plain SGD */
+    int attack;
+    double epsilon;      /* attack.epsilon, [0, 1] pixel space */
+    int score_source, normaliser;
+    int64_t score_every; /* 0: automatic (1 until the share is final, then 5) */
+    struct curriculum_spec curriculum;
+    int numerics;
+};
+
+/* Reads a job file. Checks everything that needs no dataset: keys (unknown: nearest valid name),
+ * types, ranges, batch % shard == 0, full_at * epochs > warmup, the model description
+ * (model_check). 0 or -EINVAL. ret is released with jobspec_done. */
+int jobspec_parse(const struct cJSON *json, struct jobspec *ret, struct errbuf *why);
+void jobspec_done(struct jobspec *spec);
+/* The spec as JSON with every default written out, keys in the order of the table; parsing it again
+ * gives the same spec. Released with cJSON_Delete. */
+struct cJSON *jobspec_json(const struct jobspec *spec);
+/* A line a key: name, type, default, allowed values, meaning. */
+void jobspec_help(FILE *out);
+
+/* Steps of an epoch (floor(samples / batch)) and of the job. */
+uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t samples);
+
+#endif

@@ -1,0 +1,91 @@
+/* Model description: a preset name or a list of layers, checked against the input, laid out as one
+ * flat float vector with a directory {name, shape, offset}. Knows shapes only, computes nothing.
+ *
+ * JSON: "lenet", or {"layers": [{"type": "conv2d", "channels": 16, "kernel": 3}, ...]} where
+ *   dense   {units, bias=true}             weight [in, units], bias [units]; input must be flat
+ *   conv2d  {channels, kernel=3, stride=1, padding=kernel/2, bias=true}  weight [kh, kw, in, out]
+ *   relu, flatten  {}
+ *   maxpool {size=2, stride=size}          no padding, rows that do not fill a window are dropped
+ * and each may have "name" (default conv1, conv2 .., fc1, fc2 .., relu1 ..). The last layer must be
+ * dense with as many units as there are classes; a last dense layer without "units" gets them.
+ * Activations are NHWC everywhere; flatten keeps that order. The input is normalised per channel:
+ * (x - mean) / std, with x in [0, 1]. */
+#ifndef STEPPE_COMMON_MODEL_H
+#define STEPPE_COMMON_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/bounds.h"
+#include "common/err.h"
+
+struct cJSON;
+
+enum layer_kind { LAYER_DENSE, LAYER_CONV2D, LAYER_RELU, LAYER_MAXPOOL, LAYER_FLATTEN, LAYER_KINDS };
+
+struct dims {
+    uint32_t h, w, c; /* a flat vector of n entries is {1, 1, n} */
+};
+
+struct layer {
+    enum layer_kind kind;
+    char name[32];
+    struct dims in, out;
+    uint32_t kernel, stride, padding; /* conv2d; maxpool: kernel is the window */
+    bool bias;
+    int weight, bias_param; /* index into params or -1 */
+};
+
+struct param {
+    char name[TENSOR_NAME_MAX]; /* "conv1.weight" */
+    int dims;
+    uint32_t shape[4];     /* as stored: [kh, kw, in, out], [in, out], [out] */
+    size_t offset, count;  /* floats in the flat vector; offsets are multiples of 16 floats */
+    bool decay;            /* weight decay applies (not to biases) */
+    uint32_t fan_in;
+    struct dims flattened; /* dense weight right behind a flatten: its input dims; else {0,0,0} */
+};
+
+struct model {
+    char name[NAME_MAX_BYTES]; /* preset name or "custom" */
+    struct dims in;
+    uint32_t classes;
+    float mean[CHANNELS_MAX], std[CHANNELS_MAX];
+    struct layer *layers;
+    int layer_count;
+    struct param *params;
+    int param_count;
+    size_t floats;      /* length of the flat vector, padding included (padding stays 0) */
+    size_t param_total; /* without padding */
+};
+
+extern const char *const model_presets[]; /* NULL-terminated */
+extern const char *const layer_kind_names[]; /* indexed by layer_kind, NULL-terminated */
+
+/* Reads desc for inputs of dims `in` and `classes` classes. mean/std: in.c entries each, std > 0;
+ * copied. Sentences name the layer ("model.layers[3] (dense): ..."). Refuses models above
+ * PARAM_FLOATS_MAX. 0 or -EINVAL. */
+int model_parse(const struct cJSON *desc, struct dims in, uint32_t classes, const float *mean,
+                const float *std, struct model *ret, struct errbuf *why);
+/* Checks what can be checked without a dataset: preset exists, layer types, keys and ranges. */
+int model_check(const struct cJSON *desc, struct errbuf *why);
+void model_done(struct model *m); /* a zeroed struct is fine */
+
+/* Fills theta (m->floats) with PyTorch's defaults: weights and biases of dense and conv2d are
+ * uniform in +-1/sqrt(fan_in) (kaiming_uniform with a = sqrt 5), padding 0. Keyed (seed, RNG_INIT,
+ * number of the parameter). */
+void model_init(const struct model *m, uint64_t seed, float *theta);
+
+/* Multiply-adds of one forward pass of one image, all layers. */
+uint64_t model_macs(const struct model *m);
+
+/* Writes theta as safetensors with PyTorch's names and layouts: dense [out, in], conv [out, in, kh,
+ * kw]; a dense weight behind a flatten has its inputs in (C, H, W) order, so that torch's NCHW
+ * flatten meets it. Metadata: format=pt, model, layers (JSON), mean, std (comma separated), classes
+ * and what `meta` adds. 0 or -errno. */
+struct safetensors_meta;
+int model_export(const struct model *m, const float *theta, const struct safetensors_meta *meta,
+                 int meta_count, const char *path, struct errbuf *why);
+
+#endif

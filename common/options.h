@@ -1,0 +1,54 @@
+/* One table drives command-line flags, the config file and --help.
+ *
+ *   static const struct option table[] = {
+ *       { "listen", OPT_STR, offsetof(struct cfg, listen), .def = "tcp://127.0.0.1:7500",
+ *         .arg = "URL", .help = "address to serve" },
+ *       ... { 0 } };
+ */
+#ifndef STEPPE_COMMON_OPTIONS_H
+#define STEPPE_COMMON_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/err.h"
+
+enum option_type {
+    OPT_STR,  /* field is const char *; borrowed from argv or kept for the process (config) */
+    OPT_INT,  /* field is int64_t, min..max */
+    OPT_F64,  /* field is double, fmin..fmax */
+    OPT_FLAG, /* field is bool; takes no argument */
+    OPT_ENUM, /* field is int, index into names */
+};
+
+struct option {
+    const char *name; /* long name without dashes; NULL ends the table */
+    enum option_type type;
+    size_t offset;     /* of the field in the target struct */
+    const char *def;   /* default as text; NULL leaves the field as it is */
+    const char *arg;   /* word for the argument in --help */
+    const char *help;  /* one line */
+    int64_t min, max;  /* OPT_INT */
+    double fmin, fmax; /* OPT_F64 */
+    const char *const *names; /* OPT_ENUM, NULL-terminated */
+};
+
+/* Sets every field of target to its default. 0 or -EINVAL for a bad default. */
+int options_defaults(const struct option *table, void *target, struct errbuf *why);
+
+/* Reads "name = value" lines ('#' comments, blank lines) from the file. The sentence names file,
+ * line, option, value and range. */
+int options_file(const struct option *table, const char *path, void *target, struct errbuf *why);
+
+/* Reads argv[1..]: --name VALUE, --name=VALUE, --flag. Everything else, and all after "--", goes
+ * to rest (caller's array of argc entries), counted in ret_rest. With rest NULL a positional is
+ * an error. An unknown option names the nearest valid one. 0 or -EINVAL. */
+int options_args(const struct option *table, int argc, char **argv, void *target, char **rest,
+                 int *ret_rest, struct errbuf *why);
+
+/* Prints a line an option with default and range, for --help. */
+void options_help(const struct option *table, FILE *out);
+
+#endif

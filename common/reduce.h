@@ -1,0 +1,50 @@
+/* The reduction tree over a step's shards, and the sum along it.
+ *
+ * A node is [lo, hi): it splits at lo + the largest power of two below hi - lo. The sum of a node is
+ * (sum of its left child) + (sum of its right child), entry by entry; a leaf is a shard's own
+ * result. So the bits of the sum depend on the tree only, never on who summed what or when.
+ * Workers sum inside the node they were given, the server sums above. Pure. */
+#ifndef STEPPE_COMMON_REDUCE_H
+#define STEPPE_COMMON_REDUCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct node {
+    uint32_t lo, hi; /* shards [lo, hi), lo < hi */
+};
+
+/* Where the node splits; hi - lo >= 2. */
+uint32_t node_split(struct node n);
+/* Is n a vertex of the tree over `shards` shards? */
+bool node_valid(struct node n, uint32_t shards);
+/* The parent of n in the tree over `shards` shards; n must be valid and not the root. */
+struct node node_parent(struct node n, uint32_t shards);
+static inline uint32_t node_size(struct node n)
+{
+    return n.hi - n.lo;
+}
+
+/* Sums vectors of `floats` float32 and `doubles` float64 under the subtree `root`. */
+struct reduce;
+
+/* root: the subtree that is summed. Buffers are allocated once and reused across resets: no
+ * allocation per step once the pattern of arrivals has been seen. NULL when memory is out. */
+struct reduce *reduce_create(size_t floats, size_t doubles);
+void reduce_free(struct reduce *r); /* NULL is fine */
+/* Starts a new sum below root in the tree over `shards` shards; drops what was there. */
+void reduce_reset(struct reduce *r, struct node root, uint32_t shards);
+/* A buffer of `floats` floats (64-byte aligned) with `doubles` doubles in *ret_doubles, to be filled
+ * by the caller and handed back with reduce_add. Contents undefined. NULL when memory is out. */
+float *reduce_buffer(struct reduce *r, double **ret_doubles);
+/* Adds the result of node n, which lies in buf (from reduce_buffer, ownership passes back); sums
+ * upwards as far as siblings are there. 0; -EEXIST when n (or an ancestor of it, or part of it)
+ * was added before, -EINVAL when n is no vertex below root; then buf is only taken back. */
+int reduce_add(struct reduce *r, struct node n, float *buf);
+/* Gives an unused buffer back. */
+void reduce_drop(struct reduce *r, float *buf);
+/* The sum of root, or NULL while it is not complete. Valid until the next reset. */
+const float *reduce_result(const struct reduce *r, const double **ret_doubles);
+
+#endif

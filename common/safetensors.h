@@ -1,0 +1,39 @@
+/* safetensors files: u64 header length, JSON header, tensors. Reader is total; writer is atomic. */
+#ifndef STEPPE_COMMON_SAFETENSORS_H
+#define STEPPE_COMMON_SAFETENSORS_H
+
+#include "common/err.h"
+#include "common/tensor.h"
+
+struct safetensors_meta {
+    const char *key, *value;
+};
+
+struct safetensors {
+    struct tensor *tensors; /* views into the map */
+    int tensor_count;
+    struct safetensors_meta *meta; /* owned */
+    int meta_count;
+    void *map; /* NULL when parsed from the caller's memory */
+    size_t bytes;
+};
+
+/* Reads the header in data (borrowed until close) and checks every offset: in bounds, in order,
+ * without gap or overlap, bytes equal to shape times dtype. 0, -EINVAL, -EMSGSIZE. */
+int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, struct errbuf *why);
+/* Maps the file read-only and parses it. Also -errno of open. */
+int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *why);
+void safetensors_close(struct safetensors *st); /* a zeroed struct is fine */
+
+const struct tensor *safetensors_find(const struct safetensors *st, const char *name);
+/* The tensor, which must have this dtype and dims; the sentence names what differs. */
+int safetensors_need(const struct safetensors *st, const char *name, enum dtype d, int dims,
+                     const struct tensor **ret, struct errbuf *why);
+const char *safetensors_meta_get(const struct safetensors *st, const char *key); /* or NULL */
+
+/* Writes path: temporary file beside it, fsync, rename, fsync of the folder. Data starts 64-byte
+ * aligned (header padded with spaces). The same input gives the same bytes. 0 or -errno. */
+int safetensors_write(const char *path, const struct tensor *tensors, int tensor_count,
+                      const struct safetensors_meta *meta, int meta_count, struct errbuf *why);
+
+#endif

@@ -1,0 +1,37 @@
+/* Strict parsing and small text tools. */
+#ifndef STEPPE_COMMON_TEXT_H
+#define STEPPE_COMMON_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The whole string must be a decimal number in the range; false otherwise, *ret untouched. */
+bool text_i64(const char *s, int64_t min, int64_t max, int64_t *ret);
+bool text_f64(const char *s, double min, double max, double *ret); /* finite only */
+/* As text_f64, and also "8/255". */
+bool text_ratio(const char *s, double min, double max, double *ret);
+
+/* The name in names (NULL-terminated) closest to s by edit distance, or NULL when none is near
+ * (distance above a third of the length, at least 2). */
+const char *text_nearest(const char *s, const char *const *names);
+
+/* Index of s in names or -1. */
+int text_index(const char *s, const char *const *names);
+
+/* "a, b or c" of names into buf; returns buf. */
+const char *text_list(const char *const *names, char *buf, size_t bytes);
+
+/* Lower-case hex of n bytes into out (2n+1 bytes). */
+void text_hex(const void *data, size_t n, char *out);
+/* Exactly 2n hex digits (either case) into out; false otherwise. */
+bool text_unhex(const char *s, void *out, size_t n);
+
+/* Name of a job or dataset: 1 to NAME_MAX_BYTES-1 of [A-Za-z0-9._-], not starting with '.' or '-'. */
+bool text_is_name(const char *s);
+
+/* Random version-4 UUID into out (37 bytes); from the kernel's generator. */
+void text_uuid(char out[37]);
+bool text_is_uuid(const char *s);
+
+#endif

@@ -1,0 +1,78 @@
+/* The curriculum (DESIGN 2, 3): from scores to the schedule of an epoch. Pure: the schedule is a
+ * function of (job, ranks, labels, epoch) and of nothing else. */
+#ifndef STEPPE_SERVER_CORE_CURRICULUM_H
+#define STEPPE_SERVER_CORE_CURRICULUM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/jobspec.h"
+
+/* Difficulty of one sample as measured at one epoch. */
+struct score {
+    double loss, adv_loss; /* nats */
+    double grad_norm;      /* ||d loss / d x||_2, per unit of pixel intensity in [0,1] */
+    double el2n;           /* ||softmax - onehot||_2 */
+    int32_t predicted;
+    uint8_t flags; /* SCORE_ bits */
+};
+#define SCORE_MEASURED 1u     /* the entry holds a measurement */
+#define SCORE_NO_DIRECTION 2u /* gradient of x was all zero: left out of the mean gap */
+
+/* Mean gap over all measured samples with a direction, in sample order, in double (0 when none). */
+double score_mean_gap(const struct score *s, uint32_t n);
+/* ADM of one sample: population gap+/(gap+ + mean_gap), sample gap+/adv_loss; gap+ = max(gap, 0);
+ * 0/0 := 0. */
+double score_adm(const struct score *s, int normaliser, double mean_gap);
+/* What a measure orders by: adm population -> raw gap, adm sample -> ln adv_loss - ln loss (finite:
+ * an exact 0 loss counts as the smallest positive double), loss, grad_norm, el2n. random ->
+ * Philox(seed, RNG_RANDOM_SCORE, sample). none -> 0. Larger is harder. */
+double curriculum_key(const struct jobspec *spec, const struct score *s, uint32_t sample);
+
+/* Ranks: each sample's percentile in [0, 1) among what was measured, smoothed over epochs.
+ * CURRICULUM_UNRANKED (-1) until the first measurement; such samples count as 0.5 in the order. */
+#define CURRICULUM_UNRANKED (-1.0)
+/* Takes the measured samples of one epoch (SCORE_MEASURED) into rank[n]: r = (average position of
+ * equal keys + 1/2) / measured; rank = r the first time, else beta*old + (1-beta)*r. Unmeasured
+ * samples keep theirs. 0 or -ENOMEM. */
+int curriculum_rank(const struct jobspec *spec, const struct score *s, uint32_t n, double *rank);
+
+/* Share p of the training set at epoch 0-based e (DESIGN 3, pacing); 1 in warm-up. */
+double curriculum_share(const struct jobspec *spec, int64_t epoch);
+/* Has the share reached its final value at this epoch (x >= 1)? Same for every measure. */
+bool curriculum_share_final(const struct jobspec *spec, int64_t epoch);
+/* Is a sweep due at the end of this epoch? Sweep source: score_every, or 1 until the share is final
+ * and then 5, and always the last epoch. Train source: every score_every (default 5) epochs while
+ * p < 1, and the last epoch. */
+bool curriculum_sweep_due(const struct jobspec *spec, int64_t epoch);
+
+struct schedule {
+    uint32_t *ids;   /* scheduled samples, ascending */
+    float *weights;  /* one each, mean 1 (in double, in id order) before rounding to float */
+    uint32_t count;
+    double share;    /* p */
+};
+
+/* The scheduled set of an epoch and its weights. rank[n], labels[n] (< classes). Ties by
+ * Philox(seed, RNG_TIE, sample), then by sample. measure none: everything with weight 1. Both
+ * balance modes as DESIGN 3; with balance class, ranks and shares are taken within each class.
+ * 0 or -ENOMEM. */
+int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t *labels,
+                  uint32_t classes, uint32_t n, int64_t epoch, struct schedule *ret);
+void schedule_done(struct schedule *s);
+
+/* The stream of permutations of the schedule, cut into batches. */
+struct stream {
+    const struct schedule *schedule; /* borrowed */
+    uint64_t seed;
+    int64_t epoch;
+    int64_t pass;    /* of the permutation that is held, -1: none */
+    uint32_t *order; /* indices into schedule->ids */
+};
+int stream_init(struct stream *s, const struct schedule *schedule, uint64_t seed, int64_t epoch);
+void stream_done(struct stream *s);
+/* ids[batch], weights[batch] of step `step` (0-based) of the epoch. Any step may be asked for; going
+ * forward is cheap. */
+void stream_batch(struct stream *s, uint32_t step, uint32_t batch, uint32_t *ids, float *weights);
+
+#endif

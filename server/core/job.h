@@ -1,0 +1,31 @@
+/* The states of a job and the one matrix of allowed changes. Pure. */
+#ifndef STEPPE_SERVER_CORE_JOB_H
+#define STEPPE_SERVER_CORE_JOB_H
+
+#include <stdbool.h>
+
+#include "common/err.h"
+
+enum job_state {
+    JOB_QUEUED,    /* accepted, waits for its turn */
+    JOB_RUNNING,   /* holds the trainer */
+    JOB_PAUSED,    /* by a person, or by the server with a reason (disk full) */
+    JOB_DONE,      /* trained to the end; model and scores are final */
+    JOB_FAILED,    /* cannot go on; the reason is kept */
+    JOB_CANCELLED, /* by a person */
+    JOB_STATES
+};
+
+extern const char *const job_state_names[]; /* NULL-terminated */
+
+/* May a job go from one state to the other? */
+bool job_state_allowed(enum job_state from, enum job_state to);
+/* Will it never run again? */
+bool job_state_final(enum job_state s);
+/* What a person asked for: "pause", "resume", "cancel". 0 and the new state; -EALREADY when the job
+ * is there already (idempotent: not an error for the caller); -EINVAL with a sentence otherwise. */
+enum job_verb { VERB_PAUSE, VERB_RESUME, VERB_CANCEL };
+int job_verb_apply(enum job_state from, enum job_verb verb, enum job_state *ret,
+                   struct errbuf *why);
+
+#endif
