@@ -7,7 +7,6 @@ CC      ?= gcc
 VERSION := 0.1.0
 
 SAN ?=
-B   := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 comma := ,
 B   := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 Q   := $(if $(V),,@)
@@ -22,9 +21,6 @@ NN_CFLAGS := -O3
 
 pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
 COMMON_PKG := libcjson libsodium
-SERVER_PKG := libuv libnanomsg sqlite3 $(COMMON_PKG)
-WORKER_PKG := libnanomsg openblas $(COMMON_PKG)
-CLI_PKG    := libnanomsg zlib $(COMMON_PKG)
 INC := $(call pkg,--cflags,libuv nanomsg sqlite3 openblas zlib $(COMMON_PKG))
 common_libs := $(call pkg,--libs,$(COMMON_PKG)) -lm -lpthread
 server_libs := $(call pkg,--libs,libuv nanomsg sqlite3) $(common_libs)
@@ -41,9 +37,10 @@ PROTO  := $(call objs,proto/*.c)
 CLI    := $(call objs,proto/cli/*.c)
 CORE   := $(call objs,server/core/*.c)
 SERVER := $(call objs,server/*.c)
-NN     := $(call objs,worker/nn/*.c)
+# The engine: layers, kernels and the SAM+ADM step on one shard.
+NN     := $(call objs,worker/nn/*.c worker/step.c worker/numerics.c)
 NN64   := $(patsubst $(B)/obj/%.o,$(B)/obj64/%.o,$(NN))
-WORKER := $(call objs,worker/*.c)
+WORKER := $(filter-out $(NN),$(call objs,worker/*.c))
 HARNESS := $(B)/obj/tests/harness.o
 
 BIN := $(B)/steppe-server $(B)/steppe-worker $(B)/steppe
@@ -116,7 +113,7 @@ $(B)/bench/%: $(B)/obj/tests/bench/%.o $(call nomain,$(SERVER)) $(CORE) $(NN) $(
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,openblas) $(server_libs)
 
-$(B)/obj/worker/nn/%.o: worker/nn/%.c
+$(NN): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC   $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(NN_CFLAGS) $(INC) -MMD -MP -c -o $@ $<
 $(B)/obj64/%.o: %.c

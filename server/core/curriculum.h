@@ -7,17 +7,7 @@
 #include <stdint.h>
 
 #include "common/jobspec.h"
-
-/* Difficulty of one sample as measured at one epoch. */
-struct score {
-    double loss, adv_loss; /* nats */
-    double grad_norm;      /* ||d loss / d x||_2, per unit of pixel intensity in [0,1] */
-    double el2n;           /* ||softmax - onehot||_2 */
-    int32_t predicted;
-    uint8_t flags; /* SCORE_ bits */
-};
-#define SCORE_MEASURED 1u     /* the entry holds a measurement */
-#define SCORE_NO_DIRECTION 2u /* gradient of x was all zero: left out of the mean gap */
+#include "common/score.h"
 
 /* Mean gap over all measured samples with a direction, in sample order, in double (0 when none). */
 double score_mean_gap(const struct score *s, uint32_t n);

@@ -1,0 +1,18 @@
+/* What was measured on one sample at one theta: workers fill it, the server folds it. */
+#ifndef STEPPE_COMMON_SCORE_H
+#define STEPPE_COMMON_SCORE_H
+
+#include <stdint.h>
+
+#define SCORE_MEASURED 1u     /* the entry holds a measurement */
+#define SCORE_NO_DIRECTION 2u /* gradient of x was all zero: left out of the mean gap */
+
+struct score {
+    double loss, adv_loss; /* of the sample and of its adversarial twin, nats */
+    double grad_norm;      /* ||d loss / d x||_2, per unit of pixel intensity in [0, 1] */
+    double el2n;           /* ||softmax - onehot||_2 */
+    int32_t predicted, adv_predicted; /* class with the largest logit, lowest index on ties */
+    uint32_t flags;                   /* SCORE_ bits */
+};
+
+#endif

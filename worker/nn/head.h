@@ -1,0 +1,21 @@
+/* Softmax cross-entropy with relative precision at both ends (DESIGN 3, the head): in double from
+ * the logits; a confident sample has a loss of 1e-20 and a gradient to match, not 0. */
+#ifndef STEPPE_WORKER_NN_HEAD_H
+#define STEPPE_WORKER_NN_HEAD_H
+
+#include <stdint.h>
+
+#include "worker/nn/real.h"
+
+struct head {
+    double loss;       /* (z_k - z_y) + log1p(sum_{j != k} e_j), nats */
+    double wrong;      /* R/S = 1 - p_y, summed without y */
+    double el2n;       /* sqrt(sum delta^2) */
+    int32_t predicted; /* argmax, lowest index on ties */
+};
+
+/* z[classes] logits, label < classes. delta[classes] (NULL: not wanted) = d loss / d z: e_j/S for
+ * j != y, -R/S for y, never p_y - 1. */
+void head_sample(const real *z, uint32_t classes, uint32_t label, struct head *ret, double *delta);
+
+#endif

@@ -1,0 +1,30 @@
+/* A model planned for shards of up to batch_max samples: one arena holds activations, gradients and
+ * scratch, laid out once; forward and backward allocate nothing. Used by one thread at a time. NHWC.
+ * Results for n samples are a pure function of (theta, x, n): tile sizes are constants. */
+#ifndef STEPPE_WORKER_NN_NET_H
+#define STEPPE_WORKER_NN_NET_H
+
+#include <stdint.h>
+
+#include "common/model.h"
+#include "worker/nn/real.h"
+
+struct net;
+
+/* m is borrowed for the life of the net. NULL when memory is out. */
+struct net *net_create(const struct model *m, uint32_t batch_max);
+void net_free(struct net *net);
+
+/* x [n, h, w, c] in [0, 1]; normalised inside. Returns logits [n, classes], valid until the next
+ * forward. x is borrowed until the backward that belongs to it is done. 1 <= n <= batch_max. */
+const real *net_forward(struct net *net, const real *theta, const real *x, uint32_t n);
+/* Backward of the last forward (same theta). dlogits [n, classes]. dtheta [floats] is overwritten
+ * with the gradient summed over samples (padding 0), NULL: data gradient only. dx [n, h, w, c] is overwritten
+ * with the gradient of x in pixel space, NULL: not wanted. */
+void net_backward(struct net *net, const real *theta, const real *dlogits, real *dtheta, real *dx);
+
+/* FTZ and DAZ on, for the calling thread: part of the numerics class. Every compute thread starts
+ * with it. */
+void net_thread_init(void);
+
+#endif

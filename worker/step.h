@@ -1,0 +1,58 @@
+/* The atom of the system: one shard's SAM ascent and descent, fused adversarial scores, or a sweep
+ * (DESIGN 3). Pure functions of (theta, samples, weights, spec). One struct step a compute thread. */
+#ifndef STEPPE_WORKER_STEP_H
+#define STEPPE_WORKER_STEP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/model.h"
+#include "common/score.h"
+#include "worker/nn/real.h"
+
+/* Scalars that are summed along the tree beside the gradient. */
+enum step_sum {
+    SUM_WEIGHT,    /* V = sum v_i */
+    SUM_LOSS,      /* sum v_i loss_i(theta) */
+    SUM_LOSS_HAT,  /* sum v_i loss_i(theta hat); equals SUM_LOSS when rho is 0 */
+    SUM_SAMPLES,   /* n */
+    SUM_CORRECT,   /* predicted == label at theta */
+    STEP_SUMS
+};
+
+struct step_spec {
+    double rho;     /* 0: plain SGD, no ascent */
+    double epsilon; /* of the attack, pixel space */
+    bool fused;     /* measure scores inside the training step */
+};
+
+/* A view of one split of a dataset. */
+struct samples {
+    const uint8_t *images; /* [count, h, w, c] */
+    const uint16_t *labels;
+    uint32_t count;
+};
+
+struct step;
+
+/* m is borrowed. shard_max: most samples of one call. NULL when memory is out. */
+struct step *step_create(const struct model *m, uint32_t shard_max);
+void step_free(struct step *s);
+
+/* Trains on the n samples ids[] (each < set->count) with weights v > 0 at theta[m->floats]:
+ *   g = grad of sum v_i loss_i(theta) / sum v_i;  theta hat = theta + rho g / (||g||_2 + 1e-12);
+ *   grad[m->floats] = sum v_i grad loss_i(theta hat), overwritten.
+ * ||g||^2 in double in a fixed order. theta is never written. fused: scores[n] get loss, adv_loss
+ * (twin from the ascent pass's own gradient of x, evaluated at theta), grad_norm, el2n, predicted;
+ * otherwise scores may be NULL and is not touched. rho 0 and not fused: one forward, one backward. */
+void step_train(struct step *s, const struct step_spec *spec, const real *theta,
+                const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
+                real *grad, double sums[STEP_SUMS], struct score *scores);
+
+/* Scores the n samples first .. first+n-1 of set at theta: sweep or evaluation. delta is divided by
+ * 2^floor(log2(R/S)) before the backward and the norm multiplied back in double. Twin: FGSM
+ * clip(x + eps*sign(g), 0, 1), sign(0) = 0; an all-zero g keeps x and sets SCORE_NO_DIRECTION. */
+void step_score(struct step *s, const struct step_spec *spec, const real *theta,
+                const struct samples *set, uint32_t first, uint32_t n, struct score *scores);
+
+#endif
