@@ -1,0 +1,16 @@
+/* Addresses: tcp://HOST:PORT and ipc://PATH. */
+#ifndef STEPPE_PROTO_ADDRESS_H
+#define STEPPE_PROTO_ADDRESS_H
+
+#include "common/err.h"
+
+#define ADDRESS_DEFAULT "tcp://127.0.0.1:7500"
+#define ADDRESS_BYTES_MAX 128 /* nanomsg's NN_SOCKADDR_MAX */
+
+/* May a client connect to it? Scheme, host, port 1..65535, length of an ipc path (107 bytes). */
+int address_check(const char *url, struct errbuf *why);
+/* As address_check, and it must be ipc or loopback (127.0.0.0/8; "localhost" is not an interface:
+ * the sentence says to write 127.0.0.1): others are refused with a sentence that says why. */
+int address_check_bind(const char *url, struct errbuf *why);
+
+#endif

@@ -1,0 +1,34 @@
+/* The client library: one connection, one request at a time (raw REQ with own ids and own retry;
+ * research on why: a cooked REQ frees twice after a late reply). Used by the CLI and the workers.
+ * Not thread-safe. */
+#ifndef STEPPE_PROTO_CLIENT_H
+#define STEPPE_PROTO_CLIENT_H
+
+#include <signal.h>
+#include <stdint.h>
+
+#include "proto/frame.h"
+#include "proto/messages.h"
+
+struct client;
+
+/* Checks the address and opens a socket; connects in the background. sender: UUID (37 bytes) or
+ * NULL for a fresh one. stop: polled while waiting; NULL or set by a signal handler. 0 or -errno. */
+int client_open(const char *url, const char *sender, const volatile sig_atomic_t *stop,
+                struct client **ret, struct errbuf *why);
+void client_close(struct client *c); /* NULL is fine */
+const char *client_sender(const struct client *c);
+
+/* Sends `request` (the envelope's type, v, id, sender are added; borrowed, left as it was) and waits for its
+ * reply until deadline_ms from now. Sends the same bytes again when the connection broke or after
+ * retry_ms without an answer (0: only when it broke); replaces the socket after three misses.
+ * 0: ret holds the reply (message_done by the caller).
+ * -EREMOTEIO: the server refused; ret_code (may be NULL) and why have its code and sentence.
+ * -ETIMEDOUT: no answer; why says whether the server was ever reached. -EINTR: stop was set.
+ * -EBADMSG: the reply is not one. */
+int client_call(struct client *c, enum message_type type, cJSON *request,
+                const struct tensor *tensors, int tensor_count, int64_t deadline_ms,
+                int64_t retry_ms, struct message *ret, enum error_code *ret_code,
+                struct errbuf *why);
+
+#endif

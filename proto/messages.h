@@ -1,0 +1,76 @@
+/* The message table and the closed list of errors, as PROTOCOL.md has them. */
+#ifndef STEPPE_PROTO_MESSAGES_H
+#define STEPPE_PROTO_MESSAGES_H
+
+#define PROTOCOL_VERSION 1
+
+/* MESSAGE(id, wire name, most tensors in the request) */
+#define MESSAGE_TABLE(MESSAGE)                                                                     \
+    MESSAGE(PING, "ping", 0)                                                                       \
+    MESSAGE(JOB_SUBMIT, "job.submit", 0)                                                           \
+    MESSAGE(JOB_LIST, "job.list", 0)                                                               \
+    MESSAGE(JOB_SHOW, "job.show", 0)                                                               \
+    MESSAGE(JOB_LOG, "job.log", 0)                                                                 \
+    MESSAGE(JOB_PAUSE, "job.pause", 0)                                                             \
+    MESSAGE(JOB_RESUME, "job.resume", 0)                                                           \
+    MESSAGE(JOB_CANCEL, "job.cancel", 0)                                                           \
+    MESSAGE(JOB_RM, "job.rm", 0)                                                                   \
+    MESSAGE(JOB_SCHEDULE, "job.schedule", 0)                                                       \
+    MESSAGE(MODEL_GET, "model.get", 0)                                                             \
+    MESSAGE(DATASET_LIST, "dataset.list", 0)                                                       \
+    MESSAGE(DATASET_SHOW, "dataset.show", 0)                                                       \
+    MESSAGE(DATASET_OFFER, "dataset.offer", 0)                                                     \
+    MESSAGE(DATASET_PUT, "dataset.put", 1)                                                         \
+    MESSAGE(DATASET_COMMIT, "dataset.commit", 0)                                                   \
+    MESSAGE(DATASET_GET, "dataset.get", 0)                                                         \
+    MESSAGE(SCORE_TOP, "score.top", 0)                                                             \
+    MESSAGE(SCORE_HISTOGRAM, "score.histogram", 0)                                                 \
+    MESSAGE(SCORE_TRAJECTORY, "score.trajectory", 0)                                               \
+    MESSAGE(SCORE_PLANTED, "score.planted", 0)                                                     \
+    MESSAGE(WORKER_LIST, "worker.list", 0)                                                         \
+    MESSAGE(WORKER_HELLO, "worker.hello", 0)                                                       \
+    MESSAGE(WORKER_BYE, "worker.bye", 0)                                                           \
+    MESSAGE(TASK_NEXT, "task.next", 0)                                                             \
+    MESSAGE(TASK_RESULT, "task.result", 5)                                                         \
+    MESSAGE(TASK_FAIL, "task.fail", 0)                                                             \
+    MESSAGE(TASK_JOB, "task.job", 0)
+
+#define ERROR_TABLE(ERROR)                                                                         \
+    ERROR(BAD_MESSAGE, "bad_message")                                                              \
+    ERROR(UNKNOWN_TYPE, "unknown_type")                                                            \
+    ERROR(UNSUPPORTED_VERSION, "unsupported_version")                                              \
+    ERROR(BAD_FIELD, "bad_field")                                                                  \
+    ERROR(BAD_TENSOR, "bad_tensor")                                                                \
+    ERROR(TOO_LARGE, "too_large")                                                                  \
+    ERROR(NOT_FOUND, "not_found")                                                                  \
+    ERROR(EXISTS, "exists")                                                                        \
+    ERROR(NOT_ALLOWED, "not_allowed")                                                              \
+    ERROR(UNKNOWN_WORKER, "unknown_worker")                                                        \
+    ERROR(GONE, "gone")                                                                            \
+    ERROR(LIMIT, "limit")                                                                          \
+    ERROR(UNAVAILABLE, "unavailable")                                                              \
+    ERROR(TIMEOUT, "timeout")                                                                      \
+    ERROR(INTERNAL, "internal")
+
+enum message_type {
+#define MESSAGE(id, name, tensors) MSG_##id,
+    MESSAGE_TABLE(MESSAGE)
+#undef MESSAGE
+        MSG_COUNT
+};
+
+enum error_code {
+#define ERROR(id, name) ERR_##id,
+    ERROR_TABLE(ERROR)
+#undef ERROR
+        ERR_COUNT
+};
+
+extern const char *const message_names[]; /* indexed by message_type, NULL-terminated */
+extern const char *const error_names[];   /* indexed by error_code, NULL-terminated */
+int message_tensors_max(enum message_type type);
+
+/* Phases of a round; part of a result's key. */
+enum phase { PHASE_TRAIN = 0, PHASE_ASCENT = 1, PHASE_DESCENT = 2, PHASE_SWEEP = 3, PHASE_TEST = 4 };
+
+#endif

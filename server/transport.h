@@ -1,0 +1,37 @@
+/* The server's socket: raw REP of nanomsg on the libuv loop. Replies go out in any order, at any
+ * time, from the loop's thread. Knows bytes, not messages. */
+#ifndef STEPPE_SERVER_TRANSPORT_H
+#define STEPPE_SERVER_TRANSPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/err.h"
+
+struct transport;
+
+/* Where a reply goes: connection and request id, as nanomsg handed them over. */
+struct token {
+    uint8_t bytes[60];
+    uint32_t count;
+};
+
+/* body is owned by the callee: released with transport_release. */
+typedef void (*transport_message)(void *arg, const struct token *from, void *body, size_t bytes);
+
+/* Binds every url (ipc or loopback only; see address.h). The sentence of a failure names the url
+ * ("tcp://127.0.0.1:7500 is in use by another program"). An ipc socket file is 0600. 0 or -errno. */
+int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
+                   transport_message on_message, void *arg, struct transport **ret,
+                   struct errbuf *why);
+/* Stops reading and closes; frees once the loop has run the close callbacks. NULL is fine. */
+void transport_close(struct transport *t);
+
+/* Memory for a reply body; passes to nanomsg with transport_reply. */
+void *transport_alloc(size_t bytes);
+void transport_release(void *body);
+/* Sends body (from transport_alloc, ownership passes in every case). A dead peer is no error. */
+void transport_reply(struct transport *t, const struct token *to, void *body);
+
+#endif
