@@ -1,0 +1,77 @@
+#include "common/alloc.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGN_BYTES 64 /* a cache line and the widest vector register */
+
+__attribute__((noreturn)) static void out_of_memory(size_t count, size_t bytes)
+{
+    fprintf(stderr, "out of memory: %zu x %zu bytes\n", count, bytes);
+    abort();
+}
+
+void *xmalloc(size_t bytes)
+{
+    void *p = malloc(bytes ? bytes : 1);
+
+    if (!p)
+        out_of_memory(1, bytes);
+    return p;
+}
+
+void *xcalloc(size_t count, size_t bytes)
+{
+    void *p = count && bytes ? calloc(count, bytes) : calloc(1, 1);
+
+    if (!p)
+        out_of_memory(count, bytes);
+    return p;
+}
+
+void *xrealloc(void *p, size_t bytes)
+{
+    void *q = realloc(p, bytes ? bytes : 1);
+
+    if (!q)
+        out_of_memory(1, bytes);
+    return q;
+}
+
+char *xstrdup(const char *s)
+{
+    size_t bytes = strlen(s) + 1;
+
+    return memcpy(xmalloc(bytes), s, bytes);
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+    va_list ap, again;
+
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        out_of_memory(1, 0);
+    char *s = xmalloc((size_t)n + 1);
+    vsnprintf(s, (size_t)n + 1, fmt, again);
+    va_end(again);
+    return s;
+}
+
+void *alloc_bytes(size_t count, size_t bytes)
+{
+    size_t total;
+    void *p;
+
+    if (__builtin_mul_overflow(count, bytes, &total) || total > PTRDIFF_MAX)
+        return NULL;
+    if (posix_memalign(&p, ALIGN_BYTES, total ? total : 1) != 0)
+        return NULL;
+    return memset(p, 0, total);
+}

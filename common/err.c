@@ -1,0 +1,94 @@
+#define _GNU_SOURCE
+#include "common/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    int code;
+    const char *text;
+} texts[] = {
+    {0, "no error"},
+    {EPERM, "not permitted"},
+    {ENOENT, "there is no such file or folder"},
+    {EIO, "the device failed to read or write"},
+    {EAGAIN, "not ready, try again"},
+    {ENOMEM, "out of memory"},
+    {EACCES, "permission denied"},
+    {EEXIST, "it exists already"},
+    {ENOTDIR, "a part of the path is not a folder"},
+    {EISDIR, "it is a folder"},
+    {EINVAL, "not valid"},
+    {ENFILE, "too many files are open on this machine"},
+    {EMFILE, "this process has too many files open"},
+    {EFBIG, "the file is too large"},
+    {ENOSPC, "no space left on the device"},
+    {EROFS, "the file system is read-only"},
+    {EPIPE, "the other side closed the connection"},
+    {ENAMETOOLONG, "the name is too long"},
+    {EMSGSIZE, "the message is too large"},
+    {EADDRINUSE, "the address is in use already"},
+    {EADDRNOTAVAIL, "this machine has no such address"},
+    {ENETUNREACH, "the network cannot be reached"},
+    {ECONNRESET, "the other side broke the connection"},
+    {ETIMEDOUT, "no answer in time"},
+    {ECONNREFUSED, "nothing listens there"},
+    {EHOSTUNREACH, "the host cannot be reached"},
+    {ECANCELED, "cancelled"},
+    {EDQUOT, "the disk quota is used up"},
+};
+
+/* A sentence is shown in one line of a log or a terminal, whatever bytes a peer's value held. */
+static void keep_sentence(struct errbuf *why, const char *text)
+{
+    size_t n = strnlen(text, sizeof(why->text) - 1);
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        why->text[i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+    }
+    why->text[n] = '\0';
+}
+
+int err_set(struct errbuf *why, int code, const char *fmt, ...)
+{
+    char text[sizeof(why->text)]; /* an argument may point into why */
+    va_list ap;
+
+    if (!why)
+        return code;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    keep_sentence(why, text);
+    return code;
+}
+
+int err_prefix(struct errbuf *why, int code, const char *fmt, ...)
+{
+    char text[2 * sizeof(why->text)];
+    va_list ap;
+
+    if (!why)
+        return code;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(why->text), fmt, ap);
+    va_end(ap);
+    size_t n = strlen(text);
+    snprintf(text + n, sizeof(text) - n, ": %s", why->text);
+    keep_sentence(why, text);
+    return code;
+}
+
+const char *err_text(int code)
+{
+    long positive = code < 0 ? -(long)code : code;
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (texts[i].code == positive)
+            return texts[i].text;
+    const char *text = strerrordesc_np((int)positive);
+    return text ? text : "unknown error";
+}

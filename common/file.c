@@ -1,0 +1,206 @@
+/* Files of ours. A file written here is either as it was or complete and on the disk, whatever
+ * fails or crashes on the way; a crash may leave a temporary file (path.tmp-<16 hex digits>), which
+ * nothing reads. */
+#include "common/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/text.h"
+
+static int fail(struct errbuf *why, const char *what, const char *path)
+{
+    int rc = -errno;
+
+    return err_set(why, rc, "cannot %s %s: %s", what, path, err_text(rc));
+}
+
+/* Up to bytes into data; the count, less only at the end of the file, or -errno. */
+static ssize_t read_all(int fd, char *data, size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t n = read(fd, data + done, bytes - done);
+        if (n == 0)
+            break;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+int file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_bytes, struct errbuf *why)
+{
+    struct stat st;
+    char *data = NULL;
+    int rc = 0;
+
+    /* O_NONBLOCK: opening a pipe must not wait for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return fail(why, "open", path);
+    if (fstat(fd, &st) != 0) {
+        rc = fail(why, "read", path);
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        rc = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+        err_set(why, rc, "%s is %s, needed is a regular file", path,
+                rc == -EISDIR ? "a folder" : "not a file");
+        goto out;
+    }
+    if ((uintmax_t)st.st_size > bytes_max) {
+        rc = err_set(why, -EFBIG, "%s is %jd bytes, allowed is at most %zu", path,
+                     (intmax_t)st.st_size, bytes_max);
+        goto out;
+    }
+    data = malloc((size_t)st.st_size + 1);
+    if (!data) {
+        rc = fail(why, "read", path);
+        goto out;
+    }
+    ssize_t n = read_all(fd, data, (size_t)st.st_size);
+    if (n < 0) {
+        errno = (int)-n;
+        rc = fail(why, "read", path);
+        goto out;
+    }
+    data[n] = '\0';
+    *ret = data;
+    *ret_bytes = (size_t)n;
+    data = NULL;
+out:
+    free(data);
+    close(fd);
+    return rc;
+}
+
+static int write_all(int fd, const char *data, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t n = write(fd, data, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        data += n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+static int write_parts(int fd, const struct file_part *parts, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (write_all(fd, parts[i].data, parts[i].bytes) != 0)
+            return -1;
+    return 0;
+}
+
+static char *temporary_path(const char *path)
+{
+    char digits[17];
+    uint64_t number = 0;
+
+    /* O_EXCL refuses a name that is taken, so a missing random number costs a failed write only. */
+    if (getrandom(&number, sizeof(number), 0) < 0)
+        number = (uint64_t)getpid();
+    text_hex(&number, sizeof(number), digits);
+    return xasprintf("%s.tmp-%s", path, digits);
+}
+
+int file_write_atomic(const char *path, mode_t mode, const struct file_part *parts, int count,
+                      struct errbuf *why)
+{
+    char *temporary = temporary_path(path);
+    int rc = 0;
+
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0) {
+        rc = fail(why, "create", path);
+        goto out;
+    }
+    if (write_parts(fd, parts, count) != 0 || fsync(fd) != 0)
+        rc = fail(why, "write", path);
+    if (close(fd) != 0 && rc == 0)
+        rc = fail(why, "write", path);
+    if (rc == 0 && rename(temporary, path) != 0)
+        rc = fail(why, "replace", path);
+    if (rc != 0)
+        unlink(temporary);
+    else
+        rc = file_sync_parent(path, why);
+out:
+    free(temporary);
+    return rc;
+}
+
+/* mkdir that is content with a folder that is there. */
+static int make_folder(const char *path, mode_t mode)
+{
+    struct stat st;
+
+    if (mkdir(path, mode) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return -1;
+    if (stat(path, &st) != 0)
+        return -1;
+    if (!S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+        return -1;
+    }
+    return 0;
+}
+
+int file_mkdirs(const char *path, mode_t mode, struct errbuf *why)
+{
+    char *part = xstrdup(path);
+    int rc = 0;
+
+    for (char *p = part; *p && rc == 0; p++) {
+        if (*p != '/' || p == part)
+            continue;
+        *p = '\0';
+        if (make_folder(part, mode) != 0)
+            rc = fail(why, "create the folder", part);
+        *p = '/';
+    }
+    if (rc == 0 && make_folder(path, mode) != 0)
+        rc = fail(why, "create the folder", path);
+    free(part);
+    return rc;
+}
+
+int file_sync_parent(const char *path, struct errbuf *why)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = xstrdup(slash ? path : ".");
+    int rc = 0;
+
+    if (slash)
+        folder[slash == path ? 1 : slash - path] = '\0';
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        rc = fail(why, "open the folder", folder);
+        goto out;
+    }
+    /* EINVAL: this file system has no fsync of folders, there is nothing to wait for. */
+    if (fsync(fd) != 0 && errno != EINVAL)
+        rc = fail(why, "write the folder", folder);
+    close(fd);
+out:
+    free(folder);
+    return rc;
+}

@@ -1,0 +1,71 @@
+#include "common/hash.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/text.h"
+
+#define CHUNK_BYTES (64u << 10)
+
+void sha256_init(struct sha256 *h)
+{
+    crypto_hash_sha256_init(&h->state);
+}
+
+void sha256_add(struct sha256 *h, const void *data, size_t bytes)
+{
+    if (bytes > 0)
+        crypto_hash_sha256_update(&h->state, data, bytes);
+}
+
+void sha256_end(struct sha256 *h, uint8_t out[SHA256_BYTES])
+{
+    crypto_hash_sha256_final(&h->state, out);
+}
+
+void sha256_of(const void *data, size_t bytes, uint8_t out[SHA256_BYTES])
+{
+    struct sha256 h;
+
+    sha256_init(&h);
+    sha256_add(&h, data, bytes);
+    sha256_end(&h, out);
+}
+
+void sha256_hex_of(const void *data, size_t bytes, char out[SHA256_HEX])
+{
+    uint8_t digest[SHA256_BYTES];
+
+    sha256_of(data, bytes, digest);
+    text_hex(digest, sizeof(digest), out);
+}
+
+int sha256_file(const char *path, uint8_t out[SHA256_BYTES], struct errbuf *why)
+{
+    unsigned char chunk[CHUNK_BYTES];
+    struct sha256 h;
+    ssize_t n;
+    int rc = 0;
+
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        rc = -errno;
+        return err_set(why, rc, "cannot open %s: %s", path, err_text(rc));
+    }
+    sha256_init(&h);
+    while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            rc = -errno;
+            err_set(why, rc, "cannot read %s: %s", path, err_text(rc));
+            goto out;
+        }
+        sha256_add(&h, chunk, (size_t)n);
+    }
+    sha256_end(&h, out);
+out:
+    close(fd);
+    return rc;
+}

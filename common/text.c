@@ -1,0 +1,246 @@
+#include "common/text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/bounds.h"
+
+#define NUMBER_CHARS "0123456789.eE+-"
+#define RATIO_PART_MAX 64    /* characters of the numerator, with the closing 0 */
+#define NEAREST_BYTES_MAX 64 /* longer words are not typing errors of ours */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_alnum(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool text_i64(const char *s, int64_t min, int64_t max, int64_t *ret)
+{
+    bool negative = *s == '-';
+    int64_t value = 0;
+
+    s += negative;
+    if (!*s)
+        return false;
+    for (; *s; s++) {
+        if (!is_digit(*s))
+            return false;
+        int digit = negative ? -(*s - '0') : *s - '0';
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value))
+            return false;
+    }
+    if (value < min || value > max)
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool text_f64(const char *s, double min, double max, double *ret)
+{
+    char *end;
+
+    /* strtod also takes blanks, "inf", "nan" and hexadecimal, which are no decimal numbers. */
+    if (*s == '\0' || *s == '+' || s[strspn(s, NUMBER_CHARS)] != '\0')
+        return false;
+    double value = strtod(s, &end);
+    if (end == s || *end != '\0' || !isfinite(value) || !(value >= min && value <= max))
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool text_ratio(const char *s, double min, double max, double *ret)
+{
+    const char *slash = strchr(s, '/');
+    char upper_text[RATIO_PART_MAX];
+    double upper, lower;
+
+    if (!slash)
+        return text_f64(s, min, max, ret);
+    size_t n = (size_t)(slash - s);
+    if (n >= sizeof(upper_text))
+        return false;
+    memcpy(upper_text, s, n);
+    upper_text[n] = '\0';
+    if (!text_f64(upper_text, -HUGE_VAL, HUGE_VAL, &upper) ||
+        !text_f64(slash + 1, -HUGE_VAL, HUGE_VAL, &lower) || lower == 0)
+        return false;
+    double value = upper / lower;
+    if (!isfinite(value) || !(value >= min && value <= max))
+        return false;
+    *ret = value;
+    return true;
+}
+
+static int min3(int a, int b, int c)
+{
+    int m = a < b ? a : b;
+
+    return m < c ? m : c;
+}
+
+/* Optimal string alignment: insertions, deletions, replacements and swaps of two neighbours, the
+ * common typing errors, cost 1 each. Both words are shorter than NEAREST_BYTES_MAX. */
+static int edit_distance(const char *s, int s_len, const char *t, int t_len)
+{
+    int rows[3][NEAREST_BYTES_MAX];
+    int *before = rows[0], *above = rows[1], *row = rows[2];
+
+    for (int j = 0; j <= t_len; j++)
+        above[j] = j;
+    for (int i = 1; i <= s_len; i++) {
+        row[0] = i;
+        for (int j = 1; j <= t_len; j++) {
+            int differs = s[i - 1] != t[j - 1];
+            row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + differs);
+            if (i > 1 && j > 1 && s[i - 1] == t[j - 2] && s[i - 2] == t[j - 1])
+                row[j] = min3(row[j], before[j - 2] + 1, row[j]);
+        }
+        int *oldest = before;
+        before = above;
+        above = row;
+        row = oldest;
+    }
+    return above[t_len];
+}
+
+const char *text_nearest(const char *s, const char *const *names)
+{
+    const char *nearest = NULL;
+    size_t s_len = strnlen(s, NEAREST_BYTES_MAX);
+    int allowed = s_len / 3 > 2 ? (int)(s_len / 3) : 2, least = allowed + 1;
+
+    if (s_len == 0 || s_len == NEAREST_BYTES_MAX)
+        return NULL;
+    for (; *names; names++) {
+        size_t len = strnlen(*names, NEAREST_BYTES_MAX);
+        if (len == NEAREST_BYTES_MAX)
+            continue;
+        int distance = edit_distance(s, (int)s_len, *names, (int)len);
+        /* Words that share no letter are not near, however short they are. */
+        if (distance < least && distance < (int)(s_len > len ? s_len : len)) {
+            least = distance;
+            nearest = *names;
+        }
+    }
+    return nearest;
+}
+
+int text_index(const char *s, const char *const *names)
+{
+    for (int i = 0; names[i]; i++)
+        if (strcmp(s, names[i]) == 0)
+            return i;
+    return -1;
+}
+
+const char *text_list(const char *const *names, char *buf, size_t bytes)
+{
+    size_t used = 0;
+
+    if (bytes == 0)
+        return buf;
+    buf[0] = '\0';
+    for (int i = 0; names[i] && used < bytes; i++) {
+        const char *joint = i == 0 ? "" : names[i + 1] ? ", " : " or ";
+        int n = snprintf(buf + used, bytes - used, "%s%s", joint, names[i]);
+        used += n < 0 ? 0 : (size_t)n;
+    }
+    if (used >= bytes && bytes > 4)
+        memcpy(buf + bytes - 4, "...", 4);
+    return buf;
+}
+
+void text_hex(const void *data, size_t n, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *from = data;
+
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[from[i] >> 4];
+        out[2 * i + 1] = digits[from[i] & 15];
+    }
+    out[2 * n] = '\0';
+}
+
+static int hex_value(char c)
+{
+    if (is_digit(c))
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+bool text_unhex(const char *s, void *out, size_t n)
+{
+    uint8_t *to = out;
+
+    if (strnlen(s, 2 * n + 1) != 2 * n)
+        return false;
+    for (size_t i = 0; i < 2 * n; i++)
+        if (hex_value(s[i]) < 0)
+            return false;
+    for (size_t i = 0; i < n; i++)
+        to[i] = (uint8_t)(hex_value(s[2 * i]) << 4 | hex_value(s[2 * i + 1]));
+    return true;
+}
+
+bool text_is_name(const char *s)
+{
+    size_t n = strnlen(s, NAME_MAX_BYTES);
+
+    if (n == 0 || n == NAME_MAX_BYTES || *s == '.' || *s == '-')
+        return false;
+    for (; *s; s++)
+        if (!is_alnum(*s) && *s != '.' && *s != '_' && *s != '-')
+            return false;
+    return true;
+}
+
+void text_uuid(char out[37])
+{
+    static const uint8_t group_bytes[] = {4, 2, 2, 2, 6};
+    uint8_t bytes[16], *from = bytes;
+
+    /* Up to 256 bytes come whole or not at all; not at all only while the machine starts. */
+    while (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
+        if (errno != EINTR) {
+            fprintf(stderr, "the kernel gives no random bytes\n");
+            abort();
+        }
+    }
+    bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40); /* version 4 */
+    bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80); /* variant of RFC 4122 */
+    for (size_t i = 0; i < sizeof(group_bytes); i++) {
+        if (i > 0)
+            *out++ = '-';
+        text_hex(from, group_bytes[i], out);
+        from += group_bytes[i];
+        out += 2 * group_bytes[i];
+    }
+}
+
+bool text_is_uuid(const char *s)
+{
+    if (strnlen(s, 37) != 36)
+        return false;
+    for (int i = 0; i < 36; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? s[i] != '-' : hex_value(s[i]) < 0)
+            return false;
+    }
+    return true;
+}
