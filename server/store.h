@@ -1,0 +1,112 @@
+/* The databases. state.db (private, 0600, STRICT, synchronous FULL) is the truth about jobs, events,
+ * checkpoints and dataset names; difficulty.db (WAL, NORMAL, plain rows) is for people to query. Only
+ * the server writes them, through this module, from one thread: every function here runs on the
+ * store's lane (or before the loop starts). What returns 0 is durable.
+ *
+ * Folds are idempotent (INSERT OR REPLACE, same bits): a crash in one is repaired by folding again.
+ * Errors: -ENOSPC (disk full), -EROFS, -EACCES, -EUCLEAN (corrupt: named, never overwritten), -EEXIST,
+ * -ENOENT, -EIO; the sentence names the file. */
+#ifndef STEPPE_SERVER_STORE_H
+#define STEPPE_SERVER_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/dataset.h"
+#include "common/err.h"
+#include "common/score.h"
+#include "server/core/job.h"
+#include "server/failpoint.h"
+
+struct store;
+
+/* Creates dir (0700) when missing, takes its lock (flock on dir/lock, which holds the pid: "another
+ * server (pid 71) runs on DIR"), opens or creates and migrates both databases (application_id,
+ * user_version; quick_check of state.db). */
+int store_open(const char *dir, struct store **ret, struct errbuf *why);
+void store_close(struct store *s); /* NULL is fine */
+struct failpoint *store_failpoint(struct store *s);
+
+struct job_record {
+    int64_t job; /* 0 until inserted */
+    char uuid[37], name[NAME_MAX_BYTES], dataset[NAME_MAX_BYTES];
+    char dataset_sha256[SHA256_HEX];
+    char *spec_json; /* owned by whoever holds the record (free) */
+    enum job_state state;
+    char reason[256];          /* "" : none */
+    int64_t incarnation;       /* grows at every start, recovery and resume */
+    char numerics_class[80];   /* "" until the first lease */
+    char model_sha256[SHA256_HEX]; /* "" until done */
+    int64_t created_unix_ms, started_unix_ms, finished_unix_ms; /* 0: not yet */
+};
+
+/* Inserts the job and its first event; sets rec->job. The same uuid again: -EEXIST and rec->job is
+ * the job that has it. */
+int store_job_insert(struct store *s, struct job_record *rec, struct errbuf *why);
+/* Writes every changeable field of rec and, when kind is not NULL, an event, in one transaction. */
+int store_job_update(struct store *s, const struct job_record *rec, const char *kind,
+                     const char *text, struct errbuf *why);
+/* Removes the job's rows from both databases (scores in slices). Checkpoint files are the caller's. */
+int store_job_remove(struct store *s, int64_t job, struct errbuf *why);
+/* All jobs in order of number; each() owns rec->spec_json. */
+int store_jobs_load(struct store *s, void (*each)(void *arg, struct job_record *rec), void *arg,
+                    struct errbuf *why);
+int store_event_add(struct store *s, int64_t job, const char *kind, const char *text,
+                    struct errbuf *why);
+
+struct dataset_record {
+    char name[NAME_MAX_BYTES], sha256[SHA256_HEX];
+    int64_t bytes;
+};
+/* Names a dataset, and writes its dataset, class and sample rows for readers in sample order.
+ * Idempotent; -EEXIST when the name stands for other data. */
+int store_dataset_add(struct store *s, const struct dataset_record *rec, const struct dataset *d,
+                      struct errbuf *why);
+int store_datasets_load(struct store *s, void (*each)(void *arg, const struct dataset_record *rec),
+                        void *arg, struct errbuf *why);
+
+/* What is known of an epoch when it closes. Not measured: NAN (becomes NULL). */
+struct epoch_record {
+    int64_t job, epoch;
+    double share;
+    int64_t scheduled;
+    double lr, train_loss, train_accuracy, sharpness;
+    double test_loss, test_accuracy, adv_accuracy;
+    double mean_gap;
+    double seconds;
+};
+/* One epoch's scores; arrays borrowed. */
+struct fold {
+    struct epoch_record epoch;
+    const struct score *scores; /* [samples], only SCORE_MEASURED entries become rows; NULL: none */
+    const double *adm;          /* [samples] or NULL with scores */
+    const uint16_t *labels;     /* [samples] */
+    uint32_t samples;
+};
+/* Writes the rows in sample order, 16384 a transaction, then sample_state, then in one last
+ * transaction (synchronous FULL) the epoch row as committed with scores_sha256 (SHA-256 over the
+ * measured rows in sample order: u32 sample, f64 loss,
+ * adv_loss, adm, grad_norm, el2n, i32 predicted, u32 flags, all little-endian; of no bytes when there
+ * are none). Failpoints: fold.begin, fold.slice (each slice), fold.commit (before the last). */
+int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
+               struct errbuf *why);
+/* The hash of a committed epoch; -ENOENT when it is not committed. */
+int store_epoch_hash(struct store *s, int64_t job, int64_t epoch, char ret_sha256[SHA256_HEX],
+                     struct errbuf *why);
+/* Drops what epochs >= first have in difficulty.db (before they are computed again) and rebuilds
+ * sample_state from the epochs that stay. */
+int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf *why);
+
+struct checkpoint_record {
+    int64_t job, step, epoch; /* epochs committed when it was taken */
+    char file[64];            /* name inside dir/jobs/<job>/ */
+    char sha256[SHA256_HEX];  /* of the file */
+    char scores_sha256[SHA256_HEX]; /* of epoch - 1; "" for epoch 0 */
+};
+int store_checkpoint_add(struct store *s, const struct checkpoint_record *rec, struct errbuf *why);
+/* Newest first; at most max. *ret_count is how many. */
+int store_checkpoints_load(struct store *s, int64_t job, struct checkpoint_record *ret, int max,
+                           int *ret_count, struct errbuf *why);
+int store_checkpoint_remove(struct store *s, int64_t job, int64_t step, struct errbuf *why);
+
+#endif
