@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/text.h"
+
 static const struct {
     int code;
     const char *text;
@@ -40,16 +42,19 @@ static const struct {
     {EDQUOT, "the disk quota is used up"},
 };
 
-/* A sentence is shown in one line of a log or a terminal, whatever bytes a peer's value held. */
+/* A sentence is shown in one line of a log or a terminal and travels in JSON, whatever bytes a
+ * peer's value held and wherever it was cut. */
 static void keep_sentence(struct errbuf *why, const char *text)
 {
     size_t n = strnlen(text, sizeof(why->text) - 1);
 
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        why->text[i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
-    }
+    memcpy(why->text, text, n);
     why->text[n] = '\0';
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)why->text[i] < 0x20 || why->text[i] == 0x7f)
+            why->text[i] = '?';
+    for (size_t i = 0; (i += text_utf8_bytes(why->text + i, n - i)) < n;)
+        why->text[i] = '?';
 }
 
 int err_set(struct errbuf *why, int code, const char *fmt, ...)

@@ -10,7 +10,8 @@ struct errbuf {
 
 /* Writes the sentence into why (NULL is allowed) and returns code, so that a check reads
  * `return err_set(why, -EINVAL, "batch is %d, allowed is 1 to %d", ...)`. Too long is cut. */
-__attribute__((format(printf, 3, 4))) int err_set(struct errbuf *why, int code, const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) int err_set(struct errbuf *why, int code, const char *fmt,
+                                                  ...);
 
 /* Puts "prefix: " before the sentence that is already in why; returns code. */
 __attribute__((format(printf, 3, 4))) int err_prefix(struct errbuf *why, int code, const char *fmt,

@@ -1,8 +1,9 @@
 /* Typed access to JSON objects that names the field that is wrong.
  *
- * `where` is the dotted place of obj ("job file", "curriculum"); sentences read
- * "curriculum.full_at is 1.5, allowed is 0 to 1". Getters with required=false leave *io as it is
- * when the key is absent (null counts as wrong type, never as absent). All return 0 or -EINVAL. */
+ * `where` is the dotted place of obj; sentences read "curriculum.full_at is 1.5, allowed is 0 to
+ * 1". A where with a space in it names a document: "job file: epochs is 0, ...". Getters with
+ * required=false leave *io as it is when the key is absent (null counts as wrong type, never as
+ * absent). All return 0 or -EINVAL. */
 #ifndef STEPPE_COMMON_FIELD_H
 #define STEPPE_COMMON_FIELD_H
 
@@ -15,12 +16,15 @@
 
 /* Parses text (not necessarily 0-terminated) that must be one JSON object: at most bytes_max long,
  * nested at most JSON_DEPTH_MAX deep, nothing after it, no NUL and no \u0000, no duplicate keys in
- * any object, finite numbers only. *ret is freed with cJSON_Delete. 0, -EINVAL or -EMSGSIZE. */
+ * any object, finite numbers and UTF-8 only. *ret is freed with cJSON_Delete. 0, -EINVAL, -EMSGSIZE
+ * or -ENOMEM. */
 int field_parse(const char *text, size_t bytes, size_t bytes_max, const char *where, cJSON **ret,
                 struct errbuf *why);
 /* As field_parse, from a file. Also -errno of open and read. */
 int field_parse_file(const char *path, size_t bytes_max, cJSON **ret, struct errbuf *why);
 
+/* Whole numbers only, and at most 2^53 - 1 in size: a larger one does not arrive as it was written.
+ */
 int field_i64(const cJSON *obj, const char *where, const char *name, bool required, int64_t min,
               int64_t max, int64_t *io, struct errbuf *why);
 int field_f64(const cJSON *obj, const char *where, const char *name, bool required, double min,
@@ -30,7 +34,7 @@ int field_ratio(const cJSON *obj, const char *where, const char *name, bool requ
                 double max, double *io, struct errbuf *why);
 int field_bool(const cJSON *obj, const char *where, const char *name, bool required, bool *io,
                struct errbuf *why);
-/* *io is borrowed from obj. Length 0 is refused when required. */
+/* *io is borrowed from obj. bytes_max counts the closing 0. Length 0 is refused when required. */
 int field_str(const cJSON *obj, const char *where, const char *name, bool required,
               size_t bytes_max, const char **io, struct errbuf *why);
 /* *io is the index of the string in names (NULL-terminated). */

@@ -26,25 +26,27 @@ enum option_type {
 struct option {
     const char *name; /* long name without dashes; NULL ends the table */
     enum option_type type;
-    size_t offset;     /* of the field in the target struct */
-    const char *def;   /* default as text; NULL leaves the field as it is */
-    const char *arg;   /* word for the argument in --help */
-    const char *help;  /* one line */
-    int64_t min, max;  /* OPT_INT */
-    double fmin, fmax; /* OPT_F64 */
+    size_t offset;            /* of the field in the target struct */
+    const char *def;          /* default as text; NULL leaves the field as it is */
+    const char *arg;          /* word for the argument in --help */
+    const char *help;         /* one line */
+    int64_t min, max;         /* OPT_INT; both 0: any */
+    double fmin, fmax;        /* OPT_F64; both 0: any */
     const char *const *names; /* OPT_ENUM, NULL-terminated */
 };
 
 /* Sets every field of target to its default. 0 or -EINVAL for a bad default. */
 int options_defaults(const struct option *table, void *target, struct errbuf *why);
 
-/* Reads "name = value" lines ('#' comments, blank lines) from the file. The sentence names file,
- * line, option, value and range. */
+/* Reads "name = value" lines from the file. A '#' at the start of a line or after a blank begins a
+ * comment; a flag's value is true or false; the last line for a name counts. The sentence names
+ * file, line, option, value and range. */
 int options_file(const struct option *table, const char *path, void *target, struct errbuf *why);
 
-/* Reads argv[1..]: --name VALUE, --name=VALUE, --flag. Everything else, and all after "--", goes
- * to rest (caller's array of argc entries), counted in ret_rest. With rest NULL a positional is
- * an error. An unknown option names the nearest valid one. 0 or -EINVAL. */
+/* Reads argv[1..]: --name VALUE, --name=VALUE, --flag (-h is --help). Everything else ("-" too),
+ * and all after "--", goes to rest (caller's array of argc entries), counted in ret_rest. With rest
+ * NULL a positional is an error. A VALUE that begins with "--" must be written with "=". An unknown
+ * option names the nearest valid one. 0 or -EINVAL. */
 int options_args(const struct option *table, int argc, char **argv, void *target, char **rest,
                  int *ret_rest, struct errbuf *why);
 

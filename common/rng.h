@@ -32,9 +32,9 @@ struct rng {
 struct rng rng_at(uint64_t seed, enum rng_purpose purpose, uint32_t a, uint32_t b);
 uint32_t rng_u32(struct rng *r);
 uint64_t rng_u64(struct rng *r);
-double rng_unit(struct rng *r);                    /* [0,1), 53 bits */
+double rng_unit(struct rng *r); /* [0,1), 53 bits */
 double rng_range(struct rng *r, double lo, double hi);
-uint64_t rng_below(struct rng *r, uint64_t n);     /* unbiased, 0..n-1; n >= 1 */
+uint64_t rng_below(struct rng *r, uint64_t n); /* unbiased, 0..n-1; n >= 1 */
 /* Fisher-Yates over ids, in place. */
 void rng_shuffle(struct rng *r, uint32_t *ids, uint32_t n);
 

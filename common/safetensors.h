@@ -19,7 +19,7 @@ struct safetensors {
 };
 
 /* Reads the header in data (borrowed until close) and checks every offset: in bounds, in order,
- * without gap or overlap, bytes equal to shape times dtype. 0, -EINVAL, -EMSGSIZE. */
+ * without gap or overlap, bytes equal to shape times dtype. 0, -EINVAL, -EMSGSIZE, -ENOMEM. */
 int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, struct errbuf *why);
 /* Maps the file read-only and parses it. Also -errno of open. */
 int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *why);
@@ -32,7 +32,8 @@ int safetensors_need(const struct safetensors *st, const char *name, enum dtype 
 const char *safetensors_meta_get(const struct safetensors *st, const char *key); /* or NULL */
 
 /* Writes path: temporary file beside it, fsync, rename, fsync of the folder. Data starts 64-byte
- * aligned (header padded with spaces). The same input gives the same bytes. 0 or -errno. */
+ * aligned (header padded with spaces). The same input gives the same bytes. What safetensors_parse
+ * would refuse is not written: -EINVAL, -EMSGSIZE. Otherwise 0 or -errno. */
 int safetensors_write(const char *path, const struct tensor *tensors, int tensor_count,
                       const struct safetensors_meta *meta, int meta_count, struct errbuf *why);
 

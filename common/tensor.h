@@ -8,7 +8,17 @@
 
 #include "common/bounds.h"
 
-enum dtype { DTYPE_U8, DTYPE_U16, DTYPE_I32, DTYPE_U32, DTYPE_I64, DTYPE_U64, DTYPE_F32, DTYPE_F64, DTYPE_COUNT };
+enum dtype {
+    DTYPE_U8,
+    DTYPE_U16,
+    DTYPE_I32,
+    DTYPE_U32,
+    DTYPE_I64,
+    DTYPE_U64,
+    DTYPE_F32,
+    DTYPE_F64,
+    DTYPE_COUNT
+};
 
 struct tensor {
     char name[TENSOR_NAME_MAX];
@@ -20,7 +30,7 @@ struct tensor {
 };
 
 size_t dtype_bytes(enum dtype d);
-const char *dtype_name(enum dtype d);                /* safetensors names: "U8", "F32" ... */
+const char *dtype_name(enum dtype d); /* safetensors names: "U8", "F32" ... */
 bool dtype_from_name(const char *name, enum dtype *ret);
 
 /* Entries of the shape; false on overflow of size_t bytes. */

@@ -82,6 +82,46 @@ bool text_ratio(const char *s, double min, double max, double *ret)
     return true;
 }
 
+const char *text_of_f64(double v, char buf[TEXT_F64_BYTES])
+{
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(buf, TEXT_F64_BYTES, "%.*g", digits, v);
+        if (strtod(buf, NULL) == v)
+            break;
+    }
+    return buf;
+}
+
+/* Bytes of the character that starts at s, 0 when it is not UTF-8 (overlong, a surrogate, beyond
+ * U+10FFFF or cut short). */
+static size_t utf8_char_bytes(const uint8_t *s, size_t left)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+    if (n == 0 || n > left || s[0] > 0xf4)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
+        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
+        return 0;
+    return n;
+}
+
+size_t text_utf8_bytes(const char *s, size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        size_t n = utf8_char_bytes((const uint8_t *)s + done, bytes - done);
+        if (n == 0)
+            break;
+        done += n;
+    }
+    return done;
+}
+
 static int min3(int a, int b, int c)
 {
     int m = a < b ? a : b;

@@ -12,6 +12,13 @@ bool text_f64(const char *s, double min, double max, double *ret); /* finite onl
 /* As text_f64, and also "8/255". */
 bool text_ratio(const char *s, double min, double max, double *ret);
 
+/* The shortest decimal that reads back as v, into buf; returns buf. */
+#define TEXT_F64_BYTES 32
+const char *text_of_f64(double v, char buf[TEXT_F64_BYTES]);
+
+/* The first bytes of s that are not UTF-8 begin at the returned index; bytes when all are. */
+size_t text_utf8_bytes(const char *s, size_t bytes);
+
 /* The name in names (NULL-terminated) closest to s by edit distance, or NULL when none is near
  * (distance above a third of the length, at least 2). */
 const char *text_nearest(const char *s, const char *const *names);
@@ -27,7 +34,8 @@ void text_hex(const void *data, size_t n, char *out);
 /* Exactly 2n hex digits (either case) into out; false otherwise. */
 bool text_unhex(const char *s, void *out, size_t n);
 
-/* Name of a job or dataset: 1 to NAME_MAX_BYTES-1 of [A-Za-z0-9._-], not starting with '.' or '-'. */
+/* Name of a job or dataset: 1 to NAME_MAX_BYTES-1 of [A-Za-z0-9._-], not starting with '.' or '-'.
+ */
 bool text_is_name(const char *s);
 
 /* Random version-4 UUID into out (37 bytes); from the kernel's generator. */

@@ -1,0 +1,326 @@
+/* One judge for a value, whether it comes from the table, a file or the command line; the three
+ * readers only differ in how they split their input and in what they call the option. */
+#include "common/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/file.h"
+#include "common/text.h"
+
+#define FILE_BYTES_MAX (64u << 10)
+#define RANGE_BYTES 256
+#define SHOWN_MAX 60 /* characters of a value in a sentence */
+
+static const char *const bool_names[] = {"false", "true", NULL};
+
+/* Text that values of a configuration file point into. They are used until the process ends, so
+ * nothing frees them; the list only keeps leak checkers from calling them lost. */
+struct kept {
+    struct kept *next;
+    char text[];
+};
+static struct kept *kept_texts;
+
+static const char *keep_text(const char *s)
+{
+    size_t bytes = strlen(s) + 1;
+    struct kept *k = xmalloc(sizeof(*k) + bytes);
+
+    memcpy(k->text, s, bytes);
+    k->next = kept_texts;
+    kept_texts = k;
+    return k->text;
+}
+
+static void int_range(const struct option *o, int64_t *min, int64_t *max)
+{
+    bool any = o->min == 0 && o->max == 0;
+
+    *min = any ? INT64_MIN : o->min;
+    *max = any ? INT64_MAX : o->max;
+}
+
+static void f64_range(const struct option *o, double *min, double *max)
+{
+    bool any = o->fmin == 0 && o->fmax == 0;
+
+    *min = any ? -HUGE_VAL : o->fmin;
+    *max = any ? HUGE_VAL : o->fmax;
+}
+
+/* What the option takes, as in "allowed is 1 to 256"; "" when it takes any text. */
+static const char *show_range(const struct option *o, char *buf, size_t bytes)
+{
+    char low[TEXT_F64_BYTES], high[TEXT_F64_BYTES];
+
+    buf[0] = '\0';
+    switch (o->type) {
+    case OPT_INT:
+        if (o->min == 0 && o->max == 0)
+            snprintf(buf, bytes, "a whole number");
+        else if (o->max == INT64_MAX)
+            snprintf(buf, bytes, "%lld or more", (long long)o->min);
+        else
+            snprintf(buf, bytes, "%lld to %lld", (long long)o->min, (long long)o->max);
+        break;
+    case OPT_F64:
+        if (o->fmin == 0 && o->fmax == 0)
+            snprintf(buf, bytes, "a number");
+        else
+            snprintf(buf, bytes, "%s to %s", text_of_f64(o->fmin, low), text_of_f64(o->fmax, high));
+        break;
+    case OPT_ENUM:
+        text_list(o->names, buf, bytes);
+        break;
+    case OPT_FLAG:
+        snprintf(buf, bytes, "true or false");
+        break;
+    case OPT_STR:
+        break;
+    }
+    return buf;
+}
+
+/* Reads value into the option's field; false when it is not allowed. */
+static bool set_field(const struct option *o, const char *value, void *target)
+{
+    char *field = (char *)target + o->offset;
+    double f64, fmin, fmax;
+    int64_t i64, min, max;
+    int index;
+
+    switch (o->type) {
+    case OPT_STR:
+        memcpy(field, &value, sizeof(value));
+        return true;
+    case OPT_INT:
+        int_range(o, &min, &max);
+        if (!text_i64(value, min, max, &i64))
+            return false;
+        memcpy(field, &i64, sizeof(i64));
+        return true;
+    case OPT_F64:
+        f64_range(o, &fmin, &fmax);
+        if (!text_f64(value, fmin, fmax, &f64))
+            return false;
+        memcpy(field, &f64, sizeof(f64));
+        return true;
+    case OPT_FLAG:
+        index = text_index(value, bool_names);
+        if (index >= 0)
+            *(bool *)field = index == 1;
+        return index >= 0;
+    case OPT_ENUM:
+        index = text_index(value, o->names);
+        if (index >= 0)
+            memcpy(field, &index, sizeof(index));
+        return index >= 0;
+    }
+    return false;
+}
+
+/* As set_field, with the sentence. dashes is "--" or "", as the person wrote it. */
+static int set_option(const struct option *o, const char *dashes, const char *value, void *target,
+                      struct errbuf *why)
+{
+    char range[RANGE_BYTES];
+
+    if (set_field(o, value, target))
+        return 0;
+    const char *near = o->type == OPT_ENUM ? text_nearest(value, o->names) : NULL;
+    return err_set(why, -EINVAL, "%s%s is \"%.*s\", allowed is %s%s%s%s", dashes, o->name,
+                   SHOWN_MAX, value, show_range(o, range, sizeof(range)),
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+static const struct option *find_option(const struct option *table, const char *name, size_t bytes)
+{
+    for (const struct option *o = table; o->name; o++)
+        if (strlen(o->name) == bytes && memcmp(o->name, name, bytes) == 0)
+            return o;
+    return NULL;
+}
+
+static int refuse_unknown(const struct option *table, const char *dashes, const char *name,
+                          size_t bytes, struct errbuf *why)
+{
+    size_t count = 0;
+
+    for (const struct option *o = table; o->name; o++)
+        count++;
+    const char **names = xcalloc(count + 1, sizeof(*names));
+    for (size_t i = 0; i < count; i++)
+        names[i] = table[i].name;
+    char *unknown = xasprintf("%.*s", (int)(bytes > SHOWN_MAX ? SHOWN_MAX : bytes), name);
+    const char *near = text_nearest(unknown, names);
+    int rc = err_set(why, -EINVAL, "there is no option %s%s%s%s%s%s", dashes, unknown,
+                     near ? "; did you mean " : "", near ? dashes : "", near ? near : "",
+                     near ? "?" : "");
+    free(unknown);
+    free(names);
+    return rc;
+}
+
+int options_defaults(const struct option *table, void *target, struct errbuf *why)
+{
+    int rc = 0;
+
+    for (const struct option *o = table; o->name && rc == 0; o++)
+        if (o->def)
+            rc = set_option(o, "", o->def, target, why);
+    return rc;
+}
+
+static char *trim(char *s)
+{
+    while (isspace((unsigned char)*s))
+        s++;
+    size_t n = strlen(s);
+    while (n > 0 && isspace((unsigned char)s[n - 1]))
+        n--;
+    s[n] = '\0';
+    return s;
+}
+
+static void cut_comment(char *line)
+{
+    for (char *p = line; *p; p++) {
+        if (*p == '#' && (p == line || isspace((unsigned char)p[-1]))) {
+            *p = '\0';
+            return;
+        }
+    }
+}
+
+static int read_line(const struct option *table, char *line, void *target, struct errbuf *why)
+{
+    cut_comment(line);
+    line = trim(line);
+    if (!*line)
+        return 0;
+    char *equals = strchr(line, '=');
+    if (!equals)
+        return err_set(why, -EINVAL, "\"%.*s\" is not \"name = value\"", SHOWN_MAX, line);
+    *equals = '\0';
+    const char *name = trim(line), *value = trim(equals + 1);
+    const struct option *o = find_option(table, name, strlen(name));
+    if (!o)
+        return refuse_unknown(table, "", name, strlen(name), why);
+    return set_option(o, "", o->type == OPT_STR ? keep_text(value) : value, target, why);
+}
+
+int options_file(const struct option *table, const char *path, void *target, struct errbuf *why)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    int line_number = 0;
+
+    int rc = file_read(path, FILE_BYTES_MAX, &text, &bytes, why);
+    if (rc != 0)
+        return rc;
+    if (strlen(text) != bytes)
+        rc = err_set(why, -EINVAL, "%s is not a text file, it holds a NUL byte", path);
+    for (char *line = text, *next; rc == 0 && line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        line_number++;
+        rc = read_line(table, line, target, why);
+        if (rc != 0)
+            err_prefix(why, rc, "%s line %d", path, line_number);
+    }
+    free(text);
+    return rc;
+}
+
+/* Reads argv[*at], which begins with "--", and its value; *at is left on the last word used. */
+static int read_option(const struct option *table, int argc, char **argv, int *at, void *target,
+                       struct errbuf *why)
+{
+    const char *name = strcmp(argv[*at], "-h") == 0 ? "help" : argv[*at] + 2;
+    const char *equals = strchr(name, '=');
+    size_t bytes = equals ? (size_t)(equals - name) : strlen(name);
+    const char *value = equals ? equals + 1 : NULL;
+    char range[RANGE_BYTES];
+
+    const struct option *o = find_option(table, name, bytes);
+    if (!o)
+        return refuse_unknown(table, "--", name, bytes, why);
+    if (o->type == OPT_FLAG) {
+        if (value)
+            return err_set(why, -EINVAL, "--%s takes no value, it is given \"%.*s\"", o->name,
+                           SHOWN_MAX, value);
+        return set_option(o, "--", "true", target, why);
+    }
+    if (!value && *at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
+        value = argv[++*at];
+    if (!value) {
+        show_range(o, range, sizeof(range));
+        return err_set(why, -EINVAL, "--%s needs a value%s%s", o->name,
+                       *range ? ", allowed is " : "", range);
+    }
+    return set_option(o, "--", value, target, why);
+}
+
+/* "-" alone is a positional (standard input by custom), so is a negative number. */
+static bool is_option(const char *word)
+{
+    return word[0] == '-' && word[1] != '\0' && !isdigit((unsigned char)word[1]);
+}
+
+int options_args(const struct option *table, int argc, char **argv, void *target, char **rest,
+                 int *ret_rest, struct errbuf *why)
+{
+    int rest_count = 0, rc = 0;
+    bool only_rest = false;
+
+    for (int i = 1; i < argc && rc == 0; i++) {
+        if (!only_rest && strcmp(argv[i], "--") == 0)
+            only_rest = true;
+        else if (!only_rest && (strncmp(argv[i], "--", 2) == 0 || strcmp(argv[i], "-h") == 0))
+            rc = read_option(table, argc, argv, &i, target, why);
+        else if (!only_rest && is_option(argv[i]))
+            rc = err_set(why, -EINVAL, "there is no option %.*s; options begin with --", SHOWN_MAX,
+                         argv[i]);
+        else if (rest)
+            rest[rest_count++] = argv[i];
+        else
+            rc = err_set(why, -EINVAL, "\"%.*s\" is not expected here; options begin with --",
+                         SHOWN_MAX, argv[i]);
+    }
+    if (rc == 0 && ret_rest)
+        *ret_rest = rest_count;
+    return rc;
+}
+
+static int label_width(const struct option *o)
+{
+    return (int)(strlen(o->name) + (o->arg ? 1 + strlen(o->arg) : 0));
+}
+
+void options_help(const struct option *table, FILE *out)
+{
+    char range[RANGE_BYTES];
+    int width = 0;
+
+    for (const struct option *o = table; o->name; o++)
+        if (label_width(o) > width)
+            width = label_width(o);
+    for (const struct option *o = table; o->name; o++) {
+        show_range(o, range, sizeof(range));
+        bool has_range = *range && o->type != OPT_FLAG;
+        bool has_default = o->def && *o->def && o->type != OPT_FLAG;
+        fprintf(out, "  --%s%s%s%*s  %s", o->name, o->arg ? " " : "", o->arg ? o->arg : "",
+                width - label_width(o), "", o->help ? o->help : "");
+        if (has_range || has_default)
+            fprintf(out, " (%s%s%s%s)", has_range ? range : "",
+                    has_range && has_default ? "; " : "", has_default ? "default " : "",
+                    has_default ? o->def : "");
+        fputc('\n', out);
+    }
+}
