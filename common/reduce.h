@@ -42,7 +42,7 @@ float *reduce_buffer(struct reduce *r, double **ret_doubles);
  * upwards as far as siblings are there. 0; -EEXIST when n (or an ancestor of it, or part of it)
  * was added before, -EINVAL when n is no vertex below root; then buf is only taken back. */
 int reduce_add(struct reduce *r, struct node n, float *buf);
-/* Gives an unused buffer back. */
+/* Gives an unused buffer back; NULL is fine. */
 void reduce_drop(struct reduce *r, float *buf);
 /* The sum of root, or NULL while it is not complete. Valid until the next reset. */
 const float *reduce_result(const struct reduce *r, const double **ret_doubles);

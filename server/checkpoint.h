@@ -1,0 +1,32 @@
+/* Checkpoints: everything a run needs to go on, in one safetensors file. Taken on the loop (a copy),
+ * written and read on the store's lane. */
+#ifndef STEPPE_SERVER_CHECKPOINT_H
+#define STEPPE_SERVER_CHECKPOINT_H
+
+#include "common/err.h"
+#include "common/hash.h"
+#include "server/run.h"
+
+struct checkpoint; /* an owned copy of a run's state at a step boundary */
+
+/* NULL when memory is out. */
+struct checkpoint *checkpoint_take(struct run *r, int64_t now_ms);
+void checkpoint_free(struct checkpoint *c); /* NULL is fine */
+int64_t checkpoint_epoch(const struct checkpoint *c);
+uint64_t checkpoint_step(const struct checkpoint *c);
+/* SHA-256 of theta: the identity of a model. */
+void checkpoint_model_hash(const struct checkpoint *c, char ret[SHA256_HEX]);
+
+/* Atomic and durable; ret_sha256 is that of the file. 0 or -errno. */
+int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha256[SHA256_HEX],
+                     struct errbuf *why);
+
+/* Reads a file whose SHA-256 must be want_sha256: -EUCLEAN with a sentence when it is not, or when
+ * it does not hold a checkpoint of this many floats and samples. */
+int checkpoint_read(const char *path, const char *want_sha256, size_t floats, uint32_t samples,
+                    struct checkpoint **ret, struct errbuf *why);
+/* Puts the state into a run that was created and not started. */
+void checkpoint_restore(const struct checkpoint *c, struct run *r);
+const float *checkpoint_theta(const struct checkpoint *c);
+
+#endif

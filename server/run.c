@@ -1,0 +1,612 @@
+/* The training state machine of one job.
+ *
+ * Bits: what enters theta is the root of the reduction tree; what enters an epoch's metrics is added
+ * step by step in double; scores are written to slots by position and applied in slot order. So no
+ * result depends on who computed what or on the order of arrival. */
+#include "server/run.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "server/core/lease.h"
+#include "server/core/optimizer.h"
+
+struct run {
+    const struct jobspec *spec;
+    const struct model *model;
+    const struct dataset *data;
+    int64_t job, incarnation;
+
+    struct run_cursor cursor;
+    uint32_t epoch_steps;
+    uint64_t steps;
+    float *theta, *next, *velocity;
+    struct segment *segments;
+    int segment_count;
+
+    double *rank;
+    struct score *scores; /* of the open epoch, by sample */
+    struct score *slots;  /* of the open round, by position */
+    uint32_t slot_count;
+
+    enum phase phase;
+    struct round *round;
+    struct reduce *reduce;
+    uint32_t reissued;
+    struct schedule schedule;
+    struct stream stream;
+    uint32_t *ids; /* of the open round by position: batch or sweep list */
+    float *weights;
+    uint32_t id_count;
+
+    bool finished;
+    int64_t epoch_start_ms, train_start_ms;
+    uint32_t train_start_step;
+    double work_done, work_ms;
+    int64_t start_ms;
+    double accuracy, test_loss, adv_accuracy;
+};
+
+/* Cost of one sample in forward passes: a backward counts two. */
+enum { COST_SGD = 3, COST_SAM = 6, COST_SCORE = 3 };
+
+static bool train_source(const struct run *r)
+{
+    return r->spec->score_source == SOURCE_TRAIN;
+}
+
+static int make_segments(struct run *r)
+{
+    const struct model *m = r->model;
+
+    r->segments = alloc_bytes((size_t)m->param_count, sizeof(*r->segments));
+    if (!r->segments)
+        return -ENOMEM;
+    for (int i = 0; i < m->param_count; i++) {
+        const struct param *p = &m->params[i];
+        size_t end = i + 1 < m->param_count ? m->params[i + 1].offset : m->floats;
+
+        r->segments[r->segment_count++] =
+            (struct segment){.offset = p->offset, .count = end - p->offset, .decay = p->decay};
+    }
+    return 0;
+}
+
+int run_create(const struct jobspec *spec, const struct model *model, const struct dataset *data,
+               int64_t job, int64_t incarnation, struct run **ret)
+{
+    struct run *r = xcalloc(1, sizeof(*r));
+    uint32_t n = data->samples, slots = n > data->test_samples ? n : data->test_samples;
+
+    r->spec = spec;
+    r->model = model;
+    r->data = data;
+    r->job = job;
+    r->incarnation = incarnation;
+    r->epoch_steps = jobspec_epoch_steps(spec, n);
+    r->steps = (uint64_t)r->epoch_steps * (uint64_t)spec->epochs;
+    r->accuracy = r->test_loss = r->adv_accuracy = NAN;
+    if (slots < (uint32_t)spec->batch)
+        slots = (uint32_t)spec->batch;
+    r->theta = alloc_bytes(model->floats, sizeof(float));
+    r->next = alloc_bytes(model->floats, sizeof(float));
+    r->velocity = alloc_bytes(model->floats, sizeof(float));
+    r->rank = alloc_bytes(n, sizeof(*r->rank));
+    r->scores = alloc_bytes(n, sizeof(*r->scores));
+    r->slots = alloc_bytes(slots, sizeof(*r->slots));
+    r->ids = alloc_bytes(slots, sizeof(*r->ids));
+    r->weights = alloc_bytes((size_t)spec->batch, sizeof(*r->weights));
+    r->round = round_create();
+    r->reduce = reduce_create(model->floats, RUN_SUMS);
+    if (!r->theta || !r->next || !r->velocity || !r->rank || !r->scores || !r->slots || !r->ids ||
+        !r->weights || !r->round || !r->reduce || make_segments(r) < 0) {
+        run_free(r);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        r->rank[i] = CURRICULUM_UNRANKED;
+    model_init(model, spec->seed, r->theta);
+    *ret = r;
+    return 0;
+}
+
+void run_free(struct run *r)
+{
+    if (!r)
+        return;
+    stream_done(&r->stream);
+    schedule_done(&r->schedule);
+    round_free(r->round);
+    reduce_free(r->reduce);
+    free(r->theta);
+    free(r->next);
+    free(r->velocity);
+    free(r->segments);
+    free(r->rank);
+    free(r->scores);
+    free(r->slots);
+    free(r->ids);
+    free(r->weights);
+    free(r);
+}
+
+struct run_state run_state(struct run *r)
+{
+    return (struct run_state){
+        .cursor = &r->cursor,
+        .theta = r->theta,
+        .velocity = r->velocity,
+        .floats = r->model->floats,
+        .rank = r->rank,
+        .scores = r->scores,
+        .samples = r->data->samples,
+    };
+}
+
+struct run_cursor run_cursor(const struct run *r, int64_t now_ms)
+{
+    struct run_cursor c = r->cursor;
+
+    c.seconds += (double)(now_ms - r->epoch_start_ms) / 1e3;
+    return c;
+}
+
+static uint32_t shards_of(const struct run *r, uint32_t count)
+{
+    uint32_t shard = (uint32_t)r->spec->shard;
+
+    return (uint32_t)(((uint64_t)count + shard - 1) / shard);
+}
+
+/* Opens a round over r->slot_count samples. */
+static int open_round(struct run *r, enum phase phase, uint32_t count)
+{
+    uint32_t shards = shards_of(r, count);
+
+    r->reissued += round_reissued(r->round);
+    r->phase = phase;
+    r->slot_count = count;
+    int rc = round_open(r->round, shards);
+    if (rc == 0 && phase == PHASE_TRAIN)
+        reduce_reset(r->reduce, (struct node){0, shards}, shards);
+    return rc;
+}
+
+static int open_train(struct run *r)
+{
+    uint32_t batch = (uint32_t)r->spec->batch;
+
+    stream_batch(&r->stream, r->cursor.step_in_epoch, batch, r->ids, r->weights);
+    r->id_count = batch;
+    return open_round(r, PHASE_TRAIN, batch);
+}
+
+/* The samples a sweep has to measure: all, or with the train source those not yet measured. */
+static uint32_t sweep_list(struct run *r)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < r->data->samples; i++)
+        if (!train_source(r) || !(r->scores[i].flags & SCORE_MEASURED))
+            r->ids[count++] = i;
+    r->id_count = count;
+    return count;
+}
+
+/* Opens what comes after the phase that is over; *ret_closed: nothing is left in this epoch. */
+static int open_after(struct run *r, enum phase over, bool *ret_closed)
+{
+    *ret_closed = false;
+    if (over == PHASE_TRAIN && curriculum_sweep_due(r->spec, r->cursor.epoch) && sweep_list(r) > 0)
+        return open_round(r, PHASE_SWEEP, r->id_count);
+    if (over != PHASE_TEST && r->data->test_samples > 0)
+        return open_round(r, PHASE_TEST, r->data->test_samples);
+    *ret_closed = true;
+    return 0;
+}
+
+static int open_epoch(struct run *r, int64_t now_ms)
+{
+    stream_done(&r->stream);
+    schedule_done(&r->schedule);
+    int rc = schedule_make(r->spec, r->rank, r->data->labels, r->data->classes, r->data->samples,
+                           r->cursor.epoch, &r->schedule);
+    if (rc == 0)
+        rc = stream_init(&r->stream, &r->schedule, r->spec->seed, r->cursor.epoch);
+    r->epoch_start_ms = r->train_start_ms = now_ms;
+    r->train_start_step = r->cursor.step_in_epoch;
+    return rc;
+}
+
+int run_start(struct run *r, int64_t now_ms)
+{
+    bool closed;
+    int rc;
+
+    r->start_ms = now_ms;
+    if (r->cursor.epoch >= r->spec->epochs) {
+        r->finished = true;
+        return 0;
+    }
+    rc = open_epoch(r, now_ms);
+    if (rc < 0)
+        return rc;
+    if (r->cursor.step_in_epoch < r->epoch_steps)
+        return open_train(r);
+    rc = open_after(r, PHASE_TRAIN, &closed);
+    /* Nothing left to do: such an epoch closes with its last update, no checkpoint lies there. */
+    return rc == 0 && closed ? -EINVAL : rc;
+}
+
+int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
+             struct run_task *ret)
+{
+    uint32_t shard = (uint32_t)r->spec->shard;
+    struct node node;
+
+    if (r->finished)
+        return -EAGAIN;
+    int rc = round_take(r->round, worker, want, now_ms, ttl_ms, &node);
+    if (rc < 0)
+        return rc;
+    *ret = (struct run_task){.phase = r->phase, .step = r->cursor.step, .node = node};
+    ret->first = node.lo * shard;
+    ret->count = run_node_samples(r, r->phase, r->cursor.step, node);
+    if (r->phase != PHASE_TEST)
+        ret->ids = r->ids + ret->first;
+    if (r->phase == PHASE_TRAIN)
+        ret->weights = r->weights + ret->first;
+    return 0;
+}
+
+uint32_t run_release(struct run *r, uint32_t worker)
+{
+    return round_release(r->round, worker);
+}
+
+uint32_t run_expire(struct run *r, int64_t now_ms)
+{
+    return round_expire(r->round, now_ms);
+}
+
+int64_t run_deadline(const struct run *r)
+{
+    return round_deadline(r->round);
+}
+
+uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node)
+{
+    uint32_t shard = (uint32_t)r->spec->shard;
+
+    if (r->finished || phase != r->phase || step != r->cursor.step ||
+        !node_valid(node, round_shards(r->round)))
+        return 0;
+    uint64_t end = (uint64_t)node.hi * shard;
+    if (end > r->slot_count)
+        end = r->slot_count;
+    return (uint32_t)(end - (uint64_t)node.lo * shard);
+}
+
+bool run_phase_scores(const struct run *r, enum phase phase)
+{
+    return phase != PHASE_TRAIN || train_source(r);
+}
+
+/* Copies n floats and says whether all are finite. */
+static bool copy_finite(float *restrict out, const void *restrict in, size_t n)
+{
+    const unsigned char *bytes = in;
+    uint32_t bad = 0;
+
+    memcpy(out, bytes, n * sizeof(float));
+    const uint32_t *restrict bits = (const uint32_t *)out;
+    for (size_t i = 0; i < n; i++)
+        bad |= (uint32_t)((bits[i] & 0x7f800000u) == 0x7f800000u);
+    return bad == 0;
+}
+
+static int check_score(const struct run *r, const struct score *s, uint32_t position,
+                       struct errbuf *why)
+{
+    const double v[] = {s->loss, s->adv_loss, s->grad_norm, s->el2n};
+    static const char *const names[] = {"loss", "adv_loss", "grad_norm", "el2n"};
+    int32_t classes = (int32_t)r->model->classes;
+
+    for (size_t i = 0; i < 4; i++)
+        if (!isfinite(v[i]) || v[i] < 0)
+            return err_set(why, -EINVAL, "scores: %s of entry %u is %g, allowed is 0 and above",
+                           names[i], position, v[i]);
+    if (s->predicted < 0 || s->predicted >= classes || s->adv_predicted < 0 ||
+        s->adv_predicted >= classes)
+        return err_set(why, -EINVAL, "classes: entry %u is %d, %d; allowed is 0 to %d", position,
+                       s->predicted, s->adv_predicted, classes - 1);
+    if ((s->flags & ~(SCORE_MEASURED | SCORE_NO_DIRECTION)) || !(s->flags & SCORE_MEASURED))
+        return err_set(why, -EINVAL, "flags: entry %u is %u, allowed is 1 or 3", position, s->flags);
+    return 0;
+}
+
+/* Entry i of the scores of a result. */
+static struct score read_score(const struct run_result *res, uint32_t i)
+{
+    const unsigned char *v = (const unsigned char *)res->scores + 32 * (size_t)i;
+    const unsigned char *c = (const unsigned char *)res->classes + 8 * (size_t)i;
+    struct score s;
+
+    memcpy(&s.loss, v, 8);
+    memcpy(&s.adv_loss, v + 8, 8);
+    memcpy(&s.grad_norm, v + 16, 8);
+    memcpy(&s.el2n, v + 24, 8);
+    memcpy(&s.predicted, c, 4);
+    memcpy(&s.adv_predicted, c + 4, 4);
+    memcpy(&s.flags, (const unsigned char *)res->flags + 4 * (size_t)i, 4);
+    return s;
+}
+
+static int judge_scores(const struct run *r, const struct run_result *res, uint32_t count,
+                        struct errbuf *why)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct score s = read_score(res, i);
+        int rc = check_score(r, &s, i, why);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int read_gradient(struct run *r, const struct run_result *res, float **ret,
+                         struct errbuf *why)
+{
+    double *sums;
+    float *buf = reduce_buffer(r->reduce, &sums);
+
+    if (!buf)
+        return err_set(why, -ENOMEM, "no memory for a gradient of %zu floats", r->model->floats);
+    memcpy(sums, res->sums, RUN_SUMS * sizeof(double));
+    bool finite = copy_finite(buf, res->grad, r->model->floats);
+    for (int i = 0; i < RUN_SUMS; i++)
+        finite = finite && isfinite(sums[i]);
+    if (!finite || !(sums[0] > 0)) {
+        reduce_drop(r->reduce, buf);
+        return err_set(why, -EINVAL, finite ? "sums: the weight is not above 0"
+                                            : "grad or sums hold NaN or infinity");
+    }
+    *ret = buf;
+    return 0;
+}
+
+int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
+{
+    uint32_t count = run_node_samples(r, res->phase, res->step, res->node);
+    uint32_t at = res->node.lo * (uint32_t)r->spec->shard;
+    bool scores = run_phase_scores(r, res->phase);
+    float *buf = NULL;
+    int rc = 0;
+
+    if (count == 0)
+        return -EALREADY;
+    /* Judge everything first: only a valid result may close its node. */
+    if (scores)
+        rc = judge_scores(r, res, count, why);
+    if (rc == 0 && res->phase == PHASE_TRAIN)
+        rc = read_gradient(r, res, &buf, why);
+    if (rc == 0 && round_finish(r->round, res->node) < 0)
+        rc = -EALREADY;
+    if (rc < 0) {
+        reduce_drop(r->reduce, buf);
+        return rc;
+    }
+    for (uint32_t i = 0; scores && i < count; i++)
+        r->slots[at + i] = read_score(res, i);
+    return buf ? reduce_add(r->reduce, res->node, buf) : 0;
+}
+
+static void apply_update(struct run *r)
+{
+    struct run_cursor *c = &r->cursor;
+    const double *sums;
+    const float *grad = reduce_result(r->reduce, &sums);
+    float *spare = r->theta;
+
+    c->lr = optimizer_lr(&r->spec->optimizer, c->step, r->steps);
+    optimizer_step(&r->spec->optimizer, c->lr, sums[0], r->segments, r->segment_count, grad,
+                   r->theta, r->velocity, r->next);
+    r->theta = r->next;
+    r->next = spare;
+    for (int i = 0; i < RUN_SUMS; i++)
+        c->sums[i] += sums[i];
+    if (train_source(r))
+        for (uint32_t i = 0; i < r->slot_count; i++)
+            r->scores[r->ids[i]] = r->slots[i];
+    c->step++;
+    c->step_in_epoch++;
+}
+
+static void apply_sweep(struct run *r)
+{
+    for (uint32_t i = 0; i < r->slot_count; i++)
+        r->scores[r->ids[i]] = r->slots[i];
+}
+
+static void apply_test(struct run *r)
+{
+    double loss = 0;
+    uint32_t right = 0, adv_right = 0, n = r->slot_count;
+
+    for (uint32_t i = 0; i < n; i++) {
+        loss += r->slots[i].loss;
+        right += r->slots[i].predicted == r->data->test_labels[i];
+        adv_right += r->slots[i].adv_predicted == r->data->test_labels[i];
+    }
+    r->test_loss = loss / n;
+    r->accuracy = (double)right / n;
+    r->adv_accuracy = (double)adv_right / n;
+}
+
+/* Takes the open epoch's numbers out of the run and moves the cursor to the next epoch. */
+static int close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
+{
+    struct run_cursor *c = &r->cursor;
+    uint32_t n = r->data->samples, scored = 0;
+    bool tested = r->data->test_samples > 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        scored += r->scores[i].flags & SCORE_MEASURED;
+    *ret = (struct run_epoch){
+        .epoch = c->epoch,
+        .share = r->schedule.share,
+        .lr = c->lr,
+        .train_loss = c->sums[1] / c->sums[0],
+        .train_accuracy = c->sums[4] / c->sums[3],
+        .sharpness = (c->sums[2] - c->sums[1]) / c->sums[0],
+        .test_loss = tested ? r->test_loss : NAN,
+        .test_accuracy = tested ? r->accuracy : NAN,
+        .adv_accuracy = tested ? r->adv_accuracy : NAN,
+        .mean_gap = NAN,
+        .seconds = c->seconds + (double)(now_ms - r->epoch_start_ms) / 1e3,
+        .scheduled = r->schedule.count,
+        .scored = scored,
+    };
+    if (scored > 0) {
+        struct score *fresh = alloc_bytes(n, sizeof(*fresh));
+        double *adm = alloc_bytes(n, sizeof(*adm));
+        int rc = fresh && adm ? curriculum_rank(r->spec, r->scores, n, r->rank) : -ENOMEM;
+
+        if (rc < 0) {
+            free(fresh);
+            free(adm);
+            return rc;
+        }
+        ret->mean_gap = score_mean_gap(r->scores, n);
+        for (uint32_t i = 0; i < n; i++)
+            adm[i] = score_adm(&r->scores[i], r->spec->normaliser, ret->mean_gap);
+        ret->scores = r->scores;
+        ret->adm = adm;
+        r->scores = fresh;
+    }
+    *c = (struct run_cursor){.epoch = c->epoch + 1, .step = c->step, .lr = c->lr};
+    return 0;
+}
+
+static double phase_cost(const struct run *r)
+{
+    return r->phase != PHASE_TRAIN ? COST_SCORE : r->spec->rho > 0 ? COST_SAM : COST_SGD;
+}
+
+int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret)
+{
+    bool closed = false;
+    int rc;
+
+    *ret_event = RUN_WAIT;
+    if (r->finished || !round_done(r->round))
+        return 0;
+    r->work_done += phase_cost(r) * r->slot_count;
+    r->work_ms = (double)(now_ms - r->start_ms);
+    *ret_event = RUN_ROUND;
+    if (r->phase == PHASE_TRAIN) {
+        apply_update(r);
+        if (r->cursor.step_in_epoch < r->epoch_steps)
+            return open_train(r);
+    } else if (r->phase == PHASE_SWEEP) {
+        apply_sweep(r);
+    } else {
+        apply_test(r);
+    }
+    rc = open_after(r, r->phase, &closed);
+    if (rc < 0 || !closed)
+        return rc;
+    *ret_event = RUN_EPOCH;
+    rc = close_epoch(r, now_ms, ret);
+    if (rc < 0)
+        return rc;
+    if (r->cursor.epoch >= r->spec->epochs) {
+        r->finished = true;
+        return 0;
+    }
+    rc = open_epoch(r, now_ms);
+    return rc < 0 ? rc : open_train(r);
+}
+
+bool run_finished(const struct run *r)
+{
+    return r->finished;
+}
+
+int64_t run_job(const struct run *r)
+{
+    return r->job;
+}
+
+int64_t run_incarnation(const struct run *r)
+{
+    return r->incarnation;
+}
+
+uint64_t run_step(const struct run *r)
+{
+    return r->cursor.step;
+}
+
+enum phase run_phase(const struct run *r)
+{
+    return r->phase;
+}
+
+uint32_t run_shards(const struct run *r)
+{
+    return round_shards(r->round);
+}
+
+uint32_t run_reissued(const struct run *r)
+{
+    return r->reissued + round_reissued(r->round);
+}
+
+const float *run_theta(const struct run *r)
+{
+    return r->theta;
+}
+
+const struct schedule *run_schedule(const struct run *r)
+{
+    return &r->schedule;
+}
+
+/* Work of the whole job in forward passes of one sample, from the open round on. */
+static double work_left(const struct run *r)
+{
+    double train = (double)(r->steps - r->cursor.step) * (double)r->spec->batch *
+                   (r->spec->rho > 0 ? COST_SAM : COST_SGD);
+    double score = 0;
+
+    for (int64_t e = r->cursor.epoch; e < r->spec->epochs; e++) {
+        if (curriculum_sweep_due(r->spec, e) && !train_source(r))
+            score += r->data->samples;
+        score += r->data->test_samples;
+    }
+    return train + score * COST_SCORE;
+}
+
+struct run_progress run_progress(const struct run *r, int64_t now_ms)
+{
+    const struct run_cursor *c = &r->cursor;
+    struct run_progress p = {
+        .epoch = c->epoch,
+        .step = c->step,
+        .steps = r->steps,
+        .loss = c->sums[0] > 0 ? c->sums[1] / c->sums[0] : NAN,
+        .accuracy = r->accuracy,
+    };
+    int64_t ms = now_ms - r->train_start_ms;
+
+    if (r->phase == PHASE_TRAIN && ms > 0)
+        p.images_per_s = (double)(c->step_in_epoch - r->train_start_step) *
+                         (double)r->spec->batch * 1e3 / (double)ms;
+    if (r->work_done > 0)
+        p.eta_s = work_left(r) * r->work_ms / r->work_done / 1e3;
+    return p;
+}

@@ -1,0 +1,128 @@
+/* A run: one incarnation of a job in training. Owns theta, optimizer state, ranks, scores and the
+ * cursor; opens one round after another (train steps, sweep, test) and takes results. Pure like the
+ * core: no socket, no database, no JSON; time is passed in.
+ *
+ * An epoch: floor(N / batch) train rounds; a sweep when it is due; a test round when the dataset has a
+ * test split; then it closes: mean gap, ADM, ranks, and what the store has to fold. */
+#ifndef STEPPE_SERVER_RUN_H
+#define STEPPE_SERVER_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/dataset.h"
+#include "common/jobspec.h"
+#include "common/model.h"
+#include "common/reduce.h"
+#include "common/score.h"
+#include "proto/messages.h"
+#include "server/core/curriculum.h"
+
+#define RUN_SUMS 5 /* sums of a train result: weight, loss, loss at theta hat, samples, correct */
+
+struct run;
+
+/* A run at step 0. spec, model and data are borrowed for its life. 0 or -ENOMEM. */
+int run_create(const struct jobspec *spec, const struct model *model, const struct dataset *data,
+               int64_t job, int64_t incarnation, struct run **ret);
+void run_free(struct run *r); /* NULL is fine */
+/* Opens the first round at the cursor (0, or what was restored). Call once. */
+int run_start(struct run *r, int64_t now_ms);
+
+/* What a checkpoint holds, besides the arrays below. */
+struct run_cursor {
+    int64_t epoch;          /* epochs closed */
+    uint64_t step;          /* updates done */
+    uint32_t step_in_epoch; /* updates done in the open epoch */
+    double sums[RUN_SUMS];  /* of the open epoch */
+    double lr;              /* of the last update */
+    double seconds;         /* spent in the open epoch so far */
+};
+/* The arrays that make up a run's state, for writing and reading checkpoints; owned by the run. */
+struct run_state {
+    struct run_cursor *cursor;
+    float *theta, *velocity; /* [floats] */
+    size_t floats;
+    double *rank;            /* [samples] */
+    struct score *scores;    /* [samples] measured in the open epoch (train source) */
+    uint32_t samples;
+};
+struct run_state run_state(struct run *r);
+/* The cursor for a checkpoint taken now: with the time spent in the open epoch. */
+struct run_cursor run_cursor(const struct run *r, int64_t now_ms);
+
+/* One leased node. ids and weights are views, valid until the next run_advance. */
+struct run_task {
+    enum phase phase;
+    uint64_t step;
+    struct node node;
+    uint32_t first, count;   /* count samples; first: number of the first (test, full sweep) */
+    const uint32_t *ids;     /* [count], or NULL: first .. first+count-1 */
+    const float *weights;    /* [count], train only */
+};
+/* Leases a node of at most `want` shards. 0 or -EAGAIN. */
+int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
+             struct run_task *ret);
+uint32_t run_release(struct run *r, uint32_t worker);
+uint32_t run_expire(struct run *r, int64_t now_ms);
+int64_t run_deadline(const struct run *r);
+
+/* A result as it came over the wire: pointers may be unaligned; sizes were checked by the caller
+ * against run_node_samples and the model. NULL where the phase has none. */
+struct run_result {
+    enum phase phase;
+    uint64_t step;
+    struct node node;
+    const void *grad;    /* F32 [floats] */
+    const void *sums;    /* F64 [RUN_SUMS] */
+    const void *scores;  /* F64 [count, 4] */
+    const void *classes; /* I32 [count, 2] */
+    const void *flags;   /* U32 [count] */
+};
+/* Samples of a node of the open round; 0 when the key is not of this round or no node of its tree. */
+uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node);
+/* Does a result of this phase carry scores? */
+bool run_phase_scores(const struct run *r, enum phase phase);
+/* 0: counted. -EALREADY: dropped. -EINVAL: not finite or out of range; the sentence says which. */
+int run_result(struct run *r, const struct run_result *res, struct errbuf *why);
+
+/* What a closed epoch hands to the store; arrays are owned by the taker (free). */
+struct run_epoch {
+    int64_t epoch;
+    double share, lr, train_loss, train_accuracy, sharpness, test_loss, test_accuracy, adv_accuracy;
+    double mean_gap, seconds;
+    uint32_t scheduled, scored;
+    struct score *scores; /* [samples] or NULL when nothing was measured */
+    double *adm;          /* [samples] or NULL */
+};
+enum run_event {
+    RUN_WAIT,  /* the round is not complete */
+    RUN_ROUND, /* a new round is open */
+    RUN_EPOCH, /* an epoch closed (run_epoch filled); the next round is open unless run_finished */
+};
+/* Closes the round when it is complete: update or next phase. Call after every counted result until
+ * it says RUN_WAIT or opens a round. -ENOMEM leaves the run unusable. */
+int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret);
+
+bool run_finished(const struct run *r);
+int64_t run_job(const struct run *r);
+int64_t run_incarnation(const struct run *r);
+uint64_t run_step(const struct run *r);
+enum phase run_phase(const struct run *r);
+uint32_t run_shards(const struct run *r); /* of the open round */
+uint32_t run_reissued(const struct run *r); /* shards leased again, all rounds of this run */
+const float *run_theta(const struct run *r);
+const struct schedule *run_schedule(const struct run *r); /* of the open epoch */
+
+/* For people. */
+struct run_progress {
+    int64_t epoch;
+    uint64_t step, steps;
+    double images_per_s; /* trained images per second since the epoch's start; 0: unknown */
+    double eta_s;        /* 0: unknown */
+    double loss;         /* of the open epoch so far; NAN before its first step */
+    double accuracy;     /* of the last test round; NAN before */
+};
+struct run_progress run_progress(const struct run *r, int64_t now_ms);
+
+#endif
