@@ -1,0 +1,30 @@
+#include "proto/messages.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+const char *const message_names[] = {
+#define MESSAGE(id, name, tensors) [MSG_##id] = name,
+    MESSAGE_TABLE(MESSAGE)
+#undef MESSAGE
+        [MSG_COUNT] = NULL,
+};
+
+const char *const error_names[] = {
+#define ERROR(id, name) [ERR_##id] = name,
+    ERROR_TABLE(ERROR)
+#undef ERROR
+        [ERR_COUNT] = NULL,
+};
+
+static const int tensors_max[] = {
+#define MESSAGE(id, name, tensors) [MSG_##id] = tensors,
+    MESSAGE_TABLE(MESSAGE)
+#undef MESSAGE
+};
+
+int message_tensors_max(enum message_type type)
+{
+    assert((unsigned)type < MSG_COUNT);
+    return tensors_max[type];
+}
