@@ -21,11 +21,14 @@
 #define SHOWN_BYTES 48 /* of a value in a sentence */
 #define LIST_BYTES 400 /* of the allowed names in a sentence */
 
-/* "curriculum.pacing", "job file: epochs", "epochs". */
+/* "curriculum.pacing", "job file: epochs", "job file: model.layers", "epochs". */
 static const char *join_place(const char *where, const char *name, char buf[PLACE_BYTES])
 {
-    const char *joint = !*where ? "" : strchr(where, ' ') ? ": " : ".";
+    const char *last = where;
 
+    for (const char *colon; (colon = strstr(last, ": "));)
+        last = colon + 2;
+    const char *joint = !*where ? "" : strchr(last, ' ') ? ": " : ".";
     snprintf(buf, PLACE_BYTES, "%s%s%s", where, joint, name);
     return buf;
 }

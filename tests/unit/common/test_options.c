@@ -1,0 +1,235 @@
+#include "common/options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/file.h"
+#include "tests/harness.h"
+
+struct config {
+    const char *listen;
+    int64_t threads, seed;
+    double lr;
+    bool watch, help;
+    int level;
+};
+
+static const char *const levels[] = {"error", "warn", "info", NULL};
+
+static const struct option table[] = {
+    {"listen", OPT_STR, offsetof(struct config, listen), .def = "tcp://127.0.0.1:7500",
+     .arg = "URL", .help = "address to serve"},
+    {"threads", OPT_INT, offsetof(struct config, threads), .def = "2", .arg = "N",
+     .help = "compute threads", .min = 1, .max = 256},
+    {"seed", OPT_INT, offsetof(struct config, seed), .arg = "N", .help = "random seed"},
+    {"lr", OPT_F64, offsetof(struct config, lr), .def = "0.05", .arg = "X", .help = "learning rate",
+     .fmin = 0, .fmax = 10},
+    {"watch", OPT_FLAG, offsetof(struct config, watch), .help = "show progress"},
+    {"log-level", OPT_ENUM, offsetof(struct config, level), .def = "info", .arg = "LEVEL",
+     .help = "what to log", .names = levels},
+    {"help", OPT_FLAG, offsetof(struct config, help), .help = "show this text"},
+    {0},
+};
+
+static struct errbuf why;
+
+#define WORDS_MAX 12
+
+/* options_args over the words of line. Words stay valid until the next call. */
+static int read_args(const char *line, struct config *cfg, char **rest, int *rest_count)
+{
+    static char text[512];
+    char *argv[WORDS_MAX + 1] = {"prog"};
+    int argc = 1;
+
+    snprintf(text, sizeof(text), "%s", line);
+    for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+        ASSERT(argc < WORDS_MAX);
+        argv[argc++] = word;
+    }
+    return options_args(table, argc, argv, cfg, rest, rest_count, &why);
+}
+
+static void assert_args_refused(const char *line, const char *sentence)
+{
+    struct config cfg = {0};
+
+    ASSERT_EQ(-EINVAL, read_args(line, &cfg, NULL, NULL));
+    ASSERT_STR(sentence, why.text);
+}
+
+static int read_config(const char *text, size_t bytes, struct config *cfg)
+{
+    const struct file_part part = {text, bytes};
+
+    ASSERT_OK(file_write_atomic(test_path("conf"), 0600, &part, 1, &why), why);
+    return options_file(table, test_path("conf"), cfg, &why);
+}
+
+TEST(defaults_are_set_and_others_left)
+{
+    struct config cfg = {.seed = 9, .watch = true};
+
+    ASSERT_OK(options_defaults(table, &cfg, &why), why);
+    ASSERT_STR("tcp://127.0.0.1:7500", cfg.listen);
+    ASSERT_EQ(2, cfg.threads);
+    ASSERT_EQ(9, cfg.seed);
+    ASSERT(cfg.lr == 0.05 && cfg.watch);
+    ASSERT_EQ(2, cfg.level);
+}
+
+TEST(a_bad_default_is_an_error)
+{
+    static const struct option bad[] = {
+        {"threads", OPT_INT, offsetof(struct config, threads), .def = "0", .min = 1, .max = 9},
+        {0}};
+    struct config cfg = {0};
+
+    ASSERT_EQ(-EINVAL, options_defaults(bad, &cfg, &why));
+    ASSERT_STR("threads is \"0\", allowed is 1 to 9", why.text);
+}
+
+TEST(both_forms_of_a_value_are_read)
+{
+    struct config cfg = {0};
+    char *rest[WORDS_MAX];
+    int rest_count = -1;
+
+    ASSERT_OK(read_args("--threads 4 --listen=ipc://a=b --seed -5 --lr=.5 --watch --log-level warn",
+                        &cfg, rest, &rest_count),
+              why);
+    ASSERT_EQ(4, cfg.threads);
+    ASSERT_STR("ipc://a=b", cfg.listen);
+    ASSERT_EQ(-5, cfg.seed);
+    ASSERT(cfg.lr == 0.5 && cfg.watch && !cfg.help);
+    ASSERT_EQ(1, cfg.level);
+    ASSERT_EQ(0, rest_count);
+}
+
+TEST(the_last_value_counts_and_may_be_empty)
+{
+    struct config cfg = {0};
+
+    ASSERT_OK(read_args("--threads 4 --threads=5 --listen=", &cfg, NULL, NULL), why);
+    ASSERT_EQ(5, cfg.threads);
+    ASSERT_STR("", cfg.listen);
+}
+
+TEST(positionals_go_to_rest_in_order)
+{
+    struct config cfg = {0};
+    char *rest[WORDS_MAX];
+    int rest_count = 0;
+
+    ASSERT_OK(read_args("job.json --watch - -3 -- --threads -x", &cfg, rest, &rest_count), why);
+    ASSERT_EQ(5, rest_count);
+    ASSERT_STR("job.json", rest[0]);
+    ASSERT_STR("-", rest[1]);
+    ASSERT_STR("-3", rest[2]);
+    ASSERT_STR("--threads", rest[3]);
+    ASSERT_STR("-x", rest[4]);
+    ASSERT(cfg.watch);
+}
+
+TEST(dash_h_is_help)
+{
+    struct config cfg = {0};
+
+    ASSERT_OK(read_args("-h", &cfg, NULL, NULL), why);
+    ASSERT(cfg.help);
+}
+
+TEST(bad_arguments_get_a_sentence)
+{
+    assert_args_refused("--threads 0", "--threads is \"0\", allowed is 1 to 256");
+    assert_args_refused("--threads=x", "--threads is \"x\", allowed is 1 to 256");
+    assert_args_refused("--threads", "--threads needs a value, allowed is 1 to 256");
+    assert_args_refused("--threads --watch", "--threads needs a value, allowed is 1 to 256");
+    assert_args_refused("--listen", "--listen needs a value");
+    assert_args_refused("--seed x", "--seed is \"x\", allowed is a whole number");
+    assert_args_refused("--lr nan", "--lr is \"nan\", allowed is 0 to 10");
+    assert_args_refused("--watch=yes", "--watch takes no value, it is given \"yes\"");
+    assert_args_refused("--thread 3", "there is no option --thread; did you mean --threads?");
+    assert_args_refused("--frobnicate=3", "there is no option --frobnicate");
+    assert_args_refused("--log-level inof",
+                        "--log-level is \"inof\", allowed is error, warn or info; "
+                        "did you mean \"info\"?");
+    assert_args_refused("-x", "there is no option -x; options begin with --");
+    assert_args_refused("word", "\"word\" is not expected here; options begin with --");
+}
+
+TEST(an_empty_command_line_is_fine)
+{
+    struct config cfg = {0};
+    char *none[] = {NULL};
+    int rest_count = -1;
+
+    ASSERT_OK(options_args(table, 0, none, &cfg, NULL, &rest_count, &why), why);
+    ASSERT_EQ(0, rest_count);
+}
+
+TEST(a_file_sets_what_it_names)
+{
+    static const char text[] =
+        "# Steppe\n\n  threads = 8   # all of them\r\nlisten=ipc:///run/a#b\n"
+        "watch = true\nlog-level = error\nlr = 1e-3";
+    struct config cfg = {.seed = 9};
+
+    ASSERT_OK(read_config(text, sizeof(text) - 1, &cfg), why);
+    ASSERT_EQ(8, cfg.threads);
+    ASSERT_STR("ipc:///run/a#b", cfg.listen);
+    ASSERT(cfg.watch && cfg.lr == 1e-3);
+    ASSERT_EQ(0, cfg.level);
+    ASSERT_EQ(9, cfg.seed);
+}
+
+TEST(a_bad_line_is_named)
+{
+    static const struct {
+        const char *text, *part;
+    } cases[] = {
+        {"# x\nthreads = 300\n", "conf line 2: threads is \"300\", allowed is 1 to 256"},
+        {"threads 3\n", "conf line 1: \"threads 3\" is not \"name = value\""},
+        {"\n\nthred = 3\n", "conf line 3: there is no option thred"},
+        {"thread = 3\n", "conf line 1: there is no option thread; did you mean threads?"},
+        {"watch = yes\n", "conf line 1: watch is \"yes\", allowed is true or false"},
+        {"= 3\n", "conf line 1: there is no option"},
+        {"threads =\n", "conf line 1: threads is \"\", allowed is 1 to 256"},
+    };
+    struct config cfg = {0};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ASSERT_EQ(-EINVAL, read_config(cases[i].text, strlen(cases[i].text), &cfg));
+        ASSERT_HAS(cases[i].part, why.text);
+    }
+}
+
+TEST(a_file_that_is_no_text_is_refused)
+{
+    struct config cfg = {0};
+
+    ASSERT_EQ(-EINVAL, read_config("threads = 3\n\0\1\2", 15, &cfg));
+    ASSERT_HAS("conf is not a text file", why.text);
+    ASSERT_EQ(0, cfg.threads);
+    ASSERT_EQ(-ENOENT, options_file(table, test_path("none"), &cfg, &why));
+    ASSERT_HAS("none: there is no such file", why.text);
+}
+
+TEST(help_is_one_aligned_line_an_option)
+{
+    char *text = NULL;
+    size_t bytes;
+
+    FILE *out = open_memstream(&text, &bytes);
+    options_help(table, out);
+    fclose(out);
+    ASSERT_STR("  --listen URL       address to serve (default tcp://127.0.0.1:7500)\n"
+               "  --threads N        compute threads (1 to 256; default 2)\n"
+               "  --seed N           random seed (a whole number)\n"
+               "  --lr X             learning rate (0 to 10; default 0.05)\n"
+               "  --watch            show progress\n"
+               "  --log-level LEVEL  what to log (error, warn or info; default info)\n"
+               "  --help             show this text\n",
+               text);
+    free(text);
+}
