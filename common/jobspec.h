@@ -12,6 +12,7 @@
 
 struct cJSON;
 
+enum optimizer_kind { OPTIMIZER_SGD };
 enum lr_schedule { LR_CONSTANT, LR_COSINE };
 enum attack { ATTACK_FGSM };
 enum score_source { SOURCE_SWEEP, SOURCE_TRAIN };
@@ -24,10 +25,10 @@ enum balance { BALANCE_NONE, BALANCE_CLASS };
 enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
 
 /* Names of each enum as in the job file, NULL-terminated, indexed by the enum. */
-extern const char *const lr_schedule_names[], *const attack_names[], *const score_source_names[],
-    *const normaliser_names[], *const measure_names[], *const order_names[],
-    *const curriculum_mode_names[], *const pacing_names[], *const balance_names[],
-    *const numerics_names[];
+extern const char *const optimizer_names[], *const lr_schedule_names[], *const attack_names[],
+    *const score_source_names[], *const normaliser_names[], *const measure_names[],
+    *const order_names[], *const curriculum_mode_names[], *const pacing_names[],
+    *const balance_names[], *const numerics_names[];
 
 struct optimizer_spec {
     double lr;           /* > 0 */
@@ -36,6 +37,7 @@ struct optimizer_spec {
     double weight_decay; /* >= 0, not on biases */
     int schedule;        /* enum lr_schedule */
     double warmup;       /* share of all steps with linear warm-up, [0, 1) */
+    int kind;            /* optimizer.name, enum optimizer_kind */
 };
 
 struct curriculum_spec {
@@ -51,7 +53,7 @@ struct jobspec {
     char dataset[NAME_MAX_BYTES];
     struct cJSON *model; /* owned copy of the description: string or object */
     int64_t epochs, batch, shard;
-    uint64_t seed;       /* up to 2^53 */
+    uint64_t seed;       /* up to 2^53 - 1 */
     struct optimizer_spec optimizer;
     double rho;          /* sam.rho, >= 0; 0 is plain SGD */
     int attack;
@@ -64,11 +66,12 @@ struct jobspec {
 
 /* Reads a job file. Checks everything that needs no dataset: keys (unknown: nearest valid name),
  * types, ranges, batch % shard == 0, full_at * epochs > warmup, the model description
- * (model_check). 0 or -EINVAL. ret is released with jobspec_done. */
+ * (model_check). 0, -EINVAL or -ENOMEM. ret is released with jobspec_done. */
 int jobspec_parse(const struct cJSON *json, struct jobspec *ret, struct errbuf *why);
 void jobspec_done(struct jobspec *spec);
 /* The spec as JSON with every default written out, keys in the order of the table; parsing it again
- * gives the same spec. Released with cJSON_Delete. */
+ * gives the same spec, bit for bit. For printing: a number that cJSON would round is a raw node.
+ * Released with cJSON_Delete; NULL when memory is out. */
 struct cJSON *jobspec_json(const struct jobspec *spec);
 /* A line a key: name, type, default, allowed values, meaning. */
 void jobspec_help(FILE *out);

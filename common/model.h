@@ -61,6 +61,8 @@ struct model {
 };
 
 extern const char *const model_presets[]; /* NULL-terminated */
+/* The preset as a job file would write it: {"layers": [...]}; NULL when there is no such preset. */
+const char *model_preset_json(const char *name);
 extern const char *const layer_kind_names[]; /* indexed by layer_kind, NULL-terminated */
 
 /* Reads desc for inputs of dims `in` and `classes` classes. mean/std: in.c entries each, std > 0;
@@ -82,8 +84,8 @@ uint64_t model_macs(const struct model *m);
 
 /* Writes theta as safetensors with PyTorch's names and layouts: dense [out, in], conv [out, in, kh,
  * kw]; a dense weight behind a flatten has its inputs in (C, H, W) order, so that torch's NCHW
- * flatten meets it. Metadata: format=pt, model, layers (JSON), mean, std (comma separated), classes
- * and what `meta` adds. 0 or -errno. */
+ * flatten meets it. Metadata: format=pt, model, layers (JSON list), input (h,w,c), classes, mean, std
+ * (comma separated) and what `meta` adds. 0 or -errno. */
 struct safetensors_meta;
 int model_export(const struct model *m, const float *theta, const struct safetensors_meta *meta,
                  int meta_count, const char *path, struct errbuf *why);

@@ -1,0 +1,154 @@
+/* theta as a file that torch and numpy read: our NHWC layouts are turned into PyTorch's NCHW ones,
+ * and the metadata says all that is needed to build the network again. */
+#include "common/model.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/safetensors.h"
+
+#define NUMBER_LIST_BYTES (CHANNELS_MAX * 18) /* "-1.23456789e-38," and room */
+#define OWN_META 7
+
+/* src [kh, kw, in, out] -> dst [out, in, kh, kw] */
+static void turn_conv(const struct param *p, const float *src, float *dst)
+{
+    size_t kh = p->shape[0], kw = p->shape[1], in = p->shape[2], out = p->shape[3];
+
+    for (size_t y = 0; y < kh; y++)
+        for (size_t x = 0; x < kw; x++)
+            for (size_t i = 0; i < in; i++)
+                for (size_t o = 0; o < out; o++)
+                    dst[((o * in + i) * kh + y) * kw + x] = *src++;
+}
+
+/* src [in, out] -> dst [out, in]; behind a flatten the inputs go from (h, w, c) to (c, h, w). */
+static void turn_dense(const struct param *p, const float *src, float *dst)
+{
+    size_t in = p->shape[0], out = p->shape[1];
+    size_t c = p->flattened.c ? p->flattened.c : 1;
+    size_t hw = in / c;
+
+    for (size_t i = 0; i < in; i++) {
+        size_t to = p->flattened.c ? i % c * hw + i / c : i;
+        for (size_t o = 0; o < out; o++)
+            dst[o * in + to] = *src++;
+    }
+}
+
+/* Writes the entries of p into dst in PyTorch's order and describes them. */
+static struct tensor turn_param(const struct param *p, const float *theta, float *dst)
+{
+    const float *src = theta + p->offset;
+    uint64_t shape[4];
+
+    if (p->dims == 4) {
+        turn_conv(p, src, dst);
+        shape[0] = p->shape[3];
+        shape[1] = p->shape[2];
+        shape[2] = p->shape[0];
+        shape[3] = p->shape[1];
+    } else if (p->dims == 2) {
+        turn_dense(p, src, dst);
+        shape[0] = p->shape[1];
+        shape[1] = p->shape[0];
+    } else {
+        memcpy(dst, src, p->count * sizeof(*dst));
+        shape[0] = p->shape[0];
+    }
+    return tensor_make(p->name, DTYPE_F32, p->dims, shape, dst);
+}
+
+static void add_number(cJSON *obj, const char *key, uint32_t value)
+{
+    cJSON_AddNumberToObject(obj, key, value);
+}
+
+static cJSON *layer_json(const struct layer *l)
+{
+    cJSON *obj = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(obj, "type", layer_kind_names[l->kind]);
+    cJSON_AddStringToObject(obj, "name", l->name);
+    if (l->kind == LAYER_DENSE)
+        add_number(obj, "units", l->out.c);
+    if (l->kind == LAYER_CONV2D) {
+        add_number(obj, "channels", l->out.c);
+        add_number(obj, "kernel", l->kernel);
+        add_number(obj, "stride", l->stride);
+        add_number(obj, "padding", l->padding);
+    }
+    if (l->kind == LAYER_MAXPOOL) {
+        add_number(obj, "size", l->kernel);
+        add_number(obj, "stride", l->stride);
+    }
+    if (l->weight >= 0)
+        cJSON_AddBoolToObject(obj, "bias", l->bias);
+    return obj;
+}
+
+/* The layers as a job file may have them, with every default written out; freed with cJSON_free. */
+static char *layers_json(const struct model *m)
+{
+    cJSON *list = cJSON_CreateArray();
+
+    for (int i = 0; i < m->layer_count; i++)
+        cJSON_AddItemToArray(list, layer_json(&m->layers[i]));
+    char *text = cJSON_PrintUnformatted(list);
+    cJSON_Delete(list);
+    return text;
+}
+
+static const char *number_list(const float *v, uint32_t n, char buf[NUMBER_LIST_BYTES])
+{
+    size_t used = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        used += (size_t)snprintf(buf + used, NUMBER_LIST_BYTES - used, "%s%.9g", i ? "," : "",
+                                 (double)v[i]);
+    return buf;
+}
+
+int model_export(const struct model *m, const float *theta, const struct safetensors_meta *meta,
+                 int meta_count, const char *path, struct errbuf *why)
+{
+    struct tensor *tensors = xcalloc((size_t)m->param_count, sizeof(*tensors));
+    struct safetensors_meta *all = xcalloc((size_t)(OWN_META + meta_count), sizeof(*all));
+    char mean[NUMBER_LIST_BYTES], std[NUMBER_LIST_BYTES], classes[16], input[40];
+    char *layers = layers_json(m);
+    float *turned = alloc_bytes(m->floats, sizeof(*turned));
+    int rc;
+
+    if (!layers || !turned) {
+        rc = err_set(why, -ENOMEM, "%s: no memory for the layout of PyTorch", path);
+        goto out;
+    }
+    for (int i = 0; i < m->param_count; i++)
+        tensors[i] = turn_param(&m->params[i], theta, turned + m->params[i].offset);
+
+    snprintf(classes, sizeof(classes), "%u", m->classes);
+    snprintf(input, sizeof(input), "%u,%u,%u", m->in.h, m->in.w, m->in.c);
+    const struct safetensors_meta own[OWN_META] = {
+        {"format", "pt"},
+        {"model", m->name},
+        {"layers", layers},
+        {"input", input},
+        {"classes", classes},
+        {"mean", number_list(m->mean, m->in.c, mean)},
+        {"std", number_list(m->std, m->in.c, std)},
+    };
+    memcpy(all, own, sizeof(own));
+    for (int i = 0; i < meta_count; i++)
+        all[OWN_META + i] = meta[i];
+    rc = safetensors_write(path, tensors, m->param_count, all, OWN_META + meta_count, why);
+out:
+    free(turned);
+    cJSON_free(layers);
+    free(all);
+    free(tensors);
+    return rc;
+}

@@ -1,0 +1,490 @@
+#include "common/jobspec.h"
+
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/field.h"
+#include "common/text.h"
+#include "tests/harness.h"
+
+#define EXAMPLES "deploy/examples" /* tests run in the root of the tree */
+#define BASE "\"dataset\": \"glyphs\", \"model\": \"lenet\""
+
+static int parse(const char *text, struct jobspec *ret, struct errbuf *why)
+{
+    cJSON *json;
+    int rc = field_parse(text, strlen(text), JSON_REQUEST_BYTES_MAX, "job file", &json, why);
+
+    if (rc)
+        return rc;
+    rc = jobspec_parse(json, ret, why);
+    cJSON_Delete(json);
+    return rc;
+}
+
+/* A job file with these keys besides dataset and model. */
+static int parse_keys(const char *keys, struct jobspec *ret, struct errbuf *why)
+{
+    char text[1024];
+
+    snprintf(text, sizeof(text), "{" BASE "%s%s}", *keys ? ", " : "", keys);
+    return parse(text, ret, why);
+}
+
+static struct jobspec made(const char *keys)
+{
+    struct errbuf why = {0};
+    struct jobspec spec;
+
+    ASSERT_OK(parse_keys(keys, &spec, &why), why);
+    return spec;
+}
+
+static void assert_refused(const char *keys, const char *sentence)
+{
+    struct errbuf why = {0};
+    struct jobspec spec = {.epochs = 77};
+
+    ASSERT_EQ(-EINVAL, parse_keys(keys, &spec, &why));
+    ASSERT_HAS(sentence, why.text);
+    ASSERT_EQ(77, spec.epochs);
+}
+
+TEST(defaults_are_those_of_the_paper_recipe)
+{
+    struct jobspec s = made("");
+
+    ASSERT_STR("glyphs", s.name);
+    ASSERT_STR("glyphs", s.dataset);
+    ASSERT(cJSON_IsString(s.model));
+    ASSERT_STR("lenet", s.model->valuestring);
+    ASSERT_EQ(10, s.epochs);
+    ASSERT_EQ(128, s.batch);
+    ASSERT_EQ(64, s.shard);
+    ASSERT_EQ(1, s.seed);
+    ASSERT_EQ(OPTIMIZER_SGD, s.optimizer.kind);
+    ASSERT(s.optimizer.lr == 0.05 && s.optimizer.momentum == 0.9);
+    ASSERT(!s.optimizer.nesterov);
+    ASSERT(s.optimizer.weight_decay == 5e-4 && s.optimizer.warmup == 0);
+    ASSERT_EQ(LR_COSINE, s.optimizer.schedule);
+    ASSERT(s.rho == 0.05 && s.epsilon == 8.0 / 255.0);
+    ASSERT_EQ(ATTACK_FGSM, s.attack);
+    ASSERT_EQ(SOURCE_SWEEP, s.score_source);
+    ASSERT_EQ(0, s.score_every);
+    ASSERT_EQ(NORM_POPULATION, s.normaliser);
+    ASSERT_EQ(MEASURE_ADM, s.curriculum.measure);
+    ASSERT_EQ(ORDER_EASY_FIRST, s.curriculum.order);
+    ASSERT_EQ(MODE_SELECT, s.curriculum.mode);
+    ASSERT_EQ(PACING_LINEAR, s.curriculum.pacing);
+    ASSERT_EQ(BALANCE_CLASS, s.curriculum.balance);
+    ASSERT(s.curriculum.initial == 0.8 && s.curriculum.final == 1);
+    ASSERT(s.curriculum.full_at == 0.5 && s.curriculum.smoothing == 0);
+    ASSERT_EQ(1, s.curriculum.warmup);
+    ASSERT_EQ(NUMERICS_STRICT, s.numerics);
+    jobspec_done(&s);
+}
+
+TEST(what_is_written_is_taken)
+{
+    struct jobspec s = made(
+        "\"name\": \"first.try\", \"epochs\": 40, \"batch\": 96, \"shard\": 32, \"seed\": 0,"
+        "\"optimizer\": {\"name\": \"sgd\", \"lr\": 0.1, \"momentum\": 0.5, \"nesterov\": true,"
+        "  \"weight_decay\": 0, \"schedule\": \"constant\", \"warmup\": 0.25},"
+        "\"sam\": {\"rho\": 0}, \"attack\": {\"name\": \"fgsm\", \"epsilon\": 0.125},"
+        "\"score\": {\"source\": \"train\", \"every\": 3, \"normaliser\": \"sample\"},"
+        "\"curriculum\": {\"measure\": \"el2n\", \"order\": \"hard_first\", \"mode\": \"both\","
+        "  \"pacing\": \"log\", \"initial\": 0.25, \"final\": 0.75, \"full_at\": 1, \"warmup\": 2,"
+        "  \"smoothing\": 0.5, \"balance\": \"none\"}, \"numerics\": \"relaxed\"");
+
+    ASSERT_STR("first.try", s.name);
+    ASSERT_EQ(40, s.epochs);
+    ASSERT_EQ(96, s.batch);
+    ASSERT_EQ(32, s.shard);
+    ASSERT_EQ(0, s.seed);
+    ASSERT(s.optimizer.lr == 0.1 && s.optimizer.momentum == 0.5 && s.optimizer.nesterov);
+    ASSERT(s.optimizer.weight_decay == 0 && s.optimizer.warmup == 0.25);
+    ASSERT_EQ(LR_CONSTANT, s.optimizer.schedule);
+    ASSERT(s.rho == 0 && s.epsilon == 0.125);
+    ASSERT_EQ(SOURCE_TRAIN, s.score_source);
+    ASSERT_EQ(3, s.score_every);
+    ASSERT_EQ(NORM_SAMPLE, s.normaliser);
+    ASSERT_EQ(MEASURE_EL2N, s.curriculum.measure);
+    ASSERT_EQ(ORDER_HARD_FIRST, s.curriculum.order);
+    ASSERT_EQ(MODE_BOTH, s.curriculum.mode);
+    ASSERT_EQ(PACING_LOG, s.curriculum.pacing);
+    ASSERT_EQ(BALANCE_NONE, s.curriculum.balance);
+    ASSERT(s.curriculum.initial == 0.25 && s.curriculum.final == 0.75);
+    ASSERT(s.curriculum.full_at == 1 && s.curriculum.smoothing == 0.5);
+    ASSERT_EQ(2, s.curriculum.warmup);
+    ASSERT_EQ(NUMERICS_RELAXED, s.numerics);
+    jobspec_done(&s);
+}
+
+TEST(epsilon_may_be_a_ratio)
+{
+    struct jobspec s = made("\"attack\": {\"epsilon\": \"4/255\"}");
+
+    ASSERT(s.epsilon == 4.0 / 255.0);
+    jobspec_done(&s);
+    assert_refused("\"attack\": {\"epsilon\": \"256/255\"}", "attack.epsilon is \"256/255\"");
+    assert_refused("\"attack\": {\"epsilon\": \"eight\"}", "allowed is 0 to 1, or a ratio");
+}
+
+/* Every number of a job file with its ends: the first value in and out on either side. */
+static const struct {
+    const char *section, *key, *below, *lowest, *highest, *above;
+} ranges[] = {
+    {"", "epochs", "0", "1", "100000", "100001"},
+    {"", "batch", "0", "64", "65536", "65537"}, /* 64: the lowest that the default shard divides */
+    {"", "shard", "0", "1", "128", "4097"}, /* 128: the highest that divides the default batch */
+    {"", "seed", "-1", "0", "9007199254740991", "9007199254740992"},
+    {"optimizer", "lr", "0", "1e-300", "1000", "1000.001"},
+    {"optimizer", "momentum", "-0.001", "0", "0.9999999", "1"},
+    {"optimizer", "weight_decay", "-0.001", "0", "1", "1.001"},
+    {"optimizer", "warmup", "-0.001", "0", "0.9999999", "1"},
+    {"sam", "rho", "-0.001", "0", "100", "100.001"},
+    {"attack", "epsilon", "-0.001", "0", "1", "1.001"},
+    {"score", "every", "-1", "0", "100000", "100001"},
+    {"curriculum", "initial", "0", "1e-9", "1", "1.001"},
+    {"curriculum", "final", "0", "1e-9", "1", "1.001"},
+    {"curriculum", "full_at", "0", "0.11", "1", "1.001"}, /* 0.11: above warmup / epochs */
+    {"curriculum", "warmup", "-1", "0", "4", "100001"},   /* 4: below full_at * epochs */
+    {"curriculum", "smoothing", "-0.001", "0", "0.9999999", "1"},
+};
+
+#define RANGES (sizeof(ranges) / sizeof(ranges[0]))
+
+static const char *keyed(size_t i, const char *value, char buf[128])
+{
+    const char *section = ranges[i].section;
+
+    if (*section)
+        snprintf(buf, 128, "\"%s\": {\"%s\": %s}", section, ranges[i].key, value);
+    else
+        snprintf(buf, 128, "\"%s\": %s", ranges[i].key, value);
+    return buf;
+}
+
+TEST(every_number_is_refused_beyond_either_end_and_taken_at_it)
+{
+    for (size_t i = 0; i < RANGES; i++) {
+        char keys[128], sentence[128];
+        snprintf(sentence, sizeof(sentence), "%s%s%s is %s, allowed is ", ranges[i].section,
+                 *ranges[i].section ? "." : "", ranges[i].key, ranges[i].below);
+        assert_refused(keyed(i, ranges[i].below, keys), sentence);
+        snprintf(sentence, sizeof(sentence), "%s is %s, allowed is ", ranges[i].key,
+                 ranges[i].above);
+        assert_refused(keyed(i, ranges[i].above, keys), sentence);
+        struct jobspec s = made(keyed(i, ranges[i].lowest, keys));
+        jobspec_done(&s);
+        s = made(keyed(i, ranges[i].highest, keys));
+        jobspec_done(&s);
+    }
+}
+
+TEST(a_number_of_another_type_is_refused_with_what_was_found)
+{
+    for (size_t i = 0; i < RANGES; i++) {
+        char keys[128], sentence[128];
+        snprintf(sentence, sizeof(sentence), "%s is true, allowed is ", ranges[i].key);
+        assert_refused(keyed(i, "true", keys), sentence);
+        snprintf(sentence, sizeof(sentence), "%s is null, allowed is ", ranges[i].key);
+        assert_refused(keyed(i, "null", keys), sentence);
+    }
+}
+
+static size_t count_numbers(const cJSON *node)
+{
+    size_t n = cJSON_IsNumber(node) || cJSON_IsRaw(node);
+
+    for (const cJSON *item = node->child; item; item = item->next)
+        n += count_numbers(item);
+    return n;
+}
+
+TEST(the_ranges_above_are_all_there_are)
+{
+    struct jobspec s = made("");
+    cJSON *json = jobspec_json(&s);
+
+    ASSERT_EQ(RANGES, count_numbers(json));
+    cJSON_Delete(json);
+    jobspec_done(&s);
+}
+
+TEST(the_sentence_names_the_key_its_place_the_value_and_what_is_allowed)
+{
+    assert_refused("\"epochs\": 0", "job file: epochs is 0, allowed is 1 to 100000");
+    assert_refused("\"epochs\": 2.5", "epochs is 2.5, allowed is a whole number");
+    assert_refused("\"epochs\": \"ten\"", "epochs is \"ten\"");
+    assert_refused("\"curriculum\": {\"initial\": 0}",
+                   "curriculum.initial is 0, allowed is above 0 to 1");
+    assert_refused("\"optimizer\": {\"momentum\": 1}",
+                   "optimizer.momentum is 1, allowed is 0 to below 1");
+    assert_refused("\"optimizer\": {\"lr\": \"fast\"}",
+                   "optimizer.lr is \"fast\", allowed is 0 to");
+    assert_refused("\"optimizer\": {\"nesterov\": 1}",
+                   "optimizer.nesterov is 1, allowed is true or false");
+    assert_refused("\"sam\": 0.05", "sam is 0.05, allowed is an object");
+    assert_refused("\"curriculum\": []", "curriculum is a list, allowed is an object");
+    assert_refused("\"curriculum\": {\"pacing\": \"linaer\"}",
+                   "curriculum.pacing is \"linaer\", allowed is linear, quad, root, step, exp or "
+                   "log; did you mean \"linear\"?");
+    assert_refused("\"curriculum\": {\"measure\": 4}", "curriculum.measure is 4, allowed is adm,");
+    assert_refused("\"optimizer\": {\"name\": \"adam\"}",
+                   "optimizer.name is \"adam\", allowed is sgd");
+    assert_refused("\"name\": \"a/b\"", "name is \"a/b\", allowed are 1 to 63 letters");
+    assert_refused("\"name\": \"\"", "name is \"\", allowed are 1 to 63 letters");
+    assert_refused("\"name\": 5", "name is 5, allowed is a text");
+}
+
+TEST(an_unknown_key_names_its_place_and_the_nearest_valid_one)
+{
+    assert_refused("\"epoch\": 5", "job file has no key \"epoch\"; did you mean \"epochs\"?");
+    assert_refused("\"optimiser\": {}", "did you mean \"optimizer\"?");
+    assert_refused("\"optimizer\": {\"weigth_decay\": 0}",
+                   "optimizer has no key \"weigth_decay\"; did you mean \"weight_decay\"?");
+    assert_refused("\"sam\": {\"roh\": 0}", "sam has no key \"roh\"; did you mean \"rho\"?");
+    assert_refused("\"attack\": {\"epsilom\": 0}", "did you mean \"epsilon\"?");
+    assert_refused("\"score\": {\"sorce\": 0}", "did you mean \"source\"?");
+    assert_refused("\"curriculum\": {\"pasing\": 0}", "did you mean \"pacing\"?");
+    assert_refused("\"lr\": 0.05", "job file has no key \"lr\"");
+    assert_refused("\"EPOCHS\": 5", "job file has no key \"EPOCHS\"");
+    assert_refused("\"curriculum\": {\"curriculum.warmup\": 0}",
+                   "has no key \"curriculum.warmup\"");
+}
+
+TEST(what_is_required_must_be_there)
+{
+    struct errbuf why = {0};
+    struct jobspec s;
+
+    ASSERT_EQ(-EINVAL, parse("{\"model\": \"lenet\"}", &s, &why));
+    ASSERT_HAS("dataset is missing", why.text);
+    ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"\", \"model\": \"lenet\"}", &s, &why));
+    ASSERT_HAS("dataset is empty", why.text);
+    ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"../x\", \"model\": \"lenet\"}", &s, &why));
+    ASSERT_HAS("dataset is \"../x\", allowed are", why.text);
+    ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"glyphs\"}", &s, &why));
+    ASSERT_HAS("model is missing, allowed is mlp, lenet or cnn", why.text);
+    ASSERT_EQ(-EINVAL, jobspec_parse(NULL, &s, &why));
+    ASSERT_HAS("a job file must be an object", why.text);
+}
+
+TEST(a_model_that_cannot_work_is_refused)
+{
+    struct errbuf why = {0};
+    struct jobspec s;
+
+    ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"glyphs\", \"model\": \"lennet\"}", &s, &why));
+    ASSERT_HAS("did you mean \"lenet\"?", why.text);
+    ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"glyphs\", \"model\": {\"layers\": ["
+                             "{\"type\": \"conv2d\", \"chanels\": 4}]}}",
+                             &s, &why));
+    ASSERT_HAS("model.layers[0] has no key \"chanels\"; did you mean \"channels\"?", why.text);
+}
+
+TEST(keys_that_do_not_go_together_are_refused_with_both_values)
+{
+    assert_refused("\"batch\": 32", "shard is 64 and batch is 32; a shard is a part of a batch");
+    assert_refused("\"batch\": 100, \"shard\": 40",
+                   "batch is 100 and shard is 40; batch must be a multiple of shard");
+    assert_refused("\"curriculum\": {\"warmup\": 5}",
+                   "curriculum.warmup is 5, it must be below full_at * epochs = 0.5 * 10 = 5");
+    assert_refused("\"epochs\": 2, \"curriculum\": {\"full_at\": 0.5}", "curriculum.warmup is 1");
+    assert_refused("\"epochs\": 1, \"curriculum\": {\"warmup\": 1}",
+                   "below full_at * epochs = 0.5 * 1 = 0.5");
+    assert_refused("\"optimizer\": {\"nesterov\": true, \"momentum\": 0}",
+                   "optimizer.nesterov is true and optimizer.momentum is 0");
+}
+
+TEST(a_short_job_gets_a_default_curriculum_that_fits)
+{
+    static const struct {
+        const char *keys;
+        double full_at;
+        int64_t warmup;
+    } cases[] = {
+        {"\"epochs\": 3", 0.5, 1},
+        {"\"epochs\": 2", 1, 1},
+        {"\"epochs\": 1", 1, 0},
+        {"\"epochs\": 1, \"curriculum\": {\"initial\": 0.5}", 1, 0},
+        {"\"epochs\": 1, \"curriculum\": {\"warmup\": 0}", 0.5, 0},
+        {"\"epochs\": 2, \"curriculum\": {\"full_at\": 0.75}", 0.75, 1},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct jobspec s = made(cases[i].keys);
+        ASSERT(s.curriculum.full_at == cases[i].full_at);
+        ASSERT_EQ(cases[i].warmup, s.curriculum.warmup);
+        jobspec_done(&s);
+    }
+}
+
+static void assert_same(const struct jobspec *a, const struct jobspec *b)
+{
+    const struct optimizer_spec *x = &a->optimizer, *y = &b->optimizer;
+    const struct curriculum_spec *c = &a->curriculum, *d = &b->curriculum;
+
+    ASSERT_STR(a->name, b->name);
+    ASSERT_STR(a->dataset, b->dataset);
+    ASSERT(cJSON_Compare(a->model, b->model, true));
+    ASSERT(a->epochs == b->epochs && a->batch == b->batch && a->shard == b->shard);
+    ASSERT(a->seed == b->seed && a->rho == b->rho && a->epsilon == b->epsilon);
+    ASSERT(x->lr == y->lr && x->momentum == y->momentum && x->nesterov == y->nesterov);
+    ASSERT(x->weight_decay == y->weight_decay && x->schedule == y->schedule);
+    ASSERT(x->warmup == y->warmup && x->kind == y->kind && a->attack == b->attack);
+    ASSERT(a->score_source == b->score_source && a->score_every == b->score_every);
+    ASSERT(a->normaliser == b->normaliser && a->numerics == b->numerics);
+    ASSERT(c->measure == d->measure && c->order == d->order && c->mode == d->mode);
+    ASSERT(c->pacing == d->pacing && c->balance == d->balance && c->initial == d->initial);
+    ASSERT(c->final == d->final && c->full_at == d->full_at && c->warmup == d->warmup);
+    ASSERT(c->smoothing == d->smoothing);
+}
+
+/* Writes the spec and reads it again; the text is freed by the caller. */
+static char *assert_round_trip(const struct jobspec *spec)
+{
+    struct errbuf why = {0};
+    struct jobspec again;
+    cJSON *json = jobspec_json(spec);
+    char *text = cJSON_Print(json);
+
+    ASSERT(text);
+    ASSERT_OK(parse(text, &again, &why), why);
+    assert_same(spec, &again);
+    jobspec_done(&again);
+    cJSON_Delete(json);
+    return text;
+}
+
+TEST(what_is_written_reads_back_as_the_same_job)
+{
+    static const char *const jobs[] = {
+        "",
+        "\"epochs\": 1",
+        /* None of these is printed exactly by %.15g, and cJSON itself would not notice. */
+        "\"seed\": 9007199254740991, \"sam\": {\"rho\": 0.30000000000000004},"
+        "\"optimizer\": {\"lr\": 0.10000000000000002, \"momentum\": 0.8999999999999999}",
+        "\"attack\": {\"epsilon\": \"1/3\"}, \"curriculum\": {\"measure\": \"random\","
+        "\"pacing\": \"step\", \"order\": \"hard_first\", \"initial\": 1e-17}",
+    };
+
+    for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+        struct jobspec s = made(jobs[i]);
+        cJSON_free(assert_round_trip(&s));
+        jobspec_done(&s);
+    }
+}
+
+TEST(what_is_written_has_every_key_in_the_order_of_the_table)
+{
+    struct jobspec s = made("");
+    char *text = assert_round_trip(&s);
+    static const char *const keys[] = {
+        "\"name\"",    "\"dataset\"", "\"model\"",      "\"epochs\"",  "\"batch\"",
+        "\"shard\"",   "\"seed\"",    "\"optimizer\"",  "\"lr\"",      "\"nesterov\"",
+        "\"sam\"",     "\"rho\"",     "\"attack\"",     "\"epsilon\"", "\"score\"",
+        "\"source\"",  "\"every\"",   "\"curriculum\"", "\"measure\"", "\"full_at\"",
+        "\"balance\"", "\"numerics\""};
+    const char *at = text;
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        at = strstr(at, keys[i]);
+        if (!at)
+            FAIL("%s is not in its place in %s", keys[i], text);
+    }
+    ASSERT(!strstr(text, "8/255")); /* a number */
+    cJSON_free(text);
+    jobspec_done(&s);
+}
+
+TEST(help_has_a_line_for_every_key)
+{
+    char *text = NULL;
+    size_t bytes = 0, lines = 0;
+    FILE *out = open_memstream(&text, &bytes);
+
+    jobspec_help(out);
+    fclose(out);
+    for (const char *p = text; *p; p++)
+        lines += *p == '\n';
+    ASSERT_EQ(1 + 8 + 5 + 23, lines); /* heading, keys of the file, sections, keys in them */
+    for (size_t i = 0; i < RANGES; i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",
+                 ranges[i].key);
+        ASSERT_HAS(path, text);
+    }
+    ASSERT_HAS("[above 0 to 1]", text);
+    ASSERT_HAS("[adm, loss, grad_norm, el2n, random or none]", text);
+    ASSERT_HAS("[mlp, lenet or cnn]", text);
+    ASSERT_HAS("[0 to 9007199254740991]", text);
+    ASSERT_HAS("8/255 ", text);
+    free(text);
+}
+
+TEST(an_epoch_has_whole_batches_only)
+{
+    struct jobspec s = made("\"batch\": 128");
+
+    ASSERT_EQ(468, jobspec_epoch_steps(&s, 60000));
+    ASSERT_EQ(1, jobspec_epoch_steps(&s, 128));
+    ASSERT_EQ(0, jobspec_epoch_steps(&s, 127));
+    jobspec_done(&s);
+}
+
+TEST(every_example_is_a_good_job)
+{
+    DIR *dir = opendir(EXAMPLES);
+    const struct dirent *entry;
+    int count = 0;
+
+    ASSERT(dir);
+    while ((entry = readdir(dir))) {
+        struct errbuf why = {0};
+        struct jobspec s;
+        cJSON *json;
+        char path[512];
+        if (!strstr(entry->d_name, ".json"))
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", EXAMPLES, entry->d_name);
+        ASSERT_OK(field_parse_file(path, JSON_REQUEST_BYTES_MAX, &json, &why), why);
+        if (jobspec_parse(json, &s, &why) != 0)
+            FAIL("%s: %s", path, why.text);
+        cJSON_free(assert_round_trip(&s));
+        /* A job is called as its file, so that a list of jobs tells which one it was. */
+        ASSERT_EQ(strlen(entry->d_name) - strlen(".json"), strlen(s.name));
+        ASSERT(strncmp(entry->d_name, s.name, strlen(s.name)) == 0);
+        jobspec_done(&s);
+        cJSON_Delete(json);
+        count++;
+    }
+    closedir(dir);
+    ASSERT(count >= 5);
+}
+
+TEST(the_none_control_differs_from_its_job_in_the_measure_only)
+{
+    struct errbuf why = {0};
+    struct jobspec job, control;
+    cJSON *json;
+
+    ASSERT_OK(field_parse_file(EXAMPLES "/fashion-lenet.json", JSON_REQUEST_BYTES_MAX, &json, &why),
+              why);
+    ASSERT_OK(jobspec_parse(json, &job, &why), why);
+    cJSON_Delete(json);
+    ASSERT_OK(
+        field_parse_file(EXAMPLES "/fashion-lenet-none.json", JSON_REQUEST_BYTES_MAX, &json, &why),
+        why);
+    ASSERT_OK(jobspec_parse(json, &control, &why), why);
+    cJSON_Delete(json);
+    ASSERT_EQ(MEASURE_NONE, control.curriculum.measure);
+    control.curriculum.measure = job.curriculum.measure;
+    memcpy(control.name, job.name, sizeof(job.name));
+    assert_same(&job, &control);
+    jobspec_done(&control);
+    jobspec_done(&job);
+}
