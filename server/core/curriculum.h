@@ -9,14 +9,14 @@
 #include "common/jobspec.h"
 #include "common/score.h"
 
-/* Mean gap over all measured samples with a direction, in sample order, in double (0 when none). */
+/* Mean of gap+ = max(adv_loss - loss, 0) over all measured samples with a direction, in sample
+ * order, in double (0 when there is none). */
 double score_mean_gap(const struct score *s, uint32_t n);
-/* ADM of one sample: population gap+/(gap+ + mean_gap), sample gap+/adv_loss; gap+ = max(gap, 0);
- * 0/0 := 0. */
+/* ADM of one sample: population gap+/(gap+ + mean_gap), sample gap+/adv_loss; 0/0 := 0. */
 double score_adm(const struct score *s, int normaliser, double mean_gap);
 /* What a measure orders by: adm population -> raw gap, adm sample -> ln adv_loss - ln loss (finite:
  * an exact 0 loss counts as the smallest positive double), loss, grad_norm, el2n. random ->
- * Philox(seed, RNG_RANDOM_SCORE, sample). none -> 0. Larger is harder. */
+ * Philox(seed, RNG_RANDOM_SCORE, sample), for which s may be NULL. none -> 0. Larger is harder. */
 double curriculum_key(const struct jobspec *spec, const struct score *s, uint32_t sample);
 
 /* Ranks: each sample's percentile in [0, 1) among what was measured, smoothed over epochs.
@@ -27,26 +27,33 @@ double curriculum_key(const struct jobspec *spec, const struct score *s, uint32_
  * samples keep theirs. 0 or -ENOMEM. */
 int curriculum_rank(const struct jobspec *spec, const struct score *s, uint32_t n, double *rank);
 
-/* Share p of the training set at epoch 0-based e (DESIGN 3, pacing); 1 in warm-up. */
+/* Share p of the training set at epoch 0-based e (DESIGN 3, pacing); 1 in warm-up and, at every
+ * epoch, for measure none. */
 double curriculum_share(const struct jobspec *spec, int64_t epoch);
 /* Has the share reached its final value at this epoch (x >= 1)? Same for every measure. */
 bool curriculum_share_final(const struct jobspec *spec, int64_t epoch);
 /* Is a sweep due at the end of this epoch? Sweep source: score_every, or 1 until the share is final
  * and then 5, and always the last epoch. Train source: every score_every (default 5) epochs while
- * p < 1, and the last epoch. */
+ * p < 1, and the last epoch. "Every k" means epochs 0, k, 2k ...: the first sweep comes early
+ * enough for the first epochs after warm-up to have an order. */
 bool curriculum_sweep_due(const struct jobspec *spec, int64_t epoch);
 
 struct schedule {
-    uint32_t *ids;   /* scheduled samples, ascending */
-    float *weights;  /* one each, mean 1 (in double, in id order) before rounding to float */
+    uint32_t *ids;  /* scheduled samples, ascending */
+    float *weights; /* one each, mean 1 (in double, in id order) before rounding to float */
     uint32_t count;
-    double share;    /* p */
+    double share; /* p */
 };
 
-/* The scheduled set of an epoch and its weights. rank[n], labels[n] (< classes). Ties by
- * Philox(seed, RNG_TIE, sample), then by sample. measure none: everything with weight 1. Both
- * balance modes as DESIGN 3; with balance class, ranks and shares are taken within each class.
- * 0 or -ENOMEM. */
+/* The scheduled set of an epoch and its weights (DESIGN 3), n >= batch samples. Ties by
+ * Philox(seed, RNG_TIE, sample), then by sample; hard_first reverses the ranks, not the ties. With
+ * balance class, places and shares are taken within each class, by largest remainder of
+ * count * class size / n with ties to the lower class; without it, labels may be NULL.
+ *   select: max(batch, floor(p n + 1/2)) samples;
+ *   weight: all, at u = (place + 1/2) / (class size);
+ *   both:   u < p + 0.25, and of each class no fewer than its share of one batch.
+ * rank[n] may be NULL for measure none, which schedules everything with weight 1, and for random,
+ * whose order is its own fixed key of every sample, measured or not. 0 or -ENOMEM. */
 int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t *labels,
                   uint32_t classes, uint32_t n, int64_t epoch, struct schedule *ret);
 void schedule_done(struct schedule *s);
@@ -61,8 +68,8 @@ struct stream {
 };
 int stream_init(struct stream *s, const struct schedule *schedule, uint64_t seed, int64_t epoch);
 void stream_done(struct stream *s);
-/* ids[batch], weights[batch] of step `step` (0-based) of the epoch. Any step may be asked for; going
- * forward is cheap. */
+/* ids[batch], weights[batch] of step `step` (0-based) of the epoch. Any step may be asked for;
+ * going forward is cheap. */
 void stream_batch(struct stream *s, uint32_t step, uint32_t batch, uint32_t *ids, float *weights);
 
 #endif

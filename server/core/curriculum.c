@@ -1,0 +1,177 @@
+/* What scores mean and when they are taken: the measure's order key, percentile ranks, pacing. The
+ * schedule that follows from them is in schedule.c. */
+#include "server/core/curriculum.h"
+
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/rng.h"
+
+/* full_at * epochs is a decimal that double misses by a few units in the last place (0.55 * 100);
+ * the share must still arrive at the epoch a person computes. */
+#define PROGRESS_SLACK 1e-9
+#define EVERY_AFTER_FINAL 5
+
+static double gap_plus(const struct score *s)
+{
+    return fmax(s->adv_loss - s->loss, 0);
+}
+
+double score_mean_gap(const struct score *s, uint32_t n)
+{
+    double sum = 0;
+    uint32_t measured = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (!(s[i].flags & SCORE_MEASURED) || s[i].flags & SCORE_NO_DIRECTION)
+            continue;
+        sum += gap_plus(&s[i]);
+        measured++;
+    }
+    return measured ? sum / measured : 0;
+}
+
+double score_adm(const struct score *s, int normaliser, double mean_gap)
+{
+    double gap = gap_plus(s);
+    double divisor = normaliser == NORM_SAMPLE ? s->adv_loss : gap + mean_gap;
+
+    return gap == 0 ? 0 : gap / divisor;
+}
+
+/* ln of a loss that may have underflowed to 0. */
+static double ln_loss(double loss)
+{
+    return log(fmax(loss, DBL_TRUE_MIN));
+}
+
+double curriculum_key(const struct jobspec *spec, const struct score *s, uint32_t sample)
+{
+    struct rng rng;
+
+    switch ((enum measure)spec->curriculum.measure) {
+    case MEASURE_ADM:
+        if (spec->normaliser == NORM_SAMPLE)
+            return ln_loss(s->adv_loss) - ln_loss(s->loss);
+        return s->adv_loss - s->loss;
+    case MEASURE_LOSS:
+        return s->loss;
+    case MEASURE_GRAD_NORM:
+        return s->grad_norm;
+    case MEASURE_EL2N:
+        return s->el2n;
+    case MEASURE_RANDOM:
+        rng = rng_at(spec->seed, RNG_RANDOM_SCORE, sample, 0);
+        return rng_unit(&rng);
+    case MEASURE_NONE:
+        break;
+    }
+    return 0;
+}
+
+struct keyed {
+    double key;
+    uint32_t sample;
+};
+
+static int keyed_compare(const void *pa, const void *pb)
+{
+    const struct keyed *a = pa, *b = pb;
+
+    return (a->key > b->key) - (a->key < b->key);
+}
+
+int curriculum_rank(const struct jobspec *spec, const struct score *s, uint32_t n, double *rank)
+{
+    struct keyed *keyed = alloc_bytes(n > 0 ? n : 1, sizeof(*keyed));
+    double beta = spec->curriculum.smoothing;
+    uint32_t measured = 0;
+
+    if (!keyed)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        if (s[i].flags & SCORE_MEASURED)
+            keyed[measured++] = (struct keyed){curriculum_key(spec, &s[i], i), i};
+    qsort(keyed, measured, sizeof(*keyed), keyed_compare);
+    for (uint32_t first = 0, end; first < measured; first = end) {
+        for (end = first + 1; end < measured && keyed[end].key == keyed[first].key;)
+            end++;
+        /* (average of first .. end-1, plus 1/2) / measured, in one rounding */
+        double r = ((double)first + end) / (2.0 * measured);
+        for (uint32_t i = first; i < end; i++) {
+            double *held = &rank[keyed[i].sample];
+            *held = *held < 0 ? r : beta * *held + (1 - beta) * r;
+        }
+    }
+    free(keyed);
+    return 0;
+}
+
+/* x of the pacing functions, exactly 1 from the epoch on at which the share is final; below 0 in
+ * warm-up. */
+static double progress(const struct jobspec *spec, int64_t epoch)
+{
+    const struct curriculum_spec *c = &spec->curriculum;
+    double from = (double)c->warmup, to = c->full_at * (double)spec->epochs;
+    double x;
+
+    if ((double)epoch < from)
+        return -1;
+    x = to > from ? ((double)epoch - from) / (to - from) : 1;
+    return x > 1 - PROGRESS_SLACK ? 1 : x;
+}
+
+/* f(x), 0 <= x < 1; all are 1 at 1. */
+static double pace(int pacing, double x)
+{
+    switch ((enum pacing)pacing) {
+    case PACING_LINEAR:
+        return x;
+    case PACING_QUAD:
+        return x * x;
+    case PACING_ROOT:
+        return sqrt(x);
+    case PACING_STEP:
+        return 0;
+    case PACING_EXP:
+        return expm1(10 * x) / expm1(10);
+    case PACING_LOG:
+        return fmin(fmax(1 + 0.1 * log(x + exp(-10)), 0), 1);
+    }
+    return 1;
+}
+
+double curriculum_share(const struct jobspec *spec, int64_t epoch)
+{
+    const struct curriculum_spec *c = &spec->curriculum;
+    double x = progress(spec, epoch);
+
+    if (c->measure == MEASURE_NONE || x < 0)
+        return 1;
+    if (x == 1)
+        return c->final;
+    return c->initial + (c->final - c->initial) * pace(c->pacing, x);
+}
+
+bool curriculum_share_final(const struct jobspec *spec, int64_t epoch)
+{
+    return progress(spec, epoch) == 1;
+}
+
+bool curriculum_sweep_due(const struct jobspec *spec, int64_t epoch)
+{
+    int64_t every = spec->score_every;
+
+    if (epoch == spec->epochs - 1)
+        return true;
+    if (spec->score_source == SOURCE_TRAIN && curriculum_share(spec, epoch) >= 1)
+        return false;
+    if (every == 0) {
+        bool dense = spec->score_source == SOURCE_SWEEP && !curriculum_share_final(spec, epoch);
+        every = dense ? 1 : EVERY_AFTER_FINAL;
+    }
+    return epoch % every == 0;
+}

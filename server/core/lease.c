@@ -1,0 +1,278 @@
+/* Nodes are cut off the front of the unassigned shards, so what was ever leased is the range
+ * [0, cursor) and its nodes, in the order of their first lease, are sorted: a node is found by
+ * binary search and nothing is kept for a shard that was never leased. Beside them: the list of
+ * live leases (a few a worker, so release, expiry and deadline simply walk it) and a bitmap of the
+ * nodes that wait for re-issue, whose lowest set bit is the next one to go. No call walks the
+ * nodes. */
+#include "server/core/lease.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+
+#define WORD_BITS 64
+
+enum state {
+    LEASED, /* a worker holds it; listed in live */
+    OPEN,   /* given back or ran out; its bit in open is set */
+    FINISHED
+};
+
+struct entry {
+    struct node node;
+    enum state state;
+    uint32_t worker;     /* LEASED */
+    uint32_t live_index; /* LEASED: its place in live */
+    int64_t deadline_ms; /* LEASED */
+};
+
+struct round {
+    uint32_t shards;
+    uint32_t cursor; /* first shard that was never leased */
+    uint32_t finished, reissued;
+    struct entry *entries; /* by node.lo; room for one a shard */
+    uint32_t entry_count, entry_cap;
+    uint32_t *live; /* indices of LEASED entries, in no order */
+    uint32_t live_count;
+    uint64_t *open; /* a bit an entry */
+    uint32_t open_count;
+    uint32_t open_word; /* no bit is set in the words before */
+};
+
+struct round *round_create(void)
+{
+    return xcalloc(1, sizeof(struct round));
+}
+
+void round_free(struct round *r)
+{
+    if (!r)
+        return;
+    free(r->entries);
+    free(r->live);
+    free(r->open);
+    free(r);
+}
+
+/* Makes room for a node a shard. A failure leaves the old, smaller room. */
+static int reserve(struct round *r, uint32_t shards)
+{
+    struct entry *entries = alloc_bytes(shards, sizeof(*entries));
+    uint32_t *live = alloc_bytes(shards, sizeof(*live));
+    uint64_t *open = alloc_bytes((size_t)shards / WORD_BITS + 1, sizeof(*open));
+
+    if (!entries || !live || !open) {
+        free(entries);
+        free(live);
+        free(open);
+        return -ENOMEM;
+    }
+    free(r->entries);
+    free(r->live);
+    free(r->open);
+    r->entries = entries;
+    r->live = live;
+    r->open = open;
+    r->entry_cap = shards;
+    return 0;
+}
+
+int round_open(struct round *r, uint32_t shards)
+{
+    assert(shards >= 1);
+    if (shards > r->entry_cap) {
+        int rc = reserve(r, shards);
+        if (rc != 0)
+            return rc;
+    }
+    memset(r->open, 0, ((size_t)shards / WORD_BITS + 1) * sizeof(*r->open));
+    r->shards = shards;
+    r->cursor = r->finished = r->reissued = 0;
+    r->entry_count = r->live_count = 0;
+    r->open_count = r->open_word = 0;
+    return 0;
+}
+
+static void live_add(struct round *r, uint32_t index, uint32_t worker, int64_t deadline_ms)
+{
+    struct entry *e = &r->entries[index];
+
+    e->state = LEASED;
+    e->worker = worker;
+    e->deadline_ms = deadline_ms;
+    e->live_index = r->live_count;
+    r->live[r->live_count++] = index;
+}
+
+static void live_remove(struct round *r, const struct entry *e)
+{
+    uint32_t last = r->live[--r->live_count];
+
+    r->live[e->live_index] = last;
+    r->entries[last].live_index = e->live_index;
+}
+
+static void open_add(struct round *r, uint32_t index)
+{
+    uint32_t word = index / WORD_BITS;
+
+    r->entries[index].state = OPEN;
+    r->open[word] |= 1ull << index % WORD_BITS;
+    r->open_count++;
+    if (word < r->open_word)
+        r->open_word = word;
+}
+
+static void open_remove(struct round *r, uint32_t index)
+{
+    r->open[index / WORD_BITS] &= ~(1ull << index % WORD_BITS);
+    r->open_count--;
+}
+
+/* The lowest node that waits for re-issue; there is one. */
+static uint32_t open_first(struct round *r)
+{
+    while (r->open[r->open_word] == 0)
+        r->open_word++;
+    return r->open_word * WORD_BITS + (uint32_t)__builtin_ctzll(r->open[r->open_word]);
+}
+
+/* Cuts the next node off the unassigned shards: the largest vertex that starts at the cursor, or
+ * its leftmost descendant of at most `want` shards. */
+static uint32_t cut(struct round *r, uint32_t want)
+{
+    struct node n = {0, r->shards};
+
+    while (n.lo < r->cursor || node_size(n) > want) {
+        if (node_size(n) == 1)
+            break;
+        uint32_t mid = node_split(n);
+        if (r->cursor < mid)
+            n.hi = mid;
+        else
+            n.lo = mid;
+    }
+    r->cursor = n.hi;
+    r->entries[r->entry_count].node = n;
+    return r->entry_count++;
+}
+
+int round_take(struct round *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
+               struct node *ret)
+{
+    int64_t deadline_ms = now_ms > INT64_MAX - ttl_ms ? INT64_MAX : now_ms + ttl_ms;
+    uint32_t index;
+
+    if (r->open_count > 0) {
+        index = open_first(r);
+        open_remove(r, index);
+        r->reissued += node_size(r->entries[index].node);
+    } else if (r->cursor < r->shards) {
+        index = cut(r, want);
+    } else {
+        return -EAGAIN;
+    }
+    live_add(r, index, worker, deadline_ms);
+    *ret = r->entries[index].node;
+    return 0;
+}
+
+/* Index of the entry of exactly this node, or -1. */
+static int64_t find(const struct round *r, struct node n)
+{
+    uint32_t lo = 0, hi = r->entry_count;
+
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (r->entries[mid].node.lo < n.lo)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo == r->entry_count || r->entries[lo].node.lo != n.lo || r->entries[lo].node.hi != n.hi)
+        return -1;
+    return lo;
+}
+
+int round_finish(struct round *r, struct node n)
+{
+    int64_t index = find(r, n);
+    struct entry *e;
+
+    if (index < 0)
+        return -EINVAL;
+    e = &r->entries[index];
+    if (e->state == FINISHED)
+        return -EALREADY;
+    if (e->state == LEASED)
+        live_remove(r, e);
+    else
+        open_remove(r, (uint32_t)index);
+    e->state = FINISHED;
+    r->finished += node_size(n);
+    return 0;
+}
+
+uint32_t round_release(struct round *r, uint32_t worker)
+{
+    uint32_t released = 0;
+
+    /* From the end: removing puts the last one, which was seen, into the gap. */
+    for (uint32_t i = r->live_count; i-- > 0;) {
+        uint32_t index = r->live[i];
+        if (r->entries[index].worker != worker)
+            continue;
+        live_remove(r, &r->entries[index]);
+        open_add(r, index);
+        released++;
+    }
+    return released;
+}
+
+uint32_t round_expire(struct round *r, int64_t now_ms)
+{
+    uint32_t expired = 0;
+
+    for (uint32_t i = r->live_count; i-- > 0;) {
+        uint32_t index = r->live[i];
+        if (r->entries[index].deadline_ms > now_ms)
+            continue;
+        live_remove(r, &r->entries[index]);
+        open_add(r, index);
+        expired++;
+    }
+    return expired;
+}
+
+int64_t round_deadline(const struct round *r)
+{
+    int64_t first_ms = INT64_MAX;
+
+    for (uint32_t i = 0; i < r->live_count; i++)
+        if (r->entries[r->live[i]].deadline_ms < first_ms)
+            first_ms = r->entries[r->live[i]].deadline_ms;
+    return first_ms;
+}
+
+bool round_done(const struct round *r)
+{
+    return r->shards > 0 && r->finished == r->shards;
+}
+
+uint32_t round_shards(const struct round *r)
+{
+    return r->shards;
+}
+
+uint32_t round_finished(const struct round *r)
+{
+    return r->finished;
+}
+
+uint32_t round_reissued(const struct round *r)
+{
+    return r->reissued;
+}

@@ -1,0 +1,249 @@
+/* From ranks to the samples of an epoch. Every sample gets a place in the order of its class (of
+ * one class that holds all, without balance); the first ones are taken, as many as the mode and the
+ * share say, and weighted by where in that order they stand. Places, not ranks, give the weights,
+ * so every measure hands out the same ones. */
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/rng.h"
+#include "server/core/curriculum.h"
+
+#define RAMP 0.25          /* weights fall from 1 to the least over this share */
+#define WEIGHT_MIN 0x1p-10 /* a scheduled sample never weighs 0 */
+#define RANK_UNMEASURED 0.5
+
+struct place {
+    double rank; /* lower comes first */
+    uint64_t tie;
+    uint32_t id;
+    uint32_t group;
+};
+
+struct lineup {
+    struct place *places; /* by group, then in the order of the curriculum */
+    uint32_t *sizes;      /* samples of each group */
+    uint32_t *quotas;     /* scheduled at least, of each group */
+    uint32_t groups;
+};
+
+static int place_compare(const void *pa, const void *pb)
+{
+    const struct place *a = pa, *b = pb;
+
+    if (a->group != b->group)
+        return a->group < b->group ? -1 : 1;
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? -1 : 1;
+    if (a->tie != b->tie)
+        return a->tie < b->tie ? -1 : 1;
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+static struct place place_of(const struct jobspec *spec, const double *rank, uint32_t id)
+{
+    struct rng rng = rng_at(spec->seed, RNG_TIE, id, 0);
+    struct place p = {.id = id, .tie = rng_u64(&rng)};
+
+    /* The random control knows all its scores from the start; ranks among the samples that happened
+     * to be measured would not keep its sets nested. */
+    if (spec->curriculum.measure == MEASURE_RANDOM)
+        p.rank = curriculum_key(spec, NULL, id);
+    else
+        p.rank = rank[id] < 0 ? RANK_UNMEASURED : rank[id];
+    if (spec->curriculum.order == ORDER_HARD_FIRST)
+        p.rank = -p.rank;
+    return p;
+}
+
+static void lineup_done(struct lineup *l)
+{
+    free(l->places);
+    free(l->sizes);
+    free(l->quotas);
+}
+
+static int lineup_init(struct lineup *l, const struct jobspec *spec, const double *rank,
+                       const uint16_t *labels, uint32_t classes, uint32_t n)
+{
+    bool balanced = spec->curriculum.balance == BALANCE_CLASS;
+
+    l->groups = balanced ? classes : 1;
+    l->places = alloc_bytes(n, sizeof(*l->places));
+    l->sizes = alloc_bytes(l->groups, sizeof(*l->sizes));
+    l->quotas = alloc_bytes(l->groups, sizeof(*l->quotas));
+    if (!l->places || !l->sizes || !l->quotas) {
+        lineup_done(l);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        l->places[i] = place_of(spec, rank, i);
+        l->places[i].group = balanced ? labels[i] : 0;
+        assert(l->places[i].group < l->groups);
+        l->sizes[l->places[i].group]++;
+    }
+    qsort(l->places, n, sizeof(*l->places), place_compare);
+    return 0;
+}
+
+/* Splits `total` of n samples over the groups by largest remainder of total * size / n, ties to the
+ * lower group. Exact: both factors are at most 2^26. A group without a remainder gets nothing on
+ * top, so no quota exceeds its size. */
+static void split(struct lineup *l, uint32_t total, uint32_t n)
+{
+    uint32_t left = total;
+
+    for (uint32_t g = 0; g < l->groups; g++) {
+        l->quotas[g] = (uint32_t)((uint64_t)total * l->sizes[g] / n);
+        left -= l->quotas[g];
+    }
+    for (; left > 0; left--) {
+        uint64_t most = 0;
+        uint32_t winner = 0;
+        for (uint32_t g = 0; g < l->groups; g++) {
+            uint64_t exact = (uint64_t)total * l->sizes[g], got = (uint64_t)l->quotas[g] * n;
+            if (exact > got && exact - got > most) {
+                most = exact - got;
+                winner = g;
+            }
+        }
+        l->quotas[winner]++;
+    }
+}
+
+/* Samples that are scheduled at least. */
+static uint32_t count_least(const struct jobspec *spec, double share, uint32_t n)
+{
+    double least = (double)spec->batch;
+
+    if (spec->curriculum.mode == MODE_WEIGHT)
+        return n;
+    if (spec->curriculum.mode == MODE_SELECT)
+        least = fmax(least, floor(share * n + 0.5));
+    return least < n ? (uint32_t)least : n;
+}
+
+/* Weight before scaling at u, the place as a share of the group. */
+static double weight_at(double share, double u)
+{
+    return fmax(WEIGHT_MIN, fmin(1 + (share - u) / RAMP, 1));
+}
+
+/* Fills weights[n] by sample; 0: not scheduled. */
+static void weigh(const struct lineup *l, int mode, double share, double *weights)
+{
+    const struct place *p = l->places;
+
+    for (uint32_t g = 0; g < l->groups; g++)
+        for (uint32_t i = 0; i < l->sizes[g]; i++, p++) {
+            double u = (i + 0.5) / l->sizes[g];
+            if (i < l->quotas[g] || (mode == MODE_BOTH && u < share + RAMP))
+                weights[p->id] = mode == MODE_SELECT ? 1 : weight_at(share, u);
+        }
+}
+
+/* Makes the schedule of the samples with weights > 0. */
+static int collect(const double *weights, uint32_t n, double share, struct schedule *ret)
+{
+    struct schedule s = {.share = share};
+    double sum = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        sum += weights[i];
+        s.count += weights[i] > 0;
+    }
+    s.ids = alloc_bytes(s.count, sizeof(*s.ids));
+    s.weights = alloc_bytes(s.count, sizeof(*s.weights));
+    if (!s.ids || !s.weights) {
+        schedule_done(&s);
+        return -ENOMEM;
+    }
+    double mean = sum / s.count;
+    for (uint32_t i = 0, at = 0; i < n; i++) {
+        if (weights[i] > 0) {
+            s.ids[at] = i;
+            s.weights[at++] = (float)(weights[i] / mean);
+        }
+    }
+    *ret = s;
+    return 0;
+}
+
+int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t *labels,
+                  uint32_t classes, uint32_t n, int64_t epoch, struct schedule *ret)
+{
+    assert(n >= 1);
+    double share = curriculum_share(spec, epoch);
+    double *weights = alloc_bytes(n, sizeof(*weights));
+    struct lineup lineup = {0};
+    int rc = -ENOMEM;
+
+    if (!weights)
+        goto out;
+    if (share >= 1) { /* every mode schedules everything with weight 1: no order is needed */
+        for (uint32_t i = 0; i < n; i++)
+            weights[i] = 1;
+    } else {
+        rc = lineup_init(&lineup, spec, rank, labels, classes, n);
+        if (rc != 0)
+            goto out;
+        split(&lineup, count_least(spec, share, n), n);
+        weigh(&lineup, spec->curriculum.mode, share, weights);
+        lineup_done(&lineup);
+    }
+    rc = collect(weights, n, share, ret);
+out:
+    free(weights);
+    return rc;
+}
+
+void schedule_done(struct schedule *s)
+{
+    free(s->ids);
+    free(s->weights);
+    *s = (struct schedule){0};
+}
+
+int stream_init(struct stream *s, const struct schedule *schedule, uint64_t seed, int64_t epoch)
+{
+    assert(schedule->count >= 1);
+    uint32_t *order = alloc_bytes(schedule->count, sizeof(*order));
+
+    if (!order)
+        return -ENOMEM;
+    *s = (struct stream){
+        .schedule = schedule, .seed = seed, .epoch = epoch, .pass = -1, .order = order};
+    return 0;
+}
+
+void stream_done(struct stream *s)
+{
+    free(s->order);
+    *s = (struct stream){0};
+}
+
+/* Holds the permutation of this pass. */
+static void turn_to(struct stream *s, int64_t pass)
+{
+    if (s->pass == pass)
+        return;
+    struct rng rng = rng_at(s->seed, RNG_PERMUTATION, (uint32_t)s->epoch, (uint32_t)pass);
+    for (uint32_t i = 0; i < s->schedule->count; i++)
+        s->order[i] = i;
+    rng_shuffle(&rng, s->order, s->schedule->count);
+    s->pass = pass;
+}
+
+void stream_batch(struct stream *s, uint32_t step, uint32_t batch, uint32_t *ids, float *weights)
+{
+    uint64_t at = (uint64_t)step * batch;
+
+    for (uint32_t i = 0; i < batch; i++, at++) {
+        turn_to(s, (int64_t)(at / s->schedule->count));
+        uint32_t index = s->order[at % s->schedule->count];
+        ids[i] = s->schedule->ids[index];
+        weights[i] = s->schedule->weights[index];
+    }
+}
