@@ -17,7 +17,14 @@ enum lr_schedule { LR_CONSTANT, LR_COSINE };
 enum attack { ATTACK_FGSM };
 enum score_source { SOURCE_SWEEP, SOURCE_TRAIN };
 enum normaliser { NORM_POPULATION, NORM_SAMPLE };
-enum measure { MEASURE_ADM, MEASURE_LOSS, MEASURE_GRAD_NORM, MEASURE_EL2N, MEASURE_RANDOM, MEASURE_NONE };
+enum measure {
+    MEASURE_ADM,
+    MEASURE_LOSS,
+    MEASURE_GRAD_NORM,
+    MEASURE_EL2N,
+    MEASURE_RANDOM,
+    MEASURE_NONE
+};
 enum order { ORDER_EASY_FIRST, ORDER_HARD_FIRST };
 enum curriculum_mode { MODE_SELECT, MODE_WEIGHT, MODE_BOTH };
 enum pacing { PACING_LINEAR, PACING_QUAD, PACING_ROOT, PACING_STEP, PACING_EXP, PACING_LOG };
@@ -25,10 +32,16 @@ enum balance { BALANCE_NONE, BALANCE_CLASS };
 enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
 
 /* Names of each enum as in the job file, NULL-terminated, indexed by the enum. */
-extern const char *const optimizer_names[], *const lr_schedule_names[], *const attack_names[],
-    *const score_source_names[], *const normaliser_names[], *const measure_names[],
-    *const order_names[], *const curriculum_mode_names[], *const pacing_names[],
-    *const balance_names[], *const numerics_names[];
+extern const char *const optimizer_names[],
+    *const lr_schedule_names[], *const attack_names[],
+                                    *const score_source_names[],
+                                        *const normaliser_names[],
+                                            *const measure_names[],
+                                                *const order_names[],
+                                                    *const curriculum_mode_names[],
+                                                        *const pacing_names[],
+                                                            *const balance_names[],
+                                                                *const numerics_names[];
 
 struct optimizer_spec {
     double lr;           /* > 0 */
@@ -53,11 +66,11 @@ struct jobspec {
     char dataset[NAME_MAX_BYTES];
     struct cJSON *model; /* owned copy of the description: string or object */
     int64_t epochs, batch, shard;
-    uint64_t seed;       /* up to 2^53 - 1 */
+    uint64_t seed; /* up to 2^53 - 1 */
     struct optimizer_spec optimizer;
-    double rho;          /* sam.rho, >= 0; 0 is plain SGD */
+    double rho; /* sam.rho, >= 0; 0 is plain SGD */
     int attack;
-    double epsilon;      /* attack.epsilon, [0, 1] pixel space */
+    double epsilon; /* attack.epsilon, [0, 1] pixel space */
     int score_source, normaliser;
     int64_t score_every; /* 0: automatic (1 until the share is final, then 5) */
     struct curriculum_spec curriculum;

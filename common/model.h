@@ -22,7 +22,14 @@
 
 struct cJSON;
 
-enum layer_kind { LAYER_DENSE, LAYER_CONV2D, LAYER_RELU, LAYER_MAXPOOL, LAYER_FLATTEN, LAYER_KINDS };
+enum layer_kind {
+    LAYER_DENSE,
+    LAYER_CONV2D,
+    LAYER_RELU,
+    LAYER_MAXPOOL,
+    LAYER_FLATTEN,
+    LAYER_KINDS
+};
 
 struct dims {
     uint32_t h, w, c; /* a flat vector of n entries is {1, 1, n} */
@@ -40,9 +47,9 @@ struct layer {
 struct param {
     char name[TENSOR_NAME_MAX]; /* "conv1.weight" */
     int dims;
-    uint32_t shape[4];     /* as stored: [kh, kw, in, out], [in, out], [out] */
-    size_t offset, count;  /* floats in the flat vector; offsets are multiples of 16 floats */
-    bool decay;            /* weight decay applies (not to biases) */
+    uint32_t shape[4];    /* as stored: [kh, kw, in, out], [in, out], [out] */
+    size_t offset, count; /* floats in the flat vector; offsets are multiples of 16 floats */
+    bool decay;           /* weight decay applies (not to biases) */
     uint32_t fan_in;
     struct dims flattened; /* dense weight right behind a flatten: its input dims; else {0,0,0} */
 };
@@ -84,8 +91,8 @@ uint64_t model_macs(const struct model *m);
 
 /* Writes theta as safetensors with PyTorch's names and layouts: dense [out, in], conv [out, in, kh,
  * kw]; a dense weight behind a flatten has its inputs in (C, H, W) order, so that torch's NCHW
- * flatten meets it. Metadata: format=pt, model, layers (JSON list), input (h,w,c), classes, mean, std
- * (comma separated) and what `meta` adds. 0 or -errno. */
+ * flatten meets it. Metadata: format=pt, model, layers (JSON list), input (h,w,c), classes, mean,
+ * std (comma separated) and what `meta` adds. 0 or -errno. */
 struct safetensors_meta;
 int model_export(const struct model *m, const float *theta, const struct safetensors_meta *meta,
                  int meta_count, const char *path, struct errbuf *why);
