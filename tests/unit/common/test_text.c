@@ -133,6 +133,13 @@ TEST(text_nearest_finds_typing_errors)
     ASSERT(text_nearest("zz", names) == NULL);
 }
 
+TEST(text_nearest_takes_the_first_of_equals)
+{
+    static const char *const names[] = {"stop", "step", NULL};
+
+    ASSERT_STR("stop", text_nearest("stip", names));
+}
+
 TEST(text_nearest_allows_a_third_of_a_long_word)
 {
     static const char *const names[] = {"weight_decay", NULL};
