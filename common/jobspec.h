@@ -32,16 +32,17 @@ enum balance { BALANCE_NONE, BALANCE_CLASS };
 enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
 
 /* Names of each enum as in the job file, NULL-terminated, indexed by the enum. */
-extern const char *const optimizer_names[],
-    *const lr_schedule_names[], *const attack_names[],
-                                    *const score_source_names[],
-                                        *const normaliser_names[],
-                                            *const measure_names[],
-                                                *const order_names[],
-                                                    *const curriculum_mode_names[],
-                                                        *const pacing_names[],
-                                                            *const balance_names[],
-                                                                *const numerics_names[];
+extern const char *const optimizer_names[];
+extern const char *const lr_schedule_names[];
+extern const char *const attack_names[];
+extern const char *const score_source_names[];
+extern const char *const normaliser_names[];
+extern const char *const measure_names[];
+extern const char *const order_names[];
+extern const char *const curriculum_mode_names[];
+extern const char *const pacing_names[];
+extern const char *const balance_names[];
+extern const char *const numerics_names[];
 
 struct optimizer_spec {
     double lr;           /* > 0 */

@@ -51,7 +51,7 @@ struct param {
     size_t offset, count; /* floats in the flat vector; offsets are multiples of 16 floats */
     bool decay;           /* weight decay applies (not to biases) */
     uint32_t fan_in;
-    struct dims flattened; /* dense weight right behind a flatten: its input dims; else {0,0,0} */
+    struct dims flattened; /* the first dense weight behind a flatten: its input dims; else {0} */
 };
 
 struct model {
