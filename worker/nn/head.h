@@ -17,5 +17,8 @@ struct head {
 /* z[classes] logits, label < classes. delta[classes] (NULL: not wanted) = d loss / d z: e_j/S for
  * j != y, -R/S for y, never p_y - 1. */
 void head_sample(const real *z, uint32_t classes, uint32_t label, struct head *ret, double *delta);
+/* floor(log2(R/S)), 0 when R is 0 or not a number: delta times 2^-exponent has its largest entry in
+ * [1, 2), which float32 carries through a backward pass without denormals. */
+int head_exponent(const struct head *h);
 
 #endif

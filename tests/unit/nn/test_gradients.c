@@ -1,0 +1,2 @@
+/* float32 */
+#include "tests/unit/nn/gradients.h"

@@ -1,0 +1,70 @@
+#include "worker/nn/arena.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define GAP 64 /* between blocks, poisoned: an overrun of a block is seen */
+#else
+#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#define GAP 0
+#endif
+
+#define ALIGN 64
+#define PAGE ((size_t)2 << 20)
+
+void *arena_take(struct arena *a, size_t count, size_t size)
+{
+    size_t bytes, end;
+
+    if (__builtin_mul_overflow(count, size, &bytes) ||
+        __builtin_add_overflow(a->used, bytes, &end) || end > SIZE_MAX - ALIGN - GAP - 2 * PAGE) {
+        a->overflow = true;
+        return NULL;
+    }
+    end = (end + ALIGN - 1) / ALIGN * ALIGN + GAP;
+    char *p = a->base ? a->base + a->used : NULL;
+    if (p) {
+        assert(end <= a->bytes);
+        ASAN_POISON_MEMORY_REGION(p + bytes, end - a->used - bytes);
+    }
+    a->used = end;
+    return p;
+}
+
+int arena_map(struct arena *a)
+{
+    if (a->overflow)
+        return -EOVERFLOW;
+    size_t bytes = (a->used + PAGE - 1) / PAGE * PAGE;
+    if (bytes == 0)
+        bytes = PAGE;
+    /* One page more than needed, and the unaligned ends are given back. */
+    char *raw =
+        mmap(NULL, bytes + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED)
+        return -ENOMEM;
+    char *base = (char *)(((uintptr_t)raw + PAGE - 1) / PAGE * PAGE);
+    if (base > raw)
+        munmap(raw, (size_t)(base - raw));
+    if (base < raw + PAGE)
+        munmap(base + bytes, (size_t)(raw + PAGE - base));
+    madvise(base, bytes, MADV_HUGEPAGE); /* a wish: small pages work as well */
+    memset(base, 0, bytes);
+    *a = (struct arena){.base = base, .bytes = bytes};
+    return 0;
+}
+
+void arena_unmap(struct arena *a)
+{
+    if (!a->base)
+        return;
+    ASAN_UNPOISON_MEMORY_REGION(a->base, a->bytes);
+    munmap(a->base, a->bytes);
+    *a = (struct arena){0};
+}

@@ -1,0 +1,23 @@
+/* One block of memory that is laid out before training and never grows: 2 MiB-aligned, huge pages
+ * asked for, touched once, so that a step neither allocates nor faults. Take every block once with
+ * base NULL (this counts), then arena_map, then take the same blocks again. */
+#ifndef STEPPE_WORKER_NN_ARENA_H
+#define STEPPE_WORKER_NN_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct arena {
+    char *base;   /* NULL while counting */
+    size_t bytes; /* mapped, a multiple of 2 MiB */
+    size_t used;
+    bool overflow; /* a size did not fit size_t */
+};
+
+/* The next count*size bytes, 64-byte aligned, zeroed when mapped; NULL while counting. */
+void *arena_take(struct arena *a, size_t count, size_t size);
+/* Maps what was counted and starts over. 0, -EOVERFLOW or -ENOMEM. */
+int arena_map(struct arena *a);
+void arena_unmap(struct arena *a); /* a zeroed struct is fine */
+
+#endif

@@ -1,0 +1,14 @@
+#include "worker/nn/layer.h"
+
+#include <assert.h>
+
+static const struct layer_ops *const table[LAYER_KINDS] = {
+    [LAYER_DENSE] = &layer_dense,     [LAYER_CONV2D] = &layer_conv2d,   [LAYER_RELU] = &layer_relu,
+    [LAYER_MAXPOOL] = &layer_maxpool, [LAYER_FLATTEN] = &layer_flatten,
+};
+
+const struct layer_ops *layer_ops_of(enum layer_kind kind)
+{
+    assert(kind < LAYER_KINDS && table[kind]);
+    return table[kind];
+}

@@ -1,0 +1,57 @@
+/* What every layer kind provides. A layer keeps nothing of its own: the net owns the memory and
+ * hands out views. To add a kind: a file layer_<kind>.c with its struct layer_ops, a row in
+ * layer.c. */
+#ifndef STEPPE_WORKER_NN_LAYER_H
+#define STEPPE_WORKER_NN_LAYER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/model.h"
+#include "worker/nn/real.h"
+
+/* One layer's view of one pass over n samples. I and O are its input and output entries a sample.
+ */
+struct layer_pass {
+    const struct layer *layer;
+    uint32_t n;
+    /* A ReLU right behind a dense or conv2d layer is computed with it. Its mask is applied to dy by
+     * the layer itself (mask_dy), or by the max-pool behind it to its own, smaller, dx (mask_dx).
+     */
+    bool relu, mask_dy, mask_dx;
+    const real *w, *b; /* parameters; b is NULL without bias */
+    const real *x;     /* [n, I] */
+    real *y;           /* [n, O]; x itself in layers that work in place */
+    void *kept;        /* what forward keeps for backward beside x and y */
+    real *scratch;     /* shared by all layers, free between calls */
+    real *dy;          /* [n, O] gradient of y; may be changed */
+    real *dx;          /* [n, I], overwritten; NULL: not wanted */
+    real *dw, *db;     /* overwritten; dw NULL: neither is wanted; db NULL without bias */
+};
+
+/* Memory a layer needs for shards of up to `batch` samples. */
+struct layer_space {
+    size_t kept_bytes;
+    size_t scratch; /* reals */
+};
+
+struct layer_ops {
+    const char *name;
+    bool in_place; /* y is x and dx is dy */
+    void (*plan)(const struct layer *l, uint32_t batch, struct layer_space *ret);
+    void (*forward)(const struct layer_pass *p);
+    void (*backward)(const struct layer_pass *p); /* of the last forward */
+};
+
+extern const struct layer_ops layer_dense, layer_conv2d, layer_relu, layer_maxpool, layer_flatten;
+
+/* The operations of a kind. */
+const struct layer_ops *layer_ops_of(enum layer_kind kind);
+
+static inline size_t dims_count(struct dims d)
+{
+    return (size_t)d.h * d.w * d.c;
+}
+
+#endif

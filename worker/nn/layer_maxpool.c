@@ -1,0 +1,151 @@
+/* Max-pooling, NHWC: windows of size x size, rows and columns that do not fill a window dropped.
+ * Forward keeps, for each output entry, the number of the window's place that won: the first
+ * maximum in row order. Backward is a sweep over the windows that writes every place, the gradient
+ * into the winner and 0 into the others, so that it vectorises over channels and, where windows
+ * tile the input, needs no clearing pass. */
+#include <string.h>
+
+#include "worker/nn/kernel.h"
+#include "worker/nn/layer.h"
+
+struct pool {
+    size_t h, w, c, oh, ow, size, stride;
+    bool relu_below; /* backward: x is a ReLU's output, let nothing pass where it is 0 */
+};
+
+static struct pool pool_of(const struct layer_pass *p)
+{
+    const struct layer *l = p->layer;
+
+    return (struct pool){
+        .h = l->in.h,
+        .w = l->in.w,
+        .c = l->in.c,
+        .oh = l->out.h,
+        .ow = l->out.w,
+        .size = l->kernel,
+        .stride = l->stride,
+        .relu_below = p->mask_dx,
+    };
+}
+
+static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
+{
+    *ret = (struct layer_space){.kept_bytes = batch * dims_count(l->out) * sizeof(int32_t)};
+}
+
+/* A new maximum, or NaN: a diverged model must show. */
+static inline bool beats(real v, real best)
+{
+    return v > best || v != v;
+}
+
+/* One window of 2 x 2: y[c], kept[c] from the two input rows at x, row apart. */
+static inline void window_2x2(real *restrict y, int32_t *restrict kept, const real *restrict x,
+                              size_t row, size_t c)
+{
+    for (size_t j = 0; j < c; j++) {
+        real best = x[j];
+        int32_t at = 0;
+        const real v1 = x[c + j], v2 = x[row + j], v3 = x[row + c + j];
+        at = beats(v1, best) ? 1 : at;
+        best = beats(v1, best) ? v1 : best;
+        at = beats(v2, best) ? 2 : at;
+        best = beats(v2, best) ? v2 : best;
+        at = beats(v3, best) ? 3 : at;
+        best = beats(v3, best) ? v3 : best;
+        y[j] = best;
+        kept[j] = at;
+    }
+}
+
+static inline void window_any(real *restrict y, int32_t *restrict kept, const real *restrict x,
+                              size_t row, size_t c, size_t size)
+{
+    for (size_t j = 0; j < c; j++) {
+        y[j] = x[j];
+        kept[j] = 0;
+    }
+    for (size_t place = 1; place < size * size; place++) {
+        const real *v = x + place / size * row + place % size * c;
+        for (size_t j = 0; j < c; j++) {
+            const bool take = beats(v[j], y[j]);
+            y[j] = take ? v[j] : y[j];
+            kept[j] = take ? (int32_t)place : kept[j];
+        }
+    }
+}
+
+/* y [n, oh, ow, c] from x [n, h, w, c]. */
+KERNEL static void pool_forward(real *restrict y, int32_t *restrict kept, const real *restrict x,
+                                const struct pool *g, size_t n)
+{
+    const size_t row = g->w * g->c;
+
+    for (size_t i = 0; i < n; i++, x += g->h * row) {
+        for (size_t oy = 0; oy < g->oh; oy++) {
+            for (size_t ox = 0; ox < g->ow; ox++, y += g->c, kept += g->c) {
+                const real *from = x + oy * g->stride * row + ox * g->stride * g->c;
+                if (g->size == 2)
+                    window_2x2(y, kept, from, row, g->c);
+                else
+                    window_any(y, kept, from, row, g->c, g->size);
+            }
+        }
+    }
+}
+
+/* dx [n, h, w, c] from dy [n, oh, ow, c]; add: windows overlap and dx was cleared. */
+KERNEL static void pool_backward(real *restrict dx, const real *restrict dy, const real *restrict y,
+                                 const int32_t *restrict kept, const struct pool *g, size_t n,
+                                 bool add)
+{
+    const size_t row = g->w * g->c, c = g->c;
+
+    for (size_t i = 0; i < n; i++, dx += g->h * row) {
+        for (size_t window = 0; window < g->oh * g->ow; window++, dy += c, y += c, kept += c) {
+            const size_t oy = window / g->ow, ox = window % g->ow;
+            real *to = dx + oy * g->stride * row + ox * g->stride * c;
+            for (size_t place = 0; place < g->size * g->size; place++) {
+                real *d = to + place / g->size * row + place % g->size * c;
+                const int32_t at = (int32_t)place;
+                if (add)
+                    for (size_t j = 0; j < c; j++)
+                        d[j] += kept[j] == at && !(g->relu_below && !(y[j] > 0)) ? dy[j] : 0;
+                else if (g->relu_below)
+                    for (size_t j = 0; j < c; j++)
+                        d[j] = kept[j] == at && y[j] > 0 ? dy[j] : 0;
+                else
+                    for (size_t j = 0; j < c; j++)
+                        d[j] = kept[j] == at ? dy[j] : 0;
+            }
+        }
+    }
+}
+
+static void forward(const struct layer_pass *p)
+{
+    const struct pool g = pool_of(p);
+
+    pool_forward(p->y, p->kept, p->x, &g, p->n);
+}
+
+static void backward(const struct layer_pass *p)
+{
+    const struct pool g = pool_of(p);
+    const bool overlap = g.stride < g.size;
+    const bool tiled = g.stride == g.size && g.oh * g.size == g.h && g.ow * g.size == g.w;
+
+    if (!p->dx)
+        return;
+    if (!tiled)
+        memset(p->dx, 0, p->n * dims_count(p->layer->in) * sizeof(*p->dx));
+    pool_backward(p->dx, p->dy, p->y, p->kept, &g, p->n, overlap);
+}
+
+const struct layer_ops layer_maxpool = {
+    .name = "maxpool",
+    .plan = plan,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,98 @@
+#include "worker/nn/vec.h"
+
+#include <string.h>
+
+#include "worker/nn/kernel.h"
+
+KERNEL void vec_fill_rows(real *restrict y, const real *restrict b, size_t rows, size_t k)
+{
+    if (!b) {
+        memset(y, 0, rows * k * sizeof(*y));
+        return;
+    }
+    for (size_t r = 0; r < rows; r++, y += k)
+        for (size_t j = 0; j < k; j++)
+            y[j] = b[j];
+}
+
+KERNEL void vec_add_rows(real *restrict sum, const real *restrict a, size_t rows, size_t k)
+{
+    size_t r = 0;
+
+    /* Four rows at a time: one trip through sum[] for four additions. */
+    for (; r + 4 <= rows; r += 4, a += 4 * k)
+        for (size_t j = 0; j < k; j++)
+            sum[j] += (a[j] + a[k + j]) + (a[2 * k + j] + a[3 * k + j]);
+    for (; r < rows; r++, a += k)
+        for (size_t j = 0; j < k; j++)
+            sum[j] += a[j];
+}
+
+KERNEL void vec_relu(real *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = y[i] < 0 ? 0 : y[i];
+}
+
+KERNEL void vec_relu_mask(real *restrict dy, const real *restrict y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dy[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+KERNEL void vec_normalise(real *restrict y, const real *restrict x, const float *mean,
+                          const float *std, size_t rows, size_t c)
+{
+    if (c == 1) {
+        const real m = mean[0], s = std[0];
+        for (size_t i = 0; i < rows; i++)
+            y[i] = (x[i] - m) / s;
+        return;
+    }
+    for (size_t r = 0; r < rows; r++, y += c, x += c)
+        for (size_t j = 0; j < c; j++)
+            y[j] = (x[j] - mean[j]) / std[j];
+}
+
+KERNEL void vec_denormalise(real *restrict dx, const real *restrict dy, const float *std,
+                            size_t rows, size_t c)
+{
+    if (c == 1) {
+        const real s = std[0];
+        for (size_t i = 0; i < rows; i++)
+            dx[i] = dy[i] / s;
+        return;
+    }
+    for (size_t r = 0; r < rows; r++, dx += c, dy += c)
+        for (size_t j = 0; j < c; j++)
+            dx[j] = dy[j] / std[j];
+}
+
+KERNEL void vec_from_bytes(real *restrict x, const uint8_t *restrict pixel, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (real)pixel[i] / 255;
+}
+
+KERNEL void vec_add_scaled(real *restrict out, const real *restrict a, real c,
+                           const real *restrict b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = a[i] + c * b[i];
+}
+
+KERNEL double vec_square_sum(const real *a, size_t n)
+{
+    double lane[16] = {0};
+    size_t i = 0;
+
+    for (; i + 16 <= n; i += 16)
+        for (size_t j = 0; j < 16; j++)
+            lane[j] += (double)a[i + j] * a[i + j];
+    for (size_t j = 0; i + j < n; j++)
+        lane[j] += (double)a[i + j] * a[i + j];
+    for (size_t half = 8; half > 0; half /= 2)
+        for (size_t j = 0; j < half; j++)
+            lane[j] += lane[j + half];
+    return lane[0];
+}

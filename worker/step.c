@@ -1,0 +1,217 @@
+/* One shard, start to end. A training step is at most three forward and two backward passes:
+ *   ascent    forward and backward at theta: g, and the gradient of x when fused
+ *   twin      fused: forward of the adversarial twins at theta
+ *   descent   forward and backward at theta hat: the gradient that is returned
+ * With rho 0 the descent's gradient is the ascent's: one forward, one backward.
+ * A weight v_i enters once, in the delta of sample i: the gradients of the parameters are weighted
+ * sums then, and the gradient of x_i is v_i times the sample's own. */
+#include "worker/step.h"
+
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "worker/nn/arena.h"
+#include "worker/nn/attack.h"
+#include "worker/nn/head.h"
+#include "worker/nn/layer.h"
+#include "worker/nn/net.h"
+#include "worker/nn/vec.h"
+
+struct step {
+    const struct model *model;
+    struct net *net;
+    uint32_t shard_max;
+    size_t pixels; /* entries of one image */
+    struct arena arena;
+    real *x, *twin, *dx; /* [shard, pixels] */
+    real *dlogits;       /* [shard, classes] */
+    double *delta;       /* [classes] */
+    struct head *heads;  /* [shard] */
+    uint16_t *labels;    /* [shard] */
+    int *exponents;      /* [shard]: sweep, power of two taken out of delta */
+    real *g, *theta_hat; /* [floats] */
+};
+
+static void lay_out(struct step *s)
+{
+    const size_t shard = s->shard_max, classes = s->model->classes;
+    struct arena *a = &s->arena;
+
+    s->x = arena_take(a, shard * s->pixels, sizeof(*s->x));
+    s->twin = arena_take(a, shard * s->pixels, sizeof(*s->twin));
+    s->dx = arena_take(a, shard * s->pixels, sizeof(*s->dx));
+    s->dlogits = arena_take(a, shard * classes, sizeof(*s->dlogits));
+    s->delta = arena_take(a, classes, sizeof(*s->delta));
+    s->heads = arena_take(a, shard, sizeof(*s->heads));
+    s->labels = arena_take(a, shard, sizeof(*s->labels));
+    s->exponents = arena_take(a, shard, sizeof(*s->exponents));
+    s->g = arena_take(a, s->model->floats, sizeof(*s->g));
+    s->theta_hat = arena_take(a, s->model->floats, sizeof(*s->theta_hat));
+}
+
+struct step *step_create(const struct model *m, uint32_t shard_max)
+{
+    struct step *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    s->model = m;
+    s->shard_max = shard_max;
+    s->pixels = dims_count(m->in);
+    s->net = net_create(m, shard_max);
+    lay_out(s);
+    if (!s->net || arena_map(&s->arena) != 0) {
+        step_free(s);
+        return NULL;
+    }
+    lay_out(s);
+    return s;
+}
+
+void step_free(struct step *s)
+{
+    if (!s)
+        return;
+    net_free(s->net);
+    arena_unmap(&s->arena);
+    free(s);
+}
+
+static void load_sample(struct step *s, const struct samples *set, uint32_t slot, uint32_t id)
+{
+    assert(id < set->count);
+    s->labels[slot] = set->labels[id];
+    vec_from_bytes(s->x + slot * s->pixels, set->images + id * s->pixels, s->pixels);
+}
+
+/* Heads of the n logits rows; dlogits (NULL: not wanted) = v_i * delta_i. */
+static void run_heads(struct step *s, const real *logits, const float *weights, uint32_t n,
+                      real *dlogits)
+{
+    const uint32_t classes = s->model->classes;
+
+    for (size_t i = 0; i < n; i++) {
+        head_sample(logits + i * classes, classes, s->labels[i], &s->heads[i],
+                    dlogits ? s->delta : NULL);
+        for (size_t j = 0; dlogits && j < classes; j++)
+            dlogits[i * classes + j] = (real)(weights[i] * s->delta[j]);
+    }
+}
+
+static double weighted_loss(const struct step *s, const float *weights, uint32_t n)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        sum += weights[i] * s->heads[i].loss;
+    return sum;
+}
+
+/* The clean half of a score; grad_norm and the adversarial half follow. */
+static void write_clean(const struct step *s, uint32_t n, struct score *scores)
+{
+    for (uint32_t i = 0; i < n; i++)
+        scores[i] = (struct score){
+            .loss = s->heads[i].loss,
+            .el2n = s->heads[i].el2n,
+            .predicted = s->heads[i].predicted,
+            .flags = SCORE_MEASURED,
+        };
+}
+
+/* Twin of sample i from its row of dx, which is the sample's gradient up to a positive factor. */
+static double attack_sample(struct step *s, size_t i, double epsilon, struct score *score)
+{
+    const real *g = s->dx + i * s->pixels;
+
+    if (!attack_fgsm(s->x + i * s->pixels, g, epsilon, s->pixels, s->twin + i * s->pixels))
+        score->flags |= SCORE_NO_DIRECTION;
+    return sqrt(vec_square_sum(g, s->pixels));
+}
+
+/* Loss and class of the twins at theta; the activations of the clean pass are gone after it. */
+static void measure_twins(struct step *s, const real *theta, uint32_t n, struct score *scores)
+{
+    const real *logits = net_forward(s->net, theta, s->twin, n);
+
+    run_heads(s, logits, NULL, n, NULL);
+    for (uint32_t i = 0; i < n; i++) {
+        scores[i].adv_loss = s->heads[i].loss;
+        scores[i].adv_predicted = s->heads[i].predicted;
+    }
+}
+
+/* theta hat = theta + rho g/(||g|| + 1e-12), where g is the weighted sum s->g over V. */
+static void ascend(struct step *s, const real *theta, double rho, double weight)
+{
+    const size_t floats = s->model->floats;
+    const double norm = sqrt(vec_square_sum(s->g, floats));
+    double c = rho / (norm + 1e-12 * weight);
+
+    if (c > FLT_MAX) /* infinity times a gradient of 0 is no number */
+        c = FLT_MAX;
+    vec_add_scaled(s->theta_hat, theta, (real)c, s->g, floats);
+}
+
+void step_train(struct step *s, const struct step_spec *spec, const real *theta,
+                const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
+                real *grad, double sums[STEP_SUMS], struct score *scores)
+{
+    assert(n >= 1 && n <= s->shard_max && (scores || !spec->fused));
+    const bool sam = spec->rho > 0;
+    double weight = 0, correct = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        load_sample(s, set, i, ids[i]);
+        weight += weights[i];
+    }
+    run_heads(s, net_forward(s->net, theta, s->x, n), weights, n, s->dlogits);
+    for (uint32_t i = 0; i < n; i++)
+        correct += s->heads[i].predicted == s->labels[i];
+    const double loss = weighted_loss(s, weights, n);
+    net_backward(s->net, theta, s->dlogits, sam ? s->g : grad, spec->fused ? s->dx : NULL);
+
+    if (spec->fused) {
+        write_clean(s, n, scores);
+        for (uint32_t i = 0; i < n; i++)
+            scores[i].grad_norm = attack_sample(s, i, spec->epsilon, &scores[i]) / weights[i];
+        measure_twins(s, theta, n, scores);
+    }
+    double loss_hat = loss;
+    if (sam) {
+        ascend(s, theta, spec->rho, weight);
+        run_heads(s, net_forward(s->net, s->theta_hat, s->x, n), weights, n, s->dlogits);
+        loss_hat = weighted_loss(s, weights, n);
+        net_backward(s->net, s->theta_hat, s->dlogits, grad, NULL);
+    }
+    sums[SUM_WEIGHT] = weight;
+    sums[SUM_LOSS] = loss;
+    sums[SUM_LOSS_HAT] = loss_hat;
+    sums[SUM_SAMPLES] = n;
+    sums[SUM_CORRECT] = correct;
+}
+
+void step_score(struct step *s, const struct step_spec *spec, const real *theta,
+                const struct samples *set, uint32_t first, uint32_t n, struct score *scores)
+{
+    assert(n >= 1 && n <= s->shard_max && first < set->count && n <= set->count - first);
+    const uint32_t classes = s->model->classes;
+
+    for (uint32_t i = 0; i < n; i++)
+        load_sample(s, set, i, first + i);
+    const real *logits = net_forward(s->net, theta, s->x, n);
+    for (size_t i = 0; i < n; i++) {
+        head_sample(logits + i * classes, classes, s->labels[i], &s->heads[i], s->delta);
+        s->exponents[i] = head_exponent(&s->heads[i]);
+        for (size_t j = 0; j < classes; j++)
+            s->dlogits[i * classes + j] = (real)ldexp(s->delta[j], -s->exponents[i]);
+    }
+    net_backward(s->net, theta, s->dlogits, NULL, s->dx);
+    write_clean(s, n, scores);
+    for (uint32_t i = 0; i < n; i++)
+        scores[i].grad_norm =
+            ldexp(attack_sample(s, i, spec->epsilon, &scores[i]), s->exponents[i]);
+    measure_twins(s, theta, n, scores);
+}
