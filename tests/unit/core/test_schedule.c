@@ -73,6 +73,8 @@ TEST(select_takes_the_first_of_all)
     ASSERT_IDS(&spec, 0, 3, 6, 9, 12);
     spec.curriculum.initial = 0.275; /* a half goes up */
     ASSERT_IDS(&spec, 0, 3, 6, 9, 12, 15);
+    spec.curriculum.initial = 0.95; /* all but the last */
+    ASSERT_IDS(&spec, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19);
     spec.curriculum.initial = 0.05; /* never less than a batch */
     ASSERT_IDS(&spec, 0, 3, 6, 9);
 }
