@@ -53,8 +53,9 @@ struct call {
     int tensor_count;
     void *body; /* encoded and not yet sent; NULL otherwise */
     size_t bytes;
-    bool out; /* sent, on a connection that holds */
-    int64_t sent_ms, give_up_ms, retry_ms;
+    bool out;         /* sent, on a connection that holds */
+    int64_t since_ms; /* start of the silent span: the last sending or miss */
+    int64_t give_up_ms, retry_ms;
 };
 
 /* What nanomsg carries beside a message: its SP header, here one request id. */
@@ -226,7 +227,7 @@ static int try_send(struct client *c, struct call *call, struct errbuf *why)
     }
     call->body = NULL;
     call->out = true;
-    call->sent_ms = clock_mono_ms();
+    call->since_ms = clock_mono_ms();
     c->reached = true;
     return 0;
 }
@@ -255,9 +256,10 @@ static int try_receive(struct client *c, void **ret, size_t *ret_bytes, struct e
 }
 
 /* Notes a span of silence; replaces the socket when there were too many. */
-static int note_miss(struct client *c, struct call *call, struct errbuf *why)
+static int note_miss(struct client *c, struct call *call, int64_t now_ms, struct errbuf *why)
 {
     call->out = false;
+    call->since_ms = now_ms;
     if (++c->misses < MISSES_MAX)
         return 0;
     c->misses = 0;
@@ -274,8 +276,8 @@ static int keep_going(struct client *c, struct call *call, int64_t now_ms, struc
         c->reached = true;
     if (call->out && statistic(c, NN_STAT_BROKEN_CONNECTIONS) != c->broken)
         call->out = false;
-    if (call->out && call->retry_ms > 0 && now_ms - call->sent_ms >= call->retry_ms)
-        rc = note_miss(c, call, why);
+    if (call->retry_ms > 0 && now_ms - call->since_ms >= call->retry_ms)
+        rc = note_miss(c, call, now_ms, why);
     if (rc == 0 && !call->out)
         rc = try_send(c, call, why);
     return rc;
@@ -286,8 +288,8 @@ static void wait_tick(const struct client *c, const struct call *call, int64_t n
     struct pollfd fds[2] = {{c->receive_fd, POLLIN, 0}, {c->send_fd, POLLIN, 0}};
     int64_t ms = call->give_up_ms - now_ms;
 
-    if (call->out && call->retry_ms > 0 && call->sent_ms + call->retry_ms - now_ms < ms)
-        ms = call->sent_ms + call->retry_ms - now_ms;
+    if (call->retry_ms > 0 && call->since_ms + call->retry_ms - now_ms < ms)
+        ms = call->since_ms + call->retry_ms - now_ms;
     if (ms > TICK_MS)
         ms = TICK_MS;
     poll(fds, call->out ? 1 : 2, ms > 0 ? (int)ms : 0);
@@ -324,7 +326,7 @@ static int exchange(struct client *c, enum message_type type, struct call *call,
         int rc = try_receive(c, ret, ret_bytes, why);
         if (rc == 0 && now_ms >= call->give_up_ms) {
             rc = timed_out(c, type, deadline_ms, why);
-            int failed = note_miss(c, call, why);
+            int failed = note_miss(c, call, now_ms, why);
             return failed < 0 ? failed : rc;
         }
         if (rc == 0)
@@ -381,15 +383,17 @@ int client_call(struct client *c, enum message_type type, cJSON *request,
                 int64_t retry_ms, struct message *ret, enum error_code *ret_code,
                 struct errbuf *why)
 {
+    int64_t now_ms = clock_mono_ms();
     struct call call = {
         .tensors = tensors,
         .tensor_count = tensor_count,
-        .give_up_ms = clock_mono_ms() + deadline_ms,
+        .since_ms = now_ms,
+        .give_up_ms = now_ms + deadline_ms,
         .retry_ms = retry_ms,
     };
     struct message m = {.json = NULL};
     void *body = NULL;
-    size_t bytes;
+    size_t bytes = 0;
 
     if (c->socket < 0) {
         int rc = open_socket(c, why);

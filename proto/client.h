@@ -13,19 +13,21 @@
 struct client;
 
 /* Checks the address and opens a socket; connects in the background. sender: UUID (37 bytes) or
- * NULL for a fresh one. stop: polled while waiting; NULL or set by a signal handler. 0 or -errno. */
+ * NULL for a fresh one. stop: polled while waiting; NULL or set by a signal handler. 0 or -errno.
+ */
 int client_open(const char *url, const char *sender, const volatile sig_atomic_t *stop,
                 struct client **ret, struct errbuf *why);
 void client_close(struct client *c); /* NULL is fine */
 const char *client_sender(const struct client *c);
 
-/* Sends `request` (the envelope's type, v, id, sender are added; borrowed, left as it was) and waits for its
- * reply until deadline_ms from now. Sends the same bytes again when the connection broke or after
- * retry_ms without an answer (0: only when it broke); replaces the socket after three misses.
- * 0: ret holds the reply (message_done by the caller).
- * -EREMOTEIO: the server refused; ret_code (may be NULL) and why have its code and sentence.
- * -ETIMEDOUT: no answer; why says whether the server was ever reached. -EINTR: stop was set.
- * -EBADMSG: the reply is not one. */
+/* Sends `request` (NULL: no keys; the envelope's type, v, id and sender are added; borrowed, left
+ * as it was) and waits for its reply until deadline_ms from now. Sends the same bytes again when
+ * the connection broke or after retry_ms without an answer (0: only when it broke). A missed
+ * retry_ms or deadline is a miss; the third in a row replaces the socket. 0: ret holds the reply
+ * (message_done by the caller). -EREMOTEIO: the server refused; ret_code (may be NULL) and why have
+ * its code and sentence. -ETIMEDOUT: no answer; why says whether the server was ever reached.
+ * -EINTR: stop was set. -EBADMSG: the reply is not one. -EMSGSIZE: the request is longer than a
+ * message may be. */
 int client_call(struct client *c, enum message_type type, cJSON *request,
                 const struct tensor *tensors, int tensor_count, int64_t deadline_ms,
                 int64_t retry_ms, struct message *ret, enum error_code *ret_code,

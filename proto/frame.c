@@ -338,10 +338,10 @@ static int encode_frame(const char *text, const struct tensor *tensors, int coun
                         void *(*alloc)(size_t), void **ret, size_t *ret_bytes, struct errbuf *why)
 {
     static const char key[] = "\"tensors\":";
-    uint64_t offsets[TENSORS_MAX], attachment_bytes;
+    uint64_t offsets[TENSORS_MAX], attachment_bytes = 0;
     size_t text_bytes = strlen(text) - 1; /* without its brace */
     bool comma = text_bytes > 1;
-    char *list;
+    char *list = NULL;
     uint8_t *p;
     int rc = print_tensors(tensors, count, offsets, &list, &attachment_bytes, why);
 

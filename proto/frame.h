@@ -18,7 +18,8 @@ struct message {
 };
 
 /* Decodes body (borrowed for the life of ret). json_max: JSON_REQUEST_BYTES_MAX or
- * JSON_REPLY_BYTES_MAX. 0, -EINVAL or -EMSGSIZE with a sentence; nothing to release on failure. */
+ * JSON_REPLY_BYTES_MAX. The key "tensors" of a frame is taken out of ret->json. 0, -EINVAL,
+ * -EMSGSIZE or -ENOMEM with a sentence; nothing to release on failure. */
 int message_decode(const void *body, size_t bytes, size_t json_max, struct message *ret,
                    struct errbuf *why);
 /* Frees the JSON and, when release is set, the body. A zeroed struct is fine. */
@@ -30,8 +31,7 @@ int message_encode(const cJSON *json, const struct tensor *tensors, int tensor_c
                    void *(*alloc)(size_t), void **ret, size_t *ret_bytes, struct errbuf *why);
 
 /* The tensor `name`, which must have this dtype and this many entries per dim (shape NULL: any
- * one-dimensional). Sentence names what differs. Copies it, aligned, into out when out is not NULL
- * (of at least the tensor's bytes). 0 or -EINVAL. */
+ * one-dimensional). The sentence names what differs. *ret is borrowed from m. 0 or -EINVAL. */
 int message_tensor(const struct message *m, const char *name, enum dtype d, int dims,
                    const uint64_t *shape, const struct tensor **ret, struct errbuf *why);
 

@@ -115,8 +115,6 @@ static int clear_ipc(const char *url, struct errbuf *why)
     struct stat st;
 
     if (lstat(path, &st) < 0) {
-        if (errno == ENOENT && strrchr(path, '/') == NULL)
-            return 0;
         return errno == ENOENT ? 0 : err_set(why, -errno, "%s: %s", url, err_text(errno));
     }
     if (!S_ISSOCK(st.st_mode))

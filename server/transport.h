@@ -21,7 +21,8 @@ struct token {
 typedef void (*transport_message)(void *arg, const struct token *from, void *body, size_t bytes);
 
 /* Binds every url (ipc or loopback only; see address.h). The sentence of a failure names the url
- * ("tcp://127.0.0.1:7500 is in use by another program"). An ipc socket file is 0600. 0 or -errno. */
+ * ("tcp://127.0.0.1:7500 is in use by another program"). An ipc socket file is 0600. 0 or -errno.
+ */
 int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
                    transport_message on_message, void *arg, struct transport **ret,
                    struct errbuf *why);

@@ -1,0 +1,124 @@
+#include "proto/address.h"
+
+#include <errno.h>
+
+#include "tests/harness.h"
+
+static const char path_107[] =
+    "/a123456789b123456789c123456789d123456789e123456789f123456789g12345678"
+    "9h123456789i123456789j123456789k12345";
+
+static void assert_taken(int (*check)(const char *, struct errbuf *), const char *url)
+{
+    struct errbuf why = {""};
+
+    if (check(url, &why) != 0)
+        FAIL("%s is refused: %s", url, why.text);
+}
+
+/* The sentence holds part. */
+static void assert_refused(int (*check)(const char *, struct errbuf *), const char *url,
+                           const char *part)
+{
+    struct errbuf why = {""};
+
+    if (check(url, &why) != -EINVAL)
+        FAIL("%s is taken", url);
+    if (!strstr(why.text, part))
+        FAIL("\"%s\" lacks \"%s\"", why.text, part);
+}
+
+static const char *ipc(const char *path)
+{
+    static char url[256];
+
+    snprintf(url, sizeof(url), "ipc://%s", path);
+    return url;
+}
+
+TEST(a_client_takes_hosts_addresses_and_paths)
+{
+    static const char *const urls[] = {
+        ADDRESS_DEFAULT,    "tcp://localhost:7500",   "tcp://gpu-1.lab_2.example:65535",
+        "tcp://10.0.0.7:1", "ipc:///run/steppe.sock", "ipc://relative.sock",
+    };
+
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
+        assert_taken(address_check, urls[i]);
+    assert_taken(address_check, ipc(path_107));
+}
+
+TEST(what_is_no_address_is_refused_with_its_fault)
+{
+    static const struct {
+        const char *url, *part;
+    } cases[] = {
+        {"", "write tcp://HOST:PORT or ipc://PATH"},
+        {"127.0.0.1:7500", "\"127.0.0.1:7500\" is not an address"},
+        {"ws://127.0.0.1:7500", "is not an address"},
+        {"inproc://x", "is not an address"},
+        {"TCP://127.0.0.1:7500", "is not an address"},
+        {"tcp://127.0.0.1", "has no port"},
+        {"tcp://:7500", "has no host"},
+        {"tcp://", "has no port"},
+        {"tcp://127.0.0.1:", "the port is \"\", allowed is 1 to 65535"},
+        {"tcp://127.0.0.1:0", "the port is \"0\""},
+        {"tcp://127.0.0.1:65536", "the port is \"65536\""},
+        {"tcp://127.0.0.1:-1", "the port is \"-1\""},
+        {"tcp://127.0.0.1:75x", "the port is \"75x\""},
+        {"tcp://127.0.0.1:7500/", "the port is \"7500/\""},
+        {"tcp://eth0;127.0.0.1:7500", "the host is \"eth0;127.0.0.1\""},
+        {"tcp://a b:7500", "the host is \"a b\""},
+        {"tcp://*:7500", "the host is \"*\""},
+        {"tcp://[::1]:7500", "IPv6"},
+        {"tcp://::1:7500", "the host is \"::1\""},
+        {"tcp://127.0.0.256:7500", "\"127.0.0.256\" is not an IPv4 address"},
+        {"tcp://127.1:7500", "\"127.1\" is not an IPv4 address"},
+        {"ipc://", "has no path"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_refused(address_check, cases[i].url, cases[i].part);
+}
+
+TEST(long_addresses_are_refused)
+{
+    char path[120], url[4096];
+
+    snprintf(path, sizeof(path), "%s6", path_107);
+    assert_refused(address_check, ipc(path), "the path is 108 bytes long, allowed are 107");
+    memset(url, 'a', sizeof(url) - 1);
+    url[sizeof(url) - 1] = '\0';
+    memcpy(url, "tcp://", 6);
+    assert_refused(address_check, url, "is 4095 bytes long, allowed are 127");
+    assert_refused(address_check_bind, url, "is 4095 bytes long, allowed are 127");
+}
+
+TEST(a_server_takes_loopback_and_ipc)
+{
+    assert_taken(address_check_bind, ADDRESS_DEFAULT);
+    assert_taken(address_check_bind, "tcp://127.255.0.3:7501");
+    assert_taken(address_check_bind, "ipc:///run/steppe/steppe.sock");
+}
+
+TEST(a_server_is_told_why_it_may_not_serve_a_network)
+{
+    static const char *const urls[] = {"tcp://0.0.0.0:7500", "tcp://*:7500", "tcp://eth0:7500",
+                                       "tcp://192.168.1.4:7500", "tcp://128.0.0.1:7500"};
+
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        assert_refused(address_check_bind, urls[i], urls[i]);
+        assert_refused(address_check_bind, urls[i],
+                       "is not allowed: messages are not sealed yet, so only loopback");
+        assert_refused(address_check_bind, urls[i], "SSH tunnel");
+    }
+    assert_refused(address_check_bind, "tcp://localhost:7500", "write tcp://127.0.0.1:7500");
+}
+
+TEST(a_server_refuses_what_is_no_address)
+{
+    assert_refused(address_check_bind, "tcp://*", "has no port");
+    assert_refused(address_check_bind, "tcp://127.0.0.1:0", "the port is \"0\"");
+    assert_refused(address_check_bind, "ipc://", "has no path");
+    assert_refused(address_check_bind, "ws://127.0.0.1:80", "is not an address");
+}

@@ -1,0 +1,91 @@
+#include "proto/messages.h"
+
+#include <stdlib.h>
+
+#include "common/bounds.h"
+#include "common/file.h"
+#include "tests/harness.h"
+
+#define PROTOCOL "proto/PROTOCOL.md"
+
+static void assert_names_differ(const char *const *names, int count)
+{
+    for (int i = 0; i < count; i++) {
+        ASSERT(names[i] && names[i][0]);
+        for (int j = 0; j < i; j++)
+            ASSERT(strcmp(names[i], names[j]) != 0);
+    }
+    ASSERT(names[count] == NULL);
+}
+
+static char *read_protocol(void)
+{
+    struct errbuf why;
+    char *text = NULL;
+    size_t bytes;
+
+    if (file_read(PROTOCOL, 1 << 20, &text, &bytes, &why) < 0)
+        SKIP("not run from the root of the repository");
+    return text;
+}
+
+/* Each name stands in backticks. */
+static void assert_documented(const char *text, const char *const *names)
+{
+    for (int i = 0; names[i]; i++) {
+        char quoted[80];
+        snprintf(quoted, sizeof(quoted), "`%s`", names[i]);
+        if (!strstr(text, quoted))
+            FAIL("%s lacks %s", PROTOCOL, quoted);
+    }
+}
+
+TEST(every_message_and_error_has_a_name_of_its_own)
+{
+    assert_names_differ(message_names, MSG_COUNT);
+    assert_names_differ(error_names, ERR_COUNT);
+}
+
+TEST(names_stand_at_their_numbers)
+{
+    ASSERT_STR("ping", message_names[MSG_PING]);
+    ASSERT_STR("task.result", message_names[MSG_TASK_RESULT]);
+    ASSERT_STR("task.job", message_names[MSG_COUNT - 1]);
+    ASSERT_STR("bad_message", error_names[ERR_BAD_MESSAGE]);
+    ASSERT_STR("internal", error_names[ERR_INTERNAL]);
+}
+
+TEST(only_pieces_and_results_carry_tensors_up)
+{
+    for (int i = 0; i < MSG_COUNT; i++) {
+        int want = i == MSG_DATASET_PUT ? 1 : i == MSG_TASK_RESULT ? 5 : 0;
+        ASSERT_EQ(want, message_tensors_max((enum message_type)i));
+        ASSERT(want <= TENSORS_MAX);
+    }
+}
+
+TEST(the_protocol_describes_every_message_and_error)
+{
+    char *text = read_protocol();
+    char title[64];
+
+    snprintf(title, sizeof(title), "# The Steppe protocol, version %d\n", PROTOCOL_VERSION);
+    ASSERT_HAS(title, text);
+    assert_documented(text, message_names);
+    assert_documented(text, error_names);
+    free(text);
+}
+
+TEST(the_protocol_states_the_limits_of_the_code)
+{
+    char *text = read_protocol();
+
+    ASSERT_EQ(8912896, MESSAGE_BYTES_MAX);
+    ASSERT_HAS("at most 8 912 896 bytes", text);
+    ASSERT_EQ(65536, JSON_REQUEST_BYTES_MAX);
+    ASSERT_EQ(1 << 20, JSON_REPLY_BYTES_MAX);
+    ASSERT_HAS("over 65 536 bytes in a request and 1 MiB in a reply", text);
+    ASSERT_EQ(16, JSON_DEPTH_MAX);
+    ASSERT_HAS("nesting above 16", text);
+    free(text);
+}
