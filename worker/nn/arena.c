@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -44,6 +45,10 @@ int arena_map(struct arena *a)
     size_t bytes = (a->used + PAGE - 1) / PAGE * PAGE;
     if (bytes == 0)
         bytes = PAGE;
+    /* The kernel promises more than it has and ends the process when it is used. */
+    const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page_bytes > 0 && bytes / (size_t)page_bytes >= (size_t)pages)
+        return -ENOMEM;
     /* One page more than needed, and the unaligned ends are given back. */
     char *raw =
         mmap(NULL, bytes + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

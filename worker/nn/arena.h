@@ -16,7 +16,8 @@ struct arena {
 
 /* The next count*size bytes, 64-byte aligned, zeroed when mapped; NULL while counting. */
 void *arena_take(struct arena *a, size_t count, size_t size);
-/* Maps what was counted and starts over. 0, -EOVERFLOW or -ENOMEM. */
+/* Maps what was counted and starts over. 0, -EOVERFLOW or -ENOMEM (also when it is more than
+ * the machine has). */
 int arena_map(struct arena *a);
 void arena_unmap(struct arena *a); /* a zeroed struct is fine */
 

@@ -1,0 +1,159 @@
+/* Values of the layers against plain loops in double, and the rules a gradient check cannot see. */
+#include "tests/unit/nn/support.h"
+#include "worker/nn/net.h"
+#include "worker/nn/vec.h"
+
+/* y [n, oh, ow, out] of a convolution of x [n, h, w, c] with w [k, k, c, out] (cross-correlation).
+ */
+static real *conv_ref(const struct layer *l, const real *x, const real *w, const real *b, size_t n)
+{
+    const size_t k = l->kernel, c = l->in.c, out = l->out.c;
+    real *y = reals(n * entries(l->out)), *to = y;
+
+    for (size_t i = 0; i < n * l->out.h * l->out.w * out; i++) {
+        const size_t o = i % out, ox = i / out % l->out.w, oy = i / out / l->out.w % l->out.h;
+        const size_t image = i / entries(l->out);
+        double sum = b ? (double)b[o] : 0;
+        for (size_t t = 0; t < k * k * c; t++) {
+            const size_t iy = oy * l->stride + t / c / k, ix = ox * l->stride + t / c % k;
+            if (iy < l->padding || ix < l->padding || iy - l->padding >= l->in.h ||
+                ix - l->padding >= l->in.w)
+                continue;
+            const size_t at = ((image * l->in.h + iy - l->padding) * l->in.w + ix - l->padding) * c;
+            sum += (double)x[at + t % c] * (double)w[t * out + o];
+        }
+        *to++ = (real)sum;
+    }
+    return y;
+}
+
+/* Runs [conv, flatten, dense] where the dense layer copies entry `pick` of the flat vector into
+ * logit 0, and compares that logit for several entries. */
+static void check_conv(const char *conv, struct dims in, uint32_t n)
+{
+    char desc[256];
+    snprintf(desc, sizeof(desc), "[%s,{\"type\":\"flatten\"},{\"type\":\"dense\"}]", conv);
+    struct model m = model_of(desc, in, 2);
+    const struct layer *l = &m.layers[0];
+    const size_t flat = entries(l->out);
+    real *theta = uniform(1, m.floats, -1, 1), *x = uniform(2, n * entries(in), 0, 1);
+    real *normalised = reals(n * entries(in));
+    struct net *net = net_create(&m, n);
+    real *last = theta + m.params[m.layers[2].weight].offset;
+
+    ASSERT(net);
+    vec_normalise(normalised, x, m.mean, m.std, (size_t)n * in.h * in.w, in.c);
+    real *y = conv_ref(l, normalised, theta + m.params[l->weight].offset,
+                       l->bias ? theta + m.params[l->bias_param].offset : NULL, n);
+    memset(theta + m.params[m.layers[2].bias_param].offset, 0, 2 * sizeof(real));
+    for (size_t pick = 0; pick < flat; pick += 1 + flat / 97) {
+        memset(last, 0, flat * 2 * sizeof(real));
+        last[pick * 2] = 1;
+        const real *z = net_forward(net, theta, x, n);
+        for (size_t i = 0; i < n; i++)
+            ASSERT_NEAR(y[i * flat + pick], z[i * 2], 2e-4);
+    }
+    net_free(net);
+    model_done(&m);
+    free(theta), free(x), free(normalised), free(y);
+}
+
+TEST(conv2d_is_a_cross_correlation_over_nhwc)
+{
+    check_conv("{\"type\":\"conv2d\",\"channels\":3}", (struct dims){6, 5, 2}, 2);
+    check_conv("{\"type\":\"conv2d\",\"channels\":16}", (struct dims){9, 8, 1}, 3);
+    check_conv("{\"type\":\"conv2d\",\"channels\":8,\"kernel\":5,\"stride\":2}",
+               (struct dims){11, 9, 3}, 2);
+    check_conv("{\"type\":\"conv2d\",\"channels\":5,\"kernel\":4,\"padding\":3,\"bias\":false}",
+               (struct dims){3, 7, 4}, 2);
+    check_conv("{\"type\":\"conv2d\",\"channels\":4,\"kernel\":1,\"stride\":3,\"padding\":0}",
+               (struct dims){7, 7, 16}, 2);
+    check_conv("{\"type\":\"conv2d\",\"channels\":32}", (struct dims){14, 14, 16}, 3);
+}
+
+/* [maxpool, flatten, dense] on x; dx of mix over logits comes back. */
+static void pool_gradient(const char *desc, struct dims in, const real *x, real *dx)
+{
+    struct model m = model_of(desc, in, 2);
+    real *theta = uniform(1, m.floats, 0.5, 1);
+    const real dz[2] = {1, 1};
+    struct net *net = net_create(&m, 1);
+
+    net_forward(net, theta, x, 1);
+    net_backward(net, theta, dz, NULL, dx);
+    net_free(net);
+    model_done(&m);
+    free(theta);
+}
+
+TEST(maxpool_sends_the_gradient_of_a_tie_to_the_first_maximum)
+{
+    real x[16], dx[16];
+
+    for (int i = 0; i < 16; i++)
+        x[i] = 0.5;
+    pool_gradient("[{\"type\":\"maxpool\"},{\"type\":\"flatten\"},{\"type\":\"dense\"}]",
+                  (struct dims){4, 4, 1}, x, dx);
+    for (int i = 0; i < 16; i++)
+        ASSERT((dx[i] != 0) == (i / 4 % 2 == 0 && i % 2 == 0));
+    pool_gradient("[{\"type\":\"maxpool\",\"size\":3},{\"type\":\"flatten\"},{\"type\":\"dense\"}]",
+                  (struct dims){4, 4, 1}, x, dx);
+    for (int i = 0; i < 16; i++)
+        ASSERT((dx[i] != 0) == (i == 0));
+}
+
+TEST(relu_keeps_not_a_number_and_passes_no_gradient_at_zero)
+{
+    real y[4] = {-1, 0, 2, (real)NAN}, dy[4] = {5, 5, 5, 5};
+
+    vec_relu(y, 4);
+    ASSERT(y[0] == 0 && y[1] == 0 && y[2] == 2 && isnan((double)y[3]));
+    vec_relu_mask(dy, y, 3);
+    ASSERT(dy[0] == 0 && dy[1] == 0 && dy[2] == 5);
+}
+
+TEST(square_sum_takes_any_length)
+{
+    real *a = uniform(1, 100, -3, 3);
+
+    for (size_t n = 0; n <= 100; n++) {
+        double sum = 0;
+        for (size_t i = 0; i < n; i++)
+            sum += (double)a[i] * (double)a[i];
+        ASSERT_NEAR(sum, vec_square_sum(a, n), 1e-12);
+    }
+    free(a);
+}
+
+TEST(row_sums_and_fills_take_any_shape)
+{
+    for (size_t rows = 1; rows <= 9; rows++) {
+        for (size_t k = 1; k <= 33; k += 8) {
+            real *a = uniform(1, rows * k, -1, 1), *sum = reals(k), *b = uniform(2, k, -1, 1);
+            real *filled = reals(rows * k);
+            vec_add_rows(sum, a, rows, k);
+            vec_fill_rows(filled, b, rows, k);
+            for (size_t j = 0; j < k; j++) {
+                double want = 0;
+                for (size_t r = 0; r < rows; r++) {
+                    want += (double)a[r * k + j];
+                    ASSERT_NEAR(b[j], filled[r * k + j], 0);
+                }
+                ASSERT_NEAR(want, sum[j], 1e-5);
+            }
+            free(a), free(sum), free(b), free(filled);
+        }
+    }
+}
+
+TEST(bytes_become_the_nearest_number_to_their_255th)
+{
+    uint8_t bytes[256];
+    real x[256];
+
+    for (int i = 0; i < 256; i++)
+        bytes[i] = (uint8_t)i;
+    vec_from_bytes(x, bytes, 256);
+    for (int i = 0; i < 256; i++)
+        ASSERT(x[i] == (real)i / (real)255);
+}

@@ -1,0 +1,49 @@
+#include <xmmintrin.h>
+
+#include "tests/unit/nn/support.h"
+#include "worker/nn/gemm.h"
+#include "worker/nn/kernel.h"
+#include "worker/nn/net.h"
+#include "worker/numerics.h"
+
+TEST(class_is_stable_across_calls_and_modes)
+{
+    char first[NUMERICS_CLASS_BYTES], again[NUMERICS_CLASS_BYTES];
+
+    gemm_init();
+    numerics_class(first);
+    net_thread_init();
+    numerics_class(again);
+    ASSERT_STR(first, again);
+}
+
+TEST(class_names_kernels_and_core_and_ends_in_16_digits)
+{
+    char class[NUMERICS_CLASS_BYTES], start[NUMERICS_CLASS_BYTES];
+
+    numerics_class(class);
+    snprintf(start, sizeof(start), "%s/%s/", KERNEL_SET, gemm_core());
+    ASSERT_EQ(0, strncmp(start, class, strlen(start)));
+    ASSERT_EQ(16, strspn(class + strlen(start), "0123456789abcdef"));
+    ASSERT_EQ(strlen(start) + 16, strlen(class));
+}
+
+TEST(the_callers_mode_is_restored)
+{
+    const unsigned mode = _mm_getcsr();
+    char class[NUMERICS_CLASS_BYTES];
+
+    numerics_class(class);
+    ASSERT_EQ(mode & 0x8040, _mm_getcsr() & 0x8040);
+}
+
+TEST(denormals_are_zero_after_thread_init)
+{
+    volatile float small = 1e-38f, half = 0.5f, denormal;
+
+    denormal = small * half * half;
+    ASSERT(denormal != 0);
+    net_thread_init();
+    denormal = small * half * half;
+    ASSERT(denormal == 0);
+}

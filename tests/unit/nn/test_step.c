@@ -1,0 +1,342 @@
+#include "tests/unit/nn/support.h"
+#include "worker/nn/gemm.h"
+#include "worker/nn/head.h"
+#include "worker/nn/net.h"
+#include "worker/step.h"
+
+#define SAMPLES 24u
+#define SHARD 16u
+#define CLASSES 5
+static const struct dims image = {10, 10, 1};
+static const uint32_t ids[SHARD] = {3, 9, 0, 23, 4, 17, 8, 1, 12, 20, 2, 11, 6, 15, 19, 7};
+
+struct fixture {
+    struct model m;
+    struct step *step;
+    struct samples set;
+    real *theta, *grad;
+    double sums[STEP_SUMS];
+    float weights[SHARD];
+    struct score scores[SAMPLES];
+};
+
+static struct fixture *fixture_create(const char *desc)
+{
+    struct fixture *f = xcalloc(1, sizeof(*f));
+    struct rng r = rng_at(1, RNG_TEST, 0, 0);
+    uint8_t *pixels = xcalloc(SAMPLES, entries(image));
+    uint16_t *labels = xcalloc(SAMPLES, sizeof(*labels));
+
+    gemm_init();
+    net_thread_init();
+    f->m = model_of(desc, image, CLASSES);
+    f->step = step_create(&f->m, SHARD);
+    ASSERT(f->step);
+    for (size_t i = 0; i < SAMPLES * entries(image); i++)
+        pixels[i] = (uint8_t)rng_u32(&r);
+    for (uint32_t i = 0; i < SAMPLES; i++)
+        labels[i] = (uint16_t)rng_below(&r, CLASSES);
+    f->set = (struct samples){pixels, labels, SAMPLES};
+    f->theta = start_of(&f->m, 3);
+    f->grad = reals(f->m.floats);
+    for (uint32_t i = 0; i < SHARD; i++)
+        f->weights[i] = 0.25f + 0.125f * (float)(i % 8);
+    return f;
+}
+
+static void fixture_free(struct fixture *f)
+{
+    step_free(f->step);
+    model_done(&f->m);
+    free((void *)f->set.images), free((void *)f->set.labels);
+    free(f->theta), free(f->grad), free(f);
+}
+
+static void train(struct fixture *f, double rho, bool fused, const real *theta)
+{
+    const struct step_spec spec = {.rho = rho, .epsilon = 8.0 / 255, .fused = fused};
+
+    step_train(f->step, &spec, theta, &f->set, ids, f->weights, SHARD, f->grad, f->sums,
+               fused ? f->scores : NULL);
+}
+
+static void score(struct fixture *f, double epsilon, uint32_t first, uint32_t n)
+{
+    const struct step_spec spec = {.epsilon = epsilon};
+
+    step_score(f->step, &spec, f->theta, &f->set, first, n, f->scores + first);
+}
+
+static real *pixels_of(const struct fixture *f, const uint32_t *which, uint32_t n)
+{
+    const size_t pixels = entries(image);
+    real *x = reals(n * pixels);
+
+    for (size_t i = 0; i < n * pixels; i++)
+        x[i] = (real)f->set.images[which[i / pixels] * pixels + i % pixels] / (real)255;
+    return x;
+}
+
+/* Gradient of sum v_i loss_i at theta, by the net alone. */
+static real *plain_gradient(const struct fixture *f, const real *theta)
+{
+    struct net *net = net_create(&f->m, SHARD);
+    real *x = pixels_of(f, ids, SHARD), *grad = reals(f->m.floats), dz[SHARD * CLASSES];
+    const real *z = net_forward(net, theta, x, SHARD);
+    double delta[CLASSES];
+    struct head h;
+
+    for (uint32_t i = 0; i < SHARD; i++) {
+        head_sample(z + i * CLASSES, CLASSES, f->set.labels[ids[i]], &h, delta);
+        for (uint32_t j = 0; j < CLASSES; j++)
+            dz[i * CLASSES + j] = (real)(f->weights[i] * delta[j]);
+    }
+    net_backward(net, theta, dz, grad, NULL);
+    net_free(net);
+    free(x);
+    return grad;
+}
+
+TEST(rho_0_is_plain_sgd_bit_for_bit)
+{
+    for (const char *const *preset = model_presets; *preset; preset++) {
+        struct fixture *f = fixture_create(*preset);
+        real *want = plain_gradient(f, f->theta);
+        train(f, 0, false, f->theta);
+        ASSERT_MEM(want, f->grad, f->m.floats * sizeof(real));
+        ASSERT(f->sums[SUM_LOSS] == f->sums[SUM_LOSS_HAT]);
+        memset(f->grad, 0xff, f->m.floats * sizeof(real));
+        train(f, 0, true, f->theta);
+        ASSERT_MEM(want, f->grad, f->m.floats * sizeof(real));
+        free(want);
+        fixture_free(f);
+    }
+}
+
+TEST(sam_takes_the_gradient_at_theta_hat)
+{
+    static const double rhos[] = {0.01, 0.05, 2};
+
+    for (size_t r = 0; r < COUNT(rhos); r++) {
+        struct fixture *f = fixture_create("lenet");
+        real *g = plain_gradient(f, f->theta), *hat = reals(f->m.floats);
+        double weight = 0, norm = 0;
+        for (uint32_t i = 0; i < SHARD; i++)
+            weight += f->weights[i];
+        for (size_t i = 0; i < f->m.floats; i++)
+            norm += (double)g[i] / weight * (g[i] / weight);
+        for (size_t i = 0; i < f->m.floats; i++)
+            hat[i] = (real)((double)f->theta[i] + rhos[r] * (g[i] / weight) / (sqrt(norm) + 1e-12));
+        real *want = plain_gradient(f, hat);
+        train(f, rhos[r], false, f->theta);
+        ASSERT(distance(f->grad, want, f->m.floats) < 1e-4);
+        ASSERT(distance(f->grad, g, f->m.floats) > 1e-3);
+        ASSERT(f->sums[SUM_LOSS_HAT] > f->sums[SUM_LOSS]);
+        free(g), free(hat), free(want);
+        fixture_free(f);
+    }
+}
+
+TEST(sums_are_weighted_in_sample_order)
+{
+    struct fixture *f = fixture_create("mlp");
+    double weight = 0, loss = 0, correct = 0;
+
+    train(f, 0.05, true, f->theta);
+    for (uint32_t i = 0; i < SHARD; i++) {
+        weight += f->weights[i];
+        loss += f->weights[i] * f->scores[i].loss;
+        correct += f->scores[i].predicted == f->set.labels[ids[i]];
+    }
+    ASSERT_NEAR(weight, f->sums[SUM_WEIGHT], 0);
+    ASSERT_NEAR(loss, f->sums[SUM_LOSS], 0);
+    ASSERT_NEAR(correct, f->sums[SUM_CORRECT], 0);
+    ASSERT_NEAR(SHARD, f->sums[SUM_SAMPLES], 0);
+    fixture_free(f);
+}
+
+TEST(theta_is_untouched)
+{
+    struct fixture *f = fixture_create("lenet");
+    real *before = start_of(&f->m, 3);
+
+    train(f, 0.5, true, f->theta);
+    score(f, 0.1, 0, SHARD);
+    ASSERT_MEM(before, f->theta, f->m.floats * sizeof(real));
+    free(before);
+    fixture_free(f);
+}
+
+TEST(same_call_twice_gives_the_same_bits)
+{
+    struct fixture *f = fixture_create("cnn");
+    real *first = reals(f->m.floats);
+    struct score scores[SHARD];
+
+    train(f, 0.05, true, f->theta);
+    memcpy(first, f->grad, f->m.floats * sizeof(real));
+    memcpy(scores, f->scores, sizeof(scores));
+    score(f, 0.1, 3, 5);
+    train(f, 0.05, false, f->theta);
+    ASSERT_MEM(first, f->grad, f->m.floats * sizeof(real));
+    train(f, 0.05, true, f->theta);
+    ASSERT_MEM(first, f->grad, f->m.floats * sizeof(real));
+    ASSERT_MEM(scores, f->scores, sizeof(scores));
+    free(first);
+    fixture_free(f);
+}
+
+TEST(scores_are_not_touched_unless_fused)
+{
+    struct fixture *f = fixture_create("mlp");
+    const struct step_spec spec = {.rho = 0.05};
+    struct score before[SAMPLES];
+
+    memset(f->scores, 0x5a, sizeof(f->scores));
+    memcpy(before, f->scores, sizeof(before));
+    step_train(f->step, &spec, f->theta, &f->set, ids, f->weights, SHARD, f->grad, f->sums,
+               f->scores);
+    ASSERT_MEM(before, f->scores, sizeof(before));
+    fixture_free(f);
+}
+
+TEST(epsilon_0_makes_every_gap_exactly_0)
+{
+    for (const char *const *preset = model_presets; *preset; preset++) {
+        struct fixture *f = fixture_create(*preset);
+        const struct step_spec spec = {.rho = 0.05, .epsilon = 0, .fused = true};
+        step_train(f->step, &spec, f->theta, &f->set, ids, f->weights, SHARD, f->grad, f->sums,
+                   f->scores);
+        for (uint32_t i = 0; i < SHARD; i++)
+            ASSERT(f->scores[i].adv_loss == f->scores[i].loss && f->scores[i].loss > 0);
+        score(f, 0, 0, SHARD);
+        score(f, 0, SHARD, SAMPLES - SHARD);
+        for (uint32_t i = 0; i < SAMPLES; i++)
+            ASSERT(f->scores[i].adv_loss == f->scores[i].loss && f->scores[i].loss > 0);
+        fixture_free(f);
+    }
+}
+
+TEST(attack_raises_the_loss)
+{
+    struct fixture *f = fixture_create("lenet");
+
+    score(f, 2.0 / 255, 0, SHARD);
+    for (uint32_t i = 0; i < SHARD; i++) {
+        ASSERT_EQ(SCORE_MEASURED, f->scores[i].flags);
+        ASSERT(f->scores[i].adv_loss > f->scores[i].loss);
+        ASSERT(f->scores[i].grad_norm > 0 && f->scores[i].el2n > 0);
+    }
+    fixture_free(f);
+}
+
+TEST(fused_scores_equal_the_sweep_whatever_the_weights)
+{
+    struct fixture *f = fixture_create("lenet");
+    struct score fused[SHARD];
+
+    train(f, 0.05, true, f->theta);
+    memcpy(fused, f->scores, sizeof(fused));
+    score(f, 8.0 / 255, 0, SHARD);
+    score(f, 8.0 / 255, SHARD, SAMPLES - SHARD);
+    for (uint32_t i = 0; i < SHARD; i++) {
+        const struct score *a = &fused[i], *b = &f->scores[ids[i]];
+        ASSERT_NEAR(b->loss, a->loss, 1e-5 * b->loss);
+        ASSERT_NEAR(b->adv_loss, a->adv_loss, 1e-3 * b->adv_loss);
+        ASSERT_NEAR(b->grad_norm, a->grad_norm, 1e-4 * b->grad_norm);
+        ASSERT_NEAR(b->el2n, a->el2n, 1e-5 * b->el2n);
+        ASSERT_EQ(b->predicted, a->predicted);
+        ASSERT_EQ(SCORE_MEASURED, a->flags);
+    }
+    fixture_free(f);
+}
+
+TEST(a_short_shard_scores_as_each_sample_alone)
+{
+    struct fixture *f = fixture_create("cnn");
+    struct score together[5];
+
+    score(f, 8.0 / 255, 19, 5);
+    memcpy(together, f->scores + 19, sizeof(together));
+    for (uint32_t i = 0; i < 5; i++) {
+        score(f, 8.0 / 255, 19 + i, 1);
+        ASSERT_NEAR(together[i].loss, f->scores[19 + i].loss, 1e-5 * together[i].loss);
+        ASSERT_NEAR(together[i].adv_loss, f->scores[19 + i].adv_loss, 1e-3 * together[i].adv_loss);
+        ASSERT_NEAR(together[i].grad_norm, f->scores[19 + i].grad_norm,
+                    1e-4 * together[i].grad_norm);
+    }
+    fixture_free(f);
+}
+
+TEST(all_zero_parameters_have_no_direction_and_no_nan)
+{
+    struct fixture *f = fixture_create("lenet");
+
+    memset(f->theta, 0, f->m.floats * sizeof(real));
+    train(f, 0.05, true, f->theta);
+    for (size_t i = 0; i < f->m.floats; i++)
+        ASSERT(isfinite((double)f->grad[i]));
+    for (uint32_t i = 0; i < SHARD; i++) {
+        ASSERT_EQ(SCORE_MEASURED | SCORE_NO_DIRECTION, f->scores[i].flags);
+        ASSERT_NEAR(log(CLASSES), f->scores[i].loss, 1e-12);
+        ASSERT(f->scores[i].adv_loss == f->scores[i].loss && f->scores[i].grad_norm == 0);
+    }
+    score(f, 8.0 / 255, 0, SHARD);
+    ASSERT_EQ(SCORE_MEASURED | SCORE_NO_DIRECTION, f->scores[0].flags);
+    fixture_free(f);
+}
+
+/* A bias that puts every sample's own class infinitely ahead: every delta is exactly 0. */
+TEST(a_gradient_of_exactly_zero_gives_no_nan_and_stays_at_theta)
+{
+    static const double rhos[] = {0.05, 1e30};
+
+    for (size_t r = 0; r < COUNT(rhos); r++) {
+        struct fixture *f = fixture_create("mlp");
+        const struct param *bias = &f->m.params[f->m.param_count - 1];
+        f->theta[bias->offset + 2] = 5000;
+        for (uint32_t i = 0; i < SAMPLES; i++)
+            ((uint16_t *)f->set.labels)[i] = 2;
+        train(f, rhos[r], true, f->theta);
+        for (size_t i = 0; i < f->m.floats; i++)
+            ASSERT(f->grad[i] == 0);
+        ASSERT(f->sums[SUM_LOSS] == 0 && f->sums[SUM_LOSS_HAT] == 0);
+        for (uint32_t i = 0; i < SHARD; i++)
+            ASSERT(f->scores[i].flags & SCORE_NO_DIRECTION);
+        fixture_free(f);
+    }
+}
+
+/* Confident samples: the sweep takes the power of two out of delta and puts it back into the norm.
+ */
+TEST(a_confident_sample_keeps_its_gap_and_gradient)
+{
+    static const int margins[] = {20, 80, 200};
+
+    for (size_t i = 0; i < COUNT(margins); i++) {
+        struct fixture *f = fixture_create("lenet");
+        const struct param *bias = &f->m.params[f->m.param_count - 1];
+        const double small = exp(-margins[i]);
+        f->theta[bias->offset + f->set.labels[0]] += (real)margins[i];
+        score(f, 8.0 / 255, 0, 1);
+        ASSERT(f->scores[0].loss > small && f->scores[0].loss < 20 * small);
+        ASSERT(f->scores[0].adv_loss > 1.001 * f->scores[0].loss);
+        ASSERT(f->scores[0].grad_norm > 1e-3 * small && f->scores[0].grad_norm < 1e3 * small);
+        ASSERT_NEAR(f->scores[0].loss, f->scores[0].el2n, f->scores[0].loss);
+        ASSERT_EQ(SCORE_MEASURED, f->scores[0].flags);
+        fixture_free(f);
+    }
+}
+
+TEST(a_shard_that_cannot_fit_the_machine_is_refused)
+{
+    struct model m = model_of("[{\"type\":\"conv2d\",\"channels\":64},"
+                              "{\"type\":\"conv2d\",\"channels\":64},"
+                              "{\"type\":\"maxpool\",\"size\":64},{\"type\":\"flatten\"},"
+                              "{\"type\":\"dense\"}]",
+                              (struct dims){512, 512, 1}, 10);
+
+    /* 1 TiB of activations. */
+    ASSERT(!step_create(&m, SHARD_MAX));
+    model_done(&m);
+}
