@@ -1,0 +1,164 @@
+/* dataset list, dataset show. */
+#include "proto/cli/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/cli/dataset.h"
+#include "proto/cli/draw.h"
+#include "proto/cli/session.h"
+
+#define HASH_SHOWN 12 /* digits of a hash in a list */
+#define COUNT_CELLS 30
+
+/* "28x28x1". */
+static void input_text(const cJSON *row, char buf[DRAW_TEXT_BYTES])
+{
+    const cJSON *input = cJSON_GetObjectItemCaseSensitive(row, "input"), *entry;
+    size_t used = 0;
+
+    snprintf(buf, DRAW_TEXT_BYTES, TABLE_NONE);
+    cJSON_ArrayForEach(entry, input)
+    {
+        if (!cJSON_IsNumber(entry) || used >= DRAW_TEXT_BYTES)
+            return;
+        int n = snprintf(buf + used, DRAW_TEXT_BYTES - used, "%s%.0f", used ? "x" : "",
+                         entry->valuedouble);
+        used += n < 0 ? 0 : (size_t)n;
+    }
+}
+
+static void print_datasets(const struct cli *cli, const cJSON *datasets)
+{
+    static const struct column columns[] = {
+        {.title = "name"},   {"train", .right = true},     {"test", .right = true},
+        {.title = "input"},  {"classes", .right = true},   {"size", .right = true},
+        {.title = "sha256"}, {"source", .optional = true}, {NULL},
+    };
+    struct table *t = table_create(columns);
+    char text[DRAW_TEXT_BYTES];
+    const cJSON *row;
+    int64_t bytes;
+
+    cJSON_ArrayForEach(row, datasets)
+    {
+        bool has_bytes = value_i64(row, "bytes", &bytes) && bytes >= 0;
+        cell_text(t, row, "name");
+        cell_i64(t, row, "samples");
+        cell_i64(t, row, "test_samples");
+        input_text(row, text);
+        table_add(t, "%s", text);
+        cell_i64(t, row, "classes");
+        table_add(t, "%s", has_bytes ? draw_bytes((uint64_t)bytes, text) : "");
+        table_add(t, "%.*s", HASH_SHOWN, value_text(row, "sha256"));
+        cell_text(t, row, "source");
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_dataset_list(struct cli *cli, struct errbuf *why)
+{
+    const cJSON *datasets;
+    struct message reply;
+    int rc = cli_call(cli, MSG_DATASET_LIST, NULL, &reply, why);
+
+    if (rc != 0)
+        return rc;
+    rc = reply_array(reply.json, "datasets", &datasets, why);
+    if (rc == 0 && cli->args->json)
+        cli_print_value(datasets);
+    else if (rc == 0 && cJSON_GetArraySize(datasets) == 0)
+        printf("there are no datasets; bring one with steppe dataset import NAME PATH|glyphs\n");
+    else if (rc == 0)
+        print_datasets(cli, datasets);
+    message_done(&reply);
+    return rc;
+}
+
+void dataset_print_row(const cJSON *row)
+{
+    int64_t samples = 0, test_samples = 0, classes = 0;
+    char input[DRAW_TEXT_BYTES];
+
+    value_i64(row, "samples", &samples);
+    value_i64(row, "test_samples", &test_samples);
+    value_i64(row, "classes", &classes);
+    input_text(row, input);
+    cli_print_text("%s: %lld + %lld images %s, %lld classes, sha256 %s", value_text(row, "name"),
+                   (long long)samples, (long long)test_samples, input, (long long)classes,
+                   value_text(row, "sha256"));
+}
+
+static void print_classes(const struct cli *cli, const cJSON *json)
+{
+    static const struct column columns[] = {
+        {"class", .right = true},
+        {.title = "name"},
+        {"samples", .right = true},
+        {.title = "share"},
+        {NULL},
+    };
+    const cJSON *names = cJSON_GetObjectItemCaseSensitive(json, "class_names");
+    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(json, "class_counts"), *entry;
+    const cJSON *name = names ? names->child : NULL;
+    struct table *t = table_create(columns);
+    char bar[DRAW_LINE_BYTES];
+    double largest = 1;
+    int number = 0;
+
+    cJSON_ArrayForEach(entry, counts)
+    {
+        largest =
+            cJSON_IsNumber(entry) && entry->valuedouble > largest ? entry->valuedouble : largest;
+    }
+    cJSON_ArrayForEach(entry, counts)
+    {
+        double count = cJSON_IsNumber(entry) ? entry->valuedouble : 0;
+        table_add(t, "%d", number++);
+        table_add(t, "%s", cJSON_IsString(name) ? name->valuestring : "");
+        table_add(t, "%.0f", count);
+        table_add(t, "%s", draw_bar(count / largest, COUNT_CELLS, bar));
+        name = name ? name->next : NULL;
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+static void print_dataset(const struct cli *cli, const cJSON *json, const cJSON *row)
+{
+    int64_t flipped = 0, hard = 0, bytes = 0;
+    char text[DRAW_TEXT_BYTES];
+
+    dataset_print_row(row);
+    if (*value_text(row, "source"))
+        cli_print_text("  source   %s", value_text(row, "source"));
+    if (value_i64(row, "bytes", &bytes) && bytes >= 0)
+        printf("  size     %s\n", draw_bytes((uint64_t)bytes, text));
+    value_i64(json, "flipped", &flipped);
+    value_i64(json, "hard", &hard);
+    if (flipped > 0 || hard > 0)
+        printf("  planted  %lld flipped labels, %lld hard samples\n", (long long)flipped,
+               (long long)hard);
+    print_classes(cli, json);
+}
+
+int cmd_dataset_show(struct cli *cli, struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply;
+    const cJSON *row;
+
+    cJSON_AddStringToObject(request, "name", cli->words[0]);
+    int rc = cli_call(cli, MSG_DATASET_SHOW, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    rc = reply_object(reply.json, "dataset", &row, why);
+    if (rc == 0 && cli->args->json)
+        cli_print_json(&reply, NULL);
+    else if (rc == 0)
+        print_dataset(cli, reply.json, row);
+    message_done(&reply);
+    return rc;
+}

@@ -1,0 +1,147 @@
+/* dataset import: reads or draws the images here, writes the dataset file into a folder of its own
+ * under $TMPDIR, and sends it. The server opens no path that a peer names. */
+#include "proto/cli/command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/bounds.h"
+#include "common/dataset.h"
+#include "common/glyphs.h"
+#include "common/text.h"
+#include "proto/cli/idx.h"
+#include "proto/cli/session.h"
+#include "proto/cli/upload.h"
+
+#define GLYPHS "glyphs"
+#define SEED_MAX (INT64_C(1) << 53)
+
+#define ARG(field) offsetof(struct args, field)
+const struct option import_options[] = {
+    {"labels", OPT_STR, ARG(labels), .arg = "FILE",
+     .help = "other labels for the training images; the old ones are kept as truth"},
+    {"flip", OPT_F64, ARG(flip), .arg = "SHARE", .fmax = 1,
+     .help = "share of labels to flip, the truth is kept (glyphs: else 0.05)"},
+    {"flip-seed", OPT_INT, ARG(flip_seed), .arg = "S", .max = SEED_MAX,
+     .help = "chooses what --flip flips (else 1)"},
+    {"samples", OPT_INT, ARG(samples), .arg = "N", .min = 10, .max = SAMPLES_MAX,
+     .help = "glyphs: training images (else 12000)"},
+    {"test-samples", OPT_INT, ARG(test_samples), .arg = "N", .min = 10, .max = SAMPLES_MAX,
+     .help = "glyphs: test images (else 2000)"},
+    {"seed", OPT_INT, ARG(seed), .arg = "S", .max = SEED_MAX,
+     .help = "glyphs: chooses the drawings (else 1)"},
+    {"hard", OPT_F64, ARG(hard), .arg = "SHARE", .fmax = 1,
+     .help = "glyphs: share of planted hard images (else 0.02)"},
+    {NULL},
+};
+
+/* Options that mean nothing for this source are refused, not ignored. */
+static int check_args(const struct args *a, bool glyphs, struct errbuf *why)
+{
+    const struct {
+        const char *name;
+        bool given, for_glyphs;
+        const char *hint;
+    } special[] = {
+        {"--labels", a->labels != NULL, false, ""},
+        {"--flip-seed", a->flip_seed != NOT_GIVEN, false, "; there --seed chooses everything"},
+        {"--samples", a->samples != NOT_GIVEN, true, ""},
+        {"--test-samples", a->test_samples != NOT_GIVEN, true, ""},
+        {"--seed", a->seed != NOT_GIVEN, true, "; see --flip-seed"},
+        {"--hard", a->hard >= 0, true, ""},
+    };
+
+    for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
+        if (special[i].given && special[i].for_glyphs != glyphs)
+            return err_set(why, EXIT_USAGE, "%s is for %s, not for %s%s", special[i].name,
+                           glyphs ? "files" : GLYPHS, glyphs ? GLYPHS : "files", special[i].hint);
+    if (!glyphs && a->flip_seed != NOT_GIVEN && a->flip < 0)
+        return err_set(why, EXIT_USAGE, "--flip-seed needs --flip SHARE");
+    return 0;
+}
+
+static int draw_glyphs(const struct args *a, struct dataset_draft *ret, struct errbuf *why)
+{
+    struct glyphs_spec spec = glyphs_defaults();
+
+    if (a->seed != NOT_GIVEN)
+        spec.seed = (uint64_t)a->seed;
+    if (a->samples != NOT_GIVEN)
+        spec.samples = (uint32_t)a->samples;
+    if (a->test_samples != NOT_GIVEN)
+        spec.test_samples = (uint32_t)a->test_samples;
+    if (a->flip >= 0)
+        spec.flip = a->flip;
+    if (a->hard >= 0)
+        spec.hard = a->hard;
+    return glyphs_draw(&spec, ret, why);
+}
+
+static int read_files(const char *path, const struct args *a, struct dataset_draft *ret,
+                      struct errbuf *why)
+{
+    uint64_t flip_seed = a->flip_seed != NOT_GIVEN ? (uint64_t)a->flip_seed : 1;
+    struct dataset_draft draft;
+
+    int rc = idx_import(path, a->labels, &draft, why);
+    if (rc != 0)
+        return rc;
+    if (a->flip > 0)
+        rc = dataset_flip(&draft, a->flip, flip_seed, why);
+    if (rc == 0)
+        *ret = draft;
+    else
+        dataset_draft_done(&draft);
+    return rc;
+}
+
+/* Writes the draft into dir and sends it. */
+static int send_draft(struct cli *cli, const char *dir, const struct dataset_draft *draft,
+                      struct errbuf *why)
+{
+    char *path = xasprintf("%s/dataset.safetensors", dir);
+    uint8_t sha256[SHA256_BYTES];
+
+    int rc = dataset_write(draft, path, sha256, why);
+    if (rc == 0 && *cli->stop)
+        rc = err_set(why, -EINTR, "stopped; nothing was sent");
+    if (rc == 0)
+        rc = upload_dataset(cli, cli->words[0], path, sha256, why);
+    unlink(path);
+    free(path);
+    return rc;
+}
+
+int cmd_dataset_import(struct cli *cli, struct errbuf *why)
+{
+    const char *name = cli->words[0], *path = cli->words[1], *tmp = getenv("TMPDIR");
+    bool glyphs = strcmp(path, GLYPHS) == 0;
+    struct dataset_draft draft;
+
+    if (!text_is_name(name))
+        return err_set(why, EXIT_USAGE,
+                       "NAME is \"%.80s\", allowed are 1 to %d of letters, digits, '.', '_' and "
+                       "'-', not beginning with '.' or '-'",
+                       name, NAME_MAX_BYTES - 1);
+    int rc = check_args(cli->args, glyphs, why);
+    if (rc == 0)
+        rc =
+            glyphs ? draw_glyphs(cli->args, &draft, why) : read_files(path, cli->args, &draft, why);
+    if (rc != 0)
+        return rc;
+    char *dir = xasprintf("%s/steppe-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(dir)) {
+        rc = err_set(why, -errno, "no folder can be made in %s: %s", tmp && *tmp ? tmp : "/tmp",
+                     err_text(errno));
+    } else {
+        rc = send_draft(cli, dir, &draft, why);
+        rmdir(dir);
+    }
+    free(dir);
+    dataset_draft_done(&draft);
+    return rc;
+}

@@ -1,0 +1,274 @@
+/* jobs, log, pause, resume, cancel, rm. */
+#include "proto/cli/command.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/bounds.h"
+#include "proto/cli/draw.h"
+#include "proto/cli/session.h"
+
+#define LOG_LIMIT 200
+#define FOLLOW_MS 1000
+
+const struct option jobs_options[] = {
+    {"limit", OPT_INT, offsetof(struct args, limit), .def = "100", .arg = "N", .min = 1,
+     .max = ROWS_MAX, .help = "at most so many"},
+    {NULL},
+};
+
+const struct option log_options[] = {
+    {"follow", OPT_FLAG, offsetof(struct args, follow), .help = "wait for more until the job ends"},
+    {NULL},
+};
+
+static void add_job(struct table *t, const cJSON *row)
+{
+    int64_t epoch = 0, epochs = 0;
+    double eta_s;
+    char text[DRAW_TEXT_BYTES];
+    const char *waiting = value_text(row, "waiting");
+
+    cell_i64(t, row, "job");
+    cell_text(t, row, "name");
+    cell_state(t, row, "state");
+    cell_text(t, row, "dataset");
+    cell_text(t, row, "model");
+    value_i64(row, "epoch", &epoch);
+    value_i64(row, "epochs", &epochs);
+    table_add(t, "%lld/%lld", (long long)epoch, (long long)epochs);
+    cell_f64(t, row, "loss");
+    cell_share(t, row, "accuracy");
+    if (value_f64(row, "images_per_s", &eta_s))
+        table_add(t, "%.0f", eta_s);
+    else
+        table_add(t, TABLE_NONE);
+    bool has_eta = value_f64(row, "eta_s", &eta_s) && eta_s < 1e12;
+    table_add(t, "%s", has_eta ? draw_duration((int64_t)(1000 * eta_s), text) : "");
+    cell_age(t, row, "created_unix_ms");
+    table_add(t, "%s", *waiting ? waiting : value_text(row, "reason"));
+}
+
+static void print_jobs(const struct cli *cli, const cJSON *jobs)
+{
+    static const struct column columns[] = {
+        {"job", .right = true},
+        {.title = "name"},
+        {.title = "state"},
+        {.title = "dataset"},
+        {.title = "model"},
+        {"epochs", .right = true},
+        {"loss", .right = true, .optional = true},
+        {"accuracy", .right = true, .optional = true},
+        {"images/s", .right = true, .optional = true},
+        {"ETA", .right = true, .optional = true},
+        {"created", .right = true},
+        {"why", .optional = true},
+        {NULL},
+    };
+    struct table *t = table_create(columns);
+    const cJSON *row;
+
+    cJSON_ArrayForEach(row, jobs)
+    {
+        add_job(t, row);
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_jobs(struct cli *cli, struct errbuf *why)
+{
+    struct message reply;
+    const cJSON *jobs;
+    cJSON *request = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(request, "limit", (double)cli->args->limit);
+    int rc = cli_call(cli, MSG_JOB_LIST, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    rc = reply_array(reply.json, "jobs", &jobs, why);
+    if (rc == 0 && cli->args->json)
+        cli_print_value(jobs);
+    else if (rc == 0 && cJSON_GetArraySize(jobs) == 0)
+        printf("there are no jobs; hand one in with steppe submit FILE\n");
+    else if (rc == 0)
+        print_jobs(cli, jobs);
+    message_done(&reply);
+    return rc;
+}
+
+static void print_event(const cJSON *event)
+{
+    char when[DRAW_TEXT_BYTES] = "-";
+    int64_t unix_ms = 0;
+    struct tm tm;
+
+    if (value_i64(event, "unix_ms", &unix_ms)) {
+        time_t seconds = (time_t)(unix_ms / 1000);
+        if (localtime_r(&seconds, &tm))
+            strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+    }
+    cli_print_text("%s  %-12s %s", when, value_text(event, "kind"), value_text(event, "text"));
+}
+
+/* Prints the events of a reply as lines, or adds them to all (not NULL); *ret_count is how many. */
+static int take_events(const struct cli *cli, const cJSON *json, int64_t *io_after, cJSON *all,
+                       int *ret_count, struct errbuf *why)
+{
+    const cJSON *events, *event;
+    int count = 0;
+
+    int rc = reply_array(json, "events", &events, why);
+    if (rc != 0)
+        return rc;
+    cJSON_ArrayForEach(event, events)
+    {
+        int64_t number;
+        if (!value_i64(event, "event", &number) || number <= *io_after)
+            return err_set(why, -EBADMSG, "the server's events are not in order");
+        *io_after = number;
+        count++;
+        if (all)
+            cJSON_AddItemToArray(all, cJSON_Duplicate(event, true));
+        else if (cli->args->json)
+            cli_print_line(event);
+        else
+            print_event(event);
+    }
+    *ret_count = count;
+    return 0;
+}
+
+/* Reads all events behind *io_after, which grows. */
+static int read_events(struct cli *cli, int64_t job, int64_t *io_after, cJSON *all,
+                       struct errbuf *why)
+{
+    int rc = 0, count = LOG_LIMIT;
+
+    while (rc == 0 && count == LOG_LIMIT) {
+        struct message reply;
+        cJSON *request = cJSON_CreateObject();
+        cJSON_AddNumberToObject(request, "job", (double)job);
+        cJSON_AddNumberToObject(request, "after", (double)*io_after);
+        cJSON_AddNumberToObject(request, "limit", LOG_LIMIT);
+        rc = cli_call(cli, MSG_JOB_LOG, request, &reply, why);
+        if (rc != 0)
+            return rc;
+        rc = take_events(cli, reply.json, io_after, all, &count, why);
+        message_done(&reply);
+    }
+    return rc;
+}
+
+/* Will anything more happen to the job? */
+static int job_ended(struct cli *cli, int64_t job, bool *ret, struct errbuf *why)
+{
+    static const char *const finals[] = {"done", "failed", "cancelled"};
+    struct message reply;
+    cJSON *request = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(request, "job", (double)job);
+    cJSON_AddNumberToObject(request, "epochs_from", EPOCHS_MAX);
+    int rc = cli_call(cli, MSG_JOB_SHOW, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    const char *state = value_text(cJSON_GetObjectItemCaseSensitive(reply.json, "job"), "state");
+    *ret = false;
+    for (size_t i = 0; i < sizeof(finals) / sizeof(finals[0]); i++)
+        *ret = *ret || strcmp(state, finals[i]) == 0;
+    message_done(&reply);
+    return 0;
+}
+
+static int follow_events(struct cli *cli, int64_t job, int64_t after, struct errbuf *why)
+{
+    bool ended = false;
+    int rc = 0;
+
+    while (rc == 0 && !ended) {
+        fflush(stdout);
+        rc = job_ended(cli, job, &ended, why);
+        if (rc == 0 && !ended)
+            rc = cli_sleep(cli, FOLLOW_MS);
+        /* Also behind the end: the last event may have come between the two calls. */
+        if (rc == 0)
+            rc = read_events(cli, job, &after, NULL, why);
+    }
+    return rc;
+}
+
+int cmd_log(struct cli *cli, struct errbuf *why)
+{
+    bool whole = cli->args->json && !cli->args->follow;
+    cJSON *all = whole ? cJSON_CreateArray() : NULL;
+    int64_t job, after = 0;
+    int rc = cli_job(cli, &job, why);
+
+    if (rc == 0)
+        rc = read_events(cli, job, &after, all, why);
+    if (rc == 0 && cli->args->follow)
+        rc = follow_events(cli, job, after, why);
+    if (rc == 0 && whole)
+        cli_print_value(all);
+    cJSON_Delete(all);
+    return rc;
+}
+
+/* Sends a request about one job whose reply is its row. */
+static int change_job(struct cli *cli, enum message_type type, struct errbuf *why)
+{
+    struct message reply;
+    const cJSON *row;
+    cJSON *request;
+    int64_t job = 0;
+    int rc = cli_job_request(cli, &request, why);
+
+    if (rc == 0)
+        rc = cli_call(cli, type, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    rc = reply_object(reply.json, "job", &row, why);
+    if (rc == 0 && cli->args->json) {
+        cli_print_value(row);
+    } else if (rc == 0) {
+        value_i64(row, "job", &job);
+        cli_print_text("job %lld is %s", (long long)job, value_text(row, "state"));
+    }
+    message_done(&reply);
+    return rc;
+}
+
+int cmd_pause(struct cli *cli, struct errbuf *why)
+{
+    return change_job(cli, MSG_JOB_PAUSE, why);
+}
+
+int cmd_resume(struct cli *cli, struct errbuf *why)
+{
+    return change_job(cli, MSG_JOB_RESUME, why);
+}
+
+int cmd_cancel(struct cli *cli, struct errbuf *why)
+{
+    return change_job(cli, MSG_JOB_CANCEL, why);
+}
+
+int cmd_rm(struct cli *cli, struct errbuf *why)
+{
+    struct message reply;
+    cJSON *request;
+    int rc = cli_job_request(cli, &request, why);
+
+    if (rc == 0)
+        rc = cli_call(cli, MSG_JOB_RM, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    if (cli->args->json)
+        cli_print_json(&reply, NULL);
+    else
+        printf("job %s is removed\n", cli->words[0]);
+    message_done(&reply);
+    return 0;
+}

@@ -1,0 +1,157 @@
+/* schedule: the scheduled samples of an epoch and their weights, for people, numpy and scripts. */
+#include "proto/cli/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/bounds.h"
+#include "proto/cli/npy.h"
+#include "proto/cli/session.h"
+
+#define PIECE_ROWS 500000
+
+enum { FORMAT_TABLE, FORMAT_NPY, FORMAT_JSONL };
+static const char *const format_names[] = {"table", "npy", "jsonl", NULL};
+
+const struct option schedule_options[] = {
+    {"epoch", OPT_INT, offsetof(struct args, epoch), .arg = "E", .max = EPOCHS_MAX - 1,
+     .help = "the epoch, the first is 0 (needed)"},
+    {"format", OPT_ENUM, offsetof(struct args, format), .def = "table", .arg = "FORMAT",
+     .names = format_names, .help = "how to show it"},
+    {"out", OPT_STR, offsetof(struct args, out), .arg = "PREFIX",
+     .help = "npy goes to PREFIX-ids.npy and PREFIX-weights.npy (else schedule-JOB-EPOCH-..)"},
+    {NULL},
+};
+
+struct rows {
+    uint32_t *ids;
+    float *weights;
+    size_t count;     /* rows held */
+    int64_t expected; /* rows of the whole schedule */
+    double share;
+    int64_t steps;
+};
+
+static void rows_done(struct rows *r)
+{
+    free(r->ids);
+    free(r->weights);
+}
+
+/* Appends the tensors of one reply. */
+static int add_piece(struct rows *r, const struct message *reply, struct errbuf *why)
+{
+    const struct tensor *ids, *weights;
+
+    int rc = message_tensor(reply, "ids", DTYPE_U32, 1, NULL, &ids, why);
+    if (rc != 0)
+        return rc;
+    size_t n = (size_t)ids->shape[0];
+    rc = message_tensor(reply, "weights", DTYPE_F32, 1, ids->shape, &weights, why);
+    if (rc != 0)
+        return rc;
+    if (!value_i64(reply->json, "count", &r->expected) || r->expected < 0 ||
+        r->expected > SAMPLES_MAX || n > (size_t)r->expected - r->count)
+        return err_set(why, -EBADMSG, "the server's schedule does not add up to its count");
+    value_f64(reply->json, "share", &r->share);
+    value_i64(reply->json, "steps", &r->steps);
+    if (n == 0)
+        return 0;
+    r->ids = xrealloc(r->ids, (r->count + n) * sizeof(*r->ids));
+    r->weights = xrealloc(r->weights, (r->count + n) * sizeof(*r->weights));
+    memcpy(r->ids + r->count, ids->data, n * sizeof(*r->ids));
+    memcpy(r->weights + r->count, weights->data, n * sizeof(*r->weights));
+    r->count += n;
+    return 0;
+}
+
+static int fetch_rows(struct cli *cli, int64_t job, struct rows *r, struct errbuf *why)
+{
+    size_t before;
+    int rc;
+
+    do {
+        struct message reply;
+        cJSON *request = cJSON_CreateObject();
+        before = r->count;
+        cJSON_AddNumberToObject(request, "job", (double)job);
+        cJSON_AddNumberToObject(request, "epoch", (double)cli->args->epoch);
+        cJSON_AddNumberToObject(request, "first", (double)r->count);
+        cJSON_AddNumberToObject(request, "limit", PIECE_ROWS);
+        rc = cli_call(cli, MSG_JOB_SCHEDULE, request, &reply, why);
+        if (rc != 0)
+            return rc;
+        rc = add_piece(r, &reply, why);
+        message_done(&reply);
+    } while (rc == 0 && r->count < (size_t)r->expected && r->count > before);
+    if (rc == 0 && r->count < (size_t)r->expected)
+        rc = err_set(why, -EBADMSG, "the server sent %zu of %lld rows", r->count,
+                     (long long)r->expected);
+    return rc;
+}
+
+static int write_npy(struct cli *cli, const struct rows *r, struct errbuf *why)
+{
+    char *prefix = cli->args->out
+                       ? xstrdup(cli->args->out)
+                       : xasprintf("schedule-%s-%lld", cli->words[0], (long long)cli->args->epoch);
+    char *ids = xasprintf("%s-ids.npy", prefix), *weights = xasprintf("%s-weights.npy", prefix);
+
+    int rc = npy_write(ids, DTYPE_U32, r->ids, r->count, why);
+    if (rc == 0)
+        rc = npy_write(weights, DTYPE_F32, r->weights, r->count, why);
+    if (rc == 0)
+        printf("%s and %s: %zu samples\n", ids, weights, r->count);
+    free(weights);
+    free(ids);
+    free(prefix);
+    return rc;
+}
+
+static void print_json(const struct cli *cli, const struct rows *r)
+{
+    printf("{\"epoch\": %lld, \"share\": %.17g, \"count\": %zu, \"steps\": %lld, \"ids\": [",
+           (long long)cli->args->epoch, r->share, r->count, (long long)r->steps);
+    for (size_t i = 0; i < r->count; i++)
+        printf("%s%u", i ? ", " : "", r->ids[i]);
+    printf("], \"weights\": [");
+    for (size_t i = 0; i < r->count; i++)
+        printf("%s%.9g", i ? ", " : "", (double)r->weights[i]);
+    printf("]}\n");
+}
+
+static void print_rows(const struct cli *cli, const struct rows *r)
+{
+    bool lines = cli->args->format == FORMAT_JSONL;
+
+    if (!lines)
+        printf("# job %s, epoch %lld: %zu samples (share %.4g), %lld steps\n# id weight\n",
+               cli->words[0], (long long)cli->args->epoch, r->count, r->share, (long long)r->steps);
+    for (size_t i = 0; i < r->count; i++)
+        printf(lines ? "{\"id\": %u, \"weight\": %.9g}\n" : "%u %.9g\n", r->ids[i],
+               (double)r->weights[i]);
+}
+
+int cmd_schedule(struct cli *cli, struct errbuf *why)
+{
+    struct rows r = {NULL};
+    int64_t job;
+
+    if (cli->args->epoch == NOT_GIVEN)
+        return err_set(why, EXIT_USAGE, "schedule needs --epoch, the first is 0");
+    if (cli->args->out && cli->args->format != FORMAT_NPY)
+        return err_set(why, EXIT_USAGE, "--out is for --format npy; the others print");
+    int rc = cli_job(cli, &job, why);
+    if (rc == 0)
+        rc = fetch_rows(cli, job, &r, why);
+    if (rc == 0 && cli->args->format == FORMAT_NPY)
+        rc = write_npy(cli, &r, why);
+    else if (rc == 0 && cli->args->json)
+        print_json(cli, &r);
+    else if (rc == 0)
+        print_rows(cli, &r);
+    rows_done(&r);
+    return rc;
+}

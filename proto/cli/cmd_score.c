@@ -1,0 +1,378 @@
+/* top, histogram, trajectory, planted: what the difficulty database says about samples. */
+#include "proto/cli/command.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/bounds.h"
+#include "proto/cli/draw.h"
+#include "proto/cli/histogram.h"
+#include "proto/cli/session.h"
+
+#define TOP_DEFAULT 20
+
+static const char *const by_names[] = {"adm", "loss", "adv_loss", "gap", "grad_norm", "el2n", NULL};
+
+#define ARG(field) offsetof(struct args, field)
+#define BY_OPTION                                                                                  \
+    {                                                                                              \
+        "by", OPT_ENUM, ARG(by), .def = "adm", .arg = "MEASURE", .names = by_names,                \
+                                 .help = "what difficulty is"                                      \
+    }
+#define EPOCH_OPTION                                                                               \
+    {                                                                                              \
+        "epoch", OPT_INT, ARG(epoch),                                                              \
+            .arg = "E", .max = EPOCHS_MAX - 1,                                                     \
+            .help = "of this epoch, the first is 0; the last scored one otherwise"                 \
+    }
+
+const struct option top_options[] = {
+    BY_OPTION,
+    {"hardest", OPT_INT, ARG(hardest), .arg = "N", .min = 1, .max = ROWS_MAX,
+     .help = "the N hardest; 20 of them without this option"},
+    {"easiest", OPT_INT, ARG(easiest), .arg = "N", .min = 1, .max = ROWS_MAX,
+     .help = "the N easiest"},
+    EPOCH_OPTION,
+    {"class", OPT_INT, ARG(class_id), .arg = "C", .max = CLASSES_MAX - 1,
+     .help = "of this class only, by number"},
+    {NULL},
+};
+
+const struct option histogram_options[] = {
+    BY_OPTION,
+    EPOCH_OPTION,
+    {"bins", OPT_INT, ARG(bins), .def = "20", .arg = "N", .min = 2, .max = HISTOGRAM_BINS_MAX,
+     .help = "number of bars"},
+    {"log", OPT_FLAG, ARG(log), .help = "bars of equal width on a logarithmic scale"},
+    {NULL},
+};
+
+const struct option trajectory_options[] = {
+    {"sample", OPT_INT, ARG(sample), .arg = "I", .max = SAMPLES_MAX - 1,
+     .help = "number of the sample, the first is 0 (needed)"},
+    {NULL},
+};
+
+const struct option planted_options[] = {EPOCH_OPTION, {NULL}};
+
+static void add_epoch(const struct cli *cli, cJSON *request)
+{
+    if (cli->args->epoch != NOT_GIVEN)
+        cJSON_AddNumberToObject(request, "epoch", (double)cli->args->epoch);
+}
+
+/* "3" or "3 (trouser)": the name only where it says more than the number. */
+static void cell_label(struct table *t, const cJSON *row)
+{
+    const char *name = value_text(row, "label_name");
+    char number[DRAW_TEXT_BYTES];
+    int64_t label;
+
+    if (!value_i64(row, "label", &label)) {
+        table_add(t, TABLE_NONE);
+        return;
+    }
+    snprintf(number, sizeof(number), "%lld", (long long)label);
+    if (*name && strcmp(name, number) != 0)
+        table_add(t, "%s (%s)", number, name);
+    else
+        table_add(t, "%s", number);
+}
+
+static void cell_correct(struct table *t, const cJSON *row)
+{
+    const cJSON *correct = cJSON_GetObjectItemCaseSensitive(row, "correct");
+    double number = 0;
+    bool yes = cJSON_IsTrue(correct) || (value_f64(row, "correct", &number) && number != 0);
+
+    table_add(t, "%s", !correct ? "" : yes ? "yes" : "no");
+    table_paint(t, yes || !correct ? PAINT_NONE : PAINT_BAD);
+}
+
+static void print_top(const struct cli *cli, const cJSON *rows)
+{
+    /* The measure of the order has a column, also when it is not one of the usual three. */
+    const char *by = by_names[cli->args->by];
+    bool usual = strcmp(by, "adm") == 0 || strcmp(by, "loss") == 0 || strcmp(by, "gap") == 0;
+    const struct column columns[] = {
+        {"rank", .right = true},
+        {"sample", .right = true},
+        {.title = "label"},
+        {"predicted", .right = true},
+        {"adm", .right = true},
+        {"loss", .right = true},
+        {"gap", .right = true},
+        {usual ? "" : by, .right = true, .optional = true},
+        {"planted", .optional = true},
+        {"truth", .right = true, .optional = true},
+        {NULL},
+    };
+    struct table *t = table_create(columns);
+    const cJSON *row;
+    int rank = 0;
+
+    cJSON_ArrayForEach(row, rows)
+    {
+        table_add(t, "%d", ++rank);
+        cell_i64(t, row, "sample");
+        cell_label(t, row);
+        cell_i64(t, row, "predicted");
+        cell_f64(t, row, "adm");
+        cell_f64(t, row, "loss");
+        cell_f64(t, row, "gap");
+        if (usual)
+            table_add(t, TABLE_NONE);
+        else
+            cell_f64(t, row, by);
+        cell_text(t, row, "planted");
+        cell_i64(t, row, "truth");
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_top(struct cli *cli, struct errbuf *why)
+{
+    const struct args *a = cli->args;
+    bool easiest = a->easiest != NOT_GIVEN;
+    int64_t limit = easiest ? a->easiest : a->hardest != NOT_GIVEN ? a->hardest : TOP_DEFAULT;
+    struct message reply;
+    int64_t epoch = 0;
+    const cJSON *rows;
+    cJSON *request;
+
+    if (easiest && a->hardest != NOT_GIVEN)
+        return err_set(why, EXIT_USAGE, "--hardest and --easiest exclude each other");
+    int rc = cli_job_request(cli, &request, why);
+    if (rc != 0)
+        return rc;
+    cJSON_AddStringToObject(request, "by", by_names[a->by]);
+    cJSON_AddStringToObject(request, "order", easiest ? "easiest" : "hardest");
+    add_epoch(cli, request);
+    if (a->class_id != NOT_GIVEN)
+        cJSON_AddNumberToObject(request, "class", (double)a->class_id);
+    cJSON_AddNumberToObject(request, "limit", (double)limit);
+    rc = cli_call(cli, MSG_SCORE_TOP, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    rc = reply_array(reply.json, "rows", &rows, why);
+    if (rc == 0 && a->json) {
+        cli_print_json(&reply, NULL);
+    } else if (rc == 0) {
+        value_i64(reply.json, "epoch", &epoch);
+        printf("job %s, epoch %lld, %s first by %s\n", cli->words[0], (long long)epoch,
+               easiest ? "easiest" : "hardest", by_names[a->by]);
+        print_top(cli, rows);
+    }
+    message_done(&reply);
+    return rc;
+}
+
+static int read_bins(const cJSON *json, struct bin *bins, int *ret_count, struct errbuf *why)
+{
+    const cJSON *array, *entry;
+    int n = 0;
+
+    int rc = reply_array(json, "bins", &array, why);
+    if (rc != 0)
+        return rc;
+    cJSON_ArrayForEach(entry, array)
+    {
+        if (n == HISTOGRAM_BINS_MAX || !value_f64(entry, "lo", &bins[n].lo) ||
+            !value_f64(entry, "hi", &bins[n].hi) || !value_i64(entry, "count", &bins[n].count))
+            return err_set(why, -EBADMSG, "bin %d of the server's reply is not one", n);
+        n++;
+    }
+    *ret_count = n;
+    return 0;
+}
+
+static void print_figures(const cJSON *json)
+{
+    static const char *const names[] = {"mean", "p10", "p50", "p90", NULL};
+    double value;
+
+    for (int i = 0; names[i]; i++)
+        if (value_f64(json, names[i], &value))
+            printf("%s%s %.4g", i == 0 ? "" : "   ", names[i], value);
+    printf("\n");
+}
+
+int cmd_histogram(struct cli *cli, struct errbuf *why)
+{
+    const struct args *a = cli->args;
+    struct bin bins[HISTOGRAM_BINS_MAX];
+    struct message reply;
+    int bin_count = 0;
+    int64_t epoch = 0, count = 0;
+    cJSON *request;
+
+    int rc = cli_job_request(cli, &request, why);
+    if (rc != 0)
+        return rc;
+    cJSON_AddStringToObject(request, "by", by_names[a->by]);
+    add_epoch(cli, request);
+    cJSON_AddNumberToObject(request, "bins", (double)a->bins);
+    cJSON_AddBoolToObject(request, "log", a->log);
+    rc = cli_call(cli, MSG_SCORE_HISTOGRAM, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    rc = read_bins(reply.json, bins, &bin_count, why);
+    if (rc == 0 && a->json) {
+        cli_print_json(&reply, NULL);
+    } else if (rc == 0) {
+        value_i64(reply.json, "epoch", &epoch);
+        value_i64(reply.json, "count", &count);
+        printf("job %s, epoch %lld, %s of %lld samples\n", cli->words[0], (long long)epoch,
+               by_names[a->by], (long long)count);
+        histogram_print(bins, bin_count, cli->columns, stdout);
+        print_figures(reply.json);
+    }
+    message_done(&reply);
+    return rc;
+}
+
+static void print_sample(const struct cli *cli, const cJSON *sample)
+{
+    const char *name = value_text(sample, "label_name"), *planted = value_text(sample, "planted");
+    int64_t label = 0, truth;
+    char was[64] = "";
+
+    value_i64(sample, "label", &label);
+    if (value_i64(sample, "truth", &truth) && truth != label)
+        snprintf(was, sizeof(was), ", truth %lld", (long long)truth);
+    cli_print_text("job %s, sample %lld, label %lld%s%s%s%s%s%s", cli->words[0],
+                   (long long)cli->args->sample, (long long)label, *name ? " (" : "", name,
+                   *name ? ")" : "", was, *planted ? ", planted: " : "", planted);
+}
+
+/* The sparkline of a measure with its ends; nothing for fewer than two values. */
+static void print_spark(const struct cli *cli, const cJSON *rows, const char *measure)
+{
+    size_t count = (size_t)cJSON_GetArraySize(rows), n = 0;
+    double *values = xcalloc(count + 1, sizeof(*values)), low = INFINITY, high = -INFINITY;
+    char line[DRAW_LINE_BYTES];
+    const cJSON *row;
+
+    cJSON_ArrayForEach(row, rows)
+    {
+        if (!value_f64(row, measure, &values[n]))
+            continue;
+        low = fmin(low, values[n]);
+        high = fmax(high, values[n]);
+        n++;
+    }
+    /* A picture of more values than fit shows every k-th. */
+    size_t room = (size_t)(cli->columns - 10), every = n / room + 1, cells = 0;
+    for (size_t i = 0; i < n; i += every)
+        values[cells++] = values[i];
+    if (n > 1)
+        printf("%-9s %s  %.4g to %.4g\n", measure, draw_spark(values, cells, line), low, high);
+    free(values);
+}
+
+static void print_trajectory(const struct cli *cli, const cJSON *rows)
+{
+    static const struct column columns[] = {
+        {"epoch", .right = true}, {"adm", .right = true},
+        {"loss", .right = true},  {"adv loss", .right = true},
+        {"gap", .right = true},   {"grad norm", .right = true},
+        {"el2n", .right = true},  {"predicted", .right = true},
+        {.title = "correct"},     {NULL},
+    };
+    struct table *t = table_create(columns);
+    const cJSON *row;
+
+    cJSON_ArrayForEach(row, rows)
+    {
+        cell_i64(t, row, "epoch");
+        for (size_t i = 0; by_names[i]; i++)
+            cell_f64(t, row, by_names[i]);
+        cell_i64(t, row, "predicted");
+        cell_correct(t, row);
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_trajectory(struct cli *cli, struct errbuf *why)
+{
+    const cJSON *rows, *sample;
+    struct message reply;
+    cJSON *request;
+
+    if (cli->args->sample == NOT_GIVEN)
+        return err_set(why, EXIT_USAGE, "trajectory needs --sample, the number of a sample");
+    int rc = cli_job_request(cli, &request, why);
+    if (rc != 0)
+        return rc;
+    cJSON_AddNumberToObject(request, "sample", (double)cli->args->sample);
+    rc = cli_call(cli, MSG_SCORE_TRAJECTORY, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    rc = reply_array(reply.json, "rows", &rows, why);
+    if (rc == 0)
+        rc = reply_object(reply.json, "sample", &sample, why);
+    if (rc == 0 && cli->args->json) {
+        cli_print_json(&reply, NULL);
+    } else if (rc == 0) {
+        print_sample(cli, sample);
+        print_trajectory(cli, rows);
+        print_spark(cli, rows, "adm");
+        print_spark(cli, rows, "loss");
+    }
+    message_done(&reply);
+    return rc;
+}
+
+static void print_planted(const struct cli *cli, const cJSON *json)
+{
+    static const char *const measures[] = {"adm", "loss", "grad_norm", "el2n", NULL};
+    static const struct column columns[] = {
+        {.title = "measure"},
+        {"flipped", .right = true, .optional = true},
+        {"hard", .right = true, .optional = true},
+        {NULL},
+    };
+    const cJSON *flipped = cJSON_GetObjectItemCaseSensitive(json, "auroc_flipped");
+    const cJSON *hard = cJSON_GetObjectItemCaseSensitive(json, "auroc_hard");
+    int64_t epoch = 0, flipped_count = 0, hard_count = 0;
+    struct table *t = table_create(columns);
+
+    value_i64(json, "epoch", &epoch);
+    value_i64(json, "flipped", &flipped_count);
+    value_i64(json, "hard", &hard_count);
+    printf("job %s, epoch %lld: AUROC of each measure for %lld flipped labels and %lld hard "
+           "samples\n(1 finds all of them first, 0.5 is chance)\n",
+           cli->words[0], (long long)epoch, (long long)flipped_count, (long long)hard_count);
+    for (int i = 0; measures[i]; i++) {
+        table_add(t, "%s", measures[i]);
+        cell_f64(t, flipped, measures[i]);
+        cell_f64(t, hard, measures[i]);
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_planted(struct cli *cli, struct errbuf *why)
+{
+    struct message reply;
+    cJSON *request;
+
+    int rc = cli_job_request(cli, &request, why);
+    if (rc != 0)
+        return rc;
+    add_epoch(cli, request);
+    rc = cli_call(cli, MSG_SCORE_PLANTED, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    if (cli->args->json)
+        cli_print_json(&reply, NULL);
+    else
+        print_planted(cli, reply.json);
+    message_done(&reply);
+    return 0;
+}

@@ -1,0 +1,89 @@
+/* ping, version, workers. */
+#include "proto/cli/command.h"
+
+#include "proto/cli/draw.h"
+#include "proto/cli/session.h"
+
+int cmd_version(struct cli *cli, struct errbuf *why)
+{
+    (void)why;
+    if (cli->args->json)
+        printf("{\"version\": \"%s\", \"protocol\": %d}\n", STEPPE_VERSION, PROTOCOL_VERSION);
+    else
+        printf("steppe %s, protocol %d\n", STEPPE_VERSION, PROTOCOL_VERSION);
+    return 0;
+}
+
+int cmd_ping(struct cli *cli, struct errbuf *why)
+{
+    struct message reply;
+    char uptime[DRAW_TEXT_BYTES];
+    int64_t uptime_ms = 0;
+    int rc = cli_call(cli, MSG_PING, NULL, &reply, why);
+
+    if (rc != 0)
+        return rc;
+    if (cli->args->json) {
+        cli_print_json(&reply, NULL);
+    } else {
+        value_i64(reply.json, "uptime_ms", &uptime_ms);
+        cli_print_text("%s %s answers at %s, up for %s", value_text(reply.json, "server"),
+                       value_text(reply.json, "version"), cli->args->server,
+                       draw_duration(uptime_ms, uptime));
+    }
+    message_done(&reply);
+    return 0;
+}
+
+static void print_workers(const struct cli *cli, const cJSON *workers)
+{
+    static const struct column columns[] = {
+        {"worker", .right = true},
+        {.title = "name"},
+        {.title = "state"},
+        {"job", .right = true, .optional = true},
+        {"threads", .right = true},
+        {"shards", .right = true},
+        {"last seen", .right = true},
+        {.title = "numerics class"},
+        {NULL},
+    };
+    struct table *t = table_create(columns);
+    char age[DRAW_TEXT_BYTES];
+    const cJSON *row;
+
+    cJSON_ArrayForEach(row, workers)
+    {
+        int64_t seen_ms = 0;
+        cell_i64(t, row, "worker");
+        cell_text(t, row, "name");
+        cell_state(t, row, "state");
+        cell_i64(t, row, "job");
+        cell_i64(t, row, "threads");
+        cell_i64(t, row, "shards");
+        table_add(t, "%s", value_i64(row, "last_seen_ms", &seen_ms) ? draw_age(seen_ms, age) : "");
+        cell_text(t, row, "class");
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_workers(struct cli *cli, struct errbuf *why)
+{
+    struct message reply;
+    const cJSON *workers;
+    int rc = cli_call(cli, MSG_WORKER_LIST, NULL, &reply, why);
+
+    if (rc != 0)
+        return rc;
+    rc = reply_array(reply.json, "workers", &workers, why);
+    if (rc == 0 && cli->args->json)
+        cli_print_value(workers);
+    else if (rc == 0 && cJSON_GetArraySize(workers) == 0)
+        printf("no worker is connected; start one with steppe-worker --connect %s\n",
+               cli->args->server);
+    else if (rc == 0)
+        print_workers(cli, workers);
+    message_done(&reply);
+    return rc;
+}

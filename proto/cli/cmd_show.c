@@ -1,0 +1,230 @@
+/* show: what a job was asked to do, how far it is, and where its scores are. */
+#include "proto/cli/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bounds.h"
+#include "common/clock.h"
+#include "proto/cli/draw.h"
+#include "proto/cli/session.h"
+
+#define EPOCHS_SHOWN 10
+#define LABEL "  %-11s "
+
+static void print_line(const char *label, const char *text)
+{
+    if (*text)
+        cli_print_text(LABEL "%s", label, text);
+}
+
+/* Number, text or truth value as in the job file. */
+static void scalar_text(const cJSON *value, char *buf, size_t bytes)
+{
+    char *text = cJSON_IsString(value) ? NULL : cJSON_PrintUnformatted(value);
+
+    if (cJSON_IsNumber(value))
+        snprintf(buf, bytes, "%.10g", value->valuedouble);
+    else
+        snprintf(buf, bytes, "%s", text ? text : cJSON_IsString(value) ? value->valuestring : "");
+    cJSON_free(text);
+}
+
+/* "lr 0.05, momentum 0.9" of an object; a scalar as it is. */
+static void parameter_text(const cJSON *value, char *buf, size_t bytes)
+{
+    const cJSON *entry;
+    size_t used = 0;
+
+    if (!cJSON_IsObject(value)) {
+        scalar_text(value, buf, bytes);
+        return;
+    }
+    buf[0] = '\0';
+    cJSON_ArrayForEach(entry, value)
+    {
+        char text[256];
+        scalar_text(entry, text, sizeof(text));
+        int n =
+            snprintf(buf + used, bytes - used, "%s%s %s", used ? ", " : "", entry->string, text);
+        used += n < 0 ? 0 : (size_t)n;
+        if (used >= bytes)
+            return;
+    }
+}
+
+static void print_parameters(const cJSON *spec)
+{
+    const cJSON *value;
+    char text[1024];
+
+    cJSON_ArrayForEach(value, spec)
+    {
+        if (strcmp(value->string, "name") == 0)
+            continue;
+        parameter_text(value, text, sizeof(text));
+        print_line(value->string, text);
+    }
+}
+
+static void print_progress(const cJSON *row)
+{
+    int64_t epoch = 0, epochs = 0, step = 0, steps = 0;
+    double images_per_s = 0, eta_s = 0;
+    char text[160], eta[DRAW_TEXT_BYTES];
+    int n;
+
+    value_i64(row, "epoch", &epoch);
+    value_i64(row, "epochs", &epochs);
+    value_i64(row, "step", &step);
+    value_i64(row, "steps", &steps);
+    n = snprintf(text, sizeof(text), "epoch %lld/%lld, step %lld/%lld", (long long)epoch,
+                 (long long)epochs, (long long)step, (long long)steps);
+    if (value_f64(row, "images_per_s", &images_per_s) && images_per_s > 0)
+        n += snprintf(text + n, sizeof(text) - (size_t)n, ", %.0f images/s", images_per_s);
+    if (value_f64(row, "eta_s", &eta_s) && eta_s > 0 && eta_s < 1e12)
+        snprintf(text + n, sizeof(text) - (size_t)n, ", ETA %s",
+                 draw_duration((int64_t)(1000 * eta_s), eta));
+    print_line("progress", text);
+}
+
+static void print_times(const cJSON *row)
+{
+    static const struct {
+        const char *name, *key;
+    } times[] = {{"created", "created_unix_ms"},
+                 {"started", "started_unix_ms"},
+                 {"finished", "finished_unix_ms"}};
+    char text[128] = "", age[DRAW_TEXT_BYTES];
+    int64_t unix_ms, now_ms = clock_unix_ms();
+    int n = 0;
+
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+        if (value_i64(row, times[i].key, &unix_ms))
+            n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s %s", n ? ", " : "",
+                          times[i].name, draw_age(now_ms - unix_ms, age));
+    print_line("times", text);
+}
+
+static void print_epochs(const struct cli *cli, const cJSON *epochs)
+{
+    static const struct column columns[] = {
+        {"epoch", .right = true},
+        {"share", .right = true},
+        {"train loss", .right = true},
+        {"train acc", .right = true},
+        {"sharpness", .right = true},
+        {"test acc", .right = true, .optional = true},
+        {"adv acc", .right = true, .optional = true},
+        {"mean gap", .right = true, .optional = true},
+        {"time", .right = true},
+        {NULL},
+    };
+    int count = cJSON_GetArraySize(epochs), at = 0;
+    struct table *t = table_create(columns);
+    char text[DRAW_TEXT_BYTES];
+    const cJSON *row;
+    double seconds;
+
+    cJSON_ArrayForEach(row, epochs)
+    {
+        if (at++ < count - EPOCHS_SHOWN)
+            continue;
+        cell_i64(t, row, "epoch");
+        cell_f64(t, row, "share");
+        cell_f64(t, row, "train_loss");
+        cell_share(t, row, "train_accuracy");
+        cell_f64(t, row, "sharpness");
+        cell_share(t, row, "test_accuracy");
+        cell_share(t, row, "adv_accuracy");
+        cell_f64(t, row, "mean_gap");
+        bool known = value_f64(row, "seconds", &seconds) && seconds >= 0 && seconds < 1e12;
+        table_add(t, "%s", known ? draw_duration((int64_t)(1000 * seconds), text) : "");
+    }
+    printf("\n");
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+static void print_database(const cJSON *json, int64_t job, bool scored)
+{
+    const char *directory = value_text(json, "directory");
+
+    if (!*directory)
+        return;
+    printf("\n");
+    cli_print_text("difficulty database: %s/difficulty.db", directory);
+    if (!scored)
+        return;
+    printf("  steppe top %lld --hardest 20\n", (long long)job);
+    cli_print_text(
+        "  sqlite3 %s/difficulty.db 'select * from v_hardest where job_id = %lld limit 5'",
+        directory, (long long)job);
+}
+
+static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *why)
+{
+    const cJSON *row, *epochs, *spec;
+    int64_t job = 0;
+
+    int rc = reply_object(json, "job", &row, why);
+    if (rc == 0)
+        rc = reply_object(json, "spec", &spec, why);
+    if (rc == 0)
+        rc = reply_array(json, "epochs", &epochs, why);
+    if (rc != 0)
+        return rc;
+    const char *state = value_text(row, "state");
+    enum paint paint = state_paint(state);
+    value_i64(row, "job", &job);
+    printf("job %lld  %s%s%s  %s%s%s\n", (long long)job, paint_on(PAINT_BOLD, cli->colour),
+           value_text(row, "name"), paint_off(PAINT_BOLD, cli->colour),
+           paint_on(paint, cli->colour), state, paint_off(paint, cli->colour));
+    print_line("waiting", value_text(row, "waiting"));
+    print_line("reason", value_text(row, "reason"));
+    print_progress(row);
+    print_times(row);
+    print_line("class", value_text(json, "numerics_class"));
+    print_line("model hash", value_text(json, "model_sha256"));
+    print_parameters(spec);
+    if (cJSON_GetArraySize(epochs) > 0)
+        print_epochs(cli, epochs);
+    print_database(json, job, cJSON_GetArraySize(epochs) > 0);
+    return 0;
+}
+
+static int call_show(struct cli *cli, int64_t epochs_from, struct message *ret, struct errbuf *why)
+{
+    cJSON *request;
+
+    int rc = cli_job_request(cli, &request, why);
+    if (rc != 0)
+        return rc;
+    cJSON_AddNumberToObject(request, "epochs_from", (double)epochs_from);
+    return cli_call(cli, MSG_JOB_SHOW, request, ret, why);
+}
+
+int cmd_show(struct cli *cli, struct errbuf *why)
+{
+    struct message reply;
+    int64_t epoch = 0;
+
+    int rc = call_show(cli, 0, &reply, why);
+    if (rc != 0)
+        return rc;
+    /* A reply holds the first ROWS_MAX epochs at most; people want the last ones. */
+    value_i64(cJSON_GetObjectItemCaseSensitive(reply.json, "job"), "epoch", &epoch);
+    if (epoch > ROWS_MAX && !cli->args->json) {
+        message_done(&reply);
+        rc = call_show(cli, epoch - EPOCHS_SHOWN, &reply, why);
+        if (rc != 0)
+            return rc;
+    }
+    if (cli->args->json)
+        cli_print_json(&reply, NULL);
+    else
+        rc = print_job(cli, reply.json, why);
+    message_done(&reply);
+    return rc;
+}

@@ -1,0 +1,113 @@
+/* submit: the job file is judged here first, so that a slip in it is answered without a server. */
+#include "proto/cli/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/bounds.h"
+#include "common/field.h"
+#include "common/jobspec.h"
+#include "common/text.h"
+#include "proto/cli/session.h"
+#include "proto/cli/watch.h"
+
+/* A request may be JSON_REQUEST_BYTES_MAX long, with the envelope around the file. */
+#define SPEC_BYTES_MAX (JSON_REQUEST_BYTES_MAX - 1024)
+
+const struct option submit_options[] = {
+    {"watch", OPT_FLAG, offsetof(struct args, watch), .help = "follow the job until it ends"},
+    {"uuid", OPT_STR, offsetof(struct args, uuid), .arg = "UUID",
+     .help = "the job's own id: handing in the same one again gives the same job"},
+    {"help-job", OPT_FLAG, offsetof(struct args, help_job),
+     .help = "describe every key of a job file"},
+    {NULL},
+};
+
+static int read_stdin(cJSON **ret, struct errbuf *why)
+{
+    char *text = xmalloc(SPEC_BYTES_MAX + 1);
+    size_t bytes = fread(text, 1, SPEC_BYTES_MAX + 1, stdin);
+    int rc = 0;
+
+    if (ferror(stdin))
+        rc = err_set(why, -EIO, "standard input cannot be read");
+    else
+        rc = field_parse(text, bytes, SPEC_BYTES_MAX, "standard input", ret, why);
+    free(text);
+    return rc;
+}
+
+/* Reads and checks the job file; *ret is its JSON as written. */
+static int read_spec(const char *path, cJSON **ret, struct errbuf *why)
+{
+    struct jobspec spec;
+    cJSON *json = NULL;
+    int rc = strcmp(path, "-") == 0 ? read_stdin(&json, why)
+                                    : field_parse_file(path, SPEC_BYTES_MAX, &json, why);
+
+    if (rc != 0)
+        return rc;
+    rc = jobspec_parse(json, &spec, why);
+    if (rc != 0) {
+        cJSON_Delete(json);
+        return err_prefix(why, rc, "%s", path);
+    }
+    jobspec_done(&spec);
+    *ret = json;
+    return 0;
+}
+
+static int submit(struct cli *cli, cJSON *spec, const char *uuid, int64_t *ret_job,
+                  struct errbuf *why)
+{
+    struct message reply;
+    const cJSON *row;
+    int64_t job = 0;
+    cJSON *request = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(request, "uuid", uuid);
+    cJSON_AddItemToObject(request, "spec", spec);
+    int rc = cli_call(cli, MSG_JOB_SUBMIT, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    rc = reply_object(reply.json, "job", &row, why);
+    if (rc == 0 && !value_i64(row, "job", &job))
+        rc = err_set(why, -EBADMSG, "the server's reply has no number of the job");
+    if (rc == 0 && cli->args->json && !cli->args->watch) {
+        cli_print_value(row);
+    } else if (rc == 0 && !cli->args->json) {
+        cli_print_text("job %lld submitted (%s)", (long long)job, value_text(row, "state"));
+        fflush(stdout);
+    }
+    message_done(&reply);
+    if (rc == 0)
+        *ret_job = job;
+    return rc;
+}
+
+int cmd_submit(struct cli *cli, struct errbuf *why)
+{
+    const char *uuid = cli->args->uuid;
+    char fresh[37];
+    int64_t job;
+    cJSON *spec = NULL;
+
+    if (cli->args->help_job) {
+        jobspec_help(stdout);
+        return 0;
+    }
+    if (cli->word_count == 0)
+        return err_set(why, EXIT_USAGE, "submit needs a job file (- is standard input)");
+    if (uuid && !text_is_uuid(uuid))
+        return err_set(why, EXIT_USAGE,
+                       "--uuid is \"%.60s\", allowed is 8-4-4-4-12 hexadecimal digits", uuid);
+    text_uuid(fresh);
+    int rc = read_spec(cli->words[0], &spec, why);
+    if (rc == 0)
+        rc = submit(cli, spec, uuid ? uuid : fresh, &job, why);
+    if (rc == 0 && cli->args->watch)
+        rc = watch_job(cli, job, why);
+    return rc;
+}

@@ -1,0 +1,89 @@
+/* The commands of `steppe` and what they have in common: options, connection, terminal, replies.
+ *
+ * A command returns 0 (done), a negative errno with a sentence (refused or failed: exit 1; -EINTR:
+ * exit 130) or EXIT_USAGE with a sentence (exit 2). It prints results on stdout; notices about the
+ * course of things go to stderr. */
+#ifndef STEPPE_PROTO_CLI_COMMAND_H
+#define STEPPE_PROTO_CLI_COMMAND_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/options.h"
+#include "proto/client.h"
+
+#define EXIT_DONE 0
+#define EXIT_FAILED 1
+#define EXIT_USAGE 2
+#define EXIT_INTERRUPTED 130
+
+#define CALL_DEADLINE_MS 30000 /* for one answer, restarts of the server included */
+#define CALL_RETRY_MS 10000    /* without an answer the request is sent again */
+
+#define NOT_GIVEN (-1) /* of a numeric option without a default */
+
+/* Values of all options of all commands; a command sees those of its own table only. */
+struct args {
+    const char *server;
+    bool json, help, version;
+    /* jobs */
+    bool watch, help_job, follow;
+    const char *uuid;
+    int64_t limit;
+    /* dataset import */
+    const char *labels;
+    double flip, hard;
+    int64_t flip_seed, seed, samples, test_samples;
+    /* scores and schedule */
+    int by, format;
+    int64_t hardest, easiest, epoch, class_id, sample, bins;
+    bool log;
+    const char *out;
+};
+
+struct cli {
+    const struct args *args;
+    char **words; /* positional arguments, as many as the command's row allows */
+    int word_count;
+    const volatile sig_atomic_t *stop; /* set by Ctrl-C */
+    struct client *client;             /* opened by the first call */
+    int columns;                       /* width of the terminal */
+    bool colour, terminal;             /* of stdout */
+};
+
+struct command {
+    const char *name;  /* one or two words; NULL ends the table */
+    const char *words; /* shown in --help */
+    int words_min, words_max;
+    const char *summary;
+    const struct option *options; /* besides the global ones; NULL: none */
+    int (*run)(struct cli *cli, struct errbuf *why);
+};
+
+int cmd_submit(struct cli *cli, struct errbuf *why);
+int cmd_jobs(struct cli *cli, struct errbuf *why);
+int cmd_show(struct cli *cli, struct errbuf *why);
+int cmd_log(struct cli *cli, struct errbuf *why);
+int cmd_pause(struct cli *cli, struct errbuf *why);
+int cmd_resume(struct cli *cli, struct errbuf *why);
+int cmd_cancel(struct cli *cli, struct errbuf *why);
+int cmd_rm(struct cli *cli, struct errbuf *why);
+int cmd_workers(struct cli *cli, struct errbuf *why);
+int cmd_dataset_import(struct cli *cli, struct errbuf *why);
+int cmd_dataset_list(struct cli *cli, struct errbuf *why);
+int cmd_dataset_show(struct cli *cli, struct errbuf *why);
+int cmd_top(struct cli *cli, struct errbuf *why);
+int cmd_histogram(struct cli *cli, struct errbuf *why);
+int cmd_trajectory(struct cli *cli, struct errbuf *why);
+int cmd_planted(struct cli *cli, struct errbuf *why);
+int cmd_schedule(struct cli *cli, struct errbuf *why);
+int cmd_model_export(struct cli *cli, struct errbuf *why);
+int cmd_ping(struct cli *cli, struct errbuf *why);
+int cmd_version(struct cli *cli, struct errbuf *why);
+
+extern const struct option submit_options[], jobs_options[], log_options[], import_options[],
+    top_options[], histogram_options[], trajectory_options[], planted_options[], schedule_options[];
+
+#endif

@@ -1,0 +1,285 @@
+/* The `steppe` command: finds the command in the table, reads its options, runs it and turns what
+ * it returns into an exit status. Every sentence about a failure is printed here and only here. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/text.h"
+#include "proto/address.h"
+#include "proto/cli/command.h"
+#include "proto/cli/draw.h"
+#include "proto/cli/session.h"
+
+#define OPTIONS_MAX 32 /* of one command, global ones included */
+#define COLUMNS_DEFAULT 80
+#define COLUMNS_MIN 40
+
+static const struct command commands[] = {
+    {"submit", "FILE", 0, 1, "hand in a job file (- is standard input)", submit_options,
+     cmd_submit},
+    {"jobs", "", 0, 0, "list the jobs, newest first", jobs_options, cmd_jobs},
+    {"show", "JOB", 1, 1, "a job's parameters, progress and last epochs", NULL, cmd_show},
+    {"log", "JOB", 1, 1, "what happened to a job", log_options, cmd_log},
+    {"pause", "JOB", 1, 1, "stop a job for now, nothing is lost", NULL, cmd_pause},
+    {"resume", "JOB", 1, 1, "go on with a paused job", NULL, cmd_resume},
+    {"cancel", "JOB", 1, 1, "end a job for ever", NULL, cmd_cancel},
+    {"rm", "JOB", 1, 1, "remove an ended job with its scores and model", NULL, cmd_rm},
+    {"workers", "", 0, 0, "list the workers", NULL, cmd_workers},
+    {"dataset import", "NAME PATH|glyphs", 2, 2, "bring a dataset to the server", import_options,
+     cmd_dataset_import},
+    {"dataset list", "", 0, 0, "list the datasets", NULL, cmd_dataset_list},
+    {"dataset show", "NAME", 1, 1, "a dataset and its classes", NULL, cmd_dataset_show},
+    {"top", "JOB", 1, 1, "the hardest or easiest samples", top_options, cmd_top},
+    {"histogram", "JOB", 1, 1, "how a measure is distributed", histogram_options, cmd_histogram},
+    {"trajectory", "JOB", 1, 1, "one sample through the epochs", trajectory_options,
+     cmd_trajectory},
+    {"planted", "JOB", 1, 1, "how well each measure finds planted samples", planted_options,
+     cmd_planted},
+    {"schedule", "JOB", 1, 1, "the samples and weights of an epoch", schedule_options,
+     cmd_schedule},
+    {"model export", "JOB FILE", 2, 2, "write the model as safetensors, as PyTorch reads it", NULL,
+     cmd_model_export},
+    {"ping", "", 0, 0, "ask whether the server is there", NULL, cmd_ping},
+    {"version", "", 0, 0, "the version of this command", NULL, cmd_version},
+    {NULL},
+};
+
+#define ARG(field) offsetof(struct args, field)
+static const struct option global_options[] = {
+    {"server", OPT_STR, ARG(server), .arg = "URL",
+     .help = "address of the server (else $STEPPE_SERVER, else " ADDRESS_DEFAULT ")"},
+    {"json", OPT_FLAG, ARG(json), .help = "print JSON for programs"},
+    {"help", OPT_FLAG, ARG(help), .help = "show this help"},
+    {"version", OPT_FLAG, ARG(version), .help = "show the version"},
+    {NULL},
+};
+
+static volatile sig_atomic_t stop;
+
+static void on_stop(int signal_number)
+{
+    (void)signal_number;
+    stop = 1;
+}
+
+/* A second Ctrl-C ends the process at once. */
+static void catch_stop(void)
+{
+    struct sigaction action = {.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static struct args args_defaults(void)
+{
+    const char *server = getenv("STEPPE_SERVER");
+
+    return (struct args){
+        .server = server && *server ? server : ADDRESS_DEFAULT,
+        .flip = NOT_GIVEN,
+        .hard = NOT_GIVEN,
+        .flip_seed = NOT_GIVEN,
+        .seed = NOT_GIVEN,
+        .samples = NOT_GIVEN,
+        .test_samples = NOT_GIVEN,
+        .hardest = NOT_GIVEN,
+        .easiest = NOT_GIVEN,
+        .epoch = NOT_GIVEN,
+        .class_id = NOT_GIVEN,
+        .sample = NOT_GIVEN,
+    };
+}
+
+/* Global and own options of a command (NULL: global ones only) in one table. */
+static void join_options(const struct command *c, struct option table[OPTIONS_MAX])
+{
+    const struct option *parts[] = {c ? c->options : NULL, global_options};
+    int n = 0;
+
+    for (size_t i = 0; i < 2; i++)
+        for (const struct option *o = parts[i]; o && o->name && n < OPTIONS_MAX - 1; o++)
+            table[n++] = *o;
+    table[n] = (struct option){NULL};
+}
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "usage: steppe [--server URL] COMMAND [ARGUMENTS] [OPTIONS]\n\n"
+                 "Trains image classifiers, easy samples first; see steppe COMMAND --help.\n\n");
+    for (const struct command *c = commands; c->name; c++) {
+        int used = fprintf(out, "  %s%s%s", c->name, *c->words ? " " : "", c->words);
+        fprintf(out, "%*s%s\n", used < 36 ? 36 - used : 1, "", c->summary);
+    }
+    fprintf(out, "\noptions of every command:\n");
+    options_help(global_options, out);
+    fprintf(out, "\nexit status: 0 done, 1 refused or failed, 2 usage\n");
+}
+
+static void print_command_help(const struct command *c, FILE *out)
+{
+    struct option table[OPTIONS_MAX];
+
+    fprintf(out, "usage: steppe %s%s%s [OPTIONS]\n\n%s\n\noptions:\n", c->name,
+            *c->words ? " " : "", c->words, c->summary);
+    join_options(c, table);
+    options_help(table, out);
+}
+
+/* Index in argv of the first word that is neither a global option nor its value; argc without. */
+static int first_word(int argc, char **argv)
+{
+    int i = 1;
+
+    while (i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0)
+        i += strcmp(argv[i], "--server") == 0 ? 2 : 1;
+    return i < argc ? i : argc;
+}
+
+static int refuse_command(const char *word, const char *second, struct errbuf *why)
+{
+    const char *names[sizeof(commands) / sizeof(commands[0])];
+    char list[128], *both = xasprintf("%s%s%s", word, second ? " " : "", second ? second : "");
+    size_t group = strlen(word), n = 0;
+
+    for (const struct command *c = commands; c->name; c++)
+        if (strncmp(c->name, word, group) == 0 && c->name[group] == ' ')
+            names[n++] = c->name + group + 1;
+    names[n] = NULL;
+    if (n > 0 && !second) {
+        err_set(why, EXIT_USAGE, "%s needs one word more: %s", word,
+                text_list(names, list, sizeof(list)));
+    } else {
+        for (n = 0; commands[n].name; n++)
+            names[n] = commands[n].name;
+        names[n] = NULL;
+        const char *near = text_nearest(both, names);
+        near = near ? near : text_nearest(word, names);
+        err_set(why, EXIT_USAGE, "there is no command \"%.60s\"; %s%s%s", both,
+                near ? "did you mean \"" : "steppe --help lists them", near ? near : "",
+                near ? "\"?" : "");
+    }
+    free(both);
+    return EXIT_USAGE;
+}
+
+/* Finds the command that argv[at] (and argv[at + 1]) name; *ret_words is how many. */
+static int find_command(int argc, char **argv, int at, const struct command **ret, int *ret_words,
+                        struct errbuf *why)
+{
+    const char *second = at + 1 < argc && argv[at + 1][0] != '-' ? argv[at + 1] : NULL;
+    bool group = false;
+
+    for (const struct command *c = commands; c->name; c++) {
+        const char *blank = strchr(c->name, ' ');
+        size_t n = blank ? (size_t)(blank - c->name) : strlen(c->name);
+        if (strlen(argv[at]) != n || memcmp(c->name, argv[at], n) != 0)
+            continue;
+        group = blank != NULL;
+        if (blank && (!second || strcmp(blank + 1, second) != 0))
+            continue;
+        *ret = c;
+        *ret_words = blank ? 2 : 1;
+        return 0;
+    }
+    return refuse_command(argv[at], group ? second : NULL, why);
+}
+
+static int check_words(const struct command *c, char **words, int count, struct errbuf *why)
+{
+    if (count >= c->words_min && count <= c->words_max)
+        return 0;
+    if (c->words_max == 0)
+        return err_set(why, EXIT_USAGE, "%s takes options only, \"%.60s\" is not one", c->name,
+                       words[0]);
+    return err_set(why, EXIT_USAGE, "%s takes %s, given %s %d; see steppe %s --help", c->name,
+                   c->words, count == 1 ? "is" : "are", count, c->name);
+}
+
+static int terminal_columns(void)
+{
+    const char *text = getenv("COLUMNS");
+    struct winsize size;
+    int64_t columns;
+
+    if (text && text_i64(text, COLUMNS_MIN, DRAW_CELLS_MAX, &columns))
+        return (int)columns;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return COLUMNS_DEFAULT;
+    return size.ws_col < COLUMNS_MIN      ? COLUMNS_MIN
+           : size.ws_col > DRAW_CELLS_MAX ? DRAW_CELLS_MAX
+                                          : size.ws_col;
+}
+
+static int run_command(const struct command *c, const struct args *args, char **words,
+                       int word_count, struct errbuf *why)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    struct cli cli = {
+        .args = args,
+        .words = words,
+        .word_count = word_count,
+        .stop = &stop,
+        .columns = terminal_columns(),
+        .terminal = isatty(STDOUT_FILENO) == 1,
+    };
+
+    cli.colour = cli.terminal && !(no_colour && *no_colour);
+    catch_stop();
+    int rc = c->run(&cli, why);
+    cli_close(&cli);
+    return rc;
+}
+
+/* Reads the words of the command line and runs what they say. words: room for argc. */
+static int run(int argc, char **argv, char **words, struct errbuf *why)
+{
+    struct args args = args_defaults();
+    struct option table[OPTIONS_MAX];
+    const struct command *command = NULL;
+    int at = first_word(argc, argv), name_words = 0, word_count = 0;
+
+    if (options_args(global_options, at, argv, &args, NULL, NULL, why) != 0)
+        return EXIT_USAGE;
+    if (at < argc && strcmp(argv[at], "help") == 0) {
+        args.help = true;
+        at++;
+    }
+    if (at < argc && find_command(argc, argv, at, &command, &name_words, why) != 0)
+        return EXIT_USAGE;
+    join_options(command, table);
+    if (command && (options_defaults(table, &args, why) != 0 ||
+                    options_args(table, argc - at - name_words + 1, argv + at + name_words - 1,
+                                 &args, words, &word_count, why) != 0))
+        return EXIT_USAGE;
+    if (args.help && command)
+        print_command_help(command, stdout);
+    else if (args.help)
+        print_help(stdout);
+    if (args.help)
+        return 0;
+    if (args.version)
+        return printf("steppe %s\n", STEPPE_VERSION), 0;
+    if (!command)
+        return err_set(why, EXIT_USAGE, "no command is given; steppe --help lists them");
+    int rc = check_words(command, words, word_count, why);
+    return rc != 0 ? rc : run_command(command, &args, words, word_count, why);
+}
+
+int main(int argc, char **argv)
+{
+    struct errbuf why = {""};
+    char **words = xcalloc((size_t)argc + 1, sizeof(*words));
+    int rc = run(argc, argv, words, &why);
+
+    free(words);
+    if (fflush(stdout) != 0 && rc == 0)
+        rc = err_set(&why, -errno, "the output cannot be written: %s", err_text(errno));
+    if (rc != 0 && *why.text)
+        fprintf(stderr, "steppe: %s\n", why.text);
+    return rc == 0 ? EXIT_DONE : rc == -EINTR ? EXIT_INTERRUPTED : rc > 0 ? rc : EXIT_FAILED;
+}

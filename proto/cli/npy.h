@@ -1,0 +1,14 @@
+/* numpy's .npy files, version 1.0: one-dimensional, little-endian. */
+#ifndef STEPPE_PROTO_CLI_NPY_H
+#define STEPPE_PROTO_CLI_NPY_H
+
+#include <stddef.h>
+
+#include "common/err.h"
+#include "common/tensor.h"
+
+/* Writes count entries of dtype to path, atomically. 0 or -errno with a sentence. */
+int npy_write(const char *path, enum dtype dtype, const void *data, size_t count,
+              struct errbuf *why);
+
+#endif

@@ -1,0 +1,141 @@
+#include "proto/cli/table.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+
+#define COLUMNS_MAX 32
+#define CELL_BYTES 512 /* longer ones are cut */
+
+struct cell {
+    char *text;
+    enum paint paint;
+};
+
+struct table {
+    const struct column *columns;
+    size_t column_count;
+    struct cell *cells; /* row by row */
+    size_t count, space;
+};
+
+const char *paint_on(enum paint paint, bool colour)
+{
+    static const char *const codes[] = {
+        [PAINT_NONE] = "",         [PAINT_GOOD] = "\033[32m", [PAINT_BAD] = "\033[31m",
+        [PAINT_WAIT] = "\033[33m", [PAINT_DIM] = "\033[2m",   [PAINT_BOLD] = "\033[1m",
+    };
+
+    return colour ? codes[paint] : "";
+}
+
+const char *paint_off(enum paint paint, bool colour)
+{
+    return colour && paint != PAINT_NONE ? "\033[0m" : "";
+}
+
+struct table *table_create(const struct column *columns)
+{
+    struct table *t = xcalloc(1, sizeof(*t));
+
+    t->columns = columns;
+    while (columns[t->column_count].title)
+        t->column_count++;
+    assert(t->column_count > 0 && t->column_count <= COLUMNS_MAX);
+    return t;
+}
+
+void table_free(struct table *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->count; i++)
+        free(t->cells[i].text);
+    free(t->cells);
+    free(t);
+}
+
+void table_add(struct table *t, const char *fmt, ...)
+{
+    char text[CELL_BYTES];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+    if (t->count == t->space) {
+        t->space = t->space ? 2 * t->space : 64;
+        t->cells = xrealloc(t->cells, t->space * sizeof(*t->cells));
+    }
+    t->cells[t->count++] = (struct cell){.text = xstrdup(*text ? text : TABLE_NONE)};
+}
+
+void table_paint(struct table *t, enum paint paint)
+{
+    assert(t->count > 0);
+    t->cells[t->count - 1].paint = paint;
+}
+
+/* Characters of UTF-8 text: every byte that does not continue one. */
+static int text_width(const char *s)
+{
+    int width = 0;
+
+    for (; *s; s++)
+        width += ((unsigned char)*s & 0xc0) != 0x80;
+    return width;
+}
+
+/* Width of a column, 0 when it is left out. */
+static int column_width(const struct table *t, size_t column)
+{
+    int width = text_width(t->columns[column].title);
+    bool used = !t->columns[column].optional;
+
+    for (size_t i = column; i < t->count; i += t->column_count) {
+        int w = text_width(t->cells[i].text);
+        width = w > width ? w : width;
+        used = used || strcmp(t->cells[i].text, TABLE_NONE) != 0;
+    }
+    return used ? width : 0;
+}
+
+static void print_cell(const struct cell *cell, const struct column *column, int width, bool last,
+                       bool colour, FILE *out)
+{
+    int blanks = width - text_width(cell->text);
+
+    fprintf(out, "%*s%s%s%s", column->right ? blanks : 0, "", paint_on(cell->paint, colour),
+            cell->text, paint_off(cell->paint, colour));
+    if (!last)
+        fprintf(out, "%*s", (column->right ? 0 : blanks) + 2, "");
+}
+
+void table_print(const struct table *t, bool colour, FILE *out)
+{
+    int widths[COLUMNS_MAX];
+    size_t last = 0;
+
+    for (size_t c = 0; c < t->column_count; c++) {
+        widths[c] = column_width(t, c);
+        last = widths[c] > 0 ? c : last;
+    }
+    for (size_t row = 0; row <= t->count / t->column_count; row++) {
+        for (size_t c = 0; c < t->column_count; c++) {
+            struct cell title = {(char *)t->columns[c].title, PAINT_BOLD};
+            const struct cell *cell = &title;
+            if (widths[c] == 0)
+                continue;
+            if (row > 0)
+                cell = &t->cells[(row - 1) * t->column_count + c];
+            print_cell(cell, &t->columns[c], widths[c], c == last, colour, out);
+        }
+        fputc('\n', out);
+    }
+}

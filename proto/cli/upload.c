@@ -1,0 +1,175 @@
+/* offer, put, put .., commit: the server says after each how much it has, and that is where the
+ * next piece begins, so an upload that was cut off goes on where it stopped. */
+#include "proto/cli/upload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/bounds.h"
+#include "common/text.h"
+#include "proto/cli/dataset.h"
+#include "proto/cli/draw.h"
+#include "proto/cli/session.h"
+
+#define BAR_CELLS 30
+/* The server hashes and checks the whole file. */
+#define COMMIT_DEADLINE_MS 600000
+
+struct upload {
+    struct cli *cli;
+    const char *name, *path;
+    char sha256[SHA256_HEX];
+    int fd;
+    uint64_t bytes, have;
+    uint8_t *piece; /* [PIECE_BYTES_MAX] */
+};
+
+static cJSON *make_request(const struct upload *u)
+{
+    cJSON *request = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(request, "sha256", u->sha256);
+    cJSON_AddNumberToObject(request, "bytes", (double)u->bytes);
+    return request;
+}
+
+/* Takes the reply's `have`; it must lie in [least, bytes]. */
+static int take_have(struct upload *u, const struct message *reply, uint64_t least,
+                     struct errbuf *why)
+{
+    int64_t have;
+
+    if (!value_i64(reply->json, "have", &have) || have < 0 || (uint64_t)have < least ||
+        (uint64_t)have > u->bytes)
+        return err_set(why, -EBADMSG, "the server does not say how much of the file it has");
+    u->have = (uint64_t)have;
+    return 0;
+}
+
+static int offer(struct upload *u, struct errbuf *why)
+{
+    struct message reply;
+    int rc = cli_call(u->cli, MSG_DATASET_OFFER, make_request(u), &reply, why);
+
+    if (rc != 0)
+        return rc;
+    rc = take_have(u, &reply, 0, why);
+    message_done(&reply);
+    return rc;
+}
+
+static int read_piece(struct upload *u, size_t bytes, struct errbuf *why)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t n = pread(u->fd, u->piece + done, bytes - done, (off_t)(u->have + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_set(why, n < 0 ? -errno : -EIO, "%s cannot be read: %s", u->path,
+                           n < 0 ? err_text(errno) : "it became shorter");
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static int put(struct upload *u, struct errbuf *why)
+{
+    uint64_t left = u->bytes - u->have;
+    size_t n = left < PIECE_BYTES_MAX ? (size_t)left : PIECE_BYTES_MAX;
+    struct message reply;
+
+    int rc = read_piece(u, n, why);
+    if (rc != 0)
+        return rc;
+    cJSON *request = make_request(u);
+    cJSON_AddNumberToObject(request, "offset", (double)u->have);
+    struct tensor piece = tensor_1d("piece", DTYPE_U8, n, u->piece);
+    rc = cli_call_tensors(u->cli, MSG_DATASET_PUT, request, &piece, 1, CALL_DEADLINE_MS, &reply,
+                          NULL, why);
+    if (rc != 0)
+        return rc;
+    rc = take_have(u, &reply, u->have + 1, why);
+    message_done(&reply);
+    return rc;
+}
+
+static void draw_sent(const struct upload *u)
+{
+    char bar[DRAW_LINE_BYTES], have[DRAW_TEXT_BYTES], all[DRAW_TEXT_BYTES];
+
+    if (!u->cli->terminal || u->cli->args->json)
+        return;
+    printf("\r\033[Ksending %s  %s  %s of %s", u->name,
+           draw_progress((double)u->have / (double)u->bytes, BAR_CELLS, bar),
+           draw_bytes(u->have, have), draw_bytes(u->bytes, all));
+    fflush(stdout);
+}
+
+static void erase_sent(const struct upload *u)
+{
+    if (u->cli->terminal && !u->cli->args->json)
+        fputs("\r\033[K", stdout);
+}
+
+static int commit(struct upload *u, struct errbuf *why)
+{
+    struct message reply;
+    const cJSON *row;
+    cJSON *request = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(request, "name", u->name);
+    cJSON_AddStringToObject(request, "sha256", u->sha256);
+    int rc = cli_call_tensors(u->cli, MSG_DATASET_COMMIT, request, NULL, 0, COMMIT_DEADLINE_MS,
+                              &reply, NULL, why);
+    if (rc != 0)
+        return rc;
+    rc = reply_object(reply.json, "dataset", &row, why);
+    if (rc == 0 && u->cli->args->json)
+        cli_print_value(row);
+    else if (rc == 0)
+        dataset_print_row(row);
+    message_done(&reply);
+    return rc;
+}
+
+static int open_file(struct upload *u, struct errbuf *why)
+{
+    struct stat st;
+
+    u->fd = open(u->path, O_RDONLY | O_CLOEXEC);
+    if (u->fd < 0 || fstat(u->fd, &st) != 0)
+        return err_set(why, -errno, "%s cannot be opened: %s", u->path, err_text(errno));
+    u->bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
+int upload_dataset(struct cli *cli, const char *name, const char *path,
+                   const uint8_t sha256[SHA256_BYTES], struct errbuf *why)
+{
+    struct upload u = {.cli = cli, .name = name, .path = path, .fd = -1};
+
+    text_hex(sha256, SHA256_BYTES, u.sha256);
+    u.piece = xmalloc(PIECE_BYTES_MAX);
+    int rc = open_file(&u, why);
+    if (rc == 0)
+        rc = offer(&u, why);
+    while (rc == 0 && u.have < u.bytes) {
+        draw_sent(&u);
+        rc = put(&u, why);
+    }
+    erase_sent(&u);
+    if (rc == 0)
+        rc = commit(&u, why);
+    if (rc == -EINTR)
+        err_set(why, rc, "stopped; the same import goes on where this one ended");
+    if (u.fd >= 0)
+        close(u.fd);
+    free(u.piece);
+    return rc;
+}

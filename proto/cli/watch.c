@@ -1,0 +1,267 @@
+/* The server is asked twice a second, with a short deadline; only when it has been silent for a
+ * minute is the watch given up. The job itself needs no watch. */
+#include "proto/cli/watch.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "common/bounds.h"
+#include "common/clock.h"
+#include "proto/cli/draw.h"
+#include "proto/cli/session.h"
+
+#define POLL_MS 500
+#define POLL_DEADLINE_MS 3000
+#define SILENCE_MAX_MS 60000
+#define BAR_CELLS 20
+#define LINE_BYTES 1024
+
+struct watch {
+    struct cli *cli;
+    int64_t job, epochs_seen;
+    int64_t answered_ms; /* monotonic time of the last answer */
+    bool silent;         /* a notice about silence was shown */
+    bool drawn;          /* a progress line stands on the terminal */
+    char note[256];      /* what the job waits for, as shown last */
+};
+
+static bool quiet(const struct watch *w)
+{
+    return w->cli->args->json;
+}
+
+static void erase_line(struct watch *w)
+{
+    if (w->drawn)
+        fputs("\r\033[K", stdout);
+    w->drawn = false;
+}
+
+/* Adds a part behind two blanks as long as the line stays within columns; *io_width grows. */
+__attribute__((format(printf, 4, 5))) static void add_part(char line[LINE_BYTES], int columns,
+                                                           int *io_width, const char *fmt, ...)
+{
+    char part[LINE_BYTES];
+    int width = 2;
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(part, sizeof(part), fmt, ap);
+    va_end(ap);
+    for (const char *p = part; *p; p++)
+        width += ((unsigned char)*p & 0xc0) != 0x80;
+    size_t used = strlen(line);
+    if (*io_width + width > columns || used + strlen(part) + 3 > LINE_BYTES)
+        return;
+    snprintf(line + used, LINE_BYTES - used, "%s%s", used ? "  " : "", part);
+    *io_width += width;
+}
+
+/* Progress of the epoch that runs: the steps of an epoch are the same in every epoch. */
+static double epoch_share(int64_t epoch, int64_t epochs, int64_t step, int64_t steps)
+{
+    int64_t each = epochs > 0 ? steps / epochs : 0;
+
+    return each > 0 ? (double)(step - epoch * each) / (double)each : 0;
+}
+
+static void draw_line(struct watch *w, const cJSON *row)
+{
+    int64_t epoch = 0, epochs = 0, step = 0, steps = 0;
+    char line[LINE_BYTES] = "", bar[DRAW_LINE_BYTES], text[DRAW_TEXT_BYTES];
+    int width = 0, columns = w->cli->columns - 1;
+    double value;
+
+    value_i64(row, "epoch", &epoch);
+    value_i64(row, "epochs", &epochs);
+    value_i64(row, "step", &step);
+    value_i64(row, "steps", &steps);
+    double share = epoch_share(epoch, epochs, step, steps);
+    add_part(line, columns, &width, "epoch %lld/%lld",
+             (long long)(epoch < epochs ? epoch + 1 : epochs), (long long)epochs);
+    add_part(line, columns, &width, "%s", draw_progress(share, BAR_CELLS, bar));
+    if (strcmp(value_text(row, "state"), "running") != 0)
+        add_part(line, columns, &width, "%s", value_text(row, "state"));
+    if (value_f64(row, "eta_s", &value) && value > 0 && value < 1e12)
+        add_part(line, columns, &width, "ETA %s", draw_duration((int64_t)(1000 * value), text));
+    if (value_f64(row, "images_per_s", &value) && value > 0)
+        add_part(line, columns, &width, "%.0f images/s", value);
+    if (value_f64(row, "loss", &value))
+        add_part(line, columns, &width, "loss %.4g", value);
+    if (value_f64(row, "accuracy", &value))
+        add_part(line, columns, &width, "accuracy %.2f%%", 100 * value);
+    add_part(line, columns, &width, "step %lld/%lld", (long long)step, (long long)steps);
+    erase_line(w);
+    fputs(line, stdout);
+    fflush(stdout);
+    w->drawn = true;
+}
+
+static void print_epoch(const struct watch *w, const cJSON *epoch, int64_t epochs)
+{
+    char text[DRAW_TEXT_BYTES];
+    double value;
+
+    printf("epoch %lld/%lld", (long long)w->epochs_seen, (long long)epochs);
+    if (value_f64(epoch, "train_loss", &value))
+        printf("  loss %.4f", value);
+    if (value_f64(epoch, "train_accuracy", &value))
+        printf("  train %.2f%%", 100 * value);
+    if (value_f64(epoch, "test_accuracy", &value))
+        printf("  test %.2f%%", 100 * value);
+    if (value_f64(epoch, "adv_accuracy", &value))
+        printf("  adversarial %.2f%%", 100 * value);
+    if (value_f64(epoch, "share", &value))
+        printf("  share %.3g", value);
+    if (value_f64(epoch, "seconds", &value) && value >= 0 && value < 1e12)
+        printf("  %s", draw_duration((int64_t)(1000 * value), text));
+    printf("\n");
+}
+
+/* Lines for the epochs that ended since the last answer. */
+static void print_new_epochs(struct watch *w, const cJSON *json, const cJSON *row)
+{
+    const cJSON *epochs = cJSON_GetObjectItemCaseSensitive(json, "epochs"), *entry;
+    int64_t total = 0, number;
+
+    value_i64(row, "epochs", &total);
+    cJSON_ArrayForEach(entry, epochs)
+    {
+        if (!value_i64(entry, "epoch", &number) || number < w->epochs_seen)
+            continue;
+        w->epochs_seen = number + 1;
+        if (quiet(w))
+            continue;
+        erase_line(w);
+        print_epoch(w, entry, total);
+    }
+}
+
+/* Says once what a job waits for or why it is paused. */
+static void print_note(struct watch *w, const cJSON *row)
+{
+    const char *waiting = value_text(row, "waiting");
+    const char *note = *waiting ? waiting : value_text(row, "reason");
+
+    if (strncmp(note, w->note, sizeof(w->note) - 1) == 0)
+        return;
+    snprintf(w->note, sizeof(w->note), "%s", note);
+    if (!*note || quiet(w))
+        return;
+    erase_line(w);
+    cli_print_text("%s: %s", *waiting ? "waiting" : value_text(row, "state"), note);
+}
+
+/* How a job that does not run any more ended: 0 or -ECANCELED with the sentence. */
+static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct errbuf *why)
+{
+    const char *state = value_text(row, "state"), *reason = value_text(row, "reason");
+    const char *directory = value_text(json, "directory");
+    int64_t started = 0, finished = 0;
+    char text[DRAW_TEXT_BYTES];
+    double accuracy;
+
+    erase_line(w);
+    if (quiet(w))
+        cli_print_value(row);
+    if (strcmp(state, "done") != 0)
+        return err_set(why, -ECANCELED, "job %lld %s%s%s%s", (long long)w->job,
+                       strcmp(state, "cancelled") == 0 ? "was " : "", state, *reason ? ": " : "",
+                       reason);
+    if (quiet(w))
+        return 0;
+    printf("job %lld is done", (long long)w->job);
+    if (value_f64(row, "accuracy", &accuracy))
+        printf(": test accuracy %.2f%%", 100 * accuracy);
+    if (value_i64(row, "started_unix_ms", &started) &&
+        value_i64(row, "finished_unix_ms", &finished))
+        printf(" after %s", draw_duration(finished - started, text));
+    printf("\n");
+    cli_print_text("difficulty database: %s/difficulty.db (steppe top %lld shows the hardest "
+                   "samples)",
+                   directory, (long long)w->job);
+    return 0;
+}
+
+/* Nothing came, or a server that is stopping said so: 0 to ask again. */
+static int wait_silent(struct watch *w, struct errbuf *why)
+{
+    if (clock_mono_ms() - w->answered_ms > SILENCE_MAX_MS)
+        return err_set(why, -ETIMEDOUT,
+                       "no answer from %s for a minute; job %lld goes on as soon as the server is "
+                       "back, steppe show %lld shows it",
+                       w->cli->args->server, (long long)w->job, (long long)w->job);
+    if (!w->silent) {
+        erase_line(w);
+        fflush(stdout);
+        fprintf(stderr, "steppe: the server does not answer, trying for a minute\n");
+    }
+    w->silent = true;
+    return 0;
+}
+
+static int take_answer(struct watch *w, const cJSON *json, bool *ret_ended, struct errbuf *why)
+{
+    const cJSON *row;
+
+    int rc = reply_object(json, "job", &row, why);
+    if (rc != 0)
+        return rc;
+    if (w->silent) {
+        erase_line(w);
+        fprintf(stderr, "steppe: the server is back\n");
+    }
+    w->silent = false;
+    w->answered_ms = clock_mono_ms();
+    print_new_epochs(w, json, row);
+    const char *state = value_text(row, "state");
+    *ret_ended = strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 ||
+                 strcmp(state, "cancelled") == 0;
+    if (*ret_ended)
+        return finish(w, json, row, why);
+    print_note(w, row);
+    if (w->cli->terminal && !quiet(w))
+        draw_line(w, row);
+    return 0;
+}
+
+/* One question and what follows from its answer. */
+static int poll_job(struct watch *w, bool *ret_ended, struct errbuf *why)
+{
+    enum error_code code = ERR_INTERNAL;
+    struct message reply;
+    cJSON *request = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(request, "job", (double)w->job);
+    cJSON_AddNumberToObject(request, "epochs_from", (double)w->epochs_seen);
+    int rc = cli_call_tensors(w->cli, MSG_JOB_SHOW, request, NULL, 0, POLL_DEADLINE_MS, &reply,
+                              &code, why);
+    if (rc == -ETIMEDOUT || (rc == -EREMOTEIO && (code == ERR_UNAVAILABLE || code == ERR_TIMEOUT)))
+        return wait_silent(w, why);
+    if (rc != 0)
+        return rc;
+    rc = take_answer(w, reply.json, ret_ended, why);
+    message_done(&reply);
+    return rc;
+}
+
+int watch_job(struct cli *cli, int64_t job, struct errbuf *why)
+{
+    struct watch w = {.cli = cli, .job = job, .answered_ms = clock_mono_ms()};
+    bool ended = false;
+    int rc = 0;
+
+    while (rc == 0 && !ended) {
+        rc = poll_job(&w, &ended, why);
+        fflush(stdout);
+        if (rc == 0 && !ended)
+            rc = cli_sleep(cli, POLL_MS);
+    }
+    if (w.drawn)
+        printf("\n");
+    if (rc == -EINTR)
+        err_set(why, rc, "the watch ends, job %lld goes on; steppe show %lld shows it",
+                (long long)job, (long long)job);
+    return rc;
+}
