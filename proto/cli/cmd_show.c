@@ -149,18 +149,17 @@ static void print_epochs(const struct cli *cli, const cJSON *epochs)
 
 static void print_database(const cJSON *json, int64_t job, bool scored)
 {
-    const char *directory = value_text(json, "directory");
+    const char *path = value_text(json, "difficulty_db");
 
-    if (!*directory)
+    if (!*path)
         return;
     printf("\n");
-    cli_print_text("difficulty database: %s/difficulty.db", directory);
+    cli_print_text("difficulty database: %s", path);
     if (!scored)
         return;
     printf("  steppe top %lld --hardest 20\n", (long long)job);
-    cli_print_text(
-        "  sqlite3 %s/difficulty.db 'select * from v_hardest where job_id = %lld limit 5'",
-        directory, (long long)job);
+    cli_print_text("  sqlite3 %s 'select * from v_hardest where job = %lld limit 5'", path,
+                   (long long)job);
 }
 
 static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *why)

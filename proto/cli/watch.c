@@ -23,7 +23,8 @@ struct watch {
     int64_t answered_ms; /* monotonic time of the last answer */
     bool silent;         /* a notice about silence was shown */
     bool drawn;          /* a progress line stands on the terminal */
-    char note[256];      /* what the job waits for, as shown last */
+    char note[256];      /* what the job waits for, as of the last answer */
+    bool note_shown;
 };
 
 static bool quiet(const struct watch *w)
@@ -66,6 +67,16 @@ static double epoch_share(int64_t epoch, int64_t epochs, int64_t step, int64_t s
     return each > 0 ? (double)(step - epoch * each) / (double)each : 0;
 }
 
+/* What the job does when it does not train. */
+static const char *doing_text(const cJSON *row)
+{
+    const char *state = value_text(row, "state"), *phase = value_text(row, "phase");
+
+    if (strcmp(state, "running") != 0)
+        return state;
+    return strcmp(phase, "sweep") == 0 ? "scoring" : strcmp(phase, "test") == 0 ? "testing" : "";
+}
+
 static void draw_line(struct watch *w, const cJSON *row)
 {
     int64_t epoch = 0, epochs = 0, step = 0, steps = 0;
@@ -81,8 +92,9 @@ static void draw_line(struct watch *w, const cJSON *row)
     add_part(line, columns, &width, "epoch %lld/%lld",
              (long long)(epoch < epochs ? epoch + 1 : epochs), (long long)epochs);
     add_part(line, columns, &width, "%s", draw_progress(share, BAR_CELLS, bar));
-    if (strcmp(value_text(row, "state"), "running") != 0)
-        add_part(line, columns, &width, "%s", value_text(row, "state"));
+    const char *doing = doing_text(row);
+    if (*doing)
+        add_part(line, columns, &width, "%s", doing);
     if (value_f64(row, "eta_s", &value) && value > 0 && value < 1e12)
         add_part(line, columns, &width, "ETA %s", draw_duration((int64_t)(1000 * value), text));
     if (value_f64(row, "images_per_s", &value) && value > 0)
@@ -138,17 +150,20 @@ static void print_new_epochs(struct watch *w, const cJSON *json, const cJSON *ro
     }
 }
 
-/* Says once what a job waits for or why it is paused. */
+/* Says once what a job waits for or why it is paused; what stands in one answer only is passing. */
 static void print_note(struct watch *w, const cJSON *row)
 {
     const char *waiting = value_text(row, "waiting");
     const char *note = *waiting ? waiting : value_text(row, "reason");
 
-    if (strncmp(note, w->note, sizeof(w->note) - 1) == 0)
+    if (strncmp(note, w->note, sizeof(w->note) - 1) != 0) {
+        snprintf(w->note, sizeof(w->note), "%s", note);
+        w->note_shown = false;
         return;
-    snprintf(w->note, sizeof(w->note), "%s", note);
-    if (!*note || quiet(w))
+    }
+    if (!*note || w->note_shown || quiet(w))
         return;
+    w->note_shown = true;
     erase_line(w);
     cli_print_text("%s: %s", *waiting ? "waiting" : value_text(row, "state"), note);
 }
@@ -157,7 +172,7 @@ static void print_note(struct watch *w, const cJSON *row)
 static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct errbuf *why)
 {
     const char *state = value_text(row, "state"), *reason = value_text(row, "reason");
-    const char *directory = value_text(json, "directory");
+    const char *database = value_text(json, "difficulty_db");
     int64_t started = 0, finished = 0;
     char text[DRAW_TEXT_BYTES];
     double accuracy;
@@ -178,9 +193,9 @@ static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct e
         value_i64(row, "finished_unix_ms", &finished))
         printf(" after %s", draw_duration(finished - started, text));
     printf("\n");
-    cli_print_text("difficulty database: %s/difficulty.db (steppe top %lld shows the hardest "
-                   "samples)",
-                   directory, (long long)w->job);
+    if (*database)
+        cli_print_text("difficulty database: %s (steppe top %lld shows the hardest samples)",
+                       database, (long long)w->job);
     return 0;
 }
 
