@@ -194,13 +194,13 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
 }
 
 void step_score(struct step *s, const struct step_spec *spec, const real *theta,
-                const struct samples *set, uint32_t first, uint32_t n, struct score *scores)
+                const struct samples *set, const uint32_t *ids, uint32_t n, struct score *scores)
 {
-    assert(n >= 1 && n <= s->shard_max && first < set->count && n <= set->count - first);
+    assert(n >= 1 && n <= s->shard_max);
     const uint32_t classes = s->model->classes;
 
     for (uint32_t i = 0; i < n; i++)
-        load_sample(s, set, i, first + i);
+        load_sample(s, set, i, ids[i]);
     const real *logits = net_forward(s->net, theta, s->x, n);
     for (size_t i = 0; i < n; i++) {
         head_sample(logits + i * classes, classes, s->labels[i], &s->heads[i], s->delta);

@@ -49,10 +49,10 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
                 real *grad, double sums[STEP_SUMS], struct score *scores);
 
-/* Scores the n samples first .. first+n-1 of set at theta: sweep or evaluation. delta is divided by
+/* Scores the n samples ids[] of set at theta: sweep or evaluation. delta is divided by
  * 2^floor(log2(R/S)) before the backward and the norm multiplied back in double. Twin: FGSM
  * clip(x + eps*sign(g), 0, 1), sign(0) = 0; an all-zero g keeps x and sets SCORE_NO_DIRECTION. */
 void step_score(struct step *s, const struct step_spec *spec, const real *theta,
-                const struct samples *set, uint32_t first, uint32_t n, struct score *scores);
+                const struct samples *set, const uint32_t *ids, uint32_t n, struct score *scores);
 
 #endif

@@ -89,13 +89,13 @@ static void run_shard(struct bench *b, struct step *step, uint32_t shard)
     float weights[SHARD_MAX];
     double *sums;
 
-    if (b->mode == SWEEP) {
-        step_score(step, &specs[SWEEP], b->theta, &b->set, first, n, b->scores + first);
-        return;
-    }
     for (uint32_t i = 0; i < n; i++) {
         ids[i] = first + i;
         weights[i] = 1;
+    }
+    if (b->mode == SWEEP) {
+        step_score(step, &specs[SWEEP], b->theta, &b->set, ids, n, b->scores + first);
+        return;
     }
     pthread_mutex_lock(&b->lock);
     float *grad = reduce_buffer(b->reduce, &sums);

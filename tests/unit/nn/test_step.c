@@ -64,7 +64,11 @@ static void score(struct fixture *f, double epsilon, uint32_t first, uint32_t n)
 {
     const struct step_spec spec = {.epsilon = epsilon};
 
-    step_score(f->step, &spec, f->theta, &f->set, first, n, f->scores + first);
+    uint32_t range[SAMPLES];
+
+    for (uint32_t i = 0; i < n; i++)
+        range[i] = first + i;
+    step_score(f->step, &spec, f->theta, &f->set, range, n, f->scores + first);
 }
 
 static real *pixels_of(const struct fixture *f, const uint32_t *which, uint32_t n)
