@@ -1,11 +1,11 @@
 /* The dataset file: one safetensors file, identified by its SHA-256, samples numbered 0..N-1.
  *
  * Tensors: images U8 [N,H,W,C]; labels U16 [N]; test_images U8 [M,H,W,C] and test_labels U16 [M]
- * (M may be 0, the tensors are always there); optional truth U16 [N] (the label before planted flips or --labels)
- * and optional planted U8 [N] (enum planted). Metadata: format = "steppe-dataset-1", classes (number),
- * class_names (JSON array), mean and std (comma separated, per channel, of the training images in
- * [0,1]), source (a sentence on the origin), name is not in it: the same data under two names is one
- * file. */
+ * (M may be 0, the tensors are always there); optional truth U16 [N] (the label before planted
+ * flips or --labels) and optional planted U8 [N] (enum planted). Metadata: format =
+ * "steppe-dataset-1", classes (number), class_names (JSON array), mean and std (comma separated,
+ * per channel, of the training images in [0,1]), source (a sentence on the origin), name is not in
+ * it: the same data under two names is one file. */
 #ifndef STEPPE_COMMON_DATASET_H
 #define STEPPE_COMMON_DATASET_H
 
@@ -24,7 +24,7 @@ struct dataset {
     struct safetensors file;
     uint32_t samples, test_samples, classes;
     struct dims dims;
-    size_t image_bytes;         /* h*w*c */
+    size_t image_bytes;                  /* h*w*c */
     const uint8_t *images, *test_images; /* views into the map */
     uint16_t *labels, *test_labels;      /* owned copies */
     uint16_t *truth;                     /* owned or NULL */
@@ -51,13 +51,15 @@ struct dataset_draft {
 };
 void dataset_draft_done(struct dataset_draft *d);
 /* Computes mean and std (std of a constant channel is 1) and writes the file; its SHA-256 goes to
- * ret_sha256. The same draft gives the same bytes. */
+ * ret_sha256. The same draft gives the same bytes. A draft that dataset_open would refuse is not
+ * written. 0, -EINVAL or -errno. */
 int dataset_write(const struct dataset_draft *d, const char *path, uint8_t ret_sha256[SHA256_BYTES],
                   struct errbuf *why);
 
 /* Flips the labels of exactly floor(share*samples+0.5) samples, chosen by Philox (flip_seed,
- * RNG_FLIP), each to another class chosen uniformly; keeps the old labels in truth and marks planted.
- * share in [0, 1]. 0 or -EINVAL (fewer than two classes). */
+ * RNG_FLIP), each to another class chosen uniformly; keeps the old labels in truth (a truth that is
+ * there already stays) and marks planted. A share that comes to no sample changes nothing.
+ * share in [0, 1]. 0, -EINVAL (fewer than two classes) or -ENOMEM. */
 int dataset_flip(struct dataset_draft *d, double share, uint64_t flip_seed, struct errbuf *why);
 
 #endif

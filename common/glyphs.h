@@ -1,8 +1,8 @@
-/* glyphs: a built-in dataset of drawn digits, 28x28x1, ten classes; a seeded generator that needs no
- * download. Strokes with jitter, rotation, scale, thickness and noise; a share of flipped labels and
- * of planted hard samples (heavily distorted, noisy or overdrawn) in the training split, whose truth
- * is kept; the test split is neither flipped nor planted. Bytes depend on the parameters only: no
- * libm function beyond sqrt is used, so every machine draws the same pixels. */
+/* glyphs: a built-in dataset of drawn digits, 28x28x1, ten classes; a seeded generator that needs
+ * no download. Strokes with jitter, rotation, scale, thickness and noise; a share of flipped labels
+ * and of planted hard samples (distorted, faint, overdrawn or half hidden) in the training split,
+ * whose truth is kept; the test split is neither flipped nor planted. Bytes depend on the
+ * parameters only: no libm function beyond sqrt is used, so every machine draws the same pixels. */
 #ifndef STEPPE_COMMON_GLYPHS_H
 #define STEPPE_COMMON_GLYPHS_H
 

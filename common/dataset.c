@@ -1,0 +1,483 @@
+/* The dataset file: what is written, and everything that is checked when it is read.
+ *
+ * A file that dataset_open accepts needs no further check by anyone: sizes agree, every label is a
+ * class, mean and std are usable numbers. Mean and std come from exact integer sums, so the file
+ * of a draft has the same bytes on every machine. */
+#include "common/dataset.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/rng.h"
+#include "common/text.h"
+
+#define FORMAT "steppe-dataset-1"
+#define SOURCE_BYTES_MAX 256
+/* 1000 names of a few words; the parser takes forty times that in memory. */
+#define CLASS_NAMES_BYTES_MAX (256u << 10)
+#define CLASS_NAME_BYTES_MAX 128
+/* Below the smallest deviation that pixels of 1/255 can have over DATASET_BYTES_MAX of them. */
+#define STD_MIN 1e-10
+
+static bool printable(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            return false;
+    return true;
+}
+
+static int sizes_check(uint64_t samples, uint64_t test_samples, const uint64_t hwc[3],
+                       struct errbuf *why)
+{
+    if (samples < 1 || samples > SAMPLES_MAX)
+        return err_set(why, -EINVAL, "images has %llu samples, allowed is 1 to %u",
+                       (unsigned long long)samples, SAMPLES_MAX);
+    if (test_samples > SAMPLES_MAX)
+        return err_set(why, -EINVAL, "test_images has %llu samples, allowed is 0 to %u",
+                       (unsigned long long)test_samples, SAMPLES_MAX);
+    for (int i = 0; i < 2; i++)
+        if (hwc[i] < 1 || hwc[i] > IMAGE_SIDE_MAX)
+            return err_set(why, -EINVAL, "images is %llu pixels %s, allowed is 1 to %d",
+                           (unsigned long long)hwc[i], i ? "wide" : "high", IMAGE_SIDE_MAX);
+    if (hwc[2] < 1 || hwc[2] > CHANNELS_MAX)
+        return err_set(why, -EINVAL, "images has %llu channels, allowed is 1 to %d",
+                       (unsigned long long)hwc[2], CHANNELS_MAX);
+    uint64_t bytes = (samples + test_samples) * hwc[0] * hwc[1] * hwc[2];
+    if (bytes > DATASET_BYTES_MAX)
+        return err_set(why, -EFBIG, "the images take %llu bytes, allowed is up to %llu",
+                       (unsigned long long)bytes, (unsigned long long)DATASET_BYTES_MAX);
+    return 0;
+}
+
+static int labels_check(const char *name, const uint16_t *labels, uint32_t n, uint32_t classes,
+                        struct errbuf *why)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (labels[i] >= classes)
+            return err_set(why, -EINVAL, "%s[%u] is %u, allowed is 0 to %u (%u classes)", name, i,
+                           labels[i], classes - 1, classes);
+    return 0;
+}
+
+static int planted_check(const uint8_t *planted, uint32_t n, struct errbuf *why)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (planted[i] > PLANTED_HARD)
+            return err_set(why, -EINVAL, "planted[%u] is %u, allowed is 0 to %d", i, planted[i],
+                           PLANTED_HARD);
+    return 0;
+}
+
+static int images_read(struct dataset *d, struct errbuf *why)
+{
+    const struct tensor *train, *test;
+    int rc = safetensors_need(&d->file, "images", DTYPE_U8, 4, &train, why);
+
+    if (!rc)
+        rc = safetensors_need(&d->file, "test_images", DTYPE_U8, 4, &test, why);
+    if (!rc)
+        rc = sizes_check(train->shape[0], test->shape[0], &train->shape[1], why);
+    if (rc)
+        return rc;
+    if (memcmp(&train->shape[1], &test->shape[1], 3 * sizeof(train->shape[0])) != 0)
+        return err_set(why, -EINVAL,
+                       "test_images is %llu x %llu x %llu, but images is %llu x %llu x %llu",
+                       (unsigned long long)test->shape[1], (unsigned long long)test->shape[2],
+                       (unsigned long long)test->shape[3], (unsigned long long)train->shape[1],
+                       (unsigned long long)train->shape[2], (unsigned long long)train->shape[3]);
+    d->samples = (uint32_t)train->shape[0];
+    d->test_samples = (uint32_t)test->shape[0];
+    d->dims = (struct dims){(uint32_t)train->shape[1], (uint32_t)train->shape[2],
+                            (uint32_t)train->shape[3]};
+    d->image_bytes = (size_t)d->dims.h * d->dims.w * d->dims.c;
+    d->images = train->data;
+    d->test_images = test->data;
+    return 0;
+}
+
+/* A view of the 1-d tensor with n entries. */
+static int column_need(const struct dataset *d, const char *name, enum dtype type, uint32_t n,
+                       const struct tensor **ret, struct errbuf *why)
+{
+    const struct tensor *t;
+    int rc = safetensors_need(&d->file, name, type, 1, &t, why);
+
+    if (rc)
+        return rc;
+    if (t->shape[0] != n)
+        return err_set(why, -EINVAL, "%s has %llu entries, but there are %u images", name,
+                       (unsigned long long)t->shape[0], n);
+    *ret = t;
+    return 0;
+}
+
+/* An owned, aligned copy, all of it below d->classes. */
+static int labels_read(const struct dataset *d, const char *name, uint32_t n, uint16_t **ret,
+                       struct errbuf *why)
+{
+    const struct tensor *t;
+    int rc = column_need(d, name, DTYPE_U16, n, &t, why);
+
+    if (rc)
+        return rc;
+    uint16_t *labels = alloc_bytes(n ? n : 1, sizeof(*labels));
+    if (!labels)
+        return err_set(why, -ENOMEM, "no memory for %u %s", n, name);
+    if (n)
+        memcpy(labels, t->data, t->bytes);
+    rc = labels_check(name, labels, n, d->classes, why);
+    if (rc) {
+        free(labels);
+        return rc;
+    }
+    *ret = labels;
+    return 0;
+}
+
+/* NULL, and the sentence, when the key is absent. */
+static const char *meta_need(const struct dataset *d, const char *key, struct errbuf *why)
+{
+    const char *value = safetensors_meta_get(&d->file, key);
+
+    if (!value)
+        err_set(why, -EINVAL, "the metadata lacks %s", key);
+    return value;
+}
+
+static int class_names_check(const char *json, uint32_t classes, struct errbuf *why)
+{
+    size_t bytes = strlen(json);
+    const cJSON *name;
+    cJSON *names;
+    int rc = 0;
+
+    if (bytes > CLASS_NAMES_BYTES_MAX)
+        return err_set(why, -EINVAL, "metadata class_names is %zu bytes, allowed is up to %u",
+                       bytes, CLASS_NAMES_BYTES_MAX);
+    names = cJSON_ParseWithLengthOpts(json, bytes + 1, NULL, true);
+    if (!cJSON_IsArray(names)) {
+        rc = err_set(why, -EINVAL, "metadata class_names is no JSON array");
+        goto out;
+    }
+    if (cJSON_GetArraySize(names) != (int)classes) {
+        rc = err_set(why, -EINVAL, "metadata class_names has %d names, but there are %u classes",
+                     cJSON_GetArraySize(names), classes);
+        goto out;
+    }
+    cJSON_ArrayForEach(name, names)
+    {
+        if (!cJSON_IsString(name) || !printable(name->valuestring) ||
+            strlen(name->valuestring) > CLASS_NAME_BYTES_MAX) {
+            rc = err_set(why, -EINVAL,
+                         "metadata class_names has an entry that is no string of up to %d "
+                         "printable bytes",
+                         CLASS_NAME_BYTES_MAX);
+            goto out;
+        }
+    }
+out:
+    cJSON_Delete(names);
+    return rc;
+}
+
+/* "0.1,0.2,0.3" with a number for each channel. */
+static int channels_read(const struct dataset *d, const char *key, double min, double max,
+                         float *ret, struct errbuf *why)
+{
+    const char *at = meta_need(d, key, why);
+    float values[CHANNELS_MAX];
+
+    if (!at)
+        return -EINVAL;
+    for (uint32_t c = 0; c < d->dims.c; c++) {
+        char text[32];
+        double value;
+        size_t bytes = strcspn(at, ",");
+        bool last = c + 1 == d->dims.c;
+
+        if (bytes >= sizeof(text) || (at[bytes] == ',') == last)
+            return err_set(why, -EINVAL, "metadata %s must be %u numbers with commas between", key,
+                           d->dims.c);
+        memcpy(text, at, bytes);
+        text[bytes] = 0;
+        if (!text_f64(text, min, max, &value))
+            return err_set(why, -EINVAL, "metadata %s of channel %u is \"%s\", allowed is %g to %g",
+                           key, c, text, min, max);
+        values[c] = (float)value;
+        at += bytes + 1;
+    }
+    memcpy(ret, values, d->dims.c * sizeof(*ret));
+    return 0;
+}
+
+static int classes_read(struct dataset *d, struct errbuf *why)
+{
+    const char *text = meta_need(d, "classes", why), *names = meta_need(d, "class_names", why);
+    int64_t count;
+
+    if (!text || !names)
+        return -EINVAL;
+    if (!text_i64(text, 2, CLASSES_MAX, &count))
+        return err_set(why, -EINVAL, "metadata classes is \"%.40s\", allowed is 2 to %d", text,
+                       CLASSES_MAX);
+    d->classes = (uint32_t)count;
+    d->class_names_json = names;
+    return class_names_check(names, d->classes, why);
+}
+
+static int meta_read(struct dataset *d, struct errbuf *why)
+{
+    const char *format = meta_need(d, "format", why);
+
+    if (!format)
+        return -EINVAL;
+    if (strcmp(format, FORMAT) != 0)
+        return err_set(why, -EINVAL, "metadata format is \"%.40s\", allowed is \"" FORMAT "\"",
+                       format);
+    int rc = classes_read(d, why);
+    if (rc)
+        return rc;
+    d->source = meta_need(d, "source", why);
+    if (!d->source)
+        return -EINVAL;
+    if (strlen(d->source) >= SOURCE_BYTES_MAX || !printable(d->source))
+        return err_set(why, -EINVAL, "metadata source is not a line of up to %d printable bytes",
+                       SOURCE_BYTES_MAX - 1);
+    rc = channels_read(d, "mean", 0, 1, d->mean, why);
+    return rc ? rc : channels_read(d, "std", STD_MIN, 1, d->std, why);
+}
+
+static int planted_read(struct dataset *d, struct errbuf *why)
+{
+    const struct tensor *t;
+    int rc;
+
+    if (!safetensors_find(&d->file, "planted"))
+        return 0;
+    rc = column_need(d, "planted", DTYPE_U8, d->samples, &t, why);
+    if (!rc)
+        rc = planted_check(t->data, d->samples, why);
+    if (!rc)
+        d->planted = t->data;
+    return rc;
+}
+
+int dataset_open(const char *path, struct dataset *ret, struct errbuf *why)
+{
+    struct dataset d = {0};
+    int rc = safetensors_open(path, &d.file, why);
+
+    if (rc)
+        return rc;
+    rc = images_read(&d, why);
+    if (!rc)
+        rc = meta_read(&d, why);
+    if (!rc)
+        rc = labels_read(&d, "labels", d.samples, &d.labels, why);
+    if (!rc)
+        rc = labels_read(&d, "test_labels", d.test_samples, &d.test_labels, why);
+    if (!rc && safetensors_find(&d.file, "truth"))
+        rc = labels_read(&d, "truth", d.samples, &d.truth, why);
+    if (!rc)
+        rc = planted_read(&d, why);
+    if (rc) {
+        dataset_close(&d);
+        return err_prefix(why, rc, "%s", path);
+    }
+    *ret = d;
+    return 0;
+}
+
+void dataset_close(struct dataset *d)
+{
+    free(d->labels);
+    free(d->test_labels);
+    free(d->truth);
+    safetensors_close(&d->file);
+    *d = (struct dataset){0};
+}
+
+void dataset_draft_done(struct dataset_draft *d)
+{
+    free(d->images);
+    free(d->test_images);
+    free(d->labels);
+    free(d->test_labels);
+    free(d->truth);
+    free(d->planted);
+    for (uint32_t i = 0; d->class_names && i < d->classes; i++)
+        free(d->class_names[i]);
+    free(d->class_names);
+    *d = (struct dataset_draft){0};
+}
+
+static int draft_check(const struct dataset_draft *d, struct errbuf *why)
+{
+    int rc = sizes_check(d->samples, d->test_samples,
+                         (uint64_t[3]){d->dims.h, d->dims.w, d->dims.c}, why);
+
+    if (!rc && (d->classes < 2 || d->classes > CLASSES_MAX))
+        rc = err_set(why, -EINVAL, "classes is %u, allowed is 2 to %d", d->classes, CLASSES_MAX);
+    if (!rc)
+        rc = labels_check("labels", d->labels, d->samples, d->classes, why);
+    if (!rc)
+        rc = labels_check("test_labels", d->test_labels, d->test_samples, d->classes, why);
+    if (!rc && d->truth)
+        rc = labels_check("truth", d->truth, d->samples, d->classes, why);
+    if (!rc && d->planted)
+        rc = planted_check(d->planted, d->samples, why);
+    if (!rc && !printable(d->source))
+        rc = err_set(why, -EINVAL, "source has bytes that are not printable");
+    return rc;
+}
+
+/* Mean and standard deviation of every channel of the training images, in [0, 1], as text. Sums of
+ * bytes are exact: 2^36 bytes of at most 255 squared stay below 2^53. */
+static void channels_measure(const struct dataset_draft *d, char mean[CHANNELS_MAX * 24],
+                             char std[CHANNELS_MAX * 24])
+{
+    uint64_t sum[CHANNELS_MAX] = {0}, squares[CHANNELS_MAX] = {0};
+    size_t pixels = (size_t)d->samples * d->dims.h * d->dims.w, channels = d->dims.c;
+    const uint8_t *at = d->images;
+    int mean_used = 0, std_used = 0;
+
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t c = 0; c < channels; c++, at++) {
+            sum[c] += *at;
+            squares[c] += (uint64_t)*at * *at;
+        }
+    for (size_t c = 0; c < channels; c++) {
+        unsigned __int128 spread = (unsigned __int128)squares[c] * pixels;
+        spread -= (unsigned __int128)sum[c] * sum[c];
+        double n = (double)pixels;
+        double deviation = spread ? sqrt((double)spread) / n / 255 : 1;
+        const char *comma = c ? "," : "";
+        mean_used += sprintf(mean + mean_used, "%s%.9g", comma, (double)sum[c] / n / 255);
+        std_used += sprintf(std + std_used, "%s%.9g", comma, deviation);
+    }
+}
+
+/* The JSON array of class names, to be freed. */
+static char *class_names_json(const struct dataset_draft *d)
+{
+    cJSON *names = cJSON_CreateArray();
+    char number[12];
+
+    for (uint32_t i = 0; i < d->classes; i++) {
+        snprintf(number, sizeof(number), "%u", i);
+        cJSON_AddItemToArray(names,
+                             cJSON_CreateString(d->class_names ? d->class_names[i] : number));
+    }
+    char *text = cJSON_PrintUnformatted(names);
+    cJSON_Delete(names);
+    return text;
+}
+
+int dataset_write(const struct dataset_draft *d, const char *path, uint8_t ret_sha256[SHA256_BYTES],
+                  struct errbuf *why)
+{
+    int rc = draft_check(d, why), count = 0;
+
+    if (rc)
+        return err_prefix(why, rc, "%s", path);
+    uint64_t train[4] = {d->samples, d->dims.h, d->dims.w, d->dims.c};
+    uint64_t test[4] = {d->test_samples, d->dims.h, d->dims.w, d->dims.c};
+    struct tensor tensors[6];
+    tensors[count++] = tensor_make("images", DTYPE_U8, 4, train, d->images);
+    tensors[count++] = tensor_make("test_images", DTYPE_U8, 4, test, d->test_images);
+    tensors[count++] = tensor_1d("labels", DTYPE_U16, d->samples, d->labels);
+    tensors[count++] = tensor_1d("test_labels", DTYPE_U16, d->test_samples, d->test_labels);
+    if (d->truth)
+        tensors[count++] = tensor_1d("truth", DTYPE_U16, d->samples, d->truth);
+    if (d->planted)
+        tensors[count++] = tensor_1d("planted", DTYPE_U8, d->samples, d->planted);
+
+    char classes[12], mean[CHANNELS_MAX * 24], std[CHANNELS_MAX * 24];
+    char *names = class_names_json(d);
+    if (!names)
+        return err_set(why, -ENOMEM, "%s: no memory for %u class names", path, d->classes);
+    snprintf(classes, sizeof(classes), "%u", d->classes);
+    channels_measure(d, mean, std);
+    struct safetensors_meta meta[] = {{"format", FORMAT},     {"classes", classes},
+                                      {"class_names", names}, {"mean", mean},
+                                      {"std", std},           {"source", d->source}};
+    uint8_t sha256[SHA256_BYTES];
+    rc = class_names_check(names, d->classes, why);
+    if (rc)
+        rc = err_prefix(why, rc, "%s", path);
+    if (!rc)
+        rc = safetensors_write(path, tensors, count, meta, sizeof(meta) / sizeof(meta[0]), why);
+    if (!rc)
+        rc = sha256_file(path, sha256, why);
+    if (!rc)
+        memcpy(ret_sha256, sha256, SHA256_BYTES);
+    cJSON_free(names);
+    return rc;
+}
+
+struct lot {
+    uint64_t key;
+    uint32_t sample;
+};
+
+static int lot_compare(const void *a, const void *b)
+{
+    const struct lot *x = a, *y = b;
+
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return (x->sample > y->sample) - (x->sample < y->sample);
+}
+
+/* Draws a lot for every sample; the `count` smallest are flipped. */
+static void labels_flip(struct dataset_draft *d, struct lot *lots, uint32_t count, uint64_t seed)
+{
+    for (uint32_t i = 0; i < d->samples; i++) {
+        struct rng r = rng_at(seed, RNG_FLIP, i, 0);
+        lots[i] = (struct lot){rng_u64(&r), i};
+    }
+    qsort(lots, d->samples, sizeof(*lots), lot_compare);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t sample = lots[i].sample;
+        struct rng r = rng_at(seed, RNG_FLIP, sample, 1);
+        uint16_t other = (uint16_t)rng_below(&r, d->classes - 1);
+        d->labels[sample] = (uint16_t)(other + (other >= d->labels[sample]));
+        d->planted[sample] = PLANTED_FLIP;
+    }
+}
+
+int dataset_flip(struct dataset_draft *d, double share, uint64_t flip_seed, struct errbuf *why)
+{
+    if (!(share >= 0 && share <= 1))
+        return err_set(why, -EINVAL, "flip is %g, allowed is 0 to 1", share);
+    if (d->classes < 2)
+        return err_set(why, -EINVAL, "flip: labels of %u class have nothing to be flipped to",
+                       d->classes);
+    uint32_t count = (uint32_t)(share * d->samples + 0.5);
+    if (!count)
+        return 0;
+    uint16_t *truth = d->truth ? d->truth : malloc(d->samples * sizeof(*truth));
+    uint8_t *planted = d->planted ? d->planted : calloc(d->samples, 1);
+    struct lot *lots = alloc_bytes(d->samples, sizeof(*lots));
+    if (!truth || !planted || !lots) {
+        if (!d->truth)
+            free(truth);
+        if (!d->planted)
+            free(planted);
+        free(lots);
+        return err_set(why, -ENOMEM, "flip: no memory for %u samples", d->samples);
+    }
+    if (!d->truth)
+        memcpy(truth, d->labels, d->samples * sizeof(*truth));
+    d->truth = truth;
+    d->planted = planted;
+    labels_flip(d, lots, count, flip_seed);
+    free(lots);
+    return 0;
+}
