@@ -26,10 +26,9 @@ const struct option schedule_options[] = {
 };
 
 struct rows {
-    uint32_t *ids;
+    uint32_t *ids; /* [expected] */
     float *weights;
-    size_t count;     /* rows held */
-    int64_t expected; /* rows of the whole schedule */
+    size_t count, expected; /* rows held, and of the whole schedule */
     double share;
     int64_t steps;
 };
@@ -40,27 +39,41 @@ static void rows_done(struct rows *r)
     free(r->weights);
 }
 
+/* Takes the size from the first reply; the later ones must say the same. */
+static int make_room(struct rows *r, const cJSON *json, struct errbuf *why)
+{
+    int64_t count;
+
+    if (!value_i64(json, "count", &count) || count < 0 || count > SAMPLES_MAX ||
+        (r->ids && (size_t)count != r->expected))
+        return err_set(why, -EBADMSG, "the server does not say how long the schedule is");
+    if (r->ids)
+        return 0;
+    r->expected = (size_t)count;
+    r->ids = alloc_bytes(r->expected + 1, sizeof(*r->ids));
+    r->weights = alloc_bytes(r->expected + 1, sizeof(*r->weights));
+    if (!r->ids || !r->weights)
+        return err_set(why, -ENOMEM, "out of memory for %zu samples", r->expected);
+    value_f64(json, "share", &r->share);
+    value_i64(json, "steps", &r->steps);
+    return 0;
+}
+
 /* Appends the tensors of one reply. */
 static int add_piece(struct rows *r, const struct message *reply, struct errbuf *why)
 {
     const struct tensor *ids, *weights;
 
     int rc = message_tensor(reply, "ids", DTYPE_U32, 1, NULL, &ids, why);
+    if (rc == 0)
+        rc = message_tensor(reply, "weights", DTYPE_F32, 1, ids->shape, &weights, why);
+    if (rc == 0)
+        rc = make_room(r, reply->json, why);
     if (rc != 0)
         return rc;
     size_t n = (size_t)ids->shape[0];
-    rc = message_tensor(reply, "weights", DTYPE_F32, 1, ids->shape, &weights, why);
-    if (rc != 0)
-        return rc;
-    if (!value_i64(reply->json, "count", &r->expected) || r->expected < 0 ||
-        r->expected > SAMPLES_MAX || n > (size_t)r->expected - r->count)
-        return err_set(why, -EBADMSG, "the server's schedule does not add up to its count");
-    value_f64(reply->json, "share", &r->share);
-    value_i64(reply->json, "steps", &r->steps);
-    if (n == 0)
-        return 0;
-    r->ids = xrealloc(r->ids, (r->count + n) * sizeof(*r->ids));
-    r->weights = xrealloc(r->weights, (r->count + n) * sizeof(*r->weights));
+    if (n > r->expected - r->count)
+        return err_set(why, -EBADMSG, "the server sent more rows than the schedule has");
     memcpy(r->ids + r->count, ids->data, n * sizeof(*r->ids));
     memcpy(r->weights + r->count, weights->data, n * sizeof(*r->weights));
     r->count += n;
@@ -85,10 +98,9 @@ static int fetch_rows(struct cli *cli, int64_t job, struct rows *r, struct errbu
             return rc;
         rc = add_piece(r, &reply, why);
         message_done(&reply);
-    } while (rc == 0 && r->count < (size_t)r->expected && r->count > before);
-    if (rc == 0 && r->count < (size_t)r->expected)
-        rc = err_set(why, -EBADMSG, "the server sent %zu of %lld rows", r->count,
-                     (long long)r->expected);
+    } while (rc == 0 && r->count < r->expected && r->count > before);
+    if (rc == 0 && r->count < r->expected)
+        rc = err_set(why, -EBADMSG, "the server sent %zu of %zu rows", r->count, r->expected);
     return rc;
 }
 
