@@ -99,22 +99,21 @@ static int put(struct upload *u, struct errbuf *why)
     return rc;
 }
 
+static bool shows_progress(const struct upload *u)
+{
+    return u->cli->terminal && !u->cli->args->json;
+}
+
 static void draw_sent(const struct upload *u)
 {
     char bar[DRAW_LINE_BYTES], have[DRAW_TEXT_BYTES], all[DRAW_TEXT_BYTES];
 
-    if (!u->cli->terminal || u->cli->args->json)
+    if (!shows_progress(u))
         return;
     printf("\r\033[Ksending %s  %s  %s of %s", u->name,
            draw_progress((double)u->have / (double)u->bytes, BAR_CELLS, bar),
            draw_bytes(u->have, have), draw_bytes(u->bytes, all));
     fflush(stdout);
-}
-
-static void erase_sent(const struct upload *u)
-{
-    if (u->cli->terminal && !u->cli->args->json)
-        fputs("\r\033[K", stdout);
 }
 
 static int commit(struct upload *u, struct errbuf *why)
@@ -125,8 +124,14 @@ static int commit(struct upload *u, struct errbuf *why)
 
     cJSON_AddStringToObject(request, "name", u->name);
     cJSON_AddStringToObject(request, "sha256", u->sha256);
+    if (shows_progress(u)) {
+        printf("\r\033[Kthe server checks %s", u->name);
+        fflush(stdout);
+    }
     int rc = cli_call_tensors(u->cli, MSG_DATASET_COMMIT, request, NULL, 0, COMMIT_DEADLINE_MS,
                               &reply, NULL, why);
+    if (shows_progress(u))
+        fputs("\r\033[K", stdout);
     if (rc != 0)
         return rc;
     rc = reply_object(reply.json, "dataset", &row, why);
@@ -163,9 +168,10 @@ int upload_dataset(struct cli *cli, const char *name, const char *path,
         draw_sent(&u);
         rc = put(&u, why);
     }
-    erase_sent(&u);
     if (rc == 0)
         rc = commit(&u, why);
+    else if (shows_progress(&u))
+        fputs("\r\033[K", stdout);
     if (rc == -EINTR)
         err_set(why, rc, "stopped; the same import goes on where this one ended");
     if (u.fd >= 0)
