@@ -5,6 +5,8 @@
  * flooding peer cannot keep the loop. A malformed message makes one nn_recvmsg return EAGAIN
  * although more wait; the level brings the loop back.
  *
+ * nn_close drops what is still on its way out, so closing waits a little after the last reply.
+ *
  * Option values: a finite NN_RCVMAXSIZE (without one a peer can make nanomsg abort), NN_MAXTTL 1
  * (no devices in between, so that a header is 8 bytes). nn_term is never called. */
 #include "server/transport.h"
@@ -24,16 +26,20 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/clock.h"
 #include "proto/address.h"
 
 #define MESSAGES_PER_WAKE 64
 #define HEADER_BYTES_MIN 8 /* connection and request id */
+#define LINGER_MS 200 /* for the last reply to leave; 8 MiB take a tenth of it on one machine */
 #define IPC "ipc://"
 
 struct transport {
     uv_poll_t poll;
+    uv_timer_t linger;
     int socket;
     bool closing;
+    int64_t reply_ms; /* time of the last reply */
     transport_message on_message;
     void *arg;
 };
@@ -106,23 +112,15 @@ static int set_options(int socket)
     return 0;
 }
 
-/* Removes the file that a killed server left. nanomsg would do that too, but it takes any file for
- * such a one and aborts when it cannot remove it. */
-static int clear_ipc(const char *url, struct errbuf *why)
+/* Removes the file when the server that made it is gone. */
+static int clear_socket(const char *url, const char *path, struct errbuf *why)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    const char *path = url + strlen(IPC);
-    struct stat st;
-
-    if (lstat(path, &st) < 0) {
-        return errno == ENOENT ? 0 : err_set(why, -errno, "%s: %s", url, err_text(errno));
-    }
-    if (!S_ISSOCK(st.st_mode))
-        return err_set(why, -EEXIST, "%s: there is another file at this path", url);
-    snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
     if (fd < 0)
         return err_set(why, -errno, "%s: %s", url, err_text(errno));
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
     int rc = connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ? errno : 0;
     close(fd);
     if (rc != ECONNREFUSED)
@@ -133,12 +131,30 @@ static int clear_ipc(const char *url, struct errbuf *why)
     return 0;
 }
 
+/* Makes the path free. nanomsg would do that too, but it takes any file for that of a dead server,
+ * aborts when it cannot remove it and leaks when the folder is missing. */
+static int clear_ipc(const char *url, struct errbuf *why)
+{
+    const char *path = url + strlen(IPC), *slash = strrchr(path, '/');
+    char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = ".";
+    struct stat st;
+
+    if (slash)
+        snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path) + 1, path);
+    if (access(folder, W_OK | X_OK) < 0)
+        return err_set(why, -errno, "%s: the folder %s cannot be used: %s", url, folder,
+                       err_text(errno));
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : err_set(why, -errno, "%s: %s", url, err_text(errno));
+    if (!S_ISSOCK(st.st_mode))
+        return err_set(why, -EEXIST, "%s: there is another file at this path", url);
+    return clear_socket(url, path, why);
+}
+
 static int bind_failed(const char *url, int code, struct errbuf *why)
 {
     if (code == EADDRINUSE)
         return err_set(why, -code, "%s is in use by another program", url);
-    if (code == ENOENT)
-        return err_set(why, -code, "%s: the folder of this path does not exist", url);
     return err_set(why, -code, "cannot serve %s: %s", url, err_text(code));
 }
 
@@ -170,7 +186,8 @@ static int start_poll(struct transport *t, uv_loop_t *loop)
     rc = uv_poll_init(loop, &t->poll, fd);
     if (rc < 0)
         return rc;
-    t->poll.data = t;
+    uv_timer_init(loop, &t->linger);
+    t->poll.data = t->linger.data = t;
     /* Cannot fail for a descriptor that uv_poll_init has taken. */
     return uv_poll_start(&t->poll, UV_READABLE, on_readable);
 }
@@ -187,6 +204,7 @@ int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
     t = xcalloc(1, sizeof(*t));
     t->on_message = on_message;
     t->arg = arg;
+    t->reply_ms = clock_mono_ms() - LINGER_MS;
     t->socket = nn_socket(AF_SP_RAW, NN_REP);
     if (t->socket < 0) {
         rc = err_set(why, -nn_errno(), "cannot open a socket: %s", nn_strerror(nn_errno()));
@@ -217,19 +235,41 @@ fail:
     return rc;
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
     free(handle->data);
 }
 
+static void on_poll_closed(uv_handle_t *handle)
+{
+    struct transport *t = handle->data;
+
+    uv_close((uv_handle_t *)&t->linger, on_timer_closed);
+}
+
+static void end_linger(uv_timer_t *timer)
+{
+    struct transport *t = timer->data;
+
+    /* The loop lets go of the descriptor first: nn_close closes it. */
+    uv_close((uv_handle_t *)&t->poll, on_poll_closed);
+    nn_close(t->socket);
+}
+
 void transport_close(struct transport *t)
 {
+    int64_t left_ms;
+
     if (!t || t->closing)
         return;
     t->closing = true;
-    /* The loop lets go of the descriptor first: nn_close closes it. */
-    uv_close((uv_handle_t *)&t->poll, on_closed);
-    nn_close(t->socket);
+    uv_poll_stop(&t->poll);
+    uv_update_time(t->poll.loop);
+    left_ms = t->reply_ms + LINGER_MS - clock_mono_ms();
+    if (left_ms > 0)
+        uv_timer_start(&t->linger, end_linger, (uint64_t)left_ms, 0);
+    else
+        end_linger(&t->linger);
 }
 
 void transport_reply(struct transport *t, const struct token *to, void *body)
@@ -242,6 +282,7 @@ void transport_reply(struct transport *t, const struct token *to, void *body)
     struct nn_msghdr header = {&iov, 1, &control, control.header.cmsg_len};
 
     memcpy(control.data, to->bytes, to->count);
+    t->reply_ms = clock_mono_ms();
     if (t->closing || nn_sendmsg(t->socket, &header, NN_DONTWAIT) < 0)
         transport_release(body);
 }

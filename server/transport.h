@@ -26,13 +26,15 @@ typedef void (*transport_message)(void *arg, const struct token *from, void *bod
 int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
                    transport_message on_message, void *arg, struct transport **ret,
                    struct errbuf *why);
-/* Stops reading and closes; frees once the loop has run the close callbacks. NULL is fine. */
+/* Stops reading at once, closes 200 ms after the last reply (the loop must run that long, or that
+ * reply may be lost) and frees itself then. NULL is fine. */
 void transport_close(struct transport *t);
 
 /* Memory for a reply body; passes to nanomsg with transport_reply. */
 void *transport_alloc(size_t bytes);
 void transport_release(void *body);
-/* Sends body (from transport_alloc, ownership passes in every case). A dead peer is no error. */
+/* Sends body (from transport_alloc, ownership passes in every case). A dead peer is no error, and
+ * after transport_close it is dropped. */
 void transport_reply(struct transport *t, const struct token *to, void *body);
 
 #endif
