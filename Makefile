@@ -49,28 +49,30 @@ TESTS := $(call unit,common) $(call unit,core) $(call unit,proto) $(call unit,cl
          $(call unit,server) $(call unit,nn) $(call unit,nn64) $(call unit,worker)
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: all deps build test check demo lint bench install clean tests
+.PHONY: all deps deps-test test check demo lint bench install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
 
 deps:
 	$(Q)deploy/install-deps
+deps-test:
+	$(Q)deploy/install-deps --test
 
 # Both commands of the README start here: what is missing is installed first, and pkg-config is
 # asked again by a fresh make.
-test: deps
-	$(Q)$(MAKE) --no-print-directory check
+test: deps-test
+	$(Q)$(MAKE) --no-print-directory -j2 check
 demo: deps
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)deploy/demo $(if $(DATA),--data "$(DATA)") --build "$(B)"
 check: $(BIN) $(TESTS) $(BENCH)
 	$(Q)tests/run --build "$(B)" $(TESTS)
 tests: $(TESTS)
-lint:
+lint: deps-test
 	$(Q)tests/lint
 bench: deps
-	$(Q)$(MAKE) --no-print-directory all $(BENCH)
+	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCH)
 	$(Q)tests/bench/run --build "$(B)"
 
 $(B)/steppe-server: $(SERVER) $(CORE) $(PROTO) $(COMMON)

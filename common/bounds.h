@@ -16,10 +16,10 @@
 #define JSON_REPLY_BYTES_MAX (1u << 20)
 /* Nesting of any JSON document that is read; a job file needs 4. */
 #define JSON_DEPTH_MAX 16
-#define TENSORS_MAX 16      /* tensors in one message; the fused step's result needs 8 */
-#define TENSOR_DIMS_MAX 6   /* NHWC needs 4 */
-#define TENSOR_NAME_MAX 64  /* bytes with the closing 0 */
-#define NAME_MAX_BYTES 64   /* job, dataset and worker names, with the closing 0 */
+#define TENSORS_MAX 16     /* tensors in one message; the fused step's result needs 8 */
+#define TENSOR_DIMS_MAX 6  /* NHWC needs 4 */
+#define TENSOR_NAME_MAX 64 /* bytes with the closing 0 */
+#define NAME_MAX_BYTES 64  /* job, dataset and worker names, with the closing 0 */
 #define PARAM_FLOATS_MAX (PIECE_BYTES_MAX / 4) /* a model travels in one message */
 #define SAMPLES_MAX (1u << 26)
 #define CLASSES_MAX 1000
@@ -31,11 +31,11 @@
 #define EPOCHS_MAX 100000
 #define THREADS_MAX 256
 #define WORKERS_MAX 1024
-#define JOBS_OPEN_MAX 1000  /* queued, running and paused together */
+#define JOBS_OPEN_MAX 1000 /* queued, running and paused together */
 #define DATASETS_MAX 1000
-#define HELD_MAX 4096       /* requests whose reply is held */
+#define HELD_MAX 4096 /* requests whose reply is held */
 #define DATASET_BYTES_MAX (64ull << 30)
-#define ROWS_MAX 1000       /* rows of one query reply */
+#define ROWS_MAX 1000 /* rows of one query reply */
 
 static_assert(MESSAGE_BYTES_MAX < (1u << 31), "nanomsg message sizes are int");
 static_assert(PARAM_FLOATS_MAX * 4 <= PIECE_BYTES_MAX, "theta fits a piece");

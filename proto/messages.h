@@ -71,6 +71,12 @@ extern const char *const error_names[];   /* indexed by error_code, NULL-termina
 int message_tensors_max(enum message_type type);
 
 /* Phases of a round; part of a result's key. */
-enum phase { PHASE_TRAIN = 0, PHASE_ASCENT = 1, PHASE_DESCENT = 2, PHASE_SWEEP = 3, PHASE_TEST = 4 };
+enum phase {
+    PHASE_TRAIN = 0,
+    PHASE_ASCENT = 1,
+    PHASE_DESCENT = 2,
+    PHASE_SWEEP = 3,
+    PHASE_TEST = 4
+};
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "common/alloc.h"
 #include "common/safetensors.h"
+#include "common/text.h"
 
 #define FORMAT "steppe-checkpoint-1"
 
@@ -187,8 +188,7 @@ int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha2
     if (rc == 0)
         rc = sha256_file(path, digest, why);
     if (rc == 0)
-        for (int i = 0; i < SHA256_BYTES; i++)
-            snprintf(ret_sha256 + 2 * i, 3, "%02x", digest[i]);
+        text_hex(digest, sizeof(digest), ret_sha256);
     return rc;
 }
 
@@ -230,8 +230,7 @@ int checkpoint_read(const char *path, const char *want_sha256, size_t floats, ui
     rc = sha256_file(path, digest, why);
     if (rc < 0)
         goto out;
-    for (int i = 0; i < SHA256_BYTES; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    text_hex(digest, sizeof(digest), hex);
     if (strcmp(hex, want_sha256) != 0) {
         rc = err_set(why, -EUCLEAN, "checkpoint %s is damaged: its SHA-256 is not the recorded one",
                      path);

@@ -1,5 +1,5 @@
-/* Checkpoints: everything a run needs to go on, in one safetensors file. Taken on the loop (a copy),
- * written and read on the store's lane. */
+/* Checkpoints: everything a run needs to go on, in one safetensors file. Taken on the loop (a
+ * copy), written and read on the store's lane. */
 #ifndef STEPPE_SERVER_CHECKPOINT_H
 #define STEPPE_SERVER_CHECKPOINT_H
 

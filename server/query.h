@@ -19,7 +19,8 @@ struct query;
 int query_open(const char *dir, struct query **ret, struct errbuf *why);
 void query_close(struct query *q); /* NULL is fine */
 
-extern const char *const query_by_names[]; /* adm loss adv_loss gap grad_norm el2n, NULL-terminated */
+extern const char
+    *const query_by_names[]; /* adm loss adv_loss gap grad_norm el2n, NULL-terminated */
 enum query_by { BY_ADM, BY_LOSS, BY_ADV_LOSS, BY_GAP, BY_GRAD_NORM, BY_EL2N };
 
 struct top_args {

@@ -396,7 +396,8 @@ int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
     if (rc == 0 && round_finish(r->round, res->node) < 0)
         rc = -EALREADY;
     if (rc < 0) {
-        reduce_drop(r->reduce, buf);
+        if (buf)
+            reduce_drop(r->reduce, buf);
         return rc;
     }
     for (uint32_t i = 0; scores && i < count; i++)

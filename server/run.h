@@ -2,8 +2,8 @@
  * cursor; opens one round after another (train steps, sweep, test) and takes results. Pure like the
  * core: no socket, no database, no JSON; time is passed in.
  *
- * An epoch: floor(N / batch) train rounds; a sweep when it is due; a test round when the dataset has a
- * test split; then it closes: mean gap, ADM, ranks, and what the store has to fold. */
+ * An epoch: floor(N / batch) train rounds; a sweep when it is due; a test round when the dataset
+ * has a test split; then it closes: mean gap, ADM, ranks, and what the store has to fold. */
 #ifndef STEPPE_SERVER_RUN_H
 #define STEPPE_SERVER_RUN_H
 
@@ -43,8 +43,8 @@ struct run_state {
     struct run_cursor *cursor;
     float *theta, *velocity; /* [floats] */
     size_t floats;
-    double *rank;            /* [samples] */
-    struct score *scores;    /* [samples] measured in the open epoch (train source) */
+    double *rank;         /* [samples] */
+    struct score *scores; /* [samples] measured in the open epoch (train source) */
     uint32_t samples;
 };
 struct run_state run_state(struct run *r);
@@ -56,9 +56,9 @@ struct run_task {
     enum phase phase;
     uint64_t step;
     struct node node;
-    uint32_t first, count;   /* count samples; first: number of the first (test, full sweep) */
-    const uint32_t *ids;     /* [count], or NULL: first .. first+count-1 */
-    const float *weights;    /* [count], train only */
+    uint32_t first, count; /* count samples; first: number of the first (test, full sweep) */
+    const uint32_t *ids;   /* [count], or NULL: first .. first+count-1 */
+    const float *weights;  /* [count], train only */
 };
 /* Leases a node of at most `want` shards. 0 or -EAGAIN. */
 int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
@@ -79,7 +79,8 @@ struct run_result {
     const void *classes; /* I32 [count, 2] */
     const void *flags;   /* U32 [count] */
 };
-/* Samples of a node of the open round; 0 when the key is not of this round or no node of its tree. */
+/* Samples of a node of the open round; 0 when the key is not of this round or no node of its tree.
+ */
 uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node);
 /* Does a result of this phase carry scores? */
 bool run_phase_scores(const struct run *r, enum phase phase);
@@ -109,7 +110,7 @@ int64_t run_job(const struct run *r);
 int64_t run_incarnation(const struct run *r);
 uint64_t run_step(const struct run *r);
 enum phase run_phase(const struct run *r);
-uint32_t run_shards(const struct run *r); /* of the open round */
+uint32_t run_shards(const struct run *r);   /* of the open round */
 uint32_t run_reissued(const struct run *r); /* shards leased again, all rounds of this run */
 const float *run_theta(const struct run *r);
 const struct schedule *run_schedule(const struct run *r); /* of the open epoch */

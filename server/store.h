@@ -1,11 +1,11 @@
-/* The databases. state.db (private, 0600, STRICT, synchronous FULL) is the truth about jobs, events,
- * checkpoints and dataset names; difficulty.db (WAL, NORMAL, plain rows) is for people to query. Only
- * the server writes them, through this module, from one thread: every function here runs on the
- * store's lane (or before the loop starts). What returns 0 is durable.
+/* The databases. state.db (private, 0600, STRICT, synchronous FULL) is the truth about jobs,
+ * events, checkpoints and dataset names; difficulty.db (WAL, NORMAL, plain rows) is for people to
+ * query. Only the server writes them, through this module, from one thread: every function here
+ * runs on the store's lane (or before the loop starts). What returns 0 is durable.
  *
  * Folds are idempotent (INSERT OR REPLACE, same bits): a crash in one is repaired by folding again.
- * Errors: -ENOSPC (disk full), -EROFS, -EACCES, -EUCLEAN (corrupt: named, never overwritten), -EEXIST,
- * -ENOENT, -EIO; the sentence names the file. */
+ * Errors: -ENOSPC (disk full), -EROFS, -EACCES, -EUCLEAN (corrupt: named, never overwritten),
+ * -EEXIST, -ENOENT, -EIO; the sentence names the file. */
 #ifndef STEPPE_SERVER_STORE_H
 #define STEPPE_SERVER_STORE_H
 
@@ -33,9 +33,9 @@ struct job_record {
     char dataset_sha256[SHA256_HEX];
     char *spec_json; /* owned by whoever holds the record (free) */
     enum job_state state;
-    char reason[256];          /* "" : none */
-    int64_t incarnation;       /* grows at every start, recovery and resume */
-    char numerics_class[80];   /* "" until the first lease */
+    char reason[256];              /* "" : none */
+    int64_t incarnation;           /* grows at every start, recovery and resume */
+    char numerics_class[80];       /* "" until the first lease */
     char model_sha256[SHA256_HEX]; /* "" until done */
     int64_t created_unix_ms, started_unix_ms, finished_unix_ms; /* 0: not yet */
 };
@@ -46,7 +46,8 @@ int store_job_insert(struct store *s, struct job_record *rec, struct errbuf *why
 /* Writes every changeable field of rec and, when kind is not NULL, an event, in one transaction. */
 int store_job_update(struct store *s, const struct job_record *rec, const char *kind,
                      const char *text, struct errbuf *why);
-/* Removes the job's rows from both databases (scores in slices). Checkpoint files are the caller's. */
+/* Removes the job's rows from both databases (scores in slices). Checkpoint files are the caller's.
+ */
 int store_job_remove(struct store *s, int64_t job, struct errbuf *why);
 /* All jobs in order of number; each() owns rec->spec_json. */
 int store_jobs_load(struct store *s, void (*each)(void *arg, struct job_record *rec), void *arg,
@@ -86,8 +87,9 @@ struct fold {
 /* Writes the rows in sample order, 16384 a transaction, then sample_state, then in one last
  * transaction (synchronous FULL) the epoch row as committed with scores_sha256 (SHA-256 over the
  * measured rows in sample order: u32 sample, f64 loss,
- * adv_loss, adm, grad_norm, el2n, i32 predicted, u32 flags, all little-endian; of no bytes when there
- * are none). Failpoints: fold.begin, fold.slice (each slice), fold.commit (before the last). */
+ * adv_loss, adm, grad_norm, el2n, i32 predicted, u32 flags, all little-endian; of no bytes when
+ * there are none). Failpoints: fold.begin, fold.slice (each slice), fold.commit (before the last).
+ */
 int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
                struct errbuf *why);
 /* The hash of a committed epoch; -ENOENT when it is not committed. */
@@ -98,9 +100,9 @@ int store_epoch_hash(struct store *s, int64_t job, int64_t epoch, char ret_sha25
 int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf *why);
 
 struct checkpoint_record {
-    int64_t job, step, epoch; /* epochs committed when it was taken */
-    char file[64];            /* name inside dir/jobs/<job>/ */
-    char sha256[SHA256_HEX];  /* of the file */
+    int64_t job, step, epoch;       /* epochs committed when it was taken */
+    char file[64];                  /* name inside dir/jobs/<job>/ */
+    char sha256[SHA256_HEX];        /* of the file */
     char scores_sha256[SHA256_HEX]; /* of epoch - 1; "" for epoch 0 */
 };
 int store_checkpoint_add(struct store *s, const struct checkpoint_record *rec, struct errbuf *why);

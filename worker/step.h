@@ -1,5 +1,6 @@
 /* The atom of the system: one shard's SAM ascent and descent, fused adversarial scores, or a sweep
- * (DESIGN 3). Pure functions of (theta, samples, weights, spec). One struct step a compute thread. */
+ * (DESIGN 3). Pure functions of (theta, samples, weights, spec). One struct step a compute thread.
+ */
 #ifndef STEPPE_WORKER_STEP_H
 #define STEPPE_WORKER_STEP_H
 
@@ -12,11 +13,11 @@
 
 /* Scalars that are summed along the tree beside the gradient. */
 enum step_sum {
-    SUM_WEIGHT,    /* V = sum v_i */
-    SUM_LOSS,      /* sum v_i loss_i(theta) */
-    SUM_LOSS_HAT,  /* sum v_i loss_i(theta hat); equals SUM_LOSS when rho is 0 */
-    SUM_SAMPLES,   /* n */
-    SUM_CORRECT,   /* predicted == label at theta */
+    SUM_WEIGHT,   /* V = sum v_i */
+    SUM_LOSS,     /* sum v_i loss_i(theta) */
+    SUM_LOSS_HAT, /* sum v_i loss_i(theta hat); equals SUM_LOSS when rho is 0 */
+    SUM_SAMPLES,  /* n */
+    SUM_CORRECT,  /* predicted == label at theta */
     STEP_SUMS
 };
 
@@ -44,7 +45,8 @@ void step_free(struct step *s);
  *   grad[m->floats] = sum v_i grad loss_i(theta hat), overwritten.
  * ||g||^2 in double in a fixed order. theta is never written. fused: scores[n] get loss, adv_loss
  * (twin from the ascent pass's own gradient of x, evaluated at theta), grad_norm, el2n, predicted;
- * otherwise scores may be NULL and is not touched. rho 0 and not fused: one forward, one backward. */
+ * otherwise scores may be NULL and is not touched. rho 0 and not fused: one forward, one backward.
+ */
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
                 real *grad, double sums[STEP_SUMS], struct score *scores);

@@ -1,19 +1,22 @@
 #include "worker/nn/attack.h"
 
+#include <stdint.h>
+
 #include "worker/nn/kernel.h"
 
 KERNEL bool attack_fgsm(const real *restrict x, const real *restrict g, double eps, size_t n,
                         real *restrict twin)
 {
     const real e = (real)eps;
-    int any = 0;
+    uint32_t any = 0;
 
     for (size_t i = 0; i < n; i++) {
-        const real up = g[i] > 0 ? e : 0, down = g[i] < 0 ? e : 0;
-        real t = x[i] + (up - down);
+        const int32_t sign = (g[i] > 0) - (g[i] < 0);
+        real t = x[i] + e * (real)sign;
         t = t < 0 ? 0 : t;
-        twin[i] = t > 1 ? 1 : t;
+        t = t > 1 ? 1 : t;
+        twin[i] = t;
         any |= g[i] != 0;
     }
-    return any;
+    return any != 0;
 }

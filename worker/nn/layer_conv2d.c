@@ -19,7 +19,7 @@
 #define TILE_ROWS_MIN 48
 #define TILE_ROWS_MAX 1024
 /* Reals in col where the small product is out of reach: half of a small second-level cache. */
-#define TILE_REALS 32768
+#define TILE_REALS 65536
 
 struct conv {
     size_t h, w, c, oh, ow, out; /* in: h, w, c; y: oh, ow, out */
@@ -79,9 +79,38 @@ static struct run run_at(const struct conv *g, size_t p, size_t end)
     return r;
 }
 
-/* The part of a window's row of `kernel` pixels, starting at padded column `at`, that lies inside
- * the image: *skip pixels to its left, returns how many lie inside. */
-static inline size_t clip_row(const struct conv *g, size_t at, size_t *skip)
+/* Windows [left, right) of a run lie inside the row of pixels they read; the others hang over one
+ * of its ends. */
+struct fit {
+    size_t left, right;
+};
+
+static inline struct fit fit_of(const struct conv *g, const struct run *r)
+{
+    struct fit f = {.left = 0, .right = r->count};
+
+    while (f.left < r->count && (r->ox + f.left) * g->stride < g->padding)
+        f.left++;
+    while (f.right > f.left && (r->ox + f.right - 1) * g->stride + g->kernel > g->padding + g->w)
+        f.right--;
+    return f;
+}
+
+/* Offset in x (or dx) of the row of pixels that row ky of the run's windows reads; false when that
+ * row lies in the padding. */
+static inline bool row_at(const struct conv *g, const struct run *r, size_t ky, size_t *ret)
+{
+    const size_t iy = r->oy * g->stride + ky;
+
+    if (iy < g->padding || iy - g->padding >= g->h)
+        return false;
+    *ret = (r->image * g->h + iy - g->padding) * g->w * g->c;
+    return true;
+}
+
+/* Of the kernel's pixels in a row that begins at padded column `at`: *skip lie left of the image,
+ * then as many as are returned lie inside. */
+static inline size_t clip(const struct conv *g, size_t at, size_t *skip)
 {
     const size_t end = at + g->kernel < g->padding + g->w ? at + g->kernel : g->padding + g->w;
 
@@ -89,44 +118,60 @@ static inline size_t clip_row(const struct conv *g, size_t at, size_t *skip)
     return end - at - *skip;
 }
 
-/* Copies are short: constant-size moves, not calls. */
-static inline void copy(real *restrict to, const real *restrict from, size_t n)
+/* `windows` pieces of n reals, from[i*step ..] to to[i*depth ..]; short ones: moves of constant
+ * size, not calls. */
+static inline __attribute__((always_inline)) void copy_pieces(real *restrict to, size_t depth,
+                                                              const real *restrict from,
+                                                              size_t step, size_t windows, size_t n)
 {
-    size_t i = 0;
-
-    for (; i + 16 <= n; i += 16)
-        memcpy(to + i, from + i, 16 * sizeof(*to));
-    for (; i + 4 <= n; i += 4)
-        memcpy(to + i, from + i, 4 * sizeof(*to));
-    for (; i < n; i++)
-        to[i] = from[i];
+    for (size_t w = 0; w < windows; w++, to += depth, from += step) {
+        size_t i = 0;
+        for (; i + 16 <= n; i += 16)
+            memcpy(to + i, from + i, 16 * sizeof(*to));
+        for (; i + 4 <= n; i += 4)
+            memcpy(to + i, from + i, 4 * sizeof(*to));
+        for (; i < n; i++)
+            to[i] = from[i];
+    }
 }
 
-static inline void clear(real *to, size_t n)
+/* The widths of 3x3 windows over 1 and 3 channels, the usual first layers, are known to the
+ * compiler. */
+static inline void gather_pieces(real *restrict to, size_t depth, const real *restrict from,
+                                 size_t step, size_t windows, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        to[i] = 0;
+    if (n == 3)
+        copy_pieces(to, depth, from, step, windows, 3);
+    else if (n == 9)
+        copy_pieces(to, depth, from, step, windows, 9);
+    else
+        copy_pieces(to, depth, from, step, windows, n);
 }
 
-/* One run's windows, row ky of each: col points at column ky*kernel*c of its first window. */
+/* Row ky of a run's windows; col points at column ky*kernel*c of the first one's row. */
 static inline void gather_row(const struct conv *g, real *restrict col, const real *restrict x,
-                              const struct run *r, size_t ky)
+                              const struct run *r, const struct fit *f, size_t ky)
 {
-    const size_t iy = r->oy * g->stride + ky, width = g->kernel * g->c;
-    const bool inside = iy >= g->padding && iy - g->padding < g->h;
-    const real *row = inside ? x + (r->image * g->h + iy - g->padding) * g->w * g->c : NULL;
+    const size_t width = g->kernel * g->c;
+    size_t row, skip;
 
-    for (size_t i = 0; i < r->count; i++, col += g->depth) {
+    if (!row_at(g, r, ky, &row)) {
+        for (size_t i = 0; i < r->count; i++)
+            memset(col + i * g->depth, 0, width * sizeof(*col));
+        return;
+    }
+    for (size_t i = 0; i < r->count; i++) {
         const size_t at = (r->ox + i) * g->stride;
-        if (!row) {
-            clear(col, width);
-        } else if (at >= g->padding && at + g->kernel <= g->padding + g->w) {
-            copy(col, row + (at - g->padding) * g->c, width);
-        } else {
-            size_t skip, n = clip_row(g, at, &skip);
-            clear(col, width);
-            copy(col + skip * g->c, row + (at + skip - g->padding) * g->c, n * g->c);
+        real *to = col + i * g->depth;
+        if (i == f->left && i < f->right) {
+            gather_pieces(to, g->depth, x + row + (at - g->padding) * g->c, g->stride * g->c,
+                          f->right - i, width);
+            i = f->right - 1;
+            continue;
         }
+        const size_t n = clip(g, at, &skip);
+        memset(to, 0, width * sizeof(*to));
+        copy_pieces(to + skip * g->c, 0, x + row + (at + skip - g->padding) * g->c, 0, 1, n * g->c);
     }
 }
 
@@ -136,30 +181,49 @@ KERNEL static void im2col(const struct conv *g, real *restrict col, const real *
 {
     while (begin < end) {
         const struct run r = run_at(g, begin, end);
+        const struct fit f = fit_of(g, &r);
         for (size_t ky = 0; ky < g->kernel; ky++)
-            gather_row(g, col + ky * g->kernel * g->c, x, &r, ky);
+            gather_row(g, col + ky * g->kernel * g->c, x, &r, &f, ky);
         begin += r.count;
         col += r.count * g->depth;
     }
 }
 
-static inline void add(real *restrict to, const real *restrict from, size_t n)
+/* to[i*step ..] += from[i*depth ..]. Narrow pieces overlap their neighbours closely: entry by entry
+ * over all windows, so that one addition need not wait for the one before. */
+static inline void add_pieces(real *restrict to, size_t step, const real *restrict from,
+                              size_t depth, size_t windows, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        to[i] += from[i];
+    if (n < 16) {
+        for (size_t i = 0; i < n; i++)
+            for (size_t w = 0; w < windows; w++)
+                to[w * step + i] += from[w * depth + i];
+        return;
+    }
+    for (size_t w = 0; w < windows; w++, to += step, from += depth)
+        for (size_t i = 0; i < n; i++)
+            to[i] += from[i];
 }
 
 static inline void scatter_row(const struct conv *g, real *restrict dx, const real *restrict col,
-                               const struct run *r, size_t ky)
+                               const struct run *r, const struct fit *f, size_t ky)
 {
-    const size_t iy = r->oy * g->stride + ky;
+    size_t row, skip;
 
-    if (iy < g->padding || iy - g->padding >= g->h)
+    if (!row_at(g, r, ky, &row))
         return;
-    real *row = dx + (r->image * g->h + iy - g->padding) * g->w * g->c;
-    for (size_t i = 0; i < r->count; i++, col += g->depth) {
-        size_t skip, at = (r->ox + i) * g->stride, n = clip_row(g, at, &skip);
-        add(row + (at + skip - g->padding) * g->c, col + skip * g->c, n * g->c);
+    for (size_t i = 0; i < r->count; i++) {
+        const size_t at = (r->ox + i) * g->stride;
+        const real *from = col + i * g->depth;
+        if (i == f->left && i < f->right) {
+            add_pieces(dx + row + (at - g->padding) * g->c, g->stride * g->c, from, g->depth,
+                       f->right - i, g->kernel * g->c);
+            i = f->right - 1;
+            continue;
+        }
+        const size_t n = clip(g, at, &skip);
+        add_pieces(dx + row + (at + skip - g->padding) * g->c, 0, from + skip * g->c, 0, 1,
+                   n * g->c);
     }
 }
 
@@ -169,8 +233,9 @@ KERNEL static void col2im(const struct conv *g, real *restrict dx, const real *r
 {
     while (begin < end) {
         const struct run r = run_at(g, begin, end);
+        const struct fit f = fit_of(g, &r);
         for (size_t ky = 0; ky < g->kernel; ky++)
-            scatter_row(g, dx, col + ky * g->kernel * g->c, &r, ky);
+            scatter_row(g, dx, col + ky * g->kernel * g->c, &r, &f, ky);
         begin += r.count;
         col += r.count * g->depth;
     }

@@ -1,8 +1,8 @@
 /* Max-pooling, NHWC: windows of size x size, rows and columns that do not fill a window dropped.
  * Forward keeps, for each output entry, the number of the window's place that won: the first
- * maximum in row order. Backward is a sweep over the windows that writes every place, the gradient
- * into the winner and 0 into the others, so that it vectorises over channels and, where windows
- * tile the input, needs no clearing pass. */
+ * maximum in row order. Backward visits every place of every window, the gradient for the winner
+ * and 0 for the others, so that it vectorises over channels; windows of 2 x 2 that cover the input,
+ * the common case, need no clearing pass. */
 #include <string.h>
 
 #include "worker/nn/kernel.h"
@@ -95,29 +95,65 @@ KERNEL static void pool_forward(real *restrict y, int32_t *restrict kept, const 
     }
 }
 
-/* dx [n, h, w, c] from dy [n, oh, ow, c]; add: windows overlap and dx was cleared. */
-KERNEL static void pool_backward(real *restrict dx, const real *restrict dy, const real *restrict y,
-                                 const int32_t *restrict kept, const struct pool *g, size_t n,
-                                 bool add)
+/* Backward of one window of 2 x 2 that overlaps no other. */
+static inline void spread_2x2(real *restrict dx, const real *restrict dy, const real *restrict y,
+                              const int32_t *restrict kept, const struct pool *g)
 {
-    const size_t row = g->w * g->c, c = g->c;
+    const size_t c = g->c, row = g->w * c;
+    real *restrict d0 = dx, *restrict d1 = dx + c, *restrict d2 = dx + row, *restrict d3 = d2 + c;
+
+    if (g->relu_below) {
+        for (size_t j = 0; j < c; j++) {
+            const real d = y[j] > 0 ? dy[j] : 0;
+            d0[j] = kept[j] == 0 ? d : 0;
+            d1[j] = kept[j] == 1 ? d : 0;
+            d2[j] = kept[j] == 2 ? d : 0;
+            d3[j] = kept[j] == 3 ? d : 0;
+        }
+        return;
+    }
+    for (size_t j = 0; j < c; j++) {
+        d0[j] = kept[j] == 0 ? dy[j] : 0;
+        d1[j] = kept[j] == 1 ? dy[j] : 0;
+        d2[j] = kept[j] == 2 ? dy[j] : 0;
+        d3[j] = kept[j] == 3 ? dy[j] : 0;
+    }
+}
+
+/* Backward of any window; dx was cleared. */
+static inline void spread_any(real *restrict dx, const real *restrict dy, const real *restrict y,
+                              const int32_t *restrict kept, const struct pool *g)
+{
+    const size_t c = g->c, row = g->w * c;
+
+    for (size_t place = 0; place < g->size * g->size; place++) {
+        real *restrict d = dx + place / g->size * row + place % g->size * c;
+        const int32_t at = (int32_t)place;
+        for (size_t j = 0; j < c; j++) {
+            const real pass = g->relu_below && !(y[j] > 0) ? 0 : dy[j];
+            d[j] += kept[j] == at ? pass : 0;
+        }
+    }
+}
+
+/* dx [n, h, w, c] from dy [n, oh, ow, c]; each window of 2 x 2 writes its own part of dx. */
+KERNEL static void pool_backward(real *restrict dx, const real *restrict dy, const real *restrict y,
+                                 const int32_t *restrict kept, const struct pool *g, size_t n)
+{
+    const size_t row = g->w * g->c;
+    const bool apart = g->size == 2 && g->stride >= 2;
 
     for (size_t i = 0; i < n; i++, dx += g->h * row) {
-        for (size_t window = 0; window < g->oh * g->ow; window++, dy += c, y += c, kept += c) {
-            const size_t oy = window / g->ow, ox = window % g->ow;
-            real *to = dx + oy * g->stride * row + ox * g->stride * c;
-            for (size_t place = 0; place < g->size * g->size; place++) {
-                real *d = to + place / g->size * row + place % g->size * c;
-                const int32_t at = (int32_t)place;
-                if (add)
-                    for (size_t j = 0; j < c; j++)
-                        d[j] += kept[j] == at && !(g->relu_below && !(y[j] > 0)) ? dy[j] : 0;
-                else if (g->relu_below)
-                    for (size_t j = 0; j < c; j++)
-                        d[j] = kept[j] == at && y[j] > 0 ? dy[j] : 0;
+        for (size_t oy = 0; oy < g->oh; oy++) {
+            real *to = dx + oy * g->stride * row;
+            for (size_t ox = 0; ox < g->ow; ox++, to += g->stride * g->c) {
+                if (apart)
+                    spread_2x2(to, dy, y, kept, g);
                 else
-                    for (size_t j = 0; j < c; j++)
-                        d[j] = kept[j] == at ? dy[j] : 0;
+                    spread_any(to, dy, y, kept, g);
+                dy += g->c;
+                y += g->c;
+                kept += g->c;
             }
         }
     }
@@ -133,14 +169,13 @@ static void forward(const struct layer_pass *p)
 static void backward(const struct layer_pass *p)
 {
     const struct pool g = pool_of(p);
-    const bool overlap = g.stride < g.size;
-    const bool tiled = g.stride == g.size && g.oh * g.size == g.h && g.ow * g.size == g.w;
+    const bool covered = g.size == 2 && g.stride == 2 && g.h % 2 == 0 && g.w % 2 == 0;
 
     if (!p->dx)
         return;
-    if (!tiled)
+    if (!covered)
         memset(p->dx, 0, p->n * dims_count(p->layer->in) * sizeof(*p->dx));
-    pool_backward(p->dx, p->dy, p->y, p->kept, &g, p->n, overlap);
+    pool_backward(p->dx, p->dy, p->y, p->kept, &g, p->n);
 }
 
 const struct layer_ops layer_maxpool = {

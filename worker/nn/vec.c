@@ -4,15 +4,21 @@
 
 #include "worker/nn/kernel.h"
 
-KERNEL void vec_fill_rows(real *restrict y, const real *restrict b, size_t rows, size_t k)
+void vec_fill_rows(real *restrict y, const real *restrict b, size_t rows, size_t k)
 {
+    const size_t total = rows * k;
+
     if (!b) {
-        memset(y, 0, rows * k * sizeof(*y));
+        memset(y, 0, total * sizeof(*y));
         return;
     }
-    for (size_t r = 0; r < rows; r++, y += k)
-        for (size_t j = 0; j < k; j++)
-            y[j] = b[j];
+    /* Rows are short and calls are dear: double what is there. */
+    memcpy(y, b, k * sizeof(*y));
+    for (size_t done = k; done < total;) {
+        const size_t more = done < total - done ? done : total - done;
+        memcpy(y + done, y, more * sizeof(*y));
+        done += more;
+    }
 }
 
 KERNEL void vec_add_rows(real *restrict sum, const real *restrict a, size_t rows, size_t k)

@@ -1,0 +1,222 @@
+/* dataset.*: names, uploads and pieces. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/field.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/handlers.h"
+#include "server/server.h"
+
+static int read_hash(const struct request *rq, char sha256[SHA256_HEX], struct errbuf *why)
+{
+    uint8_t digest[SHA256_BYTES];
+    int rc = field_sha256(rq->message.json, message_names[rq->type], "sha256", digest, why);
+
+    if (rc == 0)
+        text_hex(digest, sizeof(digest), sha256);
+    return rc;
+}
+
+static int read_name(const struct request *rq, const char **ret, struct errbuf *why)
+{
+    int rc = field_str(rq->message.json, message_names[rq->type], "name", true, NAME_MAX_BYTES, ret,
+                       why);
+
+    if (rc == 0 && !text_is_name(*ret))
+        rc = err_set(why, -EINVAL,
+                     "the name \"%s\" is not allowed: letters, digits, '.', '_' and '-', at most %d",
+                     *ret, NAME_MAX_BYTES - 1);
+    return rc;
+}
+
+void handle_dataset_list(struct request *rq)
+{
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddItemToObject(out, "datasets", datasets_rows(rq->server->datasets));
+    request_reply(rq, out, NULL, 0);
+}
+
+static void add_classes(cJSON *out, const struct dataset *d)
+{
+    cJSON *names = d->class_names_json ? cJSON_Parse(d->class_names_json) : NULL;
+    double *counts = xcalloc(d->classes, sizeof(*counts));
+    double planted[3] = {0};
+
+    for (uint32_t i = 0; i < d->samples; i++) {
+        counts[d->labels[i]]++;
+        if (d->planted && d->planted[i] <= PLANTED_HARD)
+            planted[d->planted[i]]++;
+    }
+    if (names)
+        cJSON_AddItemToObject(out, "class_names", names);
+    cJSON_AddItemToObject(out, "class_counts", cJSON_CreateDoubleArray(counts, (int)d->classes));
+    if (d->planted) {
+        cJSON_AddNumberToObject(out, "flipped", planted[PLANTED_FLIP]);
+        cJSON_AddNumberToObject(out, "hard", planted[PLANTED_HARD]);
+    }
+    free(counts);
+}
+
+void handle_dataset_show(struct request *rq)
+{
+    struct dataset_record rec;
+    const struct dataset *d;
+    const char *name;
+    struct errbuf why;
+    int rc = read_name(rq, &name, &why);
+
+    if (rc == 0)
+        rc = datasets_find(rq->server->datasets, name, &d, &rec, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddItemToObject(out, "dataset", datasets_row(rq->server->datasets, &rec));
+    add_classes(out, d);
+    request_reply(rq, out, NULL, 0);
+}
+
+static int read_size(const struct request *rq, int64_t *ret, struct errbuf *why)
+{
+    return field_i64(rq->message.json, message_names[rq->type], "bytes", true, 1,
+                     (int64_t)DATASET_BYTES_MAX, ret, why);
+}
+
+void handle_dataset_offer(struct request *rq)
+{
+    char sha256[SHA256_HEX];
+    int64_t bytes, have;
+    bool complete;
+    struct errbuf why;
+    int rc = read_hash(rq, sha256, &why);
+
+    if (rc == 0)
+        rc = read_size(rq, &bytes, &why);
+    if (rc == 0)
+        rc = datasets_offer(rq->server->datasets, sha256, bytes, &have, &complete, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "have", (double)have);
+    cJSON_AddBoolToObject(out, "complete", complete);
+    request_reply(rq, out, NULL, 0);
+}
+
+void handle_dataset_put(struct request *rq)
+{
+    const struct tensor *piece;
+    char sha256[SHA256_HEX];
+    int64_t bytes, offset, have;
+    struct errbuf why;
+    int rc = read_hash(rq, sha256, &why);
+
+    if (rc == 0)
+        rc = read_size(rq, &bytes, &why);
+    if (rc == 0)
+        rc = field_i64(rq->message.json, "dataset.put", "offset", true, 0,
+                       (int64_t)DATASET_BYTES_MAX, &offset, &why);
+    if (rc == 0 && message_tensor(&rq->message, "piece", DTYPE_U8, 1, NULL, &piece, &why) < 0) {
+        request_error(rq, ERR_BAD_TENSOR, "%s", why.text);
+        return;
+    }
+    if (rc == 0 && piece->bytes > PIECE_BYTES_MAX)
+        rc = err_set(&why, -EFBIG, "the piece has %zu bytes, allowed is at most %u", piece->bytes,
+                     PIECE_BYTES_MAX);
+    if (rc == 0)
+        rc = datasets_put(rq->server->datasets, sha256, bytes, offset, piece->data, piece->bytes,
+                          &have, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "have", (double)have);
+    request_reply(rq, out, NULL, 0);
+}
+
+static void commit_work(struct op *op)
+{
+    op->rc = datasets_commit_work(op->server->dir, op->server->store, op->arg, &op->why);
+}
+
+static void commit_done(struct op *op)
+{
+    struct dataset_commit *c = op->arg;
+    struct datasets *d = op->server->datasets;
+
+    if (op->rc < 0) {
+        request_fail(op->rq, op->rc, &op->why);
+    } else {
+        datasets_commit_done(d, c);
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddItemToObject(out, "dataset", datasets_row(d, &c->rec));
+        log_info("dataset.commit", "name=%s sha256=%s bytes=%lld", c->rec.name, c->rec.sha256,
+                 (long long)c->rec.bytes);
+        request_reply(op->rq, out, NULL, 0);
+    }
+    free(c);
+}
+
+void handle_dataset_commit(struct request *rq)
+{
+    struct dataset_commit *c = xcalloc(1, sizeof(*c));
+    const char *name;
+    struct errbuf why;
+    int rc = read_name(rq, &name, &why);
+
+    if (rc == 0)
+        rc = read_hash(rq, c->rec.sha256, &why);
+    if (rc < 0) {
+        free(c);
+        request_fail(rq, rc, &why);
+        return;
+    }
+    memcpy(c->rec.name, name, strlen(name) + 1);
+    op_run(rq->server->store_lane, (struct op){.rq = rq,
+                                               .server = rq->server,
+                                               .arg = c,
+                                               .work = commit_work,
+                                               .done = commit_done});
+}
+
+void handle_dataset_get(struct request *rq)
+{
+    struct dataset_record rec;
+    const struct dataset *d;
+    char sha256[SHA256_HEX];
+    int64_t offset, bytes;
+    uint8_t *piece = NULL;
+    struct errbuf why;
+    int rc = read_hash(rq, sha256, &why);
+
+    if (rc == 0)
+        rc = field_i64(rq->message.json, "dataset.get", "offset", true, 0,
+                       (int64_t)DATASET_BYTES_MAX, &offset, &why);
+    if (rc == 0)
+        rc = field_i64(rq->message.json, "dataset.get", "bytes", true, 1, PIECE_BYTES_MAX, &bytes,
+                       &why);
+    if (rc == 0)
+        rc = datasets_find_hash(rq->server->datasets, sha256, &d, &rec, &why);
+    if (rc == 0) {
+        piece = alloc_bytes((size_t)bytes, 1);
+        rc = piece ? datasets_get(rq->server->datasets, sha256, offset, bytes, piece, &why)
+                   : err_set(&why, -ENOMEM, "no memory for a piece of %lld bytes", (long long)bytes);
+    }
+    if (rc < 0) {
+        free(piece);
+        request_fail(rq, rc, &why);
+        return;
+    }
+    struct tensor t = tensor_1d("piece", DTYPE_U8, (uint64_t)bytes, piece);
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "bytes", (double)rec.bytes);
+    request_reply(rq, out, &t, 1);
+    free(piece);
+}

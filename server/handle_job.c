@@ -1,0 +1,581 @@
+/* job.* and model.get. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/field.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/checkpoint.h"
+#include "server/handlers.h"
+#include "server/server.h"
+
+#define SCHEDULE_ENTRIES_MAX 500000
+
+/* The job that rq names; NULL: rq was answered. */
+static struct job *job_of(struct request *rq)
+{
+    struct job *job;
+    int64_t number;
+    struct errbuf why;
+    int rc = field_i64(rq->message.json, message_names[rq->type], "job", true, 1, INT32_MAX, &number,
+                       &why);
+
+    if (rc == 0)
+        rc = jobs_find(rq->server->jobs, number, &job, &why);
+    if (rc == 0)
+        return job;
+    request_fail(rq, rc, &why);
+    return NULL;
+}
+
+static void reply_row(struct request *rq, struct job *job)
+{
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddItemToObject(out, "job", jobs_row(rq->server->jobs, job));
+    request_reply(rq, out, NULL, 0);
+}
+
+/* --- submit --- */
+
+static void submit_work(struct op *op)
+{
+    struct job *job = op->arg;
+
+    op->rc = store_job_insert(op->server->store, &job->rec, &op->why);
+}
+
+static void submit_done(struct op *op)
+{
+    struct jobs *jobs = op->server->jobs;
+    struct job *job = op->arg, *known;
+    int64_t number = job->rec.job;
+
+    if (op->rc == 0) {
+        log_info("job.submit", "job=%" PRId64 " name=%s dataset=%s", number, job->rec.name,
+                 job->rec.dataset);
+        jobs_add(jobs, job);
+        jobs_pump(jobs);
+        reply_row(op->rq, job);
+        return;
+    }
+    job_free(job);
+    if (op->rc == -EEXIST && jobs_find(jobs, number, &known, &op->why) == 0)
+        reply_row(op->rq, known);
+    else
+        request_fail(op->rq, op->rc, &op->why);
+}
+
+static int check_room(struct jobs *jobs, struct errbuf *why)
+{
+    int open = 0;
+
+    for (struct job *job = jobs_first(jobs); job; job = job->next)
+        open += !job_state_final(job->rec.state);
+    return open < JOBS_OPEN_MAX ? 0
+                                : err_set(why, -ERANGE,
+                                          "%d jobs are queued, running or paused, allowed is %d",
+                                          open, JOBS_OPEN_MAX);
+}
+
+static int read_submit(struct request *rq, struct job *job, struct errbuf *why)
+{
+    const cJSON *spec = NULL;
+    const char *uuid = NULL;
+    int rc = field_str(rq->message.json, "job.submit", "uuid", true, 37, &uuid, why);
+
+    if (rc == 0 && !text_is_uuid(uuid))
+        rc = err_set(why, -EINVAL, "job.submit.uuid is \"%s\", allowed is a UUID", uuid);
+    if (rc == 0)
+        rc = field_obj(rq->message.json, "job.submit", "spec", true, &spec, why);
+    if (rc == 0)
+        rc = jobspec_parse(spec, &job->spec, why);
+    if (rc < 0)
+        return rc;
+    memcpy(job->rec.uuid, uuid, sizeof(job->rec.uuid));
+    memcpy(job->rec.name, job->spec.name, sizeof(job->rec.name));
+    memcpy(job->rec.dataset, job->spec.dataset, sizeof(job->rec.dataset));
+    job->rec.state = JOB_QUEUED;
+    job->rec.created_unix_ms = clock_unix_ms();
+    cJSON *json = jobspec_json(&job->spec);
+    job->rec.spec_json = json ? cJSON_PrintUnformatted(json) : NULL;
+    cJSON_Delete(json);
+    if (!job->rec.spec_json)
+        return err_set(why, -ENOMEM, "no memory for the job description");
+    rc = check_room(rq->server->jobs, why);
+    return rc < 0 ? rc : jobs_prepare(rq->server, job, why);
+}
+
+void handle_job_submit(struct request *rq)
+{
+    struct job *job = xcalloc(1, sizeof(*job));
+    struct errbuf why = {""};
+
+    job->loss = job->accuracy = NAN;
+    int rc = read_submit(rq, job, &why);
+    if (rc < 0) {
+        job_free(job);
+        request_fail(rq, rc, &why);
+        return;
+    }
+    op_run(rq->server->store_lane, (struct op){.rq = rq,
+                                               .server = rq->server,
+                                               .arg = job,
+                                               .work = submit_work,
+                                               .done = submit_done});
+}
+
+/* --- list, show, log --- */
+
+void handle_job_list(struct request *rq)
+{
+    int64_t limit = 100;
+    struct errbuf why;
+    int total = 0, skip;
+
+    if (field_i64(rq->message.json, "job.list", "limit", false, 1, ROWS_MAX, &limit, &why) < 0) {
+        request_fail(rq, -EINVAL, &why);
+        return;
+    }
+    for (struct job *job = jobs_first(rq->server->jobs); job; job = job->next)
+        total++;
+    skip = total > limit ? total - (int)limit : 0;
+    cJSON *out = cJSON_CreateObject(), *rows = cJSON_AddArrayToObject(out, "jobs");
+    for (struct job *job = jobs_first(rq->server->jobs); job; job = job->next)
+        if (skip-- <= 0)
+            cJSON_InsertItemInArray(rows, 0, jobs_row(rq->server->jobs, job));
+    request_reply(rq, out, NULL, 0);
+}
+
+struct show {
+    int64_t job, from;
+};
+
+static void show_work(struct op *op)
+{
+    struct show *show = op->arg;
+
+    op->rc = query_epochs(op->server->query, show->job, show->from, &op->out, &op->why);
+}
+
+static void show_done(struct op *op)
+{
+    struct show *show = op->arg;
+    struct server *s = op->server;
+    struct job *job;
+    char path[600];
+
+    int rc = op->rc < 0 ? op->rc : jobs_find(s->jobs, show->job, &job, &op->why);
+    free(show);
+    if (rc < 0) {
+        request_fail(op->rq, rc, &op->why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddItemToObject(out, "job", jobs_row(s->jobs, job));
+    cJSON_AddItemToObject(out, "spec", jobspec_json(&job->spec));
+    if (job->rec.numerics_class[0])
+        cJSON_AddStringToObject(out, "numerics_class", job->rec.numerics_class);
+    cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
+    if (job->rec.model_sha256[0])
+        cJSON_AddStringToObject(out, "model_sha256", job->rec.model_sha256);
+    snprintf(path, sizeof(path), "%s/difficulty.db", s->dir);
+    cJSON_AddStringToObject(out, "difficulty_db", path);
+    cJSON_AddItemToObject(out, "epochs", op->out);
+    op->out = NULL;
+    request_reply(op->rq, out, NULL, 0);
+}
+
+void handle_job_show(struct request *rq)
+{
+    struct job *job = job_of(rq);
+    int64_t from = 0;
+    struct errbuf why;
+
+    if (!job)
+        return;
+    if (field_i64(rq->message.json, "job.show", "epochs_from", false, 0, EPOCHS_MAX, &from, &why) <
+        0) {
+        request_fail(rq, -EINVAL, &why);
+        return;
+    }
+    struct show *show = xmalloc(sizeof(*show));
+    *show = (struct show){job->rec.job, from};
+    op_run(rq->server->query_lane, (struct op){.rq = rq,
+                                               .server = rq->server,
+                                               .arg = show,
+                                               .work = show_work,
+                                               .done = show_done});
+}
+
+struct log_args {
+    int64_t job, after, limit;
+};
+
+static void log_work(struct op *op)
+{
+    struct log_args *a = op->arg;
+    cJSON *events = NULL;
+
+    op->rc = query_events(op->server->query, a->job, a->after, a->limit, &events, &op->why);
+    free(a);
+    if (op->rc < 0)
+        return;
+    op->out = cJSON_CreateObject();
+    cJSON_AddItemToObject(op->out, "events", events);
+}
+
+void handle_job_log(struct request *rq)
+{
+    struct job *job = job_of(rq);
+    struct log_args a = {.limit = 200};
+    const cJSON *json = rq->message.json;
+    struct errbuf why;
+
+    if (!job)
+        return;
+    a.job = job->rec.job;
+    if (field_i64(json, "job.log", "after", false, 0, INT64_C(1) << 50, &a.after, &why) < 0 ||
+        field_i64(json, "job.log", "limit", false, 1, ROWS_MAX, &a.limit, &why) < 0) {
+        request_fail(rq, -EINVAL, &why);
+        return;
+    }
+    struct log_args *copy = xmalloc(sizeof(*copy));
+    *copy = a;
+    op_run(rq->server->query_lane,
+           (struct op){.rq = rq, .server = rq->server, .arg = copy, .work = log_work});
+}
+
+/* --- verbs --- */
+
+static void handle_verb(struct request *rq, enum job_verb verb)
+{
+    struct job *job = job_of(rq);
+
+    if (job)
+        jobs_verb(rq->server->jobs, job, verb, rq);
+}
+
+void handle_job_pause(struct request *rq)
+{
+    handle_verb(rq, VERB_PAUSE);
+}
+
+void handle_job_resume(struct request *rq)
+{
+    handle_verb(rq, VERB_RESUME);
+}
+
+void handle_job_cancel(struct request *rq)
+{
+    handle_verb(rq, VERB_CANCEL);
+}
+
+struct remove_args {
+    int64_t job;
+};
+
+static void remove_work(struct op *op)
+{
+    struct remove_args *a = op->arg;
+    struct server *s = op->server;
+    struct checkpoint_record list[16];
+    char path[700];
+    int count = 0;
+
+    op->rc = store_checkpoints_load(s->store, a->job, list, 16, &count, &op->why);
+    if (op->rc == 0)
+        op->rc = store_job_remove(s->store, a->job, &op->why);
+    for (int i = 0; op->rc == 0 && i < count; i++) {
+        snprintf(path, sizeof(path), "%s/jobs/%" PRId64 "/%s", s->dir, a->job, list[i].file);
+        unlink(path);
+    }
+    snprintf(path, sizeof(path), "%s/jobs/%" PRId64, s->dir, a->job);
+    if (op->rc == 0)
+        rmdir(path);
+}
+
+static void remove_done(struct op *op)
+{
+    struct remove_args *a = op->arg;
+    struct job *job;
+
+    if (op->rc < 0) {
+        request_fail(op->rq, op->rc, &op->why);
+    } else {
+        if (jobs_find(op->server->jobs, a->job, &job, NULL) == 0)
+            jobs_remove(op->server->jobs, job);
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddNumberToObject(out, "removed", (double)a->job);
+        request_reply(op->rq, out, NULL, 0);
+    }
+    free(a);
+}
+
+void handle_job_rm(struct request *rq)
+{
+    struct job *job = job_of(rq);
+
+    if (!job)
+        return;
+    if (!job_state_final(job->rec.state)) {
+        request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " is %s; cancel it first", job->rec.job,
+                      job_state_names[job->rec.state]);
+        return;
+    }
+    struct remove_args *a = xmalloc(sizeof(*a));
+    a->job = job->rec.job;
+    op_run(rq->server->store_lane, (struct op){.rq = rq,
+                                               .server = rq->server,
+                                               .arg = a,
+                                               .work = remove_work,
+                                               .done = remove_done});
+}
+
+/* --- schedule --- */
+
+struct schedule_args {
+    int64_t job, epoch, first, limit;
+    struct jobspec *spec; /* parsed anew: a lane outlives no job that is removed */
+    uint16_t *labels;
+    uint32_t samples, classes;
+    double *rank;
+    struct schedule schedule;
+};
+
+static void reply_schedule(struct request *rq, const struct schedule_args *a,
+                           const struct schedule *s)
+{
+    uint64_t first = (uint64_t)a->first < s->count ? (uint64_t)a->first : s->count;
+    uint64_t n = s->count - first < (uint64_t)a->limit ? s->count - first : (uint64_t)a->limit;
+    struct tensor t[2] = {tensor_1d("ids", DTYPE_U32, n, s->ids + first),
+                          tensor_1d("weights", DTYPE_F32, n, s->weights + first)};
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(out, "epoch", (double)a->epoch);
+    cJSON_AddNumberToObject(out, "share", s->share);
+    cJSON_AddNumberToObject(out, "count", s->count);
+    cJSON_AddNumberToObject(out, "steps", jobspec_epoch_steps(a->spec, a->samples));
+    request_reply(rq, out, t, 2);
+}
+
+static int replay_one(void *arg, int64_t epoch, const struct score *scores)
+{
+    struct schedule_args *a = arg;
+
+    (void)epoch;
+    return curriculum_rank(a->spec, scores, a->samples, a->rank);
+}
+
+static void schedule_work(struct op *op)
+{
+    struct schedule_args *a = op->arg;
+
+    for (uint32_t i = 0; i < a->samples; i++)
+        a->rank[i] = CURRICULUM_UNRANKED;
+    op->rc = query_replay(op->server->query, a->job, a->epoch, a->samples, replay_one, a, &op->why);
+    if (op->rc == 0)
+        op->rc = schedule_make(a->spec, a->rank, a->labels, a->classes, a->samples, a->epoch,
+                               &a->schedule);
+}
+
+static void schedule_free(struct schedule_args *a)
+{
+    if (a->spec)
+        jobspec_done(a->spec);
+    free(a->spec);
+    free(a->labels);
+    free(a->rank);
+    schedule_done(&a->schedule);
+    free(a);
+}
+
+static void schedule_reply(struct op *op)
+{
+    struct schedule_args *a = op->arg;
+
+    if (op->rc < 0)
+        request_fail(op->rq, op->rc, &op->why);
+    else
+        reply_schedule(op->rq, a, &a->schedule);
+    schedule_free(a);
+}
+
+static int read_schedule(struct request *rq, struct job *job, struct schedule_args *a,
+                         struct errbuf *why)
+{
+    const cJSON *json = rq->message.json;
+    int64_t open = job->run && !run_finished(job->run) ? run_progress(job->run, 0).epoch
+                                                       : job->epochs_done;
+    cJSON *spec = NULL;
+
+    *a = (struct schedule_args){.job = job->rec.job, .limit = SCHEDULE_ENTRIES_MAX};
+    if (field_i64(json, "job.schedule", "epoch", true, 0, EPOCHS_MAX, &a->epoch, why) < 0 ||
+        field_i64(json, "job.schedule", "first", false, 0, SAMPLES_MAX, &a->first, why) < 0 ||
+        field_i64(json, "job.schedule", "limit", false, 1, SCHEDULE_ENTRIES_MAX, &a->limit, why) < 0)
+        return -EINVAL;
+    if (a->epoch >= job->spec.epochs)
+        return err_set(why, -EINVAL, "epoch is %" PRId64 ", job %" PRId64 " has epochs 0 to %" PRId64,
+                       a->epoch, job->rec.job, job->spec.epochs - 1);
+    if (a->epoch > open)
+        return err_set(why, -EINVAL,
+                       "epoch %" PRId64 " of job %" PRId64
+                       " has no schedule yet: it follows from scores that are not measured; epochs "
+                       "0 to %" PRId64 " have one",
+                       a->epoch, job->rec.job, open);
+    int rc = jobs_prepare(rq->server, job, why);
+    if (rc < 0)
+        return rc;
+    a->samples = job->data->samples;
+    a->classes = job->data->classes;
+    a->spec = xcalloc(1, sizeof(*a->spec));
+    rc = field_parse(job->rec.spec_json, strlen(job->rec.spec_json), JSON_REPLY_BYTES_MAX, "job",
+                     &spec, why);
+    if (rc == 0)
+        rc = jobspec_parse(spec, a->spec, why);
+    cJSON_Delete(spec);
+    a->labels = alloc_bytes(a->samples, sizeof(*a->labels));
+    a->rank = alloc_bytes(a->samples, sizeof(*a->rank));
+    if (rc == 0 && (!a->labels || !a->rank))
+        rc = err_set(why, -ENOMEM, "no memory for a schedule of %u samples", a->samples);
+    if (rc == 0)
+        memcpy(a->labels, job->data->labels, a->samples * sizeof(*a->labels));
+    return rc;
+}
+
+void handle_job_schedule(struct request *rq)
+{
+    struct job *job = job_of(rq);
+    struct errbuf why;
+
+    if (!job)
+        return;
+    struct schedule_args *a = xcalloc(1, sizeof(*a));
+    int rc = read_schedule(rq, job, a, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        schedule_free(a);
+    } else if (job->run && !run_finished(job->run) && a->epoch == run_progress(job->run, 0).epoch) {
+        reply_schedule(rq, a, run_schedule(job->run));
+        schedule_free(a);
+    } else {
+        op_run(rq->server->query_lane, (struct op){.rq = rq,
+                                                   .server = rq->server,
+                                                   .arg = a,
+                                                   .work = schedule_work,
+                                                   .done = schedule_reply});
+    }
+}
+
+/* --- model.get --- */
+
+struct model_args {
+    int64_t job;
+    size_t floats;
+    uint32_t samples;
+    struct checkpoint *checkpoint;
+};
+
+static void add_decimals(cJSON *out, const char *name, const float *v, uint32_t n)
+{
+    cJSON *array = cJSON_AddArrayToObject(out, name);
+    char text[32];
+
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(text, sizeof(text), "%.9g", (double)v[i]);
+        cJSON_AddItemToArray(array, cJSON_CreateString(text));
+    }
+}
+
+static void reply_model(struct request *rq, struct job *job, int64_t epoch, uint64_t step,
+                        const float *theta)
+{
+    const double dims[] = {job->model.in.h, job->model.in.w, job->model.in.c};
+    struct tensor t = tensor_1d("theta", DTYPE_F32, job->model.floats, theta);
+    char hash[SHA256_HEX];
+    cJSON *out = cJSON_CreateObject();
+
+    sha256_hex_of(theta, job->model.floats * sizeof(float), hash);
+    cJSON_AddNumberToObject(out, "job", (double)job->rec.job);
+    cJSON_AddNumberToObject(out, "epoch", (double)epoch);
+    cJSON_AddNumberToObject(out, "step", (double)step);
+    cJSON_AddBoolToObject(out, "final", job->rec.state == JOB_DONE);
+    cJSON_AddStringToObject(out, "sha256", hash);
+    cJSON_AddItemToObject(out, "model", cJSON_Duplicate(job->spec.model, true));
+    cJSON_AddItemToObject(out, "input", cJSON_CreateDoubleArray(dims, 3));
+    cJSON_AddNumberToObject(out, "classes", job->model.classes);
+    add_decimals(out, "mean", job->model.mean, job->model.in.c);
+    add_decimals(out, "std", job->model.std, job->model.in.c);
+    request_reply(rq, out, &t, 1);
+}
+
+static void model_work(struct op *op)
+{
+    struct model_args *a = op->arg;
+    struct checkpoint_record list[2];
+    char path[700];
+    int count;
+
+    op->rc = store_checkpoints_load(op->server->store, a->job, list, 2, &count, &op->why);
+    if (op->rc == 0 && count == 0)
+        op->rc = err_set(&op->why, -ENOENT, "job %" PRId64 " has no model yet: no epoch is complete",
+                         a->job);
+    for (int i = 0; op->rc == 0 && i < count && !a->checkpoint; i++) {
+        snprintf(path, sizeof(path), "%s/jobs/%" PRId64 "/%s", op->server->dir, a->job, list[i].file);
+        int rc = checkpoint_read(path, list[i].sha256, a->floats, a->samples, &a->checkpoint,
+                                 &op->why);
+        if (rc < 0 && i + 1 == count)
+            op->rc = rc;
+    }
+}
+
+static void model_done_reply(struct op *op)
+{
+    struct model_args *a = op->arg;
+    struct job *job;
+    int rc = op->rc < 0 ? op->rc : jobs_find(op->server->jobs, a->job, &job, &op->why);
+
+    if (rc < 0)
+        request_fail(op->rq, rc, &op->why);
+    else
+        reply_model(op->rq, job, checkpoint_epoch(a->checkpoint), checkpoint_step(a->checkpoint),
+                    checkpoint_theta(a->checkpoint));
+    checkpoint_free(a->checkpoint);
+    free(a);
+}
+
+void handle_model_get(struct request *rq)
+{
+    struct job *job = job_of(rq);
+    struct errbuf why;
+
+    if (!job)
+        return;
+    int rc = jobs_prepare(rq->server, job, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    if (job->run) {
+        reply_model(rq, job, run_progress(job->run, 0).epoch, run_step(job->run),
+                    run_theta(job->run));
+        return;
+    }
+    struct model_args *a = xcalloc(1, sizeof(*a));
+    a->job = job->rec.job;
+    a->floats = job->model.floats;
+    a->samples = job->data->samples;
+    op_run(rq->server->store_lane, (struct op){.rq = rq,
+                                               .server = rq->server,
+                                               .arg = a,
+                                               .work = model_work,
+                                               .done = model_done_reply});
+}

@@ -1,0 +1,244 @@
+/* worker.* and task.*: what the workers say. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/field.h"
+#include "common/log.h"
+#include "server/handlers.h"
+#include "server/server.h"
+
+#define FAILURES_MAX 3 /* task.fail within one round that end a job */
+
+void handle_worker_list(struct request *rq)
+{
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddItemToObject(out, "workers", workers_rows(rq->server->workers));
+    request_reply(rq, out, NULL, 0);
+}
+
+void handle_worker_hello(struct request *rq)
+{
+    const char *name, *class;
+    int64_t threads;
+    uint32_t number;
+    struct errbuf why;
+    const cJSON *json = rq->message.json;
+    int rc = field_str(json, "worker.hello", "name", true, NAME_MAX_BYTES, &name, &why);
+
+    if (rc == 0)
+        rc = field_str(json, "worker.hello", "class", true, 80, &class, &why);
+    if (rc == 0)
+        rc = field_i64(json, "worker.hello", "threads", true, 1, THREADS_MAX, &threads, &why);
+    if (rc == 0)
+        rc = workers_hello(rq->server->workers, rq, name, threads, class, &number, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "worker", number);
+    cJSON_AddNumberToObject(out, "hold_ms", HOLD_MS);
+    request_reply(rq, out, NULL, 0);
+}
+
+void handle_worker_bye(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+
+    if (!worker)
+        return;
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "released", workers_bye(rq->server->workers, worker));
+    request_reply(rq, out, NULL, 0);
+}
+
+void handle_task_next(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+
+    if (worker)
+        workers_next(rq->server->workers, worker, rq);
+}
+
+struct key {
+    int64_t job, incarnation, step, phase, lo, hi;
+};
+
+static int read_key(const struct request *rq, struct key *k, struct errbuf *why)
+{
+    const struct {
+        const char *name;
+        int64_t max, *to;
+    } fields[] = {
+        {"job", INT32_MAX, &k->job},          {"incarnation", INT64_C(1) << 50, &k->incarnation},
+        {"step", INT64_C(1) << 50, &k->step}, {"phase", PHASE_TEST, &k->phase},
+        {"lo", UINT32_MAX, &k->lo},           {"hi", UINT32_MAX, &k->hi},
+    };
+
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        int rc = field_i64(rq->message.json, message_names[rq->type], fields[i].name, true, 0,
+                           fields[i].max, fields[i].to, why);
+        if (rc < 0)
+            return rc;
+    }
+    return k->lo < k->hi ? 0
+                         : err_set(why, -EINVAL, "%s: lo is %lld and hi is %lld, allowed is lo < hi",
+                                   message_names[rq->type], (long long)k->lo, (long long)k->hi);
+}
+
+/* The job whose open round the key names, and the samples of its node; NULL: nothing is open there. */
+static struct job *open_job(struct server *s, const struct key *k, uint32_t *ret_count)
+{
+    struct job *job = jobs_active(s->jobs);
+
+    if (!job || !job->run || job->rec.job != k->job || job->rec.incarnation != k->incarnation)
+        return NULL;
+    *ret_count = run_node_samples(job->run, (enum phase)k->phase, (uint64_t)k->step,
+                                  (struct node){(uint32_t)k->lo, (uint32_t)k->hi});
+    return *ret_count ? job : NULL;
+}
+
+static int need(const struct request *rq, const char *name, enum dtype d, uint64_t rows,
+                uint64_t columns, const void **ret, struct errbuf *why)
+{
+    const uint64_t shape[2] = {rows, columns};
+    const struct tensor *t;
+    int rc = message_tensor(&rq->message, name, d, columns ? 2 : 1, shape, &t, why);
+
+    if (rc == 0)
+        *ret = t->data;
+    return rc;
+}
+
+static int read_tensors(const struct request *rq, const struct job *job, uint32_t count,
+                        struct run_result *res, struct errbuf *why)
+{
+    int rc = 0;
+
+    if (res->phase == PHASE_TRAIN) {
+        rc = need(rq, "grad", DTYPE_F32, job->model.floats, 0, &res->grad, why);
+        if (rc == 0)
+            rc = need(rq, "sums", DTYPE_F64, RUN_SUMS, 0, &res->sums, why);
+    }
+    if (!run_phase_scores(job->run, res->phase))
+        return rc;
+    if (rc == 0)
+        rc = need(rq, "scores", DTYPE_F64, count, 4, &res->scores, why);
+    if (rc == 0)
+        rc = need(rq, "classes", DTYPE_I32, count, 2, &res->classes, why);
+    return rc < 0 ? rc : need(rq, "flags", DTYPE_U32, count, 0, &res->flags, why);
+}
+
+/* 0: counted, -EALREADY: dropped, -EINVAL: not a result. */
+static int take_result(struct request *rq, struct worker *worker, const struct key *k,
+                       struct errbuf *why)
+{
+    struct server *s = rq->server;
+    struct run_result res = {.phase = (enum phase)k->phase,
+                             .step = (uint64_t)k->step,
+                             .node = {(uint32_t)k->lo, (uint32_t)k->hi}};
+    uint32_t count;
+    struct job *job = open_job(s, k, &count);
+    int rc;
+
+    if (!job)
+        return -EALREADY;
+    rc = read_tensors(rq, job, count, &res, why);
+    if (rc == 0)
+        rc = run_result(job->run, &res, why);
+    if (rc < 0)
+        return rc;
+    workers_counted(s->workers, worker, job, node_size(res.node));
+    jobs_advance(s->jobs, job);
+    return 0;
+}
+
+void handle_task_result(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct errbuf why = {""};
+    struct key key;
+
+    if (!worker)
+        return;
+    if (read_key(rq, &key, &why) < 0) {
+        request_error(rq, ERR_BAD_FIELD, "%s", why.text);
+        return;
+    }
+    int rc = take_result(rq, worker, &key, &why);
+    if (rc < 0 && rc != -EALREADY) {
+        log_warn("result.refused", "job=%lld step=%lld lo=%lld error=\"%s\"", (long long)key.job,
+                 (long long)key.step, (long long)key.lo, why.text);
+        request_error(rq, ERR_BAD_TENSOR, "%s", why.text);
+        return;
+    }
+    rq->result = rc == 0 ? "accepted" : "dropped";
+    workers_next(rq->server->workers, worker, rq);
+}
+
+static void count_failure(struct server *s, struct job *job, const struct key *k, const char *reason)
+{
+    char text[300];
+
+    if (job->fail_step != (uint64_t)k->step || job->fail_phase != (enum phase)k->phase)
+        job->fail_count = 0;
+    job->fail_step = (uint64_t)k->step;
+    job->fail_phase = (enum phase)k->phase;
+    log_warn("task.fail", "job=%lld step=%lld phase=%lld lo=%lld reason=\"%s\"", (long long)k->job,
+             (long long)k->step, (long long)k->phase, (long long)k->lo, reason);
+    if (++job->fail_count < FAILURES_MAX)
+        return;
+    snprintf(text, sizeof(text), "step %lld failed %d times: %s", (long long)k->step, FAILURES_MAX,
+             reason);
+    jobs_fail(s->jobs, job, text);
+}
+
+void handle_task_fail(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct errbuf why;
+    struct key key;
+    const char *reason;
+    uint32_t count;
+
+    if (!worker)
+        return;
+    if (read_key(rq, &key, &why) < 0 ||
+        field_str(rq->message.json, "task.fail", "reason", true, 200, &reason, &why) < 0) {
+        request_error(rq, ERR_BAD_FIELD, "%s", why.text);
+        return;
+    }
+    struct job *job = open_job(rq->server, &key, &count);
+    if (job)
+        count_failure(rq->server, job, &key, reason);
+    workers_next(rq->server->workers, worker, rq);
+}
+
+void handle_task_job(struct request *rq)
+{
+    struct dataset_record rec;
+    const struct dataset *data;
+    struct job *job;
+    int64_t number;
+    struct errbuf why;
+    int rc = field_i64(rq->message.json, "task.job", "job", true, 1, INT32_MAX, &number, &why);
+
+    if (rc == 0)
+        rc = jobs_find(rq->server->jobs, number, &job, &why);
+    if (rc == 0)
+        rc = jobs_prepare(rq->server, job, &why);
+    if (rc == 0)
+        rc = datasets_find_hash(rq->server->datasets, job->rec.dataset_sha256, &data, &rec, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "job", (double)number);
+    cJSON_AddItemToObject(out, "spec", jobspec_json(&job->spec));
+    cJSON_AddStringToObject(out, "sha256", rec.sha256);
+    cJSON_AddNumberToObject(out, "bytes", (double)rec.bytes);
+    request_reply(rq, out, NULL, 0);
+}

@@ -1,0 +1,41 @@
+/* The handlers, one a message type; dispatch.c holds the table. Each answers its request exactly
+ * once, now or later. The envelope was checked. */
+#ifndef STEPPE_SERVER_HANDLERS_H
+#define STEPPE_SERVER_HANDLERS_H
+
+#include "server/request.h"
+
+void handle_ping(struct request *rq);
+
+void handle_job_submit(struct request *rq);
+void handle_job_list(struct request *rq);
+void handle_job_show(struct request *rq);
+void handle_job_log(struct request *rq);
+void handle_job_pause(struct request *rq);
+void handle_job_resume(struct request *rq);
+void handle_job_cancel(struct request *rq);
+void handle_job_rm(struct request *rq);
+void handle_job_schedule(struct request *rq);
+void handle_model_get(struct request *rq);
+
+void handle_dataset_list(struct request *rq);
+void handle_dataset_show(struct request *rq);
+void handle_dataset_offer(struct request *rq);
+void handle_dataset_put(struct request *rq);
+void handle_dataset_commit(struct request *rq);
+void handle_dataset_get(struct request *rq);
+
+void handle_score_top(struct request *rq);
+void handle_score_histogram(struct request *rq);
+void handle_score_trajectory(struct request *rq);
+void handle_score_planted(struct request *rq);
+
+void handle_worker_list(struct request *rq);
+void handle_worker_hello(struct request *rq);
+void handle_worker_bye(struct request *rq);
+void handle_task_next(struct request *rq);
+void handle_task_result(struct request *rq);
+void handle_task_fail(struct request *rq);
+void handle_task_job(struct request *rq);
+
+#endif

@@ -1,0 +1,584 @@
+/* What happens to a job. The state in memory changes at once, on the loop; the store follows on its
+ * lane, in order; answers go out when it is durable.
+ *
+ * End of an epoch, in this order: fold of the scores (its last transaction commits the epoch and its
+ * hash), checkpoint file, row of the checkpoint. Recovery takes the newest checkpoint whose file and
+ * epochs are whole. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "server/checkpoint.h"
+#include "server/jobs_internal.h"
+#include "server/server.h"
+
+#define CHECKPOINTS_KEPT 2
+#define CHECKPOINTS_READ 8
+
+static void checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file)
+{
+    snprintf(out, bytes, "%s/jobs/%" PRId64 "/%s", dir, job, file);
+}
+
+/* A copy of the record for a lane, without the spec's text. */
+static struct job_record record_copy(const struct job *job)
+{
+    struct job_record rec = job->rec;
+
+    rec.spec_json = NULL;
+    return rec;
+}
+
+/* --- on the store's lane --- */
+
+/* File, row, and the removal of what is older than the newest two. */
+static int save_checkpoint(struct server *s, int64_t job, const struct checkpoint *c,
+                           struct errbuf *why)
+{
+    struct checkpoint_record rec = {
+        .job = job, .step = (int64_t)checkpoint_step(c), .epoch = checkpoint_epoch(c)};
+    struct checkpoint_record old[CHECKPOINTS_READ];
+    char path[700];
+    int count, rc = 0;
+
+    snprintf(rec.file, sizeof(rec.file), "step-%" PRId64 ".safetensors", rec.step);
+    if (rec.epoch > 0)
+        rc = store_epoch_hash(s->store, job, rec.epoch - 1, rec.scores_sha256, why);
+    checkpoint_path(path, sizeof(path), s->dir, job, "");
+    if (rc == 0)
+        rc = file_mkdirs(path, 0700, why);
+    checkpoint_path(path, sizeof(path), s->dir, job, rec.file);
+    if (rc == 0)
+        rc = checkpoint_write(c, path, rec.sha256, why);
+    failpoint_hit(store_failpoint(s->store), "checkpoint.written");
+    if (rc == 0)
+        rc = store_checkpoint_add(s->store, &rec, why);
+    if (rc < 0 || store_checkpoints_load(s->store, job, old, CHECKPOINTS_READ, &count, NULL) < 0)
+        return rc;
+    for (int i = CHECKPOINTS_KEPT; i < count; i++) {
+        checkpoint_path(path, sizeof(path), s->dir, job, old[i].file);
+        if (store_checkpoint_remove(s->store, job, old[i].step, NULL) == 0)
+            unlink(path);
+    }
+    return 0;
+}
+
+/* --- start and recovery --- */
+
+struct start {
+    struct job_record rec;
+    size_t floats;
+    uint32_t samples;
+    struct checkpoint *checkpoint; /* NULL: from the beginning */
+};
+
+/* Is this checkpoint whole, and is the last epoch it counts on committed with the same scores? */
+static int try_checkpoint(struct server *s, const struct start *st,
+                          const struct checkpoint_record *rec, struct checkpoint **ret,
+                          struct errbuf *why)
+{
+    char path[700], hash[SHA256_HEX] = "";
+    int rc = 0;
+
+    if (rec->epoch > 0)
+        rc = store_epoch_hash(s->store, rec->job, rec->epoch - 1, hash, why);
+    if (rc == 0 && strcmp(hash, rec->scores_sha256) != 0)
+        rc = err_set(why, -EUCLEAN, "the scores of epoch %" PRId64 " are not those of checkpoint %s",
+                     rec->epoch - 1, rec->file);
+    if (rc < 0)
+        return rc;
+    checkpoint_path(path, sizeof(path), s->dir, rec->job, rec->file);
+    return checkpoint_read(path, rec->sha256, st->floats, st->samples, ret, why);
+}
+
+static void start_work(struct op *op)
+{
+    struct start *st = op->arg;
+    struct server *s = op->server;
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    struct errbuf bad;
+    char text[128];
+    int count = 0;
+
+    snprintf(text, sizeof(text), "running, incarnation %" PRId64, st->rec.incarnation);
+    op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
+    if (op->rc == 0)
+        op->rc = store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count,
+                                        &op->why);
+    for (int i = 0; op->rc == 0 && i < count && !st->checkpoint; i++)
+        if (try_checkpoint(s, st, &list[i], &st->checkpoint, &bad) < 0) {
+            log_warn("checkpoint.refused", "job=%" PRId64 " step=%" PRId64 " error=\"%s\"",
+                     st->rec.job, list[i].step, bad.text);
+            store_event_add(s->store, st->rec.job, "checkpoint", bad.text, NULL);
+        }
+    if (op->rc == 0)
+        op->rc = store_epochs_drop(s->store, st->rec.job,
+                                   st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0, &op->why);
+    if (op->rc == 0 && st->checkpoint) {
+        snprintf(text, sizeof(text), "goes on from step %" PRIu64 " (epoch %" PRId64 ")",
+                 checkpoint_step(st->checkpoint), checkpoint_epoch(st->checkpoint));
+        op->rc = store_event_add(s->store, st->rec.job, "recover", text, &op->why);
+    }
+}
+
+static void hold_job(struct job *job, const char *reason)
+{
+    snprintf(job->hold, sizeof(job->hold), "%s; tries again every %d s", reason, RETRY_MS / 1000);
+    job->retry_ms = clock_mono_ms() + RETRY_MS;
+}
+
+static int begin_run(struct job *job, const struct checkpoint *c)
+{
+    struct run *run;
+    int rc = run_create(&job->spec, &job->model, job->data, job->rec.job, job->rec.incarnation, &run);
+
+    if (rc < 0)
+        return rc;
+    if (c)
+        checkpoint_restore(c, run);
+    rc = run_start(run, clock_mono_ms());
+    if (rc < 0) {
+        run_free(run);
+        return rc;
+    }
+    job->run = run;
+    job->epochs_done = c ? checkpoint_epoch(c) : 0;
+    return 0;
+}
+
+static void start_done(struct op *op)
+{
+    struct start *st = op->arg;
+    struct jobs *jobs = op->server->jobs;
+    struct job *job;
+    bool current = jobs_find(jobs, st->rec.job, &job, NULL) == 0 && job->rec.state == JOB_RUNNING &&
+                   job->rec.incarnation == st->rec.incarnation && !job->run;
+
+    if (current && op->rc < 0) {
+        log_error("job.start", "job=%" PRId64 " error=\"%s\"", st->rec.job, op->why.text);
+        job->rec.state = JOB_QUEUED;
+        hold_job(job, op->why.text);
+    } else if (current) {
+        int rc = begin_run(job, st->checkpoint);
+        if (rc < 0)
+            jobs_fail(jobs, job, err_text(rc));
+        log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
+                 st->rec.incarnation, st->checkpoint ? checkpoint_step(st->checkpoint) : 0);
+        workers_wake(op->server->workers);
+    }
+    checkpoint_free(st->checkpoint);
+    free(st);
+}
+
+static void start_job(struct jobs *jobs, struct job *job)
+{
+    struct start *st = xcalloc(1, sizeof(*st));
+
+    job->hold[0] = 0;
+    job->interrupted = false;
+    job->rec.state = JOB_RUNNING;
+    job->rec.reason[0] = 0;
+    job->rec.incarnation++;
+    if (!job->rec.started_unix_ms)
+        job->rec.started_unix_ms = clock_unix_ms();
+    st->rec = record_copy(job);
+    st->floats = job->model.floats;
+    st->samples = job->data->samples;
+    op_run(jobs->server->store_lane, (struct op){.server = jobs->server,
+                                                 .arg = st,
+                                                 .work = start_work,
+                                                 .done = start_done});
+}
+
+/* The next job to start: one that was running when the server ended, else the first in the queue. */
+static struct job *next_job(struct jobs *jobs)
+{
+    struct job *queued = NULL;
+
+    for (struct job *job = jobs->list; job; job = job->next) {
+        if (job->rec.state != JOB_QUEUED || job->hold[0])
+            continue;
+        if (job->interrupted)
+            return job;
+        if (!queued)
+            queued = job;
+    }
+    return queued;
+}
+
+void jobs_pump(struct jobs *jobs)
+{
+    struct errbuf why;
+    struct job *job;
+
+    while (!jobs->server->stopping && !jobs_active(jobs) && (job = next_job(jobs)) != NULL) {
+        if (jobs_prepare(jobs->server, job, &why) == 0)
+            start_job(jobs, job);
+        else
+            hold_job(job, why.text);
+    }
+}
+
+void jobs_tick(struct jobs *jobs, int64_t now_ms)
+{
+    bool freed = false;
+
+    for (struct job *job = jobs->list; job; job = job->next)
+        if (job->hold[0] && now_ms >= job->retry_ms) {
+            job->hold[0] = 0;
+            freed = true;
+        }
+    if (!freed)
+        return;
+    jobs_pump(jobs);
+    workers_wake(jobs->server->workers);
+}
+
+/* --- changes of state --- */
+
+struct change {
+    struct job_record rec;
+    struct checkpoint *checkpoint; /* of a pause, else NULL */
+    char text[300];
+};
+
+static void change_work(struct op *op)
+{
+    struct change *c = op->arg;
+
+    if (c->checkpoint)
+        op->rc = save_checkpoint(op->server, c->rec.job, c->checkpoint, &op->why);
+    if (op->rc == 0)
+        op->rc = store_job_update(op->server->store, &c->rec, "state", c->text, &op->why);
+}
+
+static void change_done(struct op *op)
+{
+    struct change *c = op->arg;
+    struct jobs *jobs = op->server->jobs;
+    struct job *job;
+
+    if (op->rc < 0) {
+        log_error("job.change", "job=%" PRId64 " error=\"%s\"", c->rec.job, op->why.text);
+        if (op->rq)
+            request_fail(op->rq, op->rc, &op->why);
+    } else if (op->rq && jobs_find(jobs, c->rec.job, &job, &op->why) < 0) {
+        request_fail(op->rq, -ENOENT, &op->why);
+    } else if (op->rq) {
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddItemToObject(out, "job", jobs_row(jobs, job));
+        request_reply(op->rq, out, NULL, 0);
+    }
+    checkpoint_free(c->checkpoint);
+    free(c);
+    jobs_pump(jobs);
+    workers_wake(op->server->workers);
+}
+
+/* Writes the record as it is now; rq (may be NULL) is answered when that is durable. */
+static void write_change(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint,
+                         const char *text, struct request *rq)
+{
+    struct change *c = xcalloc(1, sizeof(*c));
+
+    c->rec = record_copy(job);
+    c->checkpoint = checkpoint;
+    snprintf(c->text, sizeof(c->text), "%s", text);
+    log_info("job.state", "job=%" PRId64 " %s", job->rec.job, text);
+    op_run(jobs->server->store_lane, (struct op){.rq = rq,
+                                                 .server = jobs->server,
+                                                 .arg = c,
+                                                 .work = change_work,
+                                                 .done = change_done});
+}
+
+static void drop_run(struct job *job)
+{
+    run_free(job->run);
+    job->run = NULL;
+}
+
+/* The disk failed: the job is paused with the reason; what is not on disk is computed again. */
+static void pause_for(struct jobs *jobs, struct job *job, const char *reason)
+{
+    char text[300];
+
+    drop_run(job);
+    job->rec.state = JOB_PAUSED;
+    snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
+    snprintf(text, sizeof(text), "paused: %s", job->rec.reason);
+    write_change(jobs, job, NULL, text, NULL);
+}
+
+/* --- epochs --- */
+
+struct closing {
+    struct job_record rec; /* as it is to be written when this was the last epoch */
+    struct run_epoch epoch;
+    const uint16_t *labels;
+    uint32_t samples;
+    struct checkpoint *checkpoint;
+    bool last;
+};
+
+static struct fold closing_fold(const struct closing *c)
+{
+    const struct run_epoch *e = &c->epoch;
+
+    return (struct fold){
+        .epoch = {.job = c->rec.job,
+                  .epoch = e->epoch,
+                  .share = e->share,
+                  .scheduled = e->scheduled,
+                  .lr = e->lr,
+                  .train_loss = e->train_loss,
+                  .train_accuracy = e->train_accuracy,
+                  .sharpness = e->sharpness,
+                  .test_loss = e->test_loss,
+                  .test_accuracy = e->test_accuracy,
+                  .adv_accuracy = e->adv_accuracy,
+                  .mean_gap = e->mean_gap,
+                  .seconds = e->seconds},
+        .scores = e->scores,
+        .adm = e->adm,
+        .labels = c->labels,
+        .samples = c->samples,
+    };
+}
+
+static void close_work(struct op *op)
+{
+    struct closing *c = op->arg;
+    struct server *s = op->server;
+    struct fold fold = closing_fold(c);
+    char hash[SHA256_HEX], text[160];
+
+    op->rc = store_fold(s->store, &fold, hash, &op->why);
+    if (op->rc < 0)
+        return;
+    failpoint_hit(store_failpoint(s->store), "epoch.folded");
+    op->rc = save_checkpoint(s, c->rec.job, c->checkpoint, &op->why);
+    if (op->rc < 0)
+        return;
+    snprintf(text, sizeof(text), "epoch %" PRId64 ": train loss %.4g, test accuracy %.4f, %.1f s",
+             c->epoch.epoch, c->epoch.train_loss, c->epoch.test_accuracy, c->epoch.seconds);
+    if (!c->last) {
+        op->rc = store_event_add(s->store, c->rec.job, "epoch", text, &op->why);
+        return;
+    }
+    store_event_add(s->store, c->rec.job, "epoch", text, NULL);
+    checkpoint_model_hash(c->checkpoint, c->rec.model_sha256);
+    c->rec.state = JOB_DONE;
+    c->rec.finished_unix_ms = clock_unix_ms();
+    op->rc = store_job_update(s->store, &c->rec, "state", "done", &op->why);
+}
+
+static void close_done(struct op *op)
+{
+    struct closing *c = op->arg;
+    struct jobs *jobs = op->server->jobs;
+    struct job *job;
+
+    if (jobs_find(jobs, c->rec.job, &job, NULL) == 0) {
+        bool current = job->rec.state == JOB_RUNNING && job->rec.incarnation == c->rec.incarnation;
+
+        job->closing--;
+        if (op->rc < 0 && current) {
+            pause_for(jobs, job, op->why.text);
+        } else if (op->rc == 0) {
+            job->epochs_done = c->epoch.epoch + 1;
+            job->loss = c->epoch.train_loss;
+            job->accuracy = c->epoch.test_accuracy;
+        }
+        if (op->rc == 0 && c->last && current) {
+            drop_run(job);
+            job->rec.state = JOB_DONE;
+            job->rec.finished_unix_ms = c->rec.finished_unix_ms;
+            memcpy(job->rec.model_sha256, c->rec.model_sha256, SHA256_HEX);
+            log_info("job.state", "job=%" PRId64 " to=done model_sha256=%s", job->rec.job,
+                     job->rec.model_sha256);
+            jobs_pump(jobs);
+        }
+        workers_wake(op->server->workers);
+    }
+    checkpoint_free(c->checkpoint);
+    free(c->epoch.scores);
+    free(c->epoch.adm);
+    free(c);
+}
+
+static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
+{
+    struct closing *c = xcalloc(1, sizeof(*c));
+
+    c->rec = record_copy(job);
+    c->epoch = *e;
+    c->labels = job->data->labels;
+    c->samples = job->data->samples;
+    c->last = run_finished(job->run);
+    c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
+    log_info("job.epoch", "job=%" PRId64 " epoch=%" PRId64 " share=%.3f train_loss=%.5g "
+             "test_accuracy=%.4f seconds=%.1f", job->rec.job, e->epoch, e->share, e->train_loss,
+             e->test_accuracy, e->seconds);
+    if (!c->checkpoint) {
+        free(e->scores);
+        free(e->adm);
+        free(c);
+        pause_for(jobs, job, "no memory for a checkpoint");
+        return;
+    }
+    job->closing++;
+    op_run(jobs->server->store_lane, (struct op){.server = jobs->server,
+                                                 .arg = c,
+                                                 .work = close_work,
+                                                 .done = close_done});
+}
+
+void jobs_advance(struct jobs *jobs, struct job *job)
+{
+    enum run_event event;
+    struct run_epoch epoch;
+    uint64_t step = run_step(job->run);
+    int rc = run_advance(job->run, clock_mono_ms(), &event, &epoch);
+
+    if (rc < 0) {
+        jobs_fail(jobs, job, err_text(rc));
+        return;
+    }
+    if (run_step(job->run) != step)
+        failpoint_hit(&jobs->server->failpoint, "step");
+    if (event == RUN_EPOCH)
+        close_epoch(jobs, job, &epoch);
+    if (event != RUN_WAIT)
+        workers_wake(jobs->server->workers);
+}
+
+/* --- verbs and ends --- */
+
+void jobs_fail(struct jobs *jobs, struct job *job, const char *reason)
+{
+    char text[300];
+
+    drop_run(job);
+    job->rec.state = JOB_FAILED;
+    job->rec.finished_unix_ms = clock_unix_ms();
+    snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
+    snprintf(text, sizeof(text), "failed: %s", job->rec.reason);
+    write_change(jobs, job, NULL, text, NULL);
+}
+
+void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq)
+{
+    struct checkpoint *checkpoint = NULL;
+    enum job_state to, from = job->rec.state;
+    struct errbuf why;
+    char text[80];
+    int rc = job_verb_apply(from, verb, &to, &why);
+
+    if (rc == -EALREADY) { /* durable already, or on its way in front of this one */
+        write_change(jobs, job, NULL, "no change", rq);
+        return;
+    }
+    if (rc < 0) {
+        request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 ": %s", job->rec.job, why.text);
+        return;
+    }
+    if (verb == VERB_PAUSE && job->run && !run_finished(job->run))
+        checkpoint = checkpoint_take(job->run, clock_mono_ms());
+    drop_run(job);
+    job->rec.state = to;
+    job->rec.reason[0] = 0;
+    job->hold[0] = 0;
+    if (verb == VERB_PAUSE)
+        snprintf(job->rec.reason, sizeof(job->rec.reason), "paused by a person");
+    if (job_state_final(to))
+        job->rec.finished_unix_ms = clock_unix_ms();
+    snprintf(text, sizeof(text), "%s -> %s", job_state_names[from], job_state_names[to]);
+    write_change(jobs, job, checkpoint, text, rq);
+}
+
+/* --- numerics class --- */
+
+static void pin_work(struct op *op)
+{
+    struct job_record *rec = op->arg;
+    char text[120];
+
+    snprintf(text, sizeof(text), "numerics class %s", rec->numerics_class);
+    op->rc = store_job_update(op->server->store, rec, "numerics", text, &op->why);
+}
+
+static void pin_done(struct op *op)
+{
+    struct job_record *rec = op->arg;
+    struct job *job;
+
+    if (jobs_find(op->server->jobs, rec->job, &job, NULL) == 0) {
+        job->class_pending = false;
+        if (op->rc < 0)
+            hold_job(job, op->why.text);
+        else
+            memcpy(job->rec.numerics_class, rec->numerics_class, sizeof(rec->numerics_class));
+        workers_wake(op->server->workers);
+    }
+    free(rec);
+}
+
+void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class)
+{
+    struct job_record *rec = xmalloc(sizeof(*rec));
+
+    *rec = record_copy(job);
+    snprintf(rec->numerics_class, sizeof(rec->numerics_class), "%s", class);
+    job->class_pending = true;
+    op_run(jobs->server->store_lane, (struct op){.server = jobs->server,
+                                                 .arg = rec,
+                                                 .work = pin_work,
+                                                 .done = pin_done});
+}
+
+/* --- stop --- */
+
+static void stop_work(struct op *op)
+{
+    struct change *c = op->arg;
+
+    op->rc = save_checkpoint(op->server, c->rec.job, c->checkpoint, &op->why);
+    if (op->rc < 0)
+        log_error("job.stop", "job=%" PRId64 " error=\"%s\"", c->rec.job, op->why.text);
+    checkpoint_free(c->checkpoint);
+    free(c);
+}
+
+static void stop_done(struct op *op)
+{
+    (void)op;
+}
+
+void jobs_stop(struct jobs *jobs)
+{
+    struct job *job = jobs_active(jobs);
+
+    if (!job || !job->run || run_finished(job->run))
+        return;
+    struct change *c = xcalloc(1, sizeof(*c));
+    c->rec = record_copy(job);
+    c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
+    drop_run(job);
+    if (!c->checkpoint) {
+        free(c);
+        return;
+    }
+    op_run(jobs->server->store_lane, (struct op){.server = jobs->server,
+                                                 .arg = c,
+                                                 .work = stop_work,
+                                                 .done = stop_done});
+}

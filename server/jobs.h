@@ -1,0 +1,77 @@
+/* The jobs: one table in memory, mirrored to the store; the one that runs holds the run. jobs.c has
+ * the table and the rows for people, job_life.c what happens to a job: start, recovery, epochs,
+ * pause, resume, cancel. */
+#ifndef STEPPE_SERVER_JOBS_H
+#define STEPPE_SERVER_JOBS_H
+
+#include <cjson/cJSON.h>
+
+#include "common/jobspec.h"
+#include "common/model.h"
+#include "server/request.h"
+#include "server/run.h"
+#include "server/store.h"
+
+struct server;
+struct jobs;
+
+struct job {
+    struct job_record rec; /* rec.spec_json is owned */
+    struct jobspec spec;
+    struct model model;              /* valid when data is set */
+    const struct dataset *data;      /* NULL until the job is prepared */
+    struct run *run;                 /* of the running job, once it is recovered */
+    bool interrupted;                /* was running when the server ended: goes first */
+    bool class_pending;              /* the numerics class is on its way to the store */
+    unsigned closing;                /* epochs on their way to the store */
+    char hold[256];                  /* why it cannot go on by itself; "" : it can */
+    int64_t retry_ms;                /* monotonic time of the next try while hold is set */
+    double shard_ms[PHASE_TEST + 1]; /* slowest recent time of a shard, 0: unknown */
+    uint64_t fail_step;              /* task.fail within one round */
+    enum phase fail_phase;
+    int fail_count;
+    int64_t epochs_done;   /* committed */
+    double loss, accuracy; /* of the last committed epoch, NAN: none */
+    double images_per_s;   /* of the last complete training phase */
+    struct job *next;
+};
+
+/* Loads all jobs; what was running is queued for recovery before anything else. */
+int jobs_open(struct server *s, struct jobs **ret, struct errbuf *why);
+/* Frees everything; the lanes must have ended. NULL is fine. */
+void jobs_close(struct jobs *jobs);
+
+/* -ENOENT with a sentence that says which jobs there are. */
+int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf *why);
+struct job *jobs_active(struct jobs *jobs); /* the running one or NULL */
+struct job *jobs_first(struct jobs *jobs);  /* by number; follow ->next */
+/* Is the active job ready to give out work? */
+bool jobs_ready(const struct job *job);
+
+/* A job row of PROTOCOL.md. */
+cJSON *jobs_row(struct jobs *jobs, struct job *job);
+
+/* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
+int jobs_prepare(struct server *s, struct job *job, struct errbuf *why);
+/* Puts a submitted job (owned) into the table, by number. */
+void jobs_add(struct jobs *jobs, struct job *job);
+void jobs_remove(struct jobs *jobs, struct job *job);
+void job_free(struct job *job);
+
+/* Starts the next job when none runs. */
+void jobs_pump(struct jobs *jobs);
+/* Tries again what waits for the disk; called a few times a second. */
+void jobs_tick(struct jobs *jobs, int64_t now_ms);
+/* A result was counted: closes rounds and epochs, then wakes the workers. */
+void jobs_advance(struct jobs *jobs, struct job *job);
+/* Pins the numerics class of a strict job to this one, durably; workers are woken when it is done.
+ */
+void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class);
+/* Ends a running job as failed. */
+void jobs_fail(struct jobs *jobs, struct job *job, const char *reason);
+/* Applies pause, resume or cancel and answers rq once that is durable. */
+void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq);
+/* The server stops: writes a checkpoint of the running job, so that nothing is computed twice. */
+void jobs_stop(struct jobs *jobs);
+
+#endif

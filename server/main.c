@@ -1,0 +1,97 @@
+/* steppe-server: the coordinator daemon. */
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/log.h"
+#include "common/options.h"
+#include "proto/address.h"
+#include "server/server.h"
+
+#define AT(field) offsetof(struct server_options, field)
+
+static const struct option table[] = {
+    {"state", OPT_STR, AT(state), .arg = "DIR",
+     .help = "databases, datasets and checkpoints (default $XDG_STATE_HOME/steppe or "
+             "~/.local/state/steppe)"},
+    {"listen", OPT_STR, AT(listen), .def = ADDRESS_DEFAULT, .arg = "URLS",
+     .help = "addresses to serve, comma separated; ipc://STATE/steppe.sock is always served"},
+    {"config", OPT_STR, AT(config), .arg = "FILE", .help = "read options from \"name = value\" lines"},
+    {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names,
+     .help = "least important events that are logged"},
+    {"help", OPT_FLAG, AT(help), .help = "print this"},
+    {"version", OPT_FLAG, AT(version), .help = "print the version"},
+    {0},
+};
+
+static int read_options(int argc, char **argv, struct server_options *o, struct errbuf *why)
+{
+    int rc = options_defaults(table, o, why);
+
+    if (rc == 0)
+        rc = options_args(table, argc, argv, o, NULL, NULL, why);
+    if (rc == 0 && o->config) { /* flags win over the file */
+        rc = options_file(table, o->config, o, why);
+        if (rc == 0)
+            rc = options_args(table, argc, argv, o, NULL, NULL, why);
+    }
+    return rc;
+}
+
+/* The default state folder, as the XDG rules have it. */
+static char *default_state(void)
+{
+    const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+    if (xdg && xdg[0] == '/')
+        return xasprintf("%s/steppe", xdg);
+    return xasprintf("%s/.local/state/steppe", home ? home : "");
+}
+
+static void print_help(void)
+{
+    puts("usage: steppe-server [options]\n\n"
+         "Owns jobs, models and the difficulty database; workers and the steppe command connect.\n");
+    options_help(table, stdout);
+}
+
+int main(int argc, char **argv)
+{
+    struct server_options options = {0};
+    struct server *s = xcalloc(1, sizeof(*s));
+    struct errbuf why = {""};
+    char *state = default_state();
+    int status = 2;
+
+    if (read_options(argc, argv, &options, &why) < 0)
+        goto out;
+    status = 0;
+    if (options.help) {
+        print_help();
+        goto out;
+    }
+    if (options.version) {
+        puts("steppe-server " STEPPE_VERSION);
+        goto out;
+    }
+    log_set_level((enum log_level)options.log_level);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    if (!options.state)
+        options.state = state;
+    if (server_open(s, &options, &why) < 0) {
+        status = 1;
+        goto out;
+    }
+    server_run(s);
+    server_close(s);
+out:
+    if (status)
+        fprintf(stderr, "steppe-server: %s\n", why.text);
+    free(state);
+    free(s);
+    return status;
+}

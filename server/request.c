@@ -1,0 +1,128 @@
+#include "server/request.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/log.h"
+#include "server/lane.h"
+#include "server/server.h"
+
+void request_drop(struct request *rq)
+{
+    message_done(&rq->message);
+    free(rq);
+}
+
+void request_forget_body(struct request *rq)
+{
+    if (rq->message.release)
+        rq->message.release(rq->message.body);
+    rq->message.release = NULL;
+    rq->message.body = NULL;
+    rq->message.tensor_count = 0;
+}
+
+static void send_json(struct request *rq, cJSON *json, const struct tensor *tensors, int count)
+{
+    struct errbuf why;
+    void *body;
+    size_t bytes;
+    int rc = message_encode(json, tensors, count, transport_alloc, &body, &bytes, &why);
+
+    if (rc == 0)
+        transport_reply(rq->server->transport, &rq->token, body);
+    else
+        log_error("request.reply", "type=%s error=\"%s\"", message_names[rq->type], why.text);
+    cJSON_Delete(json);
+    request_drop(rq);
+}
+
+void request_reply(struct request *rq, cJSON *fields, const struct tensor *tensors, int count)
+{
+    cJSON *json = fields ? fields : cJSON_CreateObject();
+
+    cJSON_AddStringToObject(json, "type", message_names[rq->type]);
+    cJSON_AddNumberToObject(json, "id", (double)rq->id);
+    cJSON_AddTrueToObject(json, "ok");
+    send_json(rq, json, tensors, count);
+}
+
+void request_error(struct request *rq, enum error_code code, const char *fmt, ...)
+{
+    struct errbuf why;
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(why.text, sizeof(why.text), fmt, ap);
+    va_end(ap);
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "type", "error");
+    cJSON_AddNumberToObject(json, "id", (double)rq->id);
+    cJSON_AddStringToObject(json, "code", error_names[code]);
+    cJSON_AddStringToObject(json, "error", why.text);
+    log_debug("request.error", "code=%s error=\"%s\"", error_names[code], why.text);
+    send_json(rq, json, NULL, 0);
+}
+
+static enum error_code code_of(int rc)
+{
+    static const struct {
+        int rc;
+        enum error_code code;
+    } map[] = {
+        {-EINVAL, ERR_BAD_FIELD},     {-ENOENT, ERR_NOT_FOUND},   {-EEXIST, ERR_EXISTS},
+        {-EPERM, ERR_NOT_ALLOWED},    {-ENOSPC, ERR_UNAVAILABLE}, {-EROFS, ERR_UNAVAILABLE},
+        {-EACCES, ERR_UNAVAILABLE},   {-ENOMEM, ERR_UNAVAILABLE}, {-EFBIG, ERR_TOO_LARGE},
+        {-EMSGSIZE, ERR_TOO_LARGE},   {-ETIMEDOUT, ERR_TIMEOUT},  {-ESHUTDOWN, ERR_UNAVAILABLE},
+        {-ERANGE, ERR_LIMIT},         {-EDQUOT, ERR_UNAVAILABLE}, {-EAGAIN, ERR_UNAVAILABLE},
+    };
+
+    for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+        if (map[i].rc == rc)
+            return map[i].code;
+    return ERR_INTERNAL;
+}
+
+void request_fail(struct request *rq, int rc, const struct errbuf *why)
+{
+    enum error_code code = code_of(rc);
+
+    if (code == ERR_INTERNAL)
+        log_error("request.internal", "type=%s error=\"%s\"", message_names[rq->type], why->text);
+    request_error(rq, code, "%s", why->text[0] ? why->text : err_text(rc));
+}
+
+static void op_work(void *arg)
+{
+    struct op *op = arg;
+
+    op->work(op);
+}
+
+static void op_done(void *arg)
+{
+    struct op *op = arg;
+
+    if (op->done)
+        op->done(op);
+    else if (op->rq && op->rc < 0)
+        request_fail(op->rq, op->rc, &op->why);
+    else if (op->rq) {
+        request_reply(op->rq, op->out, NULL, 0);
+        op->out = NULL;
+    }
+    cJSON_Delete(op->out);
+    free(op);
+}
+
+void op_run(struct lane *lane, struct op op)
+{
+    struct op *o = xmalloc(sizeof(*o));
+
+    *o = op;
+    o->why.text[0] = 0;
+    lane_run(lane, op_work, op_done, o);
+}

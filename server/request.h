@@ -1,0 +1,51 @@
+/* A request on its way through the server: answered exactly once, now or later. */
+#ifndef STEPPE_SERVER_REQUEST_H
+#define STEPPE_SERVER_REQUEST_H
+
+#include "common/err.h"
+#include "proto/frame.h"
+#include "proto/messages.h"
+#include "server/transport.h"
+
+struct server;
+
+struct request {
+    struct server *server;
+    struct token token;
+    struct message message;
+    enum message_type type;
+    int64_t id;
+    char sender[37];    /* "" for ping without one */
+    const char *result; /* task.result: "accepted" or "dropped", static */
+};
+
+/* Answers with fields (NULL: none; ownership passes) and tensors; ends and frees the request. */
+void request_reply(struct request *rq, cJSON *fields, const struct tensor *tensors, int count);
+/* Answers with an error; ends and frees the request. */
+__attribute__((format(printf, 3, 4))) void request_error(struct request *rq, enum error_code code,
+                                                         const char *fmt, ...);
+/* The same for a negative errno of a module that filled why. */
+void request_fail(struct request *rq, int rc, const struct errbuf *why);
+/* Ends a request without an answer (the server stops). */
+void request_drop(struct request *rq);
+
+/* Lets go of the message's body (tensors) early, keeping the JSON: for requests that are held. */
+void request_forget_body(struct request *rq);
+
+/* Work of a request on a lane. work runs on the lane's thread and may use its own fields only;
+ * done runs on the loop and must answer rq. Both see the op; arg is the handler's. */
+struct op {
+    struct request *rq; /* NULL when nobody asked */
+    struct server *server;
+    int rc;
+    struct errbuf why;
+    cJSON *out; /* fields of the reply, made by work */
+    void *arg;
+    void (*work)(struct op *op);
+    void (*done)(struct op *op); /* NULL: reply out, or fail with rc */
+};
+struct lane;
+/* Ownership of the op passes; it is freed after done. arg is freed by done. */
+void op_run(struct lane *lane, struct op op);
+
+#endif

@@ -1,0 +1,153 @@
+#include "server/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "proto/address.h"
+
+#define TICK_MS 100
+#define URLS_MAX 8
+
+/* The addresses of --listen and the ipc socket in the state folder. */
+static int listen_all(struct server *s, const char *listen, struct errbuf *why)
+{
+    const char *urls[URLS_MAX + 1];
+    char *text = xstrdup(listen), *ipc = xasprintf("ipc://%s/steppe.sock", s->dir), *rest = text;
+    int count = 0, rc = 0;
+
+    for (char *url; rc == 0 && (url = strsep(&rest, ",")) != NULL;) {
+        if (count == URLS_MAX)
+            rc = err_set(why, -EINVAL, "--listen names more than %d addresses", URLS_MAX);
+        else if (address_check_bind(url, why) < 0)
+            rc = err_prefix(why, -EINVAL, "--listen");
+        else
+            urls[count++] = url;
+    }
+    if (rc == 0 && address_check_bind(ipc, why) == 0)
+        urls[count++] = ipc;
+    else if (rc == 0)
+        log_warn("server.listen", "url=%s error=\"%s\"", ipc, why->text);
+    if (rc == 0)
+        rc = transport_open(&s->loop, urls, count, server_message, s, &s->transport, why);
+    for (int i = 0; rc == 0 && i < count; i++)
+        log_info("server.listen", "url=%s", urls[i]);
+    free(text);
+    free(ipc);
+    return rc;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct server *s = timer->data;
+    int64_t now_ms = clock_mono_ms();
+
+    jobs_tick(s->jobs, now_ms);
+    workers_tick(s->workers, now_ms);
+}
+
+/* Lets go of what was promised: held replies say "no task", the run is kept in a checkpoint. */
+static void on_stop(uv_signal_t *signal, int number)
+{
+    struct server *s = signal->data;
+
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    log_info("server.stop", "signal=%d", number);
+    workers_dismiss(s->workers);
+    jobs_stop(s->jobs);
+    uv_stop(&s->loop);
+}
+
+static int start_handles(struct server *s)
+{
+    int rc = uv_timer_init(&s->loop, &s->tick);
+
+    if (rc == 0)
+        rc = uv_signal_init(&s->loop, &s->sigint);
+    if (rc == 0)
+        rc = uv_signal_init(&s->loop, &s->sigterm);
+    s->tick.data = s->sigint.data = s->sigterm.data = s;
+    if (rc == 0)
+        rc = uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+    if (rc == 0)
+        rc = uv_signal_start(&s->sigint, on_stop, SIGINT);
+    return rc < 0 ? rc : uv_signal_start(&s->sigterm, on_stop, SIGTERM);
+}
+
+int server_open(struct server *s, const struct server_options *options, struct errbuf *why)
+{
+    int rc;
+
+    *s = (struct server){.start_ms = clock_mono_ms()};
+    if (strlen(options->state) >= sizeof(s->dir) - 64)
+        return err_set(why, -EINVAL, "--state is longer than %zu bytes", sizeof(s->dir) - 64);
+    memcpy(s->dir, options->state, strlen(options->state) + 1);
+    failpoint_init(&s->failpoint);
+    rc = uv_loop_init(&s->loop);
+    if (rc < 0)
+        return err_set(why, rc, "cannot start the event loop: %s", err_text(rc));
+    rc = store_open(s->dir, &s->store, why);
+    if (rc == 0)
+        rc = query_open(s->dir, &s->query, why);
+    if (rc == 0)
+        rc = datasets_open(s->dir, s->store, &s->datasets, why);
+    if (rc == 0)
+        rc = workers_open(s, &s->workers);
+    if (rc == 0)
+        rc = jobs_open(s, &s->jobs, why);
+    if (rc == 0 && ((rc = lane_open(&s->loop, "store", &s->store_lane)) < 0 ||
+                    (rc = lane_open(&s->loop, "query", &s->query_lane)) < 0 ||
+                    (rc = start_handles(s)) < 0))
+        err_set(why, rc, "cannot start: %s", err_text(rc));
+    if (rc == 0)
+        rc = listen_all(s, options->listen, why);
+    if (rc < 0) {
+        server_close(s);
+        return rc;
+    }
+    jobs_pump(s->jobs);
+    log_info("server.start", "version=%s state=%s", STEPPE_VERSION, s->dir);
+    return 0;
+}
+
+void server_run(struct server *s)
+{
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+}
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void server_close(struct server *s)
+{
+    s->stopping = true;
+    lane_close(s->query_lane);
+    lane_close(s->store_lane);
+    workers_close(s->workers);
+    transport_close(s->transport);
+    s->workers = NULL;
+    if (s->tick.data)
+        uv_close((uv_handle_t *)&s->tick, NULL);
+    if (s->sigint.data) {
+        uv_close((uv_handle_t *)&s->sigint, NULL);
+        uv_close((uv_handle_t *)&s->sigterm, NULL);
+    }
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    uv_walk(&s->loop, close_handle, NULL);
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&s->loop);
+    jobs_close(s->jobs);
+    datasets_close(s->datasets);
+    query_close(s->query);
+    store_close(s->store);
+}

@@ -1,0 +1,55 @@
+/* The server: one libuv loop that owns everything below. Handlers run on the loop; SQLite and fsync
+ * on the store's lane; queries for people on the query lane. */
+#ifndef STEPPE_SERVER_SERVER_H
+#define STEPPE_SERVER_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/err.h"
+#include "server/datasets.h"
+#include "server/jobs.h"
+#include "server/lane.h"
+#include "server/query.h"
+#include "server/store.h"
+#include "server/transport.h"
+#include "server/workers.h"
+
+struct server_options {
+    const char *state;  /* folder of the databases, datasets and checkpoints */
+    const char *listen; /* URLs, comma separated */
+    const char *config;
+    int log_level;
+    bool help, version;
+};
+
+struct server {
+    uv_loop_t loop;
+    uv_timer_t tick;
+    uv_signal_t sigint, sigterm;
+    struct transport *transport;
+    struct store *store;
+    struct query *query;
+    struct lane *store_lane, *query_lane;
+    struct datasets *datasets;
+    struct jobs *jobs;
+    struct workers *workers;
+    struct failpoint failpoint; /* those on the loop's thread */
+    char dir[512];
+    int64_t start_ms;
+    uint64_t bad_messages;
+    bool stopping;
+};
+
+/* Takes the state folder, recovers what was running and binds the addresses. On failure everything
+ * is closed again and the sentence says why. 0 or -errno. */
+int server_open(struct server *s, const struct server_options *options, struct errbuf *why);
+/* Serves until SIGINT or SIGTERM. */
+void server_run(struct server *s);
+void server_close(struct server *s);
+
+/* A message came in; dispatch.c. body is owned. */
+void server_message(void *arg, const struct token *from, void *body, size_t bytes);
+
+#endif

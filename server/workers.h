@@ -1,0 +1,46 @@
+/* The workers: who they are, what they hold, and whose reply waits for work. Workers own nothing
+ * that matters: a silent one's lease runs out and its node is computed elsewhere. */
+#ifndef STEPPE_SERVER_WORKERS_H
+#define STEPPE_SERVER_WORKERS_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/request.h"
+
+struct server;
+struct job;
+struct workers;
+struct worker;
+
+#define HOLD_MS 25000 /* a reply that waits for work is given without after this */
+
+int workers_open(struct server *s, struct workers **ret);
+void workers_close(struct workers *w); /* drops held requests; NULL is fine */
+
+/* The worker that sent rq; NULL (rq answered with unknown_worker) when it did not say hello. */
+struct worker *workers_of(struct workers *w, struct request *rq);
+/* Registers the sender. 0 or -ERANGE with a sentence. */
+int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
+                  const char *class, uint32_t *ret_number, struct errbuf *why);
+/* Forgets the worker; its leases go back. Returns how many. */
+uint32_t workers_bye(struct workers *w, struct worker *worker);
+
+/* The worker asks for work: gives back what it still held, answers rq with a task or holds it. */
+void workers_next(struct workers *w, struct worker *worker, struct request *rq);
+/* Counts a result of `shards` shards and measures its speed. */
+void workers_counted(struct workers *w, struct worker *worker, struct job *job, uint32_t shards);
+
+/* Gives work to those whose reply is held. */
+void workers_wake(struct workers *w);
+/* Leases that ran out, replies held too long; called a few times a second. */
+void workers_tick(struct workers *w, int64_t now_ms);
+/* Answers all held replies: no task (the server stops). */
+void workers_dismiss(struct workers *w);
+
+/* Why the running job gets no work done; false when it does. */
+bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes);
+cJSON *workers_rows(struct workers *w);
+
+#endif

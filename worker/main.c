@@ -1,0 +1,138 @@
+/* steppe-worker: computes for one server. */
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/bounds.h"
+#include "common/log.h"
+#include "common/options.h"
+#include "common/text.h"
+#include "proto/address.h"
+#include "worker/nn/gemm.h"
+#include "worker/session.h"
+
+struct worker_options {
+    struct session_options session;
+    const char *config;
+    int log_level;
+    bool help, version;
+};
+
+#define AT(field) offsetof(struct worker_options, field)
+
+static const struct option table[] = {
+    {"connect", OPT_STR, AT(session.server), .def = ADDRESS_DEFAULT, .arg = "URL",
+     .help = "address of the server"},
+    {"threads", OPT_INT, AT(session.threads), .arg = "T", .min = 1, .max = THREADS_MAX,
+     .help = "compute threads (default: one a processor)"},
+    {"name", OPT_STR, AT(session.name), .arg = "NAME",
+     .help = "name in `steppe workers` (default: host-pid)"},
+    {"cache", OPT_STR, AT(session.cache), .arg = "DIR",
+     .help = "datasets, shared by the workers of a host (default $XDG_CACHE_HOME/steppe or "
+             "~/.cache/steppe)"},
+    {"config", OPT_STR, AT(config), .arg = "FILE",
+     .help = "read options from \"name = value\" lines"},
+    {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names,
+     .help = "least important events that are logged"},
+    {"help", OPT_FLAG, AT(help), .help = "print this"},
+    {"version", OPT_FLAG, AT(version), .help = "print the version"},
+    {0},
+};
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+static int read_options(int argc, char **argv, struct worker_options *o, struct errbuf *why)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    int rc = options_defaults(table, o, why);
+
+    o->session.threads = cpus < 1 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : cpus;
+    if (rc == 0)
+        rc = options_args(table, argc, argv, o, NULL, NULL, why);
+    if (rc == 0 && o->config) { /* flags win over the file */
+        rc = options_file(table, o->config, o, why);
+        if (rc == 0)
+            rc = options_args(table, argc, argv, o, NULL, NULL, why);
+    }
+    return rc;
+}
+
+static char *default_cache(void)
+{
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+    if (xdg && xdg[0] == '/')
+        return xasprintf("%s/steppe", xdg);
+    return xasprintf("%s/.cache/steppe", home ? home : "");
+}
+
+static char *default_name(void)
+{
+    char host[NAME_MAX_BYTES - 12] = "";
+
+    if (gethostname(host, sizeof(host) - 1) < 0 || !host[0])
+        strcpy(host, "worker");
+    return xasprintf("%s-%d", host, (int)getpid());
+}
+
+static void set_signals(void)
+{
+    const struct sigaction action = {.sa_handler = on_signal};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void print_help(void)
+{
+    puts("usage: steppe-worker [options]\n\n"
+         "Computes SAM gradients and adversarial gaps for a steppe-server. Needs nothing but its "
+         "address.\n");
+    options_help(table, stdout);
+}
+
+int main(int argc, char **argv)
+{
+    struct worker_options options = {0};
+    struct errbuf why = {""};
+    char *cache = default_cache(), *name = default_name();
+    int status = 2;
+
+    if (read_options(argc, argv, &options, &why) < 0)
+        goto out;
+    status = 0;
+    if (options.help) {
+        print_help();
+        goto out;
+    }
+    if (options.version) {
+        puts("steppe-worker " STEPPE_VERSION);
+        goto out;
+    }
+    if (!options.session.cache)
+        options.session.cache = cache;
+    if (!options.session.name)
+        options.session.name = name;
+    log_set_level((enum log_level)options.log_level);
+    set_signals();
+    gemm_init();
+    if (session_run(&options.session, &stop, &why) < 0)
+        status = 1;
+out:
+    if (status)
+        fprintf(stderr, "steppe-worker: %s\n", why.text);
+    free(cache);
+    free(name);
+    return status;
+}

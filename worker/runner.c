@@ -1,0 +1,221 @@
+/* A crew: the caller is thread 0, the others sleep between runs. Shards are taken by number from an
+ * atomic counter; results meet in the reduction tree, so who ran what leaves no trace in the bits.
+ */
+#include "worker/runner.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "worker/nn/net.h"
+
+struct member {
+    struct runner *runner;
+    struct step *step;
+    pthread_t thread;
+    bool started;
+};
+
+struct runner {
+    const struct model *model;
+    uint32_t shard;
+    unsigned threads;
+    struct member *crew; /* [threads] */
+    struct reduce *reduce;
+
+    pthread_mutex_t lock;
+    pthread_cond_t begin, end;
+    uint64_t round; /* grows with every run */
+    unsigned busy;  /* members that still work on this round */
+    bool stop;
+    int rc; /* first failure of this round */
+
+    const struct work *work;
+    struct score *scores;
+    uint32_t shards;
+    atomic_uint next;
+};
+
+static void fail(struct runner *r, int rc)
+{
+    pthread_mutex_lock(&r->lock);
+    if (r->rc == 0)
+        r->rc = rc;
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void train_shard(struct runner *r, struct member *m, uint32_t shard, uint32_t at, uint32_t n)
+{
+    const struct work *w = r->work;
+    double *sums;
+
+    pthread_mutex_lock(&r->lock);
+    float *grad = reduce_buffer(r->reduce, &sums);
+    pthread_mutex_unlock(&r->lock);
+    if (!grad) {
+        fail(r, -ENOMEM);
+        return;
+    }
+    step_train(m->step, &w->spec, w->theta, w->set, w->ids + at, w->weights + at, n, grad, sums,
+               r->scores ? r->scores + at : NULL);
+    pthread_mutex_lock(&r->lock);
+    int rc = reduce_add(r->reduce, (struct node){shard, shard + 1}, grad);
+    pthread_mutex_unlock(&r->lock);
+    if (rc < 0)
+        fail(r, rc);
+}
+
+static void run_shards(struct runner *r, struct member *m)
+{
+    const struct work *w = r->work;
+
+    for (;;) {
+        uint32_t shard = atomic_fetch_add(&r->next, 1);
+        if (shard >= r->shards)
+            return;
+        uint32_t at = shard * r->shard;
+        uint32_t n = w->count - at < r->shard ? w->count - at : r->shard;
+        if (w->train)
+            train_shard(r, m, shard, at, n);
+        else
+            step_score(m->step, &w->spec, w->theta, w->set, w->ids + at, n, r->scores + at);
+    }
+}
+
+static void *member_main(void *arg)
+{
+    struct member *m = arg;
+    struct runner *r = m->runner;
+    uint64_t seen = 0;
+
+    net_thread_init();
+    pthread_mutex_lock(&r->lock);
+    for (;;) {
+        while (r->round == seen && !r->stop)
+            pthread_cond_wait(&r->begin, &r->lock);
+        if (r->stop)
+            break;
+        seen = r->round;
+        pthread_mutex_unlock(&r->lock);
+        run_shards(r, m);
+        pthread_mutex_lock(&r->lock);
+        if (--r->busy == 0)
+            pthread_cond_signal(&r->end);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+int runner_create(const struct model *model, uint32_t shard, unsigned threads, struct runner **ret,
+                  struct errbuf *why)
+{
+    struct runner *r = xcalloc(1, sizeof(*r));
+    int rc = 0;
+
+    r->model = model;
+    r->shard = shard;
+    r->threads = threads;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->begin, NULL);
+    pthread_cond_init(&r->end, NULL);
+    r->crew = xcalloc(threads, sizeof(*r->crew));
+    r->reduce = reduce_create(model->floats, STEP_SUMS);
+    if (!r->reduce)
+        rc = -ENOMEM;
+    net_thread_init();
+    for (unsigned i = 0; rc == 0 && i < threads; i++) {
+        struct member *m = &r->crew[i];
+
+        m->runner = r;
+        m->step = step_create(model, shard);
+        if (!m->step)
+            rc = -ENOMEM;
+        else if (i > 0)
+            rc = -pthread_create(&m->thread, NULL, member_main, m);
+        m->started = rc == 0 && i > 0;
+    }
+    if (rc < 0) {
+        runner_free(r);
+        return err_set(why, rc, "cannot prepare %u threads for model %s and shards of %u: %s",
+                       threads, model->name, shard, err_text(rc));
+    }
+    *ret = r;
+    return 0;
+}
+
+void runner_free(struct runner *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->stop = true;
+    pthread_cond_broadcast(&r->begin);
+    pthread_mutex_unlock(&r->lock);
+    for (unsigned i = 0; i < r->threads; i++) {
+        if (r->crew[i].started)
+            pthread_join(r->crew[i].thread, NULL);
+        step_free(r->crew[i].step);
+    }
+    pthread_cond_destroy(&r->begin);
+    pthread_cond_destroy(&r->end);
+    pthread_mutex_destroy(&r->lock);
+    reduce_free(r->reduce);
+    free(r->crew);
+    free(r);
+}
+
+static int check_finite(struct runner *r, const struct work *w, struct yield *y, struct errbuf *why)
+{
+    if (w->train) {
+        y->grad = reduce_result(r->reduce, &y->sums);
+        for (int i = 0; i < STEP_SUMS; i++)
+            if (!isfinite(y->sums[i]))
+                return err_set(why, -ERANGE,
+                               "training diverged: the loss is not finite; a smaller "
+                               "learning rate or rho may help");
+        float sum = 0; /* x*0 is NaN for NaN and infinity */
+        for (size_t i = 0; i < r->model->floats; i++)
+            sum += y->grad[i] * 0.0f;
+        if (!isfinite(sum))
+            return err_set(why, -ERANGE,
+                           "training diverged: the gradient is not finite; a smaller "
+                           "learning rate or rho may help");
+    }
+    for (uint32_t i = 0; y->scores && i < w->count; i++) {
+        const struct score *s = &y->scores[i];
+        if (!isfinite(s->loss) || !isfinite(s->adv_loss) || !isfinite(s->grad_norm) ||
+            !isfinite(s->el2n))
+            return err_set(why, -ERANGE,
+                           "training diverged: a score of sample %u is not finite; a smaller "
+                           "learning rate or rho may help",
+                           w->ids[i]);
+    }
+    return 0;
+}
+
+int runner_run(struct runner *r, const struct work *work, struct yield *yield, struct errbuf *why)
+{
+    pthread_mutex_lock(&r->lock);
+    r->work = work;
+    r->scores = yield->scores;
+    r->shards = (work->count + r->shard - 1) / r->shard;
+    atomic_store(&r->next, 0);
+    r->rc = 0;
+    if (work->train)
+        reduce_reset(r->reduce, (struct node){0, r->shards}, r->shards);
+    r->busy = r->threads - 1;
+    r->round++;
+    pthread_cond_broadcast(&r->begin);
+    pthread_mutex_unlock(&r->lock);
+    run_shards(r, &r->crew[0]);
+    pthread_mutex_lock(&r->lock);
+    while (r->busy > 0)
+        pthread_cond_wait(&r->end, &r->lock);
+    pthread_mutex_unlock(&r->lock);
+    if (r->rc < 0)
+        return err_set(why, r->rc, "cannot run the shards: %s", err_text(r->rc));
+    return check_finite(r, work, yield, why);
+}

@@ -1,0 +1,35 @@
+/* The compute threads of a worker: run the shards of one node and sum them along the tree. */
+#ifndef STEPPE_WORKER_RUNNER_H
+#define STEPPE_WORKER_RUNNER_H
+
+#include "common/err.h"
+#include "common/reduce.h"
+#include "worker/step.h"
+
+struct runner;
+
+/* threads: the calling thread and threads - 1 more. model is borrowed. 0 or -errno. */
+int runner_create(const struct model *model, uint32_t shard, unsigned threads, struct runner **ret,
+                  struct errbuf *why);
+void runner_free(struct runner *r); /* NULL is fine */
+
+/* What to run: the samples of a node, `count` of them, cut into shards of the runner's size. */
+struct work {
+    bool train; /* else: score */
+    struct step_spec spec;
+    const float *theta; /* 64-byte aligned, [floats] */
+    const struct samples *set;
+    const uint32_t *ids;  /* [count], each < set->count */
+    const float *weights; /* [count], train only */
+    uint32_t count;
+};
+struct yield {
+    const float *grad;    /* [floats], train only; valid until the next run */
+    const double *sums;   /* [STEP_SUMS], train only */
+    struct score *scores; /* [count], score and fused; caller's memory */
+};
+/* Runs on all threads and waits. yield->scores is filled, grad and sums are set. 0, -ENOMEM, or
+ * -ERANGE when a loss, gradient or score is not finite; the sentence names the sum or sample. */
+int runner_run(struct runner *r, const struct work *work, struct yield *yield, struct errbuf *why);
+
+#endif

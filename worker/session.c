@@ -1,0 +1,514 @@
+/* One request is outstanding at any time. A result is sent until it is answered: the server counts
+ * it once, whatever comes twice. */
+#include "worker/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/alloc.h"
+#include "common/field.h"
+#include "common/jobspec.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "proto/client.h"
+#include "worker/cache.h"
+#include "worker/numerics.h"
+#include "worker/runner.h"
+
+#define HELLO_MS 10000
+#define TASK_MS 40000 /* the server holds a reply for up to 25 s */
+#define TASK_RETRY_MS 35000
+#define BYE_MS 2000
+#define BACKOFF_MS 500
+
+/* The job that is planned on this worker; one at a time. */
+struct plan {
+    int64_t job; /* 0: none */
+    struct jobspec spec;
+    struct dataset dataset;
+    struct model model;
+    struct runner *runner;
+    float *theta;
+    int64_t incarnation, step; /* of theta; step -1: none is held */
+    uint32_t *ids;
+    float *weights;
+    struct score *scores;
+    double *values;    /* [count, 4] of a result */
+    int32_t *classes;  /* [count, 2] */
+    uint32_t *flags;   /* [count] */
+    uint32_t capacity; /* samples that ids .. flags have room for */
+};
+
+struct task {
+    int kind; /* index into task_kinds */
+    int64_t job, incarnation, step, phase, lo, hi, shard, count, first;
+};
+
+enum { TASK_NONE, TASK_TRAIN, TASK_SCORE, TASK_TEST };
+static const char *const task_kinds[] = {"none", "train", "score", "test", NULL};
+
+struct session {
+    const struct session_options *options;
+    const volatile sig_atomic_t *stop;
+    struct client *client;
+    char class[NUMERICS_CLASS_BYTES];
+    struct plan plan;
+};
+
+static void plan_drop_buffers(struct plan *p)
+{
+    free(p->ids);
+    free(p->weights);
+    free(p->scores);
+    free(p->values);
+    free(p->classes);
+    free(p->flags);
+    p->ids = NULL;
+    p->weights = NULL;
+    p->scores = NULL;
+    p->values = NULL;
+    p->classes = NULL;
+    p->flags = NULL;
+    p->capacity = 0;
+}
+
+static void plan_drop(struct plan *p)
+{
+    runner_free(p->runner);
+    model_done(&p->model);
+    dataset_close(&p->dataset);
+    jobspec_done(&p->spec);
+    free(p->theta);
+    plan_drop_buffers(p);
+    *p = (struct plan){.step = -1};
+}
+
+static int plan_room(struct plan *p, uint32_t count, struct errbuf *why)
+{
+    if (count <= p->capacity)
+        return 0;
+    plan_drop_buffers(p);
+    p->ids = alloc_bytes(count, sizeof(*p->ids));
+    p->weights = alloc_bytes(count, sizeof(*p->weights));
+    p->scores = alloc_bytes(count, sizeof(*p->scores));
+    p->values = alloc_bytes(count, 4 * sizeof(*p->values));
+    p->classes = alloc_bytes(count, 2 * sizeof(*p->classes));
+    p->flags = alloc_bytes(count, sizeof(*p->flags));
+    if (!p->ids || !p->weights || !p->scores || !p->values || !p->classes || !p->flags) {
+        plan_drop_buffers(p);
+        return err_set(why, -ENOMEM, "no memory for a task of %u samples", count);
+    }
+    p->capacity = count;
+    return 0;
+}
+
+static void pause_ms(const struct session *s, int ms)
+{
+    const struct timespec tick = {.tv_nsec = 50000000};
+
+    for (; ms > 0 && !*s->stop; ms -= 50)
+        nanosleep(&tick, NULL);
+}
+
+/* --- planning a job --- */
+
+static int read_job(struct session *s, int64_t number, char sha256[SHA256_HEX], int64_t *ret_bytes,
+                    struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply = {0};
+    const cJSON *spec = NULL;
+    uint8_t digest[SHA256_BYTES];
+
+    cJSON_AddNumberToObject(request, "job", (double)number);
+    int rc = client_call(s->client, MSG_TASK_JOB, request, NULL, 0, HELLO_MS, 0, &reply, NULL, why);
+    cJSON_Delete(request);
+    if (rc == 0)
+        rc = field_obj(reply.json, "task.job", "spec", true, &spec, why);
+    if (rc == 0)
+        rc = jobspec_parse(spec, &s->plan.spec, why);
+    if (rc == 0)
+        rc = field_sha256(reply.json, "task.job", "sha256", digest, why);
+    if (rc == 0)
+        rc = field_i64(reply.json, "task.job", "bytes", true, 1, (int64_t)DATASET_BYTES_MAX,
+                       ret_bytes, why);
+    if (rc == 0)
+        text_hex(digest, sizeof(digest), sha256);
+    message_done(&reply);
+    return rc;
+}
+
+static int plan_job(struct session *s, int64_t number, struct errbuf *why)
+{
+    struct plan *p = &s->plan;
+    char sha256[SHA256_HEX];
+    int64_t bytes;
+    int rc;
+
+    if (p->job == number)
+        return 0;
+    plan_drop(p);
+    rc = read_job(s, number, sha256, &bytes, why);
+    if (rc == 0)
+        rc = cache_dataset(s->options->cache, s->client, sha256, (uint64_t)bytes, s->stop,
+                           &p->dataset, why);
+    if (rc == 0)
+        rc = model_parse(p->spec.model, p->dataset.dims, p->dataset.classes, p->dataset.mean,
+                         p->dataset.std, &p->model, why);
+    if (rc == 0)
+        rc = runner_create(&p->model, (uint32_t)p->spec.shard, (unsigned)s->options->threads,
+                           &p->runner, why);
+    if (rc == 0) {
+        p->theta = alloc_bytes(p->model.floats, sizeof(float));
+        rc = p->theta ? 0 : err_set(why, -ENOMEM, "no memory for %zu parameters", p->model.floats);
+    }
+    if (rc < 0) {
+        plan_drop(p);
+        return rc;
+    }
+    p->job = number;
+    log_info("job.plan", "job=%lld name=%s model=%s parameters=%zu", (long long)number,
+             p->spec.name, p->model.name, p->model.param_total);
+    return 0;
+}
+
+/* --- reading a task --- */
+
+static int read_task(const struct message *m, struct task *t, struct errbuf *why)
+{
+    const struct {
+        const char *name;
+        int64_t max, *to;
+    } fields[] = {
+        {"job", INT32_MAX, &t->job},          {"incarnation", INT64_C(1) << 50, &t->incarnation},
+        {"step", INT64_C(1) << 50, &t->step}, {"phase", PHASE_TEST, &t->phase},
+        {"lo", UINT32_MAX, &t->lo},           {"hi", UINT32_MAX, &t->hi},
+        {"shard", SHARD_MAX, &t->shard},      {"count", SAMPLES_MAX, &t->count},
+    };
+    int rc = field_enum(m->json, "task", "task", true, task_kinds, &t->kind, why);
+
+    if (rc < 0 || t->kind == TASK_NONE)
+        return rc;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+        if ((rc = field_i64(m->json, "task", fields[i].name, true, 0, fields[i].max, fields[i].to,
+                            why)) < 0)
+            return rc;
+    t->first = -1;
+    rc = field_i64(m->json, "task", "first", false, 0, SAMPLES_MAX, &t->first, why);
+    if (rc == 0 && (t->count < 1 || t->lo >= t->hi || t->hi - t->lo > t->count))
+        rc = err_set(why, -EINVAL, "a task of %lld samples in shards %lld to %lld makes no sense",
+                     (long long)t->count, (long long)t->lo, (long long)t->hi);
+    return rc;
+}
+
+static int copy_tensor(const struct message *m, const char *name, enum dtype d, uint64_t n,
+                       void *out, struct errbuf *why)
+{
+    const struct tensor *t;
+    int rc = message_tensor(m, name, d, 1, &n, &t, why);
+
+    if (rc == 0)
+        memcpy(out, t->data, t->bytes);
+    return rc;
+}
+
+/* Takes ids, weights and theta out of the message. */
+static int read_tensors(struct plan *p, const struct message *m, const struct task *t,
+                        struct errbuf *why)
+{
+    uint32_t count = (uint32_t)t->count;
+    uint32_t limit = t->kind == TASK_TEST ? p->dataset.test_samples : p->dataset.samples;
+    int rc = plan_room(p, count, why);
+
+    if (rc == 0 && t->shard != p->spec.shard)
+        rc = err_set(why, -EINVAL, "the task's shard is %lld, the job's is %lld",
+                     (long long)t->shard, (long long)p->spec.shard);
+    if (rc == 0 && t->first < 0)
+        rc = copy_tensor(m, "ids", DTYPE_U32, count, p->ids, why);
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        uint64_t id = t->first < 0 ? p->ids[i] : (uint64_t)t->first + i;
+
+        if (id >= limit)
+            rc = err_set(why, -EINVAL, "the task names sample %llu, the split has %u",
+                         (unsigned long long)id, limit);
+        p->ids[i] = (uint32_t)id;
+    }
+    if (rc == 0 && t->kind == TASK_TRAIN)
+        rc = copy_tensor(m, "weights", DTYPE_F32, count, p->weights, why);
+    for (uint32_t i = 0; rc == 0 && t->kind == TASK_TRAIN && i < count; i++)
+        if (!(p->weights[i] > 0))
+            rc = err_set(why, -EINVAL, "weight %u is %g, allowed is above 0", i,
+                         (double)p->weights[i]);
+    if (rc == 0 && tensor_find(m->tensors, m->tensor_count, "theta")) {
+        p->step = -1;
+        rc = copy_tensor(m, "theta", DTYPE_F32, p->model.floats, p->theta, why);
+        if (rc == 0) {
+            p->incarnation = t->incarnation;
+            p->step = t->step;
+        }
+    }
+    if (rc == 0 && (p->step != t->step || p->incarnation != t->incarnation))
+        rc = err_set(why, -EINVAL, "the task came without theta of step %lld", (long long)t->step);
+    return rc;
+}
+
+/* --- computing and answering --- */
+
+static cJSON *with_have(const struct plan *p)
+{
+    cJSON *request = cJSON_CreateObject();
+
+    if (p->job && p->step >= 0) {
+        cJSON *have = cJSON_AddObjectToObject(request, "have");
+        cJSON_AddNumberToObject(have, "job", (double)p->job);
+        cJSON_AddNumberToObject(have, "incarnation", (double)p->incarnation);
+        cJSON_AddNumberToObject(have, "step", (double)p->step);
+    }
+    return request;
+}
+
+static cJSON *with_key(const struct plan *p, const struct task *t)
+{
+    cJSON *request = with_have(p);
+
+    cJSON_AddNumberToObject(request, "job", (double)t->job);
+    cJSON_AddNumberToObject(request, "incarnation", (double)t->incarnation);
+    cJSON_AddNumberToObject(request, "step", (double)t->step);
+    cJSON_AddNumberToObject(request, "phase", (double)t->phase);
+    cJSON_AddNumberToObject(request, "lo", (double)t->lo);
+    cJSON_AddNumberToObject(request, "hi", (double)t->hi);
+    return request;
+}
+
+/* Score tensors of a result; returns how many. */
+static int score_tensors(struct plan *p, uint32_t count, struct tensor *out)
+{
+    const uint64_t values[2] = {count, 4}, classes[2] = {count, 2};
+
+    for (size_t i = 0; i < count; i++) {
+        const struct score *s = &p->scores[i];
+
+        p->values[4 * i] = s->loss;
+        p->values[4 * i + 1] = s->adv_loss;
+        p->values[4 * i + 2] = s->grad_norm;
+        p->values[4 * i + 3] = s->el2n;
+        p->classes[2 * i] = s->predicted;
+        p->classes[2 * i + 1] = s->adv_predicted;
+        p->flags[i] = s->flags;
+    }
+    out[0] = tensor_make("scores", DTYPE_F64, 2, values, p->values);
+    out[1] = tensor_make("classes", DTYPE_I32, 2, classes, p->classes);
+    out[2] = tensor_1d("flags", DTYPE_U32, count, p->flags);
+    return 3;
+}
+
+struct answer {
+    enum message_type type;
+    cJSON *request;
+    struct tensor tensors[5];
+    int tensor_count;
+};
+
+/* Runs the task; the answer is its result, or why there is none. */
+static void compute(struct plan *p, const struct task *t, struct answer *a)
+{
+    const struct samples test = {p->dataset.test_images, p->dataset.test_labels,
+                                 p->dataset.test_samples};
+    const struct samples train = {p->dataset.images, p->dataset.labels, p->dataset.samples};
+    struct work work = {
+        .train = t->kind == TASK_TRAIN,
+        .spec = {.rho = p->spec.rho, .epsilon = p->spec.epsilon},
+        .theta = p->theta,
+        .set = t->kind == TASK_TEST ? &test : &train,
+        .ids = p->ids,
+        .weights = p->weights,
+        .count = (uint32_t)t->count,
+    };
+    bool scores = !work.train || p->spec.score_source == SOURCE_TRAIN;
+    struct yield yield = {.scores = scores ? p->scores : NULL};
+    struct errbuf why;
+
+    work.spec.fused = work.train && scores;
+    a->request = with_key(p, t);
+    a->tensor_count = 0;
+    a->type = MSG_TASK_RESULT;
+    if (runner_run(p->runner, &work, &yield, &why) < 0) {
+        log_warn("task.fail", "job=%lld step=%lld reason=\"%s\"", (long long)t->job,
+                 (long long)t->step, why.text);
+        a->type = MSG_TASK_FAIL;
+        cJSON_AddStringToObject(a->request, "reason", why.text);
+        return;
+    }
+    if (work.train) {
+        a->tensors[a->tensor_count++] = tensor_1d("grad", DTYPE_F32, p->model.floats, yield.grad);
+        a->tensors[a->tensor_count++] = tensor_1d("sums", DTYPE_F64, STEP_SUMS, yield.sums);
+    }
+    if (scores)
+        a->tensor_count += score_tensors(p, work.count, a->tensors + a->tensor_count);
+}
+
+/* --- talking --- */
+
+/* Refusals that no waiting cures. */
+static bool hopeless(enum error_code code)
+{
+    return code == ERR_UNSUPPORTED_VERSION || code == ERR_BAD_FIELD || code == ERR_UNKNOWN_TYPE ||
+           code == ERR_LIMIT;
+}
+
+static int hello(struct session *s, struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply = {0};
+    enum error_code code = ERR_INTERNAL;
+    int rc;
+
+    cJSON_AddStringToObject(request, "name", s->options->name);
+    cJSON_AddNumberToObject(request, "threads", (double)s->options->threads);
+    cJSON_AddStringToObject(request, "class", s->class);
+    for (;;) {
+        rc = client_call(s->client, MSG_WORKER_HELLO, request, NULL, 0, HELLO_MS, 2000, &reply,
+                         &code, why);
+        if (rc == 0 || rc == -EINTR || (rc == -EREMOTEIO && hopeless(code)))
+            break;
+        log_warn("worker.wait", "error=\"%s\"", why->text);
+        pause_ms(s, BACKOFF_MS);
+        if (*s->stop) {
+            rc = -EINTR;
+            break;
+        }
+    }
+    cJSON_Delete(request);
+    if (rc == 0)
+        log_info("worker.hello", "server=%s class=%s threads=%lld", s->options->server, s->class,
+                 (long long)s->options->threads);
+    message_done(&reply);
+    return rc;
+}
+
+/* Sends the answer until the server has taken it; ret is the next task's message. 0, -EINTR,
+ * -ENOTCONN (the server does not know us: say hello), or a refusal of the answer (-EREMOTEIO). */
+static int exchange(struct session *s, struct answer *a, struct message *ret, struct errbuf *why)
+{
+    enum error_code code = ERR_INTERNAL;
+
+    for (;;) {
+        int rc = client_call(s->client, a->type, a->request, a->tensors, a->tensor_count, TASK_MS,
+                             TASK_RETRY_MS, ret, &code, why);
+        if (rc == 0 || rc == -EINTR)
+            return rc;
+        if (rc == -EREMOTEIO && code == ERR_UNKNOWN_WORKER)
+            return -ENOTCONN;
+        if (rc == -EREMOTEIO && code != ERR_UNAVAILABLE)
+            return rc;
+        log_warn("worker.wait", "error=\"%s\"", why->text);
+        pause_ms(s, BACKOFF_MS);
+        if (*s->stop)
+            return -EINTR;
+    }
+}
+
+static void ask_next(struct session *s, struct answer *a)
+{
+    *a = (struct answer){.type = MSG_TASK_NEXT, .request = with_have(&s->plan)};
+}
+
+/* Reads and runs the task in m; the answer to it goes to a. */
+static int take_task(struct session *s, const struct message *m, struct answer *a,
+                     struct errbuf *why)
+{
+    struct task task = {0};
+    int rc = read_task(m, &task, why);
+
+    if (rc == 0 && task.kind == TASK_NONE) {
+        ask_next(s, a);
+        return 0;
+    }
+    if (rc == 0)
+        rc = plan_job(s, task.job, why);
+    if (rc == 0)
+        rc = read_tensors(&s->plan, m, &task, why);
+    if (rc == 0)
+        compute(&s->plan, &task, a);
+    return rc;
+}
+
+static int work_loop(struct session *s, struct errbuf *why)
+{
+    struct message m = {0};
+    struct answer a;
+    int rc = hello(s, why);
+
+    if (rc < 0)
+        return rc;
+    ask_next(s, &a);
+    while (!*s->stop) {
+        rc = exchange(s, &a, &m, why);
+        cJSON_Delete(a.request);
+        a.request = NULL;
+        if (rc == -EINTR)
+            break;
+        if (rc == -ENOTCONN) {
+            rc = hello(s, why);
+            if (rc < 0)
+                break;
+            ask_next(s, &a);
+            continue;
+        }
+        if (rc == 0) {
+            rc = take_task(s, &m, &a, why);
+            message_done(&m);
+        }
+        if (rc == -EINTR)
+            break;
+        if (rc < 0) { /* this task is not for us: say so in the log, hand it back by asking anew */
+            log_error("task.refused", "error=\"%s\"", why->text);
+            pause_ms(s, BACKOFF_MS);
+            ask_next(s, &a);
+            rc = 0;
+        }
+    }
+    cJSON_Delete(a.request);
+    return rc;
+}
+
+static void bye(struct session *s)
+{
+    static const volatile sig_atomic_t never;
+    struct client *client;
+    struct message reply = {0};
+    struct errbuf why;
+    cJSON *request = cJSON_CreateObject();
+
+    /* A connection of its own: the old one may have a request outstanding, and stop is set. */
+    if (client_open(s->options->server, client_sender(s->client), &never, &client, &why) == 0) {
+        if (client_call(client, MSG_WORKER_BYE, request, NULL, 0, BYE_MS, 0, &reply, NULL, &why) ==
+            0)
+            message_done(&reply);
+        client_close(client);
+    }
+    cJSON_Delete(request);
+    log_info("worker.bye", "server=%s", s->options->server);
+}
+
+int session_run(const struct session_options *options, const volatile sig_atomic_t *stop,
+                struct errbuf *why)
+{
+    struct session s = {.options = options, .stop = stop, .plan = {.step = -1}};
+    int rc;
+
+    numerics_class(s.class);
+    rc = client_open(options->server, NULL, stop, &s.client, why);
+    if (rc < 0)
+        return rc;
+    rc = work_loop(&s, why);
+    if (rc == -EINTR || rc == 0) {
+        bye(&s);
+        rc = 0;
+    }
+    plan_drop(&s.plan);
+    client_close(s.client);
+    return rc;
+}

@@ -1,0 +1,22 @@
+/* A worker's talk with its server: hello, then task after task until it is told to stop. */
+#ifndef STEPPE_WORKER_SESSION_H
+#define STEPPE_WORKER_SESSION_H
+
+#include <signal.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct session_options {
+    const char *server; /* URL */
+    const char *name;
+    const char *cache; /* folder of datasets */
+    int64_t threads;
+};
+
+/* Works until *stop is set (0) or the server refuses the worker (-errno with a sentence). A server
+ * that is away is waited for. */
+int session_run(const struct session_options *options, const volatile sig_atomic_t *stop,
+                struct errbuf *why);
+
+#endif
