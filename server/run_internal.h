@@ -1,0 +1,50 @@
+/* Shared by run.c and run_result.c only. */
+#ifndef STEPPE_SERVER_RUN_INTERNAL_H
+#define STEPPE_SERVER_RUN_INTERNAL_H
+
+#include "server/core/lease.h"
+#include "server/core/optimizer.h"
+#include "server/run.h"
+
+struct run {
+    const struct jobspec *spec;
+    const struct model *model;
+    const struct dataset *data;
+    int64_t job, incarnation;
+
+    struct run_cursor cursor;
+    uint32_t epoch_steps;
+    uint64_t steps;
+    float *theta, *next, *velocity;
+    struct segment *segments;
+    int segment_count;
+
+    double *rank;
+    struct score *scores; /* of the open epoch, by sample */
+    struct score *slots;  /* of the open round, by position */
+    uint32_t slot_count;
+
+    enum phase phase;
+    struct round *round;
+    struct reduce *reduce;
+    uint32_t reissued;
+    struct schedule schedule;
+    struct stream stream;
+    uint32_t *ids; /* of the open round by position: batch or sweep list */
+    float *weights;
+    uint32_t id_count;
+
+    bool finished;
+    int64_t epoch_start_ms, train_start_ms;
+    uint32_t train_start_step;
+    double work_done, work_ms;
+    int64_t start_ms;
+    double accuracy, test_loss, adv_accuracy;
+};
+
+static inline bool run_train_source(const struct run *r)
+{
+    return r->spec->score_source == SOURCE_TRAIN;
+}
+
+#endif

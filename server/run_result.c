@@ -1,0 +1,137 @@
+/* Results as they come over the wire: judged whole before anything is kept, so that only a valid
+ * one closes its node; scores go to slots by position, gradients into the reduction tree. */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "server/run_internal.h"
+
+uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node)
+{
+    uint32_t shard = (uint32_t)r->spec->shard;
+
+    if (r->finished || phase != r->phase || step != r->cursor.step ||
+        !node_valid(node, round_shards(r->round)))
+        return 0;
+    uint64_t end = (uint64_t)node.hi * shard;
+    if (end > r->slot_count)
+        end = r->slot_count;
+    return (uint32_t)(end - (uint64_t)node.lo * shard);
+}
+
+bool run_phase_scores(const struct run *r, enum phase phase)
+{
+    return phase != PHASE_TRAIN || run_train_source(r);
+}
+
+/* Copies n floats and says whether all are finite. */
+static bool copy_finite(float *restrict out, const void *restrict in, size_t n)
+{
+    const unsigned char *bytes = in;
+    uint32_t bad = 0;
+
+    memcpy(out, bytes, n * sizeof(float));
+    const uint32_t *restrict bits = (const uint32_t *)out;
+    for (size_t i = 0; i < n; i++)
+        bad |= (uint32_t)((bits[i] & 0x7f800000u) == 0x7f800000u);
+    return bad == 0;
+}
+
+static int check_score(const struct run *r, const struct score *s, uint32_t position,
+                       struct errbuf *why)
+{
+    const double v[] = {s->loss, s->adv_loss, s->grad_norm, s->el2n};
+    static const char *const names[] = {"loss", "adv_loss", "grad_norm", "el2n"};
+    int32_t classes = (int32_t)r->model->classes;
+
+    for (size_t i = 0; i < 4; i++)
+        if (!isfinite(v[i]) || v[i] < 0)
+            return err_set(why, -EINVAL, "scores: %s of entry %u is %g, allowed is 0 and above",
+                           names[i], position, v[i]);
+    if (s->predicted < 0 || s->predicted >= classes || s->adv_predicted < 0 ||
+        s->adv_predicted >= classes)
+        return err_set(why, -EINVAL, "classes: entry %u is %d, %d; allowed is 0 to %d", position,
+                       s->predicted, s->adv_predicted, classes - 1);
+    if ((s->flags & ~(SCORE_MEASURED | SCORE_NO_DIRECTION)) || !(s->flags & SCORE_MEASURED))
+        return err_set(why, -EINVAL, "flags: entry %u is %u, allowed is 1 or 3", position,
+                       s->flags);
+    return 0;
+}
+
+/* Entry i of the scores of a result. */
+static struct score read_score(const struct run_result *res, uint32_t i)
+{
+    const unsigned char *v = (const unsigned char *)res->scores + 32 * (size_t)i;
+    const unsigned char *c = (const unsigned char *)res->classes + 8 * (size_t)i;
+    struct score s;
+
+    memcpy(&s.loss, v, 8);
+    memcpy(&s.adv_loss, v + 8, 8);
+    memcpy(&s.grad_norm, v + 16, 8);
+    memcpy(&s.el2n, v + 24, 8);
+    memcpy(&s.predicted, c, 4);
+    memcpy(&s.adv_predicted, c + 4, 4);
+    memcpy(&s.flags, (const unsigned char *)res->flags + 4 * (size_t)i, 4);
+    return s;
+}
+
+static int judge_scores(const struct run *r, const struct run_result *res, uint32_t count,
+                        struct errbuf *why)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct score s = read_score(res, i);
+        int rc = check_score(r, &s, i, why);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int read_gradient(struct run *r, const struct run_result *res, float **ret,
+                         struct errbuf *why)
+{
+    double *sums;
+    float *buf = reduce_buffer(r->reduce, &sums);
+
+    if (!buf)
+        return err_set(why, -ENOMEM, "no memory for a gradient of %zu floats", r->model->floats);
+    memcpy(sums, res->sums, RUN_SUMS * sizeof(double));
+    bool finite = copy_finite(buf, res->grad, r->model->floats);
+    for (int i = 0; i < RUN_SUMS; i++)
+        finite = finite && isfinite(sums[i]);
+    if (!finite || !(sums[0] > 0)) {
+        reduce_drop(r->reduce, buf);
+        return err_set(why, -EINVAL,
+                       finite ? "sums: the weight is not above 0"
+                              : "grad or sums hold NaN or infinity");
+    }
+    *ret = buf;
+    return 0;
+}
+
+int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
+{
+    uint32_t count = run_node_samples(r, res->phase, res->step, res->node);
+    uint32_t at = res->node.lo * (uint32_t)r->spec->shard;
+    bool scores = run_phase_scores(r, res->phase);
+    float *buf = NULL;
+    int rc = 0;
+
+    if (count == 0)
+        return -EALREADY;
+    /* Judge everything first: only a valid result may close its node. */
+    if (scores)
+        rc = judge_scores(r, res, count, why);
+    if (rc == 0 && res->phase == PHASE_TRAIN)
+        rc = read_gradient(r, res, &buf, why);
+    if (rc == 0 && round_finish(r->round, res->node) < 0)
+        rc = -EALREADY;
+    if (rc < 0) {
+        if (buf)
+            reduce_drop(r->reduce, buf);
+        return rc;
+    }
+    for (uint32_t i = 0; scores && i < count; i++)
+        r->slots[at + i] = read_score(res, i);
+    return buf ? reduce_add(r->reduce, res->node, buf) : 0;
+}
