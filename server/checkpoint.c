@@ -163,7 +163,7 @@ static void *part_data(struct checkpoint *c, int part, double *cursor)
 
 static struct tensor part_tensor(struct checkpoint *c, int part, double *cursor)
 {
-    uint64_t rows = part == PART_CURSOR ? CURSOR_WORDS
+    uint64_t rows = part == PART_CURSOR      ? CURSOR_WORDS
                     : parts[part].per_sample ? c->samples
                                              : c->floats;
     uint64_t shape[2] = {rows, (uint64_t)parts[part].columns};

@@ -139,8 +139,8 @@ static int no_such_name(struct datasets *d, const char *name, struct errbuf *why
     const char *near = text_nearest(name, names);
     int rc = err_set(why, -ENOENT, "there is no dataset \"%s\"; %s%s%s%s", name,
                      n ? "known are " : "none was imported yet (steppe dataset import)",
-                     n ? text_list(names, list, sizeof(list)) : "",
-                     near ? "; did you mean " : "", near ? near : "");
+                     n ? text_list(names, list, sizeof(list)) : "", near ? "; did you mean " : "",
+                     near ? near : "");
     free(names);
     return rc;
 }
@@ -250,7 +250,8 @@ int datasets_put(struct datasets *d, const char *sha256, int64_t bytes, int64_t 
     if (rc < 0)
         return rc;
     if (offset > bytes || piece_bytes > (uint64_t)(bytes - offset))
-        return err_set(why, -EINVAL, "a piece of %zu bytes at %lld ends behind the %lld bytes offered",
+        return err_set(why, -EINVAL,
+                       "a piece of %zu bytes at %lld ends behind the %lld bytes offered",
                        piece_bytes, (long long)offset, (long long)bytes);
     if (offset > have)
         return err_set(why, -EINVAL, "the piece starts at %lld, but only %lld bytes are here",
@@ -316,9 +317,10 @@ static int adopt_upload(const char *part, const char *path, const char *sha256, 
     text_hex(digest, sizeof(digest), hex);
     if (strcmp(hex, sha256) != 0) {
         unlink(part);
-        return err_set(why, -EINVAL,
-                       "the upload's SHA-256 is %.16s..., not %.16s...; it was dropped, send it again",
-                       hex, sha256);
+        return err_set(
+            why, -EINVAL,
+            "the upload's SHA-256 is %.16s..., not %.16s...; it was dropped, send it again", hex,
+            sha256);
     }
     rc = dataset_open(part, &probe, why);
     dataset_close(&probe);

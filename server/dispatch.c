@@ -90,7 +90,8 @@ static int read_envelope(struct request *rq, enum error_code *ret_code, struct e
         return -EINVAL;
     if (v != PROTOCOL_VERSION) {
         *ret_code = ERR_UNSUPPORTED_VERSION;
-        return err_set(why, -EINVAL, "protocol version %lld is not spoken here; this server speaks %d",
+        return err_set(why, -EINVAL,
+                       "protocol version %lld is not spoken here; this server speaks %d",
                        (long long)v, PROTOCOL_VERSION);
     }
     if (need && !cJSON_GetObjectItemCaseSensitive(json, "id"))

@@ -26,9 +26,10 @@ static int read_name(const struct request *rq, const char **ret, struct errbuf *
                        why);
 
     if (rc == 0 && !text_is_name(*ret))
-        rc = err_set(why, -EINVAL,
-                     "the name \"%s\" is not allowed: letters, digits, '.', '_' and '-', at most %d",
-                     *ret, NAME_MAX_BYTES - 1);
+        rc =
+            err_set(why, -EINVAL,
+                    "the name \"%s\" is not allowed: letters, digits, '.', '_' and '-', at most %d",
+                    *ret, NAME_MAX_BYTES - 1);
     return rc;
 }
 
@@ -179,11 +180,9 @@ void handle_dataset_commit(struct request *rq)
         return;
     }
     memcpy(c->rec.name, name, strlen(name) + 1);
-    op_run(rq->server->store_lane, (struct op){.rq = rq,
-                                               .server = rq->server,
-                                               .arg = c,
-                                               .work = commit_work,
-                                               .done = commit_done});
+    op_run(rq->server->store_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = c, .work = commit_work, .done = commit_done});
 }
 
 void handle_dataset_get(struct request *rq)
@@ -206,8 +205,9 @@ void handle_dataset_get(struct request *rq)
         rc = datasets_find_hash(rq->server->datasets, sha256, &d, &rec, &why);
     if (rc == 0) {
         piece = alloc_bytes((size_t)bytes, 1);
-        rc = piece ? datasets_get(rq->server->datasets, sha256, offset, bytes, piece, &why)
-                   : err_set(&why, -ENOMEM, "no memory for a piece of %lld bytes", (long long)bytes);
+        rc = piece
+                 ? datasets_get(rq->server->datasets, sha256, offset, bytes, piece, &why)
+                 : err_set(&why, -ENOMEM, "no memory for a piece of %lld bytes", (long long)bytes);
     }
     if (rc < 0) {
         free(piece);

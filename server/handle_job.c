@@ -25,8 +25,8 @@ static struct job *job_of(struct request *rq)
     struct job *job;
     int64_t number;
     struct errbuf why;
-    int rc = field_i64(rq->message.json, message_names[rq->type], "job", true, 1, INT32_MAX, &number,
-                       &why);
+    int rc = field_i64(rq->message.json, message_names[rq->type], "job", true, 1, INT32_MAX,
+                       &number, &why);
 
     if (rc == 0)
         rc = jobs_find(rq->server->jobs, number, &job, &why);
@@ -80,10 +80,10 @@ static int check_room(struct jobs *jobs, struct errbuf *why)
 
     for (struct job *job = jobs_first(jobs); job; job = job->next)
         open += !job_state_final(job->rec.state);
-    return open < JOBS_OPEN_MAX ? 0
-                                : err_set(why, -ERANGE,
-                                          "%d jobs are queued, running or paused, allowed is %d",
-                                          open, JOBS_OPEN_MAX);
+    return open < JOBS_OPEN_MAX
+               ? 0
+               : err_set(why, -ERANGE, "%d jobs are queued, running or paused, allowed is %d", open,
+                         JOBS_OPEN_MAX);
 }
 
 static int read_submit(struct request *rq, struct job *job, struct errbuf *why)
@@ -126,11 +126,10 @@ void handle_job_submit(struct request *rq)
         request_fail(rq, rc, &why);
         return;
     }
-    op_run(rq->server->store_lane, (struct op){.rq = rq,
-                                               .server = rq->server,
-                                               .arg = job,
-                                               .work = submit_work,
-                                               .done = submit_done});
+    op_run(
+        rq->server->store_lane,
+        (struct op){
+            .rq = rq, .server = rq->server, .arg = job, .work = submit_work, .done = submit_done});
 }
 
 /* --- list, show, log --- */
@@ -209,11 +208,9 @@ void handle_job_show(struct request *rq)
     }
     struct show *show = xmalloc(sizeof(*show));
     *show = (struct show){job->rec.job, from};
-    op_run(rq->server->query_lane, (struct op){.rq = rq,
-                                               .server = rq->server,
-                                               .arg = show,
-                                               .work = show_work,
-                                               .done = show_done});
+    op_run(rq->server->query_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = show, .work = show_work, .done = show_done});
 }
 
 struct log_args {
@@ -333,11 +330,9 @@ void handle_job_rm(struct request *rq)
     }
     struct remove_args *a = xmalloc(sizeof(*a));
     a->job = job->rec.job;
-    op_run(rq->server->store_lane, (struct op){.rq = rq,
-                                               .server = rq->server,
-                                               .arg = a,
-                                               .work = remove_work,
-                                               .done = remove_done});
+    op_run(rq->server->store_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = a, .work = remove_work, .done = remove_done});
 }
 
 /* --- schedule --- */
@@ -413,18 +408,20 @@ static int read_schedule(struct request *rq, struct job *job, struct schedule_ar
                          struct errbuf *why)
 {
     const cJSON *json = rq->message.json;
-    int64_t open = job->run && !run_finished(job->run) ? run_progress(job->run, 0).epoch
-                                                       : job->epochs_done;
+    int64_t open =
+        job->run && !run_finished(job->run) ? run_progress(job->run, 0).epoch : job->epochs_done;
     cJSON *spec = NULL;
 
     *a = (struct schedule_args){.job = job->rec.job, .limit = SCHEDULE_ENTRIES_MAX};
     if (field_i64(json, "job.schedule", "epoch", true, 0, EPOCHS_MAX, &a->epoch, why) < 0 ||
         field_i64(json, "job.schedule", "first", false, 0, SAMPLES_MAX, &a->first, why) < 0 ||
-        field_i64(json, "job.schedule", "limit", false, 1, SCHEDULE_ENTRIES_MAX, &a->limit, why) < 0)
+        field_i64(json, "job.schedule", "limit", false, 1, SCHEDULE_ENTRIES_MAX, &a->limit, why) <
+            0)
         return -EINVAL;
     if (a->epoch >= job->spec.epochs)
-        return err_set(why, -EINVAL, "epoch is %" PRId64 ", job %" PRId64 " has epochs 0 to %" PRId64,
-                       a->epoch, job->rec.job, job->spec.epochs - 1);
+        return err_set(why, -EINVAL,
+                       "epoch is %" PRId64 ", job %" PRId64 " has epochs 0 to %" PRId64, a->epoch,
+                       job->rec.job, job->spec.epochs - 1);
     if (a->epoch > open)
         return err_set(why, -EINVAL,
                        "epoch %" PRId64 " of job %" PRId64
@@ -526,12 +523,13 @@ static void model_work(struct op *op)
 
     op->rc = store_checkpoints_load(op->server->store, a->job, list, 2, &count, &op->why);
     if (op->rc == 0 && count == 0)
-        op->rc = err_set(&op->why, -ENOENT, "job %" PRId64 " has no model yet: no epoch is complete",
-                         a->job);
+        op->rc = err_set(&op->why, -ENOENT,
+                         "job %" PRId64 " has no model yet: no epoch is complete", a->job);
     for (int i = 0; op->rc == 0 && i < count && !a->checkpoint; i++) {
-        snprintf(path, sizeof(path), "%s/jobs/%" PRId64 "/%s", op->server->dir, a->job, list[i].file);
-        int rc = checkpoint_read(path, list[i].sha256, a->floats, a->samples, &a->checkpoint,
-                                 &op->why);
+        snprintf(path, sizeof(path), "%s/jobs/%" PRId64 "/%s", op->server->dir, a->job,
+                 list[i].file);
+        int rc =
+            checkpoint_read(path, list[i].sha256, a->floats, a->samples, &a->checkpoint, &op->why);
         if (rc < 0 && i + 1 == count)
             op->rc = rc;
     }

@@ -22,7 +22,8 @@ union score_args {
 static int read_job(const struct request *rq, int64_t *ret, struct errbuf *why)
 {
     struct job *job;
-    int rc = field_i64(rq->message.json, message_names[rq->type], "job", true, 1, INT32_MAX, ret, why);
+    int rc =
+        field_i64(rq->message.json, message_names[rq->type], "job", true, 1, INT32_MAX, ret, why);
 
     return rc < 0 ? rc : jobs_find(rq->server->jobs, *ret, &job, why);
 }

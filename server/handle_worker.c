@@ -83,12 +83,14 @@ static int read_key(const struct request *rq, struct key *k, struct errbuf *why)
         if (rc < 0)
             return rc;
     }
-    return k->lo < k->hi ? 0
-                         : err_set(why, -EINVAL, "%s: lo is %lld and hi is %lld, allowed is lo < hi",
-                                   message_names[rq->type], (long long)k->lo, (long long)k->hi);
+    return k->lo < k->hi
+               ? 0
+               : err_set(why, -EINVAL, "%s: lo is %lld and hi is %lld, allowed is lo < hi",
+                         message_names[rq->type], (long long)k->lo, (long long)k->hi);
 }
 
-/* The job whose open round the key names, and the samples of its node; NULL: nothing is open there. */
+/* The job whose open round the key names, and the samples of its node; NULL: nothing is open there.
+ */
 static struct job *open_job(struct server *s, const struct key *k, uint32_t *ret_count)
 {
     struct job *job = jobs_active(s->jobs);
@@ -178,7 +180,8 @@ void handle_task_result(struct request *rq)
     workers_next(rq->server->workers, worker, rq);
 }
 
-static void count_failure(struct server *s, struct job *job, const struct key *k, const char *reason)
+static void count_failure(struct server *s, struct job *job, const struct key *k,
+                          const char *reason)
 {
     char text[300];
 

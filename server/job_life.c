@@ -1,9 +1,9 @@
 /* What happens to a job. The state in memory changes at once, on the loop; the store follows on its
  * lane, in order; answers go out when it is durable.
  *
- * End of an epoch, in this order: fold of the scores (its last transaction commits the epoch and its
- * hash), checkpoint file, row of the checkpoint. Recovery takes the newest checkpoint whose file and
- * epochs are whole. */
+ * End of an epoch, in this order: fold of the scores (its last transaction commits the epoch and
+ * its hash), checkpoint file, row of the checkpoint. Recovery takes the newest checkpoint whose
+ * file and epochs are whole. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -91,8 +91,9 @@ static int try_checkpoint(struct server *s, const struct start *st,
     if (rec->epoch > 0)
         rc = store_epoch_hash(s->store, rec->job, rec->epoch - 1, hash, why);
     if (rc == 0 && strcmp(hash, rec->scores_sha256) != 0)
-        rc = err_set(why, -EUCLEAN, "the scores of epoch %" PRId64 " are not those of checkpoint %s",
-                     rec->epoch - 1, rec->file);
+        rc =
+            err_set(why, -EUCLEAN, "the scores of epoch %" PRId64 " are not those of checkpoint %s",
+                    rec->epoch - 1, rec->file);
     if (rc < 0)
         return rc;
     checkpoint_path(path, sizeof(path), s->dir, rec->job, rec->file);
@@ -111,8 +112,8 @@ static void start_work(struct op *op)
     snprintf(text, sizeof(text), "running, incarnation %" PRId64, st->rec.incarnation);
     op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
     if (op->rc == 0)
-        op->rc = store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count,
-                                        &op->why);
+        op->rc =
+            store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count, &op->why);
     for (int i = 0; op->rc == 0 && i < count && !st->checkpoint; i++)
         if (try_checkpoint(s, st, &list[i], &st->checkpoint, &bad) < 0) {
             log_warn("checkpoint.refused", "job=%" PRId64 " step=%" PRId64 " error=\"%s\"",
@@ -138,7 +139,8 @@ static void hold_job(struct job *job, const char *reason)
 static int begin_run(struct job *job, const struct checkpoint *c)
 {
     struct run *run;
-    int rc = run_create(&job->spec, &job->model, job->data, job->rec.job, job->rec.incarnation, &run);
+    int rc =
+        run_create(&job->spec, &job->model, job->data, job->rec.job, job->rec.incarnation, &run);
 
     if (rc < 0)
         return rc;
@@ -192,13 +194,12 @@ static void start_job(struct jobs *jobs, struct job *job)
     st->rec = record_copy(job);
     st->floats = job->model.floats;
     st->samples = job->data->samples;
-    op_run(jobs->server->store_lane, (struct op){.server = jobs->server,
-                                                 .arg = st,
-                                                 .work = start_work,
-                                                 .done = start_done});
+    op_run(jobs->server->store_lane,
+           (struct op){.server = jobs->server, .arg = st, .work = start_work, .done = start_done});
 }
 
-/* The next job to start: one that was running when the server ended, else the first in the queue. */
+/* The next job to start: one that was running when the server ended, else the first in the queue.
+ */
 static struct job *next_job(struct jobs *jobs)
 {
     struct job *queued = NULL;
@@ -293,11 +294,10 @@ static void write_change(struct jobs *jobs, struct job *job, struct checkpoint *
     c->checkpoint = checkpoint;
     snprintf(c->text, sizeof(c->text), "%s", text);
     log_info("job.state", "job=%" PRId64 " %s", job->rec.job, text);
-    op_run(jobs->server->store_lane, (struct op){.rq = rq,
-                                                 .server = jobs->server,
-                                                 .arg = c,
-                                                 .work = change_work,
-                                                 .done = change_done});
+    op_run(
+        jobs->server->store_lane,
+        (struct op){
+            .rq = rq, .server = jobs->server, .arg = c, .work = change_work, .done = change_done});
 }
 
 static void drop_run(struct job *job)
@@ -425,9 +425,10 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
     c->samples = job->data->samples;
     c->last = run_finished(job->run);
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
-    log_info("job.epoch", "job=%" PRId64 " epoch=%" PRId64 " share=%.3f train_loss=%.5g "
-             "test_accuracy=%.4f seconds=%.1f", job->rec.job, e->epoch, e->share, e->train_loss,
-             e->test_accuracy, e->seconds);
+    log_info("job.epoch",
+             "job=%" PRId64 " epoch=%" PRId64 " share=%.3f train_loss=%.5g "
+             "test_accuracy=%.4f seconds=%.1f",
+             job->rec.job, e->epoch, e->share, e->train_loss, e->test_accuracy, e->seconds);
     if (!c->checkpoint) {
         free(e->scores);
         free(e->adm);
@@ -436,10 +437,8 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
         return;
     }
     job->closing++;
-    op_run(jobs->server->store_lane, (struct op){.server = jobs->server,
-                                                 .arg = c,
-                                                 .work = close_work,
-                                                 .done = close_done});
+    op_run(jobs->server->store_lane,
+           (struct op){.server = jobs->server, .arg = c, .work = close_work, .done = close_done});
 }
 
 void jobs_advance(struct jobs *jobs, struct job *job)
@@ -539,10 +538,8 @@ void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class)
     *rec = record_copy(job);
     snprintf(rec->numerics_class, sizeof(rec->numerics_class), "%s", class);
     job->class_pending = true;
-    op_run(jobs->server->store_lane, (struct op){.server = jobs->server,
-                                                 .arg = rec,
-                                                 .work = pin_work,
-                                                 .done = pin_done});
+    op_run(jobs->server->store_lane,
+           (struct op){.server = jobs->server, .arg = rec, .work = pin_work, .done = pin_done});
 }
 
 /* --- stop --- */
@@ -577,8 +574,6 @@ void jobs_stop(struct jobs *jobs)
         free(c);
         return;
     }
-    op_run(jobs->server->store_lane, (struct op){.server = jobs->server,
-                                                 .arg = c,
-                                                 .work = stop_work,
-                                                 .done = stop_done});
+    op_run(jobs->server->store_lane,
+           (struct op){.server = jobs->server, .arg = c, .work = stop_work, .done = stop_done});
 }

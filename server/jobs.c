@@ -130,8 +130,8 @@ int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf
     if (!first)
         return err_set(why, -ENOENT, "there is no job %lld; none was submitted yet",
                        (long long)number);
-    return err_set(why, -ENOENT, "there is no job %lld; the jobs are %lld to %lld", (long long)number,
-                   (long long)first, (long long)last);
+    return err_set(why, -ENOENT, "there is no job %lld; the jobs are %lld to %lld",
+                   (long long)number, (long long)first, (long long)last);
 }
 
 struct job *jobs_active(struct jobs *jobs)
@@ -248,9 +248,8 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job)
     cJSON_AddStringToObject(row, "uuid", rec->uuid);
     cJSON_AddStringToObject(row, "name", rec->name);
     cJSON_AddStringToObject(row, "dataset", rec->dataset);
-    cJSON_AddStringToObject(row, "model",
-                            cJSON_IsString(job->spec.model) ? job->spec.model->valuestring
-                                                            : "custom");
+    cJSON_AddStringToObject(
+        row, "model", cJSON_IsString(job->spec.model) ? job->spec.model->valuestring : "custom");
     cJSON_AddStringToObject(row, "state", job_state_names[rec->state]);
     if (rec->reason[0])
         cJSON_AddStringToObject(row, "reason", rec->reason);

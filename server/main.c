@@ -19,7 +19,8 @@ static const struct option table[] = {
              "~/.local/state/steppe)"},
     {"listen", OPT_STR, AT(listen), .def = ADDRESS_DEFAULT, .arg = "URLS",
      .help = "addresses to serve, comma separated; ipc://STATE/steppe.sock is always served"},
-    {"config", OPT_STR, AT(config), .arg = "FILE", .help = "read options from \"name = value\" lines"},
+    {"config", OPT_STR, AT(config), .arg = "FILE",
+     .help = "read options from \"name = value\" lines"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names,
      .help = "least important events that are logged"},
     {"help", OPT_FLAG, AT(help), .help = "print this"},
@@ -53,8 +54,9 @@ static char *default_state(void)
 
 static void print_help(void)
 {
-    puts("usage: steppe-server [options]\n\n"
-         "Owns jobs, models and the difficulty database; workers and the steppe command connect.\n");
+    puts(
+        "usage: steppe-server [options]\n\n"
+        "Owns jobs, models and the difficulty database; workers and the steppe command connect.\n");
     options_help(table, stdout);
 }
 

@@ -11,6 +11,7 @@
 
 #include "common/err.h"
 #include "common/score.h"
+#include "server/store.h"
 
 #define QUERY_DEADLINE_MS 5000
 
@@ -41,10 +42,13 @@ struct histogram_args {
 int query_histogram(struct query *q, const struct histogram_args *a, cJSON **ret,
                     struct errbuf *why);
 int query_trajectory(struct query *q, int64_t job, int64_t sample, cJSON **ret, struct errbuf *why);
-/* AUROC by rank sums with ties counted half; flipped and hard come from sample.planted. */
+/* AUROC by rank sums with ties counted half, of the planted samples of one kind against all others;
+ * flipped and hard come from sample.planted. */
 int query_planted(struct query *q, int64_t job, int64_t epoch, cJSON **ret, struct errbuf *why);
 /* The `epochs` array of job.show, from epoch `from` on, at most 1000. */
 int query_epochs(struct query *q, int64_t job, int64_t from, cJSON **ret, struct errbuf *why);
+/* The figures of the last committed epoch; -ENOENT when there is none. */
+int query_last_epoch(struct query *q, int64_t job, struct epoch_record *ret, struct errbuf *why);
 /* The `events` array of job.log. */
 int query_events(struct query *q, int64_t job, int64_t after, int64_t limit, cJSON **ret,
                  struct errbuf *why);

@@ -101,9 +101,9 @@ int server_open(struct server *s, const struct server_options *options, struct e
         rc = workers_open(s, &s->workers);
     if (rc == 0)
         rc = jobs_open(s, &s->jobs, why);
-    if (rc == 0 && ((rc = lane_open(&s->loop, "store", &s->store_lane)) < 0 ||
-                    (rc = lane_open(&s->loop, "query", &s->query_lane)) < 0 ||
-                    (rc = start_handles(s)) < 0))
+    if (rc == 0 &&
+        ((rc = lane_open(&s->loop, "store", &s->store_lane)) < 0 ||
+         (rc = lane_open(&s->loop, "query", &s->query_lane)) < 0 || (rc = start_handles(s)) < 0))
         err_set(why, rc, "cannot start: %s", err_text(rc));
     if (rc == 0)
         rc = listen_all(s, options->listen, why);

@@ -14,8 +14,8 @@
 #define LEASE_FIRST_MS 60000 /* before a shard's time is known */
 #define LEASE_MIN_MS 3000
 #define LEASE_MAX_MS 600000
-#define LEASE_FACTOR 10     /* times the slowest recent time */
-#define SCORE_SHARDS 8      /* most shards of a sweep or test per thread and trip */
+#define LEASE_FACTOR 10 /* times the slowest recent time */
+#define SCORE_SHARDS 8  /* most shards of a sweep or test per thread and trip */
 #define SILENT_MS (HOLD_MS + 10000)
 #define FORGET_MS 600000
 
@@ -33,7 +33,7 @@ struct worker {
     struct request *held; /* waits for work */
     int64_t held_until_ms;
     struct have have;
-    int64_t job;          /* it computes for, 0: none */
+    int64_t job; /* it computes for, 0: none */
     int64_t lease_start_ms, lease_end_ms;
     uint32_t lease_shards;
     uint64_t shards; /* counted in all */
@@ -84,8 +84,8 @@ struct worker *workers_of(struct workers *w, struct request *rq)
             worker->seen_ms = clock_mono_ms();
             return worker;
         }
-    request_error(rq, ERR_UNKNOWN_WORKER, "this server does not know worker %s; say worker.hello first",
-                  rq->sender);
+    request_error(rq, ERR_UNKNOWN_WORKER,
+                  "this server does not know worker %s; say worker.hello first", rq->sender);
     return NULL;
 }
 
@@ -115,8 +115,8 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
         worker = worker->next;
     if (!worker) {
         if (w->count >= WORKERS_MAX)
-            return err_set(why, -ERANGE, "%u workers are connected already, allowed is %d", w->count,
-                           WORKERS_MAX);
+            return err_set(why, -ERANGE, "%u workers are connected already, allowed is %d",
+                           w->count, WORKERS_MAX);
         worker = xcalloc(1, sizeof(*worker));
         worker->number = ++w->last_number;
         memcpy(worker->sender, rq->sender, sizeof(worker->sender));
@@ -257,7 +257,8 @@ static int read_have(const struct request *rq, struct have *ret, struct errbuf *
     if (rc == 0)
         rc = field_i64(obj, "have", "job", true, 1, INT32_MAX, &ret->job, why);
     if (rc == 0)
-        rc = field_i64(obj, "have", "incarnation", true, 0, INT64_C(1) << 50, &ret->incarnation, why);
+        rc = field_i64(obj, "have", "incarnation", true, 0, INT64_C(1) << 50, &ret->incarnation,
+                       why);
     if (rc == 0)
         rc = field_i64(obj, "have", "step", true, 0, INT64_C(1) << 50, &step, why);
     ret->step = (uint64_t)step;
@@ -376,7 +377,9 @@ cJSON *workers_rows(struct workers *w)
         cJSON_AddNumberToObject(row, "threads", worker->threads);
         cJSON_AddStringToObject(row, "class", worker->class);
         cJSON_AddStringToObject(row, "state",
-                                !live ? "silent" : worker->held ? "waiting" : "computing");
+                                !live          ? "silent"
+                                : worker->held ? "waiting"
+                                               : "computing");
         if (live && worker->job)
             cJSON_AddNumberToObject(row, "job", (double)worker->job);
         cJSON_AddNumberToObject(row, "last_seen_ms", (double)(now_ms - worker->seen_ms));
