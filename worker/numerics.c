@@ -1,11 +1,11 @@
 /* The canary: what decides a worker's bits, computed on fixed numbers and hashed. */
 #include "worker/numerics.h"
 
+#include <fenv.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <xmmintrin.h>
 
 #include "common/alloc.h"
 #include "common/hash.h"
@@ -88,17 +88,18 @@ static void add_functions(struct sha256 *h, struct rng *r)
 
 void numerics_class(char out[NUMERICS_CLASS_BYTES])
 {
-    const unsigned mode = _mm_getcsr();
     struct rng r = rng_at(0, RNG_CANARY, 0, 0);
     uint8_t digest[SHA256_BYTES];
     struct sha256 h;
+    fenv_t mode;
 
+    fegetenv(&mode);
     net_thread_init();
     sha256_init(&h);
     add_products(&h, &r);
     add_functions(&h, &r);
     sha256_end(&h, digest);
-    _mm_setcsr(mode);
+    fesetenv(&mode);
     int at = snprintf(out, NUMERICS_CLASS_BYTES, "%s/%.40s/", KERNEL_SET, gemm_core());
     for (int i = 0; i < DIGEST_BYTES; i++)
         at += snprintf(out + at, NUMERICS_CLASS_BYTES - (size_t)at, "%02x", digest[i]);

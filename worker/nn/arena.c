@@ -15,9 +15,9 @@
 #endif
 
 #define ALIGN 64
-/* Behind every block. Activations of a whole shard are multiples of a page, and a loop over several
- * of them at one offset in their pages stalls (a store seems to hit the next loads): 13 lines keep
- * up to five apart. Poisoned under AddressSanitizer, so that an overrun is seen. */
+/* Behind every block. Activations of a whole shard are multiples of a page: 13 lines between them
+ * keep the streams of one loop off one offset in their pages, where loads wait for stores that only
+ * look alike. Poisoned under AddressSanitizer, so that an overrun is seen. */
 #define GAP (13 * ALIGN)
 #define PAGE ((size_t)2 << 20)
 

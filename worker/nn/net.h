@@ -1,6 +1,6 @@
 /* A model planned for shards of up to batch_max samples: one arena holds activations, gradients and
- * scratch, laid out once; forward and backward allocate nothing. Used by one thread at a time. NHWC.
- * Results for n samples are a pure function of (theta, x, n): tile sizes are constants. */
+ * scratch, laid out once; forward and backward allocate nothing. Used by one thread at a time.
+ * NHWC. Results for n samples are a pure function of (theta, x, n): tile sizes are constants. */
 #ifndef STEPPE_WORKER_NN_NET_H
 #define STEPPE_WORKER_NN_NET_H
 
@@ -19,8 +19,8 @@ void net_free(struct net *net);
  * forward. x is borrowed until the backward that belongs to it is done. 1 <= n <= batch_max. */
 const real *net_forward(struct net *net, const real *theta, const real *x, uint32_t n);
 /* Backward of the last forward (same theta). dlogits [n, classes]. dtheta [floats] is overwritten
- * with the gradient summed over samples (padding 0), NULL: data gradient only. dx [n, h, w, c] is overwritten
- * with the gradient of x in pixel space, NULL: not wanted. */
+ * with the gradient summed over samples (padding 0), NULL: data gradient only. dx [n, h, w, c] is
+ * overwritten with the gradient of x in pixel space, NULL: not wanted. */
 void net_backward(struct net *net, const real *theta, const real *dlogits, real *dtheta, real *dx);
 
 /* FTZ and DAZ on, for the calling thread: part of the numerics class. Every compute thread starts

@@ -68,6 +68,8 @@ TEST(conv2d_is_a_cross_correlation_over_nhwc)
                (struct dims){3, 7, 4}, 2);
     check_conv("{\"type\":\"conv2d\",\"channels\":4,\"kernel\":1,\"stride\":3,\"padding\":0}",
                (struct dims){7, 7, 16}, 2);
+    check_conv("{\"type\":\"conv2d\",\"channels\":2,\"kernel\":5,\"padding\":4}",
+               (struct dims){3, 2, 1}, 2);
     check_conv("{\"type\":\"conv2d\",\"channels\":32}", (struct dims){14, 14, 16}, 3);
 }
 
