@@ -13,6 +13,7 @@
 #include "proto/cli/session.h"
 
 #define TOP_DEFAULT 20
+#define LABEL_BYTES 128 /* of a label with its name */
 
 static const char *const by_names[] = {"adm", "loss", "adv_loss", "gap", "grad_norm", "el2n", NULL};
 
@@ -65,21 +66,27 @@ static void add_epoch(const struct cli *cli, cJSON *request)
 }
 
 /* "3" or "3 (trouser)": the name only where it says more than the number. */
-static void cell_label(struct table *t, const cJSON *row)
+static char *label_text(const cJSON *row, char *buf, size_t bytes)
 {
     const char *name = value_text(row, "label_name");
-    char number[DRAW_TEXT_BYTES];
     int64_t label;
 
     if (!value_i64(row, "label", &label)) {
-        table_add(t, TABLE_NONE);
-        return;
+        snprintf(buf, bytes, TABLE_NONE);
+        return buf;
     }
-    snprintf(number, sizeof(number), "%lld", (long long)label);
-    if (*name && strcmp(name, number) != 0)
-        table_add(t, "%s (%s)", number, name);
-    else
-        table_add(t, "%s", number);
+    snprintf(buf, bytes, "%lld", (long long)label);
+    if (*name && strcmp(name, buf) != 0)
+        snprintf(buf, bytes, "%lld (%s)", (long long)label, name);
+    return buf;
+}
+
+/* The truth of a sample where its label is not it. */
+static bool truth_differs(const cJSON *row, int64_t *ret)
+{
+    int64_t label;
+
+    return value_i64(row, "truth", ret) && (!value_i64(row, "label", &label) || *ret != label);
 }
 
 static void cell_correct(struct table *t, const cJSON *row)
@@ -111,14 +118,16 @@ static void print_top(const struct cli *cli, const cJSON *rows)
         {NULL},
     };
     struct table *t = table_create(columns);
+    char label[LABEL_BYTES];
     const cJSON *row;
+    int64_t truth;
     int rank = 0;
 
     cJSON_ArrayForEach(row, rows)
     {
         table_add(t, "%d", ++rank);
         cell_i64(t, row, "sample");
-        cell_label(t, row);
+        table_add(t, "%s", label_text(row, label, sizeof(label)));
         cell_i64(t, row, "predicted");
         cell_f64(t, row, "adm");
         cell_f64(t, row, "loss");
@@ -128,7 +137,10 @@ static void print_top(const struct cli *cli, const cJSON *rows)
         else
             cell_f64(t, row, by);
         cell_text(t, row, "planted");
-        cell_i64(t, row, "truth");
+        if (truth_differs(row, &truth))
+            table_add(t, "%lld", (long long)truth);
+        else
+            table_add(t, TABLE_NONE);
     }
     table_print(t, cli->colour, stdout);
     table_free(t);
@@ -237,16 +249,15 @@ int cmd_histogram(struct cli *cli, struct errbuf *why)
 
 static void print_sample(const struct cli *cli, const cJSON *sample)
 {
-    const char *name = value_text(sample, "label_name"), *planted = value_text(sample, "planted");
-    int64_t label = 0, truth;
-    char was[64] = "";
+    const char *planted = value_text(sample, "planted");
+    char label[LABEL_BYTES], was[DRAW_TEXT_BYTES] = "";
+    int64_t truth;
 
-    value_i64(sample, "label", &label);
-    if (value_i64(sample, "truth", &truth) && truth != label)
+    if (truth_differs(sample, &truth))
         snprintf(was, sizeof(was), ", truth %lld", (long long)truth);
-    cli_print_text("job %s, sample %lld, label %lld%s%s%s%s%s%s", cli->words[0],
-                   (long long)cli->args->sample, (long long)label, *name ? " (" : "", name,
-                   *name ? ")" : "", was, *planted ? ", planted: " : "", planted);
+    cli_print_text("job %s, sample %lld, label %s%s%s%s", cli->words[0],
+                   (long long)cli->args->sample, label_text(sample, label, sizeof(label)), was,
+                   *planted ? ", planted: " : "", planted);
 }
 
 /* The sparkline of a measure with its ends; nothing for fewer than two values. */
@@ -340,14 +351,19 @@ static void print_planted(const struct cli *cli, const cJSON *json)
     const cJSON *flipped = cJSON_GetObjectItemCaseSensitive(json, "auroc_flipped");
     const cJSON *hard = cJSON_GetObjectItemCaseSensitive(json, "auroc_hard");
     int64_t epoch = 0, flipped_count = 0, hard_count = 0;
-    struct table *t = table_create(columns);
 
     value_i64(json, "epoch", &epoch);
     value_i64(json, "flipped", &flipped_count);
     value_i64(json, "hard", &hard_count);
+    if (flipped_count == 0 && hard_count == 0) {
+        printf("nothing is planted in the dataset of job %s; see --flip of dataset import\n",
+               cli->words[0]);
+        return;
+    }
     printf("job %s, epoch %lld: AUROC of each measure for %lld flipped labels and %lld hard "
            "samples\n(1 finds all of them first, 0.5 is chance)\n",
            cli->words[0], (long long)epoch, (long long)flipped_count, (long long)hard_count);
+    struct table *t = table_create(columns);
     for (int i = 0; measures[i]; i++) {
         table_add(t, "%s", measures[i]);
         cell_f64(t, flipped, measures[i]);

@@ -104,6 +104,11 @@ static void print_times(const cJSON *row)
         if (value_i64(row, times[i].key, &unix_ms))
             n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s %s", n ? ", " : "",
                           times[i].name, draw_age(now_ms - unix_ms, age));
+    int64_t started_ms, finished_ms;
+    if (value_i64(row, "started_unix_ms", &started_ms) &&
+        value_i64(row, "finished_unix_ms", &finished_ms))
+        snprintf(text + n, sizeof(text) - (size_t)n, ", took %s",
+                 draw_duration(finished_ms - started_ms, age));
     print_line("times", text);
 }
 
