@@ -4,6 +4,7 @@
  * End of an epoch, in this order: fold of the scores (its last transaction commits the epoch and
  * its hash), checkpoint file, row of the checkpoint. Recovery takes the newest checkpoint whose
  * file and epochs are whole. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -26,6 +27,13 @@
 static void checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file)
 {
     snprintf(out, bytes, "%s/jobs/%" PRId64 "/%s", dir, job, file);
+}
+
+/* The one place where a job changes its state. */
+static void set_state(struct job *job, enum job_state to)
+{
+    assert(job_state_allowed(job->rec.state, to));
+    job->rec.state = to;
 }
 
 /* A copy of the record for a lane, without the spec's text. */
@@ -132,7 +140,8 @@ static void start_work(struct op *op)
 
 static void hold_job(struct job *job, const char *reason)
 {
-    snprintf(job->hold, sizeof(job->hold), "%s; tries again every %d s", reason, RETRY_MS / 1000);
+    snprintf(job->hold, sizeof(job->hold), "%.200s; tries again every %d s", reason,
+             RETRY_MS / 1000);
     job->retry_ms = clock_mono_ms() + RETRY_MS;
 }
 
@@ -164,9 +173,10 @@ static void start_done(struct op *op)
     bool current = jobs_find(jobs, st->rec.job, &job, NULL) == 0 && job->rec.state == JOB_RUNNING &&
                    job->rec.incarnation == st->rec.incarnation && !job->run;
 
+    if (current)
+        job->starting = false;
     if (current && op->rc < 0) {
         log_error("job.start", "job=%" PRId64 " error=\"%s\"", st->rec.job, op->why.text);
-        job->rec.state = JOB_QUEUED;
         hold_job(job, op->why.text);
     } else if (current) {
         int rc = begin_run(job, st->checkpoint);
@@ -185,8 +195,9 @@ static void start_job(struct jobs *jobs, struct job *job)
     struct start *st = xcalloc(1, sizeof(*st));
 
     job->hold[0] = 0;
-    job->interrupted = false;
-    job->rec.state = JOB_RUNNING;
+    job->starting = true;
+    if (job->rec.state != JOB_RUNNING)
+        set_state(job, JOB_RUNNING);
     job->rec.reason[0] = 0;
     job->rec.incarnation++;
     if (!job->rec.started_unix_ms)
@@ -198,21 +209,18 @@ static void start_job(struct jobs *jobs, struct job *job)
            (struct op){.server = jobs->server, .arg = st, .work = start_work, .done = start_done});
 }
 
-/* The next job to start: one that was running when the server ended, else the first in the queue.
- */
+/* The next job to start: the one that holds the trainer but has no run yet (recovery), else the
+ * first in the queue. */
 static struct job *next_job(struct jobs *jobs)
 {
-    struct job *queued = NULL;
+    struct job *active = jobs_active(jobs);
 
-    for (struct job *job = jobs->list; job; job = job->next) {
-        if (job->rec.state != JOB_QUEUED || job->hold[0])
-            continue;
-        if (job->interrupted)
+    if (active)
+        return active->run || active->starting || active->hold[0] ? NULL : active;
+    for (struct job *job = jobs->list; job; job = job->next)
+        if (job->rec.state == JOB_QUEUED && !job->hold[0])
             return job;
-        if (!queued)
-            queued = job;
-    }
-    return queued;
+    return NULL;
 }
 
 void jobs_pump(struct jobs *jobs)
@@ -220,7 +228,7 @@ void jobs_pump(struct jobs *jobs)
     struct errbuf why;
     struct job *job;
 
-    while (!jobs->server->stopping && !jobs_active(jobs) && (job = next_job(jobs)) != NULL) {
+    while (!jobs->server->stopping && (job = next_job(jobs)) != NULL) {
         if (jobs_prepare(jobs->server, job, &why) == 0)
             start_job(jobs, job);
         else
@@ -258,7 +266,8 @@ static void change_work(struct op *op)
     if (c->checkpoint)
         op->rc = save_checkpoint(op->server, c->rec.job, c->checkpoint, &op->why);
     if (op->rc == 0)
-        op->rc = store_job_update(op->server->store, &c->rec, "state", c->text, &op->why);
+        op->rc = store_job_update(op->server->store, &c->rec, c->text[0] ? "state" : NULL, c->text,
+                                  &op->why);
 }
 
 static void change_done(struct op *op)
@@ -293,7 +302,8 @@ static void write_change(struct jobs *jobs, struct job *job, struct checkpoint *
     c->rec = record_copy(job);
     c->checkpoint = checkpoint;
     snprintf(c->text, sizeof(c->text), "%s", text);
-    log_info("job.state", "job=%" PRId64 " %s", job->rec.job, text);
+    if (text[0])
+        log_info("job.state", "job=%" PRId64 " text=\"%s\"", job->rec.job, text);
     op_run(
         jobs->server->store_lane,
         (struct op){
@@ -312,7 +322,7 @@ static void pause_for(struct jobs *jobs, struct job *job, const char *reason)
     char text[300];
 
     drop_run(job);
-    job->rec.state = JOB_PAUSED;
+    set_state(job, JOB_PAUSED);
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
     snprintf(text, sizeof(text), "paused: %s", job->rec.reason);
     write_change(jobs, job, NULL, text, NULL);
@@ -361,7 +371,11 @@ static void close_work(struct op *op)
     struct fold fold = closing_fold(c);
     char hash[SHA256_HEX], text[160];
 
-    op->rc = store_fold(s->store, &fold, hash, &op->why);
+    /* An epoch whose fold failed leaves a gap that nothing may be written behind. */
+    if (c->epoch.epoch > 0)
+        op->rc = store_epoch_hash(s->store, c->rec.job, c->epoch.epoch - 1, hash, &op->why);
+    if (op->rc == 0)
+        op->rc = store_fold(s->store, &fold, hash, &op->why);
     if (op->rc < 0)
         return;
     failpoint_hit(store_failpoint(s->store), "epoch.folded");
@@ -400,7 +414,7 @@ static void close_done(struct op *op)
         }
         if (op->rc == 0 && c->last && current) {
             drop_run(job);
-            job->rec.state = JOB_DONE;
+            set_state(job, JOB_DONE);
             job->rec.finished_unix_ms = c->rec.finished_unix_ms;
             memcpy(job->rec.model_sha256, c->rec.model_sha256, SHA256_HEX);
             log_info("job.state", "job=%" PRId64 " to=done model_sha256=%s", job->rec.job,
@@ -467,7 +481,7 @@ void jobs_fail(struct jobs *jobs, struct job *job, const char *reason)
     char text[300];
 
     drop_run(job);
-    job->rec.state = JOB_FAILED;
+    set_state(job, JOB_FAILED);
     job->rec.finished_unix_ms = clock_unix_ms();
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
     snprintf(text, sizeof(text), "failed: %s", job->rec.reason);
@@ -483,7 +497,7 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
     int rc = job_verb_apply(from, verb, &to, &why);
 
     if (rc == -EALREADY) { /* durable already, or on its way in front of this one */
-        write_change(jobs, job, NULL, "no change", rq);
+        write_change(jobs, job, NULL, "", rq);
         return;
     }
     if (rc < 0) {
@@ -493,7 +507,7 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
     if (verb == VERB_PAUSE && job->run && !run_finished(job->run))
         checkpoint = checkpoint_take(job->run, clock_mono_ms());
     drop_run(job);
-    job->rec.state = to;
+    set_state(job, to);
     job->rec.reason[0] = 0;
     job->hold[0] = 0;
     if (verb == VERB_PAUSE)

@@ -58,10 +58,6 @@ static void load_one(void *arg, struct job_record *rec)
 
     job->rec = *rec;
     job->loss = job->accuracy = NAN;
-    if (rec->state == JOB_RUNNING) {
-        job->rec.state = JOB_QUEUED;
-        job->interrupted = true;
-    }
     int rc = field_parse(rec->spec_json, strlen(rec->spec_json), JSON_REPLY_BYTES_MAX, "job", &json,
                          load->why);
     if (rc == 0)

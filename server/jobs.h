@@ -21,7 +21,7 @@ struct job {
     struct model model;              /* valid when data is set */
     const struct dataset *data;      /* NULL until the job is prepared */
     struct run *run;                 /* of the running job, once it is recovered */
-    bool interrupted;                /* was running when the server ended: goes first */
+    bool starting;                   /* its checkpoint is being read */
     bool class_pending;              /* the numerics class is on its way to the store */
     unsigned closing;                /* epochs on their way to the store */
     char hold[256];                  /* why it cannot go on by itself; "" : it can */
