@@ -501,7 +501,7 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
         return;
     }
     if (rc < 0) {
-        request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 ": %s", job->rec.job, why.text);
+        request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " %s", job->rec.job, why.text);
         return;
     }
     if (verb == VERB_PAUSE && job->run && !run_finished(job->run))

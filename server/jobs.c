@@ -126,6 +126,9 @@ int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf
     if (!first)
         return err_set(why, -ENOENT, "there is no job %lld; none was submitted yet",
                        (long long)number);
+    if (first == last)
+        return err_set(why, -ENOENT, "there is no job %lld; the only one is %lld",
+                       (long long)number, (long long)last);
     return err_set(why, -ENOENT, "there is no job %lld; the jobs are %lld to %lld",
                    (long long)number, (long long)first, (long long)last);
 }

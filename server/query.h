@@ -41,6 +41,7 @@ struct histogram_args {
 };
 int query_histogram(struct query *q, const struct histogram_args *a, cJSON **ret,
                     struct errbuf *why);
+/* The newest 1000 epochs of the sample, oldest first. */
 int query_trajectory(struct query *q, int64_t job, int64_t sample, cJSON **ret, struct errbuf *why);
 /* AUROC by rank sums with ties counted half, of the planted samples of one kind against all others;
  * flipped and hard come from sample.planted. */

@@ -80,6 +80,22 @@ static int start_handles(struct server *s)
     return rc < 0 ? rc : uv_signal_start(&s->sigterm, on_stop, SIGTERM);
 }
 
+/* People are told where the databases are: from anywhere, not from the server's folder. */
+static int make_absolute(struct server *s, struct errbuf *why)
+{
+    char *path = realpath(s->dir, NULL);
+    int rc = 0;
+
+    if (!path)
+        rc = err_set(why, -errno, "cannot resolve --state %s: %s", s->dir, err_text(-errno));
+    else if (strlen(path) >= sizeof(s->dir) - 64)
+        rc = err_set(why, -EINVAL, "--state is longer than %zu bytes", sizeof(s->dir) - 64);
+    else
+        memcpy(s->dir, path, strlen(path) + 1);
+    free(path);
+    return rc;
+}
+
 int server_open(struct server *s, const struct server_options *options, struct errbuf *why)
 {
     int rc;
@@ -93,6 +109,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
     if (rc < 0)
         return err_set(why, rc, "cannot start the event loop: %s", err_text(rc));
     rc = store_open(s->dir, &s->store, why);
+    if (rc == 0)
+        rc = make_absolute(s, why);
     if (rc == 0)
         rc = query_open(s->dir, &s->query, why);
     if (rc == 0)

@@ -45,7 +45,7 @@ bool job_state_final(enum job_state s)
     return true;
 }
 
-/* "a job that is done cannot be paused, only one that is queued or running" */
+/* "is done; only a job that is queued or running can be paused" */
 static int refuse(enum job_state from, enum job_verb verb, struct errbuf *why)
 {
     const char *names[JOB_STATES + 1] = {NULL};
@@ -55,8 +55,8 @@ static int refuse(enum job_state from, enum job_verb verb, struct errbuf *why)
     for (int s = 0; s < JOB_STATES; s++)
         if (allowed[s][verbs[verb].to])
             names[count++] = job_state_names[s];
-    return err_set(why, -EINVAL, "a job that is %s cannot be %s, only one that is %s",
-                   job_state_names[from], verbs[verb].done, text_list(names, list, sizeof(list)));
+    return err_set(why, -EINVAL, "is %s; only a job that is %s can be %s", job_state_names[from],
+                   text_list(names, list, sizeof(list)), verbs[verb].done);
 }
 
 int job_verb_apply(enum job_state from, enum job_verb verb, enum job_state *ret, struct errbuf *why)

@@ -66,7 +66,7 @@ TEST(a_refused_verb_names_the_state_and_what_is_allowed)
     enum job_state got;
 
     ASSERT_EQ(-EINVAL, job_verb_apply(JOB_DONE, VERB_PAUSE, &got, &why));
-    ASSERT_STR("a job that is done cannot be paused, only one that is queued or running", why.text);
+    ASSERT_STR("is done; only a job that is queued or running can be paused", why.text);
     ASSERT_EQ(-EINVAL, job_verb_apply(JOB_FAILED, VERB_RESUME, &got, &why));
-    ASSERT_STR("a job that is failed cannot be resumed, only one that is paused", why.text);
+    ASSERT_STR("is failed; only a job that is paused can be resumed", why.text);
 }
