@@ -1,0 +1,74 @@
+#!/usr/bin/python3
+"""An independent reader of exported models: numpy only, PyTorch's layouts, NCHW.
+
+read_export.py MODEL.safetensors IMAGES LOGITS: computes the logits of the u8 images (N, H, W, C) and
+compares them with the float32 logits (N, classes). Prints the largest difference; exit 1 above 1e-4
+of the largest logit."""
+import json
+import struct
+import sys
+
+import numpy as np
+
+
+def read(path):
+    raw = open(path, "rb").read()
+    (n,) = struct.unpack("<Q", raw[:8])
+    head = json.loads(raw[8 : 8 + n])
+    meta = head.pop("__metadata__")
+    tensors = {}
+    for name, t in head.items():
+        a, b = t["data_offsets"]
+        assert t["dtype"] == "F32"
+        tensors[name] = np.frombuffer(raw[8 + n + a : 8 + n + b], "<f4").reshape(t["shape"])
+    return meta, tensors
+
+
+def conv2d(x, w, b, stride, pad):
+    n, c, h, wd = x.shape
+    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    k = w.shape[2]
+    oh, ow = (h + 2 * pad - k) // stride + 1, (wd + 2 * pad - k) // stride + 1
+    y = np.zeros((n, w.shape[0], oh, ow))
+    for i in range(k):
+        for j in range(k):
+            part = x[:, :, i : i + stride * oh : stride, j : j + stride * ow : stride]
+            y += np.einsum("ncij,oc->noij", part, w[:, :, i, j])
+    return y + b[None, :, None, None]
+
+
+def maxpool(x, k, s):
+    oh, ow = (x.shape[2] - k) // s + 1, (x.shape[3] - k) // s + 1
+    parts = [x[:, :, i : i + s * oh : s, j : j + s * ow : s] for i in range(k) for j in range(k)]
+    return np.max(parts, axis=0)
+
+
+def main(model, images, logits):
+    meta, t = read(model)
+    h, w, c = (int(v) for v in meta["input"].split(","))
+    mean = np.array([float(v) for v in meta["mean"].split(",")])
+    std = np.array([float(v) for v in meta["std"].split(",")])
+    x = np.fromfile(images, np.uint8).reshape(-1, h, w, c) / 255.0
+    x = ((x - mean) / std).transpose(0, 3, 1, 2)
+    for layer in json.loads(meta["layers"]):
+        kind, name = layer["type"], layer["name"]
+        if kind == "conv2d":
+            x = conv2d(x, t[name + ".weight"], t[name + ".bias"], layer["stride"], layer["padding"])
+        elif kind == "maxpool":
+            x = maxpool(x, layer["size"], layer["stride"])
+        elif kind == "relu":
+            x = np.maximum(x, 0)
+        elif kind == "flatten":
+            x = x.reshape(x.shape[0], -1)
+        elif kind == "dense":
+            x = x @ t[name + ".weight"].T + t[name + ".bias"]
+        else:
+            sys.exit("a layer of type %s" % kind)
+    want = np.fromfile(logits, "<f4").reshape(x.shape[0], -1)
+    diff, top = np.abs(x - want).max(), np.abs(want).max()
+    print("%d images, largest logit %.4g, largest difference %.3g" % (x.shape[0], top, diff))
+    return 0 if x.shape == want.shape and top > 0 and diff <= 1e-4 * top else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
