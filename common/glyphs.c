@@ -14,6 +14,7 @@
  * identity of every glyphs dataset. */
 #include "common/glyphs.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -277,6 +278,7 @@ static void canvas_stroke(struct canvas *c, const struct stroke *s, const struct
     int n = s->count;
     bool closed = s->at[0][0] == s->at[n - 1][0] && s->at[0][1] == s->at[n - 1][1];
 
+    assert(n >= 2);
     for (int i = 0; i < n; i++)
         q[i + 1] = placement_map(p, s->at[i]);
     q[0] = closed ? q[n - 1] : q[1];

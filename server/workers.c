@@ -171,10 +171,10 @@ static int64_t lease_ttl(const struct job *job, enum phase phase, uint32_t shard
 static uint32_t wanted_shards(struct workers *w, const struct worker *worker, const struct job *job,
                               int64_t now_ms)
 {
-    uint64_t total = 0, shards = run_shards(job->run);
+    uint64_t total = worker->threads, shards = run_shards(job->run);
 
     for (const struct worker *o = w->list; o; o = o->next)
-        if (o == worker || (alive(o, now_ms) && fits(o, job)))
+        if (o != worker && alive(o, now_ms) && fits(o, job))
             total += o->threads;
     uint64_t want = (shards * worker->threads + total - 1) / total;
     if (run_phase(job->run) != PHASE_TRAIN && want > (uint64_t)SCORE_SHARDS * worker->threads)
