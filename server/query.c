@@ -1,0 +1,184 @@
+/* Read-only connections and what every query needs: a snapshot, a deadline, and sentences that say
+ * what there is when something is asked for that is not. */
+#include "server/query.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/dataset.h"
+#include "server/query_internal.h"
+
+/* Instructions of SQLite's machine between two looks at the clock: some tens of microseconds. */
+#define PROGRESS_STEPS 1000
+
+const char *const query_by_names[] = {
+    [BY_ADM] = "adm",
+    [BY_LOSS] = "loss",
+    [BY_ADV_LOSS] = "adv_loss",
+    [BY_GAP] = "gap",
+    [BY_GRAD_NORM] = "grad_norm",
+    [BY_EL2N] = "el2n",
+    NULL,
+};
+
+static int overdue(void *arg)
+{
+    const struct query *q = arg;
+
+    return clock_mono_ms() >= q->deadline_ms;
+}
+
+static int open_one(struct query *q, struct db *db, const char *name, struct errbuf *why)
+{
+    int rc = db_open(db, q->dir, name, false, 0, why);
+
+    if (rc == 0)
+        rc = db_exec(db, "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384",
+                     why);
+    if (rc == 0)
+        sqlite3_progress_handler(db->sql, PROGRESS_STEPS, overdue, q);
+    return rc;
+}
+
+int query_open(const char *dir, struct query **ret, struct errbuf *why)
+{
+    struct query *q = xcalloc(1, sizeof(*q));
+
+    q->dir = xstrdup(dir);
+    q->limit_ms = QUERY_DEADLINE_MS;
+    q->deadline_ms = INT64_MAX;
+    int rc = open_one(q, &q->state, "state.db", why);
+    if (rc == 0)
+        rc = open_one(q, &q->difficulty, "difficulty.db", why);
+    if (rc == 0)
+        *ret = q;
+    else
+        query_close(q);
+    return rc;
+}
+
+void query_close(struct query *q)
+{
+    if (!q)
+        return;
+    db_close(&q->state);
+    db_close(&q->difficulty);
+    free(q->dir);
+    free(q);
+}
+
+int query_begin(struct query *q, struct db *db, bool limited, struct errbuf *why)
+{
+    q->deadline_ms = limited ? clock_mono_ms() + q->limit_ms : INT64_MAX;
+    return db_exec(db, "BEGIN", why);
+}
+
+int query_end(struct db *db, int rc, cJSON *json, cJSON **ret)
+{
+    if (!sqlite3_get_autocommit(db->sql))
+        db_exec(db, "ROLLBACK", NULL);
+    if (rc == 0 && ret)
+        *ret = json;
+    else
+        cJSON_Delete(json);
+    return rc;
+}
+
+int query_job(struct query *q, int64_t job, int64_t *ret_dataset, struct errbuf *why)
+{
+    struct db *db = &q->difficulty;
+    int64_t first, last;
+    int rc = db_i64(db, "SELECT coalesce(dataset_id, 0) FROM job WHERE job_id = ?1",
+                    DB_ARGS(DB_I(job)), ret_dataset, why);
+
+    if (rc != -ENOENT)
+        return rc;
+    rc = db_i64(db, "SELECT min(job_id) FROM job", DB_NONE, &first, why);
+    if (rc == -ENOENT)
+        return err_set(why, rc, "there is no job %lld; there are no jobs", (long long)job);
+    if (rc == 0)
+        rc = db_i64(db, "SELECT max(job_id) FROM job", DB_NONE, &last, why);
+    if (rc != 0)
+        return rc;
+    return err_set(why, -ENOENT, "there is no job %lld; the jobs are %lld to %lld", (long long)job,
+                   (long long)first, (long long)last);
+}
+
+int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t *ret_scored,
+                       struct errbuf *why)
+{
+#define SCORED "FROM epoch WHERE job_id = ?1 AND state = 'committed' AND n_scored > 0"
+    struct db *db = &q->difficulty;
+    int64_t epoch = *io_epoch, first, last, nearest;
+    int rc = db_i64(db, "SELECT max(epoch) " SCORED, DB_ARGS(DB_I(job)), &last, why);
+
+    if (rc == -ENOENT)
+        return err_set(why, rc, "job %lld has no scores yet; they come at the end of an epoch",
+                       (long long)job);
+    if (rc != 0)
+        return rc;
+    if (epoch < 0)
+        epoch = last;
+    rc = db_i64(db, "SELECT n_scored " SCORED " AND epoch = ?2", DB_ARGS(DB_I(job), DB_I(epoch)),
+                ret_scored, why);
+    if (rc == 0)
+        *io_epoch = epoch;
+    if (rc != -ENOENT)
+        return rc;
+    rc = db_i64(db, "SELECT min(epoch) " SCORED, DB_ARGS(DB_I(job)), &first, why);
+    if (rc == 0)
+        rc = db_i64(db, "SELECT epoch " SCORED " ORDER BY abs(epoch - ?2), epoch LIMIT 1",
+                    DB_ARGS(DB_I(job), DB_I(epoch)), &nearest, why);
+    if (rc != 0)
+        return rc;
+    return err_set(why, -ENOENT,
+                   "job %lld has no scores of epoch %lld; it has them of epochs from %lld to %lld, "
+                   "the nearest is %lld",
+                   (long long)job, (long long)epoch, (long long)first, (long long)last,
+                   (long long)nearest);
+#undef SCORED
+}
+
+void query_add_number(cJSON *row, const char *name, sqlite3_stmt *stmt, int column)
+{
+    if (sqlite3_column_type(stmt, column) != SQLITE_NULL)
+        cJSON_AddNumberToObject(row, name, sqlite3_column_double(stmt, column));
+}
+
+void query_add_text(cJSON *row, const char *name, sqlite3_stmt *stmt, int column)
+{
+    const unsigned char *text = sqlite3_column_text(stmt, column);
+
+    if (text)
+        cJSON_AddStringToObject(row, name, (const char *)text);
+}
+
+void query_add_measures(cJSON *row, sqlite3_stmt *stmt, int column)
+{
+    static const char *const names[] = {"adm",       "loss", "adv_loss", "gap",
+                                        "grad_norm", "el2n", "predicted"};
+
+    for (int i = 0; i < QUERY_MEASURE_COLUMNS - 1; i++)
+        query_add_number(row, names[i], stmt, column + i);
+    cJSON_AddBoolToObject(row, "correct",
+                          sqlite3_column_int(stmt, column + QUERY_MEASURE_COLUMNS - 1));
+}
+
+void query_add_sample(cJSON *row, sqlite3_stmt *stmt, int column)
+{
+    query_add_number(row, "label", stmt, column);
+    query_add_text(row, "label_name", stmt, column + 1);
+    query_add_number(row, "truth", stmt, column + 2);
+    switch (sqlite3_column_int(stmt, column + 3)) {
+    case PLANTED_FLIP:
+        cJSON_AddStringToObject(row, "planted", "flipped");
+        break;
+    case PLANTED_HARD:
+        cJSON_AddStringToObject(row, "planted", "hard");
+        break;
+    default: /* nothing, or nothing known */
+        break;
+    }
+}

@@ -1,0 +1,39 @@
+/* What the files of the queries share. Nobody else includes this, but a test that shortens
+ * limit_ms. */
+#ifndef STEPPE_SERVER_QUERY_INTERNAL_H
+#define STEPPE_SERVER_QUERY_INTERNAL_H
+
+#include "server/db.h"
+#include "server/query.h"
+
+struct query {
+    char *dir;
+    struct db state, difficulty;
+    int64_t limit_ms;    /* of one query */
+    int64_t deadline_ms; /* of the one that runs, monotonic; INT64_MAX: none */
+};
+
+/* Every query runs between these two, on one snapshot of the file. query_end returns rc; *json goes
+ * to *ret when it is 0 and is freed otherwise (both may be NULL). */
+int query_begin(struct query *q, struct db *db, bool limited, struct errbuf *why);
+int query_end(struct db *db, int rc, cJSON *json, cJSON **ret);
+
+/* The job's dataset_id (0: its dataset is not in the file), or -ENOENT naming the jobs there are.
+ */
+int query_job(struct query *q, int64_t job, int64_t *ret_dataset, struct errbuf *why);
+/* Makes *io_epoch (-1: the last) a committed, scored epoch; *ret_scored is how many rows it has. */
+int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t *ret_scored,
+                       struct errbuf *why);
+
+/* SQL of what is measured, over a row s of score, and its keys in a reply from `column` on. */
+#define QUERY_MEASURES                                                                             \
+    "s.adm, s.loss, s.adv_loss, s.adv_loss - s.loss, s.grad_norm, s.el2n, s.predicted, s.correct"
+#define QUERY_MEASURE_COLUMNS 8
+void query_add_measures(cJSON *row, sqlite3_stmt *stmt, int column);
+/* Left out when the column is NULL. */
+void query_add_number(cJSON *row, const char *name, sqlite3_stmt *stmt, int column);
+void query_add_text(cJSON *row, const char *name, sqlite3_stmt *stmt, int column);
+/* {label, label_name, truth?, planted?} from four columns: class_id, name, truth, planted. */
+void query_add_sample(cJSON *row, sqlite3_stmt *stmt, int column);
+
+#endif

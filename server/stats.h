@@ -1,0 +1,23 @@
+/* Order statistics over arrays of doubles. Pure; NaN must have been refused before. */
+#ifndef STEPPE_SERVER_STATS_H
+#define STEPPE_SERVER_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Ascending. */
+void stats_sort(double *x, size_t n);
+/* The p-quantile, p in [0, 1], of n >= 1 ascending values: linear between the closest ranks, at
+ * position p (n - 1) (numpy's default). */
+double stats_quantile(const double *sorted, size_t n, double p);
+
+struct stats_pair {
+    double value;
+    bool positive;
+};
+/* Area under the ROC curve of "larger value, more likely positive", by the sum of the ranks of the
+ * positives, ties with their mean rank (Mann-Whitney U / (P N)). Sorts pairs. NAN when there is no
+ * positive or no negative. */
+double stats_auroc(struct stats_pair *pairs, size_t n);
+
+#endif

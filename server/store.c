@@ -1,0 +1,125 @@
+/* Opening and closing the store: the folder, its lock, both databases. One process owns a folder;
+ * the lock is the kernel's (flock), so that a killed server leaves none behind.
+ *
+ * difficulty.db is in WAL mode without automatic checkpoints: the log is moved into the file after
+ * each fold and whenever it has grown, never in the middle of a small commit. Its files stay when
+ * the server stops (PERSIST_WAL), or people without write permission could not read it then. */
+#include "server/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/file.h"
+#include "server/store_internal.h"
+
+/* 64 MiB of log. */
+#define WAL_PAGES_MAX 16384
+
+static int lock_held(int fd, const char *dir, struct errbuf *why)
+{
+    char pid[16] = "";
+    ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
+
+    pid[n > 0 ? n : 0] = '\0';
+    pid[strspn(pid, "0123456789")] = '\0';
+    if (!pid[0])
+        return err_set(why, -EBUSY, "another server runs on %s", dir);
+    return err_set(why, -EBUSY, "another server (pid %s) runs on %s", pid, dir);
+}
+
+static int take_lock(struct store *s, struct errbuf *why)
+{
+    char *path = xasprintf("%s/lock", s->dir);
+    int rc = 0;
+
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0) {
+        rc = -errno;
+        err_set(why, rc, "cannot write in %s: %s", s->dir, err_text(rc));
+        goto out;
+    }
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        rc = lock_held(s->lock_fd, s->dir, why);
+        close(s->lock_fd);
+        s->lock_fd = -1;
+        goto out;
+    }
+    /* The pid is for people only; a full disk must not keep a server from starting to pause jobs.
+     */
+    if (ftruncate(s->lock_fd, 0) == 0)
+        dprintf(s->lock_fd, "%ld\n", (long)getpid());
+out:
+    free(path);
+    return rc;
+}
+
+static int note_wal_pages(void *arg, sqlite3 *sql, const char *schema, int pages)
+{
+    struct store *s = arg;
+
+    (void)sql;
+    (void)schema;
+    s->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+int store_open(const char *dir, struct store **ret, struct errbuf *why)
+{
+    struct store *s = xcalloc(1, sizeof(*s));
+
+    s->lock_fd = -1;
+    s->dir = xstrdup(dir);
+    failpoint_init(&s->failpoint);
+    int rc = file_mkdirs(dir, 0700, why);
+    if (rc == 0)
+        rc = take_lock(s, why);
+    if (rc == 0)
+        rc = schema_open_state(s, why);
+    if (rc == 0)
+        rc = schema_open_difficulty(s, why);
+    if (rc == 0) {
+        sqlite3_wal_hook(s->difficulty.sql, note_wal_pages, s);
+        rc = job_mirror_all(s, why);
+    }
+    if (rc == 0)
+        *ret = s;
+    else
+        store_close(s);
+    return rc;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    if (s->difficulty.sql)
+        store_checkpoint_wal(s);
+    db_close(&s->difficulty);
+    db_close(&s->state);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    free(s->dir);
+    free(s);
+}
+
+struct failpoint *store_failpoint(struct store *s)
+{
+    return &s->failpoint;
+}
+
+void store_checkpoint_wal(struct store *s)
+{
+    sqlite3_wal_checkpoint_v2(s->difficulty.sql, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
+void store_limit_wal(struct store *s)
+{
+    if (s->wal_pages > WAL_PAGES_MAX)
+        store_checkpoint_wal(s);
+}

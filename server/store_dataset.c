@@ -1,0 +1,149 @@
+/* Names of datasets (state.db) and their samples for readers (difficulty.db). The dataset row of
+ * difficulty.db is written after all samples and durably, the name in state.db after that: a row
+ * that is there stands for everything below it, and what a crash left behind is written over. */
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/store_internal.h"
+
+static int write_samples(struct store *s, int64_t id, const struct dataset *d, uint32_t from,
+                         uint32_t to, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&s->difficulty,
+                      "INSERT OR REPLACE INTO sample(dataset_id, sample_id, class_id, truth,"
+                      " planted) VALUES(?1, ?2, ?3, ?4, ?5)",
+                      DB_ARGS(DB_I(id)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    for (uint32_t i = from; rc == 0 && i < to; i++) {
+        sqlite3_bind_int64(stmt, 2, i);
+        sqlite3_bind_int64(stmt, 3, d->labels[i]);
+        if (d->truth)
+            sqlite3_bind_int64(stmt, 4, d->truth[i]);
+        if (d->planted)
+            sqlite3_bind_int64(stmt, 5, d->planted[i]);
+        rc = db_step(&s->difficulty, stmt, why);
+        sqlite3_reset(stmt);
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+static int write_classes(struct store *s, int64_t id, const struct dataset *d, struct errbuf *why)
+{
+    cJSON *names = d->class_names_json ? cJSON_Parse(d->class_names_json) : NULL;
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < d->classes; i++) {
+        const char *name = cJSON_GetStringValue(cJSON_GetArrayItem(names, (int)i));
+        char number[16];
+        snprintf(number, sizeof(number), "%u", i);
+        rc = db_run(&s->difficulty,
+                    "INSERT OR REPLACE INTO class(dataset_id, class_id, name) VALUES(?1, ?2, ?3)",
+                    DB_ARGS(DB_I(id), DB_I(i), DB_S(name ? name : number)), why);
+    }
+    cJSON_Delete(names);
+    return rc;
+}
+
+static int write_dataset(struct store *s, const struct dataset_record *rec, int64_t id,
+                         const struct dataset *d, struct errbuf *why)
+{
+    int rc = write_classes(s, id, d, why);
+
+    if (rc == 0)
+        rc = db_run(&s->difficulty,
+                    "INSERT INTO dataset(dataset_id, name, sha256, n_samples, n_classes, source)"
+                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                    DB_ARGS(DB_I(id), DB_S(rec->name), DB_S(rec->sha256), DB_I(d->samples),
+                            DB_I(d->classes), DB_S(d->source)),
+                    why);
+    return rc;
+}
+
+static int show_dataset(struct store *s, const struct dataset_record *rec, const struct dataset *d,
+                        struct errbuf *why)
+{
+    struct db *db = &s->difficulty;
+    int64_t id = 0;
+    int rc = db_i64(db, "SELECT dataset_id FROM dataset WHERE sha256 = ?1",
+                    DB_ARGS(DB_S(rec->sha256)), &id, why);
+
+    if (rc != -ENOENT)
+        return rc;
+    rc = db_i64(db, "SELECT coalesce(max(dataset_id), 0) + 1 FROM dataset", DB_NONE, &id, why);
+    if (rc == 0)
+        rc = db_run(db, "DELETE FROM sample WHERE dataset_id = ?1", DB_ARGS(DB_I(id)), why);
+    for (uint32_t from = 0, to; rc == 0 && from < d->samples; from = to) {
+        to = d->samples - from > SLICE_ROWS ? from + SLICE_ROWS : d->samples;
+        rc = db_begin(db, why);
+        if (rc == 0)
+            rc = db_end(db, write_samples(s, id, d, from, to, why), why);
+        store_limit_wal(s);
+    }
+    if (rc == 0)
+        rc = db_begin_durable(db, why);
+    if (rc == 0)
+        rc = db_end_durable(db, write_dataset(s, rec, id, d, why), why);
+    store_checkpoint_wal(s);
+    return rc;
+}
+
+/* 1: the name stands for this very data already. */
+static int name_taken(struct store *s, const struct dataset_record *rec, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    char sha256[SHA256_HEX];
+    int rc = db_query(&s->state, "SELECT sha256 FROM dataset WHERE name = ?1",
+                      DB_ARGS(DB_S(rec->name)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_step(&s->state, stmt, why);
+    if (rc > 0) {
+        db_text(stmt, 0, sha256, sizeof(sha256));
+        if (strcmp(sha256, rec->sha256) != 0)
+            rc = err_set(why, -EEXIST,
+                         "dataset %s exists with other data (sha256 %.12s..., this is %.12s...)",
+                         rec->name, sha256, rec->sha256);
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+int store_dataset_add(struct store *s, const struct dataset_record *rec, const struct dataset *d,
+                      struct errbuf *why)
+{
+    int named = name_taken(s, rec, why);
+
+    if (named < 0)
+        return named;
+    int rc = show_dataset(s, rec, d, why);
+    if (rc == 0 && !named)
+        rc = db_run(&s->state, "INSERT INTO dataset(name, sha256, bytes) VALUES(?1, ?2, ?3)",
+                    DB_ARGS(DB_S(rec->name), DB_S(rec->sha256), DB_I(rec->bytes)), why);
+    return rc;
+}
+
+int store_datasets_load(struct store *s, void (*each)(void *arg, const struct dataset_record *rec),
+                        void *arg, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&s->state, "SELECT name, sha256, bytes FROM dataset ORDER BY name", DB_NONE,
+                      &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    while ((rc = db_step(&s->state, stmt, why)) > 0) {
+        struct dataset_record rec = {.bytes = sqlite3_column_int64(stmt, 2)};
+        db_text(stmt, 0, rec.name, sizeof(rec.name));
+        db_text(stmt, 1, rec.sha256, sizeof(rec.sha256));
+        each(arg, &rec);
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}

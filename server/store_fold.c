@@ -1,0 +1,394 @@
+/* The fold: one epoch's scores become rows. The epoch row is `open` from the first slice on and
+ * `committed` in the last transaction, which also holds all that is derived (statistics, hash,
+ * sample_state); so an epoch is seen whole or not at all, and one that a crash left half written is
+ * simply folded again. A slice first removes what the table holds in its range of samples: whatever
+ * an earlier attempt wrote, the rows afterwards are those of this fold and no others. */
+#include <endian.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/bounds.h"
+#include "common/clock.h"
+#include "common/text.h"
+#include "server/stats.h"
+#include "server/store_internal.h"
+
+/* Bytes of a row in scores_sha256. */
+#define HASH_ROW_BYTES 52
+#define HASH_ROWS 64
+
+struct summary {
+    int64_t scored;
+    double mean, p10, p50, p90; /* of adm; NAN when nothing was scored */
+    char sha256[SHA256_HEX];
+};
+
+static bool measured(const struct fold *f, uint32_t i)
+{
+    return f->scores[i].flags & SCORE_MEASURED;
+}
+
+/* SQLite keeps 0.0 where it is given -0.0; the hash is that of the rows. */
+static double stored(double x)
+{
+    return x + 0.0;
+}
+
+static int check(const struct fold *f, struct errbuf *why)
+{
+    const int64_t job = f->epoch.job, epoch = f->epoch.epoch;
+
+    if (epoch < 0 || epoch >= EPOCHS_MAX)
+        return err_set(why, -EINVAL, "epoch is %lld, allowed is 0 to %d", (long long)epoch,
+                       EPOCHS_MAX - 1);
+    for (uint32_t i = 0; f->scores && i < f->samples; i++) {
+        if (!measured(f, i))
+            continue;
+        const struct score *x = &f->scores[i];
+        const struct {
+            const char *name;
+            double value;
+        } values[] = {
+            {"adm", f->adm[i]},          {"loss", x->loss}, {"adv_loss", x->adv_loss},
+            {"grad_norm", x->grad_norm}, {"el2n", x->el2n},
+        };
+        for (size_t k = 0; k < sizeof(values) / sizeof(values[0]); k++)
+            if (!isfinite(values[k].value))
+                return err_set(why, -EINVAL,
+                               "%s of sample %u in epoch %lld of job %lld is %g, a score must be "
+                               "finite",
+                               values[k].name, i, (long long)epoch, (long long)job,
+                               values[k].value);
+    }
+    return 0;
+}
+
+static uint8_t *put_u32(uint8_t *at, uint32_t v)
+{
+    v = htole32(v);
+    memcpy(at, &v, sizeof(v));
+    return at + sizeof(v);
+}
+
+static uint8_t *put_f64(uint8_t *at, double v)
+{
+    uint64_t bits;
+
+    v = stored(v);
+    memcpy(&bits, &v, sizeof(bits));
+    bits = htole64(bits);
+    memcpy(at, &bits, sizeof(bits));
+    return at + sizeof(bits);
+}
+
+static void hash_rows(const struct fold *f, char ret[SHA256_HEX])
+{
+    uint8_t rows[HASH_ROWS * HASH_ROW_BYTES], digest[SHA256_BYTES], *at = rows;
+    struct sha256 h;
+
+    sha256_init(&h);
+    for (uint32_t i = 0; f->scores && i < f->samples; i++) {
+        if (!measured(f, i))
+            continue;
+        const struct score *x = &f->scores[i];
+        at = put_u32(at, i);
+        at = put_f64(at, x->loss);
+        at = put_f64(at, x->adv_loss);
+        at = put_f64(at, f->adm[i]);
+        at = put_f64(at, x->grad_norm);
+        at = put_f64(at, x->el2n);
+        at = put_u32(at, (uint32_t)x->predicted);
+        at = put_u32(at, x->flags);
+        if (at == rows + sizeof(rows)) {
+            sha256_add(&h, rows, sizeof(rows));
+            at = rows;
+        }
+    }
+    sha256_add(&h, rows, (size_t)(at - rows));
+    sha256_end(&h, digest);
+    text_hex(digest, sizeof(digest), ret);
+}
+
+static int summarise(const struct fold *f, struct summary *ret, struct errbuf *why)
+{
+    struct summary sum = {.mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN};
+    double *adm = NULL, total = 0;
+
+    hash_rows(f, sum.sha256);
+    if (f->scores && !(adm = alloc_bytes(f->samples, sizeof(*adm))))
+        return err_set(why, -ENOMEM, "out of memory for %u scores", f->samples);
+    for (uint32_t i = 0; f->scores && i < f->samples; i++)
+        if (measured(f, i)) {
+            adm[sum.scored++] = f->adm[i];
+            total += f->adm[i];
+        }
+    if (sum.scored) {
+        size_t n = (size_t)sum.scored;
+        stats_sort(adm, n);
+        sum.mean = total / (double)n;
+        sum.p10 = stats_quantile(adm, n, 0.1);
+        sum.p50 = stats_quantile(adm, n, 0.5);
+        sum.p90 = stats_quantile(adm, n, 0.9);
+    }
+    free(adm);
+    *ret = sum;
+    return 0;
+}
+
+/* Writes the epoch row: committed with a summary, open without. */
+static int write_epoch(struct store *s, const struct epoch_record *e, const struct summary *sum,
+                       struct errbuf *why)
+{
+    static const struct summary none = {.mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN};
+    const struct summary *x = sum ? sum : &none;
+
+    int rc = db_run(
+        &s->difficulty,
+        "INSERT OR REPLACE INTO epoch(job_id, epoch, state, share, scheduled, lr,"
+        " train_loss, train_accuracy, sharpness, test_loss, test_accuracy, adv_accuracy,"
+        " mean_gap, seconds, n_scored, adm_mean, adm_p10, adm_p50, adm_p90,"
+        " committed_unix_ms, scores_sha256)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
+        " ?17, ?18, ?19, ?20, ?21)",
+        DB_ARGS(DB_I(e->job), DB_I(e->epoch), DB_S(sum ? "committed" : "open"), DB_R(e->share),
+                DB_I(e->scheduled), DB_R(e->lr), DB_R(e->train_loss), DB_R(e->train_accuracy),
+                DB_R(e->sharpness), DB_R(e->test_loss), DB_R(e->test_accuracy),
+                DB_R(e->adv_accuracy), DB_R(e->mean_gap), DB_R(e->seconds), DB_I(x->scored),
+                DB_R(x->mean), DB_R(x->p10), DB_R(x->p50), DB_R(x->p90),
+                sum ? DB_I(clock_unix_ms()) : DB_S(NULL), DB_S(sum ? sum->sha256 : NULL)),
+        why);
+    if (rc == -EEXIST) /* the foreign key: a REPLACE meets no other constraint */
+        return err_set(why, -ENOENT, "there is no job %lld", (long long)e->job);
+    return rc;
+}
+
+static int write_row(struct db *db, sqlite3_stmt *stmt, const struct fold *f, uint32_t i,
+                     struct errbuf *why)
+{
+    const struct score *x = &f->scores[i];
+
+    sqlite3_bind_int64(stmt, 3, i);
+    sqlite3_bind_double(stmt, 4, f->adm[i]);
+    sqlite3_bind_double(stmt, 5, x->loss);
+    sqlite3_bind_double(stmt, 6, x->adv_loss);
+    sqlite3_bind_double(stmt, 7, x->grad_norm);
+    sqlite3_bind_double(stmt, 8, x->el2n);
+    sqlite3_bind_int(stmt, 9, x->predicted);
+    sqlite3_bind_int(stmt, 10, x->predicted == f->labels[i]);
+    sqlite3_bind_int64(stmt, 11, x->flags);
+    int rc = db_step(db, stmt, why);
+    sqlite3_reset(stmt);
+    return rc;
+}
+
+/* The rows of samples [from, to); last: and nothing beyond them. Within a transaction. */
+static int write_slice(struct store *s, sqlite3_stmt *insert, const struct fold *f, uint32_t from,
+                       uint32_t to, bool last, struct errbuf *why)
+{
+    const struct epoch_record *e = &f->epoch;
+    int rc = db_run(
+        &s->difficulty,
+        "DELETE FROM score WHERE job_id = ?1 AND epoch = ?2"
+        " AND sample_id >= ?3 AND sample_id < ?4",
+        DB_ARGS(DB_I(e->job), DB_I(e->epoch), DB_I(from), DB_I(last ? INT64_MAX : (int64_t)to)),
+        why);
+
+    if (rc == 0 && from == 0)
+        rc = write_epoch(s, e, NULL, why);
+    for (uint32_t i = from; rc == 0 && f->scores && i < to; i++)
+        if (measured(f, i))
+            rc = write_row(&s->difficulty, insert, f, i, why);
+    return rc;
+}
+
+static int write_slices(struct store *s, const struct fold *f, struct errbuf *why)
+{
+    struct db *db = &s->difficulty;
+    sqlite3_stmt *insert;
+    uint32_t samples = f->scores ? f->samples : 0, from = 0, to;
+    int rc = db_query(db,
+                      "INSERT INTO score(job_id, epoch, sample_id, adm, loss, adv_loss, grad_norm,"
+                      " el2n, predicted, correct, flags)"
+                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                      DB_ARGS(DB_I(f->epoch.job), DB_I(f->epoch.epoch)), &insert, why);
+
+    if (rc != 0)
+        return rc;
+    do { /* once also when there is nothing to write: rows of an earlier attempt go */
+        to = samples - from > SLICE_ROWS ? from + SLICE_ROWS : samples;
+        rc = db_begin(db, why);
+        if (rc != 0)
+            break;
+        rc = write_slice(s, insert, f, from, to, to == samples, why);
+        if (rc == 0)
+            failpoint_hit(&s->failpoint, "fold.slice");
+        rc = db_end(db, rc, why);
+        store_limit_wal(s);
+        from = to;
+    } while (rc == 0 && from < samples);
+    sqlite3_finalize(insert);
+    return rc;
+}
+
+/* The history with this epoch in it, whether or not it was in it before. */
+static int add_to_history(struct store *s, const struct fold *f, double adm_p90,
+                          struct history *ret, struct errbuf *why)
+{
+    const struct epoch_record *e = &f->epoch;
+    struct history h = {0};
+    int64_t last;
+    int rc = history_last_epoch(s, e->job, &last, why);
+
+    if (rc != 0 || (!f->scores && last < e->epoch))
+        return rc;
+    rc = history_load(s, e->job, f->samples, &h, why);
+    if (rc == 0 && last >= e->epoch) {
+        history_reset(&h);
+        rc = history_replay(s, e->job, 0, e->epoch, &h, why);
+    }
+    for (uint32_t i = 0; rc == 0 && f->scores && i < f->samples; i++) {
+        if (!measured(f, i))
+            continue;
+        h.samples[i].class_id = f->labels[i];
+        history_add(&h.samples[i], e->epoch, stored(f->adm[i]), stored(f->scores[i].loss),
+                    f->scores[i].predicted == f->labels[i], history_is_hard(f->adm[i], adm_p90));
+    }
+    if (rc == 0 && last > e->epoch)
+        rc = history_replay(s, e->job, e->epoch + 1, EPOCHS_MAX, &h, why);
+    if (rc == 0)
+        *ret = h;
+    else
+        history_done(&h);
+    return rc;
+}
+
+int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
+               struct errbuf *why)
+{
+    struct db *db = &s->difficulty;
+    struct history history = {0};
+    struct summary sum;
+    int rc = check(f, why);
+
+    failpoint_hit(&s->failpoint, "fold.begin");
+    if (rc == 0)
+        rc = summarise(f, &sum, why);
+    if (rc == 0)
+        rc = write_slices(s, f, why);
+    if (rc == 0)
+        rc = add_to_history(s, f, sum.p90, &history, why);
+    if (rc != 0)
+        goto out;
+    failpoint_hit(&s->failpoint, "fold.commit");
+    rc = db_begin_durable(db, why);
+    if (rc != 0)
+        goto out;
+    rc = history_write(s, f->epoch.job, f->epoch.epoch, &history, why);
+    if (rc == 0)
+        rc = write_epoch(s, &f->epoch, &sum, why);
+    rc = db_end_durable(db, rc, why);
+    if (rc == 0)
+        memcpy(ret_sha256, sum.sha256, SHA256_HEX);
+out:
+    history_done(&history);
+    store_checkpoint_wal(s);
+    return rc;
+}
+
+int store_epoch_hash(struct store *s, int64_t job, int64_t epoch, char ret_sha256[SHA256_HEX],
+                     struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&s->difficulty,
+                      "SELECT scores_sha256 FROM epoch"
+                      " WHERE job_id = ?1 AND epoch = ?2 AND state = 'committed'",
+                      DB_ARGS(DB_I(job), DB_I(epoch)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_step(&s->difficulty, stmt, why);
+    if (rc > 0)
+        db_text(stmt, 0, ret_sha256, SHA256_HEX);
+    sqlite3_finalize(stmt);
+    if (rc == 0)
+        return err_set(why, -ENOENT, "epoch %lld of job %lld is not committed", (long long)epoch,
+                       (long long)job);
+    return rc > 0 ? 0 : rc;
+}
+
+/* Inside a transaction that has removed the epoch rows: sample_state from those that stay. */
+static int rebuild_history(struct store *s, int64_t job, struct errbuf *why)
+{
+    struct history h = {0};
+    int64_t last_sample;
+    int rc = db_i64(&s->difficulty, "SELECT max(sample_id) FROM sample_state WHERE job_id = ?1",
+                    DB_ARGS(DB_I(job)), &last_sample, why);
+
+    if (rc == -ENOENT)
+        return 0;
+    if (rc == 0)
+        rc = history_load(s, job, (uint32_t)last_sample + 1, &h, why);
+    if (rc != 0)
+        return rc;
+    history_reset(&h);
+    rc = history_replay(s, job, 0, EPOCHS_MAX, &h, why);
+    if (rc == 0)
+        rc = history_write(s, job, -1, &h, why);
+    history_done(&h);
+    return rc;
+}
+
+/* Removes score rows of epochs >= first, a slice at a time. */
+static int scores_remove(struct store *s, int64_t job, int64_t first, struct errbuf *why)
+{
+    struct db *db = &s->difficulty;
+    sqlite3_stmt *find, *remove = NULL;
+    int rc = db_query(db,
+                      "SELECT epoch, sample_id FROM score WHERE job_id = ?1 AND epoch >= ?2"
+                      " ORDER BY epoch, sample_id LIMIT 1",
+                      DB_ARGS(DB_I(job), DB_I(first)), &find, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_query(db,
+                  "DELETE FROM score WHERE job_id = ?1 AND epoch = ?2"
+                  " AND sample_id >= ?3 AND sample_id < ?4",
+                  DB_ARGS(DB_I(job)), &remove, why);
+    while (rc == 0 && (rc = db_step(db, find, why)) > 0) {
+        int64_t sample = sqlite3_column_int64(find, 1);
+        sqlite3_bind_int64(remove, 2, sqlite3_column_int64(find, 0));
+        sqlite3_bind_int64(remove, 3, sample);
+        sqlite3_bind_int64(remove, 4, sample + SLICE_ROWS);
+        sqlite3_reset(find); /* an open read would keep the log from moving into the file */
+        rc = db_step(db, remove, why);
+        sqlite3_reset(remove);
+        store_limit_wal(s);
+    }
+    sqlite3_finalize(find);
+    sqlite3_finalize(remove);
+    return rc;
+}
+
+int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf *why)
+{
+    struct db *db = &s->difficulty;
+    int64_t last;
+    int rc = db_begin_durable(db, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_run(db, "DELETE FROM epoch WHERE job_id = ?1 AND epoch >= ?2",
+                DB_ARGS(DB_I(job), DB_I(first)), why);
+    if (rc == 0)
+        rc = history_last_epoch(s, job, &last, why);
+    if (rc == 0 && last >= first)
+        rc = rebuild_history(s, job, why);
+    rc = db_end_durable(db, rc, why);
+    if (rc == 0)
+        rc = scores_remove(s, job, first, why);
+    store_checkpoint_wal(s);
+    return rc;
+}

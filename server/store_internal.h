@@ -1,0 +1,76 @@
+/* What the files of the store share. Nobody else includes this. */
+#ifndef STEPPE_SERVER_STORE_INTERNAL_H
+#define STEPPE_SERVER_STORE_INTERNAL_H
+
+#include "server/db.h"
+#include "server/store.h"
+
+#define STATE_DB "state.db"
+#define DIFFICULTY_DB "difficulty.db"
+
+/* Rows of one transaction when many are written or removed: a reader's snapshot and the write-ahead
+ * log stay small, and a slice takes some tens of milliseconds. */
+#define SLICE_ROWS 16384
+
+struct store {
+    char *dir;
+    int lock_fd; /* -1: not held */
+    struct db state, difficulty;
+    int wal_pages; /* of difficulty.db, as of the last commit */
+    struct failpoint failpoint;
+};
+
+/* store_schema.c: open both files, check what they are, bring them up to date. */
+int schema_open_state(struct store *s, struct errbuf *why);
+int schema_open_difficulty(struct store *s, struct errbuf *why);
+
+/* store_sql.c: what each migration executes. */
+extern const char sql_state_1[], sql_difficulty_1[], sql_difficulty_1_views[];
+
+/* store_meta.c: fills table meta. */
+int meta_write(struct db *db, struct errbuf *why);
+
+/* store.c: moves the write-ahead log of difficulty.db into the file as far as readers allow. A
+ * failure is none of the caller's: the log stays and the next one tries again. */
+void store_checkpoint_wal(struct store *s);
+/* The same when the log has grown; called between slices. */
+void store_limit_wal(struct store *s);
+
+/* store_job.c: makes the job table of difficulty.db say what state.db says. */
+int job_mirror_all(struct store *s, struct errbuf *why);
+
+/* store_history.c: sample_state, what the scored epochs of a job say about each sample. Always the
+ * sum of the epochs that are committed: it is written in the transaction that commits one. */
+struct history_sample {
+    double adm, adm_ema, adm_first, adm_max, loss;
+    int32_t last_epoch; /* -1: never measured */
+    uint32_t seen, right, forgotten, hard;
+    uint16_t class_id;
+    bool correct; /* at last_epoch */
+};
+struct history {
+    struct history_sample *samples; /* [count], owned */
+    uint32_t count;
+    bool rebuilt; /* all rows are written, not only those of one epoch */
+};
+/* The newest epoch that any sample_state row of the job holds; -1 when there are none. */
+int history_last_epoch(struct store *s, int64_t job, int64_t *ret, struct errbuf *why);
+/* The rows of the job, for samples below count. */
+int history_load(struct store *s, int64_t job, uint32_t count, struct history *ret,
+                 struct errbuf *why);
+void history_done(struct history *h); /* a zeroed struct is fine */
+/* Forgets everything but the classes. */
+void history_reset(struct history *h);
+/* Takes one measurement in; epochs of a sample come in ascending order. */
+void history_add(struct history_sample *h, int64_t epoch, double adm, double loss, bool correct,
+                 bool hard);
+/* Is this adm among the hardest tenth of its epoch? */
+bool history_is_hard(double adm, double adm_p90);
+/* Takes in the rows of the committed epochs in [from, to). */
+int history_replay(struct store *s, int64_t job, int64_t from, int64_t to, struct history *h,
+                   struct errbuf *why);
+/* Inside a transaction: writes the samples whose last epoch is `epoch`, or all of a rebuilt one. */
+int history_write(struct store *s, int64_t job, int64_t epoch, const struct history *h,
+                  struct errbuf *why);
+
+#endif
