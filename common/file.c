@@ -204,3 +204,30 @@ out:
     free(folder);
     return rc;
 }
+
+int file_write_at(int fd, const void *data, size_t bytes, uint64_t offset)
+{
+    const char *at = data;
+
+    while (bytes > 0) {
+        ssize_t n = pwrite(fd, at, bytes, (off_t)offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        at += n;
+        bytes -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
+char *file_xdg(const char *variable, const char *fallback)
+{
+    const char *base = getenv(variable), *home = getenv("HOME");
+
+    if (base && base[0] == '/')
+        return xasprintf("%s/steppe", base);
+    return xasprintf("%s/%s/steppe", home ? home : "", fallback);
+}

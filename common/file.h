@@ -4,6 +4,7 @@
 #define STEPPE_COMMON_FILE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/err.h"
@@ -23,6 +24,11 @@ int file_write_atomic(const char *path, mode_t mode, const struct file_part *par
                       struct errbuf *why);
 /* Creates the folder and its parents. */
 int file_mkdirs(const char *path, mode_t mode, struct errbuf *why);
+/* Writes all of data at offset, over short writes and EINTR. 0 or -errno, without a sentence. */
+int file_write_at(int fd, const void *data, size_t bytes, uint64_t offset);
+/* The folder "steppe" of a base folder of the XDG rules: $variable/steppe when that is an absolute
+ * path, else $HOME/fallback/steppe. Freed by the caller. */
+char *file_xdg(const char *variable, const char *fallback);
 /* fsync of the folder that holds path. */
 int file_sync_parent(const char *path, struct errbuf *why);
 

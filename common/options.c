@@ -303,6 +303,18 @@ static int label_width(const struct option *o)
     return (int)(strlen(o->name) + (o->arg ? 1 + strlen(o->arg) : 0));
 }
 
+int options_read(const struct option *table, int argc, char **argv, void *target,
+                 const char *const *config, struct errbuf *why)
+{
+    int rc = options_args(table, argc, argv, target, NULL, NULL, why);
+
+    if (rc == 0 && *config)
+        rc = options_file(table, *config, target, why);
+    if (rc == 0 && *config)
+        rc = options_args(table, argc, argv, target, NULL, NULL, why);
+    return rc;
+}
+
 void options_help(const struct option *table, FILE *out)
 {
     char range[RANGE_BYTES];

@@ -50,6 +50,11 @@ int options_file(const struct option *table, const char *path, void *target, str
 int options_args(const struct option *table, int argc, char **argv, void *target, char **rest,
                  int *ret_rest, struct errbuf *why);
 
+/* What the daemons do: defaults, then the flags; when those name a config file (*config, a field of
+ * target), the file, and the flags once more, which win. Positionals are an error. 0 or -errno. */
+int options_read(const struct option *table, int argc, char **argv, void *target,
+                 const char *const *config, struct errbuf *why);
+
 /* Prints a line an option with default and range, for --help. */
 void options_help(const struct option *table, FILE *out);
 

@@ -223,22 +223,6 @@ int datasets_offer(struct datasets *d, const char *sha256, int64_t bytes, int64_
     return 0;
 }
 
-static int write_all(int fd, const char *data, size_t bytes, int64_t offset)
-{
-    while (bytes > 0) {
-        ssize_t n = pwrite(fd, data, bytes, offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        data += n;
-        bytes -= (size_t)n;
-        offset += n;
-    }
-    return 0;
-}
-
 int datasets_put(struct datasets *d, const char *sha256, int64_t bytes, int64_t offset,
                  const void *piece, size_t piece_bytes, int64_t *ret_have, struct errbuf *why)
 {
@@ -259,7 +243,7 @@ int datasets_put(struct datasets *d, const char *sha256, int64_t bytes, int64_t 
     if (!complete && offset + (int64_t)piece_bytes > have) {
         make_path(path, sizeof(path), d->dir, sha256, ".part");
         int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        rc = fd < 0 ? -errno : write_all(fd, piece, piece_bytes, offset);
+        rc = fd < 0 ? -errno : file_write_at(fd, piece, piece_bytes, (uint64_t)offset);
         if (fd >= 0)
             close(fd);
         if (rc < 0)

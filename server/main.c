@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/options.h"
 #include "proto/address.h"
@@ -28,30 +29,6 @@ static const struct option table[] = {
     {0},
 };
 
-static int read_options(int argc, char **argv, struct server_options *o, struct errbuf *why)
-{
-    int rc = options_defaults(table, o, why);
-
-    if (rc == 0)
-        rc = options_args(table, argc, argv, o, NULL, NULL, why);
-    if (rc == 0 && o->config) { /* flags win over the file */
-        rc = options_file(table, o->config, o, why);
-        if (rc == 0)
-            rc = options_args(table, argc, argv, o, NULL, NULL, why);
-    }
-    return rc;
-}
-
-/* The default state folder, as the XDG rules have it. */
-static char *default_state(void)
-{
-    const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-
-    if (xdg && xdg[0] == '/')
-        return xasprintf("%s/steppe", xdg);
-    return xasprintf("%s/.local/state/steppe", home ? home : "");
-}
-
 static void print_help(void)
 {
     puts(
@@ -65,10 +42,11 @@ int main(int argc, char **argv)
     struct server_options options = {0};
     struct server *s = xcalloc(1, sizeof(*s));
     struct errbuf why = {""};
-    char *state = default_state();
+    char *state = file_xdg("XDG_STATE_HOME", ".local/state");
     int status = 2;
 
-    if (read_options(argc, argv, &options, &why) < 0)
+    if (options_defaults(table, &options, &why) < 0 ||
+        options_read(table, argc, argv, &options, &options.config, &why) < 0)
         goto out;
     status = 0;
     if (options.help) {

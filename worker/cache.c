@@ -16,25 +16,6 @@
 
 #define PIECE_MS 30000
 
-static int write_piece(int fd, const struct tensor *piece, uint64_t offset)
-{
-    const char *data = piece->data;
-    size_t left = piece->bytes;
-
-    while (left > 0) {
-        ssize_t n = pwrite(fd, data, left, (off_t)offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        data += n;
-        left -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return 0;
-}
-
 static int pull_piece(struct client *client, const char *sha256, uint64_t offset, uint64_t bytes,
                       int fd, struct errbuf *why)
 {
@@ -52,7 +33,7 @@ static int pull_piece(struct client *client, const char *sha256, uint64_t offset
         return rc;
     rc = message_tensor(&reply, "piece", DTYPE_U8, 1, shape, &piece, why);
     if (rc == 0) {
-        rc = write_piece(fd, piece, offset);
+        rc = file_write_at(fd, piece->data, piece->bytes, offset);
         if (rc < 0)
             err_set(why, rc, "cannot keep a piece of dataset %.16s...: %s", sha256, err_text(rc));
     }

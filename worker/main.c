@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/options.h"
 #include "common/text.h"
@@ -51,29 +52,11 @@ static void on_signal(int number)
     stop = 1;
 }
 
-static int read_options(int argc, char **argv, struct worker_options *o, struct errbuf *why)
+static int64_t default_threads(void)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    int rc = options_defaults(table, o, why);
 
-    o->session.threads = cpus < 1 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : cpus;
-    if (rc == 0)
-        rc = options_args(table, argc, argv, o, NULL, NULL, why);
-    if (rc == 0 && o->config) { /* flags win over the file */
-        rc = options_file(table, o->config, o, why);
-        if (rc == 0)
-            rc = options_args(table, argc, argv, o, NULL, NULL, why);
-    }
-    return rc;
-}
-
-static char *default_cache(void)
-{
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-
-    if (xdg && xdg[0] == '/')
-        return xasprintf("%s/steppe", xdg);
-    return xasprintf("%s/.cache/steppe", home ? home : "");
+    return cpus < 1 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : cpus;
 }
 
 static char *default_name(void)
@@ -104,12 +87,13 @@ static void print_help(void)
 
 int main(int argc, char **argv)
 {
-    struct worker_options options = {0};
+    struct worker_options options = {.session.threads = default_threads()};
     struct errbuf why = {""};
-    char *cache = default_cache(), *name = default_name();
+    char *cache = file_xdg("XDG_CACHE_HOME", ".cache"), *name = default_name();
     int status = 2;
 
-    if (read_options(argc, argv, &options, &why) < 0)
+    if (options_defaults(table, &options, &why) < 0 ||
+        options_read(table, argc, argv, &options, &options.config, &why) < 0)
         goto out;
     status = 0;
     if (options.help) {

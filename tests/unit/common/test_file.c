@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -158,4 +159,35 @@ TEST(a_missing_parent_is_named_by_sync)
 
     ASSERT_EQ(-ENOENT, file_sync_parent(test_path("none/f"), &why));
     ASSERT_HAS("/none: there is no such", why.text);
+}
+
+TEST(pieces_are_written_at_their_offsets)
+{
+    const char *path = test_path("pieces");
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    char *text;
+    size_t bytes;
+    struct errbuf why;
+
+    ASSERT_EQ(0, file_write_at(fd, "steppe", 6, 2));
+    ASSERT_EQ(0, file_write_at(fd, "of", 2, 0));
+    close(fd);
+    ASSERT_OK(file_read(path, 100, &text, &bytes, &why), why);
+    ASSERT_STR("ofsteppe", text);
+    free(text);
+    ASSERT_EQ(-EBADF, file_write_at(-1, "x", 1, 0));
+}
+
+TEST(a_relative_xdg_folder_is_ignored)
+{
+    setenv("HOME", "/somewhere", 1);
+    setenv("XDG_STATE_HOME", "relative", 1);
+    char *ignored = file_xdg("XDG_STATE_HOME", ".local/state");
+    setenv("XDG_STATE_HOME", "/absolute", 1);
+    char *taken = file_xdg("XDG_STATE_HOME", ".local/state");
+
+    ASSERT_STR("/somewhere/.local/state/steppe", ignored);
+    ASSERT_STR("/absolute/steppe", taken);
+    free(ignored);
+    free(taken);
 }

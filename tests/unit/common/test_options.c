@@ -233,3 +233,21 @@ TEST(help_is_one_aligned_line_an_option)
                text);
     free(text);
 }
+
+TEST(flags_win_over_the_file_they_name)
+{
+    const char *path = test_path("steppe.conf");
+    struct file_part part = {"threads = 7\nlr = 0.25\n", 22};
+    struct config cfg = {0};
+    const char *config = path;
+    char threads[] = "--threads=3", program[] = "prog", *argv[] = {program, threads, NULL};
+
+    ASSERT_OK(file_write_atomic(path, 0600, &part, 1, &why), why);
+    ASSERT_OK(options_defaults(table, &cfg, &why), why);
+    ASSERT_OK(options_read(table, 2, argv, &cfg, &config, &why), why);
+    ASSERT_EQ(3, cfg.threads);
+    ASSERT_NEAR(0.25, cfg.lr, 0);
+    config = "/dev/null/none";
+    ASSERT(options_read(table, 2, argv, &cfg, &config, &why) < 0);
+    ASSERT_HAS("/dev/null/none", why.text);
+}
