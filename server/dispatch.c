@@ -121,7 +121,6 @@ void server_message(void *arg, const struct token *from, void *body, size_t byte
     rq->token = *from;
     int rc = message_decode(body, bytes, JSON_REQUEST_BYTES_MAX, &rq->message, &why);
     if (rc < 0) {
-        s->bad_messages++;
         transport_release(body);
         request_error(rq, rc == -EMSGSIZE ? ERR_TOO_LARGE : ERR_BAD_MESSAGE, "%s", why.text);
         return;

@@ -38,7 +38,6 @@ struct server {
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[512];
     int64_t start_ms;
-    uint64_t bad_messages;
     bool stopping;
 };
 
