@@ -33,16 +33,20 @@ void db_close(struct db *db); /* a zeroed struct is fine */
 int db_error(struct db *db, struct errbuf *why);
 
 /* A value to bind: DB_I int64_t, DB_R double (NaN and infinity become NULL), DB_S string (NULL
- * becomes NULL; borrowed until the statement has been stepped to its end or finalised). */
+ * becomes NULL; borrowed until the statement is finalised), DB_P a pointer that only a table of
+ * ours can see (DB_POINTER_TYPE; borrowed likewise). */
 struct db_arg {
-    enum { DB_INT, DB_REAL, DB_TEXT } type;
+    enum { DB_INT, DB_REAL, DB_TEXT, DB_POINTER } type;
     int64_t i;
     double r;
     const char *s;
+    void *p;
 };
+#define DB_POINTER_TYPE "steppe"
 #define DB_I(v) ((struct db_arg){.type = DB_INT, .i = (v)})
 #define DB_R(v) ((struct db_arg){.type = DB_REAL, .r = (v)})
 #define DB_S(v) ((struct db_arg){.type = DB_TEXT, .s = (v)})
+#define DB_P(v) ((struct db_arg){.type = DB_POINTER, .p = (v)})
 /* The two arguments `args, count`: DB_ARGS(DB_I(job), DB_S(name)) for ?1 and ?2. */
 #define DB_ARGS(...)                                                                               \
     (const struct db_arg[]){__VA_ARGS__},                                                          \

@@ -96,14 +96,15 @@ int query_top(struct query *q, const struct top_args *a, cJSON **ret, struct err
     return query_end(&q->difficulty, rc, out, ret);
 }
 
-/* The values of an epoch in sample order; *ret is freed by the caller, also on failure. */
+/* The values of an epoch in sample order, with room for as many again; *ret is freed by the caller,
+ * also on failure. */
 static int read_values(struct query *q, int64_t job, int64_t epoch, int by, int64_t scored,
                        double **ret, size_t *ret_count, struct errbuf *why)
 {
     sqlite3_stmt *stmt;
     char sql[128];
     size_t n = 0;
-    double *values = alloc_bytes((size_t)scored, sizeof(*values));
+    double *values = alloc_bytes((size_t)scored, 2 * sizeof(*values));
 
     *ret = values;
     if (!values)
@@ -181,7 +182,7 @@ static int histogram(struct query *q, const struct histogram_args *a, cJSON *out
         goto out;
     for (size_t i = 0; i < n; i++)
         sum += values[i];
-    stats_sort(values, n);
+    stats_sort(values, values + n, n);
     cJSON_AddNumberToObject(out, "epoch", (double)epoch);
     cJSON_AddStringToObject(out, "by", query_by_names[a->by]);
     bins = make_edges(values, n, bins, a->log, edges);

@@ -1,18 +1,49 @@
 #include "server/stats.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
-static int by_value(const void *a, const void *b)
+#define SIGN (UINT64_C(1) << 63)
+
+/* The bits of a double as an integer with the same order. */
+static uint64_t key_of(double x)
 {
-    const double *x = a, *y = b;
+    uint64_t bits;
 
-    return (*x > *y) - (*x < *y);
+    memcpy(&bits, &x, sizeof(bits));
+    return bits & SIGN ? ~bits : bits | SIGN;
 }
 
-void stats_sort(double *x, size_t n)
+/* Radix sort, a byte a pass, lowest first: several times as fast as qsort on the epochs we meet. */
+void stats_sort(double *x, double *scratch, size_t n)
 {
-    qsort(x, n, sizeof(*x), by_value);
+    size_t counts[sizeof(double)][256] = {{0}};
+    double *from = x, *to = scratch;
+
+    for (size_t i = 0; i < n; i++) {
+        uint64_t key = key_of(x[i]);
+        for (size_t b = 0; b < sizeof(double); b++)
+            counts[b][key >> 8 * b & 0xff]++;
+    }
+    for (size_t b = 0; b < sizeof(double); b++) {
+        size_t starts[256], at = 0;
+        /* All alike in this byte: nothing to do. */
+        if (n == 0 || counts[b][key_of(from[0]) >> 8 * b & 0xff] == n)
+            continue;
+        for (int v = 0; v < 256; v++) {
+            starts[v] = at;
+            at += counts[b][v];
+        }
+        for (size_t i = 0; i < n; i++)
+            to[starts[key_of(from[i]) >> 8 * b & 0xff]++] = from[i];
+        double *swap = from;
+        from = to;
+        to = swap;
+    }
+    if (from != x)
+        memcpy(x, from, n * sizeof(*x));
 }
 
 double stats_quantile(const double *sorted, size_t n, double p)

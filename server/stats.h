@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Ascending. */
-void stats_sort(double *x, size_t n);
+/* Ascending; -0.0 comes before 0.0. scratch[n] is overwritten. */
+void stats_sort(double *x, double *scratch, size_t n);
 /* The p-quantile, p in [0, 1], of n >= 1 ascending values: linear between the closest ranks, at
  * position p (n - 1) (numpy's default). */
 double stats_quantile(const double *sorted, size_t n, double p);

@@ -17,6 +17,7 @@
 #include "common/alloc.h"
 #include "common/file.h"
 #include "server/store_internal.h"
+#include "server/store_rows.h"
 
 /* 64 MiB of log. */
 #define WAL_PAGES_MAX 16384
@@ -83,6 +84,8 @@ int store_open(const char *dir, struct store **ret, struct errbuf *why)
         rc = schema_open_state(s, why);
     if (rc == 0)
         rc = schema_open_difficulty(s, why);
+    if (rc == 0)
+        rc = rows_register(&s->difficulty, why);
     if (rc == 0) {
         sqlite3_wal_hook(s->difficulty.sql, note_wal_pages, s);
         rc = job_mirror_all(s, why);
@@ -102,6 +105,7 @@ void store_close(struct store *s)
         store_checkpoint_wal(s);
     db_close(&s->difficulty);
     db_close(&s->state);
+    history_done(&s->history);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     free(s->dir);

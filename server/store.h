@@ -3,9 +3,13 @@
  * query. Only the server writes them, through this module, from one thread: every function here
  * runs on the store's lane (or before the loop starts). What returns 0 is durable.
  *
- * Folds are idempotent (INSERT OR REPLACE, same bits): a crash in one is repaired by folding again.
- * Errors: -ENOSPC (disk full), -EROFS, -EACCES, -EUCLEAN (corrupt: named, never overwritten),
- * -EEXIST, -ENOENT, -EIO; the sentence names the file. */
+ * Folds are idempotent (the rows are written again, with the same bits): a crash in one is repaired
+ * by folding again.
+ *
+ * Errors: -ENOSPC (disk full), -EROFS, -EACCES, -EUCLEAN (damaged or not ours: named, never
+ * overwritten), -ENOTSUP (written by a newer version), -EBUSY (locked by another process), -EEXIST,
+ * -ENOENT, -EINVAL (a score that is not finite), -ENOMEM, -EIO; the sentence names the file. After
+ * any of them the store goes on working. */
 #ifndef STEPPE_SERVER_STORE_H
 #define STEPPE_SERVER_STORE_H
 
@@ -84,12 +88,11 @@ struct fold {
     const uint16_t *labels;     /* [samples] */
     uint32_t samples;
 };
-/* Writes the rows in sample order, 16384 a transaction, then sample_state, then in one last
- * transaction (synchronous FULL) the epoch row as committed with scores_sha256 (SHA-256 over the
- * measured rows in sample order: u32 sample, f64 loss,
- * adv_loss, adm, grad_norm, el2n, i32 predicted, u32 flags, all little-endian; of no bytes when
- * there are none). Failpoints: fold.begin, fold.slice (each slice), fold.commit (before the last).
- */
+/* Writes the rows in sample order, 16384 a transaction, then in one last transaction (synchronous
+ * FULL) sample_state and the epoch row as committed with scores_sha256 (SHA-256 over the measured
+ * rows in sample order: u32 sample, f64 loss, adv_loss, adm, grad_norm, el2n, i32 predicted, u32
+ * flags, all little-endian; of no bytes when there are none). Failpoints: fold.begin, fold.slice
+ * (each slice, before it commits), fold.commit (before the last). */
 int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
                struct errbuf *why);
 /* The hash of a committed epoch; -ENOENT when it is not committed. */

@@ -7,30 +7,39 @@
 #include <string.h>
 
 #include "server/store_internal.h"
+#include "server/store_rows.h"
+
+static bool has_sample(const void *arg, uint32_t row)
+{
+    (void)arg;
+    (void)row;
+    return true;
+}
+
+/* What is not known stays NULL. */
+static void sample_column(const void *arg, uint32_t row, int column, sqlite3_context *ret)
+{
+    const struct dataset *d = arg;
+
+    if (column == 0)
+        sqlite3_result_int64(ret, row);
+    else if (column == 1)
+        sqlite3_result_int64(ret, d->labels[row]);
+    else if (column == 2 && d->truth)
+        sqlite3_result_int64(ret, d->truth[row]);
+    else if (column == 3 && d->planted)
+        sqlite3_result_int64(ret, d->planted[row]);
+}
 
 static int write_samples(struct store *s, int64_t id, const struct dataset *d, uint32_t from,
                          uint32_t to, struct errbuf *why)
 {
-    sqlite3_stmt *stmt;
-    int rc = db_query(&s->difficulty,
-                      "INSERT OR REPLACE INTO sample(dataset_id, sample_id, class_id, truth,"
-                      " planted) VALUES(?1, ?2, ?3, ?4, ?5)",
-                      DB_ARGS(DB_I(id)), &stmt, why);
+    struct rows rows = {from, to, d, has_sample, sample_column};
 
-    if (rc != 0)
-        return rc;
-    for (uint32_t i = from; rc == 0 && i < to; i++) {
-        sqlite3_bind_int64(stmt, 2, i);
-        sqlite3_bind_int64(stmt, 3, d->labels[i]);
-        if (d->truth)
-            sqlite3_bind_int64(stmt, 4, d->truth[i]);
-        if (d->planted)
-            sqlite3_bind_int64(stmt, 5, d->planted[i]);
-        rc = db_step(&s->difficulty, stmt, why);
-        sqlite3_reset(stmt);
-    }
-    sqlite3_finalize(stmt);
-    return rc;
+    return db_run(&s->difficulty,
+                  "INSERT INTO sample(dataset_id, sample_id, class_id, truth, planted)"
+                  " SELECT ?2, c0, c1, c2, c3 FROM rows(?1)",
+                  DB_ARGS(DB_P(&rows), DB_I(id)), why);
 }
 
 static int write_classes(struct store *s, int64_t id, const struct dataset *d, struct errbuf *why)

@@ -15,6 +15,7 @@
 #include "common/text.h"
 #include "server/stats.h"
 #include "server/store_internal.h"
+#include "server/store_rows.h"
 
 /* Bytes of a row in scores_sha256. */
 #define HASH_ROW_BYTES 52
@@ -118,7 +119,7 @@ static int summarise(const struct fold *f, struct summary *ret, struct errbuf *w
     double *adm = NULL, total = 0;
 
     hash_rows(f, sum.sha256);
-    if (f->scores && !(adm = alloc_bytes(f->samples, sizeof(*adm))))
+    if (f->scores && !(adm = alloc_bytes(f->samples, 2 * sizeof(*adm))))
         return err_set(why, -ENOMEM, "out of memory for %u scores", f->samples);
     for (uint32_t i = 0; f->scores && i < f->samples; i++)
         if (measured(f, i)) {
@@ -127,7 +128,7 @@ static int summarise(const struct fold *f, struct summary *ret, struct errbuf *w
         }
     if (sum.scored) {
         size_t n = (size_t)sum.scored;
-        stats_sort(adm, n);
+        stats_sort(adm, adm + f->samples, n);
         sum.mean = total / (double)n;
         sum.p10 = stats_quantile(adm, n, 0.1);
         sum.p50 = stats_quantile(adm, n, 0.5);
@@ -165,30 +166,32 @@ static int write_epoch(struct store *s, const struct epoch_record *e, const stru
     return rc;
 }
 
-static int write_row(struct db *db, sqlite3_stmt *stmt, const struct fold *f, uint32_t i,
-                     struct errbuf *why)
+static bool has_row(const void *arg, uint32_t row)
 {
-    const struct score *x = &f->scores[i];
+    return measured(arg, row);
+}
 
-    sqlite3_bind_int64(stmt, 3, i);
-    sqlite3_bind_double(stmt, 4, f->adm[i]);
-    sqlite3_bind_double(stmt, 5, x->loss);
-    sqlite3_bind_double(stmt, 6, x->adv_loss);
-    sqlite3_bind_double(stmt, 7, x->grad_norm);
-    sqlite3_bind_double(stmt, 8, x->el2n);
-    sqlite3_bind_int(stmt, 9, x->predicted);
-    sqlite3_bind_int(stmt, 10, x->predicted == f->labels[i]);
-    sqlite3_bind_int64(stmt, 11, x->flags);
-    int rc = db_step(db, stmt, why);
-    sqlite3_reset(stmt);
-    return rc;
+static void row_column(const void *arg, uint32_t row, int column, sqlite3_context *ret)
+{
+    const struct fold *f = arg;
+    const struct score *x = &f->scores[row];
+    const double reals[] = {f->adm[row], x->loss, x->adv_loss, x->grad_norm, x->el2n};
+    const int64_t ints[] = {x->predicted, x->predicted == f->labels[row], x->flags};
+
+    if (column == 0)
+        sqlite3_result_int64(ret, row);
+    else if (column < 6)
+        sqlite3_result_double(ret, reals[column - 1]);
+    else
+        sqlite3_result_int64(ret, ints[column - 6]);
 }
 
 /* The rows of samples [from, to); last: and nothing beyond them. Within a transaction. */
-static int write_slice(struct store *s, sqlite3_stmt *insert, const struct fold *f, uint32_t from,
-                       uint32_t to, bool last, struct errbuf *why)
+static int write_slice(struct store *s, const struct fold *f, uint32_t from, uint32_t to, bool last,
+                       struct errbuf *why)
 {
     const struct epoch_record *e = &f->epoch;
+    struct rows rows = {from, to, f, has_row, row_column};
     int rc = db_run(
         &s->difficulty,
         "DELETE FROM score WHERE job_id = ?1 AND epoch = ?2"
@@ -198,78 +201,89 @@ static int write_slice(struct store *s, sqlite3_stmt *insert, const struct fold 
 
     if (rc == 0 && from == 0)
         rc = write_epoch(s, e, NULL, why);
-    for (uint32_t i = from; rc == 0 && f->scores && i < to; i++)
-        if (measured(f, i))
-            rc = write_row(&s->difficulty, insert, f, i, why);
+    if (rc == 0 && f->scores)
+        rc = db_run(&s->difficulty,
+                    "INSERT INTO score(job_id, epoch, sample_id, adm, loss, adv_loss, grad_norm,"
+                    " el2n, predicted, correct, flags)"
+                    " SELECT ?2, ?3, c0, c1, c2, c3, c4, c5, c6, c7, c8 FROM rows(?1)",
+                    DB_ARGS(DB_P(&rows), DB_I(e->job), DB_I(e->epoch)), why);
     return rc;
 }
 
 static int write_slices(struct store *s, const struct fold *f, struct errbuf *why)
 {
     struct db *db = &s->difficulty;
-    sqlite3_stmt *insert;
     uint32_t samples = f->scores ? f->samples : 0, from = 0, to;
-    int rc = db_query(db,
-                      "INSERT INTO score(job_id, epoch, sample_id, adm, loss, adv_loss, grad_norm,"
-                      " el2n, predicted, correct, flags)"
-                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                      DB_ARGS(DB_I(f->epoch.job), DB_I(f->epoch.epoch)), &insert, why);
+    int rc;
 
-    if (rc != 0)
-        return rc;
     do { /* once also when there is nothing to write: rows of an earlier attempt go */
         to = samples - from > SLICE_ROWS ? from + SLICE_ROWS : samples;
         rc = db_begin(db, why);
         if (rc != 0)
             break;
-        rc = write_slice(s, insert, f, from, to, to == samples, why);
+        rc = write_slice(s, f, from, to, to == samples, why);
         if (rc == 0)
             failpoint_hit(&s->failpoint, "fold.slice");
         rc = db_end(db, rc, why);
         store_limit_wal(s);
         from = to;
     } while (rc == 0 && from < samples);
-    sqlite3_finalize(insert);
     return rc;
 }
 
-/* The history with this epoch in it, whether or not it was in it before. */
-static int add_to_history(struct store *s, const struct fold *f, double adm_p90,
-                          struct history *ret, struct errbuf *why)
+/* Brings the history to where this epoch is in it once, whether or not it was in it before. */
+static int add_to_history(struct store *s, const struct fold *f, double adm_p90, bool again,
+                          struct history *h, struct errbuf *why)
 {
     const struct epoch_record *e = &f->epoch;
-    struct history h = {0};
-    int64_t last;
-    int rc = history_last_epoch(s, e->job, &last, why);
+    int rc = 0;
 
-    if (rc != 0 || (!f->scores && last < e->epoch))
-        return rc;
-    rc = history_load(s, e->job, f->samples, &h, why);
-    if (rc == 0 && last >= e->epoch) {
-        history_reset(&h);
-        rc = history_replay(s, e->job, 0, e->epoch, &h, why);
+    if (again) {
+        history_reset(h);
+        rc = history_replay(s, e->job, 0, e->epoch, h, why);
     }
     for (uint32_t i = 0; rc == 0 && f->scores && i < f->samples; i++) {
         if (!measured(f, i))
             continue;
-        h.samples[i].class_id = f->labels[i];
-        history_add(&h.samples[i], e->epoch, stored(f->adm[i]), stored(f->scores[i].loss),
+        h->samples[i].class_id = f->labels[i];
+        history_add(h, i, e->epoch, stored(f->adm[i]), stored(f->scores[i].loss),
                     f->scores[i].predicted == f->labels[i], history_is_hard(f->adm[i], adm_p90));
     }
-    if (rc == 0 && last > e->epoch)
-        rc = history_replay(s, e->job, e->epoch + 1, EPOCHS_MAX, &h, why);
+    if (rc == 0 && again)
+        rc = history_replay(s, e->job, e->epoch + 1, EPOCHS_MAX, h, why);
+    return rc;
+}
+
+/* The last transaction: all that is derived, and the epoch is there. */
+static int commit_epoch(struct store *s, const struct fold *f, const struct summary *sum,
+                        struct errbuf *why)
+{
+    struct db *db = &s->difficulty;
+    struct history h = {0};
+    int rc = history_take(s, f->epoch.job, f->scores ? f->samples : 0, &h, why);
+    bool again = rc == 0 && h.last_epoch >= f->epoch.epoch;
+
     if (rc == 0)
-        *ret = h;
-    else
-        history_done(&h);
+        rc = add_to_history(s, f, sum->p90, again, &h, why);
+    if (rc == 0)
+        rc = db_begin_durable(db, why);
+    if (rc != 0)
+        goto out;
+    if (f->scores || again)
+        rc = history_write(s, f->epoch.job, &h, why);
+    if (rc == 0)
+        rc = write_epoch(s, &f->epoch, sum, why);
+    rc = db_end_durable(db, rc, why);
+    if (rc == 0)
+        history_keep(s, f->epoch.job, &h);
+out:
+    history_done(&h);
     return rc;
 }
 
 int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
                struct errbuf *why)
 {
-    struct db *db = &s->difficulty;
-    struct history history = {0};
     struct summary sum;
     int rc = check(f, why);
 
@@ -278,22 +292,12 @@ int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX
         rc = summarise(f, &sum, why);
     if (rc == 0)
         rc = write_slices(s, f, why);
-    if (rc == 0)
-        rc = add_to_history(s, f, sum.p90, &history, why);
-    if (rc != 0)
-        goto out;
-    failpoint_hit(&s->failpoint, "fold.commit");
-    rc = db_begin_durable(db, why);
-    if (rc != 0)
-        goto out;
-    rc = history_write(s, f->epoch.job, f->epoch.epoch, &history, why);
-    if (rc == 0)
-        rc = write_epoch(s, &f->epoch, &sum, why);
-    rc = db_end_durable(db, rc, why);
+    if (rc == 0) {
+        failpoint_hit(&s->failpoint, "fold.commit");
+        rc = commit_epoch(s, f, &sum, why);
+    }
     if (rc == 0)
         memcpy(ret_sha256, sum.sha256, SHA256_HEX);
-out:
-    history_done(&history);
     store_checkpoint_wal(s);
     return rc;
 }
@@ -319,30 +323,8 @@ int store_epoch_hash(struct store *s, int64_t job, int64_t epoch, char ret_sha25
     return rc > 0 ? 0 : rc;
 }
 
-/* Inside a transaction that has removed the epoch rows: sample_state from those that stay. */
-static int rebuild_history(struct store *s, int64_t job, struct errbuf *why)
-{
-    struct history h = {0};
-    int64_t last_sample;
-    int rc = db_i64(&s->difficulty, "SELECT max(sample_id) FROM sample_state WHERE job_id = ?1",
-                    DB_ARGS(DB_I(job)), &last_sample, why);
-
-    if (rc == -ENOENT)
-        return 0;
-    if (rc == 0)
-        rc = history_load(s, job, (uint32_t)last_sample + 1, &h, why);
-    if (rc != 0)
-        return rc;
-    history_reset(&h);
-    rc = history_replay(s, job, 0, EPOCHS_MAX, &h, why);
-    if (rc == 0)
-        rc = history_write(s, job, -1, &h, why);
-    history_done(&h);
-    return rc;
-}
-
 /* Removes score rows of epochs >= first, a slice at a time. */
-static int scores_remove(struct store *s, int64_t job, int64_t first, struct errbuf *why)
+static int remove_scores(struct store *s, int64_t job, int64_t first, struct errbuf *why)
 {
     struct db *db = &s->difficulty;
     sqlite3_stmt *find, *remove = NULL;
@@ -375,20 +357,28 @@ static int scores_remove(struct store *s, int64_t job, int64_t first, struct err
 int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf *why)
 {
     struct db *db = &s->difficulty;
-    int64_t last;
-    int rc = db_begin_durable(db, why);
+    struct history h = {0};
+    int rc = history_take(s, job, 0, &h, why);
 
+    if (rc == 0)
+        rc = db_begin_durable(db, why);
     if (rc != 0)
-        return rc;
+        goto out;
     rc = db_run(db, "DELETE FROM epoch WHERE job_id = ?1 AND epoch >= ?2",
                 DB_ARGS(DB_I(job), DB_I(first)), why);
-    if (rc == 0)
-        rc = history_last_epoch(s, job, &last, why);
-    if (rc == 0 && last >= first)
-        rc = rebuild_history(s, job, why);
+    if (rc == 0 && h.last_epoch >= first) {
+        history_reset(&h);
+        rc = history_replay(s, job, 0, first, &h, why);
+        if (rc == 0)
+            rc = history_write(s, job, &h, why);
+    }
     rc = db_end_durable(db, rc, why);
-    if (rc == 0)
-        rc = scores_remove(s, job, first, why);
+    if (rc != 0)
+        goto out;
+    history_keep(s, job, &h);
+    rc = remove_scores(s, job, first, why);
     store_checkpoint_wal(s);
+out:
+    history_done(&h);
     return rc;
 }

@@ -12,12 +12,29 @@
  * log stay small, and a slice takes some tens of milliseconds. */
 #define SLICE_ROWS 16384
 
+/* sample_state: what the scored epochs of a job say about each sample. Always the sum of the epochs
+ * that are committed: it is written in the transaction that commits or drops one. */
+struct history_sample {
+    double adm, adm_ema, adm_first, adm_max, loss;
+    int32_t last_epoch; /* -1: never measured */
+    uint32_t seen, right, forgotten, hard;
+    uint16_t class_id;
+    bool correct; /* at last_epoch */
+};
+struct history {
+    struct history_sample *samples; /* [count], owned */
+    uint32_t count;
+    int64_t last_epoch; /* the newest of any sample; -1: nothing was measured */
+};
+
 struct store {
     char *dir;
     int lock_fd; /* -1: not held */
     struct db state, difficulty;
     int wal_pages; /* of difficulty.db, as of the last commit */
     struct failpoint failpoint;
+    struct history history; /* of history_job as committed, so that a fold need not read it */
+    int64_t history_job;    /* 0: none is kept */
 };
 
 /* store_schema.c: open both files, check what they are, bring them up to date. */
@@ -39,38 +56,26 @@ void store_limit_wal(struct store *s);
 /* store_job.c: makes the job table of difficulty.db say what state.db says. */
 int job_mirror_all(struct store *s, struct errbuf *why);
 
-/* store_history.c: sample_state, what the scored epochs of a job say about each sample. Always the
- * sum of the epochs that are committed: it is written in the transaction that commits one. */
-struct history_sample {
-    double adm, adm_ema, adm_first, adm_max, loss;
-    int32_t last_epoch; /* -1: never measured */
-    uint32_t seen, right, forgotten, hard;
-    uint16_t class_id;
-    bool correct; /* at last_epoch */
-};
-struct history {
-    struct history_sample *samples; /* [count], owned */
-    uint32_t count;
-    bool rebuilt; /* all rows are written, not only those of one epoch */
-};
-/* The newest epoch that any sample_state row of the job holds; -1 when there are none. */
-int history_last_epoch(struct store *s, int64_t job, int64_t *ret, struct errbuf *why);
-/* The rows of the job, for samples below count. */
-int history_load(struct store *s, int64_t job, uint32_t count, struct history *ret,
+/* store_history.c. */
+
+/* The history of a job, with room for at least `count` samples: the one that was kept, or read from
+ * the table. It belongs to the caller, who gives it back with history_keep once it is committed, or
+ * drops it with history_done. */
+int history_take(struct store *s, int64_t job, uint32_t count, struct history *ret,
                  struct errbuf *why);
+void history_keep(struct store *s, int64_t job, struct history *h);
 void history_done(struct history *h); /* a zeroed struct is fine */
 /* Forgets everything but the classes. */
 void history_reset(struct history *h);
 /* Takes one measurement in; epochs of a sample come in ascending order. */
-void history_add(struct history_sample *h, int64_t epoch, double adm, double loss, bool correct,
-                 bool hard);
+void history_add(struct history *h, uint32_t sample, int64_t epoch, double adm, double loss,
+                 bool correct, bool hard);
 /* Is this adm among the hardest tenth of its epoch? */
 bool history_is_hard(double adm, double adm_p90);
 /* Takes in the rows of the committed epochs in [from, to). */
 int history_replay(struct store *s, int64_t job, int64_t from, int64_t to, struct history *h,
                    struct errbuf *why);
-/* Inside a transaction: writes the samples whose last epoch is `epoch`, or all of a rebuilt one. */
-int history_write(struct store *s, int64_t job, int64_t epoch, const struct history *h,
-                  struct errbuf *why);
+/* Inside a transaction: makes the rows of the job those of h. */
+int history_write(struct store *s, int64_t job, const struct history *h, struct errbuf *why);
 
 #endif

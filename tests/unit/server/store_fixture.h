@@ -1,0 +1,202 @@
+/* A small store for tests: a dataset, jobs, scores that are a pure function of (epoch, sample), and
+ * the whole content of difficulty.db as one text. */
+#ifndef STEPPE_TESTS_STORE_FIXTURE_H
+#define STEPPE_TESTS_STORE_FIXTURE_H
+
+#include <sqlite3.h>
+#include <stdlib.h>
+
+#include "common/rng.h"
+#include "server/store.h"
+#include "tests/harness.h"
+
+#define FIXTURE_SHA "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define FIXTURE_CLASSES 10
+
+__attribute__((unused)) static struct store *fixture_open(void)
+{
+    struct store *s;
+    struct errbuf why;
+
+    ASSERT_OK(store_open(test_path("state"), &s, &why), why);
+    return s;
+}
+
+/* Label of sample i is i % 10; the truth of every tenth, from 1 on, is another (planted 1), and
+ * every tenth from 2 on is hard (planted 2). */
+__attribute__((unused)) static void fixture_dataset(struct store *s, uint32_t samples)
+{
+    struct dataset_record rec = {.name = "digits", .sha256 = FIXTURE_SHA, .bytes = 1000};
+    uint16_t *labels = calloc(samples, sizeof(*labels)), *truth = calloc(samples, sizeof(*truth));
+    uint8_t *planted = calloc(samples, 1);
+    struct dataset d = {
+        .samples = samples,
+        .classes = FIXTURE_CLASSES,
+        .labels = labels,
+        .truth = truth,
+        .planted = planted,
+        .class_names_json =
+            "[\"zero\",\"one\",\"two\",\"three\",\"four\",\"five\",\"six\",\"seven\"]",
+        .source = "drawn for a test",
+    };
+    struct errbuf why;
+
+    for (uint32_t i = 0; i < samples; i++) {
+        labels[i] = (uint16_t)(i % FIXTURE_CLASSES);
+        planted[i] = i % 10 == 1 ? PLANTED_FLIP : i % 10 == 2 ? PLANTED_HARD : PLANTED_NONE;
+        truth[i] = planted[i] == PLANTED_FLIP ? 9 : labels[i];
+    }
+    ASSERT_OK(store_dataset_add(s, &rec, &d, &why), why);
+    free(labels);
+    free(truth);
+    free(planted);
+}
+
+__attribute__((unused)) static struct job_record fixture_job_record(int number)
+{
+    struct job_record rec = {
+        .state = JOB_QUEUED,
+        .dataset = "digits",
+        .dataset_sha256 = FIXTURE_SHA,
+        .spec_json = (char *)"{\"name\": \"j\", \"dataset\": \"digits\", \"model\": \"mlp\","
+                             " \"seed\": 77, \"attack\": {\"epsilon\": 0.25}}",
+        .created_unix_ms = 1000 + number,
+    };
+
+    snprintf(rec.uuid, sizeof(rec.uuid), "00000000-0000-4000-8000-%012d", number);
+    snprintf(rec.name, sizeof(rec.name), "job-%d", number);
+    return rec;
+}
+
+__attribute__((unused)) static int64_t fixture_job(struct store *s, int number)
+{
+    struct job_record rec = fixture_job_record(number);
+    struct errbuf why;
+
+    ASSERT_OK(store_job_insert(s, &rec, &why), why);
+    return rec.job;
+}
+
+/* One epoch of scores; arrays owned. Sample i % 16 == 15 is not measured. */
+struct fixture_scores {
+    struct score *scores;
+    double *adm;
+    uint16_t *labels;
+    struct fold fold;
+};
+
+__attribute__((unused)) static struct fixture_scores fixture_scores(int64_t job, int64_t epoch,
+                                                                    uint32_t samples)
+{
+    struct fixture_scores x = {
+        .scores = calloc(samples, sizeof(*x.scores)),
+        .adm = calloc(samples, sizeof(*x.adm)),
+        .labels = calloc(samples, sizeof(*x.labels)),
+    };
+
+    for (uint32_t i = 0; i < samples; i++) {
+        struct rng r = rng_at(1, RNG_TEST, (uint32_t)epoch, i);
+        struct score *s = &x.scores[i];
+        x.labels[i] = (uint16_t)(i % FIXTURE_CLASSES);
+        s->loss = 3 * rng_unit(&r);
+        s->adv_loss = s->loss + rng_range(&r, -0.1, 2);
+        s->grad_norm = rng_unit(&r);
+        s->el2n = rng_unit(&r);
+        s->predicted = (int32_t)(rng_below(&r, 2) ? x.labels[i] : rng_below(&r, FIXTURE_CLASSES));
+        s->flags = i % 16 == 15 ? 0 : SCORE_MEASURED;
+        double gap = s->adv_loss > s->loss ? s->adv_loss - s->loss : 0;
+        x.adm[i] = gap / (gap + 0.9);
+    }
+    x.fold = (struct fold){
+        .epoch = {.job = job,
+                  .epoch = epoch,
+                  .share = 0.8,
+                  .scheduled = samples,
+                  .lr = 0.05,
+                  .train_loss = 1.0 / (double)(epoch + 1),
+                  .train_accuracy = 0.5,
+                  .sharpness = 0.01,
+                  .test_loss = NAN,
+                  .test_accuracy = NAN,
+                  .adv_accuracy = NAN,
+                  .mean_gap = 0.9,
+                  .seconds = 2.5},
+        .scores = x.scores,
+        .adm = x.adm,
+        .labels = x.labels,
+        .samples = samples,
+    };
+    return x;
+}
+
+__attribute__((unused)) static void fixture_scores_done(struct fixture_scores *x)
+{
+    free(x->scores);
+    free(x->adm);
+    free(x->labels);
+}
+
+__attribute__((unused)) static void fixture_fold(struct store *s, int64_t job, int64_t epoch,
+                                                 uint32_t samples, char ret_sha256[SHA256_HEX])
+{
+    struct fixture_scores x = fixture_scores(job, epoch, samples);
+    char sha256[SHA256_HEX];
+    struct errbuf why;
+
+    ASSERT_OK(store_fold(s, &x.fold, ret_sha256 ? ret_sha256 : sha256, &why), why);
+    fixture_scores_done(&x);
+}
+
+__attribute__((unused)) static sqlite3 *fixture_sql(const char *file)
+{
+    sqlite3 *sql;
+    char path[300];
+
+    snprintf(path, sizeof(path), "%s/%s", test_path("state"), file);
+    ASSERT_EQ(SQLITE_OK, sqlite3_open_v2(path, &sql, SQLITE_OPEN_READWRITE, NULL));
+    return sql;
+}
+
+static int fixture_row(void *arg, int columns, char **values, char **names)
+{
+    FILE *out = arg;
+
+    for (int i = 0; i < columns; i++)
+        if (!strstr(names[i], "unix_ms"))
+            fprintf(out, "%s%s", values[i] ? values[i] : "NULL", i + 1 < columns ? "|" : "\n");
+    return 0;
+}
+
+/* The rows of a query as "a|b\nc|d\n", without times; freed by the caller. */
+__attribute__((unused)) static char *fixture_select(const char *file, const char *query)
+{
+    sqlite3 *sql = fixture_sql(file);
+    char *text = NULL, *error = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+
+    if (sqlite3_exec(sql, query, fixture_row, out, &error) != SQLITE_OK)
+        FAIL("%s: %s", query, error);
+    fclose(out);
+    sqlite3_close(sql);
+    return text;
+}
+
+/* Every table of difficulty.db; freed by the caller. */
+__attribute__((unused)) static char *fixture_dump(void)
+{
+    return fixture_select("difficulty.db",
+                          "SELECT * FROM dataset; SELECT * FROM class; SELECT * FROM sample;"
+                          "SELECT * FROM job; SELECT * FROM epoch; SELECT * FROM sample_state;"
+                          "SELECT job_id, epoch, sample_id, hex(adm), hex(loss), hex(adv_loss),"
+                          " hex(grad_norm), hex(el2n), predicted, correct, flags FROM score");
+}
+
+#define ASSERT_SELECT(want, query)                                                                 \
+    do {                                                                                           \
+        char *got_ = fixture_select("difficulty.db", query);                                       \
+        ASSERT_STR(want, got_);                                                                    \
+        free(got_);                                                                                \
+    } while (0)
+
+#endif

@@ -1,0 +1,378 @@
+#include <errno.h>
+#include <unistd.h>
+
+#include "server/query.h"
+#include "server/query_internal.h"
+#include "tests/unit/server/store_fixture.h"
+
+#define N 40
+
+struct world {
+    struct store *store;
+    struct query *query;
+    int64_t job;
+};
+
+/* Two scored epochs and one without scores between them: in epoch e sample i has adm i/100 (e = 0)
+ * or (39 - i)/100 (e = 2), loss i, gap 1/2, all but sample 5 right. */
+static struct world world_open(void)
+{
+    struct world w = {.store = fixture_open()};
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+
+    fixture_dataset(w.store, N);
+    w.job = fixture_job(w.store, 1);
+    for (int e = 0; e < 3; e++) {
+        struct fixture_scores x = fixture_scores(w.job, e, N);
+        for (int i = 0; i < N; i++) {
+            x.adm[i] = (e == 0 ? i : N - 1 - i) / 100.0;
+            x.scores[i] = (struct score){.loss = i,
+                                         .adv_loss = i + 0.5,
+                                         .grad_norm = 2.0 * i,
+                                         .el2n = 0.125,
+                                         .flags = SCORE_MEASURED};
+            x.scores[i].predicted = i == 5 ? 1 : i % FIXTURE_CLASSES;
+        }
+        if (e == 1) {
+            x.fold.scores = NULL;
+            x.fold.epoch.mean_gap = NAN;
+        }
+        ASSERT_OK(store_fold(w.store, &x.fold, sha256, &why), why);
+        fixture_scores_done(&x);
+    }
+    ASSERT_OK(query_open(test_path("state"), &w.query, &why), why);
+    return w;
+}
+
+static void world_close(struct world *w)
+{
+    query_close(w->query);
+    store_close(w->store);
+}
+
+static char printed[8192];
+static const char *print(cJSON *json)
+{
+    ASSERT(cJSON_PrintPreallocated(json, printed, sizeof(printed), 0));
+    cJSON_Delete(json);
+    return printed;
+}
+
+TEST(the_hardest_come_first_with_their_labels)
+{
+    struct world w = world_open();
+    struct top_args a = {.job = w.job, .epoch = 0, .by = BY_ADM, .class_id = -1, .limit = 2};
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_top(w.query, &a, &out, &why), why);
+    ASSERT_STR(
+        "{\"epoch\":0,\"rows\":["
+        "{\"sample\":39,\"label\":9,\"label_name\":\"9\",\"truth\":9,\"adm\":0.39,\"loss\":39,"
+        "\"adv_loss\":39.5,\"gap\":0.5,\"grad_norm\":78,\"el2n\":0.125,\"predicted\":9,"
+        "\"correct\":true},"
+        "{\"sample\":38,\"label\":8,\"label_name\":\"8\",\"truth\":8,\"adm\":0.38,\"loss\":38,"
+        "\"adv_loss\":38.5,\"gap\":0.5,\"grad_norm\":76,\"el2n\":0.125,\"predicted\":8,"
+        "\"correct\":true}]}",
+        print(out));
+    world_close(&w);
+}
+
+static void top_samples(struct world *w, const struct top_args *a, const char *want)
+{
+    char got[200] = "";
+    struct errbuf why;
+    const cJSON *row;
+    cJSON *out;
+
+    ASSERT_OK(query_top(w->query, a, &out, &why), why);
+    cJSON_ArrayForEach(row, cJSON_GetObjectItem(out, "rows"))
+    {
+        size_t at = strlen(got);
+        snprintf(got + at, sizeof(got) - at, "%d ", cJSON_GetObjectItem(row, "sample")->valueint);
+    }
+    cJSON_Delete(out);
+    ASSERT_STR(want, got);
+}
+
+TEST(top_follows_measure_order_epoch_and_class)
+{
+    struct world w = world_open();
+    struct top_args a = {.job = w.job, .epoch = -1, .by = BY_ADM, .class_id = -1, .limit = 3};
+
+    top_samples(&w, &a, "0 1 2 "); /* the last scored epoch is 2 */
+    a.by = BY_LOSS;
+    top_samples(&w, &a, "39 38 37 ");
+    a.easiest = true;
+    top_samples(&w, &a, "0 1 2 ");
+    a.by = BY_EL2N; /* all equal: by gap, then by sample */
+    top_samples(&w, &a, "0 1 2 ");
+    a.by = BY_GAP;
+    a.class_id = 7;
+    a.limit = 1000;
+    top_samples(&w, &a, "7 17 27 37 ");
+    world_close(&w);
+}
+
+TEST(planted_samples_are_named)
+{
+    struct world w = world_open();
+    struct top_args a = {.job = w.job, .epoch = 2, .by = BY_ADM, .class_id = -1, .limit = 3};
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_top(w.query, &a, &out, &why), why);
+    const cJSON *rows = cJSON_GetObjectItem(out, "rows");
+    ASSERT(!cJSON_GetObjectItem(cJSON_GetArrayItem(rows, 0), "planted"));
+    ASSERT_STR("flipped",
+               cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetArrayItem(rows, 1), "planted")));
+    ASSERT_EQ(9, cJSON_GetObjectItem(cJSON_GetArrayItem(rows, 1), "truth")->valueint);
+    ASSERT_STR("hard",
+               cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetArrayItem(rows, 2), "planted")));
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+TEST(what_is_not_there_is_said_with_what_there_is)
+{
+    struct world w = world_open();
+    struct top_args a = {.job = 9, .epoch = -1, .class_id = -1, .limit = 1};
+    struct errbuf why;
+    cJSON *out = NULL;
+
+    ASSERT_EQ(-ENOENT, query_top(w.query, &a, &out, &why));
+    ASSERT_STR("there is no job 9; the jobs are 1 to 1", why.text);
+    a.job = w.job;
+    a.epoch = 1;
+    ASSERT_EQ(-ENOENT, query_top(w.query, &a, &out, &why));
+    ASSERT_STR(
+        "job 1 has no scores of epoch 1; it has them of epochs from 0 to 2, the nearest is 0",
+        why.text);
+    a.epoch = 0;
+    a.class_id = 10;
+    ASSERT_EQ(-ENOENT, query_top(w.query, &a, &out, &why));
+    ASSERT_STR("the dataset of job 1 has no class 10; its classes are 0 to 9", why.text);
+    ASSERT_EQ(-ENOENT, query_trajectory(w.query, w.job, N, &out, &why));
+    ASSERT_STR("job 1 has no sample 40; its samples are 0 to 39", why.text);
+    int64_t second = fixture_job(w.store, 2);
+    ASSERT_EQ(-ENOENT, query_planted(w.query, second, -1, &out, &why));
+    ASSERT_HAS("job 2 has no scores yet", why.text);
+    ASSERT_EQ(-ENOENT, query_events(w.query, 9, 0, 10, &out, &why));
+    ASSERT(!out);
+    world_close(&w);
+}
+
+TEST(a_histogram_counts_every_sample_once)
+{
+    struct world w = world_open();
+    struct histogram_args a = {.job = w.job, .epoch = 0, .by = BY_LOSS, .bins = 4};
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_histogram(w.query, &a, &out, &why), why);
+    ASSERT_STR("{\"epoch\":0,\"by\":\"loss\",\"bins\":["
+               "{\"lo\":0,\"hi\":9.75,\"count\":10},{\"lo\":9.75,\"hi\":19.5,\"count\":10},"
+               "{\"lo\":19.5,\"hi\":29.25,\"count\":10},{\"lo\":29.25,\"hi\":39,\"count\":10}],"
+               "\"mean\":19.5,\"p10\":3.9,\"p50\":19.5,\"p90\":35.1,\"count\":40}",
+               print(out));
+    world_close(&w);
+}
+
+TEST(logarithmic_bins_take_zeros_into_the_first)
+{
+    struct world w = world_open();
+    struct histogram_args a = {.job = w.job, .epoch = 0, .by = BY_LOSS, .bins = 2, .log = true};
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_histogram(w.query, &a, &out, &why), why);
+    const cJSON *bins = cJSON_GetObjectItem(out, "bins"), *first = cJSON_GetArrayItem(bins, 0);
+    ASSERT_EQ(2, cJSON_GetArraySize(bins));
+    ASSERT_NEAR(0, cJSON_GetObjectItem(first, "lo")->valuedouble, 0);
+    ASSERT_NEAR(sqrt(39), cJSON_GetObjectItem(first, "hi")->valuedouble, 1e-12);
+    ASSERT_EQ(7, cJSON_GetObjectItem(first, "count")->valueint); /* 0 to 6 */
+    ASSERT_EQ(33, cJSON_GetObjectItem(cJSON_GetArrayItem(bins, 1), "count")->valueint);
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+TEST(equal_values_are_one_bin)
+{
+    struct world w = world_open();
+    struct histogram_args a = {.job = w.job, .epoch = 0, .by = BY_EL2N, .bins = 20, .log = true};
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_histogram(w.query, &a, &out, &why), why);
+    ASSERT_HAS("\"bins\":[{\"lo\":0.125,\"hi\":0.125,\"count\":40}]", print(out));
+    world_close(&w);
+}
+
+TEST(a_trajectory_goes_through_the_scored_epochs)
+{
+    struct world w = world_open();
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_trajectory(w.query, w.job, 5, &out, &why), why);
+    ASSERT_STR(
+        "{\"sample\":{\"sample\":5,\"label\":5,\"label_name\":\"five\",\"truth\":5},\"rows\":["
+        "{\"epoch\":0,\"adm\":0.05,\"loss\":5,\"adv_loss\":5.5,\"gap\":0.5,\"grad_norm\":10,"
+        "\"el2n\":0.125,\"predicted\":1,\"correct\":false},"
+        "{\"epoch\":2,\"adm\":0.34,\"loss\":5,\"adv_loss\":5.5,\"gap\":0.5,\"grad_norm\":10,"
+        "\"el2n\":0.125,\"predicted\":1,\"correct\":false}]}",
+        print(out));
+    world_close(&w);
+}
+
+/* Flipped are 1, 11, 21, 31 and hard 2, 12, 22, 32 of 0..39. Of the 36 others, those below a
+ * flipped one are 1, 10, 19, 28: 58 of 144 pairs; below a hard one 2, 11, 20, 29: 62. */
+TEST(auroc_counts_the_pairs_in_the_right_order)
+{
+    struct world w = world_open();
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_planted(w.query, w.job, 0, &out, &why), why);
+    const cJSON *flipped = cJSON_GetObjectItem(out, "auroc_flipped");
+    const cJSON *hard = cJSON_GetObjectItem(out, "auroc_hard");
+    ASSERT_EQ(4, cJSON_GetObjectItem(out, "flipped")->valueint);
+    ASSERT_EQ(4, cJSON_GetObjectItem(out, "hard")->valueint);
+    ASSERT_NEAR(58.0 / 144, cJSON_GetObjectItem(flipped, "loss")->valuedouble, 1e-15);
+    ASSERT_NEAR(58.0 / 144, cJSON_GetObjectItem(flipped, "adm")->valuedouble, 1e-15);
+    ASSERT_NEAR(62.0 / 144, cJSON_GetObjectItem(hard, "grad_norm")->valuedouble, 1e-15);
+    ASSERT_NEAR(0.5, cJSON_GetObjectItem(hard, "el2n")->valuedouble, 1e-15); /* all tied */
+    cJSON_Delete(out);
+    ASSERT_OK(query_planted(w.query, w.job, 2, &out, &why), why);
+    flipped = cJSON_GetObjectItem(out, "auroc_flipped");
+    ASSERT_NEAR(86.0 / 144, cJSON_GetObjectItem(flipped, "adm")->valuedouble, 1e-15);
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+TEST(epochs_leave_out_what_was_not_measured)
+{
+    struct world w = world_open();
+    struct epoch_record last;
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_epochs(w.query, w.job, 1, &out, &why), why);
+    ASSERT_EQ(2, cJSON_GetArraySize(out));
+    const cJSON *row = cJSON_GetArrayItem(out, 0);
+    ASSERT_EQ(1, cJSON_GetObjectItem(row, "epoch")->valueint);
+    ASSERT_EQ(0, cJSON_GetObjectItem(row, "scored")->valueint);
+    ASSERT_NEAR(0.5, cJSON_GetObjectItem(row, "train_loss")->valuedouble, 0);
+    ASSERT(cJSON_IsTrue(cJSON_GetObjectItem(row, "committed")));
+    ASSERT(!cJSON_GetObjectItem(row, "test_accuracy"));
+    ASSERT(!cJSON_GetObjectItem(row, "mean_gap"));
+    ASSERT(!cJSON_GetObjectItem(row, "adm_mean"));
+    row = cJSON_GetArrayItem(out, 1);
+    ASSERT_EQ(N, cJSON_GetObjectItem(row, "scored")->valueint);
+    ASSERT_NEAR(0.9, cJSON_GetObjectItem(row, "mean_gap")->valuedouble, 0);
+    ASSERT_NEAR(0.195, cJSON_GetObjectItem(row, "adm_mean")->valuedouble, 1e-15);
+    ASSERT_EQ(64, strlen(cJSON_GetStringValue(cJSON_GetObjectItem(row, "scores_sha256"))));
+    cJSON_Delete(out);
+    ASSERT_OK(query_last_epoch(w.query, w.job, &last, &why), why);
+    ASSERT_EQ(2, last.epoch);
+    ASSERT_NEAR(1.0 / 3, last.train_loss, 0);
+    ASSERT(isnan(last.test_accuracy));
+    ASSERT_EQ(-ENOENT, query_last_epoch(w.query, fixture_job(w.store, 2), &last, &why));
+    world_close(&w);
+}
+
+TEST(events_come_in_order_from_where_one_asks)
+{
+    struct world w = world_open();
+    struct errbuf why;
+    cJSON *out;
+
+    for (int i = 2; i <= 5; i++)
+        ASSERT_OK(store_event_add(w.store, w.job, "epoch", i == 4 ? "four" : "x", &why), why);
+    ASSERT_OK(query_events(w.query, w.job, 3, 1, &out, &why), why);
+    ASSERT_EQ(1, cJSON_GetArraySize(out));
+    const cJSON *row = cJSON_GetArrayItem(out, 0);
+    ASSERT_EQ(4, cJSON_GetObjectItem(row, "event")->valueint);
+    ASSERT_STR("epoch", cJSON_GetStringValue(cJSON_GetObjectItem(row, "kind")));
+    ASSERT_STR("four", cJSON_GetStringValue(cJSON_GetObjectItem(row, "text")));
+    ASSERT(cJSON_GetObjectItem(row, "unix_ms")->valuedouble > 1e12);
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+struct replayed {
+    int calls;
+    int64_t epochs[4];
+    double loss_of_7[4];
+    uint32_t flags_of_15[4];
+};
+
+static int keep(void *arg, int64_t epoch, const struct score *scores)
+{
+    struct replayed *r = arg;
+
+    ASSERT(r->calls < 4);
+    r->epochs[r->calls] = epoch;
+    r->loss_of_7[r->calls] = scores[7].loss;
+    r->flags_of_15[r->calls++] = scores[15].flags;
+    return 0;
+}
+
+TEST(a_replay_gives_the_committed_scores_epoch_by_epoch)
+{
+    struct store *s = fixture_open();
+    int64_t job = fixture_job(s, 1);
+    struct fixture_scores x = fixture_scores(job, 3, N);
+    struct replayed r = {.calls = 0};
+    struct query *q;
+    struct errbuf why;
+
+    fixture_fold(s, job, 1, N, NULL);
+    fixture_fold(s, job, 3, N, NULL);
+    fixture_fold(s, job, 4, N, NULL);
+    ASSERT_OK(query_open(test_path("state"), &q, &why), why);
+    ASSERT_OK(query_replay(q, job, 4, N, keep, &r, &why), why);
+    ASSERT_EQ(2, r.calls);
+    ASSERT_EQ(1, r.epochs[0]);
+    ASSERT_EQ(3, r.epochs[1]);
+    ASSERT_NEAR(x.scores[7].loss, r.loss_of_7[1], 0);
+    ASSERT_EQ(0, r.flags_of_15[1]); /* not measured */
+    ASSERT_EQ(-EUCLEAN, query_replay(q, job, 4, N / 2, keep, &r, &why));
+    ASSERT_HAS("there are 20 samples", why.text);
+    fixture_scores_done(&x);
+    query_close(q);
+    store_close(s);
+}
+
+TEST(a_query_stops_at_its_deadline_and_the_next_one_runs)
+{
+    struct world w = world_open();
+    struct histogram_args a = {.job = w.job, .epoch = 0, .by = BY_LOSS, .bins = 4};
+    struct errbuf why;
+    cJSON *out;
+
+    fixture_dataset(w.store, N);
+    fixture_fold(w.store, w.job, 3, 20000, NULL);
+    a.epoch = 3;
+    w.query->limit_ms = 0;
+    ASSERT_EQ(-ETIMEDOUT, query_histogram(w.query, &a, &out, &why));
+    ASSERT_HAS("took too long", why.text);
+    w.query->limit_ms = QUERY_DEADLINE_MS;
+    ASSERT_OK(query_histogram(w.query, &a, &out, &why), why);
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+TEST(readers_cannot_write_and_need_a_store)
+{
+    struct world w = world_open();
+    struct query *q;
+    struct errbuf why;
+
+    ASSERT(sqlite3_exec(w.query->difficulty.sql, "DELETE FROM score", NULL, NULL, NULL) !=
+           SQLITE_OK);
+    ASSERT_EQ(-ENOENT, query_open(test_path("nowhere"), &q, &why));
+    ASSERT_HAS("there is no state.db", why.text);
+    world_close(&w);
+}

@@ -1,0 +1,345 @@
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/server/store_fixture.h"
+
+#define SAMPLES 40000 /* three slices */
+
+TEST(the_hash_of_an_epoch_is_that_of_its_packed_rows)
+{
+    struct store *s = fixture_open();
+    struct fixture_scores x;
+    struct errbuf why;
+    char sha256[SHA256_HEX], stored[SHA256_HEX];
+    /* Two rows: sample 0 and sample 2; -0.0 is stored as 0.0. */
+    struct {
+        uint32_t sample;
+        double values[5];
+        int32_t predicted;
+        uint32_t flags;
+    } __attribute__((packed)) rows[2];
+    char want[SHA256_HEX];
+
+    fixture_dataset(s, 3);
+    x = fixture_scores(fixture_job(s, 1), 0, 3);
+    x.scores[1].flags = 0;
+    x.scores[2].flags = SCORE_MEASURED | SCORE_NO_DIRECTION;
+    x.scores[2].grad_norm = -0.0;
+    for (int i = 0; i < 2; i++) {
+        const struct score *sc = &x.scores[2 * i];
+        rows[i].sample = (uint32_t)(2 * i);
+        rows[i].values[0] = sc->loss;
+        rows[i].values[1] = sc->adv_loss;
+        rows[i].values[2] = x.adm[2 * i];
+        rows[i].values[3] = i == 1 ? 0.0 : sc->grad_norm;
+        rows[i].values[4] = sc->el2n;
+        rows[i].predicted = sc->predicted;
+        rows[i].flags = sc->flags;
+    }
+    ASSERT_EQ(104, sizeof(rows));
+    sha256_hex_of(rows, sizeof(rows), want);
+    ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    ASSERT_STR(want, sha256);
+    ASSERT_OK(store_epoch_hash(s, 1, 0, stored, &why), why);
+    ASSERT_STR(want, stored);
+    ASSERT_SELECT("0|1\n2|3\n", "SELECT sample_id, flags FROM score");
+    fixture_scores_done(&x);
+    store_close(s);
+}
+
+TEST(an_epoch_without_scores_is_committed_with_the_hash_of_nothing)
+{
+    struct store *s = fixture_open();
+    struct fold f = {.epoch = {.epoch = 0,
+                               .share = 1,
+                               .scheduled = 8,
+                               .train_loss = INFINITY,
+                               .test_accuracy = 0.25,
+                               .mean_gap = NAN}};
+    struct errbuf why;
+    char sha256[SHA256_HEX], want[SHA256_HEX];
+
+    f.epoch.job = fixture_job(s, 1);
+    ASSERT_OK(store_fold(s, &f, sha256, &why), why);
+    sha256_hex_of("", 0, want);
+    ASSERT_STR(want, sha256);
+    ASSERT_SELECT(
+        "committed|0|NULL|NULL|0.25|NULL\n",
+        "SELECT state, n_scored, mean_gap, train_loss, test_accuracy, adm_mean FROM epoch");
+    f.epoch.job = 5;
+    ASSERT_EQ(-ENOENT, store_fold(s, &f, sha256, &why));
+    ASSERT_HAS("no job 5", why.text);
+    store_close(s);
+}
+
+TEST(a_score_that_is_not_finite_is_refused_before_anything_is_written)
+{
+    struct store *s = fixture_open();
+    struct fixture_scores x = fixture_scores(fixture_job(s, 1), 2, 20);
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+
+    x.scores[15].loss = NAN; /* not measured: of no interest */
+    x.scores[17].el2n = INFINITY;
+    ASSERT_EQ(-EINVAL, store_fold(s, &x.fold, sha256, &why));
+    ASSERT_HAS("el2n of sample 17 in epoch 2 of job 1 is inf", why.text);
+    ASSERT_SELECT("0|0\n", "SELECT (SELECT count(*) FROM epoch), (SELECT count(*) FROM score)");
+    x.scores[17].el2n = 1;
+    ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    fixture_scores_done(&x);
+    store_close(s);
+}
+
+TEST(an_epoch_has_the_statistics_of_its_adm)
+{
+    struct store *s = fixture_open();
+    struct fixture_scores x = fixture_scores(fixture_job(s, 1), 0, 11);
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+
+    for (int i = 0; i < 11; i++)
+        x.adm[i] = (i * 7 % 11) / 16.0;
+    ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    ASSERT_SELECT("11|0.3125|0.0625|0.3125|0.5625\n",
+                  "SELECT n_scored, adm_mean, adm_p10, adm_p50, adm_p90 FROM epoch");
+    fixture_scores_done(&x);
+    store_close(s);
+}
+
+/* One sample over four epochs, by hand. */
+TEST(sample_state_counts_what_happened_to_a_sample)
+{
+    struct store *s = fixture_open();
+    int64_t job = fixture_job(s, 1);
+    static const double adm[] = {0.5, 0.25, 0.75, 0.0};
+    static const bool right[] = {true, false, true, false};
+    double ema = 0.5;
+    struct errbuf why;
+    char sha256[SHA256_HEX], want[200];
+
+    for (int e = 0; e < 4; e++) {
+        struct fixture_scores x = fixture_scores(job, e, 2);
+        x.adm[0] = adm[e];
+        x.adm[1] = 0.3; /* so that sample 0 is the hardest in epochs 0 and 2 */
+        x.scores[0].loss = e;
+        x.scores[0].predicted = right[e] ? 0 : 1;
+        ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+        ema = e == 0 ? adm[0] : 0.3 * adm[e] + 0.7 * ema;
+        fixture_scores_done(&x);
+    }
+    snprintf(want, sizeof(want), "0|0.0|%.15g|0.5|0.75|3.0|0|4|2|2|2|3\n", ema);
+    ASSERT_SELECT(want, "SELECT class_id, adm, adm_ema, adm_first, adm_max, loss, correct, n_seen,"
+                        " n_correct, n_forget, n_hard, last_epoch FROM sample_state"
+                        " WHERE sample_id = 0");
+    store_close(s);
+}
+
+TEST(with_nothing_but_zeros_no_sample_is_hard)
+{
+    struct store *s = fixture_open();
+    struct fixture_scores x = fixture_scores(fixture_job(s, 1), 0, 10);
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+
+    memset(x.adm, 0, 10 * sizeof(*x.adm));
+    ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    ASSERT_SELECT("10|0\n", "SELECT count(*), sum(n_hard) FROM sample_state");
+    fixture_scores_done(&x);
+    store_close(s);
+}
+
+TEST(folding_an_epoch_again_changes_nothing)
+{
+    struct store *s = fixture_open();
+    char first[SHA256_HEX], again[SHA256_HEX];
+
+    fixture_dataset(s, SAMPLES);
+    int64_t job = fixture_job(s, 1);
+    for (int e = 0; e < 3; e++)
+        fixture_fold(s, job, e, SAMPLES, first);
+    char *before = fixture_dump();
+    fixture_fold(s, job, 2, SAMPLES, again);
+    ASSERT_STR(first, again);
+    fixture_fold(s, job, 0, SAMPLES, NULL); /* one in the middle of others */
+    char *after = fixture_dump();
+    ASSERT_STR(before, after);
+    free(before);
+    free(after);
+    store_close(s);
+}
+
+TEST(folding_again_with_fewer_scores_leaves_none_of_the_old_ones)
+{
+    struct store *s = fixture_open();
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+
+    int64_t job = fixture_job(s, 1);
+    fixture_fold(s, job, 0, 100, NULL);
+    struct fixture_scores x = fixture_scores(job, 0, 100);
+    for (int i = 10; i < 100; i++)
+        x.scores[i].flags = 0;
+    ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    ASSERT_SELECT("10|10|10\n", "SELECT (SELECT count(*) FROM score), (SELECT count(*) FROM"
+                                " sample_state), (SELECT n_scored FROM epoch)");
+    x.fold.scores = NULL;
+    x.fold.adm = NULL;
+    ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    ASSERT_SELECT("0|0\n", "SELECT (SELECT count(*) FROM score), (SELECT count(*) FROM"
+                           " sample_state)");
+    fixture_scores_done(&x);
+    store_close(s);
+}
+
+TEST(dropped_epochs_leave_the_state_of_those_before_them)
+{
+    struct store *s = fixture_open();
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+
+    fixture_dataset(s, 1000);
+    int64_t job = fixture_job(s, 1), other = fixture_job(s, 2);
+    fixture_fold(s, other, 0, 1000, NULL);
+    for (int e = 0; e < 2; e++)
+        fixture_fold(s, job, e, 1000, NULL);
+    char *before = fixture_dump();
+    for (int e = 2; e < 5; e++)
+        fixture_fold(s, job, e, 1000, NULL);
+    ASSERT_OK(store_epochs_drop(s, job, 2, &why), why);
+    char *after = fixture_dump();
+    ASSERT_STR(before, after);
+    ASSERT_EQ(-ENOENT, store_epoch_hash(s, job, 2, sha256, &why));
+    ASSERT_HAS("epoch 2 of job 1 is not committed", why.text);
+    ASSERT_OK(store_epochs_drop(s, job, 2, &why), why);
+    free(before);
+    free(after);
+    store_close(s);
+}
+
+/* Folds epoch 1 in a process that dies at the failpoint; epoch 0 is there already. */
+static void die_in_fold(const char *failpoint, int64_t job)
+{
+    pid_t pid = fork();
+    int status;
+
+    ASSERT(pid >= 0);
+    if (pid == 0) {
+        setenv("STEPPE_FAILPOINT", failpoint, 1);
+        struct store *s = fixture_open();
+        fixture_fold(s, job, 1, SAMPLES, NULL);
+        _exit(0);
+    }
+    ASSERT_EQ(pid, waitpid(pid, &status, 0));
+    ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void fold_survives(const char *failpoint, bool refold)
+{
+    struct store *s = fixture_open();
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+
+    fixture_dataset(s, SAMPLES);
+    int64_t job = fixture_job(s, 1);
+    fixture_fold(s, job, 0, SAMPLES, NULL);
+    fixture_fold(s, job, 1, SAMPLES, NULL);
+    char *undisturbed = fixture_dump();
+    if (!refold)
+        ASSERT_OK(store_epochs_drop(s, job, 1, &why), why);
+    store_close(s);
+    die_in_fold(failpoint, job);
+    s = fixture_open();
+    ASSERT_EQ(-ENOENT, store_epoch_hash(s, job, 1, sha256, &why));
+    ASSERT_SELECT("0\n", "SELECT max(epoch) FROM v_trajectory");
+    ASSERT_SELECT("0\n", "SELECT DISTINCT epoch FROM v_hardest");
+    fixture_fold(s, job, 1, SAMPLES, sha256);
+    char *repaired = fixture_dump();
+    ASSERT_STR(undisturbed, repaired);
+    free(undisturbed);
+    free(repaired);
+    store_close(s);
+}
+
+TEST(a_fold_killed_in_a_slice_is_repaired_by_folding_again)
+{
+    fold_survives("fold.slice:2", false);
+}
+
+TEST(a_fold_killed_before_its_commit_is_repaired_by_folding_again)
+{
+    fold_survives("fold.commit", false);
+}
+
+TEST(a_second_fold_of_an_epoch_killed_in_a_slice_counts_it_once)
+{
+    fold_survives("fold.slice:2", true);
+}
+
+TEST(views_show_committed_epochs_only)
+{
+    struct store *s = fixture_open();
+
+    fixture_dataset(s, 100);
+    int64_t job = fixture_job(s, 1);
+    fixture_fold(s, job, 0, 100, NULL);
+    fixture_fold(s, job, 1, 100, NULL);
+    ASSERT_SELECT("1\n", "SELECT DISTINCT epoch FROM v_latest");
+    sqlite3 *sql = fixture_sql("difficulty.db");
+    sqlite3_exec(sql, "UPDATE epoch SET state = 'open' WHERE epoch = 1", NULL, NULL, NULL);
+    sqlite3_close(sql);
+    ASSERT_SELECT("0\n", "SELECT DISTINCT epoch FROM v_latest");
+    ASSERT_SELECT("0\n", "SELECT DISTINCT epoch FROM v_hardest");
+    ASSERT_SELECT("0\n", "SELECT DISTINCT epoch FROM v_class");
+    ASSERT_SELECT("0\n", "SELECT DISTINCT epoch FROM v_hist");
+    ASSERT_SELECT("0\n", "SELECT DISTINCT epoch FROM v_trajectory");
+    ASSERT_SELECT("1|94\n", "SELECT epochs, scores FROM v_job_compare");
+    store_close(s);
+}
+
+TEST(views_say_what_the_rows_say)
+{
+    struct store *s = fixture_open();
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+
+    fixture_dataset(s, 10);
+    int64_t job = fixture_job(s, 1);
+    for (int e = 0; e < 5; e++) {
+        struct fixture_scores x = fixture_scores(job, e, 10);
+        for (int i = 0; i < 10; i++) {
+            x.adm[i] = i / 10.0;
+            x.scores[i].loss = i;
+            x.scores[i].adv_loss = i + 0.5;
+            x.scores[i].predicted = i == 7 ? 3 : i;
+        }
+        ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+        fixture_scores_done(&x);
+    }
+    ASSERT_SELECT("1|4|9|9|9|0.9|9.0|0.5|1\n1|4|8|8|8|0.8|8.0|0.5|1\n1|4|7|7|seven|0.7|7.0|0.5|0\n",
+                  "SELECT job, epoch, sample, label, label_name, adm, loss, gap, correct"
+                  " FROM v_hardest LIMIT 3");
+    ASSERT_SELECT("1|9|1\n", "SELECT sample, truth, planted FROM v_latest WHERE planted = 1");
+    ASSERT_SELECT("1|4|7|seven|1|0.7|0.7|0.7|7.0|0.0\n", "SELECT * FROM v_class WHERE label = 7");
+    ASSERT_SELECT("1|4|0|0.0|0.05|1\n1|4|2|0.1|0.15|1\n", "SELECT * FROM v_hist LIMIT 2");
+    ASSERT_SELECT("1|7|seven|5|0\n",
+                  "SELECT job, sample, label_name, n_seen, n_correct FROM v_label_suspect");
+    ASSERT_SELECT("3\n4\n", "SELECT epoch FROM v_trajectory WHERE job = 1 AND sample = 2"
+                            " AND epoch > 2");
+    store_close(s);
+}
+
+TEST(the_trajectory_of_a_sample_is_reached_by_key)
+{
+    struct store *s = fixture_open();
+
+    fixture_fold(s, fixture_job(s, 1), 0, 100, NULL);
+    char *plan = fixture_select("difficulty.db", "EXPLAIN QUERY PLAN SELECT * FROM v_trajectory"
+                                                 " WHERE job = 1 AND sample = 17");
+    ASSERT_HAS("SEARCH e USING PRIMARY KEY (job_id=?)", plan);
+    ASSERT_HAS("SEARCH s USING PRIMARY KEY (job_id=? AND epoch=? AND sample_id=?)", plan);
+    ASSERT(!strstr(plan, "SCAN"));
+    free(plan);
+    store_close(s);
+}
