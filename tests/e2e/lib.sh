@@ -115,8 +115,8 @@ world_end() {
 
 world() {
     world_end
-    world=$scratch/$1
-    mkdir -p "$world"
+    world=$scratch/${1//[!A-Za-z0-9]/-} # short and plain: it is part of a socket's address
+    rm -rf "$world" && mkdir "$world"
     export STEPPE_SERVER=ipc://$world/s
 }
 
