@@ -71,7 +71,7 @@ check: $(BIN) $(TESTS) $(BENCH)
 tests: $(TESTS)
 lint: deps-test
 	$(Q)tests/lint
-bench: deps
+bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCH)
 	$(Q)tests/bench/run --build "$(B)"
 
@@ -111,9 +111,12 @@ $(B)/tests/nn/%: $(B)/obj/tests/unit/nn/%.o $(HARNESS) $(NN) $(COMMON)
 $(B)/tests/nn64/%: $(B)/obj64/tests/unit/nn64/%.o $(HARNESS) $(NN64) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
-$(B)/bench/%: $(B)/obj/tests/bench/%.o $(call nomain,$(SERVER)) $(CORE) $(NN) $(PROTO) $(COMMON)
+$(B)/bench/engine: $(B)/obj/tests/bench/engine.o $(CORE) $(NN) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,openblas) $(server_libs)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
+$(B)/bench/fold: $(B)/obj/tests/bench/fold.o $(call nomain,$(SERVER)) $(CORE) $(PROTO) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs)
 
 $(NN): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC   $<"
