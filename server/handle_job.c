@@ -409,7 +409,7 @@ static int read_schedule(struct request *rq, struct job *job, struct schedule_ar
 {
     const cJSON *json = rq->message.json;
     int64_t open =
-        job->run && !run_finished(job->run) ? run_progress(job->run, 0).epoch : job->epochs_done;
+        job->run && !run_finished(job->run) ? run_progress(job->run).epoch : job->epochs_done;
     cJSON *spec = NULL;
 
     *a = (struct schedule_args){.job = job->rec.job, .limit = SCHEDULE_ENTRIES_MAX};
@@ -460,7 +460,7 @@ void handle_job_schedule(struct request *rq)
     if (rc < 0) {
         request_fail(rq, rc, &why);
         schedule_free(a);
-    } else if (job->run && !run_finished(job->run) && a->epoch == run_progress(job->run, 0).epoch) {
+    } else if (job->run && !run_finished(job->run) && a->epoch == run_progress(job->run).epoch) {
         reply_schedule(rq, a, run_schedule(job->run));
         schedule_free(a);
     } else {
@@ -563,8 +563,7 @@ void handle_model_get(struct request *rq)
         return;
     }
     if (job->run) {
-        reply_model(rq, job, run_progress(job->run, 0).epoch, run_step(job->run),
-                    run_theta(job->run));
+        reply_model(rq, job, run_progress(job->run).epoch, run_step(job->run), run_theta(job->run));
         return;
     }
     struct model_args *a = xcalloc(1, sizeof(*a));

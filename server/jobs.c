@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "common/alloc.h"
-#include "common/clock.h"
 #include "common/field.h"
 #include "common/log.h"
 #include "server/jobs_internal.h"
@@ -219,7 +218,7 @@ static void add_progress(cJSON *row, struct job *job)
                              .accuracy = NAN};
 
     if (job->run)
-        p = run_progress(job->run, clock_mono_ms());
+        p = run_progress(job->run);
     cJSON_AddNumberToObject(row, "epoch", (double)p.epoch);
     cJSON_AddNumberToObject(row, "epochs", (double)job->spec.epochs);
     cJSON_AddNumberToObject(row, "step", (double)p.step);

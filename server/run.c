@@ -422,7 +422,7 @@ static double work_left(const struct run *r)
     return train + score * COST_SCORE;
 }
 
-struct run_progress run_progress(const struct run *r, int64_t now_ms)
+struct run_progress run_progress(const struct run *r)
 {
     const struct run_cursor *c = &r->cursor;
     struct run_progress p = {
@@ -432,11 +432,11 @@ struct run_progress run_progress(const struct run *r, int64_t now_ms)
         .loss = c->sums[0] > 0 ? c->sums[1] / c->sums[0] : NAN,
         .accuracy = r->accuracy,
     };
-    int64_t ms = now_ms - r->train_start_ms;
+    double ms = (double)(r->start_ms - r->train_start_ms) + r->work_ms; /* to the last update */
 
     if (r->phase == PHASE_TRAIN && ms > 0)
-        p.images_per_s = (double)(c->step_in_epoch - r->train_start_step) * (double)r->spec->batch *
-                         1e3 / (double)ms;
+        p.images_per_s =
+            (double)(c->step_in_epoch - r->train_start_step) * (double)r->spec->batch * 1e3 / ms;
     if (r->work_done > 0)
         p.eta_s = work_left(r) * r->work_ms / r->work_done / 1e3;
     return p;

@@ -119,11 +119,11 @@ const struct schedule *run_schedule(const struct run *r); /* of the open epoch *
 struct run_progress {
     int64_t epoch;
     uint64_t step, steps;
-    double images_per_s; /* trained images per second since the epoch's start; 0: unknown */
+    double images_per_s; /* trained, from the epoch's start to the last update; 0: unknown */
     double eta_s;        /* 0: unknown */
     double loss;         /* of the open epoch so far; NAN before its first step */
     double accuracy;     /* of the last test round; NAN before */
 };
-struct run_progress run_progress(const struct run *r, int64_t now_ms);
+struct run_progress run_progress(const struct run *r);
 
 #endif
