@@ -1,0 +1,292 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/safetensors.h"
+#include "server/checkpoint.h"
+#include "tests/unit/server/run_fixture.h"
+
+static const struct plan plain = {.seed = 1, .want_max = 4};
+static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB};
+
+/* A run that has closed `rounds` rounds; what it left behind is in o. */
+static struct run *run_to(const struct fixture *f, int rounds, struct outcome *o)
+{
+    struct run *r = fixture_run(f, 1);
+    struct run_epoch e;
+
+    sha256_init(&o->epochs);
+    ASSERT_EQ(0, run_start(r, 0));
+    while (rounds-- > 0)
+        if (drive_round(r, f, &plain, &e) == RUN_EPOCH)
+            outcome_add(o, &e);
+    return r;
+}
+
+/* Takes, writes, frees and reads it again. */
+static struct checkpoint *through_file(struct run *r, const struct fixture *f)
+{
+    const char *path = test_path("c.safetensors");
+    struct checkpoint *c = checkpoint_take(r, 0), *read;
+    char sha256[SHA256_HEX];
+    struct errbuf why;
+
+    ASSERT(c);
+    ASSERT_OK(checkpoint_write(c, path, sha256, &why), why);
+    checkpoint_free(c);
+    ASSERT_OK(checkpoint_read(path, sha256, f->model.floats, SAMPLES, &read, &why), why);
+    return read;
+}
+
+static int rounds_of(const struct fixture *f)
+{
+    struct run *r = fixture_run(f, 1);
+    struct run_epoch e;
+    int rounds = 0;
+
+    ASSERT_EQ(0, run_start(r, 0));
+    for (; !run_finished(r); rounds++)
+        if (drive_round(r, f, &plain, &e) == RUN_EPOCH) {
+            free(e.scores);
+            free(e.adm);
+        }
+    run_free(r);
+    return rounds;
+}
+
+TEST(a_run_goes_on_from_any_round_to_the_same_bits)
+{
+    for (int j = 0; j < 2; j++) {
+        struct fixture *f = fixture_create(jobs[j]);
+        const struct outcome want = drive(f, &plain);
+        int rounds = rounds_of(f);
+
+        ASSERT(rounds > EPOCHS * (STEPS + 1));
+        for (int at = 0; at <= rounds; at++) {
+            struct outcome got;
+            struct run *before = run_to(f, at, &got), *after = fixture_run(f, 2);
+            struct checkpoint *c = through_file(before, f);
+
+            checkpoint_restore(c, after);
+            run_free(before);
+            checkpoint_free(c);
+            ASSERT_EQ(0, run_start(after, 0));
+            ASSERT_EQ(at == rounds, run_finished(after));
+            drive_on(after, f, &plain, &got);
+            ASSERT_STR(want.theta_sha256, got.theta_sha256);
+            ASSERT_STR(want.epochs_sha256, got.epochs_sha256);
+            run_free(after);
+        }
+        fixture_free(f);
+    }
+}
+
+TEST(a_checkpoint_is_a_copy_that_the_run_leaves_behind)
+{
+    struct fixture *f = fixture_create(TRAIN_JOB);
+    struct outcome want, got, thrown;
+    struct run *r = run_to(f, STEPS + 3, &want), *again = fixture_run(f, 2);
+    struct checkpoint *c = checkpoint_take(r, 0);
+
+    got = want;
+    thrown = want;
+    drive_on(r, f, &plain, &want);
+    checkpoint_restore(c, again);
+    /* Restoring copies as well: two runs start from one checkpoint. */
+    struct run *third = fixture_run(f, 3);
+    ASSERT_EQ(0, run_start(again, 0));
+    drive_on(again, f, &plain, &got);
+    checkpoint_restore(c, third);
+    ASSERT_EQ(0, run_start(third, 0));
+    drive_on(third, f, &plain, &thrown);
+    ASSERT_STR(want.theta_sha256, got.theta_sha256);
+    ASSERT_STR(want.epochs_sha256, got.epochs_sha256);
+    ASSERT_STR(want.theta_sha256, thrown.theta_sha256);
+    ASSERT_STR(want.epochs_sha256, thrown.epochs_sha256);
+    checkpoint_free(c);
+    run_free(third);
+    run_free(again);
+    run_free(r);
+    fixture_free(f);
+}
+
+TEST(it_says_where_it_is_and_which_model_it_holds)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    struct outcome o;
+    struct run *r = run_to(f, STEPS + 2 + 1, &o); /* an epoch with its sweep and test, one step */
+    struct checkpoint *c = through_file(r, f);
+    char hash[SHA256_HEX], want[SHA256_HEX];
+
+    ASSERT_EQ(1, checkpoint_epoch(c));
+    ASSERT_EQ(STEPS + 1, checkpoint_step(c));
+    checkpoint_model_hash(c, hash);
+    sha256_hex_of(run_theta(r), f->model.floats * sizeof(float), want);
+    ASSERT_STR(want, hash);
+    ASSERT_MEM(run_theta(r), checkpoint_theta(c), f->model.floats * sizeof(float));
+    checkpoint_free(c);
+    run_free(r);
+    fixture_free(f);
+}
+
+TEST(the_time_of_an_open_epoch_is_kept)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    struct run *r = fixture_run(f, 1), *after = fixture_run(f, 2);
+
+    ASSERT_EQ(0, run_start(r, 1000));
+    struct checkpoint *c = checkpoint_take(r, 3500);
+    checkpoint_restore(c, after);
+    ASSERT_EQ(0, run_start(after, 100000));
+    ASSERT_NEAR(2.5 + 1, run_cursor(after, 101000).seconds, 1e-9);
+    checkpoint_free(c);
+    run_free(after);
+    run_free(r);
+    fixture_free(f);
+}
+
+/* A checkpoint file of the first steps and its hash. */
+static void write_one(const struct fixture *f, const char *path, char sha256[SHA256_HEX])
+{
+    struct outcome o;
+    struct run *r = run_to(f, 2, &o);
+    struct checkpoint *c = checkpoint_take(r, 0);
+    struct errbuf why;
+
+    ASSERT_OK(checkpoint_write(c, path, sha256, &why), why);
+    checkpoint_free(c);
+    run_free(r);
+}
+
+static void refused(const char *path, const char *sha256, size_t floats, uint32_t samples, int want,
+                    const char *part)
+{
+    struct checkpoint *untouched = (void *)path, *c = untouched;
+    struct errbuf why = {""};
+
+    ASSERT_EQ(want, checkpoint_read(path, sha256, floats, samples, &c, &why));
+    ASSERT(c == untouched);
+    ASSERT_HAS(path, why.text);
+    ASSERT_HAS(part, why.text);
+}
+
+TEST(a_file_of_another_hash_or_size_is_refused)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    const char *path = test_path("c.safetensors");
+    const size_t floats = f->model.floats;
+    char sha256[SHA256_HEX], other[SHA256_HEX];
+
+    write_one(f, path, sha256);
+    memcpy(other, sha256, sizeof(other));
+    other[63] = other[63] == '0' ? '1' : '0';
+    refused(path, other, floats, SAMPLES, -EUCLEAN,
+            "is damaged: its SHA-256 is not the recorded one");
+    refused(path, "", floats, SAMPLES, -EUCLEAN, "is damaged");
+    refused(path, sha256, floats + 16, SAMPLES, -EUCLEAN, "tensor theta has ");
+    refused(path, sha256, floats - 16, SAMPLES, -EUCLEAN, "tensor theta has ");
+    refused(path, sha256, floats, SAMPLES + 1, -EUCLEAN, "tensor rank has 37 rows, wanted 38");
+    refused(path, sha256, floats, SAMPLES - 1, -EUCLEAN, "tensor rank has 37 rows, wanted 36");
+    refused(test_path("none"), sha256, floats, SAMPLES, -ENOENT, "");
+    fixture_free(f);
+}
+
+static void hash_of(const char *path, char hex[SHA256_HEX])
+{
+    uint8_t digest[SHA256_BYTES];
+    struct errbuf why;
+
+    ASSERT_OK(sha256_file(path, digest, &why), why);
+    for (int i = 0; i < SHA256_BYTES; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+TEST(a_file_that_is_cut_short_is_refused_whatever_its_hash)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    const char *path = test_path("c.safetensors");
+    char sha256[SHA256_HEX], now[SHA256_HEX];
+    struct stat st;
+
+    write_one(f, path, sha256);
+    ASSERT_EQ(0, stat(path, &st));
+    for (off_t bytes = st.st_size - 1; bytes > 0; bytes = bytes * 3 / 4) {
+        ASSERT_EQ(0, truncate(path, bytes));
+        refused(path, sha256, f->model.floats, SAMPLES, -EUCLEAN, "is damaged");
+        hash_of(path, now);
+        refused(path, now, f->model.floats, SAMPLES, -EUCLEAN, "");
+    }
+    ASSERT_EQ(0, truncate(path, 0));
+    hash_of(path, now);
+    refused(path, now, f->model.floats, SAMPLES, -EUCLEAN, "");
+    fixture_free(f);
+}
+
+TEST(a_byte_that_flipped_is_found)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    const char *path = test_path("c.safetensors");
+    char sha256[SHA256_HEX];
+    struct stat st;
+
+    write_one(f, path, sha256);
+    ASSERT_EQ(0, stat(path, &st));
+    for (long at = 0; at < st.st_size; at += 97) {
+        FILE *file = fopen(path, "r+b");
+        ASSERT_EQ(0, fseek(file, at, SEEK_SET));
+        int byte = fgetc(file);
+        ASSERT_EQ(0, fseek(file, at, SEEK_SET));
+        fputc(byte ^ 1, file);
+        ASSERT_EQ(0, fclose(file));
+        refused(path, sha256, f->model.floats, SAMPLES, -EUCLEAN, "is damaged");
+        file = fopen(path, "r+b");
+        ASSERT_EQ(0, fseek(file, at, SEEK_SET));
+        fputc(byte, file);
+        ASSERT_EQ(0, fclose(file));
+    }
+    fixture_free(f);
+}
+
+TEST(a_file_of_another_format_is_refused)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    const char *path = test_path("model.safetensors");
+    const uint64_t shape = f->model.floats;
+    float *theta = xcalloc(f->model.floats, sizeof(*theta));
+    const struct tensor t = tensor_make("theta", DTYPE_F32, 1, &shape, theta);
+    const struct safetensors_meta meta[] = {{"format", "pt"}};
+    char now[SHA256_HEX];
+    struct errbuf why;
+
+    ASSERT_OK(safetensors_write(path, &t, 1, meta, 1, &why), why);
+    hash_of(path, now);
+    refused(path, now, f->model.floats, SAMPLES, -EUCLEAN,
+            "format is \"pt\", wanted \"steppe-checkpoint-1\"");
+    free(theta);
+    fixture_free(f);
+}
+
+TEST(a_write_that_fails_leaves_what_was_there)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    char sha256[SHA256_HEX], again[SHA256_HEX] = "unwritten";
+    struct outcome o;
+    struct run *r = run_to(f, 1, &o);
+    struct checkpoint *c = checkpoint_take(r, 0), *read;
+    struct errbuf why = {""};
+
+    ASSERT(checkpoint_write(c, test_path("none/c.safetensors"), again, &why) < 0);
+    ASSERT_HAS("none", why.text);
+    ASSERT_STR("unwritten", again);
+    ASSERT(access(test_path("none"), F_OK) < 0);
+    /* Twice the same state: the same bytes in the place of the first. */
+    ASSERT_OK(checkpoint_write(c, test_path("c.safetensors"), sha256, &why), why);
+    ASSERT_OK(checkpoint_write(c, test_path("c.safetensors"), again, &why), why);
+    ASSERT_STR(sha256, again);
+    ASSERT_OK(
+        checkpoint_read(test_path("c.safetensors"), again, f->model.floats, SAMPLES, &read, &why),
+        why);
+    checkpoint_free(read);
+    checkpoint_free(c);
+    run_free(r);
+    fixture_free(f);
+}

@@ -1,0 +1,416 @@
+#include "tests/unit/server/run_fixture.h"
+
+static const struct plan plain = {.seed = 1, .want_max = 1};
+
+static struct fake *take(struct run *r, const struct fixture *f, uint32_t worker, uint32_t want)
+{
+    struct run_task t;
+
+    ASSERT_EQ(0, run_take(r, worker, want, 0, 1000, &t));
+    return fake_compute(r, f, &t);
+}
+
+static struct run *started(const struct fixture *f)
+{
+    struct run *r = fixture_run(f, 1);
+
+    ASSERT_EQ(0, run_start(r, 0));
+    return r;
+}
+
+/* Hands a result in and closes the round if it was the last one; e is filled on RUN_EPOCH. */
+static enum run_event give(struct run *r, struct fake *k, struct run_epoch *e)
+{
+    enum run_event event;
+    struct errbuf why;
+
+    ASSERT_OK(run_result(r, &k->res, &why), why);
+    ASSERT_EQ(0, run_advance(r, 0, &event, e));
+    fake_free(k);
+    return event;
+}
+
+static void epoch_done(struct run_epoch *e)
+{
+    free(e->scores);
+    free(e->adm);
+}
+
+static void same_outcome(const struct outcome *want, const struct outcome *got)
+{
+    ASSERT_STR(want->theta_sha256, got->theta_sha256);
+    ASSERT_STR(want->epochs_sha256, got->epochs_sha256);
+}
+
+static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB};
+
+TEST(any_split_and_order_gives_the_same_bits)
+{
+    for (int j = 0; j < 2; j++) {
+        struct fixture *f = fixture_create(jobs[j]);
+        const struct outcome want = drive(f, &plain);
+
+        for (uint32_t i = 0; i < 20; i++) {
+            const struct plan p = {
+                .seed = 100 + i, .want_max = 1 + i % 5, .shuffle = true, .repeat = i % 3 == 0};
+            const struct outcome got = drive(f, &p);
+            same_outcome(&want, &got);
+        }
+        fixture_free(f);
+    }
+}
+
+TEST(lost_leases_leave_no_trace)
+{
+    for (int j = 0; j < 2; j++) {
+        struct fixture *f = fixture_create(jobs[j]);
+        const struct outcome want = drive(f, &plain);
+
+        for (uint32_t i = 0; i < 10; i++) {
+            const struct plan p = {
+                .seed = 200 + i, .want_max = 4, .shuffle = true, .lose = true, .repeat = true};
+            const struct outcome got = drive(f, &p);
+            same_outcome(&want, &got);
+        }
+        fixture_free(f);
+    }
+}
+
+TEST(another_seed_gives_another_model_and_other_scores)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    const struct outcome a = drive(f, &plain);
+
+    f->spec.seed++;
+    const struct outcome b = drive(f, &plain);
+    ASSERT(strcmp(a.theta_sha256, b.theta_sha256) != 0);
+    ASSERT(strcmp(a.epochs_sha256, b.epochs_sha256) != 0);
+    fixture_free(f);
+}
+
+TEST(a_lease_that_ran_out_is_the_same_node_again_and_the_first_result_counts)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    struct run *r = started(f);
+    struct run_task t;
+    struct errbuf why;
+
+    struct fake *late = take(r, f, 1, 2);
+    ASSERT_EQ(1000, run_deadline(r));
+    ASSERT_EQ(0, run_expire(r, 999));
+    ASSERT_EQ(1, run_expire(r, 1000));
+    ASSERT_EQ(0, run_take(r, 2, 1, 1000, 1000, &t));
+    ASSERT_EQ(late->res.node.lo, t.node.lo);
+    ASSERT_EQ(late->res.node.hi, t.node.hi);
+    ASSERT_EQ(2, run_reissued(r));
+    ASSERT_OK(run_result(r, &late->res, &why), why);
+    ASSERT_EQ(-EALREADY, run_result(r, &late->res, &why));
+    fake_free(late);
+    run_free(r);
+    fixture_free(f);
+}
+
+TEST(a_result_of_another_round_or_node_is_dropped)
+{
+    static const struct node nodes[] = {{0, 1}, {1, 2}, {0, 4}, {1, 3}, {0, 3},         {3, 5},
+                                        {4, 8}, {0, 8}, {2, 2}, {3, 2}, {0, UINT32_MAX}};
+    struct fixture *f = fixture_create(TRAIN_JOB);
+    struct run *r = started(f);
+    struct errbuf why;
+    struct fake *left = take(r, f, 1, 2), *right = take(r, f, 2, 2);
+    struct run *twin = started(f);
+    struct fake *whole = take(twin, f, 1, 4); /* as many samples as any node may have */
+    struct run_result odd = left->res;
+    struct run_epoch e;
+
+    odd.step++;
+    ASSERT_EQ(-EALREADY, run_result(r, &odd, &why));
+    for (enum phase phase = PHASE_TRAIN + 1; phase <= PHASE_TEST; phase++) {
+        odd = left->res;
+        odd.phase = phase;
+        ASSERT_EQ(-EALREADY, run_result(r, &odd, &why));
+    }
+    for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++) {
+        odd = whole->res;
+        odd.node = nodes[i];
+        ASSERT_EQ(-EALREADY, run_result(r, &odd, &why));
+    }
+    odd = left->res;
+    ASSERT_EQ(RUN_WAIT, give(r, left, &e));
+    ASSERT_EQ(RUN_ROUND, give(r, right, &e));
+    ASSERT_EQ(1, run_step(r));
+    fake_free(take(r, f, 1, 2));
+    /* The arrays are gone: a result of a step that is over is not even looked at. */
+    ASSERT_EQ(-EALREADY, run_result(r, &odd, &why));
+    fake_free(whole);
+    run_free(twin);
+    run_free(r);
+    fixture_free(f);
+}
+
+TEST(a_node_has_the_samples_of_its_shards)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    struct run *r = started(f);
+    struct run_epoch e;
+
+    ASSERT_EQ(BATCH, run_node_samples(r, PHASE_TRAIN, 0, (struct node){0, 4}));
+    ASSERT_EQ(2 * SHARD, run_node_samples(r, PHASE_TRAIN, 0, (struct node){2, 4}));
+    ASSERT_EQ(0, run_node_samples(r, PHASE_TRAIN, 0, (struct node){1, 3}));
+    ASSERT_EQ(0, run_node_samples(r, PHASE_TRAIN, 1, (struct node){0, 4}));
+    ASSERT_EQ(0, run_node_samples(r, PHASE_SWEEP, 0, (struct node){0, 4}));
+    while (run_phase(r) != PHASE_SWEEP)
+        drive_round(r, f, &plain, &e);
+    ASSERT_EQ(SAMPLES, run_node_samples(r, PHASE_SWEEP, STEPS, (struct node){0, 13}));
+    ASSERT_EQ(SAMPLES % SHARD, run_node_samples(r, PHASE_SWEEP, STEPS, (struct node){12, 13}));
+    while (run_phase(r) != PHASE_TEST)
+        drive_round(r, f, &plain, &e);
+    ASSERT_EQ(TESTS, run_node_samples(r, PHASE_TEST, STEPS, (struct node){0, 2}));
+    run_free(r);
+    fixture_free(f);
+}
+
+/* Spoils a result, looks at the sentence, and heals it. */
+static void refused(struct run *r, const struct run_result *res, const char *part)
+{
+    struct errbuf why = {""};
+
+    ASSERT_EQ(-EINVAL, run_result(r, res, &why));
+    ASSERT_HAS(part, why.text);
+}
+
+static void refused_double(struct run *r, const struct fake *k, double *at, double value,
+                           const char *part)
+{
+    const double good = *at;
+
+    *at = value;
+    refused(r, &k->res, part);
+    *at = good;
+}
+
+TEST(a_result_that_is_not_finite_is_refused_and_its_node_stays_open)
+{
+    struct fixture *f = fixture_create(TRAIN_JOB);
+    const struct outcome want = drive(f, &plain);
+    struct run *r = started(f);
+    struct fake *k = take(r, f, 1, 4);
+    struct run_epoch e;
+    const float nasty[] = {NAN, INFINITY, -INFINITY};
+    struct outcome got;
+
+    for (size_t i = 0; i < 3; i++) {
+        float *last = &k->grad[f->model.floats - 1], good = *last;
+        *last = nasty[i];
+        refused(r, &k->res, "grad or sums hold NaN or infinity");
+        *last = good;
+        for (int s = 0; s < RUN_SUMS; s++)
+            refused_double(r, k, &k->sums[s], (double)nasty[i], "grad or sums hold NaN");
+        for (int c = 0; c < 4; c++)
+            refused_double(r, k, &k->scores[BATCH - 1][c], (double)nasty[i], "of entry 11 is ");
+    }
+    refused_double(r, k, &k->sums[0], 0, "the weight is not above 0");
+    refused_double(r, k, &k->sums[0], -1, "the weight is not above 0");
+    refused_double(r, k, &k->scores[0][0], -1e-300, "scores: loss of entry 0 is -1e-300");
+    k->classes[3][1] += CLASSES;
+    refused(r, &k->res, "classes: entry 3 is ");
+    k->classes[3][1] -= 2 * CLASSES;
+    refused(r, &k->res, "allowed is 0 to 2");
+    k->classes[3][1] += CLASSES;
+    const uint32_t flags = k->flags[5];
+    k->flags[5] = 0;
+    refused(r, &k->res, "flags: entry 5 is 0");
+    k->flags[5] = 4 | SCORE_MEASURED;
+    refused(r, &k->res, "flags: entry 5 is 5");
+    k->flags[5] = flags;
+    /* Nothing of all this was kept. */
+    ASSERT_EQ(RUN_ROUND, give(r, k, &e));
+    sha256_init(&got.epochs);
+    drive_on(r, f, &plain, &got);
+    same_outcome(&want, &got);
+    run_free(r);
+    fixture_free(f);
+}
+
+TEST(the_fused_source_sweeps_exactly_the_samples_that_were_not_measured)
+{
+    struct fixture *f = fixture_create(TRAIN_JOB);
+    struct run *r = started(f);
+    bool seen[SAMPLES] = {false};
+    struct run_epoch e;
+    struct run_task t;
+    int sweeps = 0;
+
+    while (!run_finished(r)) {
+        uint32_t at = 0;
+
+        ASSERT_EQ(0, run_take(r, 1, UINT32_MAX, 0, 1000, &t));
+        sweeps += t.phase == PHASE_SWEEP;
+        for (uint32_t i = 0; t.phase == PHASE_TRAIN && i < t.count; i++)
+            seen[t.ids[i]] = true;
+        for (uint32_t i = 0; t.phase == PHASE_SWEEP && i < SAMPLES; i++)
+            if (!seen[i])
+                ASSERT_EQ(i, t.ids[at++]);
+        ASSERT_EQ(t.phase == PHASE_SWEEP ? t.count : 0, at);
+        if (give(r, fake_compute(r, f, &t), &e) == RUN_EPOCH) {
+            uint32_t measured = 0;
+            for (uint32_t i = 0; i < SAMPLES; i++)
+                measured += e.scores[i].flags & SCORE_MEASURED;
+            ASSERT_EQ(measured, e.scored);
+            ASSERT(e.epoch < EPOCHS - 1 || e.scored == SAMPLES);
+            memset(seen, 0, sizeof(seen));
+            epoch_done(&e);
+        }
+    }
+    ASSERT_EQ(2, sweeps); /* epoch 2, as "every" has it, and the last; the share of epoch 0 is 1 */
+    run_free(r);
+    fixture_free(f);
+}
+
+/* The next step whose batch holds a sample twice, in two shards. False: there is none. */
+static bool find_twice(struct run *r, const struct fixture *f, struct run_task *ret)
+{
+    struct run_epoch e;
+
+    while (!run_finished(r)) {
+        ASSERT_EQ(0, run_take(r, 1, UINT32_MAX, 0, 1000, ret));
+        for (uint32_t i = 0; ret->phase == PHASE_TRAIN && i < BATCH; i++)
+            for (uint32_t k = i / SHARD * SHARD + SHARD; k < BATCH; k++)
+                if (ret->ids[i] == ret->ids[k])
+                    return true;
+        if (give(r, fake_compute(r, f, ret), &e) == RUN_EPOCH)
+            epoch_done(&e);
+    }
+    return false;
+}
+
+TEST(a_sample_that_is_twice_in_a_batch_has_the_score_of_its_last_slot)
+{
+    struct fixture *f = fixture_create(TRAIN_JOB);
+    struct run *r = started(f);
+    struct fake *shards[BATCH / SHARD];
+    uint32_t ids[BATCH];
+    struct run_epoch e;
+    struct run_task t;
+
+    while (!find_twice(r, f, &t)) {
+        run_free(r);
+        f->spec.seed++;
+        r = started(f);
+    }
+    memcpy(ids, t.ids, sizeof(ids));
+    const uint64_t theta = theta_key(r, f);
+    /* The whole node is leased; a run that starts there is asked for its shards one by one. */
+    struct run *other = fixture_run(f, 2);
+    const struct run_state from = run_state(r), to = run_state(other);
+    *to.cursor = *from.cursor;
+    memcpy(to.theta, from.theta, to.floats * sizeof(*to.theta));
+    memcpy(to.velocity, from.velocity, to.floats * sizeof(*to.velocity));
+    memcpy(to.rank, from.rank, SAMPLES * sizeof(*to.rank));
+    memcpy(to.scores, from.scores, SAMPLES * sizeof(*to.scores));
+    ASSERT_EQ(0, run_start(other, 0));
+    for (uint32_t i = 0; i < BATCH / SHARD; i++)
+        shards[i] = take(other, f, 1, 1);
+    for (uint32_t i = BATCH / SHARD; i-- > 0;)
+        ASSERT_EQ(i == 0 ? RUN_ROUND : RUN_WAIT, give(other, shards[i], &e));
+    for (uint32_t i = 0; i < BATCH; i++) {
+        uint32_t last = i;
+        for (uint32_t k = i; k < BATCH; k++)
+            if (ids[k] == ids[i])
+                last = k;
+        const struct score want = fake_score(theta, PHASE_TRAIN, ids[i], last);
+        ASSERT_NEAR(want.loss, run_state(other).scores[ids[i]].loss, 0);
+    }
+    run_free(other);
+    run_free(r);
+    fixture_free(f);
+}
+
+TEST(an_epoch_says_what_its_results_add_up_to)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    struct run *r = started(f);
+    double sums[RUN_SUMS] = {0}, test_loss = 0;
+    int right = 0, adv_right = 0;
+    enum run_event event = RUN_WAIT;
+    struct run_epoch e;
+    struct run_task t;
+
+    while (event != RUN_EPOCH) {
+        ASSERT_EQ(0, run_take(r, 1, UINT32_MAX, 0, 1000, &t));
+        struct fake *k = fake_compute(r, f, &t);
+        for (int i = 0; i < RUN_SUMS; i++)
+            sums[i] += k->sums[i];
+        for (uint32_t i = 0; t.phase == PHASE_TEST && i < TESTS; i++) {
+            test_loss += k->scores[i][0];
+            right += k->classes[i][0] == f->test_labels[i];
+            adv_right += k->classes[i][1] == f->test_labels[i];
+        }
+        event = give(r, k, &e);
+    }
+    ASSERT_EQ(0, e.epoch);
+    ASSERT_EQ(SAMPLES, e.scheduled);
+    ASSERT_EQ(SAMPLES, e.scored);
+    ASSERT_NEAR(1, e.share, 0);
+    ASSERT_NEAR(sums[1] / sums[0], e.train_loss, 0);
+    ASSERT_NEAR((sums[2] - sums[1]) / sums[0], e.sharpness, 0);
+    ASSERT_NEAR(sums[4] / (STEPS * BATCH), e.train_accuracy, 0);
+    ASSERT_NEAR(test_loss / TESTS, e.test_loss, 0);
+    ASSERT_NEAR((double)right / TESTS, e.test_accuracy, 0);
+    ASSERT_NEAR((double)adv_right / TESTS, e.adv_accuracy, 0);
+    ASSERT_NEAR(score_mean_gap(e.scores, SAMPLES), e.mean_gap, 0);
+    for (uint32_t i = 0; i < SAMPLES; i++)
+        ASSERT_NEAR(score_adm(&e.scores[i], NORM_POPULATION, e.mean_gap), e.adm[i], 0);
+    epoch_done(&e);
+    run_free(r);
+    fixture_free(f);
+}
+
+TEST(an_epoch_without_sweep_and_test_closes_with_its_last_update)
+{
+    struct fixture *f = fixture_create(TRAIN_JOB);
+    struct run_epoch e;
+
+    f->data.test_samples = 0;
+    struct run *r = started(f);
+    for (int step = 1; step <= STEPS; step++) {
+        enum run_event event = give(r, take(r, f, 1, 4), &e);
+        ASSERT_EQ(step < STEPS ? RUN_ROUND : RUN_EPOCH, event);
+    }
+    ASSERT(isnan(e.test_loss) && isnan(e.test_accuracy) && isnan(e.adv_accuracy));
+    ASSERT_EQ(PHASE_TRAIN, run_phase(r));
+    ASSERT_EQ(1, run_progress(r).epoch);
+    epoch_done(&e);
+    run_free(r);
+    fixture_free(f);
+}
+
+TEST(a_finished_run_has_no_work_and_takes_none)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    struct run *r = started(f);
+    struct fake *last = NULL;
+    struct run_epoch e;
+    struct run_task t;
+    struct errbuf why;
+    enum run_event event;
+
+    while (!run_finished(r)) {
+        if (last)
+            fake_free(last);
+        ASSERT_EQ(0, run_take(r, 1, UINT32_MAX, 0, 1000, &t));
+        last = fake_compute(r, f, &t);
+        ASSERT_OK(run_result(r, &last->res, &why), why);
+        ASSERT_EQ(0, run_advance(r, 0, &event, &e));
+        if (event == RUN_EPOCH)
+            epoch_done(&e);
+    }
+    ASSERT_EQ(EPOCHS * STEPS, run_step(r));
+    ASSERT_EQ(-EAGAIN, run_take(r, 1, 1, 0, 1000, &t));
+    ASSERT_EQ(-EALREADY, run_result(r, &last->res, &why));
+    ASSERT_EQ(0, run_advance(r, 0, &event, &e));
+    ASSERT_EQ(RUN_WAIT, event);
+    fake_free(last);
+    run_free(r);
+    fixture_free(f);
+}
