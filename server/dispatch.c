@@ -119,6 +119,7 @@ void server_message(void *arg, const struct token *from, void *body, size_t byte
 
     rq->server = s;
     rq->token = *from;
+    rq->id = -1;
     int rc = message_decode(body, bytes, JSON_REQUEST_BYTES_MAX, &rq->message, &why);
     if (rc < 0) {
         transport_release(body);

@@ -234,11 +234,11 @@ void handle_job_log(struct request *rq)
 {
     struct job *job = job_of(rq);
     struct log_args a = {.limit = 200};
-    const cJSON *json = rq->message.json;
     struct errbuf why;
 
     if (!job)
         return;
+    const cJSON *json = rq->message.json;
     a.job = job->rec.job;
     if (field_i64(json, "job.log", "after", false, 0, INT64_C(1) << 50, &a.after, &why) < 0 ||
         field_i64(json, "job.log", "limit", false, 1, ROWS_MAX, &a.limit, &why) < 0) {

@@ -25,6 +25,12 @@ void request_forget_body(struct request *rq)
     rq->message.tensor_count = 0;
 }
 
+static void add_id(cJSON *json, const struct request *rq)
+{
+    if (rq->id >= 0)
+        cJSON_AddNumberToObject(json, "id", (double)rq->id);
+}
+
 static void send_json(struct request *rq, cJSON *json, const struct tensor *tensors, int count)
 {
     struct errbuf why;
@@ -45,7 +51,7 @@ void request_reply(struct request *rq, cJSON *fields, const struct tensor *tenso
     cJSON *json = fields ? fields : cJSON_CreateObject();
 
     cJSON_AddStringToObject(json, "type", message_names[rq->type]);
-    cJSON_AddNumberToObject(json, "id", (double)rq->id);
+    add_id(json, rq);
     cJSON_AddTrueToObject(json, "ok");
     send_json(rq, json, tensors, count);
 }
@@ -60,7 +66,7 @@ void request_error(struct request *rq, enum error_code code, const char *fmt, ..
     va_end(ap);
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "type", "error");
-    cJSON_AddNumberToObject(json, "id", (double)rq->id);
+    add_id(json, rq);
     cJSON_AddStringToObject(json, "code", error_names[code]);
     cJSON_AddStringToObject(json, "error", why.text);
     log_debug("request.error", "code=%s error=\"%s\"", error_names[code], why.text);

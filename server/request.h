@@ -14,7 +14,7 @@ struct request {
     struct token token;
     struct message message;
     enum message_type type;
-    int64_t id;
+    int64_t id;         /* -1: it has none, or none that could be read */
     char sender[37];    /* "" for ping without one */
     const char *result; /* task.result: "accepted" or "dropped", static */
 };
