@@ -137,10 +137,10 @@ static int no_such_name(struct datasets *d, const char *name, struct errbuf *why
     for (struct entry *e = d->entries; e; e = e->next)
         names[n++] = e->rec.name;
     const char *near = text_nearest(name, names);
-    int rc = err_set(why, -ENOENT, "there is no dataset \"%s\"; %s%s%s%s", name,
+    int rc = err_set(why, -ENOENT, "there is no dataset \"%s\"; %s%s%s%s%s", name,
                      n ? "known are " : "none was imported yet (steppe dataset import)",
-                     n ? text_list(names, list, sizeof(list)) : "", near ? "; did you mean " : "",
-                     near ? near : "");
+                     n ? text_list(names, list, sizeof(list)) : "", near ? "; did you mean \"" : "",
+                     near ? near : "", near ? "\"?" : "");
     free(names);
     return rc;
 }
