@@ -56,8 +56,8 @@ struct run_task {
     enum phase phase;
     uint64_t step;
     struct node node;
-    uint32_t first, count; /* count samples; first: number of the first (test, full sweep) */
-    const uint32_t *ids;   /* [count], or NULL: first .. first+count-1 */
+    uint32_t first, count; /* position of the first in the round, for a test its number */
+    const uint32_t *ids;   /* [count], or NULL (test): first .. first+count-1 */
     const float *weights;  /* [count], train only */
 };
 /* Leases a node of at most `want` shards. 0 or -EAGAIN. */
