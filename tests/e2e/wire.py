@@ -1,0 +1,301 @@
+"""Shared by the end-to-end tests in Python: worlds (a server and workers in a folder of their own),
+the SP wire format on a plain socket, frames, counting. Written from proto/PROTOCOL.md alone, so that
+it judges the C codec instead of repeating it. Standard library only.
+"""
+import atexit
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+
+BUILD = os.environ["STEPPE_BUILD"]
+SANITIZED = "/san-" in BUILD  # slower, and freed memory is kept for a while
+SIZES = {"U8": 1, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8, "F32": 4, "F64": 8}
+MESSAGE_MAX = 8912896
+
+passed = failed = skipped = 0
+
+
+# --- counting ---
+
+def ok(name, good=True, why=""):
+    global passed, failed
+    if good:
+        passed += 1
+        print("ok   " + name)
+    else:
+        failed += 1
+        print("FAIL %s%s" % (name, ": " + str(why) if why != "" else ""))
+    return good
+
+
+def skip(name, why):
+    global skipped
+    skipped += 1
+    print("skip %s: %s" % (name, why))
+
+
+def same(name, want, got):
+    return ok(name, want == got, "is %r, wanted %r" % (got, want))
+
+
+def has(name, part, text):
+    return ok(name, part in text, "%r lacks %r" % (text, part))
+
+
+def finish():
+    for world in World.open[:]:
+        world.close()
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    sys.exit(1 if failed or not passed else 0)
+
+
+def run_tests(tests):
+    """Runs them one by one; what one of them raises is its failure, not the end of the others."""
+    for test in tests:
+        try:
+            test()
+        except Exception as error:  # pylint: disable=broad-except
+            line = error.__traceback__
+            while line.tb_next:
+                line = line.tb_next
+            ok(test.__name__, False, "line %d: %s: %s" % (line.tb_lineno, type(error).__name__, error))
+    finish()
+
+
+# --- processes ---
+
+scratch = tempfile.mkdtemp(prefix="stp.")
+atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, lambda *_: sys.exit(130))
+for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "STEPPE_FAILPOINT"):
+    os.environ.pop(variable, None)
+
+
+def await_true(seconds, what):
+    """Tries what() until it is true; a time limit only ends what hangs."""
+    end = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class World:
+    """A server on a port and an ipc socket, its workers, and the command."""
+    open = []
+
+    def __init__(self, name):
+        self.folder = os.path.join(scratch, name)
+        os.mkdir(self.folder)
+        self.state = os.path.join(self.folder, "state")
+        self.port = free_port()
+        self.url = "tcp://127.0.0.1:%d" % self.port
+        self.processes = {}
+        World.open.append(self)
+        atexit.register(self.close)
+
+    def spawn(self, name, *words):
+        with open(os.path.join(self.folder, name + ".log"), "ab") as log:
+            self.processes[name] = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        return self.processes[name]
+
+    def log(self, name):
+        with open(os.path.join(self.folder, name + ".log"), errors="replace") as f:
+            return f.read()
+
+    def server(self):
+        server = self.spawn("server", BUILD + "/steppe-server", "--state", self.state, "--listen",
+                            "%s,ipc://%s/s" % (self.url, self.folder))
+        await_true(30, lambda: server.poll() is not None or self.steppe("ping").returncode == 0)
+        if server.poll() is not None:
+            raise RuntimeError("the server ended: " + self.log("server")[-300:])
+        return self
+
+    def worker(self, name="w1", threads=1, url=None):
+        return self.spawn(name, BUILD + "/steppe-worker", "--connect", url or self.url, "--name", name,
+                          "--threads", str(threads), "--cache", os.path.join(scratch, "cache"))
+
+    def stop(self, name):
+        process = self.processes.pop(name)
+        process.terminate()
+        return process.wait(30)
+
+    def steppe(self, *words):
+        return subprocess.run([BUILD + "/steppe", *words], env={**os.environ, "STEPPE_SERVER": self.url},
+                              capture_output=True, text=True, timeout=120, check=False)
+
+    def json(self, *words):
+        got = self.steppe(*words, "--json")
+        if got.returncode != 0:
+            raise RuntimeError("steppe %s: %s" % (" ".join(words), got.stderr.strip()))
+        return json.loads(got.stdout)
+
+    def submit(self, spec):
+        path = os.path.join(self.folder, "job.json")
+        with open(path, "w") as f:
+            json.dump(spec, f)
+        return self.json("submit", path)["job"]
+
+    def job_state(self, job):
+        return self.json("show", str(job))["job"]["state"]
+
+    def rss_kib(self):
+        with open("/proc/%d/status" % self.processes["server"].pid) as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+    def close(self):
+        """Ends what runs; what a sanitizer or an assertion had to say fails the test."""
+        if self not in World.open:
+            return
+        World.open.remove(self)
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        for name in sorted(os.listdir(self.folder)):
+            if not name.endswith(".log"):
+                continue
+            report = re.search(r"runtime error:.*|ERROR: \w+Sanitizer.*|Assertion .* failed.*", self.log(name[:-4]))
+            if report:
+                ok(os.path.basename(self.folder) + ": " + name, False, report.group(0))
+
+
+# --- frames ---
+
+def tensor(name, dtype, shape, data):
+    return {"name": name, "dtype": dtype, "shape": list(shape), "data": data}
+
+
+def floats(values):
+    return struct.pack("<%df" % len(values), *values)
+
+
+def doubles(values):
+    return struct.pack("<%dd" % len(values), *values)
+
+
+def ints(values):
+    return struct.pack("<%di" % len(values), *values)
+
+
+def encode(message, tensors=()):
+    """Bytes of a message: plain JSON without tensors, else a frame."""
+    if not tensors:
+        return json.dumps(message).encode()
+    rows, attachment = [], b""
+    for t in tensors:
+        attachment += bytes(-len(attachment) % 64)
+        rows.append({"name": t["name"], "dtype": t["dtype"], "shape": t["shape"], "offset": len(attachment)})
+        attachment += t["data"]
+    return frame(json.dumps({**message, "tensors": rows}).encode(), attachment)
+
+
+def frame(text, attachment, magic=b"\xf5SP\x01", header_bytes=60, flags=0, session=0, json_bytes=None,
+          attachment_bytes=None, sequence=0, nonce=bytes(24), gap=b"\0"):
+    json_bytes = len(text) if json_bytes is None else json_bytes
+    attachment_bytes = len(attachment) if attachment_bytes is None else attachment_bytes
+    head = magic + struct.pack("<HHQIQQ", header_bytes, flags, session, json_bytes, attachment_bytes, sequence) + nonce
+    padding = (12 - (len(head) + len(text))) % 16
+    return head + text + gap * padding + attachment
+
+
+def decode(body):
+    """(JSON, {name: bytes}) of a message."""
+    if body[:1] == b"{":
+        return json.loads(body), {}
+    magic, header_bytes, _, _, json_bytes, attachment_bytes = struct.unpack_from("<4sHHQIQ", body)
+    assert magic == b"\xf5SP\x01" and header_bytes == 60
+    message = json.loads(body[60:60 + json_bytes])
+    attachment = body[len(body) - attachment_bytes:]
+    assert (len(body) - attachment_bytes) % 16 == 12
+    tensors = {}
+    for t in message.pop("tensors"):
+        data = attachment[t["offset"]:t["offset"] + SIZES[t["dtype"]] * math.prod(t["shape"])]
+        assert t["offset"] % 64 == 0
+        tensors[t["name"]] = data
+    return message, tensors
+
+
+# --- the SP wire format ---
+
+GREETING_REQ = b"\0SP\0\0\x30\0\0"
+GREETING_REP = b"\0SP\0\0\x31\0\0"
+
+
+def read_exactly(connection, count):
+    data = b""
+    while len(data) < count:
+        piece = connection.recv(min(count - len(data), 1 << 20))
+        if not piece:
+            raise EOFError("the connection was closed")
+        data += piece
+    return data
+
+
+class Peer:
+    """One connection to the server, as a person would write it on a plain socket."""
+
+    def __init__(self, world, greeting=GREETING_REQ, timeout=30):
+        self.socket = socket.create_connection(("127.0.0.1", world.port), timeout)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request = 0
+        self.sender = str(uuid.uuid4())
+        self.socket.sendall(greeting)
+        if greeting == GREETING_REQ:
+            assert read_exactly(self.socket, 8) == GREETING_REP
+
+    def send(self, body):
+        self.request += 1
+        self.socket.sendall(struct.pack(">QI", len(body) + 4, 0x80000000 | self.request) + body)
+
+    def receive(self):
+        """The body of the reply to the last request; earlier ones are passed over."""
+        while True:
+            count, request = struct.unpack(">QI", read_exactly(self.socket, 12))
+            body = read_exactly(self.socket, count - 4)
+            if request == 0x80000000 | self.request:
+                return body
+
+    def raw(self, body):
+        self.send(body)
+        return decode(self.receive())
+
+    def ask(self, kind, tensors=(), **fields):
+        """Sends a request with its envelope; (JSON, tensors) of the reply."""
+        return self.raw(encode({**self.envelope(kind), **fields}, tensors))
+
+    def envelope(self, kind):
+        return {"type": kind, "v": 1, "id": self.request + 1, "sender": self.sender}
+
+    def hello(self, kind="fake/1"):
+        return self.ask("worker.hello", name="fake", threads=1, **{"class": kind})[0]
+
+    def close(self):
+        self.socket.close()
+
+
+def refusal(reply):
+    """"code: sentence" of an error, "ok" of anything else."""
+    return "%s: %s" % (reply["code"], reply["error"]) if reply["type"] == "error" else "ok"
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
