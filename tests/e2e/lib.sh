@@ -106,7 +106,7 @@ world_end() {
     for name in ${names[@]+"${names[@]}"}; do exit_of "$name" >/dev/null; done
     names=()
     # What a sanitizer or an assertion had to say fails the test, whatever the test looked at.
-    if grep -hE 'runtime error:|ERROR: (Address|Leak|Thread)Sanitizer|Assertion .* failed' "$world"/*.log \
+    if grep -hE 'runtime error:|(ERROR|WARNING): [A-Za-z]*Sanitizer|Assertion .* failed' "$world"/*.log \
         >"$scratch/reports" 2>/dev/null; then
         fail "$(basename "$world"): the logs" "$(head -n 3 "$scratch/reports")"
     fi
