@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/floats.h"
 #include "server/run_internal.h"
 
 uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node)
@@ -22,19 +23,6 @@ uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, 
 bool run_phase_scores(const struct run *r, enum phase phase)
 {
     return phase != PHASE_TRAIN || run_train_source(r);
-}
-
-/* Copies n floats and says whether all are finite. */
-static bool copy_finite(float *restrict out, const void *restrict in, size_t n)
-{
-    const unsigned char *bytes = in;
-    uint32_t bad = 0;
-
-    memcpy(out, bytes, n * sizeof(float));
-    const uint32_t *restrict bits = (const uint32_t *)out;
-    for (size_t i = 0; i < n; i++)
-        bad |= (uint32_t)((bits[i] & 0x7f800000u) == 0x7f800000u);
-    return bad == 0;
 }
 
 static int check_score(const struct run *r, const struct score *s, uint32_t position,
@@ -96,7 +84,7 @@ static int read_gradient(struct run *r, const struct run_result *res, float **re
     if (!buf)
         return err_set(why, -ENOMEM, "no memory for a gradient of %zu floats", r->model->floats);
     memcpy(sums, res->sums, RUN_SUMS * sizeof(double));
-    bool finite = copy_finite(buf, res->grad, r->model->floats);
+    bool finite = floats_copy_finite(buf, res->grad, r->model->floats);
     for (int i = 0; i < RUN_SUMS; i++)
         finite = finite && isfinite(sums[i]);
     if (!finite || !(sums[0] > 0)) {

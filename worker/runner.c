@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
+#include "common/floats.h"
 #include "worker/nn/net.h"
 
 struct member {
@@ -176,10 +177,7 @@ static int check_finite(struct runner *r, const struct work *w, struct yield *y,
                 return err_set(why, -ERANGE,
                                "training diverged: the loss is not finite; a smaller "
                                "learning rate or rho may help");
-        float sum = 0; /* x*0 is NaN for NaN and infinity */
-        for (size_t i = 0; i < r->model->floats; i++)
-            sum += y->grad[i] * 0.0f;
-        if (!isfinite(sum))
+        if (!floats_finite(y->grad, r->model->floats))
             return err_set(why, -ERANGE,
                            "training diverged: the gradient is not finite; a smaller "
                            "learning rate or rho may help");

@@ -1,0 +1,13 @@
+/* Long runs of float32 that came from elsewhere. */
+#ifndef STEPPE_COMMON_FLOATS_H
+#define STEPPE_COMMON_FLOATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Is none of the n floats NaN or infinite? */
+bool floats_finite(const float *a, size_t n);
+/* Copies n floats from in, which may be unaligned, and says whether all are finite. */
+bool floats_copy_finite(float *restrict out, const void *restrict in, size_t n);
+
+#endif
