@@ -81,6 +81,33 @@ static int draw_glyphs(const struct args *a, struct dataset_draft *ret, struct e
     return glyphs_draw(&spec, ret, why);
 }
 
+/* A stray label makes classes of all numbers below it: allowed, but rarely meant. */
+static void note_empty_classes(const struct dataset_draft *d)
+{
+    bool seen[CLASSES_MAX] = {false};
+    uint32_t empty = 0, first = 0;
+
+    for (uint32_t i = 0; i < d->samples; i++)
+        seen[d->labels[i]] = true;
+    for (uint32_t i = d->classes; i-- > 0;)
+        if (!seen[i]) {
+            empty++;
+            first = i;
+        }
+    if (empty)
+        fprintf(stderr, "steppe: note: %u of %u classes have no training image, the first is %u\n",
+                empty, d->classes, first);
+}
+
+static int flip_files(struct dataset_draft *d, double share, uint64_t seed, struct errbuf *why)
+{
+    size_t used = strlen(d->source);
+
+    snprintf(d->source + used, sizeof(d->source) - used, ", %g flipped with seed %" PRIu64, share,
+             seed);
+    return dataset_flip(d, share, seed, why);
+}
+
 static int read_files(const char *path, const struct args *a, struct dataset_draft *ret,
                       struct errbuf *why)
 {
@@ -91,11 +118,13 @@ static int read_files(const char *path, const struct args *a, struct dataset_dra
     if (rc != 0)
         return rc;
     if (a->flip > 0)
-        rc = dataset_flip(&draft, a->flip, flip_seed, why);
-    if (rc == 0)
+        rc = flip_files(&draft, a->flip, flip_seed, why);
+    if (rc == 0) {
+        note_empty_classes(&draft);
         *ret = draft;
-    else
+    } else {
         dataset_draft_done(&draft);
+    }
     return rc;
 }
 

@@ -98,9 +98,10 @@ static int file_import(const char *path, struct part *part, struct errbuf *why)
     return rc;
 }
 
-/* Reads one split of a folder. A test split that is not there at all is empty. */
+/* Reads one split of a folder; paths are those of its images and labels, to be freed. A test split
+ * that is not there at all is empty and has none. */
 static int folder_import(const char *folder, const char *split, bool optional, struct part *part,
-                         char **ret_images, struct errbuf *why)
+                         char *ret_paths[2], struct errbuf *why)
 {
     char *images = part_path(folder, split, "images", 3);
     char *labels = part_path(folder, split, "labels", 1);
@@ -118,11 +119,8 @@ static int folder_import(const char *folder, const char *split, bool optional, s
         rc = idx_file_images(images, &part->images, why);
     if (!rc)
         rc = idx_file_labels(labels, images, part->images.samples, false, &part->labels, why);
-    free(labels);
-    if (!rc)
-        *ret_images = images;
-    else
-        free(images);
+    ret_paths[0] = images;
+    ret_paths[1] = labels;
     return rc;
 }
 
@@ -199,41 +197,58 @@ static int parts_check(const char *images_path, const struct idx_images *train,
     return 0;
 }
 
+/* What a training image never shows cannot be tested for. */
+static int test_labels_check(const struct dataset_draft *d, const char *path, struct errbuf *why)
+{
+    for (uint32_t i = 0; i < d->test_samples; i++)
+        if (d->test_labels[i] >= d->classes)
+            return err_set(
+                why, -EINVAL,
+                "%s: the label of image %u is %u, allowed is 0 to %u, the classes of the "
+                "training labels",
+                path, i, d->test_labels[i], d->classes - 1);
+    return 0;
+}
+
 int idx_import(const char *path, const char *labels_path, struct dataset_draft *ret,
                struct errbuf *why)
 {
     struct part train = {0}, test = {0};
     struct dataset_draft d = {0};
-    char *images = NULL, *test_images = NULL;
+    char *train_paths[2] = {NULL}, *test_paths[2] = {NULL};
     struct stat st;
     int rc = 0;
 
     if (stat(path, &st) != 0)
         return err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
     if (S_ISDIR(st.st_mode)) {
-        rc = folder_import(path, "train", false, &train, &images, why);
+        rc = folder_import(path, "train", false, &train, train_paths, why);
         if (!rc)
-            rc = folder_import(path, "t10k", true, &test, &test_images, why);
+            rc = folder_import(path, "t10k", true, &test, test_paths, why);
     } else {
         rc = file_import(path, &train, why);
-        images = xstrdup(path);
+        train_paths[0] = xstrdup(path);
     }
     if (!rc)
-        rc = parts_check(images, &train.images, test_images, &test.images, why);
+        rc = parts_check(train_paths[0], &train.images, test_paths[0], &test.images, why);
     d = draft_make(&train, &test);
     if (!rc && labels_path)
-        rc = relabel(&d, labels_path, images, why);
+        rc = relabel(&d, labels_path, train_paths[0], why);
     if (rc)
         goto out;
     d.classes = classes_count(d.labels, d.samples, 2);
     d.classes = classes_count(d.truth, d.samples, d.classes);
-    d.classes = classes_count(d.test_labels, d.test_samples, d.classes);
+    rc = test_labels_check(&d, test_paths[1], why);
+    if (rc)
+        goto out;
     source_set(path, labels_path, d.source, sizeof(d.source));
     *ret = d;
     d = (struct dataset_draft){0};
 out:
-    free(images);
-    free(test_images);
+    for (int i = 0; i < 2; i++) {
+        free(train_paths[i]);
+        free(test_paths[i]);
+    }
     dataset_draft_done(&d);
     return rc;
 }

@@ -20,7 +20,7 @@
 
 static struct errbuf why;
 static const uint8_t labels[SAMPLES] = {0, 3, 1, 2, 3, 0};
-static const uint8_t test_labels[TEST_SAMPLES] = {4, 0, 1, 2};
+static const uint8_t test_labels[TEST_SAMPLES] = {3, 0, 1, 2};
 
 /* Bytes as they are, or gzip'd when the name ends in .gz. */
 static void write_file(const char *name, const void *data, size_t bytes)
@@ -109,10 +109,10 @@ TEST(reads_a_folder)
     write_labels(TEST_LABELS, test_labels, TEST_SAMPLES);
     ASSERT_OK(idx_import(test_dir(), NULL, &d, &why), why);
     assert_train(&d);
-    ASSERT_EQ(5, d.classes);
+    ASSERT_EQ(4, d.classes);
     ASSERT_EQ(TEST_SAMPLES, d.test_samples);
     ASSERT_EQ(3, d.labels[1]);
-    ASSERT_EQ(4, d.test_labels[0]);
+    ASSERT_EQ(3, d.test_labels[0]);
     ASSERT_EQ((uint8_t)(20 * 7 + TEST_SAMPLES), d.test_images[20]);
     ASSERT(!d.truth);
     ASSERT(!d.planted);
@@ -348,6 +348,14 @@ TEST(a_test_split_of_another_size_is_refused)
     write_labels(TEST_LABELS, test_labels, TEST_SAMPLES);
     assert_folder_refused(TEST_IMAGES, "has images of 3 x 5, but");
     assert_folder_refused(TRAIN_IMAGES, "of 5 x 3");
+}
+
+TEST(a_test_label_that_training_lacks_is_refused)
+{
+    write_train();
+    write_images(TEST_IMAGES, TEST_SAMPLES, HIGH, WIDE);
+    write_labels(TEST_LABELS, (uint8_t[TEST_SAMPLES]){0, 3, 4, 1}, TEST_SAMPLES);
+    assert_folder_refused(TEST_LABELS, "the label of image 2 is 4, allowed is 0 to 3");
 }
 
 static void cut(const char *name, size_t bytes)
