@@ -24,7 +24,7 @@ struct entry {
 
 struct datasets {
     char dir[512];
-    struct entry *entries; /* in the order they came */
+    struct entry *entries; /* by name */
     int count;
 };
 
@@ -36,13 +36,14 @@ static void make_path(char *out, size_t bytes, const char *dir, const char *sha2
 
 static struct entry *add_entry(struct datasets *d, const struct dataset_record *rec)
 {
-    struct entry **end = &d->entries, *e = xcalloc(1, sizeof(*e));
+    struct entry **at = &d->entries, *e = xcalloc(1, sizeof(*e));
 
-    while (*end)
-        end = &(*end)->next;
+    while (*at && strcmp((*at)->rec.name, rec->name) < 0)
+        at = &(*at)->next;
     e->rec = *rec;
     e->fd = -1;
-    *end = e;
+    e->next = *at;
+    *at = e;
     d->count++;
     return e;
 }
