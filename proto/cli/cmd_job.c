@@ -19,7 +19,8 @@ const struct option jobs_options[] = {
 };
 
 const struct option log_options[] = {
-    {"follow", OPT_FLAG, offsetof(struct args, follow), .help = "wait for more until the job ends"},
+    {"follow", OPT_FLAG, offsetof(struct args, follow),
+     .help = "wait for more until the job ends; with --json an event a line"},
     {NULL},
 };
 

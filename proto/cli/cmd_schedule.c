@@ -104,6 +104,22 @@ static int fetch_rows(struct cli *cli, int64_t job, struct rows *r, struct errbu
     return rc;
 }
 
+static void tell_npy(const struct cli *cli, const char *ids, const char *weights, size_t count)
+{
+    cJSON *json;
+
+    if (!cli->args->json) {
+        printf("%s and %s: %zu samples\n", ids, weights, count);
+        return;
+    }
+    json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "ids_file", ids);
+    cJSON_AddStringToObject(json, "weights_file", weights);
+    cJSON_AddNumberToObject(json, "count", (double)count);
+    cli_print_value(json);
+    cJSON_Delete(json);
+}
+
 static int write_npy(struct cli *cli, const struct rows *r, struct errbuf *why)
 {
     char *prefix = cli->args->out
@@ -115,7 +131,7 @@ static int write_npy(struct cli *cli, const struct rows *r, struct errbuf *why)
     if (rc == 0)
         rc = npy_write(weights, DTYPE_F32, r->weights, r->count, why);
     if (rc == 0)
-        printf("%s and %s: %zu samples\n", ids, weights, r->count);
+        tell_npy(cli, ids, weights, r->count);
     free(weights);
     free(ids);
     free(prefix);
