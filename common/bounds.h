@@ -10,6 +10,10 @@
 #define PIECE_BYTES_MAX (8u << 20)
 /* Whole message: one piece, its JSON header and the small tensors that ride along. */
 #define MESSAGE_BYTES_MAX (PIECE_BYTES_MAX + (512u << 10))
+/* Send and receive buffer of a socket, as far as the kernel grants it (net.core.wmem_max): a vector
+ * of half a million floats leaves in one call; with nanomsg's 128 KiB sender and receiver wake each
+ * other a dozen times on its way. */
+#define SOCKET_BUFFER_BYTES (2 << 20)
 /* JSON of a request. 1 MiB of small numbers becomes 40 MiB of heap in the parser. */
 #define JSON_REQUEST_BYTES_MAX (64u << 10)
 /* JSON of a reply: 1000 table rows of a few hundred bytes. */

@@ -95,6 +95,8 @@ static int set_options(int socket)
         int level, option, value;
     } options[] = {
         {NN_SOL_SOCKET, NN_RCVMAXSIZE, RECEIVE_BYTES_MAX},
+        {NN_SOL_SOCKET, NN_SNDBUF, SOCKET_BUFFER_BYTES},
+        {NN_SOL_SOCKET, NN_RCVBUF, SOCKET_BUFFER_BYTES},
         {NN_SOL_SOCKET, NN_RECONNECT_IVL, RECONNECT_MS},
         {NN_SOL_SOCKET, NN_RECONNECT_IVL_MAX, RECONNECT_MAX_MS},
         {NN_TCP, NN_TCP_NODELAY, 1},

@@ -101,6 +101,8 @@ static int set_options(int socket)
         int level, option, value;
     } options[] = {
         {NN_SOL_SOCKET, NN_RCVMAXSIZE, MESSAGE_BYTES_MAX + 64}, /* nanomsg counts its header too */
+        {NN_SOL_SOCKET, NN_SNDBUF, SOCKET_BUFFER_BYTES},
+        {NN_SOL_SOCKET, NN_RCVBUF, SOCKET_BUFFER_BYTES},
         {NN_SOL_SOCKET, NN_MAXTTL, 1},
         {NN_TCP, NN_TCP_NODELAY, 1},
     };
