@@ -130,6 +130,8 @@ static int set_option(const struct option *o, const char *dashes, const char *va
 {
     char range[RANGE_BYTES];
 
+    if (o->type == OPT_STR && !*value)
+        return err_set(why, -EINVAL, "%s%s is empty", dashes, o->name);
     if (set_field(o, value, target))
         return 0;
     const char *near = o->type == OPT_ENUM ? text_nearest(value, o->names) : NULL;

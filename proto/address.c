@@ -105,11 +105,11 @@ int address_check_bind(const char *url, struct errbuf *why)
         return rc;
     if (strcmp(host, "localhost") == 0)
         return err_set(
-            why, -EINVAL,
+            why, -EPERM,
             "%s is not allowed: localhost is a name, not an address; write %s127.0.0.1%s", url, TCP,
             strrchr(url, ':'));
     if (inet_pton(AF_INET, host, &ip) != 1 || ntohl(ip.s_addr) >> 24 != IN_LOOPBACKNET)
-        return err_set(why, -EINVAL,
+        return err_set(why, -EPERM,
                        "%s is not allowed: messages are not sealed yet, so only loopback "
                        "(127.0.0.0/8) and ipc:// addresses are; reach this server from other "
                        "machines through an SSH tunnel",

@@ -1,4 +1,5 @@
 /* steppe-server: the coordinator daemon. */
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ static const struct option table[] = {
      .help = "addresses to serve, comma separated; ipc://STATE/steppe.sock is always served"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from \"name = value\" lines"},
-    {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names,
+    {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",
      .help = "least important events that are logged"},
     {"help", OPT_FLAG, AT(help), .help = "print this"},
     {"version", OPT_FLAG, AT(version), .help = "print the version"},
@@ -62,10 +63,11 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN);
     if (!options.state)
         options.state = state;
-    if (server_open(s, &options, &why) < 0) {
-        status = 1;
+    int rc = server_check(&options, &why);
+    status = rc == -EINVAL ? 2 : 1;
+    if (rc < 0 || server_open(s, &options, &why) < 0)
         goto out;
-    }
+    status = 0;
     server_run(s);
     server_close(s);
 out:

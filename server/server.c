@@ -7,27 +7,51 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "proto/address.h"
 
 #define TICK_MS 100
 #define URLS_MAX 8
+/* Leaves room for the names of files. */
+#define DIR_BYTES_MAX (sizeof(((struct server *)NULL)->dir) - 64)
+
+/* Cuts the text of --listen into addresses. */
+static int split_listen(char *text, const char *urls[URLS_MAX], int *ret_count, struct errbuf *why)
+{
+    int count = 0, rc = 0;
+
+    for (char *url; rc == 0 && (url = strsep(&text, ",")) != NULL;) {
+        if (count == URLS_MAX)
+            rc = err_set(why, -EINVAL, "--listen names more than %d addresses", URLS_MAX);
+        else if ((rc = address_check_bind(url, why)) < 0)
+            err_prefix(why, rc, "--listen");
+        else
+            urls[count++] = url;
+    }
+    *ret_count = count;
+    return rc;
+}
+
+int server_check(const struct server_options *options, struct errbuf *why)
+{
+    const char *urls[URLS_MAX];
+    char *text = xstrdup(options->listen);
+    int count, rc = split_listen(text, urls, &count, why);
+
+    free(text);
+    if (rc == 0 && strlen(options->state) >= DIR_BYTES_MAX)
+        rc = err_set(why, -EINVAL, "--state is longer than %zu bytes", DIR_BYTES_MAX - 1);
+    return rc;
+}
 
 /* The addresses of --listen and the ipc socket in the state folder. */
 static int listen_all(struct server *s, const char *listen, struct errbuf *why)
 {
     const char *urls[URLS_MAX + 1];
-    char *text = xstrdup(listen), *ipc = xasprintf("ipc://%s/steppe.sock", s->dir), *rest = text;
-    int count = 0, rc = 0;
+    char *text = xstrdup(listen), *ipc = xasprintf("ipc://%s/steppe.sock", s->dir);
+    int count, rc = split_listen(text, urls, &count, why);
 
-    for (char *url; rc == 0 && (url = strsep(&rest, ",")) != NULL;) {
-        if (count == URLS_MAX)
-            rc = err_set(why, -EINVAL, "--listen names more than %d addresses", URLS_MAX);
-        else if (address_check_bind(url, why) < 0)
-            rc = err_prefix(why, -EINVAL, "--listen");
-        else
-            urls[count++] = url;
-    }
     if (rc == 0 && address_check_bind(ipc, why) == 0)
         urls[count++] = ipc;
     else if (rc == 0)
@@ -80,16 +104,18 @@ static int start_handles(struct server *s)
     return rc < 0 ? rc : uv_signal_start(&s->sigterm, on_stop, SIGTERM);
 }
 
-/* People are told where the databases are: from anywhere, not from the server's folder. */
-static int make_absolute(struct server *s, struct errbuf *why)
+/* Makes the state folder and its absolute name: people are told where the databases are. */
+static int make_state(struct server *s, const char *dir, struct errbuf *why)
 {
-    char *path = realpath(s->dir, NULL);
-    int rc = 0;
+    int rc = file_mkdirs(dir, 0700, why);
 
+    if (rc < 0)
+        return err_prefix(why, rc, "--state");
+    char *path = realpath(dir, NULL);
     if (!path)
-        rc = err_set(why, -errno, "cannot resolve --state %s: %s", s->dir, err_text(-errno));
-    else if (strlen(path) >= sizeof(s->dir) - 64)
-        rc = err_set(why, -EINVAL, "--state is longer than %zu bytes", sizeof(s->dir) - 64);
+        rc = err_set(why, -errno, "cannot resolve --state %s: %s", dir, err_text(-errno));
+    else if (strlen(path) >= DIR_BYTES_MAX)
+        rc = err_set(why, -EINVAL, "--state is longer than %zu bytes", DIR_BYTES_MAX - 1);
     else
         memcpy(s->dir, path, strlen(path) + 1);
     free(path);
@@ -101,16 +127,13 @@ int server_open(struct server *s, const struct server_options *options, struct e
     int rc;
 
     *s = (struct server){.start_ms = clock_mono_ms()};
-    if (strlen(options->state) >= sizeof(s->dir) - 64)
-        return err_set(why, -EINVAL, "--state is longer than %zu bytes", sizeof(s->dir) - 64);
-    memcpy(s->dir, options->state, strlen(options->state) + 1);
     failpoint_init(&s->failpoint);
     rc = uv_loop_init(&s->loop);
     if (rc < 0)
         return err_set(why, rc, "cannot start the event loop: %s", err_text(rc));
-    rc = store_open(s->dir, &s->store, why);
+    rc = make_state(s, options->state, why);
     if (rc == 0)
-        rc = make_absolute(s, why);
+        rc = store_open(s->dir, &s->store, why);
     if (rc == 0)
         rc = query_open(s->dir, &s->query, why);
     if (rc == 0)

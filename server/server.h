@@ -41,6 +41,9 @@ struct server {
     bool stopping;
 };
 
+/* Judges the options before anything is touched. -EINVAL: an address or the folder is malformed;
+ * -EPERM: the address may not be served. */
+int server_check(const struct server_options *options, struct errbuf *why);
 /* Takes the state folder, recovers what was running and binds the addresses. On failure everything
  * is closed again and the sentence says why. 0 or -errno. */
 int server_open(struct server *s, const struct server_options *options, struct errbuf *why);

@@ -1,4 +1,5 @@
 /* steppe-worker: computes for one server. */
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ static const struct option table[] = {
              "~/.cache/steppe)"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from \"name = value\" lines"},
-    {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names,
+    {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",
      .help = "least important events that are logged"},
     {"help", OPT_FLAG, AT(help), .help = "print this"},
     {"version", OPT_FLAG, AT(version), .help = "print the version"},
@@ -110,6 +111,17 @@ int main(int argc, char **argv)
         options.session.name = name;
     log_set_level((enum log_level)options.log_level);
     set_signals();
+    if (address_check(options.session.server, &why) < 0) {
+        err_prefix(&why, -EINVAL, "--connect");
+        status = 2;
+        goto out;
+    }
+    /* Said now, not when the first job comes. */
+    if (file_mkdirs(options.session.cache, 0700, &why) < 0) {
+        err_prefix(&why, -EINVAL, "--cache");
+        status = 1;
+        goto out;
+    }
     gemm_init();
     if (session_run(&options.session, &stop, &why) < 0)
         status = 1;

@@ -12,6 +12,8 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "proto/address.h"
+#include "proto/cli/command.h"
 #include "proto/cli/draw.h"
 
 #define HELLO_DEADLINE_MS 5000       /* a server that is there answers a ping at once */
@@ -20,8 +22,11 @@
 static int open_client(struct cli *cli, struct errbuf *why)
 {
     struct message reply;
-    int rc = client_open(cli->args->server, NULL, cli->stop, &cli->client, why);
+    int rc;
 
+    if (address_check(cli->args->server, why) != 0)
+        return EXIT_USAGE;
+    rc = client_open(cli->args->server, NULL, cli->stop, &cli->client, why);
     if (rc != 0)
         return rc;
     cJSON *ping = cJSON_CreateObject();

@@ -467,7 +467,7 @@ TEST(what_cannot_be_served_is_refused_with_a_sentence)
     snprintf(url, sizeof(url), "ipc://%s", test_path("no/such/s"));
     ASSERT_EQ(-ENOENT, open_refused(url, &why));
     ASSERT_HAS("/no/such/ cannot be used: there is no such file or folder", why.text);
-    ASSERT_EQ(-EINVAL, open_refused("tcp://0.0.0.0:7500", &why));
+    ASSERT_EQ(-EPERM, open_refused("tcp://0.0.0.0:7500", &why));
     ASSERT_HAS("is not allowed: messages are not sealed yet", why.text);
     ASSERT_EQ(-EINVAL, open_refused("tcp://127.0.0.1:0", &why));
     ASSERT_HAS("allowed is 1 to 65535", why.text);
@@ -494,7 +494,7 @@ TEST(one_bad_address_of_two_frees_the_other)
     uv_loop_t loop;
 
     ASSERT_EQ(0, uv_loop_init(&loop));
-    ASSERT_EQ(-EINVAL, transport_open(&loop, urls, 2, on_message, NULL, &t, &why));
+    ASSERT_EQ(-EPERM, transport_open(&loop, urls, 2, on_message, NULL, &t, &why));
     ASSERT_EQ(0, uv_loop_close(&loop));
     run_bench(ipc_url(), 1, on_message, talk_once);
 }
