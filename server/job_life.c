@@ -460,6 +460,7 @@ void jobs_advance(struct jobs *jobs, struct job *job)
     enum run_event event;
     struct run_epoch epoch;
     uint64_t step = run_step(job->run);
+    enum phase phase = run_phase(job->run);
     int rc = run_advance(job->run, clock_mono_ms(), &event, &epoch);
 
     if (rc < 0) {
@@ -468,6 +469,9 @@ void jobs_advance(struct jobs *jobs, struct job *job)
     }
     if (run_step(job->run) != step)
         failpoint_hit(&jobs->server->failpoint, "step");
+    if (run_phase(job->run) != phase)
+        log_debug("job.phase", "job=%" PRId64 " step=%" PRIu64 " phase=%d", job->rec.job,
+                  run_step(job->run), run_phase(job->run));
     if (event == RUN_EPOCH)
         close_epoch(jobs, job, &epoch);
     if (event != RUN_WAIT)
