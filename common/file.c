@@ -3,6 +3,7 @@
  * nothing reads. */
 #include "common/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -202,6 +203,24 @@ int file_sync_parent(const char *path, struct errbuf *why)
     close(fd);
 out:
     free(folder);
+    return rc;
+}
+
+int file_remove_folder(const char *path, struct errbuf *why)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    int rc = 0;
+
+    if (!dir)
+        return errno == ENOENT ? 0 : fail(why, "open the folder", path);
+    while (rc == 0 && (entry = readdir(dir)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            unlinkat(dirfd(dir), entry->d_name, 0) != 0 && errno != ENOENT)
+            rc = fail(why, "empty the folder", path);
+    closedir(dir);
+    if (rc == 0 && rmdir(path) != 0)
+        rc = fail(why, "remove the folder", path);
     return rc;
 }
 

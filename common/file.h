@@ -24,6 +24,9 @@ int file_write_atomic(const char *path, mode_t mode, const struct file_part *par
                       struct errbuf *why);
 /* Creates the folder and its parents. */
 int file_mkdirs(const char *path, mode_t mode, struct errbuf *why);
+/* Removes the folder with the files in it; a folder in it stays, and then so does this one. One
+ * that is not there is fine. */
+int file_remove_folder(const char *path, struct errbuf *why);
 /* Writes all of data at offset, over short writes and EINTR. 0 or -errno, without a sentence. */
 int file_write_at(int fd, const void *data, size_t bytes, uint64_t offset);
 /* The folder "steppe" of a base folder of the XDG rules: $variable/steppe when that is an absolute

@@ -11,6 +11,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/field.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "server/checkpoint.h"
@@ -284,20 +285,16 @@ static void remove_work(struct op *op)
 {
     struct remove_args *a = op->arg;
     struct server *s = op->server;
-    struct checkpoint_record list[16];
+    struct errbuf why;
     char path[700];
-    int count = 0;
 
-    op->rc = store_checkpoints_load(s->store, a->job, list, 16, &count, &op->why);
-    if (op->rc == 0)
-        op->rc = store_job_remove(s->store, a->job, &op->why);
-    for (int i = 0; op->rc == 0 && i < count; i++) {
-        snprintf(path, sizeof(path), "%s/jobs/%" PRId64 "/%s", s->dir, a->job, list[i].file);
-        unlink(path);
-    }
+    op->rc = store_job_remove(s->store, a->job, &op->why);
+    if (op->rc < 0)
+        return;
+    /* The whole folder: a crash may have left files that no row knows. */
     snprintf(path, sizeof(path), "%s/jobs/%" PRId64, s->dir, a->job);
-    if (op->rc == 0)
-        rmdir(path);
+    if (file_remove_folder(path, &why) < 0)
+        log_warn("job.rm", "job=%" PRId64 " error=\"%s\"", a->job, why.text);
 }
 
 static void remove_done(struct op *op)

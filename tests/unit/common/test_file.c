@@ -178,6 +178,22 @@ TEST(pieces_are_written_at_their_offsets)
     ASSERT_EQ(-EBADF, file_write_at(-1, "x", 1, 0));
 }
 
+TEST(a_folder_goes_with_its_files)
+{
+    struct errbuf why;
+
+    ASSERT_OK(file_mkdirs(test_path("a/b"), 0700, &why), why);
+    ASSERT_OK(file_write_atomic(test_path("a/one"), 0600, NULL, 0, &why), why);
+    ASSERT_OK(file_write_atomic(test_path("a/b/.two"), 0600, NULL, 0, &why), why);
+    ASSERT(file_remove_folder(test_path("a"), &why) < 0); /* there is a folder in it */
+    ASSERT_HAS(test_path("a"), why.text);
+    ASSERT_OK(file_remove_folder(test_path("a/b"), &why), why);
+    ASSERT_OK(file_remove_folder(test_path("a"), &why), why);
+    ASSERT(access(test_path("a"), F_OK) < 0);
+    ASSERT_OK(file_remove_folder(test_path("a"), &why), why);
+    ASSERT_EQ(-ENOTDIR, file_remove_folder("/dev/null", &why));
+}
+
 TEST(a_relative_xdg_folder_is_ignored)
 {
     setenv("HOME", "/somewhere", 1);
