@@ -2,8 +2,7 @@
  * lane, in order; answers go out when it is durable.
  *
  * End of an epoch, in this order: fold of the scores (its last transaction commits the epoch and
- * its hash), checkpoint file, row of the checkpoint. Recovery takes the newest checkpoint whose
- * file and epochs are whole. */
+ * its hash), checkpoint file, row of the checkpoint. */
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -22,22 +21,19 @@
 #include "server/server.h"
 
 #define CHECKPOINTS_KEPT 2
-#define CHECKPOINTS_READ 8
 
-static void checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file)
+void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file)
 {
     snprintf(out, bytes, "%s/jobs/%" PRId64 "/%s", dir, job, file);
 }
 
-/* The one place where a job changes its state. */
-static void set_state(struct job *job, enum job_state to)
+void job_set_state(struct job *job, enum job_state to)
 {
     assert(job_state_allowed(job->rec.state, to));
     job->rec.state = to;
 }
 
-/* A copy of the record for a lane, without the spec's text. */
-static struct job_record record_copy(const struct job *job)
+struct job_record job_record_copy(const struct job *job)
 {
     struct job_record rec = job->rec;
 
@@ -60,10 +56,10 @@ static int save_checkpoint(struct server *s, int64_t job, const struct checkpoin
     snprintf(rec.file, sizeof(rec.file), "step-%" PRId64 ".safetensors", rec.step);
     if (rec.epoch > 0)
         rc = store_epoch_hash(s->store, job, rec.epoch - 1, rec.scores_sha256, why);
-    checkpoint_path(path, sizeof(path), s->dir, job, "");
+    job_checkpoint_path(path, sizeof(path), s->dir, job, "");
     if (rc == 0)
         rc = file_mkdirs(path, 0700, why);
-    checkpoint_path(path, sizeof(path), s->dir, job, rec.file);
+    job_checkpoint_path(path, sizeof(path), s->dir, job, rec.file);
     if (rc == 0)
         rc = checkpoint_write(c, path, rec.sha256, why);
     failpoint_hit(store_failpoint(s->store), "checkpoint.written");
@@ -72,186 +68,21 @@ static int save_checkpoint(struct server *s, int64_t job, const struct checkpoin
     if (rc < 0 || store_checkpoints_load(s->store, job, old, CHECKPOINTS_READ, &count, NULL) < 0)
         return rc;
     for (int i = CHECKPOINTS_KEPT; i < count; i++) {
-        checkpoint_path(path, sizeof(path), s->dir, job, old[i].file);
+        job_checkpoint_path(path, sizeof(path), s->dir, job, old[i].file);
         if (store_checkpoint_remove(s->store, job, old[i].step, NULL) == 0)
             unlink(path);
     }
     return 0;
 }
 
-/* --- start and recovery --- */
+/* --- changes of state --- */
 
-struct start {
-    struct job_record rec;
-    size_t floats;
-    uint32_t samples;
-    struct checkpoint *checkpoint; /* NULL: from the beginning */
-};
-
-/* Is this checkpoint whole, and is the last epoch it counts on committed with the same scores? */
-static int try_checkpoint(struct server *s, const struct start *st,
-                          const struct checkpoint_record *rec, struct checkpoint **ret,
-                          struct errbuf *why)
-{
-    char path[700], hash[SHA256_HEX] = "";
-    int rc = 0;
-
-    if (rec->epoch > 0)
-        rc = store_epoch_hash(s->store, rec->job, rec->epoch - 1, hash, why);
-    if (rc == 0 && strcmp(hash, rec->scores_sha256) != 0)
-        rc =
-            err_set(why, -EUCLEAN, "the scores of epoch %" PRId64 " are not those of checkpoint %s",
-                    rec->epoch - 1, rec->file);
-    if (rc < 0)
-        return rc;
-    checkpoint_path(path, sizeof(path), s->dir, rec->job, rec->file);
-    return checkpoint_read(path, rec->sha256, st->floats, st->samples, ret, why);
-}
-
-static void start_work(struct op *op)
-{
-    struct start *st = op->arg;
-    struct server *s = op->server;
-    struct checkpoint_record list[CHECKPOINTS_READ];
-    struct errbuf bad;
-    char text[128];
-    int count = 0;
-
-    snprintf(text, sizeof(text), "running, incarnation %" PRId64, st->rec.incarnation);
-    op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
-    if (op->rc == 0)
-        op->rc =
-            store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count, &op->why);
-    for (int i = 0; op->rc == 0 && i < count && !st->checkpoint; i++)
-        if (try_checkpoint(s, st, &list[i], &st->checkpoint, &bad) < 0) {
-            log_warn("checkpoint.refused", "job=%" PRId64 " step=%" PRId64 " error=\"%s\"",
-                     st->rec.job, list[i].step, bad.text);
-            store_event_add(s->store, st->rec.job, "checkpoint", bad.text, NULL);
-        }
-    if (op->rc == 0)
-        op->rc = store_epochs_drop(s->store, st->rec.job,
-                                   st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0, &op->why);
-    if (op->rc == 0 && st->checkpoint) {
-        snprintf(text, sizeof(text), "goes on from step %" PRIu64 " (epoch %" PRId64 ")",
-                 checkpoint_step(st->checkpoint), checkpoint_epoch(st->checkpoint));
-        op->rc = store_event_add(s->store, st->rec.job, "recover", text, &op->why);
-    }
-}
-
-static void hold_job(struct job *job, const char *reason)
+void job_hold(struct job *job, const char *reason)
 {
     snprintf(job->hold, sizeof(job->hold), "%.200s; tries again every %d s", reason,
              RETRY_MS / 1000);
     job->retry_ms = clock_mono_ms() + RETRY_MS;
 }
-
-static int begin_run(struct job *job, const struct checkpoint *c)
-{
-    struct run *run;
-    int rc =
-        run_create(&job->spec, &job->model, job->data, job->rec.job, job->rec.incarnation, &run);
-
-    if (rc < 0)
-        return rc;
-    if (c)
-        checkpoint_restore(c, run);
-    rc = run_start(run, clock_mono_ms());
-    if (rc < 0) {
-        run_free(run);
-        return rc;
-    }
-    job->run = run;
-    job->epochs_done = c ? checkpoint_epoch(c) : 0;
-    return 0;
-}
-
-static void start_done(struct op *op)
-{
-    struct start *st = op->arg;
-    struct jobs *jobs = op->server->jobs;
-    struct job *job;
-    bool current = jobs_find(jobs, st->rec.job, &job, NULL) == 0 && job->rec.state == JOB_RUNNING &&
-                   job->rec.incarnation == st->rec.incarnation && !job->run;
-
-    if (current)
-        job->starting = false;
-    if (current && op->rc < 0) {
-        log_error("job.start", "job=%" PRId64 " error=\"%s\"", st->rec.job, op->why.text);
-        hold_job(job, op->why.text);
-    } else if (current) {
-        int rc = begin_run(job, st->checkpoint);
-        if (rc < 0)
-            jobs_fail(jobs, job, err_text(rc));
-        log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
-                 st->rec.incarnation, st->checkpoint ? checkpoint_step(st->checkpoint) : 0);
-        workers_wake(op->server->workers);
-    }
-    checkpoint_free(st->checkpoint);
-    free(st);
-}
-
-static void start_job(struct jobs *jobs, struct job *job)
-{
-    struct start *st = xcalloc(1, sizeof(*st));
-
-    job->hold[0] = 0;
-    job->starting = true;
-    if (job->rec.state != JOB_RUNNING)
-        set_state(job, JOB_RUNNING);
-    job->rec.reason[0] = 0;
-    job->rec.incarnation++;
-    if (!job->rec.started_unix_ms)
-        job->rec.started_unix_ms = clock_unix_ms();
-    st->rec = record_copy(job);
-    st->floats = job->model.floats;
-    st->samples = job->data->samples;
-    op_run(jobs->server->store_lane,
-           (struct op){.server = jobs->server, .arg = st, .work = start_work, .done = start_done});
-}
-
-/* The next job to start: the one that holds the trainer but has no run yet (recovery), else the
- * first in the queue. */
-static struct job *next_job(struct jobs *jobs)
-{
-    struct job *active = jobs_active(jobs);
-
-    if (active)
-        return active->run || active->starting || active->hold[0] ? NULL : active;
-    for (struct job *job = jobs->list; job; job = job->next)
-        if (job->rec.state == JOB_QUEUED && !job->hold[0])
-            return job;
-    return NULL;
-}
-
-void jobs_pump(struct jobs *jobs)
-{
-    struct errbuf why;
-    struct job *job;
-
-    while (!jobs->server->stopping && (job = next_job(jobs)) != NULL) {
-        if (jobs_prepare(jobs->server, job, &why) == 0)
-            start_job(jobs, job);
-        else
-            hold_job(job, why.text);
-    }
-}
-
-void jobs_tick(struct jobs *jobs, int64_t now_ms)
-{
-    bool freed = false;
-
-    for (struct job *job = jobs->list; job; job = job->next)
-        if (job->hold[0] && now_ms >= job->retry_ms) {
-            job->hold[0] = 0;
-            freed = true;
-        }
-    if (!freed)
-        return;
-    jobs_pump(jobs);
-    workers_wake(jobs->server->workers);
-}
-
-/* --- changes of state --- */
 
 struct change {
     struct job_record rec;
@@ -293,13 +124,12 @@ static void change_done(struct op *op)
     workers_wake(op->server->workers);
 }
 
-/* Writes the record as it is now; rq (may be NULL) is answered when that is durable. */
-static void write_change(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint,
-                         const char *text, struct request *rq)
+void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint, const char *text,
+               struct request *rq)
 {
     struct change *c = xcalloc(1, sizeof(*c));
 
-    c->rec = record_copy(job);
+    c->rec = job_record_copy(job);
     c->checkpoint = checkpoint;
     snprintf(c->text, sizeof(c->text), "%s", text);
     if (text[0])
@@ -310,8 +140,10 @@ static void write_change(struct jobs *jobs, struct job *job, struct checkpoint *
             .rq = rq, .server = jobs->server, .arg = c, .work = change_work, .done = change_done});
 }
 
-static void drop_run(struct job *job)
+void job_drop_run(struct job *job)
 {
+    if (job->run)
+        job->step = run_step(job->run);
     run_free(job->run);
     job->run = NULL;
 }
@@ -321,11 +153,11 @@ static void pause_for(struct jobs *jobs, struct job *job, const char *reason)
 {
     char text[300];
 
-    drop_run(job);
-    set_state(job, JOB_PAUSED);
+    job_drop_run(job);
+    job_set_state(job, JOB_PAUSED);
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
     snprintf(text, sizeof(text), "paused: %s", job->rec.reason);
-    write_change(jobs, job, NULL, text, NULL);
+    job_write(jobs, job, NULL, text, NULL);
 }
 
 /* --- epochs --- */
@@ -390,6 +222,7 @@ static void close_work(struct op *op)
     }
     store_event_add(s->store, c->rec.job, "epoch", text, NULL);
     checkpoint_model_hash(c->checkpoint, c->rec.model_sha256);
+    failpoint_hit(store_failpoint(s->store), "job.done");
     c->rec.state = JOB_DONE;
     c->rec.finished_unix_ms = clock_unix_ms();
     op->rc = store_job_update(s->store, &c->rec, "state", "done", &op->why);
@@ -413,8 +246,8 @@ static void close_done(struct op *op)
             job->accuracy = c->epoch.test_accuracy;
         }
         if (op->rc == 0 && c->last && current) {
-            drop_run(job);
-            set_state(job, JOB_DONE);
+            job_drop_run(job);
+            job_set_state(job, JOB_DONE);
             job->rec.finished_unix_ms = c->rec.finished_unix_ms;
             memcpy(job->rec.model_sha256, c->rec.model_sha256, SHA256_HEX);
             log_info("job.state", "job=%" PRId64 " to=done model_sha256=%s", job->rec.job,
@@ -433,7 +266,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
 {
     struct closing *c = xcalloc(1, sizeof(*c));
 
-    c->rec = record_copy(job);
+    c->rec = job_record_copy(job);
     c->epoch = *e;
     c->labels = job->data->labels;
     c->samples = job->data->samples;
@@ -484,12 +317,48 @@ void jobs_fail(struct jobs *jobs, struct job *job, const char *reason)
 {
     char text[300];
 
-    drop_run(job);
-    set_state(job, JOB_FAILED);
+    job_drop_run(job);
+    job_set_state(job, JOB_FAILED);
     job->rec.finished_unix_ms = clock_unix_ms();
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
     snprintf(text, sizeof(text), "failed: %s", job->rec.reason);
-    write_change(jobs, job, NULL, text, NULL);
+    job_write(jobs, job, NULL, text, NULL);
+}
+
+struct late_verb {
+    int64_t job;
+    enum job_verb verb;
+};
+
+static void late_work(struct op *op)
+{
+    (void)op;
+}
+
+static void late_done(struct op *op)
+{
+    struct late_verb *late = op->arg;
+    struct jobs *jobs = op->server->jobs;
+    struct job *job;
+    int rc = jobs_find(jobs, late->job, &job, &op->why);
+
+    if (rc == 0)
+        jobs_verb(jobs, job, late->verb, op->rq);
+    else
+        request_fail(op->rq, rc, &op->why);
+    free(late);
+}
+
+/* The last epoch is on its way to the disk: the verb meets the job as it is behind that. */
+static void verb_later(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq)
+{
+    struct late_verb *late = xmalloc(sizeof(*late));
+
+    *late = (struct late_verb){job->rec.job, verb};
+    op_run(
+        jobs->server->store_lane,
+        (struct op){
+            .rq = rq, .server = jobs->server, .arg = late, .work = late_work, .done = late_done});
 }
 
 void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq)
@@ -498,20 +367,24 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
     enum job_state to, from = job->rec.state;
     struct errbuf why;
     char text[80];
-    int rc = job_verb_apply(from, verb, &to, &why);
 
+    if (job->run && run_finished(job->run)) {
+        verb_later(jobs, job, verb, rq);
+        return;
+    }
+    int rc = job_verb_apply(from, verb, &to, &why);
     if (rc == -EALREADY) { /* durable already, or on its way in front of this one */
-        write_change(jobs, job, NULL, "", rq);
+        job_write(jobs, job, NULL, "", rq);
         return;
     }
     if (rc < 0) {
         request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " %s", job->rec.job, why.text);
         return;
     }
-    if (verb == VERB_PAUSE && job->run && !run_finished(job->run))
+    if (verb == VERB_PAUSE && job->run)
         checkpoint = checkpoint_take(job->run, clock_mono_ms());
-    drop_run(job);
-    set_state(job, to);
+    job_drop_run(job);
+    job_set_state(job, to);
     job->rec.reason[0] = 0;
     job->hold[0] = 0;
     if (verb == VERB_PAUSE)
@@ -519,7 +392,7 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
     if (job_state_final(to))
         job->rec.finished_unix_ms = clock_unix_ms();
     snprintf(text, sizeof(text), "%s -> %s", job_state_names[from], job_state_names[to]);
-    write_change(jobs, job, checkpoint, text, rq);
+    job_write(jobs, job, checkpoint, text, rq);
 }
 
 /* --- numerics class --- */
@@ -541,7 +414,7 @@ static void pin_done(struct op *op)
     if (jobs_find(op->server->jobs, rec->job, &job, NULL) == 0) {
         job->class_pending = false;
         if (op->rc < 0)
-            hold_job(job, op->why.text);
+            job_hold(job, op->why.text);
         else
             memcpy(job->rec.numerics_class, rec->numerics_class, sizeof(rec->numerics_class));
         workers_wake(op->server->workers);
@@ -553,7 +426,7 @@ void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class)
 {
     struct job_record *rec = xmalloc(sizeof(*rec));
 
-    *rec = record_copy(job);
+    *rec = job_record_copy(job);
     snprintf(rec->numerics_class, sizeof(rec->numerics_class), "%s", class);
     job->class_pending = true;
     op_run(jobs->server->store_lane,
@@ -585,9 +458,9 @@ void jobs_stop(struct jobs *jobs)
     if (!job || !job->run || run_finished(job->run))
         return;
     struct change *c = xcalloc(1, sizeof(*c));
-    c->rec = record_copy(job);
+    c->rec = job_record_copy(job);
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
-    drop_run(job);
+    job_drop_run(job);
     if (!c->checkpoint) {
         free(c);
         return;

@@ -70,11 +70,15 @@ static void load_one(void *arg, struct job_record *rec)
     jobs_add(load->jobs, job);
 }
 
-/* Epochs, loss and accuracy of a job that does not run, for its row. */
+/* Step, epochs, loss and accuracy of a job that does not run, for its row. */
 static void load_summary(struct server *s, struct job *job)
 {
+    struct checkpoint_record newest;
     struct epoch_record last;
+    int count = 0;
 
+    if (store_checkpoints_load(s->store, job->rec.job, &newest, 1, &count, NULL) == 0 && count)
+        job->step = (uint64_t)newest.step;
     if (query_last_epoch(s->query, job->rec.job, &last, NULL) < 0)
         return;
     job->epochs_done = last.epoch + 1;
@@ -212,7 +216,7 @@ static void add_progress(cJSON *row, struct job *job)
     static const char *const phases[] = {"train", "train", "train", "sweep", "test"};
     uint64_t epoch_steps = job->data ? jobspec_epoch_steps(&job->spec, job->data->samples) : 0;
     struct run_progress p = {.epoch = job->epochs_done,
-                             .step = (uint64_t)job->epochs_done * epoch_steps,
+                             .step = job->step,
                              .steps = epoch_steps * (uint64_t)job->spec.epochs,
                              .loss = NAN,
                              .accuracy = NAN};

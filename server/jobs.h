@@ -1,6 +1,6 @@
 /* The jobs: one table in memory, mirrored to the store; the one that runs holds the run. jobs.c has
- * the table and the rows for people, job_life.c what happens to a job: start, recovery, epochs,
- * pause, resume, cancel. */
+ * the table and the rows for people, job_start.c start and recovery, job_life.c what happens then:
+ * epochs, pause, resume, cancel. */
 #ifndef STEPPE_SERVER_JOBS_H
 #define STEPPE_SERVER_JOBS_H
 
@@ -30,6 +30,7 @@ struct job {
     uint64_t fail_step;              /* task.fail within one round */
     enum phase fail_phase;
     int fail_count;
+    uint64_t step;         /* updates done when the run was given up */
     int64_t epochs_done;   /* committed */
     double loss, accuracy; /* of the last committed epoch, NAN: none */
     double images_per_s;   /* of the last complete training phase */

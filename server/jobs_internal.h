@@ -1,4 +1,4 @@
-/* Shared by jobs.c and job_life.c only. */
+/* Shared by jobs.c, job_start.c and job_life.c only. */
 #ifndef STEPPE_SERVER_JOBS_INTERNAL_H
 #define STEPPE_SERVER_JOBS_INTERNAL_H
 
@@ -7,10 +7,27 @@
 /* Closed epochs that may wait for the disk before training waits too: bounds their memory. */
 #define CLOSING_MAX 2
 #define RETRY_MS 5000
+/* Rows of checkpoints that are looked at; two are kept. */
+#define CHECKPOINTS_READ 8
 
 struct jobs {
     struct server *server;
     struct job *list;
 };
+
+struct checkpoint;
+
+/* The one place where a job changes its state. */
+void job_set_state(struct job *job, enum job_state to);
+/* A copy of the record for a lane, without the spec's text. */
+struct job_record job_record_copy(const struct job *job);
+void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file);
+/* It cannot go on by itself; jobs_tick tries again. */
+void job_hold(struct job *job, const char *reason);
+void job_drop_run(struct job *job);
+/* Writes the record as it is now, with the event `text` ("" : none) and before it the checkpoint
+ * (may be NULL; ownership passes); rq (may be NULL) is answered when that is durable. */
+void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint, const char *text,
+               struct request *rq);
 
 #endif

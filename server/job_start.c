@@ -1,0 +1,192 @@
+/* How a job starts, again and again: in its turn, after a pause, after the server ended. Recovery
+ * takes the newest checkpoint whose file is whole and whose epochs are committed with the scores it
+ * was written behind; what came later is dropped and computed again. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "server/checkpoint.h"
+#include "server/jobs_internal.h"
+#include "server/server.h"
+
+struct start {
+    struct job_record rec;
+    size_t floats;
+    uint32_t samples;
+    struct checkpoint *checkpoint; /* NULL: from the beginning */
+};
+
+/* Is this checkpoint whole, and is the last epoch it counts on committed with the same scores? */
+static int try_checkpoint(struct server *s, const struct start *st,
+                          const struct checkpoint_record *rec, struct checkpoint **ret,
+                          struct errbuf *why)
+{
+    char path[700], hash[SHA256_HEX] = "";
+    int rc = 0;
+
+    if (rec->epoch > 0)
+        rc = store_epoch_hash(s->store, rec->job, rec->epoch - 1, hash, why);
+    if (rc == 0 && strcmp(hash, rec->scores_sha256) != 0)
+        rc =
+            err_set(why, -EUCLEAN, "the scores of epoch %" PRId64 " are not those of checkpoint %s",
+                    rec->epoch - 1, rec->file);
+    if (rc < 0)
+        return rc;
+    job_checkpoint_path(path, sizeof(path), s->dir, rec->job, rec->file);
+    rc = checkpoint_read(path, rec->sha256, st->floats, st->samples, ret, why);
+    if (rc == -EUCLEAN) /* else it would count as one of those that are kept */
+        store_checkpoint_remove(s->store, rec->job, rec->step, NULL);
+    return rc;
+}
+
+static void start_work(struct op *op)
+{
+    struct start *st = op->arg;
+    struct server *s = op->server;
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    struct errbuf bad;
+    char text[128];
+    int count = 0;
+
+    snprintf(text, sizeof(text), "running, incarnation %" PRId64, st->rec.incarnation);
+    op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
+    if (op->rc == 0)
+        op->rc =
+            store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count, &op->why);
+    for (int i = 0; op->rc == 0 && i < count && !st->checkpoint; i++)
+        if (try_checkpoint(s, st, &list[i], &st->checkpoint, &bad) < 0) {
+            log_warn("checkpoint.refused", "job=%" PRId64 " step=%" PRId64 " error=\"%s\"",
+                     st->rec.job, list[i].step, bad.text);
+            store_event_add(s->store, st->rec.job, "checkpoint", bad.text, NULL);
+        }
+    if (op->rc == 0)
+        op->rc = store_epochs_drop(s->store, st->rec.job,
+                                   st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0, &op->why);
+    if (op->rc == 0 && st->checkpoint) {
+        snprintf(text, sizeof(text), "goes on from step %" PRIu64 " (epoch %" PRId64 ")",
+                 checkpoint_step(st->checkpoint), checkpoint_epoch(st->checkpoint));
+        op->rc = store_event_add(s->store, st->rec.job, "recover", text, &op->why);
+    }
+}
+
+static int begin_run(struct job *job, const struct checkpoint *c)
+{
+    struct run *run;
+    int rc =
+        run_create(&job->spec, &job->model, job->data, job->rec.job, job->rec.incarnation, &run);
+
+    if (rc < 0)
+        return rc;
+    if (c)
+        checkpoint_restore(c, run);
+    rc = run_start(run, clock_mono_ms());
+    if (rc < 0) {
+        run_free(run);
+        return rc;
+    }
+    job->run = run;
+    job->epochs_done = c ? checkpoint_epoch(c) : 0;
+    return 0;
+}
+
+/* The server died behind the last checkpoint: all that is left is to say so. */
+static void finish_job(struct jobs *jobs, struct job *job, const struct checkpoint *c)
+{
+    job_drop_run(job);
+    job_set_state(job, JOB_DONE);
+    job->rec.finished_unix_ms = clock_unix_ms();
+    checkpoint_model_hash(c, job->rec.model_sha256);
+    job_write(jobs, job, NULL, "done", NULL);
+}
+
+static void start_done(struct op *op)
+{
+    struct start *st = op->arg;
+    struct jobs *jobs = op->server->jobs;
+    struct job *job;
+    bool current = jobs_find(jobs, st->rec.job, &job, NULL) == 0 && job->rec.state == JOB_RUNNING &&
+                   job->rec.incarnation == st->rec.incarnation && !job->run;
+
+    if (current)
+        job->starting = false;
+    if (current && op->rc < 0) {
+        log_error("job.start", "job=%" PRId64 " error=\"%s\"", st->rec.job, op->why.text);
+        job_hold(job, op->why.text);
+    } else if (current) {
+        int rc = begin_run(job, st->checkpoint);
+        log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
+                 st->rec.incarnation, st->checkpoint ? checkpoint_step(st->checkpoint) : 0);
+        if (rc < 0)
+            jobs_fail(jobs, job, err_text(rc));
+        else if (run_finished(job->run))
+            finish_job(jobs, job, st->checkpoint);
+        workers_wake(op->server->workers);
+    }
+    checkpoint_free(st->checkpoint);
+    free(st);
+}
+
+static void start_job(struct jobs *jobs, struct job *job)
+{
+    struct start *st = xcalloc(1, sizeof(*st));
+
+    job->hold[0] = 0;
+    job->starting = true;
+    if (job->rec.state != JOB_RUNNING)
+        job_set_state(job, JOB_RUNNING);
+    job->rec.reason[0] = 0;
+    job->rec.incarnation++;
+    if (!job->rec.started_unix_ms)
+        job->rec.started_unix_ms = clock_unix_ms();
+    st->rec = job_record_copy(job);
+    st->floats = job->model.floats;
+    st->samples = job->data->samples;
+    op_run(jobs->server->store_lane,
+           (struct op){.server = jobs->server, .arg = st, .work = start_work, .done = start_done});
+}
+
+/* The next job to start: the one that holds the trainer but has no run yet (recovery), else the
+ * first in the queue. */
+static struct job *next_job(struct jobs *jobs)
+{
+    struct job *active = jobs_active(jobs);
+
+    if (active)
+        return active->run || active->starting || active->hold[0] ? NULL : active;
+    for (struct job *job = jobs->list; job; job = job->next)
+        if (job->rec.state == JOB_QUEUED && !job->hold[0])
+            return job;
+    return NULL;
+}
+
+void jobs_pump(struct jobs *jobs)
+{
+    struct errbuf why;
+    struct job *job;
+
+    while (!jobs->server->stopping && (job = next_job(jobs)) != NULL) {
+        if (jobs_prepare(jobs->server, job, &why) == 0)
+            start_job(jobs, job);
+        else
+            job_hold(job, why.text);
+    }
+}
+
+void jobs_tick(struct jobs *jobs, int64_t now_ms)
+{
+    bool freed = false;
+
+    for (struct job *job = jobs->list; job; job = job->next)
+        if (job->hold[0] && now_ms >= job->retry_ms) {
+            job->hold[0] = 0;
+            freed = true;
+        }
+    if (!freed)
+        return;
+    jobs_pump(jobs);
+    workers_wake(jobs->server->workers);
+}
