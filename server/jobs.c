@@ -193,7 +193,8 @@ static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t by
     else if (!job->run)
         snprintf(out, bytes, "the newest checkpoint is read");
     else if (job->closing >= CLOSING_MAX || run_finished(job->run))
-        snprintf(out, bytes, "%u epochs are being written", job->closing);
+        snprintf(out, bytes, "%u epoch%s being written", job->closing,
+                 job->closing == 1 ? " is" : "s are");
     else
         return workers_waiting(jobs->server->workers, job, out, bytes);
     return true;
