@@ -121,13 +121,27 @@ static char *temporary_path(const char *path)
     return xasprintf("%s.tmp-%s", path, digits);
 }
 
+/* A rename would put a file in the place of a device or a socket. */
+static int check_target(const char *path, struct errbuf *why)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode))
+        return 0;
+    return err_set(why, S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL, "cannot replace %s: it is %s",
+                   path, S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
+}
+
 int file_write_atomic(const char *path, mode_t mode, const struct file_part *parts, int count,
                       struct errbuf *why)
 {
-    char *temporary = temporary_path(path);
-    int rc = 0;
+    char *linked = realpath(path, NULL); /* a link stays one */
+    char *temporary = temporary_path(linked ? linked : path);
+    int fd = -1, rc = check_target(path, why);
 
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (rc != 0)
+        goto out;
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0) {
         rc = fail(why, "create", path);
         goto out;
@@ -136,13 +150,14 @@ int file_write_atomic(const char *path, mode_t mode, const struct file_part *par
         rc = fail(why, "write", path);
     if (close(fd) != 0 && rc == 0)
         rc = fail(why, "write", path);
-    if (rc == 0 && rename(temporary, path) != 0)
+    if (rc == 0 && rename(temporary, linked ? linked : path) != 0)
         rc = fail(why, "replace", path);
     if (rc != 0)
         unlink(temporary);
     else
-        rc = file_sync_parent(path, why);
+        rc = file_sync_parent(linked ? linked : path, why);
 out:
+    free(linked);
     free(temporary);
     return rc;
 }

@@ -15,7 +15,8 @@ int file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_bytes,
               struct errbuf *why);
 /* Writes the parts one after another: temporary file beside path, fsync, rename, fsync of the
  * folder. On failure path is as it was and the temporary file is gone; only when the fsync of the
- * folder fails is the new file there, perhaps not yet durable. */
+ * folder fails is the new file there, perhaps not yet durable. A link is followed; what is there
+ * and no regular file is refused. */
 struct file_part {
     const void *data;
     size_t bytes;

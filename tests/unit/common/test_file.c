@@ -121,6 +121,23 @@ TEST(a_failed_replace_leaves_no_temporary_file)
     ASSERT_EQ(1, count_files("folder"));
 }
 
+TEST(a_write_replaces_no_pipe_and_follows_a_link)
+{
+    struct errbuf why = {""};
+    struct stat st;
+
+    ASSERT(mkfifo(test_path("pipe"), 0600) == 0);
+    ASSERT_EQ(-EINVAL, write_text(test_path("pipe"), "x", &why));
+    ASSERT_HAS("/pipe: it is not a regular file", why.text);
+    ASSERT(stat(test_path("pipe"), &st) == 0 && S_ISFIFO(st.st_mode));
+    ASSERT_OK(write_text(test_path("file"), "old", &why), why);
+    ASSERT(symlink("file", test_path("link")) == 0);
+    ASSERT_OK(write_text(test_path("link"), "longer", &why), why);
+    ASSERT(lstat(test_path("link"), &st) == 0 && S_ISLNK(st.st_mode));
+    ASSERT(stat(test_path("file"), &st) == 0 && st.st_size == 6);
+    ASSERT_EQ(1, count_files("file"));
+}
+
 TEST(a_file_in_the_working_folder_is_written)
 {
     struct errbuf why = {""};
