@@ -13,7 +13,8 @@ Q   := $(if $(V),,@)
 
 WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(CI),-Werror)
 # -ffp-contract=off: the same bits from every build; kernels choose their own fused multiply-adds.
-CODE   := -std=gnu11 -O2 -g -fno-strict-aliasing -ffp-contract=off -I. -DSTEPPE_VERSION='"$(VERSION)"'
+# -fno-math-errno: a square root is an instruction, of the same bits.
+CODE   := -std=gnu11 -O2 -g -fno-strict-aliasing -ffp-contract=off -fno-math-errno -I. -DSTEPPE_VERSION='"$(VERSION)"'
 SANF   := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 ALL_CFLAGS = $(CODE) $(WARN) $(SANF) $(CFLAGS)
 # The numeric code of the workers: the compiler may vectorise, never reorder.

@@ -1,9 +1,5 @@
-/* The job description. rows[] is the one place that knows a key: where it stands in the file, its
- * field, type, range, default and meaning; reading, writing and the help of `submit` walk it. Keys
- * stand in the order in which a person meets them. What ties two keys together is in cross_check.
- *
- * One default depends on another key: a job with too few epochs for the default curriculum gets
- * full_at 1 and, with one epoch, no warm-up (few_epochs). A written value is never changed. */
+/* The job description as JSON: every walk is over the table in jobspec_rows.c. What ties keys
+ * together is in jobspec_check.c. */
 #include "common/jobspec.h"
 
 #include <assert.h>
@@ -14,143 +10,12 @@
 #include <string.h>
 
 #include "common/field.h"
+#include "common/jobspec_internal.h"
 #include "common/model.h"
 #include "common/text.h"
 
-#define SEED_MAX 9007199254740991.0 /* 2^53 - 1: up to here a JSON number is one integer only */
 #define RANGE_BYTES 128
-
-const char *const optimizer_names[] = {[OPTIMIZER_SGD] = "sgd", NULL};
-const char *const lr_schedule_names[] = {[LR_CONSTANT] = "constant", [LR_COSINE] = "cosine", NULL};
-const char *const attack_names[] = {[ATTACK_FGSM] = "fgsm", NULL};
-const char *const score_source_names[] = {[SOURCE_SWEEP] = "sweep", [SOURCE_TRAIN] = "train", NULL};
-const char *const normaliser_names[] = {
-    [NORM_POPULATION] = "population", [NORM_SAMPLE] = "sample", NULL};
-const char *const measure_names[] = {[MEASURE_ADM] = "adm",
-                                     [MEASURE_LOSS] = "loss",
-                                     [MEASURE_GRAD_NORM] = "grad_norm",
-                                     [MEASURE_EL2N] = "el2n",
-                                     [MEASURE_RANDOM] = "random",
-                                     [MEASURE_NONE] = "none",
-                                     NULL};
-const char *const order_names[] = {
-    [ORDER_EASY_FIRST] = "easy_first", [ORDER_HARD_FIRST] = "hard_first", NULL};
-const char *const curriculum_mode_names[] = {
-    [MODE_SELECT] = "select", [MODE_WEIGHT] = "weight", [MODE_BOTH] = "both", NULL};
-const char *const pacing_names[] = {[PACING_LINEAR] = "linear",
-                                    [PACING_QUAD] = "quad",
-                                    [PACING_ROOT] = "root",
-                                    [PACING_STEP] = "step",
-                                    [PACING_EXP] = "exp",
-                                    [PACING_LOG] = "log",
-                                    NULL};
-const char *const balance_names[] = {[BALANCE_NONE] = "none", [BALANCE_CLASS] = "class", NULL};
-const char *const numerics_names[] = {
-    [NUMERICS_STRICT] = "strict", [NUMERICS_RELAXED] = "relaxed", NULL};
-
-enum row_type {
-    ROW_SECTION, /* an object; the rows "section.key" below it are its keys */
-    ROW_NAME,    /* char[NAME_MAX_BYTES], as text_is_name */
-    ROW_MODEL,   /* struct cJSON *, owned */
-    ROW_INT,     /* int64_t */
-    ROW_SEED,    /* uint64_t */
-    ROW_F64,     /* double */
-    ROW_RATIO,   /* double, also written "8/255" */
-    ROW_BOOL,    /* bool */
-    ROW_ENUM,    /* int, index into names */
-};
-
-struct row {
-    const char *path; /* "epochs", "optimizer.lr"; NULL ends the table */
-    enum row_type type;
-    size_t offset;             /* of the field in struct jobspec */
-    const char *def;           /* as a person would write it; NULL: the key is required */
-    double min, max;           /* of a number */
-    bool above_min, below_max; /* this end itself is not allowed */
-    const char *const *names;  /* ROW_ENUM */
-    const char *help;
-};
-
-#define AT(field) offsetof(struct jobspec, field)
-
-static const struct row rows[] = {
-    {"name", ROW_NAME, AT(name), .def = "", .help = "name of the job; none: the dataset's name"},
-    {"dataset", ROW_NAME, AT(dataset), .help = "name of an imported dataset"},
-    {"model", ROW_MODEL, AT(model), .help = "a preset or {\"layers\": [...]}"},
-    {"epochs", ROW_INT, AT(epochs), .def = "10", .min = 1, .max = EPOCHS_MAX,
-     .help = "epochs of floor(samples / batch) steps"},
-    {"batch", ROW_INT, AT(batch), .def = "128", .min = 1, .max = BATCH_MAX,
-     .help = "samples of a step; a multiple of shard"},
-    {"shard", ROW_INT, AT(shard), .def = "64", .min = 1, .max = SHARD_MAX,
-     .help = "samples of one SAM ascent, computed by one thread"},
-    {"seed", ROW_SEED, AT(seed), .def = "1", .max = SEED_MAX,
-     .help = "all that is random follows from it"},
-
-    {"optimizer", ROW_SECTION, .help = "the update of a step"},
-    {"optimizer.name", ROW_ENUM, AT(optimizer.kind), .def = "sgd", .names = optimizer_names,
-     .help = "its rule"},
-    {"optimizer.lr", ROW_F64, AT(optimizer.lr), .def = "0.05", .max = 1000, .above_min = true,
-     .help = "learning rate"},
-    {"optimizer.momentum", ROW_F64, AT(optimizer.momentum), .def = "0.9", .max = 1,
-     .below_max = true, .help = "share of the velocity that is kept"},
-    {"optimizer.nesterov", ROW_BOOL, AT(optimizer.nesterov), .def = "false",
-     .help = "Nesterov's look ahead; needs momentum above 0"},
-    {"optimizer.weight_decay", ROW_F64, AT(optimizer.weight_decay), .def = "5e-4", .max = 1,
-     .help = "L2 decay of weights; biases have none"},
-    {"optimizer.schedule", ROW_ENUM, AT(optimizer.schedule), .def = "cosine",
-     .names = lr_schedule_names, .help = "learning rate over the job, behind the warm-up"},
-    {"optimizer.warmup", ROW_F64, AT(optimizer.warmup), .def = "0", .max = 1, .below_max = true,
-     .help = "share of all steps in which the learning rate rises linearly"},
-
-    {"sam", ROW_SECTION, .help = "sharpness-aware minimisation"},
-    {"sam.rho", ROW_F64, AT(rho), .def = "0.05", .max = 100,
-     .help = "radius of the ascent; 0 is plain SGD"},
-
-    {"attack", ROW_SECTION, .help = "the adversarial twin of a sample"},
-    {"attack.name", ROW_ENUM, AT(attack), .def = "fgsm", .names = attack_names,
-     .help = "how it is made"},
-    {"attack.epsilon", ROW_RATIO, AT(epsilon), .def = "8/255", .max = 1,
-     .help = "largest change of a pixel in [0, 1]; a number or \"8/255\""},
-
-    {"score", ROW_SECTION, .help = "how and when the difficulty of samples is measured"},
-    {"score.source", ROW_ENUM, AT(score_source), .def = "sweep", .names = score_source_names,
-     .help = "sweep: all samples at one state of the model; train: within the training steps"},
-    {"score.every", ROW_INT, AT(score_every), .def = "0", .max = EPOCHS_MAX,
-     .help = "epochs between sweeps; 0: 1 until the share is final, then 5"},
-    {"score.normaliser", ROW_ENUM, AT(normaliser), .def = "population", .names = normaliser_names,
-     .help = "what adm divides the loss gap by"},
-
-    {"curriculum", ROW_SECTION, .help = "what is trained on, and when"},
-    {"curriculum.measure", ROW_ENUM, AT(curriculum.measure), .def = "adm", .names = measure_names,
-     .help = "orders the samples; none: always all of them"},
-    {"curriculum.order", ROW_ENUM, AT(curriculum.order), .def = "easy_first", .names = order_names,
-     .help = "the end that comes first"},
-    {"curriculum.mode", ROW_ENUM, AT(curriculum.mode), .def = "select",
-     .names = curriculum_mode_names, .help = "leave the rest out, weigh it down, or both"},
-    {"curriculum.pacing", ROW_ENUM, AT(curriculum.pacing), .def = "linear", .names = pacing_names,
-     .help = "how the share goes from initial to final"},
-    {"curriculum.initial", ROW_F64, AT(curriculum.initial), .def = "0.8", .max = 1,
-     .above_min = true, .help = "share of the training set at the start of pacing"},
-    {"curriculum.final", ROW_F64, AT(curriculum.final), .def = "1", .max = 1, .above_min = true,
-     .help = "share of the training set at its end"},
-    {"curriculum.full_at", ROW_F64, AT(curriculum.full_at), .def = "0.5", .max = 1,
-     .above_min = true,
-     .help = "share of the epochs after which pacing ends; 1 when neither it nor warmup is "
-             "written and epochs is 1 or 2"},
-    {"curriculum.warmup", ROW_INT, AT(curriculum.warmup), .def = "1", .max = EPOCHS_MAX,
-     .help = "epochs with everything before pacing, below full_at * epochs; 0 when neither is "
-             "written and epochs is 1"},
-    {"curriculum.smoothing", ROW_F64, AT(curriculum.smoothing), .def = "0", .max = 1,
-     .below_max = true, .help = "share of its old rank that a sample keeps"},
-    {"curriculum.balance", ROW_ENUM, AT(curriculum.balance), .def = "class", .names = balance_names,
-     .help = "class: the same share of every class"},
-
-    {"numerics", ROW_ENUM, AT(numerics), .def = "strict", .names = numerics_names,
-     .help = "strict: workers of one numerics class, so the same bits; relaxed: any worker"},
-    {0},
-};
-
-#define ROWS (sizeof(rows) / sizeof(rows[0]))
+#define KEYS_MAX 32 /* of one object, and the NULL behind them */
 #define ROOT "job file"
 
 static void *field_of(const struct jobspec *spec, const struct row *row)
@@ -177,6 +42,34 @@ static bool row_in(const struct row *row, const struct row *section)
     return strncmp(row->path, section->path, n) == 0 && section->path[n] == '\0';
 }
 
+static const struct row *row_at(const char *path)
+{
+    const struct row *row = jobspec_rows;
+
+    while (strcmp(row->path, path) != 0)
+        row++;
+    return row;
+}
+
+/* The word that spec has where the choice looks. */
+static const char *chosen(const struct jobspec *spec, const struct choice *c)
+{
+    const struct row *row = row_at(c->path);
+
+    return row->names[*(const int *)field_of(spec, row)];
+}
+
+static bool is_choice(const struct jobspec *spec, const struct choice *c)
+{
+    return strcmp(chosen(spec, c), c->word) == 0;
+}
+
+/* Does a job of these choices have the key? */
+static bool row_used(const struct jobspec *spec, const struct row *row)
+{
+    return !row->only || is_choice(spec, row->only);
+}
+
 static bool row_ranged(const struct row *row)
 {
     return row->min < row->max;
@@ -192,7 +85,23 @@ static const char *range_text(const struct row *row, char buf[RANGE_BYTES])
 
 /* Defaults and reading. */
 
-static void set_default(struct jobspec *spec, const struct row *row)
+/* "0.5, 0.75" */
+static bool set_shares(const char *text, struct shares *ret)
+{
+    char item[TEXT_F64_BYTES];
+
+    *ret = (struct shares){0};
+    for (const char *at = text; *at && ret->count < MILESTONES_MAX;) {
+        size_t n = strcspn(at, ",");
+        snprintf(item, sizeof(item), "%.*s", (int)n, at);
+        if (!text_f64(item, 0, 1, &ret->at[ret->count++]))
+            return false;
+        at += n + strspn(at + n, ", ");
+    }
+    return true;
+}
+
+static void set_default(struct jobspec *spec, const struct row *row, const char *def)
 {
     void *field = field_of(spec, row);
     int64_t integer;
@@ -204,21 +113,24 @@ static void set_default(struct jobspec *spec, const struct row *row)
     case ROW_MODEL:
         break;
     case ROW_INT:
-        good = text_i64(row->def, (int64_t)row->min, (int64_t)row->max, field);
+        good = text_i64(def, (int64_t)row->min, (int64_t)row->max, field);
         break;
     case ROW_SEED:
-        good = text_i64(row->def, (int64_t)row->min, (int64_t)row->max, &integer);
+        good = text_i64(def, (int64_t)row->min, (int64_t)row->max, &integer);
         *(uint64_t *)field = good ? (uint64_t)integer : 0;
         break;
     case ROW_F64:
     case ROW_RATIO:
-        good = text_ratio(row->def, row->min, row->max, field);
+        good = text_ratio(def, row->min, row->max, field);
+        break;
+    case ROW_SHARES:
+        good = set_shares(def, field);
         break;
     case ROW_BOOL:
-        *(bool *)field = strcmp(row->def, "true") == 0;
+        *(bool *)field = strcmp(def, "true") == 0;
         break;
     case ROW_ENUM:
-        *(int *)field = text_index(row->def, row->names);
+        *(int *)field = text_index(def, row->names);
         good = *(int *)field >= 0;
         break;
     }
@@ -255,6 +167,12 @@ static int read_model(const cJSON *obj, const struct row *row, cJSON **field, st
     return *field ? 0 : err_set(why, -ENOMEM, "out of memory");
 }
 
+static bool in_range(const struct row *row, double v)
+{
+    return !(v < row->min || v > row->max || (row->above_min && v == row->min) ||
+             (row->below_max && v == row->max));
+}
+
 static int read_f64(const cJSON *obj, const char *where, const struct row *row, double *field,
                     struct errbuf *why)
 {
@@ -264,13 +182,38 @@ static int read_f64(const cJSON *obj, const char *where, const struct row *row, 
     /* The getters' ranges are closed; theirs would name an end that is not allowed. */
     if (cJSON_IsNumber(item) && (row->above_min || row->below_max)) {
         double v = item->valuedouble;
-        if (v < row->min || v > row->max || (row->above_min && v == row->min) ||
-            (row->below_max && v == row->max))
+        if (!in_range(row, v))
             return err_set(why, -EINVAL, "%s is %s, allowed is %s", row->path,
                            text_of_f64(v, value), range_text(row, range));
     }
     return (row->type == ROW_RATIO ? field_ratio : field_f64)(obj, where, row_key(row), false,
                                                               row->min, row->max, field, why);
+}
+
+static int read_shares(const cJSON *obj, const char *where, const struct row *row,
+                       struct shares *field, struct errbuf *why)
+{
+    char range[RANGE_BYTES], value[TEXT_F64_BYTES];
+    const cJSON *list = NULL, *item;
+    struct shares s = {0};
+    int rc = field_arr(obj, where, row_key(row), false, MILESTONES_MAX, &list, why);
+
+    if (rc || !list)
+        return rc;
+    cJSON_ArrayForEach(item, list)
+    {
+        double v = cJSON_IsNumber(item) ? item->valuedouble : row->max;
+        if (!in_range(row, v))
+            return err_set(why, -EINVAL, "%s[%d] is %s, allowed is a number %s", row->path, s.count,
+                           cJSON_IsNumber(item) ? text_of_f64(v, value) : "no number",
+                           range_text(row, range));
+        if (s.count > 0 && v <= s.at[s.count - 1])
+            return err_set(why, -EINVAL, "%s[%d] is %s, it must be above the one before it",
+                           row->path, s.count, text_of_f64(v, value));
+        s.at[s.count++] = v;
+    }
+    *field = s;
+    return 0;
 }
 
 static int read_seed(const cJSON *obj, const char *where, const struct row *row, uint64_t *field,
@@ -288,7 +231,13 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
                     struct jobspec *spec, struct errbuf *why)
 {
     void *field = field_of(spec, row);
+    bool written = cJSON_GetObjectItemCaseSensitive(obj, row_key(row)) != NULL;
 
+    if (written && !row_used(spec, row))
+        return err_set(why, -EINVAL, "%s is written, but only %s %s has it; %s is %s", row->path,
+                       row->only->path, row->only->word, row->only->path, chosen(spec, row->only));
+    if (!written && row->other && is_choice(spec, row->other))
+        set_default(spec, row, row->other_def);
     switch (row->type) {
     case ROW_SECTION:
         return 0;
@@ -304,6 +253,8 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
     case ROW_F64:
     case ROW_RATIO:
         return read_f64(obj, where, row, field, why);
+    case ROW_SHARES:
+        return read_shares(obj, where, row, field, why);
     case ROW_BOOL:
         return field_bool(obj, where, row_key(row), false, field, why);
     case ROW_ENUM:
@@ -317,66 +268,19 @@ static int read_object(const cJSON *obj, const struct row *section, struct jobsp
                        struct errbuf *why)
 {
     const char *where = section ? section->path : ROOT;
-    const char *keys[ROWS];
+    const char *keys[KEYS_MAX];
     int count = 0;
 
-    for (const struct row *row = rows; row->path; row++)
+    for (const struct row *row = jobspec_rows; row->path; row++)
         if (row_in(row, section))
             keys[count++] = row_key(row);
+    assert(count < KEYS_MAX);
     keys[count] = NULL;
     int rc = field_known(obj, where, keys, why);
-    for (const struct row *row = rows; rc == 0 && row->path; row++)
+    for (const struct row *row = jobspec_rows; rc == 0 && row->path; row++)
         if (row_in(row, section))
             rc = read_row(obj, where, row, spec, why);
     return rc;
-}
-
-/* Checks that tie keys together. */
-
-static bool paces(const struct jobspec *spec)
-{
-    const struct curriculum_spec *c = &spec->curriculum;
-
-    return c->full_at * (double)spec->epochs > (double)c->warmup;
-}
-
-/* The default curriculum of a job that is too short for it; written keys are left alone. */
-static void few_epochs(const cJSON *json, struct jobspec *spec)
-{
-    const cJSON *c = cJSON_GetObjectItemCaseSensitive(json, "curriculum");
-
-    if (cJSON_GetObjectItemCaseSensitive(c, "full_at") ||
-        cJSON_GetObjectItemCaseSensitive(c, "warmup"))
-        return;
-    if (!paces(spec))
-        spec->curriculum.full_at = 1;
-    if (!paces(spec))
-        spec->curriculum.warmup = 0;
-}
-
-static int cross_check(const struct jobspec *spec, struct errbuf *why)
-{
-    const struct curriculum_spec *c = &spec->curriculum;
-
-    if (spec->shard > spec->batch)
-        return err_set(why, -EINVAL,
-                       "shard is %lld and batch is %lld; a shard is a part of a batch",
-                       (long long)spec->shard, (long long)spec->batch);
-    if (spec->batch % spec->shard != 0)
-        return err_set(why, -EINVAL,
-                       "batch is %lld and shard is %lld; batch must be a multiple of shard",
-                       (long long)spec->batch, (long long)spec->shard);
-    if (!paces(spec))
-        return err_set(
-            why, -EINVAL,
-            "curriculum.warmup is %lld, it must be below full_at * epochs = %.15g * %lld = %.15g",
-            (long long)c->warmup, c->full_at, (long long)spec->epochs,
-            c->full_at * (double)spec->epochs);
-    if (spec->optimizer.nesterov && spec->optimizer.momentum == 0)
-        return err_set(why, -EINVAL,
-                       "optimizer.nesterov is true and optimizer.momentum is 0; nesterov needs "
-                       "momentum above 0");
-    return 0;
 }
 
 int jobspec_parse(const struct cJSON *json, struct jobspec *ret, struct errbuf *why)
@@ -388,11 +292,11 @@ int jobspec_parse(const struct cJSON *json, struct jobspec *ret, struct errbuf *
         return err_set(why, -EINVAL,
                        "a job file must be an object such as "
                        "{\"dataset\": \"glyphs\", \"model\": \"lenet\"}");
-    for (const struct row *row = rows; row->path; row++)
+    for (const struct row *row = jobspec_rows; row->path; row++)
         if (row->def)
-            set_default(&spec, row);
+            set_default(&spec, row, row->def);
     rc = read_object(json, NULL, &spec, why);
-    for (const struct row *row = rows; rc == 0 && row->path; row++) {
+    for (const struct row *row = jobspec_rows; rc == 0 && row->path; row++) {
         const cJSON *obj = NULL;
         if (row->type != ROW_SECTION)
             continue;
@@ -401,8 +305,8 @@ int jobspec_parse(const struct cJSON *json, struct jobspec *ret, struct errbuf *
             rc = read_object(obj, row, &spec, why);
     }
     if (rc == 0) {
-        few_epochs(json, &spec);
-        rc = cross_check(&spec, why);
+        jobspec_settle(json, &spec);
+        rc = jobspec_check(&spec, why);
     }
     if (rc) {
         jobspec_done(&spec);
@@ -437,6 +341,15 @@ static cJSON *number_json(double v)
     return cJSON_CreateRaw(text_of_f64(v, text));
 }
 
+static cJSON *shares_json(const struct shares *s)
+{
+    cJSON *list = cJSON_CreateArray();
+
+    for (int i = 0; list && i < s->count; i++)
+        cJSON_AddItemToArray(list, number_json(s->at[i]));
+    return list;
+}
+
 static cJSON *row_json(const struct jobspec *spec, const struct row *row)
 {
     const void *field = field_of(spec, row);
@@ -455,6 +368,8 @@ static cJSON *row_json(const struct jobspec *spec, const struct row *row)
     case ROW_F64:
     case ROW_RATIO:
         return number_json(*(const double *)field);
+    case ROW_SHARES:
+        return shares_json(field);
     case ROW_BOOL:
         return cJSON_CreateBool(*(const bool *)field);
     case ROW_ENUM:
@@ -467,7 +382,9 @@ struct cJSON *jobspec_json(const struct jobspec *spec)
 {
     cJSON *root = cJSON_CreateObject(), *section = NULL;
 
-    for (const struct row *row = rows; root && row->path; row++) {
+    for (const struct row *row = jobspec_rows; root && row->path; row++) {
+        if (!row_used(spec, row))
+            continue;
         cJSON *item = row_json(spec, row);
         cJSON *parent = row_in(row, NULL) ? root : section;
         if (!cJSON_AddItemToObject(parent, row_key(row), item)) {
@@ -487,10 +404,11 @@ void jobspec_help(FILE *out)
         [ROW_SECTION] = "object", [ROW_NAME] = "name",    [ROW_MODEL] = "model",
         [ROW_INT] = "integer",    [ROW_SEED] = "integer", [ROW_F64] = "number",
         [ROW_RATIO] = "ratio",    [ROW_BOOL] = "bool",    [ROW_ENUM] = "word",
+        [ROW_SHARES] = "list",
     };
 
     fprintf(out, "%-23s %-8s %-11s %s\n", "key", "type", "default", "meaning [allowed]");
-    for (const struct row *row = rows; row->path; row++) {
+    for (const struct row *row = jobspec_rows; row->path; row++) {
         char allowed[RANGE_BYTES] = "";
         const char *def = row->def ? row->def : row->type == ROW_SECTION ? "" : "required";
         if (row->type == ROW_MODEL)
@@ -499,8 +417,14 @@ void jobspec_help(FILE *out)
             text_list(row->names, allowed, sizeof(allowed));
         else if (row_ranged(row))
             range_text(row, allowed);
-        fprintf(out, "%-23s %-8s %-11s %s%s%s%s\n", row->path, types[row->type], def, row->help,
+        fprintf(out, "%-23s %-8s %-11s %s%s%s%s", row->path, types[row->type], def, row->help,
                 *allowed ? " [" : "", allowed, *allowed ? "]" : "");
+        if (row->only)
+            fprintf(out, "; %s %s only", row->only->path, row->only->word);
+        if (row->other)
+            fprintf(out, "; default of %s %s: %s", row->other->path, row->other->word,
+                    row->other_def);
+        fputc('\n', out);
     }
 }
 

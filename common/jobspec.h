@@ -12,9 +12,10 @@
 
 struct cJSON;
 
-enum optimizer_kind { OPTIMIZER_SGD };
-enum lr_schedule { LR_CONSTANT, LR_COSINE };
-enum attack { ATTACK_FGSM };
+enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAMW };
+enum lr_schedule { LR_CONSTANT, LR_COSINE, LR_STEP };
+enum sam_kind { SAM_PLAIN, SAM_ADAPTIVE };
+enum attack { ATTACK_FGSM, ATTACK_PGD, ATTACK_L2 };
 enum score_source { SOURCE_SWEEP, SOURCE_TRAIN };
 enum normaliser { NORM_POPULATION, NORM_SAMPLE };
 enum measure {
@@ -34,6 +35,7 @@ enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
 /* Names of each enum as in the job file, NULL-terminated, indexed by the enum. */
 extern const char *const optimizer_names[];
 extern const char *const lr_schedule_names[];
+extern const char *const sam_names[];
 extern const char *const attack_names[];
 extern const char *const score_source_names[];
 extern const char *const normaliser_names[];
@@ -44,14 +46,27 @@ extern const char *const pacing_names[];
 extern const char *const balance_names[];
 extern const char *const numerics_names[];
 
+#define MILESTONES_MAX 16
+
+/* Shares in rising order. */
+struct shares {
+    int count;
+    double at[MILESTONES_MAX]; /* of all steps, (0, 1); 0 behind the last */
+};
+
 struct optimizer_spec {
+    int kind;            /* optimizer.name, enum optimizer_kind */
     double lr;           /* > 0 */
-    double momentum;     /* [0, 1) */
-    bool nesterov;       /* needs momentum > 0 */
-    double weight_decay; /* >= 0, not on biases */
+    double momentum;     /* sgd: [0, 1) */
+    bool nesterov;       /* sgd: needs momentum > 0 */
+    double beta1, beta2; /* adamw: [0, 1) */
+    double epsilon;      /* adamw: > 0 */
+    double weight_decay; /* >= 0, not on biases; sgd: added to the gradient, adamw: decoupled */
+    double clip;         /* largest L2 norm of a step's gradient, >= 0; 0: no limit */
     int schedule;        /* enum lr_schedule */
     double warmup;       /* share of all steps with linear warm-up, [0, 1) */
-    int kind;            /* optimizer.name, enum optimizer_kind */
+    struct shares milestones; /* step: where the learning rate falls, all above warmup */
+    double gamma;             /* step: what it is multiplied by there, (0, 1] */
 };
 
 struct curriculum_spec {
@@ -67,24 +82,32 @@ struct jobspec {
     char dataset[NAME_MAX_BYTES];
     struct cJSON *model; /* owned copy of the description: string or object */
     int64_t epochs, batch, shard;
-    uint64_t seed; /* up to 2^53 - 1 */
+    uint64_t seed;          /* up to 2^53 - 1 */
+    double label_smoothing; /* of the training loss, [0, 1) */
     struct optimizer_spec optimizer;
-    double rho; /* sam.rho, >= 0; 0 is plain SGD */
+    int sam;              /* sam.name, enum sam_kind */
+    double rho;           /* sam.rho, >= 0; 0 is plain SGD */
+    int64_t sam_interval; /* sam.interval, >= 1: an ascent when step % interval == 0 */
     int attack;
-    double epsilon; /* attack.epsilon, [0, 1] pixel space */
+    double epsilon;       /* attack.epsilon, [0, 1] pixel space; l2: of the whole change */
+    double alpha;         /* attack.alpha, pgd: length of one move; never 0 unless epsilon is */
+    int64_t attack_steps; /* attack.steps, pgd */
+    bool random_start;    /* attack.random_start, pgd */
     int score_source, normaliser;
     int64_t score_every; /* 0: automatic (1 until the share is final, then 5) */
     struct curriculum_spec curriculum;
     int numerics;
 };
 
-/* Reads a job file. Checks everything that needs no dataset: keys (unknown: nearest valid name),
- * types, ranges, batch % shard == 0, full_at * epochs > warmup, the model description
- * (model_check). 0, -EINVAL or -ENOMEM. ret is released with jobspec_done. */
+/* Reads a job file. Checks everything that needs no dataset: keys (unknown: nearest valid name; a
+ * key of another optimizer, schedule or attack than the job's), types, ranges, batch % shard == 0,
+ * full_at * epochs > warmup, the model description (model_check). 0, -EINVAL or -ENOMEM. ret is
+ * released with jobspec_done. */
 int jobspec_parse(const struct cJSON *json, struct jobspec *ret, struct errbuf *why);
 void jobspec_done(struct jobspec *spec);
-/* The spec as JSON with every default written out, keys in the order of the table; parsing it again
- * gives the same spec, bit for bit. For printing: a number that cJSON would round is a raw node.
+/* The spec as JSON with every default written out, keys in the order of the table, without those
+ * that its optimizer, schedule and attack do not have; parsing it again gives the same spec, bit
+ * for bit. For printing: a number that cJSON would round is a raw node.
  * Released with cJSON_Delete; NULL when memory is out. */
 struct cJSON *jobspec_json(const struct jobspec *spec);
 /* A line a key: name, type, default, allowed values, meaning. */

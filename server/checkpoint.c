@@ -8,52 +8,75 @@
 #include "common/alloc.h"
 #include "common/safetensors.h"
 #include "common/text.h"
+#include "server/core/optimizer.h"
 
 #define FORMAT "steppe-checkpoint-1"
 
 /* The cursor as it lies in the file: all 64-bit, little-endian. */
 #define CURSOR_WORDS (3 + RUN_SUMS + 2)
 
-enum { PART_CURSOR, PART_THETA, PART_VELOCITY, PART_RANK, PART_VALUES, PART_CLASSES, PARTS };
+/* The optimizer's vectors come last; how many there are, and their names, are the job's. */
+enum { PART_CURSOR, PART_THETA, PART_RANK, PART_VALUES, PART_CLASSES, PART_VECTORS };
+#define PARTS_MAX (PART_VECTORS + OPTIMIZER_VECTORS_MAX)
 
-static const struct {
-    const char *name;
+enum part_rows { ROWS_CURSOR, ROWS_FLOATS, ROWS_SAMPLES };
+
+static const struct part {
+    const char *name; /* NULL: of the vector */
     enum dtype dtype;
+    enum part_rows rows;
     int columns; /* 0: one-dimensional */
-    bool per_sample;
-} parts[PARTS] = {
-    [PART_CURSOR] = {"cursor", DTYPE_F64, 0, false},
-    [PART_THETA] = {"theta", DTYPE_F32, 0, false},
-    [PART_VELOCITY] = {"velocity", DTYPE_F32, 0, false},
-    [PART_RANK] = {"rank", DTYPE_F64, 0, true},
-    [PART_VALUES] = {"open_scores", DTYPE_F64, 4, true},
-    [PART_CLASSES] = {"open_classes", DTYPE_U32, 3, true},
+} parts[PART_VECTORS + 1] = {
+    [PART_CURSOR] = {"cursor", DTYPE_F64, ROWS_CURSOR, 0},
+    [PART_THETA] = {"theta", DTYPE_F32, ROWS_FLOATS, 0},
+    [PART_RANK] = {"rank", DTYPE_F64, ROWS_SAMPLES, 0},
+    [PART_VALUES] = {"open_scores", DTYPE_F64, ROWS_SAMPLES, 4},
+    [PART_CLASSES] = {"open_classes", DTYPE_U32, ROWS_SAMPLES, 3},
+    [PART_VECTORS] = {NULL, DTYPE_F32, ROWS_FLOATS, 0},
 };
 
 struct checkpoint {
-    size_t floats;
-    uint32_t samples;
+    struct checkpoint_shape shape;
     struct run_cursor cursor;
-    float *theta, *velocity;
-    double *rank;
-    double *values;    /* [samples, 4] */
-    uint32_t *classes; /* [samples, 3]: predicted, adv_predicted, flags */
+    int part_count;
+    void *data[PARTS_MAX]; /* owned; the cursor's is used while it is read or written */
 };
 
-static struct checkpoint *checkpoint_new(size_t floats, uint32_t samples)
+static const struct part *part_of(int i)
+{
+    return &parts[i < PART_VECTORS ? i : PART_VECTORS];
+}
+
+static size_t part_rows(const struct checkpoint *c, int i)
+{
+    const size_t rows[] = {
+        [ROWS_CURSOR] = CURSOR_WORDS,
+        [ROWS_FLOATS] = c->shape.floats,
+        [ROWS_SAMPLES] = c->shape.samples,
+    };
+
+    return rows[part_of(i)->rows];
+}
+
+static size_t part_entries(const struct checkpoint *c, int i)
+{
+    return part_rows(c, i) * (size_t)(part_of(i)->columns ? part_of(i)->columns : 1);
+}
+
+static struct checkpoint *checkpoint_new(const struct checkpoint_shape *shape)
 {
     struct checkpoint *c = xcalloc(1, sizeof(*c));
 
-    c->floats = floats;
-    c->samples = samples;
-    c->theta = alloc_bytes(floats, sizeof(float));
-    c->velocity = alloc_bytes(floats, sizeof(float));
-    c->rank = alloc_bytes(samples, sizeof(double));
-    c->values = alloc_bytes(samples, 4 * sizeof(double));
-    c->classes = alloc_bytes(samples, 3 * sizeof(uint32_t));
-    if (!c->theta || !c->velocity || !c->rank || !c->values || !c->classes) {
-        checkpoint_free(c);
-        return NULL;
+    c->shape = *shape;
+    c->part_count = PART_VECTORS;
+    while (shape->vectors[c->part_count - PART_VECTORS])
+        c->part_count++;
+    for (int i = 0; i < c->part_count; i++) {
+        c->data[i] = alloc_bytes(part_entries(c, i), dtype_bytes(part_of(i)->dtype));
+        if (!c->data[i]) {
+            checkpoint_free(c);
+            return NULL;
+        }
     }
     return c;
 }
@@ -62,32 +85,42 @@ void checkpoint_free(struct checkpoint *c)
 {
     if (!c)
         return;
-    free(c->theta);
-    free(c->velocity);
-    free(c->rank);
-    free(c->values);
-    free(c->classes);
+    for (int i = 0; i < c->part_count; i++)
+        free(c->data[i]);
     free(c);
+}
+
+/* The parts that are copied as they are: where the run has them, by part; NULL: packed. */
+static void run_parts(const struct run_state *s, void *ret[PARTS_MAX])
+{
+    memset(ret, 0, PARTS_MAX * sizeof(*ret));
+    ret[PART_THETA] = s->theta;
+    ret[PART_RANK] = s->rank;
+    for (int i = 0; s->vector_names[i]; i++)
+        ret[PART_VECTORS + i] = s->vectors[i];
 }
 
 struct checkpoint *checkpoint_take(struct run *r, int64_t now_ms)
 {
     struct run_state s = run_state(r);
-    struct checkpoint *c = checkpoint_new(s.floats, s.samples);
+    struct checkpoint *c =
+        checkpoint_new(&(struct checkpoint_shape){s.floats, s.samples, s.vector_names});
+    void *from[PARTS_MAX];
 
     if (!c)
         return NULL;
     c->cursor = run_cursor(r, now_ms);
-    memcpy(c->theta, s.theta, s.floats * sizeof(float));
-    memcpy(c->velocity, s.velocity, s.floats * sizeof(float));
-    memcpy(c->rank, s.rank, s.samples * sizeof(double));
+    run_parts(&s, from);
+    for (int i = 0; i < c->part_count; i++)
+        if (from[i])
+            memcpy(c->data[i], from[i], part_entries(c, i) * dtype_bytes(part_of(i)->dtype));
     for (uint32_t i = 0; i < s.samples; i++) {
         const struct score *o = &s.scores[i];
         double values[4] = {o->loss, o->adv_loss, o->grad_norm, o->el2n};
         uint32_t classes[3] = {(uint32_t)o->predicted, (uint32_t)o->adv_predicted, o->flags};
 
-        memcpy(c->values + 4 * (size_t)i, values, sizeof(values));
-        memcpy(c->classes + 3 * (size_t)i, classes, sizeof(classes));
+        memcpy((double *)c->data[PART_VALUES] + 4 * (size_t)i, values, sizeof(values));
+        memcpy((uint32_t *)c->data[PART_CLASSES] + 3 * (size_t)i, classes, sizeof(classes));
     }
     return c;
 }
@@ -95,14 +128,16 @@ struct checkpoint *checkpoint_take(struct run *r, int64_t now_ms)
 void checkpoint_restore(const struct checkpoint *c, struct run *r)
 {
     struct run_state s = run_state(r);
+    void *to[PARTS_MAX];
 
     *s.cursor = c->cursor;
-    memcpy(s.theta, c->theta, s.floats * sizeof(float));
-    memcpy(s.velocity, c->velocity, s.floats * sizeof(float));
-    memcpy(s.rank, c->rank, s.samples * sizeof(double));
+    run_parts(&s, to);
+    for (int i = 0; i < c->part_count; i++)
+        if (to[i])
+            memcpy(to[i], c->data[i], part_entries(c, i) * dtype_bytes(part_of(i)->dtype));
     for (uint32_t i = 0; i < s.samples; i++) {
-        const double *v = c->values + 4 * (size_t)i;
-        const uint32_t *k = c->classes + 3 * (size_t)i;
+        const double *v = (const double *)c->data[PART_VALUES] + 4 * (size_t)i;
+        const uint32_t *k = (const uint32_t *)c->data[PART_CLASSES] + 3 * (size_t)i;
 
         s.scores[i] = (struct score){.loss = v[0],
                                      .adv_loss = v[1],
@@ -126,12 +161,12 @@ uint64_t checkpoint_step(const struct checkpoint *c)
 
 const float *checkpoint_theta(const struct checkpoint *c)
 {
-    return c->theta;
+    return c->data[PART_THETA];
 }
 
 void checkpoint_model_hash(const struct checkpoint *c, char ret[SHA256_HEX])
 {
-    sha256_hex_of(c->theta, c->floats * sizeof(float), ret);
+    sha256_hex_of(c->data[PART_THETA], c->shape.floats * sizeof(float), ret);
 }
 
 static void cursor_pack(const struct run_cursor *c, double words[CURSOR_WORDS])
@@ -154,37 +189,26 @@ static void cursor_unpack(const double words[CURSOR_WORDS], struct run_cursor *c
     c->seconds = words[4 + RUN_SUMS];
 }
 
-static void *part_data(struct checkpoint *c, int part, double *cursor)
+static struct tensor part_tensor(const struct checkpoint *c, int i)
 {
-    void *const data[PARTS] = {cursor, c->theta, c->velocity, c->rank, c->values, c->classes};
+    const struct part *p = part_of(i);
+    const char *name = i < PART_VECTORS ? p->name : c->shape.vectors[i - PART_VECTORS];
+    uint64_t shape[2] = {part_rows(c, i), (uint64_t)p->columns};
 
-    return data[part];
-}
-
-static struct tensor part_tensor(struct checkpoint *c, int part, double *cursor)
-{
-    uint64_t rows = part == PART_CURSOR      ? CURSOR_WORDS
-                    : parts[part].per_sample ? c->samples
-                                             : c->floats;
-    uint64_t shape[2] = {rows, (uint64_t)parts[part].columns};
-
-    return tensor_make(parts[part].name, parts[part].dtype, parts[part].columns ? 2 : 1, shape,
-                       part_data(c, part, cursor));
+    return tensor_make(name, p->dtype, p->columns ? 2 : 1, shape, c->data[i]);
 }
 
 int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha256[SHA256_HEX],
                      struct errbuf *why)
 {
-    struct checkpoint view = *c; /* the table hands out writable pointers; nothing is written */
-    double cursor[CURSOR_WORDS];
-    struct tensor tensors[PARTS];
+    struct tensor tensors[PARTS_MAX];
     const struct safetensors_meta meta[] = {{"format", FORMAT}};
     uint8_t digest[SHA256_BYTES];
 
-    cursor_pack(&c->cursor, cursor);
-    for (int i = 0; i < PARTS; i++)
-        tensors[i] = part_tensor(&view, i, cursor);
-    int rc = safetensors_write(path, tensors, PARTS, meta, 1, why);
+    cursor_pack(&c->cursor, c->data[PART_CURSOR]);
+    for (int i = 0; i < c->part_count; i++)
+        tensors[i] = part_tensor(c, i);
+    int rc = safetensors_write(path, tensors, c->part_count, meta, 1, why);
     if (rc == 0)
         rc = sha256_file(path, digest, why);
     if (rc == 0)
@@ -194,14 +218,13 @@ int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha2
 
 static int read_parts(const struct safetensors *st, struct checkpoint *c, struct errbuf *why)
 {
-    double cursor[CURSOR_WORDS];
     const char *format = safetensors_meta_get(st, "format");
 
     if (!format || strcmp(format, FORMAT) != 0)
         return err_set(why, -EINVAL, "format is \"%s\", wanted \"%s\"", format ? format : "",
                        FORMAT);
-    for (int i = 0; i < PARTS; i++) {
-        struct tensor want = part_tensor(c, i, cursor);
+    for (int i = 0; i < c->part_count; i++) {
+        struct tensor want = part_tensor(c, i);
         const struct tensor *t;
         int rc = safetensors_need(st, want.name, want.dtype, want.dims, &t, why);
 
@@ -210,16 +233,16 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
         if (memcmp(t->shape, want.shape, (size_t)want.dims * sizeof(want.shape[0])) != 0)
             return err_set(why, -EINVAL, "tensor %s has %llu rows, wanted %llu", want.name,
                            (unsigned long long)t->shape[0], (unsigned long long)want.shape[0]);
-        memcpy(part_data(c, i, cursor), t->data, t->bytes);
+        memcpy(c->data[i], t->data, t->bytes);
     }
-    cursor_unpack(cursor, &c->cursor);
+    cursor_unpack(c->data[PART_CURSOR], &c->cursor);
     return 0;
 }
 
-int checkpoint_read(const char *path, const char *want_sha256, size_t floats, uint32_t samples,
+int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
                     struct checkpoint **ret, struct errbuf *why)
 {
-    struct checkpoint *c = checkpoint_new(floats, samples);
+    struct checkpoint *c = checkpoint_new(shape);
     struct safetensors st = {0};
     uint8_t digest[SHA256_BYTES];
     char hex[SHA256_HEX] = "";

@@ -21,9 +21,15 @@ void checkpoint_model_hash(const struct checkpoint *c, char ret[SHA256_HEX]);
 int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha256[SHA256_HEX],
                      struct errbuf *why);
 
+/* What a job's checkpoints hold. */
+struct checkpoint_shape {
+    size_t floats; /* of theta and of each vector */
+    uint32_t samples;
+    const char *const *vectors; /* optimizer_vectors */
+};
 /* Reads a file whose SHA-256 must be want_sha256: -EUCLEAN with a sentence when it is not, or when
- * it does not hold a checkpoint of this many floats and samples. */
-int checkpoint_read(const char *path, const char *want_sha256, size_t floats, uint32_t samples,
+ * it does not hold a checkpoint of this shape. */
+int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
                     struct checkpoint **ret, struct errbuf *why);
 /* Puts the state into a run that was created and not started. */
 void checkpoint_restore(const struct checkpoint *c, struct run *r);

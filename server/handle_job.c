@@ -473,8 +473,7 @@ void handle_job_schedule(struct request *rq)
 
 struct model_args {
     int64_t job;
-    size_t floats;
-    uint32_t samples;
+    struct checkpoint_shape shape;
     struct checkpoint *checkpoint;
 };
 
@@ -525,8 +524,7 @@ static void model_work(struct op *op)
     for (int i = 0; op->rc == 0 && i < count && !a->checkpoint; i++) {
         snprintf(path, sizeof(path), "%s/jobs/%" PRId64 "/%s", op->server->dir, a->job,
                  list[i].file);
-        int rc =
-            checkpoint_read(path, list[i].sha256, a->floats, a->samples, &a->checkpoint, &op->why);
+        int rc = checkpoint_read(path, list[i].sha256, &a->shape, &a->checkpoint, &op->why);
         if (rc < 0 && i + 1 == count)
             op->rc = rc;
     }
@@ -565,8 +563,7 @@ void handle_model_get(struct request *rq)
     }
     struct model_args *a = xcalloc(1, sizeof(*a));
     a->job = job->rec.job;
-    a->floats = job->model.floats;
-    a->samples = job->data->samples;
+    a->shape = job_checkpoint_shape(job);
     op_run(rq->server->store_lane, (struct op){.rq = rq,
                                                .server = rq->server,
                                                .arg = a,

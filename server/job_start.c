@@ -15,8 +15,7 @@
 
 struct start {
     struct job_record rec;
-    size_t floats;
-    uint32_t samples;
+    struct checkpoint_shape shape;
     struct checkpoint *checkpoint; /* NULL: from the beginning */
 };
 
@@ -37,7 +36,7 @@ static int try_checkpoint(struct server *s, const struct start *st,
     if (rc < 0)
         return rc;
     job_checkpoint_path(path, sizeof(path), s->dir, rec->job, rec->file);
-    rc = checkpoint_read(path, rec->sha256, st->floats, st->samples, ret, why);
+    rc = checkpoint_read(path, rec->sha256, &st->shape, ret, why);
     if (rc == -EUCLEAN) /* else it would count as one of those that are kept */
         store_checkpoint_remove(s->store, rec->job, rec->step, NULL);
     return rc;
@@ -143,8 +142,7 @@ static void start_job(struct jobs *jobs, struct job *job)
     if (!job->rec.started_unix_ms)
         job->rec.started_unix_ms = clock_unix_ms();
     st->rec = job_record_copy(job);
-    st->floats = job->model.floats;
-    st->samples = job->data->samples;
+    st->shape = job_checkpoint_shape(job);
     op_run(jobs->server->store_lane,
            (struct op){.server = jobs->server, .arg = st, .work = start_work, .done = start_done});
 }

@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/field.h"
 #include "common/log.h"
+#include "server/core/optimizer.h"
 #include "server/jobs_internal.h"
 #include "server/server.h"
 
@@ -177,6 +178,15 @@ int jobs_prepare(struct server *s, struct job *job, struct errbuf *why)
     memcpy(job->rec.dataset_sha256, rec.sha256, sizeof(rec.sha256));
     job->data = data;
     return 0;
+}
+
+struct checkpoint_shape job_checkpoint_shape(const struct job *job)
+{
+    return (struct checkpoint_shape){
+        .floats = job->model.floats,
+        .samples = job->data->samples,
+        .vectors = optimizer_vectors(&job->spec.optimizer),
+    };
 }
 
 /* What a queued or running job waits for; false: nothing. */

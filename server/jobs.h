@@ -8,6 +8,7 @@
 
 #include "common/jobspec.h"
 #include "common/model.h"
+#include "server/checkpoint.h"
 #include "server/request.h"
 #include "server/run.h"
 #include "server/store.h"
@@ -54,6 +55,8 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job);
 
 /* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
 int jobs_prepare(struct server *s, struct job *job, struct errbuf *why);
+/* What the checkpoints of a prepared job hold. */
+struct checkpoint_shape job_checkpoint_shape(const struct job *job);
 /* Puts a submitted job (owned) into the table, by number. */
 void jobs_add(struct jobs *jobs, struct job *job);
 void jobs_remove(struct jobs *jobs, struct job *job);

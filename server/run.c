@@ -13,8 +13,8 @@
 #include "common/alloc.h"
 #include "server/run_internal.h"
 
-/* Cost of one sample in forward passes: a backward counts two. */
-enum { COST_SGD = 3, COST_SAM = 6, COST_SCORE = 3 };
+/* Cost of one sample in forward passes: a backward counts two, one of x alone counts one. */
+enum { COST_SGD = 3, COST_SAM = 6, COST_SCORE = 3, COST_MOVE = 2 };
 
 static int make_segments(struct run *r)
 {
@@ -29,6 +29,18 @@ static int make_segments(struct run *r)
 
         r->segments[r->segment_count++] =
             (struct segment){.offset = p->offset, .count = end - p->offset, .decay = p->decay};
+    }
+    return 0;
+}
+
+static int make_vectors(struct run *r)
+{
+    const char *const *names = optimizer_vectors(&r->spec->optimizer);
+
+    for (int i = 0; names[i]; i++) {
+        r->vectors[i] = alloc_bytes(r->model->floats, sizeof(float));
+        if (!r->vectors[i])
+            return -ENOMEM;
     }
     return 0;
 }
@@ -51,7 +63,6 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
         slots = (uint32_t)spec->batch;
     r->theta = alloc_bytes(model->floats, sizeof(float));
     r->next = alloc_bytes(model->floats, sizeof(float));
-    r->velocity = alloc_bytes(model->floats, sizeof(float));
     r->rank = alloc_bytes(n, sizeof(*r->rank));
     r->scores = alloc_bytes(n, sizeof(*r->scores));
     r->slots = alloc_bytes(slots, sizeof(*r->slots));
@@ -59,8 +70,8 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->weights = alloc_bytes((size_t)spec->batch, sizeof(*r->weights));
     r->round = round_create();
     r->reduce = reduce_create(model->floats, RUN_SUMS);
-    if (!r->theta || !r->next || !r->velocity || !r->rank || !r->scores || !r->slots || !r->ids ||
-        !r->weights || !r->round || !r->reduce || make_segments(r) < 0) {
+    if (!r->theta || !r->next || !r->rank || !r->scores || !r->slots || !r->ids || !r->weights ||
+        !r->round || !r->reduce || make_segments(r) < 0 || make_vectors(r) < 0) {
         run_free(r);
         return -ENOMEM;
     }
@@ -81,7 +92,8 @@ void run_free(struct run *r)
     reduce_free(r->reduce);
     free(r->theta);
     free(r->next);
-    free(r->velocity);
+    for (int i = 0; i < OPTIMIZER_VECTORS_MAX; i++)
+        free(r->vectors[i]);
     free(r->segments);
     free(r->rank);
     free(r->scores);
@@ -96,7 +108,8 @@ struct run_state run_state(struct run *r)
     return (struct run_state){
         .cursor = &r->cursor,
         .theta = r->theta,
-        .velocity = r->velocity,
+        .vector_names = optimizer_vectors(&r->spec->optimizer),
+        .vectors = r->vectors,
         .floats = r->model->floats,
         .rank = r->rank,
         .scores = r->scores,
@@ -240,11 +253,13 @@ static void apply_update(struct run *r)
     struct run_cursor *c = &r->cursor;
     const double *sums;
     const float *grad = reduce_result(r->reduce, &sums);
+    const struct optimizer_spec *o = &r->spec->optimizer;
     float *spare = r->theta;
 
-    c->lr = optimizer_lr(&r->spec->optimizer, c->step, r->steps);
-    optimizer_step(&r->spec->optimizer, c->lr, sums[0], r->segments, r->segment_count, grad,
-                   r->theta, r->velocity, r->next);
+    c->lr = optimizer_lr(o, c->step, r->steps);
+    optimizer_step(o, c->lr, c->step,
+                   optimizer_divisor(o, sums[0], r->segments, r->segment_count, grad), r->segments,
+                   r->segment_count, grad, r->theta, r->vectors, r->next);
     r->theta = r->next;
     r->next = spare;
     for (int i = 0; i < RUN_SUMS; i++)
@@ -277,6 +292,19 @@ static void apply_test(struct run *r)
     r->adv_accuracy = (double)adv_right / n;
 }
 
+/* Mean rise of the loss over the steps of the closed epoch that had an ascent; the others add 0.
+ * NAN: there was none. */
+static double sharpness(const struct run *r)
+{
+    const struct run_cursor *c = &r->cursor;
+    uint64_t k = (uint64_t)r->spec->sam_interval, first = c->step - r->epoch_steps;
+    uint64_t ascents = (c->step + k - 1) / k - (first + k - 1) / k;
+
+    return ascents == 0 ? NAN
+                        : (c->sums[2] - c->sums[1]) / c->sums[0] *
+                              ((double)r->epoch_steps / (double)ascents);
+}
+
 /* Takes the open epoch's numbers out of the run and moves the cursor to the next epoch. */
 static int close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
 {
@@ -292,7 +320,7 @@ static int close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
         .lr = c->lr,
         .train_loss = c->sums[1] / c->sums[0],
         .train_accuracy = c->sums[4] / c->sums[3],
-        .sharpness = (c->sums[2] - c->sums[1]) / c->sums[0],
+        .sharpness = sharpness(r),
         .test_loss = tested ? r->test_loss : NAN,
         .test_accuracy = tested ? r->accuracy : NAN,
         .adv_accuracy = tested ? r->adv_accuracy : NAN,
@@ -322,9 +350,18 @@ static int close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
     return 0;
 }
 
-static double phase_cost(const struct run *r)
+/* On average over the steps. */
+static double train_cost(const struct jobspec *spec)
 {
-    return r->phase != PHASE_TRAIN ? COST_SCORE : r->spec->rho > 0 ? COST_SAM : COST_SGD;
+    return spec->rho > 0 ? COST_SGD + (double)(COST_SAM - COST_SGD) / (double)spec->sam_interval
+                         : COST_SGD;
+}
+
+static double score_cost(const struct jobspec *spec)
+{
+    return spec->attack == ATTACK_PGD
+               ? COST_SCORE + COST_MOVE * (double)(spec->attack_steps - !spec->random_start)
+               : COST_SCORE;
 }
 
 int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret)
@@ -335,7 +372,8 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
     *ret_event = RUN_WAIT;
     if (r->finished || !round_done(r->round))
         return 0;
-    r->work_done += phase_cost(r) * r->slot_count;
+    r->work_done +=
+        (r->phase == PHASE_TRAIN ? train_cost(r->spec) : score_cost(r->spec)) * r->slot_count;
     r->work_ms = (double)(now_ms - r->start_ms);
     *ret_event = RUN_ROUND;
     if (r->phase == PHASE_TRAIN) {
@@ -410,8 +448,8 @@ const struct schedule *run_schedule(const struct run *r)
 /* Work of the whole job in forward passes of one sample, from the open round on. */
 static double work_left(const struct run *r)
 {
-    double train = (double)(r->steps - r->cursor.step) * (double)r->spec->batch *
-                   (r->spec->rho > 0 ? COST_SAM : COST_SGD);
+    double train =
+        (double)(r->steps - r->cursor.step) * (double)r->spec->batch * train_cost(r->spec);
     double score = 0;
 
     for (int64_t e = r->cursor.epoch; e < r->spec->epochs; e++) {
@@ -419,7 +457,7 @@ static double work_left(const struct run *r)
             score += r->data->samples;
         score += r->data->test_samples;
     }
-    return train + score * COST_SCORE;
+    return train + score * score_cost(r->spec);
 }
 
 struct run_progress run_progress(const struct run *r)

@@ -41,7 +41,9 @@ struct run_cursor {
 /* The arrays that make up a run's state, for writing and reading checkpoints; owned by the run. */
 struct run_state {
     struct run_cursor *cursor;
-    float *theta, *velocity; /* [floats] */
+    float *theta;                    /* [floats] */
+    const char *const *vector_names; /* of the optimizer's state, NULL-terminated */
+    float *const *vectors;           /* one a name: [floats] */
     size_t floats;
     double *rank;         /* [samples] */
     struct score *scores; /* [samples] measured in the open epoch (train source) */

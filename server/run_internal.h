@@ -15,7 +15,8 @@ struct run {
     struct run_cursor cursor;
     uint32_t epoch_steps;
     uint64_t steps;
-    float *theta, *next, *velocity;
+    float *theta, *next;
+    float *vectors[OPTIMIZER_VECTORS_MAX]; /* the optimizer's state; NULL behind the last */
     struct segment *segments;
     int segment_count;
 

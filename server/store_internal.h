@@ -42,7 +42,7 @@ int schema_open_state(struct store *s, struct errbuf *why);
 int schema_open_difficulty(struct store *s, struct errbuf *why);
 
 /* store_sql.c: what each migration executes. */
-extern const char sql_state_1[], sql_difficulty_1[], sql_difficulty_1_views[];
+extern const char sql_state_1[], sql_difficulty_1[], sql_difficulty_1_views[], sql_difficulty_2[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);

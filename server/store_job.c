@@ -29,22 +29,30 @@ static int event_add(struct store *s, int64_t job, const char *kind, const char 
                   DB_ARGS(DB_I(job), DB_I(clock_unix_ms()), DB_S(kind), DB_S(text)), why);
 }
 
-/* What difficulty.db repeats from the spec. A spec that today's rules refuse was accepted once: its
- * fields are then unknown, not an error. */
-static void read_spec(const char *text, struct db_arg *seed, struct db_arg *attack,
-                      struct db_arg *epsilon, struct db_arg *normaliser)
+/* What difficulty.db repeats from the spec. */
+struct spec_columns {
+    struct db_arg seed, attack, epsilon, alpha, attack_steps, normaliser;
+};
+
+/* A spec that today's rules refuse was accepted once: its fields are then unknown, not an error. */
+static void read_spec(const char *text, struct spec_columns *ret)
 {
     struct jobspec spec;
     cJSON *json = NULL;
 
-    *seed = *attack = *epsilon = *normaliser = DB_S(NULL);
+    ret->seed = ret->attack = ret->epsilon = ret->alpha = ret->attack_steps = ret->normaliser =
+        DB_S(NULL);
     if (field_parse(text, strlen(text), JSON_REQUEST_BYTES_MAX, "spec", &json, NULL) != 0)
         return;
     if (jobspec_parse(json, &spec, NULL) == 0) {
-        *seed = DB_I((int64_t)spec.seed);
-        *attack = DB_S(attack_names[spec.attack]);
-        *epsilon = DB_R(spec.epsilon);
-        *normaliser = DB_S(normaliser_names[spec.normaliser]);
+        ret->seed = DB_I((int64_t)spec.seed);
+        ret->attack = DB_S(attack_names[spec.attack]);
+        ret->epsilon = DB_R(spec.epsilon);
+        if (spec.attack == ATTACK_PGD) {
+            ret->alpha = DB_R(spec.alpha);
+            ret->attack_steps = DB_I(spec.attack_steps);
+        }
+        ret->normaliser = DB_S(normaliser_names[spec.normaliser]);
         jobspec_done(&spec);
     }
     cJSON_Delete(json);
@@ -67,9 +75,9 @@ static int remove_copy(struct store *s, int64_t job, struct errbuf *why)
 
 static int mirror(struct store *s, const struct job_record *rec, struct errbuf *why)
 {
-    struct db_arg seed, attack, epsilon, normaliser;
+    struct spec_columns spec;
 
-    read_spec(rec->spec_json, &seed, &attack, &epsilon, &normaliser);
+    read_spec(rec->spec_json, &spec);
     /* Of an insertion whose truth could not be committed. */
     int rc = db_run(&s->difficulty,
                     "DELETE FROM job WHERE uuid = ?1 AND job_id <> ?2"
@@ -79,17 +87,18 @@ static int mirror(struct store *s, const struct job_record *rec, struct errbuf *
         return rc;
     return db_run(&s->difficulty,
                   "INSERT INTO job(job_id, uuid, name, dataset, dataset_id, state, config_json,"
-                  " seed, attack, epsilon, normaliser, created_unix_ms, finished_unix_ms,"
-                  " model_sha256)"
+                  " seed, attack, epsilon, alpha, attack_steps, normaliser, created_unix_ms,"
+                  " finished_unix_ms, model_sha256)"
                   " VALUES(?1, ?2, ?3, ?4, (SELECT dataset_id FROM dataset WHERE sha256 = ?5), ?6,"
-                  " ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+                  " ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
                   " ON CONFLICT(job_id) DO UPDATE SET dataset_id = excluded.dataset_id,"
                   " state = excluded.state, finished_unix_ms = excluded.finished_unix_ms,"
                   " model_sha256 = excluded.model_sha256",
                   DB_ARGS(DB_I(rec->job), DB_S(rec->uuid), DB_S(rec->name), DB_S(rec->dataset),
                           DB_S(rec->dataset_sha256), DB_S(job_state_names[rec->state]),
-                          DB_S(rec->spec_json), seed, attack, epsilon, normaliser,
-                          DB_I(rec->created_unix_ms), time_or_null(rec->finished_unix_ms),
+                          DB_S(rec->spec_json), spec.seed, spec.attack, spec.epsilon, spec.alpha,
+                          spec.attack_steps, spec.normaliser, DB_I(rec->created_unix_ms),
+                          time_or_null(rec->finished_unix_ms),
                           DB_S(text_or_null(rec->model_sha256))),
                   why);
 }

@@ -34,11 +34,17 @@ static const struct meta definitions[] = {
      "adversarial difficulty with job.normaliser = sample: max(gap, 0) / adv_loss, 0 where 0/0", 0,
      UNIT_RANGE, HARD},
     {"definition.attack",
-     "the adversarial twin of a sample: fgsm is clip(x + epsilon sign(dloss/dx), 0, 1); name and "
-     "epsilon of each job are in job.attack and job.epsilon, its normaliser in job.normaliser",
+     "the adversarial twin of a sample: fgsm is clip(x + epsilon sign(dloss/dx), 0, 1); pgd is "
+     "job.attack_steps moves of alpha sign(dloss/dx), each cut to within epsilon of x and to "
+     "[0, 1]; l2 is clip(x + epsilon g / |g|, 0, 1), g = dloss/dx; name and numbers of each job "
+     "are "
+     "in job.attack, job.epsilon, job.alpha and job.attack_steps, its normaliser in job.normaliser",
      0, 0, 0},
-    {"definition.epsilon", "largest change of a pixel, in pixel space [0, 1]", "pixel intensity",
-     UNIT_RANGE, 0},
+    {"definition.epsilon",
+     "largest change of a pixel, in pixel space [0, 1]; of attack l2, largest Euclidean norm of "
+     "the "
+     "change of all pixels",
+     "pixel intensity", UNIT_RANGE, 0},
     {"definition.flags",
      "bits of score.flags: 1 measured; 2 no_direction, the gradient of the "
      "image was all zero, so that the twin is the image itself and the gap is 0",
@@ -112,9 +118,13 @@ static const struct meta columns[] = {
     {"job.state", "state of the job", 0, "queued, running, paused, done, failed, cancelled", 0},
     {"job.config_json", "the job file with every default written out", "JSON", 0, 0},
     {"job.seed", "seed of everything random", 0, "0 to 2^53 - 1", 0},
-    {"job.attack", "how the adversarial twin is made, see definition.attack", 0, "fgsm", 0},
-    {"job.epsilon", "largest change of a pixel by the attack", "pixel intensity in [0, 1]",
-     UNIT_RANGE, 0},
+    {"job.attack", "how the adversarial twin is made, see definition.attack", 0, "fgsm, pgd, l2",
+     0},
+    {"job.epsilon", "largest change by the attack, see definition.epsilon",
+     "pixel intensity in [0, 1]", UNIT_RANGE, 0},
+    {"job.alpha", "change of a pixel in one move of the attack; NULL: it has one move only",
+     "pixel intensity in [0, 1]", UNIT_RANGE, 0},
+    {"job.attack_steps", "moves of the attack; NULL: it has one move only", "moves", "1 and up", 0},
     {"job.normaliser", "what adm divides by, see definition.adm", 0, "population, sample", 0},
     {"job.created_unix_ms", "when it was submitted", SINCE_1970, 0, 0},
     {"job.finished_unix_ms", "when it ended; NULL: not yet", SINCE_1970, 0, 0},
@@ -127,10 +137,13 @@ static const struct meta columns[] = {
     {"epoch.share", "share of the training set that was scheduled", 0, "(0, 1]", 0},
     {"epoch.scheduled", "samples that were scheduled", "samples", "1 and up", 0},
     {"epoch.lr", "learning rate of the last update of the epoch", 0, "above 0", 0},
-    {"epoch.train_loss", "mean loss in training, before the ascent", NATS, "0 and up", BAD},
+    {"epoch.train_loss", "mean loss in training, before the ascent, with the job's label_smoothing",
+     NATS, "0 and up", BAD},
     {"epoch.train_accuracy", "share of training samples that were right", 0, UNIT_RANGE, GOOD},
-    {"epoch.sharpness", "mean of loss at the ascended point - loss", NATS, 0,
-     "higher is sharper, lower is flatter"},
+    {"epoch.sharpness",
+     "mean of loss at the ascended point - loss over the steps with an ascent; NULL: there was "
+     "none",
+     NATS, 0, "higher is sharper, lower is flatter"},
     {"epoch.test_loss", "mean loss on the test set; NULL: not measured", NATS, "0 and up", BAD},
     {"epoch.test_accuracy", "share of the test set that is right; NULL: not measured", 0,
      UNIT_RANGE, GOOD},

@@ -25,6 +25,13 @@ static int difficulty_migrate_1(struct db *db, struct errbuf *why)
     return rc == 0 ? meta_write(db, why) : rc;
 }
 
+static int difficulty_migrate_2(struct db *db, struct errbuf *why)
+{
+    int rc = db_exec(db, sql_difficulty_2, why);
+
+    return rc == 0 ? meta_write(db, why) : rc;
+}
+
 struct schema {
     const char *name;
     mode_t mode;
@@ -38,7 +45,8 @@ struct schema {
 };
 
 static int (*const state_migrations[])(struct db *, struct errbuf *) = {state_migrate_1};
-static int (*const difficulty_migrations[])(struct db *, struct errbuf *) = {difficulty_migrate_1};
+static int (*const difficulty_migrations[])(struct db *, struct errbuf *) = {difficulty_migrate_1,
+                                                                             difficulty_migrate_2};
 
 static const struct schema state_schema = {
     .name = STATE_DB,

@@ -173,6 +173,23 @@ const char sql_difficulty_1[] =
     "  (SELECT l." column " FROM epoch l WHERE l.job_id = j.job_id AND l.state = 'committed'\n" \
     "    AND l." condition " ORDER BY l.epoch DESC LIMIT 1)"
 
+/* `more`: columns that a later version of job has. */
+#define JOB_COMPARE(more) \
+    "CREATE VIEW v_job_compare AS\n" \
+    "SELECT j.job_id AS job, j.name AS name, j.dataset AS dataset, j.state AS state,\n" \
+    "  j.seed AS seed, j.attack AS attack, j.epsilon AS epsilon, " \
+    more "j.normaliser AS normaliser,\n" \
+    "  count(e.epoch) AS epochs, sum(e.seconds) AS seconds, sum(e.n_scored) AS scores,\n" \
+    LAST_EPOCH("train_loss", "train_loss IS NOT NULL") " AS train_loss,\n" \
+    LAST_EPOCH("sharpness", "sharpness IS NOT NULL") " AS sharpness,\n" \
+    LAST_EPOCH("test_accuracy", "test_accuracy IS NOT NULL") " AS test_accuracy,\n" \
+    "  max(e.test_accuracy) AS best_test_accuracy,\n" \
+    LAST_EPOCH("adv_accuracy", "adv_accuracy IS NOT NULL") " AS adv_accuracy,\n" \
+    LAST_EPOCH("mean_gap", "n_scored > 0") " AS mean_gap,\n" \
+    LAST_EPOCH("adm_mean", "n_scored > 0") " AS adm_mean\n" \
+    "FROM job j LEFT JOIN epoch e ON e.job_id = j.job_id AND e.state = 'committed'\n" \
+    "GROUP BY j.job_id;\n"
+
 const char sql_difficulty_1_views[] =
     "CREATE VIEW v_latest AS\n"
     "SELECT j.job_id AS job, e.epoch AS epoch, s.sample_id AS sample,\n"
@@ -231,16 +248,11 @@ const char sql_difficulty_1_views[] =
     "FROM epoch e CROSS JOIN score s\n"
     "WHERE e.state = 'committed' AND s.job_id = e.job_id AND s.epoch = e.epoch;\n"
 
-    "CREATE VIEW v_job_compare AS\n"
-    "SELECT j.job_id AS job, j.name AS name, j.dataset AS dataset, j.state AS state,\n"
-    "  j.seed AS seed, j.attack AS attack, j.epsilon AS epsilon, j.normaliser AS normaliser,\n"
-    "  count(e.epoch) AS epochs, sum(e.seconds) AS seconds, sum(e.n_scored) AS scores,\n"
-    LAST_EPOCH("train_loss", "train_loss IS NOT NULL") " AS train_loss,\n"
-    LAST_EPOCH("sharpness", "sharpness IS NOT NULL") " AS sharpness,\n"
-    LAST_EPOCH("test_accuracy", "test_accuracy IS NOT NULL") " AS test_accuracy,\n"
-    "  max(e.test_accuracy) AS best_test_accuracy,\n"
-    LAST_EPOCH("adv_accuracy", "adv_accuracy IS NOT NULL") " AS adv_accuracy,\n"
-    LAST_EPOCH("mean_gap", "n_scored > 0") " AS mean_gap,\n"
-    LAST_EPOCH("adm_mean", "n_scored > 0") " AS adm_mean\n"
-    "FROM job j LEFT JOIN epoch e ON e.job_id = j.job_id AND e.state = 'committed'\n"
-    "GROUP BY j.job_id;\n";
+    JOB_COMPARE("");
+
+/* Attacks of more than one move. */
+const char sql_difficulty_2[] =
+    "ALTER TABLE job ADD COLUMN alpha REAL;\n"
+    "ALTER TABLE job ADD COLUMN attack_steps INTEGER;\n"
+    "DROP VIEW v_job_compare;\n"
+    JOB_COMPARE("j.alpha AS alpha,\n  j.attack_steps AS attack_steps, ");

@@ -311,6 +311,23 @@ struct answer {
     int tensor_count;
 };
 
+static struct step_spec step_spec_of(const struct jobspec *spec, const struct task *t)
+{
+    return (struct step_spec){
+        .rho = t->step % spec->sam_interval == 0 ? spec->rho : 0,
+        .sam = (enum sam_kind)spec->sam,
+        .smoothing = spec->label_smoothing,
+        .fused = t->kind == TASK_TRAIN && spec->score_source == SOURCE_TRAIN,
+        .attack = (enum attack)spec->attack,
+        .epsilon = spec->epsilon,
+        .alpha = spec->alpha,
+        .moves = (uint32_t)spec->attack_steps,
+        .random_start = spec->random_start,
+        .seed = spec->seed,
+        .step = (uint64_t)t->step,
+    };
+}
+
 /* Runs the task; the answer is its result, or why there is none. */
 static void compute(struct plan *p, const struct task *t, struct answer *a)
 {
@@ -319,7 +336,7 @@ static void compute(struct plan *p, const struct task *t, struct answer *a)
     const struct samples train = {p->dataset.images, p->dataset.labels, p->dataset.samples};
     struct work work = {
         .train = t->kind == TASK_TRAIN,
-        .spec = {.rho = p->spec.rho, .epsilon = p->spec.epsilon},
+        .spec = step_spec_of(&p->spec, t),
         .theta = p->theta,
         .set = t->kind == TASK_TEST ? &test : &train,
         .ids = p->ids,
@@ -330,7 +347,6 @@ static void compute(struct plan *p, const struct task *t, struct answer *a)
     struct yield yield = {.scores = scores ? p->scores : NULL};
     struct errbuf why;
 
-    work.spec.fused = work.train && scores;
     a->request = with_key(p, t);
     a->tensor_count = 0;
     a->type = MSG_TASK_RESULT;

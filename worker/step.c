@@ -1,6 +1,7 @@
-/* One shard, start to end. A training step is at most three forward and two backward passes:
+/* One shard, start to end. A training step is three forward and two backward passes at most:
  *   ascent    forward and backward at theta: g, and the gradient of x when fused
- *   twin      fused: forward of the adversarial twins at theta
+ *   twin      fused: forward of the adversarial twins at theta; before it, for an attack of several
+ *             moves, a forward and a backward to x for each move but the first
  *   descent   forward and backward at theta hat: the gradient that is returned
  * With rho 0 the descent's gradient is the ascent's: one forward, one backward.
  * A weight v_i enters once, in the delta of sample i: the gradients of the parameters are weighted
@@ -11,6 +12,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "worker/nn/arena.h"
 #include "worker/nn/attack.h"
@@ -18,6 +20,8 @@
 #include "worker/nn/layer.h"
 #include "worker/nn/net.h"
 #include "worker/nn/vec.h"
+
+#define ASAM_ETA ((real)0.01)
 
 struct step {
     const struct model *model;
@@ -30,7 +34,7 @@ struct step {
     double *delta;       /* [classes] */
     struct head *heads;  /* [shard] */
     uint16_t *labels;    /* [shard] */
-    int *exponents;      /* [shard]: sweep, power of two taken out of delta */
+    int *exponents;      /* [shard]: power of two taken out of delta for a gradient of x */
     real *g, *theta_hat; /* [floats] */
 };
 
@@ -86,18 +90,35 @@ static void load_sample(struct step *s, const struct samples *set, uint32_t slot
     vec_from_bytes(s->x + slot * s->pixels, set->images + id * s->pixels, s->pixels);
 }
 
-/* Heads of the n logits rows; dlogits (NULL: not wanted) = v_i * delta_i. */
-static void run_heads(struct step *s, const real *logits, const float *weights, uint32_t n,
-                      real *dlogits)
+/* Heads of the n logits rows in training; dlogits = v_i * delta_i. */
+static void train_heads(struct step *s, const real *logits, const float *weights, double smoothing,
+                        uint32_t n)
 {
     const uint32_t classes = s->model->classes;
 
     for (size_t i = 0; i < n; i++) {
-        head_sample(logits + i * classes, classes, s->labels[i], &s->heads[i],
-                    dlogits ? s->delta : NULL);
-        for (size_t j = 0; dlogits && j < classes; j++)
-            dlogits[i * classes + j] = (real)(weights[i] * s->delta[j]);
+        const real *z = logits + i * classes;
+        head_sample(z, classes, s->labels[i], &s->heads[i], s->delta);
+        if (smoothing > 0)
+            head_smooth(z, classes, s->labels[i], smoothing, &s->heads[i], s->delta);
+        for (size_t j = 0; j < classes; j++)
+            s->dlogits[i * classes + j] = (real)(weights[i] * s->delta[j]);
     }
+}
+
+/* Gradients of x of the n samples in `x`, each times 2^-exponent, into dx; the heads with them. */
+static void data_gradients(struct step *s, const real *theta, const real *x, uint32_t n)
+{
+    const uint32_t classes = s->model->classes;
+    const real *logits = net_forward(s->net, theta, x, n);
+
+    for (size_t i = 0; i < n; i++) {
+        head_sample(logits + i * classes, classes, s->labels[i], &s->heads[i], s->delta);
+        s->exponents[i] = head_exponent(&s->heads[i]);
+        for (size_t j = 0; j < classes; j++)
+            s->dlogits[i * classes + j] = (real)ldexp(s->delta[j], -s->exponents[i]);
+    }
+    net_backward(s->net, theta, s->dlogits, NULL, s->dx);
 }
 
 static double weighted_loss(const struct step *s, const float *weights, uint32_t n)
@@ -121,14 +142,45 @@ static void write_clean(const struct step *s, uint32_t n, struct score *scores)
         };
 }
 
-/* Twin of sample i from its row of dx, which is the sample's gradient up to a positive factor. */
-static double attack_sample(struct step *s, size_t i, double epsilon, struct score *score)
+/* Twin of sample i, or its first place, from its row of dx, which is the sample's gradient up to a
+ * positive factor; returns the norm of that row. */
+static double attack_sample(struct step *s, const struct step_spec *spec, size_t i, uint32_t id,
+                            struct score *score)
 {
-    const real *g = s->dx + i * s->pixels;
+    const real *g = s->dx + i * s->pixels, *x = s->x + i * s->pixels;
+    const double norm = sqrt(vec_square_sum(g, s->pixels));
+    real *twin = s->twin + i * s->pixels;
+    bool directed = norm != 0;
 
-    if (!attack_fgsm(s->x + i * s->pixels, g, epsilon, s->pixels, s->twin + i * s->pixels))
+    if (spec->attack == ATTACK_FGSM) {
+        directed = attack_fgsm(x, g, spec->epsilon, s->pixels, twin);
+    } else if (spec->attack == ATTACK_L2) {
+        directed = attack_l2(x, g, spec->epsilon, s->pixels, twin);
+    } else if (directed && spec->random_start) {
+        attack_start(x, spec->epsilon, spec->seed, spec->step, id, s->pixels, twin);
+    } else {
+        memcpy(twin, x, s->pixels * sizeof(*twin));
+        if (directed)
+            attack_move(x, g, spec->alpha, spec->epsilon, s->pixels, twin);
+    }
+    if (!directed)
         score->flags |= SCORE_NO_DIRECTION;
-    return sqrt(vec_square_sum(g, s->pixels));
+    return norm;
+}
+
+/* The moves of PGD that are left behind attack_sample; a twin without direction stays. */
+static void move_twins(struct step *s, const struct step_spec *spec, const real *theta, uint32_t n,
+                       const struct score *scores)
+{
+    if (spec->attack != ATTACK_PGD)
+        return;
+    for (uint32_t move = spec->random_start ? 0 : 1; move < spec->moves; move++) {
+        data_gradients(s, theta, s->twin, n);
+        for (size_t i = 0; i < n; i++)
+            if (!(scores[i].flags & SCORE_NO_DIRECTION))
+                attack_move(s->x + i * s->pixels, s->dx + i * s->pixels, spec->alpha, spec->epsilon,
+                            s->pixels, s->twin + i * s->pixels);
+    }
 }
 
 /* Loss and class of the twins at theta; the activations of the clean pass are gone after it. */
@@ -136,20 +188,40 @@ static void measure_twins(struct step *s, const real *theta, uint32_t n, struct 
 {
     const real *logits = net_forward(s->net, theta, s->twin, n);
 
-    run_heads(s, logits, NULL, n, NULL);
-    for (uint32_t i = 0; i < n; i++) {
-        scores[i].adv_loss = s->heads[i].loss;
-        scores[i].adv_predicted = s->heads[i].predicted;
+    for (size_t i = 0; i < n; i++) {
+        struct head h;
+        head_sample(logits + i * s->model->classes, s->model->classes, s->labels[i], &h, NULL);
+        scores[i].adv_loss = h.loss;
+        scores[i].adv_predicted = h.predicted;
     }
 }
 
-/* theta hat = theta + rho g/(||g|| + 1e-12), where g is the weighted sum s->g over V. */
-static void ascend(struct step *s, const real *theta, double rho, double weight)
+/* g = T g; T is 1 where no layer has its weight or scale. */
+static void adapt(struct step *s, const real *theta)
+{
+    const struct model *m = s->model;
+
+    for (int i = 0; i < m->layer_count; i++) {
+        if (m->layers[i].weight < 0)
+            continue;
+        const struct param *p = &m->params[m->layers[i].weight];
+        vec_adapt(s->g + p->offset, theta + p->offset, ASAM_ETA, p->count);
+    }
+}
+
+/* theta hat = theta + rho g/(||g|| + 1e-12), where g is the weighted sum s->g over V; adaptive:
+ * theta + rho T^2 g/(||T g|| + 1e-12). s->g is used up. */
+static void ascend(struct step *s, const real *theta, const struct step_spec *spec, double weight)
 {
     const size_t floats = s->model->floats;
-    const double norm = sqrt(vec_square_sum(s->g, floats));
-    double c = rho / (norm + 1e-12 * weight);
 
+    if (spec->sam == SAM_ADAPTIVE)
+        adapt(s, theta);
+    const double norm = sqrt(vec_square_sum(s->g, floats));
+    double c = spec->rho / (norm + 1e-12 * weight);
+
+    if (spec->sam == SAM_ADAPTIVE)
+        adapt(s, theta);
     if (c > FLT_MAX) /* infinity times a gradient of 0 is no number */
         c = FLT_MAX;
     vec_add_scaled(s->theta_hat, theta, (real)c, s->g, floats);
@@ -160,6 +232,7 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 real *grad, double sums[STEP_SUMS], struct score *scores)
 {
     assert(n >= 1 && n <= s->shard_max && (scores || !spec->fused));
+    assert(!(spec->fused && spec->smoothing > 0)); /* scores are not smoothed */
     const bool sam = spec->rho > 0;
     double weight = 0, correct = 0;
 
@@ -167,7 +240,7 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
         load_sample(s, set, i, ids[i]);
         weight += weights[i];
     }
-    run_heads(s, net_forward(s->net, theta, s->x, n), weights, n, s->dlogits);
+    train_heads(s, net_forward(s->net, theta, s->x, n), weights, spec->smoothing, n);
     for (uint32_t i = 0; i < n; i++)
         correct += s->heads[i].predicted == s->labels[i];
     const double loss = weighted_loss(s, weights, n);
@@ -176,13 +249,14 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     if (spec->fused) {
         write_clean(s, n, scores);
         for (uint32_t i = 0; i < n; i++)
-            scores[i].grad_norm = attack_sample(s, i, spec->epsilon, &scores[i]) / weights[i];
+            scores[i].grad_norm = attack_sample(s, spec, i, ids[i], &scores[i]) / weights[i];
+        move_twins(s, spec, theta, n, scores);
         measure_twins(s, theta, n, scores);
     }
     double loss_hat = loss;
     if (sam) {
-        ascend(s, theta, spec->rho, weight);
-        run_heads(s, net_forward(s->net, s->theta_hat, s->x, n), weights, n, s->dlogits);
+        ascend(s, theta, spec, weight);
+        train_heads(s, net_forward(s->net, s->theta_hat, s->x, n), weights, spec->smoothing, n);
         loss_hat = weighted_loss(s, weights, n);
         net_backward(s->net, s->theta_hat, s->dlogits, grad, NULL);
     }
@@ -197,21 +271,13 @@ void step_score(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, uint32_t n, struct score *scores)
 {
     assert(n >= 1 && n <= s->shard_max);
-    const uint32_t classes = s->model->classes;
 
     for (uint32_t i = 0; i < n; i++)
         load_sample(s, set, i, ids[i]);
-    const real *logits = net_forward(s->net, theta, s->x, n);
-    for (size_t i = 0; i < n; i++) {
-        head_sample(logits + i * classes, classes, s->labels[i], &s->heads[i], s->delta);
-        s->exponents[i] = head_exponent(&s->heads[i]);
-        for (size_t j = 0; j < classes; j++)
-            s->dlogits[i * classes + j] = (real)ldexp(s->delta[j], -s->exponents[i]);
-    }
-    net_backward(s->net, theta, s->dlogits, NULL, s->dx);
+    data_gradients(s, theta, s->x, n);
     write_clean(s, n, scores);
     for (uint32_t i = 0; i < n; i++)
-        scores[i].grad_norm =
-            ldexp(attack_sample(s, i, spec->epsilon, &scores[i]), s->exponents[i]);
+        scores[i].grad_norm = ldexp(attack_sample(s, spec, i, ids[i], &scores[i]), s->exponents[i]);
+    move_twins(s, spec, theta, n, scores);
     measure_twins(s, theta, n, scores);
 }

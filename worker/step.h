@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/jobspec.h"
 #include "common/model.h"
 #include "common/score.h"
 #include "worker/nn/real.h"
@@ -14,17 +15,24 @@
 /* Scalars that are summed along the tree beside the gradient. */
 enum step_sum {
     SUM_WEIGHT,   /* V = sum v_i */
-    SUM_LOSS,     /* sum v_i loss_i(theta) */
+    SUM_LOSS,     /* sum v_i loss_i(theta), smoothed as the gradient is */
     SUM_LOSS_HAT, /* sum v_i loss_i(theta hat); equals SUM_LOSS when rho is 0 */
     SUM_SAMPLES,  /* n */
     SUM_CORRECT,  /* predicted == label at theta */
     STEP_SUMS
 };
 
+/* A zeroed one: one forward, one backward; FGSM with epsilon 0. */
 struct step_spec {
-    double rho;     /* 0: plain SGD, no ascent */
-    double epsilon; /* of the attack, pixel space */
-    bool fused;     /* measure scores inside the training step */
+    double rho;        /* 0: no ascent */
+    enum sam_kind sam; /* of the ascent */
+    double smoothing;  /* of the labels in the training loss, [0, 1); 0 when fused */
+    bool fused;        /* measure scores inside the training step */
+    enum attack attack;
+    double epsilon, alpha; /* of the attack, pixel space; alpha: a move of PGD */
+    uint32_t moves;        /* of PGD, at least 1 */
+    bool random_start;     /* of PGD; keyed (seed, RNG_ATTACK, step, sample) */
+    uint64_t seed, step;
 };
 
 /* A view of one split of a dataset. */
@@ -41,19 +49,23 @@ struct step *step_create(const struct model *m, uint32_t shard_max);
 void step_free(struct step *s);
 
 /* Trains on the n samples ids[] (each < set->count) with weights v > 0 at theta[m->floats]:
- *   g = grad of sum v_i loss_i(theta) / sum v_i;  theta hat = theta + rho g / (||g||_2 + 1e-12);
+ *   g = grad of sum v_i loss_i(theta) / sum v_i;
+ *   sam (Foret et al. 2021):  theta hat = theta + rho g / (||g||_2 + 1e-12);
+ *   asam (Kwon et al. 2021):  theta hat = theta + rho T^2 g / (||T g||_2 + 1e-12), with
+ *                             T = |theta| + 0.01 for weights and scales, 1 for biases;
  *   grad[m->floats] = sum v_i grad loss_i(theta hat), overwritten.
- * ||g||^2 in double in a fixed order. theta is never written. fused: scores[n] get loss, adv_loss
- * (twin from the ascent pass's own gradient of x, evaluated at theta), grad_norm, el2n, predicted;
- * otherwise scores may be NULL and is not touched. rho 0 and not fused: one forward, one backward.
+ * The norm's square in double in a fixed order. theta is never written. fused: scores[n] get loss,
+ * adv_loss (of the twin at theta; its first move is by the ascent pass's own gradient of x),
+ * grad_norm, el2n, predicted; otherwise scores may be NULL and is not touched. rho 0 and not fused:
+ * one forward, one backward.
  */
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
                 real *grad, double sums[STEP_SUMS], struct score *scores);
 
 /* Scores the n samples ids[] of set at theta: sweep or evaluation. delta is divided by
- * 2^floor(log2(R/S)) before the backward and the norm multiplied back in double. Twin: FGSM
- * clip(x + eps*sign(g), 0, 1), sign(0) = 0; an all-zero g keeps x and sets SCORE_NO_DIRECTION. */
+ * 2^floor(log2(R/S)) before the backward and the norm multiplied back in double. Twin: as
+ * worker/nn/attack.h says; an all-zero gradient at x keeps x and sets SCORE_NO_DIRECTION. */
 void step_score(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, uint32_t n, struct score *scores);
 

@@ -1,7 +1,7 @@
 /* The update, entry by entry. Every operation is one float32 rounding in the order the header
- * gives, so the scalar loop is the definition and a vectorised one must give its bits. The kernel
- * is inlined once a case (momentum or not, Nesterov or not, decay or not), and once with a constant
- * count of BLOCK, which is what lets the compiler vectorise it at -O2. */
+ * gives, so the scalar loop is the definition and a vectorised one must give its bits. The kernels
+ * are inlined once a case (momentum or not, Nesterov or not, decay or not), and once with a
+ * constant count of BLOCK, which is what lets the compiler vectorise them at -O2. */
 #include "server/core/optimizer.h"
 
 #include <math.h>
@@ -9,18 +9,62 @@
 #define BLOCK 16
 
 struct rates {
-    float lr, momentum, decay, weight_sum;
+    float lr, momentum, decay, divisor;
 };
+
+/* Of AdamW; root is sqrt(1 - beta2^t), lr is lr/(1 - beta1^t), keep is 1 - lr*weight_decay. */
+struct adam_rates {
+    float lr, beta1, beta1_rest, beta2, beta2_rest, root, epsilon, keep, divisor;
+};
+
+const char *const *optimizer_vectors(const struct optimizer_spec *spec)
+{
+    static const char *const names[][OPTIMIZER_VECTORS_MAX + 1] = {
+        [OPTIMIZER_SGD] = {"velocity", NULL},
+        [OPTIMIZER_ADAMW] = {"m", "v", NULL},
+    };
+
+    return names[spec->kind];
+}
 
 double optimizer_lr(const struct optimizer_spec *spec, uint64_t step, uint64_t total)
 {
     uint64_t warm = (uint64_t)floor(spec->warmup * (double)total + 0.5);
+    double lr = spec->lr;
 
     if (step < warm)
-        return spec->lr * (double)(step + 1) / (double)warm;
-    if (spec->schedule == LR_CONSTANT || total <= warm)
-        return spec->lr;
-    return spec->lr / 2 * (1 + cos(M_PI * (double)(step - warm) / (double)(total - warm)));
+        return lr * (double)(step + 1) / (double)warm;
+    if (spec->schedule == LR_STEP)
+        for (int i = 0; i < spec->milestones.count; i++)
+            if (step >= (uint64_t)floor(spec->milestones.at[i] * (double)total + 0.5))
+                lr *= spec->gamma;
+    if (spec->schedule != LR_COSINE || total <= warm)
+        return lr;
+    return lr / 2 * (1 + cos(M_PI * (double)(step - warm) / (double)(total - warm)));
+}
+
+double optimizer_divisor(const struct optimizer_spec *spec, double weight_sum,
+                         const struct segment *segments, int segment_count, const float *grad_sum)
+{
+    double lane[BLOCK] = {0};
+
+    if (spec->clip == 0)
+        return weight_sum;
+    for (int s = 0; s < segment_count; s++) {
+        const float *g = grad_sum + segments[s].offset;
+        size_t n = segments[s].count, i = 0;
+
+        for (; i + BLOCK <= n; i += BLOCK)
+            for (size_t j = 0; j < BLOCK; j++)
+                lane[j] += (double)g[i + j] * (double)g[i + j];
+        for (size_t j = 0; i + j < n; j++)
+            lane[j] += (double)g[i + j] * (double)g[i + j];
+    }
+    for (size_t half = BLOCK / 2; half > 0; half /= 2)
+        for (size_t j = 0; j < half; j++)
+            lane[j] += lane[j + half];
+    const double norm = sqrt(lane[0]);
+    return norm / weight_sum > spec->clip ? norm / spec->clip : weight_sum;
 }
 
 __attribute__((always_inline)) static inline void
@@ -29,7 +73,7 @@ update(struct rates k, bool momentum, bool nesterov, bool decay, size_t n,
        float *restrict next)
 {
     for (size_t i = 0; i < n; i++) {
-        float g = grad_sum[i] / k.weight_sum;
+        float g = grad_sum[i] / k.divisor;
         if (decay)
             g += k.decay * theta[i];
         float d = g;
@@ -55,12 +99,11 @@ update_run(struct rates k, bool momentum, bool nesterov, bool decay, size_t n,
            momentum ? velocity + i : NULL, next + i);
 }
 
-void optimizer_step(const struct optimizer_spec *spec, double lr, double weight_sum,
-                    const struct segment *segments, int segment_count, const float *grad_sum,
-                    const float *theta, float *velocity, float *next)
+static void sgd_step(const struct optimizer_spec *spec, double lr, double divisor,
+                     const struct segment *segments, int segment_count, const float *grad_sum,
+                     const float *theta, float *velocity, float *next)
 {
-    struct rates k = {(float)lr, (float)spec->momentum, (float)spec->weight_decay,
-                      (float)weight_sum};
+    struct rates k = {(float)lr, (float)spec->momentum, (float)spec->weight_decay, (float)divisor};
 
     for (int s = 0; s < segment_count; s++) {
         size_t at = segments[s].offset, n = segments[s].count;
@@ -81,4 +124,80 @@ void optimizer_step(const struct optimizer_spec *spec, double lr, double weight_
         else
             update_run(k, true, false, false, n, g, t, v, to);
     }
+}
+
+__attribute__((always_inline)) static inline void
+adam_update(struct adam_rates k, bool decay, size_t n, const float *restrict grad_sum,
+            const float *restrict theta, float *restrict m, float *restrict v, float *restrict next)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float g = grad_sum[i] / k.divisor;
+        const float mean = k.beta1 * m[i] + k.beta1_rest * g;
+        const float square = k.beta2 * v[i] + k.beta2_rest * g * g;
+        const float d = mean / (sqrtf(square) / k.root + k.epsilon);
+        const float from = decay ? theta[i] * k.keep : theta[i];
+
+        m[i] = mean;
+        v[i] = square;
+        next[i] = from - k.lr * d;
+    }
+}
+
+__attribute__((always_inline)) static inline void adam_run(struct adam_rates k, bool decay,
+                                                           size_t n, const float *grad_sum,
+                                                           const float *theta, float *m, float *v,
+                                                           float *next)
+{
+    size_t i = 0;
+
+    for (; i + BLOCK <= n; i += BLOCK)
+        adam_update(k, decay, BLOCK, grad_sum + i, theta + i, m + i, v + i, next + i);
+    adam_update(k, decay, n - i, grad_sum + i, theta + i, m + i, v + i, next + i);
+}
+
+static double power(double x, uint64_t n)
+{
+    double p = 1;
+
+    for (; n > 0; n >>= 1, x *= x)
+        if (n & 1)
+            p *= x;
+    return p;
+}
+
+static void adam_step(const struct optimizer_spec *spec, double lr, uint64_t step, double divisor,
+                      const struct segment *segments, int segment_count, const float *grad_sum,
+                      const float *theta, float *m, float *v, float *next)
+{
+    struct adam_rates k = {
+        .lr = (float)(lr / (1 - power(spec->beta1, step + 1))),
+        .beta1 = (float)spec->beta1,
+        .beta1_rest = (float)(1 - spec->beta1),
+        .beta2 = (float)spec->beta2,
+        .beta2_rest = (float)(1 - spec->beta2),
+        .root = (float)sqrt(1 - power(spec->beta2, step + 1)),
+        .epsilon = (float)spec->epsilon,
+        .keep = (float)(1 - lr * spec->weight_decay),
+        .divisor = (float)divisor,
+    };
+
+    for (int s = 0; s < segment_count; s++) {
+        size_t at = segments[s].offset, n = segments[s].count;
+
+        if (segments[s].decay && spec->weight_decay > 0)
+            adam_run(k, true, n, grad_sum + at, theta + at, m + at, v + at, next + at);
+        else
+            adam_run(k, false, n, grad_sum + at, theta + at, m + at, v + at, next + at);
+    }
+}
+
+void optimizer_step(const struct optimizer_spec *spec, double lr, uint64_t step, double divisor,
+                    const struct segment *segments, int segment_count, const float *grad_sum,
+                    const float *theta, float *const *state, float *next)
+{
+    if (spec->kind == OPTIMIZER_ADAMW)
+        adam_step(spec, lr, step, divisor, segments, segment_count, grad_sum, theta, state[0],
+                  state[1], next);
+    else
+        sgd_step(spec, lr, divisor, segments, segment_count, grad_sum, theta, state[0], next);
 }

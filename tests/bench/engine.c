@@ -137,8 +137,8 @@ static void update(struct bench *b)
     const float *grad = reduce_result(b->reduce, &sums);
     float *theta = b->theta;
 
-    optimizer_step(&spec, spec.lr, sums[SUM_WEIGHT], b->segments, b->model.param_count, grad,
-                   b->theta, b->velocity, b->next);
+    optimizer_step(&spec, spec.lr, b->step, sums[SUM_WEIGHT], b->segments, b->model.param_count,
+                   grad, b->theta, &b->velocity, b->next);
     b->theta = b->next;
     b->next = theta;
 }

@@ -38,6 +38,20 @@ void head_sample(const real *z, uint32_t classes, uint32_t label, struct head *r
     };
 }
 
+void head_smooth(const real *z, uint32_t classes, uint32_t label, double smoothing, struct head *io,
+                 double *delta)
+{
+    const double share = smoothing / classes;
+    double ahead = 0; /* sum of z_y - z_j */
+
+    for (uint32_t j = 0; j < classes; j++) {
+        ahead += (double)z[label] - (double)z[j];
+        delta[j] -= share;
+    }
+    delta[label] += smoothing;
+    io->loss += share * ahead;
+}
+
 int head_exponent(const struct head *h)
 {
     int e;

@@ -1,56 +1,9 @@
-#include "common/jobspec.h"
-
-#include <cjson/cJSON.h>
 #include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 
-#include "common/field.h"
-#include "common/text.h"
-#include "tests/harness.h"
+#include "tests/unit/common/jobspec_made.h"
 
 #define EXAMPLES "deploy/examples" /* tests run in the root of the tree */
-#define BASE "\"dataset\": \"glyphs\", \"model\": \"lenet\""
-
-static int parse(const char *text, struct jobspec *ret, struct errbuf *why)
-{
-    cJSON *json;
-    int rc = field_parse(text, strlen(text), JSON_REQUEST_BYTES_MAX, "job file", &json, why);
-
-    if (rc)
-        return rc;
-    rc = jobspec_parse(json, ret, why);
-    cJSON_Delete(json);
-    return rc;
-}
-
-/* A job file with these keys besides dataset and model. */
-static int parse_keys(const char *keys, struct jobspec *ret, struct errbuf *why)
-{
-    char text[1024];
-
-    snprintf(text, sizeof(text), "{" BASE "%s%s}", *keys ? ", " : "", keys);
-    return parse(text, ret, why);
-}
-
-static struct jobspec made(const char *keys)
-{
-    struct errbuf why = {0};
-    struct jobspec spec;
-
-    ASSERT_OK(parse_keys(keys, &spec, &why), why);
-    return spec;
-}
-
-static void assert_refused(const char *keys, const char *sentence)
-{
-    struct errbuf why = {0};
-    struct jobspec spec = {.epochs = 77};
-
-    ASSERT_EQ(-EINVAL, parse_keys(keys, &spec, &why));
-    ASSERT_HAS(sentence, why.text);
-    ASSERT_EQ(77, spec.epochs);
-}
 
 TEST(defaults_are_those_of_the_paper_recipe)
 {
@@ -69,6 +22,9 @@ TEST(defaults_are_those_of_the_paper_recipe)
     ASSERT(!s.optimizer.nesterov);
     ASSERT(s.optimizer.weight_decay == 5e-4 && s.optimizer.warmup == 0);
     ASSERT_EQ(LR_COSINE, s.optimizer.schedule);
+    ASSERT(s.optimizer.clip == 0 && s.label_smoothing == 0);
+    ASSERT_EQ(SAM_PLAIN, s.sam);
+    ASSERT_EQ(1, s.sam_interval);
     ASSERT(s.rho == 0.05 && s.epsilon == 8.0 / 255.0);
     ASSERT_EQ(ATTACK_FGSM, s.attack);
     ASSERT_EQ(SOURCE_SWEEP, s.score_source);
@@ -122,6 +78,93 @@ TEST(what_is_written_is_taken)
     jobspec_done(&s);
 }
 
+TEST(what_is_written_of_another_optimizer_and_attack_is_taken)
+{
+    struct jobspec s =
+        made("\"label_smoothing\": 0.1, \"optimizer\": {\"name\": \"adamw\", \"lr\": 0.002,"
+             "  \"beta1\": 0.8, \"beta2\": 0.99, \"epsilon\": 1e-6, \"weight_decay\": 0.125, "
+             "\"clip\": 2,"
+             "  \"schedule\": \"step\", \"milestones\": [0.25, 0.5, 0.875], \"gamma\": 0.5},"
+             "\"sam\": {\"name\": \"asam\", \"rho\": 1, \"interval\": 4},"
+             "\"attack\": {\"name\": \"pgd\", \"epsilon\": \"4/255\", \"alpha\": \"2/255\", "
+             "\"steps\": 7,"
+             "  \"random_start\": true}");
+    const struct optimizer_spec *o = &s.optimizer;
+
+    ASSERT(s.label_smoothing == 0.1);
+    ASSERT_EQ(OPTIMIZER_ADAMW, o->kind);
+    ASSERT(o->lr == 0.002 && o->beta1 == 0.8 && o->beta2 == 0.99 && o->epsilon == 1e-6);
+    ASSERT(o->weight_decay == 0.125 && o->clip == 2 && o->gamma == 0.5);
+    ASSERT_EQ(LR_STEP, o->schedule);
+    ASSERT_EQ(3, o->milestones.count);
+    ASSERT(o->milestones.at[0] == 0.25 && o->milestones.at[1] == 0.5);
+    ASSERT(o->milestones.at[2] == 0.875 && o->milestones.at[3] == 0);
+    ASSERT_EQ(SAM_ADAPTIVE, s.sam);
+    ASSERT(s.rho == 1 && s.sam_interval == 4);
+    ASSERT_EQ(ATTACK_PGD, s.attack);
+    ASSERT(s.epsilon == 4.0 / 255 && s.alpha == 2.0 / 255 && s.attack_steps == 7);
+    ASSERT(s.random_start);
+    jobspec_done(&s);
+}
+
+TEST(a_choice_has_defaults_of_its_own)
+{
+    struct jobspec s = made("\"optimizer\": {\"name\": \"adamw\"}");
+
+    ASSERT(s.optimizer.lr == 0.001 && s.optimizer.weight_decay == 0.01);
+    ASSERT(s.optimizer.beta1 == 0.9 && s.optimizer.beta2 == 0.999 && s.optimizer.epsilon == 1e-8);
+    jobspec_done(&s);
+    s = made("\"optimizer\": {\"schedule\": \"step\"}");
+    ASSERT(s.optimizer.lr == 0.05 && s.optimizer.gamma == 0.1);
+    ASSERT_EQ(2, s.optimizer.milestones.count);
+    ASSERT(s.optimizer.milestones.at[0] == 0.5 && s.optimizer.milestones.at[1] == 0.75);
+    jobspec_done(&s);
+    s = made("\"sam\": {\"name\": \"asam\"}, \"attack\": {\"name\": \"l2\"}");
+    ASSERT(s.rho == 0.5 && s.epsilon == 0.5);
+    jobspec_done(&s);
+    s = made("\"attack\": {\"name\": \"pgd\", \"epsilon\": 0.25}");
+    ASSERT(s.alpha == 0.0625 && s.attack_steps == 10 && !s.random_start);
+    jobspec_done(&s);
+    s = made("\"attack\": {\"name\": \"pgd\", \"epsilon\": 0}");
+    ASSERT(s.alpha == 0);
+    jobspec_done(&s);
+}
+
+TEST(a_key_of_another_choice_is_refused_with_both)
+{
+    assert_refused("\"optimizer\": {\"name\": \"adamw\", \"momentum\": 0.9}",
+                   "optimizer.momentum is written, but only optimizer.name sgd has it; "
+                   "optimizer.name is adamw");
+    assert_refused("\"optimizer\": {\"beta1\": 0.9}", "only optimizer.name adamw has it");
+    assert_refused("\"optimizer\": {\"gamma\": 0.5}",
+                   "only optimizer.schedule step has it; optimizer.schedule is cosine");
+    assert_refused("\"attack\": {\"steps\": 3}",
+                   "attack.steps is written, but only attack.name pgd");
+    assert_refused("\"attack\": {\"name\": \"l2\", \"random_start\": false}",
+                   "only attack.name pgd has it; attack.name is l2");
+}
+
+TEST(milestones_are_a_rising_list_of_shares)
+{
+#define STEPPED "\"optimizer\": {\"schedule\": \"step\", \"milestones\": "
+    struct jobspec s = made(STEPPED "[]}");
+
+    ASSERT_EQ(0, s.optimizer.milestones.count);
+    jobspec_done(&s);
+    assert_refused(STEPPED "[0.5, 0.5]}",
+                   "optimizer.milestones[1] is 0.5, it must be above the one before it");
+    assert_refused(STEPPED "[0]}", "optimizer.milestones[0] is 0, allowed is a number above 0 to");
+    assert_refused(STEPPED "[0.2, 1]}",
+                   "milestones[1] is 1, allowed is a number above 0 to below 1");
+    assert_refused(STEPPED "[0.2, \"x\"]}", "optimizer.milestones[1] is no number, allowed is");
+    assert_refused(STEPPED "0.5}", "optimizer.milestones is 0.5, allowed is");
+    assert_refused(STEPPED "[0.01,0.02,0.03,0.04,0.05,0.06,0.07,0.08,0.09,0.1,0.11,0.12,0.13,0.14,"
+                           "0.15,0.16,0.17]}",
+                   "optimizer.milestones");
+    assert_refused(STEPPED "[0.25, 0.5], \"warmup\": 0.25}",
+                   "optimizer.milestones[0] is 0.25 and optimizer.warmup is 0.25");
+}
+
 TEST(epsilon_may_be_a_ratio)
 {
     struct jobspec s = made("\"attack\": {\"epsilon\": \"4/255\"}");
@@ -130,88 +173,6 @@ TEST(epsilon_may_be_a_ratio)
     jobspec_done(&s);
     assert_refused("\"attack\": {\"epsilon\": \"256/255\"}", "attack.epsilon is \"256/255\"");
     assert_refused("\"attack\": {\"epsilon\": \"eight\"}", "allowed is 0 to 1, or a ratio");
-}
-
-/* Every number of a job file with its ends: the first value in and out on either side. */
-static const struct {
-    const char *section, *key, *below, *lowest, *highest, *above;
-} ranges[] = {
-    {"", "epochs", "0", "1", "100000", "100001"},
-    {"", "batch", "0", "64", "65536", "65537"}, /* 64: the lowest that the default shard divides */
-    {"", "shard", "0", "1", "128", "4097"}, /* 128: the highest that divides the default batch */
-    {"", "seed", "-1", "0", "9007199254740991", "9007199254740992"},
-    {"optimizer", "lr", "0", "1e-300", "1000", "1000.001"},
-    {"optimizer", "momentum", "-0.001", "0", "0.9999999", "1"},
-    {"optimizer", "weight_decay", "-0.001", "0", "1", "1.001"},
-    {"optimizer", "warmup", "-0.001", "0", "0.9999999", "1"},
-    {"sam", "rho", "-0.001", "0", "100", "100.001"},
-    {"attack", "epsilon", "-0.001", "0", "1", "1.001"},
-    {"score", "every", "-1", "0", "100000", "100001"},
-    {"curriculum", "initial", "0", "1e-9", "1", "1.001"},
-    {"curriculum", "final", "0", "1e-9", "1", "1.001"},
-    {"curriculum", "full_at", "0", "0.11", "1", "1.001"}, /* 0.11: above warmup / epochs */
-    {"curriculum", "warmup", "-1", "0", "4", "100001"},   /* 4: below full_at * epochs */
-    {"curriculum", "smoothing", "-0.001", "0", "0.9999999", "1"},
-};
-
-#define RANGES (sizeof(ranges) / sizeof(ranges[0]))
-
-static const char *keyed(size_t i, const char *value, char buf[128])
-{
-    const char *section = ranges[i].section;
-
-    if (*section)
-        snprintf(buf, 128, "\"%s\": {\"%s\": %s}", section, ranges[i].key, value);
-    else
-        snprintf(buf, 128, "\"%s\": %s", ranges[i].key, value);
-    return buf;
-}
-
-TEST(every_number_is_refused_beyond_either_end_and_taken_at_it)
-{
-    for (size_t i = 0; i < RANGES; i++) {
-        char keys[128], sentence[128];
-        snprintf(sentence, sizeof(sentence), "%s%s%s is %s, allowed is ", ranges[i].section,
-                 *ranges[i].section ? "." : "", ranges[i].key, ranges[i].below);
-        assert_refused(keyed(i, ranges[i].below, keys), sentence);
-        snprintf(sentence, sizeof(sentence), "%s is %s, allowed is ", ranges[i].key,
-                 ranges[i].above);
-        assert_refused(keyed(i, ranges[i].above, keys), sentence);
-        struct jobspec s = made(keyed(i, ranges[i].lowest, keys));
-        jobspec_done(&s);
-        s = made(keyed(i, ranges[i].highest, keys));
-        jobspec_done(&s);
-    }
-}
-
-TEST(a_number_of_another_type_is_refused_with_what_was_found)
-{
-    for (size_t i = 0; i < RANGES; i++) {
-        char keys[128], sentence[128];
-        snprintf(sentence, sizeof(sentence), "%s is true, allowed is ", ranges[i].key);
-        assert_refused(keyed(i, "true", keys), sentence);
-        snprintf(sentence, sizeof(sentence), "%s is null, allowed is ", ranges[i].key);
-        assert_refused(keyed(i, "null", keys), sentence);
-    }
-}
-
-static size_t count_numbers(const cJSON *node)
-{
-    size_t n = cJSON_IsNumber(node) || cJSON_IsRaw(node);
-
-    for (const cJSON *item = node->child; item; item = item->next)
-        n += count_numbers(item);
-    return n;
-}
-
-TEST(the_ranges_above_are_all_there_are)
-{
-    struct jobspec s = made("");
-    cJSON *json = jobspec_json(&s);
-
-    ASSERT_EQ(RANGES, count_numbers(json));
-    cJSON_Delete(json);
-    jobspec_done(&s);
 }
 
 TEST(the_sentence_names_the_key_its_place_the_value_and_what_is_allowed)
@@ -234,7 +195,7 @@ TEST(the_sentence_names_the_key_its_place_the_value_and_what_is_allowed)
                    "log; did you mean \"linear\"?");
     assert_refused("\"curriculum\": {\"measure\": 4}", "curriculum.measure is 4, allowed is adm,");
     assert_refused("\"optimizer\": {\"name\": \"adam\"}",
-                   "optimizer.name is \"adam\", allowed is sgd");
+                   "optimizer.name is \"adam\", allowed is sgd or adamw; did you mean \"adamw\"?");
     assert_refused("\"name\": \"a/b\"", "name is \"a/b\", allowed are 1 to 63 letters");
     assert_refused("\"name\": \"\"", "name is \"\", allowed are 1 to 63 letters");
     assert_refused("\"name\": 5", "name is 5, allowed is a text");
@@ -298,6 +259,8 @@ TEST(keys_that_do_not_go_together_are_refused_with_both_values)
                    "below full_at * epochs = 0.5 * 1 = 0.5");
     assert_refused("\"optimizer\": {\"nesterov\": true, \"momentum\": 0}",
                    "optimizer.nesterov is true and optimizer.momentum is 0");
+    assert_refused("\"label_smoothing\": 0.1, \"score\": {\"source\": \"train\"}",
+                   "label_smoothing is 0.1 and score.source is train; scores are not smoothed");
 }
 
 TEST(a_short_job_gets_a_default_curriculum_that_fits)
@@ -336,6 +299,12 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(x->lr == y->lr && x->momentum == y->momentum && x->nesterov == y->nesterov);
     ASSERT(x->weight_decay == y->weight_decay && x->schedule == y->schedule);
     ASSERT(x->warmup == y->warmup && x->kind == y->kind && a->attack == b->attack);
+    ASSERT(x->beta1 == y->beta1 && x->beta2 == y->beta2 && x->epsilon == y->epsilon);
+    ASSERT(x->clip == y->clip && x->gamma == y->gamma);
+    ASSERT_MEM(&x->milestones, &y->milestones, sizeof(x->milestones));
+    ASSERT(a->label_smoothing == b->label_smoothing && a->sam == b->sam);
+    ASSERT(a->sam_interval == b->sam_interval && a->alpha == b->alpha);
+    ASSERT(a->attack_steps == b->attack_steps && a->random_start == b->random_start);
     ASSERT(a->score_source == b->score_source && a->score_every == b->score_every);
     ASSERT(a->normaliser == b->normaliser && a->numerics == b->numerics);
     ASSERT(c->measure == d->measure && c->order == d->order && c->mode == d->mode);
@@ -370,6 +339,10 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"optimizer\": {\"lr\": 0.10000000000000002, \"momentum\": 0.8999999999999999}",
         "\"attack\": {\"epsilon\": \"1/3\"}, \"curriculum\": {\"measure\": \"random\","
         "\"pacing\": \"step\", \"order\": \"hard_first\", \"initial\": 1e-17}",
+        "\"optimizer\": {\"name\": \"adamw\", \"schedule\": \"step\","
+        "\"milestones\": [0.30000000000000004, 0.8999999999999999]}, \"label_smoothing\": 0.1,"
+        "\"attack\": {\"name\": \"pgd\", \"epsilon\": \"1/3\"}, \"sam\": {\"name\": \"asam\"}",
+        "\"optimizer\": {\"schedule\": \"step\", \"milestones\": []}",
     };
 
     for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
@@ -399,31 +372,6 @@ TEST(what_is_written_has_every_key_in_the_order_of_the_table)
     ASSERT(!strstr(text, "8/255")); /* a number */
     cJSON_free(text);
     jobspec_done(&s);
-}
-
-TEST(help_has_a_line_for_every_key)
-{
-    char *text = NULL;
-    size_t bytes = 0, lines = 0;
-    FILE *out = open_memstream(&text, &bytes);
-
-    jobspec_help(out);
-    fclose(out);
-    for (const char *p = text; *p; p++)
-        lines += *p == '\n';
-    ASSERT_EQ(1 + 8 + 5 + 23, lines); /* heading, keys of the file, sections, keys in them */
-    for (size_t i = 0; i < RANGES; i++) {
-        char path[64];
-        snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",
-                 ranges[i].key);
-        ASSERT_HAS(path, text);
-    }
-    ASSERT_HAS("[above 0 to 1]", text);
-    ASSERT_HAS("[adm, loss, grad_norm, el2n, random or none]", text);
-    ASSERT_HAS("[mlp, lenet or cnn]", text);
-    ASSERT_HAS("[0 to 9007199254740991]", text);
-    ASSERT_HAS("8/255 ", text);
-    free(text);
 }
 
 TEST(an_epoch_has_whole_batches_only)

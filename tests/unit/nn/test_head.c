@@ -108,6 +108,66 @@ TEST(delta_is_the_gradient_of_the_loss)
     }
 }
 
+/* (1 - a)*loss_y + a/C * sum_j loss_j, by one head a class. */
+static double smoothed(const real *z, uint32_t classes, uint32_t label, double a)
+{
+    double sum = 0;
+
+    for (uint32_t j = 0; j < classes; j++)
+        sum += head_of(z, classes, j, NULL).loss;
+    return (1 - a) * head_of(z, classes, label, NULL).loss + a / classes * sum;
+}
+
+TEST(smoothed_loss_and_delta_are_those_of_the_smoothed_target)
+{
+    enum { CLASSES = 7 };
+    static const double amounts[] = {0.05, 0.1, 0.5, 0.99};
+    const double step = 1.0 / 1024;
+
+    for (uint32_t trial = 0; trial < 40; trial++) {
+        real *z = uniform(trial, CLASSES, -6, 6);
+        const double a = amounts[trial % COUNT(amounts)];
+        const uint32_t label = trial % CLASSES;
+        double delta[CLASSES];
+        for (int j = 0; j < CLASSES; j++)
+            z[j] = (real)(round((double)z[j] * 1024) / 1024);
+        const struct head plain = head_of(z, CLASSES, label, delta);
+        struct head h = plain;
+        head_smooth(z, CLASSES, label, a, &h, delta);
+        ASSERT_NEAR(smoothed(z, CLASSES, label, a), h.loss, 1e-12);
+        ASSERT(h.wrong == plain.wrong && h.el2n == plain.el2n && h.predicted == plain.predicted);
+        for (int j = 0; j < CLASSES; j++) {
+            const real at = z[j];
+            z[j] = (real)((double)at + step);
+            const double up = smoothed(z, CLASSES, label, a);
+            z[j] = (real)((double)at - step);
+            const double down = smoothed(z, CLASSES, label, a);
+            z[j] = at;
+            ASSERT_NEAR((up - down) / (2 * step), delta[j], 1e-7);
+        }
+        free(z);
+    }
+}
+
+TEST(a_smoothed_target_is_met_by_a_finite_margin)
+{
+    const double a = 0.1, want = log((1 - a + a / 10) / (a / 10)); /* of the softmax that is it */
+    real z[10] = {0};
+    double delta[10];
+    struct head h;
+
+    z[3] = (real)want;
+    h = head_of(z, 10, 3, delta);
+    head_smooth(z, 10, 3, a, &h, delta);
+    for (int j = 0; j < 10; j++)
+        ASSERT_NEAR(0, delta[j], 1e-7);
+    z[3] = 40;
+    h = head_of(z, 10, 3, delta);
+    head_smooth(z, 10, 3, a, &h, delta);
+    ASSERT_NEAR(a / 10 * 9 * 40, h.loss, 1e-12);
+    ASSERT(delta[3] > 0);
+}
+
 TEST(delta_sums_to_zero_and_asking_for_it_changes_nothing)
 {
     real *z = uniform(1, 10, -20, 20);

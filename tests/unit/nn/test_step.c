@@ -101,6 +101,20 @@ static real *plain_gradient(const struct fixture *f, const real *theta)
     return grad;
 }
 
+static const struct step_spec attacks[] = {
+    {.attack = ATTACK_FGSM, .epsilon = 8.0 / 255},
+    {.attack = ATTACK_L2, .epsilon = 0.25},
+    {.attack = ATTACK_PGD, .epsilon = 8.0 / 255, .alpha = 2.0 / 255, .moves = 1},
+    {.attack = ATTACK_PGD, .epsilon = 8.0 / 255, .alpha = 2.0 / 255, .moves = 10},
+    {.attack = ATTACK_PGD,
+     .epsilon = 8.0 / 255,
+     .alpha = 2.0 / 255,
+     .moves = 10,
+     .random_start = true,
+     .seed = 3,
+     .step = 5},
+};
+
 TEST(rho_0_is_plain_sgd_bit_for_bit)
 {
     for (const char *const *preset = model_presets; *preset; preset++) {
@@ -139,6 +153,104 @@ TEST(sam_takes_the_gradient_at_theta_hat)
         free(g), free(hat), free(want);
         fixture_free(f);
     }
+}
+
+/* theta + rho T^2 g/||T g|| in double, T of weights |theta| + 0.01, of biases 1. */
+TEST(asam_ascends_by_the_size_of_each_weight)
+{
+    struct fixture *f = fixture_create("lenet");
+    const struct step_spec spec = {.rho = 0.5, .sam = SAM_ADAPTIVE};
+    real *g = plain_gradient(f, f->theta), *hat = reals(f->m.floats);
+    double weight = 0, norm = 0, *t = xcalloc(f->m.floats, sizeof(*t));
+
+    for (uint32_t i = 0; i < SHARD; i++)
+        weight += f->weights[i];
+    for (int p = 0; p < f->m.param_count; p++) {
+        const struct param *param = &f->m.params[p];
+        const bool bias = strstr(param->name, ".bias") != NULL;
+        for (size_t i = param->offset; i < param->offset + param->count; i++)
+            t[i] = bias ? 1 : fabs((double)f->theta[i]) + 0.01;
+    }
+    for (size_t i = 0; i < f->m.floats; i++)
+        norm += pow(t[i] * (double)g[i] / weight, 2);
+    for (size_t i = 0; i < f->m.floats; i++)
+        hat[i] = (real)((double)f->theta[i] +
+                        0.5 * t[i] * t[i] * ((double)g[i] / weight) / (sqrt(norm) + 1e-12));
+    real *want = plain_gradient(f, hat);
+    step_train(f->step, &spec, f->theta, &f->set, ids, f->weights, SHARD, f->grad, f->sums, NULL);
+    ASSERT(distance(f->grad, want, f->m.floats) < 1e-4);
+    ASSERT(f->sums[SUM_LOSS_HAT] > f->sums[SUM_LOSS]);
+    real *adaptive = reals(f->m.floats);
+    memcpy(adaptive, f->grad, f->m.floats * sizeof(real));
+    train(f, 0.5, false, f->theta);
+    ASSERT(distance(f->grad, adaptive, f->m.floats) > 1e-3);
+    free(g), free(hat), free(t), free(want), free(adaptive);
+    fixture_free(f);
+}
+
+TEST(asam_with_rho_0_or_a_zero_gradient_stays_at_theta)
+{
+    struct fixture *f = fixture_create("mlp");
+    struct step_spec spec = {.rho = 0, .sam = SAM_ADAPTIVE};
+    real *want = plain_gradient(f, f->theta);
+
+    step_train(f->step, &spec, f->theta, &f->set, ids, f->weights, SHARD, f->grad, f->sums, NULL);
+    ASSERT_MEM(want, f->grad, f->m.floats * sizeof(real));
+    f->theta[f->m.params[f->m.param_count - 1].offset + 2] = 5000;
+    for (uint32_t i = 0; i < SAMPLES; i++)
+        ((uint16_t *)f->set.labels)[i] = 2;
+    spec.rho = 1e30;
+    step_train(f->step, &spec, f->theta, &f->set, ids, f->weights, SHARD, f->grad, f->sums, NULL);
+    for (size_t i = 0; i < f->m.floats; i++)
+        ASSERT(f->grad[i] == 0);
+    free(want);
+    fixture_free(f);
+}
+
+static double smoothed_loss(struct fixture *f, double smoothing, const real *theta)
+{
+    const struct step_spec spec = {.smoothing = smoothing};
+
+    step_train(f->step, &spec, theta, &f->set, ids, f->weights, SHARD, f->grad, f->sums, NULL);
+    return f->sums[SUM_LOSS];
+}
+
+TEST(the_gradient_of_training_is_that_of_the_smoothed_loss)
+{
+    struct fixture *f = fixture_create("mlp");
+    real *g = reals(f->m.floats), *moved = reals(f->m.floats);
+    double norm = 0;
+    const double step = 4e-3;
+
+    const double plain = smoothed_loss(f, 0, f->theta);
+    ASSERT(smoothed_loss(f, 0.2, f->theta) != plain);
+    memcpy(g, f->grad, f->m.floats * sizeof(real));
+    for (size_t i = 0; i < f->m.floats; i++)
+        norm += (double)g[i] * (double)g[i];
+    norm = sqrt(norm);
+    double value[2];
+    for (int side = 0; side < 2; side++) {
+        for (size_t i = 0; i < f->m.floats; i++)
+            moved[i] = (real)((double)f->theta[i] + (side ? step : -step) * (double)g[i] / norm);
+        value[side] = smoothed_loss(f, 0.2, moved);
+    }
+    ASSERT_NEAR(norm, (value[1] - value[0]) / (2 * step), 5e-3 * norm);
+    free(g), free(moved);
+    fixture_free(f);
+}
+
+TEST(scores_are_not_smoothed)
+{
+    struct fixture *f = fixture_create("mlp");
+    struct step_spec spec = attacks[0];
+    struct score plain[SHARD];
+
+    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores);
+    memcpy(plain, f->scores, sizeof(plain));
+    spec.smoothing = 0.5;
+    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores);
+    ASSERT_MEM(plain, f->scores, sizeof(plain));
+    fixture_free(f);
 }
 
 TEST(sums_are_weighted_in_sample_order)
@@ -221,6 +333,131 @@ TEST(epsilon_0_makes_every_gap_exactly_0)
     }
 }
 
+static void fused_scores(struct fixture *f, const struct step_spec *attack, double rho)
+{
+    struct step_spec spec = *attack;
+
+    spec.fused = true;
+    spec.rho = rho;
+    step_train(f->step, &spec, f->theta, &f->set, ids, f->weights, SHARD, f->grad, f->sums,
+               f->scores);
+}
+
+TEST(every_attack_with_epsilon_0_leaves_no_gap)
+{
+    struct fixture *f = fixture_create("lenet");
+
+    for (size_t a = 0; a < COUNT(attacks); a++) {
+        struct step_spec spec = attacks[a];
+        spec.epsilon = 0;
+        memset(f->scores, 0xff, sizeof(f->scores));
+        step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores);
+        for (uint32_t i = 0; i < SHARD; i++)
+            ASSERT(f->scores[i].adv_loss == f->scores[i].loss && f->scores[i].loss > 0);
+        fused_scores(f, &spec, 0.05);
+        for (uint32_t i = 0; i < SHARD; i++)
+            ASSERT(f->scores[i].adv_loss == f->scores[i].loss && f->scores[i].loss > 0);
+    }
+    fixture_free(f);
+}
+
+TEST(every_attack_raises_the_loss_and_leaves_the_clean_half_alone)
+{
+    struct fixture *f = fixture_create("lenet");
+    struct score first[SHARD];
+
+    for (size_t a = 0; a < COUNT(attacks); a++) {
+        step_score(f->step, &attacks[a], f->theta, &f->set, ids, SHARD, f->scores);
+        if (a == 0)
+            memcpy(first, f->scores, sizeof(first));
+        for (uint32_t i = 0; i < SHARD; i++) {
+            const struct score *s = &f->scores[i];
+            ASSERT_EQ(SCORE_MEASURED, s->flags);
+            ASSERT(s->adv_loss > s->loss);
+            ASSERT(s->loss == first[i].loss && s->grad_norm == first[i].grad_norm);
+            ASSERT(s->el2n == first[i].el2n && s->predicted == first[i].predicted);
+        }
+    }
+    fixture_free(f);
+}
+
+static double mean_adv_loss(struct fixture *f, const struct step_spec *spec)
+{
+    double sum = 0;
+
+    step_score(f->step, spec, f->theta, &f->set, ids, SHARD, f->scores);
+    for (uint32_t i = 0; i < SHARD; i++)
+        sum += f->scores[i].adv_loss;
+    return sum / SHARD;
+}
+
+TEST(more_moves_are_a_stronger_attack)
+{
+    struct fixture *f = fixture_create("lenet");
+    struct step_spec one = attacks[2];
+
+    ASSERT(mean_adv_loss(f, &attacks[3]) > mean_adv_loss(f, &one));
+    /* A single move of length epsilon is FGSM. */
+    one.alpha = one.epsilon;
+    const double pgd = mean_adv_loss(f, &one);
+    ASSERT_NEAR(mean_adv_loss(f, &attacks[0]), pgd, 1e-6);
+    ASSERT(mean_adv_loss(f, &attacks[3]) > 0.999 * pgd);
+    fixture_free(f);
+}
+
+TEST(a_random_start_follows_its_keys)
+{
+    struct fixture *f = fixture_create("lenet");
+    struct step_spec spec = attacks[4];
+
+    spec.moves = 1;
+    const double first = mean_adv_loss(f, &spec);
+    ASSERT(mean_adv_loss(f, &attacks[3]) != first);
+    ASSERT(mean_adv_loss(f, &spec) == first);
+    spec.step++;
+    const double later = mean_adv_loss(f, &spec);
+    ASSERT(later != first);
+    spec.seed++;
+    ASSERT(mean_adv_loss(f, &spec) != later);
+    fixture_free(f);
+}
+
+TEST(fused_scores_of_every_attack_equal_the_sweep)
+{
+    struct fixture *f = fixture_create("lenet");
+    struct score fused[SHARD];
+
+    for (size_t a = 0; a < COUNT(attacks); a++) {
+        fused_scores(f, &attacks[a], 0.05);
+        memcpy(fused, f->scores, sizeof(fused));
+        step_score(f->step, &attacks[a], f->theta, &f->set, ids, SHARD, f->scores);
+        for (uint32_t i = 0; i < SHARD; i++) {
+            ASSERT_NEAR(f->scores[i].loss, fused[i].loss, 1e-5 * fused[i].loss);
+            ASSERT_NEAR(f->scores[i].adv_loss, fused[i].adv_loss, 1e-2 * fused[i].adv_loss);
+            ASSERT_NEAR(f->scores[i].grad_norm, fused[i].grad_norm, 1e-4 * fused[i].grad_norm);
+        }
+    }
+    fixture_free(f);
+}
+
+/* What is measured does not change what is learned. */
+TEST(a_fused_attack_leaves_the_gradient_as_it_was)
+{
+    for (int sam = 0; sam < 2; sam++) {
+        struct fixture *f = fixture_create("lenet");
+        real *want = reals(f->m.floats);
+        train(f, sam ? 0.05 : 0, false, f->theta);
+        memcpy(want, f->grad, f->m.floats * sizeof(real));
+        for (size_t a = 0; a < COUNT(attacks); a++) {
+            memset(f->grad, 0xff, f->m.floats * sizeof(real));
+            fused_scores(f, &attacks[a], sam ? 0.05 : 0);
+            ASSERT_MEM(want, f->grad, f->m.floats * sizeof(real));
+        }
+        free(want);
+        fixture_free(f);
+    }
+}
+
 TEST(attack_raises_the_loss)
 {
     struct fixture *f = fixture_create("lenet");
@@ -287,6 +524,13 @@ TEST(all_zero_parameters_have_no_direction_and_no_nan)
     }
     score(f, 8.0 / 255, 0, SHARD);
     ASSERT_EQ(SCORE_MEASURED | SCORE_NO_DIRECTION, f->scores[0].flags);
+    for (size_t a = 0; a < COUNT(attacks); a++) {
+        step_score(f->step, &attacks[a], f->theta, &f->set, ids, SHARD, f->scores);
+        for (uint32_t i = 0; i < SHARD; i++) {
+            ASSERT_EQ(SCORE_MEASURED | SCORE_NO_DIRECTION, f->scores[i].flags);
+            ASSERT(f->scores[i].adv_loss == f->scores[i].loss && f->scores[i].grad_norm == 0);
+        }
+    }
     fixture_free(f);
 }
 

@@ -3,10 +3,18 @@
 
 #include "common/safetensors.h"
 #include "server/checkpoint.h"
+#include "server/core/optimizer.h"
 #include "tests/unit/server/run_fixture.h"
 
 static const struct plan plain = {.seed = 1, .want_max = 4};
-static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB};
+#define ADAM_JOB ", \"optimizer\": {\"name\": \"adamw\", \"schedule\": \"step\", \"clip\": 0.5}"
+static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB, ADAM_JOB};
+
+static struct checkpoint_shape shape_of(const struct fixture *f)
+{
+    return (struct checkpoint_shape){f->model.floats, SAMPLES,
+                                     optimizer_vectors(&f->spec.optimizer)};
+}
 
 /* A run that has closed `rounds` rounds; what it left behind is in o. */
 static struct run *run_to(const struct fixture *f, int rounds, struct outcome *o)
@@ -26,6 +34,7 @@ static struct run *run_to(const struct fixture *f, int rounds, struct outcome *o
 static struct checkpoint *through_file(struct run *r, const struct fixture *f)
 {
     const char *path = test_path("c.safetensors");
+    const struct checkpoint_shape shape = shape_of(f);
     struct checkpoint *c = checkpoint_take(r, 0), *read;
     char sha256[SHA256_HEX];
     struct errbuf why;
@@ -33,7 +42,7 @@ static struct checkpoint *through_file(struct run *r, const struct fixture *f)
     ASSERT(c);
     ASSERT_OK(checkpoint_write(c, path, sha256, &why), why);
     checkpoint_free(c);
-    ASSERT_OK(checkpoint_read(path, sha256, f->model.floats, SAMPLES, &read, &why), why);
+    ASSERT_OK(checkpoint_read(path, sha256, &shape, &read, &why), why);
     return read;
 }
 
@@ -55,7 +64,7 @@ static int rounds_of(const struct fixture *f)
 
 TEST(a_run_goes_on_from_any_round_to_the_same_bits)
 {
-    for (int j = 0; j < 2; j++) {
+    for (size_t j = 0; j < sizeof(jobs) / sizeof(jobs[0]); j++) {
         struct fixture *f = fixture_create(jobs[j]);
         const struct outcome want = drive(f, &plain);
         int rounds = rounds_of(f);
@@ -76,6 +85,32 @@ TEST(a_run_goes_on_from_any_round_to_the_same_bits)
             ASSERT_STR(want.epochs_sha256, got.epochs_sha256);
             run_free(after);
         }
+        fixture_free(f);
+    }
+}
+
+TEST(the_file_names_the_vectors_of_the_optimizer)
+{
+    static const struct {
+        const char *job, *has[2], *lacks;
+    } cases[] = {
+        {SWEEP_JOB, {"velocity", "theta"}, "m"},
+        {ADAM_JOB, {"m", "v"}, "velocity"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture *f = fixture_create(cases[i].job);
+        struct outcome o;
+        struct run *r = run_to(f, 1, &o);
+        struct safetensors st;
+        struct errbuf why;
+
+        checkpoint_free(through_file(r, f));
+        ASSERT_OK(safetensors_open(test_path("c.safetensors"), &st, &why), why);
+        ASSERT(safetensors_find(&st, cases[i].has[0]) && safetensors_find(&st, cases[i].has[1]));
+        ASSERT(!safetensors_find(&st, cases[i].lacks));
+        safetensors_close(&st);
+        run_free(r);
         fixture_free(f);
     }
 }
@@ -157,37 +192,44 @@ static void write_one(const struct fixture *f, const char *path, char sha256[SHA
     run_free(r);
 }
 
-static void refused(const char *path, const char *sha256, size_t floats, uint32_t samples, int want,
-                    const char *part)
+static void refused(const char *path, const char *sha256, const struct checkpoint_shape *shape,
+                    int want, const char *part)
 {
     struct checkpoint *untouched = (void *)path, *c = untouched;
     struct errbuf why = {""};
 
-    ASSERT_EQ(want, checkpoint_read(path, sha256, floats, samples, &c, &why));
+    ASSERT_EQ(want, checkpoint_read(path, sha256, shape, &c, &why));
     ASSERT(c == untouched);
     ASSERT_HAS(path, why.text);
     ASSERT_HAS(part, why.text);
 }
 
+#define RESHAPED(f, n)                                                                             \
+    (&(struct checkpoint_shape){.floats = (f), .samples = (n), .vectors = shape.vectors})
+
 TEST(a_file_of_another_hash_or_size_is_refused)
 {
     struct fixture *f = fixture_create(SWEEP_JOB);
     const char *path = test_path("c.safetensors");
-    const size_t floats = f->model.floats;
+    struct fixture *adam = fixture_create(ADAM_JOB);
+    const struct checkpoint_shape shape = shape_of(f), other_rule = shape_of(adam);
     char sha256[SHA256_HEX], other[SHA256_HEX];
 
     write_one(f, path, sha256);
     memcpy(other, sha256, sizeof(other));
     other[63] = other[63] == '0' ? '1' : '0';
-    refused(path, other, floats, SAMPLES, -EUCLEAN,
-            "is damaged: its SHA-256 is not the recorded one");
-    refused(path, "", floats, SAMPLES, -EUCLEAN, "is damaged");
-    refused(path, sha256, floats + 16, SAMPLES, -EUCLEAN, "tensor theta has ");
-    refused(path, sha256, floats - 16, SAMPLES, -EUCLEAN, "tensor theta has ");
-    refused(path, sha256, floats, SAMPLES + 1, -EUCLEAN, "tensor rank has 37 rows, wanted 38");
-    refused(path, sha256, floats, SAMPLES - 1, -EUCLEAN, "tensor rank has 37 rows, wanted 36");
-    refused(test_path("none"), sha256, floats, SAMPLES, -ENOENT, "");
+    refused(path, other, &shape, -EUCLEAN, "is damaged: its SHA-256 is not the recorded one");
+    refused(path, "", &shape, -EUCLEAN, "is damaged");
+    refused(path, sha256, RESHAPED(shape.floats + 16, SAMPLES), -EUCLEAN, "tensor theta has ");
+    refused(path, sha256, RESHAPED(shape.floats - 16, SAMPLES), -EUCLEAN, "tensor theta has ");
+    refused(path, sha256, RESHAPED(shape.floats, SAMPLES + 1), -EUCLEAN,
+            "tensor rank has 37 rows, wanted 38");
+    refused(path, sha256, RESHAPED(shape.floats, SAMPLES - 1), -EUCLEAN,
+            "tensor rank has 37 rows, wanted 36");
+    refused(test_path("none"), sha256, &shape, -ENOENT, "");
+    refused(path, sha256, &other_rule, -EUCLEAN, "tensor \"m\" is missing");
     fixture_free(f);
+    fixture_free(adam);
 }
 
 static void hash_of(const char *path, char hex[SHA256_HEX])
@@ -203,6 +245,7 @@ static void hash_of(const char *path, char hex[SHA256_HEX])
 TEST(a_file_that_is_cut_short_is_refused_whatever_its_hash)
 {
     struct fixture *f = fixture_create(SWEEP_JOB);
+    const struct checkpoint_shape shape = shape_of(f);
     const char *path = test_path("c.safetensors");
     char sha256[SHA256_HEX], now[SHA256_HEX];
     struct stat st;
@@ -211,19 +254,20 @@ TEST(a_file_that_is_cut_short_is_refused_whatever_its_hash)
     ASSERT_EQ(0, stat(path, &st));
     for (off_t bytes = st.st_size - 1; bytes > 0; bytes = bytes * 3 / 4) {
         ASSERT_EQ(0, truncate(path, bytes));
-        refused(path, sha256, f->model.floats, SAMPLES, -EUCLEAN, "is damaged");
+        refused(path, sha256, &shape, -EUCLEAN, "is damaged");
         hash_of(path, now);
-        refused(path, now, f->model.floats, SAMPLES, -EUCLEAN, "");
+        refused(path, now, &shape, -EUCLEAN, "");
     }
     ASSERT_EQ(0, truncate(path, 0));
     hash_of(path, now);
-    refused(path, now, f->model.floats, SAMPLES, -EUCLEAN, "");
+    refused(path, now, &shape, -EUCLEAN, "");
     fixture_free(f);
 }
 
 TEST(a_byte_that_flipped_is_found)
 {
     struct fixture *f = fixture_create(SWEEP_JOB);
+    const struct checkpoint_shape shape = shape_of(f);
     const char *path = test_path("c.safetensors");
     char sha256[SHA256_HEX];
     struct stat st;
@@ -237,7 +281,7 @@ TEST(a_byte_that_flipped_is_found)
         ASSERT_EQ(0, fseek(file, at, SEEK_SET));
         fputc(byte ^ 1, file);
         ASSERT_EQ(0, fclose(file));
-        refused(path, sha256, f->model.floats, SAMPLES, -EUCLEAN, "is damaged");
+        refused(path, sha256, &shape, -EUCLEAN, "is damaged");
         file = fopen(path, "r+b");
         ASSERT_EQ(0, fseek(file, at, SEEK_SET));
         fputc(byte, file);
@@ -250,17 +294,17 @@ TEST(a_file_of_another_format_is_refused)
 {
     struct fixture *f = fixture_create(SWEEP_JOB);
     const char *path = test_path("model.safetensors");
-    const uint64_t shape = f->model.floats;
+    const struct checkpoint_shape shape = shape_of(f);
+    const uint64_t floats = f->model.floats;
     float *theta = xcalloc(f->model.floats, sizeof(*theta));
-    const struct tensor t = tensor_make("theta", DTYPE_F32, 1, &shape, theta);
+    const struct tensor t = tensor_make("theta", DTYPE_F32, 1, &floats, theta);
     const struct safetensors_meta meta[] = {{"format", "pt"}};
     char now[SHA256_HEX];
     struct errbuf why;
 
     ASSERT_OK(safetensors_write(path, &t, 1, meta, 1, &why), why);
     hash_of(path, now);
-    refused(path, now, f->model.floats, SAMPLES, -EUCLEAN,
-            "format is \"pt\", wanted \"steppe-checkpoint-1\"");
+    refused(path, now, &shape, -EUCLEAN, "format is \"pt\", wanted \"steppe-checkpoint-1\"");
     free(theta);
     fixture_free(f);
 }
@@ -268,6 +312,7 @@ TEST(a_file_of_another_format_is_refused)
 TEST(a_write_that_fails_leaves_what_was_there)
 {
     struct fixture *f = fixture_create(SWEEP_JOB);
+    const struct checkpoint_shape shape = shape_of(f);
     char sha256[SHA256_HEX], again[SHA256_HEX] = "unwritten";
     struct outcome o;
     struct run *r = run_to(f, 1, &o);
@@ -282,9 +327,7 @@ TEST(a_write_that_fails_leaves_what_was_there)
     ASSERT_OK(checkpoint_write(c, test_path("c.safetensors"), sha256, &why), why);
     ASSERT_OK(checkpoint_write(c, test_path("c.safetensors"), again, &why), why);
     ASSERT_STR(sha256, again);
-    ASSERT_OK(
-        checkpoint_read(test_path("c.safetensors"), again, f->model.floats, SAMPLES, &read, &why),
-        why);
+    ASSERT_OK(checkpoint_read(test_path("c.safetensors"), again, &shape, &read, &why), why);
     checkpoint_free(read);
     checkpoint_free(c);
     run_free(r);

@@ -305,7 +305,7 @@ TEST(a_sample_that_is_twice_in_a_batch_has_the_score_of_its_last_slot)
     const struct run_state from = run_state(r), to = run_state(other);
     *to.cursor = *from.cursor;
     memcpy(to.theta, from.theta, to.floats * sizeof(*to.theta));
-    memcpy(to.velocity, from.velocity, to.floats * sizeof(*to.velocity));
+    memcpy(to.vectors[0], from.vectors[0], to.floats * sizeof(float));
     memcpy(to.rank, from.rank, SAMPLES * sizeof(*to.rank));
     memcpy(to.scores, from.scores, SAMPLES * sizeof(*to.scores));
     ASSERT_EQ(0, run_start(other, 0));

@@ -247,8 +247,53 @@ TEST(the_files_have_their_modes_and_numbers)
     ASSERT_EQ(0, stat(test_path("state"), &st));
     ASSERT_EQ(0700, st.st_mode & 0777);
     ASSERT_SELECT("1094995249\n", "PRAGMA application_id");
-    ASSERT_SELECT("1\n", "PRAGMA user_version");
+    ASSERT_SELECT("2\n", "PRAGMA user_version");
     ASSERT_SELECT("wal\n", "PRAGMA journal_mode");
+    store_close(s);
+}
+
+TEST(a_job_shows_its_attack)
+{
+    struct store *s = fixture_open();
+    struct job_record rec = fixture_job_record(2);
+    struct errbuf why;
+
+    rec.spec_json = (char *)"{\"dataset\": \"digits\", \"model\": \"mlp\", \"attack\": {\"name\":"
+                            " \"pgd\", \"epsilon\": 0.25, \"steps\": 7}}";
+    fixture_job(s, 1);
+    ASSERT_OK(store_job_insert(s, &rec, &why), why);
+    ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n2|pgd|0.25|0.0625|7\n",
+                  "SELECT job_id, attack, epsilon, quote(alpha), quote(attack_steps) FROM job");
+    ASSERT_SELECT("pgd|0.0625|7\n",
+                  "SELECT attack, alpha, attack_steps FROM v_job_compare WHERE job = 2");
+    store_close(s);
+}
+
+TEST(a_database_of_version_1_gets_what_came_later)
+{
+    struct store *s = fixture_open();
+    char *error = NULL;
+
+    fixture_job(s, 1);
+    store_close(s);
+    sqlite3 *sql = fixture_sql("difficulty.db");
+    sqlite3_exec(sql,
+                 "DROP VIEW v_job_compare;"
+                 "ALTER TABLE job DROP COLUMN alpha;"
+                 "ALTER TABLE job DROP COLUMN attack_steps;"
+                 "DELETE FROM meta WHERE key IN ('job.alpha', 'job.attack_steps');"
+                 "CREATE VIEW v_job_compare AS SELECT job_id AS job FROM job;"
+                 "PRAGMA user_version=1",
+                 NULL, NULL, &error);
+    ASSERT(!error);
+    sqlite3_close(sql);
+    s = fixture_open();
+    ASSERT_SELECT("2\n", "PRAGMA user_version");
+    ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
+                  "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
+                  " FROM v_job_compare");
+    ASSERT_SELECT("2\n",
+                  "SELECT count(*) FROM meta WHERE key IN ('job.alpha', 'job.attack_steps')");
     store_close(s);
 }
 

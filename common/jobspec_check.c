@@ -1,0 +1,80 @@
+/* What ties the keys of a job file together.
+ *
+ * Two defaults follow from other keys: a job with too few epochs for the default curriculum gets
+ * full_at 1 and, with one epoch, no warm-up; an attack of several moves gets alpha = epsilon / 4. A
+ * written value is never changed. */
+#include <cjson/cJSON.h>
+#include <errno.h>
+
+#include "common/jobspec_internal.h"
+#include "common/text.h"
+
+static bool paces(const struct jobspec *spec)
+{
+    const struct curriculum_spec *c = &spec->curriculum;
+
+    return c->full_at * (double)spec->epochs > (double)c->warmup;
+}
+
+static void few_epochs(const cJSON *json, struct jobspec *spec)
+{
+    const cJSON *c = cJSON_GetObjectItemCaseSensitive(json, "curriculum");
+
+    if (cJSON_GetObjectItemCaseSensitive(c, "full_at") ||
+        cJSON_GetObjectItemCaseSensitive(c, "warmup"))
+        return;
+    if (!paces(spec))
+        spec->curriculum.full_at = 1;
+    if (!paces(spec))
+        spec->curriculum.warmup = 0;
+}
+
+void jobspec_settle(const struct cJSON *json, struct jobspec *spec)
+{
+    few_epochs(json, spec);
+    if (spec->attack == ATTACK_PGD && spec->alpha == 0)
+        spec->alpha = spec->epsilon / 4;
+}
+
+static int check_optimizer(const struct optimizer_spec *o, struct errbuf *why)
+{
+    char first[TEXT_F64_BYTES], warmup[TEXT_F64_BYTES];
+
+    if (o->kind == OPTIMIZER_SGD && o->nesterov && o->momentum == 0)
+        return err_set(why, -EINVAL,
+                       "optimizer.nesterov is true and optimizer.momentum is 0; nesterov needs "
+                       "momentum above 0");
+    if (o->schedule == LR_STEP && o->milestones.count > 0 && o->milestones.at[0] <= o->warmup)
+        return err_set(why, -EINVAL,
+                       "optimizer.milestones[0] is %s and optimizer.warmup is %s; the learning "
+                       "rate cannot fall before it has risen",
+                       text_of_f64(o->milestones.at[0], first), text_of_f64(o->warmup, warmup));
+    return 0;
+}
+
+int jobspec_check(const struct jobspec *spec, struct errbuf *why)
+{
+    const struct curriculum_spec *c = &spec->curriculum;
+
+    if (spec->shard > spec->batch)
+        return err_set(why, -EINVAL,
+                       "shard is %lld and batch is %lld; a shard is a part of a batch",
+                       (long long)spec->shard, (long long)spec->batch);
+    if (spec->batch % spec->shard != 0)
+        return err_set(why, -EINVAL,
+                       "batch is %lld and shard is %lld; batch must be a multiple of shard",
+                       (long long)spec->batch, (long long)spec->shard);
+    if (!paces(spec))
+        return err_set(
+            why, -EINVAL,
+            "curriculum.warmup is %lld, it must be below full_at * epochs = %.15g * %lld = %.15g",
+            (long long)c->warmup, c->full_at, (long long)spec->epochs,
+            c->full_at * (double)spec->epochs);
+    /* The gradient of a smoothed loss points elsewhere than that of the loss which is scored. */
+    if (spec->label_smoothing > 0 && spec->score_source == SOURCE_TRAIN)
+        return err_set(why, -EINVAL,
+                       "label_smoothing is %.15g and score.source is train; scores are not "
+                       "smoothed: use sweep, or label_smoothing 0",
+                       spec->label_smoothing);
+    return check_optimizer(&spec->optimizer, why);
+}

@@ -1,0 +1,48 @@
+/* Shared by the files of the job description only. */
+#ifndef STEPPE_COMMON_JOBSPEC_INTERNAL_H
+#define STEPPE_COMMON_JOBSPEC_INTERNAL_H
+
+#include <stddef.h>
+
+#include "common/jobspec.h"
+
+enum row_type {
+    ROW_SECTION, /* an object; the rows "section.key" below it are its keys */
+    ROW_NAME,    /* char[NAME_MAX_BYTES], as text_is_name */
+    ROW_MODEL,   /* struct cJSON *, owned */
+    ROW_INT,     /* int64_t */
+    ROW_SEED,    /* uint64_t */
+    ROW_F64,     /* double */
+    ROW_RATIO,   /* double, also written "8/255" */
+    ROW_SHARES,  /* struct shares, a list of numbers */
+    ROW_BOOL,    /* bool */
+    ROW_ENUM,    /* int, index into names */
+};
+
+/* A choice of a word: "optimizer.name" is "adamw". */
+struct choice {
+    const char *path, *word;
+};
+
+struct row {
+    const char *path; /* "epochs", "optimizer.lr"; NULL ends the table */
+    enum row_type type;
+    size_t offset;              /* of the field in struct jobspec */
+    const char *def;            /* as a person would write it; NULL: the key is required */
+    double min, max;            /* of a number */
+    bool above_min, below_max;  /* this end itself is not allowed */
+    const char *const *names;   /* ROW_ENUM */
+    const struct choice *only;  /* the choice that has the key; NULL: all */
+    const struct choice *other; /* the choice with another default, or NULL */
+    const char *other_def;
+    const char *help;
+};
+
+extern const struct row jobspec_rows[]; /* the last has no path */
+
+/* Fills in the defaults that follow from other keys; json is the job file. */
+void jobspec_settle(const struct cJSON *json, struct jobspec *spec);
+/* Judges what ties keys together. 0 or -EINVAL with a sentence that has both values. */
+int jobspec_check(const struct jobspec *spec, struct errbuf *why);
+
+#endif

@@ -1,0 +1,152 @@
+/* The keys of a job file: this table is the one place that knows a key: where it stands in the
+ * file, its field, type, range, default and meaning; reading, writing and the help of `submit` walk
+ * it. Keys stand in the order in which a person meets them. A key that only some choice of a word
+ * has (beta1 is adamw's) names that choice; so does a second default. The word comes before such
+ * keys, in the same section. */
+#include <stddef.h>
+
+#include "common/jobspec_internal.h"
+
+#define SEED_MAX 9007199254740991.0 /* 2^53 - 1: up to here a JSON number is one integer only */
+
+const char *const optimizer_names[] = {[OPTIMIZER_SGD] = "sgd", [OPTIMIZER_ADAMW] = "adamw", NULL};
+const char *const lr_schedule_names[] = {
+    [LR_CONSTANT] = "constant", [LR_COSINE] = "cosine", [LR_STEP] = "step", NULL};
+const char *const sam_names[] = {[SAM_PLAIN] = "sam", [SAM_ADAPTIVE] = "asam", NULL};
+const char *const attack_names[] = {
+    [ATTACK_FGSM] = "fgsm", [ATTACK_PGD] = "pgd", [ATTACK_L2] = "l2", NULL};
+const char *const score_source_names[] = {[SOURCE_SWEEP] = "sweep", [SOURCE_TRAIN] = "train", NULL};
+const char *const normaliser_names[] = {
+    [NORM_POPULATION] = "population", [NORM_SAMPLE] = "sample", NULL};
+const char *const measure_names[] = {[MEASURE_ADM] = "adm",
+                                     [MEASURE_LOSS] = "loss",
+                                     [MEASURE_GRAD_NORM] = "grad_norm",
+                                     [MEASURE_EL2N] = "el2n",
+                                     [MEASURE_RANDOM] = "random",
+                                     [MEASURE_NONE] = "none",
+                                     NULL};
+const char *const order_names[] = {
+    [ORDER_EASY_FIRST] = "easy_first", [ORDER_HARD_FIRST] = "hard_first", NULL};
+const char *const curriculum_mode_names[] = {
+    [MODE_SELECT] = "select", [MODE_WEIGHT] = "weight", [MODE_BOTH] = "both", NULL};
+const char *const pacing_names[] = {[PACING_LINEAR] = "linear",
+                                    [PACING_QUAD] = "quad",
+                                    [PACING_ROOT] = "root",
+                                    [PACING_STEP] = "step",
+                                    [PACING_EXP] = "exp",
+                                    [PACING_LOG] = "log",
+                                    NULL};
+const char *const balance_names[] = {[BALANCE_NONE] = "none", [BALANCE_CLASS] = "class", NULL};
+const char *const numerics_names[] = {
+    [NUMERICS_STRICT] = "strict", [NUMERICS_RELAXED] = "relaxed", NULL};
+
+#define AT(field) offsetof(struct jobspec, field)
+
+static const struct choice sgd = {"optimizer.name", "sgd"}, adamw = {"optimizer.name", "adamw"},
+                           step = {"optimizer.schedule", "step"}, asam = {"sam.name", "asam"},
+                           pgd = {"attack.name", "pgd"}, l2 = {"attack.name", "l2"};
+
+const struct row jobspec_rows[] = {
+    {"name", ROW_NAME, AT(name), .def = "", .help = "name of the job; none: the dataset's name"},
+    {"dataset", ROW_NAME, AT(dataset), .help = "name of an imported dataset"},
+    {"model", ROW_MODEL, AT(model), .help = "a preset or {\"layers\": [...]}"},
+    {"epochs", ROW_INT, AT(epochs), .def = "10", .min = 1, .max = EPOCHS_MAX,
+     .help = "epochs of floor(samples / batch) steps"},
+    {"batch", ROW_INT, AT(batch), .def = "128", .min = 1, .max = BATCH_MAX,
+     .help = "samples of a step; a multiple of shard"},
+    {"shard", ROW_INT, AT(shard), .def = "64", .min = 1, .max = SHARD_MAX,
+     .help = "samples of one SAM ascent, computed by one thread"},
+    {"seed", ROW_SEED, AT(seed), .def = "1", .max = SEED_MAX,
+     .help = "all that is random follows from it"},
+    {"label_smoothing", ROW_F64, AT(label_smoothing), .def = "0", .max = 1, .below_max = true,
+     .help = "share of the target that all classes divide, in the training loss only"},
+
+    {"optimizer", ROW_SECTION, .help = "the update of a step"},
+    {"optimizer.name", ROW_ENUM, AT(optimizer.kind), .def = "sgd", .names = optimizer_names,
+     .help = "its rule"},
+    {"optimizer.lr", ROW_F64, AT(optimizer.lr), .def = "0.05", .max = 1000, .above_min = true,
+     .other = &adamw, .other_def = "0.001", .help = "learning rate"},
+    {"optimizer.momentum", ROW_F64, AT(optimizer.momentum), .def = "0.9", .max = 1,
+     .below_max = true, .only = &sgd, .help = "share of the velocity that is kept"},
+    {"optimizer.nesterov", ROW_BOOL, AT(optimizer.nesterov), .def = "false", .only = &sgd,
+     .help = "Nesterov's look ahead; needs momentum above 0"},
+    {"optimizer.beta1", ROW_F64, AT(optimizer.beta1), .def = "0.9", .max = 1, .below_max = true,
+     .only = &adamw, .help = "share of the mean gradient that is kept"},
+    {"optimizer.beta2", ROW_F64, AT(optimizer.beta2), .def = "0.999", .max = 1, .below_max = true,
+     .only = &adamw, .help = "share of the mean squared gradient that is kept"},
+    {"optimizer.epsilon", ROW_F64, AT(optimizer.epsilon), .def = "1e-8", .min = 1e-30, .max = 1,
+     .only = &adamw, .help = "added to the root of the mean squared gradient"},
+    {"optimizer.weight_decay", ROW_F64, AT(optimizer.weight_decay), .def = "5e-4", .max = 1,
+     .other = &adamw, .other_def = "0.01",
+     .help = "decay of weights, biases have none; sgd: L2, adamw: decoupled"},
+    {"optimizer.clip", ROW_F64, AT(optimizer.clip), .def = "0", .max = 1e6,
+     .help = "largest L2 norm of a step's gradient; 0: no limit"},
+    {"optimizer.schedule", ROW_ENUM, AT(optimizer.schedule), .def = "cosine",
+     .names = lr_schedule_names, .help = "learning rate over the job, behind the warm-up"},
+    {"optimizer.warmup", ROW_F64, AT(optimizer.warmup), .def = "0", .max = 1, .below_max = true,
+     .help = "share of all steps in which the learning rate rises linearly"},
+    {"optimizer.milestones", ROW_SHARES, AT(optimizer.milestones), .def = "0.5, 0.75", .max = 1,
+     .above_min = true, .below_max = true, .only = &step,
+     .help = "shares of all steps after which the learning rate falls, in rising order"},
+    {"optimizer.gamma", ROW_F64, AT(optimizer.gamma), .def = "0.1", .max = 1, .above_min = true,
+     .only = &step, .help = "factor of the learning rate at each of them"},
+
+    {"sam", ROW_SECTION, .help = "sharpness-aware minimisation"},
+    {"sam.name", ROW_ENUM, AT(sam), .def = "sam", .names = sam_names,
+     .help = "asam: adaptive, the radius follows the size of each weight"},
+    {"sam.rho", ROW_F64, AT(rho), .def = "0.05", .max = 100, .other = &asam, .other_def = "0.5",
+     .help = "radius of the ascent; 0 is the plain optimizer"},
+    {"sam.interval", ROW_INT, AT(sam_interval), .def = "1", .min = 1, .max = 1000000,
+     .help = "an ascent in every interval-th step, plain steps between"},
+
+    {"attack", ROW_SECTION, .help = "the adversarial twin of a sample"},
+    {"attack.name", ROW_ENUM, AT(attack), .def = "fgsm", .names = attack_names,
+     .help = "how it is made"},
+    {"attack.epsilon", ROW_RATIO, AT(epsilon), .def = "8/255", .max = 1, .other = &l2,
+     .other_def = "0.5",
+     .help = "largest change of a pixel in [0, 1], l2: L2 norm of the change; a number or "
+             "\"8/255\""},
+    {"attack.alpha", ROW_RATIO, AT(alpha), .def = "0", .max = 1, .only = &pgd,
+     .help = "change of a pixel in one move; 0: epsilon / 4"},
+    {"attack.steps", ROW_INT, AT(attack_steps), .def = "10", .min = 1, .max = 1000, .only = &pgd,
+     .help = "moves"},
+    {"attack.random_start", ROW_BOOL, AT(random_start), .def = "false", .only = &pgd,
+     .help = "begin anywhere within epsilon, not at the sample"},
+
+    {"score", ROW_SECTION, .help = "how and when the difficulty of samples is measured"},
+    {"score.source", ROW_ENUM, AT(score_source), .def = "sweep", .names = score_source_names,
+     .help = "sweep: all samples at one state of the model; train: within the training steps"},
+    {"score.every", ROW_INT, AT(score_every), .def = "0", .max = EPOCHS_MAX,
+     .help = "epochs between sweeps; 0: 1 until the share is final, then 5"},
+    {"score.normaliser", ROW_ENUM, AT(normaliser), .def = "population", .names = normaliser_names,
+     .help = "what adm divides the loss gap by"},
+
+    {"curriculum", ROW_SECTION, .help = "what is trained on, and when"},
+    {"curriculum.measure", ROW_ENUM, AT(curriculum.measure), .def = "adm", .names = measure_names,
+     .help = "orders the samples; none: always all of them"},
+    {"curriculum.order", ROW_ENUM, AT(curriculum.order), .def = "easy_first", .names = order_names,
+     .help = "the end that comes first"},
+    {"curriculum.mode", ROW_ENUM, AT(curriculum.mode), .def = "select",
+     .names = curriculum_mode_names, .help = "leave the rest out, weigh it down, or both"},
+    {"curriculum.pacing", ROW_ENUM, AT(curriculum.pacing), .def = "linear", .names = pacing_names,
+     .help = "how the share goes from initial to final"},
+    {"curriculum.initial", ROW_F64, AT(curriculum.initial), .def = "0.8", .max = 1,
+     .above_min = true, .help = "share of the training set at the start of pacing"},
+    {"curriculum.final", ROW_F64, AT(curriculum.final), .def = "1", .max = 1, .above_min = true,
+     .help = "share of the training set at its end"},
+    {"curriculum.full_at", ROW_F64, AT(curriculum.full_at), .def = "0.5", .max = 1,
+     .above_min = true,
+     .help = "share of the epochs after which pacing ends; 1 when neither it nor warmup is "
+             "written and epochs is 1 or 2"},
+    {"curriculum.warmup", ROW_INT, AT(curriculum.warmup), .def = "1", .max = EPOCHS_MAX,
+     .help = "epochs with everything before pacing, below full_at * epochs; 0 when neither is "
+             "written and epochs is 1"},
+    {"curriculum.smoothing", ROW_F64, AT(curriculum.smoothing), .def = "0", .max = 1,
+     .below_max = true, .help = "share of its old rank that a sample keeps"},
+    {"curriculum.balance", ROW_ENUM, AT(curriculum.balance), .def = "class", .names = balance_names,
+     .help = "class: the same share of every class"},
+
+    {"numerics", ROW_ENUM, AT(numerics), .def = "strict", .names = numerics_names,
+     .help = "strict: workers of one numerics class, so the same bits; relaxed: any worker"},
+    {0},
+};

@@ -1,0 +1,118 @@
+/* The parts of an update as a run puts them together. */
+#include "server/core/optimizer.h"
+#include "tests/unit/server/run_fixture.h"
+
+#define STILL ", \"curriculum\": {\"measure\": \"none\"}"
+
+/* Leases the whole round as one node; the result of it. */
+static struct fake *compute_round(struct run *r, const struct fixture *f)
+{
+    struct run_task t;
+
+    ASSERT_EQ(0, run_take(r, 1, run_shards(r), 0, 1000, &t));
+    ASSERT_EQ(run_shards(r), node_size(t.node));
+    return fake_compute(r, f, &t);
+}
+
+static enum run_event give(struct run *r, struct fake *k, struct run_epoch *ret)
+{
+    enum run_event event;
+    struct errbuf why;
+
+    ASSERT_OK(run_result(r, &k->res, &why), why);
+    ASSERT_EQ(0, run_advance(r, 0, &event, ret));
+    fake_free(k);
+    return event;
+}
+
+TEST(an_update_is_the_optimizers_with_the_clipped_gradient_of_the_batch)
+{
+    static const char *const jobs[] = {
+        STILL ", \"optimizer\": {\"clip\": 0.0625}",
+        STILL ", \"optimizer\": {\"name\": \"adamw\", \"clip\": 0.0625, \"schedule\": \"step\"}",
+    };
+
+    for (size_t j = 0; j < sizeof(jobs) / sizeof(jobs[0]); j++) {
+        struct fixture *f = fixture_create(jobs[j]);
+        const struct optimizer_spec *o = &f->spec.optimizer;
+        struct run *r = fixture_run(f, 1);
+        struct segment segments[4];
+        float *state[2], *theta = xcalloc(f->model.floats, sizeof(*theta));
+        float *next = xcalloc(f->model.floats, sizeof(*next));
+        struct run_epoch e;
+
+        for (int i = 0; i < 2; i++)
+            state[i] = xcalloc(f->model.floats, sizeof(*state[i]));
+        ASSERT_EQ(4, f->model.param_count);
+        for (int i = 0; i < 4; i++) {
+            const struct param *p = &f->model.params[i];
+            size_t end =
+                i < 3 ? p[1].offset : f->model.floats; /* the made-up gradient has no gaps */
+            segments[i] = (struct segment){p->offset, end - p->offset, p->decay};
+        }
+        ASSERT_EQ(0, run_start(r, 0));
+        memcpy(theta, run_theta(r), f->model.floats * sizeof(*theta));
+        for (uint64_t step = 0; step < STEPS; step++) {
+            struct fake *k = compute_round(r, f);
+            double divisor = optimizer_divisor(o, k->sums[0], segments, 4, k->grad);
+
+            ASSERT(divisor > k->sums[0]);
+            optimizer_step(o, optimizer_lr(o, step, EPOCHS * STEPS), step, divisor, segments, 4,
+                           k->grad, theta, state, next);
+            memcpy(theta, next, f->model.floats * sizeof(*theta));
+            give(r, k, &e);
+            ASSERT_MEM(theta, run_theta(r), f->model.floats * sizeof(*theta));
+        }
+        free(state[0]);
+        free(state[1]);
+        free(theta);
+        free(next);
+        run_free(r);
+        fixture_free(f);
+    }
+}
+
+/* Makes the loss at theta hat of a training result 0.5 a sample higher, or no higher at all. */
+static void set_rise(struct fake *k, bool ascent)
+{
+    if (k->res.phase == PHASE_TRAIN)
+        k->sums[2] = k->sums[1] + (ascent ? 0.5 * k->sums[0] : 0);
+}
+
+TEST(sharpness_is_the_mean_over_the_steps_with_an_ascent)
+{
+    static const struct {
+        const char *job;
+        uint64_t interval;
+        bool none[EPOCHS]; /* epochs without an ascent */
+    } cases[] = {
+        {STILL, 1, {false}},
+        {STILL ", \"sam\": {\"interval\": 2}", 2, {false}},
+        {STILL ", \"sam\": {\"interval\": 3}", 3, {false}},
+        {STILL ", \"sam\": {\"interval\": 7}", 7, {false, true, false, true}},
+    };
+
+    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+        struct fixture *f = fixture_create(cases[c].job);
+        struct run *r = fixture_run(f, 1);
+        struct run_epoch e;
+        int epoch = 0;
+
+        ASSERT_EQ(0, run_start(r, 0));
+        while (!run_finished(r)) {
+            struct fake *k = compute_round(r, f);
+            set_rise(k, run_step(r) % cases[c].interval == 0);
+            if (give(r, k, &e) != RUN_EPOCH)
+                continue;
+            if (cases[c].none[epoch++])
+                ASSERT(isnan(e.sharpness));
+            else
+                ASSERT_NEAR(0.5, e.sharpness, 1e-12);
+            free(e.scores);
+            free(e.adm);
+        }
+        ASSERT_EQ(EPOCHS, epoch);
+        run_free(r);
+        fixture_free(f);
+    }
+}
