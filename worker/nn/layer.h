@@ -17,13 +17,13 @@ struct layer_pass {
     const struct layer *layer;
     uint32_t n;
     /* A ReLU right behind a layer that takes it over is computed with it. Its mask is applied to dy
-     * by the layer itself (mask_dy), or by the max-pool behind it to its own, smaller, dx
-     * (mask_dx).
+     * by the layer itself (mask_dy), or by the max-pool behind to its own, smaller, dx (mask_dx).
      */
     bool relu, mask_dy, mask_dx;
-    bool add_dx;       /* dx is added to, not overwritten */
-    const real *skip;  /* [n, O] is added to y before the ReLU; NULL: nothing is. Its gradient is
-                        * what  backward leaves in dy (an add: in dy and dx). */
+    bool add_dx; /* dx is added to, not overwritten */
+    /* [n, O], added to y before the ReLU; NULL: nothing is. Its gradient is what backward leaves in
+     * dy (which an add may leave in dx as well). */
+    const real *skip;
     const real *w, *b; /* parameters; b is NULL without bias */
     const real *x;     /* [n, I] */
     real *y;           /* [n, O]; may be x in layers that work in place */

@@ -14,7 +14,7 @@ struct draft {
     int reader[LAYERS_MAX];       /* the last one of them */
     int value[LAYERS_MAX];        /* that holds a layer's output */
     int uses[1 + LAYERS_MAX];     /* layers that compute from a value, while it is one layer's */
-    bool done_by[LAYERS_MAX];     /* an earlier stage does the layer */
+    bool taken_over[LAYERS_MAX];  /* an earlier stage does the layer */
     bool trained[1 + LAYERS_MAX]; /* some layer before the value has parameters */
     int slot[1 + LAYERS_MAX];
     bool taken[2 + LAYERS_MAX]; /* slots */
@@ -62,7 +62,7 @@ static int take_over_add(struct draft *d, int i)
     if (other > i)
         return i;
     d->plan->stages[i].skip = value_of(d, other);
-    d->done_by[add] = true;
+    d->taken_over[add] = true;
     d->value[add] = 1 + i;
     return add;
 }
@@ -77,7 +77,7 @@ static void take_over_relu(struct draft *d, int i, int last)
     if (relu < 0)
         return;
     s->relu = true;
-    d->done_by[relu] = true;
+    d->taken_over[relu] = true;
     d->value[relu] = 1 + i;
     const int pool = sole_reader(d, relu, LAYER_MAXPOOL);
     s->mask_dy = !layer_ops_of(d->m->layers[i].kind)->leaves_mask || pool < 0;
@@ -112,7 +112,7 @@ static void plan_stage(struct draft *d, int i)
         d->value[i] = s->x;
         return;
     }
-    if (d->done_by[i])
+    if (d->taken_over[i])
         return;
     const struct layer_ops *ops = layer_ops_of(l->kind);
     s->runs = true;
