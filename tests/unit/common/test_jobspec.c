@@ -268,7 +268,7 @@ TEST(what_is_required_must_be_there)
     ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"../x\", \"model\": \"lenet\"}", &s, &why));
     ASSERT_HAS("dataset is \"../x\", allowed are", why.text);
     ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"glyphs\"}", &s, &why));
-    ASSERT_HAS("model is missing, allowed is mlp, lenet or cnn", why.text);
+    ASSERT_HAS("model is missing, allowed is mlp, lenet, cnn or resnet20_gn", why.text);
     ASSERT_EQ(-EINVAL, jobspec_parse(NULL, &s, &why));
     ASSERT_HAS("a job file must be an object", why.text);
 }
@@ -420,7 +420,7 @@ TEST(help_has_a_line_for_every_key)
     }
     ASSERT_HAS("[above 0 to 1]", text);
     ASSERT_HAS("[adm, loss, grad_norm, el2n, random or none]", text);
-    ASSERT_HAS("[mlp, lenet or cnn]", text);
+    ASSERT_HAS("[mlp, lenet, cnn or resnet20_gn]", text);
     ASSERT_HAS("[0 to 9007199254740991]", text);
     ASSERT_HAS("8/255 ", text);
     free(text);
