@@ -22,12 +22,12 @@ NN_CFLAGS := -O3
 
 pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
 COMMON_PKG := libcjson libsodium
-INC := $(call pkg,--cflags,libuv nanomsg sqlite3 openblas zlib $(COMMON_PKG))
+INC := $(call pkg,--cflags,libuv nanomsg sqlite3 openblas zlib libpng libjpeg $(COMMON_PKG))
 common_libs := $(call pkg,--libs,$(COMMON_PKG)) -lm -lpthread
 server_libs := $(call pkg,--libs,libuv nanomsg sqlite3) $(common_libs)
 worker_libs := $(call pkg,--libs,nanomsg openblas) $(common_libs)
 nn_libs     := $(call pkg,--libs,openblas) $(common_libs)
-cli_libs    := $(call pkg,--libs,nanomsg zlib) $(common_libs)
+cli_libs    := $(call pkg,--libs,nanomsg zlib libpng libjpeg) $(common_libs)
 
 objs  = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)))
 nomain = $(filter-out %/main.o,$(1))

@@ -4,12 +4,16 @@
  * JSON: "lenet", or {"layers": [{"type": "conv2d", "channels": 16, "kernel": 3}, ...]} where
  *   dense   {units, bias=true}             weight [in, units], bias [units]; input must be flat
  *   conv2d  {channels, kernel=3, stride=1, padding=kernel/2, bias=true}  weight [kh, kw, in, out]
- *   relu, flatten  {}
- *   maxpool {size=2, stride=size}          no padding, rows that do not fill a window are dropped
- * and each may have "name" (default conv1, conv2 .., fc1, fc2 .., relu1 ..). The last layer must be
- * dense with as many units as there are classes; a last dense layer without "units" gets them.
- * Activations are NHWC everywhere; flatten keeps that order. The input is normalised per channel:
- * (x - mean) / std, with x in [0, 1]. */
+ *   groupnorm {groups}    weight [C], bias [C]; (x - mean) / sqrt(var + 1e-5) over a group's
+ * channels relu, flatten  {} maxpool, avgpool {size=2, stride=size} no padding, rows that do not
+ * fill a window are dropped globalpool {}                          the mean of every channel: [1,
+ * 1, C] add {from}                             its input + the output of the layer named `from` and
+ * each may have "name" (default conv1, conv2 .., fc1, gn1, relu1, pool1 ..) and "input": the name
+ * of the earlier layer whose output it reads, when that is not the layer before it. So a list
+ * without names is a chain, and a residual block is a branch ("input") that meets the other one in
+ * an add. Every output must be used; the last layer must be dense with as many units as there are
+ * classes; a last dense layer without "units" gets them. Activations are NHWC everywhere; flatten
+ * keeps that order. The input is normalised per channel: (x - mean) / std, with x in [0, 1]. */
 #ifndef STEPPE_COMMON_MODEL_H
 #define STEPPE_COMMON_MODEL_H
 
@@ -28,6 +32,10 @@ enum layer_kind {
     LAYER_RELU,
     LAYER_MAXPOOL,
     LAYER_FLATTEN,
+    LAYER_GROUPNORM,
+    LAYER_ADD,
+    LAYER_AVGPOOL,
+    LAYER_GLOBALPOOL,
     LAYER_KINDS
 };
 
@@ -38,8 +46,11 @@ struct dims {
 struct layer {
     enum layer_kind kind;
     char name[32];
+    int input; /* the layer whose output it reads; -1: the image */
+    int from;  /* add: the layer whose output is added; else -1 */
     struct dims in, out;
-    uint32_t kernel, stride, padding; /* conv2d; maxpool: kernel is the window */
+    uint32_t kernel, stride, padding; /* conv2d; maxpool, avgpool: kernel is the window */
+    uint32_t groups;                  /* groupnorm */
     bool bias;
     int weight, bias_param; /* index into params or -1 */
 };
@@ -49,8 +60,9 @@ struct param {
     int dims;
     uint32_t shape[4];    /* as stored: [kh, kw, in, out], [in, out], [out] */
     size_t offset, count; /* floats in the flat vector; offsets are multiples of 16 floats */
-    bool decay;           /* weight decay applies (not to biases) */
-    uint32_t fan_in;
+    bool decay;           /* weight decay applies (not to biases and norms) */
+    uint32_t fan_in;      /* 0: every entry starts at `start` */
+    float start;
     struct dims flattened; /* the first dense weight behind a flatten: its input dims; else {0} */
 };
 
@@ -82,17 +94,19 @@ int model_check(const struct cJSON *desc, struct errbuf *why);
 void model_done(struct model *m); /* a zeroed struct is fine */
 
 /* Fills theta (m->floats) with PyTorch's defaults: weights and biases of dense and conv2d are
- * uniform in +-1/sqrt(fan_in) (kaiming_uniform with a = sqrt 5), padding 0. Keyed (seed, RNG_INIT,
- * number of the parameter). */
+ * uniform in +-1/sqrt(fan_in) (kaiming_uniform with a = sqrt 5), weights of norms 1 and their
+ * biases 0, padding 0. Keyed (seed, RNG_INIT, number of the parameter). */
 void model_init(const struct model *m, uint64_t seed, float *theta);
 
-/* Multiply-adds of one forward pass of one image, all layers. */
+/* Multiply-adds of one forward pass of one image, all dense and conv2d layers. */
 uint64_t model_macs(const struct model *m);
 
 /* Writes theta as safetensors with PyTorch's names and layouts: dense [out, in], conv [out, in, kh,
- * kw]; a dense weight behind a flatten has its inputs in (C, H, W) order, so that torch's NCHW
- * flatten meets it. Metadata: format=pt, model, layers (JSON list), input (h,w,c), classes, mean,
- * std (comma separated) and what `meta` adds. 0 or -errno. */
+ * kw], norms as they are; a dense weight behind a flatten has its inputs in (C, H, W) order, so
+ * that torch's NCHW flatten meets it. A parameter is called <layer>.weight or <layer>.bias; the
+ * presets' residual networks name their layers as torchvision does (layer2.0.conv1,
+ * layer2.0.downsample.0). Metadata: format=pt, model, layers (JSON list), input (h,w,c), classes,
+ * mean, std (comma separated) and what `meta` adds. 0 or -errno. */
 struct safetensors_meta;
 int model_export(const struct model *m, const float *theta, const struct safetensors_meta *meta,
                  int meta_count, const char *path, struct errbuf *why);

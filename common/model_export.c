@@ -68,12 +68,19 @@ static void add_number(cJSON *obj, const char *key, uint32_t value)
     cJSON_AddNumberToObject(obj, key, value);
 }
 
-static cJSON *layer_json(const struct layer *l)
+static cJSON *layer_json(const struct model *m, int index)
 {
+    const struct layer *l = &m->layers[index];
     cJSON *obj = cJSON_CreateObject();
 
     cJSON_AddStringToObject(obj, "type", layer_kind_names[l->kind]);
     cJSON_AddStringToObject(obj, "name", l->name);
+    if (l->input != index - 1)
+        cJSON_AddStringToObject(obj, "input", m->layers[l->input].name);
+    if (l->from >= 0)
+        cJSON_AddStringToObject(obj, "from", m->layers[l->from].name);
+    if (l->kind == LAYER_GROUPNORM)
+        add_number(obj, "groups", l->groups);
     if (l->kind == LAYER_DENSE)
         add_number(obj, "units", l->out.c);
     if (l->kind == LAYER_CONV2D) {
@@ -82,11 +89,11 @@ static cJSON *layer_json(const struct layer *l)
         add_number(obj, "stride", l->stride);
         add_number(obj, "padding", l->padding);
     }
-    if (l->kind == LAYER_MAXPOOL) {
+    if (l->kind == LAYER_MAXPOOL || l->kind == LAYER_AVGPOOL) {
         add_number(obj, "size", l->kernel);
         add_number(obj, "stride", l->stride);
     }
-    if (l->weight >= 0)
+    if (l->kind == LAYER_DENSE || l->kind == LAYER_CONV2D)
         cJSON_AddBoolToObject(obj, "bias", l->bias);
     return obj;
 }
@@ -97,7 +104,7 @@ static char *layers_json(const struct model *m)
     cJSON *list = cJSON_CreateArray();
 
     for (int i = 0; i < m->layer_count; i++)
-        cJSON_AddItemToArray(list, layer_json(&m->layers[i]));
+        cJSON_AddItemToArray(list, layer_json(m, i));
     char *text = cJSON_PrintUnformatted(list);
     cJSON_Delete(list);
     return text;

@@ -127,6 +127,17 @@ size_t text_utf8_bytes(const char *s, size_t bytes)
     return done;
 }
 
+void text_make_printable(char *s)
+{
+    size_t bytes = strlen(s);
+
+    for (size_t i = 0; i < bytes; i++)
+        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
+            s[i] = '?';
+    for (size_t i = 0; (i += text_utf8_bytes(s + i, bytes - i)) < bytes;)
+        s[i] = '?';
+}
+
 static int min3(int a, int b, int c)
 {
     int m = a < b ? a : b;

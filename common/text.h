@@ -18,6 +18,8 @@ const char *text_of_f64(double v, char buf[TEXT_F64_BYTES]);
 
 /* The first bytes of s that are not UTF-8 begin at the returned index; bytes when all are. */
 size_t text_utf8_bytes(const char *s, size_t bytes);
+/* Puts '?' in the place of control characters and of bytes that are not UTF-8. */
+void text_make_printable(char *s);
 
 /* The name in names (NULL-terminated) closest to s by edit distance, or NULL when none is near
  * (distance above a third of the length, at least 2). */

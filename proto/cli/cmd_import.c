@@ -13,7 +13,7 @@
 #include "common/dataset.h"
 #include "common/glyphs.h"
 #include "common/text.h"
-#include "proto/cli/idx.h"
+#include "proto/cli/import.h"
 #include "proto/cli/session.h"
 #include "proto/cli/upload.h"
 
@@ -23,7 +23,9 @@
 #define ARG(field) offsetof(struct args, field)
 const struct option import_options[] = {
     {"labels", OPT_STR, ARG(labels), .arg = "FILE",
-     .help = "other labels for the training images; the old ones are kept as truth"},
+     .help = "other training labels (IDX, .npy or text); the old ones are kept as truth"},
+    {"size", OPT_INT, ARG(size), .arg = "N", .min = 1, .max = IMAGE_SIDE_MAX,
+     .help = "folders of pictures: scale all of them to N x N"},
     {"flip", OPT_F64, ARG(flip), .arg = "SHARE", .fmax = 1,
      .help = "share of labels to flip, the truth is kept (glyphs: else 0.05)"},
     {"flip-seed", OPT_INT, ARG(flip_seed), .arg = "S", .max = SEED_MAX,
@@ -48,6 +50,7 @@ static int check_args(const struct args *a, bool glyphs, struct errbuf *why)
         const char *hint;
     } special[] = {
         {"--labels", a->labels != NULL, false, ""},
+        {"--size", a->size != NOT_GIVEN, false, ""},
         {"--flip-seed", a->flip_seed != NOT_GIVEN, false, "; there --seed chooses everything"},
         {"--samples", a->samples != NOT_GIVEN, true, ""},
         {"--test-samples", a->test_samples != NOT_GIVEN, true, ""},
@@ -108,13 +111,17 @@ static int flip_files(struct dataset_draft *d, double share, uint64_t seed, stru
     return dataset_flip(d, share, seed, why);
 }
 
-static int read_files(const char *path, const struct args *a, struct dataset_draft *ret,
-                      struct errbuf *why)
+static int read_files(const struct cli *cli, struct dataset_draft *ret, struct errbuf *why)
 {
+    const struct args *a = cli->args;
+    struct import_request request = {.path = cli->words[1],
+                                     .labels_path = a->labels,
+                                     .size = a->size != NOT_GIVEN ? (uint32_t)a->size : 0,
+                                     .stop = cli->stop};
     uint64_t flip_seed = a->flip_seed != NOT_GIVEN ? (uint64_t)a->flip_seed : 1;
     struct dataset_draft draft;
 
-    int rc = idx_import(path, a->labels, &draft, why);
+    int rc = import_files(&request, &draft, why);
     if (rc != 0)
         return rc;
     if (a->flip > 0)
@@ -147,8 +154,8 @@ static int send_draft(struct cli *cli, const char *dir, const struct dataset_dra
 
 int cmd_dataset_import(struct cli *cli, struct errbuf *why)
 {
-    const char *name = cli->words[0], *path = cli->words[1], *tmp = getenv("TMPDIR");
-    bool glyphs = strcmp(path, GLYPHS) == 0;
+    const char *name = cli->words[0], *tmp = getenv("TMPDIR");
+    bool glyphs = strcmp(cli->words[1], GLYPHS) == 0;
     struct dataset_draft draft;
 
     if (!text_is_name(name))
@@ -158,8 +165,7 @@ int cmd_dataset_import(struct cli *cli, struct errbuf *why)
                        name, NAME_MAX_BYTES - 1);
     int rc = check_args(cli->args, glyphs, why);
     if (rc == 0)
-        rc =
-            glyphs ? draw_glyphs(cli->args, &draft, why) : read_files(path, cli->args, &draft, why);
+        rc = glyphs ? draw_glyphs(cli->args, &draft, why) : read_files(cli, &draft, why);
     if (rc != 0)
         return rc;
     char *dir = xasprintf("%s/steppe-XXXXXX", tmp && *tmp ? tmp : "/tmp");

@@ -35,7 +35,7 @@ struct args {
     /* dataset import */
     const char *labels;
     double flip, hard;
-    int64_t flip_seed, seed, samples, test_samples;
+    int64_t flip_seed, seed, samples, test_samples, size;
     /* scores and schedule */
     int by, format;
     int64_t hardest, easiest, epoch, class_id, sample, bins;

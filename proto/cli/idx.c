@@ -1,6 +1,10 @@
-/* Which files of a folder belong together, and what dataset they make. */
-#include "proto/cli/idx.h"
-
+/* IDX files (the format of MNIST and its family), plain or .gz: which of a folder belong together,
+ * and what dataset they make.
+ *
+ * A folder has train-images-idx3-ubyte, train-labels-idx1-ubyte and, optionally,
+ * t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (each plain or with .gz behind it; also with
+ * '.' before idx). One images file with its labels file beside it ("images" and "idx3" in the name
+ * become "labels" and "idx1") makes a dataset without test samples. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +13,8 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
-#include "common/text.h"
 #include "proto/cli/idx_file.h"
+#include "proto/cli/import.h"
 
 /* One pair of images and labels; arrays are owned. */
 struct part {
@@ -27,13 +31,12 @@ static bool is_there(const char *path)
 static char *part_path(const char *folder, const char *split, const char *kind, int dims)
 {
     static const char *const endings[] = {"", ".gz"};
-    size_t bytes = strlen(folder);
-    const char *slash = bytes && folder[bytes - 1] == '/' ? "" : "/";
 
     for (const char *joint = "-."; *joint; joint++)
         for (int i = 0; i < 2; i++) {
-            char *path = xasprintf("%s%s%s-%s%cidx%d-ubyte%s", folder, slash, split, kind, *joint,
-                                   dims, endings[i]);
+            char *name = xasprintf("%s-%s%cidx%d-ubyte%s", split, kind, *joint, dims, endings[i]);
+            char *path = import_path(folder, name);
+            free(name);
             if (is_there(path))
                 return path;
             free(path);
@@ -98,10 +101,9 @@ static int file_import(const char *path, struct part *part, struct errbuf *why)
     return rc;
 }
 
-/* Reads one split of a folder; paths are those of its images and labels, to be freed. A test split
- * that is not there at all is empty and has none. */
+/* Reads one split of a folder. A test split that is not there at all is empty. */
 static int folder_import(const char *folder, const char *split, bool optional, struct part *part,
-                         char *ret_paths[2], struct errbuf *why)
+                         char **ret_images, struct errbuf *why)
 {
     char *images = part_path(folder, split, "images", 3);
     char *labels = part_path(folder, split, "labels", 1);
@@ -119,42 +121,12 @@ static int folder_import(const char *folder, const char *split, bool optional, s
         rc = idx_file_images(images, &part->images, why);
     if (!rc)
         rc = idx_file_labels(labels, images, part->images.samples, false, &part->labels, why);
-    ret_paths[0] = images;
-    ret_paths[1] = labels;
+    free(labels);
+    if (!rc)
+        *ret_images = images;
+    else
+        free(images);
     return rc;
-}
-
-static uint32_t classes_count(const uint16_t *labels, uint32_t n, uint32_t classes)
-{
-    for (uint32_t i = 0; labels && i < n; i++)
-        if (labels[i] >= classes)
-            classes = labels[i] + 1u;
-    return classes;
-}
-
-static const char *last_component(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash && slash[1] ? slash + 1 : path;
-}
-
-/* Names of files may hold any bytes, the file's metadata may not. */
-static void source_set(const char *path, const char *labels_path, char *source, size_t bytes)
-{
-    char *whole = realpath(path, NULL); /* "." has a name as well */
-
-    snprintf(source, bytes, "IDX %s", last_component(whole ? whole : path));
-    size_t used = strlen(source);
-    if (labels_path)
-        snprintf(source + used, bytes - used, ", labels of %s", last_component(labels_path));
-    free(whole);
-    used = strlen(source);
-    for (size_t i = 0; i < used; i++)
-        if ((unsigned char)source[i] < 0x20 || source[i] == 0x7f)
-            source[i] = '?';
-    for (size_t i = 0; (i += text_utf8_bytes(source + i, used - i)) < used;)
-        source[i] = '?';
 }
 
 /* Moves both parts into a draft. */
@@ -172,19 +144,6 @@ static struct dataset_draft draft_make(struct part *train, struct part *test)
     return d;
 }
 
-static int relabel(struct dataset_draft *d, const char *labels_path, const char *images_path,
-                   struct errbuf *why)
-{
-    uint16_t *labels;
-    int rc = idx_file_labels(labels_path, images_path, d->samples, true, &labels, why);
-
-    if (rc)
-        return rc;
-    d->truth = d->labels;
-    d->labels = labels;
-    return 0;
-}
-
 static int parts_check(const char *images_path, const struct idx_images *train,
                        const char *test_path, const struct idx_images *test, struct errbuf *why)
 {
@@ -197,58 +156,55 @@ static int parts_check(const char *images_path, const struct idx_images *train,
     return 0;
 }
 
-/* What a training image never shows cannot be tested for. */
-static int test_labels_check(const struct dataset_draft *d, const char *path, struct errbuf *why)
+static bool idx_detect(const char *path, bool is_folder)
 {
-    for (uint32_t i = 0; i < d->test_samples; i++)
-        if (d->test_labels[i] >= d->classes)
-            return err_set(
-                why, -EINVAL,
-                "%s: the label of image %u is %u, allowed is 0 to %u, the classes of the "
-                "training labels",
-                path, i, d->test_labels[i], d->classes - 1);
-    return 0;
+    static const char *const splits[] = {"train", "t10k"}, *const kinds[] = {"images", "labels"};
+    bool found = !is_folder; /* of the other formats none is one file */
+
+    for (int i = 0; !found && i < 4; i++) {
+        char *file = part_path(path, splits[i / 2], kinds[i % 2], i % 2 ? 1 : 3);
+        found = file != NULL;
+        free(file);
+    }
+    return found;
 }
 
-int idx_import(const char *path, const char *labels_path, struct dataset_draft *ret,
-               struct errbuf *why)
+static char *idx_test_labels(const char *path)
+{
+    return part_path(path, "t10k", "labels", 1);
+}
+
+static int idx_import(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why)
 {
     struct part train = {0}, test = {0};
-    struct dataset_draft d = {0};
-    char *train_paths[2] = {NULL}, *test_paths[2] = {NULL};
+    char *images = NULL, *test_images = NULL;
     struct stat st;
     int rc = 0;
 
-    if (stat(path, &st) != 0)
-        return err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
+    if (stat(r->path, &st) != 0)
+        return err_set(why, -errno, "cannot open %s: %s", r->path, err_text(-errno));
     if (S_ISDIR(st.st_mode)) {
-        rc = folder_import(path, "train", false, &train, train_paths, why);
+        rc = folder_import(r->path, "train", false, &train, &images, why);
         if (!rc)
-            rc = folder_import(path, "t10k", true, &test, test_paths, why);
+            rc = folder_import(r->path, "t10k", true, &test, &test_images, why);
     } else {
-        rc = file_import(path, &train, why);
-        train_paths[0] = xstrdup(path);
+        rc = file_import(r->path, &train, why);
+        images = xstrdup(r->path);
     }
     if (!rc)
-        rc = parts_check(train_paths[0], &train.images, test_paths[0], &test.images, why);
-    d = draft_make(&train, &test);
-    if (!rc && labels_path)
-        rc = relabel(&d, labels_path, train_paths[0], why);
+        rc = parts_check(images, &train.images, test_images, &test.images, why);
+    struct dataset_draft d = draft_make(&train, &test);
     if (rc)
-        goto out;
-    d.classes = classes_count(d.labels, d.samples, 2);
-    d.classes = classes_count(d.truth, d.samples, d.classes);
-    rc = test_labels_check(&d, test_paths[1], why);
-    if (rc)
-        goto out;
-    source_set(path, labels_path, d.source, sizeof(d.source));
-    *ret = d;
-    d = (struct dataset_draft){0};
-out:
-    for (int i = 0; i < 2; i++) {
-        free(train_paths[i]);
-        free(test_paths[i]);
-    }
-    dataset_draft_done(&d);
+        dataset_draft_done(&d);
+    else
+        *ret = d;
+    free(images);
+    free(test_images);
     return rc;
 }
+
+const struct import_format idx_format = {.name = "IDX",
+                                         .needs = "a folder with train-images-idx3-ubyte (IDX)",
+                                         .detect = idx_detect,
+                                         .import = idx_import,
+                                         .test_labels = idx_test_labels};

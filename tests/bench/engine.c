@@ -21,7 +21,6 @@
 
 #define SAMPLES 4096u
 #define REPETITIONS 5
-#define SIDE 28
 
 enum mode { SGD, SAM, FUSED, SWEEP, MODES };
 static const char *const mode_names[] = {"sgd", "sam", "fused", "sweep", NULL};
@@ -35,7 +34,7 @@ struct config {
 
 static const struct option table[] = {
     {"model", OPT_STR, offsetof(struct config, model), .def = "lenet", .arg = "NAME",
-     .help = "preset, for 28x28 images"},
+     .help = "preset; for images as its data set has them"},
     {"mode", OPT_STR, offsetof(struct config, mode), .arg = "MODE",
      .help = "sgd, sam, fused or sweep; all of them when it is left out"},
     {"threads", OPT_INT, offsetof(struct config, threads), .def = "1", .arg = "N",
@@ -197,13 +196,22 @@ static void run_modes(struct bench *b, int only)
             report(b, (enum mode)m, rates[m]);
 }
 
-static void make_samples(struct samples *set, uint32_t classes)
+/* The images a preset is made for: 28x28x1 as MNIST's, 32x32x3 as CIFAR's for residual networks. */
+static struct dims image_of(const char *model)
+{
+    const bool cifar = strncmp(model, "resnet", 6) == 0 || strncmp(model, "wrn", 3) == 0;
+
+    return cifar ? (struct dims){32, 32, 3} : (struct dims){28, 28, 1};
+}
+
+static void make_samples(struct samples *set, struct dims image, uint32_t classes)
 {
     struct rng r = rng_at(1, RNG_TEST, 0, 0);
-    uint8_t *images = xmalloc((size_t)SAMPLES * SIDE * SIDE);
+    const size_t bytes = (size_t)SAMPLES * image.h * image.w * image.c;
+    uint8_t *images = xmalloc(bytes);
     uint16_t *labels = xmalloc(SAMPLES * sizeof(*labels));
 
-    for (size_t i = 0; i < (size_t)SAMPLES * SIDE * SIDE; i++)
+    for (size_t i = 0; i < bytes; i++)
         images[i] = (uint8_t)rng_u32(&r);
     for (uint32_t i = 0; i < SAMPLES; i++)
         labels[i] = (uint16_t)rng_below(&r, classes);
@@ -212,15 +220,15 @@ static void make_samples(struct samples *set, uint32_t classes)
 
 static int prepare(struct bench *b, struct errbuf *why)
 {
-    const float mean[1] = {0.5f}, std[1] = {0.29f};
+    const float mean[3] = {0.5f, 0.5f, 0.5f}, std[3] = {0.29f, 0.29f, 0.29f};
+    const struct dims image = image_of(b->config.model);
     cJSON *desc = cJSON_CreateString(b->config.model);
-    int rc = model_parse(desc, (struct dims){SIDE, SIDE, 1}, (uint32_t)b->config.classes, mean, std,
-                         &b->model, why);
+    int rc = model_parse(desc, image, (uint32_t)b->config.classes, mean, std, &b->model, why);
 
     cJSON_Delete(desc);
     if (rc)
         return rc;
-    make_samples(&b->set, (uint32_t)b->config.classes);
+    make_samples(&b->set, image, (uint32_t)b->config.classes);
     b->shards = (uint32_t)(b->config.batch / b->config.shard);
     b->theta = alloc_bytes(b->model.floats, sizeof(float));
     b->next = alloc_bytes(b->model.floats, sizeof(float));

@@ -34,13 +34,19 @@ def conv2d(x, w, b, stride, pad):
         for j in range(k):
             part = x[:, :, i : i + stride * oh : stride, j : j + stride * ow : stride]
             y += np.einsum("ncij,oc->noij", part, w[:, :, i, j])
-    return y + b[None, :, None, None]
+    return y if b is None else y + b[None, :, None, None]
 
 
-def maxpool(x, k, s):
+def windows(x, k, s):
     oh, ow = (x.shape[2] - k) // s + 1, (x.shape[3] - k) // s + 1
-    parts = [x[:, :, i : i + s * oh : s, j : j + s * ow : s] for i in range(k) for j in range(k)]
-    return np.max(parts, axis=0)
+    return [x[:, :, i : i + s * oh : s, j : j + s * ow : s] for i in range(k) for j in range(k)]
+
+
+def groupnorm(x, groups, w, b):
+    n, c = x.shape[:2]
+    x = x.reshape(n, groups, -1)
+    x = (x - x.mean(2, keepdims=True)) / np.sqrt(x.var(2, keepdims=True) + 1e-5)
+    return x.reshape(n, c, -1) * w[None, :, None] + b[None, :, None]
 
 
 def main(model, images, logits):
@@ -50,20 +56,33 @@ def main(model, images, logits):
     std = np.array([float(v) for v in meta["std"].split(",")])
     x = np.fromfile(images, np.uint8).reshape(-1, h, w, c) / 255.0
     x = ((x - mean) / std).transpose(0, 3, 1, 2)
+    done = {}
     for layer in json.loads(meta["layers"]):
         kind, name = layer["type"], layer["name"]
+        weight, bias = t.get(name + ".weight"), t.get(name + ".bias")
+        if "input" in layer:
+            x = done[layer["input"]]
         if kind == "conv2d":
-            x = conv2d(x, t[name + ".weight"], t[name + ".bias"], layer["stride"], layer["padding"])
+            x = conv2d(x, weight, bias, layer["stride"], layer["padding"])
         elif kind == "maxpool":
-            x = maxpool(x, layer["size"], layer["stride"])
+            x = np.max(windows(x, layer["size"], layer["stride"]), axis=0)
+        elif kind == "avgpool":
+            x = np.mean(windows(x, layer["size"], layer["stride"]), axis=0)
+        elif kind == "globalpool":
+            x = x.mean((2, 3), keepdims=True)
+        elif kind == "groupnorm":
+            x = groupnorm(x, layer["groups"], weight, bias).reshape(x.shape)
+        elif kind == "add":
+            x = x + done[layer["from"]]
         elif kind == "relu":
             x = np.maximum(x, 0)
         elif kind == "flatten":
             x = x.reshape(x.shape[0], -1)
         elif kind == "dense":
-            x = x @ t[name + ".weight"].T + t[name + ".bias"]
+            x = x.reshape(x.shape[0], -1) @ weight.T + (0 if bias is None else bias)
         else:
             sys.exit("a layer of type %s" % kind)
+        done[name] = x
     want = np.fromfile(logits, "<f4").reshape(x.shape[0], -1)
     diff, top = np.abs(x - want).max(), np.abs(want).max()
     print("%d images, largest logit %.4g, largest difference %.3g" % (x.shape[0], top, diff))

@@ -3,8 +3,10 @@
 #include <assert.h>
 
 static const struct layer_ops *const table[LAYER_KINDS] = {
-    [LAYER_DENSE] = &layer_dense,     [LAYER_CONV2D] = &layer_conv2d,   [LAYER_RELU] = &layer_relu,
-    [LAYER_MAXPOOL] = &layer_maxpool, [LAYER_FLATTEN] = &layer_flatten,
+    [LAYER_DENSE] = &layer_dense,         [LAYER_CONV2D] = &layer_conv2d,
+    [LAYER_RELU] = &layer_relu,           [LAYER_MAXPOOL] = &layer_maxpool,
+    [LAYER_GROUPNORM] = &layer_groupnorm, [LAYER_ADD] = &layer_add,
+    [LAYER_AVGPOOL] = &layer_avgpool,     [LAYER_GLOBALPOOL] = &layer_avgpool,
 };
 
 const struct layer_ops *layer_ops_of(enum layer_kind kind)

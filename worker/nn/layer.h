@@ -1,6 +1,6 @@
 /* What every layer kind provides. A layer keeps nothing of its own: the net owns the memory and
  * hands out views. To add a kind: a file layer_<kind>.c with its struct layer_ops, a row in
- * layer.c. */
+ * layer.c. Flatten has none: NHWC in memory is already the flat order. */
 #ifndef STEPPE_WORKER_NN_LAYER_H
 #define STEPPE_WORKER_NN_LAYER_H
 
@@ -16,17 +16,21 @@
 struct layer_pass {
     const struct layer *layer;
     uint32_t n;
-    /* A ReLU right behind a dense or conv2d layer is computed with it. Its mask is applied to dy by
-     * the layer itself (mask_dy), or by the max-pool behind it to its own, smaller, dx (mask_dx).
+    /* A ReLU right behind a layer that takes it over is computed with it. Its mask is applied to dy
+     * by the layer itself (mask_dy), or by the max-pool behind to its own, smaller, dx (mask_dx).
      */
     bool relu, mask_dy, mask_dx;
+    bool add_dx; /* dx is added to, not overwritten */
+    /* [n, O], added to y before the ReLU; NULL: nothing is. Its gradient is what backward leaves in
+     * dy (which an add may leave in dx as well). */
+    const real *skip;
     const real *w, *b; /* parameters; b is NULL without bias */
     const real *x;     /* [n, I] */
-    real *y;           /* [n, O]; x itself in layers that work in place */
+    real *y;           /* [n, O]; may be x in layers that work in place */
     void *kept;        /* what forward keeps for backward beside x and y */
     real *scratch;     /* shared by all layers, free between calls */
     real *dy;          /* [n, O] gradient of y; may be changed */
-    real *dx;          /* [n, I], overwritten; NULL: not wanted */
+    real *dx;          /* [n, I]; may be dy in layers with dx_over_dy; NULL: not wanted */
     real *dw, *db;     /* overwritten; dw NULL: neither is wanted; db NULL without bias */
 };
 
@@ -38,15 +42,20 @@ struct layer_space {
 
 struct layer_ops {
     const char *name;
-    bool in_place; /* y is x and dx is dy */
+    bool in_place;    /* y may be x, and then dx is dy */
+    bool dx_over_dy;  /* dx may be dy */
+    bool takes_relu;  /* looks at relu and mask_dy */
+    bool takes_skip;  /* does an add behind it */
+    bool leaves_mask; /* a max-pool behind the ReLU may do the mask instead */
     void (*plan)(const struct layer *l, uint32_t batch, struct layer_space *ret);
     void (*forward)(const struct layer_pass *p);
     void (*backward)(const struct layer_pass *p); /* of the last forward */
 };
 
-extern const struct layer_ops layer_dense, layer_conv2d, layer_relu, layer_maxpool, layer_flatten;
+extern const struct layer_ops layer_dense, layer_conv2d, layer_relu, layer_maxpool, layer_groupnorm,
+    layer_add, layer_avgpool;
 
-/* The operations of a kind. */
+/* The operations of a kind; any but LAYER_FLATTEN. */
 const struct layer_ops *layer_ops_of(enum layer_kind kind);
 
 static inline size_t dims_count(struct dims d)

@@ -3,9 +3,10 @@
  *   y  = col w + b       forward
  *   dw = sum col^T dy    backward, tiles added in order
  *   dx = col2im(dy w^T)  backward
- * with w [K, C_out] as stored. Output pixels are numbered through the shard, so a tile may span
- * images. The number of rows depends on the layer's shape only: it decides how dw is summed, hence
- * the bits. */
+ * A 1x1 kernel with stride 1 has its windows in x already: col is x itself, and dx takes the
+ * product. with w [K, C_out] as stored. Output pixels are numbered through the shard, so a tile may
+ * span images. The number of rows depends on the layer's shape only: it decides how dw is summed,
+ * hence the bits. */
 #include <string.h>
 
 #include "worker/nn/gemm.h"
@@ -24,8 +25,9 @@
 struct conv {
     size_t h, w, c, oh, ow, out; /* in: h, w, c; y: oh, ow, out */
     size_t kernel, stride, padding;
-    size_t depth; /* K */
-    size_t rows;  /* of a tile */
+    size_t depth;   /* K */
+    size_t rows;    /* of a tile */
+    bool pointwise; /* 1x1, stride 1: the windows are the pixels */
 };
 
 /* A run of output pixels in one row of one image. */
@@ -47,6 +49,7 @@ static struct conv conv_of(const struct layer *l)
         .padding = l->padding,
         .depth = (size_t)l->kernel * l->kernel * l->in.c,
     };
+    g.pointwise = g.kernel == 1 && g.stride == 1 && g.padding == 0;
     size_t rows = SMALL_PRODUCT / (g.depth * g.out);
     if (rows < TILE_ROWS_MIN)
         rows = TILE_REALS / g.depth;
@@ -61,7 +64,7 @@ static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
     const struct conv g = conv_of(l);
 
     (void)batch;
-    *ret = (struct layer_space){.scratch = g.rows * g.depth};
+    *ret = (struct layer_space){.scratch = g.pointwise ? 0 : g.rows * g.depth};
 }
 
 /* The run that starts at output pixel p of the shard and ends before `end`. */
@@ -241,6 +244,30 @@ KERNEL static void col2im(const struct conv *g, real *restrict dx, const real *r
     }
 }
 
+/* The windows of `rows` output pixels as a matrix, in scratch when they do not lie in x. */
+static const real *windows_at(const struct conv *g, const struct layer_pass *p, size_t at,
+                              size_t rows)
+{
+    if (g->pointwise)
+        return p->x + at * g->depth;
+    im2col(g, p->scratch, p->x, at, at + rows);
+    return p->scratch;
+}
+
+static void data_gradient(const struct conv *g, const struct layer_pass *p, const real *dy,
+                          size_t at, size_t rows)
+{
+    const int out = (int)g->out, depth = (int)g->depth;
+
+    if (g->pointwise) {
+        gemm(false, true, (int)rows, depth, out, dy, out, p->w, out, 1, p->dx + at * g->depth,
+             depth);
+        return;
+    }
+    gemm(false, true, (int)rows, depth, out, dy, out, p->w, out, 0, p->scratch, depth);
+    col2im(g, p->dx, p->scratch, at, at + rows);
+}
+
 static void forward(const struct layer_pass *p)
 {
     const struct conv g = conv_of(p->layer);
@@ -250,9 +277,9 @@ static void forward(const struct layer_pass *p)
     for (size_t at = 0; at < pixels; at += g.rows) {
         const size_t rows = pixels - at < g.rows ? pixels - at : g.rows;
         real *y = p->y + at * g.out;
-        im2col(&g, p->scratch, p->x, at, at + rows);
+        const real *col = windows_at(&g, p, at, rows);
         vec_fill_rows(y, p->b, rows, g.out);
-        gemm(false, false, (int)rows, out, depth, p->scratch, depth, p->w, out, 1, y, out);
+        gemm(false, false, (int)rows, out, depth, col, depth, p->w, out, 1, y, out);
         if (p->relu)
             vec_relu(y, rows * g.out);
     }
@@ -266,7 +293,7 @@ static void backward(const struct layer_pass *p)
 
     if (p->db)
         memset(p->db, 0, g.out * sizeof(*p->db));
-    if (p->dx)
+    if (p->dx && !p->add_dx)
         memset(p->dx, 0, p->n * g.h * g.w * g.c * sizeof(*p->dx));
     for (size_t at = 0; at < pixels; at += g.rows) {
         const size_t rows = pixels - at < g.rows ? pixels - at : g.rows;
@@ -276,19 +303,18 @@ static void backward(const struct layer_pass *p)
         if (p->db)
             vec_add_rows(p->db, dy, rows, g.out);
         if (p->dw) {
-            im2col(&g, p->scratch, p->x, at, at + rows);
-            gemm(true, false, depth, out, (int)rows, p->scratch, depth, dy, out, at > 0, p->dw,
-                 out);
+            const real *col = windows_at(&g, p, at, rows);
+            gemm(true, false, depth, out, (int)rows, col, depth, dy, out, at > 0, p->dw, out);
         }
-        if (p->dx) {
-            gemm(false, true, (int)rows, depth, out, dy, out, p->w, out, 0, p->scratch, depth);
-            col2im(&g, p->dx, p->scratch, at, at + rows);
-        }
+        if (p->dx)
+            data_gradient(&g, p, dy, at, rows);
     }
 }
 
 const struct layer_ops layer_conv2d = {
     .name = "conv2d",
+    .takes_relu = true,
+    .leaves_mask = true,
     .plan = plan,
     .forward = forward,
     .backward = backward,

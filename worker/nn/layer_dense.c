@@ -21,7 +21,7 @@ static void forward(const struct layer_pass *p)
         vec_relu(p->y, (size_t)p->n * (size_t)out);
 }
 
-/* dw = x^T dy; db = column sums of dy; dx = dy w^T. */
+/* dw = x^T dy; db = column sums of dy; dx (+)= dy w^T. */
 static void backward(const struct layer_pass *p)
 {
     const int in = (int)p->layer->in.c, out = (int)p->layer->out.c, n = (int)p->n;
@@ -35,11 +35,13 @@ static void backward(const struct layer_pass *p)
     if (p->dw)
         gemm(true, false, in, out, n, p->x, in, p->dy, out, 0, p->dw, out);
     if (p->dx)
-        gemm(false, true, n, in, out, p->dy, out, p->w, out, 0, p->dx, in);
+        gemm(false, true, n, in, out, p->dy, out, p->w, out, p->add_dx, p->dx, in);
 }
 
 const struct layer_ops layer_dense = {
     .name = "dense",
+    .takes_relu = true,
+    .leaves_mask = true,
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -10,6 +10,7 @@
 
 struct pool {
     size_t h, w, c, oh, ow, size, stride;
+    bool add_dx;
     bool relu_below; /* backward: x is a ReLU's output, let nothing pass where it is 0 */
 };
 
@@ -25,6 +26,7 @@ static struct pool pool_of(const struct layer_pass *p)
         .ow = l->out.w,
         .size = l->kernel,
         .stride = l->stride,
+        .add_dx = p->add_dx,
         .relu_below = p->mask_dx,
     };
 }
@@ -124,7 +126,7 @@ static inline void spread_2x2(real *restrict dx, const real *restrict dy, const 
     }
 }
 
-/* Backward of any window; dx was cleared. */
+/* Backward of any window, added to dx. */
 static inline void spread_any(real *restrict dx, const real *restrict dy, const real *restrict y,
                               const int32_t *restrict kept, const struct pool *g)
 {
@@ -140,12 +142,13 @@ static inline void spread_any(real *restrict dx, const real *restrict dy, const 
     }
 }
 
-/* dx [n, h, w, c] from dy [n, oh, ow, c]; each window of 2 x 2 writes its own part of dx. */
+/* dx [n, h, w, c] from dy [n, oh, ow, c]. Windows of 2 x 2 that are apart write their own part of
+ * dx, unless dx is added to; the others find dx cleared. */
 KERNEL static void pool_backward(real *restrict dx, const real *restrict dy, const real *restrict y,
                                  const int32_t *restrict kept, const struct pool *g, size_t n)
 {
     const size_t row = g->w * g->c;
-    const bool apart = g->size == 2 && g->stride >= 2;
+    const bool apart = g->size == 2 && g->stride >= 2 && !g->add_dx;
 
     for (size_t i = 0; i < n; i++, dx += g->h * row) {
         for (size_t oy = 0; oy < g->oh; oy++) {
@@ -177,7 +180,7 @@ static void backward(const struct layer_pass *p)
 
     if (!p->dx)
         return;
-    if (!covered)
+    if (!covered && !p->add_dx)
         memset(p->dx, 0, p->n * dims_count(p->layer->in) * sizeof(*p->dx));
     pool_backward(p->dx, p->dy, p->y, p->kept, &g, p->n);
 }

@@ -1,8 +1,10 @@
+#include <string.h>
+
 #include "worker/nn/layer.h"
 #include "worker/nn/vec.h"
 
-/* A ReLU that no dense or conv2d layer has taken over. In place: no kind of layer needs the value
- * before the ReLU in its backward pass. */
+/* A ReLU that no layer has taken over. In place when nothing else reads its input: the layer that
+ * wrote that does not need it in its backward pass. */
 static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
 {
     (void)l, (void)batch;
@@ -11,17 +13,30 @@ static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
 
 static void forward(const struct layer_pass *p)
 {
-    vec_relu(p->y, p->n * dims_count(p->layer->out));
+    const size_t count = p->n * dims_count(p->layer->out);
+
+    if (p->y != p->x)
+        memcpy(p->y, p->x, count * sizeof(*p->y));
+    vec_relu(p->y, count);
 }
 
 static void backward(const struct layer_pass *p)
 {
-    vec_relu_mask(p->dy, p->y, p->n * dims_count(p->layer->out));
+    const size_t count = p->n * dims_count(p->layer->out);
+
+    vec_relu_mask(p->dy, p->y, count);
+    if (!p->dx || p->dx == p->dy)
+        return;
+    if (p->add_dx)
+        vec_add(p->dx, p->dy, count);
+    else
+        memcpy(p->dx, p->dy, count * sizeof(*p->dx));
 }
 
 const struct layer_ops layer_relu = {
     .name = "relu",
     .in_place = true,
+    .dx_over_dy = true,
     .plan = plan,
     .forward = forward,
     .backward = backward,

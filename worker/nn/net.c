@@ -1,7 +1,7 @@
-/* A net is a row of stages, one a layer, each with its views into one arena: activations (kept from
- * forward to backward), two gradient buffers that take turns, scratch shared by all. Layers that
- * work in place share the activation of the layer before. A ReLU right behind a dense or conv2d
- * layer has no stage work of its own: that layer computes it while its output is in the cache. */
+/* A net is a row of stages, one a layer, each with its views into one arena: values (activations,
+ * kept from forward to backward), the slots their gradients take turns in, scratch shared by all.
+ * Which layer works in place, which is done by the stage before it and which slot a gradient lives
+ * in is decided once (plan.h); forward and backward only walk the stages. */
 #include "worker/nn/net.h"
 
 #include <assert.h>
@@ -13,24 +13,18 @@
 
 #include "worker/nn/arena.h"
 #include "worker/nn/layer.h"
+#include "worker/nn/plan.h"
 #include "worker/nn/vec.h"
-
-struct stage {
-    const struct layer_ops *ops; /* NULL: a ReLU done by the stage before */
-    struct layer_pass pass;
-};
 
 struct net {
     const struct model *model;
-    struct stage *stages;
-    int count;
-    int first_trainable; /* stages before it see no gradient unless dx is wanted */
+    struct plan plan;
+    struct layer_pass *passes; /* [layers]; those of layers without a stage stay empty */
     uint32_t batch_max;
     uint32_t n; /* of the last forward */
     struct arena arena;
-    real *input;       /* [batch, in], normalised */
-    real *gradient[2]; /* [batch, widest activation] */
-    real *scratch;
+    real **values; /* [1 + layers] [batch, entries]; 0: the normalised image */
+    real **slots;  /* gradients */
 };
 
 void net_thread_init(void)
@@ -40,55 +34,43 @@ void net_thread_init(void)
 #endif
 }
 
-static bool takes_relu(const struct layer *l)
-{
-    return l->kind == LAYER_DENSE || l->kind == LAYER_CONV2D;
-}
-
-/* Which layers take over a ReLU, and who applies its mask in the backward pass. */
-static void plan_relus(struct net *net)
-{
-    const struct layer *l = net->model->layers;
-
-    for (int i = 0; i + 1 < net->count; i++) {
-        if (!takes_relu(&l[i]) || l[i + 1].kind != LAYER_RELU)
-            continue;
-        const bool pooled = i + 2 < net->count && l[i + 2].kind == LAYER_MAXPOOL;
-        net->stages[i].pass.relu = true;
-        net->stages[i].pass.mask_dy = !pooled;
-        if (pooled)
-            net->stages[i + 2].pass.mask_dx = true;
-        net->stages[i + 1].ops = NULL;
-    }
-}
-
 /* Takes every block from the arena, in the same order when counting and when it is mapped. */
 static void lay_out(struct net *net)
 {
+    const struct plan *plan = &net->plan;
+    const struct layer *layers = net->model->layers;
     const size_t batch = net->batch_max;
-    size_t widest = dims_count(net->model->in), scratch = 0;
-    real *x = net->input = arena_take(&net->arena, batch * widest, sizeof(real));
+    size_t scratch = 0;
 
-    for (int i = 0; i < net->count; i++) {
-        struct stage *s = &net->stages[i];
-        const struct layer *l = &net->model->layers[i];
-        const size_t out = dims_count(l->out);
+    net->values[0] = arena_take(&net->arena, batch * dims_count(net->model->in), sizeof(real));
+    for (int i = 0; i < plan->count; i++) {
+        const struct stage_plan *s = &plan->stages[i];
+        struct layer_pass *p = &net->passes[i];
         struct layer_space space;
-        const struct layer_ops *ops = layer_ops_of(l->kind);
-        ops->plan(l, net->batch_max, &space);
-        s->pass.x = x;
-        if (!ops->in_place)
-            x = arena_take(&net->arena, batch * out, sizeof(real));
-        s->pass.y = x;
-        s->pass.kept = arena_take(&net->arena, space.kept_bytes, 1);
-        widest = out > widest ? out : widest;
+        if (!s->runs)
+            continue;
+        layer_ops_of(layers[i].kind)->plan(&layers[i], net->batch_max, &space);
+        if (s->y != s->x)
+            net->values[s->y] =
+                arena_take(&net->arena, batch * dims_count(layers[i].out), sizeof(real));
+        *p = (struct layer_pass){
+            .layer = &layers[i],
+            .relu = s->relu,
+            .mask_dy = s->mask_dy,
+            .mask_dx = s->mask_dx,
+            .add_dx = s->add_dx,
+            .x = net->values[s->x],
+            .y = net->values[s->y],
+            .skip = s->skip == NO_VALUE ? NULL : net->values[s->skip],
+        };
+        p->kept = arena_take(&net->arena, space.kept_bytes, 1);
         scratch = space.scratch > scratch ? space.scratch : scratch;
     }
-    for (int i = 0; i < 2; i++)
-        net->gradient[i] = arena_take(&net->arena, batch * widest, sizeof(real));
-    net->scratch = arena_take(&net->arena, scratch, sizeof(real));
-    for (int i = 0; i < net->count; i++)
-        net->stages[i].pass.scratch = net->scratch;
+    for (int i = 0; i < plan->slot_count; i++)
+        net->slots[i] = arena_take(&net->arena, batch * plan->slot_entries[i], sizeof(real));
+    real *shared = arena_take(&net->arena, scratch, sizeof(real));
+    for (int i = 0; i < plan->count; i++)
+        net->passes[i].scratch = shared;
 }
 
 struct net *net_create(const struct model *m, uint32_t batch_max)
@@ -97,20 +79,15 @@ struct net *net_create(const struct model *m, uint32_t batch_max)
     struct net *net = calloc(1, sizeof(*net));
     if (!net)
         return NULL;
-    net->stages = calloc((size_t)m->layer_count, sizeof(*net->stages));
-    if (!net->stages)
-        goto fail;
     net->model = m;
-    net->count = m->layer_count;
     net->batch_max = batch_max;
-    net->first_trainable = m->layer_count;
-    for (int i = m->layer_count - 1; i >= 0; i--) {
-        net->stages[i].ops = layer_ops_of(m->layers[i].kind);
-        net->stages[i].pass.layer = &m->layers[i];
-        if (m->layers[i].weight >= 0)
-            net->first_trainable = i;
-    }
-    plan_relus(net);
+    if (plan_make(m, &net->plan) != 0)
+        goto fail;
+    net->passes = calloc((size_t)m->layer_count, sizeof(*net->passes));
+    net->values = calloc(1 + (size_t)m->layer_count, sizeof(*net->values));
+    net->slots = calloc((size_t)net->plan.slot_count, sizeof(*net->slots));
+    if (!net->passes || !net->values || !net->slots)
+        goto fail;
     lay_out(net);
     if (arena_map(&net->arena) != 0)
         goto fail;
@@ -126,7 +103,10 @@ void net_free(struct net *net)
     if (!net)
         return;
     arena_unmap(&net->arena);
-    free(net->stages);
+    plan_done(&net->plan);
+    free(net->passes);
+    free(net->values);
+    free(net->slots);
     free(net);
 }
 
@@ -141,17 +121,17 @@ const real *net_forward(struct net *net, const real *theta, const real *x, uint3
     const struct model *m = net->model;
 
     net->n = n;
-    vec_normalise(net->input, x, m->mean, m->std, (size_t)n * m->in.h * m->in.w, m->in.c);
-    for (int i = 0; i < net->count; i++) {
-        struct stage *s = &net->stages[i];
-        if (!s->ops)
+    vec_normalise(net->values[0], x, m->mean, m->std, (size_t)n * m->in.h * m->in.w, m->in.c);
+    for (int i = 0; i < net->plan.count; i++) {
+        struct layer_pass *p = &net->passes[i];
+        if (!net->plan.stages[i].runs)
             continue;
-        s->pass.n = n;
-        s->pass.w = param_at(net, theta, m->layers[i].weight);
-        s->pass.b = param_at(net, theta, m->layers[i].bias_param);
-        s->ops->forward(&s->pass);
+        p->n = n;
+        p->w = param_at(net, theta, m->layers[i].weight);
+        p->b = param_at(net, theta, m->layers[i].bias_param);
+        layer_ops_of(m->layers[i].kind)->forward(p);
     }
-    return net->stages[net->count - 1].pass.y;
+    return net->passes[net->plan.count - 1].y;
 }
 
 static void clear_padding(const struct model *m, real *dtheta)
@@ -163,33 +143,41 @@ static void clear_padding(const struct model *m, real *dtheta)
     }
 }
 
+/* One stage's backward. Of the gradients that nobody asked for, those that no parameter lies behind
+ * are not computed. */
+static void stage_backward(struct net *net, int i, const real *theta, real *dtheta, bool dx)
+{
+    const struct model *m = net->model;
+    const struct stage_plan *s = &net->plan.stages[i];
+    const struct layer *l = &m->layers[i];
+    struct layer_pass *p = &net->passes[i];
+    const bool train = dtheta && l->weight >= 0;
+
+    p->w = param_at(net, theta, l->weight);
+    p->dw = train ? dtheta + m->params[l->weight].offset : NULL;
+    p->db = train && l->bias_param >= 0 ? dtheta + m->params[l->bias_param].offset : NULL;
+    p->dy = net->slots[s->dy];
+    p->dx = dx || s->x_trainable ? net->slots[s->dx] : NULL;
+    layer_ops_of(l->kind)->backward(p);
+    if (s->add_skip != NO_SLOT && (dx || s->skip_trainable))
+        vec_add(net->slots[s->add_skip], p->dy, net->n * dims_count(l->out));
+}
+
 void net_backward(struct net *net, const real *theta, const real *dlogits, real *dtheta, real *dx)
 {
     assert(net->n >= 1);
     const struct model *m = net->model;
-    const int stop = dx ? 0 : dtheta ? net->first_trainable : net->count;
-    real *dy = net->gradient[0], *other = net->gradient[1];
+    const struct plan *plan = &net->plan;
 
-    memcpy(dy, dlogits, (size_t)net->n * m->classes * sizeof(*dy));
-    for (int i = net->count - 1; i >= stop; i--) {
-        struct stage *s = &net->stages[i];
-        const struct layer *l = &m->layers[i];
-        if (!s->ops)
-            continue;
-        const bool train = dtheta && l->weight >= 0;
-        s->pass.w = param_at(net, theta, l->weight);
-        s->pass.dw = train ? dtheta + m->params[l->weight].offset : NULL;
-        s->pass.db = train && l->bias_param >= 0 ? dtheta + m->params[l->bias_param].offset : NULL;
-        s->pass.dy = dy;
-        s->pass.dx = s->ops->in_place ? dy : dx || i > stop ? other : NULL;
-        s->ops->backward(&s->pass);
-        if (s->pass.dx == other) {
-            other = dy;
-            dy = s->pass.dx;
-        }
-    }
+    if (!dtheta && !dx)
+        return;
+    memcpy(net->slots[plan->logits_slot], dlogits, (size_t)net->n * m->classes * sizeof(*dlogits));
+    for (int i = plan->count - 1; i >= 0; i--)
+        if (plan->stages[i].runs && (dx || plan->stages[i].trainable))
+            stage_backward(net, i, theta, dtheta, dx != NULL);
     if (dtheta)
         clear_padding(m, dtheta);
     if (dx)
-        vec_denormalise(dx, dy, m->std, (size_t)net->n * m->in.h * m->in.w, m->in.c);
+        vec_denormalise(dx, net->slots[plan->image_slot], m->std,
+                        (size_t)net->n * m->in.h * m->in.w, m->in.c);
 }

@@ -1,6 +1,9 @@
 /* A model planned for shards of up to batch_max samples: one arena holds activations, gradients and
  * scratch, laid out once; forward and backward allocate nothing. Used by one thread at a time.
- * NHWC. Results for n samples are a pure function of (theta, x, n): tile sizes are constants. */
+ * NHWC. Results for n samples are a pure function of (theta, x, n): tile sizes are constants.
+ * Samples do not mix: a sample's logits and its row of dx depend on theta, its own pixels, n and
+ * its place among the n, bit for bit, and on no other sample; for another n or place they agree to
+ * rounding (matrix products of other heights). */
 #ifndef STEPPE_WORKER_NN_NET_H
 #define STEPPE_WORKER_NN_NET_H
 

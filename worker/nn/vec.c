@@ -80,6 +80,12 @@ KERNEL void vec_from_bytes(real *restrict x, const uint8_t *restrict pixel, size
         x[i] = (real)pixel[i] / 255;
 }
 
+KERNEL void vec_add(real *restrict sum, const real *restrict a, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sum[i] += a[i];
+}
+
 KERNEL void vec_add_scaled(real *restrict out, const real *restrict a, real c,
                            const real *restrict b, size_t n)
 {

@@ -27,6 +27,8 @@ void vec_denormalise(real *restrict dx, const real *restrict dy, const float *st
 /* x = pixel / 255, rounded once. */
 void vec_from_bytes(real *restrict x, const uint8_t *restrict pixel, size_t n);
 
+/* sum += a. */
+void vec_add(real *restrict sum, const real *restrict a, size_t n);
 /* out = a + c*b. */
 void vec_add_scaled(real *restrict out, const real *restrict a, real c, const real *restrict b,
                     size_t n);

@@ -1,4 +1,4 @@
-#include "proto/cli/idx.h"
+#include "proto/cli/import.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -84,12 +84,19 @@ static void assert_train(const struct dataset_draft *d)
         ASSERT_EQ((uint8_t)(i * 7 + SAMPLES), d->images[i]);
 }
 
+static int import(const char *path, const char *labels_path, struct dataset_draft *ret,
+                  struct errbuf *sentence)
+{
+    return import_files(&(struct import_request){.path = path, .labels_path = labels_path}, ret,
+                        sentence);
+}
+
 static void assert_refused(const char *path, const char *labels_path, int code, const char *file,
                            const char *part)
 {
     struct dataset_draft d;
 
-    ASSERT_EQ(code, idx_import(path, labels_path, &d, &why));
+    ASSERT_EQ(code, import(path, labels_path, &d, &why));
     ASSERT_HAS(file, why.text);
     ASSERT_HAS(part, why.text);
 }
@@ -107,7 +114,7 @@ TEST(reads_a_folder)
     write_train();
     write_images(TEST_IMAGES, TEST_SAMPLES, HIGH, WIDE);
     write_labels(TEST_LABELS, test_labels, TEST_SAMPLES);
-    ASSERT_OK(idx_import(test_dir(), NULL, &d, &why), why);
+    ASSERT_OK(import(test_dir(), NULL, &d, &why), why);
     assert_train(&d);
     ASSERT_EQ(4, d.classes);
     ASSERT_EQ(TEST_SAMPLES, d.test_samples);
@@ -131,7 +138,7 @@ TEST(reads_gzip_dots_and_a_slash_behind_the_folder)
     write_labels("train-labels.idx1-ubyte", labels, SAMPLES);
     write_images("t10k-images-idx3-ubyte.gz", TEST_SAMPLES, HIGH, WIDE);
     write_labels("t10k-labels-idx1-ubyte.gz", test_labels, TEST_SAMPLES);
-    ASSERT_OK(idx_import(test_path(""), NULL, &d, &why), why);
+    ASSERT_OK(import(test_path(""), NULL, &d, &why), why);
     assert_train(&d);
     ASSERT_EQ(TEST_SAMPLES, d.test_samples);
     dataset_draft_done(&d);
@@ -143,7 +150,7 @@ TEST(reads_one_images_file_with_its_labels_beside_it)
 
     write_images("my-images.idx3.gz", SAMPLES, HIGH, WIDE);
     write_labels("my-labels.idx1", labels, SAMPLES);
-    ASSERT_OK(idx_import(test_path("my-images.idx3.gz"), NULL, &d, &why), why);
+    ASSERT_OK(import(test_path("my-images.idx3.gz"), NULL, &d, &why), why);
     assert_train(&d);
     ASSERT_EQ(4, d.classes);
     ASSERT_EQ(0, d.test_samples);
@@ -161,7 +168,7 @@ TEST(what_is_imported_can_be_written_and_opened)
     ASSERT_EQ(0, mkdir(folder, 0700));
     write_images("odd \xff\n name/" TRAIN_IMAGES, SAMPLES, HIGH, WIDE);
     write_labels("odd \xff\n name/" TRAIN_LABELS, labels, SAMPLES);
-    ASSERT_OK(idx_import(test_path("odd \xff\n name"), NULL, &draft, &why), why);
+    ASSERT_OK(import(test_path("odd \xff\n name"), NULL, &draft, &why), why);
     ASSERT_OK(dataset_write(&draft, test_path("d"), sha256, &why), why);
     ASSERT_OK(dataset_open(test_path("d"), &d, &why), why);
     ASSERT_STR("IDX odd ?? name", d.source);
@@ -176,7 +183,7 @@ TEST(one_class_counts_as_two)
 
     write_images(TRAIN_IMAGES, SAMPLES, HIGH, WIDE);
     write_labels(TRAIN_LABELS, (uint8_t[SAMPLES]){0}, SAMPLES);
-    ASSERT_OK(idx_import(test_dir(), NULL, &d, &why), why);
+    ASSERT_OK(import(test_dir(), NULL, &d, &why), why);
     ASSERT_EQ(2, d.classes);
     dataset_draft_done(&d);
 }
@@ -186,7 +193,7 @@ static void assert_relabelled(const char *name, int last)
     struct dataset_draft d;
 
     write_train();
-    ASSERT_OK(idx_import(test_dir(), test_path(name), &d, &why), why);
+    ASSERT_OK(import(test_dir(), test_path(name), &d, &why), why);
     for (int i = 0; i < SAMPLES; i++) {
         ASSERT_EQ(labels[i], d.truth[i]);
         ASSERT_EQ(i < SAMPLES - 1 ? i % 2 : last, d.labels[i]);
@@ -254,7 +261,9 @@ TEST(other_labels_of_another_count_or_format_are_refused)
 TEST(missing_files_are_named)
 {
     assert_refused(test_path("none"), NULL, -ENOENT, "none", "no such file");
+    write_labels(TRAIN_LABELS, labels, SAMPLES);
     assert_refused(test_dir(), NULL, -ENOENT, test_dir(), "has no " TRAIN_IMAGES);
+    ASSERT_EQ(0, unlink(test_path(TRAIN_LABELS)));
     write_images(TRAIN_IMAGES, SAMPLES, HIGH, WIDE);
     assert_refused(test_dir(), NULL, -ENOENT, test_dir(), "has no " TRAIN_LABELS);
     assert_refused(test_path(TRAIN_IMAGES), NULL, -ENOENT, "no labels beside it", TRAIN_LABELS);
@@ -424,7 +433,7 @@ static void assert_real(const char *folder, const uint8_t first[4], int first_te
 
     if (access(folder, F_OK) != 0)
         SKIP("the dataset is not on this machine");
-    ASSERT_OK(idx_import(folder, NULL, &d, &why), why);
+    ASSERT_OK(import(folder, NULL, &d, &why), why);
     ASSERT_EQ(60000, d.samples);
     ASSERT_EQ(10000, d.test_samples);
     ASSERT_EQ(10, d.classes);

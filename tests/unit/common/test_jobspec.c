@@ -229,7 +229,7 @@ TEST(what_is_required_must_be_there)
     ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"../x\", \"model\": \"lenet\"}", &s, &why));
     ASSERT_HAS("dataset is \"../x\", allowed are", why.text);
     ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"glyphs\"}", &s, &why));
-    ASSERT_HAS("model is missing, allowed is mlp, lenet or cnn", why.text);
+    ASSERT_HAS("model is missing, allowed is mlp, lenet, cnn or resnet20_gn", why.text);
     ASSERT_EQ(-EINVAL, jobspec_parse(NULL, &s, &why));
     ASSERT_HAS("a job file must be an object", why.text);
 }

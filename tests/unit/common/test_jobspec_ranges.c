@@ -126,7 +126,7 @@ TEST(help_has_a_line_for_every_key)
     }
     ASSERT_HAS("[above 0 to 1]", text);
     ASSERT_HAS("[adm, loss, grad_norm, el2n, random or none]", text);
-    ASSERT_HAS("[mlp, lenet or cnn]", text);
+    ASSERT_HAS("[mlp, lenet, cnn or resnet20_gn]", text);
     ASSERT_HAS("[0 to 9007199254740991]", text);
     ASSERT_HAS("8/255 ", text);
     ASSERT_HAS("; optimizer.name adamw only", text);

@@ -1,38 +1,7 @@
-#include "common/model.h"
-
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdlib.h>
 
-#include "common/field.h"
-#include "common/safetensors.h"
-#include "tests/harness.h"
-
-#define MNIST ((struct dims){28, 28, 1})
-
-static const float means[CHANNELS_MAX] = {0.25f, 0.5f, 0.75f, 0.5f};
-static const float stds[CHANNELS_MAX] = {0.5f, 0.25f, 0.125f, 1};
-
-/* text is a JSON value: "\"lenet\"" or {"layers": ...}. */
-static int parse(const char *text, struct dims in, uint32_t classes, struct model *ret,
-                 struct errbuf *why)
-{
-    cJSON *desc = cJSON_Parse(text);
-
-    ASSERT(desc);
-    int rc = model_parse(desc, in, classes, means, stds, ret, why);
-    cJSON_Delete(desc);
-    return rc;
-}
-
-static struct model made(const char *text, struct dims in, uint32_t classes)
-{
-    struct errbuf why = {0};
-    struct model m;
-
-    ASSERT_OK(parse(text, in, classes, &m, &why), why);
-    return m;
-}
+#include "tests/unit/common/models.h"
 
 static int check(const char *text, struct errbuf *why)
 {
@@ -113,6 +82,76 @@ TEST(cnn_has_two_convolutions_before_its_pool)
     ASSERT_EQ(320 + 18496 + 1605760 + 1290, m.param_total);
     ASSERT_EQ(14, m.layers[4].out.h);
     ASSERT_EQ(64, m.layers[4].out.c);
+    model_done(&m);
+}
+
+TEST(resnet20_gn_is_the_network_for_cifar)
+{
+    struct model m = made("\"resnet20_gn\"", (struct dims){32, 32, 3}, 10);
+    const struct layer *last = &m.layers[m.layer_count - 1];
+    int adds = 0, norms = 0;
+
+    /* 3x3 and 1x1 convolutions, 21 norms and the dense layer of the peer. */
+    ASSERT_EQ(432 + 6 * 2304 + 4608 + 5 * 9216 + 18432 + 5 * 36864 + 512 + 2048 +
+                  2 * (7 * 16 + 7 * 32 + 7 * 64) + 650,
+              m.param_total);
+    for (int i = 0; i < m.layer_count; i++) {
+        const struct layer *l = &m.layers[i];
+        adds += l->kind == LAYER_ADD;
+        norms += l->kind == LAYER_GROUPNORM && l->groups == 8;
+        if (l->kind == LAYER_CONV2D)
+            ASSERT(!l->bias && l->bias_param == -1);
+    }
+    ASSERT_EQ(9, adds);
+    ASSERT_EQ(21, norms);
+    ASSERT_EQ(64, last->in.c);
+    assert_param(&m, 0, "conv1.weight", 4, (uint32_t[]){3, 3, 3, 16}, 27, true);
+    assert_param(&m, 1, "gn1.weight", 1, (uint32_t[]){16}, 0, false);
+    assert_param(&m, 2, "gn1.bias", 1, (uint32_t[]){16}, 0, false);
+    assert_param(&m, 3, "layer1.0.conv1.weight", 4, (uint32_t[]){3, 3, 16, 16}, 144, true);
+    assert_param(&m, 27, "layer2.0.downsample.0.weight", 4, (uint32_t[]){1, 1, 16, 32}, 16, true);
+    assert_param(&m, 28, "layer2.0.downsample.1.weight", 1, (uint32_t[]){32}, 0, false);
+    assert_param(&m, m.param_count - 2, "fc.weight", 2, (uint32_t[]){64, 10}, 64, true);
+    model_done(&m);
+}
+
+TEST(a_layer_reads_the_one_before_it_or_the_one_it_names)
+{
+    struct model m = made("{\"layers\": ["
+                          "{\"type\": \"conv2d\", \"channels\": 4, \"name\": \"a\"},"
+                          "{\"type\": \"groupnorm\", \"groups\": 2},{\"type\": \"avgpool\"},"
+                          "{\"type\": \"conv2d\", \"input\": \"a\", \"channels\": 4, \"kernel\": 1,"
+                          " \"stride\": 2},"
+                          "{\"type\": \"add\", \"from\": \"avgpool1\"},"
+                          "{\"type\": \"globalpool\"},{\"type\": \"dense\"}]}",
+                          (struct dims){8, 6, 1}, 2);
+    static const int inputs[] = {-1, 0, 1, 0, 3, 4, 5};
+    static const char *const names[] = {"a",    "gn1",         "avgpool1", "conv2",
+                                        "add1", "globalpool1", "fc1"};
+
+    for (int i = 0; i < m.layer_count; i++) {
+        ASSERT_EQ(inputs[i], m.layers[i].input);
+        ASSERT_EQ(i == 4 ? 2 : -1, m.layers[i].from);
+        ASSERT_STR(names[i], m.layers[i].name);
+    }
+    ASSERT_EQ(4, m.layers[4].out.h);
+    ASSERT_EQ(3, m.layers[4].out.w);
+    ASSERT_EQ(1, m.layers[5].out.h);
+    ASSERT_EQ(4, m.layers[5].out.c);
+    ASSERT_EQ(0, m.params[m.param_count - 2].flattened.c);
+    model_done(&m);
+}
+
+TEST(norms_start_at_one_and_zero)
+{
+    struct model m = made("\"resnet20_gn\"", (struct dims){32, 32, 3}, 10);
+    float *theta = malloc(m.floats * sizeof(*theta));
+
+    model_init(&m, 7, theta);
+    for (int i = 0; i < m.param_count; i++)
+        for (size_t j = 0; j < m.params[i].count && m.params[i].fan_in == 0; j++)
+            ASSERT(theta[m.params[i].offset + j] == (strstr(m.params[i].name, "weight") ? 1 : 0));
+    free(theta);
     model_done(&m);
 }
 
@@ -207,20 +246,18 @@ TEST(a_relu_between_flatten_and_dense_keeps_the_order_of_the_inputs)
     model_done(&m);
 }
 
-#define CONV "{\"type\": \"conv2d\", \"channels\": 4}"
-#define FLAT "{\"type\": \"flatten\"}"
-#define LAST "{\"type\": \"dense\"}"
-#define LAYERS(list) "{\"layers\": [" list "]}"
+#define RELU "{\"type\": \"relu\"}"
 
 /* What can be judged without a dataset: model_check and model_parse both refuse it. */
 static const struct {
     const char *desc, *part;
 } wrong[] = {
-    {"3", "model is a number, allowed is mlp, lenet or cnn or an object with layers"},
+    {"3", "model is a number, allowed is mlp, lenet, cnn or resnet20_gn or an object with layers"},
     {"null", "model is null"},
     {"[]", "model is a list"},
-    {"\"lennet\"", "model is \"lennet\", allowed is mlp, lenet or cnn or an object with layers; "
-                   "did you mean \"lenet\"?"},
+    {"\"lennet\"",
+     "model is \"lennet\", allowed is mlp, lenet, cnn or resnet20_gn or an object with layers; "
+     "did you mean \"lenet\"?"},
     {"\"transformer\"", "model is \"transformer\", allowed is mlp"},
     {"{}", "model.layers is missing"},
     {"{\"layer\": []}", "did you mean \"layers\"?"},
@@ -245,6 +282,27 @@ static const struct {
     {LAYERS("{\"type\": \"conv2d\", \"channels\": 4, \"bias\": 1}"), "bias is 1, allowed is true"},
     {LAYERS("{\"type\": \"maxpool\", \"size\": 0}"), "size is 0, allowed is 1 to 64"},
     {LAYERS("{\"type\": \"maxpool\", \"stride\": -1}"), "stride is -1, allowed is 1 to 64"},
+    {LAYERS("{\"type\": \"avgpool\", \"size\": 65}"), "size is 65, allowed is 1 to 64"},
+    {LAYERS("{\"type\": \"groupnorm\"}"), "model.layers[0].groups is missing"},
+    {LAYERS("{\"type\": \"groupnorm\", \"groups\": 0}"), "groups is 0, allowed is 1 to 4096"},
+    {LAYERS("{\"type\": \"groupnorm\", \"group\": 2}"), "did you mean \"groups\"?"},
+    {LAYERS("{\"type\": \"globalpool\", \"size\": 2}"), "model.layers[0] has no key \"size\""},
+    {LAYERS("{\"type\": \"add\"}," LAST), "model.layers[0].from is missing"},
+    {LAYERS("{\"type\": \"add\", \"from\": \"relu1\"}," LAST),
+     "model.layers[0].from is \"relu1\", which names no layer before it"},
+    {LAYERS(CONV "," RELU ",{\"type\": \"add\", \"from\": \"comv1\"}"),
+     "model.layers[2].from is \"comv1\", which names no layer before it; did you mean \"conv1\"?"},
+    {LAYERS(CONV "," RELU ",{\"type\": \"add\", \"from\": \"relu1\"}"),
+     "model.layers[2].from is \"relu1\", the layer that it is added to"},
+    {LAYERS(CONV "," RELU ",{\"type\": \"conv2d\", \"channels\": 4, \"input\": \"conv2\"}"),
+     "model.layers[2].input is \"conv2\", which names no layer before it; did you mean \"conv1\"?"},
+    {LAYERS(RELU ",{\"type\": \"relu\", \"input\": 1}"), "model.layers[1].input is 1, allowed"},
+    {LAYERS(RELU "," CONV ",{\"type\": \"flatten\", \"input\": \"relu1\"}," LAST),
+     "model.layers[1] (conv2d): no layer reads its output, \"conv1\""},
+    {LAYERS(FLAT ",{\"type\": \"dense\", \"units\": 4}," FLAT
+                 ",{\"type\": \"add\", \"from\": \"fc1\"},"
+                 "{\"type\": \"avgpool\"}"),
+     "model.layers[4] (avgpool): it needs rows and columns"},
     {LAYERS("{\"type\": \"dense\", \"units\": 0}"), "units is 0, allowed is 1 to 2097152"},
     {LAYERS(FLAT "," LAST "," LAST), "model.layers[1].units is missing; only the last layer"},
     {LAYERS(CONV "," FLAT), "model.layers[1] (flatten): the last layer must be dense"},
@@ -308,6 +366,24 @@ TEST(layers_that_do_not_fit_the_input_are_refused_with_their_place)
         {LAYERS("{\"type\": \"conv2d\", \"channels\": 4096}," FLAT "," LAST),
          {512, 512, 1},
          "model.layers[0] (conv2d): the output is 512x512x4096, allowed are 16777216 entries"},
+        {LAYERS(CONV ",{\"type\": \"groupnorm\", \"groups\": 3}," FLAT "," LAST),
+         {4, 4, 1},
+         "model.layers[1] (groupnorm): groups is 3, which does not divide the input's 4 channels"},
+        {LAYERS(CONV ",{\"type\": \"groupnorm\", \"groups\": 4}," FLAT "," LAST),
+         {1, 1, 1},
+         "model.layers[1] (groupnorm): groups is 4 and the input 1x1x4: every group would be one"},
+        {LAYERS(FLAT ",{\"type\": \"groupnorm\", \"groups\": 4}," LAST),
+         {4, 4, 1},
+         "model.layers[1] (groupnorm): its input was flattened; put it before the flatten"},
+        {LAYERS(CONV ",{\"type\": \"maxpool\"},{\"type\": \"add\", \"from\": \"conv1\"}," FLAT
+                     "," LAST),
+         {8, 6, 1},
+         "model.layers[2] (add): it adds conv1, 8x6x4, to pool1, 4x3x4; both must have the same "
+         "shape"},
+        {LAYERS(FLAT ",{\"type\": \"dense\", \"units\": 16},"
+                     "{\"type\": \"add\", \"from\": \"flatten1\"}," LAST),
+         {4, 4, 1},
+         "model.layers[2] (add): it adds flatten1 to fc1, of which one is a flattened image"},
         {"\"mlp\"",
          {64, 64, 1},
          "model mlp: the model has 2231562 parameters (8.5 MiB); models above 8 MiB are not "
@@ -387,136 +463,6 @@ TEST(init_is_uniform_within_the_fan_in_and_keyed_by_seed_and_parameter)
     model_init(&m, 8, again);
     ASSERT(memcmp(theta, again, m.params[0].count * sizeof(*theta)) != 0);
     free(again);
-    free(theta);
-    model_done(&m);
-}
-
-/* conv1 [3,2 -> kernel 2], flatten of 2x3x3, dense. Entries are their own place in theta. */
-static struct model small_model(float **ret_theta)
-{
-    struct model m = made(LAYERS("{\"type\": \"conv2d\", \"channels\": 3, \"kernel\": 2,"
-                                 " \"padding\": 0}," FLAT ",{\"type\": \"dense\", \"units\": 4},"
-                                 "{\"type\": \"relu\"},{\"type\": \"dense\", \"bias\": false}"),
-                          (struct dims){3, 4, 2}, 2);
-    float *theta = malloc(m.floats * sizeof(*theta));
-
-    for (size_t i = 0; i < m.floats; i++)
-        theta[i] = (float)i;
-    *ret_theta = theta;
-    return m;
-}
-
-static float exported(const struct safetensors *st, const char *name, size_t index)
-{
-    const struct tensor *t = safetensors_find(st, name);
-    float v;
-
-    ASSERT(t);
-    ASSERT_EQ(DTYPE_F32, t->dtype);
-    ASSERT((index + 1) * sizeof(v) <= t->bytes);
-    memcpy(&v, (const char *)t->data + index * sizeof(v), sizeof(v));
-    return v;
-}
-
-static void assert_shape(const struct safetensors *st, const char *name, int dims,
-                         const uint64_t *shape)
-{
-    const struct tensor *t = safetensors_find(st, name);
-
-    ASSERT(t);
-    ASSERT_EQ(dims, t->dims);
-    for (int i = 0; i < dims; i++)
-        ASSERT_EQ(shape[i], t->shape[i]);
-}
-
-TEST(export_has_the_layouts_of_pytorch)
-{
-    struct errbuf why = {0};
-    struct safetensors st;
-    float *theta;
-    struct model m = small_model(&theta);
-    const char *path = test_path("model.safetensors");
-
-    ASSERT_OK(model_export(&m, theta, NULL, 0, path, &why), why);
-    ASSERT_OK(safetensors_open(path, &st, &why), why);
-    ASSERT_EQ(m.param_count, st.tensor_count);
-
-    assert_shape(&st, "conv1.weight", 4, (uint64_t[]){3, 2, 2, 2});
-    for (size_t o = 0; o < 3; o++)
-        for (size_t i = 0; i < 2; i++)
-            for (size_t y = 0; y < 2; y++)
-                for (size_t x = 0; x < 2; x++)
-                    ASSERT_EQ(m.params[0].offset + ((y * 2 + x) * 2 + i) * 3 + o,
-                              exported(&st, "conv1.weight", ((o * 2 + i) * 2 + y) * 2 + x));
-    assert_shape(&st, "conv1.bias", 1, (uint64_t[]){3});
-    ASSERT_EQ(m.params[1].offset + 2, exported(&st, "conv1.bias", 2));
-
-    assert_shape(&st, "fc1.weight", 2, (uint64_t[]){4, 18});
-    for (size_t o = 0; o < 4; o++)
-        for (size_t c = 0; c < 3; c++)
-            for (size_t y = 0; y < 2; y++)
-                for (size_t x = 0; x < 3; x++)
-                    ASSERT_EQ(m.params[2].offset + ((y * 3 + x) * 3 + c) * 4 + o,
-                              exported(&st, "fc1.weight", o * 18 + (c * 2 + y) * 3 + x));
-
-    assert_shape(&st, "fc2.weight", 2, (uint64_t[]){2, 4});
-    ASSERT_EQ(m.params[4].offset + 3 * 2 + 1, exported(&st, "fc2.weight", 1 * 4 + 3));
-    ASSERT(!safetensors_find(&st, "fc2.bias"));
-    safetensors_close(&st);
-    free(theta);
-    model_done(&m);
-}
-
-TEST(export_says_how_to_build_the_network_again)
-{
-    struct errbuf why = {0};
-    struct safetensors st;
-    struct model again;
-    float *theta;
-    struct model m = small_model(&theta);
-    const struct safetensors_meta extra[] = {{"job", "fashion"}, {"epoch", "9"}};
-    const char *path = test_path("model.safetensors");
-
-    ASSERT_OK(model_export(&m, theta, extra, 2, path, &why), why);
-    ASSERT_OK(safetensors_open(path, &st, &why), why);
-    ASSERT_STR("pt", safetensors_meta_get(&st, "format"));
-    ASSERT_STR("custom", safetensors_meta_get(&st, "model"));
-    ASSERT_STR("3,4,2", safetensors_meta_get(&st, "input"));
-    ASSERT_STR("2", safetensors_meta_get(&st, "classes"));
-    ASSERT_STR("0.25,0.5", safetensors_meta_get(&st, "mean"));
-    ASSERT_STR("0.5,0.25", safetensors_meta_get(&st, "std"));
-    ASSERT_STR("fashion", safetensors_meta_get(&st, "job"));
-    ASSERT_STR("9", safetensors_meta_get(&st, "epoch"));
-
-    char desc[2048];
-    snprintf(desc, sizeof(desc), "{\"layers\": %s}", safetensors_meta_get(&st, "layers"));
-    again = made(desc, m.in, m.classes);
-    ASSERT_EQ(m.layer_count, again.layer_count);
-    for (int i = 0; i < m.layer_count; i++) {
-        const struct layer *want = &m.layers[i], *got = &again.layers[i];
-        ASSERT_EQ(want->kind, got->kind);
-        ASSERT_STR(want->name, got->name);
-        ASSERT_MEM(&want->out, &got->out, sizeof(want->out));
-        ASSERT_EQ(want->kernel, got->kernel);
-        ASSERT_EQ(want->stride, got->stride);
-        ASSERT_EQ(want->padding, got->padding);
-        ASSERT_EQ(want->bias_param, got->bias_param);
-    }
-    ASSERT_EQ(m.floats, again.floats);
-    model_done(&again);
-    safetensors_close(&st);
-    free(theta);
-    model_done(&m);
-}
-
-TEST(export_to_a_missing_folder_is_an_error)
-{
-    struct errbuf why = {0};
-    float *theta;
-    struct model m = small_model(&theta);
-
-    ASSERT(model_export(&m, theta, NULL, 0, test_path("no/model.safetensors"), &why) < 0);
-    ASSERT_HAS("no/model.safetensors", why.text);
     free(theta);
     model_done(&m);
 }

@@ -120,6 +120,14 @@ TEST(text_utf8_bytes_stops_at_what_is_no_character)
         ASSERT_EQ(cases[i].good, text_utf8_bytes(cases[i].text, strlen(cases[i].text)));
 }
 
+TEST(text_make_printable_leaves_what_is_readable)
+{
+    char text[] = "caf\xc3\xa9\n\xff\x7f\xe2\x82 \xc3";
+
+    text_make_printable(text);
+    ASSERT_STR("caf\xc3\xa9????? ?", text);
+}
+
 TEST(text_nearest_finds_typing_errors)
 {
     static const char *const names[] = {"linear", "quad", "root", "step", "exp", "log", NULL};

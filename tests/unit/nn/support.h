@@ -53,15 +53,19 @@ static inline real *uniform(uint32_t key, size_t n, double lo, double hi)
     return a;
 }
 
-/* The model's starting parameters. */
+/* The model's starting parameters; those of norms are moved off their 1 and 0, which would hide
+ * mistakes. */
 static inline real *start_of(const struct model *m, uint64_t seed)
 {
     float *init = xcalloc(m->floats, sizeof(*init));
     real *theta = reals(m->floats);
 
     model_init(m, seed, init);
-    for (size_t i = 0; i < m->floats; i++)
-        theta[i] = init[i];
+    for (int i = 0; i < m->param_count; i++) {
+        const struct param *p = &m->params[i];
+        for (size_t j = p->offset; j < p->offset + p->count; j++)
+            theta[j] = p->fan_in ? init[j] : init[j] + 0.1f * (float)(j % 7) - 0.3f;
+    }
     free(init);
     return theta;
 }

@@ -30,8 +30,7 @@ static void check_model(const char *desc)
     spec.test_samples = 10;
     ASSERT_OK(glyphs_draw(&spec, &d, &why), why);
     struct model m = model_of(desc, d.dims, d.classes);
-    float *theta = reals(m.floats);
-    model_init(&m, 7, theta);
+    float *theta = start_of(&m, 7);
     size_t pixels = (size_t)IMAGES * d.dims.h * d.dims.w * d.dims.c;
     float *x = reals(pixels);
     for (size_t i = 0; i < pixels; i++)
@@ -61,6 +60,23 @@ TEST(an_exported_lenet_gives_the_same_logits_in_numpy)
 TEST(an_exported_mlp_gives_the_same_logits_in_numpy)
 {
     check_model("mlp");
+}
+
+TEST(an_exported_residual_network_gives_the_same_logits_in_numpy)
+{
+    check_model("resnet20_gn");
+}
+
+TEST(exported_branches_norms_and_pools_give_the_same_logits_in_numpy)
+{
+    check_model("[{\"type\":\"conv2d\",\"name\":\"stem\",\"channels\":12,\"bias\":false},"
+                "{\"type\":\"groupnorm\",\"groups\":3},"
+                "{\"type\":\"avgpool\",\"size\":3,\"stride\":2},"
+                "{\"type\":\"conv2d\",\"input\":\"stem\",\"channels\":12,\"kernel\":1,\"stride\":2,"
+                "\"name\":\"side\"},"
+                "{\"type\":\"maxpool\",\"stride\":1},"
+                "{\"type\":\"add\",\"from\":\"avgpool1\"},{\"type\":\"flatten\"},"
+                "{\"type\":\"dense\",\"units\":10,\"bias\":false}]");
 }
 
 TEST(an_exported_list_of_layers_gives_the_same_logits_in_numpy)

@@ -1,5 +1,6 @@
 /* Values of the layers against plain loops in double, and the rules a gradient check cannot see. */
 #include "tests/unit/nn/support.h"
+#include "worker/nn/layer.h"
 #include "worker/nn/net.h"
 #include "worker/nn/vec.h"
 
@@ -71,6 +72,89 @@ TEST(conv2d_is_a_cross_correlation_over_nhwc)
     check_conv("{\"type\":\"conv2d\",\"channels\":2,\"kernel\":5,\"padding\":4}",
                (struct dims){3, 2, 1}, 2);
     check_conv("{\"type\":\"conv2d\",\"channels\":32}", (struct dims){14, 14, 16}, 3);
+}
+
+/* y of a GroupNorm of x [n, pixels, c], all in double. */
+static void norm_ref(const real *x, const real *w, const real *b, size_t n, size_t pixels, size_t c,
+                     size_t groups, double *y)
+{
+    const size_t width = c / groups;
+
+    for (size_t i = 0; i < n * groups; i++) {
+        const size_t first = i / groups * pixels * c + i % groups * width;
+        const double count = (double)(pixels * width);
+        double mean = 0, square = 0;
+        for (size_t e = 0; e < pixels * width; e++)
+            mean += (double)x[first + e / width * c + e % width] / count;
+        for (size_t e = 0; e < pixels * width; e++) {
+            const double off = (double)x[first + e / width * c + e % width] - mean;
+            square += off * off / count;
+        }
+        for (size_t e = 0; e < pixels * width; e++) {
+            const size_t at = first + e / width * c + e % width, channel = at % c;
+            y[at] = ((double)x[at] - mean) / sqrt(square + 1e-5) * (double)w[channel] +
+                    (double)b[channel];
+        }
+    }
+}
+
+/* Runs the layer itself on values around `offset`, with a skip and a ReLU when asked. */
+static void check_norm(struct dims in, uint32_t groups, uint32_t n, double offset, bool fused)
+{
+    const struct layer l = {.kind = LAYER_GROUPNORM, .in = in, .out = in, .groups = groups};
+    const struct layer_ops *ops = layer_ops_of(LAYER_GROUPNORM);
+    const size_t count = n * entries(in);
+    real *x = uniform(1, count, offset - 1, offset + 1), *skip = uniform(2, count, -1, 1);
+    real *w = uniform(3, in.c, -2, 2), *b = uniform(4, in.c, -1, 1), *y = reals(count);
+    double *want = xcalloc(count, sizeof(*want));
+    struct layer_space space;
+
+    ops->plan(&l, n, &space);
+    struct layer_pass p = {.layer = &l, .n = n, .x = x, .y = y, .w = w, .b = b, .relu = fused};
+    p.skip = fused ? skip : NULL;
+    p.kept = xcalloc(1, space.kept_bytes);
+    p.scratch = reals(space.scratch);
+    ops->forward(&p);
+    norm_ref(x, w, b, n, (size_t)in.h * in.w, in.c, groups, want);
+    for (size_t i = 0; i < count; i++) {
+        if (fused)
+            want[i] = fmax(want[i] + (double)skip[i], 0);
+        ASSERT_NEAR(want[i], y[i], 5e-6 * fmax(1, fabs(offset)));
+    }
+    free(p.kept), free(p.scratch), free(x), free(skip), free(w), free(b), free(y), free(want);
+}
+
+TEST(groupnorm_equals_plain_loops_in_double)
+{
+    static const struct {
+        struct dims in;
+        uint32_t groups;
+    } shapes[] = {
+        {{4, 4, 16}, 8}, {{3, 5, 6}, 3},   {{1, 1, 12}, 4},  {{7, 7, 64}, 8},  {{5, 3, 70}, 10},
+        {{9, 2, 1}, 1},  {{33, 31, 4}, 2}, {{72, 72, 2}, 2}, {{2, 2, 128}, 1}, {{32, 32, 16}, 8},
+    };
+
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        check_norm(shapes[i].in, shapes[i].groups, 3, 0, false);
+        check_norm(shapes[i].in, shapes[i].groups, 2, 0, true);
+        /* A mean far from 0: the variance must not be what is left of two large numbers. */
+        check_norm(shapes[i].in, shapes[i].groups, 2, 100, false);
+    }
+}
+
+TEST(groupnorm_of_a_constant_is_its_bias)
+{
+    const struct dims in = {4, 4, 4};
+    const struct layer l = {.kind = LAYER_GROUPNORM, .in = in, .out = in, .groups = 2};
+    real x[64], y[64], w[4] = {1, 2, 3, 4}, b[4] = {5, 6, 7, 8}, kept[4], scratch[512];
+    const struct layer_pass p = {
+        .layer = &l, .n = 1, .x = x, .y = y, .w = w, .b = b, .kept = kept, .scratch = scratch};
+
+    for (int i = 0; i < 64; i++)
+        x[i] = 3;
+    layer_ops_of(LAYER_GROUPNORM)->forward(&p);
+    for (int i = 0; i < 64; i++)
+        ASSERT(y[i] == b[i % 4]);
 }
 
 /* [maxpool, flatten, dense] on x; dx of mix over logits comes back. */

@@ -56,18 +56,43 @@ TEST(same_call_twice_gives_the_same_bits)
 
 TEST(two_nets_of_different_batch_max_give_the_same_bits)
 {
-    struct fixture *f = fixture_create("lenet");
-    struct net *wide = net_create(&f->m, 3 * BATCH);
-    real z[BATCH * 10], *dtheta = reals(f->m.floats);
+    for (const char *const *preset = model_presets; *preset; preset++) {
+        struct fixture *f = fixture_create(*preset);
+        struct net *wide = net_create(&f->m, 3 * BATCH);
+        real z[BATCH * 10], *dtheta = reals(f->m.floats);
+        memcpy(z, net_forward(f->net, f->theta, f->x, 5), 5 * 10 * sizeof(real));
+        net_backward(f->net, f->theta, f->dz, f->dtheta, NULL);
+        ASSERT_MEM(z, net_forward(wide, f->theta, f->x, 5), 5 * 10 * sizeof(real));
+        net_backward(wide, f->theta, f->dz, dtheta, NULL);
+        ASSERT_MEM(f->dtheta, dtheta, f->m.floats * sizeof(real));
+        net_free(wide);
+        free(dtheta);
+        fixture_free(f);
+    }
+}
 
-    memcpy(z, net_forward(f->net, f->theta, f->x, 5), 5 * 10 * sizeof(real));
-    net_backward(f->net, f->theta, f->dz, f->dtheta, NULL);
-    ASSERT_MEM(z, net_forward(wide, f->theta, f->x, 5), 5 * 10 * sizeof(real));
-    net_backward(wide, f->theta, f->dz, dtheta, NULL);
-    ASSERT_MEM(f->dtheta, dtheta, f->m.floats * sizeof(real));
-    net_free(wide);
-    free(dtheta);
-    fixture_free(f);
+/* Samples do not mix: with n and its slot given, a sample's bits depend on nothing else. */
+TEST(a_sample_gets_the_same_bits_whoever_shares_its_shard)
+{
+    for (const char *const *preset = model_presets; *preset; preset++) {
+        struct fixture *f = fixture_create(*preset);
+        const size_t pixels = entries(image);
+        real *others = uniform(9, BATCH * pixels, 0, 1), *dx = reals(BATCH * pixels);
+        real z[BATCH * 10];
+        memcpy(z, net_forward(f->net, f->theta, f->x, BATCH), sizeof(z));
+        net_backward(f->net, f->theta, f->dz, NULL, f->dx);
+        for (size_t i = 0; i < BATCH; i += 3)
+            memcpy(others + i * pixels, f->x + i * pixels, pixels * sizeof(real));
+        const real *again = net_forward(f->net, f->theta, others, BATCH);
+        net_backward(f->net, f->theta, f->dz, NULL, dx);
+        for (size_t i = 0; i < BATCH; i += 3) {
+            ASSERT_MEM(z + i * 10, again + i * 10, 10 * sizeof(real));
+            ASSERT_MEM(f->dx + i * pixels, dx + i * pixels, pixels * sizeof(real));
+        }
+        ASSERT(memcmp(z + 10, again + 10, 10 * sizeof(real)) != 0);
+        free(others), free(dx);
+        fixture_free(f);
+    }
 }
 
 TEST(fewer_samples_than_batch_max_equal_the_samples_one_by_one)
@@ -95,7 +120,7 @@ TEST(fewer_samples_than_batch_max_equal_the_samples_one_by_one)
 
 TEST(gradients_are_overwritten_and_padding_is_zero)
 {
-    struct fixture *f = fixture_create("lenet");
+    struct fixture *f = fixture_create("resnet20_gn");
     real *again = reals(f->m.floats);
 
     net_forward(f->net, f->theta, f->x, BATCH);
@@ -119,17 +144,44 @@ TEST(gradients_are_overwritten_and_padding_is_zero)
 
 TEST(data_gradient_is_the_same_with_and_without_parameter_gradients)
 {
-    struct fixture *f = fixture_create("cnn");
-    real *alone = reals(BATCH * entries(image));
+    for (const char *const *preset = model_presets; *preset; preset++) {
+        struct fixture *f = fixture_create(*preset);
+        real *alone = reals(BATCH * entries(image));
+        net_forward(f->net, f->theta, f->x, BATCH);
+        net_backward(f->net, f->theta, f->dz, f->dtheta, f->dx);
+        net_forward(f->net, f->theta, f->x, BATCH);
+        net_backward(f->net, f->theta, f->dz, NULL, alone);
+        ASSERT_MEM(f->dx, alone, BATCH * entries(image) * sizeof(real));
+        net_backward(f->net, f->theta, f->dz, NULL, NULL);
+        free(alone);
+        fixture_free(f);
+    }
+}
 
-    net_forward(f->net, f->theta, f->x, BATCH);
-    net_backward(f->net, f->theta, f->dz, f->dtheta, f->dx);
-    net_forward(f->net, f->theta, f->x, BATCH);
-    net_backward(f->net, f->theta, f->dz, NULL, alone);
-    ASSERT_MEM(f->dx, alone, BATCH * entries(image) * sizeof(real));
-    net_backward(f->net, f->theta, f->dz, NULL, NULL);
-    free(alone);
-    fixture_free(f);
+TEST(parameter_gradients_are_the_same_with_and_without_the_data_gradient)
+{
+    static const char *const descs[] = {
+        "lenet",
+        "resnet20_gn",
+        /* branches before, across and behind the first parameters */
+        "[{\"type\":\"maxpool\",\"name\":\"a\"},{\"type\":\"relu\"},"
+        "{\"type\":\"add\",\"from\":\"a\",\"name\":\"b\"},{\"type\":\"conv2d\",\"channels\":2},"
+        "{\"type\":\"add\",\"from\":\"b\"},{\"type\":\"add\",\"from\":\"a\"},"
+        "{\"type\":\"groupnorm\",\"groups\":2},{\"type\":\"add\",\"from\":\"b\"},"
+        "{\"type\":\"flatten\"},{\"type\":\"dense\"}]",
+    };
+
+    for (size_t i = 0; i < COUNT(descs); i++) {
+        struct fixture *f = fixture_create(descs[i]);
+        real *alone = reals(f->m.floats);
+        net_forward(f->net, f->theta, f->x, BATCH);
+        net_backward(f->net, f->theta, f->dz, f->dtheta, f->dx);
+        net_forward(f->net, f->theta, f->x, BATCH);
+        net_backward(f->net, f->theta, f->dz, alone, NULL);
+        ASSERT_MEM(f->dtheta, alone, f->m.floats * sizeof(real));
+        free(alone);
+        fixture_free(f);
+    }
 }
 
 TEST(layers_without_parameters_in_front_are_passed_both_ways)

@@ -473,23 +473,26 @@ TEST(attack_raises_the_loss)
 
 TEST(fused_scores_equal_the_sweep_whatever_the_weights)
 {
-    struct fixture *f = fixture_create("lenet");
-    struct score fused[SHARD];
+    static const char *const models[] = {"lenet", "resnet20_gn"};
 
-    train(f, 0.05, true, f->theta);
-    memcpy(fused, f->scores, sizeof(fused));
-    score(f, 8.0 / 255, 0, SHARD);
-    score(f, 8.0 / 255, SHARD, SAMPLES - SHARD);
-    for (uint32_t i = 0; i < SHARD; i++) {
-        const struct score *a = &fused[i], *b = &f->scores[ids[i]];
-        ASSERT_NEAR(b->loss, a->loss, 1e-5 * b->loss);
-        ASSERT_NEAR(b->adv_loss, a->adv_loss, 1e-3 * b->adv_loss);
-        ASSERT_NEAR(b->grad_norm, a->grad_norm, 1e-4 * b->grad_norm);
-        ASSERT_NEAR(b->el2n, a->el2n, 1e-5 * b->el2n);
-        ASSERT_EQ(b->predicted, a->predicted);
-        ASSERT_EQ(SCORE_MEASURED, a->flags);
+    for (size_t m = 0; m < COUNT(models); m++) {
+        struct fixture *f = fixture_create(models[m]);
+        struct score fused[SHARD];
+        train(f, 0.05, true, f->theta);
+        memcpy(fused, f->scores, sizeof(fused));
+        score(f, 8.0 / 255, 0, SHARD);
+        score(f, 8.0 / 255, SHARD, SAMPLES - SHARD);
+        for (uint32_t i = 0; i < SHARD; i++) {
+            const struct score *a = &fused[i], *b = &f->scores[ids[i]];
+            ASSERT_NEAR(b->loss, a->loss, 1e-5 * b->loss);
+            ASSERT_NEAR(b->adv_loss, a->adv_loss, 1e-3 * b->adv_loss);
+            ASSERT_NEAR(b->grad_norm, a->grad_norm, 1e-4 * b->grad_norm);
+            ASSERT_NEAR(b->el2n, a->el2n, 1e-5 * b->el2n);
+            ASSERT_EQ(b->predicted, a->predicted);
+            ASSERT_EQ(SCORE_MEASURED, a->flags);
+        }
+        fixture_free(f);
     }
-    fixture_free(f);
 }
 
 TEST(a_short_shard_scores_as_each_sample_alone)

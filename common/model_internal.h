@@ -1,0 +1,13 @@
+/* Between the two passes of model_parse: nobody else includes this. */
+#ifndef STEPPE_COMMON_MODEL_INTERNAL_H
+#define STEPPE_COMMON_MODEL_INTERNAL_H
+
+#include "common/model.h"
+
+/* Pass 1, needs no dataset: reads either form of a description. *ret (freed with free) has kinds,
+ * names, inputs and what the keys say; dims that the dataset decides stay 0. *ret_name is borrowed:
+ * a preset's name or "custom". 0 or -EINVAL. */
+int model_read(const struct cJSON *desc, struct layer **ret, int *ret_count, const char **ret_name,
+               struct errbuf *why);
+
+#endif

@@ -1,0 +1,49 @@
+/* From files to a dataset: finds out which format a path is in, reads it, and does what is the same
+ * for every format (other labels, the number of classes, the sentence on the origin). A new format
+ * is one row of the table in import.c. */
+#ifndef STEPPE_PROTO_CLI_IMPORT_H
+#define STEPPE_PROTO_CLI_IMPORT_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/dataset.h"
+
+struct import_request {
+    const char *path;
+    /* NULL, or labels that take the place of the training labels: IDX, .npy, or text with one
+     * number a line. The old ones are kept as truth. */
+    const char *labels_path;
+    uint32_t size;                     /* pictures are scaled to size x size; 0: as they are */
+    const volatile sig_atomic_t *stop; /* NULL, or set when the user wants to stop */
+};
+
+/* A format. import fills samples, dims, images and labels of both splits, and either classes and
+ * class_names or neither; source where the format has a more exact name than its own. On an error
+ * *ret is untouched. */
+struct import_format {
+    const char *name;
+    const char *needs; /* the files that make a folder this format, for a sentence */
+    bool scales;       /* request.size is meant for it */
+    bool (*detect)(const char *path, bool is_folder);
+    int (*import)(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why);
+    /* The file with the test labels of a path that has them, to be freed. NULL where import gives
+     * names: it has judged the labels itself. */
+    char *(*test_labels)(const char *path);
+};
+extern const struct import_format idx_format, cifar_format, npy_format, picture_format;
+
+/* Reads the files of a path. Without names there are as many classes as the largest training label
+ * (old or new) says, at least 2, and a test label beyond them is refused; with names any label
+ * beyond them is. *ret is freed with dataset_draft_done. 0, -EINVAL, -EFBIG, -EINTR or -errno; the
+ * sentence names the file, what is wrong with it and what is allowed. */
+int import_files(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why);
+
+/* folder/name, to be freed. */
+char *import_path(const char *folder, const char *name);
+bool import_has(const char *folder, const char *name);
+/* -EINTR with a sentence once the user wants to stop. */
+int import_stopped(const struct import_request *r, struct errbuf *why);
+
+#endif

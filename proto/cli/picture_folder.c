@@ -1,0 +1,432 @@
+/* A folder of pictures: CLASS/FILE.png, .jpg or .jpeg (either case), or train/CLASS/FILE with the
+ * test split in test/ or, where there is none, in val/.
+ *
+ * Classes are the folders of the training split, sorted bytewise, and so are the files in each;
+ * samples are numbered in this order, class by class, so that the same files make the same dataset
+ * everywhere. Names that begin with '.' are skipped, and files beside the class folders that are no
+ * pictures. Everything else that does not fit is refused: a picture left out silently would be
+ * worse.
+ *
+ * All pictures have the size of the first one, unless they are scaled. One colour picture makes all
+ * of them RGB; until it comes, one channel is kept. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/text.h"
+#include "proto/cli/import.h"
+#include "proto/cli/picture.h"
+
+struct entry {
+    char *name;
+    bool is_folder;
+};
+
+/* What a folder holds, sorted by name. */
+struct entries {
+    struct entry *at;
+    size_t count, capacity;
+};
+
+/* The files of one split in the order of their samples, then their pixels. */
+struct split {
+    struct file {
+        char *path;
+        uint16_t label;
+    } * files;
+    uint32_t count, capacity;
+    uint8_t *images;
+    uint32_t done; /* pictures in images */
+};
+
+struct album {
+    const struct import_request *request;
+    struct entries classes; /* folders only */
+    struct split train, test;
+    struct dims dims;  /* h is 0 before the first picture */
+    const char *first; /* the path that set them */
+};
+
+static void entries_done(struct entries *e)
+{
+    for (size_t i = 0; i < e->count; i++)
+        free(e->at[i].name);
+    free(e->at);
+    *e = (struct entries){0};
+}
+
+static int entry_compare(const void *a, const void *b)
+{
+    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+}
+
+static void entries_add(struct entries *e, const char *name, bool is_folder)
+{
+    if (e->count == e->capacity) {
+        e->capacity = e->capacity ? e->capacity * 2 : 64;
+        e->at = xrealloc(e->at, e->capacity * sizeof(*e->at));
+    }
+    e->at[e->count++] = (struct entry){xstrdup(name), is_folder};
+}
+
+/* Everything in the folder whose name does not begin with '.'. */
+static int entries_read(const char *folder, struct entries *ret, struct errbuf *why)
+{
+    struct entries e = {0};
+    struct dirent *found;
+    int rc = 0;
+    DIR *dir = opendir(folder);
+
+    if (!dir)
+        return err_set(why, -errno, "cannot open %s: %s", folder, err_text(-errno));
+    while (!rc && (errno = 0, found = readdir(dir))) {
+        char *path = import_path(folder, found->d_name);
+        struct stat st;
+        if (found->d_name[0] == '.')
+            ;
+        else if (stat(path, &st) != 0)
+            rc = err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
+        else if (e.count > SAMPLES_MAX)
+            rc = err_set(why, -EINVAL, "%s has more than %u files", folder, SAMPLES_MAX);
+        else
+            entries_add(&e, found->d_name, S_ISDIR(st.st_mode));
+        free(path);
+    }
+    if (!rc && errno)
+        rc = err_set(why, -errno, "cannot read %s: %s", folder, err_text(-errno));
+    closedir(dir);
+    if (rc) {
+        entries_done(&e);
+        return rc;
+    }
+    if (e.count)
+        qsort(e.at, e.count, sizeof(*e.at), entry_compare);
+    *ret = e;
+    return 0;
+}
+
+static bool has_folders(const char *path)
+{
+    struct entries e = {0};
+    bool found = false;
+
+    if (entries_read(path, &e, NULL) != 0)
+        return false;
+    for (size_t i = 0; i < e.count && !found; i++)
+        found = e.at[i].is_folder;
+    entries_done(&e);
+    return found;
+}
+
+static bool is_picture_name(const char *name)
+{
+    static const char *const endings[] = {".png", ".jpg", ".jpeg"};
+    const char *dot = strrchr(name, '.');
+
+    for (size_t i = 0; dot && i < sizeof(endings) / sizeof(endings[0]); i++)
+        if (strcasecmp(dot, endings[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Keeps the folders among the entries of a split; a picture beside them has no class. */
+static int class_folders(const char *root, struct entries *e, struct errbuf *why)
+{
+    size_t kept = 0;
+    int rc = entries_read(root, e, why);
+
+    for (size_t i = 0; !rc && i < e->count; i++)
+        if (!e->at[i].is_folder && is_picture_name(e->at[i].name))
+            rc = err_set(why, -EINVAL, "%s/%s is in no class folder, needed is %s/CLASS/%s", root,
+                         e->at[i].name, root, e->at[i].name);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < e->count; i++) {
+        if (e->at[i].is_folder)
+            e->at[kept++] = e->at[i];
+        else
+            free(e->at[i].name);
+    }
+    e->count = kept;
+    return 0;
+}
+
+/* Adds the files of one class folder; takes folder. */
+static int class_files(char *folder, uint16_t label, struct split *s, struct errbuf *why)
+{
+    struct entries e = {0};
+    int rc = entries_read(folder, &e, why);
+
+    if (!rc && e.count == 0)
+        rc = err_set(why, -EINVAL,
+                     "%s is empty, needed are .png, .jpg or .jpeg files in each "
+                     "class folder",
+                     folder);
+    if (!rc && s->count + e.count > SAMPLES_MAX)
+        rc = err_set(why, -EINVAL, "with %s there are more than %u pictures", folder, SAMPLES_MAX);
+    for (size_t i = 0; !rc && i < e.count; i++) {
+        if (e.at[i].is_folder || !is_picture_name(e.at[i].name)) {
+            rc = err_set(why, -EINVAL, "%s/%s is %s, allowed are .png, .jpg and .jpeg files",
+                         folder, e.at[i].name,
+                         e.at[i].is_folder ? "a folder in a class folder" : "no picture");
+            break;
+        }
+        if (s->count == s->capacity) {
+            s->capacity = s->capacity ? s->capacity * 2 : 1024;
+            s->files = xrealloc(s->files, s->capacity * sizeof(*s->files));
+        }
+        s->files[s->count++] = (struct file){import_path(folder, e.at[i].name), label};
+    }
+    entries_done(&e);
+    free(folder);
+    return rc;
+}
+
+static int train_list(struct album *a, const char *root, struct errbuf *why)
+{
+    int rc = class_folders(root, &a->classes, why);
+
+    if (!rc && (a->classes.count < 2 || a->classes.count > CLASSES_MAX))
+        rc = err_set(why, -EINVAL, "%s has %zu class folder%s, allowed is 2 to %d", root,
+                     a->classes.count, a->classes.count == 1 ? "" : "s", CLASSES_MAX);
+    for (size_t i = 0; !rc && i < a->classes.count; i++)
+        rc = class_files(import_path(root, a->classes.at[i].name), (uint16_t)i, &a->train, why);
+    return rc;
+}
+
+/* The test split has classes of the training split, perhaps not all of them. */
+static int test_list(struct album *a, const char *root, struct errbuf *why)
+{
+    struct entries folders = {0};
+    int rc = class_folders(root, &folders, why);
+
+    if (!rc && folders.count == 0)
+        rc = err_set(why, -EINVAL, "%s has no class folders", root);
+    for (size_t i = 0; !rc && i < folders.count; i++) {
+        const struct entry *class =
+            bsearch(&folders.at[i], a->classes.at, a->classes.count, sizeof(*class), entry_compare);
+        if (!class)
+            rc = err_set(why, -EINVAL, "%s/%s is no class of the training pictures", root,
+                         folders.at[i].name);
+        else
+            rc = class_files(import_path(root, class->name), (uint16_t)(class - a->classes.at),
+                             &a->test, why);
+    }
+    entries_done(&folders);
+    return rc;
+}
+
+/* train/ is a split where it holds folders; otherwise it is a class. */
+static int files_list(struct album *a, struct errbuf *why)
+{
+    const char *path = a->request->path;
+    char *train = import_path(path, "train");
+    char *test = import_path(path, import_has(path, "test") ? "test" : "val");
+    int rc;
+
+    if (!has_folders(train)) {
+        rc = train_list(a, path, why);
+    } else {
+        rc = train_list(a, train, why);
+        if (!rc && access(test, F_OK) == 0)
+            rc = test_list(a, test, why);
+    }
+    free(train);
+    free(test);
+    return rc;
+}
+
+/* Reads and, if asked for, scales one picture. */
+static int picture_load(const struct album *a, const char *path, struct picture *ret,
+                        struct errbuf *why)
+{
+    uint32_t size = a->request->size;
+    struct picture as_it_is, scaled;
+    struct errbuf sentence = {""};
+    int rc = picture_read(path, size ? PICTURE_SIDE_MAX : IMAGE_SIDE_MAX, &as_it_is, &sentence);
+
+    if (rc)
+        return err_set(why, rc, "%s%s", sentence.text,
+                       rc == -ERANGE && !size ? "; --size N scales all pictures to N x N" : "");
+    if (!size) {
+        *ret = as_it_is;
+        return 0;
+    }
+    rc = picture_scale(&as_it_is, size, size, &scaled);
+    free(as_it_is.pixels);
+    if (rc)
+        return err_set(why, rc, "no memory to scale %s", path);
+    *ret = scaled;
+    return 0;
+}
+
+static size_t image_bytes(const struct album *a)
+{
+    return (size_t)a->dims.h * a->dims.w * a->dims.c;
+}
+
+static int splits_alloc(struct album *a, struct errbuf *why)
+{
+    struct split *splits[] = {&a->train, &a->test};
+    uint64_t bytes = ((uint64_t)a->train.count + a->test.count) * image_bytes(a);
+
+    if (bytes > DATASET_BYTES_MAX)
+        return err_set(why, -EFBIG, "the pictures take %llu bytes, allowed is up to %llu",
+                       (unsigned long long)bytes, DATASET_BYTES_MAX);
+    for (int i = 0; i < 2; i++) {
+        size_t needed = splits[i]->count * image_bytes(a);
+        uint8_t *images = realloc(splits[i]->images, needed ? needed : 1);
+        if (!images)
+            return err_set(why, -ENOMEM, "no memory for the %u pictures of %s", splits[i]->count,
+                           a->request->path);
+        splits[i]->images = images;
+    }
+    return 0;
+}
+
+/* Repeats grey values, from the last one on so that it can be done in place. */
+static void grey_to_rgb(const uint8_t *grey, uint8_t *rgb, size_t pixels)
+{
+    for (size_t i = pixels; i-- > 0;)
+        rgb[3 * i] = rgb[3 * i + 1] = rgb[3 * i + 2] = grey[i];
+}
+
+static int album_colour(struct album *a, struct errbuf *why)
+{
+    struct split *splits[] = {&a->train, &a->test};
+    size_t pixels = image_bytes(a);
+
+    a->dims.c = 3;
+    int rc = splits_alloc(a, why);
+    for (int i = 0; !rc && i < 2; i++)
+        grey_to_rgb(splits[i]->images, splits[i]->images, splits[i]->done * pixels);
+    return rc;
+}
+
+/* Puts a picture behind the ones that are there. */
+static int picture_put(struct album *a, struct split *s, const char *path, const struct picture *p,
+                       struct errbuf *why)
+{
+    int rc = 0;
+
+    if (!a->dims.h) {
+        a->dims = p->dims;
+        a->first = path;
+        rc = splits_alloc(a, why);
+    } else if (p->dims.h != a->dims.h || p->dims.w != a->dims.w) {
+        rc = err_set(why, -EINVAL,
+                     "%s is %u pixels high and %u wide, but %s is %u and %u; --size N scales all "
+                     "pictures to N x N",
+                     path, p->dims.h, p->dims.w, a->first, a->dims.h, a->dims.w);
+    } else if (p->dims.c > a->dims.c) {
+        rc = album_colour(a, why);
+    }
+    if (rc)
+        return rc;
+    uint8_t *to = s->images + s->done * image_bytes(a);
+    if (p->dims.c == a->dims.c)
+        memcpy(to, p->pixels, image_bytes(a));
+    else
+        grey_to_rgb(p->pixels, to, (size_t)a->dims.h * a->dims.w);
+    s->done++;
+    return 0;
+}
+
+static int split_load(struct album *a, struct split *s, struct errbuf *why)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; !rc && i < s->count; i++) {
+        struct picture p = {0};
+        rc = import_stopped(a->request, why);
+        if (!rc)
+            rc = picture_load(a, s->files[i].path, &p, why);
+        if (!rc)
+            rc = picture_put(a, s, s->files[i].path, &p, why);
+        free(p.pixels);
+    }
+    return rc;
+}
+
+static int labels_make(const struct split *s, uint16_t **ret, struct errbuf *why)
+{
+    uint16_t *labels = malloc((s->count ? s->count : 1) * sizeof(*labels));
+
+    if (!labels)
+        return err_set(why, -ENOMEM, "no memory for %u labels", s->count);
+    for (uint32_t i = 0; i < s->count; i++)
+        labels[i] = s->files[i].label;
+    *ret = labels;
+    return 0;
+}
+
+static void split_done(struct split *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        free(s->files[i].path);
+    free(s->files);
+    free(s->images);
+}
+
+/* Moves the album into a draft. */
+static int draft_make(struct album *a, struct dataset_draft *ret, struct errbuf *why)
+{
+    struct dataset_draft d = {.samples = a->train.count,
+                              .test_samples = a->test.count,
+                              .classes = (uint32_t)a->classes.count,
+                              .dims = a->dims};
+    int rc = labels_make(&a->train, &d.labels, why);
+
+    if (!rc)
+        rc = labels_make(&a->test, &d.test_labels, why);
+    if (rc) {
+        free(d.labels);
+        return rc;
+    }
+    d.class_names = xcalloc(d.classes, sizeof(*d.class_names));
+    for (uint32_t i = 0; i < d.classes; i++) {
+        d.class_names[i] = a->classes.at[i].name;
+        a->classes.at[i].name = NULL;
+        text_make_printable(d.class_names[i]);
+    }
+    d.images = a->train.images;
+    d.test_images = a->test.images;
+    a->train.images = a->test.images = NULL;
+    *ret = d;
+    return 0;
+}
+
+static bool picture_detect(const char *path, bool is_folder)
+{
+    return is_folder && has_folders(path);
+}
+
+static int picture_import(const struct import_request *r, struct dataset_draft *ret,
+                          struct errbuf *why)
+{
+    struct album a = {.request = r};
+    int rc = files_list(&a, why);
+
+    if (!rc)
+        rc = split_load(&a, &a.train, why);
+    if (!rc)
+        rc = split_load(&a, &a.test, why);
+    if (!rc)
+        rc = draft_make(&a, ret, why);
+    split_done(&a.train);
+    split_done(&a.test);
+    entries_done(&a.classes);
+    return rc;
+}
+
+const struct import_format picture_format = {
+    .name = "pictures",
+    .needs = "folders with the .png or .jpg files of a class each",
+    .scales = true,
+    .detect = picture_detect,
+    .import = picture_import};

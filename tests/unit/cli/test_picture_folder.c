@@ -1,0 +1,289 @@
+#include <errno.h>
+
+#include "tests/unit/cli/files.h"
+#include "tests/unit/cli/pictures.h"
+
+#define SIDE 4
+#define PIXELS (SIDE * SIDE)
+
+static struct errbuf why;
+
+/* A PNG of h x w x c whose pixels are all `value` (RGB: value, value+1, value+2). */
+static void write_png(const char *name, uint32_t h, uint32_t w, uint32_t c, int value)
+{
+    uint8_t *pixels = malloc((size_t)h * w * c);
+
+    for (size_t i = 0; i < (size_t)h * w * c; i++)
+        pixels[i] = (uint8_t)(value + (int)(i % c));
+    struct encoded e = png_plain(h, w, c, pixels);
+    file_put(name, e.data, e.bytes);
+    free(e.data);
+    free(pixels);
+}
+
+/* Two classes with two and one grey pictures below `at`. */
+static void write_classes(const char *at, int value)
+{
+    char name[64];
+
+    snprintf(name, sizeof(name), "%sdog", at);
+    folder_put(name);
+    snprintf(name, sizeof(name), "%scat", at);
+    folder_put(name);
+    snprintf(name, sizeof(name), "%sdog/b.png", at);
+    write_png(name, SIDE, SIDE, 1, value);
+    snprintf(name, sizeof(name), "%scat/10.png", at);
+    write_png(name, SIDE, SIDE, 1, value + 10);
+    snprintf(name, sizeof(name), "%scat/9.PNG", at);
+    write_png(name, SIDE, SIDE, 1, value + 20);
+}
+
+TEST(samples_are_in_the_order_of_classes_and_names)
+{
+    struct dataset_draft d;
+
+    write_classes("", 100);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(3, d.samples);
+    ASSERT_EQ(0, d.test_samples);
+    ASSERT_EQ(SIDE, d.dims.h);
+    ASSERT_EQ(SIDE, d.dims.w);
+    ASSERT_EQ(1, d.dims.c);
+    ASSERT_EQ(2, d.classes);
+    ASSERT_STR("cat", d.class_names[0]);
+    ASSERT_STR("dog", d.class_names[1]);
+    ASSERT_EQ(0, d.labels[1]);
+    ASSERT_EQ(1, d.labels[2]);
+    ASSERT_EQ(110, d.images[0]); /* "10" sorts before "9" */
+    ASSERT_EQ(120, d.images[PIXELS]);
+    ASSERT_EQ(100, d.images[2 * PIXELS]);
+    ASSERT_HAS("pictures ", d.source);
+    dataset_draft_done(&d);
+}
+
+static void assert_splits(const char *test_name)
+{
+    struct dataset_draft d;
+    char path[32];
+
+    folder_put("train");
+    write_classes("train/", 100);
+    folder_put(test_name);
+    snprintf(path, sizeof(path), "%s/dog", test_name);
+    folder_put(path);
+    snprintf(path, sizeof(path), "%s/dog/x.png", test_name);
+    write_png(path, SIDE, SIDE, 1, 7);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(3, d.samples);
+    ASSERT_EQ(1, d.test_samples);
+    ASSERT_EQ(1, d.test_labels[0]);
+    ASSERT_EQ(7, d.test_images[PIXELS - 1]);
+    dataset_draft_done(&d);
+}
+
+TEST(train_and_test_are_splits)
+{
+    assert_splits("test");
+}
+
+TEST(val_takes_the_place_of_test)
+{
+    assert_splits("val");
+}
+
+TEST(train_without_folders_is_a_class)
+{
+    struct dataset_draft d;
+
+    folder_put("train");
+    folder_put("plane");
+    write_png("train/a.png", SIDE, SIDE, 1, 1);
+    write_png("plane/a.png", SIDE, SIDE, 1, 2);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_STR("plane", d.class_names[0]);
+    ASSERT_STR("train", d.class_names[1]);
+    dataset_draft_done(&d);
+}
+
+/* Pixels of grey `value` as the RGB of an image at index i. */
+static void assert_grey(const uint8_t *images, size_t i, int value)
+{
+    for (size_t k = 0; k < 3 * PIXELS; k++)
+        ASSERT_EQ(value, images[i * 3 * PIXELS + k]);
+}
+
+TEST(one_colour_picture_makes_all_of_them_rgb)
+{
+    struct dataset_draft d;
+
+    folder_put("train");
+    folder_put("test");
+    write_classes("train/", 100);
+    write_classes("test/", 50);
+    write_png("test/dog/b.png", SIDE, SIDE, 3, 77);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(3, d.dims.c);
+    assert_grey(d.images, 0, 110);
+    assert_grey(d.images, 1, 120);
+    assert_grey(d.images, 2, 100);
+    assert_grey(d.test_images, 0, 60);
+    assert_grey(d.test_images, 1, 70);
+    for (size_t k = 0; k < 3 * PIXELS; k++)
+        ASSERT_EQ(77 + k % 3, d.test_images[2 * 3 * PIXELS + k]);
+    dataset_draft_done(&d);
+}
+
+TEST(grey_pictures_behind_a_colour_one_become_rgb)
+{
+    struct dataset_draft d;
+
+    write_classes("", 100);
+    write_png("cat/0.png", SIDE, SIDE, 3, 30);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(32, d.images[2]);
+    assert_grey(d.images, 1, 110);
+    assert_grey(d.images, 3, 100);
+    dataset_draft_done(&d);
+}
+
+TEST(scaled_pictures_may_have_any_size)
+{
+    struct dataset_draft d;
+
+    write_classes("", 100);
+    write_png("dog/wide.png", 3, 700, 1, 9);
+    ASSERT_OK(import_here(NULL, 6, &d, &why), why);
+    ASSERT_EQ(6, d.dims.h);
+    ASSERT_EQ(6, d.dims.w);
+    ASSERT_EQ(110, d.images[35]);
+    ASSERT_EQ(9, d.images[3 * 36]);
+    ASSERT_HAS(", scaled to 6 x 6", d.source);
+    dataset_draft_done(&d);
+}
+
+TEST(pictures_of_other_sizes_need_scaling)
+{
+    write_classes("", 100);
+    write_png("dog/wide.png", SIDE, SIDE + 1, 1, 9);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "dog/wide.png is 4 pixels high and 5 wide, but",
+                   "cat/10.png is 4 and 4; --size N scales all pictures");
+    write_png("dog/wide.png", 2, 700, 1, 9);
+    ASSERT_REFUSED(-ERANGE, NULL, 0, "dog/wide.png is 2 pixels high and 700 wide, allowed is 1 to",
+                   "512; --size N scales all pictures");
+}
+
+TEST(jpegs_are_read_whatever_their_name_says)
+{
+    uint8_t pixels[PIXELS];
+    struct dataset_draft d;
+
+    memset(pixels, 60, sizeof(pixels));
+    struct encoded e = jpeg_make(JCS_GRAYSCALE, 1, false, SIDE, SIDE, pixels);
+    write_classes("", 100);
+    file_put("cat/0.jpg", e.data, e.bytes);
+    file_put("cat/1.JPEG", e.data, e.bytes);
+    file_put("cat/00.png", e.data, e.bytes);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(6, d.samples);
+    for (int i = 0; i < 3 * PIXELS; i++)
+        ASSERT_NEAR(60, d.images[i], 1);
+    dataset_draft_done(&d);
+    free(e.data);
+}
+
+TEST(hidden_names_and_files_beside_the_classes_are_skipped)
+{
+    struct dataset_draft d;
+
+    write_classes("", 100);
+    folder_put(".git");
+    file_put("README", "about", 5);
+    file_put("cat/.DS_Store", "x", 1);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(3, d.samples);
+    ASSERT_EQ(2, d.classes);
+    dataset_draft_done(&d);
+}
+
+TEST(names_of_classes_become_printable)
+{
+    struct dataset_draft d;
+
+    write_classes("", 100);
+    folder_put("odd\xff\n");
+    write_png("odd\xff\n/a.png", SIDE, SIDE, 1, 1);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_STR("odd??", d.class_names[2]);
+    dataset_draft_done(&d);
+}
+
+TEST(what_does_not_fit_is_named)
+{
+    write_classes("", 100);
+    folder_put("empty");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty is empty", "in each class folder");
+    file_put("empty/notes.txt", "x", 1);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty/notes.txt is no picture", ".jpeg files");
+    file_remove("empty/notes.txt");
+    folder_put("empty/more");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty/more is a folder in a class folder", ".jpeg");
+    write_png("lost.png", SIDE, SIDE, 1, 1);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/lost.png is in no class folder", "CLASS/lost.png");
+}
+
+TEST(one_class_is_refused)
+{
+    folder_put("dog");
+    write_png("dog/a.png", SIDE, SIDE, 1, 1);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), "has 1 class folder, allowed is 2 to 1000");
+}
+
+TEST(test_classes_must_be_training_classes)
+{
+    folder_put("train");
+    write_classes("train/", 100);
+    folder_put("test");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/test", "has no class folders");
+    folder_put("test/cow");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/test/cow", "is no class of the training pictures");
+}
+
+TEST(damaged_and_unreadable_pictures_are_named)
+{
+    write_classes("", 100);
+    file_cut("dog/b.png", 40);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "dog/b.png is a truncated PNG", "after 40 bytes");
+    file_put("dog/b.png", "BM......", 8);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "dog/b.png", "is neither PNG nor JPEG");
+    file_put("dog/b.png", "", 0);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "dog/b.png", "is empty");
+    file_remove("dog/b.png");
+    ASSERT_EQ(0, symlink("nowhere", test_path("dog/b.png")));
+    ASSERT_REFUSED(-ENOENT, NULL, 0, "dog/b.png", "no such file");
+    file_remove("dog/b.png");
+    ASSERT_EQ(0, mkfifo(test_path("dog/b.png"), 0600));
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "dog/b.png", "is not a file");
+}
+
+TEST(other_labels_are_those_of_the_sorted_samples)
+{
+    struct dataset_draft d;
+
+    write_classes("", 100);
+    file_put("other.txt", "1\n0\n1\n", 6);
+    ASSERT_OK(import_here("other.txt", 0, &d, &why), why);
+    ASSERT_EQ(1, d.labels[0]);
+    ASSERT_EQ(0, d.truth[0]);
+    dataset_draft_done(&d);
+}
+
+TEST(a_stop_ends_the_import)
+{
+    volatile sig_atomic_t stop = 1;
+    struct import_request r = {.path = test_dir(), .stop = &stop};
+    struct dataset_draft d;
+
+    write_classes("", 100);
+    ASSERT_EQ(-EINTR, import_files(&r, &d, &why));
+    ASSERT_HAS("nothing was sent", why.text);
+}

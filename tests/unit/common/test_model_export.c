@@ -1,0 +1,158 @@
+#include <stdlib.h>
+
+#include "common/safetensors.h"
+#include "tests/unit/common/models.h"
+
+/* conv1 [3,2 -> kernel 2], flatten of 2x3x3, dense. Entries are their own place in theta. */
+static struct model small_model(float **ret_theta)
+{
+    struct model m = made(LAYERS("{\"type\": \"conv2d\", \"channels\": 3, \"kernel\": 2,"
+                                 " \"padding\": 0}," FLAT ",{\"type\": \"dense\", \"units\": 4},"
+                                 "{\"type\": \"relu\"},{\"type\": \"dense\", \"bias\": false}"),
+                          (struct dims){3, 4, 2}, 2);
+    float *theta = malloc(m.floats * sizeof(*theta));
+
+    for (size_t i = 0; i < m.floats; i++)
+        theta[i] = (float)i;
+    *ret_theta = theta;
+    return m;
+}
+
+static float exported(const struct safetensors *st, const char *name, size_t index)
+{
+    const struct tensor *t = safetensors_find(st, name);
+    float v;
+
+    ASSERT(t);
+    ASSERT_EQ(DTYPE_F32, t->dtype);
+    ASSERT((index + 1) * sizeof(v) <= t->bytes);
+    memcpy(&v, (const char *)t->data + index * sizeof(v), sizeof(v));
+    return v;
+}
+
+static void assert_shape(const struct safetensors *st, const char *name, int dims,
+                         const uint64_t *shape)
+{
+    const struct tensor *t = safetensors_find(st, name);
+
+    ASSERT(t);
+    ASSERT_EQ(dims, t->dims);
+    for (int i = 0; i < dims; i++)
+        ASSERT_EQ(shape[i], t->shape[i]);
+}
+
+TEST(export_has_the_layouts_of_pytorch)
+{
+    struct errbuf why = {0};
+    struct safetensors st;
+    float *theta;
+    struct model m = small_model(&theta);
+    const char *path = test_path("model.safetensors");
+
+    ASSERT_OK(model_export(&m, theta, NULL, 0, path, &why), why);
+    ASSERT_OK(safetensors_open(path, &st, &why), why);
+    ASSERT_EQ(m.param_count, st.tensor_count);
+
+    assert_shape(&st, "conv1.weight", 4, (uint64_t[]){3, 2, 2, 2});
+    for (size_t o = 0; o < 3; o++)
+        for (size_t i = 0; i < 2; i++)
+            for (size_t y = 0; y < 2; y++)
+                for (size_t x = 0; x < 2; x++)
+                    ASSERT_EQ(m.params[0].offset + ((y * 2 + x) * 2 + i) * 3 + o,
+                              exported(&st, "conv1.weight", ((o * 2 + i) * 2 + y) * 2 + x));
+    assert_shape(&st, "conv1.bias", 1, (uint64_t[]){3});
+    ASSERT_EQ(m.params[1].offset + 2, exported(&st, "conv1.bias", 2));
+
+    assert_shape(&st, "fc1.weight", 2, (uint64_t[]){4, 18});
+    for (size_t o = 0; o < 4; o++)
+        for (size_t c = 0; c < 3; c++)
+            for (size_t y = 0; y < 2; y++)
+                for (size_t x = 0; x < 3; x++)
+                    ASSERT_EQ(m.params[2].offset + ((y * 3 + x) * 3 + c) * 4 + o,
+                              exported(&st, "fc1.weight", o * 18 + (c * 2 + y) * 3 + x));
+
+    assert_shape(&st, "fc2.weight", 2, (uint64_t[]){2, 4});
+    ASSERT_EQ(m.params[4].offset + 3 * 2 + 1, exported(&st, "fc2.weight", 1 * 4 + 3));
+    ASSERT(!safetensors_find(&st, "fc2.bias"));
+    safetensors_close(&st);
+    free(theta);
+    model_done(&m);
+}
+
+TEST(export_says_how_to_build_the_network_again)
+{
+    struct errbuf why = {0};
+    struct safetensors st;
+    struct model again;
+    float *theta;
+    struct model m = small_model(&theta);
+    const struct safetensors_meta extra[] = {{"job", "fashion"}, {"epoch", "9"}};
+    const char *path = test_path("model.safetensors");
+
+    ASSERT_OK(model_export(&m, theta, extra, 2, path, &why), why);
+    ASSERT_OK(safetensors_open(path, &st, &why), why);
+    ASSERT_STR("pt", safetensors_meta_get(&st, "format"));
+    ASSERT_STR("custom", safetensors_meta_get(&st, "model"));
+    ASSERT_STR("3,4,2", safetensors_meta_get(&st, "input"));
+    ASSERT_STR("2", safetensors_meta_get(&st, "classes"));
+    ASSERT_STR("0.25,0.5", safetensors_meta_get(&st, "mean"));
+    ASSERT_STR("0.5,0.25", safetensors_meta_get(&st, "std"));
+    ASSERT_STR("fashion", safetensors_meta_get(&st, "job"));
+    ASSERT_STR("9", safetensors_meta_get(&st, "epoch"));
+
+    char desc[16384];
+    snprintf(desc, sizeof(desc), "{\"layers\": %s}", safetensors_meta_get(&st, "layers"));
+    again = made(desc, m.in, m.classes);
+    ASSERT_EQ(m.layer_count, again.layer_count);
+    for (int i = 0; i < m.layer_count; i++) {
+        const struct layer *want = &m.layers[i], *got = &again.layers[i];
+        ASSERT_EQ(want->kind, got->kind);
+        ASSERT_STR(want->name, got->name);
+        ASSERT_MEM(&want->out, &got->out, sizeof(want->out));
+        ASSERT_EQ(want->kernel, got->kernel);
+        ASSERT_EQ(want->stride, got->stride);
+        ASSERT_EQ(want->padding, got->padding);
+        ASSERT_EQ(want->bias_param, got->bias_param);
+    }
+    ASSERT_EQ(m.floats, again.floats);
+    model_done(&again);
+    safetensors_close(&st);
+    free(theta);
+    model_done(&m);
+}
+
+TEST(export_keeps_branches_norms_and_pools)
+{
+    struct errbuf why = {0};
+    struct safetensors st;
+    struct model again, m = made("\"resnet20_gn\"", (struct dims){32, 32, 3}, 10);
+    float *theta = calloc(m.floats, sizeof(*theta));
+    const char *path = test_path("model.safetensors");
+    char desc[16384];
+
+    ASSERT_OK(model_export(&m, theta, NULL, 0, path, &why), why);
+    ASSERT_OK(safetensors_open(path, &st, &why), why);
+    ASSERT_EQ(m.param_count, st.tensor_count);
+    assert_shape(&st, "layer3.0.downsample.0.weight", 4, (uint64_t[]){64, 32, 1, 1});
+    assert_shape(&st, "layer1.0.gn1.weight", 1, (uint64_t[]){16});
+    snprintf(desc, sizeof(desc), "{\"layers\": %s}", safetensors_meta_get(&st, "layers"));
+    again = made(desc, m.in, m.classes);
+    ASSERT_EQ(m.layer_count, again.layer_count);
+    ASSERT_MEM(m.layers, again.layers, (size_t)m.layer_count * sizeof(*m.layers));
+    model_done(&again);
+    safetensors_close(&st);
+    free(theta);
+    model_done(&m);
+}
+
+TEST(export_to_a_missing_folder_is_an_error)
+{
+    struct errbuf why = {0};
+    float *theta;
+    struct model m = small_model(&theta);
+
+    ASSERT(model_export(&m, theta, NULL, 0, test_path("no/model.safetensors"), &why) < 0);
+    ASSERT_HAS("no/model.safetensors", why.text);
+    free(theta);
+    model_done(&m);
+}

@@ -1,0 +1,54 @@
+#include <string.h>
+
+#include "worker/nn/kernel.h"
+#include "worker/nn/layer.h"
+#include "worker/nn/vec.h"
+
+/* A residual add that no GroupNorm has taken over: y = x + skip, with a ReLU behind it when there
+ * is one. The gradient, masked, goes to both; skip's share stays in dy. */
+static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
+{
+    (void)l, (void)batch;
+    *ret = (struct layer_space){0};
+}
+
+KERNEL static void add(real *restrict y, const real *x, const real *skip, bool relu, size_t n)
+{
+    if (!relu) {
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] + skip[i];
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const real v = x[i] + skip[i];
+        y[i] = v < 0 ? 0 : v;
+    }
+}
+
+static void forward(const struct layer_pass *p)
+{
+    add(p->y, p->x, p->skip, p->relu, p->n * dims_count(p->layer->out));
+}
+
+static void backward(const struct layer_pass *p)
+{
+    const size_t count = p->n * dims_count(p->layer->out);
+
+    if (p->mask_dy)
+        vec_relu_mask(p->dy, p->y, count);
+    if (!p->dx || p->dx == p->dy)
+        return;
+    if (p->add_dx)
+        vec_add(p->dx, p->dy, count);
+    else
+        memcpy(p->dx, p->dy, count * sizeof(*p->dx));
+}
+
+const struct layer_ops layer_add = {
+    .name = "add",
+    .dx_over_dy = true,
+    .takes_relu = true,
+    .plan = plan,
+    .forward = forward,
+    .backward = backward,
+};
