@@ -76,6 +76,7 @@ static void set_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a full cache gets a sentence */
 }
 
 static void print_help(void)

@@ -22,6 +22,7 @@
 #define TASK_RETRY_MS 35000
 #define BYE_MS 2000
 #define BACKOFF_MS 500
+#define AWAY_MAX_MS 30000
 
 /* The job that is planned on this worker; one at a time. */
 struct plan {
@@ -451,11 +452,40 @@ static int take_task(struct session *s, const struct message *m, struct answer *
     return rc;
 }
 
+static void bye(struct session *s)
+{
+    static const volatile sig_atomic_t never;
+    struct client *client;
+    struct message reply = {0};
+    struct errbuf why;
+    cJSON *request = cJSON_CreateObject();
+
+    /* A connection of its own: the old one may have a request outstanding, and stop is set. */
+    if (client_open(s->options->server, client_sender(s->client), &never, &client, &why) == 0) {
+        if (client_call(client, MSG_WORKER_BYE, request, NULL, 0, BYE_MS, 0, &reply, NULL, &why) ==
+            0)
+            message_done(&reply);
+        client_close(client);
+    }
+    cJSON_Delete(request);
+    log_info("worker.bye", "server=%s", s->options->server);
+}
+
+/* This task is not for us (a full cache, a damaged dataset): what is held goes back, so that others
+ * compute it, and we stay away, longer each time in a row. */
+static int stay_away(struct session *s, int *io_ms, struct errbuf *why)
+{
+    bye(s);
+    pause_ms(s, *io_ms);
+    *io_ms = *io_ms < AWAY_MAX_MS / 2 ? 2 * *io_ms : AWAY_MAX_MS;
+    return *s->stop ? -EINTR : hello(s, why);
+}
+
 static int work_loop(struct session *s, struct errbuf *why)
 {
     struct message m = {0};
     struct answer a;
-    int rc = hello(s, why);
+    int away_ms = BACKOFF_MS, rc = hello(s, why);
 
     if (rc < 0)
         return rc;
@@ -477,36 +507,20 @@ static int work_loop(struct session *s, struct errbuf *why)
             rc = take_task(s, &m, &a, why);
             message_done(&m);
         }
+        if (rc == 0) {
+            away_ms = BACKOFF_MS;
+            continue;
+        }
         if (rc == -EINTR)
             break;
-        if (rc < 0) { /* this task is not for us: say so in the log, hand it back by asking anew */
-            log_error("task.refused", "error=\"%s\"", why->text);
-            pause_ms(s, BACKOFF_MS);
-            ask_next(s, &a);
-            rc = 0;
-        }
+        log_error("task.refused", "error=\"%s\"", why->text);
+        rc = stay_away(s, &away_ms, why);
+        if (rc < 0)
+            break;
+        ask_next(s, &a);
     }
     cJSON_Delete(a.request);
     return rc;
-}
-
-static void bye(struct session *s)
-{
-    static const volatile sig_atomic_t never;
-    struct client *client;
-    struct message reply = {0};
-    struct errbuf why;
-    cJSON *request = cJSON_CreateObject();
-
-    /* A connection of its own: the old one may have a request outstanding, and stop is set. */
-    if (client_open(s->options->server, client_sender(s->client), &never, &client, &why) == 0) {
-        if (client_call(client, MSG_WORKER_BYE, request, NULL, 0, BYE_MS, 0, &reply, NULL, &why) ==
-            0)
-            message_done(&reply);
-        client_close(client);
-    }
-    cJSON_Delete(request);
-    log_info("worker.bye", "server=%s", s->options->server);
 }
 
 int session_run(const struct session_options *options, const volatile sig_atomic_t *stop,

@@ -65,14 +65,15 @@ static void on_stop(int signal_number)
     stop = 1;
 }
 
-/* A second Ctrl-C ends the process at once. */
-static void catch_stop(void)
+/* A second Ctrl-C ends the process at once. A file that may not grow gets a sentence. */
+static void set_signals(void)
 {
     struct sigaction action = {.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND};
 
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 static struct args args_defaults(void)
@@ -230,7 +231,7 @@ static int run_command(const struct command *c, const struct args *args, char **
     };
 
     cli.colour = cli.terminal && !(no_colour && *no_colour);
-    catch_stop();
+    set_signals();
     int rc = c->run(&cli, why);
     cli_close(&cli);
     return rc;
