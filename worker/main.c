@@ -15,6 +15,7 @@
 #include "common/text.h"
 #include "proto/address.h"
 #include "worker/nn/gemm.h"
+#include "worker/nn/kernels.h"
 #include "worker/session.h"
 
 struct worker_options {
@@ -114,6 +115,11 @@ int main(int argc, char **argv)
     set_signals();
     if (address_check(options.session.server, &why) < 0) {
         err_prefix(&why, -EINVAL, "--connect");
+        status = 2;
+        goto out;
+    }
+    if (kernels_choose(getenv("STEPPE_KERNELS"), &options.session.kernels, &why) < 0) {
+        err_prefix(&why, -EINVAL, "STEPPE_KERNELS");
         status = 2;
         goto out;
     }

@@ -12,6 +12,7 @@
 #include "common/rng.h"
 #include "worker/nn/gemm.h"
 #include "worker/nn/kernel.h"
+#include "worker/nn/kernels.h"
 #include "worker/nn/net.h"
 
 #define FUNCTION_POINTS 4096
@@ -48,7 +49,18 @@ static const struct product {
     {true, true, 13, 17, 29},
 };
 
-enum { ENTRIES_MAX = 784 * 512 }; /* of the largest matrix above */
+enum { ENTRIES_MAX = 784 * 512 }; /* of the largest matrix above, and of all below */
+
+/* Convolutions with their own kernels: first layers, equal and doubled channels, stride 2, maps
+ * from wide to narrower than a vector, channels that fill no vector. */
+static const struct conv_shape convs[] = {
+    {28, 28, 1, 28, 28, 32, 3, 1, 1},  {32, 32, 3, 32, 32, 16, 3, 1, 1},
+    {32, 32, 16, 32, 32, 16, 3, 1, 1}, {32, 32, 16, 16, 16, 32, 3, 2, 1},
+    {14, 14, 32, 14, 14, 32, 3, 1, 1}, {8, 8, 64, 8, 8, 64, 3, 1, 1},
+    {8, 8, 64, 4, 4, 128, 3, 2, 1},    {4, 4, 128, 4, 4, 128, 3, 1, 1},
+    {7, 5, 24, 4, 3, 40, 3, 2, 1},     {5, 7, 24, 5, 7, 40, 3, 1, 1},
+};
+#define CONV_IMAGES 3
 
 static void fill(struct rng *r, real *a, size_t n)
 {
@@ -74,6 +86,43 @@ static void add_products(struct sha256 *h, struct rng *r)
     free(c);
 }
 
+static void add_convolutions(struct sha256 *h, const struct kernels *kernels, struct rng *r)
+{
+    real *a = xcalloc(ENTRIES_MAX, sizeof(*a)), *w = xcalloc(ENTRIES_MAX, sizeof(*w));
+    real *out = xcalloc(ENTRIES_MAX, sizeof(*out));
+
+    fill(r, a, ENTRIES_MAX);
+    fill(r, w, ENTRIES_MAX);
+    for (size_t i = 0; i < sizeof(convs) / sizeof(convs[0]); i++) {
+        const struct conv_shape *s = &convs[i];
+        const size_t x = CONV_IMAGES * s->h * s->w * s->c, y = CONV_IMAGES * s->oh * s->ow * s->out;
+        const size_t entries[CONV_OPS] = {y, x, s->kernel * s->kernel * s->c * s->out};
+        real *scratch = xcalloc(kernels_scratch(s) + 1, sizeof(*scratch));
+        const struct conv_call call = {.shape = *s,
+                                       .n = CONV_IMAGES,
+                                       .x = a,
+                                       .dy = a,
+                                       .w = w,
+                                       .b = w,
+                                       .y = out,
+                                       .dx = out,
+                                       .dw = out,
+                                       .relu = true,
+                                       .scratch = scratch};
+        for (int op = 0; op < CONV_OPS; op++) {
+            const struct kernel *k = kernels_find(kernels, (enum conv_op)op, s);
+            if (!k)
+                continue;
+            k->run(&call);
+            sha256_add(h, out, entries[op] * sizeof(*out));
+        }
+        free(scratch);
+    }
+    free(a);
+    free(w);
+    free(out);
+}
+
 /* exp over what the head feeds it, to the denormals, and log1p over what comes out. */
 static void add_functions(struct sha256 *h, struct rng *r)
 {
@@ -86,7 +135,7 @@ static void add_functions(struct sha256 *h, struct rng *r)
     }
 }
 
-void numerics_class(char out[NUMERICS_CLASS_BYTES])
+void numerics_class(const struct kernels *kernels, char out[NUMERICS_CLASS_BYTES])
 {
     struct rng r = rng_at(0, RNG_CANARY, 0, 0);
     uint8_t digest[SHA256_BYTES];
@@ -97,10 +146,12 @@ void numerics_class(char out[NUMERICS_CLASS_BYTES])
     net_thread_init();
     sha256_init(&h);
     add_products(&h, &r);
+    add_convolutions(&h, kernels, &r);
     add_functions(&h, &r);
     sha256_end(&h, digest);
     fesetenv(&mode);
-    int at = snprintf(out, NUMERICS_CLASS_BYTES, "%s/%.40s/", KERNEL_SET, gemm_core());
+    int at = snprintf(out, NUMERICS_CLASS_BYTES, "%s.%d/%.40s/", kernels->name, KERNEL_REVISION,
+                      gemm_core());
     for (int i = 0; i < DIGEST_BYTES; i++)
         at += snprintf(out + at, NUMERICS_CLASS_BYTES - (size_t)at, "%02x", digest[i]);
 }

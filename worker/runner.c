@@ -110,8 +110,8 @@ static void *member_main(void *arg)
     return NULL;
 }
 
-int runner_create(const struct model *model, uint32_t shard, unsigned threads, struct runner **ret,
-                  struct errbuf *why)
+int runner_create(const struct model *model, const struct kernels *kernels, uint32_t shard,
+                  unsigned threads, struct runner **ret, struct errbuf *why)
 {
     struct runner *r = xcalloc(1, sizeof(*r));
     int rc = 0;
@@ -131,7 +131,7 @@ int runner_create(const struct model *model, uint32_t shard, unsigned threads, s
         struct member *m = &r->crew[i];
 
         m->runner = r;
-        m->step = step_create(model, shard);
+        m->step = step_create(model, kernels, shard);
         if (!m->step)
             rc = -ENOMEM;
         else if (i > 0)

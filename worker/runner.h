@@ -9,8 +9,8 @@
 struct runner;
 
 /* threads: the calling thread and threads - 1 more. model is borrowed. 0 or -errno. */
-int runner_create(const struct model *model, uint32_t shard, unsigned threads, struct runner **ret,
-                  struct errbuf *why);
+int runner_create(const struct model *model, const struct kernels *kernels, uint32_t shard,
+                  unsigned threads, struct runner **ret, struct errbuf *why);
 void runner_free(struct runner *r); /* NULL is fine */
 
 /* What to run: the samples of a node, `count` of them, cut into shards of the runner's size. */

@@ -159,8 +159,8 @@ static int plan_job(struct session *s, int64_t number, struct errbuf *why)
         rc = model_parse(p->spec.model, p->dataset.dims, p->dataset.classes, p->dataset.mean,
                          p->dataset.std, &p->model, why);
     if (rc == 0)
-        rc = runner_create(&p->model, (uint32_t)p->spec.shard, (unsigned)s->options->threads,
-                           &p->runner, why);
+        rc = runner_create(&p->model, s->options->kernels, (uint32_t)p->spec.shard,
+                           (unsigned)s->options->threads, &p->runner, why);
     if (rc == 0) {
         p->theta = alloc_bytes(p->model.floats, sizeof(float));
         rc = p->theta ? 0 : err_set(why, -ENOMEM, "no memory for %zu parameters", p->model.floats);
@@ -529,7 +529,7 @@ int session_run(const struct session_options *options, const volatile sig_atomic
     struct session s = {.options = options, .stop = stop, .plan = {.step = -1}};
     int rc;
 
-    numerics_class(s.class);
+    numerics_class(options->kernels, s.class);
     rc = client_open(options->server, NULL, stop, &s.client, why);
     if (rc < 0)
         return rc;

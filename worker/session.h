@@ -6,12 +6,14 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "worker/nn/kernels.h"
 
 struct session_options {
     const char *server; /* URL */
     const char *name;
     const char *cache; /* folder of datasets */
     int64_t threads;
+    const struct kernels *kernels;
 };
 
 /* Works until *stop is set (0) or the server refuses the worker (-errno with a sentence). A server

@@ -55,7 +55,7 @@ static void lay_out(struct step *s)
     s->theta_hat = arena_take(a, s->model->floats, sizeof(*s->theta_hat));
 }
 
-struct step *step_create(const struct model *m, uint32_t shard_max)
+struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max)
 {
     struct step *s = calloc(1, sizeof(*s));
 
@@ -64,7 +64,7 @@ struct step *step_create(const struct model *m, uint32_t shard_max)
     s->model = m;
     s->shard_max = shard_max;
     s->pixels = dims_count(m->in);
-    s->net = net_create(m, shard_max);
+    s->net = net_create(m, kernels, shard_max);
     lay_out(s);
     if (!s->net || arena_map(&s->arena) != 0) {
         step_free(s);

@@ -10,6 +10,7 @@
 #include "common/jobspec.h"
 #include "common/model.h"
 #include "common/score.h"
+#include "worker/nn/kernels.h"
 #include "worker/nn/real.h"
 
 /* Scalars that are summed along the tree beside the gradient. */
@@ -45,7 +46,7 @@ struct samples {
 struct step;
 
 /* m is borrowed. shard_max: most samples of one call. NULL when memory is out. */
-struct step *step_create(const struct model *m, uint32_t shard_max);
+struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max);
 void step_free(struct step *s);
 
 /* Trains on the n samples ids[] (each < set->count) with weights v > 0 at theta[m->floats]:

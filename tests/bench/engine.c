@@ -54,6 +54,7 @@ static const struct option table[] = {
 struct bench {
     struct config config;
     struct model model;
+    const struct kernels *kernels;
     struct samples set;
     uint32_t shards;
     struct reduce *reduce;
@@ -112,7 +113,7 @@ static void *thread_main(void *arg)
     struct bench *b = t->bench;
 
     net_thread_init();
-    struct step *step = step_create(&b->model, (uint32_t)b->config.shard);
+    struct step *step = step_create(&b->model, b->kernels, (uint32_t)b->config.shard);
     if (!step) {
         fprintf(stderr, "engine: out of memory\n");
         exit(1);
@@ -293,7 +294,7 @@ int main(int argc, char **argv)
         goto usage;
     }
     gemm_init();
-    if (prepare(&bench, &why))
+    if (kernels_choose(getenv("STEPPE_KERNELS"), &bench.kernels, &why) || prepare(&bench, &why))
         goto usage;
     run(&bench, mode);
     return 0;

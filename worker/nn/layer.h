@@ -9,12 +9,14 @@
 #include <stdint.h>
 
 #include "common/model.h"
+#include "worker/nn/kernels.h"
 #include "worker/nn/real.h"
 
 /* One layer's view of one pass over n samples. I and O are its input and output entries a sample.
  */
 struct layer_pass {
     const struct layer *layer;
+    const struct kernels *kernels;
     uint32_t n;
     /* A ReLU right behind a layer that takes it over is computed with it. Its mask is applied to dy
      * by the layer itself (mask_dy), or by the max-pool behind to its own, smaller, dx (mask_dx).

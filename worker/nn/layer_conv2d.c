@@ -1,16 +1,16 @@
-/* Convolution, NHWC, as matrix products over tiles of output pixels: the tile's windows are copied
- * into the rows of a matrix (im2col), col [rows, K], K = kernel*kernel*C_in, and
- *   y  = col w + b       forward
- *   dw = sum col^T dy    backward, tiles added in order
- *   dx = col2im(dy w^T)  backward
- * A 1x1 kernel with stride 1 has its windows in x already: col is x itself, and dx takes the
- * product. with w [K, C_out] as stored. Output pixels are numbered through the shard, so a tile may
- * span images. The number of rows depends on the layer's shape only: it decides how dw is summed,
- * hence the bits. */
+/* Convolution, NHWC. Shapes that the kernel set has kernels for (kernels.h) are theirs; for the
+ * others, and for operations the set leaves out, matrix products over tiles of output pixels: the
+ * tile's windows are copied into the rows of a matrix (im2col), col [rows, K], K =
+ * kernel*kernel*C_in, and y  = col w + b       forward dw = sum col^T dy    backward, tiles added
+ * in order dx = col2im(dy w^T)  backward A 1x1 kernel with stride 1 has its windows in x already:
+ * col is x itself, and dx takes the product. with w [K, C_out] as stored. Output pixels are
+ * numbered through the shard, so a tile may span images. The number of rows depends on the layer's
+ * shape only: it decides how dw is summed, hence the bits. */
 #include <string.h>
 
 #include "worker/nn/gemm.h"
 #include "worker/nn/kernel.h"
+#include "worker/nn/kernels.h"
 #include "worker/nn/layer.h"
 #include "worker/nn/vec.h"
 
@@ -21,6 +21,8 @@
 #define TILE_ROWS_MAX 1024
 /* Reals in col where the small product is out of reach: half of a small second-level cache. */
 #define TILE_REALS 65536
+/* Of dy that are masked and summed at a time: they and their y stay in a second-level cache. */
+#define SETTLED_REALS 32768
 
 struct conv {
     size_t h, w, c, oh, ow, out; /* in: h, w, c; y: oh, ow, out */
@@ -59,12 +61,20 @@ static struct conv conv_of(const struct layer *l)
     return g;
 }
 
+static struct conv_shape shape_of(const struct layer *l)
+{
+    return (struct conv_shape){l->in.h,  l->in.w,   l->in.c,   l->out.h,  l->out.w,
+                               l->out.c, l->kernel, l->stride, l->padding};
+}
+
 static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
 {
     const struct conv g = conv_of(l);
 
     (void)batch;
-    *ret = (struct layer_space){.scratch = g.pointwise ? 0 : g.rows * g.depth};
+    const struct conv_shape s = shape_of(l);
+    const size_t tile = g.pointwise ? 0 : g.rows * g.depth, direct = kernels_scratch(&s);
+    *ret = (struct layer_space){.scratch = tile > direct ? tile : direct};
 }
 
 /* The run that starts at output pixel p of the shard and ends before `end`. */
@@ -268,47 +278,118 @@ static void data_gradient(const struct conv *g, const struct layer_pass *p, cons
     col2im(g, p->dx, p->scratch, at, at + rows);
 }
 
-static void forward(const struct layer_pass *p)
+static void forward_products(const struct conv *g, const struct layer_pass *p)
 {
-    const struct conv g = conv_of(p->layer);
-    const int out = (int)g.out, depth = (int)g.depth;
-    const size_t pixels = p->n * g.oh * g.ow;
+    const int out = (int)g->out, depth = (int)g->depth;
+    const size_t pixels = p->n * g->oh * g->ow;
 
-    for (size_t at = 0; at < pixels; at += g.rows) {
-        const size_t rows = pixels - at < g.rows ? pixels - at : g.rows;
-        real *y = p->y + at * g.out;
-        const real *col = windows_at(&g, p, at, rows);
-        vec_fill_rows(y, p->b, rows, g.out);
+    for (size_t at = 0; at < pixels; at += g->rows) {
+        const size_t rows = pixels - at < g->rows ? pixels - at : g->rows;
+        real *y = p->y + at * g->out;
+        const real *col = windows_at(g, p, at, rows);
+        vec_fill_rows(y, p->b, rows, g->out);
         gemm(false, false, (int)rows, out, depth, col, depth, p->w, out, 1, y, out);
         if (p->relu)
-            vec_relu(y, rows * g.out);
+            vec_relu(y, rows * g->out);
+    }
+}
+
+static void forward(const struct layer_pass *p)
+{
+    const struct conv_shape shape = shape_of(p->layer);
+    const struct kernel *k = kernels_find(p->kernels, CONV_FORWARD, &shape);
+
+    if (!k) {
+        const struct conv g = conv_of(p->layer);
+        forward_products(&g, p);
+        return;
+    }
+    const struct conv_call call = {.shape = shape,
+                                   .n = p->n,
+                                   .x = p->x,
+                                   .w = p->w,
+                                   .b = p->b,
+                                   .y = p->y,
+                                   .relu = p->relu,
+                                   .scratch = p->scratch};
+    k->run(&call);
+}
+
+/* What every gradient needs of dy first, for `rows` pixels from `at` on: its mask, and its sum. */
+static void settle(const struct layer_pass *p, size_t at, size_t rows)
+{
+    const size_t out = p->layer->out.c;
+    real *dy = p->dy + at * out;
+
+    if (p->mask_dy)
+        vec_relu_mask(dy, p->y + at * out, rows * out);
+    if (p->db)
+        vec_add_rows(p->db, dy, rows, out);
+}
+
+/* The gradients that are asked for by products; settles dy on the way when `fresh`. */
+static void backward_products(const struct conv *g, const struct layer_pass *p, bool dw, bool dx,
+                              bool fresh)
+{
+    const int out = (int)g->out, depth = (int)g->depth;
+    const size_t pixels = p->n * g->oh * g->ow;
+
+    if (dx && !p->add_dx)
+        memset(p->dx, 0, p->n * g->h * g->w * g->c * sizeof(*p->dx));
+    for (size_t at = 0; at < pixels && (dw || dx); at += g->rows) {
+        const size_t rows = pixels - at < g->rows ? pixels - at : g->rows;
+        const real *dy = p->dy + at * g->out;
+        if (fresh)
+            settle(p, at, rows);
+        if (dw) {
+            const real *col = windows_at(g, p, at, rows);
+            gemm(true, false, depth, out, (int)rows, col, depth, dy, out, at > 0, p->dw, out);
+        }
+        if (dx)
+            data_gradient(g, p, dy, at, rows);
+    }
+}
+
+/* The gradients that have kernels (NULL: not that one). When dy needs to be settled that is done
+ * for so many images at a time as the caches hold until the kernels read them. */
+static void backward_kernels(const struct conv *g, const struct layer_pass *p,
+                             const struct kernel *dw, const struct kernel *dx)
+{
+    const size_t pixels = g->oh * g->ow, some = SETTLED_REALS / (pixels * g->out) + 1;
+    const size_t group = p->mask_dy || p->db ? some : p->n;
+    struct conv_call call = {
+        .shape = shape_of(p->layer), .w = p->w, .dw = p->dw, .scratch = p->scratch};
+
+    for (size_t i = 0; i < p->n; i += group) {
+        call.n = p->n - i < group ? p->n - i : group;
+        settle(p, i * pixels, call.n * pixels);
+        call.x = p->x + i * g->h * g->w * g->c;
+        call.dy = p->dy + i * pixels * g->out;
+        call.add = i > 0;
+        if (dw)
+            dw->run(&call);
+        call.dx = p->dx ? p->dx + i * g->h * g->w * g->c : NULL;
+        call.add = p->add_dx;
+        if (dx)
+            dx->run(&call);
     }
 }
 
 static void backward(const struct layer_pass *p)
 {
     const struct conv g = conv_of(p->layer);
-    const int out = (int)g.out, depth = (int)g.depth;
-    const size_t pixels = p->n * g.oh * g.ow;
+    const struct conv_shape shape = shape_of(p->layer);
+    const struct kernel *dw = NULL, *dx = NULL;
 
+    if (p->dw)
+        dw = kernels_find(p->kernels, CONV_WEIGHT_GRADIENT, &shape);
+    if (p->dx)
+        dx = kernels_find(p->kernels, CONV_DATA_GRADIENT, &shape);
     if (p->db)
         memset(p->db, 0, g.out * sizeof(*p->db));
-    if (p->dx && !p->add_dx)
-        memset(p->dx, 0, p->n * g.h * g.w * g.c * sizeof(*p->dx));
-    for (size_t at = 0; at < pixels; at += g.rows) {
-        const size_t rows = pixels - at < g.rows ? pixels - at : g.rows;
-        real *dy = p->dy + at * g.out;
-        if (p->mask_dy)
-            vec_relu_mask(dy, p->y + at * g.out, rows * g.out);
-        if (p->db)
-            vec_add_rows(p->db, dy, rows, g.out);
-        if (p->dw) {
-            const real *col = windows_at(&g, p, at, rows);
-            gemm(true, false, depth, out, (int)rows, col, depth, dy, out, at > 0, p->dw, out);
-        }
-        if (p->dx)
-            data_gradient(&g, p, dy, at, rows);
-    }
+    if (dw || dx)
+        backward_kernels(&g, p, dw, dx);
+    backward_products(&g, p, p->dw && !dw, p->dx && !dx, !dw && !dx);
 }
 
 const struct layer_ops layer_conv2d = {

@@ -18,6 +18,7 @@
 
 struct net {
     const struct model *model;
+    const struct kernels *kernels;
     struct plan plan;
     struct layer_pass *passes; /* [layers]; those of layers without a stage stay empty */
     uint32_t batch_max;
@@ -55,6 +56,7 @@ static void lay_out(struct net *net)
                 arena_take(&net->arena, batch * dims_count(layers[i].out), sizeof(real));
         *p = (struct layer_pass){
             .layer = &layers[i],
+            .kernels = net->kernels,
             .relu = s->relu,
             .mask_dy = s->mask_dy,
             .mask_dx = s->mask_dx,
@@ -73,13 +75,14 @@ static void lay_out(struct net *net)
         net->passes[i].scratch = shared;
 }
 
-struct net *net_create(const struct model *m, uint32_t batch_max)
+struct net *net_create(const struct model *m, const struct kernels *kernels, uint32_t batch_max)
 {
     assert(batch_max >= 1 && m->layer_count >= 1);
     struct net *net = calloc(1, sizeof(*net));
     if (!net)
         return NULL;
     net->model = m;
+    net->kernels = kernels;
     net->batch_max = batch_max;
     if (plan_make(m, &net->plan) != 0)
         goto fail;

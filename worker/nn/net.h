@@ -10,12 +10,13 @@
 #include <stdint.h>
 
 #include "common/model.h"
+#include "worker/nn/kernels.h"
 #include "worker/nn/real.h"
 
 struct net;
 
 /* m is borrowed for the life of the net. NULL when memory is out. */
-struct net *net_create(const struct model *m, uint32_t batch_max);
+struct net *net_create(const struct model *m, const struct kernels *kernels, uint32_t batch_max);
 void net_free(struct net *net);
 
 /* x [n, h, w, c] in [0, 1]; normalised inside. Returns logits [n, classes], valid until the next

@@ -149,7 +149,7 @@ static void check_model(const char *desc, struct dims in, uint32_t classes, uint
     real *mix = uniform(2, n * classes, -1, 1), *dtheta = reals(m.floats);
     real *dx = reals(n * entries(in));
     uint32_t *labels = xcalloc(n, sizeof(*labels));
-    struct net *net = net_create(&m, n);
+    struct net *net = net_create(&m, kernels_best(), n);
     char what[256];
 
     ASSERT(net);

@@ -36,7 +36,7 @@ static void check_model(const char *desc)
     for (size_t i = 0; i < pixels; i++)
         x[i] = (float)d.images[i] / 255.0f;
 
-    struct net *net = net_create(&m, IMAGES);
+    struct net *net = net_create(&m, kernels_best(), IMAGES);
     const float *logits = net_forward(net, theta, x, IMAGES);
     ASSERT_OK(model_export(&m, theta, &meta, 1, test_path("m.safetensors"), &why), why);
     write_file(test_path("images"), d.images, pixels);

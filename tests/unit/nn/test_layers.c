@@ -39,7 +39,7 @@ static void check_conv(const char *conv, struct dims in, uint32_t n)
     const size_t flat = entries(l->out);
     real *theta = uniform(1, m.floats, -1, 1), *x = uniform(2, n * entries(in), 0, 1);
     real *normalised = reals(n * entries(in));
-    struct net *net = net_create(&m, n);
+    struct net *net = net_create(&m, kernels_best(), n);
     real *last = theta + m.params[m.layers[2].weight].offset;
 
     ASSERT(net);
@@ -163,7 +163,7 @@ static void pool_gradient(const char *desc, struct dims in, const real *x, real 
     struct model m = model_of(desc, in, 2);
     real *theta = uniform(1, m.floats, 0.5, 1);
     const real dz[2] = {1, 1};
-    struct net *net = net_create(&m, 1);
+    struct net *net = net_create(&m, kernels_best(), 1);
 
     net_forward(net, theta, x, 1);
     net_backward(net, theta, dz, NULL, dx);

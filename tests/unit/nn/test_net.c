@@ -18,7 +18,7 @@ static struct fixture *fixture_create(const char *desc)
 
     gemm_init();
     f->m = model_of(desc, image, 10);
-    f->net = net_create(&f->m, BATCH);
+    f->net = net_create(&f->m, kernels_best(), BATCH);
     ASSERT(f->net);
     f->theta = start_of(&f->m, 1);
     f->x = uniform(1, BATCH * entries(image), 0, 1);
@@ -58,7 +58,7 @@ TEST(two_nets_of_different_batch_max_give_the_same_bits)
 {
     for (const char *const *preset = model_presets; *preset; preset++) {
         struct fixture *f = fixture_create(*preset);
-        struct net *wide = net_create(&f->m, 3 * BATCH);
+        struct net *wide = net_create(&f->m, kernels_best(), 3 * BATCH);
         real z[BATCH * 10], *dtheta = reals(f->m.floats);
         memcpy(z, net_forward(f->net, f->theta, f->x, 5), 5 * 10 * sizeof(real));
         net_backward(f->net, f->theta, f->dz, f->dtheta, NULL);
@@ -268,7 +268,7 @@ static void check_signs(double margin, uint32_t key)
     real *theta = uniform(key, m.floats, -1, 1), *x = uniform(key + 1, REF_IN, 0, 1);
     real *at[4], dx[REF_IN], scaled[REF_OUT];
     double hidden[REF_HIDDEN], z[REF_OUT], want[REF_IN], delta[REF_OUT], top = 0;
-    struct net *net = net_create(&m, 1);
+    struct net *net = net_create(&m, kernels_best(), 1);
     struct head h;
 
     net_thread_init();

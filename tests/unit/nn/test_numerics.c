@@ -9,9 +9,9 @@ TEST(class_is_stable_across_calls_and_modes)
     char first[NUMERICS_CLASS_BYTES], again[NUMERICS_CLASS_BYTES];
 
     gemm_init();
-    numerics_class(first);
+    numerics_class(kernels_best(), first);
     net_thread_init();
-    numerics_class(again);
+    numerics_class(kernels_best(), again);
     ASSERT_STR(first, again);
 }
 
@@ -19,8 +19,8 @@ TEST(class_names_kernels_and_core_and_ends_in_16_digits)
 {
     char class[NUMERICS_CLASS_BYTES], start[NUMERICS_CLASS_BYTES];
 
-    numerics_class(class);
-    snprintf(start, sizeof(start), "%s/%s/", KERNEL_SET, gemm_core());
+    numerics_class(kernels_best(), class);
+    snprintf(start, sizeof(start), "%s.%d/%s/", kernels_best()->name, KERNEL_REVISION, gemm_core());
     ASSERT_EQ(0, strncmp(start, class, strlen(start)));
     ASSERT_EQ(16, strspn(class + strlen(start), "0123456789abcdef"));
     ASSERT_EQ(strlen(start) + 16, strlen(class));
@@ -38,7 +38,7 @@ TEST(the_callers_mode_is_restored)
     char class[NUMERICS_CLASS_BYTES];
 
     ASSERT(denormals_survive());
-    numerics_class(class);
+    numerics_class(kernels_best(), class);
     ASSERT(denormals_survive());
 }
 

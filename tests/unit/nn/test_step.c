@@ -30,7 +30,7 @@ static struct fixture *fixture_create(const char *desc)
     gemm_init();
     net_thread_init();
     f->m = model_of(desc, image, CLASSES);
-    f->step = step_create(&f->m, SHARD);
+    f->step = step_create(&f->m, kernels_best(), SHARD);
     ASSERT(f->step);
     for (size_t i = 0; i < SAMPLES * entries(image); i++)
         pixels[i] = (uint8_t)rng_u32(&r);
@@ -84,7 +84,7 @@ static real *pixels_of(const struct fixture *f, const uint32_t *which, uint32_t 
 /* Gradient of sum v_i loss_i at theta, by the net alone. */
 static real *plain_gradient(const struct fixture *f, const real *theta)
 {
-    struct net *net = net_create(&f->m, SHARD);
+    struct net *net = net_create(&f->m, kernels_best(), SHARD);
     real *x = pixels_of(f, ids, SHARD), *grad = reals(f->m.floats), dz[SHARD * CLASSES];
     const real *z = net_forward(net, theta, x, SHARD);
     double delta[CLASSES];
@@ -588,6 +588,6 @@ TEST(a_shard_that_cannot_fit_the_machine_is_refused)
                               (struct dims){512, 512, 1}, 10);
 
     /* 1 TiB of activations. */
-    ASSERT(!step_create(&m, SHARD_MAX));
+    ASSERT(!step_create(&m, kernels_best(), SHARD_MAX));
     model_done(&m);
 }

@@ -67,7 +67,7 @@ static struct runner *crew(const struct fixture *f, unsigned threads)
     struct runner *r;
     struct errbuf why;
 
-    ASSERT_OK(runner_create(&f->m, SHARD, threads, &r, &why), why);
+    ASSERT_OK(runner_create(&f->m, kernels_best(), SHARD, threads, &r, &why), why);
     return r;
 }
 
@@ -218,7 +218,7 @@ TEST(a_node_is_the_sum_of_its_shards_along_the_tree)
     double sums[STEP_SUMS];
 
     net_thread_init();
-    struct step *s = step_create(&f->m, SHARD);
+    struct step *s = step_create(&f->m, kernels_best(), SHARD);
     sum_of(s, &w, (struct node){0, SHARDS}, f->m.floats, grad, sums);
     ASSERT_MEM(grad, got->grad, f->m.floats * sizeof(*grad));
     ASSERT_MEM(sums, got->sums, sizeof(sums));
@@ -239,7 +239,7 @@ TEST(scores_lie_at_the_place_of_their_sample_and_the_last_shard_may_be_short)
     struct score want[SHARD];
 
     net_thread_init();
-    struct step *s = step_create(&f->m, SHARD);
+    struct step *s = step_create(&f->m, kernels_best(), SHARD);
     for (uint32_t at = 0; at < SAMPLES; at += SHARD) {
         uint32_t n = SAMPLES - at < SHARD ? SAMPLES - at : SHARD;
         step_score(s, &w.spec, f->theta, &f->set, f->all + at, n, want);

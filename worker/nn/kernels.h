@@ -1,0 +1,69 @@
+/* The kernels of convolutions and the sets they come in. A set is what one kind of CPU runs; it is
+ * chosen once, in main(), and handed down to the layers. Its name is part of the numerics class:
+ * two sets round differently. To add a kernel: a row in the table of its file. */
+#ifndef STEPPE_WORKER_NN_KERNELS_H
+#define STEPPE_WORKER_NN_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/err.h"
+#include "worker/nn/real.h"
+
+/* x is h x w pixels of c channels, y oh x ow pixels of `out` channels. */
+struct conv_shape {
+    size_t h, w, c, oh, ow, out;
+    size_t kernel, stride, padding;
+};
+
+/* One call on n images, NHWC; w and dw are [kernel, kernel, c, out]. An operation looks only at the
+ * members it names. */
+struct conv_call {
+    struct conv_shape shape;
+    size_t n;
+    const real *x, *w, *b, *dy;
+    real *y, *dx, *dw;
+    bool relu; /* y is clamped at 0 */
+    bool add;  /* the gradient is added to what is there, not written over it */
+    real *scratch;
+};
+
+enum conv_op {
+    CONV_FORWARD,         /* y = relu?(conv(x, w) + b?); b may be NULL */
+    CONV_DATA_GRADIENT,   /* dx from dy and w */
+    CONV_WEIGHT_GRADIENT, /* dw from x and dy */
+    CONV_OPS
+};
+
+struct kernel {
+    enum conv_op op;
+    const char *name;
+    bool (*takes)(const struct conv_shape *s);
+    size_t (*scratch)(const struct conv_shape *s); /* reals it needs */
+    void (*run)(const struct conv_call *call);
+};
+
+struct kernels {
+    const char *name;
+    bool (*supported)(void);        /* by this CPU */
+    const struct kernel *tables[2]; /* the first row that takes a shape wins */
+};
+
+/* The set called name ("reference", "avx2", "avx512"); NULL or "": the best one this CPU runs. 0,
+ * or -EINVAL: no such set, or this CPU cannot run it. */
+int kernels_choose(const char *name, const struct kernels **ret, struct errbuf *why);
+const struct kernels *kernels_best(void);
+/* All sets, from the plainest to the best; NULL behind the last. */
+const struct kernels *kernels_at(size_t index);
+
+/* The set's kernel for an operation on a shape; NULL: it has none, a matrix product does it. */
+const struct kernel *kernels_find(const struct kernels *set, enum conv_op op,
+                                  const struct conv_shape *s);
+/* Reals of scratch that any set's kernels need for a shape. */
+size_t kernels_scratch(const struct conv_shape *s);
+
+/* Tables, each of its file and ended by a row without a name. Those of instruction sets that the
+ * build cannot make are empty. */
+extern const struct kernel conv_reference[], conv_avx2[], conv_avx512[];
+
+#endif
