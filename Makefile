@@ -1,4 +1,5 @@
 # Steppe. The targets a person uses: all, test, demo, lint, bench, install, clean.
+#   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make V=1                          shows the commands
 PREFIX  ?= /usr/local
@@ -50,7 +51,7 @@ TESTS := $(call unit,common) $(call unit,core) $(call unit,proto) $(call unit,cl
          $(call unit,server) $(call unit,nn) $(call unit,nn64) $(call unit,worker)
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: all deps deps-test test check demo lint bench install clean tests
+.PHONY: all deps deps-test bench-deps test check demo lint bench install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -59,6 +60,8 @@ deps:
 	$(Q)deploy/install-deps
 deps-test:
 	$(Q)deploy/install-deps --test
+bench-deps:
+	$(Q)deploy/install-deps --bench
 
 # Both commands of the README start here: what is missing is installed first, and pkg-config is
 # asked again by a fresh make.
@@ -74,7 +77,7 @@ lint: deps-test
 	$(Q)tests/lint
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCH)
-	$(Q)tests/bench/run --build "$(B)"
+	$(Q)tests/bench/run --build "$(B)" $(if $(ONLY),--models "$(ONLY)") $(if $(PARTS),--parts "$(PARTS)")
 
 $(B)/steppe-server: $(SERVER) $(CORE) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
