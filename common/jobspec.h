@@ -84,6 +84,8 @@ struct jobspec {
     int64_t epochs, batch, shard;
     uint64_t seed;          /* up to 2^53 - 1 */
     double label_smoothing; /* of the training loss, [0, 1) */
+    int64_t crop;           /* augment.crop, pixels of padding on every side; 0: no random crop */
+    bool flip;              /* augment.flip: at random, left for right */
     struct optimizer_spec optimizer;
     int sam;              /* sam.name, enum sam_kind */
     double rho;           /* sam.rho, >= 0; 0 is plain SGD */

@@ -61,6 +61,14 @@ const struct row jobspec_rows[] = {
     {"label_smoothing", ROW_F64, AT(label_smoothing), .def = "0", .max = 1, .below_max = true,
      .help = "share of the target that all classes divide, in the training loss only"},
 
+    {"augment", ROW_SECTION,
+     .help = "random changes of the images trained on; sweeps and evaluation see them as they are"},
+    {"augment.crop", ROW_INT, AT(crop), .def = "0", .max = IMAGE_SIDE_MAX - 1,
+     .help = "pixels of black around an image, out of which its size is cut; below the image's "
+             "sides; 0: none"},
+    {"augment.flip", ROW_BOOL, AT(flip), .def = "false",
+     .help = "left for right, every other time"},
+
     {"optimizer", ROW_SECTION, .help = "the update of a step"},
     {"optimizer.name", ROW_ENUM, AT(optimizer.kind), .def = "sgd", .names = optimizer_names,
      .help = "its rule"},
@@ -115,7 +123,9 @@ const struct row jobspec_rows[] = {
 
     {"score", ROW_SECTION, .help = "how and when the difficulty of samples is measured"},
     {"score.source", ROW_ENUM, AT(score_source), .def = "sweep", .names = score_source_names,
-     .help = "sweep: all samples at one state of the model; train: within the training steps"},
+     .help =
+         "sweep: all samples at one state of the model; train: within the training steps, of the "
+         "images as augmented there"},
     {"score.every", ROW_INT, AT(score_every), .def = "0", .max = EPOCHS_MAX,
      .help = "epochs between sweeps; 0: 1 until the share is final, then 5"},
     {"score.normaliser", ROW_ENUM, AT(normaliser), .def = "population", .names = normaliser_names,

@@ -13,9 +13,9 @@ enum rng_purpose {
     RNG_RANDOM_SCORE = 4, /* a = sample */
     RNG_FLIP = 5,         /* a = sample */
     RNG_GLYPH = 6,        /* a = sample, b = split */
-    RNG_AUGMENT = 7,
+    RNG_AUGMENT = 7,      /* a = step, b = slot */
     RNG_DROPOUT = 8,
-    RNG_ATTACK = 9,
+    RNG_ATTACK = 9, /* a = step, b = slot in training, sample in a sweep */
     RNG_CANARY = 10,
     RNG_TEST = 11,
 };

@@ -171,6 +171,11 @@ int jobs_prepare(struct server *s, struct job *job, struct errbuf *why)
     if (data->samples < job->spec.batch)
         return err_set(why, -EINVAL, "batch is %lld, but dataset %s has only %u training samples",
                        (long long)job->spec.batch, rec.name, data->samples);
+    if (job->spec.crop >= data->dims.h || job->spec.crop >= data->dims.w)
+        return err_set(why, -EINVAL,
+                       "augment.crop is %lld, but the images of dataset %s are %u x %u; allowed is "
+                       "below their sides",
+                       (long long)job->spec.crop, rec.name, data->dims.h, data->dims.w);
     rc = model_parse(job->spec.model, data->dims, data->classes, data->mean, data->std, &job->model,
                      why);
     if (rc < 0)

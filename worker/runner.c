@@ -60,7 +60,9 @@ static void train_shard(struct runner *r, struct member *m, uint32_t shard, uint
         fail(r, -ENOMEM);
         return;
     }
-    step_train(m->step, &w->spec, w->theta, w->set, w->ids + at, w->weights + at, n, grad, sums,
+    struct step_spec spec = w->spec;
+    spec.slot += at;
+    step_train(m->step, &spec, w->theta, w->set, w->ids + at, w->weights + at, n, grad, sums,
                r->scores ? r->scores + at : NULL);
     pthread_mutex_lock(&r->lock);
     int rc = reduce_add(r->reduce, (struct node){shard, shard + 1}, grad);

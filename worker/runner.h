@@ -15,9 +15,9 @@ void runner_free(struct runner *r); /* NULL is fine */
 
 /* What to run: the samples of a node, `count` of them, cut into shards of the runner's size. */
 struct work {
-    bool train; /* else: score */
-    struct step_spec spec;
-    const float *theta; /* 64-byte aligned, [floats] */
+    bool train;            /* else: score */
+    struct step_spec spec; /* slot: of the first sample */
+    const float *theta;    /* 64-byte aligned, [floats] */
     const struct samples *set;
     const uint32_t *ids;  /* [count], each < set->count */
     const float *weights; /* [count], train only */

@@ -324,8 +324,10 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
         .alpha = spec->alpha,
         .moves = (uint32_t)spec->attack_steps,
         .random_start = spec->random_start,
+        .augment = {.crop = (uint32_t)spec->crop, .flip = spec->flip},
         .seed = spec->seed,
         .step = (uint64_t)t->step,
+        .slot = (uint32_t)(t->lo * spec->shard),
     };
 }
 

@@ -34,6 +34,7 @@ struct step {
     double *delta;       /* [classes] */
     struct head *heads;  /* [shard] */
     uint16_t *labels;    /* [shard] */
+    uint8_t *bytes;      /* [pixels] of an image that is augmented */
     int *exponents;      /* [shard]: power of two taken out of delta for a gradient of x */
     real *g, *theta_hat; /* [floats] */
 };
@@ -50,6 +51,7 @@ static void lay_out(struct step *s)
     s->delta = arena_take(a, classes, sizeof(*s->delta));
     s->heads = arena_take(a, shard, sizeof(*s->heads));
     s->labels = arena_take(a, shard, sizeof(*s->labels));
+    s->bytes = arena_take(a, s->pixels, sizeof(*s->bytes));
     s->exponents = arena_take(a, shard, sizeof(*s->exponents));
     s->g = arena_take(a, s->model->floats, sizeof(*s->g));
     s->theta_hat = arena_take(a, s->model->floats, sizeof(*s->theta_hat));
@@ -83,11 +85,13 @@ void step_free(struct step *s)
     free(s);
 }
 
-static void load_sample(struct step *s, const struct samples *set, uint32_t slot, uint32_t id)
+/* Sample i of the shard; draw {0}: as it is. */
+static void load_sample(struct step *s, const struct samples *set, uint32_t i, uint32_t id,
+                        struct augment_draw draw)
 {
     assert(id < set->count);
-    s->labels[slot] = set->labels[id];
-    vec_from_bytes(s->x + slot * s->pixels, set->images + id * s->pixels, s->pixels);
+    s->labels[i] = set->labels[id];
+    augment_load(s->x + i * s->pixels, set->images + id * s->pixels, s->model->in, draw, s->bytes);
 }
 
 /* Heads of the n logits rows in training; dlogits = v_i * delta_i. */
@@ -143,8 +147,8 @@ static void write_clean(const struct step *s, uint32_t n, struct score *scores)
 }
 
 /* Twin of sample i, or its first place, from its row of dx, which is the sample's gradient up to a
- * positive factor; returns the norm of that row. */
-static double attack_sample(struct step *s, const struct step_spec *spec, size_t i, uint32_t id,
+ * positive factor; returns the norm of that row. key: of a random start. */
+static double attack_sample(struct step *s, const struct step_spec *spec, size_t i, uint32_t key,
                             struct score *score)
 {
     const real *g = s->dx + i * s->pixels, *x = s->x + i * s->pixels;
@@ -157,7 +161,7 @@ static double attack_sample(struct step *s, const struct step_spec *spec, size_t
     } else if (spec->attack == ATTACK_L2) {
         directed = attack_l2(x, g, spec->epsilon, s->pixels, twin);
     } else if (directed && spec->random_start) {
-        attack_start(x, spec->epsilon, spec->seed, spec->step, id, s->pixels, twin);
+        attack_start(x, spec->epsilon, spec->seed, spec->step, key, s->pixels, twin);
     } else {
         memcpy(twin, x, s->pixels * sizeof(*twin));
         if (directed)
@@ -237,7 +241,8 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     double weight = 0, correct = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        load_sample(s, set, i, ids[i]);
+        load_sample(s, set, i, ids[i],
+                    augment_draw(&spec->augment, spec->seed, spec->step, spec->slot + i));
         weight += weights[i];
     }
     train_heads(s, net_forward(s->net, theta, s->x, n), weights, spec->smoothing, n);
@@ -249,7 +254,8 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     if (spec->fused) {
         write_clean(s, n, scores);
         for (uint32_t i = 0; i < n; i++)
-            scores[i].grad_norm = attack_sample(s, spec, i, ids[i], &scores[i]) / weights[i];
+            scores[i].grad_norm =
+                attack_sample(s, spec, i, spec->slot + i, &scores[i]) / weights[i];
         move_twins(s, spec, theta, n, scores);
         measure_twins(s, theta, n, scores);
     }
@@ -273,7 +279,7 @@ void step_score(struct step *s, const struct step_spec *spec, const real *theta,
     assert(n >= 1 && n <= s->shard_max);
 
     for (uint32_t i = 0; i < n; i++)
-        load_sample(s, set, i, ids[i]);
+        load_sample(s, set, i, ids[i], (struct augment_draw){0});
     data_gradients(s, theta, s->x, n);
     write_clean(s, n, scores);
     for (uint32_t i = 0; i < n; i++)

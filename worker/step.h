@@ -10,6 +10,7 @@
 #include "common/jobspec.h"
 #include "common/model.h"
 #include "common/score.h"
+#include "worker/nn/augment.h"
 #include "worker/nn/kernels.h"
 #include "worker/nn/real.h"
 
@@ -32,8 +33,10 @@ struct step_spec {
     enum attack attack;
     double epsilon, alpha; /* of the attack, pixel space; alpha: a move of PGD */
     uint32_t moves;        /* of PGD, at least 1 */
-    bool random_start;     /* of PGD; keyed (seed, RNG_ATTACK, step, sample) */
+    bool random_start; /* of PGD; keyed (seed, RNG_ATTACK, step, slot), in step_score by sample */
+    struct augment augment; /* of what is trained on; never in step_score */
     uint64_t seed, step;
+    uint32_t slot; /* position in the batch of the first sample */
 };
 
 /* A view of one split of a dataset. */
@@ -55,8 +58,9 @@ void step_free(struct step *s);
  *   asam (Kwon et al. 2021):  theta hat = theta + rho T^2 g / (||T g||_2 + 1e-12), with
  *                             T = |theta| + 0.01 for weights and scales, 1 for biases;
  *   grad[m->floats] = sum v_i grad loss_i(theta hat), overwritten.
- * The norm's square in double in a fixed order. theta is never written. fused: scores[n] get loss,
- * adv_loss (of the twin at theta; its first move is by the ascent pass's own gradient of x),
+ * The norm's square in double in a fixed order. theta is never written. Sample i is augmented as
+ * drawn for slot spec->slot + i, once for all passes. fused: scores[n] of what is trained on get
+ * loss, adv_loss (of the twin at theta; its first move is by the ascent pass's own gradient of x),
  * grad_norm, el2n, predicted; otherwise scores may be NULL and is not touched. rho 0 and not fused:
  * one forward, one backward.
  */

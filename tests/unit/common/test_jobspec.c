@@ -23,6 +23,7 @@ TEST(defaults_are_those_of_the_paper_recipe)
     ASSERT(s.optimizer.weight_decay == 5e-4 && s.optimizer.warmup == 0);
     ASSERT_EQ(LR_COSINE, s.optimizer.schedule);
     ASSERT(s.optimizer.clip == 0 && s.label_smoothing == 0);
+    ASSERT(s.crop == 0 && !s.flip);
     ASSERT_EQ(SAM_PLAIN, s.sam);
     ASSERT_EQ(1, s.sam_interval);
     ASSERT(s.rho == 0.05 && s.epsilon == 8.0 / 255.0);
@@ -49,6 +50,7 @@ TEST(what_is_written_is_taken)
         "\"optimizer\": {\"name\": \"sgd\", \"lr\": 0.1, \"momentum\": 0.5, \"nesterov\": true,"
         "  \"weight_decay\": 0, \"schedule\": \"constant\", \"warmup\": 0.25},"
         "\"sam\": {\"rho\": 0}, \"attack\": {\"name\": \"fgsm\", \"epsilon\": 0.125},"
+        "\"augment\": {\"crop\": 4, \"flip\": true},"
         "\"score\": {\"source\": \"train\", \"every\": 3, \"normaliser\": \"sample\"},"
         "\"curriculum\": {\"measure\": \"el2n\", \"order\": \"hard_first\", \"mode\": \"both\","
         "  \"pacing\": \"log\", \"initial\": 0.25, \"final\": 0.75, \"full_at\": 1, \"warmup\": 2,"
@@ -63,6 +65,7 @@ TEST(what_is_written_is_taken)
     ASSERT(s.optimizer.weight_decay == 0 && s.optimizer.warmup == 0.25);
     ASSERT_EQ(LR_CONSTANT, s.optimizer.schedule);
     ASSERT(s.rho == 0 && s.epsilon == 0.125);
+    ASSERT(s.crop == 4 && s.flip);
     ASSERT_EQ(SOURCE_TRAIN, s.score_source);
     ASSERT_EQ(3, s.score_every);
     ASSERT_EQ(NORM_SAMPLE, s.normaliser);
@@ -303,6 +306,7 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(x->clip == y->clip && x->gamma == y->gamma);
     ASSERT_MEM(&x->milestones, &y->milestones, sizeof(x->milestones));
     ASSERT(a->label_smoothing == b->label_smoothing && a->sam == b->sam);
+    ASSERT(a->crop == b->crop && a->flip == b->flip);
     ASSERT(a->sam_interval == b->sam_interval && a->alpha == b->alpha);
     ASSERT(a->attack_steps == b->attack_steps && a->random_start == b->random_start);
     ASSERT(a->score_source == b->score_source && a->score_every == b->score_every);
@@ -341,7 +345,8 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"pacing\": \"step\", \"order\": \"hard_first\", \"initial\": 1e-17}",
         "\"optimizer\": {\"name\": \"adamw\", \"schedule\": \"step\","
         "\"milestones\": [0.30000000000000004, 0.8999999999999999]}, \"label_smoothing\": 0.1,"
-        "\"attack\": {\"name\": \"pgd\", \"epsilon\": \"1/3\"}, \"sam\": {\"name\": \"asam\"}",
+        "\"attack\": {\"name\": \"pgd\", \"epsilon\": \"1/3\"}, \"sam\": {\"name\": \"asam\"}"
+        ",\"augment\": {\"crop\": 3, \"flip\": true}",
         "\"optimizer\": {\"schedule\": \"step\", \"milestones\": []}",
     };
 

@@ -13,6 +13,7 @@ static const struct {
     {"", "shard", "0", "1", "128", "4097",
      ""}, /* 128: the highest that divides the default batch */
     {"", "seed", "-1", "0", "9007199254740991", "9007199254740992", ""},
+    {"augment", "crop", "-1", "0", "511", "512", ""},
     {"optimizer", "lr", "0", "1e-300", "1000", "1000.001", ""},
     {"optimizer", "momentum", "-0.001", "0", "0.9999999", "1", ""},
     {"optimizer", "beta1", "-0.001", "0", "0.9999999", "1", "\"name\": \"adamw\""},
@@ -117,7 +118,7 @@ TEST(help_has_a_line_for_every_key)
     fclose(out);
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    ASSERT_EQ(1 + 9 + 5 + 34, lines); /* heading, keys of the file, sections, keys in them */
+    ASSERT_EQ(1 + 9 + 6 + 36, lines); /* heading, keys of the file, sections, keys in them */
     for (size_t i = 0; i < RANGES; i++) {
         char path[64];
         snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",

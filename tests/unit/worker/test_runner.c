@@ -88,7 +88,17 @@ static void result_free(struct result *res)
 static struct work train_work(const struct fixture *f, bool fused)
 {
     return (struct work){.train = true,
-                         .spec = {.rho = 0.05, .epsilon = 8.0 / 255, .fused = fused},
+                         .spec = {.rho = 0.05,
+                                  .epsilon = 8.0 / 255,
+                                  .fused = fused,
+                                  .attack = ATTACK_PGD,
+                                  .alpha = 2.0 / 255,
+                                  .moves = 2,
+                                  .random_start = true,
+                                  .augment = {2, true},
+                                  .seed = 6,
+                                  .step = 9,
+                                  .slot = 2 * SHARD},
                          .theta = f->theta,
                          .set = &f->set,
                          .ids = f->ids,
@@ -191,7 +201,9 @@ static void sum_of(struct step *s, const struct work *w, struct node n, size_t f
                    double *sums)
 {
     if (node_size(n) == 1) {
-        step_train(s, &w->spec, w->theta, w->set, w->ids + n.lo * SHARD, w->weights + n.lo * SHARD,
+        struct step_spec spec = w->spec;
+        spec.slot += n.lo * SHARD;
+        step_train(s, &spec, w->theta, w->set, w->ids + n.lo * SHARD, w->weights + n.lo * SHARD,
                    SHARD, grad, sums, NULL);
         return;
     }
@@ -226,6 +238,35 @@ TEST(a_node_is_the_sum_of_its_shards_along_the_tree)
     step_free(s);
     free(grad);
     result_free(got);
+    runner_free(r);
+    fixture_free(f);
+}
+
+/* Two workers with a part of a batch each: what is drawn at random follows the place in the batch.
+ */
+TEST(parts_of_a_batch_add_up_to_it)
+{
+    enum { LEFT = 4 };
+    struct fixture *f = fixture_create();
+    const struct work whole = train_work(f, true);
+    struct work left = whole, right = whole;
+    struct runner *r = crew(f, 2);
+
+    left.count = LEFT * SHARD;
+    right.count = whole.count - left.count;
+    right.ids += left.count;
+    right.weights += left.count;
+    right.spec.slot += left.count;
+    struct result *want = run(r, f, &whole), *a = run(r, f, &left), *b = run(r, f, &right);
+    for (size_t i = 0; i < f->m.floats; i++)
+        a->grad[i] += b->grad[i];
+    for (int i = 0; i < STEP_SUMS; i++)
+        a->sums[i] += b->sums[i];
+    memcpy(a->scores + left.count, b->scores, right.count * sizeof(*b->scores));
+    same(f, want, a);
+    result_free(want);
+    result_free(a);
+    result_free(b);
     runner_free(r);
     fixture_free(f);
 }
