@@ -1,4 +1,73 @@
-/* The convolutions of the avx2 set. */
+/* The convolutions of the avx2 set: 16 registers of 8 floats. */
 #include "worker/nn/kernels.h"
 
+#if defined(__x86_64__) && !defined(STEPPE_REAL_DOUBLE)
+#include <immintrin.h>
+
+#pragma GCC target("avx2,fma")
+
+#define LANES 8
+#define VECTORS_MAX 1
+#define WIDTH_MAX 12
+/* Output rows this short: two images at a time, or there are too few sums to fill the pipeline. */
+#define PAIR_WIDTH 4
+
+typedef __m256 lanes;
+
+static inline lanes lanes_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+
+static inline lanes lanes_load(const float *from)
+{
+    return _mm256_loadu_ps(from);
+}
+
+static inline void lanes_store(float *to, lanes v)
+{
+    _mm256_storeu_ps(to, v);
+}
+
+static inline lanes lanes_all(float v)
+{
+    return _mm256_set1_ps(v);
+}
+
+static inline lanes lanes_fma(lanes a, lanes b, lanes sum)
+{
+    return _mm256_fmadd_ps(a, b, sum);
+}
+
+/* As vec_relu: not a number stays. */
+static inline lanes lanes_clamp(lanes v)
+{
+    return _mm256_max_ps(_mm256_setzero_ps(), v);
+}
+
+/* Map, images, vectors, width: images * width (UP: twice) sums in 12 registers. */
+#define BLOCKS(X)                                                                                  \
+    X(SAME, 1, 1, 12)                                                                              \
+    X(SAME, 1, 1, 10)                                                                              \
+    X(SAME, 1, 1, 8) X(SAME, 1, 1, 7) X(SAME, 1, 1, 4) X(SAME, 1, 1, 2) X(SAME, 1, 1, 1)           \
+        X(SAME, 2, 1, 4) X(SAME, 2, 1, 2) X(SAME, 2, 1, 1) X(DOWN, 1, 1, 8) X(DOWN, 1, 1, 7)       \
+            X(DOWN, 1, 1, 4) X(DOWN, 1, 1, 2) X(DOWN, 1, 1, 1) X(DOWN, 2, 1, 4) X(DOWN, 2, 1, 2)   \
+                X(DOWN, 2, 1, 1) X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1) X(UP, 2, 1, 2)       \
+                    X(UP, 2, 1, 1)
+
+#include "worker/nn/conv_direct.h"
+
+/* Input channels and vectors: 3 * channels sums in 12 registers. */
+#define STRIPS(X) X(4, 1) X(3, 1) X(2, 1) X(1, 1)
+
+#include "worker/nn/conv_weights.h"
+
+const struct kernel conv_avx2[] = {
+    {CONV_FORWARD, "3x3 avx2", fills_y, packed_scratch, forward},
+    {CONV_DATA_GRADIENT, "3x3 avx2", fills_x, packed_scratch, data_gradient},
+    {CONV_WEIGHT_GRADIENT, "3x3 avx2", fills_y, NULL, weight_gradient},
+    {0},
+};
+#else
 const struct kernel conv_avx2[] = {{0}};
+#endif

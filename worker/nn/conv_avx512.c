@@ -1,4 +1,78 @@
-/* The convolutions of the avx512 set. */
+/* The convolutions of the avx512 set: 32 registers of 16 floats. */
 #include "worker/nn/kernels.h"
 
+#if defined(__x86_64__) && !defined(STEPPE_REAL_DOUBLE)
+#include <immintrin.h>
+
+#pragma GCC target("avx2,fma,avx512f,avx512dq")
+
+#define LANES 16
+#define VECTORS_MAX 2
+#define WIDTH_MAX 16
+/* Output rows this short: two images at a time, or there are too few sums to fill the pipeline. */
+#define PAIR_WIDTH 4
+
+typedef __m512 lanes;
+
+static inline lanes lanes_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+
+static inline lanes lanes_load(const float *from)
+{
+    return _mm512_loadu_ps(from);
+}
+
+static inline void lanes_store(float *to, lanes v)
+{
+    _mm512_storeu_ps(to, v);
+}
+
+static inline lanes lanes_all(float v)
+{
+    return _mm512_set1_ps(v);
+}
+
+static inline lanes lanes_fma(lanes a, lanes b, lanes sum)
+{
+    return _mm512_fmadd_ps(a, b, sum);
+}
+
+/* As vec_relu: not a number stays. */
+static inline lanes lanes_clamp(lanes v)
+{
+    return _mm512_max_ps(_mm512_setzero_ps(), v);
+}
+
+/* Map, images, vectors, width: images * width (UP: twice) * vectors sums in 16 registers. */
+#define BLOCKS(X)                                                                                  \
+    X(SAME, 1, 2, 8)                                                                               \
+    X(SAME, 1, 2, 7)                                                                               \
+    X(SAME, 1, 2, 4) X(SAME, 1, 2, 2) X(SAME, 1, 2, 1) X(SAME, 2, 2, 4) X(SAME, 2, 2, 2)           \
+        X(SAME, 2, 2, 1) X(SAME, 1, 1, 16) X(SAME, 1, 1, 14) X(SAME, 1, 1, 8) X(SAME, 1, 1, 4)     \
+            X(SAME, 1, 1, 2) X(SAME, 1, 1, 1) X(SAME, 2, 1, 4) X(SAME, 2, 1, 2) X(SAME, 2, 1, 1)   \
+                X(DOWN, 1, 2, 8) X(DOWN, 1, 2, 4) X(DOWN, 1, 2, 2) X(DOWN, 1, 2, 1)                \
+                    X(DOWN, 2, 2, 4) X(DOWN, 2, 2, 2) X(DOWN, 2, 2, 1) X(DOWN, 1, 1, 16)           \
+                        X(DOWN, 1, 1, 8) X(DOWN, 1, 1, 4) X(DOWN, 1, 1, 2) X(DOWN, 1, 1, 1)        \
+                            X(DOWN, 2, 1, 4) X(DOWN, 2, 1, 2) X(DOWN, 2, 1, 1) X(UP, 1, 2, 4)      \
+                                X(UP, 1, 2, 2) X(UP, 1, 2, 1) X(UP, 2, 2, 2) X(UP, 2, 2, 1)        \
+                                    X(UP, 1, 1, 8) X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1)    \
+                                        X(UP, 2, 1, 2) X(UP, 2, 1, 1)
+
+#include "worker/nn/conv_direct.h"
+
+/* Input channels and vectors: 3 * channels * vectors sums in 24 registers. */
+#define STRIPS(X) X(8, 1) X(4, 2) X(4, 1) X(3, 2) X(3, 1) X(2, 2) X(2, 1) X(1, 2) X(1, 1)
+
+#include "worker/nn/conv_weights.h"
+
+const struct kernel conv_avx512[] = {
+    {CONV_FORWARD, "3x3 avx512", fills_y, packed_scratch, forward},
+    {CONV_DATA_GRADIENT, "3x3 avx512", fills_x, packed_scratch, data_gradient},
+    {CONV_WEIGHT_GRADIENT, "3x3 avx512", fills_y, NULL, weight_gradient},
+    {0},
+};
+#else
 const struct kernel conv_avx512[] = {{0}};
+#endif

@@ -20,7 +20,7 @@
 #else
 /* A compromise: rounding of the outputs (1e-7) over the step, and kinks within the step. */
 #define STEP 5e-4
-#define TOLERANCE 4e-3
+#define TOLERANCE 6e-3
 #define DIRECTION_STEP 2e-3
 #define LEANING_MAX 0.25 /* one weight of a convolution moves hundreds of corners */
 #endif
