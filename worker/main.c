@@ -39,6 +39,8 @@ static const struct option table[] = {
              "~/.cache/steppe)"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from \"name = value\" lines"},
+    {"profile", OPT_FLAG, AT(session.profile),
+     .help = "print the time of every layer and pass when a job or the worker ends"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",
      .help = "least important events that are logged"},
     {"help", OPT_FLAG, AT(help), .help = "print this"},

@@ -16,6 +16,7 @@
 struct member {
     struct runner *runner;
     struct step *step;
+    struct profile *profile; /* NULL: not wanted */
     pthread_t thread;
     bool started;
 };
@@ -67,6 +68,7 @@ static void train_shard(struct runner *r, struct member *m, uint32_t shard, uint
     pthread_mutex_lock(&r->lock);
     int rc = reduce_add(r->reduce, (struct node){shard, shard + 1}, grad);
     pthread_mutex_unlock(&r->lock);
+    profile_part(m->profile, PART_REDUCE);
     if (rc < 0)
         fail(r, rc);
 }
@@ -75,6 +77,7 @@ static void run_shards(struct runner *r, struct member *m)
 {
     const struct work *w = r->work;
 
+    profile_part(m->profile, PART_WAIT);
     for (;;) {
         uint32_t shard = atomic_fetch_add(&r->next, 1);
         if (shard >= r->shards)
@@ -161,6 +164,7 @@ void runner_free(struct runner *r)
         if (r->crew[i].started)
             pthread_join(r->crew[i].thread, NULL);
         step_free(r->crew[i].step);
+        profile_free(r->crew[i].profile);
     }
     pthread_cond_destroy(&r->begin);
     pthread_cond_destroy(&r->end);
@@ -168,6 +172,31 @@ void runner_free(struct runner *r)
     reduce_free(r->reduce);
     free(r->crew);
     free(r);
+}
+
+int runner_profile(struct runner *r)
+{
+    for (unsigned i = 0; i < r->threads; i++) {
+        struct member *m = &r->crew[i];
+        m->profile = profile_create(r->model);
+        if (!m->profile)
+            return -ENOMEM;
+        step_profile(m->step, m->profile);
+    }
+    return 0;
+}
+
+void runner_print(const struct runner *r, FILE *out)
+{
+    struct profile **profiles;
+
+    if (!r || !r->crew[r->threads - 1].profile)
+        return;
+    profiles = xcalloc(r->threads, sizeof(struct profile *));
+    for (unsigned i = 0; i < r->threads; i++)
+        profiles[i] = r->crew[i].profile;
+    profile_print(profiles, r->threads, out);
+    free(profiles);
 }
 
 static int check_finite(struct runner *r, const struct work *w, struct yield *y, struct errbuf *why)

@@ -2,6 +2,8 @@
 #ifndef STEPPE_WORKER_RUNNER_H
 #define STEPPE_WORKER_RUNNER_H
 
+#include <stdio.h>
+
 #include "common/err.h"
 #include "common/reduce.h"
 #include "worker/step.h"
@@ -12,6 +14,11 @@ struct runner;
 int runner_create(const struct model *model, const struct kernels *kernels, uint32_t shard,
                   unsigned threads, struct runner **ret, struct errbuf *why);
 void runner_free(struct runner *r); /* NULL is fine */
+
+/* Books where the time of each thread goes from now on. 0 or -ENOMEM. Not while it runs. */
+int runner_profile(struct runner *r);
+/* Writes what was booked (worker/nn/profile.h); nothing when nothing was. NULL is fine. */
+void runner_print(const struct runner *r, FILE *out);
 
 /* What to run: the samples of a node, `count` of them, cut into shards of the runner's size. */
 struct work {

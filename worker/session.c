@@ -77,6 +77,7 @@ static void plan_drop_buffers(struct plan *p)
 
 static void plan_drop(struct plan *p)
 {
+    runner_print(p->runner, stdout);
     runner_free(p->runner);
     model_done(&p->model);
     dataset_close(&p->dataset);
@@ -161,6 +162,8 @@ static int plan_job(struct session *s, int64_t number, struct errbuf *why)
     if (rc == 0)
         rc = runner_create(&p->model, s->options->kernels, (uint32_t)p->spec.shard,
                            (unsigned)s->options->threads, &p->runner, why);
+    if (rc == 0 && s->options->profile && runner_profile(p->runner) < 0)
+        rc = err_set(why, -ENOMEM, "no memory for a profile");
     if (rc == 0) {
         p->theta = alloc_bytes(p->model.floats, sizeof(float));
         rc = p->theta ? 0 : err_set(why, -ENOMEM, "no memory for %zu parameters", p->model.floats);

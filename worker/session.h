@@ -3,6 +3,7 @@
 #define STEPPE_WORKER_SESSION_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -14,6 +15,7 @@ struct session_options {
     const char *cache; /* folder of datasets */
     int64_t threads;
     const struct kernels *kernels;
+    bool profile; /* print where the time of each job went when the worker leaves it */
 };
 
 /* Works until *stop is set (0) or the server refuses the worker (-errno with a sentence). A server

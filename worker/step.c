@@ -26,6 +26,7 @@
 struct step {
     const struct model *model;
     struct net *net;
+    struct profile *profile;
     uint32_t shard_max;
     size_t pixels; /* entries of one image */
     struct arena arena;
@@ -85,6 +86,12 @@ void step_free(struct step *s)
     free(s);
 }
 
+void step_profile(struct step *s, struct profile *profile)
+{
+    s->profile = profile;
+    net_profile(s->net, profile);
+}
+
 /* Sample i of the shard; draw {0}: as it is. */
 static void load_sample(struct step *s, const struct samples *set, uint32_t i, uint32_t id,
                         struct augment_draw draw)
@@ -108,6 +115,7 @@ static void train_heads(struct step *s, const real *logits, const float *weights
         for (size_t j = 0; j < classes; j++)
             s->dlogits[i * classes + j] = (real)(weights[i] * s->delta[j]);
     }
+    profile_part(s->profile, PART_HEAD);
 }
 
 /* Gradients of x of the n samples in `x`, each times 2^-exponent, into dx; the heads with them. */
@@ -122,6 +130,7 @@ static void data_gradients(struct step *s, const real *theta, const real *x, uin
         for (size_t j = 0; j < classes; j++)
             s->dlogits[i * classes + j] = (real)ldexp(s->delta[j], -s->exponents[i]);
     }
+    profile_part(s->profile, PART_HEAD);
     net_backward(s->net, theta, s->dlogits, NULL, s->dx);
 }
 
@@ -184,6 +193,7 @@ static void move_twins(struct step *s, const struct step_spec *spec, const real 
             if (!(scores[i].flags & SCORE_NO_DIRECTION))
                 attack_move(s->x + i * s->pixels, s->dx + i * s->pixels, spec->alpha, spec->epsilon,
                             s->pixels, s->twin + i * s->pixels);
+        profile_part(s->profile, PART_ATTACK);
     }
 }
 
@@ -198,6 +208,7 @@ static void measure_twins(struct step *s, const real *theta, uint32_t n, struct 
         scores[i].adv_loss = h.loss;
         scores[i].adv_predicted = h.predicted;
     }
+    profile_part(s->profile, PART_HEAD);
 }
 
 /* g = T g; T is 1 where no layer has its weight or scale. */
@@ -229,6 +240,7 @@ static void ascend(struct step *s, const real *theta, const struct step_spec *sp
     if (c > FLT_MAX) /* infinity times a gradient of 0 is no number */
         c = FLT_MAX;
     vec_add_scaled(s->theta_hat, theta, (real)c, s->g, floats);
+    profile_part(s->profile, PART_ASCEND);
 }
 
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
@@ -245,6 +257,7 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                     augment_draw(&spec->augment, spec->seed, spec->step, spec->slot + i));
         weight += weights[i];
     }
+    profile_pass(s->profile, sam ? PASS_ASCENT : PASS_DESCENT);
     train_heads(s, net_forward(s->net, theta, s->x, n), weights, spec->smoothing, n);
     for (uint32_t i = 0; i < n; i++)
         correct += s->heads[i].predicted == s->labels[i];
@@ -256,12 +269,15 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
         for (uint32_t i = 0; i < n; i++)
             scores[i].grad_norm =
                 attack_sample(s, spec, i, spec->slot + i, &scores[i]) / weights[i];
+        profile_part(s->profile, PART_ATTACK);
+        profile_pass(s->profile, PASS_TWIN);
         move_twins(s, spec, theta, n, scores);
         measure_twins(s, theta, n, scores);
     }
     double loss_hat = loss;
     if (sam) {
         ascend(s, theta, spec, weight);
+        profile_pass(s->profile, PASS_DESCENT);
         train_heads(s, net_forward(s->net, s->theta_hat, s->x, n), weights, spec->smoothing, n);
         loss_hat = weighted_loss(s, weights, n);
         net_backward(s->net, s->theta_hat, s->dlogits, grad, NULL);
@@ -280,10 +296,13 @@ void step_score(struct step *s, const struct step_spec *spec, const real *theta,
 
     for (uint32_t i = 0; i < n; i++)
         load_sample(s, set, i, ids[i], (struct augment_draw){0});
+    profile_pass(s->profile, PASS_SWEEP);
     data_gradients(s, theta, s->x, n);
     write_clean(s, n, scores);
     for (uint32_t i = 0; i < n; i++)
         scores[i].grad_norm = ldexp(attack_sample(s, spec, i, ids[i], &scores[i]), s->exponents[i]);
+    profile_part(s->profile, PART_ATTACK);
+    profile_pass(s->profile, PASS_TWIN);
     move_twins(s, spec, theta, n, scores);
     measure_twins(s, theta, n, scores);
 }

@@ -12,6 +12,7 @@
 #include "common/score.h"
 #include "worker/nn/augment.h"
 #include "worker/nn/kernels.h"
+#include "worker/nn/profile.h"
 #include "worker/nn/real.h"
 
 /* Scalars that are summed along the tree beside the gradient. */
@@ -51,6 +52,8 @@ struct step;
 /* m is borrowed. shard_max: most samples of one call. NULL when memory is out. */
 struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max);
 void step_free(struct step *s);
+/* Books the time of layers and parts from now on; NULL: none. Borrowed. */
+void step_profile(struct step *s, struct profile *profile);
 
 /* Trains on the n samples ids[] (each < set->count) with weights v > 0 at theta[m->floats]:
  *   g = grad of sum v_i loss_i(theta) / sum v_i;

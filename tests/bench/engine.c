@@ -37,7 +37,7 @@ struct config {
     const char *model, *mode; /* mode NULL: all */
     int64_t threads, shard, batch, classes;
     double seconds;
-    bool ask, help;
+    bool ask, profile, help;
 };
 
 static const struct option table[] = {
@@ -57,6 +57,8 @@ static const struct option table[] = {
      .help = "length of the measurement of a mode", .fmin = 0.05, .fmax = 3600},
     {"ask", OPT_FLAG, offsetof(struct config, ask),
      .help = "measures what standard input asks for, MODE SECONDS on a line"},
+    {"profile", OPT_FLAG, offsetof(struct config, profile),
+     .help = "says at the end where the time went"},
     {"help", OPT_FLAG, offsetof(struct config, help), .help = "prints this"},
     {0},
 };
@@ -85,7 +87,8 @@ struct thread {
     uint32_t index;
     pthread_t id;
     struct step *step;
-    struct segment *slice; /* of the parameters, to update */
+    struct profile *profile; /* NULL: not wanted */
+    struct segment *slice;   /* of the parameters, to update */
     int slice_count;
     float *product; /* operands and result of "peak" */
 };
@@ -152,6 +155,7 @@ static void take_part(struct thread *t)
 {
     struct bench *b = t->bench;
 
+    profile_part(t->profile, PART_WAIT);
     if (b->mode == PEAK) {
         run_product(t);
         return;
@@ -160,8 +164,11 @@ static void take_part(struct thread *t)
         run_shard(b, t->step, s);
     if (b->mode == SWEEP)
         return;
+    profile_part(t->profile, PART_REDUCE);
     pthread_barrier_wait(&b->summed);
+    profile_part(t->profile, PART_WAIT);
     update(b, t);
+    profile_part(t->profile, PART_UPDATE);
 }
 
 static void *thread_main(void *arg)
@@ -368,6 +375,8 @@ static int prepare(struct bench *b, struct errbuf *why)
         *t = (struct thread){.bench = b, .index = i};
         make_slice(&b->model, lines * i / threads * 16, lines * (i + 1) / threads * 16, t);
         t->step = step_create(&b->model, b->kernels, (uint32_t)b->config.shard);
+        if (b->config.profile)
+            step_profile(t->step, t->profile = profile_create(&b->model));
         if (!t->step || (i > 0 && pthread_create(&t->id, NULL, thread_main, t) != 0))
             return err_set(why, -ENOMEM, "no memory for %u threads", threads);
     }
@@ -381,6 +390,12 @@ static void finish(struct bench *b)
     pthread_barrier_wait(&b->start);
     for (uint32_t i = 1; i < b->config.threads; i++)
         pthread_join(b->threads[i].id, NULL);
+    if (b->config.profile) {
+        struct profile *profiles[THREADS_MAX];
+        for (uint32_t i = 0; i < b->config.threads; i++)
+            profiles[i] = b->threads[i].profile;
+        profile_print(profiles, (unsigned)b->config.threads, stderr);
+    }
 }
 
 int main(int argc, char **argv)

@@ -23,6 +23,7 @@ struct net {
     struct layer_pass *passes; /* [layers]; those of layers without a stage stay empty */
     uint32_t batch_max;
     uint32_t n; /* of the last forward */
+    struct profile *profile;
     struct arena arena;
     real **values; /* [1 + layers] [batch, entries]; 0: the normalised image */
     real **slots;  /* gradients */
@@ -113,6 +114,11 @@ void net_free(struct net *net)
     free(net);
 }
 
+void net_profile(struct net *net, struct profile *profile)
+{
+    net->profile = profile;
+}
+
 static const real *param_at(const struct net *net, const real *theta, int param)
 {
     return param < 0 ? NULL : theta + net->model->params[param].offset;
@@ -125,6 +131,7 @@ const real *net_forward(struct net *net, const real *theta, const real *x, uint3
 
     net->n = n;
     vec_normalise(net->values[0], x, m->mean, m->std, (size_t)n * m->in.h * m->in.w, m->in.c);
+    profile_part(net->profile, PART_LOAD);
     for (int i = 0; i < net->plan.count; i++) {
         struct layer_pass *p = &net->passes[i];
         if (!net->plan.stages[i].runs)
@@ -133,6 +140,7 @@ const real *net_forward(struct net *net, const real *theta, const real *x, uint3
         p->w = param_at(net, theta, m->layers[i].weight);
         p->b = param_at(net, theta, m->layers[i].bias_param);
         layer_ops_of(m->layers[i].kind)->forward(p);
+        profile_layer(net->profile, i, false);
     }
     return net->passes[net->plan.count - 1].y;
 }
@@ -164,6 +172,7 @@ static void stage_backward(struct net *net, int i, const real *theta, real *dthe
     layer_ops_of(l->kind)->backward(p);
     if (s->add_skip != NO_SLOT && (dx || s->skip_trainable))
         vec_add(net->slots[s->add_skip], p->dy, net->n * dims_count(l->out));
+    profile_layer(net->profile, i, true);
 }
 
 void net_backward(struct net *net, const real *theta, const real *dlogits, real *dtheta, real *dx)
@@ -183,4 +192,5 @@ void net_backward(struct net *net, const real *theta, const real *dlogits, real 
     if (dx)
         vec_denormalise(dx, net->slots[plan->image_slot], m->std,
                         (size_t)net->n * m->in.h * m->in.w, m->in.c);
+    profile_part(net->profile, PART_LOAD);
 }

@@ -11,6 +11,7 @@
 
 #include "common/model.h"
 #include "worker/nn/kernels.h"
+#include "worker/nn/profile.h"
 #include "worker/nn/real.h"
 
 struct net;
@@ -18,6 +19,8 @@ struct net;
 /* m is borrowed for the life of the net. NULL when memory is out. */
 struct net *net_create(const struct model *m, const struct kernels *kernels, uint32_t batch_max);
 void net_free(struct net *net);
+/* Books the time of every layer from now on; NULL: none. Borrowed. */
+void net_profile(struct net *net, struct profile *profile);
 
 /* x [n, h, w, c] in [0, 1]; normalised inside. Returns logits [n, classes], valid until the next
  * forward. x is borrowed until the backward that belongs to it is done. 1 <= n <= batch_max. */

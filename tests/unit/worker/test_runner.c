@@ -347,3 +347,35 @@ TEST(what_is_not_finite_is_named_and_the_next_run_is_whole)
     runner_free(r);
     fixture_free(f);
 }
+
+TEST(a_profile_names_layers_passes_and_parts_and_changes_no_bit)
+{
+    struct fixture *f = fixture_create();
+    const struct work train = train_work(f, true), score = score_work(f);
+    struct runner *plain = crew(f, 2), *booked = crew(f, 2);
+    struct result *want = run(plain, f, &train);
+    const char *const parts[] = {"over 2 threads", "conv1 ", "fc2 ",   "ascent b",       "twin",
+                                 "descent b",      "sweep",  "load",   "head",           "attack",
+                                 "ascend",         "reduce", "100.0%", "thread 1 waited"};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+
+    runner_print(plain, out);
+    ASSERT_EQ(0, ftell(out));
+    ASSERT_EQ(0, runner_profile(booked));
+    struct result *got = run(booked, f, &train);
+    same(f, want, got);
+    result_free(run(booked, f, &score));
+    runner_print(booked, out);
+    fclose(out);
+    for (size_t i = 0; i < COUNT(parts); i++)
+        ASSERT_HAS(parts[i], text);
+    ASSERT(!strstr(text, "relu1")); /* the convolution does it */
+    free(text);
+    result_free(got);
+    result_free(want);
+    runner_free(plain);
+    runner_free(booked);
+    fixture_free(f);
+}
