@@ -13,6 +13,7 @@
 struct cJSON;
 
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAMW };
+enum decay { DECAY_WEIGHTS, DECAY_ALL };
 enum lr_schedule { LR_CONSTANT, LR_COSINE, LR_STEP };
 enum sam_kind { SAM_PLAIN, SAM_ADAPTIVE };
 enum attack { ATTACK_FGSM, ATTACK_PGD, ATTACK_L2 };
@@ -34,6 +35,7 @@ enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
 
 /* Names of each enum as in the job file, NULL-terminated, indexed by the enum. */
 extern const char *const optimizer_names[];
+extern const char *const decay_names[];
 extern const char *const lr_schedule_names[];
 extern const char *const sam_names[];
 extern const char *const attack_names[];
@@ -55,16 +57,17 @@ struct shares {
 };
 
 struct optimizer_spec {
-    int kind;            /* optimizer.name, enum optimizer_kind */
-    double lr;           /* > 0 */
-    double momentum;     /* sgd: [0, 1) */
-    bool nesterov;       /* sgd: needs momentum > 0 */
-    double beta1, beta2; /* adamw: [0, 1) */
-    double epsilon;      /* adamw: > 0 */
-    double weight_decay; /* >= 0, not on biases; sgd: added to the gradient, adamw: decoupled */
-    double clip;         /* largest L2 norm of a step's gradient, >= 0; 0: no limit */
-    int schedule;        /* enum lr_schedule */
-    double warmup;       /* share of all steps with linear warm-up, [0, 1) */
+    int kind;                 /* optimizer.name, enum optimizer_kind */
+    double lr;                /* > 0 */
+    double momentum;          /* sgd: [0, 1) */
+    bool nesterov;            /* sgd: needs momentum > 0 */
+    double beta1, beta2;      /* adamw: [0, 1) */
+    double epsilon;           /* adamw: > 0 */
+    double weight_decay;      /* >= 0; sgd: added to the gradient, adamw: decoupled */
+    int decay;                /* enum decay: what decays; by default neither biases nor norms */
+    double clip;              /* largest L2 norm of a step's gradient, >= 0; 0: no limit */
+    int schedule;             /* enum lr_schedule */
+    double warmup;            /* share of all steps with linear warm-up, [0, 1) */
     struct shares milestones; /* step: where the learning rate falls, all above warmup */
     double gamma;             /* step: what it is multiplied by there, (0, 1] */
 };

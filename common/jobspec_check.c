@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "common/jobspec_internal.h"
+#include "common/model.h"
 #include "common/text.h"
 
 static bool paces(const struct jobspec *spec)
@@ -76,5 +77,10 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
                        "label_smoothing is %.15g and score.source is train; scores are not "
                        "smoothed: use sweep, or label_smoothing 0",
                        spec->label_smoothing);
+    /* Under BatchNorm the gradient of the summed loss is not a sample's own. */
+    if (spec->score_source == SOURCE_TRAIN && model_describes(spec->model, LAYER_BATCHNORM))
+        return err_set(why, -EINVAL,
+                       "score.source is train, but model %s uses BatchNorm; use sweep or GroupNorm",
+                       cJSON_IsString(spec->model) ? spec->model->valuestring : "custom");
     return check_optimizer(&spec->optimizer, why);
 }

@@ -10,6 +10,7 @@
 #define SEED_MAX 9007199254740991.0 /* 2^53 - 1: up to here a JSON number is one integer only */
 
 const char *const optimizer_names[] = {[OPTIMIZER_SGD] = "sgd", [OPTIMIZER_ADAMW] = "adamw", NULL};
+const char *const decay_names[] = {[DECAY_WEIGHTS] = "weights", [DECAY_ALL] = "all", NULL};
 const char *const lr_schedule_names[] = {
     [LR_CONSTANT] = "constant", [LR_COSINE] = "cosine", [LR_STEP] = "step", NULL};
 const char *const sam_names[] = {[SAM_PLAIN] = "sam", [SAM_ADAPTIVE] = "asam", NULL};
@@ -85,8 +86,9 @@ const struct row jobspec_rows[] = {
     {"optimizer.epsilon", ROW_F64, AT(optimizer.epsilon), .def = "1e-8", .min = 1e-30, .max = 1,
      .only = &adamw, .help = "added to the root of the mean squared gradient"},
     {"optimizer.weight_decay", ROW_F64, AT(optimizer.weight_decay), .def = "5e-4", .max = 1,
-     .other = &adamw, .other_def = "0.01",
-     .help = "decay of weights, biases have none; sgd: L2, adamw: decoupled"},
+     .other = &adamw, .other_def = "0.01", .help = "weight decay; sgd: L2, adamw: decoupled"},
+    {"optimizer.decay", ROW_ENUM, AT(optimizer.decay), .def = "weights", .names = decay_names,
+     .help = "what decays: the weights of dense and conv2d, or all, biases and norms too"},
     {"optimizer.clip", ROW_F64, AT(optimizer.clip), .def = "0", .max = 1e6,
      .help = "largest L2 norm of a step's gradient; 0: no limit"},
     {"optimizer.schedule", ROW_ENUM, AT(optimizer.schedule), .def = "cosine",

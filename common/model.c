@@ -20,6 +20,7 @@
 #define ACTIVATION_MAX (1u << 24)
 /* Parameters start on a cache line. */
 #define PARAM_ALIGN_FLOATS 16
+#define PARAMS_A_LAYER 4 /* at most: weight, bias, two running statistics */
 
 static_assert(sizeof(size_t) >= 8, "counts of parameters are summed before they are judged");
 
@@ -127,7 +128,8 @@ static int fit_pool(struct fit *f, struct layer *l, struct errbuf *why)
     return 0;
 }
 
-static int fit_relu(struct fit *f, struct layer *l, struct errbuf *why)
+/* Any layer that keeps shape and meaning and has no parameters. */
+static int fit_same(struct fit *f, struct layer *l, struct errbuf *why)
 {
     (void)f, (void)why;
     l->out = l->in;
@@ -143,10 +145,22 @@ static int fit_flatten(struct fit *f, struct layer *l, struct errbuf *why)
     return 0;
 }
 
-static int fit_groupnorm(struct fit *f, struct layer *l, struct errbuf *why)
+/* The scale and shift of a norm, a pair a channel. */
+static int fit_norm(struct fit *f, struct layer *l, struct errbuf *why)
 {
     const struct param start = {.dims = 1, .shape = {l->in.c}};
 
+    if (folded_in(f, l).c)
+        return err_set(why, -EINVAL, "its input was flattened; put it before the flatten");
+    l->out = l->in;
+    l->weight = add_param(f, l, "weight", start);
+    f->m->params[l->weight].start = 1;
+    l->bias_param = add_param(f, l, "bias", start);
+    return 0;
+}
+
+static int fit_groupnorm(struct fit *f, struct layer *l, struct errbuf *why)
+{
     if (l->in.c % l->groups != 0)
         return err_set(why, -EINVAL, "groups is %u, which does not divide the input's %u channels",
                        l->groups, l->in.c);
@@ -155,13 +169,7 @@ static int fit_groupnorm(struct fit *f, struct layer *l, struct errbuf *why)
                        "groups is %u and the input %ux%ux%u: every group would be one number, "
                        "which the norm makes 0",
                        l->groups, l->in.h, l->in.w, l->in.c);
-    if (folded_in(f, l).c)
-        return err_set(why, -EINVAL, "its input was flattened; put it before the flatten");
-    l->out = l->in;
-    l->weight = add_param(f, l, "weight", start);
-    f->m->params[l->weight].start = 1;
-    l->bias_param = add_param(f, l, "bias", start);
-    return 0;
+    return fit_norm(f, l, why);
 }
 
 static int fit_add(struct fit *f, struct layer *l, struct errbuf *why)
@@ -193,10 +201,38 @@ static int fit_globalpool(struct fit *f, struct layer *l, struct errbuf *why)
 /* l->in is set, and the output's dims before a flatten are its input's; sets l->out and adds the
  * parameters. The sentence lacks the layer's place. */
 static int (*const fits[LAYER_KINDS])(struct fit *f, struct layer *l, struct errbuf *why) = {
-    [LAYER_DENSE] = fit_dense,  [LAYER_CONV2D] = fit_conv2d,   [LAYER_RELU] = fit_relu,
-    [LAYER_MAXPOOL] = fit_pool, [LAYER_FLATTEN] = fit_flatten, [LAYER_GROUPNORM] = fit_groupnorm,
-    [LAYER_ADD] = fit_add,      [LAYER_AVGPOOL] = fit_pool,    [LAYER_GLOBALPOOL] = fit_globalpool,
+    [LAYER_DENSE] = fit_dense,
+    [LAYER_CONV2D] = fit_conv2d,
+    [LAYER_RELU] = fit_same,
+    [LAYER_MAXPOOL] = fit_pool,
+    [LAYER_FLATTEN] = fit_flatten,
+    [LAYER_GROUPNORM] = fit_groupnorm,
+    [LAYER_ADD] = fit_add,
+    [LAYER_AVGPOOL] = fit_pool,
+    [LAYER_GLOBALPOOL] = fit_globalpool,
+    [LAYER_BATCHNORM] = fit_norm,
+    [LAYER_DROPOUT] = fit_same,
 };
+
+/* The statistics of all BatchNorms, behind everything that is trained. */
+static void add_running(struct fit *f)
+{
+    struct model *m = f->m;
+
+    m->trained = m->floats;
+    m->trained_count = m->param_count;
+    const size_t total = m->param_total;
+    for (int i = 0; i < m->layer_count; i++) {
+        struct layer *l = &m->layers[i];
+        const struct param mean = {.dims = 1, .shape = {l->in.c}};
+        if (l->kind != LAYER_BATCHNORM)
+            continue;
+        l->running_mean = add_param(f, l, "running_mean", mean);
+        l->running_var = add_param(f, l, "running_var", mean);
+        m->params[l->running_var].start = 1;
+    }
+    m->param_total = total;
+}
 
 int model_check(const struct cJSON *desc, struct errbuf *why)
 {
@@ -207,6 +243,35 @@ int model_check(const struct cJSON *desc, struct errbuf *why)
     if (rc == 0)
         free(layers);
     return rc;
+}
+
+bool model_describes(const struct cJSON *desc, enum layer_kind kind)
+{
+    struct layer *layers;
+    const char *name;
+    int count;
+    bool found = false;
+
+    if (model_read(desc, &layers, &count, &name, NULL) != 0)
+        return false;
+    for (int i = 0; i < count; i++)
+        found = found || layers[i].kind == kind;
+    free(layers);
+    return found;
+}
+
+int model_check_shard(const struct model *m, int64_t shard, struct errbuf *why)
+{
+    for (int i = 0; i < m->layer_count; i++) {
+        const struct layer *l = &m->layers[i];
+        if (l->kind == LAYER_BATCHNORM && shard * l->in.h * l->in.w < 2)
+            return err_set(why, -EINVAL,
+                           "shard is %lld and model.layers[%d] (batchnorm) has an input of 1x1x%u: "
+                           "a BatchNorm needs more than one value a channel; use a shard of 2 or "
+                           "more, or GroupNorm",
+                           (long long)shard, i, l->in.c);
+    }
+    return 0;
 }
 
 static int check_input(struct dims in, uint32_t classes, const float *std, struct errbuf *why)
@@ -246,6 +311,7 @@ static int fit_layers(struct model *m, struct errbuf *why)
         return err_set(why, -EINVAL,
                        "model.layers[%d] (dense): units is %u, the dataset has %u classes",
                        m->layer_count - 1, units, m->classes);
+    add_running(&f);
     if (m->floats > PARAM_FLOATS_MAX)
         return err_set(why, -EINVAL,
                        "the model has %zu parameters (%.1f MiB); models above %u MiB are not "
@@ -269,7 +335,7 @@ int model_parse(const struct cJSON *desc, struct dims in, uint32_t classes, cons
     snprintf(m.name, sizeof(m.name), "%s", name);
     memcpy(m.mean, mean, in.c * sizeof(*mean));
     memcpy(m.std, std, in.c * sizeof(*std));
-    m.params = xcalloc(2 * (size_t)m.layer_count, sizeof(*m.params));
+    m.params = xcalloc(PARAMS_A_LAYER * (size_t)m.layer_count, sizeof(*m.params));
     rc = fit_layers(&m, why);
     if (rc) {
         if (cJSON_IsString(desc))

@@ -1,19 +1,23 @@
 /* Model description: a preset name or a list of layers, checked against the input, laid out as one
  * flat float vector with a directory {name, shape, offset}. Knows shapes only, computes nothing.
+ * What is trained comes first; behind it lie the running statistics of the BatchNorms, which ride
+ * along wherever the vector goes (wire, checkpoint, export) and are averaged, not trained.
  *
  * JSON: "lenet", or {"layers": [{"type": "conv2d", "channels": 16, "kernel": 3}, ...]} where
  *   dense   {units, bias=true}             weight [in, units], bias [units]; input must be flat
  *   conv2d  {channels, kernel=3, stride=1, padding=kernel/2, bias=true}  weight [kh, kw, in, out]
- *   groupnorm {groups}    weight [C], bias [C]; (x - mean) / sqrt(var + 1e-5) over a group's
- * channels relu, flatten  {} maxpool, avgpool {size=2, stride=size} no padding, rows that do not
- * fill a window are dropped globalpool {}                          the mean of every channel: [1,
- * 1, C] add {from}                             its input + the output of the layer named `from` and
- * each may have "name" (default conv1, conv2 .., fc1, gn1, relu1, pool1 ..) and "input": the name
- * of the earlier layer whose output it reads, when that is not the layer before it. So a list
- * without names is a chain, and a residual block is a branch ("input") that meets the other one in
- * an add. Every output must be used; the last layer must be dense with as many units as there are
- * classes; a last dense layer without "units" gets them. Activations are NHWC everywhere; flatten
- * keeps that order. The input is normalised per channel: (x - mean) / std, with x in [0, 1]. */
+ *   groupnorm {groups}   weight [C], bias [C]; (x - mean) / sqrt(var + 1e-5) over a group's
+ * channels batchnorm {}         weight [C], bias [C]; the same per channel over a shard; running
+ * statistics running_mean [C], running_var [C] relu, flatten {} dropout {rate=0.5}   in training an
+ * entry is 0 with this chance, else divided by 1 - rate maxpool, avgpool {size=2, stride=size}  no
+ * padding, rows that do not fill a window are dropped globalpool {}        the mean of every
+ * channel: [1, 1, C] add {from}           its input + the output of the layer named `from` and each
+ * may have "name" (default conv1, conv2 .., fc1, gn1, bn1, relu1, pool1 ..) and "input": the name
+ * of the earlier layer whose output it reads, when that is not the one before it. A list without
+ * names is a chain, and a residual block is a branch ("input") that meets the other one in an add.
+ * Every output must be used; the last layer must be dense with as many units as there are classes;
+ * a last dense layer without "units" gets them. Activations are NHWC everywhere; flatten keeps that
+ * order. The input is normalised per channel: (x - mean) / std, with x in [0, 1]. */
 #ifndef STEPPE_COMMON_MODEL_H
 #define STEPPE_COMMON_MODEL_H
 
@@ -36,6 +40,8 @@ enum layer_kind {
     LAYER_ADD,
     LAYER_AVGPOOL,
     LAYER_GLOBALPOOL,
+    LAYER_BATCHNORM,
+    LAYER_DROPOUT,
     LAYER_KINDS
 };
 
@@ -51,8 +57,10 @@ struct layer {
     struct dims in, out;
     uint32_t kernel, stride, padding; /* conv2d; maxpool, avgpool: kernel is the window */
     uint32_t groups;                  /* groupnorm */
+    double rate;                      /* dropout, [0, 1) */
     bool bias;
-    int weight, bias_param; /* index into params or -1 */
+    int weight, bias_param;        /* index into params or -1 */
+    int running_mean, running_var; /* batchnorm: index into params; else -1 */
 };
 
 struct param {
@@ -73,10 +81,12 @@ struct model {
     float mean[CHANNELS_MAX], std[CHANNELS_MAX];
     struct layer *layers;
     int layer_count;
-    struct param *params;
+    struct param *params; /* in the order of their offsets */
     int param_count;
+    int trained_count;  /* the first params; the others are running statistics */
     size_t floats;      /* length of the flat vector, padding included (padding stays 0) */
-    size_t param_total; /* without padding */
+    size_t trained;     /* floats of the trained params, padding included */
+    size_t param_total; /* trained, without padding */
 };
 
 extern const char *const model_presets[]; /* NULL-terminated */
@@ -91,11 +101,16 @@ int model_parse(const struct cJSON *desc, struct dims in, uint32_t classes, cons
                 const float *std, struct model *ret, struct errbuf *why);
 /* Checks what can be checked without a dataset: preset exists, layer types, keys and ranges. */
 int model_check(const struct cJSON *desc, struct errbuf *why);
+/* Does the description, which model_check has passed, have a layer of this kind? */
+bool model_describes(const struct cJSON *desc, enum layer_kind kind);
+/* Can shards of this size be trained? A BatchNorm needs two values a channel. 0 or -EINVAL. */
+int model_check_shard(const struct model *m, int64_t shard, struct errbuf *why);
 void model_done(struct model *m); /* a zeroed struct is fine */
 
 /* Fills theta (m->floats) with PyTorch's defaults: weights and biases of dense and conv2d are
  * uniform in +-1/sqrt(fan_in) (kaiming_uniform with a = sqrt 5), weights of norms 1 and their
- * biases 0, padding 0. Keyed (seed, RNG_INIT, number of the parameter). */
+ * biases 0, running means 0 and variances 1, padding 0. Keyed (seed, RNG_INIT, number of the
+ * parameter). */
 void model_init(const struct model *m, uint64_t seed, float *theta);
 
 /* Multiply-adds of one forward pass of one image, all dense and conv2d layers. */
@@ -103,12 +118,14 @@ uint64_t model_macs(const struct model *m);
 
 /* Writes theta as safetensors with PyTorch's names and layouts: dense [out, in], conv [out, in, kh,
  * kw], norms as they are; a dense weight behind a flatten has its inputs in (C, H, W) order, so
- * that torch's NCHW flatten meets it. A parameter is called <layer>.weight or <layer>.bias; the
- * presets' residual networks name their layers as torchvision does (layer2.0.conv1,
+ * that torch's NCHW flatten meets it. A parameter is called <layer>.weight or <layer>.bias; a
+ * BatchNorm also has running_mean, running_var and num_batches_tracked, an I64 that says `steps`;
+ * the presets' residual networks name their layers as torchvision does (layer2.0.conv1,
  * layer2.0.downsample.0). Metadata: format=pt, model, layers (JSON list), input (h,w,c), classes,
  * mean, std (comma separated) and what `meta` adds. 0 or -errno. */
 struct safetensors_meta;
-int model_export(const struct model *m, const float *theta, const struct safetensors_meta *meta,
-                 int meta_count, const char *path, struct errbuf *why);
+int model_export(const struct model *m, const float *theta, int64_t steps,
+                 const struct safetensors_meta *meta, int meta_count, const char *path,
+                 struct errbuf *why);
 
 #endif

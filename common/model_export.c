@@ -81,6 +81,8 @@ static cJSON *layer_json(const struct model *m, int index)
         cJSON_AddStringToObject(obj, "from", m->layers[l->from].name);
     if (l->kind == LAYER_GROUPNORM)
         add_number(obj, "groups", l->groups);
+    if (l->kind == LAYER_DROPOUT)
+        cJSON_AddNumberToObject(obj, "rate", l->rate);
     if (l->kind == LAYER_DENSE)
         add_number(obj, "units", l->out.c);
     if (l->kind == LAYER_CONV2D) {
@@ -120,10 +122,31 @@ static const char *number_list(const float *v, uint32_t n, char buf[NUMBER_LIST_
     return buf;
 }
 
-int model_export(const struct model *m, const float *theta, const struct safetensors_meta *meta,
-                 int meta_count, const char *path, struct errbuf *why)
+/* The number of steps for each BatchNorm, as torch counts them, and all parameters. Whole numbers
+ * first, so that every entry lies at a multiple of its size. tensors has room for 2 * param_count;
+ * returns how many there are. */
+static int turn_params(const struct model *m, const float *theta, const int64_t *steps,
+                       float *turned, struct tensor *tensors)
 {
-    struct tensor *tensors = xcalloc((size_t)m->param_count, sizeof(*tensors));
+    int count = 0;
+
+    for (int i = 0; i < m->layer_count; i++) {
+        char name[TENSOR_NAME_MAX];
+        if (m->layers[i].running_var < 0)
+            continue;
+        snprintf(name, sizeof(name), "%s.num_batches_tracked", m->layers[i].name);
+        tensors[count++] = tensor_make(name, DTYPE_I64, 0, NULL, steps);
+    }
+    for (int i = 0; i < m->param_count; i++)
+        tensors[count++] = turn_param(&m->params[i], theta, turned + m->params[i].offset);
+    return count;
+}
+
+int model_export(const struct model *m, const float *theta, int64_t steps,
+                 const struct safetensors_meta *meta, int meta_count, const char *path,
+                 struct errbuf *why)
+{
+    struct tensor *tensors = xcalloc(2 * (size_t)m->param_count, sizeof(*tensors));
     struct safetensors_meta *all = xcalloc((size_t)(OWN_META + meta_count), sizeof(*all));
     char mean[NUMBER_LIST_BYTES], std[NUMBER_LIST_BYTES], classes[16], input[40];
     char *layers = layers_json(m);
@@ -134,9 +157,7 @@ int model_export(const struct model *m, const float *theta, const struct safeten
         rc = err_set(why, -ENOMEM, "%s: no memory for the layout of PyTorch", path);
         goto out;
     }
-    for (int i = 0; i < m->param_count; i++)
-        tensors[i] = turn_param(&m->params[i], theta, turned + m->params[i].offset);
-
+    const int count = turn_params(m, theta, &steps, turned, tensors);
     snprintf(classes, sizeof(classes), "%u", m->classes);
     snprintf(input, sizeof(input), "%u,%u,%u", m->in.h, m->in.w, m->in.c);
     const struct safetensors_meta own[OWN_META] = {
@@ -151,7 +172,7 @@ int model_export(const struct model *m, const float *theta, const struct safeten
     memcpy(all, own, sizeof(own));
     for (int i = 0; i < meta_count; i++)
         all[OWN_META + i] = meta[i];
-    rc = safetensors_write(path, tensors, m->param_count, all, OWN_META + meta_count, why);
+    rc = safetensors_write(path, tensors, count, all, OWN_META + meta_count, why);
 out:
     free(turned);
     cJSON_free(layers);

@@ -15,11 +15,21 @@
 /* Wider layers than any known network has; they keep every product below 2^63. */
 #define CONV_CHANNELS_MAX 4096
 #define WINDOW_MAX 64
+/* 1 would leave nothing to divide by. */
+#define DROPOUT_RATE_MAX 0.99
 
 const char *const layer_kind_names[] = {
-    [LAYER_DENSE] = "dense",     [LAYER_CONV2D] = "conv2d",   [LAYER_RELU] = "relu",
-    [LAYER_MAXPOOL] = "maxpool", [LAYER_FLATTEN] = "flatten", [LAYER_GROUPNORM] = "groupnorm",
-    [LAYER_ADD] = "add",         [LAYER_AVGPOOL] = "avgpool", [LAYER_GLOBALPOOL] = "globalpool",
+    [LAYER_DENSE] = "dense",
+    [LAYER_CONV2D] = "conv2d",
+    [LAYER_RELU] = "relu",
+    [LAYER_MAXPOOL] = "maxpool",
+    [LAYER_FLATTEN] = "flatten",
+    [LAYER_GROUPNORM] = "groupnorm",
+    [LAYER_ADD] = "add",
+    [LAYER_AVGPOOL] = "avgpool",
+    [LAYER_GLOBALPOOL] = "globalpool",
+    [LAYER_BATCHNORM] = "batchnorm",
+    [LAYER_DROPOUT] = "dropout",
     [LAYER_KINDS] = NULL,
 };
 
@@ -110,6 +120,12 @@ static int read_groupnorm(const cJSON *obj, const char *where, struct layer *l, 
     return rc;
 }
 
+static int read_dropout(const cJSON *obj, const char *where, struct layer *l, struct errbuf *why)
+{
+    l->rate = 0.5;
+    return field_f64(obj, where, "rate", false, 0, DROPOUT_RATE_MAX, &l->rate, why);
+}
+
 #define COMMON_KEYS "type", "name", "input"
 
 static const char *const dense_keys[] = {COMMON_KEYS, "units", "bias", NULL};
@@ -118,6 +134,7 @@ static const char *const conv2d_keys[] = {COMMON_KEYS, "channels", "kernel", "st
 static const char *const pool_keys[] = {COMMON_KEYS, "size", "stride", NULL};
 static const char *const groupnorm_keys[] = {COMMON_KEYS, "groups", NULL};
 static const char *const add_keys[] = {COMMON_KEYS, "from", NULL};
+static const char *const dropout_keys[] = {COMMON_KEYS, "rate", NULL};
 static const char *const plain_keys[] = {COMMON_KEYS, NULL};
 
 static const struct kind kinds[LAYER_KINDS] = {
@@ -130,6 +147,8 @@ static const struct kind kinds[LAYER_KINDS] = {
     [LAYER_ADD] = {"add", add_keys, false, read_nothing},
     [LAYER_AVGPOOL] = {"avgpool", pool_keys, true, read_pool},
     [LAYER_GLOBALPOOL] = {"globalpool", plain_keys, true, read_nothing},
+    [LAYER_BATCHNORM] = {"bn", plain_keys, false, read_nothing},
+    [LAYER_DROPOUT] = {"dropout", dropout_keys, false, read_dropout},
 };
 
 /* The name that was written, or the kind's prefix with the number of the layer among its kind. */
@@ -220,6 +239,8 @@ static int read_layer(const cJSON *obj, struct layer *layers, int index, struct 
         .from = -1,
         .weight = -1,
         .bias_param = -1,
+        .running_mean = -1,
+        .running_var = -1,
     };
     rc = field_known(obj, where, kinds[kind].keys, why);
     if (rc)

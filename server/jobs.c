@@ -180,6 +180,11 @@ int jobs_prepare(struct server *s, struct job *job, struct errbuf *why)
                      why);
     if (rc < 0)
         return rc;
+    rc = model_check_shard(&job->model, job->spec.shard, why);
+    if (rc < 0) {
+        model_done(&job->model);
+        return rc;
+    }
     memcpy(job->rec.dataset_sha256, rec.sha256, sizeof(rec.sha256));
     job->data = data;
     return 0;

@@ -20,15 +20,17 @@ static int make_segments(struct run *r)
 {
     const struct model *m = r->model;
 
-    r->segments = alloc_bytes((size_t)m->param_count, sizeof(*r->segments));
+    const bool all = r->spec->optimizer.decay == DECAY_ALL;
+
+    r->segments = alloc_bytes((size_t)m->trained_count, sizeof(*r->segments));
     if (!r->segments)
         return -ENOMEM;
-    for (int i = 0; i < m->param_count; i++) {
+    for (int i = 0; i < m->trained_count; i++) {
         const struct param *p = &m->params[i];
-        size_t end = i + 1 < m->param_count ? m->params[i + 1].offset : m->floats;
+        size_t end = i + 1 < m->trained_count ? m->params[i + 1].offset : m->trained;
 
-        r->segments[r->segment_count++] =
-            (struct segment){.offset = p->offset, .count = end - p->offset, .decay = p->decay};
+        r->segments[r->segment_count++] = (struct segment){
+            .offset = p->offset, .count = end - p->offset, .decay = all || p->decay};
     }
     return 0;
 }
@@ -260,6 +262,8 @@ static void apply_update(struct run *r)
     optimizer_step(o, c->lr, c->step,
                    optimizer_divisor(o, sums[0], r->segments, r->segment_count, grad), r->segments,
                    r->segment_count, grad, r->theta, r->vectors, r->next);
+    optimizer_running(grad + r->model->trained, run_shards(r), r->theta + r->model->trained,
+                      r->next + r->model->trained, r->model->floats - r->model->trained);
     r->theta = r->next;
     r->next = spare;
     for (int i = 0; i < RUN_SUMS; i++)

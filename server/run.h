@@ -75,7 +75,7 @@ struct run_result {
     enum phase phase;
     uint64_t step;
     struct node node;
-    const void *grad;    /* F32 [floats] */
+    const void *grad;    /* F32 [floats]: behind the gradient the sums of batch statistics */
     const void *sums;    /* F64 [RUN_SUMS] */
     const void *scores;  /* F64 [count, 4] */
     const void *classes; /* I32 [count, 2] */

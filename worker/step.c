@@ -28,7 +28,8 @@ struct step {
     struct net *net;
     struct profile *profile;
     uint32_t shard_max;
-    size_t pixels; /* entries of one image */
+    struct net_mode mode; /* of all forwards of a call */
+    size_t pixels;        /* entries of one image */
     struct arena arena;
     real *x, *twin, *dx; /* [shard, pixels] */
     real *dlogits;       /* [shard, classes] */
@@ -101,11 +102,12 @@ static void load_sample(struct step *s, const struct samples *set, uint32_t i, u
     augment_load(s->x + i * s->pixels, set->images + id * s->pixels, s->model->in, draw, s->bytes);
 }
 
-/* Heads of the n logits rows in training; dlogits = v_i * delta_i. */
-static void train_heads(struct step *s, const real *logits, const float *weights, double smoothing,
-                        uint32_t n)
+/* A training forward at theta and the heads of its n logits rows; dlogits = v_i * delta_i. */
+static void train_forward(struct step *s, const real *theta, const float *weights, double smoothing,
+                          uint32_t n)
 {
     const uint32_t classes = s->model->classes;
+    const real *logits = net_forward(s->net, &s->mode, theta, s->x, n);
 
     for (size_t i = 0; i < n; i++) {
         const real *z = logits + i * classes;
@@ -122,7 +124,7 @@ static void train_heads(struct step *s, const real *logits, const float *weights
 static void data_gradients(struct step *s, const real *theta, const real *x, uint32_t n)
 {
     const uint32_t classes = s->model->classes;
-    const real *logits = net_forward(s->net, theta, x, n);
+    const real *logits = net_forward(s->net, &s->mode, theta, x, n);
 
     for (size_t i = 0; i < n; i++) {
         head_sample(logits + i * classes, classes, s->labels[i], &s->heads[i], s->delta);
@@ -200,7 +202,7 @@ static void move_twins(struct step *s, const struct step_spec *spec, const real 
 /* Loss and class of the twins at theta; the activations of the clean pass are gone after it. */
 static void measure_twins(struct step *s, const real *theta, uint32_t n, struct score *scores)
 {
-    const real *logits = net_forward(s->net, theta, s->twin, n);
+    const real *logits = net_forward(s->net, &s->mode, theta, s->twin, n);
 
     for (size_t i = 0; i < n; i++) {
         struct head h;
@@ -228,7 +230,7 @@ static void adapt(struct step *s, const real *theta)
  * theta + rho T^2 g/(||T g|| + 1e-12). s->g is used up. */
 static void ascend(struct step *s, const real *theta, const struct step_spec *spec, double weight)
 {
-    const size_t floats = s->model->floats;
+    const size_t floats = s->model->trained;
 
     if (spec->sam == SAM_ADAPTIVE)
         adapt(s, theta);
@@ -252,13 +254,15 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     const bool sam = spec->rho > 0;
     double weight = 0, correct = 0;
 
+    s->mode = (struct net_mode){true, spec->seed, spec->step, spec->slot};
     for (uint32_t i = 0; i < n; i++) {
         load_sample(s, set, i, ids[i],
                     augment_draw(&spec->augment, spec->seed, spec->step, spec->slot + i));
         weight += weights[i];
     }
     profile_pass(s->profile, sam ? PASS_ASCENT : PASS_DESCENT);
-    train_heads(s, net_forward(s->net, theta, s->x, n), weights, spec->smoothing, n);
+    train_forward(s, theta, weights, spec->smoothing, n);
+    net_statistics(s->net, grad);
     for (uint32_t i = 0; i < n; i++)
         correct += s->heads[i].predicted == s->labels[i];
     const double loss = weighted_loss(s, weights, n);
@@ -278,7 +282,7 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     if (sam) {
         ascend(s, theta, spec, weight);
         profile_pass(s->profile, PASS_DESCENT);
-        train_heads(s, net_forward(s->net, s->theta_hat, s->x, n), weights, spec->smoothing, n);
+        train_forward(s, s->theta_hat, weights, spec->smoothing, n);
         loss_hat = weighted_loss(s, weights, n);
         net_backward(s->net, s->theta_hat, s->dlogits, grad, NULL);
     }
@@ -294,6 +298,7 @@ void step_score(struct step *s, const struct step_spec *spec, const real *theta,
 {
     assert(n >= 1 && n <= s->shard_max);
 
+    s->mode = (struct net_mode){0};
     for (uint32_t i = 0; i < n; i++)
         load_sample(s, set, i, ids[i], (struct augment_draw){0});
     profile_pass(s->profile, PASS_SWEEP);

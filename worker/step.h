@@ -60,18 +60,20 @@ void step_profile(struct step *s, struct profile *profile);
  *   sam (Foret et al. 2021):  theta hat = theta + rho g / (||g||_2 + 1e-12);
  *   asam (Kwon et al. 2021):  theta hat = theta + rho T^2 g / (||T g||_2 + 1e-12), with
  *                             T = |theta| + 0.01 for weights and scales, 1 for biases;
- *   grad[m->floats] = sum v_i grad loss_i(theta hat), overwritten.
- * The norm's square in double in a fixed order. theta is never written. Sample i is augmented as
- * drawn for slot spec->slot + i, once for all passes. fused: scores[n] of what is trained on get
- * loss, adv_loss (of the twin at theta; its first move is by the ascent pass's own gradient of x),
- * grad_norm, el2n, predicted; otherwise scores may be NULL and is not touched. rho 0 and not fused:
- * one forward, one backward.
+ *   grad[m->floats] = sum v_i grad loss_i(theta hat), overwritten; behind the trained part lie
+ *                     the batch statistics of the pass at theta.
+ * Norms are over the trained part, squared in double in a fixed order. All passes are in training
+ * mode: a BatchNorm normalises by the samples of each pass, dropout drops the same in all of them.
+ * theta is never written. Sample i is augmented as drawn for slot spec->slot + i, once for all
+ * passes. fused: scores[n] of what is trained on get loss, adv_loss (of the twin at theta; its
+ * first move is by the ascent pass's own gradient of x), grad_norm, el2n, predicted; otherwise
+ * scores may be NULL and is not touched. rho 0 and not fused: one forward, one backward.
  */
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
                 real *grad, double sums[STEP_SUMS], struct score *scores);
 
-/* Scores the n samples ids[] of set at theta: sweep or evaluation. delta is divided by
+/* Scores the n samples ids[] of set at theta, in evaluation mode. delta is divided by
  * 2^floor(log2(R/S)) before the backward and the norm multiplied back in double. Twin: as
  * worker/nn/attack.h says; an all-zero gradient at x keeps x and sets SCORE_NO_DIRECTION. */
 void step_score(struct step *s, const struct step_spec *spec, const real *theta,

@@ -139,7 +139,7 @@ static int export_model(const struct cli *cli, const struct model *model, const 
         {"step", step_text},
         {"sha256", value_text(json, "sha256")},
     };
-    int rc = model_export(model, theta, meta, 4, cli->words[1], why);
+    int rc = model_export(model, theta, step, meta, 4, cli->words[1], why);
     free(step_text);
     free(epoch_text);
     return rc;

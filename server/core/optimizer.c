@@ -201,3 +201,11 @@ void optimizer_step(const struct optimizer_spec *spec, double lr, uint64_t step,
     else
         sgd_step(spec, lr, divisor, segments, segment_count, grad_sum, theta, state[0], next);
 }
+
+void optimizer_running(const float *sum, double shards, const float *running, float *next, size_t n)
+{
+    const float count = (float)shards;
+
+    for (size_t i = 0; i < n; i++)
+        next[i] = 0.9f * running[i] + 0.1f * (sum[i] / count);
+}

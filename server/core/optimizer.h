@@ -1,4 +1,5 @@
-/* The update of a step over the flat vector: SGD and AdamW, as torch.optim writes them. Pure. */
+/* The update of a step over the flat vector: what is trained by SGD or AdamW, as torch.optim writes
+ * them; running statistics by a moving average. Pure. */
 #ifndef STEPPE_SERVER_CORE_OPTIMIZER_H
 #define STEPPE_SERVER_CORE_OPTIMIZER_H
 
@@ -49,5 +50,11 @@ double optimizer_divisor(const struct optimizer_spec *spec, double weight_sum,
 void optimizer_step(const struct optimizer_spec *spec, double lr, uint64_t step, double divisor,
                     const struct segment *segments, int segment_count, const float *grad_sum,
                     const float *theta, float *const *state, float *next);
+
+/* The running statistics of BatchNorms, once a step, as torch.nn.BatchNorm2d with momentum 0.1:
+ * next = 0.9*running + 0.1*(sum / shards), where sum[n] adds up the statistics of `shards` shards.
+ * All float32, one rounding an operation. shards >= 1. */
+void optimizer_running(const float *sum, double shards, const float *running, float *next,
+                       size_t n);
 
 #endif

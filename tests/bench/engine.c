@@ -148,6 +148,9 @@ static void update(struct bench *b, const struct thread *t)
 
     optimizer_step(&spec, spec.lr, b->step, sums[SUM_WEIGHT], t->slice, t->slice_count, grad,
                    b->theta, &b->velocity, b->next);
+    if (t->index == 0)
+        optimizer_running(grad + b->model.trained, b->shards, b->theta + b->model.trained,
+                          b->next + b->model.trained, b->model.floats - b->model.trained);
 }
 
 /* One thread's part of a step. */
@@ -324,8 +327,8 @@ static void make_samples(struct samples *set, struct dims image, uint32_t classe
 /* The parameters of [lo, hi) floats. */
 static void make_slice(const struct model *m, size_t lo, size_t hi, struct thread *t)
 {
-    t->slice = xcalloc((size_t)m->param_count, sizeof(*t->slice));
-    for (int i = 0; i < m->param_count; i++) {
+    t->slice = xcalloc((size_t)m->trained_count, sizeof(*t->slice));
+    for (int i = 0; i < m->trained_count; i++) {
         const struct param *p = &m->params[i];
         const size_t from = p->offset > lo ? p->offset : lo;
         const size_t end = p->offset + p->count, to = end < hi ? end : hi;

@@ -19,8 +19,8 @@ def read(path):
     tensors = {}
     for name, t in head.items():
         a, b = t["data_offsets"]
-        assert t["dtype"] == "F32"
-        tensors[name] = np.frombuffer(raw[8 + n + a : 8 + n + b], "<f4").reshape(t["shape"])
+        dtype = {"F32": "<f4", "I64": "<i8"}[t["dtype"]]
+        tensors[name] = np.frombuffer(raw[8 + n + a : 8 + n + b], dtype).reshape(t["shape"])
     return meta, tensors
 
 
@@ -49,6 +49,12 @@ def groupnorm(x, groups, w, b):
     return x.reshape(n, c, -1) * w[None, :, None] + b[None, :, None]
 
 
+def batchnorm(x, mean, var, w, b):
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    scale = w / np.sqrt(var + 1e-5)
+    return (x - mean.reshape(shape)) * scale.reshape(shape) + b.reshape(shape)
+
+
 def main(model, images, logits):
     meta, t = read(model)
     h, w, c = (int(v) for v in meta["input"].split(","))
@@ -72,6 +78,11 @@ def main(model, images, logits):
             x = x.mean((2, 3), keepdims=True)
         elif kind == "groupnorm":
             x = groupnorm(x, layer["groups"], weight, bias).reshape(x.shape)
+        elif kind == "batchnorm":
+            x = batchnorm(x, t[name + ".running_mean"], t[name + ".running_var"], weight, bias)
+            assert t[name + ".num_batches_tracked"].shape == ()
+        elif kind == "dropout":
+            pass
         elif kind == "add":
             x = x + done[layer["from"]]
         elif kind == "relu":

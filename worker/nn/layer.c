@@ -7,6 +7,7 @@ static const struct layer_ops *const table[LAYER_KINDS] = {
     [LAYER_RELU] = &layer_relu,           [LAYER_MAXPOOL] = &layer_maxpool,
     [LAYER_GROUPNORM] = &layer_groupnorm, [LAYER_ADD] = &layer_add,
     [LAYER_AVGPOOL] = &layer_avgpool,     [LAYER_GLOBALPOOL] = &layer_avgpool,
+    [LAYER_BATCHNORM] = &layer_batchnorm, [LAYER_DROPOUT] = &layer_dropout,
 };
 
 const struct layer_ops *layer_ops_of(enum layer_kind kind)

@@ -12,11 +12,15 @@
 #include "worker/nn/kernels.h"
 #include "worker/nn/real.h"
 
+struct net_mode;
+
 /* One layer's view of one pass over n samples. I and O are its input and output entries a sample.
  */
 struct layer_pass {
     const struct layer *layer;
     const struct kernels *kernels;
+    uint32_t number;             /* of the layer in the model */
+    const struct net_mode *mode; /* of the last forward */
     uint32_t n;
     /* A ReLU right behind a layer that takes it over is computed with it. Its mask is applied to dy
      * by the layer itself (mask_dy), or by the max-pool behind to its own, smaller, dx (mask_dx).
@@ -26,14 +30,15 @@ struct layer_pass {
     /* [n, O], added to y before the ReLU; NULL: nothing is. Its gradient is what backward leaves in
      * dy (which an add may leave in dx as well). */
     const real *skip;
-    const real *w, *b; /* parameters; b is NULL without bias */
-    const real *x;     /* [n, I] */
-    real *y;           /* [n, O]; may be x in layers that work in place */
-    void *kept;        /* what forward keeps for backward beside x and y */
-    real *scratch;     /* shared by all layers, free between calls */
-    real *dy;          /* [n, O] gradient of y; may be changed */
-    real *dx;          /* [n, I]; may be dy in layers with dx_over_dy; NULL: not wanted */
-    real *dw, *db;     /* overwritten; dw NULL: neither is wanted; db NULL without bias */
+    const real *w, *b;                      /* parameters; b is NULL without bias */
+    const real *running_mean, *running_var; /* batchnorm: [C] */
+    const real *x;                          /* [n, I] */
+    real *y;                                /* [n, O]; may be x in layers that work in place */
+    void *kept;                             /* what forward keeps for backward beside x and y */
+    real *scratch;                          /* shared by all layers, free between calls */
+    real *dy;                               /* [n, O] gradient of y; may be changed */
+    real *dx;      /* [n, I]; may be dy in layers with dx_over_dy; NULL: not wanted */
+    real *dw, *db; /* overwritten; dw NULL: neither is wanted; db NULL without bias */
 };
 
 /* Memory a layer needs for shards of up to `batch` samples. */
@@ -52,10 +57,13 @@ struct layer_ops {
     void (*plan)(const struct layer *l, uint32_t batch, struct layer_space *ret);
     void (*forward)(const struct layer_pass *p);
     void (*backward)(const struct layer_pass *p); /* of the last forward */
+    /* What the last forward, in training, measured of the shard: mean[C], unbiased var[C]. NULL in
+     * layers without running statistics. */
+    void (*statistics)(const struct layer_pass *p, real *mean, real *var);
 };
 
 extern const struct layer_ops layer_dense, layer_conv2d, layer_relu, layer_maxpool, layer_groupnorm,
-    layer_add, layer_avgpool;
+    layer_add, layer_avgpool, layer_batchnorm, layer_dropout;
 
 /* The operations of a kind; any but LAYER_FLATTEN. */
 const struct layer_ops *layer_ops_of(enum layer_kind kind);

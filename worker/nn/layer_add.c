@@ -4,7 +4,7 @@
 #include "worker/nn/layer.h"
 #include "worker/nn/vec.h"
 
-/* A residual add that no GroupNorm has taken over: y = x + skip, with a ReLU behind it when there
+/* A residual add that no norm has taken over: y = x + skip, with a ReLU behind it when there
  * is one. The gradient, masked, goes to both; skip's share stays in dy. */
 static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
 {

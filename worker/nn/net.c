@@ -23,6 +23,7 @@ struct net {
     struct layer_pass *passes; /* [layers]; those of layers without a stage stay empty */
     uint32_t batch_max;
     uint32_t n; /* of the last forward */
+    struct net_mode mode;
     struct profile *profile;
     struct arena arena;
     real **values; /* [1 + layers] [batch, entries]; 0: the normalised image */
@@ -58,6 +59,8 @@ static void lay_out(struct net *net)
         *p = (struct layer_pass){
             .layer = &layers[i],
             .kernels = net->kernels,
+            .number = (uint32_t)i,
+            .mode = &net->mode,
             .relu = s->relu,
             .mask_dy = s->mask_dy,
             .mask_dx = s->mask_dx,
@@ -124,12 +127,14 @@ static const real *param_at(const struct net *net, const real *theta, int param)
     return param < 0 ? NULL : theta + net->model->params[param].offset;
 }
 
-const real *net_forward(struct net *net, const real *theta, const real *x, uint32_t n)
+const real *net_forward(struct net *net, const struct net_mode *mode, const real *theta,
+                        const real *x, uint32_t n)
 {
     assert(n >= 1 && n <= net->batch_max);
     const struct model *m = net->model;
 
     net->n = n;
+    net->mode = *mode;
     vec_normalise(net->values[0], x, m->mean, m->std, (size_t)n * m->in.h * m->in.w, m->in.c);
     profile_part(net->profile, PART_LOAD);
     for (int i = 0; i < net->plan.count; i++) {
@@ -139,19 +144,37 @@ const real *net_forward(struct net *net, const real *theta, const real *x, uint3
         p->n = n;
         p->w = param_at(net, theta, m->layers[i].weight);
         p->b = param_at(net, theta, m->layers[i].bias_param);
+        p->running_mean = param_at(net, theta, m->layers[i].running_mean);
+        p->running_var = param_at(net, theta, m->layers[i].running_var);
         layer_ops_of(m->layers[i].kind)->forward(p);
         profile_layer(net->profile, i, false);
     }
     return net->passes[net->plan.count - 1].y;
 }
 
-static void clear_padding(const struct model *m, real *dtheta)
+/* Behind the params `first` and up to `last`. */
+static void clear_padding(const struct model *m, int first, int last, real *dtheta)
 {
-    for (int i = 0; i < m->param_count; i++) {
+    for (int i = first; i < last; i++) {
         const size_t end = m->params[i].offset + m->params[i].count;
         const size_t next = i + 1 < m->param_count ? m->params[i + 1].offset : m->floats;
         memset(dtheta + end, 0, (next - end) * sizeof(*dtheta));
     }
+}
+
+void net_statistics(const struct net *net, real *dtheta)
+{
+    const struct model *m = net->model;
+
+    assert(net->mode.train);
+    for (int i = 0; i < m->layer_count; i++) {
+        const struct layer *l = &m->layers[i];
+        if (l->running_mean >= 0)
+            layer_ops_of(l->kind)->statistics(&net->passes[i],
+                                              dtheta + m->params[l->running_mean].offset,
+                                              dtheta + m->params[l->running_var].offset);
+    }
+    clear_padding(m, m->trained_count, m->param_count, dtheta);
 }
 
 /* One stage's backward. Of the gradients that nobody asked for, those that no parameter lies behind
@@ -188,7 +211,7 @@ void net_backward(struct net *net, const real *theta, const real *dlogits, real 
         if (plan->stages[i].runs && (dx || plan->stages[i].trainable))
             stage_backward(net, i, theta, dtheta, dx != NULL);
     if (dtheta)
-        clear_padding(m, dtheta);
+        clear_padding(m, 0, m->trained_count, dtheta);
     if (dx)
         vec_denormalise(dx, net->slots[plan->image_slot], m->std,
                         (size_t)net->n * m->in.h * m->in.w, m->in.c);

@@ -49,7 +49,7 @@ static int sole_reader(const struct draft *d, int i, enum layer_kind kind)
     return d->readers[i] == 1 && d->m->layers[d->reader[i]].kind == kind ? d->reader[i] : -1;
 }
 
-/* An add right behind a GroupNorm is done with it when the other summand is there in time. Returns
+/* An add right behind a norm is done with it when the other summand is there in time. Returns
  * the layer whose output the stage then gives. */
 static int take_over_add(struct draft *d, int i)
 {

@@ -1,6 +1,6 @@
 /* How a model's layers become stages over values. A value is one activation in memory: number 0 is
  * the image, 1 + i what layer i writes. A stage is a layer that computes; the others are done by an
- * earlier stage (a ReLU by the layer before it, an add by the GroupNorm before it) or do nothing
+ * earlier stage (a ReLU by the layer before it, an add by the norm before it) or do nothing
  * (flatten). Gradients of values live in slots: a slot is taken by the first stage, walking
  * backward, that has a part of the value's gradient, later ones add theirs (always in that order),
  * and it is free again behind the stage that wrote the value. */

@@ -232,7 +232,9 @@ TEST(what_is_required_must_be_there)
     ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"../x\", \"model\": \"lenet\"}", &s, &why));
     ASSERT_HAS("dataset is \"../x\", allowed are", why.text);
     ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"glyphs\"}", &s, &why));
-    ASSERT_HAS("model is missing, allowed is mlp, lenet, cnn or resnet20_gn", why.text);
+    ASSERT_HAS(
+        "model is missing, allowed is mlp, lenet, cnn, resnet20, resnet20_gn, wrn16_4 or resnet18",
+        why.text);
     ASSERT_EQ(-EINVAL, jobspec_parse(NULL, &s, &why));
     ASSERT_HAS("a job file must be an object", why.text);
 }
@@ -248,6 +250,30 @@ TEST(a_model_that_cannot_work_is_refused)
                              "{\"type\": \"conv2d\", \"chanels\": 4}]}}",
                              &s, &why));
     ASSERT_HAS("model.layers[0] has no key \"chanels\"; did you mean \"channels\"?", why.text);
+}
+
+TEST(batchnorm_and_scores_from_the_training_step_do_not_go_together)
+{
+    struct errbuf why = {0};
+    struct jobspec s;
+
+    ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"glyphs\", \"model\": \"resnet20\", "
+                             "\"score\": {\"source\": \"train\"}}",
+                             &s, &why));
+    ASSERT_HAS("score.source is train, but model resnet20 uses BatchNorm; use sweep or GroupNorm",
+               why.text);
+    ASSERT_EQ(-EINVAL, parse("{\"dataset\": \"glyphs\", \"model\": {\"layers\": ["
+                             "{\"type\": \"batchnorm\"}, {\"type\": \"flatten\"}, "
+                             "{\"type\": \"dense\"}]}, \"score\": {\"source\": \"train\"}}",
+                             &s, &why));
+    ASSERT_HAS("score.source is train, but model custom uses BatchNorm", why.text);
+    ASSERT_OK(parse("{\"dataset\": \"glyphs\", \"model\": \"resnet20_gn\", "
+                    "\"score\": {\"source\": \"train\"}}",
+                    &s, &why),
+              why);
+    jobspec_done(&s);
+    ASSERT_OK(parse("{\"dataset\": \"glyphs\", \"model\": \"resnet20\"}", &s, &why), why);
+    jobspec_done(&s);
 }
 
 TEST(keys_that_do_not_go_together_are_refused_with_both_values)

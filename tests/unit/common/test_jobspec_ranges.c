@@ -118,7 +118,7 @@ TEST(help_has_a_line_for_every_key)
     fclose(out);
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    ASSERT_EQ(1 + 9 + 6 + 36, lines); /* heading, keys of the file, sections, keys in them */
+    ASSERT_EQ(1 + 9 + 6 + 37, lines); /* heading, keys of the file, sections, keys in them */
     for (size_t i = 0; i < RANGES; i++) {
         char path[64];
         snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",
@@ -127,7 +127,7 @@ TEST(help_has_a_line_for_every_key)
     }
     ASSERT_HAS("[above 0 to 1]", text);
     ASSERT_HAS("[adm, loss, grad_norm, el2n, random or none]", text);
-    ASSERT_HAS("[mlp, lenet, cnn or resnet20_gn]", text);
+    ASSERT_HAS("[mlp, lenet, cnn, resnet20, resnet20_gn, wrn16_4 or resnet18]", text);
     ASSERT_HAS("[0 to 9007199254740991]", text);
     ASSERT_HAS("8/255 ", text);
     ASSERT_HAS("; optimizer.name adamw only", text);

@@ -142,15 +142,104 @@ TEST(a_layer_reads_the_one_before_it_or_the_one_it_names)
     model_done(&m);
 }
 
+/* Bottom up as the peer builds them: convolutions without bias, a scale and a shift a norm. */
+static size_t basic_params(const uint32_t *widths, int stages, int blocks)
+{
+    size_t total = 27 * widths[0] + 2 * widths[0], in = widths[0];
+
+    for (int s = 0; s < stages; s++) {
+        const size_t w = widths[s];
+        for (int b = 0; b < blocks; b++, in = w)
+            total += 9 * in * w + 9 * w * w + 4 * w + (in == w ? 0 : in * w + 2 * w);
+    }
+    return total + 10 * in + 10;
+}
+
+TEST(resnet20_is_resnet20_gn_with_other_norms)
+{
+    struct model m = made("\"resnet20\"", (struct dims){32, 32, 3}, 10);
+    struct model gn = made("\"resnet20_gn\"", (struct dims){32, 32, 3}, 10);
+
+    ASSERT_EQ(basic_params((uint32_t[]){16, 32, 64}, 3, 3), m.param_total);
+    ASSERT_EQ(gn.param_total, m.param_total);
+    ASSERT_EQ(gn.trained, m.trained);
+    ASSERT_EQ(gn.floats, gn.trained);
+    ASSERT_EQ(gn.layer_count, m.layer_count);
+    for (int i = 0; i < m.layer_count; i++)
+        ASSERT_EQ(gn.layers[i].kind == LAYER_GROUPNORM, m.layers[i].kind == LAYER_BATCHNORM);
+    assert_param(&m, 1, "bn1.weight", 1, (uint32_t[]){16}, 0, false);
+    model_done(&m);
+    model_done(&gn);
+}
+
+TEST(running_statistics_lie_behind_all_that_is_trained)
+{
+    struct model m = made("\"resnet20\"", (struct dims){32, 32, 3}, 10);
+    int running = 0;
+
+    ASSERT_EQ(m.trained_count + 2 * 21, m.param_count);
+    ASSERT_EQ(m.trained, m.params[m.trained_count].offset);
+    ASSERT_EQ(m.trained + 2 * (7 * 16 + 7 * 32 + 7 * 64), m.floats);
+    assert_param(&m, m.trained_count, "bn1.running_mean", 1, (uint32_t[]){16}, 0, false);
+    assert_param(&m, m.param_count - 1, "layer3.2.bn2.running_var", 1, (uint32_t[]){64}, 0, false);
+    for (int i = 0; i < m.layer_count; i++) {
+        const struct layer *l = &m.layers[i];
+        ASSERT_EQ(l->kind == LAYER_BATCHNORM, l->running_mean >= m.trained_count);
+        ASSERT_EQ(l->running_mean >= 0 ? l->running_mean + 1 : -1, l->running_var);
+        running += l->running_mean >= 0;
+    }
+    ASSERT_EQ(21, running);
+    model_done(&m);
+}
+
+TEST(wrn16_4_and_resnet18_are_the_networks_for_cifar)
+{
+    struct model m;
+    struct errbuf why = {0};
+    /* Convolutions of the blocks, shortcuts, norms and the dense layer. */
+    const size_t wide =
+        432 + 9 * (16 * 64 + 3 * 64 * 64 + 64 * 128 + 3 * 128 * 128 + 128 * 256 + 3 * 256 * 256) +
+        16 * 64 + 64 * 128 + 128 * 256 + 2 * (16 + 3 * 64 + 64 + 3 * 128 + 128 + 3 * 256 + 256) +
+        2570;
+
+    if (parse("\"resnet18\"", (struct dims){32, 32, 3}, 10, &m, &why) != 0)
+        SKIP("models above 8 MiB do not travel yet");
+    ASSERT_EQ(basic_params((uint32_t[]){64, 128, 256, 512}, 4, 2), m.param_total);
+    ASSERT_EQ(4, m.layers[m.layer_count - 3].out.h);
+    model_done(&m);
+    m = made("\"wrn16_4\"", (struct dims){32, 32, 3}, 10);
+    ASSERT_EQ(wide, m.param_total);
+    ASSERT_EQ(8, m.layers[m.layer_count - 3].out.h);
+    model_done(&m);
+}
+
+TEST(a_batchnorm_needs_two_values_a_channel)
+{
+    struct errbuf why = {0};
+    struct model m = made(LAYERS("{\"type\": \"globalpool\"},{\"type\": \"batchnorm\"}," LAST),
+                          (struct dims){8, 6, 3}, 2);
+
+    ASSERT_OK(model_check_shard(&m, 2, &why), why);
+    ASSERT_EQ(-EINVAL, model_check_shard(&m, 1, &why));
+    ASSERT_HAS("shard is 1 and model.layers[1] (batchnorm) has an input of 1x1x3", why.text);
+    model_done(&m);
+    m = made("\"resnet20\"", (struct dims){32, 32, 3}, 10);
+    ASSERT_OK(model_check_shard(&m, 1, &why), why);
+    model_done(&m);
+}
+
 TEST(norms_start_at_one_and_zero)
 {
-    struct model m = made("\"resnet20_gn\"", (struct dims){32, 32, 3}, 10);
+    struct model m = made("\"resnet20\"", (struct dims){32, 32, 3}, 10);
     float *theta = malloc(m.floats * sizeof(*theta));
 
     model_init(&m, 7, theta);
-    for (int i = 0; i < m.param_count; i++)
+    for (int i = 0; i < m.param_count; i++) {
+        const char *name = m.params[i].name;
+        const bool one = strstr(name, "weight") || strstr(name, "running_var");
         for (size_t j = 0; j < m.params[i].count && m.params[i].fan_in == 0; j++)
-            ASSERT(theta[m.params[i].offset + j] == (strstr(m.params[i].name, "weight") ? 1 : 0));
+            ASSERT(theta[m.params[i].offset + j] == (one ? 1 : 0));
+    }
     free(theta);
     model_done(&m);
 }
@@ -252,12 +341,13 @@ TEST(a_relu_between_flatten_and_dense_keeps_the_order_of_the_inputs)
 static const struct {
     const char *desc, *part;
 } wrong[] = {
-    {"3", "model is a number, allowed is mlp, lenet, cnn or resnet20_gn or an object with layers"},
+    {"3", "model is a number, allowed is mlp, lenet, cnn, resnet20, resnet20_gn, wrn16_4 or "
+          "resnet18 or an object with layers"},
     {"null", "model is null"},
     {"[]", "model is a list"},
-    {"\"lennet\"",
-     "model is \"lennet\", allowed is mlp, lenet, cnn or resnet20_gn or an object with layers; "
-     "did you mean \"lenet\"?"},
+    {"\"lennet\"", "model is \"lennet\", allowed is mlp, lenet, cnn, resnet20, resnet20_gn, "
+                   "wrn16_4 or resnet18 or an object with layers; "
+                   "did you mean \"lenet\"?"},
     {"\"transformer\"", "model is \"transformer\", allowed is mlp"},
     {"{}", "model.layers is missing"},
     {"{\"layer\": []}", "did you mean \"layers\"?"},
@@ -286,6 +376,8 @@ static const struct {
     {LAYERS("{\"type\": \"groupnorm\"}"), "model.layers[0].groups is missing"},
     {LAYERS("{\"type\": \"groupnorm\", \"groups\": 0}"), "groups is 0, allowed is 1 to 4096"},
     {LAYERS("{\"type\": \"groupnorm\", \"group\": 2}"), "did you mean \"groups\"?"},
+    {LAYERS("{\"type\": \"dropout\", \"rate\": 1}"), "rate is 1, allowed is 0 to 0.99"},
+    {LAYERS("{\"type\": \"batchnorm\", \"groups\": 2}"), "model.layers[0] has no key \"groups\""},
     {LAYERS("{\"type\": \"globalpool\", \"size\": 2}"), "model.layers[0] has no key \"size\""},
     {LAYERS("{\"type\": \"add\"}," LAST), "model.layers[0].from is missing"},
     {LAYERS("{\"type\": \"add\", \"from\": \"relu1\"}," LAST),

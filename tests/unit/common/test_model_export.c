@@ -49,7 +49,7 @@ TEST(export_has_the_layouts_of_pytorch)
     struct model m = small_model(&theta);
     const char *path = test_path("model.safetensors");
 
-    ASSERT_OK(model_export(&m, theta, NULL, 0, path, &why), why);
+    ASSERT_OK(model_export(&m, theta, 0, NULL, 0, path, &why), why);
     ASSERT_OK(safetensors_open(path, &st, &why), why);
     ASSERT_EQ(m.param_count, st.tensor_count);
 
@@ -89,7 +89,7 @@ TEST(export_says_how_to_build_the_network_again)
     const struct safetensors_meta extra[] = {{"job", "fashion"}, {"epoch", "9"}};
     const char *path = test_path("model.safetensors");
 
-    ASSERT_OK(model_export(&m, theta, extra, 2, path, &why), why);
+    ASSERT_OK(model_export(&m, theta, 0, extra, 2, path, &why), why);
     ASSERT_OK(safetensors_open(path, &st, &why), why);
     ASSERT_STR("pt", safetensors_meta_get(&st, "format"));
     ASSERT_STR("custom", safetensors_meta_get(&st, "model"));
@@ -130,7 +130,7 @@ TEST(export_keeps_branches_norms_and_pools)
     const char *path = test_path("model.safetensors");
     char desc[16384];
 
-    ASSERT_OK(model_export(&m, theta, NULL, 0, path, &why), why);
+    ASSERT_OK(model_export(&m, theta, 0, NULL, 0, path, &why), why);
     ASSERT_OK(safetensors_open(path, &st, &why), why);
     ASSERT_EQ(m.param_count, st.tensor_count);
     assert_shape(&st, "layer3.0.downsample.0.weight", 4, (uint64_t[]){64, 32, 1, 1});
@@ -145,13 +145,45 @@ TEST(export_keeps_branches_norms_and_pools)
     model_done(&m);
 }
 
+TEST(export_gives_batchnorms_what_torch_wants_of_them)
+{
+    struct errbuf why = {0};
+    struct safetensors st;
+    struct model again, m = made("\"resnet20\"", (struct dims){32, 32, 3}, 10);
+    float *theta = calloc(m.floats, sizeof(*theta));
+    const char *path = test_path("model.safetensors");
+    const struct tensor *t;
+    char desc[16384];
+    int64_t steps;
+
+    for (size_t i = 0; i < m.floats; i++)
+        theta[i] = (float)i;
+    ASSERT_OK(model_export(&m, theta, 1234, NULL, 0, path, &why), why);
+    ASSERT_OK(safetensors_open(path, &st, &why), why);
+    ASSERT_EQ(m.param_count + 21, st.tensor_count);
+    assert_shape(&st, "layer3.2.bn2.running_var", 1, (uint64_t[]){64});
+    ASSERT_OK(safetensors_need(&st, "bn1.running_mean", DTYPE_F32, 1, &t, &why), why);
+    ASSERT_MEM(theta + m.trained, t->data, t->bytes);
+    ASSERT_OK(safetensors_need(&st, "layer2.0.bn1.num_batches_tracked", DTYPE_I64, 0, &t, &why),
+              why);
+    memcpy(&steps, t->data, sizeof(steps));
+    ASSERT_EQ(1234, steps);
+    snprintf(desc, sizeof(desc), "{\"layers\": %s}", safetensors_meta_get(&st, "layers"));
+    again = made(desc, m.in, m.classes);
+    ASSERT_MEM(m.layers, again.layers, (size_t)m.layer_count * sizeof(*m.layers));
+    model_done(&again);
+    safetensors_close(&st);
+    free(theta);
+    model_done(&m);
+}
+
 TEST(export_to_a_missing_folder_is_an_error)
 {
     struct errbuf why = {0};
     float *theta;
     struct model m = small_model(&theta);
 
-    ASSERT(model_export(&m, theta, NULL, 0, test_path("no/model.safetensors"), &why) < 0);
+    ASSERT(model_export(&m, theta, 0, NULL, 0, test_path("no/model.safetensors"), &why) < 0);
     ASSERT_HAS("no/model.safetensors", why.text);
     free(theta);
     model_done(&m);

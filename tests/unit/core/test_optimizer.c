@@ -381,3 +381,14 @@ TEST(clipping_comes_before_weight_decay)
                    &theta, none, &next);
     ASSERT(next == 1.25f); /* 2 - 0.5*(1 + 0.25*2) */
 }
+
+TEST(running_statistics_are_a_moving_average_of_the_shards_mean)
+{
+    const float sum[3] = {6, -3, 0}, running[3] = {1, 2, 0};
+    float next[4] = {7, 7, 7, 7};
+
+    optimizer_running(sum, 3, running, next, 3);
+    ASSERT(next[0] == 0.9f * 1 + 0.1f * 2);
+    ASSERT(next[1] == 0.9f * 2 + 0.1f * -1);
+    ASSERT(next[2] == 0 && next[3] == 7);
+}

@@ -31,6 +31,7 @@
 struct probe {
     const struct model *model;
     struct net *net;
+    struct net_mode mode;
     uint32_t n;
     const real *mix;        /* [n, classes]: sum mix*logits; NULL: sum of cross-entropy losses */
     const uint32_t *labels; /* for the losses */
@@ -39,7 +40,7 @@ struct probe {
 static double probe_value(const struct probe *p, const real *theta, const real *x)
 {
     const uint32_t classes = p->model->classes;
-    const real *z = net_forward(p->net, theta, x, p->n);
+    const real *z = net_forward(p->net, &p->mode, theta, x, p->n);
     double sum = 0;
 
     for (size_t i = 0; i < p->n; i++) {
@@ -59,7 +60,7 @@ static void probe_gradient(const struct probe *p, const real *theta, const real 
                            real *dx)
 {
     const uint32_t classes = p->model->classes;
-    const real *z = net_forward(p->net, theta, x, p->n);
+    const real *z = net_forward(p->net, &p->mode, theta, x, p->n);
     real *dz = reals(p->n * classes);
     double delta[CLASSES_MAX];
 
@@ -140,8 +141,9 @@ static void check_part(const char *what, const struct probe *p, const real *thet
     free(direction);
 }
 
-/* Checks every parameter and x of the model, for n samples. */
-static void check_model(const char *desc, struct dims in, uint32_t classes, uint32_t n, bool loss)
+/* Checks every trained parameter and x of the model, for n samples. */
+static void check_mode(const char *desc, struct dims in, uint32_t classes, uint32_t n, bool loss,
+                       const struct net_mode *mode)
 {
     gemm_init();
     struct model m = model_of(desc, in, classes);
@@ -150,16 +152,17 @@ static void check_model(const char *desc, struct dims in, uint32_t classes, uint
     real *dx = reals(n * entries(in));
     uint32_t *labels = xcalloc(n, sizeof(*labels));
     struct net *net = net_create(&m, kernels_best(), n);
-    char what[256];
+    char what[320];
 
     ASSERT(net);
     for (uint32_t i = 0; i < n; i++)
         labels[i] = i * 7 % classes;
-    const struct probe p = {&m, net, n, loss ? NULL : mix, labels};
+    const struct probe p = {&m, net, *mode, n, loss ? NULL : mix, labels};
     probe_gradient(&p, theta, x, dtheta, dx);
-    for (int i = 0; i < m.param_count; i++) {
+    for (int i = 0; i < m.trained_count; i++) {
         const size_t at = m.params[i].offset;
-        snprintf(what, sizeof(what), "%.180s: %s", desc, m.params[i].name);
+        snprintf(what, sizeof(what), "%.10s: %.180s: %s", mode->train ? "training" : "evaluation",
+                 desc, m.params[i].name);
         check_part(what, &p, theta, x, theta + at, dtheta + at, m.params[i].count);
     }
     snprintf(what, sizeof(what), "%.180s: x", desc);
@@ -167,6 +170,19 @@ static void check_model(const char *desc, struct dims in, uint32_t classes, uint
     net_free(net);
     model_done(&m);
     free(theta), free(x), free(mix), free(dtheta), free(dx), free(labels);
+}
+
+/* In evaluation mode; in training mode nothing else happens when no layer makes a difference. */
+static void check_model(const char *desc, struct dims in, uint32_t classes, uint32_t n, bool loss)
+{
+    check_mode(desc, in, classes, n, loss, &evaluation);
+}
+
+/* In both modes. */
+static void check_modes(const char *desc, struct dims in, uint32_t classes, uint32_t n, bool loss)
+{
+    check_mode(desc, in, classes, n, loss, &evaluation);
+    check_mode(desc, in, classes, n, loss, &training);
 }
 
 #define LAST "{\"type\":\"dense\"}]"
@@ -287,6 +303,40 @@ TEST(groupnorm_of_several_blocks_of_rows)
 }
 #endif
 
+#define BATCHNORM "{\"type\":\"batchnorm\"},"
+
+TEST(batchnorm_in_both_modes)
+{
+    check_modes("[" BATCHNORM FLAT_LAST, (struct dims){4, 3, 2}, 3, 4, false);
+    check_modes("[" WIDE(6) BATCHNORM FLAT_LAST, (struct dims){3, 5, 2}, 3, 3, false);
+    check_modes("[" WIDE(16) BATCHNORM "{\"type\":\"globalpool\"}," LAST, (struct dims){4, 4, 1}, 3,
+                3, true);
+    check_modes("[" WIDE(70) BATCHNORM "{\"type\":\"globalpool\"}," LAST, (struct dims){3, 3, 1}, 3,
+                2, true);
+    check_modes(
+        "[{\"type\":\"flatten\"},{\"type\":\"dense\",\"units\":5,\"bias\":false}," BATCHNORM LAST,
+        (struct dims){3, 3, 2}, 3, 6, false);
+}
+
+TEST(batchnorm_with_relu_and_pool)
+{
+    check_modes("[" WIDE(4) BATCHNORM RELU FLAT_LAST, (struct dims){4, 4, 2}, 3, 3, false);
+    check_modes("[" WIDE(4) BATCHNORM RELU "{\"type\":\"maxpool\"}," FLAT_LAST,
+                (struct dims){4, 4, 2}, 3, 3, false);
+}
+
+#define DROPOUT(rate) "{\"type\":\"dropout\",\"rate\":" #rate "},"
+
+TEST(dropout_in_both_modes)
+{
+    check_modes("[" DROPOUT(0.3) FLAT_LAST, (struct dims){4, 3, 2}, 3, 3, false);
+    check_modes("[{\"type\":\"flatten\"},{\"type\":\"dense\",\"units\":9}," RELU DROPOUT(0.5) LAST,
+                (struct dims){2, 5, 1}, 3, 6, false);
+    check_modes("[" WIDE(4) BATCHNORM RELU DROPOUT(0.4) WIDE(4)
+                    DROPOUT(0.2) "{\"type\":\"maxpool\"}," DROPOUT(0) FLAT_LAST,
+                (struct dims){4, 4, 2}, 3, 3, false);
+}
+
 TEST(avgpool_tiling_dropping_overlapping_and_skipping)
 {
     check_model("[{\"type\":\"avgpool\"}," FLAT_LAST, (struct dims){6, 4, 3}, 3, 3, false);
@@ -314,6 +364,9 @@ TEST(every_layer_may_share_its_input_with_a_skip)
         "{\"type\":\"avgpool\",\"size\":1},",
         "{\"type\":\"groupnorm\",\"groups\":1},{\"type\":\"relu\"},",
         "{\"type\":\"conv2d\",\"channels\":4},{\"type\":\"groupnorm\",\"groups\":2},",
+        "{\"type\":\"batchnorm\"},",
+        "{\"type\":\"batchnorm\"},{\"type\":\"relu\"},",
+        "{\"type\":\"dropout\"},",
     };
     char desc[512];
 
@@ -323,7 +376,7 @@ TEST(every_layer_may_share_its_input_with_a_skip)
                      "[{\"type\":\"conv2d\",\"channels\":4,\"name\":\"a\"},%s"
                      "{\"type\":\"add\",\"from\":\"a\"},%s" FLAT_LAST,
                      shared[i], relu ? RELU : "");
-            check_model(desc, (struct dims){4, 5, 2}, 3, 2, false);
+            check_modes(desc, (struct dims){4, 5, 2}, 3, 2, false);
         }
     }
 }
@@ -372,6 +425,20 @@ TEST(small_residual_network_with_identity_and_projection)
         (struct dims){6, 6, 3}, 4, 2, true);
 }
 
+#ifdef STEPPE_REAL_DOUBLE
+TEST(small_residual_network_with_batchnorms_first)
+{
+    check_modes(
+        "[" WIDE(4) BATCHNORM NAMED("relu", "a") WIDE(6) BATCHNORM INNER_RELU WIDE(
+            6) "{\"type\":\"conv2d\",\"input\":\"a\",\"channels\":6,\"kernel\":1,\"name\":\"p\","
+               "\"bias\":false},"
+               "{\"type\":\"add\",\"from\":\"conv3\",\"name\":\"s\"}," BATCHNORM INNER_RELU WIDE(6)
+                   BATCHNORM DROPOUT(0.25)
+                       WIDE(6) "{\"type\":\"add\",\"from\":\"s\"}," BATCHNORM FLAT_LAST,
+        (struct dims){5, 5, 2}, 3, 3, false);
+}
+#endif
+
 /* The form of wide residual networks: norm and ReLU first, and the sum itself is passed on. */
 TEST(small_residual_network_with_norms_first)
 {
@@ -387,6 +454,11 @@ TEST(small_residual_network_with_norms_first)
 TEST(resnet20_gn_along_directions)
 {
     check_model("resnet20_gn", (struct dims){8, 8, 3}, 5, 1, true);
+}
+
+TEST(resnet20_along_directions)
+{
+    check_mode("resnet20", (struct dims){8, 8, 3}, 5, 2, true, &training);
 }
 #endif
 

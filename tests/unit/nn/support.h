@@ -9,9 +9,17 @@
 #include "common/model.h"
 #include "common/rng.h"
 #include "tests/harness.h"
+#include "worker/nn/net.h"
 #include "worker/nn/real.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The presets that are small enough for a test to run them many times. */
+static const char *const quick_presets[]
+    __attribute__((unused)) = {"mlp", "lenet", "cnn", "resnet20", "resnet20_gn", NULL};
+
+static const struct net_mode evaluation __attribute__((unused)) = {0};
+static const struct net_mode training __attribute__((unused)) = {.train = true, .seed = 5};
 
 /* A model from layers written as JSON ("[{..}, ..]") or a preset's name; its normalisation differs
  * from channel to channel. */

@@ -37,8 +37,8 @@ static void check_model(const char *desc)
         x[i] = (float)d.images[i] / 255.0f;
 
     struct net *net = net_create(&m, kernels_best(), IMAGES);
-    const float *logits = net_forward(net, theta, x, IMAGES);
-    ASSERT_OK(model_export(&m, theta, &meta, 1, test_path("m.safetensors"), &why), why);
+    const float *logits = net_forward(net, &evaluation, theta, x, IMAGES);
+    ASSERT_OK(model_export(&m, theta, 0, &meta, 1, test_path("m.safetensors"), &why), why);
     write_file(test_path("images"), d.images, pixels);
     write_file(test_path("logits"), logits, (size_t)IMAGES * d.classes * sizeof(float));
     snprintf(command, sizeof(command), "/usr/bin/python3 tests/golden/read_export.py %s %s %s",
@@ -77,6 +77,14 @@ TEST(exported_branches_norms_and_pools_give_the_same_logits_in_numpy)
                 "{\"type\":\"maxpool\",\"stride\":1},"
                 "{\"type\":\"add\",\"from\":\"avgpool1\"},{\"type\":\"flatten\"},"
                 "{\"type\":\"dense\",\"units\":10,\"bias\":false}]");
+}
+
+TEST(an_exported_network_with_running_statistics_gives_the_same_logits_in_numpy)
+{
+    check_model("resnet20");
+    check_model(
+        "[{\"type\":\"flatten\"},{\"type\":\"dense\",\"units\":12},{\"type\":\"batchnorm\"},"
+        "{\"type\":\"relu\"},{\"type\":\"dropout\"},{\"type\":\"dense\"}]");
 }
 
 TEST(an_exported_list_of_layers_gives_the_same_logits_in_numpy)

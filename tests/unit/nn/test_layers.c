@@ -50,7 +50,7 @@ static void check_conv(const char *conv, struct dims in, uint32_t n)
     for (size_t pick = 0; pick < flat; pick += 1 + flat / 97) {
         memset(last, 0, flat * 2 * sizeof(real));
         last[pick * 2] = 1;
-        const real *z = net_forward(net, theta, x, n);
+        const real *z = net_forward(net, &evaluation, theta, x, n);
         for (size_t i = 0; i < n; i++)
             ASSERT_NEAR(y[i * flat + pick], z[i * 2], 2e-4);
     }
@@ -157,6 +157,156 @@ TEST(groupnorm_of_a_constant_is_its_bias)
         ASSERT(y[i] == b[i % 4]);
 }
 
+/* Runs a BatchNorm on values around `offset`. */
+static void check_batchnorm(struct dims in, uint32_t n, double offset, bool train, bool fused)
+{
+    const struct layer l = {.kind = LAYER_BATCHNORM, .in = in, .out = in};
+    const struct layer_ops *ops = layer_ops_of(LAYER_BATCHNORM);
+    const struct net_mode mode = {.train = train};
+    const size_t rows = (size_t)n * in.h * in.w, count = rows * in.c;
+    real *x = uniform(1, count, offset - 1, offset + 1), *skip = uniform(2, count, -1, 1);
+    real *w = uniform(3, in.c, -2, 2), *b = uniform(4, in.c, -1, 1), *y = reals(count);
+    real *mean = uniform(5, in.c, offset - 1, offset + 1), *var = uniform(6, in.c, 0.5, 2);
+    real *got_mean = reals(in.c), *got_var = reals(in.c);
+    struct layer_space space;
+
+    ops->plan(&l, n, &space);
+    struct layer_pass p = {.layer = &l, .mode = &mode, .n = n, .x = x, .y = y, .w = w, .b = b};
+    p.relu = fused;
+    p.skip = fused ? skip : NULL;
+    p.running_mean = mean;
+    p.running_var = var;
+    p.kept = xcalloc(1, space.kept_bytes);
+    p.scratch = reals(space.scratch);
+    ops->forward(&p);
+    for (size_t c = 0; c < in.c; c++) {
+        double m = train ? 0 : (double)mean[c], v = train ? 0 : (double)var[c];
+        for (size_t r = 0; train && r < rows; r++)
+            m += (double)x[r * in.c + c] / (double)rows;
+        for (size_t r = 0; train && r < rows; r++)
+            v += ((double)x[r * in.c + c] - m) * ((double)x[r * in.c + c] - m) / (double)rows;
+        for (size_t at = c; at < count; at += in.c) {
+            double want = ((double)x[at] - m) / sqrt(v + 1e-5) * (double)w[c] + (double)b[c];
+            want = fused ? fmax(want + (double)skip[at], 0) : want;
+            ASSERT_NEAR(want, y[at], 5e-6 * fmax(1, fabs(offset)));
+        }
+        mean[c] = (real)m;
+        var[c] = (real)(v * (double)rows / ((double)rows - 1));
+    }
+    if (train) {
+        ops->statistics(&p, got_mean, got_var);
+        for (size_t c = 0; c < in.c; c++) {
+            ASSERT_NEAR(mean[c], got_mean[c], 1e-6 * fmax(1, fabs(offset)));
+            ASSERT_NEAR(var[c], got_var[c], 1e-5);
+        }
+    }
+    free(p.kept), free(p.scratch), free(x), free(skip), free(w), free(b), free(y);
+    free(mean), free(var), free(got_mean), free(got_var);
+}
+
+TEST(batchnorm_equals_plain_loops_in_double)
+{
+    static const struct dims shapes[] = {{4, 4, 16}, {3, 5, 6}, {1, 1, 12},  {7, 7, 64},
+                                         {5, 3, 70}, {9, 2, 1}, {33, 31, 4}, {2, 2, 128}};
+
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        for (int mode = 0; mode < 4; mode++)
+            check_batchnorm(shapes[i], 5, 0, mode & 1, mode & 2);
+        /* A mean far from 0: the variance must not be what is left of two large numbers. */
+        check_batchnorm(shapes[i], 7, 100, true, false);
+    }
+    check_batchnorm((struct dims){32, 32, 16}, 64, 30, true, true);
+}
+
+/* The first sample, around which the first block is taken, lies far from all others. */
+TEST(moments_do_not_suffer_from_an_odd_first_sample)
+{
+    const struct dims in = {4, 4, 1};
+    const struct layer l = {.kind = LAYER_BATCHNORM, .in = in, .out = in};
+    const struct layer_ops *ops = layer_ops_of(LAYER_BATCHNORM);
+    const uint32_t n = 4096;
+    const size_t count = n * entries(in);
+    real *x = uniform(1, count, -1, 1), *y = reals(count), w = 1, b = 0, mean, var;
+    double m = 0, v = 0;
+    struct layer_space space;
+
+    for (size_t i = 0; i < entries(in); i++)
+        x[i] += 1000;
+    for (size_t i = 0; i < count; i++)
+        m += (double)x[i] / (double)count;
+    for (size_t i = 0; i < count; i++)
+        v += ((double)x[i] - m) * ((double)x[i] - m) / ((double)count - 1);
+    ops->plan(&l, n, &space);
+    struct layer_pass p = {
+        .layer = &l, .mode = &training, .n = n, .x = x, .y = y, .w = &w, .b = &b};
+    p.kept = xcalloc(1, space.kept_bytes);
+    p.scratch = reals(space.scratch);
+    ops->forward(&p);
+    ops->statistics(&p, &mean, &var);
+    ASSERT_NEAR(m, mean, 1e-5);
+    ASSERT_NEAR(v, var, 1e-4 * v);
+    free(p.kept), free(p.scratch), free(x), free(y);
+}
+
+/* Runs a dropout of `rate` on n samples of ones; *kept (freed by the caller) is where it left
+ * something. */
+static real *drop(struct dims in, uint32_t n, uint32_t number, struct net_mode mode, double rate)
+{
+    const struct layer l = {.kind = LAYER_DROPOUT, .in = in, .out = in, .rate = rate};
+    const struct layer_ops *ops = layer_ops_of(LAYER_DROPOUT);
+    real *y = uniform(1, n * entries(in), 1, 1);
+    struct layer_space space;
+
+    ops->plan(&l, n, &space);
+    struct layer_pass p = {.layer = &l, .number = number, .mode = &mode, .n = n, .x = y, .y = y};
+    p.kept = xcalloc(1, space.kept_bytes);
+    ops->forward(&p);
+    free(p.kept);
+    return y;
+}
+
+static double share_of(const real *y, real value, size_t n)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i++)
+        count += y[i] == value;
+    return (double)count / (double)n;
+}
+
+TEST(dropout_drops_its_share_and_scales_the_rest)
+{
+    const struct dims in = {64, 64, 8};
+    const size_t n = entries(in);
+    real *y = drop(in, 1, 0, (struct net_mode){true, 9, 3, 7}, 0.2);
+
+    ASSERT_NEAR(0.2, share_of(y, 0, n), 0.01);
+    ASSERT_NEAR(0.8, share_of(y, (real)1.25, n), 0.01);
+    free(y);
+    y = drop(in, 1, 0, evaluation, 0.2);
+    ASSERT(share_of(y, 1, n) == 1);
+    free(y);
+}
+
+TEST(dropout_knows_a_sample_by_its_place_in_the_batch)
+{
+    const struct dims in = {16, 16, 5};
+    const size_t n = entries(in);
+    real *two = drop(in, 2, 1, (struct net_mode){true, 9, 3, 6}, 0.5);
+    real *one = drop(in, 1, 1, (struct net_mode){true, 9, 3, 7}, 0.5);
+    real *other = drop(in, 1, 2, (struct net_mode){true, 9, 3, 7}, 0.5);
+    double alike[2] = {0, 0};
+
+    ASSERT_MEM(one, two + n, n * sizeof(*one));
+    for (size_t i = 0; i < n; i++) {
+        alike[0] += (one[i] == two[i]) / (double)n;
+        alike[1] += (one[i] == other[i]) / (double)n;
+    }
+    ASSERT_NEAR(0.5, alike[0], 0.06);
+    ASSERT_NEAR(0.5, alike[1], 0.06);
+    free(one), free(two), free(other);
+}
+
 /* [maxpool, flatten, dense] on x; dx of mix over logits comes back. */
 static void pool_gradient(const char *desc, struct dims in, const real *x, real *dx)
 {
@@ -165,7 +315,7 @@ static void pool_gradient(const char *desc, struct dims in, const real *x, real 
     const real dz[2] = {1, 1};
     struct net *net = net_create(&m, kernels_best(), 1);
 
-    net_forward(net, theta, x, 1);
+    net_forward(net, &evaluation, theta, x, 1);
     net_backward(net, theta, dz, NULL, dx);
     net_free(net);
     model_done(&m);

@@ -38,14 +38,14 @@ static void fixture_free(struct fixture *f)
 
 TEST(same_call_twice_gives_the_same_bits)
 {
-    for (const char *const *preset = model_presets; *preset; preset++) {
+    for (const char *const *preset = quick_presets; *preset; preset++) {
         struct fixture *f = fixture_create(*preset);
         real z[BATCH * 10], *dtheta = reals(f->m.floats), *dx = reals(BATCH * entries(image));
-        memcpy(z, net_forward(f->net, f->theta, f->x, BATCH), sizeof(z));
+        memcpy(z, net_forward(f->net, &evaluation, f->theta, f->x, BATCH), sizeof(z));
         net_backward(f->net, f->theta, f->dz, f->dtheta, f->dx);
         /* Another size in between leaves traces in the arena, which must not matter. */
-        net_forward(f->net, f->theta, f->x, 3);
-        ASSERT_MEM(z, net_forward(f->net, f->theta, f->x, BATCH), sizeof(z));
+        net_forward(f->net, &evaluation, f->theta, f->x, 3);
+        ASSERT_MEM(z, net_forward(f->net, &evaluation, f->theta, f->x, BATCH), sizeof(z));
         net_backward(f->net, f->theta, f->dz, dtheta, dx);
         ASSERT_MEM(f->dtheta, dtheta, f->m.floats * sizeof(real));
         ASSERT_MEM(f->dx, dx, BATCH * entries(image) * sizeof(real));
@@ -56,13 +56,13 @@ TEST(same_call_twice_gives_the_same_bits)
 
 TEST(two_nets_of_different_batch_max_give_the_same_bits)
 {
-    for (const char *const *preset = model_presets; *preset; preset++) {
+    for (const char *const *preset = quick_presets; *preset; preset++) {
         struct fixture *f = fixture_create(*preset);
         struct net *wide = net_create(&f->m, kernels_best(), 3 * BATCH);
         real z[BATCH * 10], *dtheta = reals(f->m.floats);
-        memcpy(z, net_forward(f->net, f->theta, f->x, 5), 5 * 10 * sizeof(real));
+        memcpy(z, net_forward(f->net, &evaluation, f->theta, f->x, 5), 5 * 10 * sizeof(real));
         net_backward(f->net, f->theta, f->dz, f->dtheta, NULL);
-        ASSERT_MEM(z, net_forward(wide, f->theta, f->x, 5), 5 * 10 * sizeof(real));
+        ASSERT_MEM(z, net_forward(wide, &evaluation, f->theta, f->x, 5), 5 * 10 * sizeof(real));
         net_backward(wide, f->theta, f->dz, dtheta, NULL);
         ASSERT_MEM(f->dtheta, dtheta, f->m.floats * sizeof(real));
         net_free(wide);
@@ -74,16 +74,16 @@ TEST(two_nets_of_different_batch_max_give_the_same_bits)
 /* Samples do not mix: with n and its slot given, a sample's bits depend on nothing else. */
 TEST(a_sample_gets_the_same_bits_whoever_shares_its_shard)
 {
-    for (const char *const *preset = model_presets; *preset; preset++) {
+    for (const char *const *preset = quick_presets; *preset; preset++) {
         struct fixture *f = fixture_create(*preset);
         const size_t pixels = entries(image);
         real *others = uniform(9, BATCH * pixels, 0, 1), *dx = reals(BATCH * pixels);
         real z[BATCH * 10];
-        memcpy(z, net_forward(f->net, f->theta, f->x, BATCH), sizeof(z));
+        memcpy(z, net_forward(f->net, &evaluation, f->theta, f->x, BATCH), sizeof(z));
         net_backward(f->net, f->theta, f->dz, NULL, f->dx);
         for (size_t i = 0; i < BATCH; i += 3)
             memcpy(others + i * pixels, f->x + i * pixels, pixels * sizeof(real));
-        const real *again = net_forward(f->net, f->theta, others, BATCH);
+        const real *again = net_forward(f->net, &evaluation, f->theta, others, BATCH);
         net_backward(f->net, f->theta, f->dz, NULL, dx);
         for (size_t i = 0; i < BATCH; i += 3) {
             ASSERT_MEM(z + i * 10, again + i * 10, 10 * sizeof(real));
@@ -97,15 +97,15 @@ TEST(a_sample_gets_the_same_bits_whoever_shares_its_shard)
 
 TEST(fewer_samples_than_batch_max_equal_the_samples_one_by_one)
 {
-    for (const char *const *preset = model_presets; *preset; preset++) {
+    for (const char *const *preset = quick_presets; *preset; preset++) {
         struct fixture *f = fixture_create(*preset);
         const size_t pixels = entries(image);
         real *sum = reals(f->m.floats), *dtheta = reals(f->m.floats), *dx = reals(pixels);
         real z[5 * 10];
-        memcpy(z, net_forward(f->net, f->theta, f->x, 5), sizeof(z));
+        memcpy(z, net_forward(f->net, &evaluation, f->theta, f->x, 5), sizeof(z));
         net_backward(f->net, f->theta, f->dz, f->dtheta, f->dx);
         for (size_t i = 0; i < 5; i++) {
-            const real *one = net_forward(f->net, f->theta, f->x + i * pixels, 1);
+            const real *one = net_forward(f->net, &evaluation, f->theta, f->x + i * pixels, 1);
             ASSERT(distance(one, z + i * 10, 10) < 1e-5);
             net_backward(f->net, f->theta, f->dz + i * 10, dtheta, dx);
             ASSERT(distance(dx, f->dx + i * pixels, pixels) < 1e-4);
@@ -123,11 +123,11 @@ TEST(gradients_are_overwritten_and_padding_is_zero)
     struct fixture *f = fixture_create("resnet20_gn");
     real *again = reals(f->m.floats);
 
-    net_forward(f->net, f->theta, f->x, BATCH);
+    net_forward(f->net, &evaluation, f->theta, f->x, BATCH);
     net_backward(f->net, f->theta, f->dz, f->dtheta, f->dx);
     for (size_t i = 0; i < f->m.floats; i++)
         again[i] = (real)NAN;
-    net_forward(f->net, f->theta, f->x, BATCH);
+    net_forward(f->net, &evaluation, f->theta, f->x, BATCH);
     net_backward(f->net, f->theta, f->dz, again, NULL);
     ASSERT_MEM(f->dtheta, again, f->m.floats * sizeof(real));
     size_t at = 0;
@@ -144,12 +144,12 @@ TEST(gradients_are_overwritten_and_padding_is_zero)
 
 TEST(data_gradient_is_the_same_with_and_without_parameter_gradients)
 {
-    for (const char *const *preset = model_presets; *preset; preset++) {
+    for (const char *const *preset = quick_presets; *preset; preset++) {
         struct fixture *f = fixture_create(*preset);
         real *alone = reals(BATCH * entries(image));
-        net_forward(f->net, f->theta, f->x, BATCH);
+        net_forward(f->net, &evaluation, f->theta, f->x, BATCH);
         net_backward(f->net, f->theta, f->dz, f->dtheta, f->dx);
-        net_forward(f->net, f->theta, f->x, BATCH);
+        net_forward(f->net, &evaluation, f->theta, f->x, BATCH);
         net_backward(f->net, f->theta, f->dz, NULL, alone);
         ASSERT_MEM(f->dx, alone, BATCH * entries(image) * sizeof(real));
         net_backward(f->net, f->theta, f->dz, NULL, NULL);
@@ -174,9 +174,9 @@ TEST(parameter_gradients_are_the_same_with_and_without_the_data_gradient)
     for (size_t i = 0; i < COUNT(descs); i++) {
         struct fixture *f = fixture_create(descs[i]);
         real *alone = reals(f->m.floats);
-        net_forward(f->net, f->theta, f->x, BATCH);
+        net_forward(f->net, &evaluation, f->theta, f->x, BATCH);
         net_backward(f->net, f->theta, f->dz, f->dtheta, f->dx);
-        net_forward(f->net, f->theta, f->x, BATCH);
+        net_forward(f->net, &evaluation, f->theta, f->x, BATCH);
         net_backward(f->net, f->theta, f->dz, alone, NULL);
         ASSERT_MEM(f->dtheta, alone, f->m.floats * sizeof(real));
         free(alone);
@@ -191,9 +191,9 @@ TEST(layers_without_parameters_in_front_are_passed_both_ways)
                        "{\"type\":\"flatten\"},{\"type\":\"dense\"}]");
     real *alone = reals(f->m.floats);
 
-    net_forward(f->net, f->theta, f->x, BATCH);
+    net_forward(f->net, &evaluation, f->theta, f->x, BATCH);
     net_backward(f->net, f->theta, f->dz, f->dtheta, f->dx);
-    net_forward(f->net, f->theta, f->x, BATCH);
+    net_forward(f->net, &evaluation, f->theta, f->x, BATCH);
     net_backward(f->net, f->theta, f->dz, alone, NULL);
     ASSERT_MEM(f->dtheta, alone, f->m.floats * sizeof(real));
     size_t moved = 0;
@@ -209,7 +209,7 @@ TEST(a_diverged_model_shows_in_the_logits)
     struct fixture *f = fixture_create("lenet");
 
     f->theta[f->m.params[0].offset] = (real)NAN;
-    const real *z = net_forward(f->net, f->theta, f->x, 1);
+    const real *z = net_forward(f->net, &evaluation, f->theta, f->x, 1);
     ASSERT(isnan((double)z[0]));
     fixture_free(f);
 }
@@ -283,7 +283,7 @@ static void check_signs(double margin, uint32_t key)
     reference_logits(&r, x, hidden, z);
     at[3][0] = (real)((double)at[3][0] + fmax(z[1], fmax(z[2], z[3])) - z[0] + margin);
     reference_gradient(&r, x, want);
-    head_sample(net_forward(net, theta, x, 1), REF_OUT, 0, &h, delta);
+    head_sample(net_forward(net, &evaluation, theta, x, 1), REF_OUT, 0, &h, delta);
     ASSERT(h.loss > exp(-margin) / 2 && h.loss < 4 * exp(-margin));
     for (int k = 0; k < REF_OUT; k++)
         scaled[k] = (real)ldexp(delta[k], -head_exponent(&h));

@@ -161,7 +161,7 @@ static void check_slots(const char *desc)
 
 TEST(no_slot_holds_two_gradients)
 {
-    for (const char *const *preset = model_presets; *preset; preset++)
+    for (const char *const *preset = quick_presets; *preset; preset++)
         check_slots(*preset);
     check_slots("[{\"type\":\"avgpool\",\"name\":\"a\"},{\"type\":\"relu\",\"name\":\"b\"},"
                 "{\"type\":\"add\",\"from\":\"a\",\"name\":\"c\"}," CONV(

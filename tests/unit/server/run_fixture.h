@@ -25,8 +25,8 @@ struct fixture {
     uint16_t labels[SAMPLES], test_labels[TESTS];
 };
 
-/* rest: more keys of the job file, from ", " on. */
-static inline struct fixture *fixture_create(const char *rest)
+/* middle: the layer between two dense ones; rest: more keys of the job file, from ", " on. */
+static inline struct fixture *fixture_with(const char *middle, const char *rest)
 {
     static const float mean[1] = {0}, std[1] = {1};
     struct fixture *f = xcalloc(1, sizeof(*f));
@@ -36,9 +36,9 @@ static inline struct fixture *fixture_create(const char *rest)
     snprintf(
         text, sizeof(text),
         "{\"name\": \"j\", \"dataset\": \"d\", \"model\": {\"layers\": [{\"type\": \"flatten\"}, "
-        "{\"type\": \"dense\", \"units\": 5}, {\"type\": \"relu\"}, {\"type\": \"dense\"}]}, "
+        "{\"type\": \"dense\", \"units\": 5}, {\"type\": \"%s\"}, {\"type\": \"dense\"}]}, "
         "\"epochs\": %d, \"batch\": %d, \"shard\": %d%s}",
-        EPOCHS, BATCH, SHARD, rest);
+        middle, EPOCHS, BATCH, SHARD, rest);
     cJSON *json = cJSON_Parse(text);
     ASSERT(json);
     ASSERT_OK(jobspec_parse(json, &f->spec, &why), why);
@@ -55,6 +55,11 @@ static inline struct fixture *fixture_create(const char *rest)
                                .test_labels = f->test_labels};
     ASSERT_OK(model_parse(f->spec.model, f->data.dims, CLASSES, mean, std, &f->model, &why), why);
     return f;
+}
+
+static inline struct fixture *fixture_create(const char *rest)
+{
+    return fixture_with("relu", rest);
 }
 
 static inline void fixture_free(struct fixture *f)

@@ -72,6 +72,68 @@ TEST(an_update_is_the_optimizers_with_the_clipped_gradient_of_the_batch)
     }
 }
 
+/* What lies behind the trained part is neither trained, decayed nor part of the clipped norm. */
+TEST(running_statistics_are_averaged_once_a_step)
+{
+    struct fixture *f =
+        fixture_with("batchnorm", STILL ", \"optimizer\": {\"clip\": 0.0625, \"decay\": \"all\"}");
+    const struct model *m = &f->model;
+    struct run *r = fixture_run(f, 1), *other = fixture_run(f, 1);
+    float *want = xcalloc(m->floats, sizeof(*want));
+    struct run_epoch e;
+
+    ASSERT_EQ(16 * 2, m->floats - m->trained);
+    ASSERT_EQ(0, run_start(r, 0));
+    ASSERT_EQ(0, run_start(other, 0));
+    memcpy(want, run_theta(r), m->floats * sizeof(*want));
+    for (size_t i = 0; i < 5; i++)
+        ASSERT(want[m->trained + i] == 0 && want[m->trained + 16 + i] == 1);
+    for (int step = 0; step < STEPS; step++) {
+        struct fake *k = compute_round(r, f), *changed = compute_round(other, f);
+        memcpy(changed->grad, k->grad, m->floats * sizeof(*k->grad));
+        memcpy(changed->sums, k->sums, sizeof(k->sums));
+        for (size_t i = m->trained; i < m->floats; i++) {
+            want[i] = 0.9f * want[i] + 0.1f * (k->grad[i] / (BATCH / SHARD));
+            changed->grad[i] += 1000;
+        }
+        give(r, k, &e);
+        give(other, changed, &e);
+        ASSERT_MEM(want + m->trained, run_theta(r) + m->trained,
+                   (m->floats - m->trained) * sizeof(*want));
+        ASSERT_MEM(run_theta(r), run_theta(other), m->trained * sizeof(*want));
+    }
+    free(want);
+    run_free(r);
+    run_free(other);
+    fixture_free(f);
+}
+
+TEST(decay_takes_weights_or_all)
+{
+    struct fixture *f[2];
+    const float *theta[2];
+    struct run *r[2];
+    struct run_epoch e;
+
+    for (int i = 0; i < 2; i++) {
+        f[i] = fixture_with("batchnorm", i ? STILL ", \"optimizer\": {\"decay\": \"all\"}" : STILL);
+        r[i] = fixture_run(f[i], 1);
+        ASSERT_EQ(0, run_start(r[i], 0));
+        give(r[i], compute_round(r[i], f[i]), &e);
+        theta[i] = run_theta(r[i]);
+    }
+    for (int i = 0; i < f[0]->model.param_count; i++) {
+        const struct param *p = &f[0]->model.params[i];
+        const bool same = memcmp(theta[0] + p->offset, theta[1] + p->offset, p->count * 4) == 0;
+        const bool zero = p->fan_in == 0 && p->start == 0; /* nothing decays in the first step */
+        ASSERT_EQ(p->decay || zero || i >= f[0]->model.trained_count, same);
+    }
+    for (int i = 0; i < 2; i++) {
+        run_free(r[i]);
+        fixture_free(f[i]);
+    }
+}
+
 /* Makes the loss at theta hat of a training result 0.5 a sample higher, or no higher at all. */
 static void set_rise(struct fake *k, bool ascent)
 {
