@@ -27,6 +27,13 @@
     MESSAGE(SCORE_HISTOGRAM, "score.histogram", 0)                                                 \
     MESSAGE(SCORE_TRAJECTORY, "score.trajectory", 0)                                               \
     MESSAGE(SCORE_PLANTED, "score.planted", 0)                                                     \
+    MESSAGE(SCORE_CLASSES, "score.classes", 0)                                                     \
+    MESSAGE(SCORE_RISERS, "score.risers", 0)                                                       \
+    MESSAGE(SCORE_SUSPECTS, "score.suspects", 0)                                                   \
+    MESSAGE(SCORE_COMPARE, "score.compare", 0)                                                     \
+    MESSAGE(SCORE_MAP, "score.map", 0)                                                             \
+    MESSAGE(SCORE_ROWS, "score.rows", 0)                                                           \
+    MESSAGE(SCORE_SQL, "score.sql", 0)                                                             \
     MESSAGE(WORKER_LIST, "worker.list", 0)                                                         \
     MESSAGE(WORKER_HELLO, "worker.hello", 0)                                                       \
     MESSAGE(WORKER_BYE, "worker.bye", 0)                                                           \

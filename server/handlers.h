@@ -29,6 +29,9 @@ void handle_score_top(struct request *rq);
 void handle_score_histogram(struct request *rq);
 void handle_score_trajectory(struct request *rq);
 void handle_score_planted(struct request *rq);
+void handle_score_ask(struct request *rq); /* classes, risers, suspects, compare, map */
+void handle_score_rows(struct request *rq);
+void handle_score_sql(struct request *rq);
 
 void handle_worker_list(struct request *rq);
 void handle_worker_hello(struct request *rq);

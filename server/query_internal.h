@@ -11,6 +11,8 @@ struct query {
     struct db state, difficulty;
     int64_t limit_ms;    /* of one query */
     int64_t deadline_ms; /* of the one that runs, monotonic; INT64_MAX: none */
+    int64_t memory_max;  /* of SQLite in this process, bytes, while a person's SQL runs */
+    bool over_memory;    /* what stopped it */
 };
 
 /* Every query runs between these two, on one snapshot of the file. query_end returns rc; *json goes
@@ -25,10 +27,18 @@ int query_job(struct query *q, int64_t job, int64_t *ret_dataset, struct errbuf 
 int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t *ret_scored,
                        struct errbuf *why);
 
-/* SQL of what is measured, over a row s of score, and its keys in a reply from `column` on. */
+/* -ENOENT with a sentence when the dataset has no such class. */
+int query_class(struct query *q, int64_t job, int64_t dataset, int64_t class_id,
+                struct errbuf *why);
+/* `limit` within 1 to ROWS_MAX. */
+int64_t query_limit(int64_t limit);
+
+/* SQL of what is measured, over a row s of score, and its keys in a reply from `column` on. The
+ * connection knows margin(loss, el2n), see definition.margin. */
 #define QUERY_MEASURES                                                                             \
-    "s.adm, s.loss, s.adv_loss, s.adv_loss - s.loss, s.grad_norm, s.el2n, s.predicted, s.correct"
-#define QUERY_MEASURE_COLUMNS 8
+    "s.adm, s.loss, s.adv_loss, s.adv_loss - s.loss, s.grad_norm, s.el2n,"                         \
+    " margin(s.loss, s.el2n), s.predicted, s.correct"
+#define QUERY_MEASURE_COLUMNS 9
 void query_add_measures(cJSON *row, sqlite3_stmt *stmt, int column);
 /* Left out when the column is NULL. */
 void query_add_number(cJSON *row, const char *name, sqlite3_stmt *stmt, int column);

@@ -16,34 +16,20 @@ static const char *const by_sql[] = {
     [BY_GAP] = "s.adv_loss - s.loss",
     [BY_GRAD_NORM] = "s.grad_norm",
     [BY_EL2N] = "s.el2n",
+    [BY_MARGIN] = "margin(s.loss, s.el2n)",
 };
-
-static int check_class(struct query *q, int64_t job, int64_t dataset, int64_t class_id,
-                       struct errbuf *why)
-{
-    int64_t classes = 0;
-    int rc = db_i64(&q->difficulty, "SELECT n_classes FROM dataset WHERE dataset_id = ?1",
-                    DB_ARGS(DB_I(dataset)), &classes, why);
-
-    if (rc == -ENOENT)
-        return err_set(why, rc, "the classes of job %lld are not in difficulty.db", (long long)job);
-    if (rc != 0 || class_id < classes)
-        return rc;
-    return err_set(why, -ENOENT,
-                   "the dataset of job %lld has no class %lld; its classes are 0 to %lld",
-                   (long long)job, (long long)class_id, (long long)classes - 1);
-}
 
 /* Equal values are ordered by gap (adm of a clamped or saturated gap ties), then by sample. */
 static int select_top(struct query *q, const struct top_args *a, int64_t epoch, int64_t dataset,
                       sqlite3_stmt **ret, struct errbuf *why)
 {
     const char *by = by_sql[a->by], *way = a->easiest ? "ASC" : "DESC";
-    int64_t limit = a->limit < 1 ? 1 : a->limit > ROWS_MAX ? ROWS_MAX : a->limit;
+    const char *by_way = a->easiest == (a->by == BY_MARGIN) ? "DESC" : "ASC";
+    int64_t limit = query_limit(a->limit);
     char order[128], sql[1024];
 
-    snprintf(order, sizeof(order), "ORDER BY %s %s, s.adv_loss - s.loss %s, s.sample_id", by, way,
-             way);
+    snprintf(order, sizeof(order), "ORDER BY %s %s, s.adv_loss - s.loss %s, s.sample_id", by,
+             by_way, way);
     snprintf(sql, sizeof(sql),
              "SELECT s.sample_id, m.class_id, c.name, m.truth, m.planted, " QUERY_MEASURES
              " FROM (SELECT * FROM score s WHERE s.job_id = ?1 AND s.epoch = ?2%s %s LIMIT ?5) s"
@@ -68,7 +54,7 @@ static int top(struct query *q, const struct top_args *a, cJSON *out, struct err
     if (rc == 0)
         rc = query_scored_epoch(q, a->job, &epoch, &scored, why);
     if (rc == 0 && a->class_id >= 0)
-        rc = check_class(q, a->job, dataset, a->class_id, why);
+        rc = query_class(q, a->job, dataset, a->class_id, why);
     if (rc == 0)
         rc = select_top(q, a, epoch, dataset, &stmt, why);
     if (rc != 0)

@@ -82,3 +82,20 @@ double stats_auroc(struct stats_pair *pairs, size_t n)
         return NAN;
     return (rank_sum - p * (p + 1) / 2) / (p * rest);
 }
+
+double stats_correlation(const double *x, const double *y, size_t n)
+{
+    double mean_x = 0, mean_y = 0, xx = 0, yy = 0, xy = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        mean_x += x[i] / (double)n;
+        mean_y += y[i] / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double dx = x[i] - mean_x, dy = y[i] - mean_y;
+        xx += dx * dx;
+        yy += dy * dy;
+        xy += dx * dy;
+    }
+    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : NAN;
+}

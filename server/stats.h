@@ -20,4 +20,7 @@ struct stats_pair {
  * positive or no negative. */
 double stats_auroc(struct stats_pair *pairs, size_t n);
 
+/* Pearson's correlation; of ranks it is Spearman's. NAN when one of them is constant or n is 0. */
+double stats_correlation(const double *x, const double *y, size_t n);
+
 #endif

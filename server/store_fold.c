@@ -24,6 +24,7 @@
 struct summary {
     int64_t scored;
     double mean, p10, p50, p90; /* of adm; NAN when nothing was scored */
+    double memorised;
     char sha256[SHA256_HEX];
 };
 
@@ -115,7 +116,7 @@ static void hash_rows(const struct fold *f, char ret[SHA256_HEX])
 
 static int summarise(const struct fold *f, struct summary *ret, struct errbuf *why)
 {
-    struct summary sum = {.mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN};
+    struct summary sum = {.mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN, .memorised = NAN};
     double *adm = NULL, total = 0;
 
     hash_rows(f, sum.sha256);
@@ -143,24 +144,26 @@ static int summarise(const struct fold *f, struct summary *ret, struct errbuf *w
 static int write_epoch(struct store *s, const struct epoch_record *e, const struct summary *sum,
                        struct errbuf *why)
 {
-    static const struct summary none = {.mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN};
+    static const struct summary none = {
+        .mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN, .memorised = NAN};
     const struct summary *x = sum ? sum : &none;
 
-    int rc = db_run(
-        &s->difficulty,
-        "INSERT OR REPLACE INTO epoch(job_id, epoch, state, share, scheduled, lr,"
-        " train_loss, train_accuracy, sharpness, test_loss, test_accuracy, adv_accuracy,"
-        " mean_gap, seconds, n_scored, adm_mean, adm_p10, adm_p50, adm_p90,"
-        " committed_unix_ms, scores_sha256)"
-        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
-        " ?17, ?18, ?19, ?20, ?21)",
-        DB_ARGS(DB_I(e->job), DB_I(e->epoch), DB_S(sum ? "committed" : "open"), DB_R(e->share),
-                DB_I(e->scheduled), DB_R(e->lr), DB_R(e->train_loss), DB_R(e->train_accuracy),
-                DB_R(e->sharpness), DB_R(e->test_loss), DB_R(e->test_accuracy),
-                DB_R(e->adv_accuracy), DB_R(e->mean_gap), DB_R(e->seconds), DB_I(x->scored),
-                DB_R(x->mean), DB_R(x->p10), DB_R(x->p50), DB_R(x->p90),
-                sum ? DB_I(clock_unix_ms()) : DB_S(NULL), DB_S(sum ? sum->sha256 : NULL)),
-        why);
+    int rc =
+        db_run(&s->difficulty,
+               "INSERT OR REPLACE INTO epoch(job_id, epoch, state, share, scheduled, lr,"
+               " train_loss, train_accuracy, sharpness, test_loss, test_accuracy, adv_accuracy,"
+               " mean_gap, seconds, n_scored, adm_mean, adm_p10, adm_p50, adm_p90,"
+               " committed_unix_ms, scores_sha256, memorised)"
+               " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
+               " ?17, ?18, ?19, ?20, ?21, ?22)",
+               DB_ARGS(DB_I(e->job), DB_I(e->epoch), DB_S(sum ? "committed" : "open"),
+                       DB_R(e->share), DB_I(e->scheduled), DB_R(e->lr), DB_R(e->train_loss),
+                       DB_R(e->train_accuracy), DB_R(e->sharpness), DB_R(e->test_loss),
+                       DB_R(e->test_accuracy), DB_R(e->adv_accuracy), DB_R(e->mean_gap),
+                       DB_R(e->seconds), DB_I(x->scored), DB_R(x->mean), DB_R(x->p10), DB_R(x->p50),
+                       DB_R(x->p90), sum ? DB_I(clock_unix_ms()) : DB_S(NULL),
+                       DB_S(sum ? sum->sha256 : NULL), DB_R(x->memorised)),
+               why);
     if (rc == -EEXIST) /* the foreign key: a REPLACE meets no other constraint */
         return err_set(why, -ENOENT, "there is no job %lld", (long long)e->job);
     return rc;
@@ -232,10 +235,11 @@ static int write_slices(struct store *s, const struct fold *f, struct errbuf *wh
 }
 
 /* Brings the history to where this epoch is in it once, whether or not it was in it before. */
-static int add_to_history(struct store *s, const struct fold *f, double adm_p90, bool again,
+static int add_to_history(struct store *s, const struct fold *f, struct summary *sum, bool again,
                           struct history *h, struct errbuf *why)
 {
     const struct epoch_record *e = &f->epoch;
+    struct memorised memorised = {0};
     int rc = 0;
 
     if (again) {
@@ -245,17 +249,26 @@ static int add_to_history(struct store *s, const struct fold *f, double adm_p90,
     for (uint32_t i = 0; rc == 0 && f->scores && i < f->samples; i++) {
         if (!measured(f, i))
             continue;
+        struct measurement m = {
+            .adm = stored(f->adm[i]),
+            .loss = stored(f->scores[i].loss),
+            .el2n = stored(f->scores[i].el2n),
+            .correct = f->scores[i].predicted == f->labels[i],
+            .hard = sample_history_is_hard(f->adm[i], sum->p90),
+        };
         h->samples[i].class_id = f->labels[i];
-        history_add(h, i, e->epoch, stored(f->adm[i]), stored(f->scores[i].loss),
-                    f->scores[i].predicted == f->labels[i], history_is_hard(f->adm[i], adm_p90));
+        memorised_count(&memorised, &h->samples[i], m.correct);
+        sample_history_add(&h->samples[i], e->epoch, &m);
+        h->last_epoch = e->epoch;
     }
+    sum->memorised = memorised_share(&memorised);
     if (rc == 0 && again)
         rc = history_replay(s, e->job, e->epoch + 1, EPOCHS_MAX, h, why);
     return rc;
 }
 
 /* The last transaction: all that is derived, and the epoch is there. */
-static int commit_epoch(struct store *s, const struct fold *f, const struct summary *sum,
+static int commit_epoch(struct store *s, const struct fold *f, struct summary *sum,
                         struct errbuf *why)
 {
     struct db *db = &s->difficulty;
@@ -264,7 +277,7 @@ static int commit_epoch(struct store *s, const struct fold *f, const struct summ
     bool again = rc == 0 && h.last_epoch >= f->epoch.epoch;
 
     if (rc == 0)
-        rc = add_to_history(s, f, sum->p90, again, &h, why);
+        rc = add_to_history(s, f, sum, again, &h, why);
     if (rc == 0)
         rc = db_begin_durable(db, why);
     if (rc != 0)

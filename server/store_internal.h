@@ -3,6 +3,7 @@
 #define STEPPE_SERVER_STORE_INTERNAL_H
 
 #include "server/db.h"
+#include "server/sample_history.h"
 #include "server/store.h"
 
 #define STATE_DB "state.db"
@@ -14,15 +15,8 @@
 
 /* sample_state: what the scored epochs of a job say about each sample. Always the sum of the epochs
  * that are committed: it is written in the transaction that commits or drops one. */
-struct history_sample {
-    double adm, adm_ema, adm_first, adm_max, loss;
-    int32_t last_epoch; /* -1: never measured */
-    uint32_t seen, right, forgotten, hard;
-    uint16_t class_id;
-    bool correct; /* at last_epoch */
-};
 struct history {
-    struct history_sample *samples; /* [count], owned */
+    struct sample_history *samples; /* [count], owned */
     uint32_t count;
     int64_t last_epoch; /* the newest of any sample; -1: nothing was measured */
 };
@@ -42,7 +36,8 @@ int schema_open_state(struct store *s, struct errbuf *why);
 int schema_open_difficulty(struct store *s, struct errbuf *why);
 
 /* store_sql.c: what each migration executes. */
-extern const char sql_state_1[], sql_difficulty_1[], sql_difficulty_1_views[], sql_difficulty_2[];
+extern const char sql_state_1[], sql_difficulty_1[], sql_difficulty_1_views[], sql_difficulty_2[],
+    sql_difficulty_3[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);
@@ -67,15 +62,13 @@ void history_keep(struct store *s, int64_t job, struct history *h);
 void history_done(struct history *h); /* a zeroed struct is fine */
 /* Forgets everything but the classes. */
 void history_reset(struct history *h);
-/* Takes one measurement in; epochs of a sample come in ascending order. */
-void history_add(struct history *h, uint32_t sample, int64_t epoch, double adm, double loss,
-                 bool correct, bool hard);
-/* Is this adm among the hardest tenth of its epoch? */
-bool history_is_hard(double adm, double adm_p90);
 /* Takes in the rows of the committed epochs in [from, to). */
 int history_replay(struct store *s, int64_t job, int64_t from, int64_t to, struct history *h,
                    struct errbuf *why);
 /* Inside a transaction: makes the rows of the job those of h. */
 int history_write(struct store *s, int64_t job, const struct history *h, struct errbuf *why);
+/* Writes the rows of every job that has scores and no rows: those of an older version are dropped
+ * by its migration. */
+int history_mend(struct store *s, struct errbuf *why);
 
 #endif

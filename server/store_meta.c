@@ -53,6 +53,15 @@ static const struct meta definitions[] = {
      "a sample is among the hardest tenth of an epoch when its adm is above 0 "
      "and at least epoch.adm_p90",
      0, 0, 0},
+    {"definition.margin",
+     "logit of the label less the largest other logit, as far as loss and el2n tell: with p = "
+     "exp(-loss), ln(p) - ln(el2n^2 - (1 - p)^2) / 2; at most ln(n_classes - 1) / 2 below it",
+     "logits", 0, "higher is easier"},
+    {"definition.suspicion",
+     "how likely the label is wrong: with w = 10 epoch.memorised - 1 cut to 0 to 1 (1 where it is "
+     "NULL), loss + w (loss_mean - loss). The loss of the last sweep is best while wrong labels "
+     "stay unlearnt, its mean over the epochs once they are memorised",
+     0, 0, "higher is more suspicious"},
     {"definition.quantile",
      "adm_p10, adm_p50, adm_p90 of an epoch: linear between the closest "
      "ranks, at position p (n - 1)",
@@ -70,10 +79,26 @@ static const struct meta definitions[] = {
      "lower median, nearest rank)",
      0, 0, 0},
     {"view.v_hist", "v_latest counted in 20 equal bins of adm; empty bins have no row", 0, 0, 0},
-    {"view.v_label_suspect",
-     "samples measured at least 5 times and right at most one time in five, "
-     "largest adm_ema first: their labels may be wrong",
+    {"view.v_riser",
+     "what changed between two committed, scored epochs: ask with job =, epoch_from = and epoch_to "
+     "=, ordered by rise (of adm) or loss_rise",
      0, 0, 0},
+    {"view.v_suspect",
+     "all samples that were scored, the most suspicious label first (definition.suspicion); "
+     "predicted is what the model takes the sample for, truth and planted are what is known",
+     0, 0, 0},
+    {"view.v_data_map",
+     "dataset cartography: mean and standard deviation over the scored epochs of the probability "
+     "of the label, and the share of them that were right; needs the function sqrt (SQLite 3.35); "
+     "low confidence is hard to learn, high "
+     "variability ambiguous",
+     0, 0, 0},
+    {"view.v_forgetting", "samples by how often they were forgotten; never_right: not right once",
+     0, 0, 0},
+    {"view.v_rank_correlation",
+     "Spearman's rank correlation of the newest adm of two jobs on the same dataset, over the "
+     "samples that both scored; ask with job = and other =; needs the function sqrt (SQLite 3.35)",
+     0, "-1 to 1", 0},
     {"view.v_trajectory",
      "all committed scores; ask with job = and sample = for one sample over "
      "the epochs",
@@ -160,6 +185,11 @@ static const struct meta columns[] = {
     {"epoch.adm_p90", "90 % of them are below it", 0, UNIT_RANGE, HARD},
     {"epoch.committed_unix_ms", "when it was committed", SINCE_1970, 0, 0},
     {"epoch.scores_sha256", "hash of the score rows, see definition.scores_sha256", "hex", 0, 0},
+    {"epoch.memorised",
+     "of the samples that were right in fewer than half of the epochs before, the share that is "
+     "right now; near 0: what was not learnt stays so; near 1: the training set is known by heart. "
+     "NULL: there was none, or not known",
+     0, UNIT_RANGE, 0},
 
     {"score.job_id", "the job", 0, 0, 0},
     {"score.epoch", "the epoch at whose end it was measured", 0, "0 to epochs - 1", 0},
@@ -178,14 +208,21 @@ static const struct meta columns[] = {
     {"sample_state.job_id", "the job", 0, 0, 0},
     {"sample_state.sample_id", "the sample", 0, "0 to n_samples - 1", 0},
     {"sample_state.class_id", "its label", 0, "0 to n_classes - 1", 0},
-    {"sample_state.adm", "adm at last_epoch", 0, UNIT_RANGE, HARD},
     {"sample_state.adm_ema",
      "0.3 of the newest adm + 0.7 of the average before it; the first is "
      "taken as it is",
      0, UNIT_RANGE, HARD},
-    {"sample_state.adm_first", "adm when it was first measured", 0, UNIT_RANGE, HARD},
-    {"sample_state.adm_max", "largest adm so far", 0, UNIT_RANGE, HARD},
-    {"sample_state.loss", "loss at last_epoch", NATS, "0 and up", HARD},
+    {"sample_state.loss_mean", "mean of loss over its measurements", NATS, "0 and up", HARD},
+    {"sample_state.margin_mean",
+     "area under the margin: mean of the margin over its measurements, see definition.margin",
+     "logits", 0, "higher is easier"},
+    {"sample_state.confidence",
+     "mean over its measurements of exp(-loss), the probability of the label", 0, UNIT_RANGE,
+     "higher is easier"},
+    {"sample_state.confidence_m2",
+     "sum of the squared deviations of exp(-loss) from confidence; divided by n_seen the variance, "
+     "of which v_data_map.variability is the root",
+     0, "0 and up", "higher is more ambiguous"},
     {"sample_state.correct", "1 when it was right at last_epoch", 0, "0, 1", GOOD},
     {"sample_state.n_seen", "epochs in which it was measured", "epochs", "1 and up", 0},
     {"sample_state.n_correct", "of these, those in which it was right", "epochs", "0 to n_seen",

@@ -32,6 +32,16 @@ static int difficulty_migrate_2(struct db *db, struct errbuf *why)
     return rc == 0 ? meta_write(db, why) : rc;
 }
 
+static int difficulty_migrate_3(struct db *db, struct errbuf *why)
+{
+    int rc = db_exec(db, sql_difficulty_3, why);
+
+    /* What the table says is rewritten whole: rows of what is no more would stay. */
+    if (rc == 0)
+        rc = db_exec(db, "DELETE FROM meta", why);
+    return rc == 0 ? meta_write(db, why) : rc;
+}
+
 struct schema {
     const char *name;
     mode_t mode;
@@ -45,8 +55,8 @@ struct schema {
 };
 
 static int (*const state_migrations[])(struct db *, struct errbuf *) = {state_migrate_1};
-static int (*const difficulty_migrations[])(struct db *, struct errbuf *) = {difficulty_migrate_1,
-                                                                             difficulty_migrate_2};
+static int (*const difficulty_migrations[])(struct db *, struct errbuf *) = {
+    difficulty_migrate_1, difficulty_migrate_2, difficulty_migrate_3};
 
 static const struct schema state_schema = {
     .name = STATE_DB,

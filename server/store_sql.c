@@ -173,6 +173,10 @@ const char sql_difficulty_1[] =
     "  (SELECT l." column " FROM epoch l WHERE l.job_id = j.job_id AND l.state = 'committed'\n" \
     "    AND l." condition " ORDER BY l.epoch DESC LIMIT 1)"
 
+/* Over rows s of score and x of sample_state: see definition.suspicion. */
+#define SUSPICION \
+    "s.loss + (x.loss_mean - s.loss) * max(0.0, min(1.0, coalesce(10 * e.memorised - 1, 1.0)))"
+
 /* `more`: columns that a later version of job has. */
 #define JOB_COMPARE(more) \
     "CREATE VIEW v_job_compare AS\n" \
@@ -256,3 +260,85 @@ const char sql_difficulty_2[] =
     "ALTER TABLE job ADD COLUMN attack_steps INTEGER;\n"
     "DROP VIEW v_job_compare;\n"
     JOB_COMPARE("j.alpha AS alpha,\n  j.attack_steps AS attack_steps, ");
+
+/* The history of a sample with means over the epochs, and what is read off it. sample_state is
+ * written again from the scores by history_mend. */
+const char sql_difficulty_3[] =
+    "ALTER TABLE epoch ADD COLUMN memorised REAL;\n"
+    "DROP VIEW v_label_suspect;\n"
+    "DROP TABLE sample_state;\n"
+    "CREATE TABLE sample_state(\n"
+    "  job_id INTEGER NOT NULL,\n"
+    "  sample_id INTEGER NOT NULL,\n"
+    "  class_id INTEGER NOT NULL,\n"
+    "  adm_ema REAL NOT NULL,\n"
+    "  loss_mean REAL NOT NULL,\n"
+    "  margin_mean REAL NOT NULL,\n"
+    "  confidence REAL NOT NULL,\n"
+    "  confidence_m2 REAL NOT NULL,\n"
+    "  correct INTEGER NOT NULL,\n"
+    "  n_seen INTEGER NOT NULL,\n"
+    "  n_correct INTEGER NOT NULL,\n"
+    "  n_forget INTEGER NOT NULL,\n"
+    "  n_hard INTEGER NOT NULL,\n"
+    "  last_epoch INTEGER NOT NULL,\n"
+    "  PRIMARY KEY(job_id, sample_id)\n"
+    ") WITHOUT ROWID;\n"
+
+    "CREATE VIEW v_riser AS\n"
+    "SELECT a.job_id AS job, a.epoch AS epoch_from, b.epoch AS epoch_to, s.sample_id AS sample,\n"
+    "  s.adm AS adm_from, t.adm AS adm_to, t.adm - s.adm AS rise,\n"
+    "  s.loss AS loss_from, t.loss AS loss_to, t.loss - s.loss AS loss_rise,\n"
+    "  s.correct AS correct_from, t.correct AS correct_to\n"
+    "FROM epoch a CROSS JOIN epoch b CROSS JOIN score s CROSS JOIN score t\n"
+    "WHERE a.state = 'committed' AND b.state = 'committed' AND b.job_id = a.job_id\n"
+    "  AND b.epoch > a.epoch AND s.job_id = a.job_id AND s.epoch = a.epoch\n"
+    "  AND t.job_id = a.job_id AND t.epoch = b.epoch AND t.sample_id = s.sample_id;\n"
+
+    "CREATE VIEW v_suspect AS\n"
+    "SELECT j.job_id AS job, e.epoch AS epoch, s.sample_id AS sample, x.class_id AS label,\n"
+    "  (SELECT c.name FROM class c\n"
+    "    WHERE c.dataset_id = j.dataset_id AND c.class_id = x.class_id) AS label_name,\n"
+    "  s.predicted AS predicted, " SUSPICION " AS suspicion, s.loss AS loss,\n"
+    "  x.loss_mean AS loss_mean, x.margin_mean AS margin_mean, x.confidence AS confidence,\n"
+    "  x.n_seen AS n_seen, x.n_correct AS n_correct, x.n_forget AS n_forget,\n"
+    "  (SELECT m.truth" OF_SAMPLE " AS truth,\n"
+    "  (SELECT m.planted" OF_SAMPLE " AS planted\n"
+    LATEST_SCORES " CROSS JOIN sample_state x\n"
+    LATEST_WHERE "\n"
+    "  AND x.job_id = j.job_id AND x.sample_id = s.sample_id\n"
+    "ORDER BY +j.job_id DESC, suspicion DESC, s.sample_id;\n"
+
+    "CREATE VIEW v_data_map AS\n"
+    "SELECT j.job_id AS job, x.sample_id AS sample, x.class_id AS label,\n"
+    "  x.confidence AS confidence, sqrt(x.confidence_m2 / x.n_seen) AS variability,\n"
+    "  x.n_correct * 1.0 / x.n_seen AS correctness, x.n_seen AS n_seen\n"
+    "FROM job j CROSS JOIN sample_state x WHERE x.job_id = j.job_id;\n"
+
+    "CREATE VIEW v_forgetting AS\n"
+    "SELECT j.job_id AS job, s.n_forget AS n_forget, count(*) AS samples,\n"
+    "  sum(s.n_correct = 0) AS never_right, sum(s.correct) AS right_now,\n"
+    "  avg(s.adm_ema) AS adm_ema_mean, avg(s.confidence) AS confidence_mean\n"
+    "FROM job j CROSS JOIN sample_state s WHERE s.job_id = j.job_id\n"
+    "GROUP BY j.job_id, s.n_forget;\n"
+
+    /* Joined first, ranked then: the other way round SQLite compares every pair. Equal values share
+     * the mean of their ranks. */
+    "CREATE VIEW v_rank_correlation AS\n"
+    "SELECT job, other, count(*) AS samples,\n"
+    "  (avg(x * y) - avg(x) * avg(y))\n"
+    "    / sqrt((avg(x * x) - avg(x) * avg(x)) * (avg(y * y) - avg(y) * avg(y))) AS spearman\n"
+    "FROM (SELECT job, other,\n"
+    "    rank() OVER (PARTITION BY job, other ORDER BY a)\n"
+    "      + (count(*) OVER (PARTITION BY job, other, a) - 1) / 2.0 AS x,\n"
+    "    rank() OVER (PARTITION BY job, other ORDER BY b)\n"
+    "      + (count(*) OVER (PARTITION BY job, other, b) - 1) / 2.0 AS y\n"
+    "  FROM (SELECT j.job_id AS job, k.job_id AS other, s.adm AS a, t.adm AS b\n"
+    "    FROM job j CROSS JOIN job k CROSS JOIN epoch e CROSS JOIN epoch f CROSS JOIN score s\n"
+    "    CROSS JOIN score t\n"
+    "    " LATEST_WHERE "\n"
+    "      AND k.dataset_id = j.dataset_id AND f.job_id = k.job_id\n"
+    "      AND f.epoch = (SELECT max(n.epoch) FROM epoch n WHERE n.job_id = k.job_id\n"
+    "        AND n.state = 'committed' AND n.n_scored > 0)\n"
+    "      AND t.job_id = k.job_id AND t.epoch = f.epoch AND t.sample_id = s.sample_id))\n"
+    "GROUP BY job, other;\n";

@@ -10,25 +10,9 @@
 #include "common/bounds.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/histogram.h"
-#include "proto/cli/session.h"
+#include "proto/cli/sample_row.h"
 
 #define TOP_DEFAULT 20
-#define LABEL_BYTES 128 /* of a label with its name */
-
-static const char *const by_names[] = {"adm", "loss", "adv_loss", "gap", "grad_norm", "el2n", NULL};
-
-#define ARG(field) offsetof(struct args, field)
-#define BY_OPTION                                                                                  \
-    {                                                                                              \
-        "by", OPT_ENUM, ARG(by), .def = "adm", .arg = "MEASURE", .names = by_names,                \
-                                 .help = "what difficulty is"                                      \
-    }
-#define EPOCH_OPTION                                                                               \
-    {                                                                                              \
-        "epoch", OPT_INT, ARG(epoch),                                                              \
-            .arg = "E", .max = EPOCHS_MAX - 1,                                                     \
-            .help = "of this epoch, the first is 0; the last scored one otherwise"                 \
-    }
 
 const struct option top_options[] = {
     BY_OPTION,
@@ -37,8 +21,7 @@ const struct option top_options[] = {
     {"easiest", OPT_INT, ARG(easiest), .arg = "N", .min = 1, .max = ROWS_MAX,
      .help = "the N easiest"},
     EPOCH_OPTION,
-    {"class", OPT_INT, ARG(class_id), .arg = "C", .max = CLASSES_MAX - 1,
-     .help = "of this class only, by number"},
+    CLASS_OPTION,
     {NULL},
 };
 
@@ -59,36 +42,6 @@ const struct option trajectory_options[] = {
 
 const struct option planted_options[] = {EPOCH_OPTION, {NULL}};
 
-static void add_epoch(const struct cli *cli, cJSON *request)
-{
-    if (cli->args->epoch != NOT_GIVEN)
-        cJSON_AddNumberToObject(request, "epoch", (double)cli->args->epoch);
-}
-
-/* "3" or "3 (trouser)": the name only where it says more than the number. */
-static char *label_text(const cJSON *row, char *buf, size_t bytes)
-{
-    const char *name = value_text(row, "label_name");
-    int64_t label;
-
-    if (!value_i64(row, "label", &label)) {
-        snprintf(buf, bytes, TABLE_NONE);
-        return buf;
-    }
-    snprintf(buf, bytes, "%lld", (long long)label);
-    if (*name && strcmp(name, buf) != 0)
-        snprintf(buf, bytes, "%lld (%s)", (long long)label, name);
-    return buf;
-}
-
-/* The truth of a sample where its label is not it. */
-static bool truth_differs(const cJSON *row, int64_t *ret)
-{
-    int64_t label;
-
-    return value_i64(row, "truth", ret) && (!value_i64(row, "label", &label) || *ret != label);
-}
-
 static void cell_correct(struct table *t, const cJSON *row)
 {
     const cJSON *correct = cJSON_GetObjectItemCaseSensitive(row, "correct");
@@ -102,32 +55,24 @@ static void cell_correct(struct table *t, const cJSON *row)
 static void print_top(const struct cli *cli, const cJSON *rows)
 {
     /* The measure of the order has a column, also when it is not one of the usual three. */
-    const char *by = by_names[cli->args->by];
+    const char *by = measure_by_names[cli->args->by];
     bool usual = strcmp(by, "adm") == 0 || strcmp(by, "loss") == 0 || strcmp(by, "gap") == 0;
     const struct column columns[] = {
-        {"rank", .right = true},
-        {"sample", .right = true},
-        {.title = "label"},
-        {"predicted", .right = true},
-        {"adm", .right = true},
-        {"loss", .right = true},
-        {"gap", .right = true},
-        {usual ? "" : by, .right = true, .optional = true},
-        {"planted", .optional = true},
-        {"truth", .right = true, .optional = true},
-        {NULL},
+        {"rank", .right = true}, {"sample", .right = true},
+        {.title = "label"},      {"predicted", .right = true},
+        {"adm", .right = true},  {"loss", .right = true},
+        {"gap", .right = true},  {usual ? "" : by, .right = true, .optional = true},
+        KNOWN_COLUMNS,
     };
     struct table *t = table_create(columns);
-    char label[LABEL_BYTES];
     const cJSON *row;
-    int64_t truth;
     int rank = 0;
 
     cJSON_ArrayForEach(row, rows)
     {
         table_add(t, "%d", ++rank);
         cell_i64(t, row, "sample");
-        table_add(t, "%s", label_text(row, label, sizeof(label)));
+        cell_label(t, row);
         cell_i64(t, row, "predicted");
         cell_f64(t, row, "adm");
         cell_f64(t, row, "loss");
@@ -136,11 +81,7 @@ static void print_top(const struct cli *cli, const cJSON *rows)
             table_add(t, TABLE_NONE);
         else
             cell_f64(t, row, by);
-        cell_text(t, row, "planted");
-        if (truth_differs(row, &truth))
-            table_add(t, "%lld", (long long)truth);
-        else
-            table_add(t, TABLE_NONE);
+        cells_known(t, row);
     }
     table_print(t, cli->colour, stdout);
     table_free(t);
@@ -161,11 +102,10 @@ int cmd_top(struct cli *cli, struct errbuf *why)
     int rc = cli_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
-    cJSON_AddStringToObject(request, "by", by_names[a->by]);
+    cJSON_AddStringToObject(request, "by", measure_by_names[a->by]);
     cJSON_AddStringToObject(request, "order", easiest ? "easiest" : "hardest");
-    add_epoch(cli, request);
-    if (a->class_id != NOT_GIVEN)
-        cJSON_AddNumberToObject(request, "class", (double)a->class_id);
+    request_epoch(cli, request);
+    request_class(cli, request);
     cJSON_AddNumberToObject(request, "limit", (double)limit);
     rc = cli_call(cli, MSG_SCORE_TOP, request, &reply, why);
     if (rc != 0)
@@ -176,7 +116,7 @@ int cmd_top(struct cli *cli, struct errbuf *why)
     } else if (rc == 0) {
         value_i64(reply.json, "epoch", &epoch);
         printf("job %s, epoch %lld, %s first by %s\n", cli->words[0], (long long)epoch,
-               easiest ? "easiest" : "hardest", by_names[a->by]);
+               easiest ? "easiest" : "hardest", measure_by_names[a->by]);
         print_top(cli, rows);
     }
     message_done(&reply);
@@ -225,8 +165,8 @@ int cmd_histogram(struct cli *cli, struct errbuf *why)
     int rc = cli_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
-    cJSON_AddStringToObject(request, "by", by_names[a->by]);
-    add_epoch(cli, request);
+    cJSON_AddStringToObject(request, "by", measure_by_names[a->by]);
+    request_epoch(cli, request);
     cJSON_AddNumberToObject(request, "bins", (double)a->bins);
     cJSON_AddBoolToObject(request, "log", a->log);
     rc = cli_call(cli, MSG_SCORE_HISTOGRAM, request, &reply, why);
@@ -239,7 +179,7 @@ int cmd_histogram(struct cli *cli, struct errbuf *why)
         value_i64(reply.json, "epoch", &epoch);
         value_i64(reply.json, "count", &count);
         printf("job %s, epoch %lld, %s of %lld samples\n", cli->words[0], (long long)epoch,
-               by_names[a->by], (long long)count);
+               measure_by_names[a->by], (long long)count);
         histogram_print(bins, bin_count, cli->columns, stdout);
         print_figures(reply.json);
     }
@@ -256,8 +196,8 @@ static void print_sample(const struct cli *cli, const cJSON *sample)
     if (truth_differs(sample, &truth))
         snprintf(was, sizeof(was), ", truth %lld", (long long)truth);
     cli_print_text("job %s, sample %lld, label %s%s%s%s", cli->words[0],
-                   (long long)cli->args->sample, label_text(sample, label, sizeof(label)), was,
-                   *planted ? ", planted: " : "", planted);
+                   (long long)cli->args->sample, label_text(sample, "label", "label_name", label),
+                   was, *planted ? ", planted: " : "", planted);
 }
 
 /* The sparkline of a measure with its ends; nothing for fewer than two values. */
@@ -288,11 +228,17 @@ static void print_spark(const struct cli *cli, const cJSON *rows, const char *me
 static void print_trajectory(const struct cli *cli, const cJSON *rows)
 {
     static const struct column columns[] = {
-        {"epoch", .right = true}, {"adm", .right = true},
-        {"loss", .right = true},  {"adv loss", .right = true},
-        {"gap", .right = true},   {"grad norm", .right = true},
-        {"el2n", .right = true},  {"predicted", .right = true},
-        {.title = "correct"},     {NULL},
+        {"epoch", .right = true},
+        {"adm", .right = true},
+        {"loss", .right = true},
+        {"adv loss", .right = true},
+        {"gap", .right = true},
+        {"grad norm", .right = true},
+        {"el2n", .right = true},
+        {"margin", .right = true},
+        {"predicted", .right = true},
+        {.title = "correct"},
+        {NULL},
     };
     struct table *t = table_create(columns);
     const cJSON *row;
@@ -300,8 +246,8 @@ static void print_trajectory(const struct cli *cli, const cJSON *rows)
     cJSON_ArrayForEach(row, rows)
     {
         cell_i64(t, row, "epoch");
-        for (size_t i = 0; by_names[i]; i++)
-            cell_f64(t, row, by_names[i]);
+        for (size_t i = 0; measure_by_names[i]; i++)
+            cell_f64(t, row, measure_by_names[i]);
         cell_i64(t, row, "predicted");
         cell_correct(t, row);
     }
@@ -341,33 +287,40 @@ int cmd_trajectory(struct cli *cli, struct errbuf *why)
 
 static void print_planted(const struct cli *cli, const cJSON *json)
 {
-    static const char *const measures[] = {"adm", "loss", "grad_norm", "el2n", NULL};
     static const struct column columns[] = {
         {.title = "measure"},
         {"flipped", .right = true, .optional = true},
+        {"found", .right = true, .optional = true},
         {"hard", .right = true, .optional = true},
         {NULL},
     };
     const cJSON *flipped = cJSON_GetObjectItemCaseSensitive(json, "auroc_flipped");
-    const cJSON *hard = cJSON_GetObjectItemCaseSensitive(json, "auroc_hard");
+    const cJSON *found = cJSON_GetObjectItemCaseSensitive(json, "precision_flipped");
+    const cJSON *hard = cJSON_GetObjectItemCaseSensitive(json, "auroc_hard"), *measure;
+    const cJSON *list = flipped ? flipped : hard;
     int64_t epoch = 0, flipped_count = 0, hard_count = 0;
 
     value_i64(json, "epoch", &epoch);
     value_i64(json, "flipped", &flipped_count);
     value_i64(json, "hard", &hard_count);
     if (flipped_count == 0 && hard_count == 0) {
-        printf("nothing is planted in the dataset of job %s; see --flip of dataset import\n",
+        printf("nothing is planted in the dataset of job %s; see --flip and --labels of dataset "
+               "import\n",
                cli->words[0]);
         return;
     }
     printf("job %s, epoch %lld: AUROC of each measure for %lld flipped labels and %lld hard "
-           "samples\n(1 finds all of them first, 0.5 is chance)\n",
-           cli->words[0], (long long)epoch, (long long)flipped_count, (long long)hard_count);
+           "samples\n(1 finds all of them first, 0.5 is chance; found: share of flipped labels "
+           "among the first %lld)\n",
+           cli->words[0], (long long)epoch, (long long)flipped_count, (long long)hard_count,
+           (long long)flipped_count);
     struct table *t = table_create(columns);
-    for (int i = 0; measures[i]; i++) {
-        table_add(t, "%s", measures[i]);
-        cell_f64(t, flipped, measures[i]);
-        cell_f64(t, hard, measures[i]);
+    cJSON_ArrayForEach(measure, list)
+    {
+        table_add(t, "%s", measure->string);
+        cell_f64(t, flipped, measure->string);
+        cell_share(t, found, measure->string);
+        cell_f64(t, hard, measure->string);
     }
     table_print(t, cli->colour, stdout);
     table_free(t);
@@ -381,7 +334,7 @@ int cmd_planted(struct cli *cli, struct errbuf *why)
     int rc = cli_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
-    add_epoch(cli, request);
+    request_epoch(cli, request);
     rc = cli_call(cli, MSG_SCORE_PLANTED, request, &reply, why);
     if (rc != 0)
         return rc;

@@ -38,8 +38,8 @@ struct args {
     int64_t flip_seed, seed, samples, test_samples, size;
     /* scores and schedule */
     int by, format;
-    int64_t hardest, easiest, epoch, class_id, sample, bins;
-    bool log;
+    int64_t hardest, easiest, epoch, from, other_epoch, class_id, sample, bins;
+    bool log, fallers, all;
     const char *out;
 };
 
@@ -78,12 +78,21 @@ int cmd_top(struct cli *cli, struct errbuf *why);
 int cmd_histogram(struct cli *cli, struct errbuf *why);
 int cmd_trajectory(struct cli *cli, struct errbuf *why);
 int cmd_planted(struct cli *cli, struct errbuf *why);
+int cmd_classes(struct cli *cli, struct errbuf *why);
+int cmd_risers(struct cli *cli, struct errbuf *why);
+int cmd_suspects(struct cli *cli, struct errbuf *why);
+int cmd_compare(struct cli *cli, struct errbuf *why);
+int cmd_map(struct cli *cli, struct errbuf *why);
+int cmd_sql(struct cli *cli, struct errbuf *why);
+int cmd_export(struct cli *cli, struct errbuf *why);
 int cmd_schedule(struct cli *cli, struct errbuf *why);
 int cmd_model_export(struct cli *cli, struct errbuf *why);
 int cmd_ping(struct cli *cli, struct errbuf *why);
 int cmd_version(struct cli *cli, struct errbuf *why);
 
 extern const struct option submit_options[], jobs_options[], log_options[], import_options[],
-    top_options[], histogram_options[], trajectory_options[], planted_options[], schedule_options[];
+    top_options[], histogram_options[], trajectory_options[], planted_options[], schedule_options[],
+    classes_options[], risers_options[], suspects_options[], compare_options[], map_options[],
+    sql_options[], export_options[];
 
 #endif

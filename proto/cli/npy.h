@@ -11,4 +11,8 @@
 int npy_write(const char *path, enum dtype dtype, const void *data, size_t count,
               struct errbuf *why);
 
+/* Writes columns of equal length as one structured array, whose fields have their names. */
+int npy_write_table(const char *path, const struct tensor *columns, int column_count, size_t count,
+                    struct errbuf *why);
+
 #endif

@@ -247,7 +247,7 @@ TEST(the_files_have_their_modes_and_numbers)
     ASSERT_EQ(0, stat(test_path("state"), &st));
     ASSERT_EQ(0700, st.st_mode & 0777);
     ASSERT_SELECT("1094995249\n", "PRAGMA application_id");
-    ASSERT_SELECT("2\n", "PRAGMA user_version");
+    ASSERT_SELECT("3\n", "PRAGMA user_version");
     ASSERT_SELECT("wal\n", "PRAGMA journal_mode");
     store_close(s);
 }
@@ -274,11 +274,20 @@ TEST(a_database_of_version_1_gets_what_came_later)
     struct store *s = fixture_open();
     char *error = NULL;
 
-    fixture_job(s, 1);
+    fixture_dataset(s, 20);
+    int64_t job = fixture_job(s, 1);
+    fixture_fold(s, job, 0, 20, NULL);
+    fixture_fold(s, job, 2, 20, NULL);
     store_close(s);
+    char *state = fixture_select("difficulty.db", "SELECT * FROM sample_state");
     sqlite3 *sql = fixture_sql("difficulty.db");
     sqlite3_exec(sql,
                  "DROP VIEW v_job_compare;"
+                 "DROP VIEW v_riser; DROP VIEW v_suspect; DROP VIEW v_data_map;"
+                 "DROP VIEW v_forgetting; DROP VIEW v_rank_correlation;"
+                 "CREATE VIEW v_label_suspect AS SELECT 1;"
+                 "ALTER TABLE epoch DROP COLUMN memorised;"
+                 "DROP TABLE sample_state; CREATE TABLE sample_state(job_id, sample_id);"
                  "ALTER TABLE job DROP COLUMN alpha;"
                  "ALTER TABLE job DROP COLUMN attack_steps;"
                  "DELETE FROM meta WHERE key IN ('job.alpha', 'job.attack_steps');"
@@ -288,12 +297,14 @@ TEST(a_database_of_version_1_gets_what_came_later)
     ASSERT(!error);
     sqlite3_close(sql);
     s = fixture_open();
-    ASSERT_SELECT("2\n", "PRAGMA user_version");
+    ASSERT_SELECT("3\n", "PRAGMA user_version");
     ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
                   "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
                   " FROM v_job_compare");
     ASSERT_SELECT("2\n",
                   "SELECT count(*) FROM meta WHERE key IN ('job.alpha', 'job.attack_steps')");
+    ASSERT_SELECT(state, "SELECT * FROM sample_state"); /* from the scores, to the same bits */
+    free(state);
     store_close(s);
 }
 

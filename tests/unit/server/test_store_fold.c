@@ -129,10 +129,13 @@ TEST(sample_state_counts_what_happened_to_a_sample)
         ema = e == 0 ? adm[0] : 0.3 * adm[e] + 0.7 * ema;
         fixture_scores_done(&x);
     }
-    snprintf(want, sizeof(want), "0|0.0|%.15g|0.5|0.75|3.0|0|4|2|2|2|3\n", ema);
-    ASSERT_SELECT(want, "SELECT class_id, adm, adm_ema, adm_first, adm_max, loss, correct, n_seen,"
-                        " n_correct, n_forget, n_hard, last_epoch FROM sample_state"
-                        " WHERE sample_id = 0");
+    snprintf(want, sizeof(want), "0|%.15g|1.5|0|4|2|2|2|3\n", ema);
+    ASSERT_SELECT(want, "SELECT class_id, adm_ema, loss_mean, correct, n_seen, n_correct, n_forget,"
+                        " n_hard, last_epoch FROM sample_state WHERE sample_id = 0");
+    /* exp(-loss) over losses 0 to 3. */
+    ASSERT_SELECT("1|1\n", "SELECT abs(confidence - 0.388250) < 1e-6,"
+                           " abs(variability - 0.371879) < 1e-6 FROM v_data_map WHERE sample = 0");
+    ASSERT_SELECT("NULL\n", "SELECT quote(memorised) FROM epoch WHERE epoch = 0");
     store_close(s);
 }
 
@@ -323,8 +326,17 @@ TEST(views_say_what_the_rows_say)
     ASSERT_SELECT("1|9|1\n", "SELECT sample, truth, planted FROM v_latest WHERE planted = 1");
     ASSERT_SELECT("1|4|7|seven|1|0.7|0.7|0.7|7.0|0.0\n", "SELECT * FROM v_class WHERE label = 7");
     ASSERT_SELECT("1|4|0|0.0|0.05|1\n1|4|2|0.1|0.15|1\n", "SELECT * FROM v_hist LIMIT 2");
-    ASSERT_SELECT("1|7|seven|5|0\n",
-                  "SELECT job, sample, label_name, n_seen, n_correct FROM v_label_suspect");
+    ASSERT_SELECT("1|9|9|9|9.0|9.0|5|5|9|0\n1|8|8|8|8.0|8.0|5|5|8|0\n1|7|7|3|7.0|7.0|5|0|7|0\n",
+                  "SELECT job, sample, label, predicted, suspicion, loss_mean, n_seen, n_correct,"
+                  " truth, planted = 1 FROM v_suspect LIMIT 3");
+    ASSERT_SELECT("1|7|0.0|1\n", "SELECT job, sample, correctness, variability = 0 FROM v_data_map"
+                                 " WHERE correctness < 1");
+    ASSERT_SELECT("1|0|10|1|9\n", "SELECT job, n_forget, samples, never_right, right_now"
+                                  " FROM v_forgetting");
+    ASSERT_SELECT("1|0|4|0.0|0.0\n",
+                  "SELECT job, epoch_from, epoch_to, rise, loss_rise FROM v_riser"
+                  " WHERE sample = 2 AND epoch_from = 0 AND epoch_to = 4");
+    ASSERT_SELECT("1|1|10|1.0\n", "SELECT * FROM v_rank_correlation WHERE job = 1 AND other = 1");
     ASSERT_SELECT("3\n4\n", "SELECT epoch FROM v_trajectory WHERE job = 1 AND sample = 2"
                             " AND epoch > 2");
     store_close(s);

@@ -1,0 +1,388 @@
+/* classes, risers, suspects, compare, map: what follows from the scores of a job. */
+#include "proto/cli/command.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "common/bounds.h"
+#include "common/text.h"
+#include "proto/cli/draw.h"
+#include "proto/cli/sample_row.h"
+
+static const char *const suspect_names[] = {"suspicion", "loss",        "loss_mean",  "el2n",
+                                            "margin",    "margin_mean", "confidence", "forgetting",
+                                            "adm",       "adm_sample",  "grad_norm",  NULL};
+static const char *const map_names[] = {"ambiguous", "hard", "easy", "forgotten", NULL};
+
+const struct option classes_options[] = {
+    BY_OPTION, EPOCH_OPTION, CLASS_OPTION, LIMIT_OPTION, {NULL}};
+
+const struct option risers_options[] = {
+    BY_OPTION,
+    {"from", OPT_INT, ARG(from), .arg = "E", .max = EPOCHS_MAX - 1,
+     .help = "from this epoch on; the first scored one otherwise"},
+    {"epoch", OPT_INT, ARG(epoch), .arg = "E", .max = EPOCHS_MAX - 1,
+     .help = "up to this epoch; the last scored one otherwise"},
+    {"fallers", OPT_FLAG, ARG(fallers), .help = "those that became easier"},
+    CLASS_OPTION,
+    LIMIT_OPTION,
+    {NULL},
+};
+
+const struct option suspects_options[] = {
+    {"by", OPT_ENUM, ARG(by), .def = "suspicion", .arg = "MEASURE", .names = suspect_names,
+     .help = "what suspicion is"},
+    EPOCH_OPTION,
+    CLASS_OPTION,
+    LIMIT_OPTION,
+    {NULL},
+};
+
+const struct option compare_options[] = {
+    BY_OPTION,
+    EPOCH_OPTION,
+    {"other-epoch", OPT_INT, ARG(other_epoch), .arg = "E", .max = EPOCHS_MAX - 1,
+     .help = "of this epoch of the other job; the last scored one otherwise"},
+    CLASS_OPTION,
+    LIMIT_OPTION,
+    {NULL},
+};
+
+const struct option map_options[] = {
+    {"by", OPT_ENUM, ARG(by), .def = "ambiguous", .arg = "END", .names = map_names,
+     .help = "the samples that are listed"},
+    {"epoch", OPT_INT, ARG(epoch), .arg = "E", .max = EPOCHS_MAX - 1,
+     .help = "over the epochs up to this one; all scored ones otherwise"},
+    CLASS_OPTION,
+    LIMIT_OPTION,
+    {NULL},
+};
+
+/* Asks, and prints the reply as JSON or by `print`, which may judge it. request is owned. */
+static int ask(struct cli *cli, enum message_type type, cJSON *request,
+               void (*print)(const struct cli *cli, const cJSON *json, const cJSON *rows),
+               struct errbuf *why)
+{
+    struct message reply;
+    const cJSON *rows;
+
+    request_epoch(cli, request);
+    request_class(cli, request);
+    cJSON_AddNumberToObject(request, "limit", (double)cli->args->limit);
+    int rc = cli_call(cli, type, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    rc = reply_array(reply.json, "rows", &rows, why);
+    if (rc == 0 && cli->args->json)
+        cli_print_json(&reply, NULL);
+    else if (rc == 0)
+        print(cli, reply.json, rows);
+    message_done(&reply);
+    return rc;
+}
+
+static int64_t number_of(const cJSON *json, const char *name)
+{
+    int64_t value = 0;
+
+    value_i64(json, name, &value);
+    return value;
+}
+
+static void print_classes(const struct cli *cli, const cJSON *json, const cJSON *rows)
+{
+    const char *by = value_text(json, "by");
+    const struct column columns[] = {
+        {.title = "class"},
+        {"samples", .right = true},
+        {"right", .right = true},
+        {by, .right = true},
+        {"p50", .right = true},
+        {"p90", .right = true},
+        {strcmp(by, "adm") == 0 ? "loss" : "adm", .right = true},
+        {"taken for", .optional = true},
+        {"times", .right = true, .optional = true},
+        {NULL},
+    };
+    struct table *t = table_create(columns);
+    const cJSON *row;
+
+    printf("job %s, epoch %lld, hardest class first by mean %s\n", cli->words[0],
+           (long long)number_of(json, "epoch"), by);
+    cJSON_ArrayForEach(row, rows)
+    {
+        cell_class(t, row, "class", "name");
+        cell_i64(t, row, "samples");
+        cell_share(t, row, "accuracy");
+        cell_f64(t, row, "mean");
+        cell_f64(t, row, "p50");
+        cell_f64(t, row, "p90");
+        cell_f64(t, row, strcmp(by, "adm") == 0 ? "loss_mean" : "adm_mean");
+        cell_class(t, row, "mistaken_for", "mistaken_name");
+        if (number_of(row, "mistaken"))
+            cell_i64(t, row, "mistaken");
+        else
+            table_add(t, TABLE_NONE);
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_classes(struct cli *cli, struct errbuf *why)
+{
+    cJSON *request;
+    int rc = cli_job_request(cli, &request, why);
+
+    if (rc != 0)
+        return rc;
+    cJSON_AddStringToObject(request, "by", measure_by_names[cli->args->by]);
+    return ask(cli, MSG_SCORE_CLASSES, request, print_classes, why);
+}
+
+static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *rows)
+{
+    static const struct column columns[] = {
+        {"rank", .right = true},   {"sample", .right = true},
+        {.title = "label"},        {"predicted", .right = true},
+        {"before", .right = true}, {"after", .right = true},
+        {"rise", .right = true},   KNOWN_COLUMNS,
+    };
+    struct table *t = table_create(columns);
+    const cJSON *row;
+    int rank = 0;
+
+    printf("job %s, epoch %lld to %lld, %s of %lld samples, %s first\n", cli->words[0],
+           (long long)number_of(json, "from"), (long long)number_of(json, "epoch"),
+           value_text(json, "by"), (long long)number_of(json, "samples"),
+           cli->args->fallers ? "what became easier" : "what became harder");
+    cJSON_ArrayForEach(row, rows)
+    {
+        int64_t before = number_of(row, "predicted_before"), after = number_of(row, "predicted");
+        table_add(t, "%d", ++rank);
+        cell_i64(t, row, "sample");
+        cell_label(t, row);
+        if (before == after)
+            table_add(t, "%lld", (long long)after);
+        else
+            table_add(t, "%lld > %lld", (long long)before, (long long)after);
+        cell_f64(t, row, "before");
+        cell_f64(t, row, "after");
+        cell_f64(t, row, "rise");
+        cells_known(t, row);
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_risers(struct cli *cli, struct errbuf *why)
+{
+    cJSON *request;
+    int rc = cli_job_request(cli, &request, why);
+
+    if (rc != 0)
+        return rc;
+    cJSON_AddStringToObject(request, "by", measure_by_names[cli->args->by]);
+    cJSON_AddStringToObject(request, "order", cli->args->fallers ? "fallers" : "risers");
+    if (cli->args->from != NOT_GIVEN)
+        cJSON_AddNumberToObject(request, "from", (double)cli->args->from);
+    return ask(cli, MSG_SCORE_RISERS, request, print_risers, why);
+}
+
+static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON *rows)
+{
+    const char *by = value_text(json, "by");
+    const struct column columns[] = {
+        {"rank", .right = true},
+        {"sample", .right = true},
+        {.title = "label"},
+        {.title = "taken for"},
+        {by, .right = true},
+        {"loss", .right = true},
+        {"mean loss", .right = true},
+        {"margin", .right = true},
+        {"right", .right = true},
+        {"forgotten", .right = true},
+        KNOWN_COLUMNS,
+    };
+    struct table *t = table_create(columns);
+    const cJSON *row;
+    int rank = 0;
+
+    printf("job %s, epoch %lld, most suspicious label first by %s\n", cli->words[0],
+           (long long)number_of(json, "epoch"), by);
+    cJSON_ArrayForEach(row, rows)
+    {
+        table_add(t, "%d", ++rank);
+        cell_i64(t, row, "sample");
+        cell_label(t, row);
+        cell_class(t, row, "predicted", "predicted_name");
+        cell_f64(t, row, "value");
+        cell_f64(t, row, "loss");
+        cell_f64(t, row, "loss_mean");
+        cell_f64(t, row, "margin_mean");
+        table_add(t, "%lld of %lld", (long long)number_of(row, "right"),
+                  (long long)number_of(row, "seen"));
+        cell_i64(t, row, "forgotten");
+        cells_known(t, row);
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_suspects(struct cli *cli, struct errbuf *why)
+{
+    cJSON *request;
+    int rc = cli_job_request(cli, &request, why);
+
+    if (rc != 0)
+        return rc;
+    cJSON_AddStringToObject(request, "by", suspect_names[cli->args->by]);
+    return ask(cli, MSG_SCORE_SUSPECTS, request, print_suspects, why);
+}
+
+static void print_comparison(const struct cli *cli, const cJSON *json)
+{
+    double rho, agree = 0, mean = 0, other = 0;
+
+    printf("job %s, epoch %lld, and job %s, epoch %lld: %s of %lld samples\n", cli->words[0],
+           (long long)number_of(json, "epoch"), cli->words[1],
+           (long long)number_of(json, "other_epoch"), value_text(json, "by"),
+           (long long)number_of(json, "samples"));
+    if (value_f64(json, "spearman", &rho))
+        printf("rank correlation %.4f   ", rho);
+    if (value_f64(json, "agree", &agree) && value_f64(json, "mean", &mean) &&
+        value_f64(json, "other_mean", &other))
+        printf("predicted alike %.2f%%   mean %.4g and %.4g", 100 * agree, mean, other);
+    printf("\n");
+}
+
+static void print_compare(const struct cli *cli, const cJSON *json, const cJSON *rows)
+{
+    static const struct column columns[] = {
+        {"sample", .right = true},
+        {.title = "label"},
+        {"value", .right = true},
+        {"other", .right = true},
+        {"place", .right = true},
+        {"other place", .right = true},
+        {"predicted", .right = true},
+        {"other predicted", .right = true},
+        KNOWN_COLUMNS,
+    };
+    struct table *t = table_create(columns);
+    const cJSON *row;
+
+    print_comparison(cli, json);
+    printf("place: share of samples that are easier; largest difference first\n");
+    cJSON_ArrayForEach(row, rows)
+    {
+        cell_i64(t, row, "sample");
+        cell_label(t, row);
+        cell_f64(t, row, "value");
+        cell_f64(t, row, "other_value");
+        cell_share(t, row, "rank");
+        cell_share(t, row, "other_rank");
+        cell_i64(t, row, "predicted");
+        cell_i64(t, row, "other_predicted");
+        cells_known(t, row);
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_compare(struct cli *cli, struct errbuf *why)
+{
+    cJSON *request;
+    int64_t other;
+    int rc = cli_job_request(cli, &request, why);
+
+    if (rc == 0 && !text_i64(cli->words[1], 1, INT32_MAX, &other)) {
+        cJSON_Delete(request);
+        rc = err_set(why, EXIT_USAGE, "\"%.60s\" is not the number of a job", cli->words[1]);
+    }
+    if (rc != 0)
+        return rc;
+    cJSON_AddNumberToObject(request, "other", (double)other);
+    cJSON_AddStringToObject(request, "by", measure_by_names[cli->args->by]);
+    if (cli->args->other_epoch != NOT_GIVEN)
+        cJSON_AddNumberToObject(request, "other_epoch", (double)cli->args->other_epoch);
+    return ask(cli, MSG_SCORE_COMPARE, request, print_compare, why);
+}
+
+/* The density of samples, sure ones on top, steady ones on the left; a step darker is about three
+ * times as many. */
+static void print_grid(const cJSON *json)
+{
+    static const char shades[] = " .:-=+*#%@";
+    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(json, "counts");
+    int64_t rows = number_of(json, "confidence_bins"),
+            columns = number_of(json, "variability_bins");
+    double max = 0;
+
+    value_f64(json, "variability_max", &max);
+    if (rows < 1 || columns < 1 || columns > DRAW_CELLS_MAX / 2 ||
+        cJSON_GetArraySize(counts) != rows * columns)
+        return;
+    printf("confidence\n");
+    for (int64_t r = rows - 1; r >= 0; r--) {
+        char line[DRAW_CELLS_MAX + 1];
+        int64_t n = 0;
+        for (int64_t c = 0; c < columns; c++) {
+            const cJSON *cell = cJSON_GetArrayItem(counts, (int)(r * columns + c));
+            double count = cJSON_IsNumber(cell) ? cell->valuedouble : 0;
+            int shade = count < 1 ? 0 : 1 + (int)(2 * log10(count));
+            line[n] = line[n + 1] = shades[shade > 9 ? 9 : shade];
+            n += 2;
+        }
+        printf("%4.2f |%.*s|\n", (double)r / (double)rows, (int)n, line);
+    }
+    printf("      0%*s%.2g variability\n", (int)(2 * columns - 1), "", max);
+}
+
+static void print_map(const struct cli *cli, const cJSON *json, const cJSON *rows)
+{
+    static const struct column columns[] = {
+        {"rank", .right = true},
+        {"sample", .right = true},
+        {.title = "label"},
+        {"confidence", .right = true},
+        {"variability", .right = true},
+        {"right", .right = true},
+        {"forgotten", .right = true},
+        KNOWN_COLUMNS,
+    };
+    struct table *t = table_create(columns);
+    const cJSON *row;
+    int rank = 0;
+
+    printf("job %s, %lld scored epochs up to %lld, %lld samples\n", cli->words[0],
+           (long long)number_of(json, "epochs"), (long long)number_of(json, "epoch"),
+           (long long)number_of(json, "samples"));
+    print_grid(json);
+    printf("%s first\n", value_text(json, "by"));
+    cJSON_ArrayForEach(row, rows)
+    {
+        table_add(t, "%d", ++rank);
+        cell_i64(t, row, "sample");
+        cell_label(t, row);
+        cell_f64(t, row, "confidence");
+        cell_f64(t, row, "variability");
+        cell_share(t, row, "correctness");
+        cell_i64(t, row, "forgotten");
+        cells_known(t, row);
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+int cmd_map(struct cli *cli, struct errbuf *why)
+{
+    cJSON *request;
+    int rc = cli_job_request(cli, &request, why);
+
+    if (rc != 0)
+        return rc;
+    cJSON_AddStringToObject(request, "by", map_names[cli->args->by]);
+    return ask(cli, MSG_SCORE_MAP, request, print_map, why);
+}

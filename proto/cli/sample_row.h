@@ -1,0 +1,59 @@
+/* What every table of samples shows: label, truth, what was planted; and the options that say which
+ * samples are meant. */
+#ifndef STEPPE_PROTO_CLI_SAMPLE_ROW_H
+#define STEPPE_PROTO_CLI_SAMPLE_ROW_H
+
+#include "proto/cli/session.h"
+
+#define LABEL_BYTES 128 /* of a label with its name */
+
+/* Of score.top and its relatives, NULL-terminated. */
+extern const char *const measure_by_names[];
+
+#define ARG(field) offsetof(struct args, field)
+#define BY_OPTION                                                                                  \
+    {                                                                                              \
+        "by", OPT_ENUM, ARG(by), .def = "adm", .arg = "MEASURE", .names = measure_by_names,        \
+                                 .help = "what difficulty is"                                      \
+    }
+#define EPOCH_OPTION                                                                               \
+    {                                                                                              \
+        "epoch", OPT_INT, ARG(epoch),                                                              \
+            .arg = "E", .max = EPOCHS_MAX - 1,                                                     \
+            .help = "of this epoch, the first is 0; the last scored one otherwise"                 \
+    }
+#define CLASS_OPTION                                                                               \
+    {                                                                                              \
+        "class", OPT_INT, ARG(class_id), .arg = "C", .max = CLASSES_MAX - 1,                       \
+                                         .help = "of this class only, by number"                   \
+    }
+#define LIMIT_OPTION                                                                               \
+    {                                                                                              \
+        "limit", OPT_INT, ARG(limit), .def = "20", .arg = "N", .min = 1, .max = ROWS_MAX,          \
+                                      .help = "at most so many rows"                               \
+    }
+
+/* "3" or "3 (trouser)", of the number under `label` and the name under `label_name`: the name only
+ * where it says more than the number. */
+char *label_text(const cJSON *row, const char *label, const char *label_name,
+                 char buf[LABEL_BYTES]);
+/* The truth of a sample where its label is not it. */
+bool truth_differs(const cJSON *row, int64_t *ret);
+
+void cell_label(struct table *t, const cJSON *row);
+/* The class under `label`, with its name. */
+void cell_class(struct table *t, const cJSON *row, const char *label, const char *label_name);
+/* Two cells: planted, and the truth where it differs. Their columns end the table: KNOWN_COLUMNS.
+ */
+void cells_known(struct table *t, const cJSON *row);
+#define KNOWN_COLUMNS                                                                              \
+    {"planted", .optional = true}, {"truth", .right = true, .optional = true},                     \
+    {                                                                                              \
+        NULL                                                                                       \
+    }
+
+/* epoch and class as they were given. */
+void request_epoch(const struct cli *cli, cJSON *request);
+void request_class(const struct cli *cli, cJSON *request);
+
+#endif

@@ -1,0 +1,444 @@
+/* classes, risers, suspects, compare, map, rows and sql, over scores that a person can add up. */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "server/query.h"
+#include "server/query_internal.h"
+#include "server/sample_history.h"
+#include "tests/unit/server/store_fixture.h"
+
+#define N 40
+
+struct world {
+    struct store *store;
+    struct query *query;
+    int64_t job;
+};
+
+static void fold(struct store *s, int64_t job, int64_t epoch, double (*loss)(int i, int64_t epoch),
+                 int (*predicted)(int i, int64_t epoch))
+{
+    struct fixture_scores x = fixture_scores(job, epoch, N);
+    char sha256[SHA256_HEX];
+    struct errbuf why;
+
+    for (int i = 0; i < N; i++) {
+        double l = loss(i, epoch), rest = 1 - exp(-l);
+        x.adm[i] = i / 100.0;
+        x.scores[i] = (struct score){
+            .loss = l,
+            .adv_loss = 2 * l,
+            .grad_norm = i,
+            .el2n = sqrt(2) * rest, /* one rival has all the rest */
+            .predicted = predicted(i, epoch),
+            .flags = SCORE_MEASURED,
+        };
+    }
+    ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    fixture_scores_done(&x);
+}
+
+/* Sample 7 becomes harder from epoch to epoch, sample 8 easier; the others have loss 1. */
+static double loss_of(int i, int64_t epoch)
+{
+    return i == 7 ? 1 + (double)epoch : i == 8 ? 5 - (double)epoch : 1;
+}
+
+/* Samples of class 3 are taken for 4, and sample 7 from epoch 1 on for 0. */
+static int predicted_of(int i, int64_t epoch)
+{
+    return i == 7 && epoch > 0 ? 0 : i % 10 == 3 ? 4 : i % 10;
+}
+
+static struct world world_open(void)
+{
+    struct world w = {.store = fixture_open()};
+    struct errbuf why;
+
+    fixture_dataset(w.store, N);
+    w.job = fixture_job(w.store, 1);
+    for (int64_t e = 0; e < 4; e++)
+        fold(w.store, w.job, e, loss_of, predicted_of);
+    ASSERT_OK(query_open(test_path("state"), &w.query, &why), why);
+    return w;
+}
+
+static void world_close(struct world *w)
+{
+    query_close(w->query);
+    store_close(w->store);
+}
+
+static struct ask ask_of(const struct world *w)
+{
+    struct ask a = ASK;
+
+    a.job = w->job;
+    return a;
+}
+
+static double number(const cJSON *json, const char *name)
+{
+    const cJSON *value = cJSON_GetObjectItem(json, name);
+
+    if (!cJSON_IsNumber(value))
+        FAIL("there is no number %s", name);
+    return value->valuedouble;
+}
+static const cJSON *row(const cJSON *json, int i)
+{
+    const cJSON *rows = cJSON_GetObjectItem(json, "rows");
+
+    if (i >= cJSON_GetArraySize(rows))
+        FAIL("there is no row %d", i);
+    return cJSON_GetArrayItem(rows, i);
+}
+
+TEST(the_margin_of_two_classes_is_that_of_their_logits)
+{
+    /* z_y - z = 2: loss = ln(1 + exp(-2)), el2n = sqrt(2) (1 - p). */
+    double loss = log1p(exp(-2)), rest = -expm1(-loss);
+
+    ASSERT_NEAR(2, score_margin(loss, sqrt(2) * rest), 1e-12);
+    /* Ten classes, the other nine alike: ln(9) / 2 below z_y - z. */
+    double p = exp(1.5) / (exp(1.5) + 9), q = (1 - p) / 9;
+    ASSERT_NEAR(1.5 - log(9) / 2, score_margin(-log(p), sqrt((1 - p) * (1 - p) + 9 * q * q)),
+                1e-12);
+    ASSERT(isfinite(score_margin(0, 0)));
+    ASSERT(isfinite(score_margin(1e-300, 1e-300)));
+    ASSERT(isfinite(score_margin(745, 1.4)));
+}
+
+TEST(a_history_has_mean_and_spread_of_the_confidence)
+{
+    struct sample_history h = SAMPLE_UNMEASURED;
+    static const double p[] = {0.5, 0.25, 0.75};
+
+    for (int e = 0; e < 3; e++) {
+        struct measurement m = {.loss = -log(p[e]), .el2n = 0.5, .correct = e == 1};
+        sample_history_add(&h, e, &m);
+    }
+    ASSERT_NEAR(0.5, h.confidence, 1e-15);
+    ASSERT_NEAR(sqrt(0.125 / 3), sample_history_variability(&h), 1e-15);
+    ASSERT_EQ(1, h.forgotten);
+    ASSERT_EQ(2, h.last_epoch);
+}
+
+TEST(suspicion_goes_from_the_last_loss_to_the_mean)
+{
+    ASSERT_NEAR(3, suspicion(3, 1, 0.05), 0);
+    ASSERT_NEAR(2, suspicion(3, 1, 0.15), 1e-15);
+    ASSERT_NEAR(1, suspicion(3, 1, 0.9), 0);
+    ASSERT_NEAR(1, suspicion(3, 1, NAN), 0);
+}
+
+TEST(classes_come_hardest_first_with_what_they_are_taken_for)
+{
+    struct world w = world_open();
+    struct ask a = ask_of(&w);
+    struct errbuf why;
+    cJSON *out;
+
+    a.by = BY_LOSS;
+    ASSERT_OK(query_classes(w.query, &a, &out, &why), why);
+    ASSERT_EQ(10, cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")));
+    ASSERT_EQ(7, number(row(out, 0), "class")); /* losses 4, 1, 1, 1 */
+    ASSERT_STR("seven", cJSON_GetStringValue(cJSON_GetObjectItem(row(out, 0), "name")));
+    ASSERT_NEAR(1.75, number(row(out, 0), "mean"), 1e-15);
+    ASSERT_NEAR(1, number(row(out, 0), "p50"), 0);
+    ASSERT_NEAR(3.1, number(row(out, 0), "p90"), 1e-15);
+    ASSERT_NEAR(0.75, number(row(out, 0), "accuracy"), 0);
+    ASSERT_EQ(0, number(row(out, 0), "mistaken_for"));
+    ASSERT_EQ(1, number(row(out, 0), "mistaken"));
+    ASSERT_EQ(8, number(row(out, 1), "class"));
+    cJSON_Delete(out);
+    a.class_id = 3;
+    ASSERT_OK(query_classes(w.query, &a, &out, &why), why);
+    ASSERT_EQ(1, cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")));
+    ASSERT_NEAR(0, number(row(out, 0), "accuracy"), 0);
+    ASSERT_STR("four", cJSON_GetStringValue(cJSON_GetObjectItem(row(out, 0), "mistaken_name")));
+    ASSERT_EQ(4, number(row(out, 0), "mistaken"));
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+TEST(risers_are_what_changed_between_two_epochs)
+{
+    struct world w = world_open();
+    struct ask a = ask_of(&w);
+    struct errbuf why;
+    cJSON *out;
+
+    a.by = BY_LOSS;
+    ASSERT_OK(query_risers(w.query, &a, &out, &why), why);
+    ASSERT_EQ(0, number(out, "from"));
+    ASSERT_EQ(3, number(out, "epoch"));
+    ASSERT_EQ(7, number(row(out, 0), "sample"));
+    ASSERT_NEAR(1, number(row(out, 0), "before"), 0);
+    ASSERT_NEAR(4, number(row(out, 0), "after"), 0);
+    ASSERT_NEAR(3, number(row(out, 0), "rise"), 0);
+    ASSERT_EQ(7, number(row(out, 0), "predicted_before"));
+    ASSERT_EQ(0, number(row(out, 0), "predicted"));
+    cJSON_Delete(out);
+    a.reverse = true;
+    a.from = 1;
+    a.epoch = 2;
+    ASSERT_OK(query_risers(w.query, &a, &out, &why), why);
+    ASSERT_EQ(8, number(row(out, 0), "sample"));
+    ASSERT_NEAR(-1, number(row(out, 0), "rise"), 0);
+    cJSON_Delete(out);
+    a.by = BY_MARGIN; /* a margin that falls rises in hardness */
+    a.reverse = false;
+    ASSERT_OK(query_risers(w.query, &a, &out, &why), why);
+    ASSERT_EQ(7, number(row(out, 0), "sample"));
+    ASSERT(number(row(out, 0), "after") < number(row(out, 0), "before"));
+    ASSERT(number(row(out, 0), "rise") > 0);
+    cJSON_Delete(out);
+    a.from = 2;
+    ASSERT_EQ(-EINVAL, query_risers(w.query, &a, &out, &why));
+    ASSERT_STR("from is 2 and the epoch 2; from must be an earlier one", why.text);
+    world_close(&w);
+}
+
+TEST(suspects_follow_the_measure_and_the_epoch)
+{
+    struct world w = world_open();
+    struct ask a = ask_of(&w);
+    struct errbuf why;
+    cJSON *out;
+
+    a.by = SUSPECT_LOSS;
+    ASSERT_OK(query_suspects(w.query, &a, &out, &why), why);
+    ASSERT_EQ(7, number(row(out, 0), "sample")); /* 4, then 8 with 2 */
+    ASSERT_EQ(8, number(row(out, 1), "sample"));
+    ASSERT_EQ(1, number(row(out, 0), "right"));
+    ASSERT_EQ(4, number(row(out, 0), "seen"));
+    ASSERT_EQ(1, number(row(out, 0), "forgotten"));
+    ASSERT_NEAR(2.5, number(row(out, 0), "loss_mean"), 1e-15);
+    cJSON_Delete(out);
+    a.by = SUSPECT_LOSS_MEAN;
+    ASSERT_OK(query_suspects(w.query, &a, &out, &why), why);
+    ASSERT_EQ(8, number(row(out, 0), "sample")); /* 3.5 */
+    ASSERT_NEAR(3.5, number(row(out, 0), "value"), 1e-15);
+    cJSON_Delete(out);
+    a.epoch = 1; /* earlier than the last: summed up again */
+    ASSERT_OK(query_suspects(w.query, &a, &out, &why), why);
+    ASSERT_NEAR(4.5, number(row(out, 0), "value"), 1e-15);
+    ASSERT_EQ(2, number(row(out, 0), "seen"));
+    cJSON_Delete(out);
+    a.by = SUSPECT_FORGETTING; /* never right comes first */
+    ASSERT_OK(query_suspects(w.query, &a, &out, &why), why);
+    ASSERT_EQ(3, number(row(out, 0), "sample"));
+    cJSON_Delete(out);
+    a.class_id = 5;
+    a.limit = 2;
+    ASSERT_OK(query_suspects(w.query, &a, &out, &why), why);
+    ASSERT_EQ(2, cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")));
+    ASSERT_EQ(5, number(row(out, 1), "label"));
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+/* Ranks and view agree: the same order by suspicion. */
+TEST(the_view_of_suspects_has_their_order)
+{
+    struct world w = world_open();
+    struct ask a = ask_of(&w);
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_suspects(w.query, &a, &out, &why), why);
+    char *view = fixture_select("difficulty.db", "SELECT sample FROM v_suspect LIMIT 3");
+    char want[64];
+    snprintf(want, sizeof(want), "%.0f\n%.0f\n%.0f\n", number(row(out, 0), "sample"),
+             number(row(out, 1), "sample"), number(row(out, 2), "sample"));
+    ASSERT_STR(want, view);
+    free(view);
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+static double reversed(int i, int64_t epoch)
+{
+    (void)epoch;
+    return 1.0 / (1 + i);
+}
+static double rising(int i, int64_t epoch)
+{
+    (void)epoch;
+    return 1 + i;
+}
+
+TEST(two_jobs_are_compared_by_rank)
+{
+    struct world w = world_open();
+    int64_t up = fixture_job(w.store, 2), down = fixture_job(w.store, 3);
+    struct ask a = ask_of(&w);
+    struct errbuf why;
+    cJSON *out;
+
+    fold(w.store, up, 0, rising, predicted_of);
+    fold(w.store, down, 0, reversed, predicted_of);
+    a.job = up;
+    a.other = down;
+    a.by = BY_LOSS;
+    ASSERT_OK(query_compare(w.query, &a, &out, &why), why);
+    ASSERT_EQ(N, number(out, "samples"));
+    ASSERT_NEAR(-1, number(out, "spearman"), 1e-12);
+    ASSERT_NEAR(1, number(out, "agree"), 0);
+    ASSERT_NEAR(20.5, number(out, "mean"), 1e-12);
+    ASSERT_EQ(0, number(row(out, 0), "sample")); /* the ends are furthest apart */
+    ASSERT_NEAR(0.5 / N, number(row(out, 0), "rank"), 1e-15);
+    ASSERT_NEAR(1 - 0.5 / N, number(row(out, 0), "other_rank"), 1e-15);
+    cJSON_Delete(out);
+    a.by = BY_GRAD_NORM;
+    ASSERT_OK(query_compare(w.query, &a, &out, &why), why);
+    ASSERT_NEAR(1, number(out, "spearman"), 1e-12);
+    cJSON_Delete(out);
+    ASSERT_SELECT("40|1.0\n",
+                  "SELECT samples, spearman FROM v_rank_correlation"
+                  " WHERE job = 2 AND other = 3"); /* by adm, which is i / 100 in both */
+    a.other = 9;
+    ASSERT_EQ(-ENOENT, query_compare(w.query, &a, &out, &why));
+    ASSERT_HAS("there is no job 9", why.text);
+    world_close(&w);
+}
+
+TEST(the_map_counts_every_sample_once)
+{
+    struct world w = world_open();
+    struct ask a = ask_of(&w);
+    const cJSON *count;
+    double sum = 0;
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_map(w.query, &a, &out, &why), why);
+    cJSON_ArrayForEach(count, cJSON_GetObjectItem(out, "counts")) sum += count->valuedouble;
+    ASSERT_EQ(N, sum);
+    ASSERT_EQ(4, number(out, "epochs"));
+    /* All but two have exp(-1) = 0.37 and no spread: row 7, column 0 of 20. */
+    ASSERT_EQ(N - 2, cJSON_GetArrayItem(cJSON_GetObjectItem(out, "counts"), 7 * 20)->valuedouble);
+    ASSERT_EQ(7, number(row(out, 0), "sample")); /* the most ambiguous */
+    cJSON_Delete(out);
+    a.by = MAP_HARD;
+    ASSERT_OK(query_map(w.query, &a, &out, &why), why);
+    ASSERT_EQ(8, number(row(out, 0), "sample"));
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+TEST(rows_come_in_pieces_with_labels_and_truth)
+{
+    struct world w = world_open();
+    struct score_rows r;
+    struct errbuf why;
+
+    ASSERT_OK(query_rows(w.query, w.job, -1, 30, 100, &r, &why), why);
+    ASSERT_EQ(3, r.epoch);
+    ASSERT_EQ(N, r.total);
+    ASSERT_EQ(10, r.count);
+    ASSERT_EQ(31, r.sample[1]);
+    ASSERT_EQ(1, r.label[1]);
+    ASSERT_EQ(9, r.truth[1]);
+    ASSERT_NEAR(0.31, r.values[0][1], 0);
+    score_rows_done(&r);
+    ASSERT_OK(query_rows(w.query, w.job, 0, N, 100, &r, &why), why);
+    ASSERT_EQ(0, r.count);
+    score_rows_done(&r);
+    world_close(&w);
+}
+
+static cJSON *sql(struct world *w, const char *text, int64_t limit)
+{
+    struct sql_args a = {.job = w->job, .limit = limit, .sql = text};
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(query_sql(w->query, &a, &out, &why), why);
+    return out;
+}
+static void refused(struct world *w, int code, const char *part, const char *text)
+{
+    struct sql_args a = {.job = w->job, .limit = 10, .sql = text};
+    struct errbuf why = {""};
+    cJSON *out = NULL;
+
+    int rc = query_sql(w->query, &a, &out, &why);
+    if (rc != code)
+        FAIL("%s gives %d (%s), wanted %d", text, rc, why.text, code);
+    ASSERT_HAS(part, why.text);
+    ASSERT(!out);
+}
+
+TEST(a_select_of_ones_own_gives_names_and_cells)
+{
+    struct world w = world_open();
+    cJSON *out =
+        sql(&w, "SELECT :job AS j, 0.5, 'a', NULL, x'0aff', 9007199254740993 AS big;  ", 9);
+    char *text = cJSON_PrintUnformatted(out);
+
+    ASSERT_STR("{\"columns\":[\"j\",\"0.5\",\"'a'\",\"NULL\",\"x'0aff'\",\"big\"],\"rows\":"
+               "[[1,0.5,\"a\",null,\"0aff\",9007199254740993]],\"more\":false}",
+               text);
+    free(text);
+    cJSON_Delete(out);
+    out = sql(&w, "SELECT sample FROM v_hardest WHERE job = :job", 3);
+    ASSERT_EQ(3, cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")));
+    ASSERT(cJSON_IsTrue(cJSON_GetObjectItem(out, "more")));
+    cJSON_Delete(out);
+    out = sql(&w, "SELECT name FROM pragma_table_info('score') WHERE pk > 0", 9);
+    ASSERT_EQ(3, cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")));
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+TEST(a_statement_that_does_more_than_read_is_refused)
+{
+    struct world w = world_open();
+
+    refused(&w, -EPERM, "may only read", "DELETE FROM score");
+    refused(&w, -EPERM, "may only read", "CREATE TABLE x(y)");
+    refused(&w, -EPERM, "may only read", "ATTACH ':memory:' AS m");
+    refused(&w, -EPERM, "may only read", "PRAGMA query_only = 0");
+    refused(&w, -EPERM, "may only read", "BEGIN");
+    refused(&w, -EPERM, "may only read", "SELECT load_extension('x')");
+    refused(&w, -EPERM, "may only read", "SELECT randomblob(1000)");
+    refused(&w, -EINVAL, "one statement at a time", "SELECT 1; SELECT 2");
+    refused(&w, -EINVAL, "there is no statement", "  -- nothing");
+    refused(&w, -EINVAL, "no such column: addm", "SELECT addm FROM score");
+    refused(&w, -EINVAL, "syntax error", "SELEC 1");
+    refused(&w, -EINVAL, "the parameter ?1 has no value", "SELECT ?1");
+    refused(&w, -EINVAL, "too big",
+            "SELECT replace(printf('%.*c', 1000000, 'x'), 'x', '12345678')");
+    cJSON_Delete(sql(&w, "SELECT 1", 1)); /* and the next one runs */
+    world_close(&w);
+}
+
+TEST(a_statement_has_a_deadline_and_a_limit_on_memory_and_reply)
+{
+    struct world w = world_open();
+    cJSON *out;
+
+    w.query->limit_ms = 50;
+    refused(&w, -ETIMEDOUT, "and was stopped",
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n");
+    w.query->limit_ms = 60000;
+    refused(&w, -ERANGE, "MiB of memory",
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+            " SELECT printf('%.*c', 100000, 'x') || i FROM n ORDER BY 1");
+    out = sql(&w,
+              "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000)"
+              " SELECT printf('%.*c', 100000, 'x') FROM n",
+              1000);
+    ASSERT(cJSON_IsTrue(cJSON_GetObjectItem(out, "more")));
+    const cJSON *rows = cJSON_GetObjectItem(out, "rows");
+    const char *cell = cJSON_GetStringValue(cJSON_GetArrayItem(cJSON_GetArrayItem(rows, 0), 0));
+    ASSERT_EQ(4096 + 3, strlen(cell)); /* cut, with dots */
+    char *text = cJSON_PrintUnformatted(out);
+    ASSERT(strlen(text) < JSON_REPLY_BYTES_MAX);
+    free(text);
+    cJSON_Delete(out);
+    world_close(&w);
+}
