@@ -107,8 +107,7 @@ static int read_classes(struct store *s, int64_t job, struct history *h, struct 
     if (rc != 0)
         return rc;
     while ((rc = db_step(&s->difficulty, stmt, why)) > 0)
-        h->samples[sqlite3_column_int64(stmt, 0)].class_id =
-            (uint16_t)sqlite3_column_int(stmt, 1);
+        h->samples[sqlite3_column_int64(stmt, 0)].class_id = (uint16_t)sqlite3_column_int(stmt, 1);
     sqlite3_finalize(stmt);
     return rc;
 }
