@@ -72,7 +72,7 @@ int query_classes(struct query *q, const struct ask *a, cJSON **ret, struct errb
 int query_risers(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
 /* job, epoch, class_id, by (enum suspect_by), limit: the samples whose label is most likely wrong.
- * {epoch, by, samples, memorised? (of the epoch), rows: [{sample.., predicted, predicted_name?,
+ * {epoch, by, samples, newly_right? (of the epoch), rows: [{sample.., predicted, predicted_name?,
  * value, loss, loss_mean, margin_mean, confidence, seen, right, forgotten}]}; value: of `by`, as it
  * is. */
 extern const char *const suspect_by_names[]; /* NULL-terminated */

@@ -112,17 +112,17 @@ static int read_rows(struct query *q, struct query_epoch *x, size_t room, const 
     return rc < 0 ? rc : 0;
 }
 
-static int read_memorised(struct query *q, struct query_epoch *x, struct errbuf *why)
+static int read_newly_right(struct query *q, struct query_epoch *x, struct errbuf *why)
 {
     sqlite3_stmt *stmt;
     int rc =
-        db_query(&q->difficulty, "SELECT memorised FROM epoch WHERE job_id = ?1 AND epoch = ?2",
+        db_query(&q->difficulty, "SELECT newly_right FROM epoch WHERE job_id = ?1 AND epoch = ?2",
                  DB_ARGS(DB_I(x->job), DB_I(x->epoch)), &stmt, why);
 
     if (rc != 0)
         return rc;
     rc = db_step(&q->difficulty, stmt, why);
-    x->memorised = rc > 0 ? db_real(stmt, 0) : NAN;
+    x->newly_right = rc > 0 ? db_real(stmt, 0) : NAN;
     sqlite3_finalize(stmt);
     return rc < 0 ? rc : 0;
 }
@@ -140,7 +140,7 @@ int query_epoch_load(struct query *q, int64_t job, int64_t epoch, int64_t class_
     if (rc == 0 && class_id >= 0)
         rc = query_class(q, job, ret->dataset, class_id, why);
     if (rc == 0)
-        rc = read_memorised(q, ret, why);
+        rc = read_newly_right(q, ret, why);
     if (rc == 0)
         rc = labels_load(q, ret->dataset, &l, why);
     if (rc == 0)

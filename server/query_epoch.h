@@ -11,7 +11,7 @@
 /* In sample order, [count] each. */
 struct query_epoch {
     int64_t job, dataset, epoch;
-    double memorised; /* of the epoch; NAN: not known */
+    double newly_right; /* of the epoch; NAN: not known */
     size_t count;
     uint32_t *samples;
     struct score *scores; /* adv_predicted is not stored and 0 */

@@ -12,7 +12,7 @@ static void add_epoch(cJSON *rows, sqlite3_stmt *stmt)
     static const char *const names[] = {
         "epoch",     "share",     "scheduled",     "train_loss",   "train_accuracy",
         "sharpness", "test_loss", "test_accuracy", "adv_accuracy", "lr",
-        "scored",    "mean_gap",  "adm_mean",      "memorised",    "seconds",
+        "scored",    "mean_gap",  "adm_mean",      "newly_right",  "seconds",
     };
     const int count = sizeof(names) / sizeof(names[0]);
     cJSON *row = cJSON_CreateObject();
@@ -34,7 +34,7 @@ static int epochs(struct query *q, int64_t job, int64_t from, cJSON *rows, struc
         rc = db_query(&q->difficulty,
                       "SELECT epoch, share, scheduled, train_loss, train_accuracy, sharpness,"
                       " test_loss, test_accuracy, adv_accuracy, lr, n_scored, mean_gap, adm_mean,"
-                      " memorised, seconds, scores_sha256, state = 'committed' FROM epoch"
+                      " newly_right, seconds, scores_sha256, state = 'committed' FROM epoch"
                       " WHERE job_id = ?1 AND epoch >= ?2 ORDER BY epoch LIMIT ?3",
                       DB_ARGS(DB_I(job), DB_I(from), DB_I(ROWS_MAX)), &stmt, why);
     if (rc != 0)

@@ -33,7 +33,7 @@ double suspect_value(const struct query_epoch *x, const struct sample_history *h
 
     switch ((enum suspect_by)by) {
     case SUSPECT_DEFAULT:
-        return suspicion(s->loss, h[i].loss_mean, x->memorised);
+        return suspicion(s->loss, h[i].loss_mean, x->newly_right);
     case SUSPECT_LOSS:
         return s->loss;
     case SUSPECT_LOSS_MEAN:
@@ -104,8 +104,8 @@ static int suspects(struct query *q, const struct query_epoch *x, const struct a
         cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
         cJSON_AddStringToObject(out, "by", suspect_by_names[a->by]);
         cJSON_AddNumberToObject(out, "samples", (double)x->count);
-        if (!isnan(x->memorised))
-            cJSON_AddNumberToObject(out, "memorised", x->memorised);
+        if (!isnan(x->newly_right))
+            cJSON_AddNumberToObject(out, "newly_right", x->newly_right);
         cJSON *rows = cJSON_AddArrayToObject(out, "rows");
         for (size_t i = 0; i < x->count && i < (size_t)query_limit(a->limit); i++)
             add_suspect(q, x, h, a->by, order[i], rows);

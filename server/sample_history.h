@@ -28,19 +28,19 @@ struct measurement {
     bool correct, hard;
 };
 
-/* The share of samples that are right now among those that were mostly wrong before: how far a
- * model has memorised what it did not learn. Called for each sample before its measurement is taken
- * in. */
-struct memorised {
-    uint64_t wrong_before, right_now;
+/* The share that is right now of the samples that were right in no epoch before. It goes to 0 when
+ * a model has learnt what it can, and stays up while it memorises. Called for each sample before
+ * its measurement is taken in. */
+struct newly_right {
+    uint64_t never_before, now;
 };
-void memorised_count(struct memorised *m, const struct sample_history *before, bool correct);
-double memorised_share(const struct memorised *m); /* NAN: none was mostly wrong */
+void newly_right_count(struct newly_right *m, const struct sample_history *before, bool correct);
+double newly_right_share(const struct newly_right *m); /* NAN: all were right once */
 
-/* Suspicion that a label is wrong (definition.suspicion): the loss of the last sweep, which is best
- * while wrong labels stay unlearnt, going over to its mean over the epochs as they are memorised.
- */
-double suspicion(double loss, double loss_mean, double memorised);
+/* Suspicion that a label is wrong (definition.suspicion): the loss of the last sweep where the
+ * model has settled and wrong labels stay unlearnt, else its mean over the epochs, which remembers
+ * what is memorised by now. */
+double suspicion(double loss, double loss_mean, double newly_right);
 
 /* Takes one measurement in; epochs of a sample come in ascending order. */
 void sample_history_add(struct sample_history *x, int64_t epoch, const struct measurement *m);

@@ -24,7 +24,7 @@
 struct summary {
     int64_t scored;
     double mean, p10, p50, p90; /* of adm; NAN when nothing was scored */
-    double memorised;
+    double newly_right;
     char sha256[SHA256_HEX];
 };
 
@@ -116,7 +116,7 @@ static void hash_rows(const struct fold *f, char ret[SHA256_HEX])
 
 static int summarise(const struct fold *f, struct summary *ret, struct errbuf *why)
 {
-    struct summary sum = {.mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN, .memorised = NAN};
+    struct summary sum = {.mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN, .newly_right = NAN};
     double *adm = NULL, total = 0;
 
     hash_rows(f, sum.sha256);
@@ -145,7 +145,7 @@ static int write_epoch(struct store *s, const struct epoch_record *e, const stru
                        struct errbuf *why)
 {
     static const struct summary none = {
-        .mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN, .memorised = NAN};
+        .mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN, .newly_right = NAN};
     const struct summary *x = sum ? sum : &none;
 
     int rc =
@@ -153,7 +153,7 @@ static int write_epoch(struct store *s, const struct epoch_record *e, const stru
                "INSERT OR REPLACE INTO epoch(job_id, epoch, state, share, scheduled, lr,"
                " train_loss, train_accuracy, sharpness, test_loss, test_accuracy, adv_accuracy,"
                " mean_gap, seconds, n_scored, adm_mean, adm_p10, adm_p50, adm_p90,"
-               " committed_unix_ms, scores_sha256, memorised)"
+               " committed_unix_ms, scores_sha256, newly_right)"
                " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
                " ?17, ?18, ?19, ?20, ?21, ?22)",
                DB_ARGS(DB_I(e->job), DB_I(e->epoch), DB_S(sum ? "committed" : "open"),
@@ -162,7 +162,7 @@ static int write_epoch(struct store *s, const struct epoch_record *e, const stru
                        DB_R(e->test_accuracy), DB_R(e->adv_accuracy), DB_R(e->mean_gap),
                        DB_R(e->seconds), DB_I(x->scored), DB_R(x->mean), DB_R(x->p10), DB_R(x->p50),
                        DB_R(x->p90), sum ? DB_I(clock_unix_ms()) : DB_S(NULL),
-                       DB_S(sum ? sum->sha256 : NULL), DB_R(x->memorised)),
+                       DB_S(sum ? sum->sha256 : NULL), DB_R(x->newly_right)),
                why);
     if (rc == -EEXIST) /* the foreign key: a REPLACE meets no other constraint */
         return err_set(why, -ENOENT, "there is no job %lld", (long long)e->job);
@@ -239,7 +239,7 @@ static int add_to_history(struct store *s, const struct fold *f, struct summary 
                           struct history *h, struct errbuf *why)
 {
     const struct epoch_record *e = &f->epoch;
-    struct memorised memorised = {0};
+    struct newly_right newly_right = {0};
     int rc = 0;
 
     if (again) {
@@ -257,11 +257,11 @@ static int add_to_history(struct store *s, const struct fold *f, struct summary 
             .hard = sample_history_is_hard(f->adm[i], sum->p90),
         };
         h->samples[i].class_id = f->labels[i];
-        memorised_count(&memorised, &h->samples[i], m.correct);
+        newly_right_count(&newly_right, &h->samples[i], m.correct);
         sample_history_add(&h->samples[i], e->epoch, &m);
         h->last_epoch = e->epoch;
     }
-    sum->memorised = memorised_share(&memorised);
+    sum->newly_right = newly_right_share(&newly_right);
     if (rc == 0 && again)
         rc = history_replay(s, e->job, e->epoch + 1, EPOCHS_MAX, h, why);
     return rc;

@@ -58,10 +58,11 @@ static const struct meta definitions[] = {
      "exp(-loss), ln(p) - ln(el2n^2 - (1 - p)^2) / 2; at most ln(n_classes - 1) / 2 below it",
      "logits", 0, "higher is easier"},
     {"definition.suspicion",
-     "how likely the label is wrong: with w = 10 epoch.memorised - 1 cut to 0 to 1 (1 where it is "
-     "NULL), loss + w (loss_mean - loss). The loss of the last sweep is best while wrong labels "
-     "stay unlearnt, its mean over the epochs once they are memorised",
-     0, 0, "higher is more suspicious"},
+     "how likely the label is wrong: with w = 50 epoch.newly_right - 1 cut to 0 to 1 (1 where it "
+     "is NULL), loss + w (loss_mean - loss). The loss of the last sweep is best where the model "
+     "has settled and wrong labels stay unlearnt, its mean over the epochs while they are being "
+     "memorised or were",
+     NATS, "0 and up", "higher is more suspicious"},
     {"definition.quantile",
      "adm_p10, adm_p50, adm_p90 of an epoch: linear between the closest "
      "ranks, at position p (n - 1)",
@@ -185,10 +186,9 @@ static const struct meta columns[] = {
     {"epoch.adm_p90", "90 % of them are below it", 0, UNIT_RANGE, HARD},
     {"epoch.committed_unix_ms", "when it was committed", SINCE_1970, 0, 0},
     {"epoch.scores_sha256", "hash of the score rows, see definition.scores_sha256", "hex", 0, 0},
-    {"epoch.memorised",
-     "of the samples that were right in fewer than half of the epochs before, the share that is "
-     "right now; near 0: what was not learnt stays so; near 1: the training set is known by heart. "
-     "NULL: there was none, or not known",
+    {"epoch.newly_right",
+     "of the samples that were right in no epoch before, the share that is right now; near 0: the "
+     "model has settled; NULL: there was none, or it is not known",
      0, UNIT_RANGE, 0},
 
     {"score.job_id", "the job", 0, 0, 0},

@@ -175,7 +175,7 @@ const char sql_difficulty_1[] =
 
 /* Over rows s of score and x of sample_state: see definition.suspicion. */
 #define SUSPICION \
-    "s.loss + (x.loss_mean - s.loss) * max(0.0, min(1.0, coalesce(10 * e.memorised - 1, 1.0)))"
+    "s.loss + (x.loss_mean - s.loss) * max(0.0, min(1.0, coalesce(50 * e.newly_right - 1, 1.0)))"
 
 /* `more`: columns that a later version of job has. */
 #define JOB_COMPARE(more) \
@@ -264,7 +264,7 @@ const char sql_difficulty_2[] =
 /* The history of a sample with means over the epochs, and what is read off it. sample_state is
  * written again from the scores by history_mend. */
 const char sql_difficulty_3[] =
-    "ALTER TABLE epoch ADD COLUMN memorised REAL;\n"
+    "ALTER TABLE epoch ADD COLUMN newly_right REAL;\n"
     "DROP VIEW v_label_suspect;\n"
     "DROP TABLE sample_state;\n"
     "CREATE TABLE sample_state(\n"

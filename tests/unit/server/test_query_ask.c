@@ -127,10 +127,19 @@ TEST(a_history_has_mean_and_spread_of_the_confidence)
 
 TEST(suspicion_goes_from_the_last_loss_to_the_mean)
 {
-    ASSERT_NEAR(3, suspicion(3, 1, 0.05), 0);
-    ASSERT_NEAR(2, suspicion(3, 1, 0.15), 1e-15);
+    ASSERT_NEAR(3, suspicion(3, 1, 0.02), 0);
+    ASSERT_NEAR(2, suspicion(3, 1, 0.03), 1e-15);
     ASSERT_NEAR(1, suspicion(3, 1, 0.9), 0);
     ASSERT_NEAR(1, suspicion(3, 1, NAN), 0);
+
+    struct newly_right n = {0};
+    struct sample_history never = {.seen = 2}, once = {.seen = 2, .right = 1};
+    newly_right_count(&n, &SAMPLE_UNMEASURED, true);
+    newly_right_count(&n, &once, true);
+    ASSERT(isnan(newly_right_share(&n)));
+    newly_right_count(&n, &never, true);
+    newly_right_count(&n, &never, false);
+    ASSERT_NEAR(0.5, newly_right_share(&n), 0);
 }
 
 TEST(classes_come_hardest_first_with_what_they_are_taken_for)

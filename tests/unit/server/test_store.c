@@ -286,7 +286,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
                  "DROP VIEW v_riser; DROP VIEW v_suspect; DROP VIEW v_data_map;"
                  "DROP VIEW v_forgetting; DROP VIEW v_rank_correlation;"
                  "CREATE VIEW v_label_suspect AS SELECT 1;"
-                 "ALTER TABLE epoch DROP COLUMN memorised;"
+                 "ALTER TABLE epoch DROP COLUMN newly_right;"
                  "DROP TABLE sample_state; CREATE TABLE sample_state(job_id, sample_id);"
                  "ALTER TABLE job DROP COLUMN alpha;"
                  "ALTER TABLE job DROP COLUMN attack_steps;"

@@ -135,7 +135,7 @@ TEST(sample_state_counts_what_happened_to_a_sample)
     /* exp(-loss) over losses 0 to 3. */
     ASSERT_SELECT("1|1\n", "SELECT abs(confidence - 0.388250) < 1e-6,"
                            " abs(variability - 0.371879) < 1e-6 FROM v_data_map WHERE sample = 0");
-    ASSERT_SELECT("NULL\n", "SELECT quote(memorised) FROM epoch WHERE epoch = 0");
+    ASSERT_SELECT("NULL\n", "SELECT quote(newly_right) FROM epoch WHERE epoch = 0");
     store_close(s);
 }
 
