@@ -111,6 +111,8 @@ $(B)/tests/worker/%: $(B)/obj/tests/unit/worker/%.o $(HARNESS) $(call nomain,$(W
 $(B)/tests/nn/%: $(B)/obj/tests/unit/nn/%.o $(HARNESS) $(NN) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
+# A whole step, up to the new weights.
+$(B)/tests/nn/test_torch: $(CORE)
 # The same layers compiled with real = double, for gradient checks with tight tolerances.
 $(B)/tests/nn64/%: $(B)/obj64/tests/unit/nn64/%.o $(HARNESS) $(NN64) $(COMMON)
 	$(link)

@@ -1,0 +1,107 @@
+/* One training step from the image to the new weights, against PyTorch where it is installed. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/safetensors.h"
+#include "server/core/optimizer.h"
+#include "tests/unit/nn/support.h"
+#include "worker/nn/gemm.h"
+#include "worker/step.h"
+
+/* Small enough that no ReLU is so near its corner that rounding decides: in a million of them some
+ * are, and move the gradient by 1e-3 of its largest entry (PyTorch's own in float32 too). */
+static const struct dims image = {16, 16, 3};
+static const struct optimizer_spec sgd = {.lr = 0.05, .momentum = 0.9, .weight_decay = 5e-4};
+
+static void write_file(const char *name, const void *data, size_t bytes)
+{
+    FILE *f = fopen(test_path(name), "wb");
+
+    ASSERT(f && fwrite(data, 1, bytes, f) == bytes && fclose(f) == 0);
+}
+
+static void export(const struct model *m, const float *theta, int64_t steps, const char *name)
+{
+    struct errbuf why;
+
+    ASSERT_OK(model_export(m, theta, steps, NULL, 0, test_path(name), &why), why);
+}
+
+/* theta[floats] after the first step, with decay on everything. */
+static void update(const struct model *m, const float *grad, uint32_t n, const float *theta,
+                   float *next)
+{
+    const struct segment all = {0, m->trained, true};
+    float *velocity = reals(m->floats);
+
+    optimizer_step(&sgd, sgd.lr, 0, n, &all, 1, grad, theta, &velocity, next);
+    optimizer_running(grad + m->trained, 1, theta + m->trained, next + m->trained,
+                      m->floats - m->trained);
+    free(velocity);
+}
+
+/* allowed: how far a gradient may be off, as a share of the largest. */
+static void check_step(const char *preset, uint32_t n, double rho, double allowed)
+{
+    if (system("/usr/bin/python3 -c 'import torch' 2>/dev/null") != 0)
+        SKIP("python3-torch is not installed");
+    gemm_init();
+    net_thread_init();
+    struct model m = model_of(preset, image, 10);
+    const size_t pixels = n * entries(image);
+    uint8_t *images = xcalloc(pixels, 1);
+    uint16_t *labels = xcalloc(n, sizeof(*labels));
+    uint32_t *ids = xcalloc(n, sizeof(*ids));
+    float *weights = reals(n), *theta = reals(m.floats), *grad = reals(m.floats);
+    float *next = reals(m.floats);
+    struct rng r = rng_at(3, RNG_TEST, 0, 0);
+    double sums[STEP_SUMS];
+    char text[1200];
+
+    for (size_t i = 0; i < pixels; i++)
+        images[i] = (uint8_t)rng_u32(&r);
+    for (uint32_t i = 0; i < n; i++) {
+        labels[i] = (uint16_t)rng_below(&r, 10);
+        ids[i] = i;
+        weights[i] = 1;
+    }
+    model_init(&m, 1, theta);
+    struct step *step = step_create(&m, kernels_best(), n);
+    ASSERT(step);
+    step_train(step, &(struct step_spec){.rho = rho}, theta, &(struct samples){images, labels, n},
+               ids, weights, n, grad, sums, NULL);
+    update(&m, grad, n, theta, next);
+
+    export(&m, theta, 0, "before.safetensors");
+    export(&m, next, 1, "after.safetensors");
+    for (size_t i = 0; i < m.trained; i++)
+        grad[i] /= (float)n;
+    export(&m, grad, 0, "gradient.safetensors");
+    write_file("images", images, pixels);
+    write_file("labels", labels, n * sizeof(*labels));
+    const int bytes =
+        snprintf(text, sizeof(text),
+                 "{\"model\": \"%s\", \"rho\": %.17g, \"lr\": %.17g, \"momentum\": %.17g, "
+                 "\"weight_decay\": %.17g, \"loss\": %.17g, \"loss_hat\": %.17g, \"allowed\": %g}",
+                 preset, rho, sgd.lr, sgd.momentum, sgd.weight_decay, sums[SUM_LOSS] / n,
+                 sums[SUM_LOSS_HAT] / n, allowed);
+    write_file("step.json", text, (size_t)bytes);
+    snprintf(text, sizeof(text), "/usr/bin/python3 tests/golden/torch_step.py %s", test_path(""));
+    ASSERT_EQ(0, system(text));
+
+    step_free(step);
+    model_done(&m);
+    free(images), free(labels), free(ids), free(weights), free(theta), free(grad), free(next);
+}
+
+TEST(a_plain_step_of_resnet20_is_pytorchs)
+{
+    check_step("resnet20", 8, 0, 1e-4);
+}
+
+/* theta hat comes out of other roundings already. */
+TEST(a_sam_step_of_resnet20_is_pytorchs)
+{
+    check_step("resnet20", 8, 0.05, 1e-2);
+}
