@@ -10,6 +10,8 @@
 #define PIECE_BYTES_MAX (8u << 20)
 /* Whole message: one piece, its JSON header and the small tensors that ride along. */
 #define MESSAGE_BYTES_MAX (PIECE_BYTES_MAX + (512u << 10))
+/* On the wire: a sealed message has 76 bytes more, and nanomsg counts its own header. */
+#define WIRE_BYTES_MAX (MESSAGE_BYTES_MAX + 256)
 /* Send and receive buffer of a socket, as far as the kernel grants it (net.core.wmem_max): a vector
  * of half a million floats leaves in one call; with nanomsg's 128 KiB sender and receiver wake each
  * other a dozen times on its way. */
@@ -37,6 +39,8 @@
 #define WORKERS_MAX 1024
 #define JOBS_OPEN_MAX 1000 /* queued, running and paused together */
 #define DATASETS_MAX 1000
+#define KEYRING_MAX 16 /* in a key file: a cluster key in use, one that comes, one that goes */
+#define SESSIONS_MAX 4096 /* of sealed messages: two a worker and the people; 1 MB in all */
 #define HELD_MAX 4096 /* requests whose reply is held */
 #define DATASET_BYTES_MAX (64ull << 30)
 #define ROWS_MAX 1000 /* rows of one query reply */

@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -90,7 +89,12 @@ int address_check(const char *url, struct errbuf *why)
     return rc < 0 ? rc : check_host(url, host, why);
 }
 
-int address_check_bind(const char *url, struct errbuf *why)
+bool address_is_ipc(const char *url)
+{
+    return starts_with(url, IPC);
+}
+
+int address_check_bind(const char *url, bool key, struct errbuf *why)
 {
     char host[ADDRESS_BYTES_MAX];
     struct in_addr ip;
@@ -108,11 +112,11 @@ int address_check_bind(const char *url, struct errbuf *why)
             why, -EPERM,
             "%s is not allowed: localhost is a name, not an address; write %s127.0.0.1%s", url, TCP,
             strrchr(url, ':'));
-    if (inet_pton(AF_INET, host, &ip) != 1 || ntohl(ip.s_addr) >> 24 != IN_LOOPBACKNET)
+    if (!key && (inet_pton(AF_INET, host, &ip) != 1 || ntohl(ip.s_addr) >> 24 != IN_LOOPBACKNET))
         return err_set(why, -EPERM,
-                       "%s is not allowed: messages are not sealed yet, so only loopback "
-                       "(127.0.0.0/8) and ipc:// addresses are; reach this server from other "
-                       "machines through an SSH tunnel",
+                       "%s is not allowed without a key: beyond loopback (127.0.0.0/8) and ipc:// "
+                       "messages must be sealed; make a key with `steppe key new FILE` and start "
+                       "with --key FILE",
                        url);
     return 0;
 }

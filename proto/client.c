@@ -1,20 +1,16 @@
 /* The client owns one raw REQ socket, its request ids and the decision to send again.
  *
- * Raw, because a cooked REQ frees a late reply twice. So what the cooked one does is done here: an
- * id goes with every request (the SP header, 4 bytes with the top bit set) and a reply with another
- * id is dropped. The request is not kept in memory for a second sending: it is encoded again from
- * what the caller lends, to the same bytes, and handed to nanomsg without a copy.
+ * What nanomsg's cooked REQ does is done here: an id goes with every request and a reply with
+ * another id is dropped. The request is not kept in memory for a second sending: it is encoded
+ * again from what the caller lends, and handed to nanomsg without a copy.
  *
  * nanomsg says nothing when a connection breaks, it only counts; so the counter is read before
  * every sending and compared while waiting. A peer that closes right after its greeting leaves
  * nanomsg's endpoint stuck for ever: after MISSES_MAX silent spans the socket is replaced. */
 #include "proto/client.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <nanomsg/nn.h>
-#include <nanomsg/reqrep.h>
-#include <nanomsg/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,116 +23,65 @@
 #include "common/field.h"
 #include "common/text.h"
 #include "proto/address.h"
+#include "proto/handshake.h"
+#include "proto/wire.h"
 
 #define TICK_MS 250 /* how often stop and the connection are looked at */
-#define RECONNECT_MS 200
-#define RECONNECT_MAX_MS 5000
 #define MISSES_MAX 3
-#define HEADER_BIT 0x80000000u
-#define RECEIVE_BYTES_MAX (MESSAGE_BYTES_MAX + 64) /* nanomsg counts its header too */
+#define ID_MASK 0x7fffffffu
+#define HANDSHAKE_RETRY_MS 2000
+#define HANDSHAKES_MAX 3 /* for one call: a server that restarts ends the session of the first */
 
 struct client {
     char url[ADDRESS_BYTES_MAX];
     char sender[37];
     const volatile sig_atomic_t *stop;
-    int socket, send_fd, receive_fd;
-    uint32_t id;     /* of the last request: 31 bits */
-    uint64_t broken; /* connections lost by this socket before the last sending */
-    bool reached;    /* some socket of this client was connected once */
-    int misses;      /* silent spans since the last reply */
+    struct wire wire;
+    uint32_t id;          /* of the last request: 31 bits */
+    uint64_t broken;      /* connections lost by this socket before the last sending */
+    bool reached;         /* some socket of this client was connected once */
+    int misses;           /* silent spans since the last reply */
+    const char *key_path; /* NULL: messages are plain */
+    struct seal seal;     /* the session; its number is 0 without one */
 };
 
 /* One client_call under way. */
 struct call {
+    enum message_type type;
+    const cJSON *request;
     cJSON *envelope;
     const struct tensor *tensors;
     int tensor_count;
-    void *body; /* encoded and not yet sent; NULL otherwise */
+    const uint8_t *frame; /* of a handshake, HELLO_FRAME_BYTES, instead of an envelope */
+    uint64_t first; /* number of its first sealed message: replies are to that one or a later one */
+    void *body;     /* encoded and not yet sent; NULL otherwise */
     size_t bytes;
     bool out;         /* sent, on a connection that holds */
     int64_t since_ms; /* start of the silent span: the last sending or miss */
-    int64_t give_up_ms, retry_ms;
+    int64_t give_up_ms, retry_ms, deadline_ms;
 };
 
-/* What nanomsg carries beside a message: its SP header, here one request id. */
-struct control {
-    struct nn_cmsghdr header;
+/* A chunk of nanomsg and the message in it, which it may be all of. */
+struct reply {
+    void *chunk;
+    uint8_t *message;
     size_t bytes;
-    uint32_t id; /* big-endian */
-    uint8_t room[64];
+    bool plain; /* though the request was sealed, or part of a handshake */
 };
 
-static void *alloc_chunk(size_t bytes)
+/* Memory for a message with room for its seal around it. */
+static void *alloc_sealed(size_t bytes)
 {
-    return nn_allocmsg(bytes, 0);
+    uint8_t *frame = wire_alloc(bytes + SEAL_BYTES);
+
+    return frame ? frame + SEAL_HEAD_BYTES : NULL;
 }
 
-static void free_chunk(void *chunk)
+static int reopen(struct client *c, struct errbuf *why)
 {
-    if (chunk)
-        nn_freemsg(chunk);
-}
-
-static int set_int(int socket, int level, int option, int value)
-{
-    return nn_setsockopt(socket, level, option, &value, sizeof(value)) < 0 ? -nn_errno() : 0;
-}
-
-static int get_fd(int socket, int option, int *ret)
-{
-    size_t bytes = sizeof(*ret);
-
-    return nn_getsockopt(socket, NN_SOL_SOCKET, option, ret, &bytes) < 0 ? -nn_errno() : 0;
-}
-
-static int set_options(int socket)
-{
-    static const struct {
-        int level, option, value;
-    } options[] = {
-        {NN_SOL_SOCKET, NN_RCVMAXSIZE, RECEIVE_BYTES_MAX},
-        {NN_SOL_SOCKET, NN_SNDBUF, SOCKET_BUFFER_BYTES},
-        {NN_SOL_SOCKET, NN_RCVBUF, SOCKET_BUFFER_BYTES},
-        {NN_SOL_SOCKET, NN_RECONNECT_IVL, RECONNECT_MS},
-        {NN_SOL_SOCKET, NN_RECONNECT_IVL_MAX, RECONNECT_MAX_MS},
-        {NN_TCP, NN_TCP_NODELAY, 1},
-    };
-
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-        int rc = set_int(socket, options[i].level, options[i].option, options[i].value);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
-static int open_socket(struct client *c, struct errbuf *why)
-{
-    int rc = 0, s = nn_socket(AF_SP_RAW, NN_REQ);
-
-    if (s < 0)
-        return err_set(why, -nn_errno(), "cannot open a socket: %s", nn_strerror(nn_errno()));
-    if ((rc = set_options(s)) < 0 || (rc = get_fd(s, NN_SNDFD, &c->send_fd)) < 0 ||
-        (rc = get_fd(s, NN_RCVFD, &c->receive_fd)) < 0 ||
-        (rc = nn_connect(s, c->url) < 0 ? -nn_errno() : 0) < 0) {
-        nn_close(s);
-        return err_set(why, rc, "cannot connect to %s: %s", c->url, nn_strerror(-rc));
-    }
-    c->socket = s;
+    wire_close(&c->wire);
     c->broken = 0;
-    return 0;
-}
-
-static void close_socket(struct client *c)
-{
-    if (c->socket >= 0)
-        nn_close(c->socket);
-    c->socket = -1;
-}
-
-static uint64_t statistic(const struct client *c, int which)
-{
-    return nn_get_statistic(c->socket, which);
+    return wire_open(&c->wire, c->url, why);
 }
 
 int client_open(const char *url, const char *sender, const volatile sig_atomic_t *stop,
@@ -151,7 +96,7 @@ int client_open(const char *url, const char *sender, const volatile sig_atomic_t
         return err_set(why, -EINVAL, "the sender is \"%s\", allowed is a UUID", sender);
     c = xcalloc(1, sizeof(*c));
     c->stop = stop;
-    c->socket = -1;
+    c->wire.socket = -1;
     snprintf(c->url, sizeof(c->url), "%s", url);
     if (sender)
         snprintf(c->sender, sizeof(c->sender), "%s", sender);
@@ -160,7 +105,7 @@ int client_open(const char *url, const char *sender, const volatile sig_atomic_t
     /* A late reply to an earlier process on the same id must not pass for ours. */
     if (getrandom(&c->id, sizeof(c->id), 0) != (ssize_t)sizeof(c->id))
         c->id = (uint32_t)clock_mono_ms();
-    rc = open_socket(c, why);
+    rc = reopen(c, why);
     if (rc < 0) {
         free(c);
         return rc;
@@ -173,7 +118,8 @@ void client_close(struct client *c)
 {
     if (!c)
         return;
-    close_socket(c);
+    wire_close(&c->wire);
+    seal_done(&c->seal);
     free(c);
 }
 
@@ -182,51 +128,76 @@ const char *client_sender(const struct client *c)
     return c->sender;
 }
 
-/* A new object that borrows the values of request. */
-static cJSON *make_envelope(const struct client *c, enum message_type type, const cJSON *request)
+int client_use_key(struct client *c, const char *path, struct errbuf *why)
+{
+    struct keyring keys;
+    int rc = keyring_load(path, &keys, why);
+
+    if (rc < 0)
+        return rc;
+    keyring_done(&keys);
+    if (!address_is_ipc(c->url))
+        c->key_path = path;
+    return 0;
+}
+
+/* A new object that borrows the values of the request, for the id that is next. */
+static void make_envelope(const struct client *c, struct call *call)
 {
     cJSON *envelope = cJSON_CreateObject();
     cJSON *item;
 
-    cJSON_AddStringToObject(envelope, "type", message_names[type]);
+    cJSON_AddStringToObject(envelope, "type", message_names[call->type]);
     cJSON_AddNumberToObject(envelope, "v", PROTOCOL_VERSION);
     cJSON_AddNumberToObject(envelope, "id", c->id);
     cJSON_AddStringToObject(envelope, "sender", c->sender);
-    cJSON_ArrayForEach(item, request) cJSON_AddItemReferenceToObject(envelope, item->string, item);
-    return envelope;
+    cJSON_ArrayForEach(item, call->request)
+        cJSON_AddItemReferenceToObject(envelope, item->string, item);
+    cJSON_Delete(call->envelope);
+    call->envelope = envelope;
+    wire_free(call->body);
+    call->body = NULL;
 }
 
-static int encode(struct call *call, struct errbuf *why)
+/* Makes call->body when there is none. A sealed one is a new message each time. */
+static int encode(struct client *c, struct call *call, struct errbuf *why)
 {
+    void *body;
+
     if (call->body)
         return 0;
-    return message_encode(call->envelope, call->tensors, call->tensor_count, alloc_chunk,
-                          &call->body, &call->bytes, why);
+    if (call->frame) {
+        call->body = wire_alloc(HELLO_FRAME_BYTES);
+        if (!call->body)
+            return err_set(why, -ENOMEM, "out of memory for a message");
+        memcpy(call->body, call->frame, HELLO_FRAME_BYTES);
+        return 0;
+    }
+    int rc = message_encode(call->envelope, call->tensors, call->tensor_count,
+                            c->key_path ? alloc_sealed : wire_alloc, &body, &call->bytes, why);
+    if (rc < 0)
+        return rc;
+    call->body = c->key_path ? (uint8_t *)body - SEAL_HEAD_BYTES : body;
+    if (c->key_path)
+        seal_message(&c->seal, 0, call->body, call->bytes);
+    return 0;
 }
 
 /* Hands the request to nanomsg when a connection can take it. 0 (see call->out) or -errno. */
 static int try_send(struct client *c, struct call *call, struct errbuf *why)
 {
-    struct control control = {
-        .header = {NN_CMSG_SPACE(sizeof(size_t) + sizeof(uint32_t)), PROTO_SP, SP_HDR},
-        .bytes = sizeof(control.id),
-        .id = htonl(c->id | HEADER_BIT),
-    };
-    struct nn_iovec iov = {&call->body, NN_MSG};
-    struct nn_msghdr header = {&iov, 1, &control, control.header.cmsg_len};
-    int rc = encode(call, why);
+    int rc = encode(c, call, why);
 
     if (rc < 0)
         return rc;
     /* Before the sending: a connection that breaks in between is then seen as broken, and the
      * request goes out once too often rather than never. */
-    c->broken = statistic(c, NN_STAT_BROKEN_CONNECTIONS);
-    if (nn_sendmsg(c->socket, &header, NN_DONTWAIT) < 0) {
-        rc = nn_errno();
-        if (rc == EAGAIN || rc == EINTR || rc == ETIMEDOUT)
-            return 0;
-        return err_set(why, -rc, "cannot send to %s: %s", c->url, nn_strerror(rc));
-    }
+    c->broken = wire_count(&c->wire, NN_STAT_BROKEN_CONNECTIONS);
+    rc = wire_send(&c->wire, c->id, call->body);
+    if (rc == -EAGAIN)
+        return 0;
+    if (rc < 0)
+        return err_set(why, rc, "cannot send to %s: %s", c->url, nn_strerror(-rc));
     call->body = NULL;
     call->out = true;
     call->since_ms = clock_mono_ms();
@@ -234,26 +205,44 @@ static int try_send(struct client *c, struct call *call, struct errbuf *why)
     return 0;
 }
 
+/* Opens what came back to a sealed request. True: the message in *r is the server's. Whoever is on
+ * the way can send anything: what is not sealed for this call is passed over, but for the plain
+ * refusals that the gate of a server gives to strangers. */
+static bool is_from_server(struct client *c, const struct call *call, struct reply *r)
+{
+    uint64_t sequence;
+
+    if (!c->key_path)
+        return true;
+    r->plain = r->bytes > 0 && r->message[0] == '{';
+    if (r->plain)
+        return true;
+    if (call->frame)
+        return seal_flags(r->message, r->bytes) == (FRAME_HELLO | FRAME_REPLY);
+    if (seal_open(&c->seal, r->message, r->bytes, &sequence, NULL) < 0 || sequence < call->first)
+        return false;
+    r->message += SEAL_HEAD_BYTES;
+    r->bytes -= SEAL_BYTES;
+    return true;
+}
+
 /* Takes what has arrived until it is the reply to the request under way. 1: it is there; 0: not
  * yet; -errno. */
-static int try_receive(struct client *c, void **ret, size_t *ret_bytes, struct errbuf *why)
+static int try_receive(struct client *c, const struct call *call, struct reply *ret,
+                       struct errbuf *why)
 {
     for (;;) {
-        struct control control = {.bytes = 0};
-        void *body = NULL;
-        struct nn_iovec iov = {&body, NN_MSG};
-        struct nn_msghdr header = {&iov, 1, &control, sizeof(control)};
-        int bytes = nn_recvmsg(c->socket, &header, NN_DONTWAIT), code = nn_errno();
-        if (bytes < 0 && (code == EAGAIN || code == EINTR || code == ETIMEDOUT))
+        uint32_t id;
+        void *body;
+        int bytes = wire_receive(&c->wire, &id, &body);
+        if (bytes == -EAGAIN)
             return 0;
         if (bytes < 0)
-            return err_set(why, -code, "cannot receive from %s: %s", c->url, nn_strerror(code));
-        if (control.bytes == sizeof(control.id) && ntohl(control.id) == (c->id | HEADER_BIT)) {
-            *ret = body;
-            *ret_bytes = (size_t)bytes;
+            return err_set(why, bytes, "cannot receive from %s: %s", c->url, nn_strerror(-bytes));
+        *ret = (struct reply){body, body, (size_t)bytes, false};
+        if (id == c->id && is_from_server(c, call, ret))
             return 1;
-        }
-        free_chunk(body);
+        wire_free(body);
     }
 }
 
@@ -265,8 +254,7 @@ static int note_miss(struct client *c, struct call *call, int64_t now_ms, struct
     if (++c->misses < MISSES_MAX)
         return 0;
     c->misses = 0;
-    close_socket(c);
-    return open_socket(c, why);
+    return reopen(c, why);
 }
 
 /* Decides whether the request must be sent again, and sends it when it must and can. */
@@ -274,9 +262,9 @@ static int keep_going(struct client *c, struct call *call, int64_t now_ms, struc
 {
     int rc = 0;
 
-    if (statistic(c, NN_STAT_ESTABLISHED_CONNECTIONS) > 0)
+    if (wire_count(&c->wire, NN_STAT_ESTABLISHED_CONNECTIONS) > 0)
         c->reached = true;
-    if (call->out && statistic(c, NN_STAT_BROKEN_CONNECTIONS) != c->broken)
+    if (call->out && wire_count(&c->wire, NN_STAT_BROKEN_CONNECTIONS) != c->broken)
         call->out = false;
     if (call->retry_ms > 0 && now_ms - call->since_ms >= call->retry_ms)
         rc = note_miss(c, call, now_ms, why);
@@ -287,7 +275,7 @@ static int keep_going(struct client *c, struct call *call, int64_t now_ms, struc
 
 static void wait_tick(const struct client *c, const struct call *call, int64_t now_ms)
 {
-    struct pollfd fds[2] = {{c->receive_fd, POLLIN, 0}, {c->send_fd, POLLIN, 0}};
+    struct pollfd fds[2] = {{c->wire.receive_fd, POLLIN, 0}, {c->wire.send_fd, POLLIN, 0}};
     int64_t ms = call->give_up_ms - now_ms;
 
     if (call->retry_ms > 0 && call->since_ms + call->retry_ms - now_ms < ms)
@@ -297,37 +285,36 @@ static void wait_tick(const struct client *c, const struct call *call, int64_t n
     poll(fds, call->out ? 1 : 2, ms > 0 ? (int)ms : 0);
 }
 
-static int timed_out(const struct client *c, enum message_type type, int64_t deadline_ms,
-                     struct errbuf *why)
+static int timed_out(const struct client *c, const struct call *call, struct errbuf *why)
 {
+    long long deadline_ms = call->deadline_ms;
     char span[32];
 
     if (deadline_ms % 1000 == 0)
-        snprintf(span, sizeof(span), "%lld s", (long long)deadline_ms / 1000);
+        snprintf(span, sizeof(span), "%lld s", deadline_ms / 1000);
     else
-        snprintf(span, sizeof(span), "%lld ms", (long long)deadline_ms);
+        snprintf(span, sizeof(span), "%lld ms", deadline_ms);
     if (!c->reached)
         return err_set(why, -ETIMEDOUT,
                        "no answer from %s within %s; is steppe-server running there?", c->url,
                        span);
-    if ((int64_t)statistic(c, NN_STAT_CURRENT_CONNECTIONS) > 0)
+    if ((int64_t)wire_count(&c->wire, NN_STAT_CURRENT_CONNECTIONS) > 0)
         return err_set(why, -ETIMEDOUT, "%s is connected but did not answer %s within %s", c->url,
-                       message_names[type], span);
+                       message_names[call->type], span);
     return err_set(why, -ETIMEDOUT, "lost the connection to %s and had no answer within %s", c->url,
                    span);
 }
 
 /* Sends and waits. The reply's chunk is the caller's. */
-static int exchange(struct client *c, enum message_type type, struct call *call,
-                    int64_t deadline_ms, void **ret, size_t *ret_bytes, struct errbuf *why)
+static int exchange(struct client *c, struct call *call, struct reply *ret, struct errbuf *why)
 {
     for (;;) {
         int64_t now_ms = clock_mono_ms();
         if (c->stop && *c->stop)
             return err_set(why, -EINTR, "stopped while waiting for %s", c->url);
-        int rc = try_receive(c, ret, ret_bytes, why);
+        int rc = try_receive(c, call, ret, why);
         if (rc == 0 && now_ms >= call->give_up_ms) {
-            rc = timed_out(c, type, deadline_ms, why);
+            rc = timed_out(c, call, why);
             int failed = note_miss(c, call, now_ms, why);
             return failed < 0 ? failed : rc;
         }
@@ -380,38 +367,148 @@ static int read_reply(const cJSON *json, enum message_type type, uint32_t id,
     return rc;
 }
 
+/* A refusal of the gate, the only plain answer that counts when messages are sealed: it says
+ * nothing about the request itself. Errors as read_refusal. */
+static int read_plain_refusal(const struct reply *r, enum error_code *ret_code, struct errbuf *why)
+{
+    struct message m = {.json = NULL};
+    enum error_code code = ERR_INTERNAL;
+    const char *type;
+    int rc = message_decode(r->message, r->bytes, JSON_REQUEST_BYTES_MAX, &m, why);
+
+    if (rc == 0)
+        rc = field_str(m.json, "the answer", "type", true, 64, &type, why);
+    if (rc == 0 && strcmp(type, "error") == 0)
+        rc = read_refusal(m.json, &code, why);
+    if (rc != -EREMOTEIO || (code != ERR_NO_SESSION && code != ERR_WRONG_KEY &&
+                             code != ERR_KEY_NEEDED && code != ERR_LIMIT))
+        rc = err_set(why, -EBADMSG, "the answer is not sealed");
+    message_done(&m);
+    if (rc == -EREMOTEIO && ret_code)
+        *ret_code = code;
+    return rc;
+}
+
+/* One step of a handshake: sends frame and waits for its answer, a frame. */
+static int handshake_step(struct client *c, const struct call *of, const uint8_t *frame,
+                          struct reply *ret, enum error_code *ret_code, struct errbuf *why)
+{
+    struct call call = {
+        .type = of->type,
+        .frame = frame,
+        .bytes = HELLO_FRAME_BYTES,
+        .since_ms = clock_mono_ms(),
+        .give_up_ms = of->give_up_ms,
+        .deadline_ms = of->deadline_ms,
+        .retry_ms = HANDSHAKE_RETRY_MS,
+    };
+
+    c->id = (c->id + 1) & ID_MASK;
+    int rc = exchange(c, &call, ret, why);
+    wire_free(call.body);
+    if (rc == 0 && ret->plain) {
+        rc = read_plain_refusal(ret, ret_code, why);
+        wire_free(ret->chunk);
+    }
+    return rc;
+}
+
+/* Begins a session with the key in the file as it is now. */
+static int begin_session(struct client *c, const struct call *of, enum error_code *ret_code,
+                         struct errbuf *why)
+{
+    uint8_t frame[HELLO_FRAME_BYTES];
+    struct handshake h = {.hello = {0}};
+    struct keyring keys;
+    struct reply r;
+    struct key key;
+    int rc = keyring_load(c->key_path, &keys, why);
+
+    if (rc < 0)
+        return rc;
+    keyring_client_key(&keys, &key);
+    keyring_done(&keys);
+    handshake_ask(frame);
+    rc = handshake_step(c, of, frame, &r, ret_code, why);
+    if (rc == 0) {
+        rc = handshake_hello(&h, &key, r.message, r.bytes, frame, why);
+        wire_free(r.chunk);
+    }
+    if (rc == 0)
+        rc = handshake_step(c, of, frame, &r, ret_code, why);
+    if (rc == 0) {
+        rc = handshake_finish(&h, r.message, r.bytes, &c->seal, why);
+        wire_free(r.chunk);
+    }
+    handshake_done(&h);
+    key_done(&key);
+    return rc == -EBADMSG ? err_prefix(why, rc, "no sealed answer from %s", c->url) : rc;
+}
+
+/* Sends the request until its answer is there, in a session of its own where messages are sealed:
+ * the server may have ended the one before. */
+static int converse(struct client *c, struct call *call, struct reply *ret,
+                    enum error_code *ret_code, struct errbuf *why)
+{
+    enum error_code code = ERR_INTERNAL;
+    int rc = 0;
+
+    for (int tries = 0; tries < HANDSHAKES_MAX; tries++) {
+        if (c->key_path && !c->seal.session)
+            rc = begin_session(c, call, &code, why);
+        if (rc == 0) {
+            c->id = (c->id + 1) & ID_MASK;
+            make_envelope(c, call);
+            call->first = c->seal.sent + 1;
+            call->out = false;
+            call->since_ms = clock_mono_ms();
+            rc = exchange(c, call, ret, why);
+        }
+        if (rc == 0 && ret->plain) {
+            rc = read_plain_refusal(ret, &code, why);
+            wire_free(ret->chunk);
+        }
+        if (rc != -EREMOTEIO)
+            break;
+        seal_done(&c->seal);
+        if (code != ERR_NO_SESSION)
+            break;
+    }
+    if (rc == -EREMOTEIO && ret_code)
+        *ret_code = code;
+    return rc;
+}
+
 int client_call(struct client *c, enum message_type type, cJSON *request,
                 const struct tensor *tensors, int tensor_count, int64_t deadline_ms,
                 int64_t retry_ms, struct message *ret, enum error_code *ret_code,
                 struct errbuf *why)
 {
-    int64_t now_ms = clock_mono_ms();
     struct call call = {
+        .type = type,
+        .request = request,
         .tensors = tensors,
         .tensor_count = tensor_count,
-        .since_ms = now_ms,
-        .give_up_ms = now_ms + deadline_ms,
+        .give_up_ms = clock_mono_ms() + deadline_ms,
+        .deadline_ms = deadline_ms,
         .retry_ms = retry_ms,
     };
     struct message m = {.json = NULL};
-    void *body = NULL;
-    size_t bytes = 0;
+    struct reply reply = {.chunk = NULL};
 
-    if (c->socket < 0) {
-        int rc = open_socket(c, why);
+    if (c->wire.socket < 0) {
+        int rc = reopen(c, why);
         if (rc < 0)
             return rc;
     }
-    c->id = (c->id + 1) & ~HEADER_BIT;
-    call.envelope = make_envelope(c, type, request);
-    int rc = exchange(c, type, &call, deadline_ms, &body, &bytes, why);
+    int rc = converse(c, &call, &reply, ret_code, why);
     cJSON_Delete(call.envelope);
-    free_chunk(call.body);
+    wire_free(call.body);
     if (rc < 0)
         return rc;
-    rc = message_decode(body, bytes, JSON_REPLY_BYTES_MAX, &m, why);
-    m.body = body;
-    m.release = free_chunk;
+    rc = message_decode(reply.message, reply.bytes, JSON_REPLY_BYTES_MAX, &m, why);
+    m.body = reply.chunk;
+    m.release = wire_free;
     if (rc == 0)
         rc = read_reply(m.json, type, c->id, ret_code, why);
     if (rc == 0) {

@@ -19,15 +19,19 @@ int client_open(const char *url, const char *sender, const volatile sig_atomic_t
                 struct client **ret, struct errbuf *why);
 void client_close(struct client *c); /* NULL is fine */
 const char *client_sender(const struct client *c);
+/* Seals everything with the key of a file (keyring_load; path is borrowed), which is read again for
+ * every session, so that a new key needs no restart. An ipc address is never sealed. */
+int client_use_key(struct client *c, const char *path, struct errbuf *why);
 
 /* Sends `request` (NULL: no keys; the envelope's type, v, id and sender are added; borrowed, left
- * as it was) and waits for its reply until deadline_ms from now. Sends the same bytes again when
+ * as it was) and waits for its reply until deadline_ms from now. Sends the same message again when
  * the connection broke or after retry_ms without an answer (0: only when it broke). A missed
  * retry_ms or deadline is a miss; the third in a row replaces the socket. 0: ret holds the reply
  * (message_done by the caller). -EREMOTEIO: the server refused; ret_code (may be NULL) and why have
  * its code and sentence. -ETIMEDOUT: no answer; why says whether the server was ever reached.
  * -EINTR: stop was set. -EBADMSG: the reply is not one. -EMSGSIZE: the request is longer than a
- * message may be. */
+ * message may be. With a key also -EKEYREJECTED: the server does not hold it, and the errors of
+ * keyring_load. */
 int client_call(struct client *c, enum message_type type, cJSON *request,
                 const struct tensor *tensors, int tensor_count, int64_t deadline_ms,
                 int64_t retry_ms, struct message *ret, enum error_code *ret_code,

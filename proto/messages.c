@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 const char *const message_names[] = {
-#define MESSAGE(id, name, tensors) [MSG_##id] = name,
+#define MESSAGE(id, name, tensors, roles) [MSG_##id] = name,
     MESSAGE_TABLE(MESSAGE)
 #undef MESSAGE
         [MSG_COUNT] = NULL,
@@ -18,7 +18,7 @@ const char *const error_names[] = {
 };
 
 static const int tensors_max[] = {
-#define MESSAGE(id, name, tensors) [MSG_##id] = tensors,
+#define MESSAGE(id, name, tensors, roles) [MSG_##id] = tensors,
     MESSAGE_TABLE(MESSAGE)
 #undef MESSAGE
 };
@@ -27,4 +27,16 @@ int message_tensors_max(enum message_type type)
 {
     assert((unsigned)type < MSG_COUNT);
     return tensors_max[type];
+}
+
+static const unsigned roles_allowed[] = {
+#define MESSAGE(id, name, tensors, roles) [MSG_##id] = (roles),
+    MESSAGE_TABLE(MESSAGE)
+#undef MESSAGE
+};
+
+unsigned message_roles(enum message_type type)
+{
+    assert((unsigned)type < MSG_COUNT);
+    return roles_allowed[type];
 }

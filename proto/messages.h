@@ -2,45 +2,54 @@
 #ifndef STEPPE_PROTO_MESSAGES_H
 #define STEPPE_PROTO_MESSAGES_H
 
+#include "proto/role.h"
+
 #define PROTOCOL_VERSION 1
 
-/* MESSAGE(id, wire name, most tensors in the request) */
+/* Who may send a message; an admin may send all. */
+#define BY_ADMIN ROLE_BIT(ROLE_ADMIN)
+#define BY_SUBMIT (BY_ADMIN | ROLE_BIT(ROLE_SUBMIT))
+#define BY_READ (BY_SUBMIT | ROLE_BIT(ROLE_READ))
+#define BY_WORKER (BY_ADMIN | ROLE_BIT(ROLE_WORKER))
+#define BY_ALL (BY_READ | BY_WORKER)
+
+/* MESSAGE(id, wire name, most tensors in the request, roles that may send it) */
 #define MESSAGE_TABLE(MESSAGE)                                                                     \
-    MESSAGE(PING, "ping", 0)                                                                       \
-    MESSAGE(JOB_SUBMIT, "job.submit", 0)                                                           \
-    MESSAGE(JOB_LIST, "job.list", 0)                                                               \
-    MESSAGE(JOB_SHOW, "job.show", 0)                                                               \
-    MESSAGE(JOB_LOG, "job.log", 0)                                                                 \
-    MESSAGE(JOB_PAUSE, "job.pause", 0)                                                             \
-    MESSAGE(JOB_RESUME, "job.resume", 0)                                                           \
-    MESSAGE(JOB_CANCEL, "job.cancel", 0)                                                           \
-    MESSAGE(JOB_RM, "job.rm", 0)                                                                   \
-    MESSAGE(JOB_SCHEDULE, "job.schedule", 0)                                                       \
-    MESSAGE(MODEL_GET, "model.get", 0)                                                             \
-    MESSAGE(DATASET_LIST, "dataset.list", 0)                                                       \
-    MESSAGE(DATASET_SHOW, "dataset.show", 0)                                                       \
-    MESSAGE(DATASET_OFFER, "dataset.offer", 0)                                                     \
-    MESSAGE(DATASET_PUT, "dataset.put", 1)                                                         \
-    MESSAGE(DATASET_COMMIT, "dataset.commit", 0)                                                   \
-    MESSAGE(DATASET_GET, "dataset.get", 0)                                                         \
-    MESSAGE(SCORE_TOP, "score.top", 0)                                                             \
-    MESSAGE(SCORE_HISTOGRAM, "score.histogram", 0)                                                 \
-    MESSAGE(SCORE_TRAJECTORY, "score.trajectory", 0)                                               \
-    MESSAGE(SCORE_PLANTED, "score.planted", 0)                                                     \
-    MESSAGE(SCORE_CLASSES, "score.classes", 0)                                                     \
-    MESSAGE(SCORE_RISERS, "score.risers", 0)                                                       \
-    MESSAGE(SCORE_SUSPECTS, "score.suspects", 0)                                                   \
-    MESSAGE(SCORE_COMPARE, "score.compare", 0)                                                     \
-    MESSAGE(SCORE_MAP, "score.map", 0)                                                             \
-    MESSAGE(SCORE_ROWS, "score.rows", 0)                                                           \
-    MESSAGE(SCORE_SQL, "score.sql", 0)                                                             \
-    MESSAGE(WORKER_LIST, "worker.list", 0)                                                         \
-    MESSAGE(WORKER_HELLO, "worker.hello", 0)                                                       \
-    MESSAGE(WORKER_BYE, "worker.bye", 0)                                                           \
-    MESSAGE(TASK_NEXT, "task.next", 0)                                                             \
-    MESSAGE(TASK_RESULT, "task.result", 5)                                                         \
-    MESSAGE(TASK_FAIL, "task.fail", 0)                                                             \
-    MESSAGE(TASK_JOB, "task.job", 0)
+    MESSAGE(PING, "ping", 0, BY_ALL)                                                               \
+    MESSAGE(JOB_SUBMIT, "job.submit", 0, BY_SUBMIT)                                                \
+    MESSAGE(JOB_LIST, "job.list", 0, BY_READ)                                                      \
+    MESSAGE(JOB_SHOW, "job.show", 0, BY_READ)                                                      \
+    MESSAGE(JOB_LOG, "job.log", 0, BY_READ)                                                        \
+    MESSAGE(JOB_PAUSE, "job.pause", 0, BY_SUBMIT)                                                  \
+    MESSAGE(JOB_RESUME, "job.resume", 0, BY_SUBMIT)                                                \
+    MESSAGE(JOB_CANCEL, "job.cancel", 0, BY_SUBMIT)                                                \
+    MESSAGE(JOB_RM, "job.rm", 0, BY_ADMIN)                                                         \
+    MESSAGE(JOB_SCHEDULE, "job.schedule", 0, BY_READ)                                              \
+    MESSAGE(MODEL_GET, "model.get", 0, BY_READ)                                                    \
+    MESSAGE(DATASET_LIST, "dataset.list", 0, BY_READ)                                              \
+    MESSAGE(DATASET_SHOW, "dataset.show", 0, BY_READ)                                              \
+    MESSAGE(DATASET_OFFER, "dataset.offer", 0, BY_SUBMIT)                                          \
+    MESSAGE(DATASET_PUT, "dataset.put", 1, BY_SUBMIT)                                              \
+    MESSAGE(DATASET_COMMIT, "dataset.commit", 0, BY_SUBMIT)                                        \
+    MESSAGE(DATASET_GET, "dataset.get", 0, BY_ALL)                                                 \
+    MESSAGE(SCORE_TOP, "score.top", 0, BY_READ)                                                    \
+    MESSAGE(SCORE_HISTOGRAM, "score.histogram", 0, BY_READ)                                        \
+    MESSAGE(SCORE_TRAJECTORY, "score.trajectory", 0, BY_READ)                                      \
+    MESSAGE(SCORE_PLANTED, "score.planted", 0, BY_READ)                                            \
+    MESSAGE(SCORE_CLASSES, "score.classes", 0, BY_READ)                                            \
+    MESSAGE(SCORE_RISERS, "score.risers", 0, BY_READ)                                              \
+    MESSAGE(SCORE_SUSPECTS, "score.suspects", 0, BY_READ)                                          \
+    MESSAGE(SCORE_COMPARE, "score.compare", 0, BY_READ)                                            \
+    MESSAGE(SCORE_MAP, "score.map", 0, BY_READ)                                                    \
+    MESSAGE(SCORE_ROWS, "score.rows", 0, BY_READ)                                                  \
+    MESSAGE(SCORE_SQL, "score.sql", 0, BY_READ)                                                    \
+    MESSAGE(WORKER_LIST, "worker.list", 0, BY_READ)                                                \
+    MESSAGE(WORKER_HELLO, "worker.hello", 0, BY_WORKER)                                            \
+    MESSAGE(WORKER_BYE, "worker.bye", 0, BY_WORKER)                                                \
+    MESSAGE(TASK_NEXT, "task.next", 0, BY_WORKER)                                                  \
+    MESSAGE(TASK_RESULT, "task.result", 5, BY_WORKER)                                              \
+    MESSAGE(TASK_FAIL, "task.fail", 0, BY_WORKER)                                                  \
+    MESSAGE(TASK_JOB, "task.job", 0, BY_WORKER)
 
 #define ERROR_TABLE(ERROR)                                                                         \
     ERROR(BAD_MESSAGE, "bad_message")                                                              \
@@ -57,10 +66,14 @@
     ERROR(LIMIT, "limit")                                                                          \
     ERROR(UNAVAILABLE, "unavailable")                                                              \
     ERROR(TIMEOUT, "timeout")                                                                      \
-    ERROR(INTERNAL, "internal")
+    ERROR(INTERNAL, "internal")                                                                    \
+    ERROR(FORBIDDEN, "forbidden")                                                                  \
+    ERROR(KEY_NEEDED, "key_needed")                                                                \
+    ERROR(WRONG_KEY, "wrong_key")                                                                  \
+    ERROR(NO_SESSION, "no_session")
 
 enum message_type {
-#define MESSAGE(id, name, tensors) MSG_##id,
+#define MESSAGE(id, name, tensors, roles) MSG_##id,
     MESSAGE_TABLE(MESSAGE)
 #undef MESSAGE
         MSG_COUNT
@@ -76,6 +89,7 @@ enum error_code {
 extern const char *const message_names[]; /* indexed by message_type, NULL-terminated */
 extern const char *const error_names[];   /* indexed by error_code, NULL-terminated */
 int message_tensors_max(enum message_type type);
+unsigned message_roles(enum message_type type); /* ROLE_BITs that may send it */
 
 /* Phases of a round; part of a result's key. */
 enum phase {

@@ -8,6 +8,7 @@
 #include "common/field.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "server/gate.h"
 #include "server/handlers.h"
 #include "server/server.h"
 
@@ -111,6 +112,10 @@ static int read_envelope(struct request *rq, enum error_code *ret_code, struct e
         return err_set(why, -EINVAL, "request.sender is \"%.40s\", allowed is a UUID", sender);
     if (sender)
         memcpy(rq->sender, sender, sizeof(rq->sender));
+    if (gate_judge(rq, why) < 0) {
+        *ret_code = ERR_FORBIDDEN;
+        return -EACCES;
+    }
     if (rq->message.tensor_count > message_tensors_max(rq->type)) {
         *ret_code = ERR_BAD_TENSOR;
         return err_set(why, -EINVAL, "%s carries %d tensors, allowed is at most %d", type,
@@ -121,15 +126,22 @@ static int read_envelope(struct request *rq, enum error_code *ret_code, struct e
 
 void server_message(void *arg, const struct token *from, void *body, size_t bytes)
 {
-    struct server *s = arg;
+    struct edge *edge = arg;
+    struct server *s = edge->server;
+    uint8_t *message = body;
     struct request *rq = xcalloc(1, sizeof(*rq));
     enum error_code code;
     struct errbuf why = {""};
 
     rq->server = s;
+    rq->transport = edge->transport;
     rq->token = *from;
     rq->id = -1;
-    int rc = message_decode(body, bytes, JSON_REQUEST_BYTES_MAX, &rq->message, &why);
+    if (!gate_enter(s->gate, rq, edge->sealed_only, &message, &bytes)) {
+        transport_release(body);
+        return;
+    }
+    int rc = message_decode(message, bytes, JSON_REQUEST_BYTES_MAX, &rq->message, &why);
     if (rc < 0) {
         transport_release(body);
         request_error(rq, rc == -EMSGSIZE ? ERR_TOO_LARGE : ERR_BAD_MESSAGE, "%s", why.text);

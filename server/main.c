@@ -21,6 +21,9 @@ static const struct option table[] = {
              "~/.local/state/steppe)"},
     {"listen", OPT_STR, AT(listen), .def = ADDRESS_DEFAULT, .arg = "URLS",
      .help = "addresses to serve, comma separated; ipc://STATE/steppe.sock is always served"},
+    {"key", OPT_STR, AT(key), .arg = "FILE",
+     .help = "cluster keys (steppe key new): tcp addresses take sealed messages only, and may be "
+             "those of a network; SIGHUP reads it again"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from \"name = value\" lines"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",

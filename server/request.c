@@ -7,6 +7,8 @@
 
 #include "common/alloc.h"
 #include "common/log.h"
+#include "proto/seal.h"
+#include "server/gate.h"
 #include "server/lane.h"
 #include "server/server.h"
 
@@ -31,16 +33,46 @@ static void add_id(cJSON *json, const struct request *rq)
         cJSON_AddNumberToObject(json, "id", (double)rq->id);
 }
 
+/* Memory for a message with room for its seal around it. */
+static void *alloc_sealed(size_t bytes)
+{
+    uint8_t *frame = transport_alloc(bytes + SEAL_BYTES);
+
+    return frame ? frame + SEAL_HEAD_BYTES : NULL;
+}
+
+/* False: the session is over. */
+static bool send_sealed(const struct request *rq, uint8_t *message, size_t bytes)
+{
+    uint8_t *frame = message - SEAL_HEAD_BYTES;
+    bool good = gate_seal(rq->server->gate, rq, frame, bytes);
+
+    if (good)
+        transport_reply(rq->transport, &rq->token, frame);
+    else
+        transport_release(frame);
+    return good;
+}
+
 static void send_json(struct request *rq, cJSON *json, const struct tensor *tensors, int count)
 {
     struct errbuf why;
     void *body;
     size_t bytes;
-    int rc = message_encode(json, tensors, count, transport_alloc, &body, &bytes, &why);
+    int rc = message_encode(json, tensors, count, rq->session ? alloc_sealed : transport_alloc,
+                            &body, &bytes, &why);
 
-    if (rc == 0)
-        transport_reply(rq->server->transport, &rq->token, body);
-    else
+    if (rc == 0 && rq->session && !send_sealed(rq, body, bytes)) {
+        /* Its client asks again at once, in a new session, instead of when it runs out of patience.
+         */
+        rq->session = 0;
+        cJSON_Delete(json);
+        request_error(rq, ERR_NO_SESSION, "the session is over; say hello again");
+        return;
+    }
+    if (rc == 0 && !rq->session)
+        transport_reply(rq->transport, &rq->token, body);
+    else if (rc < 0)
         log_error("request.reply", "type=%s error=\"%s\"", message_names[rq->type], why.text);
     cJSON_Delete(json);
     request_drop(rq);

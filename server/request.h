@@ -2,6 +2,7 @@
 #ifndef STEPPE_SERVER_REQUEST_H
 #define STEPPE_SERVER_REQUEST_H
 
+#include "common/bounds.h"
 #include "common/err.h"
 #include "proto/frame.h"
 #include "proto/messages.h"
@@ -11,7 +12,11 @@ struct server;
 
 struct request {
     struct server *server;
+    struct transport *transport; /* that it came by */
     struct token token;
+    uint64_t session, sequence; /* of a sealed message; session 0: it was plain */
+    enum role role;
+    char key_name[NAME_MAX_BYTES]; /* of its key; "" when it was plain */
     struct message message;
     enum message_type type;
     int64_t id;         /* -1: it has none, or none that could be read */

@@ -17,14 +17,15 @@
 #define DIR_BYTES_MAX (sizeof(((struct server *)NULL)->dir) - 64)
 
 /* Cuts the text of --listen into addresses. */
-static int split_listen(char *text, const char *urls[URLS_MAX], int *ret_count, struct errbuf *why)
+static int split_listen(char *text, bool key, const char *urls[URLS_MAX], int *ret_count,
+                        struct errbuf *why)
 {
     int count = 0, rc = 0;
 
     for (char *url; rc == 0 && (url = strsep(&text, ",")) != NULL;) {
         if (count == URLS_MAX)
             rc = err_set(why, -EINVAL, "--listen names more than %d addresses", URLS_MAX);
-        else if ((rc = address_check_bind(url, why)) < 0)
+        else if ((rc = address_check_bind(url, key, why)) < 0)
             err_prefix(why, rc, "--listen");
         else
             urls[count++] = url;
@@ -37,7 +38,7 @@ int server_check(const struct server_options *options, struct errbuf *why)
 {
     const char *urls[URLS_MAX];
     char *text = xstrdup(options->listen);
-    int count, rc = split_listen(text, urls, &count, why);
+    int count, rc = split_listen(text, options->key, urls, &count, why);
 
     free(text);
     if (rc == 0 && strlen(options->state) >= DIR_BYTES_MAX)
@@ -45,21 +46,40 @@ int server_check(const struct server_options *options, struct errbuf *why)
     return rc;
 }
 
-/* The addresses of --listen and the ipc socket in the state folder. */
-static int listen_all(struct server *s, const char *listen, struct errbuf *why)
+static int listen_edge(struct server *s, struct edge *edge, const char *const *urls, int count,
+                       struct errbuf *why)
 {
-    const char *urls[URLS_MAX + 1];
-    char *text = xstrdup(listen), *ipc = xasprintf("ipc://%s/steppe.sock", s->dir);
-    int count, rc = split_listen(text, urls, &count, why);
+    if (count == 0)
+        return 0;
+    edge->server = s;
+    int rc = transport_open(&s->loop, urls, count, server_message, edge, &edge->transport, why);
+    for (int i = 0; rc == 0 && i < count; i++)
+        log_info("server.listen", "url=%s%s", urls[i], edge->sealed_only ? " sealed" : "");
+    return rc;
+}
 
-    if (rc == 0 && address_check_bind(ipc, why) == 0)
-        urls[count++] = ipc;
+/* The addresses of --listen and the ipc socket in the state folder. */
+static int listen_all(struct server *s, const struct server_options *options, struct errbuf *why)
+{
+    const char *urls[URLS_MAX], *plain[URLS_MAX + 1], *sealed[URLS_MAX];
+    char *text = xstrdup(options->listen), *ipc = xasprintf("ipc://%s/steppe.sock", s->dir);
+    int count, plain_count = 0, sealed_count = 0;
+    int rc = split_listen(text, options->key, urls, &count, why);
+
+    for (int i = 0; rc == 0 && i < count; i++)
+        if (options->key && !address_is_ipc(urls[i]))
+            sealed[sealed_count++] = urls[i];
+        else
+            plain[plain_count++] = urls[i];
+    if (rc == 0 && address_check_bind(ipc, false, why) == 0)
+        plain[plain_count++] = ipc;
     else if (rc == 0)
         log_warn("server.listen", "url=%s error=\"%s\"", ipc, why->text);
+    s->sealed.sealed_only = true;
     if (rc == 0)
-        rc = transport_open(&s->loop, urls, count, server_message, s, &s->transport, why);
-    for (int i = 0; rc == 0 && i < count; i++)
-        log_info("server.listen", "url=%s", urls[i]);
+        rc = listen_edge(s, &s->plain, plain, plain_count, why);
+    if (rc == 0)
+        rc = listen_edge(s, &s->sealed, sealed, sealed_count, why);
     free(text);
     free(ipc);
     return rc;
@@ -72,6 +92,7 @@ static void on_tick(uv_timer_t *timer)
 
     jobs_tick(s->jobs, now_ms);
     workers_tick(s->workers, now_ms);
+    gate_tick(s->gate, now_ms);
 }
 
 /* Lets go of what was promised: held replies say "no task", the run is kept in a checkpoint. */
@@ -88,6 +109,16 @@ static void on_stop(uv_signal_t *signal, int number)
     uv_stop(&s->loop);
 }
 
+static void on_reload(uv_signal_t *signal, int number)
+{
+    struct server *s = signal->data;
+    struct errbuf why;
+
+    (void)number;
+    if (gate_reload(s->gate, &why) < 0)
+        log_error("gate.keys", "error=\"%s\"", why.text);
+}
+
 static int start_handles(struct server *s)
 {
     int rc = uv_timer_init(&s->loop, &s->tick);
@@ -96,11 +127,15 @@ static int start_handles(struct server *s)
         rc = uv_signal_init(&s->loop, &s->sigint);
     if (rc == 0)
         rc = uv_signal_init(&s->loop, &s->sigterm);
-    s->tick.data = s->sigint.data = s->sigterm.data = s;
+    if (rc == 0)
+        rc = uv_signal_init(&s->loop, &s->sighup);
+    s->tick.data = s->sigint.data = s->sigterm.data = s->sighup.data = s;
     if (rc == 0)
         rc = uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
     if (rc == 0)
         rc = uv_signal_start(&s->sigint, on_stop, SIGINT);
+    if (rc == 0)
+        rc = uv_signal_start(&s->sighup, on_reload, SIGHUP);
     return rc < 0 ? rc : uv_signal_start(&s->sigterm, on_stop, SIGTERM);
 }
 
@@ -131,7 +166,11 @@ int server_open(struct server *s, const struct server_options *options, struct e
     rc = uv_loop_init(&s->loop);
     if (rc < 0)
         return err_set(why, rc, "cannot start the event loop: %s", err_text(rc));
-    rc = make_state(s, options->state, why);
+    rc = gate_open(options->key, &s->gate, why);
+    if (rc < 0)
+        err_prefix(why, rc, "--key");
+    if (rc == 0)
+        rc = make_state(s, options->state, why);
     if (rc == 0)
         rc = store_open(s->dir, &s->store, why);
     if (rc == 0)
@@ -147,7 +186,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
          (rc = lane_open(&s->loop, "query", &s->query_lane)) < 0 || (rc = start_handles(s)) < 0))
         err_set(why, rc, "cannot start: %s", err_text(rc));
     if (rc == 0)
-        rc = listen_all(s, options->listen, why);
+        rc = listen_all(s, options, why);
     if (rc < 0) {
         server_close(s);
         return rc;
@@ -175,13 +214,15 @@ void server_close(struct server *s)
     lane_close(s->query_lane);
     lane_close(s->store_lane);
     workers_close(s->workers);
-    transport_close(s->transport);
+    transport_close(s->plain.transport);
+    transport_close(s->sealed.transport);
     s->workers = NULL;
     if (s->tick.data)
         uv_close((uv_handle_t *)&s->tick, NULL);
     if (s->sigint.data) {
         uv_close((uv_handle_t *)&s->sigint, NULL);
         uv_close((uv_handle_t *)&s->sigterm, NULL);
+        uv_close((uv_handle_t *)&s->sighup, NULL);
     }
     uv_run(&s->loop, UV_RUN_DEFAULT);
     uv_walk(&s->loop, close_handle, NULL);
@@ -191,4 +232,5 @@ void server_close(struct server *s)
     datasets_close(s->datasets);
     query_close(s->query);
     store_close(s->store);
+    gate_close(s->gate);
 }

@@ -9,6 +9,7 @@
 
 #include "common/err.h"
 #include "server/datasets.h"
+#include "server/gate.h"
 #include "server/jobs.h"
 #include "server/lane.h"
 #include "server/query.h"
@@ -19,16 +20,25 @@
 struct server_options {
     const char *state;  /* folder of the databases, datasets and checkpoints */
     const char *listen; /* URLs, comma separated */
+    const char *key;    /* file of cluster keys; NULL: none */
     const char *config;
     int log_level;
     bool help, version;
 };
 
+/* A socket and what it takes: ipc and, without a key, loopback take plain messages. */
+struct edge {
+    struct server *server;
+    struct transport *transport; /* NULL: it has no address */
+    bool sealed_only;
+};
+
 struct server {
     uv_loop_t loop;
     uv_timer_t tick;
-    uv_signal_t sigint, sigterm;
-    struct transport *transport;
+    uv_signal_t sigint, sigterm, sighup;
+    struct gate *gate;
+    struct edge plain, sealed;
     struct store *store;
     struct query *query;
     struct lane *store_lane, *query_lane;
@@ -51,7 +61,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
 void server_run(struct server *s);
 void server_close(struct server *s);
 
-/* A message came in; dispatch.c. body is owned. */
+/* A message came in; dispatch.c. arg is its edge, body is owned. */
 void server_message(void *arg, const struct token *from, void *body, size_t bytes);
 
 #endif

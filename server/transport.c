@@ -100,7 +100,7 @@ static int set_options(int socket)
     static const struct {
         int level, option, value;
     } options[] = {
-        {NN_SOL_SOCKET, NN_RCVMAXSIZE, MESSAGE_BYTES_MAX + 64}, /* nanomsg counts its header too */
+        {NN_SOL_SOCKET, NN_RCVMAXSIZE, WIRE_BYTES_MAX},
         {NN_SOL_SOCKET, NN_SNDBUF, SOCKET_BUFFER_BYTES},
         {NN_SOL_SOCKET, NN_RCVBUF, SOCKET_BUFFER_BYTES},
         {NN_SOL_SOCKET, NN_MAXTTL, 1},
@@ -163,7 +163,7 @@ static int bind_failed(const char *url, int code, struct errbuf *why)
 static int bind_url(int socket, const char *url, struct errbuf *why)
 {
     bool ipc = strncmp(url, IPC, strlen(IPC)) == 0;
-    int rc = address_check_bind(url, why);
+    int rc = address_check_bind(url, true, why);
 
     if (rc == 0 && ipc)
         rc = clear_ipc(url, why);

@@ -20,7 +20,8 @@ struct token {
 /* body is owned by the callee: released with transport_release. */
 typedef void (*transport_message)(void *arg, const struct token *from, void *body, size_t bytes);
 
-/* Binds every url (ipc or loopback only; see address.h). The sentence of a failure names the url
+/* Binds every url (address.h; whether one of a network may be served is judged
+ * before). The sentence of a failure names the url
  * ("tcp://127.0.0.1:7500 is in use by another program"). An ipc socket file is 0600. 0 or -errno.
  */
 int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,

@@ -28,6 +28,7 @@ struct have {
 struct worker {
     uint32_t number;
     char sender[37], name[NAME_MAX_BYTES], class[80];
+    char key_name[NAME_MAX_BYTES]; /* of the key that it said hello with; "" without */
     uint32_t threads;
     int64_t seen_ms;
     struct request *held; /* waits for work */
@@ -81,6 +82,8 @@ struct worker *workers_of(struct workers *w, struct request *rq)
 {
     for (struct worker *worker = w->list; worker; worker = worker->next)
         if (strcmp(worker->sender, rq->sender) == 0) {
+            if (strcmp(worker->key_name, rq->key_name) != 0)
+                break; /* whoever learnt its UUID is not that worker */
             worker->seen_ms = clock_mono_ms();
             return worker;
         }
@@ -113,6 +116,8 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
 
     while (worker && strcmp(worker->sender, rq->sender) != 0)
         worker = worker->next;
+    if (worker && strcmp(worker->key_name, rq->key_name) != 0)
+        return err_set(why, -EPERM, "worker %s said hello with another key", rq->sender);
     if (!worker) {
         if (w->count >= WORKERS_MAX)
             return err_set(why, -ERANGE, "%u workers are connected already, allowed is %d",
@@ -120,6 +125,7 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
         worker = xcalloc(1, sizeof(*worker));
         worker->number = ++w->last_number;
         memcpy(worker->sender, rq->sender, sizeof(worker->sender));
+        memcpy(worker->key_name, rq->key_name, sizeof(worker->key_name));
         struct worker **end = &w->list;
         while (*end)
             end = &(*end)->next;

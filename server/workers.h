@@ -21,7 +21,7 @@ void workers_close(struct workers *w); /* drops held requests; NULL is fine */
 
 /* The worker that sent rq; NULL (rq answered with unknown_worker) when it did not say hello. */
 struct worker *workers_of(struct workers *w, struct request *rq);
-/* Registers the sender. 0 or -ERANGE with a sentence. */
+/* Registers the sender. 0, -ERANGE (too many) or -EPERM (it said hello with another key). */
 int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
                   const char *class, uint32_t *ret_number, struct errbuf *why);
 /* Forgets the worker; its leases go back. Returns how many. */

@@ -30,6 +30,8 @@ struct worker_options {
 static const struct option table[] = {
     {"connect", OPT_STR, AT(session.server), .def = ADDRESS_DEFAULT, .arg = "URL",
      .help = "address of the server"},
+    {"key", OPT_STR, AT(session.key), .arg = "FILE",
+     .help = "seal messages with this key (steppe key derive --role worker)"},
     {"threads", OPT_INT, AT(session.threads), .arg = "T", .min = 1, .max = THREADS_MAX,
      .help = "compute threads (default: one a processor)"},
     {"name", OPT_STR, AT(session.name), .arg = "NAME",

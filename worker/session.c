@@ -55,6 +55,7 @@ struct session {
     const volatile sig_atomic_t *stop;
     struct client *client;
     char class[NUMERICS_CLASS_BYTES];
+    bool known; /* the server took a hello once */
     struct plan plan;
 };
 
@@ -373,11 +374,29 @@ static void compute(struct plan *p, const struct task *t, struct answer *a)
 
 /* --- talking --- */
 
-/* Refusals that no waiting cures. */
-static bool hopeless(enum error_code code)
+static int open_client(const struct session_options *options, const char *sender,
+                       const volatile sig_atomic_t *stop, struct client **ret, struct errbuf *why)
+{
+    struct client *c;
+    int rc = client_open(options->server, sender, stop, &c, why);
+
+    if (rc < 0)
+        return rc;
+    rc = options->key ? client_use_key(c, options->key, why) : 0;
+    if (rc < 0)
+        client_close(c);
+    else
+        *ret = c;
+    return rc;
+}
+
+/* Refusals that no waiting cures. A key is refused for ever only at the beginning: later the new
+ * key may still be on its way, and whoever is between here and the server can say so too. */
+static bool hopeless(const struct session *s, enum error_code code)
 {
     return code == ERR_UNSUPPORTED_VERSION || code == ERR_BAD_FIELD || code == ERR_UNKNOWN_TYPE ||
-           code == ERR_LIMIT;
+           code == ERR_LIMIT || code == ERR_FORBIDDEN ||
+           (!s->known && (code == ERR_WRONG_KEY || code == ERR_KEY_NEEDED));
 }
 
 static int hello(struct session *s, struct errbuf *why)
@@ -393,7 +412,7 @@ static int hello(struct session *s, struct errbuf *why)
     for (;;) {
         rc = client_call(s->client, MSG_WORKER_HELLO, request, NULL, 0, HELLO_MS, 2000, &reply,
                          &code, why);
-        if (rc == 0 || rc == -EINTR || (rc == -EREMOTEIO && hopeless(code)))
+        if (rc == 0 || rc == -EINTR || (rc == -EREMOTEIO && hopeless(s, code)))
             break;
         log_warn("worker.wait", "error=\"%s\"", why->text);
         pause_ms(s, BACKOFF_MS);
@@ -403,11 +422,17 @@ static int hello(struct session *s, struct errbuf *why)
         }
     }
     cJSON_Delete(request);
+    s->known = s->known || rc == 0;
     if (rc == 0)
         log_info("worker.hello", "server=%s class=%s threads=%lld", s->options->server, s->class,
                  (long long)s->options->threads);
     message_done(&reply);
     return rc;
+}
+
+static bool is_about_key(enum error_code code)
+{
+    return code == ERR_WRONG_KEY || code == ERR_KEY_NEEDED || code == ERR_NO_SESSION;
 }
 
 /* Sends the answer until the server has taken it; ret is the next task's message. 0, -EINTR,
@@ -423,7 +448,7 @@ static int exchange(struct session *s, struct answer *a, struct message *ret, st
             return rc;
         if (rc == -EREMOTEIO && code == ERR_UNKNOWN_WORKER)
             return -ENOTCONN;
-        if (rc == -EREMOTEIO && code != ERR_UNAVAILABLE)
+        if (rc == -EREMOTEIO && code != ERR_UNAVAILABLE && !is_about_key(code))
             return rc;
         log_warn("worker.wait", "error=\"%s\"", why->text);
         pause_ms(s, BACKOFF_MS);
@@ -466,7 +491,7 @@ static void bye(struct session *s)
     cJSON *request = cJSON_CreateObject();
 
     /* A connection of its own: the old one may have a request outstanding, and stop is set. */
-    if (client_open(s->options->server, client_sender(s->client), &never, &client, &why) == 0) {
+    if (open_client(s->options, client_sender(s->client), &never, &client, &why) == 0) {
         if (client_call(client, MSG_WORKER_BYE, request, NULL, 0, BYE_MS, 0, &reply, NULL, &why) ==
             0)
             message_done(&reply);
@@ -535,7 +560,7 @@ int session_run(const struct session_options *options, const volatile sig_atomic
     int rc;
 
     numerics_class(options->kernels, s.class);
-    rc = client_open(options->server, NULL, stop, &s.client, why);
+    rc = open_client(options, NULL, stop, &s.client, why);
     if (rc < 0)
         return rc;
     rc = work_loop(&s, why);

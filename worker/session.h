@@ -11,6 +11,7 @@
 
 struct session_options {
     const char *server; /* URL */
+    const char *key;    /* file; NULL: messages are plain */
     const char *name;
     const char *cache; /* folder of datasets */
     int64_t threads;

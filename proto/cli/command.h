@@ -26,7 +26,7 @@
 
 /* Values of all options of all commands; a command sees those of its own table only. */
 struct args {
-    const char *server;
+    const char *server, *key;
     bool json, help, version;
     /* jobs */
     bool watch, help_job, follow;
@@ -41,6 +41,9 @@ struct args {
     int64_t hardest, easiest, epoch, from, other_epoch, class_id, sample, bins;
     bool log, fallers, all;
     const char *out;
+    /* keys */
+    int role;
+    const char *name;
 };
 
 struct cli {
@@ -87,12 +90,16 @@ int cmd_sql(struct cli *cli, struct errbuf *why);
 int cmd_export(struct cli *cli, struct errbuf *why);
 int cmd_schedule(struct cli *cli, struct errbuf *why);
 int cmd_model_export(struct cli *cli, struct errbuf *why);
+int cmd_key_new(struct cli *cli, struct errbuf *why);
+int cmd_key_add(struct cli *cli, struct errbuf *why);
+int cmd_key_derive(struct cli *cli, struct errbuf *why);
+int cmd_key_show(struct cli *cli, struct errbuf *why);
 int cmd_ping(struct cli *cli, struct errbuf *why);
 int cmd_version(struct cli *cli, struct errbuf *why);
 
 extern const struct option submit_options[], jobs_options[], log_options[], import_options[],
     top_options[], histogram_options[], trajectory_options[], planted_options[], schedule_options[],
     classes_options[], risers_options[], suspects_options[], compare_options[], map_options[],
-    sql_options[], export_options[];
+    sql_options[], export_options[], derive_options[];
 
 #endif

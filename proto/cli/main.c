@@ -55,6 +55,11 @@ static const struct command commands[] = {
      cmd_schedule},
     {"model export", "JOB FILE", 2, 2, "write the model as safetensors, as PyTorch reads it", NULL,
      cmd_model_export},
+    {"key new", "FILE", 1, 1, "make a cluster key for a server", NULL, cmd_key_new},
+    {"key add", "FILE", 1, 1, "add a newer cluster key to a server's file", NULL, cmd_key_add},
+    {"key derive", "FILE", 1, 1, "make a key of a role from the cluster key in FILE",
+     derive_options, cmd_key_derive},
+    {"key show", "FILE", 1, 1, "whose keys are in a file", NULL, cmd_key_show},
     {"ping", "", 0, 0, "ask whether the server is there", NULL, cmd_ping},
     {"version", "", 0, 0, "the version of this command", NULL, cmd_version},
     {NULL},
@@ -64,6 +69,8 @@ static const struct command commands[] = {
 static const struct option global_options[] = {
     {"server", OPT_STR, ARG(server), .arg = "URL",
      .help = "address of the server (else $STEPPE_SERVER, else " ADDRESS_DEFAULT ")"},
+    {"key", OPT_STR, ARG(key), .arg = "FILE",
+     .help = "seal messages to a tcp address with this key (else $STEPPE_KEY)"},
     {"json", OPT_FLAG, ARG(json), .help = "print JSON for programs"},
     {"help", OPT_FLAG, ARG(help), .help = "show this help"},
     {"version", OPT_FLAG, ARG(version), .help = "show the version"},
@@ -91,10 +98,11 @@ static void set_signals(void)
 
 static struct args args_defaults(void)
 {
-    const char *server = getenv("STEPPE_SERVER");
+    const char *server = getenv("STEPPE_SERVER"), *key = getenv("STEPPE_KEY");
 
     return (struct args){
         .server = server && *server ? server : ADDRESS_DEFAULT,
+        .key = key && *key ? key : NULL,
         .flip = NOT_GIVEN,
         .hard = NOT_GIVEN,
         .flip_seed = NOT_GIVEN,
@@ -153,7 +161,7 @@ static int first_word(int argc, char **argv)
     int i = 1;
 
     while (i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0)
-        i += strcmp(argv[i], "--server") == 0 ? 2 : 1;
+        i += strcmp(argv[i], "--server") == 0 || strcmp(argv[i], "--key") == 0 ? 2 : 1;
     return i < argc ? i : argc;
 }
 

@@ -27,6 +27,8 @@ static int open_client(struct cli *cli, struct errbuf *why)
     if (address_check(cli->args->server, why) != 0)
         return EXIT_USAGE;
     rc = client_open(cli->args->server, NULL, cli->stop, &cli->client, why);
+    if (rc == 0 && cli->args->key)
+        rc = client_use_key(cli->client, cli->args->key, why);
     if (rc != 0)
         return rc;
     cJSON *ping = cJSON_CreateObject();

@@ -35,6 +35,16 @@ static void assert_refused(int (*check)(const char *, struct errbuf *), const ch
     assert_code(-EINVAL, check, url, part);
 }
 
+static int bind_plain(const char *url, struct errbuf *why)
+{
+    return address_check_bind(url, false, why);
+}
+
+static int bind_sealed(const char *url, struct errbuf *why)
+{
+    return address_check_bind(url, true, why);
+}
+
 static const char *ipc(const char *path)
 {
     static char url[256];
@@ -98,14 +108,14 @@ TEST(long_addresses_are_refused)
     url[sizeof(url) - 1] = '\0';
     memcpy(url, "tcp://", 6);
     assert_refused(address_check, url, "is 4095 bytes long, allowed are 127");
-    assert_refused(address_check_bind, url, "is 4095 bytes long, allowed are 127");
+    assert_refused(bind_plain, url, "is 4095 bytes long, allowed are 127");
 }
 
 TEST(a_server_takes_loopback_and_ipc)
 {
-    assert_taken(address_check_bind, ADDRESS_DEFAULT);
-    assert_taken(address_check_bind, "tcp://127.255.0.3:7501");
-    assert_taken(address_check_bind, "ipc:///run/steppe/steppe.sock");
+    assert_taken(bind_plain, ADDRESS_DEFAULT);
+    assert_taken(bind_plain, "tcp://127.255.0.3:7501");
+    assert_taken(bind_plain, "ipc:///run/steppe/steppe.sock");
 }
 
 TEST(a_server_is_told_why_it_may_not_serve_a_network)
@@ -114,18 +124,22 @@ TEST(a_server_is_told_why_it_may_not_serve_a_network)
                                        "tcp://192.168.1.4:7500", "tcp://128.0.0.1:7500"};
 
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
-        assert_code(-EPERM, address_check_bind, urls[i], urls[i]);
-        assert_code(-EPERM, address_check_bind, urls[i],
-                    "is not allowed: messages are not sealed yet, so only loopback");
-        assert_code(-EPERM, address_check_bind, urls[i], "SSH tunnel");
+        assert_code(-EPERM, bind_plain, urls[i], urls[i]);
+        assert_code(-EPERM, bind_plain, urls[i], "is not allowed without a key: beyond loopback");
+        assert_code(-EPERM, bind_plain, urls[i], "steppe key new FILE");
+        assert_taken(bind_sealed, urls[i]);
     }
-    assert_code(-EPERM, address_check_bind, "tcp://localhost:7500", "write tcp://127.0.0.1:7500");
+    assert_taken(bind_sealed, ADDRESS_DEFAULT);
+    assert_code(-EPERM, bind_sealed, "tcp://localhost:7500", "write tcp://127.0.0.1:7500");
+    assert_code(-EPERM, bind_plain, "tcp://localhost:7500", "write tcp://127.0.0.1:7500");
 }
 
 TEST(a_server_refuses_what_is_no_address)
 {
-    assert_refused(address_check_bind, "tcp://*", "has no port");
-    assert_refused(address_check_bind, "tcp://127.0.0.1:0", "the port is \"0\"");
-    assert_refused(address_check_bind, "ipc://", "has no path");
-    assert_refused(address_check_bind, "ws://127.0.0.1:80", "is not an address");
+    assert_refused(bind_plain, "tcp://*", "has no port");
+    assert_refused(bind_plain, "tcp://127.0.0.1:0", "the port is \"0\"");
+    assert_refused(bind_plain, "ipc://", "has no path");
+    assert_refused(bind_plain, "ws://127.0.0.1:80", "is not an address");
+    assert_refused(bind_sealed, "tcp://*:0", "the port is \"0\"");
+    assert_refused(bind_sealed, "tcp://10.0.0.256:1", "is not an IPv4 address");
 }

@@ -1,0 +1,231 @@
+#include "proto/handshake.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "common/text.h"
+
+#define MAC_BYTES 32
+
+/* Fields of a hello. */
+enum {
+    AT_CHALLENGE = 0,
+    AT_CLUSTER = AT_CHALLENGE + CHALLENGE_BYTES,
+    AT_ROLE = AT_CLUSTER + KEY_CLUSTER_BYTES,
+    AT_CIPHERS = AT_ROLE + 1,
+    AT_ZERO = AT_CIPHERS + 1,
+    AT_NAME = AT_ZERO + 14,
+    AT_POINT = AT_NAME + NAME_MAX_BYTES,
+    AT_MAC = AT_POINT + POINT_BYTES,
+};
+_Static_assert(AT_MAC + MAC_BYTES == HELLO_BYTES, "the fields fill a hello");
+
+/* Fields of a welcome. */
+enum {
+    AT_SESSION = 0,
+    AT_CIPHER = 8,
+    AT_SERVER_POINT = 16,
+    AT_SERVER_MAC = AT_SERVER_POINT + POINT_BYTES,
+};
+_Static_assert(AT_SERVER_MAC + MAC_BYTES == WELCOME_BYTES, "the fields fill a welcome");
+
+static void mac(uint8_t out[MAC_BYTES], const char *label, const uint8_t key[KEY_BYTES],
+                const void *data, size_t bytes)
+{
+    crypto_generichash_state h;
+
+    crypto_generichash_init(&h, key, KEY_BYTES, MAC_BYTES);
+    crypto_generichash_update(&h, (const uint8_t *)label, strlen(label) + 1);
+    crypto_generichash_update(&h, data, bytes);
+    crypto_generichash_final(&h, out, MAC_BYTES);
+}
+
+/* From both X25519 keys, the shared key and all that was said: the session's two keys and the one
+ * that proves the welcome. False when the other side's point gives no secret. */
+struct secrets {
+    uint8_t up[SEAL_KEY_BYTES], down[SEAL_KEY_BYTES], proof[KEY_BYTES];
+};
+
+static bool agree(const struct key *key, const uint8_t secret[POINT_BYTES],
+                  const uint8_t their_point[POINT_BYTES], const uint8_t hello[HELLO_BYTES],
+                  const uint8_t *welcome, struct secrets *ret)
+{
+    uint8_t shared[crypto_scalarmult_BYTES], root[KEY_BYTES];
+    crypto_generichash_state h;
+
+    if (crypto_scalarmult(shared, secret, their_point) != 0)
+        return false;
+    crypto_generichash_init(&h, key->secret, KEY_BYTES, KEY_BYTES);
+    crypto_generichash_update(&h, shared, sizeof(shared));
+    crypto_generichash_update(&h, hello, HELLO_BYTES);
+    crypto_generichash_update(&h, welcome, AT_SERVER_MAC);
+    crypto_generichash_final(&h, root, sizeof(root));
+    mac(ret->up, "steppe up 1", root, NULL, 0);
+    mac(ret->down, "steppe down 1", root, NULL, 0);
+    mac(ret->proof, "steppe welcome 1", root, NULL, 0);
+    sodium_memzero(shared, sizeof(shared));
+    sodium_memzero(root, sizeof(root));
+    sodium_memzero(&h, sizeof(h));
+    return true;
+}
+
+static void wipe(struct secrets *s)
+{
+    sodium_memzero(s, sizeof(*s));
+}
+
+/* --- client --- */
+
+void handshake_ask(uint8_t frame[HELLO_FRAME_BYTES])
+{
+    seal_header(frame, FRAME_HELLO, 0, STEP_ASK, 0, HELLO_BYTES);
+    memset(frame + SEAL_HEAD_BYTES, 0, HELLO_BYTES);
+}
+
+/* Is it the answer to a step, with so many bytes behind its header? */
+static bool is_answer(const void *frame, size_t bytes, uint64_t step, size_t rest)
+{
+    uint64_t sequence, number;
+
+    return bytes == SEAL_HEAD_BYTES + rest &&
+           seal_check(frame, bytes, FRAME_HELLO | FRAME_REPLY, &sequence, &number, NULL) == 0 &&
+           sequence == step && number == 0 && seal_session(frame) == 0;
+}
+
+int handshake_hello(struct handshake *h, const struct key *key, const void *challenge, size_t bytes,
+                    uint8_t frame[HELLO_FRAME_BYTES], struct errbuf *why)
+{
+    uint8_t *p = h->hello;
+
+    if (!is_answer(challenge, bytes, STEP_ASK, CHALLENGE_BYTES))
+        return err_set(why, -EBADMSG, "the answer is no challenge");
+    h->key = *key;
+    randombytes_buf(h->secret, sizeof(h->secret));
+    memset(p, 0, HELLO_BYTES);
+    memcpy(p + AT_CHALLENGE, (const uint8_t *)challenge + SEAL_HEAD_BYTES, CHALLENGE_BYTES);
+    memcpy(p + AT_CLUSTER, key->cluster_id, KEY_CLUSTER_BYTES);
+    p[AT_ROLE] = (uint8_t)key->role;
+    p[AT_CIPHERS] = (uint8_t)seal_ciphers();
+    memcpy(p + AT_NAME, key->name, strlen(key->name));
+    crypto_scalarmult_base(p + AT_POINT, h->secret);
+    mac(p + AT_MAC, "steppe hello 1", key->secret, p, AT_MAC);
+    seal_header(frame, FRAME_HELLO, 0, STEP_HELLO, 0, HELLO_BYTES);
+    memcpy(frame + SEAL_HEAD_BYTES, p, HELLO_BYTES);
+    return 0;
+}
+
+int handshake_finish(const struct handshake *h, const void *welcome, size_t bytes, struct seal *ret,
+                     struct errbuf *why)
+{
+    const uint8_t *p = (const uint8_t *)welcome + SEAL_HEAD_BYTES;
+    uint8_t proof[MAC_BYTES];
+    struct secrets s;
+    uint64_t session;
+
+    if (!is_answer(welcome, bytes, STEP_HELLO, WELCOME_BYTES))
+        return err_set(why, -EBADMSG, "the answer is no welcome");
+    memcpy(&session, p + AT_SESSION, sizeof(session));
+    if (!agree(&h->key, h->secret, p + AT_SERVER_POINT, h->hello, p, &s))
+        return err_set(why, -EBADMSG, "the welcome gives no secret");
+    mac(proof, "steppe proof 1", s.proof, p, AT_SERVER_MAC);
+    bool good = sodium_memcmp(proof, p + AT_SERVER_MAC, MAC_BYTES) == 0 && session != 0 &&
+                p[AT_CIPHER] < CIPHER_COUNT && (seal_ciphers() & CIPHER_BIT(p[AT_CIPHER]));
+    if (good) {
+        *ret = (struct seal){.session = le64toh(session), .cipher = (enum cipher)p[AT_CIPHER]};
+        memcpy(ret->send_key, s.up, SEAL_KEY_BYTES);
+        memcpy(ret->receive_key, s.down, SEAL_KEY_BYTES);
+    }
+    wipe(&s);
+    return good ? 0 : err_set(why, -EBADMSG, "whoever answered does not hold this key");
+}
+
+void handshake_done(struct handshake *h)
+{
+    sodium_memzero(h, sizeof(*h));
+}
+
+/* --- server --- */
+
+/* The name's bytes: a name as text_is_name takes it, then zeros. */
+static bool read_name(const uint8_t *p, char name[NAME_MAX_BYTES])
+{
+    memcpy(name, p, NAME_MAX_BYTES);
+    if (name[NAME_MAX_BYTES - 1])
+        return false;
+    for (size_t i = strlen(name); i < NAME_MAX_BYTES; i++)
+        if (name[i])
+            return false;
+    return text_is_name(name);
+}
+
+int handshake_read(const void *frame, size_t bytes, struct hello *ret)
+{
+    const uint8_t *p = (const uint8_t *)frame + SEAL_HEAD_BYTES;
+    uint64_t step, number;
+
+    if (bytes != HELLO_FRAME_BYTES ||
+        seal_check(frame, bytes, FRAME_HELLO, &step, &number, NULL) < 0 || number != 0 ||
+        seal_session(frame) != 0)
+        return -EINVAL;
+    if (step == STEP_ASK)
+        return STEP_ASK;
+    if (step != STEP_HELLO || p[AT_ROLE] >= ROLE_COUNT || !read_name(p + AT_NAME, ret->name) ||
+        !sodium_is_zero(p + AT_ZERO, AT_NAME - AT_ZERO))
+        return -EINVAL;
+    memcpy(ret->bytes, p, HELLO_BYTES);
+    memcpy(ret->challenge, p + AT_CHALLENGE, CHALLENGE_BYTES);
+    memcpy(ret->cluster_id, p + AT_CLUSTER, KEY_CLUSTER_BYTES);
+    ret->role = (enum role)p[AT_ROLE];
+    ret->ciphers = p[AT_CIPHERS];
+    memcpy(ret->point, p + AT_POINT, POINT_BYTES);
+    return STEP_HELLO;
+}
+
+void handshake_challenge(const uint8_t challenge[CHALLENGE_BYTES],
+                         uint8_t frame[CHALLENGE_FRAME_BYTES])
+{
+    seal_header(frame, FRAME_HELLO | FRAME_REPLY, 0, STEP_ASK, 0, CHALLENGE_BYTES);
+    memcpy(frame + SEAL_HEAD_BYTES, challenge, CHALLENGE_BYTES);
+}
+
+bool handshake_proves(const struct hello *hello, const struct key *cluster)
+{
+    uint8_t proof[MAC_BYTES];
+    struct key key;
+
+    key_derive(cluster, hello->role, hello->name, &key);
+    mac(proof, "steppe hello 1", key.secret, hello->bytes, AT_MAC);
+    sodium_memzero(&key, sizeof(key));
+    return sodium_memcmp(proof, hello->bytes + AT_MAC, MAC_BYTES) == 0;
+}
+
+int handshake_welcome(const struct hello *hello, const struct key *cluster, uint64_t session,
+                      unsigned ciphers, struct seal *ret, uint8_t frame[WELCOME_FRAME_BYTES])
+{
+    uint8_t *p = frame + SEAL_HEAD_BYTES, secret[POINT_BYTES];
+    uint64_t number = htole64(session);
+    struct secrets s;
+    struct key key;
+    bool fast = ciphers & hello->ciphers & CIPHER_BIT(CIPHER_AES_GCM);
+
+    seal_header(frame, FRAME_HELLO | FRAME_REPLY, 0, STEP_HELLO, 0, WELCOME_BYTES);
+    memset(p, 0, WELCOME_BYTES);
+    memcpy(p + AT_SESSION, &number, sizeof(number));
+    p[AT_CIPHER] = fast ? CIPHER_AES_GCM : CIPHER_XCHACHA;
+    randombytes_buf(secret, sizeof(secret));
+    crypto_scalarmult_base(p + AT_SERVER_POINT, secret);
+    key_derive(cluster, hello->role, hello->name, &key);
+    bool good = agree(&key, secret, hello->point, hello->bytes, p, &s);
+    sodium_memzero(&key, sizeof(key));
+    sodium_memzero(secret, sizeof(secret));
+    if (!good)
+        return -EBADMSG;
+    mac(p + AT_SERVER_MAC, "steppe proof 1", s.proof, p, AT_SERVER_MAC);
+    *ret = (struct seal){.session = session, .cipher = (enum cipher)p[AT_CIPHER], .server = true};
+    memcpy(ret->send_key, s.down, SEAL_KEY_BYTES);
+    memcpy(ret->receive_key, s.up, SEAL_KEY_BYTES);
+    wipe(&s);
+    return 0;
+}
