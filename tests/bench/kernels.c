@@ -37,7 +37,7 @@ static const struct place {
 
 #define PLACES (sizeof(places) / sizeof(places[0]))
 
-enum pass { FORWARD, DX, DW, PASSES };
+enum pass { FORWARD, DX, DW, KINDS };
 static const char *const pass_names[] = {"forward", "dx", "dw", NULL};
 
 struct config {
@@ -178,17 +178,17 @@ static double product_rate(double seconds)
 
 static void measure(const struct config *config, const struct place *p, struct bench *b)
 {
-    double best[PASSES][SETS_MAX] = {{0}}, product = 0;
+    double best[KINDS][SETS_MAX] = {{0}}, product = 0;
 
     for (int64_t round = 0; round < config->rounds; round++) {
         product = fmax(product, product_rate(config->seconds));
-        for (int pass = 0; pass < PASSES; pass++)
+        for (int pass = 0; pass < KINDS; pass++)
             for (size_t i = 1; kernels_at(i); i++)
                 if (kernels_at(i)->supported())
                     best[pass][i] = fmax(best[pass][i],
                                          rate(b, kernels_at(i), (enum pass)pass, config->seconds));
     }
-    for (int pass = 0; pass < PASSES; pass++) {
+    for (int pass = 0; pass < KINDS; pass++) {
         printf("%-9s %4u -> %3u @%-2u %ux%u/%u  %-8s", p->model, p->c, p->out, p->side, p->kernel,
                p->kernel, p->stride, pass_names[pass]);
         for (size_t i = 1; kernels_at(i); i++)
