@@ -36,12 +36,11 @@
 #define SHARD_MAX 4096
 #define EPOCHS_MAX 100000
 #define THREADS_MAX 256
-#define WORKERS_MAX 1024
+#define WORKERS_MAX 1024   /* a reply is held for each: the server walks their list every 100 ms */
 #define JOBS_OPEN_MAX 1000 /* queued, running and paused together */
-#define DATASETS_MAX 1000
-#define KEYRING_MAX 16    /* in a key file: a cluster key in use, one that comes, one that goes */
-#define SESSIONS_MAX 4096 /* of sealed messages: two a worker and the people; 1 MB in all */
-#define HELD_MAX 4096     /* requests whose reply is held */
+#define DATASETS_MAX 1000  /* in one list of a reply */
+#define KEYRING_MAX 16     /* in a key file: a cluster key in use, one that comes, one that goes */
+#define SESSIONS_MAX 4096  /* of sealed messages: two a worker and the people; 1 MB in all */
 #define DATASET_BYTES_MAX (64ull << 30)
 #define ROWS_MAX 1000 /* rows of one query reply */
 

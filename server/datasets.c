@@ -201,6 +201,17 @@ static int check_size(int64_t bytes, struct errbuf *why)
     return 0;
 }
 
+int datasets_room(const struct datasets *d, const char *name, struct errbuf *why)
+{
+    for (const struct entry *e = d->entries; e; e = e->next)
+        if (strcmp(e->rec.name, name) == 0)
+            return 0;
+    if (d->count < DATASETS_MAX)
+        return 0;
+    return err_set(why, -ERANGE, "there are %d datasets already, allowed is %d", d->count,
+                   DATASETS_MAX);
+}
+
 int datasets_offer(struct datasets *d, const char *sha256, int64_t bytes, int64_t *ret_have,
                    bool *ret_complete, struct errbuf *why)
 {
@@ -216,9 +227,9 @@ int datasets_offer(struct datasets *d, const char *sha256, int64_t bytes, int64_
         *ret_have = bytes;
         return 0;
     }
-    if (d->count >= DATASETS_MAX)
-        return err_set(why, -ERANGE, "there are %d datasets already, allowed is %d", d->count,
-                       DATASETS_MAX);
+    rc = datasets_room(d, "", why);
+    if (rc < 0)
+        return rc;
     make_path(path, sizeof(path), d->dir, sha256, ".part");
     *ret_have = stat(path, &st) == 0 && st.st_size <= bytes ? st.st_size : 0;
     return 0;

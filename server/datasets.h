@@ -26,6 +26,8 @@ int datasets_find_hash(struct datasets *d, const char *sha256, const struct data
 cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec);
 cJSON *datasets_rows(struct datasets *d);
 
+/* 0 when the name is taken or there may be one more; else -ERANGE. */
+int datasets_room(const struct datasets *d, const char *name, struct errbuf *why);
 /* Bytes of an upload that are there; *ret_complete when the file was committed before. */
 int datasets_offer(struct datasets *d, const char *sha256, int64_t bytes, int64_t *ret_have,
                    bool *ret_complete, struct errbuf *why);

@@ -174,6 +174,8 @@ void handle_dataset_commit(struct request *rq)
 
     if (rc == 0)
         rc = read_hash(rq, c->rec.sha256, &why);
+    if (rc == 0)
+        rc = datasets_room(rq->server->datasets, name, &why);
     if (rc < 0) {
         free(c);
         request_fail(rq, rc, &why);
