@@ -97,18 +97,6 @@ KERNEL static void pool_forward(real *restrict y, int32_t *restrict kept, const 
     }
 }
 
-/* v or 0, by bits: the compiler turns several ?: on one variable into branches and masked stores,
- * which are far slower. */
-static inline real keep(real v, bool take)
-{
-    real_bits bits;
-
-    memcpy(&bits, &v, sizeof(bits));
-    bits &= -(real_bits)take;
-    memcpy(&v, &bits, sizeof(v));
-    return v;
-}
-
 /* Backward of one window of 2 x 2 that overlaps no other. */
 static inline void spread_2x2(real *restrict dx, const real *restrict dy, const real *restrict y,
                               const int32_t *restrict kept, const struct pool *g)
@@ -118,11 +106,11 @@ static inline void spread_2x2(real *restrict dx, const real *restrict dy, const 
     real *restrict d0 = dx, *restrict d1 = dx + c, *restrict d2 = dx + row, *restrict d3 = d2 + c;
 
     for (size_t j = 0; j < c; j++) {
-        const real d = keep(dy[j], all | (y[j] > 0));
-        d0[j] = keep(d, kept[j] == 0);
-        d1[j] = keep(d, kept[j] == 1);
-        d2[j] = keep(d, kept[j] == 2);
-        d3[j] = keep(d, kept[j] == 3);
+        const real d = real_keep(dy[j], all | (y[j] > 0));
+        d0[j] = real_keep(d, kept[j] == 0);
+        d1[j] = real_keep(d, kept[j] == 1);
+        d2[j] = real_keep(d, kept[j] == 2);
+        d3[j] = real_keep(d, kept[j] == 3);
     }
 }
 
@@ -137,7 +125,7 @@ static inline void spread_any(real *restrict dx, const real *restrict dy, const 
         real *restrict d = dx + place / g->size * row + place % g->size * c;
         const int32_t at = (int32_t)place;
         for (size_t j = 0; j < c; j++) {
-            d[j] += keep(dy[j], (kept[j] == at) & (all | (y[j] > 0)));
+            d[j] += real_keep(dy[j], (kept[j] == at) & (all | (y[j] > 0)));
         }
     }
 }

@@ -172,33 +172,28 @@ void norm_write(const struct norm *g, const struct layer_pass *p, size_t at, siz
 
 /* --- backward --- */
 
-/* What a ReLU without a skip gave, above 0 or not: the very arithmetic of write_rows. */
-INLINE bool passes(const struct norm *g, real x, size_t j)
-{
-    return (x - g->mean[j]) * g->scale[j] + g->shift[j] > 0;
-}
-
 /* lane_a = sum d, lane_b = sum d (x - mean). y: d is written to dy, which is masked where y is not
- * positive; by_x: masked by what x says. */
+ * positive; by_x: masked where x gave the ReLU nothing, by the very arithmetic of write_rows. */
 INLINE void sum_rows(const struct norm *g, real *restrict dy, const real *restrict y,
                      const real *restrict x, bool by_x, size_t rows, size_t k)
 {
     real *restrict a = g->lane_a, *restrict b = g->lane_b;
-    const real *restrict mean = g->mean;
+    const real *restrict mean = g->mean, *restrict scale = g->scale, *restrict shift = g->shift;
 
     for (size_t j = 0; j < k; j++)
         a[j] = b[j] = 0;
     for (size_t r = 0; r < rows; r++, dy += k, x += k) {
         for (size_t j = 0; j < k; j++) {
+            const real off = x[j] - mean[j];
             real d = dy[j];
             if (by_x)
-                d = passes(g, x[j], j) ? d : 0;
+                d = real_keep(d, off * scale[j] + shift[j] > 0);
             if (y) {
-                d = y[j] > 0 ? d : 0;
+                d = real_keep(d, y[j] > 0);
                 dy[j] = d;
             }
             a[j] += d;
-            b[j] += d * (x[j] - mean[j]);
+            b[j] += d * off;
         }
         if (y)
             y += k;
@@ -243,13 +238,14 @@ INLINE void gradient_rows(const struct norm *g, real *dx, const real *dy, const 
                           bool add, size_t rows, size_t k)
 {
     const real *restrict mean = g->mean, *restrict scale = g->scale, *restrict slope = g->slope;
-    const real *restrict offset = g->offset;
+    const real *restrict shift = g->shift, *restrict offset = g->offset;
 
     for (size_t r = 0; r < rows; r++, dx += k, dy += k, x += k) {
 #pragma GCC ivdep
         for (size_t j = 0; j < k; j++) {
-            const real d = !by_x || passes(g, x[j], j) ? dy[j] : 0;
-            const real v = d * scale[j] - ((x[j] - mean[j]) * slope[j] + offset[j]);
+            const real off = x[j] - mean[j];
+            const real d = by_x ? real_keep(dy[j], off * scale[j] + shift[j] > 0) : dy[j];
+            const real v = d * scale[j] - (off * slope[j] + offset[j]);
             dx[j] = add ? dx[j] + v : v;
         }
     }
