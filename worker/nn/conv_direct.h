@@ -19,8 +19,10 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 36")
 
-/* Floats of packed weights: kernel rows, input channels, taps, output channels; 36 KiB. */
+/* Floats of a chunk's weights: kernel rows, input channels, taps, output channels; 36 KiB. */
 #define PACKED 9216
+/* Floats of the images that are worked on together, input and output; 512 KiB. */
+#define GROUP 131072
 
 enum map { SAME, DOWN, UP };
 
@@ -153,6 +155,12 @@ INLINE void block_run(const struct block *a, enum map map, int images, int vecto
 BLOCKS(BLOCK_FNS)
 static const struct kind kinds[] = {BLOCKS(BLOCK_ROW)};
 
+/* The kinds that cut a row, by the pixels that are left of it. */
+struct cutter {
+    const struct kind *by_left[WIDTH_MAX + 1];
+    size_t most;
+};
+
 /* A convolution as the blocks see it: a gradient's input is dy, its output dx. */
 struct field {
     enum map map;
@@ -161,15 +169,11 @@ struct field {
     const float *x;
     float *y;
     const float *w, *b;
-    bool add, relu;
+    bool add, relu, is_packed;
     float *packed;
-    void (*pack)(const struct field *f, size_t out, size_t outs, size_t at, size_t depth);
-};
-
-/* The kinds that cut a row of a field, by the pixels that are left of it. */
-struct cutter {
-    const struct kind *by_left[WIDTH_MAX + 1];
-    size_t most;
+    void (*pack)(const struct field *f, size_t out, size_t outs, size_t at, size_t depth,
+                 float *to);
+    struct cutter cut[2][2]; /* by images and vectors, less 1 */
 };
 
 /* The widest block that divides the row evenly is better than a wider one and a rest. */
@@ -193,9 +197,10 @@ static struct cutter cutter_of(const struct field *f, int images, int vectors)
     return c;
 }
 
-/* Which kernel rows reach output row oy, and from which input rows. */
-static void block_rows(const struct field *f, struct block *b, const float *x, size_t packed_row,
-                       size_t oy)
+/* Which kernel rows reach output row oy, and from which input rows; packed_row: floats of a kernel
+ * row's weights. */
+static void block_rows(const struct field *f, struct block *b, const float *x, const float *packed,
+                       size_t packed_row, size_t oy)
 {
     b->rows = 0;
     for (size_t r = 0; r < 3; r++) {
@@ -209,7 +214,7 @@ static void block_rows(const struct field *f, struct block *b, const float *x, s
         if (iy < 1 || iy > f->ih)
             continue;
         b->x[b->rows] = x + (iy - 1) * f->iw * f->depth;
-        b->w[b->rows++] = f->packed + r * packed_row;
+        b->w[b->rows++] = packed + r * packed_row;
     }
 }
 
@@ -234,51 +239,89 @@ static void convolve_row(const struct field *f, const struct cutter *cut, struct
     }
 }
 
-/* Output channels [out, out + vectors) from input channels [at, at + depth) of all images. */
-static void convolve_chunk(const struct field *f, size_t out, int vectors, size_t at, size_t depth)
+/* Output channels from `out` on, of which there are `vectors` vectors, and input channels from `at`
+ * on: of `count` images. */
+struct chunk {
+    size_t out, vectors, at, depth;
+};
+
+static float *packed_at(const struct field *f, const struct chunk *c)
+{
+    return f->packed + 9 * (c->out * f->depth + c->at * c->vectors * LANES);
+}
+
+static void convolve_chunk(const struct field *f, const struct chunk *c, size_t first, size_t count)
 {
     const size_t x_image = f->ih * f->iw * f->depth, y_image = f->oh * f->ow * f->outs;
-    const bool last = at + depth == f->depth;
     const size_t wide = f->map == UP ? 2 * f->across : f->across;
-    const size_t together = wide <= PAIR_WIDTH && f->n > 1 ? 2 : 1;
-    struct cutter cut = cutter_of(f, (int)together, vectors);
-    struct block b = {.depth = depth,
+    struct block b = {.depth = c->depth,
                       .x_step = f->depth,
                       .x_image = x_image,
                       .y_step = f->outs,
                       .y_image = y_image,
-                      .b = f->b ? f->b + out : NULL,
-                      .resume = at > 0 || f->add,
-                      .relu = f->relu && last};
+                      .b = f->b ? f->b + c->out : NULL,
+                      .resume = c->at > 0 || f->add,
+                      .relu = f->relu && c->at + c->depth == f->depth};
 
-    f->pack(f, out, (size_t)vectors * LANES, at, depth);
-    for (size_t i = 0; i < f->n; i += together) {
-        if (together > f->n - i)
-            cut = cutter_of(f, 1, vectors);
+    for (size_t i = 0, together; i < count; i += together) {
+        const float *x = f->x + (first + i) * x_image + c->at;
+        float *y = f->y + (first + i) * y_image + c->out;
+        together = wide <= PAIR_WIDTH && count - i > 1 ? 2 : 1;
         for (size_t oy = 0; oy < f->oh; oy++) {
-            block_rows(f, &b, f->x + i * x_image + at, depth * 3 * (size_t)vectors * LANES, oy);
-            b.y = f->y + i * y_image + oy * f->ow * f->outs + out;
-            convolve_row(f, &cut, &b);
+            block_rows(f, &b, x, packed_at(f, c), c->depth * 3 * c->vectors * LANES, oy);
+            b.y = y + oy * f->ow * f->outs;
+            convolve_row(f, &f->cut[together - 1][c->vectors - 1], &b);
         }
     }
 }
 
-static void convolve(struct field *f)
+/* The chunk that begins at an output and an input channel. */
+static struct chunk chunk_at(const struct field *f, size_t out, size_t at)
 {
-    f->across = f->map == UP ? f->iw : f->ow;
-    for (size_t out = 0; out < f->outs;) {
-        const size_t vectors = f->outs - out >= VECTORS_MAX * LANES ? VECTORS_MAX : 1;
-        const size_t chunk = PACKED / (9 * vectors * LANES);
-        for (size_t at = 0; at < f->depth; at += chunk)
-            convolve_chunk(f, out, (int)vectors, at, f->depth - at < chunk ? f->depth - at : chunk);
-        out += vectors * LANES;
+    struct chunk c = {.out = out, .at = at};
+
+    c.vectors = f->outs - out >= VECTORS_MAX * LANES ? VECTORS_MAX : 1;
+    const size_t most = PACKED / (9 * c.vectors * LANES);
+    c.depth = f->depth - at < most ? f->depth - at : most;
+    return c;
+}
+
+/* Does it for every chunk: packs its weights, or convolves the images. */
+static void for_chunks(const struct field *f, bool pack, size_t first, size_t count)
+{
+    struct chunk c;
+
+    for (size_t out = 0; out < f->outs; out += c.vectors * LANES) {
+        for (size_t at = 0; at < f->depth; at += c.depth) {
+            c = chunk_at(f, out, at);
+            if (pack)
+                f->pack(f, out, c.vectors * LANES, at, c.depth, packed_at(f, &c));
+            else
+                convolve_chunk(f, &c, first, count);
+        }
     }
 }
 
-static void pack_forward(const struct field *f, size_t out, size_t outs, size_t at, size_t depth)
+/* Images are taken in groups, so that all chunks meet their pixels in the second-level cache. */
+static void convolve(struct field *f)
 {
-    float *to = f->packed;
+    const size_t image = f->ih * f->iw * f->depth + f->oh * f->ow * f->outs;
+    size_t group = GROUP / image;
 
+    group = group < 2 ? 1 : group / 2 * 2;
+    f->across = f->map == UP ? f->iw : f->ow;
+    for (int images = 1; images <= 2; images++)
+        for (int vectors = 1; vectors <= VECTORS_MAX; vectors++)
+            f->cut[images - 1][vectors - 1] = cutter_of(f, images, vectors);
+    if (!f->is_packed)
+        for_chunks(f, true, 0, 0);
+    for (size_t i = 0; i < f->n; i += group)
+        for_chunks(f, false, i, f->n - i < group ? f->n - i : group);
+}
+
+static void pack_forward(const struct field *f, size_t out, size_t outs, size_t at, size_t depth,
+                         float *to)
+{
     for (size_t r = 0; r < 3; r++)
         for (size_t c = at; c < at + depth; c++)
             for (size_t s = 0; s < 3; s++, to += outs)
@@ -286,11 +329,12 @@ static void pack_forward(const struct field *f, size_t out, size_t outs, size_t 
 }
 
 /* w's input channels are the output here; SAME turns the kernel around. */
-static void pack_transposed(const struct field *f, size_t out, size_t outs, size_t at, size_t depth)
+static void pack_transposed(const struct field *f, size_t out, size_t outs, size_t at, size_t depth,
+                            float *packed)
 {
     for (size_t tap = 0; tap < 9; tap++) {
         const float *w = f->w + ((f->map == SAME ? 8 - tap : tap) * f->outs + out) * f->depth + at;
-        float *to = f->packed + (tap / 3 * depth * 3 + tap % 3) * outs;
+        float *to = packed + (tap / 3 * depth * 3 + tap % 3) * outs;
         for (size_t o = 0; o < outs; o++)
             for (size_t k = 0; k < depth; k++)
                 to[k * 3 * outs + o] = w[o * f->depth + k];
@@ -313,6 +357,7 @@ static void forward(const struct conv_call *call)
                       .w = call->w,
                       .b = call->b,
                       .relu = call->relu,
+                      .is_packed = call->again,
                       .packed = call->scratch,
                       .pack = pack_forward};
 
@@ -334,6 +379,7 @@ static void data_gradient(const struct conv_call *call)
                       .y = call->dx,
                       .w = call->w,
                       .add = call->add,
+                      .is_packed = call->again,
                       .packed = call->scratch,
                       .pack = pack_transposed};
 
@@ -359,6 +405,5 @@ static bool fills_x(const struct conv_shape *s)
 
 static size_t packed_scratch(const struct conv_shape *s)
 {
-    (void)s;
-    return PACKED;
+    return 9 * s->c * s->out;
 }

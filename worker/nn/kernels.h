@@ -23,8 +23,9 @@ struct conv_call {
     size_t n;
     const real *x, *w, *b, *dy;
     real *y, *dx, *dw;
-    bool relu; /* y is clamped at 0 */
-    bool add;  /* the gradient is added to what is there, not written over it */
+    bool relu;  /* y is clamped at 0 */
+    bool add;   /* the gradient is added to what is there, not written over it */
+    bool again; /* w and what the same operation's last call left in scratch are unchanged */
     real *scratch;
 };
 

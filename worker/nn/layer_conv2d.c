@@ -370,6 +370,7 @@ static void backward_kernels(const struct conv *g, const struct layer_pass *p,
             dw->run(&call);
         call.dx = p->dx ? p->dx + i * g->h * g->w * g->c : NULL;
         call.add = p->add_dx;
+        call.again = i > 0;
         if (dx)
             dx->run(&call);
     }
