@@ -37,8 +37,8 @@ static const struct place {
 
 #define PLACES (sizeof(places) / sizeof(places[0]))
 
-enum pass { FORWARD, DX, DW, KINDS };
-static const char *const pass_names[] = {"forward", "dx", "dw", NULL};
+enum part { FORWARD, DX, DW, PARTS };
+static const char *const part_names[] = {"forward", "dx", "dw"};
 
 struct config {
     const char *model;
@@ -126,7 +126,7 @@ static bool prepare(struct bench *b, const struct place *p, uint32_t n)
     return true;
 }
 
-static void run_pass(const struct bench *b, const struct kernels *set, enum pass pass)
+static void run_pass(const struct bench *b, const struct kernels *set, enum part pass)
 {
     struct layer_pass p = b->pass;
 
@@ -142,7 +142,7 @@ static void run_pass(const struct bench *b, const struct kernels *set, enum pass
     layer_conv2d.backward(&p);
 }
 
-static double rate(const struct bench *b, const struct kernels *set, enum pass pass, double seconds)
+static double rate(const struct bench *b, const struct kernels *set, enum part pass, double seconds)
 {
     const double begin = thread_seconds();
     double spent, calls = 0;
@@ -178,19 +178,19 @@ static double product_rate(double seconds)
 
 static void measure(const struct config *config, const struct place *p, struct bench *b)
 {
-    double best[KINDS][SETS_MAX] = {{0}}, product = 0;
+    double best[PARTS][SETS_MAX] = {{0}}, product = 0;
 
     for (int64_t round = 0; round < config->rounds; round++) {
         product = fmax(product, product_rate(config->seconds));
-        for (int pass = 0; pass < KINDS; pass++)
+        for (int pass = 0; pass < PARTS; pass++)
             for (size_t i = 1; kernels_at(i); i++)
                 if (kernels_at(i)->supported())
                     best[pass][i] = fmax(best[pass][i],
-                                         rate(b, kernels_at(i), (enum pass)pass, config->seconds));
+                                         rate(b, kernels_at(i), (enum part)pass, config->seconds));
     }
-    for (int pass = 0; pass < KINDS; pass++) {
+    for (int pass = 0; pass < PARTS; pass++) {
         printf("%-9s %4u -> %3u @%-2u %ux%u/%u  %-8s", p->model, p->c, p->out, p->side, p->kernel,
-               p->kernel, p->stride, pass_names[pass]);
+               p->kernel, p->stride, part_names[pass]);
         for (size_t i = 1; kernels_at(i); i++)
             if (kernels_at(i)->supported())
                 printf("  %s %6.1f (%3.0f%%)", kernels_at(i)->name, best[pass][i],

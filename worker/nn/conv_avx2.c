@@ -45,15 +45,28 @@ static inline lanes lanes_clamp(lanes v)
     return _mm256_max_ps(_mm256_setzero_ps(), v);
 }
 
+/* Halves added to halves. */
+static inline float lanes_sum(lanes v)
+{
+    const __m128 b = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+
 /* Map, images, vectors, width: images * width (UP: twice) sums in 12 registers. */
 #define BLOCKS(X)                                                                                  \
     X(SAME, 1, 1, 12)                                                                              \
     X(SAME, 1, 1, 10)                                                                              \
     X(SAME, 1, 1, 8)                                                                               \
-    X(SAME, 1, 1, 7) X(SAME, 1, 1, 4) X(SAME, 1, 1, 2) X(SAME, 1, 1, 1) X(SAME, 2, 1, 4)           \
-        X(SAME, 2, 1, 2) X(SAME, 2, 1, 1) X(DOWN, 1, 1, 8) X(DOWN, 1, 1, 7) X(DOWN, 1, 1, 4)       \
-            X(DOWN, 1, 1, 2) X(DOWN, 1, 1, 1) X(DOWN, 2, 1, 4) X(DOWN, 2, 1, 2) X(DOWN, 2, 1, 1)   \
-                X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1) X(UP, 2, 1, 2) X(UP, 2, 1, 1)
+    X(SAME, 1, 1, 7)                                                                               \
+    X(SAME, 1, 1, 4)                                                                               \
+    X(SAME, 1, 1, 2)                                                                               \
+    X(SAME, 1, 1, 1)                                                                               \
+    X(SAME, 2, 1, 4) X(SAME, 2, 1, 2) X(SAME, 2, 1, 1) X(DOWN, 1, 1, 8) X(DOWN, 1, 1, 7)           \
+        X(DOWN, 1, 1, 4) X(DOWN, 1, 1, 2) X(DOWN, 1, 1, 1) X(DOWN, 2, 1, 4) X(DOWN, 2, 1, 2)       \
+            X(DOWN, 2, 1, 1) X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1) X(UP, 2, 1, 2)           \
+                X(UP, 2, 1, 1)
 
 #include "worker/nn/conv_direct.h"
 
@@ -62,9 +75,15 @@ static inline lanes lanes_clamp(lanes v)
 
 #include "worker/nn/conv_weights.h"
 
+/* Widths; from 9 on only where they divide the row. */
+#define NARROWS(X) X(8) X(4) X(2) X(1)
+
+#include "worker/nn/conv_narrow.h"
+
 const struct kernel conv_avx2[] = {
     {CONV_FORWARD, "3x3 avx2", fills_y, packed_scratch, forward},
     {CONV_DATA_GRADIENT, "3x3 avx2", fills_x, packed_scratch, data_gradient},
+    {CONV_DATA_GRADIENT, "3x3 avx2, few channels", fills_dy, packed_scratch, narrow_gradient},
     {CONV_WEIGHT_GRADIENT, "3x3 avx2", fills_y, NULL, weight_gradient},
     {0},
 };

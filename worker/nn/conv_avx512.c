@@ -45,21 +45,34 @@ static inline lanes lanes_clamp(lanes v)
     return _mm512_max_ps(_mm512_setzero_ps(), v);
 }
 
+/* Halves added to halves. */
+static inline float lanes_sum(lanes v)
+{
+    const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+
 /* Map, images, vectors, width: images * width (UP: twice) * vectors sums in 16 registers. */
 #define BLOCKS(X)                                                                                  \
     X(SAME, 1, 2, 8)                                                                               \
     X(SAME, 1, 2, 7)                                                                               \
     X(SAME, 1, 2, 4)                                                                               \
-    X(SAME, 1, 2, 2) X(SAME, 1, 2, 1) X(SAME, 2, 2, 4) X(SAME, 2, 2, 2) X(SAME, 2, 2, 1)           \
-        X(SAME, 1, 1, 16) X(SAME, 1, 1, 14) X(SAME, 1, 1, 8) X(SAME, 1, 1, 4) X(SAME, 1, 1, 2)     \
-            X(SAME, 1, 1, 1) X(SAME, 2, 1, 4) X(SAME, 2, 1, 2) X(SAME, 2, 1, 1) X(DOWN, 1, 2, 8)   \
-                X(DOWN, 1, 2, 4) X(DOWN, 1, 2, 2) X(DOWN, 1, 2, 1) X(DOWN, 2, 2, 4)                \
-                    X(DOWN, 2, 2, 2) X(DOWN, 2, 2, 1) X(DOWN, 1, 1, 16) X(DOWN, 1, 1, 8)           \
-                        X(DOWN, 1, 1, 4) X(DOWN, 1, 1, 2) X(DOWN, 1, 1, 1) X(DOWN, 2, 1, 4)        \
-                            X(DOWN, 2, 1, 2) X(DOWN, 2, 1, 1) X(UP, 1, 2, 4) X(UP, 1, 2, 2)        \
-                                X(UP, 1, 2, 1) X(UP, 2, 2, 2) X(UP, 2, 2, 1) X(UP, 1, 1, 8)        \
-                                    X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1) X(UP, 2, 1, 2)    \
-                                        X(UP, 2, 1, 1)
+    X(SAME, 1, 2, 2)                                                                               \
+    X(SAME, 1, 2, 1)                                                                               \
+    X(SAME, 2, 2, 4)                                                                               \
+    X(SAME, 2, 2, 2)                                                                               \
+    X(SAME, 2, 2, 1) X(SAME, 1, 1, 16) X(SAME, 1, 1, 14) X(SAME, 1, 1, 8) X(SAME, 1, 1, 4)         \
+        X(SAME, 1, 1, 2) X(SAME, 1, 1, 1) X(SAME, 2, 1, 4) X(SAME, 2, 1, 2) X(SAME, 2, 1, 1)       \
+            X(DOWN, 1, 2, 8) X(DOWN, 1, 2, 4) X(DOWN, 1, 2, 2) X(DOWN, 1, 2, 1) X(DOWN, 2, 2, 4)   \
+                X(DOWN, 2, 2, 2) X(DOWN, 2, 2, 1) X(DOWN, 1, 1, 16) X(DOWN, 1, 1, 8)               \
+                    X(DOWN, 1, 1, 4) X(DOWN, 1, 1, 2) X(DOWN, 1, 1, 1) X(DOWN, 2, 1, 4)            \
+                        X(DOWN, 2, 1, 2) X(DOWN, 2, 1, 1) X(UP, 1, 2, 4) X(UP, 1, 2, 2)            \
+                            X(UP, 1, 2, 1) X(UP, 2, 2, 2) X(UP, 2, 2, 1) X(UP, 1, 1, 8)            \
+                                X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1) X(UP, 2, 1, 2)        \
+                                    X(UP, 2, 1, 1)
 
 #include "worker/nn/conv_direct.h"
 
@@ -68,9 +81,15 @@ static inline lanes lanes_clamp(lanes v)
 
 #include "worker/nn/conv_weights.h"
 
+/* Widths; from 9 on only where they divide the row. */
+#define NARROWS(X) X(16) X(14) X(8) X(4) X(2) X(1)
+
+#include "worker/nn/conv_narrow.h"
+
 const struct kernel conv_avx512[] = {
     {CONV_FORWARD, "3x3 avx512", fills_y, packed_scratch, forward},
     {CONV_DATA_GRADIENT, "3x3 avx512", fills_x, packed_scratch, data_gradient},
+    {CONV_DATA_GRADIENT, "3x3 avx512, few channels", fills_dy, packed_scratch, narrow_gradient},
     {CONV_WEIGHT_GRADIENT, "3x3 avx512", fills_y, NULL, weight_gradient},
     {0},
 };

@@ -1,11 +1,12 @@
 /* Weight gradient of 3x3 convolutions with padding 1; included behind conv_direct.h. In registers:
  * one kernel row's three taps times some input channels times a vector of output channels. dy
  * slides along a row through three registers, so that a broadcast of x meets all three taps. The
- * sums stay in registers over the rows and images of a strip, which the first-level cache holds. */
+ * sums stay in registers over the rows and images of a strip, which the second-level cache holds.
+ */
 
 /* Channels of x and of dy that are worked on together, bytes of both in a strip. */
 #define TILE_CHANNELS 64
-#define STRIP_BYTES 32768
+#define STRIP_BYTES 131072
 
 struct strip {
     const float *x, *dy; /* at the first image and the tile's first channels */
