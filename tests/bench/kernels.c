@@ -37,8 +37,8 @@ static const struct place {
 
 #define PLACES (sizeof(places) / sizeof(places[0]))
 
-enum part { FORWARD, DX, DW, PARTS };
-static const char *const part_names[] = {"forward", "dx", "dw"};
+enum operation { FORWARD, DX, DW, OPERATIONS };
+static const char *const operation_names[] = {"forward", "dx", "dw"};
 
 struct config {
     const char *model;
@@ -126,7 +126,7 @@ static bool prepare(struct bench *b, const struct place *p, uint32_t n)
     return true;
 }
 
-static void run_pass(const struct bench *b, const struct kernels *set, enum part pass)
+static void run_pass(const struct bench *b, const struct kernels *set, enum operation pass)
 {
     struct layer_pass p = b->pass;
 
@@ -142,7 +142,8 @@ static void run_pass(const struct bench *b, const struct kernels *set, enum part
     layer_conv2d.backward(&p);
 }
 
-static double rate(const struct bench *b, const struct kernels *set, enum part pass, double seconds)
+static double rate(const struct bench *b, const struct kernels *set, enum operation pass,
+                   double seconds)
 {
     const double begin = thread_seconds();
     double spent, calls = 0;
@@ -178,19 +179,19 @@ static double product_rate(double seconds)
 
 static void measure(const struct config *config, const struct place *p, struct bench *b)
 {
-    double best[PARTS][SETS_MAX] = {{0}}, product = 0;
+    double best[OPERATIONS][SETS_MAX] = {{0}}, product = 0;
 
     for (int64_t round = 0; round < config->rounds; round++) {
         product = fmax(product, product_rate(config->seconds));
-        for (int pass = 0; pass < PARTS; pass++)
+        for (int pass = 0; pass < OPERATIONS; pass++)
             for (size_t i = 1; kernels_at(i); i++)
                 if (kernels_at(i)->supported())
-                    best[pass][i] = fmax(best[pass][i],
-                                         rate(b, kernels_at(i), (enum part)pass, config->seconds));
+                    best[pass][i] = fmax(best[pass][i], rate(b, kernels_at(i), (enum operation)pass,
+                                                             config->seconds));
     }
-    for (int pass = 0; pass < PARTS; pass++) {
+    for (int pass = 0; pass < OPERATIONS; pass++) {
         printf("%-9s %4u -> %3u @%-2u %ux%u/%u  %-8s", p->model, p->c, p->out, p->side, p->kernel,
-               p->kernel, p->stride, part_names[pass]);
+               p->kernel, p->stride, operation_names[pass]);
         for (size_t i = 1; kernels_at(i); i++)
             if (kernels_at(i)->supported())
                 printf("  %s %6.1f (%3.0f%%)", kernels_at(i)->name, best[pass][i],

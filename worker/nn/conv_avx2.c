@@ -55,18 +55,14 @@ static inline float lanes_sum(lanes v)
 }
 
 /* Map, images, vectors, width: images * width (UP: twice) sums in 12 registers. */
-#define BLOCKS(X)                                                                                  \
-    X(SAME, 1, 1, 12)                                                                              \
-    X(SAME, 1, 1, 10)                                                                              \
-    X(SAME, 1, 1, 8)                                                                               \
-    X(SAME, 1, 1, 7)                                                                               \
-    X(SAME, 1, 1, 4)                                                                               \
-    X(SAME, 1, 1, 2)                                                                               \
-    X(SAME, 1, 1, 1)                                                                               \
-    X(SAME, 2, 1, 4) X(SAME, 2, 1, 2) X(SAME, 2, 1, 1) X(DOWN, 1, 1, 8) X(DOWN, 1, 1, 7)           \
-        X(DOWN, 1, 1, 4) X(DOWN, 1, 1, 2) X(DOWN, 1, 1, 1) X(DOWN, 2, 1, 4) X(DOWN, 2, 1, 2)       \
-            X(DOWN, 2, 1, 1) X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1) X(UP, 2, 1, 2)           \
-                X(UP, 2, 1, 1)
+/* clang-format off */
+#define BLOCKS(X) \
+    X(SAME, 1, 1, 12) X(SAME, 1, 1, 10) X(SAME, 1, 1, 8) X(SAME, 1, 1, 7) X(SAME, 1, 1, 4) \
+    X(SAME, 1, 1, 2) X(SAME, 1, 1, 1) X(SAME, 2, 1, 4) X(SAME, 2, 1, 2) X(SAME, 2, 1, 1) \
+    X(DOWN, 1, 1, 8) X(DOWN, 1, 1, 7) X(DOWN, 1, 1, 4) X(DOWN, 1, 1, 2) X(DOWN, 1, 1, 1) \
+    X(DOWN, 2, 1, 4) X(DOWN, 2, 1, 2) X(DOWN, 2, 1, 1) \
+    X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1) X(UP, 2, 1, 2) X(UP, 2, 1, 1)
+/* clang-format on */
 
 #include "worker/nn/conv_direct.h"
 

@@ -56,23 +56,19 @@ static inline float lanes_sum(lanes v)
 }
 
 /* Map, images, vectors, width: images * width (UP: twice) * vectors sums in 16 registers. */
-#define BLOCKS(X)                                                                                  \
-    X(SAME, 1, 2, 8)                                                                               \
-    X(SAME, 1, 2, 7)                                                                               \
-    X(SAME, 1, 2, 4)                                                                               \
-    X(SAME, 1, 2, 2)                                                                               \
-    X(SAME, 1, 2, 1)                                                                               \
-    X(SAME, 2, 2, 4)                                                                               \
-    X(SAME, 2, 2, 2)                                                                               \
-    X(SAME, 2, 2, 1) X(SAME, 1, 1, 16) X(SAME, 1, 1, 14) X(SAME, 1, 1, 8) X(SAME, 1, 1, 4)         \
-        X(SAME, 1, 1, 2) X(SAME, 1, 1, 1) X(SAME, 2, 1, 4) X(SAME, 2, 1, 2) X(SAME, 2, 1, 1)       \
-            X(DOWN, 1, 2, 8) X(DOWN, 1, 2, 4) X(DOWN, 1, 2, 2) X(DOWN, 1, 2, 1) X(DOWN, 2, 2, 4)   \
-                X(DOWN, 2, 2, 2) X(DOWN, 2, 2, 1) X(DOWN, 1, 1, 16) X(DOWN, 1, 1, 8)               \
-                    X(DOWN, 1, 1, 4) X(DOWN, 1, 1, 2) X(DOWN, 1, 1, 1) X(DOWN, 2, 1, 4)            \
-                        X(DOWN, 2, 1, 2) X(DOWN, 2, 1, 1) X(UP, 1, 2, 4) X(UP, 1, 2, 2)            \
-                            X(UP, 1, 2, 1) X(UP, 2, 2, 2) X(UP, 2, 2, 1) X(UP, 1, 1, 8)            \
-                                X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1) X(UP, 2, 1, 2)        \
-                                    X(UP, 2, 1, 1)
+/* clang-format off */
+#define BLOCKS(X) \
+    X(SAME, 1, 2, 8) X(SAME, 1, 2, 7) X(SAME, 1, 2, 4) X(SAME, 1, 2, 2) X(SAME, 1, 2, 1) \
+    X(SAME, 2, 2, 4) X(SAME, 2, 2, 2) X(SAME, 2, 2, 1) \
+    X(SAME, 1, 1, 16) X(SAME, 1, 1, 14) X(SAME, 1, 1, 8) X(SAME, 1, 1, 4) X(SAME, 1, 1, 2) \
+    X(SAME, 1, 1, 1) X(SAME, 2, 1, 4) X(SAME, 2, 1, 2) X(SAME, 2, 1, 1) \
+    X(DOWN, 1, 2, 8) X(DOWN, 1, 2, 4) X(DOWN, 1, 2, 2) X(DOWN, 1, 2, 1) \
+    X(DOWN, 2, 2, 4) X(DOWN, 2, 2, 2) X(DOWN, 2, 2, 1) \
+    X(DOWN, 1, 1, 16) X(DOWN, 1, 1, 8) X(DOWN, 1, 1, 4) X(DOWN, 1, 1, 2) X(DOWN, 1, 1, 1) \
+    X(DOWN, 2, 1, 4) X(DOWN, 2, 1, 2) X(DOWN, 2, 1, 1) \
+    X(UP, 1, 2, 4) X(UP, 1, 2, 2) X(UP, 1, 2, 1) X(UP, 2, 2, 2) X(UP, 2, 2, 1) \
+    X(UP, 1, 1, 8) X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1) X(UP, 2, 1, 2) X(UP, 2, 1, 1)
+/* clang-format on */
 
 #include "worker/nn/conv_direct.h"
 
