@@ -123,6 +123,44 @@ static void add_convolutions(struct sha256 *h, const struct kernels *kernels, st
     free(out);
 }
 
+/* Dense layers with rows, columns and depths that fill tiles and that do not. */
+static void add_dense(struct sha256 *h, const struct kernels *kernels, struct rng *r)
+{
+    static const size_t sizes[][3] = {{64, 784, 128}, {37, 300, 100}, {9, 70, 10}}; /* n, in, out */
+    real *a = xcalloc(ENTRIES_MAX, sizeof(*a)), *w = xcalloc(ENTRIES_MAX, sizeof(*w));
+    real *out = xcalloc(ENTRIES_MAX, sizeof(*out));
+
+    fill(r, a, ENTRIES_MAX);
+    fill(r, w, ENTRIES_MAX);
+    for (size_t i = 0; kernels->dense && i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        const size_t n = sizes[i][0], in = sizes[i][1], units = sizes[i][2];
+        real *scratch = alloc_bytes(dense_scratch(n, in, units), sizeof(*scratch));
+        const struct dense_call call = {.n = n,
+                                        .in = in,
+                                        .out = units,
+                                        .x = a,
+                                        .w = w,
+                                        .b = w,
+                                        .dy = a,
+                                        .y = out,
+                                        .dx = out,
+                                        .dw = out,
+                                        .scratch = scratch};
+        if (!scratch)
+            break;
+        kernels->dense->forward(&call);
+        sha256_add(h, out, n * units * sizeof(*out));
+        kernels->dense->weight_gradient(&call);
+        sha256_add(h, out, in * units * sizeof(*out));
+        kernels->dense->data_gradient(&call);
+        sha256_add(h, out, n * in * sizeof(*out));
+        free(scratch);
+    }
+    free(a);
+    free(w);
+    free(out);
+}
+
 /* exp over what the head feeds it, to the denormals, and log1p over what comes out. */
 static void add_functions(struct sha256 *h, struct rng *r)
 {
@@ -147,6 +185,7 @@ void numerics_class(const struct kernels *kernels, char out[NUMERICS_CLASS_BYTES
     sha256_init(&h);
     add_products(&h, &r);
     add_convolutions(&h, kernels, &r);
+    add_dense(&h, kernels, &r);
     add_functions(&h, &r);
     sha256_end(&h, digest);
     fesetenv(&mode);

@@ -33,10 +33,10 @@ static bool always(void)
 }
 
 static const struct kernels sets[] = {
-    {"reference", always, {conv_reference}},
-    {"avx2", has_avx2, {conv_avx2}},
+    {"reference", always, {conv_reference}, NULL},
+    {"avx2", has_avx2, {conv_avx2}, &dense_avx2},
     /* Channels that do not fill its vectors may fill the shorter ones. */
-    {"avx512", has_avx512, {conv_avx512, conv_avx2}},
+    {"avx512", has_avx512, {conv_avx512, conv_avx2}, &dense_avx512},
 };
 
 #define SETS (sizeof(sets) / sizeof(sets[0]))
@@ -101,6 +101,16 @@ const struct kernel *kernels_find(const struct kernels *set, enum conv_op op,
             if (k->op == op && k->takes(s))
                 return k;
     return NULL;
+}
+
+size_t dense_scratch(size_t n, size_t in, size_t out)
+{
+    const size_t panel = 32; /* columns of the widest */
+    const size_t depth = in < DENSE_DEPTH ? in : DENSE_DEPTH;
+    const size_t forward = panel * depth, weights = n * (out + panel), data = (n + panel) * out;
+    const size_t most = forward > weights ? forward : weights;
+
+    return most > data ? most : data;
 }
 
 size_t kernels_scratch(const struct conv_shape *s)

@@ -44,10 +44,26 @@ struct kernel {
     void (*run)(const struct conv_call *call);
 };
 
+/* A dense layer on n samples: x [n, in], w and dw [in, out], y and dy [n, out]. */
+struct dense_call {
+    size_t n, in, out;
+    const real *x, *w, *b, *dy;
+    real *y, *dx, *dw;
+    bool relu, add; /* as above */
+    real *scratch;  /* dense_scratch() reals */
+};
+
+struct dense_kernels {
+    void (*forward)(const struct dense_call *d);         /* y = relu?(x w + b?); b may be NULL */
+    void (*weight_gradient)(const struct dense_call *d); /* dw = x^T dy */
+    void (*data_gradient)(const struct dense_call *d);   /* dx (+)= dy w^T */
+};
+
 struct kernels {
     const char *name;
-    bool (*supported)(void);        /* by this CPU */
-    const struct kernel *tables[2]; /* the first row that takes a shape wins */
+    bool (*supported)(void);           /* by this CPU */
+    const struct kernel *tables[2];    /* the first row that takes a shape wins */
+    const struct dense_kernels *dense; /* NULL: matrix products do it */
 };
 
 /* The set called name ("reference", "avx2", "avx512"); NULL or "": the best one this CPU runs. 0,
@@ -63,8 +79,14 @@ const struct kernel *kernels_find(const struct kernels *set, enum conv_op op,
 /* Reals of scratch that any set's kernels need for a shape. */
 size_t kernels_scratch(const struct conv_shape *s);
 
+/* Reals of scratch that any set's kernels need for a dense layer on up to n samples. */
+size_t dense_scratch(size_t n, size_t in, size_t out);
+/* Inner entries of a product that are packed at a time. */
+#define DENSE_DEPTH 256
+
 /* Tables, each of its file and ended by a row without a name. Those of instruction sets that the
  * build cannot make are empty. */
 extern const struct kernel conv_reference[], conv_avx2[], conv_avx512[];
+extern const struct dense_kernels dense_avx2, dense_avx512;
 
 #endif

@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "tests/unit/nn/support.h"
+#include "worker/nn/gemm.h"
 #include "worker/nn/kernels.h"
 
 TEST(a_set_is_chosen_by_name_and_the_best_one_without)
@@ -144,4 +145,127 @@ TEST(avx2_kernels_equal_plain_loops)
 TEST(avx512_kernels_equal_plain_loops)
 {
     check_set("avx512");
+}
+
+struct dense_data {
+    real *x, *w, *b, *dy, *scratch;
+};
+
+static struct dense_call dense_make(struct dense_data *d, size_t n, size_t in, size_t out)
+{
+    *d = (struct dense_data){uniform(1, n * in, -1, 1), uniform(2, in * out, -1, 1),
+                             uniform(3, out, -1, 1), uniform(4, n * out, -1, 1),
+                             alloc_bytes(dense_scratch(n, in, out), sizeof(real))};
+    return (struct dense_call){.n = n,
+                               .in = in,
+                               .out = out,
+                               .x = d->x,
+                               .w = d->w,
+                               .b = d->b,
+                               .dy = d->dy,
+                               .scratch = d->scratch};
+}
+
+static void dense_free(struct dense_data *d)
+{
+    free(d->x), free(d->w), free(d->b), free(d->dy), free(d->scratch);
+}
+
+static void near_all(const char *set, const char *what, const struct dense_call *c,
+                     const real *want, const real *got, size_t n, size_t depth)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs((double)want[i] - (double)got[i]) <= 1e-6 * (double)(depth + 1)))
+            FAIL("%s: %s of %zu x %zu x %zu: entry %zu is %.9g, wanted %.9g", set, what, c->n,
+                 c->in, c->out, i, (double)got[i], (double)want[i]);
+}
+
+static void dense_forward_is_right(const struct kernels *set, struct dense_call c)
+{
+    const size_t count = c.n * c.out;
+    real *want = reals(count), *got = uniform(5, count, -9, 9);
+
+    for (size_t i = 0; i < count; i++)
+        want[i] = c.b ? c.b[i % c.out] : 0;
+    gemm_ref(false, false, (int)c.n, (int)c.out, (int)c.in, c.x, (int)c.in, c.w, (int)c.out, 1,
+             want, (int)c.out);
+    for (size_t i = 0; c.relu && i < count; i++)
+        want[i] = want[i] < 0 ? 0 : want[i];
+    c.y = got;
+    set->dense->forward(&c);
+    near_all(set->name, "forward", &c, want, got, count, c.in);
+    free(want), free(got);
+}
+
+static void dense_backward_is_right(const struct kernels *set, struct dense_call c)
+{
+    const size_t weights = c.in * c.out, pixels = c.n * c.in;
+    real *want = uniform(6, weights, -1, 1), *got = uniform(7, weights, -1, 1);
+    real *want_dx = uniform(8, pixels, -1, 1), *got_dx = uniform(8, pixels, -1, 1);
+
+    gemm_ref(true, false, (int)c.in, (int)c.out, (int)c.n, c.x, (int)c.in, c.dy, (int)c.out, 0,
+             want, (int)c.out);
+    gemm_ref(false, true, (int)c.n, (int)c.in, (int)c.out, c.dy, (int)c.out, c.w, (int)c.out, c.add,
+             want_dx, (int)c.in);
+    c.dw = got;
+    c.dx = got_dx;
+    set->dense->weight_gradient(&c);
+    set->dense->data_gradient(&c);
+    near_all(set->name, "weight gradient", &c, want, got, weights, c.n);
+    near_all(set->name, "data gradient", &c, want_dx, got_dx, pixels, c.out);
+    free(want), free(got), free(want_dx), free(got_dx);
+}
+
+TEST(dense_layers_equal_the_matrix_products)
+{
+    static const size_t dense_sizes[][3] = {
+        {1, 1, 1},    {3, 7, 5},    {8, 16, 32},  {7, 257, 33}, {64, 10, 96},
+        {33, 64, 10}, {40, 520, 8}, {65, 31, 70}, {6, 48, 16},  {9, 300, 64},
+    };
+
+    for (size_t k = 0; kernels_at(k); k++) {
+        if (!kernels_at(k)->supported() || !kernels_at(k)->dense)
+            continue;
+        for (size_t i = 0; i < COUNT(dense_sizes); i++)
+            for (int flags = 0; flags < 4; flags++) {
+                struct dense_data d;
+                struct dense_call c =
+                    dense_make(&d, dense_sizes[i][0], dense_sizes[i][1], dense_sizes[i][2]);
+                c.relu = c.add = flags & 1;
+                c.b = flags & 2 ? NULL : c.b;
+                dense_forward_is_right(kernels_at(k), c);
+                dense_backward_is_right(kernels_at(k), c);
+                dense_free(&d);
+            }
+    }
+}
+
+TEST(a_row_of_a_dense_layer_has_the_same_bits_wherever_it_lies)
+{
+    enum { N = 21, IN = 530, OUT = 45 };
+
+    for (size_t k = 0; kernels_at(k); k++) {
+        struct dense_data d;
+        struct dense_call c = dense_make(&d, N, IN, OUT);
+        real *y = reals(N * OUT), *dx = reals(N * IN), *one = reals(IN);
+        if (kernels_at(k)->supported() && kernels_at(k)->dense) {
+            c.y = y;
+            c.dx = dx;
+            kernels_at(k)->dense->forward(&c);
+            kernels_at(k)->dense->data_gradient(&c);
+            for (size_t i = 0; i < N; i++) {
+                struct dense_call row = c;
+                row.n = 1;
+                row.x = c.x + i * IN;
+                row.dy = c.dy + i * OUT;
+                row.y = row.dx = one;
+                kernels_at(k)->dense->forward(&row);
+                ASSERT_MEM(y + i * OUT, one, OUT * sizeof(real));
+                kernels_at(k)->dense->data_gradient(&row);
+                ASSERT_MEM(dx + i * IN, one, IN * sizeof(real));
+            }
+        }
+        free(y), free(dx), free(one);
+        dense_free(&d);
+    }
 }
