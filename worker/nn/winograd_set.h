@@ -1,0 +1,370 @@
+/* The operations of winograd.h for the instruction set that the including file is compiled for. */
+#ifndef STEPPE_WORKER_NN_WINOGRAD_SET_H
+#define STEPPE_WORKER_NN_WINOGRAD_SET_H
+
+#include <string.h>
+
+#include "worker/nn/winograd.h"
+#include "worker/nn/winograd_layout.h"
+#include "worker/nn/winograd_transform.h"
+
+/* Tiles are numbered through the images, row by row; batch: [first, first + count) of them. */
+struct plan {
+    struct winograd_layout l;
+    size_t h, w, tiles_h, tiles_w;
+    size_t tiles; /* of all images */
+    float *in, *out, *filters, *turned;
+};
+
+/* A tile's place: its image, and the first output row and column. */
+struct place {
+    size_t image, y, x;
+};
+
+static struct plan plan_of(const struct winograd *g)
+{
+    struct plan p = {
+        .l = winograd_layout_of(g->c, g->k),
+        .h = g->h,
+        .w = g->w,
+        .tiles_h = (g->h + CORE - 1) / CORE,
+        .tiles_w = (g->w + CORE - 1) / CORE,
+    };
+
+    p.tiles = g->n * p.tiles_h * p.tiles_w;
+    p.in = g->scratch;
+    p.out = p.in + PLANES * p.l.in_plane;
+    p.filters = p.out + PLANES * p.l.out_plane;
+    p.turned = p.filters + PLANES * p.l.filter_plane;
+    return p;
+}
+
+SIMD_INLINE struct place place_of(const struct plan *p, size_t tile)
+{
+    const size_t in_image = tile % (p->tiles_h * p->tiles_w);
+
+    return (struct place){
+        .image = tile / (p->tiles_h * p->tiles_w),
+        .y = in_image / p->tiles_w * CORE,
+        .x = in_image % p->tiles_w * CORE,
+    };
+}
+
+/* The inputs of a tile, one vector of channels; what lies outside the image is 0. */
+SIMD_INLINE void load_inputs(const struct plan *p, const struct place *at, const float *image,
+                             size_t c, vec d[SIDE][SIDE])
+{
+    const bool inside = at->y > 0 && at->x > 0 && at->y + CORE < p->h && at->x + CORE < p->w;
+
+    for (size_t i = 0; i < SIDE; i++) {
+        const size_t y = at->y + i - 1; /* wraps above the image: larger than h */
+        for (size_t j = 0; j < SIDE; j++) {
+            const size_t x = at->x + j - 1;
+            d[i][j] = inside || (y < p->h && x < p->w) ? vec_load(image + (y * p->w + x) * c)
+                                                       : vec_zero();
+        }
+    }
+}
+
+/* in = B^T d B of the tiles [first, first + count) of x [.., c]. */
+static void transform_inputs(const struct plan *p, const float *x, size_t c, size_t first,
+                             size_t count)
+{
+    for (size_t t = 0; t < count; t++) {
+        const struct place at = place_of(p, first + t);
+        const float *image = x + at.image * p->h * p->w * c;
+        for (size_t j = 0; j < c; j += VEC_LANES) {
+            vec d[SIDE][SIDE], column[SIDE], line[SIDE];
+            float *to = p->in + t * c + j;
+            load_inputs(p, &at, image + j, c, d);
+            for (size_t s = 0; s < SIDE; s++) {
+                for (size_t i = 0; i < SIDE; i++)
+                    column[i] = d[i][s];
+                input_line(column, line);
+                for (size_t i = 0; i < SIDE; i++)
+                    d[i][s] = line[i];
+            }
+            for (size_t i = 0; i < SIDE; i++) {
+                input_line(d[i], line);
+                for (size_t s = 0; s < SIDE; s++)
+                    vec_store(to + (i * SIDE + s) * p->l.in_plane, line[s]);
+            }
+        }
+    }
+}
+
+/* out = A dy A^T of the tiles [first, first + count) of dy [.., k]. */
+static void transform_gradients(const struct plan *p, const float *dy, size_t k, size_t first,
+                                size_t count)
+{
+    for (size_t t = 0; t < count; t++) {
+        const struct place at = place_of(p, first + t);
+        const float *core = dy + ((at.image * p->h + at.y) * p->w + at.x) * k;
+        for (size_t j = 0; j < k; j += VEC_LANES) {
+            vec d[SIDE][CORE], column[CORE], line[SIDE];
+            float *to = p->out + t * k + j;
+            for (size_t s = 0; s < CORE; s++) {
+                for (size_t i = 0; i < CORE; i++)
+                    column[i] = at.y + i < p->h && at.x + s < p->w
+                                    ? vec_load(core + (i * p->w + s) * k + j)
+                                    : vec_zero();
+                gradient_line(column, line);
+                for (size_t i = 0; i < SIDE; i++)
+                    d[i][s] = line[i];
+            }
+            for (size_t i = 0; i < SIDE; i++) {
+                gradient_line(d[i], line);
+                for (size_t s = 0; s < SIDE; s++)
+                    vec_store(to + (i * SIDE + s) * p->l.out_plane, line[s]);
+            }
+        }
+    }
+}
+
+/* One vector of an output pixel. */
+SIMD_INLINE void write_output(const struct winograd_out *o, size_t at, size_t channel, vec v)
+{
+    if (o->bias)
+        v = vec_add(v, vec_load(o->bias + channel));
+    if (o->relu)
+        v = vec_clamp(v);
+    if (o->add)
+        v = vec_add(vec_load(o->y + at), v);
+    vec_store(o->y + at, v);
+}
+
+/* y = A^T out A of the tiles [first, first + count), pixels outside the image left out. */
+static void transform_outputs(const struct plan *p, const struct winograd_out *o, size_t k,
+                              size_t first, size_t count)
+{
+    for (size_t t = 0; t < count; t++) {
+        const struct place at = place_of(p, first + t);
+        const size_t core = ((at.image * p->h + at.y) * p->w + at.x) * k;
+        const size_t rows = p->h - at.y < CORE ? p->h - at.y : CORE;
+        const size_t columns = p->w - at.x < CORE ? p->w - at.x : CORE;
+        for (size_t j = 0; j < k; j += VEC_LANES) {
+            vec d[CORE][SIDE], column[SIDE], line[CORE];
+            const float *from = p->out + t * k + j;
+            for (size_t s = 0; s < SIDE; s++) {
+                for (size_t i = 0; i < SIDE; i++)
+                    column[i] = vec_load(from + (i * SIDE + s) * p->l.out_plane);
+                output_line(column, line);
+                for (size_t i = 0; i < CORE; i++)
+                    d[i][s] = line[i];
+            }
+            for (size_t i = 0; i < rows; i++) {
+                output_line(d[i], line);
+                for (size_t s = 0; s < columns; s++)
+                    write_output(o, core + (i * p->w + s) * k + j, j, line[s]);
+            }
+        }
+    }
+}
+
+/* Vectors of a row of the filters' planes that a register block takes: two when k allows. */
+static size_t width_of(size_t k)
+{
+    return k % (2 * VEC_LANES) == 0 ? 2 : 1;
+}
+
+/* filters = G g G^T of w [3, 3, c, k]. */
+static void transform_filters(const struct plan *p, const float *w, size_t c, size_t k)
+{
+    const size_t block = width_of(k) * VEC_LANES;
+
+    for (size_t b = 0; b < k; b += block) {
+        for (size_t i = 0; i < c; i++) {
+            for (size_t j = 0; j < block; j += VEC_LANES) {
+                vec d[SIDE][3], column[3], line[SIDE];
+                float *to = p->filters + b * c + i * block + j;
+                for (size_t s = 0; s < 3; s++) {
+                    for (size_t r = 0; r < 3; r++)
+                        column[r] = vec_load(w + ((r * 3 + s) * c + i) * k + b + j);
+                    filter_line(column, line);
+                    for (size_t r = 0; r < SIDE; r++)
+                        d[r][s] = line[r];
+                }
+                for (size_t r = 0; r < SIDE; r++) {
+                    filter_line(d[r], line);
+                    for (size_t s = 0; s < SIDE; s++)
+                        vec_store(to + (r * SIDE + s) * p->l.filter_plane, line[s]);
+                }
+            }
+        }
+    }
+}
+
+/* w [3, 3, c, k] = G^T filters G. */
+static void transform_filter_gradients(const struct plan *p, float *w, size_t c, size_t k)
+{
+    const size_t block = width_of(k) * VEC_LANES;
+
+    for (size_t b = 0; b < k; b += block) {
+        for (size_t i = 0; i < c; i++) {
+            for (size_t j = 0; j < block; j += VEC_LANES) {
+                vec d[3][SIDE], column[SIDE], line[3];
+                const float *from = p->filters + b * c + i * block + j;
+                for (size_t s = 0; s < SIDE; s++) {
+                    for (size_t r = 0; r < SIDE; r++)
+                        column[r] = vec_load(from + (r * SIDE + s) * p->l.filter_plane);
+                    filter_gradient_line(column, line);
+                    for (size_t r = 0; r < 3; r++)
+                        d[r][s] = line[r];
+                }
+                for (size_t r = 0; r < 3; r++) {
+                    filter_gradient_line(d[r], line);
+                    for (size_t s = 0; s < 3; s++)
+                        vec_store(w + ((r * 3 + s) * c + i) * k + b + j, line[s]);
+                }
+            }
+        }
+    }
+}
+
+/* to [3, 3, k, c] = w [3, 3, c, k] turned by 180 degrees, c and k exchanged. */
+static void turn(float *to, const float *w, size_t c, size_t k)
+{
+    for (size_t r = 0; r < 9; r++) {
+        const float *from = w + (8 - r) * c * k;
+        float *tap = to + r * c * k;
+        for (size_t i = 0; i < c; i += 4) {
+            for (size_t j = 0; j < k; j += 4) {
+                __m128 a = _mm_loadu_ps(from + i * k + j);
+                __m128 b = _mm_loadu_ps(from + (i + 1) * k + j);
+                __m128 d = _mm_loadu_ps(from + (i + 2) * k + j);
+                __m128 e = _mm_loadu_ps(from + (i + 3) * k + j);
+                _MM_TRANSPOSE4_PS(a, b, d, e);
+                _mm_storeu_ps(tap + j * c + i, a);
+                _mm_storeu_ps(tap + (j + 1) * c + i, b);
+                _mm_storeu_ps(tap + (j + 2) * c + i, d);
+                _mm_storeu_ps(tap + (j + 3) * c + i, e);
+            }
+        }
+    }
+}
+
+/* The register blocks of the two products: `rows` broadcasts by `width` vectors, 16 sums (8 where
+ * there are only 16 registers). */
+#define SUMS (VEC_LANES == 16 ? 16 : 8)
+
+/* out[row][..] = sum over c of in[row][c] filter[c][..] */
+SIMD_INLINE void multiply_block(const float *in, const float *filter, float *out, size_t c,
+                                size_t k, const size_t rows, const size_t width)
+{
+    vec sum[SUMS], f[2];
+
+#pragma GCC unroll 16
+    for (size_t r = 0; r < SUMS; r++)
+        sum[r] = vec_zero();
+    for (size_t i = 0; i < c; i++, filter += width * VEC_LANES) {
+        for (size_t v = 0; v < width; v++)
+            f[v] = vec_load(filter + v * VEC_LANES);
+#pragma GCC unroll 16
+        for (size_t r = 0; r < rows; r++) {
+            const vec x = vec_set(in[r * c + i]);
+            for (size_t v = 0; v < width; v++)
+                sum[r * width + v] = vec_fma(x, f[v], sum[r * width + v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (size_t r = 0; r < rows; r++)
+        for (size_t v = 0; v < width; v++)
+            vec_store(out + r * k + v * VEC_LANES, sum[r * width + v]);
+}
+
+/* filter[row][..] (+)= sum over tiles t of in[t][row] out[t][..] */
+SIMD_INLINE void accumulate_block(const float *in, const float *out, float *filter, size_t c,
+                                  size_t k, size_t tiles, bool fresh, const size_t rows,
+                                  const size_t width)
+{
+    vec sum[SUMS], y[2];
+
+#pragma GCC unroll 16
+    for (size_t r = 0; r < SUMS; r++)
+        sum[r] = fresh ? vec_zero() : vec_load(filter + r * VEC_LANES);
+    for (size_t t = 0; t < tiles; t++, in += c, out += k) {
+        for (size_t v = 0; v < width; v++)
+            y[v] = vec_load(out + v * VEC_LANES);
+#pragma GCC unroll 16
+        for (size_t r = 0; r < rows; r++) {
+            const vec x = vec_set(in[r]);
+            for (size_t v = 0; v < width; v++)
+                sum[r * width + v] = vec_fma(x, y[v], sum[r * width + v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (size_t r = 0; r < SUMS; r++)
+        vec_store(filter + r * VEC_LANES, sum[r]);
+}
+
+/* out = in filters, plane by plane, for `count` tiles rounded up to whole register blocks. */
+static void multiply(const struct plan *p, size_t c, size_t k, size_t count)
+{
+    const size_t width = width_of(k), block = width * VEC_LANES, rows = SUMS / width;
+
+    for (size_t i = 0; i < PLANES; i++) {
+        const float *in = p->in + i * p->l.in_plane;
+        for (size_t b = 0; b < k; b += block) {
+            const float *filter = p->filters + i * p->l.filter_plane + b * c;
+            float *out = p->out + i * p->l.out_plane + b;
+            for (size_t t = 0; t < count; t += rows) {
+                if (width == 1)
+                    multiply_block(in + t * c, filter, out + t * k, c, k, SUMS, 1);
+                else
+                    multiply_block(in + t * c, filter, out + t * k, c, k, SUMS / 2, 2);
+            }
+        }
+    }
+}
+
+/* filters (+)= in^T out over `count` tiles. */
+static void accumulate(const struct plan *p, size_t c, size_t k, size_t count, bool fresh)
+{
+    const size_t width = width_of(k), block = width * VEC_LANES, rows = SUMS / width;
+
+    for (size_t i = 0; i < PLANES; i++) {
+        const float *in = p->in + i * p->l.in_plane;
+        for (size_t b = 0; b < k; b += block) {
+            const float *out = p->out + i * p->l.out_plane + b;
+            float *filter = p->filters + i * p->l.filter_plane + b * c;
+            for (size_t j = 0; j < c; j += rows) {
+                if (width == 1)
+                    accumulate_block(in + j, out, filter + j * block, c, k, count, fresh, SUMS, 1);
+                else
+                    accumulate_block(in + j, out, filter + j * block, c, k, count, fresh, SUMS / 2,
+                                     2);
+            }
+        }
+    }
+}
+
+static void convolve(const struct winograd *g, const float *x, const float *filters, bool turned,
+                     const struct winograd_out *o)
+{
+    const struct plan p = plan_of(g);
+
+    if (turned)
+        turn(p.turned, filters, g->k, g->c);
+    transform_filters(&p, turned ? p.turned : filters, g->c, g->k);
+    for (size_t t = 0; t < p.tiles; t += p.l.tiles) {
+        const size_t count = p.tiles - t < p.l.tiles ? p.tiles - t : p.l.tiles;
+        transform_inputs(&p, x, g->c, t, count);
+        multiply(&p, g->c, g->k, count);
+        transform_outputs(&p, o, g->k, t, count);
+    }
+}
+
+static void gradient(const struct winograd *g, const float *x, const float *dy, float *filters)
+{
+    const struct plan p = plan_of(g);
+
+    for (size_t t = 0; t < p.tiles; t += p.l.tiles) {
+        const size_t count = p.tiles - t < p.l.tiles ? p.tiles - t : p.l.tiles;
+        transform_inputs(&p, x, g->c, t, count);
+        transform_gradients(&p, dy, g->k, t, count);
+        accumulate(&p, g->c, g->k, count, t == 0);
+    }
+    transform_filter_gradients(&p, filters, g->c, g->k);
+}
+
+#endif
