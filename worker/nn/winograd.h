@@ -24,7 +24,7 @@ struct winograd {
     float *scratch; /* winograd_scratch floats, 64-byte aligned */
 };
 
-/* Floats of scratch for c and k in either role; at most 36*(c*k + 2*144*max(c, k)) and some. */
+/* Floats of scratch. */
 size_t winograd_scratch(size_t c, size_t k);
 
 /* What is written: y (+)= convolution + bias, clamped at 0. */

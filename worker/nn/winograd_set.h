@@ -167,19 +167,20 @@ static size_t width_of(size_t k)
     return k % (2 * VEC_LANES) == 0 ? 2 : 1;
 }
 
-/* filters = G g G^T of w [3, 3, c, k]. */
-static void transform_filters(const struct plan *p, const float *w, size_t c, size_t k)
+/* filters = G g G^T of columns first.. of w [3, 3, c, k]. */
+static void transform_filters(const struct plan *p, const float *w, size_t c, size_t k,
+                              size_t first)
 {
     const size_t block = width_of(k) * VEC_LANES;
 
-    for (size_t b = 0; b < k; b += block) {
+    for (size_t b = 0; b < p->l.group; b += block) {
         for (size_t i = 0; i < c; i++) {
             for (size_t j = 0; j < block; j += VEC_LANES) {
                 vec d[SIDE][3], column[3], line[SIDE];
                 float *to = p->filters + b * c + i * block + j;
                 for (size_t s = 0; s < 3; s++) {
                     for (size_t r = 0; r < 3; r++)
-                        column[r] = vec_load(w + ((r * 3 + s) * c + i) * k + b + j);
+                        column[r] = vec_load(w + ((r * 3 + s) * c + i) * k + first + b + j);
                     filter_line(column, line);
                     for (size_t r = 0; r < SIDE; r++)
                         d[r][s] = line[r];
@@ -194,12 +195,13 @@ static void transform_filters(const struct plan *p, const float *w, size_t c, si
     }
 }
 
-/* w [3, 3, c, k] = G^T filters G. */
-static void transform_filter_gradients(const struct plan *p, float *w, size_t c, size_t k)
+/* Columns first.. of w [3, 3, c, k] (+)= G^T filters G. */
+static void transform_filter_gradients(const struct plan *p, float *w, size_t c, size_t k,
+                                       size_t first, bool add)
 {
     const size_t block = width_of(k) * VEC_LANES;
 
-    for (size_t b = 0; b < k; b += block) {
+    for (size_t b = 0; b < p->l.group; b += block) {
         for (size_t i = 0; i < c; i++) {
             for (size_t j = 0; j < block; j += VEC_LANES) {
                 vec d[3][SIDE], column[SIDE], line[3];
@@ -213,31 +215,31 @@ static void transform_filter_gradients(const struct plan *p, float *w, size_t c,
                 }
                 for (size_t r = 0; r < 3; r++) {
                     filter_gradient_line(d[r], line);
-                    for (size_t s = 0; s < 3; s++)
-                        vec_store(w + ((r * 3 + s) * c + i) * k + b + j, line[s]);
+                    for (size_t s = 0; s < 3; s++) {
+                        float *at = w + ((r * 3 + s) * c + i) * k + first + b + j;
+                        vec_store(at, add ? vec_add(vec_load(at), line[s]) : line[s]);
+                    }
                 }
             }
         }
     }
 }
 
-/* to [3, 3, k, c] = w [3, 3, c, k] turned by 180 degrees, c and k exchanged. */
-static void turn(float *to, const float *w, size_t c, size_t k)
+/* turned [3, 3, c, group] = columns first.. of the filters w [3, 3, k, c], turned by 180 degrees.
+ */
+static void turn(const struct plan *p, const float *w, size_t c, size_t k, size_t first)
 {
-    for (size_t r = 0; r < 9; r++) {
-        const float *from = w + (8 - r) * c * k;
-        float *tap = to + r * c * k;
-        for (size_t i = 0; i < c; i += 4) {
-            for (size_t j = 0; j < k; j += 4) {
-                __m128 a = _mm_loadu_ps(from + i * k + j);
-                __m128 b = _mm_loadu_ps(from + (i + 1) * k + j);
-                __m128 d = _mm_loadu_ps(from + (i + 2) * k + j);
-                __m128 e = _mm_loadu_ps(from + (i + 3) * k + j);
-                _MM_TRANSPOSE4_PS(a, b, d, e);
-                _mm_storeu_ps(tap + j * c + i, a);
-                _mm_storeu_ps(tap + (j + 1) * c + i, b);
-                _mm_storeu_ps(tap + (j + 2) * c + i, d);
-                _mm_storeu_ps(tap + (j + 3) * c + i, e);
+    for (size_t tap = 0; tap < 9; tap++) {
+        const float *from = w + ((8 - tap) * k + first) * c;
+        float *to = p->turned + tap * c * p->l.group;
+        for (size_t i = 0; i < c; i += 4, from += 4) {
+            for (size_t j = 0; j < p->l.group; j += 4) {
+                __m128 row[4];
+                for (size_t r = 0; r < 4; r++)
+                    row[r] = _mm_loadu_ps(from + (j + r) * c);
+                _MM_TRANSPOSE4_PS(row[0], row[1], row[2], row[3]);
+                for (size_t r = 0; r < 4; r++)
+                    _mm_storeu_ps(to + (i + r) * p->l.group + j, row[r]);
             }
         }
     }
@@ -297,16 +299,17 @@ SIMD_INLINE void accumulate_block(const float *in, const float *out, float *filt
         vec_store(filter + r * VEC_LANES, sum[r]);
 }
 
-/* out = in filters, plane by plane, for `count` tiles rounded up to whole register blocks. */
-static void multiply(const struct plan *p, size_t c, size_t k, size_t count)
+/* Columns first.. of out = in filters, plane by plane, for `count` tiles rounded up to whole
+ * register blocks. */
+static void multiply(const struct plan *p, size_t c, size_t k, size_t first, size_t count)
 {
     const size_t width = width_of(k), block = width * VEC_LANES, rows = SUMS / width;
 
     for (size_t i = 0; i < PLANES; i++) {
         const float *in = p->in + i * p->l.in_plane;
-        for (size_t b = 0; b < k; b += block) {
+        for (size_t b = 0; b < p->l.group; b += block) {
             const float *filter = p->filters + i * p->l.filter_plane + b * c;
-            float *out = p->out + i * p->l.out_plane + b;
+            float *out = p->out + i * p->l.out_plane + first + b;
             for (size_t t = 0; t < count; t += rows) {
                 if (width == 1)
                     multiply_block(in + t * c, filter, out + t * k, c, k, SUMS, 1);
@@ -317,15 +320,16 @@ static void multiply(const struct plan *p, size_t c, size_t k, size_t count)
     }
 }
 
-/* filters (+)= in^T out over `count` tiles. */
-static void accumulate(const struct plan *p, size_t c, size_t k, size_t count, bool fresh)
+/* filters (+)= in^T out over `count` tiles, for columns first.. */
+static void accumulate(const struct plan *p, size_t c, size_t k, size_t first, size_t count,
+                       bool fresh)
 {
     const size_t width = width_of(k), block = width * VEC_LANES, rows = SUMS / width;
 
     for (size_t i = 0; i < PLANES; i++) {
         const float *in = p->in + i * p->l.in_plane;
-        for (size_t b = 0; b < k; b += block) {
-            const float *out = p->out + i * p->l.out_plane + b;
+        for (size_t b = 0; b < p->l.group; b += block) {
+            const float *out = p->out + i * p->l.out_plane + first + b;
             float *filter = p->filters + i * p->l.filter_plane + b * c;
             for (size_t j = 0; j < c; j += rows) {
                 if (width == 1)
@@ -338,18 +342,31 @@ static void accumulate(const struct plan *p, size_t c, size_t k, size_t count, b
     }
 }
 
+/* The group of the filters that begins at column `first`. */
+static void load_filters(const struct plan *p, const float *filters, bool turned, size_t c,
+                         size_t k, size_t first)
+{
+    if (turned) {
+        turn(p, filters, c, k, first);
+        transform_filters(p, p->turned, c, p->l.group, 0);
+    } else {
+        transform_filters(p, filters, c, k, first);
+    }
+}
+
 static void convolve(const struct winograd *g, const float *x, const float *filters, bool turned,
                      const struct winograd_out *o)
 {
     const struct plan p = plan_of(g);
 
-    if (turned)
-        turn(p.turned, filters, g->k, g->c);
-    transform_filters(&p, turned ? p.turned : filters, g->c, g->k);
     for (size_t t = 0; t < p.tiles; t += p.l.tiles) {
         const size_t count = p.tiles - t < p.l.tiles ? p.tiles - t : p.l.tiles;
         transform_inputs(&p, x, g->c, t, count);
-        multiply(&p, g->c, g->k, count);
+        for (size_t first = 0; first < g->k; first += p.l.group) {
+            if (t == 0 || p.l.group < g->k)
+                load_filters(&p, filters, turned, g->c, g->k, first);
+            multiply(&p, g->c, g->k, first, count);
+        }
         transform_outputs(&p, o, g->k, t, count);
     }
 }
@@ -357,14 +374,20 @@ static void convolve(const struct winograd *g, const float *x, const float *filt
 static void gradient(const struct winograd *g, const float *x, const float *dy, float *filters)
 {
     const struct plan p = plan_of(g);
+    const bool grouped = p.l.group < g->k;
 
     for (size_t t = 0; t < p.tiles; t += p.l.tiles) {
         const size_t count = p.tiles - t < p.l.tiles ? p.tiles - t : p.l.tiles;
         transform_inputs(&p, x, g->c, t, count);
         transform_gradients(&p, dy, g->k, t, count);
-        accumulate(&p, g->c, g->k, count, t == 0);
+        for (size_t first = 0; first < g->k; first += p.l.group) {
+            accumulate(&p, g->c, g->k, first, count, t == 0 || grouped);
+            if (grouped)
+                transform_filter_gradients(&p, filters, g->c, g->k, first, t > 0);
+        }
     }
-    transform_filter_gradients(&p, filters, g->c, g->k);
+    if (!grouped)
+        transform_filter_gradients(&p, filters, g->c, g->k, 0, false);
 }
 
 #endif

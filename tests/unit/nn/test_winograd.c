@@ -100,6 +100,8 @@ static void compare_shapes(const struct winograd_ops *ops)
         for (size_t j = 0; j < COUNT(channels); j++)
             compare(ops, shapes[i][0], shapes[i][1], shapes[i][2], channels[j][0] * ops->lanes,
                     channels[j][1] * ops->lanes);
+    compare(ops, 65, 3, 4, 192,
+            128); /* the filters' columns in groups, over two batches of tiles */
 }
 
 TEST(avx512_equals_the_definition_over_odd_shapes)
