@@ -41,9 +41,7 @@ CORE   := $(call objs,server/core/*.c)
 SERVER := $(call objs,server/*.c)
 # The engine: layers, kernels and the SAM+ADM step on one shard.
 NN     := $(call objs,worker/nn/*.c worker/step.c worker/numerics.c)
-# Kernels of one instruction set, chosen when the program runs; in float only.
-SIMD   := $(call objs,worker/nn/*_avx512.c worker/nn/*_avx2.c)
-NN64   := $(patsubst $(B)/obj/%.o,$(B)/obj64/%.o,$(filter-out $(SIMD),$(NN)))
+NN64   := $(patsubst $(B)/obj/%.o,$(B)/obj64/%.o,$(NN))
 WORKER := $(filter-out $(NN),$(call objs,worker/*.c))
 HARNESS := $(B)/obj/tests/harness.o
 
@@ -129,8 +127,6 @@ $(B)/bench/fold: $(B)/obj/tests/bench/fold.o $(call nomain,$(SERVER)) $(CORE) $(
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs)
 
-$(filter %_avx512.o,$(SIMD)): NN_CFLAGS += -mavx512f -mavx512dq -mavx512vl -mfma
-$(filter %_avx2.o,$(SIMD)): NN_CFLAGS += -mavx2 -mfma
 $(NN): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC   $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(NN_CFLAGS) $(INC) -MMD -MP -c -o $@ $<

@@ -77,10 +77,11 @@ static inline float lanes_sum(lanes v)
 #include "worker/nn/conv_narrow.h"
 
 const struct kernel conv_avx2[] = {
-    {CONV_FORWARD, "3x3 avx2", fills_y, packed_scratch, forward},
-    {CONV_DATA_GRADIENT, "3x3 avx2", fills_x, packed_scratch, data_gradient},
-    {CONV_DATA_GRADIENT, "3x3 avx2, few channels", fills_dy, packed_scratch, narrow_gradient},
-    {CONV_WEIGHT_GRADIENT, "3x3 avx2", fills_y, NULL, weight_gradient},
+    {CONV_FORWARD, "3x3 avx2", fills_y, packed_scratch, forward, false},
+    {CONV_DATA_GRADIENT, "3x3 avx2", fills_x, packed_scratch, data_gradient, false},
+    {CONV_DATA_GRADIENT, "3x3 avx2, few channels", fills_dy, packed_scratch, narrow_gradient,
+     false},
+    {CONV_WEIGHT_GRADIENT, "3x3 avx2", fills_y, NULL, weight_gradient, false},
     {0},
 };
 #else

@@ -88,8 +88,8 @@ static bool takes(const struct conv_shape *s)
 }
 
 const struct kernel conv_reference[] = {
-    {CONV_FORWARD, "3x3 loops", takes, NULL, forward},
-    {CONV_DATA_GRADIENT, "3x3 loops", takes, NULL, data_gradient},
-    {CONV_WEIGHT_GRADIENT, "3x3 loops", takes, NULL, weight_gradient},
+    {CONV_FORWARD, "3x3 loops", takes, NULL, forward, false},
+    {CONV_DATA_GRADIENT, "3x3 loops", takes, NULL, data_gradient, false},
+    {CONV_WEIGHT_GRADIENT, "3x3 loops", takes, NULL, weight_gradient, false},
     {0},
 };

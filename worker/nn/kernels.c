@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/nn/winograd.h"
+
 /* Vector kernels work in float and need x86. */
 #if defined(__x86_64__) && !defined(STEPPE_REAL_DOUBLE)
 static bool has_avx2(void)
@@ -34,9 +36,9 @@ static bool always(void)
 
 static const struct kernels sets[] = {
     {"reference", always, {conv_reference}, NULL},
-    {"avx2", has_avx2, {conv_avx2}, &dense_avx2},
+    {"avx2", has_avx2, {winograd_avx2, conv_avx2}, &dense_avx2},
     /* Channels that do not fill its vectors may fill the shorter ones. */
-    {"avx512", has_avx512, {conv_avx512, conv_avx2}, &dense_avx512},
+    {"avx512", has_avx512, {winograd_avx512, winograd_avx2, conv_avx512, conv_avx2}, &dense_avx512},
 };
 
 #define SETS (sizeof(sets) / sizeof(sets[0]))

@@ -42,6 +42,7 @@ struct kernel {
     bool (*takes)(const struct conv_shape *s);
     size_t (*scratch)(const struct conv_shape *s); /* reals it needs */
     void (*run)(const struct conv_call *call);
+    bool whole; /* dear to call: better on all images at once than on some while caches hold them */
 };
 
 /* A dense layer on n samples: x [n, in], w and dw [in, out], y and dy [n, out]. */
@@ -62,7 +63,7 @@ struct dense_kernels {
 struct kernels {
     const char *name;
     bool (*supported)(void);           /* by this CPU */
-    const struct kernel *tables[2];    /* the first row that takes a shape wins */
+    const struct kernel *tables[4];    /* the first row that takes a shape wins */
     const struct dense_kernels *dense; /* NULL: matrix products do it */
 };
 

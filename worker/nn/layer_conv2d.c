@@ -356,7 +356,8 @@ static void backward_kernels(const struct conv *g, const struct layer_pass *p,
                              const struct kernel *dw, const struct kernel *dx)
 {
     const size_t pixels = g->oh * g->ow, some = SETTLED_REALS / (pixels * g->out) + 1;
-    const size_t group = p->mask_dy || p->db ? some : p->n;
+    const bool whole = (dw && dw->whole) || (dx && dx->whole) || (!p->mask_dy && !p->db);
+    const size_t group = whole ? p->n : some;
     struct conv_call call = {
         .shape = shape_of(p->layer), .w = p->w, .dw = p->dw, .scratch = p->scratch};
 

@@ -1,4 +1,4 @@
-/* The vector of the instruction set that a file is compiled for (Makefile: *_avx512.c, *_avx2.c),
+/* The vector of the instruction set that a file is compiled for (its target pragma comes first),
  * and the few operations that kernels need. fma rounds once; nothing is reordered. */
 #ifndef STEPPE_WORKER_NN_SIMD_H
 #define STEPPE_WORKER_NN_SIMD_H

@@ -12,40 +12,10 @@
 #ifndef STEPPE_WORKER_NN_WINOGRAD_H
 #define STEPPE_WORKER_NN_WINOGRAD_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "worker/nn/kernels.h"
 
-#define WINOGRAD_LANES_MAX 16
-
-/* One convolution: x [n, h, w, c], filters [3, 3, c, k], y [n, h, w, k]. c and k are multiples of
- * the lanes of the instruction set. */
-struct winograd {
-    size_t n, h, w, c, k;
-    float *scratch; /* winograd_scratch floats, 64-byte aligned */
-};
-
-/* Floats of scratch. */
-size_t winograd_scratch(size_t c, size_t k);
-
-/* What is written: y (+)= convolution + bias, clamped at 0. */
-struct winograd_out {
-    float *y;          /* [n, h, w, k] */
-    const float *bias; /* [k] or NULL */
-    bool relu;
-    bool add; /* to what is in y; then neither bias nor relu */
-};
-
-/* The operations of one instruction set. Results are a pure function of the arguments. */
-struct winograd_ops {
-    size_t lanes;
-    /* turned: filters are [3, 3, k, c], turned by 180 degrees and transposed: the gradient of the
-     * input of a convolution from k to c channels. */
-    void (*convolve)(const struct winograd *g, const float *x, const float *filters, bool turned,
-                     const struct winograd_out *out);
-    /* filters[3, 3, c, k] = gradient of the filters, from x and dy [n, h, w, k]. */
-    void (*gradient)(const struct winograd *g, const float *x, const float *dy, float *filters);
-};
-
-extern const struct winograd_ops winograd_avx512, winograd_avx2;
+/* Rows for all operations on shapes whose channels, in and out, fill the set's vectors. The same
+ * bits from both sets. Empty where the build cannot make them. */
+extern const struct kernel winograd_avx512[], winograd_avx2[];
 
 #endif

@@ -1,3 +1,13 @@
+#include "worker/nn/winograd.h"
+
+#if defined(__x86_64__) && !defined(STEPPE_REAL_DOUBLE)
+
+#pragma GCC target("avx2,fma,avx512f,avx512dq")
+#define WINOGRAD_TABLE winograd_avx512
 #include "worker/nn/winograd_set.h"
 
-const struct winograd_ops winograd_avx512 = {VEC_LANES, convolve, gradient};
+#else
+
+const struct kernel winograd_avx512[] = {{0}};
+
+#endif

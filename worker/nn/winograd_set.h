@@ -1,8 +1,7 @@
-/* The operations of winograd.h for the instruction set that the including file is compiled for. */
+/* The rows of winograd.h for the instruction set that the including file is compiled for,
+ * as WINOGRAD_TABLE. */
 #ifndef STEPPE_WORKER_NN_WINOGRAD_SET_H
 #define STEPPE_WORKER_NN_WINOGRAD_SET_H
-
-#include <string.h>
 
 #include "worker/nn/winograd.h"
 #include "worker/nn/winograd_layout.h"
@@ -11,7 +10,7 @@
 /* Tiles are numbered through the images, row by row; batch: [first, first + count) of them. */
 struct plan {
     struct winograd_layout l;
-    size_t h, w, tiles_h, tiles_w;
+    size_t h, w, c, k, tiles_h, tiles_w;
     size_t tiles; /* of all images */
     float *in, *out, *filters, *turned;
 };
@@ -21,18 +20,22 @@ struct place {
     size_t image, y, x;
 };
 
-static struct plan plan_of(const struct winograd *g)
+/* A convolution from c to k channels. */
+static struct plan plan_of(const struct conv_call *call, size_t c, size_t k)
 {
+    const struct conv_shape *s = &call->shape;
     struct plan p = {
-        .l = winograd_layout_of(g->c, g->k),
-        .h = g->h,
-        .w = g->w,
-        .tiles_h = (g->h + CORE - 1) / CORE,
-        .tiles_w = (g->w + CORE - 1) / CORE,
+        .l = winograd_layout_of(c, k),
+        .h = s->h,
+        .w = s->w,
+        .c = c,
+        .k = k,
+        .tiles_h = (s->h + CORE - 1) / CORE,
+        .tiles_w = (s->w + CORE - 1) / CORE,
     };
 
-    p.tiles = g->n * p.tiles_h * p.tiles_w;
-    p.in = g->scratch;
+    p.tiles = call->n * p.tiles_h * p.tiles_w;
+    p.in = call->scratch;
     p.out = p.in + PLANES * p.l.in_plane;
     p.filters = p.out + PLANES * p.l.out_plane;
     p.turned = p.filters + PLANES * p.l.filter_plane;
@@ -67,9 +70,10 @@ SIMD_INLINE void load_inputs(const struct plan *p, const struct place *at, const
 }
 
 /* in = B^T d B of the tiles [first, first + count) of x [.., c]. */
-static void transform_inputs(const struct plan *p, const float *x, size_t c, size_t first,
-                             size_t count)
+static void transform_inputs(const struct plan *p, const float *x, size_t first, size_t count)
 {
+    const size_t c = p->c;
+
     for (size_t t = 0; t < count; t++) {
         const struct place at = place_of(p, first + t);
         const float *image = x + at.image * p->h * p->w * c;
@@ -94,9 +98,10 @@ static void transform_inputs(const struct plan *p, const float *x, size_t c, siz
 }
 
 /* out = A dy A^T of the tiles [first, first + count) of dy [.., k]. */
-static void transform_gradients(const struct plan *p, const float *dy, size_t k, size_t first,
-                                size_t count)
+static void transform_gradients(const struct plan *p, const float *dy, size_t first, size_t count)
 {
+    const size_t k = p->k;
+
     for (size_t t = 0; t < count; t++) {
         const struct place at = place_of(p, first + t);
         const float *core = dy + ((at.image * p->h + at.y) * p->w + at.x) * k;
@@ -121,8 +126,16 @@ static void transform_gradients(const struct plan *p, const float *dy, size_t k,
     }
 }
 
+/* What becomes of the outputs: y (+)= them + bias, clamped at 0. */
+struct sink {
+    float *y;
+    const float *bias; /* [k] or NULL */
+    bool relu;
+    bool add; /* to what is in y */
+};
+
 /* One vector of an output pixel. */
-SIMD_INLINE void write_output(const struct winograd_out *o, size_t at, size_t channel, vec v)
+SIMD_INLINE void write_output(const struct sink *o, size_t at, size_t channel, vec v)
 {
     if (o->bias)
         v = vec_add(v, vec_load(o->bias + channel));
@@ -134,9 +147,11 @@ SIMD_INLINE void write_output(const struct winograd_out *o, size_t at, size_t ch
 }
 
 /* y = A^T out A of the tiles [first, first + count), pixels outside the image left out. */
-static void transform_outputs(const struct plan *p, const struct winograd_out *o, size_t k,
-                              size_t first, size_t count)
+static void transform_outputs(const struct plan *p, const struct sink *o, size_t first,
+                              size_t count)
 {
+    const size_t k = p->k;
+
     for (size_t t = 0; t < count; t++) {
         const struct place at = place_of(p, first + t);
         const size_t core = ((at.image * p->h + at.y) * p->w + at.x) * k;
@@ -167,10 +182,10 @@ static size_t width_of(size_t k)
     return k % (2 * VEC_LANES) == 0 ? 2 : 1;
 }
 
-/* filters = G g G^T of columns first.. of w [3, 3, c, k]. */
-static void transform_filters(const struct plan *p, const float *w, size_t c, size_t k,
-                              size_t first)
+/* filters = G g G^T of columns first.. of w [3, 3, c, k]; k may be the group's own. */
+static void transform_filters(const struct plan *p, const float *w, size_t k, size_t first)
 {
+    const size_t c = p->c;
     const size_t block = width_of(k) * VEC_LANES;
 
     for (size_t b = 0; b < p->l.group; b += block) {
@@ -196,9 +211,9 @@ static void transform_filters(const struct plan *p, const float *w, size_t c, si
 }
 
 /* Columns first.. of w [3, 3, c, k] (+)= G^T filters G. */
-static void transform_filter_gradients(const struct plan *p, float *w, size_t c, size_t k,
-                                       size_t first, bool add)
+static void transform_filter_gradients(const struct plan *p, float *w, size_t first, bool add)
 {
+    const size_t c = p->c, k = p->k;
     const size_t block = width_of(k) * VEC_LANES;
 
     for (size_t b = 0; b < p->l.group; b += block) {
@@ -227,8 +242,10 @@ static void transform_filter_gradients(const struct plan *p, float *w, size_t c,
 
 /* turned [3, 3, c, group] = columns first.. of the filters w [3, 3, k, c], turned by 180 degrees.
  */
-static void turn(const struct plan *p, const float *w, size_t c, size_t k, size_t first)
+static void turn(const struct plan *p, const float *w, size_t first)
 {
+    const size_t c = p->c, k = p->k;
+
     for (size_t tap = 0; tap < 9; tap++) {
         const float *from = w + ((8 - tap) * k + first) * c;
         float *to = p->turned + tap * c * p->l.group;
@@ -301,8 +318,9 @@ SIMD_INLINE void accumulate_block(const float *in, const float *out, float *filt
 
 /* Columns first.. of out = in filters, plane by plane, for `count` tiles rounded up to whole
  * register blocks. */
-static void multiply(const struct plan *p, size_t c, size_t k, size_t first, size_t count)
+static void multiply(const struct plan *p, size_t first, size_t count)
 {
+    const size_t c = p->c, k = p->k;
     const size_t width = width_of(k), block = width * VEC_LANES, rows = SUMS / width;
 
     for (size_t i = 0; i < PLANES; i++) {
@@ -321,9 +339,9 @@ static void multiply(const struct plan *p, size_t c, size_t k, size_t first, siz
 }
 
 /* filters (+)= in^T out over `count` tiles, for columns first.. */
-static void accumulate(const struct plan *p, size_t c, size_t k, size_t first, size_t count,
-                       bool fresh)
+static void accumulate(const struct plan *p, size_t first, size_t count, bool fresh)
 {
+    const size_t c = p->c, k = p->k;
     const size_t width = width_of(k), block = width * VEC_LANES, rows = SUMS / width;
 
     for (size_t i = 0; i < PLANES; i++) {
@@ -343,51 +361,94 @@ static void accumulate(const struct plan *p, size_t c, size_t k, size_t first, s
 }
 
 /* The group of the filters that begins at column `first`. */
-static void load_filters(const struct plan *p, const float *filters, bool turned, size_t c,
-                         size_t k, size_t first)
+static void load_filters(const struct plan *p, const float *filters, bool turned, size_t first)
 {
     if (turned) {
-        turn(p, filters, c, k, first);
-        transform_filters(p, p->turned, c, p->l.group, 0);
+        turn(p, filters, first);
+        transform_filters(p, p->turned, p->l.group, 0);
     } else {
-        transform_filters(p, filters, c, k, first);
+        transform_filters(p, filters, p->k, first);
     }
 }
 
-static void convolve(const struct winograd *g, const float *x, const float *filters, bool turned,
-                     const struct winograd_out *o)
+/* turned: filters are those of the convolution that this one is the gradient of. */
+static void convolve(const struct plan *p, const float *x, const float *filters, bool turned,
+                     const struct sink *o)
 {
-    const struct plan p = plan_of(g);
-
-    for (size_t t = 0; t < p.tiles; t += p.l.tiles) {
-        const size_t count = p.tiles - t < p.l.tiles ? p.tiles - t : p.l.tiles;
-        transform_inputs(&p, x, g->c, t, count);
-        for (size_t first = 0; first < g->k; first += p.l.group) {
-            if (t == 0 || p.l.group < g->k)
-                load_filters(&p, filters, turned, g->c, g->k, first);
-            multiply(&p, g->c, g->k, first, count);
+    for (size_t t = 0; t < p->tiles; t += p->l.tiles) {
+        const size_t count = p->tiles - t < p->l.tiles ? p->tiles - t : p->l.tiles;
+        transform_inputs(p, x, t, count);
+        for (size_t first = 0; first < p->k; first += p->l.group) {
+            if (t == 0 || p->l.group < p->k)
+                load_filters(p, filters, turned, first);
+            multiply(p, first, count);
         }
-        transform_outputs(&p, o, g->k, t, count);
+        transform_outputs(p, o, t, count);
     }
 }
 
-static void gradient(const struct winograd *g, const float *x, const float *dy, float *filters)
+static void forward(const struct conv_call *call)
 {
-    const struct plan p = plan_of(g);
-    const bool grouped = p.l.group < g->k;
+    const struct plan p = plan_of(call, call->shape.c, call->shape.out);
+
+    convolve(&p, call->x, call->w, false,
+             &(struct sink){.y = call->y, .bias = call->b, .relu = call->relu});
+}
+
+static void data_gradient(const struct conv_call *call)
+{
+    const struct plan p = plan_of(call, call->shape.out, call->shape.c);
+
+    convolve(&p, call->dy, call->w, true, &(struct sink){.y = call->dx, .add = call->add});
+}
+
+static void weight_gradient(const struct conv_call *call)
+{
+    const struct plan p = plan_of(call, call->shape.c, call->shape.out);
+    const bool grouped = p.l.group < p.k;
 
     for (size_t t = 0; t < p.tiles; t += p.l.tiles) {
         const size_t count = p.tiles - t < p.l.tiles ? p.tiles - t : p.l.tiles;
-        transform_inputs(&p, x, g->c, t, count);
-        transform_gradients(&p, dy, g->k, t, count);
-        for (size_t first = 0; first < g->k; first += p.l.group) {
-            accumulate(&p, g->c, g->k, first, count, t == 0 || grouped);
+        transform_inputs(&p, call->x, t, count);
+        transform_gradients(&p, call->dy, t, count);
+        for (size_t first = 0; first < p.k; first += p.l.group) {
+            accumulate(&p, first, count, t == 0 || grouped);
             if (grouped)
-                transform_filter_gradients(&p, filters, g->c, g->k, first, t > 0);
+                transform_filter_gradients(&p, call->dw, first, call->add || t > 0);
         }
     }
     if (!grouped)
-        transform_filter_gradients(&p, filters, g->c, g->k, 0, false);
+        transform_filter_gradients(&p, call->dw, 0, call->add);
 }
+
+static bool takes(const struct conv_shape *s)
+{
+    return s->kernel == 3 && s->stride == 1 && s->padding == 1 && s->c % VEC_LANES == 0 &&
+           s->out % VEC_LANES == 0;
+}
+
+static size_t scratch_of(size_t c, size_t k)
+{
+    const struct winograd_layout l = winograd_layout_of(c, k);
+
+    return PLANES * (l.in_plane + l.out_plane + l.filter_plane) + l.turned;
+}
+
+static size_t scratch(const struct conv_shape *s)
+{
+    return scratch_of(s->c, s->out);
+}
+
+static size_t scratch_back(const struct conv_shape *s)
+{
+    return scratch_of(s->out, s->c);
+}
+
+const struct kernel WINOGRAD_TABLE[] = {
+    {CONV_FORWARD, "winograd", takes, scratch, forward, .whole = true},
+    {CONV_DATA_GRADIENT, "winograd", takes, scratch_back, data_gradient, .whole = true},
+    {CONV_WEIGHT_GRADIENT, "winograd", takes, scratch, weight_gradient, .whole = true},
+    {0},
+};
 
 #endif

@@ -6,30 +6,36 @@
 
 /* A convolution and its gradients by the definition, in double. */
 struct direct {
-    double *y, *dx, *df;
+    double *y, *dx, *dw;
 };
 
-static struct direct direct_of(const struct winograd *g, const float *x, const float *f,
-                               const float *dy)
+/* One convolution with room for all it reads and writes. */
+struct made {
+    struct conv_call call;
+    size_t xs, ys, ws;
+    float *x, *w, *b, *dy, *y, *dx, *dw;
+};
+
+static struct direct direct_of(const struct made *m)
 {
-    const size_t pixels = g->n * g->h * g->w;
-    struct direct r = {xcalloc(pixels * g->k, sizeof(double)),
-                       xcalloc(pixels * g->c, sizeof(double)),
-                       xcalloc(9 * g->c * g->k, sizeof(double))};
+    const struct conv_shape *s = &m->call.shape;
+    const size_t pixels = m->call.n * s->h * s->w;
+    struct direct r = {xcalloc(m->ys, sizeof(double)), xcalloc(m->xs, sizeof(double)),
+                       xcalloc(m->ws, sizeof(double))};
 
     for (size_t p = 0; p < pixels; p++) {
-        const size_t row = p / g->w % g->h, column = p % g->w;
+        const size_t row = p / s->w % s->h, column = p % s->w;
         for (size_t tap = 0; tap < 9; tap++) {
             const size_t in_row = row + tap / 3 - 1, in_column = column + tap % 3 - 1;
-            if (in_row >= g->h || in_column >= g->w)
+            if (in_row >= s->h || in_column >= s->w)
                 continue;
-            const size_t in = p + in_row * g->w + in_column - row * g->w - column;
-            for (size_t c = 0; c < g->c; c++) {
-                for (size_t k = 0; k < g->k; k++) {
-                    const size_t at = (tap * g->c + c) * g->k + k;
-                    r.y[p * g->k + k] += (double)x[in * g->c + c] * f[at];
-                    r.dx[in * g->c + c] += (double)dy[p * g->k + k] * f[at];
-                    r.df[at] += (double)x[in * g->c + c] * dy[p * g->k + k];
+            const size_t in = p + in_row * s->w + in_column - row * s->w - column;
+            for (size_t c = 0; c < s->c; c++) {
+                for (size_t k = 0; k < s->out; k++) {
+                    const size_t at = (tap * s->c + c) * s->out + k;
+                    r.y[p * s->out + k] += (double)m->x[in * s->c + c] * m->w[at];
+                    r.dx[in * s->c + c] += (double)m->dy[p * s->out + k] * m->w[at];
+                    r.dw[at] += (double)m->x[in * s->c + c] * m->dy[p * s->out + k];
                 }
             }
         }
@@ -37,59 +43,107 @@ static struct direct direct_of(const struct winograd *g, const float *x, const f
     return r;
 }
 
-static void near_all(const char *what, const struct winograd *g, const double *want,
-                     const float *got, size_t n)
+static void direct_done(struct direct *d)
 {
+    free(d->y), free(d->dx), free(d->dw);
+}
+
+/* Scratch is NaN: what is read before it is written shows. */
+static struct made made_of(const struct kernel *rows, size_t n, size_t h, size_t w, size_t c,
+                           size_t k)
+{
+    struct made m = {.xs = n * h * w * c, .ys = n * h * w * k, .ws = 9 * c * k};
+    const struct conv_shape shape = {h, w, c, h, w, k, 3, 1, 1};
+    size_t scratch = 0;
+
+    m.x = uniform(1, m.xs, -0.5, 1);
+    m.w = uniform(2, m.ws, -1, 1);
+    m.dy = uniform(3, m.ys, -1, 1);
+    m.b = uniform(4, k, -1, 1);
+    m.y = reals(m.ys);
+    m.dx = uniform(5, m.xs, -1, 1);
+    m.dw = uniform(6, m.ws, -1, 1);
+    for (const struct kernel *row = rows; row->name; row++) {
+        ASSERT(row->takes(&shape));
+        scratch = row->scratch(&shape) > scratch ? row->scratch(&shape) : scratch;
+    }
+    float *room = reals(scratch);
+    for (size_t i = 0; i < scratch; i++)
+        room[i] = NAN;
+    m.call = (struct conv_call){.shape = shape,
+                                .n = n,
+                                .x = m.x,
+                                .w = m.w,
+                                .dy = m.dy,
+                                .y = m.y,
+                                .dx = m.dx,
+                                .dw = m.dw,
+                                .scratch = room};
+    return m;
+}
+
+static void made_done(struct made *m)
+{
+    free(m->x), free(m->w), free(m->dy), free(m->b), free(m->y), free(m->dx), free(m->dw);
+    free(m->call.scratch);
+}
+
+static void run(const struct kernel *rows, enum conv_op op, const struct conv_call *call)
+{
+    while (rows->op != op)
+        rows++;
+    rows->run(call);
+}
+
+static void near_all(const char *what, const struct made *m, const double *want, const float *got,
+                     size_t n)
+{
+    const struct conv_shape *s = &m->call.shape;
     double top = 0;
 
     for (size_t i = 0; i < n; i++)
         top = fabs(want[i]) > top ? fabs(want[i]) : top;
     for (size_t i = 0; i < n; i++)
-        if (!(fabs(want[i] - got[i]) <= TOLERANCE * top))
-            FAIL("%s, %zu images %zux%zux%zu to %zu: entry %zu is %.9g, wanted %.9g", what, g->n,
-                 g->h, g->w, g->c, g->k, i, (double)got[i], want[i]);
+        if (!(fabs(want[i] - (double)got[i]) <= TOLERANCE * top))
+            FAIL("%s, %zu images %zux%zux%zu to %zu: entry %zu is %.9g, wanted %.9g", what,
+                 m->call.n, s->h, s->w, s->c, s->out, i, (double)got[i], want[i]);
 }
 
-/* Numbers that nobody may read make what does show. */
-static float *scratch_for(size_t c, size_t k)
+static void compare(const struct kernel *rows, size_t n, size_t h, size_t w, size_t c, size_t k)
 {
-    const size_t n = winograd_scratch(c, k);
-    float *a = reals(n);
+    struct made m = made_of(rows, n, h, w, c, k);
+    float *dx = uniform(5, m.xs, -1, 1), *dw = uniform(6, m.ws, -1, 1);
+    struct direct want = direct_of(&m);
 
-    for (size_t i = 0; i < n; i++)
-        a[i] = NAN;
-    return a;
+    run(rows, CONV_FORWARD, &m.call);
+    near_all("y", &m, want.y, m.y, m.ys);
+    m.call.b = m.b;
+    m.call.relu = true;
+    run(rows, CONV_FORWARD, &m.call);
+    for (size_t i = 0; i < m.ys; i++)
+        want.y[i] = fmax(want.y[i] + (double)m.b[i % k], 0);
+    near_all("y with bias and relu", &m, want.y, m.y, m.ys);
+
+    m.call.add = true;
+    run(rows, CONV_DATA_GRADIENT, &m.call);
+    run(rows, CONV_WEIGHT_GRADIENT, &m.call);
+    for (size_t i = 0; i < m.xs; i++)
+        m.dx[i] -= dx[i];
+    for (size_t i = 0; i < m.ws; i++)
+        m.dw[i] -= dw[i];
+    near_all("dx, added", &m, want.dx, m.dx, m.xs);
+    near_all("dw, added", &m, want.dw, m.dw, m.ws);
+    m.call.add = false;
+    run(rows, CONV_DATA_GRADIENT, &m.call);
+    run(rows, CONV_WEIGHT_GRADIENT, &m.call);
+    near_all("dx", &m, want.dx, m.dx, m.xs);
+    near_all("dw", &m, want.dw, m.dw, m.ws);
+    free(dx), free(dw);
+    direct_done(&want);
+    made_done(&m);
 }
 
-static void compare(const struct winograd_ops *ops, size_t n, size_t h, size_t w, size_t c,
-                    size_t k)
-{
-    const size_t xs = n * h * w * c, ys = n * h * w * k, fs = 9 * c * k;
-    const struct winograd g = {n, h, w, c, k, scratch_for(c, k)};
-    const struct winograd turned = {n, h, w, k, c, scratch_for(k, c)};
-    float *x = uniform(1, xs, -0.5, 1), *f = uniform(2, fs, -1, 1), *dy = uniform(3, ys, -1, 1);
-    float *bias = uniform(4, k, -1, 1), *y = reals(ys), *dx = uniform(5, xs, -1, 1),
-          *df = reals(fs);
-    float *before = uniform(5, xs, -1, 1);
-    struct direct want = direct_of(&g, x, f, dy);
-
-    ops->convolve(&g, x, f, false, &(struct winograd_out){.y = y});
-    near_all("y", &g, want.y, y, ys);
-    ops->convolve(&g, x, f, false, &(struct winograd_out){.y = y, .bias = bias, .relu = true});
-    for (size_t i = 0; i < ys; i++)
-        want.y[i] = fmax(want.y[i] + bias[i % k], 0);
-    near_all("y with bias and relu", &g, want.y, y, ys);
-    ops->convolve(&turned, dy, f, true, &(struct winograd_out){.y = dx, .add = true});
-    for (size_t i = 0; i < xs; i++)
-        want.dx[i] += before[i];
-    near_all("dx", &g, want.dx, dx, xs);
-    ops->gradient(&g, x, dy, df);
-    near_all("df", &g, want.df, df, fs);
-    free(x), free(f), free(dy), free(bias), free(y), free(dx), free(df), free(before);
-    free(want.y), free(want.dx), free(want.df), free(g.scratch), free(turned.scratch);
-}
-
-static void compare_shapes(const struct winograd_ops *ops)
+static void compare_shapes(const struct kernel *rows, size_t lanes)
 {
     static const size_t shapes[][3] = {
         {1, 1, 1}, {3, 1, 1}, {1, 4, 4}, {2, 5, 7}, {3, 8, 8}, {1, 9, 4}, {2, 2, 13}, {70, 4, 4},
@@ -98,52 +152,91 @@ static void compare_shapes(const struct winograd_ops *ops)
 
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (size_t j = 0; j < COUNT(channels); j++)
-            compare(ops, shapes[i][0], shapes[i][1], shapes[i][2], channels[j][0] * ops->lanes,
-                    channels[j][1] * ops->lanes);
-    compare(ops, 65, 3, 4, 192,
-            128); /* the filters' columns in groups, over two batches of tiles */
+            compare(rows, shapes[i][0], shapes[i][1], shapes[i][2], channels[j][0] * lanes,
+                    channels[j][1] * lanes);
+    compare(rows, 65, 3, 4, 192, 128); /* filters in groups, two batches of tiles */
+}
+
+/* The set that takes the rows, or the test is skipped. */
+static void need(const char *set)
+{
+    for (size_t i = 0; kernels_at(i); i++)
+        if (strcmp(kernels_at(i)->name, set) == 0 && !kernels_at(i)->supported())
+            SKIP("this processor lacks the instruction set");
 }
 
 TEST(avx512_equals_the_definition_over_odd_shapes)
 {
-    if (!__builtin_cpu_supports("avx512f"))
-        SKIP("this processor has no AVX-512");
-    compare_shapes(&winograd_avx512);
+    need("avx512");
+    compare_shapes(winograd_avx512, 16);
 }
 
 TEST(avx2_equals_the_definition_over_odd_shapes)
 {
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-        SKIP("this processor has no AVX2");
-    compare_shapes(&winograd_avx2);
+    need("avx2");
+    compare_shapes(winograd_avx2, 8);
 }
 
-static void same_twice(const struct winograd_ops *ops)
+TEST(other_shapes_are_left_to_others)
 {
-    enum { N = 9, SIDE = 10, C = 16, K = 32 };
-    const struct winograd g = {N, SIDE, SIDE, C, K, scratch_for(C, K)};
-    float *x = uniform(1, N * SIDE * SIDE * C, -1, 1), *f = uniform(2, 9 * C * K, -1, 1);
-    float *dy = uniform(3, N * SIDE * SIDE * K, -1, 1), *y = reals(N * SIDE * SIDE * K);
-    float *y2 = reals(N * SIDE * SIDE * K), *df = reals(9 * C * K), *df2 = reals(9 * C * K);
+    static const struct conv_shape others[] = {
+        {8, 8, 16, 8, 8, 17, 3, 1, 1}, {8, 8, 3, 8, 8, 16, 3, 1, 1},  {8, 8, 16, 4, 4, 16, 3, 2, 1},
+        {8, 8, 16, 6, 6, 16, 3, 1, 0}, {8, 8, 16, 8, 8, 16, 1, 1, 0}, {8, 8, 16, 8, 8, 16, 5, 1, 2},
+    };
 
-    ops->convolve(&g, x, f, false, &(struct winograd_out){.y = y});
-    ops->gradient(&g, x, dy, df);
-    ops->convolve(&g, x, f, false, &(struct winograd_out){.y = y2});
-    ops->gradient(&g, x, dy, df2);
-    ASSERT_MEM(y, y2, N * SIDE * SIDE * K * sizeof(*y));
-    ASSERT_MEM(df, df2, 9 * C * K * sizeof(*df));
-    /* A sample's output does not know its neighbours. */
-    const struct winograd last = {1, SIDE, SIDE, C, K, g.scratch};
-    ops->convolve(&last, x + (N - 1) * SIDE * SIDE * C, f, false, &(struct winograd_out){.y = y2});
-    ASSERT_MEM(y + (N - 1) * SIDE * SIDE * K, y2, SIDE * SIDE * K * sizeof(*y));
-    free(g.scratch), free(x), free(f), free(dy), free(y), free(y2), free(df), free(df2);
+    for (size_t i = 0; i < COUNT(others); i++) {
+        for (const struct kernel *k = winograd_avx512; k->name; k++)
+            ASSERT(!k->takes(&others[i]));
+        for (const struct kernel *k = winograd_avx2; k->name; k++)
+            ASSERT(!k->takes(&others[i]));
+    }
 }
 
-TEST(results_are_the_same_twice_and_for_a_sample_alone)
+/* All three operations of one convolution; what they write one behind the other. */
+static float *all_of(const struct kernel *rows, struct made *m, size_t *ret_n)
 {
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-        SKIP("this processor has no AVX2");
-    same_twice(&winograd_avx2);
-    if (__builtin_cpu_supports("avx512f"))
-        same_twice(&winograd_avx512);
+    float *all = reals(m->ys + m->xs + m->ws);
+
+    run(rows, CONV_FORWARD, &m->call);
+    run(rows, CONV_DATA_GRADIENT, &m->call);
+    run(rows, CONV_WEIGHT_GRADIENT, &m->call);
+    memcpy(all, m->y, m->ys * sizeof(*all));
+    memcpy(all + m->ys, m->dx, m->xs * sizeof(*all));
+    memcpy(all + m->ys + m->xs, m->dw, m->ws * sizeof(*all));
+    *ret_n = m->ys + m->xs + m->ws;
+    return all;
+}
+
+TEST(both_sets_give_the_same_bits_again_and_again)
+{
+    need("avx512");
+    struct made m = made_of(winograd_avx512, 9, 10, 10, 16, 32);
+    struct made other = made_of(winograd_avx2, 9, 10, 10, 16, 32);
+    size_t n;
+    float *a = all_of(winograd_avx512, &m, &n), *b = all_of(winograd_avx512, &m, &n);
+    float *c = all_of(winograd_avx2, &other, &n);
+
+    ASSERT_MEM(a, b, n * sizeof(*a));
+    ASSERT_MEM(a, c, n * sizeof(*a));
+    free(a), free(b), free(c);
+    made_done(&m);
+    made_done(&other);
+}
+
+TEST(an_image_does_not_know_its_neighbours)
+{
+    need("avx2");
+    struct made m = made_of(winograd_avx2, 9, 10, 10, 16, 32);
+    const size_t x = m.xs / 9, y = m.ys / 9;
+    float *before = reals(m.ys);
+
+    run(winograd_avx2, CONV_FORWARD, &m.call);
+    memcpy(before, m.y, m.ys * sizeof(*before));
+    m.call.n = 1;
+    m.call.x = m.x + 8 * x;
+    m.call.y = m.y + 8 * y;
+    run(winograd_avx2, CONV_FORWARD, &m.call);
+    ASSERT_MEM(before, m.y, m.ys * sizeof(*before));
+    free(before);
+    made_done(&m);
 }
