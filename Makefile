@@ -1,4 +1,4 @@
-# Steppe. The targets a person uses: all, test, demo, lint, bench, install, clean.
+# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, install, clean.
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make V=1                          shows the commands
@@ -78,6 +78,10 @@ lint: deps-test
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCH)
 	$(Q)tests/bench/run --build "$(B)" $(if $(ONLY),--models "$(ONLY)") $(if $(PARTS),--parts "$(PARTS)")
+
+evidence: deps
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)tests/evidence/run --build "$(B)"
 
 $(B)/steppe-server: $(SERVER) $(CORE) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
