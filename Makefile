@@ -1,4 +1,4 @@
-# Steppe. The targets a person uses: all, test, demo, lint, bench, install, clean.
+# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, install, clean.
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make V=1                          shows the commands
@@ -79,6 +79,10 @@ bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCH)
 	$(Q)tests/bench/run --build "$(B)" $(if $(ONLY),--models "$(ONLY)") $(if $(PARTS),--parts "$(PARTS)")
 
+evidence: deps
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)tests/evidence/run --build "$(B)"
+
 $(B)/steppe-server: $(SERVER) $(CORE) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs)
@@ -141,6 +145,8 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/steppe/examples
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 deploy/examples/*.json $(DESTDIR)$(PREFIX)/share/steppe/examples
+	install -d $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 deploy/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 
 clean:
 	rm -rf build

@@ -266,6 +266,7 @@ const char sql_difficulty_2[] =
 const char sql_difficulty_3[] =
     "ALTER TABLE epoch ADD COLUMN newly_right REAL;\n"
     "DROP VIEW v_label_suspect;\n"
+    "DROP VIEW v_class;\n"
     "DROP TABLE sample_state;\n"
     "CREATE TABLE sample_state(\n"
     "  job_id INTEGER NOT NULL,\n"
@@ -284,6 +285,28 @@ const char sql_difficulty_3[] =
     "  last_epoch INTEGER NOT NULL,\n"
     "  PRIMARY KEY(job_id, sample_id)\n"
     ") WITHOUT ROWID;\n"
+
+    /* Without GROUP BY: a condition on the job goes through windows partitioned by it, but not
+     * through a sum behind them, and then all jobs would be sorted for one. */
+    "CREATE VIEW v_class AS\n"
+    "SELECT job, epoch, label,\n"
+    "  (SELECT c.name FROM class c\n"
+    "    WHERE c.dataset_id = r.dataset_id AND c.class_id = r.label) AS label_name,\n"
+    "  n AS samples, adm_mean, adm_p50, adm_p90, loss_mean, accuracy\n"
+    "FROM (SELECT job, epoch, dataset_id, label, place, n,\n"
+    "    avg(adm) OVER w AS adm_mean,\n"
+    "    max(CASE WHEN 2 * place <= n + 1 THEN adm END) OVER w AS adm_p50,\n"
+    "    max(CASE WHEN 10 * place <= 9 * n + 9 THEN adm END) OVER w AS adm_p90,\n"
+    "    avg(loss) OVER w AS loss_mean, avg(correct) OVER w AS accuracy\n"
+    "  FROM (SELECT j.job_id AS job, j.dataset_id AS dataset_id, e.epoch AS epoch,\n"
+    "      m.class_id AS label, s.adm AS adm, s.loss AS loss, s.correct AS correct,\n"
+    "      row_number() OVER (PARTITION BY j.job_id, m.class_id ORDER BY s.adm) AS place,\n"
+    "      count(*) OVER (PARTITION BY j.job_id, m.class_id) AS n\n"
+    "    " LATEST_SCORES " CROSS JOIN sample m\n"
+    "    " LATEST_WHERE "\n"
+    "      AND m.dataset_id = j.dataset_id AND m.sample_id = s.sample_id)\n"
+    "  WINDOW w AS (PARTITION BY job, label)) r\n"
+    "WHERE place = 1;\n"
 
     "CREATE VIEW v_riser AS\n"
     "SELECT a.job_id AS job, a.epoch AS epoch_from, b.epoch AS epoch_to, s.sample_id AS sample,\n"
@@ -323,16 +346,15 @@ const char sql_difficulty_3[] =
     "GROUP BY j.job_id, s.n_forget;\n"
 
     /* Joined first, ranked then: the other way round SQLite compares every pair. Equal values share
-     * the mean of their ranks. */
+     * the mean of their ranks: of the first place and the last. */
     "CREATE VIEW v_rank_correlation AS\n"
-    "SELECT job, other, count(*) AS samples,\n"
-    "  (avg(x * y) - avg(x) * avg(y))\n"
-    "    / sqrt((avg(x * x) - avg(x) * avg(x)) * (avg(y * y) - avg(y) * avg(y))) AS spearman\n"
-    "FROM (SELECT job, other,\n"
-    "    rank() OVER (PARTITION BY job, other ORDER BY a)\n"
-    "      + (count(*) OVER (PARTITION BY job, other, a) - 1) / 2.0 AS x,\n"
-    "    rank() OVER (PARTITION BY job, other ORDER BY b)\n"
-    "      + (count(*) OVER (PARTITION BY job, other, b) - 1) / 2.0 AS y\n"
+    "SELECT job, other, samples,\n"
+    "  (xy - mx * my) / sqrt((xx - mx * mx) * (yy - my * my)) AS spearman\n"
+    "FROM (SELECT job, other, count(*) OVER w AS samples, avg(x) OVER w AS mx,\n"
+    "    avg(y) OVER w AS my, avg(x * x) OVER w AS xx, avg(y * y) OVER w AS yy,\n"
+    "    avg(x * y) OVER w AS xy, row_number() OVER w AS place\n"
+    "  FROM (SELECT job, other, (rank() OVER a + count(*) OVER a) / 2.0 AS x,\n"
+    "      (rank() OVER b + count(*) OVER b) / 2.0 AS y\n"
     "  FROM (SELECT j.job_id AS job, k.job_id AS other, s.adm AS a, t.adm AS b\n"
     "    FROM job j CROSS JOIN job k CROSS JOIN epoch e CROSS JOIN epoch f CROSS JOIN score s\n"
     "    CROSS JOIN score t\n"
@@ -340,5 +362,8 @@ const char sql_difficulty_3[] =
     "      AND k.dataset_id = j.dataset_id AND f.job_id = k.job_id\n"
     "      AND f.epoch = (SELECT max(n.epoch) FROM epoch n WHERE n.job_id = k.job_id\n"
     "        AND n.state = 'committed' AND n.n_scored > 0)\n"
-    "      AND t.job_id = k.job_id AND t.epoch = f.epoch AND t.sample_id = s.sample_id))\n"
-    "GROUP BY job, other;\n";
+    "      AND t.job_id = k.job_id AND t.epoch = f.epoch AND t.sample_id = s.sample_id)\n"
+    "    WINDOW a AS (PARTITION BY job, other ORDER BY a),\n"
+    "      b AS (PARTITION BY job, other ORDER BY b))\n"
+    "  WINDOW w AS (PARTITION BY job, other))\n"
+    "WHERE place = 1;\n";
