@@ -32,6 +32,7 @@
 #define PARAM_FLOATS_MAX (1u << 26)
 #define PIECES_MAX (PARAM_FLOATS_MAX / INLINE_FLOATS_MAX)
 #define UPLOADS_MAX 4 /* gradients that arrive in pieces at the same time: a buffer each */
+#define MEMORY_BYTES_MIN (16 << 20) /* of --memory: a small model with a small dataset */
 #define SAMPLES_MAX (1u << 26)
 #define CLASSES_MAX 1000
 #define IMAGE_SIDE_MAX 512

@@ -63,14 +63,31 @@ static size_t part_entries(const struct checkpoint *c, int i)
     return part_rows(c, i) * (size_t)(part_of(i)->columns ? part_of(i)->columns : 1);
 }
 
+/* Without memory for its parts. */
+static struct checkpoint checkpoint_of(const struct checkpoint_shape *shape)
+{
+    struct checkpoint c = {.shape = *shape, .part_count = PART_VECTORS};
+
+    while (shape->vectors[c.part_count - PART_VECTORS])
+        c.part_count++;
+    return c;
+}
+
+size_t checkpoint_memory(const struct checkpoint_shape *shape)
+{
+    const struct checkpoint c = checkpoint_of(shape);
+    size_t bytes = 0;
+
+    for (int i = 0; i < c.part_count; i++)
+        bytes += part_entries(&c, i) * dtype_bytes(part_of(i)->dtype);
+    return bytes;
+}
+
 static struct checkpoint *checkpoint_new(const struct checkpoint_shape *shape)
 {
-    struct checkpoint *c = xcalloc(1, sizeof(*c));
+    struct checkpoint *c = xmalloc(sizeof(*c));
 
-    c->shape = *shape;
-    c->part_count = PART_VECTORS;
-    while (shape->vectors[c->part_count - PART_VECTORS])
-        c->part_count++;
+    *c = checkpoint_of(shape);
     for (int i = 0; i < c->part_count; i++) {
         c->data[i] = alloc_bytes(part_entries(c, i), dtype_bytes(part_of(i)->dtype));
         if (!c->data[i]) {

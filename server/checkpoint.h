@@ -27,6 +27,8 @@ struct checkpoint_shape {
     uint32_t samples;
     const char *const *vectors; /* optimizer_vectors */
 };
+/* Bytes of memory that a copy of this shape takes. */
+size_t checkpoint_memory(const struct checkpoint_shape *shape);
 /* Reads a file whose SHA-256 must be want_sha256: -EUCLEAN with a sentence when it is not, or when
  * it does not hold a checkpoint of this shape. */
 int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,

@@ -58,6 +58,13 @@ static const struct row {
     [MSG_TASK_FAIL] = {handle_task_fail,
                        {"job", "incarnation", "step", "phase", "lo", "hi", "have", "reason"}},
     [MSG_TASK_JOB] = {handle_task_job, {"job"}},
+    [MSG_PARAMS_GET] = {handle_params_get,
+                        {"job", "incarnation", "step", "phase", "offset", "bytes"}},
+    [MSG_RESULT_OFFER] = {handle_result_offer,
+                          {"job", "incarnation", "step", "phase", "lo", "hi", "bytes"}},
+    [MSG_RESULT_PUT] = {handle_result_put,
+                        {"job", "incarnation", "step", "phase", "lo", "hi", "piece", "blake2b",
+                         "tensors"}},
 };
 
 static const char *const envelope[] = {"type", "v", "id", "sender", NULL};

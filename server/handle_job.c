@@ -112,7 +112,9 @@ static int read_submit(struct request *rq, struct job *job, struct errbuf *why)
     if (!job->rec.spec_json)
         return err_set(why, -ENOMEM, "no memory for the job description");
     rc = check_room(rq->server->jobs, why);
-    return rc < 0 ? rc : jobs_prepare(rq->server, job, why);
+    if (rc == 0)
+        rc = jobs_prepare(rq->server, job, why);
+    return rc < 0 ? rc : jobs_check_memory(rq->server, job, why);
 }
 
 void handle_job_submit(struct request *rq)
