@@ -289,3 +289,27 @@ out:
         *ret = c;
     return rc;
 }
+
+int checkpoint_read_theta(const char *path, const struct checkpoint_shape *shape, size_t offset,
+                          size_t bytes, void *out, struct errbuf *why)
+{
+    const size_t whole = shape->floats * sizeof(float);
+    struct safetensors st = {0};
+    const struct tensor *t;
+    int rc;
+
+    if (offset > whole || bytes > whole - offset)
+        return err_set(why, -EINVAL, "%zu bytes from %zu are asked for, theta has %zu", bytes,
+                       offset, whole);
+    rc = safetensors_open(path, &st, why);
+    if (rc == 0)
+        rc = safetensors_need(&st, parts[PART_THETA].name, DTYPE_F32, 1, &t, why);
+    if (rc == 0 && t->bytes != whole)
+        rc = err_set(why, -EINVAL, "theta has %zu bytes, wanted %zu", t->bytes, whole);
+    if (rc == 0)
+        memcpy(out, (const char *)t->data + offset, bytes);
+    else
+        rc = err_prefix(why, -EUCLEAN, "checkpoint %s", path);
+    safetensors_close(&st);
+    return rc;
+}

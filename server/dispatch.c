@@ -29,7 +29,7 @@ static const struct row {
     [MSG_JOB_CANCEL] = {handle_job_cancel, {"job"}},
     [MSG_JOB_RM] = {handle_job_rm, {"job"}},
     [MSG_JOB_SCHEDULE] = {handle_job_schedule, {"job", "epoch", "first", "limit"}},
-    [MSG_MODEL_GET] = {handle_model_get, {"job"}},
+    [MSG_MODEL_GET] = {handle_model_get, {"job", "step", "offset", "bytes"}},
     [MSG_DATASET_LIST] = {handle_dataset_list, {NULL}},
     [MSG_DATASET_SHOW] = {handle_dataset_show, {"name"}},
     [MSG_DATASET_OFFER] = {handle_dataset_offer, {"sha256", "bytes"}},
