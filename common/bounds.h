@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-/* One piece of a dataset, one parameter vector, one node's sum: larger messages are slower
+/* One piece of a dataset, of a parameter vector or of a node's sum: larger messages are slower
  * (page faults beyond 32 MiB) and pin more memory per connection. */
 #define PIECE_BYTES_MAX (8u << 20)
 /* Whole message: one piece, its JSON header and the small tensors that ride along. */
@@ -26,7 +26,13 @@
 #define TENSOR_DIMS_MAX 6  /* NHWC needs 4 */
 #define TENSOR_NAME_MAX 64 /* bytes with the closing 0 */
 #define NAME_MAX_BYTES 64  /* job, dataset and worker names, with the closing 0 */
-#define PARAM_FLOATS_MAX (PIECE_BYTES_MAX / 4) /* a model travels in one message */
+#define INLINE_FLOATS_MAX (PIECE_BYTES_MAX / 4) /* a longer vector travels in pieces */
+/* 256 MiB, 32 pieces. The server sums and updates between two messages: a longer vector would keep
+ * the others waiting for seconds. */
+#define PARAM_FLOATS_MAX (1u << 26)
+#define PIECES_MAX (PARAM_FLOATS_MAX / INLINE_FLOATS_MAX)
+#define UPLOADS_MAX 4 /* gradients that arrive in pieces at the same time: a buffer each */
+#define MEMORY_BYTES_MIN (16 << 20) /* of --memory: a small model with a small dataset */
 #define SAMPLES_MAX (1u << 26)
 #define CLASSES_MAX 1000
 #define IMAGE_SIDE_MAX 512
@@ -45,6 +51,6 @@
 #define ROWS_MAX 1000 /* rows of one query reply */
 
 static_assert(MESSAGE_BYTES_MAX < (1u << 31), "nanomsg message sizes are int");
-static_assert(PARAM_FLOATS_MAX * 4 <= PIECE_BYTES_MAX, "theta fits a piece");
+static_assert(PIECES_MAX <= 64, "the pieces that are there are the bits of a word");
 
 #endif

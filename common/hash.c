@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium/core.h>
+#include <sodium/crypto_generichash.h>
 #include <unistd.h>
 
 #include "common/text.h"
@@ -39,6 +41,16 @@ void sha256_hex_of(const void *data, size_t bytes, char out[SHA256_HEX])
 
     sha256_of(data, bytes, digest);
     text_hex(digest, sizeof(digest), out);
+}
+
+void blake2b_of(const void *data, size_t bytes, uint8_t out[BLAKE2B_BYTES])
+{
+    static const uint8_t nothing[1];
+
+    /* Chooses the code for this processor, once; without that it is the portable one. */
+    int rc = sodium_init();
+    (void)rc;
+    crypto_generichash(out, BLAKE2B_BYTES, data ? data : nothing, bytes, NULL, 0);
 }
 
 int sha256_file(const char *path, uint8_t out[SHA256_BYTES], struct errbuf *why)

@@ -313,10 +313,8 @@ static int fit_layers(struct model *m, struct errbuf *why)
                        m->layer_count - 1, units, m->classes);
     add_running(&f);
     if (m->floats > PARAM_FLOATS_MAX)
-        return err_set(why, -EINVAL,
-                       "the model has %zu parameters (%.1f MiB); models above %u MiB are not "
-                       "supported yet",
-                       m->param_total, (double)m->floats * 4 / (1 << 20), PIECE_BYTES_MAX >> 20);
+        return err_set(why, -EINVAL, "the model has %zu parameters (%.1f MiB), allowed are %u MiB",
+                       m->param_total, (double)m->floats * 4 / (1 << 20), PARAM_FLOATS_MAX >> 18);
     return 0;
 }
 

@@ -68,6 +68,9 @@ static const char *show_range(const struct option *o, char *buf, size_t bytes)
         else
             snprintf(buf, bytes, "%lld to %lld", (long long)o->min, (long long)o->max);
         break;
+    case OPT_BYTES:
+        snprintf(buf, bytes, "%s or more, as 4096, 512K, 300M or 4G", text_of_bytes(o->min, low));
+        break;
     case OPT_F64:
         if (o->fmin == 0 && o->fmax == 0)
             snprintf(buf, bytes, "a number");
@@ -101,6 +104,12 @@ static bool set_field(const struct option *o, const char *value, void *target)
     case OPT_INT:
         int_range(o, &min, &max);
         if (!text_i64(value, min, max, &i64))
+            return false;
+        memcpy(field, &i64, sizeof(i64));
+        return true;
+    case OPT_BYTES:
+        int_range(o, &min, &max);
+        if (!text_bytes(value, min, max, &i64))
             return false;
         memcpy(field, &i64, sizeof(i64));
         return true;

@@ -16,11 +16,12 @@
 #include "common/err.h"
 
 enum option_type {
-    OPT_STR,  /* field is const char *; borrowed from argv or kept for the process (config) */
-    OPT_INT,  /* field is int64_t, min..max */
-    OPT_F64,  /* field is double, fmin..fmax */
-    OPT_FLAG, /* field is bool; takes no argument */
-    OPT_ENUM, /* field is int, index into names */
+    OPT_STR,   /* field is const char *; borrowed from argv or kept for the process (config) */
+    OPT_INT,   /* field is int64_t, min..max */
+    OPT_BYTES, /* the same, written as "4096", "512K", "300M" or "4G" */
+    OPT_F64,   /* field is double, fmin..fmax */
+    OPT_FLAG,  /* field is bool; takes no argument */
+    OPT_ENUM,  /* field is int, index into names */
 };
 
 struct option {
@@ -30,7 +31,7 @@ struct option {
     const char *def;          /* default as text; NULL leaves the field as it is */
     const char *arg;          /* word for the argument in --help */
     const char *help;         /* one line */
-    int64_t min, max;         /* OPT_INT; both 0: any */
+    int64_t min, max;         /* OPT_INT, OPT_BYTES; both 0: any */
     double fmin, fmax;        /* OPT_F64; both 0: any */
     const char *const *names; /* OPT_ENUM, NULL-terminated */
 };

@@ -45,6 +45,54 @@ bool text_i64(const char *s, int64_t min, int64_t max, int64_t *ret)
     return true;
 }
 
+bool text_bytes(const char *s, int64_t min, int64_t max, int64_t *ret)
+{
+    static const char units[] = "KMGT";
+    char digits[24];
+    size_t n = strlen(s);
+    const char *unit = n > 0 ? strchr(units, s[n - 1]) : NULL;
+    int64_t value;
+
+    if (unit && *unit)
+        n--;
+    else
+        unit = NULL;
+    if (n >= sizeof(digits))
+        return false;
+    memcpy(digits, s, n);
+    digits[n] = '\0';
+    if (!text_i64(digits, 0, INT64_MAX, &value))
+        return false;
+    for (const char *u = units; unit && u <= unit; u++)
+        if (__builtin_mul_overflow(value, 1024, &value))
+            return false;
+    if (value < min || value > max)
+        return false;
+    *ret = value;
+    return true;
+}
+
+const char *text_of_bytes(int64_t bytes, char buf[TEXT_F64_BYTES])
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    size_t i = 0;
+
+    if (bytes < 1024) {
+        snprintf(buf, TEXT_F64_BYTES, "%d bytes", (int)bytes);
+        return buf;
+    }
+    for (value /= 1024; value >= 1024 && i < 3; value /= 1024)
+        i++;
+    if (value < 100)
+        value = ceil(value * 10) / 10;
+    else
+        value = ceil(value);
+    snprintf(buf, TEXT_F64_BYTES, "%.*f %s", value < 100 && value != floor(value) ? 1 : 0, value,
+             units[i]);
+    return buf;
+}
+
 bool text_f64(const char *s, double min, double max, double *ret)
 {
     char *end;

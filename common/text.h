@@ -12,9 +12,15 @@ bool text_f64(const char *s, double min, double max, double *ret); /* finite onl
 /* As text_f64, and also "8/255". */
 bool text_ratio(const char *s, double min, double max, double *ret);
 
+/* A whole number of bytes, which may end with K, M, G or T (KiB to TiB). */
+bool text_bytes(const char *s, int64_t min, int64_t max, int64_t *ret);
+
 /* The shortest decimal that reads back as v, into buf; returns buf. */
 #define TEXT_F64_BYTES 32
 const char *text_of_f64(double v, char buf[TEXT_F64_BYTES]);
+
+/* "512 bytes", "1.5 GiB": three digits or four, rounded up; into buf, returned. */
+const char *text_of_bytes(int64_t bytes, char buf[TEXT_F64_BYTES]);
 
 /* The first bytes of s that are not UTF-8 begin at the returned index; bytes when all are. */
 size_t text_utf8_bytes(const char *s, size_t bytes);

@@ -49,7 +49,10 @@
     MESSAGE(TASK_NEXT, "task.next", 0, BY_WORKER)                                                  \
     MESSAGE(TASK_RESULT, "task.result", 5, BY_WORKER)                                              \
     MESSAGE(TASK_FAIL, "task.fail", 0, BY_WORKER)                                                  \
-    MESSAGE(TASK_JOB, "task.job", 0, BY_WORKER)
+    MESSAGE(TASK_JOB, "task.job", 0, BY_WORKER)                                                    \
+    MESSAGE(PARAMS_GET, "params.get", 0, BY_WORKER)                                                \
+    MESSAGE(RESULT_OFFER, "result.offer", 0, BY_WORKER)                                            \
+    MESSAGE(RESULT_PUT, "result.put", 1, BY_WORKER)
 
 #define ERROR_TABLE(ERROR)                                                                         \
     ERROR(BAD_MESSAGE, "bad_message")                                                              \

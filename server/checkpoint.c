@@ -63,14 +63,31 @@ static size_t part_entries(const struct checkpoint *c, int i)
     return part_rows(c, i) * (size_t)(part_of(i)->columns ? part_of(i)->columns : 1);
 }
 
+/* Without memory for its parts. */
+static struct checkpoint checkpoint_of(const struct checkpoint_shape *shape)
+{
+    struct checkpoint c = {.shape = *shape, .part_count = PART_VECTORS};
+
+    while (shape->vectors[c.part_count - PART_VECTORS])
+        c.part_count++;
+    return c;
+}
+
+size_t checkpoint_memory(const struct checkpoint_shape *shape)
+{
+    const struct checkpoint c = checkpoint_of(shape);
+    size_t bytes = 0;
+
+    for (int i = 0; i < c.part_count; i++)
+        bytes += part_entries(&c, i) * dtype_bytes(part_of(i)->dtype);
+    return bytes;
+}
+
 static struct checkpoint *checkpoint_new(const struct checkpoint_shape *shape)
 {
-    struct checkpoint *c = xcalloc(1, sizeof(*c));
+    struct checkpoint *c = xmalloc(sizeof(*c));
 
-    c->shape = *shape;
-    c->part_count = PART_VECTORS;
-    while (shape->vectors[c->part_count - PART_VECTORS])
-        c->part_count++;
+    *c = checkpoint_of(shape);
     for (int i = 0; i < c->part_count; i++) {
         c->data[i] = alloc_bytes(part_entries(c, i), dtype_bytes(part_of(i)->dtype));
         if (!c->data[i]) {
@@ -270,5 +287,29 @@ out:
         checkpoint_free(c);
     else
         *ret = c;
+    return rc;
+}
+
+int checkpoint_read_theta(const char *path, const struct checkpoint_shape *shape, size_t offset,
+                          size_t bytes, void *out, struct errbuf *why)
+{
+    const size_t whole = shape->floats * sizeof(float);
+    struct safetensors st = {0};
+    const struct tensor *t;
+    int rc;
+
+    if (offset > whole || bytes > whole - offset)
+        return err_set(why, -EINVAL, "%zu bytes from %zu are asked for, theta has %zu", bytes,
+                       offset, whole);
+    rc = safetensors_open(path, &st, why);
+    if (rc == 0)
+        rc = safetensors_need(&st, parts[PART_THETA].name, DTYPE_F32, 1, &t, why);
+    if (rc == 0 && t->bytes != whole)
+        rc = err_set(why, -EINVAL, "theta has %zu bytes, wanted %zu", t->bytes, whole);
+    if (rc == 0)
+        memcpy(out, (const char *)t->data + offset, bytes);
+    else
+        rc = err_prefix(why, -EUCLEAN, "checkpoint %s", path);
+    safetensors_close(&st);
     return rc;
 }

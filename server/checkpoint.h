@@ -27,10 +27,18 @@ struct checkpoint_shape {
     uint32_t samples;
     const char *const *vectors; /* optimizer_vectors */
 };
+/* Bytes of memory that a copy of this shape takes. */
+size_t checkpoint_memory(const struct checkpoint_shape *shape);
 /* Reads a file whose SHA-256 must be want_sha256: -EUCLEAN with a sentence when it is not, or when
  * it does not hold a checkpoint of this shape. */
 int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
                     struct checkpoint **ret, struct errbuf *why);
+/* Copies `bytes` bytes of theta, from `offset` on, out of a file of this shape that was read
+ * before: its hash is not looked at again. -EINVAL when theta does not have them, else as
+ * checkpoint_read.
+ */
+int checkpoint_read_theta(const char *path, const struct checkpoint_shape *shape, size_t offset,
+                          size_t bytes, void *out, struct errbuf *why);
 /* Puts the state into a run that was created and not started. */
 void checkpoint_restore(const struct checkpoint *c, struct run *r);
 const float *checkpoint_theta(const struct checkpoint *c);

@@ -29,7 +29,7 @@ static const struct row {
     [MSG_JOB_CANCEL] = {handle_job_cancel, {"job"}},
     [MSG_JOB_RM] = {handle_job_rm, {"job"}},
     [MSG_JOB_SCHEDULE] = {handle_job_schedule, {"job", "epoch", "first", "limit"}},
-    [MSG_MODEL_GET] = {handle_model_get, {"job"}},
+    [MSG_MODEL_GET] = {handle_model_get, {"job", "step", "offset", "bytes"}},
     [MSG_DATASET_LIST] = {handle_dataset_list, {NULL}},
     [MSG_DATASET_SHOW] = {handle_dataset_show, {"name"}},
     [MSG_DATASET_OFFER] = {handle_dataset_offer, {"sha256", "bytes"}},
@@ -58,6 +58,13 @@ static const struct row {
     [MSG_TASK_FAIL] = {handle_task_fail,
                        {"job", "incarnation", "step", "phase", "lo", "hi", "have", "reason"}},
     [MSG_TASK_JOB] = {handle_task_job, {"job"}},
+    [MSG_PARAMS_GET] = {handle_params_get,
+                        {"job", "incarnation", "step", "phase", "offset", "bytes"}},
+    [MSG_RESULT_OFFER] = {handle_result_offer,
+                          {"job", "incarnation", "step", "phase", "lo", "hi", "bytes"}},
+    [MSG_RESULT_PUT] = {handle_result_put,
+                        {"job", "incarnation", "step", "phase", "lo", "hi", "piece", "blake2b",
+                         "tensors"}},
 };
 
 static const char *const envelope[] = {"type", "v", "id", "sender", NULL};

@@ -1,4 +1,4 @@
-/* job.* and model.get. */
+/* job.*: what people say to jobs. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -14,7 +14,6 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/text.h"
-#include "server/checkpoint.h"
 #include "server/handlers.h"
 #include "server/server.h"
 
@@ -112,7 +111,9 @@ static int read_submit(struct request *rq, struct job *job, struct errbuf *why)
     if (!job->rec.spec_json)
         return err_set(why, -ENOMEM, "no memory for the job description");
     rc = check_room(rq->server->jobs, why);
-    return rc < 0 ? rc : jobs_prepare(rq->server, job, why);
+    if (rc == 0)
+        rc = jobs_prepare(rq->server, job, why);
+    return rc < 0 ? rc : jobs_check_memory(rq->server, job, why);
 }
 
 void handle_job_submit(struct request *rq)
@@ -467,106 +468,4 @@ void handle_job_schedule(struct request *rq)
                                                    .work = schedule_work,
                                                    .done = schedule_reply});
     }
-}
-
-/* --- model.get --- */
-
-struct model_args {
-    int64_t job;
-    struct checkpoint_shape shape;
-    struct checkpoint *checkpoint;
-};
-
-static void add_decimals(cJSON *out, const char *name, const float *v, uint32_t n)
-{
-    cJSON *array = cJSON_AddArrayToObject(out, name);
-    char text[32];
-
-    for (uint32_t i = 0; i < n; i++) {
-        snprintf(text, sizeof(text), "%.9g", (double)v[i]);
-        cJSON_AddItemToArray(array, cJSON_CreateString(text));
-    }
-}
-
-static void reply_model(struct request *rq, struct job *job, int64_t epoch, uint64_t step,
-                        const float *theta)
-{
-    const double dims[] = {job->model.in.h, job->model.in.w, job->model.in.c};
-    struct tensor t = tensor_1d("theta", DTYPE_F32, job->model.floats, theta);
-    char hash[SHA256_HEX];
-    cJSON *out = cJSON_CreateObject();
-
-    sha256_hex_of(theta, job->model.floats * sizeof(float), hash);
-    cJSON_AddNumberToObject(out, "job", (double)job->rec.job);
-    cJSON_AddNumberToObject(out, "epoch", (double)epoch);
-    cJSON_AddNumberToObject(out, "step", (double)step);
-    cJSON_AddBoolToObject(out, "final", job->rec.state == JOB_DONE);
-    cJSON_AddStringToObject(out, "sha256", hash);
-    cJSON_AddItemToObject(out, "model", cJSON_Duplicate(job->spec.model, true));
-    cJSON_AddItemToObject(out, "input", cJSON_CreateDoubleArray(dims, 3));
-    cJSON_AddNumberToObject(out, "classes", job->model.classes);
-    add_decimals(out, "mean", job->model.mean, job->model.in.c);
-    add_decimals(out, "std", job->model.std, job->model.in.c);
-    request_reply(rq, out, &t, 1);
-}
-
-static void model_work(struct op *op)
-{
-    struct model_args *a = op->arg;
-    struct checkpoint_record list[2];
-    char path[700];
-    int count;
-
-    op->rc = store_checkpoints_load(op->server->store, a->job, list, 2, &count, &op->why);
-    if (op->rc == 0 && count == 0)
-        op->rc = err_set(&op->why, -ENOENT,
-                         "job %" PRId64 " has no model yet: no epoch is complete", a->job);
-    for (int i = 0; op->rc == 0 && i < count && !a->checkpoint; i++) {
-        snprintf(path, sizeof(path), "%s/jobs/%" PRId64 "/%s", op->server->dir, a->job,
-                 list[i].file);
-        int rc = checkpoint_read(path, list[i].sha256, &a->shape, &a->checkpoint, &op->why);
-        if (rc < 0 && i + 1 == count)
-            op->rc = rc;
-    }
-}
-
-static void model_done_reply(struct op *op)
-{
-    struct model_args *a = op->arg;
-    struct job *job;
-    int rc = op->rc < 0 ? op->rc : jobs_find(op->server->jobs, a->job, &job, &op->why);
-
-    if (rc < 0)
-        request_fail(op->rq, rc, &op->why);
-    else
-        reply_model(op->rq, job, checkpoint_epoch(a->checkpoint), checkpoint_step(a->checkpoint),
-                    checkpoint_theta(a->checkpoint));
-    checkpoint_free(a->checkpoint);
-    free(a);
-}
-
-void handle_model_get(struct request *rq)
-{
-    struct job *job = job_of(rq);
-    struct errbuf why;
-
-    if (!job)
-        return;
-    int rc = jobs_prepare(rq->server, job, &why);
-    if (rc < 0) {
-        request_fail(rq, rc, &why);
-        return;
-    }
-    if (job->run) {
-        reply_model(rq, job, run_progress(job->run).epoch, run_step(job->run), run_theta(job->run));
-        return;
-    }
-    struct model_args *a = xcalloc(1, sizeof(*a));
-    a->job = job->rec.job;
-    a->shape = job_checkpoint_shape(job);
-    op_run(rq->server->store_lane, (struct op){.rq = rq,
-                                               .server = rq->server,
-                                               .arg = a,
-                                               .work = model_work,
-                                               .done = model_done_reply});
 }

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "server/handlers.h"
 #include "server/server.h"
+#include "server/task_key.h"
 
 #define FAILURES_MAX 3 /* task.fail within one round that end a job */
 
@@ -62,46 +63,6 @@ void handle_task_next(struct request *rq)
         workers_next(rq->server->workers, worker, rq);
 }
 
-struct key {
-    int64_t job, incarnation, step, phase, lo, hi;
-};
-
-static int read_key(const struct request *rq, struct key *k, struct errbuf *why)
-{
-    const struct {
-        const char *name;
-        int64_t max, *to;
-    } fields[] = {
-        {"job", INT32_MAX, &k->job},          {"incarnation", INT64_C(1) << 50, &k->incarnation},
-        {"step", INT64_C(1) << 50, &k->step}, {"phase", PHASE_TEST, &k->phase},
-        {"lo", UINT32_MAX, &k->lo},           {"hi", UINT32_MAX, &k->hi},
-    };
-
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-        int rc = field_i64(rq->message.json, message_names[rq->type], fields[i].name, true, 0,
-                           fields[i].max, fields[i].to, why);
-        if (rc < 0)
-            return rc;
-    }
-    return k->lo < k->hi
-               ? 0
-               : err_set(why, -EINVAL, "%s: lo is %lld and hi is %lld, allowed is lo < hi",
-                         message_names[rq->type], (long long)k->lo, (long long)k->hi);
-}
-
-/* The job whose open round the key names, and the samples of its node; NULL: nothing is open there.
- */
-static struct job *open_job(struct server *s, const struct key *k, uint32_t *ret_count)
-{
-    struct job *job = jobs_active(s->jobs);
-
-    if (!job || !job->run || job->rec.job != k->job || job->rec.incarnation != k->incarnation)
-        return NULL;
-    *ret_count = run_node_samples(job->run, (enum phase)k->phase, (uint64_t)k->step,
-                                  (struct node){(uint32_t)k->lo, (uint32_t)k->hi});
-    return *ret_count ? job : NULL;
-}
-
 static int need(const struct request *rq, const char *name, enum dtype d, uint64_t rows,
                 uint64_t columns, const void **ret, struct errbuf *why)
 {
@@ -120,7 +81,8 @@ static int read_tensors(const struct request *rq, const struct job *job, uint32_
     int rc = 0;
 
     if (res->phase == PHASE_TRAIN) {
-        rc = need(rq, "grad", DTYPE_F32, job->model.floats, 0, &res->grad, why);
+        if (!run_in_pieces(job->run))
+            rc = need(rq, "grad", DTYPE_F32, job->model.floats, 0, &res->grad, why);
         if (rc == 0)
             rc = need(rq, "sums", DTYPE_F64, RUN_SUMS, 0, &res->sums, why);
     }
@@ -133,16 +95,17 @@ static int read_tensors(const struct request *rq, const struct job *job, uint32_
     return rc < 0 ? rc : need(rq, "flags", DTYPE_U32, count, 0, &res->flags, why);
 }
 
-/* 0: counted, -EALREADY: dropped, -EINVAL: not a result. */
-static int take_result(struct request *rq, struct worker *worker, const struct key *k,
+/* 0: counted, -EALREADY: dropped, -EINVAL: not a result, -ESTALE: its upload is gone. */
+static int take_result(struct request *rq, struct worker *worker, const struct task_key *k,
                        struct errbuf *why)
 {
     struct server *s = rq->server;
     struct run_result res = {.phase = (enum phase)k->phase,
                              .step = (uint64_t)k->step,
-                             .node = {(uint32_t)k->lo, (uint32_t)k->hi}};
+                             .node = task_key_node(k),
+                             .worker = workers_number(worker)};
     uint32_t count;
-    struct job *job = open_job(s, k, &count);
+    struct job *job = task_key_job(s, k, &count);
     int rc;
 
     if (!job)
@@ -161,11 +124,11 @@ void handle_task_result(struct request *rq)
 {
     struct worker *worker = workers_of(rq->server->workers, rq);
     struct errbuf why = {""};
-    struct key key;
+    struct task_key key;
 
     if (!worker)
         return;
-    if (read_key(rq, &key, &why) < 0) {
+    if (task_key_read(rq, &key, &why) < 0) {
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return;
     }
@@ -173,14 +136,14 @@ void handle_task_result(struct request *rq)
     if (rc < 0 && rc != -EALREADY) {
         log_warn("result.refused", "job=%lld step=%lld lo=%lld error=\"%s\"", (long long)key.job,
                  (long long)key.step, (long long)key.lo, why.text);
-        request_error(rq, ERR_BAD_TENSOR, "%s", why.text);
+        request_error(rq, rc == -ESTALE ? ERR_GONE : ERR_BAD_TENSOR, "%s", why.text);
         return;
     }
     rq->result = rc == 0 ? "accepted" : "dropped";
     workers_next(rq->server->workers, worker, rq);
 }
 
-static void count_failure(struct server *s, struct job *job, const struct key *k,
+static void count_failure(struct server *s, struct job *job, const struct task_key *k,
                           const char *reason)
 {
     char text[300];
@@ -202,18 +165,18 @@ void handle_task_fail(struct request *rq)
 {
     struct worker *worker = workers_of(rq->server->workers, rq);
     struct errbuf why;
-    struct key key;
+    struct task_key key;
     const char *reason;
     uint32_t count;
 
     if (!worker)
         return;
-    if (read_key(rq, &key, &why) < 0 ||
+    if (task_key_read(rq, &key, &why) < 0 ||
         field_str(rq->message.json, "task.fail", "reason", true, 200, &reason, &why) < 0) {
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return;
     }
-    struct job *job = open_job(rq->server, &key, &count);
+    struct job *job = task_key_job(rq->server, &key, &count);
     if (job)
         count_failure(rq->server, job, &key, reason);
     workers_next(rq->server->workers, worker, rq);

@@ -41,4 +41,8 @@ void handle_task_result(struct request *rq);
 void handle_task_fail(struct request *rq);
 void handle_task_job(struct request *rq);
 
+void handle_params_get(struct request *rq);
+void handle_result_offer(struct request *rq);
+void handle_result_put(struct request *rq);
+
 #endif

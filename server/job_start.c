@@ -167,7 +167,8 @@ void jobs_pump(struct jobs *jobs)
     struct job *job;
 
     while (!jobs->server->stopping && (job = next_job(jobs)) != NULL) {
-        if (jobs_prepare(jobs->server, job, &why) == 0)
+        if (jobs_prepare(jobs->server, job, &why) == 0 &&
+            jobs_check_memory(jobs->server, job, &why) == 0)
             start_job(jobs, job);
         else
             job_hold(job, why.text);

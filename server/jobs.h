@@ -55,6 +55,8 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job);
 
 /* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
 int jobs_prepare(struct server *s, struct job *job, struct errbuf *why);
+/* Does a prepared job fit --memory? -EFBIG with a sentence that names need and limit. */
+int jobs_check_memory(const struct server *s, const struct job *job, struct errbuf *why);
 /* What the checkpoints of a prepared job hold. */
 struct checkpoint_shape job_checkpoint_shape(const struct job *job);
 /* Puts a submitted job (owned) into the table, by number. */

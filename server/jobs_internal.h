@@ -1,4 +1,4 @@
-/* Shared by jobs.c, job_start.c and job_life.c only. */
+/* Shared by jobs.c, job_*.c and handle_model.c only. */
 #ifndef STEPPE_SERVER_JOBS_INTERNAL_H
 #define STEPPE_SERVER_JOBS_INTERNAL_H
 

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/bounds.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/options.h"
@@ -24,6 +26,9 @@ static const struct option table[] = {
     {"key", OPT_STR, AT(key), .arg = "FILE",
      .help = "cluster keys (steppe key new): tcp addresses take sealed messages only, and may be "
              "those of a network; SIGHUP reads it again"},
+    {"memory", OPT_BYTES, AT(memory_bytes), .arg = "BYTES", .min = MEMORY_BYTES_MIN,
+     .max = INT64_MAX,
+     .help = "what the job that runs may hold, 300M or 4G (default: half of this machine's)"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from \"name = value\" lines"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",
@@ -32,6 +37,13 @@ static const struct option table[] = {
     {"version", OPT_FLAG, AT(version), .help = "print the version"},
     {0},
 };
+
+static int64_t default_memory(void)
+{
+    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2;
+
+    return bytes < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : bytes;
+}
 
 static void print_help(void)
 {
@@ -43,7 +55,7 @@ static void print_help(void)
 
 int main(int argc, char **argv)
 {
-    struct server_options options = {0};
+    struct server_options options = {.memory_bytes = default_memory()};
     struct server *s = xcalloc(1, sizeof(*s));
     struct errbuf why = {""};
     char *state = file_xdg("XDG_STATE_HOME", ".local/state");

@@ -77,6 +77,8 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
         run_free(r);
         return -ENOMEM;
     }
+    if (model->floats > INLINE_FLOATS_MAX)
+        r->uploads = uploads_create(r->reduce, model->floats, INLINE_FLOATS_MAX);
     for (uint32_t i = 0; i < n; i++)
         r->rank[i] = CURRICULUM_UNRANKED;
     model_init(model, spec->seed, r->theta);
@@ -91,6 +93,7 @@ void run_free(struct run *r)
     stream_done(&r->stream);
     schedule_done(&r->schedule);
     round_free(r->round);
+    uploads_free(r->uploads);
     reduce_free(r->reduce);
     free(r->theta);
     free(r->next);
@@ -142,6 +145,8 @@ static int open_round(struct run *r, enum phase phase, uint32_t count)
     r->reissued += round_reissued(r->round);
     r->phase = phase;
     r->slot_count = count;
+    if (r->uploads)
+        uploads_reset(r->uploads);
     int rc = round_open(r->round, shards);
     if (rc == 0 && phase == PHASE_TRAIN)
         reduce_reset(r->reduce, (struct node){0, shards}, shards);
@@ -237,11 +242,20 @@ int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int6
 
 uint32_t run_release(struct run *r, uint32_t worker)
 {
+    if (r->uploads)
+        uploads_abandon(r->uploads, worker);
     return round_release(r->round, worker);
+}
+
+void run_renew(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms)
+{
+    round_renew(r->round, worker, now_ms, ttl_ms);
 }
 
 uint32_t run_expire(struct run *r, int64_t now_ms)
 {
+    if (r->uploads)
+        uploads_expire(r->uploads, now_ms);
     return round_expire(r->round, now_ms);
 }
 

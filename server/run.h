@@ -17,6 +17,7 @@
 #include "common/score.h"
 #include "proto/messages.h"
 #include "server/core/curriculum.h"
+#include "server/core/upload.h"
 
 #define RUN_SUMS 5 /* sums of a train result: weight, loss, loss at theta hat, samples, correct */
 
@@ -65,7 +66,10 @@ struct run_task {
 /* Leases a node of at most `want` shards. 0 or -EAGAIN. */
 int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
              struct run_task *ret);
+/* The worker does nothing any more: its leases are open again, its upload is given up. */
 uint32_t run_release(struct run *r, uint32_t worker);
+/* The worker is at work: its leases last until now_ms + ttl_ms at least. */
+void run_renew(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms);
 uint32_t run_expire(struct run *r, int64_t now_ms);
 int64_t run_deadline(const struct run *r);
 
@@ -75,7 +79,10 @@ struct run_result {
     enum phase phase;
     uint64_t step;
     struct node node;
-    const void *grad;    /* F32 [floats]: behind the gradient the sums of batch statistics */
+    uint32_t worker; /* who sent it */
+    /* F32 [floats]: behind the gradient the sums of batch statistics; NULL when vectors travel in
+     * pieces: it was uploaded. */
+    const void *grad;
     const void *sums;    /* F64 [RUN_SUMS] */
     const void *scores;  /* F64 [count, 4] */
     const void *classes; /* I32 [count, 2] */
@@ -86,8 +93,32 @@ struct run_result {
 uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node);
 /* Does a result of this phase carry scores? */
 bool run_phase_scores(const struct run *r, enum phase phase);
-/* 0: counted. -EALREADY: dropped. -EINVAL: not finite or out of range; the sentence says which. */
+/* 0: counted. -EALREADY: dropped. -EINVAL: not finite or out of range; the sentence says which.
+ * -ESTALE: its upload was given up. */
 int run_result(struct run *r, const struct run_result *res, struct errbuf *why);
+
+/* Do theta and the gradients travel in pieces, since they are longer than INLINE_FLOATS_MAX? Then
+ * the gradient of a node comes before its result, as core/upload.h says. */
+bool run_in_pieces(const struct run *r);
+/* What an upload is of. */
+struct run_upload {
+    enum phase phase;
+    uint64_t step;
+    struct node node;
+    uint32_t worker;
+};
+/* An upload_answer (UPLOAD_DROP: nobody waits for this gradient) or -ENOMEM. */
+int run_offer(struct run *r, const struct run_upload *up, int64_t now_ms, int64_t ttl_ms,
+              uint64_t *ret_have);
+/* As uploads_put; -EALREADY: nobody waits for it. */
+int run_put(struct run *r, const struct run_upload *up, int64_t piece,
+            const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes, int64_t now_ms,
+            int64_t ttl_ms, struct errbuf *why);
+
+/* Bytes that a run of this job holds at most: theta twice, the optimizer's state, the pending sums
+ * of the reduction tree at its worst with the uploads beside them, and what it keeps of samples. */
+size_t run_memory(const struct jobspec *spec, const struct model *model,
+                  const struct dataset *data);
 
 /* What a closed epoch hands to the store; arrays are owned by the taker (free). */
 struct run_epoch {

@@ -1,4 +1,4 @@
-/* Shared by run.c and run_result.c only. */
+/* Shared by run.c, run_result.c and run_upload.c only. */
 #ifndef STEPPE_SERVER_RUN_INTERNAL_H
 #define STEPPE_SERVER_RUN_INTERNAL_H
 
@@ -28,6 +28,7 @@ struct run {
     enum phase phase;
     struct round *round;
     struct reduce *reduce;
+    struct uploads *uploads; /* NULL: gradients come inside their results */
     uint32_t reissued;
     struct schedule schedule;
     struct stream stream;

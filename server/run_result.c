@@ -75,16 +75,37 @@ static int judge_scores(const struct run *r, const struct run_result *res, uint3
     return 0;
 }
 
+/* The buffer with the gradient of a result; *ret_finite: are all of its floats? */
+static int take_gradient(struct run *r, const struct run_result *res, float **ret,
+                         double **ret_sums, bool *ret_finite, struct errbuf *why)
+{
+    *ret_finite = true;
+    if (r->uploads) {
+        int rc = uploads_take(r->uploads, res->worker, res->node, ret, ret_sums, why);
+        return rc != -ENOENT ? rc
+                             : err_set(why, -ESTALE,
+                                       "the gradient of shards %u to %u is not here (any more); "
+                                       "offer it again",
+                                       res->node.lo, res->node.hi);
+    }
+    *ret = reduce_buffer(r->reduce, ret_sums);
+    if (!*ret)
+        return err_set(why, -ENOMEM, "no memory for a gradient of %zu floats", r->model->floats);
+    *ret_finite = floats_copy_finite(*ret, res->grad, r->model->floats);
+    return 0;
+}
+
 static int read_gradient(struct run *r, const struct run_result *res, float **ret,
                          struct errbuf *why)
 {
     double *sums;
-    float *buf = reduce_buffer(r->reduce, &sums);
+    float *buf;
+    bool finite;
+    int rc = take_gradient(r, res, &buf, &sums, &finite, why);
 
-    if (!buf)
-        return err_set(why, -ENOMEM, "no memory for a gradient of %zu floats", r->model->floats);
+    if (rc < 0)
+        return rc;
     memcpy(sums, res->sums, RUN_SUMS * sizeof(double));
-    bool finite = floats_copy_finite(buf, res->grad, r->model->floats);
     for (int i = 0; i < RUN_SUMS; i++)
         finite = finite && isfinite(sums[i]);
     if (!finite || !(sums[0] > 0)) {
@@ -105,7 +126,7 @@ int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
     float *buf = NULL;
     int rc = 0;
 
-    if (count == 0)
+    if (count == 0 || !round_wants(r->round, res->node))
         return -EALREADY;
     /* Judge everything first: only a valid result may close its node. */
     if (scores)
@@ -119,6 +140,8 @@ int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
             reduce_drop(r->reduce, buf);
         return rc;
     }
+    if (r->uploads)
+        uploads_close(r->uploads, res->node);
     for (uint32_t i = 0; scores && i < count; i++)
         r->slots[at + i] = read_score(res, i);
     return buf ? reduce_add(r->reduce, res->node, buf) : 0;

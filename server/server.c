@@ -161,7 +161,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
 {
     int rc;
 
-    *s = (struct server){.start_ms = clock_mono_ms()};
+    *s = (struct server){.start_ms = clock_mono_ms(), .memory_bytes = options->memory_bytes};
     failpoint_init(&s->failpoint);
     rc = uv_loop_init(&s->loop);
     if (rc < 0)
@@ -192,7 +192,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
         return rc;
     }
     jobs_pump(s->jobs);
-    log_info("server.start", "version=%s state=%s", STEPPE_VERSION, s->dir);
+    log_info("server.start", "version=%s state=%s memory_bytes=%lld", STEPPE_VERSION, s->dir,
+             (long long)s->memory_bytes);
     return 0;
 }
 

@@ -22,6 +22,7 @@ struct server_options {
     const char *listen; /* URLs, comma separated */
     const char *key;    /* file of cluster keys; NULL: none */
     const char *config;
+    int64_t memory_bytes; /* of the jobs that run */
     int log_level;
     bool help, version;
 };
@@ -47,6 +48,7 @@ struct server {
     struct workers *workers;
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[512];
+    int64_t memory_bytes;
     int64_t start_ms;
     bool stopping;
 };

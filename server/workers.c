@@ -15,6 +15,7 @@
 #define LEASE_MIN_MS 3000
 #define LEASE_MAX_MS 600000
 #define LEASE_FACTOR 10 /* times the slowest recent time */
+#define PIECE_MS 10000  /* most time between two pieces, at least */
 #define SCORE_SHARDS 8  /* most shards of a sweep or test per thread and trip */
 #define SILENT_MS (HOLD_MS + 10000)
 #define FORGET_MS 600000
@@ -173,6 +174,24 @@ static int64_t lease_ttl(const struct job *job, enum phase phase, uint32_t shard
     return ttl < LEASE_MIN_MS ? LEASE_MIN_MS : ttl > LEASE_MAX_MS ? LEASE_MAX_MS : (int64_t)ttl;
 }
 
+uint32_t workers_number(const struct worker *worker)
+{
+    return worker->number;
+}
+
+int64_t workers_renew(struct workers *w, struct worker *worker, struct job *job)
+{
+    int64_t now_ms = clock_mono_ms();
+    int64_t ttl_ms = lease_ttl(job, run_phase(job->run), worker->lease_shards);
+
+    (void)w;
+    ttl_ms = ttl_ms < PIECE_MS ? PIECE_MS : ttl_ms;
+    run_renew(job->run, worker->number, now_ms, ttl_ms);
+    if (worker->job == job->rec.job && worker->lease_end_ms < now_ms + ttl_ms)
+        worker->lease_end_ms = now_ms + ttl_ms;
+    return ttl_ms;
+}
+
 /* Shards to ask for: its share of the round by threads, so that a step is one trip per worker. */
 static uint32_t wanted_shards(struct workers *w, const struct worker *worker, const struct job *job,
                               int64_t now_ms)
@@ -215,6 +234,7 @@ static bool grant(struct workers *w, struct worker *worker)
     int64_t now_ms = clock_mono_ms();
     struct run_task task;
     struct tensor tensors[3];
+    size_t theta_bytes = 0;
     int count = 0;
 
     if (!jobs_ready(job) || job->class_pending || !fits(worker, job))
@@ -234,8 +254,13 @@ static bool grant(struct workers *w, struct worker *worker)
     struct have now = {job->rec.job, job->rec.incarnation, task.step, true};
     const struct have *have = &worker->have;
     if (!have->valid || have->job != now.job || have->incarnation != now.incarnation ||
-        have->step != now.step)
-        tensors[count++] = tensor_1d("theta", DTYPE_F32, job->model.floats, run_theta(job->run));
+        have->step != now.step) {
+        if (run_in_pieces(job->run))
+            theta_bytes = job->model.floats * sizeof(float);
+        else
+            tensors[count++] =
+                tensor_1d("theta", DTYPE_F32, job->model.floats, run_theta(job->run));
+    }
     worker->job = job->rec.job;
     worker->lease_start_ms = now_ms;
     worker->lease_end_ms = now_ms + ttl_ms;
@@ -243,6 +268,8 @@ static bool grant(struct workers *w, struct worker *worker)
     struct request *rq = worker->held;
     worker->held = NULL;
     cJSON *out = task_fields(job, &task, ttl_ms);
+    if (theta_bytes)
+        cJSON_AddNumberToObject(out, "theta_bytes", (double)theta_bytes);
     if (rq->result)
         cJSON_AddStringToObject(out, "result", rq->result);
     request_reply(rq, out, tensors, count);

@@ -29,6 +29,10 @@ uint32_t workers_bye(struct workers *w, struct worker *worker);
 
 /* The worker asks for work: gives back what it still held, answers rq with a task or holds it. */
 void workers_next(struct workers *w, struct worker *worker, struct request *rq);
+uint32_t workers_number(const struct worker *worker);
+/* The worker is at work on this job: what it holds of it is not issued again before the time that
+ * is returned, in milliseconds from now. */
+int64_t workers_renew(struct workers *w, struct worker *worker, struct job *job);
 /* Counts a result of `shards` shards and measures its speed. */
 void workers_counted(struct workers *w, struct worker *worker, struct job *job, uint32_t shards);
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/alloc.h"
 #include "common/field.h"
@@ -16,6 +15,8 @@
 #include "worker/cache.h"
 #include "worker/numerics.h"
 #include "worker/runner.h"
+#include "worker/talk.h"
+#include "worker/task.h"
 
 #define HELLO_MS 10000
 #define TASK_MS 40000 /* the server holds a reply for up to 25 s */
@@ -42,18 +43,9 @@ struct plan {
     uint32_t capacity; /* samples that ids .. flags have room for */
 };
 
-struct task {
-    int kind; /* index into task_kinds */
-    int64_t job, incarnation, step, phase, lo, hi, shard, count, first;
-};
-
-enum { TASK_NONE, TASK_TRAIN, TASK_SCORE, TASK_TEST };
-static const char *const task_kinds[] = {"none", "train", "score", "test", NULL};
-
 struct session {
     const struct session_options *options;
-    const volatile sig_atomic_t *stop;
-    struct client *client;
+    struct talk talk;
     char class[NUMERICS_CLASS_BYTES];
     bool known; /* the server took a hello once */
     struct plan plan;
@@ -107,14 +99,6 @@ static int plan_room(struct plan *p, uint32_t count, struct errbuf *why)
     return 0;
 }
 
-static void pause_ms(const struct session *s, int ms)
-{
-    const struct timespec tick = {.tv_nsec = 50000000};
-
-    for (; ms > 0 && !*s->stop; ms -= 50)
-        nanosleep(&tick, NULL);
-}
-
 /* --- planning a job --- */
 
 static int read_job(struct session *s, int64_t number, char sha256[SHA256_HEX], int64_t *ret_bytes,
@@ -126,7 +110,8 @@ static int read_job(struct session *s, int64_t number, char sha256[SHA256_HEX], 
     uint8_t digest[SHA256_BYTES];
 
     cJSON_AddNumberToObject(request, "job", (double)number);
-    int rc = client_call(s->client, MSG_TASK_JOB, request, NULL, 0, HELLO_MS, 0, &reply, NULL, why);
+    int rc =
+        client_call(s->talk.client, MSG_TASK_JOB, request, NULL, 0, HELLO_MS, 0, &reply, NULL, why);
     cJSON_Delete(request);
     if (rc == 0)
         rc = field_obj(reply.json, "task.job", "spec", true, &spec, why);
@@ -155,7 +140,7 @@ static int plan_job(struct session *s, int64_t number, struct errbuf *why)
     plan_drop(p);
     rc = read_job(s, number, sha256, &bytes, why);
     if (rc == 0)
-        rc = cache_dataset(s->options->cache, s->client, sha256, (uint64_t)bytes, s->stop,
+        rc = cache_dataset(s->options->cache, s->talk.client, sha256, (uint64_t)bytes, s->talk.stop,
                            &p->dataset, why);
     if (rc == 0)
         rc = model_parse(p->spec.model, p->dataset.dims, p->dataset.classes, p->dataset.mean,
@@ -179,34 +164,7 @@ static int plan_job(struct session *s, int64_t number, struct errbuf *why)
     return 0;
 }
 
-/* --- reading a task --- */
-
-static int read_task(const struct message *m, struct task *t, struct errbuf *why)
-{
-    const struct {
-        const char *name;
-        int64_t max, *to;
-    } fields[] = {
-        {"job", INT32_MAX, &t->job},          {"incarnation", INT64_C(1) << 50, &t->incarnation},
-        {"step", INT64_C(1) << 50, &t->step}, {"phase", PHASE_TEST, &t->phase},
-        {"lo", UINT32_MAX, &t->lo},           {"hi", UINT32_MAX, &t->hi},
-        {"shard", SHARD_MAX, &t->shard},      {"count", SAMPLES_MAX, &t->count},
-    };
-    int rc = field_enum(m->json, "task", "task", true, task_kinds, &t->kind, why);
-
-    if (rc < 0 || t->kind == TASK_NONE)
-        return rc;
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-        if ((rc = field_i64(m->json, "task", fields[i].name, true, 0, fields[i].max, fields[i].to,
-                            why)) < 0)
-            return rc;
-    t->first = -1;
-    rc = field_i64(m->json, "task", "first", false, 0, SAMPLES_MAX, &t->first, why);
-    if (rc == 0 && (t->count < 1 || t->lo >= t->hi || t->hi - t->lo > t->count))
-        rc = err_set(why, -EINVAL, "a task of %lld samples in shards %lld to %lld makes no sense",
-                     (long long)t->count, (long long)t->lo, (long long)t->hi);
-    return rc;
-}
+/* --- the data of a task --- */
 
 static int copy_tensor(const struct message *m, const char *name, enum dtype d, uint64_t n,
                        void *out, struct errbuf *why)
@@ -219,8 +177,8 @@ static int copy_tensor(const struct message *m, const char *name, enum dtype d, 
     return rc;
 }
 
-/* Takes ids, weights and theta out of the message. */
-static int read_tensors(struct plan *p, const struct message *m, const struct task *t,
+/* Takes ids and weights out of the message. */
+static int read_samples(struct plan *p, const struct message *m, const struct task *t,
                         struct errbuf *why)
 {
     uint32_t count = (uint32_t)t->count;
@@ -246,16 +204,6 @@ static int read_tensors(struct plan *p, const struct message *m, const struct ta
         if (!(p->weights[i] > 0))
             rc = err_set(why, -EINVAL, "weight %u is %g, allowed is above 0", i,
                          (double)p->weights[i]);
-    if (rc == 0 && tensor_find(m->tensors, m->tensor_count, "theta")) {
-        p->step = -1;
-        rc = copy_tensor(m, "theta", DTYPE_F32, p->model.floats, p->theta, why);
-        if (rc == 0) {
-            p->incarnation = t->incarnation;
-            p->step = t->step;
-        }
-    }
-    if (rc == 0 && (p->step != t->step || p->incarnation != t->incarnation))
-        rc = err_set(why, -EINVAL, "the task came without theta of step %lld", (long long)t->step);
     return rc;
 }
 
@@ -278,13 +226,46 @@ static cJSON *with_key(const struct plan *p, const struct task *t)
 {
     cJSON *request = with_have(p);
 
-    cJSON_AddNumberToObject(request, "job", (double)t->job);
-    cJSON_AddNumberToObject(request, "incarnation", (double)t->incarnation);
-    cJSON_AddNumberToObject(request, "step", (double)t->step);
-    cJSON_AddNumberToObject(request, "phase", (double)t->phase);
-    cJSON_AddNumberToObject(request, "lo", (double)t->lo);
-    cJSON_AddNumberToObject(request, "hi", (double)t->hi);
+    task_add_key(request, t);
     return request;
+}
+
+static int fetch_theta(const struct session *s, struct plan *p, const struct task *t,
+                       struct errbuf *why)
+{
+    const size_t bytes = p->model.floats * sizeof(float);
+    cJSON *key;
+
+    if ((uint64_t)t->theta_bytes != bytes)
+        return err_set(why, -EINVAL, "the task's theta has %lld bytes, the model has %zu",
+                       (long long)t->theta_bytes, bytes);
+    key = cJSON_CreateObject();
+    task_add_round(key, t);
+    int rc = talk_fetch(&s->talk, key, bytes, p->theta, why);
+    cJSON_Delete(key);
+    return rc;
+}
+
+/* Makes p->theta that of the task: from the message, in pieces, or as it is. As talk_call. */
+static int read_theta(const struct session *s, struct plan *p, const struct message *m,
+                      const struct task *t, struct errbuf *why)
+{
+    bool inlined = tensor_find(m->tensors, m->tensor_count, "theta") != NULL;
+    int rc;
+
+    if (inlined || t->theta_bytes) {
+        p->step = -1;
+        rc = inlined ? copy_tensor(m, "theta", DTYPE_F32, p->model.floats, p->theta, why)
+                     : fetch_theta(s, p, t, why);
+        if (rc < 0)
+            return rc;
+        p->incarnation = t->incarnation;
+        p->step = t->step;
+    }
+    return p->step == t->step && p->incarnation == t->incarnation
+               ? 0
+               : err_set(why, -EINVAL, "the task came without theta of step %lld",
+                         (long long)t->step);
 }
 
 /* Score tensors of a result; returns how many. */
@@ -314,7 +295,17 @@ struct answer {
     cJSON *request;
     struct tensor tensors[5];
     int tensor_count;
+    const float *upload; /* [floats], a gradient that goes in pieces before it; else NULL */
+    size_t upload_bytes;
+    cJSON *upload_key;
 };
+
+static void answer_done(struct answer *a)
+{
+    cJSON_Delete(a->request);
+    cJSON_Delete(a->upload_key);
+    *a = (struct answer){.request = NULL};
+}
 
 static struct step_spec step_spec_of(const struct jobspec *spec, const struct task *t)
 {
@@ -354,9 +345,7 @@ static void compute(struct plan *p, const struct task *t, struct answer *a)
     struct yield yield = {.scores = scores ? p->scores : NULL};
     struct errbuf why;
 
-    a->request = with_key(p, t);
-    a->tensor_count = 0;
-    a->type = MSG_TASK_RESULT;
+    *a = (struct answer){.type = MSG_TASK_RESULT, .request = with_key(p, t)};
     if (runner_run(p->runner, &work, &yield, &why) < 0) {
         log_warn("task.fail", "job=%lld step=%lld reason=\"%s\"", (long long)t->job,
                  (long long)t->step, why.text);
@@ -364,10 +353,16 @@ static void compute(struct plan *p, const struct task *t, struct answer *a)
         cJSON_AddStringToObject(a->request, "reason", why.text);
         return;
     }
-    if (work.train) {
+    if (work.train && p->model.floats > INLINE_FLOATS_MAX) {
+        a->upload = yield.grad;
+        a->upload_bytes = p->model.floats * sizeof(float);
+        a->upload_key = cJSON_CreateObject();
+        task_add_key(a->upload_key, t);
+    } else if (work.train) {
         a->tensors[a->tensor_count++] = tensor_1d("grad", DTYPE_F32, p->model.floats, yield.grad);
-        a->tensors[a->tensor_count++] = tensor_1d("sums", DTYPE_F64, STEP_SUMS, yield.sums);
     }
+    if (work.train)
+        a->tensors[a->tensor_count++] = tensor_1d("sums", DTYPE_F64, STEP_SUMS, yield.sums);
     if (scores)
         a->tensor_count += score_tensors(p, work.count, a->tensors + a->tensor_count);
 }
@@ -410,13 +405,13 @@ static int hello(struct session *s, struct errbuf *why)
     cJSON_AddNumberToObject(request, "threads", (double)s->options->threads);
     cJSON_AddStringToObject(request, "class", s->class);
     for (;;) {
-        rc = client_call(s->client, MSG_WORKER_HELLO, request, NULL, 0, HELLO_MS, 2000, &reply,
+        rc = client_call(s->talk.client, MSG_WORKER_HELLO, request, NULL, 0, HELLO_MS, 2000, &reply,
                          &code, why);
         if (rc == 0 || rc == -EINTR || (rc == -EREMOTEIO && hopeless(s, code)))
             break;
         log_warn("worker.wait", "error=\"%s\"", why->text);
-        pause_ms(s, BACKOFF_MS);
-        if (*s->stop) {
+        talk_pause(&s->talk, BACKOFF_MS);
+        if (*s->talk.stop) {
             rc = -EINTR;
             break;
         }
@@ -430,36 +425,30 @@ static int hello(struct session *s, struct errbuf *why)
     return rc;
 }
 
-static bool is_about_key(enum error_code code)
-{
-    return code == ERR_WRONG_KEY || code == ERR_KEY_NEEDED || code == ERR_NO_SESSION;
-}
-
-/* Sends the answer until the server has taken it; ret is the next task's message. 0, -EINTR,
- * -ENOTCONN (the server does not know us: say hello), or a refusal of the answer (-EREMOTEIO). */
-static int exchange(struct session *s, struct answer *a, struct message *ret, struct errbuf *why)
-{
-    enum error_code code = ERR_INTERNAL;
-
-    for (;;) {
-        int rc = client_call(s->client, a->type, a->request, a->tensors, a->tensor_count, TASK_MS,
-                             TASK_RETRY_MS, ret, &code, why);
-        if (rc == 0 || rc == -EINTR)
-            return rc;
-        if (rc == -EREMOTEIO && code == ERR_UNKNOWN_WORKER)
-            return -ENOTCONN;
-        if (rc == -EREMOTEIO && code != ERR_UNAVAILABLE && !is_about_key(code))
-            return rc;
-        log_warn("worker.wait", "error=\"%s\"", why->text);
-        pause_ms(s, BACKOFF_MS);
-        if (*s->stop)
-            return -EINTR;
-    }
-}
-
 static void ask_next(struct session *s, struct answer *a)
 {
-    *a = (struct answer){.type = MSG_TASK_NEXT, .request = with_have(&s->plan)};
+    answer_done(a);
+    a->type = MSG_TASK_NEXT;
+    a->request = with_have(&s->plan);
+}
+
+/* Sends the answer until the server has taken it; ret is the next task's message. As talk_call. */
+static int exchange(struct session *s, struct answer *a, struct message *ret, struct errbuf *why)
+{
+    for (;;) {
+        int rc = 0;
+
+        if (a->upload)
+            rc = talk_upload(&s->talk, a->upload_key, a->upload_bytes, a->upload, why);
+        if (rc == -EALREADY) /* somebody was faster */
+            ask_next(s, a);
+        else if (rc < 0)
+            return rc;
+        rc = talk_call(&s->talk, a->type, a->request, a->tensors, a->tensor_count, TASK_MS,
+                       TASK_RETRY_MS, ret, why);
+        if (rc != -ESTALE || !a->upload)
+            return rc;
+    }
 }
 
 /* Reads and runs the task in m; the answer to it goes to a. */
@@ -467,7 +456,7 @@ static int take_task(struct session *s, const struct message *m, struct answer *
                      struct errbuf *why)
 {
     struct task task = {0};
-    int rc = read_task(m, &task, why);
+    int rc = task_read(m, &task, why);
 
     if (rc == 0 && task.kind == TASK_NONE) {
         ask_next(s, a);
@@ -476,9 +465,16 @@ static int take_task(struct session *s, const struct message *m, struct answer *
     if (rc == 0)
         rc = plan_job(s, task.job, why);
     if (rc == 0)
-        rc = read_tensors(&s->plan, m, &task, why);
-    if (rc == 0)
+        rc = read_samples(&s->plan, m, &task, why);
+    if (rc < 0)
+        return rc;
+    rc = read_theta(s, &s->plan, m, &task, why);
+    if (rc == 0) {
         compute(&s->plan, &task, a);
+    } else if (rc == -ESTALE) { /* others have finished the step meanwhile */
+        ask_next(s, a);
+        rc = 0;
+    }
     return rc;
 }
 
@@ -491,7 +487,7 @@ static void bye(struct session *s)
     cJSON *request = cJSON_CreateObject();
 
     /* A connection of its own: the old one may have a request outstanding, and stop is set. */
-    if (open_client(s->options, client_sender(s->client), &never, &client, &why) == 0) {
+    if (open_client(s->options, client_sender(s->talk.client), &never, &client, &why) == 0) {
         if (client_call(client, MSG_WORKER_BYE, request, NULL, 0, BYE_MS, 0, &reply, NULL, &why) ==
             0)
             message_done(&reply);
@@ -506,33 +502,23 @@ static void bye(struct session *s)
 static int stay_away(struct session *s, int *io_ms, struct errbuf *why)
 {
     bye(s);
-    pause_ms(s, *io_ms);
+    talk_pause(&s->talk, *io_ms);
     *io_ms = *io_ms < AWAY_MAX_MS / 2 ? 2 * *io_ms : AWAY_MAX_MS;
-    return *s->stop ? -EINTR : hello(s, why);
+    return *s->talk.stop ? -EINTR : hello(s, why);
 }
 
 static int work_loop(struct session *s, struct errbuf *why)
 {
     struct message m = {0};
-    struct answer a;
+    struct answer a = {.request = NULL};
     int away_ms = BACKOFF_MS, rc = hello(s, why);
 
     if (rc < 0)
         return rc;
     ask_next(s, &a);
-    while (!*s->stop) {
+    while (!*s->talk.stop) {
         rc = exchange(s, &a, &m, why);
-        cJSON_Delete(a.request);
-        a.request = NULL;
-        if (rc == -EINTR)
-            break;
-        if (rc == -ENOTCONN) {
-            rc = hello(s, why);
-            if (rc < 0)
-                break;
-            ask_next(s, &a);
-            continue;
-        }
+        answer_done(&a);
         if (rc == 0) {
             rc = take_task(s, &m, &a, why);
             message_done(&m);
@@ -541,26 +527,28 @@ static int work_loop(struct session *s, struct errbuf *why)
             away_ms = BACKOFF_MS;
             continue;
         }
-        if (rc == -EINTR)
-            break;
-        log_error("task.refused", "error=\"%s\"", why->text);
-        rc = stay_away(s, &away_ms, why);
+        if (rc == -ENOTCONN) {
+            rc = hello(s, why);
+        } else if (rc != -EINTR) {
+            log_error("task.refused", "error=\"%s\"", why->text);
+            rc = stay_away(s, &away_ms, why);
+        }
         if (rc < 0)
             break;
         ask_next(s, &a);
     }
-    cJSON_Delete(a.request);
+    answer_done(&a);
     return rc;
 }
 
 int session_run(const struct session_options *options, const volatile sig_atomic_t *stop,
                 struct errbuf *why)
 {
-    struct session s = {.options = options, .stop = stop, .plan = {.step = -1}};
+    struct session s = {.options = options, .talk = {.stop = stop}, .plan = {.step = -1}};
     int rc;
 
     numerics_class(options->kernels, s.class);
-    rc = open_client(options, NULL, stop, &s.client, why);
+    rc = open_client(options, NULL, stop, &s.talk.client, why);
     if (rc < 0)
         return rc;
     rc = work_loop(&s, why);
@@ -569,6 +557,6 @@ int session_run(const struct session_options *options, const volatile sig_atomic
         rc = 0;
     }
     plan_drop(&s.plan);
-    client_close(s.client);
+    client_close(s.talk.client);
     return rc;
 }

@@ -8,12 +8,14 @@
 #include "common/alloc.h"
 #include "common/bounds.h"
 #include "common/field.h"
+#include "common/hash.h"
 #include "common/model.h"
 #include "common/safetensors.h"
 #include "common/text.h"
 #include "proto/cli/session.h"
 
 #define REPLY "the server's reply"
+#define TRIES 5 /* a checkpoint may be replaced by a newer one while it comes */
 
 /* input [h, w, c]. */
 static int read_dims(const cJSON *json, struct dims *ret, struct errbuf *why)
@@ -81,22 +83,85 @@ static int read_model(const cJSON *json, struct model *ret, struct errbuf *why)
     return rc;
 }
 
-/* The view of a message may be unaligned. */
-static int copy_theta(const struct message *reply, const struct model *model, float **ret,
+/* One piece of theta, to out. -ESTALE: the checkpoint is gone, there is a newer one. */
+static int get_piece(struct cli *cli, const cJSON *json, size_t offset, size_t bytes, void *out,
+                     struct errbuf *why)
+{
+    const uint64_t shape[] = {bytes};
+    const struct tensor *view;
+    enum error_code code = ERR_INTERNAL;
+    struct message reply;
+    cJSON *request;
+    int64_t step = 0;
+
+    value_i64(json, "step", &step);
+    int rc = cli_job_request(cli, &request, why);
+    if (rc != 0)
+        return rc;
+    cJSON_AddNumberToObject(request, "step", (double)step);
+    cJSON_AddNumberToObject(request, "offset", (double)offset);
+    cJSON_AddNumberToObject(request, "bytes", (double)bytes);
+    rc = cli_call_tensors(cli, MSG_MODEL_GET, request, NULL, 0, CALL_DEADLINE_MS, &reply, &code,
+                          why);
+    if (rc != 0)
+        return rc == -EREMOTEIO && code == ERR_GONE ? -ESTALE : rc;
+    rc = message_tensor(&reply, "piece", DTYPE_U8, 1, shape, &view, why);
+    if (rc == 0)
+        memcpy(out, view->data, bytes);
+    message_done(&reply);
+    return rc;
+}
+
+static int get_pieces(struct cli *cli, const cJSON *json, float *theta, size_t bytes,
                       struct errbuf *why)
+{
+    char hash[SHA256_HEX];
+    int rc = 0;
+
+    for (size_t at = 0; rc == 0 && at < bytes; at += PIECE_BYTES_MAX) {
+        size_t n = bytes - at < PIECE_BYTES_MAX ? bytes - at : PIECE_BYTES_MAX;
+
+        rc = get_piece(cli, json, at, n, (char *)theta + at, why);
+    }
+    if (rc != 0)
+        return rc;
+    sha256_hex_of(theta, bytes, hash);
+    return strcmp(hash, value_text(json, "sha256")) == 0
+               ? 0
+               : err_set(why, -EBADMSG,
+                         "the parameters came with another SHA-256 than " REPLY " names");
+}
+
+/* Inside the reply (whose view may be unaligned), or in pieces when they are too long for that. */
+static int get_theta(struct cli *cli, const struct message *reply, const struct model *model,
+                     float **ret, struct errbuf *why)
 {
     const uint64_t shape[] = {model->floats};
     const struct tensor *view;
+    const size_t bytes = model->floats * sizeof(float);
+    int64_t whole = 0;
+    bool pieces = value_i64(reply->json, "theta_bytes", &whole);
+    int rc = 0;
 
-    int rc = message_tensor(reply, "theta", DTYPE_F32, 1, shape, &view, why);
+    if (pieces && (uint64_t)whole != bytes)
+        return err_set(why, -EBADMSG, REPLY " speaks of %lld bytes, the model has %zu",
+                       (long long)whole, bytes);
+    if (!pieces)
+        rc = message_tensor(reply, "theta", DTYPE_F32, 1, shape, &view, why);
     if (rc != 0)
         return rc;
     float *theta = alloc_bytes(model->floats, sizeof(*theta));
     if (!theta)
         return err_set(why, -ENOMEM, "out of memory for %zu parameters", model->floats);
-    memcpy(theta, view->data, view->bytes);
-    *ret = theta;
-    return 0;
+    if (pieces)
+        rc = get_pieces(cli, reply->json, theta, bytes, why);
+    else
+        memcpy(theta, view->data, view->bytes);
+    if (rc == 0)
+        *ret = theta;
+    else
+        free(theta);
+    return rc;
 }
 
 static void print_exported(const struct cli *cli, const cJSON *json, const struct model *model)
@@ -145,7 +210,7 @@ static int export_model(const struct cli *cli, const struct model *model, const 
     return rc;
 }
 
-int cmd_model_export(struct cli *cli, struct errbuf *why)
+static int export_once(struct cli *cli, struct errbuf *why)
 {
     struct model model = {.layer_count = 0};
     struct message reply;
@@ -159,7 +224,7 @@ int cmd_model_export(struct cli *cli, struct errbuf *why)
         return rc;
     rc = read_model(reply.json, &model, why);
     if (rc == 0)
-        rc = copy_theta(&reply, &model, &theta, why);
+        rc = get_theta(cli, &reply, &model, &theta, why);
     if (rc == 0)
         rc = export_model(cli, &model, theta, reply.json, why);
     if (rc == 0)
@@ -167,5 +232,14 @@ int cmd_model_export(struct cli *cli, struct errbuf *why)
     free(theta);
     model_done(&model);
     message_done(&reply);
+    return rc;
+}
+
+int cmd_model_export(struct cli *cli, struct errbuf *why)
+{
+    int rc = -ESTALE;
+
+    for (int i = 0; rc == -ESTALE && i < TRIES; i++)
+        rc = export_once(cli, why);
     return rc;
 }

@@ -160,10 +160,14 @@ static uint32_t cut(struct round *r, uint32_t want)
     return r->entry_count++;
 }
 
+static int64_t deadline(int64_t now_ms, int64_t ttl_ms)
+{
+    return now_ms > INT64_MAX - ttl_ms ? INT64_MAX : now_ms + ttl_ms;
+}
+
 int round_take(struct round *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
                struct node *ret)
 {
-    int64_t deadline_ms = now_ms > INT64_MAX - ttl_ms ? INT64_MAX : now_ms + ttl_ms;
     uint32_t index;
 
     if (r->open_count > 0) {
@@ -175,7 +179,7 @@ int round_take(struct round *r, uint32_t worker, uint32_t want, int64_t now_ms, 
     } else {
         return -EAGAIN;
     }
-    live_add(r, index, worker, deadline_ms);
+    live_add(r, index, worker, deadline(now_ms, ttl_ms));
     *ret = r->entries[index].node;
     return 0;
 }
@@ -195,6 +199,23 @@ static int64_t find(const struct round *r, struct node n)
     if (lo == r->entry_count || r->entries[lo].node.lo != n.lo || r->entries[lo].node.hi != n.hi)
         return -1;
     return lo;
+}
+
+bool round_wants(const struct round *r, struct node n)
+{
+    int64_t index = find(r, n);
+
+    return index >= 0 && r->entries[index].state != FINISHED;
+}
+
+void round_renew(struct round *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms)
+{
+    for (uint32_t i = 0; i < r->live_count; i++) {
+        struct entry *e = &r->entries[r->live[i]];
+
+        if (e->worker == worker && e->deadline_ms < deadline(now_ms, ttl_ms))
+            e->deadline_ms = deadline(now_ms, ttl_ms);
+    }
 }
 
 int round_finish(struct round *r, struct node n)

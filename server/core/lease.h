@@ -26,6 +26,11 @@ int round_open(struct round *r, uint32_t shards);
 int round_take(struct round *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
                struct node *ret);
 
+/* Was exactly this node leased, and is it without a result? */
+bool round_wants(const struct round *r, struct node n);
+/* The worker is at work: none of its leases ends before now_ms + ttl_ms. */
+void round_renew(struct round *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms);
+
 /* Reports the result of a node. 0: it is the first valid one, count it. -EALREADY: the node is
  * done. -EINVAL: no such node was ever leased in this round. */
 int round_finish(struct round *r, struct node n);

@@ -113,18 +113,19 @@ class World:
         World.open.append(self)
         atexit.register(self.close)
 
-    def spawn(self, name, *words):
+    def spawn(self, name, *words, **env):
         with open(os.path.join(self.folder, name + ".log"), "ab") as log:
-            self.processes[name] = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.processes[name] = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                                    env={**os.environ, **env})
         return self.processes[name]
 
     def log(self, name):
         with open(os.path.join(self.folder, name + ".log"), errors="replace") as f:
             return f.read()
 
-    def server(self):
+    def server(self, *words, **env):
         server = self.spawn("server", BUILD + "/steppe-server", "--state", self.state, "--listen",
-                            "%s,ipc://%s/s" % (self.url, self.folder))
+                            "%s,ipc://%s/s" % (self.url, self.folder), *words, **env)
         await_true(30, lambda: server.poll() is not None or self.steppe("ping").returncode == 0)
         if server.poll() is not None:
             raise RuntimeError("the server ended: " + self.log("server")[-300:])
@@ -299,3 +300,7 @@ def refusal(reply):
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
+
+
+def blake2b(data):
+    return hashlib.blake2b(data, digest_size=32).hexdigest()

@@ -19,6 +19,19 @@ TEST(the_published_digests_come_out)
     ASSERT_STR(NOTHING, hex);
 }
 
+TEST(blake2b_is_that_of_its_specification)
+{
+    uint8_t digest[BLAKE2B_BYTES];
+    char hex[2 * BLAKE2B_BYTES + 1];
+
+    blake2b_of("abc", 3, digest);
+    text_hex(digest, sizeof(digest), hex);
+    ASSERT_STR("bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319", hex);
+    blake2b_of(NULL, 0, digest);
+    text_hex(digest, sizeof(digest), hex);
+    ASSERT_STR("0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8", hex);
+}
+
 TEST(pieces_hash_as_the_whole)
 {
     uint8_t digest[SHA256_BYTES];

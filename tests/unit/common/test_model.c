@@ -395,7 +395,7 @@ static const struct {
                  ",{\"type\": \"add\", \"from\": \"fc1\"},"
                  "{\"type\": \"avgpool\"}"),
      "model.layers[4] (avgpool): it needs rows and columns"},
-    {LAYERS("{\"type\": \"dense\", \"units\": 0}"), "units is 0, allowed is 1 to 2097152"},
+    {LAYERS("{\"type\": \"dense\", \"units\": 0}"), "units is 0, allowed is 1 to 67108864"},
     {LAYERS(FLAT "," LAST "," LAST), "model.layers[1].units is missing; only the last layer"},
     {LAYERS(CONV "," FLAT), "model.layers[1] (flatten): the last layer must be dense"},
     {LAYERS(FLAT "," CONV "," LAST), "model.layers[1] (conv2d): it needs rows and columns"},
@@ -477,9 +477,8 @@ TEST(layers_that_do_not_fit_the_input_are_refused_with_their_place)
          {4, 4, 1},
          "model.layers[2] (add): it adds flatten1 to fc1, of which one is a flattened image"},
         {"\"mlp\"",
-         {64, 64, 1},
-         "model mlp: the model has 2231562 parameters (8.5 MiB); models above 8 MiB are not "
-         "supported yet"},
+         {512, 512, 1},
+         "model mlp: the model has 134352138 parameters (512.5 MiB), allowed are 256 MiB"},
     };
 
     for (size_t i = 0; i < sizeof(misfits) / sizeof(misfits[0]); i++) {
@@ -492,17 +491,17 @@ TEST(layers_that_do_not_fit_the_input_are_refused_with_their_place)
     }
 }
 
-TEST(a_model_of_exactly_8_mib_is_taken_and_one_more_row_is_not)
+TEST(a_model_of_exactly_256_mib_is_taken_and_one_more_class_is_not)
 {
     struct errbuf why = {0};
     struct model m;
-    const char *desc = LAYERS(FLAT ",{\"type\": \"dense\", \"units\": 16, \"bias\": false}");
+    const char *desc = LAYERS(FLAT ",{\"type\": \"dense\", \"bias\": false}");
 
-    m = made(desc, (struct dims){512, 256, 1}, 16);
+    m = made(desc, (struct dims){512, 512, 1}, 256);
     ASSERT_EQ(PARAM_FLOATS_MAX, m.floats);
     model_done(&m);
-    ASSERT_EQ(-EINVAL, parse(desc, (struct dims){512, 257, 1}, 16, &m, &why));
-    ASSERT_HAS("2105344 parameters", why.text);
+    ASSERT_EQ(-EINVAL, parse(desc, (struct dims){512, 512, 1}, 257, &m, &why));
+    ASSERT_HAS("67371008 parameters (257.0 MiB), allowed are 256 MiB", why.text);
 }
 
 TEST(inputs_out_of_bounds_are_refused)

@@ -252,3 +252,18 @@ TEST(flags_win_over_the_file_they_name)
     ASSERT(options_read(table, 2, argv, &cfg, &config, &why) < 0);
     ASSERT_HAS("/dev/null/none", why.text);
 }
+
+TEST(bytes_take_a_unit)
+{
+    static const struct option sizes[] = {
+        {"memory", OPT_BYTES, offsetof(struct config, seed), .min = 1 << 20, .max = INT64_MAX},
+        {0},
+    };
+    char *argv[] = {"prog", "--memory", "4G"}, *small[] = {"prog", "--memory=4K"};
+    struct config cfg = {0};
+
+    ASSERT_OK(options_args(sizes, 3, argv, &cfg, NULL, NULL, &why), why);
+    ASSERT_EQ(INT64_C(4) << 30, cfg.seed);
+    ASSERT_EQ(-EINVAL, options_args(sizes, 2, small, &cfg, NULL, NULL, &why));
+    ASSERT_STR("--memory is \"4K\", allowed is 1 MiB or more, as 4096, 512K, 300M or 4G", why.text);
+}

@@ -78,6 +78,66 @@ TEST(text_ratio_takes_numbers_and_fractions)
     ASSERT(v == 0.03);
 }
 
+TEST(text_bytes_takes_numbers_with_and_without_a_unit)
+{
+    static const struct {
+        const char *text;
+        int64_t bytes;
+    } good[] = {{"0", 0},
+                {"4096", 4096},
+                {"512K", 512 << 10},
+                {"300M", 300 << 20},
+                {"4G", INT64_C(4) << 30},
+                {"2T", INT64_C(2) << 40},
+                {"9223372036854775807", INT64_MAX}};
+    static const char *const bad[] = {"",
+                                      "K",
+                                      "4X",
+                                      "4g",
+                                      "4 G",
+                                      "4GB",
+                                      "-1K",
+                                      "1.5G",
+                                      "G4",
+                                      "0x4K",
+                                      "9223372036854775808",
+                                      "8388608T",
+                                      "00000000000000000000000000001K"};
+    int64_t v = 7;
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        ASSERT(text_bytes(good[i].text, 0, INT64_MAX, &v));
+        ASSERT_EQ(good[i].bytes, v);
+    }
+    v = 7;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        if (text_bytes(bad[i], 0, INT64_MAX, &v))
+            FAIL("\"%s\" was taken", bad[i]);
+    ASSERT(!text_bytes("1023", 1024, 2048, &v));
+    ASSERT(!text_bytes("3K", 1024, 2048, &v));
+    ASSERT_EQ(7, v);
+}
+
+TEST(text_of_bytes_rounds_up)
+{
+    static const struct {
+        int64_t bytes;
+        const char *text;
+    } cases[] = {{0, "0 bytes"},
+                 {1023, "1023 bytes"},
+                 {1024, "1 KiB"},
+                 {1025, "1.1 KiB"},
+                 {16 << 20, "16 MiB"},
+                 {(99 << 20) + (1 << 19), "99.5 MiB"},
+                 {(100 << 20) + 1, "101 MiB"},
+                 {INT64_C(3) << 30, "3 GiB"},
+                 {INT64_MAX, "8388608 TiB"}};
+    char buf[TEXT_F64_BYTES];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        ASSERT_STR(cases[i].text, text_of_bytes(cases[i].bytes, buf));
+}
+
 TEST(text_of_f64_is_short_and_reads_back)
 {
     static const struct {

@@ -75,6 +75,39 @@ TEST(an_expired_node_is_leased_again_whole_and_first)
     round_free(r);
 }
 
+TEST(a_renewed_lease_lives_longer_and_never_shorter)
+{
+    struct round *r = open_round(8);
+
+    take(r, 1, 4, 0);
+    take(r, 2, 4, 0);
+    round_renew(r, 1, 600, TTL);
+    round_renew(r, 1, 0, 10);
+    ASSERT_EQ(1, round_expire(r, TTL));
+    ASSERT_EQ(600 + TTL, round_deadline(r));
+    ASSERT_EQ(0, round_expire(r, 600 + TTL - 1));
+    ASSERT_EQ(1, round_expire(r, 600 + TTL));
+    round_renew(r, 1, INT64_MAX, TTL);
+    round_free(r);
+}
+
+TEST(a_node_is_wanted_from_its_lease_to_its_result)
+{
+    struct round *r = open_round(8);
+    const struct node n = {0, 4};
+
+    ASSERT(!round_wants(r, n));
+    take(r, 1, 4, 0);
+    ASSERT(round_wants(r, n));
+    ASSERT(!round_wants(r, (struct node){0, 2}));
+    ASSERT(!round_wants(r, (struct node){4, 8}));
+    round_release(r, 1);
+    ASSERT(round_wants(r, n));
+    ASSERT_EQ(0, round_finish(r, n));
+    ASSERT(!round_wants(r, n));
+    round_free(r);
+}
+
 TEST(the_lowest_open_node_goes_first)
 {
     struct round *r = open_round(300);

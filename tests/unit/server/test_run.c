@@ -414,3 +414,19 @@ TEST(a_finished_run_has_no_work_and_takes_none)
     run_free(r);
     fixture_free(f);
 }
+
+TEST(the_memory_of_a_run_grows_with_state_and_pending_sums)
+{
+    struct fixture *f = fixture_create(""),
+                   *adam = fixture_create(", \"optimizer\": {\"name\": \"adamw\"}");
+    const size_t vector = f->model.floats * sizeof(float);
+    const size_t sgd_bytes = run_memory(&f->spec, &f->model, &f->data);
+
+    ASSERT_EQ(sgd_bytes + vector, run_memory(&adam->spec, &adam->model, &adam->data));
+    f->spec.shard = 1; /* 12 shards, of which 6 can wait, where 2 of 4 could */
+    ASSERT_EQ(sgd_bytes + 4 * vector, run_memory(&f->spec, &f->model, &f->data));
+    f->data.samples++;
+    ASSERT(run_memory(&f->spec, &f->model, &f->data) > sgd_bytes + 4 * vector);
+    fixture_free(f);
+    fixture_free(adam);
+}

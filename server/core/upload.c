@@ -1,0 +1,257 @@
+/* Two short lists: at most UPLOADS_MAX admitted, and a line a worker that waits. */
+#include "server/core/upload.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/floats.h"
+
+struct upload {
+    struct node node;
+    uint32_t worker;
+    int64_t deadline_ms;
+    float *buf;
+    double *doubles;
+    uint64_t have; /* a bit a piece */
+    uint8_t hashes[PIECES_MAX][PIECE_HASH_BYTES];
+};
+
+struct waiting {
+    struct node node;
+    uint32_t worker;
+    int64_t deadline_ms;
+};
+
+struct uploads {
+    struct reduce *reduce;
+    size_t floats, piece_floats;
+    uint32_t pieces;
+    struct upload list[UPLOADS_MAX];
+    uint32_t count;
+    struct waiting *waiting;
+    uint32_t waiting_count, waiting_cap;
+};
+
+const char *const upload_answer_names[] = {"send", "wait", "drop", NULL};
+
+struct uploads *uploads_create(struct reduce *reduce, size_t floats, size_t piece_floats)
+{
+    struct uploads *u = xcalloc(1, sizeof(*u));
+
+    u->reduce = reduce;
+    u->floats = floats;
+    u->piece_floats = piece_floats;
+    u->pieces = (uint32_t)((floats + piece_floats - 1) / piece_floats);
+    assert(u->pieces >= 1 && u->pieces <= PIECES_MAX);
+    return u;
+}
+
+void uploads_free(struct uploads *u)
+{
+    if (!u)
+        return;
+    free(u->waiting);
+    free(u);
+}
+
+uint32_t uploads_pieces(const struct uploads *u)
+{
+    return u->pieces;
+}
+
+uint32_t uploads_admitted(const struct uploads *u)
+{
+    return u->count;
+}
+
+static bool same_node(struct node a, struct node b)
+{
+    return a.lo == b.lo && a.hi == b.hi;
+}
+
+/* Takes the upload out of the list; its buffer is the caller's. */
+static void take_out(struct uploads *u, struct upload *up)
+{
+    *up = u->list[--u->count];
+}
+
+static void give_up(struct uploads *u, struct upload *up)
+{
+    reduce_drop(u->reduce, up->buf);
+    take_out(u, up);
+}
+
+static void stop_waiting(struct uploads *u, uint32_t i)
+{
+    u->waiting[i] = u->waiting[--u->waiting_count];
+}
+
+static void leave_line(struct uploads *u, uint32_t worker)
+{
+    for (uint32_t i = u->waiting_count; i-- > 0;)
+        if (u->waiting[i].worker == worker)
+            stop_waiting(u, i);
+}
+
+static struct upload *find(struct uploads *u, uint32_t worker, struct node n)
+{
+    for (uint32_t i = 0; i < u->count; i++)
+        if (u->list[i].worker == worker && same_node(u->list[i].node, n))
+            return &u->list[i];
+    return NULL;
+}
+
+static bool is_sent(const struct uploads *u, struct node n)
+{
+    for (uint32_t i = 0; i < u->count; i++)
+        if (same_node(u->list[i].node, n))
+            return true;
+    return false;
+}
+
+/* How many of those that wait have a lower node. */
+static uint32_t before(const struct uploads *u, struct node n)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < u->waiting_count; i++)
+        count += u->waiting[i].node.lo < n.lo;
+    return count;
+}
+
+static void wait_in_line(struct uploads *u, uint32_t worker, struct node n, int64_t now_ms)
+{
+    if (u->waiting_count == u->waiting_cap) {
+        u->waiting_cap = u->waiting_cap ? 2 * u->waiting_cap : 16;
+        u->waiting = xrealloc(u->waiting, u->waiting_cap * sizeof(*u->waiting));
+    }
+    u->waiting[u->waiting_count++] = (struct waiting){n, worker, now_ms + UPLOAD_PATIENCE_MS};
+}
+
+static int admit(struct uploads *u, uint32_t worker, struct node n, int64_t deadline_ms)
+{
+    double *doubles;
+    float *buf = reduce_buffer(u->reduce, &doubles);
+
+    if (!buf)
+        return -ENOMEM;
+    u->list[u->count++] = (struct upload){
+        .node = n, .worker = worker, .deadline_ms = deadline_ms, .buf = buf, .doubles = doubles};
+    return UPLOAD_SEND;
+}
+
+int uploads_offer(struct uploads *u, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms,
+                  uint64_t *ret_have)
+{
+    uploads_expire(u, now_ms);
+    struct upload *up = find(u, worker, n);
+    if (up) {
+        up->deadline_ms = now_ms + ttl_ms;
+        *ret_have = up->have;
+        return UPLOAD_SEND;
+    }
+    uploads_abandon(u, worker);
+    *ret_have = 0;
+    if (is_sent(u, n))
+        return UPLOAD_WAIT;
+    if (u->count + before(u, n) < UPLOADS_MAX)
+        return admit(u, worker, n, now_ms + ttl_ms);
+    wait_in_line(u, worker, n, now_ms);
+    return UPLOAD_WAIT;
+}
+
+static size_t floats_of(const struct uploads *u, uint32_t piece)
+{
+    size_t left = u->floats - piece * u->piece_floats;
+
+    return left < u->piece_floats ? left : u->piece_floats;
+}
+
+int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece,
+                const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes,
+                int64_t now_ms, int64_t ttl_ms, struct errbuf *why)
+{
+    struct upload *up = find(u, worker, n);
+
+    if (!up)
+        return -ENOENT;
+    if (piece < 0 || piece >= u->pieces)
+        return err_set(why, -EINVAL, "piece is %lld, allowed is 0 to %u", (long long)piece,
+                       u->pieces - 1);
+    const size_t count = floats_of(u, (uint32_t)piece);
+    if (bytes != count * sizeof(float))
+        return err_set(why, -EINVAL, "piece %lld has %zu bytes, wanted are %zu", (long long)piece,
+                       bytes, count * sizeof(float));
+    up->deadline_ms = now_ms + ttl_ms;
+    uint8_t *known = up->hashes[piece];
+    if (up->have >> piece & 1)
+        return memcmp(known, hash, PIECE_HASH_BYTES) == 0
+                   ? 0
+                   : err_set(why, -EINVAL, "piece %lld is there already, with another hash",
+                             (long long)piece);
+    if (!floats_copy_finite(up->buf + (size_t)piece * u->piece_floats, data, count))
+        return err_set(why, -EINVAL, "piece %lld holds NaN or infinity", (long long)piece);
+    memcpy(known, hash, PIECE_HASH_BYTES);
+    up->have |= UINT64_C(1) << piece;
+    return 0;
+}
+
+int uploads_take(struct uploads *u, uint32_t worker, struct node n, float **ret,
+                 double **ret_doubles, struct errbuf *why)
+{
+    struct upload *up = find(u, worker, n);
+
+    if (!up)
+        return -ENOENT;
+    unsigned have = (unsigned)__builtin_popcountll(up->have);
+    if (have < u->pieces)
+        return err_set(why, -EINVAL, "%u of the gradient's %u pieces are there", have, u->pieces);
+    *ret = up->buf;
+    *ret_doubles = up->doubles;
+    take_out(u, up);
+    return 0;
+}
+
+void uploads_close(struct uploads *u, struct node n)
+{
+    for (uint32_t i = u->count; i-- > 0;)
+        if (same_node(u->list[i].node, n))
+            give_up(u, &u->list[i]);
+    for (uint32_t i = u->waiting_count; i-- > 0;)
+        if (same_node(u->waiting[i].node, n))
+            stop_waiting(u, i);
+}
+
+void uploads_abandon(struct uploads *u, uint32_t worker)
+{
+    for (uint32_t i = u->count; i-- > 0;)
+        if (u->list[i].worker == worker)
+            give_up(u, &u->list[i]);
+    leave_line(u, worker);
+}
+
+uint32_t uploads_expire(struct uploads *u, int64_t now_ms)
+{
+    uint32_t expired = 0;
+
+    for (uint32_t i = u->count; i-- > 0;)
+        if (u->list[i].deadline_ms <= now_ms) {
+            give_up(u, &u->list[i]);
+            expired++;
+        }
+    for (uint32_t i = u->waiting_count; i-- > 0;)
+        if (u->waiting[i].deadline_ms <= now_ms)
+            stop_waiting(u, i);
+    return expired;
+}
+
+void uploads_reset(struct uploads *u)
+{
+    while (u->count > 0)
+        give_up(u, &u->list[0]);
+    u->waiting_count = 0;
+}

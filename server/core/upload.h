@@ -1,0 +1,55 @@
+/* Gradients that arrive in pieces: who may send now, and which pieces are there.
+ *
+ * At most UPLOADS_MAX are admitted at once, since each holds a buffer of the reduction; the others
+ * wait, and a place that becomes free goes to the lowest node that still asks for one. A worker has
+ * at most one upload, and a node at most one at a time; who else has it waits until that one is
+ * complete or given up. An upload whose worker is silent for longer than its time is given up.
+ * Pieces come in any order and any number of times. Pure; time is passed in. */
+#ifndef STEPPE_SERVER_CORE_UPLOAD_H
+#define STEPPE_SERVER_CORE_UPLOAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/bounds.h"
+#include "common/err.h"
+#include "common/reduce.h"
+
+#define PIECE_HASH_BYTES 32
+/* A waiting worker asks again after the first; who does not ask for the second waits no longer. */
+#define UPLOAD_WAIT_MS 100
+#define UPLOAD_PATIENCE_MS 2000
+
+struct uploads;
+
+enum upload_answer { UPLOAD_SEND, UPLOAD_WAIT, UPLOAD_DROP };
+extern const char *const upload_answer_names[]; /* indexed by upload_answer, NULL-terminated */
+
+/* Buffers come from reduce (borrowed), whose vectors have `floats` entries; a piece has
+ * piece_floats, the last one what is left; at most PIECES_MAX pieces. */
+struct uploads *uploads_create(struct reduce *reduce, size_t floats, size_t piece_floats);
+void uploads_free(struct uploads *u);             /* the buffers stay with reduce; NULL is fine */
+uint32_t uploads_pieces(const struct uploads *u); /* of one vector */
+
+/* The worker has the gradient of an open node. UPLOAD_SEND: it is admitted until now_ms + ttl_ms,
+ * *ret_have has a bit for every piece that is there. UPLOAD_WAIT: ask again. -ENOMEM. */
+int uploads_offer(struct uploads *u, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms,
+                  uint64_t *ret_have);
+/* Keeps a piece of `bytes` bytes (data may be unaligned) and renews the admission. 0; -ENOENT: not
+ * admitted (any more); -EINVAL: no such piece, of another length, not finite, or there already with
+ * another hash; the sentence says which. */
+int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece,
+                const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes,
+                int64_t now_ms, int64_t ttl_ms, struct errbuf *why);
+/* Hands the complete vector out: a buffer of reduce with its doubles, for reduce_add or
+ * reduce_drop. 0; -ENOENT: not admitted; -EINVAL: pieces are missing, the upload stays. */
+int uploads_take(struct uploads *u, uint32_t worker, struct node n, float **ret,
+                 double **ret_doubles, struct errbuf *why);
+
+void uploads_close(struct uploads *u, struct node n);       /* the node has its result */
+void uploads_abandon(struct uploads *u, uint32_t worker);   /* the worker does something else */
+uint32_t uploads_expire(struct uploads *u, int64_t now_ms); /* returns how many ran out */
+void uploads_reset(struct uploads *u);                      /* the round is over */
+uint32_t uploads_admitted(const struct uploads *u);
+
+#endif

@@ -1,0 +1,34 @@
+/* What a job takes of the server's memory at most. One job runs at a time, so each is judged alone.
+ */
+#include <errno.h>
+
+#include "common/text.h"
+#include "server/jobs_internal.h"
+#include "server/server.h"
+
+/* Copies of a run's state at once: one an epoch that is being written, one of a pause. */
+#define SNAPSHOTS (CLOSING_MAX + 1)
+
+static size_t job_memory(const struct job *job)
+{
+    const struct checkpoint_shape shape = job_checkpoint_shape(job);
+    const size_t epoch = (size_t)shape.samples * (sizeof(struct score) + sizeof(double));
+
+    return run_memory(&job->spec, &job->model, job->data) + SNAPSHOTS * checkpoint_memory(&shape) +
+           CLOSING_MAX * epoch;
+}
+
+int jobs_check_memory(const struct server *s, const struct job *job, struct errbuf *why)
+{
+    char need[TEXT_F64_BYTES], limit[TEXT_F64_BYTES], model[TEXT_F64_BYTES];
+    const int64_t bytes = (int64_t)job_memory(job);
+
+    if (bytes <= s->memory_bytes)
+        return 0;
+    return err_set(why, -EFBIG,
+                   "the job needs %s of the server's memory, --memory allows %s: the model has %s, "
+                   "and optimizer state, snapshots and the sums of %lld shards come to it",
+                   text_of_bytes(bytes, need), text_of_bytes(s->memory_bytes, limit),
+                   text_of_bytes((int64_t)(job->model.floats * sizeof(float)), model),
+                   (long long)(job->spec.batch / job->spec.shard));
+}

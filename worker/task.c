@@ -1,0 +1,57 @@
+#include "worker/task.h"
+
+#include <errno.h>
+
+#include "common/field.h"
+#include "proto/messages.h"
+
+static const char *const task_kinds[] = {"none", "train", "score", "test", NULL};
+
+int task_read(const struct message *m, struct task *ret, struct errbuf *why)
+{
+    const struct {
+        const char *name;
+        int64_t max, *to;
+    } fields[] = {
+        {"job", INT32_MAX, &ret->job},
+        {"incarnation", INT64_C(1) << 50, &ret->incarnation},
+        {"step", INT64_C(1) << 50, &ret->step},
+        {"phase", PHASE_TEST, &ret->phase},
+        {"lo", UINT32_MAX, &ret->lo},
+        {"hi", UINT32_MAX, &ret->hi},
+        {"shard", SHARD_MAX, &ret->shard},
+        {"count", SAMPLES_MAX, &ret->count},
+    };
+
+    *ret = (struct task){.first = -1};
+    int rc = field_enum(m->json, "task", "task", true, task_kinds, &ret->kind, why);
+    if (rc < 0 || ret->kind == TASK_NONE)
+        return rc;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+        if ((rc = field_i64(m->json, "task", fields[i].name, true, 0, fields[i].max, fields[i].to,
+                            why)) < 0)
+            return rc;
+    rc = field_i64(m->json, "task", "first", false, 0, SAMPLES_MAX, &ret->first, why);
+    if (rc == 0)
+        rc = field_i64(m->json, "task", "theta_bytes", false, 1,
+                       (int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float), &ret->theta_bytes, why);
+    if (rc == 0 && (ret->count < 1 || ret->lo >= ret->hi || ret->hi - ret->lo > ret->count))
+        rc = err_set(why, -EINVAL, "a task of %lld samples in shards %lld to %lld makes no sense",
+                     (long long)ret->count, (long long)ret->lo, (long long)ret->hi);
+    return rc;
+}
+
+void task_add_round(cJSON *request, const struct task *t)
+{
+    cJSON_AddNumberToObject(request, "job", (double)t->job);
+    cJSON_AddNumberToObject(request, "incarnation", (double)t->incarnation);
+    cJSON_AddNumberToObject(request, "step", (double)t->step);
+    cJSON_AddNumberToObject(request, "phase", (double)t->phase);
+}
+
+void task_add_key(cJSON *request, const struct task *t)
+{
+    task_add_round(request, t);
+    cJSON_AddNumberToObject(request, "lo", (double)t->lo);
+    cJSON_AddNumberToObject(request, "hi", (double)t->hi);
+}

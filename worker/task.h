@@ -1,0 +1,24 @@
+/* A task as the server gives it out: what is to be computed, at which parameters. */
+#ifndef STEPPE_WORKER_TASK_H
+#define STEPPE_WORKER_TASK_H
+
+#include "proto/frame.h"
+
+enum task_kind { TASK_NONE, TASK_TRAIN, TASK_SCORE, TASK_TEST };
+
+struct task {
+    int kind; /* enum task_kind; the rest is 0 for TASK_NONE */
+    int64_t job, incarnation, step, phase, lo, hi, shard, count;
+    int64_t first;       /* sample of a test, -1: samples are named */
+    int64_t theta_bytes; /* theta has to be fetched; 0: it is in the message, or held already */
+};
+
+/* Reads the fields of a reply that carries a task. 0 or -EINVAL. */
+int task_read(const struct message *m, struct task *ret, struct errbuf *why);
+
+/* Adds the keys that name the task's parameters: job, incarnation, step, phase. */
+void task_add_round(cJSON *request, const struct task *t);
+/* Adds those that name the task: the same, and lo, hi. */
+void task_add_key(cJSON *request, const struct task *t);
+
+#endif
