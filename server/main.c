@@ -24,6 +24,9 @@ static const struct option table[] = {
     {"key", OPT_STR, AT(key), .arg = "FILE",
      .help = "cluster keys (steppe key new): tcp addresses take sealed messages only, and may be "
              "those of a network; SIGHUP reads it again"},
+    {"http", OPT_STR, AT(http), .arg = "HOST:PORT",
+     .help = "address of the dashboard and /metrics, loopback only, or none (default " HTTP_DEFAULT
+             ", if it is free)"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from \"name = value\" lines"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",
