@@ -54,6 +54,10 @@ void http_set(struct http_exchange *x, unsigned status, const char *type, const 
 __attribute__((format(printf, 4, 5))) void http_refuse(struct http_exchange *x, unsigned status,
                                                        enum error_code code, const char *fmt, ...);
 
+/* May this request go on? False: x was answered. Looks at the headers only. */
+bool http_admitted(struct http_exchange *x, const char *method);
+/* Answers x, or hands it on (x->rq is set then). */
+void http_route(struct http_exchange *x, const char *method);
 /* /api/TYPE: hands a request to the message table; the answer comes now or later. */
 void http_api(struct http_exchange *x, const char *method);
 

@@ -94,6 +94,7 @@ int cmd_key_new(struct cli *cli, struct errbuf *why);
 int cmd_key_add(struct cli *cli, struct errbuf *why);
 int cmd_key_derive(struct cli *cli, struct errbuf *why);
 int cmd_key_show(struct cli *cli, struct errbuf *why);
+int cmd_dashboard(struct cli *cli, struct errbuf *why);
 int cmd_ping(struct cli *cli, struct errbuf *why);
 int cmd_version(struct cli *cli, struct errbuf *why);
 

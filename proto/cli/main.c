@@ -60,6 +60,8 @@ static const struct command commands[] = {
     {"key derive", "FILE", 1, 1, "make a key of a role from the cluster key in FILE",
      derive_options, cmd_key_derive},
     {"key show", "FILE", 1, 1, "whose keys are in a file", NULL, cmd_key_show},
+    {"dashboard", "", 0, 0, "the dashboard's address, with the key to its controls", NULL,
+     cmd_dashboard},
     {"ping", "", 0, 0, "ask whether the server is there", NULL, cmd_ping},
     {"version", "", 0, 0, "the version of this command", NULL, cmd_version},
     {NULL},

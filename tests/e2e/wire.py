@@ -108,6 +108,7 @@ class World:
         os.mkdir(self.folder)
         self.state = os.path.join(self.folder, "state")
         self.port = free_port()
+        self.http = "none"  # or HOST:PORT of the dashboard
         self.url = "tcp://127.0.0.1:%d" % self.port
         self.processes = {}
         World.open.append(self)
@@ -124,7 +125,7 @@ class World:
 
     def server(self):
         server = self.spawn("server", BUILD + "/steppe-server", "--state", self.state, "--listen",
-                            "%s,ipc://%s/s" % (self.url, self.folder))
+                            "%s,ipc://%s/s" % (self.url, self.folder), "--http", self.http)
         await_true(30, lambda: server.poll() is not None or self.steppe("ping").returncode == 0)
         if server.poll() is not None:
             raise RuntimeError("the server ended: " + self.log("server")[-300:])
