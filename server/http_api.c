@@ -89,7 +89,8 @@ static int find_type(struct http_exchange *x, bool post)
     int type = image ? MSG_SAMPLE_IMAGES : text_index(name, message_names);
     bool change = in(type, changing, sizeof(changing) / sizeof(changing[0]));
     bool look = image || in(type, looking, sizeof(looking) / sizeof(looking[0])) ||
-                (type >= 0 && strncmp(name, SCORE_PREFIX, strlen(SCORE_PREFIX)) == 0);
+                (type >= 0 && type != MSG_SCORE_ROWS &&
+                 strncmp(name, SCORE_PREFIX, strlen(SCORE_PREFIX)) == 0);
 
     if (!change && !look) {
         http_refuse(x, MHD_HTTP_NOT_FOUND, ERR_UNKNOWN_TYPE,

@@ -49,6 +49,11 @@ bool http_origin_ok(const char *origin, const char *host)
            strcmp(origin + strlen(SCHEME), host) == 0;
 }
 
+bool http_site_ok(const char *site)
+{
+    return !site || strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0;
+}
+
 bool http_token_ok(const char *authorization, const char *token)
 {
     size_t bytes = strlen(token);

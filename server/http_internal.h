@@ -43,6 +43,9 @@ const struct http_file *http_file(const char *path);
 bool http_host_ok(const char *host);
 /* Did a page of this very server send it? origin: header Origin (NULL: a program, not a page). */
 bool http_origin_ok(const char *origin, const char *host);
+/* Header Sec-Fetch-Site, which browsers send: did this server's page ask, or a person, or no
+ * browser at all? A foreign page cannot read an answer, but could keep the readers busy. */
+bool http_site_ok(const char *site);
 /* Header Authorization is "Bearer TOKEN"; takes the same time whatever differs. */
 bool http_token_ok(const char *authorization, const char *token);
 

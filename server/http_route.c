@@ -8,6 +8,11 @@
 #include "server/metrics.h"
 #include "server/server.h"
 
+static bool is_api(const struct http_exchange *x)
+{
+    return strncmp(x->path, "/api/", 5) == 0;
+}
+
 static void serve_health(struct http_exchange *x)
 {
     struct server *s = x->server;
@@ -50,6 +55,7 @@ static const char *header_of(struct http_exchange *x, const char *name)
 bool http_admitted(struct http_exchange *x, const char *method)
 {
     const char *host = header_of(x, MHD_HTTP_HEADER_HOST);
+    const char *site = header_of(x, "Sec-Fetch-Site");
     const char *length = header_of(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
     int64_t bytes;
     bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
@@ -65,6 +71,9 @@ bool http_admitted(struct http_exchange *x, const char *method)
     else if (post && !http_origin_ok(header_of(x, MHD_HTTP_HEADER_ORIGIN), host))
         http_refuse(x, MHD_HTTP_FORBIDDEN, ERR_NOT_ALLOWED,
                     "another page's script sent this; only the dashboard may");
+    else if (is_api(x) && !http_site_ok(site))
+        http_refuse(x, MHD_HTTP_FORBIDDEN, ERR_NOT_ALLOWED,
+                    "another page asked for this; only the dashboard may");
     else if (post &&
              !http_token_ok(header_of(x, MHD_HTTP_HEADER_AUTHORIZATION), http_token(x->http)))
         http_refuse(x, MHD_HTTP_UNAUTHORIZED, ERR_NOT_ALLOWED,
@@ -81,7 +90,7 @@ void http_route(struct http_exchange *x, const char *method)
 {
     bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
 
-    if (strncmp(x->path, "/api/", 5) == 0)
+    if (is_api(x))
         http_api(x, method);
     else if (post)
         http_refuse(x, MHD_HTTP_METHOD_NOT_ALLOWED, ERR_NOT_ALLOWED, "%.100s takes no POST",

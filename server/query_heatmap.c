@@ -12,16 +12,13 @@
 #define SLICE_MS 500
 
 static const struct scale {
-    const char *sql; /* over a row s of score */
-    double lo, hi;   /* edges of the first and the last bin; beyond them counts in these */
+    double lo, hi; /* edges of the first and the last bin; beyond them counts in these */
     bool logarithmic;
 } scales[] = {
-    [BY_ADM] = {"s.adm", 0, 1, false},
-    [BY_LOSS] = {"s.loss", 1e-4, 100, true},
-    [BY_ADV_LOSS] = {"s.adv_loss", 1e-4, 100, true},
-    [BY_GAP] = {"s.adv_loss - s.loss", 1e-4, 100, true},
-    [BY_GRAD_NORM] = {"s.grad_norm", 1e-4, 100, true},
-    [BY_EL2N] = {"s.el2n", 0, M_SQRT2, false},
+    [BY_ADM] = {0, 1, false},           [BY_LOSS] = {1e-4, 100, true},
+    [BY_ADV_LOSS] = {1e-4, 100, true},  [BY_GAP] = {1e-4, 100, true},
+    [BY_GRAD_NORM] = {1e-4, 100, true}, [BY_EL2N] = {0, M_SQRT2, false},
+    [BY_MARGIN] = {-1, 1, false},
 };
 
 static int64_t bin_of(const struct scale *scale, double v, int64_t bins)
@@ -58,7 +55,7 @@ static int count_epoch(struct query *q, const struct heatmap_args *a, int64_t ep
     char sql[128];
 
     snprintf(sql, sizeof(sql), "SELECT %s FROM score s WHERE s.job_id = ?1 AND s.epoch = ?2",
-             scale->sql);
+             query_by_sql[a->by]);
     int rc = db_query(&q->difficulty, sql, DB_ARGS(DB_I(a->job), DB_I(epoch)), &stmt, why);
     if (rc != 0)
         return rc;

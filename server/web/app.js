@@ -36,11 +36,19 @@ async function look(mine) {
 function open() {
   const place = location.hash.startsWith("#/") ? location.hash.slice(1) : "/";
   const found = routes.map(([pattern, name, make]) => [place.match(pattern), name, make]).find(([m]) => m);
-  const [match, name, make] = found ?? [[], "", () => ({
-    el: h("div", { class: "empty" }, h("p", { class: "empty-title", text: "There is no such page" }),
-      h("p", null, h("a", { href: "#/", text: "All jobs" }))),
-    refresh: async () => false,
-  })];
+  const [match, name, make] = found ?? [
+    [],
+    "",
+    () => ({
+      el: h(
+        "div",
+        { class: "empty" },
+        h("p", { class: "empty-title", text: "There is no such page" }),
+        h("p", null, h("a", { href: "#/", text: "All jobs" })),
+      ),
+      refresh: async () => false,
+    }),
+  ];
   page?.leave?.();
   page = make(...match.slice(1));
   main.replaceChildren(page.el);
@@ -58,21 +66,40 @@ function open() {
 function askToken() {
   const input = h("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false" });
   const close = () => dialog.close();
-  const dialog = h("dialog", { class: "small", "aria-labelledby": "token-title", onclose: () => dialog.remove() },
-    h("form", { method: "dialog", onsubmit: () => setToken(input.value.trim()) },
+  const dialog = h(
+    "dialog",
+    { class: "small", "aria-labelledby": "token-title", onclose: () => dialog.remove() },
+    h(
+      "form",
+      { method: "dialog", onsubmit: () => setToken(input.value.trim()) },
       h("h2", { id: "token-title", text: "Unlock the controls" }),
-      h("p", null, "Submitting, pausing and cancelling need the server's token. Run ",
-        h("code", { text: "steppe dashboard" }), " where the server runs and open the link it prints, or paste the token here."),
-      h("label", { for: "token", text: "Token" }), input,
-      h("div", { class: "buttons" }, h("button", { type: "button", onclick: close, text: "Not now" }),
-        h("button", { class: "primary", text: "Unlock" }))));
+      h(
+        "p",
+        null,
+        "Submitting, pausing and cancelling need the server's token. Run ",
+        h("code", { text: "steppe dashboard" }),
+        " where the server runs and open the link it prints, or paste the token here.",
+      ),
+      h("label", { for: "token", text: "Token" }),
+      input,
+      h(
+        "div",
+        { class: "buttons" },
+        h("button", { type: "button", onclick: close, text: "Not now" }),
+        h("button", { class: "primary", text: "Unlock" }),
+      ),
+    ),
+  );
   document.body.append(dialog);
   dialog.showModal();
   input.focus();
 }
 
 function paintLock() {
-  set(lock, token() ? "Lock controls" : "Unlock controls");
+  lock.title = token()
+    ? "Forget the token in this browser"
+    : "Submitting, pausing and cancelling need the token";
+  set(lock, token() ? "Lock" : "Unlock");
   document.documentElement.classList.toggle("unlocked", Boolean(token()));
 }
 
@@ -97,7 +124,10 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) look(turn);
 });
 onOnline((ok) => {
-  set(offline, ok ? "" : "The server does not answer. What is shown is the last that was known; trying again…");
+  set(
+    offline,
+    ok ? "" : "The server does not answer. What is shown is the last that was known; trying again…",
+  );
   show(offline, !ok);
   document.documentElement.classList.toggle("stale", !ok);
 });
@@ -105,4 +135,7 @@ onOnline((ok) => {
 takeToken();
 paintLock();
 open();
-get("ping").then((r) => set(document.getElementById("server"), `steppe-server ${r.version}`), () => {});
+get("ping").then(
+  (r) => set(document.getElementById("server"), `steppe-server ${r.version}`),
+  () => {},
+);

@@ -12,7 +12,8 @@ export function ticks(lo, hi, n) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((v) => v >= raw - 1e-12) ?? 10 * power;
   const list = [];
-  for (let v = Math.ceil(lo / step - 1e-9) * step; v <= hi + step * 1e-9; v += step) list.push(Number(v.toPrecision(12)));
+  for (let v = Math.ceil(lo / step - 1e-9) * step; v <= hi + step * 1e-9; v += step)
+    list.push(Number(v.toPrecision(12)));
   return list;
 }
 
@@ -36,12 +37,33 @@ export class LineChart {
     this.cursor = null;
     this.at = h("span", { class: "at" });
     this.values = series.map(() => h("b"));
-    const legend = h("div", { class: "legend" }, series.map((line, i) => h("span", { class: `key c${line.colour}${line.dashed ? " dashed" : ""}` },
-      h("i", { "aria-hidden": "true" }), h("span", { text: line.name }), this.values[i])), this.at);
+    const legend = h(
+      "div",
+      { class: "legend" },
+      series.map((line, i) =>
+        h(
+          "span",
+          { class: `key c${line.colour}${line.dashed ? " dashed" : ""}` },
+          h("i", { "aria-hidden": "true" }),
+          h("span", { text: line.name }),
+          this.values[i],
+        ),
+      ),
+      this.at,
+    );
     this.svg = s("svg", { class: "plot", role: "img", tabindex: "0", "aria-label": title });
-    this.blank = h("p", { class: "blank", text: "Nothing measured yet; the first point comes with the end of an epoch." });
-    this.el = h("figure", { class: "chart" }, h("figcaption", { text: title }), note && h("p", { class: "note", text: note }),
-      legend, h("div", { class: "plot-box" }, this.svg, this.blank));
+    this.blank = h("p", {
+      class: "blank",
+      text: "Nothing measured yet; the first point comes with the end of an epoch.",
+    });
+    this.el = h(
+      "figure",
+      { class: "chart" },
+      h("figcaption", { text: title }),
+      note && h("p", { class: "note", text: note }),
+      legend,
+      h("div", { class: "plot-box" }, this.svg, this.blank),
+    );
     this.svg.addEventListener("pointermove", (e) => this.point(e));
     this.svg.addEventListener("pointerdown", (e) => this.point(e));
     this.svg.addEventListener("pointerleave", () => this.move(null));
@@ -63,7 +85,8 @@ export class LineChart {
     let lo = this.zero ? 0 : Math.min(...ys);
     let hi = this.top ?? Math.max(...ys);
     if (!this.zero && this.top !== undefined) lo = Math.min(lo, hi);
-    if (hi === lo) [lo, hi] = this.zero ? [0, hi || 1] : [lo - 0.5 * Math.abs(lo || 1), hi + 0.5 * Math.abs(hi || 1)];
+    if (hi === lo)
+      [lo, hi] = this.zero ? [0, hi || 1] : [lo - 0.5 * Math.abs(lo || 1), hi + 0.5 * Math.abs(hi || 1)];
     else if (!this.zero) lo -= 0.06 * (hi - lo);
     if (this.top === undefined) hi += 0.06 * (hi - lo);
     return [lo, hi];
@@ -90,17 +113,27 @@ export class LineChart {
     const parts = [];
     for (const v of ticks(lo, hi, 4)) {
       parts.push(s("line", { class: "grid", x1: box.l, x2: box.w - box.r, y1: this.y(v), y2: this.y(v) }));
-      parts.push(s("text", { class: "tick", x: box.l - 7, y: this.y(v) + 4, "text-anchor": "end",
-        text: this.percent ? `${tickText(100 * v)}%` : tickText(v) }));
+      parts.push(
+        s("text", {
+          class: "tick",
+          x: box.l - 7,
+          y: this.y(v) + 4,
+          "text-anchor": "end",
+          text: this.percent ? `${tickText(100 * v)}%` : tickText(v),
+        }),
+      );
     }
     for (const v of ticks(0, this.xMax, Math.min(this.xMax, width / 70)).filter(Number.isInteger))
-      parts.push(s("text", { class: "tick", x: this.x(v), y: box.h - 5, "text-anchor": "middle", text: String(v) }));
+      parts.push(
+        s("text", { class: "tick", x: this.x(v), y: box.h - 5, "text-anchor": "middle", text: String(v) }),
+      );
     this.data.forEach((line, i) => {
       if (!line.length) return;
       const { colour, dashed } = this.series[i];
       parts.push(s("path", { class: `line c${colour}${dashed ? " dashed" : ""}`, d: this.path(line) }));
       const dots = line.length <= 40 && width / line.length > 14 ? line : [line.at(-1)];
-      for (const [x, y] of dots) parts.push(s("circle", { class: `dot c${colour}`, cx: this.x(x), cy: this.y(y), r: 2.5 }));
+      for (const [x, y] of dots)
+        parts.push(s("circle", { class: `dot c${colour}`, cx: this.x(x), cy: this.y(y), r: 2.5 }));
     });
     this.mark = s("g", { class: "mark" });
     parts.push(this.mark);
@@ -144,10 +177,15 @@ export class LineChart {
       const parts = [];
       if (this.cursor !== null) {
         const px = this.x(this.cursor);
-        parts.push(s("line", { class: "cursor", x1: px, x2: px, y1: this.box.t, y2: this.box.h - this.box.b }));
+        parts.push(
+          s("line", { class: "cursor", x1: px, x2: px, y1: this.box.t, y2: this.box.h - this.box.b }),
+        );
         this.data.forEach((line, i) => {
           const hit = line.find(([x]) => x === this.cursor);
-          if (hit) parts.push(s("circle", { class: `dot c${this.series[i].colour}`, cx: px, cy: this.y(hit[1]), r: 4 }));
+          if (hit)
+            parts.push(
+              s("circle", { class: `dot c${this.series[i].colour}`, cx: px, cy: this.y(hit[1]), r: 4 }),
+            );
         });
       }
       this.mark.replaceChildren(...parts);
@@ -194,7 +232,12 @@ export class HeatMap {
     this.height = height;
     this.rows = [];
     this.readout = h("p", { class: "readout", role: "status" });
-    this.canvas = h("canvas", { class: "plot", tabindex: "0", role: "img", "aria-label": "Difficulty of all samples over the epochs" });
+    this.canvas = h("canvas", {
+      class: "plot",
+      tabindex: "0",
+      role: "img",
+      "aria-label": "Difficulty of all samples over the epochs",
+    });
     this.el = h("div", { class: "heat" }, this.readout, h("div", { class: "plot-box" }, this.canvas));
     this.canvas.addEventListener("pointermove", (e) => this.point(e));
     this.canvas.addEventListener("pointerdown", (e) => this.point(e));
@@ -253,10 +296,16 @@ export class HeatMap {
     g.textAlign = "right";
     g.textBaseline = "middle";
     const { lo, hi, log } = this.scale;
-    const marks = log ? Array.from({ length: Math.round(Math.log10(hi / lo)) + 1 }, (_, i) => lo * 10 ** i) : ticks(lo, hi, 5);
+    const marks = log
+      ? Array.from({ length: Math.round(Math.log10(hi / lo)) + 1 }, (_, i) => lo * 10 ** i)
+      : ticks(lo, hi, 5);
     for (const v of marks) {
       const t = log ? Math.log(v / lo) / Math.log(hi / lo) : (v - lo) / (hi - lo);
-      g.fillText(tickText(v), box.l - 7, Math.max(box.t + 6, Math.min(box.t + tall - 4, box.t + tall - t * tall)));
+      g.fillText(
+        tickText(v),
+        box.l - 7,
+        Math.max(box.t + 6, Math.min(box.t + tall - 4, box.t + tall - t * tall)),
+      );
     }
     g.textAlign = "center";
     for (const v of ticks(0, last - 1, Math.min(last - 1, width / 70)).filter(Number.isInteger))
@@ -269,19 +318,32 @@ export class HeatMap {
     const row = this.rows[this.cursor.row];
     g.strokeStyle = css("--ink");
     g.lineWidth = 1.5;
-    g.strokeRect(box.l + (w * row.epoch) / last, box.t + tall - (this.cursor.bin + 1) * cellH, Math.max(3, w / last), cellH);
+    g.strokeRect(
+      box.l + (w * row.epoch) / last,
+      box.t + tall - (this.cursor.bin + 1) * cellH,
+      Math.max(3, w / last),
+      cellH,
+    );
   }
 
   say() {
     const row = this.cursor && this.rows[this.cursor.row];
     if (!row) {
-      set(this.readout, "Each column is an epoch, bright where many samples are. Point at it, or use the arrow keys.");
+      set(
+        this.readout,
+        "Each column is an epoch; the stronger the colour, the more samples are there. Point at it, or use the arrow keys.",
+      );
       return;
     }
     const n = row.counts[this.cursor.bin];
     const total = row.counts.reduce((a, b) => a + b, 0);
-    const two = [this.edge(this.cursor.bin), this.edge(this.cursor.bin + 1)].map((v) => Number(v.toPrecision(3)));
-    set(this.readout, `epoch ${row.epoch} · ${this.name} ${two[0]} to ${two[1]} · ${n} samples (${((100 * n) / total).toFixed(1)} %)`);
+    const two = [this.edge(this.cursor.bin), this.edge(this.cursor.bin + 1)].map((v) =>
+      Number(v.toPrecision(3)),
+    );
+    set(
+      this.readout,
+      `epoch ${row.epoch} · ${this.name} ${two[0]} to ${two[1]} · ${n} samples (${((100 * n) / total).toFixed(1)} %)`,
+    );
   }
 
   move(cursor) {
@@ -306,15 +368,20 @@ export class HeatMap {
     event.preventDefault();
     const at = this.cursor ?? { row: this.rows.length - 1, bin: Math.floor(this.bins / 2) };
     const clamp = (v, max) => Math.max(0, Math.min(max, v));
-    this.move({ row: clamp(at.row + go[0], this.rows.length - 1), bin: clamp(at.bin + go[1], this.bins - 1) });
+    this.move({
+      row: clamp(at.row + go[0], this.rows.length - 1),
+      bin: clamp(at.bin + go[1], this.bins - 1),
+    });
   }
 }
 
-// Points [{ x, y, colour 0..1, sample, text }]; pick(point) when one is chosen.
+// All samples as a grid of squares { columns, rows, xMax, counts, colours 0..1 }, sized by how many are
+// there, and on it points [{ x, y, colour, sample, text }]; pick(point) when one is chosen.
 export class Cloud {
-  constructor({ label, xName, yName, pick, height = 340 }) {
-    Object.assign(this, { xName, yName, pick, height });
+  constructor({ label, xName, yName, hint, pick, height = 380 }) {
+    Object.assign(this, { xName, yName, hint, pick, height });
     this.points = [];
+    this.grid = null;
     this.hit = -1;
     this.readout = h("p", { class: "readout", role: "status" });
     this.canvas = h("canvas", { class: "plot", tabindex: "0", role: "img", "aria-label": label });
@@ -324,68 +391,85 @@ export class Cloud {
     this.canvas.addEventListener("blur", () => this.move(-1));
     this.canvas.addEventListener("click", (e) => {
       this.point(e);
-      if (this.hit >= 0) this.pick(this.points[this.hit]);
+      if (this.hit >= 0) this.pick(this.points, this.hit);
     });
     this.canvas.addEventListener("keydown", (e) => this.key(e));
     watch(this.el, () => this.draw());
   }
 
-  update(points) {
+  update(points, grid) {
     const held = this.points[this.hit]?.sample;
     this.points = [...points].sort((a, b) => a.x - b.x || a.y - b.y);
+    this.grid = grid;
     this.hit = held === undefined ? -1 : this.points.findIndex((p) => p.sample === held);
     this.draw();
   }
 
   draw() {
     const width = this.canvas.parentElement.clientWidth;
-    if (!width || !this.points.length) return;
-    const box = { l: 46, r: 14, t: 10, b: 38 };
+    if (!width || !this.grid) return;
+    const box = { l: 46, r: 14, t: 12, b: 40 };
     const g = canvasOf(width, this.height, this.canvas);
-    const range = (key) => {
-      const values = this.points.map((p) => p[key]);
-      const lo = Math.min(0, ...values);
-      const hi = Math.max(...values);
-      return [lo, hi > lo ? hi + 0.04 * (hi - lo) : lo + 1];
-    };
-    const [x0, x1] = range("x");
-    const [y0, y1] = range("y");
-    this.px = (p) => box.l + ((width - box.l - box.r) * (p.x - x0)) / (x1 - x0);
-    this.py = (p) => this.height - box.b - ((this.height - box.t - box.b) * (p.y - y0)) / (y1 - y0);
+    this.px = (x) => box.l + ((width - box.l - box.r) * x) / this.grid.xMax;
+    this.py = (y) => this.height - box.b - (this.height - box.t - box.b) * y;
     g.clearRect(0, 0, width, this.height);
+    this.axes(g, box, width);
+    const good = channels(css("--good-dot"));
+    const bad = channels(css("--bad-dot"));
+    const mix = (t, alpha) =>
+      `rgba(${bad.map((v, c) => Math.round(v + (good[c] - v) * t)).join(",")},${alpha})`;
+    const { columns, rows, counts, colours } = this.grid;
+    const most = Math.max(...counts);
+    const [cellW, cellH] = [this.px(this.grid.xMax / columns) - this.px(0), this.py(0) - this.py(1 / rows)];
+    counts.forEach((n, i) => {
+      if (!n) return;
+      const part = Math.max(0.16, Math.sqrt(n / most));
+      const [x, y] = [
+        this.px(((i % columns) * this.grid.xMax) / columns),
+        this.py((Math.floor(i / columns) + 1) / rows),
+      ];
+      const [w, tall] = [(cellW - 1) * part, (cellH - 1) * part];
+      g.fillStyle = mix(colours[i], 0.42);
+      g.fillRect(x + (cellW - w) / 2, y + (cellH - tall) / 2, w, tall);
+    });
+    for (const p of this.points) {
+      g.fillStyle = mix(p.colour, 0.9);
+      g.beginPath();
+      g.arc(this.px(p.x), this.py(p.y), 2.6, 0, 7);
+      g.fill();
+    }
+    const p = this.points[this.hit];
+    if (p) {
+      g.strokeStyle = css("--ink");
+      g.lineWidth = 2;
+      g.beginPath();
+      g.arc(this.px(p.x), this.py(p.y), 6, 0, 7);
+      g.stroke();
+    }
+    set(this.readout, p ? p.text : this.hint);
+  }
+
+  axes(g, box, width) {
     g.strokeStyle = css("--line");
     g.fillStyle = css("--muted");
     g.textBaseline = "middle";
     g.textAlign = "right";
-    for (const v of ticks(y0, y1, 5)) {
-      const y = this.py({ y: v });
+    for (const v of ticks(0, 1, 5)) {
       g.beginPath();
-      g.moveTo(box.l, y);
-      g.lineTo(width - box.r, y);
+      g.moveTo(box.l, this.py(v));
+      g.lineTo(width - box.r, this.py(v));
       g.stroke();
-      g.fillText(tickText(v), box.l - 7, y);
+      g.fillText(tickText(v), box.l - 7, this.py(v));
     }
     g.textAlign = "center";
-    for (const v of ticks(x0, x1, width / 90)) g.fillText(tickText(v), this.px({ x: v }), this.height - box.b + 12);
-    g.fillText(this.xName, box.l + (width - box.l - box.r) / 2, this.height - 8);
-    const good = channels(css("--good-dot"));
-    const bad = channels(css("--bad-dot"));
-    for (const p of this.points) {
-      g.fillStyle = `rgba(${bad.map((v, c) => Math.round(v + (good[c] - v) * p.colour)).join(",")},0.62)`;
-      g.beginPath();
-      g.arc(this.px(p), this.py(p), 2.4, 0, 7);
-      g.fill();
-    }
-    if (this.hit >= 0) {
-      const p = this.points[this.hit];
-      g.strokeStyle = css("--ink");
-      g.lineWidth = 2;
-      g.beginPath();
-      g.arc(this.px(p), this.py(p), 6, 0, 7);
-      g.stroke();
-    }
-    set(this.readout, this.hit >= 0 ? this.points[this.hit].text
-      : `${this.yName} (up) against ${this.xName} (right); colour is how often the sample was right. Click a point, or use the arrow keys and Enter.`);
+    for (const v of ticks(0, this.grid.xMax, Math.min(5, width / 90)))
+      g.fillText(tickText(v), this.px(v), this.height - box.b + 12);
+    g.fillText(this.xName, box.l + (width - box.l - box.r) / 2, this.height - 9);
+    g.save();
+    g.translate(10, box.t + (this.height - box.t - box.b) / 2);
+    g.rotate(-Math.PI / 2);
+    g.fillText(this.yName, 0, 0);
+    g.restore();
   }
 
   move(hit) {
@@ -401,7 +485,7 @@ export class Cloud {
     let best = -1;
     let near = 144;
     this.points.forEach((p, i) => {
-      const d = (this.px(p) - mx) ** 2 + (this.py(p) - my) ** 2;
+      const d = (this.px(p.x) - mx) ** 2 + (this.py(p.y) - my) ** 2;
       if (d < near) [best, near] = [i, d];
     });
     this.move(best);
@@ -412,6 +496,6 @@ export class Cloud {
     if (go !== undefined && this.points.length) {
       event.preventDefault();
       this.move(Math.max(0, Math.min(this.points.length - 1, this.hit + go)));
-    } else if (event.key === "Enter" && this.hit >= 0) this.pick(this.points[this.hit]);
+    } else if (event.key === "Enter" && this.hit >= 0) this.pick(this.points, this.hit);
   }
 }

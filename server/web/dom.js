@@ -48,14 +48,31 @@ export function duration(seconds) {
   return `${Math.floor(t / 86400)} d ${Math.floor((t % 86400) / 3600)} h`;
 }
 export function ago(unixMs) {
-  return has(unixMs) ? `${duration((Date.now() - unixMs) / 1000)} ago` : NONE;
+  if (!has(unixMs)) return NONE;
+  const t = (Date.now() - unixMs) / 1000;
+  if (t < 60) return "just now";
+  const [size, name] = [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+  ].find(([v]) => t >= v);
+  return `${Math.floor(t / size)} ${name} ago`;
 }
 export function clock(unixMs) {
   return new Date(unixMs).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
 }
 
-const STATES = { queued: "◌", running: "▶", paused: "❙❙", done: "✓", failed: "!", cancelled: "✕",
-  computing: "▶", waiting: "◌", silent: "!" };
+const STATES = {
+  queued: "◌",
+  running: "▶",
+  paused: "❙❙",
+  done: "✓",
+  failed: "!",
+  cancelled: "✕",
+  computing: "▶",
+  waiting: "◌",
+  silent: "!",
+};
 
 // A state as a pill: sign and word, so that colour is never alone.
 export function pill(state) {
@@ -72,22 +89,40 @@ export function setPill(el, state) {
 
 // What to do when there is nothing to show, or why it could not be had.
 export function empty(title, ...lines) {
-  return h("div", { class: "empty" }, h("p", { class: "empty-title", text: title }), ...lines.map((l) =>
-    typeof l === "string" ? h("p", { text: l }) : h("p", null, l)));
+  return h(
+    "div",
+    { class: "empty" },
+    h("p", { class: "empty-title", text: title }),
+    ...lines.map((l) => (typeof l === "string" ? h("p", { text: l }) : h("p", null, l))),
+  );
 }
 export function trouble(error) {
-  return h("div", { class: "empty trouble", role: "status" },
-    h("p", { class: "empty-title", text: "This could not be loaded" }), h("p", { text: error.message }));
+  return h(
+    "div",
+    { class: "empty trouble", role: "status" },
+    h("p", { class: "empty-title", text: "This could not be loaded" }),
+    h("p", { text: error.message }),
+  );
 }
 
 export function panel(title, { note, tools, wide } = {}, ...children) {
   const head = h("div", { class: "panel-head" }, h("h2", { text: title }), tools);
-  return h("section", { class: wide ? "panel wide" : "panel" }, head,
-    note && h("p", { class: "note", text: note }), ...children);
+  return h(
+    "section",
+    { class: wide ? "panel wide" : "panel" },
+    head,
+    note && h("p", { class: "note", text: note }),
+    ...children,
+  );
 }
 
 export function select(label, options, value, change) {
-  const el = h("select", { "aria-label": label, onchange: () => change(el.value) },
-    options.map(([v, text]) => h("option", { value: v, selected: String(v) === String(value), text: text ?? v })));
+  const el = h(
+    "select",
+    { "aria-label": label, onchange: () => change(el.value) },
+    options.map(([v, text]) =>
+      h("option", { value: v, selected: String(v) === String(value), text: text ?? v }),
+    ),
+  );
   return el;
 }

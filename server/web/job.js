@@ -1,13 +1,36 @@
 // One job: what it does, its curves, its difficulty over the epochs, its samples, what happened.
 import { get, post, token } from "./api.js";
 import { HeatMap, LineChart } from "./charts.js";
-import { clock, count, duration, empty, figure, h, panel, pill, select, set, setPill, share, show, trouble } from "./dom.js";
+import {
+  clock,
+  count,
+  duration,
+  empty,
+  figure,
+  h,
+  panel,
+  pill,
+  select,
+  set,
+  setPill,
+  share,
+  show,
+  trouble,
+} from "./dom.js";
 import { LIVE, doing, meter } from "./jobs.js";
+import { classesPanel, mapPanel } from "./map.js";
 import { samplesPanel } from "./samples.js";
 
 const HEAT_BINS = 40;
-export const MEASURES = [["adm", "adversarial difficulty (adm)"], ["loss", "loss"], ["el2n", "el2n"],
-  ["grad_norm", "gradient norm"], ["gap", "adversarial gap"], ["adv_loss", "adversarial loss"]];
+export const MEASURES = [
+  ["adm", "adversarial difficulty (adm)"],
+  ["loss", "loss"],
+  ["el2n", "el2n"],
+  ["grad_norm", "gradient norm"],
+  ["gap", "adversarial gap"],
+  ["adv_loss", "adversarial loss"],
+  ["margin", "margin"],
+];
 
 const VERBS = { running: ["pause", "cancel"], queued: ["pause", "cancel"], paused: ["resume", "cancel"] };
 
@@ -19,7 +42,8 @@ function controls(job, changed) {
       dispatchEvent(new Event("locked"));
       return;
     }
-    if (verb === "cancel" && !confirm(`Cancel job ${job}? It cannot be resumed; its scores and model stay.`)) return;
+    if (verb === "cancel" && !confirm(`Cancel job ${job}? It cannot be resumed; its scores and model stay.`))
+      return;
     button.disabled = true;
     try {
       await post(`job.${verb}`, { job });
@@ -33,22 +57,39 @@ function controls(job, changed) {
   const update = (now) => {
     if (now === state) return;
     state = now;
-    el.replaceChildren(...(VERBS[now] ?? []).map((verb) => {
-      const button = h("button", { type: "button", class: verb === "cancel" ? "danger" : "", text: verb[0].toUpperCase() + verb.slice(1),
-        onclick: () => act(verb, button) });
-      return button;
-    }));
+    el.replaceChildren(
+      ...(VERBS[now] ?? []).map((verb) => {
+        const button = h("button", {
+          type: "button",
+          class: verb === "cancel" ? "danger" : "",
+          text: verb[0].toUpperCase() + verb.slice(1),
+          onclick: () => act(verb, button),
+        });
+        return button;
+      }),
+    );
   };
   return { el, update };
 }
 
 function tiles() {
   const value = new Map();
-  const el = h("dl", { class: "tiles" }, ["epoch", "train loss", "test accuracy", "adversarial accuracy", "pacing share", "images/s", "time left"]
-    .map((name) => {
+  const el = h(
+    "dl",
+    { class: "tiles" },
+    [
+      "epoch",
+      "train loss",
+      "test accuracy",
+      "adversarial accuracy",
+      "pacing share",
+      "images/s",
+      "time left",
+    ].map((name) => {
       value.set(name, h("dd"));
       return h("div", { class: "tile" }, h("dt", { text: name }), value.get(name));
-    }));
+    }),
+  );
   const update = (job, last, rate) => {
     set(value.get("epoch"), `${job.epoch} / ${job.epochs}`);
     set(value.get("train loss"), figure(job.loss));
@@ -69,13 +110,49 @@ const rateOf = (epoch, spec, job) => {
 
 export function curves() {
   const charts = {
-    loss: new LineChart({ title: "Loss", series: [{ name: "train", colour: 1 }, { name: "test", colour: 2, dashed: true }], format: (v) => figure(v), zero: true }),
-    accuracy: new LineChart({ title: "Accuracy", percent: true, top: 1, format: (v) => share(v),
-      series: [{ name: "train", colour: 1 }, { name: "test", colour: 2, dashed: true }, { name: "adversarial", colour: 3 }] }),
-    share: new LineChart({ title: "Pacing share", percent: true, zero: true, top: 1, step: true, height: 150, format: (v) => share(v, 1), series: [{ name: "of the training set", colour: 4 }] }),
-    rate: new LineChart({ title: "Images per second", zero: true, height: 150, format: (v) => count(v), series: [{ name: "trained, scoring included", colour: 5 }] }),
+    loss: new LineChart({
+      title: "Loss",
+      series: [
+        { name: "train", colour: 1 },
+        { name: "test", colour: 2, dashed: true },
+      ],
+      format: (v) => figure(v),
+      zero: true,
+    }),
+    accuracy: new LineChart({
+      title: "Accuracy",
+      percent: true,
+      top: 1,
+      format: (v) => share(v),
+      series: [
+        { name: "train", colour: 1 },
+        { name: "test", colour: 2, dashed: true },
+        { name: "adversarial", colour: 3 },
+      ],
+    }),
+    share: new LineChart({
+      title: "Pacing share",
+      percent: true,
+      zero: true,
+      top: 1,
+      step: true,
+      height: 150,
+      format: (v) => share(v, 1),
+      series: [{ name: "of the training set", colour: 4 }],
+    }),
+    rate: new LineChart({
+      title: "Images per second",
+      zero: true,
+      height: 150,
+      format: (v) => count(v),
+      series: [{ name: "trained, scoring included", colour: 5 }],
+    }),
   };
-  const el = h("div", { class: "charts" }, Object.values(charts).map((c) => c.el));
+  const el = h(
+    "div",
+    { class: "charts" },
+    Object.values(charts).map((c) => c.el),
+  );
   const update = (epochs, spec, job) => {
     const of = (key) => epochs.map((e) => [e.epoch, e[key]]);
     const end = job.epochs - 1;
@@ -104,7 +181,12 @@ function heatPanel(number) {
     const kept = held.get(mine) ?? { rows: [] };
     held.set(mine, kept);
     for (let more = true; more;) {
-      const reply = await get("score.heatmap", { job: number, by: mine, bins: HEAT_BINS, epochs_from: (kept.rows.at(-1)?.epoch ?? -1) + 1 });
+      const reply = await get("score.heatmap", {
+        job: number,
+        by: mine,
+        bins: HEAT_BINS,
+        epochs_from: (kept.rows.at(-1)?.epoch ?? -1) + 1,
+      });
       kept.scale = reply;
       kept.rows.push(...reply.rows.filter((r) => r.epoch > (kept.rows.at(-1)?.epoch ?? -1)));
       more = reply.more;
@@ -114,10 +196,13 @@ function heatPanel(number) {
       if (kept.rows.length) map.update(kept.rows, kept.scale, mine, epochs);
     }
   }
-  return { el, refresh: (all) => {
-    epochs = all;
-    return refresh();
-  } };
+  return {
+    el,
+    refresh: (all) => {
+      epochs = all;
+      return refresh();
+    },
+  };
 }
 
 function eventsPanel(number) {
@@ -145,12 +230,45 @@ export function jobPage(number) {
   const lines = curves();
   const heat = heatPanel(number);
   const samples = samplesPanel(number);
+  const map = mapPanel(number);
+  const classes = classesPanel(number);
   const events = eventsPanel(number);
   const spec = h("pre", { class: "spec" });
-  const config = h("details", { class: "panel" }, h("summary", { text: "Job file, every default written out" }), spec);
-  const body = h("div", null, bar.el, facts.el, lines.el, heat.el, samples.el, h("div", { class: "two" }, events.el, config));
-  const el = h("div", null, h("div", { class: "page-head" },
-    h("div", null, h("p", { class: "crumb" }, h("a", { href: "#/", text: "Jobs" }), ` / ${number}`), h("div", { class: "title" }, title, state), what, line), verbs.el), body);
+  const config = h(
+    "details",
+    { class: "panel" },
+    h("summary", { text: "Job file, every default written out" }),
+    spec,
+  );
+  const body = h(
+    "div",
+    null,
+    bar.el,
+    facts.el,
+    lines.el,
+    heat.el,
+    samples.el,
+    h("div", { class: "two" }, map.el, classes.el),
+    h("div", { class: "two" }, events.el, config),
+  );
+  const el = h(
+    "div",
+    null,
+    h(
+      "div",
+      { class: "page-head" },
+      h(
+        "div",
+        null,
+        h("p", { class: "crumb" }, h("a", { href: "#/", text: "Jobs" }), ` / ${number}`),
+        h("div", { class: "title" }, title, state),
+        what,
+        line,
+      ),
+      verbs.el,
+    ),
+    body,
+  );
   const epochs = [];
   let shown = -2; // epochs that the pictures below are of
   let eventsAt = "";
@@ -158,7 +276,10 @@ export function jobPage(number) {
   async function refresh() {
     let reply;
     try {
-      reply = await get("job.show", { job: number, epochs_from: epochs.length ? epochs.at(-1).epoch + 1 : 0 });
+      reply = await get("job.show", {
+        job: number,
+        epochs_from: epochs.length ? epochs.at(-1).epoch + 1 : 0,
+      });
     } catch (error) {
       if (error.status === 404) body.replaceChildren(trouble(error));
       throw error;
@@ -167,7 +288,10 @@ export function jobPage(number) {
     epochs.push(...reply.epochs.filter((e) => e.committed && e.epoch > (epochs.at(-1)?.epoch ?? -1)));
     set(title, job.name);
     setPill(state, job.state);
-    set(what, `${job.model} on ${job.dataset}, ${reply.spec.sam.rho > 0 ? `SAM ρ ${reply.spec.sam.rho}` : "SGD"}, curriculum by ${reply.spec.curriculum.measure}`);
+    set(
+      what,
+      `${job.model} on ${job.dataset}, ${reply.spec.sam.rho > 0 ? `SAM ρ ${reply.spec.sam.rho}` : "SGD"}, curriculum by ${reply.spec.curriculum.measure}`,
+    );
     set(line, doing(job));
     verbs.update(job.state);
     bar.update(job);
@@ -178,8 +302,13 @@ export function jobPage(number) {
       shown = epochs.length;
       lines.update(epochs, reply.spec, job);
       set(spec, JSON.stringify(reply.spec, null, 2));
-      samples.refresh(epochs).catch(() => {});
-      heat.refresh(job.epochs).catch(() => {});
+      for (const part of [
+        heat.refresh(job.epochs),
+        samples.refresh(epochs, job.dataset),
+        map.refresh(epochs, job.dataset),
+        classes.refresh(epochs),
+      ])
+        part.catch(() => {});
     }
     const now = `${shown} ${job.state} ${job.reason ?? ""}`;
     if (now !== eventsAt) {

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import uuid
+import zlib
 
 BUILD = os.environ["STEPPE_BUILD"]
 SANITIZED = "/san-" in BUILD  # slower, and freed memory is kept for a while
@@ -300,3 +301,34 @@ def refusal(reply):
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
+
+
+# --- pictures ---
+
+def png_pixels(data):
+    """(width, height, channels, bytes) of an 8-bit PNG without filters."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    at, packed, header = 8, b"", None
+    while at < len(data):
+        size, name = struct.unpack_from(">I4s", data, at)
+        piece = data[at + 8:at + 8 + size]
+        assert zlib.crc32(name + piece) == struct.unpack_from(">I", data, at + 8 + size)[0]
+        header = struct.unpack(">IIBBBBB", piece) if name == b"IHDR" else header
+        packed += piece if name == b"IDAT" else b""
+        at += 12 + size
+    width, height, depth, kind = header[:4]
+    assert depth == 8
+    channels = {0: 1, 2: 3}[kind]
+    rows = zlib.decompress(packed)
+    assert len(rows) == height * (1 + width * channels)
+    assert all(rows[y * (1 + width * channels)] == 0 for y in range(height))
+    return width, height, channels, b"".join(rows[y * (1 + width * channels) + 1:(y + 1) * (1 + width * channels)] for y in range(height))
+
+
+def png_file(width, height, pixels):
+    """A grey PNG."""
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    rows = b"".join(b"\0" + pixels[y * width:(y + 1) * width] for y in range(height))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
