@@ -127,7 +127,8 @@ void http_api(struct http_exchange *x, const char *method)
     cJSON_AddNumberToObject(json, "id", 0);
     cJSON_AddStringToObject(json, "sender", sender);
     struct request *rq = xcalloc(1, sizeof(*rq));
-    *rq = (struct request){.server = x->server, .http = x, .id = -1};
+    *rq = (struct request){
+        .server = x->server, .http = x, .id = -1, .role = post ? ROLE_SUBMIT : ROLE_READ};
     rq->message.json = json;
     x->rq = rq;
     request_dispatch(rq);

@@ -26,7 +26,7 @@ static const struct option table[] = {
              "those of a network; SIGHUP reads it again"},
     {"http", OPT_STR, AT(http), .arg = "HOST:PORT",
      .help = "address of the dashboard and /metrics, loopback only, or none (default " HTTP_DEFAULT
-             ", if it is free)"},
+             ", if it is free and there is no --key); whoever is on this machine may read there"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from \"name = value\" lines"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",

@@ -78,6 +78,11 @@ static void send_json(struct request *rq, cJSON *json, const struct tensor *tens
         send_http(rq, json, NULL);
         return;
     }
+    if (!rq->transport) { /* its browser was sent away */
+        cJSON_Delete(json);
+        request_drop(rq);
+        return;
+    }
     int rc = message_encode(json, tensors, count, rq->session ? alloc_sealed : transport_alloc,
                             &body, &bytes, &why);
 

@@ -88,10 +88,12 @@ static int listen_all(struct server *s, const struct server_options *options, st
 }
 
 /* The dashboard. A usual address that is taken costs a warning; one that was asked for, the start.
- */
-static int listen_http(struct server *s, const char *address, struct errbuf *why)
+ * A server with keys is not for everybody on this machine to read: there it must be asked for. */
+static int listen_http(struct server *s, const struct server_options *options, struct errbuf *why)
 {
-    if (address && strcmp(address, HTTP_NONE) == 0)
+    const char *address = options->http;
+
+    if (address ? strcmp(address, HTTP_NONE) == 0 : options->key != NULL)
         return 0;
     int rc = http_open(s, address ? address : HTTP_DEFAULT, &s->http, why);
     if (rc != -EADDRINUSE || address)
@@ -206,7 +208,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
     if (rc == 0)
         rc = listen_all(s, options, why);
     if (rc == 0)
-        rc = listen_http(s, options->http, why);
+        rc = listen_http(s, options, why);
     if (rc < 0) {
         server_close(s);
         return rc;
