@@ -22,13 +22,13 @@ ALL_CFLAGS = $(CODE) $(WARN) $(SANF) $(CFLAGS)
 NN_CFLAGS := -O3
 
 pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
-COMMON_PKG := libcjson libsodium
-INC := $(call pkg,--cflags,libuv nanomsg sqlite3 openblas zlib libpng libjpeg $(COMMON_PKG))
+COMMON_PKG := libcjson libsodium zlib
+INC := $(call pkg,--cflags,libuv nanomsg sqlite3 openblas libpng libjpeg libmicrohttpd $(COMMON_PKG))
 common_libs := $(call pkg,--libs,$(COMMON_PKG)) -lm -lpthread
-server_libs := $(call pkg,--libs,libuv nanomsg sqlite3) $(common_libs)
+server_libs := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd) $(common_libs)
 worker_libs := $(call pkg,--libs,nanomsg openblas) $(common_libs)
 nn_libs     := $(call pkg,--libs,openblas) $(common_libs)
-cli_libs    := $(call pkg,--libs,nanomsg zlib libpng libjpeg) $(common_libs)
+cli_libs    := $(call pkg,--libs,nanomsg libpng libjpeg) $(common_libs)
 
 objs  = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)))
 nomain = $(filter-out %/main.o,$(1))
@@ -140,6 +140,9 @@ $(B)/obj64/%.o: %.c
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC   $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(INC) -MMD -MP -c -o $@ $<
+
+# What the assembler reads into it.
+$(B)/obj/server/http_files.o: $(wildcard server/web/*)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/steppe/examples

@@ -32,6 +32,7 @@
     MESSAGE(DATASET_PUT, "dataset.put", 1, BY_SUBMIT)                                              \
     MESSAGE(DATASET_COMMIT, "dataset.commit", 0, BY_SUBMIT)                                        \
     MESSAGE(DATASET_GET, "dataset.get", 0, BY_ALL)                                                 \
+    MESSAGE(SAMPLE_IMAGES, "sample.images", 0, BY_READ)                                            \
     MESSAGE(SCORE_TOP, "score.top", 0, BY_READ)                                                    \
     MESSAGE(SCORE_HISTOGRAM, "score.histogram", 0, BY_READ)                                        \
     MESSAGE(SCORE_TRAJECTORY, "score.trajectory", 0, BY_READ)                                      \
@@ -43,6 +44,8 @@
     MESSAGE(SCORE_MAP, "score.map", 0, BY_READ)                                                    \
     MESSAGE(SCORE_ROWS, "score.rows", 0, BY_READ)                                                  \
     MESSAGE(SCORE_SQL, "score.sql", 0, BY_READ)                                                    \
+    MESSAGE(SCORE_HEATMAP, "score.heatmap", 0, BY_READ)                                            \
+    MESSAGE(SERVER_DASHBOARD, "server.dashboard", 0, BY_SUBMIT)                                    \
     MESSAGE(WORKER_LIST, "worker.list", 0, BY_READ)                                                \
     MESSAGE(WORKER_HELLO, "worker.hello", 0, BY_WORKER)                                            \
     MESSAGE(WORKER_BYE, "worker.bye", 0, BY_WORKER)                                                \

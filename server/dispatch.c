@@ -36,6 +36,7 @@ static const struct row {
     [MSG_DATASET_PUT] = {handle_dataset_put, {"sha256", "bytes", "offset", "tensors"}},
     [MSG_DATASET_COMMIT] = {handle_dataset_commit, {"name", "sha256"}},
     [MSG_DATASET_GET] = {handle_dataset_get, {"sha256", "offset", "bytes"}},
+    [MSG_SAMPLE_IMAGES] = {handle_sample_images, {"job", "samples"}},
     [MSG_SCORE_TOP] = {handle_score_top, {"job", "by", "order", "epoch", "class", "limit"}},
     [MSG_SCORE_HISTOGRAM] = {handle_score_histogram, {"job", "by", "epoch", "bins", "log"}},
     [MSG_SCORE_TRAJECTORY] = {handle_score_trajectory, {"job", "sample"}},
@@ -49,6 +50,8 @@ static const struct row {
     [MSG_SCORE_MAP] = {handle_score_ask, {"job", "by", "epoch", "class", "limit"}},
     [MSG_SCORE_ROWS] = {handle_score_rows, {"job", "epoch", "first", "limit"}},
     [MSG_SCORE_SQL] = {handle_score_sql, {"job", "sql", "limit"}},
+    [MSG_SCORE_HEATMAP] = {handle_score_heatmap, {"job", "by", "bins", "epochs_from", "limit"}},
+    [MSG_SERVER_DASHBOARD] = {handle_server_dashboard, {NULL}},
     [MSG_WORKER_LIST] = {handle_worker_list, {NULL}},
     [MSG_WORKER_HELLO] = {handle_worker_hello, {"name", "threads", "class"}},
     [MSG_WORKER_BYE] = {handle_worker_bye, {NULL}},
@@ -131,13 +134,25 @@ static int read_envelope(struct request *rq, enum error_code *ret_code, struct e
     return check_keys(rq, why);
 }
 
+void request_dispatch(struct request *rq)
+{
+    enum error_code code;
+    struct errbuf why = {""};
+
+    if (read_envelope(rq, &code, &why) < 0)
+        request_error(rq, code, "%s", why.text);
+    else if (rq->server->stopping)
+        request_error(rq, ERR_UNAVAILABLE, "the server is stopping; try again in a moment");
+    else
+        table[rq->type].handle(rq);
+}
+
 void server_message(void *arg, const struct token *from, void *body, size_t bytes)
 {
     struct edge *edge = arg;
     struct server *s = edge->server;
     uint8_t *message = body;
     struct request *rq = xcalloc(1, sizeof(*rq));
-    enum error_code code;
     struct errbuf why = {""};
 
     rq->server = s;
@@ -156,12 +171,23 @@ void server_message(void *arg, const struct token *from, void *body, size_t byte
     }
     rq->message.body = body;
     rq->message.release = transport_release;
-    if (read_envelope(rq, &code, &why) < 0)
-        request_error(rq, code, "%s", why.text);
-    else if (s->stopping)
-        request_error(rq, ERR_UNAVAILABLE, "the server is stopping; try again in a moment");
-    else
-        table[rq->type].handle(rq);
+    request_dispatch(rq);
+}
+
+void handle_server_dashboard(struct request *rq)
+{
+    const struct http *http = rq->server->http;
+    cJSON *out;
+
+    if (!http) {
+        request_error(rq, ERR_UNAVAILABLE,
+                      "this server has no dashboard; start it with --http " HTTP_DEFAULT);
+        return;
+    }
+    out = cJSON_CreateObject();
+    cJSON_AddStringToObject(out, "url", http_url(http));
+    cJSON_AddStringToObject(out, "token", http_token(http));
+    request_reply(rq, out, NULL, 0);
 }
 
 void handle_ping(struct request *rq)

@@ -10,6 +10,7 @@
 union score_args {
     struct top_args top;
     struct histogram_args histogram;
+    struct heatmap_args heatmap;
     struct {
         int64_t job, sample;
     } trajectory;
@@ -106,6 +107,31 @@ void handle_score_histogram(struct request *rq)
     if (rc == 0)
         rc = field_bool(rq->message.json, "score.histogram", "log", false, &a.histogram.log, &why);
     run_query(rq, rc, &why, &a, histogram_work);
+}
+
+static void heatmap_work(struct op *op)
+{
+    union score_args *a = op->arg;
+
+    op->rc = query_heatmap(op->server->query, &a->heatmap, &op->out, &op->why);
+    free(a);
+}
+
+void handle_score_heatmap(struct request *rq)
+{
+    union score_args a = {.heatmap = {.bins = 40, .limit = 100}};
+    struct errbuf why;
+    int rc = read_job(rq, &a.heatmap.job, &why);
+
+    if (rc == 0)
+        rc = read_by(rq, &a.heatmap.by, &why);
+    if (rc == 0)
+        rc = read_i64(rq, "bins", 2, HEATMAP_BINS_MAX, &a.heatmap.bins, &why);
+    if (rc == 0)
+        rc = read_i64(rq, "epochs_from", 0, EPOCHS_MAX, &a.heatmap.from, &why);
+    if (rc == 0)
+        rc = read_i64(rq, "limit", 1, ROWS_MAX, &a.heatmap.limit, &why);
+    run_query(rq, rc, &why, &a, heatmap_work);
 }
 
 static void trajectory_work(struct op *op)

@@ -140,6 +140,8 @@ void handle_task_result(struct request *rq)
         return;
     }
     rq->result = rc == 0 ? "accepted" : "dropped";
+    if (rc < 0)
+        metrics_count_many(&rq->server->metrics, COUNT_SHARDS_FENCED, (uint64_t)(key.hi - key.lo));
     workers_next(rq->server->workers, worker, rq);
 }
 
@@ -156,6 +158,7 @@ static void count_failure(struct server *s, struct job *job, const struct task_k
              (long long)k->step, (long long)k->phase, (long long)k->lo, reason);
     if (++job->fail_count < FAILURES_MAX)
         return;
+    metrics_count_many(&s->metrics, COUNT_SHARDS_BURIED, (uint64_t)(k->hi - k->lo));
     snprintf(text, sizeof(text), "step %lld failed %d times: %s", (long long)k->step, FAILURES_MAX,
              reason);
     jobs_fail(s->jobs, job, text);

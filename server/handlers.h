@@ -6,6 +6,7 @@
 #include "server/request.h"
 
 void handle_ping(struct request *rq);
+void handle_server_dashboard(struct request *rq);
 
 void handle_job_submit(struct request *rq);
 void handle_job_list(struct request *rq);
@@ -25,6 +26,8 @@ void handle_dataset_put(struct request *rq);
 void handle_dataset_commit(struct request *rq);
 void handle_dataset_get(struct request *rq);
 
+void handle_sample_images(struct request *rq);
+
 void handle_score_top(struct request *rq);
 void handle_score_histogram(struct request *rq);
 void handle_score_trajectory(struct request *rq);
@@ -32,6 +35,7 @@ void handle_score_planted(struct request *rq);
 void handle_score_ask(struct request *rq); /* classes, risers, suspects, compare, map */
 void handle_score_rows(struct request *rq);
 void handle_score_sql(struct request *rq);
+void handle_score_heatmap(struct request *rq);
 
 void handle_worker_list(struct request *rq);
 void handle_worker_hello(struct request *rq);

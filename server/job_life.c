@@ -140,10 +140,12 @@ void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint
             .rq = rq, .server = jobs->server, .arg = c, .work = change_work, .done = change_done});
 }
 
-void job_drop_run(struct job *job)
+void job_drop_run(struct jobs *jobs, struct job *job)
 {
     if (job->run)
         job->step = run_step(job->run);
+    if (job->run)
+        metrics_count_many(&jobs->server->metrics, COUNT_SHARDS_RETRY, run_reissued(job->run));
     run_free(job->run);
     job->run = NULL;
 }
@@ -153,7 +155,7 @@ static void pause_for(struct jobs *jobs, struct job *job, const char *reason)
 {
     char text[300];
 
-    job_drop_run(job);
+    job_drop_run(jobs, job);
     job_set_state(job, JOB_PAUSED);
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
     snprintf(text, sizeof(text), "paused: %s", job->rec.reason);
@@ -246,7 +248,7 @@ static void close_done(struct op *op)
             job->accuracy = c->epoch.test_accuracy;
         }
         if (op->rc == 0 && c->last && current) {
-            job_drop_run(job);
+            job_drop_run(jobs, job);
             job_set_state(job, JOB_DONE);
             job->rec.finished_unix_ms = c->rec.finished_unix_ms;
             memcpy(job->rec.model_sha256, c->rec.model_sha256, SHA256_HEX);
@@ -256,6 +258,8 @@ static void close_done(struct op *op)
         }
         workers_wake(op->server->workers);
     }
+    if (op->rc == 0)
+        op->server->metrics.checkpoint_ms = clock_mono_ms();
     checkpoint_free(c->checkpoint);
     free(c->epoch.scores);
     free(c->epoch.adm);
@@ -300,8 +304,10 @@ void jobs_advance(struct jobs *jobs, struct job *job)
         jobs_fail(jobs, job, err_text(rc));
         return;
     }
-    if (run_step(job->run) != step)
+    if (run_step(job->run) != step) {
+        metrics_step(&jobs->server->metrics, job->rec.job, run_step(job->run), clock_mono_s());
         failpoint_hit(&jobs->server->failpoint, "step");
+    }
     if (run_phase(job->run) != phase)
         log_debug("job.phase", "job=%" PRId64 " step=%" PRIu64 " phase=%d", job->rec.job,
                   run_step(job->run), run_phase(job->run));
@@ -317,7 +323,7 @@ void jobs_fail(struct jobs *jobs, struct job *job, const char *reason)
 {
     char text[300];
 
-    job_drop_run(job);
+    job_drop_run(jobs, job);
     job_set_state(job, JOB_FAILED);
     job->rec.finished_unix_ms = clock_unix_ms();
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
@@ -383,7 +389,7 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
     }
     if (verb == VERB_PAUSE && job->run)
         checkpoint = checkpoint_take(job->run, clock_mono_ms());
-    job_drop_run(job);
+    job_drop_run(jobs, job);
     job_set_state(job, to);
     job->rec.reason[0] = 0;
     job->hold[0] = 0;
@@ -460,7 +466,7 @@ void jobs_stop(struct jobs *jobs)
     struct change *c = xcalloc(1, sizeof(*c));
     c->rec = job_record_copy(job);
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
-    job_drop_run(job);
+    job_drop_run(jobs, job);
     if (!c->checkpoint) {
         free(c);
         return;

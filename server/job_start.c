@@ -95,7 +95,7 @@ static int begin_run(struct job *job, const struct checkpoint *c)
 /* The server died behind the last checkpoint: all that is left is to say so. */
 static void finish_job(struct jobs *jobs, struct job *job, const struct checkpoint *c)
 {
-    job_drop_run(job);
+    job_drop_run(jobs, job);
     job_set_state(job, JOB_DONE);
     job->rec.finished_unix_ms = clock_unix_ms();
     checkpoint_model_hash(c, job->rec.model_sha256);

@@ -24,7 +24,7 @@ struct job_record job_record_copy(const struct job *job);
 void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file);
 /* It cannot go on by itself; jobs_tick tries again. */
 void job_hold(struct job *job, const char *reason);
-void job_drop_run(struct job *job);
+void job_drop_run(struct jobs *jobs, struct job *job);
 /* Writes the record as it is now, with the event `text` ("" : none) and before it the checkpoint
  * (may be NULL; ownership passes); rq (may be NULL) is answered when that is durable. */
 void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint, const char *text,

@@ -29,6 +29,9 @@ static const struct option table[] = {
     {"memory", OPT_BYTES, AT(memory_bytes), .arg = "BYTES", .min = MEMORY_BYTES_MIN,
      .max = INT64_MAX,
      .help = "what the job that runs may hold, 300M or 4G (default: half of this machine's)"},
+    {"http", OPT_STR, AT(http), .arg = "HOST:PORT",
+     .help = "address of the dashboard and /metrics, loopback only, or none (default " HTTP_DEFAULT
+             ", if it is free and there is no --key); whoever is on this machine may read there"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from \"name = value\" lines"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",

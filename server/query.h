@@ -44,6 +44,14 @@ struct histogram_args {
 };
 int query_histogram(struct query *q, const struct histogram_args *a, cJSON **ret,
                     struct errbuf *why);
+#define HEATMAP_BINS_MAX 100
+struct heatmap_args {
+    int64_t job, from, limit; /* scored epochs from there on, so many of them */
+    int by;
+    int64_t bins;
+};
+/* Counts of each epoch in bins that depend on the measure only; "more" when it stopped early. */
+int query_heatmap(struct query *q, const struct heatmap_args *a, cJSON **ret, struct errbuf *why);
 /* The newest 1000 epochs of the sample, oldest first. */
 int query_trajectory(struct query *q, int64_t job, int64_t sample, cJSON **ret, struct errbuf *why);
 

@@ -33,6 +33,8 @@ int query_class(struct query *q, int64_t job, int64_t dataset, int64_t class_id,
 /* `limit` within 1 to ROWS_MAX. */
 int64_t query_limit(int64_t limit);
 
+/* SQL of an enum query_by, over a row s of score. */
+extern const char *const query_by_sql[];
 /* SQL of what is measured, over a row s of score, and its keys in a reply from `column` on. The
  * connection knows margin(loss, el2n), see definition.margin. */
 #define QUERY_MEASURES                                                                             \

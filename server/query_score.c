@@ -8,8 +8,7 @@
 #include "server/query_internal.h"
 #include "server/stats.h"
 
-/* Over a row s of score. */
-static const char *const by_sql[] = {
+const char *const query_by_sql[] = {
     [BY_ADM] = "s.adm",
     [BY_LOSS] = "s.loss",
     [BY_ADV_LOSS] = "s.adv_loss",
@@ -23,7 +22,7 @@ static const char *const by_sql[] = {
 static int select_top(struct query *q, const struct top_args *a, int64_t epoch, int64_t dataset,
                       sqlite3_stmt **ret, struct errbuf *why)
 {
-    const char *by = by_sql[a->by], *way = a->easiest ? "ASC" : "DESC";
+    const char *by = query_by_sql[a->by], *way = a->easiest ? "ASC" : "DESC";
     const char *by_way = a->easiest == (a->by == BY_MARGIN) ? "DESC" : "ASC";
     int64_t limit = query_limit(a->limit);
     char order[128], sql[1024];
@@ -97,7 +96,7 @@ static int read_values(struct query *q, int64_t job, int64_t epoch, int by, int6
         return err_set(why, -ENOMEM, "out of memory for %lld scores", (long long)scored);
     snprintf(sql, sizeof(sql),
              "SELECT %s FROM score s WHERE s.job_id = ?1 AND s.epoch = ?2 ORDER BY s.sample_id",
-             by_sql[by]);
+             query_by_sql[by]);
     int rc = db_query(&q->difficulty, sql, DB_ARGS(DB_I(job), DB_I(epoch)), &stmt, why);
     if (rc != 0)
         return rc;

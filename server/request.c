@@ -6,14 +6,18 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "proto/seal.h"
 #include "server/gate.h"
+#include "server/http.h"
 #include "server/lane.h"
 #include "server/server.h"
 
 void request_drop(struct request *rq)
 {
+    if (rq->http)
+        http_drop(rq->http);
     message_done(&rq->message);
     free(rq);
 }
@@ -54,11 +58,31 @@ static bool send_sealed(const struct request *rq, uint8_t *message, size_t bytes
     return good;
 }
 
+static void send_http(struct request *rq, cJSON *json, char *text)
+{
+    struct http_exchange *x = rq->http;
+
+    rq->http = NULL;
+    http_answer(x, json, text);
+    cJSON_Delete(json);
+    request_drop(rq);
+}
+
 static void send_json(struct request *rq, cJSON *json, const struct tensor *tensors, int count)
 {
     struct errbuf why;
     void *body;
     size_t bytes;
+
+    if (rq->http) {
+        send_http(rq, json, NULL);
+        return;
+    }
+    if (!rq->transport) { /* its browser was sent away */
+        cJSON_Delete(json);
+        request_drop(rq);
+        return;
+    }
     int rc = message_encode(json, tensors, count, rq->session ? alloc_sealed : transport_alloc,
                             &body, &bytes, &why);
 
@@ -78,13 +102,18 @@ static void send_json(struct request *rq, cJSON *json, const struct tensor *tens
     request_drop(rq);
 }
 
+static void add_envelope(cJSON *json, const struct request *rq)
+{
+    cJSON_AddStringToObject(json, "type", message_names[rq->type]);
+    add_id(json, rq);
+    cJSON_AddTrueToObject(json, "ok");
+}
+
 void request_reply(struct request *rq, cJSON *fields, const struct tensor *tensors, int count)
 {
     cJSON *json = fields ? fields : cJSON_CreateObject();
 
-    cJSON_AddStringToObject(json, "type", message_names[rq->type]);
-    add_id(json, rq);
-    cJSON_AddTrueToObject(json, "ok");
+    add_envelope(json, rq);
     send_json(rq, json, tensors, count);
 }
 
@@ -101,6 +130,8 @@ void request_error(struct request *rq, enum error_code code, const char *fmt, ..
     add_id(json, rq);
     cJSON_AddStringToObject(json, "code", error_names[code]);
     cJSON_AddStringToObject(json, "error", why.text);
+    if (!rq->http)
+        metrics_count(&rq->server->metrics, COUNT_REJECTED + code);
     log_debug("request.error", "code=%s error=\"%s\"", error_names[code], why.text);
     send_json(rq, json, NULL, 0);
 }
@@ -136,18 +167,28 @@ void request_fail(struct request *rq, int rc, const struct errbuf *why)
 static void op_work(void *arg)
 {
     struct op *op = arg;
+    double start_s = clock_mono_s();
 
     op->work(op);
+    op->seconds = clock_mono_s() - start_s;
+    /* The text of a long reply is made here too: the loop has training steps to serve. */
+    if (op->rq && op->rq->http && op->out && !op->done && op->rc == 0) {
+        add_envelope(op->out, op->rq);
+        op->text = cJSON_PrintUnformatted(op->out);
+    }
 }
 
 static void op_done(void *arg)
 {
     struct op *op = arg;
 
+    metrics_lane(&op->server->metrics, op->lane == op->server->store_lane, op->seconds);
     if (op->done)
         op->done(op);
     else if (op->rq && op->rc < 0)
         request_fail(op->rq, op->rc, &op->why);
+    else if (op->rq && op->text)
+        send_http(op->rq, op->out, op->text), op->out = NULL;
     else if (op->rq) {
         request_reply(op->rq, op->out, NULL, 0);
         op->out = NULL;
@@ -161,6 +202,7 @@ void op_run(struct lane *lane, struct op op)
     struct op *o = xmalloc(sizeof(*o));
 
     *o = op;
+    o->lane = lane;
     o->why.text[0] = 0;
     lane_run(lane, op_work, op_done, o);
 }

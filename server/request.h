@@ -9,6 +9,7 @@
 #include "server/transport.h"
 
 struct server;
+struct http_exchange;
 
 struct request {
     struct server *server;
@@ -17,6 +18,7 @@ struct request {
     uint64_t session, sequence; /* of a sealed message; session 0: it was plain */
     enum role role;
     char key_name[NAME_MAX_BYTES]; /* of its key; "" when it was plain */
+    struct http_exchange *http;    /* came in there instead: it gets the answer */
     struct message message;
     enum message_type type;
     int64_t id;         /* -1: it has none, or none that could be read */
@@ -31,6 +33,9 @@ __attribute__((format(printf, 3, 4))) void request_error(struct request *rq, enu
                                                          const char *fmt, ...);
 /* The same for a negative errno of a module that filled why. */
 void request_fail(struct request *rq, int rc, const struct errbuf *why);
+/* Judges the envelope, the keys and the tensors of a message that was read into rq, and hands it to
+ * its handler; rq->id is -1 before. dispatch.c. */
+void request_dispatch(struct request *rq);
 /* Ends a request without an answer (the server stops). */
 void request_drop(struct request *rq);
 
@@ -39,17 +44,20 @@ void request_forget_body(struct request *rq);
 
 /* Work of a request on a lane. work runs on the lane's thread and may use its own fields only;
  * done runs on the loop and must answer rq. Both see the op; arg is the handler's. */
+struct lane;
 struct op {
     struct request *rq; /* NULL when nobody asked */
     struct server *server;
+    struct lane *lane; /* it runs on; set by op_run */
     int rc;
     struct errbuf why;
-    cJSON *out; /* fields of the reply, made by work */
+    cJSON *out;     /* fields of the reply, made by work */
+    char *text;     /* out as it goes to a browser, printed on the lane; NULL */
+    double seconds; /* that work took */
     void *arg;
     void (*work)(struct op *op);
     void (*done)(struct op *op); /* NULL: reply out, or fail with rc */
 };
-struct lane;
 /* Ownership of the op passes; it is freed after done. arg is freed by done. */
 void op_run(struct lane *lane, struct op op);
 

@@ -41,6 +41,8 @@ int server_check(const struct server_options *options, struct errbuf *why)
     int count, rc = split_listen(text, options->key, urls, &count, why);
 
     free(text);
+    if (rc == 0 && options->http)
+        rc = http_check(options->http, why);
     if (rc == 0 && strlen(options->state) >= DIR_BYTES_MAX)
         rc = err_set(why, -EINVAL, "--state is longer than %zu bytes", DIR_BYTES_MAX - 1);
     return rc;
@@ -85,11 +87,29 @@ static int listen_all(struct server *s, const struct server_options *options, st
     return rc;
 }
 
+/* The dashboard. A usual address that is taken costs a warning; one that was asked for, the start.
+ * A server with keys is not for everybody on this machine to read: there it must be asked for. */
+static int listen_http(struct server *s, const struct server_options *options, struct errbuf *why)
+{
+    const char *address = options->http;
+
+    if (address ? strcmp(address, HTTP_NONE) == 0 : options->key != NULL)
+        return 0;
+    int rc = http_open(s, address ? address : HTTP_DEFAULT, &s->http, why);
+    if (rc != -EADDRINUSE || address)
+        return rc;
+    log_warn("http.listen", "error=\"%s; there is no dashboard: --http names another address\"",
+             why->text);
+    return 0;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct server *s = timer->data;
     int64_t now_ms = clock_mono_ms();
 
+    metrics_tick(&s->metrics, now_ms, TICK_MS);
+    http_tick(s->http, now_ms);
     jobs_tick(s->jobs, now_ms);
     workers_tick(s->workers, now_ms);
     gate_tick(s->gate, now_ms);
@@ -187,6 +207,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
         err_set(why, rc, "cannot start: %s", err_text(rc));
     if (rc == 0)
         rc = listen_all(s, options, why);
+    if (rc == 0)
+        rc = listen_http(s, options, why);
     if (rc < 0) {
         server_close(s);
         return rc;
@@ -215,6 +237,7 @@ void server_close(struct server *s)
     lane_close(s->query_lane);
     lane_close(s->store_lane);
     workers_close(s->workers);
+    http_close(s->http);
     transport_close(s->plain.transport);
     transport_close(s->sealed.transport);
     s->workers = NULL;

@@ -10,8 +10,10 @@
 #include "common/err.h"
 #include "server/datasets.h"
 #include "server/gate.h"
+#include "server/http.h"
 #include "server/jobs.h"
 #include "server/lane.h"
+#include "server/metrics.h"
 #include "server/query.h"
 #include "server/store.h"
 #include "server/transport.h"
@@ -21,6 +23,7 @@ struct server_options {
     const char *state;  /* folder of the databases, datasets and checkpoints */
     const char *listen; /* URLs, comma separated */
     const char *key;    /* file of cluster keys; NULL: none */
+    const char *http;   /* address of the dashboard; NULL: the usual one, if it is free */
     const char *config;
     int64_t memory_bytes; /* of the jobs that run */
     int log_level;
@@ -46,6 +49,8 @@ struct server {
     struct datasets *datasets;
     struct jobs *jobs;
     struct workers *workers;
+    struct http *http; /* NULL: there is no dashboard */
+    struct metrics metrics;
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[512];
     int64_t memory_bytes;

@@ -332,11 +332,12 @@ void workers_next(struct workers *w, struct worker *worker, struct request *rq)
 
 void workers_counted(struct workers *w, struct worker *worker, struct job *job, uint32_t shards)
 {
-    (void)w;
     worker->shards += shards;
+    metrics_count_many(&w->server->metrics, COUNT_SHARDS_OK, shards);
     if (worker->job != job->rec.job || worker->lease_shards != shards)
         return;
     double ms = (double)(clock_mono_ms() - worker->lease_start_ms) / shards;
+    metrics_time(&w->server->metrics.shard, ms / 1000);
     double *slow = &job->shard_ms[run_phase(job->run)];
     *slow = ms > *slow ? ms : 0.95 * *slow + 0.05 * ms;
 }
@@ -355,6 +356,7 @@ void workers_tick(struct workers *w, int64_t now_ms)
     if (job && job->run) {
         uint32_t expired = run_expire(job->run, now_ms);
         if (expired) {
+            metrics_count_many(&w->server->metrics, COUNT_LEASES_EXPIRED, expired);
             log_warn("lease.expired", "job=%" PRId64 " step=%" PRIu64 " nodes=%u", job->rec.job,
                      run_step(job->run), expired);
             workers_wake(w);
@@ -396,6 +398,22 @@ bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t
     return true;
 }
 
+static const char *const state_names[] = {"computing", "waiting", "silent"};
+
+/* Index in state_names. */
+static int state_of(const struct worker *worker, int64_t now_ms)
+{
+    return !alive(worker, now_ms) ? 2 : worker->held ? 1 : 0;
+}
+
+void workers_count(struct workers *w, unsigned ret[3])
+{
+    int64_t now_ms = clock_mono_ms();
+
+    for (const struct worker *worker = w->list; worker; worker = worker->next)
+        ret[state_of(worker, now_ms)]++;
+}
+
 cJSON *workers_rows(struct workers *w)
 {
     int64_t now_ms = clock_mono_ms();
@@ -409,10 +427,7 @@ cJSON *workers_rows(struct workers *w)
         cJSON_AddStringToObject(row, "name", worker->name);
         cJSON_AddNumberToObject(row, "threads", worker->threads);
         cJSON_AddStringToObject(row, "class", worker->class);
-        cJSON_AddStringToObject(row, "state",
-                                !live          ? "silent"
-                                : worker->held ? "waiting"
-                                               : "computing");
+        cJSON_AddStringToObject(row, "state", state_names[state_of(worker, now_ms)]);
         if (live && worker->job)
             cJSON_AddNumberToObject(row, "job", (double)worker->job);
         cJSON_AddNumberToObject(row, "last_seen_ms", (double)(now_ms - worker->seen_ms));

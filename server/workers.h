@@ -46,5 +46,7 @@ void workers_dismiss(struct workers *w);
 /* Why the running job gets no work done; false when it does. */
 bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes);
 cJSON *workers_rows(struct workers *w);
+/* How many there are of each state, in the order computing, waiting, silent. */
+void workers_count(struct workers *w, unsigned ret[3]);
 
 #endif

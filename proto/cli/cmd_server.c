@@ -1,4 +1,4 @@
-/* ping, version, workers. */
+/* ping, version, workers, dashboard. */
 #include "proto/cli/command.h"
 
 #include "proto/cli/draw.h"
@@ -31,6 +31,22 @@ int cmd_ping(struct cli *cli, struct errbuf *why)
                        value_text(reply.json, "version"), cli->args->server,
                        draw_duration(uptime_ms, uptime));
     }
+    message_done(&reply);
+    return 0;
+}
+
+int cmd_dashboard(struct cli *cli, struct errbuf *why)
+{
+    struct message reply;
+    int rc = cli_call(cli, MSG_SERVER_DASHBOARD, NULL, &reply, why);
+
+    if (rc != 0)
+        return rc;
+    if (cli->args->json)
+        cli_print_json(&reply, NULL);
+    else
+        cli_print_text("%s/#token=%s", value_text(reply.json, "url"),
+                       value_text(reply.json, "token"));
     message_done(&reply);
     return 0;
 }

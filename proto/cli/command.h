@@ -88,18 +88,21 @@ int cmd_compare(struct cli *cli, struct errbuf *why);
 int cmd_map(struct cli *cli, struct errbuf *why);
 int cmd_sql(struct cli *cli, struct errbuf *why);
 int cmd_export(struct cli *cli, struct errbuf *why);
+int cmd_sheet(struct cli *cli, struct errbuf *why);
+int cmd_report(struct cli *cli, struct errbuf *why);
 int cmd_schedule(struct cli *cli, struct errbuf *why);
 int cmd_model_export(struct cli *cli, struct errbuf *why);
 int cmd_key_new(struct cli *cli, struct errbuf *why);
 int cmd_key_add(struct cli *cli, struct errbuf *why);
 int cmd_key_derive(struct cli *cli, struct errbuf *why);
 int cmd_key_show(struct cli *cli, struct errbuf *why);
+int cmd_dashboard(struct cli *cli, struct errbuf *why);
 int cmd_ping(struct cli *cli, struct errbuf *why);
 int cmd_version(struct cli *cli, struct errbuf *why);
 
 extern const struct option submit_options[], jobs_options[], log_options[], import_options[],
     top_options[], histogram_options[], trajectory_options[], planted_options[], schedule_options[],
     classes_options[], risers_options[], suspects_options[], compare_options[], map_options[],
-    sql_options[], export_options[], derive_options[];
+    sql_options[], export_options[], derive_options[], sheet_options[];
 
 #endif

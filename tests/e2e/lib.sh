@@ -124,7 +124,7 @@ answers() { steppe ping >/dev/null 2>&1; }
 answers_or_ended() { ended server || answers; }
 
 server_start() {
-    spawn server env "$@" "$STEPPE_BUILD/steppe-server" --state "$world/state" --listen "$STEPPE_SERVER"
+    spawn server env "$@" "$STEPPE_BUILD/steppe-server" --state "$world/state" --listen "$STEPPE_SERVER" --http none
     await 30 answers_or_ended
     ended server || return 0
     fail "start server" "$(tail -n 3 "$world/server.log")"

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import uuid
+import zlib
 
 BUILD = os.environ["STEPPE_BUILD"]
 SANITIZED = "/san-" in BUILD  # slower, and freed memory is kept for a while
@@ -108,6 +109,7 @@ class World:
         os.mkdir(self.folder)
         self.state = os.path.join(self.folder, "state")
         self.port = free_port()
+        self.http = "none"  # or HOST:PORT of the dashboard
         self.url = "tcp://127.0.0.1:%d" % self.port
         self.processes = {}
         World.open.append(self)
@@ -125,7 +127,7 @@ class World:
 
     def server(self, *words, **env):
         server = self.spawn("server", BUILD + "/steppe-server", "--state", self.state, "--listen",
-                            "%s,ipc://%s/s" % (self.url, self.folder), *words, **env)
+                            "%s,ipc://%s/s" % (self.url, self.folder), "--http", self.http, *words, **env)
         await_true(30, lambda: server.poll() is not None or self.steppe("ping").returncode == 0)
         if server.poll() is not None:
             raise RuntimeError("the server ended: " + self.log("server")[-300:])
@@ -304,3 +306,34 @@ def sha256(data):
 
 def blake2b(data):
     return hashlib.blake2b(data, digest_size=32).hexdigest()
+
+
+# --- pictures ---
+
+def png_pixels(data):
+    """(width, height, channels, bytes) of an 8-bit PNG without filters."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    at, packed, header = 8, b"", None
+    while at < len(data):
+        size, name = struct.unpack_from(">I4s", data, at)
+        piece = data[at + 8:at + 8 + size]
+        assert zlib.crc32(name + piece) == struct.unpack_from(">I", data, at + 8 + size)[0]
+        header = struct.unpack(">IIBBBBB", piece) if name == b"IHDR" else header
+        packed += piece if name == b"IDAT" else b""
+        at += 12 + size
+    width, height, depth, kind = header[:4]
+    assert depth == 8
+    channels = {0: 1, 2: 3}[kind]
+    rows = zlib.decompress(packed)
+    assert len(rows) == height * (1 + width * channels)
+    assert all(rows[y * (1 + width * channels)] == 0 for y in range(height))
+    return width, height, channels, b"".join(rows[y * (1 + width * channels) + 1:(y + 1) * (1 + width * channels)] for y in range(height))
+
+
+def png_file(width, height, pixels):
+    """A grey PNG."""
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    rows = b"".join(b"\0" + pixels[y * width:(y + 1) * width] for y in range(height))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))

@@ -1,0 +1,370 @@
+/* report: one page of HTML about a job that needs nothing but itself, as one attaches it to a mail:
+ * no script, no other file. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/bounds.h"
+#include "common/file.h"
+#include "proto/cli/command.h"
+#include "proto/cli/draw.h"
+#include "proto/cli/gallery.h"
+#include "proto/cli/html.h"
+#include "proto/cli/report.h"
+
+#define SAMPLES 48
+#define BINS 40
+#define TILE_SIDE 84
+
+/* Everything the page is made of. */
+struct report {
+    int64_t job;
+    struct message show, classes;
+    const cJSON *row, *spec, *epochs; /* in show */
+    struct heat heat;
+    struct gallery hardest, suspects;
+    cJSON *names; /* of the classes */
+};
+
+/* --- what the server says --- */
+
+static cJSON *request_of(int64_t job, int64_t limit)
+{
+    cJSON *request = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(request, "job", (double)job);
+    if (limit)
+        cJSON_AddNumberToObject(request, "limit", (double)limit);
+    return request;
+}
+
+static int ask_show(struct cli *cli, struct report *r, struct errbuf *why)
+{
+    int rc = cli_call(cli, MSG_JOB_SHOW, request_of(r->job, 0), &r->show, why);
+
+    if (rc == 0)
+        rc = reply_object(r->show.json, "job", &r->row, why);
+    if (rc == 0)
+        rc = reply_object(r->show.json, "spec", &r->spec, why);
+    return rc == 0 ? reply_array(r->show.json, "epochs", &r->epochs, why) : rc;
+}
+
+static int ask(struct cli *cli, struct report *r, struct errbuf *why)
+{
+    int rc = ask_show(cli, r, why);
+
+    if (rc == 0)
+        rc = heat_ask(cli, &r->heat, r->job, "adm", BINS, why);
+    if (rc == 0)
+        rc =
+            gallery_open(cli, &r->hardest, r->job, MSG_SCORE_TOP, request_of(r->job, SAMPLES), why);
+    if (rc == 0)
+        rc = gallery_open(cli, &r->suspects, r->job, MSG_SCORE_SUSPECTS,
+                          request_of(r->job, SAMPLES), why);
+    if (rc == 0)
+        rc = cli_call(cli, MSG_SCORE_CLASSES, request_of(r->job, ROWS_MAX), &r->classes, why);
+    if (rc == 0)
+        r->names = gallery_class_names(cli, value_text(r->row, "dataset"));
+    return rc;
+}
+
+static void report_done(struct report *r)
+{
+    cJSON_Delete(r->names);
+    message_done(&r->classes);
+    gallery_close(&r->suspects);
+    gallery_close(&r->hardest);
+    heat_done(&r->heat);
+    message_done(&r->show);
+}
+
+/* --- the page --- */
+
+static const char style[] =
+    "<style>:root{--bg:#f5f4ef;--card:#fff;--ink:#1c1e19;--muted:#666b60;--line:#e1dfd6;"
+    "--c1:#1d64b4;--c2:#c06a0a;--c3:#a0307c;--bad:#a8321f;color-scheme:light dark}"
+    "@media(prefers-color-scheme:dark){:root{--bg:#111310;--card:#191c18;--ink:#eceee6;"
+    "--muted:#989e90;--line:#2a2e28;--c1:#6fb1f2;--c2:#eda851;--c3:#e58bc6;--bad:#f3937f}}"
+    "*{box-sizing:border-box}body{font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,"
+    "'DejaVu Sans',sans-serif;font-variant-numeric:tabular-nums;color:var(--ink);"
+    "background:var(--bg);max-width:1160px;margin:0 auto;padding:32px 20px 48px}"
+    "h1{font-size:28px;line-height:1.2;letter-spacing:-.02em;margin:0}h2{font-size:18px;margin:"
+    "36px "
+    "0 10px}p{margin:4px 0;color:var(--muted)}"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:1px;"
+    "background:var(--line);border:1px solid var(--line);border-radius:12px;overflow:hidden;"
+    "margin:20px 0}.tiles div{background:var(--card);padding:12px 16px}.tiles "
+    "dt{color:var(--muted);"
+    "font-size:13px}.tiles dd{margin:2px 0 0;font-size:20px;font-weight:640}"
+    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));"
+    "gap:16px}figure,.card{background:var(--card);border:1px solid var(--line);border-radius:12px;"
+    "padding:14px 16px;margin:0}figcaption{font-weight:640;font-size:16px}svg{width:100%;"
+    "display:block}.grid{stroke:var(--line);fill:none}.tick{fill:var(--muted);font-size:11px}"
+    ".line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}"
+    ".dashed{stroke-dasharray:6 4}.legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px}"
+    ".key{display:inline-flex;align-items:center;gap:6px}.key i{width:16px;border-top:2.5px solid "
+    "currentColor}.key.dashed i{border-top-style:dashed}.key span{color:var(--muted)}"
+    ".key b{color:var(--ink)}.c1{color:var(--c1)}.c2{color:var(--c2)}.c3{color:var(--c3)}"
+    "img{image-rendering:pixelated;display:block;border-radius:6px}.heat{position:relative;"
+    "padding-left:34px}.heat img{width:100%;height:260px}.heat span{position:absolute;left:0;"
+    "color:var(--muted);font-size:11px}.samples{display:grid;"
+    "grid-template-columns:repeat(auto-fill,minmax(98px,1fr));gap:10px}.samples div{"
+    "background:var(--card);border:1px solid var(--line);border-radius:10px;padding:7px;"
+    "font-size:12.5px;line-height:1.35;overflow-wrap:anywhere}.samples img{width:100%;height:auto;"
+    "margin-bottom:5px;background:#000}.samples b{display:block;font-weight:600}.samples "
+    "small{color:var(--muted)}.wrong{color:var(--bad)}.scroll{overflow-x:auto}table{"
+    "border-collapse:collapse;width:100%}th,td{text-align:right;padding:6px "
+    "12px;border-bottom:1px solid "
+    "var(--line);white-space:nowrap}th:first-child,th:last-child,td:last-child{"
+    "text-align:left}thead th{color:var(--muted);font-weight:560;font-size:13px}pre{overflow:auto;"
+    "font:12.5px/1.45 ui-monospace,'DejaVu Sans Mono',monospace}summary{cursor:pointer;"
+    "font-weight:640}@media print{body{background:none}figure,.card,.samples "
+    "div{break-inside:avoid}}</style>";
+
+static void tile(FILE *out, const char *name, const char *fmt, double value)
+{
+    fprintf(out, "<div><dt>%s</dt><dd>", name);
+    if (isfinite(value))
+        fprintf(out, fmt, value);
+    else
+        fputs("&ndash;", out);
+    fputs("</dd></div>", out);
+}
+
+static double number(const cJSON *row, const char *name)
+{
+    double v = NAN;
+
+    return value_f64(row, name, &v) ? v : NAN;
+}
+
+static void print_head(FILE *out, const struct report *r)
+{
+    const cJSON *last = NULL, *epoch;
+    const char *hash = value_text(r->show.json, "model_sha256");
+    int64_t done = 0, epochs = 0;
+
+    cJSON_ArrayForEach(epoch, r->epochs)
+    {
+        if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(epoch, "committed")))
+            last = epoch;
+    }
+    value_i64(r->row, "epoch", &done);
+    value_i64(r->row, "epochs", &epochs);
+    fputs("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta "
+          "name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>",
+          out);
+    html_text(out, value_text(r->row, "name"));
+    fprintf(out, "</title>%s</head><body><h1>", style);
+    html_text(out, value_text(r->row, "name"));
+    fprintf(out, "</h1><p>Steppe job %lld, %s: ", (long long)r->job, value_text(r->row, "state"));
+    html_text(out, value_text(r->row, "model"));
+    fputs(" on ", out);
+    html_text(out, value_text(r->row, "dataset"));
+    fputs("</p>", out);
+    if (*hash)
+        fprintf(out, "<p>Model SHA-256 %s</p>", hash);
+    fprintf(out, "<dl class=\"tiles\"><div><dt>epochs</dt><dd>%lld / %lld</dd></div>",
+            (long long)done, (long long)epochs);
+    tile(out, "train loss", "%.4g", number(last, "train_loss"));
+    tile(out, "train accuracy", "%.2f %%", 100 * number(last, "train_accuracy"));
+    tile(out, "test accuracy", "%.2f %%", 100 * number(last, "test_accuracy"));
+    tile(out, "adversarial accuracy", "%.2f %%", 100 * number(last, "adv_accuracy"));
+    tile(out, "sharpness", "%.4g", number(last, "sharpness"));
+    fputs("</dl>\n", out);
+}
+
+static int print_curves(FILE *out, const struct report *r)
+{
+    static const char *const keys[] = {"epoch",          "train_loss",    "test_loss",
+                                       "train_accuracy", "test_accuracy", "adv_accuracy",
+                                       "share",          "sharpness"};
+    enum { EPOCH, TRAIN_LOSS, TEST_LOSS, TRAIN, TEST, ADVERSARIAL, SHARE, SHARPNESS, KEYS };
+    size_t room = (size_t)cJSON_GetArraySize(r->epochs) + 1, n = 0;
+    double *all = alloc_bytes(room * KEYS, sizeof(*all)), *column[KEYS];
+    const cJSON *epoch;
+    int64_t epochs = 1;
+
+    if (!all)
+        return -ENOMEM;
+    for (int k = 0; k < KEYS; k++)
+        column[k] = all + (size_t)k * room;
+    cJSON_ArrayForEach(epoch, r->epochs)
+    {
+        for (int k = 0; k < KEYS; k++)
+            column[k][n] = number(epoch, keys[k]);
+        n += isfinite(column[EPOCH][n]);
+    }
+    value_i64(r->row, "epochs", &epochs);
+    const struct html_line loss[] = {{"train", column[TRAIN_LOSS], false},
+                                     {"test", column[TEST_LOSS], true}};
+    const struct html_line accuracy[] = {{"train", column[TRAIN], false},
+                                         {"test", column[TEST], true},
+                                         {"adversarial", column[ADVERSARIAL], false}};
+    const struct html_line sharpness[] = {
+        {"loss after the ascent - before", column[SHARPNESS], false}};
+    const struct html_line share[] = {{"of the training set", column[SHARE], false}};
+    double x_max = (double)epochs - 1;
+    fputs("<div class=\"charts\">", out);
+    html_chart(out, "Loss", column[EPOCH], n, x_max, loss, 2, false);
+    html_chart(out, "Accuracy", column[EPOCH], n, x_max, accuracy, 3, true);
+    html_chart(out, "Pacing share", column[EPOCH], n, x_max, share, 1, true);
+    html_chart(out, "Sharpness", column[EPOCH], n, x_max, sharpness, 1, false);
+    fputs("</div>\n", out);
+    free(all);
+    return 0;
+}
+
+static void print_class(FILE *out, const cJSON *row, const cJSON *names)
+{
+    static const struct {
+        const char *key, *fmt;
+        double times;
+    } cells[] = {{"samples", "%.0f", 1}, {"accuracy", "%.2f %%", 100}, {"loss_mean", "%.4g", 1},
+                 {"mean", "%.4f", 1},    {"p50", "%.4f", 1},           {"p90", "%.4f", 1}};
+    char name[128];
+    int64_t class_id = -1, other = -1;
+
+    value_i64(row, "class", &class_id);
+    fputs("<tr><th scope=\"row\">", out);
+    html_text(out, class_name(names, class_id, name, sizeof(name)));
+    fputs("</th>", out);
+    for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
+        fputs("<td>", out);
+        if (isfinite(number(row, cells[i].key)))
+            fprintf(out, cells[i].fmt, cells[i].times * number(row, cells[i].key));
+        fputs("</td>", out);
+    }
+    fputs("<td>", out);
+    if (value_i64(row, "mistaken_for", &other)) {
+        html_text(out, class_name(names, other, name, sizeof(name)));
+        fprintf(out, " (%.0f)", number(row, "mistaken"));
+    }
+    fputs("</td></tr>", out);
+}
+
+static void print_classes(FILE *out, const struct report *r)
+{
+    const cJSON *row;
+
+    fputs("<h2>Classes, hardest first by adm</h2><div class=\"card scroll\"><table><thead><tr>"
+          "<th>class</th><th>samples</th><th>right</th><th>mean loss</th><th>mean adm</th>"
+          "<th>median adm</th><th>90 % below</th><th>most often taken for</th></tr></thead><tbody>",
+          out);
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(r->classes.json, "rows"))
+    {
+        print_class(out, row, r->names);
+    }
+    fputs("</tbody></table></div>\n", out);
+}
+
+static int print_sample(FILE *out, const struct report *r, const struct gallery *g,
+                        const cJSON *row, uint32_t index, const char *key)
+{
+    const char *planted = value_text(row, "planted");
+    int64_t sample = 0, label = -1, predicted = -1;
+    char name[128], alt[32];
+
+    value_i64(row, "sample", &sample);
+    value_i64(row, "label", &label);
+    value_i64(row, "predicted", &predicted);
+    snprintf(alt, sizeof(alt), "sample %lld", (long long)sample);
+    fputs("<div>", out);
+    int rc = html_image(out, gallery_image(g, index), g->w, g->h, g->c, TILE_SIDE, alt);
+    fputs("<b>", out);
+    html_text(out, class_name(r->names, label, name, sizeof(name)));
+    if (predicted >= 0 && predicted != label) {
+        fputs(" <span class=\"wrong\">&rarr; ", out);
+        html_text(out, class_name(r->names, predicted, name, sizeof(name)));
+        fputs("</span>", out);
+    }
+    fprintf(out, "</b><small>%.4g &middot; #%lld", number(row, key), (long long)sample);
+    if (*planted) {
+        fputs(" &middot; ", out);
+        html_text(out, planted);
+    }
+    fputs("</small></div>", out);
+    return rc;
+}
+
+static int print_samples(FILE *out, const struct report *r, const struct gallery *g,
+                         const char *title, const char *note, const char *key)
+{
+    const cJSON *row;
+    uint32_t index = 0;
+    int rc = 0;
+
+    fprintf(out, "<h2>%s</h2><p>%s</p><div class=\"samples\">", title, note);
+    cJSON_ArrayForEach(row, g->rows)
+    {
+        if (rc == 0)
+            rc = print_sample(out, r, g, row, index++, key);
+    }
+    fputs("</div>\n", out);
+    return rc;
+}
+
+static int print_page(FILE *out, const struct report *r)
+{
+    print_head(out, r);
+    int rc = print_curves(out, r);
+    if (rc == 0)
+        rc = heat_print(out, &r->heat);
+    print_classes(out, r);
+    if (rc == 0)
+        rc =
+            print_samples(out, r, &r->hardest, "The hardest samples",
+                          "Largest adversarial difficulty (adm) in the last scored epoch; an arrow "
+                          "shows what the model takes them for.",
+                          "adm");
+    if (rc == 0)
+        rc = print_samples(
+            out, r, &r->suspects, "The most suspicious labels",
+            "Samples whose label is most likely wrong, by what all scored epochs say.", "value");
+    char *spec = cJSON_Print(r->spec);
+    fputs("<h2>Job file</h2><details class=\"card\"><summary>Every default written "
+          "out</summary><pre>",
+          out);
+    html_text(out, spec ? spec : "");
+    fprintf(out, "</pre></details><p>Written by steppe %s.</p></body></html>\n", STEPPE_VERSION);
+    free(spec);
+    return rc;
+}
+
+int cmd_report(struct cli *cli, struct errbuf *why)
+{
+    struct report r = {.job = 0};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = NULL;
+    int rc = cli_job(cli, &r.job, why);
+
+    if (rc == 0)
+        rc = ask(cli, &r, why);
+    if (rc != 0)
+        goto out;
+    out = open_memstream(&text, &bytes);
+    rc = out ? print_page(out, &r) : -ENOMEM;
+    if (out && fclose(out) != 0 && rc == 0)
+        rc = -ENOMEM;
+    if (rc < 0) {
+        err_set(why, rc, "cannot make the report: %s", err_text(rc));
+        goto out;
+    }
+    const struct file_part part = {text, bytes};
+    rc = file_write_atomic(cli->words[1], 0644, &part, 1, why);
+    if (rc == 0 && cli->args->json) {
+        cJSON *said = cJSON_CreateObject();
+        cJSON_AddStringToObject(said, "file", cli->words[1]);
+        cJSON_AddNumberToObject(said, "bytes", (double)bytes);
+        cli_print_value(said);
+        cJSON_Delete(said);
+    } else if (rc == 0)
+        cli_print_text("%s: job %lld, %zu KiB", cli->words[1], (long long)r.job, bytes / 1024);
+out:
+    report_done(&r);
+    free(text);
+    return rc;
+}

@@ -1,0 +1,28 @@
+/* Parts of a page of HTML that needs nothing but itself: escaped text, pictures inside the page,
+ * line charts as SVG. */
+#ifndef STEPPE_PROTO_CLI_HTML_H
+#define STEPPE_PROTO_CLI_HTML_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Text as text, in an element or in a quoted attribute. */
+void html_text(FILE *out, const char *text);
+/* <img> of pixels [h, w, channels] (1 or 3; of others the first, as grey), in the page itself.
+ * side: its width in CSS pixels. 0 or -errno. */
+int html_image(FILE *out, const uint8_t *pixels, uint32_t w, uint32_t h, uint32_t channels,
+               uint32_t side, const char *alt);
+
+struct html_line {
+    const char *name;
+    const double *y; /* [count]; what is not finite is left out */
+    bool dashed;
+};
+/* A chart of lines over x[count], from 0 to x_max; percent: y is a share. The last value of each
+ * line is written beside its name. */
+void html_chart(FILE *out, const char *title, const double *x, size_t count, double x_max,
+                const struct html_line *lines, size_t line_count, bool percent);
+
+#endif

@@ -1,0 +1,58 @@
+// Questions to the server. One that fails throws an Error with the server's own sentence.
+
+const KEY = "steppe-token";
+const listeners = new Set();
+
+export const online = { ok: true };
+export const onOnline = (f) => listeners.add(f);
+
+function reached(ok) {
+  if (online.ok === ok) return;
+  online.ok = ok;
+  for (const f of listeners) f(ok);
+}
+
+export function token() {
+  return localStorage.getItem(KEY) ?? "";
+}
+export function setToken(text) {
+  if (text) localStorage.setItem(KEY, text);
+  else localStorage.removeItem(KEY);
+  dispatchEvent(new Event("token"));
+}
+
+async function ask(path, options) {
+  let reply;
+  let body;
+  try {
+    reply = await fetch(path, { ...options, signal: AbortSignal.timeout(15000) });
+    body = await reply.json();
+  } catch (error) {
+    reached(false);
+    throw new Error("the server does not answer", { cause: error });
+  }
+  reached(true);
+  if (reply.ok) return body;
+  const refused = new Error(body.error ?? `status ${reply.status}`);
+  refused.status = reply.status;
+  refused.code = body.code;
+  throw refused;
+}
+
+export function get(type, keys = {}) {
+  const query = new URLSearchParams();
+  for (const [key, value] of Object.entries(keys))
+    if (value !== undefined && value !== null && value !== "") query.set(key, value);
+  const text = query.toString();
+  return ask(`/api/${type}${text ? `?${text}` : ""}`);
+}
+
+export function post(type, keys) {
+  return ask(`/api/${type}`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token()}`, "Content-Type": "application/json" },
+    body: JSON.stringify(keys),
+  });
+}
+
+export const picture = (job, sample) => `/api/sample.png?job=${job}&samples=${sample}`;

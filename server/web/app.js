@@ -1,0 +1,141 @@
+// The frame: which page is shown, when it looks again, and the key to the controls.
+import { get, onOnline, setToken, token } from "./api.js";
+import { h, set, show } from "./dom.js";
+import { jobsPage, workersPage } from "./jobs.js";
+import { jobPage } from "./job.js";
+import { comparePage } from "./compare.js";
+
+const FAST_MS = 1000;
+const SLOW_MS = 4000;
+
+const main = document.getElementById("main");
+const offline = document.getElementById("offline");
+const lock = document.getElementById("lock");
+let page = null; // { el, refresh() -> is something running?, leave? }
+let timer = 0;
+let turn = 0;
+
+const routes = [
+  [/^\/$/, "jobs", () => jobsPage()],
+  [/^\/job\/(\d+)$/, "jobs", (job) => jobPage(Number(job))],
+  [/^\/compare(?:\/(\d+))?(?:\/(\d+))?$/, "compare", (a, b) => comparePage(Number(a) || 0, Number(b) || 0)],
+  [/^\/workers$/, "workers", () => workersPage()],
+];
+
+async function look(mine) {
+  clearTimeout(timer);
+  let busy = false;
+  try {
+    busy = await page.refresh();
+  } catch (error) {
+    if (error.status) console.warn(error.message);
+  }
+  if (mine === turn && !document.hidden) timer = setTimeout(look, busy ? FAST_MS : SLOW_MS, mine);
+}
+
+function open() {
+  const place = location.hash.startsWith("#/") ? location.hash.slice(1) : "/";
+  const found = routes.map(([pattern, name, make]) => [place.match(pattern), name, make]).find(([m]) => m);
+  const [match, name, make] = found ?? [
+    [],
+    "",
+    () => ({
+      el: h(
+        "div",
+        { class: "empty" },
+        h("p", { class: "empty-title", text: "There is no such page" }),
+        h("p", null, h("a", { href: "#/", text: "All jobs" })),
+      ),
+      refresh: async () => false,
+    }),
+  ];
+  page?.leave?.();
+  page = make(...match.slice(1));
+  main.replaceChildren(page.el);
+  for (const a of document.querySelectorAll("nav a")) {
+    if (a.dataset.page === name) a.setAttribute("aria-current", "page");
+    else a.removeAttribute("aria-current");
+  }
+  scrollTo(0, 0);
+  turn += 1;
+  look(turn);
+}
+
+// --- the key ---
+
+function askToken() {
+  const input = h("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false" });
+  const close = () => dialog.close();
+  const dialog = h(
+    "dialog",
+    { class: "small", "aria-labelledby": "token-title", onclose: () => dialog.remove() },
+    h(
+      "form",
+      { method: "dialog", onsubmit: () => setToken(input.value.trim()) },
+      h("h2", { id: "token-title", text: "Unlock the controls" }),
+      h(
+        "p",
+        null,
+        "Submitting, pausing and cancelling need the server's token. Run ",
+        h("code", { text: "steppe dashboard" }),
+        " where the server runs and open the link it prints, or paste the token here.",
+      ),
+      h("label", { for: "token", text: "Token" }),
+      input,
+      h(
+        "div",
+        { class: "buttons" },
+        h("button", { type: "button", onclick: close, text: "Not now" }),
+        h("button", { class: "primary", text: "Unlock" }),
+      ),
+    ),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+  input.focus();
+}
+
+function paintLock() {
+  lock.title = token()
+    ? "Forget the token in this browser"
+    : "Submitting, pausing and cancelling need the token";
+  set(lock, token() ? "Lock" : "Unlock");
+  document.documentElement.classList.toggle("unlocked", Boolean(token()));
+}
+
+function takeToken() {
+  const match = location.hash.match(/^#token=([0-9a-f]{64})$/);
+  if (!match) return;
+  setToken(match[1]);
+  history.replaceState(null, "", "#/");
+}
+
+lock.addEventListener("click", () => (token() ? setToken("") : askToken()));
+addEventListener("token", paintLock);
+addEventListener("locked", () => {
+  setToken("");
+  askToken();
+});
+addEventListener("hashchange", () => {
+  takeToken();
+  open();
+});
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) look(turn);
+});
+onOnline((ok) => {
+  set(
+    offline,
+    ok ? "" : "The server does not answer. What is shown is the last that was known; trying again…",
+  );
+  show(offline, !ok);
+  document.documentElement.classList.toggle("stale", !ok);
+});
+
+takeToken();
+paintLock();
+open();
+get("ping").then(
+  (r) => set(document.getElementById("server"), `steppe-server ${r.version}`),
+  () => {},
+);

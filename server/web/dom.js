@@ -1,0 +1,128 @@
+// Elements, and numbers as people read them.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(el, props, children) {
+  for (const [key, value] of Object.entries(props ?? {})) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) el.addEventListener(key.slice(2), value);
+    else if (key === "text") el.textContent = value;
+    else el.setAttribute(key, value === true ? "" : value);
+  }
+  el.append(...children.flat().filter((c) => c !== undefined && c !== null && c !== false));
+  return el;
+}
+
+export const h = (tag, props, ...children) => fill(document.createElement(tag), props, children);
+export const s = (tag, props, ...children) => fill(document.createElementNS(SVG, tag), props, children);
+
+export const set = (el, text) => {
+  if (el.textContent !== text) el.textContent = text;
+};
+export const show = (el, yes) => {
+  el.hidden = !yes;
+};
+
+export const NONE = "–";
+const has = (v) => typeof v === "number" && Number.isFinite(v);
+
+export function share(v, digits = 2) {
+  return has(v) ? `${(100 * v).toFixed(digits)} %` : NONE;
+}
+export function figure(v, digits = 4) {
+  if (!has(v)) return NONE;
+  if (v === 0) return "0";
+  const a = Math.abs(v);
+  if (a >= 1e5 || a < 1e-4) return v.toExponential(2);
+  return String(Number(v.toPrecision(digits)));
+}
+export function count(v) {
+  return has(v) ? Math.round(v).toLocaleString("en").replaceAll(",", "\u202f") : NONE;
+}
+export function duration(seconds) {
+  if (!has(seconds)) return NONE;
+  const t = Math.max(0, Math.round(seconds));
+  if (t < 60) return `${t} s`;
+  if (t < 3600) return `${Math.floor(t / 60)} min ${t % 60} s`;
+  if (t < 86400) return `${Math.floor(t / 3600)} h ${Math.floor((t % 3600) / 60)} min`;
+  return `${Math.floor(t / 86400)} d ${Math.floor((t % 86400) / 3600)} h`;
+}
+export function ago(unixMs) {
+  if (!has(unixMs)) return NONE;
+  const t = (Date.now() - unixMs) / 1000;
+  if (t < 60) return "just now";
+  const [size, name] = [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+  ].find(([v]) => t >= v);
+  return `${Math.floor(t / size)} ${name} ago`;
+}
+export function clock(unixMs) {
+  return new Date(unixMs).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+}
+
+const STATES = {
+  queued: "◌",
+  running: "▶",
+  paused: "❙❙",
+  done: "✓",
+  failed: "!",
+  cancelled: "✕",
+  computing: "▶",
+  waiting: "◌",
+  silent: "!",
+};
+
+// A state as a pill: sign and word, so that colour is never alone.
+export function pill(state) {
+  const el = h("span", { class: "pill" }, h("i", { "aria-hidden": "true" }), h("span"));
+  setPill(el, state);
+  return el;
+}
+export function setPill(el, state) {
+  if (el.dataset.state === state) return;
+  el.dataset.state = state;
+  el.firstChild.textContent = STATES[state] ?? "?";
+  el.lastChild.textContent = state;
+}
+
+// What to do when there is nothing to show, or why it could not be had.
+export function empty(title, ...lines) {
+  return h(
+    "div",
+    { class: "empty" },
+    h("p", { class: "empty-title", text: title }),
+    ...lines.map((l) => (typeof l === "string" ? h("p", { text: l }) : h("p", null, l))),
+  );
+}
+export function trouble(error) {
+  return h(
+    "div",
+    { class: "empty trouble", role: "status" },
+    h("p", { class: "empty-title", text: "This could not be loaded" }),
+    h("p", { text: error.message }),
+  );
+}
+
+export function panel(title, { note, tools, wide } = {}, ...children) {
+  const head = h("div", { class: "panel-head" }, h("h2", { text: title }), tools);
+  return h(
+    "section",
+    { class: wide ? "panel wide" : "panel" },
+    head,
+    note && h("p", { class: "note", text: note }),
+    ...children,
+  );
+}
+
+export function select(label, options, value, change) {
+  const el = h(
+    "select",
+    { "aria-label": label, onchange: () => change(el.value) },
+    options.map(([v, text]) =>
+      h("option", { value: v, selected: String(v) === String(value), text: text ?? v }),
+    ),
+  );
+  return el;
+}

@@ -1,0 +1,323 @@
+// One job: what it does, its curves, its difficulty over the epochs, its samples, what happened.
+import { get, post, token } from "./api.js";
+import { HeatMap, LineChart } from "./charts.js";
+import {
+  clock,
+  count,
+  duration,
+  empty,
+  figure,
+  h,
+  panel,
+  pill,
+  select,
+  set,
+  setPill,
+  share,
+  show,
+  trouble,
+} from "./dom.js";
+import { LIVE, doing, meter } from "./jobs.js";
+import { classesPanel, mapPanel } from "./map.js";
+import { samplesPanel } from "./samples.js";
+
+const HEAT_BINS = 40;
+export const MEASURES = [
+  ["adm", "adversarial difficulty (adm)"],
+  ["loss", "loss"],
+  ["el2n", "el2n"],
+  ["grad_norm", "gradient norm"],
+  ["gap", "adversarial gap"],
+  ["adv_loss", "adversarial loss"],
+  ["margin", "margin"],
+];
+
+const VERBS = { running: ["pause", "cancel"], queued: ["pause", "cancel"], paused: ["resume", "cancel"] };
+
+function controls(job, changed) {
+  const el = h("div", { class: "controls" });
+  let state = "";
+  const act = async (verb, button) => {
+    if (!token()) {
+      dispatchEvent(new Event("locked"));
+      return;
+    }
+    if (verb === "cancel" && !confirm(`Cancel job ${job}? It cannot be resumed; its scores and model stay.`))
+      return;
+    button.disabled = true;
+    try {
+      await post(`job.${verb}`, { job });
+    } catch (error) {
+      if (error.status === 401) dispatchEvent(new Event("locked"));
+      else alert(error.message);
+    }
+    button.disabled = false;
+    changed();
+  };
+  const update = (now) => {
+    if (now === state) return;
+    state = now;
+    el.replaceChildren(
+      ...(VERBS[now] ?? []).map((verb) => {
+        const button = h("button", {
+          type: "button",
+          class: verb === "cancel" ? "danger" : "",
+          text: verb[0].toUpperCase() + verb.slice(1),
+          onclick: () => act(verb, button),
+        });
+        return button;
+      }),
+    );
+  };
+  return { el, update };
+}
+
+function tiles() {
+  const value = new Map();
+  const el = h(
+    "dl",
+    { class: "tiles" },
+    [
+      "epoch",
+      "train loss",
+      "test accuracy",
+      "adversarial accuracy",
+      "pacing share",
+      "images/s",
+      "time left",
+    ].map((name) => {
+      value.set(name, h("dd"));
+      return h("div", { class: "tile" }, h("dt", { text: name }), value.get(name));
+    }),
+  );
+  const update = (job, last, rate) => {
+    set(value.get("epoch"), `${job.epoch} / ${job.epochs}`);
+    set(value.get("train loss"), figure(job.loss));
+    set(value.get("test accuracy"), share(job.accuracy));
+    set(value.get("adversarial accuracy"), share(last?.adv_accuracy));
+    set(value.get("pacing share"), share(last?.share, 0));
+    set(value.get("images/s"), job.images_per_s ? count(job.images_per_s) : rate ? count(rate) : "–");
+    set(value.get("time left"), job.state === "running" ? duration(job.eta_s) : "–");
+  };
+  return { el, update };
+}
+
+// Images that an epoch trained on, by the second.
+const rateOf = (epoch, spec, job) => {
+  const steps = job.steps / job.epochs;
+  return epoch.seconds > 0 ? (steps * spec.batch) / epoch.seconds : undefined;
+};
+
+export function curves() {
+  const charts = {
+    loss: new LineChart({
+      title: "Loss",
+      series: [
+        { name: "train", colour: 1 },
+        { name: "test", colour: 2, dashed: true },
+      ],
+      format: (v) => figure(v),
+      zero: true,
+    }),
+    accuracy: new LineChart({
+      title: "Accuracy",
+      percent: true,
+      top: 1,
+      format: (v) => share(v),
+      series: [
+        { name: "train", colour: 1 },
+        { name: "test", colour: 2, dashed: true },
+        { name: "adversarial", colour: 3 },
+      ],
+    }),
+    share: new LineChart({
+      title: "Pacing share",
+      percent: true,
+      zero: true,
+      top: 1,
+      step: true,
+      height: 150,
+      format: (v) => share(v, 1),
+      series: [{ name: "of the training set", colour: 4 }],
+    }),
+    rate: new LineChart({
+      title: "Images per second",
+      zero: true,
+      height: 150,
+      format: (v) => count(v),
+      series: [{ name: "trained, scoring included", colour: 5 }],
+    }),
+  };
+  const el = h(
+    "div",
+    { class: "charts" },
+    Object.values(charts).map((c) => c.el),
+  );
+  const update = (epochs, spec, job) => {
+    const of = (key) => epochs.map((e) => [e.epoch, e[key]]);
+    const end = job.epochs - 1;
+    charts.loss.update([of("train_loss"), of("test_loss")], end);
+    charts.accuracy.update([of("train_accuracy"), of("test_accuracy"), of("adv_accuracy")], end);
+    charts.share.update([of("share")], end);
+    charts.rate.update([epochs.map((e) => [e.epoch, rateOf(e, spec, job)])], end);
+  };
+  return { el, update };
+}
+
+function heatPanel(number) {
+  const map = new HeatMap({});
+  const none = empty("Nothing scored yet", "The first scores come at the end of an epoch.");
+  const held = new Map(); // measure -> { rows, scale }
+  let by = "adm";
+  let epochs = 1;
+  const pick = select("Measure", MEASURES, by, (v) => {
+    by = v;
+    refresh();
+  });
+  const el = panel("Difficulty over the epochs", { tools: pick, wide: true }, map.el, none);
+
+  async function refresh() {
+    const mine = by;
+    const kept = held.get(mine) ?? { rows: [] };
+    held.set(mine, kept);
+    for (let more = true; more;) {
+      const reply = await get("score.heatmap", {
+        job: number,
+        by: mine,
+        bins: HEAT_BINS,
+        epochs_from: (kept.rows.at(-1)?.epoch ?? -1) + 1,
+      });
+      kept.scale = reply;
+      kept.rows.push(...reply.rows.filter((r) => r.epoch > (kept.rows.at(-1)?.epoch ?? -1)));
+      more = reply.more;
+      if (mine !== by) return;
+      show(none, kept.rows.length === 0);
+      show(map.el, kept.rows.length > 0);
+      if (kept.rows.length) map.update(kept.rows, kept.scale, mine, epochs);
+    }
+  }
+  return {
+    el,
+    refresh: (all) => {
+      epochs = all;
+      return refresh();
+    },
+  };
+}
+
+function eventsPanel(number) {
+  const list = h("ol", { class: "events" });
+  let after = 0;
+  const el = panel("What happened", {}, list);
+  async function refresh() {
+    const { events } = await get("job.log", { job: number, after, limit: 1000 });
+    for (const e of events) {
+      after = Math.max(after, e.event);
+      list.prepend(h("li", null, h("time", { text: clock(e.unix_ms) }), h("span", { text: e.text })));
+    }
+  }
+  return { el, refresh };
+}
+
+export function jobPage(number) {
+  const title = h("h1", { text: `Job ${number}` });
+  const state = pill("queued");
+  const line = h("p", { class: "lead" });
+  const what = h("p", { class: "what" });
+  const verbs = controls(number, () => refresh().catch(() => {}));
+  const bar = meter({ state: "queued" });
+  const facts = tiles();
+  const lines = curves();
+  const heat = heatPanel(number);
+  const samples = samplesPanel(number);
+  const map = mapPanel(number);
+  const classes = classesPanel(number);
+  const events = eventsPanel(number);
+  const spec = h("pre", { class: "spec" });
+  const config = h(
+    "details",
+    { class: "panel" },
+    h("summary", { text: "Job file, every default written out" }),
+    spec,
+  );
+  const body = h(
+    "div",
+    null,
+    bar.el,
+    facts.el,
+    lines.el,
+    heat.el,
+    samples.el,
+    h("div", { class: "two" }, map.el, classes.el),
+    h("div", { class: "two" }, events.el, config),
+  );
+  const el = h(
+    "div",
+    null,
+    h(
+      "div",
+      { class: "page-head" },
+      h(
+        "div",
+        null,
+        h("p", { class: "crumb" }, h("a", { href: "#/", text: "Jobs" }), ` / ${number}`),
+        h("div", { class: "title" }, title, state),
+        what,
+        line,
+      ),
+      verbs.el,
+    ),
+    body,
+  );
+  const epochs = [];
+  let shown = -2; // epochs that the pictures below are of
+  let eventsAt = "";
+
+  async function refresh() {
+    let reply;
+    try {
+      reply = await get("job.show", {
+        job: number,
+        epochs_from: epochs.length ? epochs.at(-1).epoch + 1 : 0,
+      });
+    } catch (error) {
+      if (error.status === 404) body.replaceChildren(trouble(error));
+      throw error;
+    }
+    const { job } = reply;
+    epochs.push(...reply.epochs.filter((e) => e.committed && e.epoch > (epochs.at(-1)?.epoch ?? -1)));
+    set(title, job.name);
+    setPill(state, job.state);
+    set(
+      what,
+      `${job.model} on ${job.dataset}, ${reply.spec.sam.rho > 0 ? `SAM ρ ${reply.spec.sam.rho}` : "SGD"}, curriculum by ${reply.spec.curriculum.measure}`,
+    );
+    set(line, doing(job));
+    verbs.update(job.state);
+    bar.update(job);
+    const last = epochs.at(-1);
+    facts.update(job, last, last && rateOf(last, reply.spec, job));
+    document.title = `${job.name} · ${job.state} · Steppe`;
+    if (shown !== epochs.length) {
+      shown = epochs.length;
+      lines.update(epochs, reply.spec, job);
+      set(spec, JSON.stringify(reply.spec, null, 2));
+      for (const part of [
+        heat.refresh(job.epochs),
+        samples.refresh(epochs, job.dataset),
+        map.refresh(epochs, job.dataset),
+        classes.refresh(epochs),
+      ])
+        part.catch(() => {});
+    }
+    const now = `${shown} ${job.state} ${job.reason ?? ""}`;
+    if (now !== eventsAt) {
+      eventsAt = now;
+      events.refresh().catch(() => {
+        eventsAt = "";
+      });
+    }
+    return LIVE.has(job.state);
+  }
+  return { el, refresh };
+}

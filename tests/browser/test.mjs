@@ -1,0 +1,287 @@
+// The dashboard in a browser: it draws what there is, goes on by itself while a job trains, can be used
+// with keys alone, on a phone, in the dark, and says so when the server is gone.
+import {
+  base,
+  expected,
+  ok,
+  open,
+  run,
+  same,
+  server,
+  steppe,
+  stop,
+  submit,
+  token,
+  until,
+  worker,
+} from "./world.mjs";
+
+const SPEC = { name: "browser", dataset: "g", model: "mlp", epochs: 4, batch: 32, shard: 16 };
+const PAGES = ["#/", "#/job/1", "#/compare/1/2", "#/workers"];
+
+await server();
+steppe("dataset", "import", "g", "glyphs", "--samples", "400", "--test-samples", "60");
+const page = await open();
+const text = (selector) => page.locator(selector).first().innerText();
+const tile = (name) => page.locator(".tile", { hasText: name }).locator("dd").innerText();
+
+async function nothing_yet() {
+  await page.goto(base);
+  await page.getByText("No jobs yet").waitFor();
+  ok("without a job it says how to get one", (await text(".empty")).includes("steppe submit"));
+  await page.goto(`${base}/#/workers`);
+  await page.getByText("No worker is connected").waitFor();
+  await page.goto(`${base}/#/compare`);
+  await page.getByText("Two jobs are needed").waitFor();
+  expected.push(/404/, /there is no job 7/);
+  await page.goto(`${base}/#/job/7`);
+  await page.getByText("there is no job 7").waitFor();
+  ok("a job that is not there gets the server's sentence");
+  await page.goto(`${base}/#/nowhere`);
+  await page.getByText("There is no such page").waitFor();
+  ok("so does a page that is not there");
+}
+
+async function the_key() {
+  await page.goto(base);
+  await page.getByRole("button", { name: "New job" }).click();
+  await page.getByRole("dialog").getByText("steppe dashboard").waitFor();
+  ok("what changes something asks for the token");
+  await page.keyboard.press("Escape");
+  expected.push(/401/);
+  await page.getByRole("button", { name: "Unlock" }).click();
+  await page.getByLabel("Token").fill("0".repeat(64));
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "New job" }).click();
+  await page.getByRole("button", { name: "Submit" }).click();
+  await page.getByRole("dialog").getByText("steppe dashboard").waitFor();
+  ok("a wrong token asks again");
+  await page.keyboard.press("Escape");
+  await page.goto(`${base}/#token=${token()}`);
+  await page.getByRole("button", { name: "Lock", exact: true }).waitFor();
+  same("the link unlocks, and the token leaves the address", `${base}/#/`, page.url());
+}
+
+async function a_job_from_the_page() {
+  await page.getByRole("button", { name: "New job" }).click();
+  const spec = page.getByLabel("Job file");
+  await page.getByRole("dialog").getByLabel("Model").selectOption("mlp");
+  ok("the form writes the job file", (await spec.inputValue()).includes('"model": "mlp"'));
+  await spec.fill(JSON.stringify({ ...SPEC, epochs: -1 }));
+  expected.push(/400/);
+  await page.getByRole("button", { name: "Submit" }).click();
+  await until(async () => (await text("dialog .refused")).includes("epochs is -1"));
+  ok(
+    "a wrong job file gets the server's sentence, and stays",
+    (await text("dialog .refused")).includes("epochs is -1"),
+  );
+  await spec.fill(JSON.stringify(SPEC));
+  await page.getByRole("button", { name: "Submit" }).click();
+  await page.waitForURL(/#\/job\/1$/);
+  await page.getByText("waiting: no worker is connected").waitFor();
+  same("it waits for a worker", "browser", await text("h1"));
+  ok("its curves say that there is nothing yet", (await text(".blank")).includes("Nothing measured yet"));
+}
+
+async function verbs() {
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("button", { name: "Resume" }).waitFor();
+  same("it is paused", "paused", await page.locator(".title .pill span").innerText());
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByRole("button", { name: "Pause" }).waitFor();
+  ok("and goes on");
+}
+
+async function live() {
+  await page.evaluate(() => {
+    window.sameDocument = true;
+  });
+  worker();
+  const seen = new Set();
+  await until(async () => {
+    seen.add(await tile("epoch"));
+    return (await page.locator(".title .pill span").innerText()) === "done";
+  }, 120);
+  same("it trains to its end", "4 / 4", await tile("epoch"));
+  ok(
+    "and the page went with it, by itself",
+    seen.size >= 2 && (await page.evaluate(() => window.sameDocument)),
+    [...seen],
+  );
+  ok("accuracy is a share", /^\d+\.\d\d %$/.test(await tile("test accuracy")), await tile("test accuracy"));
+  await until(async () => (await page.locator(".chart .line").count()) >= 7);
+  ok("every curve is drawn", (await page.locator(".chart .line").count()) >= 7);
+  const points = await page.locator(".chart .line").first().getAttribute("d");
+  same("over all epochs", 4, points.split(/[ML]/).length - 1);
+  await until(async () => (await page.locator(".events li").count()) >= 5);
+  ok("its events are listed", (await text(".events")).includes("epoch 3"));
+}
+
+async function pictures() {
+  const drawn = await until(() =>
+    page.locator(".heat canvas").evaluate((c) => {
+      const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
+      return new Set(data.filter((_, i) => i % 4 === 1)).size > 20;
+    }),
+  );
+  ok("the heat map has its colours", drawn);
+  await page.locator(".card").first().waitFor();
+  same("samples are shown", 24, await page.locator(".card").count());
+  await page.locator(".card").first().scrollIntoViewIfNeeded();
+  const width = await until(() =>
+    page
+      .locator(".card img")
+      .first()
+      .evaluate((i) => i.naturalWidth),
+  );
+  same("as their pictures", 28, width);
+  const first = await page.locator(".card").first().getAttribute("aria-label");
+  await page.getByRole("button", { name: "Easiest" }).click();
+  await until(async () => (await page.locator(".card").first().getAttribute("aria-label")) !== first);
+  ok("the easiest are others", (await page.locator(".card").first().getAttribute("aria-label")) !== first);
+  await page.getByRole("button", { name: "Suspicious labels" }).click();
+  await until(async () => (await page.locator(".card").count()) === 24);
+  same("the suspicious ones too", 24, await page.locator(".card").count());
+  await page.getByRole("button", { name: "Hardest" }).click();
+  await page.getByRole("button", { name: "Show more" }).click();
+  await until(async () => (await page.locator(".card").count()) === 48);
+  same("there are more", 48, await page.locator(".card").count());
+  const map = await until(() =>
+    page.locator(".cloud canvas").evaluate(
+      (c) =>
+        c.height > 100 &&
+        c
+          .getContext("2d")
+          .getImageData(0, 0, c.width, c.height)
+          .data.some((v) => v > 0),
+    ),
+  );
+  ok("the data map is drawn", map);
+  ok("the classes are listed", (await page.locator(".tall tbody tr").count()) === 10);
+}
+
+async function keys_alone() {
+  await page.goto(`${base}/#/`);
+  await page.reload();
+  await page.locator(".row").first().waitFor();
+  await page.keyboard.press("Tab");
+  same(
+    "the first key leads to the content",
+    "Skip to content",
+    await page.evaluate(() => document.activeElement.textContent),
+  );
+  for (let i = 0; i < 12 && !(await page.evaluate(() => document.activeElement.matches(".row"))); i++)
+    await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/#\/job\/1$/);
+  ok("a job opens by key");
+  await page.locator(".chart .line").first().waitFor();
+  await page.locator(".chart svg").first().focus();
+  await page.keyboard.press("ArrowLeft");
+  same("a chart says what is under its cursor", "epoch 3", await text(".chart .at"));
+  await page.keyboard.press("Home");
+  same("from its beginning", "epoch 0", await text(".chart .at"));
+  await page.locator(".heat canvas").focus();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("ArrowLeft");
+  ok(
+    "so does the heat map",
+    /^epoch \d · adm .* samples/.test(await text(".heat .readout")),
+    await text(".heat .readout"),
+  );
+  await page.locator(".cloud canvas").focus();
+  await page.keyboard.press("ArrowRight");
+  ok(
+    "and the data map",
+    (await text(".cloud .readout")).startsWith("sample "),
+    await text(".cloud .readout"),
+  );
+  await page.locator(".card").first().focus();
+  await page.keyboard.press("Enter");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText(/Right in \d of \d scored epochs/).waitFor();
+  const title = await dialog.locator("h2").innerText();
+  await until(async () => (await dialog.locator(".line").count()) === 4);
+  same("a sample tells its story", 4, await dialog.locator(".line").count());
+  await page.keyboard.press("ArrowRight");
+  await until(async () => (await dialog.locator("h2").innerText()) !== title);
+  ok("the arrow leads to the next one", (await dialog.locator("h2").innerText()) !== title);
+  await page.keyboard.press("Escape");
+  await until(async () => (await page.locator("dialog").count()) === 0);
+  ok(
+    "Escape leads back to where one was",
+    await page.evaluate(() => document.activeElement.matches(".card")),
+  );
+}
+
+async function two_jobs() {
+  same("a second job", 2, submit({ ...SPEC, name: "control", curriculum: { measure: "random" } }));
+  await page.goto(`${base}/#/compare/1/2`);
+  await page.getByText("curriculum.measure").waitFor();
+  ok(
+    "what differs in their files is listed",
+    (await page.locator("tr", { hasText: "curriculum.measure" }).innerText()).includes('"random"'),
+  );
+  await until(() => steppe("show", "2", "--json").includes('"done"'), 120);
+  await page.getByText("Rank correlation of adm").waitFor();
+  ok(
+    "do they agree",
+    /Spearman\) -?0?\.?\d/.test(await page.getByText("Rank correlation of adm").innerText()),
+  );
+  await until(async () => (await page.locator(".chart").first().locator(".line").count()) === 2);
+  same("both are in one picture", 2, await page.locator(".chart").first().locator(".line").count());
+}
+
+async function phone_and_dark() {
+  const phone = await open({
+    viewport: { width: 375, height: 740 },
+    deviceScaleFactor: 2,
+    hasTouch: true,
+    isMobile: true,
+  });
+  for (const at of PAGES) {
+    await phone.goto(`${base}/${at}`);
+    await phone.locator("h1").first().waitFor();
+    await phone.waitForTimeout(300);
+    const wide = await phone.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    ok(`${at} fits a phone`, wide <= 0, `${wide} px too wide`);
+  }
+  const dark = await open({ colorScheme: "dark" });
+  const light = (p) =>
+    p.evaluate(() =>
+      getComputedStyle(document.documentElement)
+        .backgroundColor.match(/\d+/g)
+        .reduce((a, b) => a + Number(b), 0),
+    );
+  for (const at of PAGES) {
+    await dark.goto(`${base}/${at}`);
+    await dark.locator("h1").first().waitFor();
+  }
+  ok("it is dark in the dark, light in the light", (await light(dark)) < 150 && (await light(page)) > 600);
+  await Promise.all([phone.context().close(), dark.context().close()]);
+}
+
+async function the_server_goes() {
+  await page.goto(`${base}/#/`);
+  await page.locator(".row").first().waitFor();
+  expected.push(/ERR_/, /500|503/, /does not answer/);
+  await stop("server");
+  await page.getByRole("alert").getByText("does not answer").waitFor();
+  ok("what was known stays, and it says that the server is gone", (await page.locator(".row").count()) === 2);
+  await server();
+  await until(async () => !(await page.locator("#offline").isVisible()));
+  ok("it comes back by itself", !(await page.locator("#offline").isVisible()));
+}
+
+await run([
+  nothing_yet,
+  the_key,
+  a_job_from_the_page,
+  verbs,
+  live,
+  pictures,
+  keys_alone,
+  two_jobs,
+  phone_and_dark,
+  the_server_goes,
+]);
