@@ -50,7 +50,7 @@ TEST(names_stand_at_their_numbers)
 {
     ASSERT_STR("ping", message_names[MSG_PING]);
     ASSERT_STR("task.result", message_names[MSG_TASK_RESULT]);
-    ASSERT_STR("task.job", message_names[MSG_COUNT - 1]);
+    ASSERT_STR("result.put", message_names[MSG_COUNT - 1]);
     ASSERT_STR("bad_message", error_names[ERR_BAD_MESSAGE]);
     ASSERT_STR("internal", error_names[ERR_INTERNAL]);
 }
@@ -58,7 +58,8 @@ TEST(names_stand_at_their_numbers)
 TEST(only_pieces_and_results_carry_tensors_up)
 {
     for (int i = 0; i < MSG_COUNT; i++) {
-        int want = i == MSG_DATASET_PUT ? 1 : i == MSG_TASK_RESULT ? 5 : 0;
+        bool piece = i == MSG_DATASET_PUT || i == MSG_RESULT_PUT;
+        int want = piece ? 1 : i == MSG_TASK_RESULT ? 5 : 0;
         ASSERT_EQ(want, message_tensors_max((enum message_type)i));
         ASSERT(want <= TENSORS_MAX);
     }
