@@ -11,49 +11,11 @@
 #include <string.h>
 
 #include "common/field.h"
+#include "proto/frame_header.h"
 
 #define TENSOR_ALIGN 64
 #define INTEGER_MAX 9007199254740992.0 /* 2^53: every integer up to here is a double */
 #define WHERE "message"
-
-/* Offsets of the header's fields; PROTOCOL.md section 2. */
-enum {
-    AT_MAGIC = 0,
-    AT_HEADER_BYTES = 4,
-    AT_FLAGS = 6,
-    AT_SESSION = 8,
-    AT_JSON_BYTES = 16,
-    AT_ATTACHMENT_BYTES = 20,
-    AT_SEQUENCE = 28,
-    AT_NONCE = 36,
-    HEADER_BYTES = 60,
-};
-
-static const uint8_t magic[4] = {0xF5, 'S', 'P', 1};
-
-static uint16_t get_u16(const uint8_t *p)
-{
-    uint16_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return le16toh(v);
-}
-
-static uint32_t get_u32(const uint8_t *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return le32toh(v);
-}
-
-static uint64_t get_u64(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return le64toh(v);
-}
 
 static bool all_zero(const uint8_t *p, size_t bytes)
 {
@@ -78,13 +40,13 @@ static uint64_t tensor_align(uint64_t offset)
 
 static int check_fixed(const uint8_t *p, size_t bytes, struct errbuf *why)
 {
-    if (memcmp(p, magic, bytes < 3 ? bytes : 3) != 0)
+    if (memcmp(p, frame_magic, bytes < 3 ? bytes : 3) != 0)
         return err_set(why, -EINVAL, "it begins neither with '{' nor with F5 53 50");
     if (bytes < HEADER_BYTES)
         return err_set(why, -EINVAL, "it ends in its header, after %zu of %d bytes", bytes,
                        HEADER_BYTES);
-    if (p[3] != magic[3])
-        return err_set(why, -EINVAL, "its frame version is %u, spoken is %u", p[3], magic[3]);
+    if (p[3] != frame_magic[3])
+        return err_set(why, -EINVAL, "its frame version is %u, spoken is %u", p[3], frame_magic[3]);
     if (get_u16(p + AT_HEADER_BYTES) != HEADER_BYTES)
         return err_set(why, -EINVAL, "its header size is %u, allowed is %d",
                        get_u16(p + AT_HEADER_BYTES), HEADER_BYTES);
@@ -303,7 +265,7 @@ static void write_header(uint8_t *p, uint32_t json_bytes, uint64_t attachment_by
     json_bytes = htole32(json_bytes);
     attachment_bytes = htole64(attachment_bytes);
     memset(p, 0, HEADER_BYTES);
-    memcpy(p + AT_MAGIC, magic, sizeof(magic));
+    memcpy(p + AT_MAGIC, frame_magic, sizeof(frame_magic));
     memcpy(p + AT_HEADER_BYTES, &header_bytes, sizeof(header_bytes));
     memcpy(p + AT_JSON_BYTES, &json_bytes, sizeof(json_bytes));
     memcpy(p + AT_ATTACHMENT_BYTES, &attachment_bytes, sizeof(attachment_bytes));

@@ -1,36 +1,12 @@
 #include "proto/seal.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
 
-/* Offsets of the header's fields; PROTOCOL.md section 2. */
-enum {
-    AT_HEADER_BYTES = 4,
-    AT_FLAGS = 6,
-    AT_SESSION = 8,
-    AT_JSON_BYTES = 16,
-    AT_REST_BYTES = 20,
-    AT_SEQUENCE = 28,
-    AT_NONCE = 36,
-};
+#include "proto/frame_header.h"
 
-static const uint8_t magic[4] = {0xF5, 'S', 'P', 1};
-
-static uint64_t get_u64(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return le64toh(v);
-}
-
-static void put_u64(uint8_t *p, uint64_t v)
-{
-    v = htole64(v);
-    memcpy(p, &v, sizeof(v));
-}
+_Static_assert(SEAL_HEAD_BYTES == HEADER_BYTES, "a sealed frame begins as every frame does");
 
 unsigned seal_ciphers(void)
 {
@@ -43,7 +19,7 @@ int seal_flags(const void *body, size_t bytes)
 {
     const uint8_t *p = body;
 
-    if (bytes < SEAL_HEAD_BYTES || memcmp(p, magic, sizeof(magic)) != 0)
+    if (bytes < SEAL_HEAD_BYTES || memcmp(p, frame_magic, sizeof(frame_magic)) != 0)
         return -1;
     return p[AT_FLAGS] | p[AT_FLAGS + 1] << 8;
 }
@@ -57,11 +33,11 @@ void seal_header(uint8_t *frame, int flags, uint64_t session, uint64_t sequence,
                  size_t rest)
 {
     memset(frame, 0, SEAL_HEAD_BYTES);
-    memcpy(frame, magic, sizeof(magic));
+    memcpy(frame, frame_magic, sizeof(frame_magic));
     frame[AT_HEADER_BYTES] = SEAL_HEAD_BYTES;
     frame[AT_FLAGS] = (uint8_t)flags;
     put_u64(frame + AT_SESSION, session);
-    put_u64(frame + AT_REST_BYTES, rest);
+    put_u64(frame + AT_ATTACHMENT_BYTES, rest);
     put_u64(frame + AT_SEQUENCE, sequence);
     put_u64(frame + AT_NONCE, number);
 }

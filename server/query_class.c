@@ -101,22 +101,18 @@ static int add_rows(struct query *q, const struct query_epoch *x, const struct a
     return rc;
 }
 
+static int classes(struct query *q, const struct query_epoch *x, const struct ask *a, cJSON *out,
+                   struct errbuf *why)
+{
+    if (x->dataset == 0)
+        return err_set(why, -ENOENT, "the classes of job %lld are not in difficulty.db",
+                       (long long)a->job);
+    cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
+    cJSON_AddStringToObject(out, "by", query_by_names[a->by]);
+    return add_rows(q, x, a, cJSON_AddArrayToObject(out, "rows"), why);
+}
+
 int query_classes(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why)
 {
-    cJSON *out = cJSON_CreateObject();
-    struct query_epoch x = {0};
-    int rc = query_begin(q, &q->difficulty, true, why);
-
-    if (rc == 0)
-        rc = query_epoch_load(q, a->job, a->epoch, a->class_id, &x, why);
-    if (rc == 0 && x.dataset == 0)
-        rc = err_set(why, -ENOENT, "the classes of job %lld are not in difficulty.db",
-                     (long long)a->job);
-    if (rc == 0) {
-        cJSON_AddNumberToObject(out, "epoch", (double)x.epoch);
-        cJSON_AddStringToObject(out, "by", query_by_names[a->by]);
-        rc = add_rows(q, &x, a, cJSON_AddArrayToObject(out, "rows"), why);
-    }
-    query_epoch_done(&x);
-    return query_end(&q->difficulty, rc, out, ret);
+    return query_over_epoch(q, a, classes, ret, why);
 }

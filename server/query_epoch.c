@@ -168,6 +168,21 @@ void query_epoch_done(struct query_epoch *x)
     *x = (struct query_epoch){0};
 }
 
+int query_over_epoch(struct query *q, const struct ask *a, query_fill *fill, cJSON **ret,
+                     struct errbuf *why)
+{
+    cJSON *out = cJSON_CreateObject();
+    struct query_epoch x = {0};
+    int rc = query_begin(q, &q->difficulty, true, why);
+
+    if (rc == 0)
+        rc = query_epoch_load(q, a->job, a->epoch, a->class_id, &x, why);
+    if (rc == 0)
+        rc = fill(q, &x, a, out, why);
+    query_epoch_done(&x);
+    return query_end(&q->difficulty, rc, out, ret);
+}
+
 double query_measure(const struct query_epoch *x, int by, size_t i)
 {
     const struct score *s = &x->scores[i];

@@ -26,6 +26,13 @@ int query_epoch_load(struct query *q, int64_t job, int64_t epoch, int64_t class_
                      struct query_epoch *ret, struct errbuf *why);
 void query_epoch_done(struct query_epoch *x);
 
+/* A whole query: loads what a asks for (job, epoch, class_id), fills the reply from it. As
+ * query_end. */
+typedef int query_fill(struct query *q, const struct query_epoch *x, const struct ask *a,
+                       cJSON *out, struct errbuf *why);
+int query_over_epoch(struct query *q, const struct ask *a, query_fill *fill, cJSON **ret,
+                     struct errbuf *why);
+
 /* A measure as it is, of entry i; and what it orders by: higher is harder. */
 double query_measure(const struct query_epoch *x, int by, size_t i);
 double query_hardness(const struct query_epoch *x, int by, size_t i);

@@ -106,14 +106,5 @@ static int map(struct query *q, const struct query_epoch *x, const struct ask *a
 
 int query_map(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why)
 {
-    cJSON *out = cJSON_CreateObject();
-    struct query_epoch x = {0};
-    int rc = query_begin(q, &q->difficulty, true, why);
-
-    if (rc == 0)
-        rc = query_epoch_load(q, a->job, a->epoch, a->class_id, &x, why);
-    if (rc == 0)
-        rc = map(q, &x, a, out, why);
-    query_epoch_done(&x);
-    return query_end(&q->difficulty, rc, out, ret);
+    return query_over_epoch(q, a, map, ret, why);
 }

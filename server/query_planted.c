@@ -56,7 +56,8 @@ static int add_kind(const struct query_epoch *x, const struct sample_history *h,
     return rc;
 }
 
-static int planted(struct query *q, const struct query_epoch *x, cJSON *out, struct errbuf *why)
+static int planted(struct query *q, const struct query_epoch *x, const struct ask *a, cJSON *out,
+                   struct errbuf *why)
 {
     static const char *const names[][3] = {
         [KIND_FLIPPED] = {"flipped", "auroc_flipped", "precision_flipped"},
@@ -65,6 +66,7 @@ static int planted(struct query *q, const struct query_epoch *x, cJSON *out, str
     struct sample_history *h = NULL;
     int rc = query_epoch_histories(q, x, &h, why);
 
+    (void)a;
     if (rc == 0)
         cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
     for (enum kind kind = KIND_FLIPPED; rc == 0 && kind <= KIND_HARD; kind++) {
@@ -82,14 +84,7 @@ static int planted(struct query *q, const struct query_epoch *x, cJSON *out, str
 
 int query_planted(struct query *q, int64_t job, int64_t epoch, cJSON **ret, struct errbuf *why)
 {
-    cJSON *out = cJSON_CreateObject();
-    struct query_epoch x = {0};
-    int rc = query_begin(q, &q->difficulty, true, why);
+    const struct ask all = {.job = job, .epoch = epoch, .class_id = -1};
 
-    if (rc == 0)
-        rc = query_epoch_load(q, job, epoch, -1, &x, why);
-    if (rc == 0)
-        rc = planted(q, &x, out, why);
-    query_epoch_done(&x);
-    return query_end(&q->difficulty, rc, out, ret);
+    return query_over_epoch(q, &all, planted, ret, why);
 }

@@ -2,57 +2,13 @@
 #include "worker/nn/kernels.h"
 
 #if defined(__x86_64__) && !defined(STEPPE_REAL_DOUBLE)
-#include <immintrin.h>
-
 #pragma GCC target("avx2,fma")
+#include "worker/nn/simd.h"
 
-#define LANES 8
 #define VECTORS_MAX 1
 #define WIDTH_MAX 12
 /* Output rows this short: two images at a time, or there are too few sums to fill the pipeline. */
 #define PAIR_WIDTH 4
-
-typedef __m256 lanes;
-
-static inline lanes lanes_zero(void)
-{
-    return _mm256_setzero_ps();
-}
-
-static inline lanes lanes_load(const float *from)
-{
-    return _mm256_loadu_ps(from);
-}
-
-static inline void lanes_store(float *to, lanes v)
-{
-    _mm256_storeu_ps(to, v);
-}
-
-static inline lanes lanes_all(float v)
-{
-    return _mm256_set1_ps(v);
-}
-
-static inline lanes lanes_fma(lanes a, lanes b, lanes sum)
-{
-    return _mm256_fmadd_ps(a, b, sum);
-}
-
-/* As vec_relu: not a number stays. */
-static inline lanes lanes_clamp(lanes v)
-{
-    return _mm256_max_ps(_mm256_setzero_ps(), v);
-}
-
-/* Halves added to halves. */
-static inline float lanes_sum(lanes v)
-{
-    const __m128 b = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
-
-    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
-}
 
 /* Map, images, vectors, width: images * width (UP: twice) sums in 12 registers. */
 /* clang-format off */

@@ -2,58 +2,13 @@
 #include "worker/nn/kernels.h"
 
 #if defined(__x86_64__) && !defined(STEPPE_REAL_DOUBLE)
-#include <immintrin.h>
-
 #pragma GCC target("avx2,fma,avx512f,avx512dq")
+#include "worker/nn/simd.h"
 
-#define LANES 16
 #define VECTORS_MAX 2
 #define WIDTH_MAX 16
 /* Output rows this short: two images at a time, or there are too few sums to fill the pipeline. */
 #define PAIR_WIDTH 4
-
-typedef __m512 lanes;
-
-static inline lanes lanes_zero(void)
-{
-    return _mm512_setzero_ps();
-}
-
-static inline lanes lanes_load(const float *from)
-{
-    return _mm512_loadu_ps(from);
-}
-
-static inline void lanes_store(float *to, lanes v)
-{
-    _mm512_storeu_ps(to, v);
-}
-
-static inline lanes lanes_all(float v)
-{
-    return _mm512_set1_ps(v);
-}
-
-static inline lanes lanes_fma(lanes a, lanes b, lanes sum)
-{
-    return _mm512_fmadd_ps(a, b, sum);
-}
-
-/* As vec_relu: not a number stays. */
-static inline lanes lanes_clamp(lanes v)
-{
-    return _mm512_max_ps(_mm512_setzero_ps(), v);
-}
-
-/* Halves added to halves. */
-static inline float lanes_sum(lanes v)
-{
-    const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
-
-    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
-}
 
 /* Map, images, vectors, width: images * width (UP: twice) * vectors sums in 16 registers. */
 /* clang-format off */

@@ -65,6 +65,10 @@ struct layer_ops {
 extern const struct layer_ops layer_dense, layer_conv2d, layer_relu, layer_maxpool, layer_groupnorm,
     layer_add, layer_avgpool, layer_batchnorm, layer_dropout;
 
+/* What an elementwise layer's backward ends with: dy, as it is by then, is written or added to dx,
+ * when that is wanted and is not dy itself. */
+void layer_hand_on(const struct layer_pass *p);
+
 /* The operations of a kind; any but LAYER_FLATTEN. */
 const struct layer_ops *layer_ops_of(enum layer_kind kind);
 

@@ -74,12 +74,7 @@ static void backward(const struct layer_pass *p)
 
     if (p->mode->train)
         drop(p->dy, p->dy, p->kept, scale_of(p->layer), count);
-    if (!p->dx || p->dx == p->dy)
-        return;
-    if (p->add_dx)
-        vec_add(p->dx, p->dy, count);
-    else
-        memcpy(p->dx, p->dy, count * sizeof(*p->dx));
+    layer_hand_on(p);
 }
 
 const struct layer_ops layer_dropout = {

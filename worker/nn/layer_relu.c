@@ -25,12 +25,7 @@ static void backward(const struct layer_pass *p)
     const size_t count = p->n * dims_count(p->layer->out);
 
     vec_relu_mask(p->dy, p->y, count);
-    if (!p->dx || p->dx == p->dy)
-        return;
-    if (p->add_dx)
-        vec_add(p->dx, p->dy, count);
-    else
-        memcpy(p->dx, p->dy, count * sizeof(*p->dx));
+    layer_hand_on(p);
 }
 
 const struct layer_ops layer_relu = {

@@ -55,7 +55,7 @@ SIMD_INLINE struct place place_of(const struct plan *p, size_t tile)
 
 /* The inputs of a tile, one vector of channels; what lies outside the image is 0. */
 SIMD_INLINE void load_inputs(const struct plan *p, const struct place *at, const float *image,
-                             size_t c, vec d[SIDE][SIDE])
+                             size_t c, lanes d[SIDE][SIDE])
 {
     const bool inside = at->y > 0 && at->x > 0 && at->y + CORE < p->h && at->x + CORE < p->w;
 
@@ -63,8 +63,8 @@ SIMD_INLINE void load_inputs(const struct plan *p, const struct place *at, const
         const size_t y = at->y + i - 1; /* wraps above the image: larger than h */
         for (size_t j = 0; j < SIDE; j++) {
             const size_t x = at->x + j - 1;
-            d[i][j] = inside || (y < p->h && x < p->w) ? vec_load(image + (y * p->w + x) * c)
-                                                       : vec_zero();
+            d[i][j] = inside || (y < p->h && x < p->w) ? lanes_load(image + (y * p->w + x) * c)
+                                                       : lanes_zero();
         }
     }
 }
@@ -77,8 +77,8 @@ static void transform_inputs(const struct plan *p, const float *x, size_t first,
     for (size_t t = 0; t < count; t++) {
         const struct place at = place_of(p, first + t);
         const float *image = x + at.image * p->h * p->w * c;
-        for (size_t j = 0; j < c; j += VEC_LANES) {
-            vec d[SIDE][SIDE], column[SIDE], line[SIDE];
+        for (size_t j = 0; j < c; j += LANES) {
+            lanes d[SIDE][SIDE], column[SIDE], line[SIDE];
             float *to = p->in + t * c + j;
             load_inputs(p, &at, image + j, c, d);
             for (size_t s = 0; s < SIDE; s++) {
@@ -91,7 +91,7 @@ static void transform_inputs(const struct plan *p, const float *x, size_t first,
             for (size_t i = 0; i < SIDE; i++) {
                 input_line(d[i], line);
                 for (size_t s = 0; s < SIDE; s++)
-                    vec_store(to + (i * SIDE + s) * p->l.in_plane, line[s]);
+                    lanes_store(to + (i * SIDE + s) * p->l.in_plane, line[s]);
             }
         }
     }
@@ -105,14 +105,14 @@ static void transform_gradients(const struct plan *p, const float *dy, size_t fi
     for (size_t t = 0; t < count; t++) {
         const struct place at = place_of(p, first + t);
         const float *core = dy + ((at.image * p->h + at.y) * p->w + at.x) * k;
-        for (size_t j = 0; j < k; j += VEC_LANES) {
-            vec d[SIDE][CORE], column[CORE], line[SIDE];
+        for (size_t j = 0; j < k; j += LANES) {
+            lanes d[SIDE][CORE], column[CORE], line[SIDE];
             float *to = p->out + t * k + j;
             for (size_t s = 0; s < CORE; s++) {
                 for (size_t i = 0; i < CORE; i++)
                     column[i] = at.y + i < p->h && at.x + s < p->w
-                                    ? vec_load(core + (i * p->w + s) * k + j)
-                                    : vec_zero();
+                                    ? lanes_load(core + (i * p->w + s) * k + j)
+                                    : lanes_zero();
                 gradient_line(column, line);
                 for (size_t i = 0; i < SIDE; i++)
                     d[i][s] = line[i];
@@ -120,7 +120,7 @@ static void transform_gradients(const struct plan *p, const float *dy, size_t fi
             for (size_t i = 0; i < SIDE; i++) {
                 gradient_line(d[i], line);
                 for (size_t s = 0; s < SIDE; s++)
-                    vec_store(to + (i * SIDE + s) * p->l.out_plane, line[s]);
+                    lanes_store(to + (i * SIDE + s) * p->l.out_plane, line[s]);
             }
         }
     }
@@ -135,15 +135,15 @@ struct sink {
 };
 
 /* One vector of an output pixel. */
-SIMD_INLINE void write_output(const struct sink *o, size_t at, size_t channel, vec v)
+SIMD_INLINE void write_output(const struct sink *o, size_t at, size_t channel, lanes v)
 {
     if (o->bias)
-        v = vec_add(v, vec_load(o->bias + channel));
+        v = lanes_add(v, lanes_load(o->bias + channel));
     if (o->relu)
-        v = vec_clamp(v);
+        v = lanes_clamp(v);
     if (o->add)
-        v = vec_add(vec_load(o->y + at), v);
-    vec_store(o->y + at, v);
+        v = lanes_add(lanes_load(o->y + at), v);
+    lanes_store(o->y + at, v);
 }
 
 /* y = A^T out A of the tiles [first, first + count), pixels outside the image left out. */
@@ -157,12 +157,12 @@ static void transform_outputs(const struct plan *p, const struct sink *o, size_t
         const size_t core = ((at.image * p->h + at.y) * p->w + at.x) * k;
         const size_t rows = p->h - at.y < CORE ? p->h - at.y : CORE;
         const size_t columns = p->w - at.x < CORE ? p->w - at.x : CORE;
-        for (size_t j = 0; j < k; j += VEC_LANES) {
-            vec d[CORE][SIDE], column[SIDE], line[CORE];
+        for (size_t j = 0; j < k; j += LANES) {
+            lanes d[CORE][SIDE], column[SIDE], line[CORE];
             const float *from = p->out + t * k + j;
             for (size_t s = 0; s < SIDE; s++) {
                 for (size_t i = 0; i < SIDE; i++)
-                    column[i] = vec_load(from + (i * SIDE + s) * p->l.out_plane);
+                    column[i] = lanes_load(from + (i * SIDE + s) * p->l.out_plane);
                 output_line(column, line);
                 for (size_t i = 0; i < CORE; i++)
                     d[i][s] = line[i];
@@ -179,23 +179,23 @@ static void transform_outputs(const struct plan *p, const struct sink *o, size_t
 /* Vectors of a row of the filters' planes that a register block takes: two when k allows. */
 static size_t width_of(size_t k)
 {
-    return k % (2 * VEC_LANES) == 0 ? 2 : 1;
+    return k % (2 * LANES) == 0 ? 2 : 1;
 }
 
 /* filters = G g G^T of columns first.. of w [3, 3, c, k]; k may be the group's own. */
 static void transform_filters(const struct plan *p, const float *w, size_t k, size_t first)
 {
     const size_t c = p->c;
-    const size_t block = width_of(k) * VEC_LANES;
+    const size_t block = width_of(k) * LANES;
 
     for (size_t b = 0; b < p->l.group; b += block) {
         for (size_t i = 0; i < c; i++) {
-            for (size_t j = 0; j < block; j += VEC_LANES) {
-                vec d[SIDE][3], column[3], line[SIDE];
+            for (size_t j = 0; j < block; j += LANES) {
+                lanes d[SIDE][3], column[3], line[SIDE];
                 float *to = p->filters + b * c + i * block + j;
                 for (size_t s = 0; s < 3; s++) {
                     for (size_t r = 0; r < 3; r++)
-                        column[r] = vec_load(w + ((r * 3 + s) * c + i) * k + first + b + j);
+                        column[r] = lanes_load(w + ((r * 3 + s) * c + i) * k + first + b + j);
                     filter_line(column, line);
                     for (size_t r = 0; r < SIDE; r++)
                         d[r][s] = line[r];
@@ -203,7 +203,7 @@ static void transform_filters(const struct plan *p, const float *w, size_t k, si
                 for (size_t r = 0; r < SIDE; r++) {
                     filter_line(d[r], line);
                     for (size_t s = 0; s < SIDE; s++)
-                        vec_store(to + (r * SIDE + s) * p->l.filter_plane, line[s]);
+                        lanes_store(to + (r * SIDE + s) * p->l.filter_plane, line[s]);
                 }
             }
         }
@@ -214,16 +214,16 @@ static void transform_filters(const struct plan *p, const float *w, size_t k, si
 static void transform_filter_gradients(const struct plan *p, float *w, size_t first, bool add)
 {
     const size_t c = p->c, k = p->k;
-    const size_t block = width_of(k) * VEC_LANES;
+    const size_t block = width_of(k) * LANES;
 
     for (size_t b = 0; b < p->l.group; b += block) {
         for (size_t i = 0; i < c; i++) {
-            for (size_t j = 0; j < block; j += VEC_LANES) {
-                vec d[3][SIDE], column[SIDE], line[3];
+            for (size_t j = 0; j < block; j += LANES) {
+                lanes d[3][SIDE], column[SIDE], line[3];
                 const float *from = p->filters + b * c + i * block + j;
                 for (size_t s = 0; s < SIDE; s++) {
                     for (size_t r = 0; r < SIDE; r++)
-                        column[r] = vec_load(from + (r * SIDE + s) * p->l.filter_plane);
+                        column[r] = lanes_load(from + (r * SIDE + s) * p->l.filter_plane);
                     filter_gradient_line(column, line);
                     for (size_t r = 0; r < 3; r++)
                         d[r][s] = line[r];
@@ -232,7 +232,7 @@ static void transform_filter_gradients(const struct plan *p, float *w, size_t fi
                     filter_gradient_line(d[r], line);
                     for (size_t s = 0; s < 3; s++) {
                         float *at = w + ((r * 3 + s) * c + i) * k + first + b + j;
-                        vec_store(at, add ? vec_add(vec_load(at), line[s]) : line[s]);
+                        lanes_store(at, add ? lanes_add(lanes_load(at), line[s]) : line[s]);
                     }
                 }
             }
@@ -264,31 +264,31 @@ static void turn(const struct plan *p, const float *w, size_t first)
 
 /* The register blocks of the two products: `rows` broadcasts by `width` vectors, 16 sums (8 where
  * there are only 16 registers). */
-#define SUMS (VEC_LANES == 16 ? 16 : 8)
+#define SUMS (LANES == 16 ? 16 : 8)
 
 /* out[row][..] = sum over c of in[row][c] filter[c][..] */
 SIMD_INLINE void multiply_block(const float *in, const float *filter, float *out, size_t c,
                                 size_t k, const size_t rows, const size_t width)
 {
-    vec sum[SUMS], f[2];
+    lanes sum[SUMS], f[2];
 
 #pragma GCC unroll 16
     for (size_t r = 0; r < SUMS; r++)
-        sum[r] = vec_zero();
-    for (size_t i = 0; i < c; i++, filter += width * VEC_LANES) {
+        sum[r] = lanes_zero();
+    for (size_t i = 0; i < c; i++, filter += width * LANES) {
         for (size_t v = 0; v < width; v++)
-            f[v] = vec_load(filter + v * VEC_LANES);
+            f[v] = lanes_load(filter + v * LANES);
 #pragma GCC unroll 16
         for (size_t r = 0; r < rows; r++) {
-            const vec x = vec_set(in[r * c + i]);
+            const lanes x = lanes_all(in[r * c + i]);
             for (size_t v = 0; v < width; v++)
-                sum[r * width + v] = vec_fma(x, f[v], sum[r * width + v]);
+                sum[r * width + v] = lanes_fma(x, f[v], sum[r * width + v]);
         }
     }
 #pragma GCC unroll 16
     for (size_t r = 0; r < rows; r++)
         for (size_t v = 0; v < width; v++)
-            vec_store(out + r * k + v * VEC_LANES, sum[r * width + v]);
+            lanes_store(out + r * k + v * LANES, sum[r * width + v]);
 }
 
 /* filter[row][..] (+)= sum over tiles t of in[t][row] out[t][..] */
@@ -296,24 +296,24 @@ SIMD_INLINE void accumulate_block(const float *in, const float *out, float *filt
                                   size_t k, size_t tiles, bool fresh, const size_t rows,
                                   const size_t width)
 {
-    vec sum[SUMS], y[2];
+    lanes sum[SUMS], y[2];
 
 #pragma GCC unroll 16
     for (size_t r = 0; r < SUMS; r++)
-        sum[r] = fresh ? vec_zero() : vec_load(filter + r * VEC_LANES);
+        sum[r] = fresh ? lanes_zero() : lanes_load(filter + r * LANES);
     for (size_t t = 0; t < tiles; t++, in += c, out += k) {
         for (size_t v = 0; v < width; v++)
-            y[v] = vec_load(out + v * VEC_LANES);
+            y[v] = lanes_load(out + v * LANES);
 #pragma GCC unroll 16
         for (size_t r = 0; r < rows; r++) {
-            const vec x = vec_set(in[r]);
+            const lanes x = lanes_all(in[r]);
             for (size_t v = 0; v < width; v++)
-                sum[r * width + v] = vec_fma(x, y[v], sum[r * width + v]);
+                sum[r * width + v] = lanes_fma(x, y[v], sum[r * width + v]);
         }
     }
 #pragma GCC unroll 16
     for (size_t r = 0; r < SUMS; r++)
-        vec_store(filter + r * VEC_LANES, sum[r]);
+        lanes_store(filter + r * LANES, sum[r]);
 }
 
 /* Columns first.. of out = in filters, plane by plane, for `count` tiles rounded up to whole
@@ -321,7 +321,7 @@ SIMD_INLINE void accumulate_block(const float *in, const float *out, float *filt
 static void multiply(const struct plan *p, size_t first, size_t count)
 {
     const size_t c = p->c, k = p->k;
-    const size_t width = width_of(k), block = width * VEC_LANES, rows = SUMS / width;
+    const size_t width = width_of(k), block = width * LANES, rows = SUMS / width;
 
     for (size_t i = 0; i < PLANES; i++) {
         const float *in = p->in + i * p->l.in_plane;
@@ -342,7 +342,7 @@ static void multiply(const struct plan *p, size_t first, size_t count)
 static void accumulate(const struct plan *p, size_t first, size_t count, bool fresh)
 {
     const size_t c = p->c, k = p->k;
-    const size_t width = width_of(k), block = width * VEC_LANES, rows = SUMS / width;
+    const size_t width = width_of(k), block = width * LANES, rows = SUMS / width;
 
     for (size_t i = 0; i < PLANES; i++) {
         const float *in = p->in + i * p->l.in_plane;
@@ -423,8 +423,8 @@ static void weight_gradient(const struct conv_call *call)
 
 static bool takes(const struct conv_shape *s)
 {
-    return s->kernel == 3 && s->stride == 1 && s->padding == 1 && s->c % VEC_LANES == 0 &&
-           s->out % VEC_LANES == 0;
+    return s->kernel == 3 && s->stride == 1 && s->padding == 1 && s->c % LANES == 0 &&
+           s->out % LANES == 0;
 }
 
 static size_t scratch_of(size_t c, size_t k)

@@ -20,75 +20,75 @@
 #define GB (1 / (2 * PB2 * (PB2 - PA2)))
 
 /* B^T d */
-SIMD_INLINE void input_line(const vec d[6], vec o[6])
+SIMD_INLINE void input_line(const lanes d[6], lanes o[6])
 {
-    const vec product = vec_set(PA2 * PB2), sum = vec_set(PA2 + PB2);
-    vec even = vec_fnma(vec_set(PB2), d[2], d[4]);
-    vec odd = vec_mul(vec_set(PA), vec_fnma(vec_set(PB2), d[1], d[3]));
+    const lanes product = lanes_all(PA2 * PB2), sum = lanes_all(PA2 + PB2);
+    lanes even = lanes_fnma(lanes_all(PB2), d[2], d[4]);
+    lanes odd = lanes_mul(lanes_all(PA), lanes_fnma(lanes_all(PB2), d[1], d[3]));
 
-    o[0] = vec_fnma(sum, d[2], vec_fma(product, d[0], d[4]));
-    o[1] = vec_add(even, odd);
-    o[2] = vec_sub(even, odd);
-    even = vec_fnma(vec_set(PA2), d[2], d[4]);
-    odd = vec_mul(vec_set(PB), vec_fnma(vec_set(PA2), d[1], d[3]));
-    o[3] = vec_add(even, odd);
-    o[4] = vec_sub(even, odd);
-    o[5] = vec_fnma(sum, d[3], vec_fma(product, d[1], d[5]));
+    o[0] = lanes_fnma(sum, d[2], lanes_fma(product, d[0], d[4]));
+    o[1] = lanes_add(even, odd);
+    o[2] = lanes_sub(even, odd);
+    even = lanes_fnma(lanes_all(PA2), d[2], d[4]);
+    odd = lanes_mul(lanes_all(PB), lanes_fnma(lanes_all(PA2), d[1], d[3]));
+    o[3] = lanes_add(even, odd);
+    o[4] = lanes_sub(even, odd);
+    o[5] = lanes_fnma(sum, d[3], lanes_fma(product, d[1], d[5]));
 }
 
 /* A^T m */
-SIMD_INLINE void output_line(const vec m[6], vec o[4])
+SIMD_INLINE void output_line(const lanes m[6], lanes o[4])
 {
-    const vec p = vec_add(m[1], m[2]), q = vec_sub(m[1], m[2]);
-    const vec r = vec_add(m[3], m[4]), t = vec_sub(m[3], m[4]);
+    const lanes p = lanes_add(m[1], m[2]), q = lanes_sub(m[1], m[2]);
+    const lanes r = lanes_add(m[3], m[4]), t = lanes_sub(m[3], m[4]);
 
-    o[0] = vec_add(m[0], vec_add(p, r));
-    o[1] = vec_fma(vec_set(PB), t, vec_mul(vec_set(PA), q));
-    o[2] = vec_fma(vec_set(PB2), r, vec_mul(vec_set(PA2), p));
-    o[3] = vec_fma(vec_set(PB2 * PB), t, vec_fma(vec_set(PA2 * PA), q, m[5]));
+    o[0] = lanes_add(m[0], lanes_add(p, r));
+    o[1] = lanes_fma(lanes_all(PB), t, lanes_mul(lanes_all(PA), q));
+    o[2] = lanes_fma(lanes_all(PB2), r, lanes_mul(lanes_all(PA2), p));
+    o[3] = lanes_fma(lanes_all(PB2 * PB), t, lanes_fma(lanes_all(PA2 * PA), q, m[5]));
 }
 
 /* A y */
-SIMD_INLINE void gradient_line(const vec y[4], vec o[6])
+SIMD_INLINE void gradient_line(const lanes y[4], lanes o[6])
 {
-    vec even = vec_fma(vec_set(PA2), y[2], y[0]);
-    vec odd = vec_mul(vec_set(PA), vec_fma(vec_set(PA2), y[3], y[1]));
+    lanes even = lanes_fma(lanes_all(PA2), y[2], y[0]);
+    lanes odd = lanes_mul(lanes_all(PA), lanes_fma(lanes_all(PA2), y[3], y[1]));
 
     o[0] = y[0];
-    o[1] = vec_add(even, odd);
-    o[2] = vec_sub(even, odd);
-    even = vec_fma(vec_set(PB2), y[2], y[0]);
-    odd = vec_mul(vec_set(PB), vec_fma(vec_set(PB2), y[3], y[1]));
-    o[3] = vec_add(even, odd);
-    o[4] = vec_sub(even, odd);
+    o[1] = lanes_add(even, odd);
+    o[2] = lanes_sub(even, odd);
+    even = lanes_fma(lanes_all(PB2), y[2], y[0]);
+    odd = lanes_mul(lanes_all(PB), lanes_fma(lanes_all(PB2), y[3], y[1]));
+    o[3] = lanes_add(even, odd);
+    o[4] = lanes_sub(even, odd);
     o[5] = y[3];
 }
 
 /* G g */
-SIMD_INLINE void filter_line(const vec g[3], vec o[6])
+SIMD_INLINE void filter_line(const lanes g[3], lanes o[6])
 {
-    vec even = vec_mul(vec_set(GA), vec_fma(vec_set(PA2), g[2], g[0]));
-    vec odd = vec_mul(vec_set(GA * PA), g[1]);
+    lanes even = lanes_mul(lanes_all(GA), lanes_fma(lanes_all(PA2), g[2], g[0]));
+    lanes odd = lanes_mul(lanes_all(GA * PA), g[1]);
 
-    o[0] = vec_mul(vec_set(G0), g[0]);
-    o[1] = vec_add(even, odd);
-    o[2] = vec_sub(even, odd);
-    even = vec_mul(vec_set(GB), vec_fma(vec_set(PB2), g[2], g[0]));
-    odd = vec_mul(vec_set(GB * PB), g[1]);
-    o[3] = vec_add(even, odd);
-    o[4] = vec_sub(even, odd);
+    o[0] = lanes_mul(lanes_all(G0), g[0]);
+    o[1] = lanes_add(even, odd);
+    o[2] = lanes_sub(even, odd);
+    even = lanes_mul(lanes_all(GB), lanes_fma(lanes_all(PB2), g[2], g[0]));
+    odd = lanes_mul(lanes_all(GB * PB), g[1]);
+    o[3] = lanes_add(even, odd);
+    o[4] = lanes_sub(even, odd);
     o[5] = g[2];
 }
 
 /* G^T u */
-SIMD_INLINE void filter_gradient_line(const vec u[6], vec o[3])
+SIMD_INLINE void filter_gradient_line(const lanes u[6], lanes o[3])
 {
-    const vec p = vec_add(u[1], u[2]), q = vec_sub(u[1], u[2]);
-    const vec r = vec_add(u[3], u[4]), t = vec_sub(u[3], u[4]);
+    const lanes p = lanes_add(u[1], u[2]), q = lanes_sub(u[1], u[2]);
+    const lanes r = lanes_add(u[3], u[4]), t = lanes_sub(u[3], u[4]);
 
-    o[0] = vec_fma(vec_set(G0), u[0], vec_fma(vec_set(GA), p, vec_mul(vec_set(GB), r)));
-    o[1] = vec_fma(vec_set(GA * PA), q, vec_mul(vec_set(GB * PB), t));
-    o[2] = vec_fma(vec_set(GA * PA2), p, vec_fma(vec_set(GB * PB2), r, u[5]));
+    o[0] = lanes_fma(lanes_all(G0), u[0], lanes_fma(lanes_all(GA), p, lanes_mul(lanes_all(GB), r)));
+    o[1] = lanes_fma(lanes_all(GA * PA), q, lanes_mul(lanes_all(GB * PB), t));
+    o[2] = lanes_fma(lanes_all(GA * PA2), p, lanes_fma(lanes_all(GB * PB2), r, u[5]));
 }
 
 #endif
