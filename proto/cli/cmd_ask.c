@@ -82,6 +82,20 @@ static int ask(struct cli *cli, enum message_type type, cJSON *request,
     return rc;
 }
 
+/* A request of nothing but its job and `by`, one of names. */
+static int ask_by(struct cli *cli, enum message_type type, const char *const *names,
+                  void (*print)(const struct cli *cli, const cJSON *json, const cJSON *rows),
+                  struct errbuf *why)
+{
+    cJSON *request;
+    int rc = cli_job_request(cli, &request, why);
+
+    if (rc != 0)
+        return rc;
+    cJSON_AddStringToObject(request, "by", names[cli->args->by]);
+    return ask(cli, type, request, print, why);
+}
+
 static int64_t number_of(const cJSON *json, const char *name)
 {
     int64_t value = 0;
@@ -131,13 +145,7 @@ static void print_classes(const struct cli *cli, const cJSON *json, const cJSON 
 
 int cmd_classes(struct cli *cli, struct errbuf *why)
 {
-    cJSON *request;
-    int rc = cli_job_request(cli, &request, why);
-
-    if (rc != 0)
-        return rc;
-    cJSON_AddStringToObject(request, "by", measure_by_names[cli->args->by]);
-    return ask(cli, MSG_SCORE_CLASSES, request, print_classes, why);
+    return ask_by(cli, MSG_SCORE_CLASSES, measure_by_names, print_classes, why);
 }
 
 static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *rows)
@@ -232,13 +240,7 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
 
 int cmd_suspects(struct cli *cli, struct errbuf *why)
 {
-    cJSON *request;
-    int rc = cli_job_request(cli, &request, why);
-
-    if (rc != 0)
-        return rc;
-    cJSON_AddStringToObject(request, "by", suspect_names[cli->args->by]);
-    return ask(cli, MSG_SCORE_SUSPECTS, request, print_suspects, why);
+    return ask_by(cli, MSG_SCORE_SUSPECTS, suspect_names, print_suspects, why);
 }
 
 static void print_comparison(const struct cli *cli, const cJSON *json)
@@ -378,11 +380,5 @@ static void print_map(const struct cli *cli, const cJSON *json, const cJSON *row
 
 int cmd_map(struct cli *cli, struct errbuf *why)
 {
-    cJSON *request;
-    int rc = cli_job_request(cli, &request, why);
-
-    if (rc != 0)
-        return rc;
-    cJSON_AddStringToObject(request, "by", map_names[cli->args->by]);
-    return ask(cli, MSG_SCORE_MAP, request, print_map, why);
+    return ask_by(cli, MSG_SCORE_MAP, map_names, print_map, why);
 }

@@ -1,7 +1,7 @@
 // Two jobs side by side: their curves in one picture, their figures, what differs in their job files.
 import { get } from "./api.js";
 import { LineChart } from "./charts.js";
-import { empty, figure, h, panel, pill, select, set, share, show, trouble } from "./dom.js";
+import { empty, figure, h, panel, pill, select, set, share, show, tableHead, trouble } from "./dom.js";
 import { LIVE } from "./jobs.js";
 import { card, classNames } from "./samples.js";
 
@@ -39,15 +39,7 @@ function table(head, rows) {
     h(
       "table",
       null,
-      h(
-        "thead",
-        null,
-        h(
-          "tr",
-          null,
-          head.map((t) => h("th", { scope: "col", text: t })),
-        ),
-      ),
+      tableHead(head),
       h(
         "tbody",
         null,

@@ -87,6 +87,11 @@ export function setPill(el, state) {
   el.lastChild.textContent = state;
 }
 
+// The head of a table: a row of titles.
+export function tableHead(titles) {
+  return h("thead", null, h("tr", null, titles.map((t) => h("th", { scope: "col", text: t }))));
+}
+
 // What to do when there is nothing to show, or why it could not be had.
 export function empty(title, ...lines) {
   return h(

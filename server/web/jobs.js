@@ -1,6 +1,6 @@
 // The list of jobs, the form for a new one, and the list of workers.
 import { get, post, token } from "./api.js";
-import { ago, count, duration, empty, figure, h, pill, select, set, setPill, share, show } from "./dom.js";
+import { ago, count, duration, empty, figure, h, pill, select, set, setPill, share, show, tableHead } from "./dom.js";
 
 export const LIVE = new Set(["running", "queued"]);
 
@@ -286,17 +286,7 @@ export function workersPage() {
     h(
       "table",
       null,
-      h(
-        "thead",
-        null,
-        h(
-          "tr",
-          null,
-          ["Worker", "State", "Job", "Threads", "Shards", "Last heard", "Numerics class"].map((t) =>
-            h("th", { scope: "col", text: t }),
-          ),
-        ),
-      ),
+      tableHead(["Worker", "State", "Job", "Threads", "Shards", "Last heard", "Numerics class"]),
       body,
     ),
   );

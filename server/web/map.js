@@ -1,7 +1,7 @@
 // What all epochs together say: the data map of the samples, and the classes.
 import { get } from "./api.js";
 import { Cloud } from "./charts.js";
-import { count, empty, figure, h, panel, share, show, trouble } from "./dom.js";
+import { count, empty, figure, h, panel, share, show, tableHead, trouble } from "./dom.js";
 import { classNames, openSample } from "./samples.js";
 
 const POINTS = 120; // of each kind
@@ -86,17 +86,7 @@ export function classesPanel(number) {
         h(
           "table",
           null,
-          h(
-            "thead",
-            null,
-            h(
-              "tr",
-              null,
-              ["class", "samples", "right", "mean adm", "taken for"].map((t) =>
-                h("th", { scope: "col", text: t }),
-              ),
-            ),
-          ),
+          tableHead(["class", "samples", "right", "mean adm", "taken for"]),
           h(
             "tbody",
             null,
