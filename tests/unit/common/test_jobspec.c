@@ -445,25 +445,34 @@ TEST(every_example_is_a_good_job)
     ASSERT(count >= 5);
 }
 
-TEST(the_none_control_differs_from_its_job_in_the_measure_only)
+static struct jobspec example(const char *name)
 {
     struct errbuf why = {0};
-    struct jobspec job, control;
+    struct jobspec spec;
+    char path[512];
     cJSON *json;
 
-    ASSERT_OK(field_parse_file(EXAMPLES "/fashion-lenet.json", JSON_REQUEST_BYTES_MAX, &json, &why),
-              why);
-    ASSERT_OK(jobspec_parse(json, &job, &why), why);
+    snprintf(path, sizeof(path), EXAMPLES "/%s.json", name);
+    ASSERT_OK(field_parse_file(path, JSON_REQUEST_BYTES_MAX, &json, &why), why);
+    ASSERT_OK(jobspec_parse(json, &spec, &why), why);
     cJSON_Delete(json);
-    ASSERT_OK(
-        field_parse_file(EXAMPLES "/fashion-lenet-none.json", JSON_REQUEST_BYTES_MAX, &json, &why),
-        why);
-    ASSERT_OK(jobspec_parse(json, &control, &why), why);
-    cJSON_Delete(json);
-    ASSERT_EQ(MEASURE_NONE, control.curriculum.measure);
-    control.curriculum.measure = job.curriculum.measure;
-    memcpy(control.name, job.name, sizeof(job.name));
-    assert_same(&job, &control);
-    jobspec_done(&control);
-    jobspec_done(&job);
+    return spec;
+}
+
+TEST(the_none_controls_differ_from_their_jobs_in_the_measure_only)
+{
+    static const char *const jobs[] = {"fashion-lenet", "cifar10-resnet20"};
+
+    for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+        char name[64];
+        snprintf(name, sizeof(name), "%s-none", jobs[i]);
+        struct jobspec job = example(jobs[i]), control = example(name);
+        ASSERT_EQ(MEASURE_ADM, job.curriculum.measure);
+        ASSERT_EQ(MEASURE_NONE, control.curriculum.measure);
+        control.curriculum.measure = job.curriculum.measure;
+        memcpy(control.name, job.name, sizeof(job.name));
+        assert_same(&job, &control);
+        jobspec_done(&control);
+        jobspec_done(&job);
+    }
 }
