@@ -19,13 +19,10 @@ const char *const attack_names[] = {
 const char *const score_source_names[] = {[SOURCE_SWEEP] = "sweep", [SOURCE_TRAIN] = "train", NULL};
 const char *const normaliser_names[] = {
     [NORM_POPULATION] = "population", [NORM_SAMPLE] = "sample", NULL};
-const char *const measure_names[] = {[MEASURE_ADM] = "adm",
-                                     [MEASURE_LOSS] = "loss",
-                                     [MEASURE_GRAD_NORM] = "grad_norm",
-                                     [MEASURE_EL2N] = "el2n",
-                                     [MEASURE_RANDOM] = "random",
-                                     [MEASURE_NONE] = "none",
-                                     NULL};
+const char *const measure_names[] = {
+    [MEASURE_ADM] = "adm",       [MEASURE_LOSS] = "loss",     [MEASURE_GRAD_NORM] = "grad_norm",
+    [MEASURE_EL2N] = "el2n",     [MEASURE_MARGIN] = "margin", [MEASURE_FORGETTING] = "forgetting",
+    [MEASURE_RANDOM] = "random", [MEASURE_NONE] = "none",     NULL};
 const char *const order_names[] = {
     [ORDER_EASY_FIRST] = "easy_first", [ORDER_HARD_FIRST] = "hard_first", NULL};
 const char *const curriculum_mode_names[] = {

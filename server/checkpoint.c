@@ -15,11 +15,14 @@
 /* The cursor as it lies in the file: all 64-bit, little-endian. */
 #define CURSOR_WORDS (3 + RUN_SUMS + 2)
 
-/* The optimizer's vectors come last; how many there are, and their names, are the job's. */
-enum { PART_CURSOR, PART_THETA, PART_RANK, PART_VALUES, PART_CLASSES, PART_VECTORS };
+/* The optimizer's vectors come last; how many there are, and their names, are the job's. So is
+ * whether there are lapses. */
+enum { PART_CURSOR, PART_THETA, PART_RANK, PART_VALUES, PART_CLASSES, PART_LAPSES, PART_VECTORS };
 #define PARTS_MAX (PART_VECTORS + OPTIMIZER_VECTORS_MAX)
 
 enum part_rows { ROWS_CURSOR, ROWS_FLOATS, ROWS_SAMPLES };
+
+#define LAPSES_COLUMNS (sizeof(struct lapses) / sizeof(uint32_t))
 
 static const struct part {
     const char *name; /* NULL: of the vector */
@@ -32,6 +35,7 @@ static const struct part {
     [PART_RANK] = {"rank", DTYPE_F64, ROWS_SAMPLES, 0},
     [PART_VALUES] = {"open_scores", DTYPE_F64, ROWS_SAMPLES, 4},
     [PART_CLASSES] = {"open_classes", DTYPE_U32, ROWS_SAMPLES, 3},
+    [PART_LAPSES] = {"lapses", DTYPE_U32, ROWS_SAMPLES, LAPSES_COLUMNS},
     [PART_VECTORS] = {NULL, DTYPE_F32, ROWS_FLOATS, 0},
 };
 
@@ -45,6 +49,12 @@ struct checkpoint {
 static const struct part *part_of(int i)
 {
     return &parts[i < PART_VECTORS ? i : PART_VECTORS];
+}
+
+/* Do checkpoints of this shape have the part? */
+static bool part_used(const struct checkpoint *c, int i)
+{
+    return i != PART_LAPSES || c->shape.lapses;
 }
 
 static size_t part_rows(const struct checkpoint *c, int i)
@@ -79,7 +89,7 @@ size_t checkpoint_memory(const struct checkpoint_shape *shape)
     size_t bytes = 0;
 
     for (int i = 0; i < c.part_count; i++)
-        bytes += part_entries(&c, i) * dtype_bytes(part_of(i)->dtype);
+        bytes += part_used(&c, i) ? part_entries(&c, i) * dtype_bytes(part_of(i)->dtype) : 0;
     return bytes;
 }
 
@@ -89,6 +99,8 @@ static struct checkpoint *checkpoint_new(const struct checkpoint_shape *shape)
 
     *c = checkpoint_of(shape);
     for (int i = 0; i < c->part_count; i++) {
+        if (!part_used(c, i))
+            continue;
         c->data[i] = alloc_bytes(part_entries(c, i), dtype_bytes(part_of(i)->dtype));
         if (!c->data[i]) {
             checkpoint_free(c);
@@ -113,6 +125,7 @@ static void run_parts(const struct run_state *s, void *ret[PARTS_MAX])
     memset(ret, 0, PARTS_MAX * sizeof(*ret));
     ret[PART_THETA] = s->theta;
     ret[PART_RANK] = s->rank;
+    ret[PART_LAPSES] = s->lapses;
     for (int i = 0; s->vector_names[i]; i++)
         ret[PART_VECTORS + i] = s->vectors[i];
 }
@@ -120,8 +133,8 @@ static void run_parts(const struct run_state *s, void *ret[PARTS_MAX])
 struct checkpoint *checkpoint_take(struct run *r, int64_t now_ms)
 {
     struct run_state s = run_state(r);
-    struct checkpoint *c =
-        checkpoint_new(&(struct checkpoint_shape){s.floats, s.samples, s.vector_names});
+    struct checkpoint *c = checkpoint_new(&(struct checkpoint_shape){
+        s.floats, s.samples, s.vector_names, .lapses = s.lapses != NULL});
     void *from[PARTS_MAX];
 
     if (!c)
@@ -221,11 +234,13 @@ int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha2
     struct tensor tensors[PARTS_MAX];
     const struct safetensors_meta meta[] = {{"format", FORMAT}};
     uint8_t digest[SHA256_BYTES];
+    int count = 0;
 
     cursor_pack(&c->cursor, c->data[PART_CURSOR]);
     for (int i = 0; i < c->part_count; i++)
-        tensors[i] = part_tensor(c, i);
-    int rc = safetensors_write(path, tensors, c->part_count, meta, 1, why);
+        if (part_used(c, i))
+            tensors[count++] = part_tensor(c, i);
+    int rc = safetensors_write(path, tensors, count, meta, 1, why);
     if (rc == 0)
         rc = sha256_file(path, digest, why);
     if (rc == 0)
@@ -241,6 +256,8 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
         return err_set(why, -EINVAL, "format is \"%s\", wanted \"%s\"", format ? format : "",
                        FORMAT);
     for (int i = 0; i < c->part_count; i++) {
+        if (!part_used(c, i))
+            continue;
         struct tensor want = part_tensor(c, i);
         const struct tensor *t;
         int rc = safetensors_need(st, want.name, want.dtype, want.dims, &t, why);

@@ -26,6 +26,7 @@ struct checkpoint_shape {
     size_t floats; /* of theta and of each vector */
     uint32_t samples;
     const char *const *vectors; /* optimizer_vectors */
+    bool lapses;                /* curriculum_counts_lapses */
 };
 /* Bytes of memory that a copy of this shape takes. */
 size_t checkpoint_memory(const struct checkpoint_shape *shape);

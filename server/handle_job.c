@@ -341,6 +341,7 @@ struct schedule_args {
     uint16_t *labels;
     uint32_t samples, classes;
     double *rank;
+    struct lapses *lapses; /* of measure forgetting */
     struct schedule schedule;
 };
 
@@ -365,7 +366,9 @@ static int replay_one(void *arg, int64_t epoch, const struct score *scores)
     struct schedule_args *a = arg;
 
     (void)epoch;
-    return curriculum_rank(a->spec, scores, a->samples, a->rank);
+    if (a->lapses)
+        lapses_add(a->lapses, scores, a->labels, a->samples);
+    return curriculum_rank(a->spec, scores, a->lapses, a->samples, a->rank);
 }
 
 static void schedule_work(struct op *op)
@@ -387,6 +390,7 @@ static void schedule_free(struct schedule_args *a)
     free(a->spec);
     free(a->labels);
     free(a->rank);
+    free(a->lapses);
     schedule_done(&a->schedule);
     free(a);
 }
@@ -439,7 +443,10 @@ static int read_schedule(struct request *rq, struct job *job, struct schedule_ar
     cJSON_Delete(spec);
     a->labels = alloc_bytes(a->samples, sizeof(*a->labels));
     a->rank = alloc_bytes(a->samples, sizeof(*a->rank));
-    if (rc == 0 && (!a->labels || !a->rank))
+    bool lapses = curriculum_counts_lapses(&job->spec);
+    if (lapses)
+        a->lapses = alloc_bytes(a->samples, sizeof(*a->lapses));
+    if (rc == 0 && (!a->labels || !a->rank || (lapses && !a->lapses)))
         rc = err_set(why, -ENOMEM, "no memory for a schedule of %u samples", a->samples);
     if (rc == 0)
         memcpy(a->labels, job->data->labels, a->samples * sizeof(*a->labels));

@@ -196,6 +196,7 @@ struct checkpoint_shape job_checkpoint_shape(const struct job *job)
         .floats = job->model.floats,
         .samples = job->data->samples,
         .vectors = optimizer_vectors(&job->spec.optimizer),
+        .lapses = curriculum_counts_lapses(&job->spec),
     };
 }
 

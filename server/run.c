@@ -66,14 +66,17 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->theta = alloc_bytes(model->floats, sizeof(float));
     r->next = alloc_bytes(model->floats, sizeof(float));
     r->rank = alloc_bytes(n, sizeof(*r->rank));
+    if (curriculum_counts_lapses(spec))
+        r->lapses = alloc_bytes(n, sizeof(*r->lapses));
     r->scores = alloc_bytes(n, sizeof(*r->scores));
     r->slots = alloc_bytes(slots, sizeof(*r->slots));
     r->ids = alloc_bytes(slots, sizeof(*r->ids));
     r->weights = alloc_bytes((size_t)spec->batch, sizeof(*r->weights));
     r->round = round_create();
     r->reduce = reduce_create(model->floats, RUN_SUMS);
-    if (!r->theta || !r->next || !r->rank || !r->scores || !r->slots || !r->ids || !r->weights ||
-        !r->round || !r->reduce || make_segments(r) < 0 || make_vectors(r) < 0) {
+    if (!r->theta || !r->next || !r->rank || (curriculum_counts_lapses(spec) && !r->lapses) ||
+        !r->scores || !r->slots || !r->ids || !r->weights || !r->round || !r->reduce ||
+        make_segments(r) < 0 || make_vectors(r) < 0) {
         run_free(r);
         return -ENOMEM;
     }
@@ -101,6 +104,7 @@ void run_free(struct run *r)
         free(r->vectors[i]);
     free(r->segments);
     free(r->rank);
+    free(r->lapses);
     free(r->scores);
     free(r->slots);
     free(r->ids);
@@ -117,6 +121,7 @@ struct run_state run_state(struct run *r)
         .vectors = r->vectors,
         .floats = r->model->floats,
         .rank = r->rank,
+        .lapses = r->lapses,
         .scores = r->scores,
         .samples = r->data->samples,
     };
@@ -350,7 +355,10 @@ static int close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
     if (scored > 0) {
         struct score *fresh = alloc_bytes(n, sizeof(*fresh));
         double *adm = alloc_bytes(n, sizeof(*adm));
-        int rc = fresh && adm ? curriculum_rank(r->spec, r->scores, n, r->rank) : -ENOMEM;
+        if (r->lapses)
+            lapses_add(r->lapses, r->scores, r->data->labels, n);
+        int rc =
+            fresh && adm ? curriculum_rank(r->spec, r->scores, r->lapses, n, r->rank) : -ENOMEM;
 
         if (rc < 0) {
             free(fresh);

@@ -46,8 +46,9 @@ struct run_state {
     const char *const *vector_names; /* of the optimizer's state, NULL-terminated */
     float *const *vectors;           /* one a name: [floats] */
     size_t floats;
-    double *rank;         /* [samples] */
-    struct score *scores; /* [samples] measured in the open epoch (train source) */
+    double *rank;          /* [samples] */
+    struct lapses *lapses; /* [samples]; NULL: of another measure */
+    struct score *scores;  /* [samples] measured in the open epoch (train source) */
     uint32_t samples;
 };
 struct run_state run_state(struct run *r);

@@ -21,8 +21,9 @@ struct run {
     int segment_count;
 
     double *rank;
-    struct score *scores; /* of the open epoch, by sample */
-    struct score *slots;  /* of the open round, by position */
+    struct lapses *lapses; /* of measure forgetting; NULL: of another */
+    struct score *scores;  /* of the open epoch, by sample */
+    struct score *slots;   /* of the open round, by position */
     uint32_t slot_count;
 
     enum phase phase;

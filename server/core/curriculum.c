@@ -48,7 +48,26 @@ static double ln_loss(double loss)
     return log(fmax(loss, DBL_TRUE_MIN));
 }
 
-double curriculum_key(const struct jobspec *spec, const struct score *s, uint32_t sample)
+void lapses_add(struct lapses *l, const struct score *s, const uint16_t *labels, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (!(s[i].flags & SCORE_MEASURED))
+            continue;
+        bool right = s[i].predicted == labels[i];
+        l[i].seen++;
+        l[i].forgotten += l[i].right && !right;
+        l[i].right = right;
+    }
+}
+
+/* Never right counts as forgotten at every measurement: more than any that was right once. */
+static double lapses_key(const struct lapses *l)
+{
+    return l->right || l->forgotten ? l->forgotten : l->seen;
+}
+
+double curriculum_key(const struct jobspec *spec, const struct score *s, const struct lapses *l,
+                      uint32_t sample)
 {
     struct rng rng;
 
@@ -63,6 +82,10 @@ double curriculum_key(const struct jobspec *spec, const struct score *s, uint32_
         return s->grad_norm;
     case MEASURE_EL2N:
         return s->el2n;
+    case MEASURE_MARGIN:
+        return -score_margin(s->loss, s->el2n);
+    case MEASURE_FORGETTING:
+        return lapses_key(l);
     case MEASURE_RANDOM:
         rng = rng_at(spec->seed, RNG_RANDOM_SCORE, sample, 0);
         return rng_unit(&rng);
@@ -84,7 +107,8 @@ static int keyed_compare(const void *pa, const void *pb)
     return (a->key > b->key) - (a->key < b->key);
 }
 
-int curriculum_rank(const struct jobspec *spec, const struct score *s, uint32_t n, double *rank)
+int curriculum_rank(const struct jobspec *spec, const struct score *s, const struct lapses *l,
+                    uint32_t n, double *rank)
 {
     struct keyed *keyed = alloc_bytes(n > 0 ? n : 1, sizeof(*keyed));
     double beta = spec->curriculum.smoothing;
@@ -94,7 +118,7 @@ int curriculum_rank(const struct jobspec *spec, const struct score *s, uint32_t 
         return -ENOMEM;
     for (uint32_t i = 0; i < n; i++)
         if (s[i].flags & SCORE_MEASURED)
-            keyed[measured++] = (struct keyed){curriculum_key(spec, &s[i], i), i};
+            keyed[measured++] = (struct keyed){curriculum_key(spec, &s[i], l ? &l[i] : NULL, i), i};
     qsort(keyed, measured, sizeof(*keyed), keyed_compare);
     for (uint32_t first = 0, end; first < measured; first = end) {
         for (end = first + 1; end < measured && keyed[end].key == keyed[first].key;)

@@ -14,18 +14,38 @@
 double score_mean_gap(const struct score *s, uint32_t n);
 /* ADM of one sample: population gap+/(gap+ + mean_gap), sample gap+/adv_loss; 0/0 := 0. */
 double score_adm(const struct score *s, int normaliser, double mean_gap);
+/* How a sample was learnt over the epochs that measured it: what measure forgetting orders by. */
+struct lapses {
+    uint32_t seen;      /* measurements */
+    uint32_t forgotten; /* times it was right at one and wrong at the next */
+    uint32_t right;     /* 1: at the last one */
+};
+/* Takes the measured samples of one epoch in; epochs come in ascending order. */
+void lapses_add(struct lapses *l, const struct score *s, const uint16_t *labels, uint32_t n);
+
 /* What a measure orders by: adm population -> raw gap, adm sample -> ln adv_loss - ln loss (finite:
- * an exact 0 loss counts as the smallest positive double), loss, grad_norm, el2n. random ->
- * Philox(seed, RNG_RANDOM_SCORE, sample), for which s may be NULL. none -> 0. Larger is harder. */
-double curriculum_key(const struct jobspec *spec, const struct score *s, uint32_t sample);
+ * an exact 0 loss counts as the smallest positive double), loss, grad_norm, el2n, margin ->
+ * -score_margin, forgetting -> times forgotten, and `seen` for a sample that was never right.
+ * random -> Philox(seed, RNG_RANDOM_SCORE, sample), for which s may be NULL. none -> 0. l is read
+ * for forgetting only. Larger is harder. */
+double curriculum_key(const struct jobspec *spec, const struct score *s, const struct lapses *l,
+                      uint32_t sample);
+
+/* Does a job of this measure keep lapses? */
+static inline bool curriculum_counts_lapses(const struct jobspec *spec)
+{
+    return spec->curriculum.measure == MEASURE_FORGETTING;
+}
 
 /* Ranks: each sample's percentile in [0, 1) among what was measured, smoothed over epochs.
  * CURRICULUM_UNRANKED (-1) until the first measurement; such samples count as 0.5 in the order. */
 #define CURRICULUM_UNRANKED (-1.0)
 /* Takes the measured samples of one epoch (SCORE_MEASURED) into rank[n]: r = (average position of
  * equal keys + 1/2) / measured; rank = r the first time, else beta*old + (1-beta)*r. Unmeasured
- * samples keep theirs. 0 or -ENOMEM. */
-int curriculum_rank(const struct jobspec *spec, const struct score *s, uint32_t n, double *rank);
+ * samples keep theirs. l[n] has the epoch in it already; NULL unless the measure is forgetting.
+ * 0 or -ENOMEM. */
+int curriculum_rank(const struct jobspec *spec, const struct score *s, const struct lapses *l,
+                    uint32_t n, double *rank);
 
 /* Share p of the training set at epoch 0-based e (DESIGN 3, pacing); 1 in warm-up and, at every
  * epoch, for measure none. */

@@ -50,7 +50,7 @@ static struct place place_of(const struct jobspec *spec, const double *rank, uin
     /* The random control knows all its scores from the start; ranks among the samples that happened
      * to be measured would not keep its sets nested. */
     if (spec->curriculum.measure == MEASURE_RANDOM)
-        p.rank = curriculum_key(spec, NULL, id);
+        p.rank = curriculum_key(spec, NULL, NULL, id);
     else
         p.rank = rank[id] < 0 ? RANK_UNMEASURED : rank[id];
     if (spec->curriculum.order == ORDER_HARD_FIRST)

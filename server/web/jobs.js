@@ -149,7 +149,7 @@ export function jobsPage() {
 
 // --- a new job ---
 
-const MEASURES = ["adm", "loss", "grad_norm", "el2n", "random", "none"];
+const MEASURES = ["adm", "loss", "grad_norm", "el2n", "margin", "forgetting", "random", "none"];
 
 async function newJob() {
   if (!token()) {

@@ -60,23 +60,27 @@ TEST(equal_losses_give_an_adm_of_exactly_zero)
 TEST(each_measure_orders_by_its_own_key)
 {
     struct score s = measured(1, 4), none = measured(0, 2), both = measured(0, 0);
+    struct score easy = {.loss = 0.1, .el2n = 0.1};
     struct jobspec spec = spec_of(MEASURE_ADM);
 
     s.grad_norm = 7;
     s.el2n = 0.3;
-    ASSERT_NEAR(3, curriculum_key(&spec, &s, 0), 0);
+    ASSERT_NEAR(3, curriculum_key(&spec, &s, NULL, 0), 0);
     spec.normaliser = NORM_SAMPLE;
-    ASSERT_NEAR(log(4), curriculum_key(&spec, &s, 0), 1e-15);
-    ASSERT_NEAR(log(2) + 744.44007192138126, curriculum_key(&spec, &none, 0), 1e-9);
-    ASSERT_NEAR(0, curriculum_key(&spec, &both, 0), 0);
+    ASSERT_NEAR(log(4), curriculum_key(&spec, &s, NULL, 0), 1e-15);
+    ASSERT_NEAR(log(2) + 744.44007192138126, curriculum_key(&spec, &none, NULL, 0), 1e-9);
+    ASSERT_NEAR(0, curriculum_key(&spec, &both, NULL, 0), 0);
     spec.curriculum.measure = MEASURE_LOSS;
-    ASSERT_NEAR(1, curriculum_key(&spec, &s, 0), 0);
+    ASSERT_NEAR(1, curriculum_key(&spec, &s, NULL, 0), 0);
     spec.curriculum.measure = MEASURE_GRAD_NORM;
-    ASSERT_NEAR(7, curriculum_key(&spec, &s, 0), 0);
+    ASSERT_NEAR(7, curriculum_key(&spec, &s, NULL, 0), 0);
     spec.curriculum.measure = MEASURE_EL2N;
-    ASSERT_NEAR(0.3, curriculum_key(&spec, &s, 0), 0);
+    ASSERT_NEAR(0.3, curriculum_key(&spec, &s, NULL, 0), 0);
+    spec.curriculum.measure = MEASURE_MARGIN; /* a low margin is hard */
+    ASSERT_NEAR(-score_margin(1, 0.3), curriculum_key(&spec, &s, NULL, 0), 0);
+    ASSERT(curriculum_key(&spec, &s, NULL, 0) > curriculum_key(&spec, &easy, NULL, 0));
     spec.curriculum.measure = MEASURE_NONE;
-    ASSERT_NEAR(0, curriculum_key(&spec, &s, 0), 0);
+    ASSERT_NEAR(0, curriculum_key(&spec, &s, NULL, 0), 0);
 }
 
 /* The gap of a confident sample is far below the last place of the ratio's 1, but keeps its order.
@@ -88,20 +92,20 @@ TEST(the_sample_normaliser_does_not_saturate)
 
     spec.normaliser = NORM_SAMPLE;
     ASSERT(score_adm(&a, NORM_SAMPLE, 0) == score_adm(&b, NORM_SAMPLE, 0));
-    ASSERT(curriculum_key(&spec, &a, 0) < curriculum_key(&spec, &b, 0));
+    ASSERT(curriculum_key(&spec, &a, NULL, 0) < curriculum_key(&spec, &b, NULL, 0));
 }
 
 TEST(random_keys_depend_on_seed_and_sample_only)
 {
     struct jobspec spec = spec_of(MEASURE_RANDOM), other = spec;
     struct score s = measured(1, 2);
-    double first = curriculum_key(&spec, NULL, 0);
+    double first = curriculum_key(&spec, NULL, NULL, 0);
 
     ASSERT(first >= 0 && first < 1);
-    ASSERT(first == curriculum_key(&spec, &s, 0));
-    ASSERT(first != curriculum_key(&spec, NULL, 1));
+    ASSERT(first == curriculum_key(&spec, &s, NULL, 0));
+    ASSERT(first != curriculum_key(&spec, NULL, NULL, 1));
     other.seed++;
-    ASSERT(first != curriculum_key(&other, NULL, 0));
+    ASSERT(first != curriculum_key(&other, NULL, NULL, 0));
 }
 
 TEST(ranks_are_percentiles_and_equal_keys_share_one)
@@ -116,9 +120,37 @@ TEST(ranks_are_percentiles_and_equal_keys_share_one)
         s[i] = measured(loss[i], 0);
         rank[i] = CURRICULUM_UNRANKED;
     }
-    ASSERT_EQ(0, curriculum_rank(&spec, s, 8, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 8, rank));
     for (int i = 0; i < 8; i++)
         ASSERT_NEAR(want[i] / 16, rank[i], 0);
+}
+
+/* right (r), wrong (w) or not measured (-) from epoch to epoch, and the key behind the last. */
+TEST(forgetting_counts_what_was_right_and_is_wrong_at_the_next_measurement)
+{
+    static const struct {
+        const char *course;
+        double key;
+    } cases[] = {
+        {"rrrrrr", 0}, {"wwwrrr", 0}, {"rwrwrw", 3}, {"rwwwww", 1}, {"r--w-r", 1},
+        {"wwwwww", 6}, {"w----w", 2}, {"------", 0}, {"rwrrrr", 1},
+    };
+    enum { SAMPLES = sizeof(cases) / sizeof(cases[0]) };
+    struct jobspec spec = spec_of(MEASURE_FORGETTING);
+    struct lapses l[SAMPLES] = {{0}};
+    uint16_t labels[SAMPLES];
+    struct score s[SAMPLES];
+
+    for (int epoch = 0; epoch < 6; epoch++) {
+        for (int i = 0; i < SAMPLES; i++) {
+            labels[i] = (uint16_t)(i % 3);
+            s[i] = (struct score){.predicted = (i + (cases[i].course[epoch] == 'w')) % 3,
+                                  .flags = cases[i].course[epoch] != '-' ? SCORE_MEASURED : 0};
+        }
+        lapses_add(l, s, labels, SAMPLES);
+    }
+    for (int i = 0; i < SAMPLES; i++)
+        ASSERT_NEAR(cases[i].key, curriculum_key(&spec, &s[i], &l[i], 0), 0);
 }
 
 TEST(unmeasured_samples_keep_their_rank)
@@ -128,12 +160,12 @@ TEST(unmeasured_samples_keep_their_rank)
     double rank[4] = {CURRICULUM_UNRANKED, 0.3, 0.9, CURRICULUM_UNRANKED};
 
     s[1].flags = s[3].flags = 0;
-    ASSERT_EQ(0, curriculum_rank(&spec, s, 4, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, rank));
     ASSERT_NEAR(0.75, rank[0], 0);
     ASSERT_NEAR(0.3, rank[1], 0);
     ASSERT_NEAR(0.25, rank[2], 0); /* no smoothing: replaced */
     ASSERT_NEAR(CURRICULUM_UNRANKED, rank[3], 0);
-    ASSERT_EQ(0, curriculum_rank(&spec, s, 0, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 0, rank));
 }
 
 TEST(smoothing_acts_on_the_rank_and_not_on_the_first)
@@ -143,11 +175,11 @@ TEST(smoothing_acts_on_the_rank_and_not_on_the_first)
     double rank[2] = {CURRICULUM_UNRANKED, CURRICULUM_UNRANKED};
 
     spec.curriculum.smoothing = 0.75;
-    curriculum_rank(&spec, s, 2, rank);
+    curriculum_rank(&spec, s, NULL, 2, rank);
     ASSERT_NEAR(0.25, rank[0], 0);
     ASSERT_NEAR(0.75, rank[1], 0);
     s[0].loss = 1e6; /* how much larger does not matter */
-    curriculum_rank(&spec, s, 2, rank);
+    curriculum_rank(&spec, s, NULL, 2, rank);
     ASSERT_NEAR(0.75 * 0.25 + 0.25 * 0.75, rank[0], 1e-15);
     ASSERT_NEAR(0.75 * 0.75 + 0.25 * 0.25, rank[1], 1e-15);
 }

@@ -331,6 +331,10 @@ static inline struct outcome drive(const struct fixture *f, const struct plan *p
 #define SWEEP_JOB                                                                                  \
     ", \"curriculum\": {\"measure\": \"adm\", \"initial\": 0.5, \"full_at\": 1, \"smoothing\": "   \
     "0.5}"
+#define FORGETTING_JOB                                                                             \
+    ", \"curriculum\": {\"measure\": \"forgetting\", \"initial\": 0.4, \"full_at\": 1, "           \
+    "\"warmup\": 0, "                                                                              \
+    "\"smoothing\": 0.5}"
 #define TRAIN_JOB                                                                                  \
     ", \"score\": {\"source\": \"train\", \"every\": 2}, \"curriculum\": {\"measure\": \"loss\", " \
     "\"mode\": \"both\", \"initial\": 0.3, \"full_at\": 1, \"smoothing\": 0.25}"

@@ -8,13 +8,15 @@
 
 static const struct plan plain = {.seed = 1, .want_max = 4};
 #define ADAM_JOB ", \"optimizer\": {\"name\": \"adamw\", \"schedule\": \"step\", \"clip\": 0.5}"
-static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB, ADAM_JOB, SWEEP_JOB};
-static const char *const middles[] = {"relu", "relu", "relu", "batchnorm"}; /* of their models */
+static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB, ADAM_JOB, SWEEP_JOB, FORGETTING_JOB};
+static const char *const middles[] = {"relu", "relu", "relu", "batchnorm", "relu"};
 
 static struct checkpoint_shape shape_of(const struct fixture *f)
 {
-    return (struct checkpoint_shape){f->model.floats, SAMPLES,
-                                     optimizer_vectors(&f->spec.optimizer)};
+    return (struct checkpoint_shape){.floats = f->model.floats,
+                                     .samples = SAMPLES,
+                                     .vectors = optimizer_vectors(&f->spec.optimizer),
+                                     .lapses = curriculum_counts_lapses(&f->spec)};
 }
 
 /* A run that has closed `rounds` rounds; what it left behind is in o. */
@@ -231,6 +233,31 @@ TEST(a_file_of_another_hash_or_size_is_refused)
     refused(path, sha256, &other_rule, -EUCLEAN, "tensor \"m\" is missing");
     fixture_free(f);
     fixture_free(adam);
+}
+
+TEST(the_file_has_lapses_where_the_measure_needs_them)
+{
+    static const char *const of[] = {SWEEP_JOB, FORGETTING_JOB};
+
+    for (int i = 0; i < 2; i++) {
+        struct fixture *f = fixture_create(of[i]);
+        const struct checkpoint_shape shape = shape_of(f);
+        struct checkpoint_shape other = shape;
+        char sha256[SHA256_HEX];
+        struct safetensors st;
+        struct errbuf why;
+
+        write_one(f, test_path("c.safetensors"), sha256);
+        ASSERT_OK(safetensors_open(test_path("c.safetensors"), &st, &why), why);
+        ASSERT_EQ(i == 1, safetensors_find(&st, "lapses") != NULL);
+        safetensors_close(&st);
+        other.lapses = !other.lapses;
+        ASSERT(checkpoint_memory(&shape) != checkpoint_memory(&other));
+        if (i == 0)
+            refused(test_path("c.safetensors"), sha256, &other, -EUCLEAN,
+                    "tensor \"lapses\" is missing");
+        fixture_free(f);
+    }
 }
 
 static void hash_of(const char *path, char hex[SHA256_HEX])

@@ -42,11 +42,11 @@ static void same_outcome(const struct outcome *want, const struct outcome *got)
     ASSERT_STR(want->epochs_sha256, got->epochs_sha256);
 }
 
-static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB};
+static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB, FORGETTING_JOB};
 
 TEST(any_split_and_order_gives_the_same_bits)
 {
-    for (int j = 0; j < 2; j++) {
+    for (size_t j = 0; j < sizeof(jobs) / sizeof(jobs[0]); j++) {
         struct fixture *f = fixture_create(jobs[j]);
         const struct outcome want = drive(f, &plain);
 
@@ -62,7 +62,7 @@ TEST(any_split_and_order_gives_the_same_bits)
 
 TEST(lost_leases_leave_no_trace)
 {
-    for (int j = 0; j < 2; j++) {
+    for (size_t j = 0; j < sizeof(jobs) / sizeof(jobs[0]); j++) {
         struct fixture *f = fixture_create(jobs[j]);
         const struct outcome want = drive(f, &plain);
 
