@@ -1,6 +1,7 @@
-# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, install, clean.
+# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, install, clean.
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
+#   make fuzz SECONDS=600             clang's libFuzzer, so long for every target (ONLY=frame,idx)
 #   make V=1                          shows the commands
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -51,7 +52,16 @@ TESTS := $(call unit,common) $(call unit,core) $(call unit,proto) $(call unit,cl
          $(call unit,server) $(call unit,nn) $(call unit,nn64) $(call unit,worker)
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: all deps deps-test bench-deps test check demo lint bench install clean tests
+# The fuzz targets: with a main that reads files, and, built by clang, with libFuzzer.
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_OBJS  := $(call objs,proto/cli/*.c server/*.c) $(CORE) $(PROTO) $(COMMON)
+FUZZ_OBJS  := $(filter-out %/main.o $(B)/obj/server/transport.o,$(FUZZ_OBJS)) \
+              $(B)/obj/tests/fuzz/transport.o $(B)/obj/tests/fuzz/support.o
+fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjpeg) $(common_libs)
+REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
+FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
+
+.PHONY: all deps deps-test bench-deps test check demo lint bench fuzz fuzzers install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -70,7 +80,7 @@ test: deps-test
 demo: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)deploy/demo $(if $(DATA),--data "$(DATA)") --build "$(B)"
-check: $(BIN) $(TESTS) $(BENCH)
+check: $(BIN) $(TESTS) $(BENCH) $(REPLAYS)
 	$(Q)tests/run --build "$(B)" $(TESTS)
 tests: $(TESTS)
 lint: deps-test
@@ -78,6 +88,14 @@ lint: deps-test
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCH)
 	$(Q)tests/bench/run --build "$(B)" $(if $(ONLY),--models "$(ONLY)") $(if $(PARTS),--parts "$(PARTS)")
+
+fuzz:
+	$(Q)deploy/install-deps --fuzz
+	$(Q)$(MAKE) --no-print-directory -j2 CC=clang CFLAGS=-Wno-missing-field-initializers \
+	    SAN=fuzzer-no-link,address,undefined fuzzers
+	$(Q)tests/fuzz/run --build build/san-fuzzer-no-link-address-undefined --seconds $(or $(SECONDS),60) \
+	    $(if $(ONLY),--only "$(ONLY)")
+fuzzers: $(FUZZERS) $(B)/fuzz/seed
 
 evidence: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
@@ -130,6 +148,15 @@ $(B)/bench/kernels: $(B)/obj/tests/bench/kernels.o $(NN) $(COMMON)
 $(B)/bench/fold: $(B)/obj/tests/bench/fold.o $(call nomain,$(SERVER)) $(CORE) $(PROTO) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs)
+$(B)/fuzz/replay_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(FUZZ_OBJS)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(fuzz_libs)
+$(B)/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(FUZZ_OBJS)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(fuzz_libs)
+$(B)/fuzz/seed: $(B)/obj/tests/fuzz/seed.o $(FUZZ_OBJS)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(fuzz_libs)
 
 $(NN): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC   $<"

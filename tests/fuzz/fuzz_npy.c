@@ -1,0 +1,18 @@
+/* A pair of .npy files, images and labels, and other labels: the parts of the input. */
+#include "tests/fuzz/draft.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    static const char *const names[] = {"train_images.npy", "train_labels.npy", "labels.npy"};
+    size_t skip;
+
+    for (int i = 0; i < 3; i++) {
+        size_t part = fuzz_part(data, bytes, &skip);
+        fuzz_put(names[i], data, part);
+        data += skip;
+        bytes -= skip;
+    }
+    fuzz_import(NULL, 0);
+    fuzz_import(fuzz_path(names[2]), 0);
+    return 0;
+}
