@@ -1,7 +1,8 @@
-# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, install, clean.
+# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, chaos, install, clean.
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make fuzz SECONDS=600             clang's libFuzzer, so long for every target (ONLY=frame,idx)
+#   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make V=1                          shows the commands
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -61,7 +62,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps test check demo lint bench fuzz fuzzers install clean tests
+.PHONY: all deps deps-test bench-deps test check demo lint bench fuzz fuzzers chaos install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -95,6 +96,11 @@ fuzz:
 	    SAN=fuzzer-no-link,address,undefined fuzzers
 	$(Q)tests/fuzz/run --build build/san-fuzzer-no-link-address-undefined --seconds $(or $(SECONDS),60) \
 	    $(if $(ONLY),--only "$(ONLY)")
+# Needs root for its three hosts; without them it is done on loopback.
+chaos: deps-test
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)STEPPE_BUILD="$(abspath $(B))" tests/chaos/test_chaos --seed $(or $(SEED),1) \
+	    --disturbances $(or $(DISTURBANCES),100)
 fuzzers: $(FUZZERS) $(B)/fuzz/seed
 
 evidence: deps

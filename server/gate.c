@@ -17,6 +17,11 @@
 
 enum reason { PLAIN, BROKEN, WRONG_KEY, STALE, REPLAYED, CHANGED, FULL, REASON_COUNT };
 
+const char *const gate_reason_names[] = {"plain",    "broken",  "wrong_key", "no_session",
+                                         "replayed", "changed", "full",      NULL};
+_Static_assert(sizeof(gate_reason_names) / sizeof(gate_reason_names[0]) == REASON_COUNT + 1,
+               "every reason has a name");
+
 struct gate {
     char *key_path;
     struct sessions *sessions; /* NULL: no key */
@@ -89,6 +94,11 @@ void gate_tick(struct gate *g, int64_t now_ms)
              (unsigned long long)g->counts[CHANGED], (unsigned long long)g->counts[FULL]);
     g->logged = sum;
     g->logged_ms = now_ms;
+}
+
+uint64_t gate_count(const struct gate *g, int reason)
+{
+    return g->counts[reason];
 }
 
 /* May one more of this second's answers to strangers go out? */

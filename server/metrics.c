@@ -102,6 +102,10 @@ static void print_counts(struct server *s, FILE *out)
     for (int i = 0; i < ERR_COUNT; i++)
         labelled(out, "frames_rejected_total", "reason", error_names[i],
                  (double)m->counts[COUNT_REJECTED + i]);
+    head(out, "messages_refused_total", "counter", "Messages turned away unopened, by why.");
+    for (int i = 0; gate_reason_names[i]; i++)
+        labelled(out, "messages_refused_total", "reason", gate_reason_names[i],
+                 (double)gate_count(s->gate, i));
     head(out, "http_responses_total", "counter", "Answers to browsers by class of status.");
     for (int i = 0; i < 3; i++)
         labelled(out, "http_responses_total", "class", classes[i],

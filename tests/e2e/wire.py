@@ -254,11 +254,17 @@ def read_exactly(connection, count):
 
 
 class Peer:
-    """One connection to the server, as a person would write it on a plain socket."""
+    """One connection to the server, as a person would write it on a plain socket. path: of an ipc socket instead."""
 
-    def __init__(self, world, greeting=GREETING_REQ, timeout=30):
-        self.socket = socket.create_connection(("127.0.0.1", world.port), timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, world, greeting=GREETING_REQ, timeout=30, path=None):
+        self.mark = b"\1" if path else b""  # ipc has a byte before every message
+        if path:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(timeout)
+            self.socket.connect(path)
+        else:
+            self.socket = socket.create_connection(("127.0.0.1", world.port), timeout)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.request = 0
         self.sender = str(uuid.uuid4())
         self.socket.sendall(greeting)
@@ -267,11 +273,12 @@ class Peer:
 
     def send(self, body):
         self.request += 1
-        self.socket.sendall(struct.pack(">QI", len(body) + 4, 0x80000000 | self.request) + body)
+        self.socket.sendall(self.mark + struct.pack(">QI", len(body) + 4, 0x80000000 | self.request) + body)
 
     def receive(self):
         """The body of the reply to the last request; earlier ones are passed over."""
         while True:
+            read_exactly(self.socket, len(self.mark))
             count, request = struct.unpack(">QI", read_exactly(self.socket, 12))
             body = read_exactly(self.socket, count - 4)
             if request == 0x80000000 | self.request:
