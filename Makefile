@@ -1,8 +1,9 @@
-# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, chaos, install, clean.
+# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, chaos, swarm, install, clean.
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make fuzz SECONDS=600             clang's libFuzzer, so long for every target (ONLY=frame,idx)
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
+#   make swarm SECONDS=30             1000 simulated workers against a server
 #   make V=1                          shows the commands
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -62,7 +63,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps test check demo lint bench fuzz fuzzers chaos install clean tests
+.PHONY: all deps deps-test bench-deps test check demo lint bench fuzz fuzzers chaos swarm install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -102,6 +103,10 @@ chaos: deps-test
 	$(Q)STEPPE_BUILD="$(abspath $(B))" tests/chaos/test_chaos --seed $(or $(SEED),1) \
 	    --disturbances $(or $(DISTURBANCES),100)
 fuzzers: $(FUZZERS) $(B)/fuzz/seed
+# Simulated workers against a real server.
+swarm: deps-test
+	$(Q)$(MAKE) --no-print-directory -j2 all $(B)/bench/swarm
+	$(Q)STEPPE_BUILD="$(abspath $(B))" tests/bench/run_swarm --seconds $(or $(SECONDS),30)
 
 evidence: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
@@ -163,6 +168,10 @@ $(B)/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(FUZZ_OBJS)
 $(B)/fuzz/seed: $(B)/obj/tests/fuzz/seed.o $(FUZZ_OBJS)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(fuzz_libs)
+
+$(B)/bench/swarm: $(B)/obj/tests/bench/swarm.o $(PROTO) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(cli_libs)
 
 $(NN): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC   $<"
