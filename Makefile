@@ -190,6 +190,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/steppe/examples
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 deploy/examples/*.json $(DESTDIR)$(PREFIX)/share/steppe/examples
+	install -m 755 deploy/examples/*.py $(DESTDIR)$(PREFIX)/share/steppe/examples
 	install -d $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 deploy/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 

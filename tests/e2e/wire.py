@@ -337,6 +337,12 @@ def png_pixels(data):
     return width, height, channels, b"".join(rows[y * (1 + width * channels) + 1:(y + 1) * (1 + width * channels)] for y in range(height))
 
 
+def png_size(data):
+    """(width, height) of a PNG."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR"
+    return struct.unpack_from(">II", data, 16)
+
+
 def png_file(width, height, pixels):
     """A grey PNG."""
     def chunk(name, data):
