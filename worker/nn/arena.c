@@ -21,6 +21,11 @@
 #define GAP (13 * ALIGN)
 #define PAGE ((size_t)2 << 20)
 
+size_t arena_share(size_t bytes)
+{
+    return (bytes + ALIGN - 1) / ALIGN * ALIGN + GAP;
+}
+
 void *arena_take(struct arena *a, size_t count, size_t size)
 {
     size_t bytes, end;
@@ -30,7 +35,7 @@ void *arena_take(struct arena *a, size_t count, size_t size)
         a->overflow = true;
         return NULL;
     }
-    end = (end + ALIGN - 1) / ALIGN * ALIGN + GAP;
+    end = a->used + arena_share(bytes);
     char *p = a->base ? a->base + a->used : NULL;
     if (p) {
         assert(end <= a->bytes);

@@ -16,6 +16,8 @@ struct arena {
 
 /* The next count*size bytes, 64-byte aligned, zeroed when mapped; NULL while counting. */
 void *arena_take(struct arena *a, size_t count, size_t size);
+/* What a block of so many bytes takes of an arena; for whoever lays out blocks inside of one. */
+size_t arena_share(size_t bytes);
 /* Maps what was counted and starts over. 0, -EOVERFLOW or -ENOMEM (also when it is more than
  * the machine has). */
 int arena_map(struct arena *a);

@@ -54,8 +54,13 @@ struct layer_ops {
     bool takes_relu;  /* looks at relu and mask_dy */
     bool takes_skip;  /* does an add behind it */
     bool leaves_mask; /* a max-pool behind the ReLU may do the mask instead */
+    /* What backward reads of values: x always, x for dw, y always; and y for a mask, unless
+     * masks_by_x: where there is no skip it takes the mask from x. */
+    bool reads_x, dw_reads_x, reads_y, masks_by_x;
     void (*plan)(const struct layer *l, uint32_t batch, struct layer_space *ret);
     void (*forward)(const struct layer_pass *p);
+    /* Writes y of the last forward again, the same bits; NULL in layers to whom that is dear. */
+    void (*rewrite)(const struct layer_pass *p);
     void (*backward)(const struct layer_pass *p); /* of the last forward */
     /* What the last forward, in training, measured of the shard: mean[C], unbiased var[C]. NULL in
      * layers without running statistics. */

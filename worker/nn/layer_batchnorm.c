@@ -78,6 +78,15 @@ static void forward(const struct layer_pass *p)
     norm_write(&g, p, 0, p->n * g.rows);
 }
 
+static void rewrite(const struct layer_pass *p)
+{
+    const struct norm g = norm_of(p);
+    const struct kept k = kept_of(p);
+
+    set_factors(&g, p, &k);
+    norm_write(&g, p, 0, p->n * g.rows);
+}
+
 /* The factors of dx from the sums. */
 static void set_slopes(const struct norm *g, const struct layer_pass *p, const struct kept *k)
 {
@@ -122,8 +131,11 @@ const struct layer_ops layer_batchnorm = {
     .dx_over_dy = true,
     .takes_relu = true,
     .takes_skip = true,
+    .reads_x = true,
+    .masks_by_x = true,
     .plan = plan,
     .forward = forward,
+    .rewrite = rewrite,
     .backward = backward,
     .statistics = statistics,
 };

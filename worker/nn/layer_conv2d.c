@@ -398,6 +398,7 @@ const struct layer_ops layer_conv2d = {
     .name = "conv2d",
     .takes_relu = true,
     .leaves_mask = true,
+    .dw_reads_x = true,
     .plan = plan,
     .forward = forward,
     .backward = backward,

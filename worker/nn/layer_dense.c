@@ -70,6 +70,7 @@ const struct layer_ops layer_dense = {
     .name = "dense",
     .takes_relu = true,
     .leaves_mask = true,
+    .dw_reads_x = true,
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -77,6 +77,20 @@ static void forward(const struct layer_pass *p)
     }
 }
 
+static void rewrite(const struct layer_pass *p)
+{
+    const struct norm g = norm_of(p);
+    const struct groups q = groups_of(p->layer);
+    const size_t entries = dims_count(p->layer->in);
+    const real *kept = p->kept;
+
+    set_shift(&g, p);
+    for (size_t i = 0; i < p->n; i++, kept += 2 * q.count) {
+        set_factors(&g, &q, p, kept);
+        norm_write(&g, p, i * entries, g.rows);
+    }
+}
+
 /* The factors of dx from the sums of a sample; adds the sample's part to dw and db. */
 static void close_sample(const struct norm *g, const struct groups *q, const struct layer_pass *p,
                          const real *kept)
@@ -130,7 +144,10 @@ const struct layer_ops layer_groupnorm = {
     .dx_over_dy = true,
     .takes_relu = true,
     .takes_skip = true,
+    .reads_x = true,
+    .masks_by_x = true,
     .plan = plan,
     .forward = forward,
+    .rewrite = rewrite,
     .backward = backward,
 };

@@ -32,6 +32,7 @@ const struct layer_ops layer_relu = {
     .name = "relu",
     .in_place = true,
     .dx_over_dy = true,
+    .reads_y = true,
     .plan = plan,
     .forward = forward,
     .backward = backward,

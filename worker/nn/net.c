@@ -1,7 +1,7 @@
-/* A net is a row of stages, one a layer, each with its views into one arena: values (activations,
- * kept from forward to backward), the slots their gradients take turns in, scratch shared by all.
- * Which layer works in place, which is done by the stage before it and which slot a gradient lives
- * in is decided once (plan.h); forward and backward only walk the stages. */
+/* A net is a row of stages, one a layer, each with its views into one arena: blocks, in which the
+ * values (activations) and their gradients take turns, and scratch shared by all. Which layer works
+ * in place, which is done by the stage before it and which block lives when is decided once
+ * (plan.h); forward and backward only walk the stages. */
 #include "worker/nn/net.h"
 
 #include <assert.h>
@@ -26,8 +26,7 @@ struct net {
     struct net_mode mode;
     struct profile *profile;
     struct arena arena;
-    real **values; /* [1 + layers] [batch, entries]; 0: the normalised image */
-    real **slots;  /* gradients */
+    char *memory; /* of all blocks */
 };
 
 void net_thread_init(void)
@@ -37,15 +36,39 @@ void net_thread_init(void)
 #endif
 }
 
-/* Takes every block from the arena, in the same order when counting and when it is mapped. */
+static real *block_at(const struct net *net, int block)
+{
+    /* There is no memory yet while it is counted. */
+    if (block == NO_BLOCK || !net->memory)
+        return NULL;
+    return (real *)(void *)(net->memory + net->plan.blocks[block].place);
+}
+
+/* A value in the backward pass, or in the forward one. One that nobody reads in the backward pass is
+ * where it was. */
+static real *value_at(const struct net *net, int value, bool backward)
+{
+    if (value == NO_VALUE)
+        return NULL;
+    const struct value_plan *v = &net->plan.values[value];
+    return block_at(net, backward && v->backward != NO_BLOCK ? v->backward : v->forward);
+}
+
+static size_t place_blocks(struct plan *plan, uint32_t batch)
+{
+    for (int i = 0; i < plan->block_count; i++)
+        plan->blocks[i].size = arena_share(plan->blocks[i].entries * batch * sizeof(real));
+    return lifetime_place(plan->blocks, plan->block_count);
+}
+
+/* Takes memory from the arena, in the same order when counting and when it is mapped. */
 static void lay_out(struct net *net)
 {
     const struct plan *plan = &net->plan;
     const struct layer *layers = net->model->layers;
-    const size_t batch = net->batch_max;
     size_t scratch = 0;
 
-    net->values[0] = arena_take(&net->arena, batch * dims_count(net->model->in), sizeof(real));
+    net->memory = arena_take(&net->arena, place_blocks(&net->plan, net->batch_max), 1);
     for (int i = 0; i < plan->count; i++) {
         const struct stage_plan *s = &plan->stages[i];
         struct layer_pass *p = &net->passes[i];
@@ -53,9 +76,6 @@ static void lay_out(struct net *net)
         if (!s->runs)
             continue;
         layer_ops_of(layers[i].kind)->plan(&layers[i], net->batch_max, &space);
-        if (s->y != s->x)
-            net->values[s->y] =
-                arena_take(&net->arena, batch * dims_count(layers[i].out), sizeof(real));
         *p = (struct layer_pass){
             .layer = &layers[i],
             .kernels = net->kernels,
@@ -65,15 +85,10 @@ static void lay_out(struct net *net)
             .mask_dy = s->mask_dy,
             .mask_dx = s->mask_dx,
             .add_dx = s->add_dx,
-            .x = net->values[s->x],
-            .y = net->values[s->y],
-            .skip = s->skip == NO_VALUE ? NULL : net->values[s->skip],
         };
         p->kept = arena_take(&net->arena, space.kept_bytes, 1);
         scratch = space.scratch > scratch ? space.scratch : scratch;
     }
-    for (int i = 0; i < plan->slot_count; i++)
-        net->slots[i] = arena_take(&net->arena, batch * plan->slot_entries[i], sizeof(real));
     real *shared = arena_take(&net->arena, scratch, sizeof(real));
     for (int i = 0; i < plan->count; i++)
         net->passes[i].scratch = shared;
@@ -91,9 +106,7 @@ struct net *net_create(const struct model *m, const struct kernels *kernels, uin
     if (plan_make(m, &net->plan) != 0)
         goto fail;
     net->passes = calloc((size_t)m->layer_count, sizeof(*net->passes));
-    net->values = calloc(1 + (size_t)m->layer_count, sizeof(*net->values));
-    net->slots = calloc((size_t)net->plan.slot_count, sizeof(*net->slots));
-    if (!net->passes || !net->values || !net->slots)
+    if (!net->passes)
         goto fail;
     lay_out(net);
     if (arena_map(&net->arena) != 0)
@@ -112,8 +125,6 @@ void net_free(struct net *net)
     arena_unmap(&net->arena);
     plan_done(&net->plan);
     free(net->passes);
-    free(net->values);
-    free(net->slots);
     free(net);
 }
 
@@ -127,6 +138,17 @@ static const real *param_at(const struct net *net, const real *theta, int param)
     return param < 0 ? NULL : theta + net->model->params[param].offset;
 }
 
+/* What stage i reads and writes of values in this pass. */
+static void set_values(const struct net *net, int i, bool backward)
+{
+    const struct stage_plan *s = &net->plan.stages[i];
+    struct layer_pass *p = &net->passes[i];
+
+    p->x = value_at(net, s->x, backward);
+    p->y = value_at(net, s->y, backward);
+    p->skip = value_at(net, s->skip, backward);
+}
+
 const real *net_forward(struct net *net, const struct net_mode *mode, const real *theta,
                         const real *x, uint32_t n)
 {
@@ -135,13 +157,15 @@ const real *net_forward(struct net *net, const struct net_mode *mode, const real
 
     net->n = n;
     net->mode = *mode;
-    vec_normalise(net->values[0], x, m->mean, m->std, (size_t)n * m->in.h * m->in.w, m->in.c);
+    vec_normalise(value_at(net, 0, false), x, m->mean, m->std, (size_t)n * m->in.h * m->in.w,
+                  m->in.c);
     profile_part(net->profile, PART_LOAD);
     for (int i = 0; i < net->plan.count; i++) {
         struct layer_pass *p = &net->passes[i];
         if (!net->plan.stages[i].runs)
             continue;
         p->n = n;
+        set_values(net, i, false);
         p->w = param_at(net, theta, m->layers[i].weight);
         p->b = param_at(net, theta, m->layers[i].bias_param);
         p->running_mean = param_at(net, theta, m->layers[i].running_mean);
@@ -177,6 +201,23 @@ void net_statistics(const struct net *net, real *dtheta)
     clear_padding(m, m->trained_count, m->param_count, dtheta);
 }
 
+/* Writes the values again that lie in wait of stage i, those that others begin with first. */
+static void rewrite_for(struct net *net, int i, const real *theta, int purpose)
+{
+    const struct layer *layers = net->model->layers;
+
+    for (int j = 0; j < net->plan.count; j++) {
+        struct layer_pass *p = &net->passes[j];
+        if (!net->plan.stages[j].runs || net->plan.stages[j].rewritten_for[purpose] != i)
+            continue;
+        set_values(net, j, true);
+        p->w = param_at(net, theta, layers[j].weight);
+        p->b = param_at(net, theta, layers[j].bias_param);
+        layer_ops_of(layers[j].kind)->rewrite(p);
+        profile_layer(net->profile, j, true);
+    }
+}
+
 /* One stage's backward. Of the gradients that nobody asked for, those that no parameter lies behind
  * are not computed. */
 static void stage_backward(struct net *net, int i, const real *theta, real *dtheta, bool dx)
@@ -187,14 +228,16 @@ static void stage_backward(struct net *net, int i, const real *theta, real *dthe
     struct layer_pass *p = &net->passes[i];
     const bool train = dtheta && l->weight >= 0;
 
+    rewrite_for(net, i, theta, dtheta ? FOR_PARAMS : FOR_IMAGE);
+    set_values(net, i, true);
     p->w = param_at(net, theta, l->weight);
     p->dw = train ? dtheta + m->params[l->weight].offset : NULL;
     p->db = train && l->bias_param >= 0 ? dtheta + m->params[l->bias_param].offset : NULL;
-    p->dy = net->slots[s->dy];
-    p->dx = dx || s->x_trainable ? net->slots[s->dx] : NULL;
+    p->dy = block_at(net, s->dy);
+    p->dx = dx || s->x_trainable ? block_at(net, s->dx) : NULL;
     layer_ops_of(l->kind)->backward(p);
-    if (s->add_skip != NO_SLOT && (dx || s->skip_trainable))
-        vec_add(net->slots[s->add_skip], p->dy, net->n * dims_count(l->out));
+    if (s->add_skip != NO_BLOCK && (dx || s->skip_trainable))
+        vec_add(block_at(net, s->add_skip), p->dy, net->n * dims_count(l->out));
     profile_layer(net->profile, i, true);
 }
 
@@ -206,14 +249,15 @@ void net_backward(struct net *net, const real *theta, const real *dlogits, real 
 
     if (!dtheta && !dx)
         return;
-    memcpy(net->slots[plan->logits_slot], dlogits, (size_t)net->n * m->classes * sizeof(*dlogits));
+    memcpy(block_at(net, plan->logits_gradient), dlogits,
+           (size_t)net->n * m->classes * sizeof(*dlogits));
     for (int i = plan->count - 1; i >= 0; i--)
         if (plan->stages[i].runs && (dx || plan->stages[i].trainable))
             stage_backward(net, i, theta, dtheta, dx != NULL);
     if (dtheta)
         clear_padding(m, 0, m->trained_count, dtheta);
     if (dx)
-        vec_denormalise(dx, net->slots[plan->image_slot], m->std,
+        vec_denormalise(dx, block_at(net, plan->image_gradient), m->std,
                         (size_t)net->n * m->in.h * m->in.w, m->in.c);
     profile_part(net->profile, PART_LOAD);
 }

@@ -16,9 +16,20 @@ struct draft {
     int uses[1 + LAYERS_MAX];     /* layers that compute from a value, while it is one layer's */
     bool taken_over[LAYERS_MAX];  /* an earlier stage does the layer */
     bool trained[1 + LAYERS_MAX]; /* some layer before the value has parameters */
-    int slot[1 + LAYERS_MAX];
-    bool taken[2 + LAYERS_MAX]; /* slots */
+    int writer[1 + LAYERS_MAX];   /* the stage that first wrote a value */
+    int writers[1 + LAYERS_MAX];  /* stages that write it */
+    int gradient[1 + LAYERS_MAX]; /* block of a value's gradient, while it has one */
 };
+
+static int forward_tick(int stage)
+{
+    return stage;
+}
+
+static int backward_tick(const struct draft *d, int stage)
+{
+    return 2 * d->m->layer_count - stage;
+}
 
 static int value_of(const struct draft *d, int layer)
 {
@@ -106,7 +117,9 @@ static void plan_stage(struct draft *d, int i)
     const struct layer *l = &d->m->layers[i];
 
     s->skip = NO_VALUE;
-    s->add_skip = NO_SLOT;
+    s->add_skip = NO_BLOCK;
+    for (int p = 0; p < PURPOSES; p++)
+        s->rewritten_for[p] = NO_STAGE;
     s->x = value_of(d, l->input);
     if (l->kind == LAYER_FLATTEN) {
         d->value[i] = s->x;
@@ -126,7 +139,8 @@ static void plan_stage(struct draft *d, int i)
         if (s->relu)
             end = d->reader[last];
     }
-    d->plan->stored[s->y] = true;
+    if (d->writers[s->y]++ == 0)
+        d->writer[s->y] = i;
     d->uses[s->y] = count_uses(d, end);
     s->x_trainable = d->trained[s->x];
     s->skip_trainable = s->skip != NO_VALUE && d->trained[s->skip];
@@ -134,19 +148,109 @@ static void plan_stage(struct draft *d, int i)
     d->trained[s->y] = s->trainable;
 }
 
-static int take_slot(struct draft *d, int value)
+static int take_block(struct draft *d, int value, int born, int dies)
 {
-    const size_t entries = value_entries(d, value);
-    int i = 0;
+    struct plan *p = d->plan;
 
-    while (d->taken[i])
-        i++;
-    d->taken[i] = true;
-    if (i >= d->plan->slot_count)
-        d->plan->slot_count = i + 1;
-    if (d->plan->slot_entries[i] < entries)
-        d->plan->slot_entries[i] = entries;
-    return i;
+    p->blocks[p->block_count] =
+        (struct block){.entries = value_entries(d, value), .born = born, .dies = dies};
+    return p->block_count++;
+}
+
+/* --- values --- */
+
+static void forward_reads(struct draft *d, int value, int i)
+{
+    struct block *b = &d->plan->blocks[d->plan->values[value].forward];
+
+    if (b->dies < forward_tick(i))
+        b->dies = forward_tick(i);
+}
+
+/* Only a value that is one norm's and nobody's who works in place. */
+static bool can_rewrite(const struct draft *d, int value)
+{
+    return value > 0 && d->writers[value] == 1 &&
+           layer_ops_of(d->m->layers[d->writer[value]].kind)->rewrite;
+}
+
+/* The backward of stage i, or a rewriting just before it, reads the value. */
+static void backward_reads(struct draft *d, int value, int i, int purpose)
+{
+    struct value_plan *v = &d->plan->values[value];
+    const int tick = backward_tick(d, i);
+
+    if (can_rewrite(d, value)) {
+        struct stage_plan *writer = &d->plan->stages[d->writer[value]];
+        if (writer->rewritten_for[purpose] == NO_STAGE) {
+            writer->rewritten_for[purpose] = i;
+            backward_reads(d, writer->x, i, purpose);
+            if (writer->skip != NO_VALUE)
+                backward_reads(d, writer->skip, i, purpose);
+        }
+        if (v->backward == NO_BLOCK)
+            v->backward = take_block(d, value, tick, tick);
+    } else {
+        v->backward = v->forward;
+    }
+    struct block *b = &d->plan->blocks[v->backward];
+    if (b->born > tick)
+        b->born = tick;
+    if (b->dies < tick)
+        b->dies = tick;
+}
+
+/* What the backward of a stage reads of values. */
+static void stage_reads(struct draft *d, int i, int purpose)
+{
+    const struct stage_plan *s = &d->plan->stages[i];
+    const struct layer *l = &d->m->layers[i];
+    const struct layer_ops *ops = layer_ops_of(l->kind);
+    const bool mask_by_x = ops->masks_by_x && s->skip == NO_VALUE;
+
+    if (ops->reads_x || (purpose == FOR_PARAMS && ops->dw_reads_x))
+        backward_reads(d, s->x, i, purpose);
+    if (ops->reads_y || s->mask_dx || (s->mask_dy && !mask_by_x))
+        backward_reads(d, s->y, i, purpose);
+}
+
+static void plan_values(struct draft *d)
+{
+    struct plan *p = d->plan;
+    const int last = p->count - 1;
+
+    for (int v = 0; v <= p->count; v++) {
+        const int tick = v == 0 ? 0 : forward_tick(d->writer[v]);
+        p->values[v] = (struct value_plan){NO_BLOCK, NO_BLOCK};
+        if (v == 0 || d->writers[v] > 0)
+            p->values[v].forward = take_block(d, v, tick, tick);
+    }
+    for (int i = 0; i <= last; i++) {
+        if (!p->stages[i].runs)
+            continue;
+        forward_reads(d, p->stages[i].x, i);
+        if (p->stages[i].skip != NO_VALUE)
+            forward_reads(d, p->stages[i].skip, i);
+    }
+    for (int purpose = 0; purpose < PURPOSES; purpose++)
+        for (int i = last; i >= 0; i--)
+            if (p->stages[i].runs)
+                stage_reads(d, i, purpose);
+    /* The logits are the caller's to read until the next forward. */
+    p->blocks[p->values[value_of(d, last)].forward].dies = 2 * p->count + 1;
+}
+
+/* --- gradients --- */
+
+/* Nobody reads the block behind the backward of stage i. */
+static void end_block(struct draft *d, int block, int i)
+{
+    d->plan->blocks[block].dies = backward_tick(d, i);
+}
+
+static int take_gradient(struct draft *d, int value, int born)
+{
+    return take_block(d, value, born, 2 * d->plan->count + 1);
 }
 
 static void plan_gradients(struct draft *d, int i)
@@ -154,29 +258,45 @@ static void plan_gradients(struct draft *d, int i)
     struct stage_plan *s = &d->plan->stages[i];
     const struct layer_ops *ops = layer_ops_of(d->m->layers[i].kind);
 
-    s->dy = d->slot[s->y];
-    assert(s->dy != NO_SLOT);
+    s->dy = d->gradient[s->y];
+    assert(s->dy != NO_BLOCK);
     if (s->x == s->y) {
         s->dx = s->dy;
         return;
     }
     const bool skips = s->skip != NO_VALUE;
-    const bool skip_takes = skips && d->slot[s->skip] == NO_SLOT && s->skip != s->x;
-    s->add_dx = d->slot[s->x] != NO_SLOT;
+    const bool skip_takes = skips && d->gradient[s->skip] == NO_BLOCK && s->skip != s->x;
+    s->add_dx = d->gradient[s->x] != NO_BLOCK;
     /* An elementwise backward may write over dy, unless the skip still needs it. An add leaves in
      * dx what it found in dy, which is what the skip needs. */
     const bool dy_is_free =
-        !skips || (d->m->layers[i].kind == LAYER_ADD && d->slot[s->skip] != NO_SLOT);
+        !skips || (d->m->layers[i].kind == LAYER_ADD && d->gradient[s->skip] != NO_BLOCK);
     if (!s->add_dx)
-        d->slot[s->x] = ops->dx_over_dy && dy_is_free ? s->dy : take_slot(d, s->x);
-    s->dx = d->slot[s->x];
+        d->gradient[s->x] =
+            ops->dx_over_dy && dy_is_free ? s->dy : take_gradient(d, s->x, backward_tick(d, i));
+    s->dx = d->gradient[s->x];
     if (skip_takes)
-        d->slot[s->skip] = s->dy;
+        d->gradient[s->skip] = s->dy;
     else if (skips)
-        s->add_skip = d->slot[s->skip];
+        s->add_skip = d->gradient[s->skip];
     if (!skip_takes && s->dx != s->dy)
-        d->taken[s->dy] = false;
-    d->slot[s->y] = NO_SLOT;
+        end_block(d, s->dy, i);
+    d->gradient[s->y] = NO_BLOCK;
+}
+
+static void plan_all_gradients(struct draft *d)
+{
+    struct plan *p = d->plan;
+    const int logits = value_of(d, p->count - 1);
+
+    for (int v = 0; v <= p->count; v++)
+        d->gradient[v] = NO_BLOCK;
+    p->logits_gradient = d->gradient[logits] = take_gradient(d, logits, p->count);
+    for (int i = p->count - 1; i >= 0; i--)
+        if (p->stages[i].runs)
+            plan_gradients(d, i);
+    p->image_gradient = d->gradient[0];
+    assert(p->image_gradient != NO_BLOCK);
 }
 
 int plan_make(const struct model *m, struct plan *ret)
@@ -185,13 +305,13 @@ int plan_make(const struct model *m, struct plan *ret)
     struct draft *d = calloc(1, sizeof(*d));
     struct plan p = {
         .stages = calloc(count, sizeof(*p.stages)),
-        .stored = calloc(1 + count, sizeof(*p.stored)),
-        .slot_entries = calloc(2 + count, sizeof(*p.slot_entries)),
+        .values = calloc(1 + count, sizeof(*p.values)),
+        .blocks = calloc(BLOCKS_OF(count), sizeof(*p.blocks)),
         .count = m->layer_count,
     };
 
     assert(m->layer_count >= 1 && m->layer_count <= LAYERS_MAX);
-    if (!d || !p.stages || !p.stored || !p.slot_entries) {
+    if (!d || !p.stages || !p.values || !p.blocks) {
         free(d);
         plan_done(&p);
         return -ENOMEM;
@@ -200,18 +320,10 @@ int plan_make(const struct model *m, struct plan *ret)
     d->plan = &p;
     count_readers(d);
     d->uses[0] = m->layers[0].kind == LAYER_FLATTEN ? count_uses(d, 0) : 1;
-    p.stored[0] = true;
     for (int i = 0; i < m->layer_count; i++)
         plan_stage(d, i);
-    for (int v = 0; v <= m->layer_count; v++)
-        d->slot[v] = NO_SLOT;
-    const int logits = value_of(d, m->layer_count - 1);
-    p.logits_slot = d->slot[logits] = take_slot(d, logits);
-    for (int i = m->layer_count - 1; i >= 0; i--)
-        if (p.stages[i].runs)
-            plan_gradients(d, i);
-    p.image_slot = d->slot[0];
-    assert(p.image_slot != NO_SLOT);
+    plan_values(d);
+    plan_all_gradients(d);
     *ret = p;
     free(d);
     return 0;
@@ -220,7 +332,7 @@ int plan_make(const struct model *m, struct plan *ret)
 void plan_done(struct plan *p)
 {
     free(p->stages);
-    free(p->stored);
-    free(p->slot_entries);
+    free(p->values);
+    free(p->blocks);
     *p = (struct plan){0};
 }

@@ -1,9 +1,16 @@
-/* How a model's layers become stages over values. A value is one activation in memory: number 0 is
- * the image, 1 + i what layer i writes. A stage is a layer that computes; the others are done by an
- * earlier stage (a ReLU by the layer before it, an add by the norm before it) or do nothing
- * (flatten). Gradients of values live in slots: a slot is taken by the first stage, walking
- * backward, that has a part of the value's gradient, later ones add theirs (always in that order),
- * and it is free again behind the stage that wrote the value. */
+/* How a model's layers become stages over values, and where these lie. A value is one activation:
+ * number 0 is the image, 1 + i what layer i writes. A stage is a layer that computes; the others
+ * are done by an earlier stage (a ReLU by the layer before it, an add by the norm before it) or do
+ * nothing (flatten). A gradient of a value begins with the first stage, walking backward, that has
+ * a part of it, later ones add theirs (always in that order), and ends with the stage that wrote
+ * the value.
+ *
+ * Values and gradients lie in blocks, which live as long as somebody reads them. What a norm wrote
+ * ends with its last reader forward, and is written again (layer_ops.rewrite) when the backward
+ * comes to the first stage that reads it: it costs one walk and saves half of the memory.
+ *
+ * Ticks: i is the forward of stage i, L (layers) between the passes, 2L - i the backward of stage
+ * i, 2L + 1 the end. */
 #ifndef STEPPE_WORKER_NN_PLAN_H
 #define STEPPE_WORKER_NN_PLAN_H
 
@@ -11,30 +18,44 @@
 #include <stddef.h>
 
 #include "common/model.h"
+#include "worker/nn/lifetime.h"
 
 #define NO_VALUE (-1)
-#define NO_SLOT (-1)
+#define NO_BLOCK (-1)
+#define NO_STAGE (-1)
+
+/* What a backward is for: with gradients of parameters, which need more of the values, or of the
+ * image only. */
+enum { FOR_PARAMS, FOR_IMAGE, PURPOSES };
 
 struct stage_plan {
     bool runs;                   /* the layer computes; nothing below counts when not */
     bool relu, mask_dy, mask_dx; /* see struct layer_pass */
     int x, y;                    /* values; equal when the layer works in place */
     int skip;                    /* the value that is added to y, or NO_VALUE */
-    int dy, dx;                  /* slots of the gradients of y and x; may be equal */
+    int dy, dx;                  /* blocks of the gradients of y and x; may be equal */
     bool add_dx;                 /* x has a part of its gradient already */
-    /* Slot that the gradient of y, masked, is added to after the layer's backward; NO_SLOT when
-     * there is no skip or its gradient simply takes over dy's slot. */
+    /* Block that the gradient of y, masked, is added to after the layer's backward; NO_BLOCK when
+     * there is no skip or its gradient simply takes over dy's block. */
     int add_skip;
+    /* The stage before whose backward y is written again; NO_STAGE: it is not. */
+    int rewritten_for[PURPOSES];
     bool trainable;                   /* it or a layer before it has parameters */
     bool x_trainable, skip_trainable; /* some layer before these values has */
 };
 
+/* Blocks of a value, forward and backward: the same unless it is written again; NO_BLOCK where
+ * nothing reads it. */
+struct value_plan {
+    int forward, backward;
+};
+
 struct plan {
     struct stage_plan *stages; /* one a layer */
-    bool *stored;              /* [1 + layers] values that have memory of their own */
-    size_t *slot_entries;      /* entries a sample */
-    int count, slot_count;
-    int image_slot, logits_slot;
+    struct value_plan *values; /* one a layer and the image */
+    struct block *blocks;
+    int count, block_count;
+    int image_gradient, logits_gradient; /* blocks */
 };
 
 /* 0 or -ENOMEM. Free with plan_done. */

@@ -1,4 +1,8 @@
+#include <stdlib.h>
+
+#include "common/alloc.h"
 #include "tests/unit/nn/support.h"
+#include "worker/nn/layer.h"
 #include "worker/nn/plan.h"
 
 #define CONV(more) "{\"type\":\"conv2d\",\"channels\":4" more "},"
@@ -35,14 +39,33 @@ static void assert_runs(const struct fixture *f, const char *want)
     ASSERT_STR(want, got);
 }
 
-TEST(a_chain_takes_over_relus_and_needs_two_slots)
+static bool lives(const struct block *b, int tick)
+{
+    return b->born <= tick && tick <= b->dies;
+}
+
+/* Entries a sample of blocks that live at once, at worst. */
+static size_t peak(const struct fixture *f)
+{
+    size_t most = 0;
+
+    for (int tick = 0; tick <= 2 * f->p.count + 1; tick++) {
+        size_t sum = 0;
+        for (int i = 0; i < f->p.block_count; i++)
+            if (lives(&f->p.blocks[i], tick))
+                sum += f->p.blocks[i].entries;
+        most = sum > most ? sum : most;
+    }
+    return most;
+}
+
+TEST(a_chain_takes_over_relus)
 {
     struct fixture f = made("[" CONV("") RELU "{\"type\":\"maxpool\"}," CONV("") RELU LAST);
 
     assert_runs(&f, "1011001");
     ASSERT(f.p.stages[0].relu && !f.p.stages[0].mask_dy && f.p.stages[2].mask_dx);
     ASSERT(f.p.stages[3].relu && f.p.stages[3].mask_dy);
-    ASSERT_EQ(2, f.p.slot_count);
     done(&f);
 }
 
@@ -56,10 +79,9 @@ TEST(a_norm_takes_over_the_add_and_the_relu_behind_it)
     ASSERT_EQ(1, f.p.stages[3].skip); /* what the first convolution writes */
     ASSERT_EQ(4, f.p.stages[7].x);
     /* The skip takes over the gradient of the sum; the convolution adds its part to it. */
-    ASSERT_EQ(NO_SLOT, f.p.stages[3].add_skip);
+    ASSERT_EQ(NO_BLOCK, f.p.stages[3].add_skip);
     ASSERT(f.p.stages[3].dx != f.p.stages[3].dy);
     ASSERT(f.p.stages[2].add_dx && f.p.stages[2].dx == f.p.stages[3].dy);
-    ASSERT_EQ(2, f.p.slot_count);
     done(&f);
 }
 
@@ -85,7 +107,8 @@ TEST(a_relu_works_in_place_only_when_nothing_else_reads_its_input)
 
     f = made("[{\"type\":\"avgpool\",\"name\":\"a\"}," RELU
              "{\"type\":\"add\",\"from\":\"a\"}," LAST);
-    ASSERT(f.p.stages[1].x != f.p.stages[1].y && f.p.stored[f.p.stages[1].y]);
+    ASSERT(f.p.stages[1].x != f.p.stages[1].y);
+    ASSERT(f.p.values[f.p.stages[1].y].forward != NO_BLOCK);
     done(&f);
 
     /* Seen through a flatten too. */
@@ -107,35 +130,63 @@ TEST(what_lies_before_every_parameter_is_not_trainable)
     done(&f);
 }
 
-TEST(resnet20_gn_has_a_stage_a_convolution_and_norm_and_three_slots)
+TEST(what_a_norm_wrote_is_written_again_for_the_first_that_reads_it_backward)
 {
-    struct fixture f = made("resnet20_gn");
-    int runs = 0, stored = 0;
+    struct fixture f =
+        made("[" CONV("") NORM RELU CONV("") "{\"type\":\"flatten\"},{\"type\":\"dense\"}]");
+    const struct value_plan *v = &f.p.values[2];
 
-    for (int i = 0; i < f.p.count; i++) {
-        runs += f.p.stages[i].runs;
-        stored += f.p.stored[1 + i];
-    }
-    ASSERT_EQ(2 * (19 + 2) + 2, runs);
-    ASSERT_EQ(runs, stored);
-    ASSERT_EQ(3, f.p.slot_count);
+    ASSERT_EQ(3, f.p.stages[1].rewritten_for[FOR_PARAMS]);
+    ASSERT_EQ(NO_STAGE, f.p.stages[1].rewritten_for[FOR_IMAGE]); /* the mask follows from x */
+    ASSERT(v->forward != v->backward);
+    ASSERT_EQ(3, f.p.blocks[v->forward].dies);
+    ASSERT_EQ(2 * 6 - 3, f.p.blocks[v->backward].born);
+    ASSERT_EQ(2 * 6 - 3, f.p.blocks[v->backward].dies);
     done(&f);
 }
 
-/* Walks backward as the net does: a stage's dy is complete, and no slot holds two gradients. */
-static void check_slots(const char *desc)
+TEST(what_a_dropout_works_on_in_place_is_not_written_again)
+{
+    struct fixture f = made("[" CONV("") NORM RELU "{\"type\":\"dropout\"}," CONV("") LAST);
+
+    ASSERT_EQ(f.p.stages[3].x, f.p.stages[3].y);
+    ASSERT_EQ(NO_STAGE, f.p.stages[1].rewritten_for[FOR_PARAMS]);
+    ASSERT_EQ(f.p.values[2].forward, f.p.values[2].backward);
+    done(&f);
+}
+
+TEST(resnet20_gn_has_a_stage_a_convolution_and_norm_and_keeps_half_of_what_they_write)
+{
+    struct fixture f = made("resnet20_gn");
+    size_t all = 0;
+    int runs = 0;
+
+    for (int i = 0; i < f.p.count; i++) {
+        runs += f.p.stages[i].runs;
+        if (f.p.stages[i].runs)
+            all += dims_count(f.m.layers[i].out);
+    }
+    ASSERT_EQ(2 * (19 + 2) + 2, runs);
+    ASSERT(peak(&f) < all * 7 / 10);
+    done(&f);
+}
+
+/* Walks backward as the net does: a stage's dy is complete, and no block holds two gradients. */
+static void check_gradients(const char *desc)
 {
     struct fixture f = made(desc);
-    int holder[2 + LAYERS_MAX];
+    int holder[BLOCKS_MAX];
 
-    for (int i = 0; i < f.p.slot_count; i++)
+    for (int i = 0; i < f.p.block_count; i++)
         holder[i] = NO_VALUE;
-    holder[f.p.logits_slot] = f.p.stages[f.p.count - 1].y;
+    holder[f.p.logits_gradient] = f.p.stages[f.p.count - 1].y;
     for (int i = f.p.count - 1; i >= 0; i--) {
         const struct stage_plan *s = &f.p.stages[i];
+        const int tick = 2 * f.p.count - i;
         if (!s->runs)
             continue;
         ASSERT_EQ(s->y, holder[s->dy]);
+        ASSERT(lives(&f.p.blocks[s->dy], tick) && lives(&f.p.blocks[s->dx], tick));
         if (s->x == s->y)
             continue;
         holder[s->dy] = NO_VALUE;
@@ -146,26 +197,130 @@ static void check_slots(const char *desc)
         holder[s->dx] = s->x;
         if (s->skip == NO_VALUE)
             continue;
-        if (s->add_skip != NO_SLOT) {
+        if (s->add_skip != NO_BLOCK) {
             ASSERT_EQ(s->skip, holder[s->add_skip]);
+            ASSERT(lives(&f.p.blocks[s->add_skip], tick));
         } else {
             ASSERT_EQ(NO_VALUE, holder[s->dy]);
             holder[s->dy] = s->skip;
         }
     }
-    ASSERT_EQ(0, holder[f.p.image_slot]);
-    for (int i = 0; i < f.p.slot_count; i++)
-        ASSERT(i == f.p.image_slot || holder[i] == NO_VALUE);
+    ASSERT_EQ(0, holder[f.p.image_gradient]);
+    for (int i = 0; i < f.p.block_count; i++)
+        ASSERT(i == f.p.image_gradient || holder[i] == NO_VALUE);
     done(&f);
 }
 
-TEST(no_slot_holds_two_gradients)
+/* Entries of a block that hold a value or a gradient: the net's memory, a mark an entry. */
+struct memory {
+    const struct plan *plan;
+    int *owner; /* [size] block, or NO_BLOCK */
+};
+
+static void put(struct memory *m, int block)
+{
+    const struct block *b = &m->plan->blocks[block];
+
+    for (size_t e = b->place; e < b->place + b->size; e++)
+        m->owner[e] = block;
+}
+
+static void assert_there(const struct memory *m, int block)
+{
+    const struct block *b = &m->plan->blocks[block];
+
+    ASSERT(block != NO_BLOCK);
+    for (size_t e = b->place; e < b->place + b->size; e++)
+        ASSERT_EQ(block, m->owner[e]);
+}
+
+static void rewrite(struct memory *m, int i, int purpose)
+{
+    for (int j = 0; j < m->plan->count; j++) {
+        const struct stage_plan *s = &m->plan->stages[j];
+        if (!s->runs || s->rewritten_for[purpose] != i)
+            continue;
+        assert_there(m, m->plan->values[s->x].backward);
+        if (s->skip != NO_VALUE)
+            assert_there(m, m->plan->values[s->skip].backward);
+        put(m, m->plan->values[s->y].backward);
+    }
+}
+
+/* Walks forward and backward as the net does and looks whether what is read has been written over.
+ */
+static void check_memory(const char *desc, int purpose)
+{
+    struct fixture f = made(desc);
+    struct memory m = {.plan = &f.p};
+
+    for (int i = 0; i < f.p.block_count; i++)
+        f.p.blocks[i].size = f.p.blocks[i].entries;
+    const size_t size = lifetime_place(f.p.blocks, f.p.block_count);
+    m.owner = alloc_bytes(size, sizeof(*m.owner));
+    for (size_t e = 0; e < size; e++)
+        m.owner[e] = NO_BLOCK;
+    put(&m, f.p.values[0].forward);
+    for (int i = 0; i < f.p.count; i++) {
+        const struct stage_plan *s = &f.p.stages[i];
+        if (!s->runs)
+            continue;
+        assert_there(&m, f.p.values[s->x].forward);
+        if (s->skip != NO_VALUE)
+            assert_there(&m, f.p.values[s->skip].forward);
+        put(&m, f.p.values[s->y].forward);
+    }
+    put(&m, f.p.logits_gradient);
+    for (int i = f.p.count - 1; i >= 0; i--) {
+        const struct stage_plan *s = &f.p.stages[i];
+        if (!s->runs)
+            continue;
+        const struct layer_ops *ops = layer_ops_of(f.m.layers[i].kind);
+        rewrite(&m, i, purpose);
+        if (ops->reads_x || (ops->dw_reads_x && purpose == FOR_PARAMS))
+            assert_there(&m, f.p.values[s->x].backward);
+        if (s->mask_dx || (s->mask_dy && !(ops->masks_by_x && s->skip == NO_VALUE)))
+            assert_there(&m, f.p.values[s->y].backward);
+        assert_there(&m, s->dy);
+        if (s->add_dx)
+            assert_there(&m, s->dx);
+        put(&m, s->dx);
+        if (s->add_skip != NO_BLOCK)
+            assert_there(&m, s->add_skip);
+    }
+    assert_there(&m, f.p.image_gradient);
+    assert_there(&m, f.p.values[f.p.stages[f.p.count - 1].y].forward);
+    free(m.owner);
+    done(&f);
+}
+
+static const char *const tangled[] = {
+    "[{\"type\":\"avgpool\",\"name\":\"a\"},{\"type\":\"relu\",\"name\":\"b\"},"
+    "{\"type\":\"add\",\"from\":\"a\",\"name\":\"c\"}," CONV(
+        ",\"input\":\"a\"") "{\"type\":\"add\",\"from\":\"c\",\"name\":\"d\"}," NORM
+                            "{\"type\":\"add\",\"from\":\"d\"}," RELU
+                            "{\"type\":\"add\",\"from\":\"b\"}," LAST,
+    "[" CONV("") NORM "{\"type\":\"relu\",\"name\":\"a\"}," CONV("") NORM
+    "{\"type\":\"add\",\"from\":\"a\"},{\"type\":\"relu\",\"name\":\"b\"}," CONV("") NORM RELU
+    "{\"type\":\"dropout\"},{\"type\":\"maxpool\",\"name\":\"c\"},{\"type\":\"maxpool\","
+    "\"input\":\"b\"},{\"type\":\"add\",\"from\":\"c\"}," RELU LAST,
+    NULL,
+};
+
+TEST(no_block_holds_two_gradients)
 {
     for (const char *const *preset = quick_presets; *preset; preset++)
-        check_slots(*preset);
-    check_slots("[{\"type\":\"avgpool\",\"name\":\"a\"},{\"type\":\"relu\",\"name\":\"b\"},"
-                "{\"type\":\"add\",\"from\":\"a\",\"name\":\"c\"}," CONV(
-                    ",\"input\":\"a\"") "{\"type\":\"add\",\"from\":\"c\",\"name\":\"d\"}," NORM
-                                        "{\"type\":\"add\",\"from\":\"d\"}," RELU
-                                        "{\"type\":\"add\",\"from\":\"b\"}," LAST);
+        check_gradients(*preset);
+    for (const char *const *layers = tangled; *layers; layers++)
+        check_gradients(*layers);
+}
+
+TEST(nothing_is_written_over_what_is_still_read)
+{
+    for (int purpose = 0; purpose < PURPOSES; purpose++) {
+        for (const char *const *preset = quick_presets; *preset; preset++)
+            check_memory(*preset, purpose);
+        for (const char *const *layers = tangled; *layers; layers++)
+            check_memory(*layers, purpose);
+    }
 }
