@@ -3,7 +3,8 @@
  *   dx = gamma rstd (dy - sum(dy)/N - x^ sum(dy x^)/N),  x^ = (x - mean) rstd;
  * in evaluation mean and var are the running ones, constants: dx = gamma rstd dy.
  *   dgamma = sum dy x^,  dbeta = sum dy.
- * A shard is read twice forward (moments, y) and twice backward (sums, dx). */
+ * A shard is read twice forward (moments, y) and twice backward (sums, dx); once each in
+ * evaluation, when no gradient of a parameter is wanted. */
 #include <math.h>
 #include <string.h>
 
@@ -107,6 +108,10 @@ static void backward(const struct layer_pass *p)
     const struct kept k = kept_of(p);
 
     set_factors(&g, p, &k);
+    if (!p->mode->train && !p->dw && p->dx) {
+        norm_scale_gradient(&g, p, p->n * g.rows);
+        return;
+    }
     norm_sums(&g, p, 0, p->n * g.rows);
     for (size_t c = 0; p->dw && c < g.c; c++) {
         p->dw[c] = (real)(g.sum_b[c] * (double)k.rstd[c]);

@@ -274,3 +274,58 @@ void norm_gradient(const struct norm *g, const struct layer_pass *p, size_t at, 
 {
     gradient_all(g, p->dx + at, p->dy + at, p->x + at, p->mask_dy && !p->skip, p->add_dx, rows);
 }
+
+/* dx may be dy where there is no y. */
+INLINE void scale_rows(const struct norm *g, real *dx, real *dy, const real *y, const real *x,
+                       bool by_x, bool add, size_t rows, size_t k)
+{
+    const real *restrict mean = g->mean, *restrict scale = g->scale, *restrict shift = g->shift;
+
+    for (size_t r = 0; r < rows; r++, dx += k, dy += k) {
+#pragma GCC ivdep
+        for (size_t j = 0; j < k; j++) {
+            real d = dy[j];
+            if (by_x)
+                d = real_keep(d, (x[j] - mean[j]) * scale[j] + shift[j] > 0);
+            if (y) {
+                d = real_keep(d, y[j] > 0);
+                dy[j] = d;
+            }
+            dx[j] = add ? dx[j] + d * scale[j] : d * scale[j];
+        }
+        if (by_x)
+            x += k;
+        if (y)
+            y += k;
+    }
+}
+
+INLINE void scale_lanes(const struct norm *g, real *dx, real *dy, const real *y, const real *x,
+                        bool by_x, bool add, size_t rows, size_t k)
+{
+    if (y && add)
+        scale_rows(g, dx, dy, y, NULL, false, true, rows, k);
+    else if (y)
+        scale_rows(g, dx, dy, y, NULL, false, false, rows, k);
+    else if (by_x && add)
+        scale_rows(g, dx, dy, NULL, x, true, true, rows, k);
+    else if (by_x)
+        scale_rows(g, dx, dy, NULL, x, true, false, rows, k);
+    else if (add)
+        scale_rows(g, dx, dy, NULL, NULL, false, true, rows, k);
+    else
+        scale_rows(g, dx, dy, NULL, NULL, false, false, rows, k);
+}
+
+KERNEL static void scale_all(const struct norm *g, real *dx, real *dy, const real *y, const real *x,
+                             bool by_x, bool add, size_t rows)
+{
+    WITH_LANES(g, scale_lanes, g, dx, dy, y, x, by_x, add, rows);
+}
+
+void norm_scale_gradient(const struct norm *g, const struct layer_pass *p, size_t rows)
+{
+    const bool by_x = p->mask_dy && !p->skip, by_y = p->mask_dy && p->skip;
+
+    scale_all(g, p->dx, p->dy, by_y ? p->y : NULL, p->x, by_x, p->add_dx, rows);
+}

@@ -37,5 +37,8 @@ void norm_write(const struct norm *g, const struct layer_pass *p, size_t at, siz
 void norm_sums(const struct norm *g, const struct layer_pass *p, size_t at, size_t rows);
 /* dx; behind norm_sums. Uses all five factors. */
 void norm_gradient(const struct norm *g, const struct layer_pass *p, size_t at, size_t rows);
+/* Both at once for constant statistics: dx (+)= d scale, of `rows` rows from the first on; no sums.
+ * Uses mean, scale and shift. */
+void norm_scale_gradient(const struct norm *g, const struct layer_pass *p, size_t rows);
 
 #endif
