@@ -44,7 +44,7 @@ CORE   := $(call objs,server/core/*.c)
 SERVER := $(call objs,server/*.c)
 # The engine: layers, kernels and the SAM+ADM step on one shard.
 NN     := $(call objs,worker/nn/*.c worker/step.c worker/numerics.c)
-NN64   := $(patsubst $(B)/obj/%.o,$(B)/obj64/%.o,$(NN))
+NN64   := $(patsubst $(B)/obj/%.o,$(B)/obj64/%.o,$(call objs,worker/nn/*.c))
 WORKER := $(filter-out $(NN),$(call objs,worker/*.c))
 HARNESS := $(B)/obj/tests/harness.o
 

@@ -6,9 +6,36 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE__
+#include <immintrin.h>
+#endif
+
 #define WITHOUT_SIGN 0x7fffffffu
 #define EXPONENT_ONE 0x00800000u
 #define SIGN 0x80000000u
+
+#define FLUSH 0x8040u /* of the control register: results, and operands */
+
+unsigned floats_flush(void)
+{
+#ifdef __SSE__
+    const unsigned mode = _mm_getcsr();
+
+    _mm_setcsr(mode | FLUSH);
+    return mode;
+#else
+    return 0;
+#endif
+}
+
+void floats_restore(unsigned mode)
+{
+#ifdef __SSE__
+    _mm_setcsr(mode);
+#else
+    (void)mode;
+#endif
+}
 
 typedef uint32_t lanes __attribute__((vector_size(16)));
 

@@ -5,6 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* From here on this thread takes denormal operands and results for 0, in every float operation.
+ * Returns the mode that it was in, for floats_restore. */
+unsigned floats_flush(void);
+void floats_restore(unsigned mode);
+
 /* Is none of the n floats NaN or infinite? */
 bool floats_finite(const float *a, size_t n);
 /* Copies n floats from in, which may be unaligned, and says whether all are finite. */

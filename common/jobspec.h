@@ -16,6 +16,7 @@ enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAMW };
 enum decay { DECAY_WEIGHTS, DECAY_ALL };
 enum lr_schedule { LR_CONSTANT, LR_COSINE, LR_STEP };
 enum sam_kind { SAM_PLAIN, SAM_ADAPTIVE };
+enum sam_scope { SCOPE_SHARD, SCOPE_BATCH };
 enum attack { ATTACK_FGSM, ATTACK_PGD, ATTACK_L2 };
 enum score_source { SOURCE_SWEEP, SOURCE_TRAIN };
 enum normaliser { NORM_POPULATION, NORM_SAMPLE };
@@ -40,6 +41,7 @@ extern const char *const optimizer_names[];
 extern const char *const decay_names[];
 extern const char *const lr_schedule_names[];
 extern const char *const sam_names[];
+extern const char *const sam_scope_names[];
 extern const char *const attack_names[];
 extern const char *const score_source_names[];
 extern const char *const normaliser_names[];
@@ -95,6 +97,7 @@ struct jobspec {
     int sam;              /* sam.name, enum sam_kind */
     double rho;           /* sam.rho, >= 0; 0 is plain SGD */
     int64_t sam_interval; /* sam.interval, >= 1: an ascent when step % interval == 0 */
+    int sam_scope;        /* enum sam_scope: whose gradient the ascent follows */
     int attack;
     double epsilon;       /* attack.epsilon, [0, 1] pixel space; l2: of the whole change */
     double alpha;         /* attack.alpha, pgd: length of one move; never 0 unless epsilon is */

@@ -14,6 +14,7 @@ const char *const decay_names[] = {[DECAY_WEIGHTS] = "weights", [DECAY_ALL] = "a
 const char *const lr_schedule_names[] = {
     [LR_CONSTANT] = "constant", [LR_COSINE] = "cosine", [LR_STEP] = "step", NULL};
 const char *const sam_names[] = {[SAM_PLAIN] = "sam", [SAM_ADAPTIVE] = "asam", NULL};
+const char *const sam_scope_names[] = {[SCOPE_SHARD] = "shard", [SCOPE_BATCH] = "batch", NULL};
 const char *const attack_names[] = {
     [ATTACK_FGSM] = "fgsm", [ATTACK_PGD] = "pgd", [ATTACK_L2] = "l2", NULL};
 const char *const score_source_names[] = {[SOURCE_SWEEP] = "sweep", [SOURCE_TRAIN] = "train", NULL};
@@ -53,7 +54,7 @@ const struct row jobspec_rows[] = {
     {"batch", ROW_INT, AT(batch), .def = "128", .min = 1, .max = BATCH_MAX,
      .help = "samples of a step; a multiple of shard"},
     {"shard", ROW_INT, AT(shard), .def = "64", .min = 1, .max = SHARD_MAX,
-     .help = "samples of one SAM ascent, computed by one thread"},
+     .help = "samples that one thread computes together: one SAM ascent, one BatchNorm"},
     {"seed", ROW_SEED, AT(seed), .def = "1", .max = SEED_MAX,
      .help = "all that is random follows from it"},
     {"label_smoothing", ROW_F64, AT(label_smoothing), .def = "0", .max = 1, .below_max = true,
@@ -105,6 +106,9 @@ const struct row jobspec_rows[] = {
      .help = "radius of the ascent; 0 is the plain optimizer"},
     {"sam.interval", ROW_INT, AT(sam_interval), .def = "1", .min = 1, .max = 1000000,
      .help = "an ascent in every interval-th step, plain steps between"},
+    {"sam.scope", ROW_ENUM, AT(sam_scope), .def = "shard", .names = sam_scope_names,
+     .help = "the gradient that the ascent follows: of each shard for itself (m-sharpness), or of "
+             "the whole batch, which takes a second trip to the workers"},
 
     {"attack", ROW_SECTION, .help = "the adversarial twin of a sample"},
     {"attack.name", ROW_ENUM, AT(attack), .def = "fgsm", .names = attack_names,

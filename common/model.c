@@ -92,6 +92,7 @@ static int fit_dense(struct fit *f, struct layer *l, struct errbuf *why)
                           (struct param){.dims = 2,
                                          .shape = {l->in.c, l->out.c},
                                          .decay = true,
+                                         .scaled = true,
                                          .fan_in = l->in.c,
                                          .flattened = folded_in(f, l)});
     add_bias(f, l, l->in.c);
@@ -109,10 +110,12 @@ static int fit_conv2d(struct fit *f, struct layer *l, struct errbuf *why)
     l->out.h = (h - k) / l->stride + 1;
     l->out.w = (w - k) / l->stride + 1;
     uint32_t fan_in = k * k * l->in.c;
-    l->weight = add_param(
-        f, l, "weight",
-        (struct param){
-            .dims = 4, .shape = {k, k, l->in.c, l->out.c}, .decay = true, .fan_in = fan_in});
+    l->weight = add_param(f, l, "weight",
+                          (struct param){.dims = 4,
+                                         .shape = {k, k, l->in.c, l->out.c},
+                                         .decay = true,
+                                         .scaled = true,
+                                         .fan_in = fan_in});
     add_bias(f, l, fan_in);
     return 0;
 }
@@ -155,6 +158,7 @@ static int fit_norm(struct fit *f, struct layer *l, struct errbuf *why)
     l->out = l->in;
     l->weight = add_param(f, l, "weight", start);
     f->m->params[l->weight].start = 1;
+    f->m->params[l->weight].scaled = true;
     l->bias_param = add_param(f, l, "bias", start);
     return 0;
 }

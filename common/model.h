@@ -69,6 +69,7 @@ struct param {
     uint32_t shape[4];    /* as stored: [kh, kw, in, out], [in, out], [out] */
     size_t offset, count; /* floats in the flat vector; offsets are multiples of 16 floats */
     bool decay;           /* weight decay applies (not to biases and norms) */
+    bool scaled;          /* a weight or a norm's scale: asam measures it by its own size */
     uint32_t fan_in;      /* 0: every entry starts at `start` */
     float start;
     struct dims flattened; /* the first dense weight behind a flatten: its input dims; else {0} */

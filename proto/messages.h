@@ -2,6 +2,8 @@
 #ifndef STEPPE_PROTO_MESSAGES_H
 #define STEPPE_PROTO_MESSAGES_H
 
+#include <stdbool.h>
+
 #include "proto/role.h"
 
 #define PROTOCOL_VERSION 1
@@ -105,5 +107,11 @@ enum phase {
     PHASE_SWEEP = 3,
     PHASE_TEST = 4
 };
+
+/* Does a result of this phase carry a gradient? */
+static inline bool phase_trains(enum phase phase)
+{
+    return phase <= PHASE_DESCENT;
+}
 
 #endif

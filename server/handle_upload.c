@@ -33,7 +33,7 @@ static int read_range(const struct request *rq, struct range *ret, struct errbuf
 static void reply_params(struct request *rq, const struct job *job, const struct range *range)
 {
     const int64_t whole = (int64_t)(job->model.floats * sizeof(float));
-    const char *theta = (const char *)run_theta(job->run);
+    const char *theta = (const char *)run_round_theta(job->run);
 
     if (range->offset > whole || range->bytes > whole - range->offset) {
         request_error(rq, ERR_BAD_FIELD,

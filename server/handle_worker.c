@@ -80,7 +80,7 @@ static int read_tensors(const struct request *rq, const struct job *job, uint32_
 {
     int rc = 0;
 
-    if (res->phase == PHASE_TRAIN) {
+    if (phase_trains(res->phase)) {
         if (!run_in_pieces(job->run))
             rc = need(rq, "grad", DTYPE_F32, job->model.floats, 0, &res->grad, why);
         if (rc == 0)

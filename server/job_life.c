@@ -308,9 +308,12 @@ void jobs_advance(struct jobs *jobs, struct job *job)
         metrics_step(&jobs->server->metrics, job->rec.job, run_step(job->run), clock_mono_s());
         failpoint_hit(&jobs->server->failpoint, "step");
     }
-    if (run_phase(job->run) != phase)
+    if (run_phase(job->run) != phase) {
         log_debug("job.phase", "job=%" PRId64 " step=%" PRIu64 " phase=%d", job->rec.job,
                   run_step(job->run), run_phase(job->run));
+        if (run_phase(job->run) == PHASE_DESCENT)
+            failpoint_hit(&jobs->server->failpoint, "ascent");
+    }
     if (event == RUN_EPOCH)
         close_epoch(jobs, job, &epoch);
     if (event != RUN_WAIT)

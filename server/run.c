@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/ascent.h"
 #include "server/run_internal.h"
 
 /* Cost of one sample in forward passes: a backward counts two, one of x alone counts one. */
@@ -153,9 +154,18 @@ static int open_round(struct run *r, enum phase phase, uint32_t count)
     if (r->uploads)
         uploads_reset(r->uploads);
     int rc = round_open(r->round, shards);
-    if (rc == 0 && phase == PHASE_TRAIN)
+    if (rc == 0 && phase_trains(phase))
         reduce_reset(r->reduce, (struct node){0, shards}, shards);
     return rc;
+}
+
+/* Does the open step ascend by the gradient of its whole batch? */
+static bool ascends_as_batch(const struct run *r)
+{
+    const struct jobspec *s = r->spec;
+
+    return s->sam_scope == SCOPE_BATCH && s->rho > 0 &&
+           r->cursor.step % (uint64_t)s->sam_interval == 0;
 }
 
 static int open_train(struct run *r)
@@ -164,7 +174,7 @@ static int open_train(struct run *r)
 
     stream_batch(&r->stream, r->cursor.step_in_epoch, batch, r->ids, r->weights);
     r->id_count = batch;
-    return open_round(r, PHASE_TRAIN, batch);
+    return open_round(r, ascends_as_batch(r) ? PHASE_ASCENT : PHASE_TRAIN, batch);
 }
 
 /* The samples a sweep has to measure: all, or with the train source those not yet measured. */
@@ -183,7 +193,7 @@ static uint32_t sweep_list(struct run *r)
 static int open_after(struct run *r, enum phase over, bool *ret_closed)
 {
     *ret_closed = false;
-    if (over == PHASE_TRAIN && curriculum_sweep_due(r->spec, r->cursor.epoch) && sweep_list(r) > 0)
+    if (phase_trains(over) && curriculum_sweep_due(r->spec, r->cursor.epoch) && sweep_list(r) > 0)
         return open_round(r, PHASE_SWEEP, r->id_count);
     if (over != PHASE_TEST && r->data->test_samples > 0)
         return open_round(r, PHASE_TEST, r->data->test_samples);
@@ -240,7 +250,7 @@ int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int6
     ret->count = run_node_samples(r, r->phase, r->cursor.step, node);
     if (r->phase != PHASE_TEST)
         ret->ids = r->ids + ret->first;
-    if (r->phase == PHASE_TRAIN)
+    if (phase_trains(r->phase))
         ret->weights = r->weights + ret->first;
     return 0;
 }
@@ -269,6 +279,32 @@ int64_t run_deadline(const struct run *r)
     return round_deadline(r->round);
 }
 
+/* Running statistics behind this step: those of the pass at theta. */
+static void average_statistics(struct run *r, const float *grad)
+{
+    const size_t at = r->model->trained;
+
+    optimizer_running(grad + at, run_shards(r), r->theta + at, r->next + at, r->model->floats - at);
+}
+
+static void apply_ascent(struct run *r)
+{
+    const double *sums;
+    const float *grad = reduce_result(r->reduce, &sums);
+
+    ascent(r->model, (enum sam_kind)r->spec->sam, r->spec->rho, sums[0], grad, r->theta, r->next);
+    average_statistics(r, grad);
+    memcpy(r->ascent_sums, sums, sizeof(r->ascent_sums));
+}
+
+/* Adds what a step's results add up to. A descent knows of theta hat only; the rest was measured in
+ * its ascent. */
+static void add_sums(struct run *r, const double sums[RUN_SUMS])
+{
+    for (int i = 0; i < RUN_SUMS; i++)
+        r->cursor.sums[i] += r->phase == PHASE_DESCENT && i != 2 ? r->ascent_sums[i] : sums[i];
+}
+
 static void apply_update(struct run *r)
 {
     struct run_cursor *c = &r->cursor;
@@ -281,12 +317,11 @@ static void apply_update(struct run *r)
     optimizer_step(o, c->lr, c->step,
                    optimizer_divisor(o, sums[0], r->segments, r->segment_count, grad), r->segments,
                    r->segment_count, grad, r->theta, r->vectors, r->next);
-    optimizer_running(grad + r->model->trained, run_shards(r), r->theta + r->model->trained,
-                      r->next + r->model->trained, r->model->floats - r->model->trained);
+    if (r->phase == PHASE_TRAIN)
+        average_statistics(r, grad);
     r->theta = r->next;
     r->next = spare;
-    for (int i = 0; i < RUN_SUMS; i++)
-        c->sums[i] += sums[i];
+    add_sums(r, sums);
     if (run_train_source(r))
         for (uint32_t i = 0; i < r->slot_count; i++)
             r->scores[r->ids[i]] = r->slots[i];
@@ -398,11 +433,15 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
     *ret_event = RUN_WAIT;
     if (r->finished || !round_done(r->round))
         return 0;
-    r->work_done +=
-        (r->phase == PHASE_TRAIN ? train_cost(r->spec) : score_cost(r->spec)) * r->slot_count;
-    r->work_ms = (double)(now_ms - r->start_ms);
     *ret_event = RUN_ROUND;
-    if (r->phase == PHASE_TRAIN) {
+    if (r->phase == PHASE_ASCENT) {
+        apply_ascent(r);
+        return open_round(r, PHASE_DESCENT, r->slot_count);
+    }
+    r->work_done +=
+        (phase_trains(r->phase) ? train_cost(r->spec) : score_cost(r->spec)) * r->slot_count;
+    r->work_ms = (double)(now_ms - r->start_ms);
+    if (phase_trains(r->phase)) {
         apply_update(r);
         if (r->cursor.step_in_epoch < r->epoch_steps)
             return open_train(r);
@@ -466,6 +505,11 @@ const float *run_theta(const struct run *r)
     return r->theta;
 }
 
+const float *run_round_theta(const struct run *r)
+{
+    return r->phase == PHASE_DESCENT ? r->next : r->theta;
+}
+
 const struct schedule *run_schedule(const struct run *r)
 {
     return &r->schedule;
@@ -498,7 +542,7 @@ struct run_progress run_progress(const struct run *r)
     };
     double ms = (double)(r->start_ms - r->train_start_ms) + r->work_ms; /* to the last update */
 
-    if (r->phase == PHASE_TRAIN && ms > 0)
+    if (phase_trains(r->phase) && ms > 0)
         p.images_per_s =
             (double)(c->step_in_epoch - r->train_start_step) * (double)r->spec->batch * 1e3 / ms;
     if (r->work_done > 0)

@@ -2,7 +2,11 @@
  * cursor; opens one round after another (train steps, sweep, test) and takes results. Pure like the
  * core: no socket, no database, no JSON; time is passed in.
  *
- * An epoch: floor(N / batch) train rounds; a sweep when it is due; a test round when the dataset
+ * A step is one train round or, where SAM ascends by the gradient of the whole batch (sam.scope),
+ * an ascent round at theta and a descent round at theta hat. A checkpoint knows whole steps only:
+ * what goes on from one begins its step with the ascent.
+ *
+ * An epoch: floor(N / batch) steps; a sweep when it is due; a test round when the dataset
  * has a test split; then it closes: mean gap, ADM, ranks, and what the store has to fold. */
 #ifndef STEPPE_SERVER_RUN_H
 #define STEPPE_SERVER_RUN_H
@@ -62,7 +66,7 @@ struct run_task {
     struct node node;
     uint32_t first, count; /* position of the first in the round, for a test its number */
     const uint32_t *ids;   /* [count], or NULL (test): first .. first+count-1 */
-    const float *weights;  /* [count], train only */
+    const float *weights;  /* [count], training phases only */
 };
 /* Leases a node of at most `want` shards. 0 or -EAGAIN. */
 int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
@@ -81,8 +85,8 @@ struct run_result {
     uint64_t step;
     struct node node;
     uint32_t worker; /* who sent it */
-    /* F32 [floats]: behind the gradient the sums of batch statistics; NULL when vectors travel in
-     * pieces: it was uploaded. */
+    /* F32 [floats]: behind the gradient the sums of batch statistics, which do not count in a
+     * descent; NULL when vectors travel in pieces: it was uploaded. */
     const void *grad;
     const void *sums;    /* F64 [RUN_SUMS] */
     const void *scores;  /* F64 [count, 4] */
@@ -116,8 +120,9 @@ int run_put(struct run *r, const struct run_upload *up, int64_t piece,
             const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes, int64_t now_ms,
             int64_t ttl_ms, struct errbuf *why);
 
-/* Bytes that a run of this job holds at most: theta twice, the optimizer's state, the pending sums
- * of the reduction tree at its worst with the uploads beside them, and what it keeps of samples. */
+/* Bytes that a run of this job holds at most: theta and the next one (which is where theta hat lies
+ * in a descent round), the optimizer's state, the pending sums of the reduction tree at its worst
+ * with the uploads beside them, and what it keeps of samples. */
 size_t run_memory(const struct jobspec *spec, const struct model *model,
                   const struct dataset *data);
 
@@ -144,9 +149,10 @@ int64_t run_job(const struct run *r);
 int64_t run_incarnation(const struct run *r);
 uint64_t run_step(const struct run *r);
 enum phase run_phase(const struct run *r);
-uint32_t run_shards(const struct run *r);   /* of the open round */
-uint32_t run_reissued(const struct run *r); /* shards leased again, all rounds of this run */
-const float *run_theta(const struct run *r);
+uint32_t run_shards(const struct run *r);          /* of the open round */
+uint32_t run_reissued(const struct run *r);        /* shards leased again, all rounds of this run */
+const float *run_theta(const struct run *r);       /* of the step */
+const float *run_round_theta(const struct run *r); /* of the open round: in a descent, theta hat */
 const struct schedule *run_schedule(const struct run *r); /* of the open epoch */
 
 /* For people. */

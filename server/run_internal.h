@@ -15,7 +15,11 @@ struct run {
     struct run_cursor cursor;
     uint32_t epoch_steps;
     uint64_t steps;
-    float *theta, *next;
+    float *theta;
+    /* Where the update writes. In a descent round: theta hat, and behind it the running statistics
+     * as they are after this step, since those of the ascent count. */
+    float *next;
+    double ascent_sums[RUN_SUMS];          /* of this step's ascent round */
     float *vectors[OPTIMIZER_VECTORS_MAX]; /* the optimizer's state; NULL behind the last */
     struct segment *segments;
     int segment_count;

@@ -22,7 +22,7 @@ uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, 
 
 bool run_phase_scores(const struct run *r, enum phase phase)
 {
-    return phase != PHASE_TRAIN || run_train_source(r);
+    return !phase_trains(phase) || (phase != PHASE_DESCENT && run_train_source(r));
 }
 
 static int check_score(const struct run *r, const struct score *s, uint32_t position,
@@ -131,7 +131,7 @@ int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
     /* Judge everything first: only a valid result may close its node. */
     if (scores)
         rc = judge_scores(r, res, count, why);
-    if (rc == 0 && res->phase == PHASE_TRAIN)
+    if (rc == 0 && phase_trains(res->phase))
         rc = read_gradient(r, res, &buf, why);
     if (rc == 0 && round_finish(r->round, res->node) < 0)
         rc = -EALREADY;

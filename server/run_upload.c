@@ -12,7 +12,7 @@ bool run_in_pieces(const struct run *r)
 /* Is it the gradient of a node of the open round that has no result yet? */
 static bool wanted(const struct run *r, const struct run_upload *up)
 {
-    return r->uploads && up->phase != PHASE_SWEEP && up->phase != PHASE_TEST &&
+    return r->uploads && phase_trains(up->phase) &&
            run_node_samples(r, up->phase, up->step, up->node) > 0 &&
            round_wants(r->round, up->node);
 }

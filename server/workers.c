@@ -20,9 +20,11 @@
 #define SILENT_MS (HOLD_MS + 10000)
 #define FORGET_MS 600000
 
+/* The vector that it holds. */
 struct have {
     int64_t job, incarnation;
     uint64_t step;
+    int64_t phase; /* in a descent theta hat, otherwise theta of the step */
     bool valid;
 };
 
@@ -202,7 +204,7 @@ static uint32_t wanted_shards(struct workers *w, const struct worker *worker, co
         if (o != worker && alive(o, now_ms) && fits(o, job))
             total += o->threads;
     uint64_t want = (shards * worker->threads + total - 1) / total;
-    if (run_phase(job->run) != PHASE_TRAIN && want > (uint64_t)SCORE_SHARDS * worker->threads)
+    if (!phase_trains(run_phase(job->run)) && want > (uint64_t)SCORE_SHARDS * worker->threads)
         want = (uint64_t)SCORE_SHARDS * worker->threads;
     return want ? (uint32_t)want : 1;
 }
@@ -225,6 +227,14 @@ static cJSON *task_fields(const struct job *job, const struct run_task *task, in
     if (!task->ids)
         cJSON_AddNumberToObject(out, "first", task->first);
     return out;
+}
+
+/* Has it the vector at which the task is computed? */
+static bool holds(const struct have *have, const struct job *job, const struct run_task *task)
+{
+    return have->valid && have->job == job->rec.job && have->incarnation == job->rec.incarnation &&
+           have->step == task->step &&
+           (have->phase == PHASE_DESCENT) == (task->phase == PHASE_DESCENT);
 }
 
 /* Answers the held request with a task when there is one. */
@@ -251,15 +261,12 @@ static bool grant(struct workers *w, struct worker *worker)
         tensors[count++] = tensor_1d("ids", DTYPE_U32, task.count, task.ids);
     if (task.weights)
         tensors[count++] = tensor_1d("weights", DTYPE_F32, task.count, task.weights);
-    struct have now = {job->rec.job, job->rec.incarnation, task.step, true};
-    const struct have *have = &worker->have;
-    if (!have->valid || have->job != now.job || have->incarnation != now.incarnation ||
-        have->step != now.step) {
+    if (!holds(&worker->have, job, &task)) {
         if (run_in_pieces(job->run))
             theta_bytes = job->model.floats * sizeof(float);
         else
             tensors[count++] =
-                tensor_1d("theta", DTYPE_F32, job->model.floats, run_theta(job->run));
+                tensor_1d("theta", DTYPE_F32, job->model.floats, run_round_theta(job->run));
     }
     worker->job = job->rec.job;
     worker->lease_start_ms = now_ms;
@@ -278,7 +285,7 @@ static bool grant(struct workers *w, struct worker *worker)
 
 static int read_have(const struct request *rq, struct have *ret, struct errbuf *why)
 {
-    static const char *const keys[] = {"job", "incarnation", "step", NULL};
+    static const char *const keys[] = {"job", "incarnation", "step", "phase", NULL};
     const cJSON *obj = NULL;
     int64_t step = 0;
 
@@ -294,6 +301,8 @@ static int read_have(const struct request *rq, struct have *ret, struct errbuf *
                        why);
     if (rc == 0)
         rc = field_i64(obj, "have", "step", true, 0, INT64_C(1) << 50, &step, why);
+    if (rc == 0)
+        rc = field_i64(obj, "have", "phase", false, 0, PHASE_TEST, &ret->phase, why);
     ret->step = (uint64_t)step;
     ret->valid = rc == 0;
     return rc;

@@ -49,7 +49,8 @@ static void fail(struct runner *r, int rc)
     pthread_mutex_unlock(&r->lock);
 }
 
-static void train_shard(struct runner *r, struct member *m, uint32_t shard, uint32_t at, uint32_t n)
+static void train_shard(struct runner *r, struct member *m, const struct step_spec *spec,
+                        uint32_t at, uint32_t n)
 {
     const struct work *w = r->work;
     double *sums;
@@ -61,11 +62,10 @@ static void train_shard(struct runner *r, struct member *m, uint32_t shard, uint
         fail(r, -ENOMEM);
         return;
     }
-    struct step_spec spec = w->spec;
-    spec.slot += at;
-    step_train(m->step, &spec, w->theta, w->set, w->ids + at, w->weights + at, n, grad, sums,
+    step_train(m->step, spec, w->theta, w->set, w->ids + at, w->weights + at, n, grad, sums,
                r->scores ? r->scores + at : NULL);
     pthread_mutex_lock(&r->lock);
+    uint32_t shard = at / r->shard;
     int rc = reduce_add(r->reduce, (struct node){shard, shard + 1}, grad);
     pthread_mutex_unlock(&r->lock);
     profile_part(m->profile, PART_REDUCE);
@@ -84,10 +84,12 @@ static void run_shards(struct runner *r, struct member *m)
             return;
         uint32_t at = shard * r->shard;
         uint32_t n = w->count - at < r->shard ? w->count - at : r->shard;
+        struct step_spec spec = w->spec;
+        spec.slot += at;
         if (w->train)
-            train_shard(r, m, shard, at, n);
+            train_shard(r, m, &spec, at, n);
         else
-            step_score(m->step, &w->spec, w->theta, w->set, w->ids + at, n, r->scores + at);
+            step_score(m->step, &spec, w->theta, w->set, w->ids + at, n, r->scores + at);
     }
 }
 

@@ -34,6 +34,7 @@ struct plan {
     struct runner *runner;
     float *theta;
     int64_t incarnation, step; /* of theta; step -1: none is held */
+    bool hat;                  /* it is the theta hat of that step */
     uint32_t *ids;
     float *weights;
     struct score *scores;
@@ -218,6 +219,7 @@ static cJSON *with_have(const struct plan *p)
         cJSON_AddNumberToObject(have, "job", (double)p->job);
         cJSON_AddNumberToObject(have, "incarnation", (double)p->incarnation);
         cJSON_AddNumberToObject(have, "step", (double)p->step);
+        cJSON_AddNumberToObject(have, "phase", p->hat ? PHASE_DESCENT : PHASE_TRAIN);
     }
     return request;
 }
@@ -251,6 +253,7 @@ static int read_theta(const struct session *s, struct plan *p, const struct mess
                       const struct task *t, struct errbuf *why)
 {
     bool inlined = tensor_find(m->tensors, m->tensor_count, "theta") != NULL;
+    bool hat = t->phase == PHASE_DESCENT;
     int rc;
 
     if (inlined || t->theta_bytes) {
@@ -261,11 +264,12 @@ static int read_theta(const struct session *s, struct plan *p, const struct mess
             return rc;
         p->incarnation = t->incarnation;
         p->step = t->step;
+        p->hat = hat;
     }
-    return p->step == t->step && p->incarnation == t->incarnation
+    return p->step == t->step && p->incarnation == t->incarnation && p->hat == hat
                ? 0
-               : err_set(why, -EINVAL, "the task came without theta of step %lld",
-                         (long long)t->step);
+               : err_set(why, -EINVAL, "the task came without theta%s of step %lld",
+                         hat ? " hat" : "", (long long)t->step);
 }
 
 /* Score tensors of a result; returns how many. */
@@ -307,13 +311,16 @@ static void answer_done(struct answer *a)
     *a = (struct answer){.request = NULL};
 }
 
+/* The two phases of an ascent by the whole batch are plain passes, at theta and at theta hat: the
+ * server has ascended between them. */
 static struct step_spec step_spec_of(const struct jobspec *spec, const struct task *t)
 {
     return (struct step_spec){
-        .rho = t->step % spec->sam_interval == 0 ? spec->rho : 0,
+        .rho = t->phase == PHASE_TRAIN && t->step % spec->sam_interval == 0 ? spec->rho : 0,
         .sam = (enum sam_kind)spec->sam,
         .smoothing = spec->label_smoothing,
-        .fused = t->kind == TASK_TRAIN && spec->score_source == SOURCE_TRAIN,
+        .fused = t->kind == TASK_TRAIN && t->phase != PHASE_DESCENT &&
+                 spec->score_source == SOURCE_TRAIN,
         .attack = (enum attack)spec->attack,
         .epsilon = spec->epsilon,
         .alpha = spec->alpha,
@@ -341,7 +348,7 @@ static void compute(struct plan *p, const struct task *t, struct answer *a)
         .weights = p->weights,
         .count = (uint32_t)t->count,
     };
-    bool scores = !work.train || p->spec.score_source == SOURCE_TRAIN;
+    bool scores = !work.train || work.spec.fused;
     struct yield yield = {.scores = scores ? p->scores : NULL};
     struct errbuf why;
 

@@ -9,19 +9,17 @@
 #include "worker/step.h"
 
 #include <assert.h>
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/ascent.h"
 #include "worker/nn/arena.h"
 #include "worker/nn/attack.h"
 #include "worker/nn/head.h"
 #include "worker/nn/layer.h"
 #include "worker/nn/net.h"
 #include "worker/nn/vec.h"
-
-#define ASAM_ETA ((real)0.01)
 
 struct step {
     const struct model *model;
@@ -158,8 +156,8 @@ static void write_clean(const struct step *s, uint32_t n, struct score *scores)
 }
 
 /* Twin of sample i, or its first place, from its row of dx, which is the sample's gradient up to a
- * positive factor; returns the norm of that row. key: of a random start. */
-static double attack_sample(struct step *s, const struct step_spec *spec, size_t i, uint32_t key,
+ * positive factor; returns the norm of that row. */
+static double attack_sample(struct step *s, const struct step_spec *spec, uint32_t i,
                             struct score *score)
 {
     const real *g = s->dx + i * s->pixels, *x = s->x + i * s->pixels;
@@ -172,7 +170,7 @@ static double attack_sample(struct step *s, const struct step_spec *spec, size_t
     } else if (spec->attack == ATTACK_L2) {
         directed = attack_l2(x, g, spec->epsilon, s->pixels, twin);
     } else if (directed && spec->random_start) {
-        attack_start(x, spec->epsilon, spec->seed, spec->step, key, s->pixels, twin);
+        attack_start(x, spec->epsilon, spec->seed, spec->step, spec->slot + i, s->pixels, twin);
     } else {
         memcpy(twin, x, s->pixels * sizeof(*twin));
         if (directed)
@@ -213,38 +211,6 @@ static void measure_twins(struct step *s, const real *theta, uint32_t n, struct 
     profile_part(s->profile, PART_HEAD);
 }
 
-/* g = T g; T is 1 where no layer has its weight or scale. */
-static void adapt(struct step *s, const real *theta)
-{
-    const struct model *m = s->model;
-
-    for (int i = 0; i < m->layer_count; i++) {
-        if (m->layers[i].weight < 0)
-            continue;
-        const struct param *p = &m->params[m->layers[i].weight];
-        vec_adapt(s->g + p->offset, theta + p->offset, ASAM_ETA, p->count);
-    }
-}
-
-/* theta hat = theta + rho g/(||g|| + 1e-12), where g is the weighted sum s->g over V; adaptive:
- * theta + rho T^2 g/(||T g|| + 1e-12). s->g is used up. */
-static void ascend(struct step *s, const real *theta, const struct step_spec *spec, double weight)
-{
-    const size_t floats = s->model->trained;
-
-    if (spec->sam == SAM_ADAPTIVE)
-        adapt(s, theta);
-    const double norm = sqrt(vec_square_sum(s->g, floats));
-    double c = spec->rho / (norm + 1e-12 * weight);
-
-    if (spec->sam == SAM_ADAPTIVE)
-        adapt(s, theta);
-    if (c > FLT_MAX) /* infinity times a gradient of 0 is no number */
-        c = FLT_MAX;
-    vec_add_scaled(s->theta_hat, theta, (real)c, s->g, floats);
-    profile_part(s->profile, PART_ASCEND);
-}
-
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
                 real *grad, double sums[STEP_SUMS], struct score *scores)
@@ -271,8 +237,7 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     if (spec->fused) {
         write_clean(s, n, scores);
         for (uint32_t i = 0; i < n; i++)
-            scores[i].grad_norm =
-                attack_sample(s, spec, i, spec->slot + i, &scores[i]) / weights[i];
+            scores[i].grad_norm = attack_sample(s, spec, i, &scores[i]) / weights[i];
         profile_part(s->profile, PART_ATTACK);
         profile_pass(s->profile, PASS_TWIN);
         move_twins(s, spec, theta, n, scores);
@@ -280,7 +245,8 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     }
     double loss_hat = loss;
     if (sam) {
-        ascend(s, theta, spec, weight);
+        ascent(s->model, spec->sam, spec->rho, weight, s->g, theta, s->theta_hat);
+        profile_part(s->profile, PART_ASCEND);
         profile_pass(s->profile, PASS_DESCENT);
         train_forward(s, s->theta_hat, weights, spec->smoothing, n);
         loss_hat = weighted_loss(s, weights, n);
@@ -305,7 +271,7 @@ void step_score(struct step *s, const struct step_spec *spec, const real *theta,
     data_gradients(s, theta, s->x, n);
     write_clean(s, n, scores);
     for (uint32_t i = 0; i < n; i++)
-        scores[i].grad_norm = ldexp(attack_sample(s, spec, i, ids[i], &scores[i]), s->exponents[i]);
+        scores[i].grad_norm = ldexp(attack_sample(s, spec, i, &scores[i]), s->exponents[i]);
     profile_part(s->profile, PART_ATTACK);
     profile_pass(s->profile, PASS_TWIN);
     move_twins(s, spec, theta, n, scores);

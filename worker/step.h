@@ -32,12 +32,12 @@ struct step_spec {
     double smoothing;  /* of the labels in the training loss, [0, 1); 0 when fused */
     bool fused;        /* measure scores inside the training step */
     enum attack attack;
-    double epsilon, alpha; /* of the attack, pixel space; alpha: a move of PGD */
-    uint32_t moves;        /* of PGD, at least 1 */
-    bool random_start; /* of PGD; keyed (seed, RNG_ATTACK, step, slot), in step_score by sample */
+    double epsilon, alpha;  /* of the attack, pixel space; alpha: a move of PGD */
+    uint32_t moves;         /* of PGD, at least 1 */
+    bool random_start;      /* of PGD; keyed (seed, RNG_ATTACK, step, slot) */
     struct augment augment; /* of what is trained on; never in step_score */
     uint64_t seed, step;
-    uint32_t slot; /* position in the batch of the first sample */
+    uint32_t slot; /* position in the batch, sweep or test of the first sample */
 };
 
 /* A view of one split of a dataset. */
@@ -56,18 +56,16 @@ void step_free(struct step *s);
 void step_profile(struct step *s, struct profile *profile);
 
 /* Trains on the n samples ids[] (each < set->count) with weights v > 0 at theta[m->floats]:
- *   g = grad of sum v_i loss_i(theta) / sum v_i;
- *   sam (Foret et al. 2021):  theta hat = theta + rho g / (||g||_2 + 1e-12);
- *   asam (Kwon et al. 2021):  theta hat = theta + rho T^2 g / (||T g||_2 + 1e-12), with
- *                             T = |theta| + 0.01 for weights and scales, 1 for biases;
+ *   theta hat = theta, moved by common/ascent.h with the gradient of sum v_i loss_i(theta) over the
+ *               samples of this call; rho 0: theta itself;
  *   grad[m->floats] = sum v_i grad loss_i(theta hat), overwritten; behind the trained part lie
  *                     the batch statistics of the pass at theta.
- * Norms are over the trained part, squared in double in a fixed order. All passes are in training
- * mode: a BatchNorm normalises by the samples of each pass, dropout drops the same in all of them.
- * theta is never written. Sample i is augmented as drawn for slot spec->slot + i, once for all
- * passes. fused: scores[n] of what is trained on get loss, adv_loss (of the twin at theta; its
- * first move is by the ascent pass's own gradient of x), grad_norm, el2n, predicted; otherwise
- * scores may be NULL and is not touched. rho 0 and not fused: one forward, one backward.
+ * All passes are in training mode: a BatchNorm normalises by the samples of each pass, dropout
+ * drops the same in all of them. theta is never written. Sample i is augmented as drawn for slot
+ * spec->slot + i, once for all passes. fused: scores[n] of what is trained on get loss, adv_loss
+ * (of the twin at theta; its first move is by the ascent pass's own gradient of x), grad_norm,
+ * el2n, predicted; otherwise scores may be NULL and is not touched. rho 0 and not fused: one
+ * forward, one backward.
  */
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,

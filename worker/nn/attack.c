@@ -39,10 +39,10 @@ bool attack_l2(const real *restrict x, const real *restrict g, double eps, size_
     return norm > 0;
 }
 
-void attack_start(const real *restrict x, double eps, uint64_t seed, uint64_t step, uint32_t key,
+void attack_start(const real *restrict x, double eps, uint64_t seed, uint64_t step, uint32_t slot,
                   size_t n, real *restrict twin)
 {
-    struct rng r = rng_at(seed, RNG_ATTACK, (uint32_t)step, key);
+    struct rng r = rng_at(seed, RNG_ATTACK, (uint32_t)step, slot);
 
     for (size_t i = 0; i < n; i++) {
         real t = x[i] + (real)(eps * rng_range(&r, -1, 1));

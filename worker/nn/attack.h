@@ -20,8 +20,8 @@ bool attack_l2(const real *restrict x, const real *restrict g, double eps, size_
 
 /* PGD (Madry et al. 2018), a start and then moves; the last iterate is the twin.
  * A start anywhere in the ball: twin = clip(x + eps*u, 0, 1), u uniform in [-1, 1), drawn from
- * (seed, RNG_ATTACK, step, key): key is the slot in a training step, the sample in a sweep. */
-void attack_start(const real *restrict x, double eps, uint64_t seed, uint64_t step, uint32_t key,
+ * (seed, RNG_ATTACK, step, slot). */
+void attack_start(const real *restrict x, double eps, uint64_t seed, uint64_t step, uint32_t slot,
                   size_t n, real *restrict twin);
 /* twin += alpha*sign(g), projected on [x - eps, x + eps] and [0, 1]; g is the gradient at twin. */
 void attack_move(const real *restrict x, const real *restrict g, double alpha, double eps, size_t n,

@@ -1,21 +1,12 @@
-/* How the loops over memory are compiled: once per instruction set, the best one picked when the
- * program starts. All variants give the same bits: without contraction and without reordering
- * (-ffp-contract=off, no -ffast-math) every float operation is rounded on its own, and reductions
- * are written out over a fixed number of lanes. */
+/* The arithmetic of the engine: how its loops are compiled, and its version. */
 #ifndef STEPPE_WORKER_NN_KERNEL_H
 #define STEPPE_WORKER_NN_KERNEL_H
+
+#include "common/clone.h"
 
 /* Part of the numerics class, behind the kernel set: raise it with every change of our own
  * arithmetic (order of a sum, tile sizes, formulas), so that old and new workers never share a job.
  */
-#define KERNEL_REVISION 5
-
-/* Sanitizers cannot instrument the resolver that picks a variant before main. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define KERNEL __attribute__((target_clones("default", "avx2", "arch=skylake-avx512")))
-#else
-#define KERNEL
-#endif
+#define KERNEL_REVISION 6
 
 #endif

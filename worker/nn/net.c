@@ -7,10 +7,8 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __SSE__
-#include <xmmintrin.h>
-#endif
 
+#include "common/floats.h"
 #include "worker/nn/arena.h"
 #include "worker/nn/layer.h"
 #include "worker/nn/plan.h"
@@ -31,9 +29,7 @@ struct net {
 
 void net_thread_init(void)
 {
-#ifdef __SSE__
-    _mm_setcsr(_mm_getcsr() | 0x8040); /* flush denormal results and operands to 0 */
-#endif
+    floats_flush();
 }
 
 static real *block_at(const struct net *net, int block)

@@ -86,19 +86,6 @@ KERNEL void vec_add(real *restrict sum, const real *restrict a, size_t n)
         sum[i] += a[i];
 }
 
-KERNEL void vec_add_scaled(real *restrict out, const real *restrict a, real c,
-                           const real *restrict b, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = a[i] + c * b[i];
-}
-
-KERNEL void vec_adapt(real *restrict g, const real *restrict theta, real eta, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        g[i] *= (theta[i] < 0 ? -theta[i] : theta[i]) + eta;
-}
-
 KERNEL double vec_square_sum(const real *a, size_t n)
 {
     double lane[16] = {0};

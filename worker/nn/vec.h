@@ -29,11 +29,6 @@ void vec_from_bytes(real *restrict x, const uint8_t *restrict pixel, size_t n);
 
 /* sum += a. */
 void vec_add(real *restrict sum, const real *restrict a, size_t n);
-/* out = a + c*b. */
-void vec_add_scaled(real *restrict out, const real *restrict a, real c, const real *restrict b,
-                    size_t n);
-/* g *= |theta| + eta. */
-void vec_adapt(real *restrict g, const real *restrict theta, real eta, size_t n);
 /* sum a^2 in double: 16 lanes, entry i in lane i % 16, lanes added pairwise. */
 double vec_square_sum(const real *a, size_t n);
 

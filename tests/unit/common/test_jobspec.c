@@ -26,6 +26,7 @@ TEST(defaults_are_those_of_the_paper_recipe)
     ASSERT(s.crop == 0 && !s.flip);
     ASSERT_EQ(SAM_PLAIN, s.sam);
     ASSERT_EQ(1, s.sam_interval);
+    ASSERT_EQ(SCOPE_SHARD, s.sam_scope);
     ASSERT(s.rho == 0.05 && s.epsilon == 8.0 / 255.0);
     ASSERT_EQ(ATTACK_FGSM, s.attack);
     ASSERT_EQ(SOURCE_SWEEP, s.score_source);
@@ -88,7 +89,8 @@ TEST(what_is_written_of_another_optimizer_and_attack_is_taken)
              "  \"beta1\": 0.8, \"beta2\": 0.99, \"epsilon\": 1e-6, \"weight_decay\": 0.125, "
              "\"clip\": 2,"
              "  \"schedule\": \"step\", \"milestones\": [0.25, 0.5, 0.875], \"gamma\": 0.5},"
-             "\"sam\": {\"name\": \"asam\", \"rho\": 1, \"interval\": 4},"
+             "\"sam\": {\"name\": \"asam\", \"rho\": 1, \"interval\": 4, "
+             "\"scope\": \"batch\"},"
              "\"attack\": {\"name\": \"pgd\", \"epsilon\": \"4/255\", \"alpha\": \"2/255\", "
              "\"steps\": 7,"
              "  \"random_start\": true}");
@@ -104,6 +106,7 @@ TEST(what_is_written_of_another_optimizer_and_attack_is_taken)
     ASSERT(o->milestones.at[2] == 0.875 && o->milestones.at[3] == 0);
     ASSERT_EQ(SAM_ADAPTIVE, s.sam);
     ASSERT(s.rho == 1 && s.sam_interval == 4);
+    ASSERT_EQ(SCOPE_BATCH, s.sam_scope);
     ASSERT_EQ(ATTACK_PGD, s.attack);
     ASSERT(s.epsilon == 4.0 / 255 && s.alpha == 2.0 / 255 && s.attack_steps == 7);
     ASSERT(s.random_start);
@@ -333,7 +336,8 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT_MEM(&x->milestones, &y->milestones, sizeof(x->milestones));
     ASSERT(a->label_smoothing == b->label_smoothing && a->sam == b->sam);
     ASSERT(a->crop == b->crop && a->flip == b->flip);
-    ASSERT(a->sam_interval == b->sam_interval && a->alpha == b->alpha);
+    ASSERT(a->sam_interval == b->sam_interval && a->sam_scope == b->sam_scope &&
+           a->alpha == b->alpha);
     ASSERT(a->attack_steps == b->attack_steps && a->random_start == b->random_start);
     ASSERT(a->score_source == b->score_source && a->score_every == b->score_every);
     ASSERT(a->normaliser == b->normaliser && a->numerics == b->numerics);

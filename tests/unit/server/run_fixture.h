@@ -93,7 +93,7 @@ static inline uint64_t theta_key(const struct run *r, const struct fixture *f)
     uint8_t digest[SHA256_BYTES];
     uint64_t key;
 
-    sha256_of(run_theta(r), f->model.floats * sizeof(float), digest);
+    sha256_of(run_round_theta(r), f->model.floats * sizeof(float), digest);
     memcpy(&key, digest, sizeof(key));
     return key;
 }
@@ -167,7 +167,7 @@ static inline struct fake *fake_compute(const struct run *r, const struct fixtur
     k->scores = xcalloc(t->count, sizeof(*k->scores));
     k->classes = xcalloc(t->count, sizeof(*k->classes));
     k->flags = xcalloc(t->count, sizeof(*k->flags));
-    if (t->phase == PHASE_TRAIN)
+    if (phase_trains(t->phase))
         fake_node(f, theta, t, t->node, k->grad, k->sums);
     for (uint32_t i = 0; i < t->count; i++) {
         struct score s =
@@ -328,6 +328,63 @@ static inline struct outcome drive(const struct fixture *f, const struct plan *p
     return o;
 }
 
+/* A fresh run in its first round. */
+static inline struct run *started(const struct fixture *f)
+{
+    struct run *r = fixture_run(f, 1);
+
+    ASSERT_EQ(0, run_start(r, 0));
+    return r;
+}
+
+/* Leases the whole round as one node; the result of it. */
+static inline struct fake *compute_round(struct run *r, const struct fixture *f)
+{
+    struct run_task t;
+
+    ASSERT_EQ(0, run_take(r, 1, run_shards(r), 0, 1000, &t));
+    ASSERT_EQ(run_shards(r), node_size(t.node));
+    return fake_compute(r, f, &t);
+}
+
+/* Hands a result in and closes the round if it was the last one; e is filled on RUN_EPOCH. */
+static inline enum run_event give(struct run *r, struct fake *k, struct run_epoch *e)
+{
+    enum run_event event;
+    struct errbuf why;
+
+    ASSERT_OK(run_result(r, &k->res, &why), why);
+    ASSERT_EQ(0, run_advance(r, 0, &event, e));
+    fake_free(k);
+    return event;
+}
+
+static inline void epoch_done(struct run_epoch *e)
+{
+    free(e->scores);
+    free(e->adm);
+}
+
+static inline void same_outcome(const struct outcome *want, const struct outcome *got)
+{
+    ASSERT_STR(want->theta_sha256, got->theta_sha256);
+    ASSERT_STR(want->epochs_sha256, got->epochs_sha256);
+}
+
+/* What a checkpoint holds, from one run to another, which has not started. */
+static inline void restore(struct run *to, struct run *from)
+{
+    const struct run_state a = run_state(from), b = run_state(to);
+
+    *b.cursor = *a.cursor;
+    memcpy(b.theta, a.theta, a.floats * sizeof(*a.theta));
+    for (int i = 0; a.vector_names[i]; i++)
+        memcpy(b.vectors[i], a.vectors[i], a.floats * sizeof(float));
+    memcpy(b.rank, a.rank, a.samples * sizeof(*a.rank));
+    memcpy(b.scores, a.scores, a.samples * sizeof(*a.scores));
+}
+
+#define STILL ", \"curriculum\": {\"measure\": \"none\"}"
 #define SWEEP_JOB                                                                                  \
     ", \"curriculum\": {\"measure\": \"adm\", \"initial\": 0.5, \"full_at\": 1, \"smoothing\": "   \
     "0.5}"

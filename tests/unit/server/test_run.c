@@ -10,38 +10,6 @@ static struct fake *take(struct run *r, const struct fixture *f, uint32_t worker
     return fake_compute(r, f, &t);
 }
 
-static struct run *started(const struct fixture *f)
-{
-    struct run *r = fixture_run(f, 1);
-
-    ASSERT_EQ(0, run_start(r, 0));
-    return r;
-}
-
-/* Hands a result in and closes the round if it was the last one; e is filled on RUN_EPOCH. */
-static enum run_event give(struct run *r, struct fake *k, struct run_epoch *e)
-{
-    enum run_event event;
-    struct errbuf why;
-
-    ASSERT_OK(run_result(r, &k->res, &why), why);
-    ASSERT_EQ(0, run_advance(r, 0, &event, e));
-    fake_free(k);
-    return event;
-}
-
-static void epoch_done(struct run_epoch *e)
-{
-    free(e->scores);
-    free(e->adm);
-}
-
-static void same_outcome(const struct outcome *want, const struct outcome *got)
-{
-    ASSERT_STR(want->theta_sha256, got->theta_sha256);
-    ASSERT_STR(want->epochs_sha256, got->epochs_sha256);
-}
-
 static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB, FORGETTING_JOB};
 
 TEST(any_split_and_order_gives_the_same_bits)
@@ -302,12 +270,7 @@ TEST(a_sample_that_is_twice_in_a_batch_has_the_score_of_its_last_slot)
     const uint64_t theta = theta_key(r, f);
     /* The whole node is leased; a run that starts there is asked for its shards one by one. */
     struct run *other = fixture_run(f, 2);
-    const struct run_state from = run_state(r), to = run_state(other);
-    *to.cursor = *from.cursor;
-    memcpy(to.theta, from.theta, to.floats * sizeof(*to.theta));
-    memcpy(to.vectors[0], from.vectors[0], to.floats * sizeof(float));
-    memcpy(to.rank, from.rank, SAMPLES * sizeof(*to.rank));
-    memcpy(to.scores, from.scores, SAMPLES * sizeof(*to.scores));
+    restore(other, r);
     ASSERT_EQ(0, run_start(other, 0));
     for (uint32_t i = 0; i < BATCH / SHARD; i++)
         shards[i] = take(other, f, 1, 1);

@@ -2,28 +2,6 @@
 #include "server/core/optimizer.h"
 #include "tests/unit/server/run_fixture.h"
 
-#define STILL ", \"curriculum\": {\"measure\": \"none\"}"
-
-/* Leases the whole round as one node; the result of it. */
-static struct fake *compute_round(struct run *r, const struct fixture *f)
-{
-    struct run_task t;
-
-    ASSERT_EQ(0, run_take(r, 1, run_shards(r), 0, 1000, &t));
-    ASSERT_EQ(run_shards(r), node_size(t.node));
-    return fake_compute(r, f, &t);
-}
-
-static enum run_event give(struct run *r, struct fake *k, struct run_epoch *ret)
-{
-    enum run_event event;
-    struct errbuf why;
-
-    ASSERT_OK(run_result(r, &k->res, &why), why);
-    ASSERT_EQ(0, run_advance(r, 0, &event, ret));
-    fake_free(k);
-    return event;
-}
 
 TEST(an_update_is_the_optimizers_with_the_clipped_gradient_of_the_batch)
 {
