@@ -2,7 +2,10 @@
 
 #include <string.h>
 
+#include "common/bounds.h"
 #include "worker/nn/kernel.h"
+
+#define STRIDE_ROWS 16
 
 void vec_fill_rows(real *restrict y, const real *restrict b, size_t rows, size_t k)
 {
@@ -46,32 +49,41 @@ KERNEL void vec_relu_mask(real *restrict dy, const real *restrict y, size_t n)
         dy[i] = y[i] > 0 ? dy[i] : 0;
 }
 
+/* out: the c entries of a, once a row for STRIDE_ROWS rows, so that a loop over colour images has
+ * one stride whatever c is. */
+static void repeat(real out[STRIDE_ROWS * CHANNELS_MAX], const float *a, size_t c)
+{
+    for (size_t i = 0; i < STRIDE_ROWS * c; i++)
+        out[i] = a[i % c];
+}
+
 KERNEL void vec_normalise(real *restrict y, const real *restrict x, const float *mean,
                           const float *std, size_t rows, size_t c)
 {
-    if (c == 1) {
-        const real m = mean[0], s = std[0];
-        for (size_t i = 0; i < rows; i++)
-            y[i] = (x[i] - m) / s;
-        return;
+    const size_t total = rows * c, stride = STRIDE_ROWS * c;
+    real m[STRIDE_ROWS * CHANNELS_MAX], s[STRIDE_ROWS * CHANNELS_MAX];
+
+    repeat(m, mean, c);
+    repeat(s, std, c);
+    for (size_t i = 0; i < total; i += stride) {
+        const size_t n = total - i < stride ? total - i : stride;
+        for (size_t j = 0; j < n; j++)
+            y[i + j] = (x[i + j] - m[j]) / s[j];
     }
-    for (size_t r = 0; r < rows; r++, y += c, x += c)
-        for (size_t j = 0; j < c; j++)
-            y[j] = (x[j] - mean[j]) / std[j];
 }
 
 KERNEL void vec_denormalise(real *restrict dx, const real *restrict dy, const float *std,
                             size_t rows, size_t c)
 {
-    if (c == 1) {
-        const real s = std[0];
-        for (size_t i = 0; i < rows; i++)
-            dx[i] = dy[i] / s;
-        return;
+    const size_t total = rows * c, stride = STRIDE_ROWS * c;
+    real s[STRIDE_ROWS * CHANNELS_MAX];
+
+    repeat(s, std, c);
+    for (size_t i = 0; i < total; i += stride) {
+        const size_t n = total - i < stride ? total - i : stride;
+        for (size_t j = 0; j < n; j++)
+            dx[i + j] = dy[i + j] / s[j];
     }
-    for (size_t r = 0; r < rows; r++, dx += c, dy += c)
-        for (size_t j = 0; j < c; j++)
-            dx[j] = dy[j] / std[j];
 }
 
 KERNEL void vec_from_bytes(real *restrict x, const uint8_t *restrict pixel, size_t n)

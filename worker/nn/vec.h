@@ -18,10 +18,10 @@ void vec_relu(real *y, size_t n);
 /* dy = 0 where y, the output of a ReLU, is not positive. */
 void vec_relu_mask(real *restrict dy, const real *restrict y, size_t n);
 
-/* y[rows, c] = (x - mean[c]) / std[c]. */
+/* y[rows, c] = (x - mean[c]) / std[c]; c <= CHANNELS_MAX. */
 void vec_normalise(real *restrict y, const real *restrict x, const float *mean, const float *std,
                    size_t rows, size_t c);
-/* dx[rows, c] = dy / std[c]. */
+/* dx[rows, c] = dy / std[c]; c <= CHANNELS_MAX. */
 void vec_denormalise(real *restrict dx, const real *restrict dy, const float *std, size_t rows,
                      size_t c);
 /* x = pixel / 255, rounded once. */

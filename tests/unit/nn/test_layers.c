@@ -382,6 +382,29 @@ TEST(row_sums_and_fills_take_any_shape)
     }
 }
 
+TEST(images_are_normalised_per_channel_whatever_their_size)
+{
+    for (size_t c = 1; c <= CHANNELS_MAX; c++)
+        for (size_t rows = 1; rows < 70; rows += 1 + rows / 7) {
+            real *x = uniform(1, rows * c, 0, 1), *y = reals(rows * c + 1),
+                 *dx = reals(rows * c + 1);
+            float mean[CHANNELS_MAX], std[CHANNELS_MAX];
+            for (size_t j = 0; j < c; j++) {
+                mean[j] = 0.4f + 0.05f * (float)j;
+                std[j] = 0.3f - 0.01f * (float)j;
+            }
+            y[rows * c] = dx[rows * c] = 7;
+            vec_normalise(y, x, mean, std, rows, c);
+            vec_denormalise(dx, x, std, rows, c);
+            for (size_t i = 0; i < rows * c; i++) {
+                ASSERT(y[i] == (x[i] - mean[i % c]) / std[i % c]);
+                ASSERT(dx[i] == x[i] / std[i % c]);
+            }
+            ASSERT(y[rows * c] == 7 && dx[rows * c] == 7);
+            free(x), free(y), free(dx);
+        }
+}
+
 TEST(bytes_become_the_nearest_number_to_their_255th)
 {
     uint8_t bytes[256];
