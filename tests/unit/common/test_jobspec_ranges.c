@@ -126,7 +126,7 @@ TEST(help_has_a_line_for_every_key)
         ASSERT_HAS(path, text);
     }
     ASSERT_HAS("[above 0 to 1]", text);
-    ASSERT_HAS("[adm, loss, grad_norm, el2n, random or none]", text);
+    ASSERT_HAS("[adm, loss, grad_norm, el2n, margin, forgetting, random or none]", text);
     ASSERT_HAS("[mlp, lenet, cnn, resnet20, resnet20_gn, wrn16_4 or resnet18]", text);
     ASSERT_HAS("[0 to 9007199254740991]", text);
     ASSERT_HAS("8/255 ", text);

@@ -382,6 +382,8 @@ static inline void restore(struct run *to, struct run *from)
         memcpy(b.vectors[i], a.vectors[i], a.floats * sizeof(float));
     memcpy(b.rank, a.rank, a.samples * sizeof(*a.rank));
     memcpy(b.scores, a.scores, a.samples * sizeof(*a.scores));
+    if (a.lapses)
+        memcpy(b.lapses, a.lapses, a.samples * sizeof(*a.lapses));
 }
 
 #define STILL ", \"curriculum\": {\"measure\": \"none\"}"
