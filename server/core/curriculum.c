@@ -2,6 +2,7 @@
  * schedule that follows from them is in schedule.c. */
 #include "server/core/curriculum.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <float.h>
 #include <math.h>
@@ -63,6 +64,7 @@ void lapses_add(struct lapses *l, const struct score *s, const uint16_t *labels,
 /* Never right counts as forgotten at every measurement: more than any that was right once. */
 static double lapses_key(const struct lapses *l)
 {
+    assert(l);
     return l->right || l->forgotten ? l->forgotten : l->seen;
 }
 

@@ -40,8 +40,8 @@ static real *block_at(const struct net *net, int block)
     return (real *)(void *)(net->memory + net->plan.blocks[block].place);
 }
 
-/* A value in the backward pass, or in the forward one. One that nobody reads in the backward pass is
- * where it was. */
+/* A value in the backward pass, or in the forward one. One that nobody reads in the backward pass
+ * is where it was. */
 static real *value_at(const struct net *net, int value, bool backward)
 {
     if (value == NO_VALUE)

@@ -2,7 +2,6 @@
 #include "server/core/optimizer.h"
 #include "tests/unit/server/run_fixture.h"
 
-
 TEST(an_update_is_the_optimizers_with_the_clipped_gradient_of_the_batch)
 {
     static const char *const jobs[] = {
