@@ -1,0 +1,27 @@
+/* Long loops over a vector in two halves, the second on a thread of its own: what the server does
+ * to a gradient while every worker waits for it. What is run must treat entries one by one, so that
+ * the bits are those of one loop. */
+#ifndef STEPPE_COMMON_HALVES_H
+#define STEPPE_COMMON_HALVES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Entries from which the second thread pays: waking it takes as long as some ten thousand. */
+#define HALVES_MIN ((size_t)1 << 17)
+
+struct halves;
+
+/* Entries [first, end). Called on two threads at once. */
+typedef void (*halves_fn)(void *arg, size_t first, size_t end);
+
+/* NULL where there is one processor, or no thread to be had; then all runs on the caller's. */
+struct halves *halves_create(void);
+void halves_free(struct halves *h); /* NULL is fine */
+/* fn over [0, count): in two halves when count >= HALVES_MIN, else whole. Returns when all of it is
+ * done. One call at a time. */
+void halves_run(struct halves *h, size_t count, halves_fn fn, void *arg);
+/* floats_copy_finite in two halves. */
+bool halves_copy_finite(struct halves *h, float *out, const void *in, size_t n);
+
+#endif
