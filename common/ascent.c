@@ -34,18 +34,20 @@ KERNEL static void add_scaled_squares(double *restrict lane, const float *restri
         }
 }
 
-KERNEL static void move(float *restrict hat, const float *restrict theta, float c,
-                        const float *restrict g, size_t n)
+/* hat may be g. */
+KERNEL static void move(float *hat, const float *restrict theta, float c, const float *g, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES)
+#pragma GCC ivdep
         for (size_t j = 0; j < LANES; j++)
             hat[i + j] = theta[i + j] + c * g[i + j];
 }
 
-KERNEL static void move_scaled(float *restrict hat, const float *restrict theta, float c,
-                               const float *restrict g, size_t n)
+KERNEL static void move_scaled(float *hat, const float *restrict theta, float c, const float *g,
+                               size_t n)
 {
     for (size_t i = 0; i < n; i += LANES)
+#pragma GCC ivdep
         for (size_t j = 0; j < LANES; j++) {
             const float t = size_of(theta[i + j]);
             hat[i + j] = theta[i + j] + c * (g[i + j] * t * t);

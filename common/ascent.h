@@ -13,8 +13,8 @@
  *                             T = |theta| + 0.01 for weights and scales, 1 for biases
  * over the first m->trained entries of each vector; what lies behind them is neither read nor
  * written. The squares are summed in double, entry i in lane i % 16, lanes added pairwise; all else
- * is float32, one rounding an operation, denormals flushed. weight > 0, rho >= 0; the vectors do
- * not overlap. A gradient of 0 gives theta, whatever rho is. */
+ * is float32, one rounding an operation, denormals flushed. weight > 0, rho >= 0; theta_hat may
+ * be grad_sum, else the vectors do not overlap. A gradient of 0 gives theta, whatever rho is. */
 void ascent(const struct model *m, enum sam_kind kind, double rho, double weight,
             const float *grad_sum, const float *theta, float *theta_hat);
 

@@ -72,7 +72,7 @@ static void start_work(struct op *op)
     }
 }
 
-static int begin_run(struct job *job, const struct checkpoint *c)
+static int begin_run(struct jobs *jobs, struct job *job, const struct checkpoint *c)
 {
     struct run *run;
     int rc =
@@ -80,6 +80,7 @@ static int begin_run(struct job *job, const struct checkpoint *c)
 
     if (rc < 0)
         return rc;
+    run_halves(run, jobs->server->halves);
     if (c)
         checkpoint_restore(c, run);
     rc = run_start(run, clock_mono_ms());
@@ -116,7 +117,7 @@ static void start_done(struct op *op)
         log_error("job.start", "job=%" PRId64 " error=\"%s\"", st->rec.job, op->why.text);
         job_hold(job, op->why.text);
     } else if (current) {
-        int rc = begin_run(job, st->checkpoint);
+        int rc = begin_run(jobs, job, st->checkpoint);
         log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
                  st->rec.incarnation, st->checkpoint ? checkpoint_step(st->checkpoint) : 0);
         if (rc < 0)

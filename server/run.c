@@ -305,6 +305,35 @@ static void add_sums(struct run *r, const double sums[RUN_SUMS])
         r->cursor.sums[i] += r->phase == PHASE_DESCENT && i != 2 ? r->ascent_sums[i] : sums[i];
 }
 
+void run_halves(struct run *r, struct halves *h)
+{
+    r->halves = h;
+}
+
+struct update {
+    struct run *run;
+    const float *grad;
+    double divisor;
+};
+
+/* Entries [first, end) of the update. */
+static void update_part(void *arg, size_t first, size_t end)
+{
+    const struct update *u = arg;
+    struct run *r = u->run;
+
+    for (int i = 0; i < r->segment_count; i++) {
+        struct segment s = r->segments[i];
+        const size_t to = s.offset + s.count < end ? s.offset + s.count : end;
+        s.offset = s.offset > first ? s.offset : first;
+        if (s.offset >= to)
+            continue;
+        s.count = to - s.offset;
+        optimizer_step(&r->spec->optimizer, r->cursor.lr, r->cursor.step, u->divisor, &s, 1,
+                       u->grad, r->theta, r->vectors, r->next);
+    }
+}
+
 static void apply_update(struct run *r)
 {
     struct run_cursor *c = &r->cursor;
@@ -314,9 +343,8 @@ static void apply_update(struct run *r)
     float *spare = r->theta;
 
     c->lr = optimizer_lr(o, c->step, r->steps);
-    optimizer_step(o, c->lr, c->step,
-                   optimizer_divisor(o, sums[0], r->segments, r->segment_count, grad), r->segments,
-                   r->segment_count, grad, r->theta, r->vectors, r->next);
+    struct update u = {r, grad, optimizer_divisor(o, sums[0], r->segments, r->segment_count, grad)};
+    halves_run(r->halves, r->model->trained, update_part, &u);
     if (r->phase == PHASE_TRAIN)
         average_statistics(r, grad);
     r->theta = r->next;

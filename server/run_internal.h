@@ -2,6 +2,7 @@
 #ifndef STEPPE_SERVER_RUN_INTERNAL_H
 #define STEPPE_SERVER_RUN_INTERNAL_H
 
+#include "common/halves.h"
 #include "server/core/lease.h"
 #include "server/core/optimizer.h"
 #include "server/run.h"
@@ -33,6 +34,7 @@ struct run {
     enum phase phase;
     struct round *round;
     struct reduce *reduce;
+    struct halves *halves; /* NULL: none */
     struct uploads *uploads; /* NULL: gradients come inside their results */
     uint32_t reissued;
     struct schedule schedule;

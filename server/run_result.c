@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "common/floats.h"
 #include "server/run_internal.h"
 
 uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node)
@@ -91,7 +90,7 @@ static int take_gradient(struct run *r, const struct run_result *res, float **re
     *ret = reduce_buffer(r->reduce, ret_sums);
     if (!*ret)
         return err_set(why, -ENOMEM, "no memory for a gradient of %zu floats", r->model->floats);
-    *ret_finite = floats_copy_finite(*ret, res->grad, r->model->floats);
+    *ret_finite = halves_copy_finite(r->halves, *ret, res->grad, r->model->floats);
     return 0;
 }
 

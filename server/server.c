@@ -205,6 +205,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
         ((rc = lane_open(&s->loop, "store", &s->store_lane)) < 0 ||
          (rc = lane_open(&s->loop, "query", &s->query_lane)) < 0 || (rc = start_handles(s)) < 0))
         err_set(why, rc, "cannot start: %s", err_text(rc));
+    s->halves = halves_create();
     if (rc == 0)
         rc = listen_all(s, options, why);
     if (rc == 0)
@@ -253,6 +254,7 @@ void server_close(struct server *s)
     uv_run(&s->loop, UV_RUN_DEFAULT);
     uv_loop_close(&s->loop);
     jobs_close(s->jobs);
+    halves_free(s->halves);
     datasets_close(s->datasets);
     query_close(s->query);
     store_close(s->store);

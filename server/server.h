@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "common/err.h"
+#include "common/halves.h"
 #include "server/datasets.h"
 #include "server/gate.h"
 #include "server/http.h"
@@ -46,6 +47,7 @@ struct server {
     struct store *store;
     struct query *query;
     struct lane *store_lane, *query_lane;
+    struct halves *halves; /* of the runs; NULL: none */
     struct datasets *datasets;
     struct jobs *jobs;
     struct workers *workers;

@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/field.h"
+#include "common/halves.h"
 #include "common/jobspec.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -32,6 +33,7 @@ struct plan {
     struct dataset dataset;
     struct model model;
     struct runner *runner;
+    struct halves *halves; /* NULL: none */
     float *theta;
     int64_t incarnation, step; /* of theta; step -1: none is held */
     bool hat;                  /* it is the theta hat of that step */
@@ -76,6 +78,7 @@ static void plan_drop(struct plan *p)
     model_done(&p->model);
     dataset_close(&p->dataset);
     jobspec_done(&p->spec);
+    halves_free(p->halves);
     free(p->theta);
     plan_drop_buffers(p);
     *p = (struct plan){.step = -1};
@@ -152,6 +155,7 @@ static int plan_job(struct session *s, int64_t number, struct errbuf *why)
     if (rc == 0 && s->options->profile && runner_profile(p->runner) < 0)
         rc = err_set(why, -ENOMEM, "no memory for a profile");
     if (rc == 0) {
+        p->halves = s->options->threads > 1 ? halves_create() : NULL;
         p->theta = alloc_bytes(p->model.floats, sizeof(float));
         rc = p->theta ? 0 : err_set(why, -ENOMEM, "no memory for %zu parameters", p->model.floats);
     }
@@ -175,6 +179,18 @@ static int copy_tensor(const struct message *m, const char *name, enum dtype d, 
 
     if (rc == 0)
         memcpy(out, t->data, t->bytes);
+    return rc;
+}
+
+/* Its vector is long and all threads wait for it. */
+static int copy_theta(const struct plan *p, const struct message *m, struct errbuf *why)
+{
+    const uint64_t n = p->model.floats;
+    const struct tensor *t;
+    int rc = message_tensor(m, "theta", DTYPE_F32, 1, &n, &t, why);
+
+    if (rc == 0) /* what is not finite shows in the loss */
+        halves_copy_finite(p->halves, p->theta, t->data, n);
     return rc;
 }
 
@@ -258,8 +274,7 @@ static int read_theta(const struct session *s, struct plan *p, const struct mess
 
     if (inlined || t->theta_bytes) {
         p->step = -1;
-        rc = inlined ? copy_tensor(m, "theta", DTYPE_F32, p->model.floats, p->theta, why)
-                     : fetch_theta(s, p, t, why);
+        rc = inlined ? copy_theta(p, m, why) : fetch_theta(s, p, t, why);
         if (rc < 0)
             return rc;
         p->incarnation = t->incarnation;

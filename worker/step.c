@@ -36,7 +36,7 @@ struct step {
     uint16_t *labels;    /* [shard] */
     uint8_t *bytes;      /* [pixels] of an image that is augmented */
     int *exponents;      /* [shard]: power of two taken out of delta for a gradient of x */
-    real *g, *theta_hat; /* [floats] */
+    real *g; /* [floats], then theta hat */
 };
 
 static void lay_out(struct step *s)
@@ -54,7 +54,6 @@ static void lay_out(struct step *s)
     s->bytes = arena_take(a, s->pixels, sizeof(*s->bytes));
     s->exponents = arena_take(a, shard, sizeof(*s->exponents));
     s->g = arena_take(a, s->model->floats, sizeof(*s->g));
-    s->theta_hat = arena_take(a, s->model->floats, sizeof(*s->theta_hat));
 }
 
 struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max)
@@ -245,12 +244,12 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     }
     double loss_hat = loss;
     if (sam) {
-        ascent(s->model, spec->sam, spec->rho, weight, s->g, theta, s->theta_hat);
+        ascent(s->model, spec->sam, spec->rho, weight, s->g, theta, s->g);
         profile_part(s->profile, PART_ASCEND);
         profile_pass(s->profile, PASS_DESCENT);
-        train_forward(s, s->theta_hat, weights, spec->smoothing, n);
+        train_forward(s, s->g, weights, spec->smoothing, n);
         loss_hat = weighted_loss(s, weights, n);
-        net_backward(s->net, s->theta_hat, s->dlogits, grad, NULL);
+        net_backward(s->net, s->g, s->dlogits, grad, NULL);
     }
     sums[SUM_WEIGHT] = weight;
     sums[SUM_LOSS] = loss;

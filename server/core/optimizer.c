@@ -69,9 +69,9 @@ double optimizer_divisor(const struct optimizer_spec *spec, double weight_sum,
 
 __attribute__((always_inline)) static inline void
 update(struct rates k, bool momentum, bool nesterov, bool decay, size_t n,
-       const float *restrict grad_sum, const float *restrict theta, float *restrict velocity,
-       float *restrict next)
+       const float *restrict grad_sum, const float *theta, float *restrict velocity, float *next)
 {
+#pragma GCC ivdep
     for (size_t i = 0; i < n; i++) {
         float g = grad_sum[i] / k.divisor;
         if (decay)
@@ -128,8 +128,9 @@ static void sgd_step(const struct optimizer_spec *spec, double lr, double diviso
 
 __attribute__((always_inline)) static inline void
 adam_update(struct adam_rates k, bool decay, size_t n, const float *restrict grad_sum,
-            const float *restrict theta, float *restrict m, float *restrict v, float *restrict next)
+            const float *theta, float *restrict m, float *restrict v, float *next)
 {
+#pragma GCC ivdep
     for (size_t i = 0; i < n; i++) {
         const float g = grad_sum[i] / k.divisor;
         const float mean = k.beta1 * m[i] + k.beta1_rest * g;

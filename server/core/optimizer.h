@@ -44,7 +44,7 @@ double optimizer_divisor(const struct optimizer_spec *spec, double weight_sum,
  * All float32, one rounding an operation, entry by entry; what has no entry (1 - beta1,
  * sqrt(1 - beta2^t) ..) is computed in double and rounded to float once. beta^t is multiplied out
  * by squaring, so that it is the same on every machine.
- * divisor > 0. state: the rule's vectors; they and the others must not overlap. sgd with momentum 0
+ * divisor > 0. next may be theta. state: the rule's vectors; they and the others must not overlap. sgd with momentum 0
  * leaves its velocity untouched, which may be NULL. What lies outside the segments is neither read
  * nor written. */
 void optimizer_step(const struct optimizer_spec *spec, double lr, uint64_t step, double divisor,
@@ -53,7 +53,7 @@ void optimizer_step(const struct optimizer_spec *spec, double lr, uint64_t step,
 
 /* The running statistics of BatchNorms, once a step, as torch.nn.BatchNorm2d with momentum 0.1:
  * next = 0.9*running + 0.1*(sum / shards), where sum[n] adds up the statistics of `shards` shards.
- * All float32, one rounding an operation. shards >= 1. */
+ * All float32, one rounding an operation. shards >= 1; next may be running. */
 void optimizer_running(const float *sum, double shards, const float *running, float *next,
                        size_t n);
 

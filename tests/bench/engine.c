@@ -76,7 +76,7 @@ struct bench {
     enum mode mode;
     uint32_t step;
     atomic_bool stop;
-    float *theta, *next, *velocity;
+    float *theta, *velocity;
     struct score *scores; /* [SAMPLES] */
     double *times;        /* [STEPS_MAX] seconds of each step */
 };
@@ -147,10 +147,10 @@ static void update(struct bench *b, const struct thread *t)
     const float *grad = reduce_result(b->reduce, &sums);
 
     optimizer_step(&spec, spec.lr, b->step, sums[SUM_WEIGHT], t->slice, t->slice_count, grad,
-                   b->theta, &b->velocity, b->next);
+                   b->theta, &b->velocity, b->theta);
     if (t->index == 0)
         optimizer_running(grad + b->model.trained, b->shards, b->theta + b->model.trained,
-                          b->next + b->model.trained, b->model.floats - b->model.trained);
+                          b->theta + b->model.trained, b->model.floats - b->model.trained);
 }
 
 /* One thread's part of a step. */
@@ -191,16 +191,10 @@ static void *thread_main(void *arg)
 
 static void run_step(struct bench *b)
 {
-    float *theta = b->theta;
-
     reduce_reset(b->reduce, (struct node){0, b->shards}, b->shards);
     pthread_barrier_wait(&b->start);
     take_part(&b->threads[0]);
     pthread_barrier_wait(&b->end);
-    if (b->mode <= FUSED) {
-        b->theta = b->next;
-        b->next = theta;
-    }
     b->step++;
 }
 
@@ -360,7 +354,6 @@ static int prepare(struct bench *b, struct errbuf *why)
     make_samples(&b->set, b->model.in, (uint32_t)b->config.classes);
     b->shards = (uint32_t)(b->config.batch / b->config.shard);
     b->theta = alloc_bytes(b->model.floats, sizeof(float));
-    b->next = alloc_bytes(b->model.floats, sizeof(float));
     b->velocity = alloc_bytes(b->model.floats, sizeof(float));
     b->scores = alloc_bytes(SAMPLES, sizeof(*b->scores));
     b->times = xcalloc(STEPS_MAX, sizeof(*b->times));
