@@ -1,21 +1,24 @@
-/* Every limit on what comes from outside, each with its reason. */
+/* Every limit on what comes from outside, each with its reason. Whoever goes beyond one is told
+ * which and what is allowed; what a single source file alone has to say about a format (the length
+ * of a line, the size of a header) is there.
+ *
+ * Held requests are bounded by WORKERS_MAX (one a worker), uploads of gradients by UPLOADS_MAX and
+ * --memory, uploads of datasets by the disk: their pieces are written as they come. */
 #ifndef STEPPE_COMMON_BOUNDS_H
 #define STEPPE_COMMON_BOUNDS_H
 
 #include <assert.h>
 #include <stdint.h>
 
+/* --- messages --- */
+
 /* One piece of a dataset, of a parameter vector or of a node's sum: larger messages are slower
  * (page faults beyond 32 MiB) and pin more memory per connection. */
 #define PIECE_BYTES_MAX (8u << 20)
 /* Whole message: one piece, its JSON header and the small tensors that ride along. */
 #define MESSAGE_BYTES_MAX (PIECE_BYTES_MAX + (512u << 10))
-/* On the wire: a sealed message has 76 bytes more, and nanomsg counts its own header. */
+/* On the wire: a sealed message has 76 bytes more, and its request id 4. */
 #define WIRE_BYTES_MAX (MESSAGE_BYTES_MAX + 256)
-/* Send and receive buffer of a socket, as far as the kernel grants it (net.core.wmem_max): a vector
- * of half a million floats leaves in one call; with nanomsg's 128 KiB sender and receiver wake each
- * other a dozen times on its way. */
-#define SOCKET_BUFFER_BYTES (2 << 20)
 /* JSON of a request. 1 MiB of small numbers becomes 40 MiB of heap in the parser. */
 #define JSON_REQUEST_BYTES_MAX (64u << 10)
 /* JSON of a reply: 1000 table rows of a few hundred bytes. */
@@ -26,31 +29,76 @@
 #define TENSOR_DIMS_MAX 6  /* NHWC needs 4 */
 #define TENSOR_NAME_MAX 64 /* bytes with the closing 0 */
 #define NAME_MAX_BYTES 64  /* job, dataset and worker names, with the closing 0 */
+
+/* --- connections --- */
+
+#define LISTEN_URLS_MAX 8 /* a host has few networks, and every address is a socket */
+/* Of one kind of address (sealed, plain): two a worker, and the people. An idle one costs a
+ * descriptor and 1 KiB. */
+#define CONNECTIONS_MAX 4096
+/* Of messages that are not complete, all connections together, whoever sends them: thirty pieces.
+ */
+#define ARRIVING_BYTES_MAX (256u << 20)
+/* Send and receive buffer of a socket, as far as the kernel grants it (net.core.wmem_max): a vector
+ * of half a million floats leaves in one call; with 128 KiB sender and receiver wake each other a
+ * dozen times on its way. */
+#define SOCKET_BUFFER_BYTES (2 << 20)
+#define SESSIONS_MAX 4096 /* of sealed messages: two a worker and the people; 1 MB in all */
+#define WORKERS_MAX 1024  /* a reply is held for each: the server walks their list every 100 ms */
+#define KEYRING_MAX 16    /* in a key file: a cluster key in use, one that comes, one that goes */
+#define HTTP_CONNECTIONS_MAX 64           /* a browser opens six, and Prometheus one */
+#define HTTP_HEADER_BYTES_MAX (16u << 10) /* request line and headers; browsers send 1 KiB */
+
+/* --- models --- */
+
+#define LAYERS_MAX 128
+#define CHANNELS_MAX 16        /* of an image: mean and deviation of each are in every model */
+#define CONV_CHANNELS_MAX 4096 /* wider than any known network; products stay below 2^63 */
+#define WINDOW_MAX 64          /* side of a kernel, a window or a stride; likewise */
+/* Entries of one layer's output for one image: a shard of 64 such images is 4 GiB. */
+#define ACTIVATION_MAX (1u << 24)
 #define INLINE_FLOATS_MAX (PIECE_BYTES_MAX / 4) /* a longer vector travels in pieces */
 /* 256 MiB, 32 pieces. The server sums and updates between two messages: a longer vector would keep
  * the others waiting for seconds. */
 #define PARAM_FLOATS_MAX (1u << 26)
 #define PIECES_MAX (PARAM_FLOATS_MAX / INLINE_FLOATS_MAX)
 #define UPLOADS_MAX 4 /* gradients that arrive in pieces at the same time: a buffer each */
+
+/* --- datasets --- */
+
+#define SAMPLES_MAX (1u << 26) /* per sample the server holds 100 bytes: 6 GiB */
+#define CLASSES_MAX 1000       /* ImageNet's; the head is in registers and on the stack */
+#define CLASS_NAME_BYTES_MAX 128
+/* 1000 names of a few words; the parser takes forty times that in memory. */
+#define CLASS_NAMES_BYTES_MAX (256u << 10)
+#define IMAGE_SIDE_MAX 512    /* a batch of larger ones does not fit a worker's memory */
+#define PICTURE_SIDE_MAX 8192 /* before it is scaled down: 192 MiB of pixels, 67 megapixels */
+#define DATASET_BYTES_MAX (64ull << 30) /* a worker maps all of it */
+#define DATASETS_MAX 1000               /* in one list of a reply */
+
+/* --- jobs --- */
+
+#define JOBS_OPEN_MAX 1000          /* queued, running and paused together */
+#define BATCH_MAX 65536             /* all ids of a batch go into one message, 8 bytes each */
+#define SHARD_MAX 4096              /* a thread holds the activations of a shard */
+#define EPOCHS_MAX 100000           /* each has a row and a line of the dashboard */
+#define MILESTONES_MAX 16           /* of a learning rate that falls in steps */
+#define THREADS_MAX 256             /* of a worker: a shard of a step each */
 #define MEMORY_BYTES_MIN (16 << 20) /* of --memory: a small model with a small dataset */
-#define SAMPLES_MAX (1u << 26)
-#define CLASSES_MAX 1000
-#define IMAGE_SIDE_MAX 512
-#define CHANNELS_MAX 16
-#define LAYERS_MAX 128
-#define BATCH_MAX 65536
-#define SHARD_MAX 4096
-#define EPOCHS_MAX 100000
-#define THREADS_MAX 256
-#define WORKERS_MAX 1024   /* a reply is held for each: the server walks their list every 100 ms */
-#define JOBS_OPEN_MAX 1000 /* queued, running and paused together */
-#define DATASETS_MAX 1000  /* in one list of a reply */
-#define KEYRING_MAX 16     /* in a key file: a cluster key in use, one that comes, one that goes */
-#define SESSIONS_MAX 4096  /* of sealed messages: two a worker and the people; 1 MB in all */
-#define DATASET_BYTES_MAX (64ull << 30)
-#define ROWS_MAX 1000 /* rows of one query reply */
+
+/* --- questions --- */
+
+#define ROWS_MAX 1000               /* rows of one query reply: within JSON_REPLY_BYTES_MAX */
+#define ROWS_PIECE_MAX 100000       /* rows of score.rows, 64 bytes each: within a message */
+#define SCHEDULE_ENTRIES_MAX 500000 /* of job.schedule, 8 bytes each: within a message */
+#define HISTOGRAM_BINS_MAX 200      /* more do not fit a screen */
+#define HEATMAP_BINS_MAX 100        /* likewise, and there is a column an epoch */
 
 static_assert(MESSAGE_BYTES_MAX < (1u << 31), "nanomsg message sizes are int");
 static_assert(PIECES_MAX <= 64, "the pieces that are there are the bits of a word");
+static_assert(8ull * BATCH_MAX < PIECE_BYTES_MAX && 8ull * SCHEDULE_ENTRIES_MAX < PIECE_BYTES_MAX &&
+                  64ull * ROWS_PIECE_MAX < PIECE_BYTES_MAX,
+              "lists of samples go into one message");
+static_assert(CONNECTIONS_MAX >= 2 * WORKERS_MAX, "a worker has two connections at its end");
 
 #endif

@@ -18,9 +18,6 @@
 
 #define FORMAT "steppe-dataset-1"
 #define SOURCE_BYTES_MAX 256
-/* 1000 names of a few words; the parser takes forty times that in memory. */
-#define CLASS_NAMES_BYTES_MAX (256u << 10)
-#define CLASS_NAME_BYTES_MAX 128
 /* Below the smallest deviation that pixels of 1/255 can have over DATASET_BYTES_MAX of them. */
 #define STD_MIN 1e-10
 

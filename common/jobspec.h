@@ -52,8 +52,6 @@ extern const char *const pacing_names[];
 extern const char *const balance_names[];
 extern const char *const numerics_names[];
 
-#define MILESTONES_MAX 16
-
 /* Shares in rising order. */
 struct shares {
     int count;

@@ -16,8 +16,6 @@
 #include "common/model_internal.h"
 #include "common/rng.h"
 
-/* Entries of one layer's output for one image: a shard of 64 such images is 4 GiB. */
-#define ACTIVATION_MAX (1u << 24)
 /* Parameters start on a cache line. */
 #define PARAM_ALIGN_FLOATS 16
 #define PARAMS_A_LAYER 4 /* at most: weight, bias, two running statistics */

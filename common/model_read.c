@@ -12,9 +12,6 @@
 #include "common/model_internal.h"
 #include "common/text.h"
 
-/* Wider layers than any known network has; they keep every product below 2^63. */
-#define CONV_CHANNELS_MAX 4096
-#define WINDOW_MAX 64
 /* 1 would leave nothing to divide by. */
 #define DROPOUT_RATE_MAX 0.99
 

@@ -8,8 +8,6 @@
 #include "server/handlers.h"
 #include "server/server.h"
 
-#define ROWS_PIECE_MAX 100000 /* 64 bytes each: within a message */
-
 static const char *const riser_orders[] = {"risers", "fallers", NULL};
 
 /* What a message may ask; dispatch.c has refused all other keys. */

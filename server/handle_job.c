@@ -17,8 +17,6 @@
 #include "server/handlers.h"
 #include "server/server.h"
 
-#define SCHEDULE_ENTRIES_MAX 500000
-
 /* The job that rq names; NULL: rq was answered. */
 static struct job *job_of(struct request *rq)
 {

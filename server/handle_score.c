@@ -103,7 +103,7 @@ void handle_score_histogram(struct request *rq)
     if (rc == 0)
         rc = read_i64(rq, "epoch", 0, EPOCHS_MAX, &a.histogram.epoch, &why);
     if (rc == 0)
-        rc = read_i64(rq, "bins", 2, 200, &a.histogram.bins, &why);
+        rc = read_i64(rq, "bins", 2, HISTOGRAM_BINS_MAX, &a.histogram.bins, &why);
     if (rc == 0)
         rc = field_bool(rq->message.json, "score.histogram", "log", false, &a.histogram.log, &why);
     run_query(rq, rc, &why, &a, histogram_work);

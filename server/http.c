@@ -28,7 +28,6 @@
 #include "server/http_internal.h"
 #include "server/server.h"
 
-#define CONNECTIONS_MAX 64
 #define CONNECTION_MS 30000 /* from its start, or an answer, to the next answer */
 #define SILENT_S 20         /* without a byte */
 #define BACKLOG 64
@@ -464,7 +463,7 @@ static int start_daemon(struct http *h, int fd)
 
     h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, h,
                                  MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-                                 (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                                 (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
                                  (unsigned)SILENT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                                  (size_t)HTTP_HEADER_BYTES_MAX, MHD_OPTION_URI_LOG_CALLBACK, begin,
                                  h, MHD_OPTION_NOTIFY_COMPLETED, end, h,

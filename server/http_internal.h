@@ -11,7 +11,6 @@
 
 #define HTTP_TOKEN_BYTES 32
 #define HTTP_TOKEN_HEX (2 * HTTP_TOKEN_BYTES + 1)
-#define HTTP_HEADER_BYTES_MAX (16u << 10) /* request line and headers */
 
 struct http_exchange {
     struct http *http;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -48,6 +49,18 @@ static int64_t default_memory(void)
     return bytes < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : bytes;
 }
 
+/* Every connection is a file to the kernel, and the usual limit of 1024 is there for programs that
+ * use select(). */
+static void allow_many_files(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static void print_help(void)
 {
     puts(
@@ -79,6 +92,7 @@ int main(int argc, char **argv)
     log_set_level((enum log_level)options.log_level);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    allow_many_files();
     if (!options.state)
         options.state = state;
     int rc = server_check(&options, &why);

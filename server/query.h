@@ -44,7 +44,6 @@ struct histogram_args {
 };
 int query_histogram(struct query *q, const struct histogram_args *a, cJSON **ret,
                     struct errbuf *why);
-#define HEATMAP_BINS_MAX 100
 struct heatmap_args {
     int64_t job, from, limit; /* scored epochs from there on, so many of them */
     int by;

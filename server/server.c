@@ -12,19 +12,18 @@
 #include "proto/address.h"
 
 #define TICK_MS 100
-#define URLS_MAX 8
 /* Leaves room for the names of files. */
 #define DIR_BYTES_MAX (sizeof(((struct server *)NULL)->dir) - 64)
 
 /* Cuts the text of --listen into addresses. */
-static int split_listen(char *text, bool key, const char *urls[URLS_MAX], int *ret_count,
+static int split_listen(char *text, bool key, const char *urls[LISTEN_URLS_MAX], int *ret_count,
                         struct errbuf *why)
 {
     int count = 0, rc = 0;
 
     for (char *url; rc == 0 && (url = strsep(&text, ",")) != NULL;) {
-        if (count == URLS_MAX)
-            rc = err_set(why, -EINVAL, "--listen names more than %d addresses", URLS_MAX);
+        if (count == LISTEN_URLS_MAX)
+            rc = err_set(why, -EINVAL, "--listen names more than %d addresses", LISTEN_URLS_MAX);
         else if ((rc = address_check_bind(url, key, why)) < 0)
             err_prefix(why, rc, "--listen");
         else
@@ -36,7 +35,7 @@ static int split_listen(char *text, bool key, const char *urls[URLS_MAX], int *r
 
 int server_check(const struct server_options *options, struct errbuf *why)
 {
-    const char *urls[URLS_MAX];
+    const char *urls[LISTEN_URLS_MAX];
     char *text = xstrdup(options->listen);
     int count, rc = split_listen(text, options->key, urls, &count, why);
 
@@ -63,7 +62,7 @@ static int listen_edge(struct server *s, struct edge *edge, const char *const *u
 /* The addresses of --listen and the ipc socket in the state folder. */
 static int listen_all(struct server *s, const struct server_options *options, struct errbuf *why)
 {
-    const char *urls[URLS_MAX], *plain[URLS_MAX + 1], *sealed[URLS_MAX];
+    const char *urls[LISTEN_URLS_MAX], *plain[LISTEN_URLS_MAX + 1], *sealed[LISTEN_URLS_MAX];
     char *text = xstrdup(options->listen), *ipc = xasprintf("ipc://%s/steppe.sock", s->dir);
     int count, plain_count = 0, sealed_count = 0;
     int rc = split_listen(text, options->key, urls, &count, why);

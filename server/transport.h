@@ -1,5 +1,5 @@
-/* The server's socket: raw REP of nanomsg on the libuv loop. Replies go out in any order, at any
- * time, from the loop's thread. Knows bytes, not messages. */
+/* The server's sockets on the libuv loop, which speak as nanomsg's REP does. Replies go out in any
+ * order, at any time, from the loop's thread. Knows bytes, not messages. */
 #ifndef STEPPE_SERVER_TRANSPORT_H
 #define STEPPE_SERVER_TRANSPORT_H
 
@@ -11,7 +11,7 @@
 
 struct transport;
 
-/* Where a reply goes: connection and request id, as nanomsg handed them over. */
+/* Where a reply goes: connection and request id. */
 struct token {
     uint8_t bytes[60];
     uint32_t count;
@@ -27,11 +27,11 @@ typedef void (*transport_message)(void *arg, const struct token *from, void *bod
 int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
                    transport_message on_message, void *arg, struct transport **ret,
                    struct errbuf *why);
-/* Stops reading at once, closes 200 ms after the last reply (the loop must run that long, or that
- * reply may be lost) and frees itself then. NULL is fine. */
+/* Stops reading at once, closes 200 ms after the last reply, or when it has left (the loop must run
+ * that long, or it may be lost) and frees itself then. NULL is fine. */
 void transport_close(struct transport *t);
 
-/* Memory for a reply body; passes to nanomsg with transport_reply. */
+/* Memory for a reply body; passes on with transport_reply. NULL when there is none. */
 void *transport_alloc(size_t bytes);
 void transport_release(void *body);
 /* Sends body (from transport_alloc, ownership passes in every case). A dead peer is no error, and

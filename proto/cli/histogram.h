@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define HISTOGRAM_BINS_MAX 200
+#include "common/bounds.h"
 
 struct bin {
     double lo, hi;

@@ -14,9 +14,6 @@
 #include "common/err.h"
 #include "common/model.h"
 
-/* Of a picture that is scaled down: 192 MiB of pixels, a photo of 67 megapixels. */
-#define PICTURE_SIDE_MAX 8192
-
 struct picture {
     struct dims dims; /* c is 1 or 3 */
     uint8_t *pixels;  /* [h, w, c], to be freed */

@@ -110,6 +110,7 @@ class World:
         self.state = os.path.join(self.folder, "state")
         self.port = free_port()
         self.http = "none"  # or HOST:PORT of the dashboard
+        self.prefix = []    # words before the server's command
         self.url = "tcp://127.0.0.1:%d" % self.port
         self.processes = {}
         World.open.append(self)
@@ -126,7 +127,7 @@ class World:
             return f.read()
 
     def server(self, *words, **env):
-        server = self.spawn("server", BUILD + "/steppe-server", "--state", self.state, "--listen",
+        server = self.spawn("server", *self.prefix, BUILD + "/steppe-server", "--state", self.state, "--listen",
                             "%s,ipc://%s/s" % (self.url, self.folder), "--http", self.http, *words, **env)
         await_true(30, lambda: server.poll() is not None or self.steppe("ping").returncode == 0)
         if server.poll() is not None:

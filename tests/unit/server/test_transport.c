@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <nanomsg/nn.h>
 #include <nanomsg/reqrep.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -300,6 +301,58 @@ TEST(a_message_too_long_ends_its_connection_only)
 
     close(fd);
     run_bench(tcp_url(port), 1, on_message, talk_too_long);
+}
+
+/* A message of `text` as it lies on the wire; its bytes. */
+static size_t wire_message(const char *text, uint8_t *out)
+{
+    size_t bytes = strlen(text);
+
+    memset(out, 0, 12);
+    out[7] = (uint8_t)(bytes + 4);
+    out[8] = 0x80;
+    out[11] = 9;
+    memcpy(out + 12, text, bytes);
+    return 12 + bytes;
+}
+
+static void assert_answer(int fd, const char *text)
+{
+    uint8_t want[64], got[64];
+    size_t bytes = wire_message(text, want);
+
+    ASSERT_EQ(bytes, recv(fd, got, bytes, MSG_WAITALL));
+    ASSERT_MEM(want, got, bytes);
+}
+
+static void talk_in_pieces(struct bench *b)
+{
+    uint8_t data[128], theirs[8];
+    int one = 1, fd = connect_plain(b->url);
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    memcpy(data, greeting, sizeof(greeting));
+    size_t bytes = sizeof(greeting) + wire_message("slowly", data + sizeof(greeting));
+    for (size_t i = 0; i < bytes; i++)
+        ASSERT_EQ(1, send(fd, data + i, 1, MSG_NOSIGNAL));
+    ASSERT_EQ(sizeof(theirs), recv(fd, theirs, sizeof(theirs), MSG_WAITALL));
+    assert_answer(fd, "slowly");
+    bytes = wire_message("first", data);
+    bytes += wire_message("", data + bytes);
+    bytes += wire_message("third", data + bytes);
+    ASSERT_EQ(bytes, send(fd, data, bytes, MSG_NOSIGNAL));
+    assert_answer(fd, "first");
+    assert_answer(fd, "");
+    assert_answer(fd, "third");
+    close(fd);
+}
+
+TEST(a_message_comes_in_pieces_and_pieces_hold_messages)
+{
+    int port, fd = bind_free_port(&port);
+
+    close(fd);
+    run_bench(tcp_url(port), 1, on_message, talk_in_pieces);
 }
 
 /* Leaves with a request in the server's hands, then asks again. */
