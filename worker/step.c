@@ -36,7 +36,7 @@ struct step {
     uint16_t *labels;    /* [shard] */
     uint8_t *bytes;      /* [pixels] of an image that is augmented */
     int *exponents;      /* [shard]: power of two taken out of delta for a gradient of x */
-    real *g; /* [floats], then theta hat */
+    real *g;             /* [floats], then theta hat */
 };
 
 static void lay_out(struct step *s)
@@ -219,7 +219,8 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     const bool sam = spec->rho > 0;
     double weight = 0, correct = 0;
 
-    s->mode = (struct net_mode){true, spec->seed, spec->step, spec->slot};
+    s->mode = (struct net_mode){
+        .train = true, .seed = spec->seed, .step = spec->step, .slot = spec->slot};
     for (uint32_t i = 0; i < n; i++) {
         load_sample(s, set, i, ids[i],
                     augment_draw(&spec->augment, spec->seed, spec->step, spec->slot + i));
@@ -263,7 +264,7 @@ void step_score(struct step *s, const struct step_spec *spec, const real *theta,
 {
     assert(n >= 1 && n <= s->shard_max);
 
-    s->mode = (struct net_mode){0};
+    s->mode = (struct net_mode){.fold = true};
     for (uint32_t i = 0; i < n; i++)
         load_sample(s, set, i, ids[i], (struct augment_draw){0});
     profile_pass(s->profile, PASS_SWEEP);

@@ -5,20 +5,32 @@
 #include "worker/nn/net.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/floats.h"
 #include "worker/nn/arena.h"
 #include "worker/nn/layer.h"
+#include "worker/nn/norm.h"
 #include "worker/nn/plan.h"
 #include "worker/nn/vec.h"
+
+struct form {
+    struct plan plan;
+    struct layer_pass *passes; /* [layers]; those of layers without a stage stay empty */
+};
+
+enum { WHOLE, FOLDED, FORMS };
 
 struct net {
     const struct model *model;
     const struct kernels *kernels;
-    struct plan plan;
-    struct layer_pass *passes; /* [layers]; those of layers without a stage stay empty */
+    struct form forms[FORMS];
+    bool folds;        /* there is something to fold: FOLDED is used */
+    struct form *form; /* of the last forward */
+    real *filters;     /* of a convolution that is folded, its bias and the scale */
     uint32_t batch_max;
     uint32_t n; /* of the last forward */
     struct net_mode mode;
@@ -37,7 +49,7 @@ static real *block_at(const struct net *net, int block)
     /* There is no memory yet while it is counted. */
     if (block == NO_BLOCK || !net->memory)
         return NULL;
-    return (real *)(void *)(net->memory + net->plan.blocks[block].place);
+    return (real *)(void *)(net->memory + net->form->plan.blocks[block].place);
 }
 
 /* A value in the backward pass, or in the forward one. One that nobody reads in the backward pass
@@ -46,7 +58,7 @@ static real *value_at(const struct net *net, int value, bool backward)
 {
     if (value == NO_VALUE)
         return NULL;
-    const struct value_plan *v = &net->plan.values[value];
+    const struct value_plan *v = &net->form->plan.values[value];
     return block_at(net, backward && v->backward != NO_BLOCK ? v->backward : v->forward);
 }
 
@@ -57,23 +69,19 @@ static size_t place_blocks(struct plan *plan, uint32_t batch)
     return lifetime_place(plan->blocks, plan->block_count);
 }
 
-/* Takes memory from the arena, in the same order when counting and when it is mapped. */
-static void lay_out(struct net *net)
+static const struct layer_ops *stage_ops(const struct model *m, const struct plan *plan, int i)
 {
-    const struct plan *plan = &net->plan;
-    const struct layer *layers = net->model->layers;
-    size_t scratch = 0;
+    return plan->stages[i].adds ? &layer_add : layer_ops_of(m->layers[i].kind);
+}
 
-    net->memory = arena_take(&net->arena, place_blocks(&net->plan, net->batch_max), 1);
-    for (int i = 0; i < plan->count; i++) {
-        const struct stage_plan *s = &plan->stages[i];
-        struct layer_pass *p = &net->passes[i];
-        struct layer_space space;
+static void set_passes(struct net *net, struct form *f)
+{
+    for (int i = 0; i < f->plan.count; i++) {
+        const struct stage_plan *s = &f->plan.stages[i];
         if (!s->runs)
             continue;
-        layer_ops_of(layers[i].kind)->plan(&layers[i], net->batch_max, &space);
-        *p = (struct layer_pass){
-            .layer = &layers[i],
+        f->passes[i] = (struct layer_pass){
+            .layer = &net->model->layers[i],
             .kernels = net->kernels,
             .number = (uint32_t)i,
             .mode = &net->mode,
@@ -82,12 +90,54 @@ static void lay_out(struct net *net)
             .mask_dx = s->mask_dx,
             .add_dx = s->add_dx,
         };
-        p->kept = arena_take(&net->arena, space.kept_bytes, 1);
+    }
+}
+
+/* Takes memory from the arena, in the same order when counting and when it is mapped. The forms use
+ * the same: one forward and its backward are in one of them. */
+static void lay_out(struct net *net)
+{
+    const struct layer *layers = net->model->layers;
+    struct form *whole = &net->forms[WHOLE], *folded = &net->forms[FOLDED];
+    size_t scratch = 0, filters = 0, bytes = place_blocks(&whole->plan, net->batch_max);
+
+    if (net->folds) {
+        const size_t other = place_blocks(&folded->plan, net->batch_max);
+        bytes = other > bytes ? other : bytes;
+    }
+    net->memory = arena_take(&net->arena, bytes, 1);
+    for (int i = 0; i < whole->plan.count; i++) {
+        struct layer_space space;
+        if (!whole->plan.stages[i].runs)
+            continue;
+        layer_ops_of(layers[i].kind)->plan(&layers[i], net->batch_max, &space);
+        whole->passes[i].kept = arena_take(&net->arena, space.kept_bytes, 1);
         scratch = space.scratch > scratch ? space.scratch : scratch;
+        if (net->folds && folded->plan.stages[i].runs && folded->plan.stages[i].fold != NO_STAGE) {
+            const size_t count = net->model->params[layers[i].weight].count + 2 * layers[i].out.c;
+            filters = count > filters ? count : filters;
+        }
     }
     real *shared = arena_take(&net->arena, scratch, sizeof(real));
-    for (int i = 0; i < plan->count; i++)
-        net->passes[i].scratch = shared;
+    net->filters = arena_take(&net->arena, filters, sizeof(real));
+    for (int i = 0; i < whole->plan.count; i++) {
+        whole->passes[i].scratch = folded->passes[i].scratch = shared;
+        folded->passes[i].kept = whole->passes[i].kept;
+    }
+}
+
+static int make_forms(struct net *net)
+{
+    for (int i = 0; i < FORMS; i++) {
+        struct form *f = &net->forms[i];
+        f->passes = calloc((size_t)net->model->layer_count, sizeof(*f->passes));
+        if (!f->passes || plan_make(net->model, i == FOLDED, &f->plan) != 0)
+            return -ENOMEM;
+        set_passes(net, f);
+    }
+    net->form = &net->forms[WHOLE];
+    net->folds = plan_folds(&net->forms[FOLDED].plan);
+    return 0;
 }
 
 struct net *net_create(const struct model *m, const struct kernels *kernels, uint32_t batch_max)
@@ -99,10 +149,7 @@ struct net *net_create(const struct model *m, const struct kernels *kernels, uin
     net->model = m;
     net->kernels = kernels;
     net->batch_max = batch_max;
-    if (plan_make(m, &net->plan) != 0)
-        goto fail;
-    net->passes = calloc((size_t)m->layer_count, sizeof(*net->passes));
-    if (!net->passes)
+    if (make_forms(net) != 0)
         goto fail;
     lay_out(net);
     if (arena_map(&net->arena) != 0)
@@ -119,8 +166,10 @@ void net_free(struct net *net)
     if (!net)
         return;
     arena_unmap(&net->arena);
-    plan_done(&net->plan);
-    free(net->passes);
+    for (int i = 0; i < FORMS; i++) {
+        plan_done(&net->forms[i].plan);
+        free(net->forms[i].passes);
+    }
     free(net);
 }
 
@@ -137,12 +186,49 @@ static const real *param_at(const struct net *net, const real *theta, int param)
 /* What stage i reads and writes of values in this pass. */
 static void set_values(const struct net *net, int i, bool backward)
 {
-    const struct stage_plan *s = &net->plan.stages[i];
-    struct layer_pass *p = &net->passes[i];
+    const struct stage_plan *s = &net->form->plan.stages[i];
+    struct layer_pass *p = &net->form->passes[i];
 
     p->x = value_at(net, s->x, backward);
     p->y = value_at(net, s->y, backward);
     p->skip = value_at(net, s->skip, backward);
+}
+
+/* y = (conv(x, w) + b - mean) scale + shift, scale = gamma/sqrt(var + epsilon), as a convolution:
+ * with the filters w scale and the bias (b - mean) scale + shift. */
+static void fold_filters(const struct net *net, const real *theta, int i, int norm)
+{
+    const struct layer *l = &net->model->layers[i], *n = &net->model->layers[norm];
+    struct layer_pass *p = &net->form->passes[i];
+    const size_t c = l->out.c, rows = net->model->params[l->weight].count / c;
+    const real *gamma = param_at(net, theta, n->weight),
+               *beta = param_at(net, theta, n->bias_param);
+    const real *mean = param_at(net, theta, n->running_mean);
+    const real *var = param_at(net, theta, n->running_var);
+    real *bias = net->filters + rows * c, *scale = bias + c;
+
+    for (size_t k = 0; k < c; k++) {
+        scale[k] = gamma[k] * (real)(1 / sqrt((double)var[k] + NORM_EPSILON));
+        bias[k] = ((p->b ? p->b[k] : 0) - mean[k]) * scale[k] + beta[k];
+    }
+    vec_scale_rows(net->filters, p->w, scale, rows, c);
+    p->w = net->filters;
+    p->b = bias;
+}
+
+/* The parameters that stage i computes with. */
+static void set_params(const struct net *net, int i, const real *theta)
+{
+    const struct layer *l = &net->model->layers[i];
+    const int norm = net->form->plan.stages[i].fold;
+    struct layer_pass *p = &net->form->passes[i];
+
+    p->w = param_at(net, theta, l->weight);
+    p->b = param_at(net, theta, l->bias_param);
+    p->running_mean = param_at(net, theta, l->running_mean);
+    p->running_var = param_at(net, theta, l->running_var);
+    if (norm != NO_STAGE)
+        fold_filters(net, theta, i, norm);
 }
 
 const real *net_forward(struct net *net, const struct net_mode *mode, const real *theta,
@@ -151,25 +237,24 @@ const real *net_forward(struct net *net, const struct net_mode *mode, const real
     assert(n >= 1 && n <= net->batch_max);
     const struct model *m = net->model;
 
+    assert(!(mode->train && mode->fold));
     net->n = n;
     net->mode = *mode;
+    net->form = &net->forms[mode->fold && net->folds ? FOLDED : WHOLE];
     vec_normalise(value_at(net, 0, false), x, m->mean, m->std, (size_t)n * m->in.h * m->in.w,
                   m->in.c);
     profile_part(net->profile, PART_LOAD);
-    for (int i = 0; i < net->plan.count; i++) {
-        struct layer_pass *p = &net->passes[i];
-        if (!net->plan.stages[i].runs)
+    for (int i = 0; i < m->layer_count; i++) {
+        struct layer_pass *p = &net->form->passes[i];
+        if (!net->form->plan.stages[i].runs)
             continue;
         p->n = n;
         set_values(net, i, false);
-        p->w = param_at(net, theta, m->layers[i].weight);
-        p->b = param_at(net, theta, m->layers[i].bias_param);
-        p->running_mean = param_at(net, theta, m->layers[i].running_mean);
-        p->running_var = param_at(net, theta, m->layers[i].running_var);
-        layer_ops_of(m->layers[i].kind)->forward(p);
+        set_params(net, i, theta);
+        stage_ops(m, &net->form->plan, i)->forward(p);
         profile_layer(net->profile, i, false);
     }
-    return net->passes[net->plan.count - 1].y;
+    return net->form->passes[m->layer_count - 1].y;
 }
 
 /* Behind the params `first` and up to `last`. */
@@ -190,7 +275,7 @@ void net_statistics(const struct net *net, real *dtheta)
     for (int i = 0; i < m->layer_count; i++) {
         const struct layer *l = &m->layers[i];
         if (l->running_mean >= 0)
-            layer_ops_of(l->kind)->statistics(&net->passes[i],
+            layer_ops_of(l->kind)->statistics(&net->form->passes[i],
                                               dtheta + m->params[l->running_mean].offset,
                                               dtheta + m->params[l->running_var].offset);
     }
@@ -202,13 +287,13 @@ static void rewrite_for(struct net *net, int i, const real *theta, int purpose)
 {
     const struct layer *layers = net->model->layers;
 
-    for (int j = 0; j < net->plan.count; j++) {
-        struct layer_pass *p = &net->passes[j];
-        if (!net->plan.stages[j].runs || net->plan.stages[j].rewritten_for[purpose] != i)
+    for (int j = 0; j < net->model->layer_count; j++) {
+        const struct stage_plan *s = &net->form->plan.stages[j];
+        struct layer_pass *p = &net->form->passes[j];
+        if (!s->runs || s->rewritten_for[purpose] != i)
             continue;
         set_values(net, j, true);
-        p->w = param_at(net, theta, layers[j].weight);
-        p->b = param_at(net, theta, layers[j].bias_param);
+        set_params(net, j, theta);
         layer_ops_of(layers[j].kind)->rewrite(p);
         profile_layer(net->profile, j, true);
     }
@@ -219,19 +304,19 @@ static void rewrite_for(struct net *net, int i, const real *theta, int purpose)
 static void stage_backward(struct net *net, int i, const real *theta, real *dtheta, bool dx)
 {
     const struct model *m = net->model;
-    const struct stage_plan *s = &net->plan.stages[i];
+    const struct stage_plan *s = &net->form->plan.stages[i];
     const struct layer *l = &m->layers[i];
-    struct layer_pass *p = &net->passes[i];
+    struct layer_pass *p = &net->form->passes[i];
     const bool train = dtheta && l->weight >= 0;
 
     rewrite_for(net, i, theta, dtheta ? FOR_PARAMS : FOR_IMAGE);
     set_values(net, i, true);
-    p->w = param_at(net, theta, l->weight);
+    set_params(net, i, theta);
     p->dw = train ? dtheta + m->params[l->weight].offset : NULL;
     p->db = train && l->bias_param >= 0 ? dtheta + m->params[l->bias_param].offset : NULL;
     p->dy = block_at(net, s->dy);
     p->dx = dx || s->x_trainable ? block_at(net, s->dx) : NULL;
-    layer_ops_of(l->kind)->backward(p);
+    stage_ops(m, &net->form->plan, i)->backward(p);
     if (s->add_skip != NO_BLOCK && (dx || s->skip_trainable))
         vec_add(block_at(net, s->add_skip), p->dy, net->n * dims_count(l->out));
     profile_layer(net->profile, i, true);
@@ -241,8 +326,9 @@ void net_backward(struct net *net, const real *theta, const real *dlogits, real 
 {
     assert(net->n >= 1);
     const struct model *m = net->model;
-    const struct plan *plan = &net->plan;
+    const struct plan *plan = &net->form->plan;
 
+    assert(!dtheta || net->form == &net->forms[WHOLE]);
     if (!dtheta && !dx)
         return;
     memcpy(block_at(net, plan->logits_gradient), dlogits,

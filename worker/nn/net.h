@@ -30,6 +30,9 @@ struct net_mode {
     /* Of training, the key of the dropout masks; slot: place in the batch of the first sample. */
     uint64_t seed, step;
     uint32_t slot;
+    /* In evaluation: convolutions do the BatchNorms behind them as well, which is quicker and
+     * rounds otherwise. Only the gradient of x can follow. */
+    bool fold;
 };
 
 /* x [n, h, w, c] in [0, 1]; normalised inside. Returns logits [n, classes], valid until the next

@@ -10,6 +10,7 @@
 struct draft {
     const struct model *m;
     struct plan *plan;
+    bool folded;
     int readers[LAYERS_MAX];      /* layers that read a layer's output */
     int reader[LAYERS_MAX];       /* the last one of them */
     int value[LAYERS_MAX];        /* that holds a layer's output */
@@ -60,18 +61,26 @@ static int sole_reader(const struct draft *d, int i, enum layer_kind kind)
     return d->readers[i] == 1 && d->m->layers[d->reader[i]].kind == kind ? d->reader[i] : -1;
 }
 
-/* An add right behind a norm is done with it when the other summand is there in time. Returns
- * the layer whose output the stage then gives. */
-static int take_over_add(struct draft *d, int i)
+/* The add right behind norm i whose other summand is there in time; -1: there is none. */
+static int find_add(const struct draft *d, int i)
 {
     const int add = sole_reader(d, i, LAYER_ADD);
+
+    if (add < 0)
+        return -1;
+    const struct layer *l = &d->m->layers[add];
+    return (l->input == i ? l->from : l->input) > i ? -1 : add;
+}
+
+/* That add is done with the norm. Returns the layer whose output the stage then gives. */
+static int take_over_add(struct draft *d, int i)
+{
+    const int add = find_add(d, i);
 
     if (add < 0)
         return i;
     const struct layer *l = &d->m->layers[add];
     const int other = l->input == i ? l->from : l->input;
-    if (other > i)
-        return i;
     d->plan->stages[i].skip = value_of(d, other);
     d->taken_over[add] = true;
     d->value[add] = 1 + i;
@@ -96,6 +105,33 @@ static void take_over_relu(struct draft *d, int i, int last)
         d->plan->stages[pool].mask_dx = true;
 }
 
+/* Filters are cheap to fold while there are few of them for what they write. */
+#define FOLD_SHARE 16
+
+static const struct layer_ops *stage_ops(const struct draft *d, int i)
+{
+    return d->plan->stages[i].adds ? &layer_add : layer_ops_of(d->m->layers[i].kind);
+}
+
+/* The norm behind a convolution is folded into it. Returns the layer whose output the stage then
+ * gives: the norm, when no add is left of it. */
+static int fold_norm(struct draft *d, int i)
+{
+    const struct layer *l = &d->m->layers[i];
+    const int norm = d->folded && l->kind == LAYER_CONV2D ? sole_reader(d, i, LAYER_BATCHNORM) : -1;
+
+    if (norm < 0 || d->m->params[l->weight].count > FOLD_SHARE * dims_count(l->out))
+        return i;
+    d->plan->stages[i].fold = norm;
+    if (find_add(d, norm) >= 0) {
+        d->plan->stages[norm].adds = true;
+        return i;
+    }
+    d->taken_over[norm] = true;
+    d->value[norm] = 1 + i;
+    return norm;
+}
+
 /* How many layers compute from the value that layer i is about to write or from its flattened view.
  */
 static int count_uses(const struct draft *d, int i)
@@ -118,6 +154,7 @@ static void plan_stage(struct draft *d, int i)
 
     s->skip = NO_VALUE;
     s->add_skip = NO_BLOCK;
+    s->fold = NO_STAGE;
     for (int p = 0; p < PURPOSES; p++)
         s->rewritten_for[p] = NO_STAGE;
     s->x = value_of(d, l->input);
@@ -127,12 +164,13 @@ static void plan_stage(struct draft *d, int i)
     }
     if (d->taken_over[i])
         return;
-    const struct layer_ops *ops = layer_ops_of(l->kind);
+    const struct layer_ops *ops =
+        layer_ops_of(l->kind); /* takes over an add, even if it only adds */
     s->runs = true;
     d->value[i] = s->y = ops->in_place && d->uses[s->x] == 1 ? s->x : 1 + i;
     if (l->kind == LAYER_ADD)
         s->skip = value_of(d, l->from);
-    const int last = ops->takes_skip ? take_over_add(d, i) : i;
+    const int last = ops->takes_skip ? take_over_add(d, i) : fold_norm(d, i);
     int end = last;
     if (ops->takes_relu) {
         take_over_relu(d, i, last);
@@ -170,8 +208,7 @@ static void forward_reads(struct draft *d, int value, int i)
 /* Only a value that is one norm's and nobody's who works in place. */
 static bool can_rewrite(const struct draft *d, int value)
 {
-    return value > 0 && d->writers[value] == 1 &&
-           layer_ops_of(d->m->layers[d->writer[value]].kind)->rewrite;
+    return value > 0 && d->writers[value] == 1 && stage_ops(d, d->writer[value])->rewrite;
 }
 
 /* The backward of stage i, or a rewriting just before it, reads the value. */
@@ -204,8 +241,7 @@ static void backward_reads(struct draft *d, int value, int i, int purpose)
 static void stage_reads(struct draft *d, int i, int purpose)
 {
     const struct stage_plan *s = &d->plan->stages[i];
-    const struct layer *l = &d->m->layers[i];
-    const struct layer_ops *ops = layer_ops_of(l->kind);
+    const struct layer_ops *ops = stage_ops(d, i);
     const bool mask_by_x = ops->masks_by_x && s->skip == NO_VALUE;
 
     if (ops->reads_x || (purpose == FOR_PARAMS && ops->dw_reads_x))
@@ -232,7 +268,7 @@ static void plan_values(struct draft *d)
         if (p->stages[i].skip != NO_VALUE)
             forward_reads(d, p->stages[i].skip, i);
     }
-    for (int purpose = 0; purpose < PURPOSES; purpose++)
+    for (int purpose = d->folded ? FOR_IMAGE : FOR_PARAMS; purpose < PURPOSES; purpose++)
         for (int i = last; i >= 0; i--)
             if (p->stages[i].runs)
                 stage_reads(d, i, purpose);
@@ -256,7 +292,7 @@ static int take_gradient(struct draft *d, int value, int born)
 static void plan_gradients(struct draft *d, int i)
 {
     struct stage_plan *s = &d->plan->stages[i];
-    const struct layer_ops *ops = layer_ops_of(d->m->layers[i].kind);
+    const struct layer_ops *ops = stage_ops(d, i);
 
     s->dy = d->gradient[s->y];
     assert(s->dy != NO_BLOCK);
@@ -269,8 +305,7 @@ static void plan_gradients(struct draft *d, int i)
     s->add_dx = d->gradient[s->x] != NO_BLOCK;
     /* An elementwise backward may write over dy, unless the skip still needs it. An add leaves in
      * dx what it found in dy, which is what the skip needs. */
-    const bool dy_is_free =
-        !skips || (d->m->layers[i].kind == LAYER_ADD && d->gradient[s->skip] != NO_BLOCK);
+    const bool dy_is_free = !skips || (ops == &layer_add && d->gradient[s->skip] != NO_BLOCK);
     if (!s->add_dx)
         d->gradient[s->x] =
             ops->dx_over_dy && dy_is_free ? s->dy : take_gradient(d, s->x, backward_tick(d, i));
@@ -299,7 +334,7 @@ static void plan_all_gradients(struct draft *d)
     assert(p->image_gradient != NO_BLOCK);
 }
 
-int plan_make(const struct model *m, struct plan *ret)
+int plan_make(const struct model *m, bool folded, struct plan *ret)
 {
     const size_t count = (size_t)m->layer_count;
     struct draft *d = calloc(1, sizeof(*d));
@@ -318,6 +353,7 @@ int plan_make(const struct model *m, struct plan *ret)
     }
     d->m = m;
     d->plan = &p;
+    d->folded = folded;
     count_readers(d);
     d->uses[0] = m->layers[0].kind == LAYER_FLATTEN ? count_uses(d, 0) : 1;
     for (int i = 0; i < m->layer_count; i++)
@@ -327,6 +363,14 @@ int plan_make(const struct model *m, struct plan *ret)
     *ret = p;
     free(d);
     return 0;
+}
+
+bool plan_folds(const struct plan *p)
+{
+    for (int i = 0; i < p->count; i++)
+        if (p->stages[i].runs && p->stages[i].fold != NO_STAGE)
+            return true;
+    return false;
 }
 
 void plan_done(struct plan *p)

@@ -9,6 +9,10 @@
  * ends with its last reader forward, and is written again (layer_ops.rewrite) when the backward
  * comes to the first stage that reads it: it costs one walk and saves half of the memory.
  *
+ * A folded plan is for scoring in evaluation, where a BatchNorm is a constant factor and shift for
+ * each channel: the convolution before it does it with filters of its own, and what
+ * is left of the norm is the add behind it, or nothing. Only the gradient of the image can follow.
+ *
  * Ticks: i is the forward of stage i, L (layers) between the passes, 2L - i the backward of stage
  * i, 2L + 1 the end. */
 #ifndef STEPPE_WORKER_NN_PLAN_H
@@ -38,6 +42,8 @@ struct stage_plan {
     /* Block that the gradient of y, masked, is added to after the layer's backward; NO_BLOCK when
      * there is no skip or its gradient simply takes over dy's block. */
     int add_skip;
+    int fold;  /* conv2d: the BatchNorm whose factors its filters take; NO_STAGE: none */
+    bool adds; /* batchnorm: only the add behind it is left to do */
     /* The stage before whose backward y is written again; NO_STAGE: it is not. */
     int rewritten_for[PURPOSES];
     bool trainable;                   /* it or a layer before it has parameters */
@@ -59,7 +65,9 @@ struct plan {
 };
 
 /* 0 or -ENOMEM. Free with plan_done. */
-int plan_make(const struct model *m, struct plan *ret);
+int plan_make(const struct model *m, bool folded, struct plan *ret);
+/* Is there a convolution that folds? */
+bool plan_folds(const struct plan *p);
 void plan_done(struct plan *p); /* a zeroed struct is fine */
 
 #endif

@@ -37,6 +37,14 @@ KERNEL void vec_add_rows(real *restrict sum, const real *restrict a, size_t rows
             sum[j] += a[j];
 }
 
+KERNEL void vec_scale_rows(real *restrict y, const real *restrict a, const real *restrict factor,
+                           size_t rows, size_t k)
+{
+    for (size_t r = 0; r < rows; r++, y += k, a += k)
+        for (size_t j = 0; j < k; j++)
+            y[j] = a[j] * factor[j];
+}
+
 KERNEL void vec_relu(real *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)

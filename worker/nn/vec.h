@@ -13,6 +13,10 @@ void vec_fill_rows(real *restrict y, const real *restrict b, size_t rows, size_t
 /* sum[k] += column sums of a[rows, k]. */
 void vec_add_rows(real *restrict sum, const real *restrict a, size_t rows, size_t k);
 
+/* y[rows, k] = a[rows, k] with column j times factor[j]. */
+void vec_scale_rows(real *restrict y, const real *restrict a, const real *restrict factor,
+                    size_t rows, size_t k);
+
 /* y = max(y, 0); NaN stays, so that a diverged model shows. */
 void vec_relu(real *y, size_t n);
 /* dy = 0 where y, the output of a ReLU, is not positive. */

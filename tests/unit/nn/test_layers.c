@@ -278,7 +278,8 @@ TEST(dropout_drops_its_share_and_scales_the_rest)
 {
     const struct dims in = {64, 64, 8};
     const size_t n = entries(in);
-    real *y = drop(in, 1, 0, (struct net_mode){true, 9, 3, 7}, 0.2);
+    real *y =
+        drop(in, 1, 0, (struct net_mode){.train = true, .seed = 9, .step = 3, .slot = 7}, 0.2);
 
     ASSERT_NEAR(0.2, share_of(y, 0, n), 0.01);
     ASSERT_NEAR(0.8, share_of(y, (real)1.25, n), 0.01);
@@ -292,9 +293,12 @@ TEST(dropout_knows_a_sample_by_its_place_in_the_batch)
 {
     const struct dims in = {16, 16, 5};
     const size_t n = entries(in);
-    real *two = drop(in, 2, 1, (struct net_mode){true, 9, 3, 6}, 0.5);
-    real *one = drop(in, 1, 1, (struct net_mode){true, 9, 3, 7}, 0.5);
-    real *other = drop(in, 1, 2, (struct net_mode){true, 9, 3, 7}, 0.5);
+    real *two =
+        drop(in, 2, 1, (struct net_mode){.train = true, .seed = 9, .step = 3, .slot = 6}, 0.5);
+    real *one =
+        drop(in, 1, 1, (struct net_mode){.train = true, .seed = 9, .step = 3, .slot = 7}, 0.5);
+    real *other =
+        drop(in, 1, 2, (struct net_mode){.train = true, .seed = 9, .step = 3, .slot = 7}, 0.5);
     double alike[2] = {0, 0};
 
     ASSERT_MEM(one, two + n, n * sizeof(*one));

@@ -1,3 +1,5 @@
+#include <math.h>
+
 #include "tests/unit/nn/support.h"
 #include "worker/nn/gemm.h"
 #include "worker/nn/head.h"
@@ -34,6 +36,70 @@ static void fixture_free(struct fixture *f)
     model_done(&f->m);
     free(f->theta), free(f->x), free(f->dz), free(f->dtheta), free(f->dx);
     free(f);
+}
+
+static double largest(const real *a, size_t n)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < n; i++)
+        most = fabs((double)a[i]) > most ? fabs((double)a[i]) : most;
+    return most;
+}
+
+/* Of two vectors, relative to the largest entry. */
+static double apart(const real *a, const real *b, size_t n)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < n; i++)
+        most = fabs((double)(a[i] - b[i])) > most ? fabs((double)(a[i] - b[i])) : most;
+    return most / largest(a, n);
+}
+
+/* Running statistics that are somebody's. */
+static void set_running(struct fixture *f)
+{
+    for (int i = 0; i < f->m.layer_count; i++) {
+        const struct layer *l = &f->m.layers[i];
+        if (l->running_mean < 0)
+            continue;
+        for (size_t c = 0; c < l->out.c; c++) {
+            f->theta[f->m.params[l->running_mean].offset + c] = (real)(0.1 * sin(1.0 + (double)c));
+            f->theta[f->m.params[l->running_var].offset + c] = (real)(0.5 + 0.3 * cos((double)c));
+        }
+    }
+}
+
+TEST(batchnorms_that_are_folded_into_convolutions_give_the_same_up_to_rounding)
+{
+    static const struct net_mode folding = {.fold = true};
+    static const char *const descs[] = {
+        "resnet20",
+        "[{\"type\":\"conv2d\",\"channels\":6,\"bias\":true},{\"type\":\"batchnorm\",\"name\":"
+        "\"a\"},"
+        "{\"type\":\"conv2d\",\"channels\":6},{\"type\":\"batchnorm\"},{\"type\":\"relu\"},"
+        "{\"type\":\"maxpool\",\"name\":\"p\"},{\"type\":\"conv2d\",\"input\":\"a\",\"channels\":6,"
+        "\"stride\":2},{\"type\":\"batchnorm\"},{\"type\":\"add\",\"from\":\"p\"},{\"type\":"
+        "\"relu\"},"
+        "{\"type\":\"batchnorm\"},{\"type\":\"flatten\"},{\"type\":\"dense\"}]",
+    };
+
+    for (size_t i = 0; i < COUNT(descs); i++) {
+        struct fixture *f = fixture_create(descs[i]);
+        real z[BATCH * 10], *dx = reals(BATCH * entries(image));
+        set_running(f);
+        memcpy(z, net_forward(f->net, &evaluation, f->theta, f->x, BATCH), sizeof(z));
+        net_backward(f->net, f->theta, f->dz, NULL, dx);
+        const real *folded = net_forward(f->net, &folding, f->theta, f->x, BATCH);
+        ASSERT(apart(z, folded, BATCH * 10) < 1e-5);
+        net_backward(f->net, f->theta, f->dz, NULL, f->dx);
+        /* An entry beside a ReLU's edge may fall on the other side: few, and not far. */
+        ASSERT(largest(dx, BATCH * entries(image)) > 0);
+        ASSERT(apart(dx, f->dx, BATCH * entries(image)) < 1e-3);
+        free(dx);
+        fixture_free(f);
+    }
 }
 
 TEST(same_call_twice_gives_the_same_bits)

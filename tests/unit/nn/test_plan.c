@@ -15,12 +15,17 @@ struct fixture {
     struct plan p;
 };
 
-static struct fixture made(const char *desc)
+static struct fixture made_as(const char *desc, bool folded)
 {
     struct fixture f = {.m = model_of(desc, (struct dims){8, 8, 4}, 3)};
 
-    ASSERT_EQ(0, plan_make(&f.m, &f.p));
+    ASSERT_EQ(0, plan_make(&f.m, folded, &f.p));
     return f;
+}
+
+static struct fixture made(const char *desc)
+{
+    return made_as(desc, false);
 }
 
 static void done(struct fixture *f)
@@ -172,9 +177,9 @@ TEST(resnet20_gn_has_a_stage_a_convolution_and_norm_and_keeps_half_of_what_they_
 }
 
 /* Walks backward as the net does: a stage's dy is complete, and no block holds two gradients. */
-static void check_gradients(const char *desc)
+static void check_gradients(const char *desc, bool folded)
 {
-    struct fixture f = made(desc);
+    struct fixture f = made_as(desc, folded);
     int holder[BLOCKS_MAX];
 
     for (int i = 0; i < f.p.block_count; i++)
@@ -249,9 +254,9 @@ static void rewrite(struct memory *m, int i, int purpose)
 
 /* Walks forward and backward as the net does and looks whether what is read has been written over.
  */
-static void check_memory(const char *desc, int purpose)
+static void check_memory(const char *desc, bool folded, int purpose)
 {
-    struct fixture f = made(desc);
+    struct fixture f = made_as(desc, folded);
     struct memory m = {.plan = &f.p};
 
     for (int i = 0; i < f.p.block_count; i++)
@@ -275,7 +280,7 @@ static void check_memory(const char *desc, int purpose)
         const struct stage_plan *s = &f.p.stages[i];
         if (!s->runs)
             continue;
-        const struct layer_ops *ops = layer_ops_of(f.m.layers[i].kind);
+        const struct layer_ops *ops = s->adds ? &layer_add : layer_ops_of(f.m.layers[i].kind);
         rewrite(&m, i, purpose);
         if (ops->reads_x || (ops->dw_reads_x && purpose == FOR_PARAMS))
             assert_there(&m, f.p.values[s->x].backward);
@@ -309,18 +314,47 @@ static const char *const tangled[] = {
 
 TEST(no_block_holds_two_gradients)
 {
-    for (const char *const *preset = quick_presets; *preset; preset++)
-        check_gradients(*preset);
-    for (const char *const *layers = tangled; *layers; layers++)
-        check_gradients(*layers);
+    for (int folded = 0; folded < 2; folded++) {
+        for (const char *const *preset = quick_presets; *preset; preset++)
+            check_gradients(*preset, folded);
+        for (const char *const *layers = tangled; *layers; layers++)
+            check_gradients(*layers, folded);
+    }
 }
 
 TEST(nothing_is_written_over_what_is_still_read)
 {
-    for (int purpose = 0; purpose < PURPOSES; purpose++) {
-        for (const char *const *preset = quick_presets; *preset; preset++)
-            check_memory(*preset, purpose);
-        for (const char *const *layers = tangled; *layers; layers++)
-            check_memory(*layers, purpose);
+    for (int folded = 0; folded < 2; folded++) {
+        for (int purpose = folded ? FOR_IMAGE : FOR_PARAMS; purpose < PURPOSES; purpose++) {
+            for (const char *const *preset = quick_presets; *preset; preset++)
+                check_memory(*preset, folded, purpose);
+            for (const char *const *layers = tangled; *layers; layers++)
+                check_memory(*layers, folded, purpose);
+        }
     }
+}
+
+TEST(a_folded_plan_gives_norms_to_the_convolutions_before_them)
+{
+#define BATCHNORM "{\"type\":\"batchnorm\"},"
+    const char *layers = "[" CONV("") BATCHNORM "{\"type\":\"relu\",\"name\":\"a\"}," CONV("")
+        BATCHNORM "{\"type\":\"add\",\"from\":\"a\"}," RELU BATCHNORM LAST;
+    struct fixture f = made_as(layers, true);
+
+    assert_runs(&f, "1001100101");
+    ASSERT_EQ(1, f.p.stages[0].fold);
+    ASSERT(f.p.stages[0].relu && f.p.stages[0].mask_dy);
+    ASSERT_EQ(4, f.p.stages[3].fold);
+    ASSERT(!f.p.stages[3].relu && f.p.stages[4].adds && f.p.stages[4].relu);
+    ASSERT_EQ(1, f.p.stages[4].skip);
+    ASSERT_EQ(NO_STAGE, f.p.stages[7].fold); /* no convolution before it */
+    ASSERT(plan_folds(&f.p));
+    done(&f);
+
+    f = made_as(layers, false);
+    ASSERT(!plan_folds(&f.p));
+    done(&f);
+    f = made_as("resnet20_gn", true);
+    ASSERT(!plan_folds(&f.p));
+    done(&f);
 }
