@@ -307,6 +307,27 @@ TEST(a_random_start_follows_its_keys)
     fixture_free(f);
 }
 
+/* By its place in the batch or sweep, not by the sample or the shard that it is in. */
+TEST(a_random_start_is_drawn_for_a_slot)
+{
+    struct fixture *f = fixture_create("lenet");
+    struct step_spec spec = attacks[4];
+    struct score whole[SHARD], part[SHARD];
+    const uint32_t twice[2] = {ids[3], ids[3]};
+
+    spec.moves = 1;
+    spec.slot = 32;
+    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, whole);
+    for (uint32_t i = 0; i < SHARD; i++) {
+        spec.slot = 32 + i;
+        step_score(f->step, &spec, f->theta, &f->set, ids + i, 1, part);
+        ASSERT_NEAR(whole[i].adv_loss, part[0].adv_loss, 1e-4 * part[0].adv_loss);
+    }
+    step_score(f->step, &spec, f->theta, &f->set, twice, 2, part);
+    ASSERT(part[0].loss == part[1].loss && part[0].adv_loss != part[1].adv_loss);
+    fixture_free(f);
+}
+
 TEST(fused_scores_of_every_attack_equal_the_sweep)
 {
     struct fixture *f = fixture_create("lenet");

@@ -108,7 +108,13 @@ static struct work train_work(const struct fixture *f, bool fused)
 
 static struct work score_work(const struct fixture *f)
 {
-    return (struct work){.spec = {.epsilon = 8.0 / 255},
+    return (struct work){.spec = {.epsilon = 8.0 / 255,
+                                  .attack = ATTACK_PGD,
+                                  .alpha = 2.0 / 255,
+                                  .moves = 2,
+                                  .random_start = true,
+                                  .seed = 6,
+                                  .step = 9},
                          .theta = f->theta,
                          .set = &f->set,
                          .ids = f->all,
@@ -271,6 +277,30 @@ TEST(parts_of_a_batch_add_up_to_it)
     fixture_free(f);
 }
 
+/* A sweep in tasks of any length: a random start follows the place in the sweep. */
+TEST(parts_of_a_sweep_are_what_it_is)
+{
+    struct fixture *f = fixture_create();
+    const struct work whole = score_work(f);
+    struct runner *r = crew(f, 2);
+    struct result *want = run(r, f, &whole);
+
+    for (uint32_t shards = 1; shards <= SHARDS; shards += 2)
+        for (uint32_t at = 0; at < SAMPLES; at += shards * SHARD) {
+            struct work part = whole;
+            part.ids += at;
+            part.spec.slot = at;
+            part.count = SAMPLES - at < shards * SHARD ? SAMPLES - at : shards * SHARD;
+            struct result *got = run(r, f, &part);
+            for (uint32_t i = 0; i < part.count; i++)
+                same_score(&want->scores[at + i], &got->scores[i]);
+            result_free(got);
+        }
+    result_free(want);
+    runner_free(r);
+    fixture_free(f);
+}
+
 TEST(scores_lie_at_the_place_of_their_sample_and_the_last_shard_may_be_short)
 {
     struct fixture *f = fixture_create();
@@ -283,7 +313,9 @@ TEST(scores_lie_at_the_place_of_their_sample_and_the_last_shard_may_be_short)
     struct step *s = step_create(&f->m, kernels_best(), SHARD);
     for (uint32_t at = 0; at < SAMPLES; at += SHARD) {
         uint32_t n = SAMPLES - at < SHARD ? SAMPLES - at : SHARD;
-        step_score(s, &w.spec, f->theta, &f->set, f->all + at, n, want);
+        struct step_spec spec = w.spec;
+        spec.slot = at;
+        step_score(s, &spec, f->theta, &f->set, f->all + at, n, want);
         for (uint32_t i = 0; i < n; i++) {
             same_score(&want[i], &got->scores[at + i]);
             ASSERT(got->scores[at + i].flags & SCORE_MEASURED);
