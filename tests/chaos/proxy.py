@@ -2,7 +2,8 @@
 """A way between workers and a server that harms what passes: proxy.py PORT HOST PORT SEED listens on loopback and takes
 orders on stdin, a line each:
 
-  drop | duplicate | truncate | flip | hold     happens to the next message, whichever way it goes
+  drop | duplicate | truncate | flip | hold, and up | down     happens to the next message that goes up to the server or
+                                                               down from it
   cut                                           closes all connections, those that come for half a second too
   counts                                        prints what was done, as JSON
 
@@ -17,12 +18,11 @@ import threading
 import time
 
 MESSAGE_MAX = 16 << 20
-FAULTS = ("drop", "duplicate", "truncate", "flip", "hold")
 CUT_S = 0.5
 HOLD_S = 1.0
 
 lock = threading.Lock()
-orders = []      # faults that wait for a message
+orders = {"up": [], "down": []}  # faults that wait for a message
 counts = {}
 connections = set()
 cut_until = 0.0
@@ -72,7 +72,7 @@ def close(pair):
             pass
 
 
-def pump(pair, a, b):
+def pump(pair, a, b, way):
     try:
         b.sendall(exactly(a, 8))
         while True:
@@ -82,7 +82,7 @@ def pump(pair, a, b):
                 raise EOFError
             data += exactly(a, length)
             with lock:
-                fault = orders.pop(0) if orders else None
+                fault = orders[way].pop(0) if orders[way] else None
                 count(fault or "messages")
             harm(fault, data, b)
     except (OSError, EOFError):
@@ -104,8 +104,8 @@ def connect(a, host, port):
     pair = (a, b)
     with lock:
         connections.add(pair)
-    threading.Thread(target=pump, args=(pair, a, b), daemon=True).start()
-    pump(pair, b, a)
+    threading.Thread(target=pump, args=(pair, a, b, "up"), daemon=True).start()
+    pump(pair, b, a, "down")
     a.close()
     b.close()
 
@@ -136,9 +136,10 @@ def main():
         elif order == "counts":
             with lock:
                 print(json.dumps(counts), flush=True)
-        elif order in FAULTS:
+        else:
+            fault, way = order.split()
             with lock:
-                orders.append(order)
+                orders[way].append(fault)
 
 
 main()
