@@ -1,7 +1,9 @@
-# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, chaos, swarm, install, clean.
+# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, chaos, sim, swarm,
+# install, clean.
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make fuzz SECONDS=600             clang's libFuzzer, so long for every target (ONLY=frame,idx)
+#   make sim SEEDS=10000              a simulation of server, workers, disk and network (FIRST=1 SHOW=1)
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make swarm SECONDS=30             1000 simulated workers against a server
 #   make V=1                          shows the commands
@@ -47,11 +49,23 @@ NN     := $(call objs,worker/nn/*.c worker/step.c worker/numerics.c)
 NN64   := $(patsubst $(B)/obj/%.o,$(B)/obj64/%.o,$(call objs,worker/nn/*.c))
 WORKER := $(filter-out $(NN),$(call objs,worker/*.c))
 HARNESS := $(B)/obj/tests/harness.o
+# The simulation: the server without its sockets, threads and clock, for which tests/sim stands in;
+# files and what the event log hears of go through the functions there that are named here.
+SIM := $(filter-out %/main.o,$(call objs,tests/sim/*.c))
+EDGES := $(call objs,server/http*.c) $(addprefix $(B)/obj/,server/main.o server/lane.o server/transport.o \
+         server/failpoint.o proto/client.o proto/wire.o common/clock.o)
+SIMULATED := $(SIM) $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
+SIM_WRAPS := open close write pwrite fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
+             opendir readdir dirfd closedir getrandom \
+             task_key_job run_result run_start run_advance round_wants round_finish \
+             store_fold store_epoch_hash store_checkpoint_add store_epochs_drop \
+             store_job_insert store_job_update store_job_remove store_jobs_load
+sim_libs := $(call pkg,--libs,sqlite3) $(common_libs) $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPS))
 
 BIN := $(B)/steppe-server $(B)/steppe-worker $(B)/steppe
 unit = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/$(1)/test_*.c))
 TESTS := $(call unit,common) $(call unit,core) $(call unit,proto) $(call unit,cli) \
-         $(call unit,server) $(call unit,nn) $(call unit,nn64) $(call unit,worker)
+         $(call unit,server) $(call unit,nn) $(call unit,nn64) $(call unit,worker) $(call unit,sim)
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
 # The fuzz targets: with a main that reads files, and, built by clang, with libFuzzer.
@@ -63,7 +77,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps test check demo lint bench fuzz fuzzers chaos swarm install clean tests
+.PHONY: all deps deps-test bench-deps test check demo lint bench fuzz fuzzers chaos sim swarm install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -107,6 +121,11 @@ fuzzers: $(FUZZERS) $(B)/fuzz/seed
 swarm: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(B)/bench/swarm
 	$(Q)STEPPE_BUILD="$(abspath $(B))" tests/bench/run_swarm --seconds $(or $(SECONDS),30)
+# Seeds of the simulation; one that fails is named with the command that repeats it.
+sim: deps
+	$(Q)$(MAKE) --no-print-directory -j2 $(B)/steppe-sim
+	$(Q)$(B)/steppe-sim --first $(or $(FIRST),1) --seeds $(or $(SEEDS),1000) $(if $(SHOW),--show) \
+	    $(if $(PLANT),--plant $(PLANT))
 
 evidence: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
@@ -138,6 +157,12 @@ $(B)/tests/cli/%: $(B)/obj/tests/unit/cli/%.o $(HARNESS) $(call nomain,$(CLI)) $
 $(B)/tests/server/%: $(B)/obj/tests/unit/server/%.o $(HARNESS) $(call nomain,$(SERVER)) $(CORE) $(PROTO) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs)
+$(B)/tests/sim/%: $(B)/obj/tests/unit/sim/%.o $(HARNESS) $(SIMULATED)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(sim_libs)
+$(B)/steppe-sim: $(B)/obj/tests/sim/main.o $(SIMULATED)
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(sim_libs)
 $(B)/tests/worker/%: $(B)/obj/tests/unit/worker/%.o $(HARNESS) $(call nomain,$(WORKER)) $(NN) $(PROTO) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(worker_libs)

@@ -162,22 +162,23 @@ out:
     return rc;
 }
 
-/* mkdir that is content with a folder that is there. */
-static int make_folder(const char *path, mode_t mode)
+/* mkdir that is content with a folder that is there. Its name is on the disk then, or all that is
+ * written into it would be lost with it: that of an old one too, whose maker may have died before.
+ * A folder that is not ours to read is none that we made. */
+static int make_folder(const char *path, mode_t mode, struct errbuf *why)
 {
     struct stat st;
 
     if (mkdir(path, mode) == 0)
+        return file_sync_parent(path, why);
+    if (errno != EEXIST || stat(path, &st) != 0)
+        return fail(why, "create the folder", path);
+    if (S_ISDIR(st.st_mode)) {
+        file_sync_parent(path, NULL);
         return 0;
-    if (errno != EEXIST)
-        return -1;
-    if (stat(path, &st) != 0)
-        return -1;
-    if (!S_ISDIR(st.st_mode)) {
-        errno = ENOTDIR;
-        return -1;
     }
-    return 0;
+    errno = ENOTDIR;
+    return fail(why, "create the folder", path);
 }
 
 int file_mkdirs(const char *path, mode_t mode, struct errbuf *why)
@@ -189,12 +190,11 @@ int file_mkdirs(const char *path, mode_t mode, struct errbuf *why)
         if (*p != '/' || p == part)
             continue;
         *p = '\0';
-        if (make_folder(part, mode) != 0)
-            rc = fail(why, "create the folder", part);
+        rc = make_folder(part, mode, why);
         *p = '/';
     }
-    if (rc == 0 && make_folder(path, mode) != 0)
-        rc = fail(why, "create the folder", path);
+    if (rc == 0)
+        rc = make_folder(path, mode, why);
     free(part);
     return rc;
 }

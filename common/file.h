@@ -23,7 +23,7 @@ struct file_part {
 };
 int file_write_atomic(const char *path, mode_t mode, const struct file_part *parts, int count,
                       struct errbuf *why);
-/* Creates the folder and its parents. */
+/* Creates the folder and its parents; durable. */
 int file_mkdirs(const char *path, mode_t mode, struct errbuf *why);
 /* Removes the folder with the files in it; a folder in it stays, and then so does this one. One
  * that is not there is fine. */

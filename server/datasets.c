@@ -344,9 +344,10 @@ int datasets_commit_work(const char *dir, struct store *store, struct dataset_co
     make_path(part, sizeof(part), dir, c->rec.sha256, ".part");
     if (access(path, F_OK) != 0)
         rc = adopt_upload(part, path, c->rec.sha256, why);
-    if (rc < 0)
-        return rc;
-    rc = dataset_open(path, &c->dataset, why);
+    else /* whoever gave it its name may have died before that was on the disk */
+        rc = file_sync_parent(path, why);
+    if (rc == 0)
+        rc = dataset_open(path, &c->dataset, why);
     if (rc < 0)
         return rc;
     if (stat(path, &st) < 0)

@@ -17,6 +17,7 @@
 
 struct model_args {
     int64_t job;
+    bool final; /* no other than the newest will do */
     struct checkpoint_shape shape;
     struct checkpoint *checkpoint;
     int64_t step, offset, bytes; /* of a piece */
@@ -79,6 +80,8 @@ static void model_work(struct op *op)
     if (op->rc == 0 && count == 0)
         op->rc = err_set(&op->why, -ENOENT,
                          "job %" PRId64 " has no model yet: no epoch is complete", a->job);
+    if (op->rc == 0 && a->final)
+        count = 1;
     for (int i = 0; op->rc == 0 && i < count && !a->checkpoint; i++) {
         job_checkpoint_path(path, sizeof(path), op->server->dir, a->job, list[i].file);
         int rc = checkpoint_read(path, list[i].sha256, &a->shape, &a->checkpoint, &op->why);
@@ -203,6 +206,7 @@ void handle_model_get(struct request *rq)
     }
     struct model_args *a = xcalloc(1, sizeof(*a));
     a->job = job->rec.job;
+    a->final = job->rec.state == JOB_DONE;
     a->shape = job_checkpoint_shape(job);
     if (piece)
         get_piece(rq, a);

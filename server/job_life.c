@@ -43,18 +43,58 @@ struct job_record job_record_copy(const struct job *job)
 
 /* --- on the store's lane --- */
 
-/* File, row, and the removal of what is older than the newest two. */
+static void unlink_checkpoint(struct server *s, int64_t job, const char *file)
+{
+    char path[700];
+
+    job_checkpoint_path(path, sizeof(path), s->dir, job, file);
+    unlink(path);
+}
+
+/* Of two checkpoints of a step (before and behind a sweep) each has a file of its own: until its
+ * row is replaced the old one must find its file as it was. *ret_replaced: that file, "" for none.
+ */
+static int name_file(struct server *s, struct checkpoint_record *rec, char ret_replaced[64],
+                     struct errbuf *why)
+{
+    struct checkpoint_record old[CHECKPOINTS_READ];
+    int count, rc = store_checkpoints_load(s->store, rec->job, old, CHECKPOINTS_READ, &count, why);
+
+    snprintf(rec->file, sizeof(rec->file), "step-%" PRId64 ".safetensors", rec->step);
+    ret_replaced[0] = 0;
+    for (int i = 0; rc == 0 && i < count; i++) {
+        if (old[i].step != rec->step)
+            continue;
+        memcpy(ret_replaced, old[i].file, sizeof(old[i].file));
+        if (strcmp(old[i].file, rec->file) == 0)
+            snprintf(rec->file, sizeof(rec->file), "step-%" PRId64 "-b.safetensors", rec->step);
+    }
+    return rc;
+}
+
+/* Removes what is older than the newest two. */
+static void trim_checkpoints(struct server *s, int64_t job)
+{
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    int count;
+
+    if (store_checkpoints_load(s->store, job, list, CHECKPOINTS_READ, &count, NULL) < 0)
+        return;
+    for (int i = CHECKPOINTS_KEPT; i < count; i++)
+        if (store_checkpoint_remove(s->store, job, list[i].step, NULL) == 0)
+            unlink_checkpoint(s, job, list[i].file);
+}
+
+/* File, row, and the removal of what is no longer needed. */
 static int save_checkpoint(struct server *s, int64_t job, const struct checkpoint *c,
                            struct errbuf *why)
 {
     struct checkpoint_record rec = {
         .job = job, .step = (int64_t)checkpoint_step(c), .epoch = checkpoint_epoch(c)};
-    struct checkpoint_record old[CHECKPOINTS_READ];
-    char path[700];
-    int count, rc = 0;
+    char path[700], replaced[sizeof(rec.file)];
+    int rc = name_file(s, &rec, replaced, why);
 
-    snprintf(rec.file, sizeof(rec.file), "step-%" PRId64 ".safetensors", rec.step);
-    if (rec.epoch > 0)
+    if (rc == 0 && rec.epoch > 0)
         rc = store_epoch_hash(s->store, job, rec.epoch - 1, rec.scores_sha256, why);
     job_checkpoint_path(path, sizeof(path), s->dir, job, "");
     if (rc == 0)
@@ -65,13 +105,11 @@ static int save_checkpoint(struct server *s, int64_t job, const struct checkpoin
     failpoint_hit(store_failpoint(s->store), "checkpoint.written");
     if (rc == 0)
         rc = store_checkpoint_add(s->store, &rec, why);
-    if (rc < 0 || store_checkpoints_load(s->store, job, old, CHECKPOINTS_READ, &count, NULL) < 0)
+    if (rc < 0)
         return rc;
-    for (int i = CHECKPOINTS_KEPT; i < count; i++) {
-        job_checkpoint_path(path, sizeof(path), s->dir, job, old[i].file);
-        if (store_checkpoint_remove(s->store, job, old[i].step, NULL) == 0)
-            unlink(path);
-    }
+    if (replaced[0])
+        unlink_checkpoint(s, job, replaced);
+    trim_checkpoints(s, job);
     return 0;
 }
 
@@ -422,10 +460,10 @@ static void pin_done(struct op *op)
 
     if (jobs_find(op->server->jobs, rec->job, &job, NULL) == 0) {
         job->class_pending = false;
-        if (op->rc < 0)
+        if (op->rc < 0) {
+            job->rec.numerics_class[0] = 0;
             job_hold(job, op->why.text);
-        else
-            memcpy(job->rec.numerics_class, rec->numerics_class, sizeof(rec->numerics_class));
+        }
         workers_wake(op->server->workers);
     }
     free(rec);
@@ -435,8 +473,9 @@ void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class)
 {
     struct job_record *rec = xmalloc(sizeof(*rec));
 
+    /* At once, as any change of a job: what is written of it next must not take the class back. */
+    snprintf(job->rec.numerics_class, sizeof(job->rec.numerics_class), "%s", class);
     *rec = job_record_copy(job);
-    snprintf(rec->numerics_class, sizeof(rec->numerics_class), "%s", class);
     job->class_pending = true;
     op_run(jobs->server->store_lane,
            (struct op){.server = jobs->server, .arg = rec, .work = pin_work, .done = pin_done});

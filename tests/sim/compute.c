@@ -1,0 +1,88 @@
+#include "tests/sim/compute.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+
+/* SplitMix64's finaliser: any word to any other. */
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    return x ^ x >> 31;
+}
+
+/* Entry j of sample id, in [-1, 1), a multiple of 1/128. */
+static double entry(uint32_t id, int test, size_t j)
+{
+    return (double)(mix((uint64_t)id << 33 | (uint64_t)test << 32 | j) >> 56) / 128 - 1;
+}
+
+/* In (-1, 1), of the whole of theta. */
+static double response(const float *theta, size_t floats, uint32_t id, int test, uint32_t class)
+{
+    double q = 0x1p-20 * class;
+
+    for (size_t j = 0; j < floats; j++)
+        q += theta[j] * entry(id, test, j);
+    return q / (1 + fabs(q));
+}
+
+static void shard_train(const float *theta, size_t floats, uint32_t shard, const uint32_t *ids,
+                        const float *weights, int64_t step, uint32_t index, uint32_t class,
+                        float *grad, double *sums)
+{
+    memset(grad, 0, floats * sizeof(*grad));
+    memset(sums, 0, COMPUTE_SUMS * sizeof(*sums));
+    for (uint32_t i = 0; i < shard; i++) {
+        double t = response(theta, floats, ids[i], 0, class);
+        double noise = (double)(mix((uint64_t)step << 32 | (index * shard + i)) >> 60) / 64;
+        double loss = 0.1 + t * t;
+
+        for (size_t j = 0; j < floats; j++)
+            grad[j] += weights[i] * (float)((t + noise) * entry(ids[i], 0, j) + 0.01 * theta[j]);
+        sums[0] += (double)weights[i];
+        sums[1] += (double)weights[i] * loss;
+        sums[2] += (double)weights[i] * (loss + 0.01 * fabs(t));
+        sums[3] += 1;
+        sums[4] += t > 0;
+    }
+}
+
+void compute_train(const float *theta, size_t floats, uint32_t shards, uint32_t shard,
+                   struct node node, const uint32_t *ids, const float *weights, int64_t step,
+                   uint32_t class, struct computed *ret)
+{
+    struct reduce *sum = reduce_create(floats, COMPUTE_SUMS);
+    const double *sums;
+
+    reduce_reset(sum, node, shards);
+    for (uint32_t s = node.lo; s < node.hi; s++) {
+        size_t at = (size_t)(s - node.lo) * shard;
+        double *doubles;
+        float *grad = reduce_buffer(sum, &doubles);
+        shard_train(theta, floats, shard, ids + at, weights + at, step, s, class, grad, doubles);
+        reduce_add(sum, (struct node){s, s + 1}, grad);
+    }
+    ret->grad = xmalloc(floats * sizeof(float));
+    memcpy(ret->grad, reduce_result(sum, &sums), floats * sizeof(float));
+    memcpy(ret->sums, sums, sizeof(ret->sums));
+    reduce_free(sum);
+}
+
+struct score compute_score(const float *theta, size_t floats, uint32_t id, int test, uint32_t class,
+                           uint32_t classes)
+{
+    double t = response(theta, floats, id, test, class);
+
+    return (struct score){.loss = 0.1 + t * t,
+                          .adv_loss = 0.1 + t * t + 0.05 * (1 + t * entry(id, test, 0)),
+                          .grad_norm = fabs(t),
+                          .el2n = fabs(t) / 2,
+                          .predicted = (int32_t)((id + (t > 0)) % classes),
+                          .adv_predicted = (int32_t)((id + (t > 0.5)) % classes),
+                          .flags =
+                              id % 7 == 3 ? SCORE_MEASURED | SCORE_NO_DIRECTION : SCORE_MEASURED};
+}

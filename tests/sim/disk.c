@@ -1,0 +1,351 @@
+#define _GNU_SOURCE
+#include "tests/sim/disk.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "tests/sim/life.h"
+#include "tests/sim/world.h"
+
+#define SECTOR 512
+
+struct entry {
+    char *name;
+    struct inode *to;
+    struct entry *next;
+};
+
+/* A name that came, went, or both (rename); happens whole or not at all. */
+struct change {
+    char *gone, *come; /* NULL: none */
+    struct inode *to;
+    struct change *next;
+};
+
+static struct {
+    struct inode *root, *all;
+    uint64_t crash_in;
+    bool full;
+} disk;
+
+static struct inode *inode_new(bool folder)
+{
+    struct inode *f = xcalloc(1, sizeof(*f));
+
+    f->folder = folder;
+    f->fd = -1;
+    f->next = disk.all;
+    disk.all = f;
+    if (folder)
+        return f;
+    f->fd = memfd_create("sim", MFD_CLOEXEC);
+    f->live = mmap(NULL, DISK_FILE_BYTES_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                   f->fd, 0);
+    assert(f->fd >= 0 && f->live != MAP_FAILED);
+    return f;
+}
+
+void disk_init(void)
+{
+    disk.root = inode_new(true);
+}
+
+static struct entry **entry_at(struct entry **list, const char *name)
+{
+    while (*list && strcmp((*list)->name, name) != 0)
+        list = &(*list)->next;
+    return list;
+}
+
+/* Points name to an inode; NULL: to none. New names come last. */
+static void entry_set(struct entry **list, const char *name, struct inode *to)
+{
+    struct entry **at = entry_at(list, name), *e = *at;
+
+    if (e && to) {
+        e->to = to;
+    } else if (e) {
+        *at = e->next;
+        free(e->name);
+        free(e);
+    } else if (to) {
+        *at = xcalloc(1, sizeof(**at));
+        (*at)->name = xstrdup(name);
+        (*at)->to = to;
+    }
+}
+
+static void apply(struct entry **list, const struct change *c)
+{
+    if (c->gone)
+        entry_set(list, c->gone, NULL);
+    if (c->come)
+        entry_set(list, c->come, c->to);
+}
+
+/* Splits off the last part of a path below the root; the folder that has it, NULL: there is none.
+ */
+static struct inode *walk(const char *path, char name[256])
+{
+    struct inode *at = disk.root;
+    const char *p = strlen(path) < strlen(DISK_ROOT) ? "" : path + strlen(DISK_ROOT);
+
+    name[0] = 0;
+    while (*p) {
+        p += strspn(p, "/");
+        size_t n = strcspn(p, "/");
+        if (n == 0)
+            break;
+        if (name[0]) { /* the part before was a folder on the way */
+            struct entry *e = at ? *entry_at(&at->entries, name) : NULL;
+            at = e && e->to->folder ? e->to : NULL;
+        }
+        assert(n < 256);
+        memcpy(name, p, n);
+        name[n] = 0;
+        p += n;
+    }
+    return at;
+}
+
+struct inode *disk_find(const char *path)
+{
+    char name[256];
+    struct inode *folder = walk(path, name);
+
+    if (!folder || !name[0])
+        return folder;
+    struct entry *e = *entry_at(&folder->entries, name);
+    return e ? e->to : NULL;
+}
+
+struct inode *disk_folder_of(const char *path)
+{
+    char name[256];
+
+    return walk(path, name);
+}
+
+const char *disk_name(const struct inode *folder, int i)
+{
+    const struct entry *e = folder->entries;
+
+    while (e && i-- > 0)
+        e = e->next;
+    return e ? e->name : NULL;
+}
+
+static void change(struct inode *folder, const char *gone, const char *come, struct inode *to)
+{
+    struct change **end = &folder->changes, *c = xcalloc(1, sizeof(*c));
+
+    while (*end)
+        end = &(*end)->next;
+    c->gone = gone ? xstrdup(gone) : NULL;
+    c->come = come ? xstrdup(come) : NULL;
+    c->to = to;
+    *end = c;
+    apply(&folder->entries, c);
+}
+
+int disk_create(const char *path, bool is_folder, struct inode **ret)
+{
+    char name[256];
+    struct inode *folder = walk(path, name);
+
+    if (!folder)
+        return -ENOENT;
+    if (!name[0] || *entry_at(&folder->entries, name))
+        return -EEXIST;
+    *ret = inode_new(is_folder);
+    change(folder, NULL, name, *ret);
+    return 0;
+}
+
+struct inode *disk_anonymous(void)
+{
+    return inode_new(false);
+}
+
+int disk_rename(const char *from, const char *to)
+{
+    char old[256], new[256];
+    struct inode *folder = walk(from, old), *f = disk_find(from);
+
+    if (!f || walk(to, new) != folder)
+        return -ENOENT;
+    change(folder, old, new, f);
+    return 0;
+}
+
+int disk_remove_in(struct inode *folder, const char *name)
+{
+    struct entry *e = folder ? *entry_at(&folder->entries, name) : NULL;
+
+    if (!e)
+        return -ENOENT;
+    if (e->to->folder && e->to->entries)
+        return -ENOTEMPTY;
+    change(folder, name, NULL, NULL);
+    return 0;
+}
+
+int disk_remove(const char *path)
+{
+    char name[256];
+
+    return disk_remove_in(walk(path, name), name);
+}
+
+size_t disk_bytes(const struct inode *f)
+{
+    struct stat st;
+
+    return fstat(f->fd, &st) == 0 ? (size_t)st.st_size : 0;
+}
+
+void disk_resize(struct inode *f, size_t bytes)
+{
+    assert(bytes <= DISK_FILE_BYTES_MAX);
+    if (ftruncate(f->fd, (off_t)bytes) != 0)
+        abort();
+}
+
+void disk_touch(struct inode *f, size_t from, size_t to)
+{
+    if (f->dirty_to == 0 || from < f->dirty_from)
+        f->dirty_from = from;
+    if (to > f->dirty_to)
+        f->dirty_to = to;
+}
+
+static void sync_names(struct inode *f)
+{
+    for (struct change *c = f->changes, *next; c; c = next) {
+        next = c->next;
+        apply(&f->safe_entries, c);
+        free(c->gone);
+        free(c->come);
+        free(c);
+    }
+    f->changes = NULL;
+}
+
+void disk_sync(struct inode *f)
+{
+    if (f->folder) {
+        sync_names(f);
+        return;
+    }
+    size_t bytes = disk_bytes(f), from = f->dirty_from, to = f->dirty_to;
+
+    if (bytes > f->safe_cap) {
+        f->safe_cap = 2 * bytes;
+        f->safe = xrealloc(f->safe, f->safe_cap);
+    }
+    if (bytes > f->safe_bytes) {
+        from = from < f->safe_bytes ? from : f->safe_bytes;
+        to = bytes;
+    }
+    f->safe_bytes = bytes;
+    if (to > bytes)
+        to = bytes;
+    if (from < to)
+        memcpy(f->safe + from, f->live + from, to - from);
+    f->dirty_from = f->dirty_to = 0;
+}
+
+/* --- crashes --- */
+
+/* What the platter holds becomes what the next process sees. */
+static void lose_content(struct inode *f)
+{
+    size_t live_bytes = disk_bytes(f), bytes = f->safe_bytes;
+    unsigned new_permille = (unsigned)world_draw(3) * 500; /* all old, by chance, all new */
+
+    if (live_bytes != bytes && world_draw(1000) < new_permille)
+        bytes = live_bytes;
+    for (size_t at = 0; at < live_bytes; at += SECTOR) {
+        size_t n = live_bytes - at < SECTOR ? live_bytes - at : SECTOR;
+        size_t old = f->safe_bytes <= at ? 0 : f->safe_bytes - at < n ? f->safe_bytes - at : n;
+        if (old == n && memcmp(f->live + at, f->safe + at, n) == 0)
+            continue;
+        if (world_draw(1000) < new_permille)
+            continue;
+        memset(f->live + at, 0, n);
+        if (old)
+            memcpy(f->live + at, f->safe + at, old);
+    }
+    disk_resize(f, bytes);
+    if (bytes > live_bytes)
+        memcpy(f->live + live_bytes, f->safe + live_bytes, bytes - live_bytes);
+    disk_touch(f, 0, bytes);
+    disk_sync(f);
+}
+
+/* The first so many changes of a folder's names survive. */
+static void lose_names(struct inode *f)
+{
+    uint64_t count = 0;
+
+    for (const struct change *c = f->changes; c; c = c->next)
+        count++;
+    uint64_t kept = count ? world_draw(count + 1) : 0;
+    struct change *c = f->changes;
+    for (; kept > 0; kept--, c = c->next)
+        apply(&f->safe_entries, c);
+    f->changes = NULL;
+    f->entries = NULL;
+    for (const struct entry *e = f->safe_entries; e; e = e->next)
+        entry_set(&f->entries, e->name, e->to);
+}
+
+void disk_crash(bool power)
+{
+    disk.crash_in = 0;
+    for (struct inode *f = disk.all; f; f = f->next) {
+        f->locked = false;
+        f->locks = (struct vfs_locks){0};
+        if (!power)
+            continue;
+        if (f->folder)
+            lose_names(f);
+        else
+            lose_content(f);
+    }
+}
+
+void disk_damage(struct inode *f, size_t at)
+{
+    f->live[at] ^= 0x10;
+    if (at < f->safe_bytes)
+        f->safe[at] ^= 0x10;
+}
+
+void disk_crash_in(uint64_t n)
+{
+    disk.crash_in = n;
+}
+
+void disk_set_full(bool full)
+{
+    disk.full = full;
+}
+
+bool disk_is_full(void)
+{
+    return disk.full;
+}
+
+void disk_operation(void)
+{
+    if (disk.crash_in == 0 || !life_inside() || --disk.crash_in > 0)
+        return;
+    life_crash("disk operation");
+}

@@ -1,0 +1,50 @@
+/* The simulated network between the server and its clients: every message may be late, lost or
+ * doubled, overtake others, be cut off by a partition (either way), and come again much later,
+ * when its sender and even that life of the server are long gone. */
+#ifndef STEPPE_TESTS_SIM_NET_H
+#define STEPPE_TESTS_SIM_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/frame.h"
+
+#define CLIENTS_MAX 16
+
+struct client;
+
+/* A reply came in; m is released by the network afterwards. */
+typedef void (*client_reply)(void *arg, const struct message *m);
+
+/* A client with one request outstanding at a time, sent again until it is answered. */
+struct client {
+    int number; /* 0: a person, else a worker */
+    char sender[37];
+    int64_t id; /* of the outstanding request, 0: none */
+    const char *type;
+    void *body;
+    size_t bytes;
+    char what[200]; /* the request in words, for the journal */
+    client_reply reply;
+    void *arg;
+    bool stalled; /* hears and says nothing */
+};
+
+void net_add(struct client *c);
+/* Sends {type, v, id, sender, fields...} with tensors, and again every now and then until net_stop
+ * or the reply. fields is owned. what: words for the journal behind the type. */
+void net_ask(struct client *c, const char *type, cJSON *fields, const struct tensor *tensors,
+             int count, const char *what);
+/* Forgets the outstanding request. */
+void net_stop(struct client *c);
+/* Sends the outstanding request once more, now. */
+void net_again(struct client *c);
+
+/* Cuts client `number` (-1: all) off for so long. up: what it sends is lost; down: what it gets. */
+void net_cut(int number, bool up, bool down, int64_t us);
+/* An old message comes once more. */
+void net_replay(void);
+void net_server_gone(void);
+
+#endif

@@ -1,0 +1,326 @@
+#include "tests/sim/person.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "tests/sim/journal.h"
+#include "tests/sim/life.h"
+#include "tests/sim/net.h"
+#include "tests/sim/plan.h"
+#include "tests/sim/world.h"
+
+#define LOOK_US (2 * SECOND)
+#define STEPS_MAX 32
+
+/* What is said, in this order; LOOK goes on until all jobs have ended. */
+enum verb { OFFER, PUT, COMMIT, SUBMIT, PAUSE, RESUME, CANCEL, LOOK, REMOVE, PULL, SHOW, MODEL };
+
+static const char *const types[] = {
+    [OFFER] = "dataset.offer",   [PUT] = "dataset.put",
+    [COMMIT] = "dataset.commit", [SUBMIT] = "job.submit",
+    [PAUSE] = "job.pause",       [RESUME] = "job.resume",
+    [CANCEL] = "job.cancel",     [LOOK] = "job.list",
+    [REMOVE] = "job.rm",         [PULL] = "",
+    [SHOW] = "job.show",         [MODEL] = "model.get",
+};
+
+struct step {
+    enum verb verb;
+    int job; /* index */
+    int64_t delay_us;
+};
+
+struct person_job {
+    char uuid[37];
+    int64_t number; /* 0: not known yet */
+    bool paused;    /* by will */
+    char state[12];
+};
+
+static struct {
+    struct client client;
+    struct step steps[STEPS_MAX];
+    int count, at;
+    bool extra; /* a resume between two looks */
+    int extra_job;
+    struct person_job jobs[PLAN_JOBS_MAX];
+    const void *data;
+    size_t bytes;
+    const char *sha256;
+} me;
+
+static void do_step(void *arg, int64_t number);
+
+static void add(enum verb verb, int job, int64_t delay_us)
+{
+    if (me.count < STEPS_MAX)
+        me.steps[me.count++] = (struct step){verb, job, delay_us};
+}
+
+static int64_t some_time(void)
+{
+    return plan_get()->undisturbed ? 0 : world_delay(10 * MS, 10 * SECOND);
+}
+
+static void draw_verbs(int job)
+{
+    if (plan_get()->undisturbed)
+        return;
+    for (int i = 0; i < 2 && world_chance(300); i++) {
+        add(PAUSE, job, some_time());
+        add(RESUME, job, some_time());
+    }
+    if (world_chance(100))
+        add(CANCEL, job, some_time());
+}
+
+static void draw_steps(void)
+{
+    const struct plan *p = plan_get();
+
+    add(OFFER, 0, 0);
+    add(PUT, 0, 0);
+    add(COMMIT, 0, 0);
+    for (int i = 0; i < p->jobs; i++) {
+        plan_uuid(me.jobs[i].uuid);
+        add(SUBMIT, i, some_time());
+        if (world_chance(500))
+            draw_verbs(i);
+    }
+    for (int i = 0; i < p->jobs; i++)
+        draw_verbs(i);
+    add(LOOK, 0, 0);
+    for (int i = 0; i < p->jobs && !p->undisturbed; i++)
+        add(REMOVE, i, 0);
+    add(PULL, 0, SECOND);
+    for (int i = 0; i < p->jobs; i++) {
+        add(SHOW, i, 0);
+        add(MODEL, i, 0);
+    }
+}
+
+/* --- asking --- */
+
+static void fill(enum verb verb, const struct person_job *job, int index, cJSON *out,
+                 struct tensor *tensor, int *tensors)
+{
+    if (verb <= COMMIT) {
+        cJSON_AddStringToObject(out, "sha256", me.sha256);
+        if (verb != COMMIT)
+            cJSON_AddNumberToObject(out, "bytes", (double)me.bytes);
+        else
+            cJSON_AddStringToObject(out, "name", "d");
+        if (verb == PUT) {
+            cJSON_AddNumberToObject(out, "offset", 0);
+            *tensor = tensor_1d("piece", DTYPE_U8, me.bytes, me.data);
+            *tensors = 1;
+        }
+    } else if (verb == SUBMIT) {
+        cJSON_AddStringToObject(out, "uuid", job->uuid);
+        cJSON_AddItemToObject(out, "spec", cJSON_Parse(plan_spec(plan_get()->specs[index])));
+    } else if (verb != LOOK) {
+        cJSON_AddNumberToObject(out, "job", (double)job->number);
+    }
+}
+
+static void ask(enum verb verb, int index)
+{
+    const struct person_job *job = &me.jobs[index];
+    cJSON *fields = cJSON_CreateObject();
+    struct tensor tensor;
+    int tensors = 0;
+    char what[80] = "";
+
+    fill(verb, job, index, fields, &tensor, &tensors);
+    if (verb == SUBMIT)
+        snprintf(what, sizeof(what), "uuid=%s", job->uuid);
+    else if (verb > COMMIT && verb != LOOK)
+        snprintf(what, sizeof(what), "job=%" PRId64, job->number);
+    if (verb >= SUBMIT && verb <= REMOVE && verb != LOOK)
+        note("ask verb=%s %s", types[verb], what);
+    net_ask(&me.client, types[verb], fields, &tensor, tensors, what);
+}
+
+static void next(void)
+{
+    me.extra = false;
+    me.at++;
+    if (me.at == me.count)
+        world_end();
+    else
+        world_after(me.steps[me.at].delay_us, do_step, NULL, me.at);
+}
+
+static void try_again(int64_t after_us)
+{
+    world_after(after_us, do_step, NULL, me.at);
+}
+
+static bool is_final(const char *state)
+{
+    return strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 ||
+           strcmp(state, "cancelled") == 0;
+}
+
+/* Whether there is something to remove: of the cancelled ones, every other. */
+static bool skips(const struct step *s)
+{
+    const struct person_job *job = &me.jobs[s->job];
+
+    if (s->verb == REMOVE)
+        return strcmp(job->state, "cancelled") != 0 || world_chance(500);
+    if (s->verb == MODEL)
+        return strcmp(job->state, "done") != 0;
+    return s->verb == SHOW && strcmp(job->state, "removed") == 0;
+}
+
+static void pull(void)
+{
+    note("plug");
+    life_kill(true);
+    next();
+}
+
+static void do_step(void *arg, int64_t number)
+{
+    const struct step *s = &me.steps[me.at];
+
+    (void)arg;
+    if (number != me.at)
+        return;
+    if (skips(s))
+        next();
+    else if (s->verb == PULL && life_up())
+        pull();
+    else if (s->verb == PULL)
+        try_again(SECOND);
+    else if (me.extra)
+        ask(RESUME, me.extra_job);
+    else
+        ask(s->verb, s->job);
+}
+
+/* --- answers --- */
+
+static const char *text(const cJSON *obj, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(obj, name);
+
+    return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+static int64_t number(const cJSON *obj, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(obj, name);
+
+    return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : -1;
+}
+
+/* The jobs as they are; resumes one that the server paused, ends the looking when all have ended.
+ */
+static void take_list(const struct message *m)
+{
+    bool all = true;
+    const cJSON *row;
+
+    me.extra = false;
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(m->json, "jobs"))
+    {
+        for (int i = 0; i < plan_get()->jobs; i++) {
+            struct person_job *job = &me.jobs[i];
+            if (job->number != number(row, "job"))
+                continue;
+            snprintf(job->state, sizeof(job->state), "%s", text(row, "state"));
+            all = all && is_final(job->state);
+            if (strcmp(job->state, "paused") == 0 && !me.extra) {
+                note("paused job=%" PRId64 " reason=\"%s\"", job->number, text(row, "reason"));
+                me.extra = true;
+                me.extra_job = i;
+            }
+        }
+    }
+    if (all)
+        next();
+    else
+        try_again(LOOK_US);
+}
+
+static void take_show(const struct person_job *job, const struct message *m)
+{
+    const cJSON *row = cJSON_GetObjectItemCaseSensitive(m->json, "job"), *epoch;
+    const char *model = text(m->json, "model_sha256"), *class = text(m->json, "numerics_class");
+
+    note("final job=%" PRId64 " state=%s model=%s class=%s reason=\"%s\"", job->number,
+         text(row, "state"), model, class, text(row, "reason"));
+    cJSON_ArrayForEach(epoch, cJSON_GetObjectItemCaseSensitive(m->json, "epochs"))
+    {
+        note("final_epoch job=%" PRId64 " epoch=%" PRId64 " scores=%s", job->number,
+             number(epoch, "epoch"), text(epoch, "scores_sha256"));
+    }
+    next();
+}
+
+static void take_ack(enum verb verb, int index, const struct message *m)
+{
+    struct person_job *job = &me.jobs[index];
+    const cJSON *row = cJSON_GetObjectItemCaseSensitive(m->json, "job");
+
+    if (verb == SUBMIT) {
+        job->number = number(row, "job");
+        note("submitted job=%" PRId64 " spec=%d", job->number, plan_get()->specs[index]);
+    }
+    if (verb == REMOVE)
+        snprintf(job->state, sizeof(job->state), "removed");
+    note("ack verb=%s job=%" PRId64 " state=%s", types[verb], verb <= COMMIT ? -1 : job->number,
+         verb == REMOVE ? "removed" : text(row, "state"));
+    if (me.extra)
+        me.extra = false, try_again(LOOK_US);
+    else
+        next();
+}
+
+static void on_reply(void *arg, const struct message *m)
+{
+    const struct step *s = &me.steps[me.at];
+    const char *code = text(m->json, "code");
+    enum verb verb = me.extra ? RESUME : s->verb;
+    int index = me.extra ? me.extra_job : s->job;
+
+    (void)arg;
+    if (code[0])
+        note("denied verb=%s job=%" PRId64 " code=%s error=\"%.200s\"", types[verb],
+             me.jobs[index].number, code, text(m->json, "error"));
+    if (strcmp(code, "not_allowed") == 0 && me.extra)
+        me.extra = false, try_again(LOOK_US);
+    else if (strcmp(code, "not_allowed") == 0 || (verb == MODEL && strcmp(code, "internal") == 0))
+        next();
+    else if (verb == COMMIT && (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0))
+        me.at = 0, try_again(SECOND); /* the upload is gone, or was damaged: once more */
+    else if (code[0])
+        try_again(SECOND);
+    else if (verb == LOOK)
+        take_list(m);
+    else if (verb == SHOW)
+        take_show(&me.jobs[index], m);
+    else if (verb == MODEL)
+        note("final_model job=%" PRId64 " model=%s", me.jobs[index].number,
+             text(m->json, "sha256")),
+            next();
+    else
+        take_ack(verb, index, m);
+}
+
+void person_begin(const void *data, size_t bytes, const char *sha256)
+{
+    me.data = data;
+    me.bytes = bytes;
+    me.sha256 = sha256;
+    me.client = (struct client){.number = 0, .reply = on_reply};
+    plan_uuid(me.client.sender);
+    net_add(&me.client);
+    draw_steps();
+    world_after(0, do_step, NULL, 0);
+}

@@ -1,0 +1,254 @@
+#include "tests/sim/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/disk.h"
+#include "tests/sim/edges.h"
+#include "tests/sim/journal.h"
+#include "tests/sim/life.h"
+#include "tests/sim/net.h"
+#include "tests/sim/worker.h"
+#include "tests/sim/world.h"
+
+#define WORKERS_MOST 5
+
+const char *const plant_names[] = {[PLANT_NONE] = "none",
+                                   [PLANT_INCARNATION] = "incarnation",
+                                   [PLANT_TWICE] = "twice",
+                                   [PLANT_ORDER] = "order",
+                                   NULL};
+
+#define MODEL                                                                                      \
+    "\"dataset\":\"d\",\"model\":{\"layers\":[{\"type\":\"flatten\"},{\"type\":\"dense\","         \
+    "\"units\":3}]},"
+
+/* Small, and together they go through every kind of round. */
+static const char *const specs[PLAN_SPECS] = {
+    "{" MODEL "\"epochs\":3,\"batch\":16,\"shard\":2,\"curriculum\":{\"full_at\":1}}",
+    "{" MODEL "\"epochs\":2,\"batch\":40,\"shard\":4,\"optimizer\":{\"name\":\"adamw\"},"
+    "\"curriculum\":{\"measure\":\"loss\",\"order\":\"hard_first\",\"mode\":\"weight\"}}",
+    "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":2,\"score\":{\"source\":\"train\",\"every\":2},"
+    "\"curriculum\":{\"measure\":\"el2n\",\"full_at\":1,\"smoothing\":0.5}}",
+    "{" MODEL "\"epochs\":4,\"batch\":20,\"shard\":4,\"score\":{\"every\":3},"
+    "\"curriculum\":{\"measure\":\"none\"},\"optimizer\":{\"momentum\":0}}",
+    "{" MODEL "\"epochs\":1,\"batch\":8,\"shard\":1,\"optimizer\":{\"clip\":0.5},"
+    "\"curriculum\":{\"measure\":\"random\",\"balance\":\"none\"}}",
+    "{" MODEL "\"epochs\":5,\"batch\":30,\"shard\":10,\"curriculum\":{\"mode\":\"both\","
+    "\"measure\":\"grad_norm\",\"pacing\":\"root\"},\"optimizer\":{\"schedule\":\"step\"}}",
+    "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":6,\"score\":{\"source\":\"train\"},"
+    "\"sam\":{\"interval\":2},\"optimizer\":{\"nesterov\":true,\"warmup\":0.25}}",
+};
+
+static struct plan plan;
+
+const struct plan *plan_get(void)
+{
+    return &plan;
+}
+
+const char *plan_spec(int spec)
+{
+    return specs[spec];
+}
+
+struct server_options plan_options(const char *state)
+{
+    return (struct server_options){.state = state,
+                                   .listen = "tcp://127.0.0.1:7500",
+                                   .http = HTTP_NONE,
+                                   .memory_bytes = 1 << 30};
+}
+
+void plan_uuid(char out[37])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (int i = 0; i < 36; i++)
+        out[i] = i == 8 || i == 13 || i == 18 || i == 23 ? '-'
+                 : i == 14                               ? '4'
+                 : i == 19                               ? '8'
+                                                         : digits[world_draw(16)];
+    out[36] = 0;
+}
+
+/* --- disturbances --- */
+
+static void strike(void *arg, int64_t life)
+{
+    (void)arg;
+    if (life != life_number())
+        return;
+    if (world_chance(250))
+        life_stop();
+    else
+        life_kill(world_chance(plan.power_permille));
+}
+
+void plan_schedule_death(int64_t life)
+{
+    world_after(world_delay(20 * MS, 8 * SECOND), strike, NULL, life);
+}
+
+void plan_damage_checkpoint(const char *state)
+{
+    char path[600];
+    struct inode *newest = NULL;
+    int newest_step = -1, step;
+
+    for (int job = 1; job <= PLAN_JOBS_MAX; job++) {
+        snprintf(path, sizeof(path), "%s/jobs/%d", state, job);
+        const struct inode *folder = disk_find(path);
+        const char *name;
+        for (int i = 0; folder && (name = disk_name(folder, i)) != NULL; i++) {
+            snprintf(path, sizeof(path), "%s/jobs/%d/%s", state, job, name);
+            if (sscanf(name, "step-%d", &step) == 1 && step > newest_step &&
+                disk_bytes(disk_find(path)) > 0) {
+                newest_step = step;
+                newest = disk_find(path);
+                note("damage_next job=%d step=%d", job, step);
+            }
+        }
+        if (newest && world_chance(500))
+            break;
+    }
+    if (!newest)
+        return;
+    disk_damage(newest, (size_t)world_draw(disk_bytes(newest)));
+    note("damaged step=%d", newest_step);
+}
+
+static void hit_worker(void)
+{
+    int number = 1 + (int)world_draw((uint64_t)workers_added());
+
+    switch (world_draw(3)) {
+    case 0:
+        worker_kill(number, world_delay(100 * MS, 60 * SECOND));
+        break;
+    case 1:
+        worker_stall(number, world_delay(100 * MS, 90 * SECOND));
+        break;
+    default:
+        worker_leave(number, world_delay(100 * MS, 20 * SECOND));
+    }
+}
+
+static void disk_ok(void *arg, int64_t number)
+{
+    (void)arg;
+    (void)number;
+    note("disk_full on=0");
+    disk_set_full(false);
+    edges_slow_disk(0);
+}
+
+static void hit_disk(void)
+{
+    if (world_chance(500)) {
+        note("disk_full on=1");
+        disk_set_full(true);
+    } else {
+        edges_slow_disk(world_between(200 * MS, 20 * SECOND));
+    }
+    world_after(world_delay(200 * MS, 20 * SECOND), disk_ok, NULL, 0);
+}
+
+static void cut_somebody(void)
+{
+    int who = world_chance(300) ? -1 : (int)world_draw((uint64_t)workers_added() + 1);
+    uint64_t way = world_draw(3);
+
+    net_cut(who, way != 1, way != 2, world_delay(100 * MS, 60 * SECOND));
+}
+
+static void disturb(void *arg, int64_t number)
+{
+    (void)arg;
+    (void)number;
+    if (world_now_us() >= plan.calm_us)
+        return;
+    switch (world_draw(6)) {
+    case 0:
+        hit_worker();
+        break;
+    case 1:
+        cut_somebody();
+        break;
+    case 2:
+        if (world_chance(300))
+            hit_disk();
+        break;
+    case 3:
+        if (world_chance(200))
+            edges_jump_clock(world_between(-86400000, 86400000));
+        break;
+    default:
+        net_replay();
+    }
+    world_after(world_delay(50 * MS, 6 * SECOND), disturb, NULL, 0);
+}
+
+static void calm_down(void *arg, int64_t number)
+{
+    (void)arg;
+    (void)number;
+    note("calm");
+}
+
+/* --- drawing --- */
+
+static void add_workers(void)
+{
+    int count = 1 + (int)world_draw(WORKERS_MOST);
+    bool mixed = world_chance(150);
+
+    for (int i = 1; i <= count; i++) {
+        struct worker_traits t = {.threads = 1 + (int)world_draw(4), .slowness = 1};
+
+        t.class = mixed ? (uint32_t)world_draw(SIM_CLASSES) : 0;
+        if (world_chance(100))
+            t.slowness = 10 + (int)world_draw(40);
+        if (world_chance(60))
+            t.bad_permille = (unsigned)world_between(20, 300);
+        worker_add(i, &t, world_chance(700) ? 0 : world_delay(SECOND, 30 * SECOND));
+    }
+}
+
+static unsigned rate(unsigned most)
+{
+    return world_chance(400) ? 0 : (unsigned)world_draw(most + 1);
+}
+
+void plan_make(uint64_t seed, enum plant plant)
+{
+    plan = (struct plan){
+        .seed = seed,
+        .plant = plant,
+        .jobs = 1 + (world_chance(400) ? 1 : 0) + (world_chance(150) ? 1 : 0),
+        .calm_us = world_between(5, 60) * SECOND,
+        .drop_permille = rate(150),
+        .double_permille = rate(250),
+        .delay_most_us = world_chance(500) ? 5 * MS : world_delay(20 * MS, 5 * SECOND),
+        .power_permille = rate(1000),
+        .damage_permille = world_chance(200) ? 300 : 0,
+        .death_permille = world_chance(150) ? 0 : 900,
+        .restart_least_us = 50 * MS,
+        .restart_most_us = world_delay(100 * MS, 30 * SECOND),
+    };
+    for (int i = 0; i < plan.jobs; i++)
+        plan.specs[i] = (int)world_draw(PLAN_SPECS);
+    add_workers();
+    world_after(world_delay(50 * MS, 6 * SECOND), disturb, NULL, 0);
+    world_after(plan.calm_us, calm_down, NULL, 0);
+}
+
+void plan_make_undisturbed(int spec, uint32_t class)
+{
+    const struct worker_traits t = {.threads = 2, .class = class, .slowness = 1};
+
+    plan = (struct plan){.undisturbed = true, .jobs = 1, .specs = {spec}, .delay_most_us = MS};
+    worker_add(1, &t, 0);
+}

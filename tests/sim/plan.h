@@ -1,0 +1,53 @@
+/* What a seed decides before it starts: the jobs, the workers, how bad disk and network are, and
+ * the disturbances, all before `calm_us`; then everything works, and the jobs must come to their
+ * end. */
+#ifndef STEPPE_TESTS_SIM_PLAN_H
+#define STEPPE_TESTS_SIM_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/server.h"
+
+#define PLAN_CLASSES 3 /* of the dataset */
+#define PLAN_SAMPLES 41
+#define PLAN_TESTS 10
+#define PLAN_JOBS_MAX 3
+#define PLAN_SPECS 7
+
+/* What the three planted faults are called: a result of another incarnation is accepted, a node is
+ * applied twice, the checkpoint is written before the epoch is folded. */
+enum plant { PLANT_NONE, PLANT_INCARNATION, PLANT_TWICE, PLANT_ORDER, PLANT_COUNT };
+extern const char *const plant_names[]; /* NULL-terminated */
+
+struct plan {
+    uint64_t seed;
+    bool undisturbed; /* one worker, one job, nothing goes wrong */
+    enum plant plant;
+    int jobs;
+    int specs[PLAN_JOBS_MAX];
+    int64_t calm_us;
+    unsigned drop_permille, double_permille;
+    int64_t delay_most_us;
+    unsigned power_permille;  /* a death is a power failure */
+    unsigned damage_permille; /* that damages a checkpoint */
+    unsigned death_permille;  /* a life is to end by itself */
+    int64_t restart_least_us, restart_most_us;
+};
+
+/* The plan of this process. */
+const struct plan *plan_get(void);
+/* Draws it, adds the workers, schedules the disturbances. */
+void plan_make(uint64_t seed, enum plant plant);
+/* The undisturbed run of one spec by workers of one numerics class. */
+void plan_make_undisturbed(int spec, uint32_t class);
+
+const char *plan_spec(int spec); /* the job file */
+struct server_options plan_options(const char *state);
+void plan_uuid(char out[37]);
+/* This life ends at some time soon, one way or the other. */
+void plan_schedule_death(int64_t life);
+/* Flips a bit in the newest checkpoint of some job. */
+void plan_damage_checkpoint(const char *state);
+
+#endif

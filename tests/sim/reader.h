@@ -1,0 +1,35 @@
+/* The independent reader: knows the event log of a seed and nothing else of the run, and checks
+ * what the service promises (deploy/RELIABILITY.md):
+ *
+ *   every node of a round is applied once, by a result of that very job, incarnation, step and
+ * phase that was just delivered, of the job's numerics class; a round closes when every shard is
+ * in; incarnations only grow, and are durable before a run of theirs starts; epochs are committed
+ * in order, once, with the same scores each time; a checkpoint is recorded when the epochs it
+ * counts on are committed; a run goes on from the newest recorded checkpoint; what was recorded of
+ * a job survives, acknowledged commands too; the server starts, and every job comes to its end with
+ * the model and the scores of the undisturbed run. */
+#ifndef STEPPE_TESTS_SIM_READER_H
+#define STEPPE_TESTS_SIM_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/hash.h"
+
+#define OUTCOME_EPOCHS 16
+
+/* Model and scores of an undisturbed run. */
+struct outcome {
+    char model[SHA256_HEX];
+    char scores[OUTCOME_EPOCHS][SHA256_HEX];
+    int epochs;
+};
+
+/* Reads the outcome of the only job of a log. False: it has none. */
+bool reader_outcome(const char *text, struct outcome *ret);
+/* expect(arg, spec, class): the outcome of a spec computed by that numerics class. True when
+ * everything holds; else a sentence that quotes the line goes to why[bytes]. */
+bool reader_check(const char *text, const struct outcome *(*expect)(void *arg, int spec, int class),
+                  void *arg, char *why, size_t bytes);
+
+#endif

@@ -1,0 +1,241 @@
+#include "tests/sim/runner.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/dataset.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/disk_vfs.h"
+#include "tests/sim/journal.h"
+#include "tests/sim/life.h"
+#include "tests/sim/person.h"
+#include "tests/sim/reader.h"
+#include "tests/sim/worker.h"
+#include "tests/sim/world.h"
+
+#define SIDE_MAX 16
+/* Hours of simulated time that the jobs may take once nothing is disturbed any more. */
+#define CALM_US (4 * 3600 * SECOND)
+#define DATASET_BYTES_MOST (1 << 20)
+/* A seed that runs for so long of real time hangs. */
+#define SEED_S 120
+#define HEAP_BYTES (64 << 20)
+
+struct runner {
+    enum plant plant;
+    bool echo;
+    char *data;
+    size_t bytes;
+    char sha256[SHA256_HEX];
+    struct outcome outcomes[PLAN_SPECS][SIM_CLASSES];
+    struct journal *journals[SIDE_MAX];
+    const struct journal *last;
+};
+
+/* --- the process of a seed --- */
+
+static _Noreturn void run_world(const struct runner *r, struct journal *j)
+{
+    alarm(SEED_S);
+    /* Memory that is free stays ours: a seed starts the server many times. */
+    mallopt(M_TRIM_THRESHOLD, HEAP_BYTES);
+    mallopt(M_MMAP_THRESHOLD, HEAP_BYTES);
+    mallopt(M_TOP_PAD, HEAP_BYTES / 8);
+    log_set_level(r->echo ? LOG_INFO : LOG_ERROR);
+    if (!r->echo && !freopen("/dev/null", "w", stderr))
+        _exit(1);
+    journal_use(j, r->echo);
+    disk_init();
+    disk_vfs_use();
+    person_begin(r->data, r->bytes, r->sha256);
+    life_begin();
+    if (!world_run(plan_get()->calm_us + CALM_US))
+        note("violation what=\"the jobs do not come to their end\"");
+    fflush(NULL);
+    _exit(0);
+}
+
+static pid_t start_seed(const struct runner *r, uint64_t seed, struct journal *j)
+{
+    pid_t pid;
+
+    j->bytes = 0;
+    j->full = false;
+    j->text[0] = 0;
+    fflush(NULL);
+    pid = fork();
+    if (pid != 0)
+        return pid;
+    world_init(seed);
+    plan_make(seed, r->plant);
+    run_world(r, j);
+}
+
+/* --- judging --- */
+
+static const struct outcome *expected(void *arg, int spec, int class)
+{
+    const struct runner *r = arg;
+
+    return &r->outcomes[spec][class];
+}
+
+static uint64_t count_lines(const char *text, const char *event)
+{
+    uint64_t count = 0;
+
+    for (const char *at = text; (at = strstr(at, event)) != NULL; at++)
+        count++;
+    return count;
+}
+
+static void judge(struct runner *r, struct journal *j, int status, struct verdict *v)
+{
+    sha256_hex_of(j->text, j->bytes, v->log_sha256);
+    v->events = count_lines(j->text, "\n");
+    v->lives = (int64_t)count_lines(j->text, " serving ");
+    v->applied = (int64_t)count_lines(j->text, " apply ");
+    v->good = reader_check(j->text, expected, r, v->why, sizeof(v->why));
+    if (WIFSIGNALED(status)) {
+        v->good = false;
+        snprintf(v->why, sizeof(v->why), "the process of the seed ended by signal %d (%s)",
+                 WTERMSIG(status), strsignal(WTERMSIG(status)));
+    } else if (WEXITSTATUS(status) != 0) {
+        v->good = false;
+        snprintf(v->why, sizeof(v->why), "the process of the seed ended with status %d",
+                 WEXITSTATUS(status));
+    } else if (v->good && j->full) {
+        v->good = false;
+        snprintf(v->why, sizeof(v->why), "the event log is full");
+    }
+    r->last = j;
+}
+
+void runner_run(struct runner *r, uint64_t first, uint64_t count, int side,
+                bool (*each)(void *arg, const struct verdict *v), void *arg)
+{
+    pid_t pids[SIDE_MAX];
+    uint64_t started = 0;
+    bool go_on = true;
+
+    if (side > SIDE_MAX)
+        side = SIDE_MAX;
+    for (uint64_t judged = 0; judged < started || (go_on && judged < count); judged++) {
+        for (; go_on && started < count && started < judged + (uint64_t)side; started++)
+            pids[started % (uint64_t)side] =
+                start_seed(r, first + started, r->journals[started % (uint64_t)side]);
+        struct verdict v = {.seed = first + judged};
+        int status = 0;
+        pid_t pid = pids[judged % (uint64_t)side];
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            continue;
+        if (!go_on)
+            continue;
+        judge(r, r->journals[judged % (uint64_t)side], status, &v);
+        go_on = each(arg, &v);
+    }
+}
+
+const char *runner_log(const struct runner *r)
+{
+    return r->last->text;
+}
+
+/* --- the undisturbed runs --- */
+
+/* Images of which nothing but labels and numbers matters. */
+static int make_dataset(struct runner *r, struct errbuf *why)
+{
+    struct dataset_draft d = {.samples = PLAN_SAMPLES,
+                              .test_samples = PLAN_TESTS,
+                              .classes = PLAN_CLASSES,
+                              .dims = {.h = 4, .w = 4, .c = 1}};
+    char path[] = "/tmp/steppe-sim-XXXXXX";
+    uint8_t digest[SHA256_BYTES];
+    int fd = mkstemp(path), rc;
+
+    d.images = xcalloc(PLAN_SAMPLES, 16);
+    d.test_images = xcalloc(PLAN_TESTS, 16);
+    d.labels = xcalloc(PLAN_SAMPLES, sizeof(*d.labels));
+    d.test_labels = xcalloc(PLAN_TESTS, sizeof(*d.test_labels));
+    for (unsigned i = 0; i < PLAN_SAMPLES * 16; i++)
+        d.images[i] = (uint8_t)(i * 37);
+    for (unsigned i = 0; i < PLAN_SAMPLES; i++)
+        d.labels[i] = (uint16_t)(i * i % PLAN_CLASSES);
+    for (unsigned i = 0; i < PLAN_TESTS; i++)
+        d.test_labels[i] = (uint16_t)(i % PLAN_CLASSES);
+    snprintf(d.source, sizeof(d.source), "made for a simulation");
+    rc = dataset_write(&d, path, digest, why);
+    if (rc == 0)
+        rc = file_read(path, DATASET_BYTES_MOST, &r->data, &r->bytes, why);
+    if (rc == 0)
+        text_hex(digest, sizeof(digest), r->sha256);
+    dataset_draft_done(&d);
+    close(fd);
+    unlink(path);
+    return rc;
+}
+
+static int run_undisturbed(struct runner *r, int spec, uint32_t class, struct errbuf *why)
+{
+    struct journal *j = r->journals[0];
+    int status = 0;
+    pid_t pid;
+
+    j->bytes = 0;
+    j->text[0] = 0;
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        world_init(0);
+        plan_make_undisturbed(spec, class);
+        run_world(r, j);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (status != 0 || !reader_outcome(j->text, &r->outcomes[spec][class]))
+        return fputs(j->text, stderr),
+               err_set(why, -EIO, "the undisturbed run of job file %d does not end: status %d, %s",
+                       spec, status,
+                       strstr(j->text, " denied ") ? strstr(j->text, " denied ") : "");
+    return 0;
+}
+
+int runner_open(enum plant plant, bool echo, struct runner **ret, struct errbuf *why)
+{
+    struct runner *r = xcalloc(1, sizeof(*r));
+    int rc;
+
+    r->plant = plant;
+    for (int i = 0; i < SIDE_MAX; i++)
+        r->journals[i] = journal_create();
+    rc = make_dataset(r, why);
+    for (int spec = 0; rc == 0 && spec < PLAN_SPECS; spec++)
+        for (uint32_t class = 0; rc == 0 && class < SIM_CLASSES; class ++)
+            rc = run_undisturbed(r, spec, class, why);
+    r->echo = echo;
+    if (rc < 0) {
+        runner_close(r);
+        return rc;
+    }
+    *ret = r;
+    return 0;
+}
+
+void runner_close(struct runner *r)
+{
+    for (int i = 0; i < SIDE_MAX; i++)
+        journal_free(r->journals[i]);
+    free(r->data);
+    free(r);
+}

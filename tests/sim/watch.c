@@ -1,0 +1,209 @@
+/* What the journal hears of the server, at the borders of its modules: the linker routes the calls
+ * of a few functions through here (--wrap). The planted faults sit in the same places, so that the
+ * product has no trace of them. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "server/core/lease.h"
+#include "server/jobs.h"
+#include "server/run.h"
+#include "server/store.h"
+#include "server/task_key.h"
+#include "tests/sim/journal.h"
+#include "tests/sim/plan.h"
+
+#define WRAP(type, name, ...)                                                                      \
+    type __real_##name(__VA_ARGS__);                                                               \
+    type __wrap_##name(__VA_ARGS__);                                                               \
+    type __wrap_##name(__VA_ARGS__)
+
+static bool planted(enum plant plant)
+{
+    return plan_get()->plant == plant;
+}
+
+/* --- results --- */
+
+static struct {
+    int64_t job, incarnation;
+    uint64_t step;
+    enum phase phase;
+} at; /* the round of the result that is being judged */
+
+WRAP(struct job *, task_key_job, struct server *s, const struct task_key *k, uint32_t *ret_count)
+{
+    struct task_key key = *k;
+    struct job *job;
+
+    if (planted(PLANT_INCARNATION))
+        for (job = jobs_first(s->jobs); job; job = job->next)
+            if (job->rec.job == k->job)
+                key.incarnation = job->rec.incarnation;
+    return __real_task_key_job(s, &key, ret_count);
+}
+
+WRAP(int, run_result, struct run *r, const struct run_result *res, struct errbuf *why)
+{
+    at.job = run_job(r);
+    at.incarnation = run_incarnation(r);
+    at.step = run_step(r);
+    at.phase = run_phase(r);
+    return __real_run_result(r, res, why);
+}
+
+WRAP(bool, round_wants, const struct round *r, struct node n)
+{
+    return __real_round_wants(r, n) || (planted(PLANT_TWICE) && round_finished(r) > 0);
+}
+
+/* A result is applied exactly where its node is closed. */
+WRAP(int, round_finish, struct round *r, struct node n)
+{
+    int rc = __real_round_finish(r, n);
+
+    if (rc == -EALREADY && planted(PLANT_TWICE))
+        rc = 0;
+    if (rc == 0)
+        note("apply job=%" PRId64 " inc=%" PRId64 " step=%" PRIu64 " phase=%d lo=%u hi=%u", at.job,
+             at.incarnation, at.step, at.phase, n.lo, n.hi);
+    return rc;
+}
+
+WRAP(int, run_start, struct run *r, int64_t now_ms)
+{
+    int rc = __real_run_start(r, now_ms);
+
+    note("start job=%" PRId64 " inc=%" PRId64 " step=%" PRIu64 " rc=%d", run_job(r),
+         run_incarnation(r), run_step(r), rc);
+    return rc;
+}
+
+WRAP(int, run_advance, struct run *r, int64_t now_ms, enum run_event *ret_event,
+     struct run_epoch *ret)
+{
+    uint64_t step = run_step(r);
+    uint32_t shards = run_shards(r);
+    enum phase phase = run_phase(r);
+    int rc = __real_run_advance(r, now_ms, ret_event, ret);
+
+    if (rc == 0 && *ret_event != RUN_WAIT)
+        note("closed job=%" PRId64 " inc=%" PRId64 " step=%" PRIu64 " phase=%d shards=%u",
+             run_job(r), run_incarnation(r), step, phase, shards);
+    return rc;
+}
+
+/* --- the store --- */
+
+static struct fold held; /* of the planted order */
+static char held_hash[SHA256_HEX];
+static bool holds;
+
+WRAP(int, store_fold, struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
+     struct errbuf *why)
+{
+    int rc;
+
+    if (planted(PLANT_ORDER) && !holds) {
+        held = *f;
+        holds = true;
+        held_hash[0] = 0;
+        memset(ret_sha256, '0', SHA256_HEX - 1);
+        ret_sha256[SHA256_HEX - 1] = 0;
+        return 0;
+    }
+    rc = __real_store_fold(s, f, ret_sha256, why);
+    note("fold job=%" PRId64 " epoch=%" PRId64 " rc=%d scores=%s", f->epoch.job, f->epoch.epoch, rc,
+         rc == 0 ? ret_sha256 : "");
+    return rc;
+}
+
+WRAP(int, store_epoch_hash, struct store *s, int64_t job, int64_t epoch,
+     char ret_sha256[SHA256_HEX], struct errbuf *why)
+{
+    if (holds && held.epoch.job == job && held.epoch.epoch == epoch) {
+        memset(ret_sha256, '0', SHA256_HEX - 1);
+        ret_sha256[SHA256_HEX - 1] = 0;
+        return 0;
+    }
+    return __real_store_epoch_hash(s, job, epoch, ret_sha256, why);
+}
+
+WRAP(int, store_checkpoint_add, struct store *s, const struct checkpoint_record *rec,
+     struct errbuf *why)
+{
+    char hash[SHA256_HEX];
+    int rc = __real_store_checkpoint_add(s, rec, why);
+
+    note("checkpoint job=%" PRId64 " step=%" PRId64 " epoch=%" PRId64 " rc=%d scores=%s", rec->job,
+         rec->step, rec->epoch, rc, rec->scores_sha256);
+    if (rc == 0 && holds) {
+        rc = __wrap_store_fold(s, &held, hash, why);
+        holds = false;
+    }
+    return rc;
+}
+
+WRAP(int, store_epochs_drop, struct store *s, int64_t job, int64_t first, struct errbuf *why)
+{
+    holds = false;
+    note("drop job=%" PRId64 " first=%" PRId64, job, first);
+    return __real_store_epochs_drop(s, job, first, why);
+}
+
+WRAP(int, store_job_insert, struct store *s, struct job_record *rec, struct errbuf *why)
+{
+    note("writing job=0 state=%s inc=%" PRId64, job_state_names[rec->state], rec->incarnation);
+    int rc = __real_store_job_insert(s, rec, why);
+
+    note("row job=%" PRId64 " state=%s inc=%" PRId64 " rc=%d class=", rec->job,
+         job_state_names[rec->state], rec->incarnation, rc);
+    return rc;
+}
+
+WRAP(int, store_job_update, struct store *s, const struct job_record *rec, const char *kind,
+     const char *text, struct errbuf *why)
+{
+    note("writing job=%" PRId64 " state=%s inc=%" PRId64, rec->job, job_state_names[rec->state],
+         rec->incarnation);
+    int rc = __real_store_job_update(s, rec, kind, text, why);
+
+    note("row job=%" PRId64 " state=%s inc=%" PRId64 " rc=%d class=%s", rec->job,
+         job_state_names[rec->state], rec->incarnation, rc, rec->numerics_class);
+    return rc;
+}
+
+WRAP(int, store_job_remove, struct store *s, int64_t job, struct errbuf *why)
+{
+    note("removing job=%" PRId64, job);
+    int rc = __real_store_job_remove(s, job, why);
+
+    note("removed job=%" PRId64 " rc=%d", job, rc);
+    return rc;
+}
+
+struct each {
+    void (*call)(void *arg, struct job_record *rec);
+    void *arg;
+};
+
+static void each_job(void *arg, struct job_record *rec)
+{
+    const struct each *each = arg;
+
+    note("recovered job=%" PRId64 " state=%s inc=%" PRId64 " class=%s", rec->job,
+         job_state_names[rec->state], rec->incarnation, rec->numerics_class);
+    each->call(each->arg, rec);
+}
+
+WRAP(int, store_jobs_load, struct store *s, void (*call)(void *arg, struct job_record *rec),
+     void *arg, struct errbuf *why)
+{
+    struct each each = {call, arg};
+
+    holds = false;
+    note("recovering");
+    int rc = __real_store_jobs_load(s, each_job, &each, why);
+    note("recovery rc=%d", rc);
+    return rc;
+}

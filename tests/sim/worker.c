@@ -1,0 +1,413 @@
+#include "tests/sim/worker.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/field.h"
+#include "common/hash.h"
+#include "common/jobspec.h"
+#include "tests/sim/compute.h"
+#include "tests/sim/journal.h"
+#include "tests/sim/net.h"
+#include "tests/sim/plan.h"
+#include "tests/sim/world.h"
+
+#define SHARD_US (40 * MS) /* of one thread */
+#define JOBS_KNOWN 8
+
+struct task {
+    int64_t job, incarnation, step, phase, lo, hi, shard, count, first;
+    uint32_t *ids;
+    float *weights;
+};
+
+struct worker {
+    struct client client;
+    struct worker_traits traits;
+    int64_t generation; /* of its process; events of another come to nothing */
+    bool away;
+    struct task task;
+    float *theta;
+    size_t floats;
+    int64_t theta_job, theta_incarnation, theta_step; /* -1: none */
+    struct {
+        int64_t job;
+        bool source_train;
+        uint32_t shards;
+    } jobs[JOBS_KNOWN];
+    int job_count;
+    bool owes; /* the result of its task is not yet with the server */
+};
+
+static struct worker *workers[CLIENTS_MAX];
+
+static void on_reply(void *arg, const struct message *m);
+
+int workers_added(void)
+{
+    int count = 0;
+
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        count += workers[i] != NULL;
+    return count;
+}
+
+/* --- words --- */
+
+static void add_have(const struct worker *w, cJSON *fields)
+{
+    if (w->theta_step < 0)
+        return;
+    cJSON *have = cJSON_AddObjectToObject(fields, "have");
+    cJSON_AddNumberToObject(have, "job", (double)w->theta_job);
+    cJSON_AddNumberToObject(have, "incarnation", (double)w->theta_incarnation);
+    cJSON_AddNumberToObject(have, "step", (double)w->theta_step);
+}
+
+static void add_key(const struct task *t, cJSON *fields)
+{
+    cJSON_AddNumberToObject(fields, "job", (double)t->job);
+    cJSON_AddNumberToObject(fields, "incarnation", (double)t->incarnation);
+    cJSON_AddNumberToObject(fields, "step", (double)t->step);
+    cJSON_AddNumberToObject(fields, "phase", (double)t->phase);
+    cJSON_AddNumberToObject(fields, "lo", (double)t->lo);
+    cJSON_AddNumberToObject(fields, "hi", (double)t->hi);
+}
+
+static void say_hello(struct worker *w)
+{
+    cJSON *fields = cJSON_CreateObject();
+    char name[32];
+
+    snprintf(name, sizeof(name), "class-%u", w->traits.class);
+    cJSON_AddStringToObject(fields, "name", "w");
+    cJSON_AddNumberToObject(fields, "threads", w->traits.threads);
+    cJSON_AddStringToObject(fields, "class", name);
+    net_ask(&w->client, "worker.hello", fields, NULL, 0, name);
+}
+
+static void ask_next(struct worker *w)
+{
+    cJSON *fields = cJSON_CreateObject();
+
+    add_have(w, fields);
+    net_ask(&w->client, "task.next", fields, NULL, 0, "");
+}
+
+static void pause_over(void *arg, int64_t generation)
+{
+    struct worker *w = arg;
+
+    if (w->generation == generation && !w->away && w->client.id == 0)
+        ask_next(w);
+}
+
+/* --- results --- */
+
+struct result {
+    struct tensor tensors[5];
+    int count;
+    double *values;
+    int32_t *classes;
+    uint32_t *flags;
+    struct computed train;
+};
+
+static void add_scores(const struct worker *w, struct result *r)
+{
+    const struct task *t = &w->task;
+    uint64_t n = (uint64_t)t->count, values[2] = {n, 4}, classes[2] = {n, 2};
+
+    r->values = xcalloc(n, 4 * sizeof(*r->values));
+    r->classes = xcalloc(n, 2 * sizeof(*r->classes));
+    r->flags = xcalloc(n, sizeof(*r->flags));
+    for (size_t i = 0; i < n; i++) {
+        uint32_t id = t->ids ? t->ids[i] : (uint32_t)t->first + (uint32_t)i;
+        struct score s = compute_score(w->theta, w->floats, id, t->phase == PHASE_TEST,
+                                       w->traits.class, PLAN_CLASSES);
+        const double v[] = {s.loss, s.adv_loss, s.grad_norm, s.el2n};
+        memcpy(r->values + 4 * i, v, sizeof(v));
+        r->classes[2 * i] = s.predicted;
+        r->classes[2 * i + 1] = s.adv_predicted;
+        r->flags[i] = s.flags;
+    }
+    r->tensors[r->count++] = tensor_make("scores", DTYPE_F64, 2, values, r->values);
+    r->tensors[r->count++] = tensor_make("classes", DTYPE_I32, 2, classes, r->classes);
+    r->tensors[r->count++] = tensor_1d("flags", DTYPE_U32, n, r->flags);
+}
+
+static int job_index(const struct worker *w, int64_t job)
+{
+    for (int i = 0; i < w->job_count; i++)
+        if (w->jobs[i].job == job)
+            return i;
+    return -1;
+}
+
+/* A worker with bad memory: one number of the first tensor is none, or the last is missing. */
+static void spoil(struct result *r)
+{
+    if (world_chance(500)) {
+        struct tensor *t = &r->tensors[0];
+        uint64_t rows = t->shape[0] - 1;
+        *t = tensor_make(t->name, t->dtype, t->dims, (uint64_t[]){rows, t->shape[1]}, t->data);
+    } else if (r->train.grad) {
+        r->train.grad[0] = NAN;
+    } else {
+        r->values[0] = NAN;
+    }
+}
+
+static void send_result(struct worker *w)
+{
+    const struct task *t = &w->task;
+    cJSON *fields = cJSON_CreateObject();
+    struct result r = {.count = 0};
+    int known = job_index(w, t->job);
+    char what[200];
+    bool bad = world_now_us() < plan_get()->calm_us && world_chance(w->traits.bad_permille);
+
+    if (t->phase == PHASE_TRAIN) {
+        compute_train(w->theta, w->floats, w->jobs[known].shards, (uint32_t)t->shard,
+                      (struct node){(uint32_t)t->lo, (uint32_t)t->hi}, t->ids, t->weights, t->step,
+                      w->traits.class, &r.train);
+        r.tensors[r.count++] = tensor_1d("grad", DTYPE_F32, w->floats, r.train.grad);
+        r.tensors[r.count++] = tensor_1d("sums", DTYPE_F64, COMPUTE_SUMS, r.train.sums);
+    }
+    if (t->phase != PHASE_TRAIN || w->jobs[known].source_train)
+        add_scores(w, &r);
+    if (bad)
+        spoil(&r);
+    add_key(t, fields);
+    add_have(w, fields);
+    snprintf(what, sizeof(what),
+             "job=%" PRId64 " inc=%" PRId64 " step=%" PRId64 " phase=%" PRId64 " lo=%" PRId64
+             " hi=%" PRId64 " class=%u bad=%d",
+             t->job, t->incarnation, t->step, t->phase, t->lo, t->hi, w->traits.class, bad);
+    w->owes = true;
+    net_ask(&w->client, "task.result", fields, r.tensors, r.count, what);
+    free(r.values);
+    free(r.classes);
+    free(r.flags);
+    free(r.train.grad);
+}
+
+static void computed(void *arg, int64_t generation)
+{
+    struct worker *w = arg;
+
+    if (w->generation != generation || w->away)
+        return;
+    if (w->client.stalled) /* its threads stand still as well */
+        world_after(500 * MS, computed, w, generation);
+    else
+        send_result(w);
+}
+
+/* --- tasks --- */
+
+static int64_t number(const struct message *m, const char *name, int64_t otherwise)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(m->json, name);
+
+    return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : otherwise;
+}
+
+static void *copy(const struct message *m, const char *name, size_t *ret_bytes)
+{
+    const struct tensor *t = tensor_find(m->tensors, m->tensor_count, name);
+    void *out;
+
+    if (!t)
+        return NULL;
+    out = xmalloc(t->bytes ? t->bytes : 1);
+    memcpy(out, t->data, t->bytes);
+    if (ret_bytes)
+        *ret_bytes = t->bytes;
+    return out;
+}
+
+static void compute_task(struct worker *w)
+{
+    const struct task *t = &w->task;
+    int64_t shards = t->hi - t->lo, threads = w->traits.threads;
+    int64_t us = (shards + threads - 1) / threads * SHARD_US * w->traits.slowness;
+
+    if (t->phase != PHASE_TRAIN)
+        us /= 4;
+    world_after(world_between(us / 2, us * 3 / 2), computed, w, w->generation);
+}
+
+static void ask_job(struct worker *w)
+{
+    cJSON *fields = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(fields, "job", (double)w->task.job);
+    net_ask(&w->client, "task.job", fields, NULL, 0, "");
+}
+
+static void take_task(struct worker *w, const struct message *m)
+{
+    struct task *t = &w->task;
+    size_t bytes;
+
+    free(t->ids);
+    free(t->weights);
+    *t = (struct task){.job = number(m, "job", 0),
+                       .incarnation = number(m, "incarnation", 0),
+                       .step = number(m, "step", 0),
+                       .phase = number(m, "phase", 0),
+                       .lo = number(m, "lo", 0),
+                       .hi = number(m, "hi", 0),
+                       .shard = number(m, "shard", 0),
+                       .count = number(m, "count", 0),
+                       .first = number(m, "first", 0)};
+    t->ids = copy(m, "ids", NULL);
+    t->weights = copy(m, "weights", NULL);
+    float *theta = copy(m, "theta", &bytes);
+    if (theta) {
+        free(w->theta);
+        w->theta = theta;
+        w->floats = bytes / sizeof(float);
+        w->theta_job = t->job;
+        w->theta_incarnation = t->incarnation;
+        w->theta_step = t->step;
+    }
+    if (w->theta_step != t->step || w->theta_job != t->job ||
+        w->theta_incarnation != t->incarnation)
+        note("violation what=\"a task came without its theta\" worker=%d", w->client.number);
+    else if (job_index(w, t->job) < 0)
+        ask_job(w);
+    else
+        compute_task(w);
+}
+
+static void take_answer(struct worker *w, const struct message *m, const char *kind)
+{
+    w->owes = false;
+    if (strcmp(kind, "none") == 0)
+        world_after(20 * MS, pause_over, w, w->generation);
+    else
+        take_task(w, m);
+}
+
+static void take_job(struct worker *w, const struct message *m)
+{
+    const cJSON *spec_json = cJSON_GetObjectItemCaseSensitive(m->json, "spec");
+    struct jobspec spec;
+    struct errbuf why;
+
+    if (w->job_count == JOBS_KNOWN || jobspec_parse(spec_json, &spec, &why) < 0)
+        abort();
+    w->jobs[w->job_count].job = w->task.job;
+    w->jobs[w->job_count].source_train = spec.score_source == SOURCE_TRAIN;
+    w->jobs[w->job_count++].shards = (uint32_t)(spec.batch / spec.shard);
+    jobspec_done(&spec);
+    compute_task(w);
+}
+
+static void on_error(struct worker *w, const char *code)
+{
+    note("refused worker=%d code=%s", w->client.number, code);
+    if (strcmp(code, "unknown_worker") == 0) {
+        say_hello(w); /* and then what it was saying */
+        return;
+    }
+    w->owes = false;
+    world_after(world_between(500 * MS, 2 * SECOND), pause_over, w, w->generation);
+}
+
+static void on_reply(void *arg, const struct message *m)
+{
+    struct worker *w = arg;
+    const cJSON *code = cJSON_GetObjectItemCaseSensitive(m->json, "code");
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(m->json, "type");
+    const cJSON *task = cJSON_GetObjectItemCaseSensitive(m->json, "task");
+
+    if (w->away)
+        return;
+    if (code)
+        on_error(w, code->valuestring);
+    else if (strcmp(type->valuestring, "worker.hello") == 0)
+        w->owes ? send_result(w) : ask_next(w);
+    else if (strcmp(type->valuestring, "task.job") == 0)
+        take_job(w, m);
+    else if (task)
+        take_answer(w, m, task->valuestring);
+    else
+        world_after(20 * MS, pause_over, w, w->generation);
+}
+
+/* --- life --- */
+
+static void start(void *arg, int64_t generation)
+{
+    struct worker *w = arg;
+
+    if (w->generation != generation)
+        return;
+    w->away = w->owes = false;
+    w->theta_step = -1;
+    w->job_count = 0;
+    plan_uuid(w->client.sender);
+    say_hello(w);
+}
+
+void worker_add(int index, const struct worker_traits *traits, int64_t delay_us)
+{
+    struct worker *w = xcalloc(1, sizeof(*w));
+
+    workers[index] = w;
+    w->client = (struct client){.number = index, .reply = on_reply, .arg = w};
+    w->traits = *traits;
+    w->away = true;
+    net_add(&w->client);
+    world_after(delay_us, start, w, w->generation);
+}
+
+void worker_kill(int index, int64_t down_us)
+{
+    struct worker *w = workers[index];
+
+    note("worker_killed worker=%d us=%" PRId64, index, down_us);
+    net_stop(&w->client);
+    w->client.stalled = false;
+    w->away = true;
+    w->generation++;
+    world_after(down_us, start, w, w->generation);
+}
+
+static void go_on(void *arg, int64_t generation)
+{
+    struct worker *w = arg;
+
+    (void)generation;
+    w->client.stalled = false;
+}
+
+void worker_stall(int index, int64_t us)
+{
+    struct worker *w = workers[index];
+
+    note("worker_stalled worker=%d us=%" PRId64, index, us);
+    w->client.stalled = true;
+    world_after(us, go_on, w, w->generation);
+}
+
+void worker_leave(int index, int64_t away_us)
+{
+    struct worker *w = workers[index];
+
+    if (w->away)
+        return;
+    note("worker_left worker=%d us=%" PRId64, index, away_us);
+    w->away = true;
+    w->generation++;
+    net_ask(&w->client, "worker.bye", cJSON_CreateObject(), NULL, 0, "");
+    world_after(away_us, start, w, w->generation);
+}

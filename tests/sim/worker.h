@@ -1,0 +1,28 @@
+/* A simulated worker: it says what the real one says (worker/session.c, PROTOCOL.md section 5), and
+ * computes with compute.h in simulated time. */
+#ifndef STEPPE_TESTS_SIM_WORKER_H
+#define STEPPE_TESTS_SIM_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SIM_CLASSES 2 /* numerics classes there are */
+
+struct worker_traits {
+    int threads;
+    uint32_t class;
+    int slowness;          /* 1: as usual */
+    unsigned bad_permille; /* of its results hold NaN or are too short, before the calm */
+};
+
+/* Worker `number` (1..) joins after delay_us. */
+void worker_add(int number, const struct worker_traits *traits, int64_t delay_us);
+/* Dies and starts anew after down_us, as somebody else. */
+void worker_kill(int number, int64_t down_us);
+/* Stands still, its connection too. */
+void worker_stall(int number, int64_t us);
+/* Says worker.bye and stays away. */
+void worker_leave(int number, int64_t away_us);
+int workers_added(void);
+
+#endif
