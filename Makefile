@@ -55,7 +55,7 @@ SIM := $(filter-out %/main.o,$(call objs,tests/sim/*.c))
 EDGES := $(call objs,server/http*.c) $(addprefix $(B)/obj/,server/main.o server/lane.o server/transport.o \
          server/failpoint.o proto/client.o proto/wire.o common/clock.o)
 SIMULATED := $(SIM) $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
-SIM_WRAPS := open close write pwrite fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
+SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
              opendir readdir dirfd closedir getrandom \
              task_key_job run_result run_start run_advance round_wants round_finish \
              store_fold store_epoch_hash store_checkpoint_add store_epochs_drop \

@@ -14,6 +14,7 @@
 #include "tests/sim/world.h"
 
 #define SECTOR 512
+#define GROW ((size_t)64 << 10)
 
 struct entry {
     char *name;
@@ -203,18 +204,37 @@ int disk_remove(const char *path)
     return disk_remove_in(walk(path, name), name);
 }
 
-size_t disk_bytes(const struct inode *f)
+void disk_look(struct inode *f)
 {
     struct stat st;
 
-    return fstat(f->fd, &st) == 0 ? (size_t)st.st_size : 0;
+    if (fstat(f->fd, &st) != 0)
+        abort();
+    f->bytes = f->room = (size_t)st.st_size;
+}
+
+static void set_room(struct inode *f, size_t bytes)
+{
+    if (bytes == f->room)
+        return;
+    assert(bytes <= DISK_FILE_BYTES_MAX);
+    if (ftruncate(f->fd, (off_t)bytes) != 0)
+        abort();
+    f->room = bytes;
+}
+
+void disk_settle(struct inode *f)
+{
+    set_room(f, f->bytes);
 }
 
 void disk_resize(struct inode *f, size_t bytes)
 {
-    assert(bytes <= DISK_FILE_BYTES_MAX);
-    if (ftruncate(f->fd, (off_t)bytes) != 0)
-        abort();
+    if (bytes > f->room)
+        set_room(f, (bytes + GROW - 1) / GROW * GROW);
+    else if (bytes < f->bytes)
+        memset(f->live + bytes, 0, f->bytes - bytes);
+    f->bytes = bytes;
 }
 
 void disk_touch(struct inode *f, size_t from, size_t to)
@@ -261,6 +281,75 @@ void disk_sync(struct inode *f)
     f->dirty_from = f->dirty_to = 0;
 }
 
+/* --- as bytes --- */
+
+/* Before each path and content; a folder has no content and comes before what is in it. */
+struct record {
+    uint32_t path_bytes, bytes, folder;
+};
+
+struct image {
+    uint8_t *data;
+    size_t bytes;
+};
+
+static void append(struct image *image, const void *data, size_t bytes)
+{
+    image->data = xrealloc(image->data, image->bytes + bytes + 1);
+    memcpy(image->data + image->bytes, data, bytes);
+    image->bytes += bytes;
+}
+
+static void save(struct image *image, const struct inode *folder, const char *path)
+{
+    for (const struct entry *e = folder->entries; e; e = e->next) {
+        char *name = xasprintf("%s/%s", path, e->name);
+        const struct record r = {(uint32_t)strlen(name), (uint32_t)e->to->bytes, e->to->folder};
+        append(image, &r, sizeof(r));
+        append(image, name, r.path_bytes);
+        append(image, e->to->live, r.bytes);
+        if (e->to->folder)
+            save(image, e->to, name);
+        free(name);
+    }
+}
+
+size_t disk_save(uint8_t **ret)
+{
+    struct image image = {NULL, 0};
+
+    save(&image, disk.root, DISK_ROOT);
+    *ret = image.data;
+    return image.bytes;
+}
+
+void disk_load(const uint8_t *data, size_t bytes)
+{
+    const uint8_t *end = data + bytes;
+    char path[256];
+
+    while (data < end) {
+        struct record r;
+        struct inode *f;
+        memcpy(&r, data, sizeof(r));
+        data += sizeof(r);
+        assert(r.path_bytes < sizeof(path));
+        memcpy(path, data, r.path_bytes);
+        path[r.path_bytes] = 0;
+        data += r.path_bytes;
+        if (disk_create(path, r.folder, &f) < 0)
+            abort();
+        if (!r.folder) {
+            disk_resize(f, r.bytes);
+            memcpy(f->live, data, r.bytes);
+            disk_touch(f, 0, r.bytes);
+        }
+        data += r.bytes;
+    }
+    for (struct inode *f = disk.all; f; f = f->next)
+        disk_sync(f);
+}
+
 /* --- crashes --- */
 
 /* What the platter holds becomes what the next process sees. */
@@ -269,6 +358,8 @@ static void lose_content(struct inode *f)
     size_t live_bytes = disk_bytes(f), bytes = f->safe_bytes;
     unsigned new_permille = (unsigned)world_draw(3) * 500; /* all old, by chance, all new */
 
+    if (f->dirty_to == 0 && live_bytes == bytes)
+        return;
     if (live_bytes != bytes && world_draw(1000) < new_permille)
         bytes = live_bytes;
     for (size_t at = 0; at < live_bytes; at += SECTOR) {

@@ -35,6 +35,8 @@ struct inode {
     bool folder;
     int fd;        /* memfd of the present content, -1: a folder */
     uint8_t *live; /* the same, mapped */
+    size_t bytes;  /* of it */
+    size_t room;   /* of the memfd, which SQLite's writes make grow in larger steps */
     uint8_t *safe; /* what was synced */
     size_t safe_bytes, safe_cap;
     size_t dirty_from, dirty_to; /* may differ from safe */
@@ -60,11 +62,23 @@ struct inode *disk_folder_of(const char *path); /* NULL: there is none */
 /* The i-th name of a folder, NULL behind the last. */
 const char *disk_name(const struct inode *folder, int i);
 
-size_t disk_bytes(const struct inode *f);
+static inline size_t disk_bytes(const struct inode *f)
+{
+    return f->bytes;
+}
 void disk_resize(struct inode *f, size_t bytes);
 /* Bytes [from, to) are about to change. */
 void disk_touch(struct inode *f, size_t from, size_t to);
 void disk_sync(struct inode *f);
+
+/* The memfd becomes as long as the file, for those that go round disk_bytes. */
+void disk_settle(struct inode *f);
+/* The product wrote it through a descriptor: looks how long it is. */
+void disk_look(struct inode *f);
+
+/* The whole tree as bytes (malloc, in ret), and back onto an empty disk, synced. */
+size_t disk_save(uint8_t **ret);
+void disk_load(const uint8_t *data, size_t bytes);
 
 /* The process died. power: and the machine with it. */
 void disk_crash(bool power);

@@ -95,8 +95,11 @@ int __wrap_open(const char *path, int flags, ...)
     }
     if ((flags & O_ACCMODE) != O_RDONLY)
         disk_touch(f, 0, DISK_FILE_BYTES_MAX);
+    if (flags & O_TRUNC)
+        disk_resize(f, 0);
+    disk_settle(f);
     snprintf(link, sizeof(link), "/proc/self/fd/%d", f->fd);
-    return keep(__real_open(link, flags & (O_ACCMODE | O_CLOEXEC | O_TRUNC | O_APPEND)), f);
+    return keep(__real_open(link, flags & (O_ACCMODE | O_CLOEXEC | O_APPEND)), f);
 }
 
 REAL(int, close, int fd)
@@ -108,24 +111,45 @@ REAL(int, close, int fd)
 
 REAL(ssize_t, write, int fd, const void *data, size_t bytes)
 {
-    if (file_of(fd)) {
-        disk_operation();
-        if (disk_is_full())
-            return fail(-ENOSPC);
-        disk_touch(file_of(fd), 0, DISK_FILE_BYTES_MAX);
-    }
-    return __real_write(fd, data, bytes);
+    struct inode *f = file_of(fd);
+
+    if (!f)
+        return __real_write(fd, data, bytes);
+    disk_operation();
+    if (disk_is_full())
+        return fail(-ENOSPC);
+    ssize_t n = __real_write(fd, data, bytes);
+    disk_touch(f, 0, DISK_FILE_BYTES_MAX);
+    disk_look(f);
+    return n;
 }
 
 REAL(ssize_t, pwrite, int fd, const void *data, size_t bytes, off_t at)
 {
-    if (file_of(fd)) {
-        disk_operation();
-        if (disk_is_full())
-            return fail(-ENOSPC);
-        disk_touch(file_of(fd), 0, DISK_FILE_BYTES_MAX);
-    }
-    return __real_pwrite(fd, data, bytes, at);
+    struct inode *f = file_of(fd);
+
+    if (!f)
+        return __real_pwrite(fd, data, bytes, at);
+    disk_operation();
+    if (disk_is_full())
+        return fail(-ENOSPC);
+    ssize_t n = __real_pwrite(fd, data, bytes, at);
+    disk_touch(f, 0, DISK_FILE_BYTES_MAX);
+    disk_look(f);
+    return n;
+}
+
+REAL(int, ftruncate, int fd, off_t bytes)
+{
+    struct inode *f = file_of(fd);
+
+    if (!f)
+        return __real_ftruncate(fd, bytes);
+    disk_operation();
+    disk_resize(f, (size_t)bytes);
+    disk_settle(f);
+    disk_touch(f, 0, DISK_FILE_BYTES_MAX);
+    return 0;
 }
 
 REAL(int, fsync, int fd)
@@ -192,8 +216,10 @@ REAL(int, stat, const char *path, struct stat *st)
     struct inode *f = disk_find(path);
     if (!f)
         return fail(-ENOENT);
-    if (!f->folder)
+    if (!f->folder) {
+        disk_settle(f);
         return fstat(f->fd, st);
+    }
     *st = (struct stat){.st_mode = S_IFDIR | 0700};
     return 0;
 }

@@ -84,6 +84,8 @@ static void draw_steps(void)
     add(OFFER, 0, 0);
     add(PUT, 0, 0);
     add(COMMIT, 0, 0);
+    if (p->jobs == 0)
+        return;
     for (int i = 0; i < p->jobs; i++) {
         plan_uuid(me.jobs[i].uuid);
         add(SUBMIT, i, some_time());
@@ -295,6 +297,8 @@ static void on_reply(void *arg, const struct message *m)
              me.jobs[index].number, code, text(m->json, "error"));
     if (strcmp(code, "not_allowed") == 0 && me.extra)
         me.extra = false, try_again(LOOK_US);
+    else if (verb == REMOVE && strcmp(code, "not_found") == 0) /* the answer before was lost */
+        take_ack(verb, index, m);
     else if (strcmp(code, "not_allowed") == 0 || (verb == MODEL && strcmp(code, "internal") == 0))
         next();
     else if (verb == COMMIT && (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0))

@@ -227,6 +227,7 @@ void plan_make(uint64_t seed, enum plant plant)
     plan = (struct plan){
         .seed = seed,
         .plant = plant,
+        .fresh = world_chance(200),
         .jobs = 1 + (world_chance(400) ? 1 : 0) + (world_chance(150) ? 1 : 0),
         .calm_us = world_between(5, 60) * SECOND,
         .drop_permille = rate(150),
@@ -251,4 +252,9 @@ void plan_make_undisturbed(int spec, uint32_t class)
 
     plan = (struct plan){.undisturbed = true, .jobs = 1, .specs = {spec}, .delay_most_us = MS};
     worker_add(1, &t, 0);
+}
+
+void plan_make_import(void)
+{
+    plan = (struct plan){.undisturbed = true, .fresh = true, .delay_most_us = MS};
 }

@@ -23,8 +23,9 @@ extern const char *const plant_names[]; /* NULL-terminated */
 struct plan {
     uint64_t seed;
     bool undisturbed; /* one worker, one job, nothing goes wrong */
+    bool fresh;       /* the disk is empty, else the server was there and has the dataset */
     enum plant plant;
-    int jobs;
+    int jobs; /* 0: none, the dataset is imported */
     int specs[PLAN_JOBS_MAX];
     int64_t calm_us;
     unsigned drop_permille, double_permille;
@@ -41,6 +42,9 @@ const struct plan *plan_get(void);
 void plan_make(uint64_t seed, enum plant plant);
 /* The undisturbed run of one spec by workers of one numerics class. */
 void plan_make_undisturbed(int spec, uint32_t class);
+
+/* The import of the dataset and nothing else. */
+void plan_make_import(void);
 
 const char *plan_spec(int spec); /* the job file */
 struct server_options plan_options(const char *state);

@@ -38,6 +38,8 @@ struct runner {
     size_t bytes;
     char sha256[SHA256_HEX];
     struct outcome outcomes[PLAN_SPECS][SIM_CLASSES];
+    uint8_t *disk; /* with the dataset on it; NULL until it was imported */
+    size_t disk_bytes;
     struct journal *journals[SIDE_MAX];
     const struct journal *last;
 };
@@ -46,6 +48,8 @@ struct runner {
 
 static _Noreturn void run_world(const struct runner *r, struct journal *j)
 {
+    uint8_t *image;
+
     alarm(SEED_S);
     /* Memory that is free stays ours: a seed starts the server many times. */
     mallopt(M_TRIM_THRESHOLD, HEAP_BYTES);
@@ -57,23 +61,35 @@ static _Noreturn void run_world(const struct runner *r, struct journal *j)
     journal_use(j, r->echo);
     disk_init();
     disk_vfs_use();
+    if (!plan_get()->fresh)
+        disk_load(r->disk, r->disk_bytes);
     person_begin(r->data, r->bytes, r->sha256);
     life_begin();
     if (!world_run(plan_get()->calm_us + CALM_US))
         note("violation what=\"the jobs do not come to their end\"");
+    if (plan_get()->jobs == 0) { /* what is handed back is the disk */
+        life_stop();
+        j->bytes = disk_save(&image);
+        memcpy(j->text, image, j->bytes);
+    }
     fflush(NULL);
     _exit(0);
 }
 
-static pid_t start_seed(const struct runner *r, uint64_t seed, struct journal *j)
+/* As fork. */
+static pid_t start(struct journal *j)
 {
-    pid_t pid;
-
     j->bytes = 0;
     j->full = false;
     j->text[0] = 0;
     fflush(NULL);
-    pid = fork();
+    return fork();
+}
+
+static pid_t start_seed(const struct runner *r, uint64_t seed, struct journal *j)
+{
+    pid_t pid = start(j);
+
     if (pid != 0)
         return pid;
     world_init(seed);
@@ -121,6 +137,15 @@ static void judge(struct runner *r, struct journal *j, int status, struct verdic
     r->last = j;
 }
 
+static int wait_for(pid_t pid)
+{
+    int status = 0;
+
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status;
+}
+
 void runner_run(struct runner *r, uint64_t first, uint64_t count, int side,
                 bool (*each)(void *arg, const struct verdict *v), void *arg)
 {
@@ -135,10 +160,7 @@ void runner_run(struct runner *r, uint64_t first, uint64_t count, int side,
             pids[started % (uint64_t)side] =
                 start_seed(r, first + started, r->journals[started % (uint64_t)side]);
         struct verdict v = {.seed = first + judged};
-        int status = 0;
-        pid_t pid = pids[judged % (uint64_t)side];
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-            continue;
+        int status = wait_for(pids[judged % (uint64_t)side]);
         if (!go_on)
             continue;
         judge(r, r->journals[judged % (uint64_t)side], status, &v);
@@ -186,29 +208,41 @@ static int make_dataset(struct runner *r, struct errbuf *why)
     return rc;
 }
 
+static int import_dataset(struct runner *r, struct errbuf *why)
+{
+    struct journal *j = r->journals[0];
+    pid_t pid = start(j);
+
+    if (pid == 0) {
+        world_init(0);
+        plan_make_import();
+        run_world(r, j);
+    }
+    int status = wait_for(pid);
+    if (status != 0 || j->bytes == 0)
+        return err_set(why, -EIO, "the dataset cannot be imported: status %d", status);
+    r->disk = xmalloc(j->bytes);
+    r->disk_bytes = j->bytes;
+    memcpy(r->disk, j->text, j->bytes);
+    return 0;
+}
+
 static int run_undisturbed(struct runner *r, int spec, uint32_t class, struct errbuf *why)
 {
     struct journal *j = r->journals[0];
-    int status = 0;
-    pid_t pid;
+    pid_t pid = start(j);
 
-    j->bytes = 0;
-    j->text[0] = 0;
-    fflush(NULL);
-    pid = fork();
     if (pid == 0) {
         world_init(0);
         plan_make_undisturbed(spec, class);
         run_world(r, j);
     }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    if (status != 0 || !reader_outcome(j->text, &r->outcomes[spec][class]))
-        return fputs(j->text, stderr),
-               err_set(why, -EIO, "the undisturbed run of job file %d does not end: status %d, %s",
-                       spec, status,
-                       strstr(j->text, " denied ") ? strstr(j->text, " denied ") : "");
-    return 0;
+    int status = wait_for(pid);
+    if (status == 0 && reader_outcome(j->text, &r->outcomes[spec][class]))
+        return 0;
+    const char *denied = strstr(j->text, " denied ");
+    return err_set(why, -EIO, "the undisturbed run of job file %d does not end: status %d%.200s",
+                   spec, status, denied ? denied : "");
 }
 
 int runner_open(enum plant plant, bool echo, struct runner **ret, struct errbuf *why)
@@ -220,6 +254,8 @@ int runner_open(enum plant plant, bool echo, struct runner **ret, struct errbuf 
     for (int i = 0; i < SIDE_MAX; i++)
         r->journals[i] = journal_create();
     rc = make_dataset(r, why);
+    if (rc == 0)
+        rc = import_dataset(r, why);
     for (int spec = 0; rc == 0 && spec < PLAN_SPECS; spec++)
         for (uint32_t class = 0; rc == 0 && class < SIM_CLASSES; class ++)
             rc = run_undisturbed(r, spec, class, why);
@@ -236,6 +272,7 @@ void runner_close(struct runner *r)
 {
     for (int i = 0; i < SIDE_MAX; i++)
         journal_free(r->journals[i]);
+    free(r->disk);
     free(r->data);
     free(r);
 }
