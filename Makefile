@@ -52,11 +52,11 @@ HARNESS := $(B)/obj/tests/harness.o
 # The simulation: the server without its sockets, threads and clock, for which tests/sim stands in;
 # files and what the event log hears of go through the functions there that are named here.
 SIM := $(filter-out %/main.o,$(call objs,tests/sim/*.c))
-EDGES := $(call objs,server/http*.c) $(addprefix $(B)/obj/,server/main.o server/lane.o server/transport.o \
+EDGES := $(call objs,server/http*.c) $(addprefix $(B)/obj/,server/main.o server/lane.o server/transport.o server/listen.o \
          server/failpoint.o proto/client.o proto/wire.o common/clock.o)
 SIMULATED := $(SIM) $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
 SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
-             opendir readdir dirfd closedir getrandom \
+             opendir readdir dirfd closedir getrandom halves_create \
              task_key_job run_result run_start run_advance round_wants round_finish \
              store_fold store_epoch_hash store_checkpoint_add store_epochs_drop \
              store_job_insert store_job_update store_job_remove store_jobs_load

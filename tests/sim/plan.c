@@ -40,6 +40,10 @@ static const char *const specs[PLAN_SPECS] = {
     "\"measure\":\"grad_norm\",\"pacing\":\"root\"},\"optimizer\":{\"schedule\":\"step\"}}",
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":6,\"score\":{\"source\":\"train\"},"
     "\"sam\":{\"interval\":2},\"optimizer\":{\"nesterov\":true,\"warmup\":0.25}}",
+    "{" MODEL "\"epochs\":2,\"batch\":16,\"shard\":4,\"sam\":{\"scope\":\"batch\"},"
+    "\"curriculum\":{\"full_at\":1}}",
+    "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":3,\"score\":{\"source\":\"train\"},"
+    "\"sam\":{\"scope\":\"batch\",\"interval\":2}}",
 };
 
 static struct plan plan;

@@ -13,7 +13,7 @@
 #define PLAN_SAMPLES 41
 #define PLAN_TESTS 10
 #define PLAN_JOBS_MAX 3
-#define PLAN_SPECS 7
+#define PLAN_SPECS 9
 
 /* What the three planted faults are called: a result of another incarnation is accepted, a node is
  * applied twice, the checkpoint is written before the epoch is folded. */

@@ -35,6 +35,7 @@ struct worker {
     float *theta;
     size_t floats;
     int64_t theta_job, theta_incarnation, theta_step; /* -1: none */
+    bool theta_hat;                                   /* it is that of a descent */
     struct {
         int64_t job;
         bool source_train;
@@ -67,6 +68,7 @@ static void add_have(const struct worker *w, cJSON *fields)
     cJSON_AddNumberToObject(have, "job", (double)w->theta_job);
     cJSON_AddNumberToObject(have, "incarnation", (double)w->theta_incarnation);
     cJSON_AddNumberToObject(have, "step", (double)w->theta_step);
+    cJSON_AddNumberToObject(have, "phase", w->theta_hat ? PHASE_DESCENT : PHASE_TRAIN);
 }
 
 static void add_key(const struct task *t, cJSON *fields)
@@ -170,16 +172,17 @@ static void send_result(struct worker *w)
     struct result r = {.count = 0};
     int known = job_index(w, t->job);
     char what[200];
+    bool trains = phase_trains((enum phase)t->phase);
     bool bad = world_now_us() < plan_get()->calm_us && world_chance(w->traits.bad_permille);
 
-    if (t->phase == PHASE_TRAIN) {
+    if (trains) {
         compute_train(w->theta, w->floats, w->jobs[known].shards, (uint32_t)t->shard,
                       (struct node){(uint32_t)t->lo, (uint32_t)t->hi}, t->ids, t->weights, t->step,
                       w->traits.class, &r.train);
         r.tensors[r.count++] = tensor_1d("grad", DTYPE_F32, w->floats, r.train.grad);
         r.tensors[r.count++] = tensor_1d("sums", DTYPE_F64, COMPUTE_SUMS, r.train.sums);
     }
-    if (t->phase != PHASE_TRAIN || w->jobs[known].source_train)
+    if (!trains || (w->jobs[known].source_train && t->phase != PHASE_DESCENT))
         add_scores(w, &r);
     if (bad)
         spoil(&r);
@@ -238,7 +241,7 @@ static void compute_task(struct worker *w)
     int64_t shards = t->hi - t->lo, threads = w->traits.threads;
     int64_t us = (shards + threads - 1) / threads * SHARD_US * w->traits.slowness;
 
-    if (t->phase != PHASE_TRAIN)
+    if (!phase_trains((enum phase)t->phase))
         us /= 4;
     world_after(world_between(us / 2, us * 3 / 2), computed, w, w->generation);
 }
@@ -277,9 +280,10 @@ static void take_task(struct worker *w, const struct message *m)
         w->theta_job = t->job;
         w->theta_incarnation = t->incarnation;
         w->theta_step = t->step;
+        w->theta_hat = t->phase == PHASE_DESCENT;
     }
     if (w->theta_step != t->step || w->theta_job != t->job ||
-        w->theta_incarnation != t->incarnation)
+        w->theta_incarnation != t->incarnation || w->theta_hat != (t->phase == PHASE_DESCENT))
         note("violation what=\"a task came without its theta\" worker=%d", w->client.number);
     else if (job_index(w, t->job) < 0)
         ask_job(w);

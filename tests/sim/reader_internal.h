@@ -1,0 +1,83 @@
+/* Shared by reader.c and reader_store.c only. */
+#ifndef STEPPE_TESTS_SIM_READER_INTERNAL_H
+#define STEPPE_TESTS_SIM_READER_INTERNAL_H
+
+#include <stdint.h>
+
+#include "tests/sim/reader.h"
+
+#define JOBS 16
+#define LINE_BYTES 600
+#define SHARDS 256
+#define CHECKPOINTS 512
+#define EPOCHS 64
+
+struct line {
+    const char *event; /* within text */
+    char text[LINE_BYTES];
+};
+
+/* What was last known to be durable of a job, and what was written since and may be. */
+struct row {
+    char state[12];
+    int64_t incarnation;
+};
+
+struct checkpoint {
+    int64_t step, epoch;
+    bool gone; /* damaged, or may be */
+};
+
+struct job {
+    bool known, removed, removing, seen; /* seen: in the recovery that is being read */
+    bool
+        told; /* to the person; a submit that comes again when its job is removed makes a new one */
+    int spec;
+    int64_t incarnation; /* of the newest run */
+    char class[24];
+    struct row durable;
+    struct row written[32]; /* since; the next recovery may find any */
+    int written_count;
+    char commanded[12]; /* state that an acknowledged command left; "": none */
+    /* the open round */
+    int64_t step, phase;
+    bool applied[SHARDS];
+    int64_t applied_count;
+    /* epochs and checkpoints */
+    int64_t committed; /* epochs, in order from 0 */
+    char scores[EPOCHS][SHA256_HEX];
+    struct checkpoint checkpoints[CHECKPOINTS];
+    int checkpoint_count;
+    bool ended; /* "final" was read */
+    bool finished_well;
+    char model[SHA256_HEX];
+};
+
+struct reader {
+    struct job jobs[JOBS];
+    struct line delivered; /* the message that the server is at */
+    bool delivering;
+    bool full; /* the disk takes nothing */
+    const struct outcome *(*expect)(void *arg, int spec, int class);
+    void *arg;
+    const char *now;
+    char *why;
+    size_t why_bytes;
+    bool bad;
+};
+
+/* What is done with a line of this event. */
+struct reading {
+    const char *event; /* NULL ends a list */
+    void (*read)(struct reader *r, const char *line);
+};
+extern const struct reading reader_store[];
+
+/* The value of ` key=` up to a blank, or within quotes; "" when there is none. */
+void reader_word(const char *line, const char *key, char *out, size_t bytes);
+int64_t reader_number(const char *line, const char *key); /* -1: none */
+/* The first one is kept, with the line that is being read. */
+__attribute__((format(printf, 2, 3))) void reader_violation(struct reader *r, const char *fmt, ...);
+struct job *reader_job(struct reader *r, const char *line);
+
+#endif

@@ -1,0 +1,178 @@
+/* What the log says of rows, epochs and checkpoints. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/reader_internal.h"
+
+/* --- what is durable --- */
+
+static void write_row(struct reader *r, struct job *j, const char *line)
+{
+    struct row *row = &j->written[j->written_count++];
+
+    if (j->written_count > 31) {
+        reader_violation(r, "more is written than the reader can keep");
+        j->written_count = 0;
+    }
+    reader_word(line, "state", row->state, sizeof(row->state));
+    row->incarnation = reader_number(line, "inc");
+}
+
+static void read_writing(struct reader *r, const char *line)
+{
+    if (reader_number(line, "job") > 0)
+        write_row(r, reader_job(r, line), line);
+}
+
+static void read_row(struct reader *r, const char *line)
+{
+    struct job *j;
+    char class[24];
+
+    if (reader_number(line, "rc") != 0) /* 0 for the number: the job was not inserted */
+        return;
+    j = reader_job(r, line);
+    if (reader_number(line, "inc") < j->durable.incarnation)
+        reader_violation(r, "the incarnation falls from %" PRId64, j->durable.incarnation);
+    j->known = true;
+    reader_word(line, "state", j->durable.state, sizeof(j->durable.state));
+    j->durable.incarnation = reader_number(line, "inc");
+    j->written_count = 0;
+    reader_word(line, "class", class, sizeof(class));
+    if (j->class[0] && strcmp(class, j->class) != 0)
+        reader_violation(r, "the numerics class changes from %s", j->class);
+    memcpy(j->class, class, sizeof(class));
+}
+
+static void read_recovering(struct reader *r, const char *line)
+{
+    (void)line;
+    for (int i = 0; i < JOBS; i++)
+        r->jobs[i].seen = false;
+}
+
+static void read_recovered(struct reader *r, const char *line)
+{
+    struct job *j = reader_job(r, line);
+    char state[12], class[24];
+    int64_t inc = reader_number(line, "inc");
+    bool found;
+
+    reader_word(line, "state", state, sizeof(state));
+    j->seen = true;
+    if (j->removed)
+        reader_violation(r, "a removed job is back");
+    found = !j->known || (strcmp(state, j->durable.state) == 0 && inc == j->durable.incarnation);
+    for (int i = 0; i < j->written_count; i++)
+        found =
+            found || (strcmp(state, j->written[i].state) == 0 && inc == j->written[i].incarnation);
+    if (!found)
+        reader_violation(r, "a job is recovered that was %s with incarnation %" PRId64,
+                         j->durable.state, j->durable.incarnation);
+    if (j->commanded[0] && strcmp(state, j->commanded) != 0)
+        reader_violation(r, "a job is recovered whose acknowledged state is %s", j->commanded);
+    reader_word(line, "class", class, sizeof(class));
+    if (j->class[0] && strcmp(j->class, class) != 0)
+        reader_violation(r, "the numerics class %s is lost", j->class);
+    j->known = true;
+    j->removing = false; /* it did not happen */
+    snprintf(j->durable.state, sizeof(j->durable.state), "%s", state);
+    j->durable.incarnation = inc;
+    memcpy(j->class, class, sizeof(class));
+    j->written_count = 0;
+}
+
+static void read_recovery(struct reader *r, const char *line)
+{
+    if (reader_number(line, "rc") != 0 && !r->full)
+        reader_violation(r, "the jobs cannot be read");
+    for (int i = 0; i < JOBS && reader_number(line, "rc") == 0; i++) {
+        struct job *j = &r->jobs[i];
+        if (j->known && !j->seen && !j->removed && !j->removing)
+            reader_violation(r, "job %d is lost", i);
+        if (j->known && !j->seen)
+            j->removed = true;
+    }
+}
+
+static void read_removing(struct reader *r, const char *line)
+{
+    reader_job(r, line)->removing = true;
+}
+
+static void read_removed(struct reader *r, const char *line)
+{
+    if (reader_number(line, "rc") == 0)
+        reader_job(r, line)->removed = true;
+}
+
+/* --- epochs and checkpoints --- */
+
+static void read_fold(struct reader *r, const char *line)
+{
+    struct job *j = reader_job(r, line);
+    int64_t epoch = reader_number(line, "epoch");
+    char scores[SHA256_HEX];
+
+    if (reader_number(line, "rc") != 0)
+        return;
+    reader_word(line, "scores", scores, sizeof(scores));
+    if (epoch > j->committed)
+        reader_violation(r, "epoch %" PRId64 " is committed before %" PRId64, epoch, j->committed);
+    if (epoch >= EPOCHS)
+        return;
+    if (j->scores[epoch][0] && strcmp(scores, j->scores[epoch]) != 0)
+        reader_violation(r, "the scores of epoch %" PRId64 " were %s", epoch, j->scores[epoch]);
+    memcpy(j->scores[epoch], scores, sizeof(scores));
+    if (epoch + 1 > j->committed)
+        j->committed = epoch + 1;
+}
+
+static void read_drop(struct reader *r, const char *line)
+{
+    struct job *j = reader_job(r, line);
+
+    if (reader_number(line, "first") < j->committed)
+        j->committed = reader_number(line, "first");
+}
+
+static void read_checkpoint(struct reader *r, const char *line)
+{
+    struct job *j = reader_job(r, line);
+    int64_t epoch = reader_number(line, "epoch"), step = reader_number(line, "step");
+    char scores[SHA256_HEX];
+    struct checkpoint *c = NULL;
+
+    if (reader_number(line, "rc") != 0)
+        return;
+    reader_word(line, "scores", scores, sizeof(scores));
+    if (epoch > j->committed)
+        reader_violation(r, "a checkpoint counts on epoch %" PRId64 ", which is not committed",
+                         epoch - 1);
+    else if (epoch > 0 && strcmp(scores, j->scores[epoch - 1]) != 0)
+        reader_violation(r, "a checkpoint counts on other scores than the epoch's");
+    for (int i = 0; i < j->checkpoint_count; i++)
+        if (j->checkpoints[i].step == step)
+            c = &j->checkpoints[i];
+    if (!c && j->checkpoint_count < CHECKPOINTS)
+        c = &j->checkpoints[j->checkpoint_count++];
+    if (c)
+        *c = (struct checkpoint){step, epoch, false};
+}
+
+/* A damaged file is found out by its hash. */
+static void read_damage(struct reader *r, const char *line)
+{
+    for (int i = 0; i < JOBS; i++)
+        for (int k = 0; k < r->jobs[i].checkpoint_count; k++)
+            if (r->jobs[i].checkpoints[k].step == reader_number(line, "step"))
+                r->jobs[i].checkpoints[k].gone = true;
+}
+
+const struct reading reader_store[] = {
+    {"writing", read_writing},       {"row", read_row},           {"recovering", read_recovering},
+    {"recovered", read_recovered},   {"recovery", read_recovery}, {"removing", read_removing},
+    {"removed", read_removed},       {"fold", read_fold},         {"drop", read_drop},
+    {"checkpoint", read_checkpoint}, {"damaged", read_damage},    {NULL, NULL},
+};
