@@ -6,7 +6,8 @@
  *
  * nanomsg says nothing when a connection breaks, it only counts; so the counter is read before
  * every sending and compared while waiting. A peer that closes right after its greeting leaves
- * nanomsg's endpoint stuck for ever: after MISSES_MAX silent spans the socket is replaced. */
+ * nanomsg's endpoint stuck for ever: after MISSES_MAX silent spans or one long one the socket is
+ * replaced. */
 #include "proto/client.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@
 
 #define TICK_MS 250 /* how often stop and the connection are looked at */
 #define MISSES_MAX 3
+#define SILENCE_MS 30000 /* longer than any reply is held: as good as that many misses */
 #define ID_MASK 0x7fffffffu
 #define HANDSHAKE_RETRY_MS 2000
 #define HANDSHAKES_MAX 3 /* for one call: a server that restarts ends the session of the first */
@@ -249,9 +251,10 @@ static int try_receive(struct client *c, const struct call *call, struct reply *
 /* Notes a span of silence; replaces the socket when there were too many. */
 static int note_miss(struct client *c, struct call *call, int64_t now_ms, struct errbuf *why)
 {
+    c->misses += now_ms - call->since_ms >= SILENCE_MS ? MISSES_MAX : 1;
     call->out = false;
     call->since_ms = now_ms;
-    if (++c->misses < MISSES_MAX)
+    if (c->misses < MISSES_MAX)
         return 0;
     c->misses = 0;
     return reopen(c, why);

@@ -26,12 +26,12 @@ int client_use_key(struct client *c, const char *path, struct errbuf *why);
 /* Sends `request` (NULL: no keys; the envelope's type, v, id and sender are added; borrowed, left
  * as it was) and waits for its reply until deadline_ms from now. Sends the same message again when
  * the connection broke or after retry_ms without an answer (0: only when it broke). A missed
- * retry_ms or deadline is a miss; the third in a row replaces the socket. 0: ret holds the reply
- * (message_done by the caller). -EREMOTEIO: the server refused; ret_code (may be NULL) and why have
- * its code and sentence. -ETIMEDOUT: no answer; why says whether the server was ever reached.
- * -EINTR: stop was set. -EBADMSG: the reply is not one. -EMSGSIZE: the request is longer than a
- * message may be. With a key also -EKEYREJECTED: the server does not hold it, and the errors of
- * keyring_load. */
+ * retry_ms or deadline is a miss; the third in a row, or one of half a minute, replaces the socket.
+ * 0: ret holds the reply (message_done by the caller). -EREMOTEIO: the server refused; ret_code
+ * (may be NULL) and why have its code and sentence. -ETIMEDOUT: no answer; why says whether the
+ * server was ever reached. -EINTR: stop was set. -EBADMSG: the reply is not one. -EMSGSIZE: the
+ * request is longer than a message may be. With a key also -EKEYREJECTED: the server does not hold
+ * it, and the errors of keyring_load. */
 int client_call(struct client *c, enum message_type type, cJSON *request,
                 const struct tensor *tensors, int tensor_count, int64_t deadline_ms,
                 int64_t retry_ms, struct message *ret, enum error_code *ret_code,

@@ -197,6 +197,7 @@ void handle_dataset_get(struct request *rq)
     struct errbuf why;
     int rc = read_hash(rq, sha256, &why);
 
+    workers_fetches(rq->server->workers, rq->sender);
     if (rc == 0)
         rc = field_i64(rq->message.json, "dataset.get", "offset", true, 0,
                        (int64_t)DATASET_BYTES_MAX, &offset, &why);

@@ -67,7 +67,7 @@ void handle_params_get(struct request *rq)
                       key.job);
         return;
     }
-    workers_renew(rq->server->workers, worker, job);
+    workers_renew(worker, job);
     reply_params(rq, job, &range);
 }
 
@@ -154,7 +154,7 @@ void handle_result_offer(struct request *rq)
                       bytes, up.key.job, up.job->model.floats * sizeof(float));
         return;
     }
-    int64_t ttl_ms = workers_renew(rq->server->workers, up.worker, up.job);
+    int64_t ttl_ms = workers_renew(up.worker, up.job);
     int rc = run_offer(up.job->run, &up.upload, clock_mono_ms(), ttl_ms, &have);
     if (rc < 0) {
         err_set(&why, rc, "no memory for a gradient of %" PRId64 " bytes", bytes);
@@ -183,7 +183,7 @@ static int keep_piece(struct request *rq, struct upload_request *up, const struc
 {
     const struct tensor *t;
     uint8_t got[BLAKE2B_BYTES];
-    int64_t ttl_ms = workers_renew(rq->server->workers, up->worker, up->job);
+    int64_t ttl_ms = workers_renew(up->worker, up->job);
     int rc = message_tensor(&rq->message, "piece", DTYPE_U8, 1, NULL, &t, why);
 
     if (rc < 0)
@@ -217,6 +217,9 @@ void handle_result_put(struct request *rq)
     }
     int rc = up.job ? keep_piece(rq, &up, &piece, &why) : -EALREADY;
     failpoint_hit(&rq->server->failpoint, "result.put");
+    if (rc == -EDOM)
+        workers_fault(rq->server->workers, up.worker, up.job, false,
+                      (uint32_t)(up.key.hi - up.key.lo), why.text);
     if (rc == -ENOENT)
         reply_gone(rq, &up.key);
     else if (rc < 0 && rc != -EALREADY)

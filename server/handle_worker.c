@@ -9,8 +9,6 @@
 #include "server/server.h"
 #include "server/task_key.h"
 
-#define FAILURES_MAX 3 /* task.fail within one round that end a job */
-
 void handle_worker_list(struct request *rq)
 {
     cJSON *out = cJSON_CreateObject();
@@ -95,7 +93,8 @@ static int read_tensors(const struct request *rq, const struct job *job, uint32_
     return rc < 0 ? rc : need(rq, "flags", DTYPE_U32, count, 0, &res->flags, why);
 }
 
-/* 0: counted, -EALREADY: dropped, -EINVAL: not a result, -ESTALE: its upload is gone. */
+/* 0: counted, -EALREADY: dropped, -EINVAL: not a result, which counts against the worker, -ESTALE:
+ * its upload is gone. */
 static int take_result(struct request *rq, struct worker *worker, const struct task_key *k,
                        struct errbuf *why)
 {
@@ -113,6 +112,8 @@ static int take_result(struct request *rq, struct worker *worker, const struct t
     rc = read_tensors(rq, job, count, &res, why);
     if (rc == 0)
         rc = run_result(job->run, &res, why);
+    if (rc == -EINVAL)
+        workers_fault(s->workers, worker, job, false, node_size(res.node), why->text);
     if (rc < 0)
         return rc;
     workers_counted(s->workers, worker, job, node_size(res.node));
@@ -145,25 +146,6 @@ void handle_task_result(struct request *rq)
     workers_next(rq->server->workers, worker, rq);
 }
 
-static void count_failure(struct server *s, struct job *job, const struct task_key *k,
-                          const char *reason)
-{
-    char text[300];
-
-    if (job->fail_step != (uint64_t)k->step || job->fail_phase != (enum phase)k->phase)
-        job->fail_count = 0;
-    job->fail_step = (uint64_t)k->step;
-    job->fail_phase = (enum phase)k->phase;
-    log_warn("task.fail", "job=%lld step=%lld phase=%lld lo=%lld reason=\"%s\"", (long long)k->job,
-             (long long)k->step, (long long)k->phase, (long long)k->lo, reason);
-    if (++job->fail_count < FAILURES_MAX)
-        return;
-    metrics_count_many(&s->metrics, COUNT_SHARDS_BURIED, (uint64_t)(k->hi - k->lo));
-    snprintf(text, sizeof(text), "step %lld failed %d times: %s", (long long)k->step, FAILURES_MAX,
-             reason);
-    jobs_fail(s->jobs, job, text);
-}
-
 void handle_task_fail(struct request *rq)
 {
     struct worker *worker = workers_of(rq->server->workers, rq);
@@ -181,7 +163,7 @@ void handle_task_fail(struct request *rq)
     }
     struct job *job = task_key_job(rq->server, &key, &count);
     if (job)
-        count_failure(rq->server, job, &key, reason);
+        workers_fault(rq->server->workers, worker, job, true, (uint32_t)(key.hi - key.lo), reason);
     workers_next(rq->server->workers, worker, rq);
 }
 
@@ -192,6 +174,8 @@ void handle_task_job(struct request *rq)
     struct job *job;
     int64_t number;
     struct errbuf why;
+
+    workers_fetches(rq->server->workers, rq->sender);
     int rc = field_i64(rq->message.json, "task.job", "job", true, 1, INT32_MAX, &number, &why);
 
     if (rc == 0)

@@ -27,10 +27,11 @@ void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, 
     snprintf(out, bytes, "%s/jobs/%" PRId64 "/%s", dir, job, file);
 }
 
-void job_set_state(struct job *job, enum job_state to)
+void job_set_state(struct jobs *jobs, struct job *job, enum job_state to)
 {
     assert(job_state_allowed(job->rec.state, to));
     job->rec.state = to;
+    jobs_update_running(jobs);
 }
 
 struct job_record job_record_copy(const struct job *job)
@@ -186,6 +187,7 @@ void job_drop_run(struct jobs *jobs, struct job *job)
         metrics_count_many(&jobs->server->metrics, COUNT_SHARDS_RETRY, run_reissued(job->run));
     run_free(job->run);
     job->run = NULL;
+    workers_forget_job(jobs->server->workers, job->rec.job);
 }
 
 /* The disk failed: the job is paused with the reason; what is not on disk is computed again. */
@@ -194,7 +196,7 @@ static void pause_for(struct jobs *jobs, struct job *job, const char *reason)
     char text[300];
 
     job_drop_run(jobs, job);
-    job_set_state(job, JOB_PAUSED);
+    job_set_state(jobs, job, JOB_PAUSED);
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
     snprintf(text, sizeof(text), "paused: %s", job->rec.reason);
     job_write(jobs, job, NULL, text, NULL);
@@ -287,7 +289,7 @@ static void close_done(struct op *op)
         }
         if (op->rc == 0 && c->last && current) {
             job_drop_run(jobs, job);
-            job_set_state(job, JOB_DONE);
+            job_set_state(jobs, job, JOB_DONE);
             job->rec.finished_unix_ms = c->rec.finished_unix_ms;
             memcpy(job->rec.model_sha256, c->rec.model_sha256, SHA256_HEX);
             log_info("job.state", "job=%" PRId64 " to=done model_sha256=%s", job->rec.job,
@@ -343,7 +345,7 @@ void jobs_advance(struct jobs *jobs, struct job *job)
         return;
     }
     if (run_step(job->run) != step) {
-        metrics_step(&jobs->server->metrics, job->rec.job, run_step(job->run), clock_mono_s());
+        metrics_step(&jobs->server->metrics, &job->last_step, run_step(job->run), clock_mono_s());
         failpoint_hit(&jobs->server->failpoint, "step");
     }
     if (run_phase(job->run) != phase) {
@@ -365,7 +367,7 @@ void jobs_fail(struct jobs *jobs, struct job *job, const char *reason)
     char text[300];
 
     job_drop_run(jobs, job);
-    job_set_state(job, JOB_FAILED);
+    job_set_state(jobs, job, JOB_FAILED);
     job->rec.finished_unix_ms = clock_unix_ms();
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
     snprintf(text, sizeof(text), "failed: %s", job->rec.reason);
@@ -431,7 +433,7 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
     if (verb == VERB_PAUSE && job->run)
         checkpoint = checkpoint_take(job->run, clock_mono_ms());
     job_drop_run(jobs, job);
-    job_set_state(job, to);
+    job_set_state(jobs, job, to);
     job->rec.reason[0] = 0;
     job->hold[0] = 0;
     if (verb == VERB_PAUSE)
@@ -499,13 +501,13 @@ static void stop_done(struct op *op)
     (void)op;
 }
 
-void jobs_stop(struct jobs *jobs)
+static void stop_job(struct jobs *jobs, struct job *job)
 {
-    struct job *job = jobs_active(jobs);
+    struct change *c;
 
-    if (!job || !job->run || run_finished(job->run))
+    if (!job->run || run_finished(job->run))
         return;
-    struct change *c = xcalloc(1, sizeof(*c));
+    c = xcalloc(1, sizeof(*c));
     c->rec = job_record_copy(job);
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
     job_drop_run(jobs, job);
@@ -515,4 +517,10 @@ void jobs_stop(struct jobs *jobs)
     }
     op_run(jobs->server->store_lane,
            (struct op){.server = jobs->server, .arg = c, .work = stop_work, .done = stop_done});
+}
+
+void jobs_stop(struct jobs *jobs)
+{
+    for (size_t i = 0; jobs->running[i]; i++)
+        stop_job(jobs, jobs->running[i]);
 }

@@ -1,5 +1,5 @@
-/* What a job takes of the server's memory at most. One job runs at a time, so each is judged alone.
- */
+/* What jobs take of the server's memory at most: a job that would not fit alone is refused, one
+ * that would not fit beside those that run waits. */
 #include <errno.h>
 
 #include "common/text.h"
@@ -16,6 +16,18 @@ static size_t job_memory(const struct job *job)
 
     return run_memory(&job->spec, &job->model, job->data) + SNAPSHOTS * checkpoint_memory(&shape) +
            CLOSING_MAX * epoch;
+}
+
+int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job)
+{
+    size_t bytes = job_memory(job);
+
+    for (size_t i = 0; jobs->running[i]; i++) {
+        const struct job *other = jobs->running[i];
+        if (other != job && (other->run || other->starting))
+            bytes += job_memory(other);
+    }
+    return (int64_t)bytes;
 }
 
 int jobs_check_memory(const struct server *s, const struct job *job, struct errbuf *why)

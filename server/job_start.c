@@ -9,6 +9,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "server/checkpoint.h"
 #include "server/jobs_internal.h"
 #include "server/server.h"
@@ -72,6 +73,19 @@ static void start_work(struct op *op)
     }
 }
 
+/* Beside jobs that run for long already it begins where the last of them is. */
+static void set_share(struct jobs *jobs, struct job *job)
+{
+    double least_ms = 0;
+
+    for (size_t i = 0; jobs->running[i]; i++) {
+        const struct job *other = jobs->running[i];
+        if (other != job && other->run && (least_ms <= 0 || other->granted_ms < least_ms))
+            least_ms = other->granted_ms;
+    }
+    job->granted_ms = least_ms;
+}
+
 static int begin_run(struct jobs *jobs, struct job *job, const struct checkpoint *c)
 {
     struct run *run;
@@ -89,6 +103,7 @@ static int begin_run(struct jobs *jobs, struct job *job, const struct checkpoint
         return rc;
     }
     job->run = run;
+    job->last_step = (struct step_time){0};
     job->epochs_done = c ? checkpoint_epoch(c) : 0;
     return 0;
 }
@@ -97,7 +112,7 @@ static int begin_run(struct jobs *jobs, struct job *job, const struct checkpoint
 static void finish_job(struct jobs *jobs, struct job *job, const struct checkpoint *c)
 {
     job_drop_run(jobs, job);
-    job_set_state(job, JOB_DONE);
+    job_set_state(jobs, job, JOB_DONE);
     job->rec.finished_unix_ms = clock_unix_ms();
     checkpoint_model_hash(c, job->rec.model_sha256);
     job_write(jobs, job, NULL, "done", NULL);
@@ -120,6 +135,7 @@ static void start_done(struct op *op)
         int rc = begin_run(jobs, job, st->checkpoint);
         log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
                  st->rec.incarnation, st->checkpoint ? checkpoint_step(st->checkpoint) : 0);
+        set_share(jobs, job);
         if (rc < 0)
             jobs_fail(jobs, job, err_text(rc));
         else if (run_finished(job->run))
@@ -137,7 +153,7 @@ static void start_job(struct jobs *jobs, struct job *job)
     job->hold[0] = 0;
     job->starting = true;
     if (job->rec.state != JOB_RUNNING)
-        job_set_state(job, JOB_RUNNING);
+        job_set_state(jobs, job, JOB_RUNNING);
     job->rec.reason[0] = 0;
     job->rec.incarnation++;
     if (!job->rec.started_unix_ms)
@@ -148,31 +164,68 @@ static void start_job(struct jobs *jobs, struct job *job)
            (struct op){.server = jobs->server, .arg = st, .work = start_work, .done = start_done});
 }
 
-/* The next job to start: the one that holds the trainer but has no run yet (recovery), else the
- * first in the queue. */
+/* Jobs that have a run or get one. */
+static int64_t count_busy(const struct jobs *jobs)
+{
+    int64_t count = 0;
+
+    for (size_t i = 0; jobs->running[i]; i++)
+        count += jobs->running[i]->run || jobs->running[i]->starting;
+    return count;
+}
+
+/* The first that waits for a run: of those that were running before the server ended, else of the
+ * queue. NULL: nobody waits. */
 static struct job *next_job(struct jobs *jobs)
 {
-    struct job *active = jobs_active(jobs);
-
-    if (active)
-        return active->run || active->starting || active->hold[0] ? NULL : active;
+    for (size_t i = 0; jobs->running[i]; i++) {
+        struct job *job = jobs->running[i];
+        if (!job->run && !job->starting && !job->hold[0])
+            return job;
+    }
     for (struct job *job = jobs->list; job; job = job->next)
         if (job->rec.state == JOB_QUEUED && !job->hold[0])
             return job;
     return NULL;
 }
 
+bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t bytes)
+{
+    const struct server *s = jobs->server;
+    char need[TEXT_F64_BYTES], limit[TEXT_F64_BYTES];
+    const struct job *busy = NULL;
+    int64_t count = count_busy(jobs), memory;
+
+    for (size_t i = 0; jobs->running[i] && !busy; i++)
+        if (jobs->running[i]->run || jobs->running[i]->starting)
+            busy = jobs->running[i];
+    if (!busy)
+        return false;
+    memory = jobs_prepare(jobs->server, job, NULL) == 0 ? jobs_memory_with(jobs, job) : 0;
+    if (count < s->max_running && memory > s->memory_bytes)
+        snprintf(out, bytes, "with the job%s it would take %s, --memory allows %s",
+                 count == 1 ? " that runs" : "s that run", text_of_bytes(memory, need),
+                 text_of_bytes(s->memory_bytes, limit));
+    else if (count == 1)
+        snprintf(out, bytes, "job %lld runs", (long long)busy->rec.job);
+    else
+        snprintf(out, bytes, "%lld jobs run", (long long)count);
+    return true;
+}
+
 void jobs_pump(struct jobs *jobs)
 {
+    const struct server *s = jobs->server;
     struct errbuf why;
     struct job *job;
 
-    while (!jobs->server->stopping && (job = next_job(jobs)) != NULL) {
-        if (jobs_prepare(jobs->server, job, &why) == 0 &&
-            jobs_check_memory(jobs->server, job, &why) == 0)
+    while (!s->stopping && count_busy(jobs) < s->max_running && (job = next_job(jobs)) != NULL) {
+        if (jobs_prepare(jobs->server, job, &why) < 0 || jobs_check_memory(s, job, &why) < 0)
+            job_hold(job, why.text);
+        else if (count_busy(jobs) == 0 || jobs_memory_with(jobs, job) <= s->memory_bytes)
             start_job(jobs, job);
         else
-            job_hold(job, why.text);
+            break; /* it has its turn when there is room: those behind it do not overtake */
     }
 }
 

@@ -102,6 +102,7 @@ int jobs_open(struct server *s, struct jobs **ret, struct errbuf *why)
     }
     for (struct job *job = jobs->list; job; job = job->next)
         load_summary(s, job);
+    jobs_update_running(jobs);
     *ret = jobs;
     return 0;
 }
@@ -137,12 +138,20 @@ int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf
                    (long long)number, (long long)first, (long long)last);
 }
 
-struct job *jobs_active(struct jobs *jobs)
+/* More than RUNNING_MAX never are: a job starts only when fewer run. */
+void jobs_update_running(struct jobs *jobs)
 {
-    for (struct job *job = jobs->list; job; job = job->next)
+    size_t count = 0;
+
+    for (struct job *job = jobs->list; job && count < RUNNING_MAX; job = job->next)
         if (job->rec.state == JOB_RUNNING)
-            return job;
-    return NULL;
+            jobs->running[count++] = job;
+    jobs->running[count] = NULL;
+}
+
+struct job *jobs_running(const struct jobs *jobs, size_t i)
+{
+    return jobs->running[i];
 }
 
 struct job *jobs_first(struct jobs *jobs)
@@ -203,14 +212,14 @@ struct checkpoint_shape job_checkpoint_shape(const struct job *job)
 /* What a queued or running job waits for; false: nothing. */
 static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t bytes)
 {
-    struct job *active = jobs_active(jobs);
+    bool starts = job->run || job->starting;
 
     if (job->hold[0])
         snprintf(out, bytes, "%s", job->hold);
-    else if (job->rec.state == JOB_QUEUED && active)
-        snprintf(out, bytes, "job %lld runs", (long long)active->rec.job);
-    else if (job->rec.state != JOB_RUNNING)
+    else if (job->rec.state != JOB_RUNNING && job->rec.state != JOB_QUEUED)
         return false;
+    else if (!starts)
+        return jobs_wait_for_room(jobs, job, out, bytes);
     else if (!job->run)
         snprintf(out, bytes, "the newest checkpoint is read");
     else if (job->closing >= CLOSING_MAX || run_finished(job->run))

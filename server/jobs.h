@@ -1,4 +1,4 @@
-/* The jobs: one table in memory, mirrored to the store; the one that runs holds the run. jobs.c has
+/* The jobs: one table in memory, mirrored to the store; those that run hold their runs. jobs.c has
  * the table and the rows for people, job_start.c start and recovery, job_life.c what happens then:
  * epochs, pause, resume, cancel. */
 #ifndef STEPPE_SERVER_JOBS_H
@@ -9,6 +9,8 @@
 #include "common/jobspec.h"
 #include "common/model.h"
 #include "server/checkpoint.h"
+#include "server/core/pace.h"
+#include "server/metrics.h"
 #include "server/request.h"
 #include "server/run.h"
 #include "server/store.h"
@@ -16,21 +18,32 @@
 struct server;
 struct jobs;
 
+#define RUNNING_MAX 64 /* of --max-running: the workers' leases are looked up in all of them */
+
+/* Faults within one round, and the workers that had them. */
+#define JOB_FAULTS_MAX 3
+struct job_faults {
+    uint64_t step;
+    enum phase phase;
+    uint32_t count, distinct;
+    uint32_t workers[JOB_FAULTS_MAX];
+};
+
 struct job {
     struct job_record rec; /* rec.spec_json is owned */
     struct jobspec spec;
-    struct model model;              /* valid when data is set */
-    const struct dataset *data;      /* NULL until the job is prepared */
-    struct run *run;                 /* of the running job, once it is recovered */
-    bool starting;                   /* its checkpoint is being read */
-    bool class_pending;              /* the numerics class is on its way to the store */
-    unsigned closing;                /* epochs on their way to the store */
-    char hold[256];                  /* why it cannot go on by itself; "" : it can */
-    int64_t retry_ms;                /* monotonic time of the next try while hold is set */
-    double shard_ms[PHASE_TEST + 1]; /* slowest recent time of a shard, 0: unknown */
-    uint64_t fail_step;              /* task.fail within one round */
-    enum phase fail_phase;
-    int fail_count;
+    struct model model;         /* valid when data is set */
+    const struct dataset *data; /* NULL until the job is prepared */
+    struct run *run;            /* of a running job, once it is recovered */
+    bool starting;              /* its checkpoint is being read */
+    bool class_pending;         /* the numerics class is on its way to the store */
+    unsigned closing;           /* epochs on their way to the store */
+    char hold[256];             /* why it cannot go on by itself; "" : it can */
+    int64_t retry_ms;           /* monotonic time of the next try while hold is set */
+    struct pace pace;
+    double granted_ms; /* compute time of its workers' threads, beside other jobs (core/share.h) */
+    struct job_faults faults;
+    struct step_time last_step;
     uint64_t step;         /* updates done when the run was given up */
     int64_t epochs_done;   /* committed */
     double loss, accuracy; /* of the last committed epoch, NAN: none */
@@ -45,9 +58,10 @@ void jobs_close(struct jobs *jobs);
 
 /* -ENOENT with a sentence that says which jobs there are. */
 int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf *why);
-struct job *jobs_active(struct jobs *jobs); /* the running one or NULL */
-struct job *jobs_first(struct jobs *jobs);  /* by number; follow ->next */
-/* Is the active job ready to give out work? */
+/* The i-th of those in state running, by number; NULL behind the last. */
+struct job *jobs_running(const struct jobs *jobs, size_t i);
+struct job *jobs_first(struct jobs *jobs); /* by number; follow ->next */
+/* Is a running job ready to give out work? */
 bool jobs_ready(const struct job *job);
 
 /* A job row of PROTOCOL.md. */
@@ -55,7 +69,7 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job);
 
 /* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
 int jobs_prepare(struct server *s, struct job *job, struct errbuf *why);
-/* Does a prepared job fit --memory? -EFBIG with a sentence that names need and limit. */
+/* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */
 int jobs_check_memory(const struct server *s, const struct job *job, struct errbuf *why);
 /* What the checkpoints of a prepared job hold. */
 struct checkpoint_shape job_checkpoint_shape(const struct job *job);
@@ -64,7 +78,7 @@ void jobs_add(struct jobs *jobs, struct job *job);
 void jobs_remove(struct jobs *jobs, struct job *job);
 void job_free(struct job *job);
 
-/* Starts the next job when none runs. */
+/* Starts what is next while --max-running and --memory allow it. */
 void jobs_pump(struct jobs *jobs);
 /* Tries again what waits for the disk; called a few times a second. */
 void jobs_tick(struct jobs *jobs, int64_t now_ms);
@@ -77,7 +91,7 @@ void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class);
 void jobs_fail(struct jobs *jobs, struct job *job, const char *reason);
 /* Applies pause, resume or cancel and answers rq once that is durable. */
 void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq);
-/* The server stops: writes a checkpoint of the running job, so that nothing is computed twice. */
+/* The server stops: writes a checkpoint of each running job, so that nothing is computed twice. */
 void jobs_stop(struct jobs *jobs);
 
 #endif

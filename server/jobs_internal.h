@@ -13,12 +13,19 @@
 struct jobs {
     struct server *server;
     struct job *list;
+    struct job *running[RUNNING_MAX + 1]; /* those in that state, by number, NULL-terminated */
 };
 
 struct checkpoint;
 
 /* The one place where a job changes its state. */
-void job_set_state(struct job *job, enum job_state to);
+void job_set_state(struct jobs *jobs, struct job *job, enum job_state to);
+/* Finds out again which jobs are in state running. */
+void jobs_update_running(struct jobs *jobs);
+/* What a job without a run waits for, when it is for others: their number, or their memory. */
+bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t bytes);
+/* What a job of this shape and those that have or get a run take together. */
+int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job);
 /* A copy of the record for a lane, without the spec's text. */
 struct job_record job_record_copy(const struct job *job);
 void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file);

@@ -29,7 +29,9 @@ static const struct option table[] = {
              "those of a network; SIGHUP reads it again"},
     {"memory", OPT_BYTES, AT(memory_bytes), .arg = "BYTES", .min = MEMORY_BYTES_MIN,
      .max = INT64_MAX,
-     .help = "what the job that runs may hold, 300M or 4G (default: half of this machine's)"},
+     .help = "what the jobs that run may hold, 300M or 4G (default: half of this machine's)"},
+    {"max-running", OPT_INT, AT(max_running), .def = "4", .arg = "N", .min = 1, .max = RUNNING_MAX,
+     .help = "jobs that run at the same time and share the workers"},
     {"http", OPT_STR, AT(http), .arg = "HOST:PORT",
      .help = "address of the dashboard and /metrics, loopback only, or none (default " HTTP_DEFAULT
              ", if it is free and there is no --key); whoever is on this machine may read there"},

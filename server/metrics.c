@@ -31,13 +31,11 @@ void metrics_lane(struct metrics *m, bool is_store, double seconds)
     metrics_time(is_store ? &m->commit : &m->query, seconds);
 }
 
-void metrics_step(struct metrics *m, int64_t job, uint64_t step, double now_s)
+void metrics_step(struct metrics *m, struct step_time *last, uint64_t step, double now_s)
 {
-    if (m->step_job == job && m->step_number + 1 == step)
-        metrics_time(&m->step, now_s - m->step_s);
-    m->step_job = job;
-    m->step_number = step;
-    m->step_s = now_s;
+    if (last->s > 0 && last->number + 1 == step)
+        metrics_time(&m->step, now_s - last->s);
+    *last = (struct step_time){step, now_s};
 }
 
 void metrics_tick(struct metrics *m, int64_t now_ms, int64_t period_ms)
@@ -83,19 +81,23 @@ static void histogram(FILE *out, const char *name, const char *help, const struc
 static void print_counts(struct server *s, FILE *out)
 {
     struct metrics *m = &s->metrics;
-    struct job *job = jobs_active(s->jobs);
-    double retry = (double)m->counts[COUNT_SHARDS_RETRY] +
-                   (job && job->run ? (double)run_reissued(job->run) : 0);
+    struct job *job;
+    double retry = (double)m->counts[COUNT_SHARDS_RETRY], images_per_s = 0;
     static const char *const results[] = {"ok", "retry", "fenced", "buried"};
     static const char *const classes[] = {"2xx", "4xx", "5xx"};
 
+    for (size_t i = 0; (job = jobs_running(s->jobs, i)) != NULL; i++)
+        if (job->run) {
+            retry += (double)run_reissued(job->run);
+            images_per_s += run_progress(job->run).images_per_s;
+        }
     head(out, "shards_total", "counter", "Shards by what became of their result.");
     for (int i = 0; i < 4; i++)
         labelled(out, "shards_total", "result", results[i],
                  i == COUNT_SHARDS_RETRY ? retry : (double)m->counts[COUNT_SHARDS_OK + i]);
     number(out, "recomputed_shards_total", "counter", "Shards that were leased again.", retry);
-    number(out, "images_per_second", "gauge", "Images trained a second by the job that runs.",
-           job && job->run ? run_progress(job->run).images_per_s : 0);
+    number(out, "images_per_second", "gauge", "Images trained a second by the jobs that run.",
+           images_per_s);
     number(out, "leases_expired_total", "counter", "Leases whose worker did not answer in time.",
            (double)m->counts[COUNT_LEASES_EXPIRED]);
     head(out, "frames_rejected_total", "counter", "Messages answered with an error, by its code.");
@@ -114,13 +116,12 @@ static void print_counts(struct server *s, FILE *out)
 
 static void print_states(struct server *s, FILE *out)
 {
-    static const char *const worker_states[] = {"computing", "waiting", "silent", NULL};
-    unsigned workers[3] = {0}, jobs[JOB_STATES] = {0};
+    unsigned workers[WORKER_STATES] = {0}, jobs[JOB_STATES] = {0};
 
     workers_count(s->workers, workers);
     head(out, "workers", "gauge", "Workers by state.");
-    for (int i = 0; worker_states[i]; i++)
-        labelled(out, "workers", "state", worker_states[i], workers[i]);
+    for (int i = 0; worker_state_names[i]; i++)
+        labelled(out, "workers", "state", worker_state_names[i], workers[i]);
     for (struct job *job = jobs_first(s->jobs); job; job = job->next)
         jobs[job->rec.state]++;
     head(out, "jobs", "gauge", "Jobs by state.");

@@ -36,12 +36,15 @@ struct metrics {
     double lag_s;          /* how late the last tick was */
     int64_t checkpoint_ms; /* monotonic, of the last checkpoint; 0: none yet */
     int64_t tick_ms;
-    int64_t step_job; /* of the last update, and its number and time */
-    uint64_t step_number;
-    double step_s;
 };
 
 struct server;
+
+/* Of a job: its last update, and when it was. */
+struct step_time {
+    uint64_t number;
+    double s;
+};
 
 static inline void metrics_count_many(struct metrics *m, int which, uint64_t n)
 {
@@ -54,8 +57,8 @@ static inline void metrics_count(struct metrics *m, int which)
 void metrics_time(struct times *t, double seconds);
 /* A unit of work on the store's lane (its commits included) or on the query lane. */
 void metrics_lane(struct metrics *m, bool is_store, double seconds);
-/* Update number `step` of the job is done: the time since the one before it, when that is known. */
-void metrics_step(struct metrics *m, int64_t job, uint64_t step, double now_s);
+/* Update number `step` of a job is done: the time since the one before it, when that is known. */
+void metrics_step(struct metrics *m, struct step_time *last, uint64_t step, double now_s);
 /* The tick that was due every period_ms ran now. */
 void metrics_tick(struct metrics *m, int64_t now_ms, int64_t period_ms);
 

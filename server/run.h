@@ -75,6 +75,13 @@ struct run_task {
 /* Leases a node of at most `want` shards. 0 or -EAGAIN. */
 int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
              struct run_task *ret);
+/* What an idle worker may repeat, as round_oldest says. 0 or -EAGAIN. */
+int run_oldest(const struct run *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms);
+/* Leases that node once more. */
+void run_repeat(struct run *r, uint32_t worker, struct node node, int64_t now_ms, int64_t ttl_ms,
+                struct run_task *ret);
+/* The most workers that one node of the open round has lost, and that node. */
+uint32_t run_lost(const struct run *r, struct node *ret);
 /* The worker does nothing any more: its leases are open again, its upload is given up. */
 uint32_t run_release(struct run *r, uint32_t worker);
 /* The worker is at work: its leases last until now_ms + ttl_ms at least. */
@@ -103,7 +110,7 @@ uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, 
 /* Does a result of this phase carry scores? */
 bool run_phase_scores(const struct run *r, enum phase phase);
 /* 0: counted. -EALREADY: dropped. -EINVAL: not finite or out of range; the sentence says which.
- * -ESTALE: its upload was given up. */
+ * -ESTALE: its upload was given up; -ENODATA: pieces of it are missing. */
 int run_result(struct run *r, const struct run_result *res, struct errbuf *why);
 
 /* Do theta and the gradients travel in pieces, since they are longer than INLINE_FLOATS_MAX? Then

@@ -180,7 +180,9 @@ int server_open(struct server *s, const struct server_options *options, struct e
 {
     int rc;
 
-    *s = (struct server){.start_ms = clock_mono_ms(), .memory_bytes = options->memory_bytes};
+    *s = (struct server){.start_ms = clock_mono_ms(),
+                         .memory_bytes = options->memory_bytes,
+                         .max_running = options->max_running};
     failpoint_init(&s->failpoint);
     rc = uv_loop_init(&s->loop);
     if (rc < 0)

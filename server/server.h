@@ -27,6 +27,7 @@ struct server_options {
     const char *http;   /* address of the dashboard; NULL: the usual one, if it is free */
     const char *config;
     int64_t memory_bytes; /* of the jobs that run */
+    int64_t max_running;
     int log_level;
     bool help, version;
 };
@@ -55,7 +56,7 @@ struct server {
     struct metrics metrics;
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[512];
-    int64_t memory_bytes;
+    int64_t memory_bytes, max_running;
     int64_t start_ms;
     bool stopping;
 };

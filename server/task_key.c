@@ -57,11 +57,12 @@ struct node task_key_node(const struct task_key *k)
 
 static struct job *active_job(struct server *s, const struct task_key *k)
 {
-    struct job *job = jobs_active(s->jobs);
+    struct job *job;
 
-    return job && job->run && job->rec.job == k->job && job->rec.incarnation == k->incarnation
-               ? job
-               : NULL;
+    for (size_t i = 0; (job = jobs_running(s->jobs, i)) != NULL; i++)
+        if (job->run && job->rec.job == k->job && job->rec.incarnation == k->incarnation)
+            return job;
+    return NULL;
 }
 
 struct job *task_key_round(struct server *s, const struct task_key *k)

@@ -32,9 +32,19 @@ void workers_next(struct workers *w, struct worker *worker, struct request *rq);
 uint32_t workers_number(const struct worker *worker);
 /* The worker is at work on this job: what it holds of it is not issued again before the time that
  * is returned, in milliseconds from now. */
-int64_t workers_renew(struct workers *w, struct worker *worker, struct job *job);
+int64_t workers_renew(struct worker *worker, struct job *job);
+/* Somebody fetches a dataset: when it is a worker with a lease, it is at work. */
+void workers_fetches(struct workers *w, const char *sender);
 /* Counts a result of `shards` shards and measures its speed. */
 void workers_counted(struct workers *w, struct worker *worker, struct job *job, uint32_t shards);
+/* A result of the worker for the open round of the job was refused, or (reported) it says itself
+ * that there is none. The third fault sets the worker aside with back-off, unless it is the job's:
+ * three workers had one in this round, or it was reported three times and nobody else can try;
+ * that ends the job as failed with this reason. */
+void workers_fault(struct workers *w, struct worker *worker, struct job *job, bool reported,
+                   uint32_t shards, const char *reason);
+/* This job has no run any more: workers that have it planned are free for others. */
+void workers_forget_job(struct workers *w, int64_t job);
 
 /* Gives work to those whose reply is held. */
 void workers_wake(struct workers *w);
@@ -46,7 +56,9 @@ void workers_dismiss(struct workers *w);
 /* Why the running job gets no work done; false when it does. */
 bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes);
 cJSON *workers_rows(struct workers *w);
-/* How many there are of each state, in the order computing, waiting, silent. */
-void workers_count(struct workers *w, unsigned ret[3]);
+#define WORKER_STATES 4
+extern const char *const worker_state_names[]; /* NULL-terminated */
+/* How many there are of each state. */
+void workers_count(struct workers *w, unsigned ret[WORKER_STATES]);
 
 #endif

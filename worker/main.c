@@ -17,6 +17,9 @@
 #include "worker/nn/gemm.h"
 #include "worker/nn/kernels.h"
 #include "worker/session.h"
+#include "worker/stop.h"
+
+#define DRAIN_S 10 /* to finish, and again to give back: less than the 25 s that it is given */
 
 struct worker_options {
     struct session_options session;
@@ -52,10 +55,14 @@ static const struct option table[] = {
 
 static volatile sig_atomic_t stop;
 
+/* SIGTERM lets it finish what it is at; an alarm makes it give that back, a second one gives up
+ * what still does not end. A second SIGTERM is as good as the alarm. */
 static void on_signal(int number)
 {
-    (void)number;
-    stop = 1;
+    if (stop == STOP_NOW && number == SIGALRM)
+        _exit(0);
+    stop = stop == STOP_NOT ? STOP_SOON : STOP_NOW;
+    alarm(DRAIN_S);
 }
 
 static int64_t default_threads(void)
@@ -80,6 +87,7 @@ static void set_signals(void)
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGALRM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a full cache gets a sentence */
 }

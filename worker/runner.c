@@ -12,6 +12,7 @@
 #include "common/alloc.h"
 #include "common/floats.h"
 #include "worker/nn/net.h"
+#include "worker/stop.h"
 
 struct member {
     struct runner *runner;
@@ -82,6 +83,10 @@ static void run_shards(struct runner *r, struct member *m)
         uint32_t shard = atomic_fetch_add(&r->next, 1);
         if (shard >= r->shards)
             return;
+        if (w->stop && *w->stop == STOP_NOW) {
+            fail(r, -EINTR);
+            return;
+        }
         uint32_t at = shard * r->shard;
         uint32_t n = w->count - at < r->shard ? w->count - at : r->shard;
         struct step_spec spec = w->spec;

@@ -2,6 +2,7 @@
 #ifndef STEPPE_WORKER_RUNNER_H
 #define STEPPE_WORKER_RUNNER_H
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "common/err.h"
@@ -29,14 +30,16 @@ struct work {
     const uint32_t *ids;  /* [count], each < set->count */
     const float *weights; /* [count], train only */
     uint32_t count;
+    const volatile sig_atomic_t *stop; /* STOP_NOW: no shard is begun any more; NULL: never */
 };
 struct yield {
     const float *grad;    /* [floats], train only; valid until the next run */
     const double *sums;   /* [STEP_SUMS], train only */
     struct score *scores; /* [count], score and fused; caller's memory */
 };
-/* Runs on all threads and waits. yield->scores is filled, grad and sums are set. 0, -ENOMEM, or
- * -ERANGE when a loss, gradient or score is not finite; the sentence names the sum or sample. */
+/* Runs on all threads and waits. yield->scores is filled, grad and sums are set. 0, -ENOMEM,
+ * -EINTR: told to stop, or -ERANGE when a loss, gradient or score is not finite; the sentence names
+ * the sum or sample. */
 int runner_run(struct runner *r, const struct work *work, struct yield *yield, struct errbuf *why);
 
 #endif

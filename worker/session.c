@@ -14,6 +14,7 @@
 #include "common/text.h"
 #include "proto/client.h"
 #include "worker/cache.h"
+#include "worker/greet.h"
 #include "worker/numerics.h"
 #include "worker/runner.h"
 #include "worker/talk.h"
@@ -22,9 +23,6 @@
 #define HELLO_MS 10000
 #define TASK_MS 40000 /* the server holds a reply for up to 25 s */
 #define TASK_RETRY_MS 35000
-#define BYE_MS 2000
-#define BACKOFF_MS 500
-#define AWAY_MAX_MS 30000
 
 /* The job that is planned on this worker; one at a time. */
 struct plan {
@@ -348,8 +346,8 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
     };
 }
 
-/* Runs the task; the answer is its result, or why there is none. */
-static void compute(struct plan *p, const struct task *t, struct answer *a)
+/* Runs the task; the answer is its result, or why there is none. 0; -EINTR: it was given up. */
+static int compute(const struct session *s, struct plan *p, const struct task *t, struct answer *a)
 {
     const struct samples test = {p->dataset.test_images, p->dataset.test_labels,
                                  p->dataset.test_samples};
@@ -362,18 +360,22 @@ static void compute(struct plan *p, const struct task *t, struct answer *a)
         .ids = p->ids,
         .weights = p->weights,
         .count = (uint32_t)t->count,
+        .stop = s->talk.stop,
     };
     bool scores = !work.train || work.spec.fused;
     struct yield yield = {.scores = scores ? p->scores : NULL};
     struct errbuf why;
 
+    int rc = runner_run(p->runner, &work, &yield, &why);
+    if (rc == -EINTR)
+        return rc;
     *a = (struct answer){.type = MSG_TASK_RESULT, .request = with_key(p, t)};
-    if (runner_run(p->runner, &work, &yield, &why) < 0) {
+    if (rc < 0) {
         log_warn("task.fail", "job=%lld step=%lld reason=\"%s\"", (long long)t->job,
                  (long long)t->step, why.text);
         a->type = MSG_TASK_FAIL;
         cJSON_AddStringToObject(a->request, "reason", why.text);
-        return;
+        return 0;
     }
     if (work.train && p->model.floats > INLINE_FLOATS_MAX) {
         a->upload = yield.grad;
@@ -387,64 +389,14 @@ static void compute(struct plan *p, const struct task *t, struct answer *a)
         a->tensors[a->tensor_count++] = tensor_1d("sums", DTYPE_F64, STEP_SUMS, yield.sums);
     if (scores)
         a->tensor_count += score_tensors(p, work.count, a->tensors + a->tensor_count);
+    return 0;
 }
 
 /* --- talking --- */
 
-static int open_client(const struct session_options *options, const char *sender,
-                       const volatile sig_atomic_t *stop, struct client **ret, struct errbuf *why)
-{
-    struct client *c;
-    int rc = client_open(options->server, sender, stop, &c, why);
-
-    if (rc < 0)
-        return rc;
-    rc = options->key ? client_use_key(c, options->key, why) : 0;
-    if (rc < 0)
-        client_close(c);
-    else
-        *ret = c;
-    return rc;
-}
-
-/* Refusals that no waiting cures. A key is refused for ever only at the beginning: later the new
- * key may still be on its way, and whoever is between here and the server can say so too. */
-static bool hopeless(const struct session *s, enum error_code code)
-{
-    return code == ERR_UNSUPPORTED_VERSION || code == ERR_BAD_FIELD || code == ERR_UNKNOWN_TYPE ||
-           code == ERR_LIMIT || code == ERR_FORBIDDEN ||
-           (!s->known && (code == ERR_WRONG_KEY || code == ERR_KEY_NEEDED));
-}
-
 static int hello(struct session *s, struct errbuf *why)
 {
-    cJSON *request = cJSON_CreateObject();
-    struct message reply = {0};
-    enum error_code code = ERR_INTERNAL;
-    int rc;
-
-    cJSON_AddStringToObject(request, "name", s->options->name);
-    cJSON_AddNumberToObject(request, "threads", (double)s->options->threads);
-    cJSON_AddStringToObject(request, "class", s->class);
-    for (;;) {
-        rc = client_call(s->talk.client, MSG_WORKER_HELLO, request, NULL, 0, HELLO_MS, 2000, &reply,
-                         &code, why);
-        if (rc == 0 || rc == -EINTR || (rc == -EREMOTEIO && hopeless(s, code)))
-            break;
-        log_warn("worker.wait", "error=\"%s\"", why->text);
-        talk_pause(&s->talk, BACKOFF_MS);
-        if (*s->talk.stop) {
-            rc = -EINTR;
-            break;
-        }
-    }
-    cJSON_Delete(request);
-    s->known = s->known || rc == 0;
-    if (rc == 0)
-        log_info("worker.hello", "server=%s class=%s threads=%lld", s->options->server, s->class,
-                 (long long)s->options->threads);
-    message_done(&reply);
-    return rc;
+    return greet_hello(&s->talk, s->options, s->class, &s->known, why);
 }
 
 static void ask_next(struct session *s, struct answer *a)
@@ -492,7 +444,7 @@ static int take_task(struct session *s, const struct message *m, struct answer *
         return rc;
     rc = read_theta(s, &s->plan, m, &task, why);
     if (rc == 0) {
-        compute(&s->plan, &task, a);
+        rc = compute(s, &s->plan, &task, a);
     } else if (rc == -ESTALE) { /* others have finished the step meanwhile */
         ask_next(s, a);
         rc = 0;
@@ -500,53 +452,44 @@ static int take_task(struct session *s, const struct message *m, struct answer *
     return rc;
 }
 
-static void bye(struct session *s)
+/* The last answer goes along; gradients in pieces would take too long. */
+static void bye(struct session *s, const struct answer *a)
 {
-    static const volatile sig_atomic_t never;
-    struct client *client;
-    struct message reply = {0};
-    struct errbuf why;
-    cJSON *request = cJSON_CreateObject();
+    const struct last_word last = {a->type, a->request, a->tensors, a->tensor_count};
+    bool some = a->request && a->type != MSG_TASK_NEXT && !a->upload;
 
-    /* A connection of its own: the old one may have a request outstanding, and stop is set. */
-    if (open_client(s->options, client_sender(s->talk.client), &never, &client, &why) == 0) {
-        if (client_call(client, MSG_WORKER_BYE, request, NULL, 0, BYE_MS, 0, &reply, NULL, &why) ==
-            0)
-            message_done(&reply);
-        client_close(client);
-    }
-    cJSON_Delete(request);
-    log_info("worker.bye", "server=%s", s->options->server);
+    greet_bye(s->options, client_sender(s->talk.client), some ? &last : NULL);
 }
 
 /* This task is not for us (a full cache, a damaged dataset): what is held goes back, so that others
  * compute it, and we stay away, longer each time in a row. */
 static int stay_away(struct session *s, int *io_ms, struct errbuf *why)
 {
-    bye(s);
-    talk_pause(&s->talk, *io_ms);
-    *io_ms = *io_ms < AWAY_MAX_MS / 2 ? 2 * *io_ms : AWAY_MAX_MS;
+    bye(s, &(struct answer){.request = NULL});
+    talk_backoff(&s->talk, io_ms);
     return *s->talk.stop ? -EINTR : hello(s, why);
 }
 
-static int work_loop(struct session *s, struct errbuf *why)
+/* Task after task. When it is to stop, *a may hold an answer that is not known to have arrived. */
+static int work_loop(struct session *s, struct answer *a, struct errbuf *why)
 {
     struct message m = {0};
-    struct answer a = {.request = NULL};
-    int away_ms = BACKOFF_MS, rc = hello(s, why);
+    int away_ms = 0, rc = hello(s, why);
 
     if (rc < 0)
         return rc;
-    ask_next(s, &a);
+    ask_next(s, a);
     while (!*s->talk.stop) {
-        rc = exchange(s, &a, &m, why);
-        answer_done(&a);
+        rc = exchange(s, a, &m, why);
+        if (rc == -EINTR)
+            break;
+        answer_done(a);
         if (rc == 0) {
-            rc = take_task(s, &m, &a, why);
+            rc = take_task(s, &m, a, why);
             message_done(&m);
         }
         if (rc == 0) {
-            away_ms = BACKOFF_MS;
+            away_ms = 0;
             continue;
         }
         if (rc == -ENOTCONN) {
@@ -557,9 +500,8 @@ static int work_loop(struct session *s, struct errbuf *why)
         }
         if (rc < 0)
             break;
-        ask_next(s, &a);
+        ask_next(s, a);
     }
-    answer_done(&a);
     return rc;
 }
 
@@ -567,17 +509,19 @@ int session_run(const struct session_options *options, const volatile sig_atomic
                 struct errbuf *why)
 {
     struct session s = {.options = options, .talk = {.stop = stop}, .plan = {.step = -1}};
+    struct answer a = {.request = NULL};
     int rc;
 
     numerics_class(options->kernels, s.class);
-    rc = open_client(options, NULL, stop, &s.talk.client, why);
+    rc = greet_open(options, NULL, stop, &s.talk.client, why);
     if (rc < 0)
         return rc;
-    rc = work_loop(&s, why);
+    rc = work_loop(&s, &a, why);
     if (rc == -EINTR || rc == 0) {
-        bye(&s);
+        bye(&s, &a);
         rc = 0;
     }
+    answer_done(&a);
     plan_drop(&s.plan);
     client_close(s.talk.client);
     return rc;

@@ -19,8 +19,9 @@ struct session_options {
     bool profile; /* print where the time of each job went when the worker leaves it */
 };
 
-/* Works until *stop is set (0) or the server refuses the worker (-errno with a sentence). A server
- * that is away is waited for. */
+/* Works until *stop (an enum stop) is set (0) or the server refuses the worker (-errno with a
+ * sentence). A server that is away is waited for. What is being computed then is brought back or,
+ * with STOP_NOW, given back at the end of the shard. */
 int session_run(const struct session_options *options, const volatile sig_atomic_t *stop,
                 struct errbuf *why);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "common/field.h"
@@ -10,6 +11,7 @@
 #include "common/text.h"
 
 #define BACKOFF_MS 500
+#define BACKOFF_MAX_MS 10000
 #define PIECE_MS 30000
 #define OFFER_MS 10000
 #define WAIT_MAX_MS 10000
@@ -20,6 +22,18 @@ void talk_pause(const struct talk *t, int ms)
 
     for (; ms > 0 && !*t->stop; ms -= 50)
         nanosleep(&tick, NULL);
+}
+
+void talk_backoff(const struct talk *t, int *io_ms)
+{
+    unsigned random = 0;
+    int ms = *io_ms ? 2 * *io_ms : BACKOFF_MS;
+
+    *io_ms = ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+    /* Workers that lost the server together do not come back together. */
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+        random = 0;
+    talk_pause(t, *io_ms / 2 + (int)(random % ((unsigned)*io_ms / 2 + 1)));
 }
 
 /* The server's keys are being changed, or ours: a person will see to it. */
@@ -33,6 +47,7 @@ int talk_call(const struct talk *t, enum message_type type, cJSON *request,
               struct message *ret, struct errbuf *why)
 {
     enum error_code code = ERR_INTERNAL;
+    int wait_ms = 0;
 
     for (;;) {
         int rc = client_call(t->client, type, request, tensors, tensor_count, deadline_ms, retry_ms,
@@ -46,7 +61,7 @@ int talk_call(const struct talk *t, enum message_type type, cJSON *request,
         if (rc == -EREMOTEIO && code != ERR_UNAVAILABLE && !is_about_key(code))
             return rc;
         log_warn("worker.wait", "error=\"%s\"", why->text);
-        talk_pause(t, BACKOFF_MS);
+        talk_backoff(t, &wait_ms);
         if (*t->stop)
             return -EINTR;
     }

@@ -14,6 +14,9 @@ struct talk {
 
 /* Waits up to ms, until stop is set. */
 void talk_pause(const struct talk *t, int ms);
+/* Waits longer each time in a row, from half a second to ten, and never as long as the others:
+ * *io_ms is 0 the first time. */
+void talk_backoff(const struct talk *t, int *io_ms);
 
 /* As client_call, again and again while the server is away or cannot answer now. 0; -EINTR: stop
  * was set; -ENOTCONN: the server does not know us; -ESTALE: what it is about is over ("gone");

@@ -60,6 +60,7 @@ static void print_workers(const struct cli *cli, const cJSON *workers)
         {"job", .right = true, .optional = true},
         {"threads", .right = true},
         {"shards", .right = true},
+        {"faults", .right = true, .optional = true},
         {"last seen", .right = true},
         {.title = "numerics class"},
         {NULL},
@@ -77,6 +78,7 @@ static void print_workers(const struct cli *cli, const cJSON *workers)
         cell_i64(t, row, "job");
         cell_i64(t, row, "threads");
         cell_i64(t, row, "shards");
+        cell_i64(t, row, "faults");
         table_add(t, "%s", value_i64(row, "last_seen_ms", &seen_ms) ? draw_age(seen_ms, age) : "");
         cell_text(t, row, "class");
     }

@@ -251,6 +251,7 @@ enum paint state_paint(const char *state)
         {"running", PAINT_GOOD},   {"done", PAINT_BOLD},    {"failed", PAINT_BAD},
         {"cancelled", PAINT_DIM},  {"paused", PAINT_WAIT},  {"queued", PAINT_WAIT},
         {"computing", PAINT_GOOD}, {"waiting", PAINT_WAIT}, {"silent", PAINT_BAD},
+        {"set aside", PAINT_BAD},
     };
 
     for (size_t i = 0; i < sizeof(paints) / sizeof(paints[0]); i++)

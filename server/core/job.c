@@ -11,7 +11,7 @@ const char *const job_state_names[] = {
     [JOB_STATES] = NULL,
 };
 
-/* A paused job goes back to the queue, never straight to the trainer: only one job holds it. */
+/* A paused job goes back to the queue, never straight to its run: only so many may train. */
 static const bool allowed[JOB_STATES][JOB_STATES] = {
     [JOB_QUEUED] =
         {[JOB_RUNNING] = true, [JOB_PAUSED] = true, [JOB_FAILED] = true, [JOB_CANCELLED] = true},

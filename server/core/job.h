@@ -8,7 +8,7 @@
 
 enum job_state {
     JOB_QUEUED,    /* accepted, waits for its turn */
-    JOB_RUNNING,   /* holds the trainer */
+    JOB_RUNNING,   /* trains, or is about to go on */
     JOB_PAUSED,    /* by a person, or by the server with a reason (disk full) */
     JOB_DONE,      /* trained to the end; model and scores are final */
     JOB_FAILED,    /* cannot go on; the reason is kept */

@@ -4,7 +4,8 @@
  *
  * A round is keyed (job, incarnation, step, phase); this module sees only its nodes. The first
  * valid result for an open node wins, whoever sent it and even if its lease ran out; leases only
- * drive re-issue; a re-lease is the same node, whole. */
+ * drive re-issue; a re-lease is the same node, whole. A node may be leased to several workers at
+ * once: idle ones repeat what takes long. */
 #ifndef STEPPE_SERVER_CORE_LEASE_H
 #define STEPPE_SERVER_CORE_LEASE_H
 
@@ -14,6 +15,8 @@
 #include "common/reduce.h"
 
 struct round; /* opaque */
+
+#define LEASE_COPIES_MAX 3 /* workers that hold one node at the same time */
 
 struct round *round_create(void);
 void round_free(struct round *r);
@@ -26,6 +29,13 @@ int round_open(struct round *r, uint32_t shards);
 int round_take(struct round *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
                struct node *ret);
 
+/* What `worker`, which has nothing else to do, may repeat: of the nodes that are leased, but not to
+ * this worker and to fewer than LEASE_COPIES_MAX, the one whose last lease began first.
+ * 0 and the time when that was, or -EAGAIN. */
+int round_oldest(const struct round *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms);
+/* Leases that node, which round_oldest just gave, once more. */
+void round_repeat(struct round *r, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms);
+
 /* Was exactly this node leased, and is it without a result? */
 bool round_wants(const struct round *r, struct node n);
 /* The worker is at work: none of its leases ends before now_ms + ttl_ms. */
@@ -35,11 +45,14 @@ void round_renew(struct round *r, uint32_t worker, int64_t now_ms, int64_t ttl_m
  * done. -EINVAL: no such node was ever leased in this round. */
 int round_finish(struct round *r, struct node n);
 
-/* Gives all leases of a worker back; returns how many. */
+/* The worker is heard of and computes nothing: its leases go back, and no node has lost it any
+ * more. Returns how many leases it had. */
 uint32_t round_release(struct round *r, uint32_t worker);
-/* Marks leases that ran out (deadline <= now_ms) as open for re-issue; returns how many this call
- * marked. */
+/* Ends leases that ran out (deadline <= now_ms): their nodes have lost their workers, and those
+ * that nobody else holds are open for re-issue. Returns how many leases this call ended. */
 uint32_t round_expire(struct round *r, int64_t now_ms);
+/* The most workers that one node without a result has lost, and that node; 0: none has lost any. */
+uint32_t round_lost(const struct round *r, struct node *ret);
 /* The earliest deadline of a live lease, or INT64_MAX. */
 int64_t round_deadline(const struct round *r);
 

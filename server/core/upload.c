@@ -194,7 +194,7 @@ int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece
                    : err_set(why, -EINVAL, "piece %lld is there already, with another hash",
                              (long long)piece);
     if (!floats_copy_finite(up->buf + (size_t)piece * u->piece_floats, data, count))
-        return err_set(why, -EINVAL, "piece %lld holds NaN or infinity", (long long)piece);
+        return err_set(why, -EDOM, "piece %lld holds NaN or infinity", (long long)piece);
     memcpy(known, hash, PIECE_HASH_BYTES);
     up->have |= UINT64_C(1) << piece;
     return 0;
@@ -209,7 +209,7 @@ int uploads_take(struct uploads *u, uint32_t worker, struct node n, float **ret,
         return -ENOENT;
     unsigned have = (unsigned)__builtin_popcountll(up->have);
     if (have < u->pieces)
-        return err_set(why, -EINVAL, "%u of the gradient's %u pieces are there", have, u->pieces);
+        return err_set(why, -ENODATA, "%u of the gradient's %u pieces are there", have, u->pieces);
     *ret = up->buf;
     *ret_doubles = up->doubles;
     take_out(u, up);

@@ -36,13 +36,13 @@ uint32_t uploads_pieces(const struct uploads *u); /* of one vector */
 int uploads_offer(struct uploads *u, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms,
                   uint64_t *ret_have);
 /* Keeps a piece of `bytes` bytes (data may be unaligned) and renews the admission. 0; -ENOENT: not
- * admitted (any more); -EINVAL: no such piece, of another length, not finite, or there already with
- * another hash; the sentence says which. */
+ * admitted (any more); -EDOM: not finite; -EINVAL: no such piece, of another length, or there
+ * already with another hash; the sentence says which. */
 int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece,
                 const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes,
                 int64_t now_ms, int64_t ttl_ms, struct errbuf *why);
 /* Hands the complete vector out: a buffer of reduce with its doubles, for reduce_add or
- * reduce_drop. 0; -ENOENT: not admitted; -EINVAL: pieces are missing, the upload stays. */
+ * reduce_drop. 0; -ENOENT: not admitted; -ENODATA: pieces are missing, the upload stays. */
 int uploads_take(struct uploads *u, uint32_t worker, struct node n, float **ret,
                  double **ret_doubles, struct errbuf *why);
 

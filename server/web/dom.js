@@ -72,6 +72,7 @@ const STATES = {
   computing: "▶",
   waiting: "◌",
   silent: "!",
+  "set aside": "!",
 };
 
 // A state as a pill: sign and word, so that colour is never alone.

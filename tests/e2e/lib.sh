@@ -2,7 +2,7 @@
 # for what happens, counting what holds. bash; needs STEPPE_BUILD, the absolute build folder.
 #
 #   world NAME                      a fresh folder $world with a state folder and a socket; stops the world before
-#   server_start [VAR=VALUE ...]    starts the server and waits until it answers
+#   server_start [VAR=VALUE ...]    starts the server, with ${server_options[@]}, and waits until it answers
 #   worker_start NAME THREADS [VAR=VALUE ...]
 #   stop_hard NAME | stop_soft NAME [SECONDS]   kill -9 | SIGTERM, and wait for its end ("server" or a worker's name)
 #   exit_of NAME [SECONDS]          waits for the end of a process and prints its exit status
@@ -20,6 +20,7 @@ set -u
 
 passed=0 failed=0 skipped=0
 names=()   # of the processes of this world
+server_options=()
 world=""
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/stp.XXXXXX")
 trap 'status=$?; world_end; rm -rf "$scratch"; exit $status' EXIT
@@ -124,7 +125,8 @@ answers() { steppe ping >/dev/null 2>&1; }
 answers_or_ended() { ended server || answers; }
 
 server_start() {
-    spawn server env "$@" "$STEPPE_BUILD/steppe-server" --state "$world/state" --listen "$STEPPE_SERVER" --http none
+    spawn server env "$@" "$STEPPE_BUILD/steppe-server" --state "$world/state" --listen "$STEPPE_SERVER" --http none \
+        ${server_options[@]+"${server_options[@]}"}
     await 30 answers_or_ended
     ended server || return 0
     fail "start server" "$(tail -n 3 "$world/server.log")"

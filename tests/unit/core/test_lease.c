@@ -219,6 +219,88 @@ TEST(opening_a_round_forgets_the_one_before)
     round_free(r);
 }
 
+#define REPEAT(LO, HI, SINCE, r, worker, now_ms)                                                   \
+    do {                                                                                           \
+        struct node o_;                                                                            \
+        int64_t since_;                                                                            \
+        ASSERT_EQ(0, round_oldest(r, worker, &o_, &since_));                                       \
+        ASSERT_NODE(LO, HI, o_);                                                                   \
+        ASSERT_EQ(SINCE, since_);                                                                  \
+        round_repeat(r, worker, o_, now_ms, TTL);                                                  \
+    } while (0)
+
+TEST(idle_workers_repeat_the_oldest_node)
+{
+    struct round *r = open_round(8);
+    struct node n;
+    int64_t since_ms;
+
+    ASSERT_EQ(-EAGAIN, round_oldest(r, 1, &n, &since_ms));
+    take(r, 1, 4, 0);
+    take(r, 2, 4, 10);
+    ASSERT_EQ(-EAGAIN, round_take(r, 3, 4, 20, TTL, &n));
+    REPEAT(0, 4, 0, r, 3, 20);
+    REPEAT(4, 8, 10, r, 4, 30);
+    REPEAT(4, 8, 30, r, 3, 40); /* 3 holds the other one */
+    REPEAT(0, 4, 20, r, 2, 50);
+    /* Three workers hold each. */
+    ASSERT_EQ(-EAGAIN, round_oldest(r, 5, &n, &since_ms));
+    ASSERT_EQ(16, round_reissued(r));
+    ASSERT_EQ(0, round_finish(r, (struct node){0, 4}));
+    ASSERT_EQ(-EALREADY, round_finish(r, (struct node){0, 4}));
+    ASSERT_EQ(1, round_release(r, 3));
+    REPEAT(4, 8, 40, r, 5, 60);
+    ASSERT_EQ(0, round_finish(r, (struct node){4, 8}));
+    ASSERT(round_done(r));
+    ASSERT_EQ(INT64_MAX, round_deadline(r));
+    for (uint32_t worker = 1; worker < 6; worker++)
+        ASSERT_EQ(0, round_release(r, worker));
+    round_free(r);
+}
+
+TEST(a_node_is_open_again_when_its_last_copy_is_gone)
+{
+    struct round *r = open_round(2);
+    struct node n;
+
+    take(r, 1, 2, 0);
+    REPEAT(0, 2, 0, r, 2, 500);
+    ASSERT_EQ(1, round_expire(r, TTL));
+    ASSERT_EQ(-EAGAIN, round_take(r, 3, 2, TTL, TTL, &n));
+    ASSERT_EQ(500 + TTL, round_deadline(r));
+    ASSERT_EQ(1, round_release(r, 2));
+    ASSERT_NODE(0, 2, take(r, 3, 2, TTL));
+    round_free(r);
+}
+
+TEST(a_node_counts_the_workers_it_has_lost)
+{
+    struct round *r = open_round(8);
+    struct node n = {0, 0};
+
+    ASSERT_EQ(0, round_lost(r, &n));
+    take(r, 1, 4, 0);
+    take(r, 9, 4, 0);
+    round_expire(r, TTL);
+    ASSERT_EQ(1, round_lost(r, &n));
+    ASSERT_NODE(0, 4, take(r, 2, 4, TTL));
+    ASSERT_NODE(4, 8, take(r, 9, 4, TTL));
+    REPEAT(0, 4, TTL, r, 3, TTL);
+    round_expire(r, 2 * TTL);
+    ASSERT_EQ(3, round_lost(r, &n));
+    ASSERT_NODE(0, 4, n);
+    round_expire(r, 3 * TTL); /* one worker is lost once */
+    ASSERT_EQ(3, round_lost(r, &n));
+    ASSERT_EQ(0, round_release(r, 2)); /* it comes back */
+    ASSERT_EQ(2, round_lost(r, &n));
+    ASSERT_EQ(0, round_finish(r, (struct node){0, 4})); /* a late result */
+    ASSERT_EQ(1, round_lost(r, &n));
+    ASSERT_NODE(4, 8, n);
+    ASSERT_EQ(0, round_open(r, 8));
+    ASSERT_EQ(0, round_lost(r, &n));
+    round_free(r);
+}
+
 /* Workers take, finish in time, finish late, say goodbye or die in silence, all at random. */
 struct hand {
     uint32_t worker;
@@ -235,8 +317,13 @@ static void hand_out(struct round *r, struct rng *rng, struct hand *h, uint32_t 
 {
     uint32_t fate = (uint32_t)rng_below(rng, 10);
 
-    if (round_take(r, h->worker, 1 + (uint32_t)rng_below(rng, 6), now_ms, TTL, &h->node) != 0)
-        return;
+    int64_t since_ms;
+
+    if (round_take(r, h->worker, 1 + (uint32_t)rng_below(rng, 6), now_ms, TTL, &h->node) != 0) {
+        if (round_oldest(r, h->worker, &h->node, &since_ms) != 0)
+            return;
+        round_repeat(r, h->worker, h->node, now_ms, TTL);
+    }
     h->busy = true;
     h->done_ms = now_ms + 1 + (int64_t)rng_below(rng, TTL - 1);
     if (fate == 0) { /* dies in silence */

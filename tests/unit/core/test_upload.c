@@ -70,7 +70,7 @@ TEST(pieces_come_in_any_order_and_any_number_of_times)
     ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, leaf(4), 0, TTL, &have));
     ASSERT_EQ(0, have);
     for (uint32_t i = 3; i-- > 0;) {
-        ASSERT_EQ(-EINVAL, uploads_take(m.uploads, 1, leaf(4), &buf, &doubles, &why));
+        ASSERT_EQ(-ENODATA, uploads_take(m.uploads, 1, leaf(4), &buf, &doubles, &why));
         ASSERT_OK(put(&m, 1, 4, i, 9, &why), why);
         ASSERT_OK(put(&m, 1, 4, i, 9, &why), why);
         ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, leaf(4), 0, TTL, &have));
@@ -104,7 +104,7 @@ TEST(what_is_wrong_with_a_piece_is_said_and_leaves_the_rest)
     ASSERT_EQ(-EINVAL, put(&m, 1, 0, 1, 6, &why));
     ASSERT_STR("piece 1 is there already, with another hash", why.text);
     m.grad[FLOATS - 1] = NAN;
-    ASSERT_EQ(-EINVAL, put(&m, 1, 0, 2, 5, &why));
+    ASSERT_EQ(-EDOM, put(&m, 1, 0, 2, 5, &why));
     ASSERT_STR("piece 2 holds NaN or infinity", why.text);
     ASSERT_EQ(-ENOENT, put(&m, 2, 0, 0, 5, &why)); /* not its upload */
     ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, leaf(0), 0, TTL, &have));

@@ -21,13 +21,14 @@ TEST(a_time_falls_into_the_bucket_of_its_bound)
 TEST(a_step_is_timed_from_the_one_before_it_only)
 {
     struct metrics m = {0};
+    struct step_time a = {0}, b = {0};
 
-    metrics_step(&m, 1, 10, 100.0); /* a job that went on: nothing is known before */
+    metrics_step(&m, &a, 10, 100.0); /* a job that went on: nothing is known before */
     ASSERT_EQ(0, m.step.count);
-    metrics_step(&m, 1, 11, 100.5);
+    metrics_step(&m, &b, 11, 100.2); /* of another job */
+    metrics_step(&m, &a, 11, 100.5);
     ASSERT_EQ(1, m.step.count);
-    metrics_step(&m, 2, 12, 101.0); /* of another job */
-    metrics_step(&m, 2, 14, 102.0); /* one in between was not seen */
+    metrics_step(&m, &b, 13, 102.0); /* one in between was not seen */
     ASSERT_EQ(1, m.step.count);
     ASSERT_NEAR(0.5, m.step.sum_s, 1e-12);
 }

@@ -1,0 +1,99 @@
+#include "worker/greet.h"
+
+#include <errno.h>
+
+#include "common/log.h"
+
+#define HELLO_MS 10000
+#define HELLO_RETRY_MS 2000
+#define BYE_MS 2000
+
+int greet_open(const struct session_options *options, const char *sender,
+               const volatile sig_atomic_t *stop, struct client **ret, struct errbuf *why)
+{
+    struct client *c;
+    int rc = client_open(options->server, sender, stop, &c, why);
+
+    if (rc < 0)
+        return rc;
+    rc = options->key ? client_use_key(c, options->key, why) : 0;
+    if (rc < 0)
+        client_close(c);
+    else
+        *ret = c;
+    return rc;
+}
+
+/* Refusals that no waiting cures. A key is refused for ever only at the beginning: later the new
+ * key may still be on its way, and whoever is between here and the server can say so too. */
+static bool hopeless(bool known, enum error_code code)
+{
+    return code == ERR_UNSUPPORTED_VERSION || code == ERR_BAD_FIELD || code == ERR_UNKNOWN_TYPE ||
+           code == ERR_LIMIT || code == ERR_FORBIDDEN ||
+           (!known && (code == ERR_WRONG_KEY || code == ERR_KEY_NEEDED));
+}
+
+int greet_hello(const struct talk *t, const struct session_options *options, const char *class,
+                bool *io_known, struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply = {0};
+    enum error_code code = ERR_INTERNAL;
+    int rc, wait_ms = 0;
+
+    cJSON_AddStringToObject(request, "name", options->name);
+    cJSON_AddNumberToObject(request, "threads", (double)options->threads);
+    cJSON_AddStringToObject(request, "class", class);
+    for (;;) {
+        rc = client_call(t->client, MSG_WORKER_HELLO, request, NULL, 0, HELLO_MS, HELLO_RETRY_MS,
+                         &reply, &code, why);
+        if (rc == 0 || rc == -EINTR || (rc == -EREMOTEIO && hopeless(*io_known, code)))
+            break;
+        log_warn("worker.wait", "error=\"%s\"", why->text);
+        talk_backoff(t, &wait_ms);
+        if (*t->stop) {
+            rc = -EINTR;
+            break;
+        }
+    }
+    cJSON_Delete(request);
+    *io_known = *io_known || rc == 0;
+    if (rc == 0)
+        log_info("worker.hello", "server=%s class=%s threads=%lld", options->server, class,
+                 (long long)options->threads);
+    message_done(&reply);
+    return rc;
+}
+
+static void say(struct client *client, enum message_type type, cJSON *request,
+                const struct tensor *tensors, int tensor_count)
+{
+    struct message reply = {0};
+    struct errbuf why;
+
+    if (client_call(client, type, request, tensors, tensor_count, BYE_MS, 0, &reply, NULL, &why) ==
+        0)
+        message_done(&reply);
+    else
+        log_warn("worker.bye", "error=\"%s\"", why.text);
+}
+
+void greet_bye(const struct session_options *options, const char *sender,
+               const struct last_word *last)
+{
+    static const volatile sig_atomic_t never;
+    struct client *client;
+    struct errbuf why;
+    cJSON *request = cJSON_CreateObject();
+
+    if (greet_open(options, sender, &never, &client, &why) == 0) {
+        if (last) {
+            cJSON_AddTrueToObject(last->request, "leaving");
+            say(client, last->type, last->request, last->tensors, last->tensor_count);
+        }
+        say(client, MSG_WORKER_BYE, request, NULL, 0);
+        client_close(client);
+    }
+    cJSON_Delete(request);
+    log_info("worker.bye", "server=%s", options->server);
+}

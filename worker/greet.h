@@ -1,0 +1,29 @@
+/* How a worker comes and goes: its connection, hello and bye. */
+#ifndef STEPPE_WORKER_GREET_H
+#define STEPPE_WORKER_GREET_H
+
+#include "worker/session.h"
+#include "worker/talk.h"
+
+/* Opens a connection with the options' key. sender: NULL for a fresh one. */
+int greet_open(const struct session_options *options, const char *sender,
+               const volatile sig_atomic_t *stop, struct client **ret, struct errbuf *why);
+
+/* Says hello until the server takes it. *io_known: it did so before; a key that is refused then may
+ * still be on its way. 0; -EINTR: stop was set; -EREMOTEIO: a refusal that no waiting cures. */
+int greet_hello(const struct talk *t, const struct session_options *options, const char *class,
+                bool *io_known, struct errbuf *why);
+
+/* A result or failure that the server may not have yet. */
+struct last_word {
+    enum message_type type;
+    cJSON *request; /* gets the key that says so */
+    const struct tensor *tensors;
+    int tensor_count;
+};
+/* Says the last word (NULL: there is none) and bye on a connection of its own: the old one may have
+ * a request outstanding, and stop is set. Takes a few seconds at most. */
+void greet_bye(const struct session_options *options, const char *sender,
+               const struct last_word *last);
+
+#endif
