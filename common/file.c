@@ -265,3 +265,23 @@ char *file_xdg(const char *variable, const char *fallback)
         return xasprintf("%s/steppe", base);
     return xasprintf("%s/%s/steppe", home ? home : "", fallback);
 }
+
+int file_probe_room(const char *folder, size_t bytes)
+{
+    static const char nothing[1 << 16];
+    char *path = xasprintf("%s/room.tmp", folder);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = fd < 0 ? -errno : 0;
+
+    for (size_t at = 0; rc == 0 && at < bytes; at += sizeof(nothing))
+        rc = file_write_at(fd, nothing, bytes - at < sizeof(nothing) ? bytes - at : sizeof(nothing),
+                           at);
+    if (rc == 0 && fsync(fd) < 0)
+        rc = -errno;
+    if (fd >= 0) {
+        close(fd);
+        unlink(path);
+    }
+    free(path);
+    return rc;
+}

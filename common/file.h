@@ -33,6 +33,8 @@ int file_write_at(int fd, const void *data, size_t bytes, uint64_t offset);
 /* The folder "steppe" of a base folder of the XDG rules: $variable/steppe when that is an absolute
  * path, else $HOME/fallback/steppe. Freed by the caller. */
 char *file_xdg(const char *variable, const char *fallback);
+/* Could `bytes` bytes be written in this folder now? 0 or -errno, without a sentence. */
+int file_probe_room(const char *folder, size_t bytes);
 /* fsync of the folder that holds path. */
 int file_sync_parent(const char *path, struct errbuf *why);
 

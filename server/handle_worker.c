@@ -21,7 +21,7 @@ void handle_worker_hello(struct request *rq)
 {
     const char *name, *class;
     int64_t threads;
-    uint32_t number;
+    struct worker *worker;
     struct errbuf why;
     const cJSON *json = rq->message.json;
     int rc = field_str(json, "worker.hello", "name", true, NAME_MAX_BYTES, &name, &why);
@@ -31,14 +31,17 @@ void handle_worker_hello(struct request *rq)
     if (rc == 0)
         rc = field_i64(json, "worker.hello", "threads", true, 1, THREADS_MAX, &threads, &why);
     if (rc == 0)
-        rc = workers_hello(rq->server->workers, rq, name, threads, class, &number, &why);
+        rc = workers_hello(rq->server->workers, rq, name, threads, class, &worker, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
     }
     cJSON *out = cJSON_CreateObject();
-    cJSON_AddNumberToObject(out, "worker", number);
+    cJSON_AddNumberToObject(out, "worker", workers_number(worker));
     cJSON_AddNumberToObject(out, "hold_ms", HOLD_MS);
+    const char *wanted = workers_wanted_class(rq->server->workers, worker);
+    if (wanted[0])
+        cJSON_AddStringToObject(out, "class", wanted);
     request_reply(rq, out, NULL, 0);
 }
 

@@ -20,8 +20,6 @@
 #include "server/jobs_internal.h"
 #include "server/server.h"
 
-#define CHECKPOINTS_KEPT 2
-
 void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file)
 {
     snprintf(out, bytes, "%s/jobs/%" PRId64 "/%s", dir, job, file);
@@ -42,78 +40,6 @@ struct job_record job_record_copy(const struct job *job)
     return rec;
 }
 
-/* --- on the store's lane --- */
-
-static void unlink_checkpoint(struct server *s, int64_t job, const char *file)
-{
-    char path[700];
-
-    job_checkpoint_path(path, sizeof(path), s->dir, job, file);
-    unlink(path);
-}
-
-/* Of two checkpoints of a step (before and behind a sweep) each has a file of its own: until its
- * row is replaced the old one must find its file as it was. *ret_replaced: that file, "" for none.
- */
-static int name_file(struct server *s, struct checkpoint_record *rec, char ret_replaced[64],
-                     struct errbuf *why)
-{
-    struct checkpoint_record old[CHECKPOINTS_READ];
-    int count, rc = store_checkpoints_load(s->store, rec->job, old, CHECKPOINTS_READ, &count, why);
-
-    snprintf(rec->file, sizeof(rec->file), "step-%" PRId64 ".safetensors", rec->step);
-    ret_replaced[0] = 0;
-    for (int i = 0; rc == 0 && i < count; i++) {
-        if (old[i].step != rec->step)
-            continue;
-        memcpy(ret_replaced, old[i].file, sizeof(old[i].file));
-        if (strcmp(old[i].file, rec->file) == 0)
-            snprintf(rec->file, sizeof(rec->file), "step-%" PRId64 "-b.safetensors", rec->step);
-    }
-    return rc;
-}
-
-/* Removes what is older than the newest two. */
-static void trim_checkpoints(struct server *s, int64_t job)
-{
-    struct checkpoint_record list[CHECKPOINTS_READ];
-    int count;
-
-    if (store_checkpoints_load(s->store, job, list, CHECKPOINTS_READ, &count, NULL) < 0)
-        return;
-    for (int i = CHECKPOINTS_KEPT; i < count; i++)
-        if (store_checkpoint_remove(s->store, job, list[i].step, NULL) == 0)
-            unlink_checkpoint(s, job, list[i].file);
-}
-
-/* File, row, and the removal of what is no longer needed. */
-static int save_checkpoint(struct server *s, int64_t job, const struct checkpoint *c,
-                           struct errbuf *why)
-{
-    struct checkpoint_record rec = {
-        .job = job, .step = (int64_t)checkpoint_step(c), .epoch = checkpoint_epoch(c)};
-    char path[700], replaced[sizeof(rec.file)];
-    int rc = name_file(s, &rec, replaced, why);
-
-    if (rc == 0 && rec.epoch > 0)
-        rc = store_epoch_hash(s->store, job, rec.epoch - 1, rec.scores_sha256, why);
-    job_checkpoint_path(path, sizeof(path), s->dir, job, "");
-    if (rc == 0)
-        rc = file_mkdirs(path, 0700, why);
-    job_checkpoint_path(path, sizeof(path), s->dir, job, rec.file);
-    if (rc == 0)
-        rc = checkpoint_write(c, path, rec.sha256, why);
-    failpoint_hit(store_failpoint(s->store), "checkpoint.written");
-    if (rc == 0)
-        rc = store_checkpoint_add(s->store, &rec, why);
-    if (rc < 0)
-        return rc;
-    if (replaced[0])
-        unlink_checkpoint(s, job, replaced);
-    trim_checkpoints(s, job);
-    return 0;
-}
-
 /* --- changes of state --- */
 
 void job_hold(struct job *job, const char *reason)
@@ -122,6 +48,8 @@ void job_hold(struct job *job, const char *reason)
              RETRY_MS / 1000);
     job->retry_ms = clock_mono_ms() + RETRY_MS;
 }
+
+#define PAUSED_BY_PERSON "paused by a person"
 
 struct change {
     struct job_record rec;
@@ -134,7 +62,7 @@ static void change_work(struct op *op)
     struct change *c = op->arg;
 
     if (c->checkpoint)
-        op->rc = save_checkpoint(op->server, c->rec.job, c->checkpoint, &op->why);
+        op->rc = job_save_checkpoint(op->server, c->rec.job, c->checkpoint, &op->why);
     if (op->rc == 0)
         op->rc = store_job_update(op->server->store, &c->rec, c->text[0] ? "state" : NULL, c->text,
                                   &op->why);
@@ -190,18 +118,6 @@ void job_drop_run(struct jobs *jobs, struct job *job)
     workers_forget_job(jobs->server->workers, job->rec.job);
 }
 
-/* The disk failed: the job is paused with the reason; what is not on disk is computed again. */
-static void pause_for(struct jobs *jobs, struct job *job, const char *reason)
-{
-    char text[300];
-
-    job_drop_run(jobs, job);
-    job_set_state(jobs, job, JOB_PAUSED);
-    snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
-    snprintf(text, sizeof(text), "paused: %s", job->rec.reason);
-    job_write(jobs, job, NULL, text, NULL);
-}
-
 /* --- epochs --- */
 
 struct closing {
@@ -253,7 +169,7 @@ static void close_work(struct op *op)
     if (op->rc < 0)
         return;
     failpoint_hit(store_failpoint(s->store), "epoch.folded");
-    op->rc = save_checkpoint(s, c->rec.job, c->checkpoint, &op->why);
+    op->rc = job_save_checkpoint(s, c->rec.job, c->checkpoint, &op->why);
     if (op->rc < 0)
         return;
     snprintf(text, sizeof(text), "epoch %" PRId64 ": train loss %.4g, test accuracy %.4f, %.1f s",
@@ -281,7 +197,7 @@ static void close_done(struct op *op)
 
         job->closing--;
         if (op->rc < 0 && current) {
-            pause_for(jobs, job, op->why.text);
+            job_pause_for(jobs, job, op->rc, op->why.text);
         } else if (op->rc == 0) {
             job->epochs_done = c->epoch.epoch + 1;
             job->loss = c->epoch.train_loss;
@@ -316,6 +232,8 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
     c->samples = job->data->samples;
     c->last = run_finished(job->run);
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
+    job->saved_ms = clock_mono_ms();
+    job->saved_step = run_step(job->run);
     log_info("job.epoch",
              "job=%" PRId64 " epoch=%" PRId64 " share=%.3f train_loss=%.5g "
              "test_accuracy=%.4f seconds=%.1f",
@@ -324,7 +242,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
         free(e->scores);
         free(e->adm);
         free(c);
-        pause_for(jobs, job, "no memory for a checkpoint");
+        job_pause_for(jobs, job, -ENOMEM, "no memory for a checkpoint");
         return;
     }
     job->closing++;
@@ -422,6 +340,8 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
         return;
     }
     int rc = job_verb_apply(from, verb, &to, &why);
+    if (rc == -EALREADY && verb == VERB_PAUSE) /* it may have waited for the disk only */
+        snprintf(job->rec.reason, sizeof(job->rec.reason), PAUSED_BY_PERSON);
     if (rc == -EALREADY) { /* durable already, or on its way in front of this one */
         job_write(jobs, job, NULL, "", rq);
         return;
@@ -437,7 +357,7 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
     job->rec.reason[0] = 0;
     job->hold[0] = 0;
     if (verb == VERB_PAUSE)
-        snprintf(job->rec.reason, sizeof(job->rec.reason), "paused by a person");
+        snprintf(job->rec.reason, sizeof(job->rec.reason), PAUSED_BY_PERSON);
     if (job_state_final(to))
         job->rec.finished_unix_ms = clock_unix_ms();
     snprintf(text, sizeof(text), "%s -> %s", job_state_names[from], job_state_names[to]);
@@ -489,7 +409,7 @@ static void stop_work(struct op *op)
 {
     struct change *c = op->arg;
 
-    op->rc = save_checkpoint(op->server, c->rec.job, c->checkpoint, &op->why);
+    op->rc = job_save_checkpoint(op->server, c->rec.job, c->checkpoint, &op->why);
     if (op->rc < 0)
         log_error("job.stop", "job=%" PRId64 " error=\"%s\"", c->rec.job, op->why.text);
     checkpoint_free(c->checkpoint);

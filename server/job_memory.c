@@ -6,8 +6,9 @@
 #include "server/jobs_internal.h"
 #include "server/server.h"
 
-/* Copies of a run's state at once: one an epoch that is being written, one of a pause. */
-#define SNAPSHOTS (CLOSING_MAX + 1)
+/* Copies of a run's state at once: one an epoch that is being written, one inside an epoch, one of
+ * a pause. */
+#define SNAPSHOTS (CLOSING_MAX + 2)
 
 static size_t job_memory(const struct job *job)
 {

@@ -3,6 +3,7 @@
  * was written behind; what came later is dropped and computed again. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,18 @@ struct start {
     struct checkpoint_shape shape;
     struct checkpoint *checkpoint; /* NULL: from the beginning */
 };
+
+/* A damaged file stays for whoever wants to look at it, out of the way of the one that will be
+ * written at the same step; its row would count as one of those that are kept. */
+static void put_away(struct server *s, const struct checkpoint_record *rec, const char *path)
+{
+    char away[720];
+
+    snprintf(away, sizeof(away), "%s.damaged", path);
+    if (rename(path, away) < 0)
+        log_warn("checkpoint.refused", "file=%s error=\"%s\"", path, err_text(errno));
+    store_checkpoint_remove(s->store, rec->job, rec->step, NULL);
+}
 
 /* Is this checkpoint whole, and is the last epoch it counts on committed with the same scores? */
 static int try_checkpoint(struct server *s, const struct start *st,
@@ -38,8 +51,8 @@ static int try_checkpoint(struct server *s, const struct start *st,
         return rc;
     job_checkpoint_path(path, sizeof(path), s->dir, rec->job, rec->file);
     rc = checkpoint_read(path, rec->sha256, &st->shape, ret, why);
-    if (rc == -EUCLEAN) /* else it would count as one of those that are kept */
-        store_checkpoint_remove(s->store, rec->job, rec->step, NULL);
+    if (rc == -EUCLEAN)
+        put_away(s, rec, path);
     return rc;
 }
 
@@ -104,6 +117,9 @@ static int begin_run(struct jobs *jobs, struct job *job, const struct checkpoint
     }
     job->run = run;
     job->last_step = (struct step_time){0};
+    job->saving = false;
+    job->saved_ms = clock_mono_ms();
+    job->saved_step = run_step(run);
     job->epochs_done = c ? checkpoint_epoch(c) : 0;
     return 0;
 }
@@ -238,6 +254,9 @@ void jobs_tick(struct jobs *jobs, int64_t now_ms)
             job->hold[0] = 0;
             freed = true;
         }
+    for (size_t i = 0; jobs->running[i]; i++)
+        job_save_when_due(jobs, jobs->running[i], now_ms);
+    jobs_probe_room(jobs, now_ms);
     if (!freed)
         return;
     jobs_pump(jobs);

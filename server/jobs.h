@@ -38,6 +38,9 @@ struct job {
     bool starting;              /* its checkpoint is being read */
     bool class_pending;         /* the numerics class is on its way to the store */
     unsigned closing;           /* epochs on their way to the store */
+    bool saving;                /* a checkpoint inside an epoch is */
+    int64_t saved_ms;           /* monotonic time of the last such, or of the start */
+    uint64_t saved_step;        /* of the last checkpoint that was taken */
     char hold[256];             /* why it cannot go on by itself; "" : it can */
     int64_t retry_ms;           /* monotonic time of the next try while hold is set */
     struct pace pace;

@@ -13,6 +13,8 @@
 struct jobs {
     struct server *server;
     struct job *list;
+    bool probing;                         /* the disk is asked for room */
+    int64_t probe_ms;                     /* not again before */
     struct job *running[RUNNING_MAX + 1]; /* those in that state, by number, NULL-terminated */
 };
 
@@ -32,6 +34,18 @@ void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, 
 /* It cannot go on by itself; jobs_tick tries again. */
 void job_hold(struct job *job, const char *reason);
 void job_drop_run(struct jobs *jobs, struct job *job);
+/* On the store's lane: file, row, and the removal of what is older than the newest two. */
+int job_save_checkpoint(struct server *s, int64_t job, const struct checkpoint *c,
+                        struct errbuf *why);
+/* Writes a checkpoint of a run when the last one is --checkpoint-every old. */
+void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms);
+/* What a job did cannot be kept (rc and reason): it is paused; what is not on disk is computed
+ * again when it goes on. */
+void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reason);
+/* Is it paused because the disk was full or read-only? */
+bool job_waits_for_room(const struct job *job);
+/* Resumes what waits for the disk when that has room again; called a few times a second. */
+void jobs_probe_room(struct jobs *jobs, int64_t now_ms);
 /* Writes the record as it is now, with the event `text` ("" : none) and before it the checkpoint
  * (may be NULL; ownership passes); rq (may be NULL) is answered when that is durable. */
 void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint, const char *text,

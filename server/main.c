@@ -32,6 +32,8 @@ static const struct option table[] = {
      .help = "what the jobs that run may hold, 300M or 4G (default: half of this machine's)"},
     {"max-running", OPT_INT, AT(max_running), .def = "4", .arg = "N", .min = 1, .max = RUNNING_MAX,
      .help = "jobs that run at the same time and share the workers"},
+    {"checkpoint-every", OPT_INT, AT(checkpoint_s), .def = "60", .arg = "SECONDS", .min = 1,
+     .max = 86400, .help = "between two checkpoints of a job inside an epoch"},
     {"http", OPT_STR, AT(http), .arg = "HOST:PORT",
      .help = "address of the dashboard and /metrics, loopback only, or none (default " HTTP_DEFAULT
              ", if it is free and there is no --key); whoever is on this machine may read there"},

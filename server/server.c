@@ -182,7 +182,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
 
     *s = (struct server){.start_ms = clock_mono_ms(),
                          .memory_bytes = options->memory_bytes,
-                         .max_running = options->max_running};
+                         .max_running = options->max_running,
+                         .checkpoint_s = options->checkpoint_s};
     failpoint_init(&s->failpoint);
     rc = uv_loop_init(&s->loop);
     if (rc < 0)

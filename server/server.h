@@ -28,6 +28,7 @@ struct server_options {
     const char *config;
     int64_t memory_bytes; /* of the jobs that run */
     int64_t max_running;
+    int64_t checkpoint_s; /* between two checkpoints inside an epoch */
     int log_level;
     bool help, version;
 };
@@ -56,7 +57,7 @@ struct server {
     struct metrics metrics;
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[512];
-    int64_t memory_bytes, max_running;
+    int64_t memory_bytes, max_running, checkpoint_s;
     int64_t start_ms;
     bool stopping;
 };

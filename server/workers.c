@@ -76,7 +76,7 @@ bool worker_fits(const struct worker *worker, const struct job *job)
 }
 
 int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
-                  const char *class, uint32_t *ret_number, struct errbuf *why)
+                  const char *class, struct worker **ret, struct errbuf *why)
 {
     struct worker *worker = w->list;
 
@@ -105,7 +105,7 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
     worker->threads = (uint32_t)threads;
     worker->left = false;
     worker->seen_ms = clock_mono_ms();
-    *ret_number = worker->number;
+    *ret = worker;
     return 0;
 }
 
@@ -165,10 +165,28 @@ static int read_have(const struct request *rq, struct have *ret, struct errbuf *
     return rc;
 }
 
-static void answer_none(struct worker *worker)
+const char *workers_wanted_class(struct workers *w, const struct worker *worker)
+{
+    const char *wanted = "";
+    char waiting[80];
+    struct job *job;
+
+    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
+        if (worker_fits(worker, job))
+            return "";
+        else if (!wanted[0] && workers_waiting(w, job, waiting, sizeof(waiting)))
+            wanted = job->rec.numerics_class;
+    return wanted;
+}
+
+static void answer_none(struct workers *w, struct worker *worker)
 {
     cJSON *out = cJSON_CreateObject();
     struct request *rq = worker->held;
+    const char *class = workers_wanted_class(w, worker);
+
+    if (class[0])
+        cJSON_AddStringToObject(out, "class", class);
 
     worker->held = NULL;
     cJSON_AddStringToObject(out, "task", "none");
@@ -198,7 +216,7 @@ void workers_next(struct workers *w, struct worker *worker, struct request *rq)
     worker->held_since_ms = clock_mono_ms();
     request_forget_body(rq);
     if (leaving)
-        answer_none(worker);
+        answer_none(w, worker);
     else
         worker_grant(w, worker);
 }
@@ -234,7 +252,7 @@ void workers_tick(struct workers *w, int64_t now_ms)
                 continue;
         }
         if (worker->held && now_ms >= worker->held_since_ms + HOLD_MS)
-            answer_none(worker);
+            answer_none(w, worker);
         else if (!worker_alive(worker, now_ms) && now_ms > worker->seen_ms + FORGET_MS &&
                  now_ms > worker->aside_until_ms)
             forget(w, worker);
@@ -247,7 +265,7 @@ void workers_dismiss(struct workers *w)
 {
     for (struct worker *worker = w->list; worker; worker = worker->next)
         if (worker->held)
-            answer_none(worker);
+            answer_none(w, worker);
 }
 
 bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes)

@@ -23,10 +23,13 @@ void workers_close(struct workers *w); /* drops held requests; NULL is fine */
 struct worker *workers_of(struct workers *w, struct request *rq);
 /* Registers the sender. 0, -ERANGE (too many) or -EPERM (it said hello with another key). */
 int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
-                  const char *class, uint32_t *ret_number, struct errbuf *why);
+                  const char *class, struct worker **ret, struct errbuf *why);
 /* Forgets the worker; its leases go back. Returns how many. */
 uint32_t workers_bye(struct workers *w, struct worker *worker);
 
+/* The class of a strict job that no worker can compute for, when this one is idle because of it; ""
+ * when it is of use as it is. */
+const char *workers_wanted_class(struct workers *w, const struct worker *worker);
 /* The worker asks for work: gives back what it still held, answers rq with a task or holds it. */
 void workers_next(struct workers *w, struct worker *worker, struct request *rq);
 uint32_t workers_number(const struct worker *worker);

@@ -1,7 +1,9 @@
 #include "worker/greet.h"
 
 #include <errno.h>
+#include <stdio.h>
 
+#include "common/field.h"
 #include "common/log.h"
 
 #define HELLO_MS 10000
@@ -33,8 +35,18 @@ static bool hopeless(bool known, enum error_code code)
            (!known && (code == ERR_WRONG_KEY || code == ERR_KEY_NEEDED));
 }
 
+void greet_read_class(const cJSON *json, char wanted[NUMERICS_CLASS_BYTES])
+{
+    const char *class = "";
+
+    if (field_str(json, "the answer", "class", false, NUMERICS_CLASS_BYTES, &class, NULL) < 0 ||
+        !class)
+        class = "";
+    snprintf(wanted, NUMERICS_CLASS_BYTES, "%s", class);
+}
+
 int greet_hello(const struct talk *t, const struct session_options *options, const char *class,
-                bool *io_known, struct errbuf *why)
+                bool *io_known, char wanted[NUMERICS_CLASS_BYTES], struct errbuf *why)
 {
     cJSON *request = cJSON_CreateObject();
     struct message reply = {0};
@@ -58,6 +70,7 @@ int greet_hello(const struct talk *t, const struct session_options *options, con
     }
     cJSON_Delete(request);
     *io_known = *io_known || rc == 0;
+    greet_read_class(rc == 0 ? reply.json : NULL, wanted);
     if (rc == 0)
         log_info("worker.hello", "server=%s class=%s threads=%lld", options->server, class,
                  (long long)options->threads);

@@ -10,9 +10,12 @@ int greet_open(const struct session_options *options, const char *sender,
                const volatile sig_atomic_t *stop, struct client **ret, struct errbuf *why);
 
 /* Says hello until the server takes it. *io_known: it did so before; a key that is refused then may
- * still be on its way. 0; -EINTR: stop was set; -EREMOTEIO: a refusal that no waiting cures. */
+ * still be on its way. wanted: as greet_read_class. 0; -EINTR: stop was set; -EREMOTEIO: a refusal
+ * that no waiting cures. */
 int greet_hello(const struct talk *t, const struct session_options *options, const char *class,
-                bool *io_known, struct errbuf *why);
+                bool *io_known, char wanted[NUMERICS_CLASS_BYTES], struct errbuf *why);
+/* The class that a reply asks for, "" when it asks for none. */
+void greet_read_class(const cJSON *json, char wanted[NUMERICS_CLASS_BYTES]);
 
 /* A result or failure that the server may not have yet. */
 struct last_word {

@@ -16,6 +16,8 @@
 #include "proto/address.h"
 #include "worker/nn/gemm.h"
 #include "worker/nn/kernels.h"
+#include "worker/numerics.h"
+#include "worker/pin.h"
 #include "worker/session.h"
 #include "worker/stop.h"
 
@@ -23,9 +25,9 @@
 
 struct worker_options {
     struct session_options session;
-    const char *config;
+    const char *config, *class;
     int log_level;
-    bool help, version;
+    bool help, version, print_class;
 };
 
 #define AT(field) offsetof(struct worker_options, field)
@@ -42,6 +44,11 @@ static const struct option table[] = {
     {"cache", OPT_STR, AT(session.cache), .arg = "DIR",
      .help = "datasets, shared by the workers of a host (default $XDG_CACHE_HOME/steppe or "
              "~/.cache/steppe)"},
+    {"class", OPT_STR, AT(class), .arg = "CLASS",
+     .help =
+         "compute in this numerics class, as steppe show prints it, or not at all (default: the "
+         "fastest here, or one that a job waits for)"},
+    {"print-class", OPT_FLAG, AT(print_class), .help = "print the numerics class and leave"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from \"name = value\" lines"},
     {"profile", OPT_FLAG, AT(session.profile),
@@ -100,6 +107,41 @@ static void print_help(void)
     options_help(table, stdout);
 }
 
+static int print_class(struct errbuf *why)
+{
+    const struct kernels *kernels;
+    char class[NUMERICS_CLASS_BYTES];
+
+    if (kernels_choose(getenv("STEPPE_KERNELS"), &kernels, why) < 0)
+        return err_prefix(why, -EINVAL, "STEPPE_KERNELS");
+    gemm_init();
+    numerics_class(kernels, class);
+    puts(class);
+    return 0;
+}
+
+/* Works for the server, in the class that was asked for: by --class, or by the server. */
+static int work(struct worker_options *options, char **argv, struct errbuf *why)
+{
+    char class[NUMERICS_CLASS_BYTES];
+    int rc;
+
+    gemm_init();
+    numerics_class(options->session.kernels, class);
+    if (options->class && !pin_matches(options->class, class)) {
+        rc = pin_free() ? pin_class(options->class, argv, why)
+                        : err_set(why, -ENOTSUP, "the environment gives numerics class %s", class);
+        return err_prefix(why, rc, "--class");
+    }
+    options->session.may_change = !options->class && pin_free();
+    while ((rc = session_run(&options->session, &stop, class, why)) == -ERESTART) {
+        rc = pin_class(class, argv, why);
+        log_warn("worker.class", "error=\"%s\"", why->text);
+        options->session.may_change = false;
+    }
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct worker_options options = {.session.threads = default_threads()};
@@ -117,6 +159,10 @@ int main(int argc, char **argv)
     }
     if (options.version) {
         puts("steppe-worker " STEPPE_VERSION);
+        goto out;
+    }
+    if (options.print_class) {
+        status = print_class(&why) < 0;
         goto out;
     }
     if (!options.session.cache)
@@ -141,9 +187,7 @@ int main(int argc, char **argv)
         status = 1;
         goto out;
     }
-    gemm_init();
-    if (session_run(&options.session, &stop, &why) < 0)
-        status = 1;
+    status = work(&options, argv, &why) < 0;
 out:
     if (status)
         fprintf(stderr, "steppe-worker: %s\n", why.text);

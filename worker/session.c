@@ -48,7 +48,8 @@ struct session {
     const struct session_options *options;
     struct talk talk;
     char class[NUMERICS_CLASS_BYTES];
-    bool known; /* the server took a hello once */
+    char wanted[NUMERICS_CLASS_BYTES]; /* a class that the server asked for; "" */
+    bool known;                        /* the server took a hello once */
     struct plan plan;
 };
 
@@ -396,7 +397,9 @@ static int compute(const struct session *s, struct plan *p, const struct task *t
 
 static int hello(struct session *s, struct errbuf *why)
 {
-    return greet_hello(&s->talk, s->options, s->class, &s->known, why);
+    int rc = greet_hello(&s->talk, s->options, s->class, &s->known, s->wanted, why);
+
+    return rc == 0 && s->wanted[0] && s->options->may_change ? -ERESTART : rc;
 }
 
 static void ask_next(struct session *s, struct answer *a)
@@ -434,7 +437,8 @@ static int take_task(struct session *s, const struct message *m, struct answer *
 
     if (rc == 0 && task.kind == TASK_NONE) {
         ask_next(s, a);
-        return 0;
+        greet_read_class(m->json, s->wanted);
+        return s->wanted[0] && s->options->may_change ? -ERESTART : 0;
     }
     if (rc == 0)
         rc = plan_job(s, task.job, why);
@@ -494,7 +498,7 @@ static int work_loop(struct session *s, struct answer *a, struct errbuf *why)
         }
         if (rc == -ENOTCONN) {
             rc = hello(s, why);
-        } else if (rc != -EINTR) {
+        } else if (rc != -EINTR && rc != -ERESTART) {
             log_error("task.refused", "error=\"%s\"", why->text);
             rc = stay_away(s, &away_ms, why);
         }
@@ -506,7 +510,7 @@ static int work_loop(struct session *s, struct answer *a, struct errbuf *why)
 }
 
 int session_run(const struct session_options *options, const volatile sig_atomic_t *stop,
-                struct errbuf *why)
+                char ret_class[NUMERICS_CLASS_BYTES], struct errbuf *why)
 {
     struct session s = {.options = options, .talk = {.stop = stop}, .plan = {.step = -1}};
     struct answer a = {.request = NULL};
@@ -517,10 +521,12 @@ int session_run(const struct session_options *options, const volatile sig_atomic
     if (rc < 0)
         return rc;
     rc = work_loop(&s, &a, why);
-    if (rc == -EINTR || rc == 0) {
+    if (rc == -EINTR || rc == -ERESTART || rc == 0)
         bye(&s, &a);
+    if (rc == -ERESTART)
+        memcpy(ret_class, s.wanted, sizeof(s.wanted));
+    else if (rc == -EINTR)
         rc = 0;
-    }
     answer_done(&a);
     plan_drop(&s.plan);
     client_close(s.talk.client);

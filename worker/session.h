@@ -8,6 +8,7 @@
 
 #include "common/err.h"
 #include "worker/nn/kernels.h"
+#include "worker/numerics.h"
 
 struct session_options {
     const char *server; /* URL */
@@ -16,13 +17,15 @@ struct session_options {
     const char *cache; /* folder of datasets */
     int64_t threads;
     const struct kernels *kernels;
-    bool profile; /* print where the time of each job went when the worker leaves it */
+    bool may_change; /* into a class that the server asks for */
+    bool profile;    /* print where the time of each job went when the worker leaves it */
 };
 
 /* Works until *stop (an enum stop) is set (0) or the server refuses the worker (-errno with a
  * sentence). A server that is away is waited for. What is being computed then is brought back or,
- * with STOP_NOW, given back at the end of the shard. */
+ * with STOP_NOW, given back at the end of the shard. -ERESTART: a job waits for workers of another
+ * class, which is in ret_class. */
 int session_run(const struct session_options *options, const volatile sig_atomic_t *stop,
-                struct errbuf *why);
+                char ret_class[NUMERICS_CLASS_BYTES], struct errbuf *why);
 
 #endif

@@ -167,6 +167,21 @@ static void print_database(const cJSON *json, int64_t job, bool scored)
                    (long long)job);
 }
 
+/* Whose results it takes. */
+static void print_class(const cJSON *json, const cJSON *spec)
+{
+    const char *class = value_text(json, "numerics_class");
+    char text[160];
+
+    if (strcmp(value_text(spec, "numerics"), "strict") != 0)
+        snprintf(text, sizeof(text), "any (relaxed)");
+    else if (*class)
+        snprintf(text, sizeof(text), "%.80s (strict: no other)", class);
+    else
+        snprintf(text, sizeof(text), "that of the first worker (strict)");
+    print_line("class", text);
+}
+
 static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *why)
 {
     const cJSON *row, *epochs, *spec;
@@ -189,7 +204,7 @@ static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *wh
     print_line("reason", value_text(row, "reason"));
     print_progress(row);
     print_times(row);
-    print_line("class", value_text(json, "numerics_class"));
+    print_class(json, spec);
     print_line("model hash", value_text(json, "model_sha256"));
     print_parameters(spec);
     if (cJSON_GetArraySize(epochs) > 0)

@@ -63,7 +63,9 @@ struct server_options plan_options(const char *state)
     return (struct server_options){.state = state,
                                    .listen = "tcp://127.0.0.1:7500",
                                    .http = HTTP_NONE,
-                                   .memory_bytes = 1 << 30};
+                                   .memory_bytes = 1 << 30,
+                                   .max_running = 1,
+                                   .checkpoint_s = 2};
 }
 
 void plan_uuid(char out[37])

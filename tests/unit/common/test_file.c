@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -209,6 +211,19 @@ TEST(a_folder_goes_with_its_files)
     ASSERT(access(test_path("a"), F_OK) < 0);
     ASSERT_OK(file_remove_folder(test_path("a"), &why), why);
     ASSERT_EQ(-ENOTDIR, file_remove_folder("/dev/null", &why));
+}
+
+TEST(a_folder_is_asked_for_room)
+{
+    const struct rlimit none = {1 << 16, RLIM_INFINITY};
+
+    ASSERT_EQ(0, file_probe_room(test_path("."), 1 << 16));
+    ASSERT_EQ(-ENOENT, file_probe_room(test_path("none"), 1));
+    signal(SIGXFSZ, SIG_IGN);
+    ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &none));
+    ASSERT_EQ(-EFBIG, file_probe_room(test_path("."), (1 << 16) + 1));
+    ASSERT_EQ(0, file_probe_room(test_path("."), 1 << 16));
+    ASSERT(access(test_path("room.tmp"), F_OK) < 0);
 }
 
 TEST(a_relative_xdg_folder_is_ignored)

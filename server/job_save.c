@@ -1,0 +1,218 @@
+/* What of a job goes to disk between its epochs, and what happens when the disk takes no more: a
+ * job that cannot be kept is paused with the reason, and goes on by itself when there is room. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/checkpoint.h"
+#include "server/jobs_internal.h"
+#include "server/server.h"
+
+#define CHECKPOINTS_KEPT 2
+/* The end of the reason of a job that waits for the disk; state.db has no other sign of it. */
+#define FOR_ROOM "; it goes on by itself when there is room"
+#define ROOM_MIN_BYTES (4 << 20) /* beside a checkpoint: rows and logs of a small epoch */
+#define ROW_BYTES 160            /* of difficulty.db and its log, a sample and epoch */
+
+static void unlink_checkpoint(struct server *s, int64_t job, const char *file)
+{
+    char path[700];
+
+    job_checkpoint_path(path, sizeof(path), s->dir, job, file);
+    unlink(path);
+}
+
+/* Of two checkpoints of a step (before and behind a sweep) each has a file of its own: until its
+ * row is replaced the old one must find its file as it was. *ret_replaced: that file, "" for none.
+ */
+static int name_file(struct server *s, struct checkpoint_record *rec, char ret_replaced[64],
+                     struct errbuf *why)
+{
+    struct checkpoint_record old[CHECKPOINTS_READ];
+    int count, rc = store_checkpoints_load(s->store, rec->job, old, CHECKPOINTS_READ, &count, why);
+
+    snprintf(rec->file, sizeof(rec->file), "step-%" PRId64 ".safetensors", rec->step);
+    ret_replaced[0] = 0;
+    for (int i = 0; rc == 0 && i < count; i++) {
+        if (old[i].step != rec->step)
+            continue;
+        memcpy(ret_replaced, old[i].file, sizeof(old[i].file));
+        if (strcmp(old[i].file, rec->file) == 0)
+            snprintf(rec->file, sizeof(rec->file), "step-%" PRId64 "-b.safetensors", rec->step);
+    }
+    return rc;
+}
+
+/* Removes what is older than the newest two. */
+static void trim_checkpoints(struct server *s, int64_t job)
+{
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    int count;
+
+    if (store_checkpoints_load(s->store, job, list, CHECKPOINTS_READ, &count, NULL) < 0)
+        return;
+    for (int i = CHECKPOINTS_KEPT; i < count; i++)
+        if (store_checkpoint_remove(s->store, job, list[i].step, NULL) == 0)
+            unlink_checkpoint(s, job, list[i].file);
+}
+
+int job_save_checkpoint(struct server *s, int64_t job, const struct checkpoint *c,
+                        struct errbuf *why)
+{
+    struct checkpoint_record rec = {
+        .job = job, .step = (int64_t)checkpoint_step(c), .epoch = checkpoint_epoch(c)};
+    char path[700], replaced[sizeof(rec.file)];
+    int rc = name_file(s, &rec, replaced, why);
+
+    if (rc == 0 && rec.epoch > 0)
+        rc = store_epoch_hash(s->store, job, rec.epoch - 1, rec.scores_sha256, why);
+    job_checkpoint_path(path, sizeof(path), s->dir, job, "");
+    if (rc == 0)
+        rc = file_mkdirs(path, 0700, why);
+    job_checkpoint_path(path, sizeof(path), s->dir, job, rec.file);
+    if (rc == 0)
+        rc = checkpoint_write(c, path, rec.sha256, why);
+    failpoint_hit(store_failpoint(s->store), "checkpoint.written");
+    if (rc == 0)
+        rc = store_checkpoint_add(s->store, &rec, why);
+    if (rc < 0)
+        return rc;
+    if (replaced[0])
+        unlink_checkpoint(s, job, replaced);
+    trim_checkpoints(s, job);
+    return 0;
+}
+
+/* --- inside an epoch --- */
+
+struct save {
+    int64_t job, incarnation;
+    struct checkpoint *checkpoint;
+};
+
+static void save_work(struct op *op)
+{
+    struct save *save = op->arg;
+
+    op->rc = job_save_checkpoint(op->server, save->job, save->checkpoint, &op->why);
+}
+
+/* One that fails costs nothing yet: the ones before it are there, and the epoch's end must do. */
+static void save_done(struct op *op)
+{
+    struct save *save = op->arg;
+    struct job *job;
+
+    if (op->rc < 0)
+        log_warn("job.save", "job=%" PRId64 " error=\"%s\"", save->job, op->why.text);
+    else
+        op->server->metrics.checkpoint_ms = clock_mono_ms();
+    if (jobs_find(op->server->jobs, save->job, &job, NULL) == 0 &&
+        job->rec.incarnation == save->incarnation)
+        job->saving = false;
+    checkpoint_free(save->checkpoint);
+    free(save);
+}
+
+void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms)
+{
+    struct save *save;
+
+    if (!job->run || job->saving || job->closing || run_finished(job->run) ||
+        run_step(job->run) == job->saved_step ||
+        now_ms - job->saved_ms < 1000 * jobs->server->checkpoint_s)
+        return;
+    job->saved_ms = now_ms;
+    struct checkpoint *c = checkpoint_take(job->run, now_ms);
+    if (!c)
+        return; /* no memory now; the next time, perhaps */
+    job->saving = true;
+    job->saved_step = run_step(job->run);
+    save = xmalloc(sizeof(*save));
+    *save = (struct save){job->rec.job, job->rec.incarnation, c};
+    op_run(jobs->server->store_lane,
+           (struct op){.server = jobs->server, .arg = save, .work = save_work, .done = save_done});
+}
+
+/* --- no room --- */
+
+static bool is_about_room(int rc)
+{
+    return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == -EROFS;
+}
+
+void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reason)
+{
+    char text[300];
+
+    job_drop_run(jobs, job);
+    job_set_state(jobs, job, JOB_PAUSED);
+    snprintf(job->rec.reason, sizeof(job->rec.reason), "%.190s%s", reason,
+             is_about_room(rc) ? FOR_ROOM : "");
+    snprintf(text, sizeof(text), "paused: %s", job->rec.reason);
+    job_write(jobs, job, NULL, text, NULL);
+}
+
+bool job_waits_for_room(const struct job *job)
+{
+    size_t bytes = strlen(job->rec.reason), end = strlen(FOR_ROOM);
+
+    return job->rec.state == JOB_PAUSED && bytes >= end &&
+           strcmp(job->rec.reason + bytes - end, FOR_ROOM) == 0;
+}
+
+struct probe {
+    int64_t job;
+    size_t bytes;
+};
+
+static void probe_work(struct op *op)
+{
+    const struct probe *probe = op->arg;
+
+    op->rc = file_probe_room(op->server->dir, probe->bytes);
+}
+
+static void probe_done(struct op *op)
+{
+    struct probe *probe = op->arg;
+    struct jobs *jobs = op->server->jobs;
+    struct job *job;
+
+    jobs->probing = false;
+    if (op->rc == 0 && jobs_find(jobs, probe->job, &job, NULL) == 0 && job_waits_for_room(job)) {
+        job_set_state(jobs, job, JOB_QUEUED);
+        job->rec.reason[0] = 0;
+        job_write(jobs, job, NULL, "paused -> queued: there is room again", NULL);
+    }
+    free(probe);
+}
+
+void jobs_probe_room(struct jobs *jobs, int64_t now_ms)
+{
+    struct job *job = jobs->list;
+
+    if (jobs->probing || now_ms < jobs->probe_ms)
+        return;
+    while (job && !(job_waits_for_room(job) && jobs_prepare(jobs->server, job, NULL) == 0))
+        job = job->next;
+    jobs->probe_ms = now_ms + RETRY_MS;
+    if (!job)
+        return;
+    const struct checkpoint_shape shape = job_checkpoint_shape(job);
+    struct probe *probe = xmalloc(sizeof(*probe));
+    *probe = (struct probe){job->rec.job, checkpoint_memory(&shape) +
+                                              (size_t)shape.samples * ROW_BYTES + ROOM_MIN_BYTES};
+    jobs->probing = true;
+    op_run(
+        jobs->server->store_lane,
+        (struct op){.server = jobs->server, .arg = probe, .work = probe_work, .done = probe_done});
+}
