@@ -18,8 +18,6 @@
 struct server;
 struct jobs;
 
-#define RUNNING_MAX 64 /* of --max-running: the workers' leases are looked up in all of them */
-
 /* Faults within one round, and the workers that had them. */
 #define JOB_FAULTS_MAX 3
 struct job_faults {
