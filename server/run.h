@@ -32,8 +32,8 @@ struct halves;
 int run_create(const struct jobspec *spec, const struct model *model, const struct dataset *data,
                int64_t job, int64_t incarnation, struct run **ret);
 void run_free(struct run *r); /* NULL is fine */
-/* Long loops over vectors run in two halves from now on: the same bits, sooner. Borrowed; NULL: they
- * do not. */
+/* Long loops over vectors run in two halves from now on: the same bits, sooner. Borrowed; NULL:
+ * they do not. */
 void run_halves(struct run *r, struct halves *h);
 /* Opens the first round at the cursor (0, or what was restored). Call once. */
 int run_start(struct run *r, int64_t now_ms);
