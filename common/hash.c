@@ -6,6 +6,7 @@
 #include <sodium/crypto_generichash.h>
 #include <unistd.h>
 
+#include "common/sha256.h"
 #include "common/text.h"
 
 #define CHUNK_BYTES (64u << 10)
@@ -15,10 +16,24 @@ void sha256_init(struct sha256 *h)
     crypto_hash_sha256_init(&h->state);
 }
 
+/* Whole blocks go to the processor's own instructions where it has them, behind what libsodium
+ * keeps of a block that is not yet full; its state counts bits. */
 void sha256_add(struct sha256 *h, const void *data, size_t bytes)
 {
+    const size_t kept = h->state.count / 8 % SHA256_BLOCK_BYTES;
+    const uint8_t *at = data;
+    size_t first = kept ? SHA256_BLOCK_BYTES - kept : 0;
+
+    if (bytes >= first + SHA256_BLOCK_BYTES && sha256_is_native()) {
+        crypto_hash_sha256_update(&h->state, at, first);
+        size_t blocks = (bytes - first) / SHA256_BLOCK_BYTES;
+        sha256_compress(h->state.state, at + first, blocks);
+        h->state.count += (uint64_t)blocks * SHA256_BLOCK_BYTES * 8;
+        at += first + blocks * SHA256_BLOCK_BYTES;
+        bytes -= first + blocks * SHA256_BLOCK_BYTES;
+    }
     if (bytes > 0)
-        crypto_hash_sha256_update(&h->state, data, bytes);
+        crypto_hash_sha256_update(&h->state, at, bytes);
 }
 
 void sha256_end(struct sha256 *h, uint8_t out[SHA256_BYTES])

@@ -47,6 +47,26 @@ TEST(pieces_hash_as_the_whole)
     ASSERT_STR(MILLION_A, hex);
 }
 
+/* However a message is cut: into the processor's blocks, and into libsodium's alone. */
+TEST(a_message_hashes_alike_however_it_is_cut)
+{
+    uint8_t data[700], want[SHA256_BYTES], got[SHA256_BYTES];
+
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)(i * 167 + 13);
+    for (size_t bytes = 0; bytes <= sizeof(data); bytes += 7) {
+        crypto_hash_sha256(want, data, bytes);
+        for (size_t cut = 0; cut <= bytes; cut += 3) {
+            struct sha256 h;
+            sha256_init(&h);
+            sha256_add(&h, data, cut);
+            sha256_add(&h, data + cut, bytes - cut);
+            sha256_end(&h, got);
+            ASSERT_MEM(want, got, sizeof(want));
+        }
+    }
+}
+
 TEST(a_file_hashes_as_its_bytes)
 {
     uint8_t digest[SHA256_BYTES];
