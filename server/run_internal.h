@@ -1,4 +1,4 @@
-/* Shared by run.c, run_result.c and run_upload.c only. */
+/* Shared by run.c, run_lease.c, run_result.c and run_upload.c only. */
 #ifndef STEPPE_SERVER_RUN_INTERNAL_H
 #define STEPPE_SERVER_RUN_INTERNAL_H
 
