@@ -234,13 +234,16 @@ static int class_of(const struct job *j)
 static void read_final(struct reader *r, const char *line)
 {
     struct job *j = reader_job(r, line);
-    char state[12];
+    char state[12], reason[64];
 
     reader_word(line, "state", state, sizeof(state));
     reader_word(line, "model", j->model, sizeof(j->model));
     j->ended = true;
     j->finished_well = strcmp(state, "done") == 0;
-    if (!j->finished_well && strcmp(state, "cancelled") != 0)
+    reader_word(line, "reason", reason, sizeof(reason));
+    /* Three workers that were lost with the same node look as if it had killed them. */
+    bool poison = strncmp(reason, "poison: ", 8) == 0 && r->losses >= 3;
+    if (!j->finished_well && !poison && strcmp(state, "cancelled") != 0)
         reader_violation(r, "a job has ended as %s", state);
     if (j->finished_well) {
         const struct outcome *o = r->expect(r->arg, j->spec, class_of(j));
@@ -271,6 +274,12 @@ static void read_final_model(struct reader *r, const char *line)
     reader_word(line, "model", model, sizeof(model));
     if (strcmp(model, reader_job(r, line)->model) != 0)
         reader_violation(r, "the model that is handed out is not the job's");
+}
+
+static void read_loss(struct reader *r, const char *line)
+{
+    (void)line;
+    r->losses++;
 }
 
 static void read_no_start(struct reader *r, const char *line)
@@ -304,6 +313,10 @@ static const struct reading table[] = {
     {"final", read_final},
     {"final_epoch", read_final_epoch},
     {"final_model", read_final_model},
+    {"worker_killed", read_loss},
+    {"worker_stalled", read_loss},
+    {"worker_left", read_loss},
+    {"cut", read_loss},
     {"no_start", read_no_start},
     {"disk_full", read_disk},
     {"violation", read_violation},

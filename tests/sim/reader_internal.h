@@ -57,7 +57,8 @@ struct reader {
     struct job jobs[JOBS];
     struct line delivered; /* the message that the server is at */
     bool delivering;
-    bool full; /* the disk takes nothing */
+    bool full;  /* the disk takes nothing */
+    int losses; /* workers killed, stopped or cut off */
     const struct outcome *(*expect)(void *arg, int spec, int class);
     void *arg;
     const char *now;
