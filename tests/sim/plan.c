@@ -64,8 +64,8 @@ struct server_options plan_options(const char *state)
                                    .listen = "tcp://127.0.0.1:7500",
                                    .http = HTTP_NONE,
                                    .memory_bytes = 1 << 30,
-                                   .max_running = 1,
-                                   .checkpoint_s = 2};
+                                   .max_running = 1 + (int64_t)world_draw(3),
+                                   .checkpoint_s = 1};
 }
 
 void plan_uuid(char out[37])
