@@ -208,7 +208,7 @@ static void forward_reads(struct draft *d, int value, int i)
 /* Only a value that is one norm's and nobody's who works in place. */
 static bool can_rewrite(const struct draft *d, int value)
 {
-    return value > 0 && d->writers[value] == 1 && stage_ops(d, d->writer[value])->rewrite;
+    return value != 0 && d->writers[value] == 1 && stage_ops(d, d->writer[value])->rewrite;
 }
 
 /* The backward of stage i, or a rewriting just before it, reads the value. */
