@@ -34,7 +34,7 @@ struct run {
     enum phase phase;
     struct round *round;
     struct reduce *reduce;
-    struct halves *halves; /* NULL: none */
+    struct halves *halves;   /* NULL: none */
     struct uploads *uploads; /* NULL: gradients come inside their results */
     uint32_t reissued;
     struct schedule schedule;

@@ -44,9 +44,9 @@ double optimizer_divisor(const struct optimizer_spec *spec, double weight_sum,
  * All float32, one rounding an operation, entry by entry; what has no entry (1 - beta1,
  * sqrt(1 - beta2^t) ..) is computed in double and rounded to float once. beta^t is multiplied out
  * by squaring, so that it is the same on every machine.
- * divisor > 0. next may be theta. state: the rule's vectors; they and the others must not overlap. sgd with momentum 0
- * leaves its velocity untouched, which may be NULL. What lies outside the segments is neither read
- * nor written. */
+ * divisor > 0. next may be theta. state: the rule's vectors; they and the others must not overlap.
+ * sgd with momentum 0 leaves its velocity untouched, which may be NULL. What lies outside the
+ * segments is neither read nor written. */
 void optimizer_step(const struct optimizer_spec *spec, double lr, uint64_t step, double divisor,
                     const struct segment *segments, int segment_count, const float *grad_sum,
                     const float *theta, float *const *state, float *next);
