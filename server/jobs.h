@@ -49,6 +49,8 @@ struct job {
     int64_t epochs_done;   /* committed */
     double loss, accuracy; /* of the last committed epoch, NAN: none */
     double images_per_s;   /* of the last complete training phase */
+    uint64_t crew_threads; /* of the workers that compute for it, as they were at crew_ms */
+    int64_t crew_ms;
     struct job *next;
 };
 

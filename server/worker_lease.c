@@ -24,15 +24,28 @@ static bool serves(const struct worker *worker, const struct job *job, int64_t n
            (!worker->planned || worker->planned == job->rec.job);
 }
 
+/* Threads that compute for the job. A thousand workers may ask in one millisecond: they are counted
+ * once in it. */
+static uint64_t crew_threads(struct workers *w, struct job *job, int64_t now_ms)
+{
+    if (job->crew_ms == now_ms)
+        return job->crew_threads;
+    job->crew_ms = now_ms;
+    job->crew_threads = 0;
+    for (const struct worker *o = w->list; o; o = o->next)
+        if (serves(o, job, now_ms))
+            job->crew_threads += o->threads;
+    return job->crew_threads;
+}
+
 /* Shards to ask for: its share of the round by threads, so that a step is one trip per worker. */
-static uint32_t wanted_shards(struct workers *w, const struct worker *worker, const struct job *job,
+static uint32_t wanted_shards(struct workers *w, const struct worker *worker, struct job *job,
                               int64_t now_ms)
 {
-    uint64_t total = worker->threads, shards = run_shards(job->run);
+    uint64_t total = crew_threads(w, job, now_ms), shards = run_shards(job->run);
 
-    for (const struct worker *o = w->list; o; o = o->next)
-        if (o != worker && serves(o, job, now_ms))
-            total += o->threads;
+    if (!serves(worker, job, now_ms) || total < worker->threads)
+        total += worker->threads; /* it is about to */
     uint64_t want = (shards * worker->threads + total - 1) / total;
     if (!phase_trains(run_phase(job->run)) && want > (uint64_t)SCORE_SHARDS * worker->threads)
         want = (uint64_t)SCORE_SHARDS * worker->threads;

@@ -22,13 +22,35 @@ int workers_open(struct server *s, struct workers **ret)
     return 0;
 }
 
+/* Where the workers are whose UUID has the hash of this one. */
+static struct worker **bucket_of(struct workers *w, const char *sender)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *sender; sender++)
+        hash = (hash ^ (uint8_t)*sender) * 16777619u;
+    return &w->buckets[hash % WORKER_BUCKETS];
+}
+
+static struct worker *find(struct workers *w, const char *sender)
+{
+    struct worker *worker = *bucket_of(w, sender);
+
+    while (worker && strcmp(worker->sender, sender) != 0)
+        worker = worker->same_bucket;
+    return worker;
+}
+
 static void forget(struct workers *w, struct worker *worker)
 {
-    struct worker **at = &w->list;
+    struct worker **at = &w->list, **in = bucket_of(w, worker->sender);
 
     while (*at != worker)
         at = &(*at)->next;
     *at = worker->next;
+    while (*in != worker)
+        in = &(*in)->same_bucket;
+    *in = worker->same_bucket;
     w->count--;
     if (worker->held)
         request_drop(worker->held);
@@ -46,13 +68,13 @@ void workers_close(struct workers *w)
 
 struct worker *workers_of(struct workers *w, struct request *rq)
 {
-    for (struct worker *worker = w->list; worker; worker = worker->next)
-        if (strcmp(worker->sender, rq->sender) == 0) {
-            if (worker->left || strcmp(worker->key_name, rq->key_name) != 0)
-                break; /* whoever learnt its UUID is not that worker */
-            worker->seen_ms = clock_mono_ms();
-            return worker;
-        }
+    struct worker *worker = find(w, rq->sender);
+
+    /* Whoever learnt its UUID is not that worker. */
+    if (worker && !worker->left && strcmp(worker->key_name, rq->key_name) == 0) {
+        worker->seen_ms = clock_mono_ms();
+        return worker;
+    }
     request_error(rq, ERR_UNKNOWN_WORKER,
                   "this server does not know worker %s; say worker.hello first", rq->sender);
     return NULL;
@@ -78,10 +100,8 @@ bool worker_fits(const struct worker *worker, const struct job *job)
 int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
                   const char *class, struct worker **ret, struct errbuf *why)
 {
-    struct worker *worker = w->list;
+    struct worker *worker = find(w, rq->sender);
 
-    while (worker && strcmp(worker->sender, rq->sender) != 0)
-        worker = worker->next;
     if (worker && strcmp(worker->key_name, rq->key_name) != 0)
         return err_set(why, -EPERM, "worker %s said hello with another key", rq->sender);
     if (!worker) {
@@ -96,6 +116,9 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
         while (*end)
             end = &(*end)->next;
         *end = worker;
+        struct worker **bucket = bucket_of(w, worker->sender);
+        worker->same_bucket = *bucket;
+        *bucket = worker;
         w->count++;
         log_info("worker.hello", "worker=%u name=%s threads=%d class=%s", worker->number, name,
                  (int)threads, class);

@@ -36,12 +36,15 @@ struct worker {
     uint64_t faults;        /* in all */
     int64_t aside_until_ms; /* gets no work before; 0: it does */
     int64_t aside_ms;       /* how long it was the last time */
-    struct worker *next;
+    struct worker *next, *same_bucket;
 };
+
+#define WORKER_BUCKETS 1024 /* as many as there may be workers: every request looks for its own */
 
 struct workers {
     struct server *server;
     struct worker *list;
+    struct worker *buckets[WORKER_BUCKETS]; /* by the hash of their UUIDs */
     uint32_t count, last_number;
 };
 
