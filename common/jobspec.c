@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/field.h"
@@ -67,7 +68,7 @@ static bool is_choice(const struct jobspec *spec, const struct choice *c)
 /* Does a job of these choices have the key? */
 static bool row_used(const struct jobspec *spec, const struct row *row)
 {
-    return !row->only || is_choice(spec, row->only);
+    return (!row->only || is_choice(spec, row->only)) && given_used(spec, row->type);
 }
 
 static bool row_ranged(const struct row *row)
@@ -111,6 +112,8 @@ static void set_default(struct jobspec *spec, const struct row *row, const char 
     case ROW_SECTION:
     case ROW_NAME:
     case ROW_MODEL:
+    case ROW_EXCLUDE:
+    case ROW_WEIGHTS:
         break;
     case ROW_INT:
         good = text_i64(def, (int64_t)row->min, (int64_t)row->max, field);
@@ -130,6 +133,7 @@ static void set_default(struct jobspec *spec, const struct row *row, const char 
         *(bool *)field = strcmp(def, "true") == 0;
         break;
     case ROW_ENUM:
+    case ROW_MEASURE:
         *(int *)field = text_index(def, row->names);
         good = *(int *)field >= 0;
         break;
@@ -233,7 +237,7 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
     void *field = field_of(spec, row);
     bool written = cJSON_GetObjectItemCaseSensitive(obj, row_key(row)) != NULL;
 
-    if (written && !row_used(spec, row))
+    if (written && row->only && !is_choice(spec, row->only))
         return err_set(why, -EINVAL, "%s is written, but only %s %s has it; %s is %s", row->path,
                        row->only->path, row->only->word, row->only->path, chosen(spec, row->only));
     if (!written && row->other && is_choice(spec, row->other))
@@ -259,6 +263,12 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
         return field_bool(obj, where, row_key(row), false, field, why);
     case ROW_ENUM:
         return field_enum(obj, where, row_key(row), false, row->names, field, why);
+    case ROW_MEASURE:
+        return given_read_measure(obj, spec, why);
+    case ROW_EXCLUDE:
+        return given_read_exclude(obj, spec, why);
+    case ROW_WEIGHTS:
+        return given_read_weights(obj, spec, why);
     }
     return 0;
 }
@@ -321,6 +331,7 @@ int jobspec_parse(const struct cJSON *json, struct jobspec *ret, struct errbuf *
 void jobspec_done(struct jobspec *spec)
 {
     cJSON_Delete(spec->model);
+    free(spec->exclude.ids);
     *spec = (struct jobspec){0};
 }
 
@@ -374,6 +385,12 @@ static cJSON *row_json(const struct jobspec *spec, const struct row *row)
         return cJSON_CreateBool(*(const bool *)field);
     case ROW_ENUM:
         return cJSON_CreateString(row->names[*(const int *)field]);
+    case ROW_MEASURE:
+        return given_measure_json(spec);
+    case ROW_EXCLUDE:
+        return given_exclude_json(spec);
+    case ROW_WEIGHTS:
+        return given_weights_json(spec);
     }
     return NULL;
 }
@@ -404,7 +421,8 @@ void jobspec_help(FILE *out)
         [ROW_SECTION] = "object", [ROW_NAME] = "name",    [ROW_MODEL] = "model",
         [ROW_INT] = "integer",    [ROW_SEED] = "integer", [ROW_F64] = "number",
         [ROW_RATIO] = "ratio",    [ROW_BOOL] = "bool",    [ROW_ENUM] = "word",
-        [ROW_SHARES] = "list",
+        [ROW_SHARES] = "list",    [ROW_MEASURE] = "word", [ROW_EXCLUDE] = "list",
+        [ROW_WEIGHTS] = "object",
     };
 
     fprintf(out, "%-23s %-8s %-11s %s\n", "key", "type", "default", "meaning [allowed]");
@@ -430,5 +448,7 @@ void jobspec_help(FILE *out)
 
 uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t samples)
 {
-    return samples / (uint32_t)spec->batch;
+    return spec->epochs == 0 || spec->exclude.count > samples
+               ? 0
+               : (samples - spec->exclude.count) / (uint32_t)spec->batch;
 }

@@ -9,6 +9,7 @@
 
 #include "common/bounds.h"
 #include "common/err.h"
+#include "common/hash.h"
 
 struct cJSON;
 
@@ -19,6 +20,7 @@ enum sam_kind { SAM_PLAIN, SAM_ADAPTIVE };
 enum sam_scope { SCOPE_SHARD, SCOPE_BATCH };
 enum attack { ATTACK_FGSM, ATTACK_PGD, ATTACK_L2 };
 enum score_source { SOURCE_SWEEP, SOURCE_TRAIN };
+enum score_splits { SPLITS_TRAIN, SPLITS_BOTH };
 enum normaliser { NORM_POPULATION, NORM_SAMPLE };
 enum measure {
     MEASURE_ADM,
@@ -28,7 +30,8 @@ enum measure {
     MEASURE_MARGIN,
     MEASURE_FORGETTING,
     MEASURE_RANDOM,
-    MEASURE_NONE
+    MEASURE_NONE,
+    MEASURE_GIVEN /* by scores that come with the job; has no word */
 };
 enum order { ORDER_EASY_FIRST, ORDER_HARD_FIRST };
 enum curriculum_mode { MODE_SELECT, MODE_WEIGHT, MODE_BOTH };
@@ -44,6 +47,7 @@ extern const char *const sam_names[];
 extern const char *const sam_scope_names[];
 extern const char *const attack_names[];
 extern const char *const score_source_names[];
+extern const char *const score_splits_names[];
 extern const char *const normaliser_names[];
 extern const char *const measure_names[];
 extern const char *const order_names[];
@@ -74,8 +78,27 @@ struct optimizer_spec {
     double gamma;             /* step: what it is multiplied by there, (0, 1] */
 };
 
+/* Something that comes with a job from outside its file. */
+enum given_kind { GIVEN_NOTHING, GIVEN_FILE, GIVEN_JOB };
+#define GIVEN_FILE_BYTES 256
+struct given {
+    int kind;
+    char file[GIVEN_FILE_BYTES]; /* as the client calls it; for people */
+    int64_t job, epoch;          /* epoch -1: its last one */
+    int measure;                 /* of that job: MEASURE_ADM to MEASURE_MARGIN */
+    char sha256[SHA256_HEX];     /* of what came; "": not known yet */
+};
+
+/* Samples that are kept out of training and of the ranks. */
+struct exclude {
+    uint32_t count;
+    uint32_t *ids; /* [count] ascending, owned; NULL: they are in a file */
+    struct given from;
+};
+
 struct curriculum_spec {
     int measure, order, mode, pacing, balance;
+    struct given given;    /* of MEASURE_GIVEN */
     double initial, final; /* share, (0, 1] */
     double full_at;        /* share of the epochs at which pacing reaches final, (0, 1] */
     int64_t warmup;        /* epochs with everything, before pacing; < full_at * epochs */
@@ -86,7 +109,8 @@ struct jobspec {
     char name[NAME_MAX_BYTES];
     char dataset[NAME_MAX_BYTES];
     struct cJSON *model; /* owned copy of the description: string or object */
-    int64_t epochs, batch, shard;
+    int64_t epochs;      /* 0: measures its weights and trains nothing */
+    int64_t batch, shard;
     uint64_t seed;          /* up to 2^53 - 1 */
     double label_smoothing; /* of the training loss, [0, 1) */
     int64_t crop;           /* augment.crop, pixels of padding on every side; 0: no random crop */
@@ -101,9 +125,11 @@ struct jobspec {
     double alpha;         /* attack.alpha, pgd: length of one move; never 0 unless epsilon is */
     int64_t attack_steps; /* attack.steps, pgd */
     bool random_start;    /* attack.random_start, pgd */
-    int score_source, normaliser;
+    int score_source, score_splits, normaliser;
     int64_t score_every; /* 0: automatic (1 until the share is final, then 5) */
     struct curriculum_spec curriculum;
+    struct exclude exclude;
+    struct given weights; /* to start from */
     int numerics;
 };
 
@@ -121,7 +147,12 @@ struct cJSON *jobspec_json(const struct jobspec *spec);
 /* A line a key: name, type, default, allowed values, meaning. */
 void jobspec_help(FILE *out);
 
-/* Steps of an epoch (floor(samples / batch)) and of the job. */
+/* Steps of an epoch: floor((samples - excluded) / batch), 0 when nothing is trained. */
 uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t samples);
+/* Epochs that the job commits: one of scores alone when nothing is trained. */
+static inline int64_t jobspec_epochs(const struct jobspec *spec)
+{
+    return spec->epochs == 0 ? 1 : spec->epochs;
+}
 
 #endif

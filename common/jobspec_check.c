@@ -14,7 +14,7 @@ static bool paces(const struct jobspec *spec)
 {
     const struct curriculum_spec *c = &spec->curriculum;
 
-    return c->full_at * (double)spec->epochs > (double)c->warmup;
+    return spec->epochs == 0 || c->full_at * (double)spec->epochs > (double)c->warmup;
 }
 
 static void few_epochs(const cJSON *json, struct jobspec *spec)
@@ -53,6 +53,20 @@ static int check_optimizer(const struct optimizer_spec *o, struct errbuf *why)
     return 0;
 }
 
+/* A job that trains nothing. */
+static int check_measuring(const struct jobspec *spec, struct errbuf *why)
+{
+    if (spec->weights.kind == GIVEN_NOTHING)
+        return err_set(why, -EINVAL,
+                       "epochs is 0 and weights is not written; a job that trains nothing measures "
+                       "given weights");
+    if (spec->score_source == SOURCE_TRAIN)
+        return err_set(why, -EINVAL,
+                       "epochs is 0 and score.source is train; without training there is the "
+                       "sweep only");
+    return 0;
+}
+
 int jobspec_check(const struct jobspec *spec, struct errbuf *why)
 {
     const struct curriculum_spec *c = &spec->curriculum;
@@ -82,5 +96,7 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
         return err_set(why, -EINVAL,
                        "score.source is train, but model %s uses BatchNorm; use sweep or GroupNorm",
                        cJSON_IsString(spec->model) ? spec->model->valuestring : "custom");
+    if (spec->epochs == 0 && check_measuring(spec, why) < 0)
+        return -EINVAL;
     return check_optimizer(&spec->optimizer, why);
 }

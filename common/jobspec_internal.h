@@ -2,6 +2,7 @@
 #ifndef STEPPE_COMMON_JOBSPEC_INTERNAL_H
 #define STEPPE_COMMON_JOBSPEC_INTERNAL_H
 
+#include <cjson/cJSON.h>
 #include <stddef.h>
 
 #include "common/jobspec.h"
@@ -17,6 +18,9 @@ enum row_type {
     ROW_SHARES,  /* struct shares, a list of numbers */
     ROW_BOOL,    /* bool */
     ROW_ENUM,    /* int, index into names */
+    ROW_MEASURE, /* a word of names, or what is given in its place (jobspec_given.c) */
+    ROW_EXCLUDE, /* struct exclude */
+    ROW_WEIGHTS, /* struct given */
 };
 
 /* A choice of a word: "optimizer.name" is "adamw". */
@@ -44,5 +48,16 @@ extern const struct row jobspec_rows[]; /* the last has no path */
 void jobspec_settle(const struct cJSON *json, struct jobspec *spec);
 /* Judges what ties keys together. 0 or -EINVAL with a sentence that has both values. */
 int jobspec_check(const struct jobspec *spec, struct errbuf *why);
+
+/* jobspec_given.c: reading and writing of what comes from outside; obj is the object that has the
+ * key. */
+int given_read_measure(const cJSON *obj, struct jobspec *spec, struct errbuf *why);
+int given_read_exclude(const cJSON *obj, struct jobspec *spec, struct errbuf *why);
+int given_read_weights(const cJSON *obj, struct jobspec *spec, struct errbuf *why);
+cJSON *given_measure_json(const struct jobspec *spec);
+cJSON *given_exclude_json(const struct jobspec *spec);
+cJSON *given_weights_json(const struct jobspec *spec);
+/* Is there something to write for a row of this type? */
+bool given_used(const struct jobspec *spec, enum row_type type);
 
 #endif

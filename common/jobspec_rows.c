@@ -18,6 +18,7 @@ const char *const sam_scope_names[] = {[SCOPE_SHARD] = "shard", [SCOPE_BATCH] = 
 const char *const attack_names[] = {
     [ATTACK_FGSM] = "fgsm", [ATTACK_PGD] = "pgd", [ATTACK_L2] = "l2", NULL};
 const char *const score_source_names[] = {[SOURCE_SWEEP] = "sweep", [SOURCE_TRAIN] = "train", NULL};
+const char *const score_splits_names[] = {[SPLITS_TRAIN] = "train", [SPLITS_BOTH] = "both", NULL};
 const char *const normaliser_names[] = {
     [NORM_POPULATION] = "population", [NORM_SAMPLE] = "sample", NULL};
 const char *const measure_names[] = {
@@ -49,8 +50,8 @@ const struct row jobspec_rows[] = {
     {"name", ROW_NAME, AT(name), .def = "", .help = "name of the job; none: the dataset's name"},
     {"dataset", ROW_NAME, AT(dataset), .help = "name of an imported dataset"},
     {"model", ROW_MODEL, AT(model), .help = "a preset or {\"layers\": [...]}"},
-    {"epochs", ROW_INT, AT(epochs), .def = "10", .min = 1, .max = EPOCHS_MAX,
-     .help = "epochs of floor(samples / batch) steps"},
+    {"epochs", ROW_INT, AT(epochs), .def = "10", .max = EPOCHS_MAX,
+     .help = "epochs of floor(samples / batch) steps; 0: measure the weights, train nothing"},
     {"batch", ROW_INT, AT(batch), .def = "128", .min = 1, .max = BATCH_MAX,
      .help = "samples of a step; a multiple of shard"},
     {"shard", ROW_INT, AT(shard), .def = "64", .min = 1, .max = SHARD_MAX,
@@ -131,12 +132,17 @@ const struct row jobspec_rows[] = {
          "images as augmented there"},
     {"score.every", ROW_INT, AT(score_every), .def = "0", .max = EPOCHS_MAX,
      .help = "epochs between sweeps; 0: 1 until the share is final, then 5"},
+    {"score.splits", ROW_ENUM, AT(score_splits), .def = "train", .names = score_splits_names,
+     .help = "both: keep the scores of the test samples too, where a sweep is due"},
     {"score.normaliser", ROW_ENUM, AT(normaliser), .def = "population", .names = normaliser_names,
      .help = "what adm divides the loss gap by"},
 
     {"curriculum", ROW_SECTION, .help = "what is trained on, and when"},
-    {"curriculum.measure", ROW_ENUM, AT(curriculum.measure), .def = "adm", .names = measure_names,
-     .help = "orders the samples; none: always all of them"},
+    {"curriculum.measure", ROW_MEASURE, AT(curriculum.measure), .def = "adm",
+     .names = measure_names,
+     .help = "orders the samples; none: always all of them; or scores that are there: "
+             "{\"job\": 3, \"epoch\": 9, \"measure\": \"loss\"} of another job (its last epoch, "
+             "adm), {\"file\": \"scores.npy\"} (also .csv, .json; higher is harder)"},
     {"curriculum.order", ROW_ENUM, AT(curriculum.order), .def = "easy_first", .names = order_names,
      .help = "the end that comes first"},
     {"curriculum.mode", ROW_ENUM, AT(curriculum.mode), .def = "select",
@@ -159,6 +165,12 @@ const struct row jobspec_rows[] = {
     {"curriculum.balance", ROW_ENUM, AT(curriculum.balance), .def = "class", .names = balance_names,
      .help = "class: the same share of every class"},
 
+    {"exclude", ROW_EXCLUDE, AT(exclude), .def = "",
+     .help = "numbers of samples kept out of training and of the order, but measured; or "
+             "{\"file\": \"ids.txt\"}"},
+    {"weights", ROW_WEIGHTS, AT(weights), .def = "",
+     .help =
+         "to start from: {\"file\": \"model.safetensors\"} with PyTorch's names, or {\"job\": 3}"},
     {"numerics", ROW_ENUM, AT(numerics), .def = "strict", .names = numerics_names,
      .help = "strict: workers of one numerics class, so the same bits; relaxed: any worker"},
     {0},

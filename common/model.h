@@ -128,5 +128,9 @@ struct safetensors_meta;
 int model_export(const struct model *m, const float *theta, int64_t steps,
                  const struct safetensors_meta *meta, int meta_count, const char *path,
                  struct errbuf *why);
+/* Reads such a file into theta [floats]: every parameter of the model must be there, in F32 and
+ * with its shape, and nothing else but num_batches_tracked; the metadata is not looked at. The
+ * sentence names the tensor. 0, -EINVAL, -ENOMEM or -errno. */
+int model_import(const struct model *m, const char *path, float *theta, struct errbuf *why);
 
 #endif

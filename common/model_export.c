@@ -1,5 +1,5 @@
-/* theta as a file that torch and numpy read: our NHWC layouts are turned into PyTorch's NCHW ones,
- * and the metadata says all that is needed to build the network again. */
+/* theta as a file that torch and numpy read, and back: our NHWC layouts are turned into PyTorch's
+ * NCHW ones, and the metadata says all that is needed to build the network again. */
 #include "common/model.h"
 
 #include <cjson/cJSON.h>
@@ -9,13 +9,23 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/floats.h"
 #include "common/safetensors.h"
 
 #define NUMBER_LIST_BYTES (CHANNELS_MAX * 18) /* "-1.23456789e-38," and room */
 #define OWN_META 7
 
-/* src [kh, kw, in, out] -> dst [out, in, kh, kw] */
-static void turn_conv(const struct param *p, const float *src, float *dst)
+/* Both ways: `out` copies ours to theirs, else theirs to ours. */
+static void move(float *ours, float *theirs, bool out)
+{
+    if (out)
+        *theirs = *ours;
+    else
+        *ours = *theirs;
+}
+
+/* ours [kh, kw, in, out], theirs [out, in, kh, kw] */
+static void turn_conv(const struct param *p, float *ours, float *theirs, bool to_theirs)
 {
     size_t kh = p->shape[0], kw = p->shape[1], in = p->shape[2], out = p->shape[3];
 
@@ -23,11 +33,11 @@ static void turn_conv(const struct param *p, const float *src, float *dst)
         for (size_t x = 0; x < kw; x++)
             for (size_t i = 0; i < in; i++)
                 for (size_t o = 0; o < out; o++)
-                    dst[((o * in + i) * kh + y) * kw + x] = *src++;
+                    move(ours++, &theirs[((o * in + i) * kh + y) * kw + x], to_theirs);
 }
 
-/* src [in, out] -> dst [out, in]; behind a flatten the inputs go from (h, w, c) to (c, h, w). */
-static void turn_dense(const struct param *p, const float *src, float *dst)
+/* ours [in, out], theirs [out, in]; behind a flatten our inputs are (h, w, c), theirs (c, h, w). */
+static void turn_dense(const struct param *p, float *ours, float *theirs, bool to_theirs)
 {
     size_t in = p->shape[0], out = p->shape[1];
     size_t c = p->flattened.c ? p->flattened.c : 1;
@@ -36,31 +46,37 @@ static void turn_dense(const struct param *p, const float *src, float *dst)
     for (size_t i = 0; i < in; i++) {
         size_t to = p->flattened.c ? i % c * hw + i / c : i;
         for (size_t o = 0; o < out; o++)
-            dst[o * in + to] = *src++;
+            move(ours++, &theirs[o * in + to], to_theirs);
     }
 }
 
-/* Writes the entries of p into dst in PyTorch's order and describes them. */
-static struct tensor turn_param(const struct param *p, const float *theta, float *dst)
+static void turn_entries(const struct param *p, float *ours, float *theirs, bool to_theirs)
 {
-    const float *src = theta + p->offset;
+    if (p->dims == 4)
+        turn_conv(p, ours, theirs, to_theirs);
+    else if (p->dims == 2)
+        turn_dense(p, ours, theirs, to_theirs);
+    else
+        memcpy(to_theirs ? theirs : ours, to_theirs ? ours : theirs, p->count * sizeof(*ours));
+}
+
+/* The entries of p in PyTorch's order as a tensor. */
+static struct tensor turned_tensor(const struct param *p, const float *theirs)
+{
     uint64_t shape[4];
 
     if (p->dims == 4) {
-        turn_conv(p, src, dst);
         shape[0] = p->shape[3];
         shape[1] = p->shape[2];
         shape[2] = p->shape[0];
         shape[3] = p->shape[1];
     } else if (p->dims == 2) {
-        turn_dense(p, src, dst);
         shape[0] = p->shape[1];
         shape[1] = p->shape[0];
     } else {
-        memcpy(dst, src, p->count * sizeof(*dst));
         shape[0] = p->shape[0];
     }
-    return tensor_make(p->name, DTYPE_F32, p->dims, shape, dst);
+    return tensor_make(p->name, DTYPE_F32, p->dims, shape, theirs);
 }
 
 static void add_number(cJSON *obj, const char *key, uint32_t value)
@@ -137,8 +153,11 @@ static int turn_params(const struct model *m, const float *theta, const int64_t 
         snprintf(name, sizeof(name), "%s.num_batches_tracked", m->layers[i].name);
         tensors[count++] = tensor_make(name, DTYPE_I64, 0, NULL, steps);
     }
-    for (int i = 0; i < m->param_count; i++)
-        tensors[count++] = turn_param(&m->params[i], theta, turned + m->params[i].offset);
+    for (int i = 0; i < m->param_count; i++) {
+        const struct param *p = &m->params[i];
+        turn_entries(p, (float *)theta + p->offset, turned + p->offset, true);
+        tensors[count++] = turned_tensor(p, turned + p->offset);
+    }
     return count;
 }
 
@@ -178,5 +197,54 @@ out:
     cJSON_free(layers);
     free(all);
     free(tensors);
+    return rc;
+}
+
+/* A tensor that the model has, or a count of steps that torch keeps beside a BatchNorm. */
+static bool is_known(const struct model *m, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+
+    for (int i = 0; i < m->param_count; i++)
+        if (strcmp(m->params[i].name, name) == 0)
+            return true;
+    return dot && strcmp(dot, ".num_batches_tracked") == 0;
+}
+
+static int import_param(const struct param *p, const struct safetensors *st, float *theirs,
+                        float *theta, struct errbuf *why)
+{
+    const struct tensor want = turned_tensor(p, theirs), *t;
+    int rc = safetensors_need(st, p->name, DTYPE_F32, p->dims, &t, why);
+
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < p->dims; i++)
+        if (t->shape[i] != want.shape[i])
+            return err_set(
+                why, -EINVAL, "tensor %s has %llu entries in dimension %d, the model has %llu",
+                p->name, (unsigned long long)t->shape[i], i, (unsigned long long)want.shape[i]);
+    if (!floats_copy_finite(theirs, t->data, p->count))
+        return err_set(why, -EINVAL, "tensor %s holds NaN or infinity", p->name);
+    turn_entries(p, theta + p->offset, theirs, false);
+    return 0;
+}
+
+int model_import(const struct model *m, const char *path, float *theta, struct errbuf *why)
+{
+    struct safetensors st = {0};
+    float *theirs = alloc_bytes(m->floats, sizeof(*theirs));
+    int rc = theirs ? safetensors_open(path, &st, why)
+                    : err_set(why, -ENOMEM, "no memory for %zu parameters", m->floats);
+
+    memset(theta, 0, m->floats * sizeof(*theta));
+    for (int i = 0; rc == 0 && i < st.tensor_count; i++)
+        if (!is_known(m, st.tensors[i].name))
+            rc =
+                err_set(why, -EINVAL, "tensor %s is none of model %s", st.tensors[i].name, m->name);
+    for (int i = 0; rc == 0 && i < m->param_count; i++)
+        rc = import_param(&m->params[i], &st, theirs + m->params[i].offset, theta, why);
+    safetensors_close(&st);
+    free(theirs);
     return rc;
 }

@@ -297,12 +297,11 @@ int datasets_get(struct datasets *d, const char *sha256, int64_t offset, int64_t
     return 0;
 }
 
-/* Gives the uploaded file its final name when it is what it should be. */
-static int adopt_upload(const char *part, const char *path, const char *sha256, struct errbuf *why)
+/* Is the upload there, with the hash it should have? One that has another is dropped. */
+static int check_upload(const char *part, const char *sha256, struct errbuf *why)
 {
     uint8_t digest[SHA256_BYTES];
     char hex[SHA256_HEX];
-    struct dataset probe = {0};
     int rc;
 
     if (access(part, F_OK) != 0)
@@ -311,26 +310,48 @@ static int adopt_upload(const char *part, const char *path, const char *sha256, 
     if (rc < 0)
         return rc;
     text_hex(digest, sizeof(digest), hex);
-    if (strcmp(hex, sha256) != 0) {
-        unlink(part);
-        return err_set(
-            why, -EINVAL,
-            "the upload's SHA-256 is %.16s..., not %.16s...; it was dropped, send it again", hex,
-            sha256);
-    }
-    rc = dataset_open(part, &probe, why);
-    dataset_close(&probe);
-    if (rc < 0) {
-        unlink(part);
-        return rc;
-    }
+    if (strcmp(hex, sha256) == 0)
+        return 0;
+    unlink(part);
+    return err_set(why, -EINVAL,
+                   "the upload's SHA-256 is %.16s..., not %.16s...; it was dropped, send it again",
+                   hex, sha256);
+}
+
+static int keep_upload(const char *part, const char *path, struct errbuf *why)
+{
     int fd = open(part, O_RDONLY | O_CLOEXEC);
-    rc = fd < 0 || fsync(fd) < 0 || rename(part, path) < 0 ? -errno : 0;
+    int rc = fd < 0 || fsync(fd) < 0 || rename(part, path) < 0 ? -errno : 0;
     if (fd >= 0)
         close(fd);
     if (rc < 0)
         return err_set(why, rc, "cannot keep the upload as %s: %s", path, err_text(rc));
     return file_sync_parent(path, why);
+}
+
+int datasets_take_upload(const char *dir, const char *sha256, const char *path, struct errbuf *why)
+{
+    char part[700];
+
+    make_path(part, sizeof(part), dir, sha256, ".part");
+    int rc = check_upload(part, sha256, why);
+    return rc < 0 ? rc : keep_upload(part, path, why);
+}
+
+/* Gives the uploaded dataset its final name when it is one. */
+static int adopt_upload(const char *part, const char *path, const char *sha256, struct errbuf *why)
+{
+    struct dataset probe = {0};
+    int rc = check_upload(part, sha256, why);
+
+    if (rc < 0)
+        return rc;
+    rc = dataset_open(part, &probe, why);
+    dataset_close(&probe);
+    if (rc == 0)
+        return keep_upload(part, path, why);
+    unlink(part);
+    return rc;
 }
 
 int datasets_commit_work(const char *dir, struct store *store, struct dataset_commit *c,

@@ -34,6 +34,9 @@ int datasets_offer(struct datasets *d, const char *sha256, int64_t bytes, int64_
 /* Appends a piece; pieces that are there already are skipped. */
 int datasets_put(struct datasets *d, const char *sha256, int64_t bytes, int64_t offset,
                  const void *piece, size_t piece_bytes, int64_t *ret_have, struct errbuf *why);
+/* Makes an upload that is no dataset the file `path`, when it has that hash. On the store's lane.
+ * -ENOENT: it was not uploaded. */
+int datasets_take_upload(const char *dir, const char *sha256, const char *path, struct errbuf *why);
 /* Reads a piece of a committed file. out has room for bytes. */
 int datasets_get(struct datasets *d, const char *sha256, int64_t offset, int64_t bytes, void *out,
                  struct errbuf *why);

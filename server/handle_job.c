@@ -1,4 +1,4 @@
-/* job.*: what people say to jobs. */
+/* job.*: what people say to jobs; job.submit is in handle_submit.c. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "server/attached.h"
 #include "server/handlers.h"
 #include "server/server.h"
 
@@ -32,104 +33,6 @@ static struct job *job_of(struct request *rq)
         return job;
     request_fail(rq, rc, &why);
     return NULL;
-}
-
-static void reply_row(struct request *rq, struct job *job)
-{
-    cJSON *out = cJSON_CreateObject();
-
-    cJSON_AddItemToObject(out, "job", jobs_row(rq->server->jobs, job));
-    request_reply(rq, out, NULL, 0);
-}
-
-/* --- submit --- */
-
-static void submit_work(struct op *op)
-{
-    struct job *job = op->arg;
-
-    op->rc = store_job_insert(op->server->store, &job->rec, &op->why);
-}
-
-static void submit_done(struct op *op)
-{
-    struct jobs *jobs = op->server->jobs;
-    struct job *job = op->arg, *known;
-    int64_t number = job->rec.job;
-
-    if (op->rc == 0) {
-        log_info("job.submit", "job=%" PRId64 " name=%s dataset=%s", number, job->rec.name,
-                 job->rec.dataset);
-        jobs_add(jobs, job);
-        jobs_pump(jobs);
-        reply_row(op->rq, job);
-        return;
-    }
-    job_free(job);
-    if (op->rc == -EEXIST && jobs_find(jobs, number, &known, &op->why) == 0)
-        reply_row(op->rq, known);
-    else
-        request_fail(op->rq, op->rc, &op->why);
-}
-
-static int check_room(struct jobs *jobs, struct errbuf *why)
-{
-    int open = 0;
-
-    for (struct job *job = jobs_first(jobs); job; job = job->next)
-        open += !job_state_final(job->rec.state);
-    return open < JOBS_OPEN_MAX
-               ? 0
-               : err_set(why, -ERANGE, "%d jobs are queued, running or paused, allowed is %d", open,
-                         JOBS_OPEN_MAX);
-}
-
-static int read_submit(struct request *rq, struct job *job, struct errbuf *why)
-{
-    const cJSON *spec = NULL;
-    const char *uuid = NULL;
-    int rc = field_str(rq->message.json, "job.submit", "uuid", true, 37, &uuid, why);
-
-    if (rc == 0 && !text_is_uuid(uuid))
-        rc = err_set(why, -EINVAL, "job.submit.uuid is \"%s\", allowed is a UUID", uuid);
-    if (rc == 0)
-        rc = field_obj(rq->message.json, "job.submit", "spec", true, &spec, why);
-    if (rc == 0)
-        rc = jobspec_parse(spec, &job->spec, why);
-    if (rc < 0)
-        return rc;
-    memcpy(job->rec.uuid, uuid, sizeof(job->rec.uuid));
-    memcpy(job->rec.name, job->spec.name, sizeof(job->rec.name));
-    memcpy(job->rec.dataset, job->spec.dataset, sizeof(job->rec.dataset));
-    job->rec.state = JOB_QUEUED;
-    job->rec.created_unix_ms = clock_unix_ms();
-    cJSON *json = jobspec_json(&job->spec);
-    job->rec.spec_json = json ? cJSON_PrintUnformatted(json) : NULL;
-    cJSON_Delete(json);
-    if (!job->rec.spec_json)
-        return err_set(why, -ENOMEM, "no memory for the job description");
-    rc = check_room(rq->server->jobs, why);
-    if (rc == 0)
-        rc = jobs_prepare(rq->server, job, why);
-    return rc < 0 ? rc : jobs_check_memory(rq->server, job, why);
-}
-
-void handle_job_submit(struct request *rq)
-{
-    struct job *job = xcalloc(1, sizeof(*job));
-    struct errbuf why = {""};
-
-    job->loss = job->accuracy = NAN;
-    int rc = read_submit(rq, job, &why);
-    if (rc < 0) {
-        job_free(job);
-        request_fail(rq, rc, &why);
-        return;
-    }
-    op_run(
-        rq->server->store_lane,
-        (struct op){
-            .rq = rq, .server = rq->server, .arg = job, .work = submit_work, .done = submit_done});
 }
 
 /* --- list, show, log --- */
@@ -278,6 +181,8 @@ void handle_job_cancel(struct request *rq)
 
 struct remove_args {
     int64_t job;
+    char uuid[37];
+    struct jobspec *spec; /* of the job, which is removed when this is done */
 };
 
 static void remove_work(struct op *op)
@@ -294,6 +199,7 @@ static void remove_work(struct op *op)
     snprintf(path, sizeof(path), "%s/jobs/%" PRId64, s->dir, a->job);
     if (file_remove_folder(path, &why) < 0)
         log_warn("job.rm", "job=%" PRId64 " error=\"%s\"", a->job, why.text);
+    attached_remove(s->dir, a->uuid, a->spec);
 }
 
 static void remove_done(struct op *op)
@@ -325,7 +231,8 @@ void handle_job_rm(struct request *rq)
         return;
     }
     struct remove_args *a = xmalloc(sizeof(*a));
-    a->job = job->rec.job;
+    *a = (struct remove_args){.job = job->rec.job, .spec = &job->spec};
+    memcpy(a->uuid, job->rec.uuid, sizeof(a->uuid));
     op_run(rq->server->store_lane,
            (struct op){
                .rq = rq, .server = rq->server, .arg = a, .work = remove_work, .done = remove_done});
@@ -335,6 +242,7 @@ void handle_job_rm(struct request *rq)
 
 struct schedule_args {
     int64_t job, epoch, first, limit;
+    char uuid[37];
     struct jobspec *spec; /* parsed anew: a lane outlives no job that is removed */
     uint16_t *labels;
     uint32_t samples, classes;
@@ -372,10 +280,17 @@ static int replay_one(void *arg, int64_t epoch, const struct score *scores)
 static void schedule_work(struct op *op)
 {
     struct schedule_args *a = op->arg;
+    struct attached attached = {0};
 
-    for (uint32_t i = 0; i < a->samples; i++)
-        a->rank[i] = CURRICULUM_UNRANKED;
-    op->rc = query_replay(op->server->query, a->job, a->epoch, a->samples, replay_one, a, &op->why);
+    op->rc =
+        attached_load(op->server->dir, a->uuid, a->spec, NULL, a->samples, &attached, &op->why);
+    if (op->rc == 0)
+        op->rc = curriculum_begin(attached.order, attached.excluded, attached.excluded_count,
+                                  a->samples, a->rank);
+    attached_done(&attached);
+    if (op->rc == 0)
+        op->rc =
+            query_replay(op->server->query, a->job, a->epoch, a->samples, replay_one, a, &op->why);
     if (op->rc == 0)
         op->rc = schedule_make(a->spec, a->rank, a->labels, a->classes, a->samples, a->epoch,
                                &a->schedule);
@@ -418,6 +333,12 @@ static int read_schedule(struct request *rq, struct job *job, struct schedule_ar
         field_i64(json, "job.schedule", "limit", false, 1, SCHEDULE_ENTRIES_MAX, &a->limit, why) <
             0)
         return -EINVAL;
+    memcpy(a->uuid, job->rec.uuid, sizeof(a->uuid));
+    if (job->spec.epochs == 0)
+        return err_set(why, -EINVAL,
+                       "job %" PRId64
+                       " measures its weights and trains nothing: it has no schedule",
+                       job->rec.job);
     if (a->epoch >= job->spec.epochs)
         return err_set(why, -EINVAL,
                        "epoch is %" PRId64 ", job %" PRId64 " has epochs 0 to %" PRId64, a->epoch,

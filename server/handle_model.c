@@ -13,8 +13,6 @@
 #include "server/jobs_internal.h"
 #include "server/server.h"
 
-#define CHECKPOINTS_TRIED 2
-
 struct model_args {
     int64_t job;
     bool final; /* no other than the newest will do */
@@ -71,23 +69,9 @@ static void model_free(struct model_args *a)
 static void model_work(struct op *op)
 {
     struct model_args *a = op->arg;
-    struct checkpoint_record list[CHECKPOINTS_TRIED];
-    char path[700];
-    int count;
 
-    op->rc = store_checkpoints_load(op->server->store, a->job, list, CHECKPOINTS_TRIED, &count,
-                                    &op->why);
-    if (op->rc == 0 && count == 0)
-        op->rc = err_set(&op->why, -ENOENT,
-                         "job %" PRId64 " has no model yet: no epoch is complete", a->job);
-    if (op->rc == 0 && a->final)
-        count = 1;
-    for (int i = 0; op->rc == 0 && i < count && !a->checkpoint; i++) {
-        job_checkpoint_path(path, sizeof(path), op->server->dir, a->job, list[i].file);
-        int rc = checkpoint_read(path, list[i].sha256, &a->shape, &a->checkpoint, &op->why);
-        if (rc < 0 && i + 1 == count)
-            op->rc = rc;
-    }
+    op->rc = job_newest_checkpoint(op->server, a->job, &a->shape, a->final, &a->checkpoint,
+                                   &op->why);
 }
 
 static void model_done_reply(struct op *op)

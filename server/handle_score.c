@@ -65,9 +65,10 @@ static void top_work(struct op *op)
 void handle_score_top(struct request *rq)
 {
     static const char *const orders[] = {"hardest", "easiest", NULL};
+    static const char *const splits[] = {"train", "test", NULL};
     union score_args a = {.top = {.epoch = -1, .class_id = -1, .limit = 20}};
     struct errbuf why;
-    int order = 0;
+    int order = 0, split = 0;
     int rc = read_job(rq, &a.top.job, &why);
 
     if (rc == 0)
@@ -75,12 +76,15 @@ void handle_score_top(struct request *rq)
     if (rc == 0)
         rc = field_enum(rq->message.json, "score.top", "order", false, orders, &order, &why);
     if (rc == 0)
+        rc = field_enum(rq->message.json, "score.top", "split", false, splits, &split, &why);
+    if (rc == 0)
         rc = read_i64(rq, "epoch", 0, EPOCHS_MAX, &a.top.epoch, &why);
     if (rc == 0)
         rc = read_i64(rq, "class", 0, CLASSES_MAX, &a.top.class_id, &why);
     if (rc == 0)
         rc = read_i64(rq, "limit", 1, ROWS_MAX, &a.top.limit, &why);
     a.top.easiest = order == 1;
+    a.top.test = split == 1;
     run_query(rq, rc, &why, &a, top_work);
 }
 

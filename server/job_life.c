@@ -123,8 +123,7 @@ void job_drop_run(struct jobs *jobs, struct job *job)
 struct closing {
     struct job_record rec; /* as it is to be written when this was the last epoch */
     struct run_epoch epoch;
-    const uint16_t *labels;
-    uint32_t samples;
+    const struct dataset *data;
     struct checkpoint *checkpoint;
     bool last;
 };
@@ -149,8 +148,12 @@ static struct fold closing_fold(const struct closing *c)
                   .seconds = e->seconds},
         .scores = e->scores,
         .adm = e->adm,
-        .labels = c->labels,
-        .samples = c->samples,
+        .labels = c->data->labels,
+        .samples = c->data->samples,
+        .test_scores = e->test_scores,
+        .test_adm = e->test_adm,
+        .test_labels = c->data->test_labels,
+        .test_samples = c->data->test_samples,
     };
 }
 
@@ -172,8 +175,12 @@ static void close_work(struct op *op)
     op->rc = job_save_checkpoint(s, c->rec.job, c->checkpoint, &op->why);
     if (op->rc < 0)
         return;
-    snprintf(text, sizeof(text), "epoch %" PRId64 ": train loss %.4g, test accuracy %.4f, %.1f s",
-             c->epoch.epoch, c->epoch.train_loss, c->epoch.test_accuracy, c->epoch.seconds);
+    int used = snprintf(text, sizeof(text), "epoch %" PRId64 ": ", c->epoch.epoch);
+    if (!isnan(c->epoch.train_loss))
+        used += snprintf(text + used, sizeof(text) - (size_t)used, "train loss %.4g, ",
+                         c->epoch.train_loss);
+    snprintf(text + used, sizeof(text) - (size_t)used, "test accuracy %.4f, %.1f s",
+             c->epoch.test_accuracy, c->epoch.seconds);
     if (!c->last) {
         op->rc = store_event_add(s->store, c->rec.job, "epoch", text, &op->why);
         return;
@@ -217,8 +224,7 @@ static void close_done(struct op *op)
     if (op->rc == 0)
         op->server->metrics.checkpoint_ms = clock_mono_ms();
     checkpoint_free(c->checkpoint);
-    free(c->epoch.scores);
-    free(c->epoch.adm);
+    run_epoch_done(&c->epoch);
     free(c);
 }
 
@@ -228,8 +234,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
 
     c->rec = job_record_copy(job);
     c->epoch = *e;
-    c->labels = job->data->labels;
-    c->samples = job->data->samples;
+    c->data = job->data;
     c->last = run_finished(job->run);
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
     job->saved_ms = clock_mono_ms();
@@ -239,8 +244,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
              "test_accuracy=%.4f seconds=%.1f",
              job->rec.job, e->epoch, e->share, e->train_loss, e->test_accuracy, e->seconds);
     if (!c->checkpoint) {
-        free(e->scores);
-        free(e->adm);
+        run_epoch_done(e);
         free(c);
         job_pause_for(jobs, job, -ENOMEM, "no memory for a checkpoint");
         return;

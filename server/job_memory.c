@@ -13,10 +13,14 @@
 static size_t job_memory(const struct job *job)
 {
     const struct checkpoint_shape shape = job_checkpoint_shape(job);
-    const size_t epoch = (size_t)shape.samples * (sizeof(struct score) + sizeof(double));
+    const bool both = job->spec.score_splits == SPLITS_BOTH;
+    const size_t epoch = ((size_t)shape.samples + (both ? job->data->test_samples : 0)) *
+                         (sizeof(struct score) + sizeof(double));
 
-    return run_memory(&job->spec, &job->model, job->data) + SNAPSHOTS * checkpoint_memory(&shape) +
-           CLOSING_MAX * epoch;
+    const size_t given = job->spec.weights.kind ? shape.floats * sizeof(float) : 0;
+
+    return given + run_memory(&job->spec, &job->model, job->data) +
+           SNAPSHOTS * checkpoint_memory(&shape) + CLOSING_MAX * epoch;
 }
 
 int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job)

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "server/attached.h"
 #include "server/checkpoint.h"
 #include "server/jobs_internal.h"
 #include "server/server.h"
@@ -19,6 +20,10 @@ struct start {
     struct job_record rec;
     struct checkpoint_shape shape;
     struct checkpoint *checkpoint; /* NULL: from the beginning */
+    /* Of the job, which outlives this: it is removed behind it on the same lane. */
+    struct jobspec *spec;
+    const struct model *model;
+    struct attached attached;
 };
 
 /* A damaged file stays for whoever wants to look at it, out of the way of the one that will be
@@ -56,6 +61,26 @@ static int try_checkpoint(struct server *s, const struct start *st,
     return rc;
 }
 
+int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint_shape *shape,
+                          bool no_other, struct checkpoint **ret, struct errbuf *why)
+{
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    char path[700];
+    int count = 0, rc = store_checkpoints_load(s->store, job, list, CHECKPOINTS_READ, &count, why);
+
+    if (rc == 0 && count == 0)
+        rc = err_set(why, -ENOENT, "job %" PRId64 " has no model yet: no epoch is complete", job);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < (no_other ? 1 : count); i++) {
+        job_checkpoint_path(path, sizeof(path), s->dir, job, list[i].file);
+        rc = checkpoint_read(path, list[i].sha256, shape, ret, why);
+        if (rc == 0)
+            break;
+    }
+    return rc;
+}
+
 static void start_work(struct op *op)
 {
     struct start *st = op->arg;
@@ -79,6 +104,9 @@ static void start_work(struct op *op)
     if (op->rc == 0)
         op->rc = store_epochs_drop(s->store, st->rec.job,
                                    st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0, &op->why);
+    if (op->rc == 0)
+        op->rc = attached_load(s->dir, st->rec.uuid, st->spec, st->model, st->shape.samples,
+                               &st->attached, &op->why);
     if (op->rc == 0 && st->checkpoint) {
         snprintf(text, sizeof(text), "goes on from step %" PRIu64 " (epoch %" PRId64 ")",
                  checkpoint_step(st->checkpoint), checkpoint_epoch(st->checkpoint));
@@ -99,11 +127,13 @@ static void set_share(struct jobs *jobs, struct job *job)
     job->granted_ms = least_ms;
 }
 
-static int begin_run(struct jobs *jobs, struct job *job, const struct checkpoint *c)
+static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
 {
+    const struct run_inputs in = attached_inputs(&st->attached);
+    const struct checkpoint *c = st->checkpoint;
     struct run *run;
-    int rc =
-        run_create(&job->spec, &job->model, job->data, job->rec.job, job->rec.incarnation, &run);
+    int rc = run_create(&job->spec, &job->model, job->data, job->rec.job, job->rec.incarnation, &in,
+                        &run);
 
     if (rc < 0)
         return rc;
@@ -148,7 +178,7 @@ static void start_done(struct op *op)
         log_error("job.start", "job=%" PRId64 " error=\"%s\"", st->rec.job, op->why.text);
         job_hold(job, op->why.text);
     } else if (current) {
-        int rc = begin_run(jobs, job, st->checkpoint);
+        int rc = begin_run(jobs, job, st);
         log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
                  st->rec.incarnation, st->checkpoint ? checkpoint_step(st->checkpoint) : 0);
         set_share(jobs, job);
@@ -159,6 +189,7 @@ static void start_done(struct op *op)
         workers_wake(op->server->workers);
     }
     checkpoint_free(st->checkpoint);
+    attached_done(&st->attached);
     free(st);
 }
 
@@ -176,6 +207,8 @@ static void start_job(struct jobs *jobs, struct job *job)
         job->rec.started_unix_ms = clock_unix_ms();
     st->rec = job_record_copy(job);
     st->shape = job_checkpoint_shape(job);
+    st->spec = &job->spec;
+    st->model = &job->model;
     op_run(jobs->server->store_lane,
            (struct op){.server = jobs->server, .arg = st, .work = start_work, .done = start_done});
 }

@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/field.h"
 #include "common/log.h"
+#include "server/attached.h"
 #include "server/core/optimizer.h"
 #include "server/jobs_internal.h"
 #include "server/server.h"
@@ -87,6 +88,19 @@ static void load_summary(struct server *s, struct job *job)
     job->accuracy = last.test_accuracy;
 }
 
+struct job *jobs_by_uuid(struct jobs *jobs, const char *uuid)
+{
+    for (struct job *job = jobs->list; job; job = job->next)
+        if (strcmp(job->rec.uuid, uuid) == 0)
+            return job;
+    return NULL;
+}
+
+static bool is_job(void *arg, const char *uuid)
+{
+    return jobs_by_uuid(arg, uuid) != NULL;
+}
+
 int jobs_open(struct server *s, struct jobs **ret, struct errbuf *why)
 {
     struct jobs *jobs = xcalloc(1, sizeof(*jobs));
@@ -103,6 +117,7 @@ int jobs_open(struct server *s, struct jobs **ret, struct errbuf *why)
     for (struct job *job = jobs->list; job; job = job->next)
         load_summary(s, job);
     jobs_update_running(jobs);
+    attached_sweep(s->dir, is_job, jobs);
     *ret = jobs;
     return 0;
 }
@@ -164,6 +179,28 @@ bool jobs_ready(const struct job *job)
     return job && job->run && job->closing < CLOSING_MAX && !job->hold[0];
 }
 
+int job_check_samples(const struct job *job, const struct dataset *data, struct errbuf *why)
+{
+    const struct exclude *x = &job->spec.exclude;
+    const char *name = job->spec.dataset;
+
+    if (x->ids && x->count > 0 && x->ids[x->count - 1] >= data->samples)
+        return err_set(why, -EINVAL, "exclude names sample %u, dataset %s has samples 0 to %u",
+                       x->ids[x->count - 1], name, data->samples - 1);
+    if (data->samples < job->spec.batch)
+        return err_set(why, -EINVAL, "batch is %lld, but dataset %s has only %u training samples",
+                       (long long)job->spec.batch, name, data->samples);
+    if (data->samples - x->count < job->spec.batch)
+        return err_set(why, -EINVAL,
+                       "batch is %lld, but exclude leaves only %u of the %u training samples of "
+                       "dataset %s",
+                       (long long)job->spec.batch, data->samples - x->count, data->samples, name);
+    if (job->spec.score_splits == SPLITS_BOTH && data->test_samples == 0)
+        return err_set(why, -EINVAL, "score.splits is both, but dataset %s has no test samples",
+                       name);
+    return 0;
+}
+
 int jobs_prepare(struct server *s, struct job *job, struct errbuf *why)
 {
     struct dataset_record rec;
@@ -177,9 +214,9 @@ int jobs_prepare(struct server *s, struct job *job, struct errbuf *why)
              : datasets_find(s->datasets, job->spec.dataset, &data, &rec, why);
     if (rc < 0)
         return rc;
-    if (data->samples < job->spec.batch)
-        return err_set(why, -EINVAL, "batch is %lld, but dataset %s has only %u training samples",
-                       (long long)job->spec.batch, rec.name, data->samples);
+    rc = job_check_samples(job, data, why);
+    if (rc < 0)
+        return rc;
     if (job->spec.crop >= data->dims.h || job->spec.crop >= data->dims.w)
         return err_set(why, -EINVAL,
                        "augment.crop is %lld, but the images of dataset %s are %u x %u; allowed is "
@@ -248,14 +285,14 @@ static void add_progress(cJSON *row, struct job *job)
     uint64_t epoch_steps = job->data ? jobspec_epoch_steps(&job->spec, job->data->samples) : 0;
     struct run_progress p = {.epoch = job->epochs_done,
                              .step = job->step,
-                             .steps = epoch_steps * (uint64_t)job->spec.epochs,
+                             .steps = epoch_steps * (uint64_t)jobspec_epochs(&job->spec),
                              .loss = NAN,
                              .accuracy = NAN};
 
     if (job->run)
         p = run_progress(job->run);
     cJSON_AddNumberToObject(row, "epoch", (double)p.epoch);
-    cJSON_AddNumberToObject(row, "epochs", (double)job->spec.epochs);
+    cJSON_AddNumberToObject(row, "epochs", (double)jobspec_epochs(&job->spec));
     cJSON_AddNumberToObject(row, "step", (double)p.step);
     cJSON_AddNumberToObject(row, "steps", (double)p.steps);
     if (job->run && !run_finished(job->run))

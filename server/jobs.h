@@ -61,6 +61,7 @@ void jobs_close(struct jobs *jobs);
 
 /* -ENOENT with a sentence that says which jobs there are. */
 int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf *why);
+struct job *jobs_by_uuid(struct jobs *jobs, const char *uuid); /* or NULL */
 /* The i-th of those in state running, by number; NULL behind the last. */
 struct job *jobs_running(const struct jobs *jobs, size_t i);
 struct job *jobs_first(struct jobs *jobs); /* by number; follow ->next */
@@ -70,6 +71,8 @@ bool jobs_ready(const struct job *job);
 /* A job row of PROTOCOL.md. */
 cJSON *jobs_row(struct jobs *jobs, struct job *job);
 
+/* Has the dataset the samples that the job asks for, as far as its spec says which? */
+int job_check_samples(const struct job *job, const struct dataset *data, struct errbuf *why);
 /* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
 int jobs_prepare(struct server *s, struct job *job, struct errbuf *why);
 /* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */

@@ -31,6 +31,10 @@ int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job);
 /* A copy of the record for a lane, without the spec's text. */
 struct job_record job_record_copy(const struct job *job);
 void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file);
+/* The newest whole checkpoint of a job, with no_other the newest or none. On the store's lane.
+ * -ENOENT: it has none. */
+int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint_shape *shape,
+                          bool no_other, struct checkpoint **ret, struct errbuf *why);
 /* It cannot go on by itself; jobs_tick tries again. */
 void job_hold(struct job *job, const char *reason);
 void job_drop_run(struct jobs *jobs, struct job *job);

@@ -160,6 +160,37 @@ int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t 
 #undef SCORED
 }
 
+int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why)
+{
+#define TESTED                                                                                     \
+    "FROM epoch e WHERE job_id = ?1 AND state = 'committed' AND EXISTS"                            \
+    " (SELECT 1 FROM test_score t WHERE t.job_id = ?1 AND t.epoch = e.epoch)"
+    struct db *db = &q->difficulty;
+    int64_t epoch = *io_epoch, first, last;
+    int rc = db_i64(db, "SELECT max(epoch) " TESTED, DB_ARGS(DB_I(job)), &last, why);
+
+    if (rc == -ENOENT)
+        return err_set(why, rc,
+                       "job %lld has no scores of test samples; a job with score.splits both keeps "
+                       "them",
+                       (long long)job);
+    if (rc == 0 && epoch < 0)
+        *io_epoch = last;
+    if (rc != 0 || epoch < 0)
+        return rc;
+    rc = db_i64(db, "SELECT epoch " TESTED " AND epoch = ?2", DB_ARGS(DB_I(job), DB_I(epoch)),
+                &first, why);
+    if (rc != -ENOENT)
+        return rc;
+    rc = db_i64(db, "SELECT min(epoch) " TESTED, DB_ARGS(DB_I(job)), &first, why);
+    return rc != 0 ? rc
+                   : err_set(why, -ENOENT,
+                             "job %lld has no scores of test samples of epoch %lld; it has them of "
+                             "epochs from %lld to %lld",
+                             (long long)job, (long long)epoch, (long long)first, (long long)last);
+#undef TESTED
+}
+
 int query_class(struct query *q, int64_t job, int64_t dataset, int64_t class_id, struct errbuf *why)
 {
     int64_t classes = 0;

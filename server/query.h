@@ -30,8 +30,8 @@ enum query_by { BY_ADM, BY_LOSS, BY_ADV_LOSS, BY_GAP, BY_GRAD_NORM, BY_EL2N, BY_
 struct top_args {
     int64_t job, epoch; /* epoch -1: the last committed, scored one */
     int by;             /* enum query_by */
-    bool easiest;
-    int64_t class_id; /* -1: all */
+    bool easiest, test; /* test: of the test samples, where the job keeps their scores */
+    int64_t class_id;   /* -1: all */
     int64_t limit;
 };
 int query_top(struct query *q, const struct top_args *a, cJSON **ret, struct errbuf *why);
@@ -155,6 +155,10 @@ int query_last_epoch(struct query *q, int64_t job, struct epoch_record *ret, str
 int query_events(struct query *q, int64_t job, int64_t after, int64_t limit, cJSON **ret,
                  struct errbuf *why);
 
+/* The scores of one epoch (-1: the last committed, scored one; the epoch goes to *io_epoch) into
+ * ret[samples], as query_replay gives them. */
+int query_scores(struct query *q, int64_t job, int64_t *io_epoch, uint32_t samples,
+                 struct score *ret, struct errbuf *why);
 /* Replays the committed scores of a job in order of epochs < before: each(arg, epoch, scores) with
  * scores[samples] (SCORE_MEASURED where there is a row; adv_predicted is not stored and 0). No
  * deadline: used to recompute a schedule. */

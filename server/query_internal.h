@@ -27,6 +27,9 @@ int query_job(struct query *q, int64_t job, int64_t *ret_dataset, struct errbuf 
 int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t *ret_scored,
                        struct errbuf *why);
 
+/* As query_scored_epoch, of the scores of test samples. */
+int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why);
+
 /* -ENOENT with a sentence when the dataset has no such class. */
 int query_class(struct query *q, int64_t job, int64_t dataset, int64_t class_id,
                 struct errbuf *why);

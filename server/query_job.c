@@ -179,16 +179,18 @@ static int replay_row(struct replay *r, sqlite3_stmt *stmt, struct errbuf *why)
     return 0;
 }
 
-static int replay(struct query *q, int64_t job, int64_t before, struct replay *r,
+/* The epochs in [from, before). */
+static int replay(struct query *q, int64_t job, int64_t from, int64_t before, struct replay *r,
                   struct errbuf *why)
 {
     sqlite3_stmt *stmt;
-    int rc = db_query(&q->difficulty,
-                      "SELECT e.epoch, s.sample_id, s.loss, s.adv_loss, s.grad_norm, s.el2n,"
-                      " s.predicted, s.flags FROM epoch e CROSS JOIN score s"
-                      " WHERE e.job_id = ?1 AND e.epoch < ?2 AND e.state = 'committed'"
-                      " AND s.job_id = ?1 AND s.epoch = e.epoch ORDER BY e.epoch, s.sample_id",
-                      DB_ARGS(DB_I(job), DB_I(before)), &stmt, why);
+    int rc =
+        db_query(&q->difficulty,
+                 "SELECT e.epoch, s.sample_id, s.loss, s.adv_loss, s.grad_norm, s.el2n,"
+                 " s.predicted, s.flags FROM epoch e CROSS JOIN score s"
+                 " WHERE e.job_id = ?1 AND e.epoch >= ?3 AND e.epoch < ?2 AND e.state = 'committed'"
+                 " AND s.job_id = ?1 AND s.epoch = e.epoch ORDER BY e.epoch, s.sample_id",
+                 DB_ARGS(DB_I(job), DB_I(before), DB_I(from)), &stmt, why);
 
     if (rc != 0)
         return rc;
@@ -214,7 +216,36 @@ int query_replay(struct query *q, int64_t job, int64_t before, uint32_t samples,
     if (rc == 0)
         rc = query_job(q, job, &dataset, why);
     if (rc == 0)
-        rc = replay(q, job, before, &r, why);
+        rc = replay(q, job, 0, before, &r, why);
+    free(r.scores);
+    return query_end(&q->difficulty, rc, NULL, NULL);
+}
+
+static int keep_scores(void *arg, int64_t epoch, const struct score *scores)
+{
+    struct replay *r = arg;
+
+    (void)epoch;
+    memcpy(r->scores, scores, r->samples * sizeof(*scores));
+    return 0;
+}
+
+int query_scores(struct query *q, int64_t job, int64_t *io_epoch, uint32_t samples,
+                 struct score *ret, struct errbuf *why)
+{
+    struct replay to = {.scores = ret, .samples = samples};
+    struct replay r = {alloc_bytes(samples, sizeof(*r.scores)), samples, -1, keep_scores, &to};
+    int64_t dataset, scored;
+
+    if (!r.scores)
+        return err_set(why, -ENOMEM, "out of memory for the scores of %u samples", samples);
+    int rc = query_begin(q, &q->difficulty, true, why);
+    if (rc == 0)
+        rc = query_job(q, job, &dataset, why);
+    if (rc == 0)
+        rc = query_scored_epoch(q, job, io_epoch, &scored, why);
+    if (rc == 0)
+        rc = replay(q, job, *io_epoch, *io_epoch + 1, &r, why);
     free(r.scores);
     return query_end(&q->difficulty, rc, NULL, NULL);
 }

@@ -18,26 +18,38 @@ const char *const query_by_sql[] = {
     [BY_MARGIN] = "margin(s.loss, s.el2n)",
 };
 
+/* Where the two kinds of samples differ: their rows, a condition on ?4, a class, what is known of
+ * each, and where that stands. */
+static const struct split {
+    const char *table, *of_class, *known, *join;
+} splits[] = {
+    {"score",
+     " AND s.sample_id IN (SELECT sample_id FROM sample WHERE dataset_id = ?3"
+     " AND class_id = ?4)",
+     "m.class_id, c.name, m.truth, m.planted",
+     " LEFT JOIN sample m ON m.dataset_id = ?3 AND m.sample_id = s.sample_id"
+     " LEFT JOIN class c ON c.dataset_id = ?3 AND c.class_id = m.class_id"},
+    {"test_score", " AND s.label = ?4", "s.label, c.name, NULL, NULL",
+     " LEFT JOIN class c ON c.dataset_id = ?3 AND c.class_id = s.label"},
+};
+
 /* Equal values are ordered by gap (adm of a clamped or saturated gap ties), then by sample. */
 static int select_top(struct query *q, const struct top_args *a, int64_t epoch, int64_t dataset,
                       sqlite3_stmt **ret, struct errbuf *why)
 {
     const char *by = query_by_sql[a->by], *way = a->easiest ? "ASC" : "DESC";
     const char *by_way = a->easiest == (a->by == BY_MARGIN) ? "DESC" : "ASC";
+    const struct split *split = &splits[a->test];
     int64_t limit = query_limit(a->limit);
     char order[128], sql[1024];
 
     snprintf(order, sizeof(order), "ORDER BY %s %s, s.adv_loss - s.loss %s, s.sample_id", by,
              by_way, way);
     snprintf(sql, sizeof(sql),
-             "SELECT s.sample_id, m.class_id, c.name, m.truth, m.planted, " QUERY_MEASURES
-             " FROM (SELECT * FROM score s WHERE s.job_id = ?1 AND s.epoch = ?2%s %s LIMIT ?5) s"
-             " LEFT JOIN sample m ON m.dataset_id = ?3 AND m.sample_id = s.sample_id"
-             " LEFT JOIN class c ON c.dataset_id = ?3 AND c.class_id = m.class_id %s",
-             a->class_id < 0 ? ""
-                             : " AND s.sample_id IN (SELECT sample_id FROM sample"
-                               " WHERE dataset_id = ?3 AND class_id = ?4)",
-             order, order);
+             "SELECT s.sample_id, %s, " QUERY_MEASURES
+             " FROM (SELECT * FROM %s s WHERE s.job_id = ?1 AND s.epoch = ?2%s %s LIMIT ?5) s%s %s",
+             split->known, split->table, a->class_id < 0 ? "" : split->of_class, order, split->join,
+             order);
     return db_query(
         &q->difficulty, sql,
         DB_ARGS(DB_I(a->job), DB_I(epoch), DB_I(dataset), DB_I(a->class_id), DB_I(limit)), ret,
@@ -51,7 +63,8 @@ static int top(struct query *q, const struct top_args *a, cJSON *out, struct err
     int rc = query_job(q, a->job, &dataset, why);
 
     if (rc == 0)
-        rc = query_scored_epoch(q, a->job, &epoch, &scored, why);
+        rc = a->test ? query_test_epoch(q, a->job, &epoch, why)
+                     : query_scored_epoch(q, a->job, &epoch, &scored, why);
     if (rc == 0 && a->class_id >= 0)
         rc = query_class(q, a->job, dataset, a->class_id, why);
     if (rc == 0)

@@ -49,7 +49,7 @@ static int make_vectors(struct run *r)
 }
 
 int run_create(const struct jobspec *spec, const struct model *model, const struct dataset *data,
-               int64_t job, int64_t incarnation, struct run **ret)
+               int64_t job, int64_t incarnation, const struct run_inputs *in, struct run **ret)
 {
     struct run *r = xcalloc(1, sizeof(*r));
     uint32_t n = data->samples, slots = n > data->test_samples ? n : data->test_samples;
@@ -60,7 +60,8 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->job = job;
     r->incarnation = incarnation;
     r->epoch_steps = jobspec_epoch_steps(spec, n);
-    r->steps = (uint64_t)r->epoch_steps * (uint64_t)spec->epochs;
+    r->epochs = jobspec_epochs(spec);
+    r->steps = (uint64_t)r->epoch_steps * (uint64_t)r->epochs;
     r->accuracy = r->test_loss = r->adv_accuracy = NAN;
     if (slots < (uint32_t)spec->batch)
         slots = (uint32_t)spec->batch;
@@ -77,15 +78,17 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->reduce = reduce_create(model->floats, RUN_SUMS);
     if (!r->theta || !r->next || !r->rank || (curriculum_counts_lapses(spec) && !r->lapses) ||
         !r->scores || !r->slots || !r->ids || !r->weights || !r->round || !r->reduce ||
-        make_segments(r) < 0 || make_vectors(r) < 0) {
+        make_segments(r) < 0 || make_vectors(r) < 0 ||
+        curriculum_begin(in->order, in->excluded, in->excluded_count, n, r->rank) < 0) {
         run_free(r);
         return -ENOMEM;
     }
     if (model->floats > INLINE_FLOATS_MAX)
         r->uploads = uploads_create(r->reduce, model->floats, INLINE_FLOATS_MAX);
-    for (uint32_t i = 0; i < n; i++)
-        r->rank[i] = CURRICULUM_UNRANKED;
-    model_init(model, spec->seed, r->theta);
+    if (in->theta)
+        memcpy(r->theta, in->theta, model->floats * sizeof(*r->theta));
+    else
+        model_init(model, spec->seed, r->theta);
     *ret = r;
     return 0;
 }
@@ -220,7 +223,7 @@ int run_start(struct run *r, int64_t now_ms)
     int rc;
 
     r->start_ms = now_ms;
-    if (r->cursor.epoch >= r->spec->epochs) {
+    if (r->cursor.epoch >= r->epochs) {
         r->finished = true;
         return 0;
     }
@@ -346,19 +349,72 @@ static double sharpness(const struct run *r)
                               ((double)r->epoch_steps / (double)ascents);
 }
 
+/* The scores of the epoch leave the run for its ranks and for the store. */
+static int close_scores(struct run *r, struct run_epoch *e)
+{
+    uint32_t n = r->data->samples;
+    struct score *fresh = alloc_bytes(n, sizeof(*fresh));
+    double *adm = alloc_bytes(n, sizeof(*adm));
+
+    if (r->lapses)
+        lapses_add(r->lapses, r->scores, r->data->labels, n);
+    int rc = fresh && adm ? curriculum_rank(r->spec, r->scores, r->lapses, n, r->rank) : -ENOMEM;
+    if (rc < 0) {
+        free(fresh);
+        free(adm);
+        return rc;
+    }
+    e->mean_gap = score_mean_gap(r->scores, n);
+    for (uint32_t i = 0; i < n; i++)
+        adm[i] = score_adm(&r->scores[i], r->spec->normaliser, e->mean_gap);
+    e->scores = r->scores;
+    e->adm = adm;
+    r->scores = fresh;
+    return 0;
+}
+
+/* Those of the test samples, which the round that closes the epoch has measured. */
+static int close_test_scores(const struct run *r, struct run_epoch *e)
+{
+    uint32_t n = r->slot_count;
+    struct score *scores = alloc_bytes(n, sizeof(*scores));
+    double *adm = alloc_bytes(n, sizeof(*adm));
+
+    if (!scores || !adm) {
+        free(scores);
+        free(adm);
+        return -ENOMEM;
+    }
+    memcpy(scores, r->slots, n * sizeof(*scores));
+    for (uint32_t i = 0; i < n; i++)
+        adm[i] = score_adm(&scores[i], r->spec->normaliser, e->mean_gap);
+    e->test_scores = scores;
+    e->test_adm = adm;
+    return 0;
+}
+
+void run_epoch_done(struct run_epoch *e)
+{
+    free(e->scores);
+    free(e->adm);
+    free(e->test_scores);
+    free(e->test_adm);
+}
+
 /* Takes the open epoch's numbers out of the run and moves the cursor to the next epoch. */
 static int close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
 {
     struct run_cursor *c = &r->cursor;
     uint32_t n = r->data->samples, scored = 0;
-    bool tested = r->data->test_samples > 0;
+    bool tested = r->data->test_samples > 0, trained = r->epoch_steps > 0;
+    int rc = 0;
 
     for (uint32_t i = 0; i < n; i++)
         scored += r->scores[i].flags & SCORE_MEASURED;
     *ret = (struct run_epoch){
         .epoch = c->epoch,
-        .share = r->schedule.share,
-        .lr = c->lr,
+        .share = trained ? r->schedule.share : NAN,
+        .lr = trained ? c->lr : NAN,
         .train_loss = c->sums[1] / c->sums[0],
         .train_accuracy = c->sums[4] / c->sums[3],
         .sharpness = sharpness(r),
@@ -367,28 +423,17 @@ static int close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
         .adv_accuracy = tested ? r->adv_accuracy : NAN,
         .mean_gap = NAN,
         .seconds = c->seconds + (double)(now_ms - r->epoch_start_ms) / 1e3,
-        .scheduled = r->schedule.count,
+        .scheduled = trained ? r->schedule.count : 0,
         .scored = scored,
     };
-    if (scored > 0) {
-        struct score *fresh = alloc_bytes(n, sizeof(*fresh));
-        double *adm = alloc_bytes(n, sizeof(*adm));
-        if (r->lapses)
-            lapses_add(r->lapses, r->scores, r->data->labels, n);
-        int rc =
-            fresh && adm ? curriculum_rank(r->spec, r->scores, r->lapses, n, r->rank) : -ENOMEM;
-
-        if (rc < 0) {
-            free(fresh);
-            free(adm);
-            return rc;
-        }
-        ret->mean_gap = score_mean_gap(r->scores, n);
-        for (uint32_t i = 0; i < n; i++)
-            adm[i] = score_adm(&r->scores[i], r->spec->normaliser, ret->mean_gap);
-        ret->scores = r->scores;
-        ret->adm = adm;
-        r->scores = fresh;
+    if (scored > 0)
+        rc = close_scores(r, ret);
+    if (rc == 0 && tested && r->spec->score_splits == SPLITS_BOTH &&
+        curriculum_sweep_due(r->spec, c->epoch))
+        rc = close_test_scores(r, ret);
+    if (rc < 0) {
+        run_epoch_done(ret);
+        return rc;
     }
     *c = (struct run_cursor){.epoch = c->epoch + 1, .step = c->step, .lr = c->lr};
     return 0;
@@ -440,7 +485,7 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
     rc = close_epoch(r, now_ms, ret);
     if (rc < 0)
         return rc;
-    if (r->cursor.epoch >= r->spec->epochs) {
+    if (r->cursor.epoch >= r->epochs) {
         r->finished = true;
         return 0;
     }
@@ -505,7 +550,7 @@ static double work_left(const struct run *r)
         (double)(r->steps - r->cursor.step) * (double)r->spec->batch * train_cost(r->spec);
     double score = 0;
 
-    for (int64_t e = r->cursor.epoch; e < r->spec->epochs; e++) {
+    for (int64_t e = r->cursor.epoch; e < r->epochs; e++) {
         if (curriculum_sweep_due(r->spec, e) && !run_train_source(r))
             score += r->data->samples;
         score += r->data->test_samples;

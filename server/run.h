@@ -6,8 +6,9 @@
  * an ascent round at theta and a descent round at theta hat. A checkpoint knows whole steps only:
  * what goes on from one begins its step with the ascent.
  *
- * An epoch: floor(N / batch) steps; a sweep when it is due; a test round when the dataset
- * has a test split; then it closes: mean gap, ADM, ranks, and what the store has to fold. */
+ * An epoch: floor(N / batch) steps (none in a job that only measures its weights); a sweep when it
+ * is due; a test round when the dataset has a test split; then it closes: mean gap, ADM, ranks, and
+ * what the store has to fold. */
 #ifndef STEPPE_SERVER_RUN_H
 #define STEPPE_SERVER_RUN_H
 
@@ -28,9 +29,18 @@
 struct run;
 struct halves;
 
-/* A run at step 0. spec, model and data are borrowed for its life. 0 or -ENOMEM. */
+/* What comes with a job from outside its file; NULL: nothing of the kind. */
+struct run_inputs {
+    const double *order;      /* [samples] of MEASURE_GIVEN, NAN: not given; higher is harder */
+    const uint32_t *excluded; /* ids, ascending */
+    uint32_t excluded_count;
+    const float *theta; /* [floats] to start from */
+};
+
+/* A run at step 0. spec, model and data are borrowed for its life, in until it returns. 0 or
+ * -ENOMEM. */
 int run_create(const struct jobspec *spec, const struct model *model, const struct dataset *data,
-               int64_t job, int64_t incarnation, struct run **ret);
+               int64_t job, int64_t incarnation, const struct run_inputs *in, struct run **ret);
 void run_free(struct run *r); /* NULL is fine */
 /* Long loops over vectors run in two halves from now on: the same bits, sooner. Borrowed; NULL:
  * they do not. */
@@ -145,12 +155,17 @@ struct run_epoch {
     uint32_t scheduled, scored;
     struct score *scores; /* [samples] or NULL when nothing was measured */
     double *adm;          /* [samples] or NULL */
+    /* [test_samples] where score.splits is both and the sweep was due, or NULL; adm by the mean gap
+     * of the training samples. */
+    struct score *test_scores;
+    double *test_adm;
 };
 enum run_event {
     RUN_WAIT,  /* the round is not complete */
     RUN_ROUND, /* a new round is open */
     RUN_EPOCH, /* an epoch closed (run_epoch filled); the next round is open unless run_finished */
 };
+void run_epoch_done(struct run_epoch *e); /* frees the arrays */
 /* Closes the round when it is complete: update or next phase. Call after every counted result until
  * it says RUN_WAIT or opens a round. -ENOMEM leaves the run unusable. */
 int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret);

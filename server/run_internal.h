@@ -15,6 +15,7 @@ struct run {
 
     struct run_cursor cursor;
     uint32_t epoch_steps;
+    int64_t epochs; /* to commit */
     uint64_t steps;
     float *theta;
     /* Where the update writes. In a descent round: theta hat, and behind it the running statistics

@@ -87,6 +87,10 @@ struct fold {
     const double *adm;          /* [samples] or NULL with scores */
     const uint16_t *labels;     /* [samples] */
     uint32_t samples;
+    const struct score *test_scores; /* [test_samples], all measured; NULL: none are kept */
+    const double *test_adm;
+    const uint16_t *test_labels;
+    uint32_t test_samples;
 };
 /* Writes the rows in sample order, 16384 a transaction, then in one last transaction (synchronous
  * FULL) sample_state and the epoch row as committed with scores_sha256 (SHA-256 over the measured

@@ -305,6 +305,8 @@ int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX
         rc = summarise(f, &sum, why);
     if (rc == 0)
         rc = write_slices(s, f, why);
+    if (rc == 0)
+        rc = test_scores_write(s, f, why);
     if (rc == 0) {
         failpoint_hit(&s->failpoint, "fold.commit");
         rc = commit_epoch(s, f, &sum, why);
@@ -390,6 +392,8 @@ int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf
         goto out;
     history_keep(s, job, &h);
     rc = remove_scores(s, job, first, why);
+    if (rc == 0)
+        rc = test_scores_remove(s, job, first, why);
     store_checkpoint_wal(s);
 out:
     history_done(&h);

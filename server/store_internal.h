@@ -37,7 +37,7 @@ int schema_open_difficulty(struct store *s, struct errbuf *why);
 
 /* store_sql.c: what each migration executes. */
 extern const char sql_state_1[], sql_difficulty_1[], sql_difficulty_1_views[], sql_difficulty_2[],
-    sql_difficulty_3[];
+    sql_difficulty_3[], sql_difficulty_4[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);
@@ -50,6 +50,13 @@ void store_limit_wal(struct store *s);
 
 /* store_job.c: makes the job table of difficulty.db say what state.db says. */
 int job_mirror_all(struct store *s, struct errbuf *why);
+
+/* store_test.c: makes the rows of table test_score those of the fold, before its epoch is
+ * committed.
+ */
+int test_scores_write(struct store *s, const struct fold *f, struct errbuf *why);
+/* Removes those of epochs >= first. */
+int test_scores_remove(struct store *s, int64_t job, int64_t first, struct errbuf *why);
 
 /* store_history.c. */
 

@@ -100,6 +100,14 @@ static const struct meta definitions[] = {
      "Spearman's rank correlation of the newest adm of two jobs on the same dataset, over the "
      "samples that both scored; ask with job = and other =; needs the function sqrt (SQLite 3.35)",
      0, "-1 to 1", 0},
+    {"view.v_test",
+     "all committed scores of test samples, of jobs with score.splits both; numbered apart from "
+     "the "
+     "training samples",
+     0, 0, 0},
+    {"view.v_test_hardest",
+     "those of the newest epoch that has them, newest job first, within it the hardest first", 0, 0,
+     0},
     {"view.v_trajectory",
      "all committed scores; ask with job = and sample = for one sample over "
      "the epochs",
@@ -204,6 +212,24 @@ static const struct meta columns[] = {
      0},
     {"score.correct", "1 when predicted is the label", 0, "0, 1", GOOD},
     {"score.flags", "see definition.flags", 0, "1, 3", 0},
+
+    {"test_score.job_id", "the job", 0, 0, 0},
+    {"test_score.epoch", "the epoch at whose end it was measured", 0, "0 to epochs - 1", 0},
+    {"test_score.sample_id", "position of the sample in the test set", 0, "0 and up", 0},
+    {"test_score.label", "its label", 0, "0 to n_classes - 1", 0},
+    {"test_score.adm",
+     "adversarial difficulty, see definition.adm; the mean gap is that of the training samples, so "
+     "that both are of one scale",
+     0, UNIT_RANGE, HARD},
+    {"test_score.loss", "cross-entropy of the sample", NATS, "0 and up", HARD},
+    {"test_score.adv_loss", "cross-entropy of its adversarial twin", NATS, "0 and up", HARD},
+    {"test_score.grad_norm", "Euclidean norm of dloss/dx", "nats per unit of pixel intensity",
+     "0 and up", HARD},
+    {"test_score.el2n", "Euclidean norm of softmax - one-hot label", 0, "0 to sqrt(2)", HARD},
+    {"test_score.predicted", "class with the largest logit, the lowest on ties", 0,
+     "0 to n_classes - 1", 0},
+    {"test_score.correct", "1 when predicted is the label", 0, "0, 1", GOOD},
+    {"test_score.flags", "see definition.flags", 0, "1, 3", 0},
 
     {"sample_state.job_id", "the job", 0, 0, 0},
     {"sample_state.sample_id", "the sample", 0, "0 to n_samples - 1", 0},

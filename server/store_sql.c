@@ -367,3 +367,35 @@ const char sql_difficulty_3[] =
     "      b AS (PARTITION BY job, other ORDER BY b))\n"
     "  WINDOW w AS (PARTITION BY job, other))\n"
     "WHERE place = 1;\n";
+
+/* Scores of the test samples, and the committed ones. */
+const char sql_difficulty_4[] =
+    "CREATE TABLE test_score(\n"
+    "  job_id INTEGER NOT NULL,\n"
+    "  epoch INTEGER NOT NULL,\n"
+    "  sample_id INTEGER NOT NULL,\n"
+    "  label INTEGER NOT NULL,\n"
+    "  adm REAL NOT NULL,\n"
+    "  loss REAL NOT NULL,\n"
+    "  adv_loss REAL NOT NULL,\n"
+    "  grad_norm REAL NOT NULL,\n"
+    "  el2n REAL NOT NULL,\n"
+    "  predicted INTEGER NOT NULL,\n"
+    "  correct INTEGER NOT NULL,\n"
+    "  flags INTEGER NOT NULL,\n"
+    "  PRIMARY KEY(job_id, epoch, sample_id)\n"
+    ") WITHOUT ROWID;\n"
+
+    "CREATE VIEW v_test AS\n"
+    "SELECT e.job_id AS job, e.epoch AS epoch, s.sample_id AS sample, s.label AS label,\n"
+    "  (SELECT c.name FROM job j CROSS JOIN class c WHERE j.job_id = e.job_id\n"
+    "    AND c.dataset_id = j.dataset_id AND c.class_id = s.label) AS label_name,\n"
+    MEASURES "\n"
+    "FROM epoch e CROSS JOIN test_score s\n"
+    "WHERE e.state = 'committed' AND s.job_id = e.job_id AND s.epoch = e.epoch;\n"
+
+    "CREATE VIEW v_test_hardest AS\n"
+    "SELECT * FROM v_test v WHERE epoch = (SELECT max(n.epoch) FROM epoch n\n"
+    "    WHERE n.job_id = v.job AND n.state = 'committed' AND EXISTS (SELECT 1 FROM test_score t\n"
+    "      WHERE t.job_id = n.job_id AND t.epoch = n.epoch))\n"
+    "ORDER BY +job DESC, adm DESC, gap DESC, sample;\n";

@@ -154,7 +154,7 @@ static int send_draft(struct cli *cli, const char *dir, const struct dataset_dra
 
 int cmd_dataset_import(struct cli *cli, struct errbuf *why)
 {
-    const char *name = cli->words[0], *tmp = getenv("TMPDIR");
+    const char *name = cli->words[0];
     bool glyphs = strcmp(cli->words[1], GLYPHS) == 0;
     struct dataset_draft draft;
 
@@ -168,14 +168,10 @@ int cmd_dataset_import(struct cli *cli, struct errbuf *why)
         rc = glyphs ? draw_glyphs(cli->args, &draft, why) : read_files(cli, &draft, why);
     if (rc != 0)
         return rc;
-    char *dir = xasprintf("%s/steppe-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir)) {
-        rc = err_set(why, -errno, "no folder can be made in %s: %s", tmp && *tmp ? tmp : "/tmp",
-                     err_text(errno));
-    } else {
-        rc = send_draft(cli, dir, &draft, why);
+    char *dir = upload_folder(why);
+    rc = dir ? send_draft(cli, dir, &draft, why) : -EIO;
+    if (dir)
         rmdir(dir);
-    }
     free(dir);
     dataset_draft_done(&draft);
     return rc;

@@ -14,8 +14,12 @@
 
 #define TOP_DEFAULT 20
 
+static const char *const split_names[] = {"train", "test", NULL};
+
 const struct option top_options[] = {
     BY_OPTION,
+    {"split", OPT_ENUM, ARG(split), .def = "train", .arg = "SPLIT", .names = split_names,
+     .help = "test: the test samples, of a job with score.splits both"},
     {"hardest", OPT_INT, ARG(hardest), .arg = "N", .min = 1, .max = ROWS_MAX,
      .help = "the N hardest; 20 of them without this option"},
     {"easiest", OPT_INT, ARG(easiest), .arg = "N", .min = 1, .max = ROWS_MAX,
@@ -104,6 +108,7 @@ int cmd_top(struct cli *cli, struct errbuf *why)
         return rc;
     cJSON_AddStringToObject(request, "by", measure_by_names[a->by]);
     cJSON_AddStringToObject(request, "order", easiest ? "easiest" : "hardest");
+    cJSON_AddStringToObject(request, "split", split_names[a->split]);
     request_epoch(cli, request);
     request_class(cli, request);
     cJSON_AddNumberToObject(request, "limit", (double)limit);
@@ -115,8 +120,9 @@ int cmd_top(struct cli *cli, struct errbuf *why)
         cli_print_json(&reply, NULL);
     } else if (rc == 0) {
         value_i64(reply.json, "epoch", &epoch);
-        printf("job %s, epoch %lld, %s first by %s\n", cli->words[0], (long long)epoch,
-               easiest ? "easiest" : "hardest", measure_by_names[a->by]);
+        printf("job %s, epoch %lld, %s%s first by %s\n", cli->words[0], (long long)epoch,
+               a->split ? "test samples, " : "", easiest ? "easiest" : "hardest",
+               measure_by_names[a->by]);
         print_top(cli, rows);
     }
     message_done(&reply);

@@ -10,6 +10,7 @@
 #include "common/field.h"
 #include "common/jobspec.h"
 #include "common/text.h"
+#include "proto/cli/attach.h"
 #include "proto/cli/session.h"
 #include "proto/cli/watch.h"
 
@@ -59,6 +60,7 @@ static int read_spec(const char *path, cJSON **ret, struct errbuf *why)
     return 0;
 }
 
+/* spec is owned. */
 static int submit(struct cli *cli, cJSON *spec, const char *uuid, int64_t *ret_job,
                   struct errbuf *why)
 {
@@ -105,6 +107,10 @@ int cmd_submit(struct cli *cli, struct errbuf *why)
                        "--uuid is \"%.60s\", allowed is 8-4-4-4-12 hexadecimal digits", uuid);
     text_uuid(fresh);
     int rc = read_spec(cli->words[0], &spec, why);
+    if (rc == 0)
+        rc = attach_files(cli, cli->words[0], spec, why);
+    if (rc != 0)
+        cJSON_Delete(spec);
     if (rc == 0)
         rc = submit(cli, spec, uuid ? uuid : fresh, &job, why);
     if (rc == 0 && cli->args->watch)

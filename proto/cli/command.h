@@ -37,7 +37,7 @@ struct args {
     double flip, hard;
     int64_t flip_seed, seed, samples, test_samples, size;
     /* scores and schedule */
-    int by, format;
+    int by, format, split;
     int64_t hardest, easiest, epoch, from, other_epoch, class_id, sample, bins;
     bool log, fallers, all;
     const char *out;

@@ -421,3 +421,75 @@ int npy_file_labels(const char *path, const char *images_path, uint32_t samples,
         *ret = labels;
     return rc;
 }
+
+/* Bytes of one little-endian float: 4 or 8; 0: the type is another. */
+static uint32_t float_bytes(const char *descr)
+{
+    return strcmp(descr, "<f4") == 0 ? 4 : strcmp(descr, "<f8") == 0 ? 8 : 0;
+}
+
+static double number_at(const struct input *in, const uint8_t *data, uint32_t i)
+{
+    bool is_signed = false;
+    uint32_t bytes = label_bytes(in->descr, &is_signed);
+    double f64;
+    float f32;
+
+    if (bytes)
+        return (double)label_at(data + (size_t)i * bytes, bytes, is_signed);
+    if (float_bytes(in->descr) == 8) {
+        memcpy(&f64, data + 8 * (size_t)i, sizeof(f64));
+        return f64;
+    }
+    memcpy(&f32, data + 4 * (size_t)i, sizeof(f32));
+    return f32;
+}
+
+static int numbers_check(const struct input *in, struct errbuf *why)
+{
+    char shape[SHAPE_TEXT_BYTES];
+    bool is_signed;
+
+    if (!label_bytes(in->descr, &is_signed) && !float_bytes(in->descr))
+        return err_set(why, -EINVAL,
+                       "%s has entries of type %s, allowed are <f4, <f8 and little-endian integers",
+                       in->path, in->descr);
+    if (in->dims != 1 && !(in->dims == 2 && in->shape[1] == 1))
+        return err_set(why, -EINVAL, "%s has shape %s, needed is [N] or [N,1]", in->path,
+                       shape_text(in, shape));
+    if (in->shape[0] < 1 || in->shape[0] > SAMPLES_MAX)
+        return err_set(why, -EINVAL, "%s has %" PRIu64 " entries, allowed is 1 to %u", in->path,
+                       in->shape[0], SAMPLES_MAX);
+    return 0;
+}
+
+int npy_file_numbers(const char *path, double **ret, uint32_t *ret_count, struct errbuf *why)
+{
+    struct input in;
+    uint8_t *data = NULL;
+    double *numbers = NULL;
+    bool is_signed;
+    int rc = input_open(path, &in, why);
+
+    if (rc)
+        return rc;
+    rc = header_read(&in, why);
+    if (!rc)
+        rc = numbers_check(&in, why);
+    if (!rc) {
+        uint32_t bytes = label_bytes(in.descr, &is_signed);
+        rc = body_read(&in, bytes ? bytes : float_bytes(in.descr), &data, why);
+    }
+    if (!rc && !(numbers = malloc(in.shape[0] * sizeof(*numbers))))
+        rc =
+            err_set(why, -ENOMEM, "no memory for the %" PRIu64 " entries of %s", in.shape[0], path);
+    for (uint32_t i = 0; !rc && i < in.shape[0]; i++)
+        numbers[i] = number_at(&in, data, i);
+    fclose(in.file);
+    free(data);
+    if (rc)
+        return rc;
+    *ret = numbers;
+    *ret_count = (uint32_t)in.shape[0];
+    return 0;
+}

@@ -1,4 +1,4 @@
-/* Reads one .npy file of numpy: images of unsigned bytes, or labels of any integer type. */
+/* Reads one .npy file of numpy: images of unsigned bytes, labels of any integer type, numbers. */
 #ifndef STEPPE_PROTO_CLI_NPY_FILE_H
 #define STEPPE_PROTO_CLI_NPY_FILE_H
 
@@ -25,5 +25,9 @@ int npy_file_images(const char *path, struct npy_images *ret, struct errbuf *why
  * images of images_path, which is only named in sentences. *ret is to be freed. */
 int npy_file_labels(const char *path, const char *images_path, uint32_t samples, uint16_t **ret,
                     struct errbuf *why);
+
+/* Numbers of any little-endian integer or float type, of shape [N] or [N,1], 1 <= N <= SAMPLES_MAX.
+ * *ret is to be freed. */
+int npy_file_numbers(const char *path, double **ret, uint32_t *ret_count, struct errbuf *why);
 
 #endif

@@ -1,5 +1,5 @@
-/* offer, put, put .., commit: the server says after each how much it has, and that is where the
- * next piece begins, so an upload that was cut off goes on where it stopped. */
+/* offer, put, put .., and of a dataset commit: the server says after each how much it has, and that
+ * is where the next piece begins, so an upload that was cut off goes on where it stopped. */
 #include "proto/cli/upload.h"
 
 #include <errno.h>
@@ -154,28 +154,59 @@ static int open_file(struct upload *u, struct errbuf *why)
     return 0;
 }
 
+/* All of the file, from where the server has it already. */
+static int send_file(struct upload *u, const uint8_t sha256[SHA256_BYTES], struct errbuf *why)
+{
+    text_hex(sha256, SHA256_BYTES, u->sha256);
+    u->piece = xmalloc(PIECE_BYTES_MAX);
+    int rc = open_file(u, why);
+    if (rc == 0)
+        rc = offer(u, why);
+    while (rc == 0 && u->have < u->bytes) {
+        draw_sent(u);
+        rc = put(u, why);
+    }
+    if (u->fd >= 0)
+        close(u->fd);
+    free(u->piece);
+    return rc;
+}
+
 int upload_dataset(struct cli *cli, const char *name, const char *path,
                    const uint8_t sha256[SHA256_BYTES], struct errbuf *why)
 {
     struct upload u = {.cli = cli, .name = name, .path = path, .fd = -1};
+    int rc = send_file(&u, sha256, why);
 
-    text_hex(sha256, SHA256_BYTES, u.sha256);
-    u.piece = xmalloc(PIECE_BYTES_MAX);
-    int rc = open_file(&u, why);
-    if (rc == 0)
-        rc = offer(&u, why);
-    while (rc == 0 && u.have < u.bytes) {
-        draw_sent(&u);
-        rc = put(&u, why);
-    }
     if (rc == 0)
         rc = commit(&u, why);
     else if (shows_progress(&u))
         fputs("\r\033[K", stdout);
     if (rc == -EINTR)
         err_set(why, rc, "stopped; the same import goes on where this one ended");
-    if (u.fd >= 0)
-        close(u.fd);
-    free(u.piece);
     return rc;
+}
+
+int upload_file(struct cli *cli, const char *name, const char *path,
+                const uint8_t sha256[SHA256_BYTES], struct errbuf *why)
+{
+    struct upload u = {.cli = cli, .name = name, .path = path, .fd = -1};
+    int rc = send_file(&u, sha256, why);
+
+    if (shows_progress(&u))
+        fputs("\r\033[K", stdout);
+    return rc;
+}
+
+char *upload_folder(struct errbuf *why)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *dir = xasprintf("%s/steppe-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+
+    if (mkdtemp(dir))
+        return dir;
+    err_set(why, -errno, "no folder can be made in %s: %s", tmp && *tmp ? tmp : "/tmp",
+            err_text(errno));
+    free(dir);
+    return NULL;
 }

@@ -92,6 +92,7 @@ double curriculum_key(const struct jobspec *spec, const struct score *s, const s
         rng = rng_at(spec->seed, RNG_RANDOM_SCORE, sample, 0);
         return rng_unit(&rng);
     case MEASURE_NONE:
+    case MEASURE_GIVEN:
         break;
     }
     return 0;
@@ -109,29 +110,56 @@ static int keyed_compare(const void *pa, const void *pb)
     return (a->key > b->key) - (a->key < b->key);
 }
 
-int curriculum_rank(const struct jobspec *spec, const struct score *s, const struct lapses *l,
-                    uint32_t n, double *rank)
+/* Sorts the keys; beta of the rank that a sample has is kept. */
+static void take_ranks(struct keyed *keyed, uint32_t count, double beta, double *rank)
 {
-    struct keyed *keyed = alloc_bytes(n > 0 ? n : 1, sizeof(*keyed));
-    double beta = spec->curriculum.smoothing;
-    uint32_t measured = 0;
-
-    if (!keyed)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < n; i++)
-        if (s[i].flags & SCORE_MEASURED)
-            keyed[measured++] = (struct keyed){curriculum_key(spec, &s[i], l ? &l[i] : NULL, i), i};
-    qsort(keyed, measured, sizeof(*keyed), keyed_compare);
-    for (uint32_t first = 0, end; first < measured; first = end) {
-        for (end = first + 1; end < measured && keyed[end].key == keyed[first].key;)
+    qsort(keyed, count, sizeof(*keyed), keyed_compare);
+    for (uint32_t first = 0, end; first < count; first = end) {
+        for (end = first + 1; end < count && keyed[end].key == keyed[first].key;)
             end++;
-        /* (average of first .. end-1, plus 1/2) / measured, in one rounding */
-        double r = ((double)first + end) / (2.0 * measured);
+        /* (average of first .. end-1, plus 1/2) / count, in one rounding */
+        double r = ((double)first + end) / (2.0 * count);
         for (uint32_t i = first; i < end; i++) {
             double *held = &rank[keyed[i].sample];
             *held = *held < 0 ? r : beta * *held + (1 - beta) * r;
         }
     }
+}
+
+int curriculum_begin(const double *order, const uint32_t *excluded, uint32_t excluded_count,
+                     uint32_t n, double *rank)
+{
+    struct keyed *keyed = alloc_bytes(n > 0 ? n : 1, sizeof(*keyed));
+    uint32_t given = 0;
+
+    if (!keyed)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        rank[i] = CURRICULUM_UNRANKED;
+    for (uint32_t i = 0; i < excluded_count; i++)
+        rank[excluded[i]] = CURRICULUM_EXCLUDED;
+    for (uint32_t i = 0; order && i < n; i++)
+        if (!isnan(order[i]) && rank[i] != CURRICULUM_EXCLUDED)
+            keyed[given++] = (struct keyed){order[i], i};
+    take_ranks(keyed, given, 0, rank);
+    free(keyed);
+    return 0;
+}
+
+int curriculum_rank(const struct jobspec *spec, const struct score *s, const struct lapses *l,
+                    uint32_t n, double *rank)
+{
+    uint32_t measured = 0;
+
+    if (spec->curriculum.measure == MEASURE_GIVEN)
+        return 0;
+    struct keyed *keyed = alloc_bytes(n > 0 ? n : 1, sizeof(*keyed));
+    if (!keyed)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        if (s[i].flags & SCORE_MEASURED && rank[i] != CURRICULUM_EXCLUDED)
+            keyed[measured++] = (struct keyed){curriculum_key(spec, &s[i], l ? &l[i] : NULL, i), i};
+    take_ranks(keyed, measured, spec->curriculum.smoothing, rank);
     free(keyed);
     return 0;
 }
@@ -191,7 +219,7 @@ bool curriculum_sweep_due(const struct jobspec *spec, int64_t epoch)
 {
     int64_t every = spec->score_every;
 
-    if (epoch == spec->epochs - 1)
+    if (epoch == jobspec_epochs(spec) - 1)
         return true;
     if (spec->score_source == SOURCE_TRAIN && curriculum_share(spec, epoch) >= 1)
         return false;

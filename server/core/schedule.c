@@ -23,10 +23,10 @@ struct place {
 };
 
 struct lineup {
-    struct place *places; /* by group, then in the order of the curriculum */
-    uint32_t *sizes;      /* samples of each group */
-    uint32_t *quotas;     /* scheduled at least, of each group */
-    uint32_t groups;
+    struct place *places;   /* by group, then in the order of the curriculum */
+    uint32_t *sizes;        /* samples of each group */
+    uint32_t *quotas;       /* scheduled at least, of each group */
+    uint32_t groups, count; /* of places */
 };
 
 static int place_compare(const void *pa, const void *pb)
@@ -58,6 +58,12 @@ static struct place place_of(const struct jobspec *spec, const double *rank, uin
     return p;
 }
 
+/* Is the sample left out, whatever it is worth? */
+static bool is_excluded(const double *rank, uint32_t id)
+{
+    return rank && rank[id] == CURRICULUM_EXCLUDED;
+}
+
 static void lineup_done(struct lineup *l)
 {
     free(l->places);
@@ -79,21 +85,24 @@ static int lineup_init(struct lineup *l, const struct jobspec *spec, const doubl
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < n; i++) {
-        l->places[i] = place_of(spec, rank, i);
-        l->places[i].group = balanced ? labels[i] : 0;
-        assert(l->places[i].group < l->groups);
-        l->sizes[l->places[i].group]++;
+        if (is_excluded(rank, i))
+            continue;
+        struct place *p = &l->places[l->count++];
+        *p = place_of(spec, rank, i);
+        p->group = balanced ? labels[i] : 0;
+        assert(p->group < l->groups);
+        l->sizes[p->group]++;
     }
-    qsort(l->places, n, sizeof(*l->places), place_compare);
+    qsort(l->places, l->count, sizeof(*l->places), place_compare);
     return 0;
 }
 
-/* Splits `total` of n samples over the groups by largest remainder of total * size / n, ties to the
- * lower group. Exact: both factors are at most 2^26. A group without a remainder gets nothing on
- * top, so no quota exceeds its size. */
-static void split(struct lineup *l, uint32_t total, uint32_t n)
+/* Splits `total` of all samples over the groups by largest remainder of total * size / n, ties to
+ * the lower group. Exact: both factors are at most 2^26. A group without a remainder gets nothing
+ * on top, so no quota exceeds its size. */
+static void split(struct lineup *l, uint32_t total)
 {
-    uint32_t left = total;
+    uint32_t left = total, n = l->count;
 
     for (uint32_t g = 0; g < l->groups; g++) {
         l->quotas[g] = (uint32_t)((uint64_t)total * l->sizes[g] / n);
@@ -184,12 +193,12 @@ int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t
         goto out;
     if (share >= 1) { /* every mode schedules everything with weight 1: no order is needed */
         for (uint32_t i = 0; i < n; i++)
-            weights[i] = 1;
+            weights[i] = is_excluded(rank, i) ? 0 : 1;
     } else {
         rc = lineup_init(&lineup, spec, rank, labels, classes, n);
         if (rc != 0)
             goto out;
-        split(&lineup, count_least(spec, share, n), n);
+        split(&lineup, count_least(spec, share, lineup.count));
         weigh(&lineup, spec->curriculum.mode, share, weights);
         lineup_done(&lineup);
     }

@@ -102,6 +102,9 @@ function tiles() {
   return { el, update };
 }
 
+// What orders the samples: a measure, or scores from elsewhere.
+const orderOf = (m) => (typeof m === "string" ? m : (m.file ?? `${m.measure} of job ${m.job}, epoch ${m.epoch}`));
+
 // Images that an epoch trained on, by the second.
 const rateOf = (epoch, spec, job) => {
   const steps = job.steps / job.epochs;
@@ -290,7 +293,7 @@ export function jobPage(number) {
     setPill(state, job.state);
     set(
       what,
-      `${job.model} on ${job.dataset}, ${reply.spec.sam.rho > 0 ? `SAM ρ ${reply.spec.sam.rho}` : "SGD"}, curriculum by ${reply.spec.curriculum.measure}`,
+      `${job.model} on ${job.dataset}, ${reply.spec.sam.rho > 0 ? `SAM ρ ${reply.spec.sam.rho}` : "SGD"}, curriculum by ${orderOf(reply.spec.curriculum.measure)}`,
     );
     set(line, doing(job));
     verbs.update(job.state);

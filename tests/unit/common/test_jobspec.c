@@ -183,7 +183,7 @@ TEST(epsilon_may_be_a_ratio)
 
 TEST(the_sentence_names_the_key_its_place_the_value_and_what_is_allowed)
 {
-    assert_refused("\"epochs\": 0", "job file: epochs is 0, allowed is 1 to 100000");
+    assert_refused("\"epochs\": -1", "job file: epochs is -1, allowed is 0 to 100000");
     assert_refused("\"epochs\": 2.5", "epochs is 2.5, allowed is a whole number");
     assert_refused("\"epochs\": \"ten\"", "epochs is \"ten\"");
     assert_refused("\"curriculum\": {\"initial\": 0}",

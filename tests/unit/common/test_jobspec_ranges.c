@@ -7,7 +7,7 @@ static const struct {
     const char *section, *key, *below, *lowest, *highest, *above;
     const char *with; /* the choice that has the key; "" : all */
 } ranges[] = {
-    {"", "epochs", "0", "1", "100000", "100001", ""},
+    {"", "epochs", "-1", "1", "100000", "100001", ""},
     {"", "batch", "0", "64", "65536", "65537",
      ""}, /* 64: the lowest that the default shard divides */
     {"", "shard", "0", "1", "128", "4097",
@@ -118,7 +118,7 @@ TEST(help_has_a_line_for_every_key)
     fclose(out);
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    ASSERT_EQ(1 + 9 + 6 + 38, lines); /* heading, keys of the file, sections, keys in them */
+    ASSERT_EQ(1 + 11 + 6 + 39, lines); /* heading, keys of the file, sections, keys in them */
     for (size_t i = 0; i < RANGES; i++) {
         char path[64];
         snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",

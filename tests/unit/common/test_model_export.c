@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/safetensors.h"
@@ -186,5 +188,68 @@ TEST(export_to_a_missing_folder_is_an_error)
     ASSERT(model_export(&m, theta, 0, NULL, 0, test_path("no/model.safetensors"), &why) < 0);
     ASSERT_HAS("no/model.safetensors", why.text);
     free(theta);
+    model_done(&m);
+}
+
+/* What comes back must be what went out, to the bit; and it is read from names, not from places. */
+TEST(import_is_the_way_back)
+{
+    static const char *const presets[] = {"\"lenet\"", "\"mlp\"", "\"resnet20\"",
+                                          "\"resnet20_gn\""};
+    const char *path = test_path("model.safetensors");
+    struct errbuf why = {0};
+
+    for (size_t i = 0; i < sizeof(presets) / sizeof(presets[0]); i++) {
+        struct model m = made(presets[i], (struct dims){28, 28, 1}, 10);
+        float *theta = malloc(m.floats * sizeof(*theta));
+        float *back = malloc(m.floats * sizeof(*back));
+
+        model_init(&m, 3, theta);
+        for (size_t k = 0; k < m.floats; k++)
+            back[k] = 7;
+        ASSERT_OK(model_export(&m, theta, 5, NULL, 0, path, &why), why);
+        ASSERT_OK(model_import(&m, path, back, &why), why);
+        ASSERT_MEM(theta, back, m.floats * sizeof(*theta));
+        free(theta);
+        free(back);
+        model_done(&m);
+    }
+}
+
+static void import_refused(const struct model *m, const struct tensor *tensors, int count,
+                           const char *part)
+{
+    const char *path = test_path("other.safetensors");
+    float *theta = malloc(m->floats * sizeof(*theta));
+    struct errbuf why = {0};
+
+    ASSERT_OK(safetensors_write(path, tensors, count, NULL, 0, &why), why);
+    ASSERT_EQ(-EINVAL, model_import(m, path, theta, &why));
+    ASSERT_HAS(part, why.text);
+    free(theta);
+}
+
+TEST(import_names_the_tensor_that_does_not_fit)
+{
+    struct model m = made(LAYERS(FLAT ",{\"type\": \"dense\"}"), (struct dims){2, 2, 1}, 3);
+    float weight[12] = {0}, bias[4] = {0}, bad[12] = {[5] = NAN};
+    const uint64_t w[] = {3, 4}, turned[] = {4, 3}, b[] = {3}, more[] = {4};
+    const struct tensor good_w = tensor_make("fc1.weight", DTYPE_F32, 2, w, weight);
+    const struct tensor good_b = tensor_make("fc1.bias", DTYPE_F32, 1, b, bias);
+
+    import_refused(&m, (struct tensor[]){good_w}, 1, "\"fc1.bias\" is missing");
+    import_refused(
+        &m, (struct tensor[]){good_w, good_b, tensor_make("fc2.bias", DTYPE_F32, 1, b, bias)}, 3,
+        "tensor fc2.bias is none of model custom");
+    import_refused(
+        &m, (struct tensor[]){tensor_make("fc1.weight", DTYPE_F32, 2, turned, weight), good_b}, 2,
+        "tensor fc1.weight has 4 entries in dimension 0, the model has 3");
+    import_refused(&m, (struct tensor[]){good_w, tensor_make("fc1.bias", DTYPE_F32, 1, more, bias)},
+                   2, "tensor fc1.bias has 4 entries");
+    import_refused(&m, (struct tensor[]){tensor_make("fc1.weight", DTYPE_F32, 2, w, bad), good_b},
+                   2, "tensor fc1.weight holds NaN");
+    import_refused(&m,
+                   (struct tensor[]){tensor_make("fc1.weight", DTYPE_I32, 2, w, weight), good_b}, 2,
+                   "\"fc1.weight\" is I32, needed is F32");
     model_done(&m);
 }

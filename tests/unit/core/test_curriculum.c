@@ -298,3 +298,43 @@ TEST(the_fused_step_is_swept_for_what_it_does_not_train_on)
     spec.curriculum.final = 0.9;
     assert_sweeps(&spec, ".....x....x....x...x");
 }
+
+TEST(a_job_begins_with_the_order_it_was_given)
+{
+    static const uint32_t excluded[] = {1, 4};
+    const double order[6] = {3, 100, 1, NAN, 0, 3};
+    struct jobspec spec = spec_of(MEASURE_GIVEN);
+    double rank[6];
+
+    ASSERT_EQ(0, curriculum_begin(NULL, NULL, 0, 6, rank));
+    for (int i = 0; i < 6; i++)
+        ASSERT_NEAR(CURRICULUM_UNRANKED, rank[i], 0);
+    ASSERT_EQ(0, curriculum_begin(order, excluded, 2, 6, rank));
+    ASSERT_NEAR(CURRICULUM_EXCLUDED, rank[1], 0);
+    ASSERT_NEAR(CURRICULUM_EXCLUDED, rank[4], 0);
+    ASSERT_NEAR(CURRICULUM_UNRANKED, rank[3], 0);
+    ASSERT_NEAR(0.5 / 3, rank[2], 1e-16);
+    ASSERT_NEAR(2.0 / 3, rank[0], 1e-16);
+    ASSERT_NEAR(2.0 / 3, rank[5], 1e-16);
+    /* It stays as it is, whatever is measured. */
+    struct score s[6] = {measured(9, 0), measured(1, 0), measured(2, 0),
+                         measured(3, 0), measured(4, 0), measured(5, 0)};
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 6, rank));
+    ASSERT_NEAR(2.0 / 3, rank[0], 1e-16);
+    ASSERT_NEAR(CURRICULUM_UNRANKED, rank[3], 0);
+}
+
+TEST(excluded_samples_take_no_place_among_the_ranks)
+{
+    static const uint32_t excluded[] = {0, 3};
+    struct jobspec spec = spec_of(MEASURE_LOSS);
+    struct score s[4] = {measured(9, 0), measured(2, 0), measured(1, 0), measured(0, 0)};
+    double rank[4];
+
+    ASSERT_EQ(0, curriculum_begin(NULL, excluded, 2, 4, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, rank));
+    ASSERT_NEAR(CURRICULUM_EXCLUDED, rank[0], 0);
+    ASSERT_NEAR(0.75, rank[1], 0);
+    ASSERT_NEAR(0.25, rank[2], 0);
+    ASSERT_NEAR(CURRICULUM_EXCLUDED, rank[3], 0);
+}

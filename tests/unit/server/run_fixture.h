@@ -23,6 +23,7 @@ struct fixture {
     struct model model;
     struct dataset data;
     uint16_t labels[SAMPLES], test_labels[TESTS];
+    struct run_inputs in;
 };
 
 /* middle: the layer between two dense ones; rest: more keys of the job file, from ", " on. */
@@ -73,7 +74,7 @@ static inline struct run *fixture_run(const struct fixture *f, int64_t incarnati
 {
     struct run *r;
 
-    ASSERT_EQ(0, run_create(&f->spec, &f->model, &f->data, 1, incarnation, &r));
+    ASSERT_EQ(0, run_create(&f->spec, &f->model, &f->data, 1, incarnation, &f->in, &r));
     return r;
 }
 

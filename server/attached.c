@@ -1,0 +1,344 @@
+/* A file is made beside its place or uploaded as datasets are, checked by its hash and renamed: one
+ * with its final name is whole, and since the name has the hash, no other submission can put
+ * something else in its place. */
+#include "server/attached.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/safetensors.h"
+#include "common/text.h"
+#include "server/datasets.h"
+
+#define PATH_BYTES 700
+#define UUID_BYTES 36
+
+/* As the job file calls them. */
+static const char *const key_names[] = {[ATTACHED_ORDER] = "curriculum.measure",
+                                        [ATTACHED_EXCLUDE] = "exclude",
+                                        [ATTACHED_WEIGHTS] = "weights"};
+
+struct given *attached_given(struct jobspec *spec, enum attached_kind kind)
+{
+    switch (kind) {
+    case ATTACHED_ORDER:
+        return spec->curriculum.measure == MEASURE_GIVEN ? &spec->curriculum.given : NULL;
+    case ATTACHED_EXCLUDE:
+        return spec->exclude.from.kind ? &spec->exclude.from : NULL;
+    default:
+        return spec->weights.kind ? &spec->weights : NULL;
+    }
+}
+
+static void make_path(char out[PATH_BYTES], const char *dir, const char *uuid, const char *sha256)
+{
+    snprintf(out, PATH_BYTES, "%s/attached/%s-%s.safetensors", dir, uuid, sha256);
+}
+
+static int make_folder(const char *dir, struct errbuf *why)
+{
+    char path[PATH_BYTES];
+
+    snprintf(path, sizeof(path), "%s/attached", dir);
+    return file_mkdirs(path, 0700, why);
+}
+
+static int hash_file(const char *path, char hex[SHA256_HEX], struct errbuf *why)
+{
+    uint8_t digest[SHA256_BYTES];
+    int rc = sha256_file(path, digest, why);
+
+    if (rc == 0)
+        text_hex(digest, sizeof(digest), hex);
+    return rc;
+}
+
+static int adopt(const char *dir, const char *uuid, enum attached_kind kind, const struct given *g,
+                 struct errbuf *why)
+{
+    char path[PATH_BYTES];
+    int rc;
+
+    if (!g->sha256[0])
+        return err_set(why, -EINVAL,
+                       "%s names the file \"%s\" without the sha256 of its content; steppe submit "
+                       "uploads it",
+                       key_names[kind], g->file);
+    make_path(path, dir, uuid, g->sha256);
+    if (access(path, F_OK) == 0)
+        return 0;
+    rc = make_folder(dir, why);
+    if (rc == 0)
+        rc = datasets_take_upload(dir, g->sha256, path, why);
+    return rc < 0 ? err_prefix(why, rc, "%s", key_names[kind]) : 0;
+}
+
+int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, struct errbuf *why)
+{
+    int rc = 0;
+
+    for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
+        const struct given *g = attached_given(spec, kind);
+        if (g && g->kind == GIVEN_FILE)
+            rc = adopt(dir, uuid, kind, g, why);
+    }
+    return rc;
+}
+
+/* Gives a file that was made its name and notes its hash, which must be the one that the job file
+ * has already. */
+static int keep_made(const char *made, const char *dir, const char *uuid, enum attached_kind kind,
+                     struct given *g, struct errbuf *why)
+{
+    char path[PATH_BYTES], hex[SHA256_HEX];
+    int rc = hash_file(made, hex, why);
+
+    if (rc == 0 && g->sha256[0] && strcmp(g->sha256, hex) != 0)
+        rc = err_set(why, -EINVAL,
+                     "%s: what job %lld has now is not what the job file names: its sha256 is "
+                     "%.16s..., not %.16s...",
+                     key_names[kind], (long long)g->job, hex, g->sha256);
+    make_path(path, dir, uuid, hex);
+    if (rc == 0 && rename(made, path) < 0)
+        rc = err_set(why, -errno, "cannot write %s: %s", path, err_text(-errno));
+    if (rc < 0) {
+        unlink(made);
+        return rc;
+    }
+    memcpy(g->sha256, hex, sizeof(hex));
+    return file_sync_parent(path, why);
+}
+
+int attached_write_order(const char *dir, const char *uuid, struct given *given, const double *key,
+                         uint32_t n, struct errbuf *why)
+{
+    const struct safetensors_meta meta[] = {{"format", "steppe-order-1"}};
+    uint32_t *sample = alloc_bytes(n, sizeof(*sample)), count = 0;
+    double *score = alloc_bytes(n, sizeof(*score));
+    char path[PATH_BYTES];
+    int rc = sample && score ? make_folder(dir, why)
+                             : err_set(why, -ENOMEM, "no memory for %u scores", n);
+
+    for (uint32_t i = 0; rc == 0 && i < n; i++)
+        if (!isnan(key[i])) {
+            sample[count] = i;
+            score[count++] = key[i];
+        }
+    make_path(path, dir, uuid, "order");
+    if (rc == 0) {
+        const struct tensor tensors[] = {tensor_1d("score", DTYPE_F64, count, score),
+                                         tensor_1d("sample", DTYPE_U32, count, sample)};
+        rc = safetensors_write(path, tensors, 2, meta, 1, why);
+    }
+    if (rc == 0)
+        rc = keep_made(path, dir, uuid, ATTACHED_ORDER, given, why);
+    free(sample);
+    free(score);
+    return rc;
+}
+
+int attached_write_weights(const char *dir, const char *uuid, struct given *given,
+                           const struct model *m, const float *theta, struct errbuf *why)
+{
+    char path[PATH_BYTES];
+    int rc = make_folder(dir, why);
+
+    make_path(path, dir, uuid, "weights");
+    if (rc == 0)
+        rc = model_export(m, theta, 0, NULL, 0, path, why);
+    return rc < 0 ? rc : keep_made(path, dir, uuid, ATTACHED_WEIGHTS, given, why);
+}
+
+/* --- reading --- */
+
+/* The tensor `sample` of a file: numbers below `samples`, ascending. */
+static int read_samples(const struct safetensors *st, uint32_t samples, const struct tensor **ret,
+                        struct errbuf *why)
+{
+    const struct tensor *t;
+    uint32_t before = 0, id;
+    int rc = safetensors_need(st, "sample", DTYPE_U32, 1, &t, why);
+
+    if (rc < 0)
+        return rc;
+    if (t->shape[0] > samples)
+        return err_set(why, -EINVAL, "it names %llu samples, the dataset has %u",
+                       (unsigned long long)t->shape[0], samples);
+    for (uint32_t i = 0; i < t->shape[0]; i++, before = id) {
+        memcpy(&id, (const char *)t->data + sizeof(id) * i, sizeof(id));
+        if (id >= samples)
+            return err_set(why, -EINVAL, "it names sample %u, the dataset has samples 0 to %u", id,
+                           samples - 1);
+        if (i > 0 && id <= before)
+            return err_set(why, -EINVAL, "sample %u follows %u; each comes once, in rising order",
+                           id, before);
+    }
+    *ret = t;
+    return 0;
+}
+
+static int read_order(const struct safetensors *st, uint32_t samples, struct attached *a,
+                      struct errbuf *why)
+{
+    const struct tensor *ids, *scores;
+    uint32_t id;
+    double score;
+    int rc = read_samples(st, samples, &ids, why);
+
+    if (rc == 0)
+        rc = safetensors_need(st, "score", DTYPE_F64, 1, &scores, why);
+    if (rc < 0)
+        return rc;
+    if (scores->shape[0] != ids->shape[0] || ids->shape[0] == 0)
+        return err_set(why, -EINVAL, "it has %llu scores of %llu samples",
+                       (unsigned long long)scores->shape[0], (unsigned long long)ids->shape[0]);
+    a->order = alloc_bytes(samples, sizeof(*a->order));
+    if (!a->order)
+        return err_set(why, -ENOMEM, "no memory for %u scores", samples);
+    for (uint32_t i = 0; i < samples; i++)
+        a->order[i] = NAN;
+    for (uint32_t i = 0; i < ids->shape[0]; i++) {
+        memcpy(&id, (const char *)ids->data + sizeof(id) * i, sizeof(id));
+        memcpy(&score, (const char *)scores->data + sizeof(score) * i, sizeof(score));
+        if (!isfinite(score))
+            return err_set(why, -EINVAL, "the score of sample %u is not finite", id);
+        a->order[id] = score;
+    }
+    return 0;
+}
+
+static int keep_excluded(const void *ids, uint32_t count, struct attached *a, struct errbuf *why)
+{
+    a->excluded = alloc_bytes(count ? count : 1, sizeof(*a->excluded));
+    if (!a->excluded)
+        return err_set(why, -ENOMEM, "no memory for %u samples", count);
+    memcpy(a->excluded, ids, count * sizeof(*a->excluded));
+    a->excluded_count = count;
+    return 0;
+}
+
+static int read_excluded(const struct safetensors *st, uint32_t samples, struct attached *a,
+                         struct errbuf *why)
+{
+    const struct tensor *ids;
+    int rc = read_samples(st, samples, &ids, why);
+
+    return rc < 0 ? rc : keep_excluded(ids->data, (uint32_t)ids->shape[0], a, why);
+}
+
+static int read_weights(const char *path, const struct model *m, struct attached *a,
+                        struct errbuf *why)
+{
+    if (!m)
+        return 0;
+    a->theta = alloc_bytes(m->floats, sizeof(*a->theta));
+    return a->theta ? model_import(m, path, a->theta, why)
+                    : err_set(why, -ENOMEM, "no memory for %zu parameters", m->floats);
+}
+
+static int read_kind(const char *path, enum attached_kind kind, const struct model *m,
+                     uint32_t samples, struct attached *a, struct errbuf *why)
+{
+    struct safetensors st = {0};
+
+    if (kind == ATTACHED_WEIGHTS)
+        return read_weights(path, m, a, why);
+    int rc = safetensors_open(path, &st, why);
+    if (rc == 0)
+        rc = kind == ATTACHED_ORDER ? read_order(&st, samples, a, why)
+                                    : read_excluded(&st, samples, a, why);
+    safetensors_close(&st);
+    return rc;
+}
+
+int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const struct model *m,
+                  uint32_t samples, struct attached *ret, struct errbuf *why)
+{
+    struct attached a = {0};
+    char path[PATH_BYTES], hex[SHA256_HEX];
+    int rc = 0;
+
+    for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
+        const struct given *g = attached_given(spec, kind);
+        if (!g)
+            continue;
+        make_path(path, dir, uuid, g->sha256);
+        rc = hash_file(path, hex, why);
+        if (rc == 0 && strcmp(hex, g->sha256) != 0)
+            rc = err_set(why, -EUCLEAN, "%s is damaged: its SHA-256 is not that of the job file",
+                         path);
+        if (rc == 0)
+            rc = read_kind(path, kind, m, samples, &a, why);
+        if (rc < 0)
+            err_prefix(why, rc, "%s", key_names[kind]);
+    }
+    if (rc == 0 && spec->exclude.ids)
+        rc = keep_excluded(spec->exclude.ids, spec->exclude.count, &a, why);
+    if (rc < 0) {
+        attached_done(&a);
+        return rc;
+    }
+    if (spec->exclude.count != a.excluded_count)
+        spec->exclude.count = a.excluded_count;
+    *ret = a;
+    return 0;
+}
+
+void attached_done(struct attached *a)
+{
+    free(a->order);
+    free(a->excluded);
+    free(a->theta);
+    *a = (struct attached){0};
+}
+
+struct run_inputs attached_inputs(const struct attached *a)
+{
+    return (struct run_inputs){.order = a->order,
+                               .excluded = a->excluded,
+                               .excluded_count = a->excluded_count,
+                               .theta = a->theta};
+}
+
+/* --- removing --- */
+
+void attached_remove(const char *dir, const char *uuid, struct jobspec *spec)
+{
+    char path[PATH_BYTES];
+
+    for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
+        const struct given *g = attached_given(spec, kind);
+        if (!g)
+            continue;
+        make_path(path, dir, uuid, g->sha256);
+        if (unlink(path) < 0 && errno != ENOENT)
+            log_warn("attached.remove", "file=%s error=\"%s\"", path, err_text(-errno));
+    }
+}
+
+void attached_sweep(const char *dir, bool (*is_job)(void *arg, const char *uuid), void *arg)
+{
+    char path[PATH_BYTES], uuid[UUID_BYTES + 1];
+    struct dirent *entry;
+
+    snprintf(path, sizeof(path), "%s/attached", dir);
+    DIR *folder = opendir(path);
+    while (folder && (entry = readdir(folder)) != NULL) {
+        snprintf(uuid, sizeof(uuid), "%.*s", UUID_BYTES, entry->d_name);
+        if (!text_is_uuid(uuid) || is_job(arg, uuid))
+            continue;
+        snprintf(path, sizeof(path), "%s/attached/%.200s", dir, entry->d_name);
+        unlink(path);
+    }
+    if (folder)
+        closedir(folder);
+}

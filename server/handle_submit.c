@@ -1,0 +1,285 @@
+/* job.submit. What the job file names outside itself is brought together before the job is there:
+ * the scores of another job are read on the query lane, its weights and what was uploaded on the
+ * store's. Then the job is inserted, with the hashes of all that in its spec. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/field.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/attached.h"
+#include "server/handlers.h"
+#include "server/jobs_internal.h"
+#include "server/server.h"
+
+struct submit {
+    struct job *job;                    /* not in the table yet */
+    struct jobspec scores_by;           /* what the other job's scores are ordered by */
+    struct checkpoint_shape weights_of; /* of the other job's checkpoints */
+};
+
+static void submit_free(struct submit *s)
+{
+    job_free(s->job);
+    free(s);
+}
+
+static void reply_row(struct request *rq, struct job *job)
+{
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddItemToObject(out, "job", jobs_row(rq->server->jobs, job));
+    request_reply(rq, out, NULL, 0);
+}
+
+/* --- on the store's lane --- */
+
+static int take_weights(struct server *server, struct submit *s, struct errbuf *why)
+{
+    struct job *job = s->job;
+    struct checkpoint *c = NULL;
+    int rc;
+
+    if (job->spec.weights.kind != GIVEN_JOB)
+        return 0;
+    rc = job_newest_checkpoint(server, job->spec.weights.job, &s->weights_of, false, &c, why);
+    if (rc == 0)
+        rc = attached_write_weights(server->dir, job->rec.uuid, &job->spec.weights, &job->model,
+                                    checkpoint_theta(c), why);
+    checkpoint_free(c);
+    return rc;
+}
+
+/* Everything is there: is it what this job can use? */
+static int judge_attached(struct server *server, struct job *job, struct errbuf *why)
+{
+    struct attached a = {0};
+    int rc = attached_load(server->dir, job->rec.uuid, &job->spec, &job->model, job->data->samples,
+                           &a, why);
+
+    attached_done(&a);
+    return rc < 0 ? rc : job_check_samples(job, job->data, why);
+}
+
+static void submit_work(struct op *op)
+{
+    struct submit *s = op->arg;
+    struct job *job = s->job;
+
+    op->rc = attached_adopt(op->server->dir, job->rec.uuid, &job->spec, &op->why);
+    if (op->rc == 0)
+        op->rc = take_weights(op->server, s, &op->why);
+    if (op->rc == 0)
+        op->rc = judge_attached(op->server, job, &op->why);
+    if (op->rc < 0)
+        return;
+    cJSON *json = jobspec_json(&job->spec);
+    job->rec.spec_json = json ? cJSON_PrintUnformatted(json) : NULL;
+    cJSON_Delete(json);
+    op->rc = job->rec.spec_json ? store_job_insert(op->server->store, &job->rec, &op->why)
+                                : err_set(&op->why, -ENOMEM, "no memory for the job description");
+}
+
+static void submit_done(struct op *op)
+{
+    struct jobs *jobs = op->server->jobs;
+    struct submit *s = op->arg;
+    struct job *job = s->job, *known;
+    int64_t number = job->rec.job;
+
+    if (op->rc == 0) {
+        s->job = NULL;
+        log_info("job.submit", "job=%" PRId64 " name=%s dataset=%s", number, job->rec.name,
+                 job->rec.dataset);
+        jobs_add(jobs, job);
+        jobs_pump(jobs);
+        reply_row(op->rq, job);
+    } else if (op->rc == -EEXIST && jobs_find(jobs, number, &known, &op->why) == 0) {
+        reply_row(op->rq, known);
+    } else {
+        request_fail(op->rq, op->rc, &op->why);
+    }
+    submit_free(s);
+}
+
+static void start_submit(struct request *rq, struct submit *s)
+{
+    op_run(rq->server->store_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = s, .work = submit_work, .done = submit_done});
+}
+
+/* --- scores of another job, on the query lane --- */
+
+static void scores_work(struct op *op)
+{
+    struct submit *s = op->arg;
+    struct job *job = s->job;
+    struct given *g = &job->spec.curriculum.given;
+    uint32_t n = job->data->samples;
+    struct score *scores = alloc_bytes(n, sizeof(*scores));
+    double *key = alloc_bytes(n, sizeof(*key));
+
+    if (!scores || !key)
+        op->rc = err_set(&op->why, -ENOMEM, "no memory for %u scores", n);
+    else
+        op->rc = query_scores(op->server->query, g->job, &g->epoch, n, scores, &op->why);
+    for (uint32_t i = 0; op->rc == 0 && i < n; i++)
+        key[i] = scores[i].flags & SCORE_MEASURED
+                     ? curriculum_key(&s->scores_by, &scores[i], NULL, i)
+                     : NAN;
+    if (op->rc == 0)
+        op->rc = attached_write_order(op->server->dir, job->rec.uuid, g, key, n, &op->why);
+    free(scores);
+    free(key);
+}
+
+static void scores_done(struct op *op)
+{
+    if (op->rc == 0) {
+        start_submit(op->rq, op->arg);
+        return;
+    }
+    request_fail(op->rq, op->rc, &op->why);
+    submit_free(op->arg);
+}
+
+/* --- reading --- */
+
+static int check_room(struct jobs *jobs, struct errbuf *why)
+{
+    int open = 0;
+
+    for (struct job *job = jobs_first(jobs); job; job = job->next)
+        open += !job_state_final(job->rec.state);
+    return open < JOBS_OPEN_MAX
+               ? 0
+               : err_set(why, -ERANGE, "%d jobs are queued, running or paused, allowed is %d", open,
+                         JOBS_OPEN_MAX);
+}
+
+/* The job that a key of the job file names. */
+static int find_other(struct server *server, const char *key, int64_t number, struct job **ret,
+                      struct errbuf *why)
+{
+    int rc = jobs_find(server->jobs, number, ret, why);
+
+    if (rc == 0)
+        rc = jobs_prepare(server, *ret, why);
+    return rc < 0 ? err_prefix(why, rc, "%s", key) : 0;
+}
+
+static int find_scores(struct server *server, struct submit *s, struct errbuf *why)
+{
+    const struct given *g = attached_given(&s->job->spec, ATTACHED_ORDER);
+    struct job *other;
+
+    if (!g || g->kind != GIVEN_JOB)
+        return 0;
+    int rc = find_other(server, "curriculum.measure", g->job, &other, why);
+    if (rc < 0)
+        return rc;
+    if (other->data->samples != s->job->data->samples)
+        return err_set(why, -EINVAL,
+                       "curriculum.measure: job %" PRId64 " scored the %u samples of dataset %s, "
+                       "this job trains on the %u of %s; scores go from sample to sample of the "
+                       "same number",
+                       g->job, other->data->samples, other->rec.dataset, s->job->data->samples,
+                       s->job->rec.dataset);
+    s->scores_by = (struct jobspec){.normaliser = other->spec.normaliser,
+                                    .curriculum = {.measure = g->measure}};
+    return 0;
+}
+
+static bool same_layout(const struct model *a, const struct model *b)
+{
+    bool same = a->param_count == b->param_count && a->floats == b->floats;
+
+    for (int i = 0; same && i < a->param_count; i++)
+        same = strcmp(a->params[i].name, b->params[i].name) == 0 &&
+               a->params[i].dims == b->params[i].dims &&
+               memcmp(a->params[i].shape, b->params[i].shape, sizeof(a->params[i].shape)) == 0;
+    return same;
+}
+
+static int find_weights(struct server *server, struct submit *s, struct errbuf *why)
+{
+    const struct given *g = &s->job->spec.weights;
+    struct job *other;
+
+    if (g->kind != GIVEN_JOB)
+        return 0;
+    int rc = find_other(server, "weights", g->job, &other, why);
+    if (rc < 0)
+        return rc;
+    if (!same_layout(&s->job->model, &other->model))
+        return err_set(why, -EINVAL,
+                       "weights: the model of job %" PRId64 " (%s) is another than this one (%s)",
+                       g->job, other->model.name, s->job->model.name);
+    s->weights_of = job_checkpoint_shape(other);
+    return 0;
+}
+
+static int read_submit(struct request *rq, const char *uuid, struct submit *s, struct errbuf *why)
+{
+    struct job *job = s->job;
+    const cJSON *spec = NULL;
+    int rc = field_obj(rq->message.json, "job.submit", "spec", true, &spec, why);
+
+    if (rc == 0)
+        rc = jobspec_parse(spec, &job->spec, why);
+    if (rc < 0)
+        return rc;
+    memcpy(job->rec.uuid, uuid, sizeof(job->rec.uuid));
+    memcpy(job->rec.name, job->spec.name, sizeof(job->rec.name));
+    memcpy(job->rec.dataset, job->spec.dataset, sizeof(job->rec.dataset));
+    job->rec.state = JOB_QUEUED;
+    job->rec.created_unix_ms = clock_unix_ms();
+    rc = check_room(rq->server->jobs, why);
+    if (rc == 0)
+        rc = jobs_prepare(rq->server, job, why);
+    if (rc == 0)
+        rc = jobs_check_memory(rq->server, job, why);
+    if (rc == 0)
+        rc = find_scores(rq->server, s, why);
+    return rc < 0 ? rc : find_weights(rq->server, s, why);
+}
+
+void handle_job_submit(struct request *rq)
+{
+    struct submit *s = xcalloc(1, sizeof(*s));
+    const char *uuid = NULL;
+    struct errbuf why = {""};
+    struct job *known = NULL;
+    int rc = field_str(rq->message.json, "job.submit", "uuid", true, 37, &uuid, &why);
+
+    s->job = xcalloc(1, sizeof(*s->job));
+    s->job->loss = s->job->accuracy = NAN;
+    if (rc == 0 && !text_is_uuid(uuid))
+        rc = err_set(&why, -EINVAL, "job.submit.uuid is \"%s\", allowed is a UUID", uuid);
+    if (rc == 0)
+        known = jobs_by_uuid(rq->server->jobs, uuid);
+    if (rc == 0 && !known)
+        rc = read_submit(rq, uuid, s, &why);
+    if (rc < 0 || known) {
+        submit_free(s);
+        if (known)
+            reply_row(rq, known);
+        else
+            request_fail(rq, rc, &why);
+        return;
+    }
+    const struct given *g = attached_given(&s->job->spec, ATTACHED_ORDER);
+    if (!g || g->kind != GIVEN_JOB) {
+        start_submit(rq, s);
+        return;
+    }
+    op_run(rq->server->query_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = s, .work = scores_work, .done = scores_done});
+}

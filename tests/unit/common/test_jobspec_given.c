@@ -1,0 +1,130 @@
+/* What a job file names outside itself. */
+#include <stdlib.h>
+
+#include "tests/unit/common/jobspec_made.h"
+
+#define SHA "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define MEASURE(x) "\"curriculum\": {\"measure\": " x "}"
+
+static char *written(const struct jobspec *spec)
+{
+    cJSON *json = jobspec_json(spec);
+    char *text = cJSON_PrintUnformatted(json);
+
+    cJSON_Delete(json);
+    return text;
+}
+
+/* Writing and reading it gives the same again. */
+static void assert_lasts(const struct jobspec *spec)
+{
+    char *text = written(spec), *again;
+    struct errbuf why = {0};
+    struct jobspec back;
+
+    ASSERT_OK(parse(text, &back, &why), why);
+    again = written(&back);
+    ASSERT_STR(text, again);
+    free(text);
+    free(again);
+    jobspec_done(&back);
+}
+
+TEST(a_measure_may_be_the_scores_of_another_job)
+{
+    struct jobspec s = made(MEASURE("{\"job\": 3}"));
+
+    ASSERT_EQ(MEASURE_GIVEN, s.curriculum.measure);
+    ASSERT_EQ(GIVEN_JOB, s.curriculum.given.kind);
+    ASSERT_EQ(3, s.curriculum.given.job);
+    ASSERT_EQ(-1, s.curriculum.given.epoch);
+    ASSERT_EQ(MEASURE_ADM, s.curriculum.given.measure);
+    ASSERT_STR("", s.curriculum.given.sha256);
+    assert_lasts(&s);
+    jobspec_done(&s);
+    s = made(
+        MEASURE("{\"job\": 3, \"epoch\": 0, \"measure\": \"margin\", \"sha256\": \"" SHA "\"}"));
+    ASSERT_EQ(0, s.curriculum.given.epoch);
+    ASSERT_EQ(MEASURE_MARGIN, s.curriculum.given.measure);
+    ASSERT_STR(SHA, s.curriculum.given.sha256);
+    assert_lasts(&s);
+    jobspec_done(&s);
+    assert_refused(MEASURE("{}"), "curriculum.measure names neither a file nor a job");
+    assert_refused(MEASURE("{\"job\": 3, \"file\": \"x\"}"),
+                   "curriculum.measure names a file and a job; it takes one of them");
+    assert_refused(MEASURE("{\"job\": 0}"), "curriculum.measure.job is 0, allowed is 1 to");
+    assert_refused(
+        MEASURE("{\"job\": 3, \"measure\": \"random\"}"),
+        "curriculum.measure.measure is \"random\", allowed is adm, loss, grad_norm, el2n "
+        "or margin");
+    assert_refused(MEASURE("{\"job\": 3, \"epochs\": 1}"), "did you mean \"epoch\"?");
+    assert_refused(MEASURE("3"), "curriculum.measure is 3, allowed is adm, loss");
+}
+
+TEST(a_measure_may_be_a_file)
+{
+    struct jobspec s = made(MEASURE("{\"file\": \"a b/\\u00e4.npy\", \"sha256\": \"" SHA "\"}"));
+
+    ASSERT_EQ(GIVEN_FILE, s.curriculum.given.kind);
+    ASSERT_STR("a b/\u00e4.npy", s.curriculum.given.file);
+    assert_lasts(&s);
+    jobspec_done(&s);
+    assert_refused(MEASURE("{\"file\": \"\"}"), "curriculum.measure.file is empty");
+    assert_refused(MEASURE("{\"file\": \"x\", \"epoch\": 2}"),
+                   "curriculum.measure names a file; epoch and measure are of a job");
+    assert_refused(MEASURE("{\"file\": \"x\", \"sha256\": \"12\"}"),
+                   "curriculum.measure.sha256 is \"12\", allowed is 64 hexadecimal digits");
+}
+
+TEST(excluded_samples_are_a_list_in_any_order)
+{
+    struct jobspec s = made("\"exclude\": [17, 3, 99], \"batch\": 64");
+
+    ASSERT_EQ(3, s.exclude.count);
+    ASSERT_EQ(3, s.exclude.ids[0]);
+    ASSERT_EQ(17, s.exclude.ids[1]);
+    ASSERT_EQ(99, s.exclude.ids[2]);
+    ASSERT_EQ(1, jobspec_epoch_steps(&s, 130));
+    ASSERT_EQ(2, jobspec_epoch_steps(&s, 131));
+    assert_lasts(&s);
+    jobspec_done(&s);
+    s = made("\"exclude\": []");
+    char *text = written(&s);
+    ASSERT(!strstr(text, "exclude"));
+    free(text);
+    jobspec_done(&s);
+    s = made("\"exclude\": {\"file\": \"ids.txt\", \"sha256\": \"" SHA "\", \"count\": 5}");
+    ASSERT_EQ(5, s.exclude.count);
+    ASSERT(!s.exclude.ids);
+    assert_lasts(&s);
+    jobspec_done(&s);
+    assert_refused("\"exclude\": [3, -1]", "exclude[1] is -1, allowed is the number of a sample");
+    assert_refused("\"exclude\": [0.5]", "exclude[0] is 0.5, allowed is");
+    assert_refused("\"exclude\": [\"a\"]", "exclude[0] is no number");
+    assert_refused("\"exclude\": [3, 1, 3]", "exclude names sample 3 twice");
+    assert_refused("\"exclude\": 3", "exclude is 3, allowed is a list");
+    assert_refused("\"exclude\": {}", "exclude names no file; needed is {\"file\": ...}");
+    assert_refused("\"exclude\": {\"job\": 3}", "exclude has no key \"job\"");
+}
+
+TEST(a_job_without_epochs_measures_given_weights)
+{
+    struct jobspec s = made("\"epochs\": 0, \"weights\": {\"job\": 2}");
+
+    ASSERT_EQ(GIVEN_JOB, s.weights.kind);
+    ASSERT_EQ(2, s.weights.job);
+    ASSERT_EQ(0, jobspec_epoch_steps(&s, 1000));
+    ASSERT_EQ(1, jobspec_epochs(&s));
+    assert_lasts(&s);
+    jobspec_done(&s);
+    s = made("\"weights\": {\"file\": \"m.safetensors\"}, \"epochs\": 3");
+    ASSERT_EQ(GIVEN_FILE, s.weights.kind);
+    ASSERT_EQ(3, jobspec_epochs(&s));
+    jobspec_done(&s);
+    assert_refused("\"epochs\": 0", "epochs is 0 and weights is not written; a job that trains "
+                                    "nothing measures given weights");
+    assert_refused("\"epochs\": 0, \"weights\": {\"job\": 2}, \"score\": {\"source\": \"train\"}",
+                   "epochs is 0 and score.source is train");
+    assert_refused("\"weights\": {\"job\": 2, \"epoch\": 1}", "weights has no key \"epoch\"");
+    assert_refused("\"weights\": \"x\"", "weights is \"x\", allowed is an object");
+}
