@@ -47,6 +47,9 @@
     MESSAGE(SCORE_ROWS, "score.rows", 0, BY_READ)                                                  \
     MESSAGE(SCORE_SQL, "score.sql", 0, BY_READ)                                                    \
     MESSAGE(SCORE_HEATMAP, "score.heatmap", 0, BY_READ)                                            \
+    MESSAGE(DB_BACKUP, "db.backup", 0, BY_ADMIN)                                                   \
+    MESSAGE(DB_CHECK, "db.check", 0, BY_ADMIN)                                                     \
+    MESSAGE(DB_COMPACT, "db.compact", 0, BY_ADMIN)                                                 \
     MESSAGE(SERVER_DASHBOARD, "server.dashboard", 0, BY_SUBMIT)                                    \
     MESSAGE(WORKER_LIST, "worker.list", 0, BY_READ)                                                \
     MESSAGE(WORKER_HELLO, "worker.hello", 0, BY_WORKER)                                            \

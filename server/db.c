@@ -14,9 +14,6 @@
 
 #include "common/alloc.h"
 
-/* Long enough for a person's sqlite3 that checkpoints, short enough not to be felt. */
-#define BUSY_MS 250
-
 static int code_of_system(int error, int otherwise)
 {
     static const int no_space[] = {ENOSPC, EDQUOT, EFBIG};
@@ -128,7 +125,7 @@ int db_open(struct db *db, const char *dir, const char *name, bool writable, mod
         rc = err_set(why, -EACCES, "cannot write %s: it is read-only", path);
     if (rc != 0)
         goto out;
-    sqlite3_busy_timeout(db->sql, BUSY_MS);
+    sqlite3_busy_timeout(db->sql, DB_BUSY_MS);
     /* What is inside a file may have been changed by others than us. */
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);

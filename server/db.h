@@ -17,6 +17,10 @@
 
 #include "common/err.h"
 
+/* For another process that has the file locked: long enough for a person's sqlite3 that
+ * checkpoints, short enough not to be felt. */
+#define DB_BUSY_MS 250
+
 struct db {
     sqlite3 *sql;     /* NULL: closed */
     const char *name; /* of the file in dir; borrowed */

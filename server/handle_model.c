@@ -70,8 +70,8 @@ static void model_work(struct op *op)
 {
     struct model_args *a = op->arg;
 
-    op->rc = job_newest_checkpoint(op->server, a->job, &a->shape, a->final, &a->checkpoint,
-                                   &op->why);
+    op->rc =
+        job_newest_checkpoint(op->server, a->job, &a->shape, a->final, &a->checkpoint, &op->why);
 }
 
 static void model_done_reply(struct op *op)

@@ -242,6 +242,8 @@ static int read_submit(struct request *rq, const char *uuid, struct submit *s, s
     job->rec.created_unix_ms = clock_unix_ms();
     rc = check_room(rq->server->jobs, why);
     if (rc == 0)
+        rc = upkeep_room(rq->server->upkeep, why);
+    if (rc == 0)
         rc = jobs_prepare(rq->server, job, why);
     if (rc == 0)
         rc = jobs_check_memory(rq->server, job, why);

@@ -58,6 +58,9 @@ static int try_checkpoint(struct server *s, const struct start *st,
     rc = checkpoint_read(path, rec->sha256, &st->shape, ret, why);
     if (rc == -EUCLEAN)
         put_away(s, rec, path);
+    else if (rc ==
+             -ENOENT) /* of a state.db that was put back; it would count as one that is kept */
+        store_checkpoint_remove(s->store, rec->job, rec->step, NULL);
     return rc;
 }
 

@@ -34,6 +34,17 @@ static const struct option table[] = {
      .help = "jobs that run at the same time and share the workers"},
     {"checkpoint-every", OPT_INT, AT(checkpoint_s), .def = "60", .arg = "SECONDS", .min = 1,
      .max = 86400, .help = "between two checkpoints of a job inside an epoch"},
+    {"keep-rows", OPT_INT, AT(retention.rows), .def = "20000000", .arg = "N", .max = INT64_MAX,
+     .help = "scores that a job may keep when it has ended; above it those of the first, the last "
+             "five and evenly spaced epochs stay; 0: all"},
+    {"keep-jobs", OPT_INT, AT(retention.jobs), .def = "0", .arg = "N", .max = INT64_MAX,
+     .help =
+         "jobs that keep more than the scores of their last epoch, the last that ended; 0: all"},
+    {"keep-days", OPT_INT, AT(retention.days), .def = "0", .arg = "N", .max = 36500,
+     .help = "days for which a job that ended does; 0: for ever"},
+    {"max-db", OPT_BYTES, AT(retention.bytes), .arg = "BYTES", .max = INT64_MAX,
+     .help = "of difficulty.db: above it the oldest jobs keep the scores of their last epoch, and "
+             "no job is taken on as long as that does not help (default: no limit)"},
     {"http", OPT_STR, AT(http), .arg = "HOST:PORT",
      .help = "address of the dashboard and /metrics, loopback only, or none (default " HTTP_DEFAULT
              ", if it is free and there is no --key); whoever is on this machine may read there"},

@@ -160,6 +160,22 @@ int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t 
 #undef SCORED
 }
 
+int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *why)
+{
+    int64_t epoch;
+    int rc = db_i64(&q->difficulty,
+                    "SELECT min(epoch) FROM epoch WHERE job_id = ?1 AND epoch < ?2"
+                    " AND n_dropped > 0",
+                    DB_ARGS(DB_I(job), DB_I(before)), &epoch, why);
+
+    if (rc != 0)
+        return rc == -ENOENT ? 0 : rc;
+    return err_set(why, -ENOENT,
+                   "the scores of epoch %lld of job %lld were dropped, as the server's --keep "
+                   "options say; what follows from them is not known any more",
+                   (long long)epoch, (long long)job);
+}
+
 int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why)
 {
 #define TESTED                                                                                     \

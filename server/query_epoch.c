@@ -226,7 +226,10 @@ int query_epoch_histories(struct query *q, const struct query_epoch *x, struct s
     if (rc == 0 && last != x->epoch) {
         for (uint32_t i = 0; i < room; i++)
             all[i] = SAMPLE_UNMEASURED;
-        rc = history_rows_replay(&q->difficulty, x->job, 0, x->epoch + 1, all, room, &last, why);
+        rc = query_all_kept(q, x->job, x->epoch + 1, why);
+        if (rc == 0)
+            rc =
+                history_rows_replay(&q->difficulty, x->job, 0, x->epoch + 1, all, room, &last, why);
     }
     if (rc != 0) {
         free(all);

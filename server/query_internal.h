@@ -27,6 +27,9 @@ int query_job(struct query *q, int64_t job, int64_t *ret_dataset, struct errbuf 
 int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t *ret_scored,
                        struct errbuf *why);
 
+/* Are all scores of the job's epochs before `before` still there? -ENOENT names the first that lost
+ * them. */
+int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *why);
 /* As query_scored_epoch, of the scores of test samples. */
 int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why);
 

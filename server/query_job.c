@@ -21,6 +21,8 @@ static void add_epoch(cJSON *rows, sqlite3_stmt *stmt)
         query_add_number(row, names[i], stmt, i);
     query_add_text(row, "scores_sha256", stmt, count);
     cJSON_AddBoolToObject(row, "committed", sqlite3_column_int(stmt, count + 1));
+    if (sqlite3_column_int64(stmt, count + 2))
+        query_add_number(row, "dropped", stmt, count + 2);
     cJSON_AddItemToArray(rows, row);
 }
 
@@ -31,12 +33,13 @@ static int epochs(struct query *q, int64_t job, int64_t from, cJSON *rows, struc
     int rc = query_job(q, job, &dataset, why);
 
     if (rc == 0)
-        rc = db_query(&q->difficulty,
-                      "SELECT epoch, share, scheduled, train_loss, train_accuracy, sharpness,"
-                      " test_loss, test_accuracy, adv_accuracy, lr, n_scored, mean_gap, adm_mean,"
-                      " newly_right, seconds, scores_sha256, state = 'committed' FROM epoch"
-                      " WHERE job_id = ?1 AND epoch >= ?2 ORDER BY epoch LIMIT ?3",
-                      DB_ARGS(DB_I(job), DB_I(from), DB_I(ROWS_MAX)), &stmt, why);
+        rc = db_query(
+            &q->difficulty,
+            "SELECT epoch, share, scheduled, train_loss, train_accuracy, sharpness,"
+            " test_loss, test_accuracy, adv_accuracy, lr, n_scored, mean_gap, adm_mean,"
+            " newly_right, seconds, scores_sha256, state = 'committed', n_dropped FROM epoch"
+            " WHERE job_id = ?1 AND epoch >= ?2 ORDER BY epoch LIMIT ?3",
+            DB_ARGS(DB_I(job), DB_I(from), DB_I(ROWS_MAX)), &stmt, why);
     if (rc != 0)
         return rc;
     while ((rc = db_step(&q->difficulty, stmt, why)) > 0)
@@ -215,6 +218,8 @@ int query_replay(struct query *q, int64_t job, int64_t before, uint32_t samples,
     int rc = query_begin(q, &q->difficulty, false, why);
     if (rc == 0)
         rc = query_job(q, job, &dataset, why);
+    if (rc == 0)
+        rc = query_all_kept(q, job, before, why);
     if (rc == 0)
         rc = replay(q, job, 0, before, &r, why);
     free(r.scores);

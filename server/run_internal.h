@@ -1,4 +1,4 @@
-/* Shared by run.c, run_lease.c, run_result.c and run_upload.c only. */
+/* Shared by run.c and run_*.c only. */
 #ifndef STEPPE_SERVER_RUN_INTERNAL_H
 #define STEPPE_SERVER_RUN_INTERNAL_H
 
@@ -56,5 +56,8 @@ static inline bool run_train_source(const struct run *r)
 {
     return r->spec->score_source == SOURCE_TRAIN;
 }
+
+/* run_epoch.c: takes the open epoch's numbers out of the run and moves the cursor to the next. */
+int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret);
 
 #endif

@@ -112,6 +112,7 @@ static void on_tick(uv_timer_t *timer)
     jobs_tick(s->jobs, now_ms);
     workers_tick(s->workers, now_ms);
     gate_tick(s->gate, now_ms);
+    upkeep_tick(s->upkeep, now_ms);
 }
 
 /* Lets go of what was promised: held replies say "no task", the run is kept in a checkpoint. */
@@ -209,6 +210,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
         err_set(why, rc, "cannot start: %s", err_text(rc));
     s->halves = halves_create();
     if (rc == 0)
+        rc = upkeep_open(s, &options->retention, &s->upkeep, why);
+    if (rc == 0)
         rc = listen_all(s, options, why);
     if (rc == 0)
         rc = listen_http(s, options, why);
@@ -237,8 +240,10 @@ static void close_handle(uv_handle_t *handle, void *arg)
 void server_close(struct server *s)
 {
     s->stopping = true;
+    upkeep_stop(s->upkeep);
     lane_close(s->query_lane);
     lane_close(s->store_lane);
+    upkeep_close(s->upkeep);
     workers_close(s->workers);
     http_close(s->http);
     transport_close(s->plain.transport);

@@ -18,6 +18,7 @@
 #include "server/query.h"
 #include "server/store.h"
 #include "server/transport.h"
+#include "server/upkeep.h"
 #include "server/workers.h"
 
 struct server_options {
@@ -29,6 +30,7 @@ struct server_options {
     int64_t memory_bytes; /* of the jobs that run */
     int64_t max_running;
     int64_t checkpoint_s; /* between two checkpoints inside an epoch */
+    struct retention retention;
     int log_level;
     bool help, version;
 };
@@ -53,6 +55,7 @@ struct server {
     struct datasets *datasets;
     struct jobs *jobs;
     struct workers *workers;
+    struct upkeep *upkeep;
     struct http *http; /* NULL: there is no dashboard */
     struct metrics metrics;
     struct failpoint failpoint; /* those on the loop's thread */

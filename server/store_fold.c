@@ -3,7 +3,6 @@
  * sample_state); so an epoch is seen whole or not at all, and one that a crash left half written is
  * simply folded again. A slice first removes what the table holds in its range of samples: whatever
  * an earlier attempt wrote, the rows afterwards are those of this fold and no others. */
-#include <endian.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,14 +11,10 @@
 #include "common/alloc.h"
 #include "common/bounds.h"
 #include "common/clock.h"
-#include "common/text.h"
+#include "server/score_hash.h"
 #include "server/stats.h"
 #include "server/store_internal.h"
 #include "server/store_rows.h"
-
-/* Bytes of a row in scores_sha256. */
-#define HASH_ROW_BYTES 52
-#define HASH_ROWS 64
 
 struct summary {
     int64_t scored;
@@ -68,50 +63,15 @@ static int check(const struct fold *f, struct errbuf *why)
     return 0;
 }
 
-static uint8_t *put_u32(uint8_t *at, uint32_t v)
-{
-    v = htole32(v);
-    memcpy(at, &v, sizeof(v));
-    return at + sizeof(v);
-}
-
-static uint8_t *put_f64(uint8_t *at, double v)
-{
-    uint64_t bits;
-
-    v = stored(v);
-    memcpy(&bits, &v, sizeof(bits));
-    bits = htole64(bits);
-    memcpy(at, &bits, sizeof(bits));
-    return at + sizeof(bits);
-}
-
 static void hash_rows(const struct fold *f, char ret[SHA256_HEX])
 {
-    uint8_t rows[HASH_ROWS * HASH_ROW_BYTES], digest[SHA256_BYTES], *at = rows;
-    struct sha256 h;
+    struct score_hash h;
 
-    sha256_init(&h);
-    for (uint32_t i = 0; f->scores && i < f->samples; i++) {
-        if (!measured(f, i))
-            continue;
-        const struct score *x = &f->scores[i];
-        at = put_u32(at, i);
-        at = put_f64(at, x->loss);
-        at = put_f64(at, x->adv_loss);
-        at = put_f64(at, f->adm[i]);
-        at = put_f64(at, x->grad_norm);
-        at = put_f64(at, x->el2n);
-        at = put_u32(at, (uint32_t)x->predicted);
-        at = put_u32(at, x->flags);
-        if (at == rows + sizeof(rows)) {
-            sha256_add(&h, rows, sizeof(rows));
-            at = rows;
-        }
-    }
-    sha256_add(&h, rows, (size_t)(at - rows));
-    sha256_end(&h, digest);
-    text_hex(digest, sizeof(digest), ret);
+    score_hash_init(&h);
+    for (uint32_t i = 0; f->scores && i < f->samples; i++)
+        if (measured(f, i))
+            score_hash_add(&h, i, &f->scores[i], f->adm[i]);
+    score_hash_end(&h, ret);
 }
 
 static int summarise(const struct fold *f, struct summary *ret, struct errbuf *why)

@@ -194,6 +194,10 @@ static const struct meta columns[] = {
     {"epoch.adm_p90", "90 % of them are below it", 0, UNIT_RANGE, HARD},
     {"epoch.committed_unix_ms", "when it was committed", SINCE_1970, 0, 0},
     {"epoch.scores_sha256", "hash of the score rows, see definition.scores_sha256", "hex", 0, 0},
+    {"epoch.n_dropped",
+     "scores that the epoch had when it was committed and that were dropped since, as the server's "
+     "--keep options say; n_scored is 0 then, all figures stay",
+     "samples", "0 to n_samples", 0},
     {"epoch.newly_right",
      "of the samples that were right in no epoch before, the share that is right now; near 0: the "
      "model has settled; NULL: there was none, or it is not known",

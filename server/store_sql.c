@@ -399,3 +399,7 @@ const char sql_difficulty_4[] =
     "    WHERE n.job_id = v.job AND n.state = 'committed' AND EXISTS (SELECT 1 FROM test_score t\n"
     "      WHERE t.job_id = n.job_id AND t.epoch = n.epoch))\n"
     "ORDER BY +job DESC, adm DESC, gap DESC, sample;\n";
+
+/* Scores that are not kept. */
+const char sql_difficulty_5[] =
+    "ALTER TABLE epoch ADD COLUMN n_dropped INTEGER NOT NULL DEFAULT 0;\n";

@@ -268,6 +268,20 @@ static int write_text_file(struct cli *cli, int64_t job, struct errbuf *why)
     return rc;
 }
 
+/* The rows come without their dataset's classes: the server says whether it has this one. */
+static int check_class(struct cli *cli, int64_t job, struct errbuf *why)
+{
+    struct message reply;
+    cJSON *request = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(request, "job", (double)job);
+    request_class(cli, request);
+    int rc = cli_call(cli, MSG_SCORE_CLASSES, request, &reply, why);
+    if (rc == 0)
+        message_done(&reply);
+    return rc;
+}
+
 int cmd_export(struct cli *cli, struct errbuf *why)
 {
     const struct args *a = cli->args;
@@ -287,5 +301,9 @@ int cmd_export(struct cli *cli, struct errbuf *why)
                        format_names[a->format]);
     if (!text && !a->out)
         return err_set(why, EXIT_USAGE, "--format %s needs --out FILE", format_names[a->format]);
+    if (a->class_id != NOT_GIVEN)
+        rc = check_class(cli, job, why);
+    if (rc != 0)
+        return rc;
     return text ? write_text_file(cli, job, why) : write_arrays(cli, job, why);
 }

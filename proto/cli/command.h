@@ -31,7 +31,7 @@ struct args {
     /* jobs */
     bool watch, help_job, follow;
     const char *uuid;
-    int64_t limit;
+    int64_t limit, keep;
     /* dataset import */
     const char *labels;
     double flip, hard;
@@ -96,6 +96,9 @@ int cmd_key_new(struct cli *cli, struct errbuf *why);
 int cmd_key_add(struct cli *cli, struct errbuf *why);
 int cmd_key_derive(struct cli *cli, struct errbuf *why);
 int cmd_key_show(struct cli *cli, struct errbuf *why);
+int cmd_db_backup(struct cli *cli, struct errbuf *why);
+int cmd_db_check(struct cli *cli, struct errbuf *why);
+int cmd_db_compact(struct cli *cli, struct errbuf *why);
 int cmd_dashboard(struct cli *cli, struct errbuf *why);
 int cmd_ping(struct cli *cli, struct errbuf *why);
 int cmd_version(struct cli *cli, struct errbuf *why);
@@ -103,6 +106,6 @@ int cmd_version(struct cli *cli, struct errbuf *why);
 extern const struct option submit_options[], jobs_options[], log_options[], import_options[],
     top_options[], histogram_options[], trajectory_options[], planted_options[], schedule_options[],
     classes_options[], risers_options[], suspects_options[], compare_options[], map_options[],
-    sql_options[], export_options[], derive_options[], sheet_options[];
+    sql_options[], export_options[], derive_options[], sheet_options[], backup_options[];
 
 #endif

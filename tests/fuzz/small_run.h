@@ -33,7 +33,8 @@ static inline void small_run_open(struct small_run *s)
     FUZZ_ASSERT(jobspec_parse(json, &s->spec, &why) == 0);
     FUZZ_ASSERT(
         model_parse(s->spec.model, s->data.dims, SMALL_CLASSES, mean, std, &s->model, &why) == 0);
-    FUZZ_ASSERT(run_create(&s->spec, &s->model, &s->data, 1, 1, &s->run) == 0);
+    FUZZ_ASSERT(run_create(&s->spec, &s->model, &s->data, 1, 1, &(struct run_inputs){0}, &s->run) ==
+                0);
     cJSON_Delete(json);
 }
 
@@ -46,8 +47,9 @@ static inline void small_run_close(struct small_run *s)
 
 static inline struct checkpoint_shape small_run_shape(const struct small_run *s)
 {
-    return (struct checkpoint_shape){s->model.floats, SMALL_SAMPLES,
-                                     optimizer_vectors(&s->spec.optimizer)};
+    return (struct checkpoint_shape){.floats = s->model.floats,
+                                     .samples = SMALL_SAMPLES,
+                                     .vectors = optimizer_vectors(&s->spec.optimizer)};
 }
 
 #endif

@@ -1,0 +1,144 @@
+/* db backup, check, compact: the server's databases, for who looks after it. */
+#include "proto/cli/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "proto/cli/draw.h"
+#include "proto/cli/session.h"
+
+/* A large file takes its time; the request is sent again meanwhile and waits for the same end. */
+#define UPKEEP_DEADLINE_MS (6 * 3600 * 1000)
+
+const struct option backup_options[] = {
+    {"keep", OPT_INT, offsetof(struct args, keep), .def = "5", .arg = "N", .min = 1, .max = 100,
+     .help = "backups that stay, this one counted; older ones are removed"},
+    {NULL},
+};
+
+static int ask(struct cli *cli, enum message_type type, cJSON *request, struct message *ret,
+               struct errbuf *why)
+{
+    int rc = cli_call_tensors(cli, type, request, NULL, 0, UPKEEP_DEADLINE_MS, ret, NULL, why);
+
+    if (rc == 0 && cli->args->json)
+        cli_print_json(ret, NULL);
+    return rc;
+}
+
+static const char *bytes_text(const cJSON *obj, const char *name, char buf[DRAW_TEXT_BYTES])
+{
+    int64_t bytes = 0;
+
+    value_i64(obj, name, &bytes);
+    return draw_bytes(bytes < 0 ? 0 : (uint64_t)bytes, buf);
+}
+
+static void print_backup(const struct cli *cli, const cJSON *json, const cJSON *files)
+{
+    static const struct column columns[] = {
+        {.title = "file"}, {"bytes", .right = true}, {.title = "sha256"}, {NULL}};
+    struct table *t = table_create(columns);
+    int64_t removed = 0;
+    const cJSON *row;
+
+    value_i64(json, "removed", &removed);
+    cli_print_text("%s", value_text(json, "folder"));
+    cJSON_ArrayForEach(row, files)
+    {
+        cell_text(t, row, "name");
+        cell_i64(t, row, "bytes");
+        cell_text(t, row, "sha256");
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+    if (removed)
+        printf("%lld older backup%s removed\n", (long long)removed, removed == 1 ? "" : "s");
+}
+
+int cmd_db_backup(struct cli *cli, struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply;
+    const cJSON *files;
+
+    cJSON_AddNumberToObject(request, "keep", (double)cli->args->keep);
+    int rc = ask(cli, MSG_DB_BACKUP, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    if (!cli->args->json) {
+        rc = reply_array(reply.json, "files", &files, why);
+        if (rc == 0)
+            print_backup(cli, reply.json, files);
+    }
+    message_done(&reply);
+    return rc;
+}
+
+static void print_check(const cJSON *json, const cJSON *problems)
+{
+    int64_t epochs = 0, rows = 0, checkpoints = 0;
+    const cJSON *problem;
+
+    value_i64(json, "epochs", &epochs);
+    value_i64(json, "rows", &rows);
+    value_i64(json, "checkpoints", &checkpoints);
+    cJSON_ArrayForEach(problem, problems)
+        cli_print_text("%s", cJSON_IsString(problem) ? problem->valuestring : "");
+    printf("looked at both files, %lld scores of %lld epochs and %lld checkpoints: %s\n",
+           (long long)rows, (long long)epochs, (long long)checkpoints,
+           cJSON_GetArraySize(problems) ? "damaged" : "all is whole");
+}
+
+int cmd_db_check(struct cli *cli, struct errbuf *why)
+{
+    const cJSON *problems;
+    struct message reply;
+    int rc = ask(cli, MSG_DB_CHECK, NULL, &reply, why);
+
+    if (rc != 0)
+        return rc;
+    /* cli_print_json leaves the fields where they are. */
+    rc = reply_array(reply.json, "problems", &problems, why);
+    if (rc == 0 && !cli->args->json)
+        print_check(reply.json, problems);
+    if (rc == 0 && cJSON_GetArraySize(problems) > 0)
+        rc = err_set(why, -EUCLEAN,
+                     "the databases are damaged; README.md says how to restore a "
+                     "backup");
+    message_done(&reply);
+    return rc;
+}
+
+static void print_compact(const cJSON *json)
+{
+    static const char *const files[] = {"state.db", "difficulty.db", NULL};
+    const cJSON *before = cJSON_GetObjectItemCaseSensitive(json, "before");
+    const cJSON *after = cJSON_GetObjectItemCaseSensitive(json, "after");
+    const cJSON *dropped = cJSON_GetObjectItemCaseSensitive(json, "dropped");
+    char from[DRAW_TEXT_BYTES], to[DRAW_TEXT_BYTES];
+    int64_t rows = 0, epochs = 0;
+
+    for (int i = 0; files[i]; i++)
+        printf("%-13s  %s > %s\n", files[i], bytes_text(before, files[i], from),
+               bytes_text(after, files[i], to));
+    value_i64(dropped, "rows", &rows);
+    value_i64(dropped, "epochs", &epochs);
+    if (rows)
+        printf("%lld scores of %lld epochs were dropped, as the server's --keep options say\n",
+               (long long)rows, (long long)epochs);
+}
+
+int cmd_db_compact(struct cli *cli, struct errbuf *why)
+{
+    struct message reply;
+    int rc = ask(cli, MSG_DB_COMPACT, NULL, &reply, why);
+
+    if (rc != 0)
+        return rc;
+    if (!cli->args->json)
+        print_compact(reply.json);
+    message_done(&reply);
+    return 0;
+}

@@ -1,0 +1,282 @@
+#include "server/db_check.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/hash.h"
+#include "common/text.h"
+#include "server/db.h"
+#include "server/score_hash.h"
+
+#define PROBLEMS_MAX 100
+#define PATH_BYTES 700
+
+struct check {
+    const char *dir;
+    const atomic_bool *stop;
+    struct db state, difficulty;
+    cJSON *problems;
+    int64_t epochs, rows, checkpoints;
+};
+
+__attribute__((format(printf, 2, 3))) static void problem(struct check *c, const char *fmt, ...)
+{
+    struct errbuf text;
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text.text, sizeof(text.text), fmt, ap);
+    va_end(ap);
+    if (cJSON_GetArraySize(c->problems) < PROBLEMS_MAX)
+        cJSON_AddItemToArray(c->problems, cJSON_CreateString(text.text));
+}
+
+/* What SQLite says of the pages of a file and of its keys. */
+static int check_pages(struct check *c, struct db *db, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    char said[200];
+    int rc = db_query(db, "PRAGMA integrity_check(20)", DB_NONE, &stmt, why);
+
+    while (rc == 0 && (rc = db_step(db, stmt, why)) > 0) {
+        db_text(stmt, 0, said, sizeof(said));
+        if (strcmp(said, "ok") != 0)
+            problem(c, "%s: %s", db->name, said);
+        rc = 0;
+    }
+    sqlite3_finalize(stmt);
+    if (rc == -EUCLEAN) { /* a page that cannot even be read */
+        problem(c, "%s", why->text);
+        return 0;
+    }
+    if (rc == 0)
+        rc = db_query(db, "PRAGMA foreign_key_check", DB_NONE, &stmt, why);
+    while (rc == 0 && (rc = db_step(db, stmt, why)) > 0) {
+        db_text(stmt, 0, said, sizeof(said));
+        problem(c, "%s: a row of %s refers to one that is not there", db->name, said);
+        rc = 0;
+    }
+    if (rc == 0)
+        sqlite3_finalize(stmt);
+    return rc;
+}
+
+static void read_score(sqlite3_stmt *stmt, struct score *ret)
+{
+    *ret = (struct score){.loss = sqlite3_column_double(stmt, 2),
+                          .adv_loss = sqlite3_column_double(stmt, 3),
+                          .grad_norm = sqlite3_column_double(stmt, 4),
+                          .el2n = sqlite3_column_double(stmt, 5),
+                          .predicted = sqlite3_column_int(stmt, 6),
+                          .flags = (uint32_t)sqlite3_column_int64(stmt, 7)};
+}
+
+/* Hash and number of the rows of an epoch. */
+static int hash_epoch(struct check *c, int64_t job, int64_t epoch, char hash[SHA256_HEX],
+                      int64_t *ret_rows, struct errbuf *why)
+{
+    struct db *db = &c->difficulty;
+    struct score_hash h;
+    sqlite3_stmt *stmt;
+    int64_t rows = 0;
+    int rc = db_query(db,
+                      "SELECT sample_id, adm, loss, adv_loss, grad_norm, el2n, predicted, flags"
+                      " FROM score WHERE job_id = ?1 AND epoch = ?2 ORDER BY sample_id",
+                      DB_ARGS(DB_I(job), DB_I(epoch)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    score_hash_init(&h);
+    while ((rc = db_step(db, stmt, why)) > 0) {
+        struct score x;
+        read_score(stmt, &x);
+        score_hash_add(&h, (uint32_t)sqlite3_column_int64(stmt, 0), &x,
+                       sqlite3_column_double(stmt, 1));
+        rows++;
+    }
+    sqlite3_finalize(stmt);
+    score_hash_end(&h, hash);
+    *ret_rows = rows;
+    return rc;
+}
+
+/* One epoch, on a snapshot of its own: what it says of itself and what is there. */
+static int check_epoch(struct check *c, int64_t job, int64_t epoch, struct errbuf *why)
+{
+    struct db *db = &c->difficulty;
+    char want[SHA256_HEX] = "", hash[SHA256_HEX];
+    int64_t scored = -1, rows = 0;
+    sqlite3_stmt *stmt;
+    int rc = db_query(db,
+                      "SELECT n_scored, scores_sha256 FROM epoch WHERE job_id = ?1 AND epoch = ?2"
+                      " AND state = 'committed' AND n_dropped = 0",
+                      DB_ARGS(DB_I(job), DB_I(epoch)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_step(db, stmt, why);
+    if (rc > 0) {
+        scored = sqlite3_column_int64(stmt, 0);
+        db_text(stmt, 1, want, sizeof(want));
+    }
+    sqlite3_finalize(stmt);
+    if (rc <= 0)
+        return rc;
+    rc = hash_epoch(c, job, epoch, hash, &rows, why);
+    if (rc != 0)
+        return rc;
+    c->epochs++;
+    c->rows += rows;
+    if (rows != scored)
+        problem(c, "difficulty.db: epoch %lld of job %lld has %lld scores, it says %lld",
+                (long long)epoch, (long long)job, (long long)rows, (long long)scored);
+    else if (strcmp(hash, want) != 0)
+        problem(c,
+                "difficulty.db: the scores of epoch %lld of job %lld are not those it was "
+                "committed with: their SHA-256 is another",
+                (long long)epoch, (long long)job);
+    return 0;
+}
+
+/* The next committed epoch behind (job, epoch); -ENOENT: there is none. */
+static int next_epoch(struct check *c, int64_t *job, int64_t *epoch, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&c->difficulty,
+                      "SELECT job_id, epoch FROM epoch WHERE (job_id, epoch) > (?1, ?2)"
+                      " AND state = 'committed' ORDER BY job_id, epoch LIMIT 1",
+                      DB_ARGS(DB_I(*job), DB_I(*epoch)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_step(&c->difficulty, stmt, why);
+    if (rc > 0) {
+        *job = sqlite3_column_int64(stmt, 0);
+        *epoch = sqlite3_column_int64(stmt, 1);
+    }
+    sqlite3_finalize(stmt);
+    return rc > 0 ? 0 : rc == 0 ? -ENOENT : rc;
+}
+
+static int check_epochs(struct check *c, struct errbuf *why)
+{
+    int64_t job = 0, epoch = -1;
+    int rc = 0;
+
+    while (rc == 0 && !*c->stop && (rc = next_epoch(c, &job, &epoch, why)) == 0) {
+        rc = db_exec(&c->difficulty, "BEGIN", why);
+        if (rc == 0)
+            rc = check_epoch(c, job, epoch, why);
+        db_exec(&c->difficulty, "ROLLBACK", NULL);
+        if (rc == -EUCLEAN) {
+            problem(c, "%s", why->text);
+            rc = 0;
+        }
+    }
+    return rc == -ENOENT ? 0 : rc;
+}
+
+/* A file that is gone went with its row, unless the row is still there. */
+static int check_checkpoint(struct check *c, int64_t job, int64_t step, const char *file,
+                            const char *sha256, struct errbuf *why)
+{
+    char path[PATH_BYTES], hex[SHA256_HEX] = "";
+    uint8_t digest[SHA256_BYTES];
+    int64_t there;
+
+    snprintf(path, sizeof(path), "%s/jobs/%lld/%s", c->dir, (long long)job, file);
+    int rc = sha256_file(path, digest, why);
+    if (rc == 0)
+        text_hex(digest, sizeof(digest), hex);
+    c->checkpoints++;
+    if (rc == 0 && strcmp(hex, sha256) == 0)
+        return 0;
+    int known = db_i64(&c->state, "SELECT step FROM checkpoint WHERE job_id = ?1 AND step = ?2",
+                       DB_ARGS(DB_I(job), DB_I(step)), &there, why);
+    if (known == 0 && rc == 0)
+        problem(c, "checkpoint %s of job %lld is damaged: its SHA-256 is not the recorded one",
+                file, (long long)job);
+    else if (known == 0)
+        problem(c, "checkpoint %s of job %lld cannot be read: %s", file, (long long)job,
+                err_text(rc));
+    return known == -ENOENT ? 0 : known;
+}
+
+static int check_checkpoints(struct check *c, struct errbuf *why)
+{
+    int64_t job = 0, step = -1;
+    char file[64], sha256[SHA256_HEX];
+    sqlite3_stmt *stmt;
+    int rc;
+
+    do {
+        rc = db_query(&c->state,
+                      "SELECT job_id, step, file, sha256 FROM checkpoint"
+                      " WHERE (job_id, step) > (?1, ?2) ORDER BY job_id, step LIMIT 1",
+                      DB_ARGS(DB_I(job), DB_I(step)), &stmt, why);
+        if (rc != 0)
+            return rc;
+        rc = db_step(&c->state, stmt, why);
+        if (rc > 0) {
+            job = sqlite3_column_int64(stmt, 0);
+            step = sqlite3_column_int64(stmt, 1);
+            db_text(stmt, 2, file, sizeof(file));
+            db_text(stmt, 3, sha256, sizeof(sha256));
+        }
+        sqlite3_finalize(stmt);
+        if (rc > 0 && check_checkpoint(c, job, step, file, sha256, why) < 0)
+            return -EIO;
+    } while (rc > 0 && !*c->stop);
+    return rc < 0 ? rc : 0;
+}
+
+int db_check(const char *dir, const atomic_bool *stop, cJSON *out, struct errbuf *why)
+{
+    struct check c = {.dir = dir, .stop = stop, .problems = cJSON_CreateArray()};
+    int rc = db_open(&c.state, dir, "state.db", false, 0, why);
+
+    if (rc == 0)
+        rc = db_open(&c.difficulty, dir, "difficulty.db", false, 0, why);
+    if (rc == 0)
+        rc = check_pages(&c, &c.state, why);
+    if (rc == 0)
+        rc = check_pages(&c, &c.difficulty, why);
+    if (rc == 0)
+        rc = check_epochs(&c, why);
+    if (rc == 0)
+        rc = check_checkpoints(&c, why);
+    db_close(&c.state);
+    db_close(&c.difficulty);
+    cJSON_AddBoolToObject(out, "whole", cJSON_GetArraySize(c.problems) == 0);
+    cJSON_AddItemToObject(out, "problems", c.problems);
+    cJSON_AddNumberToObject(out, "epochs", (double)c.epochs);
+    cJSON_AddNumberToObject(out, "rows", (double)c.rows);
+    cJSON_AddNumberToObject(out, "checkpoints", (double)c.checkpoints);
+    return rc;
+}
+
+int db_check_file(const char *dir, const char *name, struct errbuf *why)
+{
+    sqlite3_stmt *stmt = NULL;
+    struct db db = {0};
+    char said[160] = "";
+    int rc = db_open(&db, dir, name, false, 0, why);
+
+    if (rc == 0)
+        rc = db_query(&db, "PRAGMA integrity_check(1)", DB_NONE, &stmt, why);
+    if (rc == 0)
+        rc = db_step(&db, stmt, why);
+    if (rc > 0) {
+        db_text(stmt, 0, said, sizeof(said));
+        rc = strcmp(said, "ok") == 0
+                 ? 0
+                 : err_set(why, -EUCLEAN, "the copy %s in %s is damaged: %s", name, dir, said);
+    }
+    sqlite3_finalize(stmt);
+    db_close(&db);
+    return rc;
+}

@@ -1,0 +1,20 @@
+/* Are the databases, and what they say about other files, whole? Reads through connections of its
+ * own, an epoch at a time, so that nothing waits for it. */
+#ifndef STEPPE_SERVER_DB_CHECK_H
+#define STEPPE_SERVER_DB_CHECK_H
+
+#include <cjson/cJSON.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "common/err.h"
+
+/* Fills {whole, problems: [sentences, at most 100], epochs, rows, checkpoints: how many were looked
+ * at}: the pages of both files and their keys; that each committed epoch has the scores whose
+ * SHA-256 it names; that each checkpoint file has its own. Stops when *stop is set. 0, or -errno
+ * when it cannot look. */
+int db_check(const char *dir, const atomic_bool *stop, cJSON *out, struct errbuf *why);
+/* The pages of one file, which nobody writes; -EUCLEAN names what is wrong. */
+int db_check_file(const char *dir, const char *name, struct errbuf *why);
+
+#endif

@@ -1,0 +1,64 @@
+/* Samples that are kept out of schedules. */
+#include "server/core/curriculum.h"
+#include "tests/harness.h"
+
+#define N 20
+#define CLASSES 3
+
+static const uint16_t labels[N] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2};
+
+static void small_ranks(double rank[N])
+{
+    for (int i = 0; i < N; i++)
+        rank[i] = (7 * i % 20 + 0.5) / 20;
+}
+
+static struct jobspec spec_of(int mode, int balance, double p)
+{
+    return (struct jobspec){
+        .epochs = 10,
+        .batch = 4,
+        .seed = 3,
+        .curriculum = {.mode = mode, .balance = balance, .initial = p, .final = 1, .full_at = 1},
+    };
+}
+
+/* A schedule of the others is the one that a dataset without the excluded samples would have. */
+TEST(excluded_samples_are_in_no_schedule)
+{
+    static const uint32_t gone[] = {0, 7, 12, 17, 18, 19}; /* class 2 has none left */
+
+    for (int mode = MODE_SELECT; mode <= MODE_BOTH; mode++)
+        for (int balance = BALANCE_NONE; balance <= BALANCE_CLASS; balance++)
+            for (int measure = MEASURE_LOSS; measure <= MEASURE_NONE; measure++) {
+                struct jobspec spec = spec_of(mode, balance, 0.5);
+                double rank[N], kept_rank[N];
+                uint16_t kept_labels[N];
+                uint32_t kept[N], n = 0;
+                struct schedule with, without;
+
+                spec.curriculum.measure = measure;
+                small_ranks(rank);
+                for (uint32_t g = 0; g < 6; g++)
+                    rank[gone[g]] = CURRICULUM_EXCLUDED;
+                for (uint32_t i = 0; i < N; i++)
+                    if (rank[i] != CURRICULUM_EXCLUDED) {
+                        kept_rank[n] = rank[i];
+                        kept_labels[n] = labels[i];
+                        kept[n++] = i;
+                    }
+                ASSERT_EQ(N - 6, n);
+                ASSERT_EQ(0, schedule_make(&spec, rank, labels, CLASSES, N, 0, &with));
+                ASSERT_EQ(0, schedule_make(&spec, kept_rank, kept_labels, CLASSES, n, 0, &without));
+                ASSERT_EQ(without.count, with.count);
+                for (uint32_t i = 0; i < with.count; i++) {
+                    ASSERT(rank[with.ids[i]] != CURRICULUM_EXCLUDED);
+                    if (measure == MEASURE_RANDOM) /* its keys go by the number of the sample */
+                        continue;
+                    ASSERT_EQ(kept[without.ids[i]], with.ids[i]);
+                    ASSERT(without.weights[i] == with.weights[i]);
+                }
+                schedule_done(&with);
+                schedule_done(&without);
+            }
+}
