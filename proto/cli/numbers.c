@@ -30,10 +30,13 @@ static int make_room(struct reader *r, struct errbuf *why)
         return err_set(why, -EFBIG, "%s has more than %u numbers", r->path, SAMPLES_MAX);
     r->room = r->room ? 2 * r->room : 1024;
     double *value = realloc(r->n.value, r->room * sizeof(*value));
-    uint32_t *sample = realloc(r->n.sample, r->room * sizeof(*sample));
-    r->n.value = value ? value : r->n.value;
-    r->n.sample = sample ? sample : r->n.sample;
-    return value && sample ? 0 : err_set(why, -ENOMEM, "no memory for the numbers of %s", r->path);
+    if (value)
+        r->n.value = value;
+    uint32_t *sample = value ? realloc(r->n.sample, r->room * sizeof(*sample)) : NULL;
+    if (!sample)
+        return err_set(why, -ENOMEM, "no memory for the numbers of %s", r->path);
+    r->n.sample = sample;
+    return 0;
 }
 
 static char *trim(char *s)
