@@ -66,6 +66,15 @@ static void set_factors(const struct norm *g, const struct layer_pass *p, const 
     norm_spread(g, g->shift);
 }
 
+static void rewrite(const struct layer_pass *p)
+{
+    const struct norm g = norm_of(p);
+    const struct kept k = kept_of(p);
+
+    set_factors(&g, p, &k);
+    norm_write(&g, p, 0, p->n * g.rows);
+}
+
 static void forward(const struct layer_pass *p)
 {
     const struct norm g = norm_of(p);
@@ -75,17 +84,7 @@ static void forward(const struct layer_pass *p)
         keep_moments(&g, p, &k);
     else
         keep_running(&g, p, &k);
-    set_factors(&g, p, &k);
-    norm_write(&g, p, 0, p->n * g.rows);
-}
-
-static void rewrite(const struct layer_pass *p)
-{
-    const struct norm g = norm_of(p);
-    const struct kept k = kept_of(p);
-
-    set_factors(&g, p, &k);
-    norm_write(&g, p, 0, p->n * g.rows);
+    rewrite(p);
 }
 
 /* The factors of dx from the sums. */

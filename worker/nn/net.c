@@ -69,11 +69,6 @@ static size_t place_blocks(struct plan *plan, uint32_t batch)
     return lifetime_place(plan->blocks, plan->block_count);
 }
 
-static const struct layer_ops *stage_ops(const struct model *m, const struct plan *plan, int i)
-{
-    return plan->stages[i].adds ? &layer_add : layer_ops_of(m->layers[i].kind);
-}
-
 static void set_passes(struct net *net, struct form *f)
 {
     for (int i = 0; i < f->plan.count; i++) {
@@ -251,7 +246,7 @@ const real *net_forward(struct net *net, const struct net_mode *mode, const real
         p->n = n;
         set_values(net, i, false);
         set_params(net, i, theta);
-        stage_ops(m, &net->form->plan, i)->forward(p);
+        plan_ops(&net->form->plan, m, i)->forward(p);
         profile_layer(net->profile, i, false);
     }
     return net->form->passes[m->layer_count - 1].y;
@@ -316,7 +311,7 @@ static void stage_backward(struct net *net, int i, const real *theta, real *dthe
     p->db = train && l->bias_param >= 0 ? dtheta + m->params[l->bias_param].offset : NULL;
     p->dy = block_at(net, s->dy);
     p->dx = dx || s->x_trainable ? block_at(net, s->dx) : NULL;
-    stage_ops(m, &net->form->plan, i)->backward(p);
+    plan_ops(&net->form->plan, m, i)->backward(p);
     if (s->add_skip != NO_BLOCK && (dx || s->skip_trainable))
         vec_add(block_at(net, s->add_skip), p->dy, net->n * dims_count(l->out));
     profile_layer(net->profile, i, true);

@@ -108,9 +108,9 @@ static void take_over_relu(struct draft *d, int i, int last)
 /* Filters are cheap to fold while there are few of them for what they write. */
 #define FOLD_SHARE 16
 
-static const struct layer_ops *stage_ops(const struct draft *d, int i)
+const struct layer_ops *plan_ops(const struct plan *p, const struct model *m, int i)
 {
-    return d->plan->stages[i].adds ? &layer_add : layer_ops_of(d->m->layers[i].kind);
+    return p->stages[i].adds ? &layer_add : layer_ops_of(m->layers[i].kind);
 }
 
 /* The norm behind a convolution is folded into it. Returns the layer whose output the stage then
@@ -208,7 +208,8 @@ static void forward_reads(struct draft *d, int value, int i)
 /* Only a value that is one norm's and nobody's who works in place. */
 static bool can_rewrite(const struct draft *d, int value)
 {
-    return value != 0 && d->writers[value] == 1 && stage_ops(d, d->writer[value])->rewrite;
+    return value != 0 && d->writers[value] == 1 &&
+           plan_ops(d->plan, d->m, d->writer[value])->rewrite;
 }
 
 /* The backward of stage i, or a rewriting just before it, reads the value. */
@@ -241,7 +242,7 @@ static void backward_reads(struct draft *d, int value, int i, int purpose)
 static void stage_reads(struct draft *d, int i, int purpose)
 {
     const struct stage_plan *s = &d->plan->stages[i];
-    const struct layer_ops *ops = stage_ops(d, i);
+    const struct layer_ops *ops = plan_ops(d->plan, d->m, i);
     const bool mask_by_x = ops->masks_by_x && s->skip == NO_VALUE;
 
     if (ops->reads_x || (purpose == FOR_PARAMS && ops->dw_reads_x))
@@ -292,7 +293,7 @@ static int take_gradient(struct draft *d, int value, int born)
 static void plan_gradients(struct draft *d, int i)
 {
     struct stage_plan *s = &d->plan->stages[i];
-    const struct layer_ops *ops = stage_ops(d, i);
+    const struct layer_ops *ops = plan_ops(d->plan, d->m, i);
 
     s->dy = d->gradient[s->y];
     assert(s->dy != NO_BLOCK);

@@ -56,6 +56,8 @@ struct value_plan {
     int forward, backward;
 };
 
+struct layer_ops;
+
 struct plan {
     struct stage_plan *stages; /* one a layer */
     struct value_plan *values; /* one a layer and the image */
@@ -66,6 +68,8 @@ struct plan {
 
 /* 0 or -ENOMEM. Free with plan_done. */
 int plan_make(const struct model *m, bool folded, struct plan *ret);
+/* The operations of stage i, which runs. */
+const struct layer_ops *plan_ops(const struct plan *p, const struct model *m, int i);
 /* Is there a convolution that folds? */
 bool plan_folds(const struct plan *p);
 void plan_done(struct plan *p); /* a zeroed struct is fine */

@@ -280,7 +280,7 @@ static void check_memory(const char *desc, bool folded, int purpose)
         const struct stage_plan *s = &f.p.stages[i];
         if (!s->runs)
             continue;
-        const struct layer_ops *ops = s->adds ? &layer_add : layer_ops_of(f.m.layers[i].kind);
+        const struct layer_ops *ops = plan_ops(&f.p, &f.m, i);
         rewrite(&m, i, purpose);
         if (ops->reads_x || (ops->dw_reads_x && purpose == FOR_PARAMS))
             assert_there(&m, f.p.values[s->x].backward);
