@@ -9,19 +9,12 @@
 #include "common/clone.h"
 #include "common/floats.h"
 
-#define LANES 16
+#define LANES FLOATS_LANES
 #define ASAM_ETA 0.01f
 
 static inline __attribute__((always_inline)) float size_of(float theta)
 {
     return fabsf(theta) + ASAM_ETA;
-}
-
-KERNEL static void add_squares(double *restrict lane, const float *restrict g, size_t n)
-{
-    for (size_t i = 0; i < n; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
-            lane[j] += (double)g[i + j] * (double)g[i + j];
 }
 
 KERNEL static void add_scaled_squares(double *restrict lane, const float *restrict g,
@@ -67,18 +60,15 @@ static double norm_of(const struct model *m, enum sam_kind kind, const float *g,
     double lane[LANES] = {0};
 
     if (kind == SAM_PLAIN)
-        add_squares(lane, g, m->trained);
+        floats_add_squares(lane, g, m->trained);
     for (int i = 0; kind == SAM_ADAPTIVE && i < m->trained_count; i++) {
         const size_t at = m->params[i].offset;
         if (m->params[i].scaled)
             add_scaled_squares(lane, g + at, theta + at, padded(m, i));
         else
-            add_squares(lane, g + at, padded(m, i));
+            floats_add_squares(lane, g + at, padded(m, i));
     }
-    for (size_t half = LANES / 2; half > 0; half /= 2)
-        for (size_t j = 0; j < half; j++)
-            lane[j] += lane[j + half];
-    return sqrt(lane[0]);
+    return sqrt(floats_sum_lanes(lane));
 }
 
 void ascent(const struct model *m, enum sam_kind kind, double rho, double weight,

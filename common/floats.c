@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/clone.h"
+
 #ifdef __SSE__
 #include <immintrin.h>
 #endif
@@ -70,4 +72,23 @@ bool floats_finite(const float *a, size_t n)
 bool floats_copy_finite(float *restrict out, const void *restrict in, size_t n)
 {
     return pass((unsigned char *)out, in, n * sizeof(float));
+}
+
+KERNEL void floats_add_squares(double lane[FLOATS_LANES], const float *a, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + FLOATS_LANES <= n; i += FLOATS_LANES)
+        for (size_t j = 0; j < FLOATS_LANES; j++)
+            lane[j] += (double)a[i + j] * (double)a[i + j];
+    for (size_t j = 0; i + j < n; j++)
+        lane[j] += (double)a[i + j] * (double)a[i + j];
+}
+
+double floats_sum_lanes(double lane[FLOATS_LANES])
+{
+    for (size_t half = FLOATS_LANES / 2; half > 0; half /= 2)
+        for (size_t j = 0; j < half; j++)
+            lane[j] += lane[j + half];
+    return lane[0];
 }

@@ -15,4 +15,10 @@ bool floats_finite(const float *a, size_t n);
 /* Copies n floats from in, which may be unaligned, and says whether all are finite. */
 bool floats_copy_finite(float *restrict out, const void *restrict in, size_t n);
 
+/* Sums of squares in double, in a fixed order: entry i of every run goes to lane i % FLOATS_LANES,
+ * and the lanes are added pairwise at the end. */
+#define FLOATS_LANES 16
+void floats_add_squares(double lane[FLOATS_LANES], const float *a, size_t n);
+double floats_sum_lanes(double lane[FLOATS_LANES]); /* uses them up */
+
 #endif

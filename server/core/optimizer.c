@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#include "common/floats.h"
+
 #define BLOCK 16
 
 struct rates {
@@ -46,24 +48,13 @@ double optimizer_lr(const struct optimizer_spec *spec, uint64_t step, uint64_t t
 double optimizer_divisor(const struct optimizer_spec *spec, double weight_sum,
                          const struct segment *segments, int segment_count, const float *grad_sum)
 {
-    double lane[BLOCK] = {0};
+    double lane[FLOATS_LANES] = {0};
 
     if (spec->clip == 0)
         return weight_sum;
-    for (int s = 0; s < segment_count; s++) {
-        const float *g = grad_sum + segments[s].offset;
-        size_t n = segments[s].count, i = 0;
-
-        for (; i + BLOCK <= n; i += BLOCK)
-            for (size_t j = 0; j < BLOCK; j++)
-                lane[j] += (double)g[i + j] * (double)g[i + j];
-        for (size_t j = 0; i + j < n; j++)
-            lane[j] += (double)g[i + j] * (double)g[i + j];
-    }
-    for (size_t half = BLOCK / 2; half > 0; half /= 2)
-        for (size_t j = 0; j < half; j++)
-            lane[j] += lane[j + half];
-    const double norm = sqrt(lane[0]);
+    for (int s = 0; s < segment_count; s++)
+        floats_add_squares(lane, grad_sum + segments[s].offset, segments[s].count);
+    const double norm = sqrt(floats_sum_lanes(lane));
     return norm / weight_sum > spec->clip ? norm / spec->clip : weight_sum;
 }
 
