@@ -24,6 +24,8 @@ void fuzz_touch(const void *data, size_t bytes);
 /* The length of what lies before the first "\n--\n", which separates the parts of an input; all of
  * it without one. *ret_skip is where the next part begins. */
 size_t fuzz_part(const uint8_t *data, size_t bytes, size_t *ret_skip);
+/* Writes the parts of an input to the files of these names, NULL-terminated. */
+void fuzz_put_parts(const char *const *names, const uint8_t *data, size_t bytes);
 
 void fuzz_failed(const char *file, int line, const char *what) __attribute__((noreturn));
 #define FUZZ_ASSERT(cond)                                                                          \

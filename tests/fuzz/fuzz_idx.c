@@ -5,15 +5,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-                                        "labels"};
-    size_t skip;
+                                        "labels", NULL};
 
-    for (int i = 0; i < 3; i++) {
-        size_t part = fuzz_part(data, bytes, &skip);
-        fuzz_put(names[i], data, part);
-        data += skip;
-        bytes -= skip;
-    }
+    fuzz_put_parts(names, data, bytes);
     fuzz_import(NULL, 0);
     fuzz_import(fuzz_path(names[2]), 0);
     return 0;

@@ -91,3 +91,15 @@ size_t fuzz_part(const uint8_t *data, size_t bytes, size_t *ret_skip)
     *ret_skip = at ? part + sizeof(mark) - 1 : bytes;
     return part;
 }
+
+void fuzz_put_parts(const char *const *names, const uint8_t *data, size_t bytes)
+{
+    size_t skip;
+
+    for (; *names; names++) {
+        size_t part = fuzz_part(data, bytes, &skip);
+        fuzz_put(*names, data, part);
+        data += skip;
+        bytes -= skip;
+    }
+}

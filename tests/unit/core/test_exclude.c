@@ -1,27 +1,6 @@
 /* Samples that are kept out of schedules. */
-#include "server/core/curriculum.h"
 #include "tests/harness.h"
-
-#define N 20
-#define CLASSES 3
-
-static const uint16_t labels[N] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2};
-
-static void small_ranks(double rank[N])
-{
-    for (int i = 0; i < N; i++)
-        rank[i] = (7 * i % 20 + 0.5) / 20;
-}
-
-static struct jobspec spec_of(int mode, int balance, double p)
-{
-    return (struct jobspec){
-        .epochs = 10,
-        .batch = 4,
-        .seed = 3,
-        .curriculum = {.mode = mode, .balance = balance, .initial = p, .final = 1, .full_at = 1},
-    };
-}
+#include "tests/unit/core/schedule_fixture.h"
 
 /* A schedule of the others is the one that a dataset without the excluded samples would have. */
 TEST(excluded_samples_are_in_no_schedule)

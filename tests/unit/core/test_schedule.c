@@ -1,39 +1,10 @@
-/* The small case throughout: 20 samples in classes of 10, 7 and 3 (0-9, 10-16, 17-19); sample i is
- * at place 7 i mod 20 of the order, so the order is 0 3 6 9 12 15 18 1 4 7 10 13 16 19 2 5 8 11 14
- * 17 and, within the classes, 0 3 6 9 1 4 7 2 5 8 | 12 15 10 13 16 11 14 | 18 19 17. */
 #include <stdlib.h>
 
 #include "common/rng.h"
-#include "server/core/curriculum.h"
 #include "tests/harness.h"
+#include "tests/unit/core/schedule_fixture.h"
 
-#define N 20
-#define CLASSES 3
 #define MIN 0x1p-10
-
-static const uint16_t labels[N] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2};
-
-static void small_ranks(double rank[N])
-{
-    for (int i = 0; i < N; i++)
-        rank[i] = (7 * i % 20 + 0.5) / 20;
-}
-
-/* Epoch 0 has the share p. */
-static struct jobspec spec_of(int mode, int balance, double p)
-{
-    return (struct jobspec){
-        .epochs = 10,
-        .batch = 4,
-        .seed = 3,
-        .curriculum = {.measure = MEASURE_LOSS,
-                       .mode = mode,
-                       .balance = balance,
-                       .initial = p,
-                       .final = 1,
-                       .full_at = 1},
-    };
-}
 
 static struct schedule make_small(const struct jobspec *spec)
 {
