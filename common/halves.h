@@ -1,6 +1,7 @@
-/* Long loops over a vector in two halves, the second on a thread of its own: what the server does
- * to a gradient while every worker waits for it. What is run must treat entries one by one, so that
- * the bits are those of one loop. */
+/* Long loops over a vector, shared by the caller and a thread of its own: what server and worker do
+ * to parameters and gradients while everybody waits for it. Each takes the next piece when it is
+ * through with one. What is run must treat entries one by one, so that the bits are those of one
+ * loop. */
 #ifndef STEPPE_COMMON_HALVES_H
 #define STEPPE_COMMON_HALVES_H
 
@@ -18,10 +19,12 @@ typedef void (*halves_fn)(void *arg, size_t first, size_t end);
 /* NULL where there is one processor, or no thread to be had; then all runs on the caller's. */
 struct halves *halves_create(void);
 void halves_free(struct halves *h); /* NULL is fine */
-/* fn over [0, count): in two halves when count >= HALVES_MIN, else whole. Returns when all of it is
+/* fn over [0, count): in pieces when count >= HALVES_MIN, else whole. Returns when all of it is
  * done. One call at a time. */
 void halves_run(struct halves *h, size_t count, halves_fn fn, void *arg);
-/* floats_copy_finite in two halves. */
+/* memcpy, floats_finite and floats_copy_finite so shared. */
+void halves_copy(struct halves *h, void *out, const void *in, size_t bytes);
+bool halves_finite(struct halves *h, const float *a, size_t n);
 bool halves_copy_finite(struct halves *h, float *out, const void *in, size_t n);
 
 #endif

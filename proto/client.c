@@ -39,12 +39,13 @@ struct client {
     char sender[37];
     const volatile sig_atomic_t *stop;
     struct wire wire;
-    uint32_t id;          /* of the last request: 31 bits */
-    uint64_t broken;      /* connections lost by this socket before the last sending */
-    bool reached;         /* some socket of this client was connected once */
-    int misses;           /* silent spans since the last reply */
-    const char *key_path; /* NULL: messages are plain */
-    struct seal seal;     /* the session; its number is 0 without one */
+    uint32_t id;           /* of the last request: 31 bits */
+    uint64_t broken;       /* connections lost by this socket before the last sending */
+    bool reached;          /* some socket of this client was connected once */
+    int misses;            /* silent spans since the last reply */
+    const char *key_path;  /* NULL: messages are plain */
+    struct seal seal;      /* the session; its number is 0 without one */
+    struct halves *halves; /* NULL: none */
 };
 
 /* One client_call under way. */
@@ -125,6 +126,11 @@ void client_close(struct client *c)
     free(c);
 }
 
+void client_halves(struct client *c, struct halves *h)
+{
+    c->halves = h;
+}
+
 const char *client_sender(const struct client *c)
 {
     return c->sender;
@@ -175,7 +181,7 @@ static int encode(struct client *c, struct call *call, struct errbuf *why)
         memcpy(call->body, call->frame, HELLO_FRAME_BYTES);
         return 0;
     }
-    int rc = message_encode(call->envelope, call->tensors, call->tensor_count,
+    int rc = message_encode(call->envelope, call->tensors, call->tensor_count, c->halves,
                             c->key_path ? alloc_sealed : wire_alloc, &body, &call->bytes, why);
     if (rc < 0)
         return rc;

@@ -23,6 +23,9 @@ const char *client_sender(const struct client *c);
  * every session, so that a new key needs no restart. An ipc address is never sealed. */
 int client_use_key(struct client *c, const char *path, struct errbuf *why);
 
+/* Long tensors of requests are copied with it from now on. Borrowed; NULL: none. */
+void client_halves(struct client *c, struct halves *h);
+
 /* Sends `request` (NULL: no keys; the envelope's type, v, id and sender are added; borrowed, left
  * as it was) and waits for its reply until deadline_ms from now. Sends the same message again when
  * the connection broke or after retry_ms without an answer (0: only when it broke). A missed

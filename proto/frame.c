@@ -271,7 +271,7 @@ static void write_header(uint8_t *p, uint32_t json_bytes, uint64_t attachment_by
     memcpy(p + AT_ATTACHMENT_BYTES, &attachment_bytes, sizeof(attachment_bytes));
 }
 
-static void write_tensors(uint8_t *p, const struct tensor *tensors, int count,
+static void write_tensors(uint8_t *p, const struct tensor *tensors, int count, struct halves *h,
                           const uint64_t offsets[TENSORS_MAX])
 {
     uint64_t end = 0;
@@ -279,7 +279,7 @@ static void write_tensors(uint8_t *p, const struct tensor *tensors, int count,
     for (int i = 0; i < count; i++) {
         memset(p + end, 0, offsets[i] - end);
         if (tensors[i].bytes > 0)
-            memcpy(p + offsets[i], tensors[i].data, tensors[i].bytes);
+            halves_copy(h, p + offsets[i], tensors[i].data, tensors[i].bytes);
         end = offsets[i] + tensors[i].bytes;
     }
 }
@@ -296,7 +296,7 @@ static int check_sizes(size_t json_bytes, uint64_t total, struct errbuf *why)
 }
 
 /* Puts the list of tensors before the closing brace of the object `text`. */
-static int encode_frame(const char *text, const struct tensor *tensors, int count,
+static int encode_frame(const char *text, const struct tensor *tensors, int count, struct halves *h,
                         void *(*alloc)(size_t), void **ret, size_t *ret_bytes, struct errbuf *why)
 {
     static const char key[] = "\"tensors\":";
@@ -331,7 +331,7 @@ static int encode_frame(const char *text, const struct tensor *tensors, int coun
     p = mempcpy(p, list, list_bytes);
     *p++ = '}';
     memset(p, 0, start - HEADER_BYTES - json_bytes);
-    write_tensors((uint8_t *)*ret + start, tensors, count, offsets);
+    write_tensors((uint8_t *)*ret + start, tensors, count, h, offsets);
 out:
     cJSON_free(list);
     return rc;
@@ -354,7 +354,8 @@ static int encode_plain(const char *text, void *(*alloc)(size_t), void **ret, si
 }
 
 int message_encode(const cJSON *json, const struct tensor *tensors, int tensor_count,
-                   void *(*alloc)(size_t), void **ret, size_t *ret_bytes, struct errbuf *why)
+                   struct halves *h, void *(*alloc)(size_t), void **ret, size_t *ret_bytes,
+                   struct errbuf *why)
 {
     assert(cJSON_IsObject(json));
     assert(tensor_count >= 0 && tensor_count <= TENSORS_MAX);
@@ -362,7 +363,7 @@ int message_encode(const cJSON *json, const struct tensor *tensors, int tensor_c
     if (!text)
         return err_set(why, -ENOMEM, "out of memory for a message");
     int rc = tensor_count > 0
-                 ? encode_frame(text, tensors, tensor_count, alloc, ret, ret_bytes, why)
+                 ? encode_frame(text, tensors, tensor_count, h, alloc, ret, ret_bytes, why)
                  : encode_plain(text, alloc, ret, ret_bytes, why);
     cJSON_free(text);
     return rc;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "common/err.h"
+#include "common/halves.h"
 #include "common/tensor.h"
 
 /* A decoded message. tensors are views into the body, which may be unaligned: copy, do not cast. */
@@ -26,9 +27,11 @@ int message_decode(const void *body, size_t bytes, size_t json_max, struct messa
 void message_done(struct message *m);
 
 /* Encodes json (not changed; must not have a key "tensors") and tensors into memory from alloc.
- * Without tensors the message is plain JSON. 0, -EMSGSIZE above MESSAGE_BYTES_MAX, -ENOMEM. */
+ * Without tensors the message is plain JSON. h: copies long tensors; NULL is fine. 0, -EMSGSIZE
+ * above MESSAGE_BYTES_MAX, -ENOMEM. */
 int message_encode(const cJSON *json, const struct tensor *tensors, int tensor_count,
-                   void *(*alloc)(size_t), void **ret, size_t *ret_bytes, struct errbuf *why);
+                   struct halves *h, void *(*alloc)(size_t), void **ret, size_t *ret_bytes,
+                   struct errbuf *why);
 
 /* The tensor `name`, which must have this dtype and this many entries per dim (shape NULL: any
  * one-dimensional). The sentence names what differs. *ret is borrowed from m. 0 or -EINVAL. */

@@ -83,8 +83,8 @@ static void send_json(struct request *rq, cJSON *json, const struct tensor *tens
         request_drop(rq);
         return;
     }
-    int rc = message_encode(json, tensors, count, rq->session ? alloc_sealed : transport_alloc,
-                            &body, &bytes, &why);
+    int rc = message_encode(json, tensors, count, rq->server->halves,
+                            rq->session ? alloc_sealed : transport_alloc, &body, &bytes, &why);
 
     if (rc == 0 && rq->session && !send_sealed(rq, body, bytes)) {
         /* Its client asks again at once, in a new session, instead of when it runs out of patience.

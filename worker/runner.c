@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
-#include "common/floats.h"
 #include "worker/nn/net.h"
 #include "worker/stop.h"
 
@@ -28,6 +27,7 @@ struct runner {
     unsigned threads;
     struct member *crew; /* [threads] */
     struct reduce *reduce;
+    struct halves *halves; /* NULL: none */
 
     pthread_mutex_t lock;
     pthread_cond_t begin, end;
@@ -181,6 +181,11 @@ void runner_free(struct runner *r)
     free(r);
 }
 
+void runner_halves(struct runner *r, struct halves *h)
+{
+    r->halves = h;
+}
+
 int runner_profile(struct runner *r)
 {
     for (unsigned i = 0; i < r->threads; i++) {
@@ -215,7 +220,7 @@ static int check_finite(struct runner *r, const struct work *w, struct yield *y,
                 return err_set(why, -ERANGE,
                                "training diverged: the loss is not finite; a smaller "
                                "learning rate or rho may help");
-        if (!floats_finite(y->grad, r->model->floats))
+        if (!halves_finite(r->halves, y->grad, r->model->floats))
             return err_set(why, -ERANGE,
                            "training diverged: the gradient is not finite; a smaller "
                            "learning rate or rho may help");

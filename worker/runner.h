@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "common/err.h"
+#include "common/halves.h"
 #include "common/reduce.h"
 #include "worker/step.h"
 
@@ -16,6 +17,8 @@ int runner_create(const struct model *model, const struct kernels *kernels, uint
                   unsigned threads, struct runner **ret, struct errbuf *why);
 void runner_free(struct runner *r); /* NULL is fine */
 
+/* Long passes over the gradient are shared with it from now on. Borrowed; NULL: none. */
+void runner_halves(struct runner *r, struct halves *h);
 /* Books where the time of each thread goes from now on. 0 or -ENOMEM. Not while it runs. */
 int runner_profile(struct runner *r);
 /* Writes what was booked (worker/nn/profile.h); nothing when nothing was. NULL is fine. */

@@ -31,7 +31,6 @@ struct plan {
     struct dataset dataset;
     struct model model;
     struct runner *runner;
-    struct halves *halves; /* NULL: none */
     float *theta;
     int64_t incarnation, step; /* of theta; step -1: none is held */
     bool hat;                  /* it is the theta hat of that step */
@@ -47,6 +46,7 @@ struct plan {
 struct session {
     const struct session_options *options;
     struct talk talk;
+    struct halves *halves; /* NULL: none */
     char class[NUMERICS_CLASS_BYTES];
     char wanted[NUMERICS_CLASS_BYTES]; /* a class that the server asked for; "" */
     bool known;                        /* the server took a hello once */
@@ -77,7 +77,6 @@ static void plan_drop(struct plan *p)
     model_done(&p->model);
     dataset_close(&p->dataset);
     jobspec_done(&p->spec);
-    halves_free(p->halves);
     free(p->theta);
     plan_drop_buffers(p);
     *p = (struct plan){.step = -1};
@@ -154,7 +153,7 @@ static int plan_job(struct session *s, int64_t number, struct errbuf *why)
     if (rc == 0 && s->options->profile && runner_profile(p->runner) < 0)
         rc = err_set(why, -ENOMEM, "no memory for a profile");
     if (rc == 0) {
-        p->halves = s->options->threads > 1 ? halves_create() : NULL;
+        runner_halves(p->runner, s->halves);
         p->theta = alloc_bytes(p->model.floats, sizeof(float));
         rc = p->theta ? 0 : err_set(why, -ENOMEM, "no memory for %zu parameters", p->model.floats);
     }
@@ -182,14 +181,15 @@ static int copy_tensor(const struct message *m, const char *name, enum dtype d, 
 }
 
 /* Its vector is long and all threads wait for it. */
-static int copy_theta(const struct plan *p, const struct message *m, struct errbuf *why)
+static int copy_theta(const struct session *s, const struct message *m, struct errbuf *why)
 {
+    const struct plan *p = &s->plan;
     const uint64_t n = p->model.floats;
     const struct tensor *t;
     int rc = message_tensor(m, "theta", DTYPE_F32, 1, &n, &t, why);
 
     if (rc == 0) /* what is not finite shows in the loss */
-        halves_copy_finite(p->halves, p->theta, t->data, n);
+        halves_copy_finite(s->halves, p->theta, t->data, n);
     return rc;
 }
 
@@ -273,7 +273,7 @@ static int read_theta(const struct session *s, struct plan *p, const struct mess
 
     if (inlined || t->theta_bytes) {
         p->step = -1;
-        rc = inlined ? copy_theta(p, m, why) : fetch_theta(s, p, t, why);
+        rc = inlined ? copy_theta(s, m, why) : fetch_theta(s, p, t, why);
         if (rc < 0)
             return rc;
         p->incarnation = t->incarnation;
@@ -520,6 +520,9 @@ int session_run(const struct session_options *options, const volatile sig_atomic
     rc = greet_open(options, NULL, stop, &s.talk.client, why);
     if (rc < 0)
         return rc;
+    if (options->threads > 1)
+        s.halves = halves_create();
+    client_halves(s.talk.client, s.halves);
     rc = work_loop(&s, &a, why);
     if (rc == -EINTR || rc == -ERESTART || rc == 0)
         bye(&s, &a);
@@ -530,5 +533,6 @@ int session_run(const struct session_options *options, const volatile sig_atomic
     answer_done(&a);
     plan_drop(&s.plan);
     client_close(s.talk.client);
+    halves_free(s.halves);
     return rc;
 }

@@ -123,7 +123,7 @@ static void say(struct worker *w, cJSON *json, const struct tensor *tensors, int
     void *body = NULL;
     size_t bytes;
 
-    if (message_encode(json, tensors, count, malloc, &body, &bytes, &why) < 0) {
+    if (message_encode(json, tensors, count, NULL, malloc, &body, &bytes, &why) < 0) {
         fprintf(stderr, "swarm: %s\n", why.text);
         exit(1);
     }

@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     /* An object with a key of this name cannot be encoded: frames lose it when they are read. */
     if (!cJSON_GetObjectItemCaseSensitive(m.json, "tensors") &&
-        message_encode(m.json, m.tensors, m.tensor_count, malloc, &body, &body_bytes, &why) == 0) {
+        message_encode(m.json, m.tensors, m.tensor_count, NULL, malloc, &body, &body_bytes, &why) ==
+            0) {
         check_same(&m, body, body_bytes);
         free(body);
     }

@@ -46,7 +46,8 @@ static void send_json(const char *text, const struct tensor *tensors, int count)
     void *body;
     size_t bytes;
 
-    FUZZ_ASSERT(json && message_encode(json, tensors, count, malloc, &body, &bytes, &why) == 0);
+    FUZZ_ASSERT(json &&
+                message_encode(json, tensors, count, NULL, malloc, &body, &bytes, &why) == 0);
     hand_in(body, bytes, false);
     free(body);
     cJSON_Delete(json);

@@ -196,7 +196,8 @@ static void put_frame(const char *target, const char *name, const char *before, 
     void *body;
     size_t bytes, head = strlen(before);
 
-    FUZZ_ASSERT(json && message_encode(json, tensors, count, malloc, &body, &bytes, &why) == 0);
+    FUZZ_ASSERT(json &&
+                message_encode(json, tensors, count, NULL, malloc, &body, &bytes, &why) == 0);
     uint8_t *all = xmalloc(head + bytes);
     memcpy(all, before, head);
     memcpy(all + head, body, bytes);

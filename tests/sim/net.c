@@ -169,7 +169,7 @@ void net_ask(struct client *c, const char *type, cJSON *fields, const struct ten
     cJSON_AddNumberToObject(fields, "v", PROTOCOL_VERSION);
     cJSON_AddNumberToObject(fields, "id", (double)c->id);
     cJSON_AddStringToObject(fields, "sender", c->sender);
-    if (message_encode(fields, tensors, count, xmalloc, &c->body, &c->bytes, &why) < 0)
+    if (message_encode(fields, tensors, count, NULL, xmalloc, &c->body, &c->bytes, &why) < 0)
         abort();
     cJSON_Delete(fields);
     send_again(c, c->id);

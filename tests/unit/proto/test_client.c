@@ -88,7 +88,7 @@ static void echo(int s, struct held *h, const char *server)
         _exit(6);
     cJSON_AddTrueToObject(m.json, "ok");
     cJSON_AddStringToObject(m.json, "server", server);
-    if (message_encode(m.json, m.tensors, m.tensor_count, malloc, &body, &bytes, &why) < 0)
+    if (message_encode(m.json, m.tensors, m.tensor_count, NULL, malloc, &body, &bytes, &why) < 0)
         _exit(7);
     answer_bytes(s, h, body, bytes);
     message_done(&m);

@@ -21,7 +21,7 @@ static struct bytes encode(const cJSON *json, const struct tensor *tensors, int 
     struct bytes b;
     void *body;
 
-    ASSERT_OK(message_encode(json, tensors, count, malloc, &body, &b.count, &why), why);
+    ASSERT_OK(message_encode(json, tensors, count, NULL, malloc, &body, &b.count, &why), why);
     b.data = body;
     return b;
 }
@@ -491,14 +491,14 @@ TEST(what_is_too_long_is_not_encoded)
     size_t bytes;
     void *body;
 
-    ASSERT_EQ(-EMSGSIZE, message_encode(json, &one, 1, no_memory, &body, &bytes, &why));
+    ASSERT_EQ(-EMSGSIZE, message_encode(json, &one, 1, NULL, no_memory, &body, &bytes, &why));
     ASSERT_HAS("allowed are 8912896", why.text);
-    ASSERT_EQ(-EMSGSIZE, message_encode(json, two, 2, no_memory, &body, &bytes, &why));
+    ASSERT_EQ(-EMSGSIZE, message_encode(json, two, 2, NULL, no_memory, &body, &bytes, &why));
     char *text = calloc(1, JSON_REPLY_BYTES_MAX + 1);
     ASSERT(text);
     memset(text, 'x', JSON_REPLY_BYTES_MAX);
     cJSON_AddItemToObject(json, "b", cJSON_CreateStringReference(text));
-    ASSERT_EQ(-EMSGSIZE, message_encode(json, NULL, 0, no_memory, &body, &bytes, &why));
+    ASSERT_EQ(-EMSGSIZE, message_encode(json, NULL, 0, NULL, no_memory, &body, &bytes, &why));
     ASSERT_HAS("allowed are 1048576", why.text);
     free(text);
     cJSON_Delete(json);
@@ -512,8 +512,8 @@ TEST(encoding_fails_when_memory_is_out)
     size_t bytes;
     void *body;
 
-    ASSERT_EQ(-ENOMEM, message_encode(json, NULL, 0, no_memory, &body, &bytes, &why));
-    ASSERT_EQ(-ENOMEM, message_encode(json, &t, 1, no_memory, &body, &bytes, &why));
+    ASSERT_EQ(-ENOMEM, message_encode(json, NULL, 0, NULL, no_memory, &body, &bytes, &why));
+    ASSERT_EQ(-ENOMEM, message_encode(json, &t, 1, NULL, no_memory, &body, &bytes, &why));
     ASSERT_HAS("out of memory", why.text);
     cJSON_Delete(json);
 }
