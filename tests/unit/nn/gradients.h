@@ -1,5 +1,6 @@
 /* Gradient checks, compiled for float and for double: the analytic gradient against central
- * differences, of all entries when there are at most ALL_MAX, else along random directions.
+ * differences, of all entries when there are at most ALL_MAX in a model of at most SMALL_MAX, else
+ * along random directions.
  *
  * Kinks (a ReLU's corner, two pixels changing places in a pool) make the two one-sided differences
  * disagree; the central one is then wrong by at most half of that, and the check allows for it. How
@@ -25,6 +26,7 @@
 #define LEANING_MAX 0.25 /* one weight of a convolution moves hundreds of corners */
 #endif
 #define ALL_MAX 1000
+#define SMALL_MAX 100000
 #define DIRECTIONS 24
 
 /* A scalar function of (theta, x): of all logits of n samples. */
@@ -108,7 +110,7 @@ static struct slope slope_along(const struct probe *p, const real *theta, const 
 static void check_part(const char *what, const struct probe *p, const real *theta, const real *x,
                        real *at, const real *analytic, size_t count)
 {
-    const bool all = count <= ALL_MAX;
+    const bool all = count <= ALL_MAX && p->model->floats <= SMALL_MAX;
     const size_t checks = all ? count : DIRECTIONS;
     const double step = all ? STEP : DIRECTION_STEP;
     struct rng r = rng_at(3, RNG_TEST, (uint32_t)count, 0);
