@@ -209,14 +209,24 @@ static void cursor_pack(const struct run_cursor *c, double words[CURSOR_WORDS])
     words[4 + RUN_SUMS] = c->seconds;
 }
 
-static void cursor_unpack(const double words[CURSOR_WORDS], struct run_cursor *c)
+static int cursor_unpack(const double words[CURSOR_WORDS], struct run_cursor *c, struct errbuf *why)
 {
+    static const struct {
+        const char *name;
+        double max;
+    } counts[] = {{"epoch", EPOCHS_MAX}, {"step", 0x1p53}, {"step_in_epoch", UINT32_MAX}};
+
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        if (!(words[i] >= 0 && words[i] <= counts[i].max))
+            return err_set(why, -EINVAL, "%s is %g, allowed is 0 to %g", counts[i].name, words[i],
+                           counts[i].max);
     c->epoch = (int64_t)words[0];
     c->step = (uint64_t)words[1];
     c->step_in_epoch = (uint32_t)words[2];
     memcpy(c->sums, words + 3, sizeof(c->sums));
     c->lr = words[3 + RUN_SUMS];
     c->seconds = words[4 + RUN_SUMS];
+    return 0;
 }
 
 static struct tensor part_tensor(const struct checkpoint *c, int i)
@@ -269,8 +279,7 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
                            (unsigned long long)t->shape[0], (unsigned long long)want.shape[0]);
         memcpy(c->data[i], t->data, t->bytes);
     }
-    cursor_unpack(c->data[PART_CURSOR], &c->cursor);
-    return 0;
+    return cursor_unpack(c->data[PART_CURSOR], &c->cursor, why);
 }
 
 int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,

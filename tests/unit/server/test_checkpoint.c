@@ -318,6 +318,49 @@ TEST(a_byte_that_flipped_is_found)
     fixture_free(f);
 }
 
+/* Where the cursor lies in a checkpoint. */
+static long cursor_offset(const char *path)
+{
+    struct safetensors st;
+    struct errbuf why;
+
+    ASSERT_OK(safetensors_open(path, &st, &why), why);
+    long at = (long)((const char *)safetensors_find(&st, "cursor")->data - (const char *)st.map);
+    safetensors_close(&st);
+    return at;
+}
+
+TEST(a_cursor_that_is_none_is_refused_whatever_its_hash)
+{
+    static const struct {
+        long entry;
+        double value;
+        const char *sentence;
+    } cases[] = {
+        {0, -1, "epoch is -1, allowed is 0 to 100000"},
+        {0, 1e300, "epoch is 1e+300"},
+        {0, NAN, "epoch is nan"},
+        {1, NAN, "step is nan"},
+        {1, 0x1p60, "step is 1.15292e+18"},
+        {2, 0x1p32, "step_in_epoch is 4.29497e+09"},
+    };
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    const struct checkpoint_shape shape = shape_of(f);
+    const char *path = test_path("c.safetensors");
+    char sha256[SHA256_HEX];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        write_one(f, path, sha256);
+        FILE *file = fopen(path, "r+b");
+        ASSERT_EQ(0, fseek(file, cursor_offset(path) + 8 * cases[i].entry, SEEK_SET));
+        ASSERT_EQ(1, fwrite(&cases[i].value, 8, 1, file));
+        ASSERT_EQ(0, fclose(file));
+        hash_of(path, sha256);
+        refused(path, sha256, &shape, -EUCLEAN, cases[i].sentence);
+    }
+    fixture_free(f);
+}
+
 TEST(a_file_of_another_format_is_refused)
 {
     struct fixture *f = fixture_create(SWEEP_JOB);
