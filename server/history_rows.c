@@ -6,6 +6,14 @@
 #define COLUMNS                                                                                    \
     "class_id, adm_ema, loss_mean, margin_mean, confidence, confidence_m2, correct, n_seen,"       \
     " n_correct, n_forget, n_hard, last_epoch"
+/* Set to what row_column gives for them. */
+#define CHANGES                                                                                    \
+    "adm_ema = row_value(?1, sample_id, 2), loss_mean = row_value(?1, sample_id, 3),"              \
+    " margin_mean = row_value(?1, sample_id, 4), confidence = row_value(?1, sample_id, 5),"        \
+    " confidence_m2 = row_value(?1, sample_id, 6), correct = row_value(?1, sample_id, 7),"         \
+    " n_seen = row_value(?1, sample_id, 8), n_correct = row_value(?1, sample_id, 9),"              \
+    " n_forget = row_value(?1, sample_id, 10), n_hard = row_value(?1, sample_id, 11),"             \
+    " last_epoch = row_value(?1, sample_id, 12)"
 
 static void read_row(sqlite3_stmt *stmt, struct sample_history *ret)
 {
@@ -81,16 +89,28 @@ int history_rows_replay(struct db *db, int64_t job, int64_t from, int64_t to,
     return rc;
 }
 
-static bool has_row(const void *arg, uint32_t row)
-{
-    const struct sample_history *samples = arg;
+struct changed {
+    const struct sample_history *samples;
+    int64_t since;
+};
 
-    return samples[row].seen > 0;
+static bool is_changed(const void *arg, uint32_t row)
+{
+    const struct changed *c = arg;
+
+    return c->samples[row].last_epoch > c->since;
+}
+
+static bool is_new(const void *arg, uint32_t row)
+{
+    const struct changed *c = arg;
+
+    return is_changed(arg, row) && (c->since < 0 || c->samples[row].seen == 1);
 }
 
 static void row_column(const void *arg, uint32_t row, int column, sqlite3_context *ret)
 {
-    const struct sample_history *x = &((const struct sample_history *)arg)[row];
+    const struct sample_history *x = &((const struct changed *)arg)->samples[row];
     const double reals[] = {x->adm_ema, x->loss_mean, x->margin_mean, x->confidence,
                             x->confidence_m2};
     const int64_t counts[] = {x->correct, x->seen, x->right, x->forgotten, x->hard, x->last_epoch};
@@ -106,13 +126,23 @@ static void row_column(const void *arg, uint32_t row, int column, sqlite3_contex
 }
 
 int history_rows_write(struct db *db, int64_t job, const struct sample_history *samples,
-                       uint32_t count, struct errbuf *why)
+                       uint32_t count, int64_t since, struct errbuf *why)
 {
-    struct rows rows = {.to = count, .arg = samples, .has = has_row, .column = row_column};
+    const struct changed changed = {samples, since};
+    struct rows rows = {.to = count, .arg = &changed, .has = is_changed, .column = row_column};
+    /* Rows that are there are written over where they lie, in one walk along the key: less work
+     * than removing them and putting them in again. */
+    int rc = db_run(db,
+                    "UPDATE OR FAIL sample_state SET " CHANGES
+                    " WHERE job_id = ?2 AND row_is_there(?1, sample_id)",
+                    DB_ARGS(DB_P(&rows), DB_I(job)), why);
 
-    return db_run(db,
-                  "INSERT INTO sample_state(job_id, sample_id, " COLUMNS ")"
-                  " SELECT ?2, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12"
-                  " FROM rows(?1)",
-                  DB_ARGS(DB_P(&rows), DB_I(job)), why);
+    rows.has = is_new;
+    if (rc == 0)
+        rc = db_run(db,
+                    "INSERT OR FAIL INTO sample_state(job_id, sample_id, " COLUMNS ")"
+                    " SELECT ?2, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12"
+                    " FROM rows(?1)",
+                    DB_ARGS(DB_P(&rows), DB_I(job)), why);
+    return rc;
 }

@@ -14,9 +14,9 @@ int history_rows_load(struct db *db, int64_t job, struct sample_history *samples
 int history_rows_replay(struct db *db, int64_t job, int64_t from, int64_t to,
                         struct sample_history *samples, uint32_t count, int64_t *io_last,
                         struct errbuf *why);
-/* Writes those that were measured into sample_state, which holds none of the job, inside a
- * transaction of a connection that knows rows(). */
+/* Writes those that were measured after epoch `since` into sample_state, in the places of the rows
+ * that it has of them, inside a transaction of a connection that knows rows(). */
 int history_rows_write(struct db *db, int64_t job, const struct sample_history *samples,
-                       uint32_t count, struct errbuf *why);
+                       uint32_t count, int64_t since, struct errbuf *why);
 
 #endif

@@ -19,8 +19,7 @@
 #include "server/store_internal.h"
 #include "server/store_rows.h"
 
-/* 64 MiB of log. */
-#define WAL_PAGES_MAX 16384
+#define WAL_BYTES_MAX (64 << 20)
 
 static int lock_held(int fd, const char *dir, struct errbuf *why)
 {
@@ -66,7 +65,7 @@ static int note_wal_pages(void *arg, sqlite3 *sql, const char *schema, int pages
 
     (void)sql;
     (void)schema;
-    s->wal_pages = pages;
+    s->wal_bytes = pages * s->page_bytes;
     return SQLITE_OK;
 }
 
@@ -97,6 +96,8 @@ int store_open(const char *dir, struct store **ret, struct errbuf *why)
         settle_logs(s);
     if (rc == 0)
         rc = rows_register(&s->difficulty, why);
+    if (rc == 0)
+        rc = db_i64(&s->difficulty, "PRAGMA page_size", DB_NONE, &s->page_bytes, why);
     if (rc == 0) {
         sqlite3_wal_hook(s->difficulty.sql, note_wal_pages, s);
         rc = job_mirror_all(s, why);
@@ -137,6 +138,6 @@ void store_checkpoint_wal(struct store *s)
 
 void store_limit_wal(struct store *s)
 {
-    if (s->wal_pages > WAL_PAGES_MAX)
+    if (s->wal_bytes > WAL_BYTES_MAX)
         store_checkpoint_wal(s);
 }

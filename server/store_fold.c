@@ -165,11 +165,12 @@ static int write_slice(struct store *s, const struct fold *f, uint32_t from, uin
     if (rc == 0 && from == 0)
         rc = write_epoch(s, e, NULL, why);
     if (rc == 0 && f->scores)
-        rc = db_run(&s->difficulty,
-                    "INSERT INTO score(job_id, epoch, sample_id, adm, loss, adv_loss, grad_norm,"
-                    " el2n, predicted, correct, flags)"
-                    " SELECT ?2, ?3, c0, c1, c2, c3, c4, c5, c6, c7, c8 FROM rows(?1)",
-                    DB_ARGS(DB_P(&rows), DB_I(e->job), DB_I(e->epoch)), why);
+        rc = db_run(
+            &s->difficulty,
+            "INSERT OR FAIL INTO score(job_id, epoch, sample_id, adm, loss, adv_loss, grad_norm,"
+            " el2n, predicted, correct, flags)"
+            " SELECT ?2, ?3, c0, c1, c2, c3, c4, c5, c6, c7, c8 FROM rows(?1)",
+            DB_ARGS(DB_P(&rows), DB_I(e->job), DB_I(e->epoch)), why);
     return rc;
 }
 

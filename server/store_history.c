@@ -22,6 +22,7 @@ static int load(struct store *s, int64_t job, uint32_t count, struct history *re
     if (!h.samples)
         return err_set(why, -ENOMEM, "out of memory for the history of %u samples", count);
     int rc = history_rows_load(&s->difficulty, job, h.samples, count, &h.last_epoch, why);
+    h.rows_epoch = h.last_epoch;
     if (rc == 0)
         *ret = h;
     else
@@ -58,6 +59,7 @@ void history_keep(struct store *s, int64_t job, struct history *h)
     s->history_job = 0;
     if (h->count <= HISTORY_KEEP_MAX) {
         s->history = *h;
+        s->history.rows_epoch = h->last_epoch;
         s->history_job = job;
         *h = (struct history){0};
     }
@@ -77,7 +79,7 @@ void history_reset(struct history *h)
         h->samples[i] = SAMPLE_UNMEASURED;
         h->samples[i].class_id = class_id;
     }
-    h->last_epoch = -1;
+    h->last_epoch = h->rows_epoch = -1;
 }
 
 int history_replay(struct store *s, int64_t job, int64_t from, int64_t to, struct history *h,
@@ -89,10 +91,14 @@ int history_replay(struct store *s, int64_t job, int64_t from, int64_t to, struc
 
 int history_write(struct store *s, int64_t job, const struct history *h, struct errbuf *why)
 {
-    int rc = db_run(&s->difficulty, "DELETE FROM sample_state WHERE job_id = ?1",
-                    DB_ARGS(DB_I(job)), why);
+    int rc = 0;
 
-    return rc == 0 ? history_rows_write(&s->difficulty, job, h->samples, h->count, why) : rc;
+    if (h->rows_epoch < 0)
+        rc = db_run(&s->difficulty, "DELETE FROM sample_state WHERE job_id = ?1",
+                    DB_ARGS(DB_I(job)), why);
+    return rc == 0
+               ? history_rows_write(&s->difficulty, job, h->samples, h->count, h->rows_epoch, why)
+               : rc;
 }
 
 static int read_classes(struct store *s, int64_t job, struct history *h, struct errbuf *why)

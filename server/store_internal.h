@@ -19,13 +19,16 @@ struct history {
     struct sample_history *samples; /* [count], owned */
     uint32_t count;
     int64_t last_epoch; /* the newest of any sample; -1: nothing was measured */
+    /* The newest epoch that is in the rows of the table, each of which is that of its sample unless
+     * the sample was measured since; -1: the rows, if any, are none of this history. */
+    int64_t rows_epoch;
 };
 
 struct store {
     char *dir;
     int lock_fd; /* -1: not held */
     struct db state, difficulty;
-    int wal_pages; /* of difficulty.db, as of the last commit */
+    int64_t page_bytes, wal_bytes; /* of difficulty.db; the log's as of the last commit */
     struct failpoint failpoint;
     struct history history; /* of history_job as committed, so that a fold need not read it */
     int64_t history_job;    /* 0: none is kept */
@@ -72,7 +75,8 @@ void history_reset(struct history *h);
 /* Takes in the rows of the committed epochs in [from, to). */
 int history_replay(struct store *s, int64_t job, int64_t from, int64_t to, struct history *h,
                    struct errbuf *why);
-/* Inside a transaction: makes the rows of the job those of h. */
+/* Inside a transaction: makes the rows of the job those of h; only those that changed are written,
+ * in their places. */
 int history_write(struct store *s, int64_t job, const struct history *h, struct errbuf *why);
 /* Writes the rows of every job that has scores and no rows: those of an older version are dropped
  * by its migration. */

@@ -128,9 +128,44 @@ static const sqlite3_module module = {
     .xRowid = rows_rowid,
 };
 
+/* The rows of the first argument, and the number of one in the second: is it among them? */
+static const struct rows *rows_of(sqlite3_value **argv, uint32_t *ret_row)
+{
+    const struct rows *rows = sqlite3_value_pointer(argv[0], DB_POINTER_TYPE);
+    int64_t row = sqlite3_value_int64(argv[1]);
+
+    *ret_row = (uint32_t)row;
+    return rows && row >= rows->from && row < rows->to ? rows : NULL;
+}
+
+static void row_value(sqlite3_context *ret, int argc, sqlite3_value **argv)
+{
+    uint32_t row;
+    const struct rows *rows = rows_of(argv, &row);
+
+    (void)argc;
+    if (rows)
+        rows->column(rows->arg, row, sqlite3_value_int(argv[2]), ret);
+}
+
+static void row_is_there(sqlite3_context *ret, int argc, sqlite3_value **argv)
+{
+    uint32_t row;
+    const struct rows *rows = rows_of(argv, &row);
+
+    (void)argc;
+    sqlite3_result_int(ret, rows && rows->has(rows->arg, row));
+}
+
 int rows_register(struct db *db, struct errbuf *why)
 {
-    if (sqlite3_create_module(db->sql, "rows", &module, NULL) != SQLITE_OK)
+    const int how = SQLITE_UTF8 | SQLITE_DIRECTONLY;
+
+    if (sqlite3_create_module(db->sql, "rows", &module, NULL) != SQLITE_OK ||
+        sqlite3_create_function(db->sql, "row_value", 3, how, NULL, row_value, NULL, NULL) !=
+            SQLITE_OK ||
+        sqlite3_create_function(db->sql, "row_is_there", 2, how, NULL, row_is_there, NULL, NULL) !=
+            SQLITE_OK)
         return db_error(db, why);
     return 0;
 }

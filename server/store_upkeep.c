@@ -12,8 +12,8 @@
 #include "common/alloc.h"
 #include "server/store_internal.h"
 
-#define VACUUM_PAGES "2000"
-#define BACKUP_PAGES 1024
+#define VACUUM_PAGES "500"
+#define BACKUP_PAGES 256
 #define LAST_EPOCHS 5
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 

@@ -139,6 +139,43 @@ TEST(sample_state_counts_what_happened_to_a_sample)
     store_close(s);
 }
 
+/* Each epoch measures others: rows are added, changed and left. The store writes them anew from the
+ * scores when it finds none. */
+TEST(sample_state_follows_epochs_that_measure_parts)
+{
+    struct store *s = fixture_open();
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+
+    fixture_dataset(s, 1000);
+    int64_t job = fixture_job(s, 1), other = fixture_job(s, 2);
+    for (int e = 0; e < 6; e++) {
+        struct fixture_scores x = fixture_scores(job, e, 1000);
+        for (int i = 0; i < 1000; i++)
+            if (i % 6 > e || (i + e) % 3 == 0)
+                x.scores[i].flags = 0;
+        ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+        fixture_scores_done(&x);
+        if (e == 2) { /* so that the next one reads the rows */
+            fixture_fold(s, other, 0, 1000, NULL);
+            store_close(s);
+            s = fixture_open();
+        }
+    }
+    store_close(s);
+    char *kept = fixture_select("difficulty.db", "SELECT * FROM sample_state");
+    sqlite3 *sql = fixture_sql("difficulty.db");
+    sqlite3_exec(sql, "DELETE FROM sample_state", NULL, NULL, NULL);
+    ASSERT(sqlite3_changes(sql) > 1000);
+    sqlite3_close(sql);
+    s = fixture_open();
+    char *anew = fixture_select("difficulty.db", "SELECT * FROM sample_state");
+    ASSERT_STR(anew, kept);
+    free(anew);
+    free(kept);
+    store_close(s);
+}
+
 TEST(with_nothing_but_zeros_no_sample_is_hard)
 {
     struct store *s = fixture_open();
