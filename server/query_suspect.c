@@ -33,7 +33,7 @@ double suspect_value(const struct query_epoch *x, const struct sample_history *h
 
     switch ((enum suspect_by)by) {
     case SUSPECT_DEFAULT:
-        return suspicion(s->loss, h[i].loss_mean, x->newly_right);
+        return suspicion(score_margin(s->loss, s->el2n), h[i].margin_mean, x->newly_right);
     case SUSPECT_LOSS:
         return s->loss;
     case SUSPECT_LOSS_MEAN:

@@ -40,11 +40,11 @@ double newly_right_share(const struct newly_right *m)
 }
 
 /* From 2 to 4 %: what tests/evidence saw on either side. v_suspect says the same. */
-double suspicion(double loss, double loss_mean, double newly_right)
+double suspicion(double margin, double margin_mean, double newly_right)
 {
     double over = isnan(newly_right) ? 1 : fmin(fmax(50 * newly_right - 1, 0), 1);
 
-    return loss + (loss_mean - loss) * over;
+    return -(margin + (margin_mean - margin) * over);
 }
 
 double sample_history_variability(const struct sample_history *x)

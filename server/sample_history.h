@@ -37,10 +37,10 @@ struct newly_right {
 void newly_right_count(struct newly_right *m, const struct sample_history *before, bool correct);
 double newly_right_share(const struct newly_right *m); /* NAN: all were right once */
 
-/* Suspicion that a label is wrong (definition.suspicion): the loss of the last sweep where the
- * model has settled and wrong labels stay unlearnt, else its mean over the epochs, which remembers
- * what is memorised by now. */
-double suspicion(double loss, double loss_mean, double newly_right);
+/* Suspicion that a label is wrong (definition.suspicion): the margin of the last sweep, negative,
+ * where the model has settled and wrong labels stay unlearnt, else its mean over the epochs, which
+ * remembers what is memorised by now. */
+double suspicion(double margin, double margin_mean, double newly_right);
 
 /* Takes one measurement in; epochs of a sample come in ascending order. */
 void sample_history_add(struct sample_history *x, int64_t epoch, const struct measurement *m);

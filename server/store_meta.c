@@ -59,10 +59,11 @@ static const struct meta definitions[] = {
      "logits", 0, "higher is easier"},
     {"definition.suspicion",
      "how likely the label is wrong: with w = 50 epoch.newly_right - 1 cut to 0 to 1 (1 where it "
-     "is NULL), loss + w (loss_mean - loss). The loss of the last sweep is best where the model "
-     "has settled and wrong labels stay unlearnt, its mean over the epochs while they are being "
-     "memorised or were",
-     NATS, "0 and up", "higher is more suspicious"},
+     "is NULL), -(margin + w (margin_mean - margin)). The margin of the last sweep is best where "
+     "the model has settled and wrong labels stay unlearnt, its mean over the epochs while they "
+     "are "
+     "being memorised or were",
+     "logits", 0, "higher is more suspicious"},
     {"definition.quantile",
      "adm_p10, adm_p50, adm_p90 of an epoch: linear between the closest "
      "ranks, at position p (n - 1)",
@@ -86,7 +87,8 @@ static const struct meta definitions[] = {
      0, 0, 0},
     {"view.v_suspect",
      "all samples that were scored, the most suspicious label first (definition.suspicion); "
-     "predicted is what the model takes the sample for, truth and planted are what is known",
+     "predicted is what the model takes the sample for, truth and planted are what is known; needs "
+     "the functions ln and tanh (SQLite 3.35)",
      0, 0, 0},
     {"view.v_data_map",
      "dataset cartography: mean and standard deviation over the scored epochs of the probability "

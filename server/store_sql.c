@@ -173,9 +173,31 @@ const char sql_difficulty_1[] =
     "  (SELECT l." column " FROM epoch l WHERE l.job_id = j.job_id AND l.state = 'committed'\n" \
     "    AND l." condition " ORDER BY l.epoch DESC LIMIT 1)"
 
-/* Over rows s of score and x of sample_state: see definition.suspicion. */
-#define SUSPICION \
-    "s.loss + (x.loss_mean - s.loss) * max(0.0, min(1.0, coalesce(50 * e.newly_right - 1, 1.0)))"
+/* Over rows s of score and x of sample_state: from what the last sweep says to its mean over the
+ * epochs, see definition.suspicion. */
+#define SUSPICION(last, mean) \
+    last " + (" mean " - " last ") * max(0.0, min(1.0, coalesce(50 * e.newly_right - 1, 1.0)))"
+/* 1 - exp(-loss), with a loss of 0 as the smallest normal number; and definition.margin. */
+#define HALF_TANH "tanh(max(s.loss, 2.2250738585072014e-308) / 2)"
+#define REST "(2 * " HALF_TANH " / (1 + " HALF_TANH "))"
+#define MARGIN \
+    "(-s.loss - ln(" REST ")\n" \
+    "    - ln(max(0.001, min(1.0, s.el2n / " REST " * s.el2n / " REST " - 1))) / 2)"
+/* `columns`: suspicion, and what it is made of. */
+#define VIEW_SUSPECT(columns) \
+    "CREATE VIEW v_suspect AS\n" \
+    "SELECT j.job_id AS job, e.epoch AS epoch, s.sample_id AS sample, x.class_id AS label,\n" \
+    "  (SELECT c.name FROM class c\n" \
+    "    WHERE c.dataset_id = j.dataset_id AND c.class_id = x.class_id) AS label_name,\n" \
+    "  s.predicted AS predicted, " columns ", s.loss AS loss,\n" \
+    "  x.loss_mean AS loss_mean, x.margin_mean AS margin_mean, x.confidence AS confidence,\n" \
+    "  x.n_seen AS n_seen, x.n_correct AS n_correct, x.n_forget AS n_forget,\n" \
+    "  (SELECT m.truth" OF_SAMPLE " AS truth,\n" \
+    "  (SELECT m.planted" OF_SAMPLE " AS planted\n" \
+    LATEST_SCORES " CROSS JOIN sample_state x\n" \
+    LATEST_WHERE "\n" \
+    "  AND x.job_id = j.job_id AND x.sample_id = s.sample_id\n" \
+    "ORDER BY +j.job_id DESC, suspicion DESC, s.sample_id;\n"
 
 /* `more`: columns that a later version of job has. */
 #define JOB_COMPARE(more) \
@@ -318,19 +340,7 @@ const char sql_difficulty_3[] =
     "  AND b.epoch > a.epoch AND s.job_id = a.job_id AND s.epoch = a.epoch\n"
     "  AND t.job_id = a.job_id AND t.epoch = b.epoch AND t.sample_id = s.sample_id;\n"
 
-    "CREATE VIEW v_suspect AS\n"
-    "SELECT j.job_id AS job, e.epoch AS epoch, s.sample_id AS sample, x.class_id AS label,\n"
-    "  (SELECT c.name FROM class c\n"
-    "    WHERE c.dataset_id = j.dataset_id AND c.class_id = x.class_id) AS label_name,\n"
-    "  s.predicted AS predicted, " SUSPICION " AS suspicion, s.loss AS loss,\n"
-    "  x.loss_mean AS loss_mean, x.margin_mean AS margin_mean, x.confidence AS confidence,\n"
-    "  x.n_seen AS n_seen, x.n_correct AS n_correct, x.n_forget AS n_forget,\n"
-    "  (SELECT m.truth" OF_SAMPLE " AS truth,\n"
-    "  (SELECT m.planted" OF_SAMPLE " AS planted\n"
-    LATEST_SCORES " CROSS JOIN sample_state x\n"
-    LATEST_WHERE "\n"
-    "  AND x.job_id = j.job_id AND x.sample_id = s.sample_id\n"
-    "ORDER BY +j.job_id DESC, suspicion DESC, s.sample_id;\n"
+    VIEW_SUSPECT(SUSPICION("s.loss", "x.loss_mean") " AS suspicion")
 
     "CREATE VIEW v_data_map AS\n"
     "SELECT j.job_id AS job, x.sample_id AS sample, x.class_id AS label,\n"
@@ -403,3 +413,9 @@ const char sql_difficulty_4[] =
 /* Scores that are not kept. */
 const char sql_difficulty_5[] =
     "ALTER TABLE epoch ADD COLUMN n_dropped INTEGER NOT NULL DEFAULT 0;\n";
+
+/* Suspicion by margin instead of loss. */
+const char sql_difficulty_6[] =
+    "DROP VIEW v_suspect;\n"
+    VIEW_SUSPECT("-(" SUSPICION(MARGIN, "x.margin_mean") ") AS suspicion,\n"
+    "  " MARGIN " AS margin");

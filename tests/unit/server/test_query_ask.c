@@ -125,12 +125,12 @@ TEST(a_history_has_mean_and_spread_of_the_confidence)
     ASSERT_EQ(2, h.last_epoch);
 }
 
-TEST(suspicion_goes_from_the_last_loss_to_the_mean)
+TEST(suspicion_goes_from_the_last_margin_to_the_mean)
 {
-    ASSERT_NEAR(3, suspicion(3, 1, 0.02), 0);
-    ASSERT_NEAR(2, suspicion(3, 1, 0.03), 1e-15);
-    ASSERT_NEAR(1, suspicion(3, 1, 0.9), 0);
-    ASSERT_NEAR(1, suspicion(3, 1, NAN), 0);
+    ASSERT_NEAR(3, suspicion(-3, -1, 0.02), 0);
+    ASSERT_NEAR(2, suspicion(-3, -1, 0.03), 1e-15);
+    ASSERT_NEAR(1, suspicion(-3, -1, 0.9), 0);
+    ASSERT_NEAR(1, suspicion(-3, -1, NAN), 0);
 
     struct newly_right n = {0};
     struct sample_history never = {.seen = 2}, once = {.seen = 2, .right = 1};
@@ -249,22 +249,68 @@ TEST(suspects_follow_the_measure_and_the_epoch)
     world_close(&w);
 }
 
-/* Ranks and view agree: the same order by suspicion. */
-TEST(the_view_of_suspects_has_their_order)
+/* Losses and el2n as they come, some so sure that exp(-loss) is 1. */
+static int64_t fold_varied(const struct world *w)
 {
-    struct world w = world_open();
-    struct ask a = ask_of(&w);
+    int64_t job = fixture_job(w->store, 2);
+    char sha256[SHA256_HEX];
+    struct errbuf why;
+
+    for (int64_t e = 0; e < 3; e++) {
+        struct fixture_scores x = fixture_scores(job, e, N);
+        for (int i = 0; i < N; i++) {
+            struct score *s = &x.scores[i];
+            if (i % 3 == 0)
+                s->loss = i == 3 * e ? 0 : pow(10, -i);
+            s->el2n = -expm1(-s->loss) * (1 + 0.4 * s->grad_norm);
+        }
+        ASSERT_OK(store_fold(w->store, &x.fold, sha256, &why), why);
+        fixture_scores_done(&x);
+    }
+    return job;
+}
+
+/* The rows of query_suspects as those of v_suspect are selected below. */
+static char *suspects_text(const struct world *w, int64_t job)
+{
+    struct ask a = ask_of(w);
     struct errbuf why;
     cJSON *out;
+    char *text;
+    size_t bytes;
+    FILE *to = open_memstream(&text, &bytes);
 
-    ASSERT_OK(query_suspects(w.query, &a, &out, &why), why);
-    char *view = fixture_select("difficulty.db", "SELECT sample FROM v_suspect LIMIT 3");
-    char want[64];
-    snprintf(want, sizeof(want), "%.0f\n%.0f\n%.0f\n", number(row(out, 0), "sample"),
-             number(row(out, 1), "sample"), number(row(out, 2), "sample"));
-    ASSERT_STR(want, view);
-    free(view);
+    a.job = job;
+    a.limit = N;
+    ASSERT_OK(query_suspects(w->query, &a, &out, &why), why);
+    for (int i = 0; i < cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")); i++)
+        fprintf(to, "%.0f|%.9f\n", number(row(out, i), "sample"), number(row(out, i), "value"));
     cJSON_Delete(out);
+    fclose(to);
+    return text;
+}
+
+/* Ranks and view agree: the same order by suspicion, and the same values, wherever between margin
+ * and mean it lies. */
+TEST(the_view_of_suspects_has_their_order)
+{
+    static const char *const newly_right[] = {"0", "0.033", "0.9", "NULL"};
+    struct world w = world_open();
+    int64_t job = fold_varied(&w);
+
+    for (size_t i = 0; i < sizeof(newly_right) / sizeof(newly_right[0]); i++) {
+        sqlite3 *sql = fixture_sql("difficulty.db");
+        char update[80];
+        snprintf(update, sizeof(update), "UPDATE epoch SET newly_right = %s", newly_right[i]);
+        ASSERT_EQ(SQLITE_OK, sqlite3_exec(sql, update, NULL, NULL, NULL));
+        sqlite3_close(sql);
+        char *view = fixture_select("difficulty.db", "SELECT sample, printf('%.9f', suspicion)"
+                                                     " FROM v_suspect WHERE job = 2");
+        char *rows = suspects_text(&w, job);
+        ASSERT_STR(rows, view);
+        free(rows);
+        free(view);
+    }
     world_close(&w);
 }
 

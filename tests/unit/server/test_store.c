@@ -247,7 +247,7 @@ TEST(the_files_have_their_modes_and_numbers)
     ASSERT_EQ(0, stat(test_path("state"), &st));
     ASSERT_EQ(0700, st.st_mode & 0777);
     ASSERT_SELECT("1094995249\n", "PRAGMA application_id");
-    ASSERT_SELECT("5\n", "PRAGMA user_version");
+    ASSERT_SELECT("6\n", "PRAGMA user_version");
     ASSERT_SELECT("wal\n", "PRAGMA journal_mode");
     store_close(s);
 }
@@ -280,6 +280,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
     fixture_fold(s, job, 2, 20, NULL);
     store_close(s);
     char *state = fixture_select("difficulty.db", "SELECT * FROM sample_state");
+    char *suspects_before = fixture_select("difficulty.db", "SELECT * FROM v_suspect");
     sqlite3 *sql = fixture_sql("difficulty.db");
     sqlite3_exec(sql,
                  "DROP VIEW v_job_compare;"
@@ -299,13 +300,17 @@ TEST(a_database_of_version_1_gets_what_came_later)
     ASSERT(!error);
     sqlite3_close(sql);
     s = fixture_open();
-    ASSERT_SELECT("5\n", "PRAGMA user_version");
+    ASSERT_SELECT("6\n", "PRAGMA user_version");
     ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
                   "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
                   " FROM v_job_compare");
     ASSERT_SELECT("2\n",
                   "SELECT count(*) FROM meta WHERE key IN ('job.alpha', 'job.attack_steps')");
     ASSERT_SELECT(state, "SELECT * FROM sample_state"); /* from the scores, to the same bits */
+    char *suspects = fixture_select("difficulty.db", "SELECT * FROM v_suspect");
+    ASSERT_STR(suspects_before, suspects);
+    free(suspects);
+    free(suspects_before);
     free(state);
     store_close(s);
 }

@@ -352,6 +352,7 @@ TEST(views_say_what_the_rows_say)
             x.adm[i] = i / 10.0;
             x.scores[i].loss = i;
             x.scores[i].adv_loss = i + 0.5;
+            x.scores[i].el2n = -expm1(-i) * sqrt(2); /* of two classes */
             x.scores[i].predicted = i == 7 ? 3 : i;
         }
         ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
@@ -364,8 +365,13 @@ TEST(views_say_what_the_rows_say)
     ASSERT_SELECT("1|4|7|seven|1|0.7|0.7|0.7|7.0|0.0\n", "SELECT * FROM v_class WHERE label = 7");
     ASSERT_SELECT("1|4|0|0.0|0.05|1\n1|4|2|0.1|0.15|1\n", "SELECT * FROM v_hist LIMIT 2");
     ASSERT_SELECT("1|9|9|9|9.0|9.0|5|5|9|0\n1|8|8|8|8.0|8.0|5|5|8|0\n1|7|7|3|7.0|7.0|5|0|7|0\n",
-                  "SELECT job, sample, label, predicted, suspicion, loss_mean, n_seen, n_correct,"
+                  "SELECT job, sample, label, predicted, loss, loss_mean, n_seen, n_correct,"
                   " truth, planted = 1 FROM v_suspect LIMIT 3");
+    ASSERT_SELECT("9|1|1|1\n",
+                  "SELECT count(*), sum(abs(suspicion - ln(exp(loss) - 1)) < 1e-12) = 9,"
+                  " min(suspicion = -margin),"
+                  " max(abs(margin - margin_mean)) < 1e-12"
+                  " FROM v_suspect WHERE loss > 0");
     ASSERT_SELECT("1|7|0.0|1\n", "SELECT job, sample, correctness, variability = 0 FROM v_data_map"
                                  " WHERE correctness < 1");
     ASSERT_SELECT("1|0|10|1|9\n", "SELECT job, n_forget, samples, never_right, right_now"
