@@ -154,6 +154,7 @@ static int open_round(struct run *r, enum phase phase, uint32_t count)
     r->reissued += round_reissued(r->round);
     r->phase = phase;
     r->slot_count = count;
+    r->whole = NULL;
     if (r->uploads)
         uploads_reset(r->uploads);
     int rc = round_open(r->round, shards);
@@ -248,7 +249,7 @@ static void average_statistics(struct run *r, const float *grad)
 static void apply_ascent(struct run *r)
 {
     const double *sums;
-    const float *grad = reduce_result(r->reduce, &sums);
+    const float *grad = run_gradient(r, &sums);
 
     ascent(r->model, (enum sam_kind)r->spec->sam, r->spec->rho, sums[0], grad, r->theta, r->next);
     average_statistics(r, grad);
@@ -296,7 +297,7 @@ static void apply_update(struct run *r)
 {
     struct run_cursor *c = &r->cursor;
     const double *sums;
-    const float *grad = reduce_result(r->reduce, &sums);
+    const float *grad = run_gradient(r, &sums);
     const struct optimizer_spec *o = &r->spec->optimizer;
     float *spare = r->theta;
 

@@ -120,7 +120,8 @@ uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, 
 /* Does a result of this phase carry scores? */
 bool run_phase_scores(const struct run *r, enum phase phase);
 /* 0: counted. -EALREADY: dropped. -EINVAL: not finite or out of range; the sentence says which.
- * -ESTALE: its upload was given up; -ENODATA: pieces of it are missing. */
+ * -ESTALE: its upload was given up; -ENODATA: pieces of it are missing. What was counted must be
+ * followed by run_advance while res points to what came: the gradient may still lie there. */
 int run_result(struct run *r, const struct run_result *res, struct errbuf *why);
 
 /* Do theta and the gradients travel in pieces, since they are longer than INLINE_FLOATS_MAX? Then

@@ -35,6 +35,10 @@ struct run {
     enum phase phase;
     struct round *round;
     struct reduce *reduce;
+    /* The gradient of a round that came as one result: in the message that brought it, where it is
+     * until run_advance. NULL: the sum is in reduce. */
+    const float *whole;
+    double whole_sums[RUN_SUMS];
     struct halves *halves;   /* NULL: none */
     struct uploads *uploads; /* NULL: gradients come inside their results */
     uint32_t reissued;
@@ -56,6 +60,9 @@ static inline bool run_train_source(const struct run *r)
 {
     return r->spec->score_source == SOURCE_TRAIN;
 }
+
+/* The gradient of the round that is done, summed over its samples, and its sums. */
+const float *run_gradient(const struct run *r, const double **ret_sums);
 
 /* run_epoch.c: takes the open epoch's numbers out of the run and moves the cursor to the next. */
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret);

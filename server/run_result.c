@@ -74,7 +74,15 @@ static int judge_scores(const struct run *r, const struct run_result *res, uint3
     return 0;
 }
 
-/* The buffer with the gradient of a result; *ret_finite: are all of its floats? */
+/* Does the result hold the gradient of its whole round, where floats can be read? */
+static bool is_whole(const struct run *r, const struct run_result *res)
+{
+    return !r->uploads && node_size(res->node) == round_shards(r->round) &&
+           (uintptr_t)res->grad % sizeof(float) == 0;
+}
+
+/* *ret: the buffer with the gradient of a result, NULL when it stays in the message; *ret_finite:
+ * are all of its floats? */
 static int take_gradient(struct run *r, const struct run_result *res, float **ret,
                          double **ret_sums, bool *ret_finite, struct errbuf *why)
 {
@@ -87,6 +95,12 @@ static int take_gradient(struct run *r, const struct run_result *res, float **re
                                        "offer it again",
                                        res->node.lo, res->node.hi);
     }
+    if (is_whole(r, res)) {
+        *ret = NULL;
+        *ret_sums = r->whole_sums;
+        *ret_finite = halves_finite(r->halves, res->grad, r->model->floats);
+        return 0;
+    }
     *ret = reduce_buffer(r->reduce, ret_sums);
     if (!*ret)
         return err_set(why, -ENOMEM, "no memory for a gradient of %zu floats", r->model->floats);
@@ -94,6 +108,7 @@ static int take_gradient(struct run *r, const struct run_result *res, float **re
     return 0;
 }
 
+/* *ret: as take_gradient. */
 static int read_gradient(struct run *r, const struct run_result *res, float **ret,
                          struct errbuf *why)
 {
@@ -108,13 +123,22 @@ static int read_gradient(struct run *r, const struct run_result *res, float **re
     for (int i = 0; i < RUN_SUMS; i++)
         finite = finite && isfinite(sums[i]);
     if (!finite || !(sums[0] > 0)) {
-        reduce_drop(r->reduce, buf);
+        if (buf)
+            reduce_drop(r->reduce, buf);
         return err_set(why, -EINVAL,
                        finite ? "sums: the weight is not above 0"
                               : "grad or sums hold NaN or infinity");
     }
     *ret = buf;
     return 0;
+}
+
+const float *run_gradient(const struct run *r, const double **ret_sums)
+{
+    if (!r->whole)
+        return reduce_result(r->reduce, ret_sums);
+    *ret_sums = r->whole_sums;
+    return r->whole;
 }
 
 int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
@@ -143,5 +167,7 @@ int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
         uploads_close(r->uploads, res->node);
     for (uint32_t i = 0; scores && i < count; i++)
         r->slots[at + i] = read_score(res, i);
+    if (phase_trains(res->phase) && !buf)
+        r->whole = res->grad;
     return buf ? reduce_add(r->reduce, res->node, buf) : 0;
 }

@@ -56,6 +56,30 @@ TEST(another_seed_gives_another_model_and_other_scores)
     fixture_free(f);
 }
 
+TEST(the_gradient_of_a_round_may_lie_at_any_address)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    const size_t bytes = f->model.floats * sizeof(float);
+    char *room = xmalloc(bytes + 8);
+    uint64_t want = 0;
+
+    for (size_t shift = 0; shift < 8; shift++) {
+        struct run *r = started(f);
+        struct fake *k = compute_round(r, f);
+        struct run_epoch e;
+
+        k->res.grad = memcpy(room + shift, k->grad, bytes);
+        ASSERT_EQ(RUN_ROUND, give(r, k, &e));
+        ASSERT_EQ(1, run_step(r));
+        const uint64_t got = theta_key(r, f);
+        ASSERT(shift == 0 || got == want);
+        want = got;
+        run_free(r);
+    }
+    free(room);
+    fixture_free(f);
+}
+
 TEST(a_lease_that_ran_out_is_the_same_node_again_and_the_first_result_counts)
 {
     struct fixture *f = fixture_create(SWEEP_JOB);
