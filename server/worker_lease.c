@@ -15,6 +15,7 @@
 #define POISON_LOST 3  /* workers that one node may take with it */
 #define HELP_MS 200    /* idle for this long it helps another job than the one it has planned */
 #define REPEAT_MS 300  /* no lease younger than this is repeated */
+#define CREW_MS 5
 #define NO_JOB SIZE_MAX
 
 /* Is it there to compute for this job, and not for another one that runs? */
@@ -24,11 +25,11 @@ static bool serves(const struct worker *worker, const struct job *job, int64_t n
            (!worker->planned || worker->planned == job->rec.job);
 }
 
-/* Threads that compute for the job. A thousand workers may ask in one millisecond: they are counted
- * once in it. */
+/* Threads that compute for the job. A thousand workers may ask at once: they are counted once in
+ * CREW_MS. */
 static uint64_t crew_threads(struct workers *w, struct job *job, int64_t now_ms)
 {
-    if (job->crew_ms == now_ms)
+    if (job->crew_ms && now_ms - job->crew_ms < CREW_MS)
         return job->crew_threads;
     job->crew_ms = now_ms;
     job->crew_threads = 0;

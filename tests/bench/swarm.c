@@ -51,7 +51,7 @@ static const struct option table[] = {
     {"workers", OPT_INT, AT(workers), .def = "1000", .min = 1, .max = 100000},
     {"processes", OPT_INT, AT(processes), .def = "2", .min = 1, .max = PROCESSES_MAX},
     {"seconds", OPT_INT, AT(seconds), .def = "30", .min = 1, .max = 3600},
-    {"think-ms", OPT_INT, AT(think_ms), .def = "40", .min = 0, .max = 10000},
+    {"think-ms", OPT_INT, AT(think_ms), .def = "10", .min = 0, .max = 10000},
     {"idle", OPT_INT, AT(idle), .def = "0", .min = 0, .max = 10000},
     {"garbage", OPT_INT, AT(garbage), .def = "0", .min = 0, .max = 10000},
     {0},
@@ -59,7 +59,8 @@ static const struct option table[] = {
 
 /* Shared by all processes. */
 struct board {
-    _Atomic int64_t last_sent_us[STEPS_KEPT]; /* last result of a training step, by step */
+    _Atomic int64_t
+        last_sent_us[STEPS_KEPT]; /* last result that a training step waits for, by step */
     _Atomic uint64_t replies, refused, broken, strangers;
     _Atomic uint64_t buckets[BUCKETS];
     _Atomic int64_t ready;
@@ -208,8 +209,8 @@ static void say_result(struct worker *w)
         count = score_tensors((uint64_t)w->count, tensors);
     }
     say(w, json, tensors, count);
-    if (w->phase == 0)
-        atomic_store(&board->last_sent_us[w->step % STEPS_KEPT], w->sent_us);
+    /* A step waits for the one before it; of an epoch's first one its test opens it. */
+    atomic_store(&board->last_sent_us[(w->step + (w->phase == 0)) % STEPS_KEPT], w->sent_us);
 }
 
 static void say_next(struct worker *w)
@@ -235,7 +236,7 @@ static void measure(const struct worker *w, int64_t step_before)
     int64_t from_us = w->sent_us;
 
     if (w->task && w->step != step_before && step_before >= 0) {
-        int64_t last_us = atomic_load(&board->last_sent_us[(w->step - 1) % STEPS_KEPT]);
+        int64_t last_us = atomic_load(&board->last_sent_us[w->step % STEPS_KEPT]);
         from_us = last_us > from_us ? last_us : from_us;
     }
     int64_t bucket = (now_us() - from_us) * BUCKETS_PER_MS / 1000;
