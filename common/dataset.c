@@ -18,6 +18,7 @@
 
 #define FORMAT "steppe-dataset-1"
 #define SOURCE_BYTES_MAX 256
+#define FILE_TENSORS_MAX 7
 /* Below the smallest deviation that pixels of 1/255 can have over DATASET_BYTES_MAX of them. */
 #define STD_MIN 1e-10
 
@@ -52,13 +53,14 @@ static int sizes_check(uint64_t samples, uint64_t test_samples, const uint64_t h
     return 0;
 }
 
-static int labels_check(const char *name, const uint16_t *labels, uint32_t n, uint32_t classes,
-                        struct errbuf *why)
+/* what: classes or domains, of which there are `count`. */
+static int numbers_check(const char *name, const uint16_t *numbers, uint32_t n, const char *what,
+                         uint32_t count, struct errbuf *why)
 {
     for (uint32_t i = 0; i < n; i++)
-        if (labels[i] >= classes)
-            return err_set(why, -EINVAL, "%s[%u] is %u, allowed is 0 to %u (%u classes)", name, i,
-                           labels[i], classes - 1, classes);
+        if (numbers[i] >= count)
+            return err_set(why, -EINVAL, "%s[%u] is %u, allowed is 0 to %u (%u %s)", name, i,
+                           numbers[i], count - 1, count, what);
     return 0;
 }
 
@@ -114,9 +116,9 @@ static int column_need(const struct dataset *d, const char *name, enum dtype typ
     return 0;
 }
 
-/* An owned, aligned copy, all of it below d->classes. */
-static int labels_read(const struct dataset *d, const char *name, uint32_t n, uint16_t **ret,
-                       struct errbuf *why)
+/* An owned, aligned copy, all of it below count. */
+static int numbers_read(const struct dataset *d, const char *name, uint32_t n, const char *what,
+                        uint32_t count, uint16_t **ret, struct errbuf *why)
 {
     const struct tensor *t;
     int rc = column_need(d, name, DTYPE_U16, n, &t, why);
@@ -128,13 +130,19 @@ static int labels_read(const struct dataset *d, const char *name, uint32_t n, ui
         return err_set(why, -ENOMEM, "no memory for %u %s", n, name);
     if (n)
         memcpy(labels, t->data, t->bytes);
-    rc = labels_check(name, labels, n, d->classes, why);
+    rc = numbers_check(name, labels, n, what, count, why);
     if (rc) {
         free(labels);
         return rc;
     }
     *ret = labels;
     return 0;
+}
+
+static int labels_read(const struct dataset *d, const char *name, uint32_t n, uint16_t **ret,
+                       struct errbuf *why)
+{
+    return numbers_read(d, name, n, "classes", d->classes, ret, why);
 }
 
 /* NULL, and the sentence, when the key is absent. */
@@ -147,24 +155,31 @@ static const char *meta_need(const struct dataset *d, const char *key, struct er
     return value;
 }
 
-static int class_names_check(const char *json, uint32_t classes, struct errbuf *why)
+/* A JSON array of *io_count names; 0: of 1 to DOMAINS_MAX, which it becomes. */
+static int names_check(const char *key, const char *json, uint32_t *io_count, struct errbuf *why)
 {
     size_t bytes = strlen(json);
     const cJSON *name;
     cJSON *names;
-    int rc = 0;
+    int rc = 0, found;
 
     if (bytes > CLASS_NAMES_BYTES_MAX)
-        return err_set(why, -EINVAL, "metadata class_names is %zu bytes, allowed is up to %u",
-                       bytes, CLASS_NAMES_BYTES_MAX);
+        return err_set(why, -EINVAL, "metadata %s is %zu bytes, allowed is up to %u", key, bytes,
+                       CLASS_NAMES_BYTES_MAX);
     names = cJSON_ParseWithLengthOpts(json, bytes + 1, NULL, true);
+    found = cJSON_GetArraySize(names);
     if (!cJSON_IsArray(names)) {
-        rc = err_set(why, -EINVAL, "metadata class_names is no JSON array");
+        rc = err_set(why, -EINVAL, "metadata %s is no JSON array", key);
         goto out;
     }
-    if (cJSON_GetArraySize(names) != (int)classes) {
-        rc = err_set(why, -EINVAL, "metadata class_names has %d names, but there are %u classes",
-                     cJSON_GetArraySize(names), classes);
+    if (*io_count && found != (int)*io_count) {
+        rc = err_set(why, -EINVAL, "metadata %s has %d names, but there are %u classes", key, found,
+                     *io_count);
+        goto out;
+    }
+    if (found < 1 || found > DOMAINS_MAX) {
+        rc = err_set(why, -EINVAL, "metadata %s has %d names, allowed is 1 to %d", key, found,
+                     DOMAINS_MAX);
         goto out;
     }
     cJSON_ArrayForEach(name, names)
@@ -172,12 +187,13 @@ static int class_names_check(const char *json, uint32_t classes, struct errbuf *
         if (!cJSON_IsString(name) || !printable(name->valuestring) ||
             strlen(name->valuestring) > CLASS_NAME_BYTES_MAX) {
             rc = err_set(why, -EINVAL,
-                         "metadata class_names has an entry that is no string of up to %d "
+                         "metadata %s has an entry that is no string of up to %d "
                          "printable bytes",
-                         CLASS_NAME_BYTES_MAX);
+                         key, CLASS_NAME_BYTES_MAX);
             goto out;
         }
     }
+    *io_count = (uint32_t)found;
 out:
     cJSON_Delete(names);
     return rc;
@@ -225,7 +241,7 @@ static int classes_read(struct dataset *d, struct errbuf *why)
                        CLASSES_MAX);
     d->classes = (uint32_t)count;
     d->class_names_json = names;
-    return class_names_check(names, d->classes, why);
+    return names_check("class_names", names, &d->classes, why);
 }
 
 static int meta_read(struct dataset *d, struct errbuf *why)
@@ -265,6 +281,28 @@ static int planted_read(struct dataset *d, struct errbuf *why)
     return rc;
 }
 
+/* Both or neither: domains and their names. */
+static int domains_read(struct dataset *d, struct errbuf *why)
+{
+    const char *names = safetensors_meta_get(&d->file, "domain_names");
+    bool there = safetensors_find(&d->file, "domains");
+    int rc;
+
+    if (!there && !names)
+        return 0;
+    if (!there || !names)
+        return err_set(why, -EINVAL,
+                       there ? "the metadata lacks domain_names, but there are domains"
+                             : "domains are missing, but the metadata has "
+                               "domain_names");
+    rc = names_check("domain_names", names, &d->domain_count, why);
+    if (!rc)
+        rc = numbers_read(d, "domains", d->samples, "domains", d->domain_count, &d->domains, why);
+    if (!rc)
+        d->domain_names_json = names;
+    return rc;
+}
+
 int dataset_open(const char *path, struct dataset *ret, struct errbuf *why)
 {
     struct dataset d = {0};
@@ -283,6 +321,8 @@ int dataset_open(const char *path, struct dataset *ret, struct errbuf *why)
         rc = labels_read(&d, "truth", d.samples, &d.truth, why);
     if (!rc)
         rc = planted_read(&d, why);
+    if (!rc)
+        rc = domains_read(&d, why);
     if (rc) {
         dataset_close(&d);
         return err_prefix(why, rc, "%s", path);
@@ -296,6 +336,7 @@ void dataset_close(struct dataset *d)
     free(d->labels);
     free(d->test_labels);
     free(d->truth);
+    free(d->domains);
     safetensors_close(&d->file);
     *d = (struct dataset){0};
 }
@@ -308,9 +349,13 @@ void dataset_draft_done(struct dataset_draft *d)
     free(d->test_labels);
     free(d->truth);
     free(d->planted);
+    free(d->domains);
     for (uint32_t i = 0; d->class_names && i < d->classes; i++)
         free(d->class_names[i]);
     free(d->class_names);
+    for (uint32_t i = 0; d->domain_names && i < d->domain_count; i++)
+        free(d->domain_names[i]);
+    free(d->domain_names);
     *d = (struct dataset_draft){0};
 }
 
@@ -322,11 +367,14 @@ static int draft_check(const struct dataset_draft *d, struct errbuf *why)
     if (!rc && (d->classes < 2 || d->classes > CLASSES_MAX))
         rc = err_set(why, -EINVAL, "classes is %u, allowed is 2 to %d", d->classes, CLASSES_MAX);
     if (!rc)
-        rc = labels_check("labels", d->labels, d->samples, d->classes, why);
+        rc = numbers_check("labels", d->labels, d->samples, "classes", d->classes, why);
     if (!rc)
-        rc = labels_check("test_labels", d->test_labels, d->test_samples, d->classes, why);
+        rc = numbers_check("test_labels", d->test_labels, d->test_samples, "classes", d->classes,
+                           why);
     if (!rc && d->truth)
-        rc = labels_check("truth", d->truth, d->samples, d->classes, why);
+        rc = numbers_check("truth", d->truth, d->samples, "classes", d->classes, why);
+    if (!rc && d->domains)
+        rc = numbers_check("domains", d->domains, d->samples, "domains", d->domain_count, why);
     if (!rc && d->planted)
         rc = planted_check(d->planted, d->samples, why);
     if (!rc && !printable(d->source))
@@ -360,32 +408,29 @@ static void channels_measure(const struct dataset_draft *d, char mean[CHANNELS_M
     }
 }
 
-/* The JSON array of class names, to be freed. */
-static char *class_names_json(const struct dataset_draft *d)
+/* The JSON array of names (NULL: numbers), to be freed; checked as key. */
+static int names_json(const char *key, char *const *names, uint32_t count, char **ret,
+                      struct errbuf *why)
 {
-    cJSON *names = cJSON_CreateArray();
+    cJSON *array = cJSON_CreateArray();
     char number[12];
 
-    for (uint32_t i = 0; i < d->classes; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         snprintf(number, sizeof(number), "%u", i);
-        cJSON_AddItemToArray(names,
-                             cJSON_CreateString(d->class_names ? d->class_names[i] : number));
+        cJSON_AddItemToArray(array, cJSON_CreateString(names ? names[i] : number));
     }
-    char *text = cJSON_PrintUnformatted(names);
-    cJSON_Delete(names);
-    return text;
+    *ret = cJSON_PrintUnformatted(array);
+    cJSON_Delete(array);
+    return *ret ? names_check(key, *ret, &count, why)
+                : err_set(why, -ENOMEM, "no memory for %u %s", count, key);
 }
 
-int dataset_write(const struct dataset_draft *d, const char *path, uint8_t ret_sha256[SHA256_BYTES],
-                  struct errbuf *why)
+static int tensors_list(const struct dataset_draft *d, struct tensor tensors[FILE_TENSORS_MAX])
 {
-    int rc = draft_check(d, why), count = 0;
-
-    if (rc)
-        return err_prefix(why, rc, "%s", path);
     uint64_t train[4] = {d->samples, d->dims.h, d->dims.w, d->dims.c};
     uint64_t test[4] = {d->test_samples, d->dims.h, d->dims.w, d->dims.c};
-    struct tensor tensors[6];
+    int count = 0;
+
     tensors[count++] = tensor_make("images", DTYPE_U8, 4, train, d->images);
     tensors[count++] = tensor_make("test_images", DTYPE_U8, 4, test, d->test_images);
     tensors[count++] = tensor_1d("labels", DTYPE_U16, d->samples, d->labels);
@@ -394,27 +439,42 @@ int dataset_write(const struct dataset_draft *d, const char *path, uint8_t ret_s
         tensors[count++] = tensor_1d("truth", DTYPE_U16, d->samples, d->truth);
     if (d->planted)
         tensors[count++] = tensor_1d("planted", DTYPE_U8, d->samples, d->planted);
+    if (d->domains)
+        tensors[count++] = tensor_1d("domains", DTYPE_U16, d->samples, d->domains);
+    return count;
+}
 
+int dataset_write(const struct dataset_draft *d, const char *path, uint8_t ret_sha256[SHA256_BYTES],
+                  struct errbuf *why)
+{
     char classes[12], mean[CHANNELS_MAX * 24], std[CHANNELS_MAX * 24];
-    char *names = class_names_json(d);
-    if (!names)
-        return err_set(why, -ENOMEM, "%s: no memory for %u class names", path, d->classes);
+    char *names = NULL, *domains = NULL;
+    struct tensor tensors[FILE_TENSORS_MAX];
+    uint8_t sha256[SHA256_BYTES];
+
+    int rc = draft_check(d, why);
+    if (!rc)
+        rc = names_json("class_names", d->class_names, d->classes, &names, why);
+    if (!rc && d->domains)
+        rc = names_json("domain_names", d->domain_names, d->domain_count, &domains, why);
+    if (rc) {
+        rc = err_prefix(why, rc, "%s", path);
+        goto out;
+    }
     snprintf(classes, sizeof(classes), "%u", d->classes);
     channels_measure(d, mean, std);
-    struct safetensors_meta meta[] = {{"format", FORMAT},     {"classes", classes},
-                                      {"class_names", names}, {"mean", mean},
-                                      {"std", std},           {"source", d->source}};
-    uint8_t sha256[SHA256_BYTES];
-    rc = class_names_check(names, d->classes, why);
-    if (rc)
-        rc = err_prefix(why, rc, "%s", path);
-    if (!rc)
-        rc = safetensors_write(path, tensors, count, meta, sizeof(meta) / sizeof(meta[0]), why);
+    struct safetensors_meta meta[] = {
+        {"format", FORMAT}, {"classes", classes},  {"class_names", names},   {"mean", mean},
+        {"std", std},       {"source", d->source}, {"domain_names", domains}};
+    rc = safetensors_write(path, tensors, tensors_list(d, tensors), meta,
+                           (int)(sizeof(meta) / sizeof(meta[0])) - !domains, why);
     if (!rc)
         rc = sha256_file(path, sha256, why);
     if (!rc)
         memcpy(ret_sha256, sha256, SHA256_BYTES);
+out:
     cJSON_free(names);
+    cJSON_free(domains);
     return rc;
 }
 

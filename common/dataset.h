@@ -2,10 +2,11 @@
  *
  * Tensors: images U8 [N,H,W,C]; labels U16 [N]; test_images U8 [M,H,W,C] and test_labels U16 [M]
  * (M may be 0, the tensors are always there); optional truth U16 [N] (the label before planted
- * flips or --labels) and optional planted U8 [N] (enum planted). Metadata: format =
- * "steppe-dataset-1", classes (number), class_names (JSON array), mean and std (comma separated,
- * per channel, of the training images in [0,1]), source (a sentence on the origin), name is not in
- * it: the same data under two names is one file. */
+ * flips or --labels), optional planted U8 [N] (enum planted), optional domains U16 [N] (where each
+ * training image comes from, an index of domain_names). Metadata: format = "steppe-dataset-1",
+ * classes (number), class_names (JSON array), with domains domain_names (JSON array), mean and std
+ * (comma separated, per channel, of the training images in [0,1]), source (a sentence on the
+ * origin), name is not in it: the same data under two names is one file. */
 #ifndef STEPPE_COMMON_DATASET_H
 #define STEPPE_COMMON_DATASET_H
 
@@ -29,8 +30,11 @@ struct dataset {
     uint16_t *labels, *test_labels;      /* owned copies */
     uint16_t *truth;                     /* owned or NULL */
     const uint8_t *planted;              /* view or NULL */
+    uint16_t *domains;                   /* owned or NULL: there are none */
+    uint32_t domain_count;
     float mean[CHANNELS_MAX], std[CHANNELS_MAX];
-    const char *class_names_json, *source; /* borrowed from the file's metadata */
+    /* Borrowed from the file's metadata; domain_names_json is NULL without domains. */
+    const char *class_names_json, *domain_names_json, *source;
 };
 
 /* Maps and checks a dataset file: tensors, dtypes, equal dims, labels < classes, 1 <= samples.
@@ -48,6 +52,9 @@ struct dataset_draft {
     uint8_t *planted; /* NULL when nothing was planted */
     char source[256];
     char **class_names; /* NULL: "0", "1", ... */
+    uint16_t *domains;  /* NULL: there are none */
+    uint32_t domain_count;
+    char **domain_names; /* [domain_count] */
 };
 void dataset_draft_done(struct dataset_draft *d);
 /* Computes mean and std (std of a constant channel is 1) and writes the file; its SHA-256 goes to

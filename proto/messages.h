@@ -40,6 +40,7 @@
     MESSAGE(SCORE_TRAJECTORY, "score.trajectory", 0, BY_READ)                                      \
     MESSAGE(SCORE_PLANTED, "score.planted", 0, BY_READ)                                            \
     MESSAGE(SCORE_CLASSES, "score.classes", 0, BY_READ)                                            \
+    MESSAGE(SCORE_DOMAINS, "score.domains", 0, BY_READ)                                            \
     MESSAGE(SCORE_RISERS, "score.risers", 0, BY_READ)                                              \
     MESSAGE(SCORE_SUSPECTS, "score.suspects", 0, BY_READ)                                          \
     MESSAGE(SCORE_COMPARE, "score.compare", 0, BY_READ)                                            \

@@ -43,6 +43,7 @@ static const struct row {
     [MSG_SCORE_TRAJECTORY] = {handle_score_trajectory, {"job", "sample"}},
     [MSG_SCORE_PLANTED] = {handle_score_planted, {"job", "epoch"}},
     [MSG_SCORE_CLASSES] = {handle_score_ask, {"job", "by", "epoch", "class", "limit"}},
+    [MSG_SCORE_DOMAINS] = {handle_score_ask, {"job", "by", "epoch", "class", "limit"}},
     [MSG_SCORE_RISERS] = {handle_score_ask,
                           {"job", "by", "from", "epoch", "order", "class", "limit"}},
     [MSG_SCORE_SUSPECTS] = {handle_score_ask, {"job", "by", "epoch", "class", "limit"}},

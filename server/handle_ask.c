@@ -1,5 +1,6 @@
-/* score.classes, risers, suspects, compare, map, rows and sql: reads of difficulty.db, on the query
- * lane. The first five are one handler: a table says what each is asked and who answers. */
+/* score.classes, domains, risers, suspects, compare, map, rows and sql: reads of difficulty.db, on
+ * the query lane. The first six are one handler: a table says what each is asked and who answers.
+ */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -19,6 +20,7 @@ static const struct question {
     int (*answer)(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 } questions[] = {
     {MSG_SCORE_CLASSES, query_by_names, NULL, false, query_classes},
+    {MSG_SCORE_DOMAINS, query_by_names, NULL, false, query_domains},
     {MSG_SCORE_RISERS, query_by_names, riser_orders, false, query_risers},
     {MSG_SCORE_SUSPECTS, suspect_by_names, NULL, false, query_suspects},
     {MSG_SCORE_COMPARE, query_by_names, NULL, true, query_compare},

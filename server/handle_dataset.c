@@ -41,25 +41,33 @@ void handle_dataset_list(struct request *rq)
     request_reply(rq, out, NULL, 0);
 }
 
-static void add_classes(cJSON *out, const struct dataset *d)
+/* "<word>_names" and "<word>_counts": how many of the n samples are of which of `count`. */
+static void add_counts(cJSON *out, const char *word, const char *names_json,
+                       const uint16_t *numbers, uint32_t n, uint32_t count)
 {
-    cJSON *names = d->class_names_json ? cJSON_Parse(d->class_names_json) : NULL;
-    double *counts = xcalloc(d->classes, sizeof(*counts));
+    cJSON *names = names_json ? cJSON_Parse(names_json) : NULL;
+    double *counts = xcalloc(count, sizeof(*counts));
+    char key[32];
+
+    for (uint32_t i = 0; i < n; i++)
+        counts[numbers[i]]++;
+    snprintf(key, sizeof(key), "%s_names", word);
+    if (names)
+        cJSON_AddItemToObject(out, key, names);
+    snprintf(key, sizeof(key), "%s_counts", word);
+    cJSON_AddItemToObject(out, key, cJSON_CreateDoubleArray(counts, (int)count));
+    free(counts);
+}
+
+static void add_planted(cJSON *out, const struct dataset *d)
+{
     double planted[3] = {0};
 
-    for (uint32_t i = 0; i < d->samples; i++) {
-        counts[d->labels[i]]++;
-        if (d->planted && d->planted[i] <= PLANTED_HARD)
+    for (uint32_t i = 0; i < d->samples; i++)
+        if (d->planted[i] <= PLANTED_HARD)
             planted[d->planted[i]]++;
-    }
-    if (names)
-        cJSON_AddItemToObject(out, "class_names", names);
-    cJSON_AddItemToObject(out, "class_counts", cJSON_CreateDoubleArray(counts, (int)d->classes));
-    if (d->planted) {
-        cJSON_AddNumberToObject(out, "flipped", planted[PLANTED_FLIP]);
-        cJSON_AddNumberToObject(out, "hard", planted[PLANTED_HARD]);
-    }
-    free(counts);
+    cJSON_AddNumberToObject(out, "flipped", planted[PLANTED_FLIP]);
+    cJSON_AddNumberToObject(out, "hard", planted[PLANTED_HARD]);
 }
 
 void handle_dataset_show(struct request *rq)
@@ -78,7 +86,11 @@ void handle_dataset_show(struct request *rq)
     }
     cJSON *out = cJSON_CreateObject();
     cJSON_AddItemToObject(out, "dataset", datasets_row(rq->server->datasets, &rec));
-    add_classes(out, d);
+    add_counts(out, "class", d->class_names_json, d->labels, d->samples, d->classes);
+    if (d->domains)
+        add_counts(out, "domain", d->domain_names_json, d->domains, d->samples, d->domain_count);
+    if (d->planted)
+        add_planted(out, d);
     request_reply(rq, out, NULL, 0);
 }
 

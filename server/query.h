@@ -72,6 +72,10 @@ struct ask {
  * mistaken_for?, mistaken_name?, mistaken}: the class that its samples are most often taken for. */
 int query_classes(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
+/* The same, a row a domain: {domain, name?, samples, accuracy, mean, p50, p90, loss_mean, adm_mean}.
+ * -ENOENT when the dataset has none. */
+int query_domains(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
+
 /* job, from, epoch, class_id, by (enum query_by), limit, reverse: the samples whose measure rose
  * most in hardness between two epochs; reverse: fell most. {from, epoch, by, samples, rows:
  * [{sample.., before, after, rise, predicted_before, predicted, correct}]}. A margin that falls

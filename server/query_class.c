@@ -1,4 +1,4 @@
-/* The classes of a job: how hard, how right, and what each is taken for. */
+/* The classes of a job: how hard, how right, and what each is taken for; and its domains alike. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,13 +7,24 @@
 #include "server/query_epoch.h"
 #include "server/stats.h"
 
-struct class_sums {
+#define GROUPS_MAX CLASSES_MAX
+_Static_assert(DOMAINS_MAX <= GROUPS_MAX, "groups are classes or domains");
+
+/* What samples are summed by: each has the number of its group, UINT16_MAX: it has none. */
+struct groups {
+    const uint16_t *of; /* [count of the epoch] */
+    const char *key;    /* of the number in a row */
+    void (*add_name)(struct query *q, int64_t dataset, int64_t group, const char *key, cJSON *row);
+    void (*add_more)(struct query *q, const struct query_epoch *x, uint16_t group, cJSON *row);
+};
+
+struct group_sums {
     int64_t samples, right;
     double measure, loss, adm;
     double hardness; /* mean of what `by` orders by */
 };
 
-static void add_figures(cJSON *row, const struct class_sums *c, double *values, double *scratch)
+static void add_figures(cJSON *row, const struct group_sums *c, double *values, double *scratch)
 {
     size_t n = (size_t)c->samples;
 
@@ -47,12 +58,13 @@ static void add_mistakes(struct query *q, const struct query_epoch *x, uint16_t 
     cJSON_AddNumberToObject(row, "mistaken", most < 0 ? 0 : (double)counts[most]);
 }
 
-static void sum_classes(const struct query_epoch *x, int by, struct class_sums *sums)
+static void sum_groups(const struct query_epoch *x, const struct groups *g, int by,
+                       struct group_sums *sums)
 {
     for (size_t i = 0; i < x->count; i++) {
-        if (x->labels[i] >= CLASSES_MAX)
+        if (g->of[i] >= GROUPS_MAX)
             continue;
-        struct class_sums *c = &sums[x->labels[i]];
+        struct group_sums *c = &sums[g->of[i]];
         c->samples++;
         c->right += x->scores[i].predicted == x->labels[i];
         c->measure += query_measure(x, by, i);
@@ -60,39 +72,40 @@ static void sum_classes(const struct query_epoch *x, int by, struct class_sums *
         c->loss += x->scores[i].loss;
         c->adm += x->adm[i];
     }
-    for (int k = 0; k < CLASSES_MAX; k++)
+    for (int k = 0; k < GROUPS_MAX; k++)
         if (sums[k].samples)
             sums[k].hardness /= (double)sums[k].samples;
 }
 
-static int add_rows(struct query *q, const struct query_epoch *x, const struct ask *a, cJSON *rows,
-                    struct errbuf *why)
+static int add_rows(struct query *q, const struct query_epoch *x, const struct groups *g,
+                    const struct ask *a, cJSON *rows, struct errbuf *why)
 {
-    struct class_sums *sums = xcalloc(CLASSES_MAX, sizeof(*sums));
-    double *values = alloc_bytes(x->count, 2 * sizeof(*values)), hardness[CLASSES_MAX];
+    struct group_sums *sums = xcalloc(GROUPS_MAX, sizeof(*sums));
+    double *values = alloc_bytes(x->count, 2 * sizeof(*values)), hardness[GROUPS_MAX];
     uint32_t *order = NULL;
     int rc = values ? 0 : err_set(why, -ENOMEM, "out of memory for %zu scores", x->count);
 
-    sum_classes(x, a->by, sums);
-    for (int k = 0; k < CLASSES_MAX; k++)
+    sum_groups(x, g, a->by, sums);
+    for (int k = 0; k < GROUPS_MAX; k++)
         hardness[k] = sums[k].hardness;
     if (rc == 0)
-        rc = query_order(hardness, CLASSES_MAX, &order, why);
+        rc = query_order(hardness, GROUPS_MAX, &order, why);
     int64_t left = query_limit(a->limit);
-    for (int at = 0; rc == 0 && at < CLASSES_MAX && left > 0; at++) {
+    for (int at = 0; rc == 0 && at < GROUPS_MAX && left > 0; at++) {
         uint16_t k = (uint16_t)order[at];
         size_t n = 0;
         if (!sums[k].samples)
             continue;
         for (size_t i = 0; i < x->count; i++)
-            if (x->labels[i] == k)
+            if (g->of[i] == k)
                 values[n++] = query_measure(x, a->by, i);
         cJSON *row = cJSON_CreateObject();
         cJSON_AddItemToArray(rows, row);
-        cJSON_AddNumberToObject(row, "class", k);
-        query_add_class_name(q, x->dataset, k, "name", row);
+        cJSON_AddNumberToObject(row, g->key, k);
+        g->add_name(q, x->dataset, k, "name", row);
         add_figures(row, &sums[k], values, values + x->count);
-        add_mistakes(q, x, k, row);
+        if (g->add_more)
+            g->add_more(q, x, k, row);
         left--;
     }
     free(order);
@@ -101,18 +114,81 @@ static int add_rows(struct query *q, const struct query_epoch *x, const struct a
     return rc;
 }
 
+static int add_groups(struct query *q, const struct query_epoch *x, const struct groups *g,
+                      const struct ask *a, cJSON *out, struct errbuf *why)
+{
+    cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
+    cJSON_AddStringToObject(out, "by", query_by_names[a->by]);
+    return add_rows(q, x, g, a, cJSON_AddArrayToObject(out, "rows"), why);
+}
+
 static int classes(struct query *q, const struct query_epoch *x, const struct ask *a, cJSON *out,
                    struct errbuf *why)
 {
+    const struct groups g = {x->labels, "class", query_add_class_name, add_mistakes};
+
     if (x->dataset == 0)
         return err_set(why, -ENOENT, "the classes of job %lld are not in difficulty.db",
                        (long long)a->job);
-    cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
-    cJSON_AddStringToObject(out, "by", query_by_names[a->by]);
-    return add_rows(q, x, a, cJSON_AddArrayToObject(out, "rows"), why);
+    return add_groups(q, x, &g, a, out, why);
 }
 
 int query_classes(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why)
 {
     return query_over_epoch(q, a, classes, ret, why);
+}
+
+/* The domain of each sample of the epoch; *ret[x->count] is the caller's. */
+static int load_domains(struct query *q, const struct query_epoch *x, uint16_t **ret,
+                        struct errbuf *why)
+{
+    uint16_t *domains = alloc_bytes(x->count, sizeof(*domains));
+    sqlite3_stmt *stmt = NULL;
+    size_t i = 0, found = 0;
+    int rc;
+
+    if (!domains)
+        return err_set(why, -ENOMEM, "out of memory for %zu domains", x->count);
+    memset(domains, 0xff, x->count * sizeof(*domains));
+    rc = db_query(&q->difficulty,
+                  "SELECT sample_id, domain_id FROM sample WHERE dataset_id = ?1"
+                  " AND domain_id IS NOT NULL ORDER BY sample_id",
+                  DB_ARGS(DB_I(x->dataset)), &stmt, why);
+    while (rc == 0 && (rc = db_step(&q->difficulty, stmt, why)) > 0) {
+        int64_t sample = sqlite3_column_int64(stmt, 0), domain = sqlite3_column_int64(stmt, 1);
+        while (i < x->count && x->samples[i] < sample)
+            i++;
+        if (i < x->count && x->samples[i] == sample && domain >= 0 && domain < DOMAINS_MAX)
+            domains[i] = (uint16_t)domain;
+        found++;
+        rc = 0;
+    }
+    sqlite3_finalize(stmt);
+    if (rc == 0 && !found)
+        rc = err_set(why, -ENOENT,
+                     "the dataset of job %lld has no domains; pictures in DOMAIN/CLASS/FILE do",
+                     (long long)x->job);
+    if (rc == 0)
+        *ret = domains;
+    else
+        free(domains);
+    return rc;
+}
+
+static int domains(struct query *q, const struct query_epoch *x, const struct ask *a, cJSON *out,
+                   struct errbuf *why)
+{
+    uint16_t *of = NULL;
+    int rc = load_domains(q, x, &of, why);
+    const struct groups g = {of, "domain", query_add_domain_name, NULL};
+
+    if (rc == 0)
+        rc = add_groups(q, x, &g, a, out, why);
+    free(of);
+    return rc;
+}
+
+int query_domains(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why)
+{
+    return query_over_epoch(q, a, domains, ret, why);
 }

@@ -305,17 +305,30 @@ int query_percentiles(const double *value, size_t count, double *rank, struct er
     return 0;
 }
 
-void query_add_class_name(struct query *q, int64_t dataset, int64_t class_id, const char *key,
-                          cJSON *row)
+static void add_name(struct query *q, const char *select, int64_t dataset, int64_t number,
+                     const char *key, cJSON *row)
 {
     sqlite3_stmt *stmt;
 
-    if (db_query(&q->difficulty, "SELECT name FROM class WHERE dataset_id = ?1 AND class_id = ?2",
-                 DB_ARGS(DB_I(dataset), DB_I(class_id)), &stmt, NULL) != 0)
+    if (db_query(&q->difficulty, select, DB_ARGS(DB_I(dataset), DB_I(number)), &stmt, NULL) != 0)
         return;
     if (db_step(&q->difficulty, stmt, NULL) > 0)
         query_add_text(row, key, stmt, 0);
     sqlite3_finalize(stmt);
+}
+
+void query_add_class_name(struct query *q, int64_t dataset, int64_t class_id, const char *key,
+                          cJSON *row)
+{
+    add_name(q, "SELECT name FROM class WHERE dataset_id = ?1 AND class_id = ?2", dataset, class_id,
+             key, row);
+}
+
+void query_add_domain_name(struct query *q, int64_t dataset, int64_t domain_id, const char *key,
+                           cJSON *row)
+{
+    add_name(q, "SELECT name FROM domain WHERE dataset_id = ?1 AND domain_id = ?2", dataset,
+             domain_id, key, row);
 }
 
 cJSON *query_epoch_row(struct query *q, const struct query_epoch *x, size_t i, cJSON *rows)

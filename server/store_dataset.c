@@ -29,6 +29,8 @@ static void sample_column(const void *arg, uint32_t row, int column, sqlite3_con
         sqlite3_result_int64(ret, d->truth[row]);
     else if (column == 3 && d->planted)
         sqlite3_result_int64(ret, d->planted[row]);
+    else if (column == 4 && d->domains)
+        sqlite3_result_int64(ret, d->domains[row]);
 }
 
 static int write_samples(struct store *s, int64_t id, const struct dataset *d, uint32_t from,
@@ -37,23 +39,24 @@ static int write_samples(struct store *s, int64_t id, const struct dataset *d, u
     struct rows rows = {from, to, d, has_sample, sample_column};
 
     return db_run(&s->difficulty,
-                  "INSERT INTO sample(dataset_id, sample_id, class_id, truth, planted)"
-                  " SELECT ?2, c0, c1, c2, c3 FROM rows(?1)",
+                  "INSERT INTO sample(dataset_id, sample_id, class_id, truth, planted, domain_id)"
+                  " SELECT ?2, c0, c1, c2, c3, c4 FROM rows(?1)",
                   DB_ARGS(DB_P(&rows), DB_I(id)), why);
 }
 
-static int write_classes(struct store *s, int64_t id, const struct dataset *d, struct errbuf *why)
+/* insert: of the dataset's id, a number and its name. */
+static int write_names(struct store *s, const char *insert, int64_t id, const char *names_json,
+                       uint32_t count, struct errbuf *why)
 {
-    cJSON *names = d->class_names_json ? cJSON_Parse(d->class_names_json) : NULL;
+    cJSON *names = names_json ? cJSON_Parse(names_json) : NULL;
     int rc = 0;
 
-    for (uint32_t i = 0; rc == 0 && i < d->classes; i++) {
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
         const char *name = cJSON_GetStringValue(cJSON_GetArrayItem(names, (int)i));
         char number[16];
         snprintf(number, sizeof(number), "%u", i);
-        rc = db_run(&s->difficulty,
-                    "INSERT OR REPLACE INTO class(dataset_id, class_id, name) VALUES(?1, ?2, ?3)",
-                    DB_ARGS(DB_I(id), DB_I(i), DB_S(name ? name : number)), why);
+        rc = db_run(&s->difficulty, insert, DB_ARGS(DB_I(id), DB_I(i), DB_S(name ? name : number)),
+                    why);
     }
     cJSON_Delete(names);
     return rc;
@@ -62,8 +65,14 @@ static int write_classes(struct store *s, int64_t id, const struct dataset *d, s
 static int write_dataset(struct store *s, const struct dataset_record *rec, int64_t id,
                          const struct dataset *d, struct errbuf *why)
 {
-    int rc = write_classes(s, id, d, why);
+    int rc = write_names(
+        s, "INSERT OR REPLACE INTO class(dataset_id, class_id, name) VALUES(?1, ?2, ?3)", id,
+        d->class_names_json, d->classes, why);
 
+    if (rc == 0)
+        rc = write_names(
+            s, "INSERT OR REPLACE INTO domain(dataset_id, domain_id, name) VALUES(?1, ?2, ?3)", id,
+            d->domain_names_json, d->domain_count, why);
     if (rc == 0)
         rc = db_run(&s->difficulty,
                     "INSERT INTO dataset(dataset_id, name, sha256, n_samples, n_classes, source)"

@@ -80,6 +80,9 @@ static const struct meta definitions[] = {
      "v_latest summed up by class; adm_p50 and adm_p90 are values that occur (the "
      "lower median, nearest rank)",
      0, 0, 0},
+    {"view.v_domain",
+     "v_latest summed up by domain, as v_class by class; no rows for a dataset without domains", 0,
+     0, 0},
     {"view.v_hist", "v_latest counted in 20 equal bins of adm; empty bins have no row", 0, 0, 0},
     {"view.v_riser",
      "what changed between two committed, scored epochs: ask with job =, epoch_from = and epoch_to "
@@ -134,6 +137,10 @@ static const struct meta columns[] = {
     {"class.dataset_id", "the dataset", 0, 0, 0},
     {"class.class_id", "number of the class", 0, "0 to n_classes - 1", 0},
     {"class.name", "its name", 0, 0, 0},
+    {"domain.dataset_id", "the dataset", 0, 0, 0},
+    {"domain.domain_id", "number of the domain: where pictures come from (photo, sketch)", 0,
+     "0 and up", 0},
+    {"domain.name", "its name", 0, 0, 0},
     {"sample.dataset_id", "the dataset", 0, 0, 0},
     {"sample.sample_id", "position of the sample in its dataset, for ever", 0, "0 to n_samples - 1",
      0},
@@ -144,6 +151,7 @@ static const struct meta columns[] = {
      "what was planted: 0 nothing, 1 a flipped label, 2 a hard image; NULL: "
      "nothing is known",
      0, "0, 1, 2", 0},
+    {"sample.domain_id", "where it comes from; NULL: the dataset has no domains", 0, "0 and up", 0},
     {"sample.uri", "file the sample came from; NULL when its format has no names", 0, 0, 0},
 
     {"job.job_id", "number of the job", 0, "1 and up", 0},

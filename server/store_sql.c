@@ -199,6 +199,30 @@ const char sql_difficulty_1[] =
     "  AND x.job_id = j.job_id AND x.sample_id = s.sample_id\n" \
     "ORDER BY +j.job_id DESC, suspicion DESC, s.sample_id;\n"
 
+/* Sums over the last sweep by column <table>_id of sample, whose names are in table <table>; more:
+ * of that column. Without GROUP BY: a condition on the job goes through windows partitioned by it,
+ * but not through a sum behind them, and then all jobs would be sorted for one. */
+#define VIEW_GROUP(view, word, table, more) \
+    "CREATE VIEW " view " AS\n" \
+    "SELECT job, epoch, " word ",\n" \
+    "  (SELECT c.name FROM " table " c\n" \
+    "    WHERE c.dataset_id = r.dataset_id AND c." table "_id = r." word ") AS " word "_name,\n" \
+    "  n AS samples, adm_mean, adm_p50, adm_p90, loss_mean, accuracy\n" \
+    "FROM (SELECT job, epoch, dataset_id, " word ", place, n,\n" \
+    "    avg(adm) OVER w AS adm_mean,\n" \
+    "    max(CASE WHEN 2 * place <= n + 1 THEN adm END) OVER w AS adm_p50,\n" \
+    "    max(CASE WHEN 10 * place <= 9 * n + 9 THEN adm END) OVER w AS adm_p90,\n" \
+    "    avg(loss) OVER w AS loss_mean, avg(correct) OVER w AS accuracy\n" \
+    "  FROM (SELECT j.job_id AS job, j.dataset_id AS dataset_id, e.epoch AS epoch,\n" \
+    "      m." table "_id AS " word ", s.adm AS adm, s.loss AS loss, s.correct AS correct,\n" \
+    "      row_number() OVER (PARTITION BY j.job_id, m." table "_id ORDER BY s.adm) AS place,\n" \
+    "      count(*) OVER (PARTITION BY j.job_id, m." table "_id) AS n\n" \
+    "    " LATEST_SCORES " CROSS JOIN sample m\n" \
+    "    " LATEST_WHERE "\n" \
+    "      AND m.dataset_id = j.dataset_id AND m.sample_id = s.sample_id" more ")\n" \
+    "  WINDOW w AS (PARTITION BY job, " word ")) r\n" \
+    "WHERE place = 1;\n"
+
 /* `more`: columns that a later version of job has. */
 #define JOB_COMPARE(more) \
     "CREATE VIEW v_job_compare AS\n" \
@@ -308,27 +332,7 @@ const char sql_difficulty_3[] =
     "  PRIMARY KEY(job_id, sample_id)\n"
     ") WITHOUT ROWID;\n"
 
-    /* Without GROUP BY: a condition on the job goes through windows partitioned by it, but not
-     * through a sum behind them, and then all jobs would be sorted for one. */
-    "CREATE VIEW v_class AS\n"
-    "SELECT job, epoch, label,\n"
-    "  (SELECT c.name FROM class c\n"
-    "    WHERE c.dataset_id = r.dataset_id AND c.class_id = r.label) AS label_name,\n"
-    "  n AS samples, adm_mean, adm_p50, adm_p90, loss_mean, accuracy\n"
-    "FROM (SELECT job, epoch, dataset_id, label, place, n,\n"
-    "    avg(adm) OVER w AS adm_mean,\n"
-    "    max(CASE WHEN 2 * place <= n + 1 THEN adm END) OVER w AS adm_p50,\n"
-    "    max(CASE WHEN 10 * place <= 9 * n + 9 THEN adm END) OVER w AS adm_p90,\n"
-    "    avg(loss) OVER w AS loss_mean, avg(correct) OVER w AS accuracy\n"
-    "  FROM (SELECT j.job_id AS job, j.dataset_id AS dataset_id, e.epoch AS epoch,\n"
-    "      m.class_id AS label, s.adm AS adm, s.loss AS loss, s.correct AS correct,\n"
-    "      row_number() OVER (PARTITION BY j.job_id, m.class_id ORDER BY s.adm) AS place,\n"
-    "      count(*) OVER (PARTITION BY j.job_id, m.class_id) AS n\n"
-    "    " LATEST_SCORES " CROSS JOIN sample m\n"
-    "    " LATEST_WHERE "\n"
-    "      AND m.dataset_id = j.dataset_id AND m.sample_id = s.sample_id)\n"
-    "  WINDOW w AS (PARTITION BY job, label)) r\n"
-    "WHERE place = 1;\n"
+    VIEW_GROUP("v_class", "label", "class", "")
 
     "CREATE VIEW v_riser AS\n"
     "SELECT a.job_id AS job, a.epoch AS epoch_from, b.epoch AS epoch_to, s.sample_id AS sample,\n"
@@ -419,3 +423,14 @@ const char sql_difficulty_6[] =
     "DROP VIEW v_suspect;\n"
     VIEW_SUSPECT("-(" SUSPICION(MARGIN, "x.margin_mean") ") AS suspicion,\n"
     "  " MARGIN " AS margin");
+
+/* Where the pictures of a dataset come from. */
+const char sql_difficulty_7[] =
+    "CREATE TABLE domain(\n"
+    "  dataset_id INTEGER NOT NULL,\n"
+    "  domain_id INTEGER NOT NULL,\n"
+    "  name TEXT NOT NULL,\n"
+    "  PRIMARY KEY(dataset_id, domain_id)\n"
+    ") WITHOUT ROWID;\n"
+    "ALTER TABLE sample ADD COLUMN domain_id INTEGER;\n"
+    VIEW_GROUP("v_domain", "domain", "domain", " AND m.domain_id IS NOT NULL");

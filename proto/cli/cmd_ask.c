@@ -104,11 +104,13 @@ static int64_t number_of(const cJSON *json, const char *name)
     return value;
 }
 
-static void print_classes(const struct cli *cli, const cJSON *json, const cJSON *rows)
+/* what: class or domain. */
+static void print_groups(const struct cli *cli, const char *what, const cJSON *json,
+                         const cJSON *rows)
 {
     const char *by = value_text(json, "by");
     const struct column columns[] = {
-        {.title = "class"},
+        {.title = what},
         {"samples", .right = true},
         {"right", .right = true},
         {by, .right = true},
@@ -122,11 +124,11 @@ static void print_classes(const struct cli *cli, const cJSON *json, const cJSON 
     struct table *t = table_create(columns);
     const cJSON *row;
 
-    printf("job %s, epoch %lld, hardest class first by mean %s\n", cli->words[0],
-           (long long)number_of(json, "epoch"), by);
+    printf("job %s, epoch %lld, hardest %s first by mean %s\n", cli->words[0],
+           (long long)number_of(json, "epoch"), what, by);
     cJSON_ArrayForEach(row, rows)
     {
-        cell_class(t, row, "class", "name");
+        cell_class(t, row, what, "name");
         cell_i64(t, row, "samples");
         cell_share(t, row, "accuracy");
         cell_f64(t, row, "mean");
@@ -143,9 +145,24 @@ static void print_classes(const struct cli *cli, const cJSON *json, const cJSON 
     table_free(t);
 }
 
+static void print_classes(const struct cli *cli, const cJSON *json, const cJSON *rows)
+{
+    print_groups(cli, "class", json, rows);
+}
+
+static void print_domains(const struct cli *cli, const cJSON *json, const cJSON *rows)
+{
+    print_groups(cli, "domain", json, rows);
+}
+
 int cmd_classes(struct cli *cli, struct errbuf *why)
 {
     return ask_by(cli, MSG_SCORE_CLASSES, measure_by_names, print_classes, why);
+}
+
+int cmd_domains(struct cli *cli, struct errbuf *why)
+{
+    return ask_by(cli, MSG_SCORE_DOMAINS, measure_by_names, print_domains, why);
 }
 
 static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *rows)

@@ -91,20 +91,23 @@ void dataset_print_row(const cJSON *row)
                    value_text(row, "sha256"));
 }
 
-static void print_classes(const struct cli *cli, const cJSON *json)
+/* How many samples are of which class, or domain: what `word` says. */
+static void print_counts(const struct cli *cli, const cJSON *json, const char *word)
 {
-    static const struct column columns[] = {
-        {"class", .right = true},
+    const struct column columns[] = {
+        {word, .right = true},
         {.title = "name"},
         {"samples", .right = true},
         {.title = "share"},
         {NULL},
     };
-    const cJSON *names = cJSON_GetObjectItemCaseSensitive(json, "class_names");
-    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(json, "class_counts"), *entry;
+    char key[32], bar[DRAW_LINE_BYTES];
+    snprintf(key, sizeof(key), "%s_names", word);
+    const cJSON *names = cJSON_GetObjectItemCaseSensitive(json, key);
+    snprintf(key, sizeof(key), "%s_counts", word);
+    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(json, key), *entry;
     const cJSON *name = names ? names->child : NULL;
     struct table *t = table_create(columns);
-    char bar[DRAW_LINE_BYTES];
     double largest = 1;
     int number = 0;
 
@@ -141,7 +144,9 @@ static void print_dataset(const struct cli *cli, const cJSON *json, const cJSON 
     if (flipped > 0 || hard > 0)
         printf("  planted  %lld flipped labels, %lld hard samples\n", (long long)flipped,
                (long long)hard);
-    print_classes(cli, json);
+    print_counts(cli, json, "class");
+    if (cJSON_GetObjectItemCaseSensitive(json, "domain_counts"))
+        print_counts(cli, json, "domain");
 }
 
 int cmd_dataset_show(struct cli *cli, struct errbuf *why)

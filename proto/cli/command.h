@@ -82,6 +82,7 @@ int cmd_histogram(struct cli *cli, struct errbuf *why);
 int cmd_trajectory(struct cli *cli, struct errbuf *why);
 int cmd_planted(struct cli *cli, struct errbuf *why);
 int cmd_classes(struct cli *cli, struct errbuf *why);
+int cmd_domains(struct cli *cli, struct errbuf *why);
 int cmd_risers(struct cli *cli, struct errbuf *why);
 int cmd_suspects(struct cli *cli, struct errbuf *why);
 int cmd_compare(struct cli *cli, struct errbuf *why);

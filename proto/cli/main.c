@@ -38,6 +38,8 @@ static const struct command commands[] = {
      cmd_trajectory},
     {"classes", "JOB", 1, 1, "the hardest classes, and what they are taken for", classes_options,
      cmd_classes},
+    {"domains", "JOB", 1, 1, "the hardest domains: where pictures come from", classes_options,
+     cmd_domains},
     {"risers", "JOB", 1, 1, "samples that became harder between two epochs", risers_options,
      cmd_risers},
     {"suspects", "JOB", 1, 1, "samples whose label is most likely wrong", suspects_options,

@@ -1,11 +1,15 @@
-/* A folder of pictures: CLASS/FILE.png, .jpg or .jpeg (either case), or train/CLASS/FILE with the
- * test split in test/ or, where there is none, in val/.
+/* A folder of pictures: CLASS/FILE.png, .jpg or .jpeg (either case), or DOMAIN/CLASS/FILE; or both
+ * below train/, with the test split in test/ or, where there is none, in val/.
  *
- * Classes are the folders of the training split, sorted bytewise, and so are the files in each;
- * samples are numbered in this order, class by class, so that the same files make the same dataset
- * everywhere. Names that begin with '.' are skipped, and files beside the class folders that are no
- * pictures. Everything else that does not fit is refused: a picture left out silently would be
- * worse.
+ * Domains are where pictures come from (photo, sketch, a hospital). The depth of the tree tells
+ * them, and a tree of both depths is refused. Test pictures may be of other domains, which are not
+ * kept: a dataset has those of its training pictures.
+ *
+ * Classes are the class folders of the training split, sorted bytewise, and so are the files in
+ * each; samples are numbered in this order, domain by domain and class by class, so that the same
+ * files make the same dataset everywhere. Names that begin with '.' are skipped, and files beside
+ * the class folders that are no pictures. Everything else that does not fit is refused: a picture
+ * left out silently would be worse.
  *
  * All pictures have the size of the first one, unless they are scaled. One colour picture makes all
  * of them RGB; until it comes, one channel is kept. */
@@ -37,7 +41,7 @@ struct entries {
 struct split {
     struct file {
         char *path;
-        uint16_t label;
+        uint16_t label, domain;
     } * files;
     uint32_t count, capacity;
     uint8_t *images;
@@ -47,6 +51,7 @@ struct split {
 struct album {
     const struct import_request *request;
     struct entries classes; /* folders only */
+    struct entries domains; /* folders only; none: the tree has no domains */
     struct split train, test;
     struct dims dims;  /* h is 0 before the first picture */
     const char *first; /* the path that set them */
@@ -157,7 +162,8 @@ static int class_folders(const char *root, struct entries *e, struct errbuf *why
 }
 
 /* Adds the files of one class folder; takes folder. */
-static int class_files(char *folder, uint16_t label, struct split *s, struct errbuf *why)
+static int class_files(char *folder, uint16_t label, uint16_t domain, struct split *s,
+                       struct errbuf *why)
 {
     struct entries e = {0};
     int rc = entries_read(folder, &e, why);
@@ -180,27 +186,42 @@ static int class_files(char *folder, uint16_t label, struct split *s, struct err
             s->capacity = s->capacity ? s->capacity * 2 : 1024;
             s->files = xrealloc(s->files, s->capacity * sizeof(*s->files));
         }
-        s->files[s->count++] = (struct file){import_path(folder, e.at[i].name), label};
+        s->files[s->count++] = (struct file){import_path(folder, e.at[i].name), label, domain};
     }
     entries_done(&e);
     free(folder);
     return rc;
 }
 
-static int train_list(struct album *a, const char *root, struct errbuf *why)
+/* Do the folders of a split hold folders, all of them or none? */
+static int has_domains(const char *root, const struct entries *folders, bool *ret,
+                       struct errbuf *why)
 {
-    int rc = class_folders(root, &a->classes, why);
+    bool first = false;
 
-    if (!rc && (a->classes.count < 2 || a->classes.count > CLASSES_MAX))
-        rc = err_set(why, -EINVAL, "%s has %zu class folder%s, allowed is 2 to %d", root,
-                     a->classes.count, a->classes.count == 1 ? "" : "s", CLASSES_MAX);
-    for (size_t i = 0; !rc && i < a->classes.count; i++)
-        rc = class_files(import_path(root, a->classes.at[i].name), (uint16_t)i, &a->train, why);
-    return rc;
+    for (size_t i = 0; i < folders->count; i++) {
+        char *path = import_path(root, folders->at[i].name);
+        bool deep = has_folders(path);
+        int rc = 0;
+        if (i == 0)
+            first = deep;
+        else if (deep != first)
+            rc = err_set(why, -EINVAL,
+                         "%s holds %s, but %s/%s holds %s; allowed is CLASS/FILE or "
+                         "DOMAIN/CLASS/FILE, one of them everywhere",
+                         path, deep ? "folders" : "no folders", root, folders->at[0].name,
+                         first ? "folders" : "none");
+        free(path);
+        if (rc)
+            return rc;
+    }
+    *ret = first;
+    return 0;
 }
 
-/* The test split has classes of the training split, perhaps not all of them. */
-static int test_list(struct album *a, const char *root, struct errbuf *why)
+/* Adds the pictures below root, which holds class folders. */
+static int classes_list(struct album *a, const char *root, uint16_t domain, struct split *s,
+                        struct errbuf *why)
 {
     struct entries folders = {0};
     int rc = class_folders(root, &folders, why);
@@ -215,9 +236,94 @@ static int test_list(struct album *a, const char *root, struct errbuf *why)
                          folders.at[i].name);
         else
             rc = class_files(import_path(root, class->name), (uint16_t)(class - a->classes.at),
-                             &a->test, why);
+                             domain, s, why);
     }
     entries_done(&folders);
+    return rc;
+}
+
+/* Adds the pictures below each of the folders of a split. */
+static int domains_list(struct album *a, const char *root, const struct entries *domains,
+                        struct split *s, struct errbuf *why)
+{
+    int rc = 0;
+
+    for (size_t i = 0; !rc && i < domains->count; i++) {
+        char *path = import_path(root, domains->at[i].name);
+        rc = classes_list(a, path, (uint16_t)i, s, why);
+        free(path);
+    }
+    return rc;
+}
+
+/* Each class folder of any domain, once. */
+static int classes_gather(struct album *a, const char *root, struct errbuf *why)
+{
+    struct entries *all = &a->classes;
+    size_t kept = 0;
+    int rc = 0;
+
+    for (size_t i = 0; !rc && i < a->domains.count; i++) {
+        struct entries folders = {0};
+        char *path = import_path(root, a->domains.at[i].name);
+        rc = class_folders(path, &folders, why);
+        for (size_t k = 0; !rc && k < folders.count; k++)
+            entries_add(all, folders.at[k].name, true);
+        entries_done(&folders);
+        free(path);
+    }
+    if (all->count)
+        qsort(all->at, all->count, sizeof(*all->at), entry_compare);
+    for (size_t i = 0; i < all->count; i++) {
+        if (kept && strcmp(all->at[kept - 1].name, all->at[i].name) == 0)
+            free(all->at[i].name);
+        else
+            all->at[kept++] = all->at[i];
+    }
+    all->count = kept;
+    return rc;
+}
+
+static int train_list(struct album *a, const char *root, struct errbuf *why)
+{
+    struct entries top = {0};
+    bool domains = false;
+    int rc = class_folders(root, &top, why);
+
+    if (!rc)
+        rc = has_domains(root, &top, &domains, why);
+    *(domains ? &a->domains : &a->classes) = top;
+    if (!rc && a->domains.count > DOMAINS_MAX)
+        rc = err_set(why, -EINVAL, "%s has %zu domain folders, allowed is 1 to %d", root,
+                     a->domains.count, DOMAINS_MAX);
+    if (!rc && domains)
+        rc = classes_gather(a, root, why);
+    if (!rc && (a->classes.count < 2 || a->classes.count > CLASSES_MAX))
+        rc = err_set(why, -EINVAL, "%s has %zu class folder%s, allowed is 2 to %d", root,
+                     a->classes.count, a->classes.count == 1 ? "" : "s", CLASSES_MAX);
+    if (rc)
+        return rc;
+    return domains ? domains_list(a, root, &a->domains, &a->train, why)
+                   : classes_list(a, root, 0, &a->train, why);
+}
+
+/* The test split has classes of the training split, perhaps not all of them, at the same depth. */
+static int test_list(struct album *a, const char *root, struct errbuf *why)
+{
+    struct entries top = {0};
+    bool domains = false;
+    int rc = class_folders(root, &top, why);
+
+    if (!rc)
+        rc = has_domains(root, &top, &domains, why);
+    if (!rc && top.count && domains != (a->domains.count > 0))
+        rc = err_set(why, -EINVAL, "%s holds %s/FILE, but the training pictures are %s/FILE", root,
+                     domains ? "DOMAIN/CLASS" : "CLASS",
+                     a->domains.count ? "DOMAIN/CLASS" : "CLASS");
+    if (!rc)
+        rc = domains ? domains_list(a, root, &top, &a->test, why)
+                     : classes_list(a, root, 0, &a->test, why);
+    entries_done(&top);
     return rc;
 }
 
@@ -353,16 +459,29 @@ static int split_load(struct album *a, struct split *s, struct errbuf *why)
     return rc;
 }
 
-static int labels_make(const struct split *s, uint16_t **ret, struct errbuf *why)
+/* The label of each file, or its domain. */
+static int numbers_make(const struct split *s, bool domains, uint16_t **ret, struct errbuf *why)
 {
-    uint16_t *labels = malloc((s->count ? s->count : 1) * sizeof(*labels));
+    uint16_t *numbers = malloc((s->count ? s->count : 1) * sizeof(*numbers));
 
-    if (!labels)
+    if (!numbers)
         return err_set(why, -ENOMEM, "no memory for %u labels", s->count);
     for (uint32_t i = 0; i < s->count; i++)
-        labels[i] = s->files[i].label;
-    *ret = labels;
+        numbers[i] = domains ? s->files[i].domain : s->files[i].label;
+    *ret = numbers;
     return 0;
+}
+
+static char **names_take(struct entries *e)
+{
+    char **names = xcalloc(e->count, sizeof(*names));
+
+    for (size_t i = 0; i < e->count; i++) {
+        names[i] = e->at[i].name;
+        e->at[i].name = NULL;
+        text_make_printable(names[i]);
+    }
+    return names;
 }
 
 static void split_done(struct split *s)
@@ -380,19 +499,21 @@ static int draft_make(struct album *a, struct dataset_draft *ret, struct errbuf 
                               .test_samples = a->test.count,
                               .classes = (uint32_t)a->classes.count,
                               .dims = a->dims};
-    int rc = labels_make(&a->train, &d.labels, why);
+    int rc = numbers_make(&a->train, false, &d.labels, why);
 
     if (!rc)
-        rc = labels_make(&a->test, &d.test_labels, why);
+        rc = numbers_make(&a->test, false, &d.test_labels, why);
+    if (!rc && a->domains.count)
+        rc = numbers_make(&a->train, true, &d.domains, why);
     if (rc) {
         free(d.labels);
+        free(d.test_labels);
         return rc;
     }
-    d.class_names = xcalloc(d.classes, sizeof(*d.class_names));
-    for (uint32_t i = 0; i < d.classes; i++) {
-        d.class_names[i] = a->classes.at[i].name;
-        a->classes.at[i].name = NULL;
-        text_make_printable(d.class_names[i]);
+    d.class_names = names_take(&a->classes);
+    if (a->domains.count) {
+        d.domain_count = (uint32_t)a->domains.count;
+        d.domain_names = names_take(&a->domains);
     }
     d.images = a->train.images;
     d.test_images = a->test.images;
@@ -421,6 +542,7 @@ static int picture_import(const struct import_request *r, struct dataset_draft *
     split_done(&a.train);
     split_done(&a.test);
     entries_done(&a.classes);
+    entries_done(&a.domains);
     return rc;
 }
 

@@ -7,6 +7,7 @@
 #   stop_hard NAME | stop_soft NAME [SECONDS]   kill -9 | SIGTERM, and wait for its end ("server" or a worker's name)
 #   exit_of NAME [SECONDS]          waits for the end of a process and prints its exit status
 #   steppe ...                      the command
+#   domain_pictures FOLDER          200 + 50 pictures of ten classes in two domains (domains.py)
 #   run COMMAND ...                 sets $out, $err and $rc
 #   await SECONDS COMMAND ...       tries until it is true; otherwise false
 #   json TEXT PATH                  one value, as sqlite3's json_extract sees it
@@ -143,6 +144,7 @@ worker_start() {
 # --- jobs ---
 
 # Hands a job file in and prints its number.
+domain_pictures() { PYTHONDONTWRITEBYTECODE=1 python3 "$(dirname "${BASH_SOURCE[0]}")/domains.py" "$1"; }
 submit() { json "$(steppe submit "$1" --json)" '$.job'; }
 row() { steppe show "$1" --json; }                     # all that is known of a job, JSON
 field() { json "$(row "$1")" "$2"; }                    # e.g. field 1 $.model_sha256

@@ -7,7 +7,8 @@ static void check_dataset(const struct dataset *d)
     fuzz_touch(d->images, d->samples * d->image_bytes);
     fuzz_touch(d->test_images, d->test_samples * d->image_bytes);
     for (uint32_t i = 0; i < d->samples; i++)
-        FUZZ_ASSERT(d->labels[i] < d->classes && (!d->truth || d->truth[i] < d->classes));
+        FUZZ_ASSERT(d->labels[i] < d->classes && (!d->truth || d->truth[i] < d->classes) &&
+                    (!d->domains || d->domains[i] < d->domain_count));
     for (uint32_t i = 0; i < d->test_samples; i++)
         FUZZ_ASSERT(d->test_labels[i] < d->classes);
     if (d->planted)

@@ -70,6 +70,7 @@ static const struct {
     {"score.trajectory", "\"job\":1,\"sample\":0"},
     {"score.planted", "\"job\":1,\"epoch\":0"},
     {"score.classes", "\"job\":1,\"class\":0"},
+    {"score.domains", "\"job\":1,\"limit\":5"},
     {"score.risers", "\"job\":1,\"from\":0,\"order\":\"risers\""},
     {"score.suspects", "\"job\":1,\"limit\":5"},
     {"score.compare", "\"job\":1,\"other\":1,\"other_epoch\":0"},

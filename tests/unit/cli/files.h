@@ -25,9 +25,10 @@ static inline void file_cut(const char *name, size_t bytes)
     ASSERT_EQ(0, truncate(test_path(name), (off_t)bytes));
 }
 
+/* Or an empty folder. */
 static inline void file_remove(const char *name)
 {
-    ASSERT_EQ(0, unlink(test_path(name)));
+    ASSERT_EQ(0, remove(test_path(name)));
 }
 
 static inline void folder_put(const char *name)

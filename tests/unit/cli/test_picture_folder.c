@@ -226,9 +226,109 @@ TEST(what_does_not_fit_is_named)
     ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty/notes.txt is no picture", ".jpeg files");
     file_remove("empty/notes.txt");
     folder_put("empty/more");
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty/more is a folder in a class folder", ".jpeg");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty holds folders, but ", "/cat holds none; allowed is");
+    file_remove("empty/more");
+    file_remove("empty");
     write_png("lost.png", SIDE, SIDE, 1, 1);
     ASSERT_REFUSED(-EINVAL, NULL, 0, "/lost.png is in no class folder", "CLASS/lost.png");
+}
+
+/* Two domains, of which one has a class that the other lacks. */
+static void write_domains(const char *at, int value)
+{
+    char name[64];
+
+    snprintf(name, sizeof(name), "%ssketch", at);
+    folder_put(name);
+    snprintf(name, sizeof(name), "%ssketch/", at);
+    write_classes(name, value);
+    snprintf(name, sizeof(name), "%sart", at);
+    folder_put(name);
+    snprintf(name, sizeof(name), "%sart/bee", at);
+    folder_put(name);
+    snprintf(name, sizeof(name), "%sart/dog", at);
+    folder_put(name);
+    snprintf(name, sizeof(name), "%sart/bee/a.png", at);
+    write_png(name, SIDE, SIDE, 1, value + 1);
+    snprintf(name, sizeof(name), "%sart/dog/a.png", at);
+    write_png(name, SIDE, SIDE, 1, value + 2);
+}
+
+TEST(domains_are_the_folders_of_class_folders)
+{
+    static const uint16_t labels[] = {0, 2, 1, 1, 2}, domains[] = {0, 0, 1, 1, 1};
+    static const uint8_t values[] = {101, 102, 110, 120, 100};
+    struct dataset_draft d;
+
+    write_domains("", 100);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(5, d.samples);
+    ASSERT_EQ(3, d.classes);
+    ASSERT_STR("bee", d.class_names[0]);
+    ASSERT_STR("dog", d.class_names[2]);
+    ASSERT_EQ(2, d.domain_count);
+    ASSERT_STR("art", d.domain_names[0]);
+    ASSERT_STR("sketch", d.domain_names[1]);
+    ASSERT_MEM(labels, d.labels, sizeof(labels));
+    ASSERT_MEM(domains, d.domains, sizeof(domains));
+    for (int i = 0; i < 5; i++)
+        ASSERT_EQ(values[i], d.images[i * PIXELS]);
+    dataset_draft_done(&d);
+}
+
+TEST(a_tree_of_classes_has_no_domains)
+{
+    struct dataset_draft d;
+
+    write_classes("", 100);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT(!d.domains && !d.domain_names);
+    ASSERT_EQ(0, d.domain_count);
+    dataset_draft_done(&d);
+}
+
+TEST(test_pictures_may_be_of_a_domain_of_their_own)
+{
+    struct dataset_draft d;
+
+    folder_put("train");
+    write_domains("train/", 100);
+    folder_put("test");
+    folder_put("test/photo");
+    folder_put("test/photo/dog");
+    write_png("test/photo/dog/a.png", SIDE, SIDE, 1, 9);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(2, d.domain_count);
+    ASSERT_EQ(1, d.test_samples);
+    ASSERT_EQ(2, d.test_labels[0]);
+    dataset_draft_done(&d);
+    folder_put("test/photo/ant");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/test/photo/ant is no class", "training");
+}
+
+TEST(a_tree_of_both_depths_is_refused)
+{
+    write_domains("", 100);
+    folder_put("zoo");
+    write_png("zoo/a.png", SIDE, SIDE, 1, 1);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/zoo holds no folders, but ", "/art holds folders; allowed");
+    file_remove("zoo/a.png");
+    file_remove("zoo");
+    write_png("art/lost.png", SIDE, SIDE, 1, 1);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/art/lost.png is in no class folder", "art/CLASS/lost.png");
+    file_remove("art/lost.png");
+    folder_put("art/dog/more");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/art/dog/more is a folder in a class folder", ".jpeg");
+}
+
+TEST(a_test_split_has_the_depth_of_the_training_split)
+{
+    folder_put("train");
+    write_domains("train/", 100);
+    folder_put("test");
+    write_classes("test/", 50);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/test holds CLASS/FILE, but the training pictures are",
+                   "DOMAIN/CLASS/FILE");
 }
 
 TEST(one_class_is_refused)

@@ -86,6 +86,50 @@ TEST(truth_planted_and_test_samples_may_be_absent)
     dataset_draft_done(&draft);
 }
 
+/* Both domains and their names are there, or neither: then a file has the bytes it always had. */
+TEST(domains_are_read_back)
+{
+    static const char *const names[] = {"photo", "sk\"etch"};
+    struct dataset_draft draft = draft_make(SAMPLES, 0);
+    struct dataset d = write_and_open(&draft);
+
+    ASSERT(!d.domains && !d.domain_names_json);
+    dataset_close(&d);
+    draft.domain_count = 2;
+    draft.domains = malloc(SAMPLES * sizeof(*draft.domains));
+    draft.domain_names = malloc(2 * sizeof(*draft.domain_names));
+    for (int i = 0; i < 2; i++)
+        draft.domain_names[i] = strdup(names[i]);
+    for (int i = 0; i < SAMPLES; i++)
+        draft.domains[i] = (uint16_t)(i / 7);
+    d = write_and_open(&draft);
+    ASSERT_EQ(2, d.domain_count);
+    ASSERT_MEM(draft.domains, d.domains, SAMPLES * sizeof(*d.domains));
+    ASSERT_STR("[\"photo\",\"sk\\\"etch\"]", d.domain_names_json);
+    dataset_close(&d);
+    dataset_draft_done(&draft);
+}
+
+TEST(domains_beyond_their_names_are_refused)
+{
+    struct dataset_draft draft = draft_make(SAMPLES, 0);
+    uint8_t sha256[SHA256_BYTES];
+    struct errbuf why;
+
+    draft.domain_count = 1;
+    draft.domains = calloc(SAMPLES, sizeof(*draft.domains));
+    draft.domain_names = calloc(1, sizeof(*draft.domain_names));
+    draft.domain_names[0] = strdup("photo");
+    draft.domains[3] = 1;
+    ASSERT_EQ(-EINVAL, dataset_write(&draft, test_path("d"), sha256, &why));
+    ASSERT_HAS("domains[3] is 1, allowed is 0 to 0 (1 domains)", why.text);
+    draft.domains[3] = 0;
+    draft.domain_names[0][0] = '\n';
+    ASSERT_EQ(-EINVAL, dataset_write(&draft, test_path("d"), sha256, &why));
+    ASSERT_HAS("metadata domain_names has an entry that is no string", why.text);
+    dataset_draft_done(&draft);
+}
+
 TEST(class_names_are_kept_as_json)
 {
     static const char *const names[] = {"T-shirt/top", "say \"no\"", "caf\xc3\xa9"};

@@ -22,12 +22,13 @@ __attribute__((unused)) static struct store *fixture_open(void)
     return s;
 }
 
-/* Label of sample i is i % 10; the truth of every tenth, from 1 on, is another (planted 1), and
- * every tenth from 2 on is hard (planted 2). */
+/* Sample i is of domain i % 7 / 3, art, sketch or photo; label of sample i is i % 10; the truth of
+ * every tenth, from 1 on, is another (planted 1), and every tenth from 2 on is hard (planted 2). */
 __attribute__((unused)) static void fixture_dataset(struct store *s, uint32_t samples)
 {
     struct dataset_record rec = {.name = "digits", .sha256 = FIXTURE_SHA, .bytes = 1000};
     uint16_t *labels = calloc(samples, sizeof(*labels)), *truth = calloc(samples, sizeof(*truth));
+    uint16_t *domains = calloc(samples, sizeof(*domains));
     uint8_t *planted = calloc(samples, 1);
     struct dataset d = {
         .samples = samples,
@@ -35,6 +36,9 @@ __attribute__((unused)) static void fixture_dataset(struct store *s, uint32_t sa
         .labels = labels,
         .truth = truth,
         .planted = planted,
+        .domains = domains,
+        .domain_count = 3,
+        .domain_names_json = "[\"art\",\"sketch\",\"photo\"]",
         .class_names_json =
             "[\"zero\",\"one\",\"two\",\"three\",\"four\",\"five\",\"six\",\"seven\"]",
         .source = "drawn for a test",
@@ -43,6 +47,7 @@ __attribute__((unused)) static void fixture_dataset(struct store *s, uint32_t sa
 
     for (uint32_t i = 0; i < samples; i++) {
         labels[i] = (uint16_t)(i % FIXTURE_CLASSES);
+        domains[i] = (uint16_t)(i % 7 / 3);
         planted[i] = i % 10 == 1 ? PLANTED_FLIP : i % 10 == 2 ? PLANTED_HARD : PLANTED_NONE;
         truth[i] = planted[i] == PLANTED_FLIP ? 9 : labels[i];
     }
@@ -50,6 +55,7 @@ __attribute__((unused)) static void fixture_dataset(struct store *s, uint32_t sa
     free(labels);
     free(truth);
     free(planted);
+    free(domains);
 }
 
 __attribute__((unused)) static struct job_record fixture_job_record(int number)
@@ -186,7 +192,8 @@ __attribute__((unused)) static char *fixture_select(const char *file, const char
 __attribute__((unused)) static char *fixture_dump(void)
 {
     return fixture_select("difficulty.db",
-                          "SELECT * FROM dataset; SELECT * FROM class; SELECT * FROM sample;"
+                          "SELECT * FROM dataset; SELECT * FROM class; SELECT * FROM domain;"
+                          "SELECT * FROM sample;"
                           "SELECT * FROM job; SELECT * FROM epoch; SELECT * FROM sample_state;"
                           "SELECT job_id, epoch, sample_id, hex(adm), hex(loss), hex(adv_loss),"
                           " hex(grad_norm), hex(el2n), predicted, correct, flags FROM score");

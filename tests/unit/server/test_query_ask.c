@@ -172,6 +172,51 @@ TEST(classes_come_hardest_first_with_what_they_are_taken_for)
     world_close(&w);
 }
 
+/* Samples 7 and 8 are of art. */
+TEST(domains_come_hardest_first)
+{
+    struct world w = world_open();
+    struct ask a = ask_of(&w);
+    struct errbuf why;
+    cJSON *out;
+
+    a.by = BY_LOSS;
+    ASSERT_OK(query_domains(w.query, &a, &out, &why), why);
+    ASSERT_EQ(3, cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")));
+    ASSERT_EQ(3, number(out, "epoch"));
+    ASSERT_EQ(0, number(row(out, 0), "domain"));
+    ASSERT_STR("art", cJSON_GetStringValue(cJSON_GetObjectItem(row(out, 0), "name")));
+    ASSERT_EQ(18, number(row(out, 0), "samples"));
+    ASSERT_NEAR(22.0 / 18, number(row(out, 0), "mean"), 1e-15); /* losses 4, 2 and 16 of 1 */
+    ASSERT_NEAR(1, number(row(out, 0), "p50"), 0);
+    ASSERT(!cJSON_GetObjectItem(row(out, 0), "mistaken"));
+    ASSERT_EQ(1, number(row(out, 1), "domain")); /* equal: in their order */
+    cJSON_Delete(out);
+    a.class_id = 7;
+    a.limit = 1;
+    ASSERT_OK(query_domains(w.query, &a, &out, &why), why);
+    ASSERT_EQ(1, cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")));
+    ASSERT_EQ(2, number(row(out, 0), "samples")); /* samples 7 and 37 */
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
+TEST(a_dataset_without_domains_has_none)
+{
+    struct world w = world_open();
+    struct ask a = ask_of(&w);
+    struct errbuf why;
+    cJSON *out = NULL;
+
+    sqlite3 *sql = fixture_sql("difficulty.db");
+    sqlite3_exec(sql, "UPDATE sample SET domain_id = NULL", NULL, NULL, NULL);
+    sqlite3_close(sql);
+    ASSERT_EQ(-ENOENT, query_domains(w.query, &a, &out, &why));
+    ASSERT_HAS("the dataset of job 1 has no domains", why.text);
+    ASSERT_SELECT("0\n", "SELECT count(*) FROM v_domain");
+    world_close(&w);
+}
+
 TEST(risers_are_what_changed_between_two_epochs)
 {
     struct world w = world_open();

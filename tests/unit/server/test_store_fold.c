@@ -363,6 +363,9 @@ TEST(views_say_what_the_rows_say)
                   " FROM v_hardest LIMIT 3");
     ASSERT_SELECT("1|9|1\n", "SELECT sample, truth, planted FROM v_latest WHERE planted = 1");
     ASSERT_SELECT("1|4|7|seven|1|0.7|0.7|0.7|7.0|0.0\n", "SELECT * FROM v_class WHERE label = 7");
+    /* Samples 3, 4 and 5; photo has no row but sample 6. */
+    ASSERT_SELECT("1|4|1|sketch|3|0.4|0.4|0.5|4.0|1.0\n1|4|2|photo|1|0.6|0.6|0.6|6.0|1.0\n",
+                  "SELECT * FROM v_domain WHERE domain > 0");
     ASSERT_SELECT("1|4|0|0.0|0.05|1\n1|4|2|0.1|0.15|1\n", "SELECT * FROM v_hist LIMIT 2");
     ASSERT_SELECT("1|9|9|9|9.0|9.0|5|5|9|0\n1|8|8|8|8.0|8.0|5|5|8|0\n1|7|7|3|7.0|7.0|5|0|7|0\n",
                   "SELECT job, sample, label, predicted, loss, loss_mean, n_seen, n_correct,"
