@@ -72,8 +72,8 @@ struct ask {
  * mistaken_for?, mistaken_name?, mistaken}: the class that its samples are most often taken for. */
 int query_classes(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
-/* The same, a row a domain: {domain, name?, samples, accuracy, mean, p50, p90, loss_mean, adm_mean}.
- * -ENOENT when the dataset has none. */
+/* The same, a row a domain: {domain, name?, samples, accuracy, mean, p50, p90, loss_mean,
+ * adm_mean}. -ENOENT when the dataset has none. */
 int query_domains(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
 /* job, from, epoch, class_id, by (enum query_by), limit, reverse: the samples whose measure rose
