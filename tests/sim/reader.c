@@ -63,10 +63,16 @@ struct job *reader_job(struct reader *r, const char *line)
 
 /* --- rounds --- */
 
+/* An old resume or cancel that the network repeats counts as a new one: of what was acknowledged in
+ * between, nothing is certain. */
 static void read_deliver(struct reader *r, const char *line)
 {
+    int64_t n = reader_number(line, "job");
+
     snprintf(r->delivered.text, sizeof(r->delivered.text), "%s", line);
     r->delivering = true;
+    if (n >= 1 && n < JOBS && (strstr(line, " job.resume ") || strstr(line, " job.cancel ")))
+        r->jobs[n].commanded[0] = 0;
 }
 
 static void read_delivered(struct reader *r, const char *line)
