@@ -150,6 +150,10 @@ row() { steppe show "$1" --json; }                     # all that is known of a 
 field() { json "$(row "$1")" "$2"; }                    # e.g. field 1 $.model_sha256
 state() { field "$1" '$.job.state'; }
 state_is() { [ "$(state "$1")" = "$2" ]; }
+are_done() { # jobs, which run beside each other: the last one may be the first to end
+    local job
+    for job; do state_is "$job" done || return 1; done
+}
 rows() { sqlite3 -readonly "$world/state/difficulty.db" "$1"; }
 
 finish() {
