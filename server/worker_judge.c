@@ -40,6 +40,19 @@ static bool another(const struct workers *w, const struct job *job, int64_t now_
     return false;
 }
 
+/* Is it the job that fails, after this fault? What workers report themselves is believed sooner
+ * than what they send wrong: a broken one that starts again has another number each time. */
+static bool is_the_job(const struct workers *w, const struct job *job, bool reported,
+                       int64_t now_ms)
+{
+    const struct job_faults *f = &job->faults;
+
+    if (reported && f->distinct == JOB_FAULTS_MAX)
+        return true;
+    return (reported ? f->count >= FAULTS_MAX : f->distinct == JOB_FAULTS_MAX) &&
+           !another(w, job, now_ms);
+}
+
 /* It was the job: nothing of it counts against a worker. */
 static void acquit(struct workers *w, const struct job *job)
 {
@@ -77,8 +90,7 @@ void workers_fault(struct workers *w, struct worker *worker, struct job *job, bo
     worker->strike_job = job->rec.job;
     log_warn("worker.fault", "worker=%u job=%" PRId64 " step=%" PRIu64 " reason=\"%s\"",
              worker->number, job->rec.job, f->step, reason);
-    if (f->distinct == JOB_FAULTS_MAX ||
-        (reported && f->count >= FAULTS_MAX && !another(w, job, now_ms))) {
+    if (is_the_job(w, job, reported, now_ms)) {
         metrics_count_many(&w->server->metrics, COUNT_SHARDS_BURIED, shards);
         snprintf(text, sizeof(text), "step %" PRIu64 " failed %u times: %s", f->step, f->count,
                  reason);
