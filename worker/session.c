@@ -189,7 +189,7 @@ static int copy_theta(const struct session *s, const struct message *m, struct e
     int rc = message_tensor(m, "theta", DTYPE_F32, 1, &n, &t, why);
 
     if (rc == 0) /* what is not finite shows in the loss */
-        halves_copy_finite(s->halves, p->theta, t->data, n);
+        halves_copy(s->halves, p->theta, t->data, t->bytes);
     return rc;
 }
 
