@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -157,6 +158,9 @@ static void print_store(struct server *s, FILE *out)
         snprintf(log, sizeof(log), "%s-wal", files[i]);
         labelled(out, "db_wal_bytes", "file", files[i], file_bytes(s, log));
     }
+    number(out, "db_memory_bytes", "gauge",
+           "What SQLite holds in memory, its page caches above all.",
+           (double)sqlite3_memory_used());
     if (m->checkpoint_ms)
         number(out, "checkpoint_age_seconds", "gauge", "Since the last checkpoint was durable.",
                (double)(clock_mono_ms() - m->checkpoint_ms) / 1000);

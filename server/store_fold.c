@@ -275,6 +275,10 @@ int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX
     if (rc == 0)
         memcpy(ret_sha256, sum.sha256, SHA256_HEX);
     store_checkpoint_wal(s);
+    /* What a fold of scores read, the next one reads again; of an epoch without scores only the
+     * row is new, and keeping its page would let memory grow with the number of epochs. */
+    if (!f->scores)
+        sqlite3_db_release_memory(s->difficulty.sql);
     return rc;
 }
 

@@ -74,6 +74,25 @@ TEST(an_epoch_without_scores_is_committed_with_the_hash_of_nothing)
     store_close(s);
 }
 
+TEST(an_epoch_without_scores_gives_back_the_pages_of_those_with)
+{
+    struct store *s = fixture_open();
+    struct fixture_scores x;
+    struct fold none = {.epoch = {.epoch = 1, .share = 1, .scheduled = 8, .mean_gap = NAN}};
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+
+    fixture_dataset(s, SAMPLES);
+    sqlite3_int64 before = sqlite3_memory_used();
+    x = fixture_scores(none.epoch.job = fixture_job(s, 1), 0, SAMPLES);
+    ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    ASSERT(sqlite3_memory_used() - before > 2 << 20);
+    ASSERT_OK(store_fold(s, &none, sha256, &why), why);
+    ASSERT(sqlite3_memory_used() - before < 1 << 19);
+    fixture_scores_done(&x);
+    store_close(s);
+}
+
 TEST(a_score_that_is_not_finite_is_refused_before_anything_is_written)
 {
     struct store *s = fixture_open();
