@@ -33,6 +33,7 @@
     MESSAGE(DATASET_OFFER, "dataset.offer", 0, BY_SUBMIT)                                          \
     MESSAGE(DATASET_PUT, "dataset.put", 1, BY_SUBMIT)                                              \
     MESSAGE(DATASET_COMMIT, "dataset.commit", 0, BY_SUBMIT)                                        \
+    MESSAGE(DATASET_RM, "dataset.rm", 0, BY_ADMIN)                                                 \
     MESSAGE(DATASET_GET, "dataset.get", 0, BY_ALL)                                                 \
     MESSAGE(SAMPLE_IMAGES, "sample.images", 0, BY_READ)                                            \
     MESSAGE(SCORE_TOP, "score.top", 0, BY_READ)                                                    \

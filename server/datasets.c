@@ -1,7 +1,10 @@
 /* Uploads lie beside the datasets as <sha256>.part and become <sha256>.safetensors by rename, after
- * hash and content were checked; so a file with its final name is always whole. */
+ * hash and content were checked; so a file with its final name is always whole. A
+ * file that has no name in the store and was not touched for LEFTOVER_DAYS is removed at the start.
+ */
 #include "server/datasets.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +14,10 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/bounds.h"
+#include "common/clock.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/text.h"
 
 struct entry {
@@ -19,6 +25,8 @@ struct entry {
     struct dataset dataset; /* mapped when first asked for */
     bool mapped;
     int fd; /* for dataset.get, -1 until then */
+    unsigned held;
+    bool going; /* is being removed: found no more, but its name is not free yet */
     struct entry *next;
 };
 
@@ -53,6 +61,52 @@ static void load_one(void *arg, const struct dataset_record *rec)
     add_entry(arg, rec);
 }
 
+static struct entry *by_hash(struct datasets *d, const char *sha256)
+{
+    for (struct entry *e = d->entries; e; e = e->next)
+        if (!e->going && strcmp(e->rec.sha256, sha256) == 0)
+            return e;
+    return NULL;
+}
+
+static bool is_old(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 &&
+           clock_unix_ms() / 1000 - st.st_mtim.tv_sec > LEFTOVER_DAYS * 86400;
+}
+
+/* Uploads that nobody went on with, and files whose name a crash prevented or removed. */
+static void sweep(struct datasets *d)
+{
+    char path[800], sha256[SHA256_HEX];
+    struct dirent *file;
+
+    snprintf(path, sizeof(path), "%s/datasets", d->dir);
+    DIR *folder = opendir(path);
+    while (folder && (file = readdir(folder)) != NULL) {
+        snprintf(sha256, sizeof(sha256), "%.*s", SHA256_HEX - 1, file->d_name);
+        const char *suffix = file->d_name + strlen(sha256);
+        bool named = strcmp(suffix, ".part") != 0 && by_hash(d, sha256);
+        if (strlen(sha256) != SHA256_HEX - 1 || suffix[0] != '.' || named)
+            continue;
+        snprintf(path, sizeof(path), "%s/datasets/%.100s", d->dir, file->d_name);
+        if (is_old(path) && unlink(path) == 0)
+            log_info("dataset.leftover", "removed=%.100s", file->d_name);
+    }
+    if (folder)
+        closedir(folder);
+}
+
+static void free_entry(struct entry *e)
+{
+    if (e->fd >= 0)
+        close(e->fd);
+    dataset_close(&e->dataset);
+    free(e);
+}
+
 int datasets_open(const char *dir, struct store *store, struct datasets **ret, struct errbuf *why)
 {
     struct datasets *d = xcalloc(1, sizeof(*d));
@@ -67,6 +121,7 @@ int datasets_open(const char *dir, struct store *store, struct datasets **ret, s
         datasets_close(d);
         return rc;
     }
+    sweep(d);
     *ret = d;
     return 0;
 }
@@ -79,10 +134,7 @@ void datasets_close(struct datasets *d)
         struct entry *e = d->entries;
 
         d->entries = e->next;
-        if (e->fd >= 0)
-            close(e->fd);
-        dataset_close(&e->dataset);
-        free(e);
+        free_entry(e);
     }
     free(d);
 }
@@ -108,14 +160,6 @@ static struct entry *by_name(struct datasets *d, const char *name)
     return NULL;
 }
 
-static struct entry *by_hash(struct datasets *d, const char *sha256)
-{
-    for (struct entry *e = d->entries; e; e = e->next)
-        if (strcmp(e->rec.sha256, sha256) == 0)
-            return e;
-    return NULL;
-}
-
 static int give(struct datasets *d, struct entry *e, const struct dataset **ret,
                 struct dataset_record *ret_record, struct errbuf *why)
 {
@@ -136,7 +180,8 @@ static int no_such_name(struct datasets *d, const char *name, struct errbuf *why
     int n = 0;
 
     for (struct entry *e = d->entries; e; e = e->next)
-        names[n++] = e->rec.name;
+        if (!e->going)
+            names[n++] = e->rec.name;
     const char *near = text_nearest(name, names);
     int rc = err_set(why, -ENOENT, "there is no dataset \"%s\"; %s%s%s%s%s", name,
                      n ? "known are " : "none was imported yet (steppe dataset import)",
@@ -151,7 +196,7 @@ int datasets_find(struct datasets *d, const char *name, const struct dataset **r
 {
     struct entry *e = by_name(d, name);
 
-    return e ? give(d, e, ret, ret_record, why) : no_such_name(d, name, why);
+    return e && !e->going ? give(d, e, ret, ret_record, why) : no_such_name(d, name, why);
 }
 
 int datasets_find_hash(struct datasets *d, const char *sha256, const struct dataset **ret,
@@ -162,6 +207,25 @@ int datasets_find_hash(struct datasets *d, const char *sha256, const struct data
     if (!e)
         return err_set(why, -ENOENT, "there is no dataset with sha256 %s", sha256);
     return give(d, e, ret, ret_record, why);
+}
+
+static struct entry *by_data(struct datasets *d, const struct dataset *data)
+{
+    struct entry *e = d->entries;
+
+    while (e && &e->dataset != data)
+        e = e->next;
+    return e;
+}
+
+void datasets_hold(struct datasets *d, const struct dataset *data)
+{
+    by_data(d, data)->held++;
+}
+
+void datasets_release(struct datasets *d, const struct dataset *data)
+{
+    by_data(d, data)->held--;
 }
 
 cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec)
@@ -189,7 +253,8 @@ cJSON *datasets_rows(struct datasets *d)
     cJSON *rows = cJSON_CreateArray();
 
     for (struct entry *e = d->entries; e; e = e->next)
-        cJSON_AddItemToArray(rows, datasets_row(d, &e->rec));
+        if (!e->going)
+            cJSON_AddItemToArray(rows, datasets_row(d, &e->rec));
     return rows;
 }
 
@@ -386,4 +451,51 @@ void datasets_commit_done(struct datasets *d, struct dataset_commit *c)
 {
     if (!by_name(d, c->rec.name))
         add_entry(d, &c->rec);
+}
+
+int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_removal *ret,
+                          struct errbuf *why)
+{
+    struct entry *e = by_name(d, name);
+
+    if (!e)
+        return no_such_name(d, name, why);
+    if (e->held || e->going)
+        return err_set(why, -EAGAIN, "dataset %s is %s; try again in a moment", name,
+                       e->going ? "being removed" : "in use");
+    e->going = true;
+    memcpy(ret->name, e->rec.name, sizeof(ret->name));
+    memcpy(ret->sha256, e->rec.sha256, sizeof(ret->sha256));
+    return 0;
+}
+
+int datasets_remove_work(const char *dir, struct store *store, const struct dataset_removal *r,
+                         struct errbuf *why)
+{
+    char path[700];
+    bool last;
+    int rc = store_dataset_remove(store, r->name, &last, why);
+
+    if (rc < 0 || !last)
+        return rc;
+    make_path(path, sizeof(path), dir, r->sha256, ".safetensors");
+    if (unlink(path) < 0)
+        log_warn("dataset.rm", "name=%s error=\"cannot remove %s: %s\"", r->name, path,
+                 err_text(-errno));
+    return 0;
+}
+
+void datasets_remove_done(struct datasets *d, const struct dataset_removal *r, int rc)
+{
+    struct entry **at = &d->entries, *e;
+
+    while (strcmp((*at)->rec.name, r->name) != 0)
+        at = &(*at)->next;
+    e = *at;
+    e->going = false;
+    if (rc < 0)
+        return;
+    *at = e->next;
+    d->count--;
+    free_entry(e);
 }

@@ -15,12 +15,17 @@ struct datasets;
 int datasets_open(const char *dir, struct store *store, struct datasets **ret, struct errbuf *why);
 void datasets_close(struct datasets *d); /* NULL is fine */
 
-/* A named dataset, mapped; lives until datasets_close. -ENOENT names what there is. */
+/* A named dataset, mapped; lives as long as a job has it or it is held, and at least until control
+ * returns to the loop. -ENOENT names what there is. */
 int datasets_find(struct datasets *d, const char *name, const struct dataset **ret,
                   struct dataset_record *ret_record, struct errbuf *why);
 /* By hash. -ENOENT. */
 int datasets_find_hash(struct datasets *d, const char *sha256, const struct dataset **ret,
                        struct dataset_record *ret_record, struct errbuf *why);
+
+/* Keeps a mapped dataset from being removed while no job in the table has it. */
+void datasets_hold(struct datasets *d, const struct dataset *data);
+void datasets_release(struct datasets *d, const struct dataset *data);
 
 /* A dataset row of PROTOCOL.md. */
 cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec);
@@ -50,5 +55,18 @@ struct dataset_commit {
 int datasets_commit_work(const char *dir, struct store *store, struct dataset_commit *c,
                          struct errbuf *why);
 void datasets_commit_done(struct datasets *d, struct dataset_commit *c);
+
+/* Removal in three parts; the caller has made sure that no job has the data. The first and the
+ * last run on the loop, between them the name is not found; the second runs on the store's lane,
+ * forgets the name, and the file when no other name stands for it. -ENOENT; -EAGAIN: it is held,
+ * or being removed. */
+struct dataset_removal {
+    char name[NAME_MAX_BYTES], sha256[SHA256_HEX];
+};
+int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_removal *ret,
+                          struct errbuf *why);
+int datasets_remove_work(const char *dir, struct store *store, const struct dataset_removal *r,
+                         struct errbuf *why);
+void datasets_remove_done(struct datasets *d, const struct dataset_removal *r, int rc);
 
 #endif

@@ -35,6 +35,7 @@ static const struct row {
     [MSG_DATASET_OFFER] = {handle_dataset_offer, {"sha256", "bytes"}},
     [MSG_DATASET_PUT] = {handle_dataset_put, {"sha256", "bytes", "offset", "tensors"}},
     [MSG_DATASET_COMMIT] = {handle_dataset_commit, {"name", "sha256"}},
+    [MSG_DATASET_RM] = {handle_dataset_rm, {"name"}},
     [MSG_DATASET_GET] = {handle_dataset_get, {"sha256", "offset", "bytes"}},
     [MSG_SAMPLE_IMAGES] = {handle_sample_images, {"job", "samples"}},
     [MSG_SCORE_TOP] = {handle_score_top,

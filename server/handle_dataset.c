@@ -1,5 +1,6 @@
 /* dataset.*: names, uploads and pieces. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -197,6 +198,70 @@ void handle_dataset_commit(struct request *rq)
     op_run(rq->server->store_lane,
            (struct op){
                .rq = rq, .server = rq->server, .arg = c, .work = commit_work, .done = commit_done});
+}
+
+/* What was trained on it is judged by its labels and shown by its pictures: its jobs go first. */
+static int check_unused(struct server *s, const struct dataset_removal *r, struct errbuf *why)
+{
+    int64_t first = 0;
+    int count = 0;
+
+    for (struct job *job = jobs_first(s->jobs); job; job = job->next)
+        if (strcmp(job->rec.dataset_sha256, r->sha256) == 0 && ++count == 1)
+            first = job->rec.job;
+    if (count == 0)
+        return 0;
+    if (count == 1)
+        return err_set(why, -EPERM, "job %" PRId64 " has dataset %s; remove the job first", first,
+                       r->name);
+    return err_set(why, -EPERM,
+                   "%d jobs have dataset %s, the first is job %" PRId64 "; remove them first",
+                   count, r->name, first);
+}
+
+static void remove_work(struct op *op)
+{
+    op->rc = datasets_remove_work(op->server->dir, op->server->store, op->arg, &op->why);
+}
+
+static void remove_done(struct op *op)
+{
+    struct dataset_removal *r = op->arg;
+
+    datasets_remove_done(op->server->datasets, r, op->rc);
+    if (op->rc < 0) {
+        request_fail(op->rq, op->rc, &op->why);
+    } else {
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddStringToObject(out, "removed", r->name);
+        log_info("dataset.rm", "name=%s sha256=%s", r->name, r->sha256);
+        request_reply(op->rq, out, NULL, 0);
+    }
+    free(r);
+}
+
+void handle_dataset_rm(struct request *rq)
+{
+    struct dataset_removal *r = xcalloc(1, sizeof(*r));
+    const char *name;
+    struct errbuf why;
+    int rc = read_name(rq, &name, &why);
+
+    if (rc == 0)
+        rc = datasets_remove_begin(rq->server->datasets, name, r, &why);
+    if (rc == 0) {
+        rc = check_unused(rq->server, r, &why);
+        if (rc < 0)
+            datasets_remove_done(rq->server->datasets, r, rc);
+    }
+    if (rc < 0) {
+        free(r);
+        request_fail(rq, rc, &why);
+        return;
+    }
+    op_run(rq->server->store_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = r, .work = remove_work, .done = remove_done});
 }
 
 void handle_dataset_get(struct request *rq)

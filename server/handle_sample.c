@@ -11,7 +11,7 @@
 #include "server/server.h"
 
 struct images {
-    const struct dataset *data; /* lives as long as the server */
+    const struct dataset *data; /* held */
     uint32_t count, samples[ROWS_MAX];
     uint8_t *pixels; /* [count, h, w, c] */
     uint8_t *png;    /* of the first, for a browser */
@@ -106,6 +106,7 @@ static void images_done(struct op *op)
         cJSON_AddNumberToObject(out, "count", a->count);
         request_reply(rq, out, &t, 1);
     }
+    datasets_release(op->server->datasets, a->data);
     free(a->pixels);
     free(a);
 }
@@ -131,6 +132,7 @@ void handle_sample_images(struct request *rq)
         request_fail(rq, rc, &why);
         return;
     }
+    datasets_hold(rq->server->datasets, a->data);
     op_run(rq->server->query_lane,
            (struct op){
                .rq = rq, .server = rq->server, .arg = a, .work = images_work, .done = images_done});

@@ -18,13 +18,17 @@
 #include "server/server.h"
 
 struct submit {
-    struct job *job;                    /* not in the table yet */
+    struct job *job; /* not in the table yet */
+    struct server *server;
+    const struct dataset *held;         /* the job's, NULL until it is */
     struct jobspec scores_by;           /* what the other job's scores are ordered by */
     struct checkpoint_shape weights_of; /* of the other job's checkpoints */
 };
 
 static void submit_free(struct submit *s)
 {
+    if (s->held)
+        datasets_release(s->server->datasets, s->held);
     job_free(s->job);
     free(s);
 }
@@ -276,6 +280,9 @@ void handle_job_submit(struct request *rq)
             request_fail(rq, rc, &why);
         return;
     }
+    s->server = rq->server;
+    s->held = s->job->data;
+    datasets_hold(rq->server->datasets, s->held);
     const struct given *g = attached_given(&s->job->spec, ATTACHED_ORDER);
     if (!g || g->kind != GIVEN_JOB) {
         start_submit(rq, s);

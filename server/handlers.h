@@ -24,6 +24,7 @@ void handle_dataset_show(struct request *rq);
 void handle_dataset_offer(struct request *rq);
 void handle_dataset_put(struct request *rq);
 void handle_dataset_commit(struct request *rq);
+void handle_dataset_rm(struct request *rq);
 void handle_dataset_get(struct request *rq);
 
 void handle_sample_images(struct request *rq);

@@ -1,6 +1,8 @@
 /* Names of datasets (state.db) and their samples for readers (difficulty.db). The dataset row of
  * difficulty.db is written after all samples and durably, the name in state.db after that: a row
- * that is there stands for everything below it, and what a crash left behind is written over. */
+ * that is there stands for everything below it, and what a crash left behind is written over. A
+ * removal goes the other way: the name first, then all rows in one transaction; data that a crash
+ * left without a name is removed when the store is opened. */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
@@ -111,26 +113,38 @@ static int show_dataset(struct store *s, const struct dataset_record *rec, const
     return rc;
 }
 
-/* 1: the name stands for this very data already. */
-static int name_taken(struct store *s, const struct dataset_record *rec, struct errbuf *why)
+/* -ENOENT without a sentence. */
+static int find_hash(struct store *s, const char *name, char ret_sha256[SHA256_HEX],
+                     struct errbuf *why)
 {
     sqlite3_stmt *stmt;
-    char sha256[SHA256_HEX];
-    int rc = db_query(&s->state, "SELECT sha256 FROM dataset WHERE name = ?1",
-                      DB_ARGS(DB_S(rec->name)), &stmt, why);
+    int rc = db_query(&s->state, "SELECT sha256 FROM dataset WHERE name = ?1", DB_ARGS(DB_S(name)),
+                      &stmt, why);
 
     if (rc != 0)
         return rc;
     rc = db_step(&s->state, stmt, why);
-    if (rc > 0) {
-        db_text(stmt, 0, sha256, sizeof(sha256));
-        if (strcmp(sha256, rec->sha256) != 0)
-            rc = err_set(why, -EEXIST,
-                         "dataset %s exists with other data (sha256 %.12s..., this is %.12s...)",
-                         rec->name, sha256, rec->sha256);
-    }
+    if (rc > 0)
+        db_text(stmt, 0, ret_sha256, SHA256_HEX);
+    else if (rc == 0)
+        rc = -ENOENT;
     sqlite3_finalize(stmt);
-    return rc;
+    return rc < 0 ? rc : 0;
+}
+
+/* 1: the name stands for this very data already. */
+static int name_taken(struct store *s, const struct dataset_record *rec, struct errbuf *why)
+{
+    char sha256[SHA256_HEX];
+    int rc = find_hash(s, rec->name, sha256, why);
+
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    if (strcmp(sha256, rec->sha256) == 0)
+        return 1;
+    return err_set(why, -EEXIST,
+                   "dataset %s exists with other data (sha256 %.12s..., this is %.12s...)",
+                   rec->name, sha256, rec->sha256);
 }
 
 int store_dataset_add(struct store *s, const struct dataset_record *rec, const struct dataset *d,
@@ -145,6 +159,81 @@ int store_dataset_add(struct store *s, const struct dataset_record *rec, const s
         rc = db_run(&s->state, "INSERT INTO dataset(name, sha256, bytes) VALUES(?1, ?2, ?3)",
                     DB_ARGS(DB_S(rec->name), DB_S(rec->sha256), DB_I(rec->bytes)), why);
     return rc;
+}
+
+static int drop_rows(struct store *s, int64_t id, struct errbuf *why)
+{
+    static const char *const drops[] = {
+        "DELETE FROM sample WHERE dataset_id = ?1",
+        "DELETE FROM class WHERE dataset_id = ?1",
+        "DELETE FROM domain WHERE dataset_id = ?1",
+        "DELETE FROM dataset WHERE dataset_id = ?1",
+    };
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof(drops) / sizeof(drops[0]); i++)
+        rc = db_run(&s->difficulty, drops[i], DB_ARGS(DB_I(id)), why);
+    return rc;
+}
+
+static int count_names(struct store *s, const char *sha256, int64_t *ret, struct errbuf *why)
+{
+    return db_i64(&s->state, "SELECT count(*) FROM dataset WHERE sha256 = ?1",
+                  DB_ARGS(DB_S(sha256)), ret, why);
+}
+
+static int drop_unnamed(struct store *s, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    char sha256[SHA256_HEX];
+    int64_t names;
+    int rc = db_query(&s->difficulty,
+                      "SELECT dataset_id, sha256 FROM dataset WHERE dataset_id NOT IN"
+                      " (SELECT dataset_id FROM job WHERE dataset_id IS NOT NULL)",
+                      DB_NONE, &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    while ((rc = db_step(&s->difficulty, stmt, why)) > 0) {
+        db_text(stmt, 1, sha256, sizeof(sha256));
+        rc = count_names(s, sha256, &names, why);
+        if (rc == 0 && names == 0)
+            rc = drop_rows(s, sqlite3_column_int64(stmt, 0), why);
+        if (rc != 0)
+            break;
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+int dataset_forget_unnamed(struct store *s, struct errbuf *why)
+{
+    int rc = db_begin(&s->difficulty, why);
+
+    if (rc == 0)
+        rc = db_end(&s->difficulty, drop_unnamed(s, why), why);
+    store_checkpoint_wal(s);
+    return rc;
+}
+
+int store_dataset_remove(struct store *s, const char *name, bool *ret_last, struct errbuf *why)
+{
+    char sha256[SHA256_HEX];
+    int64_t names = 0;
+    int rc = find_hash(s, name, sha256, why);
+
+    if (rc == -ENOENT)
+        return err_set(why, rc, "there is no dataset \"%s\"", name);
+    if (rc == 0)
+        rc = count_names(s, sha256, &names, why);
+    if (rc == 0)
+        rc = db_run(&s->state, "DELETE FROM dataset WHERE name = ?1", DB_ARGS(DB_S(name)), why);
+    if (rc != 0)
+        return rc;
+    failpoint_hit(&s->failpoint, "dataset.unnamed");
+    *ret_last = names == 1;
+    dataset_forget_unnamed(s, NULL);
+    return 0;
 }
 
 int store_datasets_load(struct store *s, void (*each)(void *arg, const struct dataset_record *rec),

@@ -55,6 +55,9 @@ void store_limit_wal(struct store *s);
 /* store_job.c: makes the job table of difficulty.db say what state.db says. */
 int job_mirror_all(struct store *s, struct errbuf *why);
 
+/* store_dataset.c: removes the rows of data that has no name and no job. */
+int dataset_forget_unnamed(struct store *s, struct errbuf *why);
+
 /* store_test.c: makes the rows of table test_score those of the fold, before its epoch is
  * committed.
  */

@@ -1,4 +1,4 @@
-/* dataset list, dataset show. */
+/* dataset list, dataset show, dataset rm. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
@@ -166,4 +166,21 @@ int cmd_dataset_show(struct cli *cli, struct errbuf *why)
         print_dataset(cli, reply.json, row);
     message_done(&reply);
     return rc;
+}
+
+int cmd_dataset_rm(struct cli *cli, struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply;
+
+    cJSON_AddStringToObject(request, "name", cli->words[0]);
+    int rc = cli_call(cli, MSG_DATASET_RM, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    if (cli->args->json)
+        cli_print_json(&reply, NULL);
+    else
+        cli_print_text("dataset %s is removed", cli->words[0]);
+    message_done(&reply);
+    return 0;
 }

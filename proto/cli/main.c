@@ -32,6 +32,7 @@ static const struct command commands[] = {
      "bring IDX, CIFAR, .npy or picture files to the server", import_options, cmd_dataset_import},
     {"dataset list", "", 0, 0, "list the datasets", NULL, cmd_dataset_list},
     {"dataset show", "NAME", 1, 1, "a dataset and its classes", NULL, cmd_dataset_show},
+    {"dataset rm", "NAME", 1, 1, "remove a dataset that no job has", NULL, cmd_dataset_rm},
     {"top", "JOB", 1, 1, "the hardest or easiest samples", top_options, cmd_top},
     {"histogram", "JOB", 1, 1, "how a measure is distributed", histogram_options, cmd_histogram},
     {"trajectory", "JOB", 1, 1, "one sample through the epochs", trajectory_options,

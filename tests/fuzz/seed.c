@@ -63,6 +63,7 @@ static const struct {
     {"dataset.show", "\"name\":\"g\""},
     {"dataset.offer", SHA ",\"bytes\":10"},
     {"dataset.commit", "\"name\":\"h\"," SHA},
+    {"dataset.rm", "\"name\":\"h\""},
     {"dataset.get", SHA ",\"offset\":0,\"bytes\":10"},
     {"sample.images", "\"job\":1,\"samples\":[0,1]"},
     {"score.top", "\"job\":1,\"by\":\"adm\",\"order\":\"hardest\",\"epoch\":0,\"limit\":5"},

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/clock.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/world.h"
 
@@ -21,9 +22,11 @@
 
 static struct inode *files[FDS_MAX]; /* by descriptor; NULL: not of the simulated disk */
 
-/* The one folder that is being read. */
+/* The one folder that is being read, as it was when it was opened. */
+#define NAME_BYTES 256
 static struct {
-    int fd, at;
+    int fd, at, count;
+    char (*names)[NAME_BYTES];
     struct dirent entry;
 } reading = {.fd = -1};
 
@@ -218,7 +221,9 @@ REAL(int, stat, const char *path, struct stat *st)
         return fail(-ENOENT);
     if (!f->folder) {
         disk_settle(f);
-        return fstat(f->fd, st);
+        int rc = fstat(f->fd, st);
+        st->st_mtim.tv_sec = (time_t)(clock_unix_ms() / 1000); /* no file grows old here */
+        return rc;
     }
     *st = (struct stat){.st_mode = S_IFDIR | 0700};
     return 0;
@@ -242,19 +247,22 @@ REAL(DIR *, opendir, const char *path)
     if (!ours(path))
         return __real_opendir(path);
     reading.fd = __wrap_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    reading.at = 0;
+    reading.at = reading.count = 0;
+    const char *name;
+    while (reading.fd >= 0 && (name = disk_name(file_of(reading.fd), reading.count)) != NULL) {
+        reading.names = xrealloc(reading.names, (size_t)(reading.count + 1) * NAME_BYTES);
+        snprintf(reading.names[reading.count++], NAME_BYTES, "%s", name);
+    }
     return reading.fd < 0 ? NULL : (DIR *)&reading;
 }
 
-/* Names that went while reading make others move up: read from the front as long as there are. */
 REAL(struct dirent *, readdir, DIR *dir)
 {
     if (dir != (DIR *)&reading)
         return __real_readdir(dir);
-    const char *name = disk_name(file_of(reading.fd), reading.at);
-    if (!name)
+    if (reading.at == reading.count)
         return NULL;
-    snprintf(reading.entry.d_name, sizeof(reading.entry.d_name), "%s", name);
+    snprintf(reading.entry.d_name, NAME_BYTES, "%s", reading.names[reading.at++]);
     return &reading.entry;
 }
 

@@ -200,6 +200,84 @@ TEST(a_dataset_is_written_once_and_its_name_stands_for_it)
                   "SELECT class_id, name FROM class WHERE class_id > 5");
 }
 
+static void name_again(struct store *s, const char *name)
+{
+    struct dataset_record rec = {.sha256 = FIXTURE_SHA, .bytes = 1000};
+    struct dataset d = {.samples = 0};
+    struct errbuf why;
+
+    snprintf(rec.name, sizeof(rec.name), "%s", name);
+    ASSERT_OK(store_dataset_add(s, &rec, &d, &why), why);
+}
+
+#define DATASET_ROWS                                                                               \
+    "SELECT (SELECT count(*) FROM dataset), (SELECT count(*) FROM sample),"                        \
+    " (SELECT count(*) FROM class), (SELECT count(*) FROM domain)"
+
+TEST(the_rows_of_a_dataset_go_with_its_last_name)
+{
+    struct store *s = fixture_open();
+    struct errbuf why;
+    bool last = true;
+
+    fixture_dataset(s, 23);
+    name_again(s, "numbers");
+    ASSERT_EQ(-ENOENT, store_dataset_remove(s, "figures", &last, &why));
+    ASSERT_STR("there is no dataset \"figures\"", why.text);
+    ASSERT_OK(store_dataset_remove(s, "digits", &last, &why), why);
+    ASSERT(!last);
+    ASSERT_SELECT("1|23|10|3\n", DATASET_ROWS);
+    ASSERT_OK(store_dataset_remove(s, "numbers", &last, &why), why);
+    ASSERT(last);
+    ASSERT_SELECT("0|0|0|0\n", DATASET_ROWS);
+    fixture_dataset(s, 23);
+    ASSERT_SELECT("1|23|10|3\n", DATASET_ROWS);
+    store_close(s);
+}
+
+TEST(a_dataset_whose_removal_was_cut_off_is_gone_at_the_next_start)
+{
+    struct store *s = fixture_open();
+    struct dataset_record got = {.bytes = 0};
+    struct errbuf why;
+    bool last;
+    int status;
+
+    fixture_dataset(s, 23);
+    store_close(s);
+    pid_t pid = fork();
+    ASSERT(pid >= 0);
+    if (pid == 0) {
+        setenv("STEPPE_FAILPOINT", "dataset.unnamed", 1);
+        s = fixture_open();
+        store_dataset_remove(s, "digits", &last, NULL);
+        _exit(0);
+    }
+    ASSERT_EQ(pid, waitpid(pid, &status, 0));
+    ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    ASSERT_SELECT("1|23|10|3\n", DATASET_ROWS);
+    s = fixture_open();
+    ASSERT_OK(store_datasets_load(s, keep_dataset, &got, &why), why);
+    ASSERT_EQ(0, got.bytes);
+    ASSERT_SELECT("0|0|0|0\n", DATASET_ROWS);
+    store_close(s);
+}
+
+TEST(a_dataset_that_a_job_has_is_kept_without_a_name)
+{
+    struct store *s = fixture_open();
+    struct errbuf why;
+    bool last;
+
+    fixture_dataset(s, 23);
+    fixture_fold(s, fixture_job(s, 1), 0, 23, NULL);
+    ASSERT_OK(store_dataset_remove(s, "digits", &last, &why), why);
+    store_close(s);
+    s = fixture_open();
+    ASSERT_SELECT("1|23|10|3\n", DATASET_ROWS);
+    store_close(s);
+}
+
 TEST(checkpoints_come_newest_first)
 {
     struct store *s = fixture_open();
