@@ -76,8 +76,8 @@
 #define PICTURE_SIDE_MAX 8192 /* before it is scaled down: 192 MiB of pixels, 67 megapixels */
 #define DATASET_BYTES_MAX (64ull << 30) /* a worker maps all of it */
 #define DATASETS_MAX 1000               /* in one list of a reply */
-#define LEFTOVER_DAYS                                                                              \
-    7 /* that an unfinished upload is kept: someone may come back to it on Monday */
+/* That an unfinished upload is kept: someone may come back to it on Monday. */
+#define LEFTOVER_DAYS 7
 
 /* --- jobs --- */
 

@@ -1,7 +1,6 @@
 /* Uploads lie beside the datasets as <sha256>.part and become <sha256>.safetensors by rename, after
- * hash and content were checked; so a file with its final name is always whole. A
- * file that has no name in the store and was not touched for LEFTOVER_DAYS is removed at the start.
- */
+ * hash and content were checked; so a file with its final name is always whole. A file
+ * that has no name in the store and was not touched for LEFTOVER_DAYS is removed at the start. */
 #include "server/datasets.h"
 
 #include <dirent.h>

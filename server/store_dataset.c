@@ -212,7 +212,6 @@ int dataset_forget_unnamed(struct store *s, struct errbuf *why)
 
     if (rc == 0)
         rc = db_end(&s->difficulty, drop_unnamed(s, why), why);
-    store_checkpoint_wal(s);
     return rc;
 }
 
@@ -233,6 +232,7 @@ int store_dataset_remove(struct store *s, const char *name, bool *ret_last, stru
     failpoint_hit(&s->failpoint, "dataset.unnamed");
     *ret_last = names == 1;
     dataset_forget_unnamed(s, NULL);
+    store_checkpoint_wal(s);
     return 0;
 }
 
