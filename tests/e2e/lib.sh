@@ -4,6 +4,8 @@
 #   world NAME                      a fresh folder $world with a state folder and a socket; stops the world before
 #   server_start [VAR=VALUE ...]    starts the server, with ${server_options[@]}, and waits until it answers
 #   worker_start NAME THREADS [VAR=VALUE ...]
+#   worker_gated NAME THREADS JOB STEP          its results of this step and later ones wait (gate.py) until
+#   gate_at NAME JOB STEP | gate_open NAME      lets them on to another step, or for good; gate_holds NAME: one waits
 #   stop_hard NAME | stop_soft NAME [SECONDS]   kill -9 | SIGTERM, and wait for its end ("server" or a worker's name)
 #   exit_of NAME [SECONDS]          waits for the end of a process and prints its exit status
 #   steppe ...                      the command
@@ -15,8 +17,10 @@
 #   refused NAME STATUS PART COMMAND ...   the command's exit status, and a part of what it says on stderr
 #   finish                          stops everything, prints the closing line and leaves
 #
-# No sleep stands for "long enough": a test waits for a state, and a time limit only ends what hangs.
+# No sleep stands for "long enough": a test waits for a state, and a time limit only ends what hangs. On a machine that
+# has much else to do little takes long: no limit is below $hang_s.
 set -u
+hang_s=120
 : "${STEPPE_BUILD:?the absolute build folder}"
 
 passed=0 failed=0 skipped=0
@@ -26,6 +30,9 @@ world=""
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/stp.XXXXXX")
 trap 'status=$?; world_end; rm -rf "$scratch"; exit $status' EXIT
 trap 'exit 130' INT TERM HUP
+for tool in sqlite3 python3 timeout awk od; do
+    command -v $tool >/dev/null || { echo "FAIL $0: $tool is missing (deploy/install-deps --test)" && exit 1; }
+done
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE STEPPE_FAILPOINT
 
 ok() { passed=$((passed + 1)); echo "ok   $1"; }
@@ -56,7 +63,7 @@ refused() {
 }
 
 await() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + ($1 < hang_s ? hang_s : $1)))
     shift
     until "$@"; do
         [ "$SECONDS" -lt "$end" ] || return 1
@@ -141,10 +148,21 @@ worker_start() {
         --threads "$threads" --cache "$scratch/cache"
 }
 
+worker_gated() {
+    gate_at "$1" "$3" "$4"
+    spawn "$1-gate" python3 "$(dirname "${BASH_SOURCE[0]}")/gate.py" "$world/$1.gate" "$world/s" "$world/$1.rule"
+    await 30 test -S "$world/$1.gate"
+    STEPPE_SERVER=ipc://$world/$1.gate worker_start "$1" "$2"
+}
+gate_rule() { echo "$2" >"$world/$1.rule.new" && mv "$world/$1.rule.new" "$world/$1.rule"; }
+gate_at() { gate_rule "$1" "$2 $3"; }
+gate_open() { gate_rule "$1" open; }
+gate_holds() { [ -e "$world/$1.rule.held" ]; }
+
 # --- jobs ---
 
-# Hands a job file in and prints its number.
 domain_pictures() { PYTHONDONTWRITEBYTECODE=1 python3 "$(dirname "${BASH_SOURCE[0]}")/domains.py" "$1"; }
+# Hands a job file in and prints its number.
 submit() { json "$(steppe submit "$1" --json)" '$.job'; }
 row() { steppe show "$1" --json; }                     # all that is known of a job, JSON
 field() { json "$(row "$1")" "$2"; }                    # e.g. field 1 $.model_sha256

@@ -84,9 +84,12 @@ for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "STEPPE_FAILPOINT"):
     os.environ.pop(variable, None)
 
 
+HANG_S = 120  # on a machine that has much else to do little takes long: no limit is below it
+
+
 def await_true(seconds, what):
     """Tries what() until it is true; a time limit only ends what hangs."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + max(seconds, HANG_S)
     while not what():
         if time.monotonic() > end:
             return False
@@ -138,10 +141,33 @@ class World:
         return self.spawn(name, BUILD + "/steppe-worker", "--connect", url or self.url, "--name", name,
                           "--threads", str(threads), "--cache", os.path.join(scratch, "cache"))
 
+    def gated_worker(self, name, job, step):
+        """A worker whose results of this step and later ones wait until gate() lets them on; see gate.py."""
+        door = os.path.join(self.folder, name + ".gate")
+        self.gate(name, "%d %d" % (job, step))
+        if os.path.exists(door):
+            os.unlink(door)
+        self.spawn(name + "-gate", sys.executable, os.path.join(os.path.dirname(__file__), "gate.py"), door, self.folder + "/s",
+                   self.rule(name))
+        await_true(30, lambda: os.path.exists(door))
+        return self.worker(name, url="ipc://" + door)
+
+    def rule(self, name):
+        return os.path.join(self.folder, name + ".rule")
+
+    def gate(self, name, rule):
+        """rule: "JOB STEP" or "open"."""
+        with open(self.rule(name) + ".new", "w") as f:
+            f.write(rule)
+        os.rename(self.rule(name) + ".new", self.rule(name))
+
+    def waits_at_gate(self, name):
+        return os.path.exists(self.rule(name) + ".held")
+
     def stop(self, name):
         process = self.processes.pop(name)
         process.terminate()
-        return process.wait(30)
+        return process.wait(HANG_S)
 
     def steppe(self, *words):
         return subprocess.run([BUILD + "/steppe", *words], env={**os.environ, "STEPPE_SERVER": self.url},
@@ -257,7 +283,7 @@ def read_exactly(connection, count):
 class Peer:
     """One connection to the server, as a person would write it on a plain socket. path: of an ipc socket instead."""
 
-    def __init__(self, world, greeting=GREETING_REQ, timeout=30, path=None):
+    def __init__(self, world, greeting=GREETING_REQ, timeout=HANG_S, path=None):
         self.mark = b"\1" if path else b""  # ipc has a byte before every message
         if path:
             self.socket = socket.socket(socket.AF_UNIX)
