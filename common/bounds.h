@@ -83,6 +83,7 @@
 
 #define JOBS_OPEN_MAX 1000          /* queued, running and paused together */
 #define RUNNING_MAX 64              /* jobs at once (--max-running): a lease is looked up in each */
+#define REFUSAL_BYTES_MAX 256       /* of a worker's sentence: one line of a job's log */
 #define BATCH_MAX 65536             /* all ids of a batch go into one message, 8 bytes each */
 #define SHARD_MAX 4096              /* a thread holds the activations of a shard */
 #define EPOCHS_MAX 100000           /* each has a row and a line of the dashboard */

@@ -17,6 +17,13 @@ const char *const error_names[] = {
         [ERR_COUNT] = NULL,
 };
 
+const char *const refusal_names[] = {
+#define REFUSAL(id, name) [REFUSAL_##id] = name,
+    REFUSAL_TABLE(REFUSAL)
+#undef REFUSAL
+        [REFUSAL_COUNT] = NULL,
+};
+
 static const int tensors_max[] = {
 #define MESSAGE(id, name, tensors, roles) [MSG_##id] = tensors,
     MESSAGE_TABLE(MESSAGE)

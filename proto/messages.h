@@ -59,6 +59,7 @@
     MESSAGE(TASK_NEXT, "task.next", 0, BY_WORKER)                                                  \
     MESSAGE(TASK_RESULT, "task.result", 5, BY_WORKER)                                              \
     MESSAGE(TASK_FAIL, "task.fail", 0, BY_WORKER)                                                  \
+    MESSAGE(TASK_REFUSE, "task.refuse", 0, BY_WORKER)                                              \
     MESSAGE(TASK_JOB, "task.job", 0, BY_WORKER)                                                    \
     MESSAGE(PARAMS_GET, "params.get", 0, BY_WORKER)                                                \
     MESSAGE(RESULT_OFFER, "result.offer", 0, BY_WORKER)                                            \
@@ -103,6 +104,23 @@ extern const char *const message_names[]; /* indexed by message_type, NULL-termi
 extern const char *const error_names[];   /* indexed by error_code, NULL-terminated */
 int message_tensors_max(enum message_type type);
 unsigned message_roles(enum message_type type); /* ROLE_BITs that may send it */
+
+/* Why a worker cannot do a job: `cause` of task.refuse. REFUSAL(id, wire name) */
+#define REFUSAL_TABLE(REFUSAL)                                                                     \
+    REFUSAL(MEMORY, "memory")           /* it cannot hold what the job needs */                    \
+    REFUSAL(UNSUPPORTED, "unsupported") /* it does not know what the job asks for */               \
+    REFUSAL(DISK, "disk")               /* it cannot keep the dataset in its cache */              \
+    REFUSAL(DATASET, "dataset")         /* what it was given is not the dataset of that hash */    \
+    REFUSAL(OTHER, "other")
+
+enum refusal_cause {
+#define REFUSAL(id, name) REFUSAL_##id,
+    REFUSAL_TABLE(REFUSAL)
+#undef REFUSAL
+        REFUSAL_COUNT
+};
+
+extern const char *const refusal_names[]; /* indexed by refusal_cause, NULL-terminated */
 
 /* Phases of a round; part of a result's key. */
 enum phase {

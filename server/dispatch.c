@@ -68,6 +68,7 @@ static const struct row {
     [MSG_TASK_FAIL] = {handle_task_fail,
                        {"job", "incarnation", "step", "phase", "lo", "hi", "have", "leaving",
                         "reason"}},
+    [MSG_TASK_REFUSE] = {handle_task_refuse, {"job", "cause", "reason", "have"}},
     [MSG_TASK_JOB] = {handle_task_job, {"job"}},
     [MSG_PARAMS_GET] = {handle_params_get,
                         {"job", "incarnation", "step", "phase", "offset", "bytes"}},

@@ -110,7 +110,8 @@ static int take_result(struct request *rq, struct worker *worker, const struct t
     struct job *job = task_key_job(s, k, &count);
     int rc;
 
-    if (!job)
+    /* A lease of a class that the job has given back since: others compute it. */
+    if (!job || !workers_result_fits(worker, job))
         return -EALREADY;
     rc = read_tensors(rq, job, count, &res, why);
     if (rc == 0)
@@ -167,6 +168,30 @@ void handle_task_fail(struct request *rq)
     struct job *job = task_key_job(rq->server, &key, &count);
     if (job)
         workers_fault(rq->server->workers, worker, job, true, (uint32_t)(key.hi - key.lo), reason);
+    workers_next(rq->server->workers, worker, rq);
+}
+
+void handle_task_refuse(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+    const cJSON *json = rq->message.json;
+    const char *reason;
+    int64_t number;
+    struct job *job;
+    int cause;
+    struct errbuf why;
+
+    if (!worker)
+        return;
+    if (field_i64(json, "task.refuse", "job", true, 1, INT32_MAX, &number, &why) < 0 ||
+        field_enum(json, "task.refuse", "cause", true, refusal_names, &cause, &why) < 0 ||
+        field_str(json, "task.refuse", "reason", true, REFUSAL_BYTES_MAX, &reason, &why) < 0) {
+        request_error(rq, ERR_BAD_FIELD, "%s", why.text);
+        return;
+    }
+    /* One that runs no more is nobody's trouble. */
+    if (jobs_find(rq->server->jobs, number, &job, NULL) == 0 && job->run)
+        workers_refuse(rq->server->workers, worker, job, (enum refusal_cause)cause, reason);
     workers_next(rq->server->workers, worker, rq);
 }
 

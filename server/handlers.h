@@ -48,6 +48,7 @@ void handle_worker_bye(struct request *rq);
 void handle_task_next(struct request *rq);
 void handle_task_result(struct request *rq);
 void handle_task_fail(struct request *rq);
+void handle_task_refuse(struct request *rq);
 void handle_task_job(struct request *rq);
 
 void handle_params_get(struct request *rq);

@@ -54,7 +54,7 @@ void job_hold(struct job *job, const char *reason)
 struct change {
     struct job_record rec;
     struct checkpoint *checkpoint; /* of a pause, else NULL */
-    char text[300];
+    char text[sizeof(((struct job_record *)0)->reason) + 16];
 };
 
 static void change_work(struct op *op)
@@ -115,6 +115,7 @@ void job_drop_run(struct jobs *jobs, struct job *job)
         metrics_count_many(&jobs->server->metrics, COUNT_SHARDS_RETRY, run_reissued(job->run));
     run_free(job->run);
     job->run = NULL;
+    job->refusals = (struct job_refusals){0};
     workers_forget_job(jobs->server->workers, job->rec.job);
 }
 
@@ -286,7 +287,7 @@ void jobs_advance(struct jobs *jobs, struct job *job)
 
 void jobs_fail(struct jobs *jobs, struct job *job, const char *reason)
 {
-    char text[300];
+    char text[sizeof(job->rec.reason) + 16];
 
     job_drop_run(jobs, job);
     job_set_state(jobs, job, JOB_FAILED);
@@ -366,45 +367,6 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
         job->rec.finished_unix_ms = clock_unix_ms();
     snprintf(text, sizeof(text), "%s -> %s", job_state_names[from], job_state_names[to]);
     job_write(jobs, job, checkpoint, text, rq);
-}
-
-/* --- numerics class --- */
-
-static void pin_work(struct op *op)
-{
-    struct job_record *rec = op->arg;
-    char text[120];
-
-    snprintf(text, sizeof(text), "numerics class %s", rec->numerics_class);
-    op->rc = store_job_update(op->server->store, rec, "numerics", text, &op->why);
-}
-
-static void pin_done(struct op *op)
-{
-    struct job_record *rec = op->arg;
-    struct job *job;
-
-    if (jobs_find(op->server->jobs, rec->job, &job, NULL) == 0) {
-        job->class_pending = false;
-        if (op->rc < 0) {
-            job->rec.numerics_class[0] = 0;
-            job_hold(job, op->why.text);
-        }
-        workers_wake(op->server->workers);
-    }
-    free(rec);
-}
-
-void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class)
-{
-    struct job_record *rec = xmalloc(sizeof(*rec));
-
-    /* At once, as any change of a job: what is written of it next must not take the class back. */
-    snprintf(job->rec.numerics_class, sizeof(job->rec.numerics_class), "%s", class);
-    *rec = job_record_copy(job);
-    job->class_pending = true;
-    op_run(jobs->server->store_lane,
-           (struct op){.server = jobs->server, .arg = rec, .work = pin_work, .done = pin_done});
 }
 
 /* --- stop --- */

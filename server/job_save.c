@@ -91,6 +91,40 @@ int job_save_checkpoint(struct server *s, int64_t job, const struct checkpoint *
     return 0;
 }
 
+/* --- the log --- */
+
+struct event {
+    int64_t job;
+    char kind[16], text[512];
+};
+
+static void event_work(struct op *op)
+{
+    const struct event *e = op->arg;
+
+    op->rc = store_event_add(op->server->store, e->job, e->kind, e->text, &op->why);
+}
+
+static void event_done(struct op *op)
+{
+    const struct event *e = op->arg;
+
+    if (op->rc < 0)
+        log_error("job.log", "job=%" PRId64 " error=\"%s\"", e->job, op->why.text);
+    free(op->arg);
+}
+
+void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, const char *text)
+{
+    struct event *e = xcalloc(1, sizeof(*e));
+
+    e->job = job->rec.job;
+    snprintf(e->kind, sizeof(e->kind), "%s", kind);
+    snprintf(e->text, sizeof(e->text), "%s", text);
+    op_run(jobs->server->store_lane,
+           (struct op){.server = jobs->server, .arg = e, .work = event_work, .done = event_done});
+}
+
 /* --- inside an epoch --- */
 
 struct save {
@@ -151,7 +185,7 @@ static bool is_about_room(int rc)
 
 void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reason)
 {
-    char text[300];
+    char text[sizeof(job->rec.reason) + 16];
 
     job_drop_run(jobs, job);
     job_set_state(jobs, job, JOB_PAUSED);

@@ -150,6 +150,7 @@ static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
     }
     job->run = run;
     job->last_step = (struct step_time){0};
+    job->touched = c != NULL;
     job->saving = false;
     job->saved_ms = clock_mono_ms();
     job->saved_step = run_step(run);

@@ -27,6 +27,13 @@ struct job_faults {
     uint32_t workers[JOB_FAULTS_MAX];
 };
 
+/* Workers that said they cannot do the job, since it has its run. */
+struct job_refusals {
+    uint32_t count;  /* those that end it: causes that do not pass */
+    uint32_t logged; /* events in its log */
+    char said[400];  /* "worker NAME: REASON" of the last one; "" without */
+};
+
 struct job {
     struct job_record rec; /* rec.spec_json is owned */
     struct jobspec spec;
@@ -44,6 +51,8 @@ struct job {
     struct pace pace;
     double granted_ms; /* compute time of its workers' threads, beside other jobs (core/share.h) */
     struct job_faults faults;
+    struct job_refusals refusals;
+    bool touched; /* its run goes on from a checkpoint, or a result of it was counted */
     struct step_time last_step;
     uint64_t step;         /* updates done when the run was given up */
     int64_t epochs_done;   /* committed */
@@ -93,6 +102,11 @@ void jobs_advance(struct jobs *jobs, struct job *job);
 /* Pins the numerics class of a strict job to this one, durably; workers are woken when it is done.
  */
 void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class);
+/* A strict job whose class nothing was computed in yet gives it back, durably: the next worker that
+ * asks for its work has it. */
+void jobs_unpin_class(struct jobs *jobs, struct job *job);
+/* Adds an event to the job's log, durably but not waited for. */
+void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, const char *text);
 /* Ends a running job as failed. */
 void jobs_fail(struct jobs *jobs, struct job *job, const char *reason);
 /* Applies pause, resume or cancel and answers rq once that is durable. */

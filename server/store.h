@@ -37,7 +37,7 @@ struct job_record {
     char dataset_sha256[SHA256_HEX];
     char *spec_json; /* owned by whoever holds the record (free) */
     enum job_state state;
-    char reason[256];              /* "" : none */
+    char reason[400];              /* "" : none; of a worker's with its name */
     int64_t incarnation;           /* grows at every start, recovery and resume */
     char numerics_class[80];       /* "" until the first lease */
     char model_sha256[SHA256_HEX]; /* "" until done */

@@ -91,9 +91,20 @@ bool worker_alive(const struct worker *worker, int64_t now_ms)
     return now_ms < worker->seen_ms + SILENT_MS;
 }
 
-bool worker_fits(const struct worker *worker, const struct job *job)
+bool worker_has_class(const struct worker *worker, const struct job *job)
 {
     return job->spec.numerics == NUMERICS_RELAXED || !job->rec.numerics_class[0] ||
+           strcmp(job->rec.numerics_class, worker->class) == 0;
+}
+
+bool worker_fits(const struct worker *worker, const struct job *job)
+{
+    return worker_has_class(worker, job) && !worker_refuses(worker, job);
+}
+
+bool workers_result_fits(const struct worker *worker, const struct job *job)
+{
+    return job->spec.numerics == NUMERICS_RELAXED ||
            strcmp(job->rec.numerics_class, worker->class) == 0;
 }
 
@@ -128,6 +139,7 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
     worker->threads = (uint32_t)threads;
     worker->left = false;
     worker->seen_ms = clock_mono_ms();
+    worker_forgive(worker, 0);
     *ret = worker;
     return 0;
 }
@@ -153,9 +165,11 @@ uint32_t workers_bye(struct workers *w, struct worker *worker)
 
 void workers_forget_job(struct workers *w, int64_t job)
 {
-    for (struct worker *worker = w->list; worker; worker = worker->next)
+    for (struct worker *worker = w->list; worker; worker = worker->next) {
         if (worker->planned == job)
             worker->planned = 0;
+        worker_forgive(worker, job);
+    }
 }
 
 uint32_t workers_number(const struct worker *worker)
@@ -197,7 +211,8 @@ const char *workers_wanted_class(struct workers *w, const struct worker *worker)
     for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
         if (worker_fits(worker, job))
             return "";
-        else if (!wanted[0] && workers_waiting(w, job, waiting, sizeof(waiting)))
+        else if (!wanted[0] && !worker_has_class(worker, job) &&
+                 workers_waiting(w, job, waiting, sizeof(waiting)))
             wanted = job->rec.numerics_class;
     return wanted;
 }
@@ -248,6 +263,7 @@ void workers_counted(struct workers *w, struct worker *worker, struct job *job, 
 {
     worker->shards += shards;
     worker->proven = job->rec.job;
+    job->touched = true;
     worker_counted_good(worker);
     metrics_count_many(&w->server->metrics, COUNT_SHARDS_OK, shards);
     if (worker->job != job->rec.job || worker->lease_shards != shards)
@@ -294,7 +310,7 @@ void workers_dismiss(struct workers *w)
 bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes)
 {
     int64_t now_ms = clock_mono_ms();
-    unsigned live = 0, fit = 0, aside = 0;
+    unsigned live = 0, fit = 0, aside = 0, refuse = 0;
 
     for (const struct worker *worker = w->list; worker; worker = worker->next)
         if (worker->aside_until_ms) {
@@ -302,12 +318,18 @@ bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t
         } else if (worker_alive(worker, now_ms)) {
             live++;
             fit += worker_fits(worker, job);
+            refuse += worker_has_class(worker, job) && worker_refuses(worker, job);
         }
     if (fit)
         return false;
-    if (!live && aside)
+    if (refuse)
+        snprintf(out, bytes, "%u worker%s connected, none can do this job; %s", live,
+                 live == 1 ? " is" : "s are", job->refusals.said);
+    else if (!live && aside)
         snprintf(out, bytes, "%u worker%s set aside for bad results, no other is connected", aside,
                  aside == 1 ? " is" : "s are");
+    else if (!live && job->refusals.count)
+        snprintf(out, bytes, "no worker is connected; %s", job->refusals.said);
     else if (!live)
         snprintf(out, bytes, "no worker is connected");
     else

@@ -46,6 +46,14 @@ void workers_counted(struct workers *w, struct worker *worker, struct job *job, 
  * that ends the job as failed with this reason. */
 void workers_fault(struct workers *w, struct worker *worker, struct job *job, bool reported,
                    uint32_t shards, const char *reason);
+/* The worker says that it cannot do the job and why (borrowed): its leases go back, and it is not
+ * offered the job again while it stays, or, where the cause may pass, for a while. Goes to the
+ * job's log and row. The third time, when nobody else that is there could do it and nothing of it
+ * was computed yet, the job fails. */
+void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
+                    enum refusal_cause cause, const char *reason);
+/* Was a result of this worker computed in a class that the job takes now? */
+bool workers_result_fits(const struct worker *worker, const struct job *job);
 /* This job has no run any more: workers that have it planned are free for others. */
 void workers_forget_job(struct workers *w, int64_t job);
 

@@ -13,6 +13,13 @@ struct have {
     bool valid;
 };
 
+/* A running job that it said it cannot do. */
+struct refused {
+    int64_t job;      /* 0: none */
+    int64_t until_ms; /* offered again then; 0: not while the worker stays */
+    int64_t ms;       /* how long that was */
+};
+
 struct worker {
     uint32_t number;
     char sender[37], name[NAME_MAX_BYTES], class[80];
@@ -36,6 +43,8 @@ struct worker {
     uint64_t faults;        /* in all */
     int64_t aside_until_ms; /* gets no work before; 0: it does */
     int64_t aside_ms;       /* how long it was the last time */
+
+    struct refused refused[RUNNING_MAX]; /* forgotten when the job runs no more */
     struct worker *next, *same_bucket;
 };
 
@@ -50,8 +59,15 @@ struct workers {
 
 /* Computing or waiting for a reply, as far as the server can know. */
 bool worker_alive(const struct worker *worker, int64_t now_ms);
-/* May it compute for this job? A strict job without a class takes any, and keeps that one. */
+/* Is its class one that the job takes? A strict job without a class takes any, and keeps that one.
+ */
+bool worker_has_class(const struct worker *worker, const struct job *job);
+/* Did it say that it cannot do this job, and is not to be asked again yet? */
+bool worker_refuses(const struct worker *worker, const struct job *job);
+/* May it compute for this job? Both of the above. */
 bool worker_fits(const struct worker *worker, const struct job *job);
+/* It may be asked again: about this job, or (0) about all. */
+void worker_forgive(struct worker *worker, int64_t job);
 /* It computes nothing (any more): its leases go back. Returns how many. */
 uint32_t worker_release(struct workers *w, struct worker *worker);
 /* Answers its held request with a task when there is one. */

@@ -16,6 +16,7 @@
 #include "worker/cache.h"
 #include "worker/greet.h"
 #include "worker/numerics.h"
+#include "worker/refusal.h"
 #include "worker/runner.h"
 #include "worker/talk.h"
 #include "worker/task.h"
@@ -347,8 +348,10 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
     };
 }
 
-/* Runs the task; the answer is its result, or why there is none. 0; -EINTR: it was given up. */
-static int compute(const struct session *s, struct plan *p, const struct task *t, struct answer *a)
+/* Runs the task; the answer is its result, or why there is none. 0; -EINTR: it was given up,
+ * -ENOMEM: there is no memory for it. */
+static int compute(const struct session *s, struct plan *p, const struct task *t, struct answer *a,
+                   struct errbuf *why)
 {
     const struct samples test = {p->dataset.test_images, p->dataset.test_labels,
                                  p->dataset.test_samples};
@@ -365,17 +368,16 @@ static int compute(const struct session *s, struct plan *p, const struct task *t
     };
     bool scores = !work.train || work.spec.fused;
     struct yield yield = {.scores = scores ? p->scores : NULL};
-    struct errbuf why;
 
-    int rc = runner_run(p->runner, &work, &yield, &why);
-    if (rc == -EINTR)
+    int rc = runner_run(p->runner, &work, &yield, why);
+    if (rc == -EINTR || rc == -ENOMEM)
         return rc;
     *a = (struct answer){.type = MSG_TASK_RESULT, .request = with_key(p, t)};
     if (rc < 0) {
         log_warn("task.fail", "job=%lld step=%lld reason=\"%s\"", (long long)t->job,
-                 (long long)t->step, why.text);
+                 (long long)t->step, why->text);
         a->type = MSG_TASK_FAIL;
-        cJSON_AddStringToObject(a->request, "reason", why.text);
+        cJSON_AddStringToObject(a->request, "reason", why->text);
         return 0;
     }
     if (work.train && p->model.floats > INLINE_FLOATS_MAX) {
@@ -428,6 +430,31 @@ static int exchange(struct session *s, struct answer *a, struct message *ret, st
     }
 }
 
+/* Everything that is needed for the task in m, and the task itself. As talk_call; what else goes
+ * wrong lies between this worker and the job. */
+static int run_task(struct session *s, const struct message *m, const struct task *t,
+                    struct answer *a, struct errbuf *why)
+{
+    int rc = plan_job(s, t->job, why);
+
+    if (rc == 0)
+        rc = read_samples(&s->plan, m, t, why);
+    if (rc == 0)
+        rc = read_theta(s, &s->plan, m, t, why);
+    return rc < 0 ? rc : compute(s, &s->plan, t, a, why);
+}
+
+/* Tells the server that this job is not for us, and makes room for others. */
+static void refuse(struct session *s, int64_t job, int rc, struct answer *a,
+                   const struct errbuf *why)
+{
+    log_error("job.refuse", "job=%lld error=\"%s\"", (long long)job, why->text);
+    plan_drop(&s->plan);
+    answer_done(a);
+    a->type = MSG_TASK_REFUSE;
+    a->request = refusal_make(job, rc, why);
+}
+
 /* Reads and runs the task in m; the answer to it goes to a. */
 static int take_task(struct session *s, const struct message *m, struct answer *a,
                      struct errbuf *why)
@@ -440,17 +467,14 @@ static int take_task(struct session *s, const struct message *m, struct answer *
         greet_read_class(m->json, s->wanted);
         return s->wanted[0] && s->options->may_change ? -ERESTART : 0;
     }
-    if (rc == 0)
-        rc = plan_job(s, task.job, why);
-    if (rc == 0)
-        rc = read_samples(&s->plan, m, &task, why);
     if (rc < 0)
         return rc;
-    rc = read_theta(s, &s->plan, m, &task, why);
-    if (rc == 0) {
-        rc = compute(s, &s->plan, &task, a);
-    } else if (rc == -ESTALE) { /* others have finished the step meanwhile */
+    rc = run_task(s, m, &task, a, why);
+    if (rc == -ESTALE) { /* others have finished the step meanwhile */
         ask_next(s, a);
+        rc = 0;
+    } else if (refusal_is(rc)) {
+        refuse(s, task.job, rc, a, why);
         rc = 0;
     }
     return rc;
@@ -465,8 +489,8 @@ static void bye(struct session *s, const struct answer *a)
     greet_bye(s->options, client_sender(s->talk.client), some ? &last : NULL);
 }
 
-/* This task is not for us (a full cache, a damaged dataset): what is held goes back, so that others
- * compute it, and we stay away, longer each time in a row. */
+/* The server is not understood, or was lost while a job was planned: what is held goes back, so
+ * that others compute it, and we stay away, longer each time in a row. */
 static int stay_away(struct session *s, int *io_ms, struct errbuf *why)
 {
     bye(s, &(struct answer){.request = NULL});

@@ -329,6 +329,55 @@ class Peer:
         self.socket.close()
 
 
+class Fake(Peer):
+    """A worker that takes real tasks and answers what the test wants."""
+
+    def __init__(self, world, kind="fake/1"):
+        super().__init__(world)
+        self.task, self.tensors = {}, {}
+        self.hello(kind)
+
+    def post(self, kind, **fields):
+        """Sends, and leaves the reply for taken()."""
+        self.send(encode({**self.envelope(kind), **fields}))
+
+    def take(self, reply):
+        self.task, self.tensors = reply
+        if "theta" in self.tensors:
+            self.floats = len(self.tensors["theta"]) // 4
+        return self.task
+
+    def next(self):
+        return self.take(self.ask("task.next"))
+
+    def wait(self):
+        """Asks, and leaves the reply for taken()."""
+        self.post("task.next")
+
+    def taken(self):
+        return self.take(decode(self.receive()))
+
+    def key(self, task=None):
+        return {name: (task or self.task)[name] for name in ("job", "incarnation", "step", "phase", "lo", "hi")}
+
+    def tensors_of(self, value=0.0, count=None):
+        if self.task["task"] == "train":
+            n = self.floats if count is None else count
+            return [tensor("grad", "F32", [n], floats([value] * n)),
+                    tensor("sums", "F64", [5], doubles([self.task["count"], 1, 1, self.task["count"], 0]))]
+        n = self.task["count"]
+        return [tensor("scores", "F64", [n, 4], doubles([0.5, 1.0, 0.1, 0.2] * n)),
+                tensor("classes", "I32", [n, 2], doubles([0.0] * n)), tensor("flags", "U32", [n], b"\1\0\0\0" * n)]
+
+    def result(self, **change):
+        """A good result; takes the next task."""
+        return self.take(self.ask("task.result", self.tensors_of(**change), **self.key()))
+
+    def fail(self, wait=True):
+        self.send(encode({**self.envelope("task.fail"), **self.key(), "reason": "training diverged: the loss is not finite"}))
+        return self.taken() if wait else None
+
+
 def refusal(reply):
     """"code: sentence" of an error, "ok" of anything else."""
     return "%s: %s" % (reply["code"], reply["error"]) if reply["type"] == "error" else "ok"

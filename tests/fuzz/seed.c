@@ -85,6 +85,7 @@ static const struct {
     {"task.next", "\"have\":{\"job\":1,\"incarnation\":1,\"step\":0}"},
     {"task.result", KEY},
     {"task.fail", KEY ",\"reason\":\"none\""},
+    {"task.refuse", "\"job\":1,\"cause\":\"memory\",\"reason\":\"none\""},
     {"task.job", "\"job\":1"},
     {"params.get", "\"job\":1,\"incarnation\":1,\"step\":0,\"phase\":0,\"offset\":0,\"bytes\":8"},
     {"result.offer", KEY ",\"bytes\":10"},

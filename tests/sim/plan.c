@@ -219,6 +219,8 @@ static void add_workers(void)
             t.slowness = 10 + (int)world_draw(40);
         if (world_chance(60))
             t.bad_permille = (unsigned)world_between(20, 300);
+        if (world_chance(100))
+            t.refuse_permille = (unsigned)world_between(300, 1000);
         worker_add(i, &t, world_chance(700) ? 0 : world_delay(SECOND, 30 * SECOND));
     }
 }

@@ -107,6 +107,7 @@ static void read_start(struct reader *r, const char *line)
                          "a run starts at step %" PRId64 ", the newest checkpoint is at %" PRId64,
                          step, newest);
     j->incarnation = inc;
+    j->touched = newest > 0 || j->checkpoint_count > 0;
     open_round(j, step, -1);
 }
 
@@ -132,8 +133,9 @@ static void read_apply(struct reader *r, const char *line)
     if (reader_number(line, "inc") != j->incarnation)
         reader_violation(r, "incarnation %" PRId64 " is at work", j->incarnation);
     snprintf(class, sizeof(class), "class-%" PRId64, reader_number(r->delivered.text, "class"));
-    if (j->class[0] && strcmp(j->class, class) != 0)
-        reader_violation(r, "the job's class is %s", j->class);
+    if (strcmp(j->class, class) != 0)
+        reader_violation(r, "the job's class is %s", j->class[0] ? j->class : "none");
+    j->touched = true;
     if (reader_number(line, "step") != j->step || reader_number(line, "phase") != j->phase)
         open_round(j, reader_number(line, "step"), reader_number(line, "phase"));
     for (int64_t s = reader_number(line, "lo"); s < reader_number(line, "hi") && s < SHARDS; s++) {
@@ -249,7 +251,8 @@ static void read_final(struct reader *r, const char *line)
     reader_word(line, "reason", reason, sizeof(reason));
     /* Three workers that were lost with the same node look as if it had killed them. */
     bool poison = strncmp(reason, "poison: ", 8) == 0 && r->losses >= 3;
-    if (!j->finished_well && !poison && strcmp(state, "cancelled") != 0)
+    bool refused = strncmp(reason, "no worker can do it", 19) == 0 && r->refusals >= 3;
+    if (!j->finished_well && !poison && !refused && strcmp(state, "cancelled") != 0)
         reader_violation(r, "a job has ended as %s", state);
     if (j->finished_well) {
         const struct outcome *o = r->expect(r->arg, j->spec, class_of(j));
@@ -288,6 +291,12 @@ static void read_loss(struct reader *r, const char *line)
     r->losses++;
 }
 
+static void read_refuses(struct reader *r, const char *line)
+{
+    (void)line;
+    r->refusals++;
+}
+
 static void read_no_start(struct reader *r, const char *line)
 {
     if (reader_number(line, "full") != 1)
@@ -323,6 +332,7 @@ static const struct reading table[] = {
     {"worker_stalled", read_loss},
     {"worker_left", read_loss},
     {"cut", read_loss},
+    {"refuses", read_refuses},
     {"no_start", read_no_start},
     {"disk_full", read_disk},
     {"violation", read_violation},

@@ -19,7 +19,7 @@ struct line {
 
 /* What was last known to be durable of a job, and what was written since and may be. */
 struct row {
-    char state[12];
+    char state[12], class[24];
     int64_t incarnation;
 };
 
@@ -43,6 +43,7 @@ struct job {
     int64_t step, phase;
     bool applied[SHARDS];
     int64_t applied_count;
+    bool touched; /* its run has something that was computed, in its class */
     /* epochs and checkpoints */
     int64_t committed; /* epochs, in order from 0 */
     char scores[EPOCHS][SHA256_HEX];
@@ -59,6 +60,7 @@ struct reader {
     bool delivering;
     bool full;  /* the disk takes nothing */
     int losses; /* workers killed, stopped or cut off */
+    int refusals;
     const struct outcome *(*expect)(void *arg, int spec, int class);
     void *arg;
     const char *now;

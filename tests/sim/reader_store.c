@@ -16,6 +16,7 @@ static void write_row(struct reader *r, struct job *j, const char *line)
         j->written_count = 0;
     }
     reader_word(line, "state", row->state, sizeof(row->state));
+    reader_word(line, "class", row->class, sizeof(row->class));
     row->incarnation = reader_number(line, "inc");
 }
 
@@ -40,7 +41,8 @@ static void read_row(struct reader *r, const char *line)
     j->durable.incarnation = reader_number(line, "inc");
     j->written_count = 0;
     reader_word(line, "class", class, sizeof(class));
-    if (j->class[0] && strcmp(class, j->class) != 0)
+    /* One in which nothing was computed may be given back. */
+    if (j->class[0] && strcmp(class, j->class) != 0 && (class[0] || j->touched))
         reader_violation(r, "the numerics class changes from %s", j->class);
     memcpy(j->class, class, sizeof(class));
 }
@@ -73,7 +75,10 @@ static void read_recovered(struct reader *r, const char *line)
     if (j->commanded[0] && strcmp(state, j->commanded) != 0)
         reader_violation(r, "a job is recovered whose acknowledged state is %s", j->commanded);
     reader_word(line, "class", class, sizeof(class));
-    if (j->class[0] && strcmp(j->class, class) != 0)
+    found = !j->class[0] || strcmp(j->class, class) == 0;
+    for (int i = 0; i < j->written_count; i++)
+        found = found || strcmp(j->written[i].class, class) == 0;
+    if (!found)
         reader_violation(r, "the numerics class %s is lost", j->class);
     j->known = true;
     j->removing = false; /* it did not happen */

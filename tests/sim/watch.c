@@ -164,8 +164,8 @@ WRAP(int, store_job_insert, struct store *s, struct job_record *rec, struct errb
 WRAP(int, store_job_update, struct store *s, const struct job_record *rec, const char *kind,
      const char *text, struct errbuf *why)
 {
-    note("writing job=%" PRId64 " state=%s inc=%" PRId64, rec->job, job_state_names[rec->state],
-         rec->incarnation);
+    note("writing job=%" PRId64 " state=%s inc=%" PRId64 " class=%s", rec->job,
+         job_state_names[rec->state], rec->incarnation, rec->numerics_class);
     int rc = __real_store_job_update(s, rec, kind, text, why);
 
     note("row job=%" PRId64 " state=%s inc=%" PRId64 " rc=%d class=%s", rec->job,

@@ -300,6 +300,29 @@ static void take_answer(struct worker *w, const struct message *m, const char *k
         take_task(w, m);
 }
 
+static void come_again(void *arg, int64_t generation)
+{
+    struct worker *w = arg;
+
+    if (w->generation == generation)
+        worker_leave(w->client.number, 100 * MS);
+}
+
+/* It cannot do the job of its task. What is for good is so until it says hello again. */
+static void refuse(struct worker *w)
+{
+    const char *cause = refusal_names[world_draw(REFUSAL_COUNT)];
+    cJSON *fields = cJSON_CreateObject();
+
+    note("refuses worker=%d job=%" PRId64 " cause=%s", w->client.number, w->task.job, cause);
+    cJSON_AddNumberToObject(fields, "job", (double)w->task.job);
+    cJSON_AddStringToObject(fields, "cause", cause);
+    cJSON_AddStringToObject(fields, "reason", "it is too much");
+    add_have(w, fields);
+    net_ask(&w->client, "task.refuse", fields, NULL, 0, "");
+    world_after(world_delay(SECOND, 60 * SECOND), come_again, w, w->generation);
+}
+
 static void take_job(struct worker *w, const struct message *m)
 {
     const cJSON *spec_json = cJSON_GetObjectItemCaseSensitive(m->json, "spec");
@@ -312,7 +335,12 @@ static void take_job(struct worker *w, const struct message *m)
     w->jobs[w->job_count].source_train = spec.score_source == SOURCE_TRAIN;
     w->jobs[w->job_count++].shards = (uint32_t)(spec.batch / spec.shard);
     jobspec_done(&spec);
-    compute_task(w);
+    if (world_now_us() < plan_get()->calm_us && world_chance(w->traits.refuse_permille)) {
+        w->job_count--;
+        refuse(w);
+    } else {
+        compute_task(w);
+    }
 }
 
 static void on_error(struct worker *w, const char *code)

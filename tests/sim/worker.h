@@ -11,8 +11,9 @@
 struct worker_traits {
     int threads;
     uint32_t class;
-    int slowness;          /* 1: as usual */
-    unsigned bad_permille; /* of its results hold NaN or are too short, before the calm */
+    int slowness;             /* 1: as usual */
+    unsigned bad_permille;    /* of its results hold NaN or are too short, before the calm */
+    unsigned refuse_permille; /* of the jobs that are new to it, before the calm */
 };
 
 /* Worker `number` (1..) joins after delay_us. */
