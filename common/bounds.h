@@ -89,6 +89,8 @@
 #define EPOCHS_MAX 100000           /* each has a row and a line of the dashboard */
 #define MILESTONES_MAX 16           /* of a learning rate that falls in steps */
 #define THREADS_MAX 256             /* of a worker: a shard of a step each */
+#define NOTE_BYTES_MAX 512          /* of what a worker has to say about a job: a sentence */
+#define NOTES_MAX 100               /* of a job until the server is started anew: each is kept */
 #define MEMORY_BYTES_MIN (16 << 20) /* of --memory: a small model with a small dataset */
 
 /* --- questions --- */

@@ -303,14 +303,13 @@ static int domains_read(struct dataset *d, struct errbuf *why)
     return rc;
 }
 
-int dataset_open(const char *path, struct dataset *ret, struct errbuf *why)
+/* Takes the file over, which is closed on failure. */
+static int dataset_read(const struct safetensors *file, const char *path, struct dataset *ret,
+                        struct errbuf *why)
 {
-    struct dataset d = {0};
-    int rc = safetensors_open(path, &d.file, why);
+    struct dataset d = {.file = *file};
+    int rc = images_read(&d, why);
 
-    if (rc)
-        return rc;
-    rc = images_read(&d, why);
     if (!rc)
         rc = meta_read(&d, why);
     if (!rc)
@@ -329,6 +328,22 @@ int dataset_open(const char *path, struct dataset *ret, struct errbuf *why)
     }
     *ret = d;
     return 0;
+}
+
+int dataset_open(const char *path, struct dataset *ret, struct errbuf *why)
+{
+    struct safetensors file = {0};
+    int rc = safetensors_open(path, &file, why);
+
+    return rc ? rc : dataset_read(&file, path, ret, why);
+}
+
+int dataset_map(int fd, const char *path, struct dataset *ret, struct errbuf *why)
+{
+    struct safetensors file = {0};
+    int rc = safetensors_map(fd, path, &file, why);
+
+    return rc ? rc : dataset_read(&file, path, ret, why);
 }
 
 void dataset_close(struct dataset *d)

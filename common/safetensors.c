@@ -197,44 +197,31 @@ int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, s
 }
 
 /* Maps the regular file read-only; *ret_bytes is at least 1. */
-static int map_file(const char *path, void **ret, size_t *ret_bytes, struct errbuf *why)
+static int map_file(int fd, const char *path, void **ret, size_t *ret_bytes, struct errbuf *why)
 {
     struct stat st;
-    int rc = 0;
 
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        rc = -errno;
-        err_set(why, rc, "cannot open %s: %s", path, err_text(rc));
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode) || st.st_size == 0) {
-        rc = err_set(why, -EINVAL, "%s is %s, needed is a safetensors file", path,
-                     S_ISREG(st.st_mode)   ? "empty"
-                     : S_ISDIR(st.st_mode) ? "a folder"
-                                           : "not a file");
-        goto out;
-    }
+    if (fstat(fd, &st) != 0)
+        return err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
+    if (!S_ISREG(st.st_mode) || st.st_size == 0)
+        return err_set(why, -EINVAL, "%s is %s, needed is a safetensors file", path,
+                       S_ISREG(st.st_mode)   ? "empty"
+                       : S_ISDIR(st.st_mode) ? "a folder"
+                                             : "not a file");
     void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED) {
-        rc = -errno;
-        err_set(why, rc, "cannot map %s: %s", path, err_text(rc));
-        goto out;
-    }
+    if (map == MAP_FAILED)
+        return err_set(why, -errno, "cannot map %s: %s", path, err_text(-errno));
     *ret = map;
     *ret_bytes = (size_t)st.st_size;
-out:
-    if (fd >= 0)
-        close(fd);
-    return rc;
+    return 0;
 }
 
-int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *why)
+int safetensors_map(int fd, const char *path, struct safetensors *ret, struct errbuf *why)
 {
     size_t bytes = 0;
     void *map = NULL;
 
-    int rc = map_file(path, &map, &bytes, why);
+    int rc = map_file(fd, path, &map, &bytes, why);
     if (rc != 0)
         return rc;
     rc = safetensors_parse(map, bytes, ret, why);
@@ -244,6 +231,17 @@ int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *w
     }
     ret->map = map;
     return 0;
+}
+
+int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
+    int rc = safetensors_map(fd, path, ret, why);
+    close(fd);
+    return rc;
 }
 
 void safetensors_close(struct safetensors *st)

@@ -23,6 +23,8 @@ struct safetensors {
 int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, struct errbuf *why);
 /* Maps the file read-only and parses it. Also -errno of open. */
 int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *why);
+/* The same with a file that is open already (borrowed until return); path: its name for people. */
+int safetensors_map(int fd, const char *path, struct safetensors *ret, struct errbuf *why);
 void safetensors_close(struct safetensors *st); /* a zeroed struct is fine */
 
 const struct tensor *safetensors_find(const struct safetensors *st, const char *name);

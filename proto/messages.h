@@ -56,6 +56,7 @@
     MESSAGE(WORKER_LIST, "worker.list", 0, BY_READ)                                                \
     MESSAGE(WORKER_HELLO, "worker.hello", 0, BY_WORKER)                                            \
     MESSAGE(WORKER_BYE, "worker.bye", 0, BY_WORKER)                                                \
+    MESSAGE(WORKER_NOTE, "worker.note", 0, BY_WORKER)                                              \
     MESSAGE(TASK_NEXT, "task.next", 0, BY_WORKER)                                                  \
     MESSAGE(TASK_RESULT, "task.result", 5, BY_WORKER)                                              \
     MESSAGE(TASK_FAIL, "task.fail", 0, BY_WORKER)                                                  \

@@ -61,6 +61,7 @@ static const struct row {
     [MSG_WORKER_LIST] = {handle_worker_list, {NULL}},
     [MSG_WORKER_HELLO] = {handle_worker_hello, {"name", "threads", "class"}},
     [MSG_WORKER_BYE] = {handle_worker_bye, {NULL}},
+    [MSG_WORKER_NOTE] = {handle_worker_note, {"job", "text"}},
     [MSG_TASK_NEXT] = {handle_task_next, {"have"}},
     [MSG_TASK_RESULT] = {handle_task_result,
                          {"job", "incarnation", "step", "phase", "lo", "hi", "have", "leaving",

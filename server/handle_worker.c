@@ -5,6 +5,7 @@
 
 #include "common/field.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "server/handlers.h"
 #include "server/server.h"
 #include "server/task_key.h"
@@ -53,6 +54,41 @@ void handle_worker_bye(struct request *rq)
         return;
     cJSON *out = cJSON_CreateObject();
     cJSON_AddNumberToObject(out, "released", workers_bye(rq->server->workers, worker));
+    request_reply(rq, out, NULL, 0);
+}
+
+void handle_worker_note(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+    char line[NOTE_BYTES_MAX + NAME_MAX_BYTES + 16];
+    const char *text;
+    struct errbuf why;
+    struct job *job;
+    int64_t number;
+
+    if (!worker)
+        return;
+    int rc = field_i64(rq->message.json, "worker.note", "job", true, 1, INT32_MAX, &number, &why);
+    if (rc == 0)
+        rc = field_str(rq->message.json, "worker.note", "text", true, NOTE_BYTES_MAX, &text, &why);
+    if (rc == 0)
+        rc = jobs_find(rq->server->jobs, number, &job, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    if (job->notes >= NOTES_MAX) {
+        request_error(rq, ERR_LIMIT, "the log of job %lld has %d notes of workers by now",
+                      (long long)number, NOTES_MAX);
+        return;
+    }
+    job->notes++;
+    snprintf(line, sizeof(line), "worker %s: %s", workers_name(worker), text);
+    text_make_printable(line);
+    log_info("worker.note", "job=%lld text=\"%s\"", (long long)number, line);
+    jobs_event(rq->server->jobs, job, "worker", line);
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddTrueToObject(out, "noted");
     request_reply(rq, out, NULL, 0);
 }
 

@@ -45,6 +45,7 @@ void handle_db_compact(struct request *rq);
 void handle_worker_list(struct request *rq);
 void handle_worker_hello(struct request *rq);
 void handle_worker_bye(struct request *rq);
+void handle_worker_note(struct request *rq);
 void handle_task_next(struct request *rq);
 void handle_task_result(struct request *rq);
 void handle_task_fail(struct request *rq);

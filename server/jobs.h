@@ -52,7 +52,8 @@ struct job {
     double granted_ms; /* compute time of its workers' threads, beside other jobs (core/share.h) */
     struct job_faults faults;
     struct job_refusals refusals;
-    bool touched; /* its run goes on from a checkpoint, or a result of it was counted */
+    uint32_t notes; /* of workers, since the server was started */
+    bool touched;   /* its run goes on from a checkpoint, or a result of it was counted */
     struct step_time last_step;
     uint64_t step;         /* updates done when the run was given up */
     int64_t epochs_done;   /* committed */

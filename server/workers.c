@@ -177,6 +177,11 @@ uint32_t workers_number(const struct worker *worker)
     return worker->number;
 }
 
+const char *workers_name(const struct worker *worker)
+{
+    return worker->name;
+}
+
 static int read_have(const struct request *rq, struct have *ret, struct errbuf *why)
 {
     static const char *const keys[] = {"job", "incarnation", "step", "phase", NULL};

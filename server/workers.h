@@ -33,6 +33,7 @@ const char *workers_wanted_class(struct workers *w, const struct worker *worker)
 /* The worker asks for work: gives back what it still held, answers rq with a task or holds it. */
 void workers_next(struct workers *w, struct worker *worker, struct request *rq);
 uint32_t workers_number(const struct worker *worker);
+const char *workers_name(const struct worker *worker);
 /* The worker is at work on this job: what it holds of it is not issued again before the time that
  * is returned, in milliseconds from now. */
 int64_t workers_renew(struct worker *worker, struct job *job);

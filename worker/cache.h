@@ -1,18 +1,61 @@
-/* The dataset cache of a host: files by SHA-256, shared by its workers (one download a dataset). */
+/* The dataset cache of a host: files by SHA-256, shared by its workers (one download a dataset).
+ *
+ * A file's name is believed when its content has that hash: it is read through when it is opened,
+ * which takes a second for 1 to 2 GB on a processor with SHA instructions, and again only when it
+ * has changed since. One that is damaged, like an unfinished download that is, goes and is fetched
+ * again. Files and folders of other users, and links, are neither used nor touched. */
 #ifndef STEPPE_WORKER_CACHE_H
 #define STEPPE_WORKER_CACHE_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "common/dataset.h"
 #include "common/err.h"
 #include "proto/client.h"
 
-/* Opens the dataset with this hash and size from dir; pulls what is missing from the server in
- * pieces first (goes on where an earlier download ended), checks the hash and renames. Waits while
- * another worker of this host downloads it. 0; -EINTR when stop was set; -errno with a sentence. */
-int cache_dataset(const char *dir, struct client *client, const char *sha256, uint64_t bytes,
-                  const volatile sig_atomic_t *stop, struct dataset *ret, struct errbuf *why);
+#define CACHE_CHECKED 16 /* jobs that take turns have a few datasets */
+
+/* What distinguishes a file that was read from one that was changed since. */
+struct cache_mark {
+    dev_t device;
+    ino_t inode;
+    off_t bytes;
+    struct timespec modified, changed; /* changed: its name too */
+};
+
+struct cache {
+    const char *dir;
+    struct {
+        char sha256[SHA256_HEX]; /* "": none */
+        struct cache_mark mark;
+    } checked[CACHE_CHECKED]; /* by this process */
+    unsigned next;            /* of checked to be overwritten */
+};
+
+/* A dataset that is in use. */
+struct cached {
+    int fd; /* 0: none; never that of standard input */
+    struct cache_mark mark;
+    struct dataset dataset;
+};
+
+/* Could dir hold a cache? Makes it when it is not there. 0 or -errno with a sentence. */
+int cache_check(const char *dir, struct errbuf *why);
+
+/* Opens the dataset with this hash and size; pulls what is missing from the server in pieces first
+ * (goes on where an earlier download ended), checks the hash and renames. Waits while another
+ * worker of this host downloads it. note: "", or a sentence about a damaged file that was thrown
+ * away. 0; -EINTR when stop was set; -EPERM: something there is not ours; -EUCLEAN: what the server
+ * has is damaged; else -errno; with a sentence. */
+int cache_open(struct cache *c, struct client *client, const char *sha256, uint64_t bytes,
+               const volatile sig_atomic_t *stop, struct cached *ret, struct errbuf *note,
+               struct errbuf *why);
+/* Is the file as it was when it was checked? What was computed meanwhile is worth nothing if not.
+ */
+bool cache_unchanged(const struct cached *d);
+void cache_close(struct cached *d); /* a zeroed struct is fine */
 
 #endif

@@ -14,6 +14,7 @@
 #include "common/options.h"
 #include "common/text.h"
 #include "proto/address.h"
+#include "worker/cache.h"
 #include "worker/nn/gemm.h"
 #include "worker/nn/kernels.h"
 #include "worker/numerics.h"
@@ -182,7 +183,7 @@ int main(int argc, char **argv)
         goto out;
     }
     /* Said now, not when the first job comes. */
-    if (file_mkdirs(options.session.cache, 0700, &why) < 0) {
+    if (cache_check(options.session.cache, &why) < 0) {
         err_prefix(&why, -EINVAL, "--cache");
         status = 1;
         goto out;

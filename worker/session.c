@@ -29,7 +29,7 @@
 struct plan {
     int64_t job; /* 0: none */
     struct jobspec spec;
-    struct dataset dataset;
+    struct cached data;
     struct model model;
     struct runner *runner;
     float *theta;
@@ -47,6 +47,7 @@ struct plan {
 struct session {
     const struct session_options *options;
     struct talk talk;
+    struct cache cache;
     struct halves *halves; /* NULL: none */
     char class[NUMERICS_CLASS_BYTES];
     char wanted[NUMERICS_CLASS_BYTES]; /* a class that the server asked for; "" */
@@ -76,7 +77,7 @@ static void plan_drop(struct plan *p)
     runner_print(p->runner, stdout);
     runner_free(p->runner);
     model_done(&p->model);
-    dataset_close(&p->dataset);
+    cache_close(&p->data);
     jobspec_done(&p->spec);
     free(p->theta);
     plan_drop_buffers(p);
@@ -134,7 +135,9 @@ static int read_job(struct session *s, int64_t number, char sha256[SHA256_HEX], 
 static int plan_job(struct session *s, int64_t number, struct errbuf *why)
 {
     struct plan *p = &s->plan;
+    const struct dataset *data = &p->data.dataset;
     char sha256[SHA256_HEX];
+    struct errbuf note = {""};
     int64_t bytes;
     int rc;
 
@@ -143,11 +146,13 @@ static int plan_job(struct session *s, int64_t number, struct errbuf *why)
     plan_drop(p);
     rc = read_job(s, number, sha256, &bytes, why);
     if (rc == 0)
-        rc = cache_dataset(s->options->cache, s->talk.client, sha256, (uint64_t)bytes, s->talk.stop,
-                           &p->dataset, why);
+        rc = cache_open(&s->cache, s->talk.client, sha256, (uint64_t)bytes, s->talk.stop, &p->data,
+                        &note, why);
+    if (note.text[0])
+        talk_note(&s->talk, number, note.text);
     if (rc == 0)
-        rc = model_parse(p->spec.model, p->dataset.dims, p->dataset.classes, p->dataset.mean,
-                         p->dataset.std, &p->model, why);
+        rc = model_parse(p->spec.model, data->dims, data->classes, data->mean, data->std, &p->model,
+                         why);
     if (rc == 0)
         rc = runner_create(&p->model, s->options->kernels, (uint32_t)p->spec.shard,
                            (unsigned)s->options->threads, &p->runner, why);
@@ -199,7 +204,8 @@ static int read_samples(struct plan *p, const struct message *m, const struct ta
                         struct errbuf *why)
 {
     uint32_t count = (uint32_t)t->count;
-    uint32_t limit = t->kind == TASK_TEST ? p->dataset.test_samples : p->dataset.samples;
+    const struct dataset *d = &p->data.dataset;
+    uint32_t limit = t->kind == TASK_TEST ? d->test_samples : d->samples;
     int rc = plan_room(p, count, why);
 
     if (rc == 0 && t->shard != p->spec.shard)
@@ -349,13 +355,14 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
 }
 
 /* Runs the task; the answer is its result, or why there is none. 0; -EINTR: it was given up,
- * -ENOMEM: there is no memory for it. */
+ * -ENOMEM: there is no memory for it, -ESTALE: the dataset was changed meanwhile, and whatever was
+ * computed is worth nothing. */
 static int compute(const struct session *s, struct plan *p, const struct task *t, struct answer *a,
                    struct errbuf *why)
 {
-    const struct samples test = {p->dataset.test_images, p->dataset.test_labels,
-                                 p->dataset.test_samples};
-    const struct samples train = {p->dataset.images, p->dataset.labels, p->dataset.samples};
+    const struct dataset *d = &p->data.dataset;
+    const struct samples test = {d->test_images, d->test_labels, d->test_samples};
+    const struct samples train = {d->images, d->labels, d->samples};
     struct work work = {
         .train = t->kind == TASK_TRAIN,
         .spec = step_spec_of(&p->spec, t),
@@ -372,6 +379,11 @@ static int compute(const struct session *s, struct plan *p, const struct task *t
     int rc = runner_run(p->runner, &work, &yield, why);
     if (rc == -EINTR || rc == -ENOMEM)
         return rc;
+    if (!cache_unchanged(&p->data)) {
+        log_warn("dataset.changed", "job=%lld step=%lld", (long long)t->job, (long long)t->step);
+        plan_drop(p); /* the next one checks it */
+        return -ESTALE;
+    }
     *a = (struct answer){.type = MSG_TASK_RESULT, .request = with_key(p, t)};
     if (rc < 0) {
         log_warn("task.fail", "job=%lld step=%lld reason=\"%s\"", (long long)t->job,
@@ -470,7 +482,7 @@ static int take_task(struct session *s, const struct message *m, struct answer *
     if (rc < 0)
         return rc;
     rc = run_task(s, m, &task, a, why);
-    if (rc == -ESTALE) { /* others have finished the step meanwhile */
+    if (rc == -ESTALE) { /* others have finished the step meanwhile, or we begin again */
         ask_next(s, a);
         rc = 0;
     } else if (refusal_is(rc)) {
@@ -536,7 +548,10 @@ static int work_loop(struct session *s, struct answer *a, struct errbuf *why)
 int session_run(const struct session_options *options, const volatile sig_atomic_t *stop,
                 char ret_class[NUMERICS_CLASS_BYTES], struct errbuf *why)
 {
-    struct session s = {.options = options, .talk = {.stop = stop}, .plan = {.step = -1}};
+    struct session s = {.options = options,
+                        .talk = {.stop = stop},
+                        .cache = {.dir = options->cache},
+                        .plan = {.step = -1}};
     struct answer a = {.request = NULL};
     int rc;
 

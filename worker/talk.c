@@ -15,6 +15,7 @@
 #define PIECE_MS 30000
 #define OFFER_MS 10000
 #define WAIT_MAX_MS 10000
+#define NOTE_MS 10000
 
 void talk_pause(const struct talk *t, int ms)
 {
@@ -65,6 +66,22 @@ int talk_call(const struct talk *t, enum message_type type, cJSON *request,
         if (*t->stop)
             return -EINTR;
     }
+}
+
+void talk_note(const struct talk *t, int64_t job, const char *text)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply = {0};
+    struct errbuf why;
+
+    cJSON_AddNumberToObject(request, "job", (double)job);
+    cJSON_AddStringToObject(request, "text", text);
+    if (client_call(t->client, MSG_WORKER_NOTE, request, NULL, 0, NOTE_MS, 0, &reply, NULL, &why) ==
+        0)
+        message_done(&reply);
+    else
+        log_warn("worker.note", "error=\"%s\"", why.text);
+    cJSON_Delete(request);
 }
 
 /* Length of the piece that begins at offset. */

@@ -25,6 +25,9 @@ int talk_call(const struct talk *t, enum message_type type, cJSON *request,
               const struct tensor *tensors, int tensor_count, int64_t deadline_ms, int64_t retry_ms,
               struct message *ret, struct errbuf *why);
 
+/* Has the server write a sentence into the log of a job, if it can now. */
+void talk_note(const struct talk *t, int64_t job, const char *text);
+
 /* Fetches a vector of `bytes` bytes, piece after piece, straight to out. key: of params.get
  * (borrowed). As talk_call; -EBADMSG when a piece is not what was asked for. */
 int talk_fetch(const struct talk *t, const cJSON *key, size_t bytes, void *out, struct errbuf *why);

@@ -82,6 +82,7 @@ static const struct {
     {"server.dashboard", ""},
     {"worker.list", ""},
     {"worker.bye", ""},
+    {"worker.note", "\"job\":1,\"text\":\"a file was damaged\""},
     {"task.next", "\"have\":{\"job\":1,\"incarnation\":1,\"step\":0}"},
     {"task.result", KEY},
     {"task.fail", KEY ",\"reason\":\"none\""},

@@ -1,0 +1,111 @@
+#include "common/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/file.h"
+
+static int judge_folder(int fd, const char *path, struct errbuf *why)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return err_set(why, -errno, "cannot look at the folder %s: %s", path, err_text(-errno));
+    if (st.st_uid != geteuid())
+        return err_set(why, -EPERM,
+                       "the folder %s belongs to user %u, not to user %u who runs this; name a "
+                       "folder of your own",
+                       path, (unsigned)st.st_uid, (unsigned)geteuid());
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
+        return err_set(why, -EPERM,
+                       "others may change what is in the folder %s (mode %03o); take that away "
+                       "(chmod go-w) or name another folder",
+                       path, (unsigned)(st.st_mode & 0777));
+    return 0;
+}
+
+/* The path without slashes at its end: behind them a link would be followed. */
+static char *without_slashes(const char *path)
+{
+    char *plain = xstrdup(path);
+
+    for (size_t n = strlen(plain); n > 1 && plain[n - 1] == '/'; n--)
+        plain[n - 1] = '\0';
+    return plain;
+}
+
+static bool is_link(int dir, const char *name)
+{
+    struct stat st;
+
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
+int own_folder(const char *path, struct errbuf *why)
+{
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    char *plain = without_slashes(path);
+    int rc, fd = open(plain, flags);
+
+    if (fd < 0 && errno == ENOENT) {
+        rc = file_mkdirs(plain, 0700, why);
+        if (rc < 0)
+            goto out;
+        fd = open(plain, flags);
+    }
+    if (fd < 0) {
+        rc = -errno;
+        if (is_link(AT_FDCWD, plain))
+            rc = err_set(why, -EPERM, "%s is a link; name the folder that it leads to", plain);
+        else
+            err_set(why, rc, "cannot open the folder %s: %s", plain, err_text(rc));
+        goto out;
+    }
+    rc = judge_folder(fd, plain, why);
+    if (rc < 0)
+        close(fd);
+    else
+        rc = fd;
+out:
+    free(plain);
+    return rc;
+}
+
+static int judge_file(int fd, const char *folder, const char *name, struct stat *st,
+                      struct errbuf *why)
+{
+    if (fstat(fd, st) < 0)
+        return err_set(why, -errno, "cannot look at %s/%s: %s", folder, name, err_text(-errno));
+    if (!S_ISREG(st->st_mode))
+        return err_set(why, -EPERM, "%s/%s is %s, needed is a file; remove it", folder, name,
+                       S_ISDIR(st->st_mode) ? "a folder" : "not a regular file");
+    if (st->st_uid != geteuid())
+        return err_set(why, -EPERM,
+                       "%s/%s belongs to user %u, not to user %u who runs this, and is not used; "
+                       "remove it",
+                       folder, name, (unsigned)st->st_uid, (unsigned)geteuid());
+    return 0;
+}
+
+int own_file(int dir, const char *folder, const char *name, int flags, struct stat *ret,
+             struct errbuf *why)
+{
+    /* O_NONBLOCK: opening a pipe must not wait for its other end. */
+    int rc, fd = openat(dir, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        rc = -errno;
+        if (rc == -ELOOP || is_link(dir, name))
+            return err_set(why, -EPERM, "%s/%s is a link and is not used; remove it", folder, name);
+        return err_set(why, rc, "cannot open %s/%s: %s", folder, name, err_text(rc));
+    }
+    rc = judge_file(fd, folder, name, ret, why);
+    if (rc < 0)
+        close(fd);
+    return rc < 0 ? rc : fd;
+}

@@ -1,0 +1,110 @@
+#include "common/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "tests/harness.h"
+
+#define NOBODY 65534
+
+static void make_file(const char *name)
+{
+    int fd = open(test_path(name), O_WRONLY | O_CREAT, 0600);
+
+    ASSERT(fd >= 0);
+    ASSERT_EQ(3, write(fd, "abc", 3));
+    close(fd);
+}
+
+static int try_file(const char *name, struct errbuf *why)
+{
+    struct stat st;
+    int dir = own_folder(test_dir(), why);
+
+    ASSERT(dir >= 0);
+    int fd = own_file(dir, "F", name, O_RDONLY, &st, why);
+    close(dir);
+    if (fd < 0)
+        return fd;
+    ASSERT_EQ(3, st.st_size);
+    close(fd);
+    return 0;
+}
+
+TEST(a_folder_is_made_for_its_owner_alone)
+{
+    struct errbuf why = {""};
+    struct stat st;
+    int fd = own_folder(test_path("a/b//"), &why);
+
+    ASSERT(fd >= 0);
+    ASSERT_EQ(0, fstat(fd, &st));
+    ASSERT_EQ(0700, st.st_mode & 0777);
+    close(fd);
+    ASSERT(own_folder(test_path("a/b"), &why) >= 0);
+}
+
+TEST(a_folder_that_others_may_write_is_refused)
+{
+    struct errbuf why = {""};
+
+    ASSERT_EQ(0, mkdir(test_path("d"), 0700));
+    for (mode_t mode = 0720; mode != 0; mode = mode == 0720 ? 0702 : 0) {
+        ASSERT_EQ(0, chmod(test_path("d"), mode));
+        ASSERT_EQ(-EPERM, own_folder(test_path("d"), &why));
+        ASSERT_HAS("take that away (chmod go-w) or name another folder", why.text);
+        ASSERT_EQ(0, chmod(test_path("d"), mode | S_ISVTX));
+        ASSERT(own_folder(test_path("d"), &why) >= 0);
+    }
+}
+
+TEST(a_link_is_no_folder_wherever_it_leads)
+{
+    struct errbuf why = {""};
+
+    ASSERT_EQ(0, mkdir(test_path("d"), 0700));
+    ASSERT_EQ(0, symlink("d", test_path("l")));
+    ASSERT_EQ(0, symlink("nothing", test_path("m")));
+    ASSERT_EQ(-EPERM, own_folder(test_path("l"), &why));
+    ASSERT_HAS("is a link; name the folder that it leads to", why.text);
+    ASSERT_EQ(-EPERM, own_folder(test_path("l//"), &why));
+    ASSERT_EQ(-EPERM, own_folder(test_path("m"), &why));
+    ASSERT_EQ(-1, access(test_path("nothing"), F_OK));
+    make_file("f");
+    ASSERT_EQ(-ENOTDIR, own_folder(test_path("f"), &why));
+    ASSERT_HAS("cannot open the folder", why.text);
+}
+
+TEST(a_file_is_ours_a_link_a_folder_and_a_pipe_are_not)
+{
+    struct errbuf why = {""};
+
+    make_file("f");
+    ASSERT_OK(try_file("f", &why), why);
+    ASSERT_EQ(-ENOENT, try_file("g", &why));
+    ASSERT_EQ(0, symlink("f", test_path("l")));
+    ASSERT_EQ(-EPERM, try_file("l", &why));
+    ASSERT_STR("F/l is a link and is not used; remove it", why.text);
+    ASSERT_EQ(0, mkdir(test_path("d"), 0700));
+    ASSERT_EQ(-EPERM, try_file("d", &why));
+    ASSERT_STR("F/d is a folder, needed is a file; remove it", why.text);
+    ASSERT_EQ(0, mkfifo(test_path("p"), 0600));
+    ASSERT_EQ(-EPERM, try_file("p", &why));
+    ASSERT_STR("F/p is not a regular file, needed is a file; remove it", why.text);
+}
+
+TEST(what_belongs_to_another_user_is_refused)
+{
+    struct errbuf why = {""};
+
+    make_file("f");
+    ASSERT_EQ(0, mkdir(test_path("d"), 0700));
+    if (chown(test_path("f"), NOBODY, NOBODY) < 0)
+        SKIP("only root may give files away");
+    ASSERT_EQ(0, chown(test_path("d"), NOBODY, NOBODY));
+    ASSERT_EQ(-EPERM, try_file("f", &why));
+    ASSERT_HAS("F/f belongs to user 65534, not to user 0 who runs this, and is not used", why.text);
+    ASSERT_EQ(-EPERM, own_folder(test_path("d"), &why));
+    ASSERT_HAS("name a folder of your own", why.text);
+}
