@@ -16,6 +16,7 @@ static const struct {
     {EPERM, "not permitted"},
     {ENOENT, "there is no such file or folder"},
     {EIO, "the device failed to read or write"},
+    {EBADF, "it is closed"},
     {EAGAIN, "not ready, try again"},
     {ENOMEM, "out of memory"},
     {EACCES, "permission denied"},
@@ -50,11 +51,7 @@ static void keep_sentence(struct errbuf *why, const char *text)
 
     memcpy(why->text, text, n);
     why->text[n] = '\0';
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)why->text[i] < 0x20 || why->text[i] == 0x7f)
-            why->text[i] = '?';
-    for (size_t i = 0; (i += text_utf8_bytes(why->text + i, n - i)) < n;)
-        why->text[i] = '?';
+    text_make_printable(why->text);
 }
 
 int err_set(struct errbuf *why, int code, const char *fmt, ...)

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,6 +163,58 @@ out:
     return rc;
 }
 
+int file_draft_open(const char *path, mode_t mode, struct file_draft *ret, struct errbuf *why)
+{
+    struct stat st;
+    char *linked = realpath(path, NULL); /* a link stays one */
+    bool direct = stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+    struct file_draft d = {.path = linked ? linked : xstrdup(path)};
+    int rc = direct ? 0 : check_target(path, why);
+
+    if (!direct)
+        d.temporary = temporary_path(d.path);
+    int fd = rc == 0 ? open(direct ? path : d.temporary,
+                            O_WRONLY | O_CLOEXEC | (direct ? 0 : O_CREAT | O_EXCL), mode)
+                     : -1;
+    if (rc == 0 && fd < 0)
+        rc = fail(why, "write", path);
+    if (fd >= 0 && !(d.out = fdopen(fd, "w"))) {
+        rc = fail(why, "write", path);
+        close(fd);
+    }
+    if (rc == 0) {
+        *ret = d;
+        return 0;
+    }
+    free(d.path);
+    free(d.temporary);
+    return rc;
+}
+
+int file_draft_close(struct file_draft *draft, int rc, struct errbuf *why)
+{
+    errno = 0;
+    bool lost = fflush(draft->out) != 0 || ferror(draft->out) != 0;
+
+    lost = lost || (draft->temporary && fsync(fileno(draft->out)) != 0);
+    if (!errno)
+        errno = EIO;
+    if (rc == 0 && lost)
+        rc = fail(why, "write", draft->path);
+    if (fclose(draft->out) != 0 && rc == 0)
+        rc = fail(why, "write", draft->path);
+    if (draft->temporary && rc == 0 && rename(draft->temporary, draft->path) != 0)
+        rc = fail(why, "replace", draft->path);
+    if (draft->temporary && rc != 0)
+        unlink(draft->temporary);
+    else if (draft->temporary)
+        rc = file_sync_parent(draft->path, why);
+    free(draft->path);
+    free(draft->temporary);
+    *draft = (struct file_draft){NULL};
+    return rc;
+}
+
 /* mkdir that is content with a folder that is there. Its name is on the disk then, or all that is
  * written into it would be lost with it: that of an old one too, whose maker may have died before.
  * A folder that is not ours to read is none that we made. */
@@ -263,7 +316,7 @@ char *file_xdg(const char *variable, const char *fallback)
 
     if (base && base[0] == '/')
         return xasprintf("%s/steppe", base);
-    return xasprintf("%s/%s/steppe", home ? home : "", fallback);
+    return home && home[0] == '/' ? xasprintf("%s/%s/steppe", home, fallback) : NULL;
 }
 
 int file_probe_room(const char *folder, size_t bytes)

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "common/err.h"
@@ -23,6 +24,16 @@ struct file_part {
 };
 int file_write_atomic(const char *path, mode_t mode, const struct file_part *parts, int count,
                       struct errbuf *why);
+/* The same for what is written piece by piece: print to out, then close it with what came of that.
+ * rc 0: path is the new file, durably, or as it was and the sentence says why; below 0: path is as
+ * it was, rc is returned. What is there and no regular file (a pipe, a device) is written to
+ * directly; a folder is refused. */
+struct file_draft {
+    FILE *out;
+    char *path, *temporary; /* NULL: written to directly */
+};
+int file_draft_open(const char *path, mode_t mode, struct file_draft *ret, struct errbuf *why);
+int file_draft_close(struct file_draft *draft, int rc, struct errbuf *why);
 /* Creates the folder and its parents; durable. */
 int file_mkdirs(const char *path, mode_t mode, struct errbuf *why);
 /* Removes the folder with the files in it; a folder in it stays, and then so does this one. One
@@ -31,7 +42,8 @@ int file_remove_folder(const char *path, struct errbuf *why);
 /* Writes all of data at offset, over short writes and EINTR. 0 or -errno, without a sentence. */
 int file_write_at(int fd, const void *data, size_t bytes, uint64_t offset);
 /* The folder "steppe" of a base folder of the XDG rules: $variable/steppe when that is an absolute
- * path, else $HOME/fallback/steppe. Freed by the caller. */
+ * path, else $HOME/fallback/steppe. Freed by the caller; NULL when HOME is no absolute path either:
+ * then the person must say where. */
 char *file_xdg(const char *variable, const char *fallback);
 /* Could `bytes` bytes be written in this folder now? 0 or -errno, without a sentence. */
 int file_probe_room(const char *folder, size_t bytes);

@@ -175,15 +175,50 @@ size_t text_utf8_bytes(const char *s, size_t bytes)
     return done;
 }
 
+/* Characters that steer a terminal or change the order in which the others of a line are read: C1,
+ * the bidirectional marks, embeddings, overrides and isolates, and the separators of lines. */
+static bool steers(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {{0x00, 0x1f},     {0x7f, 0x9f},     {0x61c, 0x61c},
+                  {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
+
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    return false;
+}
+
+size_t text_next(const char *s, size_t bytes, uint32_t *ret_code, bool *ret_shown)
+{
+    static const uint8_t first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    const uint8_t *at = (const uint8_t *)s;
+    size_t n = utf8_char_bytes(at, bytes);
+    uint32_t code = at[0] & first_bits[n];
+
+    for (size_t i = 1; i < n; i++)
+        code = code << 6 | (at[i] & 0x3f);
+    *ret_code = n > 0 ? code : TEXT_NO_CHARACTER;
+    *ret_shown = n > 0 && !steers(code);
+    return n > 0 ? n : 1;
+}
+
 void text_make_printable(char *s)
 {
-    size_t bytes = strlen(s);
+    size_t bytes = strlen(s), to = 0;
 
-    for (size_t i = 0; i < bytes; i++)
-        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
-            s[i] = '?';
-    for (size_t i = 0; (i += text_utf8_bytes(s + i, bytes - i)) < bytes;)
-        s[i] = '?';
+    for (size_t i = 0, n; i < bytes; i += n) {
+        uint32_t code;
+        bool shown;
+        n = text_next(s + i, bytes - i, &code, &shown);
+        if (shown)
+            memmove(s + to, s + i, n);
+        else
+            s[to] = '?';
+        to += shown ? n : 1;
+    }
+    s[to] = '\0';
 }
 
 static int min3(int a, int b, int c)

@@ -24,7 +24,14 @@ const char *text_of_bytes(int64_t bytes, char buf[TEXT_F64_BYTES]);
 
 /* The first bytes of s that are not UTF-8 begin at the returned index; bytes when all are. */
 size_t text_utf8_bytes(const char *s, size_t bytes);
-/* Puts '?' in the place of control characters and of bytes that are not UTF-8. */
+/* The character at s, of which `bytes` (not 0) are left: its length (1: a byte that is not UTF-8,
+ * its code is TEXT_NO_CHARACTER), and whether it may be shown. What may not are control characters
+ * (C0, DEL, C1), separators of lines, and marks that change the direction of reading: they steer a
+ * terminal, forge a line of a log, or show a name as another one. */
+#define TEXT_NO_CHARACTER UINT32_MAX
+size_t text_next(const char *s, size_t bytes, uint32_t *ret_code, bool *ret_shown);
+/* Puts '?' in the place of every character that may not be shown. Nothing that came from outside
+ * reaches a terminal, a log or a sentence in any other way. */
 void text_make_printable(char *s);
 
 /* The name in names (NULL-terminated) closest to s by edit distance, or NULL when none is near

@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/options.h"
+#include "common/output.h"
 #include "proto/address.h"
 #include "server/server.h"
 
@@ -76,6 +77,13 @@ static void allow_many_files(void)
     setrlimit(RLIMIT_NOFILE, &files);
 }
 
+static int refuse_homeless(struct errbuf *why)
+{
+    return err_set(why, -EINVAL,
+                   "HOME is not set, so there is no default for the folder of the databases; name "
+                   "one with --state DIR");
+}
+
 static void print_help(void)
 {
     puts(
@@ -90,8 +98,10 @@ int main(int argc, char **argv)
     struct server *s = xcalloc(1, sizeof(*s));
     struct errbuf why = {""};
     char *state = file_xdg("XDG_STATE_HOME", ".local/state");
+    struct output output;
     int status = 2;
 
+    output_open(&output);
     if (options_defaults(table, &options, &why) < 0 ||
         options_read(table, argc, argv, &options, &options.config, &why) < 0)
         goto out;
@@ -110,7 +120,7 @@ int main(int argc, char **argv)
     allow_many_files();
     if (!options.state)
         options.state = state;
-    int rc = server_check(&options, &why);
+    int rc = options.state ? server_check(&options, &why) : refuse_homeless(&why);
     status = rc == -EINVAL ? 2 : 1;
     if (rc < 0 || server_open(s, &options, &why) < 0)
         goto out;
@@ -118,8 +128,7 @@ int main(int argc, char **argv)
     server_run(s);
     server_close(s);
 out:
-    if (status)
-        fprintf(stderr, "steppe-server: %s\n", why.text);
+    status = output_end(&output, "steppe-server", status, &why);
     free(state);
     free(s);
     return status;

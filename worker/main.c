@@ -12,6 +12,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/options.h"
+#include "common/output.h"
 #include "common/text.h"
 #include "proto/address.h"
 #include "worker/cache.h"
@@ -100,6 +101,13 @@ static void set_signals(void)
     signal(SIGXFSZ, SIG_IGN); /* a full cache gets a sentence */
 }
 
+static int refuse_homeless(struct errbuf *why)
+{
+    return err_set(why, 2,
+                   "HOME is not set, so there is no default for the folder of the datasets; name "
+                   "one with --cache DIR");
+}
+
 static void print_help(void)
 {
     puts("usage: steppe-worker [options]\n\n"
@@ -147,9 +155,11 @@ int main(int argc, char **argv)
 {
     struct worker_options options = {.session.threads = default_threads()};
     struct errbuf why = {""};
+    struct output output;
     char *cache = file_xdg("XDG_CACHE_HOME", ".cache"), *name = default_name();
     int status = 2;
 
+    output_open(&output);
     if (options_defaults(table, &options, &why) < 0 ||
         options_read(table, argc, argv, &options, &options.config, &why) < 0)
         goto out;
@@ -168,6 +178,10 @@ int main(int argc, char **argv)
     }
     if (!options.session.cache)
         options.session.cache = cache;
+    if (!options.session.cache) {
+        status = refuse_homeless(&why);
+        goto out;
+    }
     if (!options.session.name)
         options.session.name = name;
     log_set_level((enum log_level)options.log_level);
@@ -190,8 +204,7 @@ int main(int argc, char **argv)
     }
     status = work(&options, argv, &why) < 0;
 out:
-    if (status)
-        fprintf(stderr, "steppe-worker: %s\n", why.text);
+    status = output_end(&output, "steppe-worker", status, &why);
     free(cache);
     free(name);
     return status;

@@ -124,8 +124,8 @@ static void print_groups(const struct cli *cli, const char *what, const cJSON *j
     struct table *t = table_create(columns);
     const cJSON *row;
 
-    printf("job %s, epoch %lld, hardest %s first by mean %s\n", cli->words[0],
-           (long long)number_of(json, "epoch"), what, by);
+    cli_print_text("job %s, epoch %lld, hardest %s first by mean %s", cli->words[0],
+                   (long long)number_of(json, "epoch"), what, by);
     cJSON_ArrayForEach(row, rows)
     {
         cell_class(t, row, what, "name");
@@ -177,10 +177,10 @@ static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *
     const cJSON *row;
     int rank = 0;
 
-    printf("job %s, epoch %lld to %lld, %s of %lld samples, %s first\n", cli->words[0],
-           (long long)number_of(json, "from"), (long long)number_of(json, "epoch"),
-           value_text(json, "by"), (long long)number_of(json, "samples"),
-           cli->args->fallers ? "what became easier" : "what became harder");
+    cli_print_text("job %s, epoch %lld to %lld, %s of %lld samples, %s first", cli->words[0],
+                   (long long)number_of(json, "from"), (long long)number_of(json, "epoch"),
+                   value_text(json, "by"), (long long)number_of(json, "samples"),
+                   cli->args->fallers ? "what became easier" : "what became harder");
     cJSON_ArrayForEach(row, rows)
     {
         int64_t before = number_of(row, "predicted_before"), after = number_of(row, "predicted");
@@ -234,8 +234,8 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
     const cJSON *row;
     int rank = 0;
 
-    printf("job %s, epoch %lld, most suspicious label first by %s\n", cli->words[0],
-           (long long)number_of(json, "epoch"), by);
+    cli_print_text("job %s, epoch %lld, most suspicious label first by %s", cli->words[0],
+                   (long long)number_of(json, "epoch"), by);
     cJSON_ArrayForEach(row, rows)
     {
         table_add(t, "%d", ++rank);
@@ -264,10 +264,10 @@ static void print_comparison(const struct cli *cli, const cJSON *json)
 {
     double rho, agree = 0, mean = 0, other = 0;
 
-    printf("job %s, epoch %lld, and job %s, epoch %lld: %s of %lld samples\n", cli->words[0],
-           (long long)number_of(json, "epoch"), cli->words[1],
-           (long long)number_of(json, "other_epoch"), value_text(json, "by"),
-           (long long)number_of(json, "samples"));
+    cli_print_text("job %s, epoch %lld, and job %s, epoch %lld: %s of %lld samples", cli->words[0],
+                   (long long)number_of(json, "epoch"), cli->words[1],
+                   (long long)number_of(json, "other_epoch"), value_text(json, "by"),
+                   (long long)number_of(json, "samples"));
     if (value_f64(json, "spearman", &rho))
         printf("rank correlation %.4f   ", rho);
     if (value_f64(json, "agree", &agree) && value_f64(json, "mean", &mean) &&
@@ -379,7 +379,7 @@ static void print_map(const struct cli *cli, const cJSON *json, const cJSON *row
            (long long)number_of(json, "epochs"), (long long)number_of(json, "epoch"),
            (long long)number_of(json, "samples"));
     print_grid(json);
-    printf("%s first\n", value_text(json, "by"));
+    cli_print_text("%s first", value_text(json, "by"));
     cJSON_ArrayForEach(row, rows)
     {
         table_add(t, "%d", ++rank);

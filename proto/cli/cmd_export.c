@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/file.h"
 #include "common/safetensors.h"
 #include "common/score.h"
 #include "common/text.h"
@@ -203,6 +204,15 @@ static int list_epochs(struct cli *cli, int64_t job, int64_t **ret, size_t *ret_
     return rc;
 }
 
+/* Of a file; of stdout main says it. */
+static int refuse_output(const struct cli *cli, struct errbuf *why)
+{
+    int rc = errno ? -errno : -EIO;
+
+    return cli->args->out ? err_set(why, rc, "cannot write %s: %s", cli->args->out, err_text(rc))
+                          : err_set(why, rc, "%s", "");
+}
+
 static int write_text(struct cli *cli, int64_t job, FILE *out, struct errbuf *why)
 {
     bool csv = cli->args->format == FORMAT_CSV && !cli->args->json;
@@ -215,8 +225,11 @@ static int write_text(struct cli *cli, int64_t job, FILE *out, struct errbuf *wh
         rc = fetch(cli, job, epochs[e], &s, why);
         if (rc == 0 && csv && e == 0)
             print_header(out);
-        for (size_t i = 0; rc == 0 && i < s.count; i++)
+        for (size_t i = 0; rc == 0 && i < s.count; i++) {
             print_row(&s, i, csv, out);
+            if (ferror(out))
+                rc = refuse_output(cli, why);
+        }
     }
     if (rc == 0 && count == 0)
         rc = err_set(why, -ENOENT, "job %lld has no scores yet; they come at the end of an epoch",
@@ -249,7 +262,7 @@ static int write_arrays(struct cli *cli, int64_t job, struct errbuf *why)
         rc = safetensors_write(path, columns, INTS + REALS, meta, 2, why);
     }
     if (rc == 0)
-        fprintf(stderr, "%s: epoch %lld, %zu rows\n", path, (long long)s.epoch, s.count);
+        cli_note("%s: epoch %lld, %zu rows", path, (long long)s.epoch, s.count);
 out:
     scores_done(&s);
     return rc;
@@ -257,15 +270,14 @@ out:
 
 static int write_text_file(struct cli *cli, int64_t job, struct errbuf *why)
 {
-    FILE *out = cli->args->out ? fopen(cli->args->out, "w") : stdout;
-    int rc;
+    struct file_draft draft;
 
-    if (!out)
-        return err_set(why, -errno, "cannot write %s: %s", cli->args->out, err_text(errno));
-    rc = write_text(cli, job, out, why);
-    if (out != stdout && fclose(out) != 0 && rc == 0)
-        rc = err_set(why, -errno, "cannot write %s: %s", cli->args->out, err_text(errno));
-    return rc;
+    if (!cli->args->out)
+        return write_text(cli, job, stdout, why);
+    int rc = file_draft_open(cli->args->out, 0644, &draft, why);
+    if (rc != 0)
+        return rc;
+    return file_draft_close(&draft, write_text(cli, job, draft.out, why), why);
 }
 
 /* The rows come without their dataset's classes: the server says whether it has this one. */

@@ -189,7 +189,8 @@ static int follow_events(struct cli *cli, int64_t job, int64_t after, struct err
     int rc = 0;
 
     while (rc == 0 && !ended) {
-        fflush(stdout);
+        if (fflush(stdout) != 0)
+            return err_set(why, -EIO, "%s", ""); /* main says why */
         rc = job_ended(cli, job, &ended, why);
         if (rc == 0 && !ended)
             rc = cli_sleep(cli, FOLLOW_MS);
@@ -269,7 +270,7 @@ int cmd_rm(struct cli *cli, struct errbuf *why)
     if (cli->args->json)
         cli_print_json(&reply, NULL);
     else
-        printf("job %s is removed\n", cli->words[0]);
+        cli_print_text("job %s is removed", cli->words[0]);
     message_done(&reply);
     return 0;
 }

@@ -159,13 +159,18 @@ static void print_head(FILE *out, const struct report *r)
     html_text(out, value_text(r->row, "name"));
     fprintf(out, "</title>%s</head><body><h1>", style);
     html_text(out, value_text(r->row, "name"));
-    fprintf(out, "</h1><p>Steppe job %lld, %s: ", (long long)r->job, value_text(r->row, "state"));
+    fprintf(out, "</h1><p>Steppe job %lld, ", (long long)r->job);
+    html_text(out, value_text(r->row, "state"));
+    fputs(": ", out);
     html_text(out, value_text(r->row, "model"));
     fputs(" on ", out);
     html_text(out, value_text(r->row, "dataset"));
     fputs("</p>", out);
-    if (*hash)
-        fprintf(out, "<p>Model SHA-256 %s</p>", hash);
+    if (*hash) {
+        fputs("<p>Model SHA-256 ", out);
+        html_text(out, hash);
+        fputs("</p>", out);
+    }
     fprintf(out, "<dl class=\"tiles\"><div><dt>epochs</dt><dd>%lld / %lld</dd></div>",
             (long long)done, (long long)epochs);
     tile(out, "train loss", "%.4g", number(last, "train_loss"));

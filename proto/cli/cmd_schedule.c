@@ -109,7 +109,7 @@ static void tell_npy(const struct cli *cli, const char *ids, const char *weights
     cJSON *json;
 
     if (!cli->args->json) {
-        printf("%s and %s: %zu samples\n", ids, weights, count);
+        cli_print_text("%s and %s: %zu samples", ids, weights, count);
         return;
     }
     json = cJSON_CreateObject();
@@ -142,10 +142,10 @@ static void print_json(const struct cli *cli, const struct rows *r)
 {
     printf("{\"epoch\": %lld, \"share\": %.17g, \"count\": %zu, \"steps\": %lld, \"ids\": [",
            (long long)cli->args->epoch, r->share, r->count, (long long)r->steps);
-    for (size_t i = 0; i < r->count; i++)
+    for (size_t i = 0; i < r->count && !ferror(stdout); i++)
         printf("%s%u", i ? ", " : "", r->ids[i]);
     printf("], \"weights\": [");
-    for (size_t i = 0; i < r->count; i++)
+    for (size_t i = 0; i < r->count && !ferror(stdout); i++)
         printf("%s%.9g", i ? ", " : "", (double)r->weights[i]);
     printf("]}\n");
 }
@@ -157,7 +157,7 @@ static void print_rows(const struct cli *cli, const struct rows *r)
     if (!lines)
         printf("# job %s, epoch %lld: %zu samples (share %.4g), %lld steps\n# id weight\n",
                cli->words[0], (long long)cli->args->epoch, r->count, r->share, (long long)r->steps);
-    for (size_t i = 0; i < r->count; i++)
+    for (size_t i = 0; i < r->count && !ferror(stdout); i++)
         printf(lines ? "{\"id\": %u, \"weight\": %.9g}\n" : "%u %.9g\n", r->ids[i],
                (double)r->weights[i]);
 }

@@ -98,8 +98,8 @@ int cmd_workers(struct cli *cli, struct errbuf *why)
     if (rc == 0 && cli->args->json)
         cli_print_value(workers);
     else if (rc == 0 && cJSON_GetArraySize(workers) == 0)
-        printf("no worker is connected; start one with steppe-worker --connect %s\n",
-               cli->args->server);
+        cli_print_text("no worker is connected; start one with steppe-worker --connect %s",
+                       cli->args->server);
     else if (rc == 0)
         print_workers(cli, workers);
     message_done(&reply);

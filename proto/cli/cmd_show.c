@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/alloc.h"
 #include "common/bounds.h"
 #include "common/clock.h"
+#include "common/text.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/session.h"
 
@@ -182,6 +184,15 @@ static void print_class(const cJSON *json, const cJSON *spec)
     print_line("class", text);
 }
 
+/* A text of the reply, to stand between escapes of our own; freed by the caller. */
+static char *shown_text(const cJSON *obj, const char *name)
+{
+    char *text = xstrdup(value_text(obj, name));
+
+    text_make_printable(text);
+    return text;
+}
+
 static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *why)
 {
     const cJSON *row, *epochs, *spec;
@@ -194,12 +205,14 @@ static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *wh
         rc = reply_array(json, "epochs", &epochs, why);
     if (rc != 0)
         return rc;
-    const char *state = value_text(row, "state");
+    char *name = shown_text(row, "name"), *state = shown_text(row, "state");
     enum paint paint = state_paint(state);
     value_i64(row, "job", &job);
-    printf("job %lld  %s%s%s  %s%s%s\n", (long long)job, paint_on(PAINT_BOLD, cli->colour),
-           value_text(row, "name"), paint_off(PAINT_BOLD, cli->colour),
-           paint_on(paint, cli->colour), state, paint_off(paint, cli->colour));
+    printf("job %lld  %s%s%s  %s%s%s\n", (long long)job, paint_on(PAINT_BOLD, cli->colour), name,
+           paint_off(PAINT_BOLD, cli->colour), paint_on(paint, cli->colour), state,
+           paint_off(paint, cli->colour));
+    free(name);
+    free(state);
     print_line("waiting", value_text(row, "waiting"));
     print_line("reason", value_text(row, "reason"));
     print_progress(row);

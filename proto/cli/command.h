@@ -53,7 +53,8 @@ struct cli {
     const volatile sig_atomic_t *stop; /* set by Ctrl-C */
     struct client *client;             /* opened by the first call */
     int columns;                       /* width of the terminal */
-    bool colour, terminal;             /* of stdout */
+    bool terminal;                     /* stdout is one that can do more than print lines */
+    bool colour;                       /* and may have colours */
 };
 
 struct command {

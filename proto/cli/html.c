@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/png.h"
+#include "common/text.h"
 
 #define CHART_W 560
 #define CHART_H 220
@@ -19,23 +20,18 @@
 
 void html_text(FILE *out, const char *text)
 {
-    for (; *text; text++) {
-        switch (*text) {
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        default:
-            fputc(*text, out);
-        }
+    size_t left = strlen(text);
+
+    for (size_t n; left > 0; text += n, left -= n) {
+        uint32_t code;
+        bool shown;
+        n = text_next(text, left, &code, &shown);
+        if (code == '<' || code == '>' || code == '&' || code == '"' || code == '\'')
+            fprintf(out, "&#%u;", (unsigned)code);
+        else if (shown || code == '\n' || code == '\t')
+            fwrite(text, 1, n, out);
+        else
+            fputs("&#xfffd;", out);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/output.h"
 #include "common/text.h"
 #include "proto/address.h"
 #include "proto/cli/command.h"
@@ -258,14 +259,15 @@ static int terminal_columns(void)
 static int run_command(const struct command *c, const struct args *args, char **words,
                        int word_count, struct errbuf *why)
 {
-    const char *no_colour = getenv("NO_COLOR");
+    const char *no_colour = getenv("NO_COLOR"), *kind = getenv("TERM");
+    bool smart = kind && *kind && strcmp(kind, "dumb") != 0;
     struct cli cli = {
         .args = args,
         .words = words,
         .word_count = word_count,
         .stop = &stop,
         .columns = terminal_columns(),
-        .terminal = isatty(STDOUT_FILENO) == 1,
+        .terminal = isatty(STDOUT_FILENO) == 1 && smart,
     };
 
     cli.colour = cli.terminal && !(no_colour && *no_colour);
@@ -313,13 +315,12 @@ static int run(int argc, char **argv, char **words, struct errbuf *why)
 int main(int argc, char **argv)
 {
     struct errbuf why = {""};
+    struct output output;
+
+    output_open(&output);
     char **words = xcalloc((size_t)argc + 1, sizeof(*words));
     int rc = run(argc, argv, words, &why);
-
     free(words);
-    if (fflush(stdout) != 0 && rc == 0)
-        rc = err_set(&why, -errno, "the output cannot be written: %s", err_text(errno));
-    if (rc != 0 && *why.text)
-        fprintf(stderr, "steppe: %s\n", why.text);
-    return rc == 0 ? EXIT_DONE : rc == -EINTR ? EXIT_INTERRUPTED : rc > 0 ? rc : EXIT_FAILED;
+    int status = rc == 0 ? EXIT_DONE : rc == -EINTR ? EXIT_INTERRUPTED : rc > 0 ? rc : EXIT_FAILED;
+    return output_end(&output, "steppe", status, &why);
 }

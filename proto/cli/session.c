@@ -101,39 +101,62 @@ int cli_job_request(const struct cli *cli, cJSON **ret, struct errbuf *why)
     return rc;
 }
 
+/* cJSON leaves as they are the characters that steer a terminal and are no ASCII: they stand inside
+ * of strings only, where an escape means the same. Frees text. */
+static void print_json_text(char *text)
+{
+    size_t left = text ? strlen(text) : 0;
+
+    for (size_t at = 0, n; at < left; at += n) {
+        uint32_t code;
+        bool shown;
+        n = text_next(text + at, left - at, &code, &shown);
+        if (shown || code == '\n' || code == '\t')
+            fwrite(text + at, 1, n, stdout);
+        else
+            printf("\\u%04x", code == TEXT_NO_CHARACTER ? 0xfffdu : (unsigned)code);
+    }
+    putchar('\n');
+    cJSON_free(text);
+}
+
 void cli_print_value(const cJSON *value)
 {
-    char *text = cJSON_Print(value);
-
-    if (text)
-        puts(text);
-    cJSON_free(text);
+    print_json_text(cJSON_Print(value));
 }
 
 void cli_print_line(const cJSON *value)
 {
-    char *text = cJSON_PrintUnformatted(value);
+    print_json_text(cJSON_PrintUnformatted(value));
+}
 
-    if (text)
-        puts(text);
-    cJSON_free(text);
+static void print_line(FILE *to, const char *fmt, va_list ap)
+{
+    char *text;
+
+    if (vasprintf(&text, fmt, ap) < 0)
+        return;
+    text_make_printable(text);
+    fprintf(to, "%s\n", text);
+    free(text);
 }
 
 void cli_print_text(const char *fmt, ...)
 {
-    char *text;
     va_list ap;
 
     va_start(ap, fmt);
-    int n = vasprintf(&text, fmt, ap);
+    print_line(stdout, fmt, ap);
     va_end(ap);
-    if (n < 0)
-        return;
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
-    puts(text);
-    free(text);
+}
+
+void cli_note(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    print_line(stderr, fmt, ap);
+    va_end(ap);
 }
 
 void cli_print_json(const struct message *reply, const char *only)

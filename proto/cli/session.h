@@ -28,9 +28,11 @@ int cli_job_request(const struct cli *cli, cJSON **ret, struct errbuf *why);
 void cli_print_json(const struct message *reply, const char *only);
 void cli_print_value(const cJSON *value);
 void cli_print_line(const cJSON *value); /* in one line */
-/* Prints a line of text; what came from a peer cannot move the cursor: control characters become
- * '?'. */
+/* Prints a line of text; what came from a peer cannot move the cursor nor turn the line: what may
+ * not be shown becomes '?'. */
 __attribute__((format(printf, 1, 2))) void cli_print_text(const char *fmt, ...);
+/* The same on stderr: a notice about the course of things. */
+__attribute__((format(printf, 1, 2))) void cli_note(const char *fmt, ...);
 
 /* The array or object `name` of a reply (borrowed); -EBADMSG with a sentence when it is not there.
  */

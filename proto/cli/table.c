@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/text.h"
 
 #define COLUMNS_MAX 32
 #define CELL_BYTES 512 /* longer ones are cut */
@@ -17,6 +18,7 @@ struct cell {
 
 struct table {
     const struct column *columns;
+    char *titles[COLUMNS_MAX]; /* as they are shown */
     size_t column_count;
     struct cell *cells; /* row by row */
     size_t count, space;
@@ -42,9 +44,12 @@ struct table *table_create(const struct column *columns)
     struct table *t = xcalloc(1, sizeof(*t));
 
     t->columns = columns;
-    while (columns[t->column_count].title)
-        t->column_count++;
-    assert(t->column_count > 0 && t->column_count <= COLUMNS_MAX);
+    for (; columns[t->column_count].title; t->column_count++) {
+        assert(t->column_count < COLUMNS_MAX);
+        t->titles[t->column_count] = xstrdup(columns[t->column_count].title);
+        text_make_printable(t->titles[t->column_count]);
+    }
+    assert(t->column_count > 0);
     return t;
 }
 
@@ -52,6 +57,8 @@ void table_free(struct table *t)
 {
     if (!t)
         return;
+    for (size_t i = 0; i < t->column_count; i++)
+        free(t->titles[i]);
     for (size_t i = 0; i < t->count; i++)
         free(t->cells[i].text);
     free(t->cells);
@@ -66,9 +73,7 @@ void table_add(struct table *t, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
+    text_make_printable(text);
     if (t->count == t->space) {
         t->space = t->space ? 2 * t->space : 64;
         t->cells = xrealloc(t->cells, t->space * sizeof(*t->cells));
@@ -95,7 +100,7 @@ static int text_width(const char *s)
 /* Width of a column, 0 when it is left out. */
 static int column_width(const struct table *t, size_t column)
 {
-    int width = text_width(t->columns[column].title);
+    int width = text_width(t->titles[column]);
     bool used = !t->columns[column].optional;
 
     for (size_t i = column; i < t->count; i += t->column_count) {
@@ -128,7 +133,7 @@ void table_print(const struct table *t, bool colour, FILE *out)
     }
     for (size_t row = 0; row <= t->count / t->column_count; row++) {
         for (size_t c = 0; c < t->column_count; c++) {
-            struct cell title = {(char *)t->columns[c].title, PAINT_BOLD};
+            struct cell title = {t->titles[c], PAINT_BOLD};
             const struct cell *cell = &title;
             if (widths[c] == 0)
                 continue;

@@ -1,5 +1,5 @@
-/* Aligned tables of text. Widths count characters, not bytes; control characters of a cell are
- * shown as '?', whatever a peer's value held. */
+/* Aligned tables of text. Widths count characters, not bytes; what may not be shown (control
+ * characters, marks of direction) is '?', in cells and titles, whatever a peer's value held. */
 #ifndef STEPPE_PROTO_CLI_TABLE_H
 #define STEPPE_PROTO_CLI_TABLE_H
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,15 +14,18 @@
 #include "common/text.h"
 #include "proto/cli/dataset.h"
 #include "proto/cli/draw.h"
+#include "proto/cli/live.h"
 #include "proto/cli/session.h"
 
 #define BAR_CELLS 30
+#define LINE_BYTES 512
 /* The server hashes and checks the whole file. */
 #define COMMIT_DEADLINE_MS 600000
 
 struct upload {
     struct cli *cli;
     const char *name, *path;
+    struct live line; /* of progress */
     char sha256[SHA256_HEX];
     int fd;
     uint64_t bytes, have;
@@ -99,21 +103,27 @@ static int put(struct upload *u, struct errbuf *why)
     return rc;
 }
 
-static bool shows_progress(const struct upload *u)
+/* Shown while it goes, on a terminal. */
+__attribute__((format(printf, 2, 3))) static void draw_line(struct upload *u, const char *fmt, ...)
 {
-    return u->cli->terminal && !u->cli->args->json;
+    char text[LINE_BYTES];
+    va_list ap;
+
+    if (!u->cli->terminal || u->cli->args->json)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    live_draw(u->cli, &u->line, text);
 }
 
-static void draw_sent(const struct upload *u)
+static void draw_sent(struct upload *u)
 {
     char bar[DRAW_LINE_BYTES], have[DRAW_TEXT_BYTES], all[DRAW_TEXT_BYTES];
 
-    if (!shows_progress(u))
-        return;
-    printf("\r\033[Ksending %s  %s  %s of %s", u->name,
-           draw_progress((double)u->have / (double)u->bytes, BAR_CELLS, bar),
-           draw_bytes(u->have, have), draw_bytes(u->bytes, all));
-    fflush(stdout);
+    draw_line(u, "sending %.80s  %s  %s of %s", u->name,
+              draw_progress((double)u->have / (double)u->bytes, BAR_CELLS, bar),
+              draw_bytes(u->have, have), draw_bytes(u->bytes, all));
 }
 
 static int commit(struct upload *u, struct errbuf *why)
@@ -124,14 +134,10 @@ static int commit(struct upload *u, struct errbuf *why)
 
     cJSON_AddStringToObject(request, "name", u->name);
     cJSON_AddStringToObject(request, "sha256", u->sha256);
-    if (shows_progress(u)) {
-        printf("\r\033[Kthe server checks %s", u->name);
-        fflush(stdout);
-    }
+    draw_line(u, "the server checks %.80s", u->name);
     int rc = cli_call_tensors(u->cli, MSG_DATASET_COMMIT, request, NULL, 0, COMMIT_DEADLINE_MS,
                               &reply, NULL, why);
-    if (shows_progress(u))
-        fputs("\r\033[K", stdout);
+    live_erase(&u->line);
     if (rc != 0)
         return rc;
     rc = reply_object(reply.json, "dataset", &row, why);
@@ -180,8 +186,7 @@ int upload_dataset(struct cli *cli, const char *name, const char *path,
 
     if (rc == 0)
         rc = commit(&u, why);
-    else if (shows_progress(&u))
-        fputs("\r\033[K", stdout);
+    live_erase(&u.line);
     if (rc == -EINTR)
         err_set(why, rc, "stopped; the same import goes on where this one ended");
     return rc;
@@ -193,8 +198,7 @@ int upload_file(struct cli *cli, const char *name, const char *path,
     struct upload u = {.cli = cli, .name = name, .path = path, .fd = -1};
     int rc = send_file(&u, sha256, why);
 
-    if (shows_progress(&u))
-        fputs("\r\033[K", stdout);
+    live_erase(&u.line);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "common/bounds.h"
 #include "common/clock.h"
 #include "proto/cli/draw.h"
+#include "proto/cli/live.h"
 #include "proto/cli/session.h"
 
 #define POLL_MS 500
@@ -22,7 +23,7 @@ struct watch {
     int64_t job, epochs_seen;
     int64_t answered_ms; /* monotonic time of the last answer */
     bool silent;         /* a notice about silence was shown */
-    bool drawn;          /* a progress line stands on the terminal */
+    struct live line;    /* of progress */
     char note[256];      /* what the job waits for, as of the last answer */
     bool note_shown;
 };
@@ -30,13 +31,6 @@ struct watch {
 static bool quiet(const struct watch *w)
 {
     return w->cli->args->json;
-}
-
-static void erase_line(struct watch *w)
-{
-    if (w->drawn)
-        fputs("\r\033[K", stdout);
-    w->drawn = false;
 }
 
 /* Adds a part behind two blanks as long as the line stays within columns; *io_width grows. */
@@ -104,10 +98,7 @@ static void draw_line(struct watch *w, const cJSON *row)
     if (value_f64(row, "accuracy", &value))
         add_part(line, columns, &width, "accuracy %.2f%%", 100 * value);
     add_part(line, columns, &width, "step %lld/%lld", (long long)step, (long long)steps);
-    erase_line(w);
-    fputs(line, stdout);
-    fflush(stdout);
-    w->drawn = true;
+    live_draw(w->cli, &w->line, line);
 }
 
 static void print_epoch(const struct watch *w, const cJSON *epoch, int64_t epochs)
@@ -145,7 +136,7 @@ static void print_new_epochs(struct watch *w, const cJSON *json, const cJSON *ro
         w->epochs_seen = number + 1;
         if (quiet(w))
             continue;
-        erase_line(w);
+        live_erase(&w->line);
         print_epoch(w, entry, total);
     }
 }
@@ -164,7 +155,7 @@ static void print_note(struct watch *w, const cJSON *row)
     if (!*note || w->note_shown || quiet(w))
         return;
     w->note_shown = true;
-    erase_line(w);
+    live_erase(&w->line);
     cli_print_text("%s: %s", *waiting ? "waiting" : value_text(row, "state"), note);
 }
 
@@ -177,7 +168,7 @@ static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct e
     char text[DRAW_TEXT_BYTES];
     double accuracy;
 
-    erase_line(w);
+    live_erase(&w->line);
     if (quiet(w))
         cli_print_value(row);
     if (strcmp(state, "done") != 0)
@@ -208,7 +199,7 @@ static int wait_silent(struct watch *w, struct errbuf *why)
                        "back, steppe show %lld shows it",
                        w->cli->args->server, (long long)w->job, (long long)w->job);
     if (!w->silent) {
-        erase_line(w);
+        live_erase(&w->line);
         fflush(stdout);
         fprintf(stderr, "steppe: the server does not answer, trying for a minute\n");
     }
@@ -224,7 +215,7 @@ static int take_answer(struct watch *w, const cJSON *json, bool *ret_ended, stru
     if (rc != 0)
         return rc;
     if (w->silent) {
-        erase_line(w);
+        live_erase(&w->line);
         fprintf(stderr, "steppe: the server is back\n");
     }
     w->silent = false;
@@ -269,11 +260,12 @@ int watch_job(struct cli *cli, int64_t job, struct errbuf *why)
 
     while (rc == 0 && !ended) {
         rc = poll_job(&w, &ended, why);
-        fflush(stdout);
+        if (fflush(stdout) != 0 && rc == 0)
+            rc = err_set(why, -EIO, "%s", ""); /* main says why; the job goes on */
         if (rc == 0 && !ended)
             rc = cli_sleep(cli, POLL_MS);
     }
-    if (w.drawn)
+    if (w.line.width > 0)
         printf("\n");
     if (rc == -EINTR)
         err_set(why, rc, "the watch ends, job %lld goes on; steppe show %lld shows it",

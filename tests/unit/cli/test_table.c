@@ -149,3 +149,14 @@ TEST(a_cell_that_is_too_long_is_cut)
     free(text);
     table_free(t);
 }
+
+TEST(neither_cells_nor_titles_steer_the_terminal)
+{
+    static const struct column hostile[] = {{.title = "a\x1b[2J\xe2\x80\xae"}, {.title = NULL}};
+    struct table *t = table_create(hostile);
+
+    table_add(t, "\xc2\x9b"
+                 "31m\xff");
+    check_printed(t, false, "a?[2J?\n?31m?\n");
+    table_free(t);
+}

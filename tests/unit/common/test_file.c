@@ -226,6 +226,68 @@ TEST(a_folder_is_asked_for_room)
     ASSERT(access(test_path("room.tmp"), F_OK) < 0);
 }
 
+TEST(a_draft_takes_the_place_of_a_file_when_it_is_whole)
+{
+    struct errbuf why = {""};
+    struct file_draft d;
+    size_t bytes;
+    char *data = NULL;
+
+    ASSERT_OK(write_text(test_path("f"), "before", &why), why);
+    ASSERT_OK(file_draft_open(test_path("f"), 0600, &d, &why), why);
+    fprintf(d.out, "after");
+    fflush(d.out);
+    ASSERT_OK(file_read(test_path("f"), 99, &data, &bytes, &why), why);
+    ASSERT_STR("before", data);
+    free(data);
+    ASSERT_OK(file_draft_close(&d, 0, &why), why);
+    ASSERT_OK(file_read(test_path("f"), 99, &data, &bytes, &why), why);
+    ASSERT_STR("after", data);
+    free(data);
+    ASSERT_EQ(1, count_files("f"));
+}
+
+TEST(a_draft_that_failed_leaves_all_as_it_was)
+{
+    const struct rlimit little = {1 << 16, RLIM_INFINITY};
+    struct errbuf why = {""};
+    struct file_draft d;
+    size_t bytes;
+    char *data = NULL;
+
+    ASSERT_OK(write_text(test_path("f"), "before", &why), why);
+    ASSERT_OK(file_draft_open(test_path("f"), 0600, &d, &why), why);
+    fprintf(d.out, "half");
+    ASSERT_EQ(-ECANCELED, file_draft_close(&d, -ECANCELED, &why));
+    ASSERT_OK(file_draft_open(test_path("f"), 0600, &d, &why), why);
+    signal(SIGXFSZ, SIG_IGN);
+    ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &little));
+    for (int i = 0; i < 20000; i++)
+        fprintf(d.out, "line %d\n", i);
+    ASSERT(file_draft_close(&d, 0, &why) < 0);
+    ASSERT_HAS("cannot write", why.text);
+    ASSERT_OK(file_read(test_path("f"), 99, &data, &bytes, &why), why);
+    ASSERT_STR("before", data);
+    free(data);
+    ASSERT_EQ(1, count_files("f"));
+    ASSERT_EQ(-EISDIR, file_draft_open(test_dir(), 0600, &d, &why));
+    ASSERT_EQ(-ENOENT, file_draft_open(test_path("none/f"), 0600, &d, &why));
+}
+
+TEST(a_draft_for_a_device_goes_there)
+{
+    struct errbuf why = {""};
+    struct file_draft d;
+
+    ASSERT_OK(file_draft_open("/dev/null", 0600, &d, &why), why);
+    fprintf(d.out, "x");
+    ASSERT_OK(file_draft_close(&d, 0, &why), why);
+    ASSERT_OK(file_draft_open("/dev/full", 0600, &d, &why), why);
+    fprintf(d.out, "x");
+    ASSERT_EQ(-ENOSPC, file_draft_close(&d, 0, &why));
+    ASSERT_HAS("no space left", why.text);
+}
+
 TEST(a_relative_xdg_folder_is_ignored)
 {
     setenv("HOME", "/somewhere", 1);
@@ -238,4 +300,13 @@ TEST(a_relative_xdg_folder_is_ignored)
     ASSERT_STR("/absolute/steppe", taken);
     free(ignored);
     free(taken);
+}
+
+TEST(without_a_home_there_is_no_folder)
+{
+    unsetenv("XDG_STATE_HOME");
+    unsetenv("HOME");
+    ASSERT(file_xdg("XDG_STATE_HOME", ".local/state") == NULL);
+    setenv("HOME", "", 1);
+    ASSERT(file_xdg("XDG_STATE_HOME", ".local/state") == NULL);
 }

@@ -188,6 +188,40 @@ TEST(text_make_printable_leaves_what_is_readable)
     ASSERT_STR("caf\xc3\xa9????? ?", text);
 }
 
+TEST(what_steers_a_terminal_or_turns_a_line_is_not_shown)
+{
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        {"\x1b[2J", "?[2J"},
+        {"a\xc2\x9b"
+         "31mb",
+         "a?31mb"},                                  /* C1: CSI in one character */
+        {"\xc2\x80\xc2\x9f\xc2\xa0", "??\xc2\xa0"},  /* the ends of C1 */
+        {"\xd8\x9c\xe2\x80\x8e\xe2\x80\x8f", "???"}, /* ALM, LRM, RLM */
+        {"x\xe2\x80\xae"
+         "gnp.exe",
+         "x?gnp.exe"}, /* right-to-left override */
+        {"\xe2\x80\xaa\xe2\x80\xad\xe2\x81\xa6\xe2\x81\xa9", "????"},
+        {"a\xe2\x80\xa8"
+         "b\xe2\x80\xa9",
+         "a?b?"}, /* separators of lines */
+        {"\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d \xf0\x9f\x99\x82",
+         "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d \xf0\x9f\x99\x82"},
+        {"\xe2\x80\x8d\xe2\x81\xaa", "\xe2\x80\x8d\xe2\x81\xaa"}, /* what lies beside them */
+        {"\x9b"
+         "31m",
+         "?31m"}, /* C1 as a bare byte */
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "%s", cases[i].text);
+        text_make_printable(text);
+        ASSERT_STR(cases[i].shown, text);
+    }
+}
+
 TEST(text_nearest_finds_typing_errors)
 {
     static const char *const names[] = {"linear", "quad", "root", "step", "exp", "log", NULL};
