@@ -66,6 +66,9 @@
 
 /* --- datasets --- */
 
+/* Of a list of scores, labels or samples as text: 26 bytes a line for each of SAMPLES_MAX, and
+ * room. */
+#define NUMBERS_TEXT_BYTES_MAX (2u << 30)
 #define SAMPLES_MAX (1u << 26) /* per sample the server holds 100 bytes: 6 GiB */
 #define CLASSES_MAX 1000       /* ImageNet's; the head is in registers and on the stack */
 #define DOMAINS_MAX CLASSES_MAX

@@ -507,14 +507,17 @@ static int lot_compare(const void *a, const void *b)
     return (x->sample > y->sample) - (x->sample < y->sample);
 }
 
-/* Draws a lot for every sample; the `count` smallest are flipped. */
+/* Draws a lot for every sample whose label is right; the `count` smallest are flipped. */
 static void labels_flip(struct dataset_draft *d, struct lot *lots, uint32_t count, uint64_t seed)
 {
+    uint32_t right = 0;
+
     for (uint32_t i = 0; i < d->samples; i++) {
         struct rng r = rng_at(seed, RNG_FLIP, i, 0);
-        lots[i] = (struct lot){rng_u64(&r), i};
+        if (d->labels[i] == d->truth[i])
+            lots[right++] = (struct lot){rng_u64(&r), i};
     }
-    qsort(lots, d->samples, sizeof(*lots), lot_compare);
+    qsort(lots, right, sizeof(*lots), lot_compare);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t sample = lots[i].sample;
         struct rng r = rng_at(seed, RNG_FLIP, sample, 1);
@@ -531,7 +534,12 @@ int dataset_flip(struct dataset_draft *d, double share, uint64_t flip_seed, stru
     if (d->classes < 2)
         return err_set(why, -EINVAL, "flip: labels of %u class have nothing to be flipped to",
                        d->classes);
-    uint32_t count = (uint32_t)(share * d->samples + 0.5);
+    uint32_t count = (uint32_t)(share * d->samples + 0.5), right = d->samples;
+    for (uint32_t i = 0; d->truth && i < d->samples; i++)
+        right -= d->labels[i] != d->truth[i];
+    if (count > right)
+        return err_set(why, -EINVAL, "flip is %g, %u labels, but only %u of %u are right by now",
+                       share, count, right, d->samples);
     if (!count)
         return 0;
     uint16_t *truth = d->truth ? d->truth : malloc(d->samples * sizeof(*truth));

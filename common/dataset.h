@@ -2,11 +2,11 @@
  *
  * Tensors: images U8 [N,H,W,C]; labels U16 [N]; test_images U8 [M,H,W,C] and test_labels U16 [M]
  * (M may be 0, the tensors are always there); optional truth U16 [N] (the label before planted
- * flips or --labels), optional planted U8 [N] (enum planted), optional domains U16 [N] (where each
- * training image comes from, an index of domain_names). Metadata: format = "steppe-dataset-1",
- * classes (number), class_names (JSON array), with domains domain_names (JSON array), mean and std
- * (comma separated, per channel, of the training images in [0,1]), source (a sentence on the
- * origin), name is not in it: the same data under two names is one file. */
+ * flips or noisy labels of an import), optional planted U8 [N] (enum planted), optional domains U16
+ * [N] (where each training image comes from, an index of domain_names). Metadata: format =
+ * "steppe-dataset-1", classes (number), class_names (JSON array), with domains domain_names (JSON
+ * array), mean and std (comma separated, per channel, of the training images in [0,1]), source (a
+ * sentence on the origin), name is not in it: the same data under two names is one file. */
 #ifndef STEPPE_COMMON_DATASET_H
 #define STEPPE_COMMON_DATASET_H
 
@@ -50,8 +50,9 @@ struct dataset_draft {
     struct dims dims;
     uint8_t *images, *test_images;
     uint16_t *labels, *test_labels;
-    uint16_t *truth;  /* NULL when labels are the only truth known */
-    uint8_t *planted; /* NULL when nothing was planted */
+    uint16_t *truth;     /* NULL when labels are the only truth known */
+    uint8_t *planted;    /* NULL when nothing was planted */
+    uint32_t relabelled; /* labels that are others than the images came with; for people */
     char source[256];
     char **class_names; /* NULL: "0", "1", ... */
     uint16_t *domains;  /* NULL: there are none */
@@ -66,9 +67,10 @@ int dataset_write(const struct dataset_draft *d, const char *path, uint8_t ret_s
                   struct errbuf *why);
 
 /* Flips the labels of exactly floor(share*samples+0.5) samples, chosen by Philox (flip_seed,
- * RNG_FLIP), each to another class chosen uniformly; keeps the old labels in truth (a truth that is
- * there already stays) and marks planted. A share that comes to no sample changes nothing.
- * share in [0, 1]. 0, -EINVAL (fewer than two classes) or -ENOMEM. */
+ * RNG_FLIP), each to another class chosen uniformly; keeps the old labels in truth and marks
+ * planted. Where a truth is there already it stays, and only labels that agree with it are flipped:
+ * another wrong one could become right. A share that comes to no sample changes nothing.
+ * share in [0, 1]. 0, -EINVAL (fewer than two classes, or right labels) or -ENOMEM. */
 int dataset_flip(struct dataset_draft *d, double share, uint64_t flip_seed, struct errbuf *why);
 
 #endif

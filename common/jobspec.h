@@ -86,6 +86,7 @@ struct given {
     char file[GIVEN_FILE_BYTES]; /* as the client calls it; for people */
     int64_t job, epoch;          /* epoch -1: its last one */
     int measure;                 /* of that job: MEASURE_ADM to MEASURE_MARGIN */
+    uint32_t count;              /* scores of a file without names, all samples' in turn; else 0 */
     char sha256[SHA256_HEX];     /* of what came; "": not known yet */
 };
 

@@ -86,14 +86,22 @@ static int read_given(const cJSON *obj, const char *where, const char *const *ke
 
 int given_read_measure(const cJSON *section, struct jobspec *spec, struct errbuf *why)
 {
-    static const char *const keys[] = {"job", "epoch", "measure", "file", "sha256", NULL};
+    static const char *const keys[] = {"job", "epoch", "measure", "file", "sha256", "count", NULL};
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(section, "measure");
+    struct given *g = &spec->curriculum.given;
+    int64_t count = 0;
 
     if (!cJSON_IsObject(item))
         return field_enum(section, "curriculum", "measure", false, measure_names,
                           &spec->curriculum.measure, why);
     spec->curriculum.measure = MEASURE_GIVEN;
-    return read_given(item, "curriculum.measure", keys, &spec->curriculum.given, why);
+    int rc = read_given(item, "curriculum.measure", keys, g, why);
+    if (rc == 0)
+        rc = field_i64(item, "curriculum.measure", "count", false, 1, SAMPLES_MAX, &count, why);
+    if (rc == 0 && count && g->kind != GIVEN_FILE)
+        rc = err_set(why, -EINVAL, "curriculum.measure names a job; count is of a file");
+    g->count = (uint32_t)count;
+    return rc;
 }
 
 int given_read_weights(const cJSON *root, struct jobspec *spec, struct errbuf *why)
@@ -171,6 +179,8 @@ static cJSON *given_json(const struct given *g, bool scores)
         cJSON_AddStringToObject(obj, "measure", teacher_names[g->measure]);
     if (g->sha256[0])
         cJSON_AddStringToObject(obj, "sha256", g->sha256);
+    if (g->count)
+        cJSON_AddNumberToObject(obj, "count", g->count);
     return obj;
 }
 

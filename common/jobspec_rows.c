@@ -140,9 +140,11 @@ const struct row jobspec_rows[] = {
     {"curriculum", ROW_SECTION, .help = "what is trained on, and when"},
     {"curriculum.measure", ROW_MEASURE, AT(curriculum.measure), .def = "adm",
      .names = measure_names,
-     .help = "orders the samples; none: always all of them; or scores that are there: "
-             "{\"job\": 3, \"epoch\": 9, \"measure\": \"loss\"} of another job (its last epoch, "
-             "adm), {\"file\": \"scores.npy\"} (also .csv, .json; higher is harder)"},
+     .help =
+         "orders the samples; none: always all of them; or scores that are there: "
+         "{\"job\": 3, \"epoch\": 9, \"measure\": \"loss\"} of another job (its last epoch, "
+         "adm), {\"file\": \"scores.npy\"} (also .csv, .json; one for each sample or sample,score; "
+         "higher is harder)"},
     {"curriculum.order", ROW_ENUM, AT(curriculum.order), .def = "easy_first", .names = order_names,
      .help = "the end that comes first"},
     {"curriculum.mode", ROW_ENUM, AT(curriculum.mode), .def = "select",
@@ -167,7 +169,7 @@ const struct row jobspec_rows[] = {
 
     {"exclude", ROW_EXCLUDE, AT(exclude), .def = "",
      .help = "numbers of samples kept out of training and of the order, but measured; or "
-             "{\"file\": \"ids.txt\"}"},
+             "{\"file\": \"ids.txt\"} (also .json, .npy, a mask of bools)"},
     {"weights", ROW_WEIGHTS, AT(weights), .def = "",
      .help =
          "to start from: {\"file\": \"model.safetensors\"} with PyTorch's names, or {\"job\": 3}"},

@@ -186,8 +186,9 @@ static int read_samples(const struct safetensors *st, uint32_t samples, const st
     return 0;
 }
 
-static int read_order(const struct safetensors *st, uint32_t samples, struct attached *a,
-                      struct errbuf *why)
+/* count: of a file that names no samples; 0: it does. */
+static int read_order(const struct safetensors *st, uint32_t samples, uint32_t count,
+                      struct attached *a, struct errbuf *why)
 {
     const struct tensor *ids, *scores;
     uint32_t id;
@@ -201,6 +202,9 @@ static int read_order(const struct safetensors *st, uint32_t samples, struct att
     if (scores->shape[0] != ids->shape[0] || ids->shape[0] == 0)
         return err_set(why, -EINVAL, "it has %llu scores of %llu samples",
                        (unsigned long long)scores->shape[0], (unsigned long long)ids->shape[0]);
+    if (count && ids->shape[0] != count)
+        return err_set(why, -EINVAL, "it has %llu scores, the job file says %u",
+                       (unsigned long long)ids->shape[0], count);
     a->order = alloc_bytes(samples, sizeof(*a->order));
     if (!a->order)
         return err_set(why, -ENOMEM, "no memory for %u scores", samples);
@@ -245,8 +249,9 @@ static int read_weights(const char *path, const struct model *m, struct attached
                     : err_set(why, -ENOMEM, "no memory for %zu parameters", m->floats);
 }
 
-static int read_kind(const char *path, enum attached_kind kind, const struct model *m,
-                     uint32_t samples, struct attached *a, struct errbuf *why)
+static int read_kind(const char *path, enum attached_kind kind, const struct given *g,
+                     const struct model *m, uint32_t samples, struct attached *a,
+                     struct errbuf *why)
 {
     struct safetensors st = {0};
 
@@ -254,7 +259,7 @@ static int read_kind(const char *path, enum attached_kind kind, const struct mod
         return read_weights(path, m, a, why);
     int rc = safetensors_open(path, &st, why);
     if (rc == 0)
-        rc = kind == ATTACHED_ORDER ? read_order(&st, samples, a, why)
+        rc = kind == ATTACHED_ORDER ? read_order(&st, samples, g->count, a, why)
                                     : read_excluded(&st, samples, a, why);
     safetensors_close(&st);
     return rc;
@@ -277,7 +282,7 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
             rc = err_set(why, -EUCLEAN, "%s is damaged: its SHA-256 is not that of the job file",
                          path);
         if (rc == 0)
-            rc = read_kind(path, kind, m, samples, &a, why);
+            rc = read_kind(path, kind, g, m, samples, &a, why);
         if (rc < 0)
             err_prefix(why, rc, "%s", key_names[kind]);
     }

@@ -181,9 +181,16 @@ bool jobs_ready(const struct job *job)
 
 int job_check_samples(const struct job *job, const struct dataset *data, struct errbuf *why)
 {
+    const struct given *scores = &job->spec.curriculum.given;
     const struct exclude *x = &job->spec.exclude;
     const char *name = job->spec.dataset;
 
+    if (scores->count && scores->count != data->samples)
+        return err_set(
+            why, -EINVAL,
+            "curriculum.measure: %s has %u scores, but dataset %s has %u samples; needed "
+            "is one for each",
+            scores->file, scores->count, name, data->samples);
     if (x->ids && x->count > 0 && x->ids[x->count - 1] >= data->samples)
         return err_set(why, -EINVAL, "exclude names sample %u, dataset %s has samples 0 to %u",
                        x->ids[x->count - 1], name, data->samples - 1);

@@ -145,8 +145,10 @@ static const struct meta columns[] = {
     {"sample.sample_id", "position of the sample in its dataset, for ever", 0, "0 to n_samples - 1",
      0},
     {"sample.class_id", "its label, as trained on", 0, "0 to n_classes - 1", 0},
-    {"sample.truth", "its label before flips were planted; NULL: the label is all that is known", 0,
-     "0 to n_classes - 1", 0},
+    {"sample.truth",
+     "its label before flips were planted or noisy labels were given; NULL: the label is all that "
+     "is known",
+     0, "0 to n_classes - 1", 0},
     {"sample.planted",
      "what was planted: 0 nothing, 1 a flipped label, 2 a hard image; NULL: "
      "nothing is known",

@@ -1,7 +1,7 @@
 #include "proto/cli/attach.h"
 
 #include <errno.h>
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,75 +15,59 @@
 #include "proto/cli/session.h"
 #include "proto/cli/upload.h"
 
-/* Writes what the server takes for the file `path` to `made`. */
-typedef int (*attach_convert)(const char *path, const char *made, struct errbuf *why);
+/* Writes what the server takes for the file `path` to `made`, and notes in obj, the object of the
+ * job file that names it, what goes without saying there. */
+typedef int (*attach_convert)(const char *path, const struct numbers_ask *ask, const char *made,
+                              cJSON *obj, struct errbuf *why);
+
+/* Samples that have no score lie in the middle: as documented, but perhaps not meant. */
+static void note_missing(const char *path, const struct numbers *n, const struct numbers_ask *ask)
+{
+    char *file = xstrdup(path);
+
+    text_make_printable(file);
+    if (n->count < ask->samples)
+        fprintf(stderr,
+                "steppe: note: %s has scores of %u of the %u samples of %s; the others lie "
+                "in the middle of the order\n",
+                file, n->count, ask->samples, ask->dataset);
+    free(file);
+}
 
 /* Scores in sample order. */
-static int convert_order(const char *path, const char *made, struct errbuf *why)
+static int convert_order(const char *path, const struct numbers_ask *ask, const char *made,
+                         cJSON *obj, struct errbuf *why)
 {
     const struct safetensors_meta meta[] = {{"format", "steppe-order-1"}};
     struct numbers n;
-    int rc = numbers_read(path, &n, why);
+    int rc = numbers_read(path, ask, &n, why);
 
     if (rc != 0)
         return rc;
-    uint32_t *sample = alloc_bytes(n.count, sizeof(*sample));
-    if (!sample)
-        rc = err_set(why, -ENOMEM, "no memory for %u scores", n.count);
-    for (uint32_t i = 0; rc == 0 && i < n.count; i++)
-        sample[i] = n.sample ? n.sample[i] : i;
-    if (rc == 0) {
-        const struct tensor tensors[] = {tensor_1d("score", DTYPE_F64, n.count, n.value),
-                                         tensor_1d("sample", DTYPE_U32, n.count, sample)};
-        rc = safetensors_write(made, tensors, 2, meta, 1, why);
-    }
-    free(sample);
+    const struct tensor tensors[] = {tensor_1d("score", DTYPE_F64, n.count, n.value),
+                                     tensor_1d("sample", DTYPE_U32, n.count, n.sample)};
+    rc = safetensors_write(made, tensors, 2, meta, 1, why);
+    if (rc == 0)
+        note_missing(path, &n, ask);
+    cJSON_DeleteItemFromObjectCaseSensitive(obj, "count");
+    if (rc == 0 && !n.named && !cJSON_AddNumberToObject(obj, "count", n.count))
+        rc = err_set(why, -ENOMEM, "no memory for the job file");
     numbers_done(&n);
     return rc;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static int read_ids(const char *path, const struct numbers *n, uint32_t *ids, struct errbuf *why)
-{
-    if (n->sample)
-        return err_set(why, -EINVAL, "%s has two columns, needed is one number of a sample a line",
-                       path);
-    for (uint32_t i = 0; i < n->count; i++) {
-        double v = n->value[i];
-        if (v < 0 || v >= SAMPLES_MAX || v != floor(v))
-            return err_set(why, -EINVAL, "%s: entry %u is %g, needed is the number of a sample",
-                           path, i, v);
-        ids[i] = (uint32_t)v;
-    }
-    qsort(ids, n->count, sizeof(*ids), compare_ids);
-    for (uint32_t i = 1; i < n->count; i++)
-        if (ids[i] == ids[i - 1])
-            return err_set(why, -EINVAL, "%s has sample %u twice", path, ids[i]);
-    return 0;
-}
-
-static int convert_exclude(const char *path, const char *made, struct errbuf *why)
+static int convert_exclude(const char *path, const struct numbers_ask *ask, const char *made,
+                           cJSON *obj, struct errbuf *why)
 {
     const struct safetensors_meta meta[] = {{"format", "steppe-samples-1"}};
     struct numbers n;
-    int rc = numbers_read(path, &n, why);
+    int rc = numbers_read(path, ask, &n, why);
 
+    (void)obj;
     if (rc != 0)
         return rc;
-    uint32_t *ids = alloc_bytes(n.count, sizeof(*ids));
-    rc = ids ? read_ids(path, &n, ids, why)
-             : err_set(why, -ENOMEM, "no memory for %u samples", n.count);
-    if (rc == 0) {
-        const struct tensor t = tensor_1d("sample", DTYPE_U32, n.count, ids);
-        rc = safetensors_write(made, &t, 1, meta, 1, why);
-    }
-    free(ids);
+    const struct tensor t = tensor_1d("sample", DTYPE_U32, n.count, n.sample);
+    rc = safetensors_write(made, &t, 1, meta, 1, why);
     numbers_done(&n);
     return rc;
 }
@@ -121,8 +105,30 @@ static int send_file(struct cli *cli, const char *name, const char *path, cJSON 
     return rc;
 }
 
+/* How many samples the dataset of the job has. */
+static int count_samples(struct cli *cli, const char *dataset, uint32_t *ret, struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    const cJSON *row;
+    struct message reply;
+    int64_t samples;
+
+    cJSON_AddStringToObject(request, "name", dataset);
+    int rc = cli_call(cli, MSG_DATASET_SHOW, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    rc = reply_object(reply.json, "dataset", &row, why);
+    if (rc == 0 && (!value_i64(row, "samples", &samples) || samples < 1 || samples > SAMPLES_MAX))
+        rc = err_set(why, -EBADMSG, "the server does not say how many samples dataset %s has",
+                     dataset);
+    message_done(&reply);
+    if (rc == 0)
+        *ret = (uint32_t)samples;
+    return rc;
+}
+
 static int send_converted(struct cli *cli, const char *name, const char *path, cJSON *obj,
-                          attach_convert convert, struct errbuf *why)
+                          attach_convert convert, const struct numbers_ask *ask, struct errbuf *why)
 {
     char *dir = upload_folder(why), *made;
     int rc;
@@ -130,7 +136,7 @@ static int send_converted(struct cli *cli, const char *name, const char *path, c
     if (!dir)
         return -EIO;
     made = xasprintf("%s/attached.safetensors", dir);
-    rc = convert(path, made, why);
+    rc = convert(path, ask, made, obj, why);
     if (rc == 0)
         rc = send_file(cli, name, made, obj, why);
     unlink(made);
@@ -143,26 +149,36 @@ static int send_converted(struct cli *cli, const char *name, const char *path, c
 int attach_files(struct cli *cli, const char *job_path, cJSON *spec, struct errbuf *why)
 {
     const cJSON *curriculum = cJSON_GetObjectItemCaseSensitive(spec, "curriculum");
+    const char *dataset = value_text(spec, "dataset");
+    char whose[NAME_MAX_BYTES + 16];
     const struct {
         const char *key;
         cJSON *obj;
         attach_convert convert; /* NULL: goes as it is */
+        enum numbers_kind kind;
     } places[] = {
         {"curriculum.measure", cJSON_GetObjectItemCaseSensitive(curriculum, "measure"),
-         convert_order},
-        {"exclude", cJSON_GetObjectItemCaseSensitive(spec, "exclude"), convert_exclude},
-        {"weights", cJSON_GetObjectItemCaseSensitive(spec, "weights"), NULL},
+         convert_order, NUMBERS_SCORES},
+        {"exclude", cJSON_GetObjectItemCaseSensitive(spec, "exclude"), convert_exclude,
+         NUMBERS_SAMPLES},
+        {"weights", cJSON_GetObjectItemCaseSensitive(spec, "weights"), NULL, 0},
     };
+    struct numbers_ask ask = {.dataset = whose};
     int rc = 0;
 
+    snprintf(whose, sizeof(whose), "dataset %s", dataset);
     for (size_t i = 0; rc == 0 && i < sizeof(places) / sizeof(places[0]); i++) {
         const char *file = value_text(places[i].obj, "file");
         if (!cJSON_IsObject(places[i].obj) || !*file)
             continue;
         char *path = path_of(job_path, file);
-        rc = places[i].convert
-                 ? send_converted(cli, file, path, places[i].obj, places[i].convert, why)
-                 : send_file(cli, file, path, places[i].obj, why);
+        ask.kind = places[i].kind;
+        if (places[i].convert && !ask.samples)
+            rc = count_samples(cli, dataset, &ask.samples, why);
+        if (rc == 0)
+            rc = places[i].convert
+                     ? send_converted(cli, file, path, places[i].obj, places[i].convert, &ask, why)
+                     : send_file(cli, file, path, places[i].obj, why);
         if (rc != 0)
             rc = err_prefix(why, rc, "%s", places[i].key);
         free(path);

@@ -20,10 +20,15 @@
 #define GLYPHS "glyphs"
 #define SEED_MAX (INT64_C(1) << 53)
 
+static const char *const labels_are_names[] = {
+    [LABELS_NOISY] = "noisy", [LABELS_TRUE] = "true", NULL};
+
 #define ARG(field) offsetof(struct args, field)
 const struct option import_options[] = {
     {"labels", OPT_STR, ARG(labels), .arg = "FILE",
-     .help = "other training labels (IDX, .npy or text); the old ones are kept as truth"},
+     .help = "other training labels: IDX, .npy, JSON list or text with one a line"},
+    {"labels-are", OPT_ENUM, ARG(labels_are), .names = labels_are_names,
+     .help = "noisy: the old labels are the truth; true: those of --labels are, a correction"},
     {"size", OPT_INT, ARG(size), .arg = "N", .min = 1, .max = IMAGE_SIDE_MAX,
      .help = "folders of pictures: scale all of them to N x N"},
     {"flip", OPT_F64, ARG(flip), .arg = "SHARE", .fmax = 1,
@@ -50,6 +55,7 @@ static int check_args(const struct args *a, bool glyphs, struct errbuf *why)
         const char *hint;
     } special[] = {
         {"--labels", a->labels != NULL, false, ""},
+        {"--labels-are", a->labels_are != NOT_GIVEN, false, ""},
         {"--size", a->size != NOT_GIVEN, false, ""},
         {"--flip-seed", a->flip_seed != NOT_GIVEN, false, "; there --seed chooses everything"},
         {"--samples", a->samples != NOT_GIVEN, true, ""},
@@ -62,6 +68,13 @@ static int check_args(const struct args *a, bool glyphs, struct errbuf *why)
         if (special[i].given && special[i].for_glyphs != glyphs)
             return err_set(why, EXIT_USAGE, "%s is for %s, not for %s%s", special[i].name,
                            glyphs ? "files" : GLYPHS, glyphs ? GLYPHS : "files", special[i].hint);
+    if (!glyphs && a->labels && a->labels_are == NOT_GIVEN)
+        return err_set(why, EXIT_USAGE,
+                       "--labels needs --labels-are noisy (%s is trained on, the labels that the "
+                       "images came with are the truth) or --labels-are true (%s corrects them)",
+                       a->labels, a->labels);
+    if (!glyphs && a->labels_are != NOT_GIVEN && !a->labels)
+        return err_set(why, EXIT_USAGE, "--labels-are needs --labels FILE");
     if (!glyphs && a->flip_seed != NOT_GIVEN && a->flip < 0)
         return err_set(why, EXIT_USAGE, "--flip-seed needs --flip SHARE");
     return 0;
@@ -102,6 +115,18 @@ static void note_empty_classes(const struct dataset_draft *d)
                 empty, d->classes, first);
 }
 
+static void note_labels(const struct args *a, const struct dataset_draft *d)
+{
+    char *file = xstrdup(a->labels);
+
+    text_make_printable(file);
+    fprintf(stderr, "steppe: note: %s %s %u of %u labels; %s\n", file,
+            a->labels_are == LABELS_TRUE ? "corrects" : "changes", d->relabelled, d->samples,
+            a->labels_are == LABELS_TRUE ? "they are the truth now"
+                                         : "the old ones are kept as the truth");
+    free(file);
+}
+
 static int flip_files(struct dataset_draft *d, double share, uint64_t seed, struct errbuf *why)
 {
     size_t used = strlen(d->source);
@@ -116,6 +141,8 @@ static int read_files(const struct cli *cli, struct dataset_draft *ret, struct e
     const struct args *a = cli->args;
     struct import_request request = {.path = cli->words[1],
                                      .labels_path = a->labels,
+                                     .labels_are =
+                                         a->labels_are == LABELS_TRUE ? LABELS_TRUE : LABELS_NOISY,
                                      .size = a->size != NOT_GIVEN ? (uint32_t)a->size : 0,
                                      .stop = cli->stop};
     uint64_t flip_seed = a->flip_seed != NOT_GIVEN ? (uint64_t)a->flip_seed : 1;
@@ -127,6 +154,8 @@ static int read_files(const struct cli *cli, struct dataset_draft *ret, struct e
     if (a->flip > 0)
         rc = flip_files(&draft, a->flip, flip_seed, why);
     if (rc == 0) {
+        if (a->labels)
+            note_labels(a, &draft);
         note_empty_classes(&draft);
         *ret = draft;
     } else {

@@ -310,8 +310,8 @@ static void print_planted(const struct cli *cli, const cJSON *json)
     value_i64(json, "flipped", &flipped_count);
     value_i64(json, "hard", &hard_count);
     if (flipped_count == 0 && hard_count == 0) {
-        printf("nothing is planted in the dataset of job %s; see --flip and --labels of dataset "
-               "import\n",
+        printf("nothing is planted in the dataset of job %s; see --flip and --labels-are noisy "
+               "of dataset import\n",
                cli->words[0]);
         return;
     }

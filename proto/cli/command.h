@@ -34,6 +34,7 @@ struct args {
     int64_t limit, keep;
     /* dataset import */
     const char *labels;
+    int labels_are;
     double flip, hard;
     int64_t flip_seed, seed, samples, test_samples, size;
     /* scores and schedule */

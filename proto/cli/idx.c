@@ -96,7 +96,7 @@ static int file_import(const char *path, struct part *part, struct errbuf *why)
     else if (!is_there(labels))
         rc = err_set(why, -ENOENT, "%s has no labels beside it, needed is %s", path, labels);
     else
-        rc = idx_file_labels(labels, path, part->images.samples, false, &part->labels, why);
+        rc = idx_file_labels(labels, path, part->images.samples, &part->labels, why);
     free(labels);
     return rc;
 }
@@ -120,7 +120,7 @@ static int folder_import(const char *folder, const char *split, bool optional, s
     if (!rc)
         rc = idx_file_images(images, &part->images, why);
     if (!rc)
-        rc = idx_file_labels(labels, images, part->images.samples, false, &part->labels, why);
+        rc = idx_file_labels(labels, images, part->images.samples, &part->labels, why);
     free(labels);
     if (!rc)
         *ret_images = images;

@@ -17,46 +17,19 @@
 #include <zlib.h>
 
 #include "common/alloc.h"
-#include "common/text.h"
+#include "proto/cli/sniff.h"
 
 #define IMAGE_DIMS 3
 #define LABEL_DIMS 1
 #define MAGIC_BYTES 4
-#define SNIFF_BYTES 512 /* the mark of a tar is at 257 */
 #define READ_BYTES_MAX (1u << 30)
 #define UNZIP_BUFFER_BYTES (256u << 10)
 #define DEFLATE_RATIO_MAX 1032 /* a deflate stream never unfolds further */
-#define LINE_BYTES_MAX 32
 
 struct input {
     char *path;
     gzFile gz;
     uint64_t bytes; /* on the disk */
-};
-
-static const struct {
-    size_t at, bytes;
-    const char *mark, *what;
-} formats[] = {
-    {0, 4, "\x89PNG", "a PNG image"},
-    {0, 3, "\xff\xd8\xff", "a JPEG image"},
-    {0, 4, "GIF8", "a GIF image"},
-    {0, 4, "PK\3\4", "a zip archive"},
-    {0, 6, "\3757zXZ\0", "an xz file"},
-    {0, 3, "BZh", "a bzip2 file"},
-    {0, 4, "\x28\xb5\x2f\xfd", "a zstd file"},
-    {0, 2, "\x1f\x8b", "a gzip file"},
-    {257, 5, "ustar", "a tar archive"},
-    {0, 6, "\x93NUMPY", "a numpy array"},
-    {0, 8, "\x89HDF\r\n\x1a\n", "an HDF5 file"},
-    {0, 4, "PAR1", "a Parquet file"},
-    {0, 5, "<?xml", "an XML page"},
-    {0, 5, "<html", "an HTML page"},
-    {0, 5, "<!DOC", "an HTML page"},
-    {0, 5, "<!doc", "an HTML page"},
-    {0, 4, "%PDF", "a PDF"},
-    {0, 4, "\0\0\x08\1", "IDX labels"},
-    {0, 4, "\0\0\x08\3", "IDX images"},
 };
 
 static void input_close(struct input *in)
@@ -132,7 +105,7 @@ static int input_read(struct input *in, void *data, uint64_t bytes, uint64_t *re
 static int input_refuse(struct input *in, const char *wanted, struct errbuf *why)
 {
     uint8_t head[SNIFF_BYTES];
-    const char *what = NULL, *in_gzip = gzdirect(in->gz) ? "" : "a gzip of ";
+    const char *what, *in_gzip = gzdirect(in->gz) ? "" : "a gzip of ";
     uint64_t got;
 
     if (gzrewind(in->gz) != 0)
@@ -140,10 +113,7 @@ static int input_refuse(struct input *in, const char *wanted, struct errbuf *why
     int rc = input_read(in, head, sizeof(head), &got, why);
     if (rc)
         return rc;
-    for (size_t i = 0; !what && i < sizeof(formats) / sizeof(formats[0]); i++)
-        if (formats[i].at + formats[i].bytes <= got &&
-            memcmp(head + formats[i].at, formats[i].mark, formats[i].bytes) == 0)
-            what = formats[i].what;
+    what = sniff_format(head, got);
     if (what)
         return err_set(why, -EINVAL, "%s is %s%s, needed is %s", in->path, in_gzip, what, wanted);
     if (got < MAGIC_BYTES)
@@ -260,24 +230,17 @@ int idx_file_images(const char *path, struct idx_images *ret, struct errbuf *why
     return rc;
 }
 
-static int labels_alloc(const char *path, uint32_t samples, uint16_t **ret, struct errbuf *why)
+bool idx_file_is(const char *path)
 {
-    *ret = malloc((samples ? samples : 1) * sizeof(**ret));
-    return *ret
-               ? 0
-               : err_set(why, -ENOMEM, "no memory for the %" PRIu32 " labels of %s", samples, path);
+    struct input in = {0};
+    bool is = input_open(path, &in, NULL) == 0 && gzgetc(in.gz) == 0;
+
+    input_close(&in);
+    return is;
 }
 
-/* Both numbers and both files. */
-static int counts_differ(const char *labels_path, uint64_t labels, const char *images_path,
-                         uint32_t images, struct errbuf *why)
-{
-    return err_set(why, -EINVAL, "%s has %" PRIu64 " labels, but %s has %" PRIu32 " images",
-                   labels_path, labels, images_path, images);
-}
-
-static int labels_read_idx(struct input *in, const char *images_path, uint32_t samples,
-                           uint16_t **ret, struct errbuf *why)
+static int labels_read(struct input *in, const char *images_path, uint32_t samples, uint16_t **ret,
+                       struct errbuf *why)
 {
     uint32_t sizes[IMAGE_DIMS];
     uint8_t *bytes = NULL;
@@ -285,11 +248,12 @@ static int labels_read_idx(struct input *in, const char *images_path, uint32_t s
     int rc = header_read(in, LABEL_DIMS, sizes, why);
 
     if (!rc && sizes[0] != samples)
-        rc = counts_differ(in->path, sizes[0], images_path, samples, why);
+        rc = err_set(why, -EINVAL, "%s has %" PRIu32 " labels, but %s has %" PRIu32 " images",
+                     in->path, sizes[0], images_path, samples);
     if (!rc)
         rc = body_read(in, LABEL_DIMS, samples, &bytes, why);
-    if (!rc)
-        rc = labels_alloc(in->path, samples, &labels, why);
+    if (!rc && !(labels = malloc((samples ? samples : 1) * sizeof(*labels))))
+        rc = err_set(why, -ENOMEM, "no memory for the %" PRIu32 " labels of %s", samples, in->path);
     for (uint32_t i = 0; !rc && i < samples; i++)
         labels[i] = bytes[i];
     free(bytes);
@@ -298,86 +262,15 @@ static int labels_read_idx(struct input *in, const char *images_path, uint32_t s
     return rc;
 }
 
-/* The next line without its end and the blanks around it; *ret_more is false behind the last. */
-static int line_read(struct input *in, uint64_t number, char line[LINE_BYTES_MAX], bool *ret_more,
-                     struct errbuf *why)
-{
-    int used = 0, c, code;
-
-    while ((c = gzgetc(in->gz)) != -1 && c != '\n') {
-        if (used == 0 && (c == ' ' || c == '\t'))
-            continue;
-        if (used == LINE_BYTES_MAX - 1 || c == 0)
-            return err_set(why, -EINVAL, "line %" PRIu64 " of %s is no number from 0 to %d", number,
-                           in->path, CLASSES_MAX - 1);
-        line[used++] = (char)c;
-    }
-    const char *text = gzerror(in->gz, &code);
-    if (c == -1 && code != Z_OK && code != Z_STREAM_END)
-        return err_set(why, -EINVAL, "%s is damaged or truncated (%s)", in->path, text);
-    *ret_more = c != -1 || used > 0;
-    while (used > 0 && strchr(" \t\r", line[used - 1]))
-        used--;
-    line[used] = 0;
-    return 0;
-}
-
-/* One number a line; empty lines only at the end. */
-static int labels_read_text(struct input *in, const char *images_path, uint32_t samples,
-                            uint16_t **ret, struct errbuf *why)
-{
-    uint64_t number = 0, count = 0;
-    uint16_t *labels;
-    char line[LINE_BYTES_MAX];
-    bool more = true;
-    int rc = labels_alloc(in->path, samples, &labels, why);
-
-    while (!rc) {
-        int64_t label;
-        rc = line_read(in, ++number, line, &more, why);
-        if (rc || !more)
-            break;
-        if (!line[0])
-            continue;
-        if (count + 1 != number)
-            rc = err_set(why, -EINVAL, "line %" PRIu64 " of %s is empty, needed is a label",
-                         count + 1, in->path);
-        else if (!text_i64(line, 0, CLASSES_MAX - 1, &label))
-            rc = err_set(why, -EINVAL, "line %" PRIu64 " of %s is \"%s\", allowed is 0 to %d",
-                         number, in->path, line, CLASSES_MAX - 1);
-        else if (count < samples)
-            labels[count++] = (uint16_t)label;
-        else
-            rc = err_set(why, -EINVAL,
-                         "%s has more than %" PRIu32 " labels, but %s has %" PRIu32 " images",
-                         in->path, samples, images_path, samples);
-    }
-    if (!rc && count != samples)
-        rc = counts_differ(in->path, count, images_path, samples, why);
-    if (rc)
-        free(labels);
-    else
-        *ret = labels;
-    return rc;
-}
-
-int idx_file_labels(const char *path, const char *images_path, uint32_t samples, bool allow_text,
-                    uint16_t **ret, struct errbuf *why)
+int idx_file_labels(const char *path, const char *images_path, uint32_t samples, uint16_t **ret,
+                    struct errbuf *why)
 {
     struct input in = {0};
     int rc = input_open(path, &in, why);
 
     if (rc)
         return rc;
-    int first = allow_text ? gzgetc(in.gz) : 0;
-    if (first > 0 && !strchr("+-0123456789 \t\r\n", first))
-        rc = input_refuse(&in, "IDX labels or text with one number a line", why);
-    else if (allow_text && first != -1 && gzrewind(in.gz) != 0)
-        rc = err_set(why, -EINVAL, "%s cannot be read from its beginning again", path);
-    else if (first > 0)
-        rc = labels_read_text(&in, images_path, samples, ret, why);
-    else
-        rc = labels_read_idx(&in, images_path, samples, ret, why);
+    rc = labels_read(&in, images_path, samples, ret, why);
     input_close(&in);
     return rc;
 }

@@ -11,7 +11,7 @@
 #include "common/alloc.h"
 #include "common/text.h"
 #include "proto/cli/idx_file.h"
-#include "proto/cli/npy_file.h"
+#include "proto/cli/numbers.h"
 
 /* The first that detects the path reads it. Pictures are last: any folder with folders in it. */
 static const struct import_format *const formats[] = {&idx_format, &cifar_format, &npy_format,
@@ -73,11 +73,26 @@ static uint32_t classes_count(const uint16_t *labels, uint32_t n, uint32_t class
 static int labels_read(const struct import_request *r, uint32_t samples, uint16_t **ret,
                        struct errbuf *why)
 {
-    if (npy_file_is(r->labels_path))
-        return npy_file_labels(r->labels_path, r->path, samples, ret, why);
-    return idx_file_labels(r->labels_path, r->path, samples, true, ret, why);
+    const struct numbers_ask ask = {NUMBERS_LABELS, samples, r->path};
+    struct numbers n;
+
+    if (idx_file_is(r->labels_path))
+        return idx_file_labels(r->labels_path, r->path, samples, ret, why);
+    int rc = numbers_read(r->labels_path, &ask, &n, why);
+    if (rc)
+        return rc;
+    uint16_t *labels = alloc_bytes(n.count, sizeof(*labels));
+    if (!labels)
+        rc = err_set(why, -ENOMEM, "no memory for the labels of %s", r->labels_path);
+    for (uint32_t i = 0; !rc && i < n.count; i++)
+        labels[i] = (uint16_t)n.value[i];
+    if (!rc)
+        *ret = labels;
+    numbers_done(&n);
+    return rc;
 }
 
+/* The old labels are the truth, or what was wrong and is gone. */
 static int relabel(const struct import_request *r, struct dataset_draft *d, struct errbuf *why)
 {
     uint16_t *labels;
@@ -93,7 +108,12 @@ static int relabel(const struct import_request *r, struct dataset_draft *d, stru
         free(labels);
         return rc;
     }
-    d->truth = d->labels;
+    for (uint32_t i = 0; i < d->samples; i++)
+        d->relabelled += labels[i] != d->labels[i];
+    if (r->labels_are == LABELS_TRUE)
+        free(d->labels);
+    else
+        d->truth = d->labels;
     d->labels = labels;
     return 0;
 }
@@ -140,7 +160,9 @@ static void source_set(const struct import_request *r, const char *format, struc
     if (r->size)
         snprintf(scaled, sizeof(scaled), ", scaled to %u x %u", r->size, r->size);
     char *source = xasprintf("%s %s%s%s%s", format, last_component(whole ? whole : r->path), scaled,
-                             r->labels_path ? ", labels of " : "",
+                             !r->labels_path                ? ""
+                             : r->labels_are == LABELS_TRUE ? ", corrected by "
+                                                            : ", labels of ",
                              r->labels_path ? last_component(r->labels_path) : "");
     snprintf(d->source, sizeof(d->source), "%s", source);
     text_make_printable(d->source);

@@ -10,11 +10,17 @@
 
 #include "common/dataset.h"
 
+/* What labels are that take the place of those that a dataset has. */
+enum labels_are {
+    LABELS_NOISY, /* those of another experiment: the old ones are the truth */
+    LABELS_TRUE,  /* a correction: they are the truth, the old ones are forgotten */
+};
+
 struct import_request {
     const char *path;
-    /* NULL, or labels that take the place of the training labels: IDX, .npy, or text with one
-     * number a line. The old ones are kept as truth. */
+    /* NULL, or labels that take the place of the training labels: IDX or a list (numbers.h). */
     const char *labels_path;
+    enum labels_are labels_are;
     uint32_t size;                     /* pictures are scaled to size x size; 0: as they are */
     const volatile sig_atomic_t *stop; /* NULL, or set when the user wants to stop */
 };

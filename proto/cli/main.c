@@ -119,6 +119,7 @@ static struct args args_defaults(void)
     return (struct args){
         .server = server && *server ? server : ADDRESS_DEFAULT,
         .key = key && *key ? key : NULL,
+        .labels_are = NOT_GIVEN,
         .flip = NOT_GIVEN,
         .hard = NOT_GIVEN,
         .flip_seed = NOT_GIVEN,

@@ -16,27 +16,14 @@
 
 #include "common/bounds.h"
 #include "common/text.h"
+#include "proto/cli/npy_internal.h"
 
 #define MAGIC "\x93NUMPY"
 #define MAGIC_BYTES 6
 #define PREFIX_BYTES 12              /* with version 2 and its length of four bytes */
 #define HEADER_BYTES_MAX (64u << 10) /* a shape and a type need 120 */
-#define WORD_BYTES 32
-#define SHAPE_TEXT_BYTES 160
 
-struct input {
-    const char *path;
-    FILE *file;
-    uint64_t bytes;
-    /* from the header */
-    char descr[WORD_BYTES];
-    bool fortran;
-    int dims;
-    uint64_t shape[TENSOR_DIMS_MAX];
-    uint64_t data_at;
-};
-
-static int input_open(const char *path, struct input *ret, struct errbuf *why)
+int npy_open(const char *path, struct npy_input *ret, struct errbuf *why)
 {
     struct stat st;
     int rc = 0;
@@ -56,11 +43,11 @@ static int input_open(const char *path, struct input *ret, struct errbuf *why)
             close(fd);
         return rc;
     }
-    *ret = (struct input){.path = path, .file = file, .bytes = (uint64_t)st.st_size};
+    *ret = (struct npy_input){.path = path, .file = file, .bytes = (uint64_t)st.st_size};
     return 0;
 }
 
-static int input_read(struct input *in, void *data, size_t bytes, struct errbuf *why)
+static int input_read(struct npy_input *in, void *data, size_t bytes, struct errbuf *why)
 {
     if (fread(data, 1, bytes, in->file) == bytes)
         return 0;
@@ -85,11 +72,11 @@ static bool take(const char **at, char c)
 }
 
 /* The bytes up to one of the ends, which must be there. */
-static bool take_until(const char **at, const char *ends, char word[WORD_BYTES])
+static bool take_until(const char **at, const char *ends, char word[NPY_WORD_BYTES])
 {
     size_t bytes = strcspn(*at, ends);
 
-    if (bytes >= WORD_BYTES || !(*at)[bytes])
+    if (bytes >= NPY_WORD_BYTES || !(*at)[bytes])
         return false;
     memcpy(word, *at, bytes);
     word[bytes] = 0;
@@ -97,7 +84,7 @@ static bool take_until(const char **at, const char *ends, char word[WORD_BYTES])
     return true;
 }
 
-static bool take_string(const char **at, char word[WORD_BYTES])
+static bool take_string(const char **at, char word[NPY_WORD_BYTES])
 {
     if (take(at, '\''))
         return take_until(at, "'", word) && take(at, '\'');
@@ -106,7 +93,7 @@ static bool take_string(const char **at, char word[WORD_BYTES])
 
 static bool take_bool(const char **at, bool *ret)
 {
-    char word[WORD_BYTES];
+    char word[NPY_WORD_BYTES];
 
     blanks(at);
     if (!take_until(at, " ,}", word))
@@ -116,9 +103,9 @@ static bool take_bool(const char **at, bool *ret)
 }
 
 /* "(60000, 28, 28)", "(5,)", "()". */
-static bool take_shape(const char **at, struct input *in)
+static bool take_shape(const char **at, struct npy_input *in)
 {
-    char word[WORD_BYTES];
+    char word[NPY_WORD_BYTES];
     int64_t size;
 
     if (!take(at, '('))
@@ -138,10 +125,10 @@ static bool take_shape(const char **at, struct input *in)
     return true;
 }
 
-static bool take_entry(const char **at, struct input *in, unsigned *seen)
+static bool take_entry(const char **at, struct npy_input *in, unsigned *seen)
 {
     static const char *const keys[] = {"descr", "fortran_order", "shape", NULL};
-    char key[WORD_BYTES];
+    char key[NPY_WORD_BYTES];
 
     if (!take_string(at, key) || !take(at, ':'))
         return false;
@@ -154,7 +141,7 @@ static bool take_entry(const char **at, struct input *in, unsigned *seen)
                         : take_shape(at, in);
 }
 
-static bool header_parse(const char *text, struct input *in)
+static bool header_parse(const char *text, struct npy_input *in)
 {
     const char *at = text;
     unsigned seen = 0;
@@ -168,7 +155,17 @@ static bool header_parse(const char *text, struct input *in)
     return *at == 0 && seen == 7;
 }
 
-static int header_read(struct input *in, struct errbuf *why)
+/* With one size above 1 there is but one order. */
+static bool one_order(const struct npy_input *in)
+{
+    int long_sides = 0;
+
+    for (int i = 0; i < in->dims; i++)
+        long_sides += in->shape[i] > 1;
+    return long_sides < 2;
+}
+
+int npy_header(struct npy_input *in, struct errbuf *why)
 {
     uint8_t prefix[PREFIX_BYTES];
     char *text = NULL;
@@ -215,27 +212,26 @@ static int header_read(struct input *in, struct errbuf *why)
                          in->path);
     }
     free(text);
-    if (!rc && in->fortran)
+    if (!rc && in->fortran && !one_order(in))
         rc = err_set(why, -EINVAL,
                      "%s has fortran_order True, allowed is False (numpy.ascontiguousarray)",
                      in->path);
     return rc;
 }
 
-static const char *shape_text(const struct input *in, char buf[SHAPE_TEXT_BYTES])
+const char *npy_shape(const struct npy_input *in, char buf[NPY_SHAPE_BYTES])
 {
     size_t used = 1;
 
     strcpy(buf, "[");
     for (int i = 0; i < in->dims; i++)
-        used += (size_t)snprintf(buf + used, SHAPE_TEXT_BYTES - used, "%s%" PRIu64, i ? "," : "",
+        used += (size_t)snprintf(buf + used, NPY_SHAPE_BYTES - used, "%s%" PRIu64, i ? "," : "",
                                  in->shape[i]);
-    snprintf(buf + used, SHAPE_TEXT_BYTES - used, "]");
+    snprintf(buf + used, NPY_SHAPE_BYTES - used, "]");
     return buf;
 }
 
-/* All entries, of entry_bytes each, in malloc'd memory; the file must end behind them. */
-static int body_read(struct input *in, uint32_t entry_bytes, uint8_t **ret, struct errbuf *why)
+int npy_body(struct npy_input *in, uint32_t entry_bytes, uint8_t **ret, struct errbuf *why)
 {
     /* A file that grows while it is read may have had its header behind the old end. */
     uint64_t bytes = entry_bytes, there = in->bytes > in->data_at ? in->bytes - in->data_at : 0;
@@ -262,7 +258,7 @@ static int body_read(struct input *in, uint32_t entry_bytes, uint8_t **ret, stru
     return rc;
 }
 
-static int images_check(const struct input *in, struct errbuf *why)
+static int images_check(const struct npy_input *in, struct errbuf *why)
 {
     static const struct {
         const char *what;
@@ -271,7 +267,7 @@ static int images_check(const struct input *in, struct errbuf *why)
                  {"pixels from top to bottom", IMAGE_SIDE_MAX},
                  {"pixels from left to right", IMAGE_SIDE_MAX},
                  {"channels", CHANNELS_MAX}};
-    char shape[SHAPE_TEXT_BYTES];
+    char shape[NPY_SHAPE_BYTES];
     uint64_t bytes = 1;
 
     if (in->descr[0] == 0 || strcmp(in->descr + 1, "u1") != 0)
@@ -279,13 +275,13 @@ static int images_check(const struct input *in, struct errbuf *why)
                        in->path, in->descr);
     if (in->dims != 3 && in->dims != 4)
         return err_set(why, -EINVAL, "%s has shape %s, needed for images is [N,H,W] or [N,H,W,C]",
-                       in->path, shape_text(in, shape));
+                       in->path, npy_shape(in, shape));
     for (int i = 0; i < in->dims; i++) {
         if (in->shape[i] < 1 || in->shape[i] > sizes[i].max)
             return err_set(why, -EINVAL,
                            "%s has %" PRIu64
                            " %s (shape %s as [N,H,W%s]), allowed is 1 to %" PRIu32,
-                           in->path, in->shape[i], sizes[i].what, shape_text(in, shape),
+                           in->path, in->shape[i], sizes[i].what, npy_shape(in, shape),
                            in->dims == 4 ? ",C" : "", sizes[i].max);
         bytes *= in->shape[i];
     }
@@ -297,10 +293,10 @@ static int images_check(const struct input *in, struct errbuf *why)
 
 bool npy_file_is(const char *path)
 {
-    struct input in;
+    struct npy_input in;
     char magic[MAGIC_BYTES];
 
-    if (input_open(path, &in, NULL) != 0)
+    if (npy_open(path, &in, NULL) != 0)
         return false;
     bool is = fread(magic, 1, MAGIC_BYTES, in.file) == MAGIC_BYTES &&
               memcmp(magic, MAGIC, MAGIC_BYTES) == 0;
@@ -310,17 +306,17 @@ bool npy_file_is(const char *path)
 
 int npy_file_images(const char *path, struct npy_images *ret, struct errbuf *why)
 {
-    struct input in;
+    struct npy_input in;
     uint8_t *data;
-    int rc = input_open(path, &in, why);
+    int rc = npy_open(path, &in, why);
 
     if (rc)
         return rc;
-    rc = header_read(&in, why);
+    rc = npy_header(&in, why);
     if (!rc)
         rc = images_check(&in, why);
     if (!rc)
-        rc = body_read(&in, 1, &data, why);
+        rc = npy_body(&in, 1, &data, why);
     fclose(in.file);
     if (!rc)
         *ret = (struct npy_images){(uint32_t)in.shape[0],
@@ -328,168 +324,4 @@ int npy_file_images(const char *path, struct npy_images *ret, struct errbuf *why
                                     in.dims == 4 ? (uint32_t)in.shape[3] : 1},
                                    data};
     return rc;
-}
-
-/* Bytes of one little-endian integer; *ret_signed. 0: the type is another. */
-static uint32_t label_bytes(const char *descr, bool *ret_signed)
-{
-    static const char *const types[] = {"i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", NULL};
-    int which = descr[0] ? text_index(descr + 1, types) : -1;
-    uint32_t bytes = which < 0 ? 0 : 1u << which % 4;
-
-    if (bytes > 1 && descr[0] != '<')
-        return 0;
-    *ret_signed = which < 4;
-    return bytes;
-}
-
-static int64_t label_at(const uint8_t *at, uint32_t bytes, bool is_signed)
-{
-    uint64_t value = 0;
-
-    for (uint32_t i = bytes; i-- > 0;)
-        value = value << 8 | at[i];
-    if (is_signed && bytes < 8 && value >> (8 * bytes - 1))
-        value -= UINT64_C(1) << 8 * bytes;
-    if (!is_signed && value > INT64_MAX)
-        value = INT64_MAX;
-    return (int64_t)value;
-}
-
-static int labels_convert(const struct input *in, const uint8_t *data, uint32_t samples,
-                          uint16_t *labels, struct errbuf *why)
-{
-    bool is_signed = false;
-    uint32_t bytes = label_bytes(in->descr, &is_signed);
-
-    for (uint32_t i = 0; i < samples; i++) {
-        int64_t label = label_at(data + (size_t)i * bytes, bytes, is_signed);
-        if (label < 0 || label >= CLASSES_MAX)
-            return err_set(why, -EINVAL,
-                           "label %" PRIu32 " of %s is %" PRId64 ", allowed is 0 to %d", i,
-                           in->path, label, CLASSES_MAX - 1);
-        labels[i] = (uint16_t)label;
-    }
-    return 0;
-}
-
-static int labels_check(const struct input *in, const char *images_path, uint32_t samples,
-                        struct errbuf *why)
-{
-    char shape[SHAPE_TEXT_BYTES];
-    bool is_signed;
-
-    if (!label_bytes(in->descr, &is_signed))
-        return err_set(why, -EINVAL,
-                       "%s has entries of type %s, allowed for labels are little-endian integers "
-                       "(|u1, <i4, <i8 ...)",
-                       in->path, in->descr);
-    if (in->dims != 1 && !(in->dims == 2 && in->shape[1] == 1))
-        return err_set(why, -EINVAL, "%s has shape %s, needed for labels is [N] or [N,1]", in->path,
-                       shape_text(in, shape));
-    if (in->shape[0] != samples)
-        return err_set(why, -EINVAL, "%s has %" PRIu64 " labels, but %s has %" PRIu32 " images",
-                       in->path, in->shape[0], images_path, samples);
-    return 0;
-}
-
-int npy_file_labels(const char *path, const char *images_path, uint32_t samples, uint16_t **ret,
-                    struct errbuf *why)
-{
-    struct input in;
-    uint8_t *data = NULL;
-    uint16_t *labels = NULL;
-    bool is_signed;
-    int rc = input_open(path, &in, why);
-
-    if (rc)
-        return rc;
-    rc = header_read(&in, why);
-    if (!rc)
-        rc = labels_check(&in, images_path, samples, why);
-    if (!rc)
-        rc = body_read(&in, label_bytes(in.descr, &is_signed), &data, why);
-    if (!rc && !(labels = malloc((samples ? samples : 1) * sizeof(*labels))))
-        rc = err_set(why, -ENOMEM, "no memory for the %" PRIu32 " labels of %s", samples, path);
-    if (!rc)
-        rc = labels_convert(&in, data, samples, labels, why);
-    fclose(in.file);
-    free(data);
-    if (rc)
-        free(labels);
-    else
-        *ret = labels;
-    return rc;
-}
-
-/* Bytes of one little-endian float: 4 or 8; 0: the type is another. */
-static uint32_t float_bytes(const char *descr)
-{
-    return strcmp(descr, "<f4") == 0 ? 4 : strcmp(descr, "<f8") == 0 ? 8 : 0;
-}
-
-static double number_at(const struct input *in, const uint8_t *data, uint32_t i)
-{
-    bool is_signed = false;
-    uint32_t bytes = label_bytes(in->descr, &is_signed);
-    double f64;
-    float f32;
-
-    if (bytes)
-        return (double)label_at(data + (size_t)i * bytes, bytes, is_signed);
-    if (float_bytes(in->descr) == 8) {
-        memcpy(&f64, data + 8 * (size_t)i, sizeof(f64));
-        return f64;
-    }
-    memcpy(&f32, data + 4 * (size_t)i, sizeof(f32));
-    return f32;
-}
-
-static int numbers_check(const struct input *in, struct errbuf *why)
-{
-    char shape[SHAPE_TEXT_BYTES];
-    bool is_signed;
-
-    if (!label_bytes(in->descr, &is_signed) && !float_bytes(in->descr))
-        return err_set(why, -EINVAL,
-                       "%s has entries of type %s, allowed are <f4, <f8 and little-endian integers",
-                       in->path, in->descr);
-    if (in->dims != 1 && !(in->dims == 2 && in->shape[1] == 1))
-        return err_set(why, -EINVAL, "%s has shape %s, needed is [N] or [N,1]", in->path,
-                       shape_text(in, shape));
-    if (in->shape[0] < 1 || in->shape[0] > SAMPLES_MAX)
-        return err_set(why, -EINVAL, "%s has %" PRIu64 " entries, allowed is 1 to %u", in->path,
-                       in->shape[0], SAMPLES_MAX);
-    return 0;
-}
-
-int npy_file_numbers(const char *path, double **ret, uint32_t *ret_count, struct errbuf *why)
-{
-    struct input in;
-    uint8_t *data = NULL;
-    double *numbers = NULL;
-    bool is_signed;
-    int rc = input_open(path, &in, why);
-
-    if (rc)
-        return rc;
-    rc = header_read(&in, why);
-    if (!rc)
-        rc = numbers_check(&in, why);
-    if (!rc) {
-        uint32_t bytes = label_bytes(in.descr, &is_signed);
-        rc = body_read(&in, bytes ? bytes : float_bytes(in.descr), &data, why);
-    }
-    if (!rc && !(numbers = malloc(in.shape[0] * sizeof(*numbers))))
-        rc =
-            err_set(why, -ENOMEM, "no memory for the %" PRIu64 " entries of %s", in.shape[0], path);
-    for (uint32_t i = 0; !rc && i < in.shape[0]; i++)
-        numbers[i] = number_at(&in, data, i);
-    fclose(in.file);
-    free(data);
-    if (rc)
-        return rc;
-    *ret = numbers;
-    *ret_count = (uint32_t)in.shape[0];
-    return 0;
 }

@@ -21,13 +21,20 @@ bool npy_file_is(const char *path);
  * 0, -EINVAL, -EFBIG or -errno. */
 int npy_file_images(const char *path, struct npy_images *ret, struct errbuf *why);
 
-/* The labels (0 .. CLASSES_MAX-1, little-endian integers of shape [N] or [N,1]) of the `samples`
- * images of images_path, which is only named in sentences. *ret is to be freed. */
+/* The labels (0 .. CLASSES_MAX-1, integers of any width and byte order, of shape [N] or [N,1]) of
+ * the `samples` images of images_path, which is only named in sentences. *ret is to be freed. */
 int npy_file_labels(const char *path, const char *images_path, uint32_t samples, uint16_t **ret,
                     struct errbuf *why);
 
-/* Numbers of any little-endian integer or float type, of shape [N] or [N,1], 1 <= N <= SAMPLES_MAX.
- * *ret is to be freed. */
-int npy_file_numbers(const char *path, double **ret, uint32_t *ret_count, struct errbuf *why);
+enum npy_kind { NPY_INTEGERS = 1, NPY_FLOATS = 2, NPY_BOOLS = 4 };
+struct npy_values {
+    uint32_t count; /* 1 to SAMPLES_MAX */
+    enum npy_kind kind;
+    double *value; /* finite; integers as they are, bools as 0 and 1; to be freed */
+};
+/* Entries of one of `kinds`, of any width up to 64 bits and any byte order, of shape [N] or [N,1].
+ * `what` is what they are called in sentences ("scores"). 0, -EINVAL or -errno. */
+int npy_file_values(const char *path, unsigned kinds, const char *what, struct npy_values *ret,
+                    struct errbuf *why);
 
 #endif

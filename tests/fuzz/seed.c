@@ -348,6 +348,17 @@ static struct file_part npy(const char *descr, const char *shape, size_t bytes, 
     return (struct file_part){out, 128 + bytes};
 }
 
+static void make_numbers(void)
+{
+    char a[512];
+    const struct file_part mask = npy("|b1", "(3,)", 3, a);
+
+    put_text("numbers", "scores", "# by hand\nloss\n0.5\n1e-3\n2\n");
+    put_text("numbers", "named", "sample,score\r\n2,0.5\r\n0,-1\r\n");
+    put_text("numbers", "list", "\xef\xbb\xbf[0, 1, 2]");
+    put("numbers", "mask", mask.data, mask.bytes);
+}
+
 static void make_npy(void)
 {
     char a[512], b[512], c[512];
@@ -493,6 +504,7 @@ int main(int argc, char **argv)
     make_idx();
     make_cifar();
     make_npy();
+    make_numbers();
     make_pictures();
     make_safetensors();
     make_checkpoint();

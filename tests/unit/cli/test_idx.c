@@ -223,17 +223,14 @@ TEST(bad_lines_of_labels_are_named)
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"0\n1\n1000\n1\n0\n1\n", "line 3 of"},
-        {"0\n1\n1000\n1\n0\n1\n", "is \"1000\", allowed is 0 to 999"},
-        {"-1\n1\n0\n1\n0\n1\n", "is \"-1\", allowed is 0 to 999"},
-        {"0\n1 2\n0\n1\n0\n1\n", "is \"1 2\", allowed"},
-        {"0\n\n0\n1\n0\n1\n1\n", "line 2 of"},
-        {"0\n\n0\n1\n0\n1\n1\n", "is empty"},
+        {"0\n1\n1000\n1\n0\n1\n", "line 3 has \"1000\", needed is a label, 0 to 999"},
+        {"-1\n1\n0\n1\n0\n1\n", "line 1 has \"-1\", needed is a label, 0 to 999"},
+        {"0\n1 2\n0\n1\n0\n1\n", "line 2 has \"1 2\", needed"},
+        {"0\n\n0\n1\n0\n1\n1\n", "line 2 is empty"},
         {"0\n1\n0\n1\n0\n", "has 5 labels, but"},
-        {"0\n1\n0\n1\n0\n1\n2\n", "has more than 6 labels, but"},
+        {"0\n1\n0\n1\n0\n1\n2\n", "has 7 labels, but"},
         {"\n", "has 0 labels, but"},
-        {"0\n00000000000000000000000000000000000001\n", "line 2 of"},
-        {"label\n0\n", "needed is IDX labels or text with one number a line"},
+        {"label\n0\n", "has 1 labels below the name \"label\", but"},
     };
 
     write_train();
@@ -242,7 +239,8 @@ TEST(bad_lines_of_labels_are_named)
         assert_refused(test_dir(), test_path("other.txt"), -EINVAL, "other.txt", cases[i].part);
     }
     write_file("other.txt", "0\n1\0002\n0\n1\n0\n1\n", 14);
-    assert_refused(test_dir(), test_path("other.txt"), -EINVAL, "other.txt", "line 2 of");
+    assert_refused(test_dir(), test_path("other.txt"), -EINVAL, "other.txt",
+                   "line 2 has a zero byte");
 }
 
 TEST(other_labels_of_another_count_or_format_are_refused)

@@ -59,11 +59,40 @@ TEST(other_labels_from_numpy_keep_the_truth)
     dataset_draft_done(&d);
 }
 
+TEST(labels_that_correct_others_are_the_truth)
+{
+    struct import_request r = {
+        .path = test_dir(), .labels_path = test_path("fix.txt"), .labels_are = LABELS_TRUE};
+    struct dataset_draft d;
+
+    write_idx_train();
+    file_put("fix.txt", "0\n0\n1\n", 6);
+    ASSERT_OK(import_files(&r, &d, &why), why);
+    ASSERT_EQ(0, d.labels[1]);
+    ASSERT_EQ(1, d.labels[2]);
+    ASSERT(!d.truth);
+    ASSERT(!d.planted);
+    ASSERT_EQ(2, d.relabelled);
+    ASSERT_EQ(2, d.classes);
+    ASSERT_HAS(", corrected by fix.txt", d.source);
+    ASSERT_OK(dataset_flip(&d, 1.0 / 3, 1, &why), why);
+    for (int i = 0; i < 3; i++)
+        ASSERT_EQ("\0\0\1"[i], d.truth[i]);
+    dataset_draft_done(&d);
+    r.labels_are = LABELS_NOISY;
+    ASSERT_OK(import_files(&r, &d, &why), why);
+    ASSERT_EQ(1, d.labels[2]);
+    ASSERT_EQ(2, d.truth[2]);
+    ASSERT_EQ(2, d.relabelled);
+    dataset_draft_done(&d);
+}
+
 TEST(other_labels_from_numpy_are_judged)
 {
     write_idx_train();
     ASSERT_OK(npy_write(test_path("other.npy"), DTYPE_I32, (int32_t[]){5, 0, -1}, 3, &why), why);
-    ASSERT_REFUSED(-EINVAL, "other.npy", 0, "label 2 of", "other.npy is -1, allowed is 0 to 999");
+    ASSERT_REFUSED(-EINVAL, "other.npy", 0, "other.npy: entry 2 has \"-1\"",
+                   "needed is a label, 0 to 999");
     ASSERT_OK(npy_write(test_path("other.npy"), DTYPE_U8, "\1\2", 2, &why), why);
     ASSERT_REFUSED(-EINVAL, "other.npy", 0, "other.npy has 2 labels", "has 3 images");
     ASSERT_OK(npy_write(test_path("other.npy"), DTYPE_F32, (float[]){1, 1, 1}, 3, &why), why);

@@ -100,6 +100,8 @@ TEST(reads_labels_of_every_integer_type)
         {"<u4", "\0\0\0\0\2\0\0\0\1\0\0\0", 4},
         {"<i4", "\0\0\0\0\2\0\0\0\1\0\0\0", 4},
         {"<u8", "\0\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0", 8},
+        {">u2", "\0\0\0\2\0\1", 2},
+        {">i4", "\0\0\0\0\0\0\0\2\0\0\0\1", 4},
         {"<i8", "\0\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0", 8},
     };
     uint16_t *labels;
@@ -134,7 +136,7 @@ TEST(other_types_shapes_and_orders_are_refused)
         const char *descr, *shape, *images, *labels;
     } cases[] = {
         {"<f4", "(3,)", "of type <f4, allowed for images is |u1", "of type <f4, allowed for"},
-        {">i4", "(3,)", "of type >i4", "allowed for labels are little-endian integers"},
+        {">c8", "(3,)", "of type >c8", "of type >c8, allowed for labels are integers"},
         {"|b1", "(3,)", "of type |b1", "of type |b1"},
         {"", "(3,)", "of type ,", "of type ,"},
         {"|u1", "()", "has shape [], needed for images is [N,H,W]", "needed for labels is [N]"},
@@ -152,7 +154,7 @@ TEST(other_types_shapes_and_orders_are_refused)
         assert_images_refused(cases[i].images);
         assert_labels_refused(cases[i].labels);
     }
-    write_npy("a.npy", 1, "{'descr': '|u1', 'fortran_order': True, 'shape': (1, 1, 1)}", "x", 1);
+    write_npy("a.npy", 1, "{'descr': '|u1', 'fortran_order': True, 'shape': (1, 2, 2)}", "xxxx", 4);
     assert_images_refused("fortran_order True, allowed is False");
 }
 

@@ -510,16 +510,24 @@ TEST(flips_depend_on_the_seed_only)
     dataset_draft_done(&c);
 }
 
-TEST(flipping_keeps_a_truth_that_is_there)
+/* A wrong label that is flipped could become right, and would be called flipped all the same. */
+TEST(flipping_keeps_a_truth_that_is_there_and_what_is_wrong_already)
 {
     struct dataset_draft d = draft_make(SAMPLES, 0);
+    uint32_t wrong = SAMPLES / 4;
     struct errbuf why;
 
-    d.truth = calloc(SAMPLES, sizeof(*d.truth));
-    ASSERT_OK(dataset_flip(&d, 1, 3, &why), why);
-    for (int i = 0; i < SAMPLES; i++) {
-        ASSERT_EQ(0, d.truth[i]);
-        ASSERT(d.labels[i] != i % CLASSES);
+    d.truth = malloc(SAMPLES * sizeof(*d.truth));
+    for (uint32_t i = 0; i < SAMPLES; i++)
+        d.truth[i] = (uint16_t)((d.labels[i] + (i < wrong)) % CLASSES);
+    ASSERT_EQ(-EINVAL, dataset_flip(&d, 0.8, 3, &why));
+    ASSERT_HAS("are right by now", why.text);
+    ASSERT(!d.planted);
+    ASSERT_OK(dataset_flip(&d, 0.75, 3, &why), why);
+    for (uint32_t i = 0; i < SAMPLES; i++) {
+        ASSERT(d.labels[i] != d.truth[i]);
+        ASSERT_EQ(i < wrong ? PLANTED_NONE : PLANTED_FLIP, d.planted[i]);
+        ASSERT(i >= wrong || d.labels[i] == i % CLASSES);
     }
     dataset_draft_done(&d);
 }

@@ -69,6 +69,14 @@ TEST(a_measure_may_be_a_file)
     ASSERT_STR("a b/\u00e4.npy", s.curriculum.given.file);
     assert_lasts(&s);
     jobspec_done(&s);
+    s = made(MEASURE("{\"file\": \"a.txt\", \"sha256\": \"" SHA "\", \"count\": 300}"));
+    ASSERT_EQ(300, s.curriculum.given.count);
+    assert_lasts(&s);
+    jobspec_done(&s);
+    assert_refused(MEASURE("{\"job\": 3, \"count\": 300}"),
+                   "curriculum.measure names a job; count is of a file");
+    assert_refused(MEASURE("{\"file\": \"x\", \"count\": 0}"),
+                   "curriculum.measure.count is 0, allowed is 1 to");
     assert_refused(MEASURE("{\"file\": \"\"}"), "curriculum.measure.file is empty");
     assert_refused(MEASURE("{\"file\": \"x\", \"epoch\": 2}"),
                    "curriculum.measure names a file; epoch and measure are of a job");
