@@ -23,6 +23,10 @@ static const struct {
     {0, 5, "<!DOC", "an HTML page"},
     {0, 5, "<!doc", "an HTML page"},
     {0, 4, "%PDF", "a PDF"},
+    {0, 2, "\x80\2", "a Python pickle"},
+    {0, 2, "\x80\4", "a Python pickle"},
+    {0, 2, "\x80\5", "a Python pickle"},
+    {8, 2, "{\"", "a safetensors file"},
     {0, 4, "\0\0\x08\1", "IDX labels"},
     {0, 4, "\0\0\x08\3", "IDX images"},
 };

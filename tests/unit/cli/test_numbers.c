@@ -155,6 +155,8 @@ TEST(what_would_shift_the_scores_is_refused_with_its_line)
         {"\xfe\xff", "is text in UTF-16"},
         {"\x89PNG\r\n\x1a\n", "is a PNG image, needed is text"},
         {"PK\3\4", "is a zip archive"},
+        {"\x80\4\x95", "is a Python pickle, needed is text"},
+        {"\x10\1\1\1\1\1\1\1{\"loss\"", "is a safetensors file"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
