@@ -4,9 +4,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/floats.h"
+#include "common/machine.h"
 
 #define PIECE ((size_t)1 << 15) /* entries of a turn */
 #define SPINS 4000 /* some 50 us: the last piece ends soon, and waking up would take longer */
@@ -56,9 +56,11 @@ static void *thread_main(void *arg)
 
 struct halves *halves_create(void)
 {
+    struct machine machine;
     struct halves *h;
 
-    if (sysconf(_SC_NPROCESSORS_ONLN) < 2 || !(h = calloc(1, sizeof(*h))))
+    machine_here(&machine);
+    if (machine_processors(&machine) < 2 || !(h = calloc(1, sizeof(*h))))
         return NULL;
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);

@@ -12,8 +12,10 @@
 #include "common/bounds.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/machine.h"
 #include "common/options.h"
 #include "common/output.h"
+#include "common/text.h"
 #include "proto/address.h"
 #include "server/server.h"
 
@@ -30,7 +32,8 @@ static const struct option table[] = {
              "those of a network; SIGHUP reads it again"},
     {"memory", OPT_BYTES, AT(memory_bytes), .arg = "BYTES", .min = MEMORY_BYTES_MIN,
      .max = INT64_MAX,
-     .help = "what the jobs that run may hold, 300M or 4G (default: half of this machine's)"},
+     .help = "what the jobs that run may hold, 300M or 4G (default: half of the machine's "
+             "or, where that is less, of the cgroup's)"},
     {"max-running", OPT_INT, AT(max_running), .def = "4", .arg = "N", .min = 1, .max = RUNNING_MAX,
      .help = "jobs that run at the same time and share the workers"},
     {"checkpoint-every", OPT_INT, AT(checkpoint_s), .def = "60", .arg = "SECONDS", .min = 1,
@@ -58,11 +61,23 @@ static const struct option table[] = {
     {0},
 };
 
-static int64_t default_memory(void)
+/* Sets memory_bytes where no option did, and says how much it is and why. */
+static void set_memory(struct server_options *options)
 {
-    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2;
+    char memory[MACHINE_TEXT_BYTES], processors[MACHINE_TEXT_BYTES], bytes[TEXT_F64_BYTES];
+    struct machine machine;
+    bool given = options->memory_bytes != 0;
 
-    return bytes < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : bytes;
+    machine_here(&machine);
+    const int64_t all = machine_memory(&machine);
+    if (!given)
+        options->memory_bytes = all / 2 < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : all / 2;
+    log_info("server.machine", "memory=\"%s (%s %s)\" processors=\"%u (%s)\"",
+             text_of_bytes(options->memory_bytes, bytes), given ? "--memory;" : "half of",
+             machine_say_memory(&machine, memory), machine_processors(&machine),
+             machine_say_processors(&machine, processors));
+    if (options->memory_bytes > all)
+        log_warn("server.memory", "error=\"--memory is more than %s\"", memory);
 }
 
 /* Every connection is a file to the kernel, and the usual limit of 1024 is there for programs that
@@ -94,7 +109,7 @@ static void print_help(void)
 
 int main(int argc, char **argv)
 {
-    struct server_options options = {.memory_bytes = default_memory()};
+    struct server_options options = {0};
     struct server *s = xcalloc(1, sizeof(*s));
     struct errbuf why = {""};
     char *state = file_xdg("XDG_STATE_HOME", ".local/state");
@@ -118,6 +133,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     allow_many_files();
+    set_memory(&options);
     if (!options.state)
         options.state = state;
     int rc = options.state ? server_check(&options, &why) : refuse_homeless(&why);

@@ -11,6 +11,7 @@
 #include "common/bounds.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/machine.h"
 #include "common/options.h"
 #include "common/output.h"
 #include "common/text.h"
@@ -40,7 +41,7 @@ static const struct option table[] = {
     {"key", OPT_STR, AT(session.key), .arg = "FILE",
      .help = "seal messages with this key (steppe key derive --role worker)"},
     {"threads", OPT_INT, AT(session.threads), .arg = "T", .min = 1, .max = THREADS_MAX,
-     .help = "compute threads (default: one a processor)"},
+     .help = "compute threads (default: one a processor that it may use)"},
     {"name", OPT_STR, AT(session.name), .arg = "NAME",
      .help = "name in `steppe workers` (default: host-pid)"},
     {"cache", OPT_STR, AT(session.cache), .arg = "DIR",
@@ -74,11 +75,23 @@ static void on_signal(int number)
     alarm(DRAIN_S);
 }
 
-static int64_t default_threads(void)
+/* Sets threads where no option did, and says how many they are and why. */
+static void set_threads(struct session_options *options)
 {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    char processors[MACHINE_TEXT_BYTES], memory[MACHINE_TEXT_BYTES];
+    struct machine machine;
+    const bool given = options->threads != 0;
 
-    return cpus < 1 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : cpus;
+    machine_here(&machine);
+    const int64_t may = machine_processors(&machine);
+    if (!given)
+        options->threads = may > THREADS_MAX ? THREADS_MAX : may;
+    machine_say_processors(&machine, processors);
+    log_info("worker.machine", "threads=\"%lld (%s%s)\" memory=\"%s\"", (long long)options->threads,
+             given ? "--threads; " : "", processors, machine_say_memory(&machine, memory));
+    if (options->threads > may)
+        log_warn("worker.threads", "error=\"--threads %lld with %s: they take turns\"",
+                 (long long)options->threads, processors);
 }
 
 static char *default_name(void)
@@ -153,7 +166,7 @@ static int work(struct worker_options *options, char **argv, struct errbuf *why)
 
 int main(int argc, char **argv)
 {
-    struct worker_options options = {.session.threads = default_threads()};
+    struct worker_options options = {0};
     struct errbuf why = {""};
     struct output output;
     char *cache = file_xdg("XDG_CACHE_HOME", ".cache"), *name = default_name();
@@ -186,6 +199,7 @@ int main(int argc, char **argv)
         options.session.name = name;
     log_set_level((enum log_level)options.log_level);
     set_signals();
+    set_threads(&options.session);
     if (address_check(options.session.server, &why) < 0) {
         err_prefix(&why, -EINVAL, "--connect");
         status = 2;

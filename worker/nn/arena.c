@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
+
+#include "common/machine.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -53,8 +54,9 @@ int arena_map(struct arena *a)
     if (bytes == 0)
         bytes = PAGE;
     /* The kernel promises more than it has and ends the process when it is used. */
-    const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    if (pages > 0 && page_bytes > 0 && bytes / (size_t)page_bytes >= (size_t)pages)
+    struct machine machine;
+    machine_here(&machine);
+    if ((uint64_t)bytes >= (uint64_t)machine_memory(&machine))
         return -ENOMEM;
     /* One page more than needed, and the unaligned ends are given back. */
     char *raw =
