@@ -31,6 +31,12 @@ const struct option import_options[] = {
      .help = "noisy: the old labels are the truth; true: those of --labels are, a correction"},
     {"size", OPT_INT, ARG(size), .arg = "N", .min = 1, .max = IMAGE_SIDE_MAX,
      .help = "folders of pictures: scale all of them to N x N"},
+    {"train", OPT_STR, ARG(train), .arg = "NAME",
+     .help = "the folder or word of the training set; . is everything"},
+    {"test", OPT_STR, ARG(test), .arg = "NAME",
+     .help = "the folder or word of the test set; none leaves it out"},
+    {"layout", OPT_ENUM, ARG(layout), .names = npy_layout_names, .arg = "ORDER",
+     .help = "numpy: where the channels of the images are"},
     {"flip", OPT_F64, ARG(flip), .arg = "SHARE", .fmax = 1,
      .help = "share of labels to flip, the truth is kept (glyphs: else 0.05)"},
     {"flip-seed", OPT_INT, ARG(flip_seed), .arg = "S", .max = SEED_MAX,
@@ -57,6 +63,9 @@ static int check_args(const struct args *a, bool glyphs, struct errbuf *why)
         {"--labels", a->labels != NULL, false, ""},
         {"--labels-are", a->labels_are != NOT_GIVEN, false, ""},
         {"--size", a->size != NOT_GIVEN, false, ""},
+        {"--train", a->train != NULL, false, ""},
+        {"--test", a->test != NULL, false, ""},
+        {"--layout", a->layout != NOT_GIVEN, false, ""},
         {"--flip-seed", a->flip_seed != NOT_GIVEN, false, "; there --seed chooses everything"},
         {"--samples", a->samples != NOT_GIVEN, true, ""},
         {"--test-samples", a->test_samples != NOT_GIVEN, true, ""},
@@ -139,16 +148,24 @@ static int flip_files(struct dataset_draft *d, double share, uint64_t seed, stru
 static int read_files(const struct cli *cli, struct dataset_draft *ret, struct errbuf *why)
 {
     const struct args *a = cli->args;
+    struct import_notes notes = {.count = 0};
     struct import_request request = {.path = cli->words[1],
                                      .labels_path = a->labels,
                                      .labels_are =
                                          a->labels_are == LABELS_TRUE ? LABELS_TRUE : LABELS_NOISY,
                                      .size = a->size != NOT_GIVEN ? (uint32_t)a->size : 0,
+                                     .train = a->train,
+                                     .test = a->test,
+                                     .layout = (enum npy_layout)(a->layout + 1),
+                                     .notes = &notes,
                                      .stop = cli->stop};
     uint64_t flip_seed = a->flip_seed != NOT_GIVEN ? (uint64_t)a->flip_seed : 1;
     struct dataset_draft draft;
 
     int rc = import_files(&request, &draft, why);
+    if (rc == 0)
+        import_notes_print(&notes, "steppe: note: ", stderr);
+    import_notes_done(&notes);
     if (rc != 0)
         return rc;
     if (a->flip > 0)

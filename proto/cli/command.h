@@ -33,8 +33,8 @@ struct args {
     const char *uuid;
     int64_t limit, keep;
     /* dataset import */
-    const char *labels;
-    int labels_are;
+    const char *labels, *train, *test;
+    int labels_are, layout;
     double flip, hard;
     int64_t flip_seed, seed, samples, test_samples, size;
     /* scores and schedule */

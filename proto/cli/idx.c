@@ -2,19 +2,22 @@
  * and what dataset they make.
  *
  * A folder has train-images-idx3-ubyte, train-labels-idx1-ubyte and, optionally,
- * t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (each plain or with .gz behind it; also with
- * '.' before idx). One images file with its labels file beside it ("images" and "idx3" in the name
- * become "labels" and "idx1") makes a dataset without test samples. */
+ * t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (each plain or with .gz behind it, in any case;
+ * also with '.' before idx, or another word for the split: test, val). One images file with its
+ * labels file beside it ("images" and "idx3" in the name become "labels" and "idx1") makes a
+ * dataset without test samples. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
 #include "proto/cli/idx_file.h"
 #include "proto/cli/import.h"
+#include "proto/cli/pair.h"
 
 /* One pair of images and labels; arrays are owned. */
 struct part {
@@ -27,22 +30,40 @@ static bool is_there(const char *path)
     return access(path, F_OK) == 0;
 }
 
-/* The first of the names that a part's file may have in the folder, to be freed; NULL: none. */
-static char *part_path(const char *folder, const char *split, const char *kind, int dims)
+/* WORD-images-idx3-ubyte and WORD-labels-idx1-ubyte, perhaps with .gz behind it. */
+static bool idx_parse(const char *name, struct pair_name *ret)
 {
-    static const char *const endings[] = {"", ".gz"};
+    static const char *const kinds[] = {"images", "labels"};
+    size_t bytes = strlen(name);
 
-    for (const char *joint = "-."; *joint; joint++)
-        for (int i = 0; i < 2; i++) {
-            char *name = xasprintf("%s-%s%cidx%d-ubyte%s", split, kind, *joint, dims, endings[i]);
-            char *path = import_path(folder, name);
-            free(name);
-            if (is_there(path))
-                return path;
-            free(path);
+    if (bytes > 3 && strcasecmp(name + bytes - 3, ".gz") == 0)
+        bytes -= 3;
+    for (int kind = 0; kind < 2; kind++)
+        for (const char *joint = "-."; *joint; joint++) {
+            char ending[32];
+            int n = snprintf(ending, sizeof(ending), "-%s%cidx%d-ubyte", kinds[kind], *joint,
+                             kind ? 1 : 3);
+            if (bytes > (size_t)n && strncasecmp(name + bytes - n, ending, (size_t)n) == 0) {
+                *ret = (struct pair_name){0, bytes - (size_t)n, kind == 1};
+                return true;
+            }
         }
-    return NULL;
+    return false;
 }
+
+static char *idx_partner(const char *name)
+{
+    struct pair_name parts;
+
+    idx_parse(name, &parts);
+    return xasprintf("%.*s-%s-ubyte, neither plain nor .gz", (int)parts.word_bytes, name,
+                     parts.is_labels ? "images-idx3" : "labels-idx1");
+}
+
+static const struct pair_scheme idx_scheme = {.train =
+                                                  "train-images-idx3-ubyte, neither plain nor .gz",
+                                              .parse = idx_parse,
+                                              .partner = idx_partner};
 
 /* `from` in the last component of path replaced, where it is first; NULL when it is not there. */
 static char *renamed(const char *path, const char *from, const char *to)
@@ -101,31 +122,34 @@ static int file_import(const char *path, struct part *part, struct errbuf *why)
     return rc;
 }
 
-/* Reads one split of a folder. A test split that is not there at all is empty. */
-static int folder_import(const char *folder, const char *split, bool optional, struct part *part,
-                         char **ret_images, struct errbuf *why)
+/* Reads a pair of the folder; *ret_images is its path, to be freed. */
+static int pair_import(const char *folder, const struct pair *pair, struct part *part,
+                       char **ret_images, struct errbuf *why)
 {
-    char *images = part_path(folder, split, "images", 3);
-    char *labels = part_path(folder, split, "labels", 1);
-    int rc = 0;
+    char *images = import_path(folder, pair->images), *labels = import_path(folder, pair->labels);
+    int rc = idx_file_images(images, &part->images, why);
 
-    if (!images && !labels && optional)
-        return 0;
-    if (!images)
-        rc = err_set(why, -ENOENT, "%s has no %s-images-idx3-ubyte, neither plain nor .gz", folder,
-                     split);
-    else if (!labels)
-        rc = err_set(why, -ENOENT, "%s has no %s-labels-idx1-ubyte, neither plain nor .gz", folder,
-                     split);
-    if (!rc)
-        rc = idx_file_images(images, &part->images, why);
     if (!rc)
         rc = idx_file_labels(labels, images, part->images.samples, &part->labels, why);
     free(labels);
+    *ret_images = images;
+    return rc;
+}
+
+/* Reads the training and the test part of a folder. */
+static int folder_import(const struct import_request *r, struct part *train, struct part *test,
+                         char **ret_images, char **ret_test_images, struct errbuf *why)
+{
+    struct pairs pairs = {0};
+    int rc = pairs_read(r, &idx_scheme, &pairs, why);
+
     if (!rc)
-        *ret_images = images;
-    else
-        free(images);
+        rc = pairs_choose(r, &idx_scheme, &pairs, why);
+    if (!rc)
+        rc = pair_import(r->path, pairs.train, train, ret_images, why);
+    if (!rc && pairs.test)
+        rc = pair_import(r->path, pairs.test, test, ret_test_images, why);
+    pairs_done(&pairs);
     return rc;
 }
 
@@ -156,22 +180,15 @@ static int parts_check(const char *images_path, const struct idx_images *train,
     return 0;
 }
 
+/* Of the other formats none is one file. */
 static bool idx_detect(const char *path, bool is_folder)
 {
-    static const char *const splits[] = {"train", "t10k"}, *const kinds[] = {"images", "labels"};
-    bool found = !is_folder; /* of the other formats none is one file */
-
-    for (int i = 0; !found && i < 4; i++) {
-        char *file = part_path(path, splits[i / 2], kinds[i % 2], i % 2 ? 1 : 3);
-        found = file != NULL;
-        free(file);
-    }
-    return found;
+    return !is_folder || pairs_detect(path, &idx_scheme);
 }
 
-static char *idx_test_labels(const char *path)
+static char *idx_test_labels(const struct import_request *r)
 {
-    return part_path(path, "t10k", "labels", 1);
+    return pairs_test_labels(r, &idx_scheme);
 }
 
 static int idx_import(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why)
@@ -184,9 +201,7 @@ static int idx_import(const struct import_request *r, struct dataset_draft *ret,
     if (stat(r->path, &st) != 0)
         return err_set(why, -errno, "cannot open %s: %s", r->path, err_text(-errno));
     if (S_ISDIR(st.st_mode)) {
-        rc = folder_import(r->path, "train", false, &train, &images, why);
-        if (!rc)
-            rc = folder_import(r->path, "t10k", true, &test, &test_images, why);
+        rc = folder_import(r, &train, &test, &images, &test_images, why);
     } else {
         rc = file_import(r->path, &train, why);
         images = xstrdup(r->path);

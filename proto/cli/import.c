@@ -10,13 +10,16 @@
 
 #include "common/alloc.h"
 #include "common/text.h"
+#include "proto/cli/entries.h"
 #include "proto/cli/idx_file.h"
 #include "proto/cli/numbers.h"
+#include "proto/cli/split.h"
 
 /* The first that detects the path reads it. Pictures are last: any folder with folders in it. */
 static const struct import_format *const formats[] = {&idx_format, &cifar_format, &npy_format,
                                                       &picture_format};
 #define FORMATS_COUNT (sizeof(formats) / sizeof(formats[0]))
+#define WRAPPED_MAX 8 /* folders around a dataset; a download has two or three */
 
 char *import_path(const char *folder, const char *name)
 {
@@ -32,6 +35,14 @@ bool import_has(const char *folder, const char *name)
 
     free(path);
     return there;
+}
+
+int import_name_check(const char *what, const char *place, const char *name, struct errbuf *why)
+{
+    if (strlen(name) <= CLASS_NAME_BYTES_MAX)
+        return 0;
+    return err_set(why, -EINVAL, "%s has a %s name of %zu bytes, allowed is up to %d: %.60s...",
+                   place, what, strlen(name), CLASS_NAME_BYTES_MAX, name);
 }
 
 int import_stopped(const struct import_request *r, struct errbuf *why)
@@ -59,6 +70,66 @@ static int format_find(const char *path, const struct import_format **ret, struc
                                                           : ", ",
                                  formats[i]->needs);
     return err_set(why, -EINVAL, "%s holds no dataset, needed is %s", path, needs);
+}
+
+/* The folder that is all there is in path but files that are no pictures, as archives unpack, to be
+ * freed; NULL where there is none, or where it has a meaning by itself: a part of a dataset, the
+ * one that the request names, a class. */
+static char *wrapped_folder(const struct import_request *r, const char *path)
+{
+    const struct import_format *format;
+    struct entries e = {0};
+    char *inner = NULL;
+    int folders = 0;
+
+    if ((r->train && strcmp(r->train, SPLIT_WHOLE) == 0) || entries_read(path, &e, NULL) != 0)
+        return NULL;
+    for (size_t i = 0; i < e.count; i++) {
+        const char *name = e.at[i].name;
+        bool meant = split_kind_of(name) || (r->train && strcmp(r->train, name) == 0) ||
+                     (r->test && strcmp(r->test, name) == 0);
+        folders += e.at[i].is_folder ? meant ? 2 : 1 : entries_is_picture(name) ? 2 : 0;
+        if (e.at[i].is_folder && !inner)
+            inner = import_path(path, name);
+    }
+    entries_done(&e);
+    if (inner && (folders != 1 || format_find(inner, &format, NULL) != 0)) {
+        free(inner);
+        inner = NULL;
+    }
+    return inner;
+}
+
+/* Says that inner was looked into, and what lies beside it. */
+static void wrapper_note(const struct import_request *r, const char *path, const char *inner)
+{
+    struct entries e = {0};
+
+    import_note(r->notes, "%s is read, the only folder in %s", inner, path);
+    if (entries_read(path, &e, NULL) != 0)
+        return;
+    for (size_t i = 0; i < e.count; i++)
+        if (!e.at[i].is_folder)
+            import_note_left(r->notes, path, "", e.at[i].name, false);
+    entries_done(&e);
+}
+
+/* Finds the format of r->path, or of the only folder in it, or in that: *io_path is where. */
+static int format_search(const struct import_request *r, char **io_path,
+                         const struct import_format **ret, struct errbuf *why)
+{
+    int rc = format_find(*io_path, ret, why);
+
+    for (int depth = 0; !rc && *ret == &picture_format && depth < WRAPPED_MAX; depth++) {
+        char *inner = wrapped_folder(r, *io_path);
+        if (!inner)
+            break;
+        wrapper_note(r, *io_path, inner);
+        free(*io_path);
+        *io_path = inner;
+        rc = format_find(inner, ret, why);
+    }
+    return rc;
 }
 
 static uint32_t classes_count(const uint16_t *labels, uint32_t n, uint32_t classes)
@@ -124,7 +195,7 @@ static int test_labels_check(const struct import_format *format, const struct im
 {
     for (uint32_t i = 0; i < d->test_samples; i++)
         if (d->test_labels[i] >= d->classes) {
-            char *path = format->test_labels ? format->test_labels(r->path) : NULL;
+            char *path = format->test_labels ? format->test_labels(r) : NULL;
             int rc = err_set(why, -EINVAL,
                              "%s: the label of image %u is %u, allowed is 0 to %u, the classes of "
                              "the training labels",
@@ -170,22 +241,42 @@ static void source_set(const struct import_request *r, const char *format, struc
     free(whole);
 }
 
-int import_files(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why)
+/* Options that mean nothing for the format are refused. */
+static int options_check(const struct import_request *r, const struct import_format *format,
+                         struct errbuf *why)
 {
-    const struct import_format *format = NULL;
-    struct dataset_draft d = {0};
-    int rc = format_find(r->path, &format, why);
+    struct stat st;
 
-    if (rc)
-        return rc;
     if (r->size && !format->scales)
         return err_set(why, -EINVAL, "--size is for folders of pictures, but %s is %s", r->path,
                        format->name);
-    rc = format->import(r, &d, why);
+    if (r->layout != NPY_LAYOUT_JUDGE && !format->lays_out)
+        return err_set(why, -EINVAL, "--layout is for numpy's arrays, but %s is %s", r->path,
+                       format->name);
+    if ((r->train || r->test) && stat(r->path, &st) == 0 && !S_ISDIR(st.st_mode))
+        return err_set(why, -EINVAL, "%s is for folders, but %s is a file",
+                       r->train ? "--train" : "--test", r->path);
+    return 0;
+}
+
+int import_files(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why)
+{
+    const struct import_format *format = NULL;
+    struct import_request inner = *r;
+    struct dataset_draft d = {0};
+    char *path = xstrdup(r->path);
+    int rc = format_search(r, &path, &format, why);
+
+    inner.path = path;
+    if (!rc)
+        rc = options_check(&inner, format, why);
+    if (!rc)
+        rc = format->import(&inner, &d, why);
     if (!rc && r->labels_path)
-        rc = relabel(r, &d, why);
+        rc = relabel(&inner, &d, why);
     if (!rc && !d.class_names)
-        rc = classes_set(format, r, &d, why);
+        rc = classes_set(format, &inner, &d, why);
+    free(path);
     if (rc) {
         dataset_draft_done(&d);
         return rc;

@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #include "common/dataset.h"
+#include "proto/cli/import_notes.h"
+#include "proto/cli/npy_layout.h"
 
 /* What labels are that take the place of those that a dataset has. */
 enum labels_are {
@@ -21,7 +23,12 @@ struct import_request {
     /* NULL, or labels that take the place of the training labels: IDX or a list (numbers.h). */
     const char *labels_path;
     enum labels_are labels_are;
-    uint32_t size;                     /* pictures are scaled to size x size; 0: as they are */
+    uint32_t size; /* pictures are scaled to size x size; 0: as they are */
+    /* NULL, or which folder (of pictures) or which word in file names is the training set (".": all
+     * folders) and the test set ("none": there is none). */
+    const char *train, *test;
+    enum npy_layout layout;            /* of numpy's arrays of images */
+    struct import_notes *notes;        /* NULL, or what there is to say is added */
     const volatile sig_atomic_t *stop; /* NULL, or set when the user wants to stop */
 };
 
@@ -32,11 +39,12 @@ struct import_format {
     const char *name;
     const char *needs; /* the files that make a folder this format, for a sentence */
     bool scales;       /* request.size is meant for it */
+    bool lays_out;     /* request.layout is */
     bool (*detect)(const char *path, bool is_folder);
     int (*import)(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why);
-    /* The file with the test labels of a path that has them, to be freed. NULL where import gives
+    /* The file with the test labels where there are any, to be freed. NULL where import gives
      * names: it has judged the labels itself. */
-    char *(*test_labels)(const char *path);
+    char *(*test_labels)(const struct import_request *r);
 };
 extern const struct import_format idx_format, cifar_format, npy_format, picture_format;
 
@@ -49,6 +57,9 @@ int import_files(const struct import_request *r, struct dataset_draft *ret, stru
 /* folder/name, to be freed. */
 char *import_path(const char *folder, const char *name);
 bool import_has(const char *folder, const char *name);
+/* Has the name of a class or a domain (`what`), which place holds, at most CLASS_NAME_BYTES_MAX
+ * bytes? Importers ask before they read any image. 0 or -EINVAL. */
+int import_name_check(const char *what, const char *place, const char *name, struct errbuf *why);
 /* -EINTR with a sentence once the user wants to stop. */
 int import_stopped(const struct import_request *r, struct errbuf *why);
 

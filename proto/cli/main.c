@@ -127,6 +127,7 @@ static struct args args_defaults(void)
         .samples = NOT_GIVEN,
         .test_samples = NOT_GIVEN,
         .size = NOT_GIVEN,
+        .layout = NOT_GIVEN,
         .hardest = NOT_GIVEN,
         .easiest = NOT_GIVEN,
         .epoch = NOT_GIVEN,
@@ -149,17 +150,39 @@ static void join_options(const struct command *c, struct option table[OPTIONS_MA
     table[n] = (struct option){NULL};
 }
 
+/* The commands that begin with the word, as "dataset import" does with "dataset". */
+static bool in_group(const struct command *c, const char *group)
+{
+    size_t bytes = strlen(group);
+
+    return strncmp(c->name, group, bytes) == 0 && c->name[bytes] == ' ';
+}
+
+static void print_rows(const char *group, FILE *out)
+{
+    for (const struct command *c = commands; c->name; c++) {
+        if (group && !in_group(c, group))
+            continue;
+        int used = fprintf(out, "  %s%s%s", c->name, *c->words ? " " : "", c->words);
+        fprintf(out, "%*s%s\n", used < 36 ? 36 - used : 1, "", c->summary);
+    }
+}
+
 static void print_help(FILE *out)
 {
     fprintf(out, "usage: steppe [--server URL] COMMAND [ARGUMENTS] [OPTIONS]\n\n"
                  "Trains image classifiers, easy samples first; see steppe COMMAND --help.\n\n");
-    for (const struct command *c = commands; c->name; c++) {
-        int used = fprintf(out, "  %s%s%s", c->name, *c->words ? " " : "", c->words);
-        fprintf(out, "%*s%s\n", used < 36 ? 36 - used : 1, "", c->summary);
-    }
+    print_rows(NULL, out);
     fprintf(out, "\noptions of every command:\n");
     options_help(global_options, out);
     fprintf(out, "\nexit status: 0 done, 1 refused or failed, 2 usage\n");
+}
+
+static void print_group_help(const char *group, FILE *out)
+{
+    fprintf(out, "usage: steppe %s COMMAND [ARGUMENTS] [OPTIONS]\n\n", group);
+    print_rows(group, out);
+    fprintf(out, "\nsteppe %s COMMAND --help shows the options of one\n", group);
 }
 
 static void print_command_help(const struct command *c, FILE *out)
@@ -186,15 +209,15 @@ static int refuse_command(const char *word, const char *second, struct errbuf *w
 {
     const char *names[sizeof(commands) / sizeof(commands[0])];
     char list[128], *both = xasprintf("%s%s%s", word, second ? " " : "", second ? second : "");
-    size_t group = strlen(word), n = 0;
+    size_t n = 0;
 
     for (const struct command *c = commands; c->name; c++)
-        if (strncmp(c->name, word, group) == 0 && c->name[group] == ' ')
-            names[n++] = c->name + group + 1;
+        if (in_group(c, word))
+            names[n++] = c->name + strlen(word) + 1;
     names[n] = NULL;
     if (n > 0 && !second) {
-        err_set(why, EXIT_USAGE, "%s needs one word more: %s", word,
-                text_list(names, list, sizeof(list)));
+        err_set(why, EXIT_USAGE, "%s needs one word more: %s; see steppe %s --help", word,
+                text_list(names, list, sizeof(list)), word);
     } else {
         for (n = 0; commands[n].name; n++)
             names[n] = commands[n].name;
@@ -278,6 +301,20 @@ static int run_command(const struct command *c, const struct args *args, char **
     return rc;
 }
 
+/* Is argv[at] the first word of commands of two, and what follows options only, --help among them?
+ */
+static bool asks_group_help(int argc, char **argv, int at, const struct args *given)
+{
+    struct args args = *given;
+    bool is_group = false;
+
+    for (const struct command *c = commands; c->name; c++)
+        is_group = is_group || in_group(c, argv[at]);
+    return is_group &&
+           options_args(global_options, argc - at, argv + at, &args, NULL, NULL, NULL) == 0 &&
+           args.help;
+}
+
 /* Reads the words of the command line and runs what they say. words: room for argc. */
 static int run(int argc, char **argv, char **words, struct errbuf *why)
 {
@@ -292,6 +329,8 @@ static int run(int argc, char **argv, char **words, struct errbuf *why)
         args.help = true;
         at++;
     }
+    if (at < argc && asks_group_help(argc, argv, at, &args))
+        return print_group_help(argv[at], stdout), 0;
     if (at < argc && find_command(argc, argv, at, &command, &name_words, why) != 0)
         return EXIT_USAGE;
     join_options(command, table);

@@ -221,14 +221,7 @@ int npy_header(struct npy_input *in, struct errbuf *why)
 
 const char *npy_shape(const struct npy_input *in, char buf[NPY_SHAPE_BYTES])
 {
-    size_t used = 1;
-
-    strcpy(buf, "[");
-    for (int i = 0; i < in->dims; i++)
-        used += (size_t)snprintf(buf + used, NPY_SHAPE_BYTES - used, "%s%" PRIu64, i ? "," : "",
-                                 in->shape[i]);
-    snprintf(buf + used, NPY_SHAPE_BYTES - used, "]");
-    return buf;
+    return npy_shape_text(in->shape, in->dims, buf);
 }
 
 int npy_body(struct npy_input *in, uint32_t entry_bytes, uint8_t **ret, struct errbuf *why)
@@ -258,37 +251,53 @@ int npy_body(struct npy_input *in, uint32_t entry_bytes, uint8_t **ret, struct e
     return rc;
 }
 
-static int images_check(const struct npy_input *in, struct errbuf *why)
+/* The sizes that the shape has in the layout are within bounds; *ret_dims. */
+static int sizes_check(const struct npy_input *in, enum npy_layout layout, struct dims *ret_dims,
+                       struct errbuf *why)
 {
     static const struct {
         const char *what;
         uint32_t max;
-    } sizes[] = {{"images", SAMPLES_MAX},
-                 {"pixels from top to bottom", IMAGE_SIDE_MAX},
+    } sizes[] = {{"pixels from top to bottom", IMAGE_SIDE_MAX},
                  {"pixels from left to right", IMAGE_SIDE_MAX},
-                 {"channels", CHANNELS_MAX}};
+                 {"channels", CHANNELS_MAX},
+                 {"images", SAMPLES_MAX}};
+    const char *as = layout == NPY_LAYOUT_NCHW ? in->dims == 3 ? "[N,C,L]" : "[N,C,H,W]"
+                     : in->dims == 3           ? "[N,H,W]"
+                                               : "[N,H,W,C]";
     char shape[NPY_SHAPE_BYTES];
-    uint64_t bytes = 1;
+    uint64_t side[4], bytes = 1;
+
+    npy_layout_sides(in->shape, in->dims, layout, side);
+    side[3] = in->shape[0];
+    for (int i = 0; i < 4; i++) {
+        if (side[i] < 1 || side[i] > sizes[i].max)
+            return err_set(
+                why, -EINVAL, "%s has %" PRIu64 " %s (shape %s as %s), allowed is 1 to %" PRIu32,
+                in->path, side[i], sizes[i].what, npy_shape(in, shape), as, sizes[i].max);
+        bytes *= side[i];
+    }
+    if (bytes > DATASET_BYTES_MAX)
+        return err_set(why, -EFBIG, "%s has %" PRIu64 " bytes of images, allowed is up to %" PRIu64,
+                       in->path, bytes, (uint64_t)DATASET_BYTES_MAX);
+    *ret_dims = (struct dims){(uint32_t)side[0], (uint32_t)side[1], (uint32_t)side[2]};
+    return 0;
+}
+
+static int images_check(const struct npy_input *in, enum npy_layout *io_layout,
+                        struct dims *ret_dims, struct errbuf *why)
+{
+    char shape[NPY_SHAPE_BYTES];
 
     if (in->descr[0] == 0 || strcmp(in->descr + 1, "u1") != 0)
         return err_set(why, -EINVAL, "%s has entries of type %s, allowed for images is |u1 (uint8)",
                        in->path, in->descr);
     if (in->dims != 3 && in->dims != 4)
-        return err_set(why, -EINVAL, "%s has shape %s, needed for images is [N,H,W] or [N,H,W,C]",
+        return err_set(why, -EINVAL,
+                       "%s has shape %s, needed for images is [N,H,W], [N,H,W,C] or [N,C,H,W]",
                        in->path, npy_shape(in, shape));
-    for (int i = 0; i < in->dims; i++) {
-        if (in->shape[i] < 1 || in->shape[i] > sizes[i].max)
-            return err_set(why, -EINVAL,
-                           "%s has %" PRIu64
-                           " %s (shape %s as [N,H,W%s]), allowed is 1 to %" PRIu32,
-                           in->path, in->shape[i], sizes[i].what, npy_shape(in, shape),
-                           in->dims == 4 ? ",C" : "", sizes[i].max);
-        bytes *= in->shape[i];
-    }
-    if (bytes > DATASET_BYTES_MAX)
-        return err_set(why, -EFBIG, "%s has %" PRIu64 " bytes of images, allowed is up to %" PRIu64,
-                       in->path, bytes, (uint64_t)DATASET_BYTES_MAX);
-    return 0;
+    int rc = npy_layout_judge(in->path, in->shape, in->dims, *io_layout, io_layout, why);
+    return rc ? rc : sizes_check(in, *io_layout, ret_dims, why);
 }
 
 bool npy_file_is(const char *path)
@@ -304,24 +313,29 @@ bool npy_file_is(const char *path)
     return is;
 }
 
-int npy_file_images(const char *path, struct npy_images *ret, struct errbuf *why)
+int npy_file_images(const char *path, enum npy_layout layout, struct npy_images *ret,
+                    struct errbuf *why)
 {
+    struct npy_images images = {.layout = layout};
     struct npy_input in;
-    uint8_t *data;
     int rc = npy_open(path, &in, why);
 
     if (rc)
         return rc;
     rc = npy_header(&in, why);
     if (!rc)
-        rc = images_check(&in, why);
+        rc = images_check(&in, &images.layout, &images.dims, why);
     if (!rc)
-        rc = npy_body(&in, 1, &data, why);
+        rc = npy_body(&in, 1, &images.data, why);
     fclose(in.file);
-    if (!rc)
-        *ret = (struct npy_images){(uint32_t)in.shape[0],
-                                   {(uint32_t)in.shape[1], (uint32_t)in.shape[2],
-                                    in.dims == 4 ? (uint32_t)in.shape[3] : 1},
-                                   data};
-    return rc;
+    if (rc)
+        return rc;
+    images.samples = (uint32_t)in.shape[0];
+    if (images.layout == NPY_LAYOUT_NCHW &&
+        npy_layout_channels_last(images.data, images.samples, images.dims) != 0) {
+        free(images.data);
+        return err_set(why, -ENOMEM, "no memory for the images of %s", path);
+    }
+    *ret = images;
+    return 0;
 }

@@ -7,19 +7,23 @@
 
 #include "common/err.h"
 #include "common/model.h"
+#include "proto/cli/npy_layout.h"
 
 struct npy_images {
     uint32_t samples; /* at least 1 */
     struct dims dims;
-    uint8_t *data; /* [samples, h, w, c], to be freed */
+    uint8_t *data;          /* [samples, h, w, c], to be freed */
+    enum npy_layout layout; /* of the file */
 };
 
 /* Whether the file begins as a .npy file does; false also when it cannot be read. */
 bool npy_file_is(const char *path);
 
-/* uint8 of shape [N,H,W] (one channel) or [N,H,W,C]. Sizes are within common/bounds.h.
- * 0, -EINVAL, -EFBIG or -errno. */
-int npy_file_images(const char *path, struct npy_images *ret, struct errbuf *why);
+/* uint8 of shape [N,H,W] (one channel), [N,H,W,C] or [N,C,H,W], which becomes [N,H,W,C]; layout is
+ * what npy_layout_judge is asked. Sizes are within common/bounds.h. 0, -EINVAL, -EFBIG or -errno.
+ */
+int npy_file_images(const char *path, enum npy_layout layout, struct npy_images *ret,
+                    struct errbuf *why);
 
 /* The labels (0 .. CLASSES_MAX-1, integers of any width and byte order, of shape [N] or [N,1]) of
  * the `samples` images of images_path, which is only named in sentences. *ret is to be freed. */

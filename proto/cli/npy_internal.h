@@ -9,9 +9,9 @@
 #include "common/bounds.h"
 #include "common/err.h"
 #include "common/safetensors.h"
+#include "proto/cli/npy_layout.h"
 
 #define NPY_WORD_BYTES 32
-#define NPY_SHAPE_BYTES 160
 
 struct npy_input {
     const char *path;

@@ -1,5 +1,6 @@
 /* A folder of pictures: CLASS/FILE.png, .jpg or .jpeg (either case), or DOMAIN/CLASS/FILE; or both
- * below train/, with the test split in test/ or, where there is none, in val/.
+ * below train/, with the test split in test/ or, where there is none, in val/, or as
+ * picture_split.h has it.
  *
  * Domains are where pictures come from (photo, sketch, a hospital). The depth of the tree tells
  * them, and a tree of both depths is refused. Test pictures may be of other domains, which are not
@@ -7,35 +8,22 @@
  *
  * Classes are the class folders of the training split, sorted bytewise, and so are the files in
  * each; samples are numbered in this order, domain by domain and class by class, so that the same
- * files make the same dataset everywhere. Names that begin with '.' are skipped, and files beside
- * the class folders that are no pictures. Everything else that does not fit is refused: a picture
- * left out silently would be worse.
+ * files make the same dataset everywhere. Files beside the class folders that are no pictures are
+ * left out, and named. Everything else that does not fit is refused: a picture left out silently
+ * would be worse.
  *
  * All pictures have the size of the first one, unless they are scaled. One colour picture makes all
  * of them RGB; until it comes, one channel is kept. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/text.h"
+#include "proto/cli/entries.h"
 #include "proto/cli/import.h"
 #include "proto/cli/picture.h"
-
-struct entry {
-    char *name;
-    bool is_folder;
-};
-
-/* What a folder holds, sorted by name. */
-struct entries {
-    struct entry *at;
-    size_t count, capacity;
-};
+#include "proto/cli/picture_split.h"
 
 /* The files of one split in the order of their samples, then their pixels. */
 struct split {
@@ -50,6 +38,7 @@ struct split {
 
 struct album {
     const struct import_request *request;
+    struct picture_split split;
     struct entries classes; /* folders only */
     struct entries domains; /* folders only; none: the tree has no domains */
     struct split train, test;
@@ -57,107 +46,49 @@ struct album {
     const char *first; /* the path that set them */
 };
 
-static void entries_done(struct entries *e)
+/* How the one who asked calls root: without the path of the request, with a '/' behind it. */
+static char *root_below(const struct album *a, const char *root)
 {
-    for (size_t i = 0; i < e->count; i++)
-        free(e->at[i].name);
-    free(e->at);
-    *e = (struct entries){0};
+    size_t bytes = strlen(a->request->path);
+    const char *below = strncmp(root, a->request->path, bytes) == 0 ? root + bytes : root;
+
+    while (*below == '/')
+        below++;
+    return xasprintf("%s%s", below, *below ? "/" : "");
 }
 
-static int entry_compare(const void *a, const void *b)
-{
-    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
-}
-
-static void entries_add(struct entries *e, const char *name, bool is_folder)
-{
-    if (e->count == e->capacity) {
-        e->capacity = e->capacity ? e->capacity * 2 : 64;
-        e->at = xrealloc(e->at, e->capacity * sizeof(*e->at));
-    }
-    e->at[e->count++] = (struct entry){xstrdup(name), is_folder};
-}
-
-/* Everything in the folder whose name does not begin with '.'. */
-static int entries_read(const char *folder, struct entries *ret, struct errbuf *why)
-{
-    struct entries e = {0};
-    struct dirent *found;
-    int rc = 0;
-    DIR *dir = opendir(folder);
-
-    if (!dir)
-        return err_set(why, -errno, "cannot open %s: %s", folder, err_text(-errno));
-    while (!rc && (errno = 0, found = readdir(dir))) {
-        char *path = import_path(folder, found->d_name);
-        struct stat st;
-        if (found->d_name[0] == '.')
-            ;
-        else if (stat(path, &st) != 0)
-            rc = err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
-        else if (e.count > SAMPLES_MAX)
-            rc = err_set(why, -EINVAL, "%s has more than %u files", folder, SAMPLES_MAX);
-        else
-            entries_add(&e, found->d_name, S_ISDIR(st.st_mode));
-        free(path);
-    }
-    if (!rc && errno)
-        rc = err_set(why, -errno, "cannot read %s: %s", folder, err_text(-errno));
-    closedir(dir);
-    if (rc) {
-        entries_done(&e);
-        return rc;
-    }
-    if (e.count)
-        qsort(e.at, e.count, sizeof(*e.at), entry_compare);
-    *ret = e;
-    return 0;
-}
-
-static bool has_folders(const char *path)
-{
-    struct entries e = {0};
-    bool found = false;
-
-    if (entries_read(path, &e, NULL) != 0)
-        return false;
-    for (size_t i = 0; i < e.count && !found; i++)
-        found = e.at[i].is_folder;
-    entries_done(&e);
-    return found;
-}
-
-static bool is_picture_name(const char *name)
-{
-    static const char *const endings[] = {".png", ".jpg", ".jpeg"};
-    const char *dot = strrchr(name, '.');
-
-    for (size_t i = 0; dot && i < sizeof(endings) / sizeof(endings[0]); i++)
-        if (strcasecmp(dot, endings[i]) == 0)
-            return true;
-    return false;
-}
-
-/* Keeps the folders among the entries of a split; a picture beside them has no class. */
-static int class_folders(const char *root, struct entries *e, struct errbuf *why)
+/* Keeps the class or domain folders (`what`) among the entries of a split; a picture beside them
+ * has no class. What is left out is noted, where `tell` says so. */
+static int class_folders(const struct album *a, const char *root, const char *what, bool tell,
+                         struct entries *e, struct errbuf *why)
 {
     size_t kept = 0;
     int rc = entries_read(root, e, why);
 
     for (size_t i = 0; !rc && i < e->count; i++)
-        if (!e->at[i].is_folder && is_picture_name(e->at[i].name))
-            rc = err_set(why, -EINVAL, "%s/%s is in no class folder, needed is %s/CLASS/%s", root,
-                         e->at[i].name, root, e->at[i].name);
+        if (e->at[i].is_folder)
+            rc = import_name_check(what, root, e->at[i].name, why);
+        else if (entries_is_picture(e->at[i].name))
+            rc = err_set(why, -EINVAL, "%s/%s is in no class folder, needed is %s/CLASS/%s%s", root,
+                         e->at[i].name, root, e->at[i].name,
+                         a->split.test && strcmp(root, a->split.test) == 0
+                             ? "; --test none leaves the test set out"
+                             : "");
     if (rc)
         return rc;
+    char *below = root_below(a, root);
+    bool whole = strcmp(root, a->split.train) == 0;
     for (size_t i = 0; i < e->count; i++) {
-        if (e->at[i].is_folder)
+        bool outside = whole && entries_find(&a->split.outside, e->at[i].name);
+        if (!e->at[i].is_folder && tell)
+            import_note_left(a->request->notes, root, below, e->at[i].name, false);
+        if (e->at[i].is_folder && !outside)
             e->at[kept++] = e->at[i];
         else
             free(e->at[i].name);
     }
     e->count = kept;
+    free(below);
     return 0;
 }
 
@@ -176,7 +107,7 @@ static int class_files(char *folder, uint16_t label, uint16_t domain, struct spl
     if (!rc && s->count + e.count > SAMPLES_MAX)
         rc = err_set(why, -EINVAL, "with %s there are more than %u pictures", folder, SAMPLES_MAX);
     for (size_t i = 0; !rc && i < e.count; i++) {
-        if (e.at[i].is_folder || !is_picture_name(e.at[i].name)) {
+        if (e.at[i].is_folder || !entries_is_picture(e.at[i].name)) {
             rc = err_set(why, -EINVAL, "%s/%s is %s, allowed are .png, .jpg and .jpeg files",
                          folder, e.at[i].name,
                          e.at[i].is_folder ? "a folder in a class folder" : "no picture");
@@ -201,7 +132,7 @@ static int has_domains(const char *root, const struct entries *folders, bool *re
 
     for (size_t i = 0; i < folders->count; i++) {
         char *path = import_path(root, folders->at[i].name);
-        bool deep = has_folders(path);
+        bool deep = entries_have_folders(path);
         int rc = 0;
         if (i == 0)
             first = deep;
@@ -224,7 +155,7 @@ static int classes_list(struct album *a, const char *root, uint16_t domain, stru
                         struct errbuf *why)
 {
     struct entries folders = {0};
-    int rc = class_folders(root, &folders, why);
+    int rc = class_folders(a, root, "class", true, &folders, why);
 
     if (!rc && folders.count == 0)
         rc = err_set(why, -EINVAL, "%s has no class folders", root);
@@ -266,7 +197,7 @@ static int classes_gather(struct album *a, const char *root, struct errbuf *why)
     for (size_t i = 0; !rc && i < a->domains.count; i++) {
         struct entries folders = {0};
         char *path = import_path(root, a->domains.at[i].name);
-        rc = class_folders(path, &folders, why);
+        rc = class_folders(a, path, "class", false, &folders, why);
         for (size_t k = 0; !rc && k < folders.count; k++)
             entries_add(all, folders.at[k].name, true);
         entries_done(&folders);
@@ -284,20 +215,37 @@ static int classes_gather(struct album *a, const char *root, struct errbuf *why)
     return rc;
 }
 
+/* The class folders of a split, or its domain folders. */
+static int top_folders(const struct album *a, const char *root, struct entries *top,
+                       bool *ret_domains, struct errbuf *why)
+{
+    int rc = class_folders(a, root, "class or domain", false, top, why);
+
+    if (!rc)
+        rc = has_domains(root, top, ret_domains, why);
+    if (!rc && *ret_domains) {
+        entries_done(top);
+        rc = class_folders(a, root, "domain", true, top, why);
+    }
+    return rc;
+}
+
 static int train_list(struct album *a, const char *root, struct errbuf *why)
 {
     struct entries top = {0};
     bool domains = false;
-    int rc = class_folders(root, &top, why);
+    int rc = top_folders(a, root, &top, &domains, why);
 
-    if (!rc)
-        rc = has_domains(root, &top, &domains, why);
     *(domains ? &a->domains : &a->classes) = top;
     if (!rc && a->domains.count > DOMAINS_MAX)
         rc = err_set(why, -EINVAL, "%s has %zu domain folders, allowed is 1 to %d", root,
                      a->domains.count, DOMAINS_MAX);
     if (!rc && domains)
         rc = classes_gather(a, root, why);
+    if (!rc)
+        rc = picture_split_check(a->request, root, &a->domains, why);
+    if (!rc)
+        rc = picture_split_check(a->request, root, &a->classes, why);
     if (!rc && (a->classes.count < 2 || a->classes.count > CLASSES_MAX))
         rc = err_set(why, -EINVAL, "%s has %zu class folder%s, allowed is 2 to %d", root,
                      a->classes.count, a->classes.count == 1 ? "" : "s", CLASSES_MAX);
@@ -312,10 +260,8 @@ static int test_list(struct album *a, const char *root, struct errbuf *why)
 {
     struct entries top = {0};
     bool domains = false;
-    int rc = class_folders(root, &top, why);
+    int rc = top_folders(a, root, &top, &domains, why);
 
-    if (!rc)
-        rc = has_domains(root, &top, &domains, why);
     if (!rc && top.count && domains != (a->domains.count > 0))
         rc = err_set(why, -EINVAL, "%s holds %s/FILE, but the training pictures are %s/FILE", root,
                      domains ? "DOMAIN/CLASS" : "CLASS",
@@ -327,23 +273,14 @@ static int test_list(struct album *a, const char *root, struct errbuf *why)
     return rc;
 }
 
-/* train/ is a split where it holds folders; otherwise it is a class. */
 static int files_list(struct album *a, struct errbuf *why)
 {
-    const char *path = a->request->path;
-    char *train = import_path(path, "train");
-    char *test = import_path(path, import_has(path, "test") ? "test" : "val");
-    int rc;
+    int rc = picture_split_find(a->request, &a->split, why);
 
-    if (!has_folders(train)) {
-        rc = train_list(a, path, why);
-    } else {
-        rc = train_list(a, train, why);
-        if (!rc && access(test, F_OK) == 0)
-            rc = test_list(a, test, why);
-    }
-    free(train);
-    free(test);
+    if (!rc)
+        rc = train_list(a, a->split.train, why);
+    if (!rc && a->split.test)
+        rc = test_list(a, a->split.test, why);
     return rc;
 }
 
@@ -524,7 +461,7 @@ static int draft_make(struct album *a, struct dataset_draft *ret, struct errbuf 
 
 static bool picture_detect(const char *path, bool is_folder)
 {
-    return is_folder && has_folders(path);
+    return is_folder && entries_have_folders(path);
 }
 
 static int picture_import(const struct import_request *r, struct dataset_draft *ret,
@@ -543,6 +480,7 @@ static int picture_import(const struct import_request *r, struct dataset_draft *
     split_done(&a.test);
     entries_done(&a.classes);
     entries_done(&a.domains);
+    picture_split_done(&a.split);
     return rc;
 }
 

@@ -24,6 +24,7 @@ static const struct {
     {0, 5, "<!doc", "an HTML page"},
     {0, 4, "%PDF", "a PDF"},
     {0, 2, "\x80\2", "a Python pickle"},
+    {0, 2, "\x80\3", "a Python pickle"},
     {0, 2, "\x80\4", "a Python pickle"},
     {0, 2, "\x80\5", "a Python pickle"},
     {8, 2, "{\"", "a safetensors file"},

@@ -36,14 +36,33 @@ static inline void folder_put(const char *name)
     ASSERT_EQ(0, mkdir(test_path(name), 0700));
 }
 
+/* What the last import said beside its result. */
+static struct import_notes here_notes;
+/* Options of the imports to come. */
+static const char *here_train, *here_test;
+static enum npy_layout here_layout;
+
 /* Imports the folder of the test. */
 static inline int import_here(const char *labels, uint32_t size, struct dataset_draft *ret,
                               struct errbuf *why)
 {
-    struct import_request r = {
-        .path = test_dir(), .labels_path = labels ? test_path(labels) : NULL, .size = size};
+    struct import_request r = {.path = test_dir(),
+                               .labels_path = labels ? test_path(labels) : NULL,
+                               .size = size,
+                               .train = here_train,
+                               .test = here_test,
+                               .layout = here_layout,
+                               .notes = &here_notes};
 
+    import_notes_done(&here_notes);
     return import_files(&r, ret, why);
+}
+
+/* The next imports are told so. */
+static inline void here_choose(const char *train, const char *test)
+{
+    here_train = train;
+    here_test = test;
 }
 
 /* The sentence names the file and has the part. */

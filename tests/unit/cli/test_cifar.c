@@ -174,6 +174,78 @@ TEST(a_folder_in_the_place_of_a_file_is_refused)
     ASSERT_REFUSED(-EISDIR, NULL, 0, "data_batch_5.bin", "is a folder");
 }
 
+TEST(class_names_that_are_too_long_are_refused_before_the_images)
+{
+    char names[140] = "car\n";
+
+    memset(names + 4, 'n', 129);
+    write_cifar10("");
+    file_put("batches.meta.txt", names, 133);
+    file_cut("data_batch_1.bin", 5);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "batches.meta.txt has a class name of 129 bytes", "to 128");
+}
+
+TEST(test_sets_of_other_names_are_read_or_named)
+{
+    struct dataset_draft d;
+
+    write_cifar10("");
+    ASSERT_EQ(0, rename(test_path("data_batch_2.bin"), test_path("DATA_BATCH_2.BIN")));
+    ASSERT_EQ(0, rename(test_path("test_batch.bin"), test_path("Valid_batch.bin")));
+    file_put("readme.html", "x", 1);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    assert_cifar10(&d);
+    ASSERT_STR("Valid_batch.bin is taken for the test set", here_notes.texts[0]);
+    ASSERT_STR("", here_notes.left);
+    dataset_draft_done(&d);
+    write_records("test_batch.bin", 1, 1, 50, 3);
+    write_records("data_batch_6.bin", 1, 1, 50, 3);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(1, d.test_samples);
+    ASSERT_EQ(10, d.samples);
+    ASSERT_STR("Valid_batch.bin, data_batch_6.bin", here_notes.left);
+    dataset_draft_done(&d);
+    here_choose(NULL, "valid");
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    assert_cifar10(&d);
+    dataset_draft_done(&d);
+    here_choose(NULL, "none");
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(0, d.test_samples);
+    ASSERT_EQ(10, d.samples);
+    dataset_draft_done(&d);
+    here_choose("data", NULL);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "--train is for pictures, .npy and IDX files", "CIFAR-10");
+}
+
+TEST(pickles_are_told_where_the_binary_version_is)
+{
+    struct import_request r = {.path = NULL};
+    struct dataset_draft d;
+
+    folder_put("data");
+    folder_put("data/cifar-10-batches-py");
+    file_put("data/cifar-10-batches-py/data_batch_1", "\x80\2}q\1", 5);
+    file_put("data/cifar-10-batches-py/batches.meta", "\x80\2}q\1", 5);
+    file_put("data/cifar-10-python.tar.gz", "x", 1);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "holds CIFAR as Python pickles", "cifar-10-binary.tar.gz of");
+    r.path = test_path("data/cifar-10-batches-py/data_batch_1");
+    ASSERT_EQ(-EINVAL, import_files(&r, &d, &why));
+    ASSERT_HAS("data_batch_1 is a Python pickle", why.text);
+    static const char *const folders[] = {"data", "data/cifar-10-batches-py"};
+    for (int i = 0; i < 2; i++) {
+        r.path = test_path(folders[i]);
+        ASSERT_EQ(-EINVAL, import_files(&r, &d, &why));
+        ASSERT_HAS("cifar-10-binary.tar.gz of", why.text);
+    }
+    folder_put("cifar-100-python");
+    file_put("cifar-100-python/train", "\x80\2}q\1", 5);
+    file_put("cifar-100-python/meta", "\x80\2}q\1", 5);
+    r.path = test_path("cifar-100-python");
+    ASSERT_EQ(-EINVAL, import_files(&r, &d, &why));
+    ASSERT_HAS("cifar-100-binary.tar.gz of https", why.text);
+}
+
 static void assert_image(const uint8_t *image, int label, const char *want, int got_label)
 {
     char sha256[SHA256_HEX];

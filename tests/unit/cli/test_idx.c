@@ -158,6 +158,77 @@ TEST(reads_one_images_file_with_its_labels_beside_it)
     dataset_draft_done(&d);
 }
 
+/* Imports the folder with a test set that is called so. */
+static void assert_test_name(const char *images, const char *test_labels_name)
+{
+    struct dataset_draft d;
+
+    write_images(images, TEST_SAMPLES, HIGH, WIDE);
+    write_labels(test_labels_name, test_labels, TEST_SAMPLES);
+    ASSERT_OK(import(test_dir(), NULL, &d, &why), why);
+    assert_train(&d);
+    ASSERT_EQ(TEST_SAMPLES, d.test_samples);
+    dataset_draft_done(&d);
+    ASSERT_EQ(0, unlink(test_path(images)));
+    ASSERT_EQ(0, unlink(test_path(test_labels_name)));
+}
+
+TEST(test_sets_have_other_names)
+{
+    write_images("Train-Images-IDX3-ubyte", SAMPLES, HIGH, WIDE);
+    write_labels("Train-labels.idx1-ubyte.gz", labels, SAMPLES);
+    assert_test_name("test-images-idx3-ubyte", "test-labels-idx1-ubyte");
+    assert_test_name("Test-images-idx3-ubyte.gz", "TEST-labels-idx1-ubyte");
+    assert_test_name("T10K-images.idx3-ubyte", "t10k-labels-idx1-ubyte");
+    assert_test_name("val-images-idx3-ubyte", "val-labels-idx1-ubyte");
+    assert_test_name("validation-images-idx3-ubyte", "validation-labels-idx1-ubyte");
+}
+
+TEST(one_of_several_test_sets_is_taken_and_the_others_named)
+{
+    struct import_notes notes = {.count = 0};
+    struct import_request r = {.path = test_dir(), .notes = &notes};
+    struct dataset_draft d;
+
+    write_train();
+    write_images(TEST_IMAGES, TEST_SAMPLES, HIGH, WIDE);
+    write_labels(TEST_LABELS, test_labels, TEST_SAMPLES);
+    write_images(TEST_IMAGES ".gz", TEST_SAMPLES, HIGH, WIDE);
+    write_images("valid-images-idx3-ubyte", 1, HIGH, WIDE);
+    write_labels("valid-labels-idx1-ubyte", test_labels, 1);
+    write_images("extra-images-idx3-ubyte", 1, HIGH, WIDE);
+    ASSERT_OK(import_files(&r, &d, &why), why);
+    ASSERT_EQ(TEST_SAMPLES, d.test_samples);
+    ASSERT_STR("extra-images-idx3-ubyte, " TEST_IMAGES ".gz, valid-images-idx3-ubyte, "
+               "valid-labels-idx1-ubyte",
+               notes.left);
+    dataset_draft_done(&d);
+    write_images("test-images-idx3-ubyte", 1, HIGH, WIDE);
+    write_labels("test-labels-idx1-ubyte", test_labels, 1);
+    assert_folder_refused(test_dir(), "has 2 test sets, t10k or test; --test NAME");
+    r.test = "test";
+    ASSERT_OK(import_files(&r, &d, &why), why);
+    ASSERT_EQ(1, d.test_samples);
+    dataset_draft_done(&d);
+    import_notes_done(&notes);
+}
+
+TEST(a_test_set_alone_is_not_trained_on)
+{
+    struct import_request r = {.path = test_dir(), .train = "test"};
+    struct dataset_draft d;
+
+    write_images("test-images-idx3-ubyte", SAMPLES, HIGH, WIDE);
+    write_labels("test-labels-idx1-ubyte", labels, SAMPLES);
+    assert_refused(test_dir(), NULL, -ENOENT, "has no " TRAIN_IMAGES, "; --train test trains on");
+    ASSERT_OK(import_files(&r, &d, &why), why);
+    assert_train(&d);
+    dataset_draft_done(&d);
+    r.path = test_path("test-images-idx3-ubyte");
+    ASSERT_EQ(-EINVAL, import_files(&r, &d, &why));
+    ASSERT_HAS("--train is for folders, but", why.text);
+}
+
 TEST(what_is_imported_can_be_written_and_opened)
 {
     struct dataset_draft draft;

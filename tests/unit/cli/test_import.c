@@ -44,6 +44,34 @@ TEST(scaling_is_for_pictures_only)
     ASSERT_REFUSED(-EINVAL, NULL, 32, test_dir(), "is IDX");
 }
 
+TEST(a_layout_is_for_arrays_only)
+{
+    write_idx_train();
+    here_layout = NPY_LAYOUT_NCHW;
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "--layout is for numpy's arrays, but", "is IDX");
+}
+
+/* As torchvision leaves it: root/MNIST/raw. */
+TEST(folders_around_a_dataset_are_passed)
+{
+    struct dataset_draft d;
+
+    folder_put("MNIST");
+    folder_put("MNIST/raw");
+    write_idx_train();
+    static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"};
+    for (int i = 0; i < 2; i++) {
+        char to[64];
+        snprintf(to, sizeof(to), "MNIST/raw/%s", names[i]);
+        ASSERT_EQ(0, rename(test_path(names[i]), test_path(to)));
+    }
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(3, d.samples);
+    ASSERT_EQ(2, here_notes.count);
+    ASSERT_HAS("MNIST/raw is read, the only folder in", here_notes.texts[1]);
+    dataset_draft_done(&d);
+}
+
 TEST(other_labels_from_numpy_keep_the_truth)
 {
     struct dataset_draft d;

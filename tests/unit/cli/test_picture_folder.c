@@ -1,42 +1,8 @@
 #include <errno.h>
 
-#include "tests/unit/cli/files.h"
-#include "tests/unit/cli/pictures.h"
-
-#define SIDE 4
-#define PIXELS (SIDE * SIDE)
+#include "tests/unit/cli/folders.h"
 
 static struct errbuf why;
-
-/* A PNG of h x w x c whose pixels are all `value` (RGB: value, value+1, value+2). */
-static void write_png(const char *name, uint32_t h, uint32_t w, uint32_t c, int value)
-{
-    uint8_t *pixels = malloc((size_t)h * w * c);
-
-    for (size_t i = 0; i < (size_t)h * w * c; i++)
-        pixels[i] = (uint8_t)(value + (int)(i % c));
-    struct encoded e = png_plain(h, w, c, pixels);
-    file_put(name, e.data, e.bytes);
-    free(e.data);
-    free(pixels);
-}
-
-/* Two classes with two and one grey pictures below `at`. */
-static void write_classes(const char *at, int value)
-{
-    char name[64];
-
-    snprintf(name, sizeof(name), "%sdog", at);
-    folder_put(name);
-    snprintf(name, sizeof(name), "%scat", at);
-    folder_put(name);
-    snprintf(name, sizeof(name), "%sdog/b.png", at);
-    write_png(name, SIDE, SIDE, 1, value);
-    snprintf(name, sizeof(name), "%scat/10.png", at);
-    write_png(name, SIDE, SIDE, 1, value + 10);
-    snprintf(name, sizeof(name), "%scat/9.PNG", at);
-    write_png(name, SIDE, SIDE, 1, value + 20);
-}
 
 TEST(samples_are_in_the_order_of_classes_and_names)
 {
