@@ -20,14 +20,14 @@
 #include "common/text.h"
 #include "proto/cli/entries.h"
 #include "proto/cli/import.h"
+#include "proto/cli/plain_text.h"
 #include "proto/cli/split.h"
 
 #define SIDE 32
 #define PLANE_BYTES (SIDE * SIDE)
 #define CHANNELS 3
 #define PIXEL_BYTES (CHANNELS * PLANE_BYTES)
-#define FILE_BYTES_MAX (1u << 30)    /* the largest of the archives is 154 MB */
-#define NAMES_BYTES_MAX (256u << 10) /* as many as a dataset may have */
+#define FILE_BYTES_MAX (1u << 30) /* the largest of the archives is 154 MB */
 #define FILES_MAX 6
 
 struct kind {
@@ -130,26 +130,33 @@ static int pickles_find(const char *path)
     return -1;
 }
 
-/* One name a line, empty lines aside. */
+/* One name a line; empty lines only at the end, or the names below them would be of other labels.
+ */
 static int names_read(const char *path, struct dataset_draft *d, struct errbuf *why)
 {
     char *text, *rest, *name;
-    size_t bytes;
-    int rc = file_read(path, NAMES_BYTES_MAX, &text, &bytes, why);
+    uint32_t line = 0;
+    int rc = plain_text_read(path, "text with the name of a class a line", &text, why);
 
     if (rc)
         return rc;
     d->class_names = xcalloc(CLASSES_MAX, sizeof(*d->class_names));
-    for (name = strtok_r(text, "\r\n", &rest); name; name = strtok_r(NULL, "\r\n", &rest)) {
-        if (d->classes == CLASSES_MAX) {
+    for (rest = text; rc == 0 && (name = strsep(&rest, "\n")) != NULL;) {
+        name[strcspn(name, "\r")] = '\0';
+        line++;
+        if (!*name)
+            continue;
+        if (line > d->classes + 1)
+            rc = err_set(why, -EINVAL, "%s: line %u is empty, needed is the name of class %u", path,
+                         d->classes + 1, d->classes);
+        else if (d->classes == CLASSES_MAX)
             rc = err_set(why, -EINVAL, "%s has more than %d class names", path, CLASSES_MAX);
-            break;
+        else
+            rc = import_name_check("class", path, name, why);
+        if (rc == 0) {
+            text_make_printable(name);
+            d->class_names[d->classes++] = xstrdup(name);
         }
-        rc = import_name_check("class", path, name, why);
-        if (rc)
-            break;
-        text_make_printable(name);
-        d->class_names[d->classes++] = xstrdup(name);
     }
     free(text);
     if (!rc && d->classes < 2)

@@ -166,6 +166,29 @@ TEST(class_names_must_be_usable)
     ASSERT_REFUSED(-EINVAL, NULL, 0, "batches.meta.txt", "more than 1000 class names");
 }
 
+/* The names below an empty line would be those of other labels. */
+TEST(class_names_do_not_shift)
+{
+    struct dataset_draft d;
+
+    write_cifar10("");
+    file_put("batches.meta.txt", "car\n\nbird\ncat\n", 14);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "batches.meta.txt: line 2 is empty", "the name of class 1");
+    file_put("batches.meta.txt",
+             "\xff\xfe"
+             "c\0a\0r\0",
+             8);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "batches.meta.txt", "is text in UTF-16, needed is UTF-8");
+    file_put("batches.meta.txt",
+             "\xef\xbb\xbf"
+             "car\r\nbird\r\ncat\r\n\r\n",
+             21);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_STR("car", d.class_names[0]);
+    ASSERT_EQ(3, d.classes);
+    dataset_draft_done(&d);
+}
+
 TEST(a_folder_in_the_place_of_a_file_is_refused)
 {
     write_cifar10("");
