@@ -52,7 +52,12 @@
 /* --- models --- */
 
 #define LAYERS_MAX 128
-#define CHANNELS_MAX 16        /* of an image: mean and deviation of each are in every model */
+#define CHANNELS_MAX 16 /* of an image: mean and deviation of each are in every model */
+/* Of pixels in [0, 1]. Whoever writes them for 0 to 255 is told so. Below the smallest deviation is
+ * what pixels of 1/255 can have over DATASET_BYTES_MAX of them. */
+#define INPUT_MEAN_MAX 10
+#define INPUT_STD_MIN 1e-10
+#define INPUT_STD_MAX 10
 #define CONV_CHANNELS_MAX 4096 /* wider than any known network; products stay below 2^63 */
 #define WINDOW_MAX 64          /* side of a kernel, a window or a stride; likewise */
 /* Entries of one layer's output for one image: a shard of 64 such images is 4 GiB. */

@@ -14,13 +14,12 @@
 
 #include "common/alloc.h"
 #include "common/rng.h"
+#include "common/scaling.h"
 #include "common/text.h"
 
 #define FORMAT "steppe-dataset-1"
 #define SOURCE_BYTES_MAX 256
 #define FILE_TENSORS_MAX 7
-/* Below the smallest deviation that pixels of 1/255 can have over DATASET_BYTES_MAX of them. */
-#define STD_MIN 1e-10
 
 static bool printable(const char *s)
 {
@@ -155,8 +154,7 @@ static const char *meta_need(const struct dataset *d, const char *key, struct er
     return value;
 }
 
-/* A JSON array of *io_count names; 0: of 1 to DOMAINS_MAX, which it becomes. */
-static int names_check(const char *key, const char *json, uint32_t *io_count, struct errbuf *why)
+int dataset_names_check(const char *key, const char *json, uint32_t *io_count, struct errbuf *why)
 {
     size_t bytes = strlen(json);
     const cJSON *name;
@@ -199,34 +197,12 @@ out:
     return rc;
 }
 
-/* "0.1,0.2,0.3" with a number for each channel. */
-static int channels_read(const struct dataset *d, const char *key, double min, double max,
-                         float *ret, struct errbuf *why)
+static int channels_read(const struct dataset *d, const char *key, double min, float *ret,
+                         struct errbuf *why)
 {
-    const char *at = meta_need(d, key, why);
-    float values[CHANNELS_MAX];
+    const char *text = meta_need(d, key, why);
 
-    if (!at)
-        return -EINVAL;
-    for (uint32_t c = 0; c < d->dims.c; c++) {
-        char text[32];
-        double value;
-        size_t bytes = strcspn(at, ",");
-        bool last = c + 1 == d->dims.c;
-
-        if (bytes >= sizeof(text) || (at[bytes] == ',') == last)
-            return err_set(why, -EINVAL, "metadata %s must be %u numbers with commas between", key,
-                           d->dims.c);
-        memcpy(text, at, bytes);
-        text[bytes] = 0;
-        if (!text_f64(text, min, max, &value))
-            return err_set(why, -EINVAL, "metadata %s of channel %u is \"%s\", allowed is %g to %g",
-                           key, c, text, min, max);
-        values[c] = (float)value;
-        at += bytes + 1;
-    }
-    memcpy(ret, values, d->dims.c * sizeof(*ret));
-    return 0;
+    return text ? scaling_read_list(text, key, d->dims.c, min, 1, ret, why) : -EINVAL;
 }
 
 static int classes_read(struct dataset *d, struct errbuf *why)
@@ -241,7 +217,7 @@ static int classes_read(struct dataset *d, struct errbuf *why)
                        CLASSES_MAX);
     d->classes = (uint32_t)count;
     d->class_names_json = names;
-    return names_check("class_names", names, &d->classes, why);
+    return dataset_names_check("class_names", names, &d->classes, why);
 }
 
 static int meta_read(struct dataset *d, struct errbuf *why)
@@ -262,8 +238,8 @@ static int meta_read(struct dataset *d, struct errbuf *why)
     if (strlen(d->source) >= SOURCE_BYTES_MAX || !printable(d->source))
         return err_set(why, -EINVAL, "metadata source is not a line of up to %d printable bytes",
                        SOURCE_BYTES_MAX - 1);
-    rc = channels_read(d, "mean", 0, 1, d->mean, why);
-    return rc ? rc : channels_read(d, "std", STD_MIN, 1, d->std, why);
+    rc = channels_read(d, "mean", 0, d->mean, why);
+    return rc ? rc : channels_read(d, "std", INPUT_STD_MIN, d->std, why);
 }
 
 static int planted_read(struct dataset *d, struct errbuf *why)
@@ -295,7 +271,7 @@ static int domains_read(struct dataset *d, struct errbuf *why)
                        there ? "the metadata lacks domain_names, but there are domains"
                              : "domains are missing, but the metadata has "
                                "domain_names");
-    rc = names_check("domain_names", names, &d->domain_count, why);
+    rc = dataset_names_check("domain_names", names, &d->domain_count, why);
     if (!rc)
         rc = numbers_read(d, "domains", d->samples, "domains", d->domain_count, &d->domains, why);
     if (!rc)
@@ -436,7 +412,7 @@ static int names_json(const char *key, char *const *names, uint32_t count, char 
     }
     *ret = cJSON_PrintUnformatted(array);
     cJSON_Delete(array);
-    return *ret ? names_check(key, *ret, &count, why)
+    return *ret ? dataset_names_check(key, *ret, &count, why)
                 : err_set(why, -ENOMEM, "no memory for %u %s", count, key);
 }
 

@@ -44,6 +44,11 @@ int dataset_open(const char *path, struct dataset *ret, struct errbuf *why);
 int dataset_map(int fd, const char *path, struct dataset *ret, struct errbuf *why);
 void dataset_close(struct dataset *d); /* a zeroed struct is fine */
 
+/* Is json an array of *io_count names, printable and of up to CLASS_NAME_BYTES_MAX bytes? 0 for the
+ * count: of 1 to DOMAINS_MAX, which it becomes. The sentence calls it metadata `key`. 0 or -EINVAL.
+ */
+int dataset_names_check(const char *key, const char *json, uint32_t *io_count, struct errbuf *why);
+
 /* A dataset in the making; arrays are owned (malloc). */
 struct dataset_draft {
     uint32_t samples, test_samples, classes;

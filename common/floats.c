@@ -92,3 +92,56 @@ double floats_sum_lanes(double lane[FLOATS_LANES])
             lane[j] += lane[j + half];
     return lane[0];
 }
+
+/* A half is sign, 5 bits of exponent and 10 of fraction. One without exponent is a multiple of
+ * 2^-24, which as a float is normal: the product is exact whatever the mode of denormals. */
+static float from_half(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31;
+    const uint32_t fraction = half & 0x3ff;
+    uint32_t bits;
+    float value;
+
+    if (exponent == 0) {
+        value = (float)fraction * 0x1p-24f;
+        return sign ? -value : value;
+    }
+    bits = sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | fraction << 13;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+bool floats_from_f16(float *restrict out, const void *restrict in, size_t n)
+{
+    uint16_t half;
+
+    for (size_t i = 0; i < n; i++) {
+        memcpy(&half, (const char *)in + sizeof(half) * i, sizeof(half));
+        out[i] = from_half(half);
+    }
+    return floats_finite(out, n);
+}
+
+bool floats_from_bf16(float *restrict out, const void *restrict in, size_t n)
+{
+    uint16_t half;
+    uint32_t bits;
+
+    for (size_t i = 0; i < n; i++) {
+        memcpy(&half, (const char *)in + sizeof(half) * i, sizeof(half));
+        bits = (uint32_t)half << 16;
+        memcpy(&out[i], &bits, sizeof(bits));
+    }
+    return floats_finite(out, n);
+}
+
+bool floats_from_f64(float *restrict out, const void *restrict in, size_t n)
+{
+    double wide;
+
+    for (size_t i = 0; i < n; i++) {
+        memcpy(&wide, (const char *)in + sizeof(wide) * i, sizeof(wide));
+        out[i] = (float)wide;
+    }
+    return floats_finite(out, n);
+}

@@ -14,6 +14,11 @@ void floats_restore(unsigned mode);
 bool floats_finite(const float *a, size_t n);
 /* Copies n floats from in, which may be unaligned, and says whether all are finite. */
 bool floats_copy_finite(float *restrict out, const void *restrict in, size_t n);
+/* The same of n IEEE halves, of n bfloat16 (both exact) and of n doubles, rounded to the nearest
+ * float: one that is beyond float32 is not finite. */
+bool floats_from_f16(float *restrict out, const void *restrict in, size_t n);
+bool floats_from_bf16(float *restrict out, const void *restrict in, size_t n);
+bool floats_from_f64(float *restrict out, const void *restrict in, size_t n);
 
 /* Sums of squares in double, in a fixed order: entry i of every run goes to lane i % FLOATS_LANES,
  * and the lanes are added pairwise at the end. */

@@ -65,10 +65,22 @@ static bool is_choice(const struct jobspec *spec, const struct choice *c)
     return strcmp(chosen(spec, c), c->word) == 0;
 }
 
-/* Does a job of these choices have the key? */
+/* Does a job of these choices have the key, or something to write for it? */
+static bool key_used(const struct jobspec *spec, const struct row *row)
+{
+    if (row->type == ROW_CHANNELS)
+        return ((const struct channels *)field_of(spec, row))->count > 0;
+    return (!row->only || is_choice(spec, row->only)) && given_used(spec, row->type);
+}
+
+/* The same; of a section, any key in it. */
 static bool row_used(const struct jobspec *spec, const struct row *row)
 {
-    return (!row->only || is_choice(spec, row->only)) && given_used(spec, row->type);
+    bool used = row->type != ROW_SECTION && key_used(spec, row);
+
+    for (const struct row *r = jobspec_rows; row->type == ROW_SECTION && !used && r->path; r++)
+        used = row_in(r, row) && key_used(spec, r);
+    return used;
 }
 
 static bool row_ranged(const struct row *row)
@@ -114,6 +126,7 @@ static void set_default(struct jobspec *spec, const struct row *row, const char 
     case ROW_MODEL:
     case ROW_EXCLUDE:
     case ROW_WEIGHTS:
+    case ROW_CHANNELS:
         break;
     case ROW_INT:
         good = text_i64(def, (int64_t)row->min, (int64_t)row->max, field);
@@ -269,6 +282,8 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
         return given_read_exclude(obj, spec, why);
     case ROW_WEIGHTS:
         return given_read_weights(obj, spec, why);
+    case ROW_CHANNELS:
+        return channels_read(obj, where, row->path, field, why);
     }
     return 0;
 }
@@ -337,27 +352,12 @@ void jobspec_done(struct jobspec *spec)
 
 /* Writing. */
 
-/* cJSON prints 15 digits when they are near enough for it, which may be another double: then the
- * text is ours. */
-static cJSON *number_json(double v)
-{
-    cJSON *number = cJSON_CreateNumber(v);
-    char text[64]; /* cJSON wants more room than it uses */
-    double back;
-
-    if (number && cJSON_PrintPreallocated(number, text, sizeof(text), false) &&
-        text_f64(text, -HUGE_VAL, HUGE_VAL, &back) && back == v)
-        return number;
-    cJSON_Delete(number);
-    return cJSON_CreateRaw(text_of_f64(v, text));
-}
-
 static cJSON *shares_json(const struct shares *s)
 {
     cJSON *list = cJSON_CreateArray();
 
     for (int i = 0; list && i < s->count; i++)
-        cJSON_AddItemToArray(list, number_json(s->at[i]));
+        cJSON_AddItemToArray(list, jobspec_number_json(s->at[i]));
     return list;
 }
 
@@ -373,12 +373,12 @@ static cJSON *row_json(const struct jobspec *spec, const struct row *row)
     case ROW_MODEL:
         return cJSON_Duplicate(*(cJSON *const *)field, true);
     case ROW_INT:
-        return number_json((double)*(const int64_t *)field);
+        return jobspec_number_json((double)*(const int64_t *)field);
     case ROW_SEED:
-        return number_json((double)*(const uint64_t *)field);
+        return jobspec_number_json((double)*(const uint64_t *)field);
     case ROW_F64:
     case ROW_RATIO:
-        return number_json(*(const double *)field);
+        return jobspec_number_json(*(const double *)field);
     case ROW_SHARES:
         return shares_json(field);
     case ROW_BOOL:
@@ -391,6 +391,8 @@ static cJSON *row_json(const struct jobspec *spec, const struct row *row)
         return given_exclude_json(spec);
     case ROW_WEIGHTS:
         return given_weights_json(spec);
+    case ROW_CHANNELS:
+        return channels_json(field);
     }
     return NULL;
 }
@@ -418,11 +420,11 @@ struct cJSON *jobspec_json(const struct jobspec *spec)
 void jobspec_help(FILE *out)
 {
     static const char *const types[] = {
-        [ROW_SECTION] = "object", [ROW_NAME] = "name",    [ROW_MODEL] = "model",
-        [ROW_INT] = "integer",    [ROW_SEED] = "integer", [ROW_F64] = "number",
-        [ROW_RATIO] = "ratio",    [ROW_BOOL] = "bool",    [ROW_ENUM] = "word",
-        [ROW_SHARES] = "list",    [ROW_MEASURE] = "word", [ROW_EXCLUDE] = "list",
-        [ROW_WEIGHTS] = "object",
+        [ROW_SECTION] = "object", [ROW_NAME] = "name",     [ROW_MODEL] = "model",
+        [ROW_INT] = "integer",    [ROW_SEED] = "integer",  [ROW_F64] = "number",
+        [ROW_RATIO] = "ratio",    [ROW_BOOL] = "bool",     [ROW_ENUM] = "word",
+        [ROW_SHARES] = "list",    [ROW_MEASURE] = "word",  [ROW_EXCLUDE] = "list",
+        [ROW_WEIGHTS] = "object", [ROW_CHANNELS] = "list",
     };
 
     fprintf(out, "%-23s %-8s %-11s %s\n", "key", "type", "default", "meaning [allowed]");

@@ -90,6 +90,17 @@ struct given {
     char sha256[SHA256_HEX];     /* of what came; "": not known yet */
 };
 
+/* A number for each channel of the images; count 0: not said. */
+struct channels {
+    int count;
+    double at[CHANNELS_MAX];
+};
+
+/* Pixels reach the model as (x / 255 - mean) / std. */
+struct input_spec {
+    struct channels mean, std;
+};
+
 /* Samples that are kept out of training and of the ranks. */
 struct exclude {
     uint32_t count;
@@ -131,6 +142,8 @@ struct jobspec {
     struct curriculum_spec curriculum;
     struct exclude exclude;
     struct given weights; /* to start from */
+    /* What the job file says, and what came with the weights (scaling.h has who goes first). */
+    struct input_spec input, weights_input;
     int numerics;
 };
 

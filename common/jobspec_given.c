@@ -2,7 +2,8 @@
  * samples, weights to start from, samples to leave out. A file is the client's: it reads it, brings
  * its content to the server and writes the SHA-256 of that beside the name, which from then on is
  * for people only. The scores or weights of another job are copied when the job is submitted, and
- * named by their SHA-256 as well, so that the job stays the same whatever becomes of the other. */
+ * named by their SHA-256 as well, so that the job stays the same whatever becomes of the other. The
+ * mean and std that weights were trained with are noted beside their hash. */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -106,11 +107,17 @@ int given_read_measure(const cJSON *section, struct jobspec *spec, struct errbuf
 
 int given_read_weights(const cJSON *root, struct jobspec *spec, struct errbuf *why)
 {
-    static const char *const keys[] = {"job", "file", "sha256", NULL};
+    static const char *const keys[] = {"job", "file", "sha256", "mean", "std", NULL};
+    struct input_spec *said = &spec->weights_input;
     const cJSON *obj = NULL;
     int rc = field_obj(root, "job file", "weights", false, &obj, why);
 
-    return rc || !obj ? rc : read_given(obj, "weights", keys, &spec->weights, why);
+    if (rc || !obj)
+        return rc;
+    rc = read_given(obj, "weights", keys, &spec->weights, why);
+    if (rc == 0)
+        rc = channels_read(obj, "weights", "weights.mean", &said->mean, why);
+    return rc ? rc : channels_read(obj, "weights", "weights.std", &said->std, why);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -194,7 +201,14 @@ cJSON *given_measure_json(const struct jobspec *spec)
 
 cJSON *given_weights_json(const struct jobspec *spec)
 {
-    return given_json(&spec->weights, false);
+    const struct input_spec *said = &spec->weights_input;
+    cJSON *obj = given_json(&spec->weights, false);
+
+    if (said->mean.count > 0)
+        cJSON_AddItemToObject(obj, "mean", channels_json(&said->mean));
+    if (said->std.count > 0)
+        cJSON_AddItemToObject(obj, "std", channels_json(&said->std));
+    return obj;
 }
 
 cJSON *given_exclude_json(const struct jobspec *spec)

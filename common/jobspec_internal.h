@@ -8,19 +8,20 @@
 #include "common/jobspec.h"
 
 enum row_type {
-    ROW_SECTION, /* an object; the rows "section.key" below it are its keys */
-    ROW_NAME,    /* char[NAME_MAX_BYTES], as text_is_name */
-    ROW_MODEL,   /* struct cJSON *, owned */
-    ROW_INT,     /* int64_t */
-    ROW_SEED,    /* uint64_t */
-    ROW_F64,     /* double */
-    ROW_RATIO,   /* double, also written "8/255" */
-    ROW_SHARES,  /* struct shares, a list of numbers */
-    ROW_BOOL,    /* bool */
-    ROW_ENUM,    /* int, index into names */
-    ROW_MEASURE, /* a word of names, or what is given in its place (jobspec_given.c) */
-    ROW_EXCLUDE, /* struct exclude */
-    ROW_WEIGHTS, /* struct given */
+    ROW_SECTION,  /* an object; the rows "section.key" below it are its keys */
+    ROW_NAME,     /* char[NAME_MAX_BYTES], as text_is_name */
+    ROW_MODEL,    /* struct cJSON *, owned */
+    ROW_INT,      /* int64_t */
+    ROW_SEED,     /* uint64_t */
+    ROW_F64,      /* double */
+    ROW_RATIO,    /* double, also written "8/255" */
+    ROW_SHARES,   /* struct shares, a list of numbers */
+    ROW_BOOL,     /* bool */
+    ROW_ENUM,     /* int, index into names */
+    ROW_MEASURE,  /* a word of names, or what is given in its place (jobspec_given.c) */
+    ROW_EXCLUDE,  /* struct exclude */
+    ROW_WEIGHTS,  /* struct given */
+    ROW_CHANNELS, /* struct channels, a number a channel */
 };
 
 /* A choice of a word: "optimizer.name" is "adamw". */
@@ -57,6 +58,14 @@ int given_read_weights(const cJSON *obj, struct jobspec *spec, struct errbuf *wh
 cJSON *given_measure_json(const struct jobspec *spec);
 cJSON *given_exclude_json(const struct jobspec *spec);
 cJSON *given_weights_json(const struct jobspec *spec);
+
+/* jobspec_channels.c: `path` is the key as the sentences call it, its last part the key of obj.
+ * Without the key *ret stays as it is. */
+int channels_read(const cJSON *obj, const char *where, const char *path, struct channels *ret,
+                  struct errbuf *why);
+cJSON *channels_json(const struct channels *c);
+/* A number that is printed so that it is read as the same double. NULL when memory is out. */
+cJSON *jobspec_number_json(double v);
 /* Is there something to write for a row of this type? */
 bool given_used(const struct jobspec *spec, enum row_type type);
 

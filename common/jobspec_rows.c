@@ -61,6 +61,14 @@ const struct row jobspec_rows[] = {
     {"label_smoothing", ROW_F64, AT(label_smoothing), .def = "0", .max = 1, .below_max = true,
      .help = "share of the target that all classes divide, in the training loss only"},
 
+    {"input", ROW_SECTION,
+     .help = "how pixels are scaled: (x / 255 - mean) / std; not written: as the weights were "
+             "trained, else by the training images of the dataset"},
+    {"input.mean", ROW_CHANNELS, AT(input.mean), .def = "", .min = -INPUT_MEAN_MAX,
+     .max = INPUT_MEAN_MAX, .help = "a number a channel, of pixels from 0 to 1"},
+    {"input.std", ROW_CHANNELS, AT(input.std), .def = "", .min = INPUT_STD_MIN,
+     .max = INPUT_STD_MAX, .help = "likewise"},
+
     {"augment", ROW_SECTION,
      .help = "random changes of the images trained on; sweeps and evaluation see them as they are"},
     {"augment.crop", ROW_INT, AT(crop), .def = "0", .max = IMAGE_SIDE_MAX - 1,

@@ -27,6 +27,7 @@
 
 #include "common/bounds.h"
 #include "common/err.h"
+#include "common/scaling.h"
 
 struct cJSON;
 
@@ -117,20 +118,29 @@ void model_init(const struct model *m, uint64_t seed, float *theta);
 /* Multiply-adds of one forward pass of one image, all dense and conv2d layers. */
 uint64_t model_macs(const struct model *m);
 
+/* What weights say of themselves beside the parameters. */
+struct weights_said {
+    struct scaling scaling; /* no channels: nothing */
+    char *class_names;      /* JSON list, owned; NULL: nothing */
+};
+void weights_said_done(struct weights_said *s); /* a zeroed struct is fine */
+
 /* Writes theta as safetensors with PyTorch's names and layouts: dense [out, in], conv [out, in, kh,
  * kw], norms as they are; a dense weight behind a flatten has its inputs in (C, H, W) order, so
  * that torch's NCHW flatten meets it. A parameter is called <layer>.weight or <layer>.bias; a
  * BatchNorm also has running_mean, running_var and num_batches_tracked, an I64 that says `steps`;
  * the presets' residual networks name their layers as torchvision does (layer2.0.conv1,
  * layer2.0.downsample.0). Metadata: format=pt, model, layers (JSON list), input (h,w,c), classes,
- * mean, std (comma separated) and what `meta` adds. 0 or -errno. */
+ * scale=255, mean, std (comma separated) and what `meta` adds. 0 or -errno. */
 struct safetensors_meta;
 int model_export(const struct model *m, const float *theta, int64_t steps,
                  const struct safetensors_meta *meta, int meta_count, const char *path,
                  struct errbuf *why);
-/* Reads such a file into theta [floats]: every parameter of the model must be there, in F32 and
- * with its shape, and nothing else but num_batches_tracked; the metadata is not looked at. The
- * sentence names the tensor. 0, -EINVAL, -ENOMEM or -errno. */
-int model_import(const struct model *m, const char *path, float *theta, struct errbuf *why);
+/* Reads such a file into theta [floats]: every parameter of the model must be there, with its
+ * shape, in F32 or in F16, BF16 or F64, which become it; and nothing else but num_batches_tracked.
+ * What the metadata says goes to *ret_said, the rest of it is not looked at. Sentences name the
+ * file as `called` and the tensor. 0, -EINVAL, -ENOMEM or -errno. */
+int model_import(const struct model *m, const char *path, const char *called, float *theta,
+                 struct weights_said *ret_said, struct errbuf *why);
 
 #endif

@@ -1,5 +1,5 @@
-/* theta as a file that torch and numpy read, and back: our NHWC layouts are turned into PyTorch's
- * NCHW ones, and the metadata says all that is needed to build the network again. */
+/* theta as a file that torch and numpy read: our NHWC layouts are turned into PyTorch's NCHW ones,
+ * and the metadata says all that is needed to build the network again. model_import.c reads one. */
 #include "common/model.h"
 
 #include <cjson/cJSON.h>
@@ -9,11 +9,11 @@
 #include <string.h>
 
 #include "common/alloc.h"
-#include "common/floats.h"
+#include "common/model_internal.h"
 #include "common/safetensors.h"
+#include "common/scaling.h"
 
-#define NUMBER_LIST_BYTES (CHANNELS_MAX * 18) /* "-1.23456789e-38," and room */
-#define OWN_META 7
+#define OWN_META 8
 
 /* Both ways: `out` copies ours to theirs, else theirs to ours. */
 static void move(float *ours, float *theirs, bool out)
@@ -50,7 +50,7 @@ static void turn_dense(const struct param *p, float *ours, float *theirs, bool t
     }
 }
 
-static void turn_entries(const struct param *p, float *ours, float *theirs, bool to_theirs)
+void model_turn(const struct param *p, float *ours, float *theirs, bool to_theirs)
 {
     if (p->dims == 4)
         turn_conv(p, ours, theirs, to_theirs);
@@ -60,8 +60,7 @@ static void turn_entries(const struct param *p, float *ours, float *theirs, bool
         memcpy(to_theirs ? theirs : ours, to_theirs ? ours : theirs, p->count * sizeof(*ours));
 }
 
-/* The entries of p in PyTorch's order as a tensor. */
-static struct tensor turned_tensor(const struct param *p, const float *theirs)
+struct tensor model_turned(const struct param *p, const float *theirs)
 {
     uint64_t shape[4];
 
@@ -128,16 +127,6 @@ static char *layers_json(const struct model *m)
     return text;
 }
 
-static const char *number_list(const float *v, uint32_t n, char buf[NUMBER_LIST_BYTES])
-{
-    size_t used = 0;
-
-    for (uint32_t i = 0; i < n; i++)
-        used += (size_t)snprintf(buf + used, NUMBER_LIST_BYTES - used, "%s%.9g", i ? "," : "",
-                                 (double)v[i]);
-    return buf;
-}
-
 /* The number of steps for each BatchNorm, as torch counts them, and all parameters. Whole numbers
  * first, so that every entry lies at a multiple of its size. tensors has room for 2 * param_count;
  * returns how many there are. */
@@ -155,8 +144,8 @@ static int turn_params(const struct model *m, const float *theta, const int64_t 
     }
     for (int i = 0; i < m->param_count; i++) {
         const struct param *p = &m->params[i];
-        turn_entries(p, (float *)theta + p->offset, turned + p->offset, true);
-        tensors[count++] = turned_tensor(p, turned + p->offset);
+        model_turn(p, (float *)theta + p->offset, turned + p->offset, true);
+        tensors[count++] = model_turned(p, turned + p->offset);
     }
     return count;
 }
@@ -167,7 +156,7 @@ int model_export(const struct model *m, const float *theta, int64_t steps,
 {
     struct tensor *tensors = xcalloc(2 * (size_t)m->param_count, sizeof(*tensors));
     struct safetensors_meta *all = xcalloc((size_t)(OWN_META + meta_count), sizeof(*all));
-    char mean[NUMBER_LIST_BYTES], std[NUMBER_LIST_BYTES], classes[16], input[40];
+    char mean[SCALING_LIST_BYTES], std[SCALING_LIST_BYTES], classes[16], input[40];
     char *layers = layers_json(m);
     float *turned = alloc_bytes(m->floats, sizeof(*turned));
     int rc;
@@ -185,8 +174,9 @@ int model_export(const struct model *m, const float *theta, int64_t steps,
         {"layers", layers},
         {"input", input},
         {"classes", classes},
-        {"mean", number_list(m->mean, m->in.c, mean)},
-        {"std", number_list(m->std, m->in.c, std)},
+        {"scale", MODEL_SCALE},
+        {"mean", scaling_list(m->mean, m->in.c, mean)},
+        {"std", scaling_list(m->std, m->in.c, std)},
     };
     memcpy(all, own, sizeof(own));
     for (int i = 0; i < meta_count; i++)
@@ -197,54 +187,5 @@ out:
     cJSON_free(layers);
     free(all);
     free(tensors);
-    return rc;
-}
-
-/* A tensor that the model has, or a count of steps that torch keeps beside a BatchNorm. */
-static bool is_known(const struct model *m, const char *name)
-{
-    const char *dot = strrchr(name, '.');
-
-    for (int i = 0; i < m->param_count; i++)
-        if (strcmp(m->params[i].name, name) == 0)
-            return true;
-    return dot && strcmp(dot, ".num_batches_tracked") == 0;
-}
-
-static int import_param(const struct param *p, const struct safetensors *st, float *theirs,
-                        float *theta, struct errbuf *why)
-{
-    const struct tensor want = turned_tensor(p, theirs), *t;
-    int rc = safetensors_need(st, p->name, DTYPE_F32, p->dims, &t, why);
-
-    if (rc < 0)
-        return rc;
-    for (int i = 0; i < p->dims; i++)
-        if (t->shape[i] != want.shape[i])
-            return err_set(
-                why, -EINVAL, "tensor %s has %llu entries in dimension %d, the model has %llu",
-                p->name, (unsigned long long)t->shape[i], i, (unsigned long long)want.shape[i]);
-    if (!floats_copy_finite(theirs, t->data, p->count))
-        return err_set(why, -EINVAL, "tensor %s holds NaN or infinity", p->name);
-    turn_entries(p, theta + p->offset, theirs, false);
-    return 0;
-}
-
-int model_import(const struct model *m, const char *path, float *theta, struct errbuf *why)
-{
-    struct safetensors st = {0};
-    float *theirs = alloc_bytes(m->floats, sizeof(*theirs));
-    int rc = theirs ? safetensors_open(path, &st, why)
-                    : err_set(why, -ENOMEM, "no memory for %zu parameters", m->floats);
-
-    memset(theta, 0, m->floats * sizeof(*theta));
-    for (int i = 0; rc == 0 && i < st.tensor_count; i++)
-        if (!is_known(m, st.tensors[i].name))
-            rc =
-                err_set(why, -EINVAL, "tensor %s is none of model %s", st.tensors[i].name, m->name);
-    for (int i = 0; rc == 0 && i < m->param_count; i++)
-        rc = import_param(&m->params[i], &st, theirs + m->params[i].offset, theta, why);
-    safetensors_close(&st);
-    free(theirs);
     return rc;
 }

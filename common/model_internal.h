@@ -1,13 +1,22 @@
-/* Between the two passes of model_parse: nobody else includes this. */
+/* Between the two passes of model_parse, and between export and import: nobody else includes this.
+ */
 #ifndef STEPPE_COMMON_MODEL_INTERNAL_H
 #define STEPPE_COMMON_MODEL_INTERNAL_H
 
 #include "common/model.h"
+#include "common/tensor.h"
 
 /* Pass 1, needs no dataset: reads either form of a description. *ret (freed with free) has kinds,
  * names, inputs and what the keys say; dims that the dataset decides stay 0. *ret_name is borrowed:
  * a preset's name or "custom". 0 or -EINVAL. */
 int model_read(const struct cJSON *desc, struct layer **ret, int *ret_count, const char **ret_name,
                struct errbuf *why);
+
+/* Turns the entries of a parameter from our layout into PyTorch's, or back. */
+void model_turn(const struct param *p, float *ours, float *theirs, bool to_theirs);
+/* The entries of p in PyTorch's order as a tensor. */
+struct tensor model_turned(const struct param *p, const float *theirs);
+/* What pixels are divided by before mean and std. */
+#define MODEL_SCALE "255"
 
 #endif

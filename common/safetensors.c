@@ -1,6 +1,6 @@
 /* safetensors: 8 bytes little-endian header length, a JSON object, then the tensors' bytes. The
- * reader trusts nothing: it accepts exactly the files whose header describes every data byte once
- * and in order, so a file has one reading only. */
+ * reader trusts nothing: it accepts exactly the files whose header describes every data byte once,
+ * so a file has one reading only. */
 #include "common/safetensors.h"
 
 #include <endian.h>
@@ -18,6 +18,7 @@
 #include "common/alloc.h"
 #include "common/field.h"
 #include "common/file.h"
+#include "common/foreign.h"
 #include "common/text.h"
 
 #define LENGTH_BYTES 8
@@ -54,9 +55,9 @@ static int read_list(const cJSON *entry, const char *where, const char *name, in
     return 0;
 }
 
-/* One tensor of the header; its data must begin at *io_end and moves it on. */
-static int read_tensor(const cJSON *entry, const char *data, size_t data_bytes, size_t *io_end,
-                       struct tensor *ret, struct errbuf *why)
+/* One tensor of the header, and where its data begins. */
+static int read_tensor(const cJSON *entry, const char *data, size_t data_bytes, struct tensor *ret,
+                       uint64_t *ret_begin, struct errbuf *why)
 {
     static const char *const keys[] = {"dtype", "shape", "data_offsets", NULL};
     const char *dtype_names[DTYPE_COUNT + 1] = {NULL};
@@ -88,9 +89,6 @@ static int read_tensor(const cJSON *entry, const char *data, size_t data_bytes, 
     if (offset_count != 2 || offsets[0] > offsets[1] || offsets[1] > data_bytes)
         return err_set(why, -EINVAL, "%s: data_offsets must be a begin and an end within %zu bytes",
                        where, data_bytes);
-    if (offsets[0] != *io_end)
-        return err_set(why, -EINVAL, "%s begins at byte %" PRIu64 " of the data, needed is %zu",
-                       where, offsets[0], *io_end);
     if (!tensor_count(t.shape, t.dims, &count))
         return err_set(why, -EINVAL, "%s: the shape is too large", where);
     t.dtype = (enum dtype)dtype;
@@ -99,31 +97,73 @@ static int read_tensor(const cJSON *entry, const char *data, size_t data_bytes, 
         return err_set(why, -EINVAL, "%s has %" PRIu64 " bytes, its shape and dtype need %zu",
                        where, offsets[1] - offsets[0], t.bytes);
     t.data = data ? data + offsets[0] : NULL;
-    *io_end = (size_t)offsets[1];
+    *ret_begin = offsets[0];
     *ret = t;
+    return 0;
+}
+
+/* Where the data of a tensor lies. */
+struct extent {
+    uint64_t begin, end;
+    const char *name;
+};
+
+static int compare_extents(const void *pa, const void *pb)
+{
+    const struct extent *a = pa, *b = pb;
+
+    if (a->begin != b->begin)
+        return a->begin < b->begin ? -1 : 1;
+    return (a->end > b->end) - (a->end < b->end);
+}
+
+/* The header names tensors in any order; together they are all of the data, each byte once. */
+static int check_extents(struct extent *extents, size_t count, size_t data_bytes,
+                         struct errbuf *why)
+{
+    uint64_t end = 0;
+
+    qsort(extents, count, sizeof(*extents), compare_extents);
+    for (size_t i = 0; i < count; i++) {
+        if (extents[i].begin != end)
+            return err_set(why, -EINVAL,
+                           "tensor \"%s\" begins at byte %" PRIu64
+                           " of the data, needed is %" PRIu64,
+                           extents[i].name, extents[i].begin, end);
+        end = extents[i].end;
+    }
+    if (end != data_bytes)
+        return err_set(why, -EINVAL,
+                       "the tensors end at byte %" PRIu64 " of the data, the file has %zu", end,
+                       data_bytes);
     return 0;
 }
 
 static int read_tensors(const cJSON *header, const char *data, size_t data_bytes,
                         struct safetensors *st, struct errbuf *why)
 {
-    size_t count = 0, end = 0;
+    size_t count = 0;
     int rc = 0;
 
     for (const cJSON *entry = header->child; entry; entry = entry->next)
         count++;
+    struct extent *extents = alloc_bytes(count, sizeof(*extents));
     st->tensors = alloc_bytes(count, sizeof(*st->tensors));
-    if (!st->tensors)
-        return err_set(why, -ENOMEM, "out of memory for %zu tensors", count);
+    if (!st->tensors || !extents)
+        rc = err_set(why, -ENOMEM, "out of memory for %zu tensors", count);
     for (const cJSON *entry = header->child; entry && rc == 0; entry = entry->next) {
         if (strcmp(entry->string, META_KEY) == 0)
             continue;
-        rc = read_tensor(entry, data, data_bytes, &end, &st->tensors[st->tensor_count], why);
-        st->tensor_count += rc == 0;
+        struct tensor *t = &st->tensors[st->tensor_count];
+        uint64_t begin = 0;
+        rc = read_tensor(entry, data, data_bytes, t, &begin, why);
+        if (rc != 0)
+            break;
+        extents[st->tensor_count++] = (struct extent){begin, begin + t->bytes, t->name};
     }
-    if (rc == 0 && end != data_bytes)
-        rc = err_set(why, -EINVAL, "the tensors end at byte %zu of the data, the file has %zu", end,
-                     data_bytes);
+    if (rc == 0)
+        rc = check_extents(extents, (size_t)st->tensor_count, data_bytes, why);
+    free(extents);
     return rc;
 }
 
@@ -176,7 +216,7 @@ static int read_header(const char *text, size_t bytes, const char *data, size_t 
     return rc;
 }
 
-int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, struct errbuf *why)
+static int parse(const void *data, size_t bytes, struct safetensors *ret, struct errbuf *why)
 {
     uint64_t length;
 
@@ -194,6 +234,14 @@ int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, s
     if (rc == 0)
         ret->bytes = bytes;
     return rc;
+}
+
+int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, struct errbuf *why)
+{
+    int rc = parse(data, bytes, ret, why);
+    const char *foreign = rc < 0 && rc != -ENOMEM ? foreign_name(data, bytes) : NULL;
+
+    return foreign ? err_set(why, -EINVAL, "it is no safetensors file, it is %s", foreign) : rc;
 }
 
 /* Maps the regular file read-only; *ret_bytes is at least 1. */
@@ -233,15 +281,21 @@ int safetensors_map(int fd, const char *path, struct safetensors *ret, struct er
     return 0;
 }
 
-int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *why)
+int safetensors_open_as(const char *path, const char *called, struct safetensors *ret,
+                        struct errbuf *why)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0)
-        return err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
-    int rc = safetensors_map(fd, path, ret, why);
+        return err_set(why, -errno, "cannot open %s: %s", called, err_text(-errno));
+    int rc = safetensors_map(fd, called, ret, why);
     close(fd);
     return rc;
+}
+
+int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *why)
+{
+    return safetensors_open_as(path, path, ret, why);
 }
 
 void safetensors_close(struct safetensors *st)

@@ -18,13 +18,17 @@ struct safetensors {
     size_t bytes;
 };
 
-/* Reads the header in data (borrowed until close) and checks every offset: in bounds, in order,
- * without gap or overlap, bytes equal to shape times dtype. 0, -EINVAL, -EMSGSIZE, -ENOMEM. */
+/* Reads the header in data (borrowed until close) and checks every offset: in bounds, without gap
+ * or overlap, bytes equal to shape times dtype; tensors may be named in any order. A file of
+ * another program is recognised as what it is. 0, -EINVAL, -EMSGSIZE, -ENOMEM. */
 int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, struct errbuf *why);
 /* Maps the file read-only and parses it. Also -errno of open. */
 int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *why);
 /* The same with a file that is open already (borrowed until return); path: its name for people. */
 int safetensors_map(int fd, const char *path, struct safetensors *ret, struct errbuf *why);
+/* The same; sentences name the file as `called`. */
+int safetensors_open_as(const char *path, const char *called, struct safetensors *ret,
+                        struct errbuf *why);
 void safetensors_close(struct safetensors *st); /* a zeroed struct is fine */
 
 const struct tensor *safetensors_find(const struct safetensors *st, const char *name);

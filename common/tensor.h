@@ -17,6 +17,12 @@ enum dtype {
     DTYPE_U64,
     DTYPE_F32,
     DTYPE_F64,
+    DTYPE_WIRE, /* those above are what messages carry; all of them may be in a safetensors file */
+    DTYPE_F16 = DTYPE_WIRE,
+    DTYPE_BF16,
+    DTYPE_I8,
+    DTYPE_I16,
+    DTYPE_BOOL,
     DTYPE_COUNT
 };
 

@@ -78,10 +78,10 @@ static int check_lengths(const uint8_t *p, size_t bytes, size_t json_max, struct
 
 static int read_dtype(const cJSON *obj, const char *where, enum dtype *ret, struct errbuf *why)
 {
-    const char *names[DTYPE_COUNT + 1] = {NULL};
+    const char *names[DTYPE_WIRE + 1] = {NULL};
     int d;
 
-    for (d = 0; d < DTYPE_COUNT; d++)
+    for (d = 0; d < DTYPE_WIRE; d++)
         names[d] = dtype_name((enum dtype)d);
     int rc = field_enum(obj, where, "dtype", true, names, &d, why);
     if (rc == 0)

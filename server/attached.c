@@ -147,14 +147,19 @@ int attached_write_order(const char *dir, const char *uuid, struct given *given,
 }
 
 int attached_write_weights(const char *dir, const char *uuid, struct given *given,
-                           const struct model *m, const float *theta, struct errbuf *why)
+                           const struct model *m, const float *theta,
+                           const struct weights_said *said, struct errbuf *why)
 {
+    const struct safetensors_meta names = {"class_names", said->class_names};
+    struct model as = *m;
     char path[PATH_BYTES];
     int rc = make_folder(dir, why);
 
+    memcpy(as.mean, said->scaling.mean, sizeof(as.mean));
+    memcpy(as.std, said->scaling.std, sizeof(as.std));
     make_path(path, dir, uuid, "weights");
     if (rc == 0)
-        rc = model_export(m, theta, 0, NULL, 0, path, why);
+        rc = model_export(&as, theta, 0, &names, said->class_names ? 1 : 0, path, why);
     return rc < 0 ? rc : keep_made(path, dir, uuid, ATTACHED_WEIGHTS, given, why);
 }
 
@@ -239,25 +244,36 @@ static int read_excluded(const struct safetensors *st, uint32_t samples, struct 
     return rc < 0 ? rc : keep_excluded(ids->data, (uint32_t)ids->shape[0], a, why);
 }
 
-static int read_weights(const char *path, const struct model *m, struct attached *a,
-                        struct errbuf *why)
+static int read_weights(const char *path, const char *called, const struct model *m,
+                        struct attached *a, struct errbuf *why)
 {
     if (!m)
         return 0;
     a->theta = alloc_bytes(m->floats, sizeof(*a->theta));
-    return a->theta ? model_import(m, path, a->theta, why)
+    return a->theta ? model_import(m, path, called, a->theta, &a->said, why)
                     : err_set(why, -ENOMEM, "no memory for %zu parameters", m->floats);
+}
+
+/* What people call it: the name in the job file, or the job that it is of. */
+static void call(const struct given *g, char buf[GIVEN_FILE_BYTES])
+{
+    if (g->kind == GIVEN_FILE)
+        snprintf(buf, GIVEN_FILE_BYTES, "%s", g->file);
+    else
+        snprintf(buf, GIVEN_FILE_BYTES, "those of job %lld", (long long)g->job);
 }
 
 static int read_kind(const char *path, enum attached_kind kind, const struct given *g,
                      const struct model *m, uint32_t samples, struct attached *a,
                      struct errbuf *why)
 {
+    char called[GIVEN_FILE_BYTES];
     struct safetensors st = {0};
 
+    call(g, called);
     if (kind == ATTACHED_WEIGHTS)
-        return read_weights(path, m, a, why);
-    int rc = safetensors_open(path, &st, why);
+        return read_weights(path, called, m, a, why);
+    int rc = safetensors_open_as(path, called, &st, why);
     if (rc == 0)
         rc = kind == ATTACHED_ORDER ? read_order(&st, samples, g->count, a, why)
                                     : read_excluded(&st, samples, a, why);
@@ -303,6 +319,7 @@ void attached_done(struct attached *a)
     free(a->order);
     free(a->excluded);
     free(a->theta);
+    weights_said_done(&a->said);
     *a = (struct attached){0};
 }
 
@@ -311,7 +328,8 @@ struct run_inputs attached_inputs(const struct attached *a)
     return (struct run_inputs){.order = a->order,
                                .excluded = a->excluded,
                                .excluded_count = a->excluded_count,
-                               .theta = a->theta};
+                               .theta = a->theta,
+                               .class_names = a->said.class_names};
 }
 
 /* --- removing --- */

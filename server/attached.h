@@ -21,9 +21,10 @@ int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, stru
  * a hash that given has already must be the same one: -EINVAL. */
 int attached_write_order(const char *dir, const char *uuid, struct given *given, const double *key,
                          uint32_t n, struct errbuf *why);
-/* The same with the weights to start from. */
+/* The same with the weights to start from, and what they say of themselves. */
 int attached_write_weights(const char *dir, const char *uuid, struct given *given,
-                           const struct model *m, const float *theta, struct errbuf *why);
+                           const struct model *m, const float *theta,
+                           const struct weights_said *said, struct errbuf *why);
 
 /* Reads and judges all files of a job with `samples` samples; notes in spec how many samples a file
  * excludes. m NULL: without the weights. -EINVAL: a file is none of its kind or does not fit,
@@ -32,7 +33,8 @@ struct attached {
     double *order; /* [samples] */
     uint32_t *excluded;
     uint32_t excluded_count;
-    float *theta; /* [floats] */
+    float *theta;             /* [floats] */
+    struct weights_said said; /* with theta */
 };
 int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const struct model *m,
                   uint32_t samples, struct attached *ret, struct errbuf *why);

@@ -42,6 +42,7 @@ static const struct part {
 struct checkpoint {
     struct checkpoint_shape shape;
     struct run_cursor cursor;
+    char *class_names; /* owned or NULL */
     int part_count;
     void *data[PARTS_MAX]; /* owned; the cursor's is used while it is read or written */
 };
@@ -116,6 +117,7 @@ void checkpoint_free(struct checkpoint *c)
         return;
     for (int i = 0; i < c->part_count; i++)
         free(c->data[i]);
+    free(c->class_names);
     free(c);
 }
 
@@ -133,13 +135,15 @@ static void run_parts(const struct run_state *s, void *ret[PARTS_MAX])
 struct checkpoint *checkpoint_take(struct run *r, int64_t now_ms)
 {
     struct run_state s = run_state(r);
-    struct checkpoint *c = checkpoint_new(&(struct checkpoint_shape){
-        s.floats, s.samples, s.vector_names, .lapses = s.lapses != NULL});
+    struct checkpoint *c = checkpoint_new(
+        &(struct checkpoint_shape){s.floats, s.samples, s.vector_names, .lapses = s.lapses != NULL,
+                                   .scaling = scaling_of_model(s.model)});
     void *from[PARTS_MAX];
 
     if (!c)
         return NULL;
     c->cursor = run_cursor(r, now_ms);
+    c->class_names = s.class_names ? xstrdup(s.class_names) : NULL;
     run_parts(&s, from);
     for (int i = 0; i < c->part_count; i++)
         if (from[i])
@@ -194,6 +198,11 @@ const float *checkpoint_theta(const struct checkpoint *c)
     return c->data[PART_THETA];
 }
 
+const char *checkpoint_class_names(const struct checkpoint *c)
+{
+    return c->class_names;
+}
+
 void checkpoint_model_hash(const struct checkpoint *c, char ret[SHA256_HEX])
 {
     sha256_hex_of(c->data[PART_THETA], c->shape.floats * sizeof(float), ret);
@@ -242,20 +251,48 @@ int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha2
                      struct errbuf *why)
 {
     struct tensor tensors[PARTS_MAX];
-    const struct safetensors_meta meta[] = {{"format", FORMAT}};
+    const struct scaling *scaling = &c->shape.scaling;
+    char mean[SCALING_LIST_BYTES], std[SCALING_LIST_BYTES];
+    struct safetensors_meta meta[4] = {{"format", FORMAT}};
     uint8_t digest[SHA256_BYTES];
-    int count = 0;
+    int count = 0, said = 1;
+
+    if (scaling->channels > 0) {
+        meta[said++] =
+            (struct safetensors_meta){"mean", scaling_list(scaling->mean, scaling->channels, mean)};
+        meta[said++] =
+            (struct safetensors_meta){"std", scaling_list(scaling->std, scaling->channels, std)};
+    }
+    if (c->class_names)
+        meta[said++] = (struct safetensors_meta){"class_names", c->class_names};
 
     cursor_pack(&c->cursor, c->data[PART_CURSOR]);
     for (int i = 0; i < c->part_count; i++)
         if (part_used(c, i))
             tensors[count++] = part_tensor(c, i);
-    int rc = safetensors_write(path, tensors, count, meta, 1, why);
+    int rc = safetensors_write(path, tensors, count, meta, said, why);
     if (rc == 0)
         rc = sha256_file(path, digest, why);
     if (rc == 0)
         text_hex(digest, sizeof(digest), ret_sha256);
     return rc;
+}
+
+/* A file of before there was metadata is taken as it is. */
+static int read_said(const struct safetensors *st, struct checkpoint *c, struct errbuf *why)
+{
+    const char *mean = safetensors_meta_get(st, "mean"), *std = safetensors_meta_get(st, "std");
+    const char *names = safetensors_meta_get(st, "class_names");
+    const struct scaling *want = &c->shape.scaling;
+    char list[SCALING_LIST_BYTES];
+
+    if (want->channels > 0 && mean && strcmp(mean, scaling_list(want->mean, want->channels, list)))
+        return err_set(why, -EINVAL, "mean is \"%s\", that of the job is \"%s\"", mean, list);
+    if (want->channels > 0 && std && strcmp(std, scaling_list(want->std, want->channels, list)))
+        return err_set(why, -EINVAL, "std is \"%s\", that of the job is \"%s\"", std, list);
+    if (names && strlen(names) <= CLASS_NAMES_BYTES_MAX)
+        c->class_names = xstrdup(names);
+    return 0;
 }
 
 static int read_parts(const struct safetensors *st, struct checkpoint *c, struct errbuf *why)
@@ -279,6 +316,9 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
                            (unsigned long long)t->shape[0], (unsigned long long)want.shape[0]);
         memcpy(c->data[i], t->data, t->bytes);
     }
+    int rc = read_said(st, c, why);
+    if (rc < 0)
+        return rc;
     return cursor_unpack(c->data[PART_CURSOR], &c->cursor, why);
 }
 

@@ -1,4 +1,5 @@
-/* Checkpoints: everything a run needs to go on, in one safetensors file. Taken on the loop (a
+/* Checkpoints: everything a run needs to go on, in one safetensors file, and in its metadata what
+ * belongs to theta: mean and std of the pixels, and the names of the classes. Taken on the loop (a
  * copy), written and read on the store's lane. */
 #ifndef STEPPE_SERVER_CHECKPOINT_H
 #define STEPPE_SERVER_CHECKPOINT_H
@@ -27,6 +28,7 @@ struct checkpoint_shape {
     uint32_t samples;
     const char *const *vectors; /* optimizer_vectors */
     bool lapses;                /* curriculum_counts_lapses */
+    struct scaling scaling;     /* that theta was trained with; no channels: not compared */
 };
 /* Bytes of memory that a copy of this shape takes. */
 size_t checkpoint_memory(const struct checkpoint_shape *shape);
@@ -43,5 +45,7 @@ int checkpoint_read_theta(const char *path, const struct checkpoint_shape *shape
 /* Puts the state into a run that was created and not started. */
 void checkpoint_restore(const struct checkpoint *c, struct run *r);
 const float *checkpoint_theta(const struct checkpoint *c);
+/* As run_class_names of the run that it was taken of; NULL: it does not say. */
+const char *checkpoint_class_names(const struct checkpoint *c);
 
 #endif

@@ -59,13 +59,16 @@ void handle_job_list(struct request *rq)
 
 struct show {
     int64_t job, from;
+    cJSON *notes;
 };
 
 static void show_work(struct op *op)
 {
     struct show *show = op->arg;
 
-    op->rc = query_epochs(op->server->query, show->job, show->from, &op->out, &op->why);
+    op->rc = query_notes(op->server->query, show->job, &show->notes, &op->why);
+    if (op->rc == 0)
+        op->rc = query_epochs(op->server->query, show->job, show->from, &op->out, &op->why);
 }
 
 static void show_done(struct op *op)
@@ -76,14 +79,21 @@ static void show_done(struct op *op)
     char path[600];
 
     int rc = op->rc < 0 ? op->rc : jobs_find(s->jobs, show->job, &job, &op->why);
+    cJSON *notes = show->notes;
     free(show);
     if (rc < 0) {
+        cJSON_Delete(notes);
         request_fail(op->rq, rc, &op->why);
         return;
     }
     cJSON *out = cJSON_CreateObject();
     cJSON_AddItemToObject(out, "job", jobs_row(s->jobs, job));
     cJSON_AddItemToObject(out, "spec", jobspec_json(&job->spec));
+    cJSON_AddItemToObject(out, "notes", notes);
+    if (job->data) {
+        request_add_decimals(out, "mean", job->model.mean, job->model.in.c);
+        request_add_decimals(out, "std", job->model.std, job->model.in.c);
+    }
     if (job->rec.numerics_class[0])
         cJSON_AddStringToObject(out, "numerics_class", job->rec.numerics_class);
     cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
@@ -110,7 +120,7 @@ void handle_job_show(struct request *rq)
         return;
     }
     struct show *show = xmalloc(sizeof(*show));
-    *show = (struct show){job->rec.job, from};
+    *show = (struct show){job->rec.job, from, NULL};
     op_run(rq->server->query_lane,
            (struct op){
                .rq = rq, .server = rq->server, .arg = show, .work = show_work, .done = show_done});

@@ -22,19 +22,8 @@ struct model_args {
     uint8_t *piece;
 };
 
-static void add_decimals(cJSON *out, const char *name, const float *v, uint32_t n)
-{
-    cJSON *array = cJSON_AddArrayToObject(out, name);
-    char text[32];
-
-    for (uint32_t i = 0; i < n; i++) {
-        snprintf(text, sizeof(text), "%.9g", (double)v[i]);
-        cJSON_AddItemToArray(array, cJSON_CreateString(text));
-    }
-}
-
 static void reply_model(struct request *rq, struct job *job, int64_t epoch, uint64_t step,
-                        const float *theta)
+                        const float *theta, const char *class_names)
 {
     const double dims[] = {job->model.in.h, job->model.in.w, job->model.in.c};
     const bool inlined = job->model.floats <= INLINE_FLOATS_MAX;
@@ -52,8 +41,11 @@ static void reply_model(struct request *rq, struct job *job, int64_t epoch, uint
     cJSON_AddItemToObject(out, "model", cJSON_Duplicate(job->spec.model, true));
     cJSON_AddItemToObject(out, "input", cJSON_CreateDoubleArray(dims, 3));
     cJSON_AddNumberToObject(out, "classes", job->model.classes);
-    add_decimals(out, "mean", job->model.mean, job->model.in.c);
-    add_decimals(out, "std", job->model.std, job->model.in.c);
+    request_add_decimals(out, "mean", job->model.mean, job->model.in.c);
+    request_add_decimals(out, "std", job->model.std, job->model.in.c);
+    cJSON *names = cJSON_Parse(class_names ? class_names : job->data->class_names_json);
+    if (names)
+        cJSON_AddItemToObject(out, "class_names", names);
     if (!inlined)
         cJSON_AddNumberToObject(out, "theta_bytes", (double)bytes);
     request_reply(rq, out, &t, inlined);
@@ -84,7 +76,7 @@ static void model_done_reply(struct op *op)
         request_fail(op->rq, rc, &op->why);
     else
         reply_model(op->rq, job, checkpoint_epoch(a->checkpoint), checkpoint_step(a->checkpoint),
-                    checkpoint_theta(a->checkpoint));
+                    checkpoint_theta(a->checkpoint), checkpoint_class_names(a->checkpoint));
     model_free(a);
 }
 
@@ -185,7 +177,8 @@ void handle_model_get(struct request *rq)
     }
     bool piece = cJSON_HasObjectItem(rq->message.json, "offset");
     if (!piece && job->run && !run_in_pieces(job->run)) {
-        reply_model(rq, job, run_progress(job->run).epoch, run_step(job->run), run_theta(job->run));
+        reply_model(rq, job, run_progress(job->run).epoch, run_step(job->run), run_theta(job->run),
+                    run_class_names(job->run));
         return;
     }
     struct model_args *a = xcalloc(1, sizeof(*a));

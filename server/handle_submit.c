@@ -23,6 +23,8 @@ struct submit {
     const struct dataset *held;         /* the job's, NULL until it is */
     struct jobspec scores_by;           /* what the other job's scores are ordered by */
     struct checkpoint_shape weights_of; /* of the other job's checkpoints */
+    struct weights_said weights_say;    /* of the other job's model */
+    struct job_notes notes;
 };
 
 static void submit_free(struct submit *s)
@@ -30,6 +32,8 @@ static void submit_free(struct submit *s)
     if (s->held)
         datasets_release(s->server->datasets, s->held);
     job_free(s->job);
+    weights_said_done(&s->weights_say);
+    job_notes_done(&s->notes);
     free(s);
 }
 
@@ -52,20 +56,27 @@ static int take_weights(struct server *server, struct submit *s, struct errbuf *
     if (job->spec.weights.kind != GIVEN_JOB)
         return 0;
     rc = job_newest_checkpoint(server, job->spec.weights.job, &s->weights_of, false, &c, why);
+    if (rc == 0 && checkpoint_class_names(c)) {
+        free(s->weights_say.class_names);
+        s->weights_say.class_names = xstrdup(checkpoint_class_names(c));
+    }
     if (rc == 0)
         rc = attached_write_weights(server->dir, job->rec.uuid, &job->spec.weights, &job->model,
-                                    checkpoint_theta(c), why);
+                                    checkpoint_theta(c), &s->weights_say, why);
     checkpoint_free(c);
     return rc;
 }
 
 /* Everything is there: is it what this job can use? */
-static int judge_attached(struct server *server, struct job *job, struct errbuf *why)
+static int judge_attached(struct server *server, struct job *job, struct job_notes *notes,
+                          struct errbuf *why)
 {
     struct attached a = {0};
     int rc = attached_load(server->dir, job->rec.uuid, &job->spec, &job->model, job->data->samples,
                            &a, why);
 
+    if (rc == 0)
+        rc = job_settle_said(job, &a.said, notes, why);
     attached_done(&a);
     return rc < 0 ? rc : job_check_samples(job, job->data, why);
 }
@@ -79,14 +90,15 @@ static void submit_work(struct op *op)
     if (op->rc == 0)
         op->rc = take_weights(op->server, s, &op->why);
     if (op->rc == 0)
-        op->rc = judge_attached(op->server, job, &op->why);
+        op->rc = judge_attached(op->server, job, &s->notes, &op->why);
     if (op->rc < 0)
         return;
     cJSON *json = jobspec_json(&job->spec);
     job->rec.spec_json = json ? cJSON_PrintUnformatted(json) : NULL;
     cJSON_Delete(json);
-    op->rc = job->rec.spec_json ? store_job_insert(op->server->store, &job->rec, &op->why)
-                                : err_set(&op->why, -ENOMEM, "no memory for the job description");
+    op->rc = job->rec.spec_json
+                 ? store_job_insert(op->server->store, &job->rec, &s->notes, &op->why)
+                 : err_set(&op->why, -ENOMEM, "no memory for the job description");
 }
 
 static void submit_done(struct op *op)
@@ -207,7 +219,9 @@ static bool same_layout(const struct model *a, const struct model *b)
     for (int i = 0; same && i < a->param_count; i++)
         same = strcmp(a->params[i].name, b->params[i].name) == 0 &&
                a->params[i].dims == b->params[i].dims &&
-               memcmp(a->params[i].shape, b->params[i].shape, sizeof(a->params[i].shape)) == 0;
+               memcmp(a->params[i].shape, b->params[i].shape, sizeof(a->params[i].shape)) == 0 &&
+               a->params[i].flattened.w == b->params[i].flattened.w &&
+               a->params[i].flattened.c == b->params[i].flattened.c;
     return same;
 }
 
@@ -221,11 +235,23 @@ static int find_weights(struct server *server, struct submit *s, struct errbuf *
     int rc = find_other(server, "weights", g->job, &other, why);
     if (rc < 0)
         return rc;
-    if (!same_layout(&s->job->model, &other->model))
+    const struct model *ours = &s->job->model, *theirs = &other->model;
+    if (ours->in.c != theirs->in.c)
+        return err_set(
+            why, -EINVAL,
+            "weights: the model of job %" PRId64 " is of images with %u channel%s, those of "
+            "dataset %s have %u",
+            g->job, theirs->in.c, theirs->in.c == 1 ? "" : "s", s->job->rec.dataset, ours->in.c);
+    if (!same_layout(ours, theirs))
         return err_set(why, -EINVAL,
-                       "weights: the model of job %" PRId64 " (%s) is another than this one (%s)",
-                       g->job, other->model.name, s->job->model.name);
+                       "weights: the model of job %" PRId64
+                       " (%s) is another than this one (%s): of "
+                       "%u x %u pixels and %u classes, this one of %u x %u and %u",
+                       g->job, theirs->name, ours->name, theirs->in.h, theirs->in.w,
+                       theirs->classes, ours->in.h, ours->in.w, ours->classes);
     s->weights_of = job_checkpoint_shape(other);
+    s->weights_say = (struct weights_said){.scaling = scaling_of_model(theirs),
+                                           .class_names = xstrdup(other->data->class_names_json)};
     return 0;
 }
 

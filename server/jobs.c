@@ -212,6 +212,7 @@ int jobs_prepare(struct server *s, struct job *job, struct errbuf *why)
 {
     struct dataset_record rec;
     const struct dataset *data;
+    struct scaling scaling;
     int rc;
 
     if (job->data)
@@ -229,8 +230,10 @@ int jobs_prepare(struct server *s, struct job *job, struct errbuf *why)
                        "augment.crop is %lld, but the images of dataset %s are %u x %u; allowed is "
                        "below their sides",
                        (long long)job->spec.crop, rec.name, data->dims.h, data->dims.w);
-    rc = model_parse(job->spec.model, data->dims, data->classes, data->mean, data->std, &job->model,
-                     why);
+    rc = scaling_of_job(&job->spec, data, &scaling, why);
+    if (rc == 0)
+        rc = model_parse(job->spec.model, data->dims, data->classes, scaling.mean, scaling.std,
+                         &job->model, why);
     if (rc < 0)
         return rc;
     rc = model_check_shard(&job->model, job->spec.shard, why);
@@ -250,6 +253,7 @@ struct checkpoint_shape job_checkpoint_shape(const struct job *job)
         .samples = job->data->samples,
         .vectors = optimizer_vectors(&job->spec.optimizer),
         .lapses = curriculum_counts_lapses(&job->spec),
+        .scaling = scaling_of_model(&job->model),
     };
 }
 

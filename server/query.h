@@ -158,6 +158,8 @@ int query_last_epoch(struct query *q, int64_t job, struct epoch_record *ret, str
 /* The `events` array of job.log. */
 int query_events(struct query *q, int64_t job, int64_t after, int64_t limit, cJSON **ret,
                  struct errbuf *why);
+/* The `notes` array of job.show: the texts of its events of kind "note", in order. */
+int query_notes(struct query *q, int64_t job, cJSON **ret, struct errbuf *why);
 
 /* The scores of one epoch (-1: the last committed, scored one; the epoch goes to *io_epoch) into
  * ret[samples], as query_replay gives them. */

@@ -139,6 +139,32 @@ int query_events(struct query *q, int64_t job, int64_t after, int64_t limit, cJS
     return query_end(&q->state, rc, rows, ret);
 }
 
+static int notes(struct query *q, int64_t job, cJSON *rows, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&q->state,
+                      "SELECT text FROM event WHERE job_id = ?1 AND kind = 'note' ORDER BY event"
+                      " LIMIT ?2",
+                      DB_ARGS(DB_I(job), DB_I(ROWS_MAX)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    while ((rc = db_step(&q->state, stmt, why)) > 0)
+        cJSON_AddItemToArray(rows, cJSON_CreateString((const char *)sqlite3_column_text(stmt, 0)));
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+int query_notes(struct query *q, int64_t job, cJSON **ret, struct errbuf *why)
+{
+    cJSON *rows = cJSON_CreateArray();
+    int rc = query_begin(q, &q->state, true, why);
+
+    if (rc == 0)
+        rc = notes(q, job, rows, why);
+    return query_end(&q->state, rc, rows, ret);
+}
+
 struct replay {
     struct score *scores;
     uint32_t samples;

@@ -206,3 +206,14 @@ void op_run(struct lane *lane, struct op op)
     o->why.text[0] = 0;
     lane_run(lane, op_work, op_done, o);
 }
+
+void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t n)
+{
+    cJSON *array = cJSON_AddArrayToObject(out, name);
+    char text[32];
+
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(text, sizeof(text), "%.9g", (double)v[i]);
+        cJSON_AddItemToArray(array, cJSON_CreateString(text));
+    }
+}

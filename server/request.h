@@ -39,6 +39,9 @@ void request_dispatch(struct request *rq);
 /* Ends a request without an answer (the server stops). */
 void request_drop(struct request *rq);
 
+/* Adds v[n] as an array of decimal texts, each read back as the same float. */
+void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t n);
+
 /* Lets go of the message's body (tensors) early, keeping the JSON: for requests that are held. */
 void request_forget_body(struct request *rq);
 

@@ -89,6 +89,8 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
         memcpy(r->theta, in->theta, model->floats * sizeof(*r->theta));
     else
         model_init(model, spec->seed, r->theta);
+    if (in->class_names && spec->epochs == 0)
+        r->class_names = xstrdup(in->class_names);
     *ret = r;
     return 0;
 }
@@ -102,6 +104,7 @@ void run_free(struct run *r)
     round_free(r->round);
     uploads_free(r->uploads);
     reduce_free(r->reduce);
+    free(r->class_names);
     free(r->theta);
     free(r->next);
     for (int i = 0; i < OPTIMIZER_VECTORS_MAX; i++)
@@ -128,7 +131,14 @@ struct run_state run_state(struct run *r)
         .lapses = r->lapses,
         .scores = r->scores,
         .samples = r->data->samples,
+        .model = r->model,
+        .class_names = run_class_names(r),
     };
+}
+
+const char *run_class_names(const struct run *r)
+{
+    return r->class_names ? r->class_names : r->data->class_names_json;
 }
 
 struct run_cursor run_cursor(const struct run *r, int64_t now_ms)

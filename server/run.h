@@ -34,7 +34,8 @@ struct run_inputs {
     const double *order;      /* [samples] of MEASURE_GIVEN, NAN: not given; higher is harder */
     const uint32_t *excluded; /* ids, ascending */
     uint32_t excluded_count;
-    const float *theta; /* [floats] to start from */
+    const float *theta;      /* [floats] to start from */
+    const char *class_names; /* JSON list, that came with theta */
 };
 
 /* A run at step 0. spec, model and data are borrowed for its life, in until it returns. 0 or
@@ -68,6 +69,8 @@ struct run_state {
     struct lapses *lapses; /* [samples]; NULL: of another measure */
     struct score *scores;  /* [samples] measured in the open epoch (train source) */
     uint32_t samples;
+    const struct model *model;
+    const char *class_names; /* JSON list, of the outputs of the model */
 };
 struct run_state run_state(struct run *r);
 /* The cursor for a checkpoint taken now: with the time spent in the open epoch. */
@@ -181,6 +184,9 @@ uint32_t run_reissued(const struct run *r);        /* shards leased again, all r
 const float *run_theta(const struct run *r);       /* of the step */
 const float *run_round_theta(const struct run *r); /* of the open round: in a descent, theta hat */
 const struct schedule *run_schedule(const struct run *r); /* of the open epoch */
+/* JSON list: what the outputs of the model stand for. Weights that are measured keep their own
+ * names, those that are trained learn the dataset's. */
+const char *run_class_names(const struct run *r);
 
 /* For people. */
 struct run_progress {

@@ -17,6 +17,7 @@ struct run {
     uint32_t epoch_steps;
     int64_t epochs; /* to commit */
     uint64_t steps;
+    char *class_names; /* that came with theta, owned; NULL: the dataset's */
     float *theta;
     /* Where the update writes. In a descent round: theta hat, and behind it the running statistics
      * as they are after this step, since those of the ascent count. */

@@ -44,9 +44,17 @@ struct job_record {
     int64_t created_unix_ms, started_unix_ms, finished_unix_ms; /* 0: not yet */
 };
 
-/* Inserts the job and its first event; sets rec->job. The same uuid again: -EEXIST and rec->job is
- * the job that has it. */
-int store_job_insert(struct store *s, struct job_record *rec, struct errbuf *why);
+/* What people should know of a job from its beginning on; a line each. */
+#define JOB_NOTES_MAX 4
+struct job_notes {
+    int count;
+    char *text[JOB_NOTES_MAX]; /* owned */
+};
+
+/* Inserts the job, its first event and an event of kind "note" for each of notes (NULL: none); sets
+ * rec->job. The same uuid again: -EEXIST and rec->job is the job that has it. */
+int store_job_insert(struct store *s, struct job_record *rec, const struct job_notes *notes,
+                     struct errbuf *why);
 /* Writes every changeable field of rec and, when kind is not NULL, an event, in one transaction. */
 int store_job_update(struct store *s, const struct job_record *rec, const char *kind,
                      const char *text, struct errbuf *why);

@@ -118,7 +118,8 @@ static int next_job(struct store *s, int64_t *ret, struct errbuf *why)
     return 0;
 }
 
-static int insert(struct store *s, struct job_record *rec, struct errbuf *why)
+static int insert(struct store *s, struct job_record *rec, const struct job_notes *notes,
+                  struct errbuf *why)
 {
     int rc = db_i64(&s->state, "SELECT job_id FROM job WHERE uuid = ?1", DB_ARGS(DB_S(rec->uuid)),
                     &rec->job, why);
@@ -141,17 +142,20 @@ static int insert(struct store *s, struct job_record *rec, struct errbuf *why)
                     why);
     if (rc == 0)
         rc = event_add(s, rec->job, "state", job_state_names[rec->state], why);
+    for (int i = 0; rc == 0 && notes && i < notes->count; i++)
+        rc = event_add(s, rec->job, "note", notes->text[i], why);
     return rc == 0 ? mirror(s, rec, why) : rc;
 }
 
-int store_job_insert(struct store *s, struct job_record *rec, struct errbuf *why)
+int store_job_insert(struct store *s, struct job_record *rec, const struct job_notes *notes,
+                     struct errbuf *why)
 {
     struct job_record with = *rec;
     int rc = db_begin(&s->state, why);
 
     if (rc != 0)
         return rc;
-    rc = insert(s, &with, why);
+    rc = insert(s, &with, notes, why);
     bool inserted = rc == 0;
     rc = db_end(&s->state, rc, why);
     if (rc == 0 || rc == -EEXIST)

@@ -138,6 +138,7 @@ static int plan_job(struct session *s, int64_t number, struct errbuf *why)
     const struct dataset *data = &p->data.dataset;
     char sha256[SHA256_HEX];
     struct errbuf note = {""};
+    struct scaling scaling;
     int64_t bytes;
     int rc;
 
@@ -151,8 +152,10 @@ static int plan_job(struct session *s, int64_t number, struct errbuf *why)
     if (note.text[0])
         talk_note(&s->talk, number, note.text);
     if (rc == 0)
-        rc = model_parse(p->spec.model, data->dims, data->classes, data->mean, data->std, &p->model,
-                         why);
+        rc = scaling_of_job(&p->spec, data, &scaling, why);
+    if (rc == 0)
+        rc = model_parse(p->spec.model, data->dims, data->classes, scaling.mean, scaling.std,
+                         &p->model, why);
     if (rc == 0)
         rc = runner_create(&p->model, s->options->kernels, (uint32_t)p->spec.shard,
                            (unsigned)s->options->threads, &p->runner, why);

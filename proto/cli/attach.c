@@ -127,6 +127,17 @@ static int count_samples(struct cli *cli, const char *dataset, uint32_t *ret, st
     return rc;
 }
 
+/* Weights go as they are; what is no safetensors file need not be sent to be refused. */
+static int send_weights(struct cli *cli, const char *name, const char *path, cJSON *obj,
+                        struct errbuf *why)
+{
+    struct safetensors st = {0};
+    int rc = safetensors_open_as(path, name, &st, why);
+
+    safetensors_close(&st);
+    return rc != 0 ? rc : send_file(cli, name, path, obj, why);
+}
+
 static int send_converted(struct cli *cli, const char *name, const char *path, cJSON *obj,
                           attach_convert convert, const struct numbers_ask *ask, struct errbuf *why)
 {
@@ -154,7 +165,7 @@ int attach_files(struct cli *cli, const char *job_path, cJSON *spec, struct errb
     const struct {
         const char *key;
         cJSON *obj;
-        attach_convert convert; /* NULL: goes as it is */
+        attach_convert convert; /* NULL: of weights */
         enum numbers_kind kind;
     } places[] = {
         {"curriculum.measure", cJSON_GetObjectItemCaseSensitive(curriculum, "measure"),
@@ -178,7 +189,7 @@ int attach_files(struct cli *cli, const char *job_path, cJSON *spec, struct errb
         if (rc == 0)
             rc = places[i].convert
                      ? send_converted(cli, file, path, places[i].obj, places[i].convert, &ask, why)
-                     : send_file(cli, file, path, places[i].obj, why);
+                     : send_weights(cli, file, path, places[i].obj, why);
         if (rc != 0)
             rc = err_prefix(why, rc, "%s", places[i].key);
         free(path);

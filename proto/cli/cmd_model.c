@@ -198,13 +198,15 @@ static int export_model(const struct cli *cli, const struct model *model, const 
     value_i64(json, "step", &step);
     char *epoch_text = xasprintf("%lld", (long long)epoch);
     char *step_text = xasprintf("%lld", (long long)step);
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "class_names");
+    char *names = cJSON_IsArray(list) ? cJSON_PrintUnformatted(list) : NULL;
     const struct safetensors_meta meta[] = {
-        {"job", cli->words[0]},
-        {"epoch", epoch_text},
-        {"step", step_text},
-        {"sha256", value_text(json, "sha256")},
+        {"job", cli->words[0]}, {"epoch", epoch_text},
+        {"step", step_text},    {"sha256", value_text(json, "sha256")},
+        {"class_names", names},
     };
-    int rc = model_export(model, theta, step, meta, 4, cli->words[1], why);
+    int rc = model_export(model, theta, step, meta, names ? 5 : 4, cli->words[1], why);
+    cJSON_free(names);
     free(step_text);
     free(epoch_text);
     return rc;

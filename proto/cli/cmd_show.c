@@ -70,6 +70,18 @@ static void print_parameters(const cJSON *spec)
     }
 }
 
+/* What people should know of it from its beginning on. */
+static void print_notes(const cJSON *notes)
+{
+    const cJSON *note;
+
+    cJSON_ArrayForEach(note, notes)
+    {
+        if (cJSON_IsString(note))
+            print_line("note", note->valuestring);
+    }
+}
+
 static void print_progress(const cJSON *row)
 {
     int64_t epoch = 0, epochs = 0, step = 0, steps = 0;
@@ -215,6 +227,7 @@ static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *wh
     free(state);
     print_line("waiting", value_text(row, "waiting"));
     print_line("reason", value_text(row, "reason"));
+    print_notes(cJSON_GetObjectItemCaseSensitive(json, "notes"));
     print_progress(row);
     print_times(row);
     print_class(json, spec);

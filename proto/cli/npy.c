@@ -16,7 +16,7 @@
 #define PREFIX_BYTES 10
 
 /* numpy's names of the types. */
-static const char *const descrs[DTYPE_COUNT] = {
+static const char *const descrs[DTYPE_WIRE] = {
     [DTYPE_U8] = "|u1",  [DTYPE_U16] = "<u2", [DTYPE_I32] = "<i4", [DTYPE_U32] = "<u4",
     [DTYPE_I64] = "<i8", [DTYPE_U64] = "<u8", [DTYPE_F32] = "<f4", [DTYPE_F64] = "<f8",
 };

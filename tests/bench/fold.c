@@ -84,7 +84,7 @@ static int prepare(struct store *s, struct data *d, int64_t *ret_job, struct err
     text_uuid(rec.uuid);
     int rc = store_dataset_add(s, &dr, &dataset, why);
     if (rc == 0)
-        rc = store_job_insert(s, &rec, why);
+        rc = store_job_insert(s, &rec, NULL, why);
     *ret_job = rec.job;
     return rc;
 }

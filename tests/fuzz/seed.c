@@ -443,6 +443,22 @@ static void make_safetensors(void)
     put_file("safetensors", "model", fuzz_path("s"));
 }
 
+/* Of FUZZ_WEIGHTS_MODEL, with all that weights may say. */
+static void make_weights(void)
+{
+    const uint16_t half[4] = {0x3c00, 0xbc00, 0x0001, 0x4200}, brain[2] = {0x3f80, 0xbf80};
+    const uint64_t shape[2] = {2, 2};
+    const struct tensor tensors[] = {tensor_make("fc1.weight", DTYPE_F16, 2, shape, half),
+                                     tensor_1d("fc1.bias", DTYPE_BF16, 2, brain)};
+    const struct safetensors_meta meta[] = {{"format", "pt"}, {"classes", "2"},
+                                            {"scale", "255"}, {"mean", "0.25"},
+                                            {"std", "[0.5]"}, {"class_names", "[\"a\",\"b\"]"}};
+    struct errbuf why;
+
+    FUZZ_ASSERT(safetensors_write(fuzz_path("w"), tensors, 2, meta, 6, &why) == 0);
+    put_file("safetensors", "weights", fuzz_path("w"));
+}
+
 static void make_checkpoint(void)
 {
     char sha256[SHA256_HEX];
@@ -507,6 +523,7 @@ int main(int argc, char **argv)
     make_numbers();
     make_pictures();
     make_safetensors();
+    make_weights();
     make_checkpoint();
     make_handshake();
     return 0;

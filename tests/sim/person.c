@@ -250,11 +250,27 @@ static void take_list(const struct message *m)
         try_again(LOOK_US);
 }
 
-static void take_show(const struct person_job *job, const struct message *m)
+/* Mean and notes are as the job was submitted, whatever happened since. */
+static void check_input(int index, const struct message *m)
+{
+    const bool written = strstr(plan_spec(plan_get()->specs[index]), PLAN_INPUT) != NULL;
+    const cJSON *mean = cJSON_GetObjectItemCaseSensitive(m->json, "mean");
+    const char *first = mean && mean->child ? mean->child->valuestring : "";
+    int notes = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(m->json, "notes"));
+
+    if (notes != written || (strcmp(first, "0.25") == 0) != written)
+        note("violation what=\"the input of a job is not as it was submitted\" job=%" PRId64
+             " notes=%d mean=%s",
+             me.jobs[index].number, notes, first);
+}
+
+static void take_show(int index, const struct message *m)
 {
     const cJSON *row = cJSON_GetObjectItemCaseSensitive(m->json, "job"), *epoch;
+    const struct person_job *job = &me.jobs[index];
     const char *model = text(m->json, "model_sha256"), *class = text(m->json, "numerics_class");
 
+    check_input(index, m);
     note("final job=%" PRId64 " state=%s model=%s class=%s reason=\"%s\"", job->number,
          text(row, "state"), model, class, text(row, "reason"));
     cJSON_ArrayForEach(epoch, cJSON_GetObjectItemCaseSensitive(m->json, "epochs"))
@@ -308,7 +324,7 @@ static void on_reply(void *arg, const struct message *m)
     else if (verb == LOOK)
         take_list(m);
     else if (verb == SHOW)
-        take_show(&me.jobs[index], m);
+        take_show(index, m);
     else if (verb == MODEL)
         note("final_model job=%" PRId64 " model=%s", me.jobs[index].number,
              text(m->json, "sha256")),

@@ -33,7 +33,7 @@ static const char *const specs[PLAN_SPECS] = {
     "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":2,\"score\":{\"source\":\"train\",\"every\":2},"
     "\"curriculum\":{\"measure\":\"el2n\",\"full_at\":1,\"smoothing\":0.5}}",
     "{" MODEL "\"epochs\":4,\"batch\":20,\"shard\":4,\"score\":{\"every\":3},"
-    "\"curriculum\":{\"measure\":\"none\"},\"optimizer\":{\"momentum\":0}}",
+    "\"curriculum\":{\"measure\":\"none\"},\"optimizer\":{\"momentum\":0}," PLAN_INPUT "}",
     "{" MODEL "\"epochs\":1,\"batch\":8,\"shard\":1,\"optimizer\":{\"clip\":0.5},"
     "\"curriculum\":{\"measure\":\"random\",\"balance\":\"none\"}}",
     "{" MODEL "\"epochs\":5,\"batch\":30,\"shard\":10,\"curriculum\":{\"mode\":\"both\","

@@ -46,6 +46,8 @@ void plan_make_undisturbed(int spec, uint32_t class);
 /* The import of the dataset and nothing else. */
 void plan_make_import(void);
 
+/* In one of them; its job has a note from its first moment on, the others have none. */
+#define PLAN_INPUT "\"input\":{\"mean\":[0.25],\"std\":[0.5]}"
 const char *plan_spec(int spec); /* the job file */
 struct server_options plan_options(const char *state);
 void plan_uuid(char out[37]);

@@ -151,10 +151,11 @@ WRAP(int, store_epochs_drop, struct store *s, int64_t job, int64_t first, struct
     return __real_store_epochs_drop(s, job, first, why);
 }
 
-WRAP(int, store_job_insert, struct store *s, struct job_record *rec, struct errbuf *why)
+WRAP(int, store_job_insert, struct store *s, struct job_record *rec, const struct job_notes *notes,
+     struct errbuf *why)
 {
     note("writing job=0 state=%s inc=%" PRId64, job_state_names[rec->state], rec->incarnation);
-    int rc = __real_store_job_insert(s, rec, why);
+    int rc = __real_store_job_insert(s, rec, notes, why);
 
     note("row job=%" PRId64 " state=%s inc=%" PRId64 " rc=%d class=", rec->job,
          job_state_names[rec->state], rec->incarnation, rc);

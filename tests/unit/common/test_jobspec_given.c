@@ -136,3 +136,38 @@ TEST(a_job_without_epochs_measures_given_weights)
     assert_refused("\"weights\": {\"job\": 2, \"epoch\": 1}", "weights has no key \"epoch\"");
     assert_refused("\"weights\": \"x\"", "weights is \"x\", allowed is an object");
 }
+
+TEST(mean_and_std_of_the_pixels_may_be_written)
+{
+    struct jobspec s = made("\"input\": {\"mean\": [0.5, 0.25, 0], \"std\": [0.5, 1, 2]}");
+
+    ASSERT_EQ(3, s.input.mean.count);
+    ASSERT_NEAR(0.25, s.input.mean.at[1], 0);
+    ASSERT_NEAR(2, s.input.std.at[2], 0);
+    ASSERT_EQ(0, s.weights_input.mean.count);
+    assert_lasts(&s);
+    jobspec_done(&s);
+    s = made("\"input\": {\"std\": [0.1]}");
+    ASSERT_EQ(0, s.input.mean.count);
+    assert_lasts(&s);
+    jobspec_done(&s);
+    s = made("\"input\": {}");
+    char *text = written(&s);
+    ASSERT(!strstr(text, "input")); /* a job without it is as it always was */
+    free(text);
+    jobspec_done(&s);
+    s = made("\"weights\": {\"job\": 2, \"sha256\": \"" SHA
+             "\", \"mean\": [0.130660474], \"std\": [0.30810779]}");
+    ASSERT_NEAR(0.130660474, s.weights_input.mean.at[0], 0);
+    assert_lasts(&s);
+    jobspec_done(&s);
+    assert_refused("\"input\": {\"mean\": [123.68]}",
+                   "input.mean[0] is 123.68, allowed is a number from -10 to 10; it is of pixels "
+                   "from 0 to 1, not to 255");
+    assert_refused("\"input\": {\"std\": [0.5, 0]}", "input.std[1] is 0, allowed is a number from");
+    assert_refused("\"input\": {\"mean\": [\"x\"]}", "input.mean[0] is no number");
+    assert_refused("\"input\": {\"mean\": []}", "input.mean is an empty list");
+    assert_refused("\"input\": {\"mean\": 0.5}", "input.mean is 0.5, allowed is a list");
+    assert_refused("\"input\": {\"means\": []}", "did you mean \"mean\"?");
+    assert_refused("\"weights\": {\"job\": 2, \"std\": [-1]}", "weights.std[0] is -1, allowed is");
+}

@@ -203,12 +203,13 @@ TEST(import_is_the_way_back)
         struct model m = made(presets[i], (struct dims){28, 28, 1}, 10);
         float *theta = malloc(m.floats * sizeof(*theta));
         float *back = malloc(m.floats * sizeof(*back));
+        struct weights_said said = {.class_names = NULL};
 
         model_init(&m, 3, theta);
         for (size_t k = 0; k < m.floats; k++)
             back[k] = 7;
         ASSERT_OK(model_export(&m, theta, 5, NULL, 0, path, &why), why);
-        ASSERT_OK(model_import(&m, path, back, &why), why);
+        ASSERT_OK(model_import(&m, path, "m.pt", back, &said, &why), why);
         ASSERT_MEM(theta, back, m.floats * sizeof(*theta));
         free(theta);
         free(back);
@@ -221,10 +222,11 @@ static void import_refused(const struct model *m, const struct tensor *tensors, 
 {
     const char *path = test_path("other.safetensors");
     float *theta = malloc(m->floats * sizeof(*theta));
+    struct weights_said said = {.class_names = NULL};
     struct errbuf why = {0};
 
     ASSERT_OK(safetensors_write(path, tensors, count, NULL, 0, &why), why);
-    ASSERT_EQ(-EINVAL, model_import(m, path, theta, &why));
+    ASSERT_EQ(-EINVAL, model_import(m, path, "m.pt", theta, &said, &why));
     ASSERT_HAS(part, why.text);
     free(theta);
 }
@@ -251,5 +253,102 @@ TEST(import_names_the_tensor_that_does_not_fit)
     import_refused(&m,
                    (struct tensor[]){tensor_make("fc1.weight", DTYPE_I32, 2, w, weight), good_b}, 2,
                    "\"fc1.weight\" is I32, needed is F32");
+    model_done(&m);
+}
+
+/* What is behind a metadata of these entries, of a model of three classes and two channels. */
+static int import_said(const struct safetensors_meta *meta, int count, struct weights_said *ret,
+                       struct errbuf *why)
+{
+    struct model m = made(LAYERS(FLAT ",{\"type\": \"dense\"}"), (struct dims){1, 2, 2}, 3);
+    const char *path = test_path("said.safetensors");
+    float weight[12] = {0}, bias[3] = {0}, *theta = malloc(m.floats * sizeof(*theta));
+    const struct tensor tensors[] = {
+        tensor_make("fc1.weight", DTYPE_F32, 2, (uint64_t[]){3, 4}, weight),
+        tensor_make("fc1.bias", DTYPE_F32, 1, (uint64_t[]){3}, bias)};
+
+    ASSERT_OK(safetensors_write(path, tensors, 2, meta, count, why), *why);
+    int rc = model_import(&m, path, "my.safetensors", theta, ret, why);
+    free(theta);
+    model_done(&m);
+    return rc;
+}
+
+TEST(weights_say_how_their_pixels_were_scaled)
+{
+    const struct safetensors_meta good[] = {{"std", "[0.5, 0.25]"},
+                                            {"mean", "0.130660474,-1"},
+                                            {"scale", "255"},
+                                            {"class_names", "[\"a\",\"b\",\"c\"]"}};
+    struct weights_said said = {.class_names = NULL};
+    struct errbuf why = {0};
+
+    ASSERT_OK(import_said(NULL, 0, &said, &why), why);
+    ASSERT_EQ(0, said.scaling.channels);
+    ASSERT(!said.class_names);
+    ASSERT_OK(import_said(good, 4, &said, &why), why);
+    ASSERT_EQ(2, said.scaling.channels);
+    ASSERT(said.scaling.mean[0] == 0.130660474f && said.scaling.mean[1] == -1);
+    ASSERT(said.scaling.std[0] == 0.5f && said.scaling.std[1] == 0.25f);
+    ASSERT_STR("[\"a\",\"b\",\"c\"]", said.class_names);
+    weights_said_done(&said);
+}
+
+TEST(metadata_that_cannot_be_read_is_refused_by_name)
+{
+    static const struct {
+        struct safetensors_meta meta[3];
+        int count;
+        const char *part;
+    } cases[] = {
+        {{{"mean", "0.5,0.5"}}, 1, "my.safetensors: its metadata has mean and no std"},
+        {{{"std", "0.5,0.5"}}, 1, "has std and no mean"},
+        {{{"mean", "grey"}, {"std", "1,1"}}, 2, "metadata mean must be 2 numbers"},
+        {{{"mean", "0.5,grey"}, {"std", "1,1"}}, 2, "metadata mean of channel 1 is \"grey\""},
+        {{{"mean", "0.5"}, {"std", "1"}}, 2, "metadata mean must be 2 numbers with commas between"},
+        {{{"mean", "1,2,3"}, {"std", "1,2,3"}}, 2, "of the images; it is \"1,2,3\""},
+        {{{"mean", "0.5,0.5"}, {"std", "1,0"}}, 2, "metadata std of channel 1 is \"0\""},
+        {{{"mean", "123,117"}, {"std", "58,57"}}, 2, "metadata mean of channel 0 is \"123\""},
+        {{{"mean", "0,0"}, {"std", "1,1"}, {"scale", "1"}},
+         3,
+         "metadata scale is \"1\", allowed is 255"},
+        {{{"classes", "5"}}, 1, "it is a model of 5 classes, the dataset has 3"},
+        {{{"class_names", "[\"a\"]"}}, 1, "metadata class_names has 1 names"},
+        {{{"class_names", "a, b, c"}}, 1, "metadata class_names is no JSON array"},
+    };
+    struct weights_said said = {.class_names = NULL};
+    struct errbuf why = {0};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ASSERT_EQ(-EINVAL, import_said(cases[i].meta, cases[i].count, &said, &why));
+        ASSERT_HAS(cases[i].part, why.text);
+        ASSERT(!strstr(why.text, test_dir()));
+    }
+}
+
+TEST(half_and_double_weights_are_read)
+{
+    struct model m = made(LAYERS(FLAT ",{\"type\": \"dense\"}"), (struct dims){1, 1, 2}, 2);
+    const char *path = test_path("half.safetensors");
+    const uint16_t f16[] = {0x3c00, 0xc000, 0x0001, 0x7bff}, bf16[] = {0x3f81, 0xbf80};
+    const double f64[] = {1.0 / 3, -2}, far[] = {1, 1e39};
+    const uint64_t w[] = {2, 2}, b[] = {2};
+    const struct tensor weight = tensor_make("fc1.weight", DTYPE_F16, 2, w, f16);
+    struct weights_said said = {.class_names = NULL};
+    struct errbuf why = {0};
+    float *theta = malloc(m.floats * sizeof(*theta));
+    const float *bias = theta + m.params[1].offset;
+
+    for (int i = 0; i < 2; i++) {
+        const struct tensor tensors[] = {weight, tensor_make("fc1.bias", i ? DTYPE_F64 : DTYPE_BF16,
+                                                             1, b, i ? (const void *)f64 : bf16)};
+        ASSERT_OK(safetensors_write(path, tensors, 2, NULL, 0, &why), why);
+        ASSERT_OK(model_import(&m, path, "half", theta, &said, &why), why);
+        ASSERT(theta[0] == 1 && theta[1] == 0x1p-24f && theta[2] == -2 && theta[3] == 65504);
+        ASSERT(bias[0] == (i ? 0x1.555556p-2f : 1.0078125f) && bias[1] == (i ? -2 : -1));
+    }
+    import_refused(&m, (struct tensor[]){weight, tensor_make("fc1.bias", DTYPE_F64, 1, b, far)}, 2,
+                   "m.pt: tensor fc1.bias holds NaN or infinity, or a number that is beyond F32");
+    free(theta);
     model_done(&m);
 }

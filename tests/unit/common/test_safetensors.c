@@ -184,10 +184,14 @@ TEST(each_corruption_is_refused_with_a_sentence)
          "tensor \"b\" begins at byte 1 of the data, needed is 2"},
         {"{" T("a", "U8", "[2]", "[0,2]") "," T("b", "U8", "[2]", "[3,5]") "}", 5,
          "tensor \"b\" begins at byte 3"},
-        {"{" T("b", "U8", "[2]", "[2,4]") "," T("a", "U8", "[2]", "[0,2]") "}", 4,
-         "tensor \"b\" begins at byte 2"},
+        {"{" T("b", "U8", "[2]", "[2,4]") "," T("a", "U8", "[2]", "[1,3]") "}", 4,
+         "tensor \"a\" begins at byte 1 of the data, needed is 0"},
+        {"{" T("b", "U8", "[2]", "[2,4]") "," T("a", "U8", "[1]", "[0,1]") "}", 4,
+         "tensor \"b\" begins at byte 2 of the data, needed is 1"},
+        {"{" T("b", "U8", "[2]", "[0,2]") "," T("a", "U8", "[2]", "[0,2]") "}", 2,
+         "begins at byte 0 of the data, needed is 2"},
         {"{" T("a", "U8", "[2]", "[0,2]") "," T("a", "U8", "[2]", "[2,4]") "}", 4, "\"a\" twice"},
-        {"{" T("a", "F16", "[2]", "[0,4]") "}", 4, "tensor \"a\": dtype is \"F16\", allowed is U8"},
+        {"{" T("a", "F8_E4M3", "[4]", "[0,4]") "}", 4, "dtype is \"F8_E4M3\", allowed is U8"},
         {"{" T("a", "U8", "[1,1,1,1,1,1,1]", "[0,1]") "}", 1, "shape has 7 entries"},
         {"{" T("a", "U8", "[9007199254740991,9007199254740991]", "[0,1]") "}", 1, "too large"},
         {"{" T("a", "U8", "[4294967296,4294967296]", "[0,0]") "}", 0, "too large"},
@@ -210,6 +214,73 @@ TEST(each_corruption_is_refused_with_a_sentence)
         ASSERT_HAS(cases[i].part, why.text);
     }
     ASSERT_OK(parse_made("{" T("a", "U8", "[2]", "[0,2]") "}  ", data, 2), why);
+}
+
+/* As PyTorch's writer and others leave them: sorted by name or not at all. */
+TEST(tensors_are_named_in_any_order)
+{
+    static const char header[] = "{" T("b", "F16", "[2]", "[3,7]") "," T(
+        "none", "F64", "[0]", "[3,3]") ","
+                                       "\"__metadata__\":{\"k\":\"v\"}," T(
+                                           "a", "U8", "[3]", "[0,3]") "," T("last", "U8", "[0]",
+                                                                            "[7,7]") "}";
+    static const char data[] = "abcdefg";
+    const uint64_t length = sizeof(header) - 1;
+    char file[8 + sizeof(header) - 1 + 7];
+    struct safetensors st = {0};
+    const struct tensor *t;
+
+    memcpy(file, &length, 8);
+    memcpy(file + 8, header, length);
+    memcpy(file + 8 + length, data, 7);
+    ASSERT_OK(safetensors_parse(file, sizeof(file), &st, &why), why);
+    ASSERT_EQ(4, st.tensor_count);
+    ASSERT_STR("b", st.tensors[0].name);
+    ASSERT_OK(safetensors_need(&st, "a", DTYPE_U8, 1, &t, &why), why);
+    ASSERT_MEM("abc", t->data, 3);
+    ASSERT_OK(safetensors_need(&st, "b", DTYPE_F16, 1, &t, &why), why);
+    ASSERT_MEM("defg", t->data, 4);
+    safetensors_close(&st);
+}
+
+TEST(files_of_other_programs_are_recognised)
+{
+    static const struct {
+        const char *bytes;
+        size_t count;
+        const char *part;
+    } cases[] = {
+#define BYTES(s) s, sizeof(s) - 1
+        {BYTES("PK\x03\x04\x14\0\0\0\0\0archive/data.pkl and more"),
+         "it is a PyTorch file; in Python"},
+        {BYTES("PK\x03\x04\x14\0\0\0\0\0arr_0.npy and more"), "it is a numpy .npz archive"},
+        {BYTES("PK\x03\x04\x14\0\0\0\0\0model.weights.h5 and more"), "it is an HDF5 file"},
+        {BYTES("PK\x03\x04\x14\0\0\0\0\0letter.txt and more"), "it is a zip archive"},
+        {BYTES("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), "it is a PyTorch file"},
+        {BYTES("\x80\x04\x95\0\0\0\0\0\0\0\0"), "it is a Python pickle"},
+        {BYTES("\x89HDF\r\n\x1a\n\0\0\0"), "it is an HDF5 file (Keras, .h5)"},
+        {BYTES("\x08\x07\x12\x07pytorch\x1a\x05"), "it is an ONNX file"},
+        {BYTES("\x08\x08\x3a\x95\x10"), "it is an ONNX file"},
+        {BYTES("\x93NUMPY\x01\0"), "it is a numpy .npy file"},
+        {BYTES("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull fetches it"},
+        {BYTES("\x1f\x8b\x08\0"), "it is a gzip archive"},
+        {BYTES("<!DOCTYPE html><html>"), "it is a web page"},
+        {BYTES("\x1c\0\0\0TFL3\0\0\0\0"), "it is a TensorFlow Lite file"},
+    };
+    struct safetensors st = {0};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ASSERT_EQ(-EINVAL, safetensors_parse(cases[i].bytes, cases[i].count, &st, &why));
+        ASSERT_HAS("it is no safetensors file, ", why.text);
+        ASSERT_HAS(cases[i].part, why.text);
+    }
+    const struct file_part part = {cases[0].bytes, cases[0].count};
+    ASSERT_OK(file_write_atomic(test_path("kept"), 0600, &part, 1, &why), why);
+    ASSERT_EQ(-EINVAL, safetensors_open_as(test_path("kept"), "my/m.pt", &st, &why));
+    ASSERT_HAS("my/m.pt: it is no safetensors file, it is a PyTorch file", why.text);
+    ASSERT(!strstr(why.text, test_dir()));
+    ASSERT_EQ(-ENOENT, safetensors_open_as(test_path("none"), "my/m.pt", &st, &why));
+    ASSERT_HAS("cannot open my/m.pt", why.text);
 }
 
 TEST(a_name_has_its_limit)

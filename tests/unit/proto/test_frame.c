@@ -145,22 +145,22 @@ TEST(without_tensors_a_message_is_plain_json)
 TEST(tensors_of_every_type_and_shape_come_back)
 {
     static const uint64_t shape[TENSOR_DIMS_MAX] = {1, 2, 3, 1, 2, 1};
-    uint8_t data[DTYPE_COUNT][12 * 8];
-    struct tensor tensors[DTYPE_COUNT + 2];
+    uint8_t data[DTYPE_WIRE][12 * 8];
+    struct tensor tensors[DTYPE_WIRE + 2];
     struct errbuf why;
     struct message m;
 
     for (size_t i = 0; i < sizeof(data); i++)
         data[i / sizeof(data[0])][i % sizeof(data[0])] = (uint8_t)(i * 37);
-    for (int d = 0; d < DTYPE_COUNT; d++)
+    for (int d = 0; d < DTYPE_WIRE; d++)
         tensors[d] =
             tensor_make(dtype_name((enum dtype)d), (enum dtype)d, TENSOR_DIMS_MAX, shape, data[d]);
-    tensors[DTYPE_COUNT] = tensor_1d("empty", DTYPE_F32, 0, NULL);
-    tensors[DTYPE_COUNT + 1] = tensor_make("scalar", DTYPE_F64, 0, NULL, data[0]);
+    tensors[DTYPE_WIRE] = tensor_1d("empty", DTYPE_F32, 0, NULL);
+    tensors[DTYPE_WIRE + 1] = tensor_make("scalar", DTYPE_F64, 0, NULL, data[0]);
     cJSON *json = parse("{\"a\":1}");
-    struct bytes b = encode(json, tensors, DTYPE_COUNT + 2);
+    struct bytes b = encode(json, tensors, DTYPE_WIRE + 2);
     ASSERT_OK(message_decode(b.data, b.count, JSON_REQUEST_BYTES_MAX, &m, &why), why);
-    ASSERT_EQ(DTYPE_COUNT + 2, m.tensor_count);
+    ASSERT_EQ(DTYPE_WIRE + 2, m.tensor_count);
     for (int i = 0; i < m.tensor_count; i++) {
         const struct tensor *got = &m.tensors[i];
         ASSERT_STR(tensors[i].name, got->name);

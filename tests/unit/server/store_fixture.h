@@ -79,7 +79,7 @@ __attribute__((unused)) static int64_t fixture_job(struct store *s, int number)
     struct job_record rec = fixture_job_record(number);
     struct errbuf why;
 
-    ASSERT_OK(store_job_insert(s, &rec, &why), why);
+    ASSERT_OK(store_job_insert(s, &rec, NULL, &why), why);
     return rec.job;
 }
 

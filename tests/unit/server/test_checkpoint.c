@@ -235,6 +235,32 @@ TEST(a_file_of_another_hash_or_size_is_refused)
     fixture_free(adam);
 }
 
+TEST(a_file_carries_what_belongs_to_the_weights)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    const char *path = test_path("c.safetensors");
+    struct checkpoint_shape shape = shape_of(f);
+    char sha256[SHA256_HEX], list[SCALING_LIST_BYTES];
+    struct checkpoint *c;
+    struct safetensors st;
+    struct errbuf why;
+
+    f->data.class_names_json = "[\"cat\",\"dog\"]";
+    write_one(f, path, sha256);
+    ASSERT_OK(safetensors_open(path, &st, &why), why);
+    ASSERT_STR(scaling_list(f->model.mean, f->model.in.c, list), safetensors_meta_get(&st, "mean"));
+    ASSERT_STR(scaling_list(f->model.std, f->model.in.c, list), safetensors_meta_get(&st, "std"));
+    safetensors_close(&st);
+    shape.scaling = scaling_of_model(&f->model);
+    ASSERT_OK(checkpoint_read(path, sha256, &shape, &c, &why), why);
+    ASSERT_STR("[\"cat\",\"dog\"]", checkpoint_class_names(c));
+    checkpoint_free(c);
+    shape.scaling.std[0] *= 2;
+    refused(path, sha256, &shape, -EUCLEAN, "that of the job is \"");
+    f->data.class_names_json = NULL;
+    fixture_free(f);
+}
+
 TEST(the_file_has_lapses_where_the_measure_needs_them)
 {
     static const char *const of[] = {SWEEP_JOB, FORGETTING_JOB};

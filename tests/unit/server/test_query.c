@@ -319,6 +319,23 @@ TEST(events_come_in_order_from_where_one_asks)
     world_close(&w);
 }
 
+TEST(notes_come_with_the_job)
+{
+    const struct job_notes notes = {.count = 2, .text = {"a", "b \"c\""}};
+    struct job_record rec = fixture_job_record(2);
+    struct world w = world_open();
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(store_job_insert(w.store, &rec, &notes, &why), why);
+    ASSERT_EQ(-EEXIST, store_job_insert(w.store, &rec, &notes, &why));
+    ASSERT_OK(query_notes(w.query, rec.job, &out, &why), why);
+    ASSERT_STR("[\"a\",\"b \\\"c\\\"\"]", print(out));
+    ASSERT_OK(query_notes(w.query, w.job, &out, &why), why);
+    ASSERT_STR("[]", print(out));
+    world_close(&w);
+}
+
 struct replayed {
     int calls;
     int64_t epochs[4];

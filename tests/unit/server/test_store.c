@@ -42,7 +42,7 @@ TEST(jobs_survive_a_reopen_with_all_their_fields)
     struct job_record rec = fixture_job_record(1);
     struct errbuf why;
 
-    ASSERT_OK(store_job_insert(s, &rec, &why), why);
+    ASSERT_OK(store_job_insert(s, &rec, NULL, &why), why);
     ASSERT_EQ(1, rec.job);
     rec.state = JOB_RUNNING;
     rec.incarnation = 3;
@@ -81,7 +81,7 @@ TEST(the_same_uuid_is_the_same_job)
     fixture_job(s, 1);
     int64_t second = fixture_job(s, 2);
     struct job_record again = fixture_job_record(2);
-    ASSERT_EQ(-EEXIST, store_job_insert(s, &again, &why));
+    ASSERT_EQ(-EEXIST, store_job_insert(s, &again, NULL, &why));
     ASSERT_EQ(second, again.job);
     ASSERT_HAS("job 2", why.text);
     struct loaded l = load(s);
@@ -97,7 +97,7 @@ TEST(readers_see_each_job_with_its_attack)
     struct errbuf why;
 
     fixture_dataset(s, 20);
-    ASSERT_OK(store_job_insert(s, &rec, &why), why);
+    ASSERT_OK(store_job_insert(s, &rec, NULL, &why), why);
     ASSERT_SELECT("1|job-1|digits|1|queued|77|fgsm|0.25|population|NULL\n",
                   "SELECT job_id, name, dataset, dataset_id, state, seed, attack, epsilon,"
                   " normaliser, model_sha256 FROM job");
@@ -339,7 +339,7 @@ TEST(a_job_shows_its_attack)
     rec.spec_json = (char *)"{\"dataset\": \"digits\", \"model\": \"mlp\", \"attack\": {\"name\":"
                             " \"pgd\", \"epsilon\": 0.25, \"steps\": 7}}";
     fixture_job(s, 1);
-    ASSERT_OK(store_job_insert(s, &rec, &why), why);
+    ASSERT_OK(store_job_insert(s, &rec, NULL, &why), why);
     ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n2|pgd|0.25|0.0625|7\n",
                   "SELECT job_id, attack, epsilon, quote(alpha), quote(attack_steps) FROM job");
     ASSERT_SELECT("pgd|0.0625|7\n",
@@ -579,7 +579,7 @@ TEST(a_full_disk_refuses_a_job_whole)
     limit_files(300 << 10);
     for (; number < 1000 && rc == 0; number++) {
         struct job_record rec = fixture_job_record(number);
-        rc = store_job_insert(s, &rec, &why);
+        rc = store_job_insert(s, &rec, NULL, &why);
         ASSERT(rc == 0 || rec.job == 0);
         job = rc == 0 ? rec.job : job;
     }
