@@ -3,7 +3,8 @@
 
 #include <stdbool.h>
 #include <string.h>
-#include <strings.h>
+
+#include "common/sniff.h"
 
 #define SAVE "safetensors.torch.save_file(..., \"model.safetensors\")"
 #define PYTORCH                                                                                    \
@@ -27,14 +28,8 @@ static const struct magic {
     /* The magic number of torch.save before the zip archive, then any pickle. */
     {"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 14, PYTORCH},
     {"\x89HDF\r\n\x1a\n", 8, HDF5},
-    {"\x93NUMPY", 6, "a numpy .npy file: one array without a name"},
     {"version https://git-lfs", 23, LFS},
     {"GGUF", 4, "a GGUF file"},
-    {"\x1f\x8b", 2, "a gzip archive; unpack it first"},
-    {"BZh", 3, "a bzip2 archive; unpack it first"},
-    {"\xfd"
-     "7zXZ",
-     5, "an xz archive; unpack it first"},
 };
 
 static bool holds(const unsigned char *p, size_t bytes, const char *text)
@@ -53,7 +48,7 @@ static const char *zip_name(const unsigned char *p, size_t bytes)
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
         if (holds(p, head, members[i].member) || holds(p + bytes - tail, tail, members[i].member))
             return members[i].name;
-    return "a zip archive; unpack it first";
+    return "a zip archive";
 }
 
 /* A protobuf message whose first field is a small version and whose second is one of the texts and
@@ -68,6 +63,10 @@ const char *foreign_name(const void *data, size_t bytes)
 {
     const unsigned char *p = data;
 
+    /* A damaged safetensors file: the bytes before are the length of its header, and may be those
+     * of anything. */
+    if (bytes > 8 && p[8] == '{')
+        return NULL;
     for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
         if (bytes >= magics[i].count && memcmp(p, magics[i].bytes, magics[i].count) == 0)
             return magics[i].name;
@@ -80,8 +79,5 @@ const char *foreign_name(const void *data, size_t bytes)
         return ONNX;
     if (bytes >= 8 && memcmp(p + 4, "TFL3", 4) == 0)
         return "a TensorFlow Lite file";
-    if (bytes >= 14 && p[0] == '<' &&
-        (strncasecmp(data, "<!doctype html", 14) == 0 || strncasecmp(data, "<html", 5) == 0))
-        return "a web page; what was to be fetched is somewhere else";
-    return NULL;
+    return sniff_format(data, bytes);
 }

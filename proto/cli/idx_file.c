@@ -17,7 +17,7 @@
 #include <zlib.h>
 
 #include "common/alloc.h"
-#include "proto/cli/sniff.h"
+#include "common/sniff.h"
 
 #define IMAGE_DIMS 3
 #define LABEL_DIMS 1

@@ -10,7 +10,7 @@
 #include <zlib.h>
 
 #include "common/bounds.h"
-#include "proto/cli/sniff.h"
+#include "common/sniff.h"
 
 #define FIRST_BYTES (64u << 10)
 #define READ_BYTES_MAX (1u << 30)

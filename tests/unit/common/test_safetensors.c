@@ -261,10 +261,10 @@ TEST(files_of_other_programs_are_recognised)
         {BYTES("\x89HDF\r\n\x1a\n\0\0\0"), "it is an HDF5 file (Keras, .h5)"},
         {BYTES("\x08\x07\x12\x07pytorch\x1a\x05"), "it is an ONNX file"},
         {BYTES("\x08\x08\x3a\x95\x10"), "it is an ONNX file"},
-        {BYTES("\x93NUMPY\x01\0"), "it is a numpy .npy file"},
+        {BYTES("\x93NUMPY\x01\0"), "it is a numpy array"},
         {BYTES("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull fetches it"},
-        {BYTES("\x1f\x8b\x08\0"), "it is a gzip archive"},
-        {BYTES("<!DOCTYPE html><html>"), "it is a web page"},
+        {BYTES("\x1f\x8b\x08\0"), "it is a gzip file"},
+        {BYTES("<!DOCTYPE html><html>"), "it is an HTML page"},
         {BYTES("\x1c\0\0\0TFL3\0\0\0\0"), "it is a TensorFlow Lite file"},
     };
     struct safetensors st = {0};
@@ -281,6 +281,9 @@ TEST(files_of_other_programs_are_recognised)
     ASSERT(!strstr(why.text, test_dir()));
     ASSERT_EQ(-ENOENT, safetensors_open_as(test_path("none"), "my/m.pt", &st, &why));
     ASSERT_HAS("cannot open my/m.pt", why.text);
+    /* The length of a header may look like anything. */
+    ASSERT_EQ(-EINVAL, safetensors_parse("\x80\x02\0\0\0\0\0\0{\"a\":{}}", 16, &st, &why));
+    ASSERT_HAS("the safetensors header should have 640 bytes, the file has 8", why.text);
 }
 
 TEST(a_name_has_its_limit)

@@ -1,4 +1,4 @@
-#include "proto/cli/sniff.h"
+#include "common/sniff.h"
 
 #include <string.h>
 

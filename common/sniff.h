@@ -1,6 +1,6 @@
 /* Tells by its first bytes what a file is that was taken for something else. */
-#ifndef STEPPE_PROTO_CLI_SNIFF_H
-#define STEPPE_PROTO_CLI_SNIFF_H
+#ifndef STEPPE_COMMON_SNIFF_H
+#define STEPPE_COMMON_SNIFF_H
 
 #include <stddef.h>
 #include <stdint.h>
