@@ -20,6 +20,7 @@ struct check {
     const atomic_bool *stop;
     struct db state, difficulty;
     cJSON *problems;
+    int64_t problem_count; /* told or not */
     int64_t epochs, rows, checkpoints;
 };
 
@@ -31,7 +32,7 @@ __attribute__((format(printf, 2, 3))) static void problem(struct check *c, const
     va_start(ap, fmt);
     vsnprintf(text.text, sizeof(text.text), fmt, ap);
     va_end(ap);
-    if (cJSON_GetArraySize(c->problems) < PROBLEMS_MAX)
+    if (c->problem_count++ < PROBLEMS_MAX)
         cJSON_AddItemToArray(c->problems, cJSON_CreateString(text.text));
 }
 
@@ -253,6 +254,8 @@ int db_check(const char *dir, const atomic_bool *stop, cJSON *out, struct errbuf
     db_close(&c.difficulty);
     cJSON_AddBoolToObject(out, "whole", cJSON_GetArraySize(c.problems) == 0);
     cJSON_AddItemToObject(out, "problems", c.problems);
+    cJSON_AddNumberToObject(out, "total", (double)c.problem_count);
+    cJSON_AddBoolToObject(out, "more", c.problem_count > PROBLEMS_MAX);
     cJSON_AddNumberToObject(out, "epochs", (double)c.epochs);
     cJSON_AddNumberToObject(out, "rows", (double)c.rows);
     cJSON_AddNumberToObject(out, "checkpoints", (double)c.checkpoints);

@@ -48,6 +48,7 @@ static int read_ask(const struct request *rq, const struct question *question, s
         {"from", false, 0, EPOCHS_MAX, &a->from},
         {"other_epoch", false, 0, EPOCHS_MAX, &a->other_epoch},
         {"class", false, 0, CLASSES_MAX, &a->class_id},
+        {"first", false, 0, SAMPLES_MAX, &a->first},
         {"limit", false, 1, ROWS_MAX, &a->limit},
     };
     int order = 0, rc = 0;

@@ -18,6 +18,10 @@
 #include "server/handlers.h"
 #include "server/server.h"
 
+#define LIST_BYTES_MAX                                                                             \
+    (768 << 10) /* of JSON_REPLY_BYTES_MAX, with the last row and the envelope                     \
+                 */
+
 /* The job that rq names; NULL: rq was answered. */
 static struct job *job_of(struct request *rq)
 {
@@ -37,23 +41,48 @@ static struct job *job_of(struct request *rq)
 
 /* --- list, show, log --- */
 
+/* Drops the last rows of a list that would not fit a reply; true when there were any. */
+static bool drop_what_is_too_long(cJSON *rows)
+{
+    size_t bytes = 0;
+    cJSON *row = rows->child, *next;
+
+    for (; row && bytes < LIST_BYTES_MAX; row = row->next)
+        for (const cJSON *value = row->child; value; value = value->next)
+            bytes += strlen(value->string) + 30 +
+                     (cJSON_IsString(value) ? 2 * strlen(value->valuestring) : 0); /* escapes */
+    bool any = row != NULL;
+    for (; row; row = next) {
+        next = row->next;
+        cJSON_Delete(cJSON_DetachItemViaPointer(rows, row));
+    }
+    return any;
+}
+
+/* The newest jobs whose number is below `before`, at most `limit`, and no more than fit a reply. */
 void handle_job_list(struct request *rq)
 {
-    int64_t limit = 100;
+    int64_t limit = 100, before = INT32_MAX, total = 0, older = 0;
+    const cJSON *json = rq->message.json;
+    struct jobs *jobs = rq->server->jobs;
     struct errbuf why;
-    int total = 0, skip;
 
-    if (field_i64(rq->message.json, "job.list", "limit", false, 1, ROWS_MAX, &limit, &why) < 0) {
+    if (field_i64(json, "job.list", "limit", false, 1, ROWS_MAX, &limit, &why) < 0 ||
+        field_i64(json, "job.list", "before", false, 1, INT32_MAX, &before, &why) < 0) {
         request_fail(rq, -EINVAL, &why);
         return;
     }
-    for (struct job *job = jobs_first(rq->server->jobs); job; job = job->next)
+    for (struct job *job = jobs_first(jobs); job; job = job->next) {
         total++;
-    skip = total > limit ? total - (int)limit : 0;
+        older += job->rec.job < before;
+    }
+    int64_t skip = older > limit ? older - limit : 0, left = older;
     cJSON *out = cJSON_CreateObject(), *rows = cJSON_AddArrayToObject(out, "jobs");
-    for (struct job *job = jobs_first(rq->server->jobs); job; job = job->next)
-        if (skip-- <= 0)
-            cJSON_InsertItemInArray(rows, 0, jobs_row(rq->server->jobs, job));
+    for (struct job *job = jobs_first(jobs); job && left-- > 0; job = job->next)
+        if (left < older - skip)
+            cJSON_InsertItemInArray(rows, 0, jobs_row(jobs, job));
+    cJSON_AddNumberToObject(out, "total", (double)total);
+    cJSON_AddBoolToObject(out, "more", drop_what_is_too_long(rows) || skip > 0);
     request_reply(rq, out, NULL, 0);
 }
 
@@ -101,8 +130,10 @@ static void show_done(struct op *op)
         cJSON_AddStringToObject(out, "model_sha256", job->rec.model_sha256);
     snprintf(path, sizeof(path), "%s/difficulty.db", s->dir);
     cJSON_AddStringToObject(out, "difficulty_db", path);
-    cJSON_AddItemToObject(out, "epochs", op->out);
-    op->out = NULL;
+    while (op->out->child) {
+        cJSON *part = cJSON_DetachItemViaPointer(op->out, op->out->child);
+        cJSON_AddItemToObject(out, part->string, part);
+    }
     request_reply(op->rq, out, NULL, 0);
 }
 
@@ -133,14 +164,9 @@ struct log_args {
 static void log_work(struct op *op)
 {
     struct log_args *a = op->arg;
-    cJSON *events = NULL;
 
-    op->rc = query_events(op->server->query, a->job, a->after, a->limit, &events, &op->why);
+    op->rc = query_events(op->server->query, a->job, a->after, a->limit, &op->out, &op->why);
     free(a);
-    if (op->rc < 0)
-        return;
-    op->out = cJSON_CreateObject();
-    cJSON_AddItemToObject(op->out, "events", events);
 }
 
 void handle_job_log(struct request *rq)

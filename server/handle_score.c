@@ -11,9 +11,7 @@ union score_args {
     struct top_args top;
     struct histogram_args histogram;
     struct heatmap_args heatmap;
-    struct {
-        int64_t job, sample;
-    } trajectory;
+    struct trajectory_args trajectory;
     struct {
         int64_t job, epoch;
     } planted;
@@ -82,6 +80,8 @@ void handle_score_top(struct request *rq)
     if (rc == 0)
         rc = read_i64(rq, "class", 0, CLASSES_MAX, &a.top.class_id, &why);
     if (rc == 0)
+        rc = read_i64(rq, "first", 0, SAMPLES_MAX, &a.top.first, &why);
+    if (rc == 0)
         rc = read_i64(rq, "limit", 1, ROWS_MAX, &a.top.limit, &why);
     a.top.easiest = order == 1;
     a.top.test = split == 1;
@@ -142,20 +142,23 @@ static void trajectory_work(struct op *op)
 {
     union score_args *a = op->arg;
 
-    op->rc = query_trajectory(op->server->query, a->trajectory.job, a->trajectory.sample, &op->out,
-                              &op->why);
+    op->rc = query_trajectory(op->server->query, &a->trajectory, &op->out, &op->why);
     free(a);
 }
 
 void handle_score_trajectory(struct request *rq)
 {
-    union score_args a = {.trajectory = {0}};
+    union score_args a = {.trajectory = {.from = -1, .limit = ROWS_MAX}};
     struct errbuf why;
     int rc = read_job(rq, &a.trajectory.job, &why);
 
     if (rc == 0)
         rc = field_i64(rq->message.json, "score.trajectory", "sample", true, 0, SAMPLES_MAX,
                        &a.trajectory.sample, &why);
+    if (rc == 0)
+        rc = read_i64(rq, "epochs_from", 0, EPOCHS_MAX, &a.trajectory.from, &why);
+    if (rc == 0)
+        rc = read_i64(rq, "limit", 1, ROWS_MAX, &a.trajectory.limit, &why);
     run_query(rq, rc, &why, &a, trajectory_work);
 }
 

@@ -227,6 +227,18 @@ int64_t query_limit(int64_t limit)
     return limit < 1 ? 1 : limit > ROWS_MAX ? ROWS_MAX : limit;
 }
 
+size_t query_page(int64_t first, int64_t limit, size_t total, size_t *ret_from, cJSON *out)
+{
+    size_t from = first > 0 && (size_t)first < total ? (size_t)first : first > 0 ? total : 0;
+    size_t count = (size_t)query_limit(limit);
+    size_t end = total - from < count ? total : from + count;
+
+    cJSON_AddNumberToObject(out, "total", (double)total);
+    cJSON_AddBoolToObject(out, "more", end < total);
+    *ret_from = from;
+    return end;
+}
+
 void query_add_number(cJSON *row, const char *name, sqlite3_stmt *stmt, int column)
 {
     if (sqlite3_column_type(stmt, column) != SQLITE_NULL)

@@ -32,8 +32,10 @@ struct top_args {
     int by;             /* enum query_by */
     bool easiest, test; /* test: of the test samples, where the job keeps their scores */
     int64_t class_id;   /* -1: all */
-    int64_t limit;
+    int64_t first, limit;
 };
+/* `total`: how many there are; `more`: some of them behind these. So do all that take first and
+ * limit. */
 int query_top(struct query *q, const struct top_args *a, cJSON **ret, struct errbuf *why);
 
 struct histogram_args {
@@ -51,8 +53,15 @@ struct heatmap_args {
 };
 /* Counts of each epoch in bins that depend on the measure only; "more" when it stopped early. */
 int query_heatmap(struct query *q, const struct heatmap_args *a, cJSON **ret, struct errbuf *why);
-/* The newest 1000 epochs of the sample, oldest first. */
-int query_trajectory(struct query *q, int64_t job, int64_t sample, cJSON **ret, struct errbuf *why);
+struct trajectory_args {
+    int64_t job, sample;
+    int64_t from;  /* epoch; -1: the newest that there are */
+    int64_t limit; /* rows, 1 to ROWS_MAX */
+};
+/* Scored epochs of the sample, oldest first: those from `from` on, `more` when there are newer
+ * ones; without it the newest, `more` when there are older ones. `total`: of the sample. */
+int query_trajectory(struct query *q, const struct trajectory_args *a, cJSON **ret,
+                     struct errbuf *why);
 
 /* What the functions below are asked; each names the fields that it reads. Ready with ASK. */
 struct ask {
@@ -61,6 +70,7 @@ struct ask {
     int64_t from;  /* the earlier epoch; -1: the first committed, scored one */
     int64_t other, other_epoch;
     int64_t class_id; /* -1: all */
+    int64_t first;    /* rows before this one are left out */
     int64_t limit;    /* rows, 1 to ROWS_MAX */
     int by;           /* an enum of the function's own */
     bool reverse;
@@ -151,11 +161,11 @@ void score_rows_done(struct score_rows *r);
  * with a planted hard image, among all others. AUROC by rank sums with ties counted half; precision
  * among as many as there are to find. */
 int query_planted(struct query *q, int64_t job, int64_t epoch, cJSON **ret, struct errbuf *why);
-/* The `epochs` array of job.show, from epoch `from` on, at most 1000. */
+/* {epochs, more} of job.show: from epoch `from` on, at most 1000. */
 int query_epochs(struct query *q, int64_t job, int64_t from, cJSON **ret, struct errbuf *why);
 /* The figures of the last committed epoch; -ENOENT when there is none. */
 int query_last_epoch(struct query *q, int64_t job, struct epoch_record *ret, struct errbuf *why);
-/* The `events` array of job.log. */
+/* {events, more} of job.log. */
 int query_events(struct query *q, int64_t job, int64_t after, int64_t limit, cJSON **ret,
                  struct errbuf *why);
 /* The `notes` array of job.show: the texts of its events of kind "note", in order. */

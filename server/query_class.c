@@ -78,8 +78,10 @@ static void sum_groups(const struct query_epoch *x, const struct groups *g, int 
 }
 
 static int add_rows(struct query *q, const struct query_epoch *x, const struct groups *g,
-                    const struct ask *a, cJSON *rows, struct errbuf *why)
+                    const struct ask *a, cJSON *out, struct errbuf *why)
 {
+    cJSON *rows = cJSON_AddArrayToObject(out, "rows");
+    size_t total = 0, place = 0, from = 0, end = 0;
     struct group_sums *sums = xcalloc(GROUPS_MAX, sizeof(*sums));
     double *values = alloc_bytes(x->count, 2 * sizeof(*values)), hardness[GROUPS_MAX];
     uint32_t *order = NULL;
@@ -90,11 +92,14 @@ static int add_rows(struct query *q, const struct query_epoch *x, const struct g
         hardness[k] = sums[k].hardness;
     if (rc == 0)
         rc = query_order(hardness, GROUPS_MAX, &order, why);
-    int64_t left = query_limit(a->limit);
-    for (int at = 0; rc == 0 && at < GROUPS_MAX && left > 0; at++) {
+    for (int k = 0; k < GROUPS_MAX; k++)
+        total += sums[k].samples > 0;
+    if (rc == 0)
+        end = query_page(a->first, a->limit, total, &from, out);
+    for (int at = 0; rc == 0 && at < GROUPS_MAX && place < end; at++) {
         uint16_t k = (uint16_t)order[at];
         size_t n = 0;
-        if (!sums[k].samples)
+        if (!sums[k].samples || place++ < from)
             continue;
         for (size_t i = 0; i < x->count; i++)
             if (g->of[i] == k)
@@ -106,7 +111,6 @@ static int add_rows(struct query *q, const struct query_epoch *x, const struct g
         add_figures(row, &sums[k], values, values + x->count);
         if (g->add_more)
             g->add_more(q, x, k, row);
-        left--;
     }
     free(order);
     free(values);
@@ -119,7 +123,7 @@ static int add_groups(struct query *q, const struct query_epoch *x, const struct
 {
     cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
     cJSON_AddStringToObject(out, "by", query_by_names[a->by]);
-    return add_rows(q, x, g, a, cJSON_AddArrayToObject(out, "rows"), why);
+    return add_rows(q, x, g, a, out, why);
 }
 
 static int classes(struct query *q, const struct query_epoch *x, const struct ask *a, cJSON *out,

@@ -38,6 +38,9 @@ int query_class(struct query *q, int64_t job, int64_t dataset, int64_t class_id,
                 struct errbuf *why);
 /* `limit` within 1 to ROWS_MAX. */
 int64_t query_limit(int64_t limit);
+/* Which of the ranked rows [0, total) are asked for: *ret_from up to the returned one; adds what is
+ * known of the others, `total` and `more`, to out. */
+size_t query_page(int64_t first, int64_t limit, size_t total, size_t *ret_from, cJSON *out);
 
 /* SQL of an enum query_by, over a row s of score. */
 extern const char *const query_by_sql[];

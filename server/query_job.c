@@ -26,10 +26,11 @@ static void add_epoch(cJSON *rows, sqlite3_stmt *stmt)
     cJSON_AddItemToArray(rows, row);
 }
 
-static int epochs(struct query *q, int64_t job, int64_t from, cJSON *rows, struct errbuf *why)
+static int epochs(struct query *q, int64_t job, int64_t from, cJSON *out, struct errbuf *why)
 {
+    cJSON *rows = cJSON_AddArrayToObject(out, "epochs");
     sqlite3_stmt *stmt;
-    int64_t dataset;
+    int64_t dataset, count = 0;
     int rc = query_job(q, job, &dataset, why);
 
     if (rc == 0)
@@ -39,23 +40,24 @@ static int epochs(struct query *q, int64_t job, int64_t from, cJSON *rows, struc
             " test_loss, test_accuracy, adv_accuracy, lr, n_scored, mean_gap, adm_mean,"
             " newly_right, seconds, scores_sha256, state = 'committed', n_dropped FROM epoch"
             " WHERE job_id = ?1 AND epoch >= ?2 ORDER BY epoch LIMIT ?3",
-            DB_ARGS(DB_I(job), DB_I(from), DB_I(ROWS_MAX)), &stmt, why);
+            DB_ARGS(DB_I(job), DB_I(from), DB_I(ROWS_MAX + 1)), &stmt, why);
     if (rc != 0)
         return rc;
-    while ((rc = db_step(&q->difficulty, stmt, why)) > 0)
+    while ((rc = db_step(&q->difficulty, stmt, why)) > 0 && count++ < ROWS_MAX)
         add_epoch(rows, stmt);
     sqlite3_finalize(stmt);
-    return rc;
+    cJSON_AddBoolToObject(out, "more", rc > 0);
+    return rc < 0 ? rc : 0;
 }
 
 int query_epochs(struct query *q, int64_t job, int64_t from, cJSON **ret, struct errbuf *why)
 {
-    cJSON *rows = cJSON_CreateArray();
+    cJSON *out = cJSON_CreateObject();
     int rc = query_begin(q, &q->difficulty, true, why);
 
     if (rc == 0)
-        rc = epochs(q, job, from, rows, why);
-    return query_end(&q->difficulty, rc, rows, ret);
+        rc = epochs(q, job, from, out, why);
+    return query_end(&q->difficulty, rc, out, ret);
 }
 
 static int last_epoch(struct query *q, int64_t job, struct epoch_record *ret, struct errbuf *why)
@@ -101,19 +103,20 @@ int query_last_epoch(struct query *q, int64_t job, struct epoch_record *ret, str
     return query_end(&q->difficulty, rc, NULL, NULL);
 }
 
-static int events(struct query *q, int64_t job, int64_t after, int64_t limit, cJSON *rows,
+static int events(struct query *q, int64_t job, int64_t after, int64_t limit, cJSON *out,
                   struct errbuf *why)
 {
+    cJSON *rows = cJSON_AddArrayToObject(out, "events");
     sqlite3_stmt *stmt;
-    int64_t count = limit < 1 ? 1 : limit > ROWS_MAX ? ROWS_MAX : limit;
+    int64_t most = query_limit(limit), count = 0;
     int rc = db_query(&q->state,
                       "SELECT event, unix_ms, kind, text FROM event"
                       " WHERE job_id = ?1 AND event > ?2 ORDER BY event LIMIT ?3",
-                      DB_ARGS(DB_I(job), DB_I(after), DB_I(count)), &stmt, why);
+                      DB_ARGS(DB_I(job), DB_I(after), DB_I(most + 1)), &stmt, why);
 
     if (rc != 0)
         return rc;
-    while ((rc = db_step(&q->state, stmt, why)) > 0) {
+    while ((rc = db_step(&q->state, stmt, why)) > 0 && count++ < most) {
         cJSON *row = cJSON_CreateObject();
         query_add_number(row, "event", stmt, 0);
         query_add_number(row, "unix_ms", stmt, 1);
@@ -122,21 +125,22 @@ static int events(struct query *q, int64_t job, int64_t after, int64_t limit, cJ
         cJSON_AddItemToArray(rows, row);
     }
     sqlite3_finalize(stmt);
-    return rc;
+    cJSON_AddBoolToObject(out, "more", rc > 0);
+    return rc < 0 ? rc : 0;
 }
 
 int query_events(struct query *q, int64_t job, int64_t after, int64_t limit, cJSON **ret,
                  struct errbuf *why)
 {
-    cJSON *rows = cJSON_CreateArray();
+    cJSON *out = cJSON_CreateObject();
     int64_t dataset;
     int rc = query_begin(q, &q->state, true, why);
 
     if (rc == 0)
         rc = query_job(q, job, &dataset, why);
     if (rc == 0)
-        rc = events(q, job, after, limit, rows, why);
-    return query_end(&q->state, rc, rows, ret);
+        rc = events(q, job, after, limit, out, why);
+    return query_end(&q->state, rc, out, ret);
 }
 
 static int notes(struct query *q, int64_t job, cJSON *rows, struct errbuf *why)

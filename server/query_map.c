@@ -95,7 +95,8 @@ static int map(struct query *q, const struct query_epoch *x, const struct ask *a
         cJSON_AddNumberToObject(out, "samples", (double)x->count);
         add_grid(h, x->count, out);
         cJSON *rows = cJSON_AddArrayToObject(out, "rows");
-        for (size_t i = 0; i < x->count && i < (size_t)query_limit(a->limit); i++)
+        size_t at, end = query_page(a->first, a->limit, x->count, &at, out);
+        for (size_t i = at; i < end; i++)
             add_place(q, x, h, order[i], rows);
     }
     free(order);

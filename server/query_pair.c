@@ -94,7 +94,8 @@ static int add_risers(struct query *q, const struct query_epoch *before,
         cJSON_AddStringToObject(out, "by", query_by_names[a->by]);
         cJSON_AddNumberToObject(out, "samples", (double)p.count);
         cJSON *rows = cJSON_AddArrayToObject(out, "rows");
-        for (size_t i = 0; i < p.count && i < (size_t)query_limit(a->limit); i++)
+        size_t at, end = query_page(a->first, a->limit, p.count, &at, out);
+        for (size_t i = at; i < end; i++)
             add_riser(q, before, after, a, p.a[order[i]], p.b[order[i]], rows);
     }
     free(order);
@@ -216,7 +217,8 @@ static int compare(struct query *q, const struct query_epoch *x, const struct qu
         cJSON_AddStringToObject(out, "by", query_by_names[a->by]);
         add_summary(&c, a->by, out);
         cJSON *rows = cJSON_AddArrayToObject(out, "rows");
-        for (size_t i = 0; i < c.pairs.count && i < (size_t)query_limit(a->limit); i++)
+        size_t at, end = query_page(a->first, a->limit, c.pairs.count, &at, out);
+        for (size_t i = at; i < end; i++)
             add_difference(q, &c, a->by, order[i], rows);
     }
     free(order);

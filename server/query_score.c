@@ -45,21 +45,38 @@ static int select_top(struct query *q, const struct top_args *a, int64_t epoch, 
 
     snprintf(order, sizeof(order), "ORDER BY %s %s, s.adv_loss - s.loss %s, s.sample_id", by,
              by_way, way);
+    snprintf(
+        sql, sizeof(sql),
+        "SELECT s.sample_id, %s, " QUERY_MEASURES
+        " FROM (SELECT * FROM %s s WHERE s.job_id = ?1 AND s.epoch = ?2%s %s LIMIT ?5 OFFSET ?6)"
+        " s%s %s",
+        split->known, split->table, a->class_id < 0 ? "" : split->of_class, order, split->join,
+        order);
+    return db_query(&q->difficulty, sql,
+                    DB_ARGS(DB_I(a->job), DB_I(epoch), DB_I(dataset), DB_I(a->class_id),
+                            DB_I(limit), DB_I(a->first)),
+                    ret, why);
+}
+
+/* How many samples select_top orders. */
+static int count_top(struct query *q, const struct top_args *a, int64_t epoch, int64_t dataset,
+                     int64_t *ret, struct errbuf *why)
+{
+    const struct split *split = &splits[a->test];
+    char sql[320];
+
     snprintf(sql, sizeof(sql),
-             "SELECT s.sample_id, %s, " QUERY_MEASURES
-             " FROM (SELECT * FROM %s s WHERE s.job_id = ?1 AND s.epoch = ?2%s %s LIMIT ?5) s%s %s",
-             split->known, split->table, a->class_id < 0 ? "" : split->of_class, order, split->join,
-             order);
-    return db_query(
-        &q->difficulty, sql,
-        DB_ARGS(DB_I(a->job), DB_I(epoch), DB_I(dataset), DB_I(a->class_id), DB_I(limit)), ret,
-        why);
+             "SELECT count(*), ?3, ?4 FROM %s s WHERE s.job_id = ?1 AND s.epoch = ?2%s",
+             split->table, a->class_id < 0 ? "" : split->of_class);
+    return db_i64(&q->difficulty, sql,
+                  DB_ARGS(DB_I(a->job), DB_I(epoch), DB_I(dataset), DB_I(a->class_id)), ret, why);
 }
 
 static int top(struct query *q, const struct top_args *a, cJSON *out, struct errbuf *why)
 {
-    int64_t epoch = a->epoch, dataset, scored;
+    int64_t epoch = a->epoch, dataset, scored = 0, total = 0;
     sqlite3_stmt *stmt;
+    size_t from;
     int rc = query_job(q, a->job, &dataset, why);
 
     if (rc == 0)
@@ -67,11 +84,16 @@ static int top(struct query *q, const struct top_args *a, cJSON *out, struct err
                      : query_scored_epoch(q, a->job, &epoch, &scored, why);
     if (rc == 0 && a->class_id >= 0)
         rc = query_class(q, a->job, dataset, a->class_id, why);
+    if (rc == 0 && !a->test && a->class_id < 0)
+        total = scored;
+    else if (rc == 0)
+        rc = count_top(q, a, epoch, dataset, &total, why);
     if (rc == 0)
         rc = select_top(q, a, epoch, dataset, &stmt, why);
     if (rc != 0)
         return rc;
     cJSON_AddNumberToObject(out, "epoch", (double)epoch);
+    query_page(a->first, a->limit, (size_t)total, &from, out);
     cJSON *rows = cJSON_AddArrayToObject(out, "rows");
     while ((rc = db_step(&q->difficulty, stmt, why)) > 0) {
         cJSON *row = cJSON_CreateObject();
@@ -241,40 +263,60 @@ static int add_sample(struct query *q, int64_t job, int64_t dataset, int64_t sam
                    (long long)job, (long long)sample, (long long)samples - 1);
 }
 
-static int trajectory(struct query *q, int64_t job, int64_t sample, cJSON *out, struct errbuf *why)
+/* From the epochs to the scores: one descent each, not a scan of the job. */
+#define TRAJECTORY                                                                                 \
+    " FROM epoch e CROSS JOIN score s WHERE e.job_id = ?1 AND e.state = 'committed'"               \
+    " AND s.job_id = ?1 AND s.epoch = e.epoch AND s.sample_id = ?2"
+
+static int trajectory(struct query *q, const struct trajectory_args *a, cJSON *out,
+                      struct errbuf *why)
 {
-    int64_t dataset;
+    bool newest = a->from < 0, more = false;
+    int64_t dataset, total = 0, limit = query_limit(a->limit), count = 0;
     sqlite3_stmt *stmt;
-    int rc = query_job(q, job, &dataset, why);
+    int rc = query_job(q, a->job, &dataset, why);
 
     if (rc == 0)
-        rc = add_sample(q, job, dataset, sample, out, why);
-    /* From the epochs to the scores: one descent each, not a scan of the job. */
+        rc = add_sample(q, a->job, dataset, a->sample, out, why);
+    if (rc == 0)
+        rc = db_i64(&q->difficulty, "SELECT count(*)" TRAJECTORY,
+                    DB_ARGS(DB_I(a->job), DB_I(a->sample)), &total, why);
     if (rc == 0)
         rc = db_query(&q->difficulty,
-                      "SELECT e.epoch, " QUERY_MEASURES " FROM epoch e CROSS JOIN score s"
-                      " WHERE e.job_id = ?1 AND e.state = 'committed' AND s.job_id = ?1"
-                      " AND s.epoch = e.epoch AND s.sample_id = ?2 ORDER BY e.epoch DESC LIMIT ?3",
-                      DB_ARGS(DB_I(job), DB_I(sample), DB_I(ROWS_MAX)), &stmt, why);
+                      newest ? "SELECT e.epoch, " QUERY_MEASURES TRAJECTORY
+                               " AND e.epoch >= ?4 ORDER BY e.epoch DESC LIMIT ?3"
+                             : "SELECT e.epoch, " QUERY_MEASURES TRAJECTORY
+                               " AND e.epoch >= ?4 ORDER BY e.epoch LIMIT ?3",
+                      DB_ARGS(DB_I(a->job), DB_I(a->sample), DB_I(limit + 1), DB_I(a->from)), &stmt,
+                      why);
     if (rc != 0)
         return rc;
     cJSON *rows = cJSON_AddArrayToObject(out, "rows");
-    while ((rc = db_step(&q->difficulty, stmt, why)) > 0) {
+    while (!more && (rc = db_step(&q->difficulty, stmt, why)) > 0) {
+        more = count++ == limit;
+        if (more)
+            break;
         cJSON *row = cJSON_CreateObject();
         query_add_number(row, "epoch", stmt, 0);
         query_add_measures(row, stmt, 1);
-        cJSON_InsertItemInArray(rows, 0, row);
+        if (newest)
+            cJSON_InsertItemInArray(rows, 0, row);
+        else
+            cJSON_AddItemToArray(rows, row);
     }
     sqlite3_finalize(stmt);
-    return rc;
+    cJSON_AddNumberToObject(out, "total", (double)total);
+    cJSON_AddBoolToObject(out, "more", more);
+    return rc < 0 ? rc : 0;
 }
 
-int query_trajectory(struct query *q, int64_t job, int64_t sample, cJSON **ret, struct errbuf *why)
+int query_trajectory(struct query *q, const struct trajectory_args *a, cJSON **ret,
+                     struct errbuf *why)
 {
     cJSON *out = cJSON_CreateObject();
     int rc = query_begin(q, &q->difficulty, true, why);
 
     if (rc == 0)
-        rc = trajectory(q, job, sample, out, why);
+        rc = trajectory(q, a, out, why);
     return query_end(&q->difficulty, rc, out, ret);
 }

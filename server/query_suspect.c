@@ -107,7 +107,8 @@ static int suspects(struct query *q, const struct query_epoch *x, const struct a
         if (!isnan(x->newly_right))
             cJSON_AddNumberToObject(out, "newly_right", x->newly_right);
         cJSON *rows = cJSON_AddArrayToObject(out, "rows");
-        for (size_t i = 0; i < x->count && i < (size_t)query_limit(a->limit); i++)
+        size_t at, end = query_page(a->first, a->limit, x->count, &at, out);
+        for (size_t i = at; i < end; i++)
             add_suspect(q, x, h, a->by, order[i], rows);
     }
     free(order);

@@ -53,8 +53,12 @@ class Client:
 
 
 def jobs(client):
-    for job in client.ask("job.list")["jobs"]:
-        print(f"{job['job']:5} {job['state']:9} epoch {job['epoch']}/{job['epochs']}  {job['name']}")
+    page = {"more": True}  # a list comes page by page
+    while page["more"]:
+        older = {"before": page["jobs"][-1]["job"]} if "jobs" in page else {}
+        page = client.ask("job.list", limit=500, **older)
+        for job in page["jobs"]:
+            print(f"{job['job']:5} {job['state']:9} epoch {job['epoch']}/{job['epochs']}  {job['name']}")
 
 
 def submit(client, path):
@@ -63,14 +67,14 @@ def submit(client, path):
 
 
 def follow(client, number):
-    state, seen = "", 0
-    while state not in ("done", "failed", "cancelled"):
+    state, seen, more = "", 0, False
+    while more or state not in ("done", "failed", "cancelled"):
         reply = client.ask("job.show", job=int(number), epochs_from=seen)
-        state = reply["job"]["state"]
+        state, more = reply["job"]["state"], reply["more"]
         for epoch in (e for e in reply["epochs"] if e["committed"]):
             seen = epoch["epoch"] + 1
             print(f"epoch {seen}  loss {epoch['train_loss']:.4f}  share {epoch['share']:.3g}", flush=True)
-        time.sleep(0.5)
+        time.sleep(0 if more else 0.5)
     print(state, reply["job"].get("reason", ""))
 
 

@@ -15,8 +15,8 @@ static const char *const suspect_names[] = {"suspicion", "loss",        "loss_me
                                             "adm",       "adm_sample",  "grad_norm",  NULL};
 static const char *const map_names[] = {"ambiguous", "hard", "easy", "forgotten", NULL};
 
-const struct option classes_options[] = {
-    BY_OPTION, EPOCH_OPTION, CLASS_OPTION, LIMIT_OPTION, {NULL}};
+const struct option classes_options[] = {BY_OPTION,    EPOCH_OPTION, CLASS_OPTION,
+                                         LIMIT_OPTION, FIRST_OPTION, {NULL}};
 
 const struct option risers_options[] = {
     BY_OPTION,
@@ -27,6 +27,7 @@ const struct option risers_options[] = {
     {"fallers", OPT_FLAG, ARG(fallers), .help = "those that became easier"},
     CLASS_OPTION,
     LIMIT_OPTION,
+    FIRST_OPTION,
     {NULL},
 };
 
@@ -36,6 +37,7 @@ const struct option suspects_options[] = {
     EPOCH_OPTION,
     CLASS_OPTION,
     LIMIT_OPTION,
+    FIRST_OPTION,
     {NULL},
 };
 
@@ -46,6 +48,7 @@ const struct option compare_options[] = {
      .help = "of this epoch of the other job; the last scored one otherwise"},
     CLASS_OPTION,
     LIMIT_OPTION,
+    FIRST_OPTION,
     {NULL},
 };
 
@@ -56,6 +59,7 @@ const struct option map_options[] = {
      .help = "over the epochs up to this one; all scored ones otherwise"},
     CLASS_OPTION,
     LIMIT_OPTION,
+    FIRST_OPTION,
     {NULL},
 };
 
@@ -69,6 +73,7 @@ static int ask(struct cli *cli, enum message_type type, cJSON *request,
 
     request_epoch(cli, request);
     request_class(cli, request);
+    cJSON_AddNumberToObject(request, "first", (double)cli->args->first);
     cJSON_AddNumberToObject(request, "limit", (double)cli->args->limit);
     int rc = cli_call(cli, type, request, &reply, why);
     if (rc != 0)
@@ -122,10 +127,13 @@ static void print_groups(const struct cli *cli, const char *what, const cJSON *j
         {NULL},
     };
     struct table *t = table_create(columns);
+    bool class = strcmp(what, "class") == 0;
+    char places[PLACES_BYTES];
     const cJSON *row;
 
-    cli_print_text("job %s, epoch %lld, hardest %s first by mean %s", cli->words[0],
-                   (long long)number_of(json, "epoch"), what, by);
+    cli_print_text("job %s, epoch %lld, hardest %s first by mean %s: %s", cli->words[0],
+                   (long long)number_of(json, "epoch"), what, by,
+                   places_text(cli, json, rows, class ? "classes" : "domains", places));
     cJSON_ArrayForEach(row, rows)
     {
         cell_class(t, row, what, "name");
@@ -175,16 +183,18 @@ static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *
     };
     struct table *t = table_create(columns);
     const cJSON *row;
-    int rank = 0;
+    int64_t rank = cli->args->first;
+    char places[PLACES_BYTES];
 
-    cli_print_text("job %s, epoch %lld to %lld, %s of %lld samples, %s first", cli->words[0],
+    cli_print_text("job %s, epoch %lld to %lld, %s of %lld samples, %s first: %s", cli->words[0],
                    (long long)number_of(json, "from"), (long long)number_of(json, "epoch"),
                    value_text(json, "by"), (long long)number_of(json, "samples"),
-                   cli->args->fallers ? "what became easier" : "what became harder");
+                   cli->args->fallers ? "what became easier" : "what became harder",
+                   places_text(cli, json, rows, "samples", places));
     cJSON_ArrayForEach(row, rows)
     {
         int64_t before = number_of(row, "predicted_before"), after = number_of(row, "predicted");
-        table_add(t, "%d", ++rank);
+        table_add(t, "%lld", (long long)++rank);
         cell_i64(t, row, "sample");
         cell_label(t, row);
         if (before == after)
@@ -232,13 +242,15 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
     };
     struct table *t = table_create(columns);
     const cJSON *row;
-    int rank = 0;
+    int64_t rank = cli->args->first;
+    char places[PLACES_BYTES];
 
-    cli_print_text("job %s, epoch %lld, most suspicious label first by %s", cli->words[0],
-                   (long long)number_of(json, "epoch"), by);
+    cli_print_text("job %s, epoch %lld, most suspicious label first by %s: %s", cli->words[0],
+                   (long long)number_of(json, "epoch"), by,
+                   places_text(cli, json, rows, "samples", places));
     cJSON_ArrayForEach(row, rows)
     {
-        table_add(t, "%d", ++rank);
+        table_add(t, "%lld", (long long)++rank);
         cell_i64(t, row, "sample");
         cell_label(t, row);
         cell_class(t, row, "predicted", "predicted_name");
@@ -290,10 +302,12 @@ static void print_compare(const struct cli *cli, const cJSON *json, const cJSON 
         KNOWN_COLUMNS,
     };
     struct table *t = table_create(columns);
+    char places[PLACES_BYTES];
     const cJSON *row;
 
     print_comparison(cli, json);
-    printf("place: share of samples that are easier; largest difference first\n");
+    printf("place: share of samples that are easier; largest difference first: %s\n",
+           places_text(cli, json, rows, "samples", places));
     cJSON_ArrayForEach(row, rows)
     {
         cell_i64(t, row, "sample");
@@ -373,16 +387,18 @@ static void print_map(const struct cli *cli, const cJSON *json, const cJSON *row
     };
     struct table *t = table_create(columns);
     const cJSON *row;
-    int rank = 0;
+    int64_t rank = cli->args->first;
+    char places[PLACES_BYTES];
 
     printf("job %s, %lld scored epochs up to %lld, %lld samples\n", cli->words[0],
            (long long)number_of(json, "epochs"), (long long)number_of(json, "epoch"),
            (long long)number_of(json, "samples"));
     print_grid(json);
-    cli_print_text("%s first", value_text(json, "by"));
+    cli_print_text("%s first: %s", value_text(json, "by"),
+                   places_text(cli, json, rows, "samples", places));
     cJSON_ArrayForEach(row, rows)
     {
-        table_add(t, "%d", ++rank);
+        table_add(t, "%lld", (long long)++rank);
         cell_i64(t, row, "sample");
         cell_label(t, row);
         cell_f64(t, row, "confidence");

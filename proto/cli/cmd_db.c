@@ -78,7 +78,7 @@ int cmd_db_backup(struct cli *cli, struct errbuf *why)
 
 static void print_check(const cJSON *json, const cJSON *problems)
 {
-    int64_t epochs = 0, rows = 0, checkpoints = 0;
+    int64_t epochs = 0, rows = 0, checkpoints = 0, total = 0;
     const cJSON *problem;
 
     value_i64(json, "epochs", &epochs);
@@ -86,6 +86,9 @@ static void print_check(const cJSON *json, const cJSON *problems)
     value_i64(json, "checkpoints", &checkpoints);
     cJSON_ArrayForEach(problem, problems)
         cli_print_text("%s", cJSON_IsString(problem) ? problem->valuestring : "");
+    value_i64(json, "total", &total);
+    if (total > cJSON_GetArraySize(problems))
+        printf("and %lld more\n", (long long)total - cJSON_GetArraySize(problems));
     printf("looked at both files, %lld scores of %lld epochs and %lld checkpoints: %s\n",
            (long long)rows, (long long)epochs, (long long)checkpoints,
            cJSON_GetArraySize(problems) ? "damaged" : "all is whole");

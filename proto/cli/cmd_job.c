@@ -7,14 +7,16 @@
 
 #include "common/bounds.h"
 #include "proto/cli/draw.h"
-#include "proto/cli/session.h"
+#include "proto/cli/pages.h"
 
 #define LOG_LIMIT 200
 #define FOLLOW_MS 1000
 
 const struct option jobs_options[] = {
     {"limit", OPT_INT, offsetof(struct args, limit), .def = "100", .arg = "N", .min = 1,
-     .max = ROWS_MAX, .help = "at most so many"},
+     .max = INT32_MAX, .help = "at most so many"},
+    {"before", OPT_INT, offsetof(struct args, before), .arg = "JOB", .min = 1, .max = INT32_MAX,
+     .help = "those that are older than this one; the newest otherwise"},
     {NULL},
 };
 
@@ -79,23 +81,43 @@ static void print_jobs(const struct cli *cli, const cJSON *jobs)
     table_free(t);
 }
 
+/* What is not in the list, and how to see it. */
+static void note_other_jobs(const cJSON *json, const cJSON *jobs)
+{
+    int64_t total = 0, oldest = 0;
+    int count = cJSON_GetArraySize(jobs);
+
+    if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "more")) || count == 0)
+        return;
+    value_i64(json, "total", &total);
+    value_i64(cJSON_GetArrayItem(jobs, count - 1), "job", &oldest);
+    cli_note("%d of %lld jobs are shown; --before %lld goes on, --limit %lld shows all", count,
+             (long long)total, (long long)oldest, (long long)total);
+}
+
 int cmd_jobs(struct cli *cli, struct errbuf *why)
 {
+    const struct pages pages = {MSG_JOB_LIST, "jobs", "before", "job", 0, cli->args->limit};
     struct message reply;
     const cJSON *jobs;
     cJSON *request = cJSON_CreateObject();
 
-    cJSON_AddNumberToObject(request, "limit", (double)cli->args->limit);
-    int rc = cli_call(cli, MSG_JOB_LIST, request, &reply, why);
+    if (cli->args->before != NOT_GIVEN)
+        cJSON_AddNumberToObject(request, "before", (double)cli->args->before);
+    int rc = cli_call_pages(cli, &pages, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "jobs", &jobs, why);
     if (rc == 0 && cli->args->json)
         cli_print_value(jobs);
+    else if (rc == 0 && cJSON_GetArraySize(jobs) == 0 && cli->args->before != NOT_GIVEN)
+        printf("there are no jobs before %lld\n", (long long)cli->args->before);
     else if (rc == 0 && cJSON_GetArraySize(jobs) == 0)
         printf("there are no jobs; hand one in with steppe submit FILE\n");
     else if (rc == 0)
         print_jobs(cli, jobs);
+    if (rc == 0)
+        note_other_jobs(reply.json, jobs);
     message_done(&reply);
     return rc;
 }

@@ -12,6 +12,7 @@
 #include "proto/cli/draw.h"
 #include "proto/cli/gallery.h"
 #include "proto/cli/html.h"
+#include "proto/cli/pages.h"
 #include "proto/cli/report.h"
 
 #define SAMPLES 48
@@ -42,7 +43,7 @@ static cJSON *request_of(int64_t job, int64_t limit)
 
 static int ask_show(struct cli *cli, struct report *r, struct errbuf *why)
 {
-    int rc = cli_call(cli, MSG_JOB_SHOW, request_of(r->job, 0), &r->show, why);
+    int rc = cli_call_pages(cli, &epoch_pages, request_of(r->job, 0), &r->show, why);
 
     if (rc == 0)
         rc = reply_object(r->show.json, "job", &r->row, why);

@@ -10,6 +10,7 @@
 #include "common/bounds.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/histogram.h"
+#include "proto/cli/pages.h"
 #include "proto/cli/sample_row.h"
 
 #define TOP_DEFAULT 20
@@ -24,6 +25,7 @@ const struct option top_options[] = {
      .help = "the N hardest; 20 of them without this option"},
     {"easiest", OPT_INT, ARG(easiest), .arg = "N", .min = 1, .max = ROWS_MAX,
      .help = "the N easiest"},
+    FIRST_OPTION,
     EPOCH_OPTION,
     CLASS_OPTION,
     {NULL},
@@ -41,6 +43,8 @@ const struct option histogram_options[] = {
 const struct option trajectory_options[] = {
     {"sample", OPT_INT, ARG(sample), .arg = "I", .max = SAMPLES_MAX - 1,
      .help = "number of the sample, the first is 0 (needed)"},
+    {"from", OPT_INT, ARG(from), .arg = "E", .max = EPOCHS_MAX - 1,
+     .help = "from this epoch on; all of them otherwise"},
     {NULL},
 };
 
@@ -70,11 +74,11 @@ static void print_top(const struct cli *cli, const cJSON *rows)
     };
     struct table *t = table_create(columns);
     const cJSON *row;
-    int rank = 0;
+    int64_t rank = cli->args->first;
 
     cJSON_ArrayForEach(row, rows)
     {
-        table_add(t, "%d", ++rank);
+        table_add(t, "%lld", (long long)++rank);
         cell_i64(t, row, "sample");
         cell_label(t, row);
         cell_i64(t, row, "predicted");
@@ -96,6 +100,7 @@ int cmd_top(struct cli *cli, struct errbuf *why)
     const struct args *a = cli->args;
     bool easiest = a->easiest != NOT_GIVEN;
     int64_t limit = easiest ? a->easiest : a->hardest != NOT_GIVEN ? a->hardest : TOP_DEFAULT;
+    char places[PLACES_BYTES];
     struct message reply;
     int64_t epoch = 0;
     const cJSON *rows;
@@ -111,6 +116,7 @@ int cmd_top(struct cli *cli, struct errbuf *why)
     cJSON_AddStringToObject(request, "split", split_names[a->split]);
     request_epoch(cli, request);
     request_class(cli, request);
+    cJSON_AddNumberToObject(request, "first", (double)a->first);
     cJSON_AddNumberToObject(request, "limit", (double)limit);
     rc = cli_call(cli, MSG_SCORE_TOP, request, &reply, why);
     if (rc != 0)
@@ -120,9 +126,9 @@ int cmd_top(struct cli *cli, struct errbuf *why)
         cli_print_json(&reply, NULL);
     } else if (rc == 0) {
         value_i64(reply.json, "epoch", &epoch);
-        printf("job %s, epoch %lld, %s%s first by %s\n", cli->words[0], (long long)epoch,
+        printf("job %s, epoch %lld, %s%s first by %s: %s\n", cli->words[0], (long long)epoch,
                a->split ? "test samples, " : "", easiest ? "easiest" : "hardest",
-               measure_by_names[a->by]);
+               measure_by_names[a->by], places_text(cli, reply.json, rows, "samples", places));
         print_top(cli, rows);
     }
     message_done(&reply);
@@ -263,6 +269,8 @@ static void print_trajectory(const struct cli *cli, const cJSON *rows)
 
 int cmd_trajectory(struct cli *cli, struct errbuf *why)
 {
+    static const struct pages pages = {MSG_SCORE_TRAJECTORY, "rows", "epochs_from", "epoch", 1, 0};
+    int64_t from = cli->args->from == NOT_GIVEN ? 0 : cli->args->from;
     const cJSON *rows, *sample;
     struct message reply;
     cJSON *request;
@@ -273,7 +281,8 @@ int cmd_trajectory(struct cli *cli, struct errbuf *why)
     if (rc != 0)
         return rc;
     cJSON_AddNumberToObject(request, "sample", (double)cli->args->sample);
-    rc = cli_call(cli, MSG_SCORE_TRAJECTORY, request, &reply, why);
+    cJSON_AddNumberToObject(request, "epochs_from", (double)from);
+    rc = cli_call_pages(cli, &pages, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "rows", &rows, why);

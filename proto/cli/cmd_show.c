@@ -10,7 +10,7 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "proto/cli/draw.h"
-#include "proto/cli/session.h"
+#include "proto/cli/pages.h"
 
 #define EPOCHS_SHOWN 10
 #define LABEL "  %-11s "
@@ -126,7 +126,8 @@ static void print_times(const cJSON *row)
     print_line("times", text);
 }
 
-static void print_epochs(const struct cli *cli, const cJSON *epochs)
+/* all: how many the job has. */
+static void print_epochs(const struct cli *cli, const cJSON *epochs, int64_t all)
 {
     static const struct column columns[] = {
         {"epoch", .right = true},
@@ -162,6 +163,8 @@ static void print_epochs(const struct cli *cli, const cJSON *epochs)
         table_add(t, "%s", known ? draw_duration((int64_t)(1000 * seconds), text) : "");
     }
     printf("\n");
+    if (all > EPOCHS_SHOWN)
+        printf("the last %d of %lld epochs; --json has all\n", EPOCHS_SHOWN, (long long)all);
     table_print(t, cli->colour, stdout);
     table_free(t);
 }
@@ -208,7 +211,7 @@ static char *shown_text(const cJSON *obj, const char *name)
 static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *why)
 {
     const cJSON *row, *epochs, *spec;
-    int64_t job = 0;
+    int64_t job = 0, epoch = 0;
 
     int rc = reply_object(json, "job", &row, why);
     if (rc == 0)
@@ -233,9 +236,11 @@ static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *wh
     print_class(json, spec);
     print_line("model hash", value_text(json, "model_sha256"));
     print_parameters(spec);
-    if (cJSON_GetArraySize(epochs) > 0)
-        print_epochs(cli, epochs);
-    print_database(json, job, cJSON_GetArraySize(epochs) > 0);
+    int count = cJSON_GetArraySize(epochs);
+    value_i64(row, "epoch", &epoch);
+    if (count > 0)
+        print_epochs(cli, epochs, epoch > count ? epoch : count);
+    print_database(json, job, count > 0);
     return 0;
 }
 
@@ -247,7 +252,8 @@ static int call_show(struct cli *cli, int64_t epochs_from, struct message *ret, 
     if (rc != 0)
         return rc;
     cJSON_AddNumberToObject(request, "epochs_from", (double)epochs_from);
-    return cli_call(cli, MSG_JOB_SHOW, request, ret, why);
+    return cli->args->json ? cli_call_pages(cli, &epoch_pages, request, ret, why)
+                           : cli_call(cli, MSG_JOB_SHOW, request, ret, why);
 }
 
 int cmd_show(struct cli *cli, struct errbuf *why)
@@ -258,7 +264,7 @@ int cmd_show(struct cli *cli, struct errbuf *why)
     int rc = call_show(cli, 0, &reply, why);
     if (rc != 0)
         return rc;
-    /* A reply holds the first ROWS_MAX epochs at most; people want the last ones. */
+    /* A page holds the first ROWS_MAX epochs; people want the last ones. */
     value_i64(cJSON_GetObjectItemCaseSensitive(reply.json, "job"), "epoch", &epoch);
     if (epoch > ROWS_MAX && !cli->args->json) {
         message_done(&reply);

@@ -31,7 +31,7 @@ struct args {
     /* jobs */
     bool watch, help_job, follow;
     const char *uuid;
-    int64_t limit, keep;
+    int64_t limit, first, before, keep;
     /* dataset import */
     const char *labels, *train, *test;
     int labels_are, layout;

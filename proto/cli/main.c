@@ -132,6 +132,7 @@ static struct args args_defaults(void)
         .easiest = NOT_GIVEN,
         .epoch = NOT_GIVEN,
         .from = NOT_GIVEN,
+        .before = NOT_GIVEN,
         .other_epoch = NOT_GIVEN,
         .class_id = NOT_GIVEN,
         .sample = NOT_GIVEN,

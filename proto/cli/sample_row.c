@@ -50,6 +50,25 @@ void cells_known(struct table *t, const cJSON *row)
         table_add(t, TABLE_NONE);
 }
 
+char *places_text(const struct cli *cli, const cJSON *json, const cJSON *rows, const char *what,
+                  char buf[PLACES_BYTES])
+{
+    long long first = cli->args->first, end = first + cJSON_GetArraySize(rows);
+    int64_t total = end;
+
+    value_i64(json, "total", &total);
+    if (end == first)
+        snprintf(buf, PLACES_BYTES, "none of %lld %s is behind the first %lld", (long long)total,
+                 what, first);
+    else if (end < total)
+        snprintf(buf, PLACES_BYTES, "%lld to %lld of %lld %s (--first %lld goes on)", first + 1,
+                 end, (long long)total, what, end);
+    else
+        snprintf(buf, PLACES_BYTES, "%lld to %lld of %lld %s", first + 1, end, (long long)total,
+                 what);
+    return buf;
+}
+
 void request_epoch(const struct cli *cli, cJSON *request)
 {
     if (cli->args->epoch != NOT_GIVEN)

@@ -27,6 +27,12 @@ extern const char *const measure_by_names[];
         "class", OPT_INT, ARG(class_id), .arg = "C", .max = CLASSES_MAX - 1,                       \
                                          .help = "of this class only, by number"                   \
     }
+/* Of a list that is cut: where it begins. */
+#define FIRST_OPTION                                                                               \
+    {                                                                                              \
+        "first", OPT_INT, ARG(first), .def = "0", .arg = "N", .max = SAMPLES_MAX,                  \
+                                      .help = "leave out the N that come first: the next page"     \
+    }
 #define LIMIT_OPTION                                                                               \
     {                                                                                              \
         "limit", OPT_INT, ARG(limit), .def = "20", .arg = "N", .min = 1, .max = ROWS_MAX,          \
@@ -51,6 +57,12 @@ void cells_known(struct table *t, const cJSON *row);
     {                                                                                              \
         NULL                                                                                       \
     }
+
+/* "1 to 20 of 12000 samples (--first 20 goes on)": which places the rows of a reply have, and how
+ * to see the others. Returns buf. */
+#define PLACES_BYTES 128
+char *places_text(const struct cli *cli, const cJSON *json, const cJSON *rows, const char *what,
+                  char buf[PLACES_BYTES]);
 
 /* epoch and class as they were given. */
 void request_epoch(const struct cli *cli, cJSON *request);

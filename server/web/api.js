@@ -47,6 +47,20 @@ export function get(type, keys = {}) {
   return ask(`/api/${type}${text ? `?${text}` : ""}`);
 }
 
+// All rows of a list that comes page by page, in one reply: `list` names them, and next(row) gives the
+// key that says where the page behind a row begins. most: rows that are wanted.
+export async function pages(type, keys, list, next, most = Infinity) {
+  const all = await get(type, keys);
+  while (all.more && all[list].length && all[list].length < most) {
+    const page = await get(type, { ...keys, ...next(all[list].at(-1)) });
+    if (!page[list].length) break;
+    all[list].push(...page[list]);
+    all.more = page.more;
+  }
+  return all;
+}
+export const epochsBehind = (row) => ({ epochs_from: row.epoch + 1 });
+
 export function post(type, keys) {
   return ask(`/api/${type}`, {
     method: "POST",

@@ -1,5 +1,5 @@
 // Two jobs side by side: their curves in one picture, their figures, what differs in their job files.
-import { get } from "./api.js";
+import { epochsBehind, get, pages } from "./api.js";
 import { LineChart } from "./charts.js";
 import { empty, figure, h, panel, pill, select, set, share, show, tableHead, trouble } from "./dom.js";
 import { LIVE } from "./jobs.js";
@@ -182,7 +182,7 @@ export function comparePage(first, second) {
   }
 
   async function refresh() {
-    const { jobs } = await get("job.list");
+    const { jobs } = await pages("job.list", { limit: 1000 }, "jobs", (job) => ({ before: job.job }));
     document.title = "Compare · Steppe";
     if (jobs.length < 2) {
       body.replaceChildren(
@@ -198,7 +198,8 @@ export function comparePage(first, second) {
     second ||= jobs[0].job;
     choose(jobs);
     try {
-      const [a, b] = await Promise.all([first, second].map((job) => get("job.show", { job })));
+      const whole = (job) => pages("job.show", { job, epochs_from: 0 }, "epochs", epochsBehind);
+      const [a, b] = await Promise.all([first, second].map(whole));
       const now = JSON.stringify([a.job.state, b.job.state, a.epochs.length, b.epochs.length]);
       if (now !== drawn) draw(a, b);
       drawn = now;

@@ -1,15 +1,21 @@
 // Elements, and numbers as people read them.
 
+// What steers or turns a line (control characters, marks of direction) is shown as a sign of its own:
+// no name of a class, a job or a worker looks like another one.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+export const plain = (text) => String(text).replace(HIDDEN, "\ufffd");
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(el, props, children) {
   for (const [key, value] of Object.entries(props ?? {})) {
     if (value === undefined || value === null || value === false) continue;
     if (key.startsWith("on")) el.addEventListener(key.slice(2), value);
-    else if (key === "text") el.textContent = value;
-    else el.setAttribute(key, value === true ? "" : value);
+    else if (key === "text") el.textContent = plain(value);
+    else el.setAttribute(key, value === true ? "" : plain(value));
   }
-  el.append(...children.flat().filter((c) => c !== undefined && c !== null && c !== false));
+  const shown = children.flat().filter((c) => c !== undefined && c !== null && c !== false);
+  el.append(...shown.map((c) => (c instanceof Node ? c : plain(c))));
   return el;
 }
 
@@ -17,7 +23,8 @@ export const h = (tag, props, ...children) => fill(document.createElement(tag), 
 export const s = (tag, props, ...children) => fill(document.createElementNS(SVG, tag), props, children);
 
 export const set = (el, text) => {
-  if (el.textContent !== text) el.textContent = text;
+  const shown = plain(text);
+  if (el.textContent !== shown) el.textContent = shown;
 };
 export const show = (el, yes) => {
   el.hidden = !yes;
@@ -59,7 +66,8 @@ export function ago(unixMs) {
   return `${Math.floor(t / size)} ${name} ago`;
 }
 export function clock(unixMs) {
-  return new Date(unixMs).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+  const text = new Date(unixMs).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+  return text.replace(/[\u061c\u200e\u200f]/g, ""); // some languages have them in their dates
 }
 
 const STATES = {
@@ -85,7 +93,7 @@ export function setPill(el, state) {
   if (el.dataset.state === state) return;
   el.dataset.state = state;
   el.firstChild.textContent = STATES[state] ?? "?";
-  el.lastChild.textContent = state;
+  set(el.lastChild, state);
 }
 
 // The head of a table: a row of titles.

@@ -1,5 +1,5 @@
 // One job: what it does, its curves, its difficulty over the epochs, its samples, what happened.
-import { get, post, token } from "./api.js";
+import { epochsBehind, get, pages, post, token } from "./api.js";
 import { HeatMap, LineChart } from "./charts.js";
 import {
   clock,
@@ -10,6 +10,7 @@ import {
   h,
   panel,
   pill,
+  plain,
   select,
   set,
   setPill,
@@ -49,7 +50,7 @@ function controls(job, changed) {
       await post(`job.${verb}`, { job });
     } catch (error) {
       if (error.status === 401) dispatchEvent(new Event("locked"));
-      else alert(error.message);
+      else alert(plain(error.message));
     }
     button.disabled = false;
     changed();
@@ -213,7 +214,9 @@ function eventsPanel(number) {
   let after = 0;
   const el = panel("What happened", {}, list);
   async function refresh() {
-    const { events } = await get("job.log", { job: number, after, limit: 1000 });
+    const { events } = await pages("job.log", { job: number, after, limit: 1000 }, "events", (e) => ({
+      after: e.event,
+    }));
     for (const e of events) {
       after = Math.max(after, e.event);
       list.prepend(h("li", null, h("time", { text: clock(e.unix_ms) }), h("span", { text: e.text })));
@@ -279,10 +282,8 @@ export function jobPage(number) {
   async function refresh() {
     let reply;
     try {
-      reply = await get("job.show", {
-        job: number,
-        epochs_from: epochs.length ? epochs.at(-1).epoch + 1 : 0,
-      });
+      const from = epochs.length ? epochs.at(-1).epoch + 1 : 0;
+      reply = await pages("job.show", { job: number, epochs_from: from }, "epochs", epochsBehind);
     } catch (error) {
       if (error.status === 404) body.replaceChildren(trouble(error));
       throw error;
@@ -300,7 +301,7 @@ export function jobPage(number) {
     bar.update(job);
     const last = epochs.at(-1);
     facts.update(job, last, last && rateOf(last, reply.spec, job));
-    document.title = `${job.name} · ${job.state} · Steppe`;
+    document.title = `${plain(job.name)} · ${job.state} · Steppe`;
     if (shown !== epochs.length) {
       shown = epochs.length;
       lines.update(epochs, reply.spec, job);

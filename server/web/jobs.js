@@ -1,6 +1,9 @@
 // The list of jobs, the form for a new one, and the list of workers.
-import { get, post, token } from "./api.js";
+import { get, pages, post, token } from "./api.js";
 import { ago, count, duration, empty, figure, h, pill, select, set, setPill, share, show, tableHead } from "./dom.js";
+
+const SHOWN = 100; // jobs, and as many more whenever they are asked for
+const PAGE = 1000;
 
 export const LIVE = new Set(["running", "queued"]);
 
@@ -102,6 +105,16 @@ export function jobsPage() {
     "or press “New job”.",
   );
   const summary = h("p", { class: "lead" });
+  let most = SHOWN;
+  const older = h("button", {
+    type: "button",
+    class: "more",
+    text: "Show older jobs",
+    onclick: () => {
+      most *= 2;
+      refresh().catch(() => {});
+    },
+  });
   const rows = new Map();
   const el = h(
     "div",
@@ -113,13 +126,22 @@ export function jobsPage() {
       h("button", { class: "primary", type: "button", onclick: () => newJob(), text: "New job" }),
     ),
     list,
+    older,
     none,
   );
   show(none, false);
+  show(older, false);
 
   async function refresh() {
-    const { jobs } = await get("job.list");
+    const { jobs, total, more } = await pages(
+      "job.list",
+      { limit: Math.min(most, PAGE) },
+      "jobs",
+      (job) => ({ before: job.job }),
+      most,
+    );
     show(none, jobs.length === 0);
+    show(older, more);
     const seen = new Set();
     let before = null;
     for (const job of jobs) {
@@ -139,7 +161,9 @@ export function jobsPage() {
     const running = jobs.filter((j) => j.state === "running").length;
     set(
       summary,
-      jobs.length ? `${jobs.length} in all, ${running ? `${running} running` : "none running"}` : "",
+      jobs.length
+        ? `${more ? `the newest ${jobs.length} of ${total}` : `${total} in all`}, ${running ? `${running} running` : "none running"}`
+        : "",
     );
     document.title = "Steppe";
     return jobs.some((j) => LIVE.has(j.state));

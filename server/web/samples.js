@@ -1,5 +1,5 @@
 // The hardest, easiest and most suspicious samples of a job as pictures, and the story of each.
-import { get, picture } from "./api.js";
+import { epochsBehind, get, pages, picture } from "./api.js";
 import { LineChart } from "./charts.js";
 import { empty, figure, h, panel, select, set, show, trouble } from "./dom.js";
 import { MEASURES } from "./job.js";
@@ -107,7 +107,7 @@ export function openSample(job, rows, index, names = []) {
     image.src = picture(job, sample);
     set(why, "");
     try {
-      const reply = await get("score.trajectory", { job, sample });
+      const reply = await pages("score.trajectory", { job, sample, epochs_from: 0 }, "rows", epochsBehind);
       if (rows[index].sample !== sample) return;
       tell(reply);
     } catch (error) {
@@ -243,12 +243,16 @@ export function samplesPanel(number) {
         ...view.keys,
       });
       if (mine !== turn) return;
-      set(note, `Epoch ${reply.epoch}. Click a sample for its story.`);
+      const shown = reply.rows.length;
+      set(
+        note,
+        `Epoch ${reply.epoch}, ${reply.more ? `${shown} of ${reply.total} samples` : `${shown} samples`}. Click a sample for its story.`,
+      );
       if (grid.parentElement !== box) box.replaceChildren(grid, more);
       grid.replaceChildren(
         ...reply.rows.map((row, i) => card(number, reply.rows, i, figure(row[by], 3), names)),
       );
-      show(more, reply.rows.length === ask.limit && ask.limit < MOST);
+      show(more, reply.more && ask.limit < MOST);
     } catch (error) {
       if (mine === turn) box.replaceChildren(trouble(error));
     }

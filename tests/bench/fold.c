@@ -130,7 +130,9 @@ static int ask_histogram(struct query *q, int64_t job, cJSON **ret, struct errbu
 }
 static int ask_trajectory(struct query *q, int64_t job, cJSON **ret, struct errbuf *why)
 {
-    return query_trajectory(q, job, 17, ret, why);
+    const struct trajectory_args a = {.job = job, .sample = 17, .from = -1, .limit = ROWS_MAX};
+
+    return query_trajectory(q, &a, ret, why);
 }
 static int ask_with(struct query *q, int64_t job, cJSON **ret, struct errbuf *why,
                     int (*answer)(struct query *, const struct ask *, cJSON **, struct errbuf *))

@@ -81,7 +81,7 @@ TEST(the_hardest_come_first_with_their_labels)
 
     ASSERT_OK(query_top(w.query, &a, &out, &why), why);
     ASSERT_STR(
-        "{\"epoch\":0,\"rows\":["
+        "{\"epoch\":0,\"total\":40,\"more\":true,\"rows\":["
         "{\"sample\":39,\"label\":9,\"label_name\":\"9\",\"truth\":9,\"adm\":0.39,\"loss\":39,"
         "\"adv_loss\":39.5,\"gap\":0.5,\"grad_norm\":78,\"el2n\":0.125,\"predicted\":9,"
         "\"correct\":true},"
@@ -166,7 +166,8 @@ TEST(what_is_not_there_is_said_with_what_there_is)
     a.class_id = 10;
     ASSERT_EQ(-ENOENT, query_top(w.query, &a, &out, &why));
     ASSERT_STR("the dataset of job 1 has no class 10; its classes are 0 to 9", why.text);
-    ASSERT_EQ(-ENOENT, query_trajectory(w.query, w.job, N, &out, &why));
+    const struct trajectory_args beyond = {.job = w.job, .sample = N, .from = -1, .limit = 10};
+    ASSERT_EQ(-ENOENT, query_trajectory(w.query, &beyond, &out, &why));
     ASSERT_STR("job 1 has no sample 40; its samples are 0 to 39", why.text);
     int64_t second = fixture_job(w.store, 2);
     ASSERT_EQ(-ENOENT, query_planted(w.query, second, -1, &out, &why));
@@ -228,13 +229,14 @@ TEST(a_trajectory_goes_through_the_scored_epochs)
     struct errbuf why;
     cJSON *out;
 
-    ASSERT_OK(query_trajectory(w.query, w.job, 5, &out, &why), why);
+    const struct trajectory_args a = {.job = w.job, .sample = 5, .from = -1, .limit = 10};
+    ASSERT_OK(query_trajectory(w.query, &a, &out, &why), why);
     ASSERT_STR(
         "{\"sample\":{\"sample\":5,\"label\":5,\"label_name\":\"five\",\"truth\":5},\"rows\":["
         "{\"epoch\":0,\"adm\":0.05,\"loss\":5,\"adv_loss\":5.5,\"gap\":0.5,\"grad_norm\":10,"
         "\"el2n\":0.125,\"predicted\":1,\"correct\":false},"
         "{\"epoch\":2,\"adm\":0.34,\"loss\":5,\"adv_loss\":5.5,\"gap\":0.5,\"grad_norm\":10,"
-        "\"el2n\":0.125,\"predicted\":1,\"correct\":false}]}",
+        "\"el2n\":0.125,\"predicted\":1,\"correct\":false}],\"total\":2,\"more\":false}",
         print(out));
     world_close(&w);
 }
@@ -277,8 +279,9 @@ TEST(epochs_leave_out_what_was_not_measured)
     cJSON *out;
 
     ASSERT_OK(query_epochs(w.query, w.job, 1, &out, &why), why);
-    ASSERT_EQ(2, cJSON_GetArraySize(out));
-    const cJSON *row = cJSON_GetArrayItem(out, 0);
+    const cJSON *rows = cJSON_GetObjectItem(out, "epochs");
+    ASSERT_EQ(2, cJSON_GetArraySize(rows));
+    const cJSON *row = cJSON_GetArrayItem(rows, 0);
     ASSERT_EQ(1, cJSON_GetObjectItem(row, "epoch")->valueint);
     ASSERT_EQ(0, cJSON_GetObjectItem(row, "scored")->valueint);
     ASSERT_NEAR(0.5, cJSON_GetObjectItem(row, "train_loss")->valuedouble, 0);
@@ -286,7 +289,7 @@ TEST(epochs_leave_out_what_was_not_measured)
     ASSERT(!cJSON_GetObjectItem(row, "test_accuracy"));
     ASSERT(!cJSON_GetObjectItem(row, "mean_gap"));
     ASSERT(!cJSON_GetObjectItem(row, "adm_mean"));
-    row = cJSON_GetArrayItem(out, 1);
+    row = cJSON_GetArrayItem(rows, 1);
     ASSERT_EQ(N, cJSON_GetObjectItem(row, "scored")->valueint);
     ASSERT_NEAR(0.9, cJSON_GetObjectItem(row, "mean_gap")->valuedouble, 0);
     ASSERT_NEAR(0.195, cJSON_GetObjectItem(row, "adm_mean")->valuedouble, 1e-15);
@@ -309,8 +312,9 @@ TEST(events_come_in_order_from_where_one_asks)
     for (int i = 2; i <= 5; i++)
         ASSERT_OK(store_event_add(w.store, w.job, "epoch", i == 4 ? "four" : "x", &why), why);
     ASSERT_OK(query_events(w.query, w.job, 3, 1, &out, &why), why);
-    ASSERT_EQ(1, cJSON_GetArraySize(out));
-    const cJSON *row = cJSON_GetArrayItem(out, 0);
+    const cJSON *rows = cJSON_GetObjectItem(out, "events");
+    ASSERT_EQ(1, cJSON_GetArraySize(rows));
+    const cJSON *row = cJSON_GetArrayItem(rows, 0);
     ASSERT_EQ(4, cJSON_GetObjectItem(row, "event")->valueint);
     ASSERT_STR("epoch", cJSON_GetStringValue(cJSON_GetObjectItem(row, "kind")));
     ASSERT_STR("four", cJSON_GetStringValue(cJSON_GetObjectItem(row, "text")));

@@ -1,0 +1,23 @@
+/* Lists that the server gives page by page, as one reply. */
+#ifndef STEPPE_PROTO_CLI_PAGES_H
+#define STEPPE_PROTO_CLI_PAGES_H
+
+#include "proto/cli/session.h"
+
+struct pages {
+    enum message_type type;
+    const char *list;   /* key of the rows in a reply, beside `more` */
+    const char *next;   /* key of a request that says where its page begins */
+    const char *number; /* key of the rows that this is about */
+    int64_t step;       /* from the last row's number to where the next page begins */
+    int64_t most;       /* rows that are wanted; 0: all, and no request has a limit */
+};
+
+extern const struct pages epoch_pages; /* of job.show, all */
+
+/* As cli_call (request is owned, too), again and again while there is more and it is wanted: *ret
+ * is the first reply with the rows of all, and `more` says whether there are others. */
+int cli_call_pages(struct cli *cli, const struct pages *p, cJSON *request, struct message *ret,
+                   struct errbuf *why);
+
+#endif
