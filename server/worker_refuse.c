@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "server/server.h"
 #include "server/workers_internal.h"
 
@@ -76,9 +77,10 @@ static void say(struct workers *w, const struct worker *worker, struct job *job,
     struct job_refusals *f = &job->refusals;
     char text[sizeof(f->said)];
 
-    log_warn("worker.refuse", "worker=%u name=%s job=%" PRId64 " cause=%s reason=\"%s\"",
-             worker->number, worker->name, job->rec.job, refusal_names[cause], reason);
     snprintf(text, sizeof(text), "worker %s: %s", worker->name, reason);
+    text_make_printable(text);
+    log_warn("worker.refuse", "worker=%u name=%s job=%" PRId64 " cause=%s reason=\"%s\"",
+             worker->number, worker->name, job->rec.job, refusal_names[cause], text);
     bool is_new = strcmp(text, f->said) != 0;
     memcpy(f->said, text, sizeof(text));
     if (is_new && f->logged++ < LOGGED_MAX)

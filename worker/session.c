@@ -3,46 +3,21 @@
 #include "worker/session.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/alloc.h"
-#include "common/field.h"
 #include "common/halves.h"
-#include "common/jobspec.h"
 #include "common/log.h"
-#include "common/text.h"
 #include "proto/client.h"
-#include "worker/cache.h"
 #include "worker/greet.h"
+#include "worker/job_plan.h"
 #include "worker/numerics.h"
 #include "worker/refusal.h"
 #include "worker/runner.h"
 #include "worker/talk.h"
 #include "worker/task.h"
 
-#define HELLO_MS 10000
 #define TASK_MS 40000 /* the server holds a reply for up to 25 s */
 #define TASK_RETRY_MS 35000
-
-/* The job that is planned on this worker; one at a time. */
-struct plan {
-    int64_t job; /* 0: none */
-    struct jobspec spec;
-    struct cached data;
-    struct model model;
-    struct runner *runner;
-    float *theta;
-    int64_t incarnation, step; /* of theta; step -1: none is held */
-    bool hat;                  /* it is the theta hat of that step */
-    uint32_t *ids;
-    float *weights;
-    struct score *scores;
-    double *values;    /* [count, 4] of a result */
-    int32_t *classes;  /* [count, 2] */
-    uint32_t *flags;   /* [count] */
-    uint32_t capacity; /* samples that ids .. flags have room for */
-};
 
 struct session {
     const struct session_options *options;
@@ -54,127 +29,6 @@ struct session {
     bool known;                        /* the server took a hello once */
     struct plan plan;
 };
-
-static void plan_drop_buffers(struct plan *p)
-{
-    free(p->ids);
-    free(p->weights);
-    free(p->scores);
-    free(p->values);
-    free(p->classes);
-    free(p->flags);
-    p->ids = NULL;
-    p->weights = NULL;
-    p->scores = NULL;
-    p->values = NULL;
-    p->classes = NULL;
-    p->flags = NULL;
-    p->capacity = 0;
-}
-
-static void plan_drop(struct plan *p)
-{
-    runner_print(p->runner, stdout);
-    runner_free(p->runner);
-    model_done(&p->model);
-    cache_close(&p->data);
-    jobspec_done(&p->spec);
-    free(p->theta);
-    plan_drop_buffers(p);
-    *p = (struct plan){.step = -1};
-}
-
-static int plan_room(struct plan *p, uint32_t count, struct errbuf *why)
-{
-    if (count <= p->capacity)
-        return 0;
-    plan_drop_buffers(p);
-    p->ids = alloc_bytes(count, sizeof(*p->ids));
-    p->weights = alloc_bytes(count, sizeof(*p->weights));
-    p->scores = alloc_bytes(count, sizeof(*p->scores));
-    p->values = alloc_bytes(count, 4 * sizeof(*p->values));
-    p->classes = alloc_bytes(count, 2 * sizeof(*p->classes));
-    p->flags = alloc_bytes(count, sizeof(*p->flags));
-    if (!p->ids || !p->weights || !p->scores || !p->values || !p->classes || !p->flags) {
-        plan_drop_buffers(p);
-        return err_set(why, -ENOMEM, "no memory for a task of %u samples", count);
-    }
-    p->capacity = count;
-    return 0;
-}
-
-/* --- planning a job --- */
-
-static int read_job(struct session *s, int64_t number, char sha256[SHA256_HEX], int64_t *ret_bytes,
-                    struct errbuf *why)
-{
-    cJSON *request = cJSON_CreateObject();
-    struct message reply = {0};
-    const cJSON *spec = NULL;
-    uint8_t digest[SHA256_BYTES];
-
-    cJSON_AddNumberToObject(request, "job", (double)number);
-    int rc =
-        client_call(s->talk.client, MSG_TASK_JOB, request, NULL, 0, HELLO_MS, 0, &reply, NULL, why);
-    cJSON_Delete(request);
-    if (rc == 0)
-        rc = field_obj(reply.json, "task.job", "spec", true, &spec, why);
-    if (rc == 0)
-        rc = jobspec_parse(spec, &s->plan.spec, why);
-    if (rc == 0)
-        rc = field_sha256(reply.json, "task.job", "sha256", digest, why);
-    if (rc == 0)
-        rc = field_i64(reply.json, "task.job", "bytes", true, 1, (int64_t)DATASET_BYTES_MAX,
-                       ret_bytes, why);
-    if (rc == 0)
-        text_hex(digest, sizeof(digest), sha256);
-    message_done(&reply);
-    return rc;
-}
-
-static int plan_job(struct session *s, int64_t number, struct errbuf *why)
-{
-    struct plan *p = &s->plan;
-    const struct dataset *data = &p->data.dataset;
-    char sha256[SHA256_HEX];
-    struct errbuf note = {""};
-    struct scaling scaling;
-    int64_t bytes;
-    int rc;
-
-    if (p->job == number)
-        return 0;
-    plan_drop(p);
-    rc = read_job(s, number, sha256, &bytes, why);
-    if (rc == 0)
-        rc = cache_open(&s->cache, s->talk.client, sha256, (uint64_t)bytes, s->talk.stop, &p->data,
-                        &note, why);
-    if (note.text[0])
-        talk_note(&s->talk, number, note.text);
-    if (rc == 0)
-        rc = scaling_of_job(&p->spec, data, &scaling, why);
-    if (rc == 0)
-        rc = model_parse(p->spec.model, data->dims, data->classes, scaling.mean, scaling.std,
-                         &p->model, why);
-    if (rc == 0)
-        rc = runner_create(&p->model, s->options->kernels, (uint32_t)p->spec.shard,
-                           (unsigned)s->options->threads, &p->runner, why);
-    if (rc == 0 && s->options->profile && runner_profile(p->runner) < 0)
-        rc = err_set(why, -ENOMEM, "no memory for a profile");
-    if (rc == 0) {
-        runner_halves(p->runner, s->halves);
-        p->theta = alloc_bytes(p->model.floats, sizeof(float));
-        rc = p->theta ? 0 : err_set(why, -ENOMEM, "no memory for %zu parameters", p->model.floats);
-    }
-    if (rc < 0) {
-        plan_drop(p);
-        return rc;
-    }
-    p->job = number;
-    log_info("job.plan", "job=%lld name=%s model=%s parameters=%zu", (long long)number,
-             p->spec.name, p->model.name, p->model.param_total);
-    return 0;
-}
 
 /* --- the data of a task --- */
 
@@ -380,7 +234,9 @@ static int compute(const struct session *s, struct plan *p, const struct task *t
     struct yield yield = {.scores = scores ? p->scores : NULL};
 
     int rc = runner_run(p->runner, &work, &yield, why);
-    if (rc == -EINTR || rc == -ENOMEM)
+    if (rc == -ENOMEM)
+        return plan_no_memory(p, s->options, why);
+    if (rc == -EINTR)
         return rc;
     if (!cache_unchanged(&p->data)) {
         log_warn("dataset.changed", "job=%lld step=%lld", (long long)t->job, (long long)t->step);
@@ -450,7 +306,7 @@ static int exchange(struct session *s, struct answer *a, struct message *ret, st
 static int run_task(struct session *s, const struct message *m, const struct task *t,
                     struct answer *a, struct errbuf *why)
 {
-    int rc = plan_job(s, t->job, why);
+    int rc = plan_job(&s->plan, s->options, &s->talk, &s->cache, s->halves, t->job, why);
 
     if (rc == 0)
         rc = read_samples(&s->plan, m, t, why);

@@ -56,6 +56,16 @@ static void lay_out(struct step *s)
     s->g = arena_take(a, s->model->floats, sizeof(*s->g));
 }
 
+size_t step_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max)
+{
+    struct step s = {.model = m, .shard_max = shard_max, .pixels = dims_count(m->in)};
+    size_t net = net_bytes(m, kernels, shard_max), own, sum;
+
+    lay_out(&s);
+    own = arena_bytes(&s.arena);
+    return __builtin_add_overflow(net, own, &sum) ? SIZE_MAX : sum;
+}
+
 struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max)
 {
     struct step *s = calloc(1, sizeof(*s));

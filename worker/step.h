@@ -52,6 +52,9 @@ struct step;
 /* m is borrowed. shard_max: most samples of one call. NULL when memory is out. */
 struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max);
 void step_free(struct step *s);
+/* The memory that step_create maps. SIZE_MAX: more than can be counted; 0: there is not even memory
+ * to count. */
+size_t step_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max);
 /* Books the time of layers and parts from now on; NULL: none. Borrowed. */
 void step_profile(struct step *s, struct profile *profile);
 

@@ -46,13 +46,16 @@ void *arena_take(struct arena *a, size_t count, size_t size)
     return p;
 }
 
+size_t arena_bytes(const struct arena *a)
+{
+    return a->overflow ? SIZE_MAX : a->used ? (a->used + PAGE - 1) / PAGE * PAGE : PAGE;
+}
+
 int arena_map(struct arena *a)
 {
     if (a->overflow)
         return -EOVERFLOW;
-    size_t bytes = (a->used + PAGE - 1) / PAGE * PAGE;
-    if (bytes == 0)
-        bytes = PAGE;
+    size_t bytes = arena_bytes(a);
     /* The kernel promises more than it has and ends the process when it is used. */
     struct machine machine;
     machine_here(&machine);

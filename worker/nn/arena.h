@@ -18,6 +18,8 @@ struct arena {
 void *arena_take(struct arena *a, size_t count, size_t size);
 /* What a block of so many bytes takes of an arena; for whoever lays out blocks inside of one. */
 size_t arena_share(size_t bytes);
+/* What arena_map would map of what was counted; SIZE_MAX when a size did not fit. */
+size_t arena_bytes(const struct arena *a);
 /* Maps what was counted and starts over. 0, -EOVERFLOW or -ENOMEM (also when it is more than
  * the machine has). */
 int arena_map(struct arena *a);

@@ -135,7 +135,8 @@ static int make_forms(struct net *net)
     return 0;
 }
 
-struct net *net_create(const struct model *m, const struct kernels *kernels, uint32_t batch_max)
+/* Everything but its memory: that is counted. */
+static struct net *prepare(const struct model *m, const struct kernels *kernels, uint32_t batch_max)
 {
     assert(batch_max >= 1 && m->layer_count >= 1);
     struct net *net = calloc(1, sizeof(*net));
@@ -144,16 +145,33 @@ struct net *net_create(const struct model *m, const struct kernels *kernels, uin
     net->model = m;
     net->kernels = kernels;
     net->batch_max = batch_max;
-    if (make_forms(net) != 0)
-        goto fail;
-    lay_out(net);
-    if (arena_map(&net->arena) != 0)
-        goto fail;
+    if (make_forms(net) != 0) {
+        net_free(net);
+        return NULL;
+    }
     lay_out(net);
     return net;
-fail:
+}
+
+size_t net_bytes(const struct model *m, const struct kernels *kernels, uint32_t batch_max)
+{
+    struct net *net = prepare(m, kernels, batch_max);
+    size_t bytes = net ? arena_bytes(&net->arena) : 0;
+
     net_free(net);
-    return NULL;
+    return bytes;
+}
+
+struct net *net_create(const struct model *m, const struct kernels *kernels, uint32_t batch_max)
+{
+    struct net *net = prepare(m, kernels, batch_max);
+
+    if (!net || arena_map(&net->arena) != 0) {
+        net_free(net);
+        return NULL;
+    }
+    lay_out(net);
+    return net;
 }
 
 void net_free(struct net *net)

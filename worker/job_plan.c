@@ -1,0 +1,180 @@
+#include "worker/job_plan.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+#include "common/alloc.h"
+#include "common/field.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "proto/client.h"
+#include "worker/cache.h"
+#include "worker/refusal.h"
+#include "worker/room.h"
+
+#define JOB_MS 10000
+
+static void drop_buffers(struct plan *p)
+{
+    free(p->ids);
+    free(p->weights);
+    free(p->scores);
+    free(p->values);
+    free(p->classes);
+    free(p->flags);
+    p->ids = NULL;
+    p->weights = NULL;
+    p->scores = NULL;
+    p->values = NULL;
+    p->classes = NULL;
+    p->flags = NULL;
+    p->capacity = 0;
+}
+
+void plan_drop(struct plan *p)
+{
+    runner_print(p->runner, stdout);
+    runner_free(p->runner);
+    model_done(&p->model);
+    cache_close(&p->data);
+    jobspec_done(&p->spec);
+    free(p->theta);
+    drop_buffers(p);
+    *p = (struct plan){.step = -1};
+}
+
+int plan_room(struct plan *p, uint32_t count, struct errbuf *why)
+{
+    if (count <= p->capacity)
+        return 0;
+    drop_buffers(p);
+    p->ids = alloc_bytes(count, sizeof(*p->ids));
+    p->weights = alloc_bytes(count, sizeof(*p->weights));
+    p->scores = alloc_bytes(count, sizeof(*p->scores));
+    p->values = alloc_bytes(count, 4 * sizeof(*p->values));
+    p->classes = alloc_bytes(count, 2 * sizeof(*p->classes));
+    p->flags = alloc_bytes(count, sizeof(*p->flags));
+    if (!p->ids || !p->weights || !p->scores || !p->values || !p->classes || !p->flags) {
+        drop_buffers(p);
+        return err_set(why, -ENOMEM, "no memory for a task of %u samples", count);
+    }
+    p->capacity = count;
+    return 0;
+}
+
+static int read_job(struct plan *p, const struct talk *talk, int64_t number,
+                    char sha256[SHA256_HEX], int64_t *ret_bytes, struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply = {0};
+    const cJSON *spec = NULL;
+    uint8_t digest[SHA256_BYTES];
+
+    cJSON_AddNumberToObject(request, "job", (double)number);
+    int rc =
+        client_call(talk->client, MSG_TASK_JOB, request, NULL, 0, JOB_MS, 0, &reply, NULL, why);
+    cJSON_Delete(request);
+    if (rc == 0)
+        rc = field_obj(reply.json, "task.job", "spec", true, &spec, why);
+    if (rc == 0)
+        rc = jobspec_parse(spec, &p->spec, why);
+    if (rc == 0)
+        rc = field_sha256(reply.json, "task.job", "sha256", digest, why);
+    if (rc == 0)
+        rc = field_i64(reply.json, "task.job", "bytes", true, 1, (int64_t)DATASET_BYTES_MAX,
+                       ret_bytes, why);
+    if (rc == 0)
+        text_hex(digest, sizeof(digest), sha256);
+    message_done(&reply);
+    return rc;
+}
+
+static struct room_job room_of(const struct plan *p, const struct session_options *options)
+{
+    return (struct room_job){.model = &p->model,
+                             .kernels = options->kernels,
+                             .shard = (uint32_t)p->spec.shard,
+                             .threads = (unsigned)options->threads};
+}
+
+int plan_no_memory(const struct plan *p, const struct session_options *options, struct errbuf *why)
+{
+    const struct room_job room = room_of(p, options);
+
+    return room_refuse(&room, why);
+}
+
+/* The threads with their memory, and theta. */
+static int plan_crew(struct plan *p, const struct session_options *options, struct errbuf *why)
+{
+    const struct room_job room = room_of(p, options);
+    int rc = room_check(&room, why);
+
+    if (rc < 0)
+        return rc;
+    rc = runner_create(&p->model, room.kernels, room.shard, room.threads, &p->runner, why);
+    if (rc == 0 && options->profile)
+        rc = runner_profile(p->runner);
+    if (rc == 0) {
+        p->theta = alloc_bytes(p->model.floats, sizeof(float));
+        rc = p->theta ? 0 : -ENOMEM;
+    }
+    return rc == -ENOMEM ? room_refuse(&room, why) : rc;
+}
+
+/* Says what should have gone where, and did not. */
+static int explain_cache(const char *folder, int64_t bytes, int rc, struct errbuf *why)
+{
+    char needed[TEXT_F64_BYTES], free_there[TEXT_F64_BYTES];
+    struct statvfs fs = {.f_frsize = 0};
+
+    if (rc == -ENOMEM)
+        return room_refuse_dataset(bytes, why);
+    if (!refusal_is(rc) || refusal_cause(rc) != REFUSAL_DISK)
+        return rc;
+    statvfs(folder, &fs);
+    return err_prefix(why, rc, "a dataset of %s into %s, which has %s free",
+                      text_of_bytes(bytes, needed), folder,
+                      text_of_bytes((int64_t)(fs.f_bavail * fs.f_frsize), free_there));
+}
+
+int plan_job(struct plan *p, const struct session_options *options, const struct talk *talk,
+             struct cache *cache, struct halves *halves, int64_t number, struct errbuf *why)
+{
+    const struct dataset *data = &p->data.dataset;
+    char sha256[SHA256_HEX];
+    struct errbuf note = {""};
+    struct scaling scaling;
+    int64_t bytes;
+    int rc;
+
+    if (p->job == number)
+        return 0;
+    plan_drop(p);
+    rc = read_job(p, talk, number, sha256, &bytes, why);
+    if (rc == 0) {
+        rc = cache_open(cache, talk->client, sha256, (uint64_t)bytes, talk->stop, &p->data, &note,
+                        why);
+        rc = explain_cache(cache->dir, bytes, rc, why);
+    }
+    if (note.text[0])
+        talk_note(talk, number, note.text);
+    if (rc == 0)
+        rc = scaling_of_job(&p->spec, data, &scaling, why);
+    if (rc == 0)
+        rc = model_parse(p->spec.model, data->dims, data->classes, scaling.mean, scaling.std,
+                         &p->model, why);
+    if (rc == 0)
+        rc = plan_crew(p, options, why);
+    if (rc < 0) {
+        plan_drop(p);
+        return rc;
+    }
+    runner_halves(p->runner, halves);
+    p->job = number;
+    log_info("job.plan", "job=%lld name=%s model=%s parameters=%zu", (long long)number,
+             p->spec.name, p->model.name, p->model.param_total);
+    return 0;
+}
