@@ -297,6 +297,20 @@ static int files_find(const struct import_request *r, const struct kind *kind, c
     return 0;
 }
 
+/* Says that the archive's folder is read, and what lies beside it. */
+static int beside_note(const struct import_request *r, const struct kind *kind, struct errbuf *why)
+{
+    struct entries e = {0};
+    int rc = entries_read(r->path, &e, why);
+
+    import_note(r->notes, "%s in %s is read", kind->archive_folder, r->path);
+    for (size_t i = 0; !rc && i < e.count; i++)
+        if (strcmp(e.at[i].name, kind->archive_folder) != 0)
+            import_note_left(r->notes, r->path, "", e.at[i].name, e.at[i].is_folder);
+    entries_done(&e);
+    return rc;
+}
+
 static bool cifar_detect(const char *path, bool is_folder)
 {
     char *folder = NULL;
@@ -353,6 +367,8 @@ static int cifar_import(const struct import_request *r, struct dataset_draft *re
         return err_set(why, -ENOENT, "%s has neither %s nor %s any more", r->path,
                        kinds[0].files[0], kinds[1].files[0]);
     int rc = entries_read(folder, &e, why);
+    if (!rc && strcmp(folder, r->path) != 0)
+        rc = beside_note(r, kind, why);
     if (!rc)
         rc = records_import(r, kind, folder, &e, &d, why);
     memcpy(d.source, kind->name, strlen(kind->name));

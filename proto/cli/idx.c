@@ -60,10 +60,12 @@ static char *idx_partner(const char *name)
                      parts.is_labels ? "images-idx3" : "labels-idx1");
 }
 
-static const struct pair_scheme idx_scheme = {.train =
-                                                  "train-images-idx3-ubyte, neither plain nor .gz",
-                                              .parse = idx_parse,
-                                              .partner = idx_partner};
+static const struct pair_scheme idx_scheme = {
+    .train = "train-images-idx3-ubyte, neither plain nor .gz",
+    .sure = true,
+    .parse = idx_parse,
+    .partner = idx_partner,
+};
 
 /* `from` in the last component of path replaced, where it is first; NULL when it is not there. */
 static char *renamed(const char *path, const char *from, const char *to)

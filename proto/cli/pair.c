@@ -26,16 +26,17 @@ static bool is_zipped(const char *zipped, const char *plain)
     return strncmp(zipped, plain, bytes) == 0 && strcmp(zipped + bytes, ".gz") == 0;
 }
 
-/* Entries come sorted, so a file comes before the same one packed, which is left out. */
-static void pair_put(struct pairs *p, const char *name, const struct pair_name *parts)
+/* Entries come sorted, so a file comes before the same one packed, which is left out; so is a
+ * folder that is called as a file is. */
+static void pair_put(struct pairs *p, const struct entry *e, const struct pair_name *parts)
 {
-    struct pair *pair = pair_find(p, name + parts->word_at, parts->word_bytes);
+    struct pair *pair = pair_find(p, e->name + parts->word_at, parts->word_bytes);
     char **slot = parts->is_labels ? &pair->labels : &pair->images;
 
     if (!*slot)
-        *slot = xstrdup(name);
-    else if (!is_zipped(name, *slot) && !pair->twin)
-        pair->twin = xstrdup(name);
+        *slot = xstrdup(e->name);
+    else if (!e->is_folder && !is_zipped(e->name, *slot) && !pair->twin)
+        pair->twin = xstrdup(e->name);
 }
 
 static void pair_done(struct pair *pair)
@@ -73,9 +74,10 @@ int pairs_read(const struct import_request *r, const struct pair_scheme *scheme,
 
     if (rc)
         return rc;
-    for (size_t i = 0; i < p.entries.count; i++)
-        if (scheme->parse(p.entries.at[i].name, &parts))
-            pair_put(&p, p.entries.at[i].name, &parts);
+    for (int folders = 0; folders < 2; folders++)
+        for (size_t i = 0; i < p.entries.count; i++)
+            if (p.entries.at[i].is_folder == folders && scheme->parse(p.entries.at[i].name, &parts))
+                pair_put(&p, &p.entries.at[i], &parts);
     halves_join(&p);
     *ret = p;
     return 0;
@@ -119,13 +121,14 @@ static int words_choose(const struct import_request *r, const struct pair_scheme
 {
     const char **words = xcalloc((size_t)p->count + 1, sizeof(*words));
     struct split_choice c = {r->path, words, p->count, -1, -1};
+    char list[SPLIT_NAMES_BYTES];
 
     for (int i = 0; i < p->count; i++)
         words[i] = p->at[i].word;
     int rc = split_choose_train(&c, r->train, why);
     if (!rc && c.train < 0)
-        rc = err_set(why, -ENOENT, "%s has no %s; --train %s trains on what is there", r->path,
-                     scheme->train, p->count ? words[0] : "NAME");
+        rc = err_set(why, -ENOENT, "%s has no %s; there is %s, which --train NAME chooses from",
+                     r->path, scheme->train, split_names(&c, SPLIT_NONE, list));
     if (!rc)
         rc = split_choose_test(&c, r->test, why);
     if (!rc) {
@@ -166,7 +169,7 @@ bool pairs_detect(const char *folder, const struct pair_scheme *scheme)
     if (pairs_read(&r, scheme, &p, NULL) != 0)
         return false;
     for (int i = 0; i < p.count; i++)
-        found = found || split_kind_of(p.at[i].word);
+        found = found || scheme->sure || split_kind_of(p.at[i].word);
     pairs_done(&p);
     return found;
 }

@@ -17,6 +17,7 @@ struct pair_name {
 /* How a format names its files. */
 struct pair_scheme {
     const char *train; /* the training images, for a sentence */
+    bool sure;         /* nothing else has names like these, whatever their word is */
     bool (*parse)(const char *name, struct pair_name *ret);
     /* The file that belongs to one that is there, for a sentence; to be freed. */
     char *(*partner)(const char *name);
@@ -45,7 +46,8 @@ void pairs_done(struct pairs *p);
 int pairs_choose(const struct import_request *r, const struct pair_scheme *scheme, struct pairs *p,
                  struct errbuf *why);
 
-/* Has the folder a file whose word is a split's? */
+/* Has the folder a file whose name is of the scheme, and whose word is a split's unless that is
+ * sure without? */
 bool pairs_detect(const char *folder, const struct pair_scheme *scheme);
 /* The file with the test labels of r, to be freed; NULL: none. */
 char *pairs_test_labels(const struct import_request *r, const struct pair_scheme *scheme);

@@ -255,14 +255,15 @@ static int train_list(struct album *a, const char *root, struct errbuf *why)
                    : classes_list(a, root, 0, &a->train, why);
 }
 
-/* The test split has classes of the training split, perhaps not all of them, at the same depth. */
+/* The test split has classes of the training split, perhaps not all of them, at the same depth, if
+ * it was found by its name: --test may leave one domain out. */
 static int test_list(struct album *a, const char *root, struct errbuf *why)
 {
     struct entries top = {0};
     bool domains = false;
     int rc = top_folders(a, root, &top, &domains, why);
 
-    if (!rc && top.count && domains != (a->domains.count > 0))
+    if (!rc && !a->request->test && top.count && domains != (a->domains.count > 0))
         rc = err_set(why, -EINVAL, "%s holds %s/FILE, but the training pictures are %s/FILE", root,
                      domains ? "DOMAIN/CLASS" : "CLASS",
                      a->domains.count ? "DOMAIN/CLASS" : "CLASS");

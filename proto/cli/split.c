@@ -8,8 +8,6 @@
 
 #include "common/text.h"
 
-#define LIST_BYTES 160
-
 static const struct {
     const char *word;
     enum split_kind kind;
@@ -71,9 +69,8 @@ enum split_kind split_kind_of(const char *name)
     return kind;
 }
 
-/* "a, b or c" of the names of a kind; of all with SPLIT_NONE. */
-static const char *names_list(const struct split_choice *c, enum split_kind kind,
-                              char buf[LIST_BYTES])
+const char *split_names(const struct split_choice *c, enum split_kind kind,
+                        char buf[SPLIT_NAMES_BYTES])
 {
     const char *list[9];
     int count = 0;
@@ -82,7 +79,7 @@ static const char *names_list(const struct split_choice *c, enum split_kind kind
         if (!kind || split_kind_of(c->names[i]) == kind)
             list[count++] = c->names[i];
     list[count] = NULL;
-    text_list(list, buf, LIST_BYTES);
+    text_list(list, buf, SPLIT_NAMES_BYTES);
     text_make_printable(buf);
     return buf;
 }
@@ -91,7 +88,7 @@ static const char *names_list(const struct split_choice *c, enum split_kind kind
 static int given_find(const struct split_choice *c, const char *option, const char *given, int *ret,
                       struct errbuf *why)
 {
-    char list[LIST_BYTES];
+    char list[SPLIT_NAMES_BYTES];
     size_t bytes = strlen(given);
     int found = -1, count = 0;
 
@@ -109,7 +106,7 @@ static int given_find(const struct split_choice *c, const char *option, const ch
     }
     if (count != 1)
         return err_set(why, -EINVAL, "%s is \"%.60s\", but %s has no such part; it has %s", option,
-                       given, c->where, c->count ? names_list(c, SPLIT_NONE, list) : "none");
+                       given, c->where, c->count ? split_names(c, SPLIT_NONE, list) : "none");
     *ret = found;
     return 0;
 }
@@ -118,7 +115,7 @@ static int given_find(const struct split_choice *c, const char *option, const ch
 static int kind_find(const struct split_choice *c, enum split_kind kind, const char *option,
                      int *ret, struct errbuf *why)
 {
-    char list[LIST_BYTES];
+    char list[SPLIT_NAMES_BYTES];
     int count = 0;
 
     *ret = -1;
@@ -133,7 +130,7 @@ static int kind_find(const struct split_choice *c, enum split_kind kind, const c
                        kind == SPLIT_TRAIN ? "training"
                        : kind == SPLIT_VAL ? "validation"
                                            : "test",
-                       names_list(c, kind, list), option);
+                       split_names(c, kind, list), option);
     return 0;
 }
 

@@ -23,6 +23,11 @@ struct split_choice {
     int train, test;
 };
 
+/* "a, b or c" of the names of a kind, or with SPLIT_NONE of all, into buf; returns buf. */
+#define SPLIT_NAMES_BYTES 160
+const char *split_names(const struct split_choice *c, enum split_kind kind,
+                        char buf[SPLIT_NAMES_BYTES]);
+
 /* Sets c->train to the name that is `given`, or when that is NULL to the only one that is a
  * training part's. 0, or -EINVAL: there is no such name, or there are several. */
 int split_choose_train(struct split_choice *c, const char *given, struct errbuf *why);

@@ -6,10 +6,10 @@
 #include "tests/fuzz/fuzz.h"
 
 /* Imports the folder of the target and frees what came of it. */
-static inline void fuzz_import(const char *labels, uint32_t size)
+static inline void fuzz_import_as(const char *labels, uint32_t size, enum npy_layout layout)
 {
     const struct import_request request = {
-        .path = fuzz_folder(), .labels_path = labels, .size = size};
+        .path = fuzz_folder(), .labels_path = labels, .size = size, .layout = layout};
     struct dataset_draft d;
     struct errbuf why = {""};
 
@@ -26,6 +26,11 @@ static inline void fuzz_import(const char *labels, uint32_t size)
     for (uint32_t i = 0; i < d.test_samples; i++)
         FUZZ_ASSERT(d.test_labels[i] < d.classes);
     dataset_draft_done(&d);
+}
+
+static inline void fuzz_import(const char *labels, uint32_t size)
+{
+    fuzz_import_as(labels, size, NPY_LAYOUT_JUDGE);
 }
 
 #endif

@@ -362,11 +362,28 @@ static void make_numbers(void)
 static void make_npy(void)
 {
     char a[512], b[512], c[512];
-    const struct file_part grey[] = {npy("|u1", "(2, 2, 3)", 12, a), npy("<i8", "(2,)", 16, b),
+    const struct file_part grey[] = {npy("|u1", "(2, 2, 5)", 20, a), npy("<i8", "(2,)", 16, b),
                                      npy("<u2", "(2, 1)", 4, c)};
     put_parts("npy", "grey", grey, 3);
-    const struct file_part rgb[] = {npy("|u1", "(1, 2, 2, 3)", 12, a), npy("|i1", "(1,)", 1, b)};
+    const struct file_part rgb[] = {npy("|u1", "(1, 5, 2, 3)", 30, a), npy("|i1", "(1,)", 1, b)};
     put_parts("npy", "rgb", rgb, 2);
+    const struct file_part planes[] = {npy("|u1", "(2, 3, 6, 5)", 180, a),
+                                       npy("|u1", "(2,)", 2, b)};
+    put_parts("npy", "planes", planes, 2);
+}
+
+static void make_names(void)
+{
+    put_text("names", "splits",
+             "Train/\nTrain/dog/\nTrain/cat/\nTest/\nTest/dog/\nval/\nREADME\n.DS_Store\n");
+    put_text("names", "holdout", "train/\ntrain/dog/\ntrain/cat/\nholdout/\nholdout/dog/\n");
+    put_text("names", "domains", "photos/\nphotos/a/\nphotos/a/dog/\nphotos/a/cat/\n");
+    put_text("names", "idx", "train-images-idx3-ubyte\nT10K-labels.idx1-ubyte.gz\n");
+    put_text("names", "npy", "X_train.npy\ny_train.npy\nx_Test.npy\ntrain_images.npy\n");
+    put_text("names", "cifar", "data_batch_1.bin\nbatches.meta.txt\nval_batch.bin\n");
+    put_text("names", "pickles",
+             "cifar-10-batches-py/\ncifar-10-batches-py/data_batch_1\n"
+             "cifar-10-batches-py/batches.meta\n");
 }
 
 static void put_file(const char *target, const char *name, const char *path)
@@ -520,6 +537,7 @@ int main(int argc, char **argv)
     make_idx();
     make_cifar();
     make_npy();
+    make_names();
     make_numbers();
     make_pictures();
     make_safetensors();

@@ -78,9 +78,14 @@ TEST(finds_the_folder_of_the_archive)
     struct dataset_draft d;
 
     folder_put("cifar-10-batches-bin");
+    folder_put("flowers");
+    file_put("flowers/a.png", "x", 1);
+    file_put("cifar-10-binary.tar.gz", "x", 1);
     write_cifar10("cifar-10-batches-bin/");
     ASSERT_OK(import_here(NULL, 0, &d, &why), why);
     assert_cifar10(&d);
+    ASSERT_HAS("cifar-10-batches-bin in ", here_notes.texts[0]);
+    ASSERT_STR("cifar-10-binary.tar.gz, flowers/ (1 picture)", here_notes.left);
     dataset_draft_done(&d);
 }
 

@@ -213,6 +213,42 @@ TEST(one_of_several_test_sets_is_taken_and_the_others_named)
     import_notes_done(&notes);
 }
 
+/* Kaggle's MNIST has each file a second time, in a folder that is called as the other. */
+TEST(folders_that_are_called_as_files_are_left_out)
+{
+    struct import_notes notes = {.count = 0};
+    struct import_request r = {.path = test_dir(), .notes = &notes};
+    struct dataset_draft d;
+
+    write_images("train-images.idx3-ubyte", SAMPLES, HIGH, WIDE);
+    write_labels("train-labels.idx1-ubyte", labels, SAMPLES);
+    ASSERT_EQ(0, mkdir(test_path(TRAIN_IMAGES), 0700));
+    ASSERT_OK(import_files(&r, &d, &why), why);
+    assert_train(&d);
+    ASSERT_STR(TRAIN_IMAGES "/ (0 pictures)", notes.left);
+    dataset_draft_done(&d);
+    import_notes_done(&notes);
+}
+
+/* As EMNIST has it. */
+TEST(sets_of_other_words_can_be_chosen)
+{
+    struct import_request r = {.path = test_dir(), .train = "emnist-a-train"};
+    struct dataset_draft d;
+
+    write_images("emnist-a-train-images-idx3-ubyte", SAMPLES, HIGH, WIDE);
+    write_labels("emnist-a-train-labels-idx1-ubyte", labels, SAMPLES);
+    write_images("emnist-a-test-images-idx3-ubyte", TEST_SAMPLES, HIGH, WIDE);
+    write_labels("emnist-a-test-labels-idx1-ubyte", test_labels, TEST_SAMPLES);
+    assert_refused(test_dir(), NULL, -ENOENT, "has no " TRAIN_IMAGES,
+                   "there is emnist-a-test or emnist-a-train, which --train NAME chooses from");
+    r.test = "emnist-a-test";
+    ASSERT_OK(import_files(&r, &d, &why), why);
+    assert_train(&d);
+    ASSERT_EQ(TEST_SAMPLES, d.test_samples);
+    dataset_draft_done(&d);
+}
+
 TEST(a_test_set_alone_is_not_trained_on)
 {
     struct import_request r = {.path = test_dir(), .train = "test"};
@@ -220,7 +256,8 @@ TEST(a_test_set_alone_is_not_trained_on)
 
     write_images("test-images-idx3-ubyte", SAMPLES, HIGH, WIDE);
     write_labels("test-labels-idx1-ubyte", labels, SAMPLES);
-    assert_refused(test_dir(), NULL, -ENOENT, "has no " TRAIN_IMAGES, "; --train test trains on");
+    assert_refused(test_dir(), NULL, -ENOENT, "has no " TRAIN_IMAGES,
+                   "; there is test, which --train NAME");
     ASSERT_OK(import_files(&r, &d, &why), why);
     assert_train(&d);
     dataset_draft_done(&d);

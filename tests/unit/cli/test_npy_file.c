@@ -447,7 +447,8 @@ TEST(arrays_of_the_same_part_are_not_chosen_from)
     file_remove("x_training.npy");
     file_remove("y_training.npy");
     write_pair("x_test.npy", "y_test.npy", "(2, 6, 2)");
-    ASSERT_REFUSED(-ENOENT, NULL, 0, "has no train_images.npy or x_train.npy", "--train test");
+    ASSERT_REFUSED(-ENOENT, NULL, 0, "has no train_images.npy or x_train.npy",
+                   "there is test, which --train");
 }
 
 TEST(train_and_test_may_have_a_layout_each)

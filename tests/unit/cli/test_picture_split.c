@@ -141,8 +141,12 @@ TEST(a_test_set_alone_is_asked_for)
     ASSERT_REFUSED(-EINVAL, NULL, 0, "--test Test trains on the other folders and tests on it",
                    "--train . trains on all of them");
     here_choose(NULL, "Test");
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "/Test holds CLASS/FILE, but the training pictures are",
-                   "DOMAIN/CLASS");
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(6, d.samples);
+    ASSERT_EQ(3, d.test_samples);
+    ASSERT_STR("sketch", d.domain_names[1]);
+    ASSERT_EQ(110, d.test_images[0]);
+    dataset_draft_done(&d);
     here_choose(NULL, "none");
     ASSERT_OK(import_here(NULL, 0, &d, &why), why);
     ASSERT_EQ(6, d.samples);
