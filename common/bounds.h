@@ -101,6 +101,12 @@
 #define NOTES_MAX 100               /* of a job until the server is started anew: each is kept */
 #define MEMORY_BYTES_MIN (16 << 20) /* of --memory: a small model with a small dataset */
 
+/* --- databases --- */
+
+/* Of a write-ahead log: a fold's slices stay below it, so that a larger one is kept from being
+ * moved into its file, which is then said, or is cut when that is done. */
+#define DB_LOG_BYTES_MAX (64 << 20)
+
 /* --- questions --- */
 
 #define ROWS_MAX 1000               /* rows of one query reply: within JSON_REPLY_BYTES_MAX */

@@ -40,6 +40,8 @@ static const struct {
     {ECONNREFUSED, "nothing listens there"},
     {EHOSTUNREACH, "the host cannot be reached"},
     {ECANCELED, "cancelled"},
+    {EBUSY, "somebody else has it locked"},
+    {ESTALE, "it was removed or replaced meanwhile"},
     {EDQUOT, "the disk quota is used up"},
 };
 

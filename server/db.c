@@ -13,15 +13,21 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "server/db_locks.h"
 
 static int code_of_system(int error, int otherwise)
 {
-    static const int no_space[] = {ENOSPC, EDQUOT, EFBIG};
+    static const struct {
+        int error, code;
+    } known[] = {
+        {ENOSPC, -ENOSPC}, {EFBIG, -ENOSPC}, {EDQUOT, -EDQUOT}, {EROFS, -EROFS},
+        {EACCES, -EACCES}, {EPERM, -EPERM},  {EMFILE, -EMFILE}, {ENFILE, -ENFILE},
+    };
 
-    for (size_t i = 0; i < sizeof(no_space) / sizeof(no_space[0]); i++)
-        if (error == no_space[i])
-            return -ENOSPC;
-    return error == EROFS || error == EACCES || error == EPERM ? -error : otherwise;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (error == known[i].error)
+            return known[i].code;
+    return otherwise;
 }
 
 /* The errno behind a failed write. SQLite forgets it when a COMMIT fails; the log's file object, to
@@ -46,16 +52,61 @@ static int code_of(sqlite3 *sql)
         {SQLITE_FULL, -ENOSPC},  {SQLITE_READONLY, -EROFS},    {SQLITE_PERM, -EACCES},
         {SQLITE_AUTH, -EACCES},  {SQLITE_CORRUPT, -EUCLEAN},   {SQLITE_NOTADB, -EUCLEAN},
         {SQLITE_BUSY, -EBUSY},   {SQLITE_LOCKED, -EBUSY},      {SQLITE_INTERRUPT, -ETIMEDOUT},
-        {SQLITE_NOMEM, -ENOMEM}, {SQLITE_CONSTRAINT, -EEXIST},
+        {SQLITE_NOMEM, -ENOMEM}, {SQLITE_CONSTRAINT, -EEXIST}, {SQLITE_PROTOCOL, -EBUSY},
     };
-    int result = sqlite3_errcode(sql) & 0xff;
+    int result = sqlite3_extended_errcode(sql);
+
+    if (result == SQLITE_READONLY_DBMOVED)
+        return -ESTALE;
+    result &= 0xff;
 
     if (result == SQLITE_IOERR || result == SQLITE_CANTOPEN)
         return code_of_system(system_error(sql), -EIO);
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
         if (codes[i].result == result)
             return codes[i].code;
-    return -EIO;
+    return -EPROTO;
+}
+
+static int stale(const struct db *db, const char *suffix, struct errbuf *why)
+{
+    return err_set(why, -ESTALE,
+                   "%s%s was removed or replaced while the server runs; put it back or restart the "
+                   "server (steppe db backup saves what it had); it was in %s",
+                   db->name, suffix, db->dir);
+}
+
+static void set_wait(struct db *db)
+{
+    int patience = db->writable ? DB_WRITE_WAIT_MS : DB_READ_WAIT_MS;
+
+    sqlite3_busy_timeout(db->sql, db->locked ? DB_AGAIN_WAIT_MS : patience);
+}
+
+static void set_locked(struct db *db, bool is)
+{
+    if (db->locked == is)
+        return;
+    db->locked = is;
+    set_wait(db);
+}
+
+int db_is_locked(const struct db *db, const char *said, struct errbuf *why)
+{
+    char who[DB_HOLDER_BYTES];
+
+    if (!why)
+        return -EBUSY;
+    if (!db_locked_by(db->dir, db->name, who))
+        snprintf(who, sizeof(who), "another process");
+    return err_set(why, -EBUSY, "%s is locked by %s, in %s (%s)", db->name, who, db->dir, said);
+}
+
+/* Of our own making: two connections of this process at one table. */
+static int in_use(const struct db *db, const char *said, struct errbuf *why)
+{
+    return err_set(why, -EBUSY, "%s in %s is in use by this server itself (%s)", db->name, db->dir,
+                   said);
 }
 
 int db_error(struct db *db, struct errbuf *why)
@@ -69,13 +120,22 @@ int db_error(struct db *db, struct errbuf *why)
                        "%s in %s is damaged (%s); it was not touched; restore it from a backup",
                        db->name, db->dir, said);
     case -ENOSPC:
+    case -EDQUOT:
     case -EROFS:
     case -EACCES:
     case -EPERM:
         return err_set(why, rc, "cannot write %s in %s: %s (%s)", db->name, db->dir, err_text(rc),
                        said);
     case -EBUSY:
-        return err_set(why, rc, "%s in %s is locked by another process (%s)", db->name, db->dir,
+        if ((sqlite3_errcode(db->sql) & 0xff) == SQLITE_LOCKED)
+            return in_use(db, said, why);
+        set_locked(db, true);
+        return db_is_locked(db, said, why);
+    case -ESTALE:
+        return stale(db, "", why);
+    case -EMFILE:
+    case -ENFILE:
+        return err_set(why, rc, "cannot open %s in %s: %s (%s)", db->name, db->dir, err_text(rc),
                        said);
     case -ETIMEDOUT:
         return err_set(why, rc, "the query of %s took too long and was stopped", db->name);
@@ -108,7 +168,7 @@ int db_open(struct db *db, const char *dir, const char *name, bool writable, mod
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 (writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
 
-    *db = (struct db){.name = name, .dir = dir};
+    *db = (struct db){.name = name, .dir = dir, .writable = writable};
     int rc = writable ? create_file(path, mode, why) : 0;
     if (rc != 0)
         goto out;
@@ -125,7 +185,7 @@ int db_open(struct db *db, const char *dir, const char *name, bool writable, mod
         rc = err_set(why, -EACCES, "cannot write %s: it is read-only", path);
     if (rc != 0)
         goto out;
-    sqlite3_busy_timeout(db->sql, DB_BUSY_MS);
+    set_wait(db);
     /* What is inside a file may have been changed by others than us. */
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -140,6 +200,69 @@ void db_close(struct db *db)
 {
     sqlite3_close_v2(db->sql);
     db->sql = NULL;
+}
+
+static const char *const suffixes[DB_FILES] = {"", "-wal", "-shm"};
+
+/* 0: there is none. */
+static ino_t inode_of(const struct db *db, int file)
+{
+    char path[700];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/%s%s", db->dir, db->name, suffixes[file]);
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+void db_watch(struct db *db)
+{
+    for (int i = 0; i < DB_FILES; i++)
+        db->inodes[i] = inode_of(db, i);
+}
+
+static int check_files(struct db *db, struct errbuf *why)
+{
+    for (int i = 0; i < DB_FILES; i++) {
+        if (!db->inodes[i] || inode_of(db, i) == db->inodes[i])
+            continue;
+        /* Of a log that was removed the file can still have all. */
+        sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        return stale(db, suffixes[i], why);
+    }
+    return 0;
+}
+
+int db_probe(struct db *db, struct errbuf *why)
+{
+    int rc = db_begin(db, why);
+
+    return rc == 0 ? db_exec(db, "ROLLBACK", why) : rc;
+}
+
+int db_move_log(struct db *db, int64_t *ret_pages, int64_t *ret_left)
+{
+    int pages = 0, moved = 0;
+    int result =
+        sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+
+    if (result != SQLITE_OK)
+        return result == SQLITE_BUSY ? -EBUSY : db_error(db, NULL);
+    *ret_pages = pages;
+    *ret_left = pages - moved;
+    return 0;
+}
+
+/* What is moved already need not be moved under the lock of those who write. */
+bool db_cut_log(struct db *db)
+{
+    int64_t pages, left;
+
+    if (db_move_log(db, &pages, &left) != 0 || left > 0)
+        return false;
+    sqlite3_busy_timeout(db->sql, 0);
+    int result = sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    set_wait(db);
+    return result == SQLITE_OK;
 }
 
 int db_exec(struct db *db, const char *sql, struct errbuf *why)
@@ -186,9 +309,11 @@ int db_step(struct db *db, sqlite3_stmt *stmt, struct errbuf *why)
 {
     int result = sqlite3_step(stmt);
 
-    if (result == SQLITE_ROW)
-        return 1;
-    return result == SQLITE_DONE ? 0 : db_error(db, why);
+    if (result != SQLITE_ROW && result != SQLITE_DONE)
+        return db_error(db, why);
+    if (!db->writable || !sqlite3_stmt_readonly(stmt))
+        set_locked(db, false);
+    return result == SQLITE_ROW;
 }
 
 int db_run(struct db *db, const char *sql, const struct db_arg *args, int count, struct errbuf *why)
@@ -198,8 +323,10 @@ int db_run(struct db *db, const char *sql, const struct db_arg *args, int count,
 
     if (rc != 0)
         return rc;
-    while ((rc = db_step(db, stmt, why)) > 0)
-        continue;
+    if (sqlite3_get_autocommit(db->sql) && !sqlite3_stmt_readonly(stmt))
+        rc = check_files(db, why);
+    while (rc == 0 && (rc = db_step(db, stmt, why)) > 0)
+        rc = 0;
     sqlite3_finalize(stmt);
     return rc;
 }
@@ -239,7 +366,13 @@ double db_real(sqlite3_stmt *stmt, int column)
 
 int db_begin(struct db *db, struct errbuf *why)
 {
-    return db_exec(db, "BEGIN IMMEDIATE", why);
+    int rc = check_files(db, why);
+
+    if (rc == 0)
+        rc = db_exec(db, "BEGIN IMMEDIATE", why);
+    if (rc == 0)
+        set_locked(db, false);
+    return rc;
 }
 
 int db_end(struct db *db, int rc, struct errbuf *why)

@@ -2,10 +2,11 @@
  * sentences that name the file; store and query use it, each from a single thread at a time.
  *
  * All functions that can fail return 0 (db_step: 1 for a row) or:
- *   -ENOSPC  no space: disk, quota or file size limit    -EUCLEAN  damaged, or not ours
+ *   -ENOSPC  no space: disk or file size limit           -EUCLEAN  damaged, or not ours
  *   -EROFS   cannot be written                           -ENOENT   no such file, no such row
  *   -EBUSY   another process holds the lock              -EEXIST   a constraint refused it
- *   -ETIMEDOUT  interrupted at its deadline              -EACCES, -ENOMEM, -EIO
+ *   -ESTALE  the file was removed or replaced            -ETIMEDOUT  interrupted at its deadline
+ *   -EDQUOT, -EACCES, -EPERM, -EMFILE, -ENFILE, -ENOMEM, -EIO; -EPROTO: what should not be
  * After any error the connection can be used again. */
 #ifndef STEPPE_SERVER_DB_H
 #define STEPPE_SERVER_DB_H
@@ -17,14 +18,24 @@
 
 #include "common/err.h"
 
-/* For another process that has the file locked: long enough for a person's sqlite3 that
- * checkpoints, short enough not to be felt. */
-#define DB_BUSY_MS 250
+/* How long another process may have the file locked. Who writes waits on the store's own thread, so
+ * that a person's sqlite3 has the seconds that an update or a VACUUM of theirs takes; who reads has
+ * others behind them. Once that was not enough, every further try has a moment only until one
+ * succeeds: what waits in line need not wait for each. */
+#define DB_WRITE_WAIT_MS 5000
+#define DB_READ_WAIT_MS 2000
+#define DB_AGAIN_WAIT_MS 250
+
+/* The file itself, its log and the shared memory of that. */
+#define DB_FILES 3
 
 struct db {
     sqlite3 *sql;     /* NULL: closed */
     const char *name; /* of the file in dir; borrowed */
     const char *dir;  /* borrowed */
+    bool writable;
+    bool locked;            /* the last try to write (a reader's: to read) waited in vain */
+    ino_t inodes[DB_FILES]; /* as db_watch found them; 0: not looked at */
 };
 
 /* Opens dir/name. Writable: creates it with mode when missing, and refuses a file that cannot be
@@ -33,6 +44,20 @@ int db_open(struct db *db, const char *dir, const char *name, bool writable, mod
             struct errbuf *why);
 void db_close(struct db *db); /* a zeroed struct is fine */
 
+/* From now on a transaction that writes begins with a look whether the files in the folder are
+ * still those that are open: what goes into a file that was removed is lost at the next start. */
+void db_watch(struct db *db);
+/* Can it be written now? Waits as for another try. */
+int db_probe(struct db *db, struct errbuf *why);
+/* Moves the write-ahead log into the file as far as readers allow: how many pages it has, and how
+ * many of them are left, which somebody reads around. -EBUSY: somebody else is at it. */
+int db_move_log(struct db *db, int64_t *ret_pages, int64_t *ret_left);
+/* The same, and when nothing is left and nobody uses it, makes the log an empty file. Waits for
+ * nobody. False: not now. */
+bool db_cut_log(struct db *db);
+
+/* -EBUSY, and the sentence that names who has it locked. */
+int db_is_locked(const struct db *db, const char *said, struct errbuf *why);
 /* The errno and sentence of what just failed on this connection. */
 int db_error(struct db *db, struct errbuf *why);
 

@@ -229,8 +229,9 @@ static int check_checkpoints(struct check *c, struct errbuf *why)
             db_text(stmt, 3, sha256, sizeof(sha256));
         }
         sqlite3_finalize(stmt);
-        if (rc > 0 && check_checkpoint(c, job, step, file, sha256, why) < 0)
-            return -EIO;
+        int checked = rc > 0 ? check_checkpoint(c, job, step, file, sha256, why) : 0;
+        if (checked < 0)
+            return checked;
     } while (rc > 0 && !*c->stop);
     return rc < 0 ? rc : 0;
 }

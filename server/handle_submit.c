@@ -110,6 +110,7 @@ static void submit_done(struct op *op)
 
     if (op->rc == 0) {
         s->job = NULL;
+        job_kept(job, &job->rec);
         log_info("job.submit", "job=%" PRId64 " name=%s dataset=%s", number, job->rec.name,
                  job->rec.dataset);
         jobs_add(jobs, job);

@@ -32,6 +32,28 @@ void job_set_state(struct jobs *jobs, struct job *job, enum job_state to)
     jobs_update_running(jobs);
 }
 
+static void remember(struct job *job, const struct job_record *rec)
+{
+    job->kept_state = rec->state;
+    memcpy(job->kept_reason, rec->reason, sizeof(job->kept_reason));
+    job->kept_finished_ms = rec->finished_unix_ms;
+}
+
+void job_kept(struct job *job, const struct job_record *rec)
+{
+    remember(job, rec);
+    job->unwritten[0] = 0;
+}
+
+/* Nothing of what was asked is on the disk. A job that was running goes on from its checkpoint. */
+static void go_back(struct jobs *jobs, struct job *job)
+{
+    job->rec.state = job->kept_state;
+    memcpy(job->rec.reason, job->kept_reason, sizeof(job->rec.reason));
+    job->rec.finished_unix_ms = job->kept_finished_ms;
+    jobs_update_running(jobs);
+}
+
 struct job_record job_record_copy(const struct job *job)
 {
     struct job_record rec = job->rec;
@@ -55,6 +77,7 @@ struct change {
     struct job_record rec;
     struct checkpoint *checkpoint; /* of a pause, else NULL */
     char text[sizeof(((struct job_record *)0)->reason) + 16];
+    unsigned number; /* among the changes of the job */
 };
 
 static void change_work(struct op *op)
@@ -68,18 +91,36 @@ static void change_work(struct op *op)
                                   &op->why);
 }
 
+/* What a change that cannot be written leaves: of several that were asked, the last one decides. */
+static void change_failed(struct jobs *jobs, struct job *job, const struct change *c, bool asked)
+{
+    if (asked && job->changes == c->number)
+        go_back(jobs, job);
+    if (asked)
+        return;
+    snprintf(job->unwritten, sizeof(job->unwritten), "%s", c->text);
+    job->unwritten_ms = clock_mono_ms() + RETRY_MS;
+}
+
 static void change_done(struct op *op)
 {
     struct change *c = op->arg;
     struct jobs *jobs = op->server->jobs;
-    struct job *job;
+    struct errbuf gone;
+    struct job *job = NULL;
 
+    if (jobs_find(jobs, c->rec.job, &job, &gone) == 0 && op->rq)
+        job->asked--;
+    if (job && op->rc == 0)
+        job_kept(job, &c->rec);
+    else if (job)
+        change_failed(jobs, job, c, op->rq);
     if (op->rc < 0) {
         log_error("job.change", "job=%" PRId64 " error=\"%s\"", c->rec.job, op->why.text);
         if (op->rq)
             request_fail(op->rq, op->rc, &op->why);
-    } else if (op->rq && jobs_find(jobs, c->rec.job, &job, &op->why) < 0) {
-        request_fail(op->rq, -ENOENT, &op->why);
+    } else if (op->rq && !job) {
+        request_fail(op->rq, -ENOENT, &gone);
     } else if (op->rq) {
         cJSON *out = cJSON_CreateObject();
         cJSON_AddItemToObject(out, "job", jobs_row(jobs, job));
@@ -98,6 +139,8 @@ void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint
 
     c->rec = job_record_copy(job);
     c->checkpoint = checkpoint;
+    c->number = ++job->changes;
+    job->asked += rq != NULL;
     snprintf(c->text, sizeof(c->text), "%s", text);
     if (text[0])
         log_info("job.state", "job=%" PRId64 " text=\"%s\"", job->rec.job, text);
@@ -105,6 +148,18 @@ void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint
         jobs->server->store_lane,
         (struct op){
             .rq = rq, .server = jobs->server, .arg = c, .work = change_work, .done = change_done});
+}
+
+void jobs_write_again(struct jobs *jobs, int64_t now_ms)
+{
+    char text[sizeof(((struct job *)NULL)->unwritten)];
+
+    for (struct job *job = jobs->list; job; job = job->next)
+        if (job->unwritten[0] && !job->asked && now_ms >= job->unwritten_ms) {
+            memcpy(text, job->unwritten, sizeof(text));
+            job->unwritten[0] = 0;
+            job_write(jobs, job, NULL, text, NULL);
+        }
 }
 
 void job_drop_run(struct jobs *jobs, struct job *job)
@@ -204,6 +259,8 @@ static void close_done(struct op *op)
         bool current = job->rec.state == JOB_RUNNING && job->rec.incarnation == c->rec.incarnation;
 
         job->closing--;
+        if (op->rc == 0 && c->last)
+            job_kept(job, &c->rec);
         if (op->rc < 0 && current) {
             job_pause_for(jobs, job, op->rc, op->why.text);
         } else if (op->rc == 0) {
@@ -344,6 +401,8 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
         verb_later(jobs, job, verb, rq);
         return;
     }
+    if (!job->asked)
+        remember(job, &job->rec);
     int rc = job_verb_apply(from, verb, &to, &why);
     if (rc == -EALREADY && verb == VERB_PAUSE) /* it may have waited for the disk only */
         snprintf(job->rec.reason, sizeof(job->rec.reason), PAUSED_BY_PERSON);

@@ -1,5 +1,6 @@
-/* What of a job goes to disk between its epochs, and what happens when the disk takes no more: a
- * job that cannot be kept is paused with the reason, and goes on by itself when there is room. */
+/* What of a job goes to disk between its epochs, and what happens when the disk takes no more, or
+ * somebody has a database locked: a job that cannot be kept is paused with the reason, and goes on
+ * by itself when what kept it is over. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +19,8 @@
 
 #define CHECKPOINTS_KEPT 2
 /* The end of the reason of a job that waits for the disk; state.db has no other sign of it. */
-#define FOR_ROOM "; it goes on by itself when there is room"
+#define BY_ITSELF "; it goes on by itself when "
+#define BY_HAND "; steppe resume tries again"
 #define ROOM_MIN_BYTES (4 << 20) /* beside a checkpoint: rows and logs of a small epoch */
 #define ROW_BYTES 160            /* of difficulty.db and its log, a sample and epoch */
 
@@ -81,8 +83,12 @@ int job_save_checkpoint(struct server *s, int64_t job, const struct checkpoint *
     if (rc == 0)
         rc = checkpoint_write(c, path, rec.sha256, why);
     failpoint_hit(store_failpoint(s->store), "checkpoint.written");
+    bool written = rc == 0;
     if (rc == 0)
         rc = store_checkpoint_add(s->store, &rec, why);
+    /* A lock was met before anything was written: nobody will look for the file. */
+    if (rc == -EBUSY && written)
+        unlink_checkpoint(s, job, rec.file);
     if (rc < 0)
         return rc;
     if (replaced[0])
@@ -176,75 +182,109 @@ void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms)
            (struct op){.server = jobs->server, .arg = save, .work = save_work, .done = save_done});
 }
 
-/* --- no room --- */
+/* --- what passes --- */
 
-static bool is_about_room(int rc)
-{
-    return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == -EROFS;
-}
+/* Why a job that cannot be kept waits, and for what. What is not here does not pass by itself. */
+static const struct wait {
+    int rc;
+    const char *until, *over;
+    bool room; /* what is asked is the disk, else the databases */
+} waits[] = {
+    {-ENOSPC, "there is room", "there is room again", true},
+    {-EDQUOT, "there is room", "there is room again", true},
+    {-EFBIG, "there is room", "there is room again", true},
+    {-EROFS, "it can be written", "it can be written again", true},
+    {-EACCES, "it can be written", "it can be written again", true},
+    {-EPERM, "it can be written", "it can be written again", true},
+    {-EBUSY, "the lock is gone", "the lock is gone", false},
+    {-ESTALE, "it is back", "it is back", false},
+};
+#define WAITS (sizeof(waits) / sizeof(waits[0]))
 
 void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reason)
 {
+    const struct wait *wait = NULL;
     char text[sizeof(job->rec.reason) + 16];
 
+    for (size_t i = 0; i < WAITS; i++)
+        if (waits[i].rc == rc)
+            wait = &waits[i];
     job_drop_run(jobs, job);
     job_set_state(jobs, job, JOB_PAUSED);
-    snprintf(job->rec.reason, sizeof(job->rec.reason), "%.190s%s", reason,
-             is_about_room(rc) ? FOR_ROOM : "");
+    snprintf(job->rec.reason, sizeof(job->rec.reason), "%.320s%s%s", reason,
+             wait ? BY_ITSELF : BY_HAND, wait ? wait->until : "");
     snprintf(text, sizeof(text), "paused: %s", job->rec.reason);
     job_write(jobs, job, NULL, text, NULL);
 }
 
-bool job_waits_for_room(const struct job *job)
+/* NULL: it waits for nothing that passes, or has not been written as paused. */
+static const struct wait *waits_for(const struct job *job)
 {
-    size_t bytes = strlen(job->rec.reason), end = strlen(FOR_ROOM);
+    const char *end = job->rec.state == JOB_PAUSED && !job->unwritten[0]
+                          ? strstr(job->rec.reason, BY_ITSELF)
+                          : NULL;
 
-    return job->rec.state == JOB_PAUSED && bytes >= end &&
-           strcmp(job->rec.reason + bytes - end, FOR_ROOM) == 0;
+    for (size_t i = 0; end && i < WAITS; i++)
+        if (strcmp(end + strlen(BY_ITSELF), waits[i].until) == 0)
+            return &waits[i];
+    return NULL;
 }
 
 struct probe {
     int64_t job;
-    size_t bytes;
+    size_t bytes; /* 0: the databases are asked */
 };
 
 static void probe_work(struct op *op)
 {
     const struct probe *probe = op->arg;
 
-    op->rc = file_probe_room(op->server->dir, probe->bytes);
+    op->rc = probe->bytes ? file_probe_room(op->server->dir, probe->bytes)
+                          : store_probe(op->server->store, &op->why);
 }
 
 static void probe_done(struct op *op)
 {
     struct probe *probe = op->arg;
     struct jobs *jobs = op->server->jobs;
+    const struct wait *wait;
     struct job *job;
+    char text[80];
 
     jobs->probing = false;
-    if (op->rc == 0 && jobs_find(jobs, probe->job, &job, NULL) == 0 && job_waits_for_room(job)) {
+    if (op->rc == 0 && jobs_find(jobs, probe->job, &job, NULL) == 0 &&
+        (wait = waits_for(job)) != NULL) {
+        jobs->probe_ms = 0; /* perhaps another one can go on as well */
         job_set_state(jobs, job, JOB_QUEUED);
         job->rec.reason[0] = 0;
-        job_write(jobs, job, NULL, "paused -> queued: there is room again", NULL);
+        snprintf(text, sizeof(text), "paused -> queued: %s", wait->over);
+        job_write(jobs, job, NULL, text, NULL);
     }
     free(probe);
 }
 
-void jobs_probe_room(struct jobs *jobs, int64_t now_ms)
+/* What the disk must have room for before a job that met it full goes on. */
+static size_t room_of(const struct job *job)
+{
+    const struct checkpoint_shape shape = job_checkpoint_shape(job);
+
+    return checkpoint_memory(&shape) + (size_t)shape.samples * ROW_BYTES + ROOM_MIN_BYTES;
+}
+
+void jobs_probe_disk(struct jobs *jobs, int64_t now_ms)
 {
     struct job *job = jobs->list;
+    const struct wait *wait = NULL;
 
     if (jobs->probing || now_ms < jobs->probe_ms)
         return;
-    while (job && !(job_waits_for_room(job) && jobs_prepare(jobs->server, job, NULL) == 0))
+    while (job && !((wait = waits_for(job)) && jobs_prepare(jobs->server, job, NULL) == 0))
         job = job->next;
     jobs->probe_ms = now_ms + RETRY_MS;
     if (!job)
         return;
-    const struct checkpoint_shape shape = job_checkpoint_shape(job);
     struct probe *probe = xmalloc(sizeof(*probe));
-    *probe = (struct probe){job->rec.job, checkpoint_memory(&shape) +
-                                              (size_t)shape.samples * ROW_BYTES + ROOM_MIN_BYTES};
+    *probe = (struct probe){job->rec.job, wait->room ? room_of(job) : 0};
     jobs->probing = true;
     op_run(
         jobs->server->store_lane,

@@ -24,6 +24,7 @@ struct start {
     struct jobspec *spec;
     const struct model *model;
     struct attached attached;
+    bool written; /* the row of the job is */
 };
 
 /* A damaged file stays for whoever wants to look at it, out of the way of the one that will be
@@ -95,6 +96,7 @@ static void start_work(struct op *op)
 
     snprintf(text, sizeof(text), "running, incarnation %" PRId64, st->rec.incarnation);
     op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
+    st->written = op->rc == 0;
     if (op->rc == 0)
         op->rc =
             store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count, &op->why);
@@ -173,11 +175,14 @@ static void start_done(struct op *op)
     struct start *st = op->arg;
     struct jobs *jobs = op->server->jobs;
     struct job *job;
-    bool current = jobs_find(jobs, st->rec.job, &job, NULL) == 0 && job->rec.state == JOB_RUNNING &&
-                   job->rec.incarnation == st->rec.incarnation && !job->run;
+    bool newest = jobs_find(jobs, st->rec.job, &job, NULL) == 0 &&
+                  job->rec.incarnation == st->rec.incarnation;
+    bool current = newest && job->rec.state == JOB_RUNNING && !job->run;
 
-    if (current)
+    if (newest)
         job->starting = false;
+    if (newest && st->written)
+        job_kept(job, &st->rec);
     if (current && op->rc < 0) {
         log_error("job.start", "job=%" PRId64 " error=\"%s\"", st->rec.job, op->why.text);
         job_hold(job, op->why.text);
@@ -207,6 +212,7 @@ static void start_job(struct jobs *jobs, struct job *job)
         job_set_state(jobs, job, JOB_RUNNING);
     job->rec.reason[0] = 0;
     job->rec.incarnation++;
+    job->changes++;
     if (!job->rec.started_unix_ms)
         job->rec.started_unix_ms = clock_unix_ms();
     st->rec = job_record_copy(job);
@@ -233,11 +239,11 @@ static struct job *next_job(struct jobs *jobs)
 {
     for (size_t i = 0; jobs->running[i]; i++) {
         struct job *job = jobs->running[i];
-        if (!job->run && !job->starting && !job->hold[0])
+        if (!job->run && !job->starting && !job->hold[0] && !job->asked)
             return job;
     }
     for (struct job *job = jobs->list; job; job = job->next)
-        if (job->rec.state == JOB_QUEUED && !job->hold[0])
+        if (job->rec.state == JOB_QUEUED && !job->hold[0] && !job->asked)
             return job;
     return NULL;
 }
@@ -291,9 +297,10 @@ void jobs_tick(struct jobs *jobs, int64_t now_ms)
             job->hold[0] = 0;
             freed = true;
         }
+    jobs_write_again(jobs, now_ms);
     for (size_t i = 0; jobs->running[i]; i++)
         job_save_when_due(jobs, jobs->running[i], now_ms);
-    jobs_probe_room(jobs, now_ms);
+    jobs_probe_disk(jobs, now_ms);
     if (!freed)
         return;
     jobs_pump(jobs);

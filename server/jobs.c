@@ -58,6 +58,7 @@ static void load_one(void *arg, struct job_record *rec)
     cJSON *json = NULL;
 
     job->rec = *rec;
+    job_kept(job, rec);
     job->loss = job->accuracy = NAN;
     int rc = field_parse(rec->spec_json, strlen(rec->spec_json), JSON_REPLY_BYTES_MAX, "job", &json,
                          load->why);

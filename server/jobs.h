@@ -48,6 +48,16 @@ struct job {
     uint64_t saved_step;        /* of the last checkpoint that was taken */
     char hold[256];             /* why it cannot go on by itself; "" : it can */
     int64_t retry_ms;           /* monotonic time of the next try while hold is set */
+    /* Where the job goes back to when what a person asks for cannot be written: what is on the
+     * disk, or what it was when they began to ask. */
+    enum job_state kept_state;
+    char kept_reason[sizeof(((struct job_record *)0)->reason)];
+    int64_t kept_finished_ms;
+    unsigned changes; /* given to the store so far */
+    unsigned asked;   /* of those that a person waits for, not yet written */
+    char unwritten[sizeof(((struct job_record *)0)->reason) +
+                   16];   /* the event of a change that could not be written; "": none */
+    int64_t unwritten_ms; /* monotonic time of the next try */
     struct pace pace;
     double granted_ms; /* compute time of its workers' threads, beside other jobs (core/share.h) */
     struct job_faults faults;

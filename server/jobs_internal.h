@@ -27,8 +27,10 @@ int job_settle_said(struct job *job, const struct weights_said *said, struct job
                     struct errbuf *why);
 void job_notes_done(struct job_notes *notes); /* frees the texts */
 
-/* The one place where a job changes its state. */
+/* The one place where a job changes its state, but for a change that cannot be written. */
 void job_set_state(struct jobs *jobs, struct job *job, enum job_state to);
+/* The record as it is in memory is the one on the disk. */
+void job_kept(struct job *job, const struct job_record *rec);
 /* Finds out again which jobs are in state running. */
 void jobs_update_running(struct jobs *jobs);
 /* What a job without a run waits for, when it is for others: their number, or their memory. */
@@ -53,13 +55,17 @@ void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms);
 /* What a job did cannot be kept (rc and reason): it is paused; what is not on disk is computed
  * again when it goes on. */
 void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reason);
-/* Is it paused because the disk was full or read-only? */
-bool job_waits_for_room(const struct job *job);
-/* Resumes what waits for the disk when that has room again; called a few times a second. */
-void jobs_probe_room(struct jobs *jobs, int64_t now_ms);
+/* Resumes what waits for the disk, or for a database, when that can be written again; called a few
+ * times a second. */
+void jobs_probe_disk(struct jobs *jobs, int64_t now_ms);
 /* Writes the record as it is now, with the event `text` ("" : none) and before it the checkpoint
- * (may be NULL; ownership passes); rq (may be NULL) is answered when that is durable. */
+ * (may be NULL; ownership passes); rq (may be NULL) is answered when that is durable. When it
+ * cannot be written, what a person asked for has not happened: the job is again what it is on the
+ * disk. What nobody asked for is tried again. */
 void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint, const char *text,
                struct request *rq);
+
+/* Tries again what nobody asked for and could not be written. */
+void jobs_write_again(struct jobs *jobs, int64_t now_ms);
 
 #endif

@@ -158,6 +158,17 @@ static void print_store(struct server *s, FILE *out)
         snprintf(log, sizeof(log), "%s-wal", files[i]);
         labelled(out, "db_wal_bytes", "file", files[i], file_bytes(s, log));
     }
+    const struct db_log_keeper *logs = upkeep_logs(s->upkeep);
+    head(out, "db_wal_held_bytes", "gauge",
+         "Of a large log, what cannot be moved into its file because somebody reads an older "
+         "state.");
+    for (int i = 0; i < DB_LOG_FILES; i++)
+        labelled(out, "db_wal_held_bytes", "file", db_log_files[i],
+                 logs->held_ms[i] ? (double)logs->logs[i].held_bytes : 0);
+    head(out, "db_wal_held_seconds", "gauge", "For how long it has been.");
+    for (int i = 0; i < DB_LOG_FILES; i++)
+        labelled(out, "db_wal_held_seconds", "file", db_log_files[i],
+                 logs->held_ms[i] ? (double)(clock_mono_ms() - logs->held_ms[i]) / 1000 : 0);
     number(out, "db_memory_bytes", "gauge",
            "What SQLite holds in memory, its page caches above all.",
            (double)sqlite3_memory_used());

@@ -147,6 +147,8 @@ static enum error_code code_of(int rc)
         {-EACCES, ERR_UNAVAILABLE}, {-ENOMEM, ERR_UNAVAILABLE}, {-EFBIG, ERR_TOO_LARGE},
         {-EMSGSIZE, ERR_TOO_LARGE}, {-ETIMEDOUT, ERR_TIMEOUT},  {-ESHUTDOWN, ERR_UNAVAILABLE},
         {-ERANGE, ERR_LIMIT},       {-EDQUOT, ERR_UNAVAILABLE}, {-EAGAIN, ERR_UNAVAILABLE},
+        {-EBUSY, ERR_UNAVAILABLE},  {-ESTALE, ERR_UNAVAILABLE}, {-EMFILE, ERR_UNAVAILABLE},
+        {-ENFILE, ERR_UNAVAILABLE}, {-EIO, ERR_UNAVAILABLE},
     };
 
     for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)

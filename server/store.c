@@ -15,11 +15,10 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/bounds.h"
 #include "common/file.h"
 #include "server/store_internal.h"
 #include "server/store_rows.h"
-
-#define WAL_BYTES_MAX (64 << 20)
 
 static int lock_held(int fd, const char *dir, struct errbuf *why)
 {
@@ -78,6 +77,15 @@ static void settle_logs(struct store *s)
     store_checkpoint_wal(s);
 }
 
+static int open_files(struct store *s, struct errbuf *why)
+{
+    int rc = schema_open_state(s, why);
+
+    if (rc == 0)
+        rc = schema_open_difficulty(s, why);
+    return rc == -EBUSY ? err_prefix(why, rc, "the server cannot start") : rc;
+}
+
 int store_open(const char *dir, struct store **ret, struct errbuf *why)
 {
     struct store *s = xcalloc(1, sizeof(*s));
@@ -89,9 +97,7 @@ int store_open(const char *dir, struct store **ret, struct errbuf *why)
     if (rc == 0)
         rc = take_lock(s, why);
     if (rc == 0)
-        rc = schema_open_state(s, why);
-    if (rc == 0)
-        rc = schema_open_difficulty(s, why);
+        rc = open_files(s, why);
     if (rc == 0)
         settle_logs(s);
     if (rc == 0)
@@ -106,10 +112,14 @@ int store_open(const char *dir, struct store **ret, struct errbuf *why)
         rc = dataset_forget_unnamed(s, why);
     if (rc == 0)
         rc = history_mend(s, why);
-    if (rc == 0)
+    if (rc == 0) {
+        db_watch(&s->state);
+        db_watch(&s->difficulty);
+        scores_sweep_unowned(s);
         *ret = s;
-    else
+    } else {
         store_close(s);
+    }
     return rc;
 }
 
@@ -135,11 +145,22 @@ struct failpoint *store_failpoint(struct store *s)
 
 void store_checkpoint_wal(struct store *s)
 {
-    sqlite3_wal_checkpoint_v2(s->difficulty.sql, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    int64_t pages, left;
+
+    if (db_move_log(&s->difficulty, &pages, &left) == 0 && left == 0 &&
+        pages * s->page_bytes > DB_LOG_BYTES_MAX)
+        db_cut_log(&s->difficulty);
 }
 
 void store_limit_wal(struct store *s)
 {
-    if (s->wal_bytes > WAL_BYTES_MAX)
+    if (s->wal_bytes > DB_LOG_BYTES_MAX)
         store_checkpoint_wal(s);
+}
+
+int store_probe(struct store *s, struct errbuf *why)
+{
+    int rc = db_probe(&s->state, why);
+
+    return rc == 0 ? db_probe(&s->difficulty, why) : rc;
 }

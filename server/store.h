@@ -7,9 +7,10 @@
  * by folding again.
  *
  * Errors: -ENOSPC (disk full), -EROFS, -EACCES, -EUCLEAN (damaged or not ours: named, never
- * overwritten), -ENOTSUP (written by a newer version), -EBUSY (locked by another process), -EEXIST,
- * -ENOENT, -EINVAL (a score that is not finite), -ENOMEM, -EIO; the sentence names the file. After
- * any of them the store goes on working. */
+ * overwritten), -ENOTSUP (written by a newer version), -EBUSY (locked by another process for longer
+ * than DB_WRITE_WAIT_MS), -ESTALE (removed or replaced), -EEXIST, -ENOENT, -EINVAL (a score that is
+ * not finite), -ENOMEM, -EIO; the sentence names the file. After any of them the store goes on
+ * working. What changes both files has the locks of both before it changes one. */
 #ifndef STEPPE_SERVER_STORE_H
 #define STEPPE_SERVER_STORE_H
 
@@ -30,6 +31,8 @@ struct store;
 int store_open(const char *dir, struct store **ret, struct errbuf *why);
 void store_close(struct store *s); /* NULL is fine */
 struct failpoint *store_failpoint(struct store *s);
+/* Can both files be written now? */
+int store_probe(struct store *s, struct errbuf *why);
 
 struct job_record {
     int64_t job; /* 0 until inserted */
@@ -58,8 +61,8 @@ int store_job_insert(struct store *s, struct job_record *rec, const struct job_n
 /* Writes every changeable field of rec and, when kind is not NULL, an event, in one transaction. */
 int store_job_update(struct store *s, const struct job_record *rec, const char *kind,
                      const char *text, struct errbuf *why);
-/* Removes the job's rows from both databases (scores in slices). Checkpoint files are the caller's.
- */
+/* Removes the job's rows from both databases; its scores, which nobody sees any more, in slices and
+ * at the next opening, should that fail. Checkpoint files are the caller's. */
 int store_job_remove(struct store *s, int64_t job, struct errbuf *why);
 /* All jobs in order of number; each() owns rec->spec_json. */
 int store_jobs_load(struct store *s, void (*each)(void *arg, struct job_record *rec), void *arg,

@@ -154,11 +154,14 @@ int store_dataset_add(struct store *s, const struct dataset_record *rec, const s
 
     if (named < 0)
         return named;
-    int rc = show_dataset(s, rec, d, why);
+    int rc = db_begin(&s->state, why);
+    if (rc != 0)
+        return rc;
+    rc = show_dataset(s, rec, d, why);
     if (rc == 0 && !named)
         rc = db_run(&s->state, "INSERT INTO dataset(name, sha256, bytes) VALUES(?1, ?2, ?3)",
                     DB_ARGS(DB_S(rec->name), DB_S(rec->sha256), DB_I(rec->bytes)), why);
-    return rc;
+    return db_end(&s->state, rc, why);
 }
 
 static int drop_rows(struct store *s, int64_t id, struct errbuf *why)
@@ -226,12 +229,21 @@ int store_dataset_remove(struct store *s, const char *name, bool *ret_last, stru
     if (rc == 0)
         rc = count_names(s, sha256, &names, why);
     if (rc == 0)
-        rc = db_run(&s->state, "DELETE FROM dataset WHERE name = ?1", DB_ARGS(DB_S(name)), why);
+        rc = db_begin(&s->state, why);
     if (rc != 0)
         return rc;
-    failpoint_hit(&s->failpoint, "dataset.unnamed");
+    rc = db_run(&s->state, "DELETE FROM dataset WHERE name = ?1", DB_ARGS(DB_S(name)), why);
+    if (rc == 0)
+        rc = db_begin(&s->difficulty, why);
+    if (rc == 0)
+        rc = drop_unnamed(s, why);
+    rc = db_end(&s->state, rc, why);
+    if (rc == 0)
+        failpoint_hit(&s->failpoint, "dataset.unnamed");
+    db_end(&s->difficulty, rc, NULL);
+    if (rc != 0)
+        return rc;
     *ret_last = names == 1;
-    dataset_forget_unnamed(s, NULL);
     store_checkpoint_wal(s);
     return 0;
 }

@@ -334,7 +334,7 @@ static int remove_scores(struct store *s, int64_t job, int64_t first, struct err
     return rc;
 }
 
-int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf *why)
+int epochs_forget(struct store *s, int64_t job, int64_t first, bool with_job, struct errbuf *why)
 {
     struct db *db = &s->difficulty;
     struct history h = {0};
@@ -352,15 +352,48 @@ int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf
         if (rc == 0)
             rc = history_write(s, job, &h, why);
     }
+    if (rc == 0 && with_job)
+        rc = db_run(db, "DELETE FROM job WHERE job_id = ?1", DB_ARGS(DB_I(job)), why);
     rc = db_end_durable(db, rc, why);
-    if (rc != 0)
-        goto out;
-    history_keep(s, job, &h);
-    rc = remove_scores(s, job, first, why);
     if (rc == 0)
-        rc = test_scores_remove(s, job, first, why);
-    store_checkpoint_wal(s);
+        history_keep(s, job, &h);
 out:
     history_done(&h);
     return rc;
+}
+
+int scores_sweep(struct store *s, int64_t job, int64_t first, struct errbuf *why)
+{
+    int rc = remove_scores(s, job, first, why);
+
+    if (rc == 0)
+        rc = test_scores_remove(s, job, first, why);
+    store_checkpoint_wal(s);
+    return rc;
+}
+
+int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf *why)
+{
+    int rc = epochs_forget(s, job, first, false, why);
+
+    return rc == 0 ? scores_sweep(s, job, first, why) : rc;
+}
+
+void scores_sweep_unowned(struct store *s)
+{
+    int64_t job = 0, known;
+    int rc;
+
+    do {
+        rc = db_i64(&s->difficulty,
+                    "SELECT min(job_id) FROM (SELECT min(job_id) AS job_id FROM score"
+                    "   WHERE job_id > ?1 UNION ALL"
+                    "   SELECT min(job_id) FROM test_score WHERE job_id > ?1)",
+                    DB_ARGS(DB_I(job)), &job, NULL);
+        if (rc == 0 && db_i64(&s->difficulty,
+                              "SELECT job_id FROM job WHERE job_id = ?1 UNION"
+                              " SELECT job_id FROM epoch WHERE job_id = ?1",
+                              DB_ARGS(DB_I(job)), &known, NULL) == -ENOENT)
+            rc = scores_sweep(s, job, 0, NULL);
+    } while (rc == 0);
 }

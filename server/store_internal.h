@@ -58,6 +58,15 @@ int job_mirror_all(struct store *s, struct errbuf *why);
 /* store_dataset.c: removes the rows of data that has no name and no job. */
 int dataset_forget_unnamed(struct store *s, struct errbuf *why);
 
+/* store_fold.c: what store_epochs_drop does at once: epochs >= first are no more for whoever asks;
+ * with_job: nor is the copy of the job. */
+int epochs_forget(struct store *s, int64_t job, int64_t first, bool with_job, struct errbuf *why);
+/* And what it does slice by slice: the rows of epochs >= first, which nobody sees any more. */
+int scores_sweep(struct store *s, int64_t job, int64_t first, struct errbuf *why);
+/* Of jobs that are no more, should that have been cut off. What cannot be removed now stays: nobody
+ * sees it, and a damaged page shows when it is read. */
+void scores_sweep_unowned(struct store *s);
+
 /* store_test.c: makes the rows of table test_score those of the fold, before its epoch is
  * committed.
  */

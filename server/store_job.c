@@ -206,23 +206,23 @@ int store_event_add(struct store *s, int64_t job, const char *kind, const char *
     return rc == 0 ? event_add(s, job, kind, text, why) : rc;
 }
 
-/* Rows for readers first: until the row in state.db goes, the job can be removed again. */
+/* Both locks are held before anything is changed, so that nobody's lock leaves a job without its
+ * scores. A crash between the two commits leaves one that can be removed again. Rows that are not
+ * got rid of now go at the next opening. */
 int store_job_remove(struct store *s, int64_t job, struct errbuf *why)
 {
-    int64_t found;
-    int rc = db_i64(&s->state, "SELECT job_id FROM job WHERE job_id = ?1", DB_ARGS(DB_I(job)),
-                    &found, why);
+    int rc = db_begin(&s->state, why);
 
-    if (rc == -ENOENT)
-        return err_set(why, rc, "there is no job %lld", (long long)job);
+    if (rc != 0)
+        return rc;
+    rc = db_run(&s->state, "DELETE FROM job WHERE job_id = ?1", DB_ARGS(DB_I(job)), why);
+    if (rc == 0 && sqlite3_changes(s->state.sql) == 0)
+        rc = err_set(why, -ENOENT, "there is no job %lld", (long long)job);
     if (rc == 0)
-        rc = store_epochs_drop(s, job, 0, why);
+        rc = epochs_forget(s, job, 0, true, why);
+    rc = db_end(&s->state, rc, why);
     if (rc == 0)
-        rc = remove_copy(s, job, why);
-    if (rc == 0)
-        rc = db_run(&s->state, "DELETE FROM job WHERE job_id = ?1", DB_ARGS(DB_I(job)), why);
-    if (rc == 0)
-        store_checkpoint_wal(s);
+        scores_sweep(s, job, 0, NULL);
     return rc;
 }
 

@@ -94,6 +94,7 @@ static const struct schema state_schema = {
     .migrations = state_migrations,
     .version = sizeof(state_migrations) / sizeof(state_migrations[0]),
     .pragmas = "PRAGMA synchronous=FULL;"
+               "PRAGMA journal_size_limit=16777216;"
                "PRAGMA foreign_keys=ON;"
                "PRAGMA secure_delete=OFF;"
                "PRAGMA cell_size_check=ON;",

@@ -21,7 +21,8 @@
 
 struct store_backup {
     char *folder;
-    struct db copy; /* of difficulty.db */
+    const struct db *from; /* difficulty.db */
+    struct db copy;
     sqlite3_backup *pages;
 };
 
@@ -31,8 +32,9 @@ static int seal_copy(struct db *copy, struct errbuf *why)
     return db_exec(copy, "PRAGMA journal_mode=DELETE", why);
 }
 
-/* SQLITE_DONE as 0, SQLITE_OK as 1. */
-static int copy_pages(struct db *copy, sqlite3_backup *pages, int count, struct errbuf *why)
+/* SQLITE_DONE as 0, SQLITE_OK as 1. Nobody else knows the copy: who is locked is `from`. */
+static int copy_pages(const struct db *from, struct db *copy, sqlite3_backup *pages, int count,
+                      struct errbuf *why)
 {
     int result = sqlite3_backup_step(pages, count);
 
@@ -40,6 +42,8 @@ static int copy_pages(struct db *copy, sqlite3_backup *pages, int count, struct 
         return 0;
     if (result == SQLITE_OK)
         return 1;
+    if ((result & 0xff) == SQLITE_BUSY || (result & 0xff) == SQLITE_LOCKED)
+        return db_is_locked(from, sqlite3_errstr(result), why);
     int rc = db_error(copy, why);
     return rc < 0 ? rc : err_set(why, -EIO, "cannot copy to %s in %s", copy->name, copy->dir);
 }
@@ -52,7 +56,7 @@ static int copy_state(struct store *s, const char *folder, struct errbuf *why)
         rc == 0 ? sqlite3_backup_init(copy.sql, "main", s->state.sql, "main") : NULL;
 
     if (rc == 0)
-        rc = pages ? copy_pages(&copy, pages, -1, why) : db_error(&copy, why);
+        rc = pages ? copy_pages(&s->state, &copy, pages, -1, why) : db_error(&copy, why);
     sqlite3_backup_finish(pages);
     if (rc == 0)
         rc = seal_copy(&copy, why);
@@ -66,6 +70,7 @@ int store_backup_begin(struct store *s, const char *folder, struct store_backup 
     struct store_backup *b = xcalloc(1, sizeof(*b));
 
     b->folder = xstrdup(folder);
+    b->from = &s->difficulty;
     int rc = copy_state(s, folder, why);
     if (rc == 0)
         rc = db_open(&b->copy, b->folder, DIFFICULTY_DB, true, 0600, why);
@@ -82,7 +87,7 @@ int store_backup_begin(struct store *s, const char *folder, struct store_backup 
 
 int store_backup_step(struct store_backup *b, struct errbuf *why)
 {
-    int rc = copy_pages(&b->copy, b->pages, BACKUP_PAGES, why);
+    int rc = copy_pages(b->from, &b->copy, b->pages, BACKUP_PAGES, why);
 
     if (rc != 0)
         return rc;
@@ -114,14 +119,6 @@ static int pages_of(struct db *db, const char *what, int64_t *ret, struct errbuf
     return db_i64(db, sql, DB_NONE, ret, why);
 }
 
-/* As far as readers allow, without waiting for them. */
-static void truncate_log(struct db *db)
-{
-    sqlite3_busy_timeout(db->sql, 0);
-    sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    sqlite3_busy_timeout(db->sql, DB_BUSY_MS);
-}
-
 int store_vacuum(struct store *s, struct errbuf *why)
 {
     int64_t before = 0, after = 0;
@@ -137,8 +134,8 @@ int store_vacuum(struct store *s, struct errbuf *why)
     if (after > 0 && after < before)
         return 1;
     rc = db_exec(&s->state, "VACUUM", why);
-    truncate_log(&s->state);
-    truncate_log(&s->difficulty);
+    db_cut_log(&s->state);
+    db_cut_log(&s->difficulty);
     return rc;
 }
 

@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "server/db_check.h"
+#include "server/db_log.h"
 #include "server/handlers.h"
 #include "server/server.h"
 
@@ -43,6 +44,7 @@ struct upkeep {
     int stage;
     struct request *waiting[WAITING_MAX];
     int waiting_count;
+    struct db_log_keeper logs;
     int64_t look_ms, start_ms;
     atomic_bool stop;
     /* Of the task that runs. */
@@ -92,6 +94,13 @@ static int vacuum(struct upkeep *u, struct errbuf *why)
     cJSON_AddNumberToObject(dropped, "jobs", (double)u->retired.jobs);
     cJSON_AddNumberToObject(dropped, "epochs", (double)u->retired.epochs);
     cJSON_AddNumberToObject(dropped, "rows", (double)u->retired.rows);
+    return 0;
+}
+
+static int note_logs(struct upkeep *u, struct errbuf *why)
+{
+    (void)why;
+    cJSON_AddItemToObject(u->out, "logs", db_log_rows(u->server->dir));
     return 0;
 }
 
@@ -221,9 +230,9 @@ static const struct stage {
     bool reads; /* on the lane of its own, else on the store's */
 } stages[TASK_COUNT][STAGES_MAX] = {
     [TASK_RETIRE] = {{retire}, {vacuum}},
-    [TASK_COMPACT] = {{retire}, {vacuum}},
+    [TASK_COMPACT] = {{retire}, {vacuum}, {note_logs, true}},
     [TASK_BACKUP] = {{copy}, {seal, true}},
-    [TASK_CHECK] = {{check, true}},
+    [TASK_CHECK] = {{check, true}, {note_logs, true}},
 };
 static const char *const task_names[] = {
     [TASK_NONE] = "nothing",         [TASK_RETIRE] = "the retention policy",
@@ -375,7 +384,7 @@ int upkeep_open(struct server *s, const struct retention *policy, struct upkeep 
 {
     struct upkeep *u = xcalloc(1, sizeof(*u));
 
-    u->server = s;
+    u->server = u->logs.server = s;
     u->policy = *policy;
     int rc = lane_open(&s->loop, "upkeep", &u->lane);
     if (rc < 0) {
@@ -407,11 +416,18 @@ void upkeep_tick(struct upkeep *u, int64_t now_ms)
 {
     const struct retention *r = &u->policy;
 
+    if (!u->stop)
+        db_log_tick(&u->logs, u->lane, now_ms);
     if (now_ms < u->look_ms || u->task != TASK_NONE || u->stop)
         return;
     u->look_ms = now_ms + LOOK_MS;
     if (r->rows || r->jobs || r->days || r->bytes)
         start(u, TASK_RETIRE);
+}
+
+const struct db_log_keeper *upkeep_logs(const struct upkeep *u)
+{
+    return &u->logs;
 }
 
 int upkeep_room(const struct upkeep *u, struct errbuf *why)

@@ -4,6 +4,7 @@
 #ifndef STEPPE_SERVER_UPKEEP_H
 #define STEPPE_SERVER_UPKEEP_H
 
+#include "server/db_log.h"
 #include "server/request.h"
 #include "server/store_upkeep.h"
 
@@ -20,6 +21,8 @@ void upkeep_stop(struct upkeep *u);
 void upkeep_close(struct upkeep *u);
 /* Looks at the retention policy, at the start and then every minute. */
 void upkeep_tick(struct upkeep *u, int64_t now_ms);
+/* Who keeps the write-ahead logs from being moved. */
+const struct db_log_keeper *upkeep_logs(const struct upkeep *u);
 /* Is there room for another job? -ERANGE: difficulty.db is above --max-db. */
 int upkeep_room(const struct upkeep *u, struct errbuf *why);
 

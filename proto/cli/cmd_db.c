@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
+#include "common/bounds.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/session.h"
 
@@ -33,6 +34,27 @@ static const char *bytes_text(const cJSON *obj, const char *name, char buf[DRAW_
 
     value_i64(obj, name, &bytes);
     return draw_bytes(bytes < 0 ? 0 : (uint64_t)bytes, buf);
+}
+
+/* Logs that somebody keeps large. */
+static void print_logs(const cJSON *json)
+{
+    const cJSON *log, *logs = cJSON_GetObjectItemCaseSensitive(json, "logs");
+    char has[DRAW_TEXT_BYTES], held[DRAW_TEXT_BYTES];
+    int64_t bytes = 0, held_bytes = 0;
+
+    cJSON_ArrayForEach(log, logs)
+    {
+        const char *by = value_text(log, "held_by");
+        value_i64(log, "bytes", &bytes);
+        value_i64(log, "held_bytes", &held_bytes);
+        if (bytes > DB_LOG_BYTES_MAX && held_bytes > 0)
+            cli_print_text(
+                "%s-wal has %s; %s of it cannot go into the file while %s reads an older "
+                "state",
+                log->string, bytes_text(log, "bytes", has), bytes_text(log, "held_bytes", held),
+                by[0] ? by : "a question to the server");
+    }
 }
 
 static void print_backup(const struct cli *cli, const cJSON *json, const cJSON *files)
@@ -84,6 +106,7 @@ static void print_check(const cJSON *json, const cJSON *problems)
     value_i64(json, "epochs", &epochs);
     value_i64(json, "rows", &rows);
     value_i64(json, "checkpoints", &checkpoints);
+    print_logs(json);
     cJSON_ArrayForEach(problem, problems)
         cli_print_text("%s", cJSON_IsString(problem) ? problem->valuestring : "");
     value_i64(json, "total", &total);
@@ -126,6 +149,7 @@ static void print_compact(const cJSON *json)
     for (int i = 0; files[i]; i++)
         printf("%-13s  %s > %s\n", files[i], bytes_text(before, files[i], from),
                bytes_text(after, files[i], to));
+    print_logs(json);
     value_i64(dropped, "rows", &rows);
     value_i64(dropped, "epochs", &epochs);
     if (rows)
