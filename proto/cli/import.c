@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/text.h"
@@ -26,15 +25,6 @@ char *import_path(const char *folder, const char *name)
     size_t bytes = strlen(folder);
 
     return xasprintf("%s%s%s", folder, bytes && folder[bytes - 1] == '/' ? "" : "/", name);
-}
-
-bool import_has(const char *folder, const char *name)
-{
-    char *path = import_path(folder, name);
-    bool there = access(path, F_OK) == 0;
-
-    free(path);
-    return there;
 }
 
 int import_name_check(const char *what, const char *place, const char *name, struct errbuf *why)

@@ -56,7 +56,6 @@ int import_files(const struct import_request *r, struct dataset_draft *ret, stru
 
 /* folder/name, to be freed. */
 char *import_path(const char *folder, const char *name);
-bool import_has(const char *folder, const char *name);
 /* Has the name of a class or a domain (`what`), which place holds, at most CLASS_NAME_BYTES_MAX
  * bytes? Importers ask before they read any image. 0 or -EINVAL. */
 int import_name_check(const char *what, const char *place, const char *name, struct errbuf *why);

@@ -264,9 +264,11 @@ static int test_list(struct album *a, const char *root, struct errbuf *why)
     int rc = top_folders(a, root, &top, &domains, why);
 
     if (!rc && !a->request->test && top.count && domains != (a->domains.count > 0))
-        rc = err_set(why, -EINVAL, "%s holds %s/FILE, but the training pictures are %s/FILE", root,
-                     domains ? "DOMAIN/CLASS" : "CLASS",
-                     a->domains.count ? "DOMAIN/CLASS" : "CLASS");
+        rc = err_set(why, -EINVAL,
+                     "%s holds %s/FILE, but the training pictures are %s/FILE; --test %s takes it "
+                     "as it is",
+                     root, domains ? "DOMAIN/CLASS" : "CLASS",
+                     a->domains.count ? "DOMAIN/CLASS" : "CLASS", a->split.test_name);
     if (!rc)
         rc = domains ? domains_list(a, root, &top, &a->test, why)
                      : classes_list(a, root, 0, &a->test, why);

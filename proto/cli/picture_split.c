@@ -51,17 +51,18 @@ static bool holds_folders(const struct tree *t, int folder)
     return holds;
 }
 
-/* The first folder that is called as a test set is, else as a validation set; -1: none is. */
+/* The first folder that is called as a test set is, else as what else is not trained on; -1: none.
+ */
 static int evaluation_find(const struct tree *t)
 {
+    enum split_kind best = SPLIT_TRAIN;
     int found = -1;
 
-    for (int i = t->choice.count; i-- > 0;) {
-        enum split_kind kind = split_kind_of(t->folders[i]);
-        if (kind == SPLIT_TEST ||
-            (kind == SPLIT_VAL && (found < 0 || split_kind_of(t->folders[found]) == SPLIT_VAL)))
+    for (int i = 0; i < t->choice.count; i++)
+        if (split_kind_of(t->folders[i]) > best) {
+            best = split_kind_of(t->folders[i]);
             found = i;
-    }
+        }
     return found;
 }
 
@@ -196,6 +197,7 @@ int picture_split_find(const struct import_request *r, struct picture_split *ret
     if (!rc) {
         left_note(&t, &s);
         s.train = c->train < 0 ? xstrdup(r->path) : set_path(r->path, t.folders[c->train]);
+        s.test_name = c->test < 0 ? NULL : xstrdup(t.folders[c->test]);
         s.test = c->test < 0 ? NULL : set_path(r->path, t.folders[c->test]);
         if (c->test >= 0 && !r->test && split_kind_of(t.folders[c->test]) == SPLIT_VAL)
             import_note(r->notes, "%s is taken for the test set", t.folders[c->test]);
@@ -209,6 +211,7 @@ void picture_split_done(struct picture_split *s)
 {
     free(s->train);
     free(s->test);
+    free(s->test_name);
     entries_done(&s->outside);
     *s = (struct picture_split){0};
 }

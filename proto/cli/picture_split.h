@@ -8,6 +8,7 @@
 struct picture_split {
     char *train;            /* the folder with the training pictures: the request's, or one in it */
     char *test;             /* NULL: there are no test pictures */
+    char *test_name;        /* of its folder, as --test takes it */
     struct entries outside; /* folders in `train` that are not of it: the test set, what is left */
 };
 

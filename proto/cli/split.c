@@ -17,7 +17,7 @@ static const struct {
     {"validate", SPLIT_VAL},    {"validation", SPLIT_VAL}, {"dev", SPLIT_VAL},
     {"development", SPLIT_VAL}, {"eval", SPLIT_VAL},       {"evaluation", SPLIT_VAL},
     {"test", SPLIT_TEST},       {"tests", SPLIT_TEST},     {"testing", SPLIT_TEST},
-    {"tst", SPLIT_TEST},
+    {"tst", SPLIT_TEST},        {"holdout", SPLIT_HELD},   {"heldout", SPLIT_HELD},
 };
 
 /* What stands beside such a word and says nothing; also behind it without a gap ("trainset"). */

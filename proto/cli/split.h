@@ -7,7 +7,8 @@
 
 #include "common/err.h"
 
-enum split_kind { SPLIT_NONE, SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST };
+/* SPLIT_HELD is not to be trained on, but no name says what for. */
+enum split_kind { SPLIT_NONE, SPLIT_TRAIN, SPLIT_HELD, SPLIT_VAL, SPLIT_TEST };
 
 #define SPLIT_WHOLE "." /* as --train: everything */
 #define SPLIT_NO "none" /* as --test: no test part */

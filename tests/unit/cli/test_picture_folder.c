@@ -294,7 +294,7 @@ TEST(a_test_split_has_the_depth_of_the_training_split)
     folder_put("test");
     write_classes("test/", 50);
     ASSERT_REFUSED(-EINVAL, NULL, 0, "/test holds CLASS/FILE, but the training pictures are",
-                   "DOMAIN/CLASS/FILE");
+                   "DOMAIN/CLASS/FILE; --test test takes it as it is");
 }
 
 TEST(one_class_is_refused)

@@ -126,6 +126,16 @@ TEST(an_unknown_folder_beside_the_training_set_is_asked_for)
     dataset_draft_done(&d);
 }
 
+TEST(a_class_that_is_called_holdout_is_asked_for)
+{
+    write_classes("", 100);
+    folder_put("holdout");
+    write_png("holdout/a.png", SIDE, SIDE, 1, 1);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "has holdout/, but no train/ beside it", "--test none");
+    here_choose(NULL, "none");
+    assert_counts(3, 0, "holdout/ (1 picture)");
+}
+
 TEST(a_test_set_alone_is_asked_for)
 {
     struct dataset_draft d;

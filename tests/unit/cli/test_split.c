@@ -23,7 +23,7 @@ TEST(names_of_parts_are_known_in_any_case_and_dress)
         {"Testing", SPLIT_TEST},    {"test1", SPLIT_TEST},
         {"testset", SPLIT_TEST},    {"t10k", SPLIT_TEST},
         {"T10K", SPLIT_TEST},       {"test_batch", SPLIT_TEST},
-        {"holdout", SPLIT_NONE},    {"dog", SPLIT_NONE},
+        {"holdout", SPLIT_HELD},    {"dog", SPLIT_NONE},
         {"trainer", SPLIT_NONE},    {"test tube", SPLIT_NONE},
         {"train_test", SPLIT_NONE}, {"contest", SPLIT_NONE},
         {"images", SPLIT_NONE},     {"", SPLIT_NONE},
