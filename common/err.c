@@ -56,17 +56,23 @@ static void keep_sentence(struct errbuf *why, const char *text)
     text_make_printable(why->text);
 }
 
-int err_set(struct errbuf *why, int code, const char *fmt, ...)
+void err_vset(struct errbuf *why, const char *fmt, va_list ap)
 {
     char text[sizeof(why->text)]; /* an argument may point into why */
+
+    vsnprintf(text, sizeof(text), fmt, ap);
+    keep_sentence(why, text);
+}
+
+int err_set(struct errbuf *why, int code, const char *fmt, ...)
+{
     va_list ap;
 
     if (!why)
         return code;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    err_vset(why, fmt, ap);
     va_end(ap);
-    keep_sentence(why, text);
     return code;
 }
 

@@ -2,6 +2,7 @@
 #ifndef STEPPE_COMMON_ERR_H
 #define STEPPE_COMMON_ERR_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 struct errbuf {
@@ -12,6 +13,10 @@ struct errbuf {
  * `return err_set(why, -EINVAL, "batch is %d, allowed is 1 to %d", ...)`. Too long is cut. */
 __attribute__((format(printf, 3, 4))) int err_set(struct errbuf *why, int code, const char *fmt,
                                                   ...);
+
+/* The same for who has a sentence's parts already. */
+__attribute__((format(printf, 2, 0))) void err_vset(struct errbuf *why, const char *fmt,
+                                                    va_list ap);
 
 /* Puts "prefix: " before the sentence that is already in why; returns code. */
 __attribute__((format(printf, 3, 4))) int err_prefix(struct errbuf *why, int code, const char *fmt,

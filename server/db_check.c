@@ -30,7 +30,7 @@ __attribute__((format(printf, 2, 3))) static void problem(struct check *c, const
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(text.text, sizeof(text.text), fmt, ap);
+    err_vset(&text, fmt, ap);
     va_end(ap);
     if (c->problem_count++ < PROBLEMS_MAX)
         cJSON_AddItemToArray(c->problems, cJSON_CreateString(text.text));

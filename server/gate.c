@@ -128,7 +128,7 @@ __attribute__((format(printf, 5, 6))) static bool turn_away(struct gate *g, stru
         return false;
     }
     va_start(ap, fmt);
-    vsnprintf(why.text, sizeof(why.text), fmt, ap);
+    err_vset(&why, fmt, ap);
     va_end(ap);
     request_error(rq, code, "%s", why.text);
     return false;

@@ -188,7 +188,7 @@ void http_refuse(struct http_exchange *x, unsigned status, enum error_code code,
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(why.text, sizeof(why.text), fmt, ap);
+    err_vset(&why, fmt, ap);
     va_end(ap);
     cJSON *json = error_json(code, why.text);
     give_json(x, status, json, NULL);

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "server/checkpoint.h"
 #include "server/jobs_internal.h"
 #include "server/server.h"
@@ -142,6 +143,7 @@ void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint
     c->number = ++job->changes;
     job->asked += rq != NULL;
     snprintf(c->text, sizeof(c->text), "%s", text);
+    text_make_printable(c->text);
     if (text[0])
         log_info("job.state", "job=%" PRId64 " text=\"%s\"", job->rec.job, text);
     op_run(
@@ -350,6 +352,7 @@ void jobs_fail(struct jobs *jobs, struct job *job, const char *reason)
     job_set_state(jobs, job, JOB_FAILED);
     job->rec.finished_unix_ms = clock_unix_ms();
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
+    text_make_printable(job->rec.reason); /* a worker's words, perhaps cut inside of one */
     snprintf(text, sizeof(text), "failed: %s", job->rec.reason);
     job_write(jobs, job, NULL, text, NULL);
 }

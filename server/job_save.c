@@ -127,6 +127,7 @@ void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, cons
     e->job = job->rec.job;
     snprintf(e->kind, sizeof(e->kind), "%s", kind);
     snprintf(e->text, sizeof(e->text), "%s", text);
+    text_make_printable(e->text);
     op_run(jobs->server->store_lane,
            (struct op){.server = jobs->server, .arg = e, .work = event_work, .done = event_done});
 }

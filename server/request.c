@@ -123,7 +123,7 @@ void request_error(struct request *rq, enum error_code code, const char *fmt, ..
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(why.text, sizeof(why.text), fmt, ap);
+    err_vset(&why, fmt, ap);
     va_end(ap);
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "type", "error");

@@ -48,8 +48,13 @@ class Client:
             answer = self.read(*struct.unpack(">Q", self.read(8)))
         reply = json.loads(answer[4:])
         if reply["type"] == "error":
-            raise SystemExit(f"{reply['code']}: {reply['error']}")
+            raise SystemExit(plain(f"{reply['code']}: {reply['error']}"))
         return reply
+
+
+def plain(text):
+    """What may be shown: nothing in a name moves the cursor or turns the line."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def jobs(client):
@@ -58,7 +63,7 @@ def jobs(client):
         older = {"before": page["jobs"][-1]["job"]} if "jobs" in page else {}
         page = client.ask("job.list", limit=500, **older)
         for job in page["jobs"]:
-            print(f"{job['job']:5} {job['state']:9} epoch {job['epoch']}/{job['epochs']}  {job['name']}")
+            print(f"{job['job']:5} {job['state']:9} epoch {job['epoch']}/{job['epochs']}  {plain(job['name'])}")
 
 
 def submit(client, path):
@@ -75,7 +80,7 @@ def follow(client, number):
             seen = epoch["epoch"] + 1
             print(f"epoch {seen}  loss {epoch['train_loss']:.4f}  share {epoch['share']:.3g}", flush=True)
         time.sleep(0 if more else 0.5)
-    print(state, reply["job"].get("reason", ""))
+    print(state, plain(reply["job"].get("reason", "")))
 
 
 if __name__ == "__main__":

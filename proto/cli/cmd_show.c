@@ -26,10 +26,13 @@ static void scalar_text(const cJSON *value, char *buf, size_t bytes)
 {
     char *text = cJSON_IsString(value) ? NULL : cJSON_PrintUnformatted(value);
 
-    if (cJSON_IsNumber(value))
-        snprintf(buf, bytes, "%.10g", value->valuedouble);
-    else
-        snprintf(buf, bytes, "%s", text ? text : cJSON_IsString(value) ? value->valuestring : "");
+    int n = cJSON_IsNumber(value) ? snprintf(buf, bytes, "%.10g", value->valuedouble)
+                                  : snprintf(buf, bytes, "%s",
+                                             text                    ? text
+                                             : cJSON_IsString(value) ? value->valuestring
+                                                                     : "");
+    if (n >= (int)bytes)
+        memcpy(buf + bytes - 4, "...", 4); /* a long list of layers; --json has all of it */
     cJSON_free(text);
 }
 
@@ -51,8 +54,10 @@ static void parameter_text(const cJSON *value, char *buf, size_t bytes)
         int n =
             snprintf(buf + used, bytes - used, "%s%s %s", used ? ", " : "", entry->string, text);
         used += n < 0 ? 0 : (size_t)n;
-        if (used >= bytes)
-            return;
+        if (used < bytes)
+            continue;
+        memcpy(buf + bytes - 4, "...", 4);
+        return;
     }
 }
 

@@ -9,7 +9,7 @@
 #include "common/text.h"
 
 #define COLUMNS_MAX 32
-#define CELL_BYTES 512 /* longer ones are cut */
+#define CELL_BYTES 512 /* longer ones are cut and end with "..." */
 
 struct cell {
     char *text;
@@ -71,8 +71,10 @@ void table_add(struct table *t, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    int n = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    if (n >= (int)sizeof(text))
+        memcpy(text + sizeof(text) - 4, "...", 4);
     text_make_printable(text);
     if (t->count == t->space) {
         t->space = t->space ? 2 * t->space : 64;

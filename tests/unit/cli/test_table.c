@@ -150,6 +150,22 @@ TEST(a_cell_that_is_too_long_is_cut)
     table_free(t);
 }
 
+TEST(a_cell_that_is_cut_says_so)
+{
+    static const struct column one[] = {{.title = "a"}, {.title = NULL}};
+    struct table *t = table_create(one);
+    char text[2000];
+
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    table_add(t, "%s", text);
+    char *all = printed(t, false);
+    ASSERT_EQ(2 + 511 + 1, strlen(all));
+    ASSERT_STR("xx...\n", all + strlen(all) - 6);
+    free(all);
+    table_free(t);
+}
+
 TEST(neither_cells_nor_titles_steer_the_terminal)
 {
     static const struct column hostile[] = {{.title = "a\x1b[2J\xe2\x80\xae"}, {.title = NULL}};
