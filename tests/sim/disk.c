@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "tests/sim/disk_vfs.h"
 #include "tests/sim/life.h"
 #include "tests/sim/world.h"
 
@@ -32,7 +33,7 @@ struct change {
 static struct {
     struct inode *root, *all;
     uint64_t crash_in;
-    bool full;
+    int error; /* why it takes nothing */
 } disk;
 
 static struct inode *inode_new(bool folder)
@@ -400,9 +401,14 @@ static void lose_names(struct inode *f)
 void disk_crash(bool power)
 {
     disk.crash_in = 0;
+    if (power)
+        disk_vfs_crash();
     for (struct inode *f = disk.all; f; f = f->next) {
         f->locked = false;
-        f->locks = (struct vfs_locks){0};
+        struct vfs_locks left = {0};
+        if (!power && disk_vfs_locked(f))
+            memcpy(left.regions, f->locks.regions, sizeof(left.regions));
+        f->locks = left;
         if (!power)
             continue;
         if (f->folder)
@@ -424,14 +430,14 @@ void disk_crash_in(uint64_t n)
     disk.crash_in = n;
 }
 
-void disk_set_full(bool full)
+void disk_set_error(int error)
 {
-    disk.full = full;
+    disk.error = error;
 }
 
-bool disk_is_full(void)
+int disk_error(void)
 {
-    return disk.full;
+    return disk.error;
 }
 
 void disk_operation(void)

@@ -89,10 +89,10 @@ void disk_damage(struct inode *f, size_t at);
 
 /* The process dies in the n-th such operation from now; 0: in none. */
 void disk_crash_in(uint64_t n);
-/* No byte more is taken until told otherwise. */
-void disk_set_full(bool full);
+/* No byte more is taken until told otherwise, for this errno (0: all is well). */
+void disk_set_error(int error);
 /* Counts an operation; may not return (life.h). */
 void disk_operation(void);
-bool disk_is_full(void);
+int disk_error(void);
 
 #endif

@@ -85,8 +85,8 @@ int __wrap_open(const char *path, int flags, ...)
         return fail(-ENOENT);
     if (!f) {
         disk_operation();
-        if (disk_is_full())
-            return fail(-ENOSPC);
+        if (disk_error())
+            return fail(-disk_error());
         rc = disk_create(path, false, &f);
         if (rc < 0)
             return fail(rc);
@@ -119,8 +119,8 @@ REAL(ssize_t, write, int fd, const void *data, size_t bytes)
     if (!f)
         return __real_write(fd, data, bytes);
     disk_operation();
-    if (disk_is_full())
-        return fail(-ENOSPC);
+    if (disk_error())
+        return fail(-disk_error());
     ssize_t n = __real_write(fd, data, bytes);
     disk_touch(f, 0, DISK_FILE_BYTES_MAX);
     disk_look(f);
@@ -134,8 +134,8 @@ REAL(ssize_t, pwrite, int fd, const void *data, size_t bytes, off_t at)
     if (!f)
         return __real_pwrite(fd, data, bytes, at);
     disk_operation();
-    if (disk_is_full())
-        return fail(-ENOSPC);
+    if (disk_error())
+        return fail(-disk_error());
     ssize_t n = __real_pwrite(fd, data, bytes, at);
     disk_touch(f, 0, DISK_FILE_BYTES_MAX);
     disk_look(f);
@@ -209,7 +209,7 @@ REAL(int, mkdir, const char *path, mode_t mode)
     if (disk_find(path))
         return fail(-EEXIST);
     disk_operation();
-    return fail(disk_is_full() ? -ENOSPC : disk_create(path, true, &f));
+    return fail(disk_error() ? -disk_error() : disk_create(path, true, &f));
 }
 
 REAL(int, stat, const char *path, struct stat *st)

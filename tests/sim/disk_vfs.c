@@ -1,7 +1,7 @@
 /* SQLite's view of the simulated disk: a VFS, made the default one. Reads and writes are those of
  * the mapped file; locks and the shared memory of the write-ahead log are kept in the inode and die
- * with the process, as the kernel's do. As unix's VFS, the first sync of a log or journal makes its
- * name durable too. */
+ * with the process, as the kernel's do; those of another program outlive the server. As unix's VFS,
+ * the first sync of a log or journal makes its name durable too. */
 #include "tests/sim/disk_vfs.h"
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 
 #include "common/alloc.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/journal.h"
 #include "tests/sim/world.h"
 
 struct vfs_file {
@@ -23,18 +24,29 @@ struct vfs_file {
     int error; /* errno of the last failure */
 };
 
+/* Of the write-ahead log's locks: the one of who writes, and with those behind it of everybody. */
+#define WRITE_LOCK 0
+
+static struct {
+    struct inode *locked; /* by another program; NULL: none */
+    bool all;
+    int64_t until_us, number;
+    int64_t waited_us, waiting_us; /* for it, and the time of the world at which that was */
+    int error;                     /* errno of the last failure of any file */
+} other;
+
 static struct vfs_file *file_of(sqlite3_file *base)
 {
     return (struct vfs_file *)(void *)base;
 }
 
-/* True: the disk is full. */
+/* True: the disk takes nothing. */
 static bool refuses(struct vfs_file *v)
 {
     disk_operation();
-    if (!disk_is_full())
+    if (!disk_error())
         return false;
-    v->error = ENOSPC;
+    v->error = other.error = disk_error();
     return true;
 }
 
@@ -59,7 +71,7 @@ static int vfs_write(sqlite3_file *base, const void *data, int bytes, sqlite3_in
     size_t end = (size_t)at + (size_t)bytes;
 
     if (refuses(v))
-        return SQLITE_FULL;
+        return v->error == ENOSPC ? SQLITE_FULL : SQLITE_IOERR_WRITE;
     if (end > disk_bytes(v->f))
         disk_resize(v->f, end);
     memcpy(v->f->live + at, data, (size_t)bytes);
@@ -145,6 +157,66 @@ static int vfs_check(sqlite3_file *base, int *ret)
     return SQLITE_OK;
 }
 
+/* --- another program --- */
+
+static void unlock(void)
+{
+    if (other.locked)
+        note("locked on=0");
+    other.locked = NULL;
+}
+
+static void on_unlock(void *arg, int64_t number)
+{
+    (void)arg;
+    if (number == other.number)
+        unlock();
+}
+
+bool disk_vfs_locked(const struct inode *f)
+{
+    return other.locked && (!f || other.locked == f);
+}
+
+bool disk_vfs_lock(struct inode *f, bool all, int64_t us)
+{
+    for (int i = 0; i < SHM_LOCKS; i++)
+        if (other.locked || f->locks.shm_exclusive[i] || f->locks.shm_shared[i])
+            return false;
+    other.locked = f;
+    other.all = all;
+    other.until_us = world_now_us() + us;
+    note("locked on=1 all=%d", all);
+    world_after(us, on_unlock, NULL, ++other.number);
+    return true;
+}
+
+void disk_vfs_crash(void)
+{
+    unlock();
+}
+
+/* Has another program one of these locks? */
+static bool is_taken(const struct vfs_file *v, int offset, int n)
+{
+    return disk_vfs_locked(v->f) &&
+           (other.all || (offset <= WRITE_LOCK && WRITE_LOCK < offset + n));
+}
+
+/* The clock of the world stands still while the server works: it waits in time of its own, at the
+ * end of which the other program may be through. */
+static int wait_for_others(sqlite3_vfs *of, int us)
+{
+    (void)of;
+    if (other.waiting_us != world_now_us())
+        other.waited_us = 0;
+    other.waiting_us = world_now_us();
+    other.waited_us += us;
+    if (other.locked && world_now_us() + other.waited_us >= other.until_us)
+        unlock();
+    return us;
+}
+
 /* --- shared memory of the log --- */
 
 static int vfs_shm_map(sqlite3_file *base, int region, int bytes, int extend, void volatile **ret)
@@ -170,6 +242,8 @@ static int vfs_shm_lock(sqlite3_file *base, int offset, int n, int flags)
     struct vfs_locks *l = &v->f->locks;
     bool exclusive = flags & SQLITE_SHM_EXCLUSIVE;
 
+    if ((flags & SQLITE_SHM_LOCK) && is_taken(v, offset, n))
+        return SQLITE_BUSY;
     for (int i = offset; i < offset + n && (flags & SQLITE_SHM_LOCK); i++)
         if (l->shm_exclusive[i] || (exclusive && l->shm_shared[i]))
             return SQLITE_BUSY;
@@ -196,7 +270,7 @@ static int vfs_shm_unmap(sqlite3_file *base, int remove)
     if (!v->has_shm)
         return SQLITE_OK;
     v->has_shm = false;
-    if (--l->users > 0)
+    if (--l->users > 0 || disk_vfs_locked(v->f))
         return SQLITE_OK;
     for (int i = 0; i < SHM_REGIONS; i++) {
         free(l->regions[i]);
@@ -326,12 +400,6 @@ static int vfs_randomness(sqlite3_vfs *vfs, int bytes, char *out)
     return bytes;
 }
 
-static int vfs_sleep(sqlite3_vfs *vfs, int us)
-{
-    (void)vfs;
-    return us;
-}
-
 static int vfs_time(sqlite3_vfs *vfs, double *ret)
 {
     (void)vfs;
@@ -344,7 +412,7 @@ static int vfs_last_error(sqlite3_vfs *vfs, int bytes, char *out)
     (void)vfs;
     (void)bytes;
     (void)out;
-    return 0;
+    return other.error;
 }
 
 static sqlite3_vfs sim_vfs = {
@@ -357,7 +425,7 @@ static sqlite3_vfs sim_vfs = {
     .xAccess = vfs_access,
     .xFullPathname = vfs_full_path,
     .xRandomness = vfs_randomness,
-    .xSleep = vfs_sleep,
+    .xSleep = wait_for_others,
     .xCurrentTime = vfs_time,
     .xGetLastError = vfs_last_error,
 };

@@ -1,5 +1,6 @@
 #include "tests/sim/life.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -154,8 +155,8 @@ static void boot(void *arg, int64_t number)
     if (!life_enter(do_boot, &start))
         return;
     if (start.rc < 0) {
-        note("no_start life=%" PRId64 " full=%d error=\"%s\"", life.number, disk_is_full(),
-             start.why.text);
+        note("no_start life=%" PRId64 " full=%d locked=%d error=\"%s\"", life.number,
+             disk_error() != 0, start.rc == -EBUSY, start.why.text);
         died(false);
         return;
     }

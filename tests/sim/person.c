@@ -221,8 +221,8 @@ static int64_t number(const cJSON *obj, const char *name)
     return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : -1;
 }
 
-/* The jobs as they are; resumes one that the server paused, ends the looking when all have ended.
- */
+/* The jobs as they are; resumes one that the server paused and does not promise to resume, ends the
+ * looking when all have ended. */
 static void take_list(const struct message *m)
 {
     bool all = true;
@@ -237,8 +237,10 @@ static void take_list(const struct message *m)
                 continue;
             snprintf(job->state, sizeof(job->state), "%s", text(row, "state"));
             all = all && is_final(job->state);
-            if (strcmp(job->state, "paused") == 0 && !me.extra) {
+            if (strcmp(job->state, "paused") == 0)
                 note("paused job=%" PRId64 " reason=\"%s\"", job->number, text(row, "reason"));
+            if (strcmp(job->state, "paused") == 0 && !me.extra &&
+                !strstr(text(row, "reason"), "it goes on by itself")) {
                 me.extra = true;
                 me.extra_job = i;
             }

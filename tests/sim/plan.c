@@ -1,11 +1,13 @@
 #include "tests/sim/plan.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/sim/disk.h"
+#include "tests/sim/disk_vfs.h"
 #include "tests/sim/edges.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/life.h"
@@ -147,19 +149,32 @@ static void disk_ok(void *arg, int64_t number)
     (void)arg;
     (void)number;
     note("disk_full on=0");
-    disk_set_full(false);
+    disk_set_error(0);
     edges_slow_disk(0);
 }
 
 static void hit_disk(void)
 {
+    static const int errors[] = {ENOSPC, ENOSPC, EDQUOT, EROFS, EIO};
+    int error = errors[world_draw(sizeof(errors) / sizeof(errors[0]))];
+
     if (world_chance(500)) {
-        note("disk_full on=1");
-        disk_set_full(true);
+        note("disk_full on=1 error=%d", error);
+        disk_set_error(error);
     } else {
         edges_slow_disk(world_between(200 * MS, 20 * SECOND));
     }
     world_after(world_delay(200 * MS, 20 * SECOND), disk_ok, NULL, 0);
+}
+
+/* A person's sqlite3 at one of the databases, or something ruder. */
+static void lock_database(void)
+{
+    struct inode *f = disk_find(world_chance(500) ? DISK_ROOT "/state/state.db"
+                                                  : DISK_ROOT "/state/difficulty.db");
+
+    if (f)
+        disk_vfs_lock(f, world_chance(200), world_delay(100 * MS, 60 * SECOND));
 }
 
 static void cut_somebody(void)
@@ -176,7 +191,7 @@ static void disturb(void *arg, int64_t number)
     (void)number;
     if (world_now_us() >= plan.calm_us)
         return;
-    switch (world_draw(6)) {
+    switch (world_draw(7)) {
     case 0:
         hit_worker();
         break;
@@ -190,6 +205,10 @@ static void disturb(void *arg, int64_t number)
     case 3:
         if (world_chance(200))
             edges_jump_clock(world_between(-86400000, 86400000));
+        break;
+    case 4:
+        if (world_chance(500))
+            lock_database();
         break;
     default:
         net_replay();

@@ -192,8 +192,10 @@ static void read_ack(struct reader *r, const char *line)
         reader_violation(r, "%s is acknowledged, and nothing was written", verb);
     if (strcmp(verb, "job.rm") == 0 && !j->removed)
         reader_violation(r, "job.rm is acknowledged, and the job is there");
-    if (strcmp(state, "paused") == 0 || strcmp(state, "cancelled") == 0 ||
-        strcmp(state, "done") == 0 || strcmp(state, "failed") == 0)
+    /* One that was paused otherwise waits for the disk, and goes on by itself. */
+    if ((strcmp(state, "paused") == 0 && strcmp(verb, "job.pause") == 0) ||
+        strcmp(state, "cancelled") == 0 || strcmp(state, "done") == 0 ||
+        strcmp(state, "failed") == 0)
         memcpy(j->commanded, state, sizeof(j->commanded));
     if (strcmp(verb, "job.cancel") == 0 && strcmp(state, "cancelled") != 0 &&
         strcmp(state, "done") != 0)
@@ -299,13 +301,18 @@ static void read_refuses(struct reader *r, const char *line)
 
 static void read_no_start(struct reader *r, const char *line)
 {
-    if (reader_number(line, "full") != 1)
+    if (reader_number(line, "full") != 1 && !(reader_number(line, "locked") == 1 && r->locked))
         reader_violation(r, "the server does not start");
 }
 
 static void read_disk(struct reader *r, const char *line)
 {
     r->full = reader_number(line, "on") == 1;
+}
+
+static void read_locked(struct reader *r, const char *line)
+{
+    r->locked = reader_number(line, "on") == 1;
 }
 
 static void read_violation(struct reader *r, const char *line)
@@ -335,6 +342,7 @@ static const struct reading table[] = {
     {"refuses", read_refuses},
     {"no_start", read_no_start},
     {"disk_full", read_disk},
+    {"locked", read_locked},
     {"violation", read_violation},
     {"bad_reply", read_violation},
     {NULL, NULL},

@@ -11,6 +11,7 @@
 #define SHARDS 256
 #define CHECKPOINTS 512
 #define EPOCHS 64
+#define WRITTEN 256 /* a change that a lock keeps away is tried again and again */
 
 struct line {
     const char *event; /* within text */
@@ -36,7 +37,7 @@ struct job {
     int64_t incarnation; /* of the newest run */
     char class[24];
     struct row durable;
-    struct row written[32]; /* since; the next recovery may find any */
+    struct row written[WRITTEN]; /* since; the next recovery may find any */
     int written_count;
     char commanded[12]; /* state that an acknowledged command left; "": none */
     /* the open round */
@@ -58,8 +59,9 @@ struct reader {
     struct job jobs[JOBS];
     struct line delivered; /* the message that the server is at */
     bool delivering;
-    bool full;  /* the disk takes nothing */
-    int losses; /* workers killed, stopped or cut off */
+    bool full;   /* the disk takes nothing */
+    bool locked; /* another program has a database locked */
+    int losses;  /* workers killed, stopped or cut off */
     int refusals;
     const struct outcome *(*expect)(void *arg, int spec, int class);
     void *arg;

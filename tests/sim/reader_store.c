@@ -11,7 +11,7 @@ static void write_row(struct reader *r, struct job *j, const char *line)
 {
     struct row *row = &j->written[j->written_count++];
 
-    if (j->written_count > 31) {
+    if (j->written_count >= WRITTEN) {
         reader_violation(r, "more is written than the reader can keep");
         j->written_count = 0;
     }
@@ -90,7 +90,7 @@ static void read_recovered(struct reader *r, const char *line)
 
 static void read_recovery(struct reader *r, const char *line)
 {
-    if (reader_number(line, "rc") != 0 && !r->full)
+    if (reader_number(line, "rc") != 0 && !r->full && !r->locked)
         reader_violation(r, "the jobs cannot be read");
     for (int i = 0; i < JOBS && reader_number(line, "rc") == 0; i++) {
         struct job *j = &r->jobs[i];
