@@ -306,12 +306,17 @@ static int dataset_read(const struct safetensors *file, const char *path, struct
     return 0;
 }
 
-int dataset_open(const char *path, struct dataset *ret, struct errbuf *why)
+int dataset_open_as(const char *path, const char *called, struct dataset *ret, struct errbuf *why)
 {
     struct safetensors file = {0};
-    int rc = safetensors_open(path, &file, why);
+    int rc = safetensors_open_as(path, called, &file, why);
 
-    return rc ? rc : dataset_read(&file, path, ret, why);
+    return rc ? rc : dataset_read(&file, called, ret, why);
+}
+
+int dataset_open(const char *path, struct dataset *ret, struct errbuf *why)
+{
+    return dataset_open_as(path, path, ret, why);
 }
 
 int dataset_map(int fd, const char *path, struct dataset *ret, struct errbuf *why)

@@ -40,6 +40,8 @@ struct dataset {
 /* Maps and checks a dataset file: tensors, dtypes, equal dims, labels < classes, 1 <= samples.
  * 0, -EINVAL or -errno; the sentence names file and tensor. */
 int dataset_open(const char *path, struct dataset *ret, struct errbuf *why);
+/* The same; the sentence names the file as `called`. */
+int dataset_open_as(const char *path, const char *called, struct dataset *ret, struct errbuf *why);
 /* The same with a file that is open already (borrowed until return); path: its name for people. */
 int dataset_map(int fd, const char *path, struct dataset *ret, struct errbuf *why);
 void dataset_close(struct dataset *d); /* a zeroed struct is fine */

@@ -179,8 +179,9 @@ const struct row jobspec_rows[] = {
      .help = "numbers of samples kept out of training and of the order, but measured; or "
              "{\"file\": \"ids.txt\"} (also .json, .npy, a mask of bools)"},
     {"weights", ROW_WEIGHTS, AT(weights), .def = "",
-     .help =
-         "to start from: {\"file\": \"model.safetensors\"} with PyTorch's names, or {\"job\": 3}"},
+     .help = "to start from: {\"file\": \"model.safetensors\"} with PyTorch's names, or {\"job\": "
+             "3}; with "
+             "the mean and std that they were trained with"},
     {"numerics", ROW_ENUM, AT(numerics), .def = "strict", .names = numerics_names,
      .help = "strict: workers of one numerics class, so the same bits; relaxed: any worker"},
     {0},

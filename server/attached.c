@@ -255,12 +255,13 @@ static int read_weights(const char *path, const char *called, const struct model
 }
 
 /* What people call it: the name in the job file, or the job that it is of. */
-static void call(const struct given *g, char buf[GIVEN_FILE_BYTES])
+static const char *call(const struct given *g, char buf[GIVEN_FILE_BYTES])
 {
     if (g->kind == GIVEN_FILE)
         snprintf(buf, GIVEN_FILE_BYTES, "%s", g->file);
     else
         snprintf(buf, GIVEN_FILE_BYTES, "those of job %lld", (long long)g->job);
+    return buf;
 }
 
 static int read_kind(const char *path, enum attached_kind kind, const struct given *g,
@@ -270,10 +271,9 @@ static int read_kind(const char *path, enum attached_kind kind, const struct giv
     char called[GIVEN_FILE_BYTES];
     struct safetensors st = {0};
 
-    call(g, called);
     if (kind == ATTACHED_WEIGHTS)
-        return read_weights(path, called, m, a, why);
-    int rc = safetensors_open_as(path, called, &st, why);
+        return read_weights(path, call(g, called), m, a, why);
+    int rc = safetensors_open_as(path, call(g, called), &st, why);
     if (rc == 0)
         rc = kind == ATTACHED_ORDER ? read_order(&st, samples, g->count, a, why)
                                     : read_excluded(&st, samples, a, why);
@@ -285,7 +285,7 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
                   uint32_t samples, struct attached *ret, struct errbuf *why)
 {
     struct attached a = {0};
-    char path[PATH_BYTES], hex[SHA256_HEX];
+    char path[PATH_BYTES], hex[SHA256_HEX], called[GIVEN_FILE_BYTES];
     int rc = 0;
 
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
@@ -295,8 +295,10 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
         make_path(path, dir, uuid, g->sha256);
         rc = hash_file(path, hex, why);
         if (rc == 0 && strcmp(hex, g->sha256) != 0)
-            rc = err_set(why, -EUCLEAN, "%s is damaged: its SHA-256 is not that of the job file",
-                         path);
+            rc = err_set(why, -EUCLEAN,
+                         "the server's copy of %s is damaged: its SHA-256 is not that of the job "
+                         "file (%s)",
+                         call(g, called), path);
         if (rc == 0)
             rc = read_kind(path, kind, g, m, samples, &a, why);
         if (rc < 0)

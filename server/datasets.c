@@ -403,14 +403,17 @@ int datasets_take_upload(const char *dir, const char *sha256, const char *path, 
 }
 
 /* Gives the uploaded dataset its final name when it is one. */
-static int adopt_upload(const char *part, const char *path, const char *sha256, struct errbuf *why)
+static int adopt_upload(const char *part, const char *path, const struct dataset_record *rec,
+                        struct errbuf *why)
 {
+    char called[NAME_MAX_BYTES + 8];
     struct dataset probe = {0};
-    int rc = check_upload(part, sha256, why);
+    int rc = check_upload(part, rec->sha256, why);
 
     if (rc < 0)
         return rc;
-    rc = dataset_open(part, &probe, why);
+    snprintf(called, sizeof(called), "dataset %s", rec->name);
+    rc = dataset_open_as(part, called, &probe, why);
     dataset_close(&probe);
     if (rc == 0)
         return keep_upload(part, path, why);
@@ -428,7 +431,7 @@ int datasets_commit_work(const char *dir, struct store *store, struct dataset_co
     make_path(path, sizeof(path), dir, c->rec.sha256, ".safetensors");
     make_path(part, sizeof(part), dir, c->rec.sha256, ".part");
     if (access(path, F_OK) != 0)
-        rc = adopt_upload(part, path, c->rec.sha256, why);
+        rc = adopt_upload(part, path, &c->rec, why);
     else /* whoever gave it its name may have died before that was on the disk */
         rc = file_sync_parent(path, why);
     if (rc == 0)
