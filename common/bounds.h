@@ -49,6 +49,14 @@
 #define HTTP_CONNECTIONS_MAX 64           /* a browser opens six, and Prometheus one */
 #define HTTP_HEADER_BYTES_MAX (16u << 10) /* request line and headers; browsers send 1 KiB */
 
+/* --- open files: below this many it is said at the start instead of somewhere on the way --- */
+
+/* Both databases with their logs, to write and to read: 12; loop, lanes, signals and addresses: 16;
+ * the least of connections: 16; a dataset, a checkpoint and a backup that are written: 12. */
+#define SERVER_FILES_MIN 56
+#define WORKER_FILES_MIN 24 /* two connections of nanomsg: 16; the cache, a key, a pipe */
+#define CLI_FILES_MIN 12    /* a connection: 7; a folder of pictures, three deep */
+
 /* --- models --- */
 
 #define LAYERS_MAX 128

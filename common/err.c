@@ -25,7 +25,7 @@ static const struct {
     {EISDIR, "it is a folder"},
     {EINVAL, "not valid"},
     {ENFILE, "too many files are open on this machine"},
-    {EMFILE, "this process has too many files open"},
+    {EMFILE, "this process has as many files open as it may (ulimit -n)"},
     {EFBIG, "the file is too large"},
     {ENOSPC, "no space left on the device"},
     {EROFS, "the file system is read-only"},

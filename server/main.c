@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/bounds.h"
 #include "common/file.h"
+#include "common/file_limit.h"
 #include "common/log.h"
 #include "common/machine.h"
 #include "common/options.h"
@@ -80,18 +80,6 @@ static void set_memory(struct server_options *options)
         log_warn("server.memory", "error=\"--memory is more than %s\"", memory);
 }
 
-/* Every connection is a file to the kernel, and the usual limit of 1024 is there for programs that
- * use select(). */
-static void allow_many_files(void)
-{
-    struct rlimit files;
-
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-        return;
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-}
-
 static int refuse_homeless(struct errbuf *why)
 {
     return err_set(why, -EINVAL,
@@ -132,13 +120,13 @@ int main(int argc, char **argv)
     log_set_level((enum log_level)options.log_level);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    allow_many_files();
     set_memory(&options);
     if (!options.state)
         options.state = state;
     int rc = options.state ? server_check(&options, &why) : refuse_homeless(&why);
     status = rc == -EINVAL ? 2 : 1;
-    if (rc < 0 || server_open(s, &options, &why) < 0)
+    if (rc < 0 || file_limit_raise(SERVER_FILES_MIN, &why) < 0 ||
+        server_open(s, &options, &why) < 0)
         goto out;
     status = 0;
     server_run(s);

@@ -132,12 +132,21 @@ static int explain_cache(const char *folder, int64_t bytes, int rc, struct errbu
 
     if (rc == -ENOMEM)
         return room_refuse_dataset(bytes, why);
-    if (!refusal_is(rc) || refusal_cause(rc) != REFUSAL_DISK)
+    if (rc == -EPERM || !refusal_is(rc) || refusal_cause(rc) != REFUSAL_DISK)
         return rc;
     statvfs(folder, &fs);
     return err_prefix(why, rc, "a dataset of %s into %s, which has %s free",
                       text_of_bytes(bytes, needed), folder,
                       text_of_bytes((int64_t)(fs.f_bavail * fs.f_frsize), free_there));
+}
+
+int plan_check(struct plan *p)
+{
+    if (cache_unchanged(&p->data))
+        return 0;
+    log_warn("dataset.changed", "job=%lld", (long long)p->job);
+    plan_drop(p);
+    return -ESTALE;
 }
 
 int plan_job(struct plan *p, const struct session_options *options, const struct talk *talk,
@@ -151,7 +160,7 @@ int plan_job(struct plan *p, const struct session_options *options, const struct
     int rc;
 
     if (p->job == number)
-        return 0;
+        return plan_check(p);
     plan_drop(p);
     rc = read_job(p, talk, number, sha256, &bytes, why);
     if (rc == 0) {

@@ -34,9 +34,12 @@ struct plan {
 
 /* Gives everything back; *p is then a plan of no job. */
 void plan_drop(struct plan *p);
-/* Plans this job unless it is planned already. What goes wrong between the worker and the job is
- * one of refusal_is, with a sentence that names what was needed and what there is; then no job is
- * planned. halves is borrowed while the job is planned; NULL: none. */
+/* Nothing that is computed with another file than the one that was checked is worth anything: is it
+ * still that? 0; -ESTALE: the plan went, with theta; whoever asks for the task anew checks it. */
+int plan_check(struct plan *p);
+/* Plans this job unless it is planned already (plan_check). What goes wrong between the worker and
+ * the job is one of refusal_is, with a sentence that names what was needed and what there is; then
+ * no job is planned. halves is borrowed while the job is planned; NULL: none. */
 int plan_job(struct plan *p, const struct session_options *options, const struct talk *talk,
              struct cache *cache, struct halves *halves, int64_t number, struct errbuf *why);
 /* Makes room for a task of so many samples. 0 or -ENOMEM. */

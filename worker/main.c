@@ -10,6 +10,7 @@
 #include "common/alloc.h"
 #include "common/bounds.h"
 #include "common/file.h"
+#include "common/file_limit.h"
 #include "common/log.h"
 #include "common/machine.h"
 #include "common/options.h"
@@ -65,8 +66,8 @@ static const struct option table[] = {
 
 static volatile sig_atomic_t stop;
 
-/* SIGTERM lets it finish what it is at; an alarm makes it give that back, a second one gives up
- * what still does not end. A second SIGTERM is as good as the alarm. */
+/* SIGTERM, SIGINT or SIGHUP lets it finish what it is at; an alarm makes it give that back, a
+ * second one gives up what still does not end. A second SIGTERM is as good as the alarm. */
 static void on_signal(int number)
 {
     if (stop == STOP_NOW && number == SIGALRM)
@@ -103,13 +104,31 @@ static char *default_name(void)
     return xasprintf("%s-%d", host, (int)getpid());
 }
 
+/* The handler is gone then, and whatever it was happens again and ends the process. */
+static void on_bus_error(int number)
+{
+    static const char text[] =
+        "steppe-worker: a file that it has mapped was cut short or cannot be "
+        "read; it ends, and checks it when it is started again\n";
+    ssize_t n = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+    (void)number;
+    (void)n;
+}
+
 static void set_signals(void)
 {
     const struct sigaction action = {.sa_handler = on_signal};
+    const struct sigaction bus = {.sa_handler = on_bus_error, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction before;
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGALRM, &action, NULL);
+    sigaction(SIGBUS, &bus, NULL);
+    /* The terminal was closed. Under nohup that is nothing to us. */
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a full cache gets a sentence */
 }
@@ -164,6 +183,17 @@ static int work(struct worker_options *options, char **argv, struct errbuf *why)
     return rc;
 }
 
+/* What would be in the way of every job is said now, not when the first one comes. */
+static int check_host(const char *cache, struct errbuf *why)
+{
+    int rc = file_limit_raise(WORKER_FILES_MIN, why);
+
+    if (rc < 0)
+        return rc;
+    rc = cache_check(cache, why);
+    return rc < 0 ? err_prefix(why, rc, "--cache") : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct worker_options options = {0};
@@ -210,13 +240,7 @@ int main(int argc, char **argv)
         status = 2;
         goto out;
     }
-    /* Said now, not when the first job comes. */
-    if (cache_check(options.session.cache, &why) < 0) {
-        err_prefix(&why, -EINVAL, "--cache");
-        status = 1;
-        goto out;
-    }
-    status = work(&options, argv, &why) < 0;
+    status = check_host(options.session.cache, &why) < 0 || work(&options, argv, &why) < 0;
 out:
     status = output_end(&output, "steppe-worker", status, &why);
     free(cache);

@@ -238,11 +238,8 @@ static int compute(const struct session *s, struct plan *p, const struct task *t
         return plan_no_memory(p, s->options, why);
     if (rc == -EINTR)
         return rc;
-    if (!cache_unchanged(&p->data)) {
-        log_warn("dataset.changed", "job=%lld step=%lld", (long long)t->job, (long long)t->step);
-        plan_drop(p); /* the next one checks it */
+    if (plan_check(p) < 0)
         return -ESTALE;
-    }
     *a = (struct answer){.type = MSG_TASK_RESULT, .request = with_key(p, t)};
     if (rc < 0) {
         log_warn("task.fail", "job=%lld step=%lld reason=\"%s\"", (long long)t->job,

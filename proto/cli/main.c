@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/bounds.h"
+#include "common/file_limit.h"
 #include "common/output.h"
 #include "common/text.h"
 #include "proto/address.h"
@@ -104,11 +106,14 @@ static void on_stop(int signal_number)
 /* A second Ctrl-C ends the process at once. A file that may not grow gets a sentence. */
 static void set_signals(void)
 {
-    struct sigaction action = {.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND}, before;
 
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* The terminal was closed; under nohup that is nothing to us. */
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
     signal(SIGXFSZ, SIG_IGN);
 }
 
@@ -297,7 +302,9 @@ static int run_command(const struct command *c, const struct args *args, char **
 
     cli.colour = cli.terminal && !(no_colour && *no_colour);
     set_signals();
-    int rc = c->run(&cli, why);
+    int rc = file_limit_raise(CLI_FILES_MIN, why);
+    if (rc == 0)
+        rc = c->run(&cli, why);
     cli_close(&cli);
     return rc;
 }
