@@ -24,6 +24,7 @@
     MESSAGE(JOB_LOG, "job.log", 0, BY_READ)                                                        \
     MESSAGE(JOB_PAUSE, "job.pause", 0, BY_SUBMIT)                                                  \
     MESSAGE(JOB_RESUME, "job.resume", 0, BY_SUBMIT)                                                \
+    MESSAGE(JOB_UNPIN, "job.unpin", 0, BY_ADMIN)                                                   \
     MESSAGE(JOB_CANCEL, "job.cancel", 0, BY_SUBMIT)                                                \
     MESSAGE(JOB_RM, "job.rm", 0, BY_ADMIN)                                                         \
     MESSAGE(JOB_SCHEDULE, "job.schedule", 0, BY_READ)                                              \

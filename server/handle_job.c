@@ -125,6 +125,7 @@ static void show_done(struct op *op)
     }
     if (job->rec.numerics_class[0])
         cJSON_AddStringToObject(out, "numerics_class", job->rec.numerics_class);
+    cJSON_AddItemToObject(out, "promise", jobs_promise(job));
     cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
     if (job->rec.model_sha256[0])
         cJSON_AddStringToObject(out, "model_sha256", job->rec.model_sha256);
@@ -207,7 +208,33 @@ void handle_job_pause(struct request *rq)
 
 void handle_job_resume(struct request *rq)
 {
-    handle_verb(rq, VERB_RESUME);
+    struct job *job = job_of(rq);
+    bool relaxed = false;
+    struct errbuf why;
+
+    if (!job)
+        return;
+    if (field_bool(rq->message.json, "job.resume", "relaxed", false, &relaxed, &why) < 0)
+        request_fail(rq, -EINVAL, &why);
+    else if (relaxed)
+        jobs_relax(rq->server->jobs, job, rq);
+    else
+        jobs_verb(rq->server->jobs, job, VERB_RESUME, rq);
+}
+
+void handle_job_unpin(struct request *rq)
+{
+    struct job *job = job_of(rq);
+    const char *class;
+    struct errbuf why;
+
+    if (!job)
+        return;
+    if (field_str(rq->message.json, "job.unpin", "class", true, sizeof(job->rec.numerics_class),
+                  &class, &why) < 0)
+        request_fail(rq, -EINVAL, &why);
+    else
+        jobs_unpin(rq->server->jobs, job, class, rq);
 }
 
 void handle_job_cancel(struct request *rq)

@@ -14,6 +14,7 @@ void handle_job_show(struct request *rq);
 void handle_job_log(struct request *rq);
 void handle_job_pause(struct request *rq);
 void handle_job_resume(struct request *rq);
+void handle_job_unpin(struct request *rq);
 void handle_job_cancel(struct request *rq);
 void handle_job_rm(struct request *rq);
 void handle_job_schedule(struct request *rq);

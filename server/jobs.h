@@ -116,6 +116,16 @@ void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class);
 /* A strict job whose class nothing was computed in yet gives it back, durably: the next worker that
  * asks for its work has it. */
 void jobs_unpin_class(struct jobs *jobs, struct job *job);
+/* Does it take results of every class, by its job file or since a person said so? */
+bool jobs_is_relaxed(const struct job *job);
+/* From now on it does, durably, and its promise of the same bits ends there; then as a resume. */
+void jobs_relax(struct jobs *jobs, struct job *job, struct request *rq);
+/* Gives back the class of a strict job, so that the next worker that asks has it, and answers rq
+ * once that is durable. Its run begins again at its newest checkpoint: leases of the old class
+ * count no more. One that has another class, or none, stays as it is. */
+void jobs_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq);
+/* What a job's class and promise are, for job.show. */
+cJSON *jobs_promise(const struct job *job);
 /* Adds an event to the job's log, durably but not waited for. */
 void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, const char *text);
 /* Ends a running job as failed. */

@@ -43,6 +43,8 @@ struct job_record {
     char reason[400];              /* "" : none; of a worker's with its name */
     int64_t incarnation;           /* grows at every start, recovery and resume */
     char numerics_class[80];       /* "" until the first lease */
+    bool relaxed;                  /* a person lets workers of every class at it since */
+    char broken[160];              /* what became of the promise of the same bits; "": it holds */
     char model_sha256[SHA256_HEX]; /* "" until done */
     int64_t created_unix_ms, started_unix_ms, finished_unix_ms; /* 0: not yet */
 };

@@ -11,6 +11,10 @@
 
 #define JOB_STATES_CHECK "CHECK(state IN ('queued','running','paused','done','failed','cancelled'))"
 
+/* The promise of a strict job, once a person has given it up. */
+const char sql_state_3[] = "ALTER TABLE job ADD COLUMN relaxed INTEGER NOT NULL DEFAULT 0;\n"
+                           "ALTER TABLE job ADD COLUMN broken TEXT NOT NULL DEFAULT '';\n";
+
 const char sql_state_1[] =
     "CREATE TABLE job(\n"
     "  job_id INTEGER PRIMARY KEY AUTOINCREMENT,\n"

@@ -262,7 +262,7 @@ bool worker_grant(struct workers *w, struct worker *worker)
     for (size_t i = 0; i < count; i++) {
         struct job *job = jobs[i];
 
-        if (job->spec.numerics == NUMERICS_STRICT && !job->rec.numerics_class[0]) {
+        if (!jobs_is_relaxed(job) && !job->rec.numerics_class[0]) {
             jobs_pin_class(w->server->jobs, job, worker->class);
             return false;
         }

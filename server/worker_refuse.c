@@ -103,8 +103,7 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
     say(w, worker, job, cause, reason);
     if (!job->touched && !anybody(w, job)) {
         /* Nothing was computed in the class of the worker that asked first: any other may do it. */
-        if (job->spec.numerics == NUMERICS_STRICT && job->rec.numerics_class[0] &&
-            !job->class_pending)
+        if (!jobs_is_relaxed(job) && job->rec.numerics_class[0] && !job->class_pending)
             jobs_unpin_class(w->server->jobs, job);
         ends = job->refusals.count >= REFUSALS_MAX && !anybody(w, job);
     }

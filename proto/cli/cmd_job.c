@@ -26,6 +26,14 @@ const struct option log_options[] = {
     {NULL},
 };
 
+const struct option resume_options[] = {
+    {"relaxed", OPT_FLAG, offsetof(struct args, relaxed),
+     .help =
+         "by workers of any numerics class from now on, also when it is not paused; its model is "
+         "then no longer the one that others get"},
+    {NULL},
+};
+
 static void add_job(struct table *t, const cJSON *row)
 {
     int64_t epoch = 0, epochs = 0;
@@ -240,17 +248,14 @@ int cmd_log(struct cli *cli, struct errbuf *why)
     return rc;
 }
 
-/* Sends a request about one job whose reply is its row. */
-static int change_job(struct cli *cli, enum message_type type, struct errbuf *why)
+/* Sends a request (ownership passes) whose reply is a job's row. */
+static int call_for_row(struct cli *cli, enum message_type type, cJSON *request, struct errbuf *why)
 {
     struct message reply;
     const cJSON *row;
-    cJSON *request;
     int64_t job = 0;
-    int rc = cli_job_request(cli, &request, why);
+    int rc = cli_call(cli, type, request, &reply, why);
 
-    if (rc == 0)
-        rc = cli_call(cli, type, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_object(reply.json, "job", &row, why);
@@ -264,6 +269,14 @@ static int change_job(struct cli *cli, enum message_type type, struct errbuf *wh
     return rc;
 }
 
+static int change_job(struct cli *cli, enum message_type type, struct errbuf *why)
+{
+    cJSON *request;
+    int rc = cli_job_request(cli, &request, why);
+
+    return rc != 0 ? rc : call_for_row(cli, type, request, why);
+}
+
 int cmd_pause(struct cli *cli, struct errbuf *why)
 {
     return change_job(cli, MSG_JOB_PAUSE, why);
@@ -271,7 +284,39 @@ int cmd_pause(struct cli *cli, struct errbuf *why)
 
 int cmd_resume(struct cli *cli, struct errbuf *why)
 {
-    return change_job(cli, MSG_JOB_RESUME, why);
+    cJSON *request;
+    int rc = cli_job_request(cli, &request, why);
+
+    if (rc != 0)
+        return rc;
+    if (cli->args->relaxed)
+        cJSON_AddTrueToObject(request, "relaxed");
+    return call_for_row(cli, MSG_JOB_RESUME, request, why);
+}
+
+/* The class that is seen is the one that goes: sent twice, it takes no other from the job. */
+int cmd_unpin(struct cli *cli, struct errbuf *why)
+{
+    struct message shown;
+    cJSON *request;
+    int64_t job = 0;
+    int rc = cli_job_request(cli, &request, why);
+
+    if (rc != 0)
+        return rc;
+    value_i64(request, "job", &job);
+    rc = cli_call(cli, MSG_JOB_SHOW, request, &shown, why);
+    if (rc != 0)
+        return rc;
+    request = cJSON_CreateObject();
+    cJSON_AddNumberToObject(request, "job", (double)job);
+    cJSON_AddStringToObject(request, "class", value_text(shown.json, "numerics_class"));
+    message_done(&shown);
+    if (!*value_text(request, "class")) {
+        cJSON_Delete(request);
+        return err_set(why, -EINVAL, "job %lld has no numerics class yet", (long long)job);
+    }
+    return call_for_row(cli, MSG_JOB_UNPIN, request, why);
 }
 
 int cmd_cancel(struct cli *cli, struct errbuf *why)

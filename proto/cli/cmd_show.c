@@ -193,15 +193,22 @@ static void print_database(const cJSON *json, int64_t job, bool scored)
 static void print_class(const cJSON *json, const cJSON *spec)
 {
     const char *class = value_text(json, "numerics_class");
+    const cJSON *promise = cJSON_GetObjectItemCaseSensitive(json, "promise");
+    const char *broken = value_text(promise, "why");
     char text[160];
 
     if (strcmp(value_text(spec, "numerics"), "strict") != 0)
         snprintf(text, sizeof(text), "any (relaxed)");
+    else if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(promise, "relaxed")))
+        snprintf(text, sizeof(text), "any (relaxed since it runs; %.80s before)",
+                 *class ? class : "none");
     else if (*class)
         snprintf(text, sizeof(text), "%.80s (strict: no other)", class);
     else
         snprintf(text, sizeof(text), "that of the first worker (strict)");
     print_line("class", text);
+    if (strcmp(value_text(spec, "numerics"), "strict") == 0)
+        print_line("promise", broken);
 }
 
 /* A text of the reply, to stand between escapes of our own; freed by the caller. */

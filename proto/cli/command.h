@@ -29,7 +29,7 @@ struct args {
     const char *server, *key;
     bool json, help, version;
     /* jobs */
-    bool watch, help_job, follow;
+    bool watch, help_job, follow, relaxed;
     const char *uuid;
     int64_t limit, first, before, keep;
     /* dataset import */
@@ -73,6 +73,7 @@ int cmd_show(struct cli *cli, struct errbuf *why);
 int cmd_log(struct cli *cli, struct errbuf *why);
 int cmd_pause(struct cli *cli, struct errbuf *why);
 int cmd_resume(struct cli *cli, struct errbuf *why);
+int cmd_unpin(struct cli *cli, struct errbuf *why);
 int cmd_cancel(struct cli *cli, struct errbuf *why);
 int cmd_rm(struct cli *cli, struct errbuf *why);
 int cmd_workers(struct cli *cli, struct errbuf *why);
@@ -107,9 +108,10 @@ int cmd_dashboard(struct cli *cli, struct errbuf *why);
 int cmd_ping(struct cli *cli, struct errbuf *why);
 int cmd_version(struct cli *cli, struct errbuf *why);
 
-extern const struct option submit_options[], jobs_options[], log_options[], import_options[],
-    top_options[], histogram_options[], trajectory_options[], planted_options[], schedule_options[],
-    classes_options[], risers_options[], suspects_options[], compare_options[], map_options[],
-    sql_options[], export_options[], derive_options[], sheet_options[], backup_options[];
+extern const struct option submit_options[], jobs_options[], log_options[], resume_options[],
+    import_options[], top_options[], histogram_options[], trajectory_options[], planted_options[],
+    schedule_options[], classes_options[], risers_options[], suspects_options[], compare_options[],
+    map_options[], sql_options[], export_options[], derive_options[], sheet_options[],
+    backup_options[];
 
 #endif

@@ -16,15 +16,29 @@
 #define STEPS_MAX 32
 
 /* What is said, in this order; LOOK goes on until all jobs have ended. */
-enum verb { OFFER, PUT, COMMIT, SUBMIT, PAUSE, RESUME, CANCEL, LOOK, REMOVE, PULL, SHOW, MODEL };
+enum verb {
+    OFFER,
+    PUT,
+    COMMIT,
+    SUBMIT,
+    PAUSE,
+    RESUME,
+    RELAX,
+    UNPIN,
+    CANCEL,
+    LOOK,
+    REMOVE,
+    PULL,
+    SHOW,
+    MODEL
+};
 
 static const char *const types[] = {
-    [OFFER] = "dataset.offer",   [PUT] = "dataset.put",
-    [COMMIT] = "dataset.commit", [SUBMIT] = "job.submit",
-    [PAUSE] = "job.pause",       [RESUME] = "job.resume",
-    [CANCEL] = "job.cancel",     [LOOK] = "job.list",
-    [REMOVE] = "job.rm",         [PULL] = "",
-    [SHOW] = "job.show",         [MODEL] = "model.get",
+    [OFFER] = "dataset.offer", [PUT] = "dataset.put", [COMMIT] = "dataset.commit",
+    [SUBMIT] = "job.submit",   [PAUSE] = "job.pause", [RESUME] = "job.resume",
+    [RELAX] = "job.resume",    [UNPIN] = "job.unpin", [CANCEL] = "job.cancel",
+    [LOOK] = "job.list",       [REMOVE] = "job.rm",   [PULL] = "",
+    [SHOW] = "job.show",       [MODEL] = "model.get",
 };
 
 struct step {
@@ -73,6 +87,8 @@ static void draw_verbs(int job)
         add(PAUSE, job, some_time());
         add(RESUME, job, some_time());
     }
+    if (world_chance(50))
+        add(world_chance(500) ? RELAX : UNPIN, job, some_time());
     if (world_chance(100))
         add(CANCEL, job, some_time());
 }
@@ -125,6 +141,10 @@ static void fill(enum verb verb, const struct person_job *job, int index, cJSON 
         cJSON_AddItemToObject(out, "spec", cJSON_Parse(plan_spec(plan_get()->specs[index])));
     } else if (verb != LOOK) {
         cJSON_AddNumberToObject(out, "job", (double)job->number);
+        if (verb == RELAX)
+            cJSON_AddTrueToObject(out, "relaxed");
+        else if (verb == UNPIN) /* of nearly all workers */
+            cJSON_AddStringToObject(out, "class", "class-0");
     }
 }
 
@@ -142,7 +162,10 @@ static void ask(enum verb verb, int index)
     else if (verb > COMMIT && verb != LOOK)
         snprintf(what, sizeof(what), "job=%" PRId64, job->number);
     if (verb >= SUBMIT && verb <= REMOVE && verb != LOOK)
-        note("ask verb=%s %s", types[verb], what);
+        note("ask verb=%s %s%s", types[verb], what,
+             verb == RELAX   ? " relaxed=1"
+             : verb == UNPIN ? " unpinned=1"
+                             : "");
     net_ask(&me.client, types[verb], fields, &tensor, tensors, what);
 }
 

@@ -133,7 +133,7 @@ static void read_apply(struct reader *r, const char *line)
     if (reader_number(line, "inc") != j->incarnation)
         reader_violation(r, "incarnation %" PRId64 " is at work", j->incarnation);
     snprintf(class, sizeof(class), "class-%" PRId64, reader_number(r->delivered.text, "class"));
-    if (strcmp(j->class, class) != 0)
+    if (!j->relaxed && strcmp(j->class, class) != 0)
         reader_violation(r, "the job's class is %s", j->class[0] ? j->class : "none");
     j->touched = true;
     if (reader_number(line, "step") != j->step || reader_number(line, "phase") != j->phase)
@@ -174,8 +174,11 @@ static void read_ask(struct reader *r, const char *line)
 {
     int64_t n = reader_number(line, "job");
 
-    if (n >= 1 && n < JOBS)
-        r->jobs[n].commanded[0] = 0;
+    if (n < 1 || n >= JOBS)
+        return;
+    r->jobs[n].commanded[0] = 0;
+    r->jobs[n].relaxed |= reader_number(line, "relaxed") == 1;
+    r->jobs[n].unpinned |= reader_number(line, "unpinned") == 1;
 }
 
 static void read_ack(struct reader *r, const char *line)
@@ -236,9 +239,12 @@ static void read_denied(struct reader *r, const char *line)
 
 /* --- the end --- */
 
-static int class_of(const struct job *j)
+/* What the job must come to; NULL: nothing is known. */
+static const struct outcome *outcome_of(struct reader *r, const struct job *j)
 {
-    return j->class[0] ? (int)(j->class[strlen("class-")] - '0') : 0;
+    const int class = j->class[0] ? (int)(j->class[strlen("class-")] - '0') : 0;
+
+    return j->relaxed || j->unpinned ? NULL : r->expect(r->arg, j->spec, class);
 }
 
 static void read_final(struct reader *r, const char *line)
@@ -257,7 +263,7 @@ static void read_final(struct reader *r, const char *line)
     if (!j->finished_well && !poison && !refused && strcmp(state, "cancelled") != 0)
         reader_violation(r, "a job has ended as %s", state);
     if (j->finished_well) {
-        const struct outcome *o = r->expect(r->arg, j->spec, class_of(j));
+        const struct outcome *o = outcome_of(r, j);
         if (o && strcmp(o->model, j->model) != 0)
             reader_violation(r, "the model of the undisturbed run is %s", o->model);
         if (o && o->epochs != j->committed)
@@ -269,7 +275,7 @@ static void read_final(struct reader *r, const char *line)
 static void read_final_epoch(struct reader *r, const char *line)
 {
     struct job *j = reader_job(r, line);
-    const struct outcome *o = r->expect(r->arg, j->spec, class_of(j));
+    const struct outcome *o = outcome_of(r, j);
     int64_t epoch = reader_number(line, "epoch");
     char scores[SHA256_HEX];
 

@@ -44,7 +44,8 @@ struct job {
     int64_t step, phase;
     bool applied[SHARDS];
     int64_t applied_count;
-    bool touched; /* its run has something that was computed, in its class */
+    bool touched;           /* its run has something that was computed, in its class */
+    bool relaxed, unpinned; /* a person said so: it may have the bits of no undisturbed run */
     /* epochs and checkpoints */
     int64_t committed; /* epochs, in order from 0 */
     char scores[EPOCHS][SHA256_HEX];

@@ -42,7 +42,8 @@ static void read_row(struct reader *r, const char *line)
     j->written_count = 0;
     reader_word(line, "class", class, sizeof(class));
     /* One in which nothing was computed may be given back. */
-    if (j->class[0] && strcmp(class, j->class) != 0 && (class[0] || j->touched))
+    if (j->class[0] && strcmp(class, j->class) != 0 && (class[0] || j->touched) && !j->relaxed &&
+        !j->unpinned)
         reader_violation(r, "the numerics class changes from %s", j->class);
     memcpy(j->class, class, sizeof(class));
 }
@@ -78,7 +79,7 @@ static void read_recovered(struct reader *r, const char *line)
     found = !j->class[0] || strcmp(j->class, class) == 0;
     for (int i = 0; i < j->written_count; i++)
         found = found || strcmp(j->written[i].class, class) == 0;
-    if (!found)
+    if (!found && !j->relaxed && !j->unpinned)
         reader_violation(r, "the numerics class %s is lost", j->class);
     j->known = true;
     j->removing = false; /* it did not happen */
@@ -127,7 +128,7 @@ static void read_fold(struct reader *r, const char *line)
         reader_violation(r, "epoch %" PRId64 " is committed before %" PRId64, epoch, j->committed);
     if (epoch >= EPOCHS)
         return;
-    if (j->scores[epoch][0] && strcmp(scores, j->scores[epoch]) != 0)
+    if (j->scores[epoch][0] && strcmp(scores, j->scores[epoch]) != 0 && !j->relaxed && !j->unpinned)
         reader_violation(r, "the scores of epoch %" PRId64 " were %s", epoch, j->scores[epoch]);
     memcpy(j->scores[epoch], scores, sizeof(scores));
     if (epoch + 1 > j->committed)
