@@ -61,22 +61,26 @@ static const struct option table[] = {
     {0},
 };
 
-/* Sets memory_bytes where no option did, and says how much it is and why. */
-static void set_memory(struct server_options *options)
+/* Half of what this process may use, where no option says how much. */
+static void set_memory(struct server_options *options, const struct machine *machine)
+{
+    const int64_t half = machine_memory(machine) / 2;
+
+    if (!options->memory_bytes)
+        options->memory_bytes = half < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : half;
+}
+
+/* What it has to work with, and why so much. */
+static void say_machine(const struct server_options *options, const struct machine *machine,
+                        bool given)
 {
     char memory[MACHINE_TEXT_BYTES], processors[MACHINE_TEXT_BYTES], bytes[TEXT_F64_BYTES];
-    struct machine machine;
-    bool given = options->memory_bytes != 0;
 
-    machine_here(&machine);
-    const int64_t all = machine_memory(&machine);
-    if (!given)
-        options->memory_bytes = all / 2 < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : all / 2;
     log_info("server.machine", "memory=\"%s (%s %s)\" processors=\"%u (%s)\"",
              text_of_bytes(options->memory_bytes, bytes), given ? "--memory;" : "half of",
-             machine_say_memory(&machine, memory), machine_processors(&machine),
-             machine_say_processors(&machine, processors));
-    if (options->memory_bytes > all)
+             machine_say_memory(machine, memory), machine_processors(machine),
+             machine_say_processors(machine, processors));
+    if (options->memory_bytes > machine_memory(machine))
         log_warn("server.memory", "error=\"--memory is more than %s\"", memory);
 }
 
@@ -101,6 +105,7 @@ int main(int argc, char **argv)
     struct server *s = xcalloc(1, sizeof(*s));
     struct errbuf why = {""};
     char *state = file_xdg("XDG_STATE_HOME", ".local/state");
+    struct machine machine;
     struct output output;
     int status = 2;
 
@@ -120,7 +125,9 @@ int main(int argc, char **argv)
     log_set_level((enum log_level)options.log_level);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    set_memory(&options);
+    machine_here(&machine);
+    const bool memory_given = options.memory_bytes != 0;
+    set_memory(&options, &machine);
     if (!options.state)
         options.state = state;
     int rc = options.state ? server_check(&options, &why) : refuse_homeless(&why);
@@ -129,6 +136,7 @@ int main(int argc, char **argv)
         server_open(s, &options, &why) < 0)
         goto out;
     status = 0;
+    say_machine(&options, &machine, memory_given);
     server_run(s);
     server_close(s);
 out:

@@ -69,11 +69,13 @@ int greet_hello(const struct talk *t, const struct session_options *options, con
         }
     }
     cJSON_Delete(request);
-    *io_known = *io_known || rc == 0;
     greet_read_class(rc == 0 ? reply.json : NULL, wanted);
     if (rc == 0)
         log_info("worker.hello", "server=%s class=%s threads=%lld", options->server, class,
                  (long long)options->threads);
+    if (rc == 0 && !*io_known)
+        log_info("worker.machine", "%s", options->machine);
+    *io_known = *io_known || rc == 0;
     message_done(&reply);
     return rc;
 }

@@ -76,8 +76,8 @@ static void on_signal(int number)
     alarm(DRAIN_S);
 }
 
-/* Sets threads where no option did, and says how many they are and why. */
-static void set_threads(struct session_options *options)
+/* Sets threads where no option did. Gives what the log says of them and of the memory; malloc. */
+static char *set_threads(struct session_options *options)
 {
     char processors[MACHINE_TEXT_BYTES], memory[MACHINE_TEXT_BYTES];
     struct machine machine;
@@ -88,11 +88,10 @@ static void set_threads(struct session_options *options)
     if (!given)
         options->threads = may > THREADS_MAX ? THREADS_MAX : may;
     machine_say_processors(&machine, processors);
-    log_info("worker.machine", "threads=\"%lld (%s%s)\" memory=\"%s\"", (long long)options->threads,
-             given ? "--threads; " : "", processors, machine_say_memory(&machine, memory));
-    if (options->threads > may)
-        log_warn("worker.threads", "error=\"--threads %lld with %s: they take turns\"",
-                 (long long)options->threads, processors);
+    return xasprintf("threads=\"%lld (%s%s%s)\" memory=\"%s\"", (long long)options->threads,
+                     given ? "--threads; " : "", processors,
+                     options->threads > may ? "; they take turns" : "",
+                     machine_say_memory(&machine, memory));
 }
 
 static char *default_name(void)
@@ -199,7 +198,7 @@ int main(int argc, char **argv)
     struct worker_options options = {0};
     struct errbuf why = {""};
     struct output output;
-    char *cache = file_xdg("XDG_CACHE_HOME", ".cache"), *name = default_name();
+    char *cache = file_xdg("XDG_CACHE_HOME", ".cache"), *name = default_name(), *machine = NULL;
     int status = 2;
 
     output_open(&output);
@@ -229,7 +228,7 @@ int main(int argc, char **argv)
         options.session.name = name;
     log_set_level((enum log_level)options.log_level);
     set_signals();
-    set_threads(&options.session);
+    options.session.machine = machine = set_threads(&options.session);
     if (address_check(options.session.server, &why) < 0) {
         err_prefix(&why, -EINVAL, "--connect");
         status = 2;
@@ -245,5 +244,6 @@ out:
     status = output_end(&output, "steppe-worker", status, &why);
     free(cache);
     free(name);
+    free(machine);
     return status;
 }

@@ -16,6 +16,7 @@ struct session_options {
     const char *name;
     const char *cache; /* folder of datasets */
     int64_t threads;
+    const char *machine; /* fields of the log: what there is to work with */
     const struct kernels *kernels;
     bool may_change; /* into a class that the server asks for */
     bool profile;    /* print where the time of each job went when the worker leaves it */
