@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/bounds.h"
@@ -49,12 +50,14 @@ static int settle(struct db *db, struct db_log *ret, struct errbuf *why)
 int db_log_settle(const char *dir, const char *name, struct db_log *ret, struct errbuf *why)
 {
     struct db db = {0};
-    int rc;
+    char path[700];
 
     *ret = (struct db_log){.bytes = log_bytes(dir, name)};
-    if (ret->bytes == 0) /* and a file that is not there is not to be made */
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    /* A file that was taken away must not be made anew beside the log that is its. */
+    if (ret->bytes == 0 || access(path, F_OK) != 0)
         return 0;
-    rc = db_open(&db, dir, name, true, 0600, why);
+    int rc = db_open(&db, dir, name, true, 0600, why);
     if (rc == 0)
         sqlite3_db_config(db.sql, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (rc == 0)
