@@ -92,8 +92,15 @@
 #define PICTURE_SIDE_MAX 8192 /* before it is scaled down: 192 MiB of pixels, 67 megapixels */
 #define DATASET_BYTES_MAX (64ull << 30) /* a worker maps all of it */
 #define DATASETS_MAX 1000               /* in one list of a reply */
-/* That an unfinished upload is kept: someone may come back to it on Monday. */
-#define LEFTOVER_DAYS 7
+/* That an upload which was cut off is kept: someone may come back to it on Monday. */
+#define LEFTOVER_DAYS 3
+/* That a complete one is which nothing took over: who was refused may change a word and try again.
+ */
+#define UPLOAD_IDLE_MS (10 * 60 * 1000)
+/* Of --max-uploads: a quarter is one sender's, and a dataset of the largest size fits that. */
+#define UPLOADS_BYTES_DEFAULT (4 * (int64_t)DATASET_BYTES_MAX)
+#define UPLOADS_BYTES_MIN (1 << 20)
+#define UPLOADS_KEPT_MAX 1000 /* in one list of a reply; the server walks it every second */
 
 /* --- jobs --- */
 

@@ -96,6 +96,19 @@ static int images_read(struct dataset *d, struct errbuf *why)
     d->image_bytes = (size_t)d->dims.h * d->dims.w * d->dims.c;
     d->images = train->data;
     d->test_images = test->data;
+    d->images_at = safetensors_at(&d->file, train);
+    return 0;
+}
+
+/* A copy of what the tensor holds. */
+static int bytes_copy(const struct dataset *d, const struct file_source *from,
+                      const struct tensor *t, void *out, struct errbuf *why)
+{
+    if (t->bytes == 0)
+        return 0;
+    if (from)
+        return from->read(from->arg, safetensors_at(&d->file, t), t->bytes, out, why);
+    memcpy(out, t->data, t->bytes);
     return 0;
 }
 
@@ -116,8 +129,9 @@ static int column_need(const struct dataset *d, const char *name, enum dtype typ
 }
 
 /* An owned, aligned copy, all of it below count. */
-static int numbers_read(const struct dataset *d, const char *name, uint32_t n, const char *what,
-                        uint32_t count, uint16_t **ret, struct errbuf *why)
+static int numbers_read(const struct dataset *d, const struct file_source *from, const char *name,
+                        uint32_t n, const char *what, uint32_t count, uint16_t **ret,
+                        struct errbuf *why)
 {
     const struct tensor *t;
     int rc = column_need(d, name, DTYPE_U16, n, &t, why);
@@ -127,9 +141,9 @@ static int numbers_read(const struct dataset *d, const char *name, uint32_t n, c
     uint16_t *labels = alloc_bytes(n ? n : 1, sizeof(*labels));
     if (!labels)
         return err_set(why, -ENOMEM, "no memory for %u %s", n, name);
-    if (n)
-        memcpy(labels, t->data, t->bytes);
-    rc = numbers_check(name, labels, n, what, count, why);
+    rc = bytes_copy(d, from, t, labels, why);
+    if (!rc)
+        rc = numbers_check(name, labels, n, what, count, why);
     if (rc) {
         free(labels);
         return rc;
@@ -138,10 +152,10 @@ static int numbers_read(const struct dataset *d, const char *name, uint32_t n, c
     return 0;
 }
 
-static int labels_read(const struct dataset *d, const char *name, uint32_t n, uint16_t **ret,
-                       struct errbuf *why)
+static int labels_read(const struct dataset *d, const struct file_source *from, const char *name,
+                       uint32_t n, uint16_t **ret, struct errbuf *why)
 {
-    return numbers_read(d, name, n, "classes", d->classes, ret, why);
+    return numbers_read(d, from, name, n, "classes", d->classes, ret, why);
 }
 
 /* NULL, and the sentence, when the key is absent. */
@@ -242,7 +256,7 @@ static int meta_read(struct dataset *d, struct errbuf *why)
     return rc ? rc : channels_read(d, "std", INPUT_STD_MIN, d->std, why);
 }
 
-static int planted_read(struct dataset *d, struct errbuf *why)
+static int planted_read(struct dataset *d, const struct file_source *from, struct errbuf *why)
 {
     const struct tensor *t;
     int rc;
@@ -250,15 +264,17 @@ static int planted_read(struct dataset *d, struct errbuf *why)
     if (!safetensors_find(&d->file, "planted"))
         return 0;
     rc = column_need(d, "planted", DTYPE_U8, d->samples, &t, why);
-    if (!rc)
-        rc = planted_check(t->data, d->samples, why);
-    if (!rc)
-        d->planted = t->data;
-    return rc;
+    if (rc)
+        return rc;
+    d->planted = alloc_bytes(d->samples, 1);
+    if (!d->planted)
+        return err_set(why, -ENOMEM, "no memory for %u planted", d->samples);
+    rc = bytes_copy(d, from, t, d->planted, why);
+    return rc ? rc : planted_check(d->planted, d->samples, why);
 }
 
 /* Both or neither: domains and their names. */
-static int domains_read(struct dataset *d, struct errbuf *why)
+static int domains_read(struct dataset *d, const struct file_source *from, struct errbuf *why)
 {
     const char *names = safetensors_meta_get(&d->file, "domain_names");
     bool there = safetensors_find(&d->file, "domains");
@@ -273,31 +289,38 @@ static int domains_read(struct dataset *d, struct errbuf *why)
                                "domain_names");
     rc = dataset_names_check("domain_names", names, &d->domain_count, why);
     if (!rc)
-        rc = numbers_read(d, "domains", d->samples, "domains", d->domain_count, &d->domains, why);
+        rc = numbers_read(d, from, "domains", d->samples, "domains", d->domain_count, &d->domains,
+                          why);
     if (!rc)
         d->domain_names_json = names;
     return rc;
 }
 
-/* Takes the file over, which is closed on failure. */
-static int dataset_read(const struct safetensors *file, const char *path, struct dataset *ret,
-                        struct errbuf *why)
+/* Everything behind the header. from NULL: the file is mapped. */
+static int parts_read(struct dataset *d, const struct file_source *from, struct errbuf *why)
 {
-    struct dataset d = {.file = *file};
-    int rc = images_read(&d, why);
+    int rc = images_read(d, why);
 
     if (!rc)
-        rc = meta_read(&d, why);
+        rc = meta_read(d, why);
     if (!rc)
-        rc = labels_read(&d, "labels", d.samples, &d.labels, why);
+        rc = labels_read(d, from, "labels", d->samples, &d->labels, why);
     if (!rc)
-        rc = labels_read(&d, "test_labels", d.test_samples, &d.test_labels, why);
-    if (!rc && safetensors_find(&d.file, "truth"))
-        rc = labels_read(&d, "truth", d.samples, &d.truth, why);
+        rc = labels_read(d, from, "test_labels", d->test_samples, &d->test_labels, why);
+    if (!rc && safetensors_find(&d->file, "truth"))
+        rc = labels_read(d, from, "truth", d->samples, &d->truth, why);
     if (!rc)
-        rc = planted_read(&d, why);
-    if (!rc)
-        rc = domains_read(&d, why);
+        rc = planted_read(d, from, why);
+    return rc ? rc : domains_read(d, from, why);
+}
+
+/* Takes the mapped file over, which is closed on failure. */
+static int mapped_read(const struct safetensors *file, const char *path, struct dataset *ret,
+                       struct errbuf *why)
+{
+    struct dataset d = {.file = *file};
+    int rc = parts_read(&d, NULL, why);
+
     if (rc) {
         dataset_close(&d);
         return err_prefix(why, rc, "%s", path);
@@ -306,17 +329,12 @@ static int dataset_read(const struct safetensors *file, const char *path, struct
     return 0;
 }
 
-int dataset_open_as(const char *path, const char *called, struct dataset *ret, struct errbuf *why)
-{
-    struct safetensors file = {0};
-    int rc = safetensors_open_as(path, called, &file, why);
-
-    return rc ? rc : dataset_read(&file, called, ret, why);
-}
-
 int dataset_open(const char *path, struct dataset *ret, struct errbuf *why)
 {
-    return dataset_open_as(path, path, ret, why);
+    struct safetensors file = {0};
+    int rc = safetensors_open(path, &file, why);
+
+    return rc ? rc : mapped_read(&file, path, ret, why);
 }
 
 int dataset_map(int fd, const char *path, struct dataset *ret, struct errbuf *why)
@@ -324,7 +342,21 @@ int dataset_map(int fd, const char *path, struct dataset *ret, struct errbuf *wh
     struct safetensors file = {0};
     int rc = safetensors_map(fd, path, &file, why);
 
-    return rc ? rc : dataset_read(&file, path, ret, why);
+    return rc ? rc : mapped_read(&file, path, ret, why);
+}
+
+int dataset_read(const struct file_source *from, struct dataset *ret, struct errbuf *why)
+{
+    struct dataset d = {0};
+    int rc = safetensors_read(from, &d.file, why);
+
+    if (!rc)
+        rc = parts_read(&d, from, why);
+    if (rc)
+        dataset_close(&d);
+    else
+        *ret = d;
+    return rc;
 }
 
 void dataset_close(struct dataset *d)
@@ -332,6 +364,7 @@ void dataset_close(struct dataset *d)
     free(d->labels);
     free(d->test_labels);
     free(d->truth);
+    free(d->planted);
     free(d->domains);
     safetensors_close(&d->file);
     *d = (struct dataset){0};

@@ -26,10 +26,11 @@ struct dataset {
     uint32_t samples, test_samples, classes;
     struct dims dims;
     size_t image_bytes;                  /* h*w*c */
-    const uint8_t *images, *test_images; /* views into the map */
+    const uint8_t *images, *test_images; /* views into the map; NULL: it was not mapped */
+    uint64_t images_at;                  /* where those of the training set begin in the file */
     uint16_t *labels, *test_labels;      /* owned copies */
     uint16_t *truth;                     /* owned or NULL */
-    const uint8_t *planted;              /* view or NULL */
+    uint8_t *planted;                    /* owned or NULL */
     uint16_t *domains;                   /* owned or NULL: there are none */
     uint32_t domain_count;
     float mean[CHANNELS_MAX], std[CHANNELS_MAX];
@@ -40,10 +41,10 @@ struct dataset {
 /* Maps and checks a dataset file: tensors, dtypes, equal dims, labels < classes, 1 <= samples.
  * 0, -EINVAL or -errno; the sentence names file and tensor. */
 int dataset_open(const char *path, struct dataset *ret, struct errbuf *why);
-/* The same; the sentence names the file as `called`. */
-int dataset_open_as(const char *path, const char *called, struct dataset *ret, struct errbuf *why);
 /* The same with a file that is open already (borrowed until return); path: its name for people. */
 int dataset_map(int fd, const char *path, struct dataset *ret, struct errbuf *why);
+/* The same of a file that somebody else reads: all but the images, which are not looked at. */
+int dataset_read(const struct file_source *from, struct dataset *ret, struct errbuf *why);
 void dataset_close(struct dataset *d); /* a zeroed struct is fine */
 
 /* Is json an array of *io_count names, printable and of up to CLASS_NAME_BYTES_MAX bytes? 0 for the

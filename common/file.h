@@ -47,6 +47,13 @@ int file_write_at(int fd, const void *data, size_t bytes, uint64_t offset);
 char *file_xdg(const char *variable, const char *fallback);
 /* Could `bytes` bytes be written in this folder now? 0 or -errno, without a sentence. */
 int file_probe_room(const char *folder, size_t bytes);
+/* A file of `bytes` bytes as somebody else reads it, and checks it on the way: read copies `count`
+ * bytes from `offset` on to out. 0, or -errno with a sentence. */
+struct file_source {
+    uint64_t bytes;
+    int (*read)(void *arg, uint64_t offset, size_t count, void *out, struct errbuf *why);
+    void *arg;
+};
 /* fsync of the folder that holds path. */
 int file_sync_parent(const char *path, struct errbuf *why);
 

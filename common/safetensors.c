@@ -149,7 +149,8 @@ static int read_tensors(const cJSON *header, const char *data, size_t data_bytes
         count++;
     struct extent *extents = alloc_bytes(count, sizeof(*extents));
     st->tensors = alloc_bytes(count, sizeof(*st->tensors));
-    if (!st->tensors || !extents)
+    st->begins = alloc_bytes(count, sizeof(*st->begins));
+    if (!st->tensors || !st->begins || !extents)
         rc = err_set(why, -ENOMEM, "out of memory for %zu tensors", count);
     for (const cJSON *entry = header->child; entry && rc == 0; entry = entry->next) {
         if (strcmp(entry->string, META_KEY) == 0)
@@ -159,6 +160,7 @@ static int read_tensors(const cJSON *header, const char *data, size_t data_bytes
         rc = read_tensor(entry, data, data_bytes, t, &begin, why);
         if (rc != 0)
             break;
+        st->begins[st->tensor_count] = begin;
         extents[st->tensor_count++] = (struct extent){begin, begin + t->bytes, t->name};
     }
     if (rc == 0)
@@ -231,9 +233,47 @@ static int parse(const void *data, size_t bytes, struct safetensors *ret, struct
                        "the safetensors header should have %" PRIu64 " bytes, the file has %zu",
                        length, left);
     int rc = read_header(text, (size_t)length, text + length, left - (size_t)length, ret, why);
-    if (rc == 0)
+    if (rc == 0) {
         ret->bytes = bytes;
+        ret->data_at = LENGTH_BYTES + length;
+    }
     return rc;
+}
+
+int safetensors_read(const struct file_source *from, struct safetensors *ret, struct errbuf *why)
+{
+    uint64_t length = 0;
+    int rc = from->bytes < LENGTH_BYTES
+                 ? err_set(why, -EINVAL, "%" PRIu64 " bytes are too few for a safetensors file",
+                           from->bytes)
+                 : from->read(from->arg, 0, LENGTH_BYTES, &length, why);
+
+    if (rc != 0)
+        return rc;
+    length = le64toh(length);
+    uint64_t left = from->bytes - LENGTH_BYTES;
+    if (length > left || length > HEADER_BYTES_MAX)
+        return err_set(why, -EINVAL,
+                       "the safetensors header should have %" PRIu64 " bytes, the file has %" PRIu64
+                       ", allowed is at most %u",
+                       length, left, HEADER_BYTES_MAX);
+    char *text = alloc_bytes((size_t)length + 1, 1);
+    if (!text)
+        return err_set(why, -ENOMEM, "out of memory for a safetensors header");
+    rc = from->read(from->arg, LENGTH_BYTES, (size_t)length, text, why);
+    if (rc == 0)
+        rc = read_header(text, (size_t)length, NULL, (size_t)(left - length), ret, why);
+    free(text);
+    if (rc == 0) {
+        ret->bytes = (size_t)from->bytes;
+        ret->data_at = LENGTH_BYTES + length;
+    }
+    return rc;
+}
+
+uint64_t safetensors_at(const struct safetensors *st, const struct tensor *t)
+{
+    return st->data_at + st->begins[t - st->tensors];
 }
 
 int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, struct errbuf *why)
@@ -301,6 +341,7 @@ int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *w
 void safetensors_close(struct safetensors *st)
 {
     free(st->tensors);
+    free(st->begins);
     free(st->meta);
     if (st->map)
         munmap(st->map, st->bytes);

@@ -3,6 +3,7 @@
 #define STEPPE_COMMON_SAFETENSORS_H
 
 #include "common/err.h"
+#include "common/file.h"
 #include "common/tensor.h"
 
 struct safetensors_meta {
@@ -16,6 +17,8 @@ struct safetensors {
     int meta_count;
     void *map; /* NULL when parsed from the caller's memory */
     size_t bytes;
+    uint64_t data_at; /* where the tensors begin in the file */
+    uint64_t *begins; /* owned: each of them behind that */
 };
 
 /* Reads the header in data (borrowed until close) and checks every offset: in bounds, without gap
@@ -29,6 +32,10 @@ int safetensors_map(int fd, const char *path, struct safetensors *ret, struct er
 /* The same; sentences name the file as `called`. */
 int safetensors_open_as(const char *path, const char *called, struct safetensors *ret,
                         struct errbuf *why);
+/* Reads nothing but the header: the tensors have no data, safetensors_at says where it lies. */
+int safetensors_read(const struct file_source *from, struct safetensors *ret, struct errbuf *why);
+/* Offset of a tensor's first byte in the file; t is one of st. */
+uint64_t safetensors_at(const struct safetensors *st, const struct tensor *t);
 void safetensors_close(struct safetensors *st); /* a zeroed struct is fine */
 
 const struct tensor *safetensors_find(const struct safetensors *st, const char *name);

@@ -36,6 +36,8 @@
     MESSAGE(DATASET_COMMIT, "dataset.commit", 0, BY_SUBMIT)                                        \
     MESSAGE(DATASET_RM, "dataset.rm", 0, BY_ADMIN)                                                 \
     MESSAGE(DATASET_GET, "dataset.get", 0, BY_ALL)                                                 \
+    MESSAGE(UPLOAD_LIST, "upload.list", 0, BY_READ)                                                \
+    MESSAGE(UPLOAD_RM, "upload.rm", 0, BY_SUBMIT)                                                  \
     MESSAGE(SAMPLE_IMAGES, "sample.images", 0, BY_READ)                                            \
     MESSAGE(SCORE_TOP, "score.top", 0, BY_READ)                                                    \
     MESSAGE(SCORE_HISTOGRAM, "score.histogram", 0, BY_READ)                                        \

@@ -13,19 +13,19 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/bounds.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/safetensors.h"
 #include "common/text.h"
-#include "server/datasets.h"
+#include "server/incoming.h"
 
-#define PATH_BYTES 700
+#define PATH_BYTES ATTACHED_PATH_BYTES
 #define UUID_BYTES 36
 
-/* As the job file calls them. */
-static const char *const key_names[] = {[ATTACHED_ORDER] = "curriculum.measure",
-                                        [ATTACHED_EXCLUDE] = "exclude",
-                                        [ATTACHED_WEIGHTS] = "weights"};
+const char *const attached_names[] = {[ATTACHED_ORDER] = "curriculum.measure",
+                                      [ATTACHED_EXCLUDE] = "exclude",
+                                      [ATTACHED_WEIGHTS] = "weights"};
 
 struct given *attached_given(struct jobspec *spec, enum attached_kind kind)
 {
@@ -39,7 +39,7 @@ struct given *attached_given(struct jobspec *spec, enum attached_kind kind)
     }
 }
 
-static void make_path(char out[PATH_BYTES], const char *dir, const char *uuid, const char *sha256)
+void attached_path(char out[PATH_BYTES], const char *dir, const char *uuid, const char *sha256)
 {
     snprintf(out, PATH_BYTES, "%s/attached/%s-%s.safetensors", dir, uuid, sha256);
 }
@@ -63,7 +63,7 @@ static int hash_file(const char *path, char hex[SHA256_HEX], struct errbuf *why)
 }
 
 static int adopt(const char *dir, const char *uuid, enum attached_kind kind, const struct given *g,
-                 struct errbuf *why)
+                 unsigned *io_new, struct errbuf *why)
 {
     char path[PATH_BYTES];
     int rc;
@@ -72,24 +72,28 @@ static int adopt(const char *dir, const char *uuid, enum attached_kind kind, con
         return err_set(why, -EINVAL,
                        "%s names the file \"%s\" without the sha256 of its content; steppe submit "
                        "uploads it",
-                       key_names[kind], g->file);
-    make_path(path, dir, uuid, g->sha256);
+                       attached_names[kind], g->file);
+    attached_path(path, dir, uuid, g->sha256);
     if (access(path, F_OK) == 0)
         return 0;
     rc = make_folder(dir, why);
     if (rc == 0)
-        rc = datasets_take_upload(dir, g->sha256, path, why);
-    return rc < 0 ? err_prefix(why, rc, "%s", key_names[kind]) : 0;
+        rc = incoming_take(dir, g->sha256, path, why);
+    if (rc < 0)
+        return err_prefix(why, rc, "%s", attached_names[kind]);
+    *io_new |= 1u << kind;
+    return 0;
 }
 
-int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, struct errbuf *why)
+int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, unsigned *io_new,
+                   struct errbuf *why)
 {
     int rc = 0;
 
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
         const struct given *g = attached_given(spec, kind);
         if (g && g->kind == GIVEN_FILE)
-            rc = adopt(dir, uuid, kind, g, why);
+            rc = adopt(dir, uuid, kind, g, io_new, why);
     }
     return rc;
 }
@@ -97,7 +101,7 @@ int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, stru
 /* Gives a file that was made its name and notes its hash, which must be the one that the job file
  * has already. */
 static int keep_made(const char *made, const char *dir, const char *uuid, enum attached_kind kind,
-                     struct given *g, struct errbuf *why)
+                     struct given *g, unsigned *io_new, struct errbuf *why)
 {
     char path[PATH_BYTES], hex[SHA256_HEX];
     int rc = hash_file(made, hex, why);
@@ -106,8 +110,9 @@ static int keep_made(const char *made, const char *dir, const char *uuid, enum a
         rc = err_set(why, -EINVAL,
                      "%s: what job %lld has now is not what the job file names: its sha256 is "
                      "%.16s..., not %.16s...",
-                     key_names[kind], (long long)g->job, hex, g->sha256);
-    make_path(path, dir, uuid, hex);
+                     attached_names[kind], (long long)g->job, hex, g->sha256);
+    attached_path(path, dir, uuid, hex);
+    bool new = rc == 0 && access(path, F_OK) != 0;
     if (rc == 0 && rename(made, path) < 0)
         rc = err_set(why, -errno, "cannot write %s: %s", path, err_text(-errno));
     if (rc < 0) {
@@ -115,11 +120,13 @@ static int keep_made(const char *made, const char *dir, const char *uuid, enum a
         return rc;
     }
     memcpy(g->sha256, hex, sizeof(hex));
+    if (new)
+        *io_new |= 1u << kind;
     return file_sync_parent(path, why);
 }
 
 int attached_write_order(const char *dir, const char *uuid, struct given *given, const double *key,
-                         uint32_t n, struct errbuf *why)
+                         uint32_t n, unsigned *io_new, struct errbuf *why)
 {
     const struct safetensors_meta meta[] = {{"format", "steppe-order-1"}};
     uint32_t *sample = alloc_bytes(n, sizeof(*sample)), count = 0;
@@ -133,14 +140,14 @@ int attached_write_order(const char *dir, const char *uuid, struct given *given,
             sample[count] = i;
             score[count++] = key[i];
         }
-    make_path(path, dir, uuid, "order");
+    attached_path(path, dir, uuid, "order");
     if (rc == 0) {
         const struct tensor tensors[] = {tensor_1d("score", DTYPE_F64, count, score),
                                          tensor_1d("sample", DTYPE_U32, count, sample)};
         rc = safetensors_write(path, tensors, 2, meta, 1, why);
     }
     if (rc == 0)
-        rc = keep_made(path, dir, uuid, ATTACHED_ORDER, given, why);
+        rc = keep_made(path, dir, uuid, ATTACHED_ORDER, given, io_new, why);
     free(sample);
     free(score);
     return rc;
@@ -148,7 +155,7 @@ int attached_write_order(const char *dir, const char *uuid, struct given *given,
 
 int attached_write_weights(const char *dir, const char *uuid, struct given *given,
                            const struct model *m, const float *theta,
-                           const struct weights_said *said, struct errbuf *why)
+                           const struct weights_said *said, unsigned *io_new, struct errbuf *why)
 {
     const struct safetensors_meta names = {"class_names", said->class_names};
     struct model as = *m;
@@ -157,10 +164,26 @@ int attached_write_weights(const char *dir, const char *uuid, struct given *give
 
     memcpy(as.mean, said->scaling.mean, sizeof(as.mean));
     memcpy(as.std, said->scaling.std, sizeof(as.std));
-    make_path(path, dir, uuid, "weights");
+    attached_path(path, dir, uuid, "weights");
     if (rc == 0)
         rc = model_export(&as, theta, 0, &names, said->class_names ? 1 : 0, path, why);
-    return rc < 0 ? rc : keep_made(path, dir, uuid, ATTACHED_WEIGHTS, given, why);
+    return rc < 0 ? rc : keep_made(path, dir, uuid, ATTACHED_WEIGHTS, given, io_new, why);
+}
+
+void attached_undo(const char *dir, const char *uuid, struct jobspec *spec, unsigned new)
+{
+    char path[PATH_BYTES];
+
+    for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
+        const struct given *g = attached_given(spec, kind);
+        if (!g || !(new >> kind & 1))
+            continue;
+        attached_path(path, dir, uuid, g->sha256);
+        if (g->kind == GIVEN_FILE)
+            incoming_put_back(dir, g->sha256, path);
+        else
+            unlink(path);
+    }
 }
 
 /* --- reading --- */
@@ -292,7 +315,7 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
         const struct given *g = attached_given(spec, kind);
         if (!g)
             continue;
-        make_path(path, dir, uuid, g->sha256);
+        attached_path(path, dir, uuid, g->sha256);
         rc = hash_file(path, hex, why);
         if (rc == 0 && strcmp(hex, g->sha256) != 0)
             rc = err_set(why, -EUCLEAN,
@@ -302,7 +325,7 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
         if (rc == 0)
             rc = read_kind(path, kind, g, m, samples, &a, why);
         if (rc < 0)
-            err_prefix(why, rc, "%s", key_names[kind]);
+            err_prefix(why, rc, "%s", attached_names[kind]);
     }
     if (rc == 0 && spec->exclude.ids)
         rc = keep_excluded(spec->exclude.ids, spec->exclude.count, &a, why);
@@ -314,6 +337,76 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
         spec->exclude.count = a.excluded_count;
     *ret = a;
     return 0;
+}
+
+/* --- mending --- */
+
+/* The largest there is: a score and a number for each sample. */
+#define FILE_BYTES_MAX ((size_t)SAMPLES_MAX * 12 + (1u << 20))
+
+static bool is_right(const char *path, const char *sha256)
+{
+    char hex[SHA256_HEX];
+
+    return hash_file(path, hex, NULL) == 0 && strcmp(hex, sha256) == 0;
+}
+
+static bool copy_right(const char *from, const char *to, const char *sha256)
+{
+    struct file_part part = {0};
+    char hex[SHA256_HEX], *data = NULL;
+    int rc = file_read(from, FILE_BYTES_MAX, &data, &part.bytes, NULL);
+
+    if (rc < 0)
+        return false;
+    part.data = data;
+    sha256_hex_of(data, part.bytes, hex);
+    rc = strcmp(hex, sha256) == 0 ? file_write_atomic(to, 0600, &part, 1, NULL) : -EUCLEAN;
+    free(data);
+    return rc == 0;
+}
+
+/* From what another job has. */
+static bool copy_of_others(const char *dir, const char *path, const char *sha256)
+{
+    char folder_path[PATH_BYTES], from[PATH_BYTES], uuid[UUID_BYTES + 1];
+    struct dirent *entry;
+    bool good = false;
+
+    snprintf(folder_path, sizeof(folder_path), "%s/attached", dir);
+    DIR *folder = opendir(folder_path);
+    while (folder && !good && (entry = readdir(folder)) != NULL) {
+        snprintf(uuid, sizeof(uuid), "%.*s", UUID_BYTES, entry->d_name);
+        attached_path(from, dir, uuid, sha256);
+        const char *name = strrchr(from, '/') + 1;
+        good = strcmp(name, entry->d_name) == 0 && strcmp(from, path) != 0 &&
+               copy_right(from, path, sha256);
+    }
+    if (folder)
+        closedir(folder);
+    return good;
+}
+
+int attached_mend(const char *dir, const char *uuid, struct jobspec *spec)
+{
+    char path[PATH_BYTES];
+    int mended = 0;
+
+    for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
+        const struct given *g = attached_given(spec, kind);
+
+        if (!g)
+            continue;
+        attached_path(path, dir, uuid, g->sha256);
+        if (is_right(path, g->sha256))
+            continue;
+        if (copy_of_others(dir, path, g->sha256) ||
+            incoming_take(dir, g->sha256, path, NULL) == 0) {
+            log_info("attached.whole", "file=%s", path);
+            mended++;
+        }
+    }
+    return mended;
 }
 
 void attached_done(struct attached *a)
@@ -344,7 +437,7 @@ void attached_remove(const char *dir, const char *uuid, struct jobspec *spec)
         const struct given *g = attached_given(spec, kind);
         if (!g)
             continue;
-        make_path(path, dir, uuid, g->sha256);
+        attached_path(path, dir, uuid, g->sha256);
         if (unlink(path) < 0 && errno != ENOENT)
             log_warn("attached.remove", "file=%s error=\"%s\"", path, err_text(-errno));
     }

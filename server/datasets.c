@@ -1,11 +1,9 @@
-/* Uploads lie beside the datasets as <sha256>.part and become <sha256>.safetensors by rename, after
- * hash and content were checked; so a file with its final name is always whole. A file
- * that has no name in the store and was not touched for LEFTOVER_DAYS is removed at the start. */
+/* A file with its final name, <sha256>.safetensors, was whole when it got it: that is given by
+ * rename, after hash and content were checked. What became of it since shows when it is read. */
 #include "server/datasets.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,97 +11,116 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
-#include "common/bounds.h"
-#include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "server/datasets_internal.h"
+#include "server/incoming.h"
 
-struct entry {
-    struct dataset_record rec;
-    struct dataset dataset; /* mapped when first asked for */
-    bool mapped;
-    int fd; /* for dataset.get, -1 until then */
-    unsigned held;
-    bool going; /* is being removed: found no more, but its name is not free yet */
-    struct entry *next;
-};
+#define SUFFIX ".safetensors"
 
-struct datasets {
-    char dir[512];
-    struct entry *entries; /* by name */
-    int count;
-};
-
-static void make_path(char *out, size_t bytes, const char *dir, const char *sha256,
-                      const char *suffix)
+void datasets_path(char *out, size_t bytes, const char *dir, const char *sha256)
 {
-    snprintf(out, bytes, "%s/datasets/%s%s", dir, sha256, suffix);
+    snprintf(out, bytes, "%s/datasets/%s" SUFFIX, dir, sha256);
 }
 
-static struct entry *add_entry(struct datasets *d, const struct dataset_record *rec)
+struct stored *datasets_stored(const struct datasets *d, const char *sha256)
+{
+    struct stored *st = d->stored;
+
+    while (st && strcmp(st->sha256, sha256) != 0)
+        st = st->next;
+    return st;
+}
+
+static struct stored *add_stored(struct datasets *d, const struct dataset_record *rec)
+{
+    struct stored *st = xcalloc(1, sizeof(*st));
+
+    memcpy(st->sha256, rec->sha256, sizeof(st->sha256));
+    datasets_path(st->file.path, sizeof(st->file.path), d->dir, st->sha256);
+    st->file.bytes = rec->bytes;
+    st->told = true;
+    st->next = d->stored;
+    d->stored = st;
+    return st;
+}
+
+static void free_stored(struct datasets *d, struct stored *st)
+{
+    struct stored **at = &d->stored;
+
+    while (*at != st)
+        at = &(*at)->next;
+    *at = st->next;
+    dataset_close(&st->dataset);
+    free(st->hashes);
+    free(st);
+}
+
+void datasets_add(struct datasets *d, const struct dataset_record *rec)
 {
     struct entry **at = &d->entries, *e = xcalloc(1, sizeof(*e));
 
     while (*at && strcmp((*at)->rec.name, rec->name) < 0)
         at = &(*at)->next;
     e->rec = *rec;
-    e->fd = -1;
+    e->stored = datasets_stored(d, rec->sha256);
+    if (!e->stored)
+        e->stored = add_stored(d, rec);
+    e->stored->names++;
     e->next = *at;
     *at = e;
     d->count++;
-    return e;
+}
+
+static void drop_entry(struct datasets *d, struct entry **at)
+{
+    struct entry *e = *at;
+
+    *at = e->next;
+    d->count--;
+    if (--e->stored->names == 0)
+        free_stored(d, e->stored);
+    free(e);
 }
 
 static void load_one(void *arg, const struct dataset_record *rec)
 {
-    add_entry(arg, rec);
+    datasets_add(arg, rec);
 }
 
-static struct entry *by_hash(struct datasets *d, const char *sha256)
+static void load_hashes(void *arg, const char *sha256, const void *hashes, size_t count)
 {
-    for (struct entry *e = d->entries; e; e = e->next)
-        if (!e->going && strcmp(e->rec.sha256, sha256) == 0)
-            return e;
-    return NULL;
+    struct stored *st = datasets_stored(arg, sha256);
+    uint8_t(*copy)[BLAKE2B_BYTES];
+
+    if (!st || count != data_pieces(st->file.bytes))
+        return;
+    copy = xmalloc(count * sizeof(*copy));
+    memcpy(copy, hashes, count * sizeof(*copy));
+    stored_take_hashes(st, copy);
 }
 
-static bool is_old(const char *path)
+/* Files whose name a crash prevented or removed: they stay as uploads do. */
+static void put_back_unnamed(struct datasets *d)
 {
-    struct stat st;
-
-    return stat(path, &st) == 0 &&
-           clock_unix_ms() / 1000 - st.st_mtim.tv_sec > LEFTOVER_DAYS * 86400;
-}
-
-/* Uploads that nobody went on with, and files whose name a crash prevented or removed. */
-static void sweep(struct datasets *d)
-{
-    char path[800], sha256[SHA256_HEX];
+    char path[DATA_PATH_BYTES], sha256[SHA256_HEX];
     struct dirent *file;
 
     snprintf(path, sizeof(path), "%s/datasets", d->dir);
     DIR *folder = opendir(path);
     while (folder && (file = readdir(folder)) != NULL) {
         snprintf(sha256, sizeof(sha256), "%.*s", SHA256_HEX - 1, file->d_name);
-        const char *suffix = file->d_name + strlen(sha256);
-        bool named = strcmp(suffix, ".part") != 0 && by_hash(d, sha256);
-        if (strlen(sha256) != SHA256_HEX - 1 || suffix[0] != '.' || named)
+        if (strlen(sha256) != SHA256_HEX - 1 ||
+            strcmp(file->d_name + SHA256_HEX - 1, SUFFIX) != 0 || datasets_stored(d, sha256))
             continue;
-        snprintf(path, sizeof(path), "%s/datasets/%.100s", d->dir, file->d_name);
-        if (is_old(path) && unlink(path) == 0)
-            log_info("dataset.leftover", "removed=%.100s", file->d_name);
+        datasets_path(path, sizeof(path), d->dir, sha256);
+        log_info("dataset.unnamed", "file=%s", path);
+        incoming_put_back(d->dir, sha256, path);
     }
     if (folder)
         closedir(folder);
-}
-
-static void free_entry(struct entry *e)
-{
-    if (e->fd >= 0)
-        close(e->fd);
-    dataset_close(&e->dataset);
-    free(e);
 }
 
 int datasets_open(const char *dir, struct store *store, struct datasets **ret, struct errbuf *why)
@@ -116,11 +133,13 @@ int datasets_open(const char *dir, struct store *store, struct datasets **ret, s
     int rc = file_mkdirs(path, 0700, why);
     if (rc == 0)
         rc = store_datasets_load(store, load_one, d, why);
+    if (rc == 0)
+        rc = store_pieces_load(store, DATA_PIECE_BYTES, load_hashes, d, why);
     if (rc < 0) {
         datasets_close(d);
         return rc;
     }
-    sweep(d);
+    put_back_unnamed(d);
     *ret = d;
     return 0;
 }
@@ -129,29 +148,104 @@ void datasets_close(struct datasets *d)
 {
     if (!d)
         return;
-    while (d->entries) {
-        struct entry *e = d->entries;
-
-        d->entries = e->next;
-        free_entry(e);
-    }
+    while (d->entries)
+        drop_entry(d, &d->entries);
     free(d);
 }
 
-static int map_entry(struct datasets *d, struct entry *e, struct errbuf *why)
-{
-    char path[700];
+/* --- damage --- */
 
-    if (e->mapped)
-        return 0;
-    make_path(path, sizeof(path), d->dir, e->rec.sha256, ".safetensors");
-    int rc = dataset_open(path, &e->dataset, why);
-    if (rc == 0)
-        e->mapped = true;
-    return rc;
+void stored_take_hashes(struct stored *st, uint8_t (*hashes)[BLAKE2B_BYTES])
+{
+    if (st->hashes) {
+        free(hashes);
+        return;
+    }
+    st->hashes = hashes;
+    st->file.hashes = (const uint8_t(*)[BLAKE2B_BYTES])hashes;
 }
 
-static struct entry *by_name(struct datasets *d, const char *name)
+void stored_note(struct stored *st, int rc, int64_t bad, const struct errbuf *why)
+{
+    if (!data_file_is_damage(rc))
+        return;
+    if (!st->damage[0]) {
+        st->told = false;
+        log_error("dataset.damaged", "file=%s error=\"%s\"", st->file.path, why->text);
+    }
+    snprintf(st->damage, sizeof(st->damage), "%.150s", why->text);
+    st->bad = bad;
+}
+
+void stored_heal(struct stored *st)
+{
+    if (st->damage[0]) {
+        st->told = false;
+        log_info("dataset.whole", "file=%s", st->file.path);
+    }
+    st->damage[0] = 0;
+}
+
+bool stored_stays(const struct datasets *d, const struct stored *st)
+{
+    const struct entry *e = d->entries;
+
+    while (e && (e->stored != st || e->going))
+        e = e->next;
+    return e != NULL;
+}
+
+static const char *name_of(const struct datasets *d, const struct stored *st)
+{
+    const struct entry *e = d->entries;
+
+    while (e && e->stored != st)
+        e = e->next;
+    return e ? e->rec.name : "";
+}
+
+static void damage_text(const struct datasets *d, const struct stored *st, const char *damage,
+                        char *out, size_t bytes)
+{
+    snprintf(
+        out, bytes,
+        "the file of dataset %s on the server's disk is damaged (%.100s); import the same data "
+        "again, or put the file back",
+        name_of(d, st), damage);
+}
+
+bool datasets_damage(const struct datasets *d, const char *sha256, char *out, size_t bytes)
+{
+    const struct stored *st = datasets_stored(d, sha256);
+
+    if (!st || !st->damage[0])
+        return false;
+    damage_text(d, st, st->damage, out, bytes);
+    return true;
+}
+
+/* The error of reading a file, for whoever asked: damage as a sentence that names the dataset. */
+static int fail_reading(struct datasets *d, struct stored *st, int rc, int64_t bad,
+                        struct errbuf *io_why)
+{
+    char text[sizeof(io_why->text)];
+
+    stored_note(st, rc, bad, io_why);
+    if (!data_file_is_damage(rc))
+        return err_prefix(io_why, rc, "%s", st->file.path);
+    damage_text(d, st, st->damage, text, sizeof(text));
+    return err_set(io_why, -EUCLEAN, "%s", text);
+}
+
+void datasets_note(struct datasets *d, const char *sha256, const struct errbuf *why)
+{
+    struct stored *st = datasets_stored(d, sha256);
+
+    if (st)
+        stored_note(st, -EUCLEAN, -1, why);
+}
+
+static struct entry *by_name(const struct datasets *d, const char *name)
 {
     for (struct entry *e = d->entries; e; e = e->next)
         if (strcmp(e->rec.name, name) == 0)
@@ -159,14 +253,48 @@ static struct entry *by_name(struct datasets *d, const char *name)
     return NULL;
 }
 
+bool datasets_named(const struct datasets *d, const char *name)
+{
+    return by_name(d, name) != NULL;
+}
+
+/* --- finding --- */
+
+/* Every byte of it is checked, so that a job never has labels that are not its own. */
+static int open_stored(struct datasets *d, struct stored *st, struct errbuf *why)
+{
+    struct errbuf text = {""};
+    struct data_view view = {.file = st->file};
+
+    if (st->open)
+        return 0;
+    const struct file_source from = data_view_source(&view);
+    int rc = dataset_read(&from, &st->dataset, &text);
+    st->open = rc == 0;
+    if (rc == 0)
+        return 0;
+    if (rc == -EINVAL || rc == -EMSGSIZE) /* it was a dataset once */
+        rc = -EUCLEAN;
+    rc = fail_reading(d, st, rc, view.bad >= 0 ? view.bad : 0, &text);
+    return err_set(why, rc, "%s", text.text);
+}
+
+static struct entry *by_hash(struct datasets *d, const char *sha256)
+{
+    for (struct entry *e = d->entries; e; e = e->next)
+        if (!e->going && strcmp(e->rec.sha256, sha256) == 0)
+            return e;
+    return NULL;
+}
+
 static int give(struct datasets *d, struct entry *e, const struct dataset **ret,
                 struct dataset_record *ret_record, struct errbuf *why)
 {
-    int rc = map_entry(d, e, why);
+    int rc = open_stored(d, e->stored, why);
 
     if (rc < 0)
         return rc;
-    *ret = &e->dataset;
+    *ret = &e->stored->dataset;
     if (ret_record)
         *ret_record = e->rec;
     return 0;
@@ -198,23 +326,26 @@ int datasets_find(struct datasets *d, const char *name, const struct dataset **r
     return e && !e->going ? give(d, e, ret, ret_record, why) : no_such_name(d, name, why);
 }
 
+static int no_such_hash(const char *sha256, struct errbuf *why)
+{
+    return err_set(why, -ENOENT, "there is no dataset with sha256 %s", sha256);
+}
+
 int datasets_find_hash(struct datasets *d, const char *sha256, const struct dataset **ret,
                        struct dataset_record *ret_record, struct errbuf *why)
 {
     struct entry *e = by_hash(d, sha256);
 
-    if (!e)
-        return err_set(why, -ENOENT, "there is no dataset with sha256 %s", sha256);
-    return give(d, e, ret, ret_record, why);
+    return e ? give(d, e, ret, ret_record, why) : no_such_hash(sha256, why);
 }
 
-static struct entry *by_data(struct datasets *d, const struct dataset *data)
+static struct stored *by_data(struct datasets *d, const struct dataset *data)
 {
-    struct entry *e = d->entries;
+    struct stored *st = d->stored;
 
-    while (e && &e->dataset != data)
-        e = e->next;
-    return e;
+    while (st && &st->dataset != data)
+        st = st->next;
+    return st;
 }
 
 void datasets_hold(struct datasets *d, const struct dataset *data)
@@ -227,17 +358,44 @@ void datasets_release(struct datasets *d, const struct dataset *data)
     by_data(d, data)->held--;
 }
 
+int datasets_lend(struct datasets *d, const char *sha256, struct data_file *ret, struct errbuf *why)
+{
+    struct entry *e = by_hash(d, sha256);
+
+    if (!e)
+        return no_such_hash(sha256, why);
+    e->stored->held++;
+    *ret = e->stored->file;
+    return 0;
+}
+
+void datasets_give_back(struct datasets *d, const char *sha256, int rc, int64_t bad,
+                        struct errbuf *io_why)
+{
+    struct stored *st = datasets_stored(d, sha256);
+
+    st->held--;
+    if (rc < 0)
+        fail_reading(d, st, rc, bad, io_why);
+}
+
+/* --- rows --- */
+
 cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec)
 {
     struct entry *e = by_name(d, rec->name);
     cJSON *row = cJSON_CreateObject();
+    char damage[300];
 
     cJSON_AddStringToObject(row, "name", rec->name);
     cJSON_AddStringToObject(row, "sha256", rec->sha256);
     cJSON_AddNumberToObject(row, "bytes", (double)rec->bytes);
-    if (!e || map_entry(d, e, NULL) < 0)
+    bool open = e && open_stored(d, e->stored, NULL) == 0;
+    if (e && datasets_damage(d, rec->sha256, damage, sizeof(damage)))
+        cJSON_AddStringToObject(row, "damaged", damage);
+    if (!open)
         return row;
-    const struct dataset *s = &e->dataset;
+    const struct dataset *s = &e->stored->dataset;
     const double dims[] = {s->dims.h, s->dims.w, s->dims.c};
     cJSON_AddNumberToObject(row, "samples", s->samples);
     cJSON_AddNumberToObject(row, "test_samples", s->test_samples);
@@ -257,14 +415,6 @@ cJSON *datasets_rows(struct datasets *d)
     return rows;
 }
 
-static int check_size(int64_t bytes, struct errbuf *why)
-{
-    if (bytes < 1 || (uint64_t)bytes > DATASET_BYTES_MAX)
-        return err_set(why, -EFBIG, "the dataset has %lld bytes, allowed is 1 to %llu",
-                       (long long)bytes, (unsigned long long)DATASET_BYTES_MAX);
-    return 0;
-}
-
 int datasets_room(const struct datasets *d, const char *name, struct errbuf *why)
 {
     for (const struct entry *e = d->entries; e; e = e->next)
@@ -276,184 +426,15 @@ int datasets_room(const struct datasets *d, const char *name, struct errbuf *why
                    DATASETS_MAX);
 }
 
-int datasets_offer(struct datasets *d, const char *sha256, int64_t bytes, int64_t *ret_have,
-                   bool *ret_complete, struct errbuf *why)
+bool datasets_has(const struct datasets *d, const char *sha256, int64_t bytes)
 {
-    char path[700];
-    struct stat st;
-    int rc = check_size(bytes, why);
+    const struct stored *st = datasets_stored(d, sha256);
+    struct stat file;
 
-    if (rc < 0)
-        return rc;
-    make_path(path, sizeof(path), d->dir, sha256, ".safetensors");
-    *ret_complete = stat(path, &st) == 0 && st.st_size == bytes;
-    if (*ret_complete) {
-        *ret_have = bytes;
-        return 0;
-    }
-    rc = datasets_room(d, "", why);
-    if (rc < 0)
-        return rc;
-    make_path(path, sizeof(path), d->dir, sha256, ".part");
-    *ret_have = stat(path, &st) == 0 && st.st_size <= bytes ? st.st_size : 0;
-    return 0;
+    return st && !st->damage[0] && stat(st->file.path, &file) == 0 && file.st_size == bytes;
 }
 
-int datasets_put(struct datasets *d, const char *sha256, int64_t bytes, int64_t offset,
-                 const void *piece, size_t piece_bytes, int64_t *ret_have, struct errbuf *why)
-{
-    char path[700];
-    bool complete;
-    int64_t have;
-    int rc = datasets_offer(d, sha256, bytes, &have, &complete, why);
-
-    if (rc < 0)
-        return rc;
-    if (offset > bytes || piece_bytes > (uint64_t)(bytes - offset))
-        return err_set(why, -EINVAL,
-                       "a piece of %zu bytes at %lld ends behind the %lld bytes offered",
-                       piece_bytes, (long long)offset, (long long)bytes);
-    if (offset > have)
-        return err_set(why, -EINVAL, "the piece starts at %lld, but only %lld bytes are here",
-                       (long long)offset, (long long)have);
-    if (!complete && offset + (int64_t)piece_bytes > have) {
-        make_path(path, sizeof(path), d->dir, sha256, ".part");
-        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        rc = fd < 0 ? -errno : file_write_at(fd, piece, piece_bytes, (uint64_t)offset);
-        if (fd >= 0)
-            close(fd);
-        if (rc < 0)
-            return err_set(why, rc, "cannot keep the upload in %s: %s", path, err_text(rc));
-        have = offset + (int64_t)piece_bytes;
-    }
-    *ret_have = have;
-    return 0;
-}
-
-int datasets_get(struct datasets *d, const char *sha256, int64_t offset, int64_t bytes, void *out,
-                 struct errbuf *why)
-{
-    struct entry *e = by_hash(d, sha256);
-    char path[700];
-
-    if (!e)
-        return err_set(why, -ENOENT, "there is no dataset with sha256 %s", sha256);
-    if (offset > e->rec.bytes || bytes > e->rec.bytes - offset)
-        return err_set(why, -EINVAL, "bytes %lld to %lld are asked for, the dataset has %lld",
-                       (long long)offset, (long long)(offset + bytes), (long long)e->rec.bytes);
-    make_path(path, sizeof(path), d->dir, sha256, ".safetensors");
-    if (e->fd < 0)
-        e->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (e->fd < 0)
-        return err_set(why, -errno, "cannot read %s: %s", path, err_text(-errno));
-    for (char *p = out; bytes > 0;) {
-        ssize_t n = pread(e->fd, p, (size_t)bytes, offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return err_set(why, -EIO, "cannot read %s: %s", path,
-                           n < 0 ? err_text(-errno) : "it became shorter");
-        p += n;
-        offset += n;
-        bytes -= n;
-    }
-    return 0;
-}
-
-/* Is the upload there, with the hash it should have? One that has another is dropped. */
-static int check_upload(const char *part, const char *sha256, struct errbuf *why)
-{
-    uint8_t digest[SHA256_BYTES];
-    char hex[SHA256_HEX];
-    int rc;
-
-    if (access(part, F_OK) != 0)
-        return err_set(why, -ENOENT, "no upload with sha256 %s; send its pieces first", sha256);
-    rc = sha256_file(part, digest, why);
-    if (rc < 0)
-        return rc;
-    text_hex(digest, sizeof(digest), hex);
-    if (strcmp(hex, sha256) == 0)
-        return 0;
-    unlink(part);
-    return err_set(why, -EINVAL,
-                   "the upload's SHA-256 is %.16s..., not %.16s...; it was dropped, send it again",
-                   hex, sha256);
-}
-
-static int keep_upload(const char *part, const char *path, struct errbuf *why)
-{
-    int fd = open(part, O_RDONLY | O_CLOEXEC);
-    int rc = fd < 0 || fsync(fd) < 0 || rename(part, path) < 0 ? -errno : 0;
-    if (fd >= 0)
-        close(fd);
-    if (rc < 0)
-        return err_set(why, rc, "cannot keep the upload as %s: %s", path, err_text(rc));
-    return file_sync_parent(path, why);
-}
-
-int datasets_take_upload(const char *dir, const char *sha256, const char *path, struct errbuf *why)
-{
-    char part[700];
-
-    make_path(part, sizeof(part), dir, sha256, ".part");
-    int rc = check_upload(part, sha256, why);
-    return rc < 0 ? rc : keep_upload(part, path, why);
-}
-
-/* Gives the uploaded dataset its final name when it is one. */
-static int adopt_upload(const char *part, const char *path, const struct dataset_record *rec,
-                        struct errbuf *why)
-{
-    char called[NAME_MAX_BYTES + 8];
-    struct dataset probe = {0};
-    int rc = check_upload(part, rec->sha256, why);
-
-    if (rc < 0)
-        return rc;
-    snprintf(called, sizeof(called), "dataset %s", rec->name);
-    rc = dataset_open_as(part, called, &probe, why);
-    dataset_close(&probe);
-    if (rc == 0)
-        return keep_upload(part, path, why);
-    unlink(part);
-    return rc;
-}
-
-int datasets_commit_work(const char *dir, struct store *store, struct dataset_commit *c,
-                         struct errbuf *why)
-{
-    char path[700], part[700];
-    struct stat st;
-    int rc = 0;
-
-    make_path(path, sizeof(path), dir, c->rec.sha256, ".safetensors");
-    make_path(part, sizeof(part), dir, c->rec.sha256, ".part");
-    if (access(path, F_OK) != 0)
-        rc = adopt_upload(part, path, &c->rec, why);
-    else /* whoever gave it its name may have died before that was on the disk */
-        rc = file_sync_parent(path, why);
-    if (rc == 0)
-        rc = dataset_open(path, &c->dataset, why);
-    if (rc < 0)
-        return rc;
-    if (stat(path, &st) < 0)
-        rc = err_set(why, -errno, "cannot look at %s: %s", path, err_text(-errno));
-    if (rc == 0) {
-        c->rec.bytes = st.st_size;
-        rc = store_dataset_add(store, &c->rec, &c->dataset, why);
-    }
-    dataset_close(&c->dataset);
-    c->dataset = (struct dataset){0};
-    return rc;
-}
-
-void datasets_commit_done(struct datasets *d, struct dataset_commit *c)
-{
-    if (!by_name(d, c->rec.name))
-        add_entry(d, &c->rec);
-}
+/* --- removal --- */
 
 int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_removal *ret,
                           struct errbuf *why)
@@ -462,7 +443,7 @@ int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_r
 
     if (!e)
         return no_such_name(d, name, why);
-    if (e->held || e->going)
+    if (e->stored->held || e->going)
         return err_set(why, -EAGAIN, "dataset %s is %s; try again in a moment", name,
                        e->going ? "being removed" : "in use");
     e->going = true;
@@ -480,8 +461,8 @@ int datasets_remove_work(const char *dir, struct store *store, const struct data
 
     if (rc < 0 || !last)
         return rc;
-    make_path(path, sizeof(path), dir, r->sha256, ".safetensors");
-    if (unlink(path) < 0)
+    datasets_path(path, sizeof(path), dir, r->sha256);
+    if (unlink(path) < 0 && errno != ENOENT)
         log_warn("dataset.rm", "name=%s error=\"cannot remove %s: %s\"", r->name, path,
                  err_text(-errno));
     return 0;
@@ -489,15 +470,11 @@ int datasets_remove_work(const char *dir, struct store *store, const struct data
 
 void datasets_remove_done(struct datasets *d, const struct dataset_removal *r, int rc)
 {
-    struct entry **at = &d->entries, *e;
+    struct entry **at = &d->entries;
 
     while (strcmp((*at)->rec.name, r->name) != 0)
         at = &(*at)->next;
-    e = *at;
-    e->going = false;
-    if (rc < 0)
-        return;
-    *at = e->next;
-    d->count--;
-    free_entry(e);
+    (*at)->going = false;
+    if (rc == 0)
+        drop_entry(d, at);
 }

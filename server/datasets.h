@@ -1,5 +1,10 @@
-/* The datasets of this server: names, files by SHA-256 under DIR/datasets, uploads in pieces. The
- * server never opens a path that a peer names. */
+/* The datasets of this server: names, and files by SHA-256 under DIR/datasets. The server never
+ * opens a path that a peer names.
+ *
+ * A file is not trusted because it lies there: what is read of it is checked piece by piece
+ * (data_file.h), and one that is damaged, cut, gone or not to be read is noted with what is wrong;
+ * the jobs that have it say so and go on when it is whole again, be it by another import of the
+ * same data or because somebody put it right: it is looked at again every few seconds. */
 #ifndef STEPPE_SERVER_DATASETS_H
 #define STEPPE_SERVER_DATASETS_H
 
@@ -7,54 +12,71 @@
 
 #include "common/dataset.h"
 #include "common/err.h"
+#include "server/data_file.h"
 #include "server/store.h"
 
 struct datasets;
+struct server;
 
-/* Loads the names from the store. 0 or -errno. */
+/* Loads the names from the store; a file that has none becomes an upload again. 0 or -errno. */
 int datasets_open(const char *dir, struct store *store, struct datasets **ret, struct errbuf *why);
 void datasets_close(struct datasets *d); /* NULL is fine */
 
-/* A named dataset, mapped; lives as long as a job has it or it is held, and at least until control
- * returns to the loop. -ENOENT names what there is. */
+/* A named dataset, without its images; lives as long as a job has it or it is held, and at least
+ * until control returns to the loop. -ENOENT names what there is; -EUCLEAN: its file is damaged. */
 int datasets_find(struct datasets *d, const char *name, const struct dataset **ret,
                   struct dataset_record *ret_record, struct errbuf *why);
-/* By hash. -ENOENT. */
+/* By hash. -ENOENT, -EUCLEAN. */
 int datasets_find_hash(struct datasets *d, const char *sha256, const struct dataset **ret,
                        struct dataset_record *ret_record, struct errbuf *why);
 
-/* Keeps a mapped dataset from being removed while no job in the table has it. */
+/* Keeps a dataset from being removed while no job in the table has it. */
 void datasets_hold(struct datasets *d, const struct dataset *data);
 void datasets_release(struct datasets *d, const struct dataset *data);
 
+/* Lends the file to a lane until it is given back, with what came of reading it (as
+ * data_file_read). -ENOENT. */
+int datasets_lend(struct datasets *d, const char *sha256, struct data_file *ret,
+                  struct errbuf *why);
+void datasets_give_back(struct datasets *d, const char *sha256, int rc, int64_t bad,
+                        struct errbuf *io_why);
+
+/* What is wrong with a file, as a sentence for people; false: nothing is known to be. */
+bool datasets_damage(const struct datasets *d, const char *sha256, char *out, size_t bytes);
+/* Notes that the file is damaged, as somebody else found out; why says how. */
+void datasets_note(struct datasets *d, const char *sha256, const struct errbuf *why);
 /* A dataset row of PROTOCOL.md. */
 cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec);
 cJSON *datasets_rows(struct datasets *d);
 
 /* 0 when the name is taken or there may be one more; else -ERANGE. */
 int datasets_room(const struct datasets *d, const char *name, struct errbuf *why);
-/* Bytes of an upload that are there; *ret_complete when the file was committed before. */
-int datasets_offer(struct datasets *d, const char *sha256, int64_t bytes, int64_t *ret_have,
-                   bool *ret_complete, struct errbuf *why);
-/* Appends a piece; pieces that are there already are skipped. */
-int datasets_put(struct datasets *d, const char *sha256, int64_t bytes, int64_t offset,
-                 const void *piece, size_t piece_bytes, int64_t *ret_have, struct errbuf *why);
-/* Makes an upload that is no dataset the file `path`, when it has that hash. On the store's lane.
- * -ENOENT: it was not uploaded. */
-int datasets_take_upload(const char *dir, const char *sha256, const char *path, struct errbuf *why);
-/* Reads a piece of a committed file. out has room for bytes. */
-int datasets_get(struct datasets *d, const char *sha256, int64_t offset, int64_t bytes, void *out,
-                 struct errbuf *why);
+/* Is the whole file there, as far as is known? */
+bool datasets_has(const struct datasets *d, const char *sha256, int64_t bytes);
 
-/* Commit in two halves. The first runs on the store's lane: checks hash and content, renames,
- * writes the store. The second runs on the loop: makes the name known. */
+/* Commit of an upload, or of a file that is there already. First, on the data lane, a slice at a
+ * time (1: call again): the file that has the name is hashed; when there is none, or it is not what
+ * its name says, the upload, which then takes its place. -ENOENT: there is neither; -ENODATA: the
+ * file is damaged and no upload is there to take its place. Then on the store's lane: the store.
+ * Then, on the loop, also when one of them failed: makes the name known and notes what was found.
+ */
 struct dataset_commit {
-    struct dataset_record rec; /* name and sha256 set by the caller; bytes by the first half */
-    struct dataset dataset;    /* used while the first half works */
+    struct dataset_record rec; /* name and sha256 set by the caller */
+    struct dataset dataset;
+    uint8_t (*hashes)[BLAKE2B_BYTES];
+    struct data_hash *hash; /* of the file that is being read */
+    bool upload;            /* it is the upload */
+    bool replaced;          /* the upload has taken its place */
+    /* Of a file that was there and is not what it was; "" : there was none such. */
+    struct errbuf bad;
+    uint8_t (*bad_hashes)[BLAKE2B_BYTES]; /* NULL: it could not be read */
+    int64_t bad_bytes;
 };
-int datasets_commit_work(const char *dir, struct store *store, struct dataset_commit *c,
+int dataset_commit_read(const char *dir, struct dataset_commit *c, struct errbuf *why);
+int dataset_commit_store(const char *dir, struct store *store, struct dataset_commit *c,
                          struct errbuf *why);
-void datasets_commit_done(struct datasets *d, struct dataset_commit *c);
+void dataset_commit_done(struct datasets *d, struct dataset_commit *c, int rc);
+void dataset_commit_free(struct dataset_commit *c); /* and c itself */
 
 /* Removal in three parts; the caller has made sure that no job has the data. The first and the
  * last run on the loop, between them the name is not found; the second runs on the store's lane,
@@ -68,5 +90,11 @@ int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_r
 int datasets_remove_work(const char *dir, struct store *store, const struct dataset_removal *r,
                          struct errbuf *why);
 void datasets_remove_done(struct datasets *d, const struct dataset_removal *r, int rc);
+
+/* Looks again at damaged files, hashes the pieces of those that an older version kept, tells the
+ * jobs what became of theirs; called a few times a second. dataset_health.c. */
+void datasets_tick(struct server *s, int64_t now_ms);
+
+void datasets_path(char *out, size_t bytes, const char *dir, const char *sha256);
 
 #endif

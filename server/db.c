@@ -282,6 +282,8 @@ static int bind(sqlite3_stmt *stmt, int column, const struct db_arg *arg)
                                 : sqlite3_bind_null(stmt, column);
     case DB_TEXT:
         return sqlite3_bind_text(stmt, column, arg->s, -1, SQLITE_STATIC);
+    case DB_BLOB:
+        return sqlite3_bind_blob(stmt, column, arg->p ? arg->p : "", (int)arg->i, SQLITE_STATIC);
     case DB_POINTER:
         return sqlite3_bind_pointer(stmt, column, arg->p, DB_POINTER_TYPE, NULL);
     }

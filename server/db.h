@@ -63,10 +63,10 @@ int db_error(struct db *db, struct errbuf *why);
 
 /* A value to bind: DB_I int64_t, DB_R double (NaN and infinity become NULL), DB_S string (NULL
  * becomes NULL; borrowed until the statement is finalised), DB_P a pointer that only a table of
- * ours can see (DB_POINTER_TYPE; borrowed likewise). */
+ * ours can see (DB_POINTER_TYPE; borrowed likewise), DB_B bytes (borrowed likewise). */
 struct db_arg {
-    enum { DB_INT, DB_REAL, DB_TEXT, DB_POINTER } type;
-    int64_t i;
+    enum { DB_INT, DB_REAL, DB_TEXT, DB_POINTER, DB_BLOB } type;
+    int64_t i; /* of bytes: how many */
     double r;
     const char *s;
     void *p;
@@ -75,6 +75,7 @@ struct db_arg {
 #define DB_I(v) ((struct db_arg){.type = DB_INT, .i = (v)})
 #define DB_R(v) ((struct db_arg){.type = DB_REAL, .r = (v)})
 #define DB_S(v) ((struct db_arg){.type = DB_TEXT, .s = (v)})
+#define DB_B(v, bytes) ((struct db_arg){.type = DB_BLOB, .p = (void *)(v), .i = (bytes)})
 #define DB_P(v) ((struct db_arg){.type = DB_POINTER, .p = (v)})
 /* The two arguments `args, count`: DB_ARGS(DB_I(job), DB_S(name)) for ?1 and ?2. */
 #define DB_ARGS(...)                                                                               \

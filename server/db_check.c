@@ -7,8 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/alloc.h"
+#include "common/field.h"
 #include "common/hash.h"
 #include "common/text.h"
+#include "server/attached.h"
+#include "server/data_file.h"
+#include "server/datasets.h"
 #include "server/db.h"
 #include "server/score_hash.h"
 
@@ -21,7 +26,8 @@ struct check {
     struct db state, difficulty;
     cJSON *problems;
     int64_t problem_count; /* told or not */
-    int64_t epochs, rows, checkpoints;
+    int64_t epochs, rows, checkpoints, datasets, attached;
+    struct db_check_found *found;
 };
 
 __attribute__((format(printf, 2, 3))) static void problem(struct check *c, const char *fmt, ...)
@@ -236,7 +242,158 @@ static int check_checkpoints(struct check *c, struct errbuf *why)
     return rc < 0 ? rc : 0;
 }
 
-int db_check(const char *dir, const atomic_bool *stop, cJSON *out, struct errbuf *why)
+/* --- datasets and what came with jobs --- */
+
+void db_check_found_free(struct db_check_found *list)
+{
+    while (list) {
+        struct db_check_found *next = list->next;
+
+        free(list);
+        list = next;
+    }
+}
+
+/* 1: it is, or it went with its row: what `query` finds by the key is there no more. */
+static int is_whole(struct check *c, const char *path, const char *sha256, const char *query,
+                    const char *key, struct errbuf *ret_damage, struct errbuf *why)
+{
+    char hex[SHA256_HEX] = "";
+    int64_t there;
+    int rc = data_hash_file(path, c->stop, hex, ret_damage);
+
+    if (rc == -EINTR || rc == -ENOMEM || (rc == 0 && strcmp(hex, sha256) == 0))
+        return 1;
+    if (rc == 0)
+        err_set(ret_damage, -EUCLEAN, "its SHA-256 is %.16s...", hex);
+    rc = db_i64(&c->state, query, DB_ARGS(DB_S(key)), &there, why);
+    return rc == -ENOENT ? 1 : rc;
+}
+
+static int check_dataset(struct check *c, const char *sha256, const char *name, struct errbuf *why)
+{
+    struct errbuf damage;
+    char path[PATH_BYTES];
+
+    datasets_path(path, sizeof(path), c->dir, sha256);
+    c->datasets++;
+    int rc =
+        is_whole(c, path, sha256, "SELECT 1 FROM dataset WHERE sha256 = ?1", sha256, &damage, why);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    problem(
+        c,
+        "the file of dataset %s, %.300s, is damaged: %.100s; import the same data again, or put "
+        "the file back",
+        name, path, damage.text);
+    struct db_check_found *f = xcalloc(1, sizeof(*f));
+    memcpy(f->sha256, sha256, sizeof(f->sha256));
+    f->why = damage;
+    f->next = c->found;
+    c->found = f;
+    return 0;
+}
+
+static int check_datasets(struct check *c, struct errbuf *why)
+{
+    char sha256[SHA256_HEX] = "", name[NAME_MAX_BYTES];
+    sqlite3_stmt *stmt;
+    int rc;
+
+    do {
+        rc = db_query(&c->state,
+                      "SELECT sha256, min(name) FROM dataset WHERE sha256 > ?1 GROUP BY sha256"
+                      " ORDER BY sha256 LIMIT 1",
+                      DB_ARGS(DB_S(sha256)), &stmt, why);
+        if (rc != 0)
+            return rc;
+        rc = db_step(&c->state, stmt, why);
+        if (rc > 0) {
+            db_text(stmt, 0, sha256, sizeof(sha256));
+            db_text(stmt, 1, name, sizeof(name));
+        }
+        sqlite3_finalize(stmt);
+        if (rc > 0 && check_dataset(c, sha256, name, why) < 0)
+            return -EIO;
+    } while (rc > 0 && !*c->stop);
+    return rc < 0 ? rc : 0;
+}
+
+static int check_job_files(struct check *c, int64_t job, const char *uuid, struct jobspec *spec,
+                           struct errbuf *why)
+{
+    struct errbuf damage;
+    char path[PATH_BYTES];
+
+    for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
+        const struct given *g = attached_given(spec, kind);
+
+        if (!g)
+            continue;
+        attached_path(path, c->dir, uuid, g->sha256);
+        c->attached++;
+        int rc =
+            is_whole(c, path, g->sha256, "SELECT 1 FROM job WHERE uuid = ?1", uuid, &damage, why);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            problem(c, "%s of job %lld, %.300s, is damaged: %.100s", attached_names[kind],
+                    (long long)job, path, damage.text);
+    }
+    return 0;
+}
+
+static int check_job(struct check *c, int64_t job, const char *uuid, const char *text,
+                     struct errbuf *why)
+{
+    struct jobspec spec = {0};
+    cJSON *json = NULL;
+    int rc = field_parse(text, strlen(text), JSON_REPLY_BYTES_MAX, "job", &json, NULL);
+
+    if (rc == 0)
+        rc = jobspec_parse(json, &spec, NULL);
+    cJSON_Delete(json);
+    if (rc < 0) {
+        problem(c, "state.db: what job %lld is cannot be read", (long long)job);
+        return 0;
+    }
+    rc = check_job_files(c, job, uuid, &spec, why);
+    jobspec_done(&spec);
+    return rc;
+}
+
+static int check_attached(struct check *c, struct errbuf *why)
+{
+    int64_t job = 0;
+    char uuid[37], *text = NULL;
+    sqlite3_stmt *stmt;
+    int rc;
+
+    do {
+        rc = db_query(&c->state,
+                      "SELECT job_id, uuid, spec_json FROM job WHERE job_id > ?1 ORDER BY job_id"
+                      " LIMIT 1",
+                      DB_ARGS(DB_I(job)), &stmt, why);
+        if (rc != 0)
+            return rc;
+        rc = db_step(&c->state, stmt, why);
+        if (rc > 0) {
+            job = sqlite3_column_int64(stmt, 0);
+            db_text(stmt, 1, uuid, sizeof(uuid));
+            text = xstrdup((const char *)sqlite3_column_text(stmt, 2));
+        }
+        sqlite3_finalize(stmt);
+        int looked = rc > 0 ? check_job(c, job, uuid, text, why) : 0;
+        free(text);
+        text = NULL;
+        if (looked < 0)
+            return looked;
+    } while (rc > 0 && !*c->stop);
+    return rc < 0 ? rc : 0;
+}
+
+int db_check(const char *dir, const atomic_bool *stop, cJSON *out,
+             struct db_check_found **ret_found, struct errbuf *why)
 {
     struct check c = {.dir = dir, .stop = stop, .problems = cJSON_CreateArray()};
     int rc = db_open(&c.state, dir, "state.db", false, 0, why);
@@ -251,6 +408,10 @@ int db_check(const char *dir, const atomic_bool *stop, cJSON *out, struct errbuf
         rc = check_epochs(&c, why);
     if (rc == 0)
         rc = check_checkpoints(&c, why);
+    if (rc == 0)
+        rc = check_datasets(&c, why);
+    if (rc == 0)
+        rc = check_attached(&c, why);
     db_close(&c.state);
     db_close(&c.difficulty);
     cJSON_AddBoolToObject(out, "whole", cJSON_GetArraySize(c.problems) == 0);
@@ -260,6 +421,9 @@ int db_check(const char *dir, const atomic_bool *stop, cJSON *out, struct errbuf
     cJSON_AddNumberToObject(out, "epochs", (double)c.epochs);
     cJSON_AddNumberToObject(out, "rows", (double)c.rows);
     cJSON_AddNumberToObject(out, "checkpoints", (double)c.checkpoints);
+    cJSON_AddNumberToObject(out, "datasets", (double)c.datasets);
+    cJSON_AddNumberToObject(out, "attached", (double)c.attached);
+    *ret_found = c.found;
     return rc;
 }
 

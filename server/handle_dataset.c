@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/clock.h"
 #include "common/field.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -101,18 +102,37 @@ static int read_size(const struct request *rq, int64_t *ret, struct errbuf *why)
                      (int64_t)DATASET_BYTES_MAX, ret, why);
 }
 
+/* In the sender's words; "" when it does not say. */
+static int read_what(const struct request *rq, struct incoming_from *ret, struct errbuf *why)
+{
+    const char *what = "";
+    int rc = field_str(rq->message.json, message_names[rq->type], "what", false, NAME_MAX_BYTES,
+                       &what, why);
+
+    *ret = incoming_from(rq);
+    ret->what = what;
+    return rc;
+}
+
 void handle_dataset_offer(struct request *rq)
 {
+    struct incoming_from from;
     char sha256[SHA256_HEX];
     int64_t bytes, have;
-    bool complete;
+    bool complete = false;
     struct errbuf why;
     int rc = read_hash(rq, sha256, &why);
 
     if (rc == 0)
         rc = read_size(rq, &bytes, &why);
     if (rc == 0)
-        rc = datasets_offer(rq->server->datasets, sha256, bytes, &have, &complete, &why);
+        rc = read_what(rq, &from, &why);
+    if (rc == 0) {
+        complete = datasets_has(rq->server->datasets, sha256, bytes);
+        have = bytes;
+    }
+    if (rc == 0 && !complete)
+        rc = incoming_offer(rq->server->incoming, &from, sha256, bytes, &have, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
@@ -123,29 +143,51 @@ void handle_dataset_offer(struct request *rq)
     request_reply(rq, out, NULL, 0);
 }
 
+struct put {
+    struct incoming_from from;
+    char sha256[SHA256_HEX];
+    int64_t bytes, offset;
+};
+
+static int read_put(const struct request *rq, struct put *ret, struct errbuf *why)
+{
+    int rc = read_hash(rq, ret->sha256, why);
+
+    if (rc == 0)
+        rc = read_size(rq, &ret->bytes, why);
+    if (rc == 0)
+        rc = field_i64(rq->message.json, "dataset.put", "offset", true, 0,
+                       (int64_t)DATASET_BYTES_MAX, &ret->offset, why);
+    return rc < 0 ? rc : read_what(rq, &ret->from, why);
+}
+
+static int keep_piece(struct server *s, const struct put *put, const struct tensor *piece,
+                      int64_t *ret_have, struct errbuf *why)
+{
+    if (piece->bytes > PIECE_BYTES_MAX)
+        return err_set(why, -EFBIG, "the piece has %zu bytes, allowed is at most %u", piece->bytes,
+                       PIECE_BYTES_MAX);
+    if (!datasets_has(s->datasets, put->sha256, put->bytes))
+        return incoming_put(s->incoming, &put->from, put->sha256, put->bytes, put->offset,
+                            piece->data, piece->bytes, clock_mono_ms(), ret_have, why);
+    *ret_have = put->bytes;
+    return 0;
+}
+
 void handle_dataset_put(struct request *rq)
 {
     const struct tensor *piece;
-    char sha256[SHA256_HEX];
-    int64_t bytes, offset, have;
+    struct put put;
+    int64_t have;
     struct errbuf why;
-    int rc = read_hash(rq, sha256, &why);
+    int rc = read_put(rq, &put, &why);
 
-    if (rc == 0)
-        rc = read_size(rq, &bytes, &why);
-    if (rc == 0)
-        rc = field_i64(rq->message.json, "dataset.put", "offset", true, 0,
-                       (int64_t)DATASET_BYTES_MAX, &offset, &why);
     if (rc == 0 && message_tensor(&rq->message, "piece", DTYPE_U8, 1, NULL, &piece, &why) < 0) {
         request_error(rq, ERR_BAD_TENSOR, "%s", why.text);
         return;
     }
-    if (rc == 0 && piece->bytes > PIECE_BYTES_MAX)
-        rc = err_set(&why, -EFBIG, "the piece has %zu bytes, allowed is at most %u", piece->bytes,
-                     PIECE_BYTES_MAX);
     if (rc == 0)
-        rc = datasets_put(rq->server->datasets, sha256, bytes, offset, piece->data, piece->bytes,
-                          &have, &why);
+        rc = keep_piece(rq->server, &put, piece, &have, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
@@ -155,27 +197,56 @@ void handle_dataset_put(struct request *rq)
     request_reply(rq, out, NULL, 0);
 }
 
-static void commit_work(struct op *op)
-{
-    op->rc = datasets_commit_work(op->server->dir, op->server->store, op->arg, &op->why);
-}
+/* --- dataset.commit --- */
 
-static void commit_done(struct op *op)
+static void end_commit(struct op *op)
 {
     struct dataset_commit *c = op->arg;
-    struct datasets *d = op->server->datasets;
+    struct server *s = op->server;
 
-    if (op->rc < 0) {
+    incoming_released(s->incoming, c->rec.sha256, clock_mono_ms());
+    dataset_commit_done(s->datasets, c, op->rc);
+    if (op->rc == -ENODATA) {
+        request_error(op->rq, ERR_GONE, "%s", op->why.text);
+    } else if (op->rc < 0) {
         request_fail(op->rq, op->rc, &op->why);
     } else {
-        datasets_commit_done(d, c);
         cJSON *out = cJSON_CreateObject();
-        cJSON_AddItemToObject(out, "dataset", datasets_row(d, &c->rec));
+        cJSON_AddItemToObject(out, "dataset", datasets_row(s->datasets, &c->rec));
         log_info("dataset.commit", "name=%s sha256=%s bytes=%lld", c->rec.name, c->rec.sha256,
                  (long long)c->rec.bytes);
         request_reply(op->rq, out, NULL, 0);
     }
-    free(c);
+    dataset_commit_free(c);
+}
+
+static void store_work(struct op *op)
+{
+    op->rc = dataset_commit_store(op->server->dir, op->server->store, op->arg, &op->why);
+}
+
+static void read_work(struct op *op)
+{
+    op->rc = dataset_commit_read(op->server->dir, op->arg, &op->why);
+}
+
+static void read_done(struct op *op)
+{
+    struct op next = {.rq = op->rq, .server = op->server, .arg = op->arg};
+
+    if (op->rc == 1 && op->server->stopping)
+        op->rc = err_set(&op->why, -ESHUTDOWN, "the server stops; try again in a moment");
+    if (op->rc < 0) {
+        end_commit(op);
+    } else if (op->rc == 1) {
+        next.work = read_work;
+        next.done = read_done;
+        op_run(op->server->data_lane, next);
+    } else {
+        next.work = store_work;
+        next.done = end_commit;
+        op_run(op->server->store_lane, next);
+    }
 }
 
 void handle_dataset_commit(struct request *rq)
@@ -195,9 +266,10 @@ void handle_dataset_commit(struct request *rq)
         return;
     }
     memcpy(c->rec.name, name, strlen(name) + 1);
-    op_run(rq->server->store_lane,
+    incoming_hold(rq->server->incoming, c->rec.sha256);
+    op_run(rq->server->data_lane,
            (struct op){
-               .rq = rq, .server = rq->server, .arg = c, .work = commit_work, .done = commit_done});
+               .rq = rq, .server = rq->server, .arg = c, .work = read_work, .done = read_done});
 }
 
 /* What was trained on it is judged by its labels and shown by its pictures: its jobs go first. */
@@ -264,39 +336,78 @@ void handle_dataset_rm(struct request *rq)
                .rq = rq, .server = rq->server, .arg = r, .work = remove_work, .done = remove_done});
 }
 
-void handle_dataset_get(struct request *rq)
-{
-    struct dataset_record rec;
-    const struct dataset *d;
-    char sha256[SHA256_HEX];
-    int64_t offset, bytes;
-    uint8_t *piece = NULL;
-    struct errbuf why;
-    int rc = read_hash(rq, sha256, &why);
+/* --- dataset.get --- */
 
-    workers_fetches(rq->server->workers, rq->sender);
+struct fetch {
+    char sha256[SHA256_HEX];
+    struct data_file file; /* lent */
+    int64_t offset, bytes, bad;
+    uint8_t *piece;
+};
+
+static void fetch_work(struct op *op)
+{
+    struct fetch *f = op->arg;
+
+    f->piece = alloc_bytes((size_t)f->bytes, 1);
+    op->rc = f->piece ? data_file_read(&f->file, (uint64_t)f->offset, (size_t)f->bytes, f->piece,
+                                       &f->bad, &op->why)
+                      : err_set(&op->why, -ENOMEM, "no memory for a piece of %lld bytes",
+                                (long long)f->bytes);
+}
+
+static void fetch_done(struct op *op)
+{
+    struct fetch *f = op->arg;
+
+    datasets_give_back(op->server->datasets, f->sha256, op->rc, f->bad, &op->why);
+    if (op->rc < 0) {
+        request_fail(op->rq, data_file_is_damage(op->rc) ? -EUCLEAN : op->rc, &op->why);
+    } else {
+        struct tensor t = tensor_1d("piece", DTYPE_U8, (uint64_t)f->bytes, f->piece);
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddNumberToObject(out, "bytes", (double)f->file.bytes);
+        request_reply(op->rq, out, &t, 1);
+    }
+    free(f->piece);
+    free(f);
+}
+
+static int read_fetch(struct request *rq, struct fetch *f, struct errbuf *why)
+{
+    int rc = read_hash(rq, f->sha256, why);
+
     if (rc == 0)
         rc = field_i64(rq->message.json, "dataset.get", "offset", true, 0,
-                       (int64_t)DATASET_BYTES_MAX, &offset, &why);
+                       (int64_t)DATASET_BYTES_MAX, &f->offset, why);
     if (rc == 0)
-        rc = field_i64(rq->message.json, "dataset.get", "bytes", true, 1, PIECE_BYTES_MAX, &bytes,
-                       &why);
+        rc = field_i64(rq->message.json, "dataset.get", "bytes", true, 1, PIECE_BYTES_MAX,
+                       &f->bytes, why);
     if (rc == 0)
-        rc = datasets_find_hash(rq->server->datasets, sha256, &d, &rec, &why);
-    if (rc == 0) {
-        piece = alloc_bytes((size_t)bytes, 1);
-        rc = piece
-                 ? datasets_get(rq->server->datasets, sha256, offset, bytes, piece, &why)
-                 : err_set(&why, -ENOMEM, "no memory for a piece of %lld bytes", (long long)bytes);
-    }
+        rc = datasets_lend(rq->server->datasets, f->sha256, &f->file, why);
+    if (rc < 0)
+        return rc;
+    if (f->offset <= f->file.bytes && f->bytes <= f->file.bytes - f->offset)
+        return 0;
+    datasets_give_back(rq->server->datasets, f->sha256, 0, 0, why);
+    return err_set(why, -EINVAL, "bytes %lld to %lld are asked for, the dataset has %lld",
+                   (long long)f->offset, (long long)(f->offset + f->bytes),
+                   (long long)f->file.bytes);
+}
+
+void handle_dataset_get(struct request *rq)
+{
+    struct fetch *f = xcalloc(1, sizeof(*f));
+    struct errbuf why;
+
+    workers_fetches(rq->server->workers, rq->sender);
+    int rc = read_fetch(rq, f, &why);
     if (rc < 0) {
-        free(piece);
+        free(f);
         request_fail(rq, rc, &why);
         return;
     }
-    struct tensor t = tensor_1d("piece", DTYPE_U8, (uint64_t)bytes, piece);
-    cJSON *out = cJSON_CreateObject();
-    cJSON_AddNumberToObject(out, "bytes", (double)rec.bytes);
-    request_reply(rq, out, &t, 1);
-    free(piece);
+    op_run(rq->server->data_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = f, .work = fetch_work, .done = fetch_done});
 }

@@ -11,7 +11,10 @@
 #include "server/server.h"
 
 struct images {
-    const struct dataset *data; /* held */
+    const struct dataset *data; /* its file is lent */
+    char sha256[SHA256_HEX];
+    struct data_file file;
+    int64_t bad;
     uint32_t count, samples[ROWS_MAX];
     uint8_t *pixels; /* [count, h, w, c] */
     uint8_t *png;    /* of the first, for a browser */
@@ -81,9 +84,10 @@ static void images_work(struct op *op)
         op->rc = err_set(&op->why, -ENOMEM, "no memory for %u images", a->count);
         return;
     }
-    for (uint32_t i = 0; i < a->count; i++)
-        memcpy(a->pixels + i * bytes, a->data->images + a->samples[i] * bytes, bytes);
-    if (op->rq->http)
+    for (uint32_t i = 0; op->rc == 0 && i < a->count; i++)
+        op->rc = data_file_read(&a->file, a->data->images_at + a->samples[i] * bytes, bytes,
+                                a->pixels + i * bytes, &a->bad, &op->why);
+    if (op->rc == 0 && op->rq->http)
         op->rc = make_png(a);
 }
 
@@ -93,8 +97,9 @@ static void images_done(struct op *op)
     struct request *rq = op->rq;
     struct dims d = a->data->dims;
 
+    datasets_give_back(op->server->datasets, a->sha256, op->rc, a->bad, &op->why);
     if (op->rc < 0) {
-        request_fail(rq, op->rc, &op->why);
+        request_fail(rq, data_file_is_damage(op->rc) ? -EUCLEAN : op->rc, &op->why);
     } else if (rq->http) {
         http_answer_data(rq->http, "image/png", a->png, a->png_bytes);
         rq->http = NULL;
@@ -106,7 +111,6 @@ static void images_done(struct op *op)
         cJSON_AddNumberToObject(out, "count", a->count);
         request_reply(rq, out, &t, 1);
     }
-    datasets_release(op->server->datasets, a->data);
     free(a->pixels);
     free(a);
 }
@@ -125,14 +129,16 @@ void handle_sample_images(struct request *rq)
         rc = jobs_prepare(rq->server, job, &why);
     if (rc == 0) {
         a->data = job->data;
+        memcpy(a->sha256, job->rec.dataset_sha256, sizeof(a->sha256));
         rc = read_samples(rq, a, &why);
     }
+    if (rc == 0)
+        rc = datasets_lend(rq->server->datasets, a->sha256, &a->file, &why);
     if (rc < 0) {
         free(a);
         request_fail(rq, rc, &why);
         return;
     }
-    datasets_hold(rq->server->datasets, a->data);
     op_run(rq->server->query_lane,
            (struct op){
                .rq = rq, .server = rq->server, .arg = a, .work = images_work, .done = images_done});

@@ -25,10 +25,32 @@ struct submit {
     struct checkpoint_shape weights_of; /* of the other job's checkpoints */
     struct weights_said weights_say;    /* of the other job's model */
     struct job_notes notes;
+    bool weights_final; /* it is done: no other than its last one is its model */
+    unsigned attached;  /* kinds that this attempt put among the attached files */
+    bool holds;         /* the uploads that it names do not go meanwhile */
 };
+
+/* Begins or ends that uploads which the job file names are kept for it. */
+static void hold_uploads(struct submit *s, bool begins)
+{
+    struct incoming *in = s->server->incoming;
+
+    for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
+        const struct given *g = attached_given(&s->job->spec, kind);
+        if (!g || g->kind != GIVEN_FILE || !g->sha256[0])
+            continue;
+        if (begins)
+            incoming_hold(in, g->sha256);
+        else
+            incoming_released(in, g->sha256, clock_mono_ms());
+    }
+    s->holds = begins;
+}
 
 static void submit_free(struct submit *s)
 {
+    if (s->holds)
+        hold_uploads(s, false);
     if (s->held)
         datasets_release(s->server->datasets, s->held);
     job_free(s->job);
@@ -55,14 +77,15 @@ static int take_weights(struct server *server, struct submit *s, struct errbuf *
 
     if (job->spec.weights.kind != GIVEN_JOB)
         return 0;
-    rc = job_newest_checkpoint(server, job->spec.weights.job, &s->weights_of, false, &c, why);
+    rc = job_newest_checkpoint(server, job->spec.weights.job, &s->weights_of, s->weights_final, &c,
+                               why);
     if (rc == 0 && checkpoint_class_names(c)) {
         free(s->weights_say.class_names);
         s->weights_say.class_names = xstrdup(checkpoint_class_names(c));
     }
     if (rc == 0)
         rc = attached_write_weights(server->dir, job->rec.uuid, &job->spec.weights, &job->model,
-                                    checkpoint_theta(c), &s->weights_say, why);
+                                    checkpoint_theta(c), &s->weights_say, &s->attached, why);
     checkpoint_free(c);
     return rc;
 }
@@ -81,12 +104,12 @@ static int judge_attached(struct server *server, struct job *job, struct job_not
     return rc < 0 ? rc : job_check_samples(job, job->data, why);
 }
 
-static void submit_work(struct op *op)
+static void insert_job(struct op *op)
 {
     struct submit *s = op->arg;
     struct job *job = s->job;
 
-    op->rc = attached_adopt(op->server->dir, job->rec.uuid, &job->spec, &op->why);
+    op->rc = attached_adopt(op->server->dir, job->rec.uuid, &job->spec, &s->attached, &op->why);
     if (op->rc == 0)
         op->rc = take_weights(op->server, s, &op->why);
     if (op->rc == 0)
@@ -101,6 +124,15 @@ static void submit_work(struct op *op)
                  : err_set(&op->why, -ENOMEM, "no memory for the job description");
 }
 
+static void submit_work(struct op *op)
+{
+    struct submit *s = op->arg;
+
+    insert_job(op);
+    if (op->rc < 0) /* whoever tries again brings them again, or finds them for a while */
+        attached_undo(op->server->dir, s->job->rec.uuid, &s->job->spec, s->attached);
+}
+
 static void submit_done(struct op *op)
 {
     struct jobs *jobs = op->server->jobs;
@@ -108,6 +140,7 @@ static void submit_done(struct op *op)
     struct job *job = s->job, *known;
     int64_t number = job->rec.job;
 
+    hold_uploads(s, false);
     if (op->rc == 0) {
         s->job = NULL;
         job_kept(job, &job->rec);
@@ -151,7 +184,8 @@ static void scores_work(struct op *op)
                      ? curriculum_key(&s->scores_by, &scores[i], NULL, i)
                      : NAN;
     if (op->rc == 0)
-        op->rc = attached_write_order(op->server->dir, job->rec.uuid, g, key, n, &op->why);
+        op->rc =
+            attached_write_order(op->server->dir, job->rec.uuid, g, key, n, &s->attached, &op->why);
     free(scores);
     free(key);
 }
@@ -253,6 +287,7 @@ static int find_weights(struct server *server, struct submit *s, struct errbuf *
     s->weights_of = job_checkpoint_shape(other);
     s->weights_say = (struct weights_said){.scaling = scaling_of_model(theirs),
                                            .class_names = xstrdup(other->data->class_names_json)};
+    s->weights_final = other->rec.state == JOB_DONE;
     return 0;
 }
 
@@ -310,6 +345,7 @@ void handle_job_submit(struct request *rq)
     s->server = rq->server;
     s->held = s->job->data;
     datasets_hold(rq->server->datasets, s->held);
+    hold_uploads(s, true);
     const struct given *g = attached_given(&s->job->spec, ATTACHED_ORDER);
     if (!g || g->kind != GIVEN_JOB) {
         start_submit(rq, s);

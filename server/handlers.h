@@ -3,6 +3,7 @@
 #ifndef STEPPE_SERVER_HANDLERS_H
 #define STEPPE_SERVER_HANDLERS_H
 
+#include "server/incoming.h"
 #include "server/request.h"
 
 void handle_ping(struct request *rq);
@@ -27,6 +28,11 @@ void handle_dataset_put(struct request *rq);
 void handle_dataset_commit(struct request *rq);
 void handle_dataset_rm(struct request *rq);
 void handle_dataset_get(struct request *rq);
+
+void handle_upload_list(struct request *rq);
+void handle_upload_rm(struct request *rq);
+/* Who sends this. */
+struct incoming_from incoming_from(const struct request *rq);
 
 void handle_sample_images(struct request *rq);
 

@@ -85,6 +85,20 @@ int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint
     return rc;
 }
 
+static int load_attached(struct server *s, struct start *st, struct errbuf *why)
+{
+    int rc = attached_load(s->dir, st->rec.uuid, st->spec, st->model, st->shape.samples,
+                           &st->attached, why);
+
+    if (!data_file_is_damage(rc) || attached_mend(s->dir, st->rec.uuid, st->spec) == 0)
+        return rc;
+    store_event_add(s->store, st->rec.job, "attached",
+                    "what came with the job was damaged on the server's disk and is whole again",
+                    NULL);
+    return attached_load(s->dir, st->rec.uuid, st->spec, st->model, st->shape.samples,
+                         &st->attached, why);
+}
+
 static void start_work(struct op *op)
 {
     struct start *st = op->arg;
@@ -95,8 +109,11 @@ static void start_work(struct op *op)
     int count = 0;
 
     snprintf(text, sizeof(text), "running, incarnation %" PRId64, st->rec.incarnation);
-    op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
-    st->written = op->rc == 0;
+    op->rc = load_attached(s, st, &op->why);
+    if (op->rc == 0) {
+        op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
+        st->written = op->rc == 0;
+    }
     if (op->rc == 0)
         op->rc =
             store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count, &op->why);
@@ -109,9 +126,6 @@ static void start_work(struct op *op)
     if (op->rc == 0)
         op->rc = store_epochs_drop(s->store, st->rec.job,
                                    st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0, &op->why);
-    if (op->rc == 0)
-        op->rc = attached_load(s->dir, st->rec.uuid, st->spec, st->model, st->shape.samples,
-                               &st->attached, &op->why);
     if (op->rc == 0 && st->checkpoint) {
         snprintf(text, sizeof(text), "goes on from step %" PRIu64 " (epoch %" PRId64 ")",
                  checkpoint_step(st->checkpoint), checkpoint_epoch(st->checkpoint));
@@ -151,6 +165,7 @@ static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
         return rc;
     }
     job->run = run;
+    job->stuck[0] = 0;
     job->last_step = (struct step_time){0};
     job->touched = c != NULL;
     job->saving = false;
@@ -170,6 +185,20 @@ static void finish_job(struct jobs *jobs, struct job *job, const struct checkpoi
     job_write(jobs, job, NULL, "done", NULL);
 }
 
+/* It tries again and again: its log says so once for each reason. */
+static void hold_start(struct jobs *jobs, struct job *job, const char *reason)
+{
+    char text[sizeof(job->stuck)];
+
+    snprintf(text, sizeof(text), "%.250s", reason);
+    if (strcmp(text, job->stuck) != 0) {
+        log_error("job.start", "job=%" PRId64 " error=\"%s\"", job->rec.job, reason);
+        memcpy(job->stuck, text, sizeof(text));
+        jobs_event(jobs, job, "waiting", text);
+    }
+    job_hold(job, reason);
+}
+
 static void start_done(struct op *op)
 {
     struct start *st = op->arg;
@@ -184,8 +213,7 @@ static void start_done(struct op *op)
     if (newest && st->written)
         job_kept(job, &st->rec);
     if (current && op->rc < 0) {
-        log_error("job.start", "job=%" PRId64 " error=\"%s\"", st->rec.job, op->why.text);
-        job_hold(job, op->why.text);
+        hold_start(jobs, job, op->why.text);
     } else if (current) {
         int rc = begin_run(jobs, job, st);
         log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
@@ -280,7 +308,7 @@ void jobs_pump(struct jobs *jobs)
 
     while (!s->stopping && count_busy(jobs) < s->max_running && (job = next_job(jobs)) != NULL) {
         if (jobs_prepare(jobs->server, job, &why) < 0 || jobs_check_memory(s, job, &why) < 0)
-            job_hold(job, why.text);
+            hold_start(jobs, job, why.text);
         else if (count_busy(jobs) == 0 || jobs_memory_with(jobs, job) <= s->memory_bytes)
             start_job(jobs, job);
         else

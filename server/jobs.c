@@ -263,10 +263,12 @@ static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t by
 {
     bool starts = job->run || job->starting;
 
+    if (job->rec.state != JOB_RUNNING && job->rec.state != JOB_QUEUED)
+        return false;
+    if (datasets_damage(jobs->server->datasets, job->rec.dataset_sha256, out, bytes))
+        return true;
     if (job->hold[0])
         snprintf(out, bytes, "%s", job->hold);
-    else if (job->rec.state != JOB_RUNNING && job->rec.state != JOB_QUEUED)
-        return false;
     else if (!starts)
         return jobs_wait_for_room(jobs, job, out, bytes);
     else if (!job->run)

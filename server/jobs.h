@@ -47,6 +47,7 @@ struct job {
     int64_t saved_ms;           /* monotonic time of the last such, or of the start */
     uint64_t saved_step;        /* of the last checkpoint that was taken */
     char hold[256];             /* why it cannot go on by itself; "" : it can */
+    char stuck[256];            /* why it could not be started the last time; "" : it was */
     int64_t retry_ms;           /* monotonic time of the next try while hold is set */
     /* Where the job goes back to when what a person asks for cannot be written: what is on the
      * disk, or what it was when they began to ask. */

@@ -49,6 +49,10 @@ static const struct option table[] = {
     {"max-db", OPT_BYTES, AT(retention.bytes), .arg = "BYTES", .max = INT64_MAX,
      .help = "of difficulty.db: above it the oldest jobs keep the scores of their last epoch, and "
              "no job is taken on as long as that does not help (default: no limit)"},
+    {"max-uploads", OPT_BYTES, AT(uploads_bytes), .arg = "BYTES", .min = UPLOADS_BYTES_MIN,
+     .max = INT64_MAX,
+     .help = "of all uploads together that nothing took over yet; a quarter of it is for one key, "
+             "another for those without (default 256G)"},
     {"http", OPT_STR, AT(http), .arg = "HOST:PORT",
      .help = "address of the dashboard and /metrics, loopback only, or none (default " HTTP_DEFAULT
              ", if it is free and there is no --key); whoever is on this machine may read there"},
@@ -101,7 +105,7 @@ static void print_help(void)
 
 int main(int argc, char **argv)
 {
-    struct server_options options = {0};
+    struct server_options options = {.uploads_bytes = UPLOADS_BYTES_DEFAULT};
     struct server *s = xcalloc(1, sizeof(*s));
     struct errbuf why = {""};
     char *state = file_xdg("XDG_STATE_HOME", ".local/state");

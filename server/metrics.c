@@ -150,6 +150,10 @@ static void print_store(struct server *s, FILE *out)
            lane_pending(s->store_lane));
     number(out, "query_queue_items", "gauge", "Questions that wait for a reader.",
            lane_pending(s->query_lane));
+    number(out, "data_queue_items", "gauge", "Pieces of datasets that wait to be read.",
+           lane_pending(s->data_lane));
+    number(out, "uploads_bytes", "gauge", "Uploads that nothing took over yet.",
+           (double)incoming_bytes(s->incoming));
     head(out, "db_bytes", "gauge", "Size of a database file.");
     for (int i = 0; files[i]; i++)
         labelled(out, "db_bytes", "file", files[i], file_bytes(s, files[i]));

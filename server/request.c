@@ -148,7 +148,7 @@ static enum error_code code_of(int rc)
         {-EMSGSIZE, ERR_TOO_LARGE}, {-ETIMEDOUT, ERR_TIMEOUT},  {-ESHUTDOWN, ERR_UNAVAILABLE},
         {-ERANGE, ERR_LIMIT},       {-EDQUOT, ERR_UNAVAILABLE}, {-EAGAIN, ERR_UNAVAILABLE},
         {-EBUSY, ERR_UNAVAILABLE},  {-ESTALE, ERR_UNAVAILABLE}, {-EMFILE, ERR_UNAVAILABLE},
-        {-ENFILE, ERR_UNAVAILABLE}, {-EIO, ERR_UNAVAILABLE},
+        {-ENFILE, ERR_UNAVAILABLE}, {-EIO, ERR_UNAVAILABLE},    {-EUCLEAN, ERR_UNAVAILABLE},
     };
 
     for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
@@ -184,7 +184,8 @@ static void op_done(void *arg)
 {
     struct op *op = arg;
 
-    metrics_lane(&op->server->metrics, op->lane == op->server->store_lane, op->seconds);
+    if (op->lane != op->server->data_lane)
+        metrics_lane(&op->server->metrics, op->lane == op->server->store_lane, op->seconds);
     if (op->done)
         op->done(op);
     else if (op->rq && op->rc < 0)

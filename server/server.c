@@ -113,6 +113,8 @@ static void on_tick(uv_timer_t *timer)
     workers_tick(s->workers, now_ms);
     gate_tick(s->gate, now_ms);
     upkeep_tick(s->upkeep, now_ms);
+    datasets_tick(s, now_ms);
+    incoming_tick(s, now_ms);
 }
 
 /* Lets go of what was promised: held replies say "no task", the run is kept in a checkpoint. */
@@ -201,12 +203,15 @@ int server_open(struct server *s, const struct server_options *options, struct e
     if (rc == 0)
         rc = datasets_open(s->dir, s->store, &s->datasets, why);
     if (rc == 0)
+        incoming_open(s->dir, options->uploads_bytes, clock_mono_ms(), &s->incoming);
+    if (rc == 0)
         rc = workers_open(s, &s->workers);
     if (rc == 0)
         rc = jobs_open(s, &s->jobs, why);
     if (rc == 0 &&
         ((rc = lane_open(&s->loop, "store", &s->store_lane)) < 0 ||
-         (rc = lane_open(&s->loop, "query", &s->query_lane)) < 0 || (rc = start_handles(s)) < 0))
+         (rc = lane_open(&s->loop, "query", &s->query_lane)) < 0 ||
+         (rc = lane_open(&s->loop, "data", &s->data_lane)) < 0 || (rc = start_handles(s)) < 0))
         err_set(why, rc, "cannot start: %s", err_text(rc));
     s->halves = halves_create();
     if (rc == 0)
@@ -242,6 +247,7 @@ void server_close(struct server *s)
     s->stopping = true;
     upkeep_stop(s->upkeep);
     lane_close(s->query_lane);
+    lane_close(s->data_lane);
     lane_close(s->store_lane);
     upkeep_close(s->upkeep);
     workers_close(s->workers);
@@ -262,6 +268,7 @@ void server_close(struct server *s)
     uv_loop_close(&s->loop);
     jobs_close(s->jobs);
     halves_free(s->halves);
+    incoming_close(s->incoming);
     datasets_close(s->datasets);
     query_close(s->query);
     store_close(s->store);

@@ -1,5 +1,5 @@
 /* The server: one libuv loop that owns everything below. Handlers run on the loop; SQLite and fsync
- * on the store's lane; queries for people on the query lane. */
+ * on the store's lane; queries for people on the query lane; files of datasets on the data lane. */
 #ifndef STEPPE_SERVER_SERVER_H
 #define STEPPE_SERVER_SERVER_H
 
@@ -12,6 +12,7 @@
 #include "server/datasets.h"
 #include "server/gate.h"
 #include "server/http.h"
+#include "server/incoming.h"
 #include "server/jobs.h"
 #include "server/lane.h"
 #include "server/metrics.h"
@@ -29,7 +30,8 @@ struct server_options {
     const char *config;
     int64_t memory_bytes; /* of the jobs that run */
     int64_t max_running;
-    int64_t checkpoint_s; /* between two checkpoints inside an epoch */
+    int64_t checkpoint_s;  /* between two checkpoints inside an epoch */
+    int64_t uploads_bytes; /* that nothing took over yet, of all senders */
     struct retention retention;
     int log_level;
     bool help, version;
@@ -50,9 +52,10 @@ struct server {
     struct edge plain, sealed;
     struct store *store;
     struct query *query;
-    struct lane *store_lane, *query_lane;
+    struct lane *store_lane, *query_lane, *data_lane;
     struct halves *halves; /* of the runs; NULL: none */
     struct datasets *datasets;
+    struct incoming *incoming;
     struct jobs *jobs;
     struct workers *workers;
     struct upkeep *upkeep;

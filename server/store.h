@@ -83,8 +83,19 @@ int store_dataset_add(struct store *s, const struct dataset_record *rec, const s
 /* Forgets a name; *ret_last: it was the last one of its data, whose rows for readers are gone as
  * well (at the next opening, should that fail). -ENOENT. */
 int store_dataset_remove(struct store *s, const char *name, bool *ret_last, struct errbuf *why);
+/* How many names the data has. */
+int store_dataset_names(struct store *s, const char *sha256, int64_t *ret, struct errbuf *why);
 int store_datasets_load(struct store *s, void (*each)(void *arg, const struct dataset_record *rec),
                         void *arg, struct errbuf *why);
+
+/* Keeps the hashes (BLAKE2b) of the pieces of a dataset's file, of piece_bytes each, the last one
+ * what is left; they go with the last name of the data. */
+int store_pieces_put(struct store *s, const char *sha256, uint32_t piece_bytes,
+                     const uint8_t (*hashes)[BLAKE2B_BYTES], size_t count, struct errbuf *why);
+/* Those of all data with pieces of this size; hashes are borrowed. */
+int store_pieces_load(struct store *s, uint32_t piece_bytes,
+                      void (*each)(void *arg, const char *sha256, const void *hashes, size_t count),
+                      void *arg, struct errbuf *why);
 
 /* What is known of an epoch when it closes. Not measured: NAN (becomes NULL). */
 struct epoch_record {

@@ -179,7 +179,7 @@ static int drop_rows(struct store *s, int64_t id, struct errbuf *why)
     return rc;
 }
 
-static int count_names(struct store *s, const char *sha256, int64_t *ret, struct errbuf *why)
+int store_dataset_names(struct store *s, const char *sha256, int64_t *ret, struct errbuf *why)
 {
     return db_i64(&s->state, "SELECT count(*) FROM dataset WHERE sha256 = ?1",
                   DB_ARGS(DB_S(sha256)), ret, why);
@@ -199,7 +199,7 @@ static int drop_unnamed(struct store *s, struct errbuf *why)
         return rc;
     while ((rc = db_step(&s->difficulty, stmt, why)) > 0) {
         db_text(stmt, 1, sha256, sizeof(sha256));
-        rc = count_names(s, sha256, &names, why);
+        rc = store_dataset_names(s, sha256, &names, why);
         if (rc == 0 && names == 0)
             rc = drop_rows(s, sqlite3_column_int64(stmt, 0), why);
         if (rc != 0)
@@ -227,12 +227,15 @@ int store_dataset_remove(struct store *s, const char *name, bool *ret_last, stru
     if (rc == -ENOENT)
         return err_set(why, rc, "there is no dataset \"%s\"", name);
     if (rc == 0)
-        rc = count_names(s, sha256, &names, why);
+        rc = store_dataset_names(s, sha256, &names, why);
     if (rc == 0)
         rc = db_begin(&s->state, why);
     if (rc != 0)
         return rc;
     rc = db_run(&s->state, "DELETE FROM dataset WHERE name = ?1", DB_ARGS(DB_S(name)), why);
+    if (rc == 0 && names == 1)
+        rc = db_run(&s->state, "DELETE FROM dataset_pieces WHERE sha256 = ?1",
+                    DB_ARGS(DB_S(sha256)), why);
     if (rc == 0)
         rc = db_begin(&s->difficulty, why);
     if (rc == 0)
@@ -262,6 +265,39 @@ int store_datasets_load(struct store *s, void (*each)(void *arg, const struct da
         db_text(stmt, 0, rec.name, sizeof(rec.name));
         db_text(stmt, 1, rec.sha256, sizeof(rec.sha256));
         each(arg, &rec);
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+int store_pieces_put(struct store *s, const char *sha256, uint32_t piece_bytes,
+                     const uint8_t (*hashes)[BLAKE2B_BYTES], size_t count, struct errbuf *why)
+{
+    return db_run(
+        &s->state,
+        "INSERT OR REPLACE INTO dataset_pieces(sha256, piece_bytes, hashes)"
+        " VALUES(?1, ?2, ?3)",
+        DB_ARGS(DB_S(sha256), DB_I(piece_bytes), DB_B(hashes, (int64_t)(count * BLAKE2B_BYTES))),
+        why);
+}
+
+int store_pieces_load(struct store *s, uint32_t piece_bytes,
+                      void (*each)(void *arg, const char *sha256, const void *hashes, size_t count),
+                      void *arg, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    char sha256[SHA256_HEX];
+    int rc = db_query(&s->state, "SELECT sha256, hashes FROM dataset_pieces WHERE piece_bytes = ?1",
+                      DB_ARGS(DB_I(piece_bytes)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    while ((rc = db_step(&s->state, stmt, why)) > 0) {
+        db_text(stmt, 0, sha256, sizeof(sha256));
+        const void *hashes = sqlite3_column_blob(stmt, 1);
+        size_t bytes = (size_t)sqlite3_column_bytes(stmt, 1);
+        if (hashes && bytes % BLAKE2B_BYTES == 0)
+            each(arg, sha256, hashes, bytes / BLAKE2B_BYTES);
     }
     sqlite3_finalize(stmt);
     return rc;

@@ -16,6 +16,11 @@ static int state_migrate_1(struct db *db, struct errbuf *why)
     return db_exec(db, sql_state_1, why);
 }
 
+static int state_migrate_2(struct db *db, struct errbuf *why)
+{
+    return db_exec(db, sql_state_2, why);
+}
+
 static int state_migrate_3(struct db *db, struct errbuf *why)
 {
     return db_exec(db, sql_state_3, why);
@@ -87,8 +92,8 @@ struct schema {
     bool keep_log;          /* the -wal and -shm files stay when the file is closed */
 };
 
-static int (*const state_migrations[])(struct db *, struct errbuf *) = {state_migrate_1,
-                                                                        state_migrate_3};
+static int (*const state_migrations[])(struct db *, struct errbuf *) = {
+    state_migrate_1, state_migrate_2, state_migrate_3};
 static int (*const difficulty_migrations[])(struct db *, struct errbuf *) = {
     difficulty_migrate_1, difficulty_migrate_2, difficulty_migrate_3, difficulty_migrate_4,
     difficulty_migrate_5, difficulty_migrate_6, difficulty_migrate_7};

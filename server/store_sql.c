@@ -55,6 +55,14 @@ const char sql_state_1[] =
     "  bytes INTEGER NOT NULL\n"
     ") STRICT, WITHOUT ROWID;\n";
 
+/* BLAKE2b of each piece of a dataset's file, one behind the other. */
+const char sql_state_2[] =
+    "CREATE TABLE dataset_pieces(\n"
+    "  sha256 TEXT PRIMARY KEY,\n"
+    "  piece_bytes INTEGER NOT NULL,\n"
+    "  hashes BLOB NOT NULL\n"
+    ") STRICT;\n";
+
 const char sql_difficulty_1[] =
     "CREATE TABLE meta(\n"
     "  key TEXT PRIMARY KEY,\n"

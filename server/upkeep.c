@@ -53,6 +53,8 @@ struct upkeep {
     struct store_backup *backup;
     char made[PATH_BYTES], folder[PATH_BYTES]; /* of a backup: in the making, and whole */
     int64_t keep;
+    struct db_check_found *found;
+    int64_t uploads_bytes, dropped_uploads, dropped_bytes; /* before; and what went of them */
 };
 
 /* --- slices: 1: call again, 0: the stage is over --- */
@@ -220,7 +222,7 @@ static int seal(struct upkeep *u, struct errbuf *why)
 
 static int check(struct upkeep *u, struct errbuf *why)
 {
-    return db_check(u->server->dir, &u->stop, u->out, why);
+    return db_check(u->server->dir, &u->stop, u->out, &u->found, why);
 }
 
 /* --- tasks --- */
@@ -253,11 +255,32 @@ static void answer_all(struct upkeep *u, int rc, const struct errbuf *why)
     u->waiting_count = 0;
 }
 
+/* Uploads are the loop's; the rest of the answer was made on a lane. */
+static void note_uploads(struct upkeep *u)
+{
+    cJSON *before = cJSON_GetObjectItemCaseSensitive(u->out, "before");
+    cJSON *after = cJSON_GetObjectItemCaseSensitive(u->out, "after");
+    cJSON *dropped = cJSON_GetObjectItemCaseSensitive(u->out, "dropped");
+
+    if (!before || !after || !dropped)
+        return;
+    cJSON_AddNumberToObject(before, "uploads", (double)u->uploads_bytes);
+    cJSON_AddNumberToObject(after, "uploads", (double)incoming_bytes(u->server->incoming));
+    cJSON_AddNumberToObject(dropped, "uploads", (double)u->dropped_uploads);
+    cJSON_AddNumberToObject(dropped, "upload_bytes", (double)u->dropped_bytes);
+}
+
 static void finish(struct upkeep *u, int rc, const struct errbuf *why)
 {
     double seconds = (double)(clock_mono_ms() - u->start_ms) / 1e3;
     const char *name = task_names[u->task];
 
+    for (const struct db_check_found *f = u->found; f; f = f->next)
+        datasets_note(u->server->datasets, f->sha256, &f->why);
+    db_check_found_free(u->found);
+    u->found = NULL;
+    if (u->task == TASK_COMPACT)
+        note_uploads(u);
     cJSON_AddNumberToObject(u->out, "seconds", seconds);
     if (rc < 0)
         log_error("upkeep", "task=\"%s\" error=\"%s\"", name, why->text);
@@ -317,6 +340,10 @@ static void start(struct upkeep *u, enum task task)
     u->out = cJSON_CreateObject();
     u->retired = (struct retired){0};
     u->made[0] = u->folder[0] = '\0';
+    u->uploads_bytes = incoming_bytes(u->server->incoming);
+    if (task == TASK_COMPACT)
+        u->dropped_uploads =
+            incoming_drop_idle(u->server->incoming, u->start_ms, &u->dropped_bytes);
     run_slice(u);
 }
 
@@ -409,6 +436,7 @@ void upkeep_close(struct upkeep *u)
         return;
     store_backup_free(u->backup);
     cJSON_Delete(u->out);
+    db_check_found_free(u->found);
     free(u);
 }
 
@@ -421,6 +449,9 @@ void upkeep_tick(struct upkeep *u, int64_t now_ms)
     if (now_ms < u->look_ms || u->task != TASK_NONE || u->stop)
         return;
     u->look_ms = now_ms + LOOK_MS;
+    /* Sooner than somebody's scores go uploads that nobody goes on with. */
+    if (r->bytes && file_bytes(u, 1) + incoming_idle_bytes(u->server->incoming, now_ms) > r->bytes)
+        incoming_drop_idle(u->server->incoming, now_ms, &u->dropped_bytes);
     if (r->rows || r->jobs || r->days || r->bytes)
         start(u, TASK_RETIRE);
 }
@@ -432,13 +463,17 @@ const struct db_log_keeper *upkeep_logs(const struct upkeep *u)
 
 int upkeep_room(const struct upkeep *u, struct errbuf *why)
 {
-    char has[TEXT_F64_BYTES], limit[TEXT_F64_BYTES];
+    char has[TEXT_F64_BYTES], limit[TEXT_F64_BYTES], idle_text[TEXT_F64_BYTES], more[120] = "";
+    int64_t idle = incoming_idle_bytes(u->server->incoming, clock_mono_ms());
     int64_t bytes = u->policy.bytes ? file_bytes(u, 1) : 0;
 
-    if (bytes <= u->policy.bytes)
+    if (!u->policy.bytes || bytes + idle <= u->policy.bytes)
         return 0;
+    if (idle)
+        snprintf(more, sizeof(more), " and uploads that nobody goes on with %s",
+                 text_of_bytes(idle, idle_text));
     return err_set(why, -ERANGE,
-                   "difficulty.db has %s, --max-db allows %s; steppe rm removes jobs that have "
-                   "ended, steppe db compact gives their room back",
-                   text_of_bytes(bytes, has), text_of_bytes(u->policy.bytes, limit));
+                   "difficulty.db has %s%s, --max-db allows %s; steppe rm removes jobs that have "
+                   "ended, steppe uploads rm an upload, steppe db compact gives their room back",
+                   text_of_bytes(bytes, has), more, text_of_bytes(u->policy.bytes, limit));
 }

@@ -224,6 +224,15 @@ static uint32_t cluster_threads(const struct workers *w, int64_t now_ms)
     return threads;
 }
 
+/* A job whose dataset is damaged here goes on with those that have it already. */
+static bool lacks_data(struct workers *w, const struct worker *worker, const struct job *job)
+{
+    char text[2];
+
+    return worker_has_refused(worker, job->rec.job) &&
+           datasets_damage(w->server->datasets, job->rec.dataset_sha256, text, sizeof(text));
+}
+
 /* The running jobs that have something to give to this worker, in the order in which it tries
  * them. Returns how many. */
 static size_t candidates(struct workers *w, const struct worker *worker, int64_t now_ms,
@@ -234,7 +243,8 @@ static size_t candidates(struct workers *w, const struct worker *worker, int64_t
     size_t order[RUNNING_MAX], count = 0, planned = NO_JOB;
 
     for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
-        if (jobs_ready(job) && !job->class_pending && worker_fits(worker, job)) {
+        if (jobs_ready(job) && !job->class_pending && worker_fits(worker, job) &&
+            !lacks_data(w, worker, job)) {
             planned = job->rec.job == worker->planned ? count : planned;
             granted_ms[count] = job->granted_ms;
             jobs[count++] = job;

@@ -39,11 +39,25 @@ bool worker_refuses(const struct worker *worker, const struct job *job)
     return false;
 }
 
+bool worker_has_refused(const struct worker *worker, int64_t job)
+{
+    for (size_t i = 0; i < RUNNING_MAX; i++)
+        if (worker->refused[i].job == job)
+            return true;
+    return false;
+}
+
 void worker_forgive(struct worker *worker, int64_t job)
 {
     for (size_t i = 0; i < RUNNING_MAX; i++)
         if (!job || worker->refused[i].job == job)
             worker->refused[i] = (struct refused){0};
+}
+
+void workers_forgive(struct workers *w, int64_t job)
+{
+    for (struct worker *worker = w->list; worker; worker = worker->next)
+        worker_forgive(worker, job);
 }
 
 /* Only jobs that run are listed, so there is always a place. */

@@ -62,6 +62,8 @@ bool worker_alive(const struct worker *worker, int64_t now_ms);
 /* Is its class one that the job takes? A strict job without a class takes any, and keeps that one.
  */
 bool worker_has_class(const struct worker *worker, const struct job *job);
+/* Did it refuse this job since that runs, be it that it may be asked again? */
+bool worker_has_refused(const struct worker *worker, int64_t job);
 /* Did it say that it cannot do this job, and is not to be asked again yet? */
 bool worker_refuses(const struct worker *worker, const struct job *job);
 /* May it compute for this job? Both of the above. */

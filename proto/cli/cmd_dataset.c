@@ -56,6 +56,8 @@ static void print_datasets(const struct cli *cli, const cJSON *datasets)
     }
     table_print(t, cli->colour, stdout);
     table_free(t);
+    cJSON_ArrayForEach(row, datasets) if (*value_text(row, "damaged"))
+        cli_print_text("%s", value_text(row, "damaged"));
 }
 
 int cmd_dataset_list(struct cli *cli, struct errbuf *why)
@@ -139,6 +141,8 @@ static void print_dataset(const struct cli *cli, const cJSON *json, const cJSON 
         cli_print_text("  source   %s", value_text(row, "source"));
     if (value_i64(row, "bytes", &bytes) && bytes >= 0)
         printf("  size     %s\n", draw_bytes((uint64_t)bytes, text));
+    if (*value_text(row, "damaged"))
+        cli_print_text("  %s", value_text(row, "damaged"));
     value_i64(json, "flipped", &flipped);
     value_i64(json, "hard", &hard);
     if (flipped > 0 || hard > 0)

@@ -100,21 +100,24 @@ int cmd_db_backup(struct cli *cli, struct errbuf *why)
 
 static void print_check(const cJSON *json, const cJSON *problems)
 {
-    int64_t epochs = 0, rows = 0, checkpoints = 0, total = 0;
+    int64_t epochs = 0, rows = 0, checkpoints = 0, datasets = 0, attached = 0, total = 0;
     const cJSON *problem;
 
     value_i64(json, "epochs", &epochs);
     value_i64(json, "rows", &rows);
     value_i64(json, "checkpoints", &checkpoints);
+    value_i64(json, "datasets", &datasets);
+    value_i64(json, "attached", &attached);
     print_logs(json);
     cJSON_ArrayForEach(problem, problems)
         cli_print_text("%s", cJSON_IsString(problem) ? problem->valuestring : "");
     value_i64(json, "total", &total);
     if (total > cJSON_GetArraySize(problems))
         printf("and %lld more\n", (long long)total - cJSON_GetArraySize(problems));
-    printf("looked at both files, %lld scores of %lld epochs and %lld checkpoints: %s\n",
-           (long long)rows, (long long)epochs, (long long)checkpoints,
-           cJSON_GetArraySize(problems) ? "damaged" : "all is whole");
+    printf("looked at both files, %lld scores of %lld epochs, %lld checkpoints, %lld datasets and "
+           "%lld files that came with jobs: %s\n",
+           (long long)rows, (long long)epochs, (long long)checkpoints, (long long)datasets,
+           (long long)attached, cJSON_GetArraySize(problems) ? "damaged" : "all is whole");
 }
 
 int cmd_db_check(struct cli *cli, struct errbuf *why)
@@ -130,21 +133,19 @@ int cmd_db_check(struct cli *cli, struct errbuf *why)
     if (rc == 0 && !cli->args->json)
         print_check(reply.json, problems);
     if (rc == 0 && cJSON_GetArraySize(problems) > 0)
-        rc = err_set(why, -EUCLEAN,
-                     "the databases are damaged; README.md says how to restore a "
-                     "backup");
+        rc = err_set(why, -EUCLEAN, "something is damaged; README.md says how to restore a backup");
     message_done(&reply);
     return rc;
 }
 
 static void print_compact(const cJSON *json)
 {
-    static const char *const files[] = {"state.db", "difficulty.db", NULL};
+    static const char *const files[] = {"state.db", "difficulty.db", "uploads", NULL};
     const cJSON *before = cJSON_GetObjectItemCaseSensitive(json, "before");
     const cJSON *after = cJSON_GetObjectItemCaseSensitive(json, "after");
     const cJSON *dropped = cJSON_GetObjectItemCaseSensitive(json, "dropped");
     char from[DRAW_TEXT_BYTES], to[DRAW_TEXT_BYTES];
-    int64_t rows = 0, epochs = 0;
+    int64_t rows = 0, epochs = 0, uploads = 0;
 
     for (int i = 0; files[i]; i++)
         printf("%-13s  %s > %s\n", files[i], bytes_text(before, files[i], from),
@@ -155,6 +156,10 @@ static void print_compact(const cJSON *json)
     if (rows)
         printf("%lld scores of %lld epochs were dropped, as the server's --keep options say\n",
                (long long)rows, (long long)epochs);
+    value_i64(dropped, "uploads", &uploads);
+    if (uploads)
+        printf("%lld upload%s that nobody went on with %s dropped\n", (long long)uploads,
+               uploads == 1 ? "" : "s", uploads == 1 ? "was" : "were");
 }
 
 int cmd_db_compact(struct cli *cli, struct errbuf *why)

@@ -81,6 +81,8 @@ int cmd_dataset_import(struct cli *cli, struct errbuf *why);
 int cmd_dataset_list(struct cli *cli, struct errbuf *why);
 int cmd_dataset_show(struct cli *cli, struct errbuf *why);
 int cmd_dataset_rm(struct cli *cli, struct errbuf *why);
+int cmd_uploads(struct cli *cli, struct errbuf *why);
+int cmd_uploads_rm(struct cli *cli, struct errbuf *why);
 int cmd_top(struct cli *cli, struct errbuf *why);
 int cmd_histogram(struct cli *cli, struct errbuf *why);
 int cmd_trajectory(struct cli *cli, struct errbuf *why);

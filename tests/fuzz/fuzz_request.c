@@ -84,6 +84,7 @@ static void give_dataset(void)
 static void open_server(void)
 {
     const struct server_options options = {.state = fuzz_path("state"),
+                                           .uploads_bytes = UPLOADS_BYTES_DEFAULT,
                                            .listen = "tcp://127.0.0.1:1",
                                            .key = fuzz_path("key"),
                                            .http = HTTP_NONE,

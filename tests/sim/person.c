@@ -325,6 +325,12 @@ static void take_ack(enum verb verb, int index, const struct message *m)
         next();
 }
 
+static bool is_damaged(const struct message *m)
+{
+    return strcmp(text(m->json, "code"), "unavailable") == 0 &&
+           strstr(text(m->json, "error"), "is damaged") != NULL;
+}
+
 static void on_reply(void *arg, const struct message *m)
 {
     const struct step *s = &me.steps[me.at];
@@ -340,9 +346,10 @@ static void on_reply(void *arg, const struct message *m)
         me.extra = false, try_again(LOOK_US);
     else if (verb == REMOVE && strcmp(code, "not_found") == 0) /* the answer before was lost */
         take_ack(verb, index, m);
-    else if (strcmp(code, "not_allowed") == 0 || (verb == MODEL && strcmp(code, "internal") == 0))
+    else if (strcmp(code, "not_allowed") == 0 || (verb == MODEL && is_damaged(m)))
         next();
-    else if (verb == COMMIT && (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0))
+    else if (verb == COMMIT && (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0 ||
+                                strcmp(code, "gone") == 0))
         me.at = 0, try_again(SECOND); /* the upload is gone, or was damaged: once more */
     else if (code[0])
         try_again(SECOND);

@@ -67,7 +67,8 @@ struct server_options plan_options(const char *state)
                                    .http = HTTP_NONE,
                                    .memory_bytes = 1 << 30,
                                    .max_running = 1 + (int64_t)world_draw(3),
-                                   .checkpoint_s = 1};
+                                   .checkpoint_s = 1,
+                                   .uploads_bytes = UPLOADS_BYTES_DEFAULT};
 }
 
 void plan_uuid(char out[37])

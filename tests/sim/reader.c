@@ -222,15 +222,15 @@ static void read_denied(struct reader *r, const char *line)
 
     reader_word(line, "code", code, sizeof(code));
     reader_word(line, "verb", verb, sizeof(verb));
+    if (strcmp(verb, "model.get") == 0 && strstr(line, "is damaged") &&
+        !newest_is_gone(reader_job(r, line)))
+        reader_violation(r, "a model that is whole is called damaged");
     for (int i = 0; fine[i]; i++)
         if (strcmp(code, fine[i]) == 0)
             return;
     if (strcmp(verb, "dataset.commit") == 0 &&
         (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0))
         return; /* the pieces of an upload are not promised to survive */
-    if (strcmp(verb, "model.get") == 0 && strcmp(code, "internal") == 0 &&
-        newest_is_gone(reader_job(r, line)))
-        return; /* what is damaged is not handed out */
     if (strcmp(verb, "job.rm") == 0 && strcmp(code, "not_found") == 0 &&
         reader_job(r, line)->removed)
         return; /* the first answer was lost */

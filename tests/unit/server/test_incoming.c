@@ -1,0 +1,198 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/bounds.h"
+#include "common/file.h"
+#include "server/incoming.h"
+#include "tests/harness.h"
+
+#define DAY_MS INT64_C(86400000)
+#define MIB (INT64_C(1) << 20)
+
+static const struct incoming_from anna = {.key = "anna", .sender = "s1", .what = "weights.pt"};
+static const struct incoming_from ben = {.key = "ben", .sender = "s2", .what = ""};
+static const struct incoming_from admin = {.key = "boss", .sender = "s3", .what = "", .any = true};
+static char data[MIB];
+
+/* A hash whose digits are all c. */
+static const char *sha(char c)
+{
+    static char text[4][SHA256_HEX];
+    static int at;
+
+    at = (at + 1) % 4;
+    memset(text[at], c, SHA256_HEX - 1);
+    return text[at];
+}
+
+static struct incoming *fixture(int64_t all_bytes, int64_t now_ms)
+{
+    struct incoming *in;
+    struct errbuf why;
+
+    ASSERT_OK(file_remove_folder(test_path("state/datasets"), &why), why);
+    ASSERT_OK(file_mkdirs(test_path("state/datasets"), 0700, &why), why);
+    incoming_open(test_path("state"), all_bytes, now_ms, &in);
+    return in;
+}
+
+static int put(struct incoming *in, const struct incoming_from *from, char c, int64_t bytes,
+               int64_t offset, size_t n, int64_t now_ms, struct errbuf *why)
+{
+    int64_t have;
+
+    return incoming_put(in, from, sha(c), bytes, offset, data, n, now_ms, &have, why);
+}
+
+static bool there(char c)
+{
+    char path[200];
+
+    incoming_path(path, sizeof(path), test_path("state"), sha(c));
+    return access(path, F_OK) == 0;
+}
+
+TEST(a_complete_upload_that_nothing_took_over_goes_after_minutes)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    struct errbuf why;
+
+    ASSERT_OK(put(in, &anna, 'a', 100, 0, 100, 1000, &why), why);
+    incoming_expire(in, 1000 + UPLOAD_IDLE_MS);
+    ASSERT(there('a'));
+    incoming_expire(in, 1000 + UPLOAD_IDLE_MS + 2000);
+    ASSERT(!there('a'));
+    ASSERT_EQ(0, incoming_bytes(in));
+    ASSERT(incoming_is_to_clear(in));
+    incoming_clear(test_path("state"));
+    ASSERT_EQ(0, rmdir(test_path("state/datasets")));
+    incoming_close(in);
+}
+
+TEST(one_that_is_still_being_sent_stays_however_slowly)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    struct errbuf why;
+    int64_t now_ms = 0;
+
+    for (int i = 0; i < 50; i++, now_ms += UPLOAD_IDLE_MS * 2) {
+        ASSERT_OK(put(in, &anna, 'a', 100, i, 1, now_ms, &why), why);
+        incoming_expire(in, now_ms + UPLOAD_IDLE_MS * 2 - 1);
+        ASSERT(there('a'));
+    }
+    incoming_expire(in, now_ms + 2 * DAY_MS);
+    ASSERT(there('a'));
+    incoming_expire(in, now_ms + LEFTOVER_DAYS * DAY_MS + 1);
+    ASSERT(!there('a'));
+    incoming_close(in);
+}
+
+TEST(what_is_being_taken_over_does_not_go)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    struct errbuf why;
+
+    ASSERT_OK(put(in, &anna, 'a', 100, 0, 100, 0, &why), why);
+    incoming_hold(in, sha('a'));
+    incoming_expire(in, DAY_MS);
+    ASSERT(there('a'));
+    ASSERT_EQ(-EAGAIN, incoming_remove(in, &anna, sha('a'), &why));
+    incoming_released(in, sha('a'), DAY_MS);
+    incoming_expire(in, DAY_MS + UPLOAD_IDLE_MS);
+    ASSERT(there('a'));
+    ASSERT_OK(incoming_rename(test_path("state"), sha('a'), test_path("state/taken"), &why), why);
+    incoming_hold(in, sha('a'));
+    incoming_released(in, sha('a'), DAY_MS);
+    ASSERT_EQ(0, incoming_bytes(in));
+    incoming_close(in);
+}
+
+TEST(what_was_put_back_is_an_upload_again)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    struct errbuf why;
+    int64_t dropped;
+
+    ASSERT_OK(put(in, &anna, 'a', 100, 0, 100, 0, &why), why);
+    incoming_hold(in, sha('a'));
+    ASSERT_OK(incoming_rename(test_path("state"), sha('a'), test_path("state/taken"), &why), why);
+    incoming_put_back(test_path("state"), sha('a'), test_path("state/taken"));
+    incoming_released(in, sha('a'), 5000);
+    ASSERT_EQ(100, incoming_bytes(in));
+    ASSERT_EQ(0, incoming_idle_bytes(in, 5000 + UPLOAD_IDLE_MS));
+    ASSERT_EQ(100, incoming_idle_bytes(in, 5001 + UPLOAD_IDLE_MS));
+    ASSERT_EQ(1, incoming_drop_idle(in, 5001 + UPLOAD_IDLE_MS, &dropped));
+    ASSERT_EQ(100, dropped);
+    ASSERT(!there('a'));
+    incoming_close(in);
+}
+
+TEST(the_quota_of_one_sender_and_of_all_is_named)
+{
+    struct incoming *in = fixture(8 * MIB, 0);
+    struct errbuf why;
+    int64_t have;
+
+    ASSERT_EQ(-ERANGE, incoming_offer(in, &anna, sha('a'), 3 * MIB, &have, &why));
+    ASSERT_HAS("one sender's quota is 2 MiB", why.text);
+    ASSERT_OK(put(in, &anna, 'a', 2 * MIB, 0, MIB, 0, &why), why);
+    ASSERT_OK(put(in, &anna, 'a', 2 * MIB, MIB, MIB, 0, &why), why);
+    ASSERT_EQ(-ERANGE, put(in, &anna, 'b', 10, 0, 10, 0, &why));
+    ASSERT_HAS("the upload has 10 bytes, 2 MiB of this sender lie here", why.text);
+    ASSERT(!there('b'));
+    ASSERT_OK(put(in, &ben, 'b', 10, 0, 10, 0, &why), why);
+    ASSERT_OK(incoming_remove(in, &anna, sha('a'), &why), why);
+    ASSERT_OK(put(in, &anna, 'c', 2 * MIB, 0, MIB, 0, &why), why);
+    ASSERT_OK(put(in, &anna, 'c', 2 * MIB, MIB, MIB, 0, &why), why);
+    for (int i = 0; i < 3; i++) {
+        const struct incoming_from other = {
+            .key = (const char *[]){"x", "y", "z"}[i], .sender = "s", .what = ""};
+        int rc = put(in, &other, (char)('d' + i), 2 * MIB, 0, MIB, 0, &why);
+        if (rc == 0)
+            rc = put(in, &other, (char)('d' + i), 2 * MIB, MIB, MIB, 0, &why);
+        ASSERT_EQ(i < 2 ? 0 : -ERANGE, rc);
+    }
+    ASSERT_HAS("the quota of all together is 8 MiB (the server's --max-uploads)", why.text);
+    incoming_close(in);
+}
+
+TEST(an_upload_is_removed_by_its_key_or_an_admin)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    struct errbuf why;
+
+    ASSERT_OK(put(in, &anna, 'a', 100, 0, 50, 0, &why), why);
+    ASSERT_EQ(-EPERM, incoming_remove(in, &ben, sha('a'), &why));
+    ASSERT(there('a'));
+    ASSERT_OK(incoming_remove(in, &admin, sha('a'), &why), why);
+    ASSERT(!there('a'));
+    ASSERT_EQ(-ENOENT, incoming_remove(in, &admin, sha('a'), &why));
+    incoming_close(in);
+}
+
+TEST(what_lies_there_at_the_start_is_listed_and_goes_by_its_age)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    struct errbuf why;
+    char path[200];
+
+    ASSERT_OK(put(in, &anna, 'a', 100, 0, 50, 0, &why), why);
+    ASSERT_OK(put(in, &anna, 'b', 100, 0, 60, 0, &why), why);
+    incoming_close(in);
+    incoming_path(path, sizeof(path), test_path("state"), sha('a'));
+    struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    ASSERT_EQ(0, utimensat(AT_FDCWD, path, old, 0));
+    incoming_open(test_path("state"), 1 << 30, DAY_MS * 1000, &in);
+    ASSERT_EQ(110, incoming_bytes(in));
+    cJSON *rows = incoming_rows(in, DAY_MS * 1000);
+    ASSERT_EQ(2, cJSON_GetArraySize(rows));
+    cJSON_Delete(rows);
+    incoming_expire(in, DAY_MS * 1000);
+    ASSERT(!there('a'));
+    ASSERT(there('b'));
+    incoming_close(in);
+}
