@@ -273,6 +273,25 @@ async function the_server_goes() {
   ok("it comes back by itself", !(await page.locator("#offline").isVisible()));
 }
 
+async function many_jobs() {
+  const total = await page.evaluate(async (spec) => {
+    const { post } = await import("./api.js");
+    let job = 0;
+    while (job < 105) {
+      ({ job } = (await post("job.submit", { uuid: crypto.randomUUID(), spec })).job);
+      await post("job.cancel", { job });
+    }
+    return job;
+  }, SPEC);
+  await page.goto(`${base}/#/`);
+  await page.getByText(`the newest 100 of ${total}`).waitFor();
+  same("a long list is cut, and says so", 100, await page.locator(".row").count());
+  await page.getByRole("button", { name: "Show older jobs" }).click();
+  await until(async () => (await page.locator(".row").count()) === total);
+  same("the others are a click away", total, await page.locator(".row").count());
+  ok("then there are no older ones", !(await page.getByRole("button", { name: "Show older jobs" }).isVisible()));
+}
+
 await run([
   nothing_yet,
   the_key,
@@ -284,4 +303,5 @@ await run([
   two_jobs,
   phone_and_dark,
   the_server_goes,
+  many_jobs,
 ]);
