@@ -402,3 +402,10 @@ int field_known(const cJSON *obj, const char *where, const char *const *names, s
     }
     return 0;
 }
+
+void field_own_memory(void)
+{
+    cJSON_Hooks hooks = {.malloc_fn = xmalloc, .free_fn = free};
+
+    cJSON_InitHooks(&hooks);
+}

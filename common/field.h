@@ -53,4 +53,9 @@ int field_sha256(const cJSON *obj, const char *where, const char *name, uint8_t 
  * place and the nearest valid name. */
 int field_known(const cJSON *obj, const char *where, const char *const *names, struct errbuf *why);
 
+/* From now on cJSON takes its memory as xmalloc does: when it is out, the process says so and ends,
+ * and no value is silently left out of what is made. What a peer sends is bounded before it is
+ * parsed. Called once, first thing in main. */
+void field_own_memory(void);
+
 #endif

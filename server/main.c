@@ -1,5 +1,6 @@
 /* steppe-server: the coordinator daemon. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/field.h"
 #include "common/file.h"
 #include "common/file_limit.h"
 #include "common/log.h"
@@ -18,6 +20,10 @@
 #include "common/text.h"
 #include "proto/address.h"
 #include "server/server.h"
+
+#define MAPPED_BYTES (32 << 20) /* the most that the C library takes */
+#define KEPT_BYTES (128 << 20)  /* vectors of two million floats to and from eight workers */
+#define PAD_BYTES (1 << 20)
 
 #define AT(field) offsetof(struct server_options, field)
 
@@ -88,6 +94,16 @@ static void say_machine(const struct server_options *options, const struct machi
         log_warn("server.memory", "error=\"--memory is more than %s\"", memory);
 }
 
+/* Messages of a step come and go by the megabyte: as the C library has it, their pages are given
+ * back to the kernel and faulted in again with every step. Up to KEPT_BYTES stay; blocks from
+ * MAPPED_BYTES on, which no message has, are mapped and go at once. */
+static void keep_messages(void)
+{
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+    mallopt(M_TOP_PAD, PAD_BYTES);
+}
+
 static int refuse_homeless(struct errbuf *why)
 {
     return err_set(why, -EINVAL,
@@ -113,6 +129,8 @@ int main(int argc, char **argv)
     struct output output;
     int status = 2;
 
+    field_own_memory();
+    keep_messages();
     output_open(&output);
     if (options_defaults(table, &options, &why) < 0 ||
         options_read(table, argc, argv, &options, &options.config, &why) < 0)

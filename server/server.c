@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,10 +103,22 @@ static int listen_http(struct server *s, const struct server_options *options, s
     return 0;
 }
 
+/* Pages that the messages of a job had (main.c keeps them) go when none runs any more. */
+static void give_back(struct server *s)
+{
+    bool running = jobs_running(s->jobs, 0) != NULL;
+
+    if (s->ran && !running)
+        malloc_trim(0);
+    s->ran = running;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct server *s = timer->data;
     int64_t now_ms = clock_mono_ms();
+
+    give_back(s);
 
     metrics_tick(&s->metrics, now_ms, TICK_MS);
     http_tick(s->http, now_ms);

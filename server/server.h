@@ -61,6 +61,7 @@ struct server {
     struct upkeep *upkeep;
     struct http *http; /* NULL: there is no dashboard */
     struct metrics metrics;
+    bool ran;                   /* a job ran at the last tick */
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[512];
     int64_t memory_bytes, max_running, checkpoint_s;

@@ -9,6 +9,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/field.h"
 #include "common/file.h"
 #include "common/file_limit.h"
 #include "common/log.h"
@@ -201,6 +202,7 @@ int main(int argc, char **argv)
     char *cache = file_xdg("XDG_CACHE_HOME", ".cache"), *name = default_name(), *machine = NULL;
     int status = 2;
 
+    field_own_memory();
     output_open(&output);
     if (options_defaults(table, &options, &why) < 0 ||
         options_read(table, argc, argv, &options, &options.config, &why) < 0)

@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/field.h"
 #include "common/file_limit.h"
 #include "common/output.h"
 #include "common/text.h"
@@ -368,6 +369,7 @@ int main(int argc, char **argv)
     struct errbuf why = {""};
     struct output output;
 
+    field_own_memory();
     output_open(&output);
     char **words = xcalloc((size_t)argc + 1, sizeof(*words));
     int rc = run(argc, argv, words, &why);

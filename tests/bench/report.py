@@ -158,6 +158,11 @@ def tables(r, engines, worlds, fold):
         yield table("Served (images a second; workers x threads)",
                     ["model", "mode", "2 threads in process", "ipc of it", "tcp of it", *worlds],
                     list(served_rows(r, worlds)))
+    if r.has(what="faults"):
+        yield table("Page faults of the server a step (workers x threads)", ["model", "mode", *worlds],
+                    [[model, mode, *(spread(r.values("faults", model, mode, "steppe", w)) for w in worlds)]
+                     for model in r.distinct("faults", "model") for mode in PASSES
+                     if r.values("faults", model, mode, "steppe", worlds[0])])
     if r.has(what="plain epoch"):
         yield table("Served epochs (seconds)", ["model", "where", "SAM", "SAM and sweep", "ratio"],
                     list(epoch_rows(r)))

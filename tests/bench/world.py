@@ -145,14 +145,20 @@ class World:
             while second < WARM_S:
                 time.sleep(0.2)
                 step, second = self.reading(job, batch)
-            last, end = step, second
+            last, end, faults = step, second, self.server_faults()
             while last - step < STEPS_MIN:
                 time.sleep(seconds)
                 last, end = self.reading(job, batch)
+            self.faults_a_step = (self.server_faults() - faults) / (last - step)
             return (last - step) * batch / (end - second)
         finally:
             self.steppe("cancel", job)
             self.settle()
+
+    def server_faults(self):
+        """Pages that the server faulted in from its start, without a disk."""
+        with open("/proc/%d/stat" % self.children[0][1].pid) as file:
+            return int(file.read().rsplit(")", 1)[1].split()[7])
 
     def epochs(self, model, dataset, shard, batch):
         """Seconds of a SAM epoch without a sweep and of one with it."""
