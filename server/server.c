@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "proto/address.h"
 
+#define TRIM_MS 60000
 #define TICK_MS 100
 /* Leaves room for the names of files. */
 #define DIR_BYTES_MAX (sizeof(((struct server *)NULL)->dir) - 64)
@@ -103,13 +104,16 @@ static int listen_http(struct server *s, const struct server_options *options, s
     return 0;
 }
 
-/* Pages that the messages of a job had (main.c keeps them) go when none runs any more. */
-static void give_back(struct server *s)
+/* Pages that messages had (main.c keeps them) go when no job runs any more, and while none runs
+ * those of strangers. */
+static void give_back(struct server *s, int64_t now_ms)
 {
     bool running = jobs_running(s->jobs, 0) != NULL;
 
-    if (s->ran && !running)
+    if (!running && (s->ran || now_ms >= s->trim_ms)) {
         malloc_trim(0);
+        s->trim_ms = now_ms + TRIM_MS;
+    }
     s->ran = running;
 }
 
@@ -118,7 +122,7 @@ static void on_tick(uv_timer_t *timer)
     struct server *s = timer->data;
     int64_t now_ms = clock_mono_ms();
 
-    give_back(s);
+    give_back(s, now_ms);
 
     metrics_tick(&s->metrics, now_ms, TICK_MS);
     http_tick(s->http, now_ms);

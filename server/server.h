@@ -62,6 +62,7 @@ struct server {
     struct http *http; /* NULL: there is no dashboard */
     struct metrics metrics;
     bool ran;                   /* a job ran at the last tick */
+    int64_t trim_ms;            /* memory is given back then, while no job runs */
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[512];
     int64_t memory_bytes, max_running, checkpoint_s;
