@@ -122,8 +122,13 @@ uint64_t model_macs(const struct model *m);
 struct weights_said {
     struct scaling scaling; /* no channels: nothing */
     char *class_names;      /* JSON list, owned; NULL: nothing */
+    char *layers;           /* as model_layers_json has them, owned, not checked; NULL: nothing */
 };
 void weights_said_done(struct weights_said *s); /* a zeroed struct is fine */
+
+/* The layers as a job file may have them, a JSON list with every default written out, to be freed;
+ * NULL: no memory. */
+char *model_layers_json(const struct model *m);
 
 /* Writes theta as safetensors with PyTorch's names and layouts: dense [out, in], conv [out, in, kh,
  * kw], norms as they are; a dense weight behind a flatten has its inputs in (C, H, W) order, so
@@ -131,7 +136,7 @@ void weights_said_done(struct weights_said *s); /* a zeroed struct is fine */
  * BatchNorm also has running_mean, running_var and num_batches_tracked, an I64 that says `steps`;
  * the presets' residual networks name their layers as torchvision does (layer2.0.conv1,
  * layer2.0.downsample.0). Metadata: format=pt, model, layers (JSON list), input (h,w,c), classes,
- * scale=255, mean, std (comma separated) and what `meta` adds. 0 or -errno. */
+ * scale=255, mean, std (comma separated) and what `meta` adds or has otherwise. 0 or -errno. */
 struct safetensors_meta;
 int model_export(const struct model *m, const float *theta, int64_t steps,
                  const struct safetensors_meta *meta, int meta_count, const char *path,

@@ -115,8 +115,7 @@ static cJSON *layer_json(const struct model *m, int index)
     return obj;
 }
 
-/* The layers as a job file may have them, with every default written out; freed with cJSON_free. */
-static char *layers_json(const struct model *m)
+char *model_layers_json(const struct model *m)
 {
     cJSON *list = cJSON_CreateArray();
 
@@ -150,6 +149,21 @@ static int turn_params(const struct model *m, const float *theta, const int64_t 
     return count;
 }
 
+/* Puts `meta` behind our own entries in all, or in the place of those of the same key; returns how
+ * many there are. */
+static int add_meta(struct safetensors_meta *all, const struct safetensors_meta *meta, int count)
+{
+    int used = OWN_META;
+
+    for (int i = 0; i < count; i++) {
+        int at = 0;
+        while (at < OWN_META && strcmp(all[at].key, meta[i].key) != 0)
+            at++;
+        all[at < OWN_META ? at : used++] = meta[i];
+    }
+    return used;
+}
+
 int model_export(const struct model *m, const float *theta, int64_t steps,
                  const struct safetensors_meta *meta, int meta_count, const char *path,
                  struct errbuf *why)
@@ -157,7 +171,7 @@ int model_export(const struct model *m, const float *theta, int64_t steps,
     struct tensor *tensors = xcalloc(2 * (size_t)m->param_count, sizeof(*tensors));
     struct safetensors_meta *all = xcalloc((size_t)(OWN_META + meta_count), sizeof(*all));
     char mean[SCALING_LIST_BYTES], std[SCALING_LIST_BYTES], classes[16], input[40];
-    char *layers = layers_json(m);
+    char *layers = model_layers_json(m);
     float *turned = alloc_bytes(m->floats, sizeof(*turned));
     int rc;
 
@@ -179,12 +193,10 @@ int model_export(const struct model *m, const float *theta, int64_t steps,
         {"std", scaling_list(m->std, m->in.c, std)},
     };
     memcpy(all, own, sizeof(own));
-    for (int i = 0; i < meta_count; i++)
-        all[OWN_META + i] = meta[i];
-    rc = safetensors_write(path, tensors, count, all, OWN_META + meta_count, why);
+    rc = safetensors_write(path, tensors, count, all, add_meta(all, meta, meta_count), why);
 out:
     free(turned);
-    cJSON_free(layers);
+    free(layers);
     free(all);
     free(tensors);
     return rc;

@@ -14,6 +14,7 @@
 void weights_said_done(struct weights_said *s)
 {
     free(s->class_names);
+    free(s->layers);
     *s = (struct weights_said){.class_names = NULL};
 }
 
@@ -27,16 +28,16 @@ static int read_scaling(const struct safetensors *st, const struct model *m, str
     const uint32_t channels = m->in.c;
     struct scaling s = {.channels = channels};
 
-    if (!mean && !std)
-        return 0;
-    if (!mean || !std)
-        return err_set(why, -EINVAL, "its metadata has %s and no %s", mean ? "mean" : "std",
-                       mean ? "std" : "mean");
     if (scale && strcmp(scale, MODEL_SCALE) != 0)
         return err_set(why, -EINVAL,
                        "metadata scale is \"%.40s\", allowed is " MODEL_SCALE
                        ": what pixels are divided by before mean and std",
                        scale);
+    if (!mean && !std)
+        return 0;
+    if (!mean || !std)
+        return err_set(why, -EINVAL, "its metadata has %s and no %s", mean ? "mean" : "std",
+                       mean ? "std" : "mean");
     int rc =
         scaling_read_list(mean, "mean", channels, -INPUT_MEAN_MAX, INPUT_MEAN_MAX, s.mean, why);
     if (rc == 0)
@@ -62,6 +63,7 @@ static int read_said(const struct safetensors *st, const struct model *m, struct
                      struct errbuf *why)
 {
     const char *names = safetensors_meta_get(st, "class_names");
+    const char *layers = safetensors_meta_get(st, "layers");
     uint32_t classes = m->classes;
     struct weights_said s = {.class_names = NULL};
     int rc = check_classes(st, m, why);
@@ -72,6 +74,8 @@ static int read_said(const struct safetensors *st, const struct model *m, struct
         rc = dataset_names_check("class_names", names, &classes, why);
     if (rc == 0 && names)
         s.class_names = xstrdup(names);
+    if (rc == 0 && layers)
+        s.layers = xstrdup(layers);
     if (rc == 0)
         *ret = s;
     return rc;

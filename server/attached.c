@@ -157,16 +157,21 @@ int attached_write_weights(const char *dir, const char *uuid, struct given *give
                            const struct model *m, const float *theta,
                            const struct weights_said *said, unsigned *io_new, struct errbuf *why)
 {
-    const struct safetensors_meta names = {"class_names", said->class_names};
+    struct safetensors_meta meta[2];
     struct model as = *m;
+    int count = 0;
     char path[PATH_BYTES];
     int rc = make_folder(dir, why);
 
     memcpy(as.mean, said->scaling.mean, sizeof(as.mean));
     memcpy(as.std, said->scaling.std, sizeof(as.std));
     attached_path(path, dir, uuid, "weights");
+    if (said->class_names)
+        meta[count++] = (struct safetensors_meta){"class_names", said->class_names};
+    if (said->layers)
+        meta[count++] = (struct safetensors_meta){"layers", said->layers};
     if (rc == 0)
-        rc = model_export(&as, theta, 0, &names, said->class_names ? 1 : 0, path, why);
+        rc = model_export(&as, theta, 0, meta, count, path, why);
     return rc < 0 ? rc : keep_made(path, dir, uuid, ATTACHED_WEIGHTS, given, io_new, why);
 }
 

@@ -24,10 +24,10 @@ struct submit {
     struct jobspec scores_by;           /* what the other job's scores are ordered by */
     struct checkpoint_shape weights_of; /* of the other job's checkpoints */
     struct weights_said weights_say;    /* of the other job's model */
+    enum job_state weights_from;        /* the other job's state; done: only its last one will do */
     struct job_notes notes;
-    bool weights_final; /* it is done: no other than its last one is its model */
-    unsigned attached;  /* kinds that this attempt put among the attached files */
-    bool holds;         /* the uploads that it names do not go meanwhile */
+    unsigned attached; /* kinds that this attempt put among the attached files */
+    bool holds;        /* the uploads that it names do not go meanwhile */
 };
 
 /* Begins or ends that uploads which the job file names are kept for it. */
@@ -59,11 +59,13 @@ static void submit_free(struct submit *s)
     free(s);
 }
 
-static void reply_row(struct request *rq, struct job *job)
+static void reply_row(struct request *rq, struct job *job, const struct job_notes *notes)
 {
-    cJSON *out = cJSON_CreateObject();
+    cJSON *out = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(out, "notes");
 
     cJSON_AddItemToObject(out, "job", jobs_row(rq->server->jobs, job));
+    for (int i = 0; notes && i < notes->count; i++)
+        cJSON_AddItemToArray(list, cJSON_CreateString(notes->text[i]));
     request_reply(rq, out, NULL, 0);
 }
 
@@ -77,12 +79,18 @@ static int take_weights(struct server *server, struct submit *s, struct errbuf *
 
     if (job->spec.weights.kind != GIVEN_JOB)
         return 0;
-    rc = job_newest_checkpoint(server, job->spec.weights.job, &s->weights_of, s->weights_final, &c,
-                               why);
+    rc = job_newest_checkpoint(server, job->spec.weights.job, &s->weights_of,
+                               s->weights_from == JOB_DONE, &c, why);
     if (rc == 0 && checkpoint_class_names(c)) {
         free(s->weights_say.class_names);
         s->weights_say.class_names = xstrdup(checkpoint_class_names(c));
     }
+    if (rc == 0 && s->weights_from != JOB_DONE)
+        s->notes.text[s->notes.count++] =
+            xasprintf("the weights are those of job %" PRId64 " after epoch %" PRId64
+                      ", step %" PRIu64 ": it was %s then, not done",
+                      job->spec.weights.job, checkpoint_epoch(c), checkpoint_step(c),
+                      job_state_names[s->weights_from]);
     if (rc == 0)
         rc = attached_write_weights(server->dir, job->rec.uuid, &job->spec.weights, &job->model,
                                     checkpoint_theta(c), &s->weights_say, &s->attached, why);
@@ -148,9 +156,9 @@ static void submit_done(struct op *op)
                  job->rec.dataset);
         jobs_add(jobs, job);
         jobs_pump(jobs);
-        reply_row(op->rq, job);
+        reply_row(op->rq, job, &s->notes);
     } else if (op->rc == -EEXIST && jobs_find(jobs, number, &known, &op->why) == 0) {
-        reply_row(op->rq, known);
+        reply_row(op->rq, known, NULL);
     } else {
         request_fail(op->rq, op->rc, &op->why);
     }
@@ -286,8 +294,9 @@ static int find_weights(struct server *server, struct submit *s, struct errbuf *
                        theirs->classes, ours->in.h, ours->in.w, ours->classes);
     s->weights_of = job_checkpoint_shape(other);
     s->weights_say = (struct weights_said){.scaling = scaling_of_model(theirs),
-                                           .class_names = xstrdup(other->data->class_names_json)};
-    s->weights_final = other->rec.state == JOB_DONE;
+                                           .class_names = xstrdup(other->data->class_names_json),
+                                           .layers = model_layers_json(theirs)};
+    s->weights_from = other->rec.state;
     return 0;
 }
 
@@ -337,7 +346,7 @@ void handle_job_submit(struct request *rq)
     if (rc < 0 || known) {
         submit_free(s);
         if (known)
-            reply_row(rq, known);
+            reply_row(rq, known, NULL);
         else
             request_fail(rq, rc, &why);
         return;

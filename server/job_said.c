@@ -88,6 +88,72 @@ static char *names_note(const struct job *job, const char *said)
     return text;
 }
 
+/* Does this layer make no difference but in training? */
+static bool trains_only(const cJSON *layer)
+{
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(layer, "type");
+
+    return cJSON_IsString(type) && strcmp(type->valuestring, layer_kind_names[LAYER_DROPOUT]) == 0;
+}
+
+static const cJSON *next_layer(const cJSON *at)
+{
+    while (at && trains_only(at))
+        at = at->next;
+    return at;
+}
+
+/* A copy of what a layer does; what it is called shows in the names of its parameters. */
+static cJSON *layer_deed(const cJSON *layer)
+{
+    cJSON *copy = cJSON_Duplicate(layer, true);
+
+    cJSON_DeleteItemFromObjectCaseSensitive(copy, "name");
+    return copy;
+}
+
+/* NULL for a layer that is not there. */
+static char *differing_text(const cJSON *there, const cJSON *here, int at)
+{
+    cJSON *a = layer_deed(there), *b = layer_deed(here);
+    char *text_a = a ? cJSON_PrintUnformatted(a) : NULL;
+    char *text_b = b ? cJSON_PrintUnformatted(b) : NULL;
+    char *text = NULL;
+
+    if (!a || !b || !cJSON_Compare(a, b, true))
+        text = xasprintf("the weights were trained in other layers: number %d is %.200s there and "
+                         "%.200s here",
+                         at, text_a ? text_a : "none", text_b ? text_b : "none");
+    free(text_a);
+    free(text_b);
+    cJSON_Delete(a);
+    cJSON_Delete(b);
+    return text;
+}
+
+/* The parameters fit, but what is done with them may be something else: another pooling, another
+ * stride, an activation that is not there. */
+static char *layers_note(const struct job *job, const char *said)
+{
+    char *own = model_layers_json(&job->model), *note = NULL;
+    cJSON *theirs = cJSON_Parse(said), *ours = own ? cJSON_Parse(own) : NULL;
+    const cJSON *a = theirs ? theirs->child : NULL, *b = ours ? ours->child : NULL;
+
+    for (int at = 0; ours && theirs && !note; at++) {
+        a = next_layer(a);
+        b = next_layer(b);
+        if (!a && !b)
+            break;
+        note = differing_text(a, b, at);
+        a = a ? a->next : NULL;
+        b = b ? b->next : NULL;
+    }
+    cJSON_Delete(theirs);
+    cJSON_Delete(ours);
+    free(own);
+    return note;
+}
+
 int job_settle_said(struct job *job, const struct weights_said *said, struct job_notes *ret,
                     struct errbuf *why)
 {
@@ -106,6 +172,9 @@ int job_settle_said(struct job *job, const struct weights_said *said, struct job
     if (note)
         ret->text[ret->count++] = note;
     note = said->class_names ? names_note(job, said->class_names) : NULL;
+    if (note)
+        ret->text[ret->count++] = note;
+    note = said->layers ? layers_note(job, said->layers) : NULL;
     if (note)
         ret->text[ret->count++] = note;
     return 0;

@@ -21,8 +21,8 @@ struct jobs {
 struct checkpoint;
 
 /* Takes what the weights of a job say (nothing, where it has none) into its spec and its model; it
- * is prepared and not in the table yet. What people should know of it goes to *ret, which is empty
- * before. -EINVAL: the job file says something else of the weights. */
+ * is prepared and not in the table yet. What people should know of it is added to *ret. -EINVAL:
+ * the job file says something else of the weights. */
 int job_settle_said(struct job *job, const struct weights_said *said, struct job_notes *ret,
                     struct errbuf *why);
 void job_notes_done(struct job_notes *notes); /* frees the texts */

@@ -60,6 +60,22 @@ static int read_spec(const char *path, cJSON **ret, struct errbuf *why)
     return 0;
 }
 
+/* What the server has to say of the job: how its pixels are scaled, whose weights it has. */
+static void print_notes(const cJSON *notes)
+{
+    const cJSON *note;
+
+    cJSON_ArrayForEach(note, notes)
+    {
+        char *text = cJSON_IsString(note) ? xstrdup(note->valuestring) : NULL;
+        if (!text)
+            continue;
+        text_make_printable(text);
+        fprintf(stderr, "steppe: note: %s\n", text);
+        free(text);
+    }
+}
+
 /* spec is owned. */
 static int submit(struct cli *cli, cJSON *spec, const char *uuid, int64_t *ret_job,
                   struct errbuf *why)
@@ -83,6 +99,8 @@ static int submit(struct cli *cli, cJSON *spec, const char *uuid, int64_t *ret_j
         cli_print_text("job %lld submitted (%s)", (long long)job, value_text(row, "state"));
         fflush(stdout);
     }
+    if (rc == 0)
+        print_notes(cJSON_GetObjectItemCaseSensitive(reply.json, "notes"));
     message_done(&reply);
     if (rc == 0)
         *ret_job = job;

@@ -279,18 +279,20 @@ TEST(weights_say_how_their_pixels_were_scaled)
     const struct safetensors_meta good[] = {{"std", "[0.5, 0.25]"},
                                             {"mean", "0.130660474,-1"},
                                             {"scale", "255"},
-                                            {"class_names", "[\"a\",\"b\",\"c\"]"}};
+                                            {"class_names", "[\"a\",\"b\",\"c\"]"},
+                                            {"layers", "[]"}};
     struct weights_said said = {.class_names = NULL};
     struct errbuf why = {0};
 
     ASSERT_OK(import_said(NULL, 0, &said, &why), why);
     ASSERT_EQ(0, said.scaling.channels);
-    ASSERT(!said.class_names);
-    ASSERT_OK(import_said(good, 4, &said, &why), why);
+    ASSERT(!said.class_names && !said.layers);
+    ASSERT_OK(import_said(good, 5, &said, &why), why);
     ASSERT_EQ(2, said.scaling.channels);
     ASSERT(said.scaling.mean[0] == 0.130660474f && said.scaling.mean[1] == -1);
     ASSERT(said.scaling.std[0] == 0.5f && said.scaling.std[1] == 0.25f);
     ASSERT_STR("[\"a\",\"b\",\"c\"]", said.class_names);
+    ASSERT_STR("[]", said.layers);
     weights_said_done(&said);
 }
 
@@ -312,6 +314,7 @@ TEST(metadata_that_cannot_be_read_is_refused_by_name)
         {{{"mean", "0,0"}, {"std", "1,1"}, {"scale", "1"}},
          3,
          "metadata scale is \"1\", allowed is 255"},
+        {{{"scale", "1"}}, 1, "metadata scale is \"1\", allowed is 255"},
         {{{"classes", "5"}}, 1, "it is a model of 5 classes, the dataset has 3"},
         {{{"class_names", "[\"a\"]"}}, 1, "metadata class_names has 1 names"},
         {{{"class_names", "a, b, c"}}, 1, "metadata class_names is no JSON array"},
