@@ -43,11 +43,17 @@ int import_stopped(const struct import_request *r, struct errbuf *why)
 static int format_find(const char *path, const struct import_format **ret, struct errbuf *why)
 {
     struct stat st;
+    struct entries e = {0};
     char needs[400];
     size_t used = 0;
 
     if (stat(path, &st) != 0)
         return err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
+    /* No format detects what cannot be read; that is no reason to say that nothing is there. */
+    int rc = S_ISDIR(st.st_mode) ? entries_read(path, &e, why) : 0;
+    entries_done(&e);
+    if (rc)
+        return rc;
     for (size_t i = 0; i < FORMATS_COUNT; i++)
         if (formats[i]->detect(path, S_ISDIR(st.st_mode))) {
             *ret = formats[i];

@@ -15,6 +15,7 @@
  * All pictures have the size of the first one, unless they are scaled. One colour picture makes all
  * of them RGB; until it comes, one channel is kept. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,11 +133,15 @@ static int has_domains(const char *root, const struct entries *folders, bool *re
 
     for (size_t i = 0; i < folders->count; i++) {
         char *path = import_path(root, folders->at[i].name);
-        bool deep = entries_have_folders(path);
-        int rc = 0;
+        struct entries e = {0};
+        bool deep = false;
+        int rc = entries_read(path, &e, why);
+        for (size_t k = 0; k < e.count && !deep; k++)
+            deep = e.at[k].is_folder;
+        entries_done(&e);
         if (i == 0)
             first = deep;
-        else if (deep != first)
+        else if (!rc && deep != first)
             rc = err_set(why, -EINVAL,
                          "%s holds %s, but %s/%s holds %s; allowed is CLASS/FILE or "
                          "DOMAIN/CLASS/FILE, one of them everywhere",
@@ -230,6 +235,42 @@ static int top_folders(const struct album *a, const char *root, struct entries *
     return rc;
 }
 
+/* Names are kept as they may be shown, and must be different then too: control characters and bytes
+ * that are no UTF-8 all become '?'. */
+static int names_check(const char *what, const char *root, const struct entries *folders,
+                       struct errbuf *why)
+{
+    struct entries shown = {0};
+    int rc = 0;
+
+    for (size_t i = 0; i < folders->count; i++) {
+        entries_add(&shown, folders->at[i].name, true);
+        text_make_printable(shown.at[i].name);
+    }
+    entries_sort(&shown);
+    for (size_t i = 1; i < shown.count && !rc; i++)
+        if (strcmp(shown.at[i].name, shown.at[i - 1].name) == 0)
+            rc = err_set(why, -EINVAL,
+                         "%s has two %s folders that are both shown as \"%s\": they differ in "
+                         "characters that no terminal can show, or that are not UTF-8",
+                         root, what, shown.at[i].name);
+    entries_done(&shown);
+    return rc;
+}
+
+/* Which folders are domains: none may be meant as something else. */
+static void domains_note(const struct album *a)
+{
+    char list[200] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < a->domains.count && used < sizeof(list); i++)
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "",
+                                 a->domains.at[i].name);
+    import_note(a->request->notes, "%zu domain%s: %s%s", a->domains.count,
+                a->domains.count == 1 ? "" : "s", list, used < sizeof(list) ? "" : "...");
+}
+
 static int train_list(struct album *a, const char *root, struct errbuf *why)
 {
     struct entries top = {0};
@@ -249,8 +290,14 @@ static int train_list(struct album *a, const char *root, struct errbuf *why)
     if (!rc && (a->classes.count < 2 || a->classes.count > CLASSES_MAX))
         rc = err_set(why, -EINVAL, "%s has %zu class folder%s, allowed is 2 to %d", root,
                      a->classes.count, a->classes.count == 1 ? "" : "s", CLASSES_MAX);
+    if (!rc)
+        rc = names_check("class", root, &a->classes, why);
+    if (!rc)
+        rc = names_check("domain", root, &a->domains, why);
     if (rc)
         return rc;
+    if (domains)
+        domains_note(a);
     return domains ? domains_list(a, root, &a->domains, &a->train, why)
                    : classes_list(a, root, 0, &a->train, why);
 }

@@ -1,8 +1,9 @@
 /* The reading without options: one folder that is called as a training set and holds folders is the
  * training set, whatever lies beside it but the test set is left out. Without such a folder all of
  * them are classes or domains. What is in between is asked: a folder called as a test set with no
- * training set beside it, and a training set with nothing beside it but folders of pictures whose
- * names say nothing. */
+ * training set beside it, folders that are called alike but for "train" and "test" (mnist_train,
+ * mnist_test), and a training set with nothing beside it but folders of pictures whose names say
+ * nothing. */
 #include "proto/cli/picture_split.h"
 
 #include <errno.h>
@@ -51,6 +52,16 @@ static bool holds_folders(const struct tree *t, int folder)
     return holds;
 }
 
+/* What a folder is called as, where there is none of training pictures: also by one word among
+ * others if it holds folders, for then it is more likely a set (digits_test) than a domain. */
+static enum split_kind kind_alone(const struct tree *t, int folder)
+{
+    enum split_kind kind = split_kind_of(t->folders[folder]);
+    enum split_kind word = kind ? kind : split_word_in(t->folders[folder]);
+
+    return word > SPLIT_TRAIN && !kind && holds_folders(t, folder) ? word : kind;
+}
+
 /* The first folder that is called as a test set is, else as what else is not trained on; -1: none.
  */
 static int evaluation_find(const struct tree *t)
@@ -58,12 +69,45 @@ static int evaluation_find(const struct tree *t)
     enum split_kind best = SPLIT_TRAIN;
     int found = -1;
 
-    for (int i = 0; i < t->choice.count; i++)
-        if (split_kind_of(t->folders[i]) > best) {
-            best = split_kind_of(t->folders[i]);
+    for (int i = 0; i < t->choice.count; i++) {
+        enum split_kind kind = kind_alone(t, i);
+        if (kind > best) {
+            best = kind;
             found = i;
         }
+    }
     return found;
+}
+
+/* Folders called as the halves of one thing would be domains, or classes. */
+static int halves_check(const struct tree *t, int train, int held, struct errbuf *why)
+{
+    const char *a = t->folders[train], *b = t->folders[held];
+
+    if (!split_is_pair(a, b))
+        return 0;
+    if (!holds_folders(t, train))
+        return err_set(why, -EINVAL,
+                       "%s has %s/ and %s/ without class folders: as two classes, --train . trains "
+                       "on both; as training and test set they need %s/CLASS/FILE and "
+                       "%s/CLASS/FILE",
+                       t->r->path, a, b, a, b);
+    if (t->r->test)
+        return 0;
+    return err_set(why, -EINVAL,
+                   "%s has %s/ and %s/: --train %s --test %s takes them for the training and the "
+                   "test set, --train . trains on all folders",
+                   t->r->path, a, b, a, b);
+}
+
+static int pairs_check(const struct tree *t, struct errbuf *why)
+{
+    int rc = 0;
+
+    for (int i = 0; i < t->choice.count && !rc; i++)
+        for (int k = 0; k < t->choice.count && !rc; k++)
+            rc = halves_check(t, i, k, why);
+    return rc;
 }
 
 /* Without a folder of training pictures: is the whole tree one? */
@@ -75,6 +119,11 @@ static int whole_check(const struct tree *t, struct errbuf *why)
     for (int i = 0; i < t->choice.count; i++)
         if (split_kind_of(t->folders[i]) == SPLIT_TRAIN)
             flat = i;
+    if (flat < 0 || test < 0) {
+        int rc = pairs_check(t, why);
+        if (rc)
+            return rc;
+    }
     if (test < 0 || t->r->test)
         return 0;
     if (flat >= 0)
@@ -160,7 +209,7 @@ static bool is_left(const struct tree *t, int folder)
 
     if (folder == c->test || folder == c->train || whole)
         return false;
-    return c->train >= 0 || split_kind_of(t->folders[folder]) > SPLIT_TRAIN;
+    return c->train >= 0 || kind_alone(t, folder) > SPLIT_TRAIN;
 }
 
 static void left_note(const struct tree *t, struct picture_split *s)

@@ -71,8 +71,11 @@ static int read_all(gzFile gz, const char *path, struct text *t, struct errbuf *
         if (rc == 0)
             n = gzread(gz, t->data + t->bytes,
                        room < READ_BYTES_MAX ? (unsigned)room : READ_BYTES_MAX);
+        bool zero = rc == 0 && n > 0 && memchr(t->data + t->bytes, 0, (size_t)n);
         if (rc == 0 && n > 0)
             t->bytes += (size_t)n;
+        if (zero) /* no text, however much of it there is */
+            break;
     }
     if (rc)
         return rc;

@@ -69,6 +69,46 @@ enum split_kind split_kind_of(const char *name)
     return kind;
 }
 
+enum split_kind split_word_in(const char *name)
+{
+    enum split_kind kind = SPLIT_NONE;
+
+    for (const char *at = name; *at && !kind;) {
+        size_t bytes = 0;
+        while (isalpha((unsigned char)at[bytes]) || (unsigned char)at[bytes] >= 0x80)
+            bytes++;
+        kind = word_kind(at, bytes);
+        at += bytes ? bytes : 1;
+    }
+    return kind;
+}
+
+/* Is `held` the name with another word than the one of n bytes at `at`? */
+static bool is_other_half(const char *name, size_t at, size_t n, const char *held)
+{
+    if (strncasecmp(name, held, at) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        size_t bytes = strlen(words[i].word);
+        if (words[i].kind > SPLIT_TRAIN && strncasecmp(held + at, words[i].word, bytes) == 0 &&
+            strcasecmp(held + at + bytes, name + at + n) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool split_is_pair(const char *train, const char *held)
+{
+    for (size_t at = 0; train[at]; at++)
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+            size_t n = strlen(words[i].word);
+            if (words[i].kind == SPLIT_TRAIN && strncasecmp(train + at, words[i].word, n) == 0 &&
+                is_other_half(train, at, n, held))
+                return true;
+        }
+    return false;
+}
+
 const char *split_names(const struct split_choice *c, enum split_kind kind,
                         char buf[SPLIT_NAMES_BYTES])
 {

@@ -3,6 +3,7 @@
 #ifndef STEPPE_PROTO_CLI_SPLIT_H
 #define STEPPE_PROTO_CLI_SPLIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/err.h"
@@ -15,6 +16,12 @@ enum split_kind { SPLIT_NONE, SPLIT_TRAIN, SPLIT_HELD, SPLIT_VAL, SPLIT_TEST };
 
 /* A name is a part's when one of its words is, and all others say nothing (set, data, digits). */
 enum split_kind split_kind_of(const char *name);
+
+/* The part that a word of the name speaks of, whatever the others say: "mnist_test". */
+enum split_kind split_word_in(const char *name);
+/* Does `held` differ from `train` only in that "train", or a word like it, is "test" or "val"
+ * there: "mnist_train" and "mnist_test", "trainA" and "testA"? */
+bool split_is_pair(const char *train, const char *held);
 
 /* Indices of names; -1: none. where is named in sentences. */
 struct split_choice {

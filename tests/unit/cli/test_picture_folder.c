@@ -183,6 +183,17 @@ TEST(names_of_classes_become_printable)
     dataset_draft_done(&d);
 }
 
+TEST(names_of_classes_that_become_the_same_are_refused)
+{
+    write_classes("", 100);
+    folder_put("x\ny");
+    write_png("x\ny/a.png", SIDE, SIDE, 1, 1);
+    folder_put("x\033y");
+    write_png("x\033y/a.png", SIDE, SIDE, 1, 1);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "has two class folders that are both shown as \"x?y\"",
+                   "not UTF-8");
+}
+
 TEST(what_does_not_fit_is_named)
 {
     write_classes("", 100);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <unistd.h>
 
 #include "tests/unit/cli/folders.h"
 
@@ -163,6 +164,63 @@ TEST(a_test_set_alone_is_asked_for)
     ASSERT_EQ(2, d.domain_count);
     ASSERT_STR("Test/ (3 pictures)", here_notes.left);
     dataset_draft_done(&d);
+}
+
+/* As domains they would be trained on, both of them. */
+TEST(halves_of_one_thing_are_asked_for)
+{
+    write_set("mnist_train", 100);
+    write_set("mnist_test", 50);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "has mnist_train/ and mnist_test/: --train mnist_train --test",
+                   "--train . trains on all folders");
+    here_choose("mnist_train", "mnist_test");
+    assert_counts(3, 3, "");
+    here_choose("mnist_train", NULL);
+    assert_counts(3, 0, "mnist_test/ (3 pictures)");
+}
+
+TEST(halves_that_are_classes_are_asked_for)
+{
+    struct dataset_draft d;
+
+    folder_put("trainA");
+    folder_put("testA");
+    write_png("trainA/a.png", SIDE, SIDE, 1, 1);
+    write_png("testA/a.png", SIDE, SIDE, 1, 2);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "has trainA/ and testA/ without class folders",
+                   "--train . trains on both; as training and test set they need trainA/CLASS");
+    here_choose(".", NULL);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_STR("testA", d.class_names[0]);
+    dataset_draft_done(&d);
+}
+
+TEST(a_domain_with_the_word_of_a_test_set_is_asked_for)
+{
+    struct dataset_draft d;
+
+    write_set("photo", 100);
+    write_set("photo_test", 50);
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "has photo_test/, but no train/ beside it", "--test none");
+    here_choose(NULL, "none");
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(3, d.samples);
+    ASSERT_STR("photo_test/ (3 pictures)", here_notes.left);
+    dataset_draft_done(&d);
+    here_choose(".", NULL);
+    ASSERT_OK(import_here(NULL, 0, &d, &why), why);
+    ASSERT_EQ(2, d.domain_count);
+    ASSERT_STR("2 domains: photo, photo_test", here_notes.texts[0]);
+    dataset_draft_done(&d);
+}
+
+TEST(folders_that_cannot_be_read_are_named)
+{
+    folder_put("photos");
+    ASSERT_EQ(0, symlink("loop", test_path("photos/loop")));
+    ASSERT_REFUSED(-ELOOP, NULL, 0, "cannot open ", "photos/loop");
+    write_set("more", 100);
+    ASSERT_REFUSED(-ELOOP, NULL, 0, "cannot open ", "photos/loop");
 }
 
 /* cat/ and dog/ with test/cat and test/dog beside them. */

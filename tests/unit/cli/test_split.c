@@ -37,6 +37,29 @@ TEST(names_of_parts_are_known_in_any_case_and_dress)
             FAIL("%s is taken for %d", names[i].name, split_kind_of(names[i].name));
 }
 
+TEST(halves_of_one_thing_are_known)
+{
+    static const char *const pairs[][2] = {{"mnist_train", "mnist_test"},
+                                           {"train_64x64", "val_64x64"},
+                                           {"trainA", "testA"},
+                                           {"ILSVRC2012_img_train", "ilsvrc2012_img_val"},
+                                           {"Training data 2", "Validation data 2"}};
+    static const char *const others[][2] = {
+        {"mnist_train", "svhn_test"}, {"trainA", "testB"}, {"test", "train"},
+        {"train", "trained"},         {"photo", "photo"},  {"train", "train"}};
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        if (!split_is_pair(pairs[i][0], pairs[i][1]))
+            FAIL("%s and %s are no pair", pairs[i][0], pairs[i][1]);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (split_is_pair(others[i][0], others[i][1]))
+            FAIL("%s and %s are a pair", others[i][0], others[i][1]);
+    ASSERT_EQ(SPLIT_TEST, split_word_in("digits_test"));
+    ASSERT_EQ(SPLIT_VAL, split_word_in("val 64 x 64"));
+    ASSERT_EQ(SPLIT_NONE, split_word_in("contest"));
+    ASSERT_EQ(SPLIT_NONE, split_word_in(""));
+}
+
 static int choose(const char *const *names, int count, const char *train, const char *test,
                   struct split_choice *ret)
 {
