@@ -57,7 +57,7 @@ EDGES := $(call objs,server/http*.c) $(addprefix $(B)/obj/,server/main.o server/
 SIMULATED := $(SIM) $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
 SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
              opendir readdir dirfd closedir getrandom halves_create \
-             task_key_job run_result run_start run_advance round_wants round_finish \
+             data_file_read task_key_job run_result run_start run_advance round_wants round_finish \
              store_fold store_epoch_hash store_checkpoint_add store_epochs_drop \
              store_job_insert store_job_update store_job_remove store_jobs_load
 sim_libs := $(call pkg,--libs,sqlite3) $(common_libs) $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPS))

@@ -425,6 +425,14 @@ void disk_damage(struct inode *f, size_t at)
         f->safe[at] ^= 0x10;
 }
 
+void disk_cut(struct inode *f, size_t bytes)
+{
+    disk_resize(f, bytes);
+    disk_settle(f);
+    if (f->safe_bytes > bytes)
+        f->safe_bytes = bytes;
+}
+
 void disk_crash_in(uint64_t n)
 {
     disk.crash_in = n;

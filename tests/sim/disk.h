@@ -84,6 +84,8 @@ void disk_load(const uint8_t *data, size_t bytes);
 void disk_crash(bool power);
 /* Changes a byte of a file, present and synced. */
 void disk_damage(struct inode *f, size_t at);
+/* Takes away what is behind `bytes`, likewise. */
+void disk_cut(struct inode *f, size_t bytes);
 
 /* --- what goes wrong; counted at every operation that changes the disk --- */
 

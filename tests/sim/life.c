@@ -9,6 +9,7 @@
 
 #include "common/alloc.h"
 #include "server/server.h"
+#include "tests/sim/damage.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/edges.h"
 #include "tests/sim/journal.h"
@@ -55,7 +56,7 @@ static void died(bool power)
     disk_crash(power);
     edges_crash();
     if (power && world_chance(p->damage_permille))
-        plan_damage_checkpoint(STATE);
+        damage_checkpoint(false);
     world_after(world_delay(p->restart_least_us, p->restart_most_us), boot, NULL, 0);
 }
 

@@ -1,5 +1,5 @@
 /* steppe-sim: runs seeds of the simulation and names those that break a promise.
- *   steppe-sim [--first N] [--seeds N] [--side N] [--plant incarnation|twice|order] [--show] */
+ *   steppe-sim [--first N] [--seeds N] [--side N] [--plant FAULT] [--show] */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/cache.h"
+#include "tests/sim/damage.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/disk_vfs.h"
 #include "tests/sim/edges.h"
@@ -17,11 +19,9 @@
 
 #define WORKERS_MOST 5
 
-const char *const plant_names[] = {[PLANT_NONE] = "none",
-                                   [PLANT_INCARNATION] = "incarnation",
-                                   [PLANT_TWICE] = "twice",
-                                   [PLANT_ORDER] = "order",
-                                   NULL};
+const char *const plant_names[] = {
+    [PLANT_NONE] = "none",   [PLANT_INCARNATION] = "incarnation", [PLANT_TWICE] = "twice",
+    [PLANT_ORDER] = "order", [PLANT_PIECES] = "pieces",           NULL};
 
 #define MODEL                                                                                      \
     "\"dataset\":\"d\",\"model\":{\"layers\":[{\"type\":\"flatten\"},{\"type\":\"dense\","         \
@@ -101,34 +101,6 @@ void plan_schedule_death(int64_t life)
     world_after(world_delay(20 * MS, 8 * SECOND), strike, NULL, life);
 }
 
-void plan_damage_checkpoint(const char *state)
-{
-    char path[600];
-    struct inode *newest = NULL;
-    int newest_step = -1, step;
-
-    for (int job = 1; job <= PLAN_JOBS_MAX; job++) {
-        snprintf(path, sizeof(path), "%s/jobs/%d", state, job);
-        const struct inode *folder = disk_find(path);
-        const char *name;
-        for (int i = 0; folder && (name = disk_name(folder, i)) != NULL; i++) {
-            snprintf(path, sizeof(path), "%s/jobs/%d/%s", state, job, name);
-            if (sscanf(name, "step-%d", &step) == 1 && step > newest_step &&
-                disk_bytes(disk_find(path)) > 0) {
-                newest_step = step;
-                newest = disk_find(path);
-                note("damage_next job=%d step=%d", job, step);
-            }
-        }
-        if (newest && world_chance(500))
-            break;
-    }
-    if (!newest)
-        return;
-    disk_damage(newest, (size_t)world_draw(disk_bytes(newest)));
-    note("damaged step=%d", newest_step);
-}
-
 static void hit_worker(void)
 {
     int number = 1 + (int)world_draw((uint64_t)workers_added());
@@ -186,13 +158,21 @@ static void cut_somebody(void)
     net_cut(who, way != 1, way != 2, world_delay(100 * MS, 60 * SECOND));
 }
 
+static void damage_files(void)
+{
+    if (world_chance(600))
+        damage_dataset();
+    else
+        damage_checkpoint(true);
+}
+
 static void disturb(void *arg, int64_t number)
 {
     (void)arg;
     (void)number;
     if (world_now_us() >= plan.calm_us)
         return;
-    switch (world_draw(7)) {
+    switch (world_draw(9)) {
     case 0:
         hit_worker();
         break;
@@ -211,6 +191,13 @@ static void disturb(void *arg, int64_t number)
         if (world_chance(500))
             lock_database();
         break;
+    case 5:
+        if (world_chance(400))
+            damage_files();
+        break;
+    case 6:
+        cache_damage();
+        break;
     default:
         net_replay();
     }
@@ -228,12 +215,13 @@ static void calm_down(void *arg, int64_t number)
 
 static void add_workers(void)
 {
-    int count = 1 + (int)world_draw(WORKERS_MOST);
+    int count = 1 + (int)world_draw(WORKERS_MOST), hosts = 1 + (int)world_draw(CACHE_HOSTS);
     bool mixed = world_chance(150);
 
     for (int i = 1; i <= count; i++) {
         struct worker_traits t = {.threads = 1 + (int)world_draw(4), .slowness = 1};
 
+        t.host = (int)world_draw((uint64_t)hosts);
         t.class = mixed ? (uint32_t)world_draw(SIM_CLASSES) : 0;
         if (world_chance(100))
             t.slowness = 10 + (int)world_draw(40);

@@ -15,9 +15,10 @@
 #define PLAN_JOBS_MAX 3
 #define PLAN_SPECS 9
 
-/* What the three planted faults are called: a result of another incarnation is accepted, a node is
- * applied twice, the checkpoint is written before the epoch is folded. */
-enum plant { PLANT_NONE, PLANT_INCARNATION, PLANT_TWICE, PLANT_ORDER, PLANT_COUNT };
+/* What the planted faults are called: a result of another incarnation is accepted, a node is
+ * applied twice, the checkpoint is written before the epoch is folded, pieces of a dataset are
+ * handed out without a look at their hashes. */
+enum plant { PLANT_NONE, PLANT_INCARNATION, PLANT_TWICE, PLANT_ORDER, PLANT_PIECES, PLANT_COUNT };
 extern const char *const plant_names[]; /* NULL-terminated */
 
 struct plan {
@@ -53,7 +54,5 @@ struct server_options plan_options(const char *state);
 void plan_uuid(char out[37]);
 /* This life ends at some time soon, one way or the other. */
 void plan_schedule_death(int64_t life);
-/* Flips a bit in the newest checkpoint of some job. */
-void plan_damage_checkpoint(const char *state);
 
 #endif

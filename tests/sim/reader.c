@@ -92,7 +92,7 @@ static void open_round(struct job *j, int64_t step, int64_t phase)
 static void read_start(struct reader *r, const char *line)
 {
     struct job *j = reader_job(r, line);
-    int64_t inc = reader_number(line, "inc"), step = reader_number(line, "step"), newest = 0;
+    int64_t inc = reader_number(line, "inc"), step = reader_number(line, "step"), newest = -1;
 
     if (inc <= j->incarnation)
         reader_violation(r, "incarnation %" PRId64 " starts after %" PRId64, inc, j->incarnation);
@@ -107,7 +107,7 @@ static void read_start(struct reader *r, const char *line)
                          "a run starts at step %" PRId64 ", the newest checkpoint is at %" PRId64,
                          step, newest);
     j->incarnation = inc;
-    j->touched = newest > 0 || j->checkpoint_count > 0;
+    j->touched = newest >= 0;
     open_round(j, step, -1);
 }
 
@@ -172,6 +172,7 @@ static void read_submitted(struct reader *r, const char *line)
  * state until the next one. */
 static void read_ask(struct reader *r, const char *line)
 {
+    reader_asked(r, line);
     int64_t n = reader_number(line, "job");
 
     if (n < 1 || n >= JOBS)
@@ -186,6 +187,7 @@ static void read_ack(struct reader *r, const char *line)
     char verb[24], state[12];
     struct job *j;
 
+    reader_acked(r, line);
     if (reader_number(line, "job") < 0)
         return;
     j = reader_job(r, line);
@@ -222,8 +224,10 @@ static void read_denied(struct reader *r, const char *line)
 
     reader_word(line, "code", code, sizeof(code));
     reader_word(line, "verb", verb, sizeof(verb));
-    if (strcmp(verb, "model.get") == 0 && strstr(line, "is damaged") &&
-        !newest_is_gone(reader_job(r, line)))
+    if (reader_says_damaged(line))
+        reader_check_damaged(r, line);
+    else if (strcmp(verb, "model.get") == 0 && strstr(line, "is damaged") &&
+             !newest_is_gone(reader_job(r, line)))
         reader_violation(r, "a model that is whole is called damaged");
     for (int i = 0; fine[i]; i++)
         if (strcmp(code, fine[i]) == 0)
@@ -262,6 +266,8 @@ static void read_final(struct reader *r, const char *line)
     bool refused = strncmp(reason, "no worker can do it", 19) == 0 && r->refusals >= 3;
     if (!j->finished_well && !poison && !refused && strcmp(state, "cancelled") != 0)
         reader_violation(r, "a job has ended as %s", state);
+    if (strcmp(state, "failed") == 0 && strstr(line, "is damaged"))
+        reader_violation(r, "a job has failed for a damaged file");
     if (j->finished_well) {
         const struct outcome *o = outcome_of(r, j);
         if (o && strcmp(o->model, j->model) != 0)
@@ -299,10 +305,13 @@ static void read_loss(struct reader *r, const char *line)
     r->losses++;
 }
 
+/* Those that are for good. */
 static void read_refuses(struct reader *r, const char *line)
 {
-    (void)line;
-    r->refusals++;
+    char cause[16];
+
+    reader_word(line, "cause", cause, sizeof(cause));
+    r->refusals += strcmp(cause, "memory") == 0 || strcmp(cause, "unsupported") == 0;
 }
 
 static void read_no_start(struct reader *r, const char *line)
@@ -372,8 +381,8 @@ static void read_line(struct reader *r, const char *line)
     const char *event = strchr(line, ' ');
 
     r->now = line;
-    if (event && !read_by(table, r, event + 1, line))
-        read_by(reader_store, r, event + 1, line);
+    if (event && !read_by(table, r, event + 1, line) && !read_by(reader_store, r, event + 1, line))
+        read_by(reader_data, r, event + 1, line);
 }
 
 static bool next_line(const char **at, char line[LINE_BYTES])

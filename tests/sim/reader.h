@@ -6,8 +6,10 @@
  * in; incarnations only grow, and are durable before a run of theirs starts; epochs are committed
  * in order, once, with the same scores each time; a checkpoint is recorded when the epochs it
  * counts on are committed; a run goes on from the newest recorded checkpoint; what was recorded of
- * a job survives, acknowledged commands too; the server starts, and every job comes to its end with
- * the model and the scores of the undisturbed run. */
+ * a job survives, acknowledged commands too; no damaged byte of a dataset comes to a worker, a
+ * whole dataset is not called damaged, one that was healed not for long, and no job fails for it;
+ * the server starts, and every job comes to its end with the model and the scores of the
+ * undisturbed run. */
 #ifndef STEPPE_TESTS_SIM_READER_H
 #define STEPPE_TESTS_SIM_READER_H
 

@@ -62,7 +62,12 @@ struct reader {
     bool delivering;
     bool full;   /* the disk takes nothing */
     bool locked; /* another program has a database locked */
-    int losses;  /* workers killed, stopped or cut off */
+    /* The dataset's file on the server's disk. */
+    int damages;
+    bool damaged;       /* it may be */
+    int damages_before; /* the commit that was asked for */
+    int64_t whole_us;   /* since when it is again */
+    int losses;         /* workers killed, stopped or cut off */
     int refusals;
     const struct outcome *(*expect)(void *arg, int spec, int class);
     void *arg;
@@ -78,12 +83,19 @@ struct reading {
     void (*read)(struct reader *r, const char *line);
 };
 extern const struct reading reader_store[];
+extern const struct reading reader_data[];
 
 /* The value of ` key=` up to a blank, or within quotes; "" when there is none. */
 void reader_word(const char *line, const char *key, char *out, size_t bytes);
 int64_t reader_number(const char *line, const char *key); /* -1: none */
 /* The first one is kept, with the line that is being read. */
 __attribute__((format(printf, 2, 3))) void reader_violation(struct reader *r, const char *fmt, ...);
+/* What was asked and acknowledged of the dataset. */
+void reader_asked(struct reader *r, const char *line);
+void reader_acked(struct reader *r, const char *line);
+/* Does somebody say that the file is damaged, and may they? */
+bool reader_says_damaged(const char *line);
+void reader_check_damaged(struct reader *r, const char *line);
 struct job *reader_job(struct reader *r, const char *line);
 
 #endif

@@ -143,12 +143,37 @@ static void read_drop(struct reader *r, const char *line)
         j->committed = reader_number(line, "first");
 }
 
+/* The one of a step, which may be new; NULL: they are too many. */
+static struct checkpoint *find_checkpoint(struct job *j, int64_t step)
+{
+    for (int i = 0; i < j->checkpoint_count; i++)
+        if (j->checkpoints[i].step == step)
+            return &j->checkpoints[i];
+    if (j->checkpoint_count == CHECKPOINTS)
+        return NULL;
+    j->checkpoints[j->checkpoint_count].step = step;
+    return &j->checkpoints[j->checkpoint_count++];
+}
+
+/* Behind a new one the one before it is kept, damaged or not; what is older is not promised. */
+static void trim_checkpoints(struct job *j, int64_t newest)
+{
+    int64_t before = -1;
+
+    for (int i = 0; i < j->checkpoint_count; i++)
+        if (j->checkpoints[i].step < newest && j->checkpoints[i].step > before)
+            before = j->checkpoints[i].step;
+    for (int i = 0; i < j->checkpoint_count; i++)
+        if (j->checkpoints[i].step < before)
+            j->checkpoints[i].gone = true;
+}
+
 static void read_checkpoint(struct reader *r, const char *line)
 {
     struct job *j = reader_job(r, line);
     int64_t epoch = reader_number(line, "epoch"), step = reader_number(line, "step");
     char scores[SHA256_HEX];
-    struct checkpoint *c = NULL;
+    struct checkpoint *c;
 
     if (reader_number(line, "rc") != 0)
         return;
@@ -158,22 +183,20 @@ static void read_checkpoint(struct reader *r, const char *line)
                          epoch - 1);
     else if (epoch > 0 && strcmp(scores, j->scores[epoch - 1]) != 0)
         reader_violation(r, "a checkpoint counts on other scores than the epoch's");
-    for (int i = 0; i < j->checkpoint_count; i++)
-        if (j->checkpoints[i].step == step)
-            c = &j->checkpoints[i];
-    if (!c && j->checkpoint_count < CHECKPOINTS)
-        c = &j->checkpoints[j->checkpoint_count++];
+    c = find_checkpoint(j, step);
     if (c)
         *c = (struct checkpoint){step, epoch, false};
+    trim_checkpoints(j, step);
 }
 
 /* A damaged file is found out by its hash. */
 static void read_damage(struct reader *r, const char *line)
 {
-    for (int i = 0; i < JOBS; i++)
-        for (int k = 0; k < r->jobs[i].checkpoint_count; k++)
-            if (r->jobs[i].checkpoints[k].step == reader_number(line, "step"))
-                r->jobs[i].checkpoints[k].gone = true;
+    /* One that the log does not know was recorded as the server died. */
+    struct checkpoint *c = find_checkpoint(reader_job(r, line), reader_number(line, "step"));
+
+    if (c)
+        c->gone = true;
 }
 
 const struct reading reader_store[] = {

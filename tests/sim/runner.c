@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "tests/sim/damage.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/disk_vfs.h"
 #include "tests/sim/journal.h"
@@ -63,6 +64,7 @@ static _Noreturn void run_world(const struct runner *r, struct journal *j)
     disk_vfs_use();
     if (!plan_get()->fresh)
         disk_load(r->disk, r->disk_bytes);
+    damage_begin(r->data, r->bytes, r->sha256);
     person_begin(r->data, r->bytes, r->sha256);
     life_begin();
     if (!world_run(plan_get()->calm_us + CALM_US))

@@ -11,6 +11,7 @@
 #include "common/field.h"
 #include "common/hash.h"
 #include "common/jobspec.h"
+#include "tests/sim/cache.h"
 #include "tests/sim/compute.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/net.h"
@@ -19,6 +20,7 @@
 
 #define SHARD_US (40 * MS) /* of one thread */
 #define JOBS_KNOWN 8
+#define OTHER_DATA 1000000 /* a class that no worker has */
 
 struct task {
     int64_t job, incarnation, step, phase, lo, hi, shard, count, first;
@@ -43,6 +45,10 @@ struct worker {
     } jobs[JOBS_KNOWN];
     int job_count;
     bool owes; /* the result of its task is not yet with the server */
+    struct cache_held data;
+    bool fetches; /* a piece of the dataset is asked for */
+    struct cache_wish wish;
+    char sha256[SHA256_HEX]; /* of the dataset */
 };
 
 static struct worker *workers[CLIENTS_MAX];
@@ -109,6 +115,12 @@ static void pause_over(void *arg, int64_t generation)
         ask_next(w);
 }
 
+/* What is computed from other data than the job's has other bits. */
+static uint32_t computes_as(const struct worker *w)
+{
+    return cache_held_is_right(&w->data) ? w->traits.class : OTHER_DATA;
+}
+
 /* --- results --- */
 
 struct result {
@@ -123,6 +135,7 @@ struct result {
 static void add_scores(const struct worker *w, struct result *r)
 {
     const struct task *t = &w->task;
+    const uint32_t as = computes_as(w);
     uint64_t n = (uint64_t)t->count, values[2] = {n, 4}, classes[2] = {n, 2};
 
     r->values = xcalloc(n, 4 * sizeof(*r->values));
@@ -130,8 +143,8 @@ static void add_scores(const struct worker *w, struct result *r)
     r->flags = xcalloc(n, sizeof(*r->flags));
     for (size_t i = 0; i < n; i++) {
         uint32_t id = t->ids ? t->ids[i] : (uint32_t)t->first + (uint32_t)i;
-        struct score s = compute_score(w->theta, w->floats, id, t->phase == PHASE_TEST,
-                                       w->traits.class, PLAN_CLASSES);
+        struct score s =
+            compute_score(w->theta, w->floats, id, t->phase == PHASE_TEST, as, PLAN_CLASSES);
         const double v[] = {s.loss, s.adv_loss, s.grad_norm, s.el2n};
         memcpy(r->values + 4 * i, v, sizeof(v));
         r->classes[2 * i] = s.predicted;
@@ -178,7 +191,7 @@ static void send_result(struct worker *w)
     if (trains) {
         compute_train(w->theta, w->floats, w->jobs[known].shards, (uint32_t)t->shard,
                       (struct node){(uint32_t)t->lo, (uint32_t)t->hi}, t->ids, t->weights, t->step,
-                      w->traits.class, &r.train);
+                      computes_as(w), &r.train);
         r.tensors[r.count++] = tensor_1d("grad", DTYPE_F32, w->floats, r.train.grad);
         r.tensors[r.count++] = tensor_1d("sums", DTYPE_F64, COMPUTE_SUMS, r.train.sums);
     }
@@ -200,6 +213,17 @@ static void send_result(struct worker *w)
     free(r.train.grad);
 }
 
+/* The dataset is as it was when it was checked: else jobs are planned anew. */
+static bool is_ready(struct worker *w)
+{
+    if (cache_held_unchanged(&w->data))
+        return true;
+    note("dataset_changed worker=%d", w->client.number);
+    w->data.file = NULL;
+    w->job_count = 0;
+    return false;
+}
+
 static void computed(void *arg, int64_t generation)
 {
     struct worker *w = arg;
@@ -208,8 +232,10 @@ static void computed(void *arg, int64_t generation)
         return;
     if (w->client.stalled) /* its threads stand still as well */
         world_after(500 * MS, computed, w, generation);
-    else
+    else if (is_ready(w))
         send_result(w);
+    else
+        ask_next(w);
 }
 
 /* --- tasks --- */
@@ -287,8 +313,10 @@ static void take_task(struct worker *w, const struct message *m)
         note("violation what=\"a task came without its theta\" worker=%d", w->client.number);
     else if (job_index(w, t->job) < 0)
         ask_job(w);
-    else
+    else if (is_ready(w))
         compute_task(w);
+    else
+        ask_next(w);
 }
 
 static void take_answer(struct worker *w, const struct message *m, const char *kind)
@@ -308,24 +336,103 @@ static void come_again(void *arg, int64_t generation)
         worker_leave(w->client.number, 100 * MS);
 }
 
-/* It cannot do the job of its task. What is for good is so until it says hello again. */
-static void refuse(struct worker *w)
+/* It cannot do the job of its task. */
+static void refuse(struct worker *w, const char *cause, const char *reason)
 {
-    const char *cause = refusal_names[world_draw(REFUSAL_COUNT)];
     cJSON *fields = cJSON_CreateObject();
 
-    note("refuses worker=%d job=%" PRId64 " cause=%s", w->client.number, w->task.job, cause);
+    w->job_count--; /* it was not planned */
     cJSON_AddNumberToObject(fields, "job", (double)w->task.job);
     cJSON_AddStringToObject(fields, "cause", cause);
-    cJSON_AddStringToObject(fields, "reason", "it is too much");
+    cJSON_AddStringToObject(fields, "reason", reason);
     add_have(w, fields);
     net_ask(&w->client, "task.refuse", fields, NULL, 0, "");
+}
+
+/* What is for good is so until it says hello again. */
+static void refuse_for_some_cause(struct worker *w)
+{
+    const char *cause = refusal_names[world_draw(REFUSAL_COUNT)];
+
+    note("refuses worker=%d job=%" PRId64 " cause=%s", w->client.number, w->task.job, cause);
+    refuse(w, cause, "it is too much");
     world_after(world_delay(SECOND, 60 * SECOND), come_again, w, w->generation);
 }
+
+/* --- the dataset --- */
+
+static void refuse_dataset(struct worker *w, const char *reason)
+{
+    char text[REFUSAL_BYTES_MAX];
+
+    note("no_dataset worker=%d job=%" PRId64 " reason=\"%.150s\"", w->client.number, w->task.job,
+         reason);
+    cache_let_go(w->traits.host, w->client.number);
+    snprintf(text, sizeof(text), "%s", reason);
+    refuse(w, refusal_names[REFUSAL_DATASET], text);
+}
+
+static void ask_piece(struct worker *w)
+{
+    cJSON *fields = cJSON_CreateObject();
+
+    w->fetches = true;
+    cJSON_AddStringToObject(fields, "sha256", w->sha256);
+    cJSON_AddNumberToObject(fields, "offset", (double)w->wish.offset);
+    cJSON_AddNumberToObject(fields, "bytes", (double)w->wish.bytes);
+    net_ask(&w->client, "dataset.get", fields, NULL, 0, "");
+}
+
+static void look_again(void *arg, int64_t generation);
+
+static void take_cache_answer(struct worker *w, enum cache_answer answer)
+{
+    if (answer == CACHE_READY)
+        compute_task(w);
+    else if (answer == CACHE_WAIT)
+        world_after(200 * MS, look_again, w, w->generation);
+    else if (answer == CACHE_FETCH)
+        ask_piece(w);
+    else
+        refuse_dataset(w, "what the server sent is not the dataset");
+}
+
+static void look(struct worker *w)
+{
+    take_cache_answer(w, cache_look(w->traits.host, w->client.number, &w->wish, &w->data));
+}
+
+static void look_again(void *arg, int64_t generation)
+{
+    struct worker *w = arg;
+
+    if (w->generation == generation && !w->away)
+        look(w);
+}
+
+static void take_piece(struct worker *w, const struct message *m)
+{
+    const struct tensor *t = tensor_find(m->tensors, m->tensor_count, "piece");
+
+    w->fetches = false;
+    take_cache_answer(w, cache_take(w->traits.host, w->client.number, &w->wish, t ? t->data : "",
+                                    t ? t->bytes : 0, &w->data));
+}
+
+static void take_no_piece(struct worker *w, const struct message *m)
+{
+    const cJSON *error = cJSON_GetObjectItemCaseSensitive(m->json, "error");
+
+    w->fetches = false;
+    refuse_dataset(w, cJSON_IsString(error) ? error->valuestring : "");
+}
+
+/* --- jobs --- */
 
 static void take_job(struct worker *w, const struct message *m)
 {
     const cJSON *spec_json = cJSON_GetObjectItemCaseSensitive(m->json, "spec");
+    const cJSON *sha256 = cJSON_GetObjectItemCaseSensitive(m->json, "sha256");
     struct jobspec spec;
     struct errbuf why;
 
@@ -335,12 +442,12 @@ static void take_job(struct worker *w, const struct message *m)
     w->jobs[w->job_count].source_train = spec.score_source == SOURCE_TRAIN;
     w->jobs[w->job_count++].shards = (uint32_t)(spec.batch / spec.shard);
     jobspec_done(&spec);
-    if (world_now_us() < plan_get()->calm_us && world_chance(w->traits.refuse_permille)) {
-        w->job_count--;
-        refuse(w);
-    } else {
-        compute_task(w);
-    }
+    snprintf(w->sha256, sizeof(w->sha256), "%s", sha256 ? sha256->valuestring : "");
+    w->wish = (struct cache_wish){.sha256 = w->sha256, .total = number(m, "bytes", 0)};
+    if (world_now_us() < plan_get()->calm_us && world_chance(w->traits.refuse_permille))
+        refuse_for_some_cause(w);
+    else
+        look(w);
 }
 
 static void on_error(struct worker *w, const char *code)
@@ -363,8 +470,12 @@ static void on_reply(void *arg, const struct message *m)
 
     if (w->away)
         return;
-    if (code)
+    if (code && w->fetches)
+        take_no_piece(w, m);
+    else if (code)
         on_error(w, code->valuestring);
+    else if (w->fetches)
+        take_piece(w, m);
     else if (strcmp(type->valuestring, "worker.hello") == 0)
         w->owes ? send_result(w) : ask_next(w);
     else if (strcmp(type->valuestring, "task.job") == 0)
@@ -383,7 +494,8 @@ static void start(void *arg, int64_t generation)
 
     if (w->generation != generation)
         return;
-    w->away = w->owes = false;
+    w->away = w->owes = w->fetches = false;
+    w->data.file = NULL;
     w->theta_step = -1;
     w->job_count = 0;
     plan_uuid(w->client.sender);
@@ -411,6 +523,7 @@ void worker_kill(int index, int64_t down_us)
     w->client.stalled = false;
     w->away = true;
     w->generation++;
+    cache_let_go(w->traits.host, index);
     world_after(down_us, start, w, w->generation);
 }
 
@@ -440,6 +553,8 @@ void worker_leave(int index, int64_t away_us)
     note("worker_left worker=%d us=%" PRId64, index, away_us);
     w->away = true;
     w->generation++;
+    w->fetches = false;
+    cache_let_go(w->traits.host, index);
     net_ask(&w->client, "worker.bye", cJSON_CreateObject(), NULL, 0, "");
     world_after(away_us, start, w, w->generation);
 }

@@ -10,6 +10,7 @@
 
 struct worker_traits {
     int threads;
+    int host; /* whose cache it has */
     uint32_t class;
     int slowness;             /* 1: as usual */
     unsigned bad_permille;    /* of its results hold NaN or are too short, before the calm */

@@ -92,6 +92,11 @@ TEST(a_node_that_is_applied_twice_is_found)
     must_find(PLANT_TWICE, "is applied twice");
 }
 
+TEST(a_damaged_piece_that_is_handed_out_is_found)
+{
+    must_find(PLANT_PIECES, "a damaged piece is handed out as good");
+}
+
 TEST(a_checkpoint_before_its_fold_is_found)
 {
     must_find(PLANT_ORDER, "a checkpoint counts on epoch");
