@@ -392,6 +392,15 @@ static bool copy_of_others(const char *dir, const char *path, const char *sha256
     return good;
 }
 
+/* From an upload. One that is not right may be on its way still, and stays. */
+static bool take_right(const char *dir, const char *path, const char *sha256)
+{
+    char part[PATH_BYTES];
+
+    incoming_path(part, sizeof(part), dir, sha256);
+    return is_right(part, sha256) && incoming_rename(dir, sha256, path, NULL) == 0;
+}
+
 int attached_mend(const char *dir, const char *uuid, struct jobspec *spec)
 {
     char path[PATH_BYTES];
@@ -405,8 +414,7 @@ int attached_mend(const char *dir, const char *uuid, struct jobspec *spec)
         attached_path(path, dir, uuid, g->sha256);
         if (is_right(path, g->sha256))
             continue;
-        if (copy_of_others(dir, path, g->sha256) ||
-            incoming_take(dir, g->sha256, path, NULL) == 0) {
+        if (copy_of_others(dir, path, g->sha256) || take_right(dir, path, g->sha256)) {
             log_info("attached.whole", "file=%s", path);
             mended++;
         }

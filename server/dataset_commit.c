@@ -18,6 +18,8 @@ static int no_upload(struct dataset_commit *c, struct errbuf *why)
                        "the file of this data on the server's disk is damaged (%.100s); send its "
                        "pieces again",
                        c->bad.text);
+    if (c->missing.text[0])
+        return err_set(why, -ENOENT, "%s", c->missing.text);
     return err_set(why, -ENOENT, "no upload with sha256 %s; send its pieces first", c->rec.sha256);
 }
 
@@ -36,6 +38,8 @@ static int look_at_upload(const char *dir, struct dataset_commit *c, int rc,
         c->hash = NULL;
     }
     c->upload = true;
+    if (c->missing.text[0])
+        return no_upload(c, why);
     incoming_path(part, sizeof(part), dir, c->rec.sha256);
     rc = data_hash_open(part, &c->hash, why);
     if (rc == -ENOENT)

@@ -66,6 +66,7 @@ struct dataset_commit {
     uint8_t (*hashes)[BLAKE2B_BYTES];
     struct data_hash *hash; /* of the file that is being read */
     bool upload;            /* it is the upload */
+    struct errbuf missing;  /* pieces of the upload, as incoming_whole says; set by the caller */
     bool replaced;          /* the upload has taken its place */
     /* Of a file that was there and is not what it was; "" : there was none such. */
     struct errbuf bad;

@@ -266,6 +266,7 @@ void handle_dataset_commit(struct request *rq)
         return;
     }
     memcpy(c->rec.name, name, strlen(name) + 1);
+    incoming_whole(rq->server->incoming, c->rec.sha256, &c->missing);
     incoming_hold(rq->server->incoming, c->rec.sha256);
     op_run(rq->server->data_lane,
            (struct op){

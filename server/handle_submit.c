@@ -47,6 +47,21 @@ static void hold_uploads(struct submit *s, bool begins)
     s->holds = begins;
 }
 
+/* Are those that the job file names there to their last byte, as far as that is known? */
+static int check_uploads(struct submit *s, struct errbuf *why)
+{
+    int rc = 0;
+
+    for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
+        const struct given *g = attached_given(&s->job->spec, kind);
+        if (g && g->kind == GIVEN_FILE && g->sha256[0])
+            rc = incoming_whole(s->server->incoming, g->sha256, why);
+        if (rc < 0)
+            err_prefix(why, rc, "%s", attached_names[kind]);
+    }
+    return rc;
+}
+
 static void submit_free(struct submit *s)
 {
     if (s->holds)
@@ -341,8 +356,11 @@ void handle_job_submit(struct request *rq)
         rc = err_set(&why, -EINVAL, "job.submit.uuid is \"%s\", allowed is a UUID", uuid);
     if (rc == 0)
         known = jobs_by_uuid(rq->server->jobs, uuid);
+    s->server = rq->server;
     if (rc == 0 && !known)
         rc = read_submit(rq, uuid, s, &why);
+    if (rc == 0 && !known)
+        rc = check_uploads(s, &why);
     if (rc < 0 || known) {
         submit_free(s);
         if (known)
@@ -351,7 +369,6 @@ void handle_job_submit(struct request *rq)
             request_fail(rq, rc, &why);
         return;
     }
-    s->server = rq->server;
     s->held = s->job->data;
     datasets_hold(rq->server->datasets, s->held);
     hold_uploads(s, true);

@@ -171,14 +171,17 @@ static int check_quotas(const struct incoming *in, const struct incoming_from *f
     char need[TEXT_F64_BYTES], has[TEXT_F64_BYTES], limit[TEXT_F64_BYTES];
     const struct upload *same = find(in, sha256);
     const char *key = same ? same->key : from->key;
-    int64_t own = 0, all = 0, own_max = in->all_bytes / 4, count = 0;
+    int64_t own = 0, all = 0, own_max = in->all_bytes / 4, own_count = 0, count = 0;
 
     for (const struct upload *u = in->list; u; u = u->next) {
         if (u == same)
             continue;
         all += u->have;
-        own += strcmp(u->key, key) == 0 ? u->have : 0;
         count++;
+        if (strcmp(u->key, key) != 0)
+            continue;
+        own += u->have;
+        own_count++;
     }
     if (count >= UPLOADS_KEPT_MAX)
         return err_set(
@@ -186,6 +189,12 @@ static int check_quotas(const struct incoming *in, const struct incoming_from *f
             "%lld uploads lie here that nothing took over, allowed is %d; steppe uploads "
             "lists and removes them",
             (long long)count, UPLOADS_KEPT_MAX);
+    if (own_count >= UPLOADS_KEPT_MAX / 4)
+        return err_set(
+            why, -ERANGE,
+            "%lld uploads of this sender lie here that nothing took over, allowed is %d; "
+            "steppe uploads lists and removes them",
+            (long long)own_count, UPLOADS_KEPT_MAX / 4);
     text_of_bytes(bytes, need);
     if (bytes > own_max - own)
         return err_set(why, -ERANGE,
@@ -202,16 +211,35 @@ static int check_quotas(const struct incoming *in, const struct incoming_from *f
     return 0;
 }
 
+/* A hash stands for one content, so of two sizes one is wrong. What lies here is not overwritten
+ * for that, and does not count as complete sooner: it may be somebody else's. */
+static int check_claim(const struct incoming *in, const char *sha256, int64_t size, int64_t bytes,
+                       struct errbuf *why)
+{
+    const struct upload *u = find(in, sha256);
+    int64_t known = u ? u->bytes : 0;
+
+    if (!u || size < 1 || (known ? bytes == known : bytes >= size))
+        return 0;
+    return err_set(why, -EEXIST,
+                   "upload %.16s... %s %lld bytes, not %lld, and a hash stands for one content; "
+                   "steppe uploads lists it, and who sends it or an administrator may remove it",
+                   sha256, known ? "is to have" : "has", (long long)(known ? known : size),
+                   (long long)bytes);
+}
+
 int incoming_offer(struct incoming *in, const struct incoming_from *from, const char *sha256,
                    int64_t bytes, int64_t *ret_have, struct errbuf *why)
 {
+    int64_t size = size_of(in, sha256);
     int rc = check_size(bytes, why);
 
+    if (rc == 0)
+        rc = check_claim(in, sha256, size, bytes, why);
     if (rc == 0)
         rc = check_quotas(in, from, sha256, bytes, why);
     if (rc < 0)
         return rc;
-    int64_t size = size_of(in, sha256);
     *ret_have = size >= 0 && size <= bytes ? size : 0;
     return 0;
 }
@@ -247,6 +275,13 @@ int incoming_put(struct incoming *in, const struct incoming_from *from, const ch
                        (long long)offset, (long long)have);
     struct upload *u = find(in, sha256);
     if (offset + (int64_t)piece_bytes > have) {
+        if (u && u->held) /* what is being hashed stays as it is */
+            return err_set(why, -EAGAIN,
+                           "upload %.16s... is being taken over; try again in a moment", sha256);
+        /* What is here already may be another sender's. */
+        piece = (const char *)piece + (have - offset);
+        piece_bytes -= (size_t)(have - offset);
+        offset = have;
         if (!u) {
             u = add(in, sha256, now_ms);
             snprintf(u->key, sizeof(u->key), "%s", from->key);
@@ -272,6 +307,18 @@ int incoming_put(struct incoming *in, const struct incoming_from *from, const ch
 }
 
 /* --- taken over --- */
+
+int incoming_whole(const struct incoming *in, const char *sha256, struct errbuf *why)
+{
+    const struct upload *u = find(in, sha256);
+
+    if (!u || u->have >= u->bytes)
+        return 0;
+    return err_set(
+        why, -ENOENT,
+        "of the upload with sha256 %s %lld of %lld bytes are here; send its pieces first", sha256,
+        (long long)u->have, (long long)u->bytes);
+}
 
 void incoming_hold(struct incoming *in, const char *sha256)
 {

@@ -4,7 +4,8 @@
  *
  * A complete one that nothing took over goes UPLOAD_IDLE_MS after its last piece, an incomplete one
  * LEFTOVER_DAYS after it. Unfinished uploads of one sender (the name of a key; everybody without
- * one) may take a quarter of what all may take together. Runs on the loop, but for what says
+ * one) may take a quarter of what all may take together, in bytes and in number. What one sender
+ * brought no other overwrites, shortens or drops. Runs on the loop, but for what says
  * otherwise; now_ms is monotonic time. */
 #ifndef STEPPE_SERVER_INCOMING_H
 #define STEPPE_SERVER_INCOMING_H
@@ -29,14 +30,18 @@ void incoming_open(const char *dir, int64_t all_bytes, int64_t now_ms, struct in
 void incoming_close(struct incoming *in); /* NULL is fine */
 
 /* Bytes of an upload that are there, after a look at the quotas. -EFBIG: larger than a dataset may
- * be; -ERANGE: a quota, which the sentence names. */
+ * be; -EEXIST: it is being sent with another size; -ERANGE: a quota, which the sentence names. */
 int incoming_offer(struct incoming *in, const struct incoming_from *from, const char *sha256,
                    int64_t bytes, int64_t *ret_have, struct errbuf *why);
-/* Appends a piece; pieces that are there already are skipped. */
+/* Appends a piece; bytes that are there already are skipped. Errors as above; -EAGAIN: it is being
+ * taken over. */
 int incoming_put(struct incoming *in, const struct incoming_from *from, const char *sha256,
                  int64_t bytes, int64_t offset, const void *piece, size_t piece_bytes,
                  int64_t now_ms, int64_t *ret_have, struct errbuf *why);
 
+/* -ENOENT: it is known that pieces of it are missing. Then its hash is not looked at: it would be
+ * dropped for what it is not yet. */
+int incoming_whole(const struct incoming *in, const char *sha256, struct errbuf *why);
 /* Somebody is about to take it over, or is through with it: meanwhile it does not go. An upload
  * that is not there is fine. released looks at what is left of it: a file that was put back is one
  * that was just complete. */

@@ -196,3 +196,88 @@ TEST(what_lies_there_at_the_start_is_listed_and_goes_by_its_age)
     ASSERT(there('b'));
     incoming_close(in);
 }
+
+TEST(what_is_being_taken_over_is_not_written_to)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    struct errbuf why;
+    int64_t have;
+
+    ASSERT_OK(put(in, &anna, 'a', 100, 0, 60, 0, &why), why);
+    incoming_hold(in, sha('a'));
+    ASSERT_EQ(-EAGAIN, put(in, &ben, 'a', 100, 60, 40, 0, &why));
+    ASSERT_HAS("is being taken over", why.text);
+    ASSERT_EQ(60, incoming_bytes(in));
+    /* Whoever sends again what is there is told so. */
+    ASSERT_OK(incoming_put(in, &anna, sha('a'), 100, 0, data, 60, 0, &have, &why), why);
+    ASSERT_EQ(60, have);
+    incoming_released(in, sha('a'), 0);
+    ASSERT_OK(put(in, &anna, 'a', 100, 60, 40, 0, &why), why);
+    incoming_close(in);
+}
+
+TEST(what_lies_there_is_not_overwritten)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    char path[200], got[100];
+    struct errbuf why;
+    int64_t have;
+
+    memset(data, 'A', 100);
+    ASSERT_OK(put(in, &anna, 'a', 100, 0, 50, 0, &why), why);
+    memset(data, 'B', 100);
+    ASSERT_OK(incoming_put(in, &ben, sha('a'), 100, 0, data, 60, 0, &have, &why), why);
+    ASSERT_EQ(60, have);
+    incoming_path(path, sizeof(path), test_path("state"), sha('a'));
+    int fd = open(path, O_RDONLY);
+    ASSERT_EQ(60, read(fd, got, sizeof(got)));
+    close(fd);
+    ASSERT_EQ('A', got[0]);
+    ASSERT_EQ('A', got[49]);
+    ASSERT_EQ('B', got[50]);
+    memset(data, 0, 100);
+    incoming_close(in);
+}
+
+TEST(an_upload_has_one_size)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    struct errbuf why;
+    int64_t have;
+
+    ASSERT_OK(put(in, &anna, 'a', 100, 0, 50, 0, &why), why);
+    ASSERT_EQ(-EEXIST, put(in, &ben, 'a', 10, 0, 10, 0, &why));
+    ASSERT_HAS("is to have 100 bytes, not 10", why.text);
+    ASSERT_EQ(-EEXIST, incoming_offer(in, &ben, sha('a'), 50, &have, &why));
+    ASSERT_EQ(-EEXIST, put(in, &ben, 'a', 200, 50, 50, 0, &why));
+    ASSERT_EQ(-ENOENT, incoming_whole(in, sha('a'), &why));
+    ASSERT_HAS("50 of 100 bytes are here", why.text);
+    incoming_expire(in, UPLOAD_IDLE_MS + 2000);
+    ASSERT(there('a')); /* it did not become complete */
+    incoming_close(in);
+    /* What it is to have is not known any more, but not less than there is. */
+    incoming_open(test_path("state"), 1 << 30, 0, &in);
+    ASSERT_EQ(-EEXIST, put(in, &ben, 'a', 10, 0, 10, 0, &why));
+    ASSERT_HAS("has 50 bytes, not 10", why.text);
+    ASSERT_OK(incoming_whole(in, sha('a'), &why), why);
+    ASSERT_OK(put(in, &anna, 'a', 100, 50, 50, 0, &why), why);
+    ASSERT_OK(incoming_whole(in, sha('a'), &why), why);
+    incoming_close(in);
+}
+
+TEST(one_sender_does_not_take_all_places)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    char name[SHA256_HEX];
+    struct errbuf why;
+    int64_t have;
+
+    for (int i = 0; i <= UPLOADS_KEPT_MAX / 4; i++) {
+        snprintf(name, sizeof(name), "%064x", (unsigned)i);
+        int rc = incoming_put(in, &anna, name, 10, 0, data, 1, 0, &have, &why);
+        ASSERT_EQ(i < UPLOADS_KEPT_MAX / 4 ? 0 : -ERANGE, rc);
+    }
+    ASSERT_HAS("250 uploads of this sender lie here", why.text);
+    ASSERT_OK(put(in, &ben, 'b', 10, 0, 10, 0, &why), why);
+    incoming_close(in);
+}
