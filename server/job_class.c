@@ -14,16 +14,21 @@
 #include "server/jobs_internal.h"
 #include "server/server.h"
 
+/* Events of one run: who comes, refuses and goes all day does not fill the log. */
+#define LOGGED_MAX 50
+
 struct class_change {
     struct job_record rec, before; /* before: what is true when it cannot be written */
     char text[200];
+    bool quiet; /* it is not in the job's log */
 };
 
 static void change_work(struct op *op)
 {
     struct class_change *c = op->arg;
 
-    op->rc = store_job_update(op->server->store, &c->rec, "numerics", c->text, &op->why);
+    op->rc = store_job_update(op->server->store, &c->rec, c->quiet ? NULL : "numerics", c->text,
+                              &op->why);
 }
 
 static void take_back(struct job *job, const struct class_change *c)
@@ -84,6 +89,7 @@ void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class)
     /* At once, as any change of a job: what is written of it next must not take the class back. */
     snprintf(job->rec.numerics_class, sizeof(job->rec.numerics_class), "%s", class);
     snprintf(c->text, sizeof(c->text), "numerics class %s", class);
+    c->quiet = job->refusals.pinned >= LOGGED_MAX;
     write_class(jobs, job, c, NULL);
 }
 
@@ -95,6 +101,8 @@ void jobs_unpin_class(struct jobs *jobs, struct job *job)
              "numerics class %s is given back: nothing was computed in it",
              job->rec.numerics_class);
     job->rec.numerics_class[0] = 0;
+    c->quiet = job->refusals.pinned >= LOGGED_MAX;
+    job->refusals.pinned++;
     write_class(jobs, job, c, NULL);
 }
 

@@ -31,6 +31,7 @@ struct job_faults {
 struct job_refusals {
     uint32_t count;  /* those that end it: causes that do not pass */
     uint32_t logged; /* events in its log */
+    uint32_t pinned; /* how often its class was pinned and given back */
     char said[400];  /* "worker NAME: REASON" of the last one; "" without */
 };
 

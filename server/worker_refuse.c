@@ -85,6 +85,23 @@ static bool anybody(const struct workers *w, const struct job *job)
     return false;
 }
 
+/* Might one do it later? Then nothing that others say ends the job: what keeps a worker from it may
+ * pass, one that was set aside comes back, and while nothing was computed any class will do. */
+static bool anybody_later(const struct workers *w, const struct job *job)
+{
+    int64_t now_ms = clock_mono_ms();
+
+    for (const struct worker *o = w->list; o; o = o->next) {
+        bool never = false;
+
+        for (size_t i = 0; i < RUNNING_MAX; i++)
+            never |= o->refused[i].job == job->rec.job && !o->refused[i].until_ms;
+        if (!never && (worker_alive(o, now_ms) || o->aside_until_ms))
+            return true;
+    }
+    return false;
+}
+
 static void say(struct workers *w, const struct worker *worker, struct job *job,
                 enum refusal_cause cause, const char *reason)
 {
@@ -119,7 +136,7 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
         /* Nothing was computed in the class of the worker that asked first: any other may do it. */
         if (!jobs_is_relaxed(job) && job->rec.numerics_class[0] && !job->class_pending)
             jobs_unpin_class(w->server->jobs, job);
-        ends = job->refusals.count >= REFUSALS_MAX && !anybody(w, job);
+        ends = job->refusals.count >= REFUSALS_MAX && !anybody_later(w, job);
     }
     if (ends) {
         snprintf(text, sizeof(text), "no worker can do it, %u have tried; %s", job->refusals.count,
