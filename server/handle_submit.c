@@ -265,6 +265,11 @@ static int find_scores(struct server *server, struct submit *s, struct errbuf *w
                        "same number",
                        g->job, other->data->samples, other->rec.dataset, s->job->data->samples,
                        s->job->rec.dataset);
+    if (strcmp(other->rec.dataset_sha256, s->job->rec.dataset_sha256) != 0)
+        s->notes.text[s->notes.count++] =
+            xasprintf("curriculum.measure: job %" PRId64 " scored dataset %s, whose data are not "
+                      "those of %s: each sample has the score of the one with its number there",
+                      g->job, other->rec.dataset, s->job->rec.dataset);
     s->scores_by = (struct jobspec){.normaliser = other->spec.normaliser,
                                     .curriculum = {.measure = g->measure}};
     return 0;

@@ -50,7 +50,7 @@ struct job_record {
 };
 
 /* What people should know of a job from its beginning on; a line each. */
-#define JOB_NOTES_MAX 4
+#define JOB_NOTES_MAX 5
 struct job_notes {
     int count;
     char *text[JOB_NOTES_MAX]; /* owned */
