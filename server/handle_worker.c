@@ -210,15 +210,15 @@ void handle_task_fail(struct request *rq)
 void handle_task_refuse(struct request *rq)
 {
     struct worker *worker = workers_of(rq->server->workers, rq);
-    const cJSON *json = rq->message.json;
     const char *reason;
     int64_t number;
     struct job *job;
     int cause;
     struct errbuf why;
 
-    if (!worker)
+    if (!worker) /* and rq is gone */
         return;
+    const cJSON *json = rq->message.json;
     if (field_i64(json, "task.refuse", "job", true, 1, INT32_MAX, &number, &why) < 0 ||
         field_enum(json, "task.refuse", "cause", true, refusal_names, &cause, &why) < 0 ||
         field_str(json, "task.refuse", "reason", true, REFUSAL_BYTES_MAX, &reason, &why) < 0) {
