@@ -211,6 +211,7 @@ TEST(import_is_the_way_back)
         ASSERT_OK(model_export(&m, theta, 5, NULL, 0, path, &why), why);
         ASSERT_OK(model_import(&m, path, "m.pt", back, &said, &why), why);
         ASSERT_MEM(theta, back, m.floats * sizeof(*theta));
+        weights_said_done(&said);
         free(theta);
         free(back);
         model_done(&m);
