@@ -75,7 +75,7 @@ int sha256_file(const char *path, uint8_t out[SHA256_BYTES], struct errbuf *why)
     ssize_t n;
     int rc = 0;
 
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         rc = -errno;
         return err_set(why, rc, "cannot open %s: %s", path, err_text(rc));

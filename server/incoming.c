@@ -250,7 +250,7 @@ static int write_piece(struct incoming *in, const char *sha256, int64_t offset, 
     char path[PATH_BYTES];
 
     incoming_path(path, sizeof(path), in->dir, sha256);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     int rc = fd < 0 ? -errno : file_write_at(fd, piece, piece_bytes, (uint64_t)offset);
     if (fd >= 0)
         close(fd);
@@ -373,7 +373,7 @@ int incoming_rename(const char *dir, const char *sha256, const char *path, struc
     char part[PATH_BYTES];
 
     incoming_path(part, sizeof(part), dir, sha256);
-    int fd = open(part, O_RDONLY | O_CLOEXEC);
+    int fd = open(part, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     int rc = fd < 0 || fsync(fd) < 0 || rename(part, path) < 0 ? -errno : 0;
     if (fd >= 0)
         close(fd);

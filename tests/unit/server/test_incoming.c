@@ -281,3 +281,16 @@ TEST(one_sender_does_not_take_all_places)
     ASSERT_OK(put(in, &ben, 'b', 10, 0, 10, 0, &why), why);
     incoming_close(in);
 }
+
+TEST(nobody_waits_for_the_writer_or_reader_of_a_pipe)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    char path[200];
+    struct errbuf why;
+
+    incoming_path(path, sizeof(path), test_path("state"), sha('a'));
+    ASSERT_EQ(0, mkfifo(path, 0600));
+    ASSERT_EQ(-ENXIO, put(in, &anna, 'a', 100, 0, 50, 0, &why));
+    ASSERT_EQ(-EINVAL, incoming_take(test_path("state"), sha('a'), test_path("state/taken"), &why));
+    incoming_close(in);
+}
