@@ -41,6 +41,8 @@ static void check_weights(const char *path)
             FUZZ_ASSERT(isfinite(theta[i]));
     if (said.class_names)
         fuzz_touch(said.class_names, strlen(said.class_names));
+    if (said.layers)
+        fuzz_touch(said.layers, strlen(said.layers));
     for (uint32_t c = 0; c < said.scaling.channels; c++)
         FUZZ_ASSERT(isfinite(said.scaling.mean[c]) && said.scaling.std[c] > 0);
     weights_said_done(&said);
