@@ -1,5 +1,6 @@
 /* The numerics class of a strict job: it takes that of the worker that first asks for its work, and
- * gives it back as long as nothing was computed in it. A person may end that: relax the job, or
+ * gives it back as long as nothing was computed in it, when its workers cannot do the job or are
+ * gone. A person may end that: relax the job, or
  * unpin its class. Then the job no longer promises the bits that its file has elsewhere, and says
  * so from then on. */
 #include <errno.h>

@@ -64,8 +64,9 @@ struct job {
     double granted_ms; /* compute time of its workers' threads, beside other jobs (core/share.h) */
     struct job_faults faults;
     struct job_refusals refusals;
-    uint32_t notes; /* of workers, since the server was started */
-    bool touched;   /* its run goes on from a checkpoint, or a result of it was counted */
+    int64_t classless_ms; /* since when no worker of its class is there but others are; 0: not so */
+    uint32_t notes;       /* of workers, since the server was started */
+    bool touched;         /* its run goes on from a checkpoint, or a result of it was counted */
     struct step_time last_step;
     uint64_t step;         /* updates done when the run was given up */
     int64_t epochs_done;   /* committed */

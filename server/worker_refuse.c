@@ -15,7 +15,8 @@
 #define REFUSALS_MAX 3 /* that end a job */
 #define AGAIN_MS 30000
 #define AGAIN_MAX_MS 600000
-#define LOGGED_MAX 50 /* events of one run: who comes and goes all day does not fill the log */
+#define CLASSLESS_MS 10000 /* those that a restart of the server cut off are back by then */
+#define LOGGED_MAX 50      /* events of one run: who comes and goes all day does not fill the log */
 
 /* What may pass is asked again, later each time. */
 static const bool passes[REFUSAL_COUNT] = {
@@ -144,4 +145,24 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
         jobs_fail(w->server->jobs, job, text);
     }
     workers_wake(w);
+}
+
+/* Whoever asked first for a strict job may be gone before it computed anything. */
+void workers_free_classes(struct workers *w, int64_t now_ms)
+{
+    struct job *job;
+
+    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++) {
+        bool pinned = jobs_ready(job) && !job->touched && !job->class_pending &&
+                      !jobs_is_relaxed(job) && job->rec.numerics_class[0];
+
+        if (!pinned || anybody(w, job) || !anybody_later(w, job))
+            job->classless_ms = 0;
+        else if (!job->classless_ms)
+            job->classless_ms = now_ms;
+        else if (now_ms - job->classless_ms >= CLASSLESS_MS) {
+            job->classless_ms = 0;
+            jobs_unpin_class(w->server->jobs, job);
+        }
+    }
 }

@@ -287,6 +287,7 @@ void workers_wake(struct workers *w)
 void workers_tick(struct workers *w, int64_t now_ms)
 {
     workers_expire(w, now_ms);
+    workers_free_classes(w, now_ms);
     for (struct worker *worker = w->list, *next; worker; worker = next) {
         next = worker->next;
         if (worker->aside_until_ms && now_ms >= worker->aside_until_ms) {

@@ -65,6 +65,8 @@ bool worker_has_class(const struct worker *worker, const struct job *job);
 /* Did it refuse this job since that runs, be it that it may be asked again? */
 bool worker_has_refused(const struct worker *worker, int64_t job);
 /* Did it say that it cannot do this job, and is not to be asked again yet? */
+/* Jobs whose class nobody has who is there, and in which nothing was computed, give it back. */
+void workers_free_classes(struct workers *w, int64_t now_ms);
 bool worker_refuses(const struct worker *worker, const struct job *job);
 /* May it compute for this job? Both of the above. */
 bool worker_fits(const struct worker *worker, const struct job *job);
