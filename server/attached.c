@@ -322,7 +322,10 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
             continue;
         attached_path(path, dir, uuid, g->sha256);
         rc = hash_file(path, hex, why);
-        if (rc == 0 && strcmp(hex, g->sha256) != 0)
+        if (rc < 0)
+            err_set(why, rc, "the server's copy of %s cannot be read: %s (%s)", call(g, called),
+                    err_text(rc), path);
+        else if (strcmp(hex, g->sha256) != 0)
             rc = err_set(why, -EUCLEAN,
                          "the server's copy of %s is damaged: its SHA-256 is not that of the job "
                          "file (%s)",

@@ -76,6 +76,26 @@ void damage_put_back(void)
     note("dataset_put_back");
 }
 
+void damage_attached(void)
+{
+    const struct inode *folder = disk_find(STATE "/attached");
+    const char *name;
+    char path[400];
+    int count = 0;
+
+    while (folder && disk_name(folder, count))
+        count++;
+    if (count == 0)
+        return;
+    name = disk_name(folder, (int)world_draw((uint64_t)count));
+    snprintf(path, sizeof(path), STATE "/attached/%.200s", name);
+    if (world_chance(150))
+        disk_remove(path);
+    else if (!spoil(disk_find(path)))
+        return;
+    note("attached_damaged gone=%d", disk_find(path) == NULL);
+}
+
 /* "step-N.safetensors" or "step-N-b.safetensors"; -1: it is none. */
 static int step_of(const char *name)
 {

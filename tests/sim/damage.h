@@ -17,6 +17,8 @@ bool damage_is_right(uint64_t offset, const void *data, size_t bytes);
 void damage_dataset(void);
 /* Somebody puts it back as it was. */
 void damage_put_back(void);
+/* A file that came with some job. */
+void damage_attached(void);
 /* The newest checkpoint of a job. other: of one that has another. */
 void damage_checkpoint(bool other);
 

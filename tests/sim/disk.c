@@ -23,7 +23,8 @@ struct entry {
     struct entry *next;
 };
 
-/* A name that came, went, or both (rename); happens whole or not at all. */
+/* A name that came, went, or both (rename); happens whole or not at all. Between two folders one
+ * half of it may be lost. */
 struct change {
     char *gone, *come; /* NULL: none */
     struct inode *to;
@@ -178,11 +179,16 @@ struct inode *disk_anonymous(void)
 int disk_rename(const char *from, const char *to)
 {
     char old[256], new[256];
-    struct inode *folder = walk(from, old), *f = disk_find(from);
+    struct inode *folder = walk(from, old), *other = walk(to, new), *f = disk_find(from);
 
-    if (!f || walk(to, new) != folder)
+    if (!f || !other)
         return -ENOENT;
-    change(folder, old, new, f);
+    if (other == folder) {
+        change(folder, old, new, f);
+        return 0;
+    }
+    change(other, NULL, new, f);
+    change(folder, old, NULL, NULL);
     return 0;
 }
 

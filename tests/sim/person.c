@@ -14,10 +14,12 @@
 #include "tests/sim/world.h"
 
 #define LOOK_US (2 * SECOND)
-#define STEPS_MAX 32
+#define STEPS_MAX 48
 
 /* What is said, in this order; LOOK goes on until all jobs have ended. */
 enum verb {
+    LIST_OFFER, /* of samples that a job leaves out */
+    LIST_PUT,
     OFFER,
     PUT,
     COMMIT,
@@ -35,11 +37,22 @@ enum verb {
 };
 
 static const char *const types[] = {
-    [OFFER] = "dataset.offer", [PUT] = "dataset.put", [COMMIT] = "dataset.commit",
-    [SUBMIT] = "job.submit",   [PAUSE] = "job.pause", [RESUME] = "job.resume",
-    [RELAX] = "job.resume",    [UNPIN] = "job.unpin", [CANCEL] = "job.cancel",
-    [LOOK] = "job.list",       [REMOVE] = "job.rm",   [PULL] = "",
-    [SHOW] = "job.show",       [MODEL] = "model.get",
+    [LIST_OFFER] = "dataset.offer",
+    [LIST_PUT] = "dataset.put",
+    [OFFER] = "dataset.offer",
+    [PUT] = "dataset.put",
+    [COMMIT] = "dataset.commit",
+    [SUBMIT] = "job.submit",
+    [PAUSE] = "job.pause",
+    [RESUME] = "job.resume",
+    [RELAX] = "job.resume",
+    [UNPIN] = "job.unpin",
+    [CANCEL] = "job.cancel",
+    [LOOK] = "job.list",
+    [REMOVE] = "job.rm",
+    [PULL] = "",
+    [SHOW] = "job.show",
+    [MODEL] = "model.get",
 };
 
 struct step {
@@ -63,9 +76,7 @@ static struct {
     enum verb extra_verb;
     int extra_job;
     struct person_job jobs[PLAN_JOBS_MAX];
-    const void *data;
-    size_t bytes;
-    const char *sha256;
+    struct person_file dataset, list;
 } me;
 
 static void do_step(void *arg, int64_t number);
@@ -106,6 +117,10 @@ static void draw_steps(void)
         return;
     for (int i = 0; i < p->jobs; i++) {
         plan_uuid(me.jobs[i].uuid);
+        if (p->specs[i] == PLAN_SPEC_LIST) {
+            add(LIST_OFFER, i, 0);
+            add(LIST_PUT, i, 0);
+        }
         add(SUBMIT, i, some_time());
         if (world_chance(500))
             draw_verbs(i);
@@ -124,23 +139,38 @@ static void draw_steps(void)
 
 /* --- asking --- */
 
+static cJSON *spec_of(int index)
+{
+    int spec = plan_get()->specs[index];
+    cJSON *json = cJSON_Parse(plan_spec(spec)), *list;
+
+    if (spec != PLAN_SPEC_LIST)
+        return json;
+    list = cJSON_AddObjectToObject(json, "exclude");
+    cJSON_AddStringToObject(list, "file", "list.safetensors");
+    cJSON_AddStringToObject(list, "sha256", me.list.sha256);
+    return json;
+}
+
 static void fill(enum verb verb, const struct person_job *job, int index, cJSON *out,
                  struct tensor *tensor, int *tensors)
 {
+    const struct person_file *file = verb <= LIST_PUT ? &me.list : &me.dataset;
+
     if (verb <= COMMIT) {
-        cJSON_AddStringToObject(out, "sha256", me.sha256);
+        cJSON_AddStringToObject(out, "sha256", file->sha256);
         if (verb != COMMIT)
-            cJSON_AddNumberToObject(out, "bytes", (double)me.bytes);
+            cJSON_AddNumberToObject(out, "bytes", (double)file->bytes);
         else
             cJSON_AddStringToObject(out, "name", "d");
-        if (verb == PUT) {
+        if (verb == PUT || verb == LIST_PUT) {
             cJSON_AddNumberToObject(out, "offset", 0);
-            *tensor = tensor_1d("piece", DTYPE_U8, me.bytes, me.data);
+            *tensor = tensor_1d("piece", DTYPE_U8, file->bytes, file->data);
             *tensors = 1;
         }
     } else if (verb == SUBMIT) {
         cJSON_AddStringToObject(out, "uuid", job->uuid);
-        cJSON_AddItemToObject(out, "spec", cJSON_Parse(plan_spec(plan_get()->specs[index])));
+        cJSON_AddItemToObject(out, "spec", spec_of(index));
     } else if (verb != LOOK) {
         cJSON_AddNumberToObject(out, "job", (double)job->number);
         if (verb == RELAX)
@@ -270,11 +300,23 @@ static bool says_damaged(const char *sentence)
     return strstr(sentence, "import the same data again") != NULL;
 }
 
+static bool is_of_list(const char *sentence)
+{
+    return strncmp(sentence, "exclude: ", strlen("exclude: ")) == 0;
+}
+
+static void send_list(int64_t after_us)
+{
+    if (!me.extra)
+        do_extra(LIST_OFFER, 0);
+    try_again(after_us);
+}
+
 /* The jobs as they are; resumes one that the server paused and does not promise to resume, ends the
  * looking when all have ended. */
 static void take_list(const struct message *m)
 {
-    bool all = true, damaged = false;
+    bool all = true, damaged = false, list_damaged = false;
     const cJSON *row;
 
     me.extra = false;
@@ -291,6 +333,11 @@ static void take_list(const struct message *m)
             if (strcmp(job->state, "paused") == 0 && !me.extra &&
                 !strstr(text(row, "reason"), "it goes on by itself"))
                 do_extra(RESUME, i);
+            if (is_of_list(text(row, "waiting"))) {
+                note("waits_for_list job=%" PRId64 " for=\"%.200s\"", job->number,
+                     text(row, "waiting"));
+                list_damaged = true;
+            }
             if (says_damaged(text(row, "waiting"))) {
                 note("waits job=%" PRId64 " for=\"%.200s\"", job->number, text(row, "waiting"));
                 damaged = true;
@@ -301,6 +348,8 @@ static void take_list(const struct message *m)
         next();
     else if (damaged && !me.extra && world_chance(500))
         heal(LOOK_US);
+    else if (list_damaged && !me.extra && world_chance(500))
+        send_list(LOOK_US);
     else
         try_again(LOOK_US);
 }
@@ -346,7 +395,9 @@ static void take_ack(enum verb verb, int index, const struct message *m)
         snprintf(job->state, sizeof(job->state), "removed");
     note("ack verb=%s job=%" PRId64 " state=%s", types[verb], verb <= COMMIT ? -1 : job->number,
          verb == REMOVE ? "removed" : text(row, "state"));
-    if (me.extra && verb < COMMIT)
+    if (verb == LIST_PUT)
+        note("list_sent");
+    if (me.extra && verb < COMMIT && verb != LIST_PUT)
         do_extra(verb + 1, 0), try_again(0);
     else if (me.extra)
         me.extra = false, try_again(LOOK_US);
@@ -390,6 +441,8 @@ static void on_reply(void *arg, const struct message *m)
     else if (verb == COMMIT && (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0 ||
                                 strcmp(code, "gone") == 0))
         begin_import(); /* the upload is gone, or was damaged: once more */
+    else if (is_of_list(text(m->json, "error")))
+        send_list(SECOND);
     else if (says_damaged(text(m->json, "error")))
         heal(SECOND);
     else if (code[0])
@@ -406,11 +459,10 @@ static void on_reply(void *arg, const struct message *m)
         take_ack(verb, index, m);
 }
 
-void person_begin(const void *data, size_t bytes, const char *sha256)
+void person_begin(const struct person_file *dataset, const struct person_file *list)
 {
-    me.data = data;
-    me.bytes = bytes;
-    me.sha256 = sha256;
+    me.dataset = *dataset;
+    me.list = *list;
     me.client = (struct client){.number = 0, .reply = on_reply};
     plan_uuid(me.client.sender);
     net_add(&me.client);

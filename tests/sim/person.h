@@ -1,12 +1,23 @@
 /* The person at the other end: imports the dataset, submits the jobs, pauses, resumes, cancels and
- * removes some, asks again until there is an answer, resumes what the server paused, and when all
- * jobs have ended pulls the plug once more and looks at what is left. */
+ * removes some, asks again until there is an answer, resumes what the server paused, brings again
+ * what is damaged there, and when all jobs have ended pulls the plug once more and looks at what is
+ * left. */
 #ifndef STEPPE_TESTS_SIM_PERSON_H
 #define STEPPE_TESTS_SIM_PERSON_H
 
 #include <stddef.h>
 
-/* data: the file of the dataset, borrowed; sha256 in hex. Call it when the plan is made. */
-void person_begin(const void *data, size_t bytes, const char *sha256);
+#include "common/hash.h"
+
+/* A file that the person has. */
+struct person_file {
+    char *data;
+    size_t bytes;
+    char sha256[SHA256_HEX];
+};
+
+/* The dataset, and a list of samples to leave out, whose content is borrowed. Call it when the plan
+ * is made. */
+void person_begin(const struct person_file *dataset, const struct person_file *list);
 
 #endif

@@ -46,6 +46,7 @@ static const char *const specs[PLAN_SPECS] = {
     "\"curriculum\":{\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":3,\"score\":{\"source\":\"train\"},"
     "\"sam\":{\"scope\":\"batch\",\"interval\":2}}",
+    [PLAN_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3}",
 };
 
 static struct plan plan;
@@ -160,10 +161,12 @@ static void cut_somebody(void)
 
 static void damage_files(void)
 {
-    if (world_chance(600))
+    if (world_chance(500))
         damage_dataset();
-    else
+    else if (world_chance(500))
         damage_checkpoint(true);
+    else
+        damage_attached();
 }
 
 static void disturb(void *arg, int64_t number)
@@ -256,7 +259,7 @@ void plan_make(uint64_t seed, enum plant plant)
         .restart_most_us = world_delay(100 * MS, 30 * SECOND),
     };
     for (int i = 0; i < plan.jobs; i++)
-        plan.specs[i] = (int)world_draw(PLAN_SPECS);
+        plan.specs[i] = world_chance(150) ? PLAN_SPEC_LIST : (int)world_draw(PLAN_SPECS);
     add_workers();
     world_after(world_delay(50 * MS, 6 * SECOND), disturb, NULL, 0);
     world_after(plan.calm_us, calm_down, NULL, 0);

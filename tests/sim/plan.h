@@ -13,7 +13,8 @@
 #define PLAN_SAMPLES 41
 #define PLAN_TESTS 10
 #define PLAN_JOBS_MAX 3
-#define PLAN_SPECS 9
+#define PLAN_SPECS 10
+#define PLAN_SPEC_LIST 9 /* that of which the person says a list of samples to leave out */
 
 /* What the planted faults are called: a result of another incarnation is accepted, a node is
  * applied twice, the checkpoint is written before the epoch is folded, pieces of a dataset are

@@ -235,6 +235,9 @@ static void read_denied(struct reader *r, const char *line)
     if (strcmp(verb, "dataset.commit") == 0 &&
         (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0))
         return; /* the pieces of an upload are not promised to survive */
+    if (strcmp(verb, "job.submit") == 0 && strstr(line, "error=\"exclude: ") &&
+        (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0))
+        return; /* likewise */
     if (strcmp(verb, "job.rm") == 0 && strcmp(code, "not_found") == 0 &&
         reader_job(r, line)->removed)
         return; /* the first answer was lost */

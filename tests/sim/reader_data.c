@@ -72,6 +72,33 @@ static void read_input(struct reader *r, const char *line)
         reader_violation(r, "the input of a job is not as it was submitted");
 }
 
+static void read_list_damaged(struct reader *r, const char *line)
+{
+    (void)line;
+    r->list_damages++;
+}
+
+static void read_calm(struct reader *r, const char *line)
+{
+    (void)line;
+    r->calm = true;
+}
+
+/* Before the calm an upload may be lost or damaged in its turn. */
+static void read_list_sent(struct reader *r, const char *line)
+{
+    if (r->calm && r->list_us == 0)
+        r->list_us = time_of(line);
+}
+
+static void read_waits_for_list(struct reader *r, const char *line)
+{
+    if (r->list_damages == 0)
+        reader_violation(r, "a job waits for a list that is whole");
+    if (r->list_us > 0 && time_of(line) > r->list_us + NOTICED_US)
+        reader_violation(r, "the list is there for long and a job still waits for it");
+}
+
 static void read_piece(struct reader *r, const char *line)
 {
     if (reader_number(line, "right") != 1)
@@ -85,5 +112,9 @@ const struct reading reader_data[] = {
     {"no_dataset", read_no_dataset},
     {"piece", read_piece},
     {"input", read_input},
+    {"attached_damaged", read_list_damaged},
+    {"calm", read_calm},
+    {"list_sent", read_list_sent},
+    {"waits_for_list", read_waits_for_list},
     {NULL, NULL},
 };

@@ -67,6 +67,9 @@ struct reader {
     bool damaged;       /* it may be */
     int damages_before; /* the commit that was asked for */
     int64_t whole_us;   /* since when it is again */
+    int list_damages;   /* of files that came with jobs */
+    bool calm;          /* nothing is disturbed any more */
+    int64_t list_us;    /* when the list first came again in the calm; 0: it did not */
     int losses;         /* workers killed, stopped or cut off */
     int refusals;
     const struct outcome *(*expect)(void *arg, int spec, int class);

@@ -13,7 +13,7 @@
 #include "common/dataset.h"
 #include "common/file.h"
 #include "common/log.h"
-#include "common/text.h"
+#include "common/safetensors.h"
 #include "tests/sim/damage.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/disk_vfs.h"
@@ -27,7 +27,7 @@
 #define SIDE_MAX 16
 /* Hours of simulated time that the jobs may take once nothing is disturbed any more. */
 #define CALM_US (4 * 3600 * SECOND)
-#define DATASET_BYTES_MOST (1 << 20)
+#define FILE_BYTES_MOST (1 << 20)
 /* A seed that runs for so long of real time hangs. */
 #define SEED_S 120
 #define HEAP_BYTES (64 << 20)
@@ -35,9 +35,7 @@
 struct runner {
     enum plant plant;
     bool echo;
-    char *data;
-    size_t bytes;
-    char sha256[SHA256_HEX];
+    struct person_file dataset, list;
     struct outcome outcomes[PLAN_SPECS][SIM_CLASSES];
     uint8_t *disk; /* with the dataset on it; NULL until it was imported */
     size_t disk_bytes;
@@ -64,8 +62,8 @@ static _Noreturn void run_world(const struct runner *r, struct journal *j)
     disk_vfs_use();
     if (!plan_get()->fresh)
         disk_load(r->disk, r->disk_bytes);
-    damage_begin(r->data, r->bytes, r->sha256);
-    person_begin(r->data, r->bytes, r->sha256);
+    damage_begin(r->dataset.data, r->dataset.bytes, r->dataset.sha256);
+    person_begin(&r->dataset, &r->list);
     life_begin();
     if (!world_run(plan_get()->calm_us + CALM_US))
         note("violation what=\"the jobs do not come to their end\"");
@@ -177,6 +175,31 @@ const char *runner_log(const struct runner *r)
 
 /* --- the undisturbed runs --- */
 
+static int take_file(const char *path, struct person_file *ret, struct errbuf *why)
+{
+    int rc = file_read(path, FILE_BYTES_MOST, &ret->data, &ret->bytes, why);
+
+    if (rc == 0)
+        sha256_hex_of(ret->data, ret->bytes, ret->sha256);
+    return rc;
+}
+
+/* Of samples to leave out. */
+static int make_list(struct runner *r, struct errbuf *why)
+{
+    static const uint32_t samples[] = {0, 3, 4, 11, 40};
+    const struct tensor t =
+        tensor_1d("sample", DTYPE_U32, sizeof(samples) / sizeof(samples[0]), (void *)samples);
+    char path[] = "/tmp/steppe-sim-XXXXXX";
+    int fd = mkstemp(path), rc = safetensors_write(path, &t, 1, NULL, 0, why);
+
+    if (rc == 0)
+        rc = take_file(path, &r->list, why);
+    close(fd);
+    unlink(path);
+    return rc;
+}
+
 /* Images of which nothing but labels and numbers matters. */
 static int make_dataset(struct runner *r, struct errbuf *why)
 {
@@ -201,9 +224,7 @@ static int make_dataset(struct runner *r, struct errbuf *why)
     snprintf(d.source, sizeof(d.source), "made for a simulation");
     rc = dataset_write(&d, path, digest, why);
     if (rc == 0)
-        rc = file_read(path, DATASET_BYTES_MOST, &r->data, &r->bytes, why);
-    if (rc == 0)
-        text_hex(digest, sizeof(digest), r->sha256);
+        rc = take_file(path, &r->dataset, why);
     dataset_draft_done(&d);
     close(fd);
     unlink(path);
@@ -257,6 +278,8 @@ int runner_open(enum plant plant, bool echo, struct runner **ret, struct errbuf 
         r->journals[i] = journal_create();
     rc = make_dataset(r, why);
     if (rc == 0)
+        rc = make_list(r, why);
+    if (rc == 0)
         rc = import_dataset(r, why);
     for (int spec = 0; rc == 0 && spec < PLAN_SPECS; spec++)
         for (uint32_t class = 0; rc == 0 && class < SIM_CLASSES; class ++)
@@ -275,6 +298,7 @@ void runner_close(struct runner *r)
     for (int i = 0; i < SIDE_MAX; i++)
         journal_free(r->journals[i]);
     free(r->disk);
-    free(r->data);
+    free(r->dataset.data);
+    free(r->list.data);
     free(r);
 }
