@@ -18,6 +18,8 @@
 /* Events of one run: who comes, refuses and goes all day does not fill the log. */
 #define LOGGED_MAX 50
 
+#define AT_ITS_END "is at its end; its last epoch is being written"
+
 struct class_change {
     struct job_record rec, before; /* before: what is true when it cannot be written */
     char text[200];
@@ -124,8 +126,18 @@ void jobs_relax(struct jobs *jobs, struct job *job, struct request *rq)
     struct class_change *c;
 
     /* What has come to its end, or is about to, is as it is. */
-    if (jobs_is_relaxed(job) || job_state_final(job->rec.state) ||
-        (job->run && run_finished(job->run))) {
+    if (job_state_final(job->rec.state)) {
+        request_error(rq, ERR_NOT_ALLOWED,
+                      "job %" PRId64 " is %s; only a job that is queued, running or paused can be "
+                      "relaxed",
+                      job->rec.job, job_state_names[job->rec.state]);
+        return;
+    }
+    if (job->run && run_finished(job->run)) {
+        request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " " AT_ITS_END, job->rec.job);
+        return;
+    }
+    if (jobs_is_relaxed(job)) {
         jobs_verb(jobs, job, VERB_RESUME, rq);
         return;
     }
@@ -143,7 +155,7 @@ static const char *cannot_unpin(const struct job *job)
     if (job_state_final(job->rec.state))
         return "has ended; only a job that runs again takes another class";
     if (job->run && run_finished(job->run))
-        return "is at its end; its last epoch is being written";
+        return AT_ITS_END;
     if (job->spec.numerics == NUMERICS_RELAXED)
         return "takes workers of every class; it has none to be unpinned";
     return NULL;

@@ -248,8 +248,10 @@ int cmd_log(struct cli *cli, struct errbuf *why)
     return rc;
 }
 
-/* Sends a request (ownership passes) whose reply is a job's row. */
-static int call_for_row(struct cli *cli, enum message_type type, cJSON *request, struct errbuf *why)
+/* Sends a request (ownership passes) whose reply is a job's row; did: what that did to the job, in
+ * front of its state, "" for nothing else. */
+static int call_for_row(struct cli *cli, enum message_type type, cJSON *request, const char *did,
+                        struct errbuf *why)
 {
     struct message reply;
     const cJSON *row;
@@ -263,7 +265,7 @@ static int call_for_row(struct cli *cli, enum message_type type, cJSON *request,
         cli_print_value(row);
     } else if (rc == 0) {
         value_i64(row, "job", &job);
-        cli_print_text("job %lld is %s", (long long)job, value_text(row, "state"));
+        cli_print_text("job %lld %sis %s", (long long)job, did, value_text(row, "state"));
     }
     message_done(&reply);
     return rc;
@@ -274,7 +276,7 @@ static int change_job(struct cli *cli, enum message_type type, struct errbuf *wh
     cJSON *request;
     int rc = cli_job_request(cli, &request, why);
 
-    return rc != 0 ? rc : call_for_row(cli, type, request, why);
+    return rc != 0 ? rc : call_for_row(cli, type, request, "", why);
 }
 
 int cmd_pause(struct cli *cli, struct errbuf *why)
@@ -282,41 +284,66 @@ int cmd_pause(struct cli *cli, struct errbuf *why)
     return change_job(cli, MSG_JOB_PAUSE, why);
 }
 
-int cmd_resume(struct cli *cli, struct errbuf *why)
+/* How the job stands before something is done to it, for what is said then. */
+static int look_first(struct cli *cli, struct message *ret, bool *ret_relaxed, struct errbuf *why)
 {
     cJSON *request;
     int rc = cli_job_request(cli, &request, why);
 
+    if (rc == 0)
+        rc = cli_call(cli, MSG_JOB_SHOW, request, ret, why);
+    if (rc == 0)
+        *ret_relaxed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(
+            cJSON_GetObjectItemCaseSensitive(ret->json, "promise"), "relaxed"));
+    return rc;
+}
+
+int cmd_resume(struct cli *cli, struct errbuf *why)
+{
+    struct message shown;
+    cJSON *request;
+    bool relaxed;
+
+    if (!cli->args->relaxed)
+        return change_job(cli, MSG_JOB_RESUME, why);
+    int rc = look_first(cli, &shown, &relaxed, why);
     if (rc != 0)
         return rc;
-    if (cli->args->relaxed)
-        cJSON_AddTrueToObject(request, "relaxed");
-    return call_for_row(cli, MSG_JOB_RESUME, request, why);
+    message_done(&shown);
+    rc = cli_job_request(cli, &request, why);
+    if (rc != 0)
+        return rc;
+    cJSON_AddTrueToObject(request, "relaxed");
+    return call_for_row(cli, MSG_JOB_RESUME, request,
+                        relaxed ? "was relaxed already; it " : "is relaxed now; it ", why);
 }
 
 /* The class that is seen is the one that goes: sent twice, it takes no other from the job. */
 int cmd_unpin(struct cli *cli, struct errbuf *why)
 {
+    char did[DRAW_LINE_BYTES];
     struct message shown;
     cJSON *request;
-    int64_t job = 0;
-    int rc = cli_job_request(cli, &request, why);
+    bool relaxed;
+    int rc = look_first(cli, &shown, &relaxed, why);
 
     if (rc != 0)
         return rc;
-    value_i64(request, "job", &job);
-    rc = cli_call(cli, MSG_JOB_SHOW, request, &shown, why);
-    if (rc != 0)
-        return rc;
-    request = cJSON_CreateObject();
-    cJSON_AddNumberToObject(request, "job", (double)job);
-    cJSON_AddStringToObject(request, "class", value_text(shown.json, "numerics_class"));
-    message_done(&shown);
-    if (!*value_text(request, "class")) {
-        cJSON_Delete(request);
-        return err_set(why, -EINVAL, "job %lld has no numerics class yet", (long long)job);
+    const char *class = value_text(shown.json, "numerics_class");
+    if (!*class)
+        rc = err_set(why, -EINVAL, "job %s %s; there is nothing to unpin", cli->words[0],
+                     relaxed ? "is relaxed: it takes workers of every class"
+                             : "has no numerics class yet");
+    if (rc == 0)
+        rc = cli_job_request(cli, &request, why);
+    if (rc == 0) {
+        cJSON_AddStringToObject(request, "class", class);
+        snprintf(did, sizeof(did), "no longer has class %.100s%s; it ", class,
+                 relaxed ? " and is strict again" : "");
+        rc = call_for_row(cli, MSG_JOB_UNPIN, request, did, why);
     }
-    return call_for_row(cli, MSG_JOB_UNPIN, request, why);
+    message_done(&shown);
+    return rc;
 }
 
 int cmd_cancel(struct cli *cli, struct errbuf *why)
