@@ -379,6 +379,15 @@ void datasets_give_back(struct datasets *d, const char *sha256, int rc, int64_t 
         fail_reading(d, st, rc, bad, io_why);
 }
 
+const char *datasets_name(struct datasets *d, const char *sha256, const char *name)
+{
+    const struct entry *e = by_name(d, name);
+
+    if (!e || e->going || strcmp(e->rec.sha256, sha256) != 0)
+        e = by_hash(d, sha256);
+    return e ? e->rec.name : name;
+}
+
 /* --- rows --- */
 
 cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec)
@@ -415,11 +424,15 @@ cJSON *datasets_rows(struct datasets *d)
     return rows;
 }
 
-int datasets_room(const struct datasets *d, const char *name, struct errbuf *why)
+int datasets_room(const struct datasets *d, const char *name, const char *sha256,
+                  struct errbuf *why)
 {
-    for (const struct entry *e = d->entries; e; e = e->next)
-        if (strcmp(e->rec.name, name) == 0)
-            return 0;
+    const struct entry *e = by_name(d, name);
+
+    if (e && !e->going && strcmp(e->rec.sha256, sha256) != 0)
+        return store_dataset_other(name, e->rec.sha256, sha256, why);
+    if (e)
+        return 0;
     if (d->count < DATASETS_MAX)
         return 0;
     return err_set(why, -ERANGE, "there are %d datasets already, allowed is %d", d->count,
@@ -443,10 +456,14 @@ int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_r
 
     if (!e)
         return no_such_name(d, name, why);
-    if (e->stored->held || e->going)
-        return err_set(why, -EAGAIN, "dataset %s is %s; try again in a moment", name,
-                       e->going ? "being removed" : "in use");
+    if (e->going)
+        return err_set(why, -EAGAIN, "dataset %s is being removed; try again in a moment", name);
     e->going = true;
+    ret->last = !stored_stays(d, e->stored);
+    if (ret->last && e->stored->held) {
+        e->going = false;
+        return err_set(why, -EAGAIN, "dataset %s is in use; try again in a moment", name);
+    }
     memcpy(ret->name, e->rec.name, sizeof(ret->name));
     memcpy(ret->sha256, e->rec.sha256, sizeof(ret->sha256));
     return 0;

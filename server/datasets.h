@@ -45,12 +45,17 @@ void datasets_give_back(struct datasets *d, const char *sha256, int rc, int64_t 
 bool datasets_damage(const struct datasets *d, const char *sha256, char *out, size_t bytes);
 /* Notes that the file is damaged, as somebody else found out; why says how. */
 void datasets_note(struct datasets *d, const char *sha256, const struct errbuf *why);
+/* The name by which to show data that was once called `name`: that one as long as it stands for
+ * this data, or another that does; `name` when none does. Until control returns to the loop. */
+const char *datasets_name(struct datasets *d, const char *sha256, const char *name);
 /* A dataset row of PROTOCOL.md. */
 cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec);
 cJSON *datasets_rows(struct datasets *d);
 
-/* 0 when the name is taken or there may be one more; else -ERANGE. */
-int datasets_room(const struct datasets *d, const char *name, struct errbuf *why);
+/* 0 when the data may have the name: it has it, or the name is free and there may be one more. Else
+ * -EEXIST, -ERANGE. */
+int datasets_room(const struct datasets *d, const char *name, const char *sha256,
+                  struct errbuf *why);
 /* Is the whole file there, as far as is known? */
 bool datasets_has(const struct datasets *d, const char *sha256, int64_t bytes);
 
@@ -79,12 +84,13 @@ int dataset_commit_store(const char *dir, struct store *store, struct dataset_co
 void dataset_commit_done(struct datasets *d, struct dataset_commit *c, int rc);
 void dataset_commit_free(struct dataset_commit *c); /* and c itself */
 
-/* Removal in three parts; the caller has made sure that no job has the data. The first and the
- * last run on the loop, between them the name is not found; the second runs on the store's lane,
- * forgets the name, and the file when no other name stands for it. -ENOENT; -EAGAIN: it is held,
- * or being removed. */
+/* Removal in three parts; behind the first the caller makes sure that no job has the data of a last
+ * name. The first and the last run on the loop, between them the name is not found; the second runs
+ * on the store's lane, forgets the name, and the file when no other name stands for it. -ENOENT;
+ * -EAGAIN: it is being removed, or is the last name of data that is held. */
 struct dataset_removal {
     char name[NAME_MAX_BYTES], sha256[SHA256_HEX];
+    bool last; /* no other name stands for the data */
 };
 int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_removal *ret,
                           struct errbuf *why);

@@ -33,7 +33,7 @@ static const struct row {
     [MSG_MODEL_GET] = {handle_model_get, {"job", "step", "offset", "bytes"}},
     [MSG_DATASET_LIST] = {handle_dataset_list, {NULL}},
     [MSG_DATASET_SHOW] = {handle_dataset_show, {"name"}},
-    [MSG_DATASET_OFFER] = {handle_dataset_offer, {"sha256", "bytes", "what"}},
+    [MSG_DATASET_OFFER] = {handle_dataset_offer, {"sha256", "bytes", "what", "name"}},
     [MSG_DATASET_PUT] = {handle_dataset_put, {"sha256", "bytes", "offset", "what", "tensors"}},
     [MSG_DATASET_COMMIT] = {handle_dataset_commit, {"name", "sha256"}},
     [MSG_DATASET_RM] = {handle_dataset_rm, {"name"}},

@@ -114,6 +114,17 @@ static int read_what(const struct request *rq, struct incoming_from *ret, struct
     return rc;
 }
 
+/* Of an upload that is to become a dataset, so that nothing is sent in vain. */
+static int check_name(const struct request *rq, const char *sha256, struct errbuf *why)
+{
+    const char *name;
+
+    if (!cJSON_HasObjectItem(rq->message.json, "name"))
+        return 0;
+    int rc = read_name(rq, &name, why);
+    return rc < 0 ? rc : datasets_room(rq->server->datasets, name, sha256, why);
+}
+
 void handle_dataset_offer(struct request *rq)
 {
     struct incoming_from from;
@@ -123,6 +134,8 @@ void handle_dataset_offer(struct request *rq)
     struct errbuf why;
     int rc = read_hash(rq, sha256, &why);
 
+    if (rc == 0)
+        rc = check_name(rq, sha256, &why);
     if (rc == 0)
         rc = read_size(rq, &bytes, &why);
     if (rc == 0)
@@ -259,7 +272,7 @@ void handle_dataset_commit(struct request *rq)
     if (rc == 0)
         rc = read_hash(rq, c->rec.sha256, &why);
     if (rc == 0)
-        rc = datasets_room(rq->server->datasets, name, &why);
+        rc = datasets_room(rq->server->datasets, name, c->rec.sha256, &why);
     if (rc < 0) {
         free(c);
         request_fail(rq, rc, &why);
@@ -273,12 +286,15 @@ void handle_dataset_commit(struct request *rq)
                .rq = rq, .server = rq->server, .arg = c, .work = read_work, .done = read_done});
 }
 
-/* What was trained on it is judged by its labels and shown by its pictures: its jobs go first. */
+/* What was trained on it is judged by its labels and shown by its pictures: its jobs go before the
+ * last name. */
 static int check_unused(struct server *s, const struct dataset_removal *r, struct errbuf *why)
 {
     int64_t first = 0;
     int count = 0;
 
+    if (!r->last)
+        return 0;
     for (struct job *job = jobs_first(s->jobs); job; job = job->next)
         if (strcmp(job->rec.dataset_sha256, r->sha256) == 0 && ++count == 1)
             first = job->rec.job;

@@ -331,7 +331,8 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job)
     cJSON_AddNumberToObject(row, "job", (double)rec->job);
     cJSON_AddStringToObject(row, "uuid", rec->uuid);
     cJSON_AddStringToObject(row, "name", rec->name);
-    cJSON_AddStringToObject(row, "dataset", rec->dataset);
+    cJSON_AddStringToObject(
+        row, "dataset", datasets_name(jobs->server->datasets, rec->dataset_sha256, rec->dataset));
     cJSON_AddStringToObject(
         row, "model", cJSON_IsString(job->spec.model) ? job->spec.model->valuestring : "custom");
     cJSON_AddStringToObject(row, "state", job_state_names[rec->state]);

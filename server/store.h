@@ -80,6 +80,10 @@ struct dataset_record {
  * Idempotent; -EEXIST when the name stands for other data. */
 int store_dataset_add(struct store *s, const struct dataset_record *rec, const struct dataset *d,
                       struct errbuf *why);
+/* Sets the sentence of data that cannot have a name because other data has it, and returns -EEXIST.
+ */
+int store_dataset_other(const char *name, const char *there, const char *sha256,
+                        struct errbuf *why);
 /* Forgets a name; *ret_last: it was the last one of its data, whose rows for readers are gone as
  * well (at the next opening, should that fail). -ENOENT. */
 int store_dataset_remove(struct store *s, const char *name, bool *ret_last, struct errbuf *why);

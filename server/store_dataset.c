@@ -132,6 +132,15 @@ static int find_hash(struct store *s, const char *name, char ret_sha256[SHA256_H
     return rc < 0 ? rc : 0;
 }
 
+int store_dataset_other(const char *name, const char *there, const char *sha256, struct errbuf *why)
+{
+    return err_set(
+        why, -EEXIST,
+        "dataset %s exists with other data (sha256 %.12s..., this is %.12s...); import it "
+        "by another name, or remove the one that is there with steppe dataset rm %s",
+        name, there, sha256, name);
+}
+
 /* 1: the name stands for this very data already. */
 static int name_taken(struct store *s, const struct dataset_record *rec, struct errbuf *why)
 {
@@ -142,9 +151,7 @@ static int name_taken(struct store *s, const struct dataset_record *rec, struct 
         return rc == -ENOENT ? 0 : rc;
     if (strcmp(sha256, rec->sha256) == 0)
         return 1;
-    return err_set(why, -EEXIST,
-                   "dataset %s exists with other data (sha256 %.12s..., this is %.12s...)",
-                   rec->name, sha256, rec->sha256);
+    return store_dataset_other(rec->name, sha256, rec->sha256, why);
 }
 
 int store_dataset_add(struct store *s, const struct dataset_record *rec, const struct dataset *d,

@@ -26,6 +26,7 @@
 struct upload {
     struct cli *cli;
     const char *name, *path;
+    bool dataset;              /* it is to have that name on the server */
     struct live line;          /* of progress */
     char what[NAME_MAX_BYTES]; /* as steppe uploads lists it */
     char sha256[SHA256_HEX];
@@ -59,8 +60,12 @@ static int take_have(struct upload *u, const struct message *reply, uint64_t lea
 
 static int offer(struct upload *u, struct errbuf *why)
 {
+    cJSON *request = make_request(u);
     struct message reply;
-    int rc = cli_call(u->cli, MSG_DATASET_OFFER, make_request(u), &reply, why);
+
+    if (u->dataset)
+        cJSON_AddStringToObject(request, "name", u->name);
+    int rc = cli_call(u->cli, MSG_DATASET_OFFER, request, &reply, why);
 
     if (rc != 0)
         return rc;
@@ -188,7 +193,7 @@ static int send_file(struct upload *u, const uint8_t sha256[SHA256_BYTES], struc
 int upload_dataset(struct cli *cli, const char *name, const char *path,
                    const uint8_t sha256[SHA256_BYTES], struct errbuf *why)
 {
-    struct upload u = {.cli = cli, .name = name, .path = path, .fd = -1};
+    struct upload u = {.cli = cli, .name = name, .path = path, .dataset = true, .fd = -1};
     int rc = -ESTALE;
 
     snprintf(u.what, sizeof(u.what), "dataset %.50s", name);
