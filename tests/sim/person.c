@@ -18,7 +18,8 @@
 
 /* What is said, in this order; LOOK goes on until all jobs have ended. */
 enum verb {
-    LIST_OFFER, /* of samples that a job leaves out */
+    LIST_RM, /* of samples that a job leaves out; what lies there of it may be damaged too */
+    LIST_OFFER,
     LIST_PUT,
     OFFER,
     PUT,
@@ -37,6 +38,7 @@ enum verb {
 };
 
 static const char *const types[] = {
+    [LIST_RM] = "upload.rm",
     [LIST_OFFER] = "dataset.offer",
     [LIST_PUT] = "dataset.put",
     [OFFER] = "dataset.offer",
@@ -159,9 +161,9 @@ static void fill(enum verb verb, const struct person_job *job, int index, cJSON 
 
     if (verb <= COMMIT) {
         cJSON_AddStringToObject(out, "sha256", file->sha256);
-        if (verb != COMMIT)
+        if (verb != COMMIT && verb != LIST_RM)
             cJSON_AddNumberToObject(out, "bytes", (double)file->bytes);
-        else
+        if (verb == COMMIT)
             cJSON_AddStringToObject(out, "name", "d");
         if (verb == PUT || verb == LIST_PUT) {
             cJSON_AddNumberToObject(out, "offset", 0);
@@ -308,7 +310,7 @@ static bool is_of_list(const char *sentence)
 static void send_list(int64_t after_us)
 {
     if (!me.extra)
-        do_extra(LIST_OFFER, 0);
+        do_extra(LIST_RM, 0);
     try_again(after_us);
 }
 
@@ -432,7 +434,9 @@ static void on_reply(void *arg, const struct message *m)
     if (code[0])
         note("denied verb=%s job=%" PRId64 " code=%s error=\"%.200s\"", types[verb],
              me.jobs[index].number, code, text(m->json, "error"));
-    if (strcmp(code, "not_allowed") == 0 && me.extra)
+    if (verb == LIST_RM) /* also when there was none */
+        take_ack(verb, index, m);
+    else if (strcmp(code, "not_allowed") == 0 && me.extra)
         me.extra = false, try_again(LOOK_US);
     else if (verb == REMOVE && strcmp(code, "not_found") == 0) /* the answer before was lost */
         take_ack(verb, index, m);

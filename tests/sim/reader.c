@@ -235,6 +235,8 @@ static void read_denied(struct reader *r, const char *line)
     if (strcmp(verb, "dataset.commit") == 0 &&
         (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0))
         return; /* the pieces of an upload are not promised to survive */
+    if (strcmp(verb, "upload.rm") == 0 && strcmp(code, "not_found") == 0)
+        return; /* it was taken over, or is lost */
     if (strcmp(verb, "job.submit") == 0 && strstr(line, "error=\"exclude: ") &&
         (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0))
         return; /* likewise */

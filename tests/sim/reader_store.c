@@ -45,6 +45,9 @@ static void read_row(struct reader *r, const char *line)
     if (j->class[0] && strcmp(class, j->class) != 0 && (class[0] || j->touched) && !j->relaxed &&
         !j->unpinned)
         reader_violation(r, "the numerics class changes from %s", j->class);
+    /* Nothing is left of what was computed in it. */
+    if (j->class[0] && !class[0] && !j->touched)
+        memset(j->scores, 0, sizeof(j->scores));
     memcpy(j->class, class, sizeof(class));
 }
 
