@@ -295,6 +295,7 @@ int db_query(struct db *db, const char *sql, const struct db_arg *args, int coun
 {
     sqlite3_stmt *stmt;
 
+    *ret = NULL;
     if (sqlite3_prepare_v2(db->sql, sql, -1, &stmt, NULL) != SQLITE_OK)
         return db_error(db, why);
     for (int i = 0; i < count; i++)

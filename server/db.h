@@ -88,7 +88,8 @@ int db_exec(struct db *db, const char *sql, struct errbuf *why);
 /* One statement, to its end; rows are ignored. */
 int db_run(struct db *db, const char *sql, const struct db_arg *args, int count,
            struct errbuf *why);
-/* One statement with its values bound; *ret is released with sqlite3_finalize. */
+/* One statement with its values bound; *ret is released with sqlite3_finalize (NULL after an
+ * error). */
 int db_query(struct db *db, const char *sql, const struct db_arg *args, int count,
              sqlite3_stmt **ret, struct errbuf *why);
 /* 1: a row, 0: done. */

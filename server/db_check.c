@@ -254,7 +254,8 @@ void db_check_found_free(struct db_check_found *list)
     }
 }
 
-/* 1: it is, or it went with its row: what `query` finds by the key is there no more. */
+/* 1: it is, or it went with its row: what `query` finds by the key is there no more. 0, with the
+ * damage; -errno: that is not known. */
 static int is_whole(struct check *c, const char *path, const char *sha256, const char *query,
                     const char *key, struct errbuf *ret_damage, struct errbuf *why)
 {
@@ -262,7 +263,9 @@ static int is_whole(struct check *c, const char *path, const char *sha256, const
     int64_t there;
     int rc = data_hash_file(path, c->stop, hex, ret_damage);
 
-    if (rc == -EINTR || rc == -ENOMEM || (rc == 0 && strcmp(hex, sha256) == 0))
+    if (rc == -ENOMEM)
+        return err_set(why, rc, "%s: %s", path, ret_damage->text);
+    if (rc == -EINTR || (rc == 0 && strcmp(hex, sha256) == 0))
         return 1;
     if (rc == 0)
         err_set(ret_damage, -EUCLEAN, "its SHA-256 is %.16s...", hex);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "server/db.h"
 #include "tests/unit/server/store_fixture.h"
 
 /* Another process, begun before this one opens SQLite's files: what it inherited of them would be
@@ -187,4 +188,18 @@ TEST(scores_of_a_job_that_is_no_more_go_at_the_next_opening)
     sqlite3_close(sql);
     store_close(fixture_open());
     ASSERT_SELECT("2\n", "SELECT DISTINCT job_id FROM score");
+}
+
+TEST(a_query_that_cannot_begin_leaves_nothing_to_be_released)
+{
+    struct store *s = fixture_open();
+    sqlite3_stmt *stmt = (sqlite3_stmt *)s; /* what is no statement */
+    struct db db = {0};
+    struct errbuf why;
+
+    ASSERT_OK(db_open(&db, test_path("state"), "state.db", false, 0, &why), why);
+    ASSERT(db_query(&db, "SELECT 1 FROM no_such_table", DB_NONE, &stmt, &why) < 0);
+    ASSERT(stmt == NULL);
+    db_close(&db);
+    store_close(s);
 }
