@@ -21,6 +21,8 @@
 #include "server/jobs_internal.h"
 #include "server/server.h"
 
+#define FIGURE_BYTES 40
+
 void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file)
 {
     snprintf(out, bytes, "%s/jobs/%" PRId64 "/%s", dir, job, file);
@@ -215,6 +217,41 @@ static struct fold closing_fold(const struct closing *c)
     };
 }
 
+/* What was not measured is left out: the loss of a job that trains nothing, what a test set says.
+ */
+static void epoch_text(const struct run_epoch *e, char *out, size_t bytes)
+{
+    int used = snprintf(out, bytes, "epoch %" PRId64 ": ", e->epoch);
+
+    if (!isnan(e->train_loss))
+        used += snprintf(out + used, bytes - (size_t)used, "train loss %.4g, ", e->train_loss);
+    if (!isnan(e->test_accuracy))
+        used +=
+            snprintf(out + used, bytes - (size_t)used, "test accuracy %.4f, ", e->test_accuracy);
+    else if (!isnan(e->mean_gap))
+        used += snprintf(out + used, bytes - (size_t)used, "mean gap %.4g, ", e->mean_gap);
+    snprintf(out + used, bytes - (size_t)used, "%.1f s", e->seconds);
+}
+
+/* " name=value", or "" for what was not measured. */
+static const char *figure(const char *name, double value, char buf[FIGURE_BYTES])
+{
+    buf[0] = 0;
+    if (!isnan(value))
+        snprintf(buf, FIGURE_BYTES, " %s=%.5g", name, value);
+    return buf;
+}
+
+static void log_epoch(const struct job *job, const struct run_epoch *e)
+{
+    char share[FIGURE_BYTES], loss[FIGURE_BYTES], accuracy[FIGURE_BYTES], gap[FIGURE_BYTES];
+
+    log_info("job.epoch", "job=%" PRId64 " epoch=%" PRId64 "%s%s%s%s seconds=%.1f", job->rec.job,
+             e->epoch, figure("share", e->share, share), figure("train_loss", e->train_loss, loss),
+             figure("test_accuracy", e->test_accuracy, accuracy),
+             figure("mean_gap", e->mean_gap, gap), e->seconds);
+}
+
 static void close_work(struct op *op)
 {
     struct closing *c = op->arg;
@@ -233,12 +270,7 @@ static void close_work(struct op *op)
     op->rc = job_save_checkpoint(s, c->rec.job, c->checkpoint, &op->why);
     if (op->rc < 0)
         return;
-    int used = snprintf(text, sizeof(text), "epoch %" PRId64 ": ", c->epoch.epoch);
-    if (!isnan(c->epoch.train_loss))
-        used += snprintf(text + used, sizeof(text) - (size_t)used, "train loss %.4g, ",
-                         c->epoch.train_loss);
-    snprintf(text + used, sizeof(text) - (size_t)used, "test accuracy %.4f, %.1f s",
-             c->epoch.test_accuracy, c->epoch.seconds);
+    epoch_text(&c->epoch, text, sizeof(text));
     if (!c->last) {
         op->rc = store_event_add(s->store, c->rec.job, "epoch", text, &op->why);
         return;
@@ -299,10 +331,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
     job->saved_ms = clock_mono_ms();
     job->saved_step = run_step(job->run);
-    log_info("job.epoch",
-             "job=%" PRId64 " epoch=%" PRId64 " share=%.3f train_loss=%.5g "
-             "test_accuracy=%.4f seconds=%.1f",
-             job->rec.job, e->epoch, e->share, e->train_loss, e->test_accuracy, e->seconds);
+    log_epoch(job, e);
     if (!c->checkpoint) {
         run_epoch_done(e);
         free(c);

@@ -115,6 +115,8 @@ static void print_epoch(const struct watch *w, const cJSON *epoch, int64_t epoch
         printf("  test %.2f%%", 100 * value);
     if (value_f64(epoch, "adv_accuracy", &value))
         printf("  adversarial %.2f%%", 100 * value);
+    else if (value_f64(epoch, "mean_gap", &value)) /* what a job without a test set has */
+        printf("  mean gap %.4g", value);
     if (value_f64(epoch, "share", &value))
         printf("  share %.3g", value);
     if (value_f64(epoch, "seconds", &value) && value >= 0 && value < 1e12)
