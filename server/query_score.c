@@ -272,10 +272,12 @@ static int trajectory(struct query *q, const struct trajectory_args *a, cJSON *o
                       struct errbuf *why)
 {
     bool newest = a->from < 0, more = false;
-    int64_t dataset, total = 0, limit = query_limit(a->limit), count = 0;
+    int64_t dataset, total = 0, limit = query_limit(a->limit), count = 0, last = -1, scored;
     sqlite3_stmt *stmt;
     int rc = query_job(q, a->job, &dataset, why);
 
+    if (rc == 0)
+        rc = query_scored_epoch(q, a->job, &last, &scored, why);
     if (rc == 0)
         rc = add_sample(q, a->job, dataset, a->sample, out, why);
     if (rc == 0)
