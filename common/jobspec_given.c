@@ -19,6 +19,16 @@ static const char *const teacher_names[] = {
     [MEASURE_ADM] = "adm",   [MEASURE_LOSS] = "loss",     [MEASURE_GRAD_NORM] = "grad_norm",
     [MEASURE_EL2N] = "el2n", [MEASURE_MARGIN] = "margin", NULL};
 
+/* Puts what else is allowed behind the sentence of a refusal. */
+static int allowed_too(struct errbuf *why, int rc, const char *text)
+{
+    struct errbuf said = {""};
+
+    if (why)
+        said = *why;
+    return err_set(why, rc, "%.400s%s", said.text, text);
+}
+
 static int read_file(const cJSON *obj, const char *where, struct given *g, struct errbuf *why)
 {
     const char *file = NULL;
@@ -91,12 +101,16 @@ int given_read_measure(const cJSON *section, struct jobspec *spec, struct errbuf
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(section, "measure");
     struct given *g = &spec->curriculum.given;
     int64_t count = 0;
+    int rc;
 
-    if (!cJSON_IsObject(item))
-        return field_enum(section, "curriculum", "measure", false, measure_names,
-                          &spec->curriculum.measure, why);
+    if (!cJSON_IsObject(item)) {
+        rc = field_enum(section, "curriculum", "measure", false, measure_names,
+                        &spec->curriculum.measure, why);
+        bool slip = cJSON_IsString(item) && text_nearest(item->valuestring, measure_names);
+        return rc == 0 || slip ? rc : allowed_too(why, rc, ", {\"file\": ...} or {\"job\": ...}");
+    }
     spec->curriculum.measure = MEASURE_GIVEN;
-    int rc = read_given(item, "curriculum.measure", keys, g, why);
+    rc = read_given(item, "curriculum.measure", keys, g, why);
     if (rc == 0)
         rc = field_i64(item, "curriculum.measure", "count", false, 1, SAMPLES_MAX, &count, why);
     if (rc == 0 && count && g->kind != GIVEN_FILE)
@@ -112,8 +126,10 @@ int given_read_weights(const cJSON *root, struct jobspec *spec, struct errbuf *w
     const cJSON *obj = NULL;
     int rc = field_obj(root, "job file", "weights", false, &obj, why);
 
-    if (rc || !obj)
-        return rc;
+    if (rc)
+        return allowed_too(why, rc, ", as {\"file\": ...} or {\"job\": ...}");
+    if (!obj)
+        return 0;
     rc = read_given(obj, "weights", keys, &spec->weights, why);
     if (rc == 0)
         rc = channels_read(obj, "weights", "weights.mean", &said->mean, why);
@@ -166,6 +182,8 @@ int given_read_exclude(const cJSON *root, struct jobspec *spec, struct errbuf *w
         return rc;
     }
     rc = field_arr(root, "job file", "exclude", false, SAMPLES_MAX, &list, why);
+    if (rc && !cJSON_IsArray(item))
+        return allowed_too(why, rc, " or {\"file\": ...}");
     if (rc || !list)
         return rc;
     x->ids = alloc_bytes((size_t)cJSON_GetArraySize(list) + 1, sizeof(*x->ids));

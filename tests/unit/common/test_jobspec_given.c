@@ -59,6 +59,7 @@ TEST(a_measure_may_be_the_scores_of_another_job)
         "or margin");
     assert_refused(MEASURE("{\"job\": 3, \"epochs\": 1}"), "did you mean \"epoch\"?");
     assert_refused(MEASURE("3"), "curriculum.measure is 3, allowed is adm, loss");
+    assert_refused(MEASURE("\"file\""), "random or none, {\"file\": ...} or {\"job\": ...}");
 }
 
 TEST(a_measure_may_be_a_file)
@@ -111,6 +112,8 @@ TEST(excluded_samples_are_a_list_in_any_order)
     assert_refused("\"exclude\": [\"a\"]", "exclude[0] is no number");
     assert_refused("\"exclude\": [3, 1, 3]", "exclude names sample 3 twice");
     assert_refused("\"exclude\": 3", "exclude is 3, allowed is a list");
+    assert_refused("\"exclude\": \"ex.txt\"",
+                   "exclude is \"ex.txt\", allowed is a list in [] or {\"file\": ...}");
     assert_refused("\"exclude\": {}", "exclude names no file; needed is {\"file\": ...}");
     assert_refused("\"exclude\": {\"job\": 3}", "exclude has no key \"job\"");
 }
@@ -134,7 +137,9 @@ TEST(a_job_without_epochs_measures_given_weights)
     assert_refused("\"epochs\": 0, \"weights\": {\"job\": 2}, \"score\": {\"source\": \"train\"}",
                    "epochs is 0 and score.source is train");
     assert_refused("\"weights\": {\"job\": 2, \"epoch\": 1}", "weights has no key \"epoch\"");
-    assert_refused("\"weights\": \"x\"", "weights is \"x\", allowed is an object");
+    assert_refused(
+        "\"weights\": \"x\"",
+        "weights is \"x\", allowed is an object in {}, as {\"file\": ...} or {\"job\": ...}");
 }
 
 TEST(mean_and_std_of_the_pixels_may_be_written)
