@@ -264,11 +264,13 @@ static void probe_done(struct op *op)
     free(probe);
 }
 
-/* What the disk must have room for before a job that met it full goes on. */
-static size_t room_of(const struct job *job)
+/* What the disk must have room for before a job that met it full goes on. One whose dataset is
+ * damaged says so when it is queued again. */
+static size_t room_of(struct server *s, struct job *job)
 {
+    if (jobs_prepare(s, job, NULL) < 0)
+        return ROOM_MIN_BYTES;
     const struct checkpoint_shape shape = job_checkpoint_shape(job);
-
     return checkpoint_memory(&shape) + (size_t)shape.samples * ROW_BYTES + ROOM_MIN_BYTES;
 }
 
@@ -279,13 +281,13 @@ void jobs_probe_disk(struct jobs *jobs, int64_t now_ms)
 
     if (jobs->probing || now_ms < jobs->probe_ms)
         return;
-    while (job && !((wait = waits_for(job)) && jobs_prepare(jobs->server, job, NULL) == 0))
+    while (job && !(wait = waits_for(job)))
         job = job->next;
     jobs->probe_ms = now_ms + RETRY_MS;
     if (!job)
         return;
     struct probe *probe = xmalloc(sizeof(*probe));
-    *probe = (struct probe){job->rec.job, wait->room ? room_of(job) : 0};
+    *probe = (struct probe){job->rec.job, wait->room ? room_of(jobs->server, job) : 0};
     jobs->probing = true;
     op_run(
         jobs->server->store_lane,
