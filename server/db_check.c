@@ -20,12 +20,17 @@
 #define PROBLEMS_MAX 100
 #define PATH_BYTES 700
 
+/* What helps when a checkpoint is damaged. A job that goes on looks for the newest whole one. */
+#define OPEN_JOB "the job goes on from an older one, or from its beginning, when it has to"
+#define ENDED_JOB "put the file back, or submit the job again: a strict one has the same bits again"
+
 struct check {
     const char *dir;
     const atomic_bool *stop;
     struct db state, difficulty;
     cJSON *problems;
     int64_t problem_count; /* told or not */
+    int64_t file_problems; /* of those, what no backup of the databases holds */
     int64_t epochs, rows, checkpoints, datasets, attached;
     struct db_check_found *found;
 };
@@ -204,13 +209,19 @@ static int check_checkpoint(struct check *c, int64_t job, int64_t step, const ch
         return 0;
     int known = db_i64(&c->state, "SELECT step FROM checkpoint WHERE job_id = ?1 AND step = ?2",
                        DB_ARGS(DB_I(job), DB_I(step)), &there, why);
-    if (known == 0 && rc == 0)
-        problem(c, "checkpoint %s of job %lld is damaged: its SHA-256 is not the recorded one",
-                file, (long long)job);
-    else if (known == 0)
-        problem(c, "checkpoint %s of job %lld cannot be read: %s", file, (long long)job,
-                err_text(rc));
-    return known == -ENOENT ? 0 : known;
+    if (known < 0)
+        return known == -ENOENT ? 0 : known;
+    int open = db_i64(&c->state,
+                      "SELECT 1 FROM job WHERE job_id = ?1 AND state IN"
+                      " ('queued', 'running', 'paused')",
+                      DB_ARGS(DB_I(job)), &there, why);
+    if (open < 0 && open != -ENOENT)
+        return open;
+    c->file_problems++;
+    problem(c, "checkpoint %s of job %lld %s%s; %s", file, (long long)job,
+            rc == 0 ? "is damaged: its SHA-256 is not the recorded one" : "cannot be read: ",
+            rc == 0 ? "" : err_text(rc), open == 0 ? OPEN_JOB : ENDED_JOB);
+    return 0;
 }
 
 static int check_checkpoints(struct check *c, struct errbuf *why)
@@ -284,6 +295,7 @@ static int check_dataset(struct check *c, const char *sha256, const char *name, 
         is_whole(c, path, sha256, "SELECT 1 FROM dataset WHERE sha256 = ?1", sha256, &damage, why);
     if (rc != 0)
         return rc < 0 ? rc : 0;
+    c->file_problems++;
     problem(
         c,
         "the file of dataset %s, %.300s, is damaged: %.100s; import the same data again, or put "
@@ -339,9 +351,13 @@ static int check_job_files(struct check *c, int64_t job, const char *uuid, struc
             is_whole(c, path, g->sha256, "SELECT 1 FROM job WHERE uuid = ?1", uuid, &damage, why);
         if (rc < 0)
             return rc;
-        if (rc == 0)
-            problem(c, "%s of job %lld, %.300s, is damaged: %.100s", attached_names[kind],
-                    (long long)job, path, damage.text);
+        if (rc == 0) {
+            c->file_problems++;
+            problem(c,
+                    "%s of job %lld, %.250s, is damaged: %.100s; put the file back, or submit "
+                    "the job again with it",
+                    attached_names[kind], (long long)job, path, damage.text);
+        }
     }
     return 0;
 }
@@ -420,6 +436,7 @@ int db_check(const char *dir, const atomic_bool *stop, cJSON *out,
     cJSON_AddBoolToObject(out, "whole", cJSON_GetArraySize(c.problems) == 0);
     cJSON_AddItemToObject(out, "problems", c.problems);
     cJSON_AddNumberToObject(out, "total", (double)c.problem_count);
+    cJSON_AddNumberToObject(out, "in_files", (double)c.file_problems);
     cJSON_AddBoolToObject(out, "more", c.problem_count > PROBLEMS_MAX);
     cJSON_AddNumberToObject(out, "epochs", (double)c.epochs);
     cJSON_AddNumberToObject(out, "rows", (double)c.rows);

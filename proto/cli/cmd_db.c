@@ -122,6 +122,7 @@ static void print_check(const cJSON *json, const cJSON *problems)
 
 int cmd_db_check(struct cli *cli, struct errbuf *why)
 {
+    int64_t total = 0, in_files = 0;
     const cJSON *problems;
     struct message reply;
     int rc = ask(cli, MSG_DB_CHECK, NULL, &reply, why);
@@ -132,8 +133,15 @@ int cmd_db_check(struct cli *cli, struct errbuf *why)
     rc = reply_array(reply.json, "problems", &problems, why);
     if (rc == 0 && !cli->args->json)
         print_check(reply.json, problems);
-    if (rc == 0 && cJSON_GetArraySize(problems) > 0)
-        rc = err_set(why, -EUCLEAN, "something is damaged; README.md says how to restore a backup");
+    value_i64(reply.json, "total", &total);
+    value_i64(reply.json, "in_files", &in_files);
+    if (rc == 0 && total > in_files)
+        rc =
+            err_set(why, -EUCLEAN, "a database is damaged; README.md says how to restore a backup");
+    else if (rc == 0 && total > 0)
+        rc = err_set(why, -EUCLEAN,
+                     "a file is damaged that is in no backup of the databases; what "
+                     "helps is said with it");
     message_done(&reply);
     return rc;
 }
