@@ -71,6 +71,7 @@ static void read_deliver(struct reader *r, const char *line)
 
     snprintf(r->delivered.text, sizeof(r->delivered.text), "%s", line);
     r->delivering = true;
+    r->bad_results += strstr(line, " task.result ") && reader_number(line, "bad") == 1;
     if (n >= 1 && n < JOBS && (strstr(line, " job.resume ") || strstr(line, " job.cancel ")))
         r->jobs[n].commanded[0] = 0;
 }
@@ -269,7 +270,9 @@ static void read_final(struct reader *r, const char *line)
     /* Three workers that were lost with the same node look as if it had killed them. */
     bool poison = strncmp(reason, "poison: ", 8) == 0 && r->losses >= 3;
     bool refused = strncmp(reason, "no worker can do it", 19) == 0 && r->refusals >= 3;
-    if (!j->finished_well && !poison && !refused && strcmp(state, "cancelled") != 0)
+    /* As do three broken results of one round that no other worker can try. */
+    bool broken = strstr(reason, " failed 3 times: ") && r->bad_results >= 3;
+    if (!j->finished_well && !poison && !refused && !broken && strcmp(state, "cancelled") != 0)
         reader_violation(r, "a job has ended as %s", state);
     if (strcmp(state, "failed") == 0 && strstr(line, "is damaged"))
         reader_violation(r, "a job has failed for a damaged file");

@@ -72,6 +72,7 @@ struct reader {
     int64_t list_us;    /* when the list first came again in the calm; 0: it did not */
     int losses;         /* workers killed, stopped or cut off */
     int refusals;
+    int bad_results;
     const struct outcome *(*expect)(void *arg, int spec, int class);
     void *arg;
     const char *now;
