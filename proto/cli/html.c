@@ -123,9 +123,11 @@ static void draw_axes(FILE *out, const struct axes *a)
     double step = round_step(a->hi - a->lo), x_step = fmax(1, round_step(a->x_max * TICKS / 8));
 
     for (double y = ceil(a->lo / step - 1e-9) * step; y <= a->hi + step * 1e-9; y += step) {
+        double shown = fabs(y) < step * 1e-9 ? 0 : a->percent ? 100 * y : y; /* no -0 */
+
         fprintf(out, "<path class=\"grid\" d=\"M%d,%.1fH%d\"/>", LEFT, at_y(a, y), CHART_W - RIGHT);
         fprintf(out, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g%s</text>",
-                LEFT - 7, at_y(a, y) + 4, a->percent ? 100 * y : y, a->percent ? "%" : "");
+                LEFT - 7, at_y(a, y) + 4, shown, a->percent ? "%" : "");
     }
     for (double x = 0; x <= a->x_max; x += ceil(x_step))
         fprintf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>",

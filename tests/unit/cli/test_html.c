@@ -2,6 +2,7 @@
 #include "proto/cli/html.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/harness.h"
 
@@ -22,6 +23,24 @@ TEST(markup_is_text)
     check_html("<b a='\"'>&amp;", "&#60;b a=&#39;&#34;&#39;&#62;&#38;amp;");
     check_html("{\n\t\"name\": 1}", "{\n\t&#34;name&#34;: 1}");
     check_html("caf\xc3\xa9 \xd7\xa9", "caf\xc3\xa9 \xd7\xa9");
+}
+
+TEST(an_axis_starts_at_0)
+{
+    const double x[] = {0, 1, 2}, y[] = {2.25, 1, 0.5}, below[] = {-1, 0.3, 1};
+    const struct html_line lines[] = {{"loss", y, false}, {"below", below, false}};
+    char *text = NULL;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < 2; i++) {
+        FILE *out = open_memstream(&text, &bytes);
+        ASSERT(out != NULL);
+        html_chart(out, "Loss", x, 3, 3, &lines[i], 1, i == 1);
+        fclose(out);
+        ASSERT(strstr(text, i == 1 ? ">0%</text>" : ">0</text>") != NULL);
+        ASSERT(strstr(text, ">-0") == NULL);
+        free(text);
+    }
 }
 
 TEST(what_turns_a_line_does_not_reach_a_page)
