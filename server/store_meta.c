@@ -55,7 +55,8 @@ static const struct meta definitions[] = {
      0, 0, 0},
     {"definition.margin",
      "logit of the label less the largest other logit, as far as loss and el2n tell: with p = "
-     "exp(-loss), ln(p) - ln(el2n^2 - (1 - p)^2) / 2; at most ln(n_classes - 1) / 2 below it",
+     "exp(-loss), ln(p) - ln(el2n^2 - (1 - p)^2) / 2; at most ln(n_classes - 1) / 2 below it, so "
+     "that a sample that is predicted right can have one below 0",
      "logits", 0, "higher is easier"},
     {"definition.suspicion",
      "how likely the label is wrong: with w = 50 epoch.newly_right - 1 cut to 0 to 1 (1 where it "

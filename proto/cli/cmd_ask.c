@@ -233,16 +233,16 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
         {.title = "label"},
         {.title = "taken for"},
         {by, .right = true},
-        {"loss", .right = true},
+        {"last loss", .right = true},
         {"mean loss", .right = true},
-        {"margin", .right = true},
+        {"mean margin", .right = true},
         {"right", .right = true},
         {"forgotten", .right = true},
         KNOWN_COLUMNS,
     };
     struct table *t = table_create(columns);
     const cJSON *row;
-    int64_t rank = cli->args->first;
+    int64_t rank = cli->args->first, as_labelled = 0;
     char places[PLACES_BYTES];
 
     cli_print_text("job %s, epoch %lld, most suspicious label first by %s: %s", cli->words[0],
@@ -262,9 +262,15 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
                   (long long)number_of(row, "seen"));
         cell_i64(t, row, "forgotten");
         cells_known(t, row);
+        as_labelled += number_of(row, "predicted") == number_of(row, "label");
     }
     table_print(t, cli->colour, stdout);
     table_free(t);
+    if (as_labelled)
+        cli_print_text("%lld of these %d %s taken for what the label says: there the model agrees "
+                       "with the label and %s only gives it a high rank",
+                       (long long)as_labelled, cJSON_GetArraySize(rows),
+                       as_labelled == 1 ? "is" : "are", by);
 }
 
 int cmd_suspects(struct cli *cli, struct errbuf *why)

@@ -326,9 +326,11 @@ static int print_page(FILE *out, const struct report *r)
                           "shows what the model takes them for.",
                           "adm");
     if (rc == 0)
-        rc = print_samples(
-            out, r, &r->suspects, "The most suspicious labels",
-            "Samples whose label is most likely wrong, by what all scored epochs say.", "value");
+        rc = print_samples(out, r, &r->suspects, "The most suspicious labels",
+                           "Samples whose label is most likely wrong, by what all scored epochs "
+                           "say; one without an "
+                           "arrow is taken for what its label says and is only the next in rank.",
+                           "value");
     char *spec = cJSON_Print(r->spec);
     fputs("<h2>Job file</h2><details class=\"card\"><summary>Every default written "
           "out</summary><pre>",
