@@ -293,7 +293,8 @@ static void add_time(cJSON *row, const char *name, int64_t unix_ms)
         cJSON_AddNumberToObject(row, name, (double)unix_ms);
 }
 
-static void add_progress(cJSON *row, struct job *job)
+/* waits: nothing is computed, so there is neither a speed nor an end in sight. */
+static void add_progress(cJSON *row, struct job *job, bool waits)
 {
     static const char *const phases[] = {"train", "train", "train", "sweep", "test"};
     uint64_t epoch_steps = job->data ? jobspec_epoch_steps(&job->spec, job->data->samples) : 0;
@@ -313,9 +314,9 @@ static void add_progress(cJSON *row, struct job *job)
         cJSON_AddStringToObject(row, "phase", phases[run_phase(job->run)]);
     if (p.images_per_s > 0)
         job->images_per_s = p.images_per_s;
-    if (job->run && job->images_per_s > 0)
+    if (job->run && !waits && job->images_per_s > 0)
         cJSON_AddNumberToObject(row, "images_per_s", job->images_per_s);
-    if (job->run && p.eta_s > 0)
+    if (job->run && !waits && p.eta_s > 0)
         cJSON_AddNumberToObject(row, "eta_s", p.eta_s);
     add_finite(row, "loss", isfinite(p.loss) ? p.loss : job->loss);
     add_finite(row, "accuracy", isfinite(p.accuracy) ? p.accuracy : job->accuracy);
@@ -325,7 +326,7 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job)
 {
     const struct job_record *rec = &job->rec;
     cJSON *row = cJSON_CreateObject();
-    char waiting[300];
+    char waiting[400];
 
     jobs_prepare(jobs->server, job, NULL); /* for the number of steps; not needed to answer */
     cJSON_AddNumberToObject(row, "job", (double)rec->job);
@@ -338,9 +339,10 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job)
     cJSON_AddStringToObject(row, "state", job_state_names[rec->state]);
     if (rec->reason[0])
         cJSON_AddStringToObject(row, "reason", rec->reason);
-    if (waiting_for(jobs, job, waiting, sizeof(waiting)))
+    bool waits = waiting_for(jobs, job, waiting, sizeof(waiting));
+    if (waits)
         cJSON_AddStringToObject(row, "waiting", waiting);
-    add_progress(row, job);
+    add_progress(row, job, waits);
     add_time(row, "created_unix_ms", rec->created_unix_ms);
     add_time(row, "started_unix_ms", rec->started_unix_ms);
     add_time(row, "finished_unix_ms", rec->finished_unix_ms);

@@ -84,13 +84,15 @@ static void print_counts(struct server *s, FILE *out)
     struct metrics *m = &s->metrics;
     struct job *job;
     double retry = (double)m->counts[COUNT_SHARDS_RETRY], images_per_s = 0;
+    char waiting[80];
     static const char *const results[] = {"ok", "retry", "fenced", "buried"};
     static const char *const classes[] = {"2xx", "4xx", "5xx"};
 
     for (size_t i = 0; (job = jobs_running(s->jobs, i)) != NULL; i++)
         if (job->run) {
             retry += (double)run_reissued(job->run);
-            images_per_s += run_progress(job->run).images_per_s;
+            if (!workers_waiting(s->workers, job, waiting, sizeof(waiting)))
+                images_per_s += run_progress(job->run).images_per_s;
         }
     head(out, "shards_total", "counter", "Shards by what became of their result.");
     for (int i = 0; i < 4; i++)

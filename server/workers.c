@@ -315,7 +315,7 @@ void workers_dismiss(struct workers *w)
 bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes)
 {
     int64_t now_ms = clock_mono_ms();
-    unsigned live = 0, fit = 0, aside = 0, refuse = 0;
+    unsigned live = 0, fit = 0, aside = 0, refuse = 0, silent = 0;
 
     for (const struct worker *worker = w->list; worker; worker = worker->next)
         if (worker->aside_until_ms) {
@@ -324,6 +324,8 @@ bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t
             live++;
             fit += worker_fits(worker, job);
             refuse += worker_has_class(worker, job) && worker_refuses(worker, job);
+        } else if (!worker->left) {
+            silent++;
         }
     if (fit)
         return false;
@@ -335,11 +337,17 @@ bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t
                  aside == 1 ? " is" : "s are");
     else if (!live && job->refusals.count)
         snprintf(out, bytes, "no worker is connected; %s", job->refusals.said);
+    else if (!live && silent)
+        snprintf(out, bytes, "%u worker%s silent, no other is connected", silent,
+                 silent == 1 ? " is" : "s are");
     else if (!live)
         snprintf(out, bytes, "no worker is connected");
     else
-        snprintf(out, bytes, "%u worker%s connected, 0 in numerics class %s", live,
-                 live == 1 ? "" : "s", job->rec.numerics_class);
+        snprintf(out, bytes,
+                 "%u worker%s connected, 0 in numerics class %s; start one with --class %s, or let "
+                 "any compute: steppe resume %" PRId64 " --relaxed",
+                 live, live == 1 ? "" : "s", job->rec.numerics_class, job->rec.numerics_class,
+                 job->rec.job);
     return true;
 }
 

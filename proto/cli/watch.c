@@ -15,6 +15,7 @@
 #define POLL_MS 500
 #define POLL_DEADLINE_MS 3000
 #define SILENCE_MAX_MS 60000
+#define LINE_EVERY_MS 60000 /* of progress, where it cannot be drawn again */
 #define BAR_CELLS 20
 #define LINE_BYTES 1024
 
@@ -24,6 +25,8 @@ struct watch {
     int64_t answered_ms; /* monotonic time of the last answer */
     bool silent;         /* a notice about silence was shown */
     struct live line;    /* of progress */
+    int64_t line_ms;     /* monotonic time of the last line; of the start at first */
+    bool line_shown;     /* there was one */
     char note[256];      /* what the job waits for, as of the last answer */
     bool note_shown;
 };
@@ -71,12 +74,15 @@ static const char *doing_text(const cJSON *row)
     return strcmp(phase, "sweep") == 0 ? "scoring" : strcmp(phase, "test") == 0 ? "testing" : "";
 }
 
-static void draw_line(struct watch *w, const cJSON *row)
+/* What is known of the progress, as far as it goes into columns. */
+static void compose_line(const cJSON *row, int columns, bool with_bar, char line[LINE_BYTES])
 {
     int64_t epoch = 0, epochs = 0, step = 0, steps = 0;
-    char line[LINE_BYTES] = "", bar[DRAW_LINE_BYTES], text[DRAW_TEXT_BYTES];
-    int width = 0, columns = w->cli->columns - 1;
+    char bar[DRAW_LINE_BYTES], text[DRAW_TEXT_BYTES];
+    int width = 0;
     double value;
+
+    line[0] = '\0';
 
     value_i64(row, "epoch", &epoch);
     value_i64(row, "epochs", &epochs);
@@ -85,7 +91,8 @@ static void draw_line(struct watch *w, const cJSON *row)
     double share = epoch_share(epoch, epochs, step, steps);
     add_part(line, columns, &width, "epoch %lld/%lld",
              (long long)(epoch < epochs ? epoch + 1 : epochs), (long long)epochs);
-    add_part(line, columns, &width, "%s", draw_progress(share, BAR_CELLS, bar));
+    if (with_bar)
+        add_part(line, columns, &width, "%s", draw_progress(share, BAR_CELLS, bar));
     const char *doing = doing_text(row);
     if (*doing)
         add_part(line, columns, &width, "%s", doing);
@@ -98,7 +105,32 @@ static void draw_line(struct watch *w, const cJSON *row)
     if (value_f64(row, "accuracy", &value))
         add_part(line, columns, &width, "accuracy %.2f%%", 100 * value);
     add_part(line, columns, &width, "step %lld/%lld", (long long)step, (long long)steps);
+}
+
+static void draw_line(struct watch *w, const cJSON *row)
+{
+    char line[LINE_BYTES];
+
+    compose_line(row, w->cli->columns - 1, true, line);
     live_draw(w->cli, &w->line, line);
+}
+
+/* Where nothing can be drawn again: a line as soon as the speed is known, then one a minute in
+ * which no epoch ended. What a job waits for is said by its note. */
+static void print_line_when_due(struct watch *w, const cJSON *row)
+{
+    int64_t now_ms = clock_mono_ms();
+    char line[LINE_BYTES];
+    double speed;
+
+    bool due = now_ms - w->line_ms >= LINE_EVERY_MS ||
+               (!w->line_shown && value_f64(row, "images_per_s", &speed) && speed > 0);
+    if (!due || *value_text(row, "waiting") || strcmp(value_text(row, "state"), "running") != 0)
+        return;
+    w->line_ms = now_ms;
+    w->line_shown = true;
+    compose_line(row, LINE_BYTES, false, line);
+    cli_print_text("%s", line);
 }
 
 static void print_epoch(const struct watch *w, const cJSON *epoch, int64_t epochs)
@@ -140,6 +172,8 @@ static void print_new_epochs(struct watch *w, const cJSON *json, const cJSON *ro
             continue;
         live_erase(&w->line);
         print_epoch(w, entry, total);
+        w->line_ms = clock_mono_ms();
+        w->line_shown = true;
     }
 }
 
@@ -229,8 +263,12 @@ static int take_answer(struct watch *w, const cJSON *json, bool *ret_ended, stru
     if (*ret_ended)
         return finish(w, json, row, why);
     print_note(w, row);
-    if (w->cli->terminal && !quiet(w))
+    if (quiet(w))
+        return 0;
+    if (w->cli->terminal)
         draw_line(w, row);
+    else
+        print_line_when_due(w, row);
     return 0;
 }
 
@@ -257,6 +295,7 @@ static int poll_job(struct watch *w, bool *ret_ended, struct errbuf *why)
 int watch_job(struct cli *cli, int64_t job, struct errbuf *why)
 {
     struct watch w = {.cli = cli, .job = job, .answered_ms = clock_mono_ms()};
+    w.line_ms = w.answered_ms;
     bool ended = false;
     int rc = 0;
 

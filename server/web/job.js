@@ -97,7 +97,7 @@ function tiles() {
     set(value.get("test accuracy"), share(job.accuracy));
     set(value.get("adversarial accuracy"), share(last?.adv_accuracy));
     set(value.get("pacing share"), share(last?.share, 0));
-    set(value.get("images/s"), job.images_per_s ? count(job.images_per_s) : rate ? count(rate) : "–");
+    set(value.get("images/s"), job.images_per_s ? count(job.images_per_s) : rate && !job.waiting ? count(rate) : "–");
     set(value.get("time left"), job.state === "running" ? duration(job.eta_s) : "–");
   };
   return { el, update };
