@@ -74,8 +74,12 @@ int job_save_checkpoint(struct server *s, int64_t job, const struct checkpoint *
     char path[700], replaced[sizeof(rec.file)];
     int rc = name_file(s, &rec, replaced, why);
 
-    if (rc == 0 && rec.epoch > 0)
+    if (rc == 0 && rec.epoch > 0) {
         rc = store_epoch_hash(s->store, job, rec.epoch - 1, rec.scores_sha256, why);
+        if (rc == -ENOENT) /* its fold, which came before on this lane, has failed */
+            rc = err_set(why, -EAGAIN, "epoch %" PRId64 " of job %" PRId64 " could not be written",
+                         rec.epoch - 1, job);
+    }
     job_checkpoint_path(path, sizeof(path), s->dir, job, "");
     if (rc == 0)
         rc = file_mkdirs(path, 0700, why);

@@ -68,6 +68,7 @@ struct person_job {
     int64_t number; /* 0: not known yet */
     bool paused;    /* by will */
     char state[12];
+    bool removing; /* was asked for */
 };
 
 static struct {
@@ -184,12 +185,13 @@ static void fill(enum verb verb, const struct person_job *job, int index, cJSON 
 
 static void ask(enum verb verb, int index)
 {
-    const struct person_job *job = &me.jobs[index];
+    struct person_job *job = &me.jobs[index];
     cJSON *fields = cJSON_CreateObject();
     struct tensor tensor;
     int tensors = 0;
     char what[80] = "";
 
+    job->removing |= verb == REMOVE;
     fill(verb, job, index, fields, &tensor, &tensors);
     if (verb == SUBMIT)
         snprintf(what, sizeof(what), "uuid=%s", job->uuid);
@@ -248,8 +250,8 @@ static bool skips(const struct step *s)
 {
     const struct person_job *job = &me.jobs[s->job];
 
-    if (s->verb == REMOVE)
-        return strcmp(job->state, "cancelled") != 0 || world_chance(500);
+    if (s->verb == REMOVE) /* what was asked for once is asked for until it is done */
+        return strcmp(job->state, "cancelled") != 0 || (!job->removing && world_chance(500));
     if (s->verb == MODEL)
         return strcmp(job->state, "done") != 0;
     return s->verb == SHOW && strcmp(job->state, "removed") == 0;
