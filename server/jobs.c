@@ -258,11 +258,17 @@ struct checkpoint_shape job_checkpoint_shape(const struct job *job)
     };
 }
 
-/* What a queued or running job waits for; false: nothing. */
+/* What a queued or running job waits for, and whether the end of one that has ended can still be
+ * lost; false: nothing. */
 static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t bytes)
 {
     bool starts = job->run || job->starting;
 
+    if (job_state_final(job->rec.state) && job->kept_state != job->rec.state) {
+        snprintf(out, bytes,
+                 "its end is not on the disk yet; a restart would take the job up again");
+        return true;
+    }
     if (job->rec.state != JOB_RUNNING && job->rec.state != JOB_QUEUED)
         return false;
     if (datasets_damage(jobs->server->datasets, job->rec.dataset_sha256, out, bytes))

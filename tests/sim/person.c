@@ -331,7 +331,7 @@ static void take_list(const struct message *m)
             if (job->number != number(row, "job"))
                 continue;
             snprintf(job->state, sizeof(job->state), "%s", text(row, "state"));
-            all = all && is_final(job->state);
+            all = all && is_final(job->state) && !text(row, "waiting")[0];
             if (strcmp(job->state, "paused") == 0)
                 note("paused job=%" PRId64 " reason=\"%s\"", job->number, text(row, "reason"));
             if (strcmp(job->state, "paused") == 0 && !me.extra &&
