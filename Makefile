@@ -32,6 +32,7 @@ INC := $(call pkg,--cflags,libuv nanomsg sqlite3 openblas libpng libjpeg libmicr
 common_libs := $(call pkg,--libs,$(COMMON_PKG)) -lm -lpthread
 server_libs := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd) $(common_libs)
 worker_libs := $(call pkg,--libs,nanomsg openblas) $(common_libs)
+pure_libs   := $(call pkg,--libs,libsodium) -lm -lpthread
 nn_libs     := $(call pkg,--libs,openblas) $(common_libs)
 cli_libs    := $(call pkg,--libs,nanomsg libpng libjpeg) $(common_libs)
 
@@ -39,11 +40,13 @@ objs  = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)))
 nomain = $(filter-out %/main.o,$(1))
 COMMON := $(call objs,common/*.c)
 # What the pure core may link: no socket, no database, no JSON.
-PURE   := $(addprefix $(B)/obj/common/,err.o alloc.o rng.o text.o reduce.o clock.o floats.o halves.o machine.o score.o)
+PURE   := $(addprefix $(B)/obj/common/,err.o alloc.o rng.o text.o reduce.o clock.o floats.o halves.o machine.o score.o \
+         ascent.o hash.o model_init.o sha256.o)
 PROTO  := $(call objs,proto/*.c)
-CLI    := $(call objs,proto/cli/*.c)
+CLI    := $(call objs,proto/cli/*.c proto/cli/import/*.c)
 CORE   := $(call objs,server/core/*.c)
-SERVER := $(call objs,server/*.c)
+# The rest of the server, room by room.
+SERVER := $(call objs,$(foreach room,store query net http jobs handle,server/$(room)/*.c) server/*.c)
 # The engine: layers, kernels and the SAM+ADM step on one shard.
 NN     := $(call objs,worker/nn/*.c worker/step.c worker/numerics.c)
 NN64   := $(patsubst $(B)/obj/%.o,$(B)/obj64/%.o,$(call objs,worker/nn/*.c))
@@ -52,8 +55,8 @@ HARNESS := $(B)/obj/tests/harness.o
 # The simulation: the server without its sockets, threads and clock, for which tests/sim stands in;
 # files and what the event log hears of go through the functions there that are named here.
 SIM := $(filter-out %/main.o,$(call objs,tests/sim/*.c))
-EDGES := $(call objs,server/http*.c) $(addprefix $(B)/obj/,server/main.o server/lane.o server/transport.o server/listen.o \
-         server/failpoint.o proto/client.o proto/wire.o common/clock.o)
+EDGES := $(call objs,server/http/*.c) $(addprefix $(B)/obj/,server/main.o server/store/failpoint.o proto/client.o proto/wire.o \
+         common/clock.o) $(patsubst %,$(B)/obj/server/net/%.o,lane listen transport)
 SIMULATED := $(SIM) $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
 SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
              opendir readdir dirfd closedir getrandom halves_create \
@@ -70,8 +73,8 @@ BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
 # The fuzz targets: with a main that reads files, and, built by clang, with libFuzzer.
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_OBJS  := $(call objs,proto/cli/*.c server/*.c) $(CORE) $(PROTO) $(COMMON)
-FUZZ_OBJS  := $(filter-out %/main.o $(B)/obj/server/transport.o,$(FUZZ_OBJS)) \
+FUZZ_OBJS  := $(CLI) $(SERVER) $(CORE) $(PROTO) $(COMMON)
+FUZZ_OBJS  := $(filter-out %/main.o $(B)/obj/server/net/transport.o,$(FUZZ_OBJS)) \
               $(B)/obj/tests/fuzz/transport.o $(B)/obj/tests/fuzz/support.o
 fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjpeg) $(common_libs)
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
@@ -147,7 +150,7 @@ $(B)/tests/common/%: $(B)/obj/tests/unit/common/%.o $(HARNESS) $(COMMON)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(common_libs)
 $(B)/tests/core/%: $(B)/obj/tests/unit/core/%.o $(HARNESS) $(CORE) $(PURE)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(pure_libs)
 $(B)/tests/proto/%: $(B)/obj/tests/unit/proto/%.o $(HARNESS) $(PROTO) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(cli_libs)
@@ -209,7 +212,7 @@ $(B)/obj/%.o: %.c
 	$(Q)$(CC) $(ALL_CFLAGS) $(INC) -MMD -MP -c -o $@ $<
 
 # What the assembler reads into it.
-$(B)/obj/server/http_files.o: $(wildcard server/web/*)
+$(B)/obj/server/http/http_files.o: $(wildcard server/http/web/*)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/steppe/examples

@@ -447,10 +447,3 @@ void jobspec_help(FILE *out)
         fputc('\n', out);
     }
 }
-
-uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t samples)
-{
-    return spec->epochs == 0 || spec->exclude.count > samples
-               ? 0
-               : (samples - spec->exclude.count) / (uint32_t)spec->batch;
-}

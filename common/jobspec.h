@@ -162,7 +162,12 @@ struct cJSON *jobspec_json(const struct jobspec *spec);
 void jobspec_help(FILE *out);
 
 /* Steps of an epoch: floor((samples - excluded) / batch), 0 when nothing is trained. */
-uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t samples);
+static inline uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t samples)
+{
+    return spec->epochs == 0 || spec->exclude.count > samples
+               ? 0
+               : (samples - spec->exclude.count) / (uint32_t)spec->batch;
+}
 /* Epochs that the job commits: one of scores alone when nothing is trained. */
 static inline int64_t jobspec_epochs(const struct jobspec *spec)
 {

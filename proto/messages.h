@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "common/phase.h"
 #include "proto/role.h"
 
 #define PROTOCOL_VERSION 1
@@ -125,20 +126,5 @@ enum refusal_cause {
 };
 
 extern const char *const refusal_names[]; /* indexed by refusal_cause, NULL-terminated */
-
-/* Phases of a round; part of a result's key. */
-enum phase {
-    PHASE_TRAIN = 0,
-    PHASE_ASCENT = 1,
-    PHASE_DESCENT = 2,
-    PHASE_SWEEP = 3,
-    PHASE_TEST = 4
-};
-
-/* Does a result of this phase carry a gradient? */
-static inline bool phase_trains(enum phase phase)
-{
-    return phase <= PHASE_DESCENT;
-}
 
 #endif

@@ -11,7 +11,7 @@
 #include "common/hash.h"
 #include "common/safetensors.h"
 #include "common/text.h"
-#include "proto/cli/numbers.h"
+#include "proto/cli/import/numbers.h"
 #include "proto/cli/session.h"
 #include "proto/cli/upload.h"
 

@@ -12,7 +12,7 @@
 #include "common/safetensors.h"
 #include "common/score.h"
 #include "common/text.h"
-#include "proto/cli/npy.h"
+#include "proto/cli/import/npy.h"
 #include "proto/cli/sample_row.h"
 
 enum { FORMAT_CSV, FORMAT_JSONL, FORMAT_NPY, FORMAT_SAFETENSORS };

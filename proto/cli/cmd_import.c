@@ -13,7 +13,7 @@
 #include "common/dataset.h"
 #include "common/glyphs.h"
 #include "common/text.h"
-#include "proto/cli/import.h"
+#include "proto/cli/import/import.h"
 #include "proto/cli/session.h"
 #include "proto/cli/upload.h"
 

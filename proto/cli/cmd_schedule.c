@@ -7,7 +7,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
-#include "proto/cli/npy.h"
+#include "proto/cli/import/npy.h"
 #include "proto/cli/session.h"
 
 #define PIECE_ROWS 500000

@@ -15,7 +15,7 @@ static double rows(uint32_t shards, uint32_t threads)
     return (double)((shards + threads - 1) / threads);
 }
 
-void pace_note(struct pace *p, int phase, uint32_t shards, uint32_t threads, double ms)
+void pace_note(struct pace *p, enum phase phase, uint32_t shards, uint32_t threads, double ms)
 {
     double *slow = &p->shard_ms[phase];
 
@@ -24,11 +24,11 @@ void pace_note(struct pace *p, int phase, uint32_t shards, uint32_t threads, dou
 }
 
 /* Of this phase; while that is unknown, of another one with room to be wrong; 0: unknown. */
-static double shard_ms(const struct pace *p, int phase)
+static double shard_ms(const struct pace *p, enum phase phase)
 {
     double ms = p->shard_ms[phase];
 
-    for (int i = 0; ms <= 0 && i < PACE_PHASES; i++)
+    for (int i = 0; ms <= 0 && i < PHASES; i++)
         ms = 2 * p->shard_ms[i];
     return ms;
 }
@@ -38,7 +38,7 @@ static int64_t within(double ms, int64_t min, int64_t max)
     return ms < (double)min ? min : ms > (double)max ? max : (int64_t)ms;
 }
 
-int64_t pace_lease_ms(const struct pace *p, int phase, uint32_t shards, uint32_t threads,
+int64_t pace_lease_ms(const struct pace *p, enum phase phase, uint32_t shards, uint32_t threads,
                       bool newcomer)
 {
     double known = LEASE_FACTOR * shard_ms(p, phase), ms = known;
@@ -48,7 +48,7 @@ int64_t pace_lease_ms(const struct pace *p, int phase, uint32_t shards, uint32_t
     return within(ms * rows(shards, threads), LEASE_MIN_MS, LEASE_MAX_MS);
 }
 
-int64_t pace_patience_ms(const struct pace *p, int phase, uint32_t shards, uint32_t threads)
+int64_t pace_patience_ms(const struct pace *p, enum phase phase, uint32_t shards, uint32_t threads)
 {
     double ms = shard_ms(p, phase);
 

@@ -7,19 +7,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PACE_PHASES 5 /* enum phase of proto/messages.h */
+#include "common/phase.h"
 
 struct pace {
-    double shard_ms[PACE_PHASES]; /* slowest recent time, 0: unknown */
+    double shard_ms[PHASES]; /* slowest recent time, 0: unknown */
 };
 
 /* A node of `shards` shards was computed by `threads` threads within ms. */
-void pace_note(struct pace *p, int phase, uint32_t shards, uint32_t threads, double ms);
+void pace_note(struct pace *p, enum phase phase, uint32_t shards, uint32_t threads, double ms);
 /* A lease of this node. newcomer: the worker has no result of this job yet; it may have to fetch
  * the dataset first. */
-int64_t pace_lease_ms(const struct pace *p, int phase, uint32_t shards, uint32_t threads,
+int64_t pace_lease_ms(const struct pace *p, enum phase phase, uint32_t shards, uint32_t threads,
                       bool newcomer);
 /* How old a lease of this node is when an idle worker repeats it. */
-int64_t pace_patience_ms(const struct pace *p, int phase, uint32_t shards, uint32_t threads);
+int64_t pace_patience_ms(const struct pace *p, enum phase phase, uint32_t shards, uint32_t threads);
 
 #endif

@@ -15,8 +15,8 @@
 #include "common/options.h"
 #include "common/rng.h"
 #include "common/text.h"
-#include "server/query.h"
-#include "server/store.h"
+#include "server/query/query.h"
+#include "server/store/store.h"
 
 #define CLASSES 10
 #define ASKED 9 /* times each question is asked; the median is shown */

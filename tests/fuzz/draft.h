@@ -2,7 +2,7 @@
 #ifndef STEPPE_TESTS_FUZZ_DRAFT_H
 #define STEPPE_TESTS_FUZZ_DRAFT_H
 
-#include "proto/cli/import.h"
+#include "proto/cli/import/import.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Imports the folder of the target and frees what came of it. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/sessions.h"
+#include "server/net/sessions.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct keyring ring;

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "common/bounds.h"
-#include "proto/cli/numbers.h"
+#include "proto/cli/import/numbers.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

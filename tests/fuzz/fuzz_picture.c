@@ -1,7 +1,7 @@
 /* A PNG or JPEG as an importer meets it, and scaled. */
 #include <stdlib.h>
 
-#include "proto/cli/picture.h"
+#include "proto/cli/import/picture.h"
 #include "tests/fuzz/fuzz.h"
 
 #define SIDE_MAX 256 /* keeps a run in memory and short */

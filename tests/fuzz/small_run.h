@@ -4,8 +4,8 @@
 
 #include <cjson/cJSON.h>
 
-#include "server/checkpoint.h"
 #include "server/core/optimizer.h"
+#include "server/store/checkpoint.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { SMALL_SAMPLES = 6, SMALL_CLASSES = 2 };

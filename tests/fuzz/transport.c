@@ -1,5 +1,5 @@
 /* The server's transport without a socket, for a target: what it answers must be a message. */
-#include "server/transport.h"
+#include "server/net/transport.h"
 
 #include <stdlib.h>
 

@@ -6,8 +6,8 @@
 
 #include "common/clock.h"
 #include "common/halves.h"
-#include "server/failpoint.h"
-#include "server/http.h"
+#include "server/http/http.h"
+#include "server/store/failpoint.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/life.h"
 #include "tests/sim/net.h"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
-#include "server/lane.h"
+#include "server/net/lane.h"
 #include "tests/sim/edges.h"
 #include "tests/sim/life.h"
 #include "tests/sim/plan.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
-#include "server/transport.h"
+#include "server/net/transport.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/life.h"
 #include "tests/sim/plan.h"

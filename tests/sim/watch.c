@@ -5,12 +5,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "server/core/lease.h"
-#include "server/data_file.h"
-#include "server/jobs.h"
-#include "server/run.h"
-#include "server/store.h"
-#include "server/task_key.h"
+#include "server/core/round.h"
+#include "server/core/run.h"
+#include "server/handle/task_key.h"
+#include "server/jobs/jobs.h"
+#include "server/store/data_file.h"
+#include "server/store/store.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/plan.h"
 

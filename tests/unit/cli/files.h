@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "proto/cli/import.h"
+#include "proto/cli/import/import.h"
 #include "tests/harness.h"
 
 /* Writes the file of the test's folder. */

@@ -1,4 +1,4 @@
-#include "proto/cli/import.h"
+#include "proto/cli/import/import.h"
 
 #include <errno.h>
 #include <stdlib.h>

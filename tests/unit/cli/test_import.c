@@ -1,7 +1,7 @@
 #include <errno.h>
 
 #include "common/file.h"
-#include "proto/cli/npy.h"
+#include "proto/cli/import/npy.h"
 #include "tests/unit/cli/files.h"
 
 static struct errbuf why;

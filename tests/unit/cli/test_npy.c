@@ -1,4 +1,4 @@
-#include "proto/cli/npy.h"
+#include "proto/cli/import/npy.h"
 
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 #include <errno.h>
 
 #include "common/rng.h"
-#include "proto/cli/npy.h"
-#include "proto/cli/npy_file.h"
+#include "proto/cli/import/npy.h"
+#include "proto/cli/import/npy_file.h"
 #include "tests/unit/cli/files.h"
 
 #define HEADER_ROOM 256

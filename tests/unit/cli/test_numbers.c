@@ -1,9 +1,9 @@
 /* Lists that come beside images or a job file: what each format gives, and that nothing shifts. */
-#include "proto/cli/numbers.h"
+#include "proto/cli/import/numbers.h"
 
 #include <errno.h>
 
-#include "proto/cli/npy.h"
+#include "proto/cli/import/npy.h"
 #include "tests/unit/cli/files.h"
 
 static struct errbuf why;

@@ -1,4 +1,4 @@
-#include "proto/cli/picture.h"
+#include "proto/cli/import/picture.h"
 
 #include <errno.h>
 #include <zlib.h>

@@ -1,4 +1,4 @@
-#include "proto/cli/split.h"
+#include "proto/cli/import/split.h"
 
 #include <errno.h>
 

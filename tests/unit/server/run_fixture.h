@@ -10,7 +10,7 @@
 #include "common/alloc.h"
 #include "common/hash.h"
 #include "common/rng.h"
-#include "server/run.h"
+#include "server/core/run.h"
 #include "tests/harness.h"
 
 /* 3 steps of 4 shards an epoch; 13 shards in a full sweep, of which the last has one sample; 2 in a

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "common/rng.h"
-#include "server/store.h"
+#include "server/store/store.h"
 #include "tests/harness.h"
 
 #define FIXTURE_SHA "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"

@@ -2,8 +2,8 @@
 #include <unistd.h>
 
 #include "common/safetensors.h"
-#include "server/checkpoint.h"
 #include "server/core/optimizer.h"
+#include "server/store/checkpoint.h"
 #include "tests/unit/server/run_fixture.h"
 
 static const struct plan plain = {.seed = 1, .want_max = 4};

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "server/data_file.h"
+#include "server/store/data_file.h"
 #include "tests/harness.h"
 
 #define BYTES (5 * DATA_PIECE_BYTES / 2)

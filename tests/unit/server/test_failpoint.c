@@ -1,4 +1,4 @@
-#include "server/failpoint.h"
+#include "server/store/failpoint.h"
 
 #include <signal.h>
 #include <stdlib.h>

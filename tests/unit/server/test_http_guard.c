@@ -1,4 +1,4 @@
-#include "server/http_internal.h"
+#include "server/http/http_internal.h"
 #include "tests/harness.h"
 
 #define TOKEN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

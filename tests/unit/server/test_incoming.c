@@ -7,7 +7,7 @@
 
 #include "common/bounds.h"
 #include "common/file.h"
-#include "server/incoming.h"
+#include "server/jobs/incoming.h"
 #include "tests/harness.h"
 
 #define DAY_MS INT64_C(86400000)

@@ -1,4 +1,4 @@
-#include "server/lane.h"
+#include "server/net/lane.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

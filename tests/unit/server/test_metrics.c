@@ -1,4 +1,4 @@
-#include "server/metrics.h"
+#include "server/net/metrics.h"
 #include "tests/harness.h"
 
 TEST(a_time_falls_into_the_bucket_of_its_bound)

@@ -1,8 +1,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "server/query.h"
-#include "server/query_internal.h"
+#include "server/query/query.h"
+#include "server/query/query_internal.h"
 #include "tests/unit/server/store_fixture.h"
 
 #define N 40

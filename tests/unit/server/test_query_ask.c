@@ -3,9 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "server/query.h"
-#include "server/query_internal.h"
-#include "server/sample_history.h"
+#include "server/core/sample_history.h"
+#include "server/query/query.h"
+#include "server/query/query_internal.h"
 #include "tests/unit/server/store_fixture.h"
 
 #define N 40

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/bounds.h"
-#include "server/query.h"
+#include "server/query/query.h"
 #include "tests/unit/server/store_fixture.h"
 
 #define N 40

@@ -1,5 +1,5 @@
 /* Runs with what comes from outside their job file, and runs that train nothing. */
-#include "server/checkpoint.h"
+#include "server/store/checkpoint.h"
 #include "tests/unit/server/run_fixture.h"
 
 static const struct plan plain = {.seed = 1, .want_max = 4};

@@ -1,4 +1,4 @@
-#include "server/sessions.h"
+#include "server/net/sessions.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
 #include "common/rng.h"
-#include "server/stats.h"
+#include "server/core/stats.h"
 #include "tests/harness.h"
 
 #define N 1000

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "server/db.h"
+#include "server/store/db.h"
 #include "tests/unit/server/store_fixture.h"
 
 /* Another process, begun before this one opens SQLite's files: what it inherited of them would be

@@ -1,5 +1,5 @@
 /* The transport on a loop in the test's thread, its clients in a thread of their own. */
-#include "server/transport.h"
+#include "server/net/transport.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

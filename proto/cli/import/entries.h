@@ -1,0 +1,39 @@
+/* What a folder holds, sorted by name, without the junk that systems leave everywhere. */
+#ifndef STEPPE_PROTO_CLI_IMPORT_ENTRIES_H
+#define STEPPE_PROTO_CLI_IMPORT_ENTRIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/err.h"
+
+struct entry {
+    char *name;
+    bool is_folder;
+};
+
+struct entries {
+    struct entry *at;
+    size_t count, capacity;
+};
+
+/* Everything in the folder but names that begin with '.' and those of systems (Thumbs.db,
+ * __MACOSX). 0, -EINVAL (more than SAMPLES_MAX) or -errno. */
+int entries_read(const char *folder, struct entries *ret, struct errbuf *why);
+void entries_add(struct entries *e, const char *name, bool is_folder);
+void entries_done(struct entries *e); /* a zeroed struct is fine */
+
+/* Sorted bytewise, the order of samples. */
+int entry_compare(const void *a, const void *b);
+void entries_sort(struct entries *e);
+/* NULL: no entry has the name. e is sorted. */
+const struct entry *entries_find(const struct entries *e, const char *name);
+
+/* Of a path: false also when it is none or cannot be read. */
+bool entries_have_folders(const char *folder);
+/* Does the name end as a picture's? */
+bool entries_is_picture(const char *name);
+/* How many files below the folder have names of pictures. */
+size_t entries_pictures(const char *folder);
+
+#endif

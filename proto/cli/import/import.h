@@ -1,0 +1,65 @@
+/* From files to a dataset: finds out which format a path is in, reads it, and does what is the same
+ * for every format (other labels, the number of classes, the sentence on the origin). A new format
+ * is one row of the table in import.c. */
+#ifndef STEPPE_PROTO_CLI_IMPORT_IMPORT_H
+#define STEPPE_PROTO_CLI_IMPORT_IMPORT_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/dataset.h"
+#include "proto/cli/import/import_notes.h"
+#include "proto/cli/import/npy_layout.h"
+
+/* What labels are that take the place of those that a dataset has. */
+enum labels_are {
+    LABELS_NOISY, /* those of another experiment: the old ones are the truth */
+    LABELS_TRUE,  /* a correction: they are the truth, the old ones are forgotten */
+};
+
+struct import_request {
+    const char *path;
+    /* NULL, or labels that take the place of the training labels: IDX or a list (numbers.h). */
+    const char *labels_path;
+    enum labels_are labels_are;
+    uint32_t size; /* pictures are scaled to size x size; 0: as they are */
+    /* NULL, or which folder (of pictures) or which word in file names is the training set (".": all
+     * folders) and the test set ("none": there is none). */
+    const char *train, *test;
+    enum npy_layout layout;            /* of numpy's arrays of images */
+    struct import_notes *notes;        /* NULL, or what there is to say is added */
+    const volatile sig_atomic_t *stop; /* NULL, or set when the user wants to stop */
+};
+
+/* A format. import fills samples, dims, images and labels of both splits, and either classes and
+ * class_names or neither; source where the format has a more exact name than its own. On an error
+ * *ret is untouched. */
+struct import_format {
+    const char *name;
+    const char *needs; /* the files that make a folder this format, for a sentence */
+    bool scales;       /* request.size is meant for it */
+    bool lays_out;     /* request.layout is */
+    bool (*detect)(const char *path, bool is_folder);
+    int (*import)(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why);
+    /* The file with the test labels where there are any, to be freed. NULL where import gives
+     * names: it has judged the labels itself. */
+    char *(*test_labels)(const struct import_request *r);
+};
+extern const struct import_format idx_format, cifar_format, npy_format, picture_format;
+
+/* Reads the files of a path. Without names there are as many classes as the largest training label
+ * (old or new) says, at least 2, and a test label beyond them is refused; with names any label
+ * beyond them is. *ret is freed with dataset_draft_done. 0, -EINVAL, -EFBIG, -EINTR or -errno; the
+ * sentence names the file, what is wrong with it and what is allowed. */
+int import_files(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why);
+
+/* folder/name, to be freed. */
+char *import_path(const char *folder, const char *name);
+/* Has the name of a class or a domain (`what`), which place holds, at most CLASS_NAME_BYTES_MAX
+ * bytes? Importers ask before they read any image. 0 or -EINVAL. */
+int import_name_check(const char *what, const char *place, const char *name, struct errbuf *why);
+/* -EINTR with a sentence once the user wants to stop. */
+int import_stopped(const struct import_request *r, struct errbuf *why);
+
+#endif

@@ -1,0 +1,42 @@
+/* Reads the lists that come beside images or a job file: scores, labels, numbers of samples. Each
+ * stands for certain samples, so nothing in it is skipped or guessed: what does not say exactly
+ * which sample has which number is refused, with its line and what stands there. */
+#ifndef STEPPE_PROTO_CLI_IMPORT_NUMBERS_H
+#define STEPPE_PROTO_CLI_IMPORT_NUMBERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+enum numbers_kind {
+    NUMBERS_SCORES,  /* finite numbers, one for each sample or of those that are named */
+    NUMBERS_SAMPLES, /* numbers of samples, each once */
+    NUMBERS_LABELS,  /* 0 .. CLASSES_MAX-1, one for each sample */
+};
+
+struct numbers_ask {
+    enum numbers_kind kind;
+    uint32_t samples;    /* there are */
+    const char *dataset; /* how sentences call where they are: "dataset g", a path */
+};
+
+struct numbers {
+    uint32_t count;
+    uint32_t *sample; /* [count] ascending, each once */
+    double *value;    /* [count]; of NUMBERS_SAMPLES without a meaning */
+    bool named;       /* the file names its samples, perhaps not all; else it has all of them */
+};
+
+/* The file is one of:
+ * - text, plain or gzip'd: a number a line, perhaps under one line of a name, or for scores
+ *   "sample,score" lines under names or not. Lines that begin with # may stand above the first
+ *   number only, empty ones behind the last;
+ * - a JSON list of numbers;
+ * - .npy of shape [N] or [N,1]: integers, for scores also floats, for samples also a mask of bools.
+ * 0, -EINVAL, -EFBIG, -ENOMEM or -errno. */
+int numbers_read(const char *path, const struct numbers_ask *ask, struct numbers *ret,
+                 struct errbuf *why);
+void numbers_done(struct numbers *n); /* a zeroed struct is fine */
+
+#endif

@@ -1,0 +1,46 @@
+/* One PNG or JPEG file to 8-bit grey or RGB pixels, through libpng and libjpeg-turbo.
+ *
+ * What the bytes say is what a picture is, whatever its name ends in. Its size is judged by its
+ * header, before anything is decoded. Palettes and fewer than 8 bits become 8 bits, 16 bits are
+ * rounded to 8, transparent pixels are laid on black. Gamma, colour profiles and EXIF (orientation
+ * too) are ignored, as most loaders of training data do. JPEGs of other colours (CMYK) are
+ * refused, and so is every damage that would leave pixels made up. */
+#ifndef STEPPE_PROTO_CLI_IMPORT_PICTURE_H
+#define STEPPE_PROTO_CLI_IMPORT_PICTURE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/model.h"
+
+struct picture {
+    struct dims dims; /* c is 1 or 3 */
+    uint8_t *pixels;  /* [h, w, c], to be freed */
+};
+
+/* 0, -ERANGE (higher or wider than side_max, at most PICTURE_SIDE_MAX), -EINVAL or -errno; the
+ * sentence names the file. */
+int picture_read(const char *path, uint32_t side_max, struct picture *ret, struct errbuf *why);
+
+/* The same of bytes in memory; path is only named in sentences. */
+int picture_decode(const char *path, const uint8_t *data, size_t bytes, uint32_t side_max,
+                   struct picture *ret, struct errbuf *why);
+/* Of bytes that begin as a PNG or a JPEG does. */
+int picture_decode_png(const char *path, const uint8_t *data, size_t bytes, uint32_t side_max,
+                       struct picture *ret, struct errbuf *why);
+int picture_decode_jpeg(const char *path, const uint8_t *data, size_t bytes, uint32_t side_max,
+                        struct picture *ret, struct errbuf *why);
+
+/* 0 or -ERANGE with a sentence. */
+int picture_size_check(const char *path, uint32_t h, uint32_t w, uint32_t side_max,
+                       struct errbuf *why);
+
+/* A new picture of h x w pixels, each side at least 1 and at most PICTURE_SIDE_MAX: every side is
+ * scaled on its own, so another shape is squeezed. Triangle filter, widened by the factor when
+ * scaling down (an average over the area, no aliasing), first along rows, then along columns, each
+ * rounded to 8 bits with weights of 22 bits: what Pillow's resize with BILINEAR gives, the same
+ * bits on every machine. 0 or -ENOMEM. */
+int picture_scale(const struct picture *from, uint32_t h, uint32_t w, struct picture *ret);
+
+#endif

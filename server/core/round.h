@@ -1,0 +1,64 @@
+/* The work of one round (a training step, a sweep or an evaluation): the nodes of the reduction
+ * tree over its shards, who holds them until when, and which results count. Pure; time is passed
+ * in.
+ *
+ * A round is keyed (job, incarnation, step, phase); this module sees only its nodes. The first
+ * valid result for an open node wins, whoever sent it and even if its lease ran out; leases only
+ * drive re-issue; a re-lease is the same node, whole. A node may be leased to several workers at
+ * once: idle ones repeat what takes long. */
+#ifndef STEPPE_SERVER_CORE_ROUND_H
+#define STEPPE_SERVER_CORE_ROUND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/reduce.h"
+
+struct round; /* opaque */
+
+#define LEASE_COPIES_MAX 3 /* workers that hold one node at the same time */
+
+struct round *round_create(void);
+void round_free(struct round *r);
+/* Opens a round over `shards` shards (>= 1); forgets the one before. 0 or -ENOMEM. */
+int round_open(struct round *r, uint32_t shards);
+
+/* Leases work to `worker` until now_ms + ttl_ms: first a node whose lease was given back or ran out
+ * (lowest first), else the lowest unassigned one, split down to at most `want` shards (>= 1).
+ * 0, or -EAGAIN when everything is leased or done. */
+int round_take(struct round *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
+               struct node *ret);
+
+/* What `worker`, which has nothing else to do, may repeat: of the nodes that are leased, but not to
+ * this worker and to fewer than LEASE_COPIES_MAX, the one whose last lease began first.
+ * 0 and the time when that was, or -EAGAIN. */
+int round_oldest(const struct round *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms);
+/* Leases that node, which round_oldest just gave, once more. */
+void round_repeat(struct round *r, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms);
+
+/* Was exactly this node leased, and is it without a result? */
+bool round_wants(const struct round *r, struct node n);
+/* The worker is at work: none of its leases ends before now_ms + ttl_ms. */
+void round_renew(struct round *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms);
+
+/* Reports the result of a node. 0: it is the first valid one, count it. -EALREADY: the node is
+ * done. -EINVAL: no such node was ever leased in this round. */
+int round_finish(struct round *r, struct node n);
+
+/* The worker is heard of and computes nothing: its leases go back, and no node has lost it any
+ * more. Returns how many leases it had. */
+uint32_t round_release(struct round *r, uint32_t worker);
+/* Ends leases that ran out (deadline <= now_ms): their nodes have lost their workers, and those
+ * that nobody else holds are open for re-issue. Returns how many leases this call ended. */
+uint32_t round_expire(struct round *r, int64_t now_ms);
+/* The most workers that one node without a result has lost, and that node; 0: none has lost any. */
+uint32_t round_lost(const struct round *r, struct node *ret);
+/* The earliest deadline of a live lease, or INT64_MAX. */
+int64_t round_deadline(const struct round *r);
+
+bool round_done(const struct round *r); /* every shard is finished; false before the first round */
+uint32_t round_shards(const struct round *r);
+uint32_t round_finished(const struct round *r); /* shards finished */
+uint32_t round_reissued(const struct round *r); /* shards leased again since open */
+
+#endif

@@ -1,0 +1,487 @@
+/* The training state machine of one job.
+ *
+ * Bits: what enters theta is the root of the reduction tree; what enters an epoch's metrics is
+ * added step by step in double; scores are written to slots by position and applied in slot order.
+ * So no result depends on who computed what or on the order of arrival. */
+#include "server/core/run.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/ascent.h"
+#include "server/core/run_internal.h"
+
+/* Cost of one sample in forward passes: a backward counts two, one of x alone counts one. */
+enum { COST_SGD = 3, COST_SAM = 6, COST_SCORE = 3, COST_MOVE = 2 };
+
+static int make_segments(struct run *r)
+{
+    const struct model *m = r->model;
+
+    const bool all = r->spec->optimizer.decay == DECAY_ALL;
+
+    r->segments = alloc_bytes((size_t)m->trained_count, sizeof(*r->segments));
+    if (!r->segments)
+        return -ENOMEM;
+    for (int i = 0; i < m->trained_count; i++) {
+        const struct param *p = &m->params[i];
+        size_t end = i + 1 < m->trained_count ? m->params[i + 1].offset : m->trained;
+
+        r->segments[r->segment_count++] = (struct segment){
+            .offset = p->offset, .count = end - p->offset, .decay = all || p->decay};
+    }
+    return 0;
+}
+
+static int make_vectors(struct run *r)
+{
+    const char *const *names = optimizer_vectors(&r->spec->optimizer);
+
+    for (int i = 0; names[i]; i++) {
+        r->vectors[i] = alloc_bytes(r->model->floats, sizeof(float));
+        if (!r->vectors[i])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int run_create(const struct jobspec *spec, const struct model *model, const struct dataset *data,
+               int64_t job, int64_t incarnation, const struct run_inputs *in, struct run **ret)
+{
+    struct run *r = xcalloc(1, sizeof(*r));
+    uint32_t n = data->samples, slots = n > data->test_samples ? n : data->test_samples;
+
+    r->spec = spec;
+    r->model = model;
+    r->data = data;
+    r->job = job;
+    r->incarnation = incarnation;
+    r->epoch_steps = jobspec_epoch_steps(spec, n);
+    r->epochs = jobspec_epochs(spec);
+    r->steps = (uint64_t)r->epoch_steps * (uint64_t)r->epochs;
+    r->accuracy = r->test_loss = r->adv_accuracy = NAN;
+    if (slots < (uint32_t)spec->batch)
+        slots = (uint32_t)spec->batch;
+    r->theta = alloc_bytes(model->floats, sizeof(float));
+    r->next = alloc_bytes(model->floats, sizeof(float));
+    r->rank = alloc_bytes(n, sizeof(*r->rank));
+    if (curriculum_counts_lapses(spec))
+        r->lapses = alloc_bytes(n, sizeof(*r->lapses));
+    r->scores = alloc_bytes(n, sizeof(*r->scores));
+    r->slots = alloc_bytes(slots, sizeof(*r->slots));
+    r->ids = alloc_bytes(slots, sizeof(*r->ids));
+    r->weights = alloc_bytes((size_t)spec->batch, sizeof(*r->weights));
+    r->round = round_create();
+    r->reduce = reduce_create(model->floats, RUN_SUMS);
+    if (!r->theta || !r->next || !r->rank || (curriculum_counts_lapses(spec) && !r->lapses) ||
+        !r->scores || !r->slots || !r->ids || !r->weights || !r->round || !r->reduce ||
+        make_segments(r) < 0 || make_vectors(r) < 0 ||
+        curriculum_begin(in->order, in->excluded, in->excluded_count, n, r->rank) < 0) {
+        run_free(r);
+        return -ENOMEM;
+    }
+    if (model->floats > INLINE_FLOATS_MAX)
+        r->uploads = uploads_create(r->reduce, model->floats, INLINE_FLOATS_MAX);
+    if (in->theta)
+        memcpy(r->theta, in->theta, model->floats * sizeof(*r->theta));
+    else
+        model_init(model, spec->seed, r->theta);
+    if (in->class_names && spec->epochs == 0)
+        r->class_names = xstrdup(in->class_names);
+    *ret = r;
+    return 0;
+}
+
+void run_free(struct run *r)
+{
+    if (!r)
+        return;
+    stream_done(&r->stream);
+    schedule_done(&r->schedule);
+    round_free(r->round);
+    uploads_free(r->uploads);
+    reduce_free(r->reduce);
+    free(r->class_names);
+    free(r->theta);
+    free(r->next);
+    for (int i = 0; i < OPTIMIZER_VECTORS_MAX; i++)
+        free(r->vectors[i]);
+    free(r->segments);
+    free(r->rank);
+    free(r->lapses);
+    free(r->scores);
+    free(r->slots);
+    free(r->ids);
+    free(r->weights);
+    free(r);
+}
+
+struct run_state run_state(struct run *r)
+{
+    return (struct run_state){
+        .cursor = &r->cursor,
+        .theta = r->theta,
+        .vector_names = optimizer_vectors(&r->spec->optimizer),
+        .vectors = r->vectors,
+        .floats = r->model->floats,
+        .rank = r->rank,
+        .lapses = r->lapses,
+        .scores = r->scores,
+        .samples = r->data->samples,
+        .model = r->model,
+        .class_names = run_class_names(r),
+    };
+}
+
+const char *run_class_names(const struct run *r)
+{
+    return r->class_names ? r->class_names : r->data->class_names_json;
+}
+
+struct run_cursor run_cursor(const struct run *r, int64_t now_ms)
+{
+    struct run_cursor c = r->cursor;
+
+    c.seconds += (double)(now_ms - r->epoch_start_ms) / 1e3;
+    return c;
+}
+
+static uint32_t shards_of(const struct run *r, uint32_t count)
+{
+    uint32_t shard = (uint32_t)r->spec->shard;
+
+    return (uint32_t)(((uint64_t)count + shard - 1) / shard);
+}
+
+/* Opens a round over r->slot_count samples. */
+static int open_round(struct run *r, enum phase phase, uint32_t count)
+{
+    uint32_t shards = shards_of(r, count);
+
+    r->reissued += round_reissued(r->round);
+    r->phase = phase;
+    r->slot_count = count;
+    r->whole = NULL;
+    if (r->uploads)
+        uploads_reset(r->uploads);
+    int rc = round_open(r->round, shards);
+    if (rc == 0 && phase_trains(phase))
+        reduce_reset(r->reduce, (struct node){0, shards}, shards);
+    return rc;
+}
+
+/* Does the open step ascend by the gradient of its whole batch? */
+static bool ascends_as_batch(const struct run *r)
+{
+    const struct jobspec *s = r->spec;
+
+    return s->sam_scope == SCOPE_BATCH && s->rho > 0 &&
+           r->cursor.step % (uint64_t)s->sam_interval == 0;
+}
+
+static int open_train(struct run *r)
+{
+    uint32_t batch = (uint32_t)r->spec->batch;
+
+    stream_batch(&r->stream, r->cursor.step_in_epoch, batch, r->ids, r->weights);
+    r->id_count = batch;
+    return open_round(r, ascends_as_batch(r) ? PHASE_ASCENT : PHASE_TRAIN, batch);
+}
+
+/* The samples a sweep has to measure: all, or with the train source those not yet measured. */
+static uint32_t sweep_list(struct run *r)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < r->data->samples; i++)
+        if (!run_train_source(r) || !(r->scores[i].flags & SCORE_MEASURED))
+            r->ids[count++] = i;
+    r->id_count = count;
+    return count;
+}
+
+/* Opens what comes after the phase that is over; *ret_closed: nothing is left in this epoch. */
+static int open_after(struct run *r, enum phase over, bool *ret_closed)
+{
+    *ret_closed = false;
+    if (phase_trains(over) && curriculum_sweep_due(r->spec, r->cursor.epoch) && sweep_list(r) > 0)
+        return open_round(r, PHASE_SWEEP, r->id_count);
+    if (over != PHASE_TEST && r->data->test_samples > 0)
+        return open_round(r, PHASE_TEST, r->data->test_samples);
+    *ret_closed = true;
+    return 0;
+}
+
+static int open_epoch(struct run *r, int64_t now_ms)
+{
+    stream_done(&r->stream);
+    schedule_done(&r->schedule);
+    int rc = schedule_make(r->spec, r->rank, r->data->labels, r->data->classes, r->data->samples,
+                           r->cursor.epoch, &r->schedule);
+    if (rc == 0)
+        rc = stream_init(&r->stream, &r->schedule, r->spec->seed, r->cursor.epoch);
+    r->epoch_start_ms = r->train_start_ms = now_ms;
+    r->train_start_step = r->cursor.step_in_epoch;
+    return rc;
+}
+
+int run_start(struct run *r, int64_t now_ms)
+{
+    bool closed;
+    int rc;
+
+    r->start_ms = now_ms;
+    if (r->cursor.epoch >= r->epochs) {
+        r->finished = true;
+        return 0;
+    }
+    rc = open_epoch(r, now_ms);
+    if (rc < 0)
+        return rc;
+    if (r->cursor.step_in_epoch < r->epoch_steps)
+        return open_train(r);
+    rc = open_after(r, PHASE_TRAIN, &closed);
+    /* Nothing left to do: such an epoch closes with its last update, no checkpoint lies there. */
+    return rc == 0 && closed ? -EINVAL : rc;
+}
+
+/* Running statistics behind this step: those of the pass at theta. */
+static void average_statistics(struct run *r, const float *grad)
+{
+    const size_t at = r->model->trained;
+
+    optimizer_running(grad + at, run_shards(r), r->theta + at, r->next + at, r->model->floats - at);
+}
+
+static void apply_ascent(struct run *r)
+{
+    const double *sums;
+    const float *grad = run_gradient(r, &sums);
+
+    ascent(r->model, (enum sam_kind)r->spec->sam, r->spec->rho, sums[0], grad, r->theta, r->next);
+    average_statistics(r, grad);
+    memcpy(r->ascent_sums, sums, sizeof(r->ascent_sums));
+}
+
+/* Adds what a step's results add up to. A descent knows of theta hat only; the rest was measured in
+ * its ascent. */
+static void add_sums(struct run *r, const double sums[RUN_SUMS])
+{
+    for (int i = 0; i < RUN_SUMS; i++)
+        r->cursor.sums[i] += r->phase == PHASE_DESCENT && i != 2 ? r->ascent_sums[i] : sums[i];
+}
+
+void run_halves(struct run *r, struct halves *h)
+{
+    r->halves = h;
+}
+
+struct update {
+    struct run *run;
+    const float *grad;
+    double divisor;
+};
+
+/* Entries [first, end) of the update. */
+static void update_part(void *arg, size_t first, size_t end)
+{
+    const struct update *u = arg;
+    struct run *r = u->run;
+
+    for (int i = 0; i < r->segment_count; i++) {
+        struct segment s = r->segments[i];
+        const size_t to = s.offset + s.count < end ? s.offset + s.count : end;
+        s.offset = s.offset > first ? s.offset : first;
+        if (s.offset >= to)
+            continue;
+        s.count = to - s.offset;
+        optimizer_step(&r->spec->optimizer, r->cursor.lr, r->cursor.step, u->divisor, &s, 1,
+                       u->grad, r->theta, r->vectors, r->next);
+    }
+}
+
+static void apply_update(struct run *r)
+{
+    struct run_cursor *c = &r->cursor;
+    const double *sums;
+    const float *grad = run_gradient(r, &sums);
+    const struct optimizer_spec *o = &r->spec->optimizer;
+    float *spare = r->theta;
+
+    c->lr = optimizer_lr(o, c->step, r->steps);
+    struct update u = {r, grad, optimizer_divisor(o, sums[0], r->segments, r->segment_count, grad)};
+    halves_run(r->halves, r->model->trained, update_part, &u);
+    if (r->phase == PHASE_TRAIN)
+        average_statistics(r, grad);
+    r->theta = r->next;
+    r->next = spare;
+    add_sums(r, sums);
+    if (run_train_source(r))
+        for (uint32_t i = 0; i < r->slot_count; i++)
+            r->scores[r->ids[i]] = r->slots[i];
+    c->step++;
+    c->step_in_epoch++;
+}
+
+static void apply_sweep(struct run *r)
+{
+    for (uint32_t i = 0; i < r->slot_count; i++)
+        r->scores[r->ids[i]] = r->slots[i];
+}
+
+static void apply_test(struct run *r)
+{
+    double loss = 0;
+    uint32_t right = 0, adv_right = 0, n = r->slot_count;
+
+    for (uint32_t i = 0; i < n; i++) {
+        loss += r->slots[i].loss;
+        right += r->slots[i].predicted == r->data->test_labels[i];
+        adv_right += r->slots[i].adv_predicted == r->data->test_labels[i];
+    }
+    r->test_loss = loss / n;
+    r->accuracy = (double)right / n;
+    r->adv_accuracy = (double)adv_right / n;
+}
+
+/* On average over the steps. */
+static double train_cost(const struct jobspec *spec)
+{
+    return spec->rho > 0 ? COST_SGD + (double)(COST_SAM - COST_SGD) / (double)spec->sam_interval
+                         : COST_SGD;
+}
+
+static double score_cost(const struct jobspec *spec)
+{
+    return spec->attack == ATTACK_PGD
+               ? COST_SCORE + COST_MOVE * (double)(spec->attack_steps - !spec->random_start)
+               : COST_SCORE;
+}
+
+int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret)
+{
+    bool closed = false;
+    int rc;
+
+    *ret_event = RUN_WAIT;
+    if (r->finished || !round_done(r->round))
+        return 0;
+    *ret_event = RUN_ROUND;
+    if (r->phase == PHASE_ASCENT) {
+        apply_ascent(r);
+        return open_round(r, PHASE_DESCENT, r->slot_count);
+    }
+    r->work_done +=
+        (phase_trains(r->phase) ? train_cost(r->spec) : score_cost(r->spec)) * r->slot_count;
+    r->work_ms = (double)(now_ms - r->start_ms);
+    if (phase_trains(r->phase)) {
+        apply_update(r);
+        if (r->cursor.step_in_epoch < r->epoch_steps)
+            return open_train(r);
+    } else if (r->phase == PHASE_SWEEP) {
+        apply_sweep(r);
+    } else {
+        apply_test(r);
+    }
+    rc = open_after(r, r->phase, &closed);
+    if (rc < 0 || !closed)
+        return rc;
+    *ret_event = RUN_EPOCH;
+    rc = run_close_epoch(r, now_ms, ret);
+    if (rc < 0)
+        return rc;
+    if (r->cursor.epoch >= r->epochs) {
+        r->finished = true;
+        return 0;
+    }
+    rc = open_epoch(r, now_ms);
+    return rc < 0 ? rc : open_train(r);
+}
+
+bool run_finished(const struct run *r)
+{
+    return r->finished;
+}
+
+int64_t run_job(const struct run *r)
+{
+    return r->job;
+}
+
+int64_t run_incarnation(const struct run *r)
+{
+    return r->incarnation;
+}
+
+uint64_t run_step(const struct run *r)
+{
+    return r->cursor.step;
+}
+
+enum phase run_phase(const struct run *r)
+{
+    return r->phase;
+}
+
+uint32_t run_shards(const struct run *r)
+{
+    return round_shards(r->round);
+}
+
+uint32_t run_reissued(const struct run *r)
+{
+    return r->reissued + round_reissued(r->round);
+}
+
+const float *run_theta(const struct run *r)
+{
+    return r->theta;
+}
+
+const float *run_round_theta(const struct run *r)
+{
+    return r->phase == PHASE_DESCENT ? r->next : r->theta;
+}
+
+const struct schedule *run_schedule(const struct run *r)
+{
+    return &r->schedule;
+}
+
+/* Work of the whole job in forward passes of one sample, from the open round on. */
+static double work_left(const struct run *r)
+{
+    double train =
+        (double)(r->steps - r->cursor.step) * (double)r->spec->batch * train_cost(r->spec);
+    double score = 0;
+
+    for (int64_t e = r->cursor.epoch; e < r->epochs; e++) {
+        if (curriculum_sweep_due(r->spec, e) && !run_train_source(r))
+            score += r->data->samples;
+        score += r->data->test_samples;
+    }
+    return train + score * score_cost(r->spec);
+}
+
+struct run_progress run_progress(const struct run *r)
+{
+    const struct run_cursor *c = &r->cursor;
+    struct run_progress p = {
+        .epoch = c->epoch,
+        .step = c->step,
+        .steps = r->steps,
+        .loss = c->sums[0] > 0 ? c->sums[1] / c->sums[0] : NAN,
+        .accuracy = r->accuracy,
+    };
+    double ms = (double)(r->start_ms - r->train_start_ms) + r->work_ms; /* to the last update */
+
+    if (phase_trains(r->phase) && ms > 0)
+        p.images_per_s =
+            (double)(c->step_in_epoch - r->train_start_step) * (double)r->spec->batch * 1e3 / ms;
+    if (r->work_done > 0)
+        p.eta_s = work_left(r) * r->work_ms / r->work_done / 1e3;
+    return p;
+}

@@ -1,0 +1,202 @@
+/* A run: one incarnation of a job in training. Owns theta, optimizer state, ranks, scores and the
+ * cursor; opens one round after another (train steps, sweep, test) and takes results. Pure like the
+ * core: no socket, no database, no JSON; time is passed in.
+ *
+ * A step is one train round or, where SAM ascends by the gradient of the whole batch (sam.scope),
+ * an ascent round at theta and a descent round at theta hat. A checkpoint knows whole steps only:
+ * what goes on from one begins its step with the ascent.
+ *
+ * An epoch: floor(N / batch) steps (none in a job that only measures its weights); a sweep when it
+ * is due; a test round when the dataset has a test split; then it closes: mean gap, ADM, ranks, and
+ * what the store has to fold. */
+#ifndef STEPPE_SERVER_CORE_RUN_H
+#define STEPPE_SERVER_CORE_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/dataset.h"
+#include "common/jobspec.h"
+#include "common/model.h"
+#include "common/phase.h"
+#include "common/reduce.h"
+#include "common/score.h"
+#include "server/core/curriculum.h"
+#include "server/core/upload.h"
+
+#define RUN_SUMS 5 /* sums of a train result: weight, loss, loss at theta hat, samples, correct */
+
+struct run;
+struct halves;
+
+/* What comes with a job from outside its file; NULL: nothing of the kind. */
+struct run_inputs {
+    const double *order;      /* [samples] of MEASURE_GIVEN, NAN: not given; higher is harder */
+    const uint32_t *excluded; /* ids, ascending */
+    uint32_t excluded_count;
+    const float *theta;      /* [floats] to start from */
+    const char *class_names; /* JSON list, that came with theta */
+};
+
+/* A run at step 0. spec, model and data are borrowed for its life, in until it returns. 0 or
+ * -ENOMEM. */
+int run_create(const struct jobspec *spec, const struct model *model, const struct dataset *data,
+               int64_t job, int64_t incarnation, const struct run_inputs *in, struct run **ret);
+void run_free(struct run *r); /* NULL is fine */
+/* Long loops over vectors run in two halves from now on: the same bits, sooner. Borrowed; NULL:
+ * they do not. */
+void run_halves(struct run *r, struct halves *h);
+/* Opens the first round at the cursor (0, or what was restored). Call once. */
+int run_start(struct run *r, int64_t now_ms);
+
+/* What a checkpoint holds, besides the arrays below. */
+struct run_cursor {
+    int64_t epoch;          /* epochs closed */
+    uint64_t step;          /* updates done */
+    uint32_t step_in_epoch; /* updates done in the open epoch */
+    double sums[RUN_SUMS];  /* of the open epoch */
+    double lr;              /* of the last update */
+    double seconds;         /* spent in the open epoch so far */
+};
+/* The arrays that make up a run's state, for writing and reading checkpoints; owned by the run. */
+struct run_state {
+    struct run_cursor *cursor;
+    float *theta;                    /* [floats] */
+    const char *const *vector_names; /* of the optimizer's state, NULL-terminated */
+    float *const *vectors;           /* one a name: [floats] */
+    size_t floats;
+    double *rank;          /* [samples] */
+    struct lapses *lapses; /* [samples]; NULL: of another measure */
+    struct score *scores;  /* [samples] measured in the open epoch (train source) */
+    uint32_t samples;
+    const struct model *model;
+    const char *class_names; /* JSON list, of the outputs of the model */
+};
+struct run_state run_state(struct run *r);
+/* The cursor for a checkpoint taken now: with the time spent in the open epoch. */
+struct run_cursor run_cursor(const struct run *r, int64_t now_ms);
+
+/* One leased node. ids and weights are views, valid until the next run_advance. */
+struct run_task {
+    enum phase phase;
+    uint64_t step;
+    struct node node;
+    uint32_t first, count; /* position of the first in the round, for a test its number */
+    const uint32_t *ids;   /* [count], or NULL (test): first .. first+count-1 */
+    const float *weights;  /* [count], training phases only */
+};
+/* Leases a node of at most `want` shards. 0 or -EAGAIN. */
+int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
+             struct run_task *ret);
+/* What an idle worker may repeat, as round_oldest says. 0 or -EAGAIN. */
+int run_oldest(const struct run *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms);
+/* Leases that node once more. */
+void run_repeat(struct run *r, uint32_t worker, struct node node, int64_t now_ms, int64_t ttl_ms,
+                struct run_task *ret);
+/* The most workers that one node of the open round has lost, and that node. */
+uint32_t run_lost(const struct run *r, struct node *ret);
+/* The worker does nothing any more: its leases are open again, its upload is given up. */
+uint32_t run_release(struct run *r, uint32_t worker);
+/* The worker is at work: its leases last until now_ms + ttl_ms at least. */
+void run_renew(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms);
+uint32_t run_expire(struct run *r, int64_t now_ms);
+int64_t run_deadline(const struct run *r);
+
+/* A result as it came over the wire: pointers may be unaligned; sizes were checked by the caller
+ * against run_node_samples and the model. NULL where the phase has none. */
+struct run_result {
+    enum phase phase;
+    uint64_t step;
+    struct node node;
+    uint32_t worker; /* who sent it */
+    /* F32 [floats]: behind the gradient the sums of batch statistics, which do not count in a
+     * descent; NULL when vectors travel in pieces: it was uploaded. */
+    const void *grad;
+    const void *sums;    /* F64 [RUN_SUMS] */
+    const void *scores;  /* F64 [count, 4] */
+    const void *classes; /* I32 [count, 2] */
+    const void *flags;   /* U32 [count] */
+};
+/* Samples of a node of the open round; 0 when the key is not of this round or no node of its tree.
+ */
+uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node);
+/* Does a result of this phase carry scores? */
+bool run_phase_scores(const struct run *r, enum phase phase);
+/* 0: counted. -EALREADY: dropped. -EINVAL: not finite or out of range; the sentence says which.
+ * -ESTALE: its upload was given up; -ENODATA: pieces of it are missing. What was counted must be
+ * followed by run_advance while res points to what came: the gradient may still lie there. */
+int run_result(struct run *r, const struct run_result *res, struct errbuf *why);
+
+/* Do theta and the gradients travel in pieces, since they are longer than INLINE_FLOATS_MAX? Then
+ * the gradient of a node comes before its result, as core/upload.h says. */
+bool run_in_pieces(const struct run *r);
+/* What an upload is of. */
+struct run_upload {
+    enum phase phase;
+    uint64_t step;
+    struct node node;
+    uint32_t worker;
+};
+/* An upload_answer (UPLOAD_DROP: nobody waits for this gradient) or -ENOMEM. */
+int run_offer(struct run *r, const struct run_upload *up, int64_t now_ms, int64_t ttl_ms,
+              uint64_t *ret_have);
+/* As uploads_put; -EALREADY: nobody waits for it. */
+int run_put(struct run *r, const struct run_upload *up, int64_t piece,
+            const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes, int64_t now_ms,
+            int64_t ttl_ms, struct errbuf *why);
+
+/* Bytes that a run of this job holds at most: theta and the next one (which is where theta hat lies
+ * in a descent round), the optimizer's state, the pending sums of the reduction tree at its worst
+ * with the uploads beside them, and what it keeps of samples. */
+size_t run_memory(const struct jobspec *spec, const struct model *model,
+                  const struct dataset *data);
+
+/* What a closed epoch hands to the store; arrays are owned by the taker (free). */
+struct run_epoch {
+    int64_t epoch;
+    double share, lr, train_loss, train_accuracy, sharpness, test_loss, test_accuracy, adv_accuracy;
+    double mean_gap, seconds;
+    uint32_t scheduled, scored;
+    struct score *scores; /* [samples] or NULL when nothing was measured */
+    double *adm;          /* [samples] or NULL */
+    /* [test_samples] where score.splits is both and the sweep was due, or NULL; adm by the mean gap
+     * of the training samples. */
+    struct score *test_scores;
+    double *test_adm;
+};
+enum run_event {
+    RUN_WAIT,  /* the round is not complete */
+    RUN_ROUND, /* a new round is open */
+    RUN_EPOCH, /* an epoch closed (run_epoch filled); the next round is open unless run_finished */
+};
+void run_epoch_done(struct run_epoch *e); /* frees the arrays */
+/* Closes the round when it is complete: update or next phase. Call after every counted result until
+ * it says RUN_WAIT or opens a round. -ENOMEM leaves the run unusable. */
+int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret);
+
+bool run_finished(const struct run *r);
+int64_t run_job(const struct run *r);
+int64_t run_incarnation(const struct run *r);
+uint64_t run_step(const struct run *r);
+enum phase run_phase(const struct run *r);
+uint32_t run_shards(const struct run *r);          /* of the open round */
+uint32_t run_reissued(const struct run *r);        /* shards leased again, all rounds of this run */
+const float *run_theta(const struct run *r);       /* of the step */
+const float *run_round_theta(const struct run *r); /* of the open round: in a descent, theta hat */
+const struct schedule *run_schedule(const struct run *r); /* of the open epoch */
+/* JSON list: what the outputs of the model stand for. Weights that are measured keep their own
+ * names, those that are trained learn the dataset's. */
+const char *run_class_names(const struct run *r);
+
+/* For people. */
+struct run_progress {
+    int64_t epoch;
+    uint64_t step, steps;
+    double images_per_s; /* trained, from the epoch's start to the last update; 0: unknown */
+    double eta_s;        /* 0: unknown */
+    double loss;         /* of the open epoch so far; NAN before its first step */
+    double accuracy;     /* of the last test round; NAN before */
+};
+struct run_progress run_progress(const struct run *r);
+
+#endif

@@ -1,0 +1,110 @@
+/* The end of an epoch: its numbers and scores leave the run for the store, its ranks stay. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "server/core/run_internal.h"
+
+/* Mean rise of the loss over the steps of the closed epoch that had an ascent; the others add 0.
+ * NAN: there was none. */
+static double sharpness(const struct run *r)
+{
+    const struct run_cursor *c = &r->cursor;
+    uint64_t k = (uint64_t)r->spec->sam_interval, first = c->step - r->epoch_steps;
+    uint64_t ascents = (c->step + k - 1) / k - (first + k - 1) / k;
+
+    return ascents == 0 ? NAN
+                        : (c->sums[2] - c->sums[1]) / c->sums[0] *
+                              ((double)r->epoch_steps / (double)ascents);
+}
+
+/* The scores of the epoch leave the run for its ranks and for the store. */
+static int close_scores(struct run *r, struct run_epoch *e)
+{
+    uint32_t n = r->data->samples;
+    struct score *fresh = alloc_bytes(n, sizeof(*fresh));
+    double *adm = alloc_bytes(n, sizeof(*adm));
+
+    if (r->lapses)
+        lapses_add(r->lapses, r->scores, r->data->labels, n);
+    int rc = fresh && adm ? curriculum_rank(r->spec, r->scores, r->lapses, n, r->rank) : -ENOMEM;
+    if (rc < 0) {
+        free(fresh);
+        free(adm);
+        return rc;
+    }
+    e->mean_gap = score_mean_gap(r->scores, n);
+    for (uint32_t i = 0; i < n; i++)
+        adm[i] = score_adm(&r->scores[i], r->spec->normaliser, e->mean_gap);
+    e->scores = r->scores;
+    e->adm = adm;
+    r->scores = fresh;
+    return 0;
+}
+
+/* Those of the test samples, which the round that closes the epoch has measured. */
+static int close_test_scores(const struct run *r, struct run_epoch *e)
+{
+    uint32_t n = r->slot_count;
+    struct score *scores = alloc_bytes(n, sizeof(*scores));
+    double *adm = alloc_bytes(n, sizeof(*adm));
+
+    if (!scores || !adm) {
+        free(scores);
+        free(adm);
+        return -ENOMEM;
+    }
+    memcpy(scores, r->slots, n * sizeof(*scores));
+    for (uint32_t i = 0; i < n; i++)
+        adm[i] = score_adm(&scores[i], r->spec->normaliser, e->mean_gap);
+    e->test_scores = scores;
+    e->test_adm = adm;
+    return 0;
+}
+
+void run_epoch_done(struct run_epoch *e)
+{
+    free(e->scores);
+    free(e->adm);
+    free(e->test_scores);
+    free(e->test_adm);
+}
+
+int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
+{
+    struct run_cursor *c = &r->cursor;
+    uint32_t n = r->data->samples, scored = 0;
+    bool tested = r->data->test_samples > 0, trained = r->epoch_steps > 0;
+    int rc = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        scored += r->scores[i].flags & SCORE_MEASURED;
+    *ret = (struct run_epoch){
+        .epoch = c->epoch,
+        .share = trained ? r->schedule.share : NAN,
+        .lr = trained ? c->lr : NAN,
+        .train_loss = c->sums[1] / c->sums[0],
+        .train_accuracy = c->sums[4] / c->sums[3],
+        .sharpness = sharpness(r),
+        .test_loss = tested ? r->test_loss : NAN,
+        .test_accuracy = tested ? r->accuracy : NAN,
+        .adv_accuracy = tested ? r->adv_accuracy : NAN,
+        .mean_gap = NAN,
+        .seconds = c->seconds + (double)(now_ms - r->epoch_start_ms) / 1e3,
+        .scheduled = trained ? r->schedule.count : 0,
+        .scored = scored,
+    };
+    if (scored > 0)
+        rc = close_scores(r, ret);
+    if (rc == 0 && tested && r->spec->score_splits == SPLITS_BOTH &&
+        curriculum_sweep_due(r->spec, c->epoch))
+        rc = close_test_scores(r, ret);
+    if (rc < 0) {
+        run_epoch_done(ret);
+        return rc;
+    }
+    *c = (struct run_cursor){.epoch = c->epoch + 1, .step = c->step, .lr = c->lr};
+    return 0;
+}

@@ -1,0 +1,71 @@
+/* Shared by run.c and run_*.c only. */
+#ifndef STEPPE_SERVER_CORE_RUN_INTERNAL_H
+#define STEPPE_SERVER_CORE_RUN_INTERNAL_H
+
+#include "common/halves.h"
+#include "server/core/optimizer.h"
+#include "server/core/round.h"
+#include "server/core/run.h"
+
+struct run {
+    const struct jobspec *spec;
+    const struct model *model;
+    const struct dataset *data;
+    int64_t job, incarnation;
+
+    struct run_cursor cursor;
+    uint32_t epoch_steps;
+    int64_t epochs; /* to commit */
+    uint64_t steps;
+    char *class_names; /* that came with theta, owned; NULL: the dataset's */
+    float *theta;
+    /* Where the update writes. In a descent round: theta hat, and behind it the running statistics
+     * as they are after this step, since those of the ascent count. */
+    float *next;
+    double ascent_sums[RUN_SUMS];          /* of this step's ascent round */
+    float *vectors[OPTIMIZER_VECTORS_MAX]; /* the optimizer's state; NULL behind the last */
+    struct segment *segments;
+    int segment_count;
+
+    double *rank;
+    struct lapses *lapses; /* of measure forgetting; NULL: of another */
+    struct score *scores;  /* of the open epoch, by sample */
+    struct score *slots;   /* of the open round, by position */
+    uint32_t slot_count;
+
+    enum phase phase;
+    struct round *round;
+    struct reduce *reduce;
+    /* The gradient of a round that came as one result: in the message that brought it, where it is
+     * until run_advance. NULL: the sum is in reduce. */
+    const float *whole;
+    double whole_sums[RUN_SUMS];
+    struct halves *halves;   /* NULL: none */
+    struct uploads *uploads; /* NULL: gradients come inside their results */
+    uint32_t reissued;
+    struct schedule schedule;
+    struct stream stream;
+    uint32_t *ids; /* of the open round by position: batch or sweep list */
+    float *weights;
+    uint32_t id_count;
+
+    bool finished;
+    int64_t epoch_start_ms, train_start_ms;
+    uint32_t train_start_step;
+    double work_done, work_ms;
+    int64_t start_ms;
+    double accuracy, test_loss, adv_accuracy;
+};
+
+static inline bool run_train_source(const struct run *r)
+{
+    return r->spec->score_source == SOURCE_TRAIN;
+}
+
+/* The gradient of the round that is done, summed over its samples, and its sums. */
+const float *run_gradient(const struct run *r, const double **ret_sums);
+
+/* run_epoch.c: takes the open epoch's numbers out of the run and moves the cursor to the next. */
+int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret);
+
+#endif

@@ -1,0 +1,71 @@
+/* Who computes which node of the open round, until when. */
+#include <errno.h>
+
+#include "server/core/run_internal.h"
+
+static struct run_task task_of(const struct run *r, struct node node)
+{
+    struct run_task t = {.phase = r->phase, .step = r->cursor.step, .node = node};
+
+    t.first = node.lo * (uint32_t)r->spec->shard;
+    t.count = run_node_samples(r, r->phase, r->cursor.step, node);
+    if (r->phase != PHASE_TEST)
+        t.ids = r->ids + t.first;
+    if (phase_trains(r->phase))
+        t.weights = r->weights + t.first;
+    return t;
+}
+
+int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
+             struct run_task *ret)
+{
+    struct node node;
+
+    if (r->finished)
+        return -EAGAIN;
+    int rc = round_take(r->round, worker, want, now_ms, ttl_ms, &node);
+    if (rc == 0)
+        *ret = task_of(r, node);
+    return rc;
+}
+
+int run_oldest(const struct run *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms)
+{
+    return r->finished ? -EAGAIN : round_oldest(r->round, worker, ret, ret_since_ms);
+}
+
+void run_repeat(struct run *r, uint32_t worker, struct node node, int64_t now_ms, int64_t ttl_ms,
+                struct run_task *ret)
+{
+    round_repeat(r->round, worker, node, now_ms, ttl_ms);
+    *ret = task_of(r, node);
+}
+
+uint32_t run_lost(const struct run *r, struct node *ret)
+{
+    return round_lost(r->round, ret);
+}
+
+uint32_t run_release(struct run *r, uint32_t worker)
+{
+    if (r->uploads)
+        uploads_abandon(r->uploads, worker);
+    return round_release(r->round, worker);
+}
+
+void run_renew(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms)
+{
+    round_renew(r->round, worker, now_ms, ttl_ms);
+}
+
+uint32_t run_expire(struct run *r, int64_t now_ms)
+{
+    if (r->uploads)
+        uploads_expire(r->uploads, now_ms);
+    return round_expire(r->round, now_ms);
+}
+
+int64_t run_deadline(const struct run *r)
+{
+    return round_deadline(r->round);
+}

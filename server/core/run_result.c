@@ -1,0 +1,173 @@
+/* Results as they come over the wire: judged whole before anything is kept, so that only a valid
+ * one closes its node; scores go to slots by position, gradients into the reduction tree. */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "server/core/run_internal.h"
+
+uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node)
+{
+    uint32_t shard = (uint32_t)r->spec->shard;
+
+    if (r->finished || phase != r->phase || step != r->cursor.step ||
+        !node_valid(node, round_shards(r->round)))
+        return 0;
+    uint64_t end = (uint64_t)node.hi * shard;
+    if (end > r->slot_count)
+        end = r->slot_count;
+    return (uint32_t)(end - (uint64_t)node.lo * shard);
+}
+
+bool run_phase_scores(const struct run *r, enum phase phase)
+{
+    return !phase_trains(phase) || (phase != PHASE_DESCENT && run_train_source(r));
+}
+
+static int check_score(const struct run *r, const struct score *s, uint32_t position,
+                       struct errbuf *why)
+{
+    const double v[] = {s->loss, s->adv_loss, s->grad_norm, s->el2n};
+    static const char *const names[] = {"loss", "adv_loss", "grad_norm", "el2n"};
+    int32_t classes = (int32_t)r->model->classes;
+
+    for (size_t i = 0; i < 4; i++)
+        if (!isfinite(v[i]) || v[i] < 0)
+            return err_set(why, -EINVAL, "scores: %s of entry %u is %g, allowed is 0 and above",
+                           names[i], position, v[i]);
+    if (s->predicted < 0 || s->predicted >= classes || s->adv_predicted < 0 ||
+        s->adv_predicted >= classes)
+        return err_set(why, -EINVAL, "classes: entry %u is %d, %d; allowed is 0 to %d", position,
+                       s->predicted, s->adv_predicted, classes - 1);
+    if ((s->flags & ~(SCORE_MEASURED | SCORE_NO_DIRECTION)) || !(s->flags & SCORE_MEASURED))
+        return err_set(why, -EINVAL, "flags: entry %u is %u, allowed is 1 or 3", position,
+                       s->flags);
+    return 0;
+}
+
+/* Entry i of the scores of a result. */
+static struct score read_score(const struct run_result *res, uint32_t i)
+{
+    const unsigned char *v = (const unsigned char *)res->scores + 32 * (size_t)i;
+    const unsigned char *c = (const unsigned char *)res->classes + 8 * (size_t)i;
+    struct score s;
+
+    memcpy(&s.loss, v, 8);
+    memcpy(&s.adv_loss, v + 8, 8);
+    memcpy(&s.grad_norm, v + 16, 8);
+    memcpy(&s.el2n, v + 24, 8);
+    memcpy(&s.predicted, c, 4);
+    memcpy(&s.adv_predicted, c + 4, 4);
+    memcpy(&s.flags, (const unsigned char *)res->flags + 4 * (size_t)i, 4);
+    return s;
+}
+
+static int judge_scores(const struct run *r, const struct run_result *res, uint32_t count,
+                        struct errbuf *why)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct score s = read_score(res, i);
+        int rc = check_score(r, &s, i, why);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* Does the result hold the gradient of its whole round, where floats can be read? */
+static bool is_whole(const struct run *r, const struct run_result *res)
+{
+    return !r->uploads && node_size(res->node) == round_shards(r->round) &&
+           (uintptr_t)res->grad % sizeof(float) == 0;
+}
+
+/* *ret: the buffer with the gradient of a result, NULL when it stays in the message; *ret_finite:
+ * are all of its floats? */
+static int take_gradient(struct run *r, const struct run_result *res, float **ret,
+                         double **ret_sums, bool *ret_finite, struct errbuf *why)
+{
+    *ret_finite = true;
+    if (r->uploads) {
+        int rc = uploads_take(r->uploads, res->worker, res->node, ret, ret_sums, why);
+        return rc != -ENOENT ? rc
+                             : err_set(why, -ESTALE,
+                                       "the gradient of shards %u to %u is not here (any more); "
+                                       "offer it again",
+                                       res->node.lo, res->node.hi);
+    }
+    if (is_whole(r, res)) {
+        *ret = NULL;
+        *ret_sums = r->whole_sums;
+        *ret_finite = halves_finite(r->halves, res->grad, r->model->floats);
+        return 0;
+    }
+    *ret = reduce_buffer(r->reduce, ret_sums);
+    if (!*ret)
+        return err_set(why, -ENOMEM, "no memory for a gradient of %zu floats", r->model->floats);
+    *ret_finite = halves_copy_finite(r->halves, *ret, res->grad, r->model->floats);
+    return 0;
+}
+
+/* *ret: as take_gradient. */
+static int read_gradient(struct run *r, const struct run_result *res, float **ret,
+                         struct errbuf *why)
+{
+    double *sums;
+    float *buf;
+    bool finite;
+    int rc = take_gradient(r, res, &buf, &sums, &finite, why);
+
+    if (rc < 0)
+        return rc;
+    memcpy(sums, res->sums, RUN_SUMS * sizeof(double));
+    for (int i = 0; i < RUN_SUMS; i++)
+        finite = finite && isfinite(sums[i]);
+    if (!finite || !(sums[0] > 0)) {
+        if (buf)
+            reduce_drop(r->reduce, buf);
+        return err_set(why, -EINVAL,
+                       finite ? "sums: the weight is not above 0"
+                              : "grad or sums hold NaN or infinity");
+    }
+    *ret = buf;
+    return 0;
+}
+
+const float *run_gradient(const struct run *r, const double **ret_sums)
+{
+    if (!r->whole)
+        return reduce_result(r->reduce, ret_sums);
+    *ret_sums = r->whole_sums;
+    return r->whole;
+}
+
+int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
+{
+    uint32_t count = run_node_samples(r, res->phase, res->step, res->node);
+    uint32_t at = res->node.lo * (uint32_t)r->spec->shard;
+    bool scores = run_phase_scores(r, res->phase);
+    float *buf = NULL;
+    int rc = 0;
+
+    if (count == 0 || !round_wants(r->round, res->node))
+        return -EALREADY;
+    /* Judge everything first: only a valid result may close its node. */
+    if (scores)
+        rc = judge_scores(r, res, count, why);
+    if (rc == 0 && phase_trains(res->phase))
+        rc = read_gradient(r, res, &buf, why);
+    if (rc == 0 && round_finish(r->round, res->node) < 0)
+        rc = -EALREADY;
+    if (rc < 0) {
+        if (buf)
+            reduce_drop(r->reduce, buf);
+        return rc;
+    }
+    if (r->uploads)
+        uploads_close(r->uploads, res->node);
+    for (uint32_t i = 0; scores && i < count; i++)
+        r->slots[at + i] = read_score(res, i);
+    if (phase_trains(res->phase) && !buf)
+        r->whole = res->grad;
+    return buf ? reduce_add(r->reduce, res->node, buf) : 0;
+}

@@ -1,0 +1,62 @@
+/* Gradients that come before their results, in pieces; and what a run holds at most. */
+#include <errno.h>
+
+#include "server/core/optimizer.h"
+#include "server/core/run_internal.h"
+
+bool run_in_pieces(const struct run *r)
+{
+    return r->uploads != NULL;
+}
+
+/* Is it the gradient of a node of the open round that has no result yet? */
+static bool wanted(const struct run *r, const struct run_upload *up)
+{
+    return r->uploads && phase_trains(up->phase) &&
+           run_node_samples(r, up->phase, up->step, up->node) > 0 &&
+           round_wants(r->round, up->node);
+}
+
+int run_offer(struct run *r, const struct run_upload *up, int64_t now_ms, int64_t ttl_ms,
+              uint64_t *ret_have)
+{
+    if (!wanted(r, up))
+        return UPLOAD_DROP;
+    return uploads_offer(r->uploads, up->worker, up->node, now_ms, ttl_ms, ret_have);
+}
+
+int run_put(struct run *r, const struct run_upload *up, int64_t piece,
+            const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes, int64_t now_ms,
+            int64_t ttl_ms, struct errbuf *why)
+{
+    if (!wanted(r, up))
+        return -EALREADY;
+    return uploads_put(r->uploads, up->worker, up->node, piece, hash, data, bytes, now_ms, ttl_ms,
+                       why);
+}
+
+size_t run_memory(const struct jobspec *spec, const struct model *model, const struct dataset *data)
+{
+    size_t vectors = 2, n = data->samples, slots = n, shards;
+
+    if (slots < data->test_samples)
+        slots = data->test_samples;
+    if (slots < (size_t)spec->batch)
+        slots = (size_t)spec->batch;
+    for (const char *const *names = optimizer_vectors(&spec->optimizer); *names; names++)
+        vectors++;
+    /* Every second shard is the most that can wait for a sibling. */
+    shards = (size_t)(spec->batch / spec->shard);
+    vectors += (shards + 1) / 2;
+    if (model->floats <= INLINE_FLOATS_MAX)
+        vectors++;
+    else
+        vectors += shards < UPLOADS_MAX ? shards : UPLOADS_MAX;
+    size_t lapses = curriculum_counts_lapses(spec) ? sizeof(struct lapses) : 0;
+    /* Of a sample: rank, lapses, open score, place in the schedule with its weight, in the stream.
+     */
+    return vectors * model->floats * sizeof(float) +
+           n * (sizeof(double) + lapses + sizeof(struct score) + 2 * sizeof(uint32_t) +
+                sizeof(float)) +
+           slots * (sizeof(struct score) + sizeof(uint32_t));
+}

@@ -1,0 +1,52 @@
+/* What the scored epochs of a job say about one sample: the fold over its measurements in order of
+ * epochs. The store keeps it in table sample_state, the queries compute it for earlier epochs.
+ * Pure.
+ */
+#ifndef STEPPE_SERVER_CORE_SAMPLE_HISTORY_H
+#define STEPPE_SERVER_CORE_SAMPLE_HISTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/score.h"
+
+struct sample_history {
+    double adm_ema, loss_mean, margin_mean;
+    /* Of p = exp(-loss), the probability of the label (dataset cartography, arXiv 2009.10795): its
+     * mean, and the sum of squared deviations from it. */
+    double confidence, confidence_m2;
+    int32_t last_epoch; /* -1: never measured */
+    uint32_t seen, right, forgotten, hard;
+    uint16_t class_id;
+    bool correct; /* at last_epoch */
+};
+
+#define SAMPLE_UNMEASURED ((struct sample_history){.last_epoch = -1})
+
+struct measurement {
+    double adm, loss, el2n;
+    bool correct, hard;
+};
+
+/* The share that is right now of the samples that were right in no epoch before. It goes to 0 when
+ * a model has learnt what it can, and stays up while it memorises. Called for each sample before
+ * its measurement is taken in. */
+struct newly_right {
+    uint64_t never_before, now;
+};
+void newly_right_count(struct newly_right *m, const struct sample_history *before, bool correct);
+double newly_right_share(const struct newly_right *m); /* NAN: all were right once */
+
+/* Suspicion that a label is wrong (definition.suspicion): the margin of the last sweep, negative,
+ * where the model has settled and wrong labels stay unlearnt, else its mean over the epochs, which
+ * remembers what is memorised by now. */
+double suspicion(double margin, double margin_mean, double newly_right);
+
+/* Takes one measurement in; epochs of a sample come in ascending order. */
+void sample_history_add(struct sample_history *x, int64_t epoch, const struct measurement *m);
+/* Standard deviation of the confidence over the epochs (divided by n), at least one of them. */
+double sample_history_variability(const struct sample_history *x);
+/* Is this adm among the hardest tenth of its epoch? */
+bool sample_history_is_hard(double adm, double adm_p90);
+
+#endif

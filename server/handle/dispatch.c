@@ -1,0 +1,216 @@
+/* From bytes to a handler: decode, envelope, the common checks, one table. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/field.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/handle/handlers.h"
+#include "server/net/gate.h"
+#include "server/server.h"
+
+#define KEYS_MAX 16
+
+/* keys: what the request may carry beside the envelope. */
+static const struct row {
+    void (*handle)(struct request *rq);
+    const char *keys[KEYS_MAX];
+} table[MSG_COUNT] = {
+    [MSG_PING] = {handle_ping, {NULL}},
+    [MSG_JOB_SUBMIT] = {handle_job_submit, {"uuid", "spec"}},
+    [MSG_JOB_LIST] = {handle_job_list, {"before", "limit"}},
+    [MSG_JOB_SHOW] = {handle_job_show, {"job", "epochs_from"}},
+    [MSG_JOB_LOG] = {handle_job_log, {"job", "after", "limit"}},
+    [MSG_JOB_PAUSE] = {handle_job_pause, {"job"}},
+    [MSG_JOB_RESUME] = {handle_job_resume, {"job", "relaxed"}},
+    [MSG_JOB_UNPIN] = {handle_job_unpin, {"job", "class"}},
+    [MSG_JOB_CANCEL] = {handle_job_cancel, {"job"}},
+    [MSG_JOB_RM] = {handle_job_rm, {"job"}},
+    [MSG_JOB_SCHEDULE] = {handle_job_schedule, {"job", "epoch", "first", "limit"}},
+    [MSG_MODEL_GET] = {handle_model_get, {"job", "step", "offset", "bytes"}},
+    [MSG_DATASET_LIST] = {handle_dataset_list, {NULL}},
+    [MSG_DATASET_SHOW] = {handle_dataset_show, {"name"}},
+    [MSG_DATASET_OFFER] = {handle_dataset_offer, {"sha256", "bytes", "what", "name"}},
+    [MSG_DATASET_PUT] = {handle_dataset_put, {"sha256", "bytes", "offset", "what", "tensors"}},
+    [MSG_DATASET_COMMIT] = {handle_dataset_commit, {"name", "sha256"}},
+    [MSG_DATASET_RM] = {handle_dataset_rm, {"name"}},
+    [MSG_DATASET_GET] = {handle_dataset_get, {"sha256", "offset", "bytes"}},
+    [MSG_UPLOAD_LIST] = {handle_upload_list, {NULL}},
+    [MSG_UPLOAD_RM] = {handle_upload_rm, {"sha256"}},
+    [MSG_SAMPLE_IMAGES] = {handle_sample_images, {"job", "samples"}},
+    [MSG_SCORE_TOP] = {handle_score_top,
+                       {"job", "by", "order", "split", "epoch", "class", "first", "limit"}},
+    [MSG_SCORE_HISTOGRAM] = {handle_score_histogram, {"job", "by", "epoch", "bins", "log"}},
+    [MSG_SCORE_TRAJECTORY] = {handle_score_trajectory, {"job", "sample", "epochs_from", "limit"}},
+    [MSG_SCORE_PLANTED] = {handle_score_planted, {"job", "epoch"}},
+    [MSG_SCORE_CLASSES] = {handle_score_ask, {"job", "by", "epoch", "class", "first", "limit"}},
+    [MSG_SCORE_DOMAINS] = {handle_score_ask, {"job", "by", "epoch", "class", "first", "limit"}},
+    [MSG_SCORE_RISERS] = {handle_score_ask,
+                          {"job", "by", "from", "epoch", "order", "class", "first", "limit"}},
+    [MSG_SCORE_SUSPECTS] = {handle_score_ask, {"job", "by", "epoch", "class", "first", "limit"}},
+    [MSG_SCORE_COMPARE] = {handle_score_ask,
+                           {"job", "other", "by", "epoch", "other_epoch", "class", "first",
+                            "limit"}},
+    [MSG_SCORE_MAP] = {handle_score_ask, {"job", "by", "epoch", "class", "first", "limit"}},
+    [MSG_SCORE_ROWS] = {handle_score_rows, {"job", "epoch", "first", "limit"}},
+    [MSG_SCORE_SQL] = {handle_score_sql, {"job", "sql", "limit"}},
+    [MSG_SCORE_HEATMAP] = {handle_score_heatmap, {"job", "by", "bins", "epochs_from", "limit"}},
+    [MSG_DB_BACKUP] = {handle_db_backup, {"keep"}},
+    [MSG_DB_CHECK] = {handle_db_check, {NULL}},
+    [MSG_DB_COMPACT] = {handle_db_compact, {NULL}},
+    [MSG_SERVER_DASHBOARD] = {handle_server_dashboard, {NULL}},
+    [MSG_WORKER_LIST] = {handle_worker_list, {NULL}},
+    [MSG_WORKER_HELLO] = {handle_worker_hello, {"name", "threads", "class"}},
+    [MSG_WORKER_BYE] = {handle_worker_bye, {NULL}},
+    [MSG_WORKER_NOTE] = {handle_worker_note, {"job", "text"}},
+    [MSG_TASK_NEXT] = {handle_task_next, {"have"}},
+    [MSG_TASK_RESULT] = {handle_task_result,
+                         {"job", "incarnation", "step", "phase", "lo", "hi", "have", "leaving",
+                          "tensors"}},
+    [MSG_TASK_FAIL] = {handle_task_fail,
+                       {"job", "incarnation", "step", "phase", "lo", "hi", "have", "leaving",
+                        "reason"}},
+    [MSG_TASK_REFUSE] = {handle_task_refuse, {"job", "cause", "reason", "have"}},
+    [MSG_TASK_JOB] = {handle_task_job, {"job"}},
+    [MSG_PARAMS_GET] = {handle_params_get,
+                        {"job", "incarnation", "step", "phase", "offset", "bytes"}},
+    [MSG_RESULT_OFFER] = {handle_result_offer,
+                          {"job", "incarnation", "step", "phase", "lo", "hi", "bytes"}},
+    [MSG_RESULT_PUT] = {handle_result_put,
+                        {"job", "incarnation", "step", "phase", "lo", "hi", "piece", "blake2b",
+                         "tensors"}},
+};
+
+static const char *const envelope[] = {"type", "v", "id", "sender", NULL};
+
+static int check_keys(const struct request *rq, struct errbuf *why)
+{
+    const char *all[KEYS_MAX + 5];
+    int n = 0;
+
+    for (int i = 0; table[rq->type].keys[i]; i++)
+        all[n++] = table[rq->type].keys[i];
+    for (int i = 0; envelope[i]; i++)
+        all[n++] = envelope[i];
+    all[n] = NULL;
+    return field_known(rq->message.json, message_names[rq->type], all, why);
+}
+
+/* Reads the envelope. 0, or the error's code with a sentence. */
+static int read_envelope(struct request *rq, enum error_code *ret_code, struct errbuf *why)
+{
+    const cJSON *json = rq->message.json;
+    const char *type = NULL, *sender = NULL;
+    int64_t v = PROTOCOL_VERSION;
+
+    *ret_code = ERR_BAD_FIELD;
+    if (field_i64(json, "request", "id", false, 0, INT64_C(1) << 53, &rq->id, why) < 0 ||
+        field_str(json, "request", "type", true, 64, &type, why) < 0)
+        return -EINVAL;
+    int index = text_index(type, message_names);
+    if (index < 0) {
+        const char *near = text_nearest(type, message_names);
+
+        *ret_code = ERR_UNKNOWN_TYPE;
+        return err_set(why, -EINVAL, "there is no request \"%.64s\"%s%s%s", type,
+                       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+    rq->type = (enum message_type)index;
+    bool need = rq->type != MSG_PING;
+    if (field_i64(json, "request", "v", need, 0, INT32_MAX, &v, why) < 0)
+        return -EINVAL;
+    if (v != PROTOCOL_VERSION) {
+        *ret_code = ERR_UNSUPPORTED_VERSION;
+        return err_set(why, -EINVAL,
+                       "protocol version %lld is not spoken here; this server speaks %d",
+                       (long long)v, PROTOCOL_VERSION);
+    }
+    if (need && !cJSON_GetObjectItemCaseSensitive(json, "id"))
+        return err_set(why, -EINVAL, "request.id is missing");
+    if (field_str(json, "request", "sender", need, 37, &sender, why) < 0)
+        return -EINVAL;
+    if (sender && !text_is_uuid(sender))
+        return err_set(why, -EINVAL, "request.sender is \"%.40s\", allowed is a UUID", sender);
+    if (sender)
+        memcpy(rq->sender, sender, sizeof(rq->sender));
+    if (gate_judge(rq, why) < 0) {
+        *ret_code = ERR_FORBIDDEN;
+        return -EACCES;
+    }
+    if (rq->message.tensor_count > message_tensors_max(rq->type)) {
+        *ret_code = ERR_BAD_TENSOR;
+        return err_set(why, -EINVAL, "%s carries %d tensors, allowed is at most %d", type,
+                       rq->message.tensor_count, message_tensors_max(rq->type));
+    }
+    return check_keys(rq, why);
+}
+
+void request_dispatch(struct request *rq)
+{
+    enum error_code code;
+    struct errbuf why = {""};
+
+    if (read_envelope(rq, &code, &why) < 0)
+        request_error(rq, code, "%s", why.text);
+    else if (rq->server->stopping)
+        request_error(rq, ERR_UNAVAILABLE, "the server is stopping; try again in a moment");
+    else
+        table[rq->type].handle(rq);
+}
+
+void server_message(void *arg, const struct token *from, void *body, size_t bytes)
+{
+    struct edge *edge = arg;
+    struct server *s = edge->server;
+    uint8_t *message = body;
+    struct request *rq = xcalloc(1, sizeof(*rq));
+    struct errbuf why = {""};
+
+    rq->server = s;
+    rq->transport = edge->transport;
+    rq->token = *from;
+    rq->id = -1;
+    if (!gate_enter(s->gate, rq, edge->sealed_only, &message, &bytes)) {
+        transport_release(body);
+        return;
+    }
+    int rc = message_decode(message, bytes, JSON_REQUEST_BYTES_MAX, &rq->message, &why);
+    if (rc < 0) {
+        transport_release(body);
+        request_error(rq, rc == -EMSGSIZE ? ERR_TOO_LARGE : ERR_BAD_MESSAGE, "%s", why.text);
+        return;
+    }
+    rq->message.body = body;
+    rq->message.release = transport_release;
+    request_dispatch(rq);
+}
+
+void handle_server_dashboard(struct request *rq)
+{
+    const struct http *http = rq->server->http;
+    cJSON *out;
+
+    if (!http) {
+        request_error(rq, ERR_UNAVAILABLE,
+                      "this server has no dashboard; start it with --http " HTTP_DEFAULT);
+        return;
+    }
+    out = cJSON_CreateObject();
+    cJSON_AddStringToObject(out, "url", http_url(http));
+    cJSON_AddStringToObject(out, "token", http_token(http));
+    request_reply(rq, out, NULL, 0);
+}
+
+void handle_ping(struct request *rq)
+{
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(out, "server", "steppe-server");
+    cJSON_AddStringToObject(out, "version", STEPPE_VERSION);
+    cJSON_AddNumberToObject(out, "v", PROTOCOL_VERSION);
+    cJSON_AddNumberToObject(out, "uptime_ms", (double)(clock_mono_ms() - rq->server->start_ms));
+    request_reply(rq, out, NULL, 0);
+}

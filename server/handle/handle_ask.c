@@ -1,0 +1,207 @@
+/* score.classes, domains, risers, suspects, compare, map, rows and sql: reads of difficulty.db, on
+ * the query lane. The first six are one handler: a table says what each is asked and who answers.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/field.h"
+#include "server/handle/handlers.h"
+#include "server/server.h"
+
+static const char *const riser_orders[] = {"risers", "fallers", NULL};
+
+/* What a message may ask; dispatch.c has refused all other keys. */
+static const struct question {
+    enum message_type type;
+    const char *const *by;     /* names of its measures */
+    const char *const *orders; /* NULL: it has no order */
+    bool other;                /* it is about a second job */
+    int (*answer)(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
+} questions[] = {
+    {MSG_SCORE_CLASSES, query_by_names, NULL, false, query_classes},
+    {MSG_SCORE_DOMAINS, query_by_names, NULL, false, query_domains},
+    {MSG_SCORE_RISERS, query_by_names, riser_orders, false, query_risers},
+    {MSG_SCORE_SUSPECTS, suspect_by_names, NULL, false, query_suspects},
+    {MSG_SCORE_COMPARE, query_by_names, NULL, true, query_compare},
+    {MSG_SCORE_MAP, map_by_names, NULL, false, query_map},
+};
+
+struct asked {
+    struct ask ask;
+    const struct question *question;
+};
+
+static int read_ask(const struct request *rq, const struct question *question, struct ask *a,
+                    struct errbuf *why)
+{
+    const cJSON *json = rq->message.json;
+    const char *where = message_names[rq->type];
+    const struct {
+        const char *name;
+        bool required;
+        int64_t min, max, *value;
+    } numbers[] = {
+        {"job", true, 1, INT32_MAX, &a->job},
+        {"other", question->other, 1, INT32_MAX, &a->other},
+        {"epoch", false, 0, EPOCHS_MAX, &a->epoch},
+        {"from", false, 0, EPOCHS_MAX, &a->from},
+        {"other_epoch", false, 0, EPOCHS_MAX, &a->other_epoch},
+        {"class", false, 0, CLASSES_MAX, &a->class_id},
+        {"first", false, 0, SAMPLES_MAX, &a->first},
+        {"limit", false, 1, ROWS_MAX, &a->limit},
+    };
+    int order = 0, rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        rc = field_i64(json, where, numbers[i].name, numbers[i].required, numbers[i].min,
+                       numbers[i].max, numbers[i].value, why);
+    if (rc == 0)
+        rc = field_enum(json, where, "by", false, question->by, &a->by, why);
+    if (rc == 0 && question->orders)
+        rc = field_enum(json, where, "order", false, question->orders, &order, why);
+    a->reverse = order == 1;
+    return rc;
+}
+
+static void answer_work(struct op *op)
+{
+    struct asked *asked = op->arg;
+
+    op->rc = asked->question->answer(op->server->query, &asked->ask, &op->out, &op->why);
+    free(asked);
+}
+
+void handle_score_ask(struct request *rq)
+{
+    struct asked asked = {.ask = ASK};
+    struct errbuf why;
+    struct job *job;
+
+    for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
+        if (questions[i].type == rq->type)
+            asked.question = &questions[i];
+    int rc = read_ask(rq, asked.question, &asked.ask, &why);
+    if (rc == 0)
+        rc = jobs_find(rq->server->jobs, asked.ask.job, &job, &why);
+    if (rc == 0 && asked.question->other)
+        rc = jobs_find(rq->server->jobs, asked.ask.other, &job, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    struct asked *copy = xmalloc(sizeof(*copy));
+    *copy = asked;
+    op_run(rq->server->query_lane,
+           (struct op){.rq = rq, .server = rq->server, .arg = copy, .work = answer_work});
+}
+
+struct rows_op {
+    int64_t job, epoch, first, limit;
+    struct score_rows rows;
+};
+
+static void rows_work(struct op *op)
+{
+    struct rows_op *a = op->arg;
+
+    op->rc =
+        query_rows(op->server->query, a->job, a->epoch, a->first, a->limit, &a->rows, &op->why);
+}
+
+static void rows_reply(struct request *rq, const struct score_rows *r)
+{
+    struct tensor tensors[5 + QUERY_VALUES] = {
+        tensor_1d("sample", DTYPE_U32, r->count, r->sample),
+        tensor_1d("label", DTYPE_I32, r->count, r->label),
+        tensor_1d("truth", DTYPE_I32, r->count, r->truth),
+        tensor_1d("predicted", DTYPE_I32, r->count, r->predicted),
+        tensor_1d("flags", DTYPE_U32, r->count, r->flags),
+    };
+    cJSON *out = cJSON_CreateObject();
+
+    for (int k = 0; k < QUERY_VALUES; k++)
+        tensors[5 + k] = tensor_1d(query_value_names[k], DTYPE_F64, r->count, r->values[k]);
+    cJSON_AddNumberToObject(out, "epoch", (double)r->epoch);
+    cJSON_AddNumberToObject(out, "count", (double)r->total);
+    request_reply(rq, out, tensors, 5 + QUERY_VALUES);
+}
+
+static void rows_done(struct op *op)
+{
+    struct rows_op *a = op->arg;
+
+    if (op->rc < 0)
+        request_fail(op->rq, op->rc, &op->why);
+    else
+        rows_reply(op->rq, &a->rows);
+    score_rows_done(&a->rows);
+    free(a);
+}
+
+void handle_score_rows(struct request *rq)
+{
+    struct rows_op a = {.epoch = -1, .limit = ROWS_PIECE_MAX};
+    const cJSON *json = rq->message.json;
+    struct errbuf why;
+    struct job *job;
+    int rc = field_i64(json, "score.rows", "job", true, 1, INT32_MAX, &a.job, &why);
+
+    if (rc == 0)
+        rc = field_i64(json, "score.rows", "epoch", false, 0, EPOCHS_MAX, &a.epoch, &why);
+    if (rc == 0)
+        rc = field_i64(json, "score.rows", "first", false, 0, SAMPLES_MAX, &a.first, &why);
+    if (rc == 0)
+        rc = field_i64(json, "score.rows", "limit", false, 1, ROWS_PIECE_MAX, &a.limit, &why);
+    if (rc == 0)
+        rc = jobs_find(rq->server->jobs, a.job, &job, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    struct rows_op *copy = xmalloc(sizeof(*copy));
+    *copy = a;
+    op_run(rq->server->query_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = copy, .work = rows_work, .done = rows_done});
+}
+
+struct sql_op {
+    struct sql_args args;
+    char *sql;
+};
+
+static void sql_work(struct op *op)
+{
+    struct sql_op *a = op->arg;
+
+    op->rc = query_sql(op->server->query, &a->args, &op->out, &op->why);
+    free(a->sql);
+    free(a);
+}
+
+void handle_score_sql(struct request *rq)
+{
+    struct sql_op a = {.args.limit = ROWS_MAX};
+    const cJSON *json = rq->message.json;
+    const char *sql = NULL;
+    struct errbuf why;
+    struct job *job;
+    int rc = field_i64(json, "score.sql", "job", true, 1, INT32_MAX, &a.args.job, &why);
+
+    if (rc == 0)
+        rc = field_str(json, "score.sql", "sql", true, JSON_REQUEST_BYTES_MAX, &sql, &why);
+    if (rc == 0)
+        rc = field_i64(json, "score.sql", "limit", false, 1, ROWS_MAX, &a.args.limit, &why);
+    if (rc == 0)
+        rc = jobs_find(rq->server->jobs, a.args.job, &job, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    struct sql_op *copy = xmalloc(sizeof(*copy));
+    *copy = a;
+    copy->args.sql = copy->sql = xstrdup(sql);
+    op_run(rq->server->query_lane,
+           (struct op){.rq = rq, .server = rq->server, .arg = copy, .work = sql_work});
+}

@@ -1,0 +1,430 @@
+/* dataset.*: names, uploads and pieces. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/field.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/handle/handlers.h"
+#include "server/server.h"
+
+static int read_hash(const struct request *rq, char sha256[SHA256_HEX], struct errbuf *why)
+{
+    uint8_t digest[SHA256_BYTES];
+    int rc = field_sha256(rq->message.json, message_names[rq->type], "sha256", digest, why);
+
+    if (rc == 0)
+        text_hex(digest, sizeof(digest), sha256);
+    return rc;
+}
+
+static int read_name(const struct request *rq, const char **ret, struct errbuf *why)
+{
+    int rc = field_str(rq->message.json, message_names[rq->type], "name", true, NAME_MAX_BYTES, ret,
+                       why);
+
+    if (rc == 0 && !text_is_name(*ret))
+        rc =
+            err_set(why, -EINVAL,
+                    "the name \"%s\" is not allowed: letters, digits, '.', '_' and '-', at most %d",
+                    *ret, NAME_MAX_BYTES - 1);
+    return rc;
+}
+
+void handle_dataset_list(struct request *rq)
+{
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddItemToObject(out, "datasets", datasets_rows(rq->server->datasets));
+    request_reply(rq, out, NULL, 0);
+}
+
+/* "<word>_names" and "<word>_counts": how many of the n samples are of which of `count`. */
+static void add_counts(cJSON *out, const char *word, const char *names_json,
+                       const uint16_t *numbers, uint32_t n, uint32_t count)
+{
+    cJSON *names = names_json ? cJSON_Parse(names_json) : NULL;
+    double *counts = xcalloc(count, sizeof(*counts));
+    char key[32];
+
+    for (uint32_t i = 0; i < n; i++)
+        counts[numbers[i]]++;
+    snprintf(key, sizeof(key), "%s_names", word);
+    if (names)
+        cJSON_AddItemToObject(out, key, names);
+    snprintf(key, sizeof(key), "%s_counts", word);
+    cJSON_AddItemToObject(out, key, cJSON_CreateDoubleArray(counts, (int)count));
+    free(counts);
+}
+
+static void add_planted(cJSON *out, const struct dataset *d)
+{
+    double planted[3] = {0};
+
+    for (uint32_t i = 0; i < d->samples; i++)
+        if (d->planted[i] <= PLANTED_HARD)
+            planted[d->planted[i]]++;
+    cJSON_AddNumberToObject(out, "flipped", planted[PLANTED_FLIP]);
+    cJSON_AddNumberToObject(out, "hard", planted[PLANTED_HARD]);
+}
+
+void handle_dataset_show(struct request *rq)
+{
+    struct dataset_record rec;
+    const struct dataset *d;
+    const char *name;
+    struct errbuf why;
+    int rc = read_name(rq, &name, &why);
+
+    if (rc == 0)
+        rc = datasets_find(rq->server->datasets, name, &d, &rec, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddItemToObject(out, "dataset", datasets_row(rq->server->datasets, &rec));
+    add_counts(out, "class", d->class_names_json, d->labels, d->samples, d->classes);
+    if (d->domains)
+        add_counts(out, "domain", d->domain_names_json, d->domains, d->samples, d->domain_count);
+    if (d->planted)
+        add_planted(out, d);
+    request_reply(rq, out, NULL, 0);
+}
+
+static int read_size(const struct request *rq, int64_t *ret, struct errbuf *why)
+{
+    return field_i64(rq->message.json, message_names[rq->type], "bytes", true, 1,
+                     (int64_t)DATASET_BYTES_MAX, ret, why);
+}
+
+/* In the sender's words; "" when it does not say. */
+static int read_what(const struct request *rq, struct incoming_from *ret, struct errbuf *why)
+{
+    const char *what = "";
+    int rc = field_str(rq->message.json, message_names[rq->type], "what", false, NAME_MAX_BYTES,
+                       &what, why);
+
+    *ret = incoming_from(rq);
+    ret->what = what;
+    return rc;
+}
+
+/* Of an upload that is to become a dataset, so that nothing is sent in vain. */
+static int check_name(const struct request *rq, const char *sha256, struct errbuf *why)
+{
+    const char *name;
+
+    if (!cJSON_HasObjectItem(rq->message.json, "name"))
+        return 0;
+    int rc = read_name(rq, &name, why);
+    return rc < 0 ? rc : datasets_room(rq->server->datasets, name, sha256, why);
+}
+
+void handle_dataset_offer(struct request *rq)
+{
+    struct incoming_from from;
+    char sha256[SHA256_HEX];
+    int64_t bytes, have;
+    bool complete = false;
+    struct errbuf why;
+    int rc = read_hash(rq, sha256, &why);
+
+    if (rc == 0)
+        rc = check_name(rq, sha256, &why);
+    if (rc == 0)
+        rc = read_size(rq, &bytes, &why);
+    if (rc == 0)
+        rc = read_what(rq, &from, &why);
+    if (rc == 0) {
+        complete = datasets_has(rq->server->datasets, sha256, bytes);
+        have = bytes;
+    }
+    if (rc == 0 && !complete)
+        rc = incoming_offer(rq->server->incoming, &from, sha256, bytes, &have, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "have", (double)have);
+    cJSON_AddBoolToObject(out, "complete", complete);
+    request_reply(rq, out, NULL, 0);
+}
+
+struct put {
+    struct incoming_from from;
+    char sha256[SHA256_HEX];
+    int64_t bytes, offset;
+};
+
+static int read_put(const struct request *rq, struct put *ret, struct errbuf *why)
+{
+    int rc = read_hash(rq, ret->sha256, why);
+
+    if (rc == 0)
+        rc = read_size(rq, &ret->bytes, why);
+    if (rc == 0)
+        rc = field_i64(rq->message.json, "dataset.put", "offset", true, 0,
+                       (int64_t)DATASET_BYTES_MAX, &ret->offset, why);
+    return rc < 0 ? rc : read_what(rq, &ret->from, why);
+}
+
+static int keep_piece(struct server *s, const struct put *put, const struct tensor *piece,
+                      int64_t *ret_have, struct errbuf *why)
+{
+    if (piece->bytes > PIECE_BYTES_MAX)
+        return err_set(why, -EFBIG, "the piece has %zu bytes, allowed is at most %u", piece->bytes,
+                       PIECE_BYTES_MAX);
+    if (!datasets_has(s->datasets, put->sha256, put->bytes))
+        return incoming_put(s->incoming, &put->from, put->sha256, put->bytes, put->offset,
+                            piece->data, piece->bytes, clock_mono_ms(), ret_have, why);
+    *ret_have = put->bytes;
+    return 0;
+}
+
+void handle_dataset_put(struct request *rq)
+{
+    const struct tensor *piece;
+    struct put put;
+    int64_t have;
+    struct errbuf why;
+    int rc = read_put(rq, &put, &why);
+
+    if (rc == 0 && message_tensor(&rq->message, "piece", DTYPE_U8, 1, NULL, &piece, &why) < 0) {
+        request_error(rq, ERR_BAD_TENSOR, "%s", why.text);
+        return;
+    }
+    if (rc == 0)
+        rc = keep_piece(rq->server, &put, piece, &have, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "have", (double)have);
+    request_reply(rq, out, NULL, 0);
+}
+
+/* --- dataset.commit --- */
+
+static void end_commit(struct op *op)
+{
+    struct dataset_commit *c = op->arg;
+    struct server *s = op->server;
+
+    incoming_released(s->incoming, c->rec.sha256, clock_mono_ms());
+    dataset_commit_done(s->datasets, c, op->rc);
+    if (op->rc == -ENODATA) {
+        request_error(op->rq, ERR_GONE, "%s", op->why.text);
+    } else if (op->rc < 0) {
+        request_fail(op->rq, op->rc, &op->why);
+    } else {
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddItemToObject(out, "dataset", datasets_row(s->datasets, &c->rec));
+        log_info("dataset.commit", "name=%s sha256=%s bytes=%lld", c->rec.name, c->rec.sha256,
+                 (long long)c->rec.bytes);
+        request_reply(op->rq, out, NULL, 0);
+    }
+    dataset_commit_free(c);
+}
+
+static void store_work(struct op *op)
+{
+    op->rc = dataset_commit_store(op->server->dir, op->server->store, op->arg, &op->why);
+}
+
+static void read_work(struct op *op)
+{
+    op->rc = dataset_commit_read(op->server->dir, op->arg, &op->why);
+}
+
+static void read_done(struct op *op)
+{
+    struct op next = {.rq = op->rq, .server = op->server, .arg = op->arg};
+
+    if (op->rc == 1 && op->server->stopping)
+        op->rc = err_set(&op->why, -ESHUTDOWN, "the server stops; try again in a moment");
+    if (op->rc < 0) {
+        end_commit(op);
+    } else if (op->rc == 1) {
+        next.work = read_work;
+        next.done = read_done;
+        op_run(op->server->data_lane, next);
+    } else {
+        next.work = store_work;
+        next.done = end_commit;
+        op_run(op->server->store_lane, next);
+    }
+}
+
+void handle_dataset_commit(struct request *rq)
+{
+    struct dataset_commit *c = xcalloc(1, sizeof(*c));
+    const char *name;
+    struct errbuf why;
+    int rc = read_name(rq, &name, &why);
+
+    if (rc == 0)
+        rc = read_hash(rq, c->rec.sha256, &why);
+    if (rc == 0)
+        rc = datasets_room(rq->server->datasets, name, c->rec.sha256, &why);
+    if (rc < 0) {
+        free(c);
+        request_fail(rq, rc, &why);
+        return;
+    }
+    memcpy(c->rec.name, name, strlen(name) + 1);
+    incoming_whole(rq->server->incoming, c->rec.sha256, &c->missing);
+    incoming_hold(rq->server->incoming, c->rec.sha256);
+    op_run(rq->server->data_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = c, .work = read_work, .done = read_done});
+}
+
+/* What was trained on it is judged by its labels and shown by its pictures: its jobs go before the
+ * last name. */
+static int check_unused(struct server *s, const struct dataset_removal *r, struct errbuf *why)
+{
+    int64_t first = 0;
+    int count = 0;
+
+    if (!r->last)
+        return 0;
+    for (struct job *job = jobs_first(s->jobs); job; job = job->next)
+        if (strcmp(job->rec.dataset_sha256, r->sha256) == 0 && ++count == 1)
+            first = job->rec.job;
+    if (count == 0)
+        return 0;
+    if (count == 1)
+        return err_set(why, -EPERM, "job %" PRId64 " has dataset %s; remove the job first", first,
+                       r->name);
+    return err_set(why, -EPERM,
+                   "%d jobs have dataset %s, the first is job %" PRId64 "; remove them first",
+                   count, r->name, first);
+}
+
+static void remove_work(struct op *op)
+{
+    op->rc = datasets_remove_work(op->server->dir, op->server->store, op->arg, &op->why);
+}
+
+static void remove_done(struct op *op)
+{
+    struct dataset_removal *r = op->arg;
+
+    datasets_remove_done(op->server->datasets, r, op->rc);
+    if (op->rc < 0) {
+        request_fail(op->rq, op->rc, &op->why);
+    } else {
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddStringToObject(out, "removed", r->name);
+        log_info("dataset.rm", "name=%s sha256=%s", r->name, r->sha256);
+        request_reply(op->rq, out, NULL, 0);
+    }
+    free(r);
+}
+
+void handle_dataset_rm(struct request *rq)
+{
+    struct dataset_removal *r = xcalloc(1, sizeof(*r));
+    const char *name;
+    struct errbuf why;
+    int rc = read_name(rq, &name, &why);
+
+    if (rc == 0)
+        rc = datasets_remove_begin(rq->server->datasets, name, r, &why);
+    if (rc == 0) {
+        rc = check_unused(rq->server, r, &why);
+        if (rc < 0)
+            datasets_remove_done(rq->server->datasets, r, rc);
+    }
+    if (rc < 0) {
+        free(r);
+        request_fail(rq, rc, &why);
+        return;
+    }
+    op_run(rq->server->store_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = r, .work = remove_work, .done = remove_done});
+}
+
+/* --- dataset.get --- */
+
+struct fetch {
+    char sha256[SHA256_HEX];
+    struct data_file file; /* lent */
+    int64_t offset, bytes, bad;
+    uint8_t *piece;
+};
+
+static void fetch_work(struct op *op)
+{
+    struct fetch *f = op->arg;
+
+    f->piece = alloc_bytes((size_t)f->bytes, 1);
+    op->rc = f->piece ? data_file_read(&f->file, (uint64_t)f->offset, (size_t)f->bytes, f->piece,
+                                       &f->bad, &op->why)
+                      : err_set(&op->why, -ENOMEM, "no memory for a piece of %lld bytes",
+                                (long long)f->bytes);
+}
+
+static void fetch_done(struct op *op)
+{
+    struct fetch *f = op->arg;
+
+    datasets_give_back(op->server->datasets, f->sha256, op->rc, f->bad, &op->why);
+    if (op->rc < 0) {
+        request_fail(op->rq, data_file_is_damage(op->rc) ? -EUCLEAN : op->rc, &op->why);
+    } else {
+        struct tensor t = tensor_1d("piece", DTYPE_U8, (uint64_t)f->bytes, f->piece);
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddNumberToObject(out, "bytes", (double)f->file.bytes);
+        request_reply(op->rq, out, &t, 1);
+    }
+    free(f->piece);
+    free(f);
+}
+
+static int read_fetch(struct request *rq, struct fetch *f, struct errbuf *why)
+{
+    int rc = read_hash(rq, f->sha256, why);
+
+    if (rc == 0)
+        rc = field_i64(rq->message.json, "dataset.get", "offset", true, 0,
+                       (int64_t)DATASET_BYTES_MAX, &f->offset, why);
+    if (rc == 0)
+        rc = field_i64(rq->message.json, "dataset.get", "bytes", true, 1, PIECE_BYTES_MAX,
+                       &f->bytes, why);
+    if (rc == 0)
+        rc = datasets_lend(rq->server->datasets, f->sha256, &f->file, why);
+    if (rc < 0)
+        return rc;
+    if (f->offset <= f->file.bytes && f->bytes <= f->file.bytes - f->offset)
+        return 0;
+    datasets_give_back(rq->server->datasets, f->sha256, 0, 0, why);
+    return err_set(why, -EINVAL, "bytes %lld to %lld are asked for, the dataset has %lld",
+                   (long long)f->offset, (long long)(f->offset + f->bytes),
+                   (long long)f->file.bytes);
+}
+
+void handle_dataset_get(struct request *rq)
+{
+    struct fetch *f = xcalloc(1, sizeof(*f));
+    struct errbuf why;
+
+    workers_fetches(rq->server->workers, rq->sender);
+    int rc = read_fetch(rq, f, &why);
+    if (rc < 0) {
+        free(f);
+        request_fail(rq, rc, &why);
+        return;
+    }
+    op_run(rq->server->data_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = f, .work = fetch_work, .done = fetch_done});
+}

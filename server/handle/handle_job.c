@@ -1,0 +1,460 @@
+/* job.*: what people say to jobs; job.submit is in handle_submit.c. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/field.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/handle/handlers.h"
+#include "server/jobs/attached.h"
+#include "server/server.h"
+
+#define LIST_BYTES_MAX                                                                             \
+    (768 << 10) /* of JSON_REPLY_BYTES_MAX, with the last row and the envelope                     \
+                 */
+
+/* The job that rq names; NULL: rq was answered. */
+static struct job *job_of(struct request *rq)
+{
+    struct job *job;
+    int64_t number;
+    struct errbuf why;
+    int rc = field_i64(rq->message.json, message_names[rq->type], "job", true, 1, INT32_MAX,
+                       &number, &why);
+
+    if (rc == 0)
+        rc = jobs_find(rq->server->jobs, number, &job, &why);
+    if (rc == 0)
+        return job;
+    request_fail(rq, rc, &why);
+    return NULL;
+}
+
+/* --- list, show, log --- */
+
+/* Drops the last rows of a list that would not fit a reply; true when there were any. */
+static bool drop_what_is_too_long(cJSON *rows)
+{
+    size_t bytes = 0;
+    cJSON *row = rows->child, *next;
+
+    for (; row && bytes < LIST_BYTES_MAX; row = row->next)
+        for (const cJSON *value = row->child; value; value = value->next)
+            bytes += strlen(value->string) + 30 +
+                     (cJSON_IsString(value) ? 2 * strlen(value->valuestring) : 0); /* escapes */
+    bool any = row != NULL;
+    for (; row; row = next) {
+        next = row->next;
+        cJSON_Delete(cJSON_DetachItemViaPointer(rows, row));
+    }
+    return any;
+}
+
+/* The newest jobs whose number is below `before`, at most `limit`, and no more than fit a reply. */
+void handle_job_list(struct request *rq)
+{
+    int64_t limit = 100, before = INT32_MAX, total = 0, older = 0;
+    const cJSON *json = rq->message.json;
+    struct jobs *jobs = rq->server->jobs;
+    struct errbuf why;
+
+    if (field_i64(json, "job.list", "limit", false, 1, ROWS_MAX, &limit, &why) < 0 ||
+        field_i64(json, "job.list", "before", false, 1, INT32_MAX, &before, &why) < 0) {
+        request_fail(rq, -EINVAL, &why);
+        return;
+    }
+    for (struct job *job = jobs_first(jobs); job; job = job->next) {
+        total++;
+        older += job->rec.job < before;
+    }
+    int64_t skip = older > limit ? older - limit : 0, left = older;
+    cJSON *out = cJSON_CreateObject(), *rows = cJSON_AddArrayToObject(out, "jobs");
+    for (struct job *job = jobs_first(jobs); job && left-- > 0; job = job->next)
+        if (left < older - skip)
+            cJSON_InsertItemInArray(rows, 0, jobs_row(jobs, job));
+    cJSON_AddNumberToObject(out, "total", (double)total);
+    cJSON_AddBoolToObject(out, "more", drop_what_is_too_long(rows) || skip > 0);
+    request_reply(rq, out, NULL, 0);
+}
+
+struct show {
+    int64_t job, from;
+    cJSON *notes;
+};
+
+static void show_work(struct op *op)
+{
+    struct show *show = op->arg;
+
+    op->rc = query_notes(op->server->query, show->job, &show->notes, &op->why);
+    if (op->rc == 0)
+        op->rc = query_epochs(op->server->query, show->job, show->from, &op->out, &op->why);
+}
+
+static void show_done(struct op *op)
+{
+    struct show *show = op->arg;
+    struct server *s = op->server;
+    struct job *job;
+    char path[600];
+
+    int rc = op->rc < 0 ? op->rc : jobs_find(s->jobs, show->job, &job, &op->why);
+    cJSON *notes = show->notes;
+    free(show);
+    if (rc < 0) {
+        cJSON_Delete(notes);
+        request_fail(op->rq, rc, &op->why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddItemToObject(out, "job", jobs_row(s->jobs, job));
+    cJSON_AddItemToObject(out, "spec", jobspec_json(&job->spec));
+    cJSON_AddItemToObject(out, "notes", notes);
+    if (job->data) {
+        request_add_decimals(out, "mean", job->model.mean, job->model.in.c);
+        request_add_decimals(out, "std", job->model.std, job->model.in.c);
+    }
+    if (job->rec.numerics_class[0])
+        cJSON_AddStringToObject(out, "numerics_class", job->rec.numerics_class);
+    cJSON_AddItemToObject(out, "promise", jobs_promise(job));
+    cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
+    if (job->rec.model_sha256[0])
+        cJSON_AddStringToObject(out, "model_sha256", job->rec.model_sha256);
+    snprintf(path, sizeof(path), "%s/difficulty.db", s->dir);
+    cJSON_AddStringToObject(out, "difficulty_db", path);
+    while (op->out->child) {
+        cJSON *part = cJSON_DetachItemViaPointer(op->out, op->out->child);
+        cJSON_AddItemToObject(out, part->string, part);
+    }
+    request_reply(op->rq, out, NULL, 0);
+}
+
+void handle_job_show(struct request *rq)
+{
+    struct job *job = job_of(rq);
+    int64_t from = 0;
+    struct errbuf why;
+
+    if (!job)
+        return;
+    if (field_i64(rq->message.json, "job.show", "epochs_from", false, 0, EPOCHS_MAX, &from, &why) <
+        0) {
+        request_fail(rq, -EINVAL, &why);
+        return;
+    }
+    struct show *show = xmalloc(sizeof(*show));
+    *show = (struct show){job->rec.job, from, NULL};
+    op_run(rq->server->query_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = show, .work = show_work, .done = show_done});
+}
+
+struct log_args {
+    int64_t job, after, limit;
+};
+
+static void log_work(struct op *op)
+{
+    struct log_args *a = op->arg;
+
+    op->rc = query_events(op->server->query, a->job, a->after, a->limit, &op->out, &op->why);
+    free(a);
+}
+
+void handle_job_log(struct request *rq)
+{
+    struct job *job = job_of(rq);
+    struct log_args a = {.limit = 200};
+    struct errbuf why;
+
+    if (!job)
+        return;
+    const cJSON *json = rq->message.json;
+    a.job = job->rec.job;
+    if (field_i64(json, "job.log", "after", false, 0, INT64_C(1) << 50, &a.after, &why) < 0 ||
+        field_i64(json, "job.log", "limit", false, 1, ROWS_MAX, &a.limit, &why) < 0) {
+        request_fail(rq, -EINVAL, &why);
+        return;
+    }
+    struct log_args *copy = xmalloc(sizeof(*copy));
+    *copy = a;
+    op_run(rq->server->query_lane,
+           (struct op){.rq = rq, .server = rq->server, .arg = copy, .work = log_work});
+}
+
+/* --- verbs --- */
+
+static void handle_verb(struct request *rq, enum job_verb verb)
+{
+    struct job *job = job_of(rq);
+
+    if (job)
+        jobs_verb(rq->server->jobs, job, verb, rq);
+}
+
+void handle_job_pause(struct request *rq)
+{
+    handle_verb(rq, VERB_PAUSE);
+}
+
+void handle_job_resume(struct request *rq)
+{
+    struct job *job = job_of(rq);
+    bool relaxed = false;
+    struct errbuf why;
+
+    if (!job)
+        return;
+    if (field_bool(rq->message.json, "job.resume", "relaxed", false, &relaxed, &why) < 0)
+        request_fail(rq, -EINVAL, &why);
+    else if (relaxed)
+        jobs_relax(rq->server->jobs, job, rq);
+    else
+        jobs_verb(rq->server->jobs, job, VERB_RESUME, rq);
+}
+
+void handle_job_unpin(struct request *rq)
+{
+    struct job *job = job_of(rq);
+    const char *class;
+    struct errbuf why;
+
+    if (!job)
+        return;
+    if (field_str(rq->message.json, "job.unpin", "class", true, sizeof(job->rec.numerics_class),
+                  &class, &why) < 0)
+        request_fail(rq, -EINVAL, &why);
+    else
+        jobs_unpin(rq->server->jobs, job, class, rq);
+}
+
+void handle_job_cancel(struct request *rq)
+{
+    handle_verb(rq, VERB_CANCEL);
+}
+
+struct remove_args {
+    int64_t job;
+    char uuid[37];
+    struct jobspec *spec; /* of the job, which is removed when this is done */
+};
+
+static void remove_work(struct op *op)
+{
+    struct remove_args *a = op->arg;
+    struct server *s = op->server;
+    struct errbuf why;
+    char path[700];
+
+    op->rc = store_job_remove(s->store, a->job, &op->why);
+    if (op->rc < 0)
+        return;
+    /* The whole folder: a crash may have left files that no row knows. */
+    snprintf(path, sizeof(path), "%s/jobs/%" PRId64, s->dir, a->job);
+    if (file_remove_folder(path, &why) < 0)
+        log_warn("job.rm", "job=%" PRId64 " error=\"%s\"", a->job, why.text);
+    attached_remove(s->dir, a->uuid, a->spec);
+}
+
+static void remove_done(struct op *op)
+{
+    struct remove_args *a = op->arg;
+    struct job *job;
+
+    if (op->rc < 0) {
+        request_fail(op->rq, op->rc, &op->why);
+    } else {
+        if (jobs_find(op->server->jobs, a->job, &job, NULL) == 0)
+            jobs_remove(op->server->jobs, job);
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddNumberToObject(out, "removed", (double)a->job);
+        request_reply(op->rq, out, NULL, 0);
+    }
+    free(a);
+}
+
+void handle_job_rm(struct request *rq)
+{
+    struct job *job = job_of(rq);
+
+    if (!job)
+        return;
+    if (!job_state_final(job->rec.state)) {
+        request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " is %s; cancel it first", job->rec.job,
+                      job_state_names[job->rec.state]);
+        return;
+    }
+    struct remove_args *a = xmalloc(sizeof(*a));
+    *a = (struct remove_args){.job = job->rec.job, .spec = &job->spec};
+    memcpy(a->uuid, job->rec.uuid, sizeof(a->uuid));
+    op_run(rq->server->store_lane,
+           (struct op){
+               .rq = rq, .server = rq->server, .arg = a, .work = remove_work, .done = remove_done});
+}
+
+/* --- schedule --- */
+
+struct schedule_args {
+    int64_t job, epoch, first, limit;
+    char uuid[37];
+    struct jobspec *spec; /* parsed anew: a lane outlives no job that is removed */
+    uint16_t *labels;
+    uint32_t samples, classes;
+    double *rank;
+    struct lapses *lapses; /* of measure forgetting */
+    struct schedule schedule;
+};
+
+static void reply_schedule(struct request *rq, const struct schedule_args *a,
+                           const struct schedule *s)
+{
+    uint64_t first = (uint64_t)a->first < s->count ? (uint64_t)a->first : s->count;
+    uint64_t n = s->count - first < (uint64_t)a->limit ? s->count - first : (uint64_t)a->limit;
+    struct tensor t[2] = {tensor_1d("ids", DTYPE_U32, n, s->ids + first),
+                          tensor_1d("weights", DTYPE_F32, n, s->weights + first)};
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(out, "epoch", (double)a->epoch);
+    cJSON_AddNumberToObject(out, "share", s->share);
+    cJSON_AddNumberToObject(out, "count", s->count);
+    cJSON_AddNumberToObject(out, "steps", jobspec_epoch_steps(a->spec, a->samples));
+    request_reply(rq, out, t, 2);
+}
+
+static int replay_one(void *arg, int64_t epoch, const struct score *scores)
+{
+    struct schedule_args *a = arg;
+
+    (void)epoch;
+    if (a->lapses)
+        lapses_add(a->lapses, scores, a->labels, a->samples);
+    return curriculum_rank(a->spec, scores, a->lapses, a->samples, a->rank);
+}
+
+static void schedule_work(struct op *op)
+{
+    struct schedule_args *a = op->arg;
+    struct attached attached = {0};
+
+    op->rc =
+        attached_load(op->server->dir, a->uuid, a->spec, NULL, a->samples, &attached, &op->why);
+    if (op->rc == 0)
+        op->rc = curriculum_begin(attached.order, attached.excluded, attached.excluded_count,
+                                  a->samples, a->rank);
+    attached_done(&attached);
+    if (op->rc == 0)
+        op->rc =
+            query_replay(op->server->query, a->job, a->epoch, a->samples, replay_one, a, &op->why);
+    if (op->rc == 0)
+        op->rc = schedule_make(a->spec, a->rank, a->labels, a->classes, a->samples, a->epoch,
+                               &a->schedule);
+}
+
+static void schedule_free(struct schedule_args *a)
+{
+    if (a->spec)
+        jobspec_done(a->spec);
+    free(a->spec);
+    free(a->labels);
+    free(a->rank);
+    free(a->lapses);
+    schedule_done(&a->schedule);
+    free(a);
+}
+
+static void schedule_reply(struct op *op)
+{
+    struct schedule_args *a = op->arg;
+
+    if (op->rc < 0)
+        request_fail(op->rq, op->rc, &op->why);
+    else
+        reply_schedule(op->rq, a, &a->schedule);
+    schedule_free(a);
+}
+
+static int read_schedule(struct request *rq, struct job *job, struct schedule_args *a,
+                         struct errbuf *why)
+{
+    const cJSON *json = rq->message.json;
+    int64_t open =
+        job->run && !run_finished(job->run) ? run_progress(job->run).epoch : job->epochs_done;
+    cJSON *spec = NULL;
+
+    *a = (struct schedule_args){.job = job->rec.job, .limit = SCHEDULE_ENTRIES_MAX};
+    if (field_i64(json, "job.schedule", "epoch", true, 0, EPOCHS_MAX, &a->epoch, why) < 0 ||
+        field_i64(json, "job.schedule", "first", false, 0, SAMPLES_MAX, &a->first, why) < 0 ||
+        field_i64(json, "job.schedule", "limit", false, 1, SCHEDULE_ENTRIES_MAX, &a->limit, why) <
+            0)
+        return -EINVAL;
+    memcpy(a->uuid, job->rec.uuid, sizeof(a->uuid));
+    if (job->spec.epochs == 0)
+        return err_set(why, -EINVAL,
+                       "job %" PRId64
+                       " measures its weights and trains nothing: it has no schedule",
+                       job->rec.job);
+    if (a->epoch >= job->spec.epochs)
+        return err_set(why, -EINVAL,
+                       "epoch is %" PRId64 ", job %" PRId64 " has epochs 0 to %" PRId64, a->epoch,
+                       job->rec.job, job->spec.epochs - 1);
+    if (a->epoch > open)
+        return err_set(why, -EINVAL,
+                       "epoch %" PRId64 " of job %" PRId64
+                       " has no schedule yet: it follows from scores that are not measured; epochs "
+                       "0 to %" PRId64 " have one",
+                       a->epoch, job->rec.job, open);
+    int rc = jobs_prepare(rq->server, job, why);
+    if (rc < 0)
+        return rc;
+    a->samples = job->data->samples;
+    a->classes = job->data->classes;
+    a->spec = xcalloc(1, sizeof(*a->spec));
+    rc = field_parse(job->rec.spec_json, strlen(job->rec.spec_json), JSON_REPLY_BYTES_MAX, "job",
+                     &spec, why);
+    if (rc == 0)
+        rc = jobspec_parse(spec, a->spec, why);
+    cJSON_Delete(spec);
+    a->labels = alloc_bytes(a->samples, sizeof(*a->labels));
+    a->rank = alloc_bytes(a->samples, sizeof(*a->rank));
+    bool lapses = curriculum_counts_lapses(&job->spec);
+    if (lapses)
+        a->lapses = alloc_bytes(a->samples, sizeof(*a->lapses));
+    if (rc == 0 && (!a->labels || !a->rank || (lapses && !a->lapses)))
+        rc = err_set(why, -ENOMEM, "no memory for a schedule of %u samples", a->samples);
+    if (rc == 0)
+        memcpy(a->labels, job->data->labels, a->samples * sizeof(*a->labels));
+    return rc;
+}
+
+void handle_job_schedule(struct request *rq)
+{
+    struct job *job = job_of(rq);
+    struct errbuf why;
+
+    if (!job)
+        return;
+    struct schedule_args *a = xcalloc(1, sizeof(*a));
+    int rc = read_schedule(rq, job, a, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        schedule_free(a);
+    } else if (job->run && !run_finished(job->run) && a->epoch == run_progress(job->run).epoch) {
+        reply_schedule(rq, a, run_schedule(job->run));
+        schedule_free(a);
+    } else {
+        op_run(rq->server->query_lane, (struct op){.rq = rq,
+                                                   .server = rq->server,
+                                                   .arg = a,
+                                                   .work = schedule_work,
+                                                   .done = schedule_reply});
+    }
+}

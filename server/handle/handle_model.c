@@ -1,0 +1,192 @@
+/* model.get: the parameters of a job, from its run or from its newest checkpoint. Those above 8 MiB
+ * come from the checkpoint always, in pieces: its file stays as it is while it is read. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/field.h"
+#include "common/hash.h"
+#include "server/handle/handlers.h"
+#include "server/jobs/jobs_internal.h"
+#include "server/server.h"
+#include "server/store/checkpoint.h"
+
+struct model_args {
+    int64_t job;
+    bool final; /* no other than the newest will do */
+    struct checkpoint_shape shape;
+    struct checkpoint *checkpoint;
+    int64_t step, offset, bytes; /* of a piece */
+    uint8_t *piece;
+};
+
+static void reply_model(struct request *rq, struct job *job, int64_t epoch, uint64_t step,
+                        const float *theta, const char *class_names)
+{
+    const double dims[] = {job->model.in.h, job->model.in.w, job->model.in.c};
+    const bool inlined = job->model.floats <= INLINE_FLOATS_MAX;
+    const size_t bytes = job->model.floats * sizeof(float);
+    struct tensor t = tensor_1d("theta", DTYPE_F32, job->model.floats, theta);
+    char hash[SHA256_HEX];
+    cJSON *out = cJSON_CreateObject();
+
+    sha256_hex_of(theta, bytes, hash);
+    cJSON_AddNumberToObject(out, "job", (double)job->rec.job);
+    cJSON_AddNumberToObject(out, "epoch", (double)epoch);
+    cJSON_AddNumberToObject(out, "step", (double)step);
+    cJSON_AddBoolToObject(out, "final", job->rec.state == JOB_DONE);
+    cJSON_AddStringToObject(out, "sha256", hash);
+    cJSON_AddItemToObject(out, "model", cJSON_Duplicate(job->spec.model, true));
+    cJSON_AddItemToObject(out, "input", cJSON_CreateDoubleArray(dims, 3));
+    cJSON_AddNumberToObject(out, "classes", job->model.classes);
+    request_add_decimals(out, "mean", job->model.mean, job->model.in.c);
+    request_add_decimals(out, "std", job->model.std, job->model.in.c);
+    cJSON *names = cJSON_Parse(class_names ? class_names : job->data->class_names_json);
+    if (names)
+        cJSON_AddItemToObject(out, "class_names", names);
+    if (!inlined)
+        cJSON_AddNumberToObject(out, "theta_bytes", (double)bytes);
+    request_reply(rq, out, &t, inlined);
+}
+
+static void model_free(struct model_args *a)
+{
+    checkpoint_free(a->checkpoint);
+    free(a->piece);
+    free(a);
+}
+
+static void model_work(struct op *op)
+{
+    struct model_args *a = op->arg;
+
+    op->rc =
+        job_newest_checkpoint(op->server, a->job, &a->shape, a->final, &a->checkpoint, &op->why);
+}
+
+static void model_done_reply(struct op *op)
+{
+    struct model_args *a = op->arg;
+    struct job *job;
+    int rc = op->rc < 0 ? op->rc : jobs_find(op->server->jobs, a->job, &job, &op->why);
+
+    if (rc < 0)
+        request_fail(op->rq, rc, &op->why);
+    else
+        reply_model(op->rq, job, checkpoint_epoch(a->checkpoint), checkpoint_step(a->checkpoint),
+                    checkpoint_theta(a->checkpoint), checkpoint_class_names(a->checkpoint));
+    model_free(a);
+}
+
+/* --- pieces --- */
+
+static void piece_work(struct op *op)
+{
+    struct model_args *a = op->arg;
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    char path[700];
+    int count, i = 0;
+
+    op->rc =
+        store_checkpoints_load(op->server->store, a->job, list, CHECKPOINTS_READ, &count, &op->why);
+    if (op->rc < 0)
+        return;
+    while (i < count && list[i].step != a->step)
+        i++;
+    if (i == count) {
+        op->rc = err_set(&op->why, -ESTALE,
+                         "the checkpoint of step %" PRId64 " of job %" PRId64 " is gone", a->step,
+                         a->job);
+        return;
+    }
+    job_checkpoint_path(path, sizeof(path), op->server->dir, a->job, list[i].file);
+    op->rc = checkpoint_read_theta(path, &a->shape, (size_t)a->offset, (size_t)a->bytes, a->piece,
+                                   &op->why);
+}
+
+static void piece_reply(struct op *op)
+{
+    struct model_args *a = op->arg;
+
+    if (op->rc == -ESTALE) {
+        request_error(op->rq, ERR_GONE, "%s", op->why.text);
+    } else if (op->rc < 0) {
+        request_fail(op->rq, op->rc, &op->why);
+    } else {
+        struct tensor t = tensor_1d("piece", DTYPE_U8, (uint64_t)a->bytes, a->piece);
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddNumberToObject(out, "theta_bytes", (double)(a->shape.floats * sizeof(float)));
+        request_reply(op->rq, out, &t, 1);
+    }
+    model_free(a);
+}
+
+static int read_piece(const struct request *rq, struct model_args *a, struct errbuf *why)
+{
+    const cJSON *json = rq->message.json;
+    int rc = field_i64(json, "model.get", "step", true, 0, INT64_C(1) << 50, &a->step, why);
+
+    if (rc == 0)
+        rc = field_i64(json, "model.get", "offset", true, 0,
+                       (int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float), &a->offset, why);
+    if (rc == 0)
+        rc = field_i64(json, "model.get", "bytes", true, 1, PIECE_BYTES_MAX, &a->bytes, why);
+    if (rc < 0)
+        return rc;
+    a->piece = alloc_bytes((size_t)a->bytes, 1);
+    return a->piece ? 0
+                    : err_set(why, -ENOMEM, "no memory for a piece of %" PRId64 " bytes", a->bytes);
+}
+
+static void start(struct request *rq, struct model_args *a, void (*work)(struct op *),
+                  void (*done)(struct op *))
+{
+    op_run(rq->server->store_lane,
+           (struct op){.rq = rq, .server = rq->server, .arg = a, .work = work, .done = done});
+}
+
+static void get_piece(struct request *rq, struct model_args *a)
+{
+    struct errbuf why;
+    int rc = read_piece(rq, a, &why);
+
+    if (rc == 0) {
+        start(rq, a, piece_work, piece_reply);
+        return;
+    }
+    request_fail(rq, rc, &why);
+    model_free(a);
+}
+
+void handle_model_get(struct request *rq)
+{
+    struct job *job;
+    int64_t number;
+    struct errbuf why;
+    int rc = field_i64(rq->message.json, "model.get", "job", true, 1, INT32_MAX, &number, &why);
+
+    if (rc == 0)
+        rc = jobs_find(rq->server->jobs, number, &job, &why);
+    if (rc == 0)
+        rc = jobs_prepare(rq->server, job, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    bool piece = cJSON_HasObjectItem(rq->message.json, "offset");
+    if (!piece && job->run && !run_in_pieces(job->run)) {
+        reply_model(rq, job, run_progress(job->run).epoch, run_step(job->run), run_theta(job->run),
+                    run_class_names(job->run));
+        return;
+    }
+    struct model_args *a = xcalloc(1, sizeof(*a));
+    a->job = job->rec.job;
+    a->final = job->rec.state == JOB_DONE;
+    a->shape = job_checkpoint_shape(job);
+    if (piece)
+        get_piece(rq, a);
+    else
+        start(rq, a, model_work, model_done_reply);
+}

@@ -1,0 +1,229 @@
+/* Vectors above 8 MiB in pieces: params.get down to the workers, result.offer and result.put up. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/field.h"
+#include "common/hash.h"
+#include "common/log.h"
+#include "server/handle/handlers.h"
+#include "server/handle/task_key.h"
+#include "server/server.h"
+
+#define VECTOR_BYTES_MAX ((int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float))
+
+/* --- params.get --- */
+
+struct range {
+    int64_t offset, bytes;
+};
+
+static int read_range(const struct request *rq, struct range *ret, struct errbuf *why)
+{
+    int rc = field_i64(rq->message.json, "params.get", "offset", true, 0, VECTOR_BYTES_MAX,
+                       &ret->offset, why);
+
+    return rc < 0 ? rc
+                  : field_i64(rq->message.json, "params.get", "bytes", true, 1, PIECE_BYTES_MAX,
+                              &ret->bytes, why);
+}
+
+static void reply_params(struct request *rq, const struct job *job, const struct range *range)
+{
+    const int64_t whole = (int64_t)(job->model.floats * sizeof(float));
+    const char *theta = (const char *)run_round_theta(job->run);
+
+    if (range->offset > whole || range->bytes > whole - range->offset) {
+        request_error(rq, ERR_BAD_FIELD,
+                      "params.get: %" PRId64 " bytes from %" PRId64
+                      " are asked for, the parameters have %" PRId64,
+                      range->bytes, range->offset, whole);
+        return;
+    }
+    struct tensor t = tensor_1d("piece", DTYPE_U8, (uint64_t)range->bytes, theta + range->offset);
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "bytes", (double)whole);
+    request_reply(rq, out, &t, 1);
+}
+
+void handle_params_get(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct task_key key;
+    struct range range;
+    struct errbuf why;
+
+    if (!worker)
+        return;
+    if (task_key_read_round(rq, &key, &why) < 0 || read_range(rq, &range, &why) < 0) {
+        request_error(rq, ERR_BAD_FIELD, "%s", why.text);
+        return;
+    }
+    struct job *job = task_key_round(rq->server, &key);
+    if (!job) {
+        request_error(rq, ERR_GONE, "step %" PRId64 " of job %" PRId64 " is over", key.step,
+                      key.job);
+        return;
+    }
+    workers_renew(worker, job);
+    reply_params(rq, job, &range);
+}
+
+/* --- result.offer, result.put --- */
+
+/* What both have in common: who it is, what it is of. */
+struct upload_request {
+    struct worker *worker;
+    struct task_key key;
+    struct run_upload upload;
+    struct job *job; /* NULL: nobody waits for it any more */
+};
+
+/* False: rq was answered. */
+static bool read_upload(struct request *rq, struct upload_request *ret)
+{
+    struct errbuf why;
+    uint32_t count;
+
+    ret->worker = workers_of(rq->server->workers, rq);
+    if (!ret->worker)
+        return false;
+    if (task_key_read(rq, &ret->key, &why) < 0) {
+        request_error(rq, ERR_BAD_FIELD, "%s", why.text);
+        return false;
+    }
+    ret->job = task_key_job(rq->server, &ret->key, &count);
+    ret->upload = (struct run_upload){.phase = (enum phase)ret->key.phase,
+                                      .step = (uint64_t)ret->key.step,
+                                      .node = task_key_node(&ret->key),
+                                      .worker = workers_number(ret->worker)};
+    if (!ret->job || run_in_pieces(ret->job->run))
+        return true;
+    request_error(rq, ERR_NOT_ALLOWED,
+                  "the gradients of job %" PRId64 " fit a message; they come in task.result",
+                  ret->key.job);
+    return false;
+}
+
+/* pieces 0: without the list of those that are missing. */
+static void reply_answer(struct request *rq, enum upload_answer answer, uint64_t have,
+                         uint32_t pieces)
+{
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(out, "answer", upload_answer_names[answer]);
+    if (answer == UPLOAD_WAIT)
+        cJSON_AddNumberToObject(out, "wait_ms", UPLOAD_WAIT_MS);
+    if (answer == UPLOAD_SEND && pieces) {
+        cJSON *list = cJSON_AddArrayToObject(out, "missing");
+        for (uint32_t i = 0; i < pieces; i++)
+            if (!(have >> i & 1))
+                cJSON_AddItemToArray(list, cJSON_CreateNumber(i));
+    }
+    request_reply(rq, out, NULL, 0);
+}
+
+static uint32_t pieces_of(int64_t bytes)
+{
+    return (uint32_t)((bytes + PIECE_BYTES_MAX - 1) / PIECE_BYTES_MAX);
+}
+
+void handle_result_offer(struct request *rq)
+{
+    struct upload_request up;
+    struct errbuf why;
+    int64_t bytes;
+    uint64_t have = 0;
+
+    if (!read_upload(rq, &up))
+        return;
+    if (field_i64(rq->message.json, "result.offer", "bytes", true, 1, VECTOR_BYTES_MAX, &bytes,
+                  &why) < 0) {
+        request_fail(rq, -EINVAL, &why);
+        return;
+    }
+    if (!up.job) {
+        reply_answer(rq, UPLOAD_DROP, 0, 0);
+        return;
+    }
+    if ((uint64_t)bytes != up.job->model.floats * sizeof(float)) {
+        request_error(rq, ERR_BAD_FIELD,
+                      "result.offer.bytes is %" PRId64 ", a gradient of job %" PRId64 " has %zu",
+                      bytes, up.key.job, up.job->model.floats * sizeof(float));
+        return;
+    }
+    int64_t ttl_ms = workers_renew(up.worker, up.job);
+    int rc = run_offer(up.job->run, &up.upload, clock_mono_ms(), ttl_ms, &have);
+    if (rc < 0) {
+        err_set(&why, rc, "no memory for a gradient of %" PRId64 " bytes", bytes);
+        request_fail(rq, rc, &why);
+        return;
+    }
+    reply_answer(rq, (enum upload_answer)rc, have, pieces_of(bytes));
+}
+
+struct piece {
+    int64_t number;
+    uint8_t hash[BLAKE2B_BYTES];
+};
+
+static int read_piece(const struct request *rq, struct piece *ret, struct errbuf *why)
+{
+    int rc = field_i64(rq->message.json, "result.put", "piece", true, 0, PIECES_MAX - 1,
+                       &ret->number, why);
+
+    return rc < 0 ? rc : field_sha256(rq->message.json, "result.put", "blake2b", ret->hash, why);
+}
+
+/* Keeps the piece when its bytes have the hash that it names. As run_put. */
+static int keep_piece(struct request *rq, struct upload_request *up, const struct piece *p,
+                      struct errbuf *why)
+{
+    const struct tensor *t;
+    uint8_t got[BLAKE2B_BYTES];
+    int64_t ttl_ms = workers_renew(up->worker, up->job);
+    int rc = message_tensor(&rq->message, "piece", DTYPE_U8, 1, NULL, &t, why);
+
+    if (rc < 0)
+        return rc;
+    blake2b_of(t->data, t->bytes, got);
+    if (memcmp(got, p->hash, sizeof(got)) != 0)
+        return err_set(why, -EINVAL, "piece %" PRId64 " does not have the hash it came with",
+                       p->number);
+    return run_put(up->job->run, &up->upload, p->number, p->hash, t->data, t->bytes,
+                   clock_mono_ms(), ttl_ms, why);
+}
+
+static void reply_gone(struct request *rq, const struct task_key *k)
+{
+    request_error(rq, ERR_GONE,
+                  "the upload of shards %" PRId64 " to %" PRId64 " was given up; offer it again",
+                  k->lo, k->hi);
+}
+
+void handle_result_put(struct request *rq)
+{
+    struct upload_request up;
+    struct piece piece;
+    struct errbuf why;
+
+    if (!read_upload(rq, &up))
+        return;
+    if (read_piece(rq, &piece, &why) < 0) {
+        request_error(rq, ERR_BAD_FIELD, "%s", why.text);
+        return;
+    }
+    int rc = up.job ? keep_piece(rq, &up, &piece, &why) : -EALREADY;
+    failpoint_hit(&rq->server->failpoint, "result.put");
+    if (rc == -EDOM)
+        workers_fault(rq->server->workers, up.worker, up.job, false,
+                      (uint32_t)(up.key.hi - up.key.lo), why.text);
+    if (rc == -ENOENT)
+        reply_gone(rq, &up.key);
+    else if (rc < 0 && rc != -EALREADY)
+        request_error(rq, ERR_BAD_TENSOR, "%s", why.text);
+    else
+        reply_answer(rq, rc == 0 ? UPLOAD_SEND : UPLOAD_DROP, 0, 0);
+}

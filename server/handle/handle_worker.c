@@ -1,0 +1,261 @@
+/* worker.* and task.*: what the workers say. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/field.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/handle/handlers.h"
+#include "server/handle/task_key.h"
+#include "server/server.h"
+
+void handle_worker_list(struct request *rq)
+{
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddItemToObject(out, "workers", workers_rows(rq->server->workers));
+    request_reply(rq, out, NULL, 0);
+}
+
+void handle_worker_hello(struct request *rq)
+{
+    const char *name, *class;
+    int64_t threads;
+    struct worker *worker;
+    struct errbuf why;
+    const cJSON *json = rq->message.json;
+    int rc = field_str(json, "worker.hello", "name", true, NAME_MAX_BYTES, &name, &why);
+
+    if (rc == 0)
+        rc = field_str(json, "worker.hello", "class", true, 80, &class, &why);
+    if (rc == 0)
+        rc = field_i64(json, "worker.hello", "threads", true, 1, THREADS_MAX, &threads, &why);
+    if (rc == 0)
+        rc = workers_hello(rq->server->workers, rq, name, threads, class, &worker, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "worker", workers_number(worker));
+    cJSON_AddNumberToObject(out, "hold_ms", HOLD_MS);
+    const char *wanted = workers_wanted_class(rq->server->workers, worker);
+    if (wanted[0])
+        cJSON_AddStringToObject(out, "class", wanted);
+    request_reply(rq, out, NULL, 0);
+}
+
+void handle_worker_bye(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+
+    if (!worker)
+        return;
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "released", workers_bye(rq->server->workers, worker));
+    request_reply(rq, out, NULL, 0);
+}
+
+void handle_worker_note(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+    char line[NOTE_BYTES_MAX + NAME_MAX_BYTES + 16];
+    const char *text;
+    struct errbuf why;
+    struct job *job;
+    int64_t number;
+
+    if (!worker)
+        return;
+    int rc = field_i64(rq->message.json, "worker.note", "job", true, 1, INT32_MAX, &number, &why);
+    if (rc == 0)
+        rc = field_str(rq->message.json, "worker.note", "text", true, NOTE_BYTES_MAX, &text, &why);
+    if (rc == 0)
+        rc = jobs_find(rq->server->jobs, number, &job, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    if (job->notes >= NOTES_MAX) {
+        request_error(rq, ERR_LIMIT, "the log of job %lld has %d notes of workers by now",
+                      (long long)number, NOTES_MAX);
+        return;
+    }
+    job->notes++;
+    snprintf(line, sizeof(line), "worker %s: %s", workers_name(worker), text);
+    text_make_printable(line);
+    log_info("worker.note", "job=%lld text=\"%s\"", (long long)number, line);
+    jobs_event(rq->server->jobs, job, "worker", line);
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddTrueToObject(out, "noted");
+    request_reply(rq, out, NULL, 0);
+}
+
+void handle_task_next(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+
+    if (worker)
+        workers_next(rq->server->workers, worker, rq);
+}
+
+static int need(const struct request *rq, const char *name, enum dtype d, uint64_t rows,
+                uint64_t columns, const void **ret, struct errbuf *why)
+{
+    const uint64_t shape[2] = {rows, columns};
+    const struct tensor *t;
+    int rc = message_tensor(&rq->message, name, d, columns ? 2 : 1, shape, &t, why);
+
+    if (rc == 0)
+        *ret = t->data;
+    return rc;
+}
+
+static int read_tensors(const struct request *rq, const struct job *job, uint32_t count,
+                        struct run_result *res, struct errbuf *why)
+{
+    int rc = 0;
+
+    if (phase_trains(res->phase)) {
+        if (!run_in_pieces(job->run))
+            rc = need(rq, "grad", DTYPE_F32, job->model.floats, 0, &res->grad, why);
+        if (rc == 0)
+            rc = need(rq, "sums", DTYPE_F64, RUN_SUMS, 0, &res->sums, why);
+    }
+    if (!run_phase_scores(job->run, res->phase))
+        return rc;
+    if (rc == 0)
+        rc = need(rq, "scores", DTYPE_F64, count, 4, &res->scores, why);
+    if (rc == 0)
+        rc = need(rq, "classes", DTYPE_I32, count, 2, &res->classes, why);
+    return rc < 0 ? rc : need(rq, "flags", DTYPE_U32, count, 0, &res->flags, why);
+}
+
+/* 0: counted, -EALREADY: dropped, -EINVAL: not a result, which counts against the worker, -ESTALE:
+ * its upload is gone. */
+static int take_result(struct request *rq, struct worker *worker, const struct task_key *k,
+                       struct errbuf *why)
+{
+    struct server *s = rq->server;
+    struct run_result res = {.phase = (enum phase)k->phase,
+                             .step = (uint64_t)k->step,
+                             .node = task_key_node(k),
+                             .worker = workers_number(worker)};
+    uint32_t count;
+    struct job *job = task_key_job(s, k, &count);
+    int rc;
+
+    /* A lease of a class that the job has given back since: others compute it. */
+    if (!job || !workers_result_fits(worker, job))
+        return -EALREADY;
+    rc = read_tensors(rq, job, count, &res, why);
+    if (rc == 0)
+        rc = run_result(job->run, &res, why);
+    if (rc == -EINVAL)
+        workers_fault(s->workers, worker, job, false, node_size(res.node), why->text);
+    if (rc < 0)
+        return rc;
+    workers_counted(s->workers, worker, job, node_size(res.node));
+    jobs_advance(s->jobs, job);
+    return 0;
+}
+
+void handle_task_result(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct errbuf why = {""};
+    struct task_key key;
+
+    if (!worker)
+        return;
+    if (task_key_read(rq, &key, &why) < 0) {
+        request_error(rq, ERR_BAD_FIELD, "%s", why.text);
+        return;
+    }
+    int rc = take_result(rq, worker, &key, &why);
+    if (rc < 0 && rc != -EALREADY) {
+        log_warn("result.refused", "job=%lld step=%lld lo=%lld error=\"%s\"", (long long)key.job,
+                 (long long)key.step, (long long)key.lo, why.text);
+        request_error(rq, rc == -ESTALE ? ERR_GONE : ERR_BAD_TENSOR, "%s", why.text);
+        return;
+    }
+    rq->result = rc == 0 ? "accepted" : "dropped";
+    if (rc < 0)
+        metrics_count_many(&rq->server->metrics, COUNT_SHARDS_FENCED, (uint64_t)(key.hi - key.lo));
+    workers_next(rq->server->workers, worker, rq);
+}
+
+void handle_task_fail(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct errbuf why;
+    struct task_key key;
+    const char *reason;
+    uint32_t count;
+
+    if (!worker)
+        return;
+    if (task_key_read(rq, &key, &why) < 0 ||
+        field_str(rq->message.json, "task.fail", "reason", true, 200, &reason, &why) < 0) {
+        request_error(rq, ERR_BAD_FIELD, "%s", why.text);
+        return;
+    }
+    struct job *job = task_key_job(rq->server, &key, &count);
+    if (job)
+        workers_fault(rq->server->workers, worker, job, true, (uint32_t)(key.hi - key.lo), reason);
+    workers_next(rq->server->workers, worker, rq);
+}
+
+void handle_task_refuse(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->server->workers, rq);
+    const char *reason;
+    int64_t number;
+    struct job *job;
+    int cause;
+    struct errbuf why;
+
+    if (!worker) /* and rq is gone */
+        return;
+    const cJSON *json = rq->message.json;
+    if (field_i64(json, "task.refuse", "job", true, 1, INT32_MAX, &number, &why) < 0 ||
+        field_enum(json, "task.refuse", "cause", true, refusal_names, &cause, &why) < 0 ||
+        field_str(json, "task.refuse", "reason", true, REFUSAL_BYTES_MAX, &reason, &why) < 0) {
+        request_error(rq, ERR_BAD_FIELD, "%s", why.text);
+        return;
+    }
+    /* One that runs no more is nobody's trouble. */
+    if (jobs_find(rq->server->jobs, number, &job, NULL) == 0 && job->run)
+        workers_refuse(rq->server->workers, worker, job, (enum refusal_cause)cause, reason);
+    workers_next(rq->server->workers, worker, rq);
+}
+
+void handle_task_job(struct request *rq)
+{
+    struct dataset_record rec;
+    const struct dataset *data;
+    struct job *job;
+    int64_t number;
+    struct errbuf why;
+
+    workers_fetches(rq->server->workers, rq->sender);
+    int rc = field_i64(rq->message.json, "task.job", "job", true, 1, INT32_MAX, &number, &why);
+
+    if (rc == 0)
+        rc = jobs_find(rq->server->jobs, number, &job, &why);
+    if (rc == 0)
+        rc = jobs_prepare(rq->server, job, &why);
+    if (rc == 0)
+        rc = datasets_find_hash(rq->server->datasets, job->rec.dataset_sha256, &data, &rec, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "job", (double)number);
+    cJSON_AddItemToObject(out, "spec", jobspec_json(&job->spec));
+    cJSON_AddStringToObject(out, "sha256", rec.sha256);
+    cJSON_AddNumberToObject(out, "bytes", (double)rec.bytes);
+    request_reply(rq, out, NULL, 0);
+}

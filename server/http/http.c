@@ -1,0 +1,554 @@
+/* libmicrohttpd on the server's loop. It has no thread: its epoll descriptor is polled by libuv,
+ * and every time it is readable, or its next deadline is there, it is driven one turn. A question
+ * that is answered later puts its connection to sleep (MHD_suspend_connection) and wakes it with
+ * the answer, so an exchange lives at least as long as its request.
+ *
+ * Limits: connections, the bytes of a header and of a body, and the time a connection may take from
+ * one answer to the next: whoever sends a byte a second is cut off like one that sends none. */
+#include "server/http/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <sodium/randombytes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "common/alloc.h"
+#include "common/bounds.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/http/http_internal.h"
+#include "server/server.h"
+
+#define CONNECTION_MS 30000 /* from its start, or an answer, to the next answer */
+#define SILENT_S 20         /* without a byte */
+#define BACKLOG 64
+#define TOKEN_FILE "http.token"
+
+/* A connection of a browser, for its deadline. */
+struct connection {
+    int fd;
+    int64_t since_ms; /* of its start or last answer */
+    struct connection *prev, *next;
+};
+
+struct http {
+    struct server *server;
+    struct MHD_Daemon *daemon;
+    uv_poll_t poll;
+    uv_timer_t timer;
+    struct http_exchange *exchanges; /* all that live */
+    struct connection *connections;
+    char url[64], token[HTTP_TOKEN_HEX];
+};
+
+/* --- address and token --- */
+
+static int parse_address(const char *address, struct sockaddr_in *ret, struct errbuf *why)
+{
+    const char *colon = strrchr(address, ':');
+    char host[INET_ADDRSTRLEN];
+    int64_t port;
+
+    *ret = (struct sockaddr_in){.sin_family = AF_INET};
+    if (!colon || !text_i64(colon + 1, 1, UINT16_MAX, &port))
+        return err_set(why, -EINVAL,
+                       "--http is \"%.80s\", allowed are HOST:PORT (as in " HTTP_DEFAULT
+                       ") and " HTTP_NONE,
+                       address);
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
+    if (inet_pton(AF_INET, host, &ret->sin_addr) != 1)
+        return err_set(why, -EINVAL, "--http %.80s: the host must be an IPv4 address of loopback",
+                       address);
+    if (ntohl(ret->sin_addr.s_addr) >> 24 != IN_LOOPBACKNET)
+        return err_set(why, -EPERM,
+                       "--http %.80s is not allowed: the dashboard is served on loopback only "
+                       "(127.0.0.0/8); from another machine use ssh -L 7580:" HTTP_DEFAULT
+                       " SERVER",
+                       address);
+    ret->sin_port = htons((uint16_t)port);
+    return 0;
+}
+
+int http_check(const char *address, struct errbuf *why)
+{
+    struct sockaddr_in at;
+
+    return strcmp(address, HTTP_NONE) == 0 ? 0 : parse_address(address, &at, why);
+}
+
+/* The secret of this state folder: kept, so that a page that knows it still does after a restart.
+ */
+static int load_token(struct http *h, struct errbuf *why)
+{
+    char *path = xasprintf("%s/%s", h->server->dir, TOKEN_FILE), *text = NULL;
+    uint8_t bytes[HTTP_TOKEN_BYTES];
+    size_t count = 0;
+    int rc = file_read(path, HTTP_TOKEN_HEX, &text, &count, why);
+
+    if (rc == 0) {
+        text[strcspn(text, "\n")] = 0;
+        if (text_unhex(text, bytes, sizeof(bytes)))
+            text_hex(bytes, sizeof(bytes), h->token);
+        else
+            rc = err_set(why, -EUCLEAN, "%s does not hold %d hex digits; remove it for a new one",
+                         path, HTTP_TOKEN_HEX - 1);
+    } else if (rc == -ENOENT) {
+        randombytes_buf(bytes, sizeof(bytes));
+        text_hex(bytes, sizeof(bytes), h->token);
+        const struct file_part parts[] = {{h->token, strlen(h->token)}, {"\n", 1}};
+        rc = file_write_atomic(path, 0600, parts, 2, why);
+    }
+    free(text);
+    free(path);
+    return rc;
+}
+
+/* --- answers --- */
+
+static void on_timer(uv_timer_t *timer);
+
+static const struct {
+    const char *name, *value;
+} headers[] = {
+    {"Content-Security-Policy",
+     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+    {"X-Content-Type-Options", "nosniff"},
+    {"Referrer-Policy", "no-referrer"},
+    {"Cross-Origin-Opener-Policy", "same-origin"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+};
+
+/* Takes over the response; wakes the connection when it sleeps. */
+static void give(struct http_exchange *x, unsigned status, const char *type,
+                 struct MHD_Response *response)
+{
+    if (!response)
+        return;
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
+        MHD_add_response_header(response, headers[i].name, headers[i].value);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (x->response)
+        MHD_destroy_response(x->response);
+    x->response = response;
+    x->status = status;
+    if (x->asleep) { /* the loop does not learn of it from MHD */
+        MHD_resume_connection(x->connection);
+        uv_timer_start(&x->http->timer, on_timer, 0, 0);
+    }
+    x->asleep = false;
+}
+
+void http_set(struct http_exchange *x, unsigned status, const char *type, const void *data,
+              size_t bytes, bool is_static)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        bytes, (void *)(uintptr_t)data, is_static ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_COPY);
+
+    if (response)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL,
+                                is_static ? "no-cache" : "no-store");
+    give(x, status, type, response);
+}
+
+static cJSON *error_json(enum error_code code, const char *text)
+{
+    cJSON *json = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(json, "type", "error");
+    cJSON_AddStringToObject(json, "code", error_names[code]);
+    cJSON_AddStringToObject(json, "error", text);
+    return json;
+}
+
+static void give_json(struct http_exchange *x, unsigned status, const cJSON *json, char *text)
+{
+    char *body = text ? text : cJSON_PrintUnformatted(json);
+    struct MHD_Response *response =
+        body ? MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_FREE) : NULL;
+
+    if (response)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    give(x, status, "application/json", response);
+}
+
+void http_refuse(struct http_exchange *x, unsigned status, enum error_code code, const char *fmt,
+                 ...)
+{
+    struct errbuf why;
+    va_list ap;
+
+    va_start(ap, fmt);
+    err_vset(&why, fmt, ap);
+    va_end(ap);
+    cJSON *json = error_json(code, why.text);
+    give_json(x, status, json, NULL);
+    cJSON_Delete(json);
+}
+
+/* The status of a reply of the message table. */
+static unsigned status_of(const cJSON *json)
+{
+    static const struct {
+        enum error_code code;
+        unsigned status;
+    } map[] = {
+        {ERR_NOT_FOUND, MHD_HTTP_NOT_FOUND},
+        {ERR_EXISTS, MHD_HTTP_CONFLICT},
+        {ERR_NOT_ALLOWED, MHD_HTTP_CONFLICT},
+        {ERR_GONE, MHD_HTTP_GONE},
+        {ERR_TOO_LARGE, MHD_HTTP_CONTENT_TOO_LARGE},
+        {ERR_LIMIT, MHD_HTTP_TOO_MANY_REQUESTS},
+        {ERR_UNAVAILABLE, MHD_HTTP_SERVICE_UNAVAILABLE},
+        {ERR_TIMEOUT, MHD_HTTP_SERVICE_UNAVAILABLE},
+        {ERR_INTERNAL, MHD_HTTP_INTERNAL_SERVER_ERROR},
+    };
+    const cJSON *code = cJSON_GetObjectItemCaseSensitive(json, "code");
+
+    if (cJSON_GetObjectItemCaseSensitive(json, "ok") || !cJSON_IsString(code))
+        return MHD_HTTP_OK;
+    for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+        if (strcmp(code->valuestring, error_names[map[i].code]) == 0)
+            return map[i].status;
+    return MHD_HTTP_BAD_REQUEST;
+}
+
+void http_answer(struct http_exchange *x, const cJSON *json, char *text)
+{
+    x->rq = NULL;
+    give_json(x, status_of(json), json, text);
+}
+
+void http_answer_data(struct http_exchange *x, const char *type, void *data, size_t bytes)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(bytes, data, MHD_RESPMEM_MUST_FREE);
+
+    x->rq = NULL;
+    if (response) /* what a sample looks like never changes */
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "private, max-age=3600");
+    else
+        free(data);
+    give(x, MHD_HTTP_OK, type, response);
+}
+
+void http_drop(struct http_exchange *x)
+{
+    if (!x->rq)
+        return;
+    x->rq = NULL;
+    http_refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, ERR_UNAVAILABLE, "the server is stopping");
+}
+
+/* --- exchanges --- */
+
+/* Called by MHD when the request line is there, before the headers are. */
+static void *begin(void *arg, const char *path, struct MHD_Connection *connection)
+{
+    struct http *h = arg;
+    struct http_exchange *x = xcalloc(1, sizeof(*x));
+
+    x->http = h;
+    x->server = h->server;
+    x->connection = connection;
+    x->path = xstrdup(path);
+    x->path[strcspn(x->path, "?")] = 0;
+    x->next = h->exchanges;
+    if (x->next)
+        x->next->prev = x;
+    h->exchanges = x;
+    return x;
+}
+
+static struct connection *connection_of(struct http_exchange *x)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+static void end(void *arg, struct MHD_Connection *connection, void **context,
+                enum MHD_RequestTerminationCode code)
+{
+    struct http *h = arg;
+    struct http_exchange *x = *context;
+    struct connection *c;
+
+    (void)connection;
+    (void)code;
+    if (!x)
+        return;
+    c = connection_of(x);
+    if (c)
+        c->since_ms = clock_mono_ms();
+    if (x->prev)
+        x->prev->next = x->next;
+    else
+        h->exchanges = x->next;
+    if (x->next)
+        x->next->prev = x->prev;
+    if (x->response)
+        MHD_destroy_response(x->response);
+    free(x->path);
+    free(x->body);
+    free(x);
+    *context = NULL;
+}
+
+/* A piece of a body. False: it is longer than it may be (one that says so was refused before). */
+static bool take_body(struct http_exchange *x, const char *data, size_t bytes)
+{
+    if (bytes > JSON_REQUEST_BYTES_MAX - x->body_bytes)
+        return false;
+    x->body = xrealloc(x->body, x->body_bytes + bytes + 1);
+    memcpy(x->body + x->body_bytes, data, bytes);
+    x->body_bytes += bytes;
+    x->body[x->body_bytes] = 0;
+    return true;
+}
+
+static enum MHD_Result queue(struct http_exchange *x)
+{
+    struct MHD_Response *response = x->response;
+
+    x->response = NULL;
+    metrics_count(&x->server->metrics, x->status < 400   ? COUNT_HTTP_OK
+                                       : x->status < 500 ? COUNT_HTTP_REFUSED
+                                                         : COUNT_HTTP_FAILED);
+    enum MHD_Result result = MHD_queue_response(x->connection, x->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* Called by MHD once when the headers are there, again for each piece of a body, at its end, and
+ * when the connection wakes. */
+static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *path,
+                              const char *method, const char *version, const char *data,
+                              size_t *bytes, void **context)
+{
+    struct http_exchange *x = *context;
+
+    (void)arg;
+    (void)connection;
+    (void)path;
+    (void)version;
+    if (!x)
+        return MHD_NO;
+    if (x->response && *bytes == 0)
+        return queue(x);
+    if (*bytes > 0) {
+        if (!take_body(x, data, *bytes))
+            return MHD_NO;
+        *bytes = 0;
+        return MHD_YES;
+    }
+    if (!x->begun) {
+        x->begun = true;
+        /* An answer at this point would close the connection. */
+        return http_admitted(x, method) ? MHD_YES : queue(x);
+    }
+    http_route(x, method);
+    if (x->response)
+        return queue(x);
+    x->asleep = x->rq;
+    if (!x->asleep)
+        return MHD_NO;
+    MHD_suspend_connection(x->connection);
+    return MHD_YES;
+}
+
+/* --- connections --- */
+
+static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http *h = arg;
+    struct connection *c = *context;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        c = xcalloc(1, sizeof(*c));
+        c->fd = info ? info->connect_fd : -1;
+        c->since_ms = clock_mono_ms();
+        c->next = h->connections;
+        if (c->next)
+            c->next->prev = c;
+        h->connections = c;
+        *context = c;
+    } else if (c) {
+        if (c->prev)
+            c->prev->next = c->next;
+        else
+            h->connections = c->next;
+        if (c->next)
+            c->next->prev = c->prev;
+        free(c);
+        *context = NULL;
+    }
+}
+
+/* --- the loop --- */
+
+static void drive(struct http *h)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+
+    MHD_run(h->daemon);
+    if (MHD_get_timeout(h->daemon, &ms) == MHD_YES)
+        uv_timer_start(&h->timer, on_timer, ms, 0);
+    else
+        uv_timer_stop(&h->timer);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    drive(timer->data);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    drive(poll->data);
+}
+
+void http_tick(struct http *h, int64_t now_ms)
+{
+    if (!h)
+        return;
+    for (struct http_exchange *x = h->exchanges; x; x = x->next) {
+        struct connection *c = x->asleep ? connection_of(x) : NULL;
+        if (c)
+            c->since_ms = now_ms;
+    }
+    /* MHD sees the end of the stream and closes the descriptor, which is its own. */
+    for (struct connection *c = h->connections; c; c = c->next)
+        if (c->fd >= 0 && now_ms - c->since_ms > CONNECTION_MS)
+            shutdown(c->fd, SHUT_RDWR);
+    /* With all places taken MHD listens no more, and looks whether one is free when it is driven.
+     */
+    drive(h);
+}
+
+static int bind_socket(const struct sockaddr_in *at, int *ret)
+{
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
+
+    if (fd < 0)
+        return -errno;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+        bind(fd, (const struct sockaddr *)at, sizeof(*at)) < 0 || listen(fd, BACKLOG) < 0) {
+        rc = -errno;
+        close(fd);
+        return rc;
+    }
+    *ret = fd;
+    return 0;
+}
+
+static int start_daemon(struct http *h, int fd)
+{
+    const union MHD_DaemonInfo *info;
+
+    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, h,
+                                 MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                                 (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                                 (unsigned)SILENT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                 (size_t)HTTP_HEADER_BYTES_MAX, MHD_OPTION_URI_LOG_CALLBACK, begin,
+                                 h, MHD_OPTION_NOTIFY_COMPLETED, end, h,
+                                 MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
+    if (!h->daemon) {
+        close(fd);
+        return -ENOMEM;
+    }
+    info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    return info ? uv_poll_init(&h->server->loop, &h->poll, info->epoll_fd) : -ENOTSUP;
+}
+
+int http_open(struct server *s, const char *address, struct http **ret, struct errbuf *why)
+{
+    struct http *h = xcalloc(1, sizeof(*h));
+    struct sockaddr_in at;
+    int fd = -1, rc = parse_address(address, &at, why);
+
+    h->server = s;
+    snprintf(h->url, sizeof(h->url), "http://%s", address);
+    if (rc == 0)
+        rc = load_token(h, why);
+    if (rc < 0)
+        goto fail;
+    rc = bind_socket(&at, &fd);
+    if (rc == -EADDRINUSE)
+        err_set(why, rc, "%s is in use by another program", h->url);
+    else if (rc < 0)
+        err_set(why, rc, "cannot serve %s: %s", h->url, err_text(rc));
+    if (rc < 0)
+        goto fail;
+    rc = start_daemon(h, fd);
+    if (rc < 0) {
+        err_set(why, rc, "cannot serve %s: %s", h->url, err_text(rc));
+        goto fail;
+    }
+    uv_timer_init(&s->loop, &h->timer);
+    h->poll.data = h->timer.data = h;
+    uv_poll_start(&h->poll, UV_READABLE, on_readable);
+    log_info("http.listen", "url=%s token=%s/%s", h->url, s->dir, TOKEN_FILE);
+    *ret = h;
+    return 0;
+
+fail:
+    if (h->daemon)
+        MHD_stop_daemon(h->daemon);
+    free(h);
+    return rc;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    struct http *h = handle->data;
+
+    uv_close((uv_handle_t *)&h->timer, on_timer_closed);
+}
+
+void http_close(struct http *h)
+{
+    if (!h)
+        return;
+    for (struct http_exchange *x = h->exchanges; x; x = x->next)
+        if (x->rq) {
+            x->rq->http = NULL;
+            http_drop(x);
+        }
+    MHD_run(h->daemon); /* what was answered last leaves */
+    uv_poll_stop(&h->poll);
+    uv_timer_stop(&h->timer);
+    /* The loop lets go of the descriptor before MHD closes it: uv_poll_stop did. */
+    MHD_stop_daemon(h->daemon);
+    uv_close((uv_handle_t *)&h->poll, on_poll_closed);
+}
+
+const char *http_url(const struct http *h)
+{
+    return h->url;
+}
+
+const char *http_token(const struct http *h)
+{
+    return h->token;
+}

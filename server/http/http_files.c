@@ -1,0 +1,52 @@
+/* The files of server/http/web, as they were when the program was built. */
+#include <string.h>
+
+#include "server/http/http_internal.h"
+
+/* The assembler reads the file; its path counts from the repository's root, where make runs. */
+#define FILE_DATA(id, file)                                                                        \
+    __asm__(".pushsection .rodata\n"                                                               \
+            "web_" #id ":\n"                                                                       \
+            ".incbin \"server/http/web/" file "\"\n"                                               \
+            "web_" #id "_end:\n"                                                                   \
+            ".byte 0\n"                                                                            \
+            ".popsection\n");                                                                      \
+    extern const char web_##id[], web_##id##_end[]
+
+FILE_DATA(page, "index.html");
+FILE_DATA(style, "style.css");
+FILE_DATA(icon, "icon.svg");
+FILE_DATA(app, "app.js");
+FILE_DATA(api, "api.js");
+FILE_DATA(dom, "dom.js");
+FILE_DATA(charts, "charts.js");
+FILE_DATA(jobs, "jobs.js");
+FILE_DATA(job, "job.js");
+FILE_DATA(samples, "samples.js");
+FILE_DATA(map, "map.js");
+FILE_DATA(compare, "compare.js");
+
+#define JS "text/javascript; charset=utf-8"
+
+static const struct http_file files[] = {
+    {"/", "text/html; charset=utf-8", web_page, web_page_end},
+    {"/style.css", "text/css; charset=utf-8", web_style, web_style_end},
+    {"/icon.svg", "image/svg+xml", web_icon, web_icon_end},
+    {"/app.js", JS, web_app, web_app_end},
+    {"/api.js", JS, web_api, web_api_end},
+    {"/dom.js", JS, web_dom, web_dom_end},
+    {"/charts.js", JS, web_charts, web_charts_end},
+    {"/jobs.js", JS, web_jobs, web_jobs_end},
+    {"/job.js", JS, web_job, web_job_end},
+    {"/samples.js", JS, web_samples, web_samples_end},
+    {"/map.js", JS, web_map, web_map_end},
+    {"/compare.js", JS, web_compare, web_compare_end},
+};
+
+const struct http_file *http_file(const char *path)
+{
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        if (strcmp(files[i].path, path) == 0)
+            return &files[i];
+    return NULL;
+}

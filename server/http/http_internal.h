@@ -1,0 +1,66 @@
+/* Shared by the files of the HTTP edge only. */
+#ifndef STEPPE_SERVER_HTTP_HTTP_INTERNAL_H
+#define STEPPE_SERVER_HTTP_HTTP_INTERNAL_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "server/http/http.h"
+#include "server/net/request.h"
+
+#define HTTP_TOKEN_BYTES 32
+#define HTTP_TOKEN_HEX (2 * HTTP_TOKEN_BYTES + 1)
+
+struct http_exchange {
+    struct http *http;
+    struct server *server;
+    struct MHD_Connection *connection;
+    char *path;
+    struct request *rq;            /* on its way through the server, or NULL */
+    struct MHD_Response *response; /* the answer, until it is queued */
+    unsigned status;
+    char *body; /* of a POST so far, with a 0 behind it */
+    size_t body_bytes;
+    bool begun;  /* the headers were judged */
+    bool asleep; /* the connection waits for the answer */
+    struct http_exchange *prev, *next;
+};
+
+/* A file of the page, held by the program. */
+struct http_file {
+    const char *path, *type;
+    const char *data, *end;
+};
+/* NULL: there is none at this path. */
+const struct http_file *http_file(const char *path);
+
+/* --- judging what a browser says; pure --- */
+
+/* Is this value of the header Host one that a person types: a loopback address or localhost, with
+ * any port (tunnels)? A page of another name that points here is not let in (DNS rebinding). */
+bool http_host_ok(const char *host);
+/* Did a page of this very server send it? origin: header Origin (NULL: a program, not a page). */
+bool http_origin_ok(const char *origin, const char *host);
+/* Header Sec-Fetch-Site, which browsers send: did this server's page ask, or a person, or no
+ * browser at all? A foreign page cannot read an answer, but could keep the readers busy. */
+bool http_site_ok(const char *site);
+/* Header Authorization is "Bearer TOKEN"; takes the same time whatever differs. */
+bool http_token_ok(const char *authorization, const char *token);
+
+/* --- answers --- */
+
+/* Sets the exchange's answer: data is copied, or static and kept. */
+void http_set(struct http_exchange *x, unsigned status, const char *type, const void *data,
+              size_t bytes, bool is_static);
+__attribute__((format(printf, 4, 5))) void http_refuse(struct http_exchange *x, unsigned status,
+                                                       enum error_code code, const char *fmt, ...);
+
+/* May this request go on? False: x was answered. Looks at the headers only. */
+bool http_admitted(struct http_exchange *x, const char *method);
+/* Answers x, or hands it on (x->rq is set then). */
+void http_route(struct http_exchange *x, const char *method);
+/* /api/TYPE: hands a request to the message table; the answer comes now or later. */
+void http_api(struct http_exchange *x, const char *method);
+
+#endif

@@ -1,0 +1,63 @@
+/* What comes with a job from outside its file: scores that order its samples (curriculum.measure),
+ * samples that it leaves out (exclude), weights that it starts from. Each is one file,
+ * STATE/attached/<uuid of the job>-<sha256>.safetensors, there and durable before the job is; the
+ * job file has its SHA-256. It goes with the job. Runs on a lane. */
+#ifndef STEPPE_SERVER_JOBS_ATTACHED_H
+#define STEPPE_SERVER_JOBS_ATTACHED_H
+
+#include "common/jobspec.h"
+#include "common/model.h"
+#include "server/core/run.h"
+
+enum attached_kind { ATTACHED_ORDER, ATTACHED_EXCLUDE, ATTACHED_WEIGHTS, ATTACHED_KINDS };
+
+extern const char *const attached_names[]; /* as the job file calls them; by kind */
+#define ATTACHED_PATH_BYTES 700
+void attached_path(char out[ATTACHED_PATH_BYTES], const char *dir, const char *uuid,
+                   const char *sha256);
+
+/* What the job file says of a kind; NULL when it has none. */
+struct given *attached_given(struct jobspec *spec, enum attached_kind kind);
+
+/* Takes the uploaded files that the spec names (GIVEN_FILE) over for the job, or finds them there,
+ * from an attempt that went before. -ENOENT: it was not uploaded; -EINVAL: it is another. *io_new
+ * has a bit for each kind that was not there before. */
+int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, unsigned *io_new,
+                   struct errbuf *why);
+/* The job was refused: of the kinds in `new`, what was uploaded becomes an upload again, and what
+ * was made goes. */
+void attached_undo(const char *dir, const char *uuid, struct jobspec *spec, unsigned new);
+/* Writes the order of a job by the key[n] of its samples (NAN: none) and notes its hash in given;
+ * a hash that given has already must be the same one: -EINVAL. */
+int attached_write_order(const char *dir, const char *uuid, struct given *given, const double *key,
+                         uint32_t n, unsigned *io_new, struct errbuf *why);
+/* The same with the weights to start from, and what they say of themselves. */
+int attached_write_weights(const char *dir, const char *uuid, struct given *given,
+                           const struct model *m, const float *theta,
+                           const struct weights_said *said, unsigned *io_new, struct errbuf *why);
+
+/* Reads and judges all files of a job with `samples` samples; notes in spec how many samples a file
+ * excludes. m NULL: without the weights. -EINVAL: a file is none of its kind or does not fit,
+ * -EUCLEAN: it is not the one that the spec names. */
+struct attached {
+    double *order; /* [samples] */
+    uint32_t *excluded;
+    uint32_t excluded_count;
+    float *theta;             /* [floats] */
+    struct weights_said said; /* with theta */
+};
+int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const struct model *m,
+                  uint32_t samples, struct attached *ret, struct errbuf *why);
+/* Puts files of the job that are damaged or gone right, from an upload or another job's file of the
+ * same content. Returns how many. */
+int attached_mend(const char *dir, const char *uuid, struct jobspec *spec);
+void attached_done(struct attached *a); /* a zeroed struct is fine */
+struct run_inputs attached_inputs(const struct attached *a);
+
+/* Removes the files of a job. */
+void attached_remove(const char *dir, const char *uuid, struct jobspec *spec);
+/* Removes the files of those that are no jobs: of a submission that was cut off. Before the loop
+ * starts. */
+void attached_sweep(const char *dir, bool (*is_job)(void *arg, const char *uuid), void *arg);
+
+#endif

@@ -1,0 +1,56 @@
+/* Shared by datasets.c and dataset_*.c only. */
+#ifndef STEPPE_SERVER_JOBS_DATASETS_INTERNAL_H
+#define STEPPE_SERVER_JOBS_DATASETS_INTERNAL_H
+
+#include "server/jobs/datasets.h"
+#include "server/store/data_file.h"
+
+#define RECHECK_MS 5000 /* between two looks at a damaged file */
+
+/* A file, whatever names stand for it. */
+struct stored {
+    char sha256[SHA256_HEX];
+    struct data_file file;
+    uint8_t (*hashes)[BLAKE2B_BYTES]; /* owned; file.hashes */
+    struct dataset dataset;           /* read when first asked for */
+    bool open;
+    unsigned names, held;
+
+    char damage[160]; /* what is wrong with the file; "" : nothing is known to be */
+    int64_t bad;      /* where */
+    bool told;        /* the jobs know as much */
+    bool looked;      /* its hashes were looked for in this life */
+    int64_t look_ms;  /* the next look at a damaged one */
+    struct stored *next;
+};
+
+struct entry {
+    struct dataset_record rec;
+    struct stored *stored;
+    bool going; /* is being removed: found no more, but its name is not free yet */
+    struct entry *next;
+};
+
+struct datasets {
+    char dir[512];
+    struct entry *entries; /* by name */
+    struct stored *stored;
+    int count;
+    bool looking; /* one file at a time */
+};
+
+/* Or NULL. */
+struct stored *datasets_stored(const struct datasets *d, const char *sha256);
+/* Notes what is wrong with the file: why->text, when rc says that it is damaged. */
+void stored_note(struct stored *st, int rc, int64_t bad, const struct errbuf *why);
+/* Has it a name that is not being removed? */
+bool stored_stays(const struct datasets *d, const struct stored *st);
+/* It is whole again. */
+void stored_heal(struct stored *st);
+/* Takes ownership of the hashes of its pieces; those that are there already stay. */
+void stored_take_hashes(struct stored *st, uint8_t (*hashes)[BLAKE2B_BYTES]);
+
+void datasets_add(struct datasets *d, const struct dataset_record *rec);
+bool datasets_named(const struct datasets *d, const char *name);
+
+#endif

@@ -1,0 +1,552 @@
+/* A file loses its name at once when it goes (<sha256>.gone) and its room later, on a lane. */
+#include "server/jobs/incoming.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/bounds.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/safetensors.h"
+#include "common/text.h"
+
+#define PATH_BYTES 700
+#define DAY_MS INT64_C(86400000)
+#define LOOK_MS 1000
+
+struct upload {
+    char sha256[SHA256_HEX];
+    char key[NAME_MAX_BYTES], sender[37], what[NAME_MAX_BYTES]; /* "" : not known */
+    int64_t bytes, have;                                        /* bytes 0: not known */
+    int64_t first_ms, last_ms;                                  /* of its pieces */
+    unsigned held;
+    struct upload *next;
+};
+
+struct incoming {
+    char dir[512];
+    int64_t all_bytes, look_ms;
+    struct upload *list;
+    bool to_clear;
+};
+
+void incoming_path(char *out, size_t bytes, const char *dir, const char *sha256)
+{
+    snprintf(out, bytes, "%s/datasets/%s.part", dir, sha256);
+}
+
+static int64_t size_of(const struct incoming *in, const char *sha256)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+
+    incoming_path(path, sizeof(path), in->dir, sha256);
+    return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+static struct upload *find(const struct incoming *in, const char *sha256)
+{
+    struct upload *u = in->list;
+
+    while (u && strcmp(u->sha256, sha256) != 0)
+        u = u->next;
+    return u;
+}
+
+static struct upload *add(struct incoming *in, const char *sha256, int64_t now_ms)
+{
+    struct upload *u = xcalloc(1, sizeof(*u));
+
+    snprintf(u->sha256, sizeof(u->sha256), "%s", sha256);
+    u->first_ms = u->last_ms = now_ms;
+    u->next = in->list;
+    in->list = u;
+    return u;
+}
+
+static void forget(struct incoming *in, struct upload *u)
+{
+    struct upload **at = &in->list;
+
+    while (*at != u)
+        at = &(*at)->next;
+    *at = u->next;
+    free(u);
+}
+
+/* --- what lies there --- */
+
+static int plain_read(void *arg, uint64_t offset, size_t count, void *out, struct errbuf *why)
+{
+    ssize_t n = pread(*(int *)arg, out, count, (off_t)offset);
+
+    return n == (ssize_t)count ? 0 : err_set(why, -EIO, "it cannot be read");
+}
+
+/* What a safetensors file that is there to its last byte says of itself. */
+static bool is_complete(const char *path, int64_t bytes)
+{
+    struct safetensors st = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const struct file_source from = {
+        .bytes = (uint64_t)bytes, .read = plain_read, .arg = (void *)&fd};
+    bool complete = fd >= 0 && safetensors_read(&from, &st, NULL) == 0;
+
+    safetensors_close(&st);
+    if (fd >= 0)
+        close(fd);
+    return complete;
+}
+
+static void note_file(struct incoming *in, const char *name, int64_t now_ms)
+{
+    char path[PATH_BYTES], sha256[SHA256_HEX];
+    struct stat st;
+
+    snprintf(sha256, sizeof(sha256), "%.*s", SHA256_HEX - 1, name);
+    incoming_path(path, sizeof(path), in->dir, sha256);
+    if (strlen(sha256) != SHA256_HEX - 1 || strcmp(name + SHA256_HEX - 1, ".part") != 0 ||
+        stat(path, &st) != 0)
+        return;
+    struct upload *u = add(in, sha256, now_ms);
+    u->have = st.st_size;
+    if (is_complete(path, u->have)) {
+        u->bytes = u->have; /* whoever waited for the server to come back has his time from here */
+        return;
+    }
+    int64_t idle_ms = clock_unix_ms() - (int64_t)st.st_mtim.tv_sec * 1000;
+    u->first_ms = u->last_ms = now_ms - (idle_ms > 0 ? idle_ms : 0);
+}
+
+void incoming_open(const char *dir, int64_t all_bytes, int64_t now_ms, struct incoming **ret)
+{
+    struct incoming *in = xcalloc(1, sizeof(*in));
+    char path[PATH_BYTES];
+    struct dirent *entry;
+
+    snprintf(in->dir, sizeof(in->dir), "%s", dir);
+    in->all_bytes = all_bytes;
+    in->to_clear = true; /* what the last life was about to */
+    snprintf(path, sizeof(path), "%s/datasets", dir);
+    DIR *folder = opendir(path);
+    while (folder && (entry = readdir(folder)) != NULL)
+        note_file(in, entry->d_name, now_ms);
+    if (folder)
+        closedir(folder);
+    *ret = in;
+}
+
+void incoming_close(struct incoming *in)
+{
+    if (!in)
+        return;
+    while (in->list)
+        forget(in, in->list);
+    free(in);
+}
+
+/* --- arriving --- */
+
+static int check_size(int64_t bytes, struct errbuf *why)
+{
+    if (bytes < 1 || (uint64_t)bytes > DATASET_BYTES_MAX)
+        return err_set(why, -EFBIG, "the dataset has %lld bytes, allowed is 1 to %llu",
+                       (long long)bytes, (unsigned long long)DATASET_BYTES_MAX);
+    return 0;
+}
+
+/* Would an upload of so many bytes go beyond a quota? What others have sent so far counts, of this
+ * one its whole size: better refused before it is sent than behind its last but one piece. */
+static int check_quotas(const struct incoming *in, const struct incoming_from *from,
+                        const char *sha256, int64_t bytes, struct errbuf *why)
+{
+    char need[TEXT_F64_BYTES], has[TEXT_F64_BYTES], limit[TEXT_F64_BYTES];
+    const struct upload *same = find(in, sha256);
+    const char *key = same ? same->key : from->key;
+    int64_t own = 0, all = 0, own_max = in->all_bytes / 4, own_count = 0, count = 0;
+
+    for (const struct upload *u = in->list; u; u = u->next) {
+        if (u == same)
+            continue;
+        all += u->have;
+        count++;
+        if (strcmp(u->key, key) != 0)
+            continue;
+        own += u->have;
+        own_count++;
+    }
+    if (count >= UPLOADS_KEPT_MAX)
+        return err_set(
+            why, -ERANGE,
+            "%lld uploads lie here that nothing took over, allowed is %d; steppe uploads "
+            "lists and removes them",
+            (long long)count, UPLOADS_KEPT_MAX);
+    if (own_count >= UPLOADS_KEPT_MAX / 4)
+        return err_set(
+            why, -ERANGE,
+            "%lld uploads of this sender lie here that nothing took over, allowed is %d; "
+            "steppe uploads lists and removes them",
+            (long long)own_count, UPLOADS_KEPT_MAX / 4);
+    text_of_bytes(bytes, need);
+    if (bytes > own_max - own)
+        return err_set(why, -ERANGE,
+                       "the upload has %s, %s of this sender lie here that nothing took over, and "
+                       "one sender's quota is %s (a quarter of the server's --max-uploads); steppe "
+                       "uploads lists and removes them",
+                       need, text_of_bytes(own, has), text_of_bytes(own_max, limit));
+    if (bytes > in->all_bytes - all)
+        return err_set(why, -ERANGE,
+                       "the upload has %s, %s of others lie here that nothing took over, and the "
+                       "quota of all together is %s (the server's --max-uploads); steppe uploads "
+                       "lists and removes them",
+                       need, text_of_bytes(all, has), text_of_bytes(in->all_bytes, limit));
+    return 0;
+}
+
+/* A hash stands for one content, so of two sizes one is wrong. What lies here is not overwritten
+ * for that, and does not count as complete sooner: it may be somebody else's. */
+static int check_claim(const struct incoming *in, const char *sha256, int64_t size, int64_t bytes,
+                       struct errbuf *why)
+{
+    const struct upload *u = find(in, sha256);
+    int64_t known = u ? u->bytes : 0;
+
+    if (!u || size < 1 || (known ? bytes == known : bytes >= size))
+        return 0;
+    return err_set(why, -EEXIST,
+                   "upload %.16s... %s %lld bytes, not %lld, and a hash stands for one content; "
+                   "steppe uploads lists it, and who sends it or an administrator may remove it",
+                   sha256, known ? "is to have" : "has", (long long)(known ? known : size),
+                   (long long)bytes);
+}
+
+int incoming_offer(struct incoming *in, const struct incoming_from *from, const char *sha256,
+                   int64_t bytes, int64_t *ret_have, struct errbuf *why)
+{
+    int64_t size = size_of(in, sha256);
+    int rc = check_size(bytes, why);
+
+    if (rc == 0)
+        rc = check_claim(in, sha256, size, bytes, why);
+    if (rc == 0)
+        rc = check_quotas(in, from, sha256, bytes, why);
+    if (rc < 0)
+        return rc;
+    *ret_have = size >= 0 && size <= bytes ? size : 0;
+    return 0;
+}
+
+static int write_piece(struct incoming *in, const char *sha256, int64_t offset, const void *piece,
+                       size_t piece_bytes, struct errbuf *why)
+{
+    char path[PATH_BYTES];
+
+    incoming_path(path, sizeof(path), in->dir, sha256);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    int rc = fd < 0 ? -errno : file_write_at(fd, piece, piece_bytes, (uint64_t)offset);
+    if (fd >= 0)
+        close(fd);
+    return rc < 0 ? err_set(why, rc, "cannot keep the upload in %s: %s", path, err_text(rc)) : 0;
+}
+
+int incoming_put(struct incoming *in, const struct incoming_from *from, const char *sha256,
+                 int64_t bytes, int64_t offset, const void *piece, size_t piece_bytes,
+                 int64_t now_ms, int64_t *ret_have, struct errbuf *why)
+{
+    int64_t have;
+    int rc = incoming_offer(in, from, sha256, bytes, &have, why);
+
+    if (rc < 0)
+        return rc;
+    if (offset > bytes || piece_bytes > (uint64_t)(bytes - offset))
+        return err_set(why, -EINVAL,
+                       "a piece of %zu bytes at %lld ends behind the %lld bytes offered",
+                       piece_bytes, (long long)offset, (long long)bytes);
+    if (offset > have)
+        return err_set(why, -EINVAL, "the piece starts at %lld, but only %lld bytes are here",
+                       (long long)offset, (long long)have);
+    struct upload *u = find(in, sha256);
+    if (offset + (int64_t)piece_bytes > have) {
+        if (u && u->held) /* what is being hashed stays as it is */
+            return err_set(why, -EAGAIN,
+                           "upload %.16s... is being taken over; try again in a moment", sha256);
+        /* What is here already may be another sender's. */
+        piece = (const char *)piece + (have - offset);
+        piece_bytes -= (size_t)(have - offset);
+        offset = have;
+        if (!u) {
+            u = add(in, sha256, now_ms);
+            snprintf(u->key, sizeof(u->key), "%s", from->key);
+        }
+        rc = write_piece(in, sha256, offset, piece, piece_bytes, why);
+        int64_t size = size_of(in, sha256); /* a piece may have been written in part */
+        u->have = size > 0 ? size : 0;
+        if (rc < 0 && size < 0 && !u->held)
+            forget(in, u);
+        if (rc < 0)
+            return rc;
+        have = offset + (int64_t)piece_bytes;
+    }
+    if (u) {
+        snprintf(u->sender, sizeof(u->sender), "%s", from->sender);
+        if (from->what[0])
+            snprintf(u->what, sizeof(u->what), "%s", from->what);
+        u->bytes = bytes;
+        u->last_ms = now_ms;
+    }
+    *ret_have = have;
+    return 0;
+}
+
+/* --- taken over --- */
+
+int incoming_whole(const struct incoming *in, const char *sha256, struct errbuf *why)
+{
+    const struct upload *u = find(in, sha256);
+
+    if (!u || u->have >= u->bytes)
+        return 0;
+    return err_set(
+        why, -ENOENT,
+        "of the upload with sha256 %s %lld of %lld bytes are here; send its pieces first", sha256,
+        (long long)u->have, (long long)u->bytes);
+}
+
+void incoming_hold(struct incoming *in, const char *sha256)
+{
+    struct upload *u = find(in, sha256);
+
+    if (!u)
+        u = add(in, sha256, 0);
+    u->held++;
+}
+
+void incoming_released(struct incoming *in, const char *sha256, int64_t now_ms)
+{
+    struct upload *u = find(in, sha256);
+    int64_t size = size_of(in, sha256);
+
+    if (--u->held > 0)
+        return;
+    if (size < 0) {
+        forget(in, u);
+        return;
+    }
+    u->have = size;
+    u->last_ms = now_ms;
+    if (!u->first_ms)
+        u->first_ms = now_ms;
+    if (!u->bytes)
+        u->bytes = size;
+}
+
+/* Is the upload there, with the hash it should have? One that has another is dropped. */
+static int check_hash(const char *part, const char *sha256, struct errbuf *why)
+{
+    uint8_t digest[SHA256_BYTES];
+    char hex[SHA256_HEX];
+
+    if (access(part, F_OK) != 0)
+        return err_set(why, -ENOENT, "no upload with sha256 %s; send its pieces first", sha256);
+    int rc = sha256_file(part, digest, why);
+    if (rc < 0)
+        return rc;
+    text_hex(digest, sizeof(digest), hex);
+    if (strcmp(hex, sha256) == 0)
+        return 0;
+    unlink(part);
+    return err_set(why, -EINVAL,
+                   "the upload's SHA-256 is %.16s..., not %.16s...; it was dropped, send it again",
+                   hex, sha256);
+}
+
+int incoming_rename(const char *dir, const char *sha256, const char *path, struct errbuf *why)
+{
+    char part[PATH_BYTES];
+
+    incoming_path(part, sizeof(part), dir, sha256);
+    int fd = open(part, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int rc = fd < 0 || fsync(fd) < 0 || rename(part, path) < 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    if (rc < 0)
+        return err_set(why, rc, "cannot keep the upload as %s: %s", path, err_text(rc));
+    return file_sync_parent(path, why);
+}
+
+int incoming_take(const char *dir, const char *sha256, const char *path, struct errbuf *why)
+{
+    char part[PATH_BYTES];
+
+    incoming_path(part, sizeof(part), dir, sha256);
+    int rc = check_hash(part, sha256, why);
+    return rc < 0 ? rc : incoming_rename(dir, sha256, path, why);
+}
+
+void incoming_put_back(const char *dir, const char *sha256, const char *path)
+{
+    char part[PATH_BYTES];
+
+    incoming_path(part, sizeof(part), dir, sha256);
+    if (rename(path, part) < 0 && errno != ENOENT)
+        log_warn("upload.put_back", "file=%s error=\"%s\"", path, err_text(-errno));
+}
+
+/* --- going --- */
+
+static bool is_idle(const struct upload *u, int64_t now_ms)
+{
+    return !u->held && now_ms - u->last_ms > UPLOAD_IDLE_MS;
+}
+
+/* Until when it stays, as far as nobody goes on with it. */
+static int64_t goes_ms(const struct upload *u)
+{
+    bool complete = u->bytes > 0 && u->have >= u->bytes;
+
+    return u->last_ms + (complete ? UPLOAD_IDLE_MS : LEFTOVER_DAYS * DAY_MS);
+}
+
+static void let_go(struct incoming *in, struct upload *u, const char *why)
+{
+    char path[PATH_BYTES], gone[PATH_BYTES];
+
+    incoming_path(path, sizeof(path), in->dir, u->sha256);
+    snprintf(gone, sizeof(gone), "%s/datasets/%s.gone", in->dir, u->sha256);
+    if (rename(path, gone) < 0 && errno != ENOENT) {
+        log_warn("upload.rm", "file=%s error=\"%s\"", path, err_text(-errno));
+        u->last_ms += UPLOAD_IDLE_MS; /* not at once again */
+        return;
+    }
+    log_info("upload.rm", "sha256=%s bytes=%lld reason=\"%s\"", u->sha256, (long long)u->have, why);
+    in->to_clear = true;
+    forget(in, u);
+}
+
+cJSON *incoming_rows(const struct incoming *in, int64_t now_ms)
+{
+    cJSON *rows = cJSON_CreateArray();
+
+    for (const struct upload *u = in->list; u; u = u->next) {
+        cJSON *row = cJSON_CreateObject();
+
+        cJSON_AddStringToObject(row, "sha256", u->sha256);
+        if (u->what[0])
+            cJSON_AddStringToObject(row, "what", u->what);
+        if (u->key[0])
+            cJSON_AddStringToObject(row, "key", u->key);
+        if (u->sender[0])
+            cJSON_AddStringToObject(row, "sender", u->sender);
+        cJSON_AddNumberToObject(row, "have", (double)u->have);
+        if (u->bytes)
+            cJSON_AddNumberToObject(row, "bytes", (double)u->bytes);
+        cJSON_AddNumberToObject(row, "age_ms", (double)(now_ms - u->first_ms));
+        cJSON_AddNumberToObject(row, "idle_ms", (double)(now_ms - u->last_ms));
+        if (!u->held)
+            cJSON_AddNumberToObject(row, "stays_ms",
+                                    (double)(goes_ms(u) > now_ms ? goes_ms(u) - now_ms : 0));
+        cJSON_AddItemToArray(rows, row);
+    }
+    return rows;
+}
+
+int incoming_remove(struct incoming *in, const struct incoming_from *from, const char *sha256,
+                    struct errbuf *why)
+{
+    struct upload *u = find(in, sha256);
+
+    if (!u)
+        return err_set(why, -ENOENT, "there is no upload %.16s...; steppe uploads lists them",
+                       sha256);
+    if (!from->any && strcmp(u->key, from->key) != 0)
+        return err_set(why, -EPERM,
+                       "upload %.16s... came with another key; an administrator may "
+                       "remove it",
+                       sha256);
+    if (u->held)
+        return err_set(why, -EAGAIN, "upload %.16s... is being taken over; try again in a moment",
+                       sha256);
+    let_go(in, u, "asked for");
+    return 0;
+}
+
+int64_t incoming_bytes(const struct incoming *in)
+{
+    int64_t bytes = 0;
+
+    for (const struct upload *u = in->list; u; u = u->next)
+        bytes += u->have;
+    return bytes;
+}
+
+int64_t incoming_idle_bytes(const struct incoming *in, int64_t now_ms)
+{
+    int64_t bytes = 0;
+
+    for (const struct upload *u = in->list; u; u = u->next)
+        bytes += is_idle(u, now_ms) ? u->have : 0;
+    return bytes;
+}
+
+int64_t incoming_drop_idle(struct incoming *in, int64_t now_ms, int64_t *ret_bytes)
+{
+    int64_t count = 0;
+
+    *ret_bytes = 0;
+    for (struct upload *u = in->list, *next; u; u = next) {
+        next = u->next;
+        if (!is_idle(u, now_ms))
+            continue;
+        *ret_bytes += u->have;
+        count++;
+        let_go(in, u, "nobody goes on with it");
+    }
+    return count;
+}
+
+void incoming_expire(struct incoming *in, int64_t now_ms)
+{
+    if (now_ms < in->look_ms)
+        return;
+    in->look_ms = now_ms + LOOK_MS;
+    for (struct upload *u = in->list, *next; u; u = next) {
+        next = u->next;
+        if (!u->held && now_ms > goes_ms(u))
+            let_go(in, u, "nothing took it over");
+    }
+}
+
+bool incoming_is_to_clear(struct incoming *in)
+{
+    bool clear = in->to_clear;
+
+    in->to_clear = false;
+    return clear;
+}
+
+void incoming_clear(const char *dir)
+{
+    char path[PATH_BYTES];
+    struct dirent *entry;
+
+    snprintf(path, sizeof(path), "%s/datasets", dir);
+    DIR *folder = opendir(path);
+    while (folder && (entry = readdir(folder)) != NULL) {
+        size_t bytes = strlen(entry->d_name);
+
+        if (bytes < 5 || strcmp(entry->d_name + bytes - 5, ".gone") != 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/datasets/%.100s", dir, entry->d_name);
+        unlink(path);
+    }
+    if (folder)
+        closedir(folder);
+}

@@ -1,0 +1,200 @@
+/* The numerics class of a strict job: it takes that of the worker that first asks for its work, and
+ * gives it back as long as nothing was computed in it, when its workers cannot do the job or are
+ * gone. A person may end that: relax the job, or
+ * unpin its class. Then the job no longer promises the bits that its file has elsewhere, and says
+ * so from then on. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "server/jobs/jobs_internal.h"
+#include "server/server.h"
+
+/* Events of one run: who comes, refuses and goes all day does not fill the log. */
+#define LOGGED_MAX 50
+
+#define AT_ITS_END "is at its end; its last epoch is being written"
+
+struct class_change {
+    struct job_record rec, before; /* before: what is true when it cannot be written */
+    char text[200];
+    bool quiet; /* it is not in the job's log */
+};
+
+static void change_work(struct op *op)
+{
+    struct class_change *c = op->arg;
+
+    op->rc = store_job_update(op->server->store, &c->rec, c->quiet ? NULL : "numerics", c->text,
+                              &op->why);
+}
+
+static void take_back(struct job *job, const struct class_change *c)
+{
+    memcpy(job->rec.numerics_class, c->before.numerics_class, sizeof(job->rec.numerics_class));
+    job->rec.relaxed = c->before.relaxed;
+    memcpy(job->rec.broken, c->before.broken, sizeof(job->rec.broken));
+}
+
+static void change_done(struct op *op)
+{
+    struct class_change *c = op->arg;
+    struct jobs *jobs = op->server->jobs;
+    struct job *job;
+    int rc = jobs_find(jobs, c->rec.job, &job, &op->why);
+
+    if (rc == 0) {
+        job->class_pending = false;
+        rc = op->rc;
+        if (rc < 0)
+            take_back(job, c);
+        if (rc < 0 && !op->rq)
+            job_hold(job, op->why.text);
+    }
+    if (op->rq && rc < 0)
+        request_fail(op->rq, rc, &op->why);
+    else if (op->rq)
+        jobs_verb(jobs, job, VERB_RESUME, op->rq);
+    workers_wake(op->server->workers);
+    free(c);
+}
+
+/* No work is given out before it is durable. */
+static void write_class(struct jobs *jobs, struct job *job, struct class_change *c,
+                        struct request *rq)
+{
+    c->rec = job_record_copy(job);
+    job->class_pending = true;
+    log_info("job.class", "job=%" PRId64 " text=\"%s\"", job->rec.job, c->text);
+    op_run(
+        jobs->server->store_lane,
+        (struct op){
+            .rq = rq, .server = jobs->server, .arg = c, .work = change_work, .done = change_done});
+}
+
+static struct class_change *begin(const struct job *job)
+{
+    struct class_change *c = xcalloc(1, sizeof(*c));
+
+    c->before = job_record_copy(job);
+    return c;
+}
+
+void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class)
+{
+    struct class_change *c = begin(job);
+
+    /* At once, as any change of a job: what is written of it next must not take the class back. */
+    snprintf(job->rec.numerics_class, sizeof(job->rec.numerics_class), "%s", class);
+    snprintf(c->text, sizeof(c->text), "numerics class %s", class);
+    c->quiet = job->refusals.pinned >= LOGGED_MAX;
+    write_class(jobs, job, c, NULL);
+}
+
+void jobs_unpin_class(struct jobs *jobs, struct job *job)
+{
+    struct class_change *c = begin(job);
+
+    snprintf(c->text, sizeof(c->text),
+             "numerics class %s is given back: nothing was computed in it",
+             job->rec.numerics_class);
+    job->rec.numerics_class[0] = 0;
+    c->quiet = job->refusals.pinned >= LOGGED_MAX;
+    job->refusals.pinned++;
+    write_class(jobs, job, c, NULL);
+}
+
+/* --- what a person decides --- */
+
+bool jobs_is_relaxed(const struct job *job)
+{
+    return job->spec.numerics == NUMERICS_RELAXED || job->rec.relaxed;
+}
+
+static uint64_t step_of(const struct job *job)
+{
+    return job->run ? run_step(job->run) : job->step;
+}
+
+void jobs_relax(struct jobs *jobs, struct job *job, struct request *rq)
+{
+    struct class_change *c;
+
+    /* What has come to its end, or is about to, is as it is. */
+    if (job_state_final(job->rec.state)) {
+        request_error(rq, ERR_NOT_ALLOWED,
+                      "job %" PRId64 " is %s; only a job that is queued, running or paused can be "
+                      "relaxed",
+                      job->rec.job, job_state_names[job->rec.state]);
+        return;
+    }
+    if (job->run && run_finished(job->run)) {
+        request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " " AT_ITS_END, job->rec.job);
+        return;
+    }
+    if (jobs_is_relaxed(job)) {
+        jobs_verb(jobs, job, VERB_RESUME, rq);
+        return;
+    }
+    c = begin(job);
+    job->rec.relaxed = true;
+    snprintf(job->rec.broken, sizeof(job->rec.broken),
+             "relaxed at step %" PRIu64 ": from there on by workers of any class", step_of(job));
+    snprintf(c->text, sizeof(c->text), "%s", job->rec.broken);
+    write_class(jobs, job, c, rq);
+}
+
+/* NULL: it can be. */
+static const char *cannot_unpin(const struct job *job)
+{
+    if (job_state_final(job->rec.state))
+        return "has ended; only a job that runs again takes another class";
+    if (job->run && run_finished(job->run))
+        return AT_ITS_END;
+    if (job->spec.numerics == NUMERICS_RELAXED)
+        return "takes workers of every class; it has none to be unpinned";
+    return NULL;
+}
+
+void jobs_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq)
+{
+    struct checkpoint *checkpoint = NULL;
+    const char *refusal = cannot_unpin(job);
+    char text[sizeof(job->rec.broken) + 40] = "";
+
+    if (refusal) {
+        request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " %s", job->rec.job, refusal);
+        return;
+    }
+    if (strcmp(job->rec.numerics_class, class) == 0) {
+        const bool nothing = job->run && !job->touched;
+        if (job->run && job->touched)
+            checkpoint = checkpoint_take(job->run, clock_mono_ms());
+        snprintf(text, sizeof(text), "class %s was unpinned at step %" PRIu64, class, step_of(job));
+        if (!nothing)
+            snprintf(job->rec.broken, sizeof(job->rec.broken), "%.150s", text);
+        job_drop_run(jobs, job);
+        job->rec.numerics_class[0] = 0;
+        job->rec.relaxed = false;
+    }
+    job_write(jobs, job, checkpoint, text, rq);
+}
+
+cJSON *jobs_promise(const struct job *job)
+{
+    const char *why = job->rec.broken;
+    cJSON *out = cJSON_CreateObject();
+
+    if (job->spec.numerics == NUMERICS_RELAXED)
+        why = "its job file asks for numerics relaxed";
+    cJSON_AddBoolToObject(out, "holds", !why[0]);
+    cJSON_AddBoolToObject(out, "relaxed", jobs_is_relaxed(job));
+    if (why[0])
+        cJSON_AddStringToObject(out, "why", why);
+    return out;
+}

@@ -1,0 +1,51 @@
+/* What jobs take of the server's memory at most: a job that would not fit alone is refused, one
+ * that would not fit beside those that run waits. */
+#include <errno.h>
+
+#include "common/text.h"
+#include "server/jobs/jobs_internal.h"
+#include "server/server.h"
+
+/* Copies of a run's state at once: one an epoch that is being written, one inside an epoch, one of
+ * a pause. */
+#define SNAPSHOTS (CLOSING_MAX + 2)
+
+static size_t job_memory(const struct job *job)
+{
+    const struct checkpoint_shape shape = job_checkpoint_shape(job);
+    const bool both = job->spec.score_splits == SPLITS_BOTH;
+    const size_t epoch = ((size_t)shape.samples + (both ? job->data->test_samples : 0)) *
+                         (sizeof(struct score) + sizeof(double));
+
+    const size_t given = job->spec.weights.kind ? shape.floats * sizeof(float) : 0;
+
+    return given + run_memory(&job->spec, &job->model, job->data) +
+           SNAPSHOTS * checkpoint_memory(&shape) + CLOSING_MAX * epoch;
+}
+
+int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job)
+{
+    size_t bytes = job_memory(job);
+
+    for (size_t i = 0; jobs->running[i]; i++) {
+        const struct job *other = jobs->running[i];
+        if (other != job && (other->run || other->starting))
+            bytes += job_memory(other);
+    }
+    return (int64_t)bytes;
+}
+
+int jobs_check_memory(const struct server *s, const struct job *job, struct errbuf *why)
+{
+    char need[TEXT_F64_BYTES], limit[TEXT_F64_BYTES], model[TEXT_F64_BYTES];
+    const int64_t bytes = (int64_t)job_memory(job);
+
+    if (bytes <= s->memory_bytes)
+        return 0;
+    return err_set(why, -EFBIG,
+                   "the job needs %s of the server's memory, --memory allows %s: the model has %s, "
+                   "and optimizer state, snapshots and the sums of %lld shards come to it",
+                   text_of_bytes(bytes, need), text_of_bytes(s->memory_bytes, limit),
+                   text_of_bytes((int64_t)(job->model.floats * sizeof(float)), model),
+                   (long long)(job->spec.batch / job->spec.shard));
+}

@@ -1,0 +1,336 @@
+/* How a job starts, again and again: in its turn, after a pause, after the server ended. Recovery
+ * takes the newest checkpoint whose file is whole and whose epochs are committed with the scores it
+ * was written behind; what came later is dropped and computed again. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/jobs/attached.h"
+#include "server/jobs/jobs_internal.h"
+#include "server/server.h"
+#include "server/store/checkpoint.h"
+
+struct start {
+    struct job_record rec;
+    struct checkpoint_shape shape;
+    struct checkpoint *checkpoint; /* NULL: from the beginning */
+    /* Of the job, which outlives this: it is removed behind it on the same lane. */
+    struct jobspec *spec;
+    const struct model *model;
+    struct attached attached;
+    bool written; /* the row of the job is */
+};
+
+/* A damaged file stays for whoever wants to look at it, out of the way of the one that will be
+ * written at the same step; its row would count as one of those that are kept. */
+static void put_away(struct server *s, const struct checkpoint_record *rec, const char *path)
+{
+    char away[720];
+
+    snprintf(away, sizeof(away), "%s.damaged", path);
+    if (rename(path, away) < 0)
+        log_warn("checkpoint.refused", "file=%s error=\"%s\"", path, err_text(errno));
+    store_checkpoint_remove(s->store, rec->job, rec->step, NULL);
+}
+
+/* Is this checkpoint whole, and is the last epoch it counts on committed with the same scores? */
+static int try_checkpoint(struct server *s, const struct start *st,
+                          const struct checkpoint_record *rec, struct checkpoint **ret,
+                          struct errbuf *why)
+{
+    char path[700], hash[SHA256_HEX] = "";
+    int rc = 0;
+
+    if (rec->epoch > 0)
+        rc = store_epoch_hash(s->store, rec->job, rec->epoch - 1, hash, why);
+    if (rc == 0 && strcmp(hash, rec->scores_sha256) != 0)
+        rc =
+            err_set(why, -EUCLEAN, "the scores of epoch %" PRId64 " are not those of checkpoint %s",
+                    rec->epoch - 1, rec->file);
+    if (rc < 0)
+        return rc;
+    job_checkpoint_path(path, sizeof(path), s->dir, rec->job, rec->file);
+    rc = checkpoint_read(path, rec->sha256, &st->shape, ret, why);
+    if (rc == -EUCLEAN)
+        put_away(s, rec, path);
+    else if (rc ==
+             -ENOENT) /* of a state.db that was put back; it would count as one that is kept */
+        store_checkpoint_remove(s->store, rec->job, rec->step, NULL);
+    return rc;
+}
+
+int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint_shape *shape,
+                          bool no_other, struct checkpoint **ret, struct errbuf *why)
+{
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    char path[700];
+    int count = 0, rc = store_checkpoints_load(s->store, job, list, CHECKPOINTS_READ, &count, why);
+
+    if (rc == 0 && count == 0)
+        rc = err_set(why, -ENOENT, "job %" PRId64 " has no model yet: no epoch is complete", job);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < (no_other ? 1 : count); i++) {
+        job_checkpoint_path(path, sizeof(path), s->dir, job, list[i].file);
+        rc = checkpoint_read(path, list[i].sha256, shape, ret, why);
+        if (rc == 0)
+            break;
+    }
+    return rc;
+}
+
+static int load_attached(struct server *s, struct start *st, struct errbuf *why)
+{
+    int rc = attached_load(s->dir, st->rec.uuid, st->spec, st->model, st->shape.samples,
+                           &st->attached, why);
+
+    if (!data_file_is_damage(rc) || attached_mend(s->dir, st->rec.uuid, st->spec) == 0)
+        return rc;
+    store_event_add(s->store, st->rec.job, "attached",
+                    "what came with the job was damaged on the server's disk and is whole again",
+                    NULL);
+    return attached_load(s->dir, st->rec.uuid, st->spec, st->model, st->shape.samples,
+                         &st->attached, why);
+}
+
+static void start_work(struct op *op)
+{
+    struct start *st = op->arg;
+    struct server *s = op->server;
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    struct errbuf bad;
+    char text[128];
+    int count = 0;
+
+    snprintf(text, sizeof(text), "running, incarnation %" PRId64, st->rec.incarnation);
+    op->rc = load_attached(s, st, &op->why);
+    if (op->rc == 0) {
+        op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
+        st->written = op->rc == 0;
+    }
+    if (op->rc == 0)
+        op->rc =
+            store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count, &op->why);
+    for (int i = 0; op->rc == 0 && i < count && !st->checkpoint; i++)
+        if (try_checkpoint(s, st, &list[i], &st->checkpoint, &bad) < 0) {
+            log_warn("checkpoint.refused", "job=%" PRId64 " step=%" PRId64 " error=\"%s\"",
+                     st->rec.job, list[i].step, bad.text);
+            store_event_add(s->store, st->rec.job, "checkpoint", bad.text, NULL);
+        }
+    if (op->rc == 0)
+        op->rc = store_epochs_drop(s->store, st->rec.job,
+                                   st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0, &op->why);
+    if (op->rc == 0 && st->checkpoint) {
+        snprintf(text, sizeof(text), "goes on from step %" PRIu64 " (epoch %" PRId64 ")",
+                 checkpoint_step(st->checkpoint), checkpoint_epoch(st->checkpoint));
+        op->rc = store_event_add(s->store, st->rec.job, "recover", text, &op->why);
+    }
+}
+
+/* Beside jobs that run for long already it begins where the last of them is. */
+static void set_share(struct jobs *jobs, struct job *job)
+{
+    double least_ms = 0;
+
+    for (size_t i = 0; jobs->running[i]; i++) {
+        const struct job *other = jobs->running[i];
+        if (other != job && other->run && (least_ms <= 0 || other->granted_ms < least_ms))
+            least_ms = other->granted_ms;
+    }
+    job->granted_ms = least_ms;
+}
+
+static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
+{
+    const struct run_inputs in = attached_inputs(&st->attached);
+    const struct checkpoint *c = st->checkpoint;
+    struct run *run;
+    int rc = run_create(&job->spec, &job->model, job->data, job->rec.job, job->rec.incarnation, &in,
+                        &run);
+
+    if (rc < 0)
+        return rc;
+    run_halves(run, jobs->server->halves);
+    if (c)
+        checkpoint_restore(c, run);
+    rc = run_start(run, clock_mono_ms());
+    if (rc < 0) {
+        run_free(run);
+        return rc;
+    }
+    job->run = run;
+    job->stuck[0] = 0;
+    job->last_step = (struct step_time){0};
+    job->touched = c != NULL;
+    job->saving = false;
+    job->saved_ms = clock_mono_ms();
+    job->saved_step = run_step(run);
+    job->epochs_done = c ? checkpoint_epoch(c) : 0;
+    return 0;
+}
+
+/* The server died behind the last checkpoint: all that is left is to say so. */
+static void finish_job(struct jobs *jobs, struct job *job, const struct checkpoint *c)
+{
+    job_drop_run(jobs, job);
+    job_set_state(jobs, job, JOB_DONE);
+    job->rec.finished_unix_ms = clock_unix_ms();
+    checkpoint_model_hash(c, job->rec.model_sha256);
+    job_write(jobs, job, NULL, "done", NULL);
+}
+
+/* It tries again and again: its log says so once for each reason. */
+static void hold_start(struct jobs *jobs, struct job *job, const char *reason)
+{
+    char text[sizeof(job->stuck)];
+
+    snprintf(text, sizeof(text), "%.250s", reason);
+    if (strcmp(text, job->stuck) != 0) {
+        log_error("job.start", "job=%" PRId64 " error=\"%s\"", job->rec.job, reason);
+        memcpy(job->stuck, text, sizeof(text));
+        jobs_event(jobs, job, "waiting", text);
+    }
+    job_hold(job, reason);
+}
+
+static void start_done(struct op *op)
+{
+    struct start *st = op->arg;
+    struct jobs *jobs = op->server->jobs;
+    struct job *job;
+    bool newest = jobs_find(jobs, st->rec.job, &job, NULL) == 0 &&
+                  job->rec.incarnation == st->rec.incarnation;
+    bool current = newest && job->rec.state == JOB_RUNNING && !job->run;
+
+    if (newest)
+        job->starting = false;
+    if (newest && st->written)
+        job_kept(job, &st->rec);
+    if (current && op->rc < 0) {
+        hold_start(jobs, job, op->why.text);
+    } else if (current) {
+        int rc = begin_run(jobs, job, st);
+        log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
+                 st->rec.incarnation, st->checkpoint ? checkpoint_step(st->checkpoint) : 0);
+        set_share(jobs, job);
+        if (rc < 0)
+            jobs_fail(jobs, job, err_text(rc));
+        else if (run_finished(job->run))
+            finish_job(jobs, job, st->checkpoint);
+        workers_wake(op->server->workers);
+    }
+    checkpoint_free(st->checkpoint);
+    attached_done(&st->attached);
+    free(st);
+}
+
+static void start_job(struct jobs *jobs, struct job *job)
+{
+    struct start *st = xcalloc(1, sizeof(*st));
+
+    job->hold[0] = 0;
+    job->starting = true;
+    if (job->rec.state != JOB_RUNNING)
+        job_set_state(jobs, job, JOB_RUNNING);
+    job->rec.reason[0] = 0;
+    job->rec.incarnation++;
+    job->changes++;
+    if (!job->rec.started_unix_ms)
+        job->rec.started_unix_ms = clock_unix_ms();
+    st->rec = job_record_copy(job);
+    st->shape = job_checkpoint_shape(job);
+    st->spec = &job->spec;
+    st->model = &job->model;
+    op_run(jobs->server->store_lane,
+           (struct op){.server = jobs->server, .arg = st, .work = start_work, .done = start_done});
+}
+
+/* Jobs that have a run or get one. */
+static int64_t count_busy(const struct jobs *jobs)
+{
+    int64_t count = 0;
+
+    for (size_t i = 0; jobs->running[i]; i++)
+        count += jobs->running[i]->run || jobs->running[i]->starting;
+    return count;
+}
+
+/* The first that waits for a run: of those that were running before the server ended, else of the
+ * queue. NULL: nobody waits. */
+static struct job *next_job(struct jobs *jobs)
+{
+    for (size_t i = 0; jobs->running[i]; i++) {
+        struct job *job = jobs->running[i];
+        if (!job->run && !job->starting && !job->hold[0] && !job->asked)
+            return job;
+    }
+    for (struct job *job = jobs->list; job; job = job->next)
+        if (job->rec.state == JOB_QUEUED && !job->hold[0] && !job->asked)
+            return job;
+    return NULL;
+}
+
+bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t bytes)
+{
+    const struct server *s = jobs->server;
+    char need[TEXT_F64_BYTES], limit[TEXT_F64_BYTES];
+    const struct job *busy = NULL;
+    int64_t count = count_busy(jobs), memory;
+
+    for (size_t i = 0; jobs->running[i] && !busy; i++)
+        if (jobs->running[i]->run || jobs->running[i]->starting)
+            busy = jobs->running[i];
+    if (!busy)
+        return false;
+    memory = jobs_prepare(jobs->server, job, NULL) == 0 ? jobs_memory_with(jobs, job) : 0;
+    if (count < s->max_running && memory > s->memory_bytes)
+        snprintf(out, bytes, "with the job%s it would take %s, --memory allows %s",
+                 count == 1 ? " that runs" : "s that run", text_of_bytes(memory, need),
+                 text_of_bytes(s->memory_bytes, limit));
+    else if (count == 1)
+        snprintf(out, bytes, "job %lld runs", (long long)busy->rec.job);
+    else
+        snprintf(out, bytes, "%lld jobs run", (long long)count);
+    return true;
+}
+
+void jobs_pump(struct jobs *jobs)
+{
+    const struct server *s = jobs->server;
+    struct errbuf why;
+    struct job *job;
+
+    while (!s->stopping && count_busy(jobs) < s->max_running && (job = next_job(jobs)) != NULL) {
+        if (jobs_prepare(jobs->server, job, &why) < 0 || jobs_check_memory(s, job, &why) < 0)
+            hold_start(jobs, job, why.text);
+        else if (count_busy(jobs) == 0 || jobs_memory_with(jobs, job) <= s->memory_bytes)
+            start_job(jobs, job);
+        else
+            break; /* it has its turn when there is room: those behind it do not overtake */
+    }
+}
+
+void jobs_tick(struct jobs *jobs, int64_t now_ms)
+{
+    bool freed = false;
+
+    for (struct job *job = jobs->list; job; job = job->next)
+        if (job->hold[0] && now_ms >= job->retry_ms) {
+            job->hold[0] = 0;
+            freed = true;
+        }
+    jobs_write_again(jobs, now_ms);
+    for (size_t i = 0; jobs->running[i]; i++)
+        job_save_when_due(jobs, jobs->running[i], now_ms);
+    jobs_probe_disk(jobs, now_ms);
+    if (!freed)
+        return;
+    jobs_pump(jobs);
+    workers_wake(jobs->server->workers);
+}

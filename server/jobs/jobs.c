@@ -1,0 +1,356 @@
+#include "server/jobs/jobs.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/field.h"
+#include "common/log.h"
+#include "server/core/optimizer.h"
+#include "server/jobs/attached.h"
+#include "server/jobs/jobs_internal.h"
+#include "server/server.h"
+
+struct load {
+    struct jobs *jobs;
+    int rc;
+    struct errbuf *why;
+};
+
+void job_free(struct job *job)
+{
+    if (!job)
+        return;
+    run_free(job->run);
+    jobspec_done(&job->spec);
+    model_done(&job->model);
+    free(job->rec.spec_json);
+    free(job);
+}
+
+void jobs_add(struct jobs *jobs, struct job *job)
+{
+    struct job **end = &jobs->list;
+
+    while (*end && (*end)->rec.job < job->rec.job)
+        end = &(*end)->next;
+    job->next = *end;
+    *end = job;
+}
+
+void jobs_remove(struct jobs *jobs, struct job *job)
+{
+    struct job **at = &jobs->list;
+
+    while (*at && *at != job)
+        at = &(*at)->next;
+    if (*at)
+        *at = job->next;
+    job_free(job);
+}
+
+static void load_one(void *arg, struct job_record *rec)
+{
+    struct load *load = arg;
+    struct job *job = xcalloc(1, sizeof(*job));
+    cJSON *json = NULL;
+
+    job->rec = *rec;
+    job_kept(job, rec);
+    job->loss = job->accuracy = NAN;
+    int rc = field_parse(rec->spec_json, strlen(rec->spec_json), JSON_REPLY_BYTES_MAX, "job", &json,
+                         load->why);
+    if (rc == 0)
+        rc = jobspec_parse(json, &job->spec, load->why);
+    cJSON_Delete(json);
+    if (rc < 0) {
+        load->rc = err_prefix(load->why, -EUCLEAN, "job %lld in state.db", (long long)rec->job);
+        job_free(job);
+        return;
+    }
+    jobs_add(load->jobs, job);
+}
+
+/* Step, epochs, loss and accuracy of a job that does not run, for its row. */
+static void load_summary(struct server *s, struct job *job)
+{
+    struct checkpoint_record newest;
+    struct epoch_record last;
+    int count = 0;
+
+    if (store_checkpoints_load(s->store, job->rec.job, &newest, 1, &count, NULL) == 0 && count)
+        job->step = (uint64_t)newest.step;
+    if (query_last_epoch(s->query, job->rec.job, &last, NULL) < 0)
+        return;
+    job->epochs_done = last.epoch + 1;
+    job->loss = last.train_loss;
+    job->accuracy = last.test_accuracy;
+}
+
+struct job *jobs_by_uuid(struct jobs *jobs, const char *uuid)
+{
+    for (struct job *job = jobs->list; job; job = job->next)
+        if (strcmp(job->rec.uuid, uuid) == 0)
+            return job;
+    return NULL;
+}
+
+static bool is_job(void *arg, const char *uuid)
+{
+    return jobs_by_uuid(arg, uuid) != NULL;
+}
+
+int jobs_open(struct server *s, struct jobs **ret, struct errbuf *why)
+{
+    struct jobs *jobs = xcalloc(1, sizeof(*jobs));
+    struct load load = {.jobs = jobs, .why = why};
+
+    jobs->server = s;
+    int rc = store_jobs_load(s->store, load_one, &load, why);
+    if (rc == 0)
+        rc = load.rc;
+    if (rc < 0) {
+        jobs_close(jobs);
+        return rc;
+    }
+    for (struct job *job = jobs->list; job; job = job->next)
+        load_summary(s, job);
+    jobs_update_running(jobs);
+    attached_sweep(s->dir, is_job, jobs);
+    *ret = jobs;
+    return 0;
+}
+
+void jobs_close(struct jobs *jobs)
+{
+    if (!jobs)
+        return;
+    while (jobs->list)
+        jobs_remove(jobs, jobs->list);
+    free(jobs);
+}
+
+int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf *why)
+{
+    int64_t first = 0, last = 0;
+
+    for (struct job *job = jobs->list; job; job = job->next) {
+        if (job->rec.job == number) {
+            *ret = job;
+            return 0;
+        }
+        first = first ? first : job->rec.job;
+        last = job->rec.job;
+    }
+    if (!first)
+        return err_set(why, -ENOENT, "there is no job %lld; none was submitted yet",
+                       (long long)number);
+    if (first == last)
+        return err_set(why, -ENOENT, "there is no job %lld; the only one is %lld",
+                       (long long)number, (long long)last);
+    return err_set(why, -ENOENT, "there is no job %lld; the jobs are %lld to %lld",
+                   (long long)number, (long long)first, (long long)last);
+}
+
+/* More than RUNNING_MAX never are: a job starts only when fewer run. */
+void jobs_update_running(struct jobs *jobs)
+{
+    size_t count = 0;
+
+    for (struct job *job = jobs->list; job && count < RUNNING_MAX; job = job->next)
+        if (job->rec.state == JOB_RUNNING)
+            jobs->running[count++] = job;
+    jobs->running[count] = NULL;
+}
+
+struct job *jobs_running(const struct jobs *jobs, size_t i)
+{
+    return jobs->running[i];
+}
+
+struct job *jobs_first(struct jobs *jobs)
+{
+    return jobs->list;
+}
+
+bool jobs_ready(const struct job *job)
+{
+    return job && job->run && job->closing < CLOSING_MAX && !job->hold[0];
+}
+
+int job_check_samples(const struct job *job, const struct dataset *data, struct errbuf *why)
+{
+    const struct given *scores = &job->spec.curriculum.given;
+    const struct exclude *x = &job->spec.exclude;
+    const char *name = job->spec.dataset;
+
+    if (scores->count && scores->count != data->samples)
+        return err_set(
+            why, -EINVAL,
+            "curriculum.measure: %s has %u scores, but dataset %s has %u samples; needed "
+            "is one for each",
+            scores->file, scores->count, name, data->samples);
+    if (x->ids && x->count > 0 && x->ids[x->count - 1] >= data->samples)
+        return err_set(why, -EINVAL, "exclude names sample %u, dataset %s has samples 0 to %u",
+                       x->ids[x->count - 1], name, data->samples - 1);
+    if (data->samples < job->spec.batch)
+        return err_set(why, -EINVAL, "batch is %lld, but dataset %s has only %u training samples",
+                       (long long)job->spec.batch, name, data->samples);
+    if (data->samples - x->count < job->spec.batch)
+        return err_set(why, -EINVAL,
+                       "batch is %lld, but exclude leaves only %u of the %u training samples of "
+                       "dataset %s",
+                       (long long)job->spec.batch, data->samples - x->count, data->samples, name);
+    if (job->spec.score_splits == SPLITS_BOTH && data->test_samples == 0)
+        return err_set(why, -EINVAL, "score.splits is both, but dataset %s has no test samples",
+                       name);
+    return 0;
+}
+
+int jobs_prepare(struct server *s, struct job *job, struct errbuf *why)
+{
+    struct dataset_record rec;
+    const struct dataset *data;
+    struct scaling scaling;
+    int rc;
+
+    if (job->data)
+        return 0;
+    rc = job->rec.dataset_sha256[0]
+             ? datasets_find_hash(s->datasets, job->rec.dataset_sha256, &data, &rec, why)
+             : datasets_find(s->datasets, job->spec.dataset, &data, &rec, why);
+    if (rc < 0)
+        return rc;
+    rc = job_check_samples(job, data, why);
+    if (rc < 0)
+        return rc;
+    if (job->spec.crop >= data->dims.h || job->spec.crop >= data->dims.w)
+        return err_set(why, -EINVAL,
+                       "augment.crop is %lld, but the images of dataset %s are %u x %u; allowed is "
+                       "below their sides",
+                       (long long)job->spec.crop, rec.name, data->dims.h, data->dims.w);
+    rc = scaling_of_job(&job->spec, data, &scaling, why);
+    if (rc == 0)
+        rc = model_parse(job->spec.model, data->dims, data->classes, scaling.mean, scaling.std,
+                         &job->model, why);
+    if (rc < 0)
+        return rc;
+    rc = model_check_shard(&job->model, job->spec.shard, why);
+    if (rc < 0) {
+        model_done(&job->model);
+        return rc;
+    }
+    memcpy(job->rec.dataset_sha256, rec.sha256, sizeof(rec.sha256));
+    job->data = data;
+    return 0;
+}
+
+struct checkpoint_shape job_checkpoint_shape(const struct job *job)
+{
+    return (struct checkpoint_shape){
+        .floats = job->model.floats,
+        .samples = job->data->samples,
+        .vectors = optimizer_vectors(&job->spec.optimizer),
+        .lapses = curriculum_counts_lapses(&job->spec),
+        .scaling = scaling_of_model(&job->model),
+    };
+}
+
+/* What a queued or running job waits for, and whether the end of one that has ended can still be
+ * lost; false: nothing. */
+static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t bytes)
+{
+    bool starts = job->run || job->starting;
+
+    if (job_state_final(job->rec.state) && job->kept_state != job->rec.state) {
+        snprintf(out, bytes,
+                 "its end is not on the disk yet; a restart would take the job up again");
+        return true;
+    }
+    if (job->rec.state != JOB_RUNNING && job->rec.state != JOB_QUEUED)
+        return false;
+    if (datasets_damage(jobs->server->datasets, job->rec.dataset_sha256, out, bytes))
+        return true;
+    if (job->hold[0])
+        snprintf(out, bytes, "%s", job->hold);
+    else if (!starts)
+        return jobs_wait_for_room(jobs, job, out, bytes);
+    else if (!job->run)
+        snprintf(out, bytes, "the newest checkpoint is read");
+    else if (job->closing >= CLOSING_MAX || run_finished(job->run))
+        snprintf(out, bytes, "%u epoch%s being written", job->closing,
+                 job->closing == 1 ? " is" : "s are");
+    else
+        return workers_waiting(jobs->server->workers, job, out, bytes);
+    return true;
+}
+
+static void add_finite(cJSON *row, const char *name, double value)
+{
+    if (isfinite(value))
+        cJSON_AddNumberToObject(row, name, value);
+}
+
+static void add_time(cJSON *row, const char *name, int64_t unix_ms)
+{
+    if (unix_ms)
+        cJSON_AddNumberToObject(row, name, (double)unix_ms);
+}
+
+/* waits: nothing is computed, so there is neither a speed nor an end in sight. */
+static void add_progress(cJSON *row, struct job *job, bool waits)
+{
+    static const char *const phases[] = {"train", "train", "train", "sweep", "test"};
+    uint64_t epoch_steps = job->data ? jobspec_epoch_steps(&job->spec, job->data->samples) : 0;
+    struct run_progress p = {.epoch = job->epochs_done,
+                             .step = job->step,
+                             .steps = epoch_steps * (uint64_t)jobspec_epochs(&job->spec),
+                             .loss = NAN,
+                             .accuracy = NAN};
+
+    if (job->run)
+        p = run_progress(job->run);
+    cJSON_AddNumberToObject(row, "epoch", (double)p.epoch);
+    cJSON_AddNumberToObject(row, "epochs", (double)jobspec_epochs(&job->spec));
+    cJSON_AddNumberToObject(row, "step", (double)p.step);
+    cJSON_AddNumberToObject(row, "steps", (double)p.steps);
+    if (job->run && !run_finished(job->run))
+        cJSON_AddStringToObject(row, "phase", phases[run_phase(job->run)]);
+    if (p.images_per_s > 0)
+        job->images_per_s = p.images_per_s;
+    if (job->run && !waits && job->images_per_s > 0)
+        cJSON_AddNumberToObject(row, "images_per_s", job->images_per_s);
+    if (job->run && !waits && p.eta_s > 0)
+        cJSON_AddNumberToObject(row, "eta_s", p.eta_s);
+    add_finite(row, "loss", isfinite(p.loss) ? p.loss : job->loss);
+    add_finite(row, "accuracy", isfinite(p.accuracy) ? p.accuracy : job->accuracy);
+}
+
+cJSON *jobs_row(struct jobs *jobs, struct job *job)
+{
+    const struct job_record *rec = &job->rec;
+    cJSON *row = cJSON_CreateObject();
+    char waiting[400];
+
+    jobs_prepare(jobs->server, job, NULL); /* for the number of steps; not needed to answer */
+    cJSON_AddNumberToObject(row, "job", (double)rec->job);
+    cJSON_AddStringToObject(row, "uuid", rec->uuid);
+    cJSON_AddStringToObject(row, "name", rec->name);
+    cJSON_AddStringToObject(
+        row, "dataset", datasets_name(jobs->server->datasets, rec->dataset_sha256, rec->dataset));
+    cJSON_AddStringToObject(
+        row, "model", cJSON_IsString(job->spec.model) ? job->spec.model->valuestring : "custom");
+    cJSON_AddStringToObject(row, "state", job_state_names[rec->state]);
+    if (rec->reason[0])
+        cJSON_AddStringToObject(row, "reason", rec->reason);
+    bool waits = waiting_for(jobs, job, waiting, sizeof(waiting));
+    if (waits)
+        cJSON_AddStringToObject(row, "waiting", waiting);
+    add_progress(row, job, waits);
+    add_time(row, "created_unix_ms", rec->created_unix_ms);
+    add_time(row, "started_unix_ms", rec->started_unix_ms);
+    add_time(row, "finished_unix_ms", rec->finished_unix_ms);
+    return row;
+}

@@ -1,0 +1,141 @@
+/* The jobs: one table in memory, mirrored to the store; those that run hold their runs. jobs.c has
+ * the table and the rows for people, job_start.c start and recovery, job_life.c what happens then:
+ * epochs, pause, resume, cancel. */
+#ifndef STEPPE_SERVER_JOBS_JOBS_H
+#define STEPPE_SERVER_JOBS_JOBS_H
+
+#include <cjson/cJSON.h>
+
+#include "common/jobspec.h"
+#include "common/model.h"
+#include "server/core/pace.h"
+#include "server/core/run.h"
+#include "server/net/metrics.h"
+#include "server/net/request.h"
+#include "server/store/checkpoint.h"
+#include "server/store/store.h"
+
+struct server;
+struct jobs;
+
+/* Faults within one round, and the workers that had them. */
+#define JOB_FAULTS_MAX 3
+struct job_faults {
+    uint64_t step;
+    enum phase phase;
+    uint32_t count, distinct;
+    uint32_t workers[JOB_FAULTS_MAX];
+};
+
+/* Workers that said they cannot do the job, since it has its run. */
+struct job_refusals {
+    uint32_t count;  /* those that end it: causes that do not pass */
+    uint32_t logged; /* events in its log */
+    uint32_t pinned; /* how often its class was pinned and given back */
+    char said[400];  /* "worker NAME: REASON" of the last one; "" without */
+};
+
+struct job {
+    struct job_record rec; /* rec.spec_json is owned */
+    struct jobspec spec;
+    struct model model;         /* valid when data is set */
+    const struct dataset *data; /* NULL until the job is prepared */
+    struct run *run;            /* of a running job, once it is recovered */
+    bool starting;              /* its checkpoint is being read */
+    bool class_pending;         /* the numerics class is on its way to the store */
+    unsigned closing;           /* epochs on their way to the store */
+    bool saving;                /* a checkpoint inside an epoch is */
+    int64_t saved_ms;           /* monotonic time of the last such, or of the start */
+    uint64_t saved_step;        /* of the last checkpoint that was taken */
+    char hold[256];             /* why it cannot go on by itself; "" : it can */
+    char stuck[256];            /* why it could not be started the last time; "" : it was */
+    int64_t retry_ms;           /* monotonic time of the next try while hold is set */
+    /* Where the job goes back to when what a person asks for cannot be written: what is on the
+     * disk, or what it was when they began to ask. */
+    enum job_state kept_state;
+    char kept_reason[sizeof(((struct job_record *)0)->reason)];
+    int64_t kept_finished_ms;
+    unsigned changes; /* given to the store so far */
+    unsigned asked;   /* of those that a person waits for, not yet written */
+    char unwritten[sizeof(((struct job_record *)0)->reason) +
+                   16];   /* the event of a change that could not be written; "": none */
+    int64_t unwritten_ms; /* monotonic time of the next try */
+    struct pace pace;
+    double granted_ms; /* compute time of its workers' threads, beside other jobs (core/share.h) */
+    struct job_faults faults;
+    struct job_refusals refusals;
+    int64_t classless_ms; /* since when no worker of its class is there but others are; 0: not so */
+    uint32_t notes;       /* of workers, since the server was started */
+    bool touched;         /* its run goes on from a checkpoint, or a result of it was counted */
+    struct step_time last_step;
+    uint64_t step;         /* updates done when the run was given up */
+    int64_t epochs_done;   /* committed */
+    double loss, accuracy; /* of the last committed epoch, NAN: none */
+    double images_per_s;   /* of the last complete training phase */
+    uint64_t crew_threads; /* of the workers that compute for it, as they were at crew_ms */
+    int64_t crew_ms;
+    struct job *next;
+};
+
+/* Loads all jobs; what was running is queued for recovery before anything else. */
+int jobs_open(struct server *s, struct jobs **ret, struct errbuf *why);
+/* Frees everything; the lanes must have ended. NULL is fine. */
+void jobs_close(struct jobs *jobs);
+
+/* -ENOENT with a sentence that says which jobs there are. */
+int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf *why);
+struct job *jobs_by_uuid(struct jobs *jobs, const char *uuid); /* or NULL */
+/* The i-th of those in state running, by number; NULL behind the last. */
+struct job *jobs_running(const struct jobs *jobs, size_t i);
+struct job *jobs_first(struct jobs *jobs); /* by number; follow ->next */
+/* Is a running job ready to give out work? */
+bool jobs_ready(const struct job *job);
+
+/* A job row of PROTOCOL.md. */
+cJSON *jobs_row(struct jobs *jobs, struct job *job);
+
+/* Has the dataset the samples that the job asks for, as far as its spec says which? */
+int job_check_samples(const struct job *job, const struct dataset *data, struct errbuf *why);
+/* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
+int jobs_prepare(struct server *s, struct job *job, struct errbuf *why);
+/* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */
+int jobs_check_memory(const struct server *s, const struct job *job, struct errbuf *why);
+/* What the checkpoints of a prepared job hold. */
+struct checkpoint_shape job_checkpoint_shape(const struct job *job);
+/* Puts a submitted job (owned) into the table, by number. */
+void jobs_add(struct jobs *jobs, struct job *job);
+void jobs_remove(struct jobs *jobs, struct job *job);
+void job_free(struct job *job);
+
+/* Starts what is next while --max-running and --memory allow it. */
+void jobs_pump(struct jobs *jobs);
+/* Tries again what waits for the disk; called a few times a second. */
+void jobs_tick(struct jobs *jobs, int64_t now_ms);
+/* A result was counted: closes rounds and epochs, then wakes the workers. */
+void jobs_advance(struct jobs *jobs, struct job *job);
+/* Pins the numerics class of a strict job to this one, durably; workers are woken when it is done.
+ */
+void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class);
+/* A strict job whose class nothing was computed in yet gives it back, durably: the next worker that
+ * asks for its work has it. */
+void jobs_unpin_class(struct jobs *jobs, struct job *job);
+/* Does it take results of every class, by its job file or since a person said so? */
+bool jobs_is_relaxed(const struct job *job);
+/* From now on it does, durably, and its promise of the same bits ends there; then as a resume. */
+void jobs_relax(struct jobs *jobs, struct job *job, struct request *rq);
+/* Gives back the class of a strict job, so that the next worker that asks has it, and answers rq
+ * once that is durable. Its run begins again at its newest checkpoint: leases of the old class
+ * count no more. One that has another class, or none, stays as it is. */
+void jobs_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq);
+/* What a job's class and promise are, for job.show. */
+cJSON *jobs_promise(const struct job *job);
+/* Adds an event to the job's log, durably but not waited for. */
+void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, const char *text);
+/* Ends a running job as failed. */
+void jobs_fail(struct jobs *jobs, struct job *job, const char *reason);
+/* Applies pause, resume or cancel and answers rq once that is durable. */
+void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq);
+/* The server stops: writes a checkpoint of each running job, so that nothing is computed twice. */
+void jobs_stop(struct jobs *jobs);
+
+#endif

@@ -1,0 +1,71 @@
+/* Shared by jobs.c, job_*.c and handle_model.c only. */
+#ifndef STEPPE_SERVER_JOBS_JOBS_INTERNAL_H
+#define STEPPE_SERVER_JOBS_JOBS_INTERNAL_H
+
+#include "server/jobs/jobs.h"
+
+/* Closed epochs that may wait for the disk before training waits too: bounds their memory. */
+#define CLOSING_MAX 2
+#define RETRY_MS 5000
+/* Rows of checkpoints that are looked at; two are kept. */
+#define CHECKPOINTS_READ 8
+
+struct jobs {
+    struct server *server;
+    struct job *list;
+    bool probing;                         /* the disk is asked for room */
+    int64_t probe_ms;                     /* not again before */
+    struct job *running[RUNNING_MAX + 1]; /* those in that state, by number, NULL-terminated */
+};
+
+struct checkpoint;
+
+/* Takes what the weights of a job say (nothing, where it has none) into its spec and its model; it
+ * is prepared and not in the table yet. What people should know of it is added to *ret. -EINVAL:
+ * the job file says something else of the weights. */
+int job_settle_said(struct job *job, const struct weights_said *said, struct job_notes *ret,
+                    struct errbuf *why);
+void job_notes_done(struct job_notes *notes); /* frees the texts */
+
+/* The one place where a job changes its state, but for a change that cannot be written. */
+void job_set_state(struct jobs *jobs, struct job *job, enum job_state to);
+/* The record as it is in memory is the one on the disk. */
+void job_kept(struct job *job, const struct job_record *rec);
+/* Finds out again which jobs are in state running. */
+void jobs_update_running(struct jobs *jobs);
+/* What a job without a run waits for, when it is for others: their number, or their memory. */
+bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t bytes);
+/* What a job of this shape and those that have or get a run take together. */
+int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job);
+/* A copy of the record for a lane, without the spec's text. */
+struct job_record job_record_copy(const struct job *job);
+void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file);
+/* The newest whole checkpoint of a job, with no_other the newest or none. On the store's lane.
+ * -ENOENT: it has none. */
+int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint_shape *shape,
+                          bool no_other, struct checkpoint **ret, struct errbuf *why);
+/* It cannot go on by itself; jobs_tick tries again. */
+void job_hold(struct job *job, const char *reason);
+void job_drop_run(struct jobs *jobs, struct job *job);
+/* On the store's lane: file, row, and the removal of what is older than the newest two. */
+int job_save_checkpoint(struct server *s, int64_t job, const struct checkpoint *c,
+                        struct errbuf *why);
+/* Writes a checkpoint of a run when the last one is --checkpoint-every old. */
+void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms);
+/* What a job did cannot be kept (rc and reason): it is paused; what is not on disk is computed
+ * again when it goes on. */
+void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reason);
+/* Resumes what waits for the disk, or for a database, when that can be written again; called a few
+ * times a second. */
+void jobs_probe_disk(struct jobs *jobs, int64_t now_ms);
+/* Writes the record as it is now, with the event `text` ("" : none) and before it the checkpoint
+ * (may be NULL; ownership passes); rq (may be NULL) is answered when that is durable. When it
+ * cannot be written, what a person asked for has not happened: the job is again what it is on the
+ * disk. What nobody asked for is tried again. */
+void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint, const char *text,
+               struct request *rq);
+
+/* Tries again what nobody asked for and could not be written. */
+void jobs_write_again(struct jobs *jobs, int64_t now_ms);
+
+#endif

@@ -1,0 +1,479 @@
+/* A task is a list of stages; a stage is called on its lane until it has nothing left to do, each
+ * call a slice. Between two slices the loop may give the lane other work. */
+#include "server/jobs/upkeep.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/field.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/handle/handlers.h"
+#include "server/server.h"
+#include "server/store/db_check.h"
+#include "server/store/db_log.h"
+
+#define LOOK_MS 60000
+#define WAITING_MAX 8
+#define BACKUPS_MAX 100
+#define STAGES_MAX 3
+#define PATH_BYTES 700
+
+static const char *const file_names[] = {"state.db", "difficulty.db"};
+enum { FILES = 2 };
+
+enum task { TASK_NONE, TASK_RETIRE, TASK_COMPACT, TASK_BACKUP, TASK_CHECK, TASK_COUNT };
+
+struct upkeep {
+    struct server *server;
+    struct retention policy;
+    struct lane *lane;    /* of what only reads, for as long as it takes */
+    enum task task, next; /* next: what people wait for while the policy's own look goes on */
+    int stage;
+    struct request *waiting[WAITING_MAX];
+    int waiting_count;
+    struct db_log_keeper logs;
+    int64_t look_ms, start_ms;
+    atomic_bool stop;
+    /* Of the task that runs. */
+    cJSON *out;
+    struct retired retired;
+    struct store_backup *backup;
+    char made[PATH_BYTES], folder[PATH_BYTES]; /* of a backup: in the making, and whole */
+    int64_t keep;
+    struct db_check_found *found;
+    int64_t uploads_bytes, dropped_uploads, dropped_bytes; /* before; and what went of them */
+};
+
+/* --- slices: 1: call again, 0: the stage is over --- */
+
+static int64_t file_bytes(const struct upkeep *u, int file)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/%s", u->server->dir, file_names[file]);
+    return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+static void note_sizes(struct upkeep *u, const char *when)
+{
+    cJSON *sizes = cJSON_AddObjectToObject(u->out, when);
+
+    for (int i = 0; i < FILES; i++)
+        cJSON_AddNumberToObject(sizes, file_names[i], (double)file_bytes(u, i));
+}
+
+static int retire(struct upkeep *u, struct errbuf *why)
+{
+    if (!cJSON_HasObjectItem(u->out, "before"))
+        note_sizes(u, "before");
+    return store_retire(u->server->store, &u->policy, clock_unix_ms(), &u->retired, why);
+}
+
+static int vacuum(struct upkeep *u, struct errbuf *why)
+{
+    /* What nobody asked for need not touch the file when nothing was dropped. */
+    if (u->task == TASK_RETIRE && u->retired.rows == 0)
+        return 0;
+    int rc = store_vacuum(u->server->store, why);
+    if (rc != 0)
+        return rc;
+    note_sizes(u, "after");
+    cJSON *dropped = cJSON_AddObjectToObject(u->out, "dropped");
+    cJSON_AddNumberToObject(dropped, "jobs", (double)u->retired.jobs);
+    cJSON_AddNumberToObject(dropped, "epochs", (double)u->retired.epochs);
+    cJSON_AddNumberToObject(dropped, "rows", (double)u->retired.rows);
+    return 0;
+}
+
+static int note_logs(struct upkeep *u, struct errbuf *why)
+{
+    (void)why;
+    cJSON_AddItemToObject(u->out, "logs", db_log_rows(u->server->dir));
+    return 0;
+}
+
+/* backups/20260131T235959Z, or with -2 and so on behind it. */
+static int make_folder(struct upkeep *u, struct errbuf *why)
+{
+    time_t now = (time_t)(clock_unix_ms() / 1000);
+    char stamp[32], base[PATH_BYTES - 16];
+    struct tm tm;
+
+    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+    snprintf(base, sizeof(base), "%.600s/backups/%s", u->server->dir, stamp);
+    snprintf(u->folder, sizeof(u->folder), "%s", base);
+    for (int i = 2; access(u->folder, F_OK) == 0; i++)
+        snprintf(u->folder, sizeof(u->folder), "%s-%d", base, i);
+    snprintf(u->made, sizeof(u->made), "%.690s.tmp", u->folder);
+    return file_mkdirs(u->made, 0700, why);
+}
+
+static int copy(struct upkeep *u, struct errbuf *why)
+{
+    int rc = 0;
+
+    if (!u->backup) {
+        rc = make_folder(u, why);
+        if (rc == 0)
+            rc = store_backup_begin(u->server->store, u->made, &u->backup, why);
+    }
+    return rc < 0 ? rc : store_backup_step(u->backup, why);
+}
+
+/* Checks a copy, makes it durable and writes its hash to sums, as sha256sum does. */
+static int seal_file(struct upkeep *u, int file, cJSON *files, char sums[SHA256_HEX + 32],
+                     struct errbuf *why)
+{
+    uint8_t digest[SHA256_BYTES];
+    char path[PATH_BYTES + 32], hex[SHA256_HEX];
+    struct stat st;
+    int rc = db_check_file(u->made, file_names[file], why);
+
+    snprintf(path, sizeof(path), "%s/%s", u->made, file_names[file]);
+    if (rc == 0)
+        rc = sha256_file(path, digest, why);
+    if (rc < 0)
+        return rc;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0 || fstat(fd, &st) < 0)
+        rc = err_set(why, -errno, "cannot keep %s: %s", path, err_text(-errno));
+    if (fd >= 0)
+        close(fd);
+    if (rc < 0)
+        return rc;
+    text_hex(digest, sizeof(digest), hex);
+    snprintf(sums, SHA256_HEX + 32, "%s  %s\n", hex, file_names[file]);
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddStringToObject(row, "name", file_names[file]);
+    cJSON_AddNumberToObject(row, "bytes", (double)st.st_size);
+    cJSON_AddStringToObject(row, "sha256", hex);
+    cJSON_AddItemToArray(files, row);
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Removes all but the newest `keep` backups, and what one left that was cut off. */
+static int64_t remove_old(struct upkeep *u)
+{
+    char path[PATH_BYTES], *names[2 * BACKUPS_MAX];
+    int64_t count = 0, removed = 0;
+    struct dirent *entry;
+
+    snprintf(path, sizeof(path), "%s/backups", u->server->dir);
+    DIR *dir = opendir(path);
+    while (dir && count < 2 * BACKUPS_MAX && (entry = readdir(dir)) != NULL)
+        if (entry->d_name[0] != '.')
+            names[count++] = xstrdup(entry->d_name);
+    if (dir)
+        closedir(dir);
+    qsort(names, (size_t)count, sizeof(*names), compare_names);
+    for (int64_t i = count - 1, whole = 0; i >= 0; i--) {
+        bool cut = strstr(names[i], ".tmp") != NULL;
+        whole += !cut;
+        snprintf(path, sizeof(path), "%.500s/backups/%.100s", u->server->dir, names[i]);
+        if ((cut || whole > u->keep) && file_remove_folder(path, NULL) == 0)
+            removed += !cut;
+        free(names[i]);
+    }
+    return removed;
+}
+
+static int seal(struct upkeep *u, struct errbuf *why)
+{
+    char sums[FILES][SHA256_HEX + 32], path[PATH_BYTES + 32];
+    cJSON *files = cJSON_AddArrayToObject(u->out, "files");
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < FILES; i++)
+        rc = seal_file(u, i, files, sums[i], why);
+    if (rc < 0)
+        return rc;
+    const struct file_part parts[] = {{sums[0], strlen(sums[0])}, {sums[1], strlen(sums[1])}};
+    snprintf(path, sizeof(path), "%s/SHA256SUMS", u->made);
+    rc = file_write_atomic(path, 0600, parts, FILES, why);
+    if (rc == 0 && rename(u->made, u->folder) < 0)
+        rc = err_set(why, -errno, "cannot name the backup %s: %s", u->folder, err_text(-errno));
+    if (rc == 0)
+        rc = file_sync_parent(u->folder, why);
+    if (rc < 0)
+        return rc;
+    cJSON_AddStringToObject(u->out, "folder", u->folder);
+    cJSON_AddNumberToObject(u->out, "removed", (double)remove_old(u));
+    return 0;
+}
+
+static int check(struct upkeep *u, struct errbuf *why)
+{
+    return db_check(u->server->dir, &u->stop, u->out, &u->found, why);
+}
+
+/* --- tasks --- */
+
+static const struct stage {
+    int (*slice)(struct upkeep *u, struct errbuf *why);
+    bool reads; /* on the lane of its own, else on the store's */
+} stages[TASK_COUNT][STAGES_MAX] = {
+    [TASK_RETIRE] = {{retire}, {vacuum}},
+    [TASK_COMPACT] = {{retire}, {vacuum}, {note_logs, true}},
+    [TASK_BACKUP] = {{copy}, {seal, true}},
+    [TASK_CHECK] = {{check, true}, {note_logs, true}},
+};
+static const char *const task_names[] = {
+    [TASK_NONE] = "nothing",         [TASK_RETIRE] = "the retention policy",
+    [TASK_COMPACT] = "a compaction", [TASK_BACKUP] = "a backup",
+    [TASK_CHECK] = "a check",
+};
+
+static void start(struct upkeep *u, enum task task);
+static void run_slice(struct upkeep *u);
+
+static void answer_all(struct upkeep *u, int rc, const struct errbuf *why)
+{
+    for (int i = 0; i < u->waiting_count; i++)
+        if (rc < 0)
+            request_fail(u->waiting[i], rc, why);
+        else
+            request_reply(u->waiting[i], cJSON_Duplicate(u->out, true), NULL, 0);
+    u->waiting_count = 0;
+}
+
+/* Uploads are the loop's; the rest of the answer was made on a lane. */
+static void note_uploads(struct upkeep *u)
+{
+    cJSON *before = cJSON_GetObjectItemCaseSensitive(u->out, "before");
+    cJSON *after = cJSON_GetObjectItemCaseSensitive(u->out, "after");
+    cJSON *dropped = cJSON_GetObjectItemCaseSensitive(u->out, "dropped");
+
+    if (!before || !after || !dropped)
+        return;
+    cJSON_AddNumberToObject(before, "uploads", (double)u->uploads_bytes);
+    cJSON_AddNumberToObject(after, "uploads", (double)incoming_bytes(u->server->incoming));
+    cJSON_AddNumberToObject(dropped, "uploads", (double)u->dropped_uploads);
+    cJSON_AddNumberToObject(dropped, "upload_bytes", (double)u->dropped_bytes);
+}
+
+static void finish(struct upkeep *u, int rc, const struct errbuf *why)
+{
+    double seconds = (double)(clock_mono_ms() - u->start_ms) / 1e3;
+    const char *name = task_names[u->task];
+
+    for (const struct db_check_found *f = u->found; f; f = f->next)
+        datasets_note(u->server->datasets, f->sha256, &f->why);
+    db_check_found_free(u->found);
+    u->found = NULL;
+    if (u->task == TASK_COMPACT)
+        note_uploads(u);
+    cJSON_AddNumberToObject(u->out, "seconds", seconds);
+    if (rc < 0)
+        log_error("upkeep", "task=\"%s\" error=\"%s\"", name, why->text);
+    else if (u->task != TASK_RETIRE || u->retired.rows)
+        log_info("upkeep", "task=\"%s\" seconds=%.1f dropped_rows=%lld", name, seconds,
+                 (long long)u->retired.rows);
+    enum task next = u->stop ? TASK_NONE : u->next;
+    if (next == TASK_NONE)
+        answer_all(u, rc, why);
+    cJSON_Delete(u->out);
+    u->out = NULL;
+    u->task = u->next = TASK_NONE;
+    if (next != TASK_NONE)
+        start(u, next);
+}
+
+static void slice_work(struct op *op)
+{
+    struct upkeep *u = op->arg;
+
+    op->rc = stages[u->task][u->stage].slice(u, &op->why);
+    if (op->rc == 1)
+        return;
+    store_backup_free(u->backup);
+    u->backup = NULL;
+    if (op->rc < 0 && u->made[0])
+        file_remove_folder(u->made, NULL);
+}
+
+static void slice_done(struct op *op)
+{
+    struct upkeep *u = op->arg;
+
+    if (op->rc == 0 && ++u->stage < STAGES_MAX && stages[u->task][u->stage].slice)
+        op->rc = 1;
+    if (op->rc == 1 && u->stop)
+        op->rc = err_set(&op->why, -EAGAIN, "the server is stopping; try again in a moment");
+    if (op->rc == 1)
+        run_slice(u);
+    else
+        finish(u, op->rc, &op->why);
+}
+
+static void run_slice(struct upkeep *u)
+{
+    struct lane *lane = stages[u->task][u->stage].reads ? u->lane : u->server->store_lane;
+
+    op_run(lane,
+           (struct op){.server = u->server, .arg = u, .work = slice_work, .done = slice_done});
+}
+
+static void start(struct upkeep *u, enum task task)
+{
+    u->task = task;
+    u->stage = 0;
+    u->start_ms = clock_mono_ms();
+    u->out = cJSON_CreateObject();
+    u->retired = (struct retired){0};
+    u->made[0] = u->folder[0] = '\0';
+    u->uploads_bytes = incoming_bytes(u->server->incoming);
+    if (task == TASK_COMPACT)
+        u->dropped_uploads =
+            incoming_drop_idle(u->server->incoming, u->start_ms, &u->dropped_bytes);
+    run_slice(u);
+}
+
+/* Of a client that asks again, having lost patience or its connection, the newest request stays. */
+static void wait_for(struct upkeep *u, struct request *rq)
+{
+    for (int i = 0; i < u->waiting_count; i++)
+        if (strcmp(u->waiting[i]->sender, rq->sender) == 0) {
+            request_drop(u->waiting[i]);
+            u->waiting[i] = rq;
+            return;
+        }
+    if (u->waiting_count == WAITING_MAX)
+        request_error(rq, ERR_LIMIT, "%d wait for %s already", WAITING_MAX, task_names[u->task]);
+    else
+        u->waiting[u->waiting_count++] = rq;
+}
+
+static void ask(struct request *rq, enum task task, int64_t keep)
+{
+    struct upkeep *u = rq->server->upkeep;
+    enum task asked = u->task == TASK_RETIRE ? u->next : u->task;
+
+    if (asked != TASK_NONE && asked != task) {
+        request_error(rq, ERR_UNAVAILABLE, "%s is under way; try again when it is done",
+                      task_names[asked]);
+        return;
+    }
+    request_forget_body(rq);
+    if (asked == TASK_NONE)
+        u->keep = keep;
+    if (u->task == TASK_RETIRE)
+        u->next = task;
+    else if (u->task == TASK_NONE)
+        start(u, task);
+    wait_for(u, rq);
+}
+
+void handle_db_backup(struct request *rq)
+{
+    int64_t keep = BACKUPS_KEPT;
+    struct errbuf why;
+    int rc = field_i64(rq->message.json, "db.backup", "keep", false, 1, BACKUPS_MAX, &keep, &why);
+
+    if (rc < 0)
+        request_fail(rq, rc, &why);
+    else
+        ask(rq, TASK_BACKUP, keep);
+}
+
+void handle_db_check(struct request *rq)
+{
+    ask(rq, TASK_CHECK, 0);
+}
+
+void handle_db_compact(struct request *rq)
+{
+    ask(rq, TASK_COMPACT, 0);
+}
+
+/* --- life --- */
+
+int upkeep_open(struct server *s, const struct retention *policy, struct upkeep **ret,
+                struct errbuf *why)
+{
+    struct upkeep *u = xcalloc(1, sizeof(*u));
+
+    u->server = u->logs.server = s;
+    u->policy = *policy;
+    int rc = lane_open(&s->loop, "upkeep", &u->lane);
+    if (rc < 0) {
+        free(u);
+        return err_set(why, rc, "cannot start: %s", err_text(rc));
+    }
+    *ret = u;
+    return 0;
+}
+
+void upkeep_stop(struct upkeep *u)
+{
+    if (!u)
+        return;
+    u->stop = true;
+    lane_close(u->lane);
+}
+
+void upkeep_close(struct upkeep *u)
+{
+    if (!u)
+        return;
+    store_backup_free(u->backup);
+    cJSON_Delete(u->out);
+    db_check_found_free(u->found);
+    free(u);
+}
+
+void upkeep_tick(struct upkeep *u, int64_t now_ms)
+{
+    const struct retention *r = &u->policy;
+
+    if (!u->stop)
+        db_log_tick(&u->logs, u->lane, now_ms);
+    if (now_ms < u->look_ms || u->task != TASK_NONE || u->stop)
+        return;
+    u->look_ms = now_ms + LOOK_MS;
+    /* Sooner than somebody's scores go uploads that nobody goes on with. */
+    if (r->bytes && file_bytes(u, 1) + incoming_idle_bytes(u->server->incoming, now_ms) > r->bytes)
+        incoming_drop_idle(u->server->incoming, now_ms, &u->dropped_bytes);
+    if (r->rows || r->jobs || r->days || r->bytes)
+        start(u, TASK_RETIRE);
+}
+
+const struct db_log_keeper *upkeep_logs(const struct upkeep *u)
+{
+    return &u->logs;
+}
+
+int upkeep_room(const struct upkeep *u, struct errbuf *why)
+{
+    char has[TEXT_F64_BYTES], limit[TEXT_F64_BYTES], idle_text[TEXT_F64_BYTES], more[120] = "";
+    int64_t idle = incoming_idle_bytes(u->server->incoming, clock_mono_ms());
+    int64_t bytes = u->policy.bytes ? file_bytes(u, 1) : 0;
+
+    if (!u->policy.bytes || bytes + idle <= u->policy.bytes)
+        return 0;
+    if (idle)
+        snprintf(more, sizeof(more), " and uploads that nobody goes on with %s",
+                 text_of_bytes(idle, idle_text));
+    return err_set(why, -ERANGE,
+                   "difficulty.db has %s%s, --max-db allows %s; steppe rm removes jobs that have "
+                   "ended, steppe uploads rm an upload, steppe db compact gives their room back",
+                   text_of_bytes(bytes, has), more, text_of_bytes(u->policy.bytes, limit));
+}

@@ -1,0 +1,29 @@
+/* What keeps the databases in order while jobs run: backups, checks, compaction, and the retention
+ * policy. One task at a time, in slices; who asks for the one that runs waits for the same answer.
+ */
+#ifndef STEPPE_SERVER_JOBS_UPKEEP_H
+#define STEPPE_SERVER_JOBS_UPKEEP_H
+
+#include "server/net/request.h"
+#include "server/store/db_log.h"
+#include "server/store/store_upkeep.h"
+
+struct upkeep;
+
+/* Copies of the databases that `db.backup` leaves when it does not say how many. */
+#define BACKUPS_KEPT 5
+
+int upkeep_open(struct server *s, const struct retention *policy, struct upkeep **ret,
+                struct errbuf *why);
+/* Ends the slice that runs and answers who waits. Before the lanes are closed; NULL is fine. */
+void upkeep_stop(struct upkeep *u);
+/* Once the lanes are closed, before the store is. NULL is fine. */
+void upkeep_close(struct upkeep *u);
+/* Looks at the retention policy, at the start and then every minute. */
+void upkeep_tick(struct upkeep *u, int64_t now_ms);
+/* Who keeps the write-ahead logs from being moved. */
+const struct db_log_keeper *upkeep_logs(const struct upkeep *u);
+/* Is there room for another job? -ERANGE: difficulty.db is above --max-db. */
+int upkeep_room(const struct upkeep *u, struct errbuf *why);
+
+#endif

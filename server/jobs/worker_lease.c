@@ -1,0 +1,341 @@
+/* Who gets what: the job, the node, for how long; and the nodes that workers die of. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "server/core/share.h"
+#include "server/jobs/workers_internal.h"
+#include "server/server.h"
+
+#define PIECE_MS 10000 /* most time between two pieces, at least */
+#define SCORE_SHARDS 8 /* most shards of a sweep or test per thread and trip */
+#define POISON_LOST 3  /* workers that one node may take with it */
+#define HELP_MS 200    /* idle for this long it helps another job than the one it has planned */
+#define REPEAT_MS 300  /* no lease younger than this is repeated */
+#define CREW_MS 5
+#define NO_JOB SIZE_MAX
+
+/* Is it there to compute for this job, and not for another one that runs? */
+static bool serves(const struct worker *worker, const struct job *job, int64_t now_ms)
+{
+    return worker_alive(worker, now_ms) && worker_fits(worker, job) && !worker->aside_until_ms &&
+           (!worker->planned || worker->planned == job->rec.job);
+}
+
+/* Threads that compute for the job. A thousand workers may ask at once: they are counted once in
+ * CREW_MS. */
+static uint64_t crew_threads(struct workers *w, struct job *job, int64_t now_ms)
+{
+    if (job->crew_ms && now_ms - job->crew_ms < CREW_MS)
+        return job->crew_threads;
+    job->crew_ms = now_ms;
+    job->crew_threads = 0;
+    for (const struct worker *o = w->list; o; o = o->next)
+        if (serves(o, job, now_ms))
+            job->crew_threads += o->threads;
+    return job->crew_threads;
+}
+
+/* Shards to ask for: its share of the round by threads, so that a step is one trip per worker. */
+static uint32_t wanted_shards(struct workers *w, const struct worker *worker, struct job *job,
+                              int64_t now_ms)
+{
+    uint64_t total = crew_threads(w, job, now_ms), shards = run_shards(job->run);
+
+    if (!serves(worker, job, now_ms) || total < worker->threads)
+        total += worker->threads; /* it is about to */
+    uint64_t want = (shards * worker->threads + total - 1) / total;
+    if (!phase_trains(run_phase(job->run)) && want > (uint64_t)SCORE_SHARDS * worker->threads)
+        want = (uint64_t)SCORE_SHARDS * worker->threads;
+    return want ? (uint32_t)want : 1;
+}
+
+static int64_t lease_ms(const struct worker *worker, const struct job *job, uint32_t shards)
+{
+    return pace_lease_ms(&job->pace, run_phase(job->run), shards, worker->threads,
+                         worker->proven != job->rec.job);
+}
+
+static void renew(struct worker *worker, struct job *job, int64_t ttl_ms)
+{
+    int64_t now_ms = clock_mono_ms();
+
+    run_renew(job->run, worker->number, now_ms, ttl_ms);
+    if (worker->job == job->rec.job && worker->lease_end_ms < now_ms + ttl_ms)
+        worker->lease_end_ms = now_ms + ttl_ms;
+}
+
+int64_t workers_renew(struct worker *worker, struct job *job)
+{
+    int64_t ttl_ms = lease_ms(worker, job, worker->lease_shards ? worker->lease_shards : 1);
+
+    ttl_ms = ttl_ms < PIECE_MS ? PIECE_MS : ttl_ms;
+    renew(worker, job, ttl_ms);
+    return ttl_ms;
+}
+
+void workers_fetches(struct workers *w, const char *sender)
+{
+    for (struct worker *worker = w->list; worker; worker = worker->next) {
+        struct job *job;
+
+        if (strcmp(worker->sender, sender) != 0)
+            continue;
+        if (worker->job && jobs_find(w->server->jobs, worker->job, &job, NULL) == 0 && job->run)
+            workers_renew(worker, job);
+        return;
+    }
+}
+
+/* What it did since it was given its last task counts as granted. */
+static void charge(struct workers *w, const struct worker *worker)
+{
+    int64_t now_ms = clock_mono_ms();
+    struct job *job;
+
+    if (!worker->job || jobs_find(w->server->jobs, worker->job, &job, NULL) < 0)
+        return;
+    int64_t end_ms = now_ms < worker->lease_end_ms ? now_ms : worker->lease_end_ms;
+    job->granted_ms += (double)(end_ms - worker->lease_start_ms) * worker->threads;
+}
+
+uint32_t worker_release(struct workers *w, struct worker *worker)
+{
+    uint32_t released = 0;
+    struct job *job;
+
+    charge(w, worker);
+    worker->job = 0;
+    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
+        if (job->run)
+            released += run_release(job->run, worker->number);
+    return released;
+}
+
+/* --- the reply --- */
+
+static cJSON *task_fields(const struct job *job, const struct run_task *task, int64_t ttl_ms)
+{
+    static const char *const kinds[] = {"train", "train", "train", "score", "test"};
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(out, "task", kinds[task->phase]);
+    cJSON_AddNumberToObject(out, "job", (double)job->rec.job);
+    cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
+    cJSON_AddNumberToObject(out, "step", (double)task->step);
+    cJSON_AddNumberToObject(out, "phase", task->phase);
+    cJSON_AddNumberToObject(out, "lo", task->node.lo);
+    cJSON_AddNumberToObject(out, "hi", task->node.hi);
+    cJSON_AddNumberToObject(out, "shard", (double)job->spec.shard);
+    cJSON_AddNumberToObject(out, "count", task->count);
+    cJSON_AddNumberToObject(out, "lease_ms", (double)ttl_ms);
+    if (!task->ids)
+        cJSON_AddNumberToObject(out, "first", task->first);
+    return out;
+}
+
+/* Has it the vector at which the task is computed? */
+static bool holds(const struct have *have, const struct job *job, const struct run_task *task)
+{
+    return have->valid && have->job == job->rec.job && have->incarnation == job->rec.incarnation &&
+           have->step == task->step &&
+           (have->phase == PHASE_DESCENT) == (task->phase == PHASE_DESCENT);
+}
+
+/* Answers the held request with this task, just leased. */
+static void send_task(struct worker *worker, const struct job *job, const struct run_task *task,
+                      int64_t now_ms, int64_t ttl_ms)
+{
+    struct request *rq = worker->held;
+    struct tensor tensors[3];
+    size_t theta_bytes = 0;
+    int count = 0;
+
+    if (task->ids)
+        tensors[count++] = tensor_1d("ids", DTYPE_U32, task->count, task->ids);
+    if (task->weights)
+        tensors[count++] = tensor_1d("weights", DTYPE_F32, task->count, task->weights);
+    if (!holds(&worker->have, job, task)) {
+        if (run_in_pieces(job->run))
+            theta_bytes = job->model.floats * sizeof(float);
+        else
+            tensors[count++] =
+                tensor_1d("theta", DTYPE_F32, job->model.floats, run_round_theta(job->run));
+    }
+    worker->job = worker->planned = job->rec.job;
+    worker->lease_start_ms = now_ms;
+    worker->lease_end_ms = now_ms + ttl_ms;
+    worker->lease_shards = node_size(task->node);
+    worker->held = NULL;
+    cJSON *out = task_fields(job, task, ttl_ms);
+    if (theta_bytes)
+        cJSON_AddNumberToObject(out, "theta_bytes", (double)theta_bytes);
+    if (rq->result)
+        cJSON_AddStringToObject(out, "result", rq->result);
+    request_reply(rq, out, tensors, count);
+}
+
+/* --- the choice --- */
+
+static bool take(struct workers *w, struct worker *worker, struct job *job, int64_t now_ms)
+{
+    struct run_task task;
+    uint32_t want = wanted_shards(w, worker, job, now_ms);
+    int64_t ttl_ms = lease_ms(worker, job, want);
+
+    if (run_take(job->run, worker->number, want, now_ms, ttl_ms, &task) < 0)
+        return false;
+    if (node_size(task.node) > want) { /* issued again, as it was */
+        ttl_ms = lease_ms(worker, job, node_size(task.node));
+        run_renew(job->run, worker->number, now_ms, ttl_ms);
+    }
+    send_task(worker, job, &task, now_ms, ttl_ms);
+    return true;
+}
+
+/* What another worker has had for too long. */
+static bool repeat(struct worker *worker, struct job *job, int64_t now_ms)
+{
+    struct run_task task;
+    struct node node;
+    int64_t since_ms;
+
+    if (run_oldest(job->run, worker->number, &node, &since_ms) < 0 ||
+        now_ms - since_ms <
+            pace_patience_ms(&job->pace, run_phase(job->run), node_size(node), worker->threads))
+        return false;
+    int64_t ttl_ms = lease_ms(worker, job, node_size(node));
+    run_repeat(job->run, worker->number, node, now_ms, ttl_ms, &task);
+    log_info("lease.repeat", "job=%" PRId64 " step=%" PRIu64 " lo=%u hi=%u worker=%u", job->rec.job,
+             task.step, node.lo, node.hi, worker->number);
+    send_task(worker, job, &task, now_ms, ttl_ms);
+    return true;
+}
+
+static uint32_t cluster_threads(const struct workers *w, int64_t now_ms)
+{
+    uint32_t threads = 0;
+
+    for (const struct worker *worker = w->list; worker; worker = worker->next)
+        threads += worker_alive(worker, now_ms) ? worker->threads : 0;
+    return threads;
+}
+
+/* A job whose dataset is damaged here goes on with those that have it already. */
+static bool lacks_data(struct workers *w, const struct worker *worker, const struct job *job)
+{
+    char text[2];
+
+    return worker_has_refused(worker, job->rec.job) &&
+           datasets_damage(w->server->datasets, job->rec.dataset_sha256, text, sizeof(text));
+}
+
+/* The running jobs that have something to give to this worker, in the order in which it tries
+ * them. Returns how many. */
+static size_t candidates(struct workers *w, const struct worker *worker, int64_t now_ms,
+                         struct job *ret[RUNNING_MAX])
+{
+    struct job *jobs[RUNNING_MAX], *job;
+    double granted_ms[RUNNING_MAX];
+    size_t order[RUNNING_MAX], count = 0, planned = NO_JOB;
+
+    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
+        if (jobs_ready(job) && !job->class_pending && worker_fits(worker, job) &&
+            !lacks_data(w, worker, job)) {
+            planned = job->rec.job == worker->planned ? count : planned;
+            granted_ms[count] = job->granted_ms;
+            jobs[count++] = job;
+        }
+    uint32_t threads = count > 1 ? cluster_threads(w, now_ms) : 0;
+    for (size_t i = 0; count > 1 && i < count; i++)
+        jobs[i]->granted_ms = granted_ms[i] =
+            share_level(granted_ms[i], granted_ms, count, threads);
+    share_order(granted_ms, count, planned, worker->threads, order);
+    for (size_t i = 0; i < count; i++)
+        ret[i] = jobs[order[i]];
+    return count;
+}
+
+bool worker_grant(struct workers *w, struct worker *worker)
+{
+    struct job *jobs[RUNNING_MAX];
+    int64_t now_ms = clock_mono_ms();
+
+    if (worker->aside_until_ms)
+        return false;
+    size_t count = candidates(w, worker, now_ms, jobs);
+    /* The step that it just did will soon give more of the same. */
+    bool waits = worker->planned && now_ms - worker->held_since_ms < HELP_MS;
+    for (size_t i = 0; i < count; i++) {
+        struct job *job = jobs[i];
+
+        if (!jobs_is_relaxed(job) && !job->rec.numerics_class[0]) {
+            jobs_pin_class(w->server->jobs, job, worker->class);
+            return false;
+        }
+        if (take(w, worker, job, now_ms))
+            return true;
+        if (waits && job->rec.job == worker->planned)
+            return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (repeat(worker, jobs[i], now_ms))
+            return true;
+    return false;
+}
+
+bool workers_may_help(struct workers *w, int64_t now_ms)
+{
+    struct job *job;
+    struct node node;
+    int64_t since_ms;
+
+    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
+        if (i > 0 || (job->run && run_oldest(job->run, 0, &node, &since_ms) == 0 &&
+                      now_ms - since_ms >= REPEAT_MS))
+            return true;
+    return false;
+}
+
+/* --- what goes wrong --- */
+
+/* A node that took several workers with it will take the next one too. */
+static void check_poison(struct workers *w, struct job *job)
+{
+    struct node node;
+    uint32_t lost = run_lost(job->run, &node);
+    char text[200];
+
+    if (lost < POISON_LOST)
+        return;
+    metrics_count_many(&w->server->metrics, COUNT_SHARDS_BURIED, node_size(node));
+    snprintf(text, sizeof(text),
+             "poison: %u workers in a row were lost with shards %u to %u of step %" PRIu64
+             " and not heard of since",
+             lost, node.lo, node.hi - 1, run_step(job->run));
+    jobs_fail(w->server->jobs, job, text);
+}
+
+void workers_expire(struct workers *w, int64_t now_ms)
+{
+    struct job *job, *expired[RUNNING_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++) {
+        uint32_t leases = job->run ? run_expire(job->run, now_ms) : 0;
+
+        if (!leases)
+            continue;
+        metrics_count_many(&w->server->metrics, COUNT_LEASES_EXPIRED, leases);
+        log_warn("lease.expired", "job=%" PRId64 " step=%" PRIu64 " nodes=%u", job->rec.job,
+                 run_step(job->run), leases);
+        expired[count++] = job;
+    }
+    for (size_t i = 0; i < count; i++) /* a job that ends is no longer among those that run */
+        check_poison(w, expired[i]);
+    if (count)
+        workers_wake(w);
+}

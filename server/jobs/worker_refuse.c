@@ -1,0 +1,168 @@
+/* A worker that cannot do a job says so, once: it is not offered that job again and goes on with
+ * others. Where every worker that is there says the same, the job waits and says why; when that is
+ * for good and nothing of it was computed yet, it fails instead of waiting for ever. What somebody
+ * has begun is never thrown away for that: the worker that could do it may come back. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/jobs/workers_internal.h"
+#include "server/server.h"
+
+#define REFUSALS_MAX 3 /* that end a job */
+#define AGAIN_MS 30000
+#define AGAIN_MAX_MS 600000
+#define CLASSLESS_MS 10000 /* those that a restart of the server cut off are back by then */
+#define LOGGED_MAX 50      /* events of one run: who comes and goes all day does not fill the log */
+
+/* What may pass is asked again, later each time. */
+static const bool passes[REFUSAL_COUNT] = {
+    [REFUSAL_DISK] = true, [REFUSAL_DATASET] = true, [REFUSAL_OTHER] = true};
+
+static struct refused *find(struct worker *worker, int64_t job)
+{
+    for (size_t i = 0; i < RUNNING_MAX; i++)
+        if (worker->refused[i].job == job)
+            return &worker->refused[i];
+    return NULL;
+}
+
+bool worker_refuses(const struct worker *worker, const struct job *job)
+{
+    for (size_t i = 0; i < RUNNING_MAX; i++) {
+        const struct refused *r = &worker->refused[i];
+        if (r->job == job->rec.job)
+            return !r->until_ms || clock_mono_ms() < r->until_ms;
+    }
+    return false;
+}
+
+bool worker_has_refused(const struct worker *worker, int64_t job)
+{
+    for (size_t i = 0; i < RUNNING_MAX; i++)
+        if (worker->refused[i].job == job)
+            return true;
+    return false;
+}
+
+void worker_forgive(struct worker *worker, int64_t job)
+{
+    for (size_t i = 0; i < RUNNING_MAX; i++)
+        if (!job || worker->refused[i].job == job)
+            worker->refused[i] = (struct refused){0};
+}
+
+void workers_forgive(struct workers *w, int64_t job)
+{
+    for (struct worker *worker = w->list; worker; worker = worker->next)
+        worker_forgive(worker, job);
+}
+
+/* Only jobs that run are listed, so there is always a place. */
+static void note(struct worker *worker, int64_t job, bool again)
+{
+    struct refused *r = find(worker, job);
+
+    if (!r)
+        r = find(worker, 0);
+    if (!r)
+        return;
+    r->job = job;
+    r->ms = !again ? 0 : !r->ms ? AGAIN_MS : 2 * r->ms < AGAIN_MAX_MS ? 2 * r->ms : AGAIN_MAX_MS;
+    r->until_ms = again ? clock_mono_ms() + r->ms : 0;
+}
+
+/* Is there a worker that could do the job, as far as is known? */
+static bool anybody(const struct workers *w, const struct job *job)
+{
+    int64_t now_ms = clock_mono_ms();
+
+    for (const struct worker *o = w->list; o; o = o->next)
+        if (worker_alive(o, now_ms) && worker_fits(o, job) && !o->aside_until_ms)
+            return true;
+    return false;
+}
+
+/* Might one do it later? Then nothing that others say ends the job: what keeps a worker from it may
+ * pass, one that was set aside comes back, and while nothing was computed any class will do. */
+static bool anybody_later(const struct workers *w, const struct job *job)
+{
+    int64_t now_ms = clock_mono_ms();
+
+    for (const struct worker *o = w->list; o; o = o->next) {
+        bool never = false;
+
+        for (size_t i = 0; i < RUNNING_MAX; i++)
+            never |= o->refused[i].job == job->rec.job && !o->refused[i].until_ms;
+        if (!never && (worker_alive(o, now_ms) || o->aside_until_ms))
+            return true;
+    }
+    return false;
+}
+
+static void say(struct workers *w, const struct worker *worker, struct job *job,
+                enum refusal_cause cause, const char *reason)
+{
+    struct job_refusals *f = &job->refusals;
+    char text[sizeof(f->said)];
+
+    snprintf(text, sizeof(text), "worker %s: %s", worker->name, reason);
+    text_make_printable(text);
+    log_warn("worker.refuse", "worker=%u name=%s job=%" PRId64 " cause=%s reason=\"%s\"",
+             worker->number, worker->name, job->rec.job, refusal_names[cause], text);
+    bool is_new = strcmp(text, f->said) != 0;
+    memcpy(f->said, text, sizeof(text));
+    if (is_new && f->logged++ < LOGGED_MAX)
+        jobs_event(w->server->jobs, job, "refused", text);
+}
+
+void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
+                    enum refusal_cause cause, const char *reason)
+{
+    bool known = worker_refuses(worker, job), ends = false;
+    char text[sizeof(job->refusals.said) + 80];
+
+    worker_release(w, worker);
+    if (worker->planned == job->rec.job)
+        worker->planned = 0;
+    if (known) /* it says so again: its answer was lost */
+        return;
+    note(worker, job->rec.job, passes[cause]);
+    job->refusals.count += !passes[cause];
+    say(w, worker, job, cause, reason);
+    if (!job->touched && !anybody(w, job)) {
+        /* Nothing was computed in the class of the worker that asked first: any other may do it. */
+        if (!jobs_is_relaxed(job) && job->rec.numerics_class[0] && !job->class_pending)
+            jobs_unpin_class(w->server->jobs, job);
+        ends = job->refusals.count >= REFUSALS_MAX && !anybody_later(w, job);
+    }
+    if (ends) {
+        snprintf(text, sizeof(text), "no worker can do it, %u have tried; %s", job->refusals.count,
+                 job->refusals.said);
+        jobs_fail(w->server->jobs, job, text);
+    }
+    workers_wake(w);
+}
+
+/* Whoever asked first for a strict job may be gone before it computed anything. */
+void workers_free_classes(struct workers *w, int64_t now_ms)
+{
+    struct job *job;
+
+    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++) {
+        bool pinned = jobs_ready(job) && !job->touched && !job->class_pending &&
+                      !jobs_is_relaxed(job) && job->rec.numerics_class[0];
+
+        if (!pinned || anybody(w, job) || !anybody_later(w, job))
+            job->classless_ms = 0;
+        else if (!job->classless_ms)
+            job->classless_ms = now_ms;
+        else if (now_ms - job->classless_ms >= CLASSLESS_MS) {
+            job->classless_ms = 0;
+            jobs_unpin_class(w->server->jobs, job);
+        }
+    }
+}

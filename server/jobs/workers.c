@@ -1,0 +1,397 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/field.h"
+#include "common/log.h"
+#include "server/jobs/workers_internal.h"
+#include "server/server.h"
+
+#define SILENT_MS (HOLD_MS + 10000)
+#define FORGET_MS 600000
+
+int workers_open(struct server *s, struct workers **ret)
+{
+    struct workers *w = xcalloc(1, sizeof(*w));
+
+    w->server = s;
+    *ret = w;
+    return 0;
+}
+
+/* Where the workers are whose UUID has the hash of this one. */
+static struct worker **bucket_of(struct workers *w, const char *sender)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *sender; sender++)
+        hash = (hash ^ (uint8_t)*sender) * 16777619u;
+    return &w->buckets[hash % WORKER_BUCKETS];
+}
+
+static struct worker *find(struct workers *w, const char *sender)
+{
+    struct worker *worker = *bucket_of(w, sender);
+
+    while (worker && strcmp(worker->sender, sender) != 0)
+        worker = worker->same_bucket;
+    return worker;
+}
+
+static void forget(struct workers *w, struct worker *worker)
+{
+    struct worker **at = &w->list, **in = bucket_of(w, worker->sender);
+
+    while (*at != worker)
+        at = &(*at)->next;
+    *at = worker->next;
+    while (*in != worker)
+        in = &(*in)->same_bucket;
+    *in = worker->same_bucket;
+    w->count--;
+    if (worker->held)
+        request_drop(worker->held);
+    free(worker);
+}
+
+void workers_close(struct workers *w)
+{
+    if (!w)
+        return;
+    while (w->list)
+        forget(w, w->list);
+    free(w);
+}
+
+struct worker *workers_of(struct workers *w, struct request *rq)
+{
+    struct worker *worker = find(w, rq->sender);
+
+    /* Whoever learnt its UUID is not that worker. */
+    if (worker && !worker->left && strcmp(worker->key_name, rq->key_name) == 0) {
+        worker->seen_ms = clock_mono_ms();
+        return worker;
+    }
+    request_error(rq, ERR_UNKNOWN_WORKER,
+                  "this server does not know worker %s; say worker.hello first", rq->sender);
+    return NULL;
+}
+
+bool worker_alive(const struct worker *worker, int64_t now_ms)
+{
+    if (worker->held)
+        return true;
+    if (worker->left)
+        return false;
+    if (worker->job)
+        return now_ms < worker->lease_end_ms;
+    return now_ms < worker->seen_ms + SILENT_MS;
+}
+
+bool worker_has_class(const struct worker *worker, const struct job *job)
+{
+    return jobs_is_relaxed(job) || !job->rec.numerics_class[0] ||
+           strcmp(job->rec.numerics_class, worker->class) == 0;
+}
+
+bool worker_fits(const struct worker *worker, const struct job *job)
+{
+    return worker_has_class(worker, job) && !worker_refuses(worker, job);
+}
+
+bool workers_result_fits(const struct worker *worker, const struct job *job)
+{
+    return jobs_is_relaxed(job) || strcmp(job->rec.numerics_class, worker->class) == 0;
+}
+
+int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
+                  const char *class, struct worker **ret, struct errbuf *why)
+{
+    struct worker *worker = find(w, rq->sender);
+
+    if (worker && strcmp(worker->key_name, rq->key_name) != 0)
+        return err_set(why, -EPERM, "worker %s said hello with another key", rq->sender);
+    if (!worker) {
+        if (w->count >= WORKERS_MAX)
+            return err_set(why, -ERANGE, "%u workers are connected already, allowed is %d",
+                           w->count, WORKERS_MAX);
+        worker = xcalloc(1, sizeof(*worker));
+        worker->number = ++w->last_number;
+        memcpy(worker->sender, rq->sender, sizeof(worker->sender));
+        memcpy(worker->key_name, rq->key_name, sizeof(worker->key_name));
+        struct worker **end = &w->list;
+        while (*end)
+            end = &(*end)->next;
+        *end = worker;
+        struct worker **bucket = bucket_of(w, worker->sender);
+        worker->same_bucket = *bucket;
+        *bucket = worker;
+        w->count++;
+        log_info("worker.hello", "worker=%u name=%s threads=%d class=%s", worker->number, name,
+                 (int)threads, class);
+    }
+    snprintf(worker->name, sizeof(worker->name), "%s", name);
+    snprintf(worker->class, sizeof(worker->class), "%s", class);
+    worker->threads = (uint32_t)threads;
+    worker->left = false;
+    worker->seen_ms = clock_mono_ms();
+    worker_forgive(worker, 0);
+    *ret = worker;
+    return 0;
+}
+
+uint32_t workers_bye(struct workers *w, struct worker *worker)
+{
+    uint32_t released = worker_release(w, worker);
+
+    log_info("worker.bye", "worker=%u released=%u", worker->number, released);
+    if (worker->strikes) { /* saying bye and hello makes nobody better */
+        worker->left = true;
+        worker->planned = 0;
+        if (worker->held)
+            request_drop(worker->held);
+        worker->held = NULL;
+    } else {
+        forget(w, worker);
+    }
+    if (released)
+        workers_wake(w);
+    return released;
+}
+
+void workers_forget_job(struct workers *w, int64_t job)
+{
+    for (struct worker *worker = w->list; worker; worker = worker->next) {
+        if (worker->planned == job)
+            worker->planned = 0;
+        worker_forgive(worker, job);
+    }
+}
+
+uint32_t workers_number(const struct worker *worker)
+{
+    return worker->number;
+}
+
+const char *workers_name(const struct worker *worker)
+{
+    return worker->name;
+}
+
+static int read_have(const struct request *rq, struct have *ret, struct errbuf *why)
+{
+    static const char *const keys[] = {"job", "incarnation", "step", "phase", NULL};
+    const cJSON *obj = NULL;
+    int64_t step = 0;
+
+    *ret = (struct have){0};
+    int rc = field_obj(rq->message.json, message_names[rq->type], "have", false, &obj, why);
+    if (rc < 0 || !obj)
+        return rc;
+    rc = field_known(obj, "have", keys, why);
+    if (rc == 0)
+        rc = field_i64(obj, "have", "job", true, 1, INT32_MAX, &ret->job, why);
+    if (rc == 0)
+        rc = field_i64(obj, "have", "incarnation", true, 0, INT64_C(1) << 50, &ret->incarnation,
+                       why);
+    if (rc == 0)
+        rc = field_i64(obj, "have", "step", true, 0, INT64_C(1) << 50, &step, why);
+    if (rc == 0)
+        rc = field_i64(obj, "have", "phase", false, 0, PHASE_TEST, &ret->phase, why);
+    ret->step = (uint64_t)step;
+    ret->valid = rc == 0;
+    return rc;
+}
+
+const char *workers_wanted_class(struct workers *w, const struct worker *worker)
+{
+    const char *wanted = "";
+    char waiting[80];
+    struct job *job;
+
+    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
+        if (worker_fits(worker, job))
+            return "";
+        else if (!wanted[0] && !worker_has_class(worker, job) &&
+                 workers_waiting(w, job, waiting, sizeof(waiting)))
+            wanted = job->rec.numerics_class;
+    return wanted;
+}
+
+static void answer_none(struct workers *w, struct worker *worker)
+{
+    cJSON *out = cJSON_CreateObject();
+    struct request *rq = worker->held;
+    const char *class = workers_wanted_class(w, worker);
+
+    if (class[0])
+        cJSON_AddStringToObject(out, "class", class);
+
+    worker->held = NULL;
+    cJSON_AddStringToObject(out, "task", "none");
+    if (rq->result)
+        cJSON_AddStringToObject(out, "result", rq->result);
+    request_reply(rq, out, NULL, 0);
+}
+
+void workers_next(struct workers *w, struct worker *worker, struct request *rq)
+{
+    struct errbuf why;
+    bool leaving = false;
+    int rc = read_have(rq, &worker->have, &why);
+
+    if (rc == 0)
+        rc =
+            field_bool(rq->message.json, message_names[rq->type], "leaving", false, &leaving, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    /* One request at a time: whoever asks computes nothing, so what it held is free again. */
+    worker_release(w, worker);
+    if (worker->held)
+        request_drop(worker->held);
+    worker->held = rq;
+    worker->held_since_ms = clock_mono_ms();
+    request_forget_body(rq);
+    if (leaving)
+        answer_none(w, worker);
+    else
+        worker_grant(w, worker);
+}
+
+void workers_counted(struct workers *w, struct worker *worker, struct job *job, uint32_t shards)
+{
+    worker->shards += shards;
+    worker->proven = job->rec.job;
+    job->touched = true;
+    worker_counted_good(worker);
+    metrics_count_many(&w->server->metrics, COUNT_SHARDS_OK, shards);
+    if (worker->job != job->rec.job || worker->lease_shards != shards)
+        return;
+    double ms = (double)(clock_mono_ms() - worker->lease_start_ms);
+    metrics_time(&w->server->metrics.shard, ms / shards / 1000);
+    pace_note(&job->pace, run_phase(job->run), shards, worker->threads, ms);
+}
+
+void workers_wake(struct workers *w)
+{
+    for (struct worker *worker = w->list; worker; worker = worker->next)
+        if (worker->held)
+            worker_grant(w, worker);
+}
+
+void workers_tick(struct workers *w, int64_t now_ms)
+{
+    workers_expire(w, now_ms);
+    workers_free_classes(w, now_ms);
+    for (struct worker *worker = w->list, *next; worker; worker = next) {
+        next = worker->next;
+        if (worker->aside_until_ms && now_ms >= worker->aside_until_ms) {
+            worker->aside_until_ms = 0;
+            if (worker->held && worker_grant(w, worker))
+                continue;
+        }
+        if (worker->held && now_ms >= worker->held_since_ms + HOLD_MS)
+            answer_none(w, worker);
+        else if (!worker_alive(worker, now_ms) && now_ms > worker->seen_ms + FORGET_MS &&
+                 now_ms > worker->aside_until_ms)
+            forget(w, worker);
+    }
+    if (workers_may_help(w, now_ms))
+        workers_wake(w);
+}
+
+void workers_dismiss(struct workers *w)
+{
+    for (struct worker *worker = w->list; worker; worker = worker->next)
+        if (worker->held)
+            answer_none(w, worker);
+}
+
+bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes)
+{
+    int64_t now_ms = clock_mono_ms();
+    unsigned live = 0, fit = 0, aside = 0, refuse = 0, silent = 0;
+
+    for (const struct worker *worker = w->list; worker; worker = worker->next)
+        if (worker->aside_until_ms) {
+            aside++;
+        } else if (worker_alive(worker, now_ms)) {
+            live++;
+            fit += worker_fits(worker, job);
+            refuse += worker_has_class(worker, job) && worker_refuses(worker, job);
+        } else if (!worker->left) {
+            silent++;
+        }
+    if (fit)
+        return false;
+    if (refuse)
+        snprintf(out, bytes, "%u worker%s connected, none can do this job; %s", live,
+                 live == 1 ? " is" : "s are", job->refusals.said);
+    else if (!live && aside)
+        snprintf(out, bytes, "%u worker%s set aside for bad results, no other is connected", aside,
+                 aside == 1 ? " is" : "s are");
+    else if (!live && job->refusals.count)
+        snprintf(out, bytes, "no worker is connected; %s", job->refusals.said);
+    else if (!live && silent)
+        snprintf(out, bytes, "%u worker%s silent, no other is connected", silent,
+                 silent == 1 ? " is" : "s are");
+    else if (!live)
+        snprintf(out, bytes, "no worker is connected");
+    else
+        snprintf(out, bytes,
+                 "%u worker%s connected, 0 in numerics class %s; start one with --class %s, or let "
+                 "any compute: steppe resume %" PRId64 " --relaxed",
+                 live, live == 1 ? "" : "s", job->rec.numerics_class, job->rec.numerics_class,
+                 job->rec.job);
+    return true;
+}
+
+const char *const worker_state_names[] = {"computing", "waiting", "silent", "set aside", NULL};
+
+/* Index in worker_state_names. */
+static int state_of(const struct worker *worker, int64_t now_ms)
+{
+    if (worker->aside_until_ms)
+        return 3;
+    return !worker_alive(worker, now_ms) ? 2 : worker->held ? 1 : 0;
+}
+
+void workers_count(struct workers *w, unsigned ret[WORKER_STATES])
+{
+    int64_t now_ms = clock_mono_ms();
+
+    for (const struct worker *worker = w->list; worker; worker = worker->next)
+        ret[state_of(worker, now_ms)]++;
+}
+
+cJSON *workers_rows(struct workers *w)
+{
+    int64_t now_ms = clock_mono_ms();
+    cJSON *rows = cJSON_CreateArray();
+
+    for (const struct worker *worker = w->list; worker; worker = worker->next) {
+        cJSON *row = cJSON_CreateObject();
+        bool live = worker_alive(worker, now_ms);
+
+        cJSON_AddNumberToObject(row, "worker", worker->number);
+        cJSON_AddStringToObject(row, "name", worker->name);
+        cJSON_AddNumberToObject(row, "threads", worker->threads);
+        cJSON_AddStringToObject(row, "class", worker->class);
+        cJSON_AddStringToObject(row, "state", worker_state_names[state_of(worker, now_ms)]);
+        if (live && worker->job)
+            cJSON_AddNumberToObject(row, "job", (double)worker->job);
+        cJSON_AddNumberToObject(row, "last_seen_ms", (double)(now_ms - worker->seen_ms));
+        cJSON_AddNumberToObject(row, "shards", (double)worker->shards);
+        if (worker->faults)
+            cJSON_AddNumberToObject(row, "faults", (double)worker->faults);
+        if (worker->aside_until_ms)
+            cJSON_AddNumberToObject(row, "aside_ms", (double)(worker->aside_until_ms - now_ms));
+        cJSON_AddItemToArray(rows, row);
+    }
+    return rows;
+}

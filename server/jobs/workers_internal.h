@@ -1,0 +1,86 @@
+/* Shared by workers.c and worker_*.c only. */
+#ifndef STEPPE_SERVER_JOBS_WORKERS_INTERNAL_H
+#define STEPPE_SERVER_JOBS_WORKERS_INTERNAL_H
+
+#include "server/jobs/jobs.h"
+#include "server/jobs/workers.h"
+
+/* The vector that it holds. */
+struct have {
+    int64_t job, incarnation;
+    uint64_t step;
+    int64_t phase; /* in a descent theta hat, otherwise theta of the step */
+    bool valid;
+};
+
+/* A running job that it said it cannot do. */
+struct refused {
+    int64_t job;      /* 0: none */
+    int64_t until_ms; /* offered again then; 0: not while the worker stays */
+    int64_t ms;       /* how long that was */
+};
+
+struct worker {
+    uint32_t number;
+    char sender[37], name[NAME_MAX_BYTES], class[80];
+    char key_name[NAME_MAX_BYTES]; /* of the key that it said hello with; "" without */
+    uint32_t threads;
+    int64_t seen_ms;
+    bool left;            /* said bye; kept because of its strikes */
+    struct request *held; /* waits for work */
+    int64_t held_since_ms;
+    struct have have;
+    int64_t planned; /* the last job it was given work of, while that runs; 0: none */
+    int64_t proven;  /* the last job it had a result counted of */
+    int64_t job;     /* it computes for, 0: none */
+    int64_t lease_start_ms, lease_end_ms;
+    uint32_t lease_shards;
+    uint64_t shards; /* counted in all */
+
+    uint32_t strikes;       /* faults that count against it */
+    uint32_t good;          /* results counted since the last one */
+    int64_t strike_job;     /* of the last one */
+    uint64_t faults;        /* in all */
+    int64_t aside_until_ms; /* gets no work before; 0: it does */
+    int64_t aside_ms;       /* how long it was the last time */
+
+    struct refused refused[RUNNING_MAX]; /* forgotten when the job runs no more */
+    struct worker *next, *same_bucket;
+};
+
+#define WORKER_BUCKETS 1024 /* as many as there may be workers: every request looks for its own */
+
+struct workers {
+    struct server *server;
+    struct worker *list;
+    struct worker *buckets[WORKER_BUCKETS]; /* by the hash of their UUIDs */
+    uint32_t count, last_number;
+};
+
+/* Computing or waiting for a reply, as far as the server can know. */
+bool worker_alive(const struct worker *worker, int64_t now_ms);
+/* Is its class one that the job takes? A strict job without a class takes any, and keeps that one.
+ */
+bool worker_has_class(const struct worker *worker, const struct job *job);
+/* Did it refuse this job since that runs, be it that it may be asked again? */
+bool worker_has_refused(const struct worker *worker, int64_t job);
+/* Did it say that it cannot do this job, and is not to be asked again yet? */
+/* Jobs whose class nobody has who is there, and in which nothing was computed, give it back. */
+void workers_free_classes(struct workers *w, int64_t now_ms);
+bool worker_refuses(const struct worker *worker, const struct job *job);
+/* May it compute for this job? Both of the above. */
+bool worker_fits(const struct worker *worker, const struct job *job);
+/* It may be asked again: about this job, or (0) about all. */
+void worker_forgive(struct worker *worker, int64_t job);
+/* It computes nothing (any more): its leases go back. Returns how many. */
+uint32_t worker_release(struct workers *w, struct worker *worker);
+/* Answers its held request with a task when there is one. */
+bool worker_grant(struct workers *w, struct worker *worker);
+/* A result of it was counted: in the long run that makes up for its faults. */
+void worker_counted_good(struct worker *worker);
+/* Work that nobody is done with in time: leases that ran out, nodes that kill. */
+void workers_expire(struct workers *w, int64_t now_ms);
+/* May some idle worker have something to repeat, or the work of another job? */
+bool workers_may_help(struct workers *w, int64_t now_ms);
+
+#endif

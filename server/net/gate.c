@@ -1,0 +1,252 @@
+#include "server/net/gate.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "server/net/sessions.h"
+
+#define LOG_MS 10000
+#define ANSWERS_PER_S 2000 /* a restart of the server makes as many clients begin again */
+
+enum reason { PLAIN, BROKEN, WRONG_KEY, STALE, REPLAYED, CHANGED, FULL, REASON_COUNT };
+
+const char *const gate_reason_names[] = {"plain",    "broken",  "wrong_key", "no_session",
+                                         "replayed", "changed", "full",      NULL};
+_Static_assert(sizeof(gate_reason_names) / sizeof(gate_reason_names[0]) == REASON_COUNT + 1,
+               "every reason has a name");
+
+struct gate {
+    char *key_path;
+    struct sessions *sessions; /* NULL: no key */
+    uint64_t counts[REASON_COUNT];
+    uint64_t logged; /* sum of counts in the last line */
+    int64_t logged_ms;
+    int64_t second; /* that answers are counted in */
+    int answers;
+};
+
+int gate_open(const char *key_path, struct gate **ret, struct errbuf *why)
+{
+    struct keyring keys = {.count = 0};
+    struct gate *g;
+
+    if (key_path) {
+        int rc = keyring_load_cluster(key_path, &keys, why);
+        if (rc < 0)
+            return rc;
+    }
+    g = xcalloc(1, sizeof(*g));
+    g->logged_ms = -LOG_MS;
+    if (key_path) {
+        g->key_path = xstrdup(key_path);
+        g->sessions = sessions_open(&keys);
+        keyring_done(&keys);
+    }
+    *ret = g;
+    return 0;
+}
+
+void gate_close(struct gate *g)
+{
+    if (!g)
+        return;
+    sessions_close(g->sessions);
+    free(g->key_path);
+    free(g);
+}
+
+int gate_reload(struct gate *g, struct errbuf *why)
+{
+    struct keyring keys;
+
+    if (!g->key_path)
+        return err_set(why, -EINVAL, "there is no key file to read again");
+    int rc = keyring_load_cluster(g->key_path, &keys, why);
+    if (rc < 0)
+        return rc;
+    log_info("gate.keys", "keys=%d sessions_ended=%d", keys.count,
+             sessions_set_keys(g->sessions, &keys));
+    keyring_done(&keys);
+    return 0;
+}
+
+void gate_tick(struct gate *g, int64_t now_ms)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < REASON_COUNT; i++)
+        sum += g->counts[i];
+    if (sum == g->logged || now_ms < g->logged_ms + LOG_MS)
+        return;
+    log_warn("gate.refused",
+             "new=%llu plain=%llu broken=%llu wrong_key=%llu no_session=%llu replayed=%llu "
+             "changed=%llu full=%llu",
+             (unsigned long long)(sum - g->logged), (unsigned long long)g->counts[PLAIN],
+             (unsigned long long)g->counts[BROKEN], (unsigned long long)g->counts[WRONG_KEY],
+             (unsigned long long)g->counts[STALE], (unsigned long long)g->counts[REPLAYED],
+             (unsigned long long)g->counts[CHANGED], (unsigned long long)g->counts[FULL]);
+    g->logged = sum;
+    g->logged_ms = now_ms;
+}
+
+uint64_t gate_count(const struct gate *g, int reason)
+{
+    return g->counts[reason];
+}
+
+/* May one more of this second's answers to strangers go out? */
+static bool may_answer(struct gate *g)
+{
+    int64_t second = clock_mono_ms() / 1000;
+
+    if (second != g->second)
+        g->answers = 0;
+    g->second = second;
+    return g->answers++ < ANSWERS_PER_S;
+}
+
+/* Turns rq away; fmt NULL: without an answer. Always false. */
+__attribute__((format(printf, 5, 6))) static bool turn_away(struct gate *g, struct request *rq,
+                                                            enum reason reason,
+                                                            enum error_code code, const char *fmt,
+                                                            ...)
+{
+    struct errbuf why;
+    va_list ap;
+
+    g->counts[reason]++;
+    gate_tick(g, clock_mono_ms());
+    if (!fmt || !may_answer(g)) {
+        request_drop(rq);
+        return false;
+    }
+    va_start(ap, fmt);
+    err_vset(&why, fmt, ap);
+    va_end(ap);
+    request_error(rq, code, "%s", why.text);
+    return false;
+}
+
+static bool no_session(struct gate *g, struct request *rq)
+{
+    return turn_away(g, rq, STALE, ERR_NO_SESSION, "there is no such session; say hello again");
+}
+
+/* Answers with a frame; ends rq. Always false. */
+static bool answer(struct gate *g, struct request *rq, const uint8_t *frame, size_t bytes)
+{
+    void *body = may_answer(g) ? transport_alloc(bytes) : NULL;
+
+    if (body) {
+        memcpy(body, frame, bytes);
+        transport_reply(rq->transport, &rq->token, body);
+    }
+    request_drop(rq);
+    return false;
+}
+
+static bool greet(struct gate *g, struct request *rq, const void *body, size_t bytes)
+{
+    uint8_t challenge[CHALLENGE_BYTES], frame[HELLO_FRAME_BYTES];
+    int64_t now_ms = clock_mono_ms();
+    struct hello hello;
+    int step = handshake_read(body, bytes, &hello);
+
+    if (step < 0)
+        return turn_away(g, rq, BROKEN, ERR_BAD_MESSAGE, "the hello is broken");
+    if (step == STEP_ASK) {
+        sessions_challenge(g->sessions, now_ms, challenge);
+        handshake_challenge(challenge, frame);
+        return answer(g, rq, frame, CHALLENGE_FRAME_BYTES);
+    }
+    int rc = sessions_hello(g->sessions, &hello, now_ms, frame);
+    if (rc == -ESTALE)
+        return no_session(g, rq);
+    if (rc == -ERANGE)
+        return turn_away(g, rq, FULL, ERR_LIMIT, "%d sessions are open, which is the most",
+                         SESSIONS_MAX);
+    if (rc < 0)
+        return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY, "this server does not accept this key");
+    log_debug("gate.hello", "role=%s name=%s sessions=%d", role_names[hello.role], hello.name,
+              sessions_count(g->sessions));
+    return answer(g, rq, frame, WELCOME_FRAME_BYTES);
+}
+
+static bool open_sealed(struct gate *g, struct request *rq, uint8_t **io_body, size_t *io_bytes)
+{
+    int64_t now_ms = clock_mono_ms();
+    struct session *session = sessions_find(g->sessions, seal_session(*io_body), now_ms);
+    int rc;
+
+    if (!session)
+        return no_session(g, rq);
+    rc = seal_open(&session->seal, *io_body, *io_bytes, &rq->sequence, NULL);
+    if (rc < 0) /* whoever sent it is not who holds the session: no answer */
+        return turn_away(g, rq,
+                         rc == -EALREADY  ? REPLAYED
+                         : rc == -EBADMSG ? CHANGED
+                                          : BROKEN,
+                         ERR_BAD_MESSAGE, NULL);
+    session->used_ms = now_ms;
+    rq->session = session->seal.session;
+    rq->role = session->role;
+    memcpy(rq->key_name, session->name, sizeof(rq->key_name));
+    *io_body += SEAL_HEAD_BYTES;
+    *io_bytes -= SEAL_BYTES;
+    return true;
+}
+
+bool gate_enter(struct gate *g, struct request *rq, bool sealed_only, uint8_t **io_body,
+                size_t *io_bytes)
+{
+    int flags = seal_flags(*io_body, *io_bytes);
+    bool hello = flags > 0 && (flags & FRAME_HELLO), sealed = flags > 0 && (flags & FRAME_SEALED);
+
+    rq->role = ROLE_ADMIN;
+    if ((hello || sealed) && !g->sessions)
+        return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY,
+                         "this server runs without a key; leave --key out");
+    if (hello)
+        return greet(g, rq, *io_body, *io_bytes);
+    if (sealed)
+        return open_sealed(g, rq, io_body, io_bytes);
+    if (sealed_only)
+        return turn_away(g, rq, PLAIN, ERR_KEY_NEEDED,
+                         "this address takes sealed messages only; give a key file with --key");
+    return true;
+}
+
+int gate_judge(const struct request *rq, struct errbuf *why)
+{
+    unsigned allowed = message_roles(rq->type);
+    const char *names[ROLE_COUNT + 1];
+    char list[64];
+    int n = 0;
+
+    if (allowed & ROLE_BIT(rq->role))
+        return 0;
+    for (int role = 0; role < ROLE_COUNT; role++)
+        if (allowed & ROLE_BIT(role))
+            names[n++] = role_names[role];
+    names[n] = NULL;
+    return err_set(why, -EACCES, "a key of the role %s may not send %s; the role must be %s",
+                   role_names[rq->role], message_names[rq->type],
+                   text_list(names, list, sizeof(list)));
+}
+
+bool gate_seal(struct gate *g, const struct request *rq, uint8_t *frame, size_t bytes)
+{
+    struct session *session = sessions_find(g->sessions, rq->session, clock_mono_ms());
+
+    if (!session)
+        return false;
+    seal_message(&session->seal, rq->sequence, frame, bytes);
+    return true;
+}

@@ -1,0 +1,208 @@
+/* A lane owns its thread, the items that wait for it and the items that wait for the loop.
+ *
+ * An item is in exactly one place: in `todo`, at work, in `finished`, or given back. Every item's
+ * work runs once and every done runs once, both in the order of lane_run; lane_close keeps that
+ * promise too, so that what an item owns is always released by its own done. */
+#define _GNU_SOURCE
+#include "server/net/lane.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+
+struct item {
+    struct item *next;
+    lane_fn work, done;
+    void *arg;
+};
+
+struct queue {
+    struct item *first, **end;
+};
+
+struct lane {
+    uv_async_t async;
+    uv_thread_t thread;
+    uv_mutex_t mutex; /* guards the two queues and `ending` */
+    uv_cond_t given;  /* for the thread: an item or the end */
+    uv_cond_t idle;   /* for lane_close: nothing is pending */
+    struct queue todo, finished;
+    bool ending;
+    atomic_uint pending;
+    char name[16]; /* the most that the kernel keeps */
+};
+
+static void queue_put(struct queue *q, struct item *item)
+{
+    item->next = NULL;
+    *q->end = item;
+    q->end = &item->next;
+}
+
+static struct item *queue_take(struct queue *q)
+{
+    struct item *item = q->first;
+
+    if (item) {
+        q->first = item->next;
+        if (!q->first)
+            q->end = &q->first;
+    }
+    return item;
+}
+
+static void run_thread(void *arg)
+{
+    struct lane *lane = arg;
+
+    pthread_setname_np(pthread_self(), lane->name);
+    uv_mutex_lock(&lane->mutex);
+    for (;;) {
+        struct item *item = queue_take(&lane->todo);
+        if (!item && lane->ending)
+            break;
+        if (!item) {
+            uv_cond_wait(&lane->given, &lane->mutex);
+            continue;
+        }
+        uv_mutex_unlock(&lane->mutex);
+        item->work(item->arg);
+        uv_mutex_lock(&lane->mutex);
+        queue_put(&lane->finished, item);
+        if (atomic_fetch_sub(&lane->pending, 1) == 1)
+            uv_cond_signal(&lane->idle);
+        uv_async_send(&lane->async);
+    }
+    uv_mutex_unlock(&lane->mutex);
+}
+
+/* One at a time, so that a done may call lane_run and even lane_close. */
+static void give_back(struct lane *lane)
+{
+    for (;;) {
+        uv_mutex_lock(&lane->mutex);
+        struct item *item = queue_take(&lane->finished);
+        uv_mutex_unlock(&lane->mutex);
+        if (!item)
+            return;
+        if (item->done)
+            item->done(item->arg);
+        free(item);
+    }
+}
+
+static void on_async(uv_async_t *async)
+{
+    give_back(async->data);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct lane *lane = handle->data;
+
+    uv_cond_destroy(&lane->idle);
+    uv_cond_destroy(&lane->given);
+    uv_mutex_destroy(&lane->mutex);
+    free(lane);
+}
+
+/* Signals belong to the loop's thread: a write or fsync here is never interrupted. */
+static int start_thread(struct lane *lane)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = uv_thread_create(&lane->thread, run_thread, lane);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
+int lane_open(uv_loop_t *loop, const char *name, struct lane **ret)
+{
+    struct lane *lane = xcalloc(1, sizeof(*lane));
+    int rc;
+
+    snprintf(lane->name, sizeof(lane->name), "%s", name);
+    lane->todo.end = &lane->todo.first;
+    lane->finished.end = &lane->finished.first;
+    rc = uv_mutex_init(&lane->mutex);
+    if (rc < 0)
+        goto fail_lane;
+    rc = uv_cond_init(&lane->given);
+    if (rc < 0)
+        goto fail_mutex;
+    rc = uv_cond_init(&lane->idle);
+    if (rc < 0)
+        goto fail_given;
+    rc = uv_async_init(loop, &lane->async, on_async);
+    if (rc < 0)
+        goto fail_idle;
+    lane->async.data = lane;
+    rc = start_thread(lane);
+    if (rc < 0) {
+        uv_close((uv_handle_t *)&lane->async, on_closed);
+        return rc;
+    }
+    *ret = lane;
+    return 0;
+
+fail_idle:
+    uv_cond_destroy(&lane->idle);
+fail_given:
+    uv_cond_destroy(&lane->given);
+fail_mutex:
+    uv_mutex_destroy(&lane->mutex);
+fail_lane:
+    free(lane);
+    return rc;
+}
+
+void lane_run(struct lane *lane, lane_fn work, lane_fn done, void *arg)
+{
+    struct item *item = xmalloc(sizeof(*item));
+
+    *item = (struct item){.work = work, .done = done, .arg = arg};
+    uv_mutex_lock(&lane->mutex);
+    assert(!lane->ending);
+    atomic_fetch_add(&lane->pending, 1);
+    queue_put(&lane->todo, item);
+    uv_cond_signal(&lane->given);
+    uv_mutex_unlock(&lane->mutex);
+}
+
+unsigned lane_pending(const struct lane *lane)
+{
+    return atomic_load(&lane->pending);
+}
+
+/* Waits until nothing is pending; true when there is something to give back. */
+static bool wait_idle(struct lane *lane)
+{
+    uv_mutex_lock(&lane->mutex);
+    while (atomic_load(&lane->pending) > 0)
+        uv_cond_wait(&lane->idle, &lane->mutex);
+    bool some = lane->finished.first;
+    uv_mutex_unlock(&lane->mutex);
+    return some;
+}
+
+void lane_close(struct lane *lane)
+{
+    if (!lane)
+        return;
+    while (wait_idle(lane))
+        give_back(lane);
+    uv_mutex_lock(&lane->mutex);
+    lane->ending = true;
+    uv_cond_signal(&lane->given);
+    uv_mutex_unlock(&lane->mutex);
+    uv_thread_join(&lane->thread);
+    uv_close((uv_handle_t *)&lane->async, on_closed);
+}

@@ -1,0 +1,27 @@
+/* A lane: one thread that runs work items in the order they were given, and hands each back to the
+ * loop when it is done. The store has one, so that SQLite and fsync never block the loop; the
+ * readers of difficulty.db have another, so that a slow query never delays a commit. */
+#ifndef STEPPE_SERVER_NET_LANE_H
+#define STEPPE_SERVER_NET_LANE_H
+
+#include <uv.h>
+
+struct lane;
+
+/* Runs on the lane's thread / on the loop. */
+typedef void (*lane_fn)(void *arg);
+
+/* 0 or negative errno. */
+int lane_open(uv_loop_t *loop, const char *name, struct lane **ret);
+/* work(arg) on the lane's thread after everything given before, then done(arg) on the loop. done
+ * may be NULL. arg is the caller's. */
+void lane_run(struct lane *lane, lane_fn work, lane_fn done, void *arg);
+/* Items given whose work has not ended. */
+unsigned lane_pending(const struct lane *lane);
+/* Waits for the work given so far and calls the done callbacks that are outstanding, here, so that
+ * none is ever lost; what they give in turn is still worked off. Then ends the thread; the handle
+ * is freed once the loop has run. Call it while what the callbacks touch still lives. NULL is fine.
+ */
+void lane_close(struct lane *lane);
+
+#endif

@@ -1,0 +1,16 @@
+/* Listening sockets for addresses; plain descriptors, no loop. */
+#ifndef STEPPE_SERVER_NET_LISTEN_H
+#define STEPPE_SERVER_NET_LISTEN_H
+
+#include "common/err.h"
+
+/* Connections that the kernel holds until they are taken: so many workers may begin again at once
+ * when a server was restarted. */
+#define LISTEN_BACKLOG 1024
+
+/* A socket that listens at url (address.h; whether it may be served is judged before). It is not
+ * inherited and does not block; an ipc socket's file is 0600 before anybody can connect. The
+ * sentence names the url ("tcp://127.0.0.1:7500 is in use by another program"). 0 or -errno. */
+int listen_url(const char *url, int *ret_fd, struct errbuf *why);
+
+#endif

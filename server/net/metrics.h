@@ -1,0 +1,68 @@
+/* What the server counts and measures of itself, for /metrics. Everything here is touched on the
+ * loop only. */
+#ifndef STEPPE_SERVER_NET_METRICS_H
+#define STEPPE_SERVER_NET_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proto/messages.h"
+
+enum metric_count {
+    COUNT_SHARDS_OK,     /* results that were counted */
+    COUNT_SHARDS_RETRY,  /* given out again, by runs that ended */
+    COUNT_SHARDS_FENCED, /* results that came too late or twice */
+    COUNT_SHARDS_BURIED, /* of a node whose failures ended its job */
+    COUNT_LEASES_EXPIRED,
+    COUNT_HTTP_OK, /* answers below 400, below 500, others */
+    COUNT_HTTP_REFUSED,
+    COUNT_HTTP_FAILED,
+    COUNT_REJECTED, /* + enum error_code: messages answered with that error */
+    COUNT_END = COUNT_REJECTED + ERR_COUNT
+};
+
+/* Times counted in buckets; the bounds are those of metrics.c. */
+#define TIMES_BUCKETS 14
+struct times {
+    uint64_t buckets[TIMES_BUCKETS]; /* at most the bound, not cumulated */
+    uint64_t count;
+    double sum_s;
+};
+
+struct metrics {
+    uint64_t counts[COUNT_END];
+    struct times step, shard, commit, query;
+    double lag_s;          /* how late the last tick was */
+    int64_t checkpoint_ms; /* monotonic, of the last checkpoint; 0: none yet */
+    int64_t tick_ms;
+};
+
+struct server;
+
+/* Of a job: its last update, and when it was. */
+struct step_time {
+    uint64_t number;
+    double s;
+};
+
+static inline void metrics_count_many(struct metrics *m, int which, uint64_t n)
+{
+    m->counts[which] += n;
+}
+static inline void metrics_count(struct metrics *m, int which)
+{
+    m->counts[which]++;
+}
+void metrics_time(struct times *t, double seconds);
+/* A unit of work on the store's lane (its commits included) or on the query lane. */
+void metrics_lane(struct metrics *m, bool is_store, double seconds);
+/* Update number `step` of a job is done: the time since the one before it, when that is known. */
+void metrics_step(struct metrics *m, struct step_time *last, uint64_t step, double now_s);
+/* The tick that was due every period_ms ran now. */
+void metrics_tick(struct metrics *m, int64_t now_ms, int64_t period_ms);
+
+/* All of it in Prometheus' text format 0.0.4. 0 or -errno of the stream. */
+int metrics_print(struct server *s, FILE *out);
+
+#endif

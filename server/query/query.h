@@ -1,0 +1,185 @@
+/* Reads for people: a read-only connection to both databases, used on a lane of its own, with a
+ * deadline (progress handler) and a row limit. Each function gives the fields of its reply
+ * (PROTOCOL.md section 4) as a new cJSON object.
+ * Errors: -ENOENT (no such job, epoch, sample: the sentence says which exist), -ETIMEDOUT, -EIO. */
+#ifndef STEPPE_SERVER_QUERY_QUERY_H
+#define STEPPE_SERVER_QUERY_QUERY_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/score.h"
+#include "server/store/store.h"
+
+#define QUERY_DEADLINE_MS 5000
+
+struct query;
+
+#define QUERY_VALUES 5
+
+int query_open(const char *dir, struct query **ret, struct errbuf *why);
+void query_close(struct query *q); /* NULL is fine */
+
+extern const char
+    *const query_by_names[]; /* adm loss adv_loss gap grad_norm el2n margin, NULL-terminated */
+/* Of all but the margin, higher is harder. */
+enum query_by { BY_ADM, BY_LOSS, BY_ADV_LOSS, BY_GAP, BY_GRAD_NORM, BY_EL2N, BY_MARGIN };
+
+struct top_args {
+    int64_t job, epoch; /* epoch -1: the last committed, scored one */
+    int by;             /* enum query_by */
+    bool easiest, test; /* test: of the test samples, where the job keeps their scores */
+    int64_t class_id;   /* -1: all */
+    int64_t first, limit;
+};
+/* `total`: how many there are; `more`: some of them behind these. So do all that take first and
+ * limit. */
+int query_top(struct query *q, const struct top_args *a, cJSON **ret, struct errbuf *why);
+
+struct histogram_args {
+    int64_t job, epoch;
+    int by;
+    int64_t bins;
+    bool log;
+};
+int query_histogram(struct query *q, const struct histogram_args *a, cJSON **ret,
+                    struct errbuf *why);
+struct heatmap_args {
+    int64_t job, from, limit; /* scored epochs from there on, so many of them */
+    int by;
+    int64_t bins;
+};
+/* Counts of each epoch in bins that depend on the measure only; "more" when it stopped early. */
+int query_heatmap(struct query *q, const struct heatmap_args *a, cJSON **ret, struct errbuf *why);
+struct trajectory_args {
+    int64_t job, sample;
+    int64_t from;  /* epoch; -1: the newest that there are */
+    int64_t limit; /* rows, 1 to ROWS_MAX */
+};
+/* Scored epochs of the sample, oldest first: those from `from` on, `more` when there are newer
+ * ones; without it the newest, `more` when there are older ones. `total`: of the sample. */
+int query_trajectory(struct query *q, const struct trajectory_args *a, cJSON **ret,
+                     struct errbuf *why);
+
+/* What the functions below are asked; each names the fields that it reads. Ready with ASK. */
+struct ask {
+    int64_t job;
+    int64_t epoch; /* -1: the last committed, scored one */
+    int64_t from;  /* the earlier epoch; -1: the first committed, scored one */
+    int64_t other, other_epoch;
+    int64_t class_id; /* -1: all */
+    int64_t first;    /* rows before this one are left out */
+    int64_t limit;    /* rows, 1 to ROWS_MAX */
+    int by;           /* an enum of the function's own */
+    bool reverse;
+};
+#define ASK ((struct ask){.epoch = -1, .from = -1, .other_epoch = -1, .class_id = -1, .limit = 20})
+
+/* job, epoch, class_id, by (enum query_by), limit: a row a class, the hardest first by its mean:
+ * {class, name?, samples, accuracy, mean, p50, p90 (all of `by`), loss_mean, adm_mean,
+ * mistaken_for?, mistaken_name?, mistaken}: the class that its samples are most often taken for. */
+int query_classes(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
+
+/* The same, a row a domain: {domain, name?, samples, accuracy, mean, p50, p90, loss_mean,
+ * adm_mean}. -ENOENT when the dataset has none. */
+int query_domains(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
+
+/* job, from, epoch, class_id, by (enum query_by), limit, reverse: the samples whose measure rose
+ * most in hardness between two epochs; reverse: fell most. {from, epoch, by, samples, rows:
+ * [{sample.., before, after, rise, predicted_before, predicted, correct}]}. A margin that falls
+ * rises in hardness. */
+int query_risers(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
+
+/* job, epoch, class_id, by (enum suspect_by), limit: the samples whose label is most likely wrong.
+ * {epoch, by, samples, newly_right? (of the epoch), rows: [{sample.., predicted, predicted_name?,
+ * value, loss, loss_mean, margin_mean, confidence, seen, right, forgotten}]}; value: of `by`, as it
+ * is. */
+extern const char *const suspect_by_names[]; /* NULL-terminated */
+enum suspect_by {
+    SUSPECT_DEFAULT,
+    SUSPECT_LOSS,
+    SUSPECT_LOSS_MEAN,
+    SUSPECT_EL2N,
+    SUSPECT_MARGIN,
+    SUSPECT_MARGIN_MEAN,
+    SUSPECT_CONFIDENCE,
+    SUSPECT_FORGETTING,
+    SUSPECT_ADM,
+    SUSPECT_ADM_SAMPLE,
+    SUSPECT_GRAD_NORM,
+    SUSPECT_COUNT
+};
+int query_suspects(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
+
+/* job, other, epoch, other_epoch, class_id, by (enum query_by), limit: two jobs on the same
+ * dataset. {epoch, other_epoch, by, samples (that both scored), spearman?, mean, other_mean, agree
+ * (share of samples predicted alike), rows: [{sample.., value, other_value, rank, other_rank,
+ * predicted, other_predicted}]}, largest difference of percentile ranks in hardness first. */
+int query_compare(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
+
+/* job, epoch, class_id, by (enum map_by), limit: dataset cartography over the scored epochs up to
+ * `epoch`. {epoch, epochs, samples, confidence_bins, variability_bins, variability_max, counts:
+ * [confidence_bins x variability_bins numbers, row by row from confidence 0 and variability 0 up],
+ * correctness: [the same, mean share of epochs that were right; 0 where there is no sample], rows:
+ * [{sample.., confidence, variability, correctness, forgotten, seen}]}. by: ambiguous (largest
+ * variability first), hard (smallest confidence), easy (largest confidence), forgotten. */
+extern const char *const map_by_names[]; /* NULL-terminated */
+enum map_by { MAP_AMBIGUOUS, MAP_HARD, MAP_EASY, MAP_FORGOTTEN };
+#define MAP_CONFIDENCE_BINS 20
+#define MAP_VARIABILITY_BINS 20
+int query_map(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
+
+/* A statement of a person's own that may only read; its parameter :job is the job. {columns:
+ * [names], rows: [[cells]], more: there are more rows than were given}. Cells: number, text (longer
+ * than 4 KiB: cut, ends with "..."), blob as hex, null; an infinity is the text "inf" or "-inf".
+ * -EINVAL: SQLite's sentence about the statement, -EPERM: it does more than read, -ERANGE: it needs
+ * too much memory or has too many columns. */
+struct sql_args {
+    int64_t job, limit;
+    const char *sql;
+};
+int query_sql(struct query *q, const struct sql_args *a, cJSON **ret, struct errbuf *why);
+
+/* Score rows of an epoch as arrays, in sample order from the `first`-th row on, at most `limit`;
+ * the arrays are the caller's (rows_done). label and truth are -1 where unknown. */
+struct score_rows {
+    int64_t epoch, total; /* rows of the whole epoch */
+    uint32_t count;
+    uint32_t *sample, *flags;
+    int32_t *label, *truth, *predicted;
+    double *values[QUERY_VALUES]; /* query_value_names */
+};
+extern const char *const query_value_names[]; /* adm loss adv_loss grad_norm el2n */
+int query_rows(struct query *q, int64_t job, int64_t epoch, int64_t first, int64_t limit,
+               struct score_rows *ret, struct errbuf *why);
+void score_rows_done(struct score_rows *r);
+
+/* {epoch, flipped, hard, auroc_flipped?, precision_flipped?, auroc_hard?, precision_hard?}: how
+ * well each measure of enum suspect_by finds the samples whose label is not the truth, and those
+ * with a planted hard image, among all others. AUROC by rank sums with ties counted half; precision
+ * among as many as there are to find. */
+int query_planted(struct query *q, int64_t job, int64_t epoch, cJSON **ret, struct errbuf *why);
+/* {epochs, more} of job.show: from epoch `from` on, at most 1000. */
+int query_epochs(struct query *q, int64_t job, int64_t from, cJSON **ret, struct errbuf *why);
+/* The figures of the last committed epoch; -ENOENT when there is none. */
+int query_last_epoch(struct query *q, int64_t job, struct epoch_record *ret, struct errbuf *why);
+/* {events, more} of job.log. */
+int query_events(struct query *q, int64_t job, int64_t after, int64_t limit, cJSON **ret,
+                 struct errbuf *why);
+/* The `notes` array of job.show: the texts of its events of kind "note", in order. */
+int query_notes(struct query *q, int64_t job, cJSON **ret, struct errbuf *why);
+
+/* The scores of one epoch (-1: the last committed, scored one; the epoch goes to *io_epoch) into
+ * ret[samples], as query_replay gives them. */
+int query_scores(struct query *q, int64_t job, int64_t *io_epoch, uint32_t samples,
+                 struct score *ret, struct errbuf *why);
+/* Replays the committed scores of a job in order of epochs < before: each(arg, epoch, scores) with
+ * scores[samples] (SCORE_MEASURED where there is a row; adv_predicted is not stored and 0). No
+ * deadline: used to recompute a schedule. */
+int query_replay(struct query *q, int64_t job, int64_t before, uint32_t samples,
+                 int (*each)(void *arg, int64_t epoch, const struct score *scores), void *arg,
+                 struct errbuf *why);
+
+#endif

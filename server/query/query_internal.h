@@ -1,0 +1,60 @@
+/* What the files of the queries share. Nobody else includes this, but a test that shortens
+ * limit_ms. */
+#ifndef STEPPE_SERVER_QUERY_QUERY_INTERNAL_H
+#define STEPPE_SERVER_QUERY_QUERY_INTERNAL_H
+
+#include "server/query/query.h"
+#include "server/store/db.h"
+
+struct query {
+    char *dir;
+    struct db state, difficulty;
+    int64_t limit_ms;    /* of one query */
+    int64_t deadline_ms; /* of the one that runs, monotonic; INT64_MAX: none */
+    int64_t memory_max;  /* of SQLite in this process, bytes, while a person's SQL runs */
+    bool over_memory;    /* what stopped it */
+};
+
+/* Every query runs between these two, on one snapshot of the file. query_end returns rc; *json goes
+ * to *ret when it is 0 and is freed otherwise (both may be NULL). */
+int query_begin(struct query *q, struct db *db, bool limited, struct errbuf *why);
+int query_end(struct db *db, int rc, cJSON *json, cJSON **ret);
+
+/* The job's dataset_id (0: its dataset is not in the file), or -ENOENT naming the jobs there are.
+ */
+int query_job(struct query *q, int64_t job, int64_t *ret_dataset, struct errbuf *why);
+/* Makes *io_epoch (-1: the last) a committed, scored epoch; *ret_scored is how many rows it has. */
+int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t *ret_scored,
+                       struct errbuf *why);
+
+/* Are all scores of the job's epochs before `before` still there? -ENOENT names the first that lost
+ * them. */
+int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *why);
+/* As query_scored_epoch, of the scores of test samples. */
+int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why);
+
+/* -ENOENT with a sentence when the dataset has no such class. */
+int query_class(struct query *q, int64_t job, int64_t dataset, int64_t class_id,
+                struct errbuf *why);
+/* `limit` within 1 to ROWS_MAX. */
+int64_t query_limit(int64_t limit);
+/* Which of the ranked rows [0, total) are asked for: *ret_from up to the returned one; adds what is
+ * known of the others, `total` and `more`, to out. */
+size_t query_page(int64_t first, int64_t limit, size_t total, size_t *ret_from, cJSON *out);
+
+/* SQL of an enum query_by, over a row s of score. */
+extern const char *const query_by_sql[];
+/* SQL of what is measured, over a row s of score, and its keys in a reply from `column` on. The
+ * connection knows margin(loss, el2n), see definition.margin. */
+#define QUERY_MEASURES                                                                             \
+    "s.adm, s.loss, s.adv_loss, s.adv_loss - s.loss, s.grad_norm, s.el2n,"                         \
+    " margin(s.loss, s.el2n), s.predicted, s.correct"
+#define QUERY_MEASURE_COLUMNS 9
+void query_add_measures(cJSON *row, sqlite3_stmt *stmt, int column);
+/* Left out when the column is NULL. */
+void query_add_number(cJSON *row, const char *name, sqlite3_stmt *stmt, int column);
+void query_add_text(cJSON *row, const char *name, sqlite3_stmt *stmt, int column);
+/* {label, label_name, truth?, planted?} from four columns: class_id, name, truth, planted. */
+void query_add_sample(cJSON *row, sqlite3_stmt *stmt, int column);
+
+#endif

@@ -1,0 +1,232 @@
+/* A person's own SELECT. It runs on the read-only connection of the queries, with their deadline,
+ * and besides: an authorizer that lets it read tables and call functions without side effects and
+ * nothing else, a limit on the memory that it may take, and limits on what is sent back. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/text.h"
+#include "server/query/query_internal.h"
+
+#define CELL_BYTES_MAX 4096         /* longer text and blobs are cut */
+#define REPLY_BYTES_MAX (768 << 10) /* of a message's 1 MiB, with room for escapes and names */
+#define COLUMNS_MAX 32              /* as many as the table of the command has */
+#define MEMORY_BYTES_MAX (INT64_C(256) << 20) /* sorts and joins are done in memory */
+#define STRING_BYTES_MAX (4 << 20)            /* of any value on the way */
+
+static int authorize(void *arg, int action, const char *a, const char *b, const char *schema,
+                     const char *view)
+{
+    static const char *const pragmas[] = {"table_info", "table_xinfo",  "table_list",
+                                          "index_list", "user_version", "application_id"};
+    static const char *const functions[] = {"load_extension", "readfile",   "writefile", "edit",
+                                            "fts3_tokenizer", "randomblob", "zeroblob"};
+
+    (void)arg;
+    (void)schema;
+    (void)view;
+    switch (action) {
+    case SQLITE_SELECT:
+    case SQLITE_READ:
+    case SQLITE_RECURSIVE:
+        return SQLITE_OK;
+    case SQLITE_FUNCTION:
+        for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+            if (b && sqlite3_stricmp(b, functions[i]) == 0)
+                return SQLITE_DENY;
+        return SQLITE_OK;
+    case SQLITE_PRAGMA:
+        for (size_t i = 0; a && i < sizeof(pragmas) / sizeof(pragmas[0]); i++)
+            if (sqlite3_stricmp(a, pragmas[i]) == 0)
+                return SQLITE_OK;
+        return SQLITE_DENY;
+    default:
+        return SQLITE_DENY;
+    }
+}
+
+/* What SQLite says about somebody else's statement is the answer, not a failure of the file. */
+static int statement_error(struct query *q, struct errbuf *why)
+{
+    sqlite3 *sql = q->difficulty.sql;
+    const char *said = sqlite3_errmsg(sql);
+
+    if (strncmp(said, "not authorized", strlen("not authorized")) == 0)
+        return err_set(why, -EPERM, "SQL: %s; a query may only read", said);
+    switch (sqlite3_errcode(sql) & 0xff) {
+    case SQLITE_ERROR:
+    case SQLITE_TOOBIG:
+    case SQLITE_MISMATCH:
+    case SQLITE_RANGE:
+        return err_set(why, -EINVAL, "SQL: %s", said);
+    case SQLITE_AUTH:
+        return err_set(why, -EPERM, "SQL: %s; a query may only read", said);
+    case SQLITE_INTERRUPT:
+        if (q->over_memory)
+            return err_set(why, -ERANGE, "the query needed more than %d MiB of memory",
+                           (int)(MEMORY_BYTES_MAX >> 20));
+        return err_set(why, -ETIMEDOUT, "the query took longer than %lld s and was stopped",
+                       (long long)q->limit_ms / 1000);
+    default:
+        return db_error(&q->difficulty, why);
+    }
+}
+
+static bool only_blanks(const char *s)
+{
+    return s[strspn(s, " \t\r\n;")] == '\0';
+}
+
+static int prepare(struct query *q, const struct sql_args *a, sqlite3_stmt **ret,
+                   struct errbuf *why)
+{
+    sqlite3 *sql = q->difficulty.sql;
+    const char *rest = "";
+    sqlite3_stmt *stmt = NULL;
+
+    sqlite3_set_authorizer(sql, authorize, NULL);
+    int result = sqlite3_prepare_v2(sql, a->sql, -1, &stmt, &rest);
+    int rc = result == SQLITE_OK ? 0 : statement_error(q, why);
+    sqlite3_set_authorizer(sql, NULL, NULL);
+    if (rc == 0 && !stmt)
+        rc = err_set(why, -EINVAL, "SQL: there is no statement");
+    if (rc == 0 && !only_blanks(rest))
+        rc =
+            err_set(why, -EINVAL, "SQL: one statement at a time; behind it stands \"%.40s\"", rest);
+    if (rc == 0 && !sqlite3_stmt_readonly(stmt))
+        rc = err_set(why, -EPERM, "SQL: a query may only read");
+    if (rc == 0 && sqlite3_column_count(stmt) > COLUMNS_MAX)
+        rc = err_set(why, -ERANGE, "SQL: %d columns, allowed are %d", sqlite3_column_count(stmt),
+                     COLUMNS_MAX);
+    for (int i = 1; rc == 0 && i <= sqlite3_bind_parameter_count(stmt); i++) {
+        const char *name = sqlite3_bind_parameter_name(stmt, i);
+        if (!name || strcmp(name, ":job") != 0)
+            rc = err_set(why, -EINVAL, "SQL: the parameter %s has no value; :job is the only one",
+                         name ? name : "?");
+        else
+            sqlite3_bind_int64(stmt, i, a->job);
+    }
+    if (rc == 0)
+        *ret = stmt;
+    else
+        sqlite3_finalize(stmt);
+    return rc;
+}
+
+/* A number as JSON has it: whole ones beyond 2^53 keep their digits. */
+static cJSON *integer_cell(int64_t v)
+{
+    char text[24];
+
+    if (v > -(INT64_C(1) << 53) && v < INT64_C(1) << 53)
+        return cJSON_CreateNumber((double)v);
+    snprintf(text, sizeof(text), "%lld", (long long)v);
+    return cJSON_CreateRaw(text);
+}
+
+static cJSON *real_cell(double v)
+{
+    return isfinite(v) ? cJSON_CreateNumber(v) : cJSON_CreateString(v > 0 ? "inf" : "-inf");
+}
+
+/* Text is cut at a character; a blob is shown in hex. */
+static cJSON *text_cell(sqlite3_stmt *stmt, int column, bool blob)
+{
+    char text[CELL_BYTES_MAX + 8];
+    const unsigned char *at = sqlite3_column_blob(stmt, column);
+    size_t bytes = (size_t)sqlite3_column_bytes(stmt, column), room = CELL_BYTES_MAX;
+    size_t n = blob ? (bytes < room / 2 ? bytes : room / 2) : (bytes < room ? bytes : room);
+
+    if (blob) {
+        text_hex(at, n, text);
+    } else {
+        while (n < bytes && n > 0 && (at[n] & 0xc0) == 0x80)
+            n--;
+        memcpy(text, at ? (const void *)at : "", n);
+        text[n] = '\0';
+        n = strlen(text);
+        text[text_utf8_bytes(text, n)] = '\0';
+    }
+    if (n < bytes)
+        strcat(text, "...");
+    return cJSON_CreateString(text);
+}
+
+static cJSON *cell(sqlite3_stmt *stmt, int column, size_t *io_bytes)
+{
+    switch (sqlite3_column_type(stmt, column)) {
+    case SQLITE_INTEGER:
+        *io_bytes += 24;
+        return integer_cell(sqlite3_column_int64(stmt, column));
+    case SQLITE_FLOAT:
+        *io_bytes += 26;
+        return real_cell(sqlite3_column_double(stmt, column));
+    case SQLITE_TEXT:
+    case SQLITE_BLOB: {
+        cJSON *text = text_cell(stmt, column, sqlite3_column_type(stmt, column) == SQLITE_BLOB);
+        /* A control character takes six. */
+        *io_bytes += 6 * strlen(text->valuestring) + 4;
+        return text;
+    }
+    default:
+        *io_bytes += 6;
+        return cJSON_CreateNull();
+    }
+}
+
+static int run(struct query *q, sqlite3_stmt *stmt, int64_t limit, cJSON *out, struct errbuf *why)
+{
+    cJSON *columns = cJSON_AddArrayToObject(out, "columns");
+    cJSON *rows = cJSON_AddArrayToObject(out, "rows");
+    int width = sqlite3_column_count(stmt), result;
+    bool more = false;
+    size_t bytes = 0;
+    int64_t count = 0;
+
+    for (int i = 0; i < width; i++) {
+        const char *name = sqlite3_column_name(stmt, i);
+        cJSON_AddItemToArray(columns, cJSON_CreateString(name ? name : ""));
+        bytes += 6 * strlen(name ? name : "");
+    }
+    while ((result = sqlite3_step(stmt)) == SQLITE_ROW) {
+        if (count == limit || bytes > REPLY_BYTES_MAX) {
+            more = true;
+            break;
+        }
+        cJSON *row = cJSON_CreateArray();
+        for (int i = 0; i < width; i++)
+            cJSON_AddItemToArray(row, cell(stmt, i, &bytes));
+        if (bytes > REPLY_BYTES_MAX && count > 0) {
+            cJSON_Delete(row);
+            more = true;
+            break;
+        }
+        cJSON_AddItemToArray(rows, row);
+        count++;
+    }
+    cJSON_AddBoolToObject(out, "more", more);
+    return more || result == SQLITE_DONE ? 0 : statement_error(q, why);
+}
+
+int query_sql(struct query *q, const struct sql_args *a, cJSON **ret, struct errbuf *why)
+{
+    cJSON *out = cJSON_CreateObject();
+    sqlite3_stmt *stmt = NULL;
+    int64_t dataset;
+    int rc = query_begin(q, &q->difficulty, true, why);
+
+    if (rc == 0)
+        rc = query_job(q, a->job, &dataset, why);
+    q->over_memory = false;
+    q->memory_max = sqlite3_memory_used() + MEMORY_BYTES_MAX;
+    sqlite3_limit(q->difficulty.sql, SQLITE_LIMIT_LENGTH, STRING_BYTES_MAX);
+    if (rc == 0)
+        rc = prepare(q, a, &stmt, why);
+    if (rc == 0)
+        rc = run(q, stmt, query_limit(a->limit), out, why);
+    sqlite3_finalize(stmt);
+    q->memory_max = INT64_MAX;
+    q->over_memory = false;
+    return query_end(&q->difficulty, rc, out, ret);
+}

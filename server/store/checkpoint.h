@@ -1,0 +1,51 @@
+/* Checkpoints: everything a run needs to go on, in one safetensors file, and in its metadata what
+ * belongs to theta: mean and std of the pixels, and the names of the classes. Taken on the loop (a
+ * copy), written and read on the store's lane. */
+#ifndef STEPPE_SERVER_STORE_CHECKPOINT_H
+#define STEPPE_SERVER_STORE_CHECKPOINT_H
+
+#include "common/err.h"
+#include "common/hash.h"
+#include "server/core/run.h"
+
+struct checkpoint; /* an owned copy of a run's state at a step boundary */
+
+/* NULL when memory is out. */
+struct checkpoint *checkpoint_take(struct run *r, int64_t now_ms);
+void checkpoint_free(struct checkpoint *c); /* NULL is fine */
+int64_t checkpoint_epoch(const struct checkpoint *c);
+uint64_t checkpoint_step(const struct checkpoint *c);
+/* SHA-256 of theta: the identity of a model. */
+void checkpoint_model_hash(const struct checkpoint *c, char ret[SHA256_HEX]);
+
+/* Atomic and durable; ret_sha256 is that of the file. 0 or -errno. */
+int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha256[SHA256_HEX],
+                     struct errbuf *why);
+
+/* What a job's checkpoints hold. */
+struct checkpoint_shape {
+    size_t floats; /* of theta and of each vector */
+    uint32_t samples;
+    const char *const *vectors; /* optimizer_vectors */
+    bool lapses;                /* curriculum_counts_lapses */
+    struct scaling scaling;     /* that theta was trained with; no channels: not compared */
+};
+/* Bytes of memory that a copy of this shape takes. */
+size_t checkpoint_memory(const struct checkpoint_shape *shape);
+/* Reads a file whose SHA-256 must be want_sha256: -EUCLEAN with a sentence when it is not, or when
+ * it does not hold a checkpoint of this shape. */
+int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
+                    struct checkpoint **ret, struct errbuf *why);
+/* Copies `bytes` bytes of theta, from `offset` on, out of a file of this shape that was read
+ * before: its hash is not looked at again. -EINVAL when theta does not have them, else as
+ * checkpoint_read.
+ */
+int checkpoint_read_theta(const char *path, const struct checkpoint_shape *shape, size_t offset,
+                          size_t bytes, void *out, struct errbuf *why);
+/* Puts the state into a run that was created and not started. */
+void checkpoint_restore(const struct checkpoint *c, struct run *r);
+const float *checkpoint_theta(const struct checkpoint *c);
+/* As run_class_names of the run that it was taken of; NULL: it does not say. */
+const char *checkpoint_class_names(const struct checkpoint *c);
+
+#endif

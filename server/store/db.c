@@ -1,0 +1,407 @@
+/* See db.h. SQLite's own message is kept in parentheses behind ours: it is what a person will
+ * search for. A failed statement may have ended its transaction by itself (disk full, I/O error),
+ * so db_end asks for the state of the connection before it rolls back. */
+#include "server/store/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "server/store/db_locks.h"
+
+static int code_of_system(int error, int otherwise)
+{
+    static const struct {
+        int error, code;
+    } known[] = {
+        {ENOSPC, -ENOSPC}, {EFBIG, -ENOSPC}, {EDQUOT, -EDQUOT}, {EROFS, -EROFS},
+        {EACCES, -EACCES}, {EPERM, -EPERM},  {EMFILE, -EMFILE}, {ENFILE, -ENFILE},
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (error == known[i].error)
+            return known[i].code;
+    return otherwise;
+}
+
+/* The errno behind a failed write. SQLite forgets it when a COMMIT fails; the log's file object, to
+ * which a commit writes, still has it. */
+static int system_error(sqlite3 *sql)
+{
+    sqlite3_file *log = NULL;
+    int error = sqlite3_system_errno(sql);
+
+    if (error == 0 && sqlite3_extended_errcode(sql) == SQLITE_IOERR_WRITE &&
+        sqlite3_file_control(sql, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log &&
+        log->pMethods)
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+    return error;
+}
+
+static int code_of(sqlite3 *sql)
+{
+    static const struct {
+        int result, code;
+    } codes[] = {
+        {SQLITE_FULL, -ENOSPC},  {SQLITE_READONLY, -EROFS},    {SQLITE_PERM, -EACCES},
+        {SQLITE_AUTH, -EACCES},  {SQLITE_CORRUPT, -EUCLEAN},   {SQLITE_NOTADB, -EUCLEAN},
+        {SQLITE_BUSY, -EBUSY},   {SQLITE_LOCKED, -EBUSY},      {SQLITE_INTERRUPT, -ETIMEDOUT},
+        {SQLITE_NOMEM, -ENOMEM}, {SQLITE_CONSTRAINT, -EEXIST}, {SQLITE_PROTOCOL, -EBUSY},
+    };
+    int result = sqlite3_extended_errcode(sql);
+
+    if (result == SQLITE_READONLY_DBMOVED)
+        return -ESTALE;
+    result &= 0xff;
+
+    if (result == SQLITE_IOERR || result == SQLITE_CANTOPEN)
+        return code_of_system(system_error(sql), -EIO);
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+        if (codes[i].result == result)
+            return codes[i].code;
+    return -EPROTO;
+}
+
+static int stale(const struct db *db, const char *suffix, struct errbuf *why)
+{
+    return err_set(why, -ESTALE,
+                   "%s%s was removed or replaced while the server runs; put it back or restart the "
+                   "server (steppe db backup saves what it had); it was in %s",
+                   db->name, suffix, db->dir);
+}
+
+static void set_wait(struct db *db)
+{
+    int patience = db->writable ? DB_WRITE_WAIT_MS : DB_READ_WAIT_MS;
+
+    sqlite3_busy_timeout(db->sql, db->locked ? DB_AGAIN_WAIT_MS : patience);
+}
+
+static void set_locked(struct db *db, bool is)
+{
+    if (db->locked == is)
+        return;
+    db->locked = is;
+    set_wait(db);
+}
+
+int db_is_locked(const struct db *db, const char *said, struct errbuf *why)
+{
+    char who[DB_HOLDER_BYTES];
+
+    if (!why)
+        return -EBUSY;
+    if (!db_locked_by(db->dir, db->name, who))
+        snprintf(who, sizeof(who), "another process");
+    return err_set(why, -EBUSY, "%s is locked by %s, in %s (%s)", db->name, who, db->dir, said);
+}
+
+/* Of our own making: two connections of this process at one table. */
+static int in_use(const struct db *db, const char *said, struct errbuf *why)
+{
+    return err_set(why, -EBUSY, "%s in %s is in use by this server itself (%s)", db->name, db->dir,
+                   said);
+}
+
+int db_error(struct db *db, struct errbuf *why)
+{
+    int rc = code_of(db->sql);
+    const char *said = sqlite3_errmsg(db->sql);
+
+    switch (rc) {
+    case -EUCLEAN:
+        return err_set(why, rc,
+                       "%s in %s is damaged (%s); it was not touched; restore it from a backup",
+                       db->name, db->dir, said);
+    case -ENOSPC:
+    case -EDQUOT:
+    case -EROFS:
+    case -EACCES:
+    case -EPERM:
+        return err_set(why, rc, "cannot write %s in %s: %s (%s)", db->name, db->dir, err_text(rc),
+                       said);
+    case -EBUSY:
+        if ((sqlite3_errcode(db->sql) & 0xff) == SQLITE_LOCKED)
+            return in_use(db, said, why);
+        set_locked(db, true);
+        return db_is_locked(db, said, why);
+    case -ESTALE:
+        return stale(db, "", why);
+    case -EMFILE:
+    case -ENFILE:
+        return err_set(why, rc, "cannot open %s in %s: %s (%s)", db->name, db->dir, err_text(rc),
+                       said);
+    case -ETIMEDOUT:
+        return err_set(why, rc, "the query of %s took too long and was stopped", db->name);
+    default:
+        return err_set(why, rc, "%s in %s: %s", db->name, db->dir, said);
+    }
+}
+
+/* SQLite would create it with the umask's permissions; its -wal and -shm files follow the mode. */
+static int create_file(const char *path, mode_t mode, struct errbuf *why)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+
+    if (fd < 0 && errno == EEXIST)
+        return 0;
+    if (fd < 0 || fchmod(fd, mode) != 0) {
+        int rc = -errno;
+        if (fd >= 0)
+            close(fd);
+        return err_set(why, rc, "cannot create %s: %s", path, err_text(rc));
+    }
+    close(fd);
+    return 0;
+}
+
+int db_open(struct db *db, const char *dir, const char *name, bool writable, mode_t mode,
+            struct errbuf *why)
+{
+    char *path = xasprintf("%s/%s", dir, name);
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+                (writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
+
+    *db = (struct db){.name = name, .dir = dir, .writable = writable};
+    int rc = writable ? create_file(path, mode, why) : 0;
+    if (rc != 0)
+        goto out;
+    if (!writable && access(path, F_OK) != 0) {
+        rc = err_set(why, -ENOENT, "there is no %s in %s", name, dir);
+        goto out;
+    }
+    int result = sqlite3_open_v2(path, &db->sql, flags, NULL);
+    if (!db->sql)
+        rc = err_set(why, -ENOMEM, "cannot open %s: out of memory", path);
+    else if (result != SQLITE_OK)
+        rc = db_error(db, why);
+    else if (writable && sqlite3_db_readonly(db->sql, "main") == 1)
+        rc = err_set(why, -EACCES, "cannot write %s: it is read-only", path);
+    if (rc != 0)
+        goto out;
+    set_wait(db);
+    /* What is inside a file may have been changed by others than us. */
+    sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(db->sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+out:
+    if (rc != 0)
+        db_close(db);
+    free(path);
+    return rc;
+}
+
+void db_close(struct db *db)
+{
+    sqlite3_close_v2(db->sql);
+    db->sql = NULL;
+}
+
+static const char *const suffixes[DB_FILES] = {"", "-wal", "-shm"};
+
+/* 0: there is none. */
+static ino_t inode_of(const struct db *db, int file)
+{
+    char path[700];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/%s%s", db->dir, db->name, suffixes[file]);
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+void db_watch(struct db *db)
+{
+    for (int i = 0; i < DB_FILES; i++)
+        db->inodes[i] = inode_of(db, i);
+}
+
+static int check_files(struct db *db, struct errbuf *why)
+{
+    for (int i = 0; i < DB_FILES; i++) {
+        if (!db->inodes[i] || inode_of(db, i) == db->inodes[i])
+            continue;
+        /* Of a log that was removed the file can still have all. */
+        sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        return stale(db, suffixes[i], why);
+    }
+    return 0;
+}
+
+int db_probe(struct db *db, struct errbuf *why)
+{
+    int rc = db_begin(db, why);
+
+    return rc == 0 ? db_exec(db, "ROLLBACK", why) : rc;
+}
+
+int db_move_log(struct db *db, int64_t *ret_pages, int64_t *ret_left)
+{
+    int pages = 0, moved = 0;
+    int result =
+        sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+
+    if (result != SQLITE_OK)
+        return result == SQLITE_BUSY ? -EBUSY : db_error(db, NULL);
+    *ret_pages = pages;
+    *ret_left = pages - moved;
+    return 0;
+}
+
+/* What is moved already need not be moved under the lock of those who write. */
+bool db_cut_log(struct db *db)
+{
+    int64_t pages, left;
+
+    if (db_move_log(db, &pages, &left) != 0 || left > 0)
+        return false;
+    sqlite3_busy_timeout(db->sql, 0);
+    int result = sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    set_wait(db);
+    return result == SQLITE_OK;
+}
+
+int db_exec(struct db *db, const char *sql, struct errbuf *why)
+{
+    if (sqlite3_exec(db->sql, sql, NULL, NULL, NULL) != SQLITE_OK)
+        return db_error(db, why);
+    return 0;
+}
+
+static int bind(sqlite3_stmt *stmt, int column, const struct db_arg *arg)
+{
+    switch (arg->type) {
+    case DB_INT:
+        return sqlite3_bind_int64(stmt, column, arg->i);
+    case DB_REAL:
+        return isfinite(arg->r) ? sqlite3_bind_double(stmt, column, arg->r)
+                                : sqlite3_bind_null(stmt, column);
+    case DB_TEXT:
+        return sqlite3_bind_text(stmt, column, arg->s, -1, SQLITE_STATIC);
+    case DB_BLOB:
+        return sqlite3_bind_blob(stmt, column, arg->p ? arg->p : "", (int)arg->i, SQLITE_STATIC);
+    case DB_POINTER:
+        return sqlite3_bind_pointer(stmt, column, arg->p, DB_POINTER_TYPE, NULL);
+    }
+    return SQLITE_MISUSE;
+}
+
+int db_query(struct db *db, const char *sql, const struct db_arg *args, int count,
+             sqlite3_stmt **ret, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+
+    *ret = NULL;
+    if (sqlite3_prepare_v2(db->sql, sql, -1, &stmt, NULL) != SQLITE_OK)
+        return db_error(db, why);
+    for (int i = 0; i < count; i++)
+        if (bind(stmt, i + 1, &args[i]) != SQLITE_OK) {
+            int rc = db_error(db, why);
+            sqlite3_finalize(stmt);
+            return rc;
+        }
+    *ret = stmt;
+    return 0;
+}
+
+int db_step(struct db *db, sqlite3_stmt *stmt, struct errbuf *why)
+{
+    int result = sqlite3_step(stmt);
+
+    if (result != SQLITE_ROW && result != SQLITE_DONE)
+        return db_error(db, why);
+    if (!db->writable || !sqlite3_stmt_readonly(stmt))
+        set_locked(db, false);
+    return result == SQLITE_ROW;
+}
+
+int db_run(struct db *db, const char *sql, const struct db_arg *args, int count, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(db, sql, args, count, &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    if (sqlite3_get_autocommit(db->sql) && !sqlite3_stmt_readonly(stmt))
+        rc = check_files(db, why);
+    while (rc == 0 && (rc = db_step(db, stmt, why)) > 0)
+        rc = 0;
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+int db_i64(struct db *db, const char *sql, const struct db_arg *args, int count, int64_t *ret,
+           struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(db, sql, args, count, &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_step(db, stmt, why);
+    if (rc == 0 || (rc > 0 && sqlite3_column_type(stmt, 0) == SQLITE_NULL))
+        rc = -ENOENT;
+    if (rc > 0) {
+        *ret = sqlite3_column_int64(stmt, 0);
+        rc = 0;
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+void db_text(sqlite3_stmt *stmt, int column, char *ret, size_t bytes)
+{
+    const unsigned char *text = sqlite3_column_text(stmt, column);
+
+    snprintf(ret, bytes, "%s", text ? (const char *)text : "");
+}
+
+double db_real(sqlite3_stmt *stmt, int column)
+{
+    if (sqlite3_column_type(stmt, column) == SQLITE_NULL)
+        return NAN;
+    return sqlite3_column_double(stmt, column);
+}
+
+int db_begin(struct db *db, struct errbuf *why)
+{
+    int rc = check_files(db, why);
+
+    if (rc == 0)
+        rc = db_exec(db, "BEGIN IMMEDIATE", why);
+    if (rc == 0)
+        set_locked(db, false);
+    return rc;
+}
+
+int db_end(struct db *db, int rc, struct errbuf *why)
+{
+    if (rc == 0)
+        rc = db_exec(db, "COMMIT", why);
+    if (rc != 0 && !sqlite3_get_autocommit(db->sql))
+        db_exec(db, "ROLLBACK", NULL);
+    return rc;
+}
+
+/* The level cannot be changed inside a transaction. */
+int db_begin_durable(struct db *db, struct errbuf *why)
+{
+    int rc = db_exec(db, "PRAGMA synchronous=FULL", why);
+
+    if (rc == 0)
+        rc = db_begin(db, why);
+    if (rc != 0)
+        db_exec(db, "PRAGMA synchronous=NORMAL", NULL);
+    return rc;
+}
+
+int db_end_durable(struct db *db, int rc, struct errbuf *why)
+{
+    rc = db_end(db, rc, why);
+    db_exec(db, "PRAGMA synchronous=NORMAL", NULL);
+    return rc;
+}

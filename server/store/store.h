@@ -1,0 +1,152 @@
+/* The databases. state.db (private, 0600, STRICT, synchronous FULL) is the truth about jobs,
+ * events, checkpoints and dataset names; difficulty.db (WAL, NORMAL, plain rows) is for people to
+ * query. Only the server writes them, through this module, from one thread: every function here
+ * runs on the store's lane (or before the loop starts). What returns 0 is durable.
+ *
+ * Folds are idempotent (the rows are written again, with the same bits): a crash in one is repaired
+ * by folding again.
+ *
+ * Errors: -ENOSPC (disk full), -EROFS, -EACCES, -EUCLEAN (damaged or not ours: named, never
+ * overwritten), -ENOTSUP (written by a newer version), -EBUSY (locked by another process for longer
+ * than DB_WRITE_WAIT_MS), -ESTALE (removed or replaced), -EEXIST, -ENOENT, -EINVAL (a score that is
+ * not finite), -ENOMEM, -EIO; the sentence names the file. After any of them the store goes on
+ * working. What changes both files has the locks of both before it changes one. */
+#ifndef STEPPE_SERVER_STORE_STORE_H
+#define STEPPE_SERVER_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/dataset.h"
+#include "common/err.h"
+#include "common/score.h"
+#include "server/core/job.h"
+#include "server/store/failpoint.h"
+
+struct store;
+
+/* Creates dir (0700) when missing, takes its lock (flock on dir/lock, which holds the pid: "another
+ * server (pid 71) runs on DIR"), opens or creates and migrates both databases (application_id,
+ * user_version; quick_check of state.db). */
+int store_open(const char *dir, struct store **ret, struct errbuf *why);
+void store_close(struct store *s); /* NULL is fine */
+struct failpoint *store_failpoint(struct store *s);
+/* Can both files be written now? */
+int store_probe(struct store *s, struct errbuf *why);
+
+struct job_record {
+    int64_t job; /* 0 until inserted */
+    char uuid[37], name[NAME_MAX_BYTES], dataset[NAME_MAX_BYTES];
+    char dataset_sha256[SHA256_HEX];
+    char *spec_json; /* owned by whoever holds the record (free) */
+    enum job_state state;
+    char reason[400];              /* "" : none; of a worker's with its name */
+    int64_t incarnation;           /* grows at every start, recovery and resume */
+    char numerics_class[80];       /* "" until the first lease */
+    bool relaxed;                  /* a person lets workers of every class at it since */
+    char broken[160];              /* what became of the promise of the same bits; "": it holds */
+    char model_sha256[SHA256_HEX]; /* "" until done */
+    int64_t created_unix_ms, started_unix_ms, finished_unix_ms; /* 0: not yet */
+};
+
+/* What people should know of a job from its beginning on; a line each. */
+#define JOB_NOTES_MAX 5
+struct job_notes {
+    int count;
+    char *text[JOB_NOTES_MAX]; /* owned */
+};
+
+/* Inserts the job, its first event and an event of kind "note" for each of notes (NULL: none); sets
+ * rec->job. The same uuid again: -EEXIST and rec->job is the job that has it. */
+int store_job_insert(struct store *s, struct job_record *rec, const struct job_notes *notes,
+                     struct errbuf *why);
+/* Writes every changeable field of rec and, when kind is not NULL, an event, in one transaction. */
+int store_job_update(struct store *s, const struct job_record *rec, const char *kind,
+                     const char *text, struct errbuf *why);
+/* Removes the job's rows from both databases; its scores, which nobody sees any more, in slices and
+ * at the next opening, should that fail. Checkpoint files are the caller's. */
+int store_job_remove(struct store *s, int64_t job, struct errbuf *why);
+/* All jobs in order of number; each() owns rec->spec_json. */
+int store_jobs_load(struct store *s, void (*each)(void *arg, struct job_record *rec), void *arg,
+                    struct errbuf *why);
+int store_event_add(struct store *s, int64_t job, const char *kind, const char *text,
+                    struct errbuf *why);
+
+struct dataset_record {
+    char name[NAME_MAX_BYTES], sha256[SHA256_HEX];
+    int64_t bytes;
+};
+/* Names a dataset, and writes its dataset, class and sample rows for readers in sample order.
+ * Idempotent; -EEXIST when the name stands for other data. */
+int store_dataset_add(struct store *s, const struct dataset_record *rec, const struct dataset *d,
+                      struct errbuf *why);
+/* Sets the sentence of data that cannot have a name because other data has it, and returns -EEXIST.
+ */
+int store_dataset_other(const char *name, const char *there, const char *sha256,
+                        struct errbuf *why);
+/* Forgets a name; *ret_last: it was the last one of its data, whose rows for readers are gone as
+ * well (at the next opening, should that fail). -ENOENT. */
+int store_dataset_remove(struct store *s, const char *name, bool *ret_last, struct errbuf *why);
+/* How many names the data has. */
+int store_dataset_names(struct store *s, const char *sha256, int64_t *ret, struct errbuf *why);
+int store_datasets_load(struct store *s, void (*each)(void *arg, const struct dataset_record *rec),
+                        void *arg, struct errbuf *why);
+
+/* Keeps the hashes (BLAKE2b) of the pieces of a dataset's file, of piece_bytes each, the last one
+ * what is left; they go with the last name of the data. */
+int store_pieces_put(struct store *s, const char *sha256, uint32_t piece_bytes,
+                     const uint8_t (*hashes)[BLAKE2B_BYTES], size_t count, struct errbuf *why);
+/* Those of all data with pieces of this size; hashes are borrowed. */
+int store_pieces_load(struct store *s, uint32_t piece_bytes,
+                      void (*each)(void *arg, const char *sha256, const void *hashes, size_t count),
+                      void *arg, struct errbuf *why);
+
+/* What is known of an epoch when it closes. Not measured: NAN (becomes NULL). */
+struct epoch_record {
+    int64_t job, epoch;
+    double share;
+    int64_t scheduled;
+    double lr, train_loss, train_accuracy, sharpness;
+    double test_loss, test_accuracy, adv_accuracy;
+    double mean_gap;
+    double seconds;
+};
+/* One epoch's scores; arrays borrowed. */
+struct fold {
+    struct epoch_record epoch;
+    const struct score *scores; /* [samples], only SCORE_MEASURED entries become rows; NULL: none */
+    const double *adm;          /* [samples] or NULL with scores */
+    const uint16_t *labels;     /* [samples] */
+    uint32_t samples;
+    const struct score *test_scores; /* [test_samples], all measured; NULL: none are kept */
+    const double *test_adm;
+    const uint16_t *test_labels;
+    uint32_t test_samples;
+};
+/* Writes the rows in sample order, 16384 a transaction, then in one last transaction (synchronous
+ * FULL) sample_state and the epoch row as committed with scores_sha256 (SHA-256 over the measured
+ * rows in sample order: u32 sample, f64 loss, adv_loss, adm, grad_norm, el2n, i32 predicted, u32
+ * flags, all little-endian; of no bytes when there are none). Failpoints: fold.begin, fold.slice
+ * (each slice, before it commits), fold.commit (before the last). */
+int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
+               struct errbuf *why);
+/* The hash of a committed epoch; -ENOENT when it is not committed. */
+int store_epoch_hash(struct store *s, int64_t job, int64_t epoch, char ret_sha256[SHA256_HEX],
+                     struct errbuf *why);
+/* Drops what epochs >= first have in difficulty.db (before they are computed again) and rebuilds
+ * sample_state from the epochs that stay. */
+int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf *why);
+
+struct checkpoint_record {
+    int64_t job, step, epoch;       /* epochs committed when it was taken */
+    char file[64];                  /* name inside dir/jobs/<job>/ */
+    char sha256[SHA256_HEX];        /* of the file */
+    char scores_sha256[SHA256_HEX]; /* of epoch - 1; "" for epoch 0 */
+};
+int store_checkpoint_add(struct store *s, const struct checkpoint_record *rec, struct errbuf *why);
+/* Newest first; at most max. *ret_count is how many. */
+int store_checkpoints_load(struct store *s, int64_t job, struct checkpoint_record *ret, int max,
+                           int *ret_count, struct errbuf *why);
+int store_checkpoint_remove(struct store *s, int64_t job, int64_t step, struct errbuf *why);
+
+#endif

@@ -1,0 +1,98 @@
+/* What the files of the store share. Nobody else includes this. */
+#ifndef STEPPE_SERVER_STORE_STORE_INTERNAL_H
+#define STEPPE_SERVER_STORE_STORE_INTERNAL_H
+
+#include "server/core/sample_history.h"
+#include "server/store/db.h"
+#include "server/store/store.h"
+
+#define STATE_DB "state.db"
+#define DIFFICULTY_DB "difficulty.db"
+
+/* Rows of one transaction when many are written or removed: a reader's snapshot and the write-ahead
+ * log stay small, and a slice takes some tens of milliseconds. */
+#define SLICE_ROWS 16384
+
+/* sample_state: what the scored epochs of a job say about each sample. Always the sum of the epochs
+ * that are committed: it is written in the transaction that commits or drops one. */
+struct history {
+    struct sample_history *samples; /* [count], owned */
+    uint32_t count;
+    int64_t last_epoch; /* the newest of any sample; -1: nothing was measured */
+    /* The newest epoch that is in the rows of the table, each of which is that of its sample unless
+     * the sample was measured since; -1: the rows, if any, are none of this history. */
+    int64_t rows_epoch;
+};
+
+struct store {
+    char *dir;
+    int lock_fd; /* -1: not held */
+    struct db state, difficulty;
+    int64_t page_bytes, wal_bytes; /* of difficulty.db; the log's as of the last commit */
+    struct failpoint failpoint;
+    struct history history; /* of history_job as committed, so that a fold need not read it */
+    int64_t history_job;    /* 0: none is kept */
+};
+
+/* store_schema.c: open both files, check what they are, bring them up to date. */
+int schema_open_state(struct store *s, struct errbuf *why);
+int schema_open_difficulty(struct store *s, struct errbuf *why);
+
+/* store_sql.c: what each migration executes. */
+extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_difficulty_1[],
+    sql_difficulty_1_views[], sql_difficulty_2[], sql_difficulty_3[], sql_difficulty_4[],
+    sql_difficulty_5[], sql_difficulty_6[], sql_difficulty_7[];
+
+/* store_meta.c: fills table meta. */
+int meta_write(struct db *db, struct errbuf *why);
+
+/* store.c: moves the write-ahead log of difficulty.db into the file as far as readers allow. A
+ * failure is none of the caller's: the log stays and the next one tries again. */
+void store_checkpoint_wal(struct store *s);
+/* The same when the log has grown; called between slices. */
+void store_limit_wal(struct store *s);
+
+/* store_job.c: makes the job table of difficulty.db say what state.db says. */
+int job_mirror_all(struct store *s, struct errbuf *why);
+
+/* store_dataset.c: removes the rows of data that has no name and no job. */
+int dataset_forget_unnamed(struct store *s, struct errbuf *why);
+
+/* store_fold.c: what store_epochs_drop does at once: epochs >= first are no more for whoever asks;
+ * with_job: nor is the copy of the job. */
+int epochs_forget(struct store *s, int64_t job, int64_t first, bool with_job, struct errbuf *why);
+/* And what it does slice by slice: the rows of epochs >= first, which nobody sees any more. */
+int scores_sweep(struct store *s, int64_t job, int64_t first, struct errbuf *why);
+/* Of jobs that are no more, should that have been cut off. What cannot be removed now stays: nobody
+ * sees it, and a damaged page shows when it is read. */
+void scores_sweep_unowned(struct store *s);
+
+/* store_test_score.c: makes the rows of table test_score those of the fold, before its epoch is
+ * committed.
+ */
+int test_scores_write(struct store *s, const struct fold *f, struct errbuf *why);
+/* Removes those of epochs >= first. */
+int test_scores_remove(struct store *s, int64_t job, int64_t first, struct errbuf *why);
+
+/* store_history.c. */
+
+/* The history of a job, with room for at least `count` samples: the one that was kept, or read from
+ * the table. It belongs to the caller, who gives it back with history_keep once it is committed, or
+ * drops it with history_done. */
+int history_take(struct store *s, int64_t job, uint32_t count, struct history *ret,
+                 struct errbuf *why);
+void history_keep(struct store *s, int64_t job, struct history *h);
+void history_done(struct history *h); /* a zeroed struct is fine */
+/* Forgets everything but the classes. */
+void history_reset(struct history *h);
+/* Takes in the rows of the committed epochs in [from, to). */
+int history_replay(struct store *s, int64_t job, int64_t from, int64_t to, struct history *h,
+                   struct errbuf *why);
+/* Inside a transaction: makes the rows of the job those of h; only those that changed are written,
+ * in their places. */
+int history_write(struct store *s, int64_t job, const struct history *h, struct errbuf *why);
+/* Writes the rows of every job that has scores and no rows: those of an older version are dropped
+ * by its migration. */
+int history_mend(struct store *s, struct errbuf *why);
+
+#endif

@@ -1,0 +1,301 @@
+/* What table meta of difficulty.db says: one row for every column of every table (key
+ * "table.column"), every view and every word a reader needs. A column that is added gets its row
+ * here; a test walks the schema and misses none. */
+#include "server/store/store_internal.h"
+
+struct meta {
+    const char *key, *value, *unit, *range, *direction;
+};
+
+#define HARD "higher is harder"
+#define BAD "higher is worse"
+#define GOOD "higher is better"
+#define SINCE_1970 "ms since 1970-01-01 UTC"
+#define UNIT_RANGE "0 to 1"
+#define NATS "nats"
+
+static const struct meta definitions[] = {
+    {"steppe.version", "version of the program that made this file: " STEPPE_VERSION, 0, 0, 0},
+    {"definition.readers",
+     "read through the views, or join epoch and take rows with epoch.state = 'committed' only: the "
+     "rows of an open epoch are still being written",
+     0, 0, 0},
+    {"definition.gap", "adv_loss - loss of a sample, raw: it may be below 0", NATS, 0, HARD},
+    {"definition.mean_gap",
+     "mean of the raw gaps of the samples measured in the epoch, in sample order, in double, "
+     "without "
+     "those flagged no_direction",
+     NATS, 0, 0},
+    {"definition.adm.population",
+     "adversarial difficulty with job.normaliser = population: max(gap, 0) / (max(gap, 0) + "
+     "mean_gap), 0 where 0/0; 1/2 is the mean",
+     0, "[0, 1)", HARD},
+    {"definition.adm.sample",
+     "adversarial difficulty with job.normaliser = sample: max(gap, 0) / adv_loss, 0 where 0/0", 0,
+     UNIT_RANGE, HARD},
+    {"definition.attack",
+     "the adversarial twin of a sample: fgsm is clip(x + epsilon sign(dloss/dx), 0, 1); pgd is "
+     "job.attack_steps moves of alpha sign(dloss/dx), each cut to within epsilon of x and to "
+     "[0, 1]; l2 is clip(x + epsilon g / |g|, 0, 1), g = dloss/dx; name and numbers of each job "
+     "are "
+     "in job.attack, job.epsilon, job.alpha and job.attack_steps, its normaliser in job.normaliser",
+     0, 0, 0},
+    {"definition.epsilon",
+     "largest change of a pixel, in pixel space [0, 1]; of attack l2, largest Euclidean norm of "
+     "the "
+     "change of all pixels",
+     "pixel intensity", UNIT_RANGE, 0},
+    {"definition.flags",
+     "bits of score.flags: 1 measured; 2 no_direction, the gradient of the "
+     "image was all zero, so that the twin is the image itself and the gap is 0",
+     0, 0, 0},
+    {"definition.hard",
+     "a sample is among the hardest tenth of an epoch when its adm is above 0 "
+     "and at least epoch.adm_p90",
+     0, 0, 0},
+    {"definition.margin",
+     "logit of the label less the largest other logit, as far as loss and el2n tell: with p = "
+     "exp(-loss), ln(p) - ln(el2n^2 - (1 - p)^2) / 2; at most ln(n_classes - 1) / 2 below it, so "
+     "that a sample that is predicted right can have one below 0",
+     "logits", 0, "higher is easier"},
+    {"definition.suspicion",
+     "how likely the label is wrong: with w = 50 epoch.newly_right - 1 cut to 0 to 1 (1 where it "
+     "is NULL), -(margin + w (margin_mean - margin)). The margin of the last sweep is best where "
+     "the model has settled and wrong labels stay unlearnt, its mean over the epochs while they "
+     "are "
+     "being memorised or were",
+     "logits", 0, "higher is more suspicious"},
+    {"definition.quantile",
+     "adm_p10, adm_p50, adm_p90 of an epoch: linear between the closest "
+     "ranks, at position p (n - 1)",
+     0, 0, 0},
+    {"definition.scores_sha256",
+     "SHA-256 over the score rows of the epoch in sample order, little-endian, without padding: "
+     "u32 "
+     "sample, f64 loss, adv_loss, adm, grad_norm, el2n, i32 predicted, u32 flags",
+     0, 0, 0},
+    {"view.v_latest", "scores of the newest committed, scored epoch of each job, with labels", 0, 0,
+     0},
+    {"view.v_hardest", "v_latest, newest job first, within it the hardest sample first", 0, 0, 0},
+    {"view.v_class",
+     "v_latest summed up by class; adm_p50 and adm_p90 are values that occur (the "
+     "lower median, nearest rank)",
+     0, 0, 0},
+    {"view.v_domain",
+     "v_latest summed up by domain, as v_class by class; no rows for a dataset without domains", 0,
+     0, 0},
+    {"view.v_hist", "v_latest counted in 20 equal bins of adm; empty bins have no row", 0, 0, 0},
+    {"view.v_riser",
+     "what changed between two committed, scored epochs: ask with job =, epoch_from = and epoch_to "
+     "=, ordered by rise (of adm) or loss_rise",
+     0, 0, 0},
+    {"view.v_suspect",
+     "all samples that were scored, the most suspicious label first (definition.suspicion); "
+     "predicted is what the model takes the sample for, truth and planted are what is known; needs "
+     "the functions ln and tanh (SQLite 3.35)",
+     0, 0, 0},
+    {"view.v_data_map",
+     "dataset cartography: mean and standard deviation over the scored epochs of the probability "
+     "of the label, and the share of them that were right; needs the function sqrt (SQLite 3.35); "
+     "low confidence is hard to learn, high "
+     "variability ambiguous",
+     0, 0, 0},
+    {"view.v_forgetting", "samples by how often they were forgotten; never_right: not right once",
+     0, 0, 0},
+    {"view.v_rank_correlation",
+     "Spearman's rank correlation of the newest adm of two jobs on the same dataset, over the "
+     "samples that both scored; ask with job = and other =; needs the function sqrt (SQLite 3.35)",
+     0, "-1 to 1", 0},
+    {"view.v_test",
+     "all committed scores of test samples, of jobs with score.splits both; numbered apart from "
+     "the "
+     "training samples",
+     0, 0, 0},
+    {"view.v_test_hardest",
+     "those of the newest epoch that has them, newest job first, within it the hardest first", 0, 0,
+     0},
+    {"view.v_trajectory",
+     "all committed scores; ask with job = and sample = for one sample over "
+     "the epochs",
+     0, 0, 0},
+    {"view.v_job_compare", "one row a job, side by side: figures of the last epoch that has them",
+     0, 0, 0},
+};
+
+static const struct meta columns[] = {
+    {"meta.key", "table.column, view.name, or definition.word", 0, 0, 0},
+    {"meta.value", "what it means", 0, 0, 0},
+    {"meta.unit", "its unit; NULL: none", 0, 0, 0},
+    {"meta.range", "what it can be; NULL: anything of its type", 0, 0, 0},
+    {"meta.direction", "what a higher value means; NULL: neither better nor worse", 0, 0, 0},
+
+    {"dataset.dataset_id", "number of the data in this file", 0, "1 and up", 0},
+    {"dataset.name", "the first name it was imported under", 0, 0, 0},
+    {"dataset.sha256", "SHA-256 of the dataset file, its identity", "hex", 0, 0},
+    {"dataset.n_samples", "training samples, numbered from 0", "samples", "1 and up", 0},
+    {"dataset.n_classes", "classes, numbered from 0", "classes", "1 and up", 0},
+    {"dataset.source", "where the data came from", 0, 0, 0},
+    {"class.dataset_id", "the dataset", 0, 0, 0},
+    {"class.class_id", "number of the class", 0, "0 to n_classes - 1", 0},
+    {"class.name", "its name", 0, 0, 0},
+    {"domain.dataset_id", "the dataset", 0, 0, 0},
+    {"domain.domain_id", "number of the domain: where pictures come from (photo, sketch)", 0,
+     "0 and up", 0},
+    {"domain.name", "its name", 0, 0, 0},
+    {"sample.dataset_id", "the dataset", 0, 0, 0},
+    {"sample.sample_id", "position of the sample in its dataset, for ever", 0, "0 to n_samples - 1",
+     0},
+    {"sample.class_id", "its label, as trained on", 0, "0 to n_classes - 1", 0},
+    {"sample.truth",
+     "its label before flips were planted or noisy labels were given; NULL: the label is all that "
+     "is known",
+     0, "0 to n_classes - 1", 0},
+    {"sample.planted",
+     "what was planted: 0 nothing, 1 a flipped label, 2 a hard image; NULL: "
+     "nothing is known",
+     0, "0, 1, 2", 0},
+    {"sample.domain_id", "where it comes from; NULL: the dataset has no domains", 0, "0 and up", 0},
+    {"sample.uri", "file the sample came from; NULL when its format has no names", 0, 0, 0},
+
+    {"job.job_id", "number of the job", 0, "1 and up", 0},
+    {"job.uuid", "its identity, made by who submitted it", 0, 0, 0},
+    {"job.name", "its name", 0, 0, 0},
+    {"job.dataset", "name of the dataset in the job file", 0, 0, 0},
+    {"job.dataset_id", "the dataset; NULL when it is not in this file", 0, 0, 0},
+    {"job.state", "state of the job", 0, "queued, running, paused, done, failed, cancelled", 0},
+    {"job.config_json", "the job file with every default written out", "JSON", 0, 0},
+    {"job.seed", "seed of everything random", 0, "0 to 2^53 - 1", 0},
+    {"job.attack", "how the adversarial twin is made, see definition.attack", 0, "fgsm, pgd, l2",
+     0},
+    {"job.epsilon", "largest change by the attack, see definition.epsilon",
+     "pixel intensity in [0, 1]", UNIT_RANGE, 0},
+    {"job.alpha", "change of a pixel in one move of the attack; NULL: it has one move only",
+     "pixel intensity in [0, 1]", UNIT_RANGE, 0},
+    {"job.attack_steps", "moves of the attack; NULL: it has one move only", "moves", "1 and up", 0},
+    {"job.normaliser", "what adm divides by, see definition.adm", 0, "population, sample", 0},
+    {"job.created_unix_ms", "when it was submitted", SINCE_1970, 0, 0},
+    {"job.finished_unix_ms", "when it ended; NULL: not yet", SINCE_1970, 0, 0},
+    {"job.model_sha256", "SHA-256 of the final model; NULL: not done", "hex", 0, 0},
+
+    {"epoch.job_id", "the job", 0, 0, 0},
+    {"epoch.epoch", "number of the epoch", 0, "0 to epochs - 1", 0},
+    {"epoch.state", "open: its rows are being written; committed: complete and final", 0,
+     "open, committed", 0},
+    {"epoch.share", "share of the training set that was scheduled", 0, "(0, 1]", 0},
+    {"epoch.scheduled", "samples that were scheduled", "samples", "1 and up", 0},
+    {"epoch.lr", "learning rate of the last update of the epoch", 0, "above 0", 0},
+    {"epoch.train_loss", "mean loss in training, before the ascent, with the job's label_smoothing",
+     NATS, "0 and up", BAD},
+    {"epoch.train_accuracy", "share of training samples that were right", 0, UNIT_RANGE, GOOD},
+    {"epoch.sharpness",
+     "mean of loss at the ascended point - loss over the steps with an ascent; NULL: there was "
+     "none",
+     NATS, 0, "higher is sharper, lower is flatter"},
+    {"epoch.test_loss", "mean loss on the test set; NULL: not measured", NATS, "0 and up", BAD},
+    {"epoch.test_accuracy", "share of the test set that is right; NULL: not measured", 0,
+     UNIT_RANGE, GOOD},
+    {"epoch.adv_accuracy", "share of the test set that is right under attack; NULL: not measured",
+     0, UNIT_RANGE, GOOD},
+    {"epoch.mean_gap", "see definition.mean_gap; NULL: not scored", NATS, 0, 0},
+    {"epoch.seconds", "time the epoch took", "s", "0 and up", 0},
+    {"epoch.n_scored", "samples with a score row; 0: the epoch was not scored", "samples",
+     "0 to n_samples", 0},
+    {"epoch.adm_mean", "mean of adm over the scored samples; NULL: not scored", 0, UNIT_RANGE,
+     HARD},
+    {"epoch.adm_p10", "10 % of them are below it", 0, UNIT_RANGE, HARD},
+    {"epoch.adm_p50", "half of them are below it", 0, UNIT_RANGE, HARD},
+    {"epoch.adm_p90", "90 % of them are below it", 0, UNIT_RANGE, HARD},
+    {"epoch.committed_unix_ms", "when it was committed", SINCE_1970, 0, 0},
+    {"epoch.scores_sha256", "hash of the score rows, see definition.scores_sha256", "hex", 0, 0},
+    {"epoch.n_dropped",
+     "scores that the epoch had when it was committed and that were dropped since, as the server's "
+     "--keep options say; n_scored is 0 then, all figures stay",
+     "samples", "0 to n_samples", 0},
+    {"epoch.newly_right",
+     "of the samples that were right in no epoch before, the share that is right now; near 0: the "
+     "model has settled; NULL: there was none, or it is not known",
+     0, UNIT_RANGE, 0},
+
+    {"score.job_id", "the job", 0, 0, 0},
+    {"score.epoch", "the epoch at whose end it was measured", 0, "0 to epochs - 1", 0},
+    {"score.sample_id", "the sample", 0, "0 to n_samples - 1", 0},
+    {"score.adm", "adversarial difficulty, see definition.adm", 0, UNIT_RANGE, HARD},
+    {"score.loss", "cross-entropy of the sample", NATS, "0 and up", HARD},
+    {"score.adv_loss", "cross-entropy of its adversarial twin", NATS, "0 and up", HARD},
+    {"score.grad_norm", "Euclidean norm of dloss/dx", "nats per unit of pixel intensity",
+     "0 and up", HARD},
+    {"score.el2n", "Euclidean norm of softmax - one-hot label", 0, "0 to sqrt(2)", HARD},
+    {"score.predicted", "class with the largest logit, the lowest on ties", 0, "0 to n_classes - 1",
+     0},
+    {"score.correct", "1 when predicted is the label", 0, "0, 1", GOOD},
+    {"score.flags", "see definition.flags", 0, "1, 3", 0},
+
+    {"test_score.job_id", "the job", 0, 0, 0},
+    {"test_score.epoch", "the epoch at whose end it was measured", 0, "0 to epochs - 1", 0},
+    {"test_score.sample_id", "position of the sample in the test set", 0, "0 and up", 0},
+    {"test_score.label", "its label", 0, "0 to n_classes - 1", 0},
+    {"test_score.adm",
+     "adversarial difficulty, see definition.adm; the mean gap is that of the training samples, so "
+     "that both are of one scale",
+     0, UNIT_RANGE, HARD},
+    {"test_score.loss", "cross-entropy of the sample", NATS, "0 and up", HARD},
+    {"test_score.adv_loss", "cross-entropy of its adversarial twin", NATS, "0 and up", HARD},
+    {"test_score.grad_norm", "Euclidean norm of dloss/dx", "nats per unit of pixel intensity",
+     "0 and up", HARD},
+    {"test_score.el2n", "Euclidean norm of softmax - one-hot label", 0, "0 to sqrt(2)", HARD},
+    {"test_score.predicted", "class with the largest logit, the lowest on ties", 0,
+     "0 to n_classes - 1", 0},
+    {"test_score.correct", "1 when predicted is the label", 0, "0, 1", GOOD},
+    {"test_score.flags", "see definition.flags", 0, "1, 3", 0},
+
+    {"sample_state.job_id", "the job", 0, 0, 0},
+    {"sample_state.sample_id", "the sample", 0, "0 to n_samples - 1", 0},
+    {"sample_state.class_id", "its label", 0, "0 to n_classes - 1", 0},
+    {"sample_state.adm_ema",
+     "0.3 of the newest adm + 0.7 of the average before it; the first is "
+     "taken as it is",
+     0, UNIT_RANGE, HARD},
+    {"sample_state.loss_mean", "mean of loss over its measurements", NATS, "0 and up", HARD},
+    {"sample_state.margin_mean",
+     "area under the margin: mean of the margin over its measurements, see definition.margin",
+     "logits", 0, "higher is easier"},
+    {"sample_state.confidence",
+     "mean over its measurements of exp(-loss), the probability of the label", 0, UNIT_RANGE,
+     "higher is easier"},
+    {"sample_state.confidence_m2",
+     "sum of the squared deviations of exp(-loss) from confidence; divided by n_seen the variance, "
+     "of which v_data_map.variability is the root",
+     0, "0 and up", "higher is more ambiguous"},
+    {"sample_state.correct", "1 when it was right at last_epoch", 0, "0, 1", GOOD},
+    {"sample_state.n_seen", "epochs in which it was measured", "epochs", "1 and up", 0},
+    {"sample_state.n_correct", "of these, those in which it was right", "epochs", "0 to n_seen",
+     GOOD},
+    {"sample_state.n_forget", "times it was right at one measurement and wrong at the next",
+     "times", "0 and up", HARD},
+    {"sample_state.n_hard", "epochs in which it was among the hardest tenth, see definition.hard",
+     "epochs", "0 to n_seen", HARD},
+    {"sample_state.last_epoch", "the last epoch in which it was measured", 0, "0 to epochs - 1", 0},
+};
+
+static int write_rows(struct db *db, const struct meta *rows, size_t count, struct errbuf *why)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = db_run(db,
+                    "INSERT OR REPLACE INTO meta(key, value, unit, range, direction)"
+                    " VALUES(?1, ?2, ?3, ?4, ?5)",
+                    DB_ARGS(DB_S(rows[i].key), DB_S(rows[i].value), DB_S(rows[i].unit),
+                            DB_S(rows[i].range), DB_S(rows[i].direction)),
+                    why);
+    return rc;
+}
+
+int meta_write(struct db *db, struct errbuf *why)
+{
+    int rc = write_rows(db, definitions, sizeof(definitions) / sizeof(definitions[0]), why);
+
+    if (rc == 0)
+        rc = write_rows(db, columns, sizeof(columns) / sizeof(columns[0]), why);
+    return rc;
+}

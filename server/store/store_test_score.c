@@ -1,0 +1,75 @@
+/* Scores of the test samples, of jobs that keep them: a table of their own, for they are no part of
+ * the order, of the history and of the hash of an epoch. Their rows are there before the epoch is
+ * committed; views show committed epochs only. */
+#include <errno.h>
+
+#include "server/store/store_internal.h"
+#include "server/store/store_rows.h"
+
+static bool has_row(const void *arg, uint32_t row)
+{
+    (void)arg;
+    (void)row;
+    return true;
+}
+
+static void row_column(const void *arg, uint32_t row, int column, sqlite3_context *ret)
+{
+    const struct fold *f = arg;
+    const struct score *x = &f->test_scores[row];
+    const double reals[] = {f->test_adm[row], x->loss, x->adv_loss, x->grad_norm, x->el2n};
+    const int64_t ints[] = {x->predicted, x->predicted == f->test_labels[row], x->flags};
+
+    if (column == 0)
+        sqlite3_result_int64(ret, row);
+    else if (column == 1)
+        sqlite3_result_int64(ret, f->test_labels[row]);
+    else if (column < 7)
+        sqlite3_result_double(ret, reals[column - 2]);
+    else
+        sqlite3_result_int64(ret, ints[column - 7]);
+}
+
+static int remove_epoch(struct store *s, int64_t job, int64_t epoch, struct errbuf *why)
+{
+    return db_run(&s->difficulty, "DELETE FROM test_score WHERE job_id = ?1 AND epoch = ?2",
+                  DB_ARGS(DB_I(job), DB_I(epoch)), why);
+}
+
+int test_scores_write(struct store *s, const struct fold *f, struct errbuf *why)
+{
+    struct db *db = &s->difficulty;
+    const int64_t job = f->epoch.job, epoch = f->epoch.epoch;
+    uint32_t from = 0;
+    int rc = remove_epoch(s, job, epoch, why);
+
+    while (rc == 0 && f->test_scores && from < f->test_samples) {
+        uint32_t left = f->test_samples - from, count = left < SLICE_ROWS ? left : SLICE_ROWS;
+        struct rows rows = {from, from + count, f, has_row, row_column};
+
+        rc = db_run(db,
+                    "INSERT INTO test_score(job_id, epoch, sample_id, label, adm, loss, adv_loss,"
+                    " grad_norm, el2n, predicted, correct, flags)"
+                    " SELECT ?2, ?3, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 FROM rows(?1)",
+                    DB_ARGS(DB_P(&rows), DB_I(job), DB_I(epoch)), why);
+        from += count;
+        store_limit_wal(s);
+    }
+    return rc;
+}
+
+int test_scores_remove(struct store *s, int64_t job, int64_t first, struct errbuf *why)
+{
+    int64_t epoch;
+    int rc;
+
+    do {
+        rc = db_i64(&s->difficulty,
+                    "SELECT min(epoch) FROM test_score WHERE job_id = ?1 AND epoch >= ?2",
+                    DB_ARGS(DB_I(job), DB_I(first)), &epoch, why);
+        if (rc == 0)
+            rc = remove_epoch(s, job, epoch, why);
+        store_limit_wal(s);
+    } while (rc == 0);
+    return rc == -ENOENT ? 0 : rc;
+}
