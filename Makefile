@@ -1,5 +1,6 @@
 # Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, chaos, sim, swarm,
 # install, clean.
+#   make check ONLY=unit/core/test_job,e2e/test_leases:test_drain     tests, or cases of them, and what they need
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make fuzz SECONDS=600             clang's libFuzzer, so long for every target (ONLY=frame,idx)
@@ -80,7 +81,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps test check demo lint bench fuzz fuzzers chaos sim swarm install clean tests
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json test check demo lint bench fuzz fuzzers chaos sim swarm install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -99,9 +100,16 @@ test: deps-test
 demo: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)deploy/demo $(if $(DATA),--data "$(DATA)") --build "$(B)"
+ifdef ONLY
+check:
+	+$(Q)MAKE="$(MAKE)" tests/only --build "$(B)" "$(ONLY)"
+else
 check: $(BIN) $(TESTS) $(BENCH) $(REPLAYS)
 	$(Q)tests/run --build "$(B)" $(TESTS)
+endif
 tests: $(TESTS)
+bench-programs: $(BENCH)
+replays: $(REPLAYS)
 lint: deps-test
 	$(Q)tests/lint
 bench: deps-test
@@ -222,8 +230,15 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 deploy/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 
+# For clangd: every .c with the flags that make itself would compile it with, the first time it does.
+compile_commands.json:
+	$(Q)$(MAKE) --no-print-directory -Bn V=1 all tests bench-programs replays $(B)/steppe-sim | \
+	    awk -v dir="$(CURDIR)" '/ -c -o .*\.c$$/ && !seen[$$NF]++ { file = $$NF; gsub(/[\\"]/, "\\\\&"); \
+	        printf "%s{\"directory\": \"%s\", \"file\": \"%s\",\n \"command\": \"%s\"}", n++ ? ",\n" : "[\n", dir, file, $$0 } \
+	        END { print "\n]" }' >$@
+
 clean:
-	rm -rf build
+	rm -rf build compile_commands.json
 
 .SECONDARY:
 -include $(shell find $(B)/obj $(B)/obj64 -name '*.d' 2>/dev/null)

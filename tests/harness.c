@@ -138,10 +138,29 @@ static bool wanted(const struct test *t, int argc, char **argv)
     return argc == 1;
 }
 
+/* Says which cases there are when one that was asked for is not among them. */
+static bool all_there(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const struct test *t = tests;
+        while (t && strcmp(argv[i], t->name) != 0)
+            t = t->next;
+        if (t)
+            continue;
+        printf("there is no case %s; there are\n", argv[i]);
+        for (t = tests; t; t = t->next)
+            printf("    %s\n", t->name);
+        return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     int passed = 0, failed = 0, skipped = 0;
 
+    if (!all_there(argc, argv))
+        return 2;
     for (const struct test *t = tests; t; t = t->next) {
         if (!wanted(t, argc, argv))
             continue;

@@ -61,9 +61,17 @@ def finish():
     sys.exit(1 if failed or not passed else 0)
 
 
-def run_tests(tests):
-    """Runs them one by one; what one of them raises is its failure, not the end of the others."""
-    for test in tests:
+def run_tests(tests, chosen=None):
+    """Runs them one by one; what one of them raises is its failure, not the end of the others. The arguments of the
+    command choose among those called test_…: each of them stands alone. The others go on from what came before."""
+    chosen = sys.argv[1:] if chosen is None else chosen
+    alone = [test.__name__ for test in tests if test.__name__.startswith("test_")]
+    for name in chosen:
+        if name not in alone:
+            print("there is no case %s; %s" % (name, "there are\n    " + "\n    ".join(alone) if alone else
+                                              "the parts of this test stand on one another: it runs whole"))
+            sys.exit(2)
+    for test in [test for test in tests if not chosen or test.__name__ in chosen]:
         try:
             test()
         except Exception as error:  # pylint: disable=broad-except
