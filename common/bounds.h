@@ -29,6 +29,7 @@
 #define TENSOR_DIMS_MAX 6  /* NHWC needs 4 */
 #define TENSOR_NAME_MAX 64 /* bytes with the closing 0 */
 #define NAME_MAX_BYTES 64  /* job, dataset and worker names, with the closing 0 */
+#define UUID_BYTES 37      /* of a sender or a job: 36 characters and the closing 0 */
 
 /* --- connections --- */
 
@@ -115,6 +116,15 @@
 #define NOTE_BYTES_MAX 512          /* of what a worker has to say about a job: a sentence */
 #define NOTES_MAX 100               /* of a job until the server is started anew: each is kept */
 #define MEMORY_BYTES_MIN (16 << 20) /* of --memory: a small model with a small dataset */
+
+/* --- the state folder --- */
+
+/* Its absolute name, with the closing 0; the socket in it has to fit 108 bytes, or is not served.
+ */
+#define STATE_DIR_BYTES 448
+/* Of whatever lies in it: behind its name that of a folder, and the longest that a file system has
+ * for a file (255). */
+#define STATE_PATH_BYTES (STATE_DIR_BYTES + 16 + 256)
 
 /* --- databases --- */
 

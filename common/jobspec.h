@@ -90,6 +90,10 @@ struct given {
     char sha256[SHA256_HEX];     /* of what came; "": not known yet */
 };
 
+/* The places of a job file that name something: curriculum.measure, exclude, weights. */
+enum attached_kind { ATTACHED_ORDER, ATTACHED_EXCLUDE, ATTACHED_WEIGHTS, ATTACHED_KINDS };
+extern const char *const jobspec_attached_names[]; /* as the job file calls them; by kind */
+
 /* A number for each channel of the images; count 0: not said. */
 struct channels {
     int count;
@@ -158,6 +162,8 @@ void jobspec_done(struct jobspec *spec);
  * for bit. For printing: a number that cJSON would round is a raw node.
  * Released with cJSON_Delete; NULL when memory is out. */
 struct cJSON *jobspec_json(const struct jobspec *spec);
+/* What the job file names in one of the places; NULL: nothing there. */
+struct given *jobspec_attached(struct jobspec *spec, enum attached_kind kind);
 /* A line a key: name, type, default, allowed values, meaning. */
 void jobspec_help(FILE *out);
 

@@ -19,6 +19,22 @@ static const char *const teacher_names[] = {
     [MEASURE_ADM] = "adm",   [MEASURE_LOSS] = "loss",     [MEASURE_GRAD_NORM] = "grad_norm",
     [MEASURE_EL2N] = "el2n", [MEASURE_MARGIN] = "margin", NULL};
 
+const char *const jobspec_attached_names[] = {[ATTACHED_ORDER] = "curriculum.measure",
+                                              [ATTACHED_EXCLUDE] = "exclude",
+                                              [ATTACHED_WEIGHTS] = "weights"};
+
+struct given *jobspec_attached(struct jobspec *spec, enum attached_kind kind)
+{
+    switch (kind) {
+    case ATTACHED_ORDER:
+        return spec->curriculum.measure == MEASURE_GIVEN ? &spec->curriculum.given : NULL;
+    case ATTACHED_EXCLUDE:
+        return spec->exclude.from.kind ? &spec->exclude.from : NULL;
+    default:
+        return spec->weights.kind ? &spec->weights : NULL;
+    }
+}
+
 /* Puts what else is allowed behind the sentence of a refusal. */
 static int allowed_too(struct errbuf *why, int rc, const char *text)
 {

@@ -349,7 +349,7 @@ bool text_is_name(const char *s)
     return true;
 }
 
-void text_uuid(char out[37])
+void text_uuid(char out[UUID_BYTES])
 {
     static const uint8_t group_bytes[] = {4, 2, 2, 2, 6};
     uint8_t bytes[16], *from = bytes;

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/bounds.h"
+
 /* The whole string must be a decimal number in the range; false otherwise, *ret untouched. */
 bool text_i64(const char *s, int64_t min, int64_t max, int64_t *ret);
 bool text_f64(const char *s, double min, double max, double *ret); /* finite only */
@@ -54,7 +56,7 @@ bool text_unhex(const char *s, void *out, size_t n);
 bool text_is_name(const char *s);
 
 /* Random version-4 UUID into out (37 bytes); from the kernel's generator. */
-void text_uuid(char out[37]);
+void text_uuid(char out[UUID_BYTES]);
 bool text_is_uuid(const char *s);
 
 #endif

@@ -36,7 +36,7 @@
 
 struct client {
     char url[ADDRESS_BYTES_MAX];
-    char sender[37];
+    char sender[UUID_BYTES];
     const volatile sig_atomic_t *stop;
     struct wire wire;
     uint32_t id;           /* of the last request: 31 bits */

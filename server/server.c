@@ -11,11 +11,10 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "proto/address.h"
+#include "server/store/state_dir.h"
 
 #define TRIM_MS 60000
 #define TICK_MS 100
-/* Leaves room for the names of files. */
-#define DIR_BYTES_MAX (sizeof(((struct server *)NULL)->dir) - 64)
 
 /* Cuts the text of --listen into addresses. */
 static int split_listen(char *text, bool key, const char *urls[LISTEN_URLS_MAX], int *ret_count,
@@ -44,8 +43,8 @@ int server_check(const struct server_options *options, struct errbuf *why)
     free(text);
     if (rc == 0 && options->http)
         rc = http_check(options->http, why);
-    if (rc == 0 && strlen(options->state) >= DIR_BYTES_MAX)
-        rc = err_set(why, -EINVAL, "--state is longer than %zu bytes", DIR_BYTES_MAX - 1);
+    if (rc == 0 && strlen(options->state) >= STATE_DIR_BYTES)
+        rc = err_set(why, -EINVAL, "--state is longer than %d bytes", STATE_DIR_BYTES - 1);
     return rc;
 }
 
@@ -65,7 +64,7 @@ static int listen_edge(struct server *s, struct edge *edge, const char *const *u
 static int listen_all(struct server *s, const struct server_options *options, struct errbuf *why)
 {
     const char *urls[LISTEN_URLS_MAX], *plain[LISTEN_URLS_MAX + 1], *sealed[LISTEN_URLS_MAX];
-    char *text = xstrdup(options->listen), *ipc = xasprintf("ipc://%s/steppe.sock", s->dir);
+    char *text = xstrdup(options->listen), *ipc = xasprintf("ipc://%s/" STATE_SOCKET, s->dir);
     int count, plain_count = 0, sealed_count = 0;
     int rc = split_listen(text, options->key, urls, &count, why);
 
@@ -188,8 +187,8 @@ static int make_state(struct server *s, const char *dir, struct errbuf *why)
     char *path = realpath(dir, NULL);
     if (!path)
         rc = err_set(why, -errno, "cannot resolve --state %s: %s", dir, err_text(-errno));
-    else if (strlen(path) >= DIR_BYTES_MAX)
-        rc = err_set(why, -EINVAL, "--state is longer than %zu bytes", DIR_BYTES_MAX - 1);
+    else if (strlen(path) >= STATE_DIR_BYTES)
+        rc = err_set(why, -EINVAL, "--state is longer than %d bytes", STATE_DIR_BYTES - 1);
     else
         memcpy(s->dir, path, strlen(path) + 1);
     free(path);

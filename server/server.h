@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "common/bounds.h"
 #include "common/err.h"
 #include "common/halves.h"
 #include "server/http/http.h"
@@ -64,7 +65,7 @@ struct server {
     bool ran;                   /* a job ran at the last tick */
     int64_t trim_ms;            /* memory is given back then, while no job runs */
     struct failpoint failpoint; /* those on the loop's thread */
-    char dir[512];
+    char dir[STATE_DIR_BYTES];  /* of the state, absolute */
     int64_t memory_bytes, max_running, checkpoint_s;
     int64_t start_ms;
     bool stopping;

@@ -110,7 +110,7 @@ static int submit(struct cli *cli, cJSON *spec, const char *uuid, int64_t *ret_j
 int cmd_submit(struct cli *cli, struct errbuf *why)
 {
     const char *uuid = cli->args->uuid;
-    char fresh[37];
+    char fresh[UUID_BYTES];
     int64_t job;
     cJSON *spec = NULL;
 

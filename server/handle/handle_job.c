@@ -17,6 +17,7 @@
 #include "server/handle/handlers.h"
 #include "server/jobs/attached.h"
 #include "server/server.h"
+#include "server/store/state_dir.h"
 
 #define LIST_BYTES_MAX                                                                             \
     (768 << 10) /* of JSON_REPLY_BYTES_MAX, with the last row and the envelope                     \
@@ -105,7 +106,7 @@ static void show_done(struct op *op)
     struct show *show = op->arg;
     struct server *s = op->server;
     struct job *job;
-    char path[600];
+    char path[STATE_PATH_BYTES];
 
     int rc = op->rc < 0 ? op->rc : jobs_find(s->jobs, show->job, &job, &op->why);
     cJSON *notes = show->notes;
@@ -129,7 +130,7 @@ static void show_done(struct op *op)
     cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
     if (job->rec.model_sha256[0])
         cJSON_AddStringToObject(out, "model_sha256", job->rec.model_sha256);
-    snprintf(path, sizeof(path), "%s/difficulty.db", s->dir);
+    state_dir_file(path, s->dir, DIFFICULTY_DB);
     cJSON_AddStringToObject(out, "difficulty_db", path);
     while (op->out->child) {
         cJSON *part = cJSON_DetachItemViaPointer(op->out, op->out->child);
@@ -244,7 +245,7 @@ void handle_job_cancel(struct request *rq)
 
 struct remove_args {
     int64_t job;
-    char uuid[37];
+    char uuid[UUID_BYTES];
     struct jobspec *spec; /* of the job, which is removed when this is done */
 };
 
@@ -253,13 +254,13 @@ static void remove_work(struct op *op)
     struct remove_args *a = op->arg;
     struct server *s = op->server;
     struct errbuf why;
-    char path[700];
+    char path[STATE_PATH_BYTES];
 
     op->rc = store_job_remove(s->store, a->job, &op->why);
     if (op->rc < 0)
         return;
     /* The whole folder: a crash may have left files that no row knows. */
-    snprintf(path, sizeof(path), "%s/jobs/%" PRId64, s->dir, a->job);
+    state_dir_job(path, s->dir, a->job);
     if (file_remove_folder(path, &why) < 0)
         log_warn("job.rm", "job=%" PRId64 " error=\"%s\"", a->job, why.text);
     attached_remove(s->dir, a->uuid, a->spec);
@@ -305,7 +306,7 @@ void handle_job_rm(struct request *rq)
 
 struct schedule_args {
     int64_t job, epoch, first, limit;
-    char uuid[37];
+    char uuid[UUID_BYTES];
     struct jobspec *spec; /* parsed anew: a lane outlives no job that is removed */
     uint16_t *labels;
     uint32_t samples, classes;

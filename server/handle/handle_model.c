@@ -12,6 +12,7 @@
 #include "server/jobs/jobs_internal.h"
 #include "server/server.h"
 #include "server/store/checkpoint.h"
+#include "server/store/state_dir.h"
 
 struct model_args {
     int64_t job;
@@ -86,7 +87,7 @@ static void piece_work(struct op *op)
 {
     struct model_args *a = op->arg;
     struct checkpoint_record list[CHECKPOINTS_READ];
-    char path[700];
+    char path[STATE_PATH_BYTES];
     int count, i = 0;
 
     op->rc =
@@ -101,7 +102,7 @@ static void piece_work(struct op *op)
                          a->job);
         return;
     }
-    job_checkpoint_path(path, sizeof(path), op->server->dir, a->job, list[i].file);
+    state_dir_checkpoint(path, op->server->dir, a->job, list[i].file);
     op->rc = checkpoint_read_theta(path, &a->shape, (size_t)a->offset, (size_t)a->bytes, a->piece,
                                    &op->why);
 }

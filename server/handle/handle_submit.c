@@ -36,7 +36,7 @@ static void hold_uploads(struct submit *s, bool begins)
     struct incoming *in = s->server->incoming;
 
     for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
-        const struct given *g = attached_given(&s->job->spec, kind);
+        const struct given *g = jobspec_attached(&s->job->spec, kind);
         if (!g || g->kind != GIVEN_FILE || !g->sha256[0])
             continue;
         if (begins)
@@ -53,11 +53,11 @@ static int check_uploads(struct submit *s, struct errbuf *why)
     int rc = 0;
 
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
-        const struct given *g = attached_given(&s->job->spec, kind);
+        const struct given *g = jobspec_attached(&s->job->spec, kind);
         if (g && g->kind == GIVEN_FILE && g->sha256[0])
             rc = incoming_whole(s->server->incoming, g->sha256, why);
         if (rc < 0)
-            err_prefix(why, rc, "%s", attached_names[kind]);
+            err_prefix(why, rc, "%s", jobspec_attached_names[kind]);
     }
     return rc;
 }
@@ -250,7 +250,7 @@ static int find_other(struct server *server, const char *key, int64_t number, st
 
 static int find_scores(struct server *server, struct submit *s, struct errbuf *why)
 {
-    const struct given *g = attached_given(&s->job->spec, ATTACHED_ORDER);
+    const struct given *g = jobspec_attached(&s->job->spec, ATTACHED_ORDER);
     struct job *other;
 
     if (!g || g->kind != GIVEN_JOB)
@@ -377,7 +377,7 @@ void handle_job_submit(struct request *rq)
     s->held = s->job->data;
     datasets_hold(rq->server->datasets, s->held);
     hold_uploads(s, true);
-    const struct given *g = attached_given(&s->job->spec, ATTACHED_ORDER);
+    const struct given *g = jobspec_attached(&s->job->spec, ATTACHED_ORDER);
     if (!g || g->kind != GIVEN_JOB) {
         start_submit(rq, s);
         return;

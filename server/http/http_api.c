@@ -110,7 +110,7 @@ void http_api(struct http_exchange *x, const char *method)
     bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
     int type = find_type(x, post);
     cJSON *json = type < 0 ? NULL : read_keys(x, post);
-    char sender[37];
+    char sender[UUID_BYTES];
 
     if (!json)
         return;

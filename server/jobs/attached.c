@@ -19,36 +19,13 @@
 #include "common/safetensors.h"
 #include "common/text.h"
 #include "server/jobs/incoming.h"
-
-#define PATH_BYTES ATTACHED_PATH_BYTES
-#define UUID_BYTES 36
-
-const char *const attached_names[] = {[ATTACHED_ORDER] = "curriculum.measure",
-                                      [ATTACHED_EXCLUDE] = "exclude",
-                                      [ATTACHED_WEIGHTS] = "weights"};
-
-struct given *attached_given(struct jobspec *spec, enum attached_kind kind)
-{
-    switch (kind) {
-    case ATTACHED_ORDER:
-        return spec->curriculum.measure == MEASURE_GIVEN ? &spec->curriculum.given : NULL;
-    case ATTACHED_EXCLUDE:
-        return spec->exclude.from.kind ? &spec->exclude.from : NULL;
-    default:
-        return spec->weights.kind ? &spec->weights : NULL;
-    }
-}
-
-void attached_path(char out[PATH_BYTES], const char *dir, const char *uuid, const char *sha256)
-{
-    snprintf(out, PATH_BYTES, "%s/attached/%s-%s.safetensors", dir, uuid, sha256);
-}
+#include "server/store/state_dir.h"
 
 static int make_folder(const char *dir, struct errbuf *why)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
 
-    snprintf(path, sizeof(path), "%s/attached", dir);
+    state_dir_folder(path, dir, STATE_ATTACHED);
     return file_mkdirs(path, 0700, why);
 }
 
@@ -65,22 +42,22 @@ static int hash_file(const char *path, char hex[SHA256_HEX], struct errbuf *why)
 static int adopt(const char *dir, const char *uuid, enum attached_kind kind, const struct given *g,
                  unsigned *io_new, struct errbuf *why)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     int rc;
 
     if (!g->sha256[0])
         return err_set(why, -EINVAL,
                        "%s names the file \"%s\" without the sha256 of its content; steppe submit "
                        "uploads it",
-                       attached_names[kind], g->file);
-    attached_path(path, dir, uuid, g->sha256);
+                       jobspec_attached_names[kind], g->file);
+    state_dir_attached(path, dir, uuid, g->sha256);
     if (access(path, F_OK) == 0)
         return 0;
     rc = make_folder(dir, why);
     if (rc == 0)
         rc = incoming_take(dir, g->sha256, path, why);
     if (rc < 0)
-        return err_prefix(why, rc, "%s", attached_names[kind]);
+        return err_prefix(why, rc, "%s", jobspec_attached_names[kind]);
     *io_new |= 1u << kind;
     return 0;
 }
@@ -91,7 +68,7 @@ int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, unsi
     int rc = 0;
 
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
-        const struct given *g = attached_given(spec, kind);
+        const struct given *g = jobspec_attached(spec, kind);
         if (g && g->kind == GIVEN_FILE)
             rc = adopt(dir, uuid, kind, g, io_new, why);
     }
@@ -103,15 +80,15 @@ int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, unsi
 static int keep_made(const char *made, const char *dir, const char *uuid, enum attached_kind kind,
                      struct given *g, unsigned *io_new, struct errbuf *why)
 {
-    char path[PATH_BYTES], hex[SHA256_HEX];
+    char path[STATE_PATH_BYTES], hex[SHA256_HEX];
     int rc = hash_file(made, hex, why);
 
     if (rc == 0 && g->sha256[0] && strcmp(g->sha256, hex) != 0)
         rc = err_set(why, -EINVAL,
                      "%s: what job %lld has now is not what the job file names: its sha256 is "
                      "%.16s..., not %.16s...",
-                     attached_names[kind], (long long)g->job, hex, g->sha256);
-    attached_path(path, dir, uuid, hex);
+                     jobspec_attached_names[kind], (long long)g->job, hex, g->sha256);
+    state_dir_attached(path, dir, uuid, hex);
     bool new = rc == 0 && access(path, F_OK) != 0;
     if (rc == 0 && rename(made, path) < 0)
         rc = err_set(why, -errno, "cannot write %s: %s", path, err_text(-errno));
@@ -131,7 +108,7 @@ int attached_write_order(const char *dir, const char *uuid, struct given *given,
     const struct safetensors_meta meta[] = {{"format", "steppe-order-1"}};
     uint32_t *sample = alloc_bytes(n, sizeof(*sample)), count = 0;
     double *score = alloc_bytes(n, sizeof(*score));
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     int rc = sample && score ? make_folder(dir, why)
                              : err_set(why, -ENOMEM, "no memory for %u scores", n);
 
@@ -140,7 +117,7 @@ int attached_write_order(const char *dir, const char *uuid, struct given *given,
             sample[count] = i;
             score[count++] = key[i];
         }
-    attached_path(path, dir, uuid, "order");
+    state_dir_attached(path, dir, uuid, "order");
     if (rc == 0) {
         const struct tensor tensors[] = {tensor_1d("score", DTYPE_F64, count, score),
                                          tensor_1d("sample", DTYPE_U32, count, sample)};
@@ -160,12 +137,12 @@ int attached_write_weights(const char *dir, const char *uuid, struct given *give
     struct safetensors_meta meta[2];
     struct model as = *m;
     int count = 0;
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     int rc = make_folder(dir, why);
 
     memcpy(as.mean, said->scaling.mean, sizeof(as.mean));
     memcpy(as.std, said->scaling.std, sizeof(as.std));
-    attached_path(path, dir, uuid, "weights");
+    state_dir_attached(path, dir, uuid, "weights");
     if (said->class_names)
         meta[count++] = (struct safetensors_meta){"class_names", said->class_names};
     if (said->layers)
@@ -177,13 +154,13 @@ int attached_write_weights(const char *dir, const char *uuid, struct given *give
 
 void attached_undo(const char *dir, const char *uuid, struct jobspec *spec, unsigned new)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
 
     for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
-        const struct given *g = attached_given(spec, kind);
+        const struct given *g = jobspec_attached(spec, kind);
         if (!g || !(new >> kind & 1))
             continue;
-        attached_path(path, dir, uuid, g->sha256);
+        state_dir_attached(path, dir, uuid, g->sha256);
         if (g->kind == GIVEN_FILE)
             incoming_put_back(dir, g->sha256, path);
         else
@@ -313,14 +290,14 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
                   uint32_t samples, struct attached *ret, struct errbuf *why)
 {
     struct attached a = {0};
-    char path[PATH_BYTES], hex[SHA256_HEX], called[GIVEN_FILE_BYTES];
+    char path[STATE_PATH_BYTES], hex[SHA256_HEX], called[GIVEN_FILE_BYTES];
     int rc = 0;
 
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
-        const struct given *g = attached_given(spec, kind);
+        const struct given *g = jobspec_attached(spec, kind);
         if (!g)
             continue;
-        attached_path(path, dir, uuid, g->sha256);
+        state_dir_attached(path, dir, uuid, g->sha256);
         rc = hash_file(path, hex, why);
         if (rc < 0)
             err_set(why, rc, "the server's copy of %s cannot be read: %s (%s)", call(g, called),
@@ -333,7 +310,7 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
         if (rc == 0)
             rc = read_kind(path, kind, g, m, samples, &a, why);
         if (rc < 0)
-            err_prefix(why, rc, "%s", attached_names[kind]);
+            err_prefix(why, rc, "%s", jobspec_attached_names[kind]);
     }
     if (rc == 0 && spec->exclude.ids)
         rc = keep_excluded(spec->exclude.ids, spec->exclude.count, &a, why);
@@ -377,15 +354,16 @@ static bool copy_right(const char *from, const char *to, const char *sha256)
 /* From what another job has. */
 static bool copy_of_others(const char *dir, const char *path, const char *sha256)
 {
-    char folder_path[PATH_BYTES], from[PATH_BYTES], uuid[UUID_BYTES + 1];
+    char folder_path[STATE_PATH_BYTES], from[STATE_PATH_BYTES], uuid[UUID_BYTES];
     struct dirent *entry;
     bool good = false;
 
-    snprintf(folder_path, sizeof(folder_path), "%s/attached", dir);
+    state_dir_folder(folder_path, dir, STATE_ATTACHED);
     DIR *folder = opendir(folder_path);
     while (folder && !good && (entry = readdir(folder)) != NULL) {
-        snprintf(uuid, sizeof(uuid), "%.*s", UUID_BYTES, entry->d_name);
-        attached_path(from, dir, uuid, sha256);
+        if (!state_dir_is_attached(entry->d_name, uuid))
+            continue;
+        state_dir_attached(from, dir, uuid, sha256);
         const char *name = strrchr(from, '/') + 1;
         good = strcmp(name, entry->d_name) == 0 && strcmp(from, path) != 0 &&
                copy_right(from, path, sha256);
@@ -398,23 +376,23 @@ static bool copy_of_others(const char *dir, const char *path, const char *sha256
 /* From an upload. One that is not right may be on its way still, and stays. */
 static bool take_right(const char *dir, const char *path, const char *sha256)
 {
-    char part[PATH_BYTES];
+    char part[STATE_PATH_BYTES];
 
-    incoming_path(part, sizeof(part), dir, sha256);
+    state_dir_upload(part, dir, sha256);
     return is_right(part, sha256) && incoming_rename(dir, sha256, path, NULL) == 0;
 }
 
 int attached_mend(const char *dir, const char *uuid, struct jobspec *spec)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     int mended = 0;
 
     for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
-        const struct given *g = attached_given(spec, kind);
+        const struct given *g = jobspec_attached(spec, kind);
 
         if (!g)
             continue;
-        attached_path(path, dir, uuid, g->sha256);
+        state_dir_attached(path, dir, uuid, g->sha256);
         if (is_right(path, g->sha256))
             continue;
         if (copy_of_others(dir, path, g->sha256) || take_right(dir, path, g->sha256)) {
@@ -447,13 +425,13 @@ struct run_inputs attached_inputs(const struct attached *a)
 
 void attached_remove(const char *dir, const char *uuid, struct jobspec *spec)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
 
     for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
-        const struct given *g = attached_given(spec, kind);
+        const struct given *g = jobspec_attached(spec, kind);
         if (!g)
             continue;
-        attached_path(path, dir, uuid, g->sha256);
+        state_dir_attached(path, dir, uuid, g->sha256);
         if (unlink(path) < 0 && errno != ENOENT)
             log_warn("attached.remove", "file=%s error=\"%s\"", path, err_text(-errno));
     }
@@ -461,16 +439,15 @@ void attached_remove(const char *dir, const char *uuid, struct jobspec *spec)
 
 void attached_sweep(const char *dir, bool (*is_job)(void *arg, const char *uuid), void *arg)
 {
-    char path[PATH_BYTES], uuid[UUID_BYTES + 1];
+    char path[STATE_PATH_BYTES], uuid[UUID_BYTES];
     struct dirent *entry;
 
-    snprintf(path, sizeof(path), "%s/attached", dir);
+    state_dir_folder(path, dir, STATE_ATTACHED);
     DIR *folder = opendir(path);
     while (folder && (entry = readdir(folder)) != NULL) {
-        snprintf(uuid, sizeof(uuid), "%.*s", UUID_BYTES, entry->d_name);
-        if (!text_is_uuid(uuid) || is_job(arg, uuid))
+        if (!state_dir_is_attached(entry->d_name, uuid) || is_job(arg, uuid))
             continue;
-        snprintf(path, sizeof(path), "%s/attached/%.200s", dir, entry->d_name);
+        state_dir_entry(path, dir, STATE_ATTACHED, entry->d_name);
         unlink(path);
     }
     if (folder)

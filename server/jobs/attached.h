@@ -1,23 +1,13 @@
 /* What comes with a job from outside its file: scores that order its samples (curriculum.measure),
- * samples that it leaves out (exclude), weights that it starts from. Each is one file,
- * STATE/attached/<uuid of the job>-<sha256>.safetensors, there and durable before the job is; the
- * job file has its SHA-256. It goes with the job. Runs on a lane. */
+ * samples that it leaves out (exclude), weights that it starts from (enum attached_kind). Each is
+ * one file, whose name has the job's UUID and its SHA-256, there and durable before the job is; the
+ * job file has the SHA-256. It goes with the job. Runs on a lane. */
 #ifndef STEPPE_SERVER_JOBS_ATTACHED_H
 #define STEPPE_SERVER_JOBS_ATTACHED_H
 
 #include "common/jobspec.h"
 #include "common/model.h"
 #include "server/core/run.h"
-
-enum attached_kind { ATTACHED_ORDER, ATTACHED_EXCLUDE, ATTACHED_WEIGHTS, ATTACHED_KINDS };
-
-extern const char *const attached_names[]; /* as the job file calls them; by kind */
-#define ATTACHED_PATH_BYTES 700
-void attached_path(char out[ATTACHED_PATH_BYTES], const char *dir, const char *uuid,
-                   const char *sha256);
-
-/* What the job file says of a kind; NULL when it has none. */
-struct given *attached_given(struct jobspec *spec, enum attached_kind kind);
 
 /* Takes the uploaded files that the spec names (GIVEN_FILE) over for the job, or finds them there,
  * from an attempt that went before. -ENOENT: it was not uploaded; -EINVAL: it is another. *io_new

@@ -10,6 +10,7 @@
 #include "common/text.h"
 #include "server/jobs/datasets_internal.h"
 #include "server/jobs/incoming.h"
+#include "server/store/state_dir.h"
 
 static int no_upload(struct dataset_commit *c, struct errbuf *why)
 {
@@ -27,7 +28,7 @@ static int no_upload(struct dataset_commit *c, struct errbuf *why)
 static int look_at_upload(const char *dir, struct dataset_commit *c, int rc,
                           const struct errbuf *found, struct errbuf *why)
 {
-    char part[DATA_PATH_BYTES];
+    char part[STATE_PATH_BYTES];
 
     if (rc != -ENOENT)
         c->bad = *found;
@@ -40,7 +41,7 @@ static int look_at_upload(const char *dir, struct dataset_commit *c, int rc,
     c->upload = true;
     if (c->missing.text[0])
         return no_upload(c, why);
-    incoming_path(part, sizeof(part), dir, c->rec.sha256);
+    state_dir_upload(part, dir, c->rec.sha256);
     rc = data_hash_open(part, &c->hash, why);
     if (rc == -ENOENT)
         return no_upload(c, why);
@@ -81,11 +82,11 @@ static int take_upload(const char *dir, const char *part, const char *path,
 
 static int compare(const char *dir, struct dataset_commit *c, struct errbuf *why)
 {
-    char path[DATA_PATH_BYTES], part[DATA_PATH_BYTES], hex[SHA256_HEX];
+    char path[STATE_PATH_BYTES], part[STATE_PATH_BYTES], hex[SHA256_HEX];
     struct errbuf found;
 
-    datasets_path(path, sizeof(path), dir, c->rec.sha256);
-    incoming_path(part, sizeof(part), dir, c->rec.sha256);
+    state_dir_dataset(path, dir, c->rec.sha256);
+    state_dir_upload(part, dir, c->rec.sha256);
     data_hash_text(c->hash, hex);
     bool same = strcmp(hex, c->rec.sha256) == 0;
     if (same && !c->upload)
@@ -104,11 +105,11 @@ static int compare(const char *dir, struct dataset_commit *c, struct errbuf *why
 
 int dataset_commit_read(const char *dir, struct dataset_commit *c, struct errbuf *why)
 {
-    char path[DATA_PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     struct errbuf found;
     int rc;
 
-    datasets_path(path, sizeof(path), dir, c->rec.sha256);
+    state_dir_dataset(path, dir, c->rec.sha256);
     if (!c->hash) {
         rc = data_hash_open(path, &c->hash, &found);
         return rc < 0 ? look_at_upload(dir, c, rc, &found, why) : 1;
@@ -125,12 +126,12 @@ int dataset_commit_read(const char *dir, struct dataset_commit *c, struct errbuf
 int dataset_commit_store(const char *dir, struct store *store, struct dataset_commit *c,
                          struct errbuf *why)
 {
-    char path[DATA_PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     struct stat st;
     int64_t names = 0;
     int rc = 0;
 
-    datasets_path(path, sizeof(path), dir, c->rec.sha256);
+    state_dir_dataset(path, dir, c->rec.sha256);
     if (stat(path, &st) < 0 || st.st_size != c->rec.bytes) /* its last name was removed meanwhile */
         return err_set(why, -ENODATA, "the file of this data is gone; send its pieces again");
     /* Whoever gave it its name may have died before that was on the disk. */

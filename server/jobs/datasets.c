@@ -16,13 +16,7 @@
 #include "common/text.h"
 #include "server/jobs/datasets_internal.h"
 #include "server/jobs/incoming.h"
-
-#define SUFFIX ".safetensors"
-
-void datasets_path(char *out, size_t bytes, const char *dir, const char *sha256)
-{
-    snprintf(out, bytes, "%s/datasets/%s" SUFFIX, dir, sha256);
-}
+#include "server/store/state_dir.h"
 
 struct stored *datasets_stored(const struct datasets *d, const char *sha256)
 {
@@ -38,7 +32,7 @@ static struct stored *add_stored(struct datasets *d, const struct dataset_record
     struct stored *st = xcalloc(1, sizeof(*st));
 
     memcpy(st->sha256, rec->sha256, sizeof(st->sha256));
-    datasets_path(st->file.path, sizeof(st->file.path), d->dir, st->sha256);
+    state_dir_dataset(st->file.path, d->dir, st->sha256);
     st->file.bytes = rec->bytes;
     st->told = true;
     st->next = d->stored;
@@ -105,17 +99,15 @@ static void load_hashes(void *arg, const char *sha256, const void *hashes, size_
 /* Files whose name a crash prevented or removed: they stay as uploads do. */
 static void put_back_unnamed(struct datasets *d)
 {
-    char path[DATA_PATH_BYTES], sha256[SHA256_HEX];
+    char path[STATE_PATH_BYTES], sha256[SHA256_HEX];
     struct dirent *file;
 
-    snprintf(path, sizeof(path), "%s/datasets", d->dir);
+    state_dir_folder(path, d->dir, STATE_DATASETS);
     DIR *folder = opendir(path);
     while (folder && (file = readdir(folder)) != NULL) {
-        snprintf(sha256, sizeof(sha256), "%.*s", SHA256_HEX - 1, file->d_name);
-        if (strlen(sha256) != SHA256_HEX - 1 ||
-            strcmp(file->d_name + SHA256_HEX - 1, SUFFIX) != 0 || datasets_stored(d, sha256))
+        if (!state_dir_is_dataset(file->d_name, sha256) || datasets_stored(d, sha256))
             continue;
-        datasets_path(path, sizeof(path), d->dir, sha256);
+        state_dir_dataset(path, d->dir, sha256);
         log_info("dataset.unnamed", "file=%s", path);
         incoming_put_back(d->dir, sha256, path);
     }
@@ -126,10 +118,10 @@ static void put_back_unnamed(struct datasets *d)
 int datasets_open(const char *dir, struct store *store, struct datasets **ret, struct errbuf *why)
 {
     struct datasets *d = xcalloc(1, sizeof(*d));
-    char path[600];
+    char path[STATE_PATH_BYTES];
 
     snprintf(d->dir, sizeof(d->dir), "%s", dir);
-    snprintf(path, sizeof(path), "%s/datasets", dir);
+    state_dir_folder(path, dir, STATE_DATASETS);
     int rc = file_mkdirs(path, 0700, why);
     if (rc == 0)
         rc = store_datasets_load(store, load_one, d, why);
@@ -472,13 +464,13 @@ int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_r
 int datasets_remove_work(const char *dir, struct store *store, const struct dataset_removal *r,
                          struct errbuf *why)
 {
-    char path[700];
+    char path[STATE_PATH_BYTES];
     bool last;
     int rc = store_dataset_remove(store, r->name, &last, why);
 
     if (rc < 0 || !last)
         return rc;
-    datasets_path(path, sizeof(path), dir, r->sha256);
+    state_dir_dataset(path, dir, r->sha256);
     if (unlink(path) < 0 && errno != ENOENT)
         log_warn("dataset.rm", "name=%s error=\"cannot remove %s: %s\"", r->name, path,
                  err_text(-errno));

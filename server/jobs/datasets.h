@@ -102,6 +102,4 @@ void datasets_remove_done(struct datasets *d, const struct dataset_removal *r, i
  * jobs what became of theirs; called a few times a second. dataset_health.c. */
 void datasets_tick(struct server *s, int64_t now_ms);
 
-void datasets_path(char *out, size_t bytes, const char *dir, const char *sha256);
-
 #endif

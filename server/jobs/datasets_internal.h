@@ -32,7 +32,7 @@ struct entry {
 };
 
 struct datasets {
-    char dir[512];
+    char dir[STATE_DIR_BYTES];
     struct entry *entries; /* by name */
     struct stored *stored;
     int count;

@@ -17,38 +17,33 @@
 #include "common/log.h"
 #include "common/safetensors.h"
 #include "common/text.h"
+#include "server/store/state_dir.h"
 
-#define PATH_BYTES 700
 #define DAY_MS INT64_C(86400000)
 #define LOOK_MS 1000
 
 struct upload {
     char sha256[SHA256_HEX];
-    char key[NAME_MAX_BYTES], sender[37], what[NAME_MAX_BYTES]; /* "" : not known */
-    int64_t bytes, have;                                        /* bytes 0: not known */
-    int64_t first_ms, last_ms;                                  /* of its pieces */
+    char key[NAME_MAX_BYTES], sender[UUID_BYTES], what[NAME_MAX_BYTES]; /* "" : not known */
+    int64_t bytes, have;                                                /* bytes 0: not known */
+    int64_t first_ms, last_ms;                                          /* of its pieces */
     unsigned held;
     struct upload *next;
 };
 
 struct incoming {
-    char dir[512];
+    char dir[STATE_DIR_BYTES];
     int64_t all_bytes, look_ms;
     struct upload *list;
     bool to_clear;
 };
 
-void incoming_path(char *out, size_t bytes, const char *dir, const char *sha256)
-{
-    snprintf(out, bytes, "%s/datasets/%s.part", dir, sha256);
-}
-
 static int64_t size_of(const struct incoming *in, const char *sha256)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     struct stat st;
 
-    incoming_path(path, sizeof(path), in->dir, sha256);
+    state_dir_upload(path, in->dir, sha256);
     return stat(path, &st) == 0 ? st.st_size : -1;
 }
 
@@ -108,13 +103,13 @@ static bool is_complete(const char *path, int64_t bytes)
 
 static void note_file(struct incoming *in, const char *name, int64_t now_ms)
 {
-    char path[PATH_BYTES], sha256[SHA256_HEX];
+    char path[STATE_PATH_BYTES], sha256[SHA256_HEX];
     struct stat st;
 
-    snprintf(sha256, sizeof(sha256), "%.*s", SHA256_HEX - 1, name);
-    incoming_path(path, sizeof(path), in->dir, sha256);
-    if (strlen(sha256) != SHA256_HEX - 1 || strcmp(name + SHA256_HEX - 1, ".part") != 0 ||
-        stat(path, &st) != 0)
+    if (!state_dir_is_upload(name, sha256))
+        return;
+    state_dir_upload(path, in->dir, sha256);
+    if (stat(path, &st) != 0)
         return;
     struct upload *u = add(in, sha256, now_ms);
     u->have = st.st_size;
@@ -129,13 +124,13 @@ static void note_file(struct incoming *in, const char *name, int64_t now_ms)
 void incoming_open(const char *dir, int64_t all_bytes, int64_t now_ms, struct incoming **ret)
 {
     struct incoming *in = xcalloc(1, sizeof(*in));
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     struct dirent *entry;
 
     snprintf(in->dir, sizeof(in->dir), "%s", dir);
     in->all_bytes = all_bytes;
     in->to_clear = true; /* what the last life was about to */
-    snprintf(path, sizeof(path), "%s/datasets", dir);
+    state_dir_folder(path, dir, STATE_DATASETS);
     DIR *folder = opendir(path);
     while (folder && (entry = readdir(folder)) != NULL)
         note_file(in, entry->d_name, now_ms);
@@ -247,9 +242,9 @@ int incoming_offer(struct incoming *in, const struct incoming_from *from, const 
 static int write_piece(struct incoming *in, const char *sha256, int64_t offset, const void *piece,
                        size_t piece_bytes, struct errbuf *why)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
 
-    incoming_path(path, sizeof(path), in->dir, sha256);
+    state_dir_upload(path, in->dir, sha256);
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     int rc = fd < 0 ? -errno : file_write_at(fd, piece, piece_bytes, (uint64_t)offset);
     if (fd >= 0)
@@ -370,9 +365,9 @@ static int check_hash(const char *part, const char *sha256, struct errbuf *why)
 
 int incoming_rename(const char *dir, const char *sha256, const char *path, struct errbuf *why)
 {
-    char part[PATH_BYTES];
+    char part[STATE_PATH_BYTES];
 
-    incoming_path(part, sizeof(part), dir, sha256);
+    state_dir_upload(part, dir, sha256);
     int fd = open(part, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     int rc = fd < 0 || fsync(fd) < 0 || rename(part, path) < 0 ? -errno : 0;
     if (fd >= 0)
@@ -384,18 +379,18 @@ int incoming_rename(const char *dir, const char *sha256, const char *path, struc
 
 int incoming_take(const char *dir, const char *sha256, const char *path, struct errbuf *why)
 {
-    char part[PATH_BYTES];
+    char part[STATE_PATH_BYTES];
 
-    incoming_path(part, sizeof(part), dir, sha256);
+    state_dir_upload(part, dir, sha256);
     int rc = check_hash(part, sha256, why);
     return rc < 0 ? rc : incoming_rename(dir, sha256, path, why);
 }
 
 void incoming_put_back(const char *dir, const char *sha256, const char *path)
 {
-    char part[PATH_BYTES];
+    char part[STATE_PATH_BYTES];
 
-    incoming_path(part, sizeof(part), dir, sha256);
+    state_dir_upload(part, dir, sha256);
     if (rename(path, part) < 0 && errno != ENOENT)
         log_warn("upload.put_back", "file=%s error=\"%s\"", path, err_text(-errno));
 }
@@ -417,10 +412,10 @@ static int64_t goes_ms(const struct upload *u)
 
 static void let_go(struct incoming *in, struct upload *u, const char *why)
 {
-    char path[PATH_BYTES], gone[PATH_BYTES];
+    char path[STATE_PATH_BYTES], gone[STATE_PATH_BYTES];
 
-    incoming_path(path, sizeof(path), in->dir, u->sha256);
-    snprintf(gone, sizeof(gone), "%s/datasets/%s.gone", in->dir, u->sha256);
+    state_dir_upload(path, in->dir, u->sha256);
+    state_dir_gone(gone, in->dir, u->sha256);
     if (rename(path, gone) < 0 && errno != ENOENT) {
         log_warn("upload.rm", "file=%s error=\"%s\"", path, err_text(-errno));
         u->last_ms += UPLOAD_IDLE_MS; /* not at once again */
@@ -534,17 +529,15 @@ bool incoming_is_to_clear(struct incoming *in)
 
 void incoming_clear(const char *dir)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     struct dirent *entry;
 
-    snprintf(path, sizeof(path), "%s/datasets", dir);
+    state_dir_folder(path, dir, STATE_DATASETS);
     DIR *folder = opendir(path);
     while (folder && (entry = readdir(folder)) != NULL) {
-        size_t bytes = strlen(entry->d_name);
-
-        if (bytes < 5 || strcmp(entry->d_name + bytes - 5, ".gone") != 0)
+        if (!state_dir_is_gone(entry->d_name))
             continue;
-        snprintf(path, sizeof(path), "%s/datasets/%.100s", dir, entry->d_name);
+        state_dir_entry(path, dir, STATE_DATASETS, entry->d_name);
         unlink(path);
     }
     if (folder)

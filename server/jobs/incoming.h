@@ -55,7 +55,6 @@ int incoming_take(const char *dir, const char *sha256, const char *path, struct 
 int incoming_rename(const char *dir, const char *sha256, const char *path, struct errbuf *why);
 /* Makes the file `path` an upload again. On a lane; a failure is logged. */
 void incoming_put_back(const char *dir, const char *sha256, const char *path);
-void incoming_path(char *out, size_t bytes, const char *dir, const char *sha256);
 
 /* upload.list and upload.rm. -ENOENT, -EPERM (somebody else's), -EAGAIN (it is being taken over).
  */

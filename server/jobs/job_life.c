@@ -23,11 +23,6 @@
 
 #define FIGURE_BYTES 40
 
-void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file)
-{
-    snprintf(out, bytes, "%s/jobs/%" PRId64 "/%s", dir, job, file);
-}
-
 void job_set_state(struct jobs *jobs, struct job *job, enum job_state to)
 {
     assert(job_state_allowed(job->rec.state, to));

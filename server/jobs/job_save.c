@@ -16,6 +16,7 @@
 #include "server/jobs/jobs_internal.h"
 #include "server/server.h"
 #include "server/store/checkpoint.h"
+#include "server/store/state_dir.h"
 
 #define CHECKPOINTS_KEPT 2
 /* The end of the reason of a job that waits for the disk; state.db has no other sign of it. */
@@ -26,9 +27,9 @@
 
 static void unlink_checkpoint(struct server *s, int64_t job, const char *file)
 {
-    char path[700];
+    char path[STATE_PATH_BYTES];
 
-    job_checkpoint_path(path, sizeof(path), s->dir, job, file);
+    state_dir_checkpoint(path, s->dir, job, file);
     unlink(path);
 }
 
@@ -71,7 +72,7 @@ int job_save_checkpoint(struct server *s, int64_t job, const struct checkpoint *
 {
     struct checkpoint_record rec = {
         .job = job, .step = (int64_t)checkpoint_step(c), .epoch = checkpoint_epoch(c)};
-    char path[700], replaced[sizeof(rec.file)];
+    char path[STATE_PATH_BYTES], replaced[sizeof(rec.file)];
     int rc = name_file(s, &rec, replaced, why);
 
     if (rc == 0 && rec.epoch > 0) {
@@ -80,10 +81,10 @@ int job_save_checkpoint(struct server *s, int64_t job, const struct checkpoint *
             rc = err_set(why, -EAGAIN, "epoch %" PRId64 " of job %" PRId64 " could not be written",
                          rec.epoch - 1, job);
     }
-    job_checkpoint_path(path, sizeof(path), s->dir, job, "");
+    state_dir_job(path, s->dir, job);
     if (rc == 0)
         rc = file_mkdirs(path, 0700, why);
-    job_checkpoint_path(path, sizeof(path), s->dir, job, rec.file);
+    state_dir_checkpoint(path, s->dir, job, rec.file);
     if (rc == 0)
         rc = checkpoint_write(c, path, rec.sha256, why);
     failpoint_hit(store_failpoint(s->store), "checkpoint.written");

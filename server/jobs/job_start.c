@@ -15,6 +15,7 @@
 #include "server/jobs/jobs_internal.h"
 #include "server/server.h"
 #include "server/store/checkpoint.h"
+#include "server/store/state_dir.h"
 
 struct start {
     struct job_record rec;
@@ -31,9 +32,9 @@ struct start {
  * written at the same step; its row would count as one of those that are kept. */
 static void put_away(struct server *s, const struct checkpoint_record *rec, const char *path)
 {
-    char away[720];
+    char away[STATE_PATH_BYTES];
 
-    snprintf(away, sizeof(away), "%s.damaged", path);
+    state_dir_damaged(away, path);
     if (rename(path, away) < 0)
         log_warn("checkpoint.refused", "file=%s error=\"%s\"", path, err_text(errno));
     store_checkpoint_remove(s->store, rec->job, rec->step, NULL);
@@ -44,7 +45,7 @@ static int try_checkpoint(struct server *s, const struct start *st,
                           const struct checkpoint_record *rec, struct checkpoint **ret,
                           struct errbuf *why)
 {
-    char path[700], hash[SHA256_HEX] = "";
+    char path[STATE_PATH_BYTES], hash[SHA256_HEX] = "";
     int rc = 0;
 
     if (rec->epoch > 0)
@@ -55,7 +56,7 @@ static int try_checkpoint(struct server *s, const struct start *st,
                     rec->epoch - 1, rec->file);
     if (rc < 0)
         return rc;
-    job_checkpoint_path(path, sizeof(path), s->dir, rec->job, rec->file);
+    state_dir_checkpoint(path, s->dir, rec->job, rec->file);
     rc = checkpoint_read(path, rec->sha256, &st->shape, ret, why);
     if (rc == -EUCLEAN)
         put_away(s, rec, path);
@@ -69,7 +70,7 @@ int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint
                           bool no_other, struct checkpoint **ret, struct errbuf *why)
 {
     struct checkpoint_record list[CHECKPOINTS_READ];
-    char path[700];
+    char path[STATE_PATH_BYTES];
     int count = 0, rc = store_checkpoints_load(s->store, job, list, CHECKPOINTS_READ, &count, why);
 
     if (rc == 0 && count == 0)
@@ -77,7 +78,7 @@ int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint
     if (rc < 0)
         return rc;
     for (int i = 0; i < (no_other ? 1 : count); i++) {
-        job_checkpoint_path(path, sizeof(path), s->dir, job, list[i].file);
+        state_dir_checkpoint(path, s->dir, job, list[i].file);
         rc = checkpoint_read(path, list[i].sha256, shape, ret, why);
         if (rc == 0)
             break;

@@ -39,7 +39,6 @@ bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t by
 int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job);
 /* A copy of the record for a lane, without the spec's text. */
 struct job_record job_record_copy(const struct job *job);
-void job_checkpoint_path(char *out, size_t bytes, const char *dir, int64_t job, const char *file);
 /* The newest whole checkpoint of a job, with no_other the newest or none. On the store's lane.
  * -ENOENT: it has none. */
 int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint_shape *shape,

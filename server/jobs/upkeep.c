@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -24,14 +23,14 @@
 #include "server/server.h"
 #include "server/store/db_check.h"
 #include "server/store/db_log.h"
+#include "server/store/state_dir.h"
 
 #define LOOK_MS 60000
 #define WAITING_MAX 8
 #define BACKUPS_MAX 100
 #define STAGES_MAX 3
-#define PATH_BYTES 700
 
-static const char *const file_names[] = {"state.db", "difficulty.db"};
+static const char *const file_names[] = {STATE_DB, DIFFICULTY_DB};
 enum { FILES = 2 };
 
 enum task { TASK_NONE, TASK_RETIRE, TASK_COMPACT, TASK_BACKUP, TASK_CHECK, TASK_COUNT };
@@ -51,7 +50,8 @@ struct upkeep {
     cJSON *out;
     struct retired retired;
     struct store_backup *backup;
-    char made[PATH_BYTES], folder[PATH_BYTES]; /* of a backup: in the making, and whole */
+    char made[STATE_PATH_BYTES]; /* of a backup: until it is whole */
+    char folder[STATE_PATH_BYTES];
     int64_t keep;
     struct db_check_found *found;
     int64_t uploads_bytes, dropped_uploads, dropped_bytes; /* before; and what went of them */
@@ -61,10 +61,10 @@ struct upkeep {
 
 static int64_t file_bytes(const struct upkeep *u, int file)
 {
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     struct stat st;
 
-    snprintf(path, sizeof(path), "%s/%s", u->server->dir, file_names[file]);
+    state_dir_db(path, u->server->dir, file_names[file], "");
     return stat(path, &st) == 0 ? st.st_size : 0;
 }
 
@@ -106,19 +106,15 @@ static int note_logs(struct upkeep *u, struct errbuf *why)
     return 0;
 }
 
-/* backups/20260131T235959Z, or with -2 and so on behind it. */
 static int make_folder(struct upkeep *u, struct errbuf *why)
 {
-    time_t now = (time_t)(clock_unix_ms() / 1000);
-    char stamp[32], base[PATH_BYTES - 16];
-    struct tm tm;
+    const int64_t now_s = clock_unix_ms() / 1000;
+    int n = 1;
 
-    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
-    snprintf(base, sizeof(base), "%.600s/backups/%s", u->server->dir, stamp);
-    snprintf(u->folder, sizeof(u->folder), "%s", base);
-    for (int i = 2; access(u->folder, F_OK) == 0; i++)
-        snprintf(u->folder, sizeof(u->folder), "%s-%d", base, i);
-    snprintf(u->made, sizeof(u->made), "%.690s.tmp", u->folder);
+    do
+        state_dir_backup(u->folder, u->server->dir, now_s, n++);
+    while (access(u->folder, F_OK) == 0);
+    state_dir_backup_made(u->made, u->folder);
     return file_mkdirs(u->made, 0700, why);
 }
 
@@ -139,11 +135,11 @@ static int seal_file(struct upkeep *u, int file, cJSON *files, char sums[SHA256_
                      struct errbuf *why)
 {
     uint8_t digest[SHA256_BYTES];
-    char path[PATH_BYTES + 32], hex[SHA256_HEX];
+    char path[STATE_PATH_BYTES], hex[SHA256_HEX];
     struct stat st;
     int rc = db_check_file(u->made, file_names[file], why);
 
-    snprintf(path, sizeof(path), "%s/%s", u->made, file_names[file]);
+    state_dir_db(path, u->made, file_names[file], "");
     if (rc == 0)
         rc = sha256_file(path, digest, why);
     if (rc < 0)
@@ -173,11 +169,11 @@ static int compare_names(const void *a, const void *b)
 /* Removes all but the newest `keep` backups, and what one left that was cut off. */
 static int64_t remove_old(struct upkeep *u)
 {
-    char path[PATH_BYTES], *names[2 * BACKUPS_MAX];
+    char path[STATE_PATH_BYTES], *names[2 * BACKUPS_MAX];
     int64_t count = 0, removed = 0;
     struct dirent *entry;
 
-    snprintf(path, sizeof(path), "%s/backups", u->server->dir);
+    state_dir_folder(path, u->server->dir, STATE_BACKUPS);
     DIR *dir = opendir(path);
     while (dir && count < 2 * BACKUPS_MAX && (entry = readdir(dir)) != NULL)
         if (entry->d_name[0] != '.')
@@ -186,9 +182,9 @@ static int64_t remove_old(struct upkeep *u)
         closedir(dir);
     qsort(names, (size_t)count, sizeof(*names), compare_names);
     for (int64_t i = count - 1, whole = 0; i >= 0; i--) {
-        bool cut = strstr(names[i], ".tmp") != NULL;
+        bool cut = state_dir_is_backup_made(names[i]);
         whole += !cut;
-        snprintf(path, sizeof(path), "%.500s/backups/%.100s", u->server->dir, names[i]);
+        state_dir_entry(path, u->server->dir, STATE_BACKUPS, names[i]);
         if ((cut || whole > u->keep) && file_remove_folder(path, NULL) == 0)
             removed += !cut;
         free(names[i]);
@@ -198,7 +194,7 @@ static int64_t remove_old(struct upkeep *u)
 
 static int seal(struct upkeep *u, struct errbuf *why)
 {
-    char sums[FILES][SHA256_HEX + 32], path[PATH_BYTES + 32];
+    char sums[FILES][SHA256_HEX + 32], path[STATE_PATH_BYTES];
     cJSON *files = cJSON_AddArrayToObject(u->out, "files");
     int rc = 0;
 
@@ -207,7 +203,7 @@ static int seal(struct upkeep *u, struct errbuf *why)
     if (rc < 0)
         return rc;
     const struct file_part parts[] = {{sums[0], strlen(sums[0])}, {sums[1], strlen(sums[1])}};
-    snprintf(path, sizeof(path), "%s/SHA256SUMS", u->made);
+    state_dir_file(path, u->made, "SHA256SUMS");
     rc = file_write_atomic(path, 0600, parts, FILES, why);
     if (rc == 0 && rename(u->made, u->folder) < 0)
         rc = err_set(why, -errno, "cannot name the backup %s: %s", u->folder, err_text(-errno));

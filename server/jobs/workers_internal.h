@@ -22,7 +22,7 @@ struct refused {
 
 struct worker {
     uint32_t number;
-    char sender[37], name[NAME_MAX_BYTES], class[80];
+    char sender[UUID_BYTES], name[NAME_MAX_BYTES], class[80];
     char key_name[NAME_MAX_BYTES]; /* of the key that it said hello with; "" without */
     uint32_t threads;
     int64_t seen_ms;

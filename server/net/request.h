@@ -21,9 +21,9 @@ struct request {
     struct http_exchange *http;    /* came in there instead: it gets the answer */
     struct message message;
     enum message_type type;
-    int64_t id;         /* -1: it has none, or none that could be read */
-    char sender[37];    /* "" for ping without one */
-    const char *result; /* task.result: "accepted" or "dropped", static */
+    int64_t id;              /* -1: it has none, or none that could be read */
+    char sender[UUID_BYTES]; /* "" for ping without one */
+    const char *result;      /* task.result: "accepted" or "dropped", static */
 };
 
 /* Answers with fields (NULL: none; ownership passes) and tensors; ends and frees the request. */

@@ -10,6 +10,7 @@
 #include "common/dataset.h"
 #include "server/core/sample_history.h"
 #include "server/query/query_internal.h"
+#include "server/store/state_dir.h"
 
 /* Instructions of SQLite's machine between two looks at the clock: some tens of microseconds. */
 #define PROGRESS_STEPS 1000
@@ -68,9 +69,9 @@ int query_open(const char *dir, struct query **ret, struct errbuf *why)
     q->limit_ms = QUERY_DEADLINE_MS;
     q->deadline_ms = INT64_MAX;
     q->memory_max = INT64_MAX;
-    int rc = open_one(q, &q->state, "state.db", why);
+    int rc = open_one(q, &q->state, STATE_DB, why);
     if (rc == 0)
-        rc = open_one(q, &q->difficulty, "difficulty.db", why);
+        rc = open_one(q, &q->difficulty, DIFFICULTY_DB, why);
     if (rc == 0)
         *ret = q;
     else

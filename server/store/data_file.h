@@ -14,11 +14,10 @@
 
 /* One image costs the hash of one piece, and a file of 64 GiB 8 MiB of hashes. */
 #define DATA_PIECE_BYTES (256u << 10)
-#define DATA_PATH_BYTES 700
 
 /* Copied freely; hashes are borrowed from the dataset, which is held meanwhile. */
 struct data_file {
-    char path[DATA_PATH_BYTES];
+    char path[STATE_PATH_BYTES];
     int64_t bytes;
     const uint8_t (*hashes)[BLAKE2B_BYTES]; /* [data_pieces(bytes)]; NULL: not known yet */
 };

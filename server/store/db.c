@@ -14,6 +14,7 @@
 
 #include "common/alloc.h"
 #include "server/store/db_locks.h"
+#include "server/store/state_dir.h"
 
 static int code_of_system(int error, int otherwise)
 {
@@ -207,10 +208,10 @@ static const char *const suffixes[DB_FILES] = {"", "-wal", "-shm"};
 /* 0: there is none. */
 static ino_t inode_of(const struct db *db, int file)
 {
-    char path[700];
+    char path[STATE_PATH_BYTES];
     struct stat st;
 
-    snprintf(path, sizeof(path), "%s/%s%s", db->dir, db->name, suffixes[file]);
+    state_dir_db(path, db->dir, db->name, suffixes[file]);
     return stat(path, &st) == 0 ? st.st_ino : 0;
 }
 

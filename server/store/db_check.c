@@ -10,15 +10,14 @@
 #include "common/alloc.h"
 #include "common/field.h"
 #include "common/hash.h"
+#include "common/jobspec.h"
 #include "common/text.h"
 #include "server/core/score_hash.h"
-#include "server/jobs/attached.h"
-#include "server/jobs/datasets.h"
 #include "server/store/data_file.h"
 #include "server/store/db.h"
+#include "server/store/state_dir.h"
 
 #define PROBLEMS_MAX 100
-#define PATH_BYTES 700
 
 /* What helps when a checkpoint is damaged. A job that goes on looks for the newest whole one. */
 #define OPEN_JOB "the job goes on from an older one, or from its beginning, when it has to"
@@ -196,11 +195,11 @@ static int check_epochs(struct check *c, struct errbuf *why)
 static int check_checkpoint(struct check *c, int64_t job, int64_t step, const char *file,
                             const char *sha256, struct errbuf *why)
 {
-    char path[PATH_BYTES], hex[SHA256_HEX] = "";
+    char path[STATE_PATH_BYTES], hex[SHA256_HEX] = "";
     uint8_t digest[SHA256_BYTES];
     int64_t there;
 
-    snprintf(path, sizeof(path), "%s/jobs/%lld/%s", c->dir, (long long)job, file);
+    state_dir_checkpoint(path, c->dir, job, file);
     int rc = sha256_file(path, digest, why);
     if (rc == 0)
         text_hex(digest, sizeof(digest), hex);
@@ -287,9 +286,9 @@ static int is_whole(struct check *c, const char *path, const char *sha256, const
 static int check_dataset(struct check *c, const char *sha256, const char *name, struct errbuf *why)
 {
     struct errbuf damage;
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
 
-    datasets_path(path, sizeof(path), c->dir, sha256);
+    state_dir_dataset(path, c->dir, sha256);
     c->datasets++;
     int rc =
         is_whole(c, path, sha256, "SELECT 1 FROM dataset WHERE sha256 = ?1", sha256, &damage, why);
@@ -338,14 +337,14 @@ static int check_job_files(struct check *c, int64_t job, const char *uuid, struc
                            struct errbuf *why)
 {
     struct errbuf damage;
-    char path[PATH_BYTES];
+    char path[STATE_PATH_BYTES];
 
     for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
-        const struct given *g = attached_given(spec, kind);
+        const struct given *g = jobspec_attached(spec, kind);
 
         if (!g)
             continue;
-        attached_path(path, c->dir, uuid, g->sha256);
+        state_dir_attached(path, c->dir, uuid, g->sha256);
         c->attached++;
         int rc =
             is_whole(c, path, g->sha256, "SELECT 1 FROM job WHERE uuid = ?1", uuid, &damage, why);
@@ -356,7 +355,7 @@ static int check_job_files(struct check *c, int64_t job, const char *uuid, struc
             problem(c,
                     "%s of job %lld, %.250s, is damaged: %.100s; put the file back, or submit "
                     "the job again with it",
-                    attached_names[kind], (long long)job, path, damage.text);
+                    jobspec_attached_names[kind], (long long)job, path, damage.text);
         }
     }
     return 0;
@@ -384,7 +383,7 @@ static int check_job(struct check *c, int64_t job, const char *uuid, const char 
 static int check_attached(struct check *c, struct errbuf *why)
 {
     int64_t job = 0;
-    char uuid[37], *text = NULL;
+    char uuid[UUID_BYTES], *text = NULL;
     sqlite3_stmt *stmt;
     int rc;
 
@@ -415,10 +414,10 @@ int db_check(const char *dir, const atomic_bool *stop, cJSON *out,
              struct db_check_found **ret_found, struct errbuf *why)
 {
     struct check c = {.dir = dir, .stop = stop, .problems = cJSON_CreateArray()};
-    int rc = db_open(&c.state, dir, "state.db", false, 0, why);
+    int rc = db_open(&c.state, dir, STATE_DB, false, 0, why);
 
     if (rc == 0)
-        rc = db_open(&c.difficulty, dir, "difficulty.db", false, 0, why);
+        rc = db_open(&c.difficulty, dir, DIFFICULTY_DB, false, 0, why);
     if (rc == 0)
         rc = check_pages(&c, &c.state, why);
     if (rc == 0)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/text.h"
+#include "server/store/state_dir.h"
 
 #define PENDING_BYTE 0x40000000
 #define FILE_LOCKS 512
@@ -33,13 +34,13 @@ struct holders {
 /* A descriptor that this process has open for dir/name + suffix; -1: none. */
 static int find_descriptor(const char *dir, const char *name, const char *suffix)
 {
-    char path[700];
+    char path[STATE_PATH_BYTES];
     struct stat want, have;
     struct dirent *entry;
     int64_t fd;
     int found = -1;
 
-    snprintf(path, sizeof(path), "%s/%s%s", dir, name, suffix);
+    state_dir_db(path, dir, name, suffix);
     if (stat(path, &want) != 0)
         return -1;
     DIR *all = opendir("/proc/self/fd");

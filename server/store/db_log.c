@@ -14,17 +14,18 @@
 #include "server/net/request.h"
 #include "server/server.h"
 #include "server/store/db.h"
+#include "server/store/state_dir.h"
 
 #define LOOK_MS 2000
 
-const char *const db_log_files[] = {"state.db", "difficulty.db", NULL};
+const char *const db_log_files[] = {STATE_DB, DIFFICULTY_DB, NULL};
 
 static int64_t log_bytes(const char *dir, const char *name)
 {
-    char path[700];
+    char path[STATE_PATH_BYTES];
     struct stat st;
 
-    snprintf(path, sizeof(path), "%s/%s-wal", dir, name);
+    state_dir_db(path, dir, name, "-wal");
     return stat(path, &st) == 0 ? st.st_size : 0;
 }
 
@@ -50,10 +51,10 @@ static int settle(struct db *db, struct db_log *ret, struct errbuf *why)
 int db_log_settle(const char *dir, const char *name, struct db_log *ret, struct errbuf *why)
 {
     struct db db = {0};
-    char path[700];
+    char path[STATE_PATH_BYTES];
 
     *ret = (struct db_log){.bytes = log_bytes(dir, name)};
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    state_dir_db(path, dir, name, "");
     /* A file that was taken away must not be made anew beside the log that is its. */
     if (ret->bytes == 0 || access(path, F_OK) != 0)
         return 0;

@@ -34,27 +34,25 @@ static int lock_held(int fd, const char *dir, struct errbuf *why)
 
 static int take_lock(struct store *s, struct errbuf *why)
 {
-    char *path = xasprintf("%s/lock", s->dir);
+    char path[STATE_PATH_BYTES];
     int rc = 0;
 
+    state_dir_file(path, s->dir, STATE_LOCK);
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0) {
         rc = -errno;
-        err_set(why, rc, "cannot write in %s: %s", s->dir, err_text(rc));
-        goto out;
+        return err_set(why, rc, "cannot write in %s: %s", s->dir, err_text(rc));
     }
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         rc = lock_held(s->lock_fd, s->dir, why);
         close(s->lock_fd);
         s->lock_fd = -1;
-        goto out;
+        return rc;
     }
     /* The pid is for people only; a full disk must not keep a server from starting to pause jobs.
      */
     if (ftruncate(s->lock_fd, 0) == 0)
         dprintf(s->lock_fd, "%ld\n", (long)getpid());
-out:
-    free(path);
     return rc;
 }
 

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/bounds.h"
 #include "common/dataset.h"
 #include "common/err.h"
 #include "common/score.h"
@@ -36,7 +37,7 @@ int store_probe(struct store *s, struct errbuf *why);
 
 struct job_record {
     int64_t job; /* 0 until inserted */
-    char uuid[37], name[NAME_MAX_BYTES], dataset[NAME_MAX_BYTES];
+    char uuid[UUID_BYTES], name[NAME_MAX_BYTES], dataset[NAME_MAX_BYTES];
     char dataset_sha256[SHA256_HEX];
     char *spec_json; /* owned by whoever holds the record (free) */
     enum job_state state;

@@ -4,10 +4,8 @@
 
 #include "server/core/sample_history.h"
 #include "server/store/db.h"
+#include "server/store/state_dir.h"
 #include "server/store/store.h"
-
-#define STATE_DB "state.db"
-#define DIFFICULTY_DB "difficulty.db"
 
 /* Rows of one transaction when many are written or removed: a reader's snapshot and the write-ahead
  * log stay small, and a slice takes some tens of milliseconds. */

@@ -79,7 +79,7 @@ static int64_t now_us(void)
 
 struct worker {
     int fd;
-    char sender[37];
+    char sender[UUID_BYTES];
     uint32_t request;
     uint8_t *in; /* what has arrived */
     size_t have, room;

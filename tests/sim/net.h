@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/bounds.h"
 #include "proto/frame.h"
 
 #define CLIENTS_MAX 16
@@ -20,7 +21,7 @@ typedef void (*client_reply)(void *arg, const struct message *m);
 /* A client with one request outstanding at a time, sent again until it is answered. */
 struct client {
     int number; /* 0: a person, else a worker */
-    char sender[37];
+    char sender[UUID_BYTES];
     int64_t id; /* of the outstanding request, 0: none */
     const char *type;
     void *body;

@@ -64,7 +64,7 @@ struct step {
 };
 
 struct person_job {
-    char uuid[37];
+    char uuid[UUID_BYTES];
     int64_t number; /* 0: not known yet */
     bool paused;    /* by will */
     char state[12];

@@ -72,7 +72,7 @@ struct server_options plan_options(const char *state)
                                    .uploads_bytes = UPLOADS_BYTES_DEFAULT};
 }
 
-void plan_uuid(char out[37])
+void plan_uuid(char out[UUID_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
 

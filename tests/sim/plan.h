@@ -52,7 +52,7 @@ void plan_make_import(void);
 #define PLAN_INPUT "\"input\":{\"mean\":[0.25],\"std\":[0.5]}"
 const char *plan_spec(int spec); /* the job file */
 struct server_options plan_options(const char *state);
-void plan_uuid(char out[37]);
+void plan_uuid(char out[UUID_BYTES]);
 /* This life ends at some time soon, one way or the other. */
 void plan_schedule_death(int64_t life);
 

@@ -313,7 +313,7 @@ TEST(text_is_name_keeps_names_safe_in_paths)
 
 TEST(text_uuid_makes_version_4_and_never_twice_the_same)
 {
-    char a[37], b[37];
+    char a[UUID_BYTES], b[UUID_BYTES];
 
     text_uuid(a);
     text_uuid(b);

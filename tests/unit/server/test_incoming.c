@@ -8,6 +8,7 @@
 #include "common/bounds.h"
 #include "common/file.h"
 #include "server/jobs/incoming.h"
+#include "server/store/state_dir.h"
 #include "tests/harness.h"
 
 #define DAY_MS INT64_C(86400000)
@@ -50,9 +51,9 @@ static int put(struct incoming *in, const struct incoming_from *from, char c, in
 
 static bool there(char c)
 {
-    char path[200];
+    char path[STATE_PATH_BYTES];
 
-    incoming_path(path, sizeof(path), test_path("state"), sha(c));
+    state_dir_upload(path, test_path("state"), sha(c));
     return access(path, F_OK) == 0;
 }
 
@@ -178,12 +179,12 @@ TEST(what_lies_there_at_the_start_is_listed_and_goes_by_its_age)
 {
     struct incoming *in = fixture(1 << 30, 0);
     struct errbuf why;
-    char path[200];
+    char path[STATE_PATH_BYTES];
 
     ASSERT_OK(put(in, &anna, 'a', 100, 0, 50, 0, &why), why);
     ASSERT_OK(put(in, &anna, 'b', 100, 0, 60, 0, &why), why);
     incoming_close(in);
-    incoming_path(path, sizeof(path), test_path("state"), sha('a'));
+    state_dir_upload(path, test_path("state"), sha('a'));
     struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
     ASSERT_EQ(0, utimensat(AT_FDCWD, path, old, 0));
     incoming_open(test_path("state"), 1 << 30, DAY_MS * 1000, &in);
@@ -219,7 +220,7 @@ TEST(what_is_being_taken_over_is_not_written_to)
 TEST(what_lies_there_is_not_overwritten)
 {
     struct incoming *in = fixture(1 << 30, 0);
-    char path[200], got[100];
+    char path[STATE_PATH_BYTES], got[100];
     struct errbuf why;
     int64_t have;
 
@@ -228,7 +229,7 @@ TEST(what_lies_there_is_not_overwritten)
     memset(data, 'B', 100);
     ASSERT_OK(incoming_put(in, &ben, sha('a'), 100, 0, data, 60, 0, &have, &why), why);
     ASSERT_EQ(60, have);
-    incoming_path(path, sizeof(path), test_path("state"), sha('a'));
+    state_dir_upload(path, test_path("state"), sha('a'));
     int fd = open(path, O_RDONLY);
     ASSERT_EQ(60, read(fd, got, sizeof(got)));
     close(fd);
@@ -285,10 +286,10 @@ TEST(one_sender_does_not_take_all_places)
 TEST(nobody_waits_for_the_writer_or_reader_of_a_pipe)
 {
     struct incoming *in = fixture(1 << 30, 0);
-    char path[200];
+    char path[STATE_PATH_BYTES];
     struct errbuf why;
 
-    incoming_path(path, sizeof(path), test_path("state"), sha('a'));
+    state_dir_upload(path, test_path("state"), sha('a'));
     ASSERT_EQ(0, mkfifo(path, 0600));
     ASSERT_EQ(-ENXIO, put(in, &anna, 'a', 100, 0, 50, 0, &why));
     ASSERT_EQ(-EINVAL, incoming_take(test_path("state"), sha('a'), test_path("state/taken"), &why));
