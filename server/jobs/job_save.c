@@ -188,6 +188,48 @@ void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms)
            (struct op){.server = jobs->server, .arg = save, .work = save_work, .done = save_done});
 }
 
+/* --- when the server stops --- */
+
+static void stop_work(struct op *op)
+{
+    struct save *save = op->arg;
+
+    op->rc = job_save_checkpoint(op->server, save->job, save->checkpoint, &op->why);
+    if (op->rc < 0)
+        log_error("job.stop", "job=%" PRId64 " error=\"%s\"", save->job, op->why.text);
+    checkpoint_free(save->checkpoint);
+    free(save);
+}
+
+static void stop_done(struct op *op)
+{
+    (void)op;
+}
+
+static void stop_job(struct jobs *jobs, struct job *job)
+{
+    struct save *save;
+
+    if (!job->run || run_finished(job->run))
+        return;
+    save = xmalloc(sizeof(*save));
+    *save = (struct save){job->rec.job, job->rec.incarnation,
+                          checkpoint_take(job->run, clock_mono_ms())};
+    job_drop_run(jobs, job);
+    if (!save->checkpoint) {
+        free(save);
+        return;
+    }
+    op_run(jobs->server->store_lane,
+           (struct op){.server = jobs->server, .arg = save, .work = stop_work, .done = stop_done});
+}
+
+void jobs_stop(struct jobs *jobs)
+{
+    for (size_t i = 0; jobs->running[i]; i++)
+        stop_job(jobs, jobs->running[i]);
+}
+
 /* --- what passes --- */
 
 /* Why a job that cannot be kept waits, and for what. What is not here does not pass by itself. */

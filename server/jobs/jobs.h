@@ -1,6 +1,8 @@
 /* The jobs: one table in memory, mirrored to the store; those that run hold their runs. jobs.c has
- * the table and the rows for people, job_start.c start and recovery, job_life.c what happens then:
- * epochs, pause, resume, cancel. */
+ * the table and the rows for people, job_start.c start and recovery, job_epoch.c the epochs of one
+ * that runs, job_state.c the states and the verbs of people, job_save.c checkpoints and what waits
+ * for the disk, job_class.c the numerics class, job_memory.c what fits --memory, job_said.c what
+ * weights say of a job. */
 #ifndef STEPPE_SERVER_JOBS_JOBS_H
 #define STEPPE_SERVER_JOBS_JOBS_H
 

@@ -1,0 +1,211 @@
+/* The epochs of a job that runs: from a result that was counted to the end of its epoch, and what
+ * of that goes to the disk.
+ *
+ * End of an epoch, in this order: fold of the scores (its last transaction commits the epoch and
+ * its hash), checkpoint file, row of the checkpoint. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "server/jobs/jobs_internal.h"
+#include "server/server.h"
+#include "server/store/checkpoint.h"
+
+#define FIGURE_BYTES 40
+
+struct closing {
+    struct job_record rec; /* as it is to be written when this was the last epoch */
+    struct run_epoch epoch;
+    const struct dataset *data;
+    struct checkpoint *checkpoint;
+    bool last;
+};
+
+static struct fold closing_fold(const struct closing *c)
+{
+    const struct run_epoch *e = &c->epoch;
+
+    return (struct fold){
+        .epoch = {.job = c->rec.job,
+                  .epoch = e->epoch,
+                  .share = e->share,
+                  .scheduled = e->scheduled,
+                  .lr = e->lr,
+                  .train_loss = e->train_loss,
+                  .train_accuracy = e->train_accuracy,
+                  .sharpness = e->sharpness,
+                  .test_loss = e->test_loss,
+                  .test_accuracy = e->test_accuracy,
+                  .adv_accuracy = e->adv_accuracy,
+                  .mean_gap = e->mean_gap,
+                  .seconds = e->seconds},
+        .scores = e->scores,
+        .adm = e->adm,
+        .labels = c->data->labels,
+        .samples = c->data->samples,
+        .test_scores = e->test_scores,
+        .test_adm = e->test_adm,
+        .test_labels = c->data->test_labels,
+        .test_samples = c->data->test_samples,
+    };
+}
+
+/* What was not measured is left out: the loss of a job that trains nothing, what a test set says.
+ */
+static void epoch_text(const struct run_epoch *e, char *out, size_t bytes)
+{
+    int used = snprintf(out, bytes, "epoch %" PRId64 ": ", e->epoch);
+
+    if (!isnan(e->train_loss))
+        used += snprintf(out + used, bytes - (size_t)used, "train loss %.4g, ", e->train_loss);
+    if (!isnan(e->test_accuracy))
+        used +=
+            snprintf(out + used, bytes - (size_t)used, "test accuracy %.4f, ", e->test_accuracy);
+    else if (!isnan(e->mean_gap))
+        used += snprintf(out + used, bytes - (size_t)used, "mean gap %.4g, ", e->mean_gap);
+    snprintf(out + used, bytes - (size_t)used, "%.1f s", e->seconds);
+}
+
+/* " name=value", or "" for what was not measured. */
+static const char *figure(const char *name, double value, char buf[FIGURE_BYTES])
+{
+    buf[0] = 0;
+    if (!isnan(value))
+        snprintf(buf, FIGURE_BYTES, " %s=%.5g", name, value);
+    return buf;
+}
+
+static void log_epoch(const struct job *job, const struct run_epoch *e)
+{
+    char share[FIGURE_BYTES], loss[FIGURE_BYTES], accuracy[FIGURE_BYTES], gap[FIGURE_BYTES];
+
+    log_info("job.epoch", "job=%" PRId64 " epoch=%" PRId64 "%s%s%s%s seconds=%.1f", job->rec.job,
+             e->epoch, figure("share", e->share, share), figure("train_loss", e->train_loss, loss),
+             figure("test_accuracy", e->test_accuracy, accuracy),
+             figure("mean_gap", e->mean_gap, gap), e->seconds);
+}
+
+static void close_work(struct op *op)
+{
+    struct closing *c = op->arg;
+    struct server *s = op->server;
+    struct fold fold = closing_fold(c);
+    char hash[SHA256_HEX], text[160];
+
+    /* An epoch whose fold failed leaves a gap that nothing may be written behind. */
+    if (c->epoch.epoch > 0)
+        op->rc = store_epoch_hash(s->store, c->rec.job, c->epoch.epoch - 1, hash, &op->why);
+    if (op->rc == 0)
+        op->rc = store_fold(s->store, &fold, hash, &op->why);
+    if (op->rc < 0)
+        return;
+    failpoint_hit(store_failpoint(s->store), "epoch.folded");
+    op->rc = job_save_checkpoint(s, c->rec.job, c->checkpoint, &op->why);
+    if (op->rc < 0)
+        return;
+    epoch_text(&c->epoch, text, sizeof(text));
+    if (!c->last) {
+        op->rc = store_event_add(s->store, c->rec.job, "epoch", text, &op->why);
+        return;
+    }
+    store_event_add(s->store, c->rec.job, "epoch", text, NULL);
+    checkpoint_model_hash(c->checkpoint, c->rec.model_sha256);
+    failpoint_hit(store_failpoint(s->store), "job.done");
+    c->rec.state = JOB_DONE;
+    c->rec.finished_unix_ms = clock_unix_ms();
+    op->rc = store_job_update(s->store, &c->rec, "state", "done", &op->why);
+}
+
+static void close_done(struct op *op)
+{
+    struct closing *c = op->arg;
+    struct jobs *jobs = op->server->jobs;
+    struct job *job;
+
+    if (jobs_find(jobs, c->rec.job, &job, NULL) == 0) {
+        bool current = job->rec.state == JOB_RUNNING && job->rec.incarnation == c->rec.incarnation;
+
+        job->closing--;
+        if (op->rc == 0 && c->last)
+            job_kept(job, &c->rec);
+        if (op->rc < 0 && current) {
+            job_pause_for(jobs, job, op->rc, op->why.text);
+        } else if (op->rc == 0) {
+            job->epochs_done = c->epoch.epoch + 1;
+            job->loss = c->epoch.train_loss;
+            job->accuracy = c->epoch.test_accuracy;
+        }
+        if (op->rc == 0 && c->last && current) {
+            job_drop_run(jobs, job);
+            job_set_state(jobs, job, JOB_DONE);
+            job->rec.finished_unix_ms = c->rec.finished_unix_ms;
+            memcpy(job->rec.model_sha256, c->rec.model_sha256, SHA256_HEX);
+            log_info("job.state", "job=%" PRId64 " to=done model_sha256=%s", job->rec.job,
+                     job->rec.model_sha256);
+            jobs_pump(jobs);
+        }
+        workers_wake(op->server->workers);
+    }
+    if (op->rc == 0)
+        op->server->metrics.checkpoint_ms = clock_mono_ms();
+    checkpoint_free(c->checkpoint);
+    run_epoch_done(&c->epoch);
+    free(c);
+}
+
+static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
+{
+    struct closing *c = xcalloc(1, sizeof(*c));
+
+    c->rec = job_record_copy(job);
+    c->epoch = *e;
+    c->data = job->data;
+    c->last = run_finished(job->run);
+    c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
+    job->saved_ms = clock_mono_ms();
+    job->saved_step = run_step(job->run);
+    log_epoch(job, e);
+    if (!c->checkpoint) {
+        run_epoch_done(e);
+        free(c);
+        job_pause_for(jobs, job, -ENOMEM, "no memory for a checkpoint");
+        return;
+    }
+    job->closing++;
+    op_run(jobs->server->store_lane,
+           (struct op){.server = jobs->server, .arg = c, .work = close_work, .done = close_done});
+}
+
+void jobs_advance(struct jobs *jobs, struct job *job)
+{
+    enum run_event event;
+    struct run_epoch epoch;
+    uint64_t step = run_step(job->run);
+    enum phase phase = run_phase(job->run);
+    int rc = run_advance(job->run, clock_mono_ms(), &event, &epoch);
+
+    if (rc < 0) {
+        jobs_fail(jobs, job, err_text(rc));
+        return;
+    }
+    if (run_step(job->run) != step) {
+        metrics_step(&jobs->server->metrics, &job->last_step, run_step(job->run), clock_mono_s());
+        failpoint_hit(&jobs->server->failpoint, "step");
+    }
+    if (run_phase(job->run) != phase) {
+        log_debug("job.phase", "job=%" PRId64 " step=%" PRIu64 " phase=%d", job->rec.job,
+                  run_step(job->run), run_phase(job->run));
+        if (run_phase(job->run) == PHASE_DESCENT)
+            failpoint_hit(&jobs->server->failpoint, "ascent");
+    }
+    if (event == RUN_EPOCH)
+        close_epoch(jobs, job, &epoch);
+    if (event != RUN_WAIT)
+        workers_wake(jobs->server->workers);
+}
