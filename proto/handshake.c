@@ -106,7 +106,7 @@ int handshake_hello(struct handshake *h, const struct key *key, const void *chal
     memset(p, 0, HELLO_BYTES);
     memcpy(p + AT_CHALLENGE, (const uint8_t *)challenge + SEAL_HEAD_BYTES, CHALLENGE_BYTES);
     memcpy(p + AT_CLUSTER, key->cluster_id, KEY_CLUSTER_BYTES);
-    p[AT_ROLE] = (uint8_t)key->role;
+    p[AT_ROLE] = (uint8_t)role_number(key->role);
     p[AT_CIPHERS] = (uint8_t)seal_ciphers();
     memcpy(p + AT_NAME, key->name, strlen(key->name));
     crypto_scalarmult_base(p + AT_POINT, h->secret);
@@ -171,13 +171,13 @@ int handshake_read(const void *frame, size_t bytes, struct hello *ret)
         return -EINVAL;
     if (step == STEP_ASK)
         return STEP_ASK;
-    if (step != STEP_HELLO || p[AT_ROLE] >= ROLE_COUNT || !read_name(p + AT_NAME, ret->name) ||
-        !sodium_is_zero(p + AT_ZERO, AT_NAME - AT_ZERO))
+    if (step != STEP_HELLO || role_of_number(p[AT_ROLE]) == ROLE_NONE ||
+        !read_name(p + AT_NAME, ret->name) || !sodium_is_zero(p + AT_ZERO, AT_NAME - AT_ZERO))
         return -EINVAL;
     memcpy(ret->bytes, p, HELLO_BYTES);
     memcpy(ret->challenge, p + AT_CHALLENGE, CHALLENGE_BYTES);
     memcpy(ret->cluster_id, p + AT_CLUSTER, KEY_CLUSTER_BYTES);
-    ret->role = (enum role)p[AT_ROLE];
+    ret->role = role_of_number(p[AT_ROLE]);
     ret->ciphers = p[AT_CIPHERS];
     memcpy(ret->point, p + AT_POINT, POINT_BYTES);
     return STEP_HELLO;

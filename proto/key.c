@@ -21,11 +21,6 @@
 #define CLUSTER "cluster"
 #define ADMIN_NAME "cluster-key"
 
-const char *const role_names[] = {
-    [ROLE_ADMIN] = "admin",   [ROLE_SUBMIT] = "submit", [ROLE_READ] = "read",
-    [ROLE_WORKER] = "worker", [ROLE_COUNT] = NULL,
-};
-
 /* Picks the fast code for this processor; the first caller's work, then nothing. */
 static int start_sodium(struct errbuf *why)
 {
@@ -59,7 +54,7 @@ void key_derive(const struct key *cluster, enum role role, const char *name, str
     static const char label[] = "steppe role 1";
     struct key k = {.role = role};
     crypto_generichash_state h;
-    uint8_t number = (uint8_t)role;
+    const uint8_t number = (uint8_t)role_number(role);
 
     snprintf(k.name, sizeof(k.name), "%s", name);
     memcpy(k.cluster_id, cluster->cluster_id, KEY_CLUSTER_BYTES);
@@ -114,7 +109,7 @@ void keyring_client_key(const struct keyring *ring, struct key *ret)
 static bool read_key(char *const words[], int count, struct key *ret)
 {
     struct key k = {.cluster = count == 2 && strcmp(words[0], CLUSTER) == 0};
-    int role = k.cluster ? 0 : text_index(words[0], role_names);
+    int number = k.cluster ? 0 : text_index(words[0], role_names);
 
     if (!text_unhex(words[count - 1], k.secret, KEY_BYTES))
         return false;
@@ -123,10 +118,10 @@ static bool read_key(char *const words[], int count, struct key *ret)
         *ret = k;
         return true;
     }
-    if (count != 4 || role < 0 || !text_is_name(words[1]) ||
+    if (count != 4 || number < 0 || !text_is_name(words[1]) ||
         !text_unhex(words[2], k.cluster_id, KEY_CLUSTER_BYTES))
         return false;
-    k.role = (enum role)role;
+    k.role = role_of_number((unsigned)number);
     memcpy(k.name, words[1], strlen(words[1]) + 1);
     *ret = k;
     return true;
@@ -221,7 +216,7 @@ static void print_key(const struct key *k, char line[LINE_BYTES_MAX])
     if (k->cluster)
         snprintf(line, LINE_BYTES_MAX, CLUSTER " %s\n", secret);
     else
-        snprintf(line, LINE_BYTES_MAX, "%s %s %s %s\n", role_names[k->role], k->name, id, secret);
+        snprintf(line, LINE_BYTES_MAX, "%s %s %s %s\n", role_name(k->role), k->name, id, secret);
     sodium_memzero(secret, sizeof(secret));
 }
 

@@ -21,7 +21,7 @@
 #define KEY_CLUSTER_BYTES 8
 
 struct key {
-    bool cluster;              /* the cluster key itself: role and name are not used */
+    bool cluster;              /* the cluster key itself: no role and no name */
     enum role role;            /* of a derived key */
     char name[NAME_MAX_BYTES]; /* of its holder */
     uint8_t cluster_id[KEY_CLUSTER_BYTES];
@@ -51,7 +51,7 @@ void keyring_client_key(const struct keyring *ring, struct key *ret);
 /* A fresh cluster key from the kernel's generator. 0, or -EIO: libsodium does not start. */
 int key_new(struct key *ret, struct errbuf *why);
 void key_done(struct key *key); /* overwrites the secret */
-/* The key of a role and a name (as a job's name, text_is_name). */
+/* The key of a role, which is not ROLE_NONE, and a name (as a job's name, text_is_name). */
 void key_derive(const struct key *cluster, enum role role, const char *name, struct key *ret);
 
 /* Writes keys to a new file of mode 0600, durably. -EEXIST: there is a file, which is left alone.

@@ -2,11 +2,18 @@
 #ifndef STEPPE_PROTO_ROLE_H
 #define STEPPE_PROTO_ROLE_H
 
-/* The numbers go over the wire. */
-enum role { ROLE_ADMIN, ROLE_SUBMIT, ROLE_READ, ROLE_WORKER, ROLE_COUNT };
+/* ROLE_NONE is who was not judged yet: a zeroed struct may send nothing. */
+enum role { ROLE_NONE, ROLE_ADMIN, ROLE_SUBMIT, ROLE_READ, ROLE_WORKER, ROLE_END };
 
 #define ROLE_BIT(role) (1u << (role))
 
-extern const char *const role_names[]; /* indexed by role, NULL-terminated */
+/* As people and key files write them, NULL-terminated; a name's index is its number. */
+extern const char *const role_names[];
+
+const char *role_name(enum role role); /* "none" for ROLE_NONE */
+/* The number of a role in a hello and in the derivation of its key; ROLE_NONE has none. */
+unsigned role_number(enum role role);
+/* ROLE_NONE: no role has this number. */
+enum role role_of_number(unsigned number);
 
 #endif

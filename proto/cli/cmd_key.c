@@ -26,7 +26,7 @@ static const char *id_of(const struct key *key, char text[2 * KEY_CLUSTER_BYTES 
 
 static const char *role_of(const struct key *key)
 {
-    return key->cluster ? "cluster" : role_names[key->role];
+    return key->cluster ? "cluster" : role_name(key->role);
 }
 
 /* {cluster, role, name?} */
@@ -110,7 +110,7 @@ int cmd_key_derive(struct cli *cli, struct errbuf *why)
         return err_set(why, EXIT_USAGE, "--out FILE is missing: where to write the key");
     int rc = keyring_load_cluster(cli->words[0], &ring, why);
     if (rc == 0) {
-        key_derive(keyring_newest(&ring), (enum role)args->role, args->name, &one.keys[0]);
+        key_derive(keyring_newest(&ring), role_of_number((unsigned)args->role), args->name, &one.keys[0]);
         rc = keyring_create(args->out, &one, why);
     }
     if (rc == 0) {

@@ -43,7 +43,7 @@ struct args {
     bool log, fallers, all;
     const char *out;
     /* keys */
-    int role;
+    int role; /* its number */
     const char *name;
 };
 

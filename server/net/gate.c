@@ -174,7 +174,7 @@ static bool greet(struct gate *g, struct request *rq, const void *body, size_t b
                          SESSIONS_MAX);
     if (rc < 0)
         return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY, "this server does not accept this key");
-    log_debug("gate.hello", "role=%s name=%s sessions=%d", role_names[hello.role], hello.name,
+    log_debug("gate.hello", "role=%s name=%s sessions=%d", role_name(hello.role), hello.name,
               sessions_count(g->sessions));
     return answer(g, rq, frame, WELCOME_FRAME_BYTES);
 }
@@ -209,7 +209,6 @@ bool gate_enter(struct gate *g, struct request *rq, bool sealed_only, uint8_t **
     int flags = seal_flags(*io_body, *io_bytes);
     bool hello = flags > 0 && (flags & FRAME_HELLO), sealed = flags > 0 && (flags & FRAME_SEALED);
 
-    rq->role = ROLE_ADMIN;
     if ((hello || sealed) && !g->sessions)
         return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY,
                          "this server runs without a key; leave --key out");
@@ -220,24 +219,27 @@ bool gate_enter(struct gate *g, struct request *rq, bool sealed_only, uint8_t **
     if (sealed_only)
         return turn_away(g, rq, PLAIN, ERR_KEY_NEEDED,
                          "this address takes sealed messages only; give a key file with --key");
+    rq->role = ROLE_ADMIN; /* ipc or loopback: who reaches it is trusted with everything */
     return true;
 }
 
 int gate_judge(const struct request *rq, struct errbuf *why)
 {
     unsigned allowed = message_roles(rq->type);
-    const char *names[ROLE_COUNT + 1];
+    const char *names[ROLE_END];
     char list[64];
     int n = 0;
 
     if (allowed & ROLE_BIT(rq->role))
         return 0;
-    for (int role = 0; role < ROLE_COUNT; role++)
+    if (rq->role == ROLE_NONE)
+        return err_set(why, -EACCES, "it is not known who sent this %s", message_names[rq->type]);
+    for (enum role role = ROLE_NONE + 1; role < ROLE_END; role++)
         if (allowed & ROLE_BIT(role))
-            names[n++] = role_names[role];
+            names[n++] = role_name(role);
     names[n] = NULL;
     return err_set(why, -EACCES, "a key of the role %s may not send %s; the role must be %s",
-                   role_names[rq->role], message_names[rq->type],
+                   role_name(rq->role), message_names[rq->type],
                    text_list(names, list, sizeof(list)));
 }
 

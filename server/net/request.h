@@ -15,8 +15,8 @@ struct request {
     struct server *server;
     struct transport *transport; /* that it came by */
     struct token token;
-    uint64_t session, sequence; /* of a sealed message; session 0: it was plain */
-    enum role role;
+    uint64_t session, sequence;    /* of a sealed message; session 0: it was plain */
+    enum role role;                /* ROLE_NONE until it was judged who sent it */
     char key_name[NAME_MAX_BYTES]; /* of its key; "" when it was plain */
     struct http_exchange *http;    /* came in there instead: it gets the answer */
     struct message message;

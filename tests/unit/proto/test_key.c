@@ -34,6 +34,15 @@ static void assert_refused(const char *text, const char *part)
 /* Values of an implementation of PROTOCOL.md section 6 in another language. */
 TEST(derived_keys_are_those_of_the_protocol)
 {
+    static const struct {
+        enum role role;
+        const char *secret;
+    } derived[] = {
+        {ROLE_ADMIN, "5a3273fce45b15dc147bdd1d020884368bf3f47c2a86984df969572bfc7e6445"},
+        {ROLE_SUBMIT, "d035960fdc912a48ad779842fcbde3a07958ab928373f472d0b484954ef5949c"},
+        {ROLE_READ, "1b2e5b80a97de69c99b39729657911c03b61c5debea28cfacead039adf4f54b6"},
+        {ROLE_WORKER, "a98ad12b5f6a5ca9339b49d5551881bd115334edb9f2e61ab56bacabe05cc062"},
+    };
     struct keyring ring;
     struct errbuf why;
     struct key key;
@@ -43,9 +52,11 @@ TEST(derived_keys_are_those_of_the_protocol)
     ASSERT_EQ(1, ring.count);
     text_hex(ring.keys[0].cluster_id, KEY_CLUSTER_BYTES, hex);
     ASSERT_STR("0bee073117c637d2", hex);
-    key_derive(&ring.keys[0], ROLE_WORKER, "host7", &key);
-    text_hex(key.secret, KEY_BYTES, hex);
-    ASSERT_STR("a98ad12b5f6a5ca9339b49d5551881bd115334edb9f2e61ab56bacabe05cc062", hex);
+    for (size_t i = 0; i < sizeof(derived) / sizeof(derived[0]); i++) {
+        key_derive(&ring.keys[0], derived[i].role, "host7", &key);
+        text_hex(key.secret, KEY_BYTES, hex);
+        ASSERT_STR(derived[i].secret, hex);
+    }
     ASSERT_MEM(ring.keys[0].cluster_id, key.cluster_id, KEY_CLUSTER_BYTES);
     ASSERT_EQ(0, keyring_find(&ring, key.cluster_id) - &ring.keys[0]);
 }
