@@ -40,25 +40,31 @@ static cJSON *value_of(const char *text)
     return cJSON_CreateString(text);
 }
 
+struct words {
+    cJSON *keys;
+    bool broken; /* a word is not KEY=VALUE in UTF-8, or its key came before */
+};
+
 static enum MHD_Result add_word(void *arg, enum MHD_ValueKind kind, const char *key,
                                 const char *value)
 {
-    cJSON *json = arg;
+    struct words *words = arg;
 
     (void)kind;
-    if (!value || !key[0] || cJSON_GetObjectItemCaseSensitive(json, key) ||
+    if (!value || !key[0] || cJSON_GetObjectItemCaseSensitive(words->keys, key) ||
         text_utf8_bytes(key, strlen(key)) != strlen(key) ||
         text_utf8_bytes(value, strlen(value)) != strlen(value)) {
-        cJSON_AddTrueToObject(json, ""); /* no key: refused below */
+        words->broken = true;
         return MHD_NO;
     }
-    cJSON_AddItemToObject(json, key, value_of(value));
+    cJSON_AddItemToObject(words->keys, key, value_of(value));
     return MHD_YES;
 }
 
 /* The keys of the message; NULL: x was answered. */
 static cJSON *read_keys(struct http_exchange *x, bool post)
 {
+    struct words words = {NULL};
     cJSON *json = NULL;
     struct errbuf why;
 
@@ -70,12 +76,12 @@ static cJSON *read_keys(struct http_exchange *x, bool post)
         }
         return json;
     }
-    json = cJSON_CreateObject();
+    words.keys = cJSON_CreateObject();
     if (!post)
-        MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, add_word, json);
-    if (!cJSON_GetObjectItemCaseSensitive(json, ""))
-        return json;
-    cJSON_Delete(json);
+        MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, add_word, &words);
+    if (!words.broken)
+        return words.keys;
+    cJSON_Delete(words.keys);
     http_refuse(x, MHD_HTTP_BAD_REQUEST, ERR_BAD_FIELD,
                 "the query must be words KEY=VALUE in UTF-8, each key once");
     return NULL;
