@@ -7,6 +7,7 @@
 #   make sim SEEDS=10000              a simulation of server, workers, disk and network (FIRST=1 SHOW=1)
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make swarm SECONDS=30             1000 simulated workers against a server
+#   make compile_commands.json tidy   for clangd; clang-tidy over the programs
 #   make V=1                          shows the commands
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -81,7 +82,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json test check demo lint bench fuzz fuzzers chaos sim swarm install clean tests
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json tidy test check demo lint bench fuzz fuzzers chaos sim swarm install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -229,6 +230,11 @@ install: all
 	install -m 755 deploy/examples/*.py $(DESTDIR)$(PREFIX)/share/steppe/examples
 	install -d $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 deploy/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+
+# clang-tidy over the programs, as .clang-tidy says; not part of lint, since it takes minutes.
+tidy: compile_commands.json
+	$(Q)command -v clang-tidy >/dev/null || { echo "tidy: clang-tidy is missing (Debian: clang-tidy)"; exit 1; }
+	$(Q)find common proto server worker -name '*.c' | sort | xargs -P "$$(nproc)" -n 1 clang-tidy -p . --quiet 2>/dev/null
 
 # For clangd: every .c with the flags that make itself would compile it with, the first time it does.
 compile_commands.json:
