@@ -1,6 +1,6 @@
 /* The atom of the system: one shard's SAM ascent and descent, fused adversarial scores, or a sweep
- * (DESIGN 3). Pure functions of (theta, samples, weights, spec). One struct step a compute thread.
- */
+ * (deploy/docs/MATH.md). Pure functions of (theta, samples, weights, spec). One struct step a
+ * compute thread. */
 #ifndef STEPPE_WORKER_STEP_H
 #define STEPPE_WORKER_STEP_H
 

@@ -1,5 +1,5 @@
-/* The curriculum (DESIGN 2, 3): from scores to the schedule of an epoch. Pure: the schedule is a
- * function of (job, ranks, labels, epoch) and of nothing else. */
+/* The curriculum (deploy/docs/MATH.md): from scores to the schedule of an epoch. Pure: the schedule
+ * is a function of (job, ranks, labels, epoch) and of nothing else. */
 #ifndef STEPPE_SERVER_CORE_CURRICULUM_H
 #define STEPPE_SERVER_CORE_CURRICULUM_H
 
@@ -54,7 +54,7 @@ int curriculum_begin(const double *order, const uint32_t *excluded, uint32_t exc
 int curriculum_rank(const struct jobspec *spec, const struct score *s, const struct lapses *l,
                     uint32_t n, double *rank);
 
-/* Share p of the training set at epoch 0-based e (DESIGN 3, pacing); 1 in warm-up and, at every
+/* Share p of the training set at epoch 0-based e (pacing in MATH.md); 1 in warm-up and, at every
  * epoch, for measure none. */
 double curriculum_share(const struct jobspec *spec, int64_t epoch);
 /* Has the share reached its final value at this epoch (x >= 1)? Same for every measure. */
@@ -72,7 +72,7 @@ struct schedule {
     double share; /* p */
 };
 
-/* The scheduled set of an epoch and its weights (DESIGN 3), of n samples, at least a batch. Ties by
+/* The scheduled set of an epoch and its weights (MATH.md), of n samples, at least a batch. Ties by
  * Philox(seed, RNG_TIE, sample), then by sample; hard_first reverses the ranks, not the ties. With
  * balance class, places and shares are taken within each class, by largest remainder of
  * count * class size / n with ties to the lower class; without it, labels may be NULL.

@@ -1,4 +1,4 @@
-/* Softmax cross-entropy with relative precision at both ends (DESIGN 3, the head): in double from
+/* Softmax cross-entropy with relative precision at both ends (deploy/docs/MATH.md): in double from
  * the logits; a confident sample has a loss of 1e-20 and a gradient to match, not 0. */
 #ifndef STEPPE_WORKER_NN_HEAD_H
 #define STEPPE_WORKER_NN_HEAD_H
