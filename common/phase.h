@@ -19,4 +19,11 @@ static inline bool phase_trains(enum phase phase)
     return phase <= PHASE_DESCENT;
 }
 
+/* Does it carry scores? fused: the job measures its samples while it trains on them. A descent is
+ * at theta hat, where nothing is measured. */
+static inline bool phase_scores(enum phase phase, bool fused)
+{
+    return !phase_trains(phase) || (fused && phase != PHASE_DESCENT);
+}
+
 #endif

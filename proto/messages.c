@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "proto/result.h"
+
 const char *const message_names[] = {
 #define MESSAGE(id, name, tensors, roles) [MSG_##id] = name,
     MESSAGE_TABLE(MESSAGE)

@@ -62,7 +62,7 @@
     MESSAGE(WORKER_BYE, "worker.bye", 0, BY_WORKER)                                                \
     MESSAGE(WORKER_NOTE, "worker.note", 0, BY_WORKER)                                              \
     MESSAGE(TASK_NEXT, "task.next", 0, BY_WORKER)                                                  \
-    MESSAGE(TASK_RESULT, "task.result", 5, BY_WORKER)                                              \
+    MESSAGE(TASK_RESULT, "task.result", RESULT_PARTS, BY_WORKER)                                   \
     MESSAGE(TASK_FAIL, "task.fail", 0, BY_WORKER)                                                  \
     MESSAGE(TASK_REFUSE, "task.refuse", 0, BY_WORKER)                                              \
     MESSAGE(TASK_JOB, "task.job", 0, BY_WORKER)                                                    \

@@ -284,6 +284,7 @@ void server_close(struct server *s)
     uv_loop_close(&s->loop);
     jobs_close(s->jobs);
     halves_free(s->halves);
+    result_room_done(&s->results);
     incoming_close(s->incoming);
     datasets_close(s->datasets);
     query_close(s->query);

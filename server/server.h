@@ -10,6 +10,7 @@
 #include "common/bounds.h"
 #include "common/err.h"
 #include "common/halves.h"
+#include "proto/result.h"
 #include "server/http/http.h"
 #include "server/jobs/datasets.h"
 #include "server/jobs/incoming.h"
@@ -54,7 +55,8 @@ struct server {
     struct store *store;
     struct query *query;
     struct lane *store_lane, *query_lane, *data_lane;
-    struct halves *halves; /* of the runs; NULL: none */
+    struct halves *halves;      /* of the runs; NULL: none */
+    struct result_room results; /* for the one that is being judged */
     struct datasets *datasets;
     struct incoming *incoming;
     struct jobs *jobs;

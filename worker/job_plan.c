@@ -21,15 +21,10 @@ static void drop_buffers(struct plan *p)
     free(p->ids);
     free(p->weights);
     free(p->scores);
-    free(p->values);
-    free(p->classes);
-    free(p->flags);
+    result_room_done(&p->packed);
     p->ids = NULL;
     p->weights = NULL;
     p->scores = NULL;
-    p->values = NULL;
-    p->classes = NULL;
-    p->flags = NULL;
     p->capacity = 0;
 }
 
@@ -53,10 +48,7 @@ int plan_room(struct plan *p, uint32_t count, struct errbuf *why)
     p->ids = alloc_bytes(count, sizeof(*p->ids));
     p->weights = alloc_bytes(count, sizeof(*p->weights));
     p->scores = alloc_bytes(count, sizeof(*p->scores));
-    p->values = alloc_bytes(count, 4 * sizeof(*p->values));
-    p->classes = alloc_bytes(count, 2 * sizeof(*p->classes));
-    p->flags = alloc_bytes(count, sizeof(*p->flags));
-    if (!p->ids || !p->weights || !p->scores || !p->values || !p->classes || !p->flags) {
+    if (!p->ids || !p->weights || !p->scores || result_room(&p->packed, count, why) < 0) {
         drop_buffers(p);
         return err_set(why, -ENOMEM, "no memory for a task of %u samples", count);
     }

@@ -9,6 +9,7 @@
 #include "common/halves.h"
 #include "common/jobspec.h"
 #include "common/model.h"
+#include "proto/result.h"
 #include "worker/cache.h"
 #include "worker/runner.h"
 #include "worker/session.h"
@@ -26,10 +27,8 @@ struct plan {
     uint32_t *ids;
     float *weights;
     struct score *scores;
-    double *values;    /* [count, 4] of a result */
-    int32_t *classes;  /* [count, 2] */
-    uint32_t *flags;   /* [count] */
-    uint32_t capacity; /* samples that ids .. flags have room for */
+    uint32_t capacity;         /* samples that ids, weights and scores have room for */
+    struct result_room packed; /* the scores of a result */
 };
 
 /* Gives everything back; *p is then a plan of no job. */

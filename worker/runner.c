@@ -135,7 +135,7 @@ int runner_create(const struct model *model, const struct kernels *kernels, uint
     pthread_cond_init(&r->begin, NULL);
     pthread_cond_init(&r->end, NULL);
     r->crew = xcalloc(threads, sizeof(*r->crew));
-    r->reduce = reduce_create(model->floats, STEP_SUMS);
+    r->reduce = reduce_create(model->floats, SUM_COUNT);
     if (!r->reduce)
         rc = -ENOMEM;
     net_thread_init();
@@ -215,7 +215,7 @@ static int check_finite(struct runner *r, const struct work *w, struct yield *y,
 {
     if (w->train) {
         y->grad = reduce_result(r->reduce, &y->sums);
-        for (int i = 0; i < STEP_SUMS; i++)
+        for (enum sum i = 0; i < SUM_COUNT; i++)
             if (!isfinite(y->sums[i]))
                 return err_set(why, -ERANGE,
                                "training diverged: the loss is not finite; a smaller "

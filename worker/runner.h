@@ -37,7 +37,7 @@ struct work {
 };
 struct yield {
     const float *grad;    /* [floats], train only; valid until the next run */
-    const double *sums;   /* [STEP_SUMS], train only */
+    const double *sums;   /* [SUM_COUNT], train only */
     struct score *scores; /* [count], score and fused; caller's memory */
 };
 /* Runs on all threads and waits. yield->scores is filled, grad and sums are set. 0, -ENOMEM,

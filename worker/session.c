@@ -150,32 +150,10 @@ static int read_theta(const struct session *s, struct plan *p, const struct mess
                          hat ? " hat" : "", (long long)t->step);
 }
 
-/* Score tensors of a result; returns how many. */
-static int score_tensors(struct plan *p, uint32_t count, struct tensor *out)
-{
-    const uint64_t values[2] = {count, 4}, classes[2] = {count, 2};
-
-    for (size_t i = 0; i < count; i++) {
-        const struct score *s = &p->scores[i];
-
-        p->values[4 * i] = s->loss;
-        p->values[4 * i + 1] = s->adv_loss;
-        p->values[4 * i + 2] = s->grad_norm;
-        p->values[4 * i + 3] = s->el2n;
-        p->classes[2 * i] = s->predicted;
-        p->classes[2 * i + 1] = s->adv_predicted;
-        p->flags[i] = s->flags;
-    }
-    out[0] = tensor_make("scores", DTYPE_F64, 2, values, p->values);
-    out[1] = tensor_make("classes", DTYPE_I32, 2, classes, p->classes);
-    out[2] = tensor_1d("flags", DTYPE_U32, count, p->flags);
-    return 3;
-}
-
 struct answer {
     enum message_type type;
     cJSON *request;
-    struct tensor tensors[5];
+    struct tensor tensors[RESULT_PARTS];
     int tensor_count;
     const float *upload; /* [floats], a gradient that goes in pieces before it; else NULL */
     size_t upload_bytes;
@@ -197,8 +175,8 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
         .rho = t->phase == PHASE_TRAIN && t->step % spec->sam_interval == 0 ? spec->rho : 0,
         .sam = (enum sam_kind)spec->sam,
         .smoothing = spec->label_smoothing,
-        .fused = t->kind == TASK_TRAIN && t->phase != PHASE_DESCENT &&
-                 spec->score_source == SOURCE_TRAIN,
+        .fused = t->kind == TASK_TRAIN &&
+                 phase_scores((enum phase)t->phase, spec->score_source == SOURCE_TRAIN),
         .attack = (enum attack)spec->attack,
         .epsilon = spec->epsilon,
         .alpha = spec->alpha,
@@ -230,8 +208,10 @@ static int compute(const struct session *s, struct plan *p, const struct task *t
         .count = (uint32_t)t->count,
         .stop = s->talk.stop,
     };
-    bool scores = !work.train || work.spec.fused;
-    struct yield yield = {.scores = scores ? p->scores : NULL};
+    const struct result_shape shape =
+        result_shape((enum phase)t->phase, p->spec.score_source == SOURCE_TRAIN, p->model.floats,
+                     (uint32_t)t->count);
+    struct yield yield = {.scores = shape.samples ? p->scores : NULL};
 
     int rc = runner_run(p->runner, &work, &yield, why);
     if (rc == -ENOMEM)
@@ -248,18 +228,14 @@ static int compute(const struct session *s, struct plan *p, const struct task *t
         cJSON_AddStringToObject(a->request, "reason", why->text);
         return 0;
     }
-    if (work.train && p->model.floats > INLINE_FLOATS_MAX) {
+    if (shape.sums && !shape.floats) {
         a->upload = yield.grad;
         a->upload_bytes = p->model.floats * sizeof(float);
         a->upload_key = cJSON_CreateObject();
         task_add_key(a->upload_key, t);
-    } else if (work.train) {
-        a->tensors[a->tensor_count++] = tensor_1d("grad", DTYPE_F32, p->model.floats, yield.grad);
     }
-    if (work.train)
-        a->tensors[a->tensor_count++] = tensor_1d("sums", DTYPE_F64, STEP_SUMS, yield.sums);
-    if (scores)
-        a->tensor_count += score_tensors(p, work.count, a->tensors + a->tensor_count);
+    const struct result result = {yield.grad, yield.sums, yield.scores};
+    a->tensor_count = result_pack(&shape, &result, &p->packed, a->tensors);
     return 0;
 }
 

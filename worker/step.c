@@ -222,7 +222,7 @@ static void measure_twins(struct step *s, const real *theta, uint32_t n, struct 
 
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
-                real *grad, double sums[STEP_SUMS], struct score *scores)
+                real *grad, double sums[SUM_COUNT], struct score *scores)
 {
     assert(n >= 1 && n <= s->shard_max && (scores || !spec->fused));
     assert(!(spec->fused && spec->smoothing > 0)); /* scores are not smoothed */

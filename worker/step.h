@@ -10,20 +10,11 @@
 #include "common/jobspec.h"
 #include "common/model.h"
 #include "common/score.h"
+#include "common/sums.h"
 #include "worker/nn/augment.h"
 #include "worker/nn/kernels.h"
 #include "worker/nn/profile.h"
 #include "worker/nn/real.h"
-
-/* Scalars that are summed along the tree beside the gradient. */
-enum step_sum {
-    SUM_WEIGHT,   /* V = sum v_i */
-    SUM_LOSS,     /* sum v_i loss_i(theta), smoothed as the gradient is */
-    SUM_LOSS_HAT, /* sum v_i loss_i(theta hat); equals SUM_LOSS when rho is 0 */
-    SUM_SAMPLES,  /* n */
-    SUM_CORRECT,  /* predicted == label at theta */
-    STEP_SUMS
-};
 
 /* A zeroed one: one forward, one backward; FGSM with epsilon 0. */
 struct step_spec {
@@ -72,7 +63,7 @@ void step_profile(struct step *s, struct profile *profile);
  */
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
-                real *grad, double sums[STEP_SUMS], struct score *scores);
+                real *grad, double sums[SUM_COUNT], struct score *scores);
 
 /* Scores the n samples ids[] of set at theta, in evaluation mode. delta is divided by
  * 2^floor(log2(R/S)) before the backward and the norm multiplied back in double. Twin: as

@@ -75,7 +75,7 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->ids = alloc_bytes(slots, sizeof(*r->ids));
     r->weights = alloc_bytes((size_t)spec->batch, sizeof(*r->weights));
     r->round = round_create();
-    r->reduce = reduce_create(model->floats, RUN_SUMS);
+    r->reduce = reduce_create(model->floats, SUM_COUNT);
     if (!r->theta || !r->next || !r->rank || (curriculum_counts_lapses(spec) && !r->lapses) ||
         !r->scores || !r->slots || !r->ids || !r->weights || !r->round || !r->reduce ||
         make_segments(r) < 0 || make_vectors(r) < 0 ||
@@ -261,17 +261,20 @@ static void apply_ascent(struct run *r)
     const double *sums;
     const float *grad = run_gradient(r, &sums);
 
-    ascent(r->model, (enum sam_kind)r->spec->sam, r->spec->rho, sums[0], grad, r->theta, r->next);
+    ascent(r->model, (enum sam_kind)r->spec->sam, r->spec->rho, sums[SUM_WEIGHT], grad, r->theta,
+           r->next);
     average_statistics(r, grad);
     memcpy(r->ascent_sums, sums, sizeof(r->ascent_sums));
 }
 
 /* Adds what a step's results add up to. A descent knows of theta hat only; the rest was measured in
  * its ascent. */
-static void add_sums(struct run *r, const double sums[RUN_SUMS])
+static void add_sums(struct run *r, const double sums[SUM_COUNT])
 {
-    for (int i = 0; i < RUN_SUMS; i++)
-        r->cursor.sums[i] += r->phase == PHASE_DESCENT && i != 2 ? r->ascent_sums[i] : sums[i];
+    const bool descent = r->phase == PHASE_DESCENT;
+
+    for (enum sum i = 0; i < SUM_COUNT; i++)
+        r->cursor.sums[i] += descent && i != SUM_LOSS_HAT ? r->ascent_sums[i] : sums[i];
 }
 
 void run_halves(struct run *r, struct halves *h)
@@ -312,7 +315,8 @@ static void apply_update(struct run *r)
     float *spare = r->theta;
 
     c->lr = optimizer_lr(o, c->step, r->steps);
-    struct update u = {r, grad, optimizer_divisor(o, sums[0], r->segments, r->segment_count, grad)};
+    struct update u = {r, grad,
+                       optimizer_divisor(o, sums[SUM_WEIGHT], r->segments, r->segment_count, grad)};
     halves_run(r->halves, r->model->trained, update_part, &u);
     if (r->phase == PHASE_TRAIN)
         average_statistics(r, grad);
@@ -473,7 +477,7 @@ struct run_progress run_progress(const struct run *r)
         .epoch = c->epoch,
         .step = c->step,
         .steps = r->steps,
-        .loss = c->sums[0] > 0 ? c->sums[1] / c->sums[0] : NAN,
+        .loss = c->sums[SUM_WEIGHT] > 0 ? c->sums[SUM_LOSS] / c->sums[SUM_WEIGHT] : NAN,
         .accuracy = r->accuracy,
     };
     double ms = (double)(r->start_ms - r->train_start_ms) + r->work_ms; /* to the last update */

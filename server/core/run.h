@@ -21,10 +21,9 @@
 #include "common/phase.h"
 #include "common/reduce.h"
 #include "common/score.h"
+#include "common/sums.h"
 #include "server/core/curriculum.h"
 #include "server/core/upload.h"
-
-#define RUN_SUMS 5 /* sums of a train result: weight, loss, loss at theta hat, samples, correct */
 
 struct run;
 struct halves;
@@ -54,7 +53,7 @@ struct run_cursor {
     int64_t epoch;          /* epochs closed */
     uint64_t step;          /* updates done */
     uint32_t step_in_epoch; /* updates done in the open epoch */
-    double sums[RUN_SUMS];  /* of the open epoch */
+    double sums[SUM_COUNT]; /* of the open epoch */
     double lr;              /* of the last update */
     double seconds;         /* spent in the open epoch so far */
 };
@@ -102,29 +101,25 @@ void run_renew(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms);
 uint32_t run_expire(struct run *r, int64_t now_ms);
 int64_t run_deadline(const struct run *r);
 
-/* A result as it came over the wire: pointers may be unaligned; sizes were checked by the caller
- * against run_node_samples and the model. NULL where the phase has none. */
+/* A result; its numbers may be anything, its sizes were checked by the caller against
+ * run_node_samples and the model. All is borrowed; NULL where the phase has none. */
 struct run_result {
     enum phase phase;
     uint64_t step;
     struct node node;
     uint32_t worker; /* who sent it */
-    /* F32 [floats]: behind the gradient the sums of batch statistics, which do not count in a
-     * descent; NULL when vectors travel in pieces: it was uploaded. */
+    /* F32 [floats], maybe unaligned: behind the gradient the sums of batch statistics, which do not
+     * count in a descent; NULL when vectors travel in pieces: it was uploaded. */
     const void *grad;
-    const void *sums;    /* F64 [RUN_SUMS] */
-    const void *scores;  /* F64 [count, 4] */
-    const void *classes; /* I32 [count, 2] */
-    const void *flags;   /* U32 [count] */
+    const double *sums;         /* [SUM_COUNT] */
+    const struct score *scores; /* [run_node_samples], where phase_scores */
 };
 /* Samples of a node of the open round; 0 when the key is not of this round or no node of its tree.
  */
 uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node);
-/* Does a result of this phase carry scores? */
-bool run_phase_scores(const struct run *r, enum phase phase);
 /* 0: counted. -EALREADY: dropped. -EINVAL: not finite or out of range; the sentence says which.
  * -ESTALE: its upload was given up; -ENODATA: pieces of it are missing. What was counted must be
- * followed by run_advance while res points to what came: the gradient may still lie there. */
+ * followed by run_advance while res->grad points to what came: the gradient may still lie there. */
 int run_result(struct run *r, const struct run_result *res, struct errbuf *why);
 
 /* Do theta and the gradients travel in pieces, since they are longer than INLINE_FLOATS_MAX? Then

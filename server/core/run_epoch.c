@@ -16,7 +16,7 @@ static double sharpness(const struct run *r)
     uint64_t ascents = (c->step + k - 1) / k - (first + k - 1) / k;
 
     return ascents == 0 ? NAN
-                        : (c->sums[2] - c->sums[1]) / c->sums[0] *
+                        : (c->sums[SUM_LOSS_HAT] - c->sums[SUM_LOSS]) / c->sums[SUM_WEIGHT] *
                               ((double)r->epoch_steps / (double)ascents);
 }
 
@@ -85,8 +85,8 @@ int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
         .epoch = c->epoch,
         .share = trained ? r->schedule.share : NAN,
         .lr = trained ? c->lr : NAN,
-        .train_loss = c->sums[1] / c->sums[0],
-        .train_accuracy = c->sums[4] / c->sums[3],
+        .train_loss = c->sums[SUM_LOSS] / c->sums[SUM_WEIGHT],
+        .train_accuracy = c->sums[SUM_CORRECT] / c->sums[SUM_SAMPLES],
         .sharpness = sharpness(r),
         .test_loss = tested ? r->test_loss : NAN,
         .test_accuracy = tested ? r->accuracy : NAN,

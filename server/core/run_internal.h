@@ -22,7 +22,7 @@ struct run {
     /* Where the update writes. In a descent round: theta hat, and behind it the running statistics
      * as they are after this step, since those of the ascent count. */
     float *next;
-    double ascent_sums[RUN_SUMS];          /* of this step's ascent round */
+    double ascent_sums[SUM_COUNT];         /* of this step's ascent round */
     float *vectors[OPTIMIZER_VECTORS_MAX]; /* the optimizer's state; NULL behind the last */
     struct segment *segments;
     int segment_count;
@@ -39,7 +39,7 @@ struct run {
     /* The gradient of a round that came as one result: in the message that brought it, where it is
      * until run_advance. NULL: the sum is in reduce. */
     const float *whole;
-    double whole_sums[RUN_SUMS];
+    double whole_sums[SUM_COUNT];
     struct halves *halves;   /* NULL: none */
     struct uploads *uploads; /* NULL: gradients come inside their results */
     uint32_t reissued;

@@ -1,5 +1,5 @@
-/* Results as they come over the wire: judged whole before anything is kept, so that only a valid
- * one closes its node; scores go to slots by position, gradients into the reduction tree. */
+/* Results: judged whole before anything is kept, so that only a valid one closes its node; scores
+ * go to slots by position, gradients into the reduction tree. */
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -17,11 +17,6 @@ uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, 
     if (end > r->slot_count)
         end = r->slot_count;
     return (uint32_t)(end - (uint64_t)node.lo * shard);
-}
-
-bool run_phase_scores(const struct run *r, enum phase phase)
-{
-    return !phase_trains(phase) || (phase != PHASE_DESCENT && run_train_source(r));
 }
 
 static int check_score(const struct run *r, const struct score *s, uint32_t position,
@@ -45,33 +40,14 @@ static int check_score(const struct run *r, const struct score *s, uint32_t posi
     return 0;
 }
 
-/* Entry i of the scores of a result. */
-static struct score read_score(const struct run_result *res, uint32_t i)
-{
-    const unsigned char *v = (const unsigned char *)res->scores + 32 * (size_t)i;
-    const unsigned char *c = (const unsigned char *)res->classes + 8 * (size_t)i;
-    struct score s;
-
-    memcpy(&s.loss, v, 8);
-    memcpy(&s.adv_loss, v + 8, 8);
-    memcpy(&s.grad_norm, v + 16, 8);
-    memcpy(&s.el2n, v + 24, 8);
-    memcpy(&s.predicted, c, 4);
-    memcpy(&s.adv_predicted, c + 4, 4);
-    memcpy(&s.flags, (const unsigned char *)res->flags + 4 * (size_t)i, 4);
-    return s;
-}
-
 static int judge_scores(const struct run *r, const struct run_result *res, uint32_t count,
                         struct errbuf *why)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct score s = read_score(res, i);
-        int rc = check_score(r, &s, i, why);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        rc = check_score(r, &res->scores[i], i, why);
+    return rc;
 }
 
 /* Does the result hold the gradient of its whole round, where floats can be read? */
@@ -119,10 +95,10 @@ static int read_gradient(struct run *r, const struct run_result *res, float **re
 
     if (rc < 0)
         return rc;
-    memcpy(sums, res->sums, RUN_SUMS * sizeof(double));
-    for (int i = 0; i < RUN_SUMS; i++)
+    memcpy(sums, res->sums, SUM_COUNT * sizeof(*sums));
+    for (enum sum i = 0; i < SUM_COUNT; i++)
         finite = finite && isfinite(sums[i]);
-    if (!finite || !(sums[0] > 0)) {
+    if (!finite || !(sums[SUM_WEIGHT] > 0)) {
         if (buf)
             reduce_drop(r->reduce, buf);
         return err_set(why, -EINVAL,
@@ -145,7 +121,7 @@ int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
 {
     uint32_t count = run_node_samples(r, res->phase, res->step, res->node);
     uint32_t at = res->node.lo * (uint32_t)r->spec->shard;
-    bool scores = run_phase_scores(r, res->phase);
+    bool scores = phase_scores(res->phase, run_train_source(r));
     float *buf = NULL;
     int rc = 0;
 
@@ -165,8 +141,8 @@ int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
     }
     if (r->uploads)
         uploads_close(r->uploads, res->node);
-    for (uint32_t i = 0; scores && i < count; i++)
-        r->slots[at + i] = read_score(res, i);
+    if (scores)
+        memcpy(r->slots + at, res->scores, count * sizeof(*r->slots));
     if (phase_trains(res->phase) && !buf)
         r->whole = res->grad;
     return buf ? reduce_add(r->reduce, res->node, buf) : 0;

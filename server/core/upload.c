@@ -36,7 +36,8 @@ struct uploads {
     uint32_t waiting_count, waiting_cap;
 };
 
-const char *const upload_answer_names[] = {"send", "wait", "drop", NULL};
+const char *const upload_answer_names[] = {
+    [UPLOAD_SEND] = "send", [UPLOAD_WAIT] = "wait", [UPLOAD_DROP] = "drop", NULL};
 
 struct uploads *uploads_create(struct reduce *reduce, size_t floats, size_t piece_floats)
 {

@@ -6,6 +6,7 @@
 #include "common/field.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "proto/result.h"
 #include "server/handle/handlers.h"
 #include "server/handle/task_key.h"
 #include "server/server.h"
@@ -100,38 +101,6 @@ void handle_task_next(struct request *rq)
         workers_next(rq->server->workers, worker, rq);
 }
 
-static int need(const struct request *rq, const char *name, enum dtype d, uint64_t rows,
-                uint64_t columns, const void **ret, struct errbuf *why)
-{
-    const uint64_t shape[2] = {rows, columns};
-    const struct tensor *t;
-    int rc = message_tensor(&rq->message, name, d, columns ? 2 : 1, shape, &t, why);
-
-    if (rc == 0)
-        *ret = t->data;
-    return rc;
-}
-
-static int read_tensors(const struct request *rq, const struct job *job, uint32_t count,
-                        struct run_result *res, struct errbuf *why)
-{
-    int rc = 0;
-
-    if (phase_trains(res->phase)) {
-        if (!run_in_pieces(job->run))
-            rc = need(rq, "grad", DTYPE_F32, job->model.floats, 0, &res->grad, why);
-        if (rc == 0)
-            rc = need(rq, "sums", DTYPE_F64, RUN_SUMS, 0, &res->sums, why);
-    }
-    if (!run_phase_scores(job->run, res->phase))
-        return rc;
-    if (rc == 0)
-        rc = need(rq, "scores", DTYPE_F64, count, 4, &res->scores, why);
-    if (rc == 0)
-        rc = need(rq, "classes", DTYPE_I32, count, 2, &res->classes, why);
-    return rc < 0 ? rc : need(rq, "flags", DTYPE_U32, count, 0, &res->flags, why);
-}
-
 /* 0: counted, -EALREADY: dropped, -EINVAL: not a result, which counts against the worker, -ESTALE:
  * its upload is gone. */
 static int take_result(struct request *rq, struct worker *worker, const struct task_key *k,
@@ -142,14 +111,19 @@ static int take_result(struct request *rq, struct worker *worker, const struct t
                              .step = (uint64_t)k->step,
                              .node = task_key_node(k),
                              .worker = workers_number(worker)};
+    struct result result = {.grad = NULL};
     uint32_t count;
     struct job *job = task_key_job(s, k, &count);
-    int rc;
 
     /* A lease of a class that the job has given back since: others compute it. */
     if (!job || !workers_result_fits(worker, job))
         return -EALREADY;
-    rc = read_tensors(rq, job, count, &res, why);
+    const struct result_shape shape =
+        result_shape(res.phase, job->spec.score_source == SOURCE_TRAIN, job->model.floats, count);
+    int rc = result_unpack(&rq->message, &shape, &s->results, &result, why);
+    res.grad = result.grad;
+    res.sums = result.sums;
+    res.scores = result.scores;
     if (rc == 0)
         rc = run_result(job->run, &res, why);
     if (rc == -EINVAL)

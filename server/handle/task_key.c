@@ -28,7 +28,7 @@ int task_key_read_round(const struct request *rq, struct task_key *ret, struct e
         {"job", INT32_MAX, &ret->job},
         {"incarnation", INT64_C(1) << 50, &ret->incarnation},
         {"step", INT64_C(1) << 50, &ret->step},
-        {"phase", PHASE_TEST, &ret->phase},
+        {"phase", PHASES - 1, &ret->phase},
     };
 
     *ret = (struct task_key){0};

@@ -13,7 +13,15 @@
 #define FORMAT "steppe-checkpoint-1"
 
 /* The cursor as it lies in the file: all 64-bit, little-endian. */
-#define CURSOR_WORDS (3 + RUN_SUMS + 2)
+enum {
+    CURSOR_EPOCH,
+    CURSOR_STEP,
+    CURSOR_STEP_IN_EPOCH,
+    CURSOR_SUMS,
+    CURSOR_LR = CURSOR_SUMS + SUM_COUNT,
+    CURSOR_SECONDS,
+    CURSOR_WORDS
+};
 
 /* The optimizer's vectors come last; how many there are, and their names, are the job's. So is
  * whether there are lapses. */
@@ -210,12 +218,12 @@ void checkpoint_model_hash(const struct checkpoint *c, char ret[SHA256_HEX])
 
 static void cursor_pack(const struct run_cursor *c, double words[CURSOR_WORDS])
 {
-    words[0] = (double)c->epoch;
-    words[1] = (double)c->step;
-    words[2] = (double)c->step_in_epoch;
-    memcpy(words + 3, c->sums, sizeof(c->sums));
-    words[3 + RUN_SUMS] = c->lr;
-    words[4 + RUN_SUMS] = c->seconds;
+    words[CURSOR_EPOCH] = (double)c->epoch;
+    words[CURSOR_STEP] = (double)c->step;
+    words[CURSOR_STEP_IN_EPOCH] = (double)c->step_in_epoch;
+    memcpy(words + CURSOR_SUMS, c->sums, sizeof(c->sums));
+    words[CURSOR_LR] = c->lr;
+    words[CURSOR_SECONDS] = c->seconds;
 }
 
 static int cursor_unpack(const double words[CURSOR_WORDS], struct run_cursor *c, struct errbuf *why)
@@ -223,18 +231,20 @@ static int cursor_unpack(const double words[CURSOR_WORDS], struct run_cursor *c,
     static const struct {
         const char *name;
         double max;
-    } counts[] = {{"epoch", EPOCHS_MAX}, {"step", 0x1p53}, {"step_in_epoch", UINT32_MAX}};
+    } counts[] = {[CURSOR_EPOCH] = {"epoch", EPOCHS_MAX},
+                  [CURSOR_STEP] = {"step", 0x1p53},
+                  [CURSOR_STEP_IN_EPOCH] = {"step_in_epoch", UINT32_MAX}};
 
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         if (!(words[i] >= 0 && words[i] <= counts[i].max))
             return err_set(why, -EINVAL, "%s is %g, allowed is 0 to %g", counts[i].name, words[i],
                            counts[i].max);
-    c->epoch = (int64_t)words[0];
-    c->step = (uint64_t)words[1];
-    c->step_in_epoch = (uint32_t)words[2];
-    memcpy(c->sums, words + 3, sizeof(c->sums));
-    c->lr = words[3 + RUN_SUMS];
-    c->seconds = words[4 + RUN_SUMS];
+    c->epoch = (int64_t)words[CURSOR_EPOCH];
+    c->step = (uint64_t)words[CURSOR_STEP];
+    c->step_in_epoch = (uint32_t)words[CURSOR_STEP_IN_EPOCH];
+    memcpy(c->sums, words + CURSOR_SUMS, sizeof(c->sums));
+    c->lr = words[CURSOR_LR];
+    c->seconds = words[CURSOR_SECONDS];
     return 0;
 }
 

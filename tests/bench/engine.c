@@ -357,7 +357,7 @@ static int prepare(struct bench *b, struct errbuf *why)
     b->velocity = alloc_bytes(b->model.floats, sizeof(float));
     b->scores = alloc_bytes(SAMPLES, sizeof(*b->scores));
     b->times = xcalloc(STEPS_MAX, sizeof(*b->times));
-    b->reduce = reduce_create(b->model.floats, STEP_SUMS);
+    b->reduce = reduce_create(b->model.floats, SUM_COUNT);
     b->threads = xcalloc(threads, sizeof(*b->threads));
     model_init(&b->model, 1, b->theta);
     memset(b->velocity, 0, b->model.floats * sizeof(float));

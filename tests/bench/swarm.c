@@ -29,9 +29,9 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/options.h"
-#include "common/score.h"
 #include "common/text.h"
 #include "proto/frame.h"
+#include "proto/result.h"
 
 #define PROCESSES_MAX 16
 #define BUCKETS 20000 /* of 0.1 ms */
@@ -166,49 +166,45 @@ static void say_hello(struct worker *w)
     say(w, json, NULL, 0);
 }
 
-static int score_tensors(uint64_t count, struct tensor *out)
+/* The same numbers in every result. */
+static int result_tensors(const struct worker *w, struct tensor ret[RESULT_PARTS])
 {
-    static double values[4 * SAMPLES_PER_TASK_MAX];
-    static int32_t classes[2 * SAMPLES_PER_TASK_MAX];
-    static uint32_t flags[SAMPLES_PER_TASK_MAX];
-    const uint64_t four[2] = {count, 4}, two[2] = {count, 2};
+    static const float grad[FLOATS_MAX];
+    static const double sums[SUM_COUNT] = {
+        [SUM_WEIGHT] = 1, [SUM_LOSS] = 1, [SUM_LOSS_HAT] = 1, [SUM_SAMPLES] = 1, [SUM_CORRECT] = 1};
+    static struct score scores[SAMPLES_PER_TASK_MAX];
+    static struct result_room room;
+    const struct result result = {grad, sums, scores};
+    const struct result_shape shape =
+        result_shape((enum phase)w->phase, false, (size_t)w->floats, (uint32_t)w->count);
+    struct errbuf why;
 
-    for (uint64_t i = 0; i < count && !flags[i]; i++) {
-        flags[i] = SCORE_MEASURED;
-        values[4 * i] = values[4 * i + 1] = 1;
+    for (uint32_t i = 0; i < shape.samples && !scores[i].flags; i++)
+        scores[i] = (struct score){.loss = 1, .adv_loss = 1, .flags = SCORE_MEASURED};
+    if (result_room(&room, shape.samples, &why) < 0) {
+        fprintf(stderr, "swarm: %s\n", why.text);
+        exit(1);
     }
-    out[0] = tensor_make("scores", DTYPE_F64, 2, four, values);
-    out[1] = tensor_make("classes", DTYPE_I32, 2, two, classes);
-    out[2] = tensor_1d("flags", DTYPE_U32, count, flags);
-    return 3;
+    return result_pack(&shape, &result, &room, ret);
 }
 
 static void say_result(struct worker *w)
 {
-    static const double sums[5] = {1, 1, 1, 1, 1};
-    static const float grad[FLOATS_MAX];
     const struct {
         const char *name;
         int64_t value;
     } key[] = {{"job", w->job},   {"incarnation", w->incarnation},
                {"step", w->step}, {"phase", w->phase},
                {"lo", w->lo},     {"hi", w->hi}};
-    struct tensor tensors[5];
+    struct tensor tensors[RESULT_PARTS];
     cJSON *json = envelope(w, "task.result"), *have = cJSON_AddObjectToObject(json, "have");
-    int count = 0;
 
     for (size_t i = 0; i < sizeof(key) / sizeof(key[0]); i++) {
         cJSON_AddNumberToObject(json, key[i].name, (double)key[i].value);
         if (i < 3)
             cJSON_AddNumberToObject(have, key[i].name, (double)key[i].value);
     }
-    if (w->phase == 0) {
-        tensors[count++] = tensor_1d("grad", DTYPE_F32, (uint64_t)w->floats, grad);
-        tensors[count++] = tensor_1d("sums", DTYPE_F64, 5, sums);
-    } else {
-        count = score_tensors((uint64_t)w->count, tensors);
-    }
-    say(w, json, tensors, count);
+    say(w, json, tensors, result_tensors(w, tensors));
     /* A step waits for the one before it; of an epoch's first one its test opens it. */
     atomic_store(&board->last_sent_us[(w->step + (w->phase == 0)) % STEPS_KEPT], w->sent_us);
 }

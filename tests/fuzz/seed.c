@@ -17,6 +17,7 @@
 #include "common/text.h"
 #include "proto/frame.h"
 #include "proto/handshake.h"
+#include "proto/result.h"
 #include "tests/fuzz/small_run.h"
 
 static const char *folder;
@@ -216,21 +217,22 @@ static void put_frame(const char *target, const char *name, const char *before, 
 
 static void make_frames(void)
 {
-    static const uint64_t shape[2] = {4, 4}, pair[2] = {4, 2};
     static const uint8_t bytes[64];
-    static const double numbers[16];
-    static float grad[8192];
-    const struct tensor result[] = {
-        tensor_1d("grad", DTYPE_F32, 8192, grad),
-        tensor_1d("sums", DTYPE_F64, 5, numbers),
-        tensor_make("scores", DTYPE_F64, 2, shape, numbers),
-        tensor_make("classes", DTYPE_I32, 2, pair, bytes),
-        tensor_1d("flags", DTYPE_U32, 4, bytes),
-    };
+    static const float grad[8192];
+    static const double sums[SUM_COUNT];
+    static const struct score scores[4];
+    const struct result zero = {grad, sums, scores};
+    const struct result_shape shape = {.floats = 8192, .sums = true, .samples = 4};
+    struct result_room room = {.rows = NULL};
+    struct tensor result[RESULT_PARTS];
+    struct errbuf why;
     const struct tensor piece = tensor_1d("piece", DTYPE_U8, 10, bytes);
 
+    FUZZ_ASSERT(result_room(&room, shape.samples, &why) == 0);
+    FUZZ_ASSERT(result_pack(&shape, &zero, &room, result) == RESULT_PARTS);
     put_text("frame", "ping", "{\"type\":\"ping\"}");
-    put_frame("frame", "result", "", "{\"type\":\"task.result\"}", result + 1, 4);
+    put_frame("frame", "result", "", "{\"type\":\"task.result\"}", result + RESULT_SUMS,
+              RESULT_PARTS - RESULT_SUMS);
     put_frame("frame", "piece", "", "{\"type\":\"dataset.put\"}", &piece, 1);
     put_frame("request", "dataset.put", "",
               "{\"type\":\"dataset.put\"," WHO "," SHA ",\"bytes\":10,\"offset\":0}", &piece, 1);
@@ -238,7 +240,8 @@ static void make_frames(void)
               "{\"type\":\"result.put\"," WHO "," KEY ",\"piece\":0,\"blake2b\":\"00\"}", &piece,
               1);
     put_frame("request", "task.sums", HELLO "{\"type\":\"task.next\"," WHO "}\n--\n",
-              "{\"type\":\"task.result\"," WHO "," KEY "}", result, 2);
+              "{\"type\":\"task.result\"," WHO "," KEY "}", result, RESULT_SUMS + 1);
+    result_room_done(&room);
 }
 
 /* --- descriptions --- */

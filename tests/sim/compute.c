@@ -35,7 +35,7 @@ static void shard_train(const float *theta, size_t floats, uint32_t shard, const
                         float *grad, double *sums)
 {
     memset(grad, 0, floats * sizeof(*grad));
-    memset(sums, 0, COMPUTE_SUMS * sizeof(*sums));
+    memset(sums, 0, SUM_COUNT * sizeof(*sums));
     for (uint32_t i = 0; i < shard; i++) {
         double t = response(theta, floats, ids[i], 0, class);
         double noise = (double)(mix((uint64_t)step << 32 | (index * shard + i)) >> 60) / 64;
@@ -43,11 +43,11 @@ static void shard_train(const float *theta, size_t floats, uint32_t shard, const
 
         for (size_t j = 0; j < floats; j++)
             grad[j] += weights[i] * (float)((t + noise) * entry(ids[i], 0, j) + 0.01 * theta[j]);
-        sums[0] += (double)weights[i];
-        sums[1] += (double)weights[i] * loss;
-        sums[2] += (double)weights[i] * (loss + 0.01 * fabs(t));
-        sums[3] += 1;
-        sums[4] += t > 0;
+        sums[SUM_WEIGHT] += (double)weights[i];
+        sums[SUM_LOSS] += (double)weights[i] * loss;
+        sums[SUM_LOSS_HAT] += (double)weights[i] * (loss + 0.01 * fabs(t));
+        sums[SUM_SAMPLES] += 1;
+        sums[SUM_CORRECT] += t > 0;
     }
 }
 
@@ -55,7 +55,7 @@ void compute_train(const float *theta, size_t floats, uint32_t shards, uint32_t 
                    struct node node, const uint32_t *ids, const float *weights, int64_t step,
                    uint32_t class, struct computed *ret)
 {
-    struct reduce *sum = reduce_create(floats, COMPUTE_SUMS);
+    struct reduce *sum = reduce_create(floats, SUM_COUNT);
     const double *sums;
 
     reduce_reset(sum, node, shards);

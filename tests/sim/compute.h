@@ -9,12 +9,11 @@
 
 #include "common/reduce.h"
 #include "common/score.h"
-
-#define COMPUTE_SUMS 5
+#include "common/sums.h"
 
 struct computed {
     float *grad; /* [floats], owned */
-    double sums[COMPUTE_SUMS];
+    double sums[SUM_COUNT];
 };
 
 /* The node of a step whose batch has `shards` shards of `shard` samples: ids and weights are those

@@ -11,6 +11,7 @@
 #include "common/field.h"
 #include "common/hash.h"
 #include "common/jobspec.h"
+#include "proto/result.h"
 #include "tests/sim/cache.h"
 #include "tests/sim/compute.h"
 #include "tests/sim/journal.h"
@@ -123,37 +124,16 @@ static uint32_t computes_as(const struct worker *w)
 
 /* --- results --- */
 
-struct result {
-    struct tensor tensors[5];
-    int count;
-    double *values;
-    int32_t *classes;
-    uint32_t *flags;
+/* What a worker has computed, until it is sent. */
+struct outcome {
     struct computed train;
+    struct score *scores; /* NULL: none */
 };
 
-static void add_scores(const struct worker *w, struct result *r)
+static void outcome_done(struct outcome *o)
 {
-    const struct task *t = &w->task;
-    const uint32_t as = computes_as(w);
-    uint64_t n = (uint64_t)t->count, values[2] = {n, 4}, classes[2] = {n, 2};
-
-    r->values = xcalloc(n, 4 * sizeof(*r->values));
-    r->classes = xcalloc(n, 2 * sizeof(*r->classes));
-    r->flags = xcalloc(n, sizeof(*r->flags));
-    for (size_t i = 0; i < n; i++) {
-        uint32_t id = t->ids ? t->ids[i] : (uint32_t)t->first + (uint32_t)i;
-        struct score s =
-            compute_score(w->theta, w->floats, id, t->phase == PHASE_TEST, as, PLAN_CLASSES);
-        const double v[] = {s.loss, s.adv_loss, s.grad_norm, s.el2n};
-        memcpy(r->values + 4 * i, v, sizeof(v));
-        r->classes[2 * i] = s.predicted;
-        r->classes[2 * i + 1] = s.adv_predicted;
-        r->flags[i] = s.flags;
-    }
-    r->tensors[r->count++] = tensor_make("scores", DTYPE_F64, 2, values, r->values);
-    r->tensors[r->count++] = tensor_make("classes", DTYPE_I32, 2, classes, r->classes);
-    r->tensors[r->count++] = tensor_1d("flags", DTYPE_U32, n, r->flags);
+    free(o->train.grad);
+    free(o->scores);
 }
 
 static int job_index(const struct worker *w, int64_t job)
@@ -164,53 +144,92 @@ static int job_index(const struct worker *w, int64_t job)
     return -1;
 }
 
-/* A worker with bad memory: one number of the first tensor is none, or the last is missing. */
-static void spoil(struct result *r)
+static struct result_shape shape_of(const struct worker *w)
 {
-    if (world_chance(500)) {
-        struct tensor *t = &r->tensors[0];
-        uint64_t rows = t->shape[0] - 1;
-        *t = tensor_make(t->name, t->dtype, t->dims, (uint64_t[]){rows, t->shape[1]}, t->data);
-    } else if (r->train.grad) {
-        r->train.grad[0] = NAN;
-    } else {
-        r->values[0] = NAN;
+    const struct task *t = &w->task;
+    const int known = job_index(w, t->job);
+
+    assert(known >= 0);
+    return result_shape((enum phase)t->phase, w->jobs[known].source_train, w->floats,
+                        (uint32_t)t->count);
+}
+
+static struct outcome compute(const struct worker *w, const struct result_shape *shape)
+{
+    const struct task *t = &w->task;
+    const uint32_t as = computes_as(w);
+    struct outcome o = {.scores = NULL};
+
+    if (shape->sums)
+        compute_train(w->theta, w->floats, w->jobs[job_index(w, t->job)].shards, (uint32_t)t->shard,
+                      (struct node){(uint32_t)t->lo, (uint32_t)t->hi}, t->ids, t->weights, t->step,
+                      as, &o.train);
+    if (shape->samples)
+        o.scores = xcalloc(shape->samples, sizeof(*o.scores));
+    for (uint32_t i = 0; i < shape->samples; i++) {
+        uint32_t id = t->ids ? t->ids[i] : (uint32_t)t->first + i;
+        o.scores[i] =
+            compute_score(w->theta, w->floats, id, t->phase == PHASE_TEST, as, PLAN_CLASSES);
     }
+    return o;
+}
+
+/* What a worker with bad memory does to its result: one number is none, or the last row of the
+ * first tensor is missing. */
+enum damage { DAMAGE_NONE, DAMAGE_NUMBER, DAMAGE_ROW };
+
+static enum damage draw_damage(const struct worker *w)
+{
+    if (world_now_us() >= plan_get()->calm_us || !world_chance(w->traits.bad_permille))
+        return DAMAGE_NONE;
+    return world_chance(500) ? DAMAGE_ROW : DAMAGE_NUMBER;
+}
+
+static void spoil_number(struct outcome *o)
+{
+    if (o->train.grad)
+        o->train.grad[0] = NAN;
+    else
+        o->scores[0].loss = NAN;
+}
+
+static void drop_row(struct tensor *t)
+{
+    const uint64_t sides[2] = {t->shape[0] - 1, t->shape[1]};
+
+    *t = tensor_make(t->name, t->dtype, t->dims, sides, t->data);
 }
 
 static void send_result(struct worker *w)
 {
     const struct task *t = &w->task;
+    const enum damage damage = draw_damage(w);
+    const struct result_shape shape = shape_of(w);
+    struct outcome o = compute(w, &shape);
+    const struct result result = {o.train.grad, o.train.sums, o.scores};
+    struct tensor tensors[RESULT_PARTS];
+    struct result_room room = {.rows = NULL};
     cJSON *fields = cJSON_CreateObject();
-    struct result r = {.count = 0};
-    int known = job_index(w, t->job);
+    struct errbuf why;
     char what[200];
-    bool trains = phase_trains((enum phase)t->phase);
-    bool bad = world_now_us() < plan_get()->calm_us && world_chance(w->traits.bad_permille);
 
-    if (trains) {
-        compute_train(w->theta, w->floats, w->jobs[known].shards, (uint32_t)t->shard,
-                      (struct node){(uint32_t)t->lo, (uint32_t)t->hi}, t->ids, t->weights, t->step,
-                      computes_as(w), &r.train);
-        r.tensors[r.count++] = tensor_1d("grad", DTYPE_F32, w->floats, r.train.grad);
-        r.tensors[r.count++] = tensor_1d("sums", DTYPE_F64, COMPUTE_SUMS, r.train.sums);
-    }
-    if (!trains || (w->jobs[known].source_train && t->phase != PHASE_DESCENT))
-        add_scores(w, &r);
-    if (bad)
-        spoil(&r);
+    if (damage == DAMAGE_NUMBER)
+        spoil_number(&o);
+    result_room(&room, shape.samples, &why);
+    int count = result_pack(&shape, &result, &room, tensors);
+    if (damage == DAMAGE_ROW)
+        drop_row(&tensors[0]);
     add_key(t, fields);
     add_have(w, fields);
     snprintf(what, sizeof(what),
              "job=%" PRId64 " inc=%" PRId64 " step=%" PRId64 " phase=%" PRId64 " lo=%" PRId64
              " hi=%" PRId64 " class=%u bad=%d",
-             t->job, t->incarnation, t->step, t->phase, t->lo, t->hi, w->traits.class, bad);
+             t->job, t->incarnation, t->step, t->phase, t->lo, t->hi, w->traits.class,
+             damage != DAMAGE_NONE);
     w->owes = true;
-    net_ask(&w->client, "task.result", fields, r.tensors, r.count, what);
-    free(r.values);
-    free(r.classes);
-    free(r.flags);
-    free(r.train.grad);
+    net_ask(&w->client, "task.result", fields, tensors, count, what);
+    result_room_done(&room);
+    outcome_done(&o);
 }
 
 /* The dataset is as it was when it was checked: else jobs are planned anew. */

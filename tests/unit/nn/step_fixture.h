@@ -19,7 +19,7 @@ struct fixture {
     struct step *step;
     struct samples set;
     real *theta, *grad;
-    double sums[STEP_SUMS];
+    double sums[SUM_COUNT];
     float weights[SHARD];
     struct score scores[SAMPLES];
 };

@@ -107,7 +107,7 @@ TEST(a_step_trains_on_the_images_as_drawn_for_their_slots)
     uint16_t labels[SAMPLES], drawn_labels[SHARD];
     uint32_t ids[SHARD], straight[SHARD];
     float weights[SHARD];
-    double sums[STEP_SUMS], want_sums[STEP_SUMS];
+    double sums[SUM_COUNT], want_sums[SUM_COUNT];
     struct score scores[SHARD], want_scores[SHARD];
     struct step_spec spec = {.rho = 0.1,
                              .fused = true,

@@ -10,7 +10,7 @@ static const char norm[] =
 
 struct trip {
     real *grad;
-    double sums[STEP_SUMS];
+    double sums[SUM_COUNT];
     struct score scores[SHARD];
 };
 

@@ -56,7 +56,7 @@ static bool same_step(const char *preset, uint32_t n, double rho, double allowed
     float *weights = reals(n), *theta = reals(m.floats), *grad = reals(m.floats);
     float *next = reals(m.floats);
     struct rng r = rng_at(seed, RNG_TEST, 0, 0);
-    double sums[STEP_SUMS];
+    double sums[SUM_COUNT];
     char text[1200];
 
     for (size_t i = 0; i < pixels; i++)

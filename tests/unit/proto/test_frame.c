@@ -6,6 +6,7 @@
 #include "common/bounds.h"
 #include "common/file.h"
 #include "common/rng.h"
+#include "common/sums.h"
 #include "tests/harness.h"
 
 #define HEADER_BYTES 60
@@ -94,12 +95,16 @@ static void assert_tensors_refused(const char *list, size_t attachment_bytes, co
 static struct bytes example(void)
 {
     static const float grad[3] = {0.5f, -1.25f, 3e-20f};
-    static const double sums[5] = {2, 0.1, 0.2, 2, 1};
+    static const double sums[SUM_COUNT] = {[SUM_WEIGHT] = 2,
+                                           [SUM_LOSS] = 0.1,
+                                           [SUM_LOSS_HAT] = 0.2,
+                                           [SUM_SAMPLES] = 2,
+                                           [SUM_CORRECT] = 1};
     static const int32_t classes[4] = {9, -1, 3, INT32_MAX};
     static const uint64_t two_by_two[2] = {2, 2};
     const struct tensor tensors[] = {
         tensor_1d("grad", DTYPE_F32, 3, grad),
-        tensor_1d("sums", DTYPE_F64, 5, sums),
+        tensor_1d("sums", DTYPE_F64, SUM_COUNT, sums),
         tensor_make("classes", DTYPE_I32, 2, two_by_two, classes),
     };
     cJSON *json = parse("{\"type\":\"task.result\",\"v\":1,\"id\":7,"

@@ -83,10 +83,8 @@ static inline struct run *fixture_run(const struct fixture *f, int64_t incarnati
 struct fake {
     struct run_result res;
     float *grad;
-    double sums[RUN_SUMS];
-    double (*scores)[4];
-    int32_t (*classes)[2];
-    uint32_t *flags;
+    double sums[SUM_COUNT];
+    struct score *scores;
 };
 
 static inline uint64_t theta_key(const struct run *r, const struct fixture *f)
@@ -121,7 +119,7 @@ static inline void fake_shard(const struct fixture *f, uint64_t theta, const str
                               uint32_t at, uint32_t n, float *grad, double *sums)
 {
     memset(grad, 0, f->model.floats * sizeof(*grad));
-    memset(sums, 0, RUN_SUMS * sizeof(*sums));
+    memset(sums, 0, SUM_COUNT * sizeof(*sums));
     for (uint32_t i = at; i < at + n; i++) {
         const struct score s = fake_score(theta, PHASE_TRAIN, t->ids[i], t->first + i);
         const double v = t->weights[i];
@@ -129,11 +127,11 @@ static inline void fake_shard(const struct fixture *f, uint64_t theta, const str
 
         for (size_t k = 0; k < f->model.floats; k++)
             grad[k] += (float)(v * rng_range(&rng, -1, 1));
-        sums[0] += v;
-        sums[1] += v * s.loss;
-        sums[2] += v * (s.loss + 0.1);
-        sums[3] += 1;
-        sums[4] += s.predicted == f->labels[t->ids[i]];
+        sums[SUM_WEIGHT] += v;
+        sums[SUM_LOSS] += v * s.loss;
+        sums[SUM_LOSS_HAT] += v * (s.loss + 0.1);
+        sums[SUM_SAMPLES] += 1;
+        sums[SUM_CORRECT] += s.predicted == f->labels[t->ids[i]];
     }
 }
 
@@ -146,14 +144,14 @@ static inline void fake_node(const struct fixture *f, uint64_t theta, const stru
         return;
     }
     float *right = xcalloc(f->model.floats, sizeof(*right));
-    double right_sums[RUN_SUMS];
+    double right_sums[SUM_COUNT];
     uint32_t mid = node_split(n);
 
     fake_node(f, theta, t, (struct node){n.lo, mid}, grad, sums);
     fake_node(f, theta, t, (struct node){mid, n.hi}, right, right_sums);
     for (size_t k = 0; k < f->model.floats; k++)
         grad[k] += right[k];
-    for (int k = 0; k < RUN_SUMS; k++)
+    for (enum sum k = 0; k < SUM_COUNT; k++)
         sums[k] += right_sums[k];
     free(right);
 }
@@ -166,28 +164,16 @@ static inline struct fake *fake_compute(const struct run *r, const struct fixtur
 
     k->grad = xcalloc(f->model.floats, sizeof(*k->grad));
     k->scores = xcalloc(t->count, sizeof(*k->scores));
-    k->classes = xcalloc(t->count, sizeof(*k->classes));
-    k->flags = xcalloc(t->count, sizeof(*k->flags));
     if (phase_trains(t->phase))
         fake_node(f, theta, t, t->node, k->grad, k->sums);
-    for (uint32_t i = 0; i < t->count; i++) {
-        struct score s =
-            fake_score(theta, t->phase, t->ids ? t->ids[i] : t->first + i, t->first + i);
-        const double values[4] = {s.loss, s.adv_loss, s.grad_norm, s.el2n};
-
-        memcpy(k->scores[i], values, sizeof(values));
-        k->classes[i][0] = s.predicted;
-        k->classes[i][1] = s.adv_predicted;
-        k->flags[i] = s.flags;
-    }
+    for (uint32_t i = 0; i < t->count; i++)
+        k->scores[i] = fake_score(theta, t->phase, t->ids ? t->ids[i] : t->first + i, t->first + i);
     k->res = (struct run_result){.phase = t->phase,
                                  .step = t->step,
                                  .node = t->node,
                                  .grad = k->grad,
                                  .sums = k->sums,
-                                 .scores = k->scores,
-                                 .classes = k->classes,
-                                 .flags = k->flags};
+                                 .scores = k->scores};
     return k;
 }
 
@@ -195,8 +181,6 @@ static inline void fake_free(struct fake *k)
 {
     free(k->grad);
     free(k->scores);
-    free(k->classes);
-    free(k->flags);
     free(k);
 }
 

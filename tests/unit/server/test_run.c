@@ -196,25 +196,27 @@ TEST(a_result_that_is_not_finite_is_refused_and_its_node_stays_open)
         *last = nasty[i];
         refused(r, &k->res, "grad or sums hold NaN or infinity");
         *last = good;
-        for (int s = 0; s < RUN_SUMS; s++)
+        for (enum sum s = 0; s < SUM_COUNT; s++)
             refused_double(r, k, &k->sums[s], (double)nasty[i], "grad or sums hold NaN");
+        struct score *s = &k->scores[BATCH - 1];
+        double *const numbers[] = {&s->loss, &s->adv_loss, &s->grad_norm, &s->el2n};
         for (int c = 0; c < 4; c++)
-            refused_double(r, k, &k->scores[BATCH - 1][c], (double)nasty[i], "of entry 11 is ");
+            refused_double(r, k, numbers[c], (double)nasty[i], "of entry 11 is ");
     }
-    refused_double(r, k, &k->sums[0], 0, "the weight is not above 0");
-    refused_double(r, k, &k->sums[0], -1, "the weight is not above 0");
-    refused_double(r, k, &k->scores[0][0], -1e-300, "scores: loss of entry 0 is -1e-300");
-    k->classes[3][1] += CLASSES;
+    refused_double(r, k, &k->sums[SUM_WEIGHT], 0, "the weight is not above 0");
+    refused_double(r, k, &k->sums[SUM_WEIGHT], -1, "the weight is not above 0");
+    refused_double(r, k, &k->scores[0].loss, -1e-300, "scores: loss of entry 0 is -1e-300");
+    k->scores[3].adv_predicted += CLASSES;
     refused(r, &k->res, "classes: entry 3 is ");
-    k->classes[3][1] -= 2 * CLASSES;
+    k->scores[3].adv_predicted -= 2 * CLASSES;
     refused(r, &k->res, "allowed is 0 to 2");
-    k->classes[3][1] += CLASSES;
-    const uint32_t flags = k->flags[5];
-    k->flags[5] = 0;
+    k->scores[3].adv_predicted += CLASSES;
+    const uint32_t flags = k->scores[5].flags;
+    k->scores[5].flags = 0;
     refused(r, &k->res, "flags: entry 5 is 0");
-    k->flags[5] = 4 | SCORE_MEASURED;
+    k->scores[5].flags = 4 | SCORE_MEASURED;
     refused(r, &k->res, "flags: entry 5 is 5");
-    k->flags[5] = flags;
+    k->scores[5].flags = flags;
     /* Nothing of all this was kept. */
     ASSERT_EQ(RUN_ROUND, give(r, k, &e));
     sha256_init(&got.epochs);
@@ -317,7 +319,7 @@ TEST(an_epoch_says_what_its_results_add_up_to)
 {
     struct fixture *f = fixture_create(SWEEP_JOB);
     struct run *r = started(f);
-    double sums[RUN_SUMS] = {0}, test_loss = 0;
+    double sums[SUM_COUNT] = {0}, test_loss = 0;
     int right = 0, adv_right = 0;
     enum run_event event = RUN_WAIT;
     struct run_epoch e;
@@ -326,12 +328,12 @@ TEST(an_epoch_says_what_its_results_add_up_to)
     while (event != RUN_EPOCH) {
         ASSERT_EQ(0, run_take(r, 1, UINT32_MAX, 0, 1000, &t));
         struct fake *k = fake_compute(r, f, &t);
-        for (int i = 0; i < RUN_SUMS; i++)
+        for (enum sum i = 0; i < SUM_COUNT; i++)
             sums[i] += k->sums[i];
         for (uint32_t i = 0; t.phase == PHASE_TEST && i < TESTS; i++) {
-            test_loss += k->scores[i][0];
-            right += k->classes[i][0] == f->test_labels[i];
-            adv_right += k->classes[i][1] == f->test_labels[i];
+            test_loss += k->scores[i].loss;
+            right += k->scores[i].predicted == f->test_labels[i];
+            adv_right += k->scores[i].adv_predicted == f->test_labels[i];
         }
         event = give(r, k, &e);
     }
@@ -339,9 +341,9 @@ TEST(an_epoch_says_what_its_results_add_up_to)
     ASSERT_EQ(SAMPLES, e.scheduled);
     ASSERT_EQ(SAMPLES, e.scored);
     ASSERT_NEAR(1, e.share, 0);
-    ASSERT_NEAR(sums[1] / sums[0], e.train_loss, 0);
-    ASSERT_NEAR((sums[2] - sums[1]) / sums[0], e.sharpness, 0);
-    ASSERT_NEAR(sums[4] / (STEPS * BATCH), e.train_accuracy, 0);
+    ASSERT_NEAR(sums[SUM_LOSS] / sums[SUM_WEIGHT], e.train_loss, 0);
+    ASSERT_NEAR((sums[SUM_LOSS_HAT] - sums[SUM_LOSS]) / sums[SUM_WEIGHT], e.sharpness, 0);
+    ASSERT_NEAR(sums[SUM_CORRECT] / (STEPS * BATCH), e.train_accuracy, 0);
     ASSERT_NEAR(test_loss / TESTS, e.test_loss, 0);
     ASSERT_NEAR((double)right / TESTS, e.test_accuracy, 0);
     ASSERT_NEAR((double)adv_right / TESTS, e.adv_accuracy, 0);

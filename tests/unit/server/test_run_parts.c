@@ -31,9 +31,9 @@ TEST(an_update_is_the_optimizers_with_the_clipped_gradient_of_the_batch)
         memcpy(theta, run_theta(r), f->model.floats * sizeof(*theta));
         for (uint64_t step = 0; step < STEPS; step++) {
             struct fake *k = compute_round(r, f);
-            double divisor = optimizer_divisor(o, k->sums[0], segments, 4, k->grad);
+            double divisor = optimizer_divisor(o, k->sums[SUM_WEIGHT], segments, 4, k->grad);
 
-            ASSERT(divisor > k->sums[0]);
+            ASSERT(divisor > k->sums[SUM_WEIGHT]);
             optimizer_step(o, optimizer_lr(o, step, EPOCHS * STEPS), step, divisor, segments, 4,
                            k->grad, theta, state, next);
             memcpy(theta, next, f->model.floats * sizeof(*theta));
@@ -115,7 +115,7 @@ TEST(decay_takes_weights_or_all)
 static void set_rise(struct fake *k, bool ascent)
 {
     if (k->res.phase == PHASE_TRAIN)
-        k->sums[2] = k->sums[1] + (ascent ? 0.5 * k->sums[0] : 0);
+        k->sums[SUM_LOSS_HAT] = k->sums[SUM_LOSS] + (ascent ? 0.5 * k->sums[SUM_WEIGHT] : 0);
 }
 
 TEST(sharpness_is_the_mean_over_the_steps_with_an_ascent)

@@ -29,7 +29,8 @@ TEST(theta_hat_is_the_ascent_by_the_gradient_of_the_batch)
         ASSERT(t.weights);
         memcpy(ids, t.ids, sizeof(ids));
         struct fake *k = fake_compute(r, f, &t);
-        ascent(m, (enum sam_kind)f->spec.sam, f->spec.rho, k->sums[0], k->grad, theta, hat);
+        ascent(m, (enum sam_kind)f->spec.sam, f->spec.rho, k->sums[SUM_WEIGHT], k->grad, theta,
+               hat);
         ASSERT_EQ(RUN_ROUND, give(r, k, &e));
 
         ASSERT_EQ(PHASE_DESCENT, run_phase(r));
@@ -184,11 +185,11 @@ TEST(an_epoch_adds_up_the_losses_at_theta_and_the_rise_to_theta_hat)
     while (event != RUN_EPOCH) {
         struct fake *k = compute_round(r, f);
         if (run_phase(r) == PHASE_ASCENT) {
-            weight += k->sums[0];
-            loss += k->sums[1];
-            correct += k->sums[4];
+            weight += k->sums[SUM_WEIGHT];
+            loss += k->sums[SUM_LOSS];
+            correct += k->sums[SUM_CORRECT];
         } else if (run_phase(r) == PHASE_DESCENT) {
-            hat += k->sums[2];
+            hat += k->sums[SUM_LOSS_HAT];
         }
         event = give(r, k, &e);
     }
@@ -210,18 +211,17 @@ TEST(scores_come_with_the_ascent_and_count_with_the_update)
     const uint64_t theta = theta_key(r, f);
     struct run_task t;
 
-    ASSERT(run_phase_scores(r, PHASE_ASCENT) && !run_phase_scores(r, PHASE_DESCENT));
-    up->flags[2] = 0;
+    up->scores[2].flags = 0;
     ASSERT_EQ(-EINVAL, run_result(r, &up->res, &why));
     ASSERT_HAS("flags: entry 2 is 0", why.text);
-    up->flags[2] = SCORE_MEASURED;
+    up->scores[2].flags = SCORE_MEASURED;
     give(r, up, &e);
     ASSERT_EQ(-EALREADY, run_result(r, &late->res, &why));
     ASSERT_EQ(0, run_take(r, 1, 4, 0, 1000, &t));
     const uint32_t last = t.ids[BATCH - 1];
     ASSERT_EQ(0, run_state(r).scores[last].flags);
     struct fake *down = fake_compute(r, f, &t);
-    down->res.scores = down->res.classes = down->res.flags = NULL;
+    down->res.scores = NULL;
     ASSERT_EQ(RUN_ROUND, give(r, down, &e));
     ASSERT_NEAR(fake_score(theta, PHASE_ASCENT, last, BATCH - 1).loss,
                 run_state(r).scores[last].loss, 0);

@@ -24,7 +24,7 @@ struct fixture {
 
 struct result {
     float *grad;
-    double sums[STEP_SUMS];
+    double sums[SUM_COUNT];
     struct score scores[SAMPLES];
 };
 
@@ -214,14 +214,14 @@ static void sum_of(struct step *s, const struct work *w, struct node n, size_t f
         return;
     }
     float *right = alloc_bytes(floats, sizeof(*right));
-    double right_sums[STEP_SUMS];
+    double right_sums[SUM_COUNT];
     uint32_t mid = node_split(n);
 
     sum_of(s, w, (struct node){n.lo, mid}, floats, grad, sums);
     sum_of(s, w, (struct node){mid, n.hi}, floats, right, right_sums);
     for (size_t i = 0; i < floats; i++)
         grad[i] += right[i];
-    for (int i = 0; i < STEP_SUMS; i++)
+    for (int i = 0; i < SUM_COUNT; i++)
         sums[i] += right_sums[i];
     free(right);
 }
@@ -233,7 +233,7 @@ TEST(a_node_is_the_sum_of_its_shards_along_the_tree)
     struct runner *r = crew(f, 3);
     struct result *got = run(r, f, &w);
     float *grad = alloc_bytes(f->m.floats, sizeof(*grad));
-    double sums[STEP_SUMS];
+    double sums[SUM_COUNT];
 
     net_thread_init();
     struct step *s = step_create(&f->m, kernels_best(), SHARD);
@@ -266,7 +266,7 @@ TEST(parts_of_a_batch_add_up_to_it)
     struct result *want = run(r, f, &whole), *a = run(r, f, &left), *b = run(r, f, &right);
     for (size_t i = 0; i < f->m.floats; i++)
         a->grad[i] += b->grad[i];
-    for (int i = 0; i < STEP_SUMS; i++)
+    for (int i = 0; i < SUM_COUNT; i++)
         a->sums[i] += b->sums[i];
     memcpy(a->scores + left.count, b->scores, right.count * sizeof(*b->scores));
     same(f, want, a);
