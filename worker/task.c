@@ -5,7 +5,16 @@
 #include "common/field.h"
 #include "proto/messages.h"
 
-static const char *const task_kinds[] = {"none", "train", "score", "test", NULL};
+static const char *const task_kinds[] = {[TASK_NONE] = "none",
+                                         [TASK_TRAIN] = "train",
+                                         [TASK_SCORE] = "score",
+                                         [TASK_TEST] = "test",
+                                         NULL};
+
+static const enum task_kind kind_of_phase[PHASES] = {
+    [PHASE_TRAIN] = TASK_TRAIN, [PHASE_ASCENT] = TASK_TRAIN, [PHASE_DESCENT] = TASK_TRAIN,
+    [PHASE_SWEEP] = TASK_SCORE, [PHASE_TEST] = TASK_TEST,
+};
 
 int task_read(const struct message *m, struct task *ret, struct errbuf *why)
 {
@@ -16,7 +25,7 @@ int task_read(const struct message *m, struct task *ret, struct errbuf *why)
         {"job", INT32_MAX, &ret->job},
         {"incarnation", INT64_C(1) << 50, &ret->incarnation},
         {"step", INT64_C(1) << 50, &ret->step},
-        {"phase", PHASE_TEST, &ret->phase},
+        {"phase", PHASES - 1, &ret->phase},
         {"lo", UINT32_MAX, &ret->lo},
         {"hi", UINT32_MAX, &ret->hi},
         {"shard", SHARD_MAX, &ret->shard},
@@ -38,6 +47,9 @@ int task_read(const struct message *m, struct task *ret, struct errbuf *why)
     if (rc == 0 && (ret->count < 1 || ret->lo >= ret->hi || ret->hi - ret->lo > ret->count))
         rc = err_set(why, -EINVAL, "a task of %lld samples in shards %lld to %lld makes no sense",
                      (long long)ret->count, (long long)ret->lo, (long long)ret->hi);
+    if (rc == 0 && kind_of_phase[ret->phase] != (enum task_kind)ret->kind)
+        rc = err_set(why, -EINVAL, "a task to %s in phase %lld makes no sense",
+                     task_kinds[ret->kind], (long long)ret->phase);
     return rc;
 }
 
