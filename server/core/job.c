@@ -5,10 +5,15 @@
 
 #include "common/text.h"
 
-const char *const job_state_names[] = {
+const char *const job_state_names[JOB_STATES + 1] = {
     [JOB_QUEUED] = "queued", [JOB_RUNNING] = "running", [JOB_PAUSED] = "paused",
     [JOB_DONE] = "done",     [JOB_FAILED] = "failed",   [JOB_CANCELLED] = "cancelled",
     [JOB_STATES] = NULL,
+};
+
+const char *const job_wait_names[JOB_WAITS + 1] = {
+    [WAIT_NOTHING] = "",  [WAIT_ROOM] = "room", [WAIT_WRITABLE] = "writable",
+    [WAIT_LOCK] = "lock", [WAIT_FILE] = "file", [JOB_WAITS] = NULL,
 };
 
 /* A paused job goes back to the queue, never straight to its run: only so many may train. */

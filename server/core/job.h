@@ -16,7 +16,20 @@ enum job_state {
     JOB_STATES
 };
 
-extern const char *const job_state_names[]; /* NULL-terminated */
+extern const char *const job_state_names[JOB_STATES + 1]; /* NULL-terminated */
+
+/* What a paused job that the server could not keep waits for; then it goes on by itself. */
+enum job_wait {
+    WAIT_NOTHING,  /* it goes on when a person resumes it */
+    WAIT_ROOM,     /* the disk is full */
+    WAIT_WRITABLE, /* the state folder cannot be written */
+    WAIT_LOCK,     /* another program has a database locked */
+    WAIT_FILE,     /* a database was removed or replaced */
+    JOB_WAITS
+};
+
+/* As they are in state.db; "" for WAIT_NOTHING. NULL-terminated. */
+extern const char *const job_wait_names[JOB_WAITS + 1];
 
 /* May a job go from one state to the other? */
 bool job_state_allowed(enum job_state from, enum job_state to);

@@ -19,7 +19,7 @@
 #include "server/store/state_dir.h"
 
 #define CHECKPOINTS_KEPT 2
-/* The end of the reason of a job that waits for the disk; state.db has no other sign of it. */
+/* The end of the reason of a job that waits for the disk. */
 #define BY_ITSELF "; it goes on by itself when "
 #define BY_HAND "; steppe resume tries again"
 #define ROOM_MIN_BYTES (4 << 20) /* beside a checkpoint: rows and logs of a small epoch */
@@ -232,35 +232,39 @@ void jobs_stop(struct jobs *jobs)
 
 /* --- what passes --- */
 
-/* Why a job that cannot be kept waits, and for what. What is not here does not pass by itself. */
-static const struct wait {
+/* Why a job that cannot be kept waits. What is not here does not pass by itself. */
+static const struct {
     int rc;
+    enum job_wait wait;
+} causes[] = {
+    {-ENOSPC, WAIT_ROOM},     {-EDQUOT, WAIT_ROOM},    {-EFBIG, WAIT_ROOM}, {-EROFS, WAIT_WRITABLE},
+    {-EACCES, WAIT_WRITABLE}, {-EPERM, WAIT_WRITABLE}, {-EBUSY, WAIT_LOCK}, {-ESTALE, WAIT_FILE},
+};
+#define CAUSES (sizeof(causes) / sizeof(causes[0]))
+
+static const struct wait {
     const char *until, *over;
     bool room; /* what is asked is the disk, else the databases */
-} waits[] = {
-    {-ENOSPC, "there is room", "there is room again", true},
-    {-EDQUOT, "there is room", "there is room again", true},
-    {-EFBIG, "there is room", "there is room again", true},
-    {-EROFS, "it can be written", "it can be written again", true},
-    {-EACCES, "it can be written", "it can be written again", true},
-    {-EPERM, "it can be written", "it can be written again", true},
-    {-EBUSY, "the lock is gone", "the lock is gone", false},
-    {-ESTALE, "it is back", "it is back", false},
+} waits[JOB_WAITS] = {
+    [WAIT_ROOM] = {"there is room", "there is room again", true},
+    [WAIT_WRITABLE] = {"it can be written", "it can be written again", true},
+    [WAIT_LOCK] = {"the lock is gone", "the lock is gone", false},
+    [WAIT_FILE] = {"it is back", "it is back", false},
 };
-#define WAITS (sizeof(waits) / sizeof(waits[0]))
 
 void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reason)
 {
-    const struct wait *wait = NULL;
+    enum job_wait wait = WAIT_NOTHING;
     char text[sizeof(job->rec.reason) + 16];
 
-    for (size_t i = 0; i < WAITS; i++)
-        if (waits[i].rc == rc)
-            wait = &waits[i];
+    for (size_t i = 0; i < CAUSES; i++)
+        if (causes[i].rc == rc)
+            wait = causes[i].wait;
     job_drop_run(jobs, job);
     job_set_state(jobs, job, JOB_PAUSED);
+    job->rec.wait = wait;
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%.320s%s%s", reason,
-             wait ? BY_ITSELF : BY_HAND, wait ? wait->until : "");
+             wait ? BY_ITSELF : BY_HAND, wait ? waits[wait].until : "");
     snprintf(text, sizeof(text), "paused: %s", job->rec.reason);
     job_write(jobs, job, NULL, text, NULL);
 }
@@ -268,14 +272,10 @@ void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reaso
 /* NULL: it waits for nothing that passes, or has not been written as paused. */
 static const struct wait *waits_for(const struct job *job)
 {
-    const char *end = job->rec.state == JOB_PAUSED && !job->unwritten[0]
-                          ? strstr(job->rec.reason, BY_ITSELF)
-                          : NULL;
+    const bool waiting =
+        job->rec.state == JOB_PAUSED && job->rec.wait != WAIT_NOTHING && !job->unwritten[0];
 
-    for (size_t i = 0; end && i < WAITS; i++)
-        if (strcmp(end + strlen(BY_ITSELF), waits[i].until) == 0)
-            return &waits[i];
-    return NULL;
+    return waiting ? &waits[job->rec.wait] : NULL;
 }
 
 struct probe {

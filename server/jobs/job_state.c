@@ -20,6 +20,7 @@ void job_set_state(struct jobs *jobs, struct job *job, enum job_state to)
 {
     assert(job_state_allowed(job->rec.state, to));
     job->rec.state = to;
+    job->rec.wait = WAIT_NOTHING;
     jobs_update_running(jobs);
 }
 
@@ -27,6 +28,7 @@ static void remember(struct job *job, const struct job_record *rec)
 {
     job->kept_state = rec->state;
     memcpy(job->kept_reason, rec->reason, sizeof(job->kept_reason));
+    job->kept_wait = rec->wait;
     job->kept_finished_ms = rec->finished_unix_ms;
 }
 
@@ -41,6 +43,7 @@ static void go_back(struct jobs *jobs, struct job *job)
 {
     job->rec.state = job->kept_state;
     memcpy(job->rec.reason, job->kept_reason, sizeof(job->rec.reason));
+    job->rec.wait = job->kept_wait;
     job->rec.finished_unix_ms = job->kept_finished_ms;
     jobs_update_running(jobs);
 }
@@ -231,8 +234,10 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
     if (!job->asked)
         remember(job, &job->rec);
     int rc = job_verb_apply(from, verb, &to, &why);
-    if (rc == -EALREADY && verb == VERB_PAUSE) /* it may have waited for the disk only */
+    if (rc == -EALREADY && verb == VERB_PAUSE) { /* it may have waited for the disk only */
         snprintf(job->rec.reason, sizeof(job->rec.reason), PAUSED_BY_PERSON);
+        job->rec.wait = WAIT_NOTHING;
+    }
     if (rc == -EALREADY) { /* durable already, or on its way in front of this one */
         job_write(jobs, job, NULL, "", rq);
         return;

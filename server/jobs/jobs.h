@@ -56,6 +56,7 @@ struct job {
      * disk, or what it was when they began to ask. */
     enum job_state kept_state;
     char kept_reason[sizeof(((struct job_record *)0)->reason)];
+    enum job_wait kept_wait;
     int64_t kept_finished_ms;
     unsigned changes; /* given to the store so far */
     unsigned asked;   /* of those that a person waits for, not yet written */

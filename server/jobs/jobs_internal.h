@@ -27,7 +27,8 @@ int job_settle_said(struct job *job, const struct weights_said *said, struct job
                     struct errbuf *why);
 void job_notes_done(struct job_notes *notes); /* frees the texts */
 
-/* The one place where a job changes its state, but for a change that cannot be written. */
+/* The one place where a job changes its state, but for a change that cannot be written. It waits
+ * for nothing then; who pauses it until something passes says so behind this. */
 void job_set_state(struct jobs *jobs, struct job *job, enum job_state to);
 /* The record as it is in memory is the one on the disk. */
 void job_kept(struct job *job, const struct job_record *rec);

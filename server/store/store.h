@@ -42,6 +42,7 @@ struct job_record {
     char *spec_json; /* owned by whoever holds the record (free) */
     enum job_state state;
     char reason[400];              /* "" : none; of a worker's with its name */
+    enum job_wait wait;            /* of a paused job; the reason is for people only */
     int64_t incarnation;           /* grows at every start, recovery and resume */
     char numerics_class[80];       /* "" until the first lease */
     bool relaxed;                  /* a person lets workers of every class at it since */

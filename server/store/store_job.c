@@ -19,7 +19,7 @@
 #define JOB_COLUMNS                                                                                \
     "job_id, uuid, name, dataset, dataset_sha256, spec_json, state, reason, incarnation,"          \
     " numerics_class, model_sha256, created_unix_ms, started_unix_ms, finished_unix_ms,"           \
-    " relaxed, broken"
+    " relaxed, broken, waits_for"
 
 static int event_add(struct store *s, int64_t job, const char *kind, const char *text,
                      struct errbuf *why)
@@ -133,14 +133,14 @@ static int insert(struct store *s, struct job_record *rec, const struct job_note
     if (rc == 0)
         rc = db_run(&s->state,
                     "INSERT INTO job(" JOB_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-                    " ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                    " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
                     DB_ARGS(DB_I(rec->job), DB_S(rec->uuid), DB_S(rec->name), DB_S(rec->dataset),
                             DB_S(rec->dataset_sha256), DB_S(rec->spec_json),
                             DB_S(job_state_names[rec->state]), DB_S(rec->reason),
                             DB_I(rec->incarnation), DB_S(rec->numerics_class),
                             DB_S(rec->model_sha256), DB_I(rec->created_unix_ms),
                             DB_I(rec->started_unix_ms), DB_I(rec->finished_unix_ms),
-                            DB_I(rec->relaxed), DB_S(rec->broken)),
+                            DB_I(rec->relaxed), DB_S(rec->broken), DB_S(job_wait_names[rec->wait])),
                     why);
     if (rc == 0)
         rc = event_add(s, rec->job, "state", job_state_names[rec->state], why);
@@ -177,11 +177,11 @@ int store_job_update(struct store *s, const struct job_record *rec, const char *
     rc = db_run(&s->state,
                 "UPDATE job SET state = ?2, reason = ?3, incarnation = ?4, numerics_class = ?5,"
                 " model_sha256 = ?6, started_unix_ms = ?7, finished_unix_ms = ?8, relaxed = ?9,"
-                " broken = ?10 WHERE job_id = ?1",
+                " broken = ?10, waits_for = ?11 WHERE job_id = ?1",
                 DB_ARGS(DB_I(rec->job), DB_S(job_state_names[rec->state]), DB_S(rec->reason),
                         DB_I(rec->incarnation), DB_S(rec->numerics_class), DB_S(rec->model_sha256),
                         DB_I(rec->started_unix_ms), DB_I(rec->finished_unix_ms), DB_I(rec->relaxed),
-                        DB_S(rec->broken)),
+                        DB_S(rec->broken), DB_S(job_wait_names[rec->wait])),
                 why);
     if (rc == 0 && sqlite3_changes(s->state.sql) == 0)
         rc = err_set(why, -ENOENT, "there is no job %lld", (long long)rec->job);
@@ -232,7 +232,7 @@ int store_job_remove(struct store *s, int64_t job, struct errbuf *why)
 
 static int read_job(sqlite3_stmt *stmt, struct job_record *ret)
 {
-    char state[16];
+    char state[16], wait[16];
 
     *ret = (struct job_record){.job = sqlite3_column_int64(stmt, 0)};
     db_text(stmt, 1, ret->uuid, sizeof(ret->uuid));
@@ -249,11 +249,14 @@ static int read_job(sqlite3_stmt *stmt, struct job_record *ret)
     ret->finished_unix_ms = sqlite3_column_int64(stmt, 13);
     ret->relaxed = sqlite3_column_int64(stmt, 14) != 0;
     db_text(stmt, 15, ret->broken, sizeof(ret->broken));
-    int index = text_index(state, job_state_names);
+    db_text(stmt, 16, wait, sizeof(wait));
+    int state_index = text_index(state, job_state_names);
+    int wait_index = text_index(wait, job_wait_names);
     const char *spec = (const char *)sqlite3_column_text(stmt, 5);
-    if (index < 0 || !spec)
+    if (state_index < 0 || wait_index < 0 || !spec)
         return -EUCLEAN;
-    ret->state = (enum job_state)index;
+    ret->state = (enum job_state)state_index;
+    ret->wait = (enum job_wait)wait_index;
     ret->spec_json = xstrdup(spec);
     return 0;
 }

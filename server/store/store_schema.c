@@ -26,6 +26,11 @@ static int state_migrate_3(struct db *db, struct errbuf *why)
     return db_exec(db, sql_state_3, why);
 }
 
+static int state_migrate_4(struct db *db, struct errbuf *why)
+{
+    return db_exec(db, sql_state_4, why);
+}
+
 static int difficulty_migrate_1(struct db *db, struct errbuf *why)
 {
     int rc = db_exec(db, sql_difficulty_1, why);
@@ -93,7 +98,7 @@ struct schema {
 };
 
 static int (*const state_migrations[])(struct db *, struct errbuf *) = {
-    state_migrate_1, state_migrate_2, state_migrate_3};
+    state_migrate_1, state_migrate_2, state_migrate_3, state_migrate_4};
 static int (*const difficulty_migrations[])(struct db *, struct errbuf *) = {
     difficulty_migrate_1, difficulty_migrate_2, difficulty_migrate_3, difficulty_migrate_4,
     difficulty_migrate_5, difficulty_migrate_6, difficulty_migrate_7};

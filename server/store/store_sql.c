@@ -15,6 +15,16 @@
 const char sql_state_3[] = "ALTER TABLE job ADD COLUMN relaxed INTEGER NOT NULL DEFAULT 0;\n"
                            "ALTER TABLE job ADD COLUMN broken TEXT NOT NULL DEFAULT '';\n";
 
+/* Until then the end of the reason was the only sign of what a paused job waits for. */
+#define REASON_ENDS(until) " WHEN reason LIKE '%; it goes on by itself when " until "' THEN "
+const char sql_state_4[] = "ALTER TABLE job ADD COLUMN waits_for TEXT NOT NULL DEFAULT '';\n"
+                           "UPDATE job SET waits_for = CASE"
+                           REASON_ENDS("there is room") "'room'"
+                           REASON_ENDS("it can be written") "'writable'"
+                           REASON_ENDS("the lock is gone") "'lock'"
+                           REASON_ENDS("it is back") "'file'"
+                           " ELSE '' END WHERE state = 'paused';\n";
+
 const char sql_state_1[] =
     "CREATE TABLE job(\n"
     "  job_id INTEGER PRIMARY KEY AUTOINCREMENT,\n"

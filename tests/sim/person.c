@@ -11,6 +11,7 @@
 #include "tests/sim/life.h"
 #include "tests/sim/net.h"
 #include "tests/sim/plan.h"
+#include "tests/sim/watch.h"
 #include "tests/sim/world.h"
 
 #define LOOK_US (2 * SECOND)
@@ -316,7 +317,7 @@ static void send_list(int64_t after_us)
     try_again(after_us);
 }
 
-/* The jobs as they are; resumes one that the server paused and does not promise to resume, ends the
+/* The jobs as they are; resumes one that the server paused and will not take up by itself, ends the
  * looking when all have ended. */
 static void take_list(const struct message *m)
 {
@@ -334,8 +335,7 @@ static void take_list(const struct message *m)
             all = all && is_final(job->state) && !text(row, "waiting")[0];
             if (strcmp(job->state, "paused") == 0)
                 note("paused job=%" PRId64 " reason=\"%s\"", job->number, text(row, "reason"));
-            if (strcmp(job->state, "paused") == 0 && !me.extra &&
-                !strstr(text(row, "reason"), "it goes on by itself"))
+            if (strcmp(job->state, "paused") == 0 && !me.extra && watch_needs_resume(job->number))
                 do_extra(RESUME, i);
             if (is_of_list(text(row, "waiting"))) {
                 note("waits_for_list job=%" PRId64 " for=\"%.200s\"", job->number,

@@ -20,7 +20,7 @@ struct line {
 
 /* What was last known to be durable of a job, and what was written since and may be. */
 struct row {
-    char state[12], class[24];
+    char state[12], class[24], waits[12];
     int64_t incarnation;
 };
 

@@ -17,7 +17,19 @@ static void write_row(struct reader *r, struct job *j, const char *line)
     }
     reader_word(line, "state", row->state, sizeof(row->state));
     reader_word(line, "class", row->class, sizeof(row->class));
+    reader_word(line, "waits", row->waits, sizeof(row->waits));
     row->incarnation = reader_number(line, "inc");
+}
+
+/* Does the line say what this row has? */
+static bool is_row(const struct row *row, const char *line)
+{
+    char state[12], waits[12];
+
+    reader_word(line, "state", state, sizeof(state));
+    reader_word(line, "waits", waits, sizeof(waits));
+    return strcmp(state, row->state) == 0 && strcmp(waits, row->waits) == 0 &&
+           reader_number(line, "inc") == row->incarnation;
 }
 
 static void read_writing(struct reader *r, const char *line)
@@ -38,6 +50,9 @@ static void read_row(struct reader *r, const char *line)
         reader_violation(r, "the incarnation falls from %" PRId64, j->durable.incarnation);
     j->known = true;
     reader_word(line, "state", j->durable.state, sizeof(j->durable.state));
+    reader_word(line, "waits", j->durable.waits, sizeof(j->durable.waits));
+    if (j->durable.waits[0] && strcmp(j->durable.state, "paused") != 0)
+        reader_violation(r, "a job that is not paused waits for %s", j->durable.waits);
     j->durable.incarnation = reader_number(line, "inc");
     j->written_count = 0;
     reader_word(line, "class", class, sizeof(class));
@@ -69,13 +84,13 @@ static void read_recovered(struct reader *r, const char *line)
     j->seen = true;
     if (j->removed)
         reader_violation(r, "a removed job is back");
-    found = !j->known || (strcmp(state, j->durable.state) == 0 && inc == j->durable.incarnation);
+    found = !j->known || is_row(&j->durable, line);
     for (int i = 0; i < j->written_count; i++)
-        found =
-            found || (strcmp(state, j->written[i].state) == 0 && inc == j->written[i].incarnation);
+        found = found || is_row(&j->written[i], line);
     if (!found)
-        reader_violation(r, "a job is recovered that was %s with incarnation %" PRId64,
-                         j->durable.state, j->durable.incarnation);
+        reader_violation(
+            r, "a job is recovered that was %s with incarnation %" PRId64 " and waited for \"%s\"",
+            j->durable.state, j->durable.incarnation, j->durable.waits);
     if (j->commanded[0] && strcmp(state, j->commanded) != 0)
         reader_violation(r, "a job is recovered whose acknowledged state is %s", j->commanded);
     reader_word(line, "class", class, sizeof(class));
@@ -87,6 +102,7 @@ static void read_recovered(struct reader *r, const char *line)
     j->known = true;
     j->removing = false; /* it did not happen */
     snprintf(j->durable.state, sizeof(j->durable.state), "%s", state);
+    reader_word(line, "waits", j->durable.waits, sizeof(j->durable.waits));
     j->durable.incarnation = inc;
     memcpy(j->class, class, sizeof(class));
     j->written_count = 0;

@@ -1,6 +1,8 @@
 /* What the journal hears of the server, at the borders of its modules: the linker routes the calls
  * of a few functions through here (--wrap). The planted faults sit in the same places, so that the
  * product has no trace of them. */
+#include "tests/sim/watch.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -13,6 +15,8 @@
 #include "server/store/store.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/plan.h"
+
+#define JOBS_KEPT 64 /* more numbers than jobs that a seed submits */
 
 #define WRAP(type, name, ...)                                                                      \
     type __real_##name(__VA_ARGS__);                                                               \
@@ -164,6 +168,25 @@ WRAP(int, store_epochs_drop, struct store *s, int64_t job, int64_t first, struct
     return __real_store_epochs_drop(s, job, first, why);
 }
 
+/* The last record of each job that was written or recovered, by number. */
+static struct {
+    enum job_state state;
+    enum job_wait wait;
+} kept[JOBS_KEPT];
+
+static void keep(const struct job_record *rec)
+{
+    if (rec->job < JOBS_KEPT) {
+        kept[rec->job].state = rec->state;
+        kept[rec->job].wait = rec->wait;
+    }
+}
+
+bool watch_needs_resume(int64_t job)
+{
+    return job < JOBS_KEPT && kept[job].state == JOB_PAUSED && kept[job].wait == WAIT_NOTHING;
+}
+
 WRAP(int, store_job_insert, struct store *s, struct job_record *rec, const struct job_notes *notes,
      struct errbuf *why)
 {
@@ -172,18 +195,24 @@ WRAP(int, store_job_insert, struct store *s, struct job_record *rec, const struc
 
     note("row job=%" PRId64 " state=%s inc=%" PRId64 " rc=%d class=", rec->job,
          job_state_names[rec->state], rec->incarnation, rc);
+    if (rc == 0)
+        keep(rec);
     return rc;
 }
 
 WRAP(int, store_job_update, struct store *s, const struct job_record *rec, const char *kind,
      const char *text, struct errbuf *why)
 {
-    note("writing job=%" PRId64 " state=%s inc=%" PRId64 " class=%s", rec->job,
-         job_state_names[rec->state], rec->incarnation, rec->numerics_class);
+    note("writing job=%" PRId64 " state=%s inc=%" PRId64 " waits=%s class=%s", rec->job,
+         job_state_names[rec->state], rec->incarnation, job_wait_names[rec->wait],
+         rec->numerics_class);
     int rc = __real_store_job_update(s, rec, kind, text, why);
 
-    note("row job=%" PRId64 " state=%s inc=%" PRId64 " rc=%d class=%s", rec->job,
-         job_state_names[rec->state], rec->incarnation, rc, rec->numerics_class);
+    note("row job=%" PRId64 " state=%s inc=%" PRId64 " rc=%d waits=%s class=%s", rec->job,
+         job_state_names[rec->state], rec->incarnation, rc, job_wait_names[rec->wait],
+         rec->numerics_class);
+    if (rc == 0)
+        keep(rec);
     return rc;
 }
 
@@ -205,8 +234,10 @@ static void each_job(void *arg, struct job_record *rec)
 {
     const struct each *each = arg;
 
-    note("recovered job=%" PRId64 " state=%s inc=%" PRId64 " class=%s", rec->job,
-         job_state_names[rec->state], rec->incarnation, rec->numerics_class);
+    note("recovered job=%" PRId64 " state=%s inc=%" PRId64 " waits=%s class=%s", rec->job,
+         job_state_names[rec->state], rec->incarnation, job_wait_names[rec->wait],
+         rec->numerics_class);
+    keep(rec);
     each->call(each->arg, rec);
 }
 

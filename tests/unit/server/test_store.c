@@ -46,6 +46,7 @@ TEST(jobs_survive_a_reopen_with_all_their_fields)
     ASSERT_EQ(1, rec.job);
     rec.state = JOB_RUNNING;
     rec.incarnation = 3;
+    rec.wait = WAIT_LOCK;
     rec.started_unix_ms = 5000;
     snprintf(rec.numerics_class, sizeof(rec.numerics_class), "avx2-x");
     snprintf(rec.reason, sizeof(rec.reason), "because");
@@ -61,6 +62,7 @@ TEST(jobs_survive_a_reopen_with_all_their_fields)
     ASSERT_STR(rec.spec_json, l.jobs[0].spec_json);
     ASSERT_EQ(JOB_RUNNING, l.jobs[0].state);
     ASSERT_EQ(3, l.jobs[0].incarnation);
+    ASSERT_EQ(WAIT_LOCK, l.jobs[0].wait);
     ASSERT_EQ(5000, l.jobs[0].started_unix_ms);
     ASSERT_EQ(0, l.jobs[0].finished_unix_ms);
     ASSERT_EQ(1001, l.jobs[0].created_unix_ms);
