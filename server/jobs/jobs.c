@@ -302,7 +302,10 @@ static void add_time(cJSON *row, const char *name, int64_t unix_ms)
 /* waits: nothing is computed, so there is neither a speed nor an end in sight. */
 static void add_progress(cJSON *row, struct job *job, bool waits)
 {
-    static const char *const phases[] = {"train", "train", "train", "sweep", "test"};
+    static const char *const phases[PHASES] = {
+        [PHASE_TRAIN] = "train", [PHASE_ASCENT] = "train", [PHASE_DESCENT] = "train",
+        [PHASE_SWEEP] = "sweep", [PHASE_TEST] = "test",
+    };
     uint64_t epoch_steps = job->data ? jobspec_epoch_steps(&job->spec, job->data->samples) : 0;
     struct run_progress p = {.epoch = job->epochs_done,
                              .step = job->step,

@@ -119,7 +119,10 @@ uint32_t worker_release(struct workers *w, struct worker *worker)
 
 static cJSON *task_fields(const struct job *job, const struct run_task *task, int64_t ttl_ms)
 {
-    static const char *const kinds[] = {"train", "train", "train", "score", "test"};
+    static const char *const kinds[PHASES] = {
+        [PHASE_TRAIN] = "train", [PHASE_ASCENT] = "train", [PHASE_DESCENT] = "train",
+        [PHASE_SWEEP] = "score", [PHASE_TEST] = "test",
+    };
     cJSON *out = cJSON_CreateObject();
 
     cJSON_AddStringToObject(out, "task", kinds[task->phase]);

@@ -351,14 +351,18 @@ bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t
     return true;
 }
 
-const char *const worker_state_names[] = {"computing", "waiting", "silent", "set aside", NULL};
+const char *const worker_state_names[WORKER_STATES + 1] = {
+    [WORKER_COMPUTING] = "computing", [WORKER_WAITING] = "waiting", [WORKER_SILENT] = "silent",
+    [WORKER_ASIDE] = "set aside",     [WORKER_STATES] = NULL,
+};
 
-/* Index in worker_state_names. */
-static int state_of(const struct worker *worker, int64_t now_ms)
+static enum worker_state state_of(const struct worker *worker, int64_t now_ms)
 {
     if (worker->aside_until_ms)
-        return 3;
-    return !worker_alive(worker, now_ms) ? 2 : worker->held ? 1 : 0;
+        return WORKER_ASIDE;
+    if (!worker_alive(worker, now_ms))
+        return WORKER_SILENT;
+    return worker->held ? WORKER_WAITING : WORKER_COMPUTING;
 }
 
 void workers_count(struct workers *w, unsigned ret[WORKER_STATES])

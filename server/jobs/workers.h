@@ -70,9 +70,15 @@ void workers_dismiss(struct workers *w);
 /* Why the running job gets no work done; false when it does. */
 bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes);
 cJSON *workers_rows(struct workers *w);
-#define WORKER_STATES 4
-extern const char *const worker_state_names[]; /* NULL-terminated */
-/* How many there are of each state. */
+enum worker_state {
+    WORKER_COMPUTING, /* has a task, or was heard of just now */
+    WORKER_WAITING,   /* its request is held until there is work */
+    WORKER_SILENT,    /* its lease ran out, or it has said nothing for long */
+    WORKER_ASIDE,     /* gets no work for a while: its results were bad */
+    WORKER_STATES
+};
+extern const char *const worker_state_names[WORKER_STATES + 1]; /* NULL-terminated */
+/* Adds to ret how many there are of each state. */
 void workers_count(struct workers *w, unsigned ret[WORKER_STATES]);
 
 #endif

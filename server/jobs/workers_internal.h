@@ -65,10 +65,8 @@ bool worker_has_class(const struct worker *worker, const struct job *job);
 /* Did it refuse this job since that runs, be it that it may be asked again? */
 bool worker_has_refused(const struct worker *worker, int64_t job);
 /* Did it say that it cannot do this job, and is not to be asked again yet? */
-/* Jobs whose class nobody has who is there, and in which nothing was computed, give it back. */
-void workers_free_classes(struct workers *w, int64_t now_ms);
 bool worker_refuses(const struct worker *worker, const struct job *job);
-/* May it compute for this job? Both of the above. */
+/* May it compute for this job? It has its class and does not refuse it. */
 bool worker_fits(const struct worker *worker, const struct job *job);
 /* It may be asked again: about this job, or (0) about all. */
 void worker_forgive(struct worker *worker, int64_t job);
@@ -78,6 +76,8 @@ uint32_t worker_release(struct workers *w, struct worker *worker);
 bool worker_grant(struct workers *w, struct worker *worker);
 /* A result of it was counted: in the long run that makes up for its faults. */
 void worker_counted_good(struct worker *worker);
+/* Jobs whose class nobody has who is there, and in which nothing was computed, give it back. */
+void workers_free_classes(struct workers *w, int64_t now_ms);
 /* Work that nobody is done with in time: leases that ran out, nodes that kill. */
 void workers_expire(struct workers *w, int64_t now_ms);
 /* May some idle worker have something to repeat, or the work of another job? */
