@@ -11,8 +11,9 @@
 #include "common/hash.h"
 #include "common/safetensors.h"
 #include "common/text.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/import/numbers.h"
-#include "proto/cli/session.h"
+#include "proto/cli/reply.h"
 #include "proto/cli/upload.h"
 
 /* Writes what the server takes for the file `path` to `made`, and notes in obj, the object of the
@@ -87,7 +88,7 @@ static char *path_of(const char *job_path, const char *file)
 static int send_file(struct cli *cli, const char *name, const char *path, cJSON *obj,
                      struct errbuf *why)
 {
-    const char *had = value_text(obj, "sha256");
+    const char *had = reply_text(obj, "sha256");
     uint8_t digest[SHA256_BYTES];
     char hex[SHA256_HEX];
     int rc = sha256_file(path, digest, why);
@@ -114,11 +115,11 @@ static int count_samples(struct cli *cli, const char *dataset, uint32_t *ret, st
     int64_t samples;
 
     cJSON_AddStringToObject(request, "name", dataset);
-    int rc = cli_call(cli, MSG_DATASET_SHOW, request, &reply, why);
+    int rc = connection_call(cli, MSG_DATASET_SHOW, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_object(reply.json, "dataset", &row, why);
-    if (rc == 0 && (!value_i64(row, "samples", &samples) || samples < 1 || samples > SAMPLES_MAX))
+    if (rc == 0 && (!reply_i64(row, "samples", &samples) || samples < 1 || samples > SAMPLES_MAX))
         rc = err_set(why, -EBADMSG, "the server does not say how many samples dataset %s has",
                      dataset);
     message_done(&reply);
@@ -160,7 +161,7 @@ static int send_converted(struct cli *cli, const char *name, const char *path, c
 int attach_files(struct cli *cli, const char *job_path, cJSON *spec, struct errbuf *why)
 {
     const cJSON *curriculum = cJSON_GetObjectItemCaseSensitive(spec, "curriculum");
-    const char *dataset = value_text(spec, "dataset");
+    const char *dataset = reply_text(spec, "dataset");
     char whose[NAME_MAX_BYTES + 16];
     const struct {
         const char *key;
@@ -179,7 +180,7 @@ int attach_files(struct cli *cli, const char *job_path, cJSON *spec, struct errb
 
     snprintf(whose, sizeof(whose), "dataset %s", dataset);
     for (size_t i = 0; rc == 0 && i < sizeof(places) / sizeof(places[0]); i++) {
-        const char *file = value_text(places[i].obj, "file");
+        const char *file = reply_text(places[i].obj, "file");
         if (!cJSON_IsObject(places[i].obj) || !*file)
             continue;
         char *path = path_of(job_path, file);

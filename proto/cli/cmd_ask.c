@@ -7,8 +7,13 @@
 
 #include "common/bounds.h"
 #include "common/text.h"
+#include "proto/cli/cells.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 #include "proto/cli/sample_row.h"
+#include "proto/cli/table.h"
 
 static const char *const suspect_names[] = {"suspicion", "loss",        "loss_mean",  "el2n",
                                             "margin",    "margin_mean", "confidence", "forgetting",
@@ -75,12 +80,12 @@ static int ask(struct cli *cli, enum message_type type, cJSON *request,
     request_class(cli, request);
     cJSON_AddNumberToObject(request, "first", (double)cli->args->first);
     cJSON_AddNumberToObject(request, "limit", (double)cli->args->limit);
-    int rc = cli_call(cli, type, request, &reply, why);
+    int rc = connection_call(cli, type, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "rows", &rows, why);
     if (rc == 0 && cli->args->json)
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     else if (rc == 0)
         print(cli, reply.json, rows);
     message_done(&reply);
@@ -93,7 +98,7 @@ static int ask_by(struct cli *cli, enum message_type type, const char *const *na
                   struct errbuf *why)
 {
     cJSON *request;
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
 
     if (rc != 0)
         return rc;
@@ -105,7 +110,7 @@ static int64_t number_of(const cJSON *json, const char *name)
 {
     int64_t value = 0;
 
-    value_i64(json, name, &value);
+    reply_i64(json, name, &value);
     return value;
 }
 
@@ -113,7 +118,7 @@ static int64_t number_of(const cJSON *json, const char *name)
 static void print_groups(const struct cli *cli, const char *what, const cJSON *json,
                          const cJSON *rows)
 {
-    const char *by = value_text(json, "by");
+    const char *by = reply_text(json, "by");
     const struct column columns[] = {
         {.title = what},
         {"samples", .right = true},
@@ -131,9 +136,9 @@ static void print_groups(const struct cli *cli, const char *what, const cJSON *j
     char places[PLACES_BYTES];
     const cJSON *row;
 
-    cli_print_text("job %s, epoch %lld, hardest %s first by mean %s: %s", cli->words[0],
-                   (long long)number_of(json, "epoch"), what, by,
-                   places_text(cli, json, rows, class ? "classes" : "domains", places));
+    print_text("job %s, epoch %lld, hardest %s first by mean %s: %s", cli->words[0],
+               (long long)number_of(json, "epoch"), what, by,
+               places_text(cli, json, rows, class ? "classes" : "domains", places));
     cJSON_ArrayForEach(row, rows)
     {
         cell_class(t, row, what, "name");
@@ -186,11 +191,11 @@ static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *
     int64_t rank = cli->args->first;
     char places[PLACES_BYTES];
 
-    cli_print_text("job %s, epoch %lld to %lld, %s of %lld samples, %s first: %s", cli->words[0],
-                   (long long)number_of(json, "from"), (long long)number_of(json, "epoch"),
-                   value_text(json, "by"), (long long)number_of(json, "samples"),
-                   cli->args->fallers ? "what became easier" : "what became harder",
-                   places_text(cli, json, rows, "samples", places));
+    print_text("job %s, epoch %lld to %lld, %s of %lld samples, %s first: %s", cli->words[0],
+               (long long)number_of(json, "from"), (long long)number_of(json, "epoch"),
+               reply_text(json, "by"), (long long)number_of(json, "samples"),
+               cli->args->fallers ? "what became easier" : "what became harder",
+               places_text(cli, json, rows, "samples", places));
     cJSON_ArrayForEach(row, rows)
     {
         int64_t before = number_of(row, "predicted_before"), after = number_of(row, "predicted");
@@ -213,7 +218,7 @@ static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *
 int cmd_risers(struct cli *cli, struct errbuf *why)
 {
     cJSON *request;
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
 
     if (rc != 0)
         return rc;
@@ -226,7 +231,7 @@ int cmd_risers(struct cli *cli, struct errbuf *why)
 
 static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON *rows)
 {
-    const char *by = value_text(json, "by");
+    const char *by = reply_text(json, "by");
     const struct column columns[] = {
         {"rank", .right = true},
         {"sample", .right = true},
@@ -245,9 +250,9 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
     int64_t rank = cli->args->first, as_labelled = 0;
     char places[PLACES_BYTES];
 
-    cli_print_text("job %s, epoch %lld, most suspicious label first by %s: %s", cli->words[0],
-                   (long long)number_of(json, "epoch"), by,
-                   places_text(cli, json, rows, "samples", places));
+    print_text("job %s, epoch %lld, most suspicious label first by %s: %s", cli->words[0],
+               (long long)number_of(json, "epoch"), by,
+               places_text(cli, json, rows, "samples", places));
     cJSON_ArrayForEach(row, rows)
     {
         table_add(t, "%lld", (long long)++rank);
@@ -267,10 +272,10 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
     table_print(t, cli->colour, stdout);
     table_free(t);
     if (as_labelled)
-        cli_print_text("%lld of these %d %s taken for what the label says: there the model agrees "
-                       "with the label and %s only gives it a high rank",
-                       (long long)as_labelled, cJSON_GetArraySize(rows),
-                       as_labelled == 1 ? "is" : "are", by);
+        print_text("%lld of these %d %s taken for what the label says: there the model agrees "
+                   "with the label and %s only gives it a high rank",
+                   (long long)as_labelled, cJSON_GetArraySize(rows),
+                   as_labelled == 1 ? "is" : "are", by);
 }
 
 int cmd_suspects(struct cli *cli, struct errbuf *why)
@@ -282,14 +287,14 @@ static void print_comparison(const struct cli *cli, const cJSON *json)
 {
     double rho, agree = 0, mean = 0, other = 0;
 
-    cli_print_text("job %s, epoch %lld, and job %s, epoch %lld: %s of %lld samples", cli->words[0],
-                   (long long)number_of(json, "epoch"), cli->words[1],
-                   (long long)number_of(json, "other_epoch"), value_text(json, "by"),
-                   (long long)number_of(json, "samples"));
-    if (value_f64(json, "spearman", &rho))
+    print_text("job %s, epoch %lld, and job %s, epoch %lld: %s of %lld samples", cli->words[0],
+               (long long)number_of(json, "epoch"), cli->words[1],
+               (long long)number_of(json, "other_epoch"), reply_text(json, "by"),
+               (long long)number_of(json, "samples"));
+    if (reply_f64(json, "spearman", &rho))
         printf("rank correlation %.4f   ", rho);
-    if (value_f64(json, "agree", &agree) && value_f64(json, "mean", &mean) &&
-        value_f64(json, "other_mean", &other))
+    if (reply_f64(json, "agree", &agree) && reply_f64(json, "mean", &mean) &&
+        reply_f64(json, "other_mean", &other))
         printf("predicted alike %.2f%%   mean %.4g and %.4g", 100 * agree, mean, other);
     printf("\n");
 }
@@ -334,7 +339,7 @@ int cmd_compare(struct cli *cli, struct errbuf *why)
 {
     cJSON *request;
     int64_t other;
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
 
     if (rc == 0 && !text_i64(cli->words[1], 1, INT32_MAX, &other)) {
         cJSON_Delete(request);
@@ -359,7 +364,7 @@ static void print_grid(const cJSON *json)
             columns = number_of(json, "variability_bins");
     double max = 0;
 
-    value_f64(json, "variability_max", &max);
+    reply_f64(json, "variability_max", &max);
     if (rows < 1 || columns < 1 || columns > DRAW_CELLS_MAX / 2 ||
         cJSON_GetArraySize(counts) != rows * columns)
         return;
@@ -400,8 +405,8 @@ static void print_map(const struct cli *cli, const cJSON *json, const cJSON *row
            (long long)number_of(json, "epochs"), (long long)number_of(json, "epoch"),
            (long long)number_of(json, "samples"));
     print_grid(json);
-    cli_print_text("%s first: %s", value_text(json, "by"),
-                   places_text(cli, json, rows, "samples", places));
+    print_text("%s first: %s", reply_text(json, "by"),
+               places_text(cli, json, rows, "samples", places));
     cJSON_ArrayForEach(row, rows)
     {
         table_add(t, "%lld", (long long)++rank);

@@ -5,9 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/cli/cells.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/dataset.h"
 #include "proto/cli/draw.h"
-#include "proto/cli/session.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
+#include "proto/cli/table.h"
 
 #define HASH_SHOWN 12 /* digits of a hash in a list */
 #define COUNT_CELLS 30
@@ -43,7 +47,7 @@ static void print_datasets(const struct cli *cli, const cJSON *datasets)
 
     cJSON_ArrayForEach(row, datasets)
     {
-        bool has_bytes = value_i64(row, "bytes", &bytes) && bytes >= 0;
+        bool has_bytes = reply_i64(row, "bytes", &bytes) && bytes >= 0;
         cell_text(t, row, "name");
         cell_i64(t, row, "samples");
         cell_i64(t, row, "test_samples");
@@ -51,26 +55,26 @@ static void print_datasets(const struct cli *cli, const cJSON *datasets)
         table_add(t, "%s", text);
         cell_i64(t, row, "classes");
         table_add(t, "%s", has_bytes ? draw_bytes((uint64_t)bytes, text) : "");
-        table_add(t, "%.*s", HASH_SHOWN, value_text(row, "sha256"));
+        table_add(t, "%.*s", HASH_SHOWN, reply_text(row, "sha256"));
         cell_text(t, row, "source");
     }
     table_print(t, cli->colour, stdout);
     table_free(t);
-    cJSON_ArrayForEach(row, datasets) if (*value_text(row, "damaged"))
-        cli_print_text("%s", value_text(row, "damaged"));
+    cJSON_ArrayForEach(row, datasets) if (*reply_text(row, "damaged"))
+        print_text("%s", reply_text(row, "damaged"));
 }
 
 int cmd_dataset_list(struct cli *cli, struct errbuf *why)
 {
     const cJSON *datasets;
     struct message reply;
-    int rc = cli_call(cli, MSG_DATASET_LIST, NULL, &reply, why);
+    int rc = connection_call(cli, MSG_DATASET_LIST, NULL, &reply, why);
 
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "datasets", &datasets, why);
     if (rc == 0 && cli->args->json)
-        cli_print_value(datasets);
+        print_json(datasets);
     else if (rc == 0 && cJSON_GetArraySize(datasets) == 0)
         printf("there are no datasets; bring one with steppe dataset import NAME PATH|glyphs\n");
     else if (rc == 0)
@@ -84,13 +88,13 @@ void dataset_print_row(const cJSON *row)
     int64_t samples = 0, test_samples = 0, classes = 0;
     char input[DRAW_TEXT_BYTES];
 
-    value_i64(row, "samples", &samples);
-    value_i64(row, "test_samples", &test_samples);
-    value_i64(row, "classes", &classes);
+    reply_i64(row, "samples", &samples);
+    reply_i64(row, "test_samples", &test_samples);
+    reply_i64(row, "classes", &classes);
     input_text(row, input);
-    cli_print_text("%s: %lld + %lld images %s, %lld classes, sha256 %s", value_text(row, "name"),
-                   (long long)samples, (long long)test_samples, input, (long long)classes,
-                   value_text(row, "sha256"));
+    print_text("%s: %lld + %lld images %s, %lld classes, sha256 %s", reply_text(row, "name"),
+               (long long)samples, (long long)test_samples, input, (long long)classes,
+               reply_text(row, "sha256"));
 }
 
 /* How many samples are of which class, or domain: what `word` says. */
@@ -137,14 +141,14 @@ static void print_dataset(const struct cli *cli, const cJSON *json, const cJSON 
     char text[DRAW_TEXT_BYTES];
 
     dataset_print_row(row);
-    if (*value_text(row, "source"))
-        cli_print_text("  source   %s", value_text(row, "source"));
-    if (value_i64(row, "bytes", &bytes) && bytes >= 0)
+    if (*reply_text(row, "source"))
+        print_text("  source   %s", reply_text(row, "source"));
+    if (reply_i64(row, "bytes", &bytes) && bytes >= 0)
         printf("  size     %s\n", draw_bytes((uint64_t)bytes, text));
-    if (*value_text(row, "damaged"))
-        cli_print_text("  %s", value_text(row, "damaged"));
-    value_i64(json, "flipped", &flipped);
-    value_i64(json, "hard", &hard);
+    if (*reply_text(row, "damaged"))
+        print_text("  %s", reply_text(row, "damaged"));
+    reply_i64(json, "flipped", &flipped);
+    reply_i64(json, "hard", &hard);
     if (flipped > 0 || hard > 0)
         printf("  planted  %lld flipped labels, %lld hard samples\n", (long long)flipped,
                (long long)hard);
@@ -160,12 +164,12 @@ int cmd_dataset_show(struct cli *cli, struct errbuf *why)
     const cJSON *row;
 
     cJSON_AddStringToObject(request, "name", cli->words[0]);
-    int rc = cli_call(cli, MSG_DATASET_SHOW, request, &reply, why);
+    int rc = connection_call(cli, MSG_DATASET_SHOW, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_object(reply.json, "dataset", &row, why);
     if (rc == 0 && cli->args->json)
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     else if (rc == 0)
         print_dataset(cli, reply.json, row);
     message_done(&reply);
@@ -178,13 +182,13 @@ int cmd_dataset_rm(struct cli *cli, struct errbuf *why)
     struct message reply;
 
     cJSON_AddStringToObject(request, "name", cli->words[0]);
-    int rc = cli_call(cli, MSG_DATASET_RM, request, &reply, why);
+    int rc = connection_call(cli, MSG_DATASET_RM, request, &reply, why);
     if (rc != 0)
         return rc;
     if (cli->args->json)
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     else
-        cli_print_text("dataset %s is removed", cli->words[0]);
+        print_text("dataset %s is removed", cli->words[0]);
     message_done(&reply);
     return 0;
 }

@@ -6,8 +6,12 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "proto/cli/cells.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
-#include "proto/cli/session.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
+#include "proto/cli/table.h"
 
 /* A large file takes its time; the request is sent again meanwhile and waits for the same end. */
 #define UPKEEP_DEADLINE_MS (6 * 3600 * 1000)
@@ -21,10 +25,11 @@ const struct option backup_options[] = {
 static int ask(struct cli *cli, enum message_type type, cJSON *request, struct message *ret,
                struct errbuf *why)
 {
-    int rc = cli_call_tensors(cli, type, request, NULL, 0, UPKEEP_DEADLINE_MS, ret, NULL, why);
+    int rc =
+        connection_call_tensors(cli, type, request, NULL, 0, UPKEEP_DEADLINE_MS, ret, NULL, why);
 
     if (rc == 0 && cli->args->json)
-        cli_print_json(ret, NULL);
+        print_reply(ret, NULL);
     return rc;
 }
 
@@ -32,7 +37,7 @@ static const char *bytes_text(const cJSON *obj, const char *name, char buf[DRAW_
 {
     int64_t bytes = 0;
 
-    value_i64(obj, name, &bytes);
+    reply_i64(obj, name, &bytes);
     return draw_bytes(bytes < 0 ? 0 : (uint64_t)bytes, buf);
 }
 
@@ -45,15 +50,15 @@ static void print_logs(const cJSON *json)
 
     cJSON_ArrayForEach(log, logs)
     {
-        const char *by = value_text(log, "held_by");
-        value_i64(log, "bytes", &bytes);
-        value_i64(log, "held_bytes", &held_bytes);
+        const char *by = reply_text(log, "held_by");
+        reply_i64(log, "bytes", &bytes);
+        reply_i64(log, "held_bytes", &held_bytes);
         if (bytes > DB_LOG_BYTES_MAX && held_bytes > 0)
-            cli_print_text(
-                "%s-wal has %s; %s of it cannot go into the file while %s reads an older "
-                "state",
-                log->string, bytes_text(log, "bytes", has), bytes_text(log, "held_bytes", held),
-                by[0] ? by : "a question to the server");
+            print_text("%s-wal has %s; %s of it cannot go into the file while %s reads an older "
+                       "state",
+                       log->string, bytes_text(log, "bytes", has),
+                       bytes_text(log, "held_bytes", held),
+                       by[0] ? by : "a question to the server");
     }
 }
 
@@ -65,8 +70,8 @@ static void print_backup(const struct cli *cli, const cJSON *json, const cJSON *
     int64_t removed = 0;
     const cJSON *row;
 
-    value_i64(json, "removed", &removed);
-    cli_print_text("%s", value_text(json, "folder"));
+    reply_i64(json, "removed", &removed);
+    print_text("%s", reply_text(json, "folder"));
     cJSON_ArrayForEach(row, files)
     {
         cell_text(t, row, "name");
@@ -103,15 +108,15 @@ static void print_check(const cJSON *json, const cJSON *problems)
     int64_t epochs = 0, rows = 0, checkpoints = 0, datasets = 0, attached = 0, total = 0;
     const cJSON *problem;
 
-    value_i64(json, "epochs", &epochs);
-    value_i64(json, "rows", &rows);
-    value_i64(json, "checkpoints", &checkpoints);
-    value_i64(json, "datasets", &datasets);
-    value_i64(json, "attached", &attached);
+    reply_i64(json, "epochs", &epochs);
+    reply_i64(json, "rows", &rows);
+    reply_i64(json, "checkpoints", &checkpoints);
+    reply_i64(json, "datasets", &datasets);
+    reply_i64(json, "attached", &attached);
     print_logs(json);
     cJSON_ArrayForEach(problem, problems)
-        cli_print_text("%s", cJSON_IsString(problem) ? problem->valuestring : "");
-    value_i64(json, "total", &total);
+        print_text("%s", cJSON_IsString(problem) ? problem->valuestring : "");
+    reply_i64(json, "total", &total);
     if (total > cJSON_GetArraySize(problems))
         printf("and %lld more\n", (long long)total - cJSON_GetArraySize(problems));
     printf("looked at both files, %lld scores of %lld epochs, %lld checkpoints, %lld datasets and "
@@ -129,12 +134,12 @@ int cmd_db_check(struct cli *cli, struct errbuf *why)
 
     if (rc != 0)
         return rc;
-    /* cli_print_json leaves the fields where they are. */
+    /* print_reply leaves the fields where they are. */
     rc = reply_array(reply.json, "problems", &problems, why);
     if (rc == 0 && !cli->args->json)
         print_check(reply.json, problems);
-    value_i64(reply.json, "total", &total);
-    value_i64(reply.json, "in_files", &in_files);
+    reply_i64(reply.json, "total", &total);
+    reply_i64(reply.json, "in_files", &in_files);
     if (rc == 0 && total > in_files)
         rc =
             err_set(why, -EUCLEAN, "a database is damaged; README.md says how to restore a backup");
@@ -159,12 +164,12 @@ static void print_compact(const cJSON *json)
         printf("%-13s  %s > %s\n", files[i], bytes_text(before, files[i], from),
                bytes_text(after, files[i], to));
     print_logs(json);
-    value_i64(dropped, "rows", &rows);
-    value_i64(dropped, "epochs", &epochs);
+    reply_i64(dropped, "rows", &rows);
+    reply_i64(dropped, "epochs", &epochs);
     if (rows)
         printf("%lld scores of %lld epochs were dropped, as the server's --keep options say\n",
                (long long)rows, (long long)epochs);
-    value_i64(dropped, "uploads", &uploads);
+    reply_i64(dropped, "uploads", &uploads);
     if (uploads)
         printf("%lld upload%s that nobody went on with %s dropped\n", (long long)uploads,
                uploads == 1 ? "" : "s", uploads == 1 ? "was" : "were");

@@ -12,7 +12,10 @@
 #include "common/safetensors.h"
 #include "common/score.h"
 #include "common/text.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/import/npy.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 #include "proto/cli/sample_row.h"
 
 enum { FORMAT_CSV, FORMAT_JSONL, FORMAT_NPY, FORMAT_SAFETENSORS };
@@ -122,10 +125,10 @@ static int fetch(struct cli *cli, int64_t job, int64_t epoch, struct scores *s, 
         if (s->epoch >= 0)
             cJSON_AddNumberToObject(request, "epoch", (double)s->epoch);
         cJSON_AddNumberToObject(request, "first", (double)first);
-        rc = cli_call(cli, MSG_SCORE_ROWS, request, &reply, why);
+        rc = connection_call(cli, MSG_SCORE_ROWS, request, &reply, why);
         if (rc != 0)
             return rc;
-        if (!value_i64(reply.json, "epoch", &s->epoch) || !value_i64(reply.json, "count", &total))
+        if (!reply_i64(reply.json, "epoch", &s->epoch) || !reply_i64(reply.json, "count", &total))
             rc = err_set(why, -EBADMSG, "the server does not say how many rows there are");
         s->total = (uint64_t)total;
         rows = 0;
@@ -180,7 +183,7 @@ static int list_epochs(struct cli *cli, int64_t job, int64_t **ret, size_t *ret_
         cJSON *request = cJSON_CreateObject();
         cJSON_AddNumberToObject(request, "job", (double)job);
         cJSON_AddNumberToObject(request, "epochs_from", (double)next);
-        rc = cli_call(cli, MSG_JOB_SHOW, request, &reply, why);
+        rc = connection_call(cli, MSG_JOB_SHOW, request, &reply, why);
         if (rc != 0)
             break;
         got = 0;
@@ -190,7 +193,7 @@ static int list_epochs(struct cli *cli, int64_t job, int64_t **ret, size_t *ret_
         cJSON_ArrayForEach(entry, epochs)
         {
             int64_t scored = 0;
-            if (!value_i64(entry, "epoch", &next) || !value_i64(entry, "scored", &scored))
+            if (!reply_i64(entry, "epoch", &next) || !reply_i64(entry, "scored", &scored))
                 continue;
             if (scored > 0)
                 list[n++] = next;
@@ -262,7 +265,7 @@ static int write_arrays(struct cli *cli, int64_t job, struct errbuf *why)
         rc = safetensors_write(path, columns, INTS + REALS, meta, 2, why);
     }
     if (rc == 0)
-        cli_note("%s: epoch %lld, %zu rows", path, (long long)s.epoch, s.count);
+        print_note("%s: epoch %lld, %zu rows", path, (long long)s.epoch, s.count);
 out:
     scores_done(&s);
     return rc;
@@ -288,7 +291,7 @@ static int check_class(struct cli *cli, int64_t job, struct errbuf *why)
 
     cJSON_AddNumberToObject(request, "job", (double)job);
     request_class(cli, request);
-    int rc = cli_call(cli, MSG_SCORE_CLASSES, request, &reply, why);
+    int rc = connection_call(cli, MSG_SCORE_CLASSES, request, &reply, why);
     if (rc == 0)
         message_done(&reply);
     return rc;
@@ -299,7 +302,7 @@ int cmd_export(struct cli *cli, struct errbuf *why)
     const struct args *a = cli->args;
     bool text = a->format == FORMAT_CSV || a->format == FORMAT_JSONL;
     int64_t job;
-    int rc = cli_job(cli, &job, why);
+    int rc = command_job(cli, &job, why);
 
     if (rc != 0)
         return rc;

@@ -14,7 +14,6 @@
 #include "common/glyphs.h"
 #include "common/text.h"
 #include "proto/cli/import/import.h"
-#include "proto/cli/session.h"
 #include "proto/cli/upload.h"
 
 #define GLYPHS "glyphs"

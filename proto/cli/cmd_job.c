@@ -6,8 +6,13 @@
 #include <time.h>
 
 #include "common/bounds.h"
+#include "proto/cli/cells.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/pages.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
+#include "proto/cli/table.h"
 
 #define LOG_LIMIT 200
 #define FOLLOW_MS 1000
@@ -39,26 +44,26 @@ static void add_job(struct table *t, const cJSON *row)
     int64_t epoch = 0, epochs = 0;
     double eta_s;
     char text[DRAW_TEXT_BYTES];
-    const char *waiting = value_text(row, "waiting");
+    const char *waiting = reply_text(row, "waiting");
 
     cell_i64(t, row, "job");
     cell_text(t, row, "name");
     cell_state(t, row, "state");
     cell_text(t, row, "dataset");
     cell_text(t, row, "model");
-    value_i64(row, "epoch", &epoch);
-    value_i64(row, "epochs", &epochs);
+    reply_i64(row, "epoch", &epoch);
+    reply_i64(row, "epochs", &epochs);
     table_add(t, "%lld/%lld", (long long)epoch, (long long)epochs);
     cell_f64(t, row, "loss");
     cell_share(t, row, "accuracy");
-    if (value_f64(row, "images_per_s", &eta_s))
+    if (reply_f64(row, "images_per_s", &eta_s))
         table_add(t, "%.0f", eta_s);
     else
         table_add(t, TABLE_NONE);
-    bool has_eta = value_f64(row, "eta_s", &eta_s) && eta_s < 1e12;
+    bool has_eta = reply_f64(row, "eta_s", &eta_s) && eta_s < 1e12;
     table_add(t, "%s", has_eta ? draw_duration((int64_t)(1000 * eta_s), text) : "");
     cell_age(t, row, "created_unix_ms");
-    table_add(t, "%s", *waiting ? waiting : value_text(row, "reason"));
+    table_add(t, "%s", *waiting ? waiting : reply_text(row, "reason"));
 }
 
 static void print_jobs(const struct cli *cli, const cJSON *jobs)
@@ -97,10 +102,10 @@ static void note_other_jobs(const cJSON *json, const cJSON *jobs)
 
     if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "more")) || count == 0)
         return;
-    value_i64(json, "total", &total);
-    value_i64(cJSON_GetArrayItem(jobs, count - 1), "job", &oldest);
-    cli_note("%d of %lld jobs are shown; --before %lld goes on, --limit %lld shows all", count,
-             (long long)total, (long long)oldest, (long long)total);
+    reply_i64(json, "total", &total);
+    reply_i64(cJSON_GetArrayItem(jobs, count - 1), "job", &oldest);
+    print_note("%d of %lld jobs are shown; --before %lld goes on, --limit %lld shows all", count,
+               (long long)total, (long long)oldest, (long long)total);
 }
 
 int cmd_jobs(struct cli *cli, struct errbuf *why)
@@ -112,12 +117,12 @@ int cmd_jobs(struct cli *cli, struct errbuf *why)
 
     if (cli->args->before != NOT_GIVEN)
         cJSON_AddNumberToObject(request, "before", (double)cli->args->before);
-    int rc = cli_call_pages(cli, &pages, request, &reply, why);
+    int rc = pages_call(cli, &pages, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "jobs", &jobs, why);
     if (rc == 0 && cli->args->json)
-        cli_print_value(jobs);
+        print_json(jobs);
     else if (rc == 0 && cJSON_GetArraySize(jobs) == 0 && cli->args->before != NOT_GIVEN)
         printf("there are no jobs before %lld\n", (long long)cli->args->before);
     else if (rc == 0 && cJSON_GetArraySize(jobs) == 0)
@@ -136,12 +141,12 @@ static void print_event(const cJSON *event)
     int64_t unix_ms = 0;
     struct tm tm;
 
-    if (value_i64(event, "unix_ms", &unix_ms)) {
+    if (reply_i64(event, "unix_ms", &unix_ms)) {
         time_t seconds = (time_t)(unix_ms / 1000);
         if (localtime_r(&seconds, &tm))
             strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
     }
-    cli_print_text("%s  %-12s %s", when, value_text(event, "kind"), value_text(event, "text"));
+    print_text("%s  %-12s %s", when, reply_text(event, "kind"), reply_text(event, "text"));
 }
 
 /* Prints the events of a reply as lines, or adds them to all (not NULL); *ret_count is how many. */
@@ -157,14 +162,14 @@ static int take_events(const struct cli *cli, const cJSON *json, int64_t *io_aft
     cJSON_ArrayForEach(event, events)
     {
         int64_t number;
-        if (!value_i64(event, "event", &number) || number <= *io_after)
+        if (!reply_i64(event, "event", &number) || number <= *io_after)
             return err_set(why, -EBADMSG, "the server's events are not in order");
         *io_after = number;
         count++;
         if (all)
             cJSON_AddItemToArray(all, cJSON_Duplicate(event, true));
         else if (cli->args->json)
-            cli_print_line(event);
+            print_json_line(event);
         else
             print_event(event);
     }
@@ -184,7 +189,7 @@ static int read_events(struct cli *cli, int64_t job, int64_t *io_after, cJSON *a
         cJSON_AddNumberToObject(request, "job", (double)job);
         cJSON_AddNumberToObject(request, "after", (double)*io_after);
         cJSON_AddNumberToObject(request, "limit", LOG_LIMIT);
-        rc = cli_call(cli, MSG_JOB_LOG, request, &reply, why);
+        rc = connection_call(cli, MSG_JOB_LOG, request, &reply, why);
         if (rc != 0)
             return rc;
         rc = take_events(cli, reply.json, io_after, all, &count, why);
@@ -202,10 +207,10 @@ static int job_ended(struct cli *cli, int64_t job, bool *ret, struct errbuf *why
 
     cJSON_AddNumberToObject(request, "job", (double)job);
     cJSON_AddNumberToObject(request, "epochs_from", EPOCHS_MAX);
-    int rc = cli_call(cli, MSG_JOB_SHOW, request, &reply, why);
+    int rc = connection_call(cli, MSG_JOB_SHOW, request, &reply, why);
     if (rc != 0)
         return rc;
-    const char *state = value_text(cJSON_GetObjectItemCaseSensitive(reply.json, "job"), "state");
+    const char *state = reply_text(cJSON_GetObjectItemCaseSensitive(reply.json, "job"), "state");
     *ret = false;
     for (size_t i = 0; i < sizeof(finals) / sizeof(finals[0]); i++)
         *ret = *ret || strcmp(state, finals[i]) == 0;
@@ -223,7 +228,7 @@ static int follow_events(struct cli *cli, int64_t job, int64_t after, struct err
             return err_set(why, -EIO, "%s", ""); /* main says why */
         rc = job_ended(cli, job, &ended, why);
         if (rc == 0 && !ended)
-            rc = cli_sleep(cli, FOLLOW_MS);
+            rc = command_sleep(cli, FOLLOW_MS);
         /* Also behind the end: the last event may have come between the two calls. */
         if (rc == 0)
             rc = read_events(cli, job, &after, NULL, why);
@@ -236,14 +241,14 @@ int cmd_log(struct cli *cli, struct errbuf *why)
     bool whole = cli->args->json && !cli->args->follow;
     cJSON *all = whole ? cJSON_CreateArray() : NULL;
     int64_t job, after = 0;
-    int rc = cli_job(cli, &job, why);
+    int rc = command_job(cli, &job, why);
 
     if (rc == 0)
         rc = read_events(cli, job, &after, all, why);
     if (rc == 0 && cli->args->follow)
         rc = follow_events(cli, job, after, why);
     if (rc == 0 && whole)
-        cli_print_value(all);
+        print_json(all);
     cJSON_Delete(all);
     return rc;
 }
@@ -256,16 +261,16 @@ static int call_for_row(struct cli *cli, enum message_type type, cJSON *request,
     struct message reply;
     const cJSON *row;
     int64_t job = 0;
-    int rc = cli_call(cli, type, request, &reply, why);
+    int rc = connection_call(cli, type, request, &reply, why);
 
     if (rc != 0)
         return rc;
     rc = reply_object(reply.json, "job", &row, why);
     if (rc == 0 && cli->args->json) {
-        cli_print_value(row);
+        print_json(row);
     } else if (rc == 0) {
-        value_i64(row, "job", &job);
-        cli_print_text("job %lld %sis %s", (long long)job, did, value_text(row, "state"));
+        reply_i64(row, "job", &job);
+        print_text("job %lld %sis %s", (long long)job, did, reply_text(row, "state"));
     }
     message_done(&reply);
     return rc;
@@ -274,7 +279,7 @@ static int call_for_row(struct cli *cli, enum message_type type, cJSON *request,
 static int change_job(struct cli *cli, enum message_type type, struct errbuf *why)
 {
     cJSON *request;
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
 
     return rc != 0 ? rc : call_for_row(cli, type, request, "", why);
 }
@@ -288,10 +293,10 @@ int cmd_pause(struct cli *cli, struct errbuf *why)
 static int look_first(struct cli *cli, struct message *ret, bool *ret_relaxed, struct errbuf *why)
 {
     cJSON *request;
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
 
     if (rc == 0)
-        rc = cli_call(cli, MSG_JOB_SHOW, request, ret, why);
+        rc = connection_call(cli, MSG_JOB_SHOW, request, ret, why);
     if (rc == 0)
         *ret_relaxed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(
             cJSON_GetObjectItemCaseSensitive(ret->json, "promise"), "relaxed"));
@@ -310,7 +315,7 @@ int cmd_resume(struct cli *cli, struct errbuf *why)
     if (rc != 0)
         return rc;
     message_done(&shown);
-    rc = cli_job_request(cli, &request, why);
+    rc = command_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
     cJSON_AddTrueToObject(request, "relaxed");
@@ -329,13 +334,13 @@ int cmd_unpin(struct cli *cli, struct errbuf *why)
 
     if (rc != 0)
         return rc;
-    const char *class = value_text(shown.json, "numerics_class");
+    const char *class = reply_text(shown.json, "numerics_class");
     if (!*class)
         rc = err_set(why, -EINVAL, "job %s %s; there is nothing to unpin", cli->words[0],
                      relaxed ? "is relaxed: it takes workers of every class"
                              : "has no numerics class yet");
     if (rc == 0)
-        rc = cli_job_request(cli, &request, why);
+        rc = command_job_request(cli, &request, why);
     if (rc == 0) {
         cJSON_AddStringToObject(request, "class", class);
         snprintf(did, sizeof(did), "no longer has class %.100s%s; it ", class,
@@ -355,16 +360,16 @@ int cmd_rm(struct cli *cli, struct errbuf *why)
 {
     struct message reply;
     cJSON *request;
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
 
     if (rc == 0)
-        rc = cli_call(cli, MSG_JOB_RM, request, &reply, why);
+        rc = connection_call(cli, MSG_JOB_RM, request, &reply, why);
     if (rc != 0)
         return rc;
     if (cli->args->json)
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     else
-        cli_print_text("job %s is removed", cli->words[0]);
+        print_text("job %s is removed", cli->words[0]);
     message_done(&reply);
     return 0;
 }

@@ -4,7 +4,8 @@
 #include <errno.h>
 
 #include "common/text.h"
-#include "proto/cli/session.h"
+#include "proto/cli/print.h"
+#include "proto/cli/table.h"
 #include "proto/key.h"
 
 #define ARG(field) offsetof(struct args, field)
@@ -47,12 +48,12 @@ static void print_key(const struct cli *cli, const struct key *key, const char *
                       const char *sentence)
 {
     if (!cli->args->json) {
-        cli_print_text("%s", sentence);
+        print_text("%s", sentence);
         return;
     }
     cJSON *json = key_json(key);
     cJSON_AddStringToObject(json, "file", file);
-    cli_print_value(json);
+    print_json(json);
     cJSON_Delete(json);
 }
 
@@ -110,7 +111,8 @@ int cmd_key_derive(struct cli *cli, struct errbuf *why)
         return err_set(why, EXIT_USAGE, "--out FILE is missing: where to write the key");
     int rc = keyring_load_cluster(cli->words[0], &ring, why);
     if (rc == 0) {
-        key_derive(keyring_newest(&ring), role_of_number((unsigned)args->role), args->name, &one.keys[0]);
+        key_derive(keyring_newest(&ring), role_of_number((unsigned)args->role), args->name,
+                   &one.keys[0]);
         rc = keyring_create(args->out, &one, why);
     }
     if (rc == 0) {
@@ -151,7 +153,7 @@ int cmd_key_show(struct cli *cli, struct errbuf *why)
         cJSON *list = cJSON_CreateArray();
         for (int i = 0; i < ring.count; i++)
             cJSON_AddItemToArray(list, key_json(&ring.keys[i]));
-        cli_print_value(list);
+        print_json(list);
         cJSON_Delete(list);
     } else {
         print_ring(cli, &ring);

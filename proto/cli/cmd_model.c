@@ -12,7 +12,9 @@
 #include "common/model.h"
 #include "common/safetensors.h"
 #include "common/text.h"
-#include "proto/cli/session.h"
+#include "proto/cli/connection.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 
 #define REPLY "the server's reply"
 #define TRIES 5 /* a checkpoint may be replaced by a newer one while it comes */
@@ -94,15 +96,15 @@ static int get_piece(struct cli *cli, const cJSON *json, size_t offset, size_t b
     cJSON *request;
     int64_t step = 0;
 
-    value_i64(json, "step", &step);
-    int rc = cli_job_request(cli, &request, why);
+    reply_i64(json, "step", &step);
+    int rc = command_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
     cJSON_AddNumberToObject(request, "step", (double)step);
     cJSON_AddNumberToObject(request, "offset", (double)offset);
     cJSON_AddNumberToObject(request, "bytes", (double)bytes);
-    rc = cli_call_tensors(cli, MSG_MODEL_GET, request, NULL, 0, CALL_DEADLINE_MS, &reply, &code,
-                          why);
+    rc = connection_call_tensors(cli, MSG_MODEL_GET, request, NULL, 0, CALL_DEADLINE_MS, &reply,
+                                 &code, why);
     if (rc != 0)
         return rc == -EREMOTEIO && code == ERR_GONE ? -ESTALE : rc;
     rc = message_tensor(&reply, "piece", DTYPE_U8, 1, shape, &view, why);
@@ -126,7 +128,7 @@ static int get_pieces(struct cli *cli, const cJSON *json, float *theta, size_t b
     if (rc != 0)
         return rc;
     sha256_hex_of(theta, bytes, hash);
-    return strcmp(hash, value_text(json, "sha256")) == 0
+    return strcmp(hash, reply_text(json, "sha256")) == 0
                ? 0
                : err_set(why, -EBADMSG,
                          "the parameters came with another SHA-256 than " REPLY " names");
@@ -140,7 +142,7 @@ static int get_theta(struct cli *cli, const struct message *reply, const struct 
     const struct tensor *view;
     const size_t bytes = model->floats * sizeof(float);
     int64_t whole = 0;
-    bool pieces = value_i64(reply->json, "theta_bytes", &whole);
+    bool pieces = reply_i64(reply->json, "theta_bytes", &whole);
     int rc = 0;
 
     if (pieces && (uint64_t)whole != bytes)
@@ -169,12 +171,12 @@ static void print_exported(const struct cli *cli, const cJSON *json, const struc
     int64_t epoch = 0, step = 0;
     bool final = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "final"));
 
-    value_i64(json, "epoch", &epoch);
-    value_i64(json, "step", &step);
+    reply_i64(json, "epoch", &epoch);
+    reply_i64(json, "step", &step);
     if (!cli->args->json) {
-        cli_print_text("%s: %s, %zu parameters, after epoch %lld, step %lld%s", cli->words[1],
-                       model->name, model->param_total, (long long)epoch, (long long)step,
-                       final ? "" : " (the job is not done)");
+        print_text("%s: %s, %zu parameters, after epoch %lld, step %lld%s", cli->words[1],
+                   model->name, model->param_total, (long long)epoch, (long long)step,
+                   final ? "" : " (the job is not done)");
         return;
     }
     cJSON *out = cJSON_CreateObject();
@@ -184,8 +186,8 @@ static void print_exported(const struct cli *cli, const cJSON *json, const struc
     cJSON_AddNumberToObject(out, "epoch", (double)epoch);
     cJSON_AddNumberToObject(out, "step", (double)step);
     cJSON_AddBoolToObject(out, "final", final);
-    cJSON_AddStringToObject(out, "sha256", value_text(json, "sha256"));
-    cli_print_value(out);
+    cJSON_AddStringToObject(out, "sha256", reply_text(json, "sha256"));
+    print_json(out);
     cJSON_Delete(out);
 }
 
@@ -194,15 +196,15 @@ static int export_model(const struct cli *cli, const struct model *model, const 
 {
     int64_t epoch = 0, step = 0;
 
-    value_i64(json, "epoch", &epoch);
-    value_i64(json, "step", &step);
+    reply_i64(json, "epoch", &epoch);
+    reply_i64(json, "step", &step);
     char *epoch_text = xasprintf("%lld", (long long)epoch);
     char *step_text = xasprintf("%lld", (long long)step);
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "class_names");
     char *names = cJSON_IsArray(list) ? cJSON_PrintUnformatted(list) : NULL;
     const struct safetensors_meta meta[] = {
         {"job", cli->words[0]}, {"epoch", epoch_text},
-        {"step", step_text},    {"sha256", value_text(json, "sha256")},
+        {"step", step_text},    {"sha256", reply_text(json, "sha256")},
         {"class_names", names},
     };
     int rc = model_export(model, theta, step, meta, names ? 5 : 4, cli->words[1], why);
@@ -219,9 +221,9 @@ static int export_once(struct cli *cli, struct errbuf *why)
     float *theta = NULL;
     cJSON *request;
 
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
     if (rc == 0)
-        rc = cli_call(cli, MSG_MODEL_GET, request, &reply, why);
+        rc = connection_call(cli, MSG_MODEL_GET, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = read_model(reply.json, &model, why);

@@ -9,10 +9,13 @@
 #include "common/bounds.h"
 #include "common/file.h"
 #include "proto/cli/command.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/gallery.h"
 #include "proto/cli/html.h"
 #include "proto/cli/pages.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 #include "proto/cli/report.h"
 
 #define SAMPLES 48
@@ -43,7 +46,7 @@ static cJSON *request_of(int64_t job, int64_t limit)
 
 static int ask_show(struct cli *cli, struct report *r, struct errbuf *why)
 {
-    int rc = cli_call_pages(cli, &epoch_pages, request_of(r->job, 0), &r->show, why);
+    int rc = pages_call(cli, &epoch_pages, request_of(r->job, 0), &r->show, why);
 
     if (rc == 0)
         rc = reply_object(r->show.json, "job", &r->row, why);
@@ -65,9 +68,10 @@ static int ask(struct cli *cli, struct report *r, struct errbuf *why)
         rc = gallery_open(cli, &r->suspects, r->job, MSG_SCORE_SUSPECTS,
                           request_of(r->job, SAMPLES), why);
     if (rc == 0)
-        rc = cli_call(cli, MSG_SCORE_CLASSES, request_of(r->job, ROWS_MAX), &r->classes, why);
+        rc =
+            connection_call(cli, MSG_SCORE_CLASSES, request_of(r->job, ROWS_MAX), &r->classes, why);
     if (rc == 0)
-        r->names = gallery_class_names(cli, value_text(r->row, "dataset"));
+        r->names = gallery_class_names(cli, reply_text(r->row, "dataset"));
     return rc;
 }
 
@@ -138,13 +142,13 @@ static double number(const cJSON *row, const char *name)
 {
     double v = NAN;
 
-    return value_f64(row, name, &v) ? v : NAN;
+    return reply_f64(row, name, &v) ? v : NAN;
 }
 
 static void print_head(FILE *out, const struct report *r)
 {
     const cJSON *last = NULL, *epoch;
-    const char *hash = value_text(r->show.json, "model_sha256");
+    const char *hash = reply_text(r->show.json, "model_sha256");
     int64_t done = 0, epochs = 0;
 
     cJSON_ArrayForEach(epoch, r->epochs)
@@ -152,20 +156,20 @@ static void print_head(FILE *out, const struct report *r)
         if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(epoch, "committed")))
             last = epoch;
     }
-    value_i64(r->row, "epoch", &done);
-    value_i64(r->row, "epochs", &epochs);
+    reply_i64(r->row, "epoch", &done);
+    reply_i64(r->row, "epochs", &epochs);
     fputs("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta "
           "name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>",
           out);
-    html_text(out, value_text(r->row, "name"));
+    html_text(out, reply_text(r->row, "name"));
     fprintf(out, "</title>%s</head><body><h1>", style);
-    html_text(out, value_text(r->row, "name"));
+    html_text(out, reply_text(r->row, "name"));
     fprintf(out, "</h1><p>Steppe job %lld, ", (long long)r->job);
-    html_text(out, value_text(r->row, "state"));
+    html_text(out, reply_text(r->row, "state"));
     fputs(": ", out);
-    html_text(out, value_text(r->row, "model"));
+    html_text(out, reply_text(r->row, "model"));
     fputs(" on ", out);
-    html_text(out, value_text(r->row, "dataset"));
+    html_text(out, reply_text(r->row, "dataset"));
     fputs("</p>", out);
     if (*hash) {
         fputs("<p>Model SHA-256 ", out);
@@ -203,7 +207,7 @@ static int print_curves(FILE *out, const struct report *r)
             column[k][n] = number(epoch, keys[k]);
         n += isfinite(column[EPOCH][n]);
     }
-    value_i64(r->row, "epochs", &epochs);
+    reply_i64(r->row, "epochs", &epochs);
     const struct html_line loss[] = {{"train", column[TRAIN_LOSS], false},
                                      {"test", column[TEST_LOSS], true}};
     const struct html_line accuracy[] = {{"train", column[TRAIN], false},
@@ -233,7 +237,7 @@ static void print_class(FILE *out, const cJSON *row, const cJSON *names)
     char name[128];
     int64_t class_id = -1, other = -1;
 
-    value_i64(row, "class", &class_id);
+    reply_i64(row, "class", &class_id);
     fputs("<tr><th scope=\"row\">", out);
     html_text(out, class_name(names, class_id, name, sizeof(name)));
     fputs("</th>", out);
@@ -244,7 +248,7 @@ static void print_class(FILE *out, const cJSON *row, const cJSON *names)
         fputs("</td>", out);
     }
     fputs("<td>", out);
-    if (value_i64(row, "mistaken_for", &other)) {
+    if (reply_i64(row, "mistaken_for", &other)) {
         html_text(out, class_name(names, other, name, sizeof(name)));
         fprintf(out, " (%.0f)", number(row, "mistaken"));
     }
@@ -269,13 +273,13 @@ static void print_classes(FILE *out, const struct report *r)
 static int print_sample(FILE *out, const struct report *r, const struct gallery *g,
                         const cJSON *row, uint32_t index, const char *key)
 {
-    const char *planted = value_text(row, "planted");
+    const char *planted = reply_text(row, "planted");
     int64_t sample = 0, label = -1, predicted = -1;
     char name[128], alt[32];
 
-    value_i64(row, "sample", &sample);
-    value_i64(row, "label", &label);
-    value_i64(row, "predicted", &predicted);
+    reply_i64(row, "sample", &sample);
+    reply_i64(row, "label", &label);
+    reply_i64(row, "predicted", &predicted);
     snprintf(alt, sizeof(alt), "sample %lld", (long long)sample);
     fputs("<div>", out);
     int rc = html_image(out, gallery_image(g, index), g->w, g->h, g->c, TILE_SIDE, alt);
@@ -347,7 +351,7 @@ int cmd_report(struct cli *cli, struct errbuf *why)
     char *text = NULL;
     size_t bytes = 0;
     FILE *out = NULL;
-    int rc = cli_job(cli, &r.job, why);
+    int rc = command_job(cli, &r.job, why);
 
     if (rc == 0)
         rc = ask(cli, &r, why);
@@ -367,10 +371,10 @@ int cmd_report(struct cli *cli, struct errbuf *why)
         cJSON *said = cJSON_CreateObject();
         cJSON_AddStringToObject(said, "file", cli->words[1]);
         cJSON_AddNumberToObject(said, "bytes", (double)bytes);
-        cli_print_value(said);
+        print_json(said);
         cJSON_Delete(said);
     } else if (rc == 0)
-        cli_print_text("%s: job %lld, %zu KiB", cli->words[1], (long long)r.job, bytes / 1024);
+        print_text("%s: job %lld, %zu KiB", cli->words[1], (long long)r.job, bytes / 1024);
 out:
     report_done(&r);
     free(text);

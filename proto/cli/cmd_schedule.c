@@ -7,8 +7,10 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/import/npy.h"
-#include "proto/cli/session.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 
 #define PIECE_ROWS 500000
 
@@ -44,7 +46,7 @@ static int make_room(struct rows *r, const cJSON *json, struct errbuf *why)
 {
     int64_t count;
 
-    if (!value_i64(json, "count", &count) || count < 0 || count > SAMPLES_MAX ||
+    if (!reply_i64(json, "count", &count) || count < 0 || count > SAMPLES_MAX ||
         (r->ids && (size_t)count != r->expected))
         return err_set(why, -EBADMSG, "the server does not say how long the schedule is");
     if (r->ids)
@@ -54,8 +56,8 @@ static int make_room(struct rows *r, const cJSON *json, struct errbuf *why)
     r->weights = alloc_bytes(r->expected + 1, sizeof(*r->weights));
     if (!r->ids || !r->weights)
         return err_set(why, -ENOMEM, "out of memory for %zu samples", r->expected);
-    value_f64(json, "share", &r->share);
-    value_i64(json, "steps", &r->steps);
+    reply_f64(json, "share", &r->share);
+    reply_i64(json, "steps", &r->steps);
     return 0;
 }
 
@@ -93,7 +95,7 @@ static int fetch_rows(struct cli *cli, int64_t job, struct rows *r, struct errbu
         cJSON_AddNumberToObject(request, "epoch", (double)cli->args->epoch);
         cJSON_AddNumberToObject(request, "first", (double)r->count);
         cJSON_AddNumberToObject(request, "limit", PIECE_ROWS);
-        rc = cli_call(cli, MSG_JOB_SCHEDULE, request, &reply, why);
+        rc = connection_call(cli, MSG_JOB_SCHEDULE, request, &reply, why);
         if (rc != 0)
             return rc;
         rc = add_piece(r, &reply, why);
@@ -109,14 +111,14 @@ static void tell_npy(const struct cli *cli, const char *ids, const char *weights
     cJSON *json;
 
     if (!cli->args->json) {
-        cli_print_text("%s and %s: %zu samples", ids, weights, count);
+        print_text("%s and %s: %zu samples", ids, weights, count);
         return;
     }
     json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "ids_file", ids);
     cJSON_AddStringToObject(json, "weights_file", weights);
     cJSON_AddNumberToObject(json, "count", (double)count);
-    cli_print_value(json);
+    print_json(json);
     cJSON_Delete(json);
 }
 
@@ -138,7 +140,7 @@ static int write_npy(struct cli *cli, const struct rows *r, struct errbuf *why)
     return rc;
 }
 
-static void print_json(const struct cli *cli, const struct rows *r)
+static void print_rows_json(const struct cli *cli, const struct rows *r)
 {
     printf("{\"epoch\": %lld, \"share\": %.17g, \"count\": %zu, \"steps\": %lld, \"ids\": [",
            (long long)cli->args->epoch, r->share, r->count, (long long)r->steps);
@@ -171,13 +173,13 @@ int cmd_schedule(struct cli *cli, struct errbuf *why)
         return err_set(why, EXIT_USAGE, "schedule needs --epoch, the first is 0");
     if (cli->args->out && cli->args->format != FORMAT_NPY)
         return err_set(why, EXIT_USAGE, "--out is for --format npy; the others print");
-    int rc = cli_job(cli, &job, why);
+    int rc = command_job(cli, &job, why);
     if (rc == 0)
         rc = fetch_rows(cli, job, &r, why);
     if (rc == 0 && cli->args->format == FORMAT_NPY)
         rc = write_npy(cli, &r, why);
     else if (rc == 0 && cli->args->json)
-        print_json(cli, &r);
+        print_rows_json(cli, &r);
     else if (rc == 0)
         print_rows(cli, &r);
     rows_done(&r);

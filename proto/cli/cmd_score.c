@@ -8,10 +8,15 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "proto/cli/cells.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/histogram.h"
 #include "proto/cli/pages.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 #include "proto/cli/sample_row.h"
+#include "proto/cli/table.h"
 
 #define TOP_DEFAULT 20
 
@@ -54,7 +59,7 @@ static void cell_correct(struct table *t, const cJSON *row)
 {
     const cJSON *correct = cJSON_GetObjectItemCaseSensitive(row, "correct");
     double number = 0;
-    bool yes = cJSON_IsTrue(correct) || (value_f64(row, "correct", &number) && number != 0);
+    bool yes = cJSON_IsTrue(correct) || (reply_f64(row, "correct", &number) && number != 0);
 
     table_add(t, "%s", !correct ? "" : yes ? "yes" : "no");
     table_paint(t, yes || !correct ? PAINT_NONE : PAINT_BAD);
@@ -108,7 +113,7 @@ int cmd_top(struct cli *cli, struct errbuf *why)
 
     if (easiest && a->hardest != NOT_GIVEN)
         return err_set(why, EXIT_USAGE, "--hardest and --easiest exclude each other");
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
     cJSON_AddStringToObject(request, "by", measure_by_names[a->by]);
@@ -118,14 +123,14 @@ int cmd_top(struct cli *cli, struct errbuf *why)
     request_class(cli, request);
     cJSON_AddNumberToObject(request, "first", (double)a->first);
     cJSON_AddNumberToObject(request, "limit", (double)limit);
-    rc = cli_call(cli, MSG_SCORE_TOP, request, &reply, why);
+    rc = connection_call(cli, MSG_SCORE_TOP, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "rows", &rows, why);
     if (rc == 0 && a->json) {
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     } else if (rc == 0) {
-        value_i64(reply.json, "epoch", &epoch);
+        reply_i64(reply.json, "epoch", &epoch);
         printf("job %s, epoch %lld, %s%s first by %s: %s\n", cli->words[0], (long long)epoch,
                a->split ? "test samples, " : "", easiest ? "easiest" : "hardest",
                measure_by_names[a->by], places_text(cli, reply.json, rows, "samples", places));
@@ -145,8 +150,8 @@ static int read_bins(const cJSON *json, struct bin *bins, int *ret_count, struct
         return rc;
     cJSON_ArrayForEach(entry, array)
     {
-        if (n == HISTOGRAM_BINS_MAX || !value_f64(entry, "lo", &bins[n].lo) ||
-            !value_f64(entry, "hi", &bins[n].hi) || !value_i64(entry, "count", &bins[n].count))
+        if (n == HISTOGRAM_BINS_MAX || !reply_f64(entry, "lo", &bins[n].lo) ||
+            !reply_f64(entry, "hi", &bins[n].hi) || !reply_i64(entry, "count", &bins[n].count))
             return err_set(why, -EBADMSG, "bin %d of the server's reply is not one", n);
         n++;
     }
@@ -160,7 +165,7 @@ static void print_figures(const cJSON *json)
     double value;
 
     for (int i = 0; names[i]; i++)
-        if (value_f64(json, names[i], &value))
+        if (reply_f64(json, names[i], &value))
             printf("%s%s %.4g", i == 0 ? "" : "   ", names[i], value);
     printf("\n");
 }
@@ -174,22 +179,22 @@ int cmd_histogram(struct cli *cli, struct errbuf *why)
     int64_t epoch = 0, count = 0;
     cJSON *request;
 
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
     cJSON_AddStringToObject(request, "by", measure_by_names[a->by]);
     request_epoch(cli, request);
     cJSON_AddNumberToObject(request, "bins", (double)a->bins);
     cJSON_AddBoolToObject(request, "log", a->log);
-    rc = cli_call(cli, MSG_SCORE_HISTOGRAM, request, &reply, why);
+    rc = connection_call(cli, MSG_SCORE_HISTOGRAM, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = read_bins(reply.json, bins, &bin_count, why);
     if (rc == 0 && a->json) {
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     } else if (rc == 0) {
-        value_i64(reply.json, "epoch", &epoch);
-        value_i64(reply.json, "count", &count);
+        reply_i64(reply.json, "epoch", &epoch);
+        reply_i64(reply.json, "count", &count);
         printf("job %s, epoch %lld, %s of %lld samples\n", cli->words[0], (long long)epoch,
                measure_by_names[a->by], (long long)count);
         histogram_print(bins, bin_count, cli->columns, stdout);
@@ -201,15 +206,15 @@ int cmd_histogram(struct cli *cli, struct errbuf *why)
 
 static void print_sample(const struct cli *cli, const cJSON *sample)
 {
-    const char *planted = value_text(sample, "planted");
+    const char *planted = reply_text(sample, "planted");
     char label[LABEL_BYTES], was[DRAW_TEXT_BYTES] = "";
     int64_t truth;
 
     if (truth_differs(sample, &truth))
         snprintf(was, sizeof(was), ", truth %lld", (long long)truth);
-    cli_print_text("job %s, sample %lld, label %s%s%s%s", cli->words[0],
-                   (long long)cli->args->sample, label_text(sample, "label", "label_name", label),
-                   was, *planted ? ", planted: " : "", planted);
+    print_text("job %s, sample %lld, label %s%s%s%s", cli->words[0], (long long)cli->args->sample,
+               label_text(sample, "label", "label_name", label), was, *planted ? ", planted: " : "",
+               planted);
 }
 
 /* The sparkline of a measure with its ends; nothing for fewer than two values. */
@@ -222,7 +227,7 @@ static void print_spark(const struct cli *cli, const cJSON *rows, const char *me
 
     cJSON_ArrayForEach(row, rows)
     {
-        if (!value_f64(row, measure, &values[n]))
+        if (!reply_f64(row, measure, &values[n]))
             continue;
         low = fmin(low, values[n]);
         high = fmax(high, values[n]);
@@ -277,19 +282,19 @@ int cmd_trajectory(struct cli *cli, struct errbuf *why)
 
     if (cli->args->sample == NOT_GIVEN)
         return err_set(why, EXIT_USAGE, "trajectory needs --sample, the number of a sample");
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
     cJSON_AddNumberToObject(request, "sample", (double)cli->args->sample);
     cJSON_AddNumberToObject(request, "epochs_from", (double)from);
-    rc = cli_call_pages(cli, &pages, request, &reply, why);
+    rc = pages_call(cli, &pages, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "rows", &rows, why);
     if (rc == 0)
         rc = reply_object(reply.json, "sample", &sample, why);
     if (rc == 0 && cli->args->json) {
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     } else if (rc == 0) {
         print_sample(cli, sample);
         print_trajectory(cli, rows);
@@ -315,9 +320,9 @@ static void print_planted(const struct cli *cli, const cJSON *json)
     const cJSON *list = flipped ? flipped : hard;
     int64_t epoch = 0, flipped_count = 0, hard_count = 0;
 
-    value_i64(json, "epoch", &epoch);
-    value_i64(json, "flipped", &flipped_count);
-    value_i64(json, "hard", &hard_count);
+    reply_i64(json, "epoch", &epoch);
+    reply_i64(json, "flipped", &flipped_count);
+    reply_i64(json, "hard", &hard_count);
     if (flipped_count == 0 && hard_count == 0) {
         printf("nothing is planted in the dataset of job %s; see --flip and --labels-are noisy "
                "of dataset import\n",
@@ -346,15 +351,15 @@ int cmd_planted(struct cli *cli, struct errbuf *why)
     struct message reply;
     cJSON *request;
 
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
     request_epoch(cli, request);
-    rc = cli_call(cli, MSG_SCORE_PLANTED, request, &reply, why);
+    rc = connection_call(cli, MSG_SCORE_PLANTED, request, &reply, why);
     if (rc != 0)
         return rc;
     if (cli->args->json)
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     else
         print_planted(cli, reply.json);
     message_done(&reply);

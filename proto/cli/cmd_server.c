@@ -1,8 +1,12 @@
 /* ping, version, workers, dashboard. */
 #include "proto/cli/command.h"
 
+#include "proto/cli/cells.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
-#include "proto/cli/session.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
+#include "proto/cli/table.h"
 
 int cmd_version(struct cli *cli, struct errbuf *why)
 {
@@ -19,17 +23,17 @@ int cmd_ping(struct cli *cli, struct errbuf *why)
     struct message reply;
     char uptime[DRAW_TEXT_BYTES];
     int64_t uptime_ms = 0;
-    int rc = cli_call(cli, MSG_PING, NULL, &reply, why);
+    int rc = connection_call(cli, MSG_PING, NULL, &reply, why);
 
     if (rc != 0)
         return rc;
     if (cli->args->json) {
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     } else {
-        value_i64(reply.json, "uptime_ms", &uptime_ms);
-        cli_print_text("%s %s answers at %s, up for %s", value_text(reply.json, "server"),
-                       value_text(reply.json, "version"), cli->args->server,
-                       draw_duration(uptime_ms, uptime));
+        reply_i64(reply.json, "uptime_ms", &uptime_ms);
+        print_text("%s %s answers at %s, up for %s", reply_text(reply.json, "server"),
+                   reply_text(reply.json, "version"), cli->args->server,
+                   draw_duration(uptime_ms, uptime));
     }
     message_done(&reply);
     return 0;
@@ -38,15 +42,14 @@ int cmd_ping(struct cli *cli, struct errbuf *why)
 int cmd_dashboard(struct cli *cli, struct errbuf *why)
 {
     struct message reply;
-    int rc = cli_call(cli, MSG_SERVER_DASHBOARD, NULL, &reply, why);
+    int rc = connection_call(cli, MSG_SERVER_DASHBOARD, NULL, &reply, why);
 
     if (rc != 0)
         return rc;
     if (cli->args->json)
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     else
-        cli_print_text("%s/#token=%s", value_text(reply.json, "url"),
-                       value_text(reply.json, "token"));
+        print_text("%s/#token=%s", reply_text(reply.json, "url"), reply_text(reply.json, "token"));
     message_done(&reply);
     return 0;
 }
@@ -79,7 +82,7 @@ static void print_workers(const struct cli *cli, const cJSON *workers)
         cell_i64(t, row, "threads");
         cell_i64(t, row, "shards");
         cell_i64(t, row, "faults");
-        table_add(t, "%s", value_i64(row, "last_seen_ms", &seen_ms) ? draw_age(seen_ms, age) : "");
+        table_add(t, "%s", reply_i64(row, "last_seen_ms", &seen_ms) ? draw_age(seen_ms, age) : "");
         cell_text(t, row, "class");
     }
     table_print(t, cli->colour, stdout);
@@ -90,16 +93,16 @@ int cmd_workers(struct cli *cli, struct errbuf *why)
 {
     struct message reply;
     const cJSON *workers;
-    int rc = cli_call(cli, MSG_WORKER_LIST, NULL, &reply, why);
+    int rc = connection_call(cli, MSG_WORKER_LIST, NULL, &reply, why);
 
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "workers", &workers, why);
     if (rc == 0 && cli->args->json)
-        cli_print_value(workers);
+        print_json(workers);
     else if (rc == 0 && cJSON_GetArraySize(workers) == 0)
-        cli_print_text("no worker is connected; start one with steppe-worker --connect %s",
-                       cli->args->server);
+        print_text("no worker is connected; start one with steppe-worker --connect %s",
+                   cli->args->server);
     else if (rc == 0)
         print_workers(cli, workers);
     message_done(&reply);

@@ -7,7 +7,10 @@
 #include "common/text.h"
 #include "proto/cli/canvas.h"
 #include "proto/cli/command.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/gallery.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 #include "proto/cli/sample_row.h"
 
 #define SHEET_MAX 400 /* samples on one sheet */
@@ -62,13 +65,13 @@ static void draw_tile(struct canvas *c, const struct sheet *s, const cJSON *row,
     uint32_t y = HEAD + index / s->columns * s->tile_h;
     uint32_t most = (s->tile_w - 2 * PAD) / (CANVAS_GLYPH_W * TEXT_SCALE);
     char name[128], text[160];
-    const char *planted = value_text(row, "planted");
+    const char *planted = reply_text(row, "planted");
     int64_t sample = -1, label = -1, predicted = -1;
     double value = 0;
 
-    value_i64(row, "sample", &sample);
-    value_i64(row, "label", &label);
-    value_i64(row, "predicted", &predicted);
+    reply_i64(row, "sample", &sample);
+    reply_i64(row, "label", &label);
+    reply_i64(row, "predicted", &predicted);
     canvas_image(c, x, y, gallery_image(s->g, index), s->g->w, s->g->h, s->g->c, s->scale);
     y += s->g->h * s->scale + 6;
     canvas_text(c, x, y, class_name(s->names, label, name, sizeof(name)), most, TEXT_SCALE, INK);
@@ -78,7 +81,7 @@ static void draw_tile(struct canvas *c, const struct sheet *s, const cJSON *row,
         canvas_text(c, x, y, text, most, TEXT_SCALE, WRONG);
     }
     y += LINE;
-    if (value_f64(row, s->by, &value)) {
+    if (reply_f64(row, s->by, &value)) {
         snprintf(text, sizeof(text), "%.3g %.4s", value, planted); /* "flip" or "hard" */
         canvas_text(c, x, y, text, most, TEXT_SCALE, INK);
     }
@@ -116,13 +119,13 @@ static int ask_job(struct cli *cli, int64_t job, char *name, char *dataset, stru
     const cJSON *row;
 
     cJSON_AddNumberToObject(request, "job", (double)job);
-    int rc = cli_call(cli, MSG_JOB_SHOW, request, &reply, why);
+    int rc = connection_call(cli, MSG_JOB_SHOW, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_object(reply.json, "job", &row, why);
     if (rc == 0) {
-        snprintf(name, NAME_MAX_BYTES, "%s", value_text(row, "name"));
-        snprintf(dataset, NAME_MAX_BYTES, "%s", value_text(row, "dataset"));
+        snprintf(name, NAME_MAX_BYTES, "%s", reply_text(row, "name"));
+        snprintf(dataset, NAME_MAX_BYTES, "%s", reply_text(row, "dataset"));
     }
     message_done(&reply);
     return rc;
@@ -154,7 +157,7 @@ int cmd_sheet(struct cli *cli, struct errbuf *why)
 
     if (a->easiest != NOT_GIVEN && a->hardest != NOT_GIVEN)
         return err_set(why, EXIT_USAGE, "--hardest and --easiest exclude each other");
-    int rc = cli_job(cli, &job, why);
+    int rc = command_job(cli, &job, why);
     if (rc == 0)
         rc = ask_job(cli, job, job_name, dataset, why);
     if (rc == 0)
@@ -165,7 +168,7 @@ int cmd_sheet(struct cli *cli, struct errbuf *why)
     s.by = measure_by_names[a->by];
     cJSON *names = gallery_class_names(cli, dataset);
     s.names = names;
-    value_i64(g.reply.json, "epoch", &epoch);
+    reply_i64(g.reply.json, "epoch", &epoch);
     snprintf(title, sizeof(title), "%s, job %lld, epoch %lld: the %u %s by %s", job_name,
              (long long)job, (long long)epoch, g.count, way, s.by);
     rc = g.count ? draw_sheet(&s, title, cli->words[1], why)
@@ -175,10 +178,10 @@ int cmd_sheet(struct cli *cli, struct errbuf *why)
         cJSON_AddStringToObject(said, "file", cli->words[1]);
         cJSON_AddNumberToObject(said, "samples", g.count);
         cJSON_AddNumberToObject(said, "epoch", (double)epoch);
-        cli_print_value(said);
+        print_json(said);
         cJSON_Delete(said);
     } else if (rc == 0)
-        cli_print_text("%s: %s", cli->words[1], title);
+        print_text("%s: %s", cli->words[1], title);
     cJSON_Delete(names);
     gallery_close(&g);
     return rc;

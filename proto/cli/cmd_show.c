@@ -9,8 +9,13 @@
 #include "common/bounds.h"
 #include "common/clock.h"
 #include "common/text.h"
+#include "proto/cli/cells.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/pages.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
+#include "proto/cli/table.h"
 
 #define EPOCHS_SHOWN 10
 #define LABEL "  %-11s "
@@ -18,7 +23,7 @@
 static void print_line(const char *label, const char *text)
 {
     if (*text)
-        cli_print_text(LABEL "%s", label, text);
+        print_text(LABEL "%s", label, text);
 }
 
 /* Number, text or truth value as in the job file. */
@@ -94,15 +99,15 @@ static void print_progress(const cJSON *row)
     char text[160], eta[DRAW_TEXT_BYTES];
     int n;
 
-    value_i64(row, "epoch", &epoch);
-    value_i64(row, "epochs", &epochs);
-    value_i64(row, "step", &step);
-    value_i64(row, "steps", &steps);
+    reply_i64(row, "epoch", &epoch);
+    reply_i64(row, "epochs", &epochs);
+    reply_i64(row, "step", &step);
+    reply_i64(row, "steps", &steps);
     n = snprintf(text, sizeof(text), "epoch %lld/%lld, step %lld/%lld", (long long)epoch,
                  (long long)epochs, (long long)step, (long long)steps);
-    if (value_f64(row, "images_per_s", &images_per_s) && images_per_s > 0)
+    if (reply_f64(row, "images_per_s", &images_per_s) && images_per_s > 0)
         n += snprintf(text + n, sizeof(text) - (size_t)n, ", %.0f images/s", images_per_s);
-    if (value_f64(row, "eta_s", &eta_s) && eta_s > 0 && eta_s < 1e12)
+    if (reply_f64(row, "eta_s", &eta_s) && eta_s > 0 && eta_s < 1e12)
         snprintf(text + n, sizeof(text) - (size_t)n, ", ETA %s",
                  draw_duration((int64_t)(1000 * eta_s), eta));
     print_line("progress", text);
@@ -120,12 +125,12 @@ static void print_times(const cJSON *row)
     int n = 0;
 
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-        if (value_i64(row, times[i].key, &unix_ms))
+        if (reply_i64(row, times[i].key, &unix_ms))
             n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s %s", n ? ", " : "",
                           times[i].name, draw_age(now_ms - unix_ms, age));
     int64_t started_ms, finished_ms;
-    if (value_i64(row, "started_unix_ms", &started_ms) &&
-        value_i64(row, "finished_unix_ms", &finished_ms))
+    if (reply_i64(row, "started_unix_ms", &started_ms) &&
+        reply_i64(row, "finished_unix_ms", &finished_ms))
         snprintf(text + n, sizeof(text) - (size_t)n, ", took %s",
                  draw_duration(finished_ms - started_ms, age));
     print_line("times", text);
@@ -164,7 +169,7 @@ static void print_epochs(const struct cli *cli, const cJSON *epochs, int64_t all
         cell_share(t, row, "test_accuracy");
         cell_share(t, row, "adv_accuracy");
         cell_f64(t, row, "mean_gap");
-        bool known = value_f64(row, "seconds", &seconds) && seconds >= 0 && seconds < 1e12;
+        bool known = reply_f64(row, "seconds", &seconds) && seconds >= 0 && seconds < 1e12;
         table_add(t, "%s", known ? draw_duration((int64_t)(1000 * seconds), text) : "");
     }
     printf("\n");
@@ -176,28 +181,28 @@ static void print_epochs(const struct cli *cli, const cJSON *epochs, int64_t all
 
 static void print_database(const cJSON *json, int64_t job, bool scored)
 {
-    const char *path = value_text(json, "difficulty_db");
+    const char *path = reply_text(json, "difficulty_db");
 
     if (!*path)
         return;
     printf("\n");
-    cli_print_text("difficulty database: %s", path);
+    print_text("difficulty database: %s", path);
     if (!scored)
         return;
     printf("  steppe top %lld --hardest 20\n", (long long)job);
-    cli_print_text("  sqlite3 %s 'select * from v_hardest where job = %lld limit 5'", path,
-                   (long long)job);
+    print_text("  sqlite3 %s 'select * from v_hardest where job = %lld limit 5'", path,
+               (long long)job);
 }
 
 /* Whose results it takes. */
 static void print_class(const cJSON *json, const cJSON *spec)
 {
-    const char *class = value_text(json, "numerics_class");
+    const char *class = reply_text(json, "numerics_class");
     const cJSON *promise = cJSON_GetObjectItemCaseSensitive(json, "promise");
-    const char *broken = value_text(promise, "why");
+    const char *broken = reply_text(promise, "why");
     char text[160];
 
-    if (strcmp(value_text(spec, "numerics"), "strict") != 0)
+    if (strcmp(reply_text(spec, "numerics"), "strict") != 0)
         snprintf(text, sizeof(text), "any (relaxed)");
     else if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(promise, "relaxed")))
         snprintf(text, sizeof(text), "any (relaxed since it runs; %.80s before)",
@@ -207,14 +212,14 @@ static void print_class(const cJSON *json, const cJSON *spec)
     else
         snprintf(text, sizeof(text), "that of the first worker (strict)");
     print_line("class", text);
-    if (strcmp(value_text(spec, "numerics"), "strict") == 0)
+    if (strcmp(reply_text(spec, "numerics"), "strict") == 0)
         print_line("promise", broken);
 }
 
 /* A text of the reply, to stand between escapes of our own; freed by the caller. */
 static char *shown_text(const cJSON *obj, const char *name)
 {
-    char *text = xstrdup(value_text(obj, name));
+    char *text = xstrdup(reply_text(obj, name));
 
     text_make_printable(text);
     return text;
@@ -233,23 +238,23 @@ static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *wh
     if (rc != 0)
         return rc;
     char *name = shown_text(row, "name"), *state = shown_text(row, "state");
-    enum paint paint = state_paint(state);
-    value_i64(row, "job", &job);
+    enum paint paint = cell_state_paint(state);
+    reply_i64(row, "job", &job);
     printf("job %lld  %s%s%s  %s%s%s\n", (long long)job, paint_on(PAINT_BOLD, cli->colour), name,
            paint_off(PAINT_BOLD, cli->colour), paint_on(paint, cli->colour), state,
            paint_off(paint, cli->colour));
     free(name);
     free(state);
-    print_line("waiting", value_text(row, "waiting"));
-    print_line("reason", value_text(row, "reason"));
+    print_line("waiting", reply_text(row, "waiting"));
+    print_line("reason", reply_text(row, "reason"));
     print_notes(cJSON_GetObjectItemCaseSensitive(json, "notes"));
     print_progress(row);
     print_times(row);
     print_class(json, spec);
-    print_line("model hash", value_text(json, "model_sha256"));
+    print_line("model hash", reply_text(json, "model_sha256"));
     print_parameters(spec);
     int count = cJSON_GetArraySize(epochs);
-    value_i64(row, "epoch", &epoch);
+    reply_i64(row, "epoch", &epoch);
     if (count > 0)
         print_epochs(cli, epochs, epoch > count ? epoch : count);
     print_database(json, job, count > 0);
@@ -260,12 +265,12 @@ static int call_show(struct cli *cli, int64_t epochs_from, struct message *ret, 
 {
     cJSON *request;
 
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
     cJSON_AddNumberToObject(request, "epochs_from", (double)epochs_from);
-    return cli->args->json ? cli_call_pages(cli, &epoch_pages, request, ret, why)
-                           : cli_call(cli, MSG_JOB_SHOW, request, ret, why);
+    return cli->args->json ? pages_call(cli, &epoch_pages, request, ret, why)
+                           : connection_call(cli, MSG_JOB_SHOW, request, ret, why);
 }
 
 int cmd_show(struct cli *cli, struct errbuf *why)
@@ -277,7 +282,7 @@ int cmd_show(struct cli *cli, struct errbuf *why)
     if (rc != 0)
         return rc;
     /* A page holds the first ROWS_MAX epochs; people want the last ones. */
-    value_i64(cJSON_GetObjectItemCaseSensitive(reply.json, "job"), "epoch", &epoch);
+    reply_i64(cJSON_GetObjectItemCaseSensitive(reply.json, "job"), "epoch", &epoch);
     if (epoch > ROWS_MAX && !cli->args->json) {
         message_done(&reply);
         rc = call_show(cli, epoch - EPOCHS_SHOWN, &reply, why);
@@ -285,7 +290,7 @@ int cmd_show(struct cli *cli, struct errbuf *why)
             return rc;
     }
     if (cli->args->json)
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     else
         rc = print_job(cli, reply.json, why);
     message_done(&reply);

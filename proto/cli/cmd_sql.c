@@ -6,7 +6,11 @@
 #include <string.h>
 
 #include "common/bounds.h"
+#include "proto/cli/connection.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 #include "proto/cli/sample_row.h"
+#include "proto/cli/table.h"
 
 #define COLUMNS_MAX 32
 
@@ -74,16 +78,16 @@ int cmd_sql(struct cli *cli, struct errbuf *why)
     struct message reply;
     cJSON *request;
 
-    int rc = cli_job_request(cli, &request, why);
+    int rc = command_job_request(cli, &request, why);
     if (rc != 0)
         return rc;
     cJSON_AddStringToObject(request, "sql", cli->words[1]);
     cJSON_AddNumberToObject(request, "limit", (double)cli->args->limit);
-    rc = cli_call(cli, MSG_SCORE_SQL, request, &reply, why);
+    rc = connection_call(cli, MSG_SCORE_SQL, request, &reply, why);
     if (rc != 0)
         return rc;
     if (cli->args->json)
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     else
         rc = print_rows(cli, reply.json, why);
     if (rc == 0 && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply.json, "more")))

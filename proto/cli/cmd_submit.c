@@ -11,7 +11,9 @@
 #include "common/jobspec.h"
 #include "common/text.h"
 #include "proto/cli/attach.h"
-#include "proto/cli/session.h"
+#include "proto/cli/connection.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 #include "proto/cli/watch.h"
 
 /* A request may be JSON_REQUEST_BYTES_MAX long, with the envelope around the file. */
@@ -87,16 +89,16 @@ static int submit(struct cli *cli, cJSON *spec, const char *uuid, int64_t *ret_j
 
     cJSON_AddStringToObject(request, "uuid", uuid);
     cJSON_AddItemToObject(request, "spec", spec);
-    int rc = cli_call(cli, MSG_JOB_SUBMIT, request, &reply, why);
+    int rc = connection_call(cli, MSG_JOB_SUBMIT, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_object(reply.json, "job", &row, why);
-    if (rc == 0 && !value_i64(row, "job", &job))
+    if (rc == 0 && !reply_i64(row, "job", &job))
         rc = err_set(why, -EBADMSG, "the server's reply has no number of the job");
     if (rc == 0 && cli->args->json && !cli->args->watch) {
-        cli_print_value(row);
+        print_json(row);
     } else if (rc == 0 && !cli->args->json) {
-        cli_print_text("job %lld submitted (%s)", (long long)job, value_text(row, "state"));
+        print_text("job %lld submitted (%s)", (long long)job, reply_text(row, "state"));
         fflush(stdout);
     }
     if (rc == 0)

@@ -5,8 +5,12 @@
 #include <string.h>
 
 #include "common/hash.h"
+#include "proto/cli/cells.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
-#include "proto/cli/session.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
+#include "proto/cli/table.h"
 
 #define ID_SHOWN 12 /* digits of a hash */
 #define ID_LEAST 4
@@ -30,15 +34,15 @@ static void print_uploads(const struct cli *cli, const cJSON *uploads)
 
     cJSON_ArrayForEach(row, uploads)
     {
-        table_add(t, "%.*s", ID_SHOWN, value_text(row, "sha256"));
+        table_add(t, "%.*s", ID_SHOWN, reply_text(row, "sha256"));
         cell_text(t, row, "what");
-        bool known = value_i64(row, "bytes", &v) && v >= 0;
+        bool known = reply_i64(row, "bytes", &v) && v >= 0;
         table_add(t, "%s", known ? draw_bytes((uint64_t)v, text) : TABLE_NONE);
-        known = value_i64(row, "have", &v) && v >= 0;
+        known = reply_i64(row, "have", &v) && v >= 0;
         table_add(t, "%s", known ? draw_bytes((uint64_t)v, text) : TABLE_NONE);
         cell_text(t, row, "key");
-        table_add(t, "%s", value_i64(row, "idle_ms", &v) ? draw_age(v, text) : TABLE_NONE);
-        table_add(t, "%s", value_i64(row, "stays_ms", &v) ? draw_duration(v, text) : TABLE_NONE);
+        table_add(t, "%s", reply_i64(row, "idle_ms", &v) ? draw_age(v, text) : TABLE_NONE);
+        table_add(t, "%s", reply_i64(row, "stays_ms", &v) ? draw_duration(v, text) : TABLE_NONE);
     }
     table_print(t, cli->colour, stdout);
     table_free(t);
@@ -47,7 +51,7 @@ static void print_uploads(const struct cli *cli, const cJSON *uploads)
 static int ask_list(struct cli *cli, struct message *ret, const cJSON **ret_uploads,
                     struct errbuf *why)
 {
-    int rc = cli_call(cli, MSG_UPLOAD_LIST, NULL, ret, why);
+    int rc = connection_call(cli, MSG_UPLOAD_LIST, NULL, ret, why);
 
     if (rc != 0)
         return rc;
@@ -66,7 +70,7 @@ int cmd_uploads(struct cli *cli, struct errbuf *why)
     if (rc != 0)
         return rc;
     if (cli->args->json)
-        cli_print_value(uploads);
+        print_json(uploads);
     else if (cJSON_GetArraySize(uploads) == 0)
         printf("there are no uploads that nothing took over\n");
     else
@@ -91,7 +95,7 @@ static int find_upload(struct cli *cli, const char *id, char ret_sha256[SHA256_H
         return rc;
     cJSON_ArrayForEach(row, uploads)
     {
-        const char *sha256 = value_text(row, "sha256");
+        const char *sha256 = reply_text(row, "sha256");
         if (strlen(sha256) != SHA256_HEX - 1 || strncmp(sha256, id, strlen(id)) != 0)
             continue;
         memcpy(ret_sha256, sha256, SHA256_HEX);
@@ -117,13 +121,13 @@ int cmd_uploads_rm(struct cli *cli, struct errbuf *why)
         return rc;
     cJSON *request = cJSON_CreateObject();
     cJSON_AddStringToObject(request, "sha256", sha256);
-    rc = cli_call(cli, MSG_UPLOAD_RM, request, &reply, why);
+    rc = connection_call(cli, MSG_UPLOAD_RM, request, &reply, why);
     if (rc != 0)
         return rc;
     if (cli->args->json)
-        cli_print_json(&reply, NULL);
+        print_reply(&reply, NULL);
     else
-        cli_print_text("upload %.*s is removed", ID_SHOWN, sha256);
+        print_text("upload %.*s is removed", ID_SHOWN, sha256);
     message_done(&reply);
     return 0;
 }

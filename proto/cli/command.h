@@ -1,4 +1,4 @@
-/* The commands of `steppe` and what they have in common: options, connection, terminal, replies.
+/* The commands of `steppe` and what they have in common: options, words, terminal.
  *
  * A command returns 0 (done), a negative errno with a sentence (refused or failed: exit 1; -EINTR:
  * exit 130) or EXIT_USAGE with a sentence (exit 2). It prints results on stdout; notices about the
@@ -115,5 +115,13 @@ extern const struct option submit_options[], jobs_options[], log_options[], resu
     schedule_options[], classes_options[], risers_options[], suspects_options[], compare_options[],
     map_options[], sql_options[], export_options[], derive_options[], sheet_options[],
     backup_options[];
+
+/* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
+int command_sleep(const struct cli *cli, int64_t ms);
+
+/* The job number in words[0]: 0 or EXIT_USAGE. */
+int command_job(const struct cli *cli, int64_t *ret, struct errbuf *why);
+/* A request {"job": words[0]}: 0 or EXIT_USAGE. */
+int command_job_request(const struct cli *cli, cJSON **ret, struct errbuf *why);
 
 #endif

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "common/bounds.h"
+#include "proto/cli/connection.h"
+#include "proto/cli/reply.h"
 
 static int ask_images(struct cli *cli, struct gallery *g, int64_t job, struct errbuf *why)
 {
@@ -16,10 +18,10 @@ static int ask_images(struct cli *cli, struct gallery *g, int64_t job, struct er
     cJSON_ArrayForEach(row, g->rows)
     {
         int64_t sample = -1;
-        value_i64(row, "sample", &sample);
+        reply_i64(row, "sample", &sample);
         cJSON_AddItemToArray(samples, cJSON_CreateNumber((double)sample));
     }
-    int rc = cli_call(cli, MSG_SAMPLE_IMAGES, request, &g->images, why);
+    int rc = connection_call(cli, MSG_SAMPLE_IMAGES, request, &g->images, why);
     if (rc != 0)
         return rc;
     t = tensor_find(g->images.tensors, g->images.tensor_count, "images");
@@ -38,7 +40,7 @@ int gallery_open(struct cli *cli, struct gallery *g, int64_t job, enum message_t
                  cJSON *request, struct errbuf *why)
 {
     *g = (struct gallery){.rows = NULL};
-    int rc = cli_call(cli, type, request, &g->reply, why);
+    int rc = connection_call(cli, type, request, &g->reply, why);
     if (rc == 0)
         rc = reply_array(g->reply.json, "rows", &g->rows, why);
     if (rc == 0)
@@ -69,7 +71,7 @@ cJSON *gallery_class_names(struct cli *cli, const char *dataset)
     struct errbuf why;
 
     cJSON_AddStringToObject(request, "name", dataset);
-    if (cli_call(cli, MSG_DATASET_SHOW, request, &reply, &why) == 0) {
+    if (connection_call(cli, MSG_DATASET_SHOW, request, &reply, &why) == 0) {
         names = cJSON_DetachItemFromObjectCaseSensitive(reply.json, "class_names");
         message_done(&reply);
     }

@@ -3,7 +3,7 @@
 #ifndef STEPPE_PROTO_CLI_GALLERY_H
 #define STEPPE_PROTO_CLI_GALLERY_H
 
-#include "proto/cli/session.h"
+#include "proto/cli/command.h"
 
 struct gallery {
     struct message reply; /* of the question that chose them */

@@ -14,8 +14,8 @@
 #include "common/text.h"
 #include "proto/address.h"
 #include "proto/cli/command.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
-#include "proto/cli/session.h"
 
 #define OPTIONS_MAX 32 /* of one command, global ones included */
 #define COLUMNS_DEFAULT 80
@@ -309,7 +309,7 @@ static int run_command(const struct command *c, const struct args *args, char **
     int rc = file_limit_raise(CLI_FILES_MIN, why);
     if (rc == 0)
         rc = c->run(&cli, why);
-    cli_close(&cli);
+    connection_close(&cli);
     return rc;
 }
 

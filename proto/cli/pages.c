@@ -3,6 +3,8 @@
 #include <errno.h>
 
 #include "common/bounds.h"
+#include "proto/cli/connection.h"
+#include "proto/cli/reply.h"
 
 const struct pages epoch_pages = {MSG_JOB_SHOW, "epochs", "epochs_from", "epoch", 1, 0};
 
@@ -24,7 +26,8 @@ static int call_page(struct cli *cli, const struct pages *p, const cJSON *reques
     if (page && p->most > 0)
         cJSON_AddNumberToObject(page, "limit",
                                 (double)(p->most - have < ROWS_MAX ? p->most - have : ROWS_MAX));
-    return page ? cli_call(cli, p->type, page, ret, why) : err_set(why, -ENOMEM, "out of memory");
+    return page ? connection_call(cli, p->type, page, ret, why)
+                : err_set(why, -ENOMEM, "out of memory");
 }
 
 /* Moves the rows of a page behind those that are there; how many they were, or -EBADMSG. */
@@ -37,7 +40,7 @@ static int take_rows(const struct pages *p, cJSON *to, const cJSON *json, int64_
 
     while (rc == 0 && (row = rows->child) != NULL) {
         int64_t number;
-        if (!value_i64(row, p->number, &number) || number == *io_last)
+        if (!reply_i64(row, p->number, &number) || number == *io_last)
             return err_set(why, -EBADMSG, "the server's pages do not follow one another");
         *io_last = number;
         cJSON_AddItemToArray(to, cJSON_DetachItemViaPointer(rows, row));
@@ -46,8 +49,8 @@ static int take_rows(const struct pages *p, cJSON *to, const cJSON *json, int64_
     return rc == 0 ? count : rc;
 }
 
-int cli_call_pages(struct cli *cli, const struct pages *p, cJSON *request, struct message *ret,
-                   struct errbuf *why)
+int pages_call(struct cli *cli, const struct pages *p, cJSON *request, struct message *ret,
+               struct errbuf *why)
 {
     cJSON *rows = cJSON_CreateArray();
     int64_t last = -1, have = 0;

@@ -2,7 +2,7 @@
 #ifndef STEPPE_PROTO_CLI_PAGES_H
 #define STEPPE_PROTO_CLI_PAGES_H
 
-#include "proto/cli/session.h"
+#include "proto/cli/connection.h"
 
 struct pages {
     enum message_type type;
@@ -15,9 +15,9 @@ struct pages {
 
 extern const struct pages epoch_pages; /* of job.show, all */
 
-/* As cli_call (request is owned, too), again and again while there is more and it is wanted: *ret
- * is the first reply with the rows of all, and `more` says whether there are others. */
-int cli_call_pages(struct cli *cli, const struct pages *p, cJSON *request, struct message *ret,
-                   struct errbuf *why);
+/* As connection_call (request is owned, too), again and again while there is more and it is wanted:
+ * *ret is the first reply with the rows of all, and `more` says whether there are others. */
+int pages_call(struct cli *cli, const struct pages *p, cJSON *request, struct message *ret,
+               struct errbuf *why);
 
 #endif

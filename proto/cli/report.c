@@ -5,7 +5,9 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/html.h"
+#include "proto/cli/reply.h"
 
 /* From none to many, as on the dashboard. */
 static const uint8_t ramp[][3] = {
@@ -20,7 +22,7 @@ static int add_row(struct heat *h, const cJSON *row, struct errbuf *why)
     int64_t epoch;
     int n = 0;
 
-    if (!value_i64(row, "epoch", &epoch) || reply_array(row, "counts", &counts, why) != 0 ||
+    if (!reply_i64(row, "epoch", &epoch) || reply_array(row, "counts", &counts, why) != 0 ||
         cJSON_GetArraySize(counts) != h->bins)
         return err_set(why, -EBADMSG, "the server's reply holds a row that is no epoch");
     h->epochs = xrealloc(h->epochs, (h->count + 1) * sizeof(*h->epochs));
@@ -52,7 +54,7 @@ int heat_ask(struct cli *cli, struct heat *h, int64_t job, const char *by, int b
         cJSON_AddNumberToObject(request, "bins", bins);
         cJSON_AddNumberToObject(request, "epochs_from",
                                 h->count ? (double)h->epochs[h->count - 1] + 1 : 0);
-        rc = cli_call(cli, MSG_SCORE_HEATMAP, request, &reply, why);
+        rc = connection_call(cli, MSG_SCORE_HEATMAP, request, &reply, why);
         if (rc != 0)
             break;
         rc = reply_array(reply.json, "rows", &rows, why);

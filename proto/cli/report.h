@@ -2,7 +2,7 @@
 #ifndef STEPPE_PROTO_CLI_REPORT_H
 #define STEPPE_PROTO_CLI_REPORT_H
 
-#include "proto/cli/session.h"
+#include "proto/cli/command.h"
 
 struct heat {
     int bins;
@@ -11,7 +11,7 @@ struct heat {
     double *counts;  /* [count, bins] */
 };
 
-/* Asks for all scored epochs. Errors as cli_call. */
+/* Asks for all scored epochs. Errors as connection_call. */
 int heat_ask(struct cli *cli, struct heat *h, int64_t job, const char *by, int bins,
              struct errbuf *why);
 void heat_done(struct heat *h); /* a zeroed struct is fine */

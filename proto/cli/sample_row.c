@@ -1,4 +1,6 @@
 #include "proto/cli/sample_row.h"
+#include "proto/cli/cells.h"
+#include "proto/cli/reply.h"
 
 #include <string.h>
 
@@ -7,10 +9,10 @@ const char *const measure_by_names[] = {"adm",       "loss", "adv_loss", "gap",
 
 char *label_text(const cJSON *row, const char *label, const char *label_name, char buf[LABEL_BYTES])
 {
-    const char *name = value_text(row, label_name);
+    const char *name = reply_text(row, label_name);
     int64_t number;
 
-    if (!value_i64(row, label, &number)) {
+    if (!reply_i64(row, label, &number)) {
         snprintf(buf, LABEL_BYTES, TABLE_NONE);
         return buf;
     }
@@ -24,7 +26,7 @@ bool truth_differs(const cJSON *row, int64_t *ret)
 {
     int64_t label;
 
-    return value_i64(row, "truth", ret) && (!value_i64(row, "label", &label) || *ret != label);
+    return reply_i64(row, "truth", ret) && (!reply_i64(row, "label", &label) || *ret != label);
 }
 
 void cell_class(struct table *t, const cJSON *row, const char *label, const char *label_name)
@@ -56,7 +58,7 @@ char *places_text(const struct cli *cli, const cJSON *json, const cJSON *rows, c
     long long first = cli->args->first, end = first + cJSON_GetArraySize(rows);
     int64_t total = end;
 
-    value_i64(json, "total", &total);
+    reply_i64(json, "total", &total);
     if (end == first)
         snprintf(buf, PLACES_BYTES, "none of %lld %s is behind the first %lld", (long long)total,
                  what, first);

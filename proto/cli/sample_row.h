@@ -3,7 +3,8 @@
 #ifndef STEPPE_PROTO_CLI_SAMPLE_ROW_H
 #define STEPPE_PROTO_CLI_SAMPLE_ROW_H
 
-#include "proto/cli/session.h"
+#include "proto/cli/command.h"
+#include "proto/cli/table.h"
 
 #define LABEL_BYTES 128 /* of a label with its name */
 

@@ -13,10 +13,12 @@
 #include "common/alloc.h"
 #include "common/bounds.h"
 #include "common/text.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/dataset.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/live.h"
-#include "proto/cli/session.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 
 #define BAR_CELLS 30
 #define LINE_BYTES 512
@@ -51,7 +53,7 @@ static int take_have(struct upload *u, const struct message *reply, uint64_t lea
 {
     int64_t have;
 
-    if (!value_i64(reply->json, "have", &have) || have < 0 || (uint64_t)have < least ||
+    if (!reply_i64(reply->json, "have", &have) || have < 0 || (uint64_t)have < least ||
         (uint64_t)have > u->bytes)
         return err_set(why, -EBADMSG, "the server does not say how much of the file it has");
     u->have = (uint64_t)have;
@@ -65,7 +67,7 @@ static int offer(struct upload *u, struct errbuf *why)
 
     if (u->dataset)
         cJSON_AddStringToObject(request, "name", u->name);
-    int rc = cli_call(u->cli, MSG_DATASET_OFFER, request, &reply, why);
+    int rc = connection_call(u->cli, MSG_DATASET_OFFER, request, &reply, why);
 
     if (rc != 0)
         return rc;
@@ -102,8 +104,8 @@ static int put(struct upload *u, struct errbuf *why)
     cJSON *request = make_request(u);
     cJSON_AddNumberToObject(request, "offset", (double)u->have);
     struct tensor piece = tensor_1d("piece", DTYPE_U8, n, u->piece);
-    rc = cli_call_tensors(u->cli, MSG_DATASET_PUT, request, &piece, 1, CALL_DEADLINE_MS, &reply,
-                          NULL, why);
+    rc = connection_call_tensors(u->cli, MSG_DATASET_PUT, request, &piece, 1, CALL_DEADLINE_MS,
+                                 &reply, NULL, why);
     if (rc != 0)
         return rc;
     rc = take_have(u, &reply, u->have + 1, why);
@@ -145,8 +147,8 @@ static int commit(struct upload *u, struct errbuf *why)
     cJSON_AddStringToObject(request, "name", u->name);
     cJSON_AddStringToObject(request, "sha256", u->sha256);
     draw_line(u, "the server checks %.80s", u->name);
-    int rc = cli_call_tensors(u->cli, MSG_DATASET_COMMIT, request, NULL, 0, COMMIT_DEADLINE_MS,
-                              &reply, &code, why);
+    int rc = connection_call_tensors(u->cli, MSG_DATASET_COMMIT, request, NULL, 0,
+                                     COMMIT_DEADLINE_MS, &reply, &code, why);
     live_erase(&u->line);
     if (rc == -EREMOTEIO && code == ERR_GONE)
         return -ESTALE;
@@ -154,7 +156,7 @@ static int commit(struct upload *u, struct errbuf *why)
         return rc;
     rc = reply_object(reply.json, "dataset", &row, why);
     if (rc == 0 && u->cli->args->json)
-        cli_print_value(row);
+        print_json(row);
     else if (rc == 0)
         dataset_print_row(row);
     message_done(&reply);

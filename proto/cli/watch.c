@@ -8,9 +8,11 @@
 
 #include "common/bounds.h"
 #include "common/clock.h"
+#include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/live.h"
-#include "proto/cli/session.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
 
 #define POLL_MS 500
 #define POLL_DEADLINE_MS 3000
@@ -67,7 +69,7 @@ static double epoch_share(int64_t epoch, int64_t epochs, int64_t step, int64_t s
 /* What the job does when it does not train. */
 static const char *doing_text(const cJSON *row)
 {
-    const char *state = value_text(row, "state"), *phase = value_text(row, "phase");
+    const char *state = reply_text(row, "state"), *phase = reply_text(row, "phase");
 
     if (strcmp(state, "running") != 0)
         return state;
@@ -84,10 +86,10 @@ static void compose_line(const cJSON *row, int columns, bool with_bar, char line
 
     line[0] = '\0';
 
-    value_i64(row, "epoch", &epoch);
-    value_i64(row, "epochs", &epochs);
-    value_i64(row, "step", &step);
-    value_i64(row, "steps", &steps);
+    reply_i64(row, "epoch", &epoch);
+    reply_i64(row, "epochs", &epochs);
+    reply_i64(row, "step", &step);
+    reply_i64(row, "steps", &steps);
     double share = epoch_share(epoch, epochs, step, steps);
     add_part(line, columns, &width, "epoch %lld/%lld",
              (long long)(epoch < epochs ? epoch + 1 : epochs), (long long)epochs);
@@ -96,13 +98,13 @@ static void compose_line(const cJSON *row, int columns, bool with_bar, char line
     const char *doing = doing_text(row);
     if (*doing)
         add_part(line, columns, &width, "%s", doing);
-    if (value_f64(row, "eta_s", &value) && value > 0 && value < 1e12)
+    if (reply_f64(row, "eta_s", &value) && value > 0 && value < 1e12)
         add_part(line, columns, &width, "ETA %s", draw_duration((int64_t)(1000 * value), text));
-    if (value_f64(row, "images_per_s", &value) && value > 0)
+    if (reply_f64(row, "images_per_s", &value) && value > 0)
         add_part(line, columns, &width, "%.0f images/s", value);
-    if (value_f64(row, "loss", &value))
+    if (reply_f64(row, "loss", &value))
         add_part(line, columns, &width, "loss %.4g", value);
-    if (value_f64(row, "accuracy", &value))
+    if (reply_f64(row, "accuracy", &value))
         add_part(line, columns, &width, "accuracy %.2f%%", 100 * value);
     add_part(line, columns, &width, "step %lld/%lld", (long long)step, (long long)steps);
 }
@@ -124,13 +126,13 @@ static void print_line_when_due(struct watch *w, const cJSON *row)
     double speed;
 
     bool due = now_ms - w->line_ms >= LINE_EVERY_MS ||
-               (!w->line_shown && value_f64(row, "images_per_s", &speed) && speed > 0);
-    if (!due || *value_text(row, "waiting") || strcmp(value_text(row, "state"), "running") != 0)
+               (!w->line_shown && reply_f64(row, "images_per_s", &speed) && speed > 0);
+    if (!due || *reply_text(row, "waiting") || strcmp(reply_text(row, "state"), "running") != 0)
         return;
     w->line_ms = now_ms;
     w->line_shown = true;
     compose_line(row, LINE_BYTES, false, line);
-    cli_print_text("%s", line);
+    print_text("%s", line);
 }
 
 static void print_epoch(const struct watch *w, const cJSON *epoch, int64_t epochs)
@@ -139,19 +141,19 @@ static void print_epoch(const struct watch *w, const cJSON *epoch, int64_t epoch
     double value;
 
     printf("epoch %lld/%lld", (long long)w->epochs_seen, (long long)epochs);
-    if (value_f64(epoch, "train_loss", &value))
+    if (reply_f64(epoch, "train_loss", &value))
         printf("  loss %.4f", value);
-    if (value_f64(epoch, "train_accuracy", &value))
+    if (reply_f64(epoch, "train_accuracy", &value))
         printf("  train %.2f%%", 100 * value);
-    if (value_f64(epoch, "test_accuracy", &value))
+    if (reply_f64(epoch, "test_accuracy", &value))
         printf("  test %.2f%%", 100 * value);
-    if (value_f64(epoch, "adv_accuracy", &value))
+    if (reply_f64(epoch, "adv_accuracy", &value))
         printf("  adversarial %.2f%%", 100 * value);
-    else if (value_f64(epoch, "mean_gap", &value)) /* what a job without a test set has */
+    else if (reply_f64(epoch, "mean_gap", &value)) /* what a job without a test set has */
         printf("  mean gap %.4g", value);
-    if (value_f64(epoch, "share", &value))
+    if (reply_f64(epoch, "share", &value))
         printf("  share %.3g", value);
-    if (value_f64(epoch, "seconds", &value) && value >= 0 && value < 1e12)
+    if (reply_f64(epoch, "seconds", &value) && value >= 0 && value < 1e12)
         printf("  %s", draw_duration((int64_t)(1000 * value), text));
     printf("\n");
 }
@@ -162,10 +164,10 @@ static void print_new_epochs(struct watch *w, const cJSON *json, const cJSON *ro
     const cJSON *epochs = cJSON_GetObjectItemCaseSensitive(json, "epochs"), *entry;
     int64_t total = 0, number;
 
-    value_i64(row, "epochs", &total);
+    reply_i64(row, "epochs", &total);
     cJSON_ArrayForEach(entry, epochs)
     {
-        if (!value_i64(entry, "epoch", &number) || number < w->epochs_seen)
+        if (!reply_i64(entry, "epoch", &number) || number < w->epochs_seen)
             continue;
         w->epochs_seen = number + 1;
         if (quiet(w))
@@ -178,10 +180,10 @@ static void print_new_epochs(struct watch *w, const cJSON *json, const cJSON *ro
 }
 
 /* Says once what a job waits for or why it is paused; what stands in one answer only is passing. */
-static void print_note(struct watch *w, const cJSON *row)
+static void print_row_note(struct watch *w, const cJSON *row)
 {
-    const char *waiting = value_text(row, "waiting");
-    const char *note = *waiting ? waiting : value_text(row, "reason");
+    const char *waiting = reply_text(row, "waiting");
+    const char *note = *waiting ? waiting : reply_text(row, "reason");
 
     if (strncmp(note, w->note, sizeof(w->note) - 1) != 0) {
         snprintf(w->note, sizeof(w->note), "%s", note);
@@ -192,21 +194,21 @@ static void print_note(struct watch *w, const cJSON *row)
         return;
     w->note_shown = true;
     live_erase(&w->line);
-    cli_print_text("%s: %s", *waiting ? "waiting" : value_text(row, "state"), note);
+    print_text("%s: %s", *waiting ? "waiting" : reply_text(row, "state"), note);
 }
 
 /* How a job that does not run any more ended: 0 or -ECANCELED with the sentence. */
 static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct errbuf *why)
 {
-    const char *state = value_text(row, "state"), *reason = value_text(row, "reason");
-    const char *database = value_text(json, "difficulty_db");
+    const char *state = reply_text(row, "state"), *reason = reply_text(row, "reason");
+    const char *database = reply_text(json, "difficulty_db");
     int64_t started = 0, finished = 0;
     char text[DRAW_TEXT_BYTES];
     double accuracy;
 
     live_erase(&w->line);
     if (quiet(w))
-        cli_print_value(row);
+        print_json(row);
     if (strcmp(state, "done") != 0)
         return err_set(why, -ECANCELED, "job %lld %s%s%s%s", (long long)w->job,
                        strcmp(state, "cancelled") == 0 ? "was " : "", state, *reason ? ": " : "",
@@ -214,15 +216,15 @@ static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct e
     if (quiet(w))
         return 0;
     printf("job %lld is done", (long long)w->job);
-    if (value_f64(row, "accuracy", &accuracy))
+    if (reply_f64(row, "accuracy", &accuracy))
         printf(": test accuracy %.2f%%", 100 * accuracy);
-    if (value_i64(row, "started_unix_ms", &started) &&
-        value_i64(row, "finished_unix_ms", &finished))
+    if (reply_i64(row, "started_unix_ms", &started) &&
+        reply_i64(row, "finished_unix_ms", &finished))
         printf(" after %s", draw_duration(finished - started, text));
     printf("\n");
     if (*database)
-        cli_print_text("difficulty database: %s (steppe top %lld shows the hardest samples)",
-                       database, (long long)w->job);
+        print_text("difficulty database: %s (steppe top %lld shows the hardest samples)", database,
+                   (long long)w->job);
     return 0;
 }
 
@@ -257,12 +259,12 @@ static int take_answer(struct watch *w, const cJSON *json, bool *ret_ended, stru
     w->silent = false;
     w->answered_ms = clock_mono_ms();
     print_new_epochs(w, json, row);
-    const char *state = value_text(row, "state");
+    const char *state = reply_text(row, "state");
     *ret_ended = strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 ||
                  strcmp(state, "cancelled") == 0;
     if (*ret_ended)
         return finish(w, json, row, why);
-    print_note(w, row);
+    print_row_note(w, row);
     if (quiet(w))
         return 0;
     if (w->cli->terminal)
@@ -281,8 +283,8 @@ static int poll_job(struct watch *w, bool *ret_ended, struct errbuf *why)
 
     cJSON_AddNumberToObject(request, "job", (double)w->job);
     cJSON_AddNumberToObject(request, "epochs_from", (double)w->epochs_seen);
-    int rc = cli_call_tensors(w->cli, MSG_JOB_SHOW, request, NULL, 0, POLL_DEADLINE_MS, &reply,
-                              &code, why);
+    int rc = connection_call_tensors(w->cli, MSG_JOB_SHOW, request, NULL, 0, POLL_DEADLINE_MS,
+                                     &reply, &code, why);
     if (rc == -ETIMEDOUT || (rc == -EREMOTEIO && (code == ERR_UNAVAILABLE || code == ERR_TIMEOUT)))
         return wait_silent(w, why);
     if (rc != 0)
@@ -304,7 +306,7 @@ int watch_job(struct cli *cli, int64_t job, struct errbuf *why)
         if (fflush(stdout) != 0 && rc == 0)
             rc = err_set(why, -EIO, "%s", ""); /* main says why; the job goes on */
         if (rc == 0 && !ended)
-            rc = cli_sleep(cli, POLL_MS);
+            rc = command_sleep(cli, POLL_MS);
     }
     if (w.line.width > 0)
         printf("\n");

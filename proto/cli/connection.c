@@ -1,0 +1,60 @@
+#include "proto/cli/connection.h"
+
+#include <errno.h>
+
+#include "proto/address.h"
+
+#define HELLO_DEADLINE_MS 5000 /* a server that is there answers a ping at once */
+
+static int open_client(struct cli *cli, struct errbuf *why)
+{
+    struct message reply;
+    int rc;
+
+    if (address_check(cli->args->server, why) != 0)
+        return EXIT_USAGE;
+    rc = client_open(cli->args->server, NULL, cli->stop, &cli->client, why);
+    if (rc == 0 && cli->args->key)
+        rc = client_use_key(cli->client, cli->args->key, why);
+    if (rc != 0)
+        return rc;
+    cJSON *ping = cJSON_CreateObject();
+    rc = client_call(cli->client, MSG_PING, ping, NULL, 0, HELLO_DEADLINE_MS, 0, &reply, NULL, why);
+    cJSON_Delete(ping);
+    if (rc == 0)
+        message_done(&reply);
+    else if (rc == -ETIMEDOUT)
+        err_set(why, rc,
+                "no server answers at %s; start one with steppe-server, or name its address with "
+                "--server",
+                cli->args->server);
+    return rc;
+}
+
+int connection_call_tensors(struct cli *cli, enum message_type type, cJSON *request,
+                            const struct tensor *tensors, int tensor_count, int64_t deadline_ms,
+                            struct message *ret, enum error_code *ret_code, struct errbuf *why)
+{
+    cJSON *json = request ? request : cJSON_CreateObject();
+    int rc = json ? 0 : err_set(why, -ENOMEM, "out of memory");
+
+    if (rc == 0 && !cli->client)
+        rc = open_client(cli, why);
+    if (rc == 0)
+        rc = client_call(cli->client, type, json, tensors, tensor_count, deadline_ms, CALL_RETRY_MS,
+                         ret, ret_code, why);
+    cJSON_Delete(json);
+    return rc;
+}
+
+int connection_call(struct cli *cli, enum message_type type, cJSON *request, struct message *ret,
+                    struct errbuf *why)
+{
+    return connection_call_tensors(cli, type, request, NULL, 0, CALL_DEADLINE_MS, ret, NULL, why);
+}
+
+void connection_close(struct cli *cli)
+{
+    client_close(cli->client);
+    cli->client = NULL;
+}
