@@ -25,17 +25,17 @@
     X(UP, 1, 1, 8) X(UP, 1, 1, 4) X(UP, 1, 1, 2) X(UP, 1, 1, 1) X(UP, 2, 1, 2) X(UP, 2, 1, 1)
 /* clang-format on */
 
-#include "worker/nn/conv_direct.h"
+#include "worker/nn/conv_direct.inc"
 
 /* Input channels and vectors: 3 * channels * vectors sums in 24 registers. */
 #define STRIPS(X) X(8, 1) X(4, 2) X(4, 1) X(3, 2) X(3, 1) X(2, 2) X(2, 1) X(1, 2) X(1, 1)
 
-#include "worker/nn/conv_weights.h"
+#include "worker/nn/conv_weights.inc"
 
 /* Widths; from 9 on only where they divide the row. */
 #define NARROWS(X) X(16) X(14) X(8) X(4) X(2) X(1)
 
-#include "worker/nn/conv_narrow.h"
+#include "worker/nn/conv_narrow.inc"
 
 const struct kernel conv_avx512[] = {
     {CONV_FORWARD, "3x3 avx512", fills_y, packed_scratch, forward, false},

@@ -7,7 +7,7 @@
 
 #define TILE_ROWS 6
 
-#include "worker/nn/dense_direct.h"
+#include "worker/nn/dense_direct.inc"
 
 const struct dense_kernels dense_avx2 = {dense_forward, dense_weight_gradient, dense_data_gradient};
 #else

@@ -4,7 +4,7 @@
 
 #pragma GCC target("avx2,fma")
 #define WINOGRAD_TABLE winograd_avx2
-#include "worker/nn/winograd_set.h"
+#include "worker/nn/winograd_set.inc"
 
 #else
 

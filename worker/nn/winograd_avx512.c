@@ -4,7 +4,7 @@
 
 #pragma GCC target("avx2,fma,avx512f,avx512dq")
 #define WINOGRAD_TABLE winograd_avx512
-#include "worker/nn/winograd_set.h"
+#include "worker/nn/winograd_set.inc"
 
 #else
 

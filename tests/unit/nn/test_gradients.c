@@ -1,2 +1,2 @@
 /* float32 */
-#include "tests/unit/nn/gradients.h"
+#include "tests/unit/nn/gradients.inc"

@@ -1,2 +1,2 @@
 /* double: the same checks, four orders tighter */
-#include "tests/unit/nn/gradients.h"
+#include "tests/unit/nn/gradients.inc"
