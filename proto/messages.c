@@ -6,7 +6,7 @@
 #include "proto/result.h"
 
 const char *const message_names[] = {
-#define MESSAGE(id, name, tensors, roles) [MSG_##id] = name,
+#define MESSAGE(id, name, tensors, roles, web) [MSG_##id] = name,
     MESSAGE_TABLE(MESSAGE)
 #undef MESSAGE
         [MSG_COUNT] = NULL,
@@ -27,7 +27,7 @@ const char *const refusal_names[] = {
 };
 
 static const int tensors_max[] = {
-#define MESSAGE(id, name, tensors, roles) [MSG_##id] = tensors,
+#define MESSAGE(id, name, tensors, roles, web) [MSG_##id] = tensors,
     MESSAGE_TABLE(MESSAGE)
 #undef MESSAGE
 };
@@ -39,7 +39,7 @@ int message_tensors_max(enum message_type type)
 }
 
 static const unsigned roles_allowed[] = {
-#define MESSAGE(id, name, tensors, roles) [MSG_##id] = (roles),
+#define MESSAGE(id, name, tensors, roles, web) [MSG_##id] = (roles),
     MESSAGE_TABLE(MESSAGE)
 #undef MESSAGE
 };
@@ -48,4 +48,16 @@ unsigned message_roles(enum message_type type)
 {
     assert((unsigned)type < MSG_COUNT);
     return roles_allowed[type];
+}
+
+static const enum message_web web_of[] = {
+#define MESSAGE(id, name, tensors, roles, web) [MSG_##id] = (web),
+    MESSAGE_TABLE(MESSAGE)
+#undef MESSAGE
+};
+
+enum message_web message_web(enum message_type type)
+{
+    assert((unsigned)type < MSG_COUNT);
+    return web_of[type];
 }

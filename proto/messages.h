@@ -16,59 +16,59 @@
 #define BY_WORKER (BY_ADMIN | ROLE_BIT(ROLE_WORKER))
 #define BY_ALL (BY_READ | BY_WORKER)
 
-/* MESSAGE(id, wire name, most tensors in the request, roles that may send it) */
+/* MESSAGE(id, wire name, most tensors in the request, roles that may send it, how a browser may) */
 #define MESSAGE_TABLE(MESSAGE)                                                                     \
-    MESSAGE(PING, "ping", 0, BY_ALL)                                                               \
-    MESSAGE(JOB_SUBMIT, "job.submit", 0, BY_SUBMIT)                                                \
-    MESSAGE(JOB_LIST, "job.list", 0, BY_READ)                                                      \
-    MESSAGE(JOB_SHOW, "job.show", 0, BY_READ)                                                      \
-    MESSAGE(JOB_LOG, "job.log", 0, BY_READ)                                                        \
-    MESSAGE(JOB_PAUSE, "job.pause", 0, BY_SUBMIT)                                                  \
-    MESSAGE(JOB_RESUME, "job.resume", 0, BY_SUBMIT)                                                \
-    MESSAGE(JOB_UNPIN, "job.unpin", 0, BY_ADMIN)                                                   \
-    MESSAGE(JOB_CANCEL, "job.cancel", 0, BY_SUBMIT)                                                \
-    MESSAGE(JOB_RM, "job.rm", 0, BY_ADMIN)                                                         \
-    MESSAGE(JOB_SCHEDULE, "job.schedule", 0, BY_READ)                                              \
-    MESSAGE(MODEL_GET, "model.get", 0, BY_READ)                                                    \
-    MESSAGE(DATASET_LIST, "dataset.list", 0, BY_READ)                                              \
-    MESSAGE(DATASET_SHOW, "dataset.show", 0, BY_READ)                                              \
-    MESSAGE(DATASET_OFFER, "dataset.offer", 0, BY_SUBMIT)                                          \
-    MESSAGE(DATASET_PUT, "dataset.put", 1, BY_SUBMIT)                                              \
-    MESSAGE(DATASET_COMMIT, "dataset.commit", 0, BY_SUBMIT)                                        \
-    MESSAGE(DATASET_RM, "dataset.rm", 0, BY_ADMIN)                                                 \
-    MESSAGE(DATASET_GET, "dataset.get", 0, BY_ALL)                                                 \
-    MESSAGE(UPLOAD_LIST, "upload.list", 0, BY_READ)                                                \
-    MESSAGE(UPLOAD_RM, "upload.rm", 0, BY_SUBMIT)                                                  \
-    MESSAGE(SAMPLE_IMAGES, "sample.images", 0, BY_READ)                                            \
-    MESSAGE(SCORE_TOP, "score.top", 0, BY_READ)                                                    \
-    MESSAGE(SCORE_HISTOGRAM, "score.histogram", 0, BY_READ)                                        \
-    MESSAGE(SCORE_TRAJECTORY, "score.trajectory", 0, BY_READ)                                      \
-    MESSAGE(SCORE_PLANTED, "score.planted", 0, BY_READ)                                            \
-    MESSAGE(SCORE_CLASSES, "score.classes", 0, BY_READ)                                            \
-    MESSAGE(SCORE_DOMAINS, "score.domains", 0, BY_READ)                                            \
-    MESSAGE(SCORE_RISERS, "score.risers", 0, BY_READ)                                              \
-    MESSAGE(SCORE_SUSPECTS, "score.suspects", 0, BY_READ)                                          \
-    MESSAGE(SCORE_COMPARE, "score.compare", 0, BY_READ)                                            \
-    MESSAGE(SCORE_MAP, "score.map", 0, BY_READ)                                                    \
-    MESSAGE(SCORE_ROWS, "score.rows", 0, BY_READ)                                                  \
-    MESSAGE(SCORE_SQL, "score.sql", 0, BY_READ)                                                    \
-    MESSAGE(SCORE_HEATMAP, "score.heatmap", 0, BY_READ)                                            \
-    MESSAGE(DB_BACKUP, "db.backup", 0, BY_ADMIN)                                                   \
-    MESSAGE(DB_CHECK, "db.check", 0, BY_ADMIN)                                                     \
-    MESSAGE(DB_COMPACT, "db.compact", 0, BY_ADMIN)                                                 \
-    MESSAGE(SERVER_DASHBOARD, "server.dashboard", 0, BY_SUBMIT)                                    \
-    MESSAGE(WORKER_LIST, "worker.list", 0, BY_READ)                                                \
-    MESSAGE(WORKER_HELLO, "worker.hello", 0, BY_WORKER)                                            \
-    MESSAGE(WORKER_BYE, "worker.bye", 0, BY_WORKER)                                                \
-    MESSAGE(WORKER_NOTE, "worker.note", 0, BY_WORKER)                                              \
-    MESSAGE(TASK_NEXT, "task.next", 0, BY_WORKER)                                                  \
-    MESSAGE(TASK_RESULT, "task.result", RESULT_PARTS, BY_WORKER)                                   \
-    MESSAGE(TASK_FAIL, "task.fail", 0, BY_WORKER)                                                  \
-    MESSAGE(TASK_REFUSE, "task.refuse", 0, BY_WORKER)                                              \
-    MESSAGE(TASK_JOB, "task.job", 0, BY_WORKER)                                                    \
-    MESSAGE(PARAMS_GET, "params.get", 0, BY_WORKER)                                                \
-    MESSAGE(RESULT_OFFER, "result.offer", 0, BY_WORKER)                                            \
-    MESSAGE(RESULT_PUT, "result.put", 1, BY_WORKER)
+    MESSAGE(PING, "ping", 0, BY_ALL, WEB_GET)                                                      \
+    MESSAGE(JOB_SUBMIT, "job.submit", 0, BY_SUBMIT, WEB_POST)                                      \
+    MESSAGE(JOB_LIST, "job.list", 0, BY_READ, WEB_GET)                                             \
+    MESSAGE(JOB_SHOW, "job.show", 0, BY_READ, WEB_GET)                                             \
+    MESSAGE(JOB_LOG, "job.log", 0, BY_READ, WEB_GET)                                               \
+    MESSAGE(JOB_PAUSE, "job.pause", 0, BY_SUBMIT, WEB_POST)                                        \
+    MESSAGE(JOB_RESUME, "job.resume", 0, BY_SUBMIT, WEB_POST)                                      \
+    MESSAGE(JOB_UNPIN, "job.unpin", 0, BY_ADMIN, WEB_NONE)                                         \
+    MESSAGE(JOB_CANCEL, "job.cancel", 0, BY_SUBMIT, WEB_POST)                                      \
+    MESSAGE(JOB_RM, "job.rm", 0, BY_ADMIN, WEB_NONE)                                               \
+    MESSAGE(JOB_SCHEDULE, "job.schedule", 0, BY_READ, WEB_NONE)                                    \
+    MESSAGE(MODEL_GET, "model.get", 0, BY_READ, WEB_NONE)                                          \
+    MESSAGE(DATASET_LIST, "dataset.list", 0, BY_READ, WEB_GET)                                     \
+    MESSAGE(DATASET_SHOW, "dataset.show", 0, BY_READ, WEB_GET)                                     \
+    MESSAGE(DATASET_OFFER, "dataset.offer", 0, BY_SUBMIT, WEB_NONE)                                \
+    MESSAGE(DATASET_PUT, "dataset.put", 1, BY_SUBMIT, WEB_NONE)                                    \
+    MESSAGE(DATASET_COMMIT, "dataset.commit", 0, BY_SUBMIT, WEB_NONE)                              \
+    MESSAGE(DATASET_RM, "dataset.rm", 0, BY_ADMIN, WEB_NONE)                                       \
+    MESSAGE(DATASET_GET, "dataset.get", 0, BY_ALL, WEB_NONE)                                       \
+    MESSAGE(UPLOAD_LIST, "upload.list", 0, BY_READ, WEB_NONE)                                      \
+    MESSAGE(UPLOAD_RM, "upload.rm", 0, BY_SUBMIT, WEB_NONE)                                        \
+    MESSAGE(SAMPLE_IMAGES, "sample.images", 0, BY_READ, WEB_PICTURE)                               \
+    MESSAGE(SCORE_TOP, "score.top", 0, BY_READ, WEB_GET)                                           \
+    MESSAGE(SCORE_HISTOGRAM, "score.histogram", 0, BY_READ, WEB_GET)                               \
+    MESSAGE(SCORE_TRAJECTORY, "score.trajectory", 0, BY_READ, WEB_GET)                             \
+    MESSAGE(SCORE_PLANTED, "score.planted", 0, BY_READ, WEB_GET)                                   \
+    MESSAGE(SCORE_CLASSES, "score.classes", 0, BY_READ, WEB_GET)                                   \
+    MESSAGE(SCORE_DOMAINS, "score.domains", 0, BY_READ, WEB_GET)                                   \
+    MESSAGE(SCORE_RISERS, "score.risers", 0, BY_READ, WEB_GET)                                     \
+    MESSAGE(SCORE_SUSPECTS, "score.suspects", 0, BY_READ, WEB_GET)                                 \
+    MESSAGE(SCORE_COMPARE, "score.compare", 0, BY_READ, WEB_GET)                                   \
+    MESSAGE(SCORE_MAP, "score.map", 0, BY_READ, WEB_GET)                                           \
+    MESSAGE(SCORE_ROWS, "score.rows", 0, BY_READ, WEB_NONE)                                        \
+    MESSAGE(SCORE_SQL, "score.sql", 0, BY_READ, WEB_GET)                                           \
+    MESSAGE(SCORE_HEATMAP, "score.heatmap", 0, BY_READ, WEB_GET)                                   \
+    MESSAGE(DB_BACKUP, "db.backup", 0, BY_ADMIN, WEB_NONE)                                         \
+    MESSAGE(DB_CHECK, "db.check", 0, BY_ADMIN, WEB_NONE)                                           \
+    MESSAGE(DB_COMPACT, "db.compact", 0, BY_ADMIN, WEB_NONE)                                       \
+    MESSAGE(SERVER_DASHBOARD, "server.dashboard", 0, BY_SUBMIT, WEB_NONE)                          \
+    MESSAGE(WORKER_LIST, "worker.list", 0, BY_READ, WEB_GET)                                       \
+    MESSAGE(WORKER_HELLO, "worker.hello", 0, BY_WORKER, WEB_NONE)                                  \
+    MESSAGE(WORKER_BYE, "worker.bye", 0, BY_WORKER, WEB_NONE)                                      \
+    MESSAGE(WORKER_NOTE, "worker.note", 0, BY_WORKER, WEB_NONE)                                    \
+    MESSAGE(TASK_NEXT, "task.next", 0, BY_WORKER, WEB_NONE)                                        \
+    MESSAGE(TASK_RESULT, "task.result", RESULT_PARTS, BY_WORKER, WEB_NONE)                         \
+    MESSAGE(TASK_FAIL, "task.fail", 0, BY_WORKER, WEB_NONE)                                        \
+    MESSAGE(TASK_REFUSE, "task.refuse", 0, BY_WORKER, WEB_NONE)                                    \
+    MESSAGE(TASK_JOB, "task.job", 0, BY_WORKER, WEB_NONE)                                          \
+    MESSAGE(PARAMS_GET, "params.get", 0, BY_WORKER, WEB_NONE)                                      \
+    MESSAGE(RESULT_OFFER, "result.offer", 0, BY_WORKER, WEB_NONE)                                  \
+    MESSAGE(RESULT_PUT, "result.put", 1, BY_WORKER, WEB_NONE)
 
 #define ERROR_TABLE(ERROR)                                                                         \
     ERROR(BAD_MESSAGE, "bad_message")                                                              \
@@ -91,8 +91,16 @@
     ERROR(WRONG_KEY, "wrong_key")                                                                  \
     ERROR(NO_SESSION, "no_session")
 
+/* May a browser send a message, and how? */
+enum message_web {
+    WEB_NONE,
+    WEB_GET,    /* it only looks */
+    WEB_POST,   /* it changes something: only with the server's token */
+    WEB_PICTURE /* a GET of another name, which answers with a picture */
+};
+
 enum message_type {
-#define MESSAGE(id, name, tensors, roles) MSG_##id,
+#define MESSAGE(id, name, tensors, roles, web) MSG_##id,
     MESSAGE_TABLE(MESSAGE)
 #undef MESSAGE
         MSG_COUNT
@@ -109,6 +117,7 @@ extern const char *const message_names[]; /* indexed by message_type, NULL-termi
 extern const char *const error_names[];   /* indexed by error_code, NULL-terminated */
 int message_tensors_max(enum message_type type);
 unsigned message_roles(enum message_type type); /* ROLE_BITs that may send it */
+enum message_web message_web(enum message_type type);
 
 /* Why a worker cannot do a job: `cause` of task.refuse. REFUSAL(id, wire name) */
 #define REFUSAL_TABLE(REFUSAL)                                                                     \

@@ -19,6 +19,7 @@
 #include "common/output.h"
 #include "common/text.h"
 #include "proto/address.h"
+#include "server/http/http.h"
 #include "server/server.h"
 
 #define MAPPED_BYTES (32 << 20) /* the most that the C library takes */

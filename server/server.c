@@ -9,8 +9,15 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/halves.h"
 #include "common/log.h"
 #include "proto/address.h"
+#include "server/handle/dispatch.h"
+#include "server/http/http.h"
+#include "server/jobs/figures.h"
+#include "server/net/gate.h"
+#include "server/net/lane.h"
+#include "server/query/query.h"
 #include "server/store/state_dir.h"
 
 #define TRIM_MS 60000
@@ -48,15 +55,16 @@ int server_check(const struct server_options *options, struct errbuf *why)
     return rc;
 }
 
-static int listen_edge(struct server *s, struct edge *edge, const char *const *urls, int count,
-                       struct errbuf *why)
+static int listen_socket(struct server *s, struct socket *socket, const char *const *urls,
+                         int count, struct errbuf *why)
 {
     if (count == 0)
         return 0;
-    edge->server = s;
-    int rc = transport_open(&s->loop, urls, count, server_message, edge, &edge->transport, why);
+    socket->net = &s->net;
+    int rc =
+        transport_open(&s->net.loop, urls, count, socket_message, socket, &socket->transport, why);
     for (int i = 0; rc == 0 && i < count; i++)
-        log_info("server.listen", "url=%s%s", urls[i], edge->sealed_only ? " sealed" : "");
+        log_info("server.listen", "url=%s%s", urls[i], socket->sealed_only ? " sealed" : "");
     return rc;
 }
 
@@ -64,7 +72,8 @@ static int listen_edge(struct server *s, struct edge *edge, const char *const *u
 static int listen_all(struct server *s, const struct server_options *options, struct errbuf *why)
 {
     const char *urls[LISTEN_URLS_MAX], *plain[LISTEN_URLS_MAX + 1], *sealed[LISTEN_URLS_MAX];
-    char *text = xstrdup(options->listen), *ipc = xasprintf("ipc://%s/" STATE_SOCKET, s->dir);
+    char *text = xstrdup(options->listen),
+         *ipc = xasprintf("ipc://%s/" STATE_SOCKET, s->service.dir);
     int count, plain_count = 0, sealed_count = 0;
     int rc = split_listen(text, options->key, urls, &count, why);
 
@@ -79,9 +88,9 @@ static int listen_all(struct server *s, const struct server_options *options, st
         log_warn("server.listen", "url=%s error=\"%s\"", ipc, why->text);
     s->sealed.sealed_only = true;
     if (rc == 0)
-        rc = listen_edge(s, &s->plain, plain, plain_count, why);
+        rc = listen_socket(s, &s->plain, plain, plain_count, why);
     if (rc == 0)
-        rc = listen_edge(s, &s->sealed, sealed, sealed_count, why);
+        rc = listen_socket(s, &s->sealed, sealed, sealed_count, why);
     free(text);
     free(ipc);
     return rc;
@@ -95,7 +104,12 @@ static int listen_http(struct server *s, const struct server_options *options, s
 
     if (address ? strcmp(address, HTTP_NONE) == 0 : options->key != NULL)
         return 0;
-    int rc = http_open(s, address ? address : HTTP_DEFAULT, &s->http, why);
+    const struct http_host host = {.dir = s->service.dir, .figures = figures_take};
+    int rc = http_open(&s->net, &host, address ? address : HTTP_DEFAULT, &s->http, why);
+    if (rc == 0) {
+        s->service.dashboard_url = http_url(s->http);
+        s->service.dashboard_token = http_token(s->http);
+    }
     if (rc != -EADDRINUSE || address)
         return rc;
     log_warn("http.listen", "error=\"%s; there is no dashboard: --http names another address\"",
@@ -107,7 +121,7 @@ static int listen_http(struct server *s, const struct server_options *options, s
  * those of strangers. */
 static void give_back(struct server *s, int64_t now_ms)
 {
-    bool running = jobs_running(s->jobs, 0) != NULL;
+    bool running = jobs_running(s->service.jobs, 0) != NULL;
 
     if (!running && (s->ran || now_ms >= s->trim_ms)) {
         malloc_trim(0);
@@ -123,14 +137,13 @@ static void on_tick(uv_timer_t *timer)
 
     give_back(s, now_ms);
 
-    metrics_tick(&s->metrics, now_ms, TICK_MS);
+    metrics_tick(&s->net.metrics, now_ms, TICK_MS);
     http_tick(s->http, now_ms);
-    jobs_tick(s->jobs, now_ms);
-    workers_tick(s->workers, now_ms);
-    gate_tick(s->gate, now_ms);
-    upkeep_tick(s->upkeep, now_ms);
-    datasets_tick(s, now_ms);
-    incoming_tick(s, now_ms);
+    jobs_tick(s->service.jobs, now_ms);
+    workers_tick(s->service.workers, now_ms);
+    gate_tick(s->net.gate, now_ms);
+    upkeep_tick(s->service.upkeep, now_ms);
+    datasets_tick(&s->service, now_ms);
 }
 
 /* Lets go of what was promised: held replies say "no task", the run is kept in a checkpoint. */
@@ -138,13 +151,13 @@ static void on_stop(uv_signal_t *signal, int number)
 {
     struct server *s = signal->data;
 
-    if (s->stopping)
+    if (s->net.stopping)
         return;
-    s->stopping = true;
+    s->net.stopping = true;
     log_info("server.stop", "signal=%d", number);
-    workers_dismiss(s->workers);
-    jobs_stop(s->jobs);
-    uv_stop(&s->loop);
+    workers_dismiss(s->service.workers);
+    jobs_stop(s->service.jobs);
+    uv_stop(&s->net.loop);
 }
 
 static void on_reload(uv_signal_t *signal, int number)
@@ -153,20 +166,20 @@ static void on_reload(uv_signal_t *signal, int number)
     struct errbuf why;
 
     (void)number;
-    if (gate_reload(s->gate, &why) < 0)
+    if (gate_reload(s->net.gate, &why) < 0)
         log_error("gate.keys", "error=\"%s\"", why.text);
 }
 
 static int start_handles(struct server *s)
 {
-    int rc = uv_timer_init(&s->loop, &s->tick);
+    int rc = uv_timer_init(&s->net.loop, &s->tick);
 
     if (rc == 0)
-        rc = uv_signal_init(&s->loop, &s->sigint);
+        rc = uv_signal_init(&s->net.loop, &s->sigint);
     if (rc == 0)
-        rc = uv_signal_init(&s->loop, &s->sigterm);
+        rc = uv_signal_init(&s->net.loop, &s->sigterm);
     if (rc == 0)
-        rc = uv_signal_init(&s->loop, &s->sighup);
+        rc = uv_signal_init(&s->net.loop, &s->sighup);
     s->tick.data = s->sigint.data = s->sigterm.data = s->sighup.data = s;
     if (rc == 0)
         rc = uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
@@ -190,48 +203,52 @@ static int make_state(struct server *s, const char *dir, struct errbuf *why)
     else if (strlen(path) >= STATE_DIR_BYTES)
         rc = err_set(why, -EINVAL, "--state is longer than %d bytes", STATE_DIR_BYTES - 1);
     else
-        memcpy(s->dir, path, strlen(path) + 1);
+        memcpy(s->service.dir, path, strlen(path) + 1);
     free(path);
     return rc;
 }
 
 int server_open(struct server *s, const struct server_options *options, struct errbuf *why)
 {
+    struct metrics *m = &s->net.metrics;
     int rc;
 
-    *s = (struct server){.start_ms = clock_mono_ms(),
-                         .memory_bytes = options->memory_bytes,
-                         .max_running = options->max_running,
-                         .checkpoint_s = options->checkpoint_s};
-    failpoint_init(&s->failpoint);
-    rc = uv_loop_init(&s->loop);
+    *s = (struct server){
+        .net = {.service = &s->service, .start_ms = clock_mono_ms(), .dispatch = dispatch},
+        .service = {.net = &s->net,
+                    .memory_bytes = options->memory_bytes,
+                    .max_running = options->max_running,
+                    .checkpoint_s = options->checkpoint_s}};
+    failpoint_init(&s->service.failpoint);
+    rc = uv_loop_init(&s->net.loop);
     if (rc < 0)
         return err_set(why, rc, "cannot start the event loop: %s", err_text(rc));
-    rc = gate_open(options->key, &s->gate, why);
+    rc = gate_open(options->key, &s->net.gate, why);
     if (rc < 0)
         err_prefix(why, rc, "--key");
     if (rc == 0)
         rc = make_state(s, options->state, why);
     if (rc == 0)
-        rc = store_open(s->dir, &s->store, why);
+        rc = store_open(s->service.dir, &s->service.store, why);
     if (rc == 0)
-        rc = query_open(s->dir, &s->query, why);
+        rc = query_open(s->service.dir, &s->service.query, why);
     if (rc == 0)
-        rc = datasets_open(s->dir, s->store, &s->datasets, why);
+        rc = datasets_open(s->service.dir, s->service.store, &s->service.datasets, why);
     if (rc == 0)
-        incoming_open(s->dir, options->uploads_bytes, clock_mono_ms(), &s->incoming);
+        incoming_open(s->service.dir, options->uploads_bytes, clock_mono_ms(),
+                      &s->service.incoming);
     if (rc == 0)
-        rc = workers_open(s, &s->workers);
+        rc = workers_open(&s->service, &s->service.workers);
     if (rc == 0)
-        rc = jobs_open(s, &s->jobs, why);
-    if (rc == 0 &&
-        ((rc = lane_open(&s->loop, "store", &s->store_lane)) < 0 ||
-         (rc = lane_open(&s->loop, "query", &s->query_lane)) < 0 ||
-         (rc = lane_open(&s->loop, "data", &s->data_lane)) < 0 || (rc = start_handles(s)) < 0))
+        rc = jobs_open(&s->service, &s->service.jobs, why);
+    if (rc == 0 && ((rc = lane_open(&s->net.loop, "store", &m->commit, &s->net.store_lane)) < 0 ||
+                    (rc = lane_open(&s->net.loop, "query", &m->query, &s->net.query_lane)) < 0 ||
+                    (rc = lane_open(&s->net.loop, "data", NULL, &s->net.data_lane)) < 0 ||
+                    (rc = start_handles(s)) < 0))
         err_set(why, rc, "cannot start: %s", err_text(rc));
-    s->halves = halves_create();
+    s->net.halves = halves_create();
     if (rc == 0)
-        rc = upkeep_open(s, &options->retention, &s->upkeep, why);
+        rc = upkeep_open(&s->service, &options->retention, &s->service.upkeep, why);
     if (rc == 0)
         rc = listen_all(s, options, why);
     if (rc == 0)
@@ -240,15 +257,15 @@ int server_open(struct server *s, const struct server_options *options, struct e
         server_close(s);
         return rc;
     }
-    jobs_pump(s->jobs);
-    log_info("server.start", "version=%s state=%s memory_bytes=%lld", STEPPE_VERSION, s->dir,
-             (long long)s->memory_bytes);
+    jobs_pump(s->service.jobs);
+    log_info("server.start", "version=%s state=%s memory_bytes=%lld", STEPPE_VERSION,
+             s->service.dir, (long long)s->service.memory_bytes);
     return 0;
 }
 
 void server_run(struct server *s)
 {
-    uv_run(&s->loop, UV_RUN_DEFAULT);
+    uv_run(&s->net.loop, UV_RUN_DEFAULT);
 }
 
 static void close_handle(uv_handle_t *handle, void *arg)
@@ -260,17 +277,17 @@ static void close_handle(uv_handle_t *handle, void *arg)
 
 void server_close(struct server *s)
 {
-    s->stopping = true;
-    upkeep_stop(s->upkeep);
-    lane_close(s->query_lane);
-    lane_close(s->data_lane);
-    lane_close(s->store_lane);
-    upkeep_close(s->upkeep);
-    workers_close(s->workers);
+    s->net.stopping = true;
+    upkeep_stop(s->service.upkeep);
+    lane_close(s->net.query_lane);
+    lane_close(s->net.data_lane);
+    lane_close(s->net.store_lane);
+    upkeep_close(s->service.upkeep);
+    workers_close(s->service.workers);
     http_close(s->http);
     transport_close(s->plain.transport);
     transport_close(s->sealed.transport);
-    s->workers = NULL;
+    s->service.workers = NULL;
     if (s->tick.data)
         uv_close((uv_handle_t *)&s->tick, NULL);
     if (s->sigint.data) {
@@ -278,16 +295,16 @@ void server_close(struct server *s)
         uv_close((uv_handle_t *)&s->sigterm, NULL);
         uv_close((uv_handle_t *)&s->sighup, NULL);
     }
-    uv_run(&s->loop, UV_RUN_DEFAULT);
-    uv_walk(&s->loop, close_handle, NULL);
-    uv_run(&s->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&s->loop);
-    jobs_close(s->jobs);
-    halves_free(s->halves);
-    result_room_done(&s->results);
-    incoming_close(s->incoming);
-    datasets_close(s->datasets);
-    query_close(s->query);
-    store_close(s->store);
-    gate_close(s->gate);
+    uv_run(&s->net.loop, UV_RUN_DEFAULT);
+    uv_walk(&s->net.loop, close_handle, NULL);
+    uv_run(&s->net.loop, UV_RUN_DEFAULT);
+    uv_loop_close(&s->net.loop);
+    jobs_close(s->service.jobs);
+    halves_free(s->net.halves);
+    result_room_done(&s->service.results);
+    incoming_close(s->service.incoming);
+    datasets_close(s->service.datasets);
+    query_close(s->service.query);
+    store_close(s->service.store);
+    gate_close(s->net.gate);
 }

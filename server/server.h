@@ -1,4 +1,4 @@
-/* The server: one libuv loop that owns everything below. Handlers run on the loop; SQLite and fsync
+/* The server: puts the rooms together on one libuv loop. Handlers run on the loop; SQLite and fsync
  * on the store's lane; queries for people on the query lane; files of datasets on the data lane. */
 #ifndef STEPPE_SERVER_SERVER_H
 #define STEPPE_SERVER_SERVER_H
@@ -9,20 +9,10 @@
 
 #include "common/bounds.h"
 #include "common/err.h"
-#include "common/halves.h"
-#include "proto/result.h"
-#include "server/http/http.h"
-#include "server/jobs/datasets.h"
-#include "server/jobs/incoming.h"
-#include "server/jobs/jobs.h"
-#include "server/jobs/upkeep.h"
-#include "server/jobs/workers.h"
-#include "server/net/gate.h"
-#include "server/net/lane.h"
-#include "server/net/metrics.h"
-#include "server/net/transport.h"
-#include "server/query/query.h"
-#include "server/store/store.h"
+#include "server/jobs/service.h"
+#include "server/net/net.h"
+#include "server/net/socket.h"
+#include "server/store/store_upkeep.h"
 
 struct server_options {
     const char *state;  /* folder of the databases, datasets and checkpoints */
@@ -39,38 +29,15 @@ struct server_options {
     bool help, version;
 };
 
-/* A socket and what it takes: ipc and, without a key, loopback take plain messages. */
-struct edge {
-    struct server *server;
-    struct transport *transport; /* NULL: it has no address */
-    bool sealed_only;
-};
-
 struct server {
-    uv_loop_t loop;
+    struct net net;
+    struct service service;
+    struct socket plain, sealed; /* ipc and, without a key, loopback take plain messages */
+    struct http *http;           /* NULL: there is no dashboard */
     uv_timer_t tick;
     uv_signal_t sigint, sigterm, sighup;
-    struct gate *gate;
-    struct edge plain, sealed;
-    struct store *store;
-    struct query *query;
-    struct lane *store_lane, *query_lane, *data_lane;
-    struct halves *halves;      /* of the runs; NULL: none */
-    struct result_room results; /* for the one that is being judged */
-    struct datasets *datasets;
-    struct incoming *incoming;
-    struct jobs *jobs;
-    struct workers *workers;
-    struct upkeep *upkeep;
-    struct http *http; /* NULL: there is no dashboard */
-    struct metrics metrics;
-    bool ran;                   /* a job ran at the last tick */
-    int64_t trim_ms;            /* memory is given back then, while no job runs */
-    struct failpoint failpoint; /* those on the loop's thread */
-    char dir[STATE_DIR_BYTES];  /* of the state, absolute */
-    int64_t memory_bytes, max_running, checkpoint_s;
-    int64_t start_ms;
-    bool stopping;
+    bool ran;        /* a job ran at the last tick */
+    int64_t trim_ms; /* memory is given back then, while no job runs */
 };
 
 /* Judges the options before anything is touched. -EINVAL: an address or the folder is malformed;
@@ -82,8 +49,5 @@ int server_open(struct server *s, const struct server_options *options, struct e
 /* Serves until SIGINT or SIGTERM. */
 void server_run(struct server *s);
 void server_close(struct server *s);
-
-/* A message came in; dispatch.c. arg is its edge, body is owned. */
-void server_message(void *arg, const struct token *from, void *body, size_t bytes);
 
 #endif

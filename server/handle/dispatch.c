@@ -1,16 +1,13 @@
-/* From bytes to a handler: decode, envelope, the common checks, one table. */
+/* The envelope, the common checks, one table. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/alloc.h"
-#include "common/clock.h"
 #include "common/field.h"
-#include "common/log.h"
 #include "common/text.h"
+#include "server/handle/dispatch.h"
 #include "server/handle/handlers.h"
 #include "server/net/gate.h"
-#include "server/server.h"
+#include "server/net/net.h"
 
 #define KEYS_MAX 16
 
@@ -148,69 +145,15 @@ static int read_envelope(struct request *rq, enum error_code *ret_code, struct e
     return check_keys(rq, why);
 }
 
-void request_dispatch(struct request *rq)
+void dispatch(struct request *rq)
 {
     enum error_code code;
     struct errbuf why = {""};
 
     if (read_envelope(rq, &code, &why) < 0)
         request_error(rq, code, "%s", why.text);
-    else if (rq->server->stopping)
+    else if (rq->net->stopping)
         request_error(rq, ERR_UNAVAILABLE, "the server is stopping; try again in a moment");
     else
         table[rq->type].handle(rq);
-}
-
-void server_message(void *arg, const struct token *from, void *body, size_t bytes)
-{
-    struct edge *edge = arg;
-    struct server *s = edge->server;
-    uint8_t *message = body;
-    struct request *rq = xcalloc(1, sizeof(*rq));
-    struct errbuf why = {""};
-
-    rq->server = s;
-    rq->transport = edge->transport;
-    rq->token = *from;
-    rq->id = -1;
-    if (!gate_enter(s->gate, rq, edge->sealed_only, &message, &bytes)) {
-        transport_release(body);
-        return;
-    }
-    int rc = message_decode(message, bytes, JSON_REQUEST_BYTES_MAX, &rq->message, &why);
-    if (rc < 0) {
-        transport_release(body);
-        request_error(rq, rc == -EMSGSIZE ? ERR_TOO_LARGE : ERR_BAD_MESSAGE, "%s", why.text);
-        return;
-    }
-    rq->message.body = body;
-    rq->message.release = transport_release;
-    request_dispatch(rq);
-}
-
-void handle_server_dashboard(struct request *rq)
-{
-    const struct http *http = rq->server->http;
-    cJSON *out;
-
-    if (!http) {
-        request_error(rq, ERR_UNAVAILABLE,
-                      "this server has no dashboard; start it with --http " HTTP_DEFAULT);
-        return;
-    }
-    out = cJSON_CreateObject();
-    cJSON_AddStringToObject(out, "url", http_url(http));
-    cJSON_AddStringToObject(out, "token", http_token(http));
-    request_reply(rq, out, NULL, 0);
-}
-
-void handle_ping(struct request *rq)
-{
-    cJSON *out = cJSON_CreateObject();
-
-    cJSON_AddStringToObject(out, "server", "steppe-server");
-    cJSON_AddStringToObject(out, "version", STEPPE_VERSION);
-    cJSON_AddNumberToObject(out, "v", PROTOCOL_VERSION);
-    cJSON_AddNumberToObject(out, "uptime_ms", (double)(clock_mono_ms() - rq->server->start_ms));
-    request_reply(rq, out, NULL, 0);
 }

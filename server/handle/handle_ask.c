@@ -7,7 +7,7 @@
 #include "common/alloc.h"
 #include "common/field.h"
 #include "server/handle/handlers.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 static const char *const riser_orders[] = {"risers", "fallers", NULL};
 
@@ -68,7 +68,7 @@ static void answer_work(struct op *op)
 {
     struct asked *asked = op->arg;
 
-    op->rc = asked->question->answer(op->server->query, &asked->ask, &op->out, &op->why);
+    op->rc = asked->question->answer(op->service->query, &asked->ask, &op->out, &op->why);
     free(asked);
 }
 
@@ -83,17 +83,17 @@ void handle_score_ask(struct request *rq)
             asked.question = &questions[i];
     int rc = read_ask(rq, asked.question, &asked.ask, &why);
     if (rc == 0)
-        rc = jobs_find(rq->server->jobs, asked.ask.job, &job, &why);
+        rc = jobs_find(rq->service->jobs, asked.ask.job, &job, &why);
     if (rc == 0 && asked.question->other)
-        rc = jobs_find(rq->server->jobs, asked.ask.other, &job, &why);
+        rc = jobs_find(rq->service->jobs, asked.ask.other, &job, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
     }
     struct asked *copy = xmalloc(sizeof(*copy));
     *copy = asked;
-    op_run(rq->server->query_lane,
-           (struct op){.rq = rq, .server = rq->server, .arg = copy, .work = answer_work});
+    op_run(rq->service->net->query_lane,
+           (struct op){.rq = rq, .service = rq->service, .arg = copy, .work = answer_work});
 }
 
 struct rows_op {
@@ -106,7 +106,7 @@ static void rows_work(struct op *op)
     struct rows_op *a = op->arg;
 
     op->rc =
-        query_rows(op->server->query, a->job, a->epoch, a->first, a->limit, &a->rows, &op->why);
+        query_rows(op->service->query, a->job, a->epoch, a->first, a->limit, &a->rows, &op->why);
 }
 
 static void rows_reply(struct request *rq, const struct score_rows *r)
@@ -154,16 +154,17 @@ void handle_score_rows(struct request *rq)
     if (rc == 0)
         rc = field_i64(json, "score.rows", "limit", false, 1, ROWS_PIECE_MAX, &a.limit, &why);
     if (rc == 0)
-        rc = jobs_find(rq->server->jobs, a.job, &job, &why);
+        rc = jobs_find(rq->service->jobs, a.job, &job, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
     }
     struct rows_op *copy = xmalloc(sizeof(*copy));
     *copy = a;
-    op_run(rq->server->query_lane,
-           (struct op){
-               .rq = rq, .server = rq->server, .arg = copy, .work = rows_work, .done = rows_done});
+    op_run(
+        rq->service->net->query_lane,
+        (struct op){
+            .rq = rq, .service = rq->service, .arg = copy, .work = rows_work, .done = rows_done});
 }
 
 struct sql_op {
@@ -175,7 +176,7 @@ static void sql_work(struct op *op)
 {
     struct sql_op *a = op->arg;
 
-    op->rc = query_sql(op->server->query, &a->args, &op->out, &op->why);
+    op->rc = query_sql(op->service->query, &a->args, &op->out, &op->why);
     free(a->sql);
     free(a);
 }
@@ -194,7 +195,7 @@ void handle_score_sql(struct request *rq)
     if (rc == 0)
         rc = field_i64(json, "score.sql", "limit", false, 1, ROWS_MAX, &a.args.limit, &why);
     if (rc == 0)
-        rc = jobs_find(rq->server->jobs, a.args.job, &job, &why);
+        rc = jobs_find(rq->service->jobs, a.args.job, &job, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
@@ -202,6 +203,6 @@ void handle_score_sql(struct request *rq)
     struct sql_op *copy = xmalloc(sizeof(*copy));
     *copy = a;
     copy->args.sql = copy->sql = xstrdup(sql);
-    op_run(rq->server->query_lane,
-           (struct op){.rq = rq, .server = rq->server, .arg = copy, .work = sql_work});
+    op_run(rq->service->net->query_lane,
+           (struct op){.rq = rq, .service = rq->service, .arg = copy, .work = sql_work});
 }

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "server/handle/handlers.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 static int read_hash(const struct request *rq, char sha256[SHA256_HEX], struct errbuf *why)
 {
@@ -39,7 +39,7 @@ void handle_dataset_list(struct request *rq)
 {
     cJSON *out = cJSON_CreateObject();
 
-    cJSON_AddItemToObject(out, "datasets", datasets_rows(rq->server->datasets));
+    cJSON_AddItemToObject(out, "datasets", datasets_rows(rq->service->datasets));
     request_reply(rq, out, NULL, 0);
 }
 
@@ -81,13 +81,13 @@ void handle_dataset_show(struct request *rq)
     int rc = read_name(rq, &name, &why);
 
     if (rc == 0)
-        rc = datasets_find(rq->server->datasets, name, &d, &rec, &why);
+        rc = datasets_find(rq->service->datasets, name, &d, &rec, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
     }
     cJSON *out = cJSON_CreateObject();
-    cJSON_AddItemToObject(out, "dataset", datasets_row(rq->server->datasets, &rec));
+    cJSON_AddItemToObject(out, "dataset", datasets_row(rq->service->datasets, &rec));
     add_counts(out, "class", d->class_names_json, d->labels, d->samples, d->classes);
     if (d->domains)
         add_counts(out, "domain", d->domain_names_json, d->domains, d->samples, d->domain_count);
@@ -122,7 +122,7 @@ static int check_name(const struct request *rq, const char *sha256, struct errbu
     if (!cJSON_HasObjectItem(rq->message.json, "name"))
         return 0;
     int rc = read_name(rq, &name, why);
-    return rc < 0 ? rc : datasets_room(rq->server->datasets, name, sha256, why);
+    return rc < 0 ? rc : datasets_room(rq->service->datasets, name, sha256, why);
 }
 
 void handle_dataset_offer(struct request *rq)
@@ -141,11 +141,11 @@ void handle_dataset_offer(struct request *rq)
     if (rc == 0)
         rc = read_what(rq, &from, &why);
     if (rc == 0) {
-        complete = datasets_has(rq->server->datasets, sha256, bytes);
+        complete = datasets_has(rq->service->datasets, sha256, bytes);
         have = bytes;
     }
     if (rc == 0 && !complete)
-        rc = incoming_offer(rq->server->incoming, &from, sha256, bytes, &have, &why);
+        rc = incoming_offer(rq->service->incoming, &from, sha256, bytes, &have, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
@@ -174,7 +174,7 @@ static int read_put(const struct request *rq, struct put *ret, struct errbuf *wh
     return rc < 0 ? rc : read_what(rq, &ret->from, why);
 }
 
-static int keep_piece(struct server *s, const struct put *put, const struct tensor *piece,
+static int keep_piece(struct service *s, const struct put *put, const struct tensor *piece,
                       int64_t *ret_have, struct errbuf *why)
 {
     if (piece->bytes > PIECE_BYTES_MAX)
@@ -200,7 +200,7 @@ void handle_dataset_put(struct request *rq)
         return;
     }
     if (rc == 0)
-        rc = keep_piece(rq->server, &put, piece, &have, &why);
+        rc = keep_piece(rq->service, &put, piece, &have, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
@@ -215,7 +215,7 @@ void handle_dataset_put(struct request *rq)
 static void end_commit(struct op *op)
 {
     struct dataset_commit *c = op->arg;
-    struct server *s = op->server;
+    struct service *s = op->service;
 
     incoming_released(s->incoming, c->rec.sha256, clock_mono_ms());
     dataset_commit_done(s->datasets, c, op->rc);
@@ -235,30 +235,30 @@ static void end_commit(struct op *op)
 
 static void store_work(struct op *op)
 {
-    op->rc = dataset_commit_store(op->server->dir, op->server->store, op->arg, &op->why);
+    op->rc = dataset_commit_store(op->service->dir, op->service->store, op->arg, &op->why);
 }
 
 static void read_work(struct op *op)
 {
-    op->rc = dataset_commit_read(op->server->dir, op->arg, &op->why);
+    op->rc = dataset_commit_read(op->service->dir, op->arg, &op->why);
 }
 
 static void read_done(struct op *op)
 {
-    struct op next = {.rq = op->rq, .server = op->server, .arg = op->arg};
+    struct op next = {.rq = op->rq, .service = op->service, .arg = op->arg};
 
-    if (op->rc == 1 && op->server->stopping)
+    if (op->rc == 1 && op->service->net->stopping)
         op->rc = err_set(&op->why, -ESHUTDOWN, "the server stops; try again in a moment");
     if (op->rc < 0) {
         end_commit(op);
     } else if (op->rc == 1) {
         next.work = read_work;
         next.done = read_done;
-        op_run(op->server->data_lane, next);
+        op_run(op->service->net->data_lane, next);
     } else {
         next.work = store_work;
         next.done = end_commit;
-        op_run(op->server->store_lane, next);
+        op_run(op->service->net->store_lane, next);
     }
 }
 
@@ -272,23 +272,23 @@ void handle_dataset_commit(struct request *rq)
     if (rc == 0)
         rc = read_hash(rq, c->rec.sha256, &why);
     if (rc == 0)
-        rc = datasets_room(rq->server->datasets, name, c->rec.sha256, &why);
+        rc = datasets_room(rq->service->datasets, name, c->rec.sha256, &why);
     if (rc < 0) {
         free(c);
         request_fail(rq, rc, &why);
         return;
     }
     memcpy(c->rec.name, name, strlen(name) + 1);
-    incoming_whole(rq->server->incoming, c->rec.sha256, &c->missing);
-    incoming_hold(rq->server->incoming, c->rec.sha256);
-    op_run(rq->server->data_lane,
+    incoming_whole(rq->service->incoming, c->rec.sha256, &c->missing);
+    incoming_hold(rq->service->incoming, c->rec.sha256);
+    op_run(rq->service->net->data_lane,
            (struct op){
-               .rq = rq, .server = rq->server, .arg = c, .work = read_work, .done = read_done});
+               .rq = rq, .service = rq->service, .arg = c, .work = read_work, .done = read_done});
 }
 
 /* What was trained on it is judged by its labels and shown by its pictures: its jobs go before the
  * last name. */
-static int check_unused(struct server *s, const struct dataset_removal *r, struct errbuf *why)
+static int check_unused(struct service *s, const struct dataset_removal *r, struct errbuf *why)
 {
     int64_t first = 0;
     int count = 0;
@@ -310,14 +310,14 @@ static int check_unused(struct server *s, const struct dataset_removal *r, struc
 
 static void remove_work(struct op *op)
 {
-    op->rc = datasets_remove_work(op->server->dir, op->server->store, op->arg, &op->why);
+    op->rc = datasets_remove_work(op->service->dir, op->service->store, op->arg, &op->why);
 }
 
 static void remove_done(struct op *op)
 {
     struct dataset_removal *r = op->arg;
 
-    datasets_remove_done(op->server->datasets, r, op->rc);
+    datasets_remove_done(op->service->datasets, r, op->rc);
     if (op->rc < 0) {
         request_fail(op->rq, op->rc, &op->why);
     } else {
@@ -337,20 +337,21 @@ void handle_dataset_rm(struct request *rq)
     int rc = read_name(rq, &name, &why);
 
     if (rc == 0)
-        rc = datasets_remove_begin(rq->server->datasets, name, r, &why);
+        rc = datasets_remove_begin(rq->service->datasets, name, r, &why);
     if (rc == 0) {
-        rc = check_unused(rq->server, r, &why);
+        rc = check_unused(rq->service, r, &why);
         if (rc < 0)
-            datasets_remove_done(rq->server->datasets, r, rc);
+            datasets_remove_done(rq->service->datasets, r, rc);
     }
     if (rc < 0) {
         free(r);
         request_fail(rq, rc, &why);
         return;
     }
-    op_run(rq->server->store_lane,
-           (struct op){
-               .rq = rq, .server = rq->server, .arg = r, .work = remove_work, .done = remove_done});
+    op_run(
+        rq->service->net->store_lane,
+        (struct op){
+            .rq = rq, .service = rq->service, .arg = r, .work = remove_work, .done = remove_done});
 }
 
 /* --- dataset.get --- */
@@ -377,7 +378,7 @@ static void fetch_done(struct op *op)
 {
     struct fetch *f = op->arg;
 
-    datasets_give_back(op->server->datasets, f->sha256, op->rc, f->bad, &op->why);
+    datasets_give_back(op->service->datasets, f->sha256, op->rc, f->bad, &op->why);
     if (op->rc < 0) {
         request_fail(op->rq, data_file_is_damage(op->rc) ? -EUCLEAN : op->rc, &op->why);
     } else {
@@ -401,12 +402,12 @@ static int read_fetch(struct request *rq, struct fetch *f, struct errbuf *why)
         rc = field_i64(rq->message.json, "dataset.get", "bytes", true, 1, PIECE_BYTES_MAX,
                        &f->bytes, why);
     if (rc == 0)
-        rc = datasets_lend(rq->server->datasets, f->sha256, &f->file, why);
+        rc = datasets_lend(rq->service->datasets, f->sha256, &f->file, why);
     if (rc < 0)
         return rc;
     if (f->offset <= f->file.bytes && f->bytes <= f->file.bytes - f->offset)
         return 0;
-    datasets_give_back(rq->server->datasets, f->sha256, 0, 0, why);
+    datasets_give_back(rq->service->datasets, f->sha256, 0, 0, why);
     return err_set(why, -EINVAL, "bytes %lld to %lld are asked for, the dataset has %lld",
                    (long long)f->offset, (long long)(f->offset + f->bytes),
                    (long long)f->file.bytes);
@@ -417,14 +418,14 @@ void handle_dataset_get(struct request *rq)
     struct fetch *f = xcalloc(1, sizeof(*f));
     struct errbuf why;
 
-    workers_fetches(rq->server->workers, rq->sender);
+    workers_fetches(rq->service->workers, rq->sender);
     int rc = read_fetch(rq, f, &why);
     if (rc < 0) {
         free(f);
         request_fail(rq, rc, &why);
         return;
     }
-    op_run(rq->server->data_lane,
+    op_run(rq->service->net->data_lane,
            (struct op){
-               .rq = rq, .server = rq->server, .arg = f, .work = fetch_work, .done = fetch_done});
+               .rq = rq, .service = rq->service, .arg = f, .work = fetch_work, .done = fetch_done});
 }

@@ -1,11 +1,9 @@
-/* upload.list and upload.rm; and what becomes of uploads that nobody goes on with. */
-#include <errno.h>
-
+/* upload.list and upload.rm. */
 #include "common/clock.h"
 #include "common/field.h"
 #include "common/text.h"
 #include "server/handle/handlers.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 struct incoming_from incoming_from(const struct request *rq)
 {
@@ -19,7 +17,7 @@ void handle_upload_list(struct request *rq)
 {
     cJSON *out = cJSON_CreateObject();
 
-    cJSON_AddItemToObject(out, "uploads", incoming_rows(rq->server->incoming, clock_mono_ms()));
+    cJSON_AddItemToObject(out, "uploads", incoming_rows(rq->service->incoming, clock_mono_ms()));
     request_reply(rq, out, NULL, 0);
 }
 
@@ -33,7 +31,7 @@ void handle_upload_rm(struct request *rq)
 
     if (rc == 0) {
         text_hex(digest, sizeof(digest), sha256);
-        rc = incoming_remove(rq->server->incoming, &from, sha256, &why);
+        rc = incoming_remove(rq->service->incoming, &from, sha256, &why);
     }
     if (rc < 0) {
         request_fail(rq, rc, &why);
@@ -42,21 +40,4 @@ void handle_upload_rm(struct request *rq)
     cJSON *out = cJSON_CreateObject();
     cJSON_AddStringToObject(out, "removed", sha256);
     request_reply(rq, out, NULL, 0);
-}
-
-static void clear_work(struct op *op)
-{
-    incoming_clear(op->server->dir);
-}
-
-static void clear_done(struct op *op)
-{
-    (void)op;
-}
-
-void incoming_tick(struct server *s, int64_t now_ms)
-{
-    incoming_expire(s->incoming, now_ms);
-    if (incoming_is_to_clear(s->incoming) && !s->stopping)
-        op_run(s->data_lane, (struct op){.server = s, .work = clear_work, .done = clear_done});
 }

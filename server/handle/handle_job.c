@@ -16,7 +16,7 @@
 #include "common/text.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/attached.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 #include "server/store/state_dir.h"
 
 #define LIST_BYTES_MAX                                                                             \
@@ -33,7 +33,7 @@ static struct job *job_of(struct request *rq)
                        &number, &why);
 
     if (rc == 0)
-        rc = jobs_find(rq->server->jobs, number, &job, &why);
+        rc = jobs_find(rq->service->jobs, number, &job, &why);
     if (rc == 0)
         return job;
     request_fail(rq, rc, &why);
@@ -65,7 +65,7 @@ void handle_job_list(struct request *rq)
 {
     int64_t limit = 100, before = INT32_MAX, total = 0, older = 0;
     const cJSON *json = rq->message.json;
-    struct jobs *jobs = rq->server->jobs;
+    struct jobs *jobs = rq->service->jobs;
     struct errbuf why;
 
     if (field_i64(json, "job.list", "limit", false, 1, ROWS_MAX, &limit, &why) < 0 ||
@@ -96,15 +96,15 @@ static void show_work(struct op *op)
 {
     struct show *show = op->arg;
 
-    op->rc = query_notes(op->server->query, show->job, &show->notes, &op->why);
+    op->rc = query_notes(op->service->query, show->job, &show->notes, &op->why);
     if (op->rc == 0)
-        op->rc = query_epochs(op->server->query, show->job, show->from, &op->out, &op->why);
+        op->rc = query_epochs(op->service->query, show->job, show->from, &op->out, &op->why);
 }
 
 static void show_done(struct op *op)
 {
     struct show *show = op->arg;
-    struct server *s = op->server;
+    struct service *s = op->service;
     struct job *job;
     char path[STATE_PATH_BYTES];
 
@@ -154,9 +154,10 @@ void handle_job_show(struct request *rq)
     }
     struct show *show = xmalloc(sizeof(*show));
     *show = (struct show){job->rec.job, from, NULL};
-    op_run(rq->server->query_lane,
-           (struct op){
-               .rq = rq, .server = rq->server, .arg = show, .work = show_work, .done = show_done});
+    op_run(
+        rq->service->net->query_lane,
+        (struct op){
+            .rq = rq, .service = rq->service, .arg = show, .work = show_work, .done = show_done});
 }
 
 struct log_args {
@@ -167,7 +168,7 @@ static void log_work(struct op *op)
 {
     struct log_args *a = op->arg;
 
-    op->rc = query_events(op->server->query, a->job, a->after, a->limit, &op->out, &op->why);
+    op->rc = query_events(op->service->query, a->job, a->after, a->limit, &op->out, &op->why);
     free(a);
 }
 
@@ -188,8 +189,8 @@ void handle_job_log(struct request *rq)
     }
     struct log_args *copy = xmalloc(sizeof(*copy));
     *copy = a;
-    op_run(rq->server->query_lane,
-           (struct op){.rq = rq, .server = rq->server, .arg = copy, .work = log_work});
+    op_run(rq->service->net->query_lane,
+           (struct op){.rq = rq, .service = rq->service, .arg = copy, .work = log_work});
 }
 
 /* --- verbs --- */
@@ -199,7 +200,7 @@ static void handle_verb(struct request *rq, enum job_verb verb)
     struct job *job = job_of(rq);
 
     if (job)
-        jobs_verb(rq->server->jobs, job, verb, rq);
+        jobs_verb(rq->service->jobs, job, verb, rq);
 }
 
 void handle_job_pause(struct request *rq)
@@ -218,9 +219,9 @@ void handle_job_resume(struct request *rq)
     if (field_bool(rq->message.json, "job.resume", "relaxed", false, &relaxed, &why) < 0)
         request_fail(rq, -EINVAL, &why);
     else if (relaxed)
-        jobs_relax(rq->server->jobs, job, rq);
+        jobs_relax(rq->service->jobs, job, rq);
     else
-        jobs_verb(rq->server->jobs, job, VERB_RESUME, rq);
+        jobs_verb(rq->service->jobs, job, VERB_RESUME, rq);
 }
 
 void handle_job_unpin(struct request *rq)
@@ -235,7 +236,7 @@ void handle_job_unpin(struct request *rq)
                   &class, &why) < 0)
         request_fail(rq, -EINVAL, &why);
     else
-        jobs_unpin(rq->server->jobs, job, class, rq);
+        jobs_unpin(rq->service->jobs, job, class, rq);
 }
 
 void handle_job_cancel(struct request *rq)
@@ -252,7 +253,7 @@ struct remove_args {
 static void remove_work(struct op *op)
 {
     struct remove_args *a = op->arg;
-    struct server *s = op->server;
+    struct service *s = op->service;
     struct errbuf why;
     char path[STATE_PATH_BYTES];
 
@@ -274,8 +275,8 @@ static void remove_done(struct op *op)
     if (op->rc < 0) {
         request_fail(op->rq, op->rc, &op->why);
     } else {
-        if (jobs_find(op->server->jobs, a->job, &job, NULL) == 0)
-            jobs_remove(op->server->jobs, job);
+        if (jobs_find(op->service->jobs, a->job, &job, NULL) == 0)
+            jobs_remove(op->service->jobs, job);
         cJSON *out = cJSON_CreateObject();
         cJSON_AddNumberToObject(out, "removed", (double)a->job);
         request_reply(op->rq, out, NULL, 0);
@@ -297,9 +298,10 @@ void handle_job_rm(struct request *rq)
     struct remove_args *a = xmalloc(sizeof(*a));
     *a = (struct remove_args){.job = job->rec.job, .spec = &job->spec};
     memcpy(a->uuid, job->rec.uuid, sizeof(a->uuid));
-    op_run(rq->server->store_lane,
-           (struct op){
-               .rq = rq, .server = rq->server, .arg = a, .work = remove_work, .done = remove_done});
+    op_run(
+        rq->service->net->store_lane,
+        (struct op){
+            .rq = rq, .service = rq->service, .arg = a, .work = remove_work, .done = remove_done});
 }
 
 /* --- schedule --- */
@@ -347,14 +349,14 @@ static void schedule_work(struct op *op)
     struct attached attached = {0};
 
     op->rc =
-        attached_load(op->server->dir, a->uuid, a->spec, NULL, a->samples, &attached, &op->why);
+        attached_load(op->service->dir, a->uuid, a->spec, NULL, a->samples, &attached, &op->why);
     if (op->rc == 0)
         op->rc = curriculum_begin(attached.order, attached.excluded, attached.excluded_count,
                                   a->samples, a->rank);
     attached_done(&attached);
     if (op->rc == 0)
         op->rc =
-            query_replay(op->server->query, a->job, a->epoch, a->samples, replay_one, a, &op->why);
+            query_replay(op->service->query, a->job, a->epoch, a->samples, replay_one, a, &op->why);
     if (op->rc == 0)
         op->rc = schedule_make(a->spec, a->rank, a->labels, a->classes, a->samples, a->epoch,
                                &a->schedule);
@@ -413,7 +415,7 @@ static int read_schedule(struct request *rq, struct job *job, struct schedule_ar
                        " has no schedule yet: it follows from scores that are not measured; epochs "
                        "0 to %" PRId64 " have one",
                        a->epoch, job->rec.job, open);
-    int rc = jobs_prepare(rq->server, job, why);
+    int rc = jobs_prepare(rq->service, job, why);
     if (rc < 0)
         return rc;
     a->samples = job->data->samples;
@@ -452,10 +454,10 @@ void handle_job_schedule(struct request *rq)
         reply_schedule(rq, a, run_schedule(job->run));
         schedule_free(a);
     } else {
-        op_run(rq->server->query_lane, (struct op){.rq = rq,
-                                                   .server = rq->server,
-                                                   .arg = a,
-                                                   .work = schedule_work,
-                                                   .done = schedule_reply});
+        op_run(rq->service->net->query_lane, (struct op){.rq = rq,
+                                                         .service = rq->service,
+                                                         .arg = a,
+                                                         .work = schedule_work,
+                                                         .done = schedule_reply});
     }
 }

@@ -10,7 +10,7 @@
 #include "common/hash.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/jobs_internal.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 #include "server/store/checkpoint.h"
 #include "server/store/state_dir.h"
 
@@ -64,14 +64,14 @@ static void model_work(struct op *op)
     struct model_args *a = op->arg;
 
     op->rc =
-        job_newest_checkpoint(op->server, a->job, &a->shape, a->final, &a->checkpoint, &op->why);
+        job_newest_checkpoint(op->service, a->job, &a->shape, a->final, &a->checkpoint, &op->why);
 }
 
 static void model_done_reply(struct op *op)
 {
     struct model_args *a = op->arg;
     struct job *job;
-    int rc = op->rc < 0 ? op->rc : jobs_find(op->server->jobs, a->job, &job, &op->why);
+    int rc = op->rc < 0 ? op->rc : jobs_find(op->service->jobs, a->job, &job, &op->why);
 
     if (rc < 0)
         request_fail(op->rq, rc, &op->why);
@@ -90,8 +90,8 @@ static void piece_work(struct op *op)
     char path[STATE_PATH_BYTES];
     int count, i = 0;
 
-    op->rc =
-        store_checkpoints_load(op->server->store, a->job, list, CHECKPOINTS_READ, &count, &op->why);
+    op->rc = store_checkpoints_load(op->service->store, a->job, list, CHECKPOINTS_READ, &count,
+                                    &op->why);
     if (op->rc < 0)
         return;
     while (i < count && list[i].step != a->step)
@@ -102,7 +102,7 @@ static void piece_work(struct op *op)
                          a->job);
         return;
     }
-    state_dir_checkpoint(path, op->server->dir, a->job, list[i].file);
+    state_dir_checkpoint(path, op->service->dir, a->job, list[i].file);
     op->rc = checkpoint_read_theta(path, &a->shape, (size_t)a->offset, (size_t)a->bytes, a->piece,
                                    &op->why);
 }
@@ -144,8 +144,8 @@ static int read_piece(const struct request *rq, struct model_args *a, struct err
 static void start(struct request *rq, struct model_args *a, void (*work)(struct op *),
                   void (*done)(struct op *))
 {
-    op_run(rq->server->store_lane,
-           (struct op){.rq = rq, .server = rq->server, .arg = a, .work = work, .done = done});
+    op_run(rq->service->net->store_lane,
+           (struct op){.rq = rq, .service = rq->service, .arg = a, .work = work, .done = done});
 }
 
 static void get_piece(struct request *rq, struct model_args *a)
@@ -169,9 +169,9 @@ void handle_model_get(struct request *rq)
     int rc = field_i64(rq->message.json, "model.get", "job", true, 1, INT32_MAX, &number, &why);
 
     if (rc == 0)
-        rc = jobs_find(rq->server->jobs, number, &job, &why);
+        rc = jobs_find(rq->service->jobs, number, &job, &why);
     if (rc == 0)
-        rc = jobs_prepare(rq->server, job, &why);
+        rc = jobs_prepare(rq->service, job, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;

@@ -5,10 +5,8 @@
 
 #include "common/alloc.h"
 #include "common/field.h"
-#include "common/png.h"
 #include "server/handle/handlers.h"
-#include "server/http/http.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 struct images {
     const struct dataset *data; /* its file is lent */
@@ -17,8 +15,8 @@ struct images {
     int64_t bad;
     uint32_t count, samples[ROWS_MAX];
     uint8_t *pixels; /* [count, h, w, c] */
-    uint8_t *png;    /* of the first, for a browser */
-    size_t png_bytes;
+    uint64_t shape[4];
+    struct tensor tensor; /* of the pixels */
 };
 
 static int add_sample(struct images *a, const cJSON *value, struct errbuf *why)
@@ -43,8 +41,6 @@ static int read_samples(const struct request *rq, struct images *a, struct errbu
     if (cJSON_IsNumber(value))
         return add_sample(a, value, why);
     rc = field_arr(rq->message.json, "sample.images", "samples", true, ROWS_MAX, &list, why);
-    if (rc == 0 && rq->http)
-        rc = err_set(why, -EINVAL, "samples must be one number");
     cJSON_ArrayForEach(entry, list)
     {
         if (rc == 0)
@@ -53,23 +49,6 @@ static int read_samples(const struct request *rq, struct images *a, struct errbu
     if (rc == 0 && (size_t)a->count * a->data->image_bytes > PIECE_BYTES_MAX)
         rc = err_set(why, -EFBIG, "%u images of %zu bytes are more than one message holds, %u",
                      a->count, a->data->image_bytes, PIECE_BYTES_MAX);
-    return rc;
-}
-
-/* A browser sees grey or RGB; of other channels the first. */
-static int make_png(struct images *a)
-{
-    struct dims d = a->data->dims;
-    uint32_t channels = d.c == 3 ? 3 : 1;
-    uint8_t *shown = d.c == channels ? a->pixels : alloc_bytes((size_t)d.h * d.w, 1);
-
-    if (!shown)
-        return -ENOMEM;
-    for (size_t i = 0; shown != a->pixels && i < (size_t)d.h * d.w; i++)
-        shown[i] = a->pixels[i * d.c];
-    int rc = png_encode(shown, d.w, d.h, channels, &a->png, &a->png_bytes);
-    if (shown != a->pixels)
-        free(shown);
     return rc;
 }
 
@@ -87,30 +66,25 @@ static void images_work(struct op *op)
     for (uint32_t i = 0; op->rc == 0 && i < a->count; i++)
         op->rc = data_file_read(&a->file, a->data->images_at + a->samples[i] * bytes, bytes,
                                 a->pixels + i * bytes, &a->bad, &op->why);
-    if (op->rc == 0 && op->rq->http)
-        op->rc = make_png(a);
+    if (op->rc < 0)
+        return;
+    op->out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(op->out, "count", a->count);
+    const struct dims d = a->data->dims;
+    memcpy(a->shape, (const uint64_t[]){a->count, d.h, d.w, d.c}, sizeof(a->shape));
+    a->tensor = tensor_make("images", DTYPE_U8, 4, a->shape, a->pixels);
+    op->tensors = &a->tensor;
+    op->tensor_count = 1;
 }
 
 static void images_done(struct op *op)
 {
     struct images *a = op->arg;
-    struct request *rq = op->rq;
-    struct dims d = a->data->dims;
 
-    datasets_give_back(op->server->datasets, a->sha256, op->rc, a->bad, &op->why);
-    if (op->rc < 0) {
-        request_fail(rq, data_file_is_damage(op->rc) ? -EUCLEAN : op->rc, &op->why);
-    } else if (rq->http) {
-        http_answer_data(rq->http, "image/png", a->png, a->png_bytes);
-        rq->http = NULL;
-        request_drop(rq);
-    } else {
-        const uint64_t shape[] = {a->count, d.h, d.w, d.c};
-        struct tensor t = tensor_make("images", DTYPE_U8, 4, shape, a->pixels);
-        cJSON *out = cJSON_CreateObject();
-        cJSON_AddNumberToObject(out, "count", a->count);
-        request_reply(rq, out, &t, 1);
-    }
+    datasets_give_back(op->service->datasets, a->sha256, op->rc, a->bad, &op->why);
+    if (data_file_is_damage(op->rc))
+        op->rc = -EUCLEAN;
+    op_reply(op);
     free(a->pixels);
     free(a);
 }
@@ -124,22 +98,25 @@ void handle_sample_images(struct request *rq)
     int rc = field_i64(rq->message.json, "sample.images", "job", true, 1, INT32_MAX, &number, &why);
 
     if (rc == 0)
-        rc = jobs_find(rq->server->jobs, number, &job, &why);
+        rc = jobs_find(rq->service->jobs, number, &job, &why);
     if (rc == 0)
-        rc = jobs_prepare(rq->server, job, &why);
+        rc = jobs_prepare(rq->service, job, &why);
     if (rc == 0) {
         a->data = job->data;
         memcpy(a->sha256, job->rec.dataset_sha256, sizeof(a->sha256));
         rc = read_samples(rq, a, &why);
     }
     if (rc == 0)
-        rc = datasets_lend(rq->server->datasets, a->sha256, &a->file, &why);
+        rc = datasets_lend(rq->service->datasets, a->sha256, &a->file, &why);
     if (rc < 0) {
         free(a);
         request_fail(rq, rc, &why);
         return;
     }
-    op_run(rq->server->query_lane,
-           (struct op){
-               .rq = rq, .server = rq->server, .arg = a, .work = images_work, .done = images_done});
+    op_run(rq->service->net->query_lane, (struct op){.rq = rq,
+                                                     .service = rq->service,
+                                                     .arg = a,
+                                                     .work = images_work,
+                                                     .replies = true,
+                                                     .done = images_done});
 }

@@ -5,7 +5,7 @@
 #include "common/alloc.h"
 #include "common/field.h"
 #include "server/handle/handlers.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 union score_args {
     struct top_args top;
@@ -24,7 +24,7 @@ static int read_job(const struct request *rq, int64_t *ret, struct errbuf *why)
     int rc =
         field_i64(rq->message.json, message_names[rq->type], "job", true, 1, INT32_MAX, ret, why);
 
-    return rc < 0 ? rc : jobs_find(rq->server->jobs, *ret, &job, why);
+    return rc < 0 ? rc : jobs_find(rq->service->jobs, *ret, &job, why);
 }
 
 static int read_i64(const struct request *rq, const char *name, int64_t min, int64_t max,
@@ -48,15 +48,15 @@ static void run_query(struct request *rq, int rc, const struct errbuf *why,
     }
     union score_args *copy = xmalloc(sizeof(*copy));
     *copy = *args;
-    op_run(rq->server->query_lane,
-           (struct op){.rq = rq, .server = rq->server, .arg = copy, .work = work});
+    op_run(rq->service->net->query_lane,
+           (struct op){.rq = rq, .service = rq->service, .arg = copy, .work = work});
 }
 
 static void top_work(struct op *op)
 {
     union score_args *a = op->arg;
 
-    op->rc = query_top(op->server->query, &a->top, &op->out, &op->why);
+    op->rc = query_top(op->service->query, &a->top, &op->out, &op->why);
     free(a);
 }
 
@@ -92,7 +92,7 @@ static void histogram_work(struct op *op)
 {
     union score_args *a = op->arg;
 
-    op->rc = query_histogram(op->server->query, &a->histogram, &op->out, &op->why);
+    op->rc = query_histogram(op->service->query, &a->histogram, &op->out, &op->why);
     free(a);
 }
 
@@ -117,7 +117,7 @@ static void heatmap_work(struct op *op)
 {
     union score_args *a = op->arg;
 
-    op->rc = query_heatmap(op->server->query, &a->heatmap, &op->out, &op->why);
+    op->rc = query_heatmap(op->service->query, &a->heatmap, &op->out, &op->why);
     free(a);
 }
 
@@ -142,7 +142,7 @@ static void trajectory_work(struct op *op)
 {
     union score_args *a = op->arg;
 
-    op->rc = query_trajectory(op->server->query, &a->trajectory, &op->out, &op->why);
+    op->rc = query_trajectory(op->service->query, &a->trajectory, &op->out, &op->why);
     free(a);
 }
 
@@ -166,7 +166,8 @@ static void planted_work(struct op *op)
 {
     union score_args *a = op->arg;
 
-    op->rc = query_planted(op->server->query, a->planted.job, a->planted.epoch, &op->out, &op->why);
+    op->rc =
+        query_planted(op->service->query, a->planted.job, a->planted.epoch, &op->out, &op->why);
     free(a);
 }
 

@@ -15,11 +15,11 @@
 #include "server/handle/handlers.h"
 #include "server/jobs/attached.h"
 #include "server/jobs/jobs_internal.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 struct submit {
     struct job *job; /* not in the table yet */
-    struct server *server;
+    struct service *service;
     const struct dataset *held;         /* the job's, NULL until it is */
     struct jobspec scores_by;           /* what the other job's scores are ordered by */
     struct checkpoint_shape weights_of; /* of the other job's checkpoints */
@@ -33,7 +33,7 @@ struct submit {
 /* Begins or ends that uploads which the job file names are kept for it. */
 static void hold_uploads(struct submit *s, bool begins)
 {
-    struct incoming *in = s->server->incoming;
+    struct incoming *in = s->service->incoming;
 
     for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
         const struct given *g = jobspec_attached(&s->job->spec, kind);
@@ -55,7 +55,7 @@ static int check_uploads(struct submit *s, struct errbuf *why)
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
         const struct given *g = jobspec_attached(&s->job->spec, kind);
         if (g && g->kind == GIVEN_FILE && g->sha256[0])
-            rc = incoming_whole(s->server->incoming, g->sha256, why);
+            rc = incoming_whole(s->service->incoming, g->sha256, why);
         if (rc < 0)
             err_prefix(why, rc, "%s", jobspec_attached_names[kind]);
     }
@@ -67,7 +67,7 @@ static void submit_free(struct submit *s)
     if (s->holds)
         hold_uploads(s, false);
     if (s->held)
-        datasets_release(s->server->datasets, s->held);
+        datasets_release(s->service->datasets, s->held);
     job_free(s->job);
     weights_said_done(&s->weights_say);
     job_notes_done(&s->notes);
@@ -78,7 +78,7 @@ static void reply_row(struct request *rq, struct job *job, const struct job_note
 {
     cJSON *out = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(out, "notes");
 
-    cJSON_AddItemToObject(out, "job", jobs_row(rq->server->jobs, job));
+    cJSON_AddItemToObject(out, "job", jobs_row(rq->service->jobs, job));
     for (int i = 0; notes && i < notes->count; i++)
         cJSON_AddItemToArray(list, cJSON_CreateString(notes->text[i]));
     request_reply(rq, out, NULL, 0);
@@ -86,7 +86,7 @@ static void reply_row(struct request *rq, struct job *job, const struct job_note
 
 /* --- on the store's lane --- */
 
-static int take_weights(struct server *server, struct submit *s, struct errbuf *why)
+static int take_weights(struct service *server, struct submit *s, struct errbuf *why)
 {
     struct job *job = s->job;
     struct checkpoint *c = NULL;
@@ -114,7 +114,7 @@ static int take_weights(struct server *server, struct submit *s, struct errbuf *
 }
 
 /* Everything is there: is it what this job can use? */
-static int judge_attached(struct server *server, struct job *job, struct job_notes *notes,
+static int judge_attached(struct service *server, struct job *job, struct job_notes *notes,
                           struct errbuf *why)
 {
     struct attached a = {0};
@@ -132,18 +132,18 @@ static void insert_job(struct op *op)
     struct submit *s = op->arg;
     struct job *job = s->job;
 
-    op->rc = attached_adopt(op->server->dir, job->rec.uuid, &job->spec, &s->attached, &op->why);
+    op->rc = attached_adopt(op->service->dir, job->rec.uuid, &job->spec, &s->attached, &op->why);
     if (op->rc == 0)
-        op->rc = take_weights(op->server, s, &op->why);
+        op->rc = take_weights(op->service, s, &op->why);
     if (op->rc == 0)
-        op->rc = judge_attached(op->server, job, &s->notes, &op->why);
+        op->rc = judge_attached(op->service, job, &s->notes, &op->why);
     if (op->rc < 0)
         return;
     cJSON *json = jobspec_json(&job->spec);
     job->rec.spec_json = json ? cJSON_PrintUnformatted(json) : NULL;
     cJSON_Delete(json);
     op->rc = job->rec.spec_json
-                 ? store_job_insert(op->server->store, &job->rec, &s->notes, &op->why)
+                 ? store_job_insert(op->service->store, &job->rec, &s->notes, &op->why)
                  : err_set(&op->why, -ENOMEM, "no memory for the job description");
 }
 
@@ -153,12 +153,12 @@ static void submit_work(struct op *op)
 
     insert_job(op);
     if (op->rc < 0) /* whoever tries again brings them again, or finds them for a while */
-        attached_undo(op->server->dir, s->job->rec.uuid, &s->job->spec, s->attached);
+        attached_undo(op->service->dir, s->job->rec.uuid, &s->job->spec, s->attached);
 }
 
 static void submit_done(struct op *op)
 {
-    struct jobs *jobs = op->server->jobs;
+    struct jobs *jobs = op->service->jobs;
     struct submit *s = op->arg;
     struct job *job = s->job, *known;
     int64_t number = job->rec.job;
@@ -182,9 +182,10 @@ static void submit_done(struct op *op)
 
 static void start_submit(struct request *rq, struct submit *s)
 {
-    op_run(rq->server->store_lane,
-           (struct op){
-               .rq = rq, .server = rq->server, .arg = s, .work = submit_work, .done = submit_done});
+    op_run(
+        rq->service->net->store_lane,
+        (struct op){
+            .rq = rq, .service = rq->service, .arg = s, .work = submit_work, .done = submit_done});
 }
 
 /* --- scores of another job, on the query lane --- */
@@ -201,14 +202,14 @@ static void scores_work(struct op *op)
     if (!scores || !key)
         op->rc = err_set(&op->why, -ENOMEM, "no memory for %u scores", n);
     else
-        op->rc = query_scores(op->server->query, g->job, &g->epoch, n, scores, &op->why);
+        op->rc = query_scores(op->service->query, g->job, &g->epoch, n, scores, &op->why);
     for (uint32_t i = 0; op->rc == 0 && i < n; i++)
         key[i] = scores[i].flags & SCORE_MEASURED
                      ? curriculum_key(&s->scores_by, &scores[i], NULL, i)
                      : NAN;
     if (op->rc == 0)
-        op->rc =
-            attached_write_order(op->server->dir, job->rec.uuid, g, key, n, &s->attached, &op->why);
+        op->rc = attached_write_order(op->service->dir, job->rec.uuid, g, key, n, &s->attached,
+                                      &op->why);
     free(scores);
     free(key);
 }
@@ -238,7 +239,7 @@ static int check_room(struct jobs *jobs, struct errbuf *why)
 }
 
 /* The job that a key of the job file names. */
-static int find_other(struct server *server, const char *key, int64_t number, struct job **ret,
+static int find_other(struct service *server, const char *key, int64_t number, struct job **ret,
                       struct errbuf *why)
 {
     int rc = jobs_find(server->jobs, number, ret, why);
@@ -248,7 +249,7 @@ static int find_other(struct server *server, const char *key, int64_t number, st
     return rc < 0 ? err_prefix(why, rc, "%s", key) : 0;
 }
 
-static int find_scores(struct server *server, struct submit *s, struct errbuf *why)
+static int find_scores(struct service *server, struct submit *s, struct errbuf *why)
 {
     const struct given *g = jobspec_attached(&s->job->spec, ATTACHED_ORDER);
     struct job *other;
@@ -288,7 +289,7 @@ static bool same_layout(const struct model *a, const struct model *b)
     return same;
 }
 
-static int find_weights(struct server *server, struct submit *s, struct errbuf *why)
+static int find_weights(struct service *server, struct submit *s, struct errbuf *why)
 {
     const struct given *g = &s->job->spec.weights;
     struct job *other;
@@ -335,16 +336,16 @@ static int read_submit(struct request *rq, const char *uuid, struct submit *s, s
     memcpy(job->rec.dataset, job->spec.dataset, sizeof(job->rec.dataset));
     job->rec.state = JOB_QUEUED;
     job->rec.created_unix_ms = clock_unix_ms();
-    rc = check_room(rq->server->jobs, why);
+    rc = check_room(rq->service->jobs, why);
     if (rc == 0)
-        rc = upkeep_room(rq->server->upkeep, why);
+        rc = upkeep_room(rq->service->upkeep, why);
     if (rc == 0)
-        rc = jobs_prepare(rq->server, job, why);
+        rc = jobs_prepare(rq->service, job, why);
     if (rc == 0)
-        rc = jobs_check_memory(rq->server, job, why);
+        rc = jobs_check_memory(rq->service, job, why);
     if (rc == 0)
-        rc = find_scores(rq->server, s, why);
-    return rc < 0 ? rc : find_weights(rq->server, s, why);
+        rc = find_scores(rq->service, s, why);
+    return rc < 0 ? rc : find_weights(rq->service, s, why);
 }
 
 void handle_job_submit(struct request *rq)
@@ -360,8 +361,8 @@ void handle_job_submit(struct request *rq)
     if (rc == 0 && !text_is_uuid(uuid))
         rc = err_set(&why, -EINVAL, "job.submit.uuid is \"%s\", allowed is a UUID", uuid);
     if (rc == 0)
-        known = jobs_by_uuid(rq->server->jobs, uuid);
-    s->server = rq->server;
+        known = jobs_by_uuid(rq->service->jobs, uuid);
+    s->service = rq->service;
     if (rc == 0 && !known)
         rc = read_submit(rq, uuid, s, &why);
     if (rc == 0 && !known)
@@ -375,14 +376,15 @@ void handle_job_submit(struct request *rq)
         return;
     }
     s->held = s->job->data;
-    datasets_hold(rq->server->datasets, s->held);
+    datasets_hold(rq->service->datasets, s->held);
     hold_uploads(s, true);
     const struct given *g = jobspec_attached(&s->job->spec, ATTACHED_ORDER);
     if (!g || g->kind != GIVEN_JOB) {
         start_submit(rq, s);
         return;
     }
-    op_run(rq->server->query_lane,
-           (struct op){
-               .rq = rq, .server = rq->server, .arg = s, .work = scores_work, .done = scores_done});
+    op_run(
+        rq->service->net->query_lane,
+        (struct op){
+            .rq = rq, .service = rq->service, .arg = s, .work = scores_work, .done = scores_done});
 }

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "server/handle/handlers.h"
 #include "server/handle/task_key.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 #define VECTOR_BYTES_MAX ((int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float))
 
@@ -50,7 +50,7 @@ static void reply_params(struct request *rq, const struct job *job, const struct
 
 void handle_params_get(struct request *rq)
 {
-    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct worker *worker = workers_of(rq->service->workers, rq);
     struct task_key key;
     struct range range;
     struct errbuf why;
@@ -61,7 +61,7 @@ void handle_params_get(struct request *rq)
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return;
     }
-    struct job *job = task_key_round(rq->server, &key);
+    struct job *job = task_key_round(rq->service, &key);
     if (!job) {
         request_error(rq, ERR_GONE, "step %" PRId64 " of job %" PRId64 " is over", key.step,
                       key.job);
@@ -87,14 +87,14 @@ static bool read_upload(struct request *rq, struct upload_request *ret)
     struct errbuf why;
     uint32_t count;
 
-    ret->worker = workers_of(rq->server->workers, rq);
+    ret->worker = workers_of(rq->service->workers, rq);
     if (!ret->worker)
         return false;
     if (task_key_read(rq, &ret->key, &why) < 0) {
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return false;
     }
-    ret->job = task_key_job(rq->server, &ret->key, &count);
+    ret->job = task_key_job(rq->service, &ret->key, &count);
     ret->upload = (struct run_upload){.phase = (enum phase)ret->key.phase,
                                       .step = (uint64_t)ret->key.step,
                                       .node = task_key_node(&ret->key),
@@ -216,9 +216,9 @@ void handle_result_put(struct request *rq)
         return;
     }
     int rc = up.job ? keep_piece(rq, &up, &piece, &why) : -EALREADY;
-    failpoint_hit(&rq->server->failpoint, "result.put");
+    failpoint_hit(&rq->service->failpoint, "result.put");
     if (rc == -EDOM)
-        workers_fault(rq->server->workers, up.worker, up.job, false,
+        workers_fault(rq->service->workers, up.worker, up.job, false,
                       (uint32_t)(up.key.hi - up.key.lo), why.text);
     if (rc == -ENOENT)
         reply_gone(rq, &up.key);

@@ -9,13 +9,13 @@
 #include "proto/result.h"
 #include "server/handle/handlers.h"
 #include "server/handle/task_key.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 void handle_worker_list(struct request *rq)
 {
     cJSON *out = cJSON_CreateObject();
 
-    cJSON_AddItemToObject(out, "workers", workers_rows(rq->server->workers));
+    cJSON_AddItemToObject(out, "workers", workers_rows(rq->service->workers));
     request_reply(rq, out, NULL, 0);
 }
 
@@ -33,7 +33,7 @@ void handle_worker_hello(struct request *rq)
     if (rc == 0)
         rc = field_i64(json, "worker.hello", "threads", true, 1, THREADS_MAX, &threads, &why);
     if (rc == 0)
-        rc = workers_hello(rq->server->workers, rq, name, threads, class, &worker, &why);
+        rc = workers_hello(rq->service->workers, rq, name, threads, class, &worker, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
@@ -41,7 +41,7 @@ void handle_worker_hello(struct request *rq)
     cJSON *out = cJSON_CreateObject();
     cJSON_AddNumberToObject(out, "worker", workers_number(worker));
     cJSON_AddNumberToObject(out, "hold_ms", HOLD_MS);
-    const char *wanted = workers_wanted_class(rq->server->workers, worker);
+    const char *wanted = workers_wanted_class(rq->service->workers, worker);
     if (wanted[0])
         cJSON_AddStringToObject(out, "class", wanted);
     request_reply(rq, out, NULL, 0);
@@ -49,18 +49,18 @@ void handle_worker_hello(struct request *rq)
 
 void handle_worker_bye(struct request *rq)
 {
-    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct worker *worker = workers_of(rq->service->workers, rq);
 
     if (!worker)
         return;
     cJSON *out = cJSON_CreateObject();
-    cJSON_AddNumberToObject(out, "released", workers_bye(rq->server->workers, worker));
+    cJSON_AddNumberToObject(out, "released", workers_bye(rq->service->workers, worker));
     request_reply(rq, out, NULL, 0);
 }
 
 void handle_worker_note(struct request *rq)
 {
-    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct worker *worker = workers_of(rq->service->workers, rq);
     char line[NOTE_BYTES_MAX + NAME_MAX_BYTES + 16];
     const char *text;
     struct errbuf why;
@@ -73,7 +73,7 @@ void handle_worker_note(struct request *rq)
     if (rc == 0)
         rc = field_str(rq->message.json, "worker.note", "text", true, NOTE_BYTES_MAX, &text, &why);
     if (rc == 0)
-        rc = jobs_find(rq->server->jobs, number, &job, &why);
+        rc = jobs_find(rq->service->jobs, number, &job, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
@@ -87,7 +87,7 @@ void handle_worker_note(struct request *rq)
     snprintf(line, sizeof(line), "worker %s: %s", workers_name(worker), text);
     text_make_printable(line);
     log_info("worker.note", "job=%lld text=\"%s\"", (long long)number, line);
-    jobs_event(rq->server->jobs, job, "worker", line);
+    jobs_event(rq->service->jobs, job, "worker", line);
     cJSON *out = cJSON_CreateObject();
     cJSON_AddTrueToObject(out, "noted");
     request_reply(rq, out, NULL, 0);
@@ -95,10 +95,10 @@ void handle_worker_note(struct request *rq)
 
 void handle_task_next(struct request *rq)
 {
-    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct worker *worker = workers_of(rq->service->workers, rq);
 
     if (worker)
-        workers_next(rq->server->workers, worker, rq);
+        workers_next(rq->service->workers, worker, rq);
 }
 
 /* 0: counted, -EALREADY: dropped, -EINVAL: not a result, which counts against the worker, -ESTALE:
@@ -106,7 +106,7 @@ void handle_task_next(struct request *rq)
 static int take_result(struct request *rq, struct worker *worker, const struct task_key *k,
                        struct errbuf *why)
 {
-    struct server *s = rq->server;
+    struct service *s = rq->service;
     struct run_result res = {.phase = (enum phase)k->phase,
                              .step = (uint64_t)k->step,
                              .node = task_key_node(k),
@@ -137,7 +137,7 @@ static int take_result(struct request *rq, struct worker *worker, const struct t
 
 void handle_task_result(struct request *rq)
 {
-    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct worker *worker = workers_of(rq->service->workers, rq);
     struct errbuf why = {""};
     struct task_key key;
 
@@ -156,13 +156,14 @@ void handle_task_result(struct request *rq)
     }
     rq->result = rc == 0 ? "accepted" : "dropped";
     if (rc < 0)
-        metrics_count_many(&rq->server->metrics, COUNT_SHARDS_FENCED, (uint64_t)(key.hi - key.lo));
-    workers_next(rq->server->workers, worker, rq);
+        metrics_count_many(&rq->service->net->metrics, COUNT_SHARDS_FENCED,
+                           (uint64_t)(key.hi - key.lo));
+    workers_next(rq->service->workers, worker, rq);
 }
 
 void handle_task_fail(struct request *rq)
 {
-    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct worker *worker = workers_of(rq->service->workers, rq);
     struct errbuf why;
     struct task_key key;
     const char *reason;
@@ -175,15 +176,15 @@ void handle_task_fail(struct request *rq)
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return;
     }
-    struct job *job = task_key_job(rq->server, &key, &count);
+    struct job *job = task_key_job(rq->service, &key, &count);
     if (job)
-        workers_fault(rq->server->workers, worker, job, true, (uint32_t)(key.hi - key.lo), reason);
-    workers_next(rq->server->workers, worker, rq);
+        workers_fault(rq->service->workers, worker, job, true, (uint32_t)(key.hi - key.lo), reason);
+    workers_next(rq->service->workers, worker, rq);
 }
 
 void handle_task_refuse(struct request *rq)
 {
-    struct worker *worker = workers_of(rq->server->workers, rq);
+    struct worker *worker = workers_of(rq->service->workers, rq);
     const char *reason;
     int64_t number;
     struct job *job;
@@ -200,9 +201,9 @@ void handle_task_refuse(struct request *rq)
         return;
     }
     /* One that runs no more is nobody's trouble. */
-    if (jobs_find(rq->server->jobs, number, &job, NULL) == 0 && job->run)
-        workers_refuse(rq->server->workers, worker, job, (enum refusal_cause)cause, reason);
-    workers_next(rq->server->workers, worker, rq);
+    if (jobs_find(rq->service->jobs, number, &job, NULL) == 0 && job->run)
+        workers_refuse(rq->service->workers, worker, job, (enum refusal_cause)cause, reason);
+    workers_next(rq->service->workers, worker, rq);
 }
 
 void handle_task_job(struct request *rq)
@@ -213,15 +214,15 @@ void handle_task_job(struct request *rq)
     int64_t number;
     struct errbuf why;
 
-    workers_fetches(rq->server->workers, rq->sender);
+    workers_fetches(rq->service->workers, rq->sender);
     int rc = field_i64(rq->message.json, "task.job", "job", true, 1, INT32_MAX, &number, &why);
 
     if (rc == 0)
-        rc = jobs_find(rq->server->jobs, number, &job, &why);
+        rc = jobs_find(rq->service->jobs, number, &job, &why);
     if (rc == 0)
-        rc = jobs_prepare(rq->server, job, &why);
+        rc = jobs_prepare(rq->service, job, &why);
     if (rc == 0)
-        rc = datasets_find_hash(rq->server->datasets, job->rec.dataset_sha256, &data, &rec, &why);
+        rc = datasets_find_hash(rq->service->datasets, job->rec.dataset_sha256, &data, &rec, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "common/field.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 struct key_field {
     const char *name;
@@ -55,7 +55,7 @@ struct node task_key_node(const struct task_key *k)
     return (struct node){(uint32_t)k->lo, (uint32_t)k->hi};
 }
 
-static struct job *active_job(struct server *s, const struct task_key *k)
+static struct job *active_job(struct service *s, const struct task_key *k)
 {
     struct job *job;
 
@@ -65,7 +65,7 @@ static struct job *active_job(struct server *s, const struct task_key *k)
     return NULL;
 }
 
-struct job *task_key_round(struct server *s, const struct task_key *k)
+struct job *task_key_round(struct service *s, const struct task_key *k)
 {
     struct job *job = active_job(s, k);
 
@@ -75,7 +75,7 @@ struct job *task_key_round(struct server *s, const struct task_key *k)
                : NULL;
 }
 
-struct job *task_key_job(struct server *s, const struct task_key *k, uint32_t *ret_count)
+struct job *task_key_job(struct service *s, const struct task_key *k, uint32_t *ret_count)
 {
     struct job *job = active_job(s, k);
 

@@ -17,8 +17,8 @@ int task_key_read_round(const struct request *rq, struct task_key *ret, struct e
 struct node task_key_node(const struct task_key *k);
 
 /* The running job whose open round the key names; NULL when that is over. */
-struct job *task_key_round(struct server *s, const struct task_key *k);
+struct job *task_key_round(struct service *s, const struct task_key *k);
 /* The same, and the samples of the key's node, which is one of that round's tree; else NULL. */
-struct job *task_key_job(struct server *s, const struct task_key *k, uint32_t *ret_count);
+struct job *task_key_job(struct service *s, const struct task_key *k, uint32_t *ret_count);
 
 #endif

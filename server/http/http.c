@@ -26,7 +26,6 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "server/http/http_internal.h"
-#include "server/server.h"
 
 #define CONNECTION_MS 30000 /* from its start, or an answer, to the next answer */
 #define SILENT_S 20         /* without a byte */
@@ -41,7 +40,8 @@ struct connection {
 };
 
 struct http {
-    struct server *server;
+    struct net *net;
+    struct http_host host;
     struct MHD_Daemon *daemon;
     uv_poll_t poll;
     uv_timer_t timer;
@@ -89,7 +89,7 @@ int http_check(const char *address, struct errbuf *why)
  */
 static int load_token(struct http *h, struct errbuf *why)
 {
-    char *path = xasprintf("%s/%s", h->server->dir, TOKEN_FILE), *text = NULL;
+    char *path = xasprintf("%s/%s", h->host.dir, TOKEN_FILE), *text = NULL;
     uint8_t bytes[HTTP_TOKEN_BYTES];
     size_t count = 0;
     int rc = file_read(path, HTTP_TOKEN_HEX, &text, &count, why);
@@ -160,21 +160,10 @@ void http_set(struct http_exchange *x, unsigned status, const char *type, const 
     give(x, status, type, response);
 }
 
-static cJSON *error_json(enum error_code code, const char *text)
+static void give_json(struct http_exchange *x, unsigned status, char *text)
 {
-    cJSON *json = cJSON_CreateObject();
-
-    cJSON_AddStringToObject(json, "type", "error");
-    cJSON_AddStringToObject(json, "code", error_names[code]);
-    cJSON_AddStringToObject(json, "error", text);
-    return json;
-}
-
-static void give_json(struct http_exchange *x, unsigned status, const cJSON *json, char *text)
-{
-    char *body = text ? text : cJSON_PrintUnformatted(json);
     struct MHD_Response *response =
-        body ? MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_FREE) : NULL;
+        text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE) : NULL;
 
     if (response)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
@@ -190,55 +179,61 @@ void http_refuse(struct http_exchange *x, unsigned status, enum error_code code,
     va_start(ap, fmt);
     err_vset(&why, fmt, ap);
     va_end(ap);
-    cJSON *json = error_json(code, why.text);
-    give_json(x, status, json, NULL);
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "type", "error");
+    cJSON_AddStringToObject(json, "code", error_names[code]);
+    cJSON_AddStringToObject(json, "error", why.text);
+    give_json(x, status, cJSON_PrintUnformatted(json));
     cJSON_Delete(json);
 }
 
-/* The status of a reply of the message table. */
-static unsigned status_of(const cJSON *json)
+/* The status of an answer of the message table. */
+static unsigned status_of(enum error_code code)
 {
-    static const struct {
-        enum error_code code;
-        unsigned status;
-    } map[] = {
-        {ERR_NOT_FOUND, MHD_HTTP_NOT_FOUND},
-        {ERR_EXISTS, MHD_HTTP_CONFLICT},
-        {ERR_NOT_ALLOWED, MHD_HTTP_CONFLICT},
-        {ERR_GONE, MHD_HTTP_GONE},
-        {ERR_TOO_LARGE, MHD_HTTP_CONTENT_TOO_LARGE},
-        {ERR_LIMIT, MHD_HTTP_TOO_MANY_REQUESTS},
-        {ERR_UNAVAILABLE, MHD_HTTP_SERVICE_UNAVAILABLE},
-        {ERR_TIMEOUT, MHD_HTTP_SERVICE_UNAVAILABLE},
-        {ERR_INTERNAL, MHD_HTTP_INTERNAL_SERVER_ERROR},
+    static const unsigned map[ERR_COUNT + 1] = {
+        [ERR_NOT_FOUND] = MHD_HTTP_NOT_FOUND,
+        [ERR_EXISTS] = MHD_HTTP_CONFLICT,
+        [ERR_NOT_ALLOWED] = MHD_HTTP_CONFLICT,
+        [ERR_GONE] = MHD_HTTP_GONE,
+        [ERR_TOO_LARGE] = MHD_HTTP_CONTENT_TOO_LARGE,
+        [ERR_LIMIT] = MHD_HTTP_TOO_MANY_REQUESTS,
+        [ERR_UNAVAILABLE] = MHD_HTTP_SERVICE_UNAVAILABLE,
+        [ERR_TIMEOUT] = MHD_HTTP_SERVICE_UNAVAILABLE,
+        [ERR_INTERNAL] = MHD_HTTP_INTERNAL_SERVER_ERROR,
+        [ERR_COUNT] = MHD_HTTP_OK,
     };
-    const cJSON *code = cJSON_GetObjectItemCaseSensitive(json, "code");
 
-    if (cJSON_GetObjectItemCaseSensitive(json, "ok") || !cJSON_IsString(code))
-        return MHD_HTTP_OK;
-    for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
-        if (strcmp(code->valuestring, error_names[map[i].code]) == 0)
-            return map[i].status;
-    return MHD_HTTP_BAD_REQUEST;
+    return map[code] ? map[code] : MHD_HTTP_BAD_REQUEST;
 }
 
-void http_answer(struct http_exchange *x, const cJSON *json, char *text)
-{
-    x->rq = NULL;
-    give_json(x, status_of(json), json, text);
-}
-
-void http_answer_data(struct http_exchange *x, const char *type, void *data, size_t bytes)
+static void give_picture(struct http_exchange *x, struct answer *answer)
 {
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(bytes, data, MHD_RESPMEM_MUST_FREE);
+        answer->made ? MHD_create_response_from_buffer(answer->made_bytes, answer->made,
+                                                       MHD_RESPMEM_MUST_FREE)
+                     : NULL;
+
+    if (!response) {
+        http_refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, ERR_UNAVAILABLE, "no memory for the picture");
+        return;
+    }
+    answer->made = NULL;
+    /* What a sample looks like never changes. */
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "private, max-age=3600");
+    give(x, MHD_HTTP_OK, "image/png", response);
+}
+
+void http_answer(struct http_exchange *x, struct answer *answer)
+{
+    char *text = answer->made;
 
     x->rq = NULL;
-    if (response) /* what a sample looks like never changes */
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "private, max-age=3600");
-    else
-        free(data);
-    give(x, MHD_HTTP_OK, type, response);
+    if (x->picture && answer->code == ERR_COUNT) {
+        give_picture(x, answer);
+        return;
+    }
+    answer->made = NULL;
+    give_json(x, status_of(answer->code), text ? text : cJSON_PrintUnformatted(answer->json));
 }
 
 void http_drop(struct http_exchange *x)
@@ -258,7 +253,8 @@ static void *begin(void *arg, const char *path, struct MHD_Connection *connectio
     struct http_exchange *x = xcalloc(1, sizeof(*x));
 
     x->http = h;
-    x->server = h->server;
+    x->net = h->net;
+    x->host = &h->host;
     x->connection = connection;
     x->path = xstrdup(path);
     x->path[strcspn(x->path, "?")] = 0;
@@ -322,9 +318,9 @@ static enum MHD_Result queue(struct http_exchange *x)
     struct MHD_Response *response = x->response;
 
     x->response = NULL;
-    metrics_count(&x->server->metrics, x->status < 400   ? COUNT_HTTP_OK
-                                       : x->status < 500 ? COUNT_HTTP_REFUSED
-                                                         : COUNT_HTTP_FAILED);
+    metrics_count(&x->net->metrics, x->status < 400   ? COUNT_HTTP_OK
+                                    : x->status < 500 ? COUNT_HTTP_REFUSED
+                                                      : COUNT_HTTP_FAILED);
     enum MHD_Result result = MHD_queue_response(x->connection, x->status, response);
     MHD_destroy_response(response);
     return result;
@@ -473,16 +469,18 @@ static int start_daemon(struct http *h, int fd)
         return -ENOMEM;
     }
     info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    return info ? uv_poll_init(&h->server->loop, &h->poll, info->epoll_fd) : -ENOTSUP;
+    return info ? uv_poll_init(&h->net->loop, &h->poll, info->epoll_fd) : -ENOTSUP;
 }
 
-int http_open(struct server *s, const char *address, struct http **ret, struct errbuf *why)
+int http_open(struct net *net, const struct http_host *host, const char *address, struct http **ret,
+              struct errbuf *why)
 {
     struct http *h = xcalloc(1, sizeof(*h));
     struct sockaddr_in at;
     int fd = -1, rc = parse_address(address, &at, why);
 
-    h->server = s;
+    h->net = net;
+    h->host = *host;
     snprintf(h->url, sizeof(h->url), "http://%s", address);
     if (rc == 0)
         rc = load_token(h, why);
@@ -500,10 +498,10 @@ int http_open(struct server *s, const char *address, struct http **ret, struct e
         err_set(why, rc, "cannot serve %s: %s", h->url, err_text(rc));
         goto fail;
     }
-    uv_timer_init(&s->loop, &h->timer);
+    uv_timer_init(&net->loop, &h->timer);
     h->poll.data = h->timer.data = h;
     uv_poll_start(&h->poll, UV_READABLE, on_readable);
-    log_info("http.listen", "url=%s token=%s/%s", h->url, s->dir, TOKEN_FILE);
+    log_info("http.listen", "url=%s token=%s/%s", h->url, host->dir, TOKEN_FILE);
     *ret = h;
     return 0;
 
@@ -532,7 +530,7 @@ void http_close(struct http *h)
         return;
     for (struct http_exchange *x = h->exchanges; x; x = x->next)
         if (x->rq) {
-            x->rq->http = NULL;
+            request_orphan(x->rq);
             http_drop(x);
         }
     MHD_run(h->daemon); /* what was answered last leaves */

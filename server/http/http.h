@@ -4,23 +4,30 @@
 #ifndef STEPPE_SERVER_HTTP_HTTP_H
 #define STEPPE_SERVER_HTTP_HTTP_H
 
-#include <cjson/cJSON.h>
 #include <stdint.h>
 
 #include "common/err.h"
-#include "proto/messages.h"
 
 #define HTTP_DEFAULT "127.0.0.1:7580"
 #define HTTP_NONE "none" /* of --http: no dashboard */
 
-struct server;
+struct figures;
 struct http;
-struct http_exchange; /* a request of a browser, from its first byte to the last of its answer */
+struct net;
+struct service;
+
+/* What the edge serves besides the requests of net. */
+struct http_host {
+    const char *dir; /* the state folder, where the token lies */
+    void (*figures)(struct service *s, struct figures *ret);
+};
 
 /* May this be served? HOST:PORT of loopback, or HTTP_NONE. -EINVAL or -EPERM with a sentence. */
 int http_check(const char *address, struct errbuf *why);
-/* Binds the address and reads or makes the token. 0 or -errno, -EADDRINUSE when it is taken. */
-int http_open(struct server *s, const char *address, struct http **ret, struct errbuf *why);
+/* Binds the address and reads or makes the token; net and what host has are borrowed. 0 or -errno,
+ * -EADDRINUSE when it is taken. */
+int http_open(struct net *net, const struct http_host *host, const char *address, struct http **ret,
+              struct errbuf *why);
 /* Ends all connections; those that wait for an answer too. The handles are freed once the loop has
  * run. NULL is fine. */
 void http_close(struct http *h);
@@ -30,13 +37,5 @@ void http_tick(struct http *h, int64_t now_ms);
 /* Where a person looks, and the secret that lets a page change things; borrowed. */
 const char *http_url(const struct http *h);
 const char *http_token(const struct http *h);
-
-/* What request.c calls. The answer of a request that came in here: json is borrowed, text (owned,
- * may be NULL) is json printed already. Ends the exchange's request. */
-void http_answer(struct http_exchange *x, const cJSON *json, char *text);
-/* An answer that is no JSON; data (malloc) is owned. */
-void http_answer_data(struct http_exchange *x, const char *type, void *data, size_t bytes);
-/* The request ended without an answer. */
-void http_drop(struct http_exchange *x);
 
 #endif

@@ -4,29 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/alloc.h"
 #include "common/bounds.h"
 #include "common/field.h"
 #include "common/text.h"
 #include "server/http/http_internal.h"
-#include "server/server.h"
 
-#define SCORE_PREFIX "score."
 #define IMAGE_NAME "sample.png" /* sample.images of one sample, as a picture */
-
-static const enum message_type changing[] = {MSG_JOB_SUBMIT, MSG_JOB_PAUSE, MSG_JOB_RESUME,
-                                             MSG_JOB_CANCEL};
-static const enum message_type looking[] = {MSG_PING,       MSG_JOB_LIST,     MSG_JOB_SHOW,
-                                            MSG_JOB_LOG,    MSG_DATASET_LIST, MSG_DATASET_SHOW,
-                                            MSG_WORKER_LIST};
-
-static bool in(int type, const enum message_type *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if ((int)list[i] == type)
-            return true;
-    return false;
-}
 
 /* A word of the query as the JSON that a program would have written. */
 static cJSON *value_of(const char *text)
@@ -91,25 +74,50 @@ static cJSON *read_keys(struct http_exchange *x, bool post)
 static int find_type(struct http_exchange *x, bool post)
 {
     const char *name = x->path + strlen("/api/");
-    bool image = strcmp(name, IMAGE_NAME) == 0;
-    int type = image ? MSG_SAMPLE_IMAGES : text_index(name, message_names);
-    bool change = in(type, changing, sizeof(changing) / sizeof(changing[0]));
-    bool look = image || in(type, looking, sizeof(looking) / sizeof(looking[0])) ||
-                (type >= 0 && type != MSG_SCORE_ROWS &&
-                 strncmp(name, SCORE_PREFIX, strlen(SCORE_PREFIX)) == 0);
+    int type = text_index(name, message_names);
+    enum message_web web = type < 0 ? WEB_NONE : message_web((enum message_type)type);
 
-    if (!change && !look) {
+    if (strcmp(name, IMAGE_NAME) == 0) {
+        x->picture = true;
+        type = MSG_SAMPLE_IMAGES;
+        web = WEB_GET;
+    }
+    if (web != WEB_GET && web != WEB_POST) {
         http_refuse(x, MHD_HTTP_NOT_FOUND, ERR_UNKNOWN_TYPE,
                     type < 0 ? "there is no request \"%.64s\"" : "%.64s is not for browsers", name);
         return -1;
     }
-    if (change != post) {
+    if ((web == WEB_POST) != post) {
         http_refuse(x, MHD_HTTP_METHOD_NOT_ALLOWED, ERR_NOT_ALLOWED, "%s is a %s", name,
-                    change ? "POST" : "GET");
+                    web == WEB_POST ? "POST" : "GET");
         return -1;
     }
     return type;
 }
+
+/* --- the answer --- */
+
+static void reply(struct request *rq, struct answer *answer)
+{
+    http_answer(rq->from, answer);
+}
+
+static void drop(struct request *rq)
+{
+    http_drop(rq->from);
+}
+
+static void prepare(const struct request *rq, struct answer *answer)
+{
+    const struct http_exchange *x = rq->from;
+
+    if (x->picture)
+        http_make_picture(answer);
+    else
+        answer->made = cJSON_PrintUnformatted(answer->json);
+}
+
+static const struct carrier browser = {.reply = reply, .drop = drop, .prepare = prepare};
 
 void http_api(struct http_exchange *x, const char *method)
 {
@@ -132,10 +140,9 @@ void http_api(struct http_exchange *x, const char *method)
     cJSON_AddNumberToObject(json, "v", PROTOCOL_VERSION);
     cJSON_AddNumberToObject(json, "id", 0);
     cJSON_AddStringToObject(json, "sender", sender);
-    struct request *rq = xcalloc(1, sizeof(*rq));
-    *rq = (struct request){
-        .server = x->server, .http = x, .id = -1, .role = post ? ROLE_SUBMIT : ROLE_READ};
+    struct request *rq = request_new(x->net, &browser, x);
+    rq->role = post ? ROLE_SUBMIT : ROLE_READ;
     rq->message.json = json;
     x->rq = rq;
-    request_dispatch(rq);
+    x->net->dispatch(rq);
 }

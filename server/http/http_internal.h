@@ -5,19 +5,25 @@
 #include <microhttpd.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "server/http/http.h"
+#include "server/net/figures.h"
+#include "server/net/net.h"
 #include "server/net/request.h"
 
 #define HTTP_TOKEN_BYTES 32
 #define HTTP_TOKEN_HEX (2 * HTTP_TOKEN_BYTES + 1)
 
+/* A request of a browser, from its first byte to the last of its answer. */
 struct http_exchange {
     struct http *http;
-    struct server *server;
+    struct net *net;
+    const struct http_host *host;
     struct MHD_Connection *connection;
     char *path;
     struct request *rq;            /* on its way through the server, or NULL */
+    bool picture;                  /* it is answered with a picture */
     struct MHD_Response *response; /* the answer, until it is queued */
     unsigned status;
     char *body; /* of a POST so far, with a 0 behind it */
@@ -55,6 +61,16 @@ void http_set(struct http_exchange *x, unsigned status, const char *type, const 
               size_t bytes, bool is_static);
 __attribute__((format(printf, 4, 5))) void http_refuse(struct http_exchange *x, unsigned status,
                                                        enum error_code code, const char *fmt, ...);
+
+/* Ends the request of x with the answer; what was made of it is taken. */
+void http_answer(struct http_exchange *x, struct answer *answer);
+/* The request of x ends without an answer. */
+void http_drop(struct http_exchange *x);
+/* The answer of sample.images as a picture: its only image, grey or RGB. Sets made of the answer,
+ * or leaves it NULL when memory is out. On a lane. */
+void http_make_picture(struct answer *answer);
+/* All of /metrics. 0 or -errno of the stream. */
+int http_metrics_print(const struct net *net, const struct figures *f, FILE *out);
 
 /* May this request go on? False: x was answered. Looks at the headers only. */
 bool http_admitted(struct http_exchange *x, const char *method);

@@ -5,8 +5,6 @@
 #include "common/bounds.h"
 #include "common/text.h"
 #include "server/http/http_internal.h"
-#include "server/net/metrics.h"
-#include "server/server.h"
 
 static bool is_api(const struct http_exchange *x)
 {
@@ -15,9 +13,7 @@ static bool is_api(const struct http_exchange *x)
 
 static void serve_health(struct http_exchange *x)
 {
-    struct server *s = x->server;
-
-    if (s->stopping)
+    if (x->net->stopping)
         http_set(x, MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", "stopping\n", 9,
                  true);
     else
@@ -28,9 +24,11 @@ static void serve_metrics(struct http_exchange *x)
 {
     char *text = NULL;
     size_t bytes = 0;
+    struct figures figures;
     FILE *out = open_memstream(&text, &bytes);
 
-    if (!out || metrics_print(x->server, out) < 0 || fclose(out) != 0)
+    x->host->figures(x->net->service, &figures);
+    if (!out || http_metrics_print(x->net, &figures, out) < 0 || fclose(out) != 0)
         http_refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, ERR_UNAVAILABLE, "out of memory");
     else
         http_set(x, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text, bytes, false);

@@ -12,7 +12,7 @@
 #include "common/log.h"
 #include "server/jobs/datasets_internal.h"
 #include "server/jobs/jobs.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 /* A file of which it is not known where it is damaged is read as a whole: a large one less often.
  */
@@ -20,7 +20,7 @@
 
 /* --- telling --- */
 
-static void tell(struct server *s, struct stored *st)
+static void tell(struct service *s, struct stored *st)
 {
     char text[300] = "the dataset's file on the server's disk is whole again";
 
@@ -90,13 +90,13 @@ static void keep_work(struct op *op)
 {
     const struct look *l = op->arg;
 
-    op->rc = store_pieces_put(op->server->store, l->sha256, DATA_PIECE_BYTES,
+    op->rc = store_pieces_put(op->service->store, l->sha256, DATA_PIECE_BYTES,
                               (const uint8_t(*)[BLAKE2B_BYTES])l->hashes,
                               data_pieces(l->file.bytes), &op->why);
 }
 
 /* rc: of reading it. */
-static void end_look(struct server *s, struct look *l, int rc, const struct errbuf *why)
+static void end_look(struct service *s, struct look *l, int rc, const struct errbuf *why)
 {
     struct datasets *d = s->datasets;
     struct stored *st = datasets_stored(d, l->sha256);
@@ -123,29 +123,30 @@ static void keep_done(struct op *op)
 {
     if (op->rc < 0)
         log_warn("dataset.pieces", "error=\"%s\"", op->why.text);
-    end_look(op->server, op->arg, 0, NULL);
+    end_look(op->service, op->arg, 0, NULL);
 }
 
-static void run_look(struct server *s, struct look *l);
+static void run_look(struct service *s, struct look *l);
 
 static void look_done(struct op *op)
 {
     struct look *l = op->arg;
 
-    if (op->rc == 1 && op->server->stopping)
+    if (op->rc == 1 && op->service->net->stopping)
         op->rc = err_set(&op->why, -ESHUTDOWN, "the server stops");
     if (op->rc == 1)
-        run_look(op->server, l);
+        run_look(op->service, l);
     else if (op->rc == 0 && l->hashes && !l->file.hashes)
-        op_run(op->server->store_lane,
-               (struct op){.server = op->server, .arg = l, .work = keep_work, .done = keep_done});
+        op_run(op->service->net->store_lane,
+               (struct op){.service = op->service, .arg = l, .work = keep_work, .done = keep_done});
     else
-        end_look(op->server, l, op->rc, &op->why);
+        end_look(op->service, l, op->rc, &op->why);
 }
 
-static void run_look(struct server *s, struct look *l)
+static void run_look(struct service *s, struct look *l)
 {
-    op_run(s->data_lane, (struct op){.server = s, .arg = l, .work = look_work, .done = look_done});
+    op_run(s->net->data_lane,
+           (struct op){.service = s, .arg = l, .work = look_work, .done = look_done});
 }
 
 static bool is_due(const struct datasets *d, const struct stored *st, int64_t now_ms)
@@ -157,7 +158,7 @@ static bool is_due(const struct datasets *d, const struct stored *st, int64_t no
     return !st->hashes && !st->looked;
 }
 
-void datasets_tick(struct server *s, int64_t now_ms)
+void datasets_tick(struct service *s, int64_t now_ms)
 {
     struct datasets *d = s->datasets;
     struct look *l;
@@ -165,7 +166,7 @@ void datasets_tick(struct server *s, int64_t now_ms)
     for (struct stored *st = d->stored; st; st = st->next)
         if (!st->told)
             tell(s, st);
-    for (struct stored *st = d->stored; st && !d->looking && !s->stopping; st = st->next) {
+    for (struct stored *st = d->stored; st && !d->looking && !s->net->stopping; st = st->next) {
         if (!is_due(d, st, now_ms))
             continue;
         d->looking = true;

@@ -16,7 +16,7 @@
 #include "server/store/store.h"
 
 struct datasets;
-struct server;
+struct service;
 
 /* Loads the names from the store; a file that has none becomes an upload again. 0 or -errno. */
 int datasets_open(const char *dir, struct store *store, struct datasets **ret, struct errbuf *why);
@@ -100,6 +100,6 @@ void datasets_remove_done(struct datasets *d, const struct dataset_removal *r, i
 
 /* Looks again at damaged files, hashes the pieces of those that an older version kept, tells the
  * jobs what became of theirs; called a few times a second. dataset_health.c. */
-void datasets_tick(struct server *s, int64_t now_ms);
+void datasets_tick(struct service *s, int64_t now_ms);
 
 #endif

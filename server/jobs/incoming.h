@@ -74,8 +74,4 @@ void incoming_expire(struct incoming *in, int64_t now_ms);
 bool incoming_is_to_clear(struct incoming *in);
 void incoming_clear(const char *dir);
 
-/* The server's: both of the above; called a few times a second. handle_incoming.c. */
-struct server;
-void incoming_tick(struct server *s, int64_t now_ms);
-
 #endif

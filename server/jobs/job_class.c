@@ -13,7 +13,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/jobs/jobs_internal.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 /* Events of one run: who comes, refuses and goes all day does not fill the log. */
 #define LOGGED_MAX 50
@@ -30,7 +30,7 @@ static void change_work(struct op *op)
 {
     struct class_change *c = op->arg;
 
-    op->rc = store_job_update(op->server->store, &c->rec, c->quiet ? NULL : "numerics", c->text,
+    op->rc = store_job_update(op->service->store, &c->rec, c->quiet ? NULL : "numerics", c->text,
                               &op->why);
 }
 
@@ -44,7 +44,7 @@ static void take_back(struct job *job, const struct class_change *c)
 static void change_done(struct op *op)
 {
     struct class_change *c = op->arg;
-    struct jobs *jobs = op->server->jobs;
+    struct jobs *jobs = op->service->jobs;
     struct job *job;
     int rc = jobs_find(jobs, c->rec.job, &job, &op->why);
 
@@ -60,7 +60,7 @@ static void change_done(struct op *op)
         request_fail(op->rq, rc, &op->why);
     else if (op->rq)
         jobs_verb(jobs, job, VERB_RESUME, op->rq);
-    workers_wake(op->server->workers);
+    workers_wake(op->service->workers);
     free(c);
 }
 
@@ -71,10 +71,11 @@ static void write_class(struct jobs *jobs, struct job *job, struct class_change 
     c->rec = job_record_copy(job);
     job->class_pending = true;
     log_info("job.class", "job=%" PRId64 " text=\"%s\"", job->rec.job, c->text);
-    op_run(
-        jobs->server->store_lane,
-        (struct op){
-            .rq = rq, .server = jobs->server, .arg = c, .work = change_work, .done = change_done});
+    op_run(jobs->service->net->store_lane, (struct op){.rq = rq,
+                                                       .service = jobs->service,
+                                                       .arg = c,
+                                                       .work = change_work,
+                                                       .done = change_done});
 }
 
 static struct class_change *begin(const struct job *job)

@@ -14,7 +14,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/jobs/jobs_internal.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 #include "server/store/checkpoint.h"
 
 #define FIGURE_BYTES 40
@@ -94,7 +94,7 @@ static void log_epoch(const struct job *job, const struct run_epoch *e)
 static void close_work(struct op *op)
 {
     struct closing *c = op->arg;
-    struct server *s = op->server;
+    struct service *s = op->service;
     struct fold fold = closing_fold(c);
     char hash[SHA256_HEX], text[160];
 
@@ -125,7 +125,7 @@ static void close_work(struct op *op)
 static void close_done(struct op *op)
 {
     struct closing *c = op->arg;
-    struct jobs *jobs = op->server->jobs;
+    struct jobs *jobs = op->service->jobs;
     struct job *job;
 
     if (jobs_find(jobs, c->rec.job, &job, NULL) == 0) {
@@ -150,10 +150,10 @@ static void close_done(struct op *op)
                      job->rec.model_sha256);
             jobs_pump(jobs);
         }
-        workers_wake(op->server->workers);
+        workers_wake(op->service->workers);
     }
     if (op->rc == 0)
-        op->server->metrics.checkpoint_ms = clock_mono_ms();
+        op->service->net->metrics.checkpoint_ms = clock_mono_ms();
     checkpoint_free(c->checkpoint);
     run_epoch_done(&c->epoch);
     free(c);
@@ -178,8 +178,8 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
         return;
     }
     job->closing++;
-    op_run(jobs->server->store_lane,
-           (struct op){.server = jobs->server, .arg = c, .work = close_work, .done = close_done});
+    op_run(jobs->service->net->store_lane,
+           (struct op){.service = jobs->service, .arg = c, .work = close_work, .done = close_done});
 }
 
 void jobs_advance(struct jobs *jobs, struct job *job)
@@ -195,17 +195,18 @@ void jobs_advance(struct jobs *jobs, struct job *job)
         return;
     }
     if (run_step(job->run) != step) {
-        metrics_step(&jobs->server->metrics, &job->last_step, run_step(job->run), clock_mono_s());
-        failpoint_hit(&jobs->server->failpoint, "step");
+        metrics_step(&jobs->service->net->metrics, &job->last_step, run_step(job->run),
+                     clock_mono_s());
+        failpoint_hit(&jobs->service->failpoint, "step");
     }
     if (run_phase(job->run) != phase) {
         log_debug("job.phase", "job=%" PRId64 " step=%" PRIu64 " phase=%d", job->rec.job,
                   run_step(job->run), run_phase(job->run));
         if (run_phase(job->run) == PHASE_DESCENT)
-            failpoint_hit(&jobs->server->failpoint, "ascent");
+            failpoint_hit(&jobs->service->failpoint, "ascent");
     }
     if (event == RUN_EPOCH)
         close_epoch(jobs, job, &epoch);
     if (event != RUN_WAIT)
-        workers_wake(jobs->server->workers);
+        workers_wake(jobs->service->workers);
 }

@@ -4,7 +4,7 @@
 
 #include "common/text.h"
 #include "server/jobs/jobs_internal.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 /* Copies of a run's state at once: one an epoch that is being written, one inside an epoch, one of
  * a pause. */
@@ -35,7 +35,7 @@ int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job)
     return (int64_t)bytes;
 }
 
-int jobs_check_memory(const struct server *s, const struct job *job, struct errbuf *why)
+int jobs_check_memory(const struct service *s, const struct job *job, struct errbuf *why)
 {
     char need[TEXT_F64_BYTES], limit[TEXT_F64_BYTES], model[TEXT_F64_BYTES];
     const int64_t bytes = (int64_t)job_memory(job);

@@ -14,7 +14,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "server/jobs/jobs_internal.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 #include "server/store/checkpoint.h"
 #include "server/store/state_dir.h"
 
@@ -25,7 +25,7 @@
 #define ROOM_MIN_BYTES (4 << 20) /* beside a checkpoint: rows and logs of a small epoch */
 #define ROW_BYTES 160            /* of difficulty.db and its log, a sample and epoch */
 
-static void unlink_checkpoint(struct server *s, int64_t job, const char *file)
+static void unlink_checkpoint(struct service *s, int64_t job, const char *file)
 {
     char path[STATE_PATH_BYTES];
 
@@ -36,7 +36,7 @@ static void unlink_checkpoint(struct server *s, int64_t job, const char *file)
 /* Of two checkpoints of a step (before and behind a sweep) each has a file of its own: until its
  * row is replaced the old one must find its file as it was. *ret_replaced: that file, "" for none.
  */
-static int name_file(struct server *s, struct checkpoint_record *rec, char ret_replaced[64],
+static int name_file(struct service *s, struct checkpoint_record *rec, char ret_replaced[64],
                      struct errbuf *why)
 {
     struct checkpoint_record old[CHECKPOINTS_READ];
@@ -55,7 +55,7 @@ static int name_file(struct server *s, struct checkpoint_record *rec, char ret_r
 }
 
 /* Removes what is older than the newest two. */
-static void trim_checkpoints(struct server *s, int64_t job)
+static void trim_checkpoints(struct service *s, int64_t job)
 {
     struct checkpoint_record list[CHECKPOINTS_READ];
     int count;
@@ -67,7 +67,7 @@ static void trim_checkpoints(struct server *s, int64_t job)
             unlink_checkpoint(s, job, list[i].file);
 }
 
-int job_save_checkpoint(struct server *s, int64_t job, const struct checkpoint *c,
+int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint *c,
                         struct errbuf *why)
 {
     struct checkpoint_record rec = {
@@ -113,7 +113,7 @@ static void event_work(struct op *op)
 {
     const struct event *e = op->arg;
 
-    op->rc = store_event_add(op->server->store, e->job, e->kind, e->text, &op->why);
+    op->rc = store_event_add(op->service->store, e->job, e->kind, e->text, &op->why);
 }
 
 static void event_done(struct op *op)
@@ -133,8 +133,8 @@ void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, cons
     snprintf(e->kind, sizeof(e->kind), "%s", kind);
     snprintf(e->text, sizeof(e->text), "%s", text);
     text_make_printable(e->text);
-    op_run(jobs->server->store_lane,
-           (struct op){.server = jobs->server, .arg = e, .work = event_work, .done = event_done});
+    op_run(jobs->service->net->store_lane,
+           (struct op){.service = jobs->service, .arg = e, .work = event_work, .done = event_done});
 }
 
 /* --- inside an epoch --- */
@@ -148,7 +148,7 @@ static void save_work(struct op *op)
 {
     struct save *save = op->arg;
 
-    op->rc = job_save_checkpoint(op->server, save->job, save->checkpoint, &op->why);
+    op->rc = job_save_checkpoint(op->service, save->job, save->checkpoint, &op->why);
 }
 
 /* One that fails costs nothing yet: the ones before it are there, and the epoch's end must do. */
@@ -160,8 +160,8 @@ static void save_done(struct op *op)
     if (op->rc < 0)
         log_warn("job.save", "job=%" PRId64 " error=\"%s\"", save->job, op->why.text);
     else
-        op->server->metrics.checkpoint_ms = clock_mono_ms();
-    if (jobs_find(op->server->jobs, save->job, &job, NULL) == 0 &&
+        op->service->net->metrics.checkpoint_ms = clock_mono_ms();
+    if (jobs_find(op->service->jobs, save->job, &job, NULL) == 0 &&
         job->rec.incarnation == save->incarnation)
         job->saving = false;
     checkpoint_free(save->checkpoint);
@@ -174,7 +174,7 @@ void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms)
 
     if (!job->run || job->saving || job->closing || run_finished(job->run) ||
         run_step(job->run) == job->saved_step ||
-        now_ms - job->saved_ms < 1000 * jobs->server->checkpoint_s)
+        now_ms - job->saved_ms < 1000 * jobs->service->checkpoint_s)
         return;
     job->saved_ms = now_ms;
     struct checkpoint *c = checkpoint_take(job->run, now_ms);
@@ -184,8 +184,9 @@ void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms)
     job->saved_step = run_step(job->run);
     save = xmalloc(sizeof(*save));
     *save = (struct save){job->rec.job, job->rec.incarnation, c};
-    op_run(jobs->server->store_lane,
-           (struct op){.server = jobs->server, .arg = save, .work = save_work, .done = save_done});
+    op_run(
+        jobs->service->net->store_lane,
+        (struct op){.service = jobs->service, .arg = save, .work = save_work, .done = save_done});
 }
 
 /* --- when the server stops --- */
@@ -194,7 +195,7 @@ static void stop_work(struct op *op)
 {
     struct save *save = op->arg;
 
-    op->rc = job_save_checkpoint(op->server, save->job, save->checkpoint, &op->why);
+    op->rc = job_save_checkpoint(op->service, save->job, save->checkpoint, &op->why);
     if (op->rc < 0)
         log_error("job.stop", "job=%" PRId64 " error=\"%s\"", save->job, op->why.text);
     checkpoint_free(save->checkpoint);
@@ -220,8 +221,9 @@ static void stop_job(struct jobs *jobs, struct job *job)
         free(save);
         return;
     }
-    op_run(jobs->server->store_lane,
-           (struct op){.server = jobs->server, .arg = save, .work = stop_work, .done = stop_done});
+    op_run(
+        jobs->service->net->store_lane,
+        (struct op){.service = jobs->service, .arg = save, .work = stop_work, .done = stop_done});
 }
 
 void jobs_stop(struct jobs *jobs)
@@ -287,14 +289,14 @@ static void probe_work(struct op *op)
 {
     const struct probe *probe = op->arg;
 
-    op->rc = probe->bytes ? file_probe_room(op->server->dir, probe->bytes)
-                          : store_probe(op->server->store, &op->why);
+    op->rc = probe->bytes ? file_probe_room(op->service->dir, probe->bytes)
+                          : store_probe(op->service->store, &op->why);
 }
 
 static void probe_done(struct op *op)
 {
     struct probe *probe = op->arg;
-    struct jobs *jobs = op->server->jobs;
+    struct jobs *jobs = op->service->jobs;
     const struct wait *wait;
     struct job *job;
     char text[80];
@@ -313,7 +315,7 @@ static void probe_done(struct op *op)
 
 /* What the disk must have room for before a job that met it full goes on. One whose dataset is
  * damaged says so when it is queued again. */
-static size_t room_of(struct server *s, struct job *job)
+static size_t room_of(struct service *s, struct job *job)
 {
     if (jobs_prepare(s, job, NULL) < 0)
         return ROOM_MIN_BYTES;
@@ -334,9 +336,9 @@ void jobs_probe_disk(struct jobs *jobs, int64_t now_ms)
     if (!job)
         return;
     struct probe *probe = xmalloc(sizeof(*probe));
-    *probe = (struct probe){job->rec.job, wait->room ? room_of(jobs->server, job) : 0};
+    *probe = (struct probe){job->rec.job, wait->room ? room_of(jobs->service, job) : 0};
     jobs->probing = true;
-    op_run(
-        jobs->server->store_lane,
-        (struct op){.server = jobs->server, .arg = probe, .work = probe_work, .done = probe_done});
+    op_run(jobs->service->net->store_lane,
+           (struct op){
+               .service = jobs->service, .arg = probe, .work = probe_work, .done = probe_done});
 }

@@ -13,7 +13,7 @@
 #include "common/text.h"
 #include "server/jobs/attached.h"
 #include "server/jobs/jobs_internal.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 #include "server/store/checkpoint.h"
 #include "server/store/state_dir.h"
 
@@ -30,7 +30,7 @@ struct start {
 
 /* A damaged file stays for whoever wants to look at it, out of the way of the one that will be
  * written at the same step; its row would count as one of those that are kept. */
-static void put_away(struct server *s, const struct checkpoint_record *rec, const char *path)
+static void put_away(struct service *s, const struct checkpoint_record *rec, const char *path)
 {
     char away[STATE_PATH_BYTES];
 
@@ -41,7 +41,7 @@ static void put_away(struct server *s, const struct checkpoint_record *rec, cons
 }
 
 /* Is this checkpoint whole, and is the last epoch it counts on committed with the same scores? */
-static int try_checkpoint(struct server *s, const struct start *st,
+static int try_checkpoint(struct service *s, const struct start *st,
                           const struct checkpoint_record *rec, struct checkpoint **ret,
                           struct errbuf *why)
 {
@@ -66,7 +66,7 @@ static int try_checkpoint(struct server *s, const struct start *st,
     return rc;
 }
 
-int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint_shape *shape,
+int job_newest_checkpoint(struct service *s, int64_t job, const struct checkpoint_shape *shape,
                           bool no_other, struct checkpoint **ret, struct errbuf *why)
 {
     struct checkpoint_record list[CHECKPOINTS_READ];
@@ -86,7 +86,7 @@ int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint
     return rc;
 }
 
-static int load_attached(struct server *s, struct start *st, struct errbuf *why)
+static int load_attached(struct service *s, struct start *st, struct errbuf *why)
 {
     int rc = attached_load(s->dir, st->rec.uuid, st->spec, st->model, st->shape.samples,
                            &st->attached, why);
@@ -103,7 +103,7 @@ static int load_attached(struct server *s, struct start *st, struct errbuf *why)
 static void start_work(struct op *op)
 {
     struct start *st = op->arg;
-    struct server *s = op->server;
+    struct service *s = op->service;
     struct checkpoint_record list[CHECKPOINTS_READ];
     struct errbuf bad;
     char text[128];
@@ -157,7 +157,7 @@ static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
 
     if (rc < 0)
         return rc;
-    run_halves(run, jobs->server->halves);
+    run_halves(run, jobs->service->net->halves);
     if (c)
         checkpoint_restore(c, run);
     rc = run_start(run, clock_mono_ms());
@@ -203,7 +203,7 @@ static void hold_start(struct jobs *jobs, struct job *job, const char *reason)
 static void start_done(struct op *op)
 {
     struct start *st = op->arg;
-    struct jobs *jobs = op->server->jobs;
+    struct jobs *jobs = op->service->jobs;
     struct job *job;
     bool newest = jobs_find(jobs, st->rec.job, &job, NULL) == 0 &&
                   job->rec.incarnation == st->rec.incarnation;
@@ -224,7 +224,7 @@ static void start_done(struct op *op)
             jobs_fail(jobs, job, err_text(rc));
         else if (run_finished(job->run))
             finish_job(jobs, job, st->checkpoint);
-        workers_wake(op->server->workers);
+        workers_wake(op->service->workers);
     }
     checkpoint_free(st->checkpoint);
     attached_done(&st->attached);
@@ -248,8 +248,9 @@ static void start_job(struct jobs *jobs, struct job *job)
     st->shape = job_checkpoint_shape(job);
     st->spec = &job->spec;
     st->model = &job->model;
-    op_run(jobs->server->store_lane,
-           (struct op){.server = jobs->server, .arg = st, .work = start_work, .done = start_done});
+    op_run(
+        jobs->service->net->store_lane,
+        (struct op){.service = jobs->service, .arg = st, .work = start_work, .done = start_done});
 }
 
 /* Jobs that have a run or get one. */
@@ -279,7 +280,7 @@ static struct job *next_job(struct jobs *jobs)
 
 bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t bytes)
 {
-    const struct server *s = jobs->server;
+    const struct service *s = jobs->service;
     char need[TEXT_F64_BYTES], limit[TEXT_F64_BYTES];
     const struct job *busy = NULL;
     int64_t count = count_busy(jobs), memory;
@@ -289,7 +290,7 @@ bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t by
             busy = jobs->running[i];
     if (!busy)
         return false;
-    memory = jobs_prepare(jobs->server, job, NULL) == 0 ? jobs_memory_with(jobs, job) : 0;
+    memory = jobs_prepare(jobs->service, job, NULL) == 0 ? jobs_memory_with(jobs, job) : 0;
     if (count < s->max_running && memory > s->memory_bytes)
         snprintf(out, bytes, "with the job%s it would take %s, --memory allows %s",
                  count == 1 ? " that runs" : "s that run", text_of_bytes(memory, need),
@@ -303,12 +304,13 @@ bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t by
 
 void jobs_pump(struct jobs *jobs)
 {
-    const struct server *s = jobs->server;
+    const struct service *s = jobs->service;
     struct errbuf why;
     struct job *job;
 
-    while (!s->stopping && count_busy(jobs) < s->max_running && (job = next_job(jobs)) != NULL) {
-        if (jobs_prepare(jobs->server, job, &why) < 0 || jobs_check_memory(s, job, &why) < 0)
+    while (!s->net->stopping && count_busy(jobs) < s->max_running &&
+           (job = next_job(jobs)) != NULL) {
+        if (jobs_prepare(jobs->service, job, &why) < 0 || jobs_check_memory(s, job, &why) < 0)
             hold_start(jobs, job, why.text);
         else if (count_busy(jobs) == 0 || jobs_memory_with(jobs, job) <= s->memory_bytes)
             start_job(jobs, job);
@@ -333,5 +335,5 @@ void jobs_tick(struct jobs *jobs, int64_t now_ms)
     if (!freed)
         return;
     jobs_pump(jobs);
-    workers_wake(jobs->server->workers);
+    workers_wake(jobs->service->workers);
 }

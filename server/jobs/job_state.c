@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "server/jobs/jobs_internal.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 #include "server/store/checkpoint.h"
 
 void job_set_state(struct jobs *jobs, struct job *job, enum job_state to)
@@ -79,9 +79,9 @@ static void change_work(struct op *op)
     struct change *c = op->arg;
 
     if (c->checkpoint)
-        op->rc = job_save_checkpoint(op->server, c->rec.job, c->checkpoint, &op->why);
+        op->rc = job_save_checkpoint(op->service, c->rec.job, c->checkpoint, &op->why);
     if (op->rc == 0)
-        op->rc = store_job_update(op->server->store, &c->rec, c->text[0] ? "state" : NULL, c->text,
+        op->rc = store_job_update(op->service->store, &c->rec, c->text[0] ? "state" : NULL, c->text,
                                   &op->why);
 }
 
@@ -99,7 +99,7 @@ static void change_failed(struct jobs *jobs, struct job *job, const struct chang
 static void change_done(struct op *op)
 {
     struct change *c = op->arg;
-    struct jobs *jobs = op->server->jobs;
+    struct jobs *jobs = op->service->jobs;
     struct errbuf gone;
     struct job *job = NULL;
 
@@ -123,7 +123,7 @@ static void change_done(struct op *op)
     checkpoint_free(c->checkpoint);
     free(c);
     jobs_pump(jobs);
-    workers_wake(op->server->workers);
+    workers_wake(op->service->workers);
 }
 
 void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint, const char *text,
@@ -139,10 +139,11 @@ void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint
     text_make_printable(c->text);
     if (text[0])
         log_info("job.state", "job=%" PRId64 " text=\"%s\"", job->rec.job, text);
-    op_run(
-        jobs->server->store_lane,
-        (struct op){
-            .rq = rq, .server = jobs->server, .arg = c, .work = change_work, .done = change_done});
+    op_run(jobs->service->net->store_lane, (struct op){.rq = rq,
+                                                       .service = jobs->service,
+                                                       .arg = c,
+                                                       .work = change_work,
+                                                       .done = change_done});
 }
 
 void jobs_write_again(struct jobs *jobs, int64_t now_ms)
@@ -162,11 +163,12 @@ void job_drop_run(struct jobs *jobs, struct job *job)
     if (job->run)
         job->step = run_step(job->run);
     if (job->run)
-        metrics_count_many(&jobs->server->metrics, COUNT_SHARDS_RETRY, run_reissued(job->run));
+        metrics_count_many(&jobs->service->net->metrics, COUNT_SHARDS_RETRY,
+                           run_reissued(job->run));
     run_free(job->run);
     job->run = NULL;
     job->refusals = (struct job_refusals){0};
-    workers_forget_job(jobs->server->workers, job->rec.job);
+    workers_forget_job(jobs->service->workers, job->rec.job);
 }
 
 /* --- verbs and ends --- */
@@ -197,7 +199,7 @@ static void late_work(struct op *op)
 static void late_done(struct op *op)
 {
     struct late_verb *late = op->arg;
-    struct jobs *jobs = op->server->jobs;
+    struct jobs *jobs = op->service->jobs;
     struct job *job;
     int rc = jobs_find(jobs, late->job, &job, &op->why);
 
@@ -215,9 +217,9 @@ static void verb_later(struct jobs *jobs, struct job *job, enum job_verb verb, s
 
     *late = (struct late_verb){job->rec.job, verb};
     op_run(
-        jobs->server->store_lane,
+        jobs->service->net->store_lane,
         (struct op){
-            .rq = rq, .server = jobs->server, .arg = late, .work = late_work, .done = late_done});
+            .rq = rq, .service = jobs->service, .arg = late, .work = late_work, .done = late_done});
 }
 
 void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq)

@@ -11,7 +11,7 @@
 #include "server/core/optimizer.h"
 #include "server/jobs/attached.h"
 #include "server/jobs/jobs_internal.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
 
 struct load {
     struct jobs *jobs;
@@ -74,7 +74,7 @@ static void load_one(void *arg, struct job_record *rec)
 }
 
 /* Step, epochs, loss and accuracy of a job that does not run, for its row. */
-static void load_summary(struct server *s, struct job *job)
+static void load_summary(struct service *s, struct job *job)
 {
     struct checkpoint_record newest;
     struct epoch_record last;
@@ -102,12 +102,12 @@ static bool is_job(void *arg, const char *uuid)
     return jobs_by_uuid(arg, uuid) != NULL;
 }
 
-int jobs_open(struct server *s, struct jobs **ret, struct errbuf *why)
+int jobs_open(struct service *s, struct jobs **ret, struct errbuf *why)
 {
     struct jobs *jobs = xcalloc(1, sizeof(*jobs));
     struct load load = {.jobs = jobs, .why = why};
 
-    jobs->server = s;
+    jobs->service = s;
     int rc = store_jobs_load(s->store, load_one, &load, why);
     if (rc == 0)
         rc = load.rc;
@@ -209,7 +209,7 @@ int job_check_samples(const struct job *job, const struct dataset *data, struct 
     return 0;
 }
 
-int jobs_prepare(struct server *s, struct job *job, struct errbuf *why)
+int jobs_prepare(struct service *s, struct job *job, struct errbuf *why)
 {
     struct dataset_record rec;
     const struct dataset *data;
@@ -271,7 +271,7 @@ static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t by
     }
     if (job->rec.state != JOB_RUNNING && job->rec.state != JOB_QUEUED)
         return false;
-    if (datasets_damage(jobs->server->datasets, job->rec.dataset_sha256, out, bytes))
+    if (datasets_damage(jobs->service->datasets, job->rec.dataset_sha256, out, bytes))
         return true;
     if (job->hold[0])
         snprintf(out, bytes, "%s", job->hold);
@@ -283,7 +283,7 @@ static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t by
         snprintf(out, bytes, "%u epoch%s being written", job->closing,
                  job->closing == 1 ? " is" : "s are");
     else
-        return workers_waiting(jobs->server->workers, job, out, bytes);
+        return workers_waiting(jobs->service->workers, job, out, bytes);
     return true;
 }
 
@@ -337,12 +337,12 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job)
     cJSON *row = cJSON_CreateObject();
     char waiting[400];
 
-    jobs_prepare(jobs->server, job, NULL); /* for the number of steps; not needed to answer */
+    jobs_prepare(jobs->service, job, NULL); /* for the number of steps; not needed to answer */
     cJSON_AddNumberToObject(row, "job", (double)rec->job);
     cJSON_AddStringToObject(row, "uuid", rec->uuid);
     cJSON_AddStringToObject(row, "name", rec->name);
     cJSON_AddStringToObject(
-        row, "dataset", datasets_name(jobs->server->datasets, rec->dataset_sha256, rec->dataset));
+        row, "dataset", datasets_name(jobs->service->datasets, rec->dataset_sha256, rec->dataset));
     cJSON_AddStringToObject(
         row, "model", cJSON_IsString(job->spec.model) ? job->spec.model->valuestring : "custom");
     cJSON_AddStringToObject(row, "state", job_state_names[rec->state]);

@@ -17,7 +17,7 @@
 #include "server/store/checkpoint.h"
 #include "server/store/store.h"
 
-struct server;
+struct service;
 struct jobs;
 
 /* Faults within one round, and the workers that had them. */
@@ -81,7 +81,7 @@ struct job {
 };
 
 /* Loads all jobs; what was running is queued for recovery before anything else. */
-int jobs_open(struct server *s, struct jobs **ret, struct errbuf *why);
+int jobs_open(struct service *s, struct jobs **ret, struct errbuf *why);
 /* Frees everything; the lanes must have ended. NULL is fine. */
 void jobs_close(struct jobs *jobs);
 
@@ -100,9 +100,9 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job);
 /* Has the dataset the samples that the job asks for, as far as its spec says which? */
 int job_check_samples(const struct job *job, const struct dataset *data, struct errbuf *why);
 /* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
-int jobs_prepare(struct server *s, struct job *job, struct errbuf *why);
+int jobs_prepare(struct service *s, struct job *job, struct errbuf *why);
 /* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */
-int jobs_check_memory(const struct server *s, const struct job *job, struct errbuf *why);
+int jobs_check_memory(const struct service *s, const struct job *job, struct errbuf *why);
 /* What the checkpoints of a prepared job hold. */
 struct checkpoint_shape job_checkpoint_shape(const struct job *job);
 /* Puts a submitted job (owned) into the table, by number. */

@@ -11,7 +11,7 @@
 #define CHECKPOINTS_READ 8
 
 struct jobs {
-    struct server *server;
+    struct service *service;
     struct job *list;
     bool probing;                         /* the disk is asked for room */
     int64_t probe_ms;                     /* not again before */
@@ -42,13 +42,13 @@ int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job);
 struct job_record job_record_copy(const struct job *job);
 /* The newest whole checkpoint of a job, with no_other the newest or none. On the store's lane.
  * -ENOENT: it has none. */
-int job_newest_checkpoint(struct server *s, int64_t job, const struct checkpoint_shape *shape,
+int job_newest_checkpoint(struct service *s, int64_t job, const struct checkpoint_shape *shape,
                           bool no_other, struct checkpoint **ret, struct errbuf *why);
 /* It cannot go on by itself; jobs_tick tries again. */
 void job_hold(struct job *job, const char *reason);
 void job_drop_run(struct jobs *jobs, struct job *job);
 /* On the store's lane: file, row, and the removal of what is older than the newest two. */
-int job_save_checkpoint(struct server *s, int64_t job, const struct checkpoint *c,
+int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint *c,
                         struct errbuf *why);
 /* Writes a checkpoint of a run when the last one is --checkpoint-every old. */
 void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms);

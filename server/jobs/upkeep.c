@@ -14,36 +14,33 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
-#include "common/field.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/text.h"
-#include "server/handle/handlers.h"
-#include "server/server.h"
+#include "server/jobs/service.h"
+#include "server/net/lane.h"
+#include "server/net/request.h"
 #include "server/store/db_check.h"
 #include "server/store/db_log.h"
 #include "server/store/state_dir.h"
 
 #define LOOK_MS 60000
 #define WAITING_MAX 8
-#define BACKUPS_MAX 100
 #define STAGES_MAX 3
 
 static const char *const file_names[] = {STATE_DB, DIFFICULTY_DB};
 enum { FILES = 2 };
 
-enum task { TASK_NONE, TASK_RETIRE, TASK_COMPACT, TASK_BACKUP, TASK_CHECK, TASK_COUNT };
-
 struct upkeep {
-    struct server *server;
+    struct service *service;
     struct retention policy;
-    struct lane *lane;    /* of what only reads, for as long as it takes */
-    enum task task, next; /* next: what people wait for while the policy's own look goes on */
+    struct lane *lane;           /* of what only reads, for as long as it takes */
+    enum upkeep_task task, next; /* next: people wait for it while the own look goes on */
     int stage;
     struct request *waiting[WAITING_MAX];
     int waiting_count;
-    struct db_log_keeper logs;
+    struct log_keeper logs;
     int64_t look_ms, start_ms;
     atomic_bool stop;
     /* Of the task that runs. */
@@ -64,7 +61,7 @@ static int64_t file_bytes(const struct upkeep *u, int file)
     char path[STATE_PATH_BYTES];
     struct stat st;
 
-    state_dir_db(path, u->server->dir, file_names[file], "");
+    state_dir_db(path, u->service->dir, file_names[file], "");
     return stat(path, &st) == 0 ? st.st_size : 0;
 }
 
@@ -80,15 +77,15 @@ static int retire(struct upkeep *u, struct errbuf *why)
 {
     if (!cJSON_HasObjectItem(u->out, "before"))
         note_sizes(u, "before");
-    return store_retire(u->server->store, &u->policy, clock_unix_ms(), &u->retired, why);
+    return store_retire(u->service->store, &u->policy, clock_unix_ms(), &u->retired, why);
 }
 
 static int vacuum(struct upkeep *u, struct errbuf *why)
 {
     /* What nobody asked for need not touch the file when nothing was dropped. */
-    if (u->task == TASK_RETIRE && u->retired.rows == 0)
+    if (u->task == UPKEEP_RETIRE && u->retired.rows == 0)
         return 0;
-    int rc = store_vacuum(u->server->store, why);
+    int rc = store_vacuum(u->service->store, why);
     if (rc != 0)
         return rc;
     note_sizes(u, "after");
@@ -102,7 +99,7 @@ static int vacuum(struct upkeep *u, struct errbuf *why)
 static int note_logs(struct upkeep *u, struct errbuf *why)
 {
     (void)why;
-    cJSON_AddItemToObject(u->out, "logs", db_log_rows(u->server->dir));
+    cJSON_AddItemToObject(u->out, "logs", db_log_rows(u->service->dir));
     return 0;
 }
 
@@ -112,7 +109,7 @@ static int make_folder(struct upkeep *u, struct errbuf *why)
     int n = 1;
 
     do
-        state_dir_backup(u->folder, u->server->dir, now_s, n++);
+        state_dir_backup(u->folder, u->service->dir, now_s, n++);
     while (access(u->folder, F_OK) == 0);
     state_dir_backup_made(u->made, u->folder);
     return file_mkdirs(u->made, 0700, why);
@@ -125,7 +122,7 @@ static int copy(struct upkeep *u, struct errbuf *why)
     if (!u->backup) {
         rc = make_folder(u, why);
         if (rc == 0)
-            rc = store_backup_begin(u->server->store, u->made, &u->backup, why);
+            rc = store_backup_begin(u->service->store, u->made, &u->backup, why);
     }
     return rc < 0 ? rc : store_backup_step(u->backup, why);
 }
@@ -173,7 +170,7 @@ static int64_t remove_old(struct upkeep *u)
     int64_t count = 0, removed = 0;
     struct dirent *entry;
 
-    state_dir_folder(path, u->server->dir, STATE_BACKUPS);
+    state_dir_folder(path, u->service->dir, STATE_BACKUPS);
     DIR *dir = opendir(path);
     while (dir && count < 2 * BACKUPS_MAX && (entry = readdir(dir)) != NULL)
         if (entry->d_name[0] != '.')
@@ -184,7 +181,7 @@ static int64_t remove_old(struct upkeep *u)
     for (int64_t i = count - 1, whole = 0; i >= 0; i--) {
         bool cut = state_dir_is_backup_made(names[i]);
         whole += !cut;
-        state_dir_entry(path, u->server->dir, STATE_BACKUPS, names[i]);
+        state_dir_entry(path, u->service->dir, STATE_BACKUPS, names[i]);
         if ((cut || whole > u->keep) && file_remove_folder(path, NULL) == 0)
             removed += !cut;
         free(names[i]);
@@ -218,7 +215,7 @@ static int seal(struct upkeep *u, struct errbuf *why)
 
 static int check(struct upkeep *u, struct errbuf *why)
 {
-    return db_check(u->server->dir, &u->stop, u->out, &u->found, why);
+    return db_check(u->service->dir, &u->stop, u->out, &u->found, why);
 }
 
 /* --- tasks --- */
@@ -226,19 +223,19 @@ static int check(struct upkeep *u, struct errbuf *why)
 static const struct stage {
     int (*slice)(struct upkeep *u, struct errbuf *why);
     bool reads; /* on the lane of its own, else on the store's */
-} stages[TASK_COUNT][STAGES_MAX] = {
-    [TASK_RETIRE] = {{retire}, {vacuum}},
-    [TASK_COMPACT] = {{retire}, {vacuum}, {note_logs, true}},
-    [TASK_BACKUP] = {{copy}, {seal, true}},
-    [TASK_CHECK] = {{check, true}, {note_logs, true}},
+} stages[UPKEEP_TASKS][STAGES_MAX] = {
+    [UPKEEP_RETIRE] = {{retire}, {vacuum}},
+    [UPKEEP_COMPACT] = {{retire}, {vacuum}, {note_logs, true}},
+    [UPKEEP_BACKUP] = {{copy}, {seal, true}},
+    [UPKEEP_CHECK] = {{check, true}, {note_logs, true}},
 };
 static const char *const task_names[] = {
-    [TASK_NONE] = "nothing",         [TASK_RETIRE] = "the retention policy",
-    [TASK_COMPACT] = "a compaction", [TASK_BACKUP] = "a backup",
-    [TASK_CHECK] = "a check",
+    [UPKEEP_NONE] = "nothing",         [UPKEEP_RETIRE] = "the retention policy",
+    [UPKEEP_COMPACT] = "a compaction", [UPKEEP_BACKUP] = "a backup",
+    [UPKEEP_CHECK] = "a check",
 };
 
-static void start(struct upkeep *u, enum task task);
+static void start(struct upkeep *u, enum upkeep_task task);
 static void run_slice(struct upkeep *u);
 
 static void answer_all(struct upkeep *u, int rc, const struct errbuf *why)
@@ -261,7 +258,7 @@ static void note_uploads(struct upkeep *u)
     if (!before || !after || !dropped)
         return;
     cJSON_AddNumberToObject(before, "uploads", (double)u->uploads_bytes);
-    cJSON_AddNumberToObject(after, "uploads", (double)incoming_bytes(u->server->incoming));
+    cJSON_AddNumberToObject(after, "uploads", (double)incoming_bytes(u->service->incoming));
     cJSON_AddNumberToObject(dropped, "uploads", (double)u->dropped_uploads);
     cJSON_AddNumberToObject(dropped, "upload_bytes", (double)u->dropped_bytes);
 }
@@ -272,24 +269,24 @@ static void finish(struct upkeep *u, int rc, const struct errbuf *why)
     const char *name = task_names[u->task];
 
     for (const struct db_check_found *f = u->found; f; f = f->next)
-        datasets_note(u->server->datasets, f->sha256, &f->why);
+        datasets_note(u->service->datasets, f->sha256, &f->why);
     db_check_found_free(u->found);
     u->found = NULL;
-    if (u->task == TASK_COMPACT)
+    if (u->task == UPKEEP_COMPACT)
         note_uploads(u);
     cJSON_AddNumberToObject(u->out, "seconds", seconds);
     if (rc < 0)
         log_error("upkeep", "task=\"%s\" error=\"%s\"", name, why->text);
-    else if (u->task != TASK_RETIRE || u->retired.rows)
+    else if (u->task != UPKEEP_RETIRE || u->retired.rows)
         log_info("upkeep", "task=\"%s\" seconds=%.1f dropped_rows=%lld", name, seconds,
                  (long long)u->retired.rows);
-    enum task next = u->stop ? TASK_NONE : u->next;
-    if (next == TASK_NONE)
+    enum upkeep_task next = u->stop ? UPKEEP_NONE : u->next;
+    if (next == UPKEEP_NONE)
         answer_all(u, rc, why);
     cJSON_Delete(u->out);
     u->out = NULL;
-    u->task = u->next = TASK_NONE;
-    if (next != TASK_NONE)
+    u->task = u->next = UPKEEP_NONE;
+    if (next != UPKEEP_NONE)
         start(u, next);
 }
 
@@ -322,13 +319,13 @@ static void slice_done(struct op *op)
 
 static void run_slice(struct upkeep *u)
 {
-    struct lane *lane = stages[u->task][u->stage].reads ? u->lane : u->server->store_lane;
+    struct lane *lane = stages[u->task][u->stage].reads ? u->lane : u->service->net->store_lane;
 
     op_run(lane,
-           (struct op){.server = u->server, .arg = u, .work = slice_work, .done = slice_done});
+           (struct op){.service = u->service, .arg = u, .work = slice_work, .done = slice_done});
 }
 
-static void start(struct upkeep *u, enum task task)
+static void start(struct upkeep *u, enum upkeep_task task)
 {
     u->task = task;
     u->stage = 0;
@@ -336,10 +333,10 @@ static void start(struct upkeep *u, enum task task)
     u->out = cJSON_CreateObject();
     u->retired = (struct retired){0};
     u->made[0] = u->folder[0] = '\0';
-    u->uploads_bytes = incoming_bytes(u->server->incoming);
-    if (task == TASK_COMPACT)
+    u->uploads_bytes = incoming_bytes(u->service->incoming);
+    if (task == UPKEEP_COMPACT)
         u->dropped_uploads =
-            incoming_drop_idle(u->server->incoming, u->start_ms, &u->dropped_bytes);
+            incoming_drop_idle(u->service->incoming, u->start_ms, &u->dropped_bytes);
     run_slice(u);
 }
 
@@ -358,58 +355,35 @@ static void wait_for(struct upkeep *u, struct request *rq)
         u->waiting[u->waiting_count++] = rq;
 }
 
-static void ask(struct request *rq, enum task task, int64_t keep)
+void upkeep_ask(struct upkeep *u, struct request *rq, enum upkeep_task task, int64_t keep)
 {
-    struct upkeep *u = rq->server->upkeep;
-    enum task asked = u->task == TASK_RETIRE ? u->next : u->task;
+    enum upkeep_task asked = u->task == UPKEEP_RETIRE ? u->next : u->task;
 
-    if (asked != TASK_NONE && asked != task) {
+    if (asked != UPKEEP_NONE && asked != task) {
         request_error(rq, ERR_UNAVAILABLE, "%s is under way; try again when it is done",
                       task_names[asked]);
         return;
     }
     request_forget_body(rq);
-    if (asked == TASK_NONE)
+    if (asked == UPKEEP_NONE)
         u->keep = keep;
-    if (u->task == TASK_RETIRE)
+    if (u->task == UPKEEP_RETIRE)
         u->next = task;
-    else if (u->task == TASK_NONE)
+    else if (u->task == UPKEEP_NONE)
         start(u, task);
     wait_for(u, rq);
 }
 
-void handle_db_backup(struct request *rq)
-{
-    int64_t keep = BACKUPS_KEPT;
-    struct errbuf why;
-    int rc = field_i64(rq->message.json, "db.backup", "keep", false, 1, BACKUPS_MAX, &keep, &why);
-
-    if (rc < 0)
-        request_fail(rq, rc, &why);
-    else
-        ask(rq, TASK_BACKUP, keep);
-}
-
-void handle_db_check(struct request *rq)
-{
-    ask(rq, TASK_CHECK, 0);
-}
-
-void handle_db_compact(struct request *rq)
-{
-    ask(rq, TASK_COMPACT, 0);
-}
-
 /* --- life --- */
 
-int upkeep_open(struct server *s, const struct retention *policy, struct upkeep **ret,
+int upkeep_open(struct service *s, const struct retention *policy, struct upkeep **ret,
                 struct errbuf *why)
 {
     struct upkeep *u = xcalloc(1, sizeof(*u));
 
-    u->server = u->logs.server = s;
+    u->service = u->logs.service = s;
     u->policy = *policy;
-    int rc = lane_open(&s->loop, "upkeep", &u->lane);
+    int rc = lane_open(&s->net->loop, "upkeep", &s->net->metrics.query, &u->lane);
     if (rc < 0) {
         free(u);
         return err_set(why, rc, "cannot start: %s", err_text(rc));
@@ -436,23 +410,43 @@ void upkeep_close(struct upkeep *u)
     free(u);
 }
 
+static void clear_work(struct op *op)
+{
+    incoming_clear(op->service->dir);
+}
+
+static void clear_done(struct op *op)
+{
+    (void)op;
+}
+
+/* Uploads that nobody goes on with go; the room of their files is given back on a lane. */
+static void tick_uploads(struct service *s, int64_t now_ms)
+{
+    incoming_expire(s->incoming, now_ms);
+    if (incoming_is_to_clear(s->incoming) && !s->net->stopping)
+        op_run(s->net->data_lane,
+               (struct op){.service = s, .work = clear_work, .done = clear_done});
+}
+
 void upkeep_tick(struct upkeep *u, int64_t now_ms)
 {
     const struct retention *r = &u->policy;
 
+    tick_uploads(u->service, now_ms);
     if (!u->stop)
-        db_log_tick(&u->logs, u->lane, now_ms);
-    if (now_ms < u->look_ms || u->task != TASK_NONE || u->stop)
+        log_keeper_tick(&u->logs, u->lane, now_ms);
+    if (now_ms < u->look_ms || u->task != UPKEEP_NONE || u->stop)
         return;
     u->look_ms = now_ms + LOOK_MS;
     /* Sooner than somebody's scores go uploads that nobody goes on with. */
-    if (r->bytes && file_bytes(u, 1) + incoming_idle_bytes(u->server->incoming, now_ms) > r->bytes)
-        incoming_drop_idle(u->server->incoming, now_ms, &u->dropped_bytes);
+    if (r->bytes && file_bytes(u, 1) + incoming_idle_bytes(u->service->incoming, now_ms) > r->bytes)
+        incoming_drop_idle(u->service->incoming, now_ms, &u->dropped_bytes);
     if (r->rows || r->jobs || r->days || r->bytes)
-        start(u, TASK_RETIRE);
+        start(u, UPKEEP_RETIRE);
 }
 
-const struct db_log_keeper *upkeep_logs(const struct upkeep *u)
+const struct log_keeper *upkeep_logs(const struct upkeep *u)
 {
     return &u->logs;
 }
@@ -460,7 +454,7 @@ const struct db_log_keeper *upkeep_logs(const struct upkeep *u)
 int upkeep_room(const struct upkeep *u, struct errbuf *why)
 {
     char has[TEXT_F64_BYTES], limit[TEXT_F64_BYTES], idle_text[TEXT_F64_BYTES], more[120] = "";
-    int64_t idle = incoming_idle_bytes(u->server->incoming, clock_mono_ms());
+    int64_t idle = incoming_idle_bytes(u->service->incoming, clock_mono_ms());
     int64_t bytes = u->policy.bytes ? file_bytes(u, 1) : 0;
 
     if (!u->policy.bytes || bytes + idle <= u->policy.bytes)

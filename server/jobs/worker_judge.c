@@ -5,8 +5,8 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "server/jobs/service.h"
 #include "server/jobs/workers_internal.h"
-#include "server/server.h"
 
 #define FAULTS_MAX 3 /* of a worker before it is set aside; within one round, that end its job */
 #define GOOD_RESULTS 100 /* that make up for all its faults */
@@ -91,11 +91,11 @@ void workers_fault(struct workers *w, struct worker *worker, struct job *job, bo
     log_warn("worker.fault", "worker=%u job=%" PRId64 " step=%" PRIu64 " reason=\"%s\"",
              worker->number, job->rec.job, f->step, reason);
     if (is_the_job(w, job, reported, now_ms)) {
-        metrics_count_many(&w->server->metrics, COUNT_SHARDS_BURIED, shards);
+        metrics_count_many(&w->service->net->metrics, COUNT_SHARDS_BURIED, shards);
         snprintf(text, sizeof(text), "step %" PRIu64 " failed %u times: %s", f->step, f->count,
                  reason);
         acquit(w, job);
-        jobs_fail(w->server->jobs, job, text);
+        jobs_fail(w->service->jobs, job, text);
     } else if (worker->strikes >= FAULTS_MAX) {
         set_aside(w, worker, now_ms, reason);
     }

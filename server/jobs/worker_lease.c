@@ -7,8 +7,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/core/share.h"
+#include "server/jobs/service.h"
 #include "server/jobs/workers_internal.h"
-#include "server/server.h"
 
 #define PIECE_MS 10000 /* most time between two pieces, at least */
 #define SCORE_SHARDS 8 /* most shards of a sweep or test per thread and trip */
@@ -84,7 +84,7 @@ void workers_fetches(struct workers *w, const char *sender)
 
         if (strcmp(worker->sender, sender) != 0)
             continue;
-        if (worker->job && jobs_find(w->server->jobs, worker->job, &job, NULL) == 0 && job->run)
+        if (worker->job && jobs_find(w->service->jobs, worker->job, &job, NULL) == 0 && job->run)
             workers_renew(worker, job);
         return;
     }
@@ -96,7 +96,7 @@ static void charge(struct workers *w, const struct worker *worker)
     int64_t now_ms = clock_mono_ms();
     struct job *job;
 
-    if (!worker->job || jobs_find(w->server->jobs, worker->job, &job, NULL) < 0)
+    if (!worker->job || jobs_find(w->service->jobs, worker->job, &job, NULL) < 0)
         return;
     int64_t end_ms = now_ms < worker->lease_end_ms ? now_ms : worker->lease_end_ms;
     job->granted_ms += (double)(end_ms - worker->lease_start_ms) * worker->threads;
@@ -109,7 +109,7 @@ uint32_t worker_release(struct workers *w, struct worker *worker)
 
     charge(w, worker);
     worker->job = 0;
-    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
+    for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++)
         if (job->run)
             released += run_release(job->run, worker->number);
     return released;
@@ -233,7 +233,7 @@ static bool lacks_data(struct workers *w, const struct worker *worker, const str
     char text[2];
 
     return worker_has_refused(worker, job->rec.job) &&
-           datasets_damage(w->server->datasets, job->rec.dataset_sha256, text, sizeof(text));
+           datasets_damage(w->service->datasets, job->rec.dataset_sha256, text, sizeof(text));
 }
 
 /* The running jobs that have something to give to this worker, in the order in which it tries
@@ -245,7 +245,7 @@ static size_t candidates(struct workers *w, const struct worker *worker, int64_t
     double granted_ms[RUNNING_MAX];
     size_t order[RUNNING_MAX], count = 0, planned = NO_JOB;
 
-    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
+    for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++)
         if (jobs_ready(job) && !job->class_pending && worker_fits(worker, job) &&
             !lacks_data(w, worker, job)) {
             planned = job->rec.job == worker->planned ? count : planned;
@@ -276,7 +276,7 @@ bool worker_grant(struct workers *w, struct worker *worker)
         struct job *job = jobs[i];
 
         if (!jobs_is_relaxed(job) && !job->rec.numerics_class[0]) {
-            jobs_pin_class(w->server->jobs, job, worker->class);
+            jobs_pin_class(w->service->jobs, job, worker->class);
             return false;
         }
         if (take(w, worker, job, now_ms))
@@ -296,7 +296,7 @@ bool workers_may_help(struct workers *w, int64_t now_ms)
     struct node node;
     int64_t since_ms;
 
-    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
+    for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++)
         if (i > 0 || (job->run && run_oldest(job->run, 0, &node, &since_ms) == 0 &&
                       now_ms - since_ms >= REPEAT_MS))
             return true;
@@ -314,12 +314,12 @@ static void check_poison(struct workers *w, struct job *job)
 
     if (lost < POISON_LOST)
         return;
-    metrics_count_many(&w->server->metrics, COUNT_SHARDS_BURIED, node_size(node));
+    metrics_count_many(&w->service->net->metrics, COUNT_SHARDS_BURIED, node_size(node));
     snprintf(text, sizeof(text),
              "poison: %u workers in a row were lost with shards %u to %u of step %" PRIu64
              " and not heard of since",
              lost, node.lo, node.hi - 1, run_step(job->run));
-    jobs_fail(w->server->jobs, job, text);
+    jobs_fail(w->service->jobs, job, text);
 }
 
 void workers_expire(struct workers *w, int64_t now_ms)
@@ -327,12 +327,12 @@ void workers_expire(struct workers *w, int64_t now_ms)
     struct job *job, *expired[RUNNING_MAX];
     size_t count = 0;
 
-    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++) {
+    for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++) {
         uint32_t leases = job->run ? run_expire(job->run, now_ms) : 0;
 
         if (!leases)
             continue;
-        metrics_count_many(&w->server->metrics, COUNT_LEASES_EXPIRED, leases);
+        metrics_count_many(&w->service->net->metrics, COUNT_LEASES_EXPIRED, leases);
         log_warn("lease.expired", "job=%" PRId64 " step=%" PRIu64 " nodes=%u", job->rec.job,
                  run_step(job->run), leases);
         expired[count++] = job;

@@ -9,8 +9,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "server/jobs/service.h"
 #include "server/jobs/workers_internal.h"
-#include "server/server.h"
 
 #define REFUSALS_MAX 3 /* that end a job */
 #define AGAIN_MS 30000
@@ -116,7 +116,7 @@ static void say(struct workers *w, const struct worker *worker, struct job *job,
     bool is_new = strcmp(text, f->said) != 0;
     memcpy(f->said, text, sizeof(text));
     if (is_new && f->logged++ < LOGGED_MAX)
-        jobs_event(w->server->jobs, job, "refused", text);
+        jobs_event(w->service->jobs, job, "refused", text);
 }
 
 void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
@@ -136,13 +136,13 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
     if (!job->touched && !anybody(w, job)) {
         /* Nothing was computed in the class of the worker that asked first: any other may do it. */
         if (!jobs_is_relaxed(job) && job->rec.numerics_class[0] && !job->class_pending)
-            jobs_unpin_class(w->server->jobs, job);
+            jobs_unpin_class(w->service->jobs, job);
         ends = job->refusals.count >= REFUSALS_MAX && !anybody_later(w, job);
     }
     if (ends) {
         snprintf(text, sizeof(text), "no worker can do it, %u have tried; %s", job->refusals.count,
                  job->refusals.said);
-        jobs_fail(w->server->jobs, job, text);
+        jobs_fail(w->service->jobs, job, text);
     }
     workers_wake(w);
 }
@@ -152,7 +152,7 @@ void workers_free_classes(struct workers *w, int64_t now_ms)
 {
     struct job *job;
 
-    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++) {
+    for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++) {
         bool pinned = jobs_ready(job) && !job->touched && !job->class_pending &&
                       !jobs_is_relaxed(job) && job->rec.numerics_class[0];
 
@@ -162,7 +162,7 @@ void workers_free_classes(struct workers *w, int64_t now_ms)
             job->classless_ms = now_ms;
         else if (now_ms - job->classless_ms >= CLASSLESS_MS) {
             job->classless_ms = 0;
-            jobs_unpin_class(w->server->jobs, job);
+            jobs_unpin_class(w->service->jobs, job);
         }
     }
 }

@@ -7,17 +7,17 @@
 #include "common/clock.h"
 #include "common/field.h"
 #include "common/log.h"
+#include "server/jobs/service.h"
 #include "server/jobs/workers_internal.h"
-#include "server/server.h"
 
 #define SILENT_MS (HOLD_MS + 10000)
 #define FORGET_MS 600000
 
-int workers_open(struct server *s, struct workers **ret)
+int workers_open(struct service *s, struct workers **ret)
 {
     struct workers *w = xcalloc(1, sizeof(*w));
 
-    w->server = s;
+    w->service = s;
     *ret = w;
     return 0;
 }
@@ -212,7 +212,7 @@ const char *workers_wanted_class(struct workers *w, const struct worker *worker)
     char waiting[80];
     struct job *job;
 
-    for (size_t i = 0; (job = jobs_running(w->server->jobs, i)) != NULL; i++)
+    for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++)
         if (worker_fits(worker, job))
             return "";
         else if (!wanted[0] && !worker_has_class(worker, job) &&
@@ -269,11 +269,11 @@ void workers_counted(struct workers *w, struct worker *worker, struct job *job, 
     worker->proven = job->rec.job;
     job->touched = true;
     worker_counted_good(worker);
-    metrics_count_many(&w->server->metrics, COUNT_SHARDS_OK, shards);
+    metrics_count_many(&w->service->net->metrics, COUNT_SHARDS_OK, shards);
     if (worker->job != job->rec.job || worker->lease_shards != shards)
         return;
     double ms = (double)(clock_mono_ms() - worker->lease_start_ms);
-    metrics_time(&w->server->metrics.shard, ms / shards / 1000);
+    metrics_time(&w->service->net->metrics.shard, ms / shards / 1000);
     pace_note(&job->pace, run_phase(job->run), shards, worker->threads, ms);
 }
 

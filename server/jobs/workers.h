@@ -9,14 +9,14 @@
 
 #include "server/net/request.h"
 
-struct server;
+struct service;
 struct job;
 struct workers;
 struct worker;
 
 #define HOLD_MS 25000 /* a reply that waits for work is given without after this */
 
-int workers_open(struct server *s, struct workers **ret);
+int workers_open(struct service *s, struct workers **ret);
 void workers_close(struct workers *w); /* drops held requests; NULL is fine */
 
 /* The worker that sent rq; NULL (rq answered with unknown_worker) when it did not say hello. */

@@ -51,7 +51,7 @@ struct worker {
 #define WORKER_BUCKETS 1024 /* as many as there may be workers: every request looks for its own */
 
 struct workers {
-    struct server *server;
+    struct service *service;
     struct worker *list;
     struct worker *buckets[WORKER_BUCKETS]; /* by the hash of their UUIDs */
     uint32_t count, last_number;

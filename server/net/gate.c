@@ -21,6 +21,7 @@ const char *const gate_reason_names[] = {"plain",    "broken",  "wrong_key", "no
                                          "replayed", "changed", "full",      NULL};
 _Static_assert(sizeof(gate_reason_names) / sizeof(gate_reason_names[0]) == REASON_COUNT + 1,
                "every reason has a name");
+_Static_assert(GATE_REASONS == REASON_COUNT, "gate.h says how many there are");
 
 struct gate {
     char *key_path;

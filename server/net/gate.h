@@ -19,6 +19,7 @@ void gate_close(struct gate *g); /* NULL is fine */
 int gate_reload(struct gate *g, struct errbuf *why);
 /* Logs what was counted. */
 void gate_tick(struct gate *g, int64_t now_ms);
+#define GATE_REASONS 7
 extern const char *const gate_reason_names[]; /* why messages are turned away, NULL-terminated */
 /* How many were, for the reason of this index. */
 uint64_t gate_count(const struct gate *g, int reason);

@@ -35,6 +35,7 @@ struct lane {
     struct queue todo, finished;
     bool ending;
     atomic_uint pending;
+    struct times *times;
     char name[16]; /* the most that the kernel keeps */
 };
 
@@ -124,12 +125,13 @@ static int start_thread(struct lane *lane)
     return rc;
 }
 
-int lane_open(uv_loop_t *loop, const char *name, struct lane **ret)
+int lane_open(uv_loop_t *loop, const char *name, struct times *times, struct lane **ret)
 {
     struct lane *lane = xcalloc(1, sizeof(*lane));
     int rc;
 
     snprintf(lane->name, sizeof(lane->name), "%s", name);
+    lane->times = times;
     lane->todo.end = &lane->todo.first;
     lane->finished.end = &lane->finished.first;
     rc = uv_mutex_init(&lane->mutex);
@@ -175,6 +177,11 @@ void lane_run(struct lane *lane, lane_fn work, lane_fn done, void *arg)
     queue_put(&lane->todo, item);
     uv_cond_signal(&lane->given);
     uv_mutex_unlock(&lane->mutex);
+}
+
+struct times *lane_times(const struct lane *lane)
+{
+    return lane->times;
 }
 
 unsigned lane_pending(const struct lane *lane)

@@ -7,12 +7,15 @@
 #include <uv.h>
 
 struct lane;
+struct times;
 
 /* Runs on the lane's thread / on the loop. */
 typedef void (*lane_fn)(void *arg);
 
-/* 0 or negative errno. */
-int lane_open(uv_loop_t *loop, const char *name, struct lane **ret);
+/* times: where those who give it work count how long that took; borrowed, NULL: nowhere. 0 or
+ * negative errno. */
+int lane_open(uv_loop_t *loop, const char *name, struct times *times, struct lane **ret);
+struct times *lane_times(const struct lane *lane);
 /* work(arg) on the lane's thread after everything given before, then done(arg) on the loop. done
  * may be NULL. arg is the caller's. */
 void lane_run(struct lane *lane, lane_fn work, lane_fn done, void *arg);

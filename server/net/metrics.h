@@ -1,11 +1,9 @@
-/* What the server counts and measures of itself, for /metrics. Everything here is touched on the
- * loop only. */
+/* What the server counts and measures of itself; http/http_metrics.c prints it. Everything here is
+ * touched on the loop only. */
 #ifndef STEPPE_SERVER_NET_METRICS_H
 #define STEPPE_SERVER_NET_METRICS_H
 
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "proto/messages.h"
 
@@ -22,8 +20,10 @@ enum metric_count {
     COUNT_END = COUNT_REJECTED + ERR_COUNT
 };
 
-/* Times counted in buckets; the bounds are those of metrics.c. */
 #define TIMES_BUCKETS 14
+/* Upper bounds of the buckets; the last one has none. */
+extern const double times_bounds_s[TIMES_BUCKETS - 1];
+/* Times counted in buckets. */
 struct times {
     uint64_t buckets[TIMES_BUCKETS]; /* at most the bound, not cumulated */
     uint64_t count;
@@ -32,13 +32,13 @@ struct times {
 
 struct metrics {
     uint64_t counts[COUNT_END];
-    struct times step, shard, commit, query;
+    struct times step, shard;
+    struct times commit;   /* units of work on the store's lane, its commits included */
+    struct times query;    /* on the lanes that read the databases */
     double lag_s;          /* how late the last tick was */
     int64_t checkpoint_ms; /* monotonic, of the last checkpoint; 0: none yet */
     int64_t tick_ms;
 };
-
-struct server;
 
 /* Of a job: its last update, and when it was. */
 struct step_time {
@@ -55,14 +55,9 @@ static inline void metrics_count(struct metrics *m, int which)
     m->counts[which]++;
 }
 void metrics_time(struct times *t, double seconds);
-/* A unit of work on the store's lane (its commits included) or on the query lane. */
-void metrics_lane(struct metrics *m, bool is_store, double seconds);
 /* Update number `step` of a job is done: the time since the one before it, when that is known. */
 void metrics_step(struct metrics *m, struct step_time *last, uint64_t step, double now_s);
 /* The tick that was due every period_ms ran now. */
 void metrics_tick(struct metrics *m, int64_t now_ms, int64_t period_ms);
-
-/* All of it in Prometheus' text format 0.0.4. 0 or -errno of the stream. */
-int metrics_print(struct server *s, FILE *out);
 
 #endif

@@ -8,18 +8,49 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "proto/seal.h"
-#include "server/http/http.h"
-#include "server/net/gate.h"
 #include "server/net/lane.h"
-#include "server/server.h"
+#include "server/net/net.h"
+
+struct request *request_new(struct net *net, const struct carrier *carrier, void *from)
+{
+    struct request *rq = xcalloc(1, sizeof(*rq));
+
+    rq->net = net;
+    rq->service = net->service;
+    rq->carrier = carrier;
+    rq->from = from;
+    rq->id = -1;
+    return rq;
+}
+
+static void end(struct request *rq)
+{
+    message_done(&rq->message);
+    free(rq);
+}
 
 void request_drop(struct request *rq)
 {
-    if (rq->http)
-        http_drop(rq->http);
-    message_done(&rq->message);
-    free(rq);
+    rq->carrier->drop(rq);
+    end(rq);
+}
+
+static void tell_nobody(struct request *rq, struct answer *answer)
+{
+    (void)rq;
+    (void)answer;
+}
+
+static void drop_nothing(struct request *rq)
+{
+    (void)rq;
+}
+
+void request_orphan(struct request *rq)
+{
+    static const struct carrier nobody = {.reply = tell_nobody, .drop = drop_nothing};
+
+    rq->carrier = &nobody;
 }
 
 void request_forget_body(struct request *rq)
@@ -31,75 +62,19 @@ void request_forget_body(struct request *rq)
     rq->message.tensor_count = 0;
 }
 
+/* Sends and frees the answer, and ends the request. */
+static void finish(struct request *rq, struct answer *answer)
+{
+    rq->carrier->reply(rq, answer);
+    cJSON_Delete(answer->json);
+    free(answer->made);
+    end(rq);
+}
+
 static void add_id(cJSON *json, const struct request *rq)
 {
     if (rq->id >= 0)
         cJSON_AddNumberToObject(json, "id", (double)rq->id);
-}
-
-/* Memory for a message with room for its seal around it. */
-static void *alloc_sealed(size_t bytes)
-{
-    uint8_t *frame = transport_alloc(bytes + SEAL_BYTES);
-
-    return frame ? frame + SEAL_HEAD_BYTES : NULL;
-}
-
-/* False: the session is over. */
-static bool send_sealed(const struct request *rq, uint8_t *message, size_t bytes)
-{
-    uint8_t *frame = message - SEAL_HEAD_BYTES;
-    bool good = gate_seal(rq->server->gate, rq, frame, bytes);
-
-    if (good)
-        transport_reply(rq->transport, &rq->token, frame);
-    else
-        transport_release(frame);
-    return good;
-}
-
-static void send_http(struct request *rq, cJSON *json, char *text)
-{
-    struct http_exchange *x = rq->http;
-
-    rq->http = NULL;
-    http_answer(x, json, text);
-    cJSON_Delete(json);
-    request_drop(rq);
-}
-
-static void send_json(struct request *rq, cJSON *json, const struct tensor *tensors, int count)
-{
-    struct errbuf why;
-    void *body;
-    size_t bytes;
-
-    if (rq->http) {
-        send_http(rq, json, NULL);
-        return;
-    }
-    if (!rq->transport) { /* its browser was sent away */
-        cJSON_Delete(json);
-        request_drop(rq);
-        return;
-    }
-    int rc = message_encode(json, tensors, count, rq->server->halves,
-                            rq->session ? alloc_sealed : transport_alloc, &body, &bytes, &why);
-
-    if (rc == 0 && rq->session && !send_sealed(rq, body, bytes)) {
-        /* Its client asks again at once, in a new session, instead of when it runs out of patience.
-         */
-        rq->session = 0;
-        cJSON_Delete(json);
-        request_error(rq, ERR_NO_SESSION, "the session is over; say hello again");
-        return;
-    }
-    if (rc == 0 && !rq->session)
-        transport_reply(rq->transport, &rq->token, body);
-    else if (rc < 0)
-        log_error("request.reply", "type=%s error=\"%s\"", message_names[rq->type], why.text);
-    cJSON_Delete(json);
-    request_drop(rq);
 }
 
 static void add_envelope(cJSON *json, const struct request *rq)
@@ -111,29 +86,38 @@ static void add_envelope(cJSON *json, const struct request *rq)
 
 void request_reply(struct request *rq, cJSON *fields, const struct tensor *tensors, int count)
 {
-    cJSON *json = fields ? fields : cJSON_CreateObject();
+    struct answer answer = {.json = fields ? fields : cJSON_CreateObject(),
+                            .tensors = tensors,
+                            .tensor_count = count,
+                            .code = ERR_COUNT};
 
-    add_envelope(json, rq);
-    send_json(rq, json, tensors, count);
+    add_envelope(answer.json, rq);
+    finish(rq, &answer);
+}
+
+cJSON *request_error_json(const struct request *rq, enum error_code code, const char *text)
+{
+    cJSON *json = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(json, "type", "error");
+    add_id(json, rq);
+    cJSON_AddStringToObject(json, "code", error_names[code]);
+    cJSON_AddStringToObject(json, "error", text);
+    return json;
 }
 
 void request_error(struct request *rq, enum error_code code, const char *fmt, ...)
 {
+    struct answer answer = {.code = code};
     struct errbuf why;
     va_list ap;
 
     va_start(ap, fmt);
     err_vset(&why, fmt, ap);
     va_end(ap);
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "type", "error");
-    add_id(json, rq);
-    cJSON_AddStringToObject(json, "code", error_names[code]);
-    cJSON_AddStringToObject(json, "error", why.text);
-    if (!rq->http)
-        metrics_count(&rq->server->metrics, COUNT_REJECTED + code);
     log_debug("request.error", "code=%s error=\"%s\"", error_names[code], why.text);
-    send_json(rq, json, NULL, 0);
+    answer.json = request_error_json(rq, code, why.text);
+    finish(rq, &answer);
 }
 
 static enum error_code code_of(int rc)
@@ -166,6 +150,21 @@ void request_fail(struct request *rq, int rc, const struct errbuf *why)
     request_error(rq, code, "%s", why->text[0] ? why->text : err_text(rc));
 }
 
+/* On the lane too: the loop has training steps to serve. */
+static void prepare(struct op *op)
+{
+    op->answer = (struct answer){.json = op->out,
+                                 .tensors = op->tensors,
+                                 .tensor_count = op->tensor_count,
+                                 .code = ERR_COUNT};
+    op->out = NULL;
+    if (!op->answer.json)
+        op->answer.json = cJSON_CreateObject();
+    add_envelope(op->answer.json, op->rq);
+    if (op->rq->carrier->prepare)
+        op->rq->carrier->prepare(op->rq, &op->answer);
+}
+
 static void op_work(void *arg)
 {
     struct op *op = arg;
@@ -173,30 +172,36 @@ static void op_work(void *arg)
 
     op->work(op);
     op->seconds = clock_mono_s() - start_s;
-    /* The text of a long reply is made here too: the loop has training steps to serve. */
-    if (op->rq && op->rq->http && op->out && !op->done && op->rc == 0) {
-        add_envelope(op->out, op->rq);
-        op->text = cJSON_PrintUnformatted(op->out);
+    if (op->rq && op->rc == 0 && (!op->done || op->replies))
+        prepare(op);
+}
+
+void op_reply(struct op *op)
+{
+    struct request *rq = op->rq;
+
+    op->rq = NULL;
+    if (op->rc < 0) {
+        request_fail(rq, op->rc, &op->why);
+        return;
     }
+    finish(rq, &op->answer);
+    op->answer = (struct answer){0};
 }
 
 static void op_done(void *arg)
 {
     struct op *op = arg;
 
-    if (op->lane != op->server->data_lane)
-        metrics_lane(&op->server->metrics, op->lane == op->server->store_lane, op->seconds);
+    if (lane_times(op->lane))
+        metrics_time(lane_times(op->lane), op->seconds);
     if (op->done)
         op->done(op);
-    else if (op->rq && op->rc < 0)
-        request_fail(op->rq, op->rc, &op->why);
-    else if (op->rq && op->text)
-        send_http(op->rq, op->out, op->text), op->out = NULL;
-    else if (op->rq) {
-        request_reply(op->rq, op->out, NULL, 0);
-        op->out = NULL;
-    }
+    else if (op->rq)
+        op_reply(op);
     cJSON_Delete(op->out);
+    cJSON_Delete(op->answer.json);
+    free(op->answer.made);
     free(op);
 }
 

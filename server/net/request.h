@@ -8,17 +8,42 @@
 #include "proto/messages.h"
 #include "server/net/transport.h"
 
-struct server;
-struct http_exchange;
+struct lane;
+struct net;
+struct request;
+struct service;
+
+/* What goes back to whoever asked. */
+struct answer {
+    cJSON *json;                  /* with its envelope */
+    const struct tensor *tensors; /* [tensor_count] */
+    int tensor_count;
+    enum error_code code; /* ERR_COUNT: it is no error */
+    void *made;           /* by prepare; from malloc, owned by whoever holds it; NULL: nothing */
+    size_t made_bytes;
+};
+
+/* Whoever brought a request and takes its answer back. */
+struct carrier {
+    /* Sends the answer, whose parts are lent; may take `made` (and set it to NULL). */
+    void (*reply)(struct request *rq, struct answer *answer);
+    /* The request ends without an answer. */
+    void (*drop)(struct request *rq);
+    /* Makes of an answer that is no error what takes long to make; on a lane, where the loop does
+     * not wait for it. NULL: nothing does. */
+    void (*prepare)(const struct request *rq, struct answer *answer);
+};
 
 struct request {
-    struct server *server;
-    struct transport *transport; /* that it came by */
+    struct net *net;
+    struct service *service;
+    const struct carrier *carrier;
+    void *from;                  /* the carrier's own */
+    struct transport *transport; /* of a socket: that it came by */
     struct token token;
     uint64_t session, sequence;    /* of a sealed message; session 0: it was plain */
     enum role role;                /* ROLE_NONE until it was judged who sent it */
     char key_name[NAME_MAX_BYTES]; /* of its key; "" when it was plain */
-    struct http_exchange *http;    /* came in there instead: it gets the answer */
     struct message message;
     enum message_type type;
     int64_t id;              /* -1: it has none, or none that could be read */
@@ -26,6 +51,8 @@ struct request {
     const char *result;      /* task.result: "accepted" or "dropped", static */
 };
 
+/* A request without a message, a sender or an id; from is the carrier's own. */
+struct request *request_new(struct net *net, const struct carrier *carrier, void *from);
 /* Answers with fields (NULL: none; ownership passes) and tensors; ends and frees the request. */
 void request_reply(struct request *rq, cJSON *fields, const struct tensor *tensors, int count);
 /* Answers with an error; ends and frees the request. */
@@ -33,11 +60,12 @@ __attribute__((format(printf, 3, 4))) void request_error(struct request *rq, enu
                                                          const char *fmt, ...);
 /* The same for a negative errno of a module that filled why. */
 void request_fail(struct request *rq, int rc, const struct errbuf *why);
-/* Judges the envelope, the keys and the tensors of a message that was read into rq, and hands it to
- * its handler; rq->id is -1 before. dispatch.c. */
-void request_dispatch(struct request *rq);
+/* The JSON of an error, with its envelope; owned by the caller. */
+cJSON *request_error_json(const struct request *rq, enum error_code code, const char *text);
 /* Ends a request without an answer (the server stops). */
 void request_drop(struct request *rq);
+/* Whoever brought it is gone: it ends as others do, and nobody hears of it. */
+void request_orphan(struct request *rq);
 
 /* Adds v[n] as an array of decimal texts, each read back as the same float. */
 void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t n);
@@ -47,21 +75,25 @@ void request_forget_body(struct request *rq);
 
 /* Work of a request on a lane. work runs on the lane's thread and may use its own fields only;
  * done runs on the loop and must answer rq. Both see the op; arg is the handler's. */
-struct lane;
 struct op {
     struct request *rq; /* NULL when nobody asked */
-    struct server *server;
+    struct service *service;
     struct lane *lane; /* it runs on; set by op_run */
     int rc;
     struct errbuf why;
-    cJSON *out;     /* fields of the reply, made by work */
-    char *text;     /* out as it goes to a browser, printed on the lane; NULL */
-    double seconds; /* that work took */
+    cJSON *out;                   /* fields of the reply, made by work */
+    const struct tensor *tensors; /* [tensor_count] of the reply, made by work; borrowed from arg */
+    int tensor_count;
+    bool replies; /* done gives the reply with op_reply, so that it can be prepared on the lane */
+    struct answer answer; /* what was prepared of it */
+    double seconds;       /* that work took */
     void *arg;
     void (*work)(struct op *op);
     void (*done)(struct op *op); /* NULL: reply out, or fail with rc */
 };
 /* Ownership of the op passes; it is freed after done. arg is freed by done. */
 void op_run(struct lane *lane, struct op op);
+/* Answers op->rq with what work made, or fails it with op->rc; on the loop. */
+void op_reply(struct op *op);
 
 #endif

@@ -1,6 +1,5 @@
 /* The write-ahead logs of the two databases. A log grows while somebody reads an older state of its
- * file: what was written since cannot be moved past them. This looks at logs that are larger than
- * DB_LOG_BYTES_MAX, says who keeps them so, and cuts them when nobody does any more. */
+ * file: what was written since cannot be moved past them. */
 #ifndef STEPPE_SERVER_STORE_DB_LOG_H
 #define STEPPE_SERVER_STORE_DB_LOG_H
 
@@ -18,24 +17,12 @@ struct db_log {
     int64_t held_bytes;            /* of it, that cannot be moved */
     char held_by[DB_HOLDER_BYTES]; /* "" : a question to this server itself */
 };
+/* The size of the log of dir/name; 0: there is none. */
+int64_t db_log_bytes(const char *dir, const char *name);
 /* Moves a log as far as it goes, and cuts it when it is large; through a connection of its own, on
  * whatever thread, without keeping anybody from writing. -EBUSY: somebody else is at it. */
 int db_log_settle(const char *dir, const char *name, struct db_log *ret, struct errbuf *why);
 /* Both of them as {"state.db": {bytes, held_bytes, held_by?}, ..}. */
 cJSON *db_log_rows(const char *dir);
-
-/* The keeper of the logs: looks every few seconds. Everything but the look itself is on the loop.
- */
-struct server;
-struct lane;
-struct db_log_keeper {
-    struct server *server;
-    struct db_log logs[DB_LOG_FILES]; /* as of the last look that there was reason for */
-    int64_t held_ms[DB_LOG_FILES];    /* monotonic, since when it is held; 0: it is not */
-    int64_t said_bytes[DB_LOG_FILES]; /* its size when that was logged */
-    int64_t look_ms;
-    bool looking;
-};
-void db_log_tick(struct db_log_keeper *k, struct lane *lane, int64_t now_ms);
 
 #endif

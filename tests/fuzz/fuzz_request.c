@@ -12,6 +12,8 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "proto/key.h"
+#include "server/http/http.h"
+#include "server/net/lane.h"
 #include "server/server.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -23,10 +25,10 @@ static bool is_open;
 
 static void settle(void)
 {
-    uv_run(&server.loop, UV_RUN_NOWAIT);
-    while (lane_pending(server.store_lane) || lane_pending(server.query_lane))
-        uv_run(&server.loop, UV_RUN_ONCE);
-    uv_run(&server.loop, UV_RUN_NOWAIT);
+    uv_run(&server.net.loop, UV_RUN_NOWAIT);
+    while (lane_pending(server.net.store_lane) || lane_pending(server.net.query_lane))
+        uv_run(&server.net.loop, UV_RUN_ONCE);
+    uv_run(&server.net.loop, UV_RUN_NOWAIT);
 }
 
 static void hand_in(const void *data, size_t bytes, bool sealed)
@@ -35,7 +37,7 @@ static void hand_in(const void *data, size_t bytes, bool sealed)
     void *body = transport_alloc(bytes);
 
     memcpy(body, data, bytes);
-    server_message(sealed ? &server.sealed : &server.plain, &from, body, bytes);
+    socket_message(sealed ? &server.sealed : &server.plain, &from, body, bytes);
     settle();
 }
 

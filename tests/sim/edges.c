@@ -202,9 +202,11 @@ int http_check(const char *address, struct errbuf *why)
     return 0;
 }
 
-int http_open(struct server *s, const char *address, struct http **ret, struct errbuf *why)
+int http_open(struct net *net, const struct http_host *host, const char *address, struct http **ret,
+              struct errbuf *why)
 {
-    (void)s;
+    (void)net;
+    (void)host;
     (void)address;
     (void)ret;
     return err_set(why, -ENOSYS, "there is no dashboard in a simulation");
@@ -231,24 +233,4 @@ const char *http_token(const struct http *h)
 {
     (void)h;
     return "";
-}
-
-void http_answer(struct http_exchange *x, const cJSON *json, char *text)
-{
-    (void)x;
-    (void)json;
-    (void)text;
-}
-
-void http_answer_data(struct http_exchange *x, const char *type, void *data, size_t bytes)
-{
-    (void)x;
-    (void)type;
-    (void)data;
-    (void)bytes;
-}
-
-void http_drop(struct http_exchange *x)
-{
-    (void)x;
 }

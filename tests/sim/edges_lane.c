@@ -18,6 +18,7 @@ struct item {
 
 struct lane {
     int64_t life;
+    struct times *times;
     struct item *items; /* in order; those that worked come first */
     bool at_work;
 };
@@ -29,12 +30,13 @@ void edges_slow_disk(int64_t us_most)
     slow_us = us_most;
 }
 
-int lane_open(uv_loop_t *loop, const char *name, struct lane **ret)
+int lane_open(uv_loop_t *loop, const char *name, struct times *times, struct lane **ret)
 {
     (void)loop;
     (void)name;
     *ret = xcalloc(1, sizeof(**ret));
     (*ret)->life = life_number();
+    (*ret)->times = times;
     return 0;
 }
 
@@ -104,6 +106,11 @@ void lane_run(struct lane *lane, lane_fn work, lane_fn done, void *arg)
         end = &(*end)->next;
     *end = item;
     start(lane);
+}
+
+struct times *lane_times(const struct lane *lane)
+{
+    return lane->times;
 }
 
 unsigned lane_pending(const struct lane *lane)

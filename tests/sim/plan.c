@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/http/http.h"
 #include "tests/sim/cache.h"
 #include "tests/sim/damage.h"
 #include "tests/sim/disk.h"

@@ -36,7 +36,7 @@ static struct {
     enum phase phase;
 } at; /* the round of the result that is being judged */
 
-WRAP(struct job *, task_key_job, struct server *s, const struct task_key *k, uint32_t *ret_count)
+WRAP(struct job *, task_key_job, struct service *s, const struct task_key *k, uint32_t *ret_count)
 {
     struct task_key key = *k;
     struct job *job;

@@ -79,7 +79,7 @@ static void begin(uv_loop_t *loop, struct record *r)
     *r = (struct record){.loop_thread = pthread_self()};
     ASSERT_EQ(0, uv_loop_init(loop));
     ASSERT_EQ(0, uv_mutex_init(&r->gate));
-    ASSERT_EQ(0, lane_open(loop, "test", &r->lane));
+    ASSERT_EQ(0, lane_open(loop, "test", NULL, &r->lane));
 }
 
 static void end(uv_loop_t *loop, struct record *r)
@@ -222,7 +222,7 @@ TEST(two_lanes_do_not_wait_for_each_other)
 
     begin(&loop, &slow);
     fast = (struct record){.loop_thread = pthread_self()};
-    ASSERT_EQ(0, lane_open(&loop, "fast", &fast.lane));
+    ASSERT_EQ(0, lane_open(&loop, "fast", NULL, &fast.lane));
     uv_mutex_lock(&slow.gate);
     lane_run(slow.lane, wait_at_gate, done, make_item(&slow, 0));
     lane_run(fast.lane, work, done, make_item(&fast, 0));

@@ -1,0 +1,83 @@
+#include "server/jobs/figures.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include "common/clock.h"
+#include "server/jobs/service.h"
+#include "server/net/gate.h"
+#include "server/net/lane.h"
+#include "server/net/net.h"
+#include "server/store/db_log.h"
+#include "server/store/state_dir.h"
+
+_Static_assert(WORKER_STATES <= FIGURE_KINDS_MAX && JOB_STATES <= FIGURE_KINDS_MAX &&
+                   GATE_REASONS <= FIGURE_KINDS_MAX && DB_LOG_FILES == FIGURE_DATABASES,
+               "figures have room for each kind");
+
+static void take_jobs(struct service *s, struct figures *ret)
+{
+    struct job *job;
+    char waiting[80];
+
+    ret->jobs.names = job_state_names;
+    for (job = jobs_first(s->jobs); job; job = job->next)
+        ret->jobs.counts[job->rec.state]++;
+    for (size_t i = 0; (job = jobs_running(s->jobs, i)) != NULL; i++)
+        if (job->run) {
+            ret->reissued_shards += run_reissued(job->run);
+            if (!workers_waiting(s->workers, job, waiting, sizeof(waiting)))
+                ret->images_per_s += run_progress(job->run).images_per_s;
+        }
+}
+
+static void take_workers(struct service *s, struct figures *ret)
+{
+    unsigned counts[WORKER_STATES] = {0};
+
+    workers_count(s->workers, counts);
+    ret->workers.names = worker_state_names;
+    for (int i = 0; i < WORKER_STATES; i++)
+        ret->workers.counts[i] = counts[i];
+    ret->leases = counts[0];
+}
+
+static double file_bytes(const char *dir, const char *name, const char *suffix)
+{
+    char path[STATE_PATH_BYTES];
+    struct stat st;
+
+    state_dir_db(path, dir, name, suffix);
+    return stat(path, &st) == 0 ? (double)st.st_size : 0;
+}
+
+static void take_databases(struct service *s, struct figures *ret)
+{
+    const struct log_keeper *keeper = upkeep_logs(s->upkeep);
+
+    for (int i = 0; i < DB_LOG_FILES; i++) {
+        struct database_figures *d = &ret->databases[i];
+        d->name = db_log_files[i];
+        d->bytes = file_bytes(s->dir, d->name, "");
+        d->log_bytes = file_bytes(s->dir, d->name, "-wal");
+        if (keeper->held_ms[i]) {
+            d->log_held_bytes = (double)keeper->logs[i].held_bytes;
+            d->held_s = (double)(clock_mono_ms() - keeper->held_ms[i]) / 1000;
+        }
+    }
+    ret->sqlite_bytes = sqlite3_memory_used();
+}
+
+void figures_take(struct service *s, struct figures *ret)
+{
+    *ret = (struct figures){.refused.names = gate_reason_names,
+                            .store_items = lane_pending(s->net->store_lane),
+                            .query_items = lane_pending(s->net->query_lane),
+                            .data_items = lane_pending(s->net->data_lane),
+                            .uploads_bytes = incoming_bytes(s->incoming)};
+    for (int i = 0; i < GATE_REASONS; i++)
+        ret->refused.counts[i] = gate_count(s->net->gate, i);
+    take_jobs(s, ret);
+    take_workers(s, ret);
+    take_databases(s, ret);
+}

@@ -1,0 +1,36 @@
+/* What the server serves: the databases, datasets, jobs and workers, and the limits they have. One
+ * a server; handlers reach it through their request. */
+#ifndef STEPPE_SERVER_JOBS_SERVICE_H
+#define STEPPE_SERVER_JOBS_SERVICE_H
+
+#include <stdint.h>
+
+#include "common/bounds.h"
+#include "proto/result.h"
+#include "server/jobs/datasets.h"
+#include "server/jobs/incoming.h"
+#include "server/jobs/jobs.h"
+#include "server/jobs/upkeep.h"
+#include "server/jobs/workers.h"
+#include "server/net/net.h"
+#include "server/query/query.h"
+#include "server/store/store.h"
+
+struct service {
+    struct net *net;
+    struct store *store;
+    struct query *query;
+    struct datasets *datasets;
+    struct incoming *incoming;
+    struct jobs *jobs;
+    struct workers *workers;
+    struct upkeep *upkeep;
+    struct result_room results; /* for the one that is being judged */
+    struct failpoint failpoint; /* those on the loop's thread */
+    char dir[STATE_DIR_BYTES];  /* the state folder, absolute */
+    int64_t memory_bytes, max_running, checkpoint_s;
+    /* Where a person looks, and the secret that lets a page change things; NULL: no dashboard. */
+    const char *dashboard_url, *dashboard_token;
+};
+
+#endif

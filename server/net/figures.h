@@ -1,0 +1,33 @@
+/* What nobody counts on the way, but who owns it knows when asked: the other half of /metrics. */
+#ifndef STEPPE_SERVER_NET_FIGURES_H
+#define STEPPE_SERVER_NET_FIGURES_H
+
+#include <stdint.h>
+
+/* How many things there are of each kind. */
+#define FIGURE_KINDS_MAX 8
+struct kinds {
+    const char *const *names; /* NULL-terminated, at most FIGURE_KINDS_MAX; static */
+    uint64_t counts[FIGURE_KINDS_MAX];
+};
+
+/* The files of a database. */
+struct database_figures {
+    const char *name;                                /* static */
+    double bytes, log_bytes, log_held_bytes, held_s; /* held_s: for how long the log has been */
+};
+#define FIGURE_DATABASES 2
+
+struct figures {
+    struct kinds jobs, workers;                    /* by state */
+    struct kinds refused;                          /* messages, by the gate's reasons */
+    uint64_t leases;                               /* that workers hold */
+    uint64_t reissued_shards;                      /* by the runs that run */
+    double images_per_s;                           /* of the jobs that are computed */
+    unsigned store_items, query_items, data_items; /* that wait for their lane */
+    int64_t uploads_bytes;
+    struct database_figures databases[FIGURE_DATABASES];
+    int64_t sqlite_bytes; /* in memory */
+};
+
+#endif

@@ -1,0 +1,32 @@
+/* What carries requests: the loop, the lanes that work for it, the gate, what is counted on the
+ * way. One a server, owned by it. The rooms above reach the loop and the lanes through it; what
+ * they serve is a pointer here that only they look behind. */
+#ifndef STEPPE_SERVER_NET_NET_H
+#define STEPPE_SERVER_NET_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "server/net/metrics.h"
+
+struct gate;
+struct halves;
+struct lane;
+struct request;
+struct service;
+
+struct net {
+    uv_loop_t loop;
+    struct lane *store_lane, *query_lane, *data_lane;
+    struct gate *gate;
+    struct halves *halves; /* of long loops over vectors; NULL: none */
+    struct metrics metrics;
+    int64_t start_ms; /* monotonic */
+    bool stopping;
+    struct service *service; /* of every request that comes in */
+    /* Judges the envelope of a request, whose id is -1 before, and hands it to its handler. */
+    void (*dispatch)(struct request *rq);
+};
+
+#endif

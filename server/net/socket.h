@@ -1,0 +1,23 @@
+/* A socket of the protocol: from the bytes of a message to a request, and from an answer to bytes,
+ * sealed where its session is. */
+#ifndef STEPPE_SERVER_NET_SOCKET_H
+#define STEPPE_SERVER_NET_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "server/net/transport.h"
+
+struct net;
+
+/* ipc and, in a server without a key, loopback take plain messages. */
+struct socket {
+    struct net *net;
+    struct transport *transport; /* NULL: it has no address */
+    bool sealed_only;
+};
+
+/* A transport_message: arg is the struct socket, body is owned. */
+void socket_message(void *arg, const struct token *from, void *body, size_t bytes);
+
+#endif
