@@ -9,7 +9,6 @@
 #include "common/field.h"
 #include "common/hash.h"
 #include "server/handle/handlers.h"
-#include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 #include "server/store/checkpoint.h"
 #include "server/store/state_dir.h"

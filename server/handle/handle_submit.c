@@ -14,7 +14,6 @@
 #include "common/text.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/attached.h"
-#include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 
 struct submit {
@@ -166,7 +165,6 @@ static void submit_done(struct op *op)
     hold_uploads(s, false);
     if (op->rc == 0) {
         s->job = NULL;
-        job_kept(job, &job->rec);
         log_info("job.submit", "job=%" PRId64 " name=%s dataset=%s", number, job->rec.name,
                  job->rec.dataset);
         jobs_add(jobs, job);

@@ -38,6 +38,7 @@ void jobs_add(struct jobs *jobs, struct job *job)
         end = &(*end)->next;
     job->next = *end;
     *end = job;
+    job_kept(job, &job->rec);
 }
 
 void jobs_remove(struct jobs *jobs, struct job *job)
@@ -58,7 +59,6 @@ static void load_one(void *arg, struct job_record *rec)
     cJSON *json = NULL;
 
     job->rec = *rec;
-    job_kept(job, rec);
     job->loss = job->accuracy = NAN;
     int rc = field_parse(rec->spec_json, strlen(rec->spec_json), JSON_REPLY_BYTES_MAX, "job", &json,
                          load->why);

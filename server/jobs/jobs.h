@@ -20,6 +20,9 @@
 struct service;
 struct jobs;
 
+/* Rows of checkpoints that are looked at; two are kept. */
+#define CHECKPOINTS_READ 8
+
 /* Faults within one round, and the workers that had them. */
 #define JOB_FAULTS_MAX 3
 struct job_faults {
@@ -105,7 +108,17 @@ int jobs_prepare(struct service *s, struct job *job, struct errbuf *why);
 int jobs_check_memory(const struct service *s, const struct job *job, struct errbuf *why);
 /* What the checkpoints of a prepared job hold. */
 struct checkpoint_shape job_checkpoint_shape(const struct job *job);
-/* Puts a submitted job (owned) into the table, by number. */
+/* The newest whole checkpoint of a job, with no_other the newest or none. On the store's lane.
+ * -ENOENT: it has none. */
+int job_newest_checkpoint(struct service *s, int64_t job, const struct checkpoint_shape *shape,
+                          bool no_other, struct checkpoint **ret, struct errbuf *why);
+/* Takes what the weights of a job say (nothing, where it has none) into its spec and its model; it
+ * is prepared and not in the table yet. What people should know of it is added to *ret. -EINVAL:
+ * the job file says something else of the weights. */
+int job_settle_said(struct job *job, const struct weights_said *said, struct job_notes *ret,
+                    struct errbuf *why);
+void job_notes_done(struct job_notes *notes); /* frees the texts */
+/* Puts a job (owned), whose record is on the disk, into the table, by number. */
 void jobs_add(struct jobs *jobs, struct job *job);
 void jobs_remove(struct jobs *jobs, struct job *job);
 void job_free(struct job *job);

@@ -1,4 +1,4 @@
-/* Shared by jobs.c, job_*.c and handle_model.c only. */
+/* Shared by jobs.c and job_*.c only. */
 #ifndef STEPPE_SERVER_JOBS_JOBS_INTERNAL_H
 #define STEPPE_SERVER_JOBS_JOBS_INTERNAL_H
 
@@ -7,8 +7,6 @@
 /* Closed epochs that may wait for the disk before training waits too: bounds their memory. */
 #define CLOSING_MAX 2
 #define RETRY_MS 5000
-/* Rows of checkpoints that are looked at; two are kept. */
-#define CHECKPOINTS_READ 8
 
 struct jobs {
     struct service *service;
@@ -20,12 +18,6 @@ struct jobs {
 
 struct checkpoint;
 
-/* Takes what the weights of a job say (nothing, where it has none) into its spec and its model; it
- * is prepared and not in the table yet. What people should know of it is added to *ret. -EINVAL:
- * the job file says something else of the weights. */
-int job_settle_said(struct job *job, const struct weights_said *said, struct job_notes *ret,
-                    struct errbuf *why);
-void job_notes_done(struct job_notes *notes); /* frees the texts */
 
 /* The one place where a job changes its state, but for a change that cannot be written. It waits
  * for nothing then; who pauses it until something passes says so behind this. */
@@ -40,10 +32,6 @@ bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t by
 int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job);
 /* A copy of the record for a lane, without the spec's text. */
 struct job_record job_record_copy(const struct job *job);
-/* The newest whole checkpoint of a job, with no_other the newest or none. On the store's lane.
- * -ENOENT: it has none. */
-int job_newest_checkpoint(struct service *s, int64_t job, const struct checkpoint_shape *shape,
-                          bool no_other, struct checkpoint **ret, struct errbuf *why);
 /* It cannot go on by itself; jobs_tick tries again. */
 void job_hold(struct job *job, const char *reason);
 void job_drop_run(struct jobs *jobs, struct job *job);
