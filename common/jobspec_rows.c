@@ -47,142 +47,143 @@ static const struct choice sgd = {"optimizer.name", "sgd"}, adamw = {"optimizer.
                            pgd = {"attack.name", "pgd"}, l2 = {"attack.name", "l2"};
 
 const struct row jobspec_rows[] = {
-    {"name", ROW_NAME, AT(name), .def = "", .help = "name of the job; none: the dataset's name"},
+    {"name", ROW_NAME, AT(name), .def = "",
+     .help = "name of the job (default: the name of the dataset)"},
     {"dataset", ROW_NAME, AT(dataset), .help = "name of an imported dataset"},
     {"model", ROW_MODEL, AT(model), .help = "a preset or {\"layers\": [...]}"},
     {"epochs", ROW_INT, AT(epochs), .def = "10", .max = EPOCHS_MAX,
-     .help = "epochs of floor(samples / batch) steps; 0: measure the weights, train nothing"},
+     .help = "how many epochs, each of floor(samples / batch) steps; 0: measure the weights and "
+             "train nothing"},
     {"batch", ROW_INT, AT(batch), .def = "128", .min = 1, .max = BATCH_MAX,
-     .help = "samples of a step; a multiple of shard"},
+     .help = "samples in a step; a multiple of shard"},
     {"shard", ROW_INT, AT(shard), .def = "64", .min = 1, .max = SHARD_MAX,
-     .help = "samples that one thread computes together: one SAM ascent, one BatchNorm"},
+     .help = "samples that one thread computes together: one SAM ascent, one BatchNorm batch"},
     {"seed", ROW_SEED, AT(seed), .def = "1", .max = SEED_MAX,
-     .help = "all that is random follows from it"},
+     .help = "everything random follows from it"},
     {"label_smoothing", ROW_F64, AT(label_smoothing), .def = "0", .max = 1, .below_max = true,
-     .help = "share of the target that all classes divide, in the training loss only"},
+     .help = "share of the target that is spread over all classes, in the training loss only"},
 
     {"input", ROW_SECTION,
-     .help = "how pixels are scaled: (x / 255 - mean) / std; not written: as the weights were "
-             "trained, else by the training images of the dataset"},
+     .help = "how pixels are scaled: (x / 255 - mean) / std (default: as the weights were trained, "
+             "or else by the training images of the dataset)"},
     {"input.mean", ROW_CHANNELS, AT(input.mean), .def = "", .min = -INPUT_MEAN_MAX,
-     .max = INPUT_MEAN_MAX, .help = "a number a channel, of pixels from 0 to 1"},
+     .max = INPUT_MEAN_MAX, .help = "one number for each channel, with pixels from 0 to 1"},
     {"input.std", ROW_CHANNELS, AT(input.std), .def = "", .min = INPUT_STD_MIN,
-     .max = INPUT_STD_MAX, .help = "likewise"},
+     .max = INPUT_STD_MAX, .help = "one number for each channel, with pixels from 0 to 1"},
 
     {"augment", ROW_SECTION,
-     .help = "random changes of the images trained on; sweeps and evaluation see them as they are"},
+     .help = "random changes of training images; sweeps and evaluation see the images unchanged"},
     {"augment.crop", ROW_INT, AT(crop), .def = "0", .max = IMAGE_SIDE_MAX - 1,
-     .help = "pixels of black around an image, out of which its size is cut; below the image's "
-             "sides; 0: none"},
+     .help = "pixels of black border from which an image of the old size is cut at random; less "
+             "than a side of the image; 0: none"},
     {"augment.flip", ROW_BOOL, AT(flip), .def = "false",
-     .help = "left for right, every other time"},
+     .help = "mirror an image left to right, half of the time"},
 
-    {"optimizer", ROW_SECTION, .help = "the update of a step"},
+    {"optimizer", ROW_SECTION, .help = "how a step updates the weights"},
     {"optimizer.name", ROW_ENUM, AT(optimizer.kind), .def = "sgd", .names = optimizer_names,
-     .help = "its rule"},
+     .help = "update rule"},
     {"optimizer.lr", ROW_F64, AT(optimizer.lr), .def = "0.05", .max = 1000, .above_min = true,
      .other = &adamw, .other_def = "0.001", .help = "learning rate"},
     {"optimizer.momentum", ROW_F64, AT(optimizer.momentum), .def = "0.9", .max = 1,
-     .below_max = true, .only = &sgd, .help = "share of the velocity that is kept"},
+     .below_max = true, .only = &sgd, .help = "share of the velocity that a step keeps"},
     {"optimizer.nesterov", ROW_BOOL, AT(optimizer.nesterov), .def = "false", .only = &sgd,
-     .help = "Nesterov's look ahead; needs momentum above 0"},
+     .help = "Nesterov momentum; needs momentum above 0"},
     {"optimizer.beta1", ROW_F64, AT(optimizer.beta1), .def = "0.9", .max = 1, .below_max = true,
-     .only = &adamw, .help = "share of the mean gradient that is kept"},
+     .only = &adamw, .help = "share of the mean gradient that a step keeps"},
     {"optimizer.beta2", ROW_F64, AT(optimizer.beta2), .def = "0.999", .max = 1, .below_max = true,
-     .only = &adamw, .help = "share of the mean squared gradient that is kept"},
+     .only = &adamw, .help = "share of the mean squared gradient that a step keeps"},
     {"optimizer.epsilon", ROW_F64, AT(optimizer.epsilon), .def = "1e-8", .min = 1e-30, .max = 1,
      .only = &adamw, .help = "added to the root of the mean squared gradient"},
     {"optimizer.weight_decay", ROW_F64, AT(optimizer.weight_decay), .def = "5e-4", .max = 1,
-     .other = &adamw, .other_def = "0.01", .help = "weight decay; sgd: L2, adamw: decoupled"},
+     .other = &adamw, .other_def = "0.01", .help = "weight decay; L2 for sgd, decoupled for adamw"},
     {"optimizer.decay", ROW_ENUM, AT(optimizer.decay), .def = "weights", .names = decay_names,
-     .help = "what decays: the weights of dense and conv2d, or all, biases and norms too"},
+     .help = "what decays; weights: those of dense and conv2d; all: biases and norms too"},
     {"optimizer.clip", ROW_F64, AT(optimizer.clip), .def = "0", .max = 1e6,
      .help = "largest L2 norm of a step's gradient; 0: no limit"},
     {"optimizer.schedule", ROW_ENUM, AT(optimizer.schedule), .def = "cosine",
-     .names = lr_schedule_names, .help = "learning rate over the job, behind the warm-up"},
+     .names = lr_schedule_names, .help = "course of the learning rate after the warm-up"},
     {"optimizer.warmup", ROW_F64, AT(optimizer.warmup), .def = "0", .max = 1, .below_max = true,
-     .help = "share of all steps in which the learning rate rises linearly"},
+     .help = "share of all steps during which the learning rate rises linearly"},
     {"optimizer.milestones", ROW_SHARES, AT(optimizer.milestones), .def = "0.5, 0.75", .max = 1,
      .above_min = true, .below_max = true, .only = &step,
      .help = "shares of all steps after which the learning rate falls, in rising order"},
     {"optimizer.gamma", ROW_F64, AT(optimizer.gamma), .def = "0.1", .max = 1, .above_min = true,
-     .only = &step, .help = "factor of the learning rate at each of them"},
+     .only = &step, .help = "factor by which the learning rate falls at each milestone"},
 
     {"sam", ROW_SECTION, .help = "sharpness-aware minimisation"},
     {"sam.name", ROW_ENUM, AT(sam), .def = "sam", .names = sam_names,
-     .help = "asam: adaptive, the radius follows the size of each weight"},
+     .help = "sam, or asam: adaptive, the radius follows the size of each weight"},
     {"sam.rho", ROW_F64, AT(rho), .def = "0.05", .max = 100, .other = &asam, .other_def = "0.5",
-     .help = "radius of the ascent; 0 is the plain optimizer"},
+     .help = "radius of the ascent; 0: the plain optimizer"},
     {"sam.interval", ROW_INT, AT(sam_interval), .def = "1", .min = 1, .max = 1000000,
-     .help = "an ascent in every interval-th step, plain steps between"},
+     .help = "every interval-th step has an ascent, the others are plain"},
     {"sam.scope", ROW_ENUM, AT(sam_scope), .def = "shard", .names = sam_scope_names,
-     .help = "the gradient that the ascent follows: of each shard for itself (m-sharpness), or of "
-             "the whole batch, which takes a second trip to the workers"},
+     .help = "which gradient the ascent follows; shard: that of each shard (m-sharpness); batch: "
+             "that of the whole batch, which takes a second trip to the workers"},
 
     {"attack", ROW_SECTION, .help = "the adversarial twin of a sample"},
     {"attack.name", ROW_ENUM, AT(attack), .def = "fgsm", .names = attack_names,
-     .help = "how it is made"},
+     .help = "how the twin is made"},
     {"attack.epsilon", ROW_RATIO, AT(epsilon), .def = "8/255", .max = 1, .other = &l2,
      .other_def = "0.5",
-     .help = "largest change of a pixel in [0, 1], l2: L2 norm of the change; a number or "
-             "\"8/255\""},
+     .help = "largest change of a pixel in [0, 1], or for l2 the L2 norm of the change; a number "
+             "or \"8/255\""},
     {"attack.alpha", ROW_RATIO, AT(alpha), .def = "0", .max = 1, .only = &pgd,
      .help = "change of a pixel in one move; 0: epsilon / 4"},
     {"attack.steps", ROW_INT, AT(attack_steps), .def = "10", .min = 1, .max = 1000, .only = &pgd,
-     .help = "moves"},
+     .help = "number of moves"},
     {"attack.random_start", ROW_BOOL, AT(random_start), .def = "false", .only = &pgd,
-     .help = "begin anywhere within epsilon, not at the sample"},
+     .help = "start at a random point within epsilon, not at the sample"},
 
     {"score", ROW_SECTION, .help = "how and when the difficulty of samples is measured"},
     {"score.source", ROW_ENUM, AT(score_source), .def = "sweep", .names = score_source_names,
-     .help =
-         "sweep: all samples at one state of the model; train: within the training steps, of the "
-         "images as augmented there"},
+     .help = "sweep: measure all samples at one state of the model; train: measure during the "
+             "training steps, on the augmented images"},
     {"score.every", ROW_INT, AT(score_every), .def = "0", .max = EPOCHS_MAX,
      .help = "epochs between sweeps; 0: 1 until the share is final, then 5"},
     {"score.splits", ROW_ENUM, AT(score_splits), .def = "train", .names = score_splits_names,
-     .help = "both: keep the scores of the test samples too, where a sweep is due"},
+     .help = "both: each sweep also keeps the scores of the test samples"},
     {"score.normaliser", ROW_ENUM, AT(normaliser), .def = "population", .names = normaliser_names,
-     .help = "what adm divides the loss gap by"},
+     .help = "what adm divides the loss gap by; population: the gap plus the mean gap; sample: the "
+             "adversarial loss"},
 
-    {"curriculum", ROW_SECTION, .help = "what is trained on, and when"},
+    {"curriculum", ROW_SECTION, .help = "which samples are trained on, and when"},
     {"curriculum.measure", ROW_MEASURE, AT(curriculum.measure), .def = "adm",
      .names = measure_names,
-     .help =
-         "orders the samples; none: always all of them; or scores that are there: "
-         "{\"job\": 3, \"epoch\": 9, \"measure\": \"loss\"} of another job (its last epoch, "
-         "adm), {\"file\": \"scores.npy\"} (also .csv, .json; one for each sample or sample,score; "
-         "higher is harder)"},
+     .help = "what orders the samples; none: train on all of them, always; or scores that exist "
+             "already: {\"job\": 3, \"epoch\": 9, \"measure\": \"loss\"} of another job (default: "
+             "its last epoch, adm), or {\"file\": \"scores.npy\"} (also .csv, .json; one score for "
+             "each sample or lines of sample,score; higher is harder)"},
     {"curriculum.order", ROW_ENUM, AT(curriculum.order), .def = "easy_first", .names = order_names,
-     .help = "the end that comes first"},
+     .help = "which end of the order comes first"},
     {"curriculum.mode", ROW_ENUM, AT(curriculum.mode), .def = "select",
-     .names = curriculum_mode_names, .help = "leave the rest out, weigh it down, or both"},
+     .names = curriculum_mode_names,
+     .help = "select: leave the rest out; weight: give it small weights; both: do both"},
     {"curriculum.pacing", ROW_ENUM, AT(curriculum.pacing), .def = "linear", .names = pacing_names,
-     .help = "how the share goes from initial to final"},
+     .help = "curve of the share from initial to final"},
     {"curriculum.initial", ROW_F64, AT(curriculum.initial), .def = "0.8", .max = 1,
      .above_min = true, .help = "share of the training set at the start of pacing"},
     {"curriculum.final", ROW_F64, AT(curriculum.final), .def = "1", .max = 1, .above_min = true,
-     .help = "share of the training set at its end"},
+     .help = "share of the training set at the end of pacing"},
     {"curriculum.full_at", ROW_F64, AT(curriculum.full_at), .def = "0.5", .max = 1,
      .above_min = true,
-     .help = "share of the epochs after which pacing ends; 1 when neither it nor warmup is "
-             "written and epochs is 1 or 2"},
+     .help = "share of the epochs after which pacing ends (default 1 when epochs is 1 or 2 and "
+             "warmup is not given either)"},
     {"curriculum.warmup", ROW_INT, AT(curriculum.warmup), .def = "1", .max = EPOCHS_MAX,
-     .help = "epochs with everything before pacing, below full_at * epochs; 0 when neither is "
-             "written and epochs is 1"},
+     .help = "epochs on all samples before pacing starts, less than full_at * epochs (default 0 "
+             "when epochs is 1 and full_at is not given either)"},
     {"curriculum.smoothing", ROW_F64, AT(curriculum.smoothing), .def = "0", .max = 1,
-     .below_max = true, .help = "share of its old rank that a sample keeps"},
+     .below_max = true, .help = "share of its old rank that a sample keeps at a new score"},
     {"curriculum.balance", ROW_ENUM, AT(curriculum.balance), .def = "class", .names = balance_names,
-     .help = "class: the same share of every class"},
+     .help = "class: schedule the same share of every class"},
 
     {"exclude", ROW_EXCLUDE, AT(exclude), .def = "",
-     .help = "numbers of samples kept out of training and of the order, but measured; or "
-             "{\"file\": \"ids.txt\"} (also .json, .npy, a mask of bools)"},
+     .help = "samples, by number, that are measured but neither trained on nor ordered; or "
+             "{\"file\": \"ids.txt\"} (also .json, .npy or a boolean mask)"},
     {"weights", ROW_WEIGHTS, AT(weights), .def = "",
-     .help = "to start from: {\"file\": \"model.safetensors\"} with PyTorch's names, or {\"job\": "
-             "3}; with "
-             "the mean and std that they were trained with"},
+     .help = "where training starts: {\"file\": \"model.safetensors\"} with PyTorch's names, or "
+             "{\"job\": 3}; the mean and std come with them"},
     {"numerics", ROW_ENUM, AT(numerics), .def = "strict", .names = numerics_names,
-     .help = "strict: workers of one numerics class, so the same bits; relaxed: any worker"},
+     .help = "strict: workers of one numerics class, hence the same bits; relaxed: any worker"},
     {0},
 };

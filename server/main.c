@@ -30,45 +30,48 @@
 
 static const struct option table[] = {
     {"state", OPT_STR, AT(state), .arg = "DIR",
-     .help = "databases, datasets and checkpoints (default $XDG_STATE_HOME/steppe or "
+     .help = "folder of databases, datasets and checkpoints (default $XDG_STATE_HOME/steppe or "
              "~/.local/state/steppe)"},
     {"listen", OPT_STR, AT(listen), .def = ADDRESS_DEFAULT, .arg = "URLS",
-     .help = "addresses to serve, comma separated; ipc://STATE/steppe.sock is always served"},
+     .help = "addresses to serve, separated by commas; ipc://STATE/steppe.sock is always served"},
     {"key", OPT_STR, AT(key), .arg = "FILE",
-     .help = "cluster keys (steppe key new): tcp addresses take sealed messages only, and may be "
-             "those of a network; SIGHUP reads it again"},
+     .help = "file of cluster keys (steppe key new); with it the server accepts only sealed "
+             "messages over tcp and may listen beyond loopback; SIGHUP reads the file again"},
     {"memory", OPT_BYTES, AT(memory_bytes), .arg = "BYTES", .min = MEMORY_BYTES_MIN,
      .max = INT64_MAX,
-     .help = "what the jobs that run may hold, 300M or 4G (default: half of the machine's "
-             "or, where that is less, of the cgroup's)"},
+     .help = "memory for the jobs that run (default: half of what the machine or the cgroup has, "
+             "whichever is less)"},
     {"max-running", OPT_INT, AT(max_running), .def = "4", .arg = "N", .min = 1, .max = RUNNING_MAX,
-     .help = "jobs that run at the same time and share the workers"},
+     .help = "how many jobs run at once and share the workers"},
     {"checkpoint-every", OPT_INT, AT(checkpoint_s), .def = "60", .arg = "SECONDS", .min = 1,
-     .max = 86400, .help = "between two checkpoints of a job inside an epoch"},
+     .max = 86400, .help = "seconds between checkpoints of a job inside an epoch"},
     {"keep-rows", OPT_INT, AT(retention.rows), .def = "20000000", .arg = "N", .max = INT64_MAX,
-     .help = "scores that a job may keep when it has ended; above it those of the first, the last "
-             "five and evenly spaced epochs stay; 0: all"},
+     .help = "scores that an ended job may keep; a job with more keeps those of its first, its "
+             "last five and evenly spaced epochs; 0: no limit"},
     {"keep-jobs", OPT_INT, AT(retention.jobs), .def = "0", .arg = "N", .max = INT64_MAX,
-     .help =
-         "jobs that keep more than the scores of their last epoch, the last that ended; 0: all"},
+     .help = "how many ended jobs keep the scores of all epochs; older jobs keep those of their "
+             "last epoch; 0: all jobs"},
     {"keep-days", OPT_INT, AT(retention.days), .def = "0", .arg = "N", .max = 36500,
-     .help = "days for which a job that ended does; 0: for ever"},
+     .help = "days for which an ended job keeps the scores of all epochs; after that it keeps "
+             "those of its last epoch; 0: for ever"},
     {"max-db", OPT_BYTES, AT(retention.bytes), .arg = "BYTES", .max = INT64_MAX,
-     .help = "of difficulty.db: above it the oldest jobs keep the scores of their last epoch, and "
-             "no job is taken on as long as that does not help (default: no limit)"},
+     .help =
+         "limit for difficulty.db; above it the oldest ended jobs keep only the scores of their "
+         "last epoch, and while that is not enough, no new job is accepted (default: no limit)"},
     {"max-uploads", OPT_BYTES, AT(uploads_bytes), .arg = "BYTES", .min = UPLOADS_BYTES_MIN,
      .max = INT64_MAX,
-     .help = "of all uploads together that nothing took over yet; a quarter of it is for one key, "
-             "another for those without (default 256G)"},
+     .help = "limit for all uploads that nothing uses yet; one key may take a quarter of it, "
+             "senders without a key together another quarter (default 256G)"},
     {"http", OPT_STR, AT(http), .arg = "HOST:PORT",
-     .help = "address of the dashboard and /metrics, loopback only, or none (default " HTTP_DEFAULT
-             ", if it is free and there is no --key); whoever is on this machine may read there"},
+     .help =
+         "address of the dashboard and /metrics, on loopback, or none; everybody on this machine "
+         "may read there (default " HTTP_DEFAULT ", if it is free and no --key is given)"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
-     .help = "read options from \"name = value\" lines"},
+     .help = "read options from a file of \"name = value\" lines"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",
-     .help = "least important events that are logged"},
-    {"help", OPT_FLAG, AT(help), .help = "print this"},
-    {"version", OPT_FLAG, AT(version), .help = "print the version"},
+     .help = "log events of this level and above"},
+    {"help", OPT_FLAG, AT(help), .help = "show this help"},
+    {"version", OPT_FLAG, AT(version), .help = "show the version"},
     {0},
 };
 

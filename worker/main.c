@@ -41,27 +41,26 @@ static const struct option table[] = {
     {"connect", OPT_STR, AT(session.server), .def = ADDRESS_DEFAULT, .arg = "URL",
      .help = "address of the server"},
     {"key", OPT_STR, AT(session.key), .arg = "FILE",
-     .help = "seal messages with this key (steppe key derive --role worker)"},
+     .help = "seal messages with the key in this file (steppe key derive --role worker)"},
     {"threads", OPT_INT, AT(session.threads), .arg = "T", .min = 1, .max = THREADS_MAX,
-     .help = "compute threads (default: one a processor that it may use)"},
+     .help = "compute threads (default: one for each processor that it may use)"},
     {"name", OPT_STR, AT(session.name), .arg = "NAME",
      .help = "name in `steppe workers` (default: host-pid)"},
     {"cache", OPT_STR, AT(session.cache), .arg = "DIR",
-     .help = "datasets, shared by the workers of a host (default $XDG_CACHE_HOME/steppe or "
-             "~/.cache/steppe)"},
+     .help = "folder for datasets, shared by the workers of a host (default $XDG_CACHE_HOME/steppe "
+             "or ~/.cache/steppe)"},
     {"class", OPT_STR, AT(class), .arg = "CLASS",
-     .help =
-         "compute in this numerics class, as steppe show prints it, or not at all (default: the "
-         "fastest here, or one that a job waits for)"},
-    {"print-class", OPT_FLAG, AT(print_class), .help = "print the numerics class and leave"},
+     .help = "compute in this numerics class only, written as `steppe show` prints it (default: "
+             "the fastest here, or one that a job waits for)"},
+    {"print-class", OPT_FLAG, AT(print_class), .help = "print the numerics class and exit"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
-     .help = "read options from \"name = value\" lines"},
+     .help = "read options from a file of \"name = value\" lines"},
     {"profile", OPT_FLAG, AT(session.profile),
-     .help = "print the time of every layer and pass when a job or the worker ends"},
+     .help = "when a job or the worker ends, print the time that each layer took in each pass"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",
-     .help = "least important events that are logged"},
-    {"help", OPT_FLAG, AT(help), .help = "print this"},
-    {"version", OPT_FLAG, AT(version), .help = "print the version"},
+     .help = "log events of this level and above"},
+    {"help", OPT_FLAG, AT(help), .help = "show this help"},
+    {"version", OPT_FLAG, AT(version), .help = "show the version"},
     {0},
 };
 

@@ -26,10 +26,10 @@ const struct option classes_options[] = {BY_OPTION,    EPOCH_OPTION, CLASS_OPTIO
 const struct option risers_options[] = {
     BY_OPTION,
     {"from", OPT_INT, ARG(from), .arg = "E", .max = EPOCHS_MAX - 1,
-     .help = "from this epoch on; the first scored one otherwise"},
+     .help = "compare from this epoch (default: the first scored one)"},
     {"epoch", OPT_INT, ARG(epoch), .arg = "E", .max = EPOCHS_MAX - 1,
-     .help = "up to this epoch; the last scored one otherwise"},
-    {"fallers", OPT_FLAG, ARG(fallers), .help = "those that became easier"},
+     .help = "compare up to this epoch (default: the last scored one)"},
+    {"fallers", OPT_FLAG, ARG(fallers), .help = "show the samples that became easier"},
     CLASS_OPTION,
     LIMIT_OPTION,
     FIRST_OPTION,
@@ -38,7 +38,7 @@ const struct option risers_options[] = {
 
 const struct option suspects_options[] = {
     {"by", OPT_ENUM, ARG(by), .def = "suspicion", .arg = "MEASURE", .names = suspect_names,
-     .help = "what suspicion is"},
+     .help = "how suspicion is measured"},
     EPOCH_OPTION,
     CLASS_OPTION,
     LIMIT_OPTION,
@@ -50,7 +50,7 @@ const struct option compare_options[] = {
     BY_OPTION,
     EPOCH_OPTION,
     {"other-epoch", OPT_INT, ARG(other_epoch), .arg = "E", .max = EPOCHS_MAX - 1,
-     .help = "of this epoch of the other job; the last scored one otherwise"},
+     .help = "epoch of the other job (default: the last scored one)"},
     CLASS_OPTION,
     LIMIT_OPTION,
     FIRST_OPTION,
@@ -59,9 +59,9 @@ const struct option compare_options[] = {
 
 const struct option map_options[] = {
     {"by", OPT_ENUM, ARG(by), .def = "ambiguous", .arg = "END", .names = map_names,
-     .help = "the samples that are listed"},
+     .help = "which samples to list"},
     {"epoch", OPT_INT, ARG(epoch), .arg = "E", .max = EPOCHS_MAX - 1,
-     .help = "over the epochs up to this one; all scored ones otherwise"},
+     .help = "use the epochs up to this one (default: all scored ones)"},
     CLASS_OPTION,
     LIMIT_OPTION,
     FIRST_OPTION,

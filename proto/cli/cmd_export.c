@@ -23,14 +23,14 @@ static const char *const format_names[] = {"csv", "jsonl", "npy", "safetensors",
 
 const struct option export_options[] = {
     {"format", OPT_ENUM, ARG(format), .def = "csv", .arg = "FORMAT", .names = format_names,
-     .help = "how it is written"},
+     .help = "format of the output"},
     {"out", OPT_STR, ARG(out), .arg = "FILE",
-     .help = "where to; csv and jsonl: standard output otherwise"},
+     .help = "file to write (csv and jsonl default to standard output)"},
     EPOCH_OPTION,
-    {"all", OPT_FLAG, ARG(all), .help = "every scored epoch (csv and jsonl)"},
+    {"all", OPT_FLAG, ARG(all), .help = "export every scored epoch (csv and jsonl)"},
     CLASS_OPTION,
     {"limit", OPT_INT, ARG(limit), .def = "0", .arg = "N", .min = 0, .max = SAMPLES_MAX,
-     .help = "the first N samples of an epoch only; 0: all"},
+     .help = "only the first N samples of an epoch; 0: all"},
     {NULL},
 };
 

@@ -19,23 +19,22 @@
 
 const struct option jobs_options[] = {
     {"limit", OPT_INT, offsetof(struct args, limit), .def = "100", .arg = "N", .min = 1,
-     .max = INT32_MAX, .help = "at most so many"},
+     .max = INT32_MAX, .help = "show at most N jobs"},
     {"before", OPT_INT, offsetof(struct args, before), .arg = "JOB", .min = 1, .max = INT32_MAX,
-     .help = "those that are older than this one; the newest otherwise"},
+     .help = "show jobs older than this one (default: the newest)"},
     {NULL},
 };
 
 const struct option log_options[] = {
     {"follow", OPT_FLAG, offsetof(struct args, follow),
-     .help = "wait for more until the job ends; with --json an event a line"},
+     .help = "show new events until the job ends; with --json one event a line"},
     {NULL},
 };
 
 const struct option resume_options[] = {
     {"relaxed", OPT_FLAG, offsetof(struct args, relaxed),
-     .help =
-         "by workers of any numerics class from now on, also when it is not paused; its model is "
-         "then no longer the one that others get"},
+     .help = "let workers of any numerics class continue the job, paused or not; from then on its "
+             "model may differ from that of other runs"},
     {NULL},
 };
 

@@ -13,9 +13,12 @@
 
 const struct option derive_options[] = {
     {"role", OPT_ENUM, ARG(role), .def = "worker", .names = role_names, .arg = "ROLE",
-     .help = "what its holder may do: admin everything, submit jobs and data, read, or work"},
-    {"name", OPT_STR, ARG(name), .arg = "NAME", .help = "of its holder, e.g. the worker's host"},
-    {"out", OPT_STR, ARG(out), .arg = "FILE", .help = "new file for the key"},
+     .help = "what the holder may do; admin: everything; submit: send jobs and data; read: look; "
+             "worker: compute"},
+    {"name", OPT_STR, ARG(name), .arg = "NAME",
+     .help = "name of the holder, e.g. the worker's host"},
+    {"out", OPT_STR, ARG(out), .arg = "FILE",
+     .help = "file to write the key to; it must not exist"},
     {NULL},
 };
 

@@ -19,11 +19,12 @@ static const char *const format_names[] = {"table", "npy", "jsonl", NULL};
 
 const struct option schedule_options[] = {
     {"epoch", OPT_INT, offsetof(struct args, epoch), .arg = "E", .max = EPOCHS_MAX - 1,
-     .help = "the epoch, the first is 0 (needed)"},
+     .help = "the epoch, counted from 0 (required)"},
     {"format", OPT_ENUM, offsetof(struct args, format), .def = "table", .arg = "FORMAT",
-     .names = format_names, .help = "how to show it"},
+     .names = format_names, .help = "format of the output"},
     {"out", OPT_STR, offsetof(struct args, out), .arg = "PREFIX",
-     .help = "npy goes to PREFIX-ids.npy and PREFIX-weights.npy (else schedule-JOB-EPOCH-..)"},
+     .help =
+         "npy: write PREFIX-ids.npy and PREFIX-weights.npy (default PREFIX: schedule-JOB-EPOCH)"},
     {NULL},
 };
 

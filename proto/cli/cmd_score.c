@@ -25,11 +25,11 @@ static const char *const split_names[] = {"train", "test", NULL};
 const struct option top_options[] = {
     BY_OPTION,
     {"split", OPT_ENUM, ARG(split), .def = "train", .arg = "SPLIT", .names = split_names,
-     .help = "test: the test samples, of a job with score.splits both"},
+     .help = "which samples; test needs a job with score.splits both"},
     {"hardest", OPT_INT, ARG(hardest), .arg = "N", .min = 1, .max = ROWS_MAX,
-     .help = "the N hardest; 20 of them without this option"},
+     .help = "show the N hardest (default 20)"},
     {"easiest", OPT_INT, ARG(easiest), .arg = "N", .min = 1, .max = ROWS_MAX,
-     .help = "the N easiest"},
+     .help = "show the N easiest"},
     FIRST_OPTION,
     EPOCH_OPTION,
     CLASS_OPTION,
@@ -41,15 +41,15 @@ const struct option histogram_options[] = {
     EPOCH_OPTION,
     {"bins", OPT_INT, ARG(bins), .def = "20", .arg = "N", .min = 2, .max = HISTOGRAM_BINS_MAX,
      .help = "number of bars"},
-    {"log", OPT_FLAG, ARG(log), .help = "bars of equal width on a logarithmic scale"},
+    {"log", OPT_FLAG, ARG(log), .help = "use bars of equal width on a logarithmic scale"},
     {NULL},
 };
 
 const struct option trajectory_options[] = {
     {"sample", OPT_INT, ARG(sample), .arg = "I", .max = SAMPLES_MAX - 1,
-     .help = "number of the sample, the first is 0 (needed)"},
+     .help = "number of the sample, counted from 0 (required)"},
     {"from", OPT_INT, ARG(from), .arg = "E", .max = EPOCHS_MAX - 1,
-     .help = "from this epoch on; all of them otherwise"},
+     .help = "from this epoch on (default: all epochs)"},
     {NULL},
 };
 

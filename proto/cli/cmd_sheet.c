@@ -29,9 +29,9 @@
 const struct option sheet_options[] = {
     BY_OPTION,
     {"hardest", OPT_INT, ARG(hardest), .arg = "N", .min = 1, .max = SHEET_MAX,
-     .help = "the N hardest; 64 of them without this option"},
+     .help = "draw the N hardest (default 64)"},
     {"easiest", OPT_INT, ARG(easiest), .arg = "N", .min = 1, .max = SHEET_MAX,
-     .help = "the N easiest"},
+     .help = "draw the N easiest"},
     EPOCH_OPTION,
     CLASS_OPTION,
     {NULL},

@@ -16,7 +16,7 @@
 
 const struct option sql_options[] = {
     {"limit", OPT_INT, ARG(limit), .def = "1000", .arg = "N", .min = 1, .max = ROWS_MAX,
-     .help = "at most so many rows"},
+     .help = "show at most N rows"},
     {NULL},
 };
 

@@ -22,7 +22,7 @@
 const struct option submit_options[] = {
     {"watch", OPT_FLAG, offsetof(struct args, watch), .help = "follow the job until it ends"},
     {"uuid", OPT_STR, offsetof(struct args, uuid), .arg = "UUID",
-     .help = "the job's own id: handing in the same one again gives the same job"},
+     .help = "id of the job; submitting the same id again returns the same job"},
     {"help-job", OPT_FLAG, offsetof(struct args, help_job),
      .help = "describe every key of a job file"},
     {NULL},

@@ -15,29 +15,29 @@ extern const char *const measure_by_names[];
 #define BY_OPTION                                                                                  \
     {                                                                                              \
         "by", OPT_ENUM, ARG(by), .def = "adm", .arg = "MEASURE", .names = measure_by_names,        \
-                                 .help = "what difficulty is"                                      \
+                                 .help = "how difficulty is measured"                              \
     }
 #define EPOCH_OPTION                                                                               \
     {                                                                                              \
         "epoch", OPT_INT, ARG(epoch),                                                              \
             .arg = "E", .max = EPOCHS_MAX - 1,                                                     \
-            .help = "of this epoch, the first is 0; the last scored one otherwise"                 \
+            .help = "epoch, counted from 0 (default: the last scored one)"                         \
     }
 #define CLASS_OPTION                                                                               \
     {                                                                                              \
         "class", OPT_INT, ARG(class_id), .arg = "C", .max = CLASSES_MAX - 1,                       \
-                                         .help = "of this class only, by number"                   \
+                                         .help = "only this class, by number"                      \
     }
 /* Of a list that is cut: where it begins. */
 #define FIRST_OPTION                                                                               \
     {                                                                                              \
         "first", OPT_INT, ARG(first), .def = "0", .arg = "N", .max = SAMPLES_MAX,                  \
-                                      .help = "leave out the N that come first: the next page"     \
+                                      .help = "skip the first N rows, as for the next page"        \
     }
 #define LIMIT_OPTION                                                                               \
     {                                                                                              \
         "limit", OPT_INT, ARG(limit), .def = "20", .arg = "N", .min = 1, .max = ROWS_MAX,          \
-                                      .help = "at most so many rows"                               \
+                                      .help = "show at most N rows"                                \
     }
 
 /* "3" or "3 (trouser)", of the number under `label` and the name under `label_name`: the name only
