@@ -18,7 +18,7 @@
 
 const struct option backup_options[] = {
     {"keep", OPT_INT, offsetof(struct args, keep), .def = "5", .arg = "N", .min = 1, .max = 100,
-     .help = "backups that stay, this one counted; older ones are removed"},
+     .help = "how many backups to keep, this one included; older ones are removed"},
     {NULL},
 };
 
@@ -142,7 +142,8 @@ int cmd_db_check(struct cli *cli, struct errbuf *why)
     reply_i64(reply.json, "in_files", &in_files);
     if (rc == 0 && total > in_files)
         rc =
-            err_set(why, -EUCLEAN, "a database is damaged; README.md says how to restore a backup");
+            err_set(why, -EUCLEAN,
+                    "a database is damaged; deploy/docs/OPERATING.md says how to restore a backup");
     else if (rc == 0 && total > 0)
         rc = err_set(why, -EUCLEAN,
                      "a file is damaged that is in no backup of the databases; what "

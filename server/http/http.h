@@ -1,6 +1,6 @@
 /* The HTTP edge: the dashboard, the message table as JSON, /metrics and /healthz, on loopback. It
  * lives on the server's loop and computes nothing there: a question runs as any request does, on
- * the lane of its kind, while its connection sleeps. deploy/HTTP.md describes it. */
+ * the lane of its kind, while its connection sleeps. deploy/docs/HTTP.md describes it. */
 #ifndef STEPPE_SERVER_HTTP_HTTP_H
 #define STEPPE_SERVER_HTTP_HTTP_H
 

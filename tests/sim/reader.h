@@ -1,5 +1,5 @@
 /* The independent reader: knows the event log of a seed and nothing else of the run, and checks
- * what the service promises (deploy/RELIABILITY.md):
+ * what the service promises (deploy/docs/RELIABILITY.md):
  *
  *   every node of a round is applied once, by a result of that very job, incarnation, step and
  * phase that was just delivered, of the job's numerics class; a round closes when every shard is
