@@ -8,6 +8,7 @@
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make swarm SECONDS=30             1000 simulated workers against a server
 #   make compile_commands.json tidy   for clangd; clang-tidy over the programs
+#   make screenshot DATA=FOLDER       the dashboard's picture in the README (FOLDER: Fashion-MNIST; else drawn digits)
 #   make V=1                          shows the commands
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -82,7 +83,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json tidy test check demo lint bench fuzz fuzzers chaos sim swarm install clean tests
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json tidy test check demo lint bench fuzz fuzzers chaos sim swarm screenshot install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -138,6 +139,11 @@ sim: deps
 	$(Q)$(MAKE) --no-print-directory -j2 $(B)/steppe-sim
 	$(Q)$(B)/steppe-sim --first $(or $(FIRST),1) --seeds $(or $(SEEDS),1000) $(if $(SHOW),--show) \
 	    $(if $(PLANT),--plant $(PLANT))
+
+# The picture in the README, of drawn digits; DATA=FOLDER: of Fashion-MNIST (needs deploy/install-deps --browser).
+screenshot: deps
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)STEPPE_BUILD="$(abspath $(B))" tests/browser/run screenshot.mjs deploy/docs/dashboard.png $(if $(DATA),"$(abspath $(DATA))")
 
 evidence: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
@@ -228,6 +234,8 @@ install: all
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 deploy/examples/*.json $(DESTDIR)$(PREFIX)/share/steppe/examples
 	install -m 755 deploy/examples/*.py $(DESTDIR)$(PREFIX)/share/steppe/examples
+	install -d $(DESTDIR)$(PREFIX)/share/doc/steppe
+	install -m 644 deploy/docs/*.md $(DESTDIR)$(PREFIX)/share/doc/steppe
 	install -d $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 deploy/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 
