@@ -1,0 +1,485 @@
+/* The gate with real keys, handshakes and seals; only the socket is missing. */
+#include "server/net/gate.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/seal.h"
+#include "server/net/sessions.h"
+#include "tests/unit/server/answer_fixture.h"
+
+#define FRAME_MAX 1024
+#define MESSAGE "{\"type\": \"ping\"}"
+
+/* A gate and whoever stands before it. */
+struct door {
+    struct server server;
+    struct gate *gate;
+    struct keyring ring;
+    struct request *let_in; /* by the last knock; NULL: it was not */
+    struct told *told;      /* what the last one was answered */
+    uint8_t frame[FRAME_MAX];
+    uint8_t *body; /* in frame, of the message that was let in */
+    size_t bytes;
+};
+
+/* The frame that the gate answers with, which is no message. */
+static uint8_t *answered;
+
+void __wrap_transport_reply(struct transport *t, const struct token *to, void *body);
+void __wrap_transport_reply(struct transport *t, const struct token *to, void *body)
+{
+    (void)t;
+    (void)to;
+    if (answered)
+        transport_release(answered);
+    answered = body;
+}
+
+static void write_keys(const struct keyring *ring)
+{
+    struct errbuf why;
+
+    unlink(test_path("keys"));
+    ASSERT_OK(keyring_create(test_path("keys"), ring, &why), why);
+}
+
+static void door_open(struct door *d, bool with_keys)
+{
+    struct errbuf why;
+
+    *d = (struct door){.ring = {.count = 1}};
+    ASSERT_OK(key_new(&d->ring.keys[0], &why), why);
+    write_keys(&d->ring);
+    ASSERT_OK(gate_open(with_keys ? test_path("keys") : NULL, &d->gate, &why), why);
+}
+
+static void door_leave(struct door *d)
+{
+    if (d->let_in)
+        request_drop(d->let_in);
+    d->let_in = NULL;
+}
+
+static void door_close(struct door *d)
+{
+    door_leave(d);
+    gate_close(d->gate);
+    keyring_done(&d->ring);
+    if (answered)
+        transport_release(answered);
+    answered = NULL;
+    told_forget();
+}
+
+/* A copy of the frame comes to the gate. Is it let in? */
+static bool knock(struct door *d, const void *frame, size_t bytes, bool sealed_only)
+{
+    door_leave(d);
+    told_forget();
+    struct request *rq = request_of(&d->server, MSG_PING, "", NULL, &d->told);
+    ASSERT(bytes <= FRAME_MAX);
+    memcpy(d->frame, frame, bytes);
+    d->body = d->frame;
+    d->bytes = bytes;
+    bool in = gate_enter(d->gate, rq, sealed_only, &d->body, &d->bytes);
+    d->let_in = in ? rq : NULL;
+    return in;
+}
+
+static uint64_t counted(const struct door *d, const char *reason)
+{
+    for (int i = 0; gate_reason_names[i]; i++)
+        if (strcmp(gate_reason_names[i], reason) == 0)
+            return gate_count(d->gate, i);
+    FAIL("there is no reason %s", reason);
+}
+
+static uint64_t counted_all(const struct door *d)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; gate_reason_names[i]; i++)
+        sum += gate_count(d->gate, i);
+    return sum;
+}
+
+/* Asks for a challenge and makes the hello that answers it. */
+static void make_hello(struct door *d, const struct key *cluster, enum role role, const char *name,
+                       struct handshake *h, uint8_t hello[HELLO_FRAME_BYTES])
+{
+    struct errbuf why;
+    struct key key;
+
+    key_derive(cluster, role, name, &key);
+    handshake_ask(hello);
+    ASSERT(!knock(d, hello, HELLO_FRAME_BYTES, true));
+    ASSERT(answered);
+    ASSERT_OK(handshake_hello(h, &key, answered, CHALLENGE_FRAME_BYTES, hello, &why), why);
+}
+
+static struct seal session_of(struct door *d, enum role role, const char *name)
+{
+    uint8_t hello[HELLO_FRAME_BYTES];
+    struct handshake h;
+    struct errbuf why;
+    struct seal seal;
+
+    make_hello(d, &d->ring.keys[0], role, name, &h, hello);
+    ASSERT(!knock(d, hello, sizeof(hello), true));
+    ASSERT_EQ(0, d->told->answers);
+    ASSERT_OK(handshake_finish(&h, answered, WELCOME_FRAME_BYTES, &seal, &why), why);
+    return seal;
+}
+
+/* Seals MESSAGE as the next one of the session; returns the bytes. */
+static size_t sealed(struct seal *s, uint8_t frame[FRAME_MAX])
+{
+    memcpy(frame + SEAL_HEAD_BYTES, MESSAGE, strlen(MESSAGE));
+    seal_message(s, s->sent + 1, frame, strlen(MESSAGE));
+    return strlen(MESSAGE) + SEAL_BYTES;
+}
+
+static bool send_sealed(struct door *d, struct seal *s)
+{
+    uint8_t frame[FRAME_MAX];
+    size_t bytes = sealed(s, frame);
+
+    return knock(d, frame, bytes, true);
+}
+
+TEST(a_plain_message_is_let_in_where_plain_ones_may_come)
+{
+    struct door d;
+
+    for (int keys = 0; keys < 2; keys++) {
+        door_open(&d, keys);
+        ASSERT(knock(&d, MESSAGE, strlen(MESSAGE), false));
+        ASSERT_EQ(ROLE_ADMIN, d.let_in->role);
+        ASSERT_STR("", d.let_in->key_name);
+        ASSERT_EQ(0, d.let_in->session);
+        ASSERT(d.body == d.frame);
+        ASSERT_EQ(strlen(MESSAGE), d.bytes);
+        ASSERT_EQ(0, counted_all(&d));
+        door_close(&d);
+    }
+}
+
+TEST(an_address_of_sealed_messages_takes_no_plain_one)
+{
+    struct door d;
+
+    door_open(&d, true);
+    ASSERT(!knock(&d, MESSAGE, strlen(MESSAGE), true));
+    ASSERT_REFUSED("key_needed", d.told);
+    ASSERT_HAS("--key", told_text(d.told, "error"));
+    ASSERT_EQ(1, counted(&d, "plain"));
+    ASSERT_EQ(1, counted_all(&d));
+    /* One byte is no frame, and is let in nowhere either. */
+    ASSERT(!knock(&d, "x", 1, true));
+    ASSERT_EQ(2, counted(&d, "plain"));
+    door_close(&d);
+}
+
+TEST(a_server_without_a_key_says_so_to_who_has_one)
+{
+    uint8_t ask[HELLO_FRAME_BYTES], frame[FRAME_MAX];
+    struct door with, without;
+
+    door_open(&with, true);
+    struct seal seal = session_of(&with, ROLE_READ, "ann");
+    size_t bytes = sealed(&seal, frame);
+    door_close(&with);
+    door_open(&without, false);
+    handshake_ask(ask);
+    ASSERT(!knock(&without, ask, sizeof(ask), false));
+    ASSERT_REFUSED("wrong_key", without.told);
+    ASSERT_HAS("leave --key out", told_text(without.told, "error"));
+    ASSERT(!knock(&without, frame, bytes, false));
+    ASSERT_REFUSED("wrong_key", without.told);
+    ASSERT_EQ(2, counted(&without, "wrong_key"));
+    door_close(&without);
+}
+
+TEST(a_session_has_the_role_and_the_name_of_its_key)
+{
+    static const enum role roles[] = {ROLE_ADMIN, ROLE_SUBMIT, ROLE_READ, ROLE_WORKER};
+    struct door d;
+
+    door_open(&d, true);
+    for (int i = 0; i < 4; i++) {
+        struct seal seal = session_of(&d, roles[i], "ann");
+        ASSERT(send_sealed(&d, &seal));
+        ASSERT_EQ(roles[i], d.let_in->role);
+        ASSERT_STR("ann", d.let_in->key_name);
+        ASSERT_EQ(seal.session, d.let_in->session);
+        ASSERT_EQ(1, d.let_in->sequence);
+        ASSERT_EQ(strlen(MESSAGE), d.bytes);
+        ASSERT_MEM(MESSAGE, d.body, d.bytes);
+        ASSERT(send_sealed(&d, &seal));
+        ASSERT_EQ(2, d.let_in->sequence);
+    }
+    ASSERT_EQ(0, counted_all(&d));
+    door_close(&d);
+}
+
+TEST(a_reply_is_sealed_for_the_request_that_it_answers)
+{
+    uint8_t frame[FRAME_MAX];
+    struct errbuf why;
+    uint64_t sequence;
+    struct door d;
+
+    door_open(&d, true);
+    struct seal seal = session_of(&d, ROLE_READ, "ann"), other = session_of(&d, ROLE_READ, "ben");
+    ASSERT(send_sealed(&d, &seal));
+    ASSERT(send_sealed(&d, &seal));
+    memcpy(frame + SEAL_HEAD_BYTES, "reply", 5);
+    ASSERT(gate_seal(d.gate, d.let_in, frame, 5));
+    uint8_t copy[FRAME_MAX];
+    memcpy(copy, frame, sizeof(copy));
+    ASSERT(seal_open(&other, copy, 5 + SEAL_BYTES, &sequence, &why) < 0);
+    ASSERT_OK(seal_open(&seal, frame, 5 + SEAL_BYTES, &sequence, &why), why);
+    ASSERT_EQ(2, sequence);
+    ASSERT_MEM("reply", frame + SEAL_HEAD_BYTES, 5);
+    /* Behind the end of the session there is nothing to seal it with. */
+    now_ms += SESSION_IDLE_MS + 1;
+    ASSERT(!gate_seal(d.gate, d.let_in, frame, 5));
+    door_close(&d);
+}
+
+TEST(a_message_that_came_already_is_not_heard_again)
+{
+    uint8_t first[FRAME_MAX], second[FRAME_MAX];
+    struct door d;
+
+    door_open(&d, true);
+    struct seal seal = session_of(&d, ROLE_ADMIN, "ann");
+    size_t bytes = sealed(&seal, first);
+    sealed(&seal, second);
+    ASSERT(knock(&d, second, bytes, true));
+    ASSERT(!knock(&d, second, bytes, true));
+    ASSERT_EQ(0, d.told->answers); /* nobody that it is owed to */
+    ASSERT_EQ(1, d.told->drops);
+    ASSERT(!knock(&d, first, bytes, true));
+    ASSERT_EQ(2, counted(&d, "replayed"));
+    ASSERT_EQ(2, counted_all(&d));
+    ASSERT(send_sealed(&d, &seal)); /* the session goes on */
+    door_close(&d);
+}
+
+TEST(a_message_that_was_changed_or_cut_gets_no_answer)
+{
+    uint8_t frame[FRAME_MAX], changed[FRAME_MAX];
+    struct door d;
+
+    door_open(&d, true);
+    struct seal seal = session_of(&d, ROLE_ADMIN, "ann");
+    size_t bytes = sealed(&seal, frame);
+    for (size_t at = SEAL_HEAD_BYTES; at < bytes; at++) {
+        memcpy(changed, frame, bytes);
+        changed[at] ^= 1;
+        ASSERT(!knock(&d, changed, bytes, true));
+        ASSERT_EQ(0, d.told->answers);
+        ASSERT_EQ(1, d.told->drops);
+    }
+    ASSERT_EQ(bytes - SEAL_HEAD_BYTES, counted(&d, "changed"));
+    ASSERT(!knock(&d, frame, bytes - 1, true));
+    ASSERT_EQ(0, d.told->answers);
+    ASSERT_EQ(1, counted(&d, "broken"));
+    /* The whole one is the first of its number that was let in. */
+    ASSERT(knock(&d, frame, bytes, true));
+    door_close(&d);
+}
+
+TEST(a_session_ends_when_it_is_idle_and_after_a_day)
+{
+    struct door d;
+
+    door_open(&d, true);
+    struct seal seal = session_of(&d, ROLE_READ, "ann");
+    for (int64_t end_ms = now_ms + SESSION_LIFE_MS; now_ms + SESSION_IDLE_MS <= end_ms;) {
+        ASSERT(send_sealed(&d, &seal));
+        now_ms += SESSION_IDLE_MS;
+    }
+    ASSERT_EQ(0, counted_all(&d));
+    now_ms += SESSION_IDLE_MS;
+    ASSERT(!send_sealed(&d, &seal));
+    ASSERT_REFUSED("no_session", d.told);
+    struct seal next = session_of(&d, ROLE_READ, "ann");
+    ASSERT(next.session != seal.session);
+    ASSERT(send_sealed(&d, &next));
+    now_ms += SESSION_IDLE_MS + 1;
+    ASSERT(!send_sealed(&d, &next));
+    ASSERT_REFUSED("no_session", d.told);
+    ASSERT_EQ(2, counted(&d, "no_session"));
+    door_close(&d);
+}
+
+TEST(a_hello_counts_once_soon_and_with_a_key_of_this_server)
+{
+    uint8_t hello[HELLO_FRAME_BYTES], other[HELLO_FRAME_BYTES];
+    struct handshake h;
+    struct errbuf why;
+    struct door d;
+    struct key stranger;
+
+    door_open(&d, true);
+    ASSERT_OK(key_new(&stranger, &why), why);
+    make_hello(&d, &stranger, ROLE_ADMIN, "eve", &h, hello);
+    ASSERT(!knock(&d, hello, sizeof(hello), true));
+    ASSERT_REFUSED("wrong_key", d.told);
+    ASSERT_EQ(1, counted(&d, "wrong_key"));
+    make_hello(&d, &d.ring.keys[0], ROLE_READ, "ann", &h, hello);
+    ASSERT(!knock(&d, hello, sizeof(hello), true));
+    ASSERT_EQ(0, d.told->answers);
+    ASSERT(!knock(&d, hello, sizeof(hello), true));
+    ASSERT_REFUSED("no_session", d.told);
+    make_hello(&d, &d.ring.keys[0], ROLE_READ, "ann", &h, other);
+    now_ms += CHALLENGE_MS + 1;
+    ASSERT(!knock(&d, other, sizeof(other), true));
+    ASSERT_REFUSED("no_session", d.told);
+    ASSERT_EQ(2, counted(&d, "no_session"));
+    other[SEAL_HEAD_BYTES - 1] ^= 255;
+    ASSERT(!knock(&d, other, sizeof(other) - 1, true));
+    ASSERT_REFUSED("bad_message", d.told);
+    ASSERT_EQ(1, counted(&d, "broken"));
+    door_close(&d);
+}
+
+TEST(keys_are_read_again_while_sessions_go_on)
+{
+    struct errbuf why;
+    struct door d;
+
+    door_open(&d, true);
+    d.ring.count = 2;
+    ASSERT_OK(key_new(&d.ring.keys[1], &why), why);
+    write_keys(&d.ring);
+    ASSERT_OK(gate_reload(d.gate, &why), why);
+    struct seal old = session_of(&d, ROLE_READ, "ann");
+    struct key first = d.ring.keys[0];
+    d.ring.keys[0] = d.ring.keys[1];
+    struct seal new = session_of(&d, ROLE_READ, "ben");
+    d.ring.count = 1;
+    write_keys(&d.ring);
+    ASSERT(send_sealed(&d, &old)); /* nobody has read the file yet */
+    ASSERT_OK(gate_reload(d.gate, &why), why);
+    ASSERT(!send_sealed(&d, &old));
+    ASSERT_REFUSED("no_session", d.told);
+    ASSERT(send_sealed(&d, &new));
+    uint8_t hello[HELLO_FRAME_BYTES];
+    struct handshake h;
+    make_hello(&d, &first, ROLE_ADMIN, "ann", &h, hello);
+    ASSERT(!knock(&d, hello, sizeof(hello), true));
+    ASSERT_REFUSED("wrong_key", d.told);
+    door_close(&d);
+}
+
+TEST(a_key_file_that_cannot_be_read_leaves_the_keys_as_they_were)
+{
+    struct errbuf why;
+    struct gate *none;
+    struct door d;
+
+    door_open(&d, true);
+    struct seal seal = session_of(&d, ROLE_READ, "ann");
+    ASSERT_EQ(0, chmod(test_path("keys"), 0644));
+    ASSERT_EQ(-EPERM, gate_reload(d.gate, &why));
+    ASSERT_EQ(-EPERM, gate_open(test_path("keys"), &none, &why));
+    ASSERT_EQ(0, unlink(test_path("keys")));
+    ASSERT_EQ(-ENOENT, gate_reload(d.gate, &why));
+    ASSERT(send_sealed(&d, &seal));
+    session_of(&d, ROLE_READ, "ben");
+    door_close(&d);
+    door_open(&d, false);
+    ASSERT_EQ(-EINVAL, gate_reload(d.gate, &why));
+    ASSERT_HAS("no key file", why.text);
+    door_close(&d);
+}
+
+TEST(strangers_get_so_many_answers_a_second)
+{
+    struct door d;
+    int answers = 0;
+
+    door_open(&d, true);
+    for (int i = 0; i < 2500; i++) {
+        ASSERT(!knock(&d, MESSAGE, strlen(MESSAGE), true));
+        answers += d.told->answers;
+        ASSERT_EQ(1, d.told->answers + d.told->drops);
+    }
+    ASSERT_EQ(2000, answers);
+    ASSERT_EQ(2500, counted(&d, "plain")); /* all of them count */
+    now_ms += 1000;
+    ASSERT(!knock(&d, MESSAGE, strlen(MESSAGE), true));
+    ASSERT_REFUSED("key_needed", d.told);
+    door_close(&d);
+}
+
+/* --- who may ask for what --- */
+
+/* The messages that a role may send, besides ping and dataset.get; an admin may send all. Written
+ * down here once more: what somebody may do is changed in two places, or not at all. */
+static const char *const of_workers[] = {"worker.hello", "worker.bye",   "worker.note", "task.next",
+                                         "task.result",  "task.fail",    "task.refuse", "task.job",
+                                         "params.get",   "result.offer", "result.put",  NULL};
+static const char *const of_submitters[] = {
+    "job.submit",  "job.pause", "job.resume",     "job.cancel", "dataset.offer",
+    "dataset.put", "upload.rm", "dataset.commit", NULL,
+};
+static const char *const of_admins[] = {"job.unpin", "job.rm",     "dataset.rm", "db.backup",
+                                        "db.check",  "db.compact", NULL};
+static const char *const of_all[] = {"ping", "dataset.get", NULL};
+
+static bool lists(const char *const names[], const char *name)
+{
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool may(enum role role, const char *name)
+{
+    const bool submits = lists(of_submitters, name) || strcmp(name, "server.dashboard") == 0;
+    const bool works = lists(of_workers, name), rules = lists(of_admins, name);
+
+    if (role == ROLE_ADMIN || lists(of_all, name))
+        return true;
+    if (role == ROLE_WORKER)
+        return works;
+    return !works && !rules && (role == ROLE_SUBMIT || !submits);
+}
+
+TEST(every_message_is_for_the_roles_that_it_is_for)
+{
+    static const enum role roles[] = {ROLE_ADMIN, ROLE_SUBMIT, ROLE_READ, ROLE_WORKER};
+    struct request rq = {0};
+    struct errbuf why;
+
+    for (int type = 0; type < MSG_COUNT; type++)
+        for (int i = 0; i < 4; i++) {
+            rq.type = (enum message_type)type;
+            rq.role = roles[i];
+            const int want = may(roles[i], message_names[type]) ? 0 : -EACCES;
+            if (gate_judge(&rq, &why) != want)
+                FAIL("%s may%s send %s", role_name(roles[i]), want ? " not" : "",
+                     message_names[type]);
+        }
+    for (int i = 0; of_workers[i]; i++)
+        ASSERT(may(ROLE_WORKER, of_workers[i]) && !may(ROLE_SUBMIT, of_workers[i]));
+}
+
+TEST(who_may_not_is_told_which_role_may)
+{
+    struct request rq = {.type = MSG_JOB_SUBMIT, .role = ROLE_WORKER};
+    struct errbuf why;
+
+    ASSERT_EQ(-EACCES, gate_judge(&rq, &why));
+    ASSERT_STR("a key of the role worker may not send job.submit; the role must be admin or submit",
+               why.text);
+    rq.role = ROLE_NONE;
+    ASSERT_EQ(-EACCES, gate_judge(&rq, &why));
+}
