@@ -175,9 +175,9 @@ $(B)/tests/cli/%: $(B)/obj/tests/unit/cli/%.o $(HARNESS) $(call nomain,$(CLI)) $
 $(B)/tests/server/%: $(B)/obj/tests/unit/server/%.o $(HARNESS) $(call nomain,$(SERVER)) $(CORE) $(PROTO) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs) $(stood_in:%=-Wl$(comma)--wrap=%)
-# What tests stand in for: the clock, and whoever brings requests and takes their answers.
-$(B)/tests/server/test_gate: stood_in := clock_mono_ms transport_reply http_answer http_drop
-$(B)/tests/server/test_jobs $(B)/tests/server/test_workers: stood_in := clock_mono_ms http_answer http_drop
+# What tests stand in for.
+$(B)/tests/server/test_jobs $(B)/tests/server/test_workers: stood_in := clock_mono_ms
+$(B)/tests/server/test_gate: stood_in := clock_mono_ms transport_reply
 $(B)/tests/sim/%: $(B)/obj/tests/unit/sim/%.o $(HARNESS) $(SIMULATED)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(sim_libs)

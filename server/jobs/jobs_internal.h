@@ -18,7 +18,6 @@ struct jobs {
 
 struct checkpoint;
 
-
 /* The one place where a job changes its state, but for a change that cannot be written. It waits
  * for nothing then; who pauses it until something passes says so behind this. */
 void job_set_state(struct jobs *jobs, struct job *job, enum job_state to);

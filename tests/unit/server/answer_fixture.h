@@ -1,14 +1,13 @@
-/* Requests without a socket: what they are answered is kept. The monotonic clock is what the test
- * says; the linker takes both from here (--wrap, see the Makefile). */
+/* Requests that the test brings itself: what they are answered is kept. The monotonic clock is what
+ * the test says; the linker takes it from here (--wrap, see the Makefile). */
 #ifndef STEPPE_TESTS_ANSWER_FIXTURE_H
 #define STEPPE_TESTS_ANSWER_FIXTURE_H
 
 #include <cjson/cJSON.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 
-#include "common/alloc.h"
-#include "server/server.h"
+#include "server/net/net.h"
+#include "server/net/request.h"
 #include "tests/harness.h"
 
 static _Atomic int64_t now_ms = 1000000;
@@ -29,35 +28,32 @@ struct told {
 static struct told all_told[TOLD_MAX];
 static int told_count;
 
-void __wrap_http_answer(struct http_exchange *x, const cJSON *json, char *text);
-void __wrap_http_answer(struct http_exchange *x, const cJSON *json, char *text)
+static void keep_answer(struct request *rq, struct answer *answer)
 {
-    struct told *told = (struct told *)x;
+    struct told *told = rq->from;
 
-    told->json = cJSON_Duplicate(json, true);
+    told->json = cJSON_Duplicate(answer->json, true);
     told->answers++;
-    free(text);
 }
 
-void __wrap_http_drop(struct http_exchange *x);
-void __wrap_http_drop(struct http_exchange *x)
+static void keep_drop(struct request *rq)
 {
-    ((struct told *)x)->drops++;
+    struct told *told = rq->from;
+
+    told->drops++;
 }
 
 /* A request as the gate lets it in; json is its message, NULL for one without. */
-__attribute__((unused)) static struct request *request_of(struct server *s, enum message_type type,
+__attribute__((unused)) static struct request *request_of(struct net *net, enum message_type type,
                                                           const char *sender, const char *json,
                                                           struct told **ret)
 {
-    struct request *rq = xcalloc(1, sizeof(*rq));
+    static const struct carrier keeper = {.reply = keep_answer, .drop = keep_drop};
 
     ASSERT(told_count < TOLD_MAX);
     *ret = &all_told[told_count++];
-    rq->server = s;
-    rq->http = (struct http_exchange *)*ret;
+    struct request *rq = request_new(net, &keeper, *ret);
     rq->type = type;
-    rq->id = -1;
     snprintf(rq->sender, sizeof(rq->sender), "%s", sender);
     rq->message.json = cJSON_Parse(json ? json : "{}");
     ASSERT(rq->message.json);

@@ -6,14 +6,17 @@
 
 #include "common/file.h"
 #include "server/jobs/jobs_internal.h"
+#include "server/jobs/service.h"
 #include "server/jobs/workers_internal.h"
+#include "server/net/lane.h"
 #include "server/store/state_dir.h"
 #include "tests/unit/server/answer_fixture.h"
 #include "tests/unit/server/run_fixture.h"
 
 #define PLENTY INT64_C(1) << 30
 
-static struct server service;
+static struct net net;
+static struct service service;
 
 static void noop(void *arg)
 {
@@ -31,9 +34,9 @@ static void settle(void)
     for (int i = 0; i < 4; i++) {
         bool done = false;
 
-        lane_run(service.store_lane, noop, set_flag, &done);
+        lane_run(net.store_lane, noop, set_flag, &done);
         while (!done)
-            uv_run(&service.loop, UV_RUN_ONCE);
+            uv_run(&net.loop, UV_RUN_ONCE);
     }
 }
 
@@ -75,9 +78,12 @@ static void service_open(int64_t max_running, int64_t memory_bytes)
 {
     struct errbuf why;
 
-    service = (struct server){
-        .max_running = max_running, .memory_bytes = memory_bytes, .checkpoint_s = 3600};
-    ASSERT_EQ(0, uv_loop_init(&service.loop));
+    net = (struct net){.service = &service};
+    service = (struct service){.net = &net,
+                               .max_running = max_running,
+                               .memory_bytes = memory_bytes,
+                               .checkpoint_s = 3600};
+    ASSERT_EQ(0, uv_loop_init(&net.loop));
     failpoint_init(&service.failpoint);
     snprintf(service.dir, sizeof(service.dir), "%s", test_path("state"));
     ASSERT_OK(store_open(service.dir, &service.store, &why), why);
@@ -85,7 +91,7 @@ static void service_open(int64_t max_running, int64_t memory_bytes)
     ASSERT_OK(datasets_open(service.dir, service.store, &service.datasets, &why), why);
     ASSERT_EQ(0, workers_open(&service, &service.workers));
     ASSERT_OK(jobs_open(&service, &service.jobs, &why), why);
-    ASSERT_EQ(0, lane_open(&service.loop, "store", &service.store_lane));
+    ASSERT_EQ(0, lane_open(&net.loop, "store", NULL, &net.store_lane));
 }
 
 /* A new one with the dataset. */
@@ -97,11 +103,11 @@ static void service_make(int64_t max_running, int64_t memory_bytes)
 
 static void service_close(void)
 {
-    service.stopping = true;
-    lane_close(service.store_lane);
+    net.stopping = true;
+    lane_close(net.store_lane);
     workers_close(service.workers);
-    uv_run(&service.loop, UV_RUN_DEFAULT);
-    ASSERT_EQ(0, uv_loop_close(&service.loop));
+    uv_run(&net.loop, UV_RUN_DEFAULT);
+    ASSERT_EQ(0, uv_loop_close(&net.loop));
     jobs_close(service.jobs);
     datasets_close(service.datasets);
     query_close(service.query);
@@ -159,7 +165,7 @@ __attribute__((unused)) static struct worker *hello(const char *sender, int64_t 
     struct worker *worker;
     struct told *told;
     struct errbuf why;
-    struct request *rq = request_of(&service, MSG_WORKER_HELLO, sender, NULL, &told);
+    struct request *rq = request_of(&net, MSG_WORKER_HELLO, sender, NULL, &told);
 
     ASSERT_OK(workers_hello(service.workers, rq, sender, threads, class, &worker, &why), why);
     request_drop(rq);
@@ -172,7 +178,7 @@ __attribute__((unused)) static struct told *next_with(struct worker *worker, con
     struct told *told;
 
     workers_next(service.workers, worker,
-                 request_of(&service, MSG_TASK_NEXT, worker->sender, json, &told));
+                 request_of(&net, MSG_TASK_NEXT, worker->sender, json, &told));
     return told;
 }
 

@@ -14,7 +14,7 @@
 
 /* A gate and whoever stands before it. */
 struct door {
-    struct server server;
+    struct net net;
     struct gate *gate;
     struct keyring ring;
     struct request *let_in; /* by the last knock; NULL: it was not */
@@ -78,7 +78,7 @@ static bool knock(struct door *d, const void *frame, size_t bytes, bool sealed_o
 {
     door_leave(d);
     told_forget();
-    struct request *rq = request_of(&d->server, MSG_PING, "", NULL, &d->told);
+    struct request *rq = request_of(&d->net, MSG_PING, "", NULL, &d->told);
     ASSERT(bytes <= FRAME_MAX);
     memcpy(d->frame, frame, bytes);
     d->body = d->frame;

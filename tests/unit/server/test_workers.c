@@ -63,14 +63,14 @@ TEST(whoever_knows_a_workers_uuid_is_not_that_worker)
 
     service_make(1, PLENTY);
     worker = hello("ann", 1, "a");
-    struct request *rq = request_of(&service, MSG_TASK_NEXT, "ann", NULL, &told);
+    struct request *rq = request_of(&net, MSG_TASK_NEXT, "ann", NULL, &told);
     ASSERT(workers_of(service.workers, rq) == worker);
     snprintf(rq->key_name, sizeof(rq->key_name), "eve");
     ASSERT_EQ(-EPERM, workers_hello(service.workers, rq, "ann", 1, "a", &worker, &why));
     ASSERT_HAS("another key", why.text);
     ASSERT(!workers_of(service.workers, rq));
     ASSERT_REFUSED("unknown_worker", told);
-    rq = request_of(&service, MSG_TASK_NEXT, "ben", NULL, &told);
+    rq = request_of(&net, MSG_TASK_NEXT, "ben", NULL, &told);
     ASSERT(!workers_of(service.workers, rq));
     ASSERT_REFUSED("unknown_worker", told);
     ASSERT_HAS("say worker.hello first", told_text(told, "error"));
@@ -90,7 +90,7 @@ TEST(there_are_at_most_so_many_workers)
         hello(name, 1, "a");
         told_forget();
     }
-    struct request *rq = request_of(&service, MSG_WORKER_HELLO, "more", NULL, &told);
+    struct request *rq = request_of(&net, MSG_WORKER_HELLO, "more", NULL, &told);
     ASSERT_EQ(-ERANGE, workers_hello(service.workers, rq, "more", 1, "a", &worker, &why));
     ASSERT_HAS("1024 workers are connected already", why.text);
     worker = hello("w7", 1, "a"); /* one of them may */
@@ -264,9 +264,9 @@ TEST(a_lease_that_runs_out_gives_its_node_to_another)
     ASSERT(node_of(two).lo == node_of(rest).lo); /* it gave back what it had */
     tick(lease_ms / 2 - 1);
     ASSERT_EQ(2, count_in(WORKER_COMPUTING));
-    ASSERT_EQ(0, service.metrics.counts[COUNT_LEASES_EXPIRED]);
+    ASSERT_EQ(0, net.metrics.counts[COUNT_LEASES_EXPIRED]);
     tick(1);
-    ASSERT_EQ(1, service.metrics.counts[COUNT_LEASES_EXPIRED]);
+    ASSERT_EQ(1, net.metrics.counts[COUNT_LEASES_EXPIRED]);
     ASSERT_EQ(1, count_in(WORKER_SILENT));
     struct told *again = next(hello("cid", 1, "a"));
     ASSERT_EQ(node_of(one).lo, node_of(again).lo);
@@ -283,14 +283,14 @@ TEST(who_is_at_work_keeps_its_lease)
     now_ms += lease_ms - 1;
     ASSERT(workers_renew(ann, job) >= 10000);
     tick(9999);
-    ASSERT_EQ(0, service.metrics.counts[COUNT_LEASES_EXPIRED]);
+    ASSERT_EQ(0, net.metrics.counts[COUNT_LEASES_EXPIRED]);
     workers_fetches(service.workers, "nobody");
     workers_fetches(service.workers, "ann");
     tick(9999);
-    ASSERT_EQ(0, service.metrics.counts[COUNT_LEASES_EXPIRED]);
+    ASSERT_EQ(0, net.metrics.counts[COUNT_LEASES_EXPIRED]);
     ASSERT_EQ(1, count_in(WORKER_COMPUTING));
     tick(600000);
-    ASSERT_EQ(1, service.metrics.counts[COUNT_LEASES_EXPIRED]);
+    ASSERT_EQ(1, net.metrics.counts[COUNT_LEASES_EXPIRED]);
     end();
 }
 
@@ -327,7 +327,7 @@ TEST(a_node_that_takes_three_workers_with_it_ends_its_job)
     }
     ASSERT_EQ(JOB_FAILED, job->rec.state);
     ASSERT_HAS("poison: 3 workers in a row were lost with shards 0 to 3", job->rec.reason);
-    ASSERT_EQ(4, service.metrics.counts[COUNT_SHARDS_BURIED]);
+    ASSERT_EQ(4, net.metrics.counts[COUNT_SHARDS_BURIED]);
     end();
 }
 
@@ -340,7 +340,7 @@ TEST(results_make_leases_short_and_are_counted)
     now_ms += 700;
     count_result(job, ann, node_of(told));
     ASSERT_EQ(4, ann->shards);
-    ASSERT_EQ(4, service.metrics.counts[COUNT_SHARDS_OK]);
+    ASSERT_EQ(4, net.metrics.counts[COUNT_SHARDS_OK]);
     ASSERT(job->touched);
     told = next(ann);
     ASSERT_EQ(7000, told_number(told, "lease_ms")); /* ten times what it took */
@@ -395,7 +395,7 @@ TEST(saying_bye_makes_nobody_better)
     fault(ann, job, 3);
     workers_bye(service.workers, ann);
     struct told *told;
-    struct request *rq = request_of(&service, MSG_TASK_NEXT, "ann", NULL, &told);
+    struct request *rq = request_of(&net, MSG_TASK_NEXT, "ann", NULL, &told);
     ASSERT(!workers_of(service.workers, rq)); /* it has left */
     ASSERT_REFUSED("unknown_worker", told);
     ASSERT(hello("ann", 4, "a") == ann);
@@ -456,7 +456,7 @@ TEST(what_workers_report_themselves_is_believed_sooner)
     workers_fault(service.workers, ann, job, true, 2, "no memory");
     ASSERT_EQ(JOB_FAILED, job->rec.state);
     ASSERT_HAS("failed 3 times: no memory", job->rec.reason);
-    ASSERT_EQ(2, service.metrics.counts[COUNT_SHARDS_BURIED]);
+    ASSERT_EQ(2, net.metrics.counts[COUNT_SHARDS_BURIED]);
     end();
 }
 
