@@ -83,7 +83,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json tidy test check demo lint bench fuzz fuzzers chaos sim swarm screenshot install clean tests
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json tidy test check demo lint bench fuzz fuzzers chaos sim swarm evidence screenshot install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
