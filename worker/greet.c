@@ -10,7 +10,7 @@
 #define HELLO_RETRY_MS 2000
 #define BYE_MS 2000
 
-int greet_open(const struct session_options *options, const char *sender,
+int greet_open(const struct duty_options *options, const char *sender,
                const volatile sig_atomic_t *stop, struct client **ret, struct errbuf *why)
 {
     struct client *c;
@@ -45,7 +45,7 @@ void greet_read_class(const cJSON *json, char wanted[NUMERICS_CLASS_BYTES])
     snprintf(wanted, NUMERICS_CLASS_BYTES, "%s", class);
 }
 
-int greet_hello(const struct talk *t, const struct session_options *options, const char *class,
+int greet_hello(const struct talk *t, const struct duty_options *options, const char *class,
                 bool *io_known, char wanted[NUMERICS_CLASS_BYTES], struct errbuf *why)
 {
     cJSON *request = cJSON_CreateObject();
@@ -93,8 +93,7 @@ static void say(struct client *client, enum message_type type, cJSON *request,
         log_warn("worker.bye", "error=\"%s\"", why.text);
 }
 
-void greet_bye(const struct session_options *options, const char *sender,
-               const struct last_word *last)
+void greet_bye(const struct duty_options *options, const char *sender, const struct last_word *last)
 {
     static const volatile sig_atomic_t never;
     struct client *client;

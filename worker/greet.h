@@ -2,17 +2,17 @@
 #ifndef STEPPE_WORKER_GREET_H
 #define STEPPE_WORKER_GREET_H
 
-#include "worker/session.h"
+#include "worker/duty.h"
 #include "worker/talk.h"
 
 /* Opens a connection with the options' key. sender: NULL for a fresh one. */
-int greet_open(const struct session_options *options, const char *sender,
+int greet_open(const struct duty_options *options, const char *sender,
                const volatile sig_atomic_t *stop, struct client **ret, struct errbuf *why);
 
 /* Says hello until the server takes it. *io_known: it did so before; a key that is refused then may
  * still be on its way. wanted: as greet_read_class. 0; -EINTR: stop was set; -EREMOTEIO: a refusal
  * that no waiting cures. */
-int greet_hello(const struct talk *t, const struct session_options *options, const char *class,
+int greet_hello(const struct talk *t, const struct duty_options *options, const char *class,
                 bool *io_known, char wanted[NUMERICS_CLASS_BYTES], struct errbuf *why);
 /* The class that a reply asks for, "" when it asks for none. */
 void greet_read_class(const cJSON *json, char wanted[NUMERICS_CLASS_BYTES]);
@@ -26,7 +26,7 @@ struct last_word {
 };
 /* Says the last word (NULL: there is none) and bye on a connection of its own: the old one may have
  * a request outstanding, and stop is set. Takes a few seconds at most. */
-void greet_bye(const struct session_options *options, const char *sender,
+void greet_bye(const struct duty_options *options, const char *sender,
                const struct last_word *last);
 
 #endif

@@ -19,17 +19,17 @@
 #include "common/text.h"
 #include "proto/address.h"
 #include "worker/cache.h"
+#include "worker/duty.h"
 #include "worker/nn/gemm.h"
 #include "worker/nn/kernels.h"
 #include "worker/numerics.h"
 #include "worker/pin.h"
-#include "worker/session.h"
 #include "worker/stop.h"
 
 #define DRAIN_S 10 /* to finish, and again to give back: less than the 25 s that it is given */
 
 struct worker_options {
-    struct session_options session;
+    struct duty_options duty;
     const char *config, *class;
     int log_level;
     bool help, version, print_class;
@@ -38,15 +38,15 @@ struct worker_options {
 #define AT(field) offsetof(struct worker_options, field)
 
 static const struct option table[] = {
-    {"connect", OPT_STR, AT(session.server), .def = ADDRESS_DEFAULT, .arg = "URL",
+    {"connect", OPT_STR, AT(duty.server), .def = ADDRESS_DEFAULT, .arg = "URL",
      .help = "address of the server"},
-    {"key", OPT_STR, AT(session.key), .arg = "FILE",
+    {"key", OPT_STR, AT(duty.key), .arg = "FILE",
      .help = "seal messages with the key in this file (steppe key derive --role worker)"},
-    {"threads", OPT_INT, AT(session.threads), .arg = "T", .min = 1, .max = THREADS_MAX,
+    {"threads", OPT_INT, AT(duty.threads), .arg = "T", .min = 1, .max = THREADS_MAX,
      .help = "compute threads (default: one for each processor that it may use)"},
-    {"name", OPT_STR, AT(session.name), .arg = "NAME",
+    {"name", OPT_STR, AT(duty.name), .arg = "NAME",
      .help = "name in `steppe workers` (default: host-pid)"},
-    {"cache", OPT_STR, AT(session.cache), .arg = "DIR",
+    {"cache", OPT_STR, AT(duty.cache), .arg = "DIR",
      .help = "folder for datasets, shared by the workers of a host (default $XDG_CACHE_HOME/steppe "
              "or ~/.cache/steppe)"},
     {"class", OPT_STR, AT(class), .arg = "CLASS",
@@ -55,7 +55,7 @@ static const struct option table[] = {
     {"print-class", OPT_FLAG, AT(print_class), .help = "print the numerics class and exit"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from a file of \"name = value\" lines"},
-    {"profile", OPT_FLAG, AT(session.profile),
+    {"profile", OPT_FLAG, AT(duty.profile),
      .help = "when a job or the worker ends, print the time that each layer took in each pass"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",
      .help = "log events of this level and above"},
@@ -77,7 +77,7 @@ static void on_signal(int number)
 }
 
 /* Sets threads where no option did. Gives what the log says of them and of the memory; malloc. */
-static char *set_threads(struct session_options *options)
+static char *set_threads(struct duty_options *options)
 {
     char processors[MACHINE_TEXT_BYTES], memory[MACHINE_TEXT_BYTES];
     struct machine machine;
@@ -167,17 +167,17 @@ static int work(struct worker_options *options, char **argv, struct errbuf *why)
     int rc;
 
     gemm_init();
-    numerics_class(options->session.kernels, class);
+    numerics_class(options->duty.kernels, class);
     if (options->class && !pin_matches(options->class, class)) {
         rc = pin_free() ? pin_class(options->class, argv, why)
                         : err_set(why, -ENOTSUP, "the environment gives numerics class %s", class);
         return err_prefix(why, rc, "--class");
     }
-    options->session.may_change = !options->class && pin_free();
-    while ((rc = session_run(&options->session, &stop, class, why)) == -ERESTART) {
+    options->duty.may_change = !options->class && pin_free();
+    while ((rc = duty_run(&options->duty, &stop, class, why)) == -ERESTART) {
         rc = pin_class(class, argv, why);
         log_warn("worker.class", "error=\"%s\"", why->text);
-        options->session.may_change = false;
+        options->duty.may_change = false;
     }
     return rc;
 }
@@ -219,28 +219,28 @@ int main(int argc, char **argv)
         status = print_class(&why) < 0;
         goto out;
     }
-    if (!options.session.cache)
-        options.session.cache = cache;
-    if (!options.session.cache) {
+    if (!options.duty.cache)
+        options.duty.cache = cache;
+    if (!options.duty.cache) {
         status = refuse_homeless(&why);
         goto out;
     }
-    if (!options.session.name)
-        options.session.name = name;
+    if (!options.duty.name)
+        options.duty.name = name;
     log_set_level((enum log_level)options.log_level);
     set_signals();
-    options.session.machine = machine = set_threads(&options.session);
-    if (address_check(options.session.server, &why) < 0) {
+    options.duty.machine = machine = set_threads(&options.duty);
+    if (address_check(options.duty.server, &why) < 0) {
         err_prefix(&why, -EINVAL, "--connect");
         status = 2;
         goto out;
     }
-    if (kernels_choose(getenv("STEPPE_KERNELS"), &options.session.kernels, &why) < 0) {
+    if (kernels_choose(getenv("STEPPE_KERNELS"), &options.duty.kernels, &why) < 0) {
         err_prefix(&why, -EINVAL, "STEPPE_KERNELS");
         status = 2;
         goto out;
     }
-    status = check_host(options.session.cache, &why) < 0 || work(&options, argv, &why) < 0;
+    status = check_host(options.duty.cache, &why) < 0 || work(&options, argv, &why) < 0;
 out:
     status = output_end(&output, "steppe-worker", status, &why);
     free(cache);

@@ -9,7 +9,7 @@
 #include "common/err.h"
 #include "proto/messages.h"
 
-/* Does what failed with rc (0 or negative errno) while a job was planned or run lie between this
+/* Does what failed with rc (0 or negative errno) while a job was loaded or run lie between this
  * worker and the job? No: the server was lost or is not understood, or we are to stop. */
 bool refusal_is(int rc);
 /* What the server makes of it. rc: one that refusal_is. */

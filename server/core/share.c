@@ -1,6 +1,6 @@
 #include "server/core/share.h"
 
-void share_order(const double *granted_ms, size_t count, size_t planned, uint32_t threads,
+void share_order(const double *granted_ms, size_t count, size_t loaded, uint32_t threads,
                  size_t *order)
 {
     for (size_t i = 0; i < count; i++) { /* insertion: a handful of jobs run */
@@ -9,15 +9,15 @@ void share_order(const double *granted_ms, size_t count, size_t planned, uint32_
             order[at] = order[at - 1];
         order[at] = i;
     }
-    if (planned == SIZE_MAX || count == 0 ||
-        granted_ms[planned] - granted_ms[order[0]] > (double)SHARE_TURN_MS * threads)
+    if (loaded == SIZE_MAX || count == 0 ||
+        granted_ms[loaded] - granted_ms[order[0]] > (double)SHARE_TURN_MS * threads)
         return;
     size_t at = 0;
-    while (order[at] != planned)
+    while (order[at] != loaded)
         at++;
     for (; at > 0; at--)
         order[at] = order[at - 1];
-    order[0] = planned;
+    order[0] = loaded;
 }
 
 double share_level(double granted_ms, const double *ms, size_t count, uint32_t threads)

@@ -1,6 +1,6 @@
 /* Several jobs share the workers: who asks for work gets it from the job with the least compute
- * time granted so far. A worker plans one job at a time and a new plan costs, so it stays with its
- * job until that is ahead of another by SHARE_TURN_MS of the worker's time. Pure. */
+ * time granted so far. A worker has one job loaded at a time and to load another costs, so it stays
+ * with its job until that is ahead of another by SHARE_TURN_MS of the worker's time. Pure. */
 #ifndef STEPPE_SERVER_CORE_SHARE_H
 #define STEPPE_SERVER_CORE_SHARE_H
 
@@ -12,8 +12,8 @@
 #define SHARE_OWED_MS 10000
 
 /* Sorts order[count], indices of granted_ms (thread milliseconds), into the order in which a worker
- * with `threads` threads tries them. planned: the index of its job, SIZE_MAX: none of them. */
-void share_order(const double *granted_ms, size_t count, size_t planned, uint32_t threads,
+ * with `threads` threads tries them. loaded: the index of its job, SIZE_MAX: none of them. */
+void share_order(const double *granted_ms, size_t count, size_t loaded, uint32_t threads,
                  size_t *order);
 /* What this job counts as granted beside others, ms[count]: no less than SHARE_OWED_MS for each of
  * the cluster's threads below the most of them. */

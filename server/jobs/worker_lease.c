@@ -13,7 +13,7 @@
 #define PIECE_MS 10000 /* most time between two pieces, at least */
 #define SCORE_SHARDS 8 /* most shards of a sweep or test per thread and trip */
 #define POISON_LOST 3  /* workers that one node may take with it */
-#define HELP_MS 200    /* idle for this long it helps another job than the one it has planned */
+#define HELP_MS 200    /* idle for this long it helps another job than the one it has loaded */
 #define REPEAT_MS 300  /* no lease younger than this is repeated */
 #define CREW_MS 5
 #define NO_JOB SIZE_MAX
@@ -22,7 +22,7 @@
 static bool serves(const struct worker *worker, const struct job *job, int64_t now_ms)
 {
     return worker_alive(worker, now_ms) && worker_fits(worker, job) && !worker->aside_until_ms &&
-           (!worker->planned || worker->planned == job->rec.job);
+           (!worker->loaded || worker->loaded == job->rec.job);
 }
 
 /* Threads that compute for the job. A thousand workers may ask at once: they are counted once in
@@ -168,7 +168,7 @@ static void send_task(struct worker *worker, const struct job *job, const struct
             tensors[count++] =
                 tensor_1d("theta", DTYPE_F32, job->model.floats, run_round_theta(job->run));
     }
-    worker->job = worker->planned = job->rec.job;
+    worker->job = worker->loaded = job->rec.job;
     worker->lease_start_ms = now_ms;
     worker->lease_end_ms = now_ms + ttl_ms;
     worker->lease_shards = node_size(task->node);
@@ -243,12 +243,12 @@ static size_t candidates(struct workers *w, const struct worker *worker, int64_t
 {
     struct job *jobs[RUNNING_MAX], *job;
     double granted_ms[RUNNING_MAX];
-    size_t order[RUNNING_MAX], count = 0, planned = NO_JOB;
+    size_t order[RUNNING_MAX], count = 0, loaded = NO_JOB;
 
     for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++)
         if (jobs_ready(job) && !job->class_pending && worker_fits(worker, job) &&
             !lacks_data(w, worker, job)) {
-            planned = job->rec.job == worker->planned ? count : planned;
+            loaded = job->rec.job == worker->loaded ? count : loaded;
             granted_ms[count] = job->granted_ms;
             jobs[count++] = job;
         }
@@ -256,7 +256,7 @@ static size_t candidates(struct workers *w, const struct worker *worker, int64_t
     for (size_t i = 0; count > 1 && i < count; i++)
         jobs[i]->granted_ms = granted_ms[i] =
             share_level(granted_ms[i], granted_ms, count, threads);
-    share_order(granted_ms, count, planned, worker->threads, order);
+    share_order(granted_ms, count, loaded, worker->threads, order);
     for (size_t i = 0; i < count; i++)
         ret[i] = jobs[order[i]];
     return count;
@@ -271,7 +271,7 @@ bool worker_grant(struct workers *w, struct worker *worker)
         return false;
     size_t count = candidates(w, worker, now_ms, jobs);
     /* The step that it just did will soon give more of the same. */
-    bool waits = worker->planned && now_ms - worker->held_since_ms < HELP_MS;
+    bool waits = worker->loaded && now_ms - worker->held_since_ms < HELP_MS;
     for (size_t i = 0; i < count; i++) {
         struct job *job = jobs[i];
 
@@ -281,7 +281,7 @@ bool worker_grant(struct workers *w, struct worker *worker)
         }
         if (take(w, worker, job, now_ms))
             return true;
-        if (waits && job->rec.job == worker->planned)
+        if (waits && job->rec.job == worker->loaded)
             return false;
     }
     for (size_t i = 0; i < count; i++)

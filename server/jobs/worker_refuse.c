@@ -126,8 +126,8 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
     char text[sizeof(job->refusals.said) + 80];
 
     worker_release(w, worker);
-    if (worker->planned == job->rec.job)
-        worker->planned = 0;
+    if (worker->loaded == job->rec.job)
+        worker->loaded = 0;
     if (known) /* it says so again: its answer was lost */
         return;
     note(worker, job->rec.job, passes[cause]);

@@ -150,7 +150,7 @@ uint32_t workers_bye(struct workers *w, struct worker *worker)
     log_info("worker.bye", "worker=%u released=%u", worker->number, released);
     if (worker->strikes) { /* saying bye and hello makes nobody better */
         worker->left = true;
-        worker->planned = 0;
+        worker->loaded = 0;
         if (worker->held)
             request_drop(worker->held);
         worker->held = NULL;
@@ -165,8 +165,8 @@ uint32_t workers_bye(struct workers *w, struct worker *worker)
 void workers_forget_job(struct workers *w, int64_t job)
 {
     for (struct worker *worker = w->list; worker; worker = worker->next) {
-        if (worker->planned == job)
-            worker->planned = 0;
+        if (worker->loaded == job)
+            worker->loaded = 0;
         worker_forgive(worker, job);
     }
 }

@@ -57,7 +57,7 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
 bool workers_result_fits(const struct worker *worker, const struct job *job);
 /* What kept workers from this job is over: who refused it is asked again. */
 void workers_forgive(struct workers *w, int64_t job);
-/* This job has no run any more: workers that have it planned are free for others. */
+/* This job has no run any more: workers that have it loaded are free for others. */
 void workers_forget_job(struct workers *w, int64_t job);
 
 /* Gives work to those whose reply is held. */

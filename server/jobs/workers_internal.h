@@ -30,9 +30,9 @@ struct worker {
     struct request *held; /* waits for work */
     int64_t held_since_ms;
     struct have have;
-    int64_t planned; /* the last job it was given work of, while that runs; 0: none */
-    int64_t proven;  /* the last job it had a result counted of */
-    int64_t job;     /* it computes for, 0: none */
+    int64_t loaded; /* the last job it was given work of, while that runs; 0: none */
+    int64_t proven; /* the last job it had a result counted of */
+    int64_t job;    /* it computes for, 0: none */
     int64_t lease_start_ms, lease_end_ms;
     uint32_t lease_shards;
     uint64_t shards; /* counted in all */

@@ -7,7 +7,7 @@
 #include "common/hash.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/journal.h"
-#include "tests/sim/plan.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
 
 #define STATE DISK_ROOT "/state"
@@ -136,10 +136,10 @@ static struct inode *newest_of(int job, int *ret_step, int *ret_count)
 
 void damage_checkpoint(bool other)
 {
-    int first = (int)world_draw(PLAN_JOBS_MAX), step, count;
+    int first = (int)world_draw(SCENARIO_JOBS_MAX), step, count;
 
-    for (int i = 0; i < PLAN_JOBS_MAX; i++) {
-        int job = 1 + (first + i) % PLAN_JOBS_MAX;
+    for (int i = 0; i < SCENARIO_JOBS_MAX; i++) {
+        int job = 1 + (first + i) % SCENARIO_JOBS_MAX;
         struct inode *newest = newest_of(job, &step, &count);
         if (!newest || (other && count < 2) || !spoil(newest))
             continue;

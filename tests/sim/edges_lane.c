@@ -6,7 +6,7 @@
 #include "server/net/lane.h"
 #include "tests/sim/edges.h"
 #include "tests/sim/life.h"
-#include "tests/sim/plan.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
 
 struct item {

@@ -13,7 +13,7 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/edges.h"
 #include "tests/sim/journal.h"
-#include "tests/sim/plan.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
 
 #define STATE DISK_ROOT "/state"
@@ -50,7 +50,7 @@ static void boot(void *arg, int64_t number);
 /* The process is gone. */
 static void died(bool power)
 {
-    const struct plan *p = plan_get();
+    const struct scenario *p = scenario_get();
 
     life.inside = life.up = false;
     disk_crash(power);
@@ -62,7 +62,7 @@ static void died(bool power)
 
 bool life_enter(void (*fn)(void *arg), void *arg)
 {
-    bool power = world_chance(plan_get()->power_permille);
+    bool power = world_chance(scenario_get()->power_permille);
 
     if (setjmp(life.escape) != 0) {
         died(power);
@@ -115,7 +115,7 @@ struct start {
 static void do_boot(void *arg)
 {
     struct start *start = arg;
-    const struct server_options options = plan_options(STATE);
+    const struct server_options options = scenario_options(STATE);
 
     start->rc = server_check(&options, &start->why);
     if (start->rc == 0)
@@ -125,7 +125,7 @@ static void do_boot(void *arg)
 /* What ends this life, if it is to end by itself. */
 static void draw_death(void)
 {
-    const struct plan *p = plan_get();
+    const struct scenario *p = scenario_get();
 
     disk_crash_in(0);
     edges_crash_at_failpoint(0);
@@ -139,7 +139,7 @@ static void draw_death(void)
         edges_crash_at_failpoint(1 + world_draw(world_chance(500) ? 4 : 40));
         break;
     default:
-        plan_schedule_death(life.number);
+        scenario_schedule_death(life.number);
     }
 }
 

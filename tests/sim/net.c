@@ -11,7 +11,7 @@
 #include "server/net/transport.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/life.h"
-#include "tests/sim/plan.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
 
 #define HISTORY 64 /* messages that may come again */
@@ -75,14 +75,14 @@ void net_cut(int number, bool up, bool down, int64_t us)
 
 static int64_t travel_us(void)
 {
-    const struct plan *p = plan_get();
+    const struct scenario *p = scenario_get();
 
     return world_now_us() < p->calm_us ? world_delay(50, p->delay_most_us) : world_delay(50, MS);
 }
 
 static bool strikes(unsigned permille)
 {
-    return world_now_us() < plan_get()->calm_us && world_chance(permille);
+    return world_now_us() < scenario_get()->calm_us && world_chance(permille);
 }
 
 /* --- to the server --- */
@@ -137,10 +137,10 @@ static void say(const struct client *c)
     if (*old)
         letter_free(*old);
     *old = l;
-    if (c->stalled || strikes(plan_get()->drop_permille))
+    if (c->stalled || strikes(scenario_get()->drop_permille))
         return;
     post(l);
-    if (strikes(plan_get()->double_permille))
+    if (strikes(scenario_get()->double_permille))
         post(l);
 }
 
@@ -267,7 +267,7 @@ void transport_reply(struct transport *t, const struct token *to, void *body)
     memcpy(&r->id, to->bytes + sizeof(r->to), sizeof(r->id));
     memcpy(r->body, body, bytes);
     transport_release(body);
-    if (t != net.transport || strikes(plan_get()->drop_permille)) {
+    if (t != net.transport || strikes(scenario_get()->drop_permille)) {
         free(r);
         return;
     }

@@ -10,7 +10,7 @@
 #include "tests/sim/journal.h"
 #include "tests/sim/life.h"
 #include "tests/sim/net.h"
-#include "tests/sim/plan.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/watch.h"
 #include "tests/sim/world.h"
 
@@ -79,7 +79,7 @@ static struct {
     bool extra; /* something between: a job is resumed, the dataset imported again */
     enum verb extra_verb;
     int extra_job;
-    struct person_job jobs[PLAN_JOBS_MAX];
+    struct person_job jobs[SCENARIO_JOBS_MAX];
     struct person_file dataset, list;
 } me;
 
@@ -93,12 +93,12 @@ static void add(enum verb verb, int job, int64_t delay_us)
 
 static int64_t some_time(void)
 {
-    return plan_get()->undisturbed ? 0 : world_delay(10 * MS, 10 * SECOND);
+    return scenario_get()->undisturbed ? 0 : world_delay(10 * MS, 10 * SECOND);
 }
 
 static void draw_verbs(int job)
 {
-    if (plan_get()->undisturbed)
+    if (scenario_get()->undisturbed)
         return;
     for (int i = 0; i < 2 && world_chance(300); i++) {
         add(PAUSE, job, some_time());
@@ -112,7 +112,7 @@ static void draw_verbs(int job)
 
 static void draw_steps(void)
 {
-    const struct plan *p = plan_get();
+    const struct scenario *p = scenario_get();
 
     add(OFFER, 0, 0);
     add(PUT, 0, 0);
@@ -120,8 +120,8 @@ static void draw_steps(void)
     if (p->jobs == 0)
         return;
     for (int i = 0; i < p->jobs; i++) {
-        plan_uuid(me.jobs[i].uuid);
-        if (p->specs[i] == PLAN_SPEC_LIST) {
+        scenario_uuid(me.jobs[i].uuid);
+        if (p->specs[i] == SCENARIO_SPEC_LIST) {
             add(LIST_OFFER, i, 0);
             add(LIST_PUT, i, 0);
         }
@@ -145,10 +145,10 @@ static void draw_steps(void)
 
 static cJSON *spec_of(int index)
 {
-    int spec = plan_get()->specs[index];
-    cJSON *json = cJSON_Parse(plan_spec(spec)), *list;
+    int spec = scenario_get()->specs[index];
+    cJSON *json = cJSON_Parse(scenario_spec(spec)), *list;
 
-    if (spec != PLAN_SPEC_LIST)
+    if (spec != SCENARIO_SPEC_LIST)
         return json;
     list = cJSON_AddObjectToObject(json, "exclude");
     cJSON_AddStringToObject(list, "file", "list.safetensors");
@@ -327,7 +327,7 @@ static void take_list(const struct message *m)
     me.extra = false;
     cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(m->json, "jobs"))
     {
-        for (int i = 0; i < plan_get()->jobs; i++) {
+        for (int i = 0; i < scenario_get()->jobs; i++) {
             struct person_job *job = &me.jobs[i];
             if (job->number != number(row, "job"))
                 continue;
@@ -361,7 +361,8 @@ static void take_list(const struct message *m)
 /* What is said of its input; the reader judges. */
 static void note_input(int index, const struct message *m)
 {
-    const bool written = strstr(plan_spec(plan_get()->specs[index]), PLAN_INPUT) != NULL;
+    const bool written =
+        strstr(scenario_spec(scenario_get()->specs[index]), SCENARIO_INPUT) != NULL;
     const cJSON *mean = cJSON_GetObjectItemCaseSensitive(m->json, "mean");
     int notes = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(m->json, "notes"));
 
@@ -393,7 +394,7 @@ static void take_ack(enum verb verb, int index, const struct message *m)
 
     if (verb == SUBMIT) {
         job->number = number(row, "job");
-        note("submitted job=%" PRId64 " spec=%d", job->number, plan_get()->specs[index]);
+        note("submitted job=%" PRId64 " spec=%d", job->number, scenario_get()->specs[index]);
     }
     if (verb == REMOVE)
         snprintf(job->state, sizeof(job->state), "removed");
@@ -470,7 +471,7 @@ void person_begin(const struct person_file *dataset, const struct person_file *l
     me.dataset = *dataset;
     me.list = *list;
     me.client = (struct client){.number = 0, .reply = on_reply};
-    plan_uuid(me.client.sender);
+    scenario_uuid(me.client.sender);
     net_add(&me.client);
     draw_steps();
     world_after(0, do_step, NULL, 0);

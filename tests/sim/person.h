@@ -16,8 +16,8 @@ struct person_file {
     char sha256[SHA256_HEX];
 };
 
-/* The dataset, and a list of samples to leave out, whose content is borrowed. Call it when the plan
- * is made. */
+/* The dataset, and a list of samples to leave out, whose content is borrowed. Call it when the
+ * scenario is made. */
 void person_begin(const struct person_file *dataset, const struct person_file *list);
 
 #endif

@@ -36,7 +36,7 @@ struct runner {
     enum plant plant;
     bool echo;
     struct person_file dataset, list;
-    struct outcome outcomes[PLAN_SPECS][SIM_CLASSES];
+    struct outcome outcomes[SCENARIO_SPECS][SIM_CLASSES];
     uint8_t *disk; /* with the dataset on it; NULL until it was imported */
     size_t disk_bytes;
     struct journal *journals[SIDE_MAX];
@@ -60,14 +60,14 @@ static _Noreturn void run_world(const struct runner *r, struct journal *j)
     journal_use(j, r->echo);
     disk_init();
     disk_vfs_use();
-    if (!plan_get()->fresh)
+    if (!scenario_get()->fresh)
         disk_load(r->disk, r->disk_bytes);
     damage_begin(r->dataset.data, r->dataset.bytes, r->dataset.sha256);
     person_begin(&r->dataset, &r->list);
     life_begin();
-    if (!world_run(plan_get()->calm_us + CALM_US))
+    if (!world_run(scenario_get()->calm_us + CALM_US))
         note("violation what=\"the jobs do not come to their end\"");
-    if (plan_get()->jobs == 0) { /* what is handed back is the disk */
+    if (scenario_get()->jobs == 0) { /* what is handed back is the disk */
         life_stop();
         j->bytes = disk_save(&image);
         memcpy(j->text, image, j->bytes);
@@ -93,7 +93,7 @@ static pid_t start_seed(const struct runner *r, uint64_t seed, struct journal *j
     if (pid != 0)
         return pid;
     world_init(seed);
-    plan_make(seed, r->plant);
+    scenario_make(seed, r->plant);
     run_world(r, j);
 }
 
@@ -203,24 +203,24 @@ static int make_list(struct runner *r, struct errbuf *why)
 /* Images of which nothing but labels and numbers matters. */
 static int make_dataset(struct runner *r, struct errbuf *why)
 {
-    struct dataset_draft d = {.samples = PLAN_SAMPLES,
-                              .test_samples = PLAN_TESTS,
-                              .classes = PLAN_CLASSES,
+    struct dataset_draft d = {.samples = SCENARIO_SAMPLES,
+                              .test_samples = SCENARIO_TESTS,
+                              .classes = SCENARIO_CLASSES,
                               .dims = {.h = 4, .w = 4, .c = 1}};
     char path[] = "/tmp/steppe-sim-XXXXXX";
     uint8_t digest[SHA256_BYTES];
     int fd = mkstemp(path), rc;
 
-    d.images = xcalloc(PLAN_SAMPLES, 16);
-    d.test_images = xcalloc(PLAN_TESTS, 16);
-    d.labels = xcalloc(PLAN_SAMPLES, sizeof(*d.labels));
-    d.test_labels = xcalloc(PLAN_TESTS, sizeof(*d.test_labels));
-    for (unsigned i = 0; i < PLAN_SAMPLES * 16; i++)
+    d.images = xcalloc(SCENARIO_SAMPLES, 16);
+    d.test_images = xcalloc(SCENARIO_TESTS, 16);
+    d.labels = xcalloc(SCENARIO_SAMPLES, sizeof(*d.labels));
+    d.test_labels = xcalloc(SCENARIO_TESTS, sizeof(*d.test_labels));
+    for (unsigned i = 0; i < SCENARIO_SAMPLES * 16; i++)
         d.images[i] = (uint8_t)(i * 37);
-    for (unsigned i = 0; i < PLAN_SAMPLES; i++)
-        d.labels[i] = (uint16_t)(i * i % PLAN_CLASSES);
-    for (unsigned i = 0; i < PLAN_TESTS; i++)
-        d.test_labels[i] = (uint16_t)(i % PLAN_CLASSES);
+    for (unsigned i = 0; i < SCENARIO_SAMPLES; i++)
+        d.labels[i] = (uint16_t)(i * i % SCENARIO_CLASSES);
+    for (unsigned i = 0; i < SCENARIO_TESTS; i++)
+        d.test_labels[i] = (uint16_t)(i % SCENARIO_CLASSES);
     snprintf(d.source, sizeof(d.source), "made for a simulation");
     rc = dataset_write(&d, path, digest, why);
     if (rc == 0)
@@ -238,7 +238,7 @@ static int import_dataset(struct runner *r, struct errbuf *why)
 
     if (pid == 0) {
         world_init(0);
-        plan_make_import();
+        scenario_make_import();
         run_world(r, j);
     }
     int status = wait_for(pid);
@@ -257,7 +257,7 @@ static int run_undisturbed(struct runner *r, int spec, uint32_t class, struct er
 
     if (pid == 0) {
         world_init(0);
-        plan_make_undisturbed(spec, class);
+        scenario_make_undisturbed(spec, class);
         run_world(r, j);
     }
     int status = wait_for(pid);
@@ -281,7 +281,7 @@ int runner_open(enum plant plant, bool echo, struct runner **ret, struct errbuf 
         rc = make_list(r, why);
     if (rc == 0)
         rc = import_dataset(r, why);
-    for (int spec = 0; rc == 0 && spec < PLAN_SPECS; spec++)
+    for (int spec = 0; rc == 0 && spec < SCENARIO_SPECS; spec++)
         for (uint32_t class = 0; rc == 0 && class < SIM_CLASSES; class ++)
             rc = run_undisturbed(r, spec, class, why);
     r->echo = echo;

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "common/hash.h"
-#include "tests/sim/plan.h"
+#include "tests/sim/scenario.h"
 
 struct runner;
 

@@ -14,7 +14,7 @@
 #include "server/store/data_file.h"
 #include "server/store/store.h"
 #include "tests/sim/journal.h"
-#include "tests/sim/plan.h"
+#include "tests/sim/scenario.h"
 
 #define JOBS_KEPT 64 /* more numbers than jobs that a seed submits */
 
@@ -25,7 +25,7 @@
 
 static bool planted(enum plant plant)
 {
-    return plan_get()->plant == plant;
+    return scenario_get()->plant == plant;
 }
 
 /* --- results --- */

@@ -16,7 +16,7 @@
 #include "tests/sim/compute.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/net.h"
-#include "tests/sim/plan.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
 
 #define SHARD_US (40 * MS) /* of one thread */
@@ -169,7 +169,7 @@ static struct outcome compute(const struct worker *w, const struct result_shape 
     for (uint32_t i = 0; i < shape->samples; i++) {
         uint32_t id = t->ids ? t->ids[i] : (uint32_t)t->first + i;
         o.scores[i] =
-            compute_score(w->theta, w->floats, id, t->phase == PHASE_TEST, as, PLAN_CLASSES);
+            compute_score(w->theta, w->floats, id, t->phase == PHASE_TEST, as, SCENARIO_CLASSES);
     }
     return o;
 }
@@ -180,7 +180,7 @@ enum damage { DAMAGE_NONE, DAMAGE_NUMBER, DAMAGE_ROW };
 
 static enum damage draw_damage(const struct worker *w)
 {
-    if (world_now_us() >= plan_get()->calm_us || !world_chance(w->traits.bad_permille))
+    if (world_now_us() >= scenario_get()->calm_us || !world_chance(w->traits.bad_permille))
         return DAMAGE_NONE;
     return world_chance(500) ? DAMAGE_ROW : DAMAGE_NUMBER;
 }
@@ -232,7 +232,7 @@ static void send_result(struct worker *w)
     outcome_done(&o);
 }
 
-/* The dataset is as it was when it was checked: else jobs are planned anew. */
+/* The dataset is as it was when it was checked: else jobs are loaded anew. */
 static bool is_ready(struct worker *w)
 {
     if (cache_held_unchanged(&w->data))
@@ -360,7 +360,7 @@ static void refuse(struct worker *w, const char *cause, const char *reason)
 {
     cJSON *fields = cJSON_CreateObject();
 
-    w->job_count--; /* it was not planned */
+    w->job_count--; /* it was not loaded */
     cJSON_AddNumberToObject(fields, "job", (double)w->task.job);
     cJSON_AddStringToObject(fields, "cause", cause);
     cJSON_AddStringToObject(fields, "reason", reason);
@@ -463,7 +463,7 @@ static void take_job(struct worker *w, const struct message *m)
     jobspec_done(&spec);
     snprintf(w->sha256, sizeof(w->sha256), "%s", sha256 ? sha256->valuestring : "");
     w->wish = (struct cache_wish){.sha256 = w->sha256, .total = number(m, "bytes", 0)};
-    if (world_now_us() < plan_get()->calm_us && world_chance(w->traits.refuse_permille))
+    if (world_now_us() < scenario_get()->calm_us && world_chance(w->traits.refuse_permille))
         refuse_for_some_cause(w);
     else
         look(w);
@@ -517,7 +517,7 @@ static void start(void *arg, int64_t generation)
     w->data.file = NULL;
     w->theta_step = -1;
     w->job_count = 0;
-    plan_uuid(w->client.sender);
+    scenario_uuid(w->client.sender);
     say_hello(w);
 }
 

@@ -1,4 +1,4 @@
-/* A simulated worker: it says what the real one says (worker/session.c, PROTOCOL.md section 5), and
+/* A simulated worker: it says what the real one says (worker/duty.c, PROTOCOL.md section 5), and
  * computes with compute.h in simulated time. */
 #ifndef STEPPE_TESTS_SIM_WORKER_H
 #define STEPPE_TESTS_SIM_WORKER_H

@@ -1,11 +1,11 @@
 #include "server/core/share.h"
 #include "tests/harness.h"
 
-#define ASSERT_FIRST(WANT, planned, ...)                                                           \
+#define ASSERT_FIRST(WANT, loaded, ...)                                                           \
     do {                                                                                           \
         const double granted[] = {__VA_ARGS__};                                                    \
         size_t order_[sizeof(granted) / sizeof(granted[0])];                                       \
-        share_order(granted, sizeof(granted) / sizeof(granted[0]), planned, 1, order_);            \
+        share_order(granted, sizeof(granted) / sizeof(granted[0]), loaded, 1, order_);            \
         ASSERT_EQ(WANT, order_[0]);                                                                \
     } while (0)
 
@@ -35,14 +35,14 @@ TEST(a_worker_stays_with_its_job_for_a_turn)
 TEST(turns_give_equal_shares)
 {
     double granted[2] = {0, 0};
-    size_t planned = SIZE_MAX, order[2];
+    size_t loaded = SIZE_MAX, order[2];
     int changes = 0;
 
     for (int i = 0; i < 10000; i++) {
-        share_order(granted, 2, planned, 4, order);
-        changes += planned != order[0];
-        planned = order[0];
-        granted[planned] += 4 * 10; /* 10 ms on 4 threads */
+        share_order(granted, 2, loaded, 4, order);
+        changes += loaded != order[0];
+        loaded = order[0];
+        granted[loaded] += 4 * 10; /* 10 ms on 4 threads */
     }
     double ahead = granted[0] - granted[1];
     ASSERT(ahead <= 4.0 * SHARE_TURN_MS + 40 && ahead >= -4.0 * SHARE_TURN_MS - 40);

@@ -187,7 +187,7 @@ static inline void fake_free(struct fake *k)
 /* --- a run from round to round --- */
 
 /* How the rounds are computed: which splits, in which order, with what going wrong. */
-struct plan {
+struct drive {
     uint64_t seed;
     uint32_t want_max; /* shards asked for: 1 to this */
     bool shuffle;      /* results come in any order */
@@ -197,7 +197,7 @@ struct plan {
 
 /* Leases the whole round; returns how many results there are for it, more than one of a node that
  * was given back while its worker went on. */
-static inline uint32_t take_all(struct run *r, const struct fixture *f, const struct plan *p,
+static inline uint32_t take_all(struct run *r, const struct fixture *f, const struct drive *p,
                                 struct rng *rng, struct fake *fakes[TASKS_MAX])
 {
     uint32_t count = 0;
@@ -221,7 +221,7 @@ static inline uint32_t take_all(struct run *r, const struct fixture *f, const st
 
 /* Computes the open round; *ret is filled when the event is RUN_EPOCH. */
 static inline enum run_event drive_round(struct run *r, const struct fixture *f,
-                                         const struct plan *p, struct run_epoch *ret)
+                                         const struct drive *p, struct run_epoch *ret)
 {
     struct rng rng = rng_at(p->seed, RNG_TEST, (uint32_t)run_step(r), (uint32_t)run_phase(r));
     struct fake *fakes[TASKS_MAX];
@@ -289,7 +289,7 @@ static inline void outcome_end(struct outcome *o, const struct run *r, const str
 }
 
 /* Goes on to the end of the job; o was started with sha256_init(&o->epochs). */
-static inline void drive_on(struct run *r, const struct fixture *f, const struct plan *p,
+static inline void drive_on(struct run *r, const struct fixture *f, const struct drive *p,
                             struct outcome *o)
 {
     struct run_epoch e;
@@ -301,7 +301,7 @@ static inline void drive_on(struct run *r, const struct fixture *f, const struct
 }
 
 /* A whole run. */
-static inline struct outcome drive(const struct fixture *f, const struct plan *p)
+static inline struct outcome drive(const struct fixture *f, const struct drive *p)
 {
     struct run *r = fixture_run(f, 1);
     struct outcome o;

@@ -6,7 +6,7 @@
 #include "server/store/checkpoint.h"
 #include "tests/unit/server/run_fixture.h"
 
-static const struct plan plain = {.seed = 1, .want_max = 4};
+static const struct drive plain = {.seed = 1, .want_max = 4};
 #define ADAM_JOB ", \"optimizer\": {\"name\": \"adamw\", \"schedule\": \"step\", \"clip\": 0.5}"
 static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB, ADAM_JOB, SWEEP_JOB, FORGETTING_JOB};
 static const char *const middles[] = {"relu", "relu", "relu", "batchnorm", "relu"};

@@ -1,6 +1,6 @@
 #include "tests/unit/server/run_fixture.h"
 
-static const struct plan plain = {.seed = 1, .want_max = 1};
+static const struct drive plain = {.seed = 1, .want_max = 1};
 
 static struct fake *take(struct run *r, const struct fixture *f, uint32_t worker, uint32_t want)
 {
@@ -19,7 +19,7 @@ TEST(any_split_and_order_gives_the_same_bits)
         const struct outcome want = drive(f, &plain);
 
         for (uint32_t i = 0; i < 20; i++) {
-            const struct plan p = {
+            const struct drive p = {
                 .seed = 100 + i, .want_max = 1 + i % 5, .shuffle = true, .repeat = i % 3 == 0};
             const struct outcome got = drive(f, &p);
             same_outcome(&want, &got);
@@ -35,7 +35,7 @@ TEST(lost_leases_leave_no_trace)
         const struct outcome want = drive(f, &plain);
 
         for (uint32_t i = 0; i < 10; i++) {
-            const struct plan p = {
+            const struct drive p = {
                 .seed = 200 + i, .want_max = 4, .shuffle = true, .lose = true, .repeat = true};
             const struct outcome got = drive(f, &p);
             same_outcome(&want, &got);

@@ -2,7 +2,7 @@
 #include "server/store/checkpoint.h"
 #include "tests/unit/server/run_fixture.h"
 
-static const struct plan plain = {.seed = 1, .want_max = 4};
+static const struct drive plain = {.seed = 1, .want_max = 4};
 static const uint32_t excluded[] = {2, 3, 19, 36};
 
 #define EXCLUDE_JOB SWEEP_JOB ", \"exclude\": [2, 3, 19, 36]"

@@ -4,7 +4,7 @@
 
 #define BATCH_SCOPE ", \"sam\": {\"scope\": \"batch\"}"
 
-static const struct plan plain = {.seed = 1, .want_max = 1};
+static const struct drive plain = {.seed = 1, .want_max = 1};
 
 TEST(theta_hat_is_the_ascent_by_the_gradient_of_the_batch)
 {
@@ -96,11 +96,11 @@ TEST(any_split_order_and_loss_gives_the_same_bits)
         const struct outcome want = drive(f, &plain);
 
         for (uint32_t i = 0; i < 20; i++) {
-            const struct plan p = {.seed = 300 + i,
-                                   .want_max = 1 + i % 5,
-                                   .shuffle = true,
-                                   .lose = i % 2 == 0,
-                                   .repeat = i % 3 == 0};
+            const struct drive p = {.seed = 300 + i,
+                                    .want_max = 1 + i % 5,
+                                    .shuffle = true,
+                                    .lose = i % 2 == 0,
+                                    .repeat = i % 3 == 0};
             const struct outcome got = drive(f, &p);
             same_outcome(&want, &got);
         }

@@ -1,4 +1,4 @@
-#include "worker/job_plan.h"
+#include "worker/loaded.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 
 #define JOB_MS 10000
 
-static void drop_buffers(struct plan *p)
+static void drop_buffers(struct loaded *p)
 {
     free(p->ids);
     free(p->weights);
@@ -28,7 +28,7 @@ static void drop_buffers(struct plan *p)
     p->capacity = 0;
 }
 
-void plan_drop(struct plan *p)
+void loaded_drop(struct loaded *p)
 {
     runner_print(p->runner, stdout);
     runner_free(p->runner);
@@ -37,10 +37,10 @@ void plan_drop(struct plan *p)
     jobspec_done(&p->spec);
     free(p->theta);
     drop_buffers(p);
-    *p = (struct plan){.step = -1};
+    *p = (struct loaded){.step = -1};
 }
 
-int plan_room(struct plan *p, uint32_t count, struct errbuf *why)
+int loaded_room(struct loaded *p, uint32_t count, struct errbuf *why)
 {
     if (count <= p->capacity)
         return 0;
@@ -56,7 +56,7 @@ int plan_room(struct plan *p, uint32_t count, struct errbuf *why)
     return 0;
 }
 
-static int read_job(struct plan *p, const struct talk *talk, int64_t number,
+static int read_job(struct loaded *p, const struct talk *talk, int64_t number,
                     char sha256[SHA256_HEX], int64_t *ret_bytes, struct errbuf *why)
 {
     cJSON *request = cJSON_CreateObject();
@@ -83,7 +83,7 @@ static int read_job(struct plan *p, const struct talk *talk, int64_t number,
     return rc;
 }
 
-static struct room_job room_of(const struct plan *p, const struct session_options *options)
+static struct room_job room_of(const struct loaded *p, const struct duty_options *options)
 {
     return (struct room_job){.model = &p->model,
                              .kernels = options->kernels,
@@ -91,7 +91,7 @@ static struct room_job room_of(const struct plan *p, const struct session_option
                              .threads = (unsigned)options->threads};
 }
 
-int plan_no_memory(const struct plan *p, const struct session_options *options, struct errbuf *why)
+int loaded_no_memory(const struct loaded *p, const struct duty_options *options, struct errbuf *why)
 {
     const struct room_job room = room_of(p, options);
 
@@ -99,7 +99,7 @@ int plan_no_memory(const struct plan *p, const struct session_options *options, 
 }
 
 /* The threads with their memory, and theta. */
-static int plan_crew(struct plan *p, const struct session_options *options, struct errbuf *why)
+static int make_crew(struct loaded *p, const struct duty_options *options, struct errbuf *why)
 {
     const struct room_job room = room_of(p, options);
     int rc = room_check(&room, why);
@@ -132,17 +132,17 @@ static int explain_cache(const char *folder, int64_t bytes, int rc, struct errbu
                       text_of_bytes((int64_t)(fs.f_bavail * fs.f_frsize), free_there));
 }
 
-int plan_check(struct plan *p)
+int loaded_check(struct loaded *p)
 {
     if (cache_unchanged(&p->data))
         return 0;
     log_warn("dataset.changed", "job=%lld", (long long)p->job);
-    plan_drop(p);
+    loaded_drop(p);
     return -ESTALE;
 }
 
-int plan_job(struct plan *p, const struct session_options *options, const struct talk *talk,
-             struct cache *cache, struct halves *halves, int64_t number, struct errbuf *why)
+int loaded_take(struct loaded *p, const struct duty_options *options, const struct talk *talk,
+                struct cache *cache, struct halves *halves, int64_t number, struct errbuf *why)
 {
     const struct dataset *data = &p->data.dataset;
     char sha256[SHA256_HEX];
@@ -152,8 +152,8 @@ int plan_job(struct plan *p, const struct session_options *options, const struct
     int rc;
 
     if (p->job == number)
-        return plan_check(p);
-    plan_drop(p);
+        return loaded_check(p);
+    loaded_drop(p);
     rc = read_job(p, talk, number, sha256, &bytes, why);
     if (rc == 0) {
         rc = cache_open(cache, talk->client, sha256, (uint64_t)bytes, talk->stop, &p->data, &note,
@@ -168,9 +168,9 @@ int plan_job(struct plan *p, const struct session_options *options, const struct
         rc = model_parse(p->spec.model, data->dims, data->classes, scaling.mean, scaling.std,
                          &p->model, why);
     if (rc == 0)
-        rc = plan_crew(p, options, why);
+        rc = make_crew(p, options, why);
     if (rc < 0) {
-        plan_drop(p);
+        loaded_drop(p);
         return rc;
     }
     runner_halves(p->runner, halves);

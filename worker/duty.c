@@ -1,6 +1,6 @@
 /* One request is outstanding at any time. A result is sent until it is answered: the server counts
  * it once, whatever comes twice. */
-#include "worker/session.h"
+#include "worker/duty.h"
 
 #include <errno.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "proto/client.h"
 #include "worker/greet.h"
-#include "worker/job_plan.h"
+#include "worker/loaded.h"
 #include "worker/numerics.h"
 #include "worker/refusal.h"
 #include "worker/runner.h"
@@ -19,15 +19,15 @@
 #define TASK_MS 40000 /* the server holds a reply for up to 25 s */
 #define TASK_RETRY_MS 35000
 
-struct session {
-    const struct session_options *options;
+struct duty {
+    const struct duty_options *options;
     struct talk talk;
     struct cache cache;
     struct halves *halves; /* NULL: none */
     char class[NUMERICS_CLASS_BYTES];
     char wanted[NUMERICS_CLASS_BYTES]; /* a class that the server asked for; "" */
     bool known;                        /* the server took a hello once */
-    struct plan plan;
+    struct loaded loaded;
 };
 
 /* --- the data of a task --- */
@@ -44,9 +44,9 @@ static int copy_tensor(const struct message *m, const char *name, enum dtype d, 
 }
 
 /* Its vector is long and all threads wait for it. */
-static int copy_theta(const struct session *s, const struct message *m, struct errbuf *why)
+static int copy_theta(const struct duty *s, const struct message *m, struct errbuf *why)
 {
-    const struct plan *p = &s->plan;
+    const struct loaded *p = &s->loaded;
     const uint64_t n = p->model.floats;
     const struct tensor *t;
     int rc = message_tensor(m, "theta", DTYPE_F32, 1, &n, &t, why);
@@ -57,13 +57,13 @@ static int copy_theta(const struct session *s, const struct message *m, struct e
 }
 
 /* Takes ids and weights out of the message. */
-static int read_samples(struct plan *p, const struct message *m, const struct task *t,
+static int read_samples(struct loaded *p, const struct message *m, const struct task *t,
                         struct errbuf *why)
 {
     uint32_t count = (uint32_t)t->count;
     const struct dataset *d = &p->data.dataset;
     uint32_t limit = t->kind == TASK_TEST ? d->test_samples : d->samples;
-    int rc = plan_room(p, count, why);
+    int rc = loaded_room(p, count, why);
 
     if (rc == 0 && t->shard != p->spec.shard)
         rc = err_set(why, -EINVAL, "the task's shard is %lld, the job's is %lld",
@@ -89,7 +89,7 @@ static int read_samples(struct plan *p, const struct message *m, const struct ta
 
 /* --- computing and answering --- */
 
-static cJSON *with_have(const struct plan *p)
+static cJSON *with_have(const struct loaded *p)
 {
     cJSON *request = cJSON_CreateObject();
 
@@ -103,7 +103,7 @@ static cJSON *with_have(const struct plan *p)
     return request;
 }
 
-static cJSON *with_key(const struct plan *p, const struct task *t)
+static cJSON *with_key(const struct loaded *p, const struct task *t)
 {
     cJSON *request = with_have(p);
 
@@ -111,7 +111,7 @@ static cJSON *with_key(const struct plan *p, const struct task *t)
     return request;
 }
 
-static int fetch_theta(const struct session *s, struct plan *p, const struct task *t,
+static int fetch_theta(const struct duty *s, struct loaded *p, const struct task *t,
                        struct errbuf *why)
 {
     const size_t bytes = p->model.floats * sizeof(float);
@@ -128,7 +128,7 @@ static int fetch_theta(const struct session *s, struct plan *p, const struct tas
 }
 
 /* Makes p->theta that of the task: from the message, in pieces, or as it is. As talk_call. */
-static int read_theta(const struct session *s, struct plan *p, const struct message *m,
+static int read_theta(const struct duty *s, struct loaded *p, const struct message *m,
                       const struct task *t, struct errbuf *why)
 {
     bool inlined = tensor_find(m->tensors, m->tensor_count, "theta") != NULL;
@@ -192,7 +192,7 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
 /* Runs the task; the answer is its result, or why there is none. 0; -EINTR: it was given up,
  * -ENOMEM: there is no memory for it, -ESTALE: the dataset was changed meanwhile, and whatever was
  * computed is worth nothing. */
-static int compute(const struct session *s, struct plan *p, const struct task *t, struct answer *a,
+static int compute(const struct duty *s, struct loaded *p, const struct task *t, struct answer *a,
                    struct errbuf *why)
 {
     const struct dataset *d = &p->data.dataset;
@@ -215,10 +215,10 @@ static int compute(const struct session *s, struct plan *p, const struct task *t
 
     int rc = runner_run(p->runner, &work, &yield, why);
     if (rc == -ENOMEM)
-        return plan_no_memory(p, s->options, why);
+        return loaded_no_memory(p, s->options, why);
     if (rc == -EINTR)
         return rc;
-    if (plan_check(p) < 0)
+    if (loaded_check(p) < 0)
         return -ESTALE;
     *a = (struct answer){.type = MSG_TASK_RESULT, .request = with_key(p, t)};
     if (rc < 0) {
@@ -241,22 +241,22 @@ static int compute(const struct session *s, struct plan *p, const struct task *t
 
 /* --- talking --- */
 
-static int hello(struct session *s, struct errbuf *why)
+static int hello(struct duty *s, struct errbuf *why)
 {
     int rc = greet_hello(&s->talk, s->options, s->class, &s->known, s->wanted, why);
 
     return rc == 0 && s->wanted[0] && s->options->may_change ? -ERESTART : rc;
 }
 
-static void ask_next(struct session *s, struct answer *a)
+static void ask_next(struct duty *s, struct answer *a)
 {
     answer_done(a);
     a->type = MSG_TASK_NEXT;
-    a->request = with_have(&s->plan);
+    a->request = with_have(&s->loaded);
 }
 
 /* Sends the answer until the server has taken it; ret is the next task's message. As talk_call. */
-static int exchange(struct session *s, struct answer *a, struct message *ret, struct errbuf *why)
+static int exchange(struct duty *s, struct answer *a, struct message *ret, struct errbuf *why)
 {
     for (;;) {
         int rc = 0;
@@ -276,32 +276,30 @@ static int exchange(struct session *s, struct answer *a, struct message *ret, st
 
 /* Everything that is needed for the task in m, and the task itself. As talk_call; what else goes
  * wrong lies between this worker and the job. */
-static int run_task(struct session *s, const struct message *m, const struct task *t,
-                    struct answer *a, struct errbuf *why)
+static int run_task(struct duty *s, const struct message *m, const struct task *t, struct answer *a,
+                    struct errbuf *why)
 {
-    int rc = plan_job(&s->plan, s->options, &s->talk, &s->cache, s->halves, t->job, why);
+    int rc = loaded_take(&s->loaded, s->options, &s->talk, &s->cache, s->halves, t->job, why);
 
     if (rc == 0)
-        rc = read_samples(&s->plan, m, t, why);
+        rc = read_samples(&s->loaded, m, t, why);
     if (rc == 0)
-        rc = read_theta(s, &s->plan, m, t, why);
-    return rc < 0 ? rc : compute(s, &s->plan, t, a, why);
+        rc = read_theta(s, &s->loaded, m, t, why);
+    return rc < 0 ? rc : compute(s, &s->loaded, t, a, why);
 }
 
 /* Tells the server that this job is not for us, and makes room for others. */
-static void refuse(struct session *s, int64_t job, int rc, struct answer *a,
-                   const struct errbuf *why)
+static void refuse(struct duty *s, int64_t job, int rc, struct answer *a, const struct errbuf *why)
 {
     log_error("job.refuse", "job=%lld error=\"%s\"", (long long)job, why->text);
-    plan_drop(&s->plan);
+    loaded_drop(&s->loaded);
     answer_done(a);
     a->type = MSG_TASK_REFUSE;
     a->request = refusal_make(job, rc, why);
 }
 
 /* Reads and runs the task in m; the answer to it goes to a. */
-static int take_task(struct session *s, const struct message *m, struct answer *a,
-                     struct errbuf *why)
+static int take_task(struct duty *s, const struct message *m, struct answer *a, struct errbuf *why)
 {
     struct task task = {0};
     int rc = task_read(m, &task, why);
@@ -325,7 +323,7 @@ static int take_task(struct session *s, const struct message *m, struct answer *
 }
 
 /* The last answer goes along; gradients in pieces would take too long. */
-static void bye(struct session *s, const struct answer *a)
+static void bye(struct duty *s, const struct answer *a)
 {
     const struct last_word last = {a->type, a->request, a->tensors, a->tensor_count};
     bool some = a->request && a->type != MSG_TASK_NEXT && !a->upload;
@@ -333,9 +331,9 @@ static void bye(struct session *s, const struct answer *a)
     greet_bye(s->options, client_sender(s->talk.client), some ? &last : NULL);
 }
 
-/* The server is not understood, or was lost while a job was planned: what is held goes back, so
+/* The server is not understood, or was lost while a job was loaded: what is held goes back, so
  * that others compute it, and we stay away, longer each time in a row. */
-static int stay_away(struct session *s, int *io_ms, struct errbuf *why)
+static int stay_away(struct duty *s, int *io_ms, struct errbuf *why)
 {
     bye(s, &(struct answer){.request = NULL});
     talk_backoff(&s->talk, io_ms);
@@ -343,7 +341,7 @@ static int stay_away(struct session *s, int *io_ms, struct errbuf *why)
 }
 
 /* Task after task. When it is to stop, *a may hold an answer that is not known to have arrived. */
-static int work_loop(struct session *s, struct answer *a, struct errbuf *why)
+static int work_loop(struct duty *s, struct answer *a, struct errbuf *why)
 {
     struct message m = {0};
     int away_ms = 0, rc = hello(s, why);
@@ -377,13 +375,13 @@ static int work_loop(struct session *s, struct answer *a, struct errbuf *why)
     return rc;
 }
 
-int session_run(const struct session_options *options, const volatile sig_atomic_t *stop,
-                char ret_class[NUMERICS_CLASS_BYTES], struct errbuf *why)
+int duty_run(const struct duty_options *options, const volatile sig_atomic_t *stop,
+             char ret_class[NUMERICS_CLASS_BYTES], struct errbuf *why)
 {
-    struct session s = {.options = options,
-                        .talk = {.stop = stop},
-                        .cache = {.dir = options->cache},
-                        .plan = {.step = -1}};
+    struct duty s = {.options = options,
+                     .talk = {.stop = stop},
+                     .cache = {.dir = options->cache},
+                     .loaded = {.step = -1}};
     struct answer a = {.request = NULL};
     int rc;
 
@@ -402,7 +400,7 @@ int session_run(const struct session_options *options, const volatile sig_atomic
     else if (rc == -EINTR)
         rc = 0;
     answer_done(&a);
-    plan_drop(&s.plan);
+    loaded_drop(&s.loaded);
     client_close(s.talk.client);
     halves_free(s.halves);
     return rc;

@@ -1,6 +1,6 @@
-/* A worker's talk with its server: hello, then task after task until it is told to stop. */
-#ifndef STEPPE_WORKER_SESSION_H
-#define STEPPE_WORKER_SESSION_H
+/* A worker's duty: hello, then task after task until it is told to stop. */
+#ifndef STEPPE_WORKER_DUTY_H
+#define STEPPE_WORKER_DUTY_H
 
 #include <signal.h>
 #include <stdbool.h>
@@ -10,7 +10,7 @@
 #include "worker/nn/kernels.h"
 #include "worker/numerics.h"
 
-struct session_options {
+struct duty_options {
     const char *server; /* URL */
     const char *key;    /* file; NULL: messages are plain */
     const char *name;
@@ -26,7 +26,7 @@ struct session_options {
  * sentence). A server that is away is waited for. What is being computed then is brought back or,
  * with STOP_NOW, given back at the end of the shard. -ERESTART: a job waits for workers of another
  * class, which is in ret_class. */
-int session_run(const struct session_options *options, const volatile sig_atomic_t *stop,
-                char ret_class[NUMERICS_CLASS_BYTES], struct errbuf *why);
+int duty_run(const struct duty_options *options, const volatile sig_atomic_t *stop,
+             char ret_class[NUMERICS_CLASS_BYTES], struct errbuf *why);
 
 #endif

@@ -1,4 +1,4 @@
-#include "tests/sim/plan.h"
+#include "tests/sim/scenario.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,14 +29,14 @@ const char *const plant_names[] = {
     "\"units\":3}]},"
 
 /* Small, and together they go through every kind of round. */
-static const char *const specs[PLAN_SPECS] = {
+static const char *const specs[SCENARIO_SPECS] = {
     "{" MODEL "\"epochs\":3,\"batch\":16,\"shard\":2,\"curriculum\":{\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":40,\"shard\":4,\"optimizer\":{\"name\":\"adamw\"},"
     "\"curriculum\":{\"measure\":\"loss\",\"order\":\"hard_first\",\"mode\":\"weight\"}}",
     "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":2,\"score\":{\"source\":\"train\",\"every\":2},"
     "\"curriculum\":{\"measure\":\"el2n\",\"full_at\":1,\"smoothing\":0.5}}",
     "{" MODEL "\"epochs\":4,\"batch\":20,\"shard\":4,\"score\":{\"every\":3},"
-    "\"curriculum\":{\"measure\":\"none\"},\"optimizer\":{\"momentum\":0}," PLAN_INPUT "}",
+    "\"curriculum\":{\"measure\":\"none\"},\"optimizer\":{\"momentum\":0}," SCENARIO_INPUT "}",
     "{" MODEL "\"epochs\":1,\"batch\":8,\"shard\":1,\"optimizer\":{\"clip\":0.5},"
     "\"curriculum\":{\"measure\":\"random\",\"balance\":\"none\"}}",
     "{" MODEL "\"epochs\":5,\"batch\":30,\"shard\":10,\"curriculum\":{\"mode\":\"both\","
@@ -47,22 +47,22 @@ static const char *const specs[PLAN_SPECS] = {
     "\"curriculum\":{\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":3,\"score\":{\"source\":\"train\"},"
     "\"sam\":{\"scope\":\"batch\",\"interval\":2}}",
-    [PLAN_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3}",
+    [SCENARIO_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3}",
 };
 
-static struct plan plan;
+static struct scenario scenario;
 
-const struct plan *plan_get(void)
+const struct scenario *scenario_get(void)
 {
-    return &plan;
+    return &scenario;
 }
 
-const char *plan_spec(int spec)
+const char *scenario_spec(int spec)
 {
     return specs[spec];
 }
 
-struct server_options plan_options(const char *state)
+struct server_options scenario_options(const char *state)
 {
     return (struct server_options){.state = state,
                                    .listen = "tcp://127.0.0.1:7500",
@@ -73,7 +73,7 @@ struct server_options plan_options(const char *state)
                                    .uploads_bytes = UPLOADS_BYTES_DEFAULT};
 }
 
-void plan_uuid(char out[UUID_BYTES])
+void scenario_uuid(char out[UUID_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
 
@@ -95,10 +95,10 @@ static void strike(void *arg, int64_t life)
     if (world_chance(250))
         life_stop();
     else
-        life_kill(world_chance(plan.power_permille));
+        life_kill(world_chance(scenario.power_permille));
 }
 
-void plan_schedule_death(int64_t life)
+void scenario_schedule_death(int64_t life)
 {
     world_after(world_delay(20 * MS, 8 * SECOND), strike, NULL, life);
 }
@@ -174,7 +174,7 @@ static void disturb(void *arg, int64_t number)
 {
     (void)arg;
     (void)number;
-    if (world_now_us() >= plan.calm_us)
+    if (world_now_us() >= scenario.calm_us)
         return;
     switch (world_draw(9)) {
     case 0:
@@ -242,9 +242,9 @@ static unsigned rate(unsigned most)
     return world_chance(400) ? 0 : (unsigned)world_draw(most + 1);
 }
 
-void plan_make(uint64_t seed, enum plant plant)
+void scenario_make(uint64_t seed, enum plant plant)
 {
-    plan = (struct plan){
+    scenario = (struct scenario){
         .seed = seed,
         .plant = plant,
         .fresh = world_chance(200),
@@ -259,22 +259,24 @@ void plan_make(uint64_t seed, enum plant plant)
         .restart_least_us = 50 * MS,
         .restart_most_us = world_delay(100 * MS, 30 * SECOND),
     };
-    for (int i = 0; i < plan.jobs; i++)
-        plan.specs[i] = world_chance(150) ? PLAN_SPEC_LIST : (int)world_draw(PLAN_SPECS);
+    for (int i = 0; i < scenario.jobs; i++)
+        scenario.specs[i] =
+            world_chance(150) ? SCENARIO_SPEC_LIST : (int)world_draw(SCENARIO_SPECS);
     add_workers();
     world_after(world_delay(50 * MS, 6 * SECOND), disturb, NULL, 0);
-    world_after(plan.calm_us, calm_down, NULL, 0);
+    world_after(scenario.calm_us, calm_down, NULL, 0);
 }
 
-void plan_make_undisturbed(int spec, uint32_t class)
+void scenario_make_undisturbed(int spec, uint32_t class)
 {
     const struct worker_traits t = {.threads = 2, .class = class, .slowness = 1};
 
-    plan = (struct plan){.undisturbed = true, .jobs = 1, .specs = {spec}, .delay_most_us = MS};
+    scenario =
+        (struct scenario){.undisturbed = true, .jobs = 1, .specs = {spec}, .delay_most_us = MS};
     worker_add(1, &t, 0);
 }
 
-void plan_make_import(void)
+void scenario_make_import(void)
 {
-    plan = (struct plan){.undisturbed = true, .fresh = true, .delay_most_us = MS};
+    scenario = (struct scenario){.undisturbed = true, .fresh = true, .delay_most_us = MS};
 }

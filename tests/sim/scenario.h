@@ -1,20 +1,20 @@
 /* What a seed decides before it starts: the jobs, the workers, how bad disk and network are, and
  * the disturbances, all before `calm_us`; then everything works, and the jobs must come to their
  * end. */
-#ifndef STEPPE_TESTS_SIM_PLAN_H
-#define STEPPE_TESTS_SIM_PLAN_H
+#ifndef STEPPE_TESTS_SIM_SCENARIO_H
+#define STEPPE_TESTS_SIM_SCENARIO_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "server/server.h"
 
-#define PLAN_CLASSES 3 /* of the dataset */
-#define PLAN_SAMPLES 41
-#define PLAN_TESTS 10
-#define PLAN_JOBS_MAX 3
-#define PLAN_SPECS 10
-#define PLAN_SPEC_LIST 9 /* that of which the person says a list of samples to leave out */
+#define SCENARIO_CLASSES 3 /* of the dataset */
+#define SCENARIO_SAMPLES 41
+#define SCENARIO_TESTS 10
+#define SCENARIO_JOBS_MAX 3
+#define SCENARIO_SPECS 10
+#define SCENARIO_SPEC_LIST 9 /* that of which the person says a list of samples to leave out */
 
 /* What the planted faults are called: a result of another incarnation is accepted, a node is
  * applied twice, the checkpoint is written before the epoch is folded, pieces of a dataset are
@@ -22,13 +22,13 @@
 enum plant { PLANT_NONE, PLANT_INCARNATION, PLANT_TWICE, PLANT_ORDER, PLANT_PIECES, PLANT_COUNT };
 extern const char *const plant_names[]; /* NULL-terminated */
 
-struct plan {
+struct scenario {
     uint64_t seed;
     bool undisturbed; /* one worker, one job, nothing goes wrong */
     bool fresh;       /* the disk is empty, else the server was there and has the dataset */
     enum plant plant;
     int jobs; /* 0: none, the dataset is imported */
-    int specs[PLAN_JOBS_MAX];
+    int specs[SCENARIO_JOBS_MAX];
     int64_t calm_us;
     unsigned drop_permille, double_permille;
     int64_t delay_most_us;
@@ -38,22 +38,22 @@ struct plan {
     int64_t restart_least_us, restart_most_us;
 };
 
-/* The plan of this process. */
-const struct plan *plan_get(void);
+/* The scenario of this process. */
+const struct scenario *scenario_get(void);
 /* Draws it, adds the workers, schedules the disturbances. */
-void plan_make(uint64_t seed, enum plant plant);
+void scenario_make(uint64_t seed, enum plant plant);
 /* The undisturbed run of one spec by workers of one numerics class. */
-void plan_make_undisturbed(int spec, uint32_t class);
+void scenario_make_undisturbed(int spec, uint32_t class);
 
 /* The import of the dataset and nothing else. */
-void plan_make_import(void);
+void scenario_make_import(void);
 
 /* In one of them; its job has a note from its first moment on, the others have none. */
-#define PLAN_INPUT "\"input\":{\"mean\":[0.25],\"std\":[0.5]}"
-const char *plan_spec(int spec); /* the job file */
-struct server_options plan_options(const char *state);
-void plan_uuid(char out[UUID_BYTES]);
+#define SCENARIO_INPUT "\"input\":{\"mean\":[0.25],\"std\":[0.5]}"
+const char *scenario_spec(int spec); /* the job file */
+struct server_options scenario_options(const char *state);
+void scenario_uuid(char out[UUID_BYTES]);
 /* This life ends at some time soon, one way or the other. */
-void plan_schedule_death(int64_t life);
+void scenario_schedule_death(int64_t life);
 
 #endif

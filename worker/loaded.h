@@ -1,0 +1,50 @@
+/* The job that is loaded on this worker: its dataset, model, threads, theta, and room for the
+ * samples of a task. One at a time. */
+#ifndef STEPPE_WORKER_LOADED_H
+#define STEPPE_WORKER_LOADED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/halves.h"
+#include "common/jobspec.h"
+#include "common/model.h"
+#include "proto/result.h"
+#include "worker/cache.h"
+#include "worker/duty.h"
+#include "worker/runner.h"
+#include "worker/talk.h"
+
+struct loaded {
+    int64_t job; /* 0: none */
+    struct jobspec spec;
+    struct cached data;
+    struct model model;
+    struct runner *runner;
+    float *theta;
+    int64_t incarnation, step; /* of theta; step -1: none is held */
+    bool hat;                  /* it is the theta hat of that step */
+    uint32_t *ids;
+    float *weights;
+    struct score *scores;
+    uint32_t capacity;         /* samples that ids, weights and scores have room for */
+    struct result_room packed; /* the scores of a result */
+};
+
+/* Gives everything back; *p has no job then. */
+void loaded_drop(struct loaded *p);
+/* Nothing that is computed with another file than the one that was checked is worth anything: is it
+ * still that? 0; -ESTALE: the job went, with theta; whoever asks for the task anew checks it. */
+int loaded_check(struct loaded *p);
+/* Loads this job unless it is loaded already (loaded_check). What goes wrong between the worker and
+ * the job is one of refusal_is, with a sentence that names what was needed and what there is; then
+ * no job is loaded. halves is borrowed while the job is loaded; NULL: none. */
+int loaded_take(struct loaded *p, const struct duty_options *options, const struct talk *talk,
+                struct cache *cache, struct halves *halves, int64_t number, struct errbuf *why);
+/* Makes room for a task of so many samples. 0 or -ENOMEM. */
+int loaded_room(struct loaded *p, uint32_t count, struct errbuf *why);
+/* The sentence for a loaded job whose tasks find no memory; -ENOMEM. */
+int loaded_no_memory(const struct loaded *p, const struct duty_options *options,
+                     struct errbuf *why);
+
+#endif
