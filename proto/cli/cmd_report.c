@@ -12,11 +12,11 @@
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/gallery.h"
+#include "proto/cli/heat.h"
 #include "proto/cli/html.h"
 #include "proto/cli/pages.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
-#include "proto/cli/report.h"
 
 #define SAMPLES 48
 #define BINS 40
@@ -239,7 +239,7 @@ static void print_class(FILE *out, const cJSON *row, const cJSON *names)
 
     reply_i64(row, "class", &class_id);
     fputs("<tr><th scope=\"row\">", out);
-    html_text(out, class_name(names, class_id, name, sizeof(name)));
+    html_text(out, gallery_class_name(names, class_id, name, sizeof(name)));
     fputs("</th>", out);
     for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
         fputs("<td>", out);
@@ -249,7 +249,7 @@ static void print_class(FILE *out, const cJSON *row, const cJSON *names)
     }
     fputs("<td>", out);
     if (reply_i64(row, "mistaken_for", &other)) {
-        html_text(out, class_name(names, other, name, sizeof(name)));
+        html_text(out, gallery_class_name(names, other, name, sizeof(name)));
         fprintf(out, " (%.0f)", number(row, "mistaken"));
     }
     fputs("</td></tr>", out);
@@ -284,10 +284,10 @@ static int print_sample(FILE *out, const struct report *r, const struct gallery 
     fputs("<div>", out);
     int rc = html_image(out, gallery_image(g, index), g->w, g->h, g->c, TILE_SIDE, alt);
     fputs("<b>", out);
-    html_text(out, class_name(r->names, label, name, sizeof(name)));
+    html_text(out, gallery_class_name(r->names, label, name, sizeof(name)));
     if (predicted >= 0 && predicted != label) {
         fputs(" <span class=\"wrong\">&rarr; ", out);
-        html_text(out, class_name(r->names, predicted, name, sizeof(name)));
+        html_text(out, gallery_class_name(r->names, predicted, name, sizeof(name)));
         fputs("</span>", out);
     }
     fprintf(out, "</b><small>%.4g &middot; #%lld", number(row, key), (long long)sample);

@@ -74,10 +74,12 @@ static void draw_tile(struct canvas *c, const struct sheet *s, const cJSON *row,
     reply_i64(row, "predicted", &predicted);
     canvas_image(c, x, y, gallery_image(s->g, index), s->g->w, s->g->h, s->g->c, s->scale);
     y += s->g->h * s->scale + 6;
-    canvas_text(c, x, y, class_name(s->names, label, name, sizeof(name)), most, TEXT_SCALE, INK);
+    canvas_text(c, x, y, gallery_class_name(s->names, label, name, sizeof(name)), most, TEXT_SCALE,
+                INK);
     y += LINE;
     if (predicted >= 0 && predicted != label) {
-        snprintf(text, sizeof(text), "> %s", class_name(s->names, predicted, name, sizeof(name)));
+        snprintf(text, sizeof(text), "> %s",
+                 gallery_class_name(s->names, predicted, name, sizeof(name)));
         canvas_text(c, x, y, text, most, TEXT_SCALE, WRONG);
     }
     y += LINE;

@@ -78,7 +78,7 @@ cJSON *gallery_class_names(struct cli *cli, const char *dataset)
     return names ? names : cJSON_CreateArray();
 }
 
-const char *class_name(const cJSON *names, int64_t class_id, char *buf, size_t bytes)
+const char *gallery_class_name(const cJSON *names, int64_t class_id, char *buf, size_t bytes)
 {
     const cJSON *name = cJSON_GetArrayItem(names, (int)class_id);
 

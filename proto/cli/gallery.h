@@ -24,6 +24,6 @@ const uint8_t *gallery_image(const struct gallery *g, uint32_t index);
  * when the server does not know them any more. */
 cJSON *gallery_class_names(struct cli *cli, const char *dataset);
 /* A class by name, or by number where the name says no more; returns buf. */
-const char *class_name(const cJSON *names, int64_t class_id, char *buf, size_t bytes);
+const char *gallery_class_name(const cJSON *names, int64_t class_id, char *buf, size_t bytes);
 
 #endif

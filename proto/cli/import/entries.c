@@ -39,7 +39,7 @@ void entries_done(struct entries *e)
     *e = (struct entries){0};
 }
 
-int entry_compare(const void *a, const void *b)
+int entries_compare(const void *a, const void *b)
 {
     return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
 }
@@ -47,14 +47,14 @@ int entry_compare(const void *a, const void *b)
 void entries_sort(struct entries *e)
 {
     if (e->count)
-        qsort(e->at, e->count, sizeof(*e->at), entry_compare);
+        qsort(e->at, e->count, sizeof(*e->at), entries_compare);
 }
 
 const struct entry *entries_find(const struct entries *e, const char *name)
 {
     const struct entry wanted = {(char *)name, false};
 
-    return e->count ? bsearch(&wanted, e->at, e->count, sizeof(*e->at), entry_compare) : NULL;
+    return e->count ? bsearch(&wanted, e->at, e->count, sizeof(*e->at), entries_compare) : NULL;
 }
 
 void entries_add(struct entries *e, const char *name, bool is_folder)

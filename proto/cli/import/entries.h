@@ -24,7 +24,7 @@ void entries_add(struct entries *e, const char *name, bool is_folder);
 void entries_done(struct entries *e); /* a zeroed struct is fine */
 
 /* Sorted bytewise, the order of samples. */
-int entry_compare(const void *a, const void *b);
+int entries_compare(const void *a, const void *b);
 void entries_sort(struct entries *e);
 /* NULL: no entry has the name. e is sorted. */
 const struct entry *entries_find(const struct entries *e, const char *name);

@@ -350,7 +350,7 @@ static int take_array(struct reader *r, struct errbuf *why)
 
 /* --- all of them --- */
 
-static int entry_compare(const void *pa, const void *pb)
+static int entries_compare(const void *pa, const void *pb)
 {
     const struct entry *a = pa, *b = pb;
 
@@ -364,7 +364,7 @@ static int sort(struct reader *r, struct errbuf *why)
 {
     struct entry *e = r->entries;
 
-    qsort(e, r->count, sizeof(*e), entry_compare);
+    qsort(e, r->count, sizeof(*e), entries_compare);
     for (uint32_t i = 1; i < r->count; i++)
         if (e[i].sample == e[i - 1].sample)
             return err_set(why, -EINVAL, "%s: %s %u and %u both name sample %u", r->path,

@@ -165,8 +165,8 @@ static int classes_list(struct album *a, const char *root, uint16_t domain, stru
     if (!rc && folders.count == 0)
         rc = err_set(why, -EINVAL, "%s has no class folders", root);
     for (size_t i = 0; !rc && i < folders.count; i++) {
-        const struct entry *class =
-            bsearch(&folders.at[i], a->classes.at, a->classes.count, sizeof(*class), entry_compare);
+        const struct entry *class = bsearch(&folders.at[i], a->classes.at, a->classes.count,
+                                            sizeof(*class), entries_compare);
         if (!class)
             rc = err_set(why, -EINVAL, "%s/%s is no class of the training pictures", root,
                          folders.at[i].name);
@@ -209,7 +209,7 @@ static int classes_gather(struct album *a, const char *root, struct errbuf *why)
         free(path);
     }
     if (all->count)
-        qsort(all->at, all->count, sizeof(*all->at), entry_compare);
+        qsort(all->at, all->count, sizeof(*all->at), entries_compare);
     for (size_t i = 0; i < all->count; i++) {
         if (kept && strcmp(all->at[kept - 1].name, all->at[i].name) == 0)
             free(all->at[i].name);

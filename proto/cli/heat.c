@@ -1,4 +1,4 @@
-#include "proto/cli/report.h"
+#include "proto/cli/heat.h"
 
 #include <errno.h>
 #include <math.h>

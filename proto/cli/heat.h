@@ -1,6 +1,6 @@
 /* The heat map of a report: how a measure is distributed, epoch by epoch. */
-#ifndef STEPPE_PROTO_CLI_REPORT_H
-#define STEPPE_PROTO_CLI_REPORT_H
+#ifndef STEPPE_PROTO_CLI_HEAT_H
+#define STEPPE_PROTO_CLI_HEAT_H
 
 #include "proto/cli/command.h"
 
