@@ -11,7 +11,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #define INPUT_BYTES_MAX (64u << 20)
-#define LIMIT_S 60 /* of one input; sanitizers on a loaded machine */
+#define LIMIT_S 300 /* of one input; sanitizers on a loaded machine */
 
 static int passed, failed;
 
