@@ -5,6 +5,7 @@ come in time:   gate.py LISTEN SERVER RULE    (paths of two ipc sockets and of a
 RULE holds "JOB STEP": results of this step of this job, of later ones and of later jobs wait here until the file allows
 them; "open" lets everything pass. While a result waits there is a file RULE.held, and the server knows nothing of it. What
 waits when the worker's connection ends is dropped. All else passes as it comes. Plain messages only (see PROTOCOL.md)."""
+import contextlib
 import json
 import os
 import select
@@ -51,14 +52,17 @@ def gone(connection):
 
 
 def wait_for_leave(rule, client, key):
+    """The mark is gone before the result goes on, or is dropped."""
     mark = rule + ".held"
-    while held(rule, key):
-        open(mark, "w").close()
-        if gone(client):
-            raise EOFError
-        time.sleep(0.01)
-    if os.path.exists(mark):
-        os.unlink(mark)
+    try:
+        while held(rule, key):
+            open(mark, "w").close()
+            if gone(client):
+                raise EOFError
+            time.sleep(0.01)  # between two looks
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(mark)
 
 
 def requests(client, server, rule):

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 
-from wire import BUILD, World, await_true, ok, scratch
+from wire import BUILD, HANG_S, World, await_true, ok, scratch
 
 CLONE_NEWNET = 0x40000000
 
@@ -33,10 +33,17 @@ def ip(*words):
     return subprocess.run(["ip", *words], capture_output=True, check=False).returncode == 0
 
 
+def drop_leftovers():
+    """Hosts of a test that was killed."""
+    names = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
+    drop_hosts(n for n in names if re.fullmatch(r"stp[0-9]+[a-h]", n) and not os.path.exists("/proc/" + n[3:-1]))
+
+
 def make_hosts(port, count=3):
     """([the server's host, the others ...] or None, names for drop_hosts)."""
     names = ["stp%d%s" % (os.getpid(), letter) for letter in "abcdefgh"[:count]]
     try:
+        drop_leftovers()
         made = all(ip("netns", "add", name) for name in names)
     except FileNotFoundError:
         return None, []
@@ -96,9 +103,9 @@ class Cluster(World):
         listen = ",".join(dict.fromkeys(h.url for h in self.hosts))
         server = self.spawn("server", *self.hosts[0].prefix, BUILD + "/steppe-server", "--state", self.state, "--listen",
                             listen + "," + self.url, *(words or ("--key", self.key_file)))
-        await_true(30, lambda: server.poll() is not None or self.steppe("ping").returncode == 0)
-        if server.poll() is not None:
-            raise RuntimeError("the server ended: " + self.log("server")[-300:])
+        served = await_true(30, lambda: server.poll() is not None or self.steppe("ping").returncode == 0)
+        if server.poll() is not None or not served:
+            raise RuntimeError("the server does not serve: " + self.log("server")[-300:])
         return self
 
     def worker_words(self, host, name, key, url=None):
@@ -107,7 +114,7 @@ class Cluster(World):
 
     def steppe_at(self, host, key, *words):
         return subprocess.run([*host.prefix, BUILD + "/steppe", "--server", host.url, *(["--key", key] if key else []), *words],
-                              capture_output=True, text=True, timeout=60, check=False)
+                              capture_output=True, text=True, timeout=HANG_S, check=False)
 
     def reload(self):
         count = self.log("server").count("gate.keys")

@@ -20,7 +20,7 @@
 # No sleep stands for "long enough": a test waits for a state, and a time limit only ends what hangs. On a machine that
 # has much else to do little takes long: no limit is below $hang_s.
 set -u
-hang_s=120
+hang_s=600
 : "${STEPPE_BUILD:?the absolute build folder}"
 
 passed=0 failed=0 skipped=0
@@ -30,9 +30,16 @@ world=""
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/stp.XXXXXX")
 trap 'status=$?; world_end; rm -rf "$scratch"; exit $status' EXIT
 trap 'exit 130' INT TERM HUP
-for tool in sqlite3 python3 timeout awk od; do
+# What a test may use without asking for it; whatever else it needs, it looks for and skips without (lint has the same list).
+for tool in sqlite3 python3 nanocat awk sed grep find xargs diff cmp timeout nproc od shuf stat sort taskset; do
     command -v $tool >/dev/null || { echo "FAIL $0: $tool is missing (deploy/install-deps --test)" && exit 1; }
 done
+# A command that is not there fails the test, also where its failure is what the test is after.
+command_not_found_handle() {
+    echo "$1" >>"$scratch/not-found"
+    echo "$1: command not found" >&2
+    return 127
+}
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE STEPPE_FAILPOINT
 
 ok() { passed=$((passed + 1)); echo "ok   $1"; }
@@ -67,11 +74,11 @@ await() {
     shift
     until "$@"; do
         [ "$SECONDS" -lt "$end" ] || return 1
-        sleep 0.03
+        sleep 0.03 # between two looks
     done
 }
 
-steppe() { timeout 120 "$STEPPE_BUILD/steppe" "$@"; }
+steppe() { timeout $hang_s "$STEPPE_BUILD/steppe" "$@"; }
 json() { sqlite3 :memory: "select json_extract('${1//\'/\'\'}', '$2')"; }
 
 # --- processes ---
@@ -176,6 +183,7 @@ rows() { sqlite3 -readonly "$world/state/difficulty.db" "$1"; }
 
 finish() {
     world_end
+    [ ! -s "$scratch/not-found" ] || fail "commands that are not there" "$(sort -u "$scratch/not-found" | xargs)"
     echo "$passed passed, $failed failed, $skipped skipped"
     [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
     exit

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import random
 import re
 import shutil
 import signal
@@ -92,23 +93,45 @@ for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "STEPPE_FAILPOINT"):
     os.environ.pop(variable, None)
 
 
-HANG_S = 120  # on a machine that has much else to do little takes long: no limit is below it
+HANG_S = 600  # on a machine that has much else to do little takes long: no limit is below it
 
 
 def await_true(seconds, what):
-    """Tries what() until it is true; a time limit only ends what hangs."""
+    """Tries what() until it is true; a time limit only ends what hangs. A command of what() that failed is tried again, too: a
+    server that is kept from working answers late."""
     end = time.monotonic() + max(seconds, HANG_S)
-    while not what():
+    while True:
+        try:
+            if what():
+                return True
+        except RuntimeError:
+            if time.monotonic() > end:
+                raise
         if time.monotonic() > end:
             return False
-        time.sleep(0.02)
-    return True
+        time.sleep(0.02)  # between two looks
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One below those that the kernel gives to whoever connects: it stays free until it is used, and while a server restarts."""
+    for _ in range(1000):
+        port = random.randrange(20000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise RuntimeError("no port is free")
+
+
+def threads_of(process):
+    """(number, state, how often it went to sleep) of each."""
+    folder = "/proc/%d/task" % process.pid
+    for number in os.listdir(folder):
+        with open("%s/%s/status" % (folder, number)) as f:
+            text = f.read()
+        yield (number, re.search(r"^State:\s+(\S)", text, re.M).group(1), re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M).group(1))
 
 
 class World:
@@ -140,9 +163,9 @@ class World:
     def server(self, *words, **env):
         server = self.spawn("server", *self.prefix, BUILD + "/steppe-server", "--state", self.state, "--listen",
                             "%s,ipc://%s/s" % (self.url, self.folder), "--http", self.http, *words, **env)
-        await_true(30, lambda: server.poll() is not None or self.steppe("ping").returncode == 0)
-        if server.poll() is not None:
-            raise RuntimeError("the server ended: " + self.log("server")[-300:])
+        served = await_true(30, lambda: server.poll() is not None or self.steppe("ping").returncode == 0)
+        if server.poll() is not None or not served:
+            raise RuntimeError("the server %s: %s" % ("does not answer" if server.poll() is None else "ended", self.log("server")[-300:]))
         return self
 
     def worker(self, name="w1", threads=1, url=None):
@@ -172,6 +195,17 @@ class World:
     def waits_at_gate(self, name):
         return os.path.exists(self.rule(name) + ".held")
 
+    def gate_is_reached(self, name):
+        """Waits until a result waits there."""
+        if not await_true(60, lambda: self.waits_at_gate(name)):
+            raise RuntimeError("nothing comes to the gate of %s: %s" % (name, self.log(name)[-300:]))
+
+    def gate_is_empty(self, name):
+        """Whether nothing that its worker, which is stopped, has sent lies there unread or waits: all of the gate sleeps, and
+        has slept all the time between two looks."""
+        looks = [sorted(threads_of(self.processes[name + "-gate"])) for _ in range(2)]
+        return looks[0] == looks[1] and all(state == "S" for _, state, _ in looks[0]) and not self.waits_at_gate(name)
+
     def stop(self, name):
         process = self.processes.pop(name)
         process.terminate()
@@ -179,7 +213,7 @@ class World:
 
     def steppe(self, *words):
         return subprocess.run([BUILD + "/steppe", *words], env={**os.environ, "STEPPE_SERVER": self.url},
-                              capture_output=True, text=True, timeout=120, check=False)
+                              capture_output=True, text=True, timeout=HANG_S, check=False)
 
     def json(self, *words):
         got = self.steppe(*words, "--json")
@@ -356,14 +390,19 @@ class Fake(Peer):
         return self.task
 
     def next(self):
-        return self.take(self.ask("task.next"))
+        self.wait()
+        return self.taken()
 
     def wait(self):
         """Asks, and leaves the reply for taken()."""
         self.post("task.next")
 
     def taken(self):
-        return self.take(decode(self.receive()))
+        """What comes. A server that has no task for a while says so and is asked again."""
+        end = time.monotonic() + HANG_S
+        while self.take(decode(self.receive())).get("task") == "none" and time.monotonic() < end:
+            self.wait()
+        return self.task
 
     def key(self, task=None):
         return {name: (task or self.task)[name] for name in ("job", "incarnation", "step", "phase", "lo", "hi")}
