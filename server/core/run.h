@@ -23,6 +23,7 @@
 #include "common/score.h"
 #include "common/sums.h"
 #include "server/core/curriculum.h"
+#include "server/core/epoch_record.h"
 #include "server/core/upload.h"
 
 struct run;
@@ -148,10 +149,8 @@ size_t run_memory(const struct jobspec *spec, const struct model *model,
 
 /* What a closed epoch hands to the store; arrays are owned by the taker (free). */
 struct run_epoch {
-    int64_t epoch;
-    double share, lr, train_loss, train_accuracy, sharpness, test_loss, test_accuracy, adv_accuracy;
-    double mean_gap, seconds;
-    uint32_t scheduled, scored;
+    struct epoch_record record;
+    uint32_t scored;      /* samples */
     struct score *scores; /* [samples] or NULL when nothing was measured */
     double *adm;          /* [samples] or NULL */
     /* [test_samples] where score.splits is both and the sweep was due, or NULL; adm by the mean gap

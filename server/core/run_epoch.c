@@ -35,9 +35,9 @@ static int close_scores(struct run *r, struct run_epoch *e)
         free(adm);
         return rc;
     }
-    e->mean_gap = score_mean_gap(r->scores, n);
+    e->record.mean_gap = score_mean_gap(r->scores, n);
     for (uint32_t i = 0; i < n; i++)
-        adm[i] = score_adm(&r->scores[i], r->spec->normaliser, e->mean_gap);
+        adm[i] = score_adm(&r->scores[i], r->spec->normaliser, e->record.mean_gap);
     e->scores = r->scores;
     e->adm = adm;
     r->scores = fresh;
@@ -58,7 +58,7 @@ static int close_test_scores(const struct run *r, struct run_epoch *e)
     }
     memcpy(scores, r->slots, n * sizeof(*scores));
     for (uint32_t i = 0; i < n; i++)
-        adm[i] = score_adm(&scores[i], r->spec->normaliser, e->mean_gap);
+        adm[i] = score_adm(&scores[i], r->spec->normaliser, e->record.mean_gap);
     e->test_scores = scores;
     e->test_adm = adm;
     return 0;
@@ -82,18 +82,19 @@ int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
     for (uint32_t i = 0; i < n; i++)
         scored += r->scores[i].flags & SCORE_MEASURED;
     *ret = (struct run_epoch){
-        .epoch = c->epoch,
-        .share = trained ? r->schedule.share : NAN,
-        .lr = trained ? c->lr : NAN,
-        .train_loss = c->sums[SUM_LOSS] / c->sums[SUM_WEIGHT],
-        .train_accuracy = c->sums[SUM_CORRECT] / c->sums[SUM_SAMPLES],
-        .sharpness = sharpness(r),
-        .test_loss = tested ? r->test_loss : NAN,
-        .test_accuracy = tested ? r->accuracy : NAN,
-        .adv_accuracy = tested ? r->adv_accuracy : NAN,
-        .mean_gap = NAN,
-        .seconds = c->seconds + (double)(now_ms - r->epoch_start_ms) / 1e3,
-        .scheduled = trained ? r->schedule.count : 0,
+        .record = {.job = r->job,
+                   .epoch = c->epoch,
+                   .share = trained ? r->schedule.share : NAN,
+                   .scheduled = trained ? r->schedule.count : 0,
+                   .lr = trained ? c->lr : NAN,
+                   .train_loss = c->sums[SUM_LOSS] / c->sums[SUM_WEIGHT],
+                   .train_accuracy = c->sums[SUM_CORRECT] / c->sums[SUM_SAMPLES],
+                   .sharpness = sharpness(r),
+                   .test_loss = tested ? r->test_loss : NAN,
+                   .test_accuracy = tested ? r->accuracy : NAN,
+                   .adv_accuracy = tested ? r->adv_accuracy : NAN,
+                   .mean_gap = NAN,
+                   .seconds = c->seconds + (double)(now_ms - r->epoch_start_ms) / 1e3},
         .scored = scored,
     };
     if (scored > 0)

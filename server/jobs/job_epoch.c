@@ -32,19 +32,7 @@ static struct fold closing_fold(const struct closing *c)
     const struct run_epoch *e = &c->epoch;
 
     return (struct fold){
-        .epoch = {.job = c->rec.job,
-                  .epoch = e->epoch,
-                  .share = e->share,
-                  .scheduled = e->scheduled,
-                  .lr = e->lr,
-                  .train_loss = e->train_loss,
-                  .train_accuracy = e->train_accuracy,
-                  .sharpness = e->sharpness,
-                  .test_loss = e->test_loss,
-                  .test_accuracy = e->test_accuracy,
-                  .adv_accuracy = e->adv_accuracy,
-                  .mean_gap = e->mean_gap,
-                  .seconds = e->seconds},
+        .record = e->record,
         .scores = e->scores,
         .adm = e->adm,
         .labels = c->data->labels,
@@ -58,7 +46,7 @@ static struct fold closing_fold(const struct closing *c)
 
 /* What was not measured is left out: the loss of a job that trains nothing, what a test set says.
  */
-static void epoch_text(const struct run_epoch *e, char *out, size_t bytes)
+static void epoch_text(const struct epoch_record *e, char *out, size_t bytes)
 {
     int used = snprintf(out, bytes, "epoch %" PRId64 ": ", e->epoch);
 
@@ -81,11 +69,11 @@ static const char *figure(const char *name, double value, char buf[FIGURE_BYTES]
     return buf;
 }
 
-static void log_epoch(const struct job *job, const struct run_epoch *e)
+static void log_epoch(const struct epoch_record *e)
 {
     char share[FIGURE_BYTES], loss[FIGURE_BYTES], accuracy[FIGURE_BYTES], gap[FIGURE_BYTES];
 
-    log_info("job.epoch", "job=%" PRId64 " epoch=%" PRId64 "%s%s%s%s seconds=%.1f", job->rec.job,
+    log_info("job.epoch", "job=%" PRId64 " epoch=%" PRId64 "%s%s%s%s seconds=%.1f", e->job,
              e->epoch, figure("share", e->share, share), figure("train_loss", e->train_loss, loss),
              figure("test_accuracy", e->test_accuracy, accuracy),
              figure("mean_gap", e->mean_gap, gap), e->seconds);
@@ -99,8 +87,8 @@ static void close_work(struct op *op)
     char hash[SHA256_HEX], text[160];
 
     /* An epoch whose fold failed leaves a gap that nothing may be written behind. */
-    if (c->epoch.epoch > 0)
-        op->rc = store_epoch_hash(s->store, c->rec.job, c->epoch.epoch - 1, hash, &op->why);
+    if (c->epoch.record.epoch > 0)
+        op->rc = store_epoch_hash(s->store, c->rec.job, c->epoch.record.epoch - 1, hash, &op->why);
     if (op->rc == 0)
         op->rc = store_fold(s->store, &fold, hash, &op->why);
     if (op->rc < 0)
@@ -109,7 +97,7 @@ static void close_work(struct op *op)
     op->rc = job_save_checkpoint(s, c->rec.job, c->checkpoint, &op->why);
     if (op->rc < 0)
         return;
-    epoch_text(&c->epoch, text, sizeof(text));
+    epoch_text(&c->epoch.record, text, sizeof(text));
     if (!c->last) {
         op->rc = store_event_add(s->store, c->rec.job, "epoch", text, &op->why);
         return;
@@ -137,9 +125,9 @@ static void close_done(struct op *op)
         if (op->rc < 0 && current) {
             job_pause_for(jobs, job, op->rc, op->why.text);
         } else if (op->rc == 0) {
-            job->epochs_done = c->epoch.epoch + 1;
-            job->loss = c->epoch.train_loss;
-            job->accuracy = c->epoch.test_accuracy;
+            job->epochs_done = c->epoch.record.epoch + 1;
+            job->loss = c->epoch.record.train_loss;
+            job->accuracy = c->epoch.record.test_accuracy;
         }
         if (op->rc == 0 && c->last && current) {
             job_drop_run(jobs, job);
@@ -170,7 +158,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
     job->saved_ms = clock_mono_ms();
     job->saved_step = run_step(job->run);
-    log_epoch(job, e);
+    log_epoch(&e->record);
     if (!c->checkpoint) {
         run_epoch_done(e);
         free(c);

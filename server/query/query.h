@@ -11,6 +11,7 @@
 
 #include "common/err.h"
 #include "common/score.h"
+#include "server/core/epoch_record.h"
 #include "server/store/store.h"
 
 #define QUERY_DEADLINE_MS 5000

@@ -21,6 +21,7 @@
 #include "common/dataset.h"
 #include "common/err.h"
 #include "common/score.h"
+#include "server/core/epoch_record.h"
 #include "server/core/job.h"
 #include "server/store/failpoint.h"
 
@@ -103,19 +104,9 @@ int store_pieces_load(struct store *s, uint32_t piece_bytes,
                       void (*each)(void *arg, const char *sha256, const void *hashes, size_t count),
                       void *arg, struct errbuf *why);
 
-/* What is known of an epoch when it closes. Not measured: NAN (becomes NULL). */
-struct epoch_record {
-    int64_t job, epoch;
-    double share;
-    int64_t scheduled;
-    double lr, train_loss, train_accuracy, sharpness;
-    double test_loss, test_accuracy, adv_accuracy;
-    double mean_gap;
-    double seconds;
-};
 /* One epoch's scores; arrays borrowed. */
 struct fold {
-    struct epoch_record epoch;
+    struct epoch_record record;
     const struct score *scores; /* [samples], only SCORE_MEASURED entries become rows; NULL: none */
     const double *adm;          /* [samples] or NULL with scores */
     const uint16_t *labels;     /* [samples] */

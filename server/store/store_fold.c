@@ -36,7 +36,7 @@ static double stored(double x)
 
 static int check(const struct fold *f, struct errbuf *why)
 {
-    const int64_t job = f->epoch.job, epoch = f->epoch.epoch;
+    const int64_t job = f->record.job, epoch = f->record.epoch;
 
     if (epoch < 0 || epoch >= EPOCHS_MAX)
         return err_set(why, -EINVAL, "epoch is %lld, allowed is 0 to %d", (long long)epoch,
@@ -153,7 +153,7 @@ static void row_column(const void *arg, uint32_t row, int column, sqlite3_contex
 static int write_slice(struct store *s, const struct fold *f, uint32_t from, uint32_t to, bool last,
                        struct errbuf *why)
 {
-    const struct epoch_record *e = &f->epoch;
+    const struct epoch_record *e = &f->record;
     struct rows rows = {from, to, f, has_row, row_column};
     int rc = db_run(
         &s->difficulty,
@@ -199,7 +199,7 @@ static int write_slices(struct store *s, const struct fold *f, struct errbuf *wh
 static int add_to_history(struct store *s, const struct fold *f, struct summary *sum, bool again,
                           struct history *h, struct errbuf *why)
 {
-    const struct epoch_record *e = &f->epoch;
+    const struct epoch_record *e = &f->record;
     struct newly_right newly_right = {0};
     int rc = 0;
 
@@ -234,8 +234,8 @@ static int commit_epoch(struct store *s, const struct fold *f, struct summary *s
 {
     struct db *db = &s->difficulty;
     struct history h = {0};
-    int rc = history_take(s, f->epoch.job, f->scores ? f->samples : 0, &h, why);
-    bool again = rc == 0 && h.last_epoch >= f->epoch.epoch;
+    int rc = history_take(s, f->record.job, f->scores ? f->samples : 0, &h, why);
+    bool again = rc == 0 && h.last_epoch >= f->record.epoch;
 
     if (rc == 0)
         rc = add_to_history(s, f, sum, again, &h, why);
@@ -244,12 +244,12 @@ static int commit_epoch(struct store *s, const struct fold *f, struct summary *s
     if (rc != 0)
         goto out;
     if (f->scores || again)
-        rc = history_write(s, f->epoch.job, &h, why);
+        rc = history_write(s, f->record.job, &h, why);
     if (rc == 0)
-        rc = write_epoch(s, &f->epoch, sum, why);
+        rc = write_epoch(s, &f->record, sum, why);
     rc = db_end_durable(db, rc, why);
     if (rc == 0)
-        history_keep(s, f->epoch.job, &h);
+        history_keep(s, f->record.job, &h);
 out:
     history_done(&h);
     return rc;

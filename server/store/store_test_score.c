@@ -39,7 +39,7 @@ static int remove_epoch(struct store *s, int64_t job, int64_t epoch, struct errb
 int test_scores_write(struct store *s, const struct fold *f, struct errbuf *why)
 {
     struct db *db = &s->difficulty;
-    const int64_t job = f->epoch.job, epoch = f->epoch.epoch;
+    const int64_t job = f->record.job, epoch = f->record.epoch;
     uint32_t from = 0;
     int rc = remove_epoch(s, job, epoch, why);
 

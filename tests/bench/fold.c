@@ -101,7 +101,7 @@ static int fold_all(struct store *s, struct data *d, int64_t job, int64_t epochs
 
     *ret = (struct times){0};
     for (int64_t e = 0; rc == 0 && e < epochs; e++) {
-        struct fold f = {.epoch = {.job = job, .epoch = e},
+        struct fold f = {.record = {.job = job, .epoch = e},
                          .scores = d->scores,
                          .adm = d->adm,
                          .labels = d->labels,

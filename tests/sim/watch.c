@@ -130,15 +130,15 @@ WRAP(int, store_fold, struct store *s, const struct fold *f, char ret_sha256[SHA
         return 0;
     }
     rc = __real_store_fold(s, f, ret_sha256, why);
-    note("fold job=%" PRId64 " epoch=%" PRId64 " rc=%d scores=%s", f->epoch.job, f->epoch.epoch, rc,
-         rc == 0 ? ret_sha256 : "");
+    note("fold job=%" PRId64 " epoch=%" PRId64 " rc=%d scores=%s", f->record.job, f->record.epoch,
+         rc, rc == 0 ? ret_sha256 : "");
     return rc;
 }
 
 WRAP(int, store_epoch_hash, struct store *s, int64_t job, int64_t epoch,
      char ret_sha256[SHA256_HEX], struct errbuf *why)
 {
-    if (holds && held.epoch.job == job && held.epoch.epoch == epoch) {
+    if (holds && held.record.job == job && held.record.epoch == epoch) {
         memset(ret_sha256, '0', SHA256_HEX - 1);
         ret_sha256[SHA256_HEX - 1] = 0;
         return 0;

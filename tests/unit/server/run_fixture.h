@@ -261,9 +261,19 @@ struct outcome {
 
 static inline void outcome_add(struct outcome *o, struct run_epoch *e)
 {
-    const double numbers[] = {(double)e->epoch,  e->share,     e->lr,        e->train_loss,
-                              e->train_accuracy, e->sharpness, e->test_loss, e->test_accuracy,
-                              e->adv_accuracy,   e->mean_gap,  e->scheduled, e->scored};
+    const struct epoch_record *x = &e->record;
+    const double numbers[] = {(double)x->epoch,
+                              x->share,
+                              x->lr,
+                              x->train_loss,
+                              x->train_accuracy,
+                              x->sharpness,
+                              x->test_loss,
+                              x->test_accuracy,
+                              x->adv_accuracy,
+                              x->mean_gap,
+                              (double)x->scheduled,
+                              e->scored};
 
     sha256_add(&o->epochs, numbers, sizeof(numbers));
     for (uint32_t i = 0; e->scores && i < SAMPLES; i++) {

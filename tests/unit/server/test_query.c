@@ -36,7 +36,7 @@ static struct world world_open(void)
         }
         if (e == 1) {
             x.fold.scores = NULL;
-            x.fold.epoch.mean_gap = NAN;
+            x.fold.record.mean_gap = NAN;
         }
         ASSERT_OK(store_fold(w.store, &x.fold, sha256, &why), why);
         fixture_scores_done(&x);

@@ -251,7 +251,7 @@ TEST(the_fused_source_sweeps_exactly_the_samples_that_were_not_measured)
             for (uint32_t i = 0; i < SAMPLES; i++)
                 measured += e.scores[i].flags & SCORE_MEASURED;
             ASSERT_EQ(measured, e.scored);
-            ASSERT(e.epoch < EPOCHS - 1 || e.scored == SAMPLES);
+            ASSERT(e.record.epoch < EPOCHS - 1 || e.scored == SAMPLES);
             memset(seen, 0, sizeof(seen));
             epoch_done(&e);
         }
@@ -337,19 +337,19 @@ TEST(an_epoch_says_what_its_results_add_up_to)
         }
         event = give(r, k, &e);
     }
-    ASSERT_EQ(0, e.epoch);
-    ASSERT_EQ(SAMPLES, e.scheduled);
+    ASSERT_EQ(0, e.record.epoch);
+    ASSERT_EQ(SAMPLES, e.record.scheduled);
     ASSERT_EQ(SAMPLES, e.scored);
-    ASSERT_NEAR(1, e.share, 0);
-    ASSERT_NEAR(sums[SUM_LOSS] / sums[SUM_WEIGHT], e.train_loss, 0);
-    ASSERT_NEAR((sums[SUM_LOSS_HAT] - sums[SUM_LOSS]) / sums[SUM_WEIGHT], e.sharpness, 0);
-    ASSERT_NEAR(sums[SUM_CORRECT] / (STEPS * BATCH), e.train_accuracy, 0);
-    ASSERT_NEAR(test_loss / TESTS, e.test_loss, 0);
-    ASSERT_NEAR((double)right / TESTS, e.test_accuracy, 0);
-    ASSERT_NEAR((double)adv_right / TESTS, e.adv_accuracy, 0);
-    ASSERT_NEAR(score_mean_gap(e.scores, SAMPLES), e.mean_gap, 0);
+    ASSERT_NEAR(1, e.record.share, 0);
+    ASSERT_NEAR(sums[SUM_LOSS] / sums[SUM_WEIGHT], e.record.train_loss, 0);
+    ASSERT_NEAR((sums[SUM_LOSS_HAT] - sums[SUM_LOSS]) / sums[SUM_WEIGHT], e.record.sharpness, 0);
+    ASSERT_NEAR(sums[SUM_CORRECT] / (STEPS * BATCH), e.record.train_accuracy, 0);
+    ASSERT_NEAR(test_loss / TESTS, e.record.test_loss, 0);
+    ASSERT_NEAR((double)right / TESTS, e.record.test_accuracy, 0);
+    ASSERT_NEAR((double)adv_right / TESTS, e.record.adv_accuracy, 0);
+    ASSERT_NEAR(score_mean_gap(e.scores, SAMPLES), e.record.mean_gap, 0);
     for (uint32_t i = 0; i < SAMPLES; i++)
-        ASSERT_NEAR(score_adm(&e.scores[i], NORM_POPULATION, e.mean_gap), e.adm[i], 0);
+        ASSERT_NEAR(score_adm(&e.scores[i], NORM_POPULATION, e.record.mean_gap), e.adm[i], 0);
     epoch_done(&e);
     run_free(r);
     fixture_free(f);
@@ -366,7 +366,8 @@ TEST(an_epoch_without_sweep_and_test_closes_with_its_last_update)
         enum run_event event = give(r, take(r, f, 1, 4), &e);
         ASSERT_EQ(step < STEPS ? RUN_ROUND : RUN_EPOCH, event);
     }
-    ASSERT(isnan(e.test_loss) && isnan(e.test_accuracy) && isnan(e.adv_accuracy));
+    ASSERT(isnan(e.record.test_loss) && isnan(e.record.test_accuracy) &&
+           isnan(e.record.adv_accuracy));
     ASSERT_EQ(PHASE_TRAIN, run_phase(r));
     ASSERT_EQ(1, run_progress(r).epoch);
     epoch_done(&e);

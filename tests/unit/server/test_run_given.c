@@ -77,11 +77,12 @@ TEST(a_run_that_trains_nothing_commits_one_epoch_of_scores)
         if (drive_round(r, f, &plain, &e) == RUN_EPOCH)
             ASSERT(run_finished(r));
     ASSERT_EQ(2, rounds); /* sweep and test */
-    ASSERT_EQ(0, e.epoch);
+    ASSERT_EQ(0, e.record.epoch);
     ASSERT_EQ(SAMPLES, e.scored);
-    ASSERT_EQ(0, e.scheduled);
-    ASSERT(isnan(e.share) && isnan(e.lr) && isnan(e.train_loss) && isnan(e.sharpness));
-    ASSERT(!isnan(e.test_accuracy) && e.mean_gap > 0);
+    ASSERT_EQ(0, e.record.scheduled);
+    ASSERT(isnan(e.record.share) && isnan(e.record.lr) && isnan(e.record.train_loss) &&
+           isnan(e.record.sharpness));
+    ASSERT(!isnan(e.record.test_accuracy) && e.record.mean_gap > 0);
     ASSERT_MEM(theta, run_theta(r), f->model.floats * sizeof(*theta));
     run_epoch_done(&e);
     free(theta);
@@ -120,13 +121,13 @@ TEST(test_scores_are_kept_where_a_sweep_is_due)
             uint64_t theta = theta_key(r, f);
             if (drive_round(r, f, &plain, &e) != RUN_EPOCH)
                 continue;
-            bool due = e.epoch % 2 == 0 || e.epoch == EPOCHS - 1;
+            bool due = e.record.epoch % 2 == 0 || e.record.epoch == EPOCHS - 1;
             ASSERT_EQ(due, e.scores != NULL);
             ASSERT_EQ(both && due, e.test_scores != NULL);
             for (uint32_t i = 0; e.test_scores && i < TESTS; i++) {
                 struct score want = fake_score(theta, PHASE_TEST, i, i);
                 ASSERT(want.loss == e.test_scores[i].loss);
-                ASSERT(score_adm(&want, f->spec.normaliser, e.mean_gap) == e.test_adm[i]);
+                ASSERT(score_adm(&want, f->spec.normaliser, e.record.mean_gap) == e.test_adm[i]);
             }
             run_epoch_done(&e);
         }

@@ -144,9 +144,9 @@ TEST(sharpness_is_the_mean_over_the_steps_with_an_ascent)
             if (give(r, k, &e) != RUN_EPOCH)
                 continue;
             if (cases[c].none[epoch++])
-                ASSERT(isnan(e.sharpness));
+                ASSERT(isnan(e.record.sharpness));
             else
-                ASSERT_NEAR(0.5, e.sharpness, 1e-12);
+                ASSERT_NEAR(0.5, e.record.sharpness, 1e-12);
             free(e.scores);
             free(e.adm);
         }

@@ -193,9 +193,9 @@ TEST(an_epoch_adds_up_the_losses_at_theta_and_the_rise_to_theta_hat)
         }
         event = give(r, k, &e);
     }
-    ASSERT_NEAR(loss / weight, e.train_loss, 0);
-    ASSERT_NEAR(correct / (STEPS * BATCH), e.train_accuracy, 0);
-    ASSERT_NEAR((hat - loss) / weight, e.sharpness, 0);
+    ASSERT_NEAR(loss / weight, e.record.train_loss, 0);
+    ASSERT_NEAR(correct / (STEPS * BATCH), e.record.train_accuracy, 0);
+    ASSERT_NEAR((hat - loss) / weight, e.record.sharpness, 0);
     epoch_done(&e);
     run_free(r);
     fixture_free(f);

@@ -52,23 +52,23 @@ TEST(the_hash_of_an_epoch_is_that_of_its_packed_rows)
 TEST(an_epoch_without_scores_is_committed_with_the_hash_of_nothing)
 {
     struct store *s = fixture_open();
-    struct fold f = {.epoch = {.epoch = 0,
-                               .share = 1,
-                               .scheduled = 8,
-                               .train_loss = INFINITY,
-                               .test_accuracy = 0.25,
-                               .mean_gap = NAN}};
+    struct fold f = {.record = {.epoch = 0,
+                                .share = 1,
+                                .scheduled = 8,
+                                .train_loss = INFINITY,
+                                .test_accuracy = 0.25,
+                                .mean_gap = NAN}};
     struct errbuf why;
     char sha256[SHA256_HEX], want[SHA256_HEX];
 
-    f.epoch.job = fixture_job(s, 1);
+    f.record.job = fixture_job(s, 1);
     ASSERT_OK(store_fold(s, &f, sha256, &why), why);
     sha256_hex_of("", 0, want);
     ASSERT_STR(want, sha256);
     ASSERT_SELECT(
         "committed|0|NULL|NULL|0.25|NULL\n",
         "SELECT state, n_scored, mean_gap, train_loss, test_accuracy, adm_mean FROM epoch");
-    f.epoch.job = 5;
+    f.record.job = 5;
     ASSERT_EQ(-ENOENT, store_fold(s, &f, sha256, &why));
     ASSERT_HAS("no job 5", why.text);
     store_close(s);
@@ -78,13 +78,13 @@ TEST(an_epoch_without_scores_gives_back_the_pages_of_those_with)
 {
     struct store *s = fixture_open();
     struct fixture_scores x;
-    struct fold none = {.epoch = {.epoch = 1, .share = 1, .scheduled = 8, .mean_gap = NAN}};
+    struct fold none = {.record = {.epoch = 1, .share = 1, .scheduled = 8, .mean_gap = NAN}};
     struct errbuf why;
     char sha256[SHA256_HEX];
 
     fixture_dataset(s, SAMPLES);
     sqlite3_int64 before = sqlite3_memory_used();
-    x = fixture_scores(none.epoch.job = fixture_job(s, 1), 0, SAMPLES);
+    x = fixture_scores(none.record.job = fixture_job(s, 1), 0, SAMPLES);
     ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
     ASSERT(sqlite3_memory_used() - before > 2 << 20);
     ASSERT_OK(store_fold(s, &none, sha256, &why), why);
