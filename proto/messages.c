@@ -26,6 +26,16 @@ const char *const refusal_names[] = {
         [REFUSAL_COUNT] = NULL,
 };
 
+const char *const task_kind_names[] = {
+    [TASK_NONE] = "none", [TASK_TRAIN] = "train", [TASK_SCORE] = "score",
+    [TASK_TEST] = "test", [TASK_KINDS] = NULL,
+};
+
+const enum task_kind task_kind_of_phase[PHASES] = {
+    [PHASE_TRAIN] = TASK_TRAIN, [PHASE_ASCENT] = TASK_TRAIN, [PHASE_DESCENT] = TASK_TRAIN,
+    [PHASE_SWEEP] = TASK_SCORE, [PHASE_TEST] = TASK_TEST,
+};
+
 static const int tensors_max[] = {
 #define MESSAGE(id, name, tensors, roles, web) [MSG_##id] = tensors,
     MESSAGE_TABLE(MESSAGE)

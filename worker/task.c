@@ -5,17 +5,6 @@
 #include "common/field.h"
 #include "proto/messages.h"
 
-static const char *const task_kinds[] = {[TASK_NONE] = "none",
-                                         [TASK_TRAIN] = "train",
-                                         [TASK_SCORE] = "score",
-                                         [TASK_TEST] = "test",
-                                         NULL};
-
-static const enum task_kind kind_of_phase[PHASES] = {
-    [PHASE_TRAIN] = TASK_TRAIN, [PHASE_ASCENT] = TASK_TRAIN, [PHASE_DESCENT] = TASK_TRAIN,
-    [PHASE_SWEEP] = TASK_SCORE, [PHASE_TEST] = TASK_TEST,
-};
-
 int task_read(const struct message *m, struct task *ret, struct errbuf *why)
 {
     const struct {
@@ -33,7 +22,7 @@ int task_read(const struct message *m, struct task *ret, struct errbuf *why)
     };
 
     *ret = (struct task){.first = -1};
-    int rc = field_enum(m->json, "task", "task", true, task_kinds, &ret->kind, why);
+    int rc = field_enum(m->json, "task", "task", true, task_kind_names, &ret->kind, why);
     if (rc < 0 || ret->kind == TASK_NONE)
         return rc;
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
@@ -47,9 +36,9 @@ int task_read(const struct message *m, struct task *ret, struct errbuf *why)
     if (rc == 0 && (ret->count < 1 || ret->lo >= ret->hi || ret->hi - ret->lo > ret->count))
         rc = err_set(why, -EINVAL, "a task of %lld samples in shards %lld to %lld makes no sense",
                      (long long)ret->count, (long long)ret->lo, (long long)ret->hi);
-    if (rc == 0 && kind_of_phase[ret->phase] != (enum task_kind)ret->kind)
+    if (rc == 0 && task_kind_of_phase[ret->phase] != (enum task_kind)ret->kind)
         rc = err_set(why, -EINVAL, "a task to %s in phase %lld makes no sense",
-                     task_kinds[ret->kind], (long long)ret->phase);
+                     task_kind_names[ret->kind], (long long)ret->phase);
     return rc;
 }
 

@@ -4,8 +4,6 @@
 
 #include "proto/frame.h"
 
-enum task_kind { TASK_NONE, TASK_TRAIN, TASK_SCORE, TASK_TEST };
-
 struct task {
     int kind; /* enum task_kind; the rest is 0 for TASK_NONE */
     int64_t job, incarnation, step, phase, lo, hi, shard, count;

@@ -119,13 +119,9 @@ uint32_t worker_release(struct workers *w, struct worker *worker)
 
 static cJSON *task_fields(const struct job *job, const struct run_task *task, int64_t ttl_ms)
 {
-    static const char *const kinds[PHASES] = {
-        [PHASE_TRAIN] = "train", [PHASE_ASCENT] = "train", [PHASE_DESCENT] = "train",
-        [PHASE_SWEEP] = "score", [PHASE_TEST] = "test",
-    };
     cJSON *out = cJSON_CreateObject();
 
-    cJSON_AddStringToObject(out, "task", kinds[task->phase]);
+    cJSON_AddStringToObject(out, "task", task_kind_names[task_kind_of_phase[task->phase]]);
     cJSON_AddNumberToObject(out, "job", (double)job->rec.job);
     cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
     cJSON_AddNumberToObject(out, "step", (double)task->step);

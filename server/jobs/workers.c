@@ -231,7 +231,7 @@ static void answer_none(struct workers *w, struct worker *worker)
         cJSON_AddStringToObject(out, "class", class);
 
     worker->held = NULL;
-    cJSON_AddStringToObject(out, "task", "none");
+    cJSON_AddStringToObject(out, "task", task_kind_names[TASK_NONE]);
     if (rq->result)
         cJSON_AddStringToObject(out, "result", rq->result);
     request_reply(rq, out, NULL, 0);
