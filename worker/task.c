@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include "common/field.h"
-#include "proto/messages.h"
 
 int task_read(const struct message *m, struct task *ret, struct errbuf *why)
 {

@@ -3,6 +3,7 @@
 #define STEPPE_WORKER_TASK_H
 
 #include "proto/frame.h"
+#include "proto/messages.h"
 
 struct task {
     int kind; /* enum task_kind; the rest is 0 for TASK_NONE */
