@@ -126,7 +126,7 @@ static void show_done(struct op *op)
     }
     if (job->rec.numerics_class[0])
         cJSON_AddStringToObject(out, "numerics_class", job->rec.numerics_class);
-    cJSON_AddItemToObject(out, "promise", jobs_promise(job));
+    cJSON_AddItemToObject(out, "promise", job_class_promise(job));
     cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
     if (job->rec.model_sha256[0])
         cJSON_AddStringToObject(out, "model_sha256", job->rec.model_sha256);
@@ -219,7 +219,7 @@ void handle_job_resume(struct request *rq)
     if (field_bool(rq->message.json, "job.resume", "relaxed", false, &relaxed, &why) < 0)
         request_fail(rq, -EINVAL, &why);
     else if (relaxed)
-        jobs_relax(rq->service->jobs, job, rq);
+        job_class_relax(rq->service->jobs, job, rq);
     else
         jobs_verb(rq->service->jobs, job, VERB_RESUME, rq);
 }
@@ -236,7 +236,7 @@ void handle_job_unpin(struct request *rq)
                   &class, &why) < 0)
         request_fail(rq, -EINVAL, &why);
     else
-        jobs_unpin(rq->service->jobs, job, class, rq);
+        job_class_unpin(rq->service->jobs, job, class, rq);
 }
 
 void handle_job_cancel(struct request *rq)

@@ -121,7 +121,7 @@ static int judge_attached(struct service *server, struct job *job, struct job_no
                            &a, why);
 
     if (rc == 0)
-        rc = job_settle_said(job, &a.said, notes, why);
+        rc = job_said_settle(job, &a.said, notes, why);
     attached_done(&a);
     return rc < 0 ? rc : job_check_samples(job, job->data, why);
 }
@@ -340,7 +340,7 @@ static int read_submit(struct request *rq, const char *uuid, struct submit *s, s
     if (rc == 0)
         rc = jobs_prepare(rq->service, job, why);
     if (rc == 0)
-        rc = jobs_check_memory(rq->service, job, why);
+        rc = job_memory_check(rq->service, job, why);
     if (rc == 0)
         rc = find_scores(rq->service, s, why);
     return rc < 0 ? rc : find_weights(rq->service, s, why);

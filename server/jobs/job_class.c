@@ -86,7 +86,7 @@ static struct class_change *begin(const struct job *job)
     return c;
 }
 
-void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class)
+void job_class_pin(struct jobs *jobs, struct job *job, const char *class)
 {
     struct class_change *c = begin(job);
 
@@ -97,7 +97,7 @@ void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class)
     write_class(jobs, job, c, NULL);
 }
 
-void jobs_unpin_class(struct jobs *jobs, struct job *job)
+void job_class_give_back(struct jobs *jobs, struct job *job)
 {
     struct class_change *c = begin(job);
 
@@ -112,7 +112,7 @@ void jobs_unpin_class(struct jobs *jobs, struct job *job)
 
 /* --- what a person decides --- */
 
-bool jobs_is_relaxed(const struct job *job)
+bool job_class_is_relaxed(const struct job *job)
 {
     return job->spec.numerics == NUMERICS_RELAXED || job->rec.relaxed;
 }
@@ -122,7 +122,7 @@ static uint64_t step_of(const struct job *job)
     return job->run ? run_step(job->run) : job->step;
 }
 
-void jobs_relax(struct jobs *jobs, struct job *job, struct request *rq)
+void job_class_relax(struct jobs *jobs, struct job *job, struct request *rq)
 {
     struct class_change *c;
 
@@ -138,7 +138,7 @@ void jobs_relax(struct jobs *jobs, struct job *job, struct request *rq)
         request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " " AT_ITS_END, job->rec.job);
         return;
     }
-    if (jobs_is_relaxed(job)) {
+    if (job_class_is_relaxed(job)) {
         jobs_verb(jobs, job, VERB_RESUME, rq);
         return;
     }
@@ -162,7 +162,7 @@ static const char *cannot_unpin(const struct job *job)
     return NULL;
 }
 
-void jobs_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq)
+void job_class_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq)
 {
     struct checkpoint *checkpoint = NULL;
     const char *refusal = cannot_unpin(job);
@@ -186,7 +186,7 @@ void jobs_unpin(struct jobs *jobs, struct job *job, const char *class, struct re
     job_write(jobs, job, checkpoint, text, rq);
 }
 
-cJSON *jobs_promise(const struct job *job)
+cJSON *job_class_promise(const struct job *job)
 {
     const char *why = job->rec.broken;
     cJSON *out = cJSON_CreateObject();
@@ -194,7 +194,7 @@ cJSON *jobs_promise(const struct job *job)
     if (job->spec.numerics == NUMERICS_RELAXED)
         why = "its job file asks for numerics relaxed";
     cJSON_AddBoolToObject(out, "holds", !why[0]);
-    cJSON_AddBoolToObject(out, "relaxed", jobs_is_relaxed(job));
+    cJSON_AddBoolToObject(out, "relaxed", job_class_is_relaxed(job));
     if (why[0])
         cJSON_AddStringToObject(out, "why", why);
     return out;

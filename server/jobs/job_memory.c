@@ -23,7 +23,7 @@ static size_t job_memory(const struct job *job)
            SNAPSHOTS * checkpoint_memory(&shape) + CLOSING_MAX * epoch;
 }
 
-int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job)
+int64_t job_memory_with(const struct jobs *jobs, const struct job *job)
 {
     size_t bytes = job_memory(job);
 
@@ -35,7 +35,7 @@ int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job)
     return (int64_t)bytes;
 }
 
-int jobs_check_memory(const struct service *s, const struct job *job, struct errbuf *why)
+int job_memory_check(const struct service *s, const struct job *job, struct errbuf *why)
 {
     char need[TEXT_F64_BYTES], limit[TEXT_F64_BYTES], model[TEXT_F64_BYTES];
     const int64_t bytes = (int64_t)job_memory(job);

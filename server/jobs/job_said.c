@@ -154,7 +154,7 @@ static char *layers_note(const struct job *job, const char *said)
     return note;
 }
 
-int job_settle_said(struct job *job, const struct weights_said *said, struct job_notes *ret,
+int job_said_settle(struct job *job, const struct weights_said *said, struct job_notes *ret,
                     struct errbuf *why)
 {
     struct scaling scaling;

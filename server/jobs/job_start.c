@@ -290,7 +290,7 @@ bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t by
             busy = jobs->running[i];
     if (!busy)
         return false;
-    memory = jobs_prepare(jobs->service, job, NULL) == 0 ? jobs_memory_with(jobs, job) : 0;
+    memory = jobs_prepare(jobs->service, job, NULL) == 0 ? job_memory_with(jobs, job) : 0;
     if (count < s->max_running && memory > s->memory_bytes)
         snprintf(out, bytes, "with the job%s it would take %s, --memory allows %s",
                  count == 1 ? " that runs" : "s that run", text_of_bytes(memory, need),
@@ -310,9 +310,9 @@ void jobs_pump(struct jobs *jobs)
 
     while (!s->net->stopping && count_busy(jobs) < s->max_running &&
            (job = next_job(jobs)) != NULL) {
-        if (jobs_prepare(jobs->service, job, &why) < 0 || jobs_check_memory(s, job, &why) < 0)
+        if (jobs_prepare(jobs->service, job, &why) < 0 || job_memory_check(s, job, &why) < 0)
             hold_start(jobs, job, why.text);
-        else if (count_busy(jobs) == 0 || jobs_memory_with(jobs, job) <= s->memory_bytes)
+        else if (count_busy(jobs) == 0 || job_memory_with(jobs, job) <= s->memory_bytes)
             start_job(jobs, job);
         else
             break; /* it has its turn when there is room: those behind it do not overtake */

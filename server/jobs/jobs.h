@@ -1,8 +1,8 @@
 /* The jobs: one table in memory, mirrored to the store; those that run hold their runs. jobs.c has
  * the table and the rows for people, job_start.c start and recovery, job_epoch.c the epochs of one
- * that runs, job_state.c the states and the verbs of people, job_save.c checkpoints and what waits
- * for the disk, job_class.c the numerics class, job_memory.c what fits --memory, job_said.c what
- * weights say of a job. */
+ * that runs, job_state.c the states and the verbs of people, job_save.c checkpoints inside
+ * an epoch, job_wait.c what waits for the disk or for a lock, job_class.c the numerics class,
+ * job_memory.c what fits --memory, job_said.c what weights say of a job. */
 #ifndef STEPPE_SERVER_JOBS_JOBS_H
 #define STEPPE_SERVER_JOBS_JOBS_H
 
@@ -105,7 +105,7 @@ int job_check_samples(const struct job *job, const struct dataset *data, struct 
 /* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
 int jobs_prepare(struct service *s, struct job *job, struct errbuf *why);
 /* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */
-int jobs_check_memory(const struct service *s, const struct job *job, struct errbuf *why);
+int job_memory_check(const struct service *s, const struct job *job, struct errbuf *why);
 /* What the checkpoints of a prepared job hold. */
 struct checkpoint_shape job_checkpoint_shape(const struct job *job);
 /* The newest whole checkpoint of a job, with no_other the newest or none. On the store's lane.
@@ -115,7 +115,7 @@ int job_newest_checkpoint(struct service *s, int64_t job, const struct checkpoin
 /* Takes what the weights of a job say (nothing, where it has none) into its spec and its model; it
  * is prepared and not in the table yet. What people should know of it is added to *ret. -EINVAL:
  * the job file says something else of the weights. */
-int job_settle_said(struct job *job, const struct weights_said *said, struct job_notes *ret,
+int job_said_settle(struct job *job, const struct weights_said *said, struct job_notes *ret,
                     struct errbuf *why);
 void job_notes_done(struct job_notes *notes); /* frees the texts */
 /* Puts a job (owned), whose record is on the disk, into the table, by number. */
@@ -131,20 +131,20 @@ void jobs_tick(struct jobs *jobs, int64_t now_ms);
 void jobs_advance(struct jobs *jobs, struct job *job);
 /* Pins the numerics class of a strict job to this one, durably; workers are woken when it is done.
  */
-void jobs_pin_class(struct jobs *jobs, struct job *job, const char *class);
+void job_class_pin(struct jobs *jobs, struct job *job, const char *class);
 /* A strict job whose class nothing was computed in yet gives it back, durably: the next worker that
  * asks for its work has it. */
-void jobs_unpin_class(struct jobs *jobs, struct job *job);
+void job_class_give_back(struct jobs *jobs, struct job *job);
 /* Does it take results of every class, by its job file or since a person said so? */
-bool jobs_is_relaxed(const struct job *job);
+bool job_class_is_relaxed(const struct job *job);
 /* From now on it does, durably, and its promise of the same bits ends there; then as a resume. */
-void jobs_relax(struct jobs *jobs, struct job *job, struct request *rq);
+void job_class_relax(struct jobs *jobs, struct job *job, struct request *rq);
 /* Gives back the class of a strict job, so that the next worker that asks has it, and answers rq
  * once that is durable. Its run begins again at its newest checkpoint: leases of the old class
  * count no more. One that has another class, or none, stays as it is. */
-void jobs_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq);
+void job_class_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq);
 /* What a job's class and promise are, for job.show. */
-cJSON *jobs_promise(const struct job *job);
+cJSON *job_class_promise(const struct job *job);
 /* Adds an event to the job's log, durably but not waited for. */
 void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, const char *text);
 /* Ends a running job as failed. */

@@ -28,7 +28,7 @@ void jobs_update_running(struct jobs *jobs);
 /* What a job without a run waits for, when it is for others: their number, or their memory. */
 bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t bytes);
 /* What a job of this shape and those that have or get a run take together. */
-int64_t jobs_memory_with(const struct jobs *jobs, const struct job *job);
+int64_t job_memory_with(const struct jobs *jobs, const struct job *job);
 /* A copy of the record for a lane, without the spec's text. */
 struct job_record job_record_copy(const struct job *job);
 /* It cannot go on by itself; jobs_tick tries again. */

@@ -29,8 +29,9 @@
 #define WAITING_MAX 8
 #define STAGES_MAX 3
 
-static const char *const file_names[] = {STATE_DB, DIFFICULTY_DB};
-enum { FILES = 2 };
+enum { FILE_STATE, FILE_DIFFICULTY, FILES };
+static const char *const file_names[FILES] = {
+    [FILE_STATE] = STATE_DB, [FILE_DIFFICULTY] = DIFFICULTY_DB};
 
 struct upkeep {
     struct service *service;
@@ -229,7 +230,7 @@ static const struct stage {
     [UPKEEP_BACKUP] = {{copy}, {seal, true}},
     [UPKEEP_CHECK] = {{check, true}, {note_logs, true}},
 };
-static const char *const task_names[] = {
+static const char *const task_names[UPKEEP_TASKS] = {
     [UPKEEP_NONE] = "nothing",         [UPKEEP_RETIRE] = "the retention policy",
     [UPKEEP_COMPACT] = "a compaction", [UPKEEP_BACKUP] = "a backup",
     [UPKEEP_CHECK] = "a check",

@@ -271,8 +271,8 @@ bool worker_grant(struct workers *w, struct worker *worker)
     for (size_t i = 0; i < count; i++) {
         struct job *job = jobs[i];
 
-        if (!jobs_is_relaxed(job) && !job->rec.numerics_class[0]) {
-            jobs_pin_class(w->service->jobs, job, worker->class);
+        if (!job_class_is_relaxed(job) && !job->rec.numerics_class[0]) {
+            job_class_pin(w->service->jobs, job, worker->class);
             return false;
         }
         if (take(w, worker, job, now_ms))

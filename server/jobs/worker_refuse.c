@@ -135,8 +135,8 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
     say(w, worker, job, cause, reason);
     if (!job->touched && !anybody(w, job)) {
         /* Nothing was computed in the class of the worker that asked first: any other may do it. */
-        if (!jobs_is_relaxed(job) && job->rec.numerics_class[0] && !job->class_pending)
-            jobs_unpin_class(w->service->jobs, job);
+        if (!job_class_is_relaxed(job) && job->rec.numerics_class[0] && !job->class_pending)
+            job_class_give_back(w->service->jobs, job);
         ends = job->refusals.count >= REFUSALS_MAX && !anybody_later(w, job);
     }
     if (ends) {
@@ -154,7 +154,7 @@ void workers_free_classes(struct workers *w, int64_t now_ms)
 
     for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++) {
         bool pinned = jobs_ready(job) && !job->touched && !job->class_pending &&
-                      !jobs_is_relaxed(job) && job->rec.numerics_class[0];
+                      !job_class_is_relaxed(job) && job->rec.numerics_class[0];
 
         if (!pinned || anybody(w, job) || !anybody_later(w, job))
             job->classless_ms = 0;
@@ -162,7 +162,7 @@ void workers_free_classes(struct workers *w, int64_t now_ms)
             job->classless_ms = now_ms;
         else if (now_ms - job->classless_ms >= CLASSLESS_MS) {
             job->classless_ms = 0;
-            jobs_unpin_class(w->service->jobs, job);
+            job_class_give_back(w->service->jobs, job);
         }
     }
 }

@@ -93,7 +93,7 @@ bool worker_alive(const struct worker *worker, int64_t now_ms)
 
 bool worker_has_class(const struct worker *worker, const struct job *job)
 {
-    return jobs_is_relaxed(job) || !job->rec.numerics_class[0] ||
+    return job_class_is_relaxed(job) || !job->rec.numerics_class[0] ||
            strcmp(job->rec.numerics_class, worker->class) == 0;
 }
 
@@ -104,7 +104,7 @@ bool worker_fits(const struct worker *worker, const struct job *job)
 
 bool workers_result_fits(const struct worker *worker, const struct job *job)
 {
-    return jobs_is_relaxed(job) || strcmp(job->rec.numerics_class, worker->class) == 0;
+    return job_class_is_relaxed(job) || strcmp(job->rec.numerics_class, worker->class) == 0;
 }
 
 int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
