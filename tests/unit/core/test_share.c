@@ -1,11 +1,11 @@
 #include "server/core/share.h"
 #include "tests/harness.h"
 
-#define ASSERT_FIRST(WANT, loaded, ...)                                                           \
+#define ASSERT_FIRST(WANT, loaded, ...)                                                            \
     do {                                                                                           \
         const double granted[] = {__VA_ARGS__};                                                    \
         size_t order_[sizeof(granted) / sizeof(granted[0])];                                       \
-        share_order(granted, sizeof(granted) / sizeof(granted[0]), loaded, 1, order_);            \
+        share_order(granted, sizeof(granted) / sizeof(granted[0]), loaded, 1, order_);             \
         ASSERT_EQ(WANT, order_[0]);                                                                \
     } while (0)
 
