@@ -395,7 +395,7 @@ static void run_strangers(const struct settings *s)
                 fds[i] = -1;
             }
         }
-        usleep(100000);
+        usleep(100000); /* between two looks */
     }
     board->cpu_s[PROCESSES_MAX] = cpu_s();
 }

@@ -31,7 +31,7 @@ def swarm(workers, seconds, processes=2, idle=0, garbage=0):
     memory, done = [], threading.Event()
 
     def watch():
-        while not done.wait(1):
+        while not done.wait(1):  # between two looks
             memory.append(world.rss_kib())
     thread = threading.Thread(target=watch)
     thread.start()

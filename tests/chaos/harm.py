@@ -6,7 +6,7 @@ import sys
 # Takes the lock, says so, and holds it until its input ends.
 LOCK = """
 import sqlite3, sys
-db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=120)
 db.execute(sys.argv[2])
 print("locked", flush=True)
 sys.stdin.read()

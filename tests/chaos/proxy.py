@@ -59,7 +59,7 @@ def harm(fault, data, to):
     elif fault == "flip":
         flip(data)
     elif fault == "hold":
-        time.sleep(HOLD_S)
+        time.sleep(HOLD_S)  # that is the fault
     if fault != "drop":
         to.sendall(data)
 
@@ -94,7 +94,7 @@ def pump(pair, a, b, way):
 
 def connect(a, host, port):
     try:
-        b = socket.create_connection((host, port), 5)
+        b = socket.create_connection((host, port), 5)  # the worker tries again
         b.settimeout(None)
     except OSError:
         a.close()
