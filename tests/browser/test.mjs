@@ -17,7 +17,9 @@ import {
 } from "./world.mjs";
 
 const SPEC = { name: "browser", dataset: "g", model: "mlp", epochs: 4, batch: 32, shard: 16 };
-const PAGES = ["#/", "#/job/1", "#/compare/1/2", "#/workers"];
+// The pages, and what is there once a page is drawn.
+const DRAWN = { "#/": ".row", "#/job/1": ".chart .line", "#/compare/1/2": ".chart .line", "#/workers": "main table" };
+const PAGES = Object.keys(DRAWN);
 
 await server();
 steppe("dataset", "import", "g", "glyphs", "--samples", "400", "--test-samples", "60");
@@ -96,12 +98,12 @@ async function live() {
   await page.evaluate(() => {
     window.sameDocument = true;
   });
+  const seen = new Set([await tile("epoch")]);
   worker();
-  const seen = new Set();
   await until(async () => {
     seen.add(await tile("epoch"));
     return (await page.locator(".title .pill span").innerText()) === "done";
-  }, 120);
+  });
   same("it trains to its end", "4 / 4", await tile("epoch"));
   ok(
     "and the page went with it, by itself",
@@ -222,7 +224,7 @@ async function two_jobs() {
     "what differs in their files is listed",
     (await page.locator("tr", { hasText: "curriculum.measure" }).innerText()).includes('"random"'),
   );
-  await until(() => steppe("show", "2", "--json").includes('"done"'), 120);
+  await until(() => steppe("show", "2", "--json").includes('"done"'));
   await page.getByText("Rank correlation of adm").waitFor();
   ok(
     "do they agree",
@@ -242,7 +244,7 @@ async function phone_and_dark() {
   for (const at of PAGES) {
     await phone.goto(`${base}/${at}`);
     await phone.locator("h1").first().waitFor();
-    await phone.waitForTimeout(300);
+    await phone.locator(DRAWN[at]).first().waitFor();
     const wide = await phone.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     ok(`${at} fits a phone`, wide <= 0, `${wide} px too wide`);
   }

@@ -27,13 +27,13 @@ export function ok(name, good = true, why = "") {
 export const same = (name, want, got) =>
   ok(name, want === got, `is ${JSON.stringify(got)}, wanted ${JSON.stringify(want)}`);
 
-export async function until(what, seconds = 60) {
+export async function until(what, seconds = 600) {
   const end = Date.now() + 1000 * seconds;
   for (;;) {
     const value = await what();
     if (value) return value;
     if (Date.now() > end) return value;
-    await new Promise((go) => setTimeout(go, 50));
+    await new Promise((go) => setTimeout(go, 50)); // between two looks
   }
 }
 
@@ -53,7 +53,7 @@ export function steppe(...words) {
   const got = spawnSync(join(BUILD, "steppe"), words, {
     env: { ...process.env, STEPPE_SERVER: url },
     encoding: "utf8",
-    timeout: 120000,
+    timeout: 600000,
   });
   if (got.status !== 0) throw new Error(`steppe ${words.join(" ")}: ${got.stderr}`);
   return got.stdout.trim();
@@ -87,7 +87,6 @@ export async function server() {
         (r) => r.ok,
         () => false,
       ),
-    30,
   );
   if (!up) throw new Error("the server does not answer");
 }
@@ -132,7 +131,7 @@ export const expected = []; // patterns of what a test provokes
 export async function open(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(30000);
+  page.setDefaultTimeout(600000);
   const note = (text) => expected.some((p) => p.test(text)) || complaints.push(text);
   page.on("console", (m) => ["error", "warning"].includes(m.type()) && note(m.text()));
   page.on("pageerror", (e) => note(e.message));
