@@ -100,12 +100,34 @@ static int load_attached(struct service *s, struct start *st, struct errbuf *why
                          &st->attached, why);
 }
 
+/* Of memory or descriptors that are out, or a lock: the checkpoint may be whole. */
+static bool may_pass(int rc)
+{
+    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EBUSY;
+}
+
+/* The newest that can be used; st->checkpoint stays NULL where there is none. */
+static int find_checkpoint(struct service *s, struct start *st,
+                           const struct checkpoint_record *list, int count, struct errbuf *why)
+{
+    for (int i = 0; i < count && !st->checkpoint; i++) {
+        int rc = try_checkpoint(s, st, &list[i], &st->checkpoint, why);
+        if (rc == 0)
+            continue;
+        log_warn("checkpoint.refused", "job=%" PRId64 " step=%" PRId64 " error=\"%s\"", st->rec.job,
+                 list[i].step, why->text);
+        if (may_pass(rc)) /* what was computed since an older one would be computed again */
+            return rc;
+        store_event_add(s->store, st->rec.job, "checkpoint", why->text, NULL);
+    }
+    return 0;
+}
+
 static void start_work(struct op *op)
 {
     struct start *st = op->arg;
     struct service *s = op->service;
     struct checkpoint_record list[CHECKPOINTS_READ];
-    struct errbuf bad;
     char text[128];
     int count = 0;
 
@@ -118,12 +140,8 @@ static void start_work(struct op *op)
     if (op->rc == 0)
         op->rc =
             store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count, &op->why);
-    for (int i = 0; op->rc == 0 && i < count && !st->checkpoint; i++)
-        if (try_checkpoint(s, st, &list[i], &st->checkpoint, &bad) < 0) {
-            log_warn("checkpoint.refused", "job=%" PRId64 " step=%" PRId64 " error=\"%s\"",
-                     st->rec.job, list[i].step, bad.text);
-            store_event_add(s->store, st->rec.job, "checkpoint", bad.text, NULL);
-        }
+    if (op->rc == 0)
+        op->rc = find_checkpoint(s, st, list, count, &op->why);
     if (op->rc == 0)
         op->rc = store_epochs_drop(s->store, st->rec.job,
                                    st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0, &op->why);
@@ -220,7 +238,9 @@ static void start_done(struct op *op)
         log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
                  st->rec.incarnation, st->checkpoint ? checkpoint_step(st->checkpoint) : 0);
         set_share(jobs, job);
-        if (rc < 0)
+        if (rc == -ENOMEM)
+            hold_start(jobs, job, "no memory for the job");
+        else if (rc < 0)
             jobs_fail(jobs, job, err_text(rc));
         else if (run_finished(job->run))
             finish_job(jobs, job, st->checkpoint);

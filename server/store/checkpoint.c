@@ -332,6 +332,13 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
     return cursor_unpack(c->data[PART_CURSOR], &c->cursor, why);
 }
 
+/* A file that cannot be read as a checkpoint is damaged, unless it is memory or descriptors that
+ * are out. */
+static int damage_of(int rc)
+{
+    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ? rc : -EUCLEAN;
+}
+
 int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
                     struct checkpoint **ret, struct errbuf *why)
 {
@@ -356,7 +363,7 @@ int checkpoint_read(const char *path, const char *want_sha256, const struct chec
     if (rc == 0)
         rc = read_parts(&st, c, why);
     if (rc < 0)
-        rc = err_prefix(why, -EUCLEAN, "checkpoint %s", path);
+        rc = err_prefix(why, damage_of(rc), "checkpoint %s", path);
 out:
     safetensors_close(&st);
     if (rc < 0)
@@ -385,7 +392,7 @@ int checkpoint_read_theta(const char *path, const struct checkpoint_shape *shape
     if (rc == 0)
         memcpy(out, (const char *)t->data + offset, bytes);
     else
-        rc = err_prefix(why, -EUCLEAN, "checkpoint %s", path);
+        rc = err_prefix(why, damage_of(rc), "checkpoint %s", path);
     safetensors_close(&st);
     return rc;
 }
