@@ -178,6 +178,10 @@ void jobs_advance(struct jobs *jobs, struct job *job)
     enum phase phase = run_phase(job->run);
     int rc = run_advance(job->run, clock_mono_ms(), &event, &epoch);
 
+    if (rc == -ENOMEM) { /* its last checkpoint is whole */
+        job_pause_for(jobs, job, rc, "no memory for the next round");
+        return;
+    }
     if (rc < 0) {
         jobs_fail(jobs, job, err_text(rc));
         return;
