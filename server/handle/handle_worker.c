@@ -151,7 +151,11 @@ void handle_task_result(struct request *rq)
     if (rc < 0 && rc != -EALREADY) {
         log_warn("result.refused", "job=%lld step=%lld lo=%lld error=\"%s\"", (long long)key.job,
                  (long long)key.step, (long long)key.lo, why.text);
-        request_error(rq, rc == -ESTALE ? ERR_GONE : ERR_BAD_TENSOR, "%s", why.text);
+        request_error(rq,
+                      rc == -ESTALE   ? ERR_GONE
+                      : rc == -ENOMEM ? ERR_UNAVAILABLE
+                                      : ERR_BAD_TENSOR,
+                      "%s", why.text);
         return;
     }
     rq->result = rc == 0 ? "accepted" : "dropped";
