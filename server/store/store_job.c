@@ -35,17 +35,19 @@ struct spec_columns {
     struct db_arg seed, attack, epsilon, alpha, attack_steps, normaliser;
 };
 
-/* A spec that today's rules refuse was accepted once: its fields are then unknown, not an error. */
-static void read_spec(const char *text, struct spec_columns *ret)
+/* A spec that today's rules refuse was accepted once: its fields are then unknown, not an error.
+ * Memory that is out is one, or they would stay unknown. */
+static int read_spec(const char *text, struct spec_columns *ret, struct errbuf *why)
 {
     struct jobspec spec;
     cJSON *json = NULL;
 
     ret->seed = ret->attack = ret->epsilon = ret->alpha = ret->attack_steps = ret->normaliser =
         DB_S(NULL);
-    if (field_parse(text, strlen(text), JSON_REQUEST_BYTES_MAX, "spec", &json, NULL) != 0)
-        return;
-    if (jobspec_parse(json, &spec, NULL) == 0) {
+    int rc = field_parse(text, strlen(text), JSON_REQUEST_BYTES_MAX, "spec", &json, why);
+    if (rc == 0)
+        rc = jobspec_parse(json, &spec, why);
+    if (rc == 0) {
         ret->seed = DB_I((int64_t)spec.seed);
         ret->attack = DB_S(attack_names[spec.attack]);
         ret->epsilon = DB_R(spec.epsilon);
@@ -57,6 +59,7 @@ static void read_spec(const char *text, struct spec_columns *ret)
         jobspec_done(&spec);
     }
     cJSON_Delete(json);
+    return rc == -ENOMEM ? rc : 0;
 }
 
 static const char *text_or_null(const char *s)
@@ -78,12 +81,14 @@ static int mirror(struct store *s, const struct job_record *rec, struct errbuf *
 {
     struct spec_columns spec;
 
-    read_spec(rec->spec_json, &spec);
+    int rc = read_spec(rec->spec_json, &spec, why);
+    if (rc != 0)
+        return rc;
     /* Of an insertion whose truth could not be committed. */
-    int rc = db_run(&s->difficulty,
-                    "DELETE FROM job WHERE uuid = ?1 AND job_id <> ?2"
-                    " AND job_id NOT IN (SELECT job_id FROM epoch)",
-                    DB_ARGS(DB_S(rec->uuid), DB_I(rec->job)), why);
+    rc = db_run(&s->difficulty,
+                "DELETE FROM job WHERE uuid = ?1 AND job_id <> ?2"
+                " AND job_id NOT IN (SELECT job_id FROM epoch)",
+                DB_ARGS(DB_S(rec->uuid), DB_I(rec->job)), why);
     if (rc != 0)
         return rc;
     return db_run(&s->difficulty,
