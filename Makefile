@@ -1,10 +1,11 @@
-# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, chaos, sim, swarm,
-# install, clean.
+# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, chaos, sim, inject,
+# swarm, install, clean.
 #   make check ONLY=unit/core/test_job,e2e/test_leases:test_drain     tests, or cases of them, and what they need
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make fuzz SECONDS=600             clang's libFuzzer, so long for every target (ONLY=frame,idx)
 #   make sim SEEDS=10000              a simulation of server, workers, disk and network (FIRST=1 SHOW=1)
+#   make inject RUNS=500             the n-th allocation or write of a server fails (default: every n, for hours)
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make swarm SECONDS=30             1000 simulated workers against a server
 #   make compile_commands.json tidy   for clangd; clang-tidy over the programs
@@ -83,7 +84,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json tidy test check demo lint bench fuzz fuzzers chaos sim swarm evidence screenshot install clean tests
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json tidy test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence screenshot install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -145,6 +146,11 @@ screenshot: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)STEPPE_BUILD="$(abspath $(B))" tests/browser/run screenshot.mjs deploy/docs/dashboard.png $(if $(DATA),"$(abspath $(DATA))")
 
+# So many n of each sweep; what is found names its n.
+inject: deps
+	$(Q)$(MAKE) --no-print-directory -j2 $(INJECTED)
+	$(Q)for t in $(INJECTED); do INJECT=$(or $(RUNS),all) $$t || exit 1; done
+
 evidence: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)tests/evidence/run --build "$(B)"
@@ -181,6 +187,14 @@ $(B)/tests/server/test_gate: stood_in := clock_mono_ms transport_reply
 $(B)/tests/sim/%: $(B)/obj/tests/unit/sim/%.o $(HARNESS) $(SIMULATED)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(sim_libs)
+# Where the n-th allocation or write fails.
+INJECTED := $(B)/tests/server/test_inject $(B)/tests/sim/test_inject
+FAULTED := malloc calloc realloc posix_memalign free open_memstream
+$(B)/tests/sim/test_inject: $(B)/obj/tests/inject/fault.o
+$(B)/tests/server/test_inject: $(B)/obj/tests/inject/fault.o $(B)/obj/tests/inject/disk.o
+$(B)/tests/server/test_inject: server_libs += $(addprefix -Wl$(comma)--wrap=,$(FAULTED) realpath opendir)
+$(B)/tests/sim/test_inject: sim_libs += $(addprefix -Wl$(comma)--wrap=,$(FAULTED) abort server_open \
+    handle_dataset_commit handle_job_submit score_hash_init checkpoint_write checkpoint_read)
 $(B)/steppe-sim: $(B)/obj/tests/sim/main.o $(SIMULATED)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(sim_libs)

@@ -12,6 +12,7 @@
 #include "common/alloc.h"
 #include "tests/sim/disk_vfs.h"
 #include "tests/sim/life.h"
+#include "tests/sim/own.h"
 #include "tests/sim/world.h"
 
 #define SECTOR 512
@@ -35,11 +36,12 @@ static struct {
     struct inode *root, *all;
     uint64_t crash_in;
     int error; /* why it takes nothing */
+    int (*strike)(void);
 } disk;
 
 static struct inode *inode_new(bool folder)
 {
-    struct inode *f = xcalloc(1, sizeof(*f));
+    struct inode *f = own_calloc(1, sizeof(*f));
 
     f->folder = folder;
     f->fd = -1;
@@ -78,8 +80,8 @@ static void entry_set(struct entry **list, const char *name, struct inode *to)
         free(e->name);
         free(e);
     } else if (to) {
-        *at = xcalloc(1, sizeof(**at));
-        (*at)->name = xstrdup(name);
+        *at = own_calloc(1, sizeof(**at));
+        (*at)->name = own_strdup(name);
         (*at)->to = to;
     }
 }
@@ -146,12 +148,12 @@ const char *disk_name(const struct inode *folder, int i)
 
 static void change(struct inode *folder, const char *gone, const char *come, struct inode *to)
 {
-    struct change **end = &folder->changes, *c = xcalloc(1, sizeof(*c));
+    struct change **end = &folder->changes, *c = own_calloc(1, sizeof(*c));
 
     while (*end)
         end = &(*end)->next;
-    c->gone = gone ? xstrdup(gone) : NULL;
-    c->come = come ? xstrdup(come) : NULL;
+    c->gone = gone ? own_strdup(gone) : NULL;
+    c->come = come ? own_strdup(come) : NULL;
     c->to = to;
     *end = c;
     apply(&folder->entries, c);
@@ -274,7 +276,7 @@ void disk_sync(struct inode *f)
 
     if (bytes > f->safe_cap) {
         f->safe_cap = 2 * bytes;
-        f->safe = xrealloc(f->safe, f->safe_cap);
+        f->safe = own_realloc(f->safe, f->safe_cap);
     }
     if (bytes > f->safe_bytes) {
         from = from < f->safe_bytes ? from : f->safe_bytes;
@@ -454,9 +456,16 @@ int disk_error(void)
     return disk.error;
 }
 
-void disk_operation(void)
+void disk_ask(int (*strike)(void))
 {
-    if (disk.crash_in == 0 || !life_inside() || --disk.crash_in > 0)
-        return;
-    life_crash("disk operation");
+    disk.strike = strike;
+}
+
+int disk_operation(void)
+{
+    if (!life_inside())
+        return 0;
+    if (disk.crash_in > 0 && --disk.crash_in == 0)
+        life_crash("disk operation");
+    return disk.strike ? disk.strike() : 0;
 }

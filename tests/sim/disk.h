@@ -93,8 +93,10 @@ void disk_cut(struct inode *f, size_t bytes);
 void disk_crash_in(uint64_t n);
 /* No byte more is taken until told otherwise, for this errno (0: all is well). */
 void disk_set_error(int error);
-/* Counts an operation; may not return (life.h). */
-void disk_operation(void);
+/* Counts an operation; may not return (life.h). The errno that it fails with, 0: none. */
+int disk_operation(void);
 int disk_error(void);
+/* From now on each operation of the server's code asks this one what it fails with. */
+void disk_ask(int (*strike)(void));
 
 #endif

@@ -16,6 +16,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/own.h"
 #include "tests/sim/world.h"
 
 #define FDS_MAX 1024
@@ -52,6 +53,14 @@ static int fail(int rc)
     return rc < 0 ? -1 : 0;
 }
 
+/* Of an operation that needs room: what it fails with, or 0. */
+static int refusal(void)
+{
+    int rc = disk_operation();
+
+    return -(disk_error() ? disk_error() : rc);
+}
+
 static int keep(int fd, struct inode *f)
 {
     if (fd >= FDS_MAX)
@@ -84,9 +93,9 @@ int __wrap_open(const char *path, int flags, ...)
     if (!f && !(flags & O_CREAT))
         return fail(-ENOENT);
     if (!f) {
-        disk_operation();
-        if (disk_error())
-            return fail(-disk_error());
+        rc = refusal();
+        if (rc < 0)
+            return fail(rc);
         rc = disk_create(path, false, &f);
         if (rc < 0)
             return fail(rc);
@@ -118,9 +127,9 @@ REAL(ssize_t, write, int fd, const void *data, size_t bytes)
 
     if (!f)
         return __real_write(fd, data, bytes);
-    disk_operation();
-    if (disk_error())
-        return fail(-disk_error());
+    int rc = refusal();
+    if (rc < 0)
+        return fail(rc);
     ssize_t n = __real_write(fd, data, bytes);
     disk_touch(f, 0, DISK_FILE_BYTES_MAX);
     disk_look(f);
@@ -133,9 +142,9 @@ REAL(ssize_t, pwrite, int fd, const void *data, size_t bytes, off_t at)
 
     if (!f)
         return __real_pwrite(fd, data, bytes, at);
-    disk_operation();
-    if (disk_error())
-        return fail(-disk_error());
+    int rc = refusal();
+    if (rc < 0)
+        return fail(rc);
     ssize_t n = __real_pwrite(fd, data, bytes, at);
     disk_touch(f, 0, DISK_FILE_BYTES_MAX);
     disk_look(f);
@@ -148,7 +157,9 @@ REAL(int, ftruncate, int fd, off_t bytes)
 
     if (!f)
         return __real_ftruncate(fd, bytes);
-    disk_operation();
+    int rc = disk_operation();
+    if (rc)
+        return fail(-rc);
     disk_resize(f, (size_t)bytes);
     disk_settle(f);
     disk_touch(f, 0, DISK_FILE_BYTES_MAX);
@@ -159,7 +170,9 @@ REAL(int, fsync, int fd)
 {
     if (!file_of(fd))
         return __real_fsync(fd);
-    disk_operation();
+    int rc = disk_operation();
+    if (rc)
+        return fail(-rc);
     disk_sync(file_of(fd));
     return 0;
 }
@@ -180,24 +193,24 @@ REAL(int, rename, const char *from, const char *to)
 {
     if (!ours(from))
         return __real_rename(from, to);
-    disk_operation();
-    return fail(disk_rename(from, to));
+    int rc = disk_operation();
+    return fail(rc ? -rc : disk_rename(from, to));
 }
 
 REAL(int, unlink, const char *path)
 {
     if (!ours(path))
         return __real_unlink(path);
-    disk_operation();
-    return fail(disk_remove(path));
+    int rc = disk_operation();
+    return fail(rc ? -rc : disk_remove(path));
 }
 
 REAL(int, rmdir, const char *path)
 {
     if (!ours(path))
         return __real_rmdir(path);
-    disk_operation();
-    return fail(disk_remove(path));
+    int rc = disk_operation();
+    return fail(rc ? -rc : disk_remove(path));
 }
 
 REAL(int, mkdir, const char *path, mode_t mode)
@@ -208,8 +221,8 @@ REAL(int, mkdir, const char *path, mode_t mode)
         return __real_mkdir(path, mode);
     if (disk_find(path))
         return fail(-EEXIST);
-    disk_operation();
-    return fail(disk_error() ? -disk_error() : disk_create(path, true, &f));
+    int rc = refusal();
+    return fail(rc < 0 ? rc : disk_create(path, true, &f));
 }
 
 REAL(int, stat, const char *path, struct stat *st)
@@ -250,7 +263,7 @@ REAL(DIR *, opendir, const char *path)
     reading.at = reading.count = 0;
     const char *name;
     while (reading.fd >= 0 && (name = disk_name(file_of(reading.fd), reading.count)) != NULL) {
-        reading.names = xrealloc(reading.names, (size_t)(reading.count + 1) * NAME_BYTES);
+        reading.names = own_realloc(reading.names, (size_t)(reading.count + 1) * NAME_BYTES);
         snprintf(reading.names[reading.count++], NAME_BYTES, "%s", name);
     }
     return reading.fd < 0 ? NULL : (DIR *)&reading;
@@ -282,8 +295,8 @@ REAL(int, unlinkat, int fd, const char *name, int flags)
 
     if (!folder)
         return __real_unlinkat(fd, name, flags);
-    disk_operation();
-    return fail(disk_remove_in(folder, name));
+    int rc = disk_operation();
+    return fail(rc ? -rc : disk_remove_in(folder, name));
 }
 
 /* Names of temporary files, and nothing else, come of it. */

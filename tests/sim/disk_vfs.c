@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/alloc.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/journal.h"
+#include "tests/sim/own.h"
 #include "tests/sim/world.h"
 
 struct vfs_file {
@@ -40,14 +40,19 @@ static struct vfs_file *file_of(sqlite3_file *base)
     return (struct vfs_file *)(void *)base;
 }
 
+static bool fails(struct vfs_file *v, int error)
+{
+    if (error)
+        v->error = other.error = error;
+    return error != 0;
+}
+
 /* True: the disk takes nothing. */
 static bool refuses(struct vfs_file *v)
 {
-    disk_operation();
-    if (!disk_error())
-        return false;
-    v->error = other.error = disk_error();
-    return true;
+    int error = disk_operation();
+
+    return fails(v, disk_error() ? disk_error() : error);
 }
 
 static int vfs_read(sqlite3_file *base, void *out, int bytes, sqlite3_int64 at)
@@ -81,7 +86,8 @@ static int vfs_write(sqlite3_file *base, const void *data, int bytes, sqlite3_in
 
 static int vfs_truncate(sqlite3_file *base, sqlite3_int64 bytes)
 {
-    disk_operation();
+    if (fails(file_of(base), disk_operation()))
+        return SQLITE_IOERR_TRUNCATE;
     disk_resize(file_of(base)->f, (size_t)bytes);
     return SQLITE_OK;
 }
@@ -91,7 +97,8 @@ static int vfs_sync(sqlite3_file *base, int flags)
     struct vfs_file *v = file_of(base);
 
     (void)flags;
-    disk_operation();
+    if (fails(v, disk_operation()))
+        return SQLITE_IOERR_FSYNC;
     disk_sync(v->f);
     if (v->sync_name)
         disk_sync(disk_folder_of(v->path));
@@ -231,7 +238,7 @@ static int vfs_shm_map(sqlite3_file *base, int region, int bytes, int extend, vo
     if (region >= SHM_REGIONS)
         return SQLITE_IOERR_SHMMAP;
     if (!l->regions[region] && extend)
-        l->regions[region] = xcalloc(1, (size_t)bytes);
+        l->regions[region] = own_calloc(1, (size_t)bytes);
     *ret = l->regions[region];
     return SQLITE_OK;
 }
@@ -357,8 +364,8 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int 
     if (!v->f) {
         if (refuses(v) || disk_create(path, false, &v->f) < 0)
             return SQLITE_CANTOPEN;
-        v->sync_name = flags & named_by_sync;
     }
+    v->sync_name = (flags & SQLITE_OPEN_CREATE) && (flags & named_by_sync);
     if (ret_flags)
         *ret_flags = flags;
     v->base.pMethods = &methods;
@@ -370,7 +377,11 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_folder)
     (void)vfs;
     if (!disk_find(path))
         return SQLITE_IOERR_DELETE_NOENT;
-    disk_operation();
+    int error = disk_operation();
+    if (error) {
+        other.error = error;
+        return SQLITE_IOERR_DELETE;
+    }
     disk_remove(path);
     if (sync_folder)
         disk_sync(disk_folder_of(path));

@@ -11,6 +11,7 @@
 #include "server/net/transport.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/life.h"
+#include "tests/sim/own.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
 
@@ -93,6 +94,8 @@ static void hand_over(void *arg)
     struct token from = {.count = sizeof(l->from) + sizeof(l->id)};
     void *body = transport_alloc(l->bytes);
 
+    if (!body) /* its connection is closed, and it comes again */
+        return;
     memcpy(from.bytes, &l->from, sizeof(l->from));
     memcpy(from.bytes + sizeof(l->from), &l->id, sizeof(l->id));
     memcpy(body, l->body, l->bytes);
@@ -244,8 +247,10 @@ void transport_close(struct transport *t)
 
 void *transport_alloc(size_t bytes)
 {
-    uint8_t *head = xmalloc(HEAD + bytes);
+    uint8_t *head = malloc(HEAD + bytes);
 
+    if (!head)
+        return NULL;
     memcpy(head, &bytes, sizeof(bytes));
     return head + HEAD;
 }
@@ -261,7 +266,7 @@ void transport_reply(struct transport *t, const struct token *to, void *body)
     size_t bytes;
 
     memcpy(&bytes, (uint8_t *)body - HEAD, sizeof(bytes));
-    r = xmalloc(sizeof(*r) + bytes);
+    r = own_calloc(1, sizeof(*r) + bytes);
     r->bytes = bytes;
     memcpy(&r->to, to->bytes, sizeof(r->to));
     memcpy(&r->id, to->bytes + sizeof(r->to), sizeof(r->id));

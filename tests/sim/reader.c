@@ -324,7 +324,9 @@ static void read_refuses(struct reader *r, const char *line)
 
 static void read_no_start(struct reader *r, const char *line)
 {
-    if (reader_number(line, "full") != 1 && !(reader_number(line, "locked") == 1 && r->locked))
+    const bool locked = reader_number(line, "locked") == 1 && r->locked;
+
+    if (reader_number(line, "full") != 1 && !r->full && !locked)
         reader_violation(r, "the server does not start");
 }
 
@@ -365,6 +367,7 @@ static const struct reading table[] = {
     {"refuses", read_refuses},
     {"no_start", read_no_start},
     {"disk_full", read_disk},
+    {"fault", read_disk},
     {"locked", read_locked},
     {"violation", read_violation},
     {"bad_reply", read_violation},

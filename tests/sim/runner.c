@@ -35,6 +35,7 @@
 struct runner {
     enum plant plant;
     bool echo;
+    struct runner_plan use;
     struct person_file dataset, list;
     struct outcome outcomes[SCENARIO_SPECS][SIM_CLASSES];
     uint8_t *disk; /* with the dataset on it; NULL until it was imported */
@@ -67,6 +68,8 @@ static _Noreturn void run_world(const struct runner *r, struct journal *j)
     life_begin();
     if (!world_run(scenario_get()->calm_us + CALM_US))
         note("violation what=\"the jobs do not come to their end\"");
+    if (r->use.end)
+        r->use.end(r->use.arg);
     if (scenario_get()->jobs == 0) { /* what is handed back is the disk */
         life_stop();
         j->bytes = disk_save(&image);
@@ -92,8 +95,12 @@ static pid_t start_seed(const struct runner *r, uint64_t seed, struct journal *j
 
     if (pid != 0)
         return pid;
-    world_init(seed);
-    scenario_make(seed, r->plant);
+    if (r->use.begin) {
+        r->use.begin(r->use.arg, seed);
+    } else {
+        world_init(seed);
+        scenario_make(seed, r->plant);
+    }
     run_world(r, j);
 }
 
@@ -166,6 +173,11 @@ void runner_run(struct runner *r, uint64_t first, uint64_t count, int side,
         judge(r, r->journals[judged % (uint64_t)side], status, &v);
         go_on = each(arg, &v);
     }
+}
+
+void runner_use(struct runner *r, const struct runner_plan *plan)
+{
+    r->use = *plan;
 }
 
 const char *runner_log(const struct runner *r)
@@ -268,12 +280,12 @@ static int run_undisturbed(struct runner *r, int spec, uint32_t class, struct er
                    spec, status, denied ? denied : "");
 }
 
-int runner_open(enum plant plant, bool echo, struct runner **ret, struct errbuf *why)
+/* Of the job files [first, end), in so many classes. */
+static int open_with(int first, int end, uint32_t classes, struct runner **ret, struct errbuf *why)
 {
     struct runner *r = xcalloc(1, sizeof(*r));
     int rc;
 
-    r->plant = plant;
     for (int i = 0; i < SIDE_MAX; i++)
         r->journals[i] = journal_create();
     rc = make_dataset(r, why);
@@ -281,16 +293,31 @@ int runner_open(enum plant plant, bool echo, struct runner **ret, struct errbuf 
         rc = make_list(r, why);
     if (rc == 0)
         rc = import_dataset(r, why);
-    for (int spec = 0; rc == 0 && spec < SCENARIO_SPECS; spec++)
-        for (uint32_t class = 0; rc == 0 && class < SIM_CLASSES; class ++)
+    for (int spec = first; rc == 0 && spec < end; spec++)
+        for (uint32_t class = 0; rc == 0 && class < classes; class ++)
             rc = run_undisturbed(r, spec, class, why);
-    r->echo = echo;
     if (rc < 0) {
         runner_close(r);
         return rc;
     }
     *ret = r;
     return 0;
+}
+
+int runner_open(enum plant plant, bool echo, struct runner **ret, struct errbuf *why)
+{
+    int rc = open_with(0, SCENARIO_SPECS, SIM_CLASSES, ret, why);
+
+    if (rc == 0) {
+        (*ret)->plant = plant;
+        (*ret)->echo = echo;
+    }
+    return rc;
+}
+
+int runner_open_for(int spec, struct runner **ret, struct errbuf *why)
+{
+    return open_with(spec, spec + 1, 1, ret, why);
 }
 
 void runner_close(struct runner *r)

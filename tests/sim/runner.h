@@ -11,6 +11,15 @@
 
 struct runner;
 
+/* What replaces the plan of a seed: begin makes the world and the plan of run `number`, end looks
+ * at what the run left; both in its process. */
+struct runner_plan {
+    void (*begin)(void *arg, uint64_t number);
+    void (*end)(void *arg);
+    void *arg;
+};
+void runner_use(struct runner *r, const struct runner_plan *plan);
+
 struct verdict {
     uint64_t seed;
     bool good;
@@ -23,6 +32,8 @@ struct verdict {
 /* Runs every job file undisturbed in each numerics class. -EIO and a sentence when one does not
  * come to its end. */
 int runner_open(enum plant plant, bool echo, struct runner **ret, struct errbuf *why);
+/* For runs of one job file by workers of class 0. */
+int runner_open_for(int spec, struct runner **ret, struct errbuf *why);
 void runner_close(struct runner *r);
 /* Runs seeds [first, first + count), `side` at a time, and hands each verdict over, in order of the
  * seeds; each() returns false to stop. */

@@ -276,6 +276,14 @@ void scenario_make_undisturbed(int spec, uint32_t class)
     worker_add(1, &t, 0);
 }
 
+void scenario_make_struck(int spec, bool fresh)
+{
+    scenario_make_undisturbed(spec, 0);
+    scenario.fresh = fresh;
+    scenario.restart_least_us = 50 * MS;
+    scenario.restart_most_us = 100 * MS;
+}
+
 void scenario_make_import(void)
 {
     scenario = (struct scenario){.undisturbed = true, .fresh = true, .delay_most_us = MS};

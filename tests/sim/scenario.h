@@ -44,6 +44,9 @@ const struct scenario *scenario_get(void);
 void scenario_make(uint64_t seed, enum plant plant);
 /* The undisturbed run of one spec by workers of one numerics class. */
 void scenario_make_undisturbed(int spec, uint32_t class);
+/* The same, by workers of class 0, for one fault that the caller brings; fresh: on an empty disk.
+ */
+void scenario_make_struck(int spec, bool fresh);
 
 /* The import of the dataset and nothing else. */
 void scenario_make_import(void);

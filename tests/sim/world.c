@@ -1,8 +1,8 @@
 /* A binary heap of events by time and number. */
 #include "tests/sim/world.h"
 
-#include "common/alloc.h"
 #include "common/rng.h"
+#include "tests/sim/own.h"
 
 struct event {
     int64_t us;
@@ -43,7 +43,7 @@ void world_after(int64_t delay_us, event_fn fn, void *arg, int64_t number)
 
     if (w.count > w.cap) {
         w.cap = w.cap ? 2 * w.cap : 256;
-        w.heap = xrealloc(w.heap, w.cap * sizeof(*w.heap));
+        w.heap = own_realloc(w.heap, w.cap * sizeof(*w.heap));
     }
     for (; at > 0 && before(&e, &w.heap[(at - 1) / 2]); at = (at - 1) / 2)
         w.heap[at] = w.heap[(at - 1) / 2];

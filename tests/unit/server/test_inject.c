@@ -1,0 +1,525 @@
+/* The n-th allocation and the n-th call that changes the disk fails, with the machine's own disk,
+ * threads and sockets: while a server starts, a job is inserted, an epoch folded, a checkpoint
+ * written. For n = 1, 2, 3 ... until the fault is not met any more. Each run is a process: it may
+ * end as common/alloc.h says, or return; then an error has a sentence that names what failed, and
+ * nothing stays behind, neither memory nor a descriptor. What the run was told is kept is there
+ * when the store is opened again, and what is done again has the same rows. tests/unit/sim/
+ * test_inject.c does the same to the whole of a server at work. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "server/core/optimizer.h"
+#include "server/http/http.h"
+#include "server/server.h"
+#include "server/store/checkpoint.h"
+#include "server/store/db_check.h"
+#include "tests/inject/fault.h"
+#include "tests/inject/folder.h"
+#include "tests/inject/sweep.h"
+#include "tests/unit/server/run_fixture.h"
+#include "tests/unit/server/store_fixture.h"
+
+#define RUNS 60     /* of a sweep, in make check */
+#define SWEEP_S 300 /* for one on a loaded machine */
+#define FDS 256
+#define ROWS 40 /* samples of a fold */
+
+/* What a run leaves to who judges it, in memory that both have. */
+struct ending {
+    bool returned; /* else it died */
+    int rc;
+    struct errbuf why;
+    char sha256[SHA256_HEX];
+    uint64_t calls;
+    bool struck;
+    int64_t held, sqlite_held; /* left behind */
+    int fds;
+};
+
+struct scenario {
+    void (*prepare)(void); /* makes the folder that each run finds; NULL: there is none */
+    void (*run)(struct ending *r);
+    void (*check)(const struct ending *r);
+};
+
+static struct {
+    struct fault fault;
+    struct ending *ending;
+    const struct scenario *scenario;
+    /* Of the undisturbed run: what difficulty.db holds before and after, and what it returned. */
+    char *before, *after;
+    char sha256[SHA256_HEX];
+} now;
+
+static void arm(void)
+{
+    fault_arm(&now.fault, NULL, NULL);
+}
+
+static void take(struct ending *r, int rc, const struct errbuf *why)
+{
+    fault_disarm();
+    r->rc = rc;
+    if (rc < 0)
+        r->why = *why;
+}
+
+/* --- the process of a run --- */
+
+static int count_fds(void)
+{
+    int count = 0;
+
+    for (int fd = 0; fd < FDS; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static _Noreturn void run_child(void)
+{
+    struct ending *r = now.ending;
+    uv_loop_t loop;
+
+    if (!freopen(test_path("said"), "w", stderr) || setvbuf(stderr, NULL, _IONBF, 0) != 0 ||
+        uv_loop_init(&loop) < 0 ||
+        uv_loop_close(&loop) < 0) /* libuv keeps a pipe of its first loop */
+        _exit(1);
+    const int64_t held = fault_held(), sqlite_held = sqlite3_memory_used();
+    const int fds = count_fds();
+    now.scenario->run(r);
+    fault_disarm();
+    r->calls = fault_calls();
+    r->struck = fault_struck();
+    r->held = fault_held() - held;
+    r->sqlite_held = sqlite3_memory_used() - sqlite_held;
+    r->fds = count_fds() - fds;
+    r->returned = true;
+    fflush(NULL);
+    exit(0); /* the leak check of a sanitizer build */
+}
+
+static void fail_run(int status, const char *what)
+{
+    char *said = NULL;
+    size_t bytes;
+
+    file_read(test_path("said"), 1 << 20, &said, &bytes, NULL);
+    FAIL("kind %d lasting %d error %d n %" PRIu64 ": %s (status %d, rc %d \"%s\", held %" PRId64
+         " and %" PRId64 ")\n%s",
+         now.fault.kind, now.fault.lasting, now.fault.error, now.fault.nth, what, status,
+         now.ending->rc, now.ending->why.text, now.ending->held, now.ending->sqlite_held,
+         said ? said : "");
+}
+
+/* The end that common/alloc.h states. */
+static bool is_stated_end(int status)
+{
+    char *said = NULL;
+    size_t bytes;
+
+    if (now.fault.kind != FAULT_MEMORY || !WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
+        return false;
+    ASSERT_EQ(0, file_read(test_path("said"), 1 << 20, &said, &bytes, NULL));
+    bool stated = strstr(said, "out of memory: ") != NULL;
+    free(said);
+    return stated;
+}
+
+/* A file, a folder, or memory for something. */
+static bool names_it(const char *why)
+{
+    return strchr(why, '/') || strstr(why, "memory") || strstr(why, ".db");
+}
+
+static void judge(int status)
+{
+    const struct ending *r = now.ending;
+
+    if (!r->returned && is_stated_end(status))
+        return;
+    if (!r->returned || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_run(status, "it does not end well");
+    if (r->rc < 0 && !names_it(r->why.text))
+        fail_run(status, "its sentence names nothing");
+    if (r->held != 0 || r->sqlite_held != 0)
+        fail_run(status, "memory is left behind");
+    if (r->fds != 0)
+        fail_run(status, "a descriptor is left behind");
+    if (!r->struck && r->rc < 0)
+        fail_run(status, "it fails without a fault");
+}
+
+static void run(uint64_t nth)
+{
+    int status = 0;
+
+    now.fault.nth = nth;
+    *now.ending = (struct ending){.rc = 0};
+    folder_remove(test_path("state"));
+    if (now.scenario->prepare)
+        folder_copy(test_path("kept"), test_path("state"));
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        run_child();
+    ASSERT_EQ(pid, waitpid(pid, &status, 0));
+    judge(status);
+    now.scenario->check(now.ending);
+}
+
+static bool acknowledged(const struct ending *r)
+{
+    return r->returned && r->rc == 0;
+}
+
+/* --- sweeps --- */
+
+static void sweep(const struct fault *fault)
+{
+    uint64_t count, *numbers;
+
+    alarm(getenv("INJECT") ? 0 : SWEEP_S);
+    now.fault = *fault;
+    run(FAULT_NEVER);
+    ASSERT(now.ending->calls > 0 && acknowledged(now.ending));
+    const uint64_t calls = now.ending->calls;
+    numbers = sweep_numbers(calls, RUNS, &count);
+    for (uint64_t i = 0; i < count; i++)
+        run(numbers[i]);
+    free(numbers);
+    printf("kind %d lasting %d error %d: %" PRIu64 " of %" PRIu64 " calls\n", fault->kind,
+           fault->lasting, fault->error, count - 1, calls);
+}
+
+/* The undisturbed run gives what the others are compared with. */
+static void sweep_all(const struct scenario *s)
+{
+    static const struct fault faults[] = {
+        {FAULT_MEMORY, 0, false, 0},         {FAULT_MEMORY, 0, true, 0},
+        {FAULT_DISK, 0, false, ENOSPC},      {FAULT_DISK, 0, true, ENOSPC},
+        {FAULT_DISK, 0, false, EIO},         {FAULT_DISK, 0, true, EIO},
+        {FAULT_DISK, 0, false, FAULT_SHORT},
+    };
+
+    fault_begin();
+    now.ending =
+        mmap(NULL, sizeof(*now.ending), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ASSERT(now.ending != MAP_FAILED);
+    now.scenario = s;
+    if (s->prepare) {
+        s->prepare();
+        now.before = fixture_dump();
+        folder_copy(test_path("state"), test_path("kept"));
+    }
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sweep(&faults[i]);
+    free(now.before);
+    free(now.after);
+}
+
+/* Both files are whole. */
+static void check_files(void)
+{
+    static const char *const files[] = {"state.db", "difficulty.db"};
+    struct errbuf why;
+
+    for (size_t i = 0; i < 2; i++)
+        ASSERT_OK(db_check_file(test_path("state"), files[i], &why), why);
+}
+
+/* --- a server starts --- */
+
+static void start(struct ending *r)
+{
+    struct server *s = xcalloc(1, sizeof(*s));
+    char *listen = xasprintf("ipc://%s", test_path("socket"));
+    const struct server_options options = {.state = test_path("state"),
+                                           .listen = listen,
+                                           .http = HTTP_NONE,
+                                           .memory_bytes = 1 << 30,
+                                           .max_running = 1,
+                                           .checkpoint_s = 60,
+                                           .uploads_bytes = UPLOADS_BYTES_DEFAULT};
+    struct errbuf why = {""};
+
+    arm();
+    int rc = server_check(&options, &why);
+    if (rc == 0)
+        rc = server_open(s, &options, &why);
+    if (rc == 0)
+        server_close(s);
+    take(r, rc, &why);
+    free(listen);
+    free(s);
+}
+
+static void prepare_jobs(void)
+{
+    struct store *s = fixture_open();
+
+    fixture_dataset(s, ROWS);
+    ASSERT_EQ(1, fixture_job(s, 1));
+    ASSERT_EQ(2, fixture_job(s, 2));
+    fixture_fold(s, 1, 0, ROWS, NULL);
+    fixture_fold(s, 1, 1, ROWS, NULL);
+    store_close(s);
+}
+
+static void check_start(const struct ending *r)
+{
+    (void)r;
+    store_close(fixture_open());
+    check_files();
+    if (now.before) {
+        char *got = fixture_dump();
+        ASSERT_STR(now.before, got);
+        free(got);
+    }
+}
+
+/* --- a job is inserted --- */
+
+static void insert(struct ending *r)
+{
+    struct job_record rec = fixture_job_record(3);
+    struct store *s = fixture_open();
+    struct errbuf why;
+
+    arm();
+    int rc = store_job_insert(s, &rec, NULL, &why);
+    if (rc == 0) {
+        rec.state = JOB_RUNNING;
+        rec.incarnation = 1;
+        rc = store_job_update(s, &rec, "state", "running", &why);
+    }
+    take(r, rc, &why);
+    store_close(s);
+}
+
+static void count_job(void *arg, struct job_record *rec)
+{
+    *(int *)arg += rec->job == 3 && rec->state == JOB_RUNNING ? 10 : 1;
+    free(rec->spec_json);
+}
+
+/* As before, as in the middle, or as after; nothing else. */
+static void check_insert(const struct ending *r)
+{
+    struct store *s = fixture_open();
+    struct errbuf why;
+    int jobs = 0;
+
+    ASSERT_OK(store_jobs_load(s, count_job, &jobs, &why), why);
+    store_close(s);
+    check_files();
+    char *got = fixture_dump();
+    if (acknowledged(r)) {
+        ASSERT_EQ(12, jobs);
+        now.after = now.after ? now.after : strdup(got);
+    }
+    ASSERT(jobs == 2 || jobs == 3 || jobs == 12);
+    if (jobs != 3)
+        ASSERT_STR(jobs == 2 ? now.before : now.after, got);
+    free(got);
+}
+
+/* --- an epoch is folded --- */
+
+static void fold(struct ending *r)
+{
+    struct fixture_scores x = fixture_scores(1, 2, ROWS);
+    struct store *s = fixture_open();
+    char sha256[SHA256_HEX] = "", again[SHA256_HEX] = "";
+    struct errbuf why;
+
+    arm();
+    int rc = store_fold(s, &x.fold, sha256, &why);
+    memcpy(r->sha256, sha256, sizeof(sha256));
+    int read = rc == 0 ? store_epoch_hash(s, 1, 2, again, &why) : 0;
+    take(r, rc < 0 ? rc : read, &why);
+    if (rc == 0 && read == 0)
+        ASSERT_STR(sha256, again);
+    store_close(s);
+    fixture_scores_done(&x);
+}
+
+static void check_fold(const struct ending *r)
+{
+    struct store *s = fixture_open();
+    char sha256[SHA256_HEX] = "";
+    struct errbuf why;
+
+    int rc = store_epoch_hash(s, 1, 2, sha256, &why);
+    ASSERT(rc == 0 || rc == -ENOENT);
+    if (acknowledged(r) && !now.after)
+        memcpy(now.sha256, r->sha256, sizeof(now.sha256));
+    if (r->sha256[0] || rc == 0) /* it was said to be there, or is */
+        ASSERT_STR(now.sha256, sha256);
+    fixture_fold(s, 1, 2, ROWS, sha256);
+    ASSERT_STR(now.sha256, sha256);
+    store_close(s);
+    check_files();
+    char *got = fixture_dump();
+    now.after = now.after ? now.after : strdup(got);
+    ASSERT_STR(now.after, got);
+    free(got);
+}
+
+/* --- a checkpoint is written --- */
+
+#define ROUNDS 5 /* of the run behind the first checkpoint, and again as many to the second */
+
+static const struct drive plain = {.seed = 1, .want_max = 4};
+
+static struct checkpoint_shape shape_of(const struct fixture *f)
+{
+    return (struct checkpoint_shape){.floats = f->model.floats,
+                                     .samples = SAMPLES,
+                                     .vectors = optimizer_vectors(&f->spec.optimizer),
+                                     .lapses = curriculum_counts_lapses(&f->spec)};
+}
+
+static struct run *run_to(const struct fixture *f, int rounds, struct outcome *o)
+{
+    struct run *r = started(f);
+    struct run_epoch e;
+
+    sha256_init(&o->epochs);
+    while (rounds-- > 0)
+        if (drive_round(r, f, &plain, &e) == RUN_EPOCH)
+            outcome_add(o, &e);
+    return r;
+}
+
+/* As job_save_checkpoint does it. */
+static int save(struct store *s, struct run *run, const char *file, struct errbuf *why)
+{
+    struct checkpoint *c = checkpoint_take(run, 0);
+
+    if (!c)
+        return err_set(why, -ENOMEM, "no memory for a checkpoint");
+    struct checkpoint_record rec = {
+        .job = 1, .step = (int64_t)checkpoint_step(c), .epoch = checkpoint_epoch(c)};
+    snprintf(rec.file, sizeof(rec.file), "%s", file);
+    int rc = checkpoint_write(c, test_path(file), rec.sha256, why);
+    if (rc == 0)
+        rc = store_checkpoint_add(s, &rec, why);
+    checkpoint_free(c);
+    return rc;
+}
+
+static void prepare_checkpoint(void)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    struct outcome o;
+    struct run *run = run_to(f, ROUNDS, &o);
+    struct errbuf why;
+
+    prepare_jobs();
+    struct store *s = fixture_open();
+    ASSERT_OK(save(s, run, "first.safetensors", &why), why);
+    store_close(s);
+    run_free(run);
+    fixture_free(f);
+}
+
+static int read_newest(struct store *s, const struct fixture *f, struct checkpoint **ret,
+                       int64_t *ret_step, struct errbuf *why)
+{
+    const struct checkpoint_shape shape = shape_of(f);
+    struct checkpoint_record list[4];
+    int count = 0, rc = store_checkpoints_load(s, 1, list, 4, &count, why);
+
+    if (rc == 0 && count == 0)
+        rc = err_set(why, -ENOENT, "state.db has no checkpoint");
+    if (rc == 0)
+        rc = checkpoint_read(test_path(list[0].file), list[0].sha256, &shape, ret, why);
+    if (rc == 0)
+        *ret_step = list[0].step;
+    return rc;
+}
+
+static void checkpoint(struct ending *r)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    struct outcome o;
+    struct run *run = run_to(f, 2 * ROUNDS, &o);
+    struct store *s = fixture_open();
+    struct checkpoint *c = NULL;
+    struct errbuf why;
+    int64_t step;
+
+    arm();
+    int rc = save(s, run, "second.safetensors", &why);
+    int read = rc == 0 ? read_newest(s, f, &c, &step, &why) : 0;
+    take(r, rc < 0 ? rc : read, &why);
+    snprintf(r->sha256, sizeof(r->sha256), "%s", rc == 0 ? "second" : "");
+    checkpoint_free(c);
+    store_close(s);
+    run_free(run);
+    fixture_free(f);
+}
+
+/* The newest is whole, and the job goes on from it to the same bits. */
+static void check_checkpoint(const struct ending *r)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    const struct outcome want = drive(f, &plain);
+    struct run *first, *run = fixture_run(f, 2);
+    struct checkpoint *c;
+    struct outcome got;
+    struct errbuf why;
+    int64_t step;
+
+    struct store *s = fixture_open();
+    ASSERT_OK(read_newest(s, f, &c, &step, &why), why);
+    store_close(s);
+    check_files();
+    first = run_to(f, ROUNDS, &got);
+    bool is_first = step == (int64_t)run_step(first);
+    run_free(first);
+    if (r->sha256[0])
+        ASSERT(!is_first);
+    first = run_to(f, is_first ? ROUNDS : 2 * ROUNDS, &got);
+    run_free(first);
+    checkpoint_restore(c, run);
+    checkpoint_free(c);
+    ASSERT_EQ(0, run_start(run, 0));
+    drive_on(run, f, &plain, &got);
+    same_outcome(&want, &got);
+    run_free(run);
+    fixture_free(f);
+}
+
+TEST(a_server_starts_on_an_empty_folder)
+{
+    sweep_all(&(struct scenario){NULL, start, check_start});
+}
+
+TEST(a_server_starts_on_a_folder_with_jobs)
+{
+    sweep_all(&(struct scenario){prepare_jobs, start, check_start});
+}
+
+TEST(a_job_is_inserted)
+{
+    sweep_all(&(struct scenario){prepare_jobs, insert, check_insert});
+}
+
+TEST(an_epoch_is_folded)
+{
+    sweep_all(&(struct scenario){prepare_jobs, fold, check_fold});
+}
+
+TEST(a_checkpoint_is_written)
+{
+    sweep_all(&(struct scenario){prepare_checkpoint, checkpoint, check_checkpoint});
+}

@@ -1,0 +1,278 @@
+/* The n-th allocation and the n-th operation on the disk fails, in the whole server (tests/sim):
+ * while it starts, takes a job on, folds an epoch, writes a checkpoint and goes on from one. For
+ * n = 1, 2, 3 ... until the run goes through without meeting the fault. The reader of the
+ * simulation judges every run: what was acknowledged is there, and the job ends with the model and
+ * the scores of the undisturbed run; in the end `db check` finds everything whole. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/core/score_hash.h"
+#include "server/handle/handlers.h"
+#include "server/server.h"
+#include "server/store/checkpoint.h"
+#include "server/store/db_check.h"
+#include "tests/harness.h"
+#include "tests/inject/fault.h"
+#include "tests/inject/sweep.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/journal.h"
+#include "tests/sim/life.h"
+#include "tests/sim/own.h"
+#include "tests/sim/runner.h"
+#include "tests/sim/world.h"
+
+#define SIDE 2
+#define SPEC 5               /* of the job files of tests/sim: five short epochs */
+#define RUNS 24              /* of a sweep, in make check */
+#define SWEEP_S 300          /* for one on a loaded machine */
+#define FAILED_MAX 5         /* of a sweep, then it stops */
+#define HEAL_US (3 * SECOND) /* a lasting fault lasts so long */
+#define STATE DISK_ROOT "/state"
+
+/* Where the counting begins. */
+enum where { START_EMPTY, START_FULL, IMPORT, SUBMIT, FOLD, CHECKPOINT, RESTORE, WHERE_COUNT };
+
+static struct {
+    enum where where;
+    struct fault fault;
+    const uint64_t *numbers; /* NULL: the calls are counted */
+    bool begun;
+    int checkpoints;
+} now;
+
+/* --- the process of a run --- */
+
+static bool inside(void)
+{
+    return life_inside() && !own_now();
+}
+
+static void heal(void *arg, int64_t number)
+{
+    (void)arg;
+    (void)number;
+    fault_disarm();
+    note("fault on=0");
+}
+
+static void on_hit(void)
+{
+    note("fault on=1 kind=%d n=%" PRIu64, now.fault.kind, now.fault.nth);
+    world_after(HEAL_US, heal, NULL, 0);
+}
+
+static void reach(enum where where)
+{
+    if (where != now.where || now.begun || !life_inside())
+        return;
+    now.begun = true;
+    fault_arm(&now.fault, inside, on_hit);
+}
+
+static void begin(void *arg, uint64_t index)
+{
+    (void)arg;
+    now.fault.nth = now.numbers ? now.numbers[index] : FAULT_NEVER;
+    world_init(0);
+    scenario_make_struck(SPEC, now.where == START_EMPTY || now.where == IMPORT);
+    fault_begin();
+    disk_ask(fault_disk);
+}
+
+static void look(void *arg)
+{
+    const atomic_bool stop = false;
+    cJSON *out = cJSON_CreateObject();
+    struct db_check_found *found = NULL;
+    struct errbuf why;
+
+    (void)arg;
+    int rc = db_check(STATE, &stop, out, &found, &why);
+    const cJSON *first = cJSON_GetObjectItemCaseSensitive(out, "problems");
+    first = first ? first->child : NULL;
+    if (rc < 0 || first)
+        note("violation what=\"db check: %.200s\"", rc < 0 ? why.text : first->valuestring);
+    cJSON_Delete(out);
+}
+
+static void end(void *arg)
+{
+    (void)arg;
+    fault_disarm();
+    note("fault_calls n=%" PRIu64 " struck=%d", fault_calls(), fault_struck());
+    if (life_up())
+        life_enter(look, NULL);
+}
+
+#define WRAP(type, name, ...)                                                                      \
+    type __real_##name(__VA_ARGS__);                                                               \
+    type __wrap_##name(__VA_ARGS__);                                                               \
+    type __wrap_##name(__VA_ARGS__)
+
+/* The stated end when memory is out: nothing else in the server may call this (lint). What it held
+ * goes with it, and the next one has memory. */
+_Noreturn void __real_abort(void);
+_Noreturn void __wrap_abort(void);
+_Noreturn void __wrap_abort(void)
+{
+    if (!fault_struck() || now.fault.kind != FAULT_MEMORY || !life_inside())
+        __real_abort();
+    fault_disarm();
+    life_crash("out of memory");
+}
+
+WRAP(int, server_open, struct server *s, const struct server_options *options, struct errbuf *why)
+{
+    if (fault_struck() && !now.fault.lasting)
+        note("fault on=0");
+    reach(life_number() == 1 ? START_EMPTY : START_FULL);
+    return __real_server_open(s, options, why);
+}
+
+WRAP(void, handle_dataset_commit, struct request *rq)
+{
+    reach(IMPORT);
+    __real_handle_dataset_commit(rq);
+}
+
+WRAP(void, handle_job_submit, struct request *rq)
+{
+    reach(SUBMIT);
+    __real_handle_job_submit(rq);
+}
+
+WRAP(void, score_hash_init, struct score_hash *h)
+{
+    reach(FOLD);
+    __real_score_hash_init(h);
+}
+
+static void kill_it(void *arg, int64_t number)
+{
+    (void)arg;
+    (void)number;
+    life_kill(false);
+}
+
+/* The server is killed behind its second checkpoint where the next start is what is looked at. */
+WRAP(int, checkpoint_write, const struct checkpoint *c, const char *path,
+     char ret_sha256[SHA256_HEX], struct errbuf *why)
+{
+    if (++now.checkpoints == 2 && (now.where == START_FULL || now.where == RESTORE))
+        world_after(10 * MS, kill_it, NULL, 0);
+    reach(CHECKPOINT);
+    return __real_checkpoint_write(c, path, ret_sha256, why);
+}
+
+WRAP(int, checkpoint_read, const char *path, const char *want_sha256,
+     const struct checkpoint_shape *shape, struct checkpoint **ret, struct errbuf *why)
+{
+    reach(RESTORE);
+    return __real_checkpoint_read(path, want_sha256, shape, ret, why);
+}
+
+/* --- sweeps --- */
+
+struct seen {
+    struct runner *runner;
+    uint64_t runs, struck, failed, calls;
+};
+
+static bool take(void *arg, const struct verdict *v)
+{
+    struct seen *seen = arg;
+    const char *said = strstr(runner_log(seen->runner), " fault_calls n=");
+
+    seen->runs++;
+    if (!v->good) {
+        seen->failed++;
+        fprintf(stderr, "where=%d kind=%d lasting=%d error=%d n=%" PRIu64 ": %s\n", now.where,
+                now.fault.kind, now.fault.lasting, now.fault.error,
+                now.numbers ? now.numbers[v->seed] : 0, v->why);
+        if (getenv("INJECT_SHOW"))
+            fputs(runner_log(seen->runner), stderr);
+        return seen->failed < FAILED_MAX;
+    }
+    ASSERT(said);
+    seen->calls = strtoull(said + strlen(" fault_calls n="), NULL, 10);
+    seen->struck += strstr(said, " struck=1\n") != NULL;
+    return true;
+}
+
+static uint64_t failed;
+
+static void sweep(struct runner *r, enum where where, const struct fault *fault)
+{
+    const struct runner_plan plan = {begin, end, NULL};
+    struct seen counted = {.runner = r}, seen = {.runner = r};
+    uint64_t count, *numbers;
+
+    alarm(getenv("INJECT") ? 0 : SWEEP_S);
+    now.where = where;
+    now.fault = *fault;
+    now.numbers = NULL;
+    runner_use(r, &plan);
+    runner_run(r, 0, 1, 1, take, &counted);
+    ASSERT_EQ(0, counted.failed);
+    ASSERT(counted.calls > 0 && counted.struck == 0);
+    now.numbers = numbers = sweep_numbers(counted.calls, RUNS, &count);
+    runner_run(r, 0, count, SIDE, take, &seen);
+    printf("where=%d kind=%d lasting=%d error=%d: %" PRIu64 " of %" PRIu64 " calls\n", where,
+           fault->kind, fault->lasting, fault->error, count - 1, counted.calls);
+    free(numbers);
+    failed += seen.failed;
+    ASSERT_EQ(seen.failed ? seen.struck : count - 1, seen.struck); /* the last one meets nothing */
+}
+
+static void sweep_all(enum where where)
+{
+    static const struct fault faults[] = {
+        {FAULT_MEMORY, 0, false, 0},   {FAULT_MEMORY, 0, true, 0},  {FAULT_DISK, 0, false, ENOSPC},
+        {FAULT_DISK, 0, true, ENOSPC}, {FAULT_DISK, 0, false, EIO}, {FAULT_DISK, 0, true, EIO},
+    };
+    struct errbuf why = {""};
+    struct runner *r;
+
+    ASSERT_OK(runner_open_for(SPEC, &r, &why), why);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sweep(r, where, &faults[i]);
+    runner_close(r);
+    ASSERT_EQ(0, failed);
+}
+
+TEST(a_start_on_an_empty_folder)
+{
+    sweep_all(START_EMPTY);
+}
+
+TEST(a_start_on_a_folder_with_a_job)
+{
+    sweep_all(START_FULL);
+}
+
+TEST(an_import)
+{
+    sweep_all(IMPORT);
+}
+
+TEST(a_submit)
+{
+    sweep_all(SUBMIT);
+}
+
+TEST(a_fold)
+{
+    sweep_all(FOLD);
+}
+
+TEST(a_checkpoint)
+{
+    sweep_all(CHECKPOINT);
+}
+
+TEST(a_job_that_goes_on_from_its_checkpoint)
+{
+    sweep_all(RESTORE);
+}
