@@ -175,7 +175,7 @@ int loaded_take(struct loaded *p, const struct duty_options *options, const stru
     }
     runner_halves(p->runner, halves);
     p->job = number;
-    log_info("job.plan", "job=%lld name=%s model=%s parameters=%zu", (long long)number,
+    log_info("job.load", "job=%lld name=%s model=%s parameters=%zu", (long long)number,
              p->spec.name, p->model.name, p->model.param_total);
     return 0;
 }

@@ -127,7 +127,7 @@ static int read_envelope(struct request *rq, enum error_code *ret_code, struct e
     }
     if (need && !cJSON_GetObjectItemCaseSensitive(json, "id"))
         return err_set(why, -EINVAL, "request.id is missing");
-    if (field_str(json, "request", "sender", need, 37, &sender, why) < 0)
+    if (field_str(json, "request", "sender", need, UUID_BYTES, &sender, why) < 0)
         return -EINVAL;
     if (sender && !text_is_uuid(sender))
         return err_set(why, -EINVAL, "request.sender is \"%.40s\", allowed is a UUID", sender);

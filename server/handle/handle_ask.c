@@ -8,6 +8,7 @@
 #include "common/field.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 
 static const char *const riser_orders[] = {"risers", "fallers", NULL};
 

@@ -11,6 +11,7 @@
 #include "common/text.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 
 static int read_hash(const struct request *rq, char sha256[SHA256_HEX], struct errbuf *why)
 {

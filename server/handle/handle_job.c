@@ -17,6 +17,7 @@
 #include "server/handle/handlers.h"
 #include "server/jobs/attached.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 #include "server/store/state_dir.h"
 
 #define LIST_BYTES_MAX                                                                             \

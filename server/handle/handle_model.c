@@ -10,6 +10,7 @@
 #include "common/hash.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 #include "server/store/checkpoint.h"
 #include "server/store/state_dir.h"
 

@@ -7,6 +7,7 @@
 #include "common/field.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 
 struct images {
     const struct dataset *data; /* its file is lent */

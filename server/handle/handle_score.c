@@ -6,6 +6,7 @@
 #include "common/field.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 
 union score_args {
     struct top_args top;

@@ -15,6 +15,7 @@
 #include "server/handle/handlers.h"
 #include "server/jobs/attached.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 
 struct submit {
     struct job *job; /* not in the table yet */
@@ -352,7 +353,7 @@ void handle_job_submit(struct request *rq)
     const char *uuid = NULL;
     struct errbuf why = {""};
     struct job *known = NULL;
-    int rc = field_str(rq->message.json, "job.submit", "uuid", true, 37, &uuid, &why);
+    int rc = field_str(rq->message.json, "job.submit", "uuid", true, UUID_BYTES, &uuid, &why);
 
     s->job = xcalloc(1, sizeof(*s->job));
     s->job->loss = s->job->accuracy = NAN;

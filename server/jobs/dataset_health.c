@@ -13,6 +13,7 @@
 #include "server/jobs/datasets_internal.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 
 /* A file of which it is not known where it is damaged is read as a whole: a large one less often.
  */

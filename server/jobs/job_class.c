@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 
 /* Events of one run: who comes, refuses and goes all day does not fill the log. */
 #define LOGGED_MAX 50

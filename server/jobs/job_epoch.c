@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 #include "server/store/checkpoint.h"
 
 #define FIGURE_BYTES 40

@@ -14,6 +14,7 @@
 #include "server/jobs/attached.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 #include "server/store/checkpoint.h"
 #include "server/store/state_dir.h"
 

@@ -8,6 +8,7 @@
 #include "common/file.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 #include "server/store/checkpoint.h"
 
 /* The end of the reason of a job that waits for the disk. */

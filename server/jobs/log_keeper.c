@@ -8,7 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/jobs/service.h"
-#include "server/net/request.h"
+#include "server/net/op.h"
 
 #define LOOK_MS 2000
 

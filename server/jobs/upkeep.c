@@ -20,7 +20,7 @@
 #include "common/text.h"
 #include "server/jobs/service.h"
 #include "server/net/lane.h"
-#include "server/net/request.h"
+#include "server/net/op.h"
 #include "server/store/db_check.h"
 #include "server/store/db_log.h"
 #include "server/store/state_dir.h"

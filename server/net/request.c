@@ -6,9 +6,7 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
-#include "common/clock.h"
 #include "common/log.h"
-#include "server/net/lane.h"
 #include "server/net/net.h"
 
 struct request *request_new(struct net *net, const struct carrier *carrier, void *from)
@@ -62,8 +60,7 @@ void request_forget_body(struct request *rq)
     rq->message.tensor_count = 0;
 }
 
-/* Sends and frees the answer, and ends the request. */
-static void finish(struct request *rq, struct answer *answer)
+void request_answer(struct request *rq, struct answer *answer)
 {
     rq->carrier->reply(rq, answer);
     cJSON_Delete(answer->json);
@@ -84,6 +81,15 @@ static void add_envelope(cJSON *json, const struct request *rq)
     cJSON_AddTrueToObject(json, "ok");
 }
 
+void request_prepare(const struct request *rq, struct answer *answer)
+{
+    if (!answer->json)
+        answer->json = cJSON_CreateObject();
+    add_envelope(answer->json, rq);
+    if (rq->carrier->prepare)
+        rq->carrier->prepare(rq, answer);
+}
+
 void request_reply(struct request *rq, cJSON *fields, const struct tensor *tensors, int count)
 {
     struct answer answer = {.json = fields ? fields : cJSON_CreateObject(),
@@ -92,7 +98,7 @@ void request_reply(struct request *rq, cJSON *fields, const struct tensor *tenso
                             .code = ERR_COUNT};
 
     add_envelope(answer.json, rq);
-    finish(rq, &answer);
+    request_answer(rq, &answer);
 }
 
 cJSON *request_error_json(const struct request *rq, enum error_code code, const char *text)
@@ -117,7 +123,7 @@ void request_error(struct request *rq, enum error_code code, const char *fmt, ..
     va_end(ap);
     log_debug("request.error", "code=%s error=\"%s\"", error_names[code], why.text);
     answer.json = request_error_json(rq, code, why.text);
-    finish(rq, &answer);
+    request_answer(rq, &answer);
 }
 
 static enum error_code code_of(int rc)
@@ -148,71 +154,6 @@ void request_fail(struct request *rq, int rc, const struct errbuf *why)
     if (code == ERR_INTERNAL)
         log_error("request.internal", "type=%s error=\"%s\"", message_names[rq->type], why->text);
     request_error(rq, code, "%s", why->text[0] ? why->text : err_text(rc));
-}
-
-/* On the lane too: the loop has training steps to serve. */
-static void prepare(struct op *op)
-{
-    op->answer = (struct answer){.json = op->out,
-                                 .tensors = op->tensors,
-                                 .tensor_count = op->tensor_count,
-                                 .code = ERR_COUNT};
-    op->out = NULL;
-    if (!op->answer.json)
-        op->answer.json = cJSON_CreateObject();
-    add_envelope(op->answer.json, op->rq);
-    if (op->rq->carrier->prepare)
-        op->rq->carrier->prepare(op->rq, &op->answer);
-}
-
-static void op_work(void *arg)
-{
-    struct op *op = arg;
-    double start_s = clock_mono_s();
-
-    op->work(op);
-    op->seconds = clock_mono_s() - start_s;
-    if (op->rq && op->rc == 0 && (!op->done || op->replies))
-        prepare(op);
-}
-
-void op_reply(struct op *op)
-{
-    struct request *rq = op->rq;
-
-    op->rq = NULL;
-    if (op->rc < 0) {
-        request_fail(rq, op->rc, &op->why);
-        return;
-    }
-    finish(rq, &op->answer);
-    op->answer = (struct answer){0};
-}
-
-static void op_done(void *arg)
-{
-    struct op *op = arg;
-
-    if (lane_times(op->lane))
-        metrics_time(lane_times(op->lane), op->seconds);
-    if (op->done)
-        op->done(op);
-    else if (op->rq)
-        op_reply(op);
-    cJSON_Delete(op->out);
-    cJSON_Delete(op->answer.json);
-    free(op->answer.made);
-    free(op);
-}
-
-void op_run(struct lane *lane, struct op op)
-{
-    struct op *o = xmalloc(sizeof(*o));
-
-    *o = op;
-    o->lane = lane;
-    o->why.text[0] = 0;
-    lane_run(lane, op_work, op_done, o);
 }
 
 void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t n)

@@ -8,7 +8,6 @@
 #include "proto/messages.h"
 #include "server/net/transport.h"
 
-struct lane;
 struct net;
 struct request;
 struct service;
@@ -62,6 +61,11 @@ __attribute__((format(printf, 3, 4))) void request_error(struct request *rq, enu
 void request_fail(struct request *rq, int rc, const struct errbuf *why);
 /* The JSON of an error, with its envelope; owned by the caller. */
 cJSON *request_error_json(const struct request *rq, enum error_code code, const char *text);
+/* Makes ready, on a lane too, what a handler answers with: the envelope, and what the carrier takes
+ * its time for. answer->json may be NULL. */
+void request_prepare(const struct request *rq, struct answer *answer);
+/* Answers with what was made ready; ends and frees the request, and the answer's parts. */
+void request_answer(struct request *rq, struct answer *answer);
 /* Ends a request without an answer (the server stops). */
 void request_drop(struct request *rq);
 /* Whoever brought it is gone: it ends as others do, and nobody hears of it. */
@@ -72,28 +76,5 @@ void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t
 
 /* Lets go of the message's body (tensors) early, keeping the JSON: for requests that are held. */
 void request_forget_body(struct request *rq);
-
-/* Work of a request on a lane. work runs on the lane's thread and may use its own fields only;
- * done runs on the loop and must answer rq. Both see the op; arg is the handler's. */
-struct op {
-    struct request *rq; /* NULL when nobody asked */
-    struct service *service;
-    struct lane *lane; /* it runs on; set by op_run */
-    int rc;
-    struct errbuf why;
-    cJSON *out;                   /* fields of the reply, made by work */
-    const struct tensor *tensors; /* [tensor_count] of the reply, made by work; borrowed from arg */
-    int tensor_count;
-    bool replies; /* done gives the reply with op_reply, so that it can be prepared on the lane */
-    struct answer answer; /* what was prepared of it */
-    double seconds;       /* that work took */
-    void *arg;
-    void (*work)(struct op *op);
-    void (*done)(struct op *op); /* NULL: reply out, or fail with rc */
-};
-/* Ownership of the op passes; it is freed after done. arg is freed by done. */
-void op_run(struct lane *lane, struct op op);
-/* Answers op->rq with what work made, or fails it with op->rc; on the loop. */
-void op_reply(struct op *op);
 
 #endif
