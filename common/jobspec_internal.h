@@ -50,11 +50,11 @@ void jobspec_settle(const struct cJSON *json, struct jobspec *spec);
 /* Judges what ties keys together. 0 or -EINVAL with a sentence that has both values. */
 int jobspec_check(const struct jobspec *spec, struct errbuf *why);
 
-/* jobspec_given.c: reading and writing of what comes from outside; obj is the object that has the
- * key. */
-int given_read_measure(const cJSON *obj, struct jobspec *spec, struct errbuf *why);
-int given_read_exclude(const cJSON *obj, struct jobspec *spec, struct errbuf *why);
-int given_read_weights(const cJSON *obj, struct jobspec *spec, struct errbuf *why);
+/* jobspec_given.c: reading and writing of what comes from outside; section or
+ * root is the object that has the key. */
+int given_read_measure(const cJSON *section, struct jobspec *spec, struct errbuf *why);
+int given_read_exclude(const cJSON *root, struct jobspec *spec, struct errbuf *why);
+int given_read_weights(const cJSON *root, struct jobspec *spec, struct errbuf *why);
 cJSON *given_measure_json(const struct jobspec *spec);
 cJSON *given_exclude_json(const struct jobspec *spec);
 cJSON *given_weights_json(const struct jobspec *spec);

@@ -333,7 +333,7 @@ bool text_unhex(const char *s, void *out, size_t n)
         if (hex_value(s[i]) < 0)
             return false;
     for (size_t i = 0; i < n; i++)
-        to[i] = (uint8_t)(hex_value(s[2 * i]) << 4 | hex_value(s[2 * i + 1]));
+        to[i] = (uint8_t)(16 * hex_value(s[2 * i]) + hex_value(s[2 * i + 1]));
     return true;
 }
 
