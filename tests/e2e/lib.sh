@@ -23,6 +23,11 @@ set -u
 hang_s=600
 : "${STEPPE_BUILD:?the absolute build folder}"
 
+# What a test may use without asking for it; whatever else it needs, it looks for and skips without.
+for tool in sqlite3 python3 nanocat awk sed grep find xargs diff cmp timeout nproc od shuf stat sort taskset; do
+    command -v $tool >/dev/null || { echo "FAIL $0: $tool is missing (deploy/install-deps --test)" && exit 1; }
+done
+
 passed=0 failed=0 skipped=0
 names=()   # of the processes of this world
 server_options=()
@@ -30,10 +35,6 @@ world=""
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/stp.XXXXXX")
 trap 'status=$?; world_end; rm -rf "$scratch"; exit $status' EXIT
 trap 'exit 130' INT TERM HUP
-# What a test may use without asking for it; whatever else it needs, it looks for and skips without (lint has the same list).
-for tool in sqlite3 python3 nanocat awk sed grep find xargs diff cmp timeout nproc od shuf stat sort taskset; do
-    command -v $tool >/dev/null || { echo "FAIL $0: $tool is missing (deploy/install-deps --test)" && exit 1; }
-done
 # A command that is not there fails the test, also where its failure is what the test is after.
 command_not_found_handle() {
     echo "$1" >>"$scratch/not-found"
