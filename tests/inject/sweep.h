@@ -19,6 +19,9 @@ static inline uint64_t *sweep_numbers(uint64_t calls, uint64_t runs, uint64_t *r
     struct rng rng = rng_at(calls, RNG_TEST, 0, 0);
     uint64_t *list = xcalloc(calls + 1, sizeof(*list)), count = 0;
 
+#ifdef __SANITIZE_ADDRESS__
+    runs /= 4; /* each ends with a look for leaks, which takes longer than the run */
+#endif
     if (wanted && wanted[0])
         runs = strcmp(wanted, "all") == 0 ? calls : strtoull(wanted, NULL, 10);
     const uint64_t first = runs < calls ? runs / 2 : calls;
