@@ -284,7 +284,7 @@ async function many_jobs() {
       await post("job.cancel", { job });
     }
     return job;
-  }, SPEC);
+  }, { ...SPEC, epochs: 1000 }); // none ends before it is cancelled
   await page.goto(`${base}/#/`);
   await page.getByText(`the newest 100 of ${total}`).waitFor();
   same("a long list is cut, and says so", 100, await page.locator(".row").count());
