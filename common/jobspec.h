@@ -1,4 +1,4 @@
-/* The job description: a JSON job file with every default filled in. One table (in jobspec.c)
+/* The job description: a JSON job file with every default filled in. One table (in jobspec_rows.c)
  * drives reading, ranges, defaults, writing and `steppe submit --help-job`. */
 #ifndef STEPPE_COMMON_JOBSPEC_H
 #define STEPPE_COMMON_JOBSPEC_H
