@@ -113,8 +113,10 @@ endif
 tests: $(TESTS)
 bench-programs: $(BENCH)
 replays: $(REPLAYS)
+# The programs first: who calls whom is read off their objects.
 lint: deps-test
-	$(Q)tests/lint
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)tests/lint "$(B)"
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCH)
 	$(Q)tests/bench/run --build "$(B)" $(if $(ONLY),--models "$(ONLY)") $(if $(PARTS),--parts "$(PARTS)")

@@ -2,12 +2,12 @@
  * touches a file.
  *
  *     state.db  difficulty.db  lock  steppe.sock
- *     datasets/<sha256>.safetensors          a dataset
- *     datasets/<sha256>.part                 an upload
- *     datasets/<sha256>.gone                 an upload that was dropped, until its room is given
- * back attached/<uuid>-<sha256>.safetensors   what came with the job of that UUID
- *     jobs/<number>/<file>                   checkpoints of a job; with .damaged behind it: put
- * away backups/<time>, <time>-2, ...          with .tmp behind it: in the making
+ *     datasets/<sha256>.safetensors         a dataset
+ *     datasets/<sha256>.part                an upload
+ *     datasets/<sha256>.gone                an upload that was dropped, on its way out
+ *     attached/<uuid>-<sha256>.safetensors  what came with the job of that UUID
+ *     jobs/<number>/<file>                  checkpoints; <file>.damaged is put away
+ *     backups/<time>, <time>-2, ...         <time>.tmp is in the making
  *
  * dir is the state folder, shorter than STATE_DIR_BYTES. */
 #ifndef STEPPE_SERVER_STORE_STATE_DIR_H
