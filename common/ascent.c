@@ -78,7 +78,7 @@ void ascent(const struct model *m, enum sam_kind kind, double rho, double weight
     /* grad_sum is weight times g: one factor for all entries, no division of each. */
     double c = rho / (norm_of(m, kind, grad_sum, theta) + 1e-12 * weight);
 
-    if (c > FLT_MAX) /* infinity times a gradient of 0 is no number */
+    if (c > FLT_MAX) /* infinity times a gradient of 0 is not a number */
         c = FLT_MAX;
     if (kind == SAM_PLAIN)
         move(theta_hat, theta, (float)c, grad_sum, m->trained);

@@ -1,9 +1,9 @@
-/* Every limit on what comes from outside, each with its reason. Whoever goes beyond one is told
- * which and what is allowed; what a single source file alone has to say about a format (the length
- * of a line, the size of a header) is there.
+/* Every limit on what comes from outside, each with its reason. A refusal names the limit and what
+ * is allowed. What concerns only one source file (the length of a line, the size of a header) is in
+ * that file.
  *
  * Held requests are bounded by WORKERS_MAX (one a worker), uploads of gradients by UPLOADS_MAX and
- * --memory, uploads of datasets by the disk: their pieces are written as they come. */
+ * --memory, uploads of datasets by the disk, as their pieces are written when they arrive. */
 #ifndef STEPPE_COMMON_BOUNDS_H
 #define STEPPE_COMMON_BOUNDS_H
 
@@ -34,10 +34,10 @@
 /* --- connections --- */
 
 #define LISTEN_URLS_MAX 8 /* a host has few networks, and every address is a socket */
-/* Of one kind of address (sealed, plain): two a worker, and the people. An idle one costs a
- * descriptor and 1 KiB. */
+/* Connections to one kind of address (sealed, plain): two a worker, and the people. An idle one
+ * costs a descriptor and 1 KiB. */
 #define CONNECTIONS_MAX 4096
-/* Of messages that are not complete, all connections together, whoever sends them: thirty pieces.
+/* Incomplete messages of all connections together: thirty pieces.
  */
 #define ARRIVING_BYTES_MAX (256u << 20)
 /* Send and receive buffer of a socket, as far as the kernel grants it (net.core.wmem_max): a vector
@@ -50,10 +50,10 @@
 #define HTTP_CONNECTIONS_MAX 64           /* a browser opens six, and Prometheus one */
 #define HTTP_HEADER_BYTES_MAX (16u << 10) /* request line and headers; browsers send 1 KiB */
 
-/* --- open files: below this many it is said at the start instead of somewhere on the way --- */
+/* --- open files: a process that may open fewer says so when it starts --- */
 
 /* Both databases with their logs, to write and to read: 12; loop, lanes, signals and addresses: 16;
- * the least of connections: 16; a dataset, a checkpoint and a backup that are written: 12. */
+ * the least of connections: 16; writing a dataset, a checkpoint and a backup: 12. */
 #define SERVER_FILES_MIN 56
 #define WORKER_FILES_MIN 24 /* two connections of nanomsg: 16; the cache, a key, a pipe */
 #define CLI_FILES_MIN 12    /* a connection: 7; a folder of pictures, three deep */
@@ -62,8 +62,8 @@
 
 #define LAYERS_MAX 128
 #define CHANNELS_MAX 16 /* of an image: mean and deviation of each are in every model */
-/* Of pixels in [0, 1]. Whoever writes them for 0 to 255 is told so. Below the smallest deviation is
- * what pixels of 1/255 can have over DATASET_BYTES_MAX of them. */
+/* For pixels in [0, 1]; values meant for 0 to 255 are refused with a hint. The smallest deviation
+ * is below any that pixels of 1/255 can have over DATASET_BYTES_MAX of them. */
 #define INPUT_MEAN_MAX 10
 #define INPUT_STD_MIN 1e-10
 #define INPUT_STD_MAX 10
@@ -93,10 +93,10 @@
 #define PICTURE_SIDE_MAX 8192 /* before it is scaled down: 192 MiB of pixels, 67 megapixels */
 #define DATASET_BYTES_MAX (64ull << 30) /* a worker maps all of it */
 #define DATASETS_MAX 1000               /* in one list of a reply */
-/* That an upload which was cut off is kept: someone may come back to it on Monday. */
+/* How long an interrupted upload is kept: its owner may continue it on Monday. */
 #define LEFTOVER_DAYS 3
-/* That a complete one is which nothing took over: who was refused may change a word and try again.
- */
+/* How long a complete upload is kept that nothing took over: after a refusal a person may change a
+ * word and try again. */
 #define UPLOAD_IDLE_MS (10 * 60 * 1000)
 /* Of --max-uploads: a quarter is one sender's, and a dataset of the largest size fits that. */
 #define UPLOADS_BYTES_DEFAULT (4 * (int64_t)DATASET_BYTES_MAX)
@@ -107,14 +107,14 @@
 
 #define JOBS_OPEN_MAX 1000          /* queued, running and paused together */
 #define RUNNING_MAX 64              /* jobs at once (--max-running): a lease is looked up in each */
-#define REFUSAL_BYTES_MAX 256       /* of a worker's sentence: one line of a job's log */
+#define REFUSAL_BYTES_MAX 256       /* of a worker's sentence: one line in a job's log */
 #define BATCH_MAX 65536             /* all ids of a batch go into one message, 8 bytes each */
 #define SHARD_MAX 4096              /* a thread holds the activations of a shard */
 #define EPOCHS_MAX 100000           /* each has a row and a line of the dashboard */
 #define MILESTONES_MAX 16           /* of a learning rate that falls in steps */
 #define THREADS_MAX 256             /* of a worker: a shard of a step each */
-#define NOTE_BYTES_MAX 512          /* of what a worker has to say about a job: a sentence */
-#define NOTES_MAX 100               /* of a job until the server is started anew: each is kept */
+#define NOTE_BYTES_MAX 512          /* of a worker's note on a job: a sentence */
+#define NOTES_MAX 100               /* of a job until the server restarts: each is kept */
 #define MEMORY_BYTES_MIN (16 << 20) /* of --memory: a small model with a small dataset */
 
 /* --- the state folder --- */
@@ -128,8 +128,8 @@
 
 /* --- databases --- */
 
-/* Of a write-ahead log: a fold's slices stay below it, so that a larger one is kept from being
- * moved into its file, which is then said, or is cut when that is done. */
+/* Of a write-ahead log: a fold's slices stay below it. A larger log is being kept from moving into
+ * its file, which is then reported, or it is cut once it has moved. */
 #define DB_LOG_BYTES_MAX (64 << 20)
 
 /* --- questions --- */
@@ -141,7 +141,7 @@
 #define HEATMAP_BINS_MAX 100        /* likewise, and there is a column an epoch */
 
 static_assert(MESSAGE_BYTES_MAX < (1u << 31), "nanomsg message sizes are int");
-static_assert(PIECES_MAX <= 64, "the pieces that are there are the bits of a word");
+static_assert(PIECES_MAX <= 64, "a word has a bit for each piece that has arrived");
 static_assert(8ull * BATCH_MAX < PIECE_BYTES_MAX && 8ull * SCHEDULE_ENTRIES_MAX < PIECE_BYTES_MAX &&
                   64ull * ROWS_PIECE_MAX < PIECE_BYTES_MAX,
               "lists of samples go into one message");

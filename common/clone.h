@@ -5,7 +5,7 @@
 #ifndef STEPPE_COMMON_CLONE_H
 #define STEPPE_COMMON_CLONE_H
 
-/* Sanitizers cannot instrument the resolver that picks a variant before main. */
+/* Sanitizers cannot instrument the resolver, which picks a variant before main. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define KERNEL __attribute__((target_clones("default", "avx2", "arch=skylake-avx512")))

@@ -128,7 +128,7 @@ static int column_need(const struct dataset *d, const char *name, enum dtype typ
     return 0;
 }
 
-/* An owned, aligned copy, all of it below count. */
+/* An owned, aligned copy, all entries below count. */
 static int numbers_read(const struct dataset *d, const struct file_source *from, const char *name,
                         uint32_t n, const char *what, uint32_t count, uint16_t **ret,
                         struct errbuf *why)
@@ -181,7 +181,7 @@ int dataset_names_check(const char *key, const char *json, uint32_t *io_count, s
     names = cJSON_ParseWithLengthOpts(json, bytes + 1, NULL, true);
     found = cJSON_GetArraySize(names);
     if (!cJSON_IsArray(names)) {
-        rc = err_set(why, -EINVAL, "metadata %s is no JSON array", key);
+        rc = err_set(why, -EINVAL, "metadata %s is not a JSON array", key);
         goto out;
     }
     if (*io_count && found != (int)*io_count) {
@@ -198,10 +198,10 @@ int dataset_names_check(const char *key, const char *json, uint32_t *io_count, s
     {
         if (!cJSON_IsString(name) || !printable(name->valuestring) ||
             strlen(name->valuestring) > CLASS_NAME_BYTES_MAX) {
-            rc = err_set(why, -EINVAL,
-                         "metadata %s has an entry that is no string of up to %d "
-                         "printable bytes",
-                         key, CLASS_NAME_BYTES_MAX);
+            rc =
+                err_set(why, -EINVAL,
+                        "metadata %s has an entry that is not a string of up to %d printable bytes",
+                        key, CLASS_NAME_BYTES_MAX);
             goto out;
         }
     }
@@ -273,7 +273,7 @@ static int planted_read(struct dataset *d, const struct file_source *from, struc
     return rc ? rc : planted_check(d->planted, d->samples, why);
 }
 
-/* Both or neither: domains and their names. */
+/* Domains and their names: both or neither. */
 static int domains_read(struct dataset *d, const struct file_source *from, struct errbuf *why)
 {
     const char *names = safetensors_meta_get(&d->file, "domain_names");
@@ -284,9 +284,8 @@ static int domains_read(struct dataset *d, const struct file_source *from, struc
         return 0;
     if (!there || !names)
         return err_set(why, -EINVAL,
-                       there ? "the metadata lacks domain_names, but there are domains"
-                             : "domains are missing, but the metadata has "
-                               "domain_names");
+                       there ? "there are domains, but the metadata lacks domain_names"
+                             : "the metadata has domain_names, but domains are missing");
     rc = dataset_names_check("domain_names", names, &d->domain_count, why);
     if (!rc)
         rc = numbers_read(d, from, "domains", d->samples, "domains", d->domain_count, &d->domains,
@@ -296,7 +295,7 @@ static int domains_read(struct dataset *d, const struct file_source *from, struc
     return rc;
 }
 
-/* Everything behind the header. from NULL: the file is mapped. */
+/* Everything after the header. from NULL: the file is mapped. */
 static int parts_read(struct dataset *d, const struct file_source *from, struct errbuf *why)
 {
     int rc = images_read(d, why);
@@ -314,7 +313,7 @@ static int parts_read(struct dataset *d, const struct file_source *from, struct 
     return rc ? rc : domains_read(d, from, why);
 }
 
-/* Takes the mapped file over, which is closed on failure. */
+/* Takes over the mapped file; closes it on failure. */
 static int mapped_read(const struct safetensors *file, const char *path, struct dataset *ret,
                        struct errbuf *why)
 {
@@ -546,13 +545,13 @@ int dataset_flip(struct dataset_draft *d, double share, uint64_t flip_seed, stru
     if (!(share >= 0 && share <= 1))
         return err_set(why, -EINVAL, "flip is %g, allowed is 0 to 1", share);
     if (d->classes < 2)
-        return err_set(why, -EINVAL, "flip: labels of %u class have nothing to be flipped to",
+        return err_set(why, -EINVAL, "flip: with %u class there is no other label to flip to",
                        d->classes);
     uint32_t count = (uint32_t)(share * d->samples + 0.5), right = d->samples;
     for (uint32_t i = 0; d->truth && i < d->samples; i++)
         right -= d->labels[i] != d->truth[i];
     if (count > right)
-        return err_set(why, -EINVAL, "flip is %g, %u labels, but only %u of %u are right by now",
+        return err_set(why, -EINVAL, "flip is %g, %u labels, but only %u of %u labels are right",
                        share, count, right, d->samples);
     if (!count)
         return 0;

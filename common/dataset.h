@@ -6,7 +6,7 @@
  * [N] (where each training image comes from, an index of domain_names). Metadata: format =
  * "steppe-dataset-1", classes (number), class_names (JSON array), with domains domain_names (JSON
  * array), mean and std (comma separated, per channel, of the training images in [0,1]), source (a
- * sentence on the origin), name is not in it: the same data under two names is one file. */
+ * sentence on the origin), but not its name: the same data under two names is one file. */
 #ifndef STEPPE_COMMON_DATASET_H
 #define STEPPE_COMMON_DATASET_H
 
@@ -41,9 +41,9 @@ struct dataset {
 /* Maps and checks a dataset file: tensors, dtypes, equal dims, labels < classes, 1 <= samples.
  * 0, -EINVAL or -errno; the sentence names file and tensor. */
 int dataset_open(const char *path, struct dataset *ret, struct errbuf *why);
-/* The same with a file that is open already (borrowed until return); path: its name for people. */
+/* The same with an open file (borrowed until return); path: its name for people. */
 int dataset_map(int fd, const char *path, struct dataset *ret, struct errbuf *why);
-/* The same of a file that somebody else reads: all but the images, which are not looked at. */
+/* The same for a file that somebody else reads: checks all but the images. */
 int dataset_read(const struct file_source *from, struct dataset *ret, struct errbuf *why);
 void dataset_close(struct dataset *d); /* a zeroed struct is fine */
 
@@ -60,7 +60,7 @@ struct dataset_draft {
     uint16_t *labels, *test_labels;
     uint16_t *truth;     /* NULL when labels are the only truth known */
     uint8_t *planted;    /* NULL when nothing was planted */
-    uint32_t relabelled; /* labels that are others than the images came with; for people */
+    uint32_t relabelled; /* labels that differ from those the images came with; for people */
     char source[256];
     char **class_names; /* NULL: "0", "1", ... */
     uint16_t *domains;  /* NULL: there are none */
@@ -76,8 +76,8 @@ int dataset_write(const struct dataset_draft *d, const char *path, uint8_t ret_s
 
 /* Flips the labels of exactly floor(share*samples+0.5) samples, chosen by Philox (flip_seed,
  * RNG_FLIP), each to another class chosen uniformly; keeps the old labels in truth and marks
- * planted. Where a truth is there already it stays, and only labels that agree with it are flipped:
- * another wrong one could become right. A share that comes to no sample changes nothing.
+ * planted. An existing truth stays, and only labels that agree with it are flipped: flipping a
+ * wrong one could make it right. A share of less than half a sample changes nothing.
  * share in [0, 1]. 0, -EINVAL (fewer than two classes, or right labels) or -ENOMEM. */
 int dataset_flip(struct dataset_draft *d, double share, uint64_t flip_seed, struct errbuf *why);
 

@@ -20,19 +20,19 @@ static const struct {
     {EAGAIN, "not ready, try again"},
     {ENOMEM, "out of memory"},
     {EACCES, "permission denied"},
-    {EEXIST, "it exists already"},
+    {EEXIST, "it already exists"},
     {ENOTDIR, "a part of the path is not a folder"},
     {EISDIR, "it is a folder"},
     {EINVAL, "not valid"},
     {ENFILE, "too many files are open on this machine"},
-    {EMFILE, "this process has as many files open as it may (ulimit -n)"},
+    {EMFILE, "this process cannot open more files (ulimit -n)"},
     {EFBIG, "the file is too large"},
     {ENOSPC, "no space left on the device"},
     {EROFS, "the file system is read-only"},
     {EPIPE, "the other side closed the connection"},
     {ENAMETOOLONG, "the name is too long"},
     {EMSGSIZE, "the message is too large"},
-    {EADDRINUSE, "the address is in use already"},
+    {EADDRINUSE, "the address is already in use"},
     {EADDRNOTAVAIL, "this machine has no such address"},
     {ENETUNREACH, "the network cannot be reached"},
     {ECONNRESET, "the other side broke the connection"},
@@ -40,13 +40,13 @@ static const struct {
     {ECONNREFUSED, "nothing listens there"},
     {EHOSTUNREACH, "the host cannot be reached"},
     {ECANCELED, "cancelled"},
-    {EBUSY, "somebody else has it locked"},
+    {EBUSY, "another process has locked it"},
     {ESTALE, "it was removed or replaced meanwhile"},
     {EDQUOT, "the disk quota is used up"},
 };
 
-/* A sentence is shown in one line of a log or a terminal and travels in JSON, whatever bytes a
- * peer's value held and wherever it was cut. */
+/* A sentence must fit one line of a log or a terminal and travel in JSON, whatever bytes a peer's
+ * value held and wherever it was cut. */
 static void keep_sentence(struct errbuf *why, const char *text)
 {
     size_t n = strnlen(text, sizeof(why->text) - 1);

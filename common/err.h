@@ -10,11 +10,12 @@ struct errbuf {
 };
 
 /* Writes the sentence into why (NULL is allowed) and returns code, so that a check reads
- * `return err_set(why, -EINVAL, "batch is %d, allowed is 1 to %d", ...)`. Too long is cut. */
+ * `return err_set(why, -EINVAL, "batch is %d, allowed is 1 to %d", ...)`. A sentence that is too
+ * long is cut. */
 __attribute__((format(printf, 3, 4))) int err_set(struct errbuf *why, int code, const char *fmt,
                                                   ...);
 
-/* The same for who has a sentence's parts already. */
+/* The same with a va_list. */
 __attribute__((format(printf, 2, 0))) void err_vset(struct errbuf *why, const char *fmt,
                                                     va_list ap);
 

@@ -1,6 +1,6 @@
-/* The gate for JSON from outside: field_parse refuses what the parser would take differently from
- * other readers (NUL, control bytes, duplicate keys, trailing text, infinite numbers) or what would
- * cost too much (length, nesting), so that the getters only judge types and ranges. */
+/* The gate for JSON from outside: field_parse refuses what other readers would read differently
+ * (NUL, control bytes, duplicate keys, trailing text, infinite numbers) and what would cost too
+ * much (length, nesting), so that the getters only judge types and ranges. */
 #include "common/field.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ static const char *join_place(const char *where, const char *name, char buf[PLAC
     return buf;
 }
 
-/* The value as a sentence shows it; what is long is cut. */
+/* The value as a sentence shows it; a long one is cut. */
 static const char *show_value(const cJSON *item, char buf[SHOWN_BYTES])
 {
     const size_t cut = SHOWN_BYTES - 6; /* two quotes, "..." and the closing 0 */
@@ -160,12 +160,12 @@ int field_parse(const char *text, size_t bytes, size_t bytes_max, const char *wh
         return err_set(why, -EMSGSIZE, "%s is %zu bytes, allowed is at most %zu", where, bytes,
                        bytes_max);
     if (bytes == 0)
-        return err_set(why, -EINVAL, "%s is empty, needed is a JSON object", where);
+        return err_set(why, -EINVAL, "%s is empty, expected a JSON object", where);
     int rc = scan_text(text, bytes, where, why);
     if (rc == 0)
         rc = parse_text(text, bytes, where, &root, why);
     if (rc == 0 && !cJSON_IsObject(root))
-        rc = err_set(why, -EINVAL, "%s is %s, needed is a JSON object", where,
+        rc = err_set(why, -EINVAL, "%s is %s, expected a JSON object", where,
                      show_value(root, shown));
     if (rc == 0)
         rc = check_tree(root, where, why);

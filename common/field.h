@@ -23,8 +23,7 @@ int field_parse(const char *text, size_t bytes, size_t bytes_max, const char *wh
 /* As field_parse, from a file. Also -errno of open and read. */
 int field_parse_file(const char *path, size_t bytes_max, cJSON **ret, struct errbuf *why);
 
-/* Whole numbers only, and at most 2^53 - 1 in size: a larger one does not arrive as it was written.
- */
+/* Whole numbers only, at most 2^53 - 1 in size: larger ones would be rounded on the way. */
 int field_i64(const cJSON *obj, const char *where, const char *name, bool required, int64_t min,
               int64_t max, int64_t *io, struct errbuf *why);
 int field_f64(const cJSON *obj, const char *where, const char *name, bool required, double min,
@@ -53,9 +52,9 @@ int field_sha256(const cJSON *obj, const char *where, const char *name, uint8_t 
  * place and the nearest valid name. */
 int field_known(const cJSON *obj, const char *where, const char *const *names, struct errbuf *why);
 
-/* From now on cJSON takes its memory as xmalloc does: when it is out, the process says so and ends,
- * and no value is silently left out of what is made. What a peer sends is bounded before it is
- * parsed. Called once, first thing in main. */
+/* Makes cJSON allocate as xmalloc does: when memory is out, the process says so and ends instead of
+ * silently dropping a value from a document. What a peer sends is bounded before it is parsed.
+ * Called once, first thing in main. */
 void field_own_memory(void);
 
 #endif

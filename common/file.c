@@ -58,7 +58,7 @@ int file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_bytes,
     }
     if (!S_ISREG(st.st_mode)) {
         rc = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-        err_set(why, rc, "%s is %s, needed is a regular file", path,
+        err_set(why, rc, "%s is %s, expected a regular file", path,
                 rc == -EISDIR ? "a folder" : "not a file");
         goto out;
     }
@@ -115,7 +115,7 @@ static char *temporary_path(const char *path)
     char digits[17];
     uint64_t number = 0;
 
-    /* O_EXCL refuses a name that is taken, so a missing random number costs a failed write only. */
+    /* O_EXCL refuses a name that is taken, so without a random number only this write fails. */
     if (getrandom(&number, sizeof(number), 0) < 0)
         number = (uint64_t)getpid();
     text_hex(&number, sizeof(number), digits);
@@ -215,9 +215,9 @@ int file_draft_close(struct file_draft *draft, int rc, struct errbuf *why)
     return rc;
 }
 
-/* mkdir that is content with a folder that is there. Its name is on the disk then, or all that is
- * written into it would be lost with it: that of an old one too, whose maker may have died before.
- * A folder that is not ours to read is none that we made. */
+/* mkdir that accepts an existing folder. Afterwards the folder's name is on the disk, or all that
+ * is written into it could be lost with it. That goes for an existing folder too: its maker may
+ * have died before the sync. A folder that we may not read is not one that we made. */
 static int make_folder(const char *path, mode_t mode, struct errbuf *why)
 {
     struct stat st;
@@ -265,7 +265,7 @@ int file_sync_parent(const char *path, struct errbuf *why)
         rc = fail(why, "open the folder", folder);
         goto out;
     }
-    /* EINVAL: this file system has no fsync of folders, there is nothing to wait for. */
+    /* EINVAL: this file system has no fsync of folders, so there is nothing to wait for. */
     if (fsync(fd) != 0 && errno != EINVAL)
         rc = fail(why, "write the folder", folder);
     close(fd);

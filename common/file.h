@@ -16,18 +16,17 @@ int file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_bytes,
               struct errbuf *why);
 /* Writes the parts one after another: temporary file beside path, fsync, rename, fsync of the
  * folder. On failure path is as it was and the temporary file is gone; only when the fsync of the
- * folder fails is the new file there, perhaps not yet durable. A link is followed; what is there
- * and no regular file is refused. */
+ * folder fails is the new file there, perhaps not yet durable. A link is followed; an existing path
+ * that is not a regular file is refused. */
 struct file_part {
     const void *data;
     size_t bytes;
 };
 int file_write_atomic(const char *path, mode_t mode, const struct file_part *parts, int count,
                       struct errbuf *why);
-/* The same for what is written piece by piece: print to out, then close it with what came of that.
- * rc 0: path is the new file, durably, or as it was and the sentence says why; below 0: path is as
- * it was, rc is returned. What is there and no regular file (a pipe, a device) is written to
- * directly; a folder is refused. */
+/* The same for writing piece by piece: print to out, then close it with the result of printing. rc
+ * 0: path is the new file, durably, or as it was and the sentence says why; below 0: path is as it
+ * was, rc is returned. An existing pipe or device is written to directly; a folder is refused. */
 struct file_draft {
     FILE *out;
     char *path, *temporary; /* NULL: written to directly */
@@ -36,8 +35,8 @@ int file_draft_open(const char *path, mode_t mode, struct file_draft *ret, struc
 int file_draft_close(struct file_draft *draft, int rc, struct errbuf *why);
 /* Creates the folder and its parents; durable. */
 int file_mkdirs(const char *path, mode_t mode, struct errbuf *why);
-/* Removes the folder with the files in it; a folder in it stays, and then so does this one. One
- * that is not there is fine. */
+/* Removes the folder with the files in it. If it contains a folder, both stay. A missing folder is
+ * fine. */
 int file_remove_folder(const char *path, struct errbuf *why);
 /* Writes all of data at offset, over short writes and EINTR. 0 or -errno, without a sentence. */
 int file_write_at(int fd, const void *data, size_t bytes, uint64_t offset);
@@ -47,8 +46,8 @@ int file_write_at(int fd, const void *data, size_t bytes, uint64_t offset);
 char *file_xdg(const char *variable, const char *fallback);
 /* Could `bytes` bytes be written in this folder now? 0 or -errno, without a sentence. */
 int file_probe_room(const char *folder, size_t bytes);
-/* A file of `bytes` bytes as somebody else reads it, and checks it on the way: read copies `count`
- * bytes from `offset` on to out. 0, or -errno with a sentence. */
+/* A file of `bytes` bytes that somebody else reads and checks on the way: read copies `count` bytes
+ * from `offset` on to out. 0, or -errno with a sentence. */
 struct file_source {
     uint64_t bytes;
     int (*read)(void *arg, uint64_t offset, size_t count, void *out, struct errbuf *why);

@@ -9,8 +9,8 @@
 
 #define NEED_MAX 1000
 
-/* How many of `most` more can be open. Tried, not computed: whoever started us may have left some
- * open. */
+/* How many more files, up to `most`, can be open. Tried, not computed: our parent may have left
+ * some open. */
 static unsigned count_free(unsigned most)
 {
     int fds[NEED_MAX];

@@ -4,9 +4,9 @@
 
 #include "common/err.h"
 
-/* Raises the limit as far as it goes (the usual 1024 is there for programs that use select()), and
- * looks whether `need` more files can be open at once, from 1 to 1000. 0; -EMFILE with a sentence
- * that names limit and need. */
+/* Raises the limit as far as it goes (the usual 1024 only serves programs that use select()), then
+ * checks that `need` (1 to 1000) more files can be open at once. 0; -EMFILE with a sentence that
+ * names limit and need. */
 int file_limit_raise(unsigned need, struct errbuf *why);
 
 #endif

@@ -1,6 +1,6 @@
 /* A float is finite unless all bits of its exponent are set. One more in the exponent then carries
  * into the sign, so the sums are or-ed and the sign looked at once: integer work, four entries at a
- * time in the vectors that every compiler has, since -O2 leaves such a loop as it is. */
+ * time in the vectors that every compiler has, because -O2 does not vectorise such a loop. */
 #include "common/floats.h"
 
 #include <stdint.h>

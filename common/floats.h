@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* From here on this thread takes denormal operands and results for 0, in every float operation.
- * Returns the mode that it was in, for floats_restore. */
+/* From here on this thread treats denormal operands and results as 0 in every float operation.
+ * Returns the previous mode, for floats_restore. */
 unsigned floats_flush(void);
 void floats_restore(unsigned mode);
 
@@ -14,8 +14,8 @@ void floats_restore(unsigned mode);
 bool floats_finite(const float *a, size_t n);
 /* Copies n floats from in, which may be unaligned, and says whether all are finite. */
 bool floats_copy_finite(float *restrict out, const void *restrict in, size_t n);
-/* The same of n IEEE halves, of n bfloat16 (both exact) and of n doubles, rounded to the nearest
- * float: one that is beyond float32 is not finite. */
+/* The same for n IEEE halves or bfloat16 (both exact), or doubles, which are rounded to the nearest
+ * float; one beyond float32 is not finite. */
 bool floats_from_f16(float *restrict out, const void *restrict in, size_t n);
 bool floats_from_bf16(float *restrict out, const void *restrict in, size_t n);
 bool floats_from_f64(float *restrict out, const void *restrict in, size_t n);
@@ -24,6 +24,6 @@ bool floats_from_f64(float *restrict out, const void *restrict in, size_t n);
  * and the lanes are added pairwise at the end. */
 #define FLOATS_LANES 16
 void floats_add_squares(double lane[FLOATS_LANES], const float *a, size_t n);
-double floats_sum_lanes(double lane[FLOATS_LANES]); /* uses them up */
+double floats_sum_lanes(double lane[FLOATS_LANES]); /* consumes the lanes */
 
 #endif

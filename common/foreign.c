@@ -14,9 +14,9 @@
     "a numpy .npz archive; in Python, safetensors.numpy.save_file(dict(numpy.load(FILE)), ...)"
 #define HDF5 "an HDF5 file (Keras, .h5); save its weights as safetensors, with PyTorch's names"
 #define ONNX "an ONNX file; save the state dict of the PyTorch model itself with " SAVE
-#define LFS "the pointer of Git LFS to a file, not the file; git lfs pull fetches it"
+#define LFS "a Git LFS pointer to a file, not the file; git lfs pull fetches it"
 
-/* Where a zip archive may have the names of its members: of the first, and of all. */
+/* Where a zip archive may have the name of its first member, and those of all. */
 #define ZIP_HEAD_BYTES 4096
 #define ZIP_TAIL_BYTES 65536
 
@@ -63,8 +63,8 @@ const char *foreign_name(const void *data, size_t bytes)
 {
     const unsigned char *p = data;
 
-    /* A damaged safetensors file: the bytes before are the length of its header, and may be those
-     * of anything. */
+    /* A damaged safetensors file: the bytes before are the length of its header, which may look
+     * like anything. */
     if (bytes > 8 && p[8] == '{')
         return NULL;
     for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)

@@ -37,7 +37,7 @@
 /* What is drawn from RNG_GLYPH, as its second key. */
 enum draw { DRAW_TRAIN, DRAW_TEST, DEAL_TRAIN, DEAL_TEST, CHOOSE_HARD };
 
-/* A curve passes smoothly through its points, one that ends where it begins is closed. */
+/* A curve passes smoothly through its points, a curve that ends where it begins is closed. */
 enum stroke_kind { LINE, CURVE };
 
 struct stroke {

@@ -16,8 +16,8 @@ void sha256_init(struct sha256 *h)
     crypto_hash_sha256_init(&h->state);
 }
 
-/* Whole blocks go to the processor's own instructions where it has them, behind what libsodium
- * keeps of a block that is not yet full; its state counts bits. */
+/* Whole blocks go to the processor's own instructions where it has them. libsodium keeps the start
+ * of a block that is not yet full; its state counts bits. */
 void sha256_add(struct sha256 *h, const void *data, size_t bytes)
 {
     const size_t kept = h->state.count / 8 % SHA256_BLOCK_BYTES;

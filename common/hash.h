@@ -1,5 +1,5 @@
-/* SHA-256, which names files and models, and BLAKE2b-256, several times as fast, for pieces on
- * their way (libsodium). */
+/* SHA-256, which names files and models, and BLAKE2b-256 (libsodium), several times as fast, for
+ * pieces in transit. */
 #ifndef STEPPE_COMMON_HASH_H
 #define STEPPE_COMMON_HASH_H
 

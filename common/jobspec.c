@@ -1,5 +1,5 @@
-/* The job description as JSON: every walk is over the table in jobspec_rows.c. What ties keys
- * together is in jobspec_check.c. */
+/* The job description as JSON: every walk is over the table in jobspec_rows.c. Dependencies between
+ * keys are in jobspec_check.c. */
 #include "common/jobspec.h"
 
 #include <assert.h>
@@ -52,7 +52,7 @@ static const struct row *row_at(const char *path)
     return row;
 }
 
-/* The word that spec has where the choice looks. */
+/* The word that spec has for the choice. */
 static const char *chosen(const struct jobspec *spec, const struct choice *c)
 {
     const struct row *row = row_at(c->path);
@@ -65,7 +65,7 @@ static bool is_choice(const struct jobspec *spec, const struct choice *c)
     return strcmp(chosen(spec, c), c->word) == 0;
 }
 
-/* Does a job of these choices have the key, or something to write for it? */
+/* Does a job with these choices have the key, or something to write for it? */
 static bool key_used(const struct jobspec *spec, const struct row *row)
 {
     if (row->type == ROW_CHANNELS)
@@ -73,7 +73,7 @@ static bool key_used(const struct jobspec *spec, const struct row *row)
     return (!row->only || is_choice(spec, row->only)) && given_used(spec, row->type);
 }
 
-/* The same; of a section, any key in it. */
+/* The same; for a section, any key in it. */
 static bool row_used(const struct jobspec *spec, const struct row *row)
 {
     bool used = row->type != ROW_SECTION && key_used(spec, row);
@@ -196,7 +196,7 @@ static int read_f64(const cJSON *obj, const char *where, const struct row *row, 
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(obj, row_key(row));
     char range[RANGE_BYTES], value[TEXT_F64_BYTES];
 
-    /* The getters' ranges are closed; theirs would name an end that is not allowed. */
+    /* The getters' ranges are closed, so their sentence would name an end that is not allowed. */
     if (cJSON_IsNumber(item) && (row->above_min || row->below_max)) {
         double v = item->valuedouble;
         if (!in_range(row, v))
@@ -251,7 +251,7 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
     bool written = cJSON_GetObjectItemCaseSensitive(obj, row_key(row)) != NULL;
 
     if (written && row->only && !is_choice(spec, row->only))
-        return err_set(why, -EINVAL, "%s is written, but only %s %s has it; %s is %s", row->path,
+        return err_set(why, -EINVAL, "%s is given, but only %s %s has it; %s is %s", row->path,
                        row->only->path, row->only->word, row->only->path, chosen(spec, row->only));
     if (!written && row->other && is_choice(spec, row->other))
         set_default(spec, row, row->other_def);

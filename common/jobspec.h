@@ -31,7 +31,7 @@ enum measure {
     MEASURE_FORGETTING,
     MEASURE_RANDOM,
     MEASURE_NONE,
-    MEASURE_GIVEN /* by scores that come with the job; has no word */
+    MEASURE_GIVEN /* by scores that come with the job; no word names it */
 };
 enum order { ORDER_EASY_FIRST, ORDER_HARD_FIRST };
 enum curriculum_mode { MODE_SELECT, MODE_WEIGHT, MODE_BOTH };
@@ -59,7 +59,7 @@ extern const char *const numerics_names[];
 /* Shares in rising order. */
 struct shares {
     int count;
-    double at[MILESTONES_MAX]; /* of all steps, (0, 1); 0 behind the last */
+    double at[MILESTONES_MAX]; /* of all steps, (0, 1); 0 after the last */
 };
 
 struct optimizer_spec {
@@ -78,23 +78,23 @@ struct optimizer_spec {
     double gamma;             /* step: what it is multiplied by there, (0, 1] */
 };
 
-/* Something that comes with a job from outside its file. */
+/* Something that a job uses from outside its file. */
 enum given_kind { GIVEN_NOTHING, GIVEN_FILE, GIVEN_JOB };
 #define GIVEN_FILE_BYTES 256
 struct given {
     int kind;
-    char file[GIVEN_FILE_BYTES]; /* as the client calls it; for people */
+    char file[GIVEN_FILE_BYTES]; /* the client's name for it; for people */
     int64_t job, epoch;          /* epoch -1: its last one */
     int measure;                 /* of that job: MEASURE_ADM to MEASURE_MARGIN */
-    uint32_t count;              /* scores of a file without names, all samples' in turn; else 0 */
-    char sha256[SHA256_HEX];     /* of what came; "": not known yet */
+    uint32_t count;              /* scores of a file without sample numbers: one a sample; else 0 */
+    char sha256[SHA256_HEX];     /* of the content; "": not known yet */
 };
 
 /* The places of a job file that name something: curriculum.measure, exclude, weights. */
 enum attached_kind { ATTACHED_ORDER, ATTACHED_EXCLUDE, ATTACHED_WEIGHTS, ATTACHED_KINDS };
 extern const char *const jobspec_attached_names[]; /* as the job file calls them; by kind */
 
-/* A number for each channel of the images; count 0: not said. */
+/* A number for each channel of the images; count 0: not given. */
 struct channels {
     int count;
     double at[CHANNELS_MAX];
@@ -105,7 +105,7 @@ struct input_spec {
     struct channels mean, std;
 };
 
-/* Samples that are kept out of training and of the ranks. */
+/* Samples that are kept out of training and out of the ranks. */
 struct exclude {
     uint32_t count;
     uint32_t *ids; /* [count] ascending, owned; NULL: they are in a file */
@@ -125,7 +125,7 @@ struct jobspec {
     char name[NAME_MAX_BYTES];
     char dataset[NAME_MAX_BYTES];
     struct cJSON *model; /* owned copy of the description: string or object */
-    int64_t epochs;      /* 0: measures its weights and trains nothing */
+    int64_t epochs;      /* 0: measures the given weights and trains nothing */
     int64_t batch, shard;
     uint64_t seed;          /* up to 2^53 - 1 */
     double label_smoothing; /* of the training loss, [0, 1) */
@@ -146,7 +146,7 @@ struct jobspec {
     struct curriculum_spec curriculum;
     struct exclude exclude;
     struct given weights; /* to start from */
-    /* What the job file says, and what came with the weights (scaling.h has who goes first). */
+    /* From the job file, and from the weights (scaling.h says which takes precedence). */
     struct input_spec input, weights_input;
     int numerics;
 };
@@ -158,8 +158,8 @@ struct jobspec {
 int jobspec_parse(const struct cJSON *json, struct jobspec *ret, struct errbuf *why);
 void jobspec_done(struct jobspec *spec);
 /* The spec as JSON with every default written out, keys in the order of the table, without those
- * that its optimizer, schedule and attack do not have; parsing it again gives the same spec, bit
- * for bit. For printing: a number that cJSON would round is a raw node.
+ * that do not apply to its optimizer, schedule and attack; parsing it again gives the same spec,
+ * bit for bit. For printing: a number that cJSON would round is a raw node.
  * Released with cJSON_Delete; NULL when memory is out. */
 struct cJSON *jobspec_json(const struct jobspec *spec);
 /* What the job file names in one of the places; NULL: nothing there. */
@@ -174,7 +174,7 @@ static inline uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t 
                ? 0
                : (samples - spec->exclude.count) / (uint32_t)spec->batch;
 }
-/* Epochs that the job commits: one of scores alone when nothing is trained. */
+/* Epochs that the job commits: one, of scores only, when nothing is trained. */
 static inline int64_t jobspec_epochs(const struct jobspec *spec)
 {
     return spec->epochs == 0 ? 1 : spec->epochs;

@@ -8,8 +8,8 @@
 #include "common/jobspec_internal.h"
 #include "common/text.h"
 
-/* cJSON prints 15 digits when they are near enough for it, which may be another double: then the
- * text is ours. */
+/* cJSON prints 15 digits when it finds them near enough; they may read back as another double. Then
+ * we print the text. */
 cJSON *jobspec_number_json(double v)
 {
     cJSON *number = cJSON_CreateNumber(v);
@@ -48,7 +48,7 @@ int channels_read(const cJSON *obj, const char *where, const char *path, struct 
         c.at[c.count++] = v;
     }
     if (c.count == 0)
-        return err_set(why, -EINVAL, "%s is an empty list, needed is a number for each channel",
+        return err_set(why, -EINVAL, "%s is an empty list, expected a number for each channel",
                        path);
     *ret = c;
     return 0;

@@ -1,4 +1,4 @@
-/* What ties the keys of a job file together.
+/* Rules between the keys of a job file.
  *
  * Two defaults follow from other keys: a job with too few epochs for the default curriculum gets
  * full_at 1 and, with one epoch, no warm-up; an attack of several moves gets alpha = epsilon / 4. A
@@ -58,7 +58,7 @@ static int check_measuring(const struct jobspec *spec, struct errbuf *why)
 {
     if (spec->weights.kind == GIVEN_NOTHING)
         return err_set(why, -EINVAL,
-                       "epochs is 0 and weights is not written; a job that trains nothing measures "
+                       "epochs is 0 and weights is not given; a job that trains nothing measures "
                        "given weights");
     if (spec->score_source == SOURCE_TRAIN)
         return err_set(why, -EINVAL,

@@ -1,9 +1,9 @@
 /* What a job file names that lies outside it: scores of another job or of a file that order the
- * samples, weights to start from, samples to leave out. A file is the client's: it reads it, brings
- * its content to the server and writes the SHA-256 of that beside the name, which from then on is
- * for people only. The scores or weights of another job are copied when the job is submitted, and
- * named by their SHA-256 as well, so that the job stays the same whatever becomes of the other. The
- * mean and std that weights were trained with are noted beside their hash. */
+ * samples, weights to start from, samples to leave out. The client reads the file, sends its
+ * content to the server and writes the SHA-256 of the content beside the name; from then on the
+ * name is for people only. The scores or weights of another job are copied when the job is
+ * submitted, and named by their SHA-256 as well, so that the job stays the same whatever becomes of
+ * the other. The mean and std that weights were trained with are noted beside their hash. */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "common/jobspec_internal.h"
 #include "common/text.h"
 
-/* Measures of another job: those that one epoch has, as the first ones of enum measure. */
+/* Measures of another job: those of a single epoch, which come first in enum measure. */
 static const char *const teacher_names[] = {
     [MEASURE_ADM] = "adm",   [MEASURE_LOSS] = "loss",     [MEASURE_GRAD_NORM] = "grad_norm",
     [MEASURE_EL2N] = "el2n", [MEASURE_MARGIN] = "margin", NULL};
@@ -35,7 +35,7 @@ struct given *jobspec_attached(struct jobspec *spec, enum attached_kind kind)
     }
 }
 
-/* Puts what else is allowed behind the sentence of a refusal. */
+/* Appends the other allowed forms to the sentence of a refusal. */
 static int allowed_too(struct errbuf *why, int rc, const char *text)
 {
     struct errbuf said = {""};
@@ -81,7 +81,7 @@ static int read_hash(const cJSON *obj, const char *where, char sha256[SHA256_HEX
     return rc;
 }
 
-/* An object that names a file, or where `keys` has it a job. */
+/* An object that names a file or, if `keys` has it, a job. */
 static int read_given(const cJSON *obj, const char *where, const char *const *keys,
                       struct given *ret, struct errbuf *why)
 {
@@ -96,7 +96,7 @@ static int read_given(const cJSON *obj, const char *where, const char *const *ke
                      file   ? "names a file and a job; it takes one of them"
                      : jobs ? "names neither a file nor a job"
                             : "names no file",
-                     file || jobs ? "" : "; needed is {\"file\": ...}");
+                     file || jobs ? "" : "; expected {\"file\": ...}");
     if (rc != 0)
         return rc;
     g.kind = file ? GIVEN_FILE : GIVEN_JOB;

@@ -18,7 +18,7 @@ enum row_type {
     ROW_SHARES,   /* struct shares, a list of numbers */
     ROW_BOOL,     /* bool */
     ROW_ENUM,     /* int, index into names */
-    ROW_MEASURE,  /* a word of names, or what is given in its place (jobspec_given.c) */
+    ROW_MEASURE,  /* a word of names, or something given instead (jobspec_given.c) */
     ROW_EXCLUDE,  /* struct exclude */
     ROW_WEIGHTS,  /* struct given */
     ROW_CHANNELS, /* struct channels, a number a channel */
@@ -35,10 +35,10 @@ struct row {
     size_t offset;              /* of the field in struct jobspec */
     const char *def;            /* as a person would write it; NULL: the key is required */
     double min, max;            /* of a number */
-    bool above_min, below_max;  /* this end itself is not allowed */
+    bool above_min, below_max;  /* the end itself is not allowed */
     const char *const *names;   /* ROW_ENUM */
-    const struct choice *only;  /* the choice that has the key; NULL: all */
-    const struct choice *other; /* the choice with another default, or NULL */
+    const struct choice *only;  /* the choice to which the key belongs; NULL: all */
+    const struct choice *other; /* the choice for which the default differs, or NULL */
     const char *other_def;
     const char *help;
 };
@@ -47,7 +47,7 @@ extern const struct row jobspec_rows[]; /* the last has no path */
 
 /* Fills in the defaults that follow from other keys; json is the job file. */
 void jobspec_settle(const struct cJSON *json, struct jobspec *spec);
-/* Judges what ties keys together. 0 or -EINVAL with a sentence that has both values. */
+/* Judges keys that depend on each other. 0 or -EINVAL with a sentence that has both values. */
 int jobspec_check(const struct jobspec *spec, struct errbuf *why);
 
 /* jobspec_given.c: reading and writing of what comes from outside; section or
@@ -64,7 +64,7 @@ cJSON *given_weights_json(const struct jobspec *spec);
 int channels_read(const cJSON *obj, const char *where, const char *path, struct channels *ret,
                   struct errbuf *why);
 cJSON *channels_json(const struct channels *c);
-/* A number that is printed so that it is read as the same double. NULL when memory is out. */
+/* A number whose printed form reads back as the same double. NULL when memory is out. */
 cJSON *jobspec_number_json(double v);
 /* Is there something to write for a row of this type? */
 bool given_used(const struct jobspec *spec, enum row_type type);

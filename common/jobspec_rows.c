@@ -1,8 +1,8 @@
-/* The keys of a job file: this table is the one place that knows a key: where it stands in the
- * file, its field, type, range, default and meaning; reading, writing and the help of `submit` walk
- * it. Keys stand in the order in which a person meets them. A key that only some choice of a word
- * has (beta1 is adamw's) names that choice; so does a second default. The word comes before such
- * keys, in the same section. */
+/* The keys of a job file. This table alone knows a key: its place in the file, its field, type,
+ * range, default and meaning. Reading, writing and the help of `submit` walk it. Keys stand in the
+ * order in which a person meets them. A key that only some choice of a word has (beta1 is adamw's)
+ * names that choice; so does a second default. That word comes before such keys, in the same
+ * section. */
 #include <stddef.h>
 
 #include "common/jobspec_internal.h"

@@ -1,8 +1,8 @@
-/* The line is put together here and not by one vsnprintf: only so is it known which quotes are the
- * format's own and which came with a value. A value between quotes has its quotes, backslashes and
- * ends of lines escaped; a "%s" that is all of an unquoted value gets quotes when it needs them; no
- * value brings control characters. So `key=value` and `key="value"` can be told apart by a program,
- * whatever a peer's name or a file's held. */
+/* The line is put together here and not by one vsnprintf: only so can it tell the format's own
+ * quotes from those of a value. Inside quotes, a value's quotes, backslashes and newlines are
+ * escaped; a "%s" that is a whole unquoted value gets quotes when it needs them; no value brings
+ * control characters. So a program can read `key=value` and `key="value"` whatever a peer's or
+ * file's name holds. */
 #include "common/log.h"
 
 #include <assert.h>
@@ -21,7 +21,7 @@
 #include "common/text.h"
 
 #define LINE_BYTES 4096 /* PIPE_BUF: lines of two processes never mix in one pipe */
-#define CLOSING_BYTES 2 /* the quote of a value that was cut, and the newline */
+#define CLOSING_BYTES 2 /* the closing quote of a value that was cut, and the newline */
 #define SPEC_BYTES 16   /* of a conversion, "%-12.5lld" */
 
 const char *const log_level_names[] = {"error", "warn", "info", "debug", NULL};
@@ -112,7 +112,7 @@ static long long next_integer(const char *length, struct values *v)
     }
 }
 
-/* One conversion that begins at fmt; returns what stands behind it. all: as in put_string. */
+/* One conversion that begins at fmt; returns what follows it. all: as in put_string. */
 static const char *put_value(struct line *l, const char *fmt, bool all, struct values *v)
 {
     size_t flags = 1 + strspn(fmt + 1, "-+ #0123456789.");

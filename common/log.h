@@ -12,8 +12,8 @@ void log_set_level(enum log_level level);
 /* `event` is a dotted name (job.state); fmt gives key=value pairs, or key=\"...\" where blanks may
  * come. Conversions: s d i u x f e g, with flags, width, precision and length as in printf, no '*'.
  * Of a value between quotes, '"', '\' and newlines are escaped; "key=%s" gets quotes where it needs
- * them; what may not be shown (text_next) becomes '?'. Thread-safe, one write(2). A log that cannot
- * be written (a full disk, a closed stream) is lost and stops nobody. */
+ * them; characters that may not be shown (text_next) become '?'. Thread-safe, one write(2). A line
+ * that cannot be written (a full disk, a closed stream) is lost; nothing stops because of it. */
 __attribute__((format(printf, 3, 4))) void log_event(enum log_level level, const char *event,
                                                      const char *fmt, ...);
 

@@ -18,8 +18,8 @@
 
 /* A hierarchy of control groups as this process sees it. */
 struct hierarchy {
-    char path[LINE_BYTES];  /* of our group, from the root of the hierarchy; "": we are in none */
-    char mount[LINE_BYTES]; /* the folder where it is mounted; "": it is not */
+    char path[LINE_BYTES];  /* our group, from the root of the hierarchy; "": none */
+    char mount[LINE_BYTES]; /* the folder where it is mounted; "": not mounted */
     char below[LINE_BYTES]; /* the group that this folder shows */
 };
 
@@ -49,7 +49,7 @@ static bool has_word(const char *list, const char *word)
     return false;
 }
 
-/* Calls each with every line of the file until it is content. */
+/* Calls each with every line of the file until it returns true. */
 static void read_lines(const char *root, const char *name,
                        bool (*each)(struct hierarchy *h, char *line, const char *controller),
                        struct hierarchy *h, const char *controller)
@@ -104,9 +104,9 @@ static bool mount_line(struct hierarchy *h, char *line, const char *controller)
     return true;
 }
 
-/* Our group's folder into out, and the bytes of it that are the mount: what is above is not ours to
- * see. A group that is not below what is mounted is that of another namespace: then the folder of
- * the mount is as near as we come. False: there is no such hierarchy. */
+/* Our group's folder into out, and the length of its part that is the mount: we cannot see above
+ * that. A group that is not below the mounted one belongs to another namespace; then the mount's
+ * folder is the nearest one. False: there is no such hierarchy. */
 static bool our_folder(const char *root, const char *controller, char out[2 * LINE_BYTES],
                        size_t *ret_mount)
 {
@@ -172,7 +172,7 @@ static void read_v2(const char *root, const char *folder, struct machine *io)
     char line[LINE_BYTES];
 
     read_memory(root, folder, "memory.max", &io->group_bytes);
-    read_memory(root, folder, "memory.high", &io->group_bytes); /* above it all is slow */
+    read_memory(root, folder, "memory.high", &io->group_bytes); /* above it everything slows down */
     if (!read_line(root, folder, "cpu.max", line))
         return;
     char *period = strchr(line, ' ');

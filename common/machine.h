@@ -1,6 +1,6 @@
 /* What this process may use of the machine: processors by its affinity mask (taskset, cpuset) and
  * the CPU quota of its control groups, memory by their limits (v1 and v2, each group and all above
- * it) and by ulimit -v. Whoever sizes something by the machine asks here. */
+ * it) and by ulimit -v. Code that sizes anything by the machine asks here. */
 #ifndef STEPPE_COMMON_MACHINE_H
 #define STEPPE_COMMON_MACHINE_H
 
@@ -8,7 +8,7 @@
 
 struct machine {
     unsigned online;        /* processors of the machine */
-    unsigned allowed;       /* of these, those of the affinity mask */
+    unsigned allowed;       /* of these, the ones in the affinity mask */
     double quota;           /* processors' worth of time that the groups grant; 0: no limit */
     int64_t physical_bytes; /* memory of the machine; 0: not known */
     int64_t group_bytes;    /* that the groups grant; 0: no limit */
@@ -21,7 +21,7 @@ void machine_here(struct machine *ret);
  * below root; root is "" but for tests. */
 void machine_groups(const char *root, struct machine *io);
 
-unsigned machine_processors(const struct machine *m); /* at least 1; part of one counts */
+unsigned machine_processors(const struct machine *m); /* at least 1; a part of one is rounded up */
 int64_t machine_memory(const struct machine *m);      /* bytes; INT64_MAX when nothing is known */
 
 /* For people, into buf, returned. Why there are so many processors: "affinity of 2 processors",

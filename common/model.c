@@ -163,7 +163,8 @@ static int fit_norm(struct fit *f, struct layer *l, struct errbuf *why)
 static int fit_groupnorm(struct fit *f, struct layer *l, struct errbuf *why)
 {
     if (l->in.c % l->groups != 0)
-        return err_set(why, -EINVAL, "groups is %u, which does not divide the input's %u channels",
+        return err_set(why, -EINVAL,
+                       "groups is %u, which does not divide the %u channels of the input",
                        l->groups, l->in.c);
     if (dims_count(l->in) == l->groups)
         return err_set(why, -EINVAL,
@@ -176,7 +177,8 @@ static int fit_groupnorm(struct fit *f, struct layer *l, struct errbuf *why)
 static int fit_add(struct fit *f, struct layer *l, struct errbuf *why)
 {
     const struct layer *from = &f->m->layers[l->from];
-    const char *to = f->m->layers[l->input].name; /* never the image: `from` lies before it */
+    const char *to =
+        f->m->layers[l->input].name; /* never the image: layer `from` comes before it */
 
     if (!dims_equal(from->out, l->in))
         return err_set(
@@ -215,7 +217,7 @@ static int (*const fits[LAYER_KINDS])(struct fit *f, struct layer *l, struct err
     [LAYER_DROPOUT] = fit_same,
 };
 
-/* The statistics of all BatchNorms, behind everything that is trained. */
+/* The statistics of all BatchNorms, after everything that is trained. */
 static void add_running(struct fit *f)
 {
     struct model *m = f->m;

@@ -4,20 +4,23 @@
  * along wherever the vector goes (wire, checkpoint, export) and are averaged, not trained.
  *
  * JSON: "lenet", or {"layers": [{"type": "conv2d", "channels": 16, "kernel": 3}, ...]} where
- *   dense   {units, bias=true}             weight [in, units], bias [units]; input must be flat
- *   conv2d  {channels, kernel=3, stride=1, padding=kernel/2, bias=true}  weight [kh, kw, in, out]
- *   groupnorm {groups}   weight [C], bias [C]; (x - mean) / sqrt(var + 1e-5) over a group's
- * channels batchnorm {}         weight [C], bias [C]; the same per channel over a shard; running
- * statistics running_mean [C], running_var [C] relu, flatten {} dropout {rate=0.5}   in training an
- * entry is 0 with this chance, else divided by 1 - rate maxpool, avgpool {size=2, stride=size}  no
- * padding, rows that do not fill a window are dropped globalpool {}        the mean of every
- * channel: [1, 1, C] add {from}           its input + the output of the layer named `from` and each
- * may have "name" (default conv1, conv2 .., fc1, gn1, bn1, relu1, pool1 ..) and "input": the name
- * of the earlier layer whose output it reads, when that is not the one before it. A list without
- * names is a chain, and a residual block is a branch ("input") that meets the other one in an add.
- * Every output must be used; the last layer must be dense with as many units as there are classes;
- * a last dense layer without "units" gets them. Activations are NHWC everywhere; flatten keeps that
- * order. The input is normalised per channel: (x - mean) / std, with x in [0, 1]. */
+ *   dense {units, bias=true}: weight [in, units], bias [units]; input must be flat
+ *   conv2d {channels, kernel=3, stride=1, padding=kernel/2, bias=true}: weight [kh, kw, in, out]
+ *   groupnorm {groups}: weight [C], bias [C];
+ *       (x - mean) / sqrt(var + 1e-5) over the channels of a group
+ *   batchnorm {}: weight [C], bias [C]; the same per channel over a shard;
+ *       running statistics running_mean [C], running_var [C]
+ *   relu {}, flatten {}
+ *   dropout {rate=0.5}: in training an entry is 0 with this chance, else divided by 1 - rate
+ *   maxpool, avgpool {size=2, stride=size}: no padding, incomplete windows are dropped
+ *   globalpool {}: the mean of every channel, [1, 1, C]
+ *   add {from}: its input + the output of the layer named `from`
+ * and each may have "name" (default conv1, conv2 .., fc1, gn1, bn1, relu1, pool1 ..) and "input":
+ * the name of the earlier layer whose output it reads, when that is not the one before it. A list
+ * without names is a chain; a residual block is a branch ("input") that meets the other branch in
+ * an add. Every output must be used. The last layer must be dense with as many units as there are
+ * classes; without "units" it gets them. Activations are NHWC everywhere; flatten keeps that order.
+ * The input is normalised per channel: (x - mean) / std, with x in [0, 1]. */
 #ifndef STEPPE_COMMON_MODEL_H
 #define STEPPE_COMMON_MODEL_H
 
@@ -71,7 +74,7 @@ struct param {
     size_t offset, count; /* floats in the flat vector; offsets are multiples of 16 floats */
     bool decay;           /* weight decay applies (not to biases and norms) */
     bool scaled;          /* a weight or a norm's scale: asam measures it by its own size */
-    uint32_t fan_in;      /* 0: every entry starts at `start` */
+    uint32_t fan_in;      /* 0: every entry starts with the value `start` */
     float start;
     struct dims flattened; /* the first dense weight behind a flatten: its input dims; else {0} */
 };
@@ -118,7 +121,7 @@ void model_init(const struct model *m, uint64_t seed, float *theta);
 /* Multiply-adds of one forward pass of one image, all dense and conv2d layers. */
 uint64_t model_macs(const struct model *m);
 
-/* What weights say of themselves beside the parameters. */
+/* What a file of weights says beside the parameters. */
 struct weights_said {
     struct scaling scaling; /* no channels: nothing */
     char *class_names;      /* JSON list, owned; NULL: nothing */
@@ -142,9 +145,9 @@ int model_export(const struct model *m, const float *theta, int64_t steps,
                  const struct safetensors_meta *meta, int meta_count, const char *path,
                  struct errbuf *why);
 /* Reads such a file into theta [floats]: every parameter of the model must be there, with its
- * shape, in F32 or in F16, BF16 or F64, which become it; and nothing else but num_batches_tracked.
- * What the metadata says goes to *ret_said, the rest of it is not looked at. Sentences name the
- * file as `called` and the tensor. 0, -EINVAL, -ENOMEM or -errno. */
+ * shape, in F32 or in F16, BF16 or F64, which are converted; and nothing else but
+ * num_batches_tracked. What the metadata says goes to *ret_said; other metadata is ignored.
+ * Sentences name the file as `called` and the tensor. 0, -EINVAL, -ENOMEM or -errno. */
 int model_import(const struct model *m, const char *path, const char *called, float *theta,
                  struct weights_said *ret_said, struct errbuf *why);
 

@@ -126,9 +126,9 @@ char *model_layers_json(const struct model *m)
     return text;
 }
 
-/* The number of steps for each BatchNorm, as torch counts them, and all parameters. Whole numbers
- * first, so that every entry lies at a multiple of its size. tensors has room for 2 * param_count;
- * returns how many there are. */
+/* The number of steps for each BatchNorm, as torch counts them, and all parameters. Integers first,
+ * so that every entry lies at a multiple of its size. tensors has room for 2 * param_count; returns
+ * how many there are. */
 static int turn_params(const struct model *m, const float *theta, const int64_t *steps,
                        float *turned, struct tensor *tensors)
 {
@@ -149,8 +149,8 @@ static int turn_params(const struct model *m, const float *theta, const int64_t 
     return count;
 }
 
-/* Puts `meta` behind our own entries in all, or in the place of those of the same key; returns how
- * many there are. */
+/* Appends `meta` to our own entries in all, or replaces those with the same key; returns how many
+ * there are. */
 static int add_meta(struct safetensors_meta *all, const struct safetensors_meta *meta, int count)
 {
     int used = OWN_META;

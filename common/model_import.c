@@ -1,5 +1,5 @@
-/* Weights from a file, as model_export.c or PyTorch writes them. What the file says of mean and std
- * is read with them: parameters that saw pixels scaled otherwise are another model. */
+/* Weights from a file, as model_export.c or PyTorch writes them. The file's mean and std are read
+ * with them: parameters that were trained on pixels scaled otherwise are another model. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +54,7 @@ static int check_classes(const struct safetensors *st, const struct model *m, st
     int64_t classes = m->classes;
 
     if (text && text_i64(text, 1, CLASSES_MAX, &classes) && classes != m->classes)
-        return err_set(why, -EINVAL, "it is a model of %lld classes, the dataset has %u",
+        return err_set(why, -EINVAL, "it is a model for %lld classes, the dataset has %u",
                        (long long)classes, m->classes);
     return 0;
 }
@@ -83,7 +83,7 @@ static int read_said(const struct safetensors *st, const struct model *m, struct
 
 /* --- the parameters --- */
 
-/* A tensor that the model has, or a count of steps that torch keeps beside a BatchNorm. */
+/* A tensor of the model, or the step count that torch keeps with a BatchNorm. */
 static bool is_known(const struct model *m, const char *name)
 {
     const char *dot = strrchr(name, '.');
@@ -94,7 +94,7 @@ static bool is_known(const struct model *m, const char *name)
     return dot && strcmp(dot, ".num_batches_tracked") == 0;
 }
 
-/* How entries of a dtype become float32; NULL: they do not. */
+/* How entries of a dtype become float32; NULL: they cannot. */
 typedef bool (*floats_from)(float *restrict out, const void *restrict in, size_t n);
 
 static floats_from reader_of(enum dtype d)
@@ -115,8 +115,8 @@ static int import_param(const struct param *p, const struct safetensors *st, flo
     const struct tensor want = model_turned(p, theirs), *t = safetensors_find(st, p->name);
 
     if (t && !reader_of(t->dtype))
-        return err_set(why, -EINVAL, "tensor \"%s\" is %s, needed is F32, F16, BF16 or F64",
-                       p->name, dtype_name(t->dtype));
+        return err_set(why, -EINVAL, "tensor \"%s\" is %s, expected F32, F16, BF16 or F64", p->name,
+                       dtype_name(t->dtype));
     int rc = safetensors_need(st, p->name, t ? t->dtype : DTYPE_F32, p->dims, &t, why);
     if (rc < 0)
         return rc;
@@ -148,8 +148,8 @@ int model_import(const struct model *m, const char *path, const char *called, fl
     rc = read_said(&st, m, &said, why);
     for (int i = 0; rc == 0 && i < st.tensor_count; i++)
         if (!is_known(m, st.tensors[i].name))
-            rc =
-                err_set(why, -EINVAL, "tensor %s is none of model %s", st.tensors[i].name, m->name);
+            rc = err_set(why, -EINVAL, "tensor %s does not exist in model %s", st.tensors[i].name,
+                         m->name);
     for (int i = 0; rc == 0 && i < m->param_count; i++)
         rc = import_param(&m->params[i], &st, theirs + m->params[i].offset, theta, why);
     if (rc < 0)

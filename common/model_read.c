@@ -32,13 +32,13 @@ const char *const layer_kind_names[] = {
 
 struct kind {
     const char *prefix;      /* of default names: conv1, fc1 */
-    const char *const *keys; /* that the layer may have, NULL-terminated */
+    const char *const *keys; /* keys that the layer may have, NULL-terminated */
     bool spatial;            /* works on rows and columns */
-    /* Fills l from obj; what the dataset decides stays 0. */
+    /* Fills l from obj; what depends on the dataset stays 0. */
     int (*read)(const cJSON *obj, const char *where, struct layer *l, struct errbuf *why);
 };
 
-/* What a value is, for a sentence on a value of the wrong type. */
+/* Describes a value, for a sentence on its wrong type. */
 static const char *type_of(const cJSON *item)
 {
     return !item                  ? "missing"
@@ -86,7 +86,7 @@ static int read_conv2d(const cJSON *obj, const char *where, struct layer *l, str
     rc = read_u32(obj, where, "stride", 1, WINDOW_MAX, &l->stride, why);
     if (rc)
         return rc;
-    /* More padding would make outputs of windows that see no input at all. */
+    /* With more padding some windows would see no input at all. */
     rc = read_u32(obj, where, "padding", 0, l->kernel - 1, &l->padding, why);
     return rc ? rc : field_bool(obj, where, "bias", false, &l->bias, why);
 }
@@ -148,7 +148,7 @@ static const struct kind kinds[LAYER_KINDS] = {
     [LAYER_DROPOUT] = {"dropout", dropout_keys, false, read_dropout},
 };
 
-/* The name that was written, or the kind's prefix with the number of the layer among its kind. */
+/* The given name, or the kind's prefix with the number of the layer among its kind. */
 static int read_name(const cJSON *obj, const char *where, struct layer *layers, int index,
                      struct errbuf *why)
 {
@@ -173,7 +173,7 @@ static int read_name(const cJSON *obj, const char *where, struct layer *layers, 
     }
     for (int i = 0; i < index; i++)
         if (strcmp(layers[i].name, l->name) == 0)
-            return err_set(why, -EINVAL, "%s.name is \"%s\", which is the name of layers[%d] too",
+            return err_set(why, -EINVAL, "%s.name is \"%s\", which is also the name of layers[%d]",
                            where, l->name, i);
     return 0;
 }
@@ -192,8 +192,8 @@ static int read_reference(const cJSON *obj, const char *where, const char *key, 
     const int found = text_index(name, names);
     if (found < 0) {
         const char *near = text_nearest(name, names);
-        return err_set(why, -EINVAL, "%s.%s is \"%s\", which names no layer before it%s%s%s", where,
-                       key, name, near ? "; did you mean \"" : "", near ? near : "",
+        return err_set(why, -EINVAL, "%s.%s is \"%s\", but no earlier layer has this name%s%s%s",
+                       where, key, name, near ? "; did you mean \"" : "", near ? near : "",
                        near ? "\"?" : "");
     }
     *io = found;
@@ -212,7 +212,7 @@ static int read_inputs(const cJSON *obj, const char *where, struct layer *layers
     if (rc)
         return rc;
     if (l->from == l->input)
-        return err_set(why, -EINVAL, "%s.from is \"%s\", the layer that it is added to", where,
+        return err_set(why, -EINVAL, "%s.from is \"%s\", which is already its input", where,
                        layers[l->from].name);
     return 0;
 }
@@ -248,7 +248,7 @@ static int read_layer(const cJSON *obj, struct layer *layers, int index, struct 
     return rc ? rc : kinds[kind].read(obj, where, l, why);
 }
 
-/* The first layer whose output nothing reads, the last one aside; -1 when there is none. */
+/* The first layer whose output nothing reads, except the last layer; -1 when there is none. */
 static int unused_layer(const struct layer *layers, int count)
 {
     bool used[LAYERS_MAX] = {false};
@@ -265,7 +265,7 @@ static int unused_layer(const struct layer *layers, int count)
     return -1;
 }
 
-/* What is wrong with the order of the layers for every input. */
+/* Refuses an order of layers that is wrong for every input. */
 static int check_order(const struct layer *layers, int count, struct errbuf *why)
 {
     bool flat[LAYERS_MAX] = {false};
@@ -275,8 +275,8 @@ static int check_order(const struct layer *layers, int count, struct errbuf *why
         const bool flat_in = (l->input >= 0 && flat[l->input]) || (l->from >= 0 && flat[l->from]);
         if (flat_in && kinds[l->kind].spatial)
             return err_set(why, -EINVAL,
-                           "model.layers[%d] (%s): it needs rows and columns, and a layer before "
-                           "it made the input flat",
+                           "model.layers[%d] (%s): it needs rows and columns, but an earlier layer "
+                           "made the input flat",
                            i, layer_kind_names[l->kind]);
         if (l->kind == LAYER_DENSE && l->out.c == 0 && i != count - 1)
             return err_set(why, -EINVAL,
@@ -286,9 +286,10 @@ static int check_order(const struct layer *layers, int count, struct errbuf *why
         flat[i] = flat_in || l->kind == LAYER_DENSE || l->kind == LAYER_FLATTEN;
     }
     if (layers[count - 1].kind != LAYER_DENSE)
-        return err_set(why, -EINVAL,
-                       "model.layers[%d] (%s): the last layer must be dense, with a unit a class",
-                       count - 1, layer_kind_names[layers[count - 1].kind]);
+        return err_set(
+            why, -EINVAL,
+            "model.layers[%d] (%s): the last layer must be dense, with one unit per class",
+            count - 1, layer_kind_names[layers[count - 1].kind]);
     const int unused = unused_layer(layers, count);
     if (unused >= 0)
         return err_set(why, -EINVAL, "model.layers[%d] (%s): no layer reads its output, \"%s\"",

@@ -1,5 +1,5 @@
-/* One judge for a value, whether it comes from the table, a file or the command line; the three
- * readers only differ in how they split their input and in what they call the option. */
+/* One function judges a value, whether it comes from the table, a file or the command line. The
+ * three readers differ only in how they split their input and what they call the option. */
 #include "common/options.h"
 
 #include <ctype.h>
@@ -18,8 +18,8 @@
 
 static const char *const bool_names[] = {"false", "true", NULL};
 
-/* Text that values of a configuration file point into. They are used until the process ends, so
- * nothing frees them; the list only keeps leak checkers from calling them lost. */
+/* Text into which values of a configuration file point. It is used until the process ends, so
+ * nothing frees it; the list only keeps leak checkers from calling it lost. */
 struct kept {
     struct kept *next;
     char text[];
@@ -133,7 +133,7 @@ static bool set_field(const struct option *o, const char *value, void *target)
     return false;
 }
 
-/* As set_field, with the sentence. dashes is "--" or "", as the person wrote it. */
+/* As set_field, with a sentence. dashes is "--" or "", as the person wrote it. */
 static int set_option(const struct option *o, const char *dashes, const char *value, void *target,
                       struct errbuf *why)
 {
@@ -235,7 +235,7 @@ int options_file(const struct option *table, const char *path, void *target, str
     if (rc != 0)
         return rc;
     if (strlen(text) != bytes)
-        rc = err_set(why, -EINVAL, "%s is not a text file, it holds a NUL byte", path);
+        rc = err_set(why, -EINVAL, "%s is not a text file: it holds a NUL byte", path);
     for (char *line = text, *next; rc == 0 && line; line = next) {
         next = strchr(line, '\n');
         if (next)
@@ -264,7 +264,7 @@ static int read_option(const struct option *table, int argc, char **argv, int *a
         return refuse_unknown(table, "--", name, bytes, why);
     if (o->type == OPT_FLAG) {
         if (value)
-            return err_set(why, -EINVAL, "--%s takes no value, it is given \"%.*s\"", o->name,
+            return err_set(why, -EINVAL, "--%s takes no value, but was given \"%.*s\"", o->name,
                            SHOWN_MAX, value);
         return set_option(o, "--", "true", target, why);
     }
@@ -278,7 +278,7 @@ static int read_option(const struct option *table, int argc, char **argv, int *a
     return set_option(o, "--", value, target, why);
 }
 
-/* "-" alone is a positional (standard input by custom), so is a negative number. */
+/* "-" alone is a positional (standard input by custom), and so is a negative number. */
 static bool is_option(const char *word)
 {
     return word[0] == '-' && word[1] != '\0' && !isdigit((unsigned char)word[1]);

@@ -51,8 +51,9 @@ int options_file(const struct option *table, const char *path, void *target, str
 int options_args(const struct option *table, int argc, char **argv, void *target, char **rest,
                  int *ret_rest, struct errbuf *why);
 
-/* What the daemons do: defaults, then the flags; when those name a config file (*config, a field of
- * target), the file, and the flags once more, which win. Positionals are an error. 0 or -errno. */
+/* For the daemons. Applies the defaults, then the flags. When the flags name a config file
+ * (*config, a field of target), applies the file and then the flags again: flags win. Positionals
+ * are an error. 0 or -errno. */
 int options_read(const struct option *table, int argc, char **argv, void *target,
                  const char *const *config, struct errbuf *why);
 

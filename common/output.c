@@ -24,8 +24,8 @@ static ssize_t write_out(void *cookie, const char *bytes, size_t count)
     return o->lost ? 0 : (ssize_t)done; /* 0 is a failure here */
 }
 
-/* Reading from what stands in for stdin, and writing to what stands in for the others, fails as it
- * does on a closed one. stderr alone may swallow: there is nowhere to report it. */
+/* The replacements fail as closed streams do: stdin on reading, stdout on writing. stderr may
+ * swallow what is written: there is nowhere to report it. */
 static void fill_streams(void)
 {
     static const int flags[] = {O_WRONLY, O_RDONLY, O_WRONLY};

@@ -23,13 +23,13 @@ static int judge_folder(int fd, const char *path, struct errbuf *why)
                        path, (unsigned)st.st_uid, (unsigned)geteuid());
     if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
         return err_set(why, -EPERM,
-                       "others may change what is in the folder %s (mode %03o); take that away "
-                       "(chmod go-w) or name another folder",
+                       "others may change files in the folder %s (mode %03o); forbid that (chmod "
+                       "go-w) or name another folder",
                        path, (unsigned)(st.st_mode & 0777));
     return 0;
 }
 
-/* The path without slashes at its end: behind them a link would be followed. */
+/* The path without trailing slashes: with them a link would be followed. */
 static char *without_slashes(const char *path)
 {
     char *plain = xstrdup(path);
@@ -61,7 +61,7 @@ int own_folder(const char *path, struct errbuf *why)
     if (fd < 0) {
         rc = -errno;
         if (is_link(AT_FDCWD, plain))
-            rc = err_set(why, -EPERM, "%s is a link; name the folder that it leads to", plain);
+            rc = err_set(why, -EPERM, "%s is a link; name the folder that it points to", plain);
         else
             err_set(why, rc, "cannot open the folder %s: %s", plain, err_text(rc));
         goto out;
@@ -82,7 +82,7 @@ static int judge_file(int fd, const char *folder, const char *name, struct stat 
     if (fstat(fd, st) < 0)
         return err_set(why, -errno, "cannot look at %s/%s: %s", folder, name, err_text(-errno));
     if (!S_ISREG(st->st_mode))
-        return err_set(why, -EPERM, "%s/%s is %s, needed is a file; remove it", folder, name,
+        return err_set(why, -EPERM, "%s/%s is %s, expected a file; remove it", folder, name,
                        S_ISDIR(st->st_mode) ? "a folder" : "not a regular file");
     if (st->st_uid != geteuid())
         return err_set(why, -EPERM,

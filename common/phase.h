@@ -1,4 +1,4 @@
-/* The phases of a round, as a result's key has them. */
+/* The phases of a round, as they stand in a result's key. */
 #ifndef STEPPE_COMMON_PHASE_H
 #define STEPPE_COMMON_PHASE_H
 

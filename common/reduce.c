@@ -1,11 +1,11 @@
 /* The sum along the tree. What was added is summed upwards at once, so the pending sums are
  * disjoint vertices and each is known by its lower end alone: slots[lo - root.lo] says where the
- * vertex that starts there ends. A sibling is one look, an ancestor that is already there is found
- * on the way down from the root, a descendant by looking at the slots below n.
+ * vertex that starts there ends. A sibling takes one look. An ancestor that was already added is
+ * found on the way down from the root, a descendant in the slots below n.
  *
  * A sum replaces its left child's buffer (left += right) and the right one's goes back to the pool.
- * Buffers hold the doubles behind the floats, each part padded to whole cache lines: the loop
- * runs over whole blocks and what it adds in the padding is never read. */
+ * Buffers hold the doubles behind the floats, each part padded to whole cache lines: the loop runs
+ * over whole blocks, and nothing reads the padding. */
 #include "common/reduce.h"
 
 #include <assert.h>
@@ -165,7 +165,7 @@ float *reduce_buffer(struct reduce *r, double **ret_doubles)
     return buf;
 }
 
-/* left += right. The inner loops have a constant count: that is what is vectorised at -O2. */
+/* left += right. The inner loops have a constant count, so that they are vectorised at -O2. */
 static void add_floats(float *restrict left, const float *restrict right, size_t blocks)
 {
     left = __builtin_assume_aligned(left, LINE_BYTES);

@@ -2,8 +2,8 @@
  *
  * A node is [lo, hi): it splits at lo + the largest power of two below hi - lo. The sum of a node
  * is (sum of its left child) + (sum of its right child), entry by entry; a leaf is a shard's own
- * result. So the bits of the sum depend on the tree only, never on who summed what or when.
- * Workers sum inside the node they were given, the server sums above. Pure. */
+ * result. So the bits of the sum depend on the tree only, never on who summed what or when. A
+ * worker sums inside its node, the server sums above. Pure. */
 #ifndef STEPPE_COMMON_REDUCE_H
 #define STEPPE_COMMON_REDUCE_H
 
@@ -33,15 +33,15 @@ struct reduce;
  * allocation per step once the pattern of arrivals has been seen. NULL when memory is out. */
 struct reduce *reduce_create(size_t floats, size_t doubles);
 void reduce_free(struct reduce *r); /* NULL is fine */
-/* Starts a new sum below root in the tree over `shards` shards; drops what was there. */
+/* Starts a new sum below root in the tree over `shards` shards; drops the old one. */
 void reduce_reset(struct reduce *r, struct node root, uint32_t shards);
 /* A buffer of `floats` floats (64-byte aligned) with `doubles` doubles in *ret_doubles, to be
  * filled by the caller and handed back with reduce_add. Contents undefined. NULL when memory is
  * out. */
 float *reduce_buffer(struct reduce *r, double **ret_doubles);
 /* Adds the result of node n, which lies in buf (from reduce_buffer, ownership passes back); sums
- * upwards as far as siblings are there. 0; -EEXIST when n (or an ancestor of it, or part of it)
- * was added before, -EINVAL when n is no vertex below root; then buf is only taken back. */
+ * upwards as far as siblings have arrived. 0; -EEXIST when n (or an ancestor of it, or part of it)
+ * was added before, -EINVAL when n is no vertex below root; then it only takes buf back. */
 int reduce_add(struct reduce *r, struct node n, float *buf);
 /* Gives an unused buffer back. */
 void reduce_drop(struct reduce *r, float *buf);

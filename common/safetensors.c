@@ -87,7 +87,7 @@ static int read_tensor(const cJSON *entry, const char *data, size_t data_bytes, 
     if (rc != 0)
         return rc;
     if (offset_count != 2 || offsets[0] > offsets[1] || offsets[1] > data_bytes)
-        return err_set(why, -EINVAL, "%s: data_offsets must be a begin and an end within %zu bytes",
+        return err_set(why, -EINVAL, "%s: data_offsets must be a start and an end within %zu bytes",
                        where, data_bytes);
     if (!tensor_count(t.shape, t.dims, &count))
         return err_set(why, -EINVAL, "%s: the shape is too large", where);
@@ -128,7 +128,7 @@ static int check_extents(struct extent *extents, size_t count, size_t data_bytes
         if (extents[i].begin != end)
             return err_set(why, -EINVAL,
                            "tensor \"%s\" begins at byte %" PRIu64
-                           " of the data, needed is %" PRIu64,
+                           " of the data, expected %" PRIu64,
                            extents[i].name, extents[i].begin, end);
         end = extents[i].end;
     }
@@ -281,7 +281,7 @@ int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, s
     int rc = parse(data, bytes, ret, why);
     const char *foreign = rc < 0 && rc != -ENOMEM ? foreign_name(data, bytes) : NULL;
 
-    return foreign ? err_set(why, -EINVAL, "it is no safetensors file, it is %s", foreign) : rc;
+    return foreign ? err_set(why, -EINVAL, "it is not a safetensors file, it is %s", foreign) : rc;
 }
 
 /* Maps the regular file read-only; *ret_bytes is at least 1. */
@@ -292,7 +292,7 @@ static int map_file(int fd, const char *path, void **ret, size_t *ret_bytes, str
     if (fstat(fd, &st) != 0)
         return err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
     if (!S_ISREG(st.st_mode) || st.st_size == 0)
-        return err_set(why, -EINVAL, "%s is %s, needed is a safetensors file", path,
+        return err_set(why, -EINVAL, "%s is %s, expected a safetensors file", path,
                        S_ISREG(st.st_mode)   ? "empty"
                        : S_ISDIR(st.st_mode) ? "a folder"
                                              : "not a file");
@@ -361,10 +361,10 @@ int safetensors_need(const struct safetensors *st, const char *name, enum dtype 
     if (!t)
         return err_set(why, -EINVAL, "tensor \"%s\" is missing", name);
     if (t->dtype != d)
-        return err_set(why, -EINVAL, "tensor \"%s\" is %s, needed is %s", name,
-                       dtype_name(t->dtype), dtype_name(d));
+        return err_set(why, -EINVAL, "tensor \"%s\" is %s, expected %s", name, dtype_name(t->dtype),
+                       dtype_name(d));
     if (t->dims != dims)
-        return err_set(why, -EINVAL, "tensor \"%s\" has %d dimensions, needed is %d", name, t->dims,
+        return err_set(why, -EINVAL, "tensor \"%s\" has %d dimensions, expected %d", name, t->dims,
                        dims);
     *ret = t;
     return 0;
@@ -472,7 +472,7 @@ int safetensors_write(const char *path, const struct tensor *tensors, int tensor
         parts[i + 1] = (struct file_part){tensors[i].data, tensors[i].bytes};
         data_bytes += tensors[i].bytes;
     }
-    /* What our own reader would refuse (a name twice, text that is no UTF-8) is not written. */
+    /* Refuses what our own reader would refuse (a name twice, text that is not UTF-8). */
     rc = read_header(header + LENGTH_BYTES, header_bytes - LENGTH_BYTES, NULL, data_bytes,
                      &readable, why);
     if (rc == 0)

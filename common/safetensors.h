@@ -22,12 +22,12 @@ struct safetensors {
 };
 
 /* Reads the header in data (borrowed until close) and checks every offset: in bounds, without gap
- * or overlap, bytes equal to shape times dtype; tensors may be named in any order. A file of
- * another program is recognised as what it is. 0, -EINVAL, -EMSGSIZE, -ENOMEM. */
+ * or overlap, bytes equal to shape times dtype; tensors may be named in any order. The sentence
+ * recognises files of other programs. 0, -EINVAL, -EMSGSIZE, -ENOMEM. */
 int safetensors_parse(const void *data, size_t bytes, struct safetensors *ret, struct errbuf *why);
 /* Maps the file read-only and parses it. Also -errno of open. */
 int safetensors_open(const char *path, struct safetensors *ret, struct errbuf *why);
-/* The same with a file that is open already (borrowed until return); path: its name for people. */
+/* The same with an open file (borrowed until return); path: its name for people. */
 int safetensors_map(int fd, const char *path, struct safetensors *ret, struct errbuf *why);
 /* The same; sentences name the file as `called`. */
 int safetensors_open_as(const char *path, const char *called, struct safetensors *ret,
@@ -45,8 +45,8 @@ int safetensors_need(const struct safetensors *st, const char *name, enum dtype 
 const char *safetensors_meta_get(const struct safetensors *st, const char *key); /* or NULL */
 
 /* Writes path: temporary file beside it, fsync, rename, fsync of the folder. Data starts 64-byte
- * aligned (header padded with spaces). The same input gives the same bytes. What safetensors_parse
- * would refuse is not written: -EINVAL, -EMSGSIZE. Otherwise 0 or -errno. */
+ * aligned (header padded with spaces). The same input gives the same bytes. Does not write what
+ * safetensors_parse would refuse: -EINVAL, -EMSGSIZE. Otherwise 0 or -errno. */
 int safetensors_write(const char *path, const struct tensor *tensors, int tensor_count,
                       const struct safetensors_meta *meta, int meta_count, struct errbuf *why);
 

@@ -26,7 +26,7 @@ struct scaling scaling_of_model(const struct model *m)
     return s;
 }
 
-/* Puts what is said in the place of `io`. */
+/* Replaces `io` with the values that are given. */
 static int take(const struct channels *said, const char *path, uint32_t channels, float *io,
                 struct errbuf *why)
 {
@@ -45,7 +45,7 @@ int scaling_of_job(const struct jobspec *spec, const struct dataset *data, struc
                    struct errbuf *why)
 {
     struct scaling s = scaling_of_dataset(data);
-    /* What comes later goes first. */
+    /* Later ones take precedence. */
     const struct {
         const struct channels *said;
         const char *path;
@@ -117,7 +117,7 @@ const char *scaling_list(const float *v, uint32_t n, char buf[SCALING_LIST_BYTES
     return buf;
 }
 
-/* The decimals of a float, not those of the double that it becomes. */
+/* The decimals of the float, not those of the double that it becomes. */
 static struct channels channels_of(const float *v, uint32_t n)
 {
     struct channels c = {.count = (int)n};

@@ -1,5 +1,5 @@
 /* How pixels reach a model: (x / 255 - mean) / std, a mean and a std for each channel. It belongs
- * to the parameters: the same ones behind another scaling are another model. */
+ * to the parameters: the same parameters with another scaling are another model. */
 #ifndef STEPPE_COMMON_SCALING_H
 #define STEPPE_COMMON_SCALING_H
 
@@ -19,8 +19,8 @@ struct scaling {
     float mean[CHANNELS_MAX], std[CHANNELS_MAX];
 };
 
-/* That of a job on this dataset: mean and std as the job file says (input), else as the weights
- * that it starts from say, else those of the dataset. -EINVAL: not one for each channel. */
+/* The scaling of a job on this dataset: from the job file (input), else from the weights that it
+ * starts from, else from the dataset. -EINVAL: not one for each channel. */
 int scaling_of_job(const struct jobspec *spec, const struct dataset *data, struct scaling *ret,
                    struct errbuf *why);
 /* The training images' own. */
@@ -36,7 +36,7 @@ int scaling_read_list(const char *text, const char *key, uint32_t channels, doub
 #define SCALING_LIST_BYTES (CHANNELS_MAX * 18) /* "-1.23456789e-38," and room */
 const char *scaling_list(const float *v, uint32_t n, char buf[SCALING_LIST_BYTES]);
 
-/* As a job file has it: what the floats are read from again. */
+/* As a job file has it: the text from which the floats are read again. */
 struct input_spec scaling_spec(const struct scaling *s);
 /* "mean 0.49 0.48 0.45, std 0.2 0.2 0.2", rounded, for people; returns buf. */
 #define SCALING_TEXT_BYTES (2 * CHANNELS_MAX * 14 + 16)

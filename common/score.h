@@ -16,9 +16,9 @@ struct score {
 };
 
 /* ln p_y - ln ||p without y||_2 = z_y - ln sqrt(sum over j != y of exp(2 z_j)): the logit of the
- * label above the largest other one, as far as loss and el2n tell. At most ln(C - 1) / 2 below
- * z_y - max z_j, and equal to it for two classes: below 0 of all that are predicted wrong, and of
- * some that are predicted right. Its mean over the epochs is the area under the
+ * label above the largest other one, as far as loss and el2n show. At most ln(C - 1) / 2 below
+ * z_y - max z_j, and equal to it for two classes: below 0 for all wrong predictions and for some
+ * right ones. Its mean over the epochs is the area under the
  * margin (arXiv 2001.10528). Always finite. */
 double score_margin(double loss, double el2n);
 

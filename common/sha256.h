@@ -1,5 +1,5 @@
-/* The compression function of SHA-256 (FIPS 180-4) by instructions made for it: four times as fast
- * as libsodium's portable code. Whoever calls it has that code for processors without them. */
+/* The compression function of SHA-256 (FIPS 180-4) by the processor's own instructions: four times
+ * as fast as libsodium's portable code, which the caller uses on processors without them. */
 #ifndef STEPPE_COMMON_SHA256_H
 #define STEPPE_COMMON_SHA256_H
 

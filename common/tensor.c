@@ -41,7 +41,8 @@ bool dtype_from_name(const char *name, enum dtype *ret)
 
 bool tensor_count(const uint64_t *shape, int dims, size_t *ret)
 {
-    /* The other sides must fit even when one is 0, so that any partial product (a stride) fits. */
+    /* The other sides must fit even when one is 0, so that every partial product (a stride)
+     * fits. */
     size_t sides = ENTRY_BYTES_MAX;
     bool empty = false;
 

@@ -17,7 +17,7 @@ enum dtype {
     DTYPE_U64,
     DTYPE_F32,
     DTYPE_F64,
-    DTYPE_WIRE, /* those above are what messages carry; all of them may be in a safetensors file */
+    DTYPE_WIRE, /* messages carry those above; a safetensors file may hold any */
     DTYPE_F16 = DTYPE_WIRE,
     DTYPE_BF16,
     DTYPE_I8,

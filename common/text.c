@@ -11,7 +11,7 @@
 
 #define NUMBER_CHARS "0123456789.eE+-"
 #define RATIO_PART_MAX 64    /* characters of the numerator, with the closing 0 */
-#define NEAREST_BYTES_MAX 64 /* longer words are not typing errors of ours */
+#define NEAREST_BYTES_MAX 64 /* a longer word is not a misspelt name of ours */
 
 static bool is_digit(char c)
 {
@@ -97,7 +97,7 @@ bool text_f64(const char *s, double min, double max, double *ret)
 {
     char *end;
 
-    /* strtod also takes blanks, "inf", "nan" and hexadecimal, which are no decimal numbers. */
+    /* strtod also takes blanks, "inf", "nan" and hexadecimal, which are not decimal numbers. */
     if (*s == '\0' || *s == '+' || s[strspn(s, NUMBER_CHARS)] != '\0')
         return false;
     double value = strtod(s, &end);
@@ -354,7 +354,7 @@ void text_uuid(char out[UUID_BYTES])
     static const uint8_t group_bytes[] = {4, 2, 2, 2, 6};
     uint8_t bytes[16], *from = bytes;
 
-    /* Up to 256 bytes come whole or not at all; not at all only while the machine starts. */
+    /* Up to 256 bytes come whole or not at all; they fail to come only while the machine starts. */
     while (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
         if (errno != EINTR) {
             fprintf(stderr, "the kernel gives no random bytes\n");

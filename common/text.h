@@ -21,19 +21,19 @@ bool text_bytes(const char *s, int64_t min, int64_t max, int64_t *ret);
 #define TEXT_F64_BYTES 32
 const char *text_of_f64(double v, char buf[TEXT_F64_BYTES]);
 
-/* "512 bytes", "1.5 GiB": three digits or four, rounded up; into buf, returned. */
+/* "512 bytes", "1.5 GiB": three or four digits, rounded up; into buf, returned. */
 const char *text_of_bytes(int64_t bytes, char buf[TEXT_F64_BYTES]);
 
-/* The first bytes of s that are not UTF-8 begin at the returned index; bytes when all are. */
+/* Returns the index of the first bytes of s that are not UTF-8; `bytes` when there are none. */
 size_t text_utf8_bytes(const char *s, size_t bytes);
-/* The character at s, of which `bytes` (not 0) are left: its length (1: a byte that is not UTF-8,
- * its code is TEXT_NO_CHARACTER), and whether it may be shown. What may not are control characters
- * (C0, DEL, C1), separators of lines, and marks that change the direction of reading: they steer a
- * terminal, forge a line of a log, or show a name as another one. */
+/* The character at s, with `bytes` (not 0) left: its length (1 with code TEXT_NO_CHARACTER: a byte
+ * that is not UTF-8), and whether it may be shown. Control characters (C0, DEL, C1), line
+ * separators and marks that change the direction of reading may not: they can steer a terminal,
+ * forge a line of a log, or disguise a name. */
 #define TEXT_NO_CHARACTER UINT32_MAX
 size_t text_next(const char *s, size_t bytes, uint32_t *ret_code, bool *ret_shown);
-/* Puts '?' in the place of every character that may not be shown. Nothing that came from outside
- * reaches a terminal, a log or a sentence in any other way. */
+/* Replaces every character that may not be shown with '?'. All text from outside goes through this
+ * before it reaches a terminal, a log or a sentence. */
 void text_make_printable(char *s);
 
 /* The name in names (NULL-terminated) closest to s by edit distance, or NULL when none is near

@@ -1,5 +1,5 @@
-/* Addresses are judged here before nanomsg sees them: it takes a bad host without a word and tries
- * to reach it for ever, and a bind to all interfaces is one '*' away. */
+/* Addresses are judged here before nanomsg sees them: nanomsg accepts a bad host without an error
+ * and tries to reach it for ever, and a stray '*' would bind to all interfaces. */
 #include "proto/address.h"
 
 #include <arpa/inet.h>
@@ -20,14 +20,14 @@ static bool starts_with(const char *s, const char *prefix)
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-/* Splits tcp://HOST:PORT; any host that is not empty, '*' too. */
+/* Splits tcp://HOST:PORT; takes any host that is not empty, also '*'. */
 static int split_tcp(const char *url, char host[ADDRESS_BYTES_MAX], struct errbuf *why)
 {
     const char *rest = url + strlen(TCP), *colon = strrchr(rest, ':');
     int64_t port;
 
     if (rest[0] == '[')
-        return err_set(why, -EINVAL, "%s: IPv6 addresses are not spoken, use an IPv4 one", url);
+        return err_set(why, -EINVAL, "%s: IPv6 is not supported; use an IPv4 address", url);
     if (!colon)
         return err_set(why, -EINVAL, "%s has no port: write tcp://HOST:PORT", url);
     if (colon == rest)

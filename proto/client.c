@@ -1,13 +1,12 @@
-/* The client owns one raw REQ socket, its request ids and the decision to send again.
+/* The client owns one raw REQ socket, its request ids and the decision to resend.
  *
- * What nanomsg's cooked REQ does is done here: an id goes with every request and a reply with
- * another id is dropped. The request is not kept in memory for a second sending: it is encoded
- * again from what the caller lends, and handed to nanomsg without a copy.
+ * It does the work of nanomsg's cooked REQ: every request has an id, and a reply with another id is
+ * dropped. The request is not kept in memory for resending: it is encoded again from what the
+ * caller lends, and handed to nanomsg without a copy.
  *
- * nanomsg says nothing when a connection breaks, it only counts; so the counter is read before
- * every sending and compared while waiting. A peer that closes right after its greeting leaves
- * nanomsg's endpoint stuck for ever: after MISSES_MAX silent spans or one long one the socket is
- * replaced. */
+ * nanomsg does not report a broken connection, it only counts; so the counter is read before every
+ * sending and compared while waiting. A peer that closes right after its greeting leaves nanomsg's
+ * endpoint stuck for ever: after MISSES_MAX silent spans or one long one the socket is replaced. */
 #include "proto/client.h"
 
 #include <errno.h>
@@ -27,12 +26,12 @@
 #include "proto/handshake.h"
 #include "proto/wire.h"
 
-#define TICK_MS 250 /* how often stop and the connection are looked at */
+#define TICK_MS 250 /* how often stop and the connection are checked */
 #define MISSES_MAX 3
-#define SILENCE_MS 30000 /* longer than any reply is held: as good as that many misses */
+#define SILENCE_MS 30000 /* longer than any reply is held: counts as that many misses */
 #define ID_MASK 0x7fffffffu
 #define HANDSHAKE_RETRY_MS 2000
-#define HANDSHAKES_MAX 3 /* for one call: a server that restarts ends the session of the first */
+#define HANDSHAKES_MAX 3 /* for one call: a server that restarts ends the first session */
 
 struct client {
     char url[ADDRESS_BYTES_MAX];
@@ -41,7 +40,7 @@ struct client {
     struct wire wire;
     uint32_t id;           /* of the last request: 31 bits */
     uint64_t broken;       /* connections lost by this socket before the last sending */
-    bool reached;          /* some socket of this client was connected once */
+    bool reached;          /* some socket of this client has been connected */
     int misses;            /* silent spans since the last reply */
     const char *key_path;  /* NULL: messages are plain */
     struct seal seal;      /* the session; its number is 0 without one */
@@ -55,8 +54,8 @@ struct call {
     cJSON *envelope;
     const struct tensor *tensors;
     int tensor_count;
-    const uint8_t *frame; /* of a handshake, HELLO_FRAME_BYTES, instead of an envelope */
-    uint64_t first; /* number of its first sealed message: replies are to that one or a later one */
+    const uint8_t *frame; /* part of a handshake, HELLO_FRAME_BYTES, instead of an envelope */
+    uint64_t first; /* number of its first sealed message: replies answer that one or a later one */
     void *body;     /* encoded and not yet sent; NULL otherwise */
     size_t bytes;
     bool out;         /* sent, on a connection that holds */
@@ -64,12 +63,12 @@ struct call {
     int64_t give_up_ms, retry_ms, deadline_ms;
 };
 
-/* A chunk of nanomsg and the message in it, which it may be all of. */
+/* A chunk of nanomsg and the message in it, perhaps all of it. */
 struct reply {
     void *chunk;
     uint8_t *message;
     size_t bytes;
-    bool plain; /* though the request was sealed, or part of a handshake */
+    bool plain; /* plain, though the request was sealed or part of a handshake */
 };
 
 /* Memory for a message with room for its seal around it. */
@@ -105,7 +104,7 @@ int client_open(const char *url, const char *sender, const volatile sig_atomic_t
         snprintf(c->sender, sizeof(c->sender), "%s", sender);
     else
         text_uuid(c->sender);
-    /* A late reply to an earlier process on the same id must not pass for ours. */
+    /* A late reply to an earlier process with the same id must not pass for ours. */
     if (getrandom(&c->id, sizeof(c->id), 0) != (ssize_t)sizeof(c->id))
         c->id = (uint32_t)clock_mono_ms();
     rc = reopen(c, why);
@@ -149,7 +148,7 @@ int client_use_key(struct client *c, const char *path, struct errbuf *why)
     return 0;
 }
 
-/* A new object that borrows the values of the request, for the id that is next. */
+/* A new object that borrows the values of the request, with the next id. */
 static void make_envelope(const struct client *c, struct call *call)
 {
     cJSON *envelope = cJSON_CreateObject();
@@ -167,7 +166,7 @@ static void make_envelope(const struct client *c, struct call *call)
     call->body = NULL;
 }
 
-/* Makes call->body when there is none. A sealed one is a new message each time. */
+/* Makes call->body when there is none. A sealed body is a new message each time. */
 static int encode(struct client *c, struct call *call, struct errbuf *why)
 {
     void *body;
@@ -198,8 +197,8 @@ static int try_send(struct client *c, struct call *call, struct errbuf *why)
 
     if (rc < 0)
         return rc;
-    /* Before the sending: a connection that breaks in between is then seen as broken, and the
-     * request goes out once too often rather than never. */
+    /* Read before the sending: if the connection breaks in between, the request is sent once too
+     * often rather than never. */
     c->broken = wire_count(&c->wire, NN_STAT_BROKEN_CONNECTIONS);
     rc = wire_send(&c->wire, c->id, call->body);
     if (rc == -EAGAIN)
@@ -213,9 +212,9 @@ static int try_send(struct client *c, struct call *call, struct errbuf *why)
     return 0;
 }
 
-/* Opens what came back to a sealed request. True: the message in *r is the server's. Whoever is on
- * the way can send anything: what is not sealed for this call is passed over, but for the plain
- * refusals that the gate of a server gives to strangers. */
+/* Opens what came back to a sealed request. True: the message in *r is the server's. Anybody on the
+ * way can send anything, so whatever is not sealed for this call is ignored, except the plain
+ * refusals that a server's gate gives to strangers. */
 static bool is_from_server(struct client *c, const struct call *call, struct reply *r)
 {
     uint64_t sequence;
@@ -234,7 +233,7 @@ static bool is_from_server(struct client *c, const struct call *call, struct rep
     return true;
 }
 
-/* Takes what has arrived until it is the reply to the request under way. 1: it is there; 0: not
+/* Takes what has arrived until the reply to the current request is found. 1: it is there; 0: not
  * yet; -errno. */
 static int try_receive(struct client *c, const struct call *call, struct reply *ret,
                        struct errbuf *why)
@@ -266,7 +265,7 @@ static int note_miss(struct client *c, struct call *call, int64_t now_ms, struct
     return reopen(c, why);
 }
 
-/* Decides whether the request must be sent again, and sends it when it must and can. */
+/* Decides whether the request must be resent, and resends it when possible. */
 static int keep_going(struct client *c, struct call *call, int64_t now_ms, struct errbuf *why)
 {
     int rc = 0;
@@ -371,12 +370,12 @@ static int read_reply(const cJSON *json, enum message_type type, uint32_t id,
     if (rc == 0)
         rc = field_bool(json, "the answer", "ok", true, &ok, why);
     if (rc == 0 && (!ok || got_id != id || strcmp(name, message_names[type]) != 0))
-        rc = err_set(why, -EINVAL, "the answer is for %s %lld, asked was %s %u", name,
+        rc = err_set(why, -EINVAL, "the answer is for %s %lld, but the request was %s %u", name,
                      (long long)got_id, message_names[type], id);
     return rc;
 }
 
-/* A refusal of the gate, the only plain answer that counts when messages are sealed: it says
+/* A refusal of the gate, the only plain answer that counts when messages are sealed: it tells
  * nothing about the request itself. Errors as read_refusal. */
 static int read_plain_refusal(const struct reply *r, enum error_code *ret_code, struct errbuf *why)
 {
@@ -454,8 +453,8 @@ static int begin_session(struct client *c, const struct call *of, enum error_cod
     return rc == -EBADMSG ? err_prefix(why, rc, "no sealed answer from %s", c->url) : rc;
 }
 
-/* Sends the request until its answer is there, in a session of its own where messages are sealed:
- * the server may have ended the one before. */
+/* Sends the request until its answer comes. When messages are sealed, it may begin a new session:
+ * the server may have ended the previous one. */
 static int converse(struct client *c, struct call *call, struct reply *ret,
                     enum error_code *ret_code, struct errbuf *why)
 {

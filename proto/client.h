@@ -1,6 +1,6 @@
-/* The client library: one connection, one request at a time (raw REQ with own ids and own retry;
- * research on why: a cooked REQ frees twice after a late reply). Used by the CLI and the workers.
- * Not thread-safe. */
+/* The client library: one connection, one request at a time (raw REQ with its own ids and retry,
+ * because a cooked REQ frees twice after a late reply). Used by the CLI and the workers. Not
+ * thread-safe. */
 #ifndef STEPPE_PROTO_CLIENT_H
 #define STEPPE_PROTO_CLIENT_H
 
@@ -19,22 +19,22 @@ int client_open(const char *url, const char *sender, const volatile sig_atomic_t
                 struct client **ret, struct errbuf *why);
 void client_close(struct client *c); /* NULL is fine */
 const char *client_sender(const struct client *c);
-/* Seals everything with the key of a file (keyring_load; path is borrowed), which is read again for
- * every session, so that a new key needs no restart. An ipc address is never sealed. */
+/* Seals everything with the key in a file (keyring_load; path is borrowed). The file is read again
+ * for every session, so that a new key needs no restart. An ipc address is never sealed. */
 int client_use_key(struct client *c, const char *path, struct errbuf *why);
 
-/* Long tensors of requests are copied with it from now on. Borrowed; NULL: none. */
+/* From now on copies long tensors of requests with these halves. Borrowed; NULL: none. */
 void client_halves(struct client *c, struct halves *h);
 
 /* Sends `request` (NULL: no keys; the envelope's type, v, id and sender are added; borrowed, left
- * as it was) and waits for its reply until deadline_ms from now. Sends the same message again when
- * the connection broke or after retry_ms without an answer (0: only when it broke). A missed
- * retry_ms or deadline is a miss; the third in a row, or one of half a minute, replaces the socket.
- * 0: ret holds the reply (message_done by the caller). -EREMOTEIO: the server refused; ret_code
- * (may be NULL) and why have its code and sentence. -ETIMEDOUT: no answer; why says whether the
- * server was ever reached. -EINTR: stop was set. -EBADMSG: the reply is not one. -EMSGSIZE: the
- * request is longer than a message may be. With a key also -EKEYREJECTED: the server does not hold
- * it, and the errors of keyring_load. */
+ * as it was) and waits for its reply until deadline_ms from now. Resends the message when the
+ * connection broke or after retry_ms without an answer (0: only when it broke). Missing retry_ms or
+ * the deadline is a miss; the third miss in a row, or one of half a minute, replaces the socket. 0:
+ * ret holds the reply (message_done by the caller). -EREMOTEIO: the server refused; ret_code (may
+ * be NULL) and why have its code and sentence. -ETIMEDOUT: no answer; why says whether the server
+ * was ever reached. -EINTR: stop was set. -EBADMSG: the reply is not one. -EMSGSIZE: the request is
+ * longer than a message may be. With a key also -EKEYREJECTED: the server does not hold it, and the
+ * errors of keyring_load. */
 int client_call(struct client *c, enum message_type type, cJSON *request,
                 const struct tensor *tensors, int tensor_count, int64_t deadline_ms,
                 int64_t retry_ms, struct message *ret, enum error_code *ret_code,

@@ -46,7 +46,7 @@ static int check_fixed(const uint8_t *p, size_t bytes, struct errbuf *why)
         return err_set(why, -EINVAL, "it ends in its header, after %zu of %d bytes", bytes,
                        HEADER_BYTES);
     if (p[3] != frame_magic[3])
-        return err_set(why, -EINVAL, "its frame version is %u, spoken is %u", p[3], frame_magic[3]);
+        return err_set(why, -EINVAL, "its frame version is %u, expected %u", p[3], frame_magic[3]);
     if (get_u16(p + AT_HEADER_BYTES) != HEADER_BYTES)
         return err_set(why, -EINVAL, "its header size is %u, allowed is %d",
                        get_u16(p + AT_HEADER_BYTES), HEADER_BYTES);
@@ -101,7 +101,8 @@ static int read_shape(const cJSON *obj, const char *where, struct tensor *t, str
     {
         double v = side->valuedouble;
         if (!cJSON_IsNumber(side) || !(v >= 0 && v <= INTEGER_MAX) || v != floor(v))
-            return err_set(why, -EINVAL, "%s.shape[%d] is no integer of 0 to 2^53", where, t->dims);
+            return err_set(why, -EINVAL, "%s.shape[%d] is not an integer from 0 to 2^53", where,
+                           t->dims);
         t->shape[t->dims++] = (uint64_t)v;
     }
     if (!tensor_count(t->shape, t->dims, &count))
@@ -110,7 +111,8 @@ static int read_shape(const cJSON *obj, const char *where, struct tensor *t, str
     return 0;
 }
 
-/* Reads one entry of `tensors`; *io_end is the end of the one before it and becomes its own. */
+/* Reads one entry of `tensors`; *io_end is the end of the previous one and becomes the end of this
+ * one. */
 static int read_tensor(const cJSON *obj, const char *where, const uint8_t *attachment,
                        size_t attachment_bytes, uint64_t *io_end, struct tensor *t,
                        struct errbuf *why)

@@ -13,7 +13,7 @@ enum {
     AT_FLAGS = 6,
     AT_SESSION = 8,
     AT_JSON_BYTES = 16,
-    AT_ATTACHMENT_BYTES = 20, /* sealed: all behind the header */
+    AT_ATTACHMENT_BYTES = 20, /* sealed: all bytes after the header */
     AT_SEQUENCE = 28,
     AT_NONCE = 36,
     HEADER_BYTES = 60,

@@ -42,8 +42,8 @@ static void mac(uint8_t out[MAC_BYTES], const char *label, const uint8_t key[KEY
     crypto_generichash_final(&h, out, MAC_BYTES);
 }
 
-/* From both X25519 keys, the shared key and all that was said: the session's two keys and the one
- * that proves the welcome. False when the other side's point gives no secret. */
+/* Derives the session's two keys, and the one that proves the welcome, from both X25519 keys, the
+ * shared key and all messages so far. False when the other side's point gives no secret. */
 struct secrets {
     uint8_t up[SEAL_KEY_BYTES], down[SEAL_KEY_BYTES], proof[KEY_BYTES];
 };
@@ -84,7 +84,7 @@ void handshake_ask(uint8_t frame[HELLO_FRAME_BYTES])
     memset(frame + SEAL_HEAD_BYTES, 0, HELLO_BYTES);
 }
 
-/* Is it the answer to a step, with so many bytes behind its header? */
+/* Is it the answer to a step, with so many bytes after its header? */
 static bool is_answer(const void *frame, size_t bytes, uint64_t step, size_t rest)
 {
     uint64_t sequence, number;
@@ -100,7 +100,7 @@ int handshake_hello(struct handshake *h, const struct key *key, const void *chal
     uint8_t *p = h->hello;
 
     if (!is_answer(challenge, bytes, STEP_ASK, CHALLENGE_BYTES))
-        return err_set(why, -EBADMSG, "the answer is no challenge");
+        return err_set(why, -EBADMSG, "the answer is not a challenge");
     h->key = *key;
     randombytes_buf(h->secret, sizeof(h->secret));
     memset(p, 0, HELLO_BYTES);
@@ -125,7 +125,7 @@ int handshake_finish(const struct handshake *h, const void *welcome, size_t byte
     uint64_t session;
 
     if (!is_answer(welcome, bytes, STEP_HELLO, WELCOME_BYTES))
-        return err_set(why, -EBADMSG, "the answer is no welcome");
+        return err_set(why, -EBADMSG, "the answer is not a welcome");
     memcpy(&session, p + AT_SESSION, sizeof(session));
     if (!agree(&h->key, h->secret, p + AT_SERVER_POINT, h->hello, p, &s))
         return err_set(why, -EBADMSG, "the welcome gives no secret");
@@ -138,7 +138,7 @@ int handshake_finish(const struct handshake *h, const void *welcome, size_t byte
         memcpy(ret->receive_key, s.down, SEAL_KEY_BYTES);
     }
     wipe(&s);
-    return good ? 0 : err_set(why, -EBADMSG, "whoever answered does not hold this key");
+    return good ? 0 : err_set(why, -EBADMSG, "the answer does not come from a holder of this key");
 }
 
 void handshake_done(struct handshake *h)

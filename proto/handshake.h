@@ -32,7 +32,7 @@
 /* Steps of a handshake: the sequence field of its frames. */
 enum { STEP_ASK = 1, STEP_HELLO = 2 };
 
-/* What a client keeps between its messages. */
+/* A client's state between its messages. */
 struct handshake {
     struct key key;
     uint8_t secret[POINT_BYTES]; /* of its X25519 key */
@@ -55,7 +55,7 @@ void handshake_ask(uint8_t frame[HELLO_FRAME_BYTES]);
 /* Reads the challenge and writes the hello. 0 or -EBADMSG. */
 int handshake_hello(struct handshake *h, const struct key *key, const void *challenge, size_t bytes,
                     uint8_t frame[HELLO_FRAME_BYTES], struct errbuf *why);
-/* -EBADMSG: whoever answered does not hold the key. */
+/* -EBADMSG: the answer is not from a holder of the key. */
 int handshake_finish(const struct handshake *h, const void *welcome, size_t bytes, struct seal *ret,
                      struct errbuf *why);
 void handshake_done(struct handshake *h); /* overwrites secrets */
@@ -65,10 +65,10 @@ void handshake_done(struct handshake *h); /* overwrites secrets */
 int handshake_read(const void *frame, size_t bytes, struct hello *ret);
 void handshake_challenge(const uint8_t challenge[CHALLENGE_BYTES],
                          uint8_t frame[CHALLENGE_FRAME_BYTES]);
-/* Was the hello made by a holder of the key that the cluster key gives to its role and name? */
+/* Was the hello made by a holder of the key that the cluster key yields for its role and name? */
 bool handshake_proves(const struct hello *hello, const struct key *cluster);
-/* Answers a hello that proves; ret is the session, `session` its number. -EBADMSG: its point gives
- * no secret. */
+/* Answers a proven hello; ret is the session, `session` its number. -EBADMSG: its point gives no
+ * secret. */
 int handshake_welcome(const struct hello *hello, const struct key *cluster, uint64_t session,
                       unsigned ciphers, struct seal *ret, uint8_t frame[WELCOME_FRAME_BYTES]);
 

@@ -1,5 +1,5 @@
-/* Derivation is keyed BLAKE2b with a label each, so that no derived value is of use in the place
- * of another. */
+/* Derivation is keyed BLAKE2b, each with its own label, so that no derived value can replace
+ * another. */
 #define _GNU_SOURCE
 #include "proto/key.h"
 
@@ -21,7 +21,7 @@
 #define CLUSTER "cluster"
 #define ADMIN_NAME "cluster-key"
 
-/* Picks the fast code for this processor; the first caller's work, then nothing. */
+/* Picks the fast code for this processor; only the first call does any work. */
 static int start_sodium(struct errbuf *why)
 {
     return sodium_init() < 0 ? err_set(why, -EIO, "libsodium cannot be started") : 0;
@@ -142,7 +142,7 @@ static int read_line(const char *path, int number, char *line, struct keyring *r
         return err_set(why, -EINVAL, "%s: line %d: more than %d keys", path, number, KEYRING_MAX);
     if (!read_key(words, count, &ring->keys[ring->count]))
         return err_set(why, -EINVAL,
-                       "%s: line %d is no key; allowed are \"cluster SECRET\" and \"ROLE NAME "
+                       "%s: line %d is not a key; allowed are \"cluster SECRET\" and \"ROLE NAME "
                        "CLUSTER SECRET\"",
                        path, number);
     ring->count++;
@@ -156,13 +156,12 @@ static int check_mode(const char *path, struct errbuf *why)
     if (stat(path, &st) < 0)
         return err_set(why, -errno, "cannot read the key file %s: %s", path, err_text(errno));
     if (!S_ISREG(st.st_mode))
-        return err_set(why, -EINVAL, "%s is no regular file, so no key file", path);
+        return err_set(why, -EINVAL, "%s is not a regular file, so it cannot be a key file", path);
     if (st.st_mode & 077)
-        return err_set(
-            why, -EPERM,
-            "the key file %s may be used by others than its owner (mode %04o): chmod 600 "
-            "it, and make new keys if others could read it",
-            path, (unsigned)st.st_mode & 07777);
+        return err_set(why, -EPERM,
+                       "others may read or change the key file %s (mode %04o): chmod 600 it, and "
+                       "make new keys if others could read it",
+                       path, (unsigned)st.st_mode & 07777);
     return 0;
 }
 
@@ -180,7 +179,7 @@ int keyring_load(const char *path, struct keyring *ret, struct errbuf *why)
     if (rc < 0)
         return rc;
     if (strlen(text) != bytes)
-        rc = err_set(why, -EINVAL, "%s is no key file: it holds a byte 0", path);
+        rc = err_set(why, -EINVAL, "%s is not a key file: it holds a zero byte", path);
     rest = text;
     for (char *line; rc == 0 && (line = strsep(&rest, "\n"));)
         rc = read_line(path, ++number, line, &ring, why);
@@ -227,7 +226,7 @@ int keyring_create(const char *path, const struct keyring *ring, struct errbuf *
     int rc = 0, fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
     if (fd < 0 && errno == EEXIST)
-        return err_set(why, -EEXIST, "%s exists already; it is left as it is", path);
+        return err_set(why, -EEXIST, "%s already exists; it was not changed", path);
     if (fd < 0)
         return err_set(why, -errno, "cannot create %s: %s", path, err_text(errno));
     for (int i = 0; rc == 0 && i < ring->count; i++) {
@@ -253,8 +252,8 @@ int keyring_append(const char *path, const struct key *key, struct errbuf *why)
     int rc = keyring_load(path, &ring, why);
 
     if (rc == 0 && ring.count == KEYRING_MAX)
-        rc =
-            err_set(why, -ERANGE, "%s holds %d keys already, which is the most", path, KEYRING_MAX);
+        rc = err_set(why, -ERANGE, "%s already holds %d keys, the most that are allowed", path,
+                     KEYRING_MAX);
     keyring_done(&ring);
     if (rc == 0)
         rc = file_read(path, FILE_BYTES_MAX, &text, &bytes, why);

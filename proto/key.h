@@ -45,7 +45,7 @@ const struct key *keyring_find(const struct keyring *ring,
                                const uint8_t cluster_id[KEY_CLUSTER_BYTES]);
 /* The last cluster key; NULL: there is none. */
 const struct key *keyring_newest(const struct keyring *ring);
-/* What a client uses: the last key; of a cluster key, the admin's that is derived from it. */
+/* The key that a client uses: the last one; from a cluster key it derives an admin's key. */
 void keyring_client_key(const struct keyring *ring, struct key *ret);
 
 /* A fresh cluster key from the kernel's generator. 0, or -EIO: libsodium does not start. */
@@ -54,10 +54,10 @@ void key_done(struct key *key); /* overwrites the secret */
 /* The key of a role, which is not ROLE_NONE, and a name (as a job's name, text_is_name). */
 void key_derive(const struct key *cluster, enum role role, const char *name, struct key *ret);
 
-/* Writes keys to a new file of mode 0600, durably. -EEXIST: there is a file, which is left alone.
+/* Writes keys to a new file of mode 0600, durably. -EEXIST: the file exists and is left alone.
  */
 int keyring_create(const char *path, const struct keyring *ring, struct errbuf *why);
-/* Puts a key behind those in an existing key file. */
+/* Appends a key to an existing key file. */
 int keyring_append(const char *path, const struct key *key, struct errbuf *why);
 
 #endif

@@ -124,7 +124,7 @@ enum message_web message_web(enum message_type type);
     REFUSAL(MEMORY, "memory")           /* it cannot hold what the job needs */                    \
     REFUSAL(UNSUPPORTED, "unsupported") /* it does not know what the job asks for */               \
     REFUSAL(DISK, "disk")               /* it cannot keep the dataset in its cache */              \
-    REFUSAL(DATASET, "dataset")         /* what it was given is not the dataset of that hash */    \
+    REFUSAL(DATASET, "dataset")         /* the dataset that it got does not have the right hash */ \
     REFUSAL(OTHER, "other")
 
 enum refusal_cause {

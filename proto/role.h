@@ -1,4 +1,4 @@
-/* Roles: what the holder of a key may ask for. PROTOCOL.md section 6. */
+/* Roles: which requests the holder of a key may make. PROTOCOL.md section 6. */
 #ifndef STEPPE_PROTO_ROLE_H
 #define STEPPE_PROTO_ROLE_H
 

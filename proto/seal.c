@@ -48,14 +48,14 @@ int seal_check(const uint8_t *frame, size_t bytes, int flags, uint64_t *ret_sequ
     uint8_t want[SEAL_HEAD_BYTES];
 
     if (seal_flags(frame, bytes) != flags)
-        return err_set(why, -EINVAL, "it is no frame with flags 0x%x", (unsigned)flags);
+        return err_set(why, -EINVAL, "it is not a frame with flags 0x%x", (unsigned)flags);
     *ret_sequence = get_u64(frame + AT_SEQUENCE);
     *ret_number = get_u64(frame + AT_NONCE);
-    /* Every other field has one value that is right. */
+    /* Every other field has exactly one right value. */
     seal_header(want, flags, seal_session(frame), *ret_sequence, *ret_number,
                 bytes - SEAL_HEAD_BYTES);
     if (memcmp(frame, want, SEAL_HEAD_BYTES) != 0)
-        return err_set(why, -EINVAL, "its header does not hold");
+        return err_set(why, -EINVAL, "its header is malformed");
     return 0;
 }
 
@@ -86,7 +86,7 @@ int seal_open(struct seal *s, uint8_t *frame, size_t bytes, uint64_t *ret_sequen
     if (rc < 0)
         return rc;
     if (bytes < SEAL_BYTES || (s->server && *ret_sequence != number))
-        return err_set(why, -EINVAL, "its header does not hold");
+        return err_set(why, -EINVAL, "its header is malformed");
     if (number <= s->received)
         return err_set(why, -EALREADY, "message %llu of its session came before",
                        (unsigned long long)number);

@@ -37,7 +37,7 @@ struct seal {
 /* The ciphers that this processor does, as CIPHER_BITs. libsodium must have been started. */
 unsigned seal_ciphers(void);
 
-/* What the flags of a frame say; -1: it is no frame (too short, or another magic). */
+/* The flags of a frame; -1: it is not a frame (too short, or another magic). */
 int seal_flags(const void *body, size_t bytes);
 /* The session that a sealed frame names. bytes >= SEAL_HEAD_BYTES. */
 uint64_t seal_session(const void *body);
@@ -45,17 +45,17 @@ uint64_t seal_session(const void *body);
 /* Writes the header of a frame with `rest` bytes behind it. */
 void seal_header(uint8_t *frame, int flags, uint64_t session, uint64_t sequence, uint64_t number,
                  size_t rest);
-/* Do the lengths, the unused fields and the magic of a frame hold? Sets the sequence and the number
- * in its nonce. 0 or -EINVAL. */
+/* Are the lengths, the unused fields and the magic of a frame right? Sets the sequence and the
+ * number in its nonce. 0 or -EINVAL. */
 int seal_check(const uint8_t *frame, size_t bytes, int flags, uint64_t *ret_sequence,
                uint64_t *ret_number, struct errbuf *why);
 
 /* Seals the message of `bytes` bytes that lies at frame + SEAL_HEAD_BYTES in place; there must be
- * SEAL_TAG_BYTES of room behind it. sequence: of a reply, that of its request; a request's is its
+ * SEAL_TAG_BYTES of room behind it. sequence: a reply has that of its request; a request has its
  * own number. */
 void seal_message(struct seal *s, uint64_t sequence, uint8_t *frame, size_t bytes);
 /* Opens a frame in place: its message is then at frame + SEAL_HEAD_BYTES, bytes - SEAL_BYTES long.
- * 0, -EINVAL (malformed), -EALREADY (a number that was used or passed), -EBADMSG (not sealed with
+ * 0, -EINVAL (malformed), -EALREADY (a number that was used or skipped), -EBADMSG (not sealed with
  * this session's keys). On failure the bytes are undefined and s is as it was. */
 int seal_open(struct seal *s, uint8_t *frame, size_t bytes, uint64_t *ret_sequence,
               struct errbuf *why);

@@ -1,4 +1,4 @@
-/* Raw, because a cooked REQ frees a late reply twice. An id travels as the SP header: 4 bytes,
+/* Raw, because a cooked REQ frees a late reply twice. The id is sent as the SP header: 4 bytes,
  * big-endian, with the top bit set. */
 #include "proto/wire.h"
 
@@ -88,7 +88,7 @@ uint64_t wire_count(const struct wire *w, int which)
     return nn_get_statistic(w->socket, which);
 }
 
-/* nanomsg's ways to say "not now". */
+/* nanomsg's codes for "not now". */
 static int code_of(int code)
 {
     return code == EINTR || code == ETIMEDOUT ? -EAGAIN : -code;

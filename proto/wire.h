@@ -21,11 +21,11 @@ uint64_t wire_count(const struct wire *w, int which);
 /* Memory for a body; passes to nanomsg with wire_send. */
 void *wire_alloc(size_t bytes);
 void wire_free(void *body); /* NULL is fine */
-/* Sends body (from wire_alloc) as the request of an id of 31 bits. 0 (ownership passes), -EAGAIN
+/* Sends body (from wire_alloc) as the request with an id of 31 bits. 0 (ownership passes), -EAGAIN
  * (no connection can take it now) or -errno. */
 int wire_send(const struct wire *w, uint32_t id, void *body);
 /* Takes what has arrived; *ret is freed with wire_free. Its bytes, -EAGAIN (nothing) or -errno. An
- * id of 0 with the top bit set, which no request has: it came without one. */
+ * id of 0 with the top bit set belongs to no request: the message came without an id. */
 int wire_receive(const struct wire *w, uint32_t *ret_id, void **ret);
 
 #endif

@@ -22,7 +22,7 @@
 #include "server/http/http.h"
 #include "server/server.h"
 
-#define MAPPED_BYTES (32 << 20) /* the most that the C library takes */
+#define MAPPED_BYTES (32 << 20) /* the most that the C library accepts */
 #define KEPT_BYTES (128 << 20)  /* vectors of two million floats to and from eight workers */
 #define PAD_BYTES (1 << 20)
 
@@ -75,7 +75,7 @@ static const struct option table[] = {
     {0},
 };
 
-/* Half of what this process may use, where no option says how much. */
+/* Half of what this process may use, if no option sets it. */
 static void set_memory(struct server_options *options, const struct machine *machine)
 {
     const int64_t half = machine_memory(machine) / 2;
@@ -84,7 +84,7 @@ static void set_memory(struct server_options *options, const struct machine *mac
         options->memory_bytes = half < MEMORY_BYTES_MIN ? MEMORY_BYTES_MIN : half;
 }
 
-/* What it has to work with, and why so much. */
+/* The memory that it may use, and why so much. */
 static void say_machine(const struct server_options *options, const struct machine *machine,
                         bool given)
 {
@@ -98,9 +98,9 @@ static void say_machine(const struct server_options *options, const struct machi
         log_warn("server.memory", "error=\"--memory is more than %s\"", memory);
 }
 
-/* Messages of a step come and go by the megabyte: as the C library has it, their pages are given
- * back to the kernel and faulted in again with every step. Up to KEPT_BYTES stay; blocks from
- * MAPPED_BYTES on, which no message has, are mapped and go at once. */
+/* Messages of a step come and go by the megabyte: by default the C library gives their pages back
+ * to the kernel and faults them in again with every step. Up to KEPT_BYTES stay; blocks from
+ * MAPPED_BYTES on, larger than any message, are mapped and go back at once. */
 static void keep_messages(void)
 {
     mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
@@ -111,8 +111,8 @@ static void keep_messages(void)
 static int refuse_homeless(struct errbuf *why)
 {
     return err_set(why, -EINVAL,
-                   "HOME is not set, so there is no default for the folder of the databases; name "
-                   "one with --state DIR");
+                   "HOME is not set, so the folder of the databases has no default; name one with "
+                   "--state DIR");
 }
 
 static void print_help(void)

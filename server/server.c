@@ -96,8 +96,9 @@ static int listen_all(struct server *s, const struct server_options *options, st
     return rc;
 }
 
-/* The dashboard. A usual address that is taken costs a warning; one that was asked for, the start.
- * A server with keys is not for everybody on this machine to read: there it must be asked for. */
+/* The dashboard. If the default address is taken, the server only warns; if a requested one is
+ * taken, it does not start. Not everybody on this machine may read a server with keys: there the
+ * dashboard must be requested. */
 static int listen_http(struct server *s, const struct server_options *options, struct errbuf *why)
 {
     const char *address = options->http;
@@ -112,13 +113,13 @@ static int listen_http(struct server *s, const struct server_options *options, s
     }
     if (rc != -EADDRINUSE || address)
         return rc;
-    log_warn("http.listen", "error=\"%s; there is no dashboard: --http names another address\"",
-             why->text);
+    log_warn("http.listen",
+             "error=\"%s; there is no dashboard: choose another address with --http\"", why->text);
     return 0;
 }
 
-/* Pages that messages had (main.c keeps them) go when no job runs any more, and while none runs
- * those of strangers. */
+/* Frees the pages of messages (main.c keeps them) when no job runs any more, and strangers' pages
+ * while none runs. */
 static void give_back(struct server *s, int64_t now_ms)
 {
     bool running = jobs_running(s->service.jobs, 0) != NULL;
@@ -146,7 +147,7 @@ static void on_tick(uv_timer_t *timer)
     datasets_tick(&s->service, now_ms);
 }
 
-/* Lets go of what was promised: held replies say "no task", the run is kept in a checkpoint. */
+/* Settles what was promised: held replies say "no task", the run is kept in a checkpoint. */
 static void on_stop(uv_signal_t *signal, int number)
 {
     struct server *s = signal->data;

@@ -1,5 +1,6 @@
 /* The server: puts the rooms together on one libuv loop. Handlers run on the loop; SQLite and fsync
- * on the store's lane; queries for people on the query lane; files of datasets on the data lane. */
+ * run on the store's lane, people's queries on the query lane, files of datasets on the data
+ * lane. */
 #ifndef STEPPE_SERVER_SERVER_H
 #define STEPPE_SERVER_SERVER_H
 
@@ -23,7 +24,7 @@ struct server_options {
     int64_t memory_bytes; /* of the jobs that run */
     int64_t max_running;
     int64_t checkpoint_s;  /* between two checkpoints inside an epoch */
-    int64_t uploads_bytes; /* that nothing took over yet, of all senders */
+    int64_t uploads_bytes; /* that nothing has taken over yet, of all senders */
     struct retention retention;
     int log_level;
     bool help, version;
@@ -37,7 +38,7 @@ struct server {
     uv_timer_t tick;
     uv_signal_t sigint, sigterm, sighup;
     bool ran;        /* a job ran at the last tick */
-    int64_t trim_ms; /* memory is given back then, while no job runs */
+    int64_t trim_ms; /* when memory is given back, while no job runs */
 };
 
 /* Judges the options before anything is touched. -EINVAL: an address or the folder is malformed;

@@ -1,6 +1,6 @@
-/* Whoever downloads, or throws away what is damaged, holds the lock of SHA.part; the others wait
- * and look again. A file that is thrown away only loses its name: workers that have it mapped and
- * found it whole keep it. */
+/* A worker that downloads a file or removes a damaged one holds the lock of SHA.part; the others
+ * wait and look again. A removed file only loses its name: workers that have mapped it and found it
+ * whole keep it. */
 #include "worker/cache.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@
 
 #define PIECE_MS 30000
 #define READ_BYTES ((size_t)1 << 20)
-#define BEAT_MS 5000 /* the server gives a node away when a worker is not heard of */
+#define BEAT_MS 5000 /* the server gives a node to another worker when this one is silent */
 
 /* One call of cache_open. */
 struct search {
@@ -33,7 +33,7 @@ struct search {
     uint64_t bytes;
     int dir;
     char name[SHA256_HEX + 16], part[SHA256_HEX + 16];
-    struct cache_mark mark; /* of the file that was checked last, as it was before */
+    struct cache_mark mark; /* of the file that was checked last, before the check */
     struct cache_mark bad;  /* of a file of that name that was found damaged */
     char what[300];         /* is wrong with it */
     struct errbuf *note;
@@ -60,7 +60,7 @@ static bool same_mark(const struct cache_mark *a, const struct cache_mark *b)
     return same_content(a, b) && same_time(&a->changed, &b->changed);
 }
 
-/* --- is it what it is called? --- */
+/* --- does the content match the name? --- */
 
 static bool is_checked(const struct search *s, const struct cache_mark *mark)
 {
@@ -94,7 +94,8 @@ static int get_piece(const struct search *s, uint64_t offset, uint64_t bytes, st
     return rc;
 }
 
-/* A large file takes longer to read than a lease: one byte shows that we are at it. */
+/* A large file takes longer to read than a lease lasts: one byte shows that we are still at
+ * work. */
 static void beat(const struct search *s, int64_t *io_ms)
 {
     struct message reply = {0};
@@ -141,7 +142,7 @@ static int read_through(const struct search *s, int fd, char hex[SHA256_HEX])
     return rc;
 }
 
-/* 0; -EUCLEAN: it is not, and s->what says why; -EINTR. */
+/* 0; -EUCLEAN: it does not match, and s->what says why; -EINTR. */
 static int check(struct search *s, int fd, const struct stat *st)
 {
     char hex[SHA256_HEX];
@@ -172,7 +173,7 @@ static int check(struct search *s, int fd, const struct stat *st)
     return -EUCLEAN;
 }
 
-/* Opens the file when it is there and whole. 0; -ENOENT; -EUCLEAN: it is damaged, as s->bad and
+/* Opens the file if it exists and is whole. 0; -ENOENT; -EUCLEAN: it is damaged, as s->bad and
  * s->what say; -EINTR, or -errno with a sentence. */
 static int find(struct search *s, int *ret_fd, struct errbuf *why)
 {
@@ -194,7 +195,7 @@ static int find(struct search *s, int *ret_fd, struct errbuf *why)
     return rc;
 }
 
-/* Said once, in the log and to whoever has the job. */
+/* Said once, in the log and to the owner of the job. */
 static void tell(const struct search *s, const char *file, const char *then)
 {
     log_warn("cache.damaged", "file=%s/%s what=\"%s\" then=\"%s\"", s->cache->dir, file, s->what,
@@ -225,7 +226,7 @@ static int pull_piece(const struct search *s, uint64_t offset, uint64_t bytes, i
     return rc;
 }
 
-/* Everything from `have` on, which the file ends with. */
+/* Fetches everything from `have` on, where the file ends. */
 static int pull_rest(const struct search *s, uint64_t have, int fd, struct errbuf *why)
 {
     int rc = 0;
@@ -243,7 +244,8 @@ static int pull_rest(const struct search *s, uint64_t have, int fd, struct errbu
     return rc;
 }
 
-/* Fills the part file, once more when what it began with was damaged. -EUCLEAN: what came is. */
+/* Fills the part file; begins anew when its old content was damaged. -EUCLEAN: what came is
+ * damaged. */
 static int download(struct search *s, int fd, struct errbuf *why)
 {
     struct stat st;
@@ -265,7 +267,7 @@ static int download(struct search *s, int fd, struct errbuf *why)
         if (rc != -EUCLEAN)
             return rc;
         if (have > 0) {
-            tell(s, s->part, "this download is begun anew");
+            tell(s, s->part, "this download starts anew");
             rc = ftruncate(fd, 0) < 0 ? -errno : 0;
         }
     } while (have > 0 && rc == 0);
@@ -291,8 +293,8 @@ static int lock_file(const struct search *s, int fd, struct errbuf *why)
     return 0;
 }
 
-/* Is the part file still this one? Who had its lock before may have given it its final name, or
- * removed it: then it is not this one that the lock is for. */
+/* Is the part file still this one? The last owner of its lock may have given it its final name, or
+ * removed it: then the lock is not for this one. */
 static bool is_part(const struct search *s, const struct stat *st)
 {
     struct stat now;
@@ -301,7 +303,7 @@ static bool is_part(const struct search *s, const struct stat *st)
            now.st_dev == st->st_dev;
 }
 
-/* The part file, locked; made when it is not there. One that has a second name, or that others may
+/* The part file, locked; made when it is missing. A file that has a second name, or that others may
  * write, is not written to: it loses this name. */
 static int lock_part(const struct search *s, struct errbuf *why)
 {
@@ -325,21 +327,21 @@ static int lock_part(const struct search *s, struct errbuf *why)
     }
 }
 
-/* With the lock: the file is looked for again, what is damaged goes, what is not there is fetched.
- * part: closed, or what *ret_fd is then. */
+/* With the lock: looks for the file again, removes a damaged one, fetches a missing one. part:
+ * closed, or returned as *ret_fd. */
 static int fetch(struct search *s, int part, int *ret_fd, struct errbuf *why)
 {
     struct stat st;
     int rc = find(s, ret_fd, why);
 
     if (rc == -EUCLEAN) {
-        tell(s, s->name, "it is thrown away and fetched again");
+        tell(s, s->name, "it is removed and fetched again");
         rc = unlinkat(s->dir, s->name, 0) < 0 ? -errno : -ENOENT;
         if (rc != -ENOENT)
             err_set(why, rc, "cannot remove the damaged %s/%s: %s", s->cache->dir, s->name,
                     err_text(rc));
     }
-    if (rc != -ENOENT) { /* another worker was faster, or it went wrong */
+    if (rc != -ENOENT) { /* another worker was faster, or it failed */
         if (rc == 0)
             unlinkat(s->dir, s->part, 0);
         close(part);
@@ -355,7 +357,7 @@ static int fetch(struct search *s, int part, int *ret_fd, struct errbuf *why)
         close(part);
         return rc;
     }
-    const struct cache_mark mark = mark_of(&st); /* the new name has changed it */
+    const struct cache_mark mark = mark_of(&st); /* the rename has changed it */
     if (same_content(&mark, &s->mark))
         note_checked(s, &mark);
     flock(part, LOCK_UN); /* a map would hold it */
@@ -408,7 +410,7 @@ int cache_open(struct cache *c, struct client *client, const char *sha256, uint6
         return rc;
     }
     d.fd = fd;
-    d.mark = s.mark; /* what was changed while it was read counts as changed */
+    d.mark = s.mark; /* a change during the read counts as a change */
     *ret = d;
     return 0;
 }

@@ -1,9 +1,9 @@
 /* The dataset cache of a host: files by SHA-256, shared by its workers (one download a dataset).
  *
- * A file's name is believed when its content has that hash: it is read through when it is opened,
- * which takes a second for 1 to 2 GB on a processor with SHA instructions, and again only when it
- * has changed since. One that is damaged, like an unfinished download that is, goes and is fetched
- * again. Files and folders of other users, and links, are neither used nor touched. */
+ * A file's name is trusted once its content has that hash. The whole file is read when it is opened
+ * (a second for 1 to 2 GB on a processor with SHA instructions), and again only when it has changed
+ * since. A damaged file or unfinished download is removed and fetched again. Files and folders of
+ * other users, and links, are neither used nor touched. */
 #ifndef STEPPE_WORKER_CACHE_H
 #define STEPPE_WORKER_CACHE_H
 
@@ -18,12 +18,12 @@
 
 #define CACHE_CHECKED 16 /* jobs that take turns have a few datasets */
 
-/* What distinguishes a file that was read from one that was changed since. */
+/* Tells whether a file was changed since it was read. */
 struct cache_mark {
     dev_t device;
     ino_t inode;
     off_t bytes;
-    struct timespec modified, changed; /* changed: its name too */
+    struct timespec modified, changed; /* changed: also by a rename */
 };
 
 struct cache {
@@ -37,23 +37,23 @@ struct cache {
 
 /* A dataset that is in use. */
 struct cached {
-    int fd; /* 0: none; never that of standard input */
+    int fd; /* 0: none; never standard input */
     struct cache_mark mark;
     struct dataset dataset;
 };
 
-/* Could dir hold a cache? Makes it when it is not there. 0 or -errno with a sentence. */
+/* Could dir hold a cache? Makes it when it is missing. 0 or -errno with a sentence. */
 int cache_check(const char *dir, struct errbuf *why);
 
-/* Opens the dataset with this hash and size; pulls what is missing from the server in pieces first
- * (goes on where an earlier download ended), checks the hash and renames. Waits while another
- * worker of this host downloads it. note: "", or a sentence about a damaged file that was thrown
- * away. 0; -EINTR when stop was set; -EPERM: something there is not ours; -EUCLEAN: what the server
- * has is damaged; else -errno; with a sentence. */
+/* Opens the dataset with this hash and size; first pulls what is missing from the server in pieces
+ * (continues an earlier download), checks the hash and renames. Waits while another worker of this
+ * host downloads it. note: "", or a sentence about a damaged file that was removed. 0; -EINTR when
+ * stop was set; -EPERM: a file there is not ours; -EUCLEAN: the server's copy is damaged; else
+ * -errno; with a sentence. */
 int cache_open(struct cache *c, struct client *client, const char *sha256, uint64_t bytes,
                const volatile sig_atomic_t *stop, struct cached *ret, struct errbuf *note,
                struct errbuf *why);
-/* Is the file as it was when it was checked? What was computed meanwhile is worth nothing if not.
+/* Is the file as it was when it was checked? If not, what was computed meanwhile is worthless.
  */
 bool cache_unchanged(const struct cached *d);
 void cache_close(struct cached *d); /* a zeroed struct is fine */

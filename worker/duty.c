@@ -1,5 +1,5 @@
-/* One request is outstanding at any time. A result is sent until it is answered: the server counts
- * it once, whatever comes twice. */
+/* One request is outstanding at any time. A result is sent until it is answered; the server counts
+ * it once, however often it comes. */
 #include "worker/duty.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ struct duty {
     struct halves *halves; /* NULL: none */
     char class[NUMERICS_CLASS_BYTES];
     char wanted[NUMERICS_CLASS_BYTES]; /* a class that the server asked for; "" */
-    bool known;                        /* the server took a hello once */
+    bool known;                        /* the server has accepted a hello before */
     struct loaded loaded;
 };
 
@@ -43,7 +43,7 @@ static int copy_tensor(const struct message *m, const char *name, enum dtype d, 
     return rc;
 }
 
-/* Its vector is long and all threads wait for it. */
+/* The vector is long and all threads wait for it. */
 static int copy_theta(const struct duty *s, const struct message *m, struct errbuf *why)
 {
     const struct loaded *p = &s->loaded;
@@ -51,7 +51,7 @@ static int copy_theta(const struct duty *s, const struct message *m, struct errb
     const struct tensor *t;
     int rc = message_tensor(m, "theta", DTYPE_F32, 1, &n, &t, why);
 
-    if (rc == 0) /* what is not finite shows in the loss */
+    if (rc == 0) /* a value that is not finite shows in the loss */
         halves_copy(s->halves, p->theta, t->data, t->bytes);
     return rc;
 }
@@ -127,7 +127,7 @@ static int fetch_theta(const struct duty *s, struct loaded *p, const struct task
     return rc;
 }
 
-/* Makes p->theta that of the task: from the message, in pieces, or as it is. As talk_call. */
+/* Makes p->theta the task's: from the message, in pieces, or as it already is. As talk_call. */
 static int read_theta(const struct duty *s, struct loaded *p, const struct message *m,
                       const struct task *t, struct errbuf *why)
 {
@@ -155,7 +155,7 @@ struct answer {
     cJSON *request;
     struct tensor tensors[RESULT_PARTS];
     int tensor_count;
-    const float *upload; /* [floats], a gradient that goes in pieces before it; else NULL */
+    const float *upload; /* [floats], a gradient that is sent in pieces before it; else NULL */
     size_t upload_bytes;
     cJSON *upload_key;
 };
@@ -189,9 +189,9 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
     };
 }
 
-/* Runs the task; the answer is its result, or why there is none. 0; -EINTR: it was given up,
- * -ENOMEM: there is no memory for it, -ESTALE: the dataset was changed meanwhile, and whatever was
- * computed is worth nothing. */
+/* Runs the task; the answer is its result, or why there is none. 0; -EINTR: it was given up;
+ * -ENOMEM: there is no memory for it; -ESTALE: the dataset was changed meanwhile, and the result is
+ * worthless. */
 static int compute(const struct duty *s, struct loaded *p, const struct task *t, struct answer *a,
                    struct errbuf *why)
 {
@@ -263,7 +263,7 @@ static int exchange(struct duty *s, struct answer *a, struct message *ret, struc
 
         if (a->upload)
             rc = talk_upload(&s->talk, a->upload_key, a->upload_bytes, a->upload, why);
-        if (rc == -EALREADY) /* somebody was faster */
+        if (rc == -EALREADY) /* another worker was faster */
             ask_next(s, a);
         else if (rc < 0)
             return rc;
@@ -274,8 +274,8 @@ static int exchange(struct duty *s, struct answer *a, struct message *ret, struc
     }
 }
 
-/* Everything that is needed for the task in m, and the task itself. As talk_call; what else goes
- * wrong lies between this worker and the job. */
+/* Fetches what the task in m needs, then runs it. As talk_call; any other failure lies between this
+ * worker and the job. */
 static int run_task(struct duty *s, const struct message *m, const struct task *t, struct answer *a,
                     struct errbuf *why)
 {
@@ -288,7 +288,7 @@ static int run_task(struct duty *s, const struct message *m, const struct task *
     return rc < 0 ? rc : compute(s, &s->loaded, t, a, why);
 }
 
-/* Tells the server that this job is not for us, and makes room for others. */
+/* Tells the server that we cannot do this job, and makes room for others. */
 static void refuse(struct duty *s, int64_t job, int rc, struct answer *a, const struct errbuf *why)
 {
     log_error("job.refuse", "job=%lld error=\"%s\"", (long long)job, why->text);
@@ -312,7 +312,7 @@ static int take_task(struct duty *s, const struct message *m, struct answer *a, 
     if (rc < 0)
         return rc;
     rc = run_task(s, m, &task, a, why);
-    if (rc == -ESTALE) { /* others have finished the step meanwhile, or we begin again */
+    if (rc == -ESTALE) { /* others have finished the step meanwhile, or we start again */
         ask_next(s, a);
         rc = 0;
     } else if (refusal_is(rc)) {
@@ -322,7 +322,7 @@ static int take_task(struct duty *s, const struct message *m, struct answer *a, 
     return rc;
 }
 
-/* The last answer goes along; gradients in pieces would take too long. */
+/* The last answer is sent too; a gradient in pieces would take too long. */
 static void bye(struct duty *s, const struct answer *a)
 {
     const struct last_word last = {a->type, a->request, a->tensors, a->tensor_count};
@@ -340,7 +340,7 @@ static int stay_away(struct duty *s, int *io_ms, struct errbuf *why)
     return *s->talk.stop ? -EINTR : hello(s, why);
 }
 
-/* Task after task. When it is to stop, *a may hold an answer that is not known to have arrived. */
+/* Does task after task. On a stop, *a may hold an answer that has perhaps not arrived. */
 static int work_loop(struct duty *s, struct answer *a, struct errbuf *why)
 {
     struct message m = {0};

@@ -16,16 +16,16 @@ struct duty_options {
     const char *name;
     const char *cache; /* folder of datasets */
     int64_t threads;
-    const char *machine; /* fields of the log: what there is to work with */
+    const char *machine; /* fields of the log: threads and memory */
     const struct kernels *kernels;
-    bool may_change; /* into a class that the server asks for */
+    bool may_change; /* into a class for which the server asks */
     bool profile;    /* print where the time of each job went when the worker leaves it */
 };
 
 /* Works until *stop (an enum stop) is set (0) or the server refuses the worker (-errno with a
- * sentence). A server that is away is waited for. What is being computed then is brought back or,
- * with STOP_NOW, given back at the end of the shard. -ERESTART: a job waits for workers of another
- * class, which is in ret_class. */
+ * sentence). A server that is away is waited for. On a stop it finishes its task and sends the
+ * result or, with STOP_NOW, gives the task back at the end of the shard. -ERESTART: a job waits for
+ * workers of another class, which is in ret_class. */
 int duty_run(const struct duty_options *options, const volatile sig_atomic_t *stop,
              char ret_class[NUMERICS_CLASS_BYTES], struct errbuf *why);
 

@@ -26,8 +26,8 @@ int greet_open(const struct duty_options *options, const char *sender,
     return rc;
 }
 
-/* Refusals that no waiting cures. A key is refused for ever only at the beginning: later the new
- * key may still be on its way, and whoever is between here and the server can say so too. */
+/* Refusals that waiting does not cure. Only the first refusal of a key is final: later the new key
+ * may still be on its way, and somebody between us and the server can forge the refusal. */
 static bool hopeless(bool known, enum error_code code)
 {
     return code == ERR_UNSUPPORTED_VERSION || code == ERR_BAD_FIELD || code == ERR_UNKNOWN_TYPE ||

@@ -9,23 +9,23 @@
 int greet_open(const struct duty_options *options, const char *sender,
                const volatile sig_atomic_t *stop, struct client **ret, struct errbuf *why);
 
-/* Says hello until the server takes it. *io_known: it did so before; a key that is refused then may
+/* Says hello until the server accepts it. *io_known: it did before; a key that is refused then may
  * still be on its way. wanted: as greet_read_class. 0; -EINTR: stop was set; -EREMOTEIO: a refusal
  * that no waiting cures. */
 int greet_hello(const struct talk *t, const struct duty_options *options, const char *class,
                 bool *io_known, char wanted[NUMERICS_CLASS_BYTES], struct errbuf *why);
-/* The class that a reply asks for, "" when it asks for none. */
+/* The class that a reply asks for; "" when it asks for none. */
 void greet_read_class(const cJSON *json, char wanted[NUMERICS_CLASS_BYTES]);
 
 /* A result or failure that the server may not have yet. */
 struct last_word {
     enum message_type type;
-    cJSON *request; /* gets the key that says so */
+    cJSON *request; /* marks it as given up, with a key */
     const struct tensor *tensors;
     int tensor_count;
 };
-/* Says the last word (NULL: there is none) and bye on a connection of its own: the old one may have
- * a request outstanding, and stop is set. Takes a few seconds at most. */
+/* Sends the last answer (NULL: none) and bye on a new connection: the old one may have a request
+ * outstanding, and stop is set. Takes a few seconds at most. */
 void greet_bye(const struct duty_options *options, const char *sender,
                const struct last_word *last);
 

@@ -116,7 +116,7 @@ static int make_crew(struct loaded *p, const struct duty_options *options, struc
     return rc == -ENOMEM ? room_refuse(&room, why) : rc;
 }
 
-/* Says what should have gone where, and did not. */
+/* Says that the dataset does not fit the folder's free space. */
 static int explain_cache(const char *folder, int64_t bytes, int rc, struct errbuf *why)
 {
     char needed[TEXT_F64_BYTES], free_there[TEXT_F64_BYTES];

@@ -22,8 +22,8 @@ struct loaded {
     struct model model;
     struct runner *runner;
     float *theta;
-    int64_t incarnation, step; /* of theta; step -1: none is held */
-    bool hat;                  /* it is the theta hat of that step */
+    int64_t incarnation, step; /* of theta; step -1: no theta is held */
+    bool hat;                  /* theta is the theta hat of that step */
     uint32_t *ids;
     float *weights;
     struct score *scores;
@@ -41,7 +41,7 @@ int loaded_check(struct loaded *p);
  * no job is loaded. halves is borrowed while the job is loaded; NULL: none. */
 int loaded_take(struct loaded *p, const struct duty_options *options, const struct talk *talk,
                 struct cache *cache, struct halves *halves, int64_t number, struct errbuf *why);
-/* Makes room for a task of so many samples. 0 or -ENOMEM. */
+/* Makes room for a task of `count` samples. 0 or -ENOMEM. */
 int loaded_room(struct loaded *p, uint32_t count, struct errbuf *why);
 /* The sentence for a loaded job whose tasks find no memory; -ENOMEM. */
 int loaded_no_memory(const struct loaded *p, const struct duty_options *options,

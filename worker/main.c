@@ -26,7 +26,7 @@
 #include "worker/pin.h"
 #include "worker/stop.h"
 
-#define DRAIN_S 10 /* to finish, and again to give back: less than the 25 s that it is given */
+#define DRAIN_S 10 /* to finish, and again to give back; a service gets 25 s in all */
 
 struct worker_options {
     struct duty_options duty;
@@ -66,8 +66,8 @@ static const struct option table[] = {
 
 static volatile sig_atomic_t stop;
 
-/* SIGTERM, SIGINT or SIGHUP lets it finish what it is at; an alarm makes it give that back, a
- * second one gives up what still does not end. A second SIGTERM is as good as the alarm. */
+/* On SIGTERM, SIGINT or SIGHUP it finishes its task. An alarm makes it give the task back; a second
+ * alarm ends it anyway. A second SIGTERM acts like the alarm. */
 static void on_signal(int number)
 {
     if (stop == STOP_NOW && number == SIGALRM)
@@ -76,7 +76,7 @@ static void on_signal(int number)
     alarm(DRAIN_S);
 }
 
-/* Sets threads where no option did. Gives what the log says of them and of the memory; malloc. */
+/* Sets threads where no option did. Returns what the log says about threads and memory; malloc. */
 static char *set_threads(struct duty_options *options)
 {
     char processors[MACHINE_TEXT_BYTES], memory[MACHINE_TEXT_BYTES];
@@ -103,12 +103,11 @@ static char *default_name(void)
     return xasprintf("%s-%d", host, (int)getpid());
 }
 
-/* The handler is gone then, and whatever it was happens again and ends the process. */
+/* The handler is reset, so the fault happens again and ends the process. */
 static void on_bus_error(int number)
 {
-    static const char text[] =
-        "steppe-worker: a file that it has mapped was cut short or cannot be "
-        "read; it ends, and checks it when it is started again\n";
+    static const char text[] = "steppe-worker: a mapped file was cut short or cannot be read; the "
+                               "worker ends, and checks the file when it is started again\n";
     ssize_t n = write(STDERR_FILENO, text, sizeof(text) - 1);
 
     (void)number;
@@ -125,7 +124,7 @@ static void set_signals(void)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGALRM, &action, NULL);
     sigaction(SIGBUS, &bus, NULL);
-    /* The terminal was closed. Under nohup that is nothing to us. */
+    /* The terminal was closed. nohup has us ignore that. */
     if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
         sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -134,9 +133,9 @@ static void set_signals(void)
 
 static int refuse_homeless(struct errbuf *why)
 {
-    return err_set(why, 2,
-                   "HOME is not set, so there is no default for the folder of the datasets; name "
-                   "one with --cache DIR");
+    return err_set(
+        why, 2,
+        "HOME is not set, so the folder of the datasets has no default; name one with --cache DIR");
 }
 
 static void print_help(void)
@@ -160,7 +159,7 @@ static int print_class(struct errbuf *why)
     return 0;
 }
 
-/* Works for the server, in the class that was asked for: by --class, or by the server. */
+/* Works for the server, in the class that --class or the server asks for. */
 static int work(struct worker_options *options, char **argv, struct errbuf *why)
 {
     char class[NUMERICS_CLASS_BYTES];
@@ -182,7 +181,7 @@ static int work(struct worker_options *options, char **argv, struct errbuf *why)
     return rc;
 }
 
-/* What would be in the way of every job is said now, not when the first one comes. */
+/* What would fail every job is reported now, not when the first one comes. */
 static int check_host(const char *cache, struct errbuf *why)
 {
     int rc = file_limit_raise(WORKER_FILES_MIN, why);

@@ -11,7 +11,7 @@
 #include "worker/numerics.h"
 
 #define SELF "/proc/self/exe"
-#define MARK "STEPPE_CLASS" /* the class that this process was started anew for */
+#define MARK "STEPPE_CLASS" /* the class for which this process was started anew */
 
 extern char **environ;
 
@@ -44,8 +44,8 @@ static int split(const char *class, char set[NUMERICS_CLASS_BYTES], char core[NU
     return 0;
 }
 
-/* The first line that this program prints with --print-class, in the environment as it is; "" when
- * it fails: kernels that this processor does not have may end it by a signal. */
+/* The first line that this program prints with --print-class in the present environment; "" when it
+ * fails: kernels that this processor cannot run may end it by a signal. */
 static void ask_class(char out[NUMERICS_CLASS_BYTES])
 {
     char self[] = SELF, option[] = "--print-class";

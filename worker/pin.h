@@ -1,6 +1,6 @@
-/* Taking on a numerics class: the kernel set and OpenBLAS's core are chosen when the program
- * starts, so a worker that should compute in another class runs itself once more with the
- * environment that gives it. */
+/* Taking on a numerics class. The kernel set and OpenBLAS's core are chosen when the program
+ * starts, so a worker that should compute in another class starts itself anew with an environment
+ * that gives this class. */
 #ifndef STEPPE_WORKER_PIN_H
 #define STEPPE_WORKER_PIN_H
 
@@ -8,9 +8,9 @@
 
 #include "common/err.h"
 
-/* Has nobody chosen a class for this process yet, by its environment or by pin_class? */
+/* Has neither the environment nor pin_class chosen a class for this process yet? */
 bool pin_free(void);
-/* Is `class` the one that was asked for? Its digits may be left out there. */
+/* Is `class` the wanted one? The wanted one may leave out the digits. */
 bool pin_matches(const char *asked, const char *class);
 /* Tries in a process of its own whether this machine can give the class, and if so starts this
  * program (argv) anew in it: returns only on failure, with a sentence and the environment as it

@@ -5,7 +5,7 @@
 
 #include "common/bounds.h"
 
-/* These are between us and the server, and no job is to blame. */
+/* These lie between us and the server; no job is to blame. */
 static const int of_the_talk[] = {EINTR,   ENOTCONN, ESTALE,       ERESTART, ETIMEDOUT,
                                   EBADMSG, EMSGSIZE, EKEYREJECTED, EALREADY};
 
@@ -40,7 +40,7 @@ enum refusal_cause refusal_cause(int rc)
     return REFUSAL_OTHER;
 }
 
-/* At most bytes - 1, and no half of a character. */
+/* At most bytes - 1, without splitting a character. */
 static void cut(char *out, size_t bytes, const char *text)
 {
     size_t n = (size_t)snprintf(out, bytes, "%s", text);

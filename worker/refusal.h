@@ -12,9 +12,9 @@
 /* Does what failed with rc (0 or negative errno) while a job was loaded or run lie between this
  * worker and the job? No: the server was lost or is not understood, or we are to stop. */
 bool refusal_is(int rc);
-/* What the server makes of it. rc: one that refusal_is. */
+/* The refusal's kind for the server. rc: one for which refusal_is is true. */
 enum refusal_cause refusal_cause(int rc);
-/* The fields of task.refuse; a sentence that is too long is cut. */
+/* The fields of task.refuse; a long sentence is cut. */
 cJSON *refusal_make(int64_t job, int rc, const struct errbuf *why);
 
 #endif

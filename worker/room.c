@@ -28,13 +28,13 @@ size_t room_needed(const struct room_job *job)
     const size_t vector = times(job->model->floats, sizeof(float));
     const size_t steps = times(job->threads, step_bytes(job->model, job->kernels, job->shard));
 
-    /* theta, a gradient a thread, and the sum that they meet in. */
+    /* theta, a gradient for each thread, and their sum. */
     return add(steps, times(2 + (size_t)job->threads, vector));
 }
 
 /* --- what there is --- */
 
-/* A line of /proc/self/status in bytes; 0 when it is not there. */
+/* A line of /proc/self/status in bytes; 0 when it is missing. */
 static size_t of_process(const char *name)
 {
     FILE *f = fopen("/proc/self/status", "re");

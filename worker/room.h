@@ -1,4 +1,4 @@
-/* What a job takes of a worker's memory, and how much of it the worker may have. */
+/* How much memory a job takes, and how much the worker may have. */
 #ifndef STEPPE_WORKER_ROOM_H
 #define STEPPE_WORKER_ROOM_H
 
@@ -9,7 +9,7 @@
 #include "common/model.h"
 #include "worker/nn/kernels.h"
 
-/* A job as far as memory is concerned. */
+/* The properties of a job that decide its memory. */
 struct room_job {
     const struct model *model;
     const struct kernels *kernels;
@@ -17,14 +17,14 @@ struct room_job {
     unsigned threads;
 };
 
-/* Bytes that the job takes at least: beside its dataset, which may leave memory again, beside
- * messages, and beside sums that wait for others. SIZE_MAX: more than can be counted. */
+/* The least bytes that the job takes, without its dataset (which may leave memory again), messages,
+ * and sums that wait for others. SIZE_MAX: more than can be counted. */
 size_t room_needed(const struct room_job *job);
-/* Does it fit into what machine, container and limits leave? The kernel promises more than it has
- * and ends the process when that is used, so this is asked before. 0, or -ENOMEM with a sentence
- * that names what is needed, what there is, and what would need less. */
+/* Does the job fit into what machine, container and limits leave? The kernel promises more than it
+ * has and ends a process that uses it, so this is asked before. 0, or -ENOMEM with a sentence that
+ * names what is needed, what there is, and what would need less. */
 int room_check(const struct room_job *job, struct errbuf *why);
-/* The same sentence of a job that turned out not to fit; -ENOMEM. */
+/* The same sentence for a job that turned out not to fit; -ENOMEM. */
 int room_refuse(const struct room_job *job, struct errbuf *why);
 
 /* A dataset of so many bytes cannot be mapped; -ENOMEM with a sentence that says so. */

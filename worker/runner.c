@@ -1,6 +1,5 @@
 /* A crew: the caller is thread 0, the others sleep between runs. Shards are taken by number from an
- * atomic counter; results meet in the reduction tree, so who ran what leaves no trace in the bits.
- */
+ * atomic counter; results meet in the reduction tree, so the bits do not depend on who ran what. */
 #include "worker/runner.h"
 
 #include <errno.h>

@@ -17,11 +17,11 @@ int runner_create(const struct model *model, const struct kernels *kernels, uint
                   unsigned threads, struct runner **ret, struct errbuf *why);
 void runner_free(struct runner *r); /* NULL is fine */
 
-/* Long passes over the gradient are shared with it from now on. Borrowed; NULL: none. */
+/* From now on shares long passes over the gradient with these halves. Borrowed; NULL: none. */
 void runner_halves(struct runner *r, struct halves *h);
-/* Books where the time of each thread goes from now on. 0 or -ENOMEM. Not while it runs. */
+/* From now on books where the time of each thread goes. 0 or -ENOMEM. Not while it runs. */
 int runner_profile(struct runner *r);
-/* Writes what was booked (worker/nn/profile.h); nothing when nothing was. NULL is fine. */
+/* Writes what was booked (worker/nn/profile.h), if anything. NULL is fine. */
 void runner_print(const struct runner *r, FILE *out);
 
 /* What to run: the samples of a node, `count` of them, cut into shards of the runner's size. */
@@ -33,7 +33,7 @@ struct work {
     const uint32_t *ids;  /* [count], each < set->count */
     const float *weights; /* [count], train only */
     uint32_t count;
-    const volatile sig_atomic_t *stop; /* STOP_NOW: no shard is begun any more; NULL: never */
+    const volatile sig_atomic_t *stop; /* at STOP_NOW no further shard is begun; NULL: never */
 };
 struct yield {
     const float *grad;    /* [floats], train only; valid until the next run */

@@ -4,8 +4,8 @@
  *             moves, a forward and a backward to x for each move but the first
  *   descent   forward and backward at theta hat: the gradient that is returned
  * With rho 0 the descent's gradient is the ascent's: one forward, one backward.
- * A weight v_i enters once, in the delta of sample i: the gradients of the parameters are weighted
- * sums then, and the gradient of x_i is v_i times the sample's own. */
+ * A weight v_i enters once, in the delta of sample i. So the gradients of the parameters are
+ * weighted sums, and the gradient of x_i is v_i times the sample's own. */
 #include "worker/step.h"
 
 #include <assert.h>
@@ -35,7 +35,7 @@ struct step {
     struct head *heads;  /* [shard] */
     uint16_t *labels;    /* [shard] */
     uint8_t *bytes;      /* [pixels] of an image that is augmented */
-    int *exponents;      /* [shard]: power of two taken out of delta for a gradient of x */
+    int *exponents;      /* [shard]: power of two that was taken out of delta for a gradient of x */
     real *g;             /* [floats], then theta hat */
 };
 
@@ -190,7 +190,7 @@ static double attack_sample(struct step *s, const struct step_spec *spec, uint32
     return norm;
 }
 
-/* The moves of PGD that are left behind attack_sample; a twin without direction stays. */
+/* The moves of PGD that remain after attack_sample; a twin without direction stays. */
 static void move_twins(struct step *s, const struct step_spec *spec, const real *theta, uint32_t n,
                        const struct score *scores)
 {

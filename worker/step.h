@@ -26,7 +26,7 @@ struct step_spec {
     double epsilon, alpha;  /* of the attack, pixel space; alpha: a move of PGD */
     uint32_t moves;         /* of PGD, at least 1 */
     bool random_start;      /* of PGD; keyed (seed, RNG_ATTACK, step, slot) */
-    struct augment augment; /* of what is trained on; never in step_score */
+    struct augment augment; /* of training images; never in step_score */
     uint64_t seed, step;
     uint32_t slot; /* position in the batch, sweep or test of the first sample */
 };
@@ -43,10 +43,10 @@ struct step;
 /* m is borrowed. shard_max: most samples of one call. NULL when memory is out. */
 struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max);
 void step_free(struct step *s);
-/* The memory that step_create maps. SIZE_MAX: more than can be counted; 0: there is not even memory
- * to count. */
+/* The memory that step_create maps. SIZE_MAX: more than can be counted; 0: no memory even for
+ * counting. */
 size_t step_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max);
-/* Books the time of layers and parts from now on; NULL: none. Borrowed. */
+/* From now on books the time of layers and parts; NULL: none. Borrowed. */
 void step_profile(struct step *s, struct profile *profile);
 
 /* Trains on the n samples ids[] (each < set->count) with weights v > 0 at theta[m->floats]:
@@ -56,7 +56,7 @@ void step_profile(struct step *s, struct profile *profile);
  *                     the batch statistics of the pass at theta.
  * All passes are in training mode: a BatchNorm normalises by the samples of each pass, dropout
  * drops the same in all of them. theta is never written. Sample i is augmented as drawn for slot
- * spec->slot + i, once for all passes. fused: scores[n] of what is trained on get loss, adv_loss
+ * spec->slot + i, once for all passes. fused: scores[n] of the training images get loss, adv_loss
  * (of the twin at theta; its first move is by the ascent pass's own gradient of x), grad_norm,
  * el2n, predicted; otherwise scores may be NULL and is not touched. rho 0 and not fused: one
  * forward, one backward.

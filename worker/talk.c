@@ -31,13 +31,13 @@ void talk_backoff(const struct talk *t, int *io_ms)
     int ms = *io_ms ? 2 * *io_ms : BACKOFF_MS;
 
     *io_ms = ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
-    /* Workers that lost the server together do not come back together. */
+    /* Workers that lost the server at the same time do not come back at the same time. */
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
         random = 0;
     talk_pause(t, *io_ms / 2 + (int)(random % ((unsigned)*io_ms / 2 + 1)));
 }
 
-/* The server's keys are being changed, or ours: a person will see to it. */
+/* The server's keys or ours are being changed: a person will see to it. */
 static bool is_about_key(enum error_code code)
 {
     return code == ERR_WRONG_KEY || code == ERR_KEY_NEEDED || code == ERR_NO_SESSION;
@@ -144,7 +144,7 @@ static int read_missing(const cJSON *json, size_t bytes, uint64_t *ret, struct e
     cJSON_ArrayForEach(entry, list)
     {
         if (!cJSON_IsNumber(entry) || !(entry->valuedouble >= 0 && entry->valuedouble < pieces))
-            return err_set(why, -EBADMSG, "the answer names a piece that there is not");
+            return err_set(why, -EBADMSG, "the answer names a piece that does not exist");
         *ret |= UINT64_C(1) << (unsigned)entry->valuedouble;
     }
     return 0;
@@ -206,7 +206,7 @@ int talk_upload(const struct talk *t, const cJSON *key, size_t bytes, const void
     uint64_t missing = 0;
     int rc;
 
-    do { /* an upload that was given up on the way is offered again */
+    do { /* an unfinished upload is offered again */
         rc = offer(t, key, bytes, &missing, why);
         for (unsigned i = 0; rc == 0 && i < PIECES_MAX; i++)
             if (missing >> i & 1) {

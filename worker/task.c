@@ -33,7 +33,7 @@ int task_read(const struct message *m, struct task *ret, struct errbuf *why)
         rc = field_i64(m->json, "task", "theta_bytes", false, 1,
                        (int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float), &ret->theta_bytes, why);
     if (rc == 0 && (ret->count < 1 || ret->lo >= ret->hi || ret->hi - ret->lo > ret->count))
-        rc = err_set(why, -EINVAL, "a task of %lld samples in shards %lld to %lld makes no sense",
+        rc = err_set(why, -EINVAL, "a task of %lld samples does not fit shards %lld to %lld",
                      (long long)ret->count, (long long)ret->lo, (long long)ret->hi);
     if (rc == 0 && task_kind_of_phase[ret->phase] != (enum task_kind)ret->kind)
         rc = err_set(why, -EINVAL, "a task to %s in phase %lld makes no sense",

@@ -1,4 +1,4 @@
-/* A task as the server gives it out: what is to be computed, at which parameters. */
+/* A task as the server hands it out: what to compute, at which parameters. */
 #ifndef STEPPE_WORKER_TASK_H
 #define STEPPE_WORKER_TASK_H
 
@@ -9,7 +9,7 @@ struct task {
     int kind; /* enum task_kind; the rest is 0 for TASK_NONE */
     int64_t job, incarnation, step, phase, lo, hi, shard, count;
     int64_t first;       /* sample of a test, -1: samples are named */
-    int64_t theta_bytes; /* theta has to be fetched; 0: it is in the message, or held already */
+    int64_t theta_bytes; /* theta has to be fetched; 0: it is in the message or already here */
 };
 
 /* Reads the fields of a reply that carries a task. 0 or -EINVAL. */

@@ -16,12 +16,12 @@
 #include "proto/cli/reply.h"
 #include "proto/cli/upload.h"
 
-/* Writes what the server takes for the file `path` to `made`, and notes in obj, the object of the
- * job file that names it, what goes without saying there. */
+/* Writes the form of the file `path` that the server takes to `made`, and adds what the job file
+ * leaves unsaid to obj, its object that names the file. */
 typedef int (*attach_convert)(const char *path, const struct numbers_ask *ask, const char *made,
                               cJSON *obj, struct errbuf *why);
 
-/* Samples that have no score lie in the middle: as documented, but perhaps not meant. */
+/* Samples without a score lie in the middle: as documented, but perhaps not as meant. */
 static void note_missing(const char *path, const struct numbers *n, const struct numbers_ask *ask)
 {
     char *file = xstrdup(path);
@@ -128,7 +128,7 @@ static int count_samples(struct cli *cli, const char *dataset, uint32_t *ret, st
     return rc;
 }
 
-/* Weights go as they are; what is no safetensors file need not be sent to be refused. */
+/* Weights are sent as they are; a file that is not safetensors is refused before it is sent. */
 static int send_weights(struct cli *cli, const char *name, const char *path, cJSON *obj,
                         struct errbuf *why)
 {

@@ -1,5 +1,5 @@
 /* A picture in memory that a command draws on: rectangles, images, text in a small font. RGB, 8
- * bits a channel; what lies outside is cut off. */
+ * bits a channel; anything outside is cut off. */
 #ifndef STEPPE_PROTO_CLI_CANVAS_H
 #define STEPPE_PROTO_CLI_CANVAS_H
 
@@ -25,7 +25,7 @@ void canvas_fill(struct canvas *c, uint32_t x, uint32_t y, uint32_t w, uint32_t 
  */
 void canvas_image(struct canvas *c, uint32_t x, uint32_t y, const uint8_t *pixels, uint32_t w,
                   uint32_t h, uint32_t channels, uint32_t scale);
-/* At most `most` characters, the last one of a longer text is a dot; what is not ASCII is a '?'. */
+/* At most `most` characters; a longer text ends with a dot. Characters beyond ASCII become '?'. */
 void canvas_text(struct canvas *c, uint32_t x, uint32_t y, const char *text, uint32_t most,
                  uint32_t scale, uint32_t colour);
 /* Writes it as a PNG, atomically. */

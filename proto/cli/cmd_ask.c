@@ -1,4 +1,4 @@
-/* classes, risers, suspects, compare, map: what follows from the scores of a job. */
+/* classes, risers, suspects, compare, map: conclusions from the scores of a job. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
@@ -92,7 +92,7 @@ static int ask(struct cli *cli, enum message_type type, cJSON *request,
     return rc;
 }
 
-/* A request of nothing but its job and `by`, one of names. */
+/* A request with only its job and `by`, one of names. */
 static int ask_by(struct cli *cli, enum message_type type, const char *const *names,
                   void (*print)(const struct cli *cli, const cJSON *json, const cJSON *rows),
                   struct errbuf *why)
@@ -272,10 +272,8 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
     table_print(t, cli->colour, stdout);
     table_free(t);
     if (as_labelled)
-        print_text("%lld of these %d %s taken for what the label says: there the model agrees "
-                   "with the label and %s only gives it a high rank",
-                   (long long)as_labelled, cJSON_GetArraySize(rows),
-                   as_labelled == 1 ? "is" : "are", by);
+        print_text("for %lld of these %d the model predicts the label; %s only gives a high rank",
+                   (long long)as_labelled, cJSON_GetArraySize(rows), by);
 }
 
 int cmd_suspects(struct cli *cli, struct errbuf *why)

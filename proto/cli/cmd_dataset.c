@@ -76,7 +76,7 @@ int cmd_dataset_list(struct cli *cli, struct errbuf *why)
     if (rc == 0 && cli->args->json)
         print_json(datasets);
     else if (rc == 0 && cJSON_GetArraySize(datasets) == 0)
-        printf("there are no datasets; bring one with steppe dataset import NAME PATH|glyphs\n");
+        printf("there are no datasets; add one with steppe dataset import NAME PATH|glyphs\n");
     else if (rc == 0)
         print_datasets(cli, datasets);
     message_done(&reply);
@@ -97,7 +97,7 @@ void dataset_print_row(const cJSON *row)
                reply_text(row, "sha256"));
 }
 
-/* How many samples are of which class, or domain: what `word` says. */
+/* How many samples each class or domain has; `word` says which of the two. */
 static void print_counts(const struct cli *cli, const cJSON *json, const char *word)
 {
     const struct column columns[] = {

@@ -1,4 +1,4 @@
-/* db backup, check, compact: the server's databases, for who looks after it. */
+/* db backup, check, compact: care for the server's databases. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "proto/cli/reply.h"
 #include "proto/cli/table.h"
 
-/* A large file takes its time; the request is sent again meanwhile and waits for the same end. */
+/* A large file takes long; the request is sent again meanwhile and waits for the same end. */
 #define UPKEEP_DEADLINE_MS (6 * 3600 * 1000)
 
 const struct option backup_options[] = {
@@ -41,7 +41,7 @@ static const char *bytes_text(const cJSON *obj, const char *name, char buf[DRAW_
     return draw_bytes(bytes < 0 ? 0 : (uint64_t)bytes, buf);
 }
 
-/* Logs that somebody keeps large. */
+/* Logs that some reader keeps large. */
 static void print_logs(const cJSON *json)
 {
     const cJSON *log, *logs = cJSON_GetObjectItemCaseSensitive(json, "logs");
@@ -119,10 +119,10 @@ static void print_check(const cJSON *json, const cJSON *problems)
     reply_i64(json, "total", &total);
     if (total > cJSON_GetArraySize(problems))
         printf("and %lld more\n", (long long)total - cJSON_GetArraySize(problems));
-    printf("looked at both files, %lld scores of %lld epochs, %lld checkpoints, %lld datasets and "
-           "%lld files that came with jobs: %s\n",
+    printf("checked both databases, %lld scores of %lld epochs, %lld checkpoints, %lld datasets "
+           "and %lld files that came with jobs: %s\n",
            (long long)rows, (long long)epochs, (long long)checkpoints, (long long)datasets,
-           (long long)attached, cJSON_GetArraySize(problems) ? "damaged" : "all is whole");
+           (long long)attached, cJSON_GetArraySize(problems) ? "damaged" : "no damage");
 }
 
 int cmd_db_check(struct cli *cli, struct errbuf *why)
@@ -146,8 +146,8 @@ int cmd_db_check(struct cli *cli, struct errbuf *why)
                     "a database is damaged; deploy/docs/OPERATING.md says how to restore a backup");
     else if (rc == 0 && total > 0)
         rc = err_set(why, -EUCLEAN,
-                     "a file is damaged that is in no backup of the databases; what "
-                     "helps is said with it");
+                     "a damaged file is not part of a backup of the databases; its line above says "
+                     "what to do");
     message_done(&reply);
     return rc;
 }
@@ -172,8 +172,8 @@ static void print_compact(const cJSON *json)
                (long long)rows, (long long)epochs);
     reply_i64(dropped, "uploads", &uploads);
     if (uploads)
-        printf("%lld upload%s that nobody went on with %s dropped\n", (long long)uploads,
-               uploads == 1 ? "" : "s", uploads == 1 ? "was" : "were");
+        printf("%lld abandoned upload%s %s dropped\n", (long long)uploads, uploads == 1 ? "" : "s",
+               uploads == 1 ? "was" : "were");
 }
 
 int cmd_db_compact(struct cli *cli, struct errbuf *why)

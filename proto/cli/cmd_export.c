@@ -1,5 +1,6 @@
 /* export: the scores of an epoch, or of all, for other programs. csv and jsonl are written row by
- * row, so that all epochs of a large job pass through; npy and safetensors hold one epoch. */
+ * row, so that even a large job can be exported with all epochs; npy and safetensors hold one
+ * epoch. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
@@ -34,7 +35,7 @@ const struct option export_options[] = {
     {NULL},
 };
 
-/* Columns of a row, in order. What a class is unknown is -1. */
+/* Columns of a row, in order. An unknown class is -1. */
 enum { INTS = 6, REALS = 6 };
 static const char *const int_names[INTS] = {"epoch", "sample",    "label",
                                             "truth", "predicted", "flags"};
@@ -76,7 +77,7 @@ static int make_room(struct scores *s, size_t more, struct errbuf *why)
     return 0;
 }
 
-/* Appends the rows of a reply that are of the class and below the limit. */
+/* Appends the reply's rows of the class, up to the limit. */
 static int add_piece(const struct cli *cli, struct scores *s, const struct message *reply,
                      uint64_t *ret_rows, struct errbuf *why)
 {
@@ -207,7 +208,7 @@ static int list_epochs(struct cli *cli, int64_t job, int64_t **ret, size_t *ret_
     return rc;
 }
 
-/* Of a file; of stdout main says it. */
+/* For a file; main reports failures of stdout. */
 static int refuse_output(const struct cli *cli, struct errbuf *why)
 {
     int rc = errno ? -errno : -EIO;

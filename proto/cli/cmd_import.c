@@ -1,5 +1,5 @@
-/* dataset import: reads or draws the images here, writes the dataset file into a folder of its own
- * under $TMPDIR, and sends it. The server opens no path that a peer names. */
+/* dataset import: reads or draws the images here, writes the dataset file into a fresh folder under
+ * $TMPDIR, and sends it. The server opens no path that a peer names. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
@@ -106,7 +106,7 @@ static int draw_glyphs(const struct args *a, struct dataset_draft *ret, struct e
     return glyphs_draw(&spec, ret, why);
 }
 
-/* A stray label makes classes of all numbers below it: allowed, but rarely meant. */
+/* A stray label makes every number below it a class: allowed, but rarely meant. */
 static void note_empty_classes(const struct dataset_draft *d)
 {
     bool seen[CLASSES_MAX] = {false};
@@ -131,8 +131,8 @@ static void note_labels(const struct args *a, const struct dataset_draft *d)
     text_make_printable(file);
     fprintf(stderr, "steppe: note: %s %s %u of %u labels; %s\n", file,
             a->labels_are == LABELS_TRUE ? "corrects" : "changes", d->relabelled, d->samples,
-            a->labels_are == LABELS_TRUE ? "they are the truth now"
-                                         : "the old ones are kept as the truth");
+            a->labels_are == LABELS_TRUE ? "they are now the truth"
+                                         : "the old labels are kept as the truth");
     free(file);
 }
 

@@ -93,7 +93,7 @@ static void print_jobs(const struct cli *cli, const cJSON *jobs)
     table_free(t);
 }
 
-/* What is not in the list, and how to see it. */
+/* Says what is missing from the list, and how to see it. */
 static void note_other_jobs(const cJSON *json, const cJSON *jobs)
 {
     int64_t total = 0, oldest = 0;
@@ -125,7 +125,7 @@ int cmd_jobs(struct cli *cli, struct errbuf *why)
     else if (rc == 0 && cJSON_GetArraySize(jobs) == 0 && cli->args->before != NOT_GIVEN)
         printf("there are no jobs before %lld\n", (long long)cli->args->before);
     else if (rc == 0 && cJSON_GetArraySize(jobs) == 0)
-        printf("there are no jobs; hand one in with steppe submit FILE\n");
+        printf("there are no jobs; submit one with steppe submit FILE\n");
     else if (rc == 0)
         print_jobs(cli, jobs);
     if (rc == 0)
@@ -176,7 +176,7 @@ static int take_events(const struct cli *cli, const cJSON *json, int64_t *io_aft
     return 0;
 }
 
-/* Reads all events behind *io_after, which grows. */
+/* Reads all events after *io_after, which grows. */
 static int read_events(struct cli *cli, int64_t job, int64_t *io_after, cJSON *all,
                        struct errbuf *why)
 {
@@ -228,7 +228,7 @@ static int follow_events(struct cli *cli, int64_t job, int64_t after, struct err
         rc = job_ended(cli, job, &ended, why);
         if (rc == 0 && !ended)
             rc = command_sleep(cli, FOLLOW_MS);
-        /* Also behind the end: the last event may have come between the two calls. */
+        /* Also after the end: the last event may have come between the two calls. */
         if (rc == 0)
             rc = read_events(cli, job, &after, NULL, why);
     }
@@ -252,8 +252,8 @@ int cmd_log(struct cli *cli, struct errbuf *why)
     return rc;
 }
 
-/* Sends a request (ownership passes) whose reply is a job's row; did: what that did to the job, in
- * front of its state, "" for nothing else. */
+/* Sends a request (ownership passes) whose reply is a job's row; did: what the request did to the
+ * job, printed before its state; or "". */
 static int call_for_row(struct cli *cli, enum message_type type, cJSON *request, const char *did,
                         struct errbuf *why)
 {
@@ -288,7 +288,7 @@ int cmd_pause(struct cli *cli, struct errbuf *why)
     return change_job(cli, MSG_JOB_PAUSE, why);
 }
 
-/* How the job stands before something is done to it, for what is said then. */
+/* The job before the request, for the sentence that follows. */
 static int look_first(struct cli *cli, struct message *ret, bool *ret_relaxed, struct errbuf *why)
 {
     cJSON *request;
@@ -322,7 +322,7 @@ int cmd_resume(struct cli *cli, struct errbuf *why)
                         relaxed ? "was relaxed already; it " : "is relaxed now; it ", why);
 }
 
-/* The class that is seen is the one that goes: sent twice, it takes no other from the job. */
+/* Names the class to remove: if the request arrives twice, the job loses no other class. */
 int cmd_unpin(struct cli *cli, struct errbuf *why)
 {
     char did[DRAW_LINE_BYTES];

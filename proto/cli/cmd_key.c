@@ -46,7 +46,7 @@ static cJSON *key_json(const struct key *key)
     return json;
 }
 
-/* Says which key went to which file: in this sentence, or as JSON. */
+/* Says which key was written to which file: in this sentence, or as JSON. */
 static void print_key(const struct cli *cli, const struct key *key, const char *file,
                       const char *sentence)
 {
@@ -92,7 +92,7 @@ int cmd_key_add(struct cli *cli, struct errbuf *why)
     rc = keyring_append(cli->words[0], &key, why);
     if (rc == 0) {
         snprintf(said, sizeof(said),
-                 "cluster key %s is added to %s; a server that runs takes it after a SIGHUP",
+                 "cluster key %s is added to %s; send SIGHUP to a running server to load it",
                  id_of(&key, id), cli->words[0]);
         print_key(cli, &key, cli->words[0], said);
     }

@@ -1,4 +1,4 @@
-/* model export: theta as the server holds it, written as PyTorch reads it. */
+/* model export: the server's theta, in the form that PyTorch reads. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "proto/cli/reply.h"
 
 #define REPLY "the server's reply"
-#define TRIES 5 /* a checkpoint may be replaced by a newer one while it comes */
+#define TRIES 5 /* a checkpoint may be replaced by a newer one during the transfer */
 
 /* input [h, w, c]. */
 static int read_dims(const cJSON *json, struct dims *ret, struct errbuf *why)
@@ -37,7 +37,7 @@ static int read_dims(const cJSON *json, struct dims *ret, struct errbuf *why)
         dims[n++] = (uint32_t)entry->valuedouble;
     }
     if (n != 3)
-        return err_set(why, -EBADMSG, REPLY " has %d dims of the input, needed are 3", n);
+        return err_set(why, -EBADMSG, REPLY " has %d dims of the input, expected 3", n);
     *ret = (struct dims){dims[0], dims[1], dims[2]};
     return 0;
 }
@@ -60,7 +60,7 @@ static int read_floats(const cJSON *json, const char *name, uint32_t count, floa
         ret[n++] = (float)value;
     }
     if (n != count)
-        return err_set(why, -EBADMSG, REPLY " has %u entries in %s, needed are %u", n, name, count);
+        return err_set(why, -EBADMSG, REPLY " has %u entries in %s, expected %u", n, name, count);
     return 0;
 }
 
@@ -85,7 +85,7 @@ static int read_model(const cJSON *json, struct model *ret, struct errbuf *why)
     return rc;
 }
 
-/* One piece of theta, to out. -ESTALE: the checkpoint is gone, there is a newer one. */
+/* One piece of theta, to out. -ESTALE: a newer checkpoint has replaced it. */
 static int get_piece(struct cli *cli, const cJSON *json, size_t offset, size_t bytes, void *out,
                      struct errbuf *why)
 {
@@ -134,7 +134,7 @@ static int get_pieces(struct cli *cli, const cJSON *json, float *theta, size_t b
                          "the parameters came with another SHA-256 than " REPLY " names");
 }
 
-/* Inside the reply (whose view may be unaligned), or in pieces when they are too long for that. */
+/* From the reply (whose view may be unaligned), or in pieces when they are too long for a reply. */
 static int get_theta(struct cli *cli, const struct message *reply, const struct model *model,
                      float **ret, struct errbuf *why)
 {
@@ -146,7 +146,7 @@ static int get_theta(struct cli *cli, const struct message *reply, const struct 
     int rc = 0;
 
     if (pieces && (uint64_t)whole != bytes)
-        return err_set(why, -EBADMSG, REPLY " speaks of %lld bytes, the model has %zu",
+        return err_set(why, -EBADMSG, REPLY " announces %lld bytes, the model has %zu",
                        (long long)whole, bytes);
     if (!pieces)
         rc = message_tensor(reply, "theta", DTYPE_F32, 1, shape, &view, why);

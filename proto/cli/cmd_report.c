@@ -1,5 +1,5 @@
-/* report: one page of HTML about a job that needs nothing but itself, as one attaches it to a mail:
- * no script, no other file. */
+/* report: one self-contained page of HTML about a job, to attach to a mail: no script, no other
+ * file. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@
 #define BINS 40
 #define TILE_SIDE 84
 
-/* Everything the page is made of. */
+/* Everything on the page. */
 struct report {
     int64_t job;
     struct message show, classes;
@@ -324,17 +324,16 @@ static int print_page(FILE *out, const struct report *r)
         rc = heat_print(out, &r->heat);
     print_classes(out, r);
     if (rc == 0)
-        rc =
-            print_samples(out, r, &r->hardest, "The hardest samples",
-                          "Largest adversarial difficulty (adm) in the last scored epoch; an arrow "
-                          "shows what the model takes them for.",
-                          "adm");
+        rc = print_samples(out, r, &r->hardest, "The hardest samples",
+                           "Largest adversarial difficulty (adm) in the last scored epoch; an "
+                           "arrow shows what the model predicts.",
+                           "adm");
     if (rc == 0)
-        rc = print_samples(out, r, &r->suspects, "The most suspicious labels",
-                           "Samples whose label is most likely wrong, by what all scored epochs "
-                           "say; one without an "
-                           "arrow is taken for what its label says and is only the next in rank.",
-                           "value");
+        rc = print_samples(
+            out, r, &r->suspects, "The most suspicious labels",
+            "Samples whose label is most likely wrong, judged by all scored epochs. For a sample "
+            "without an arrow the model predicts its label; it is only next in rank.",
+            "value");
     char *spec = cJSON_Print(r->spec);
     fputs("<h2>Job file</h2><details class=\"card\"><summary>Every default written "
           "out</summary><pre>",

@@ -42,7 +42,7 @@ static void rows_done(struct rows *r)
     free(r->weights);
 }
 
-/* Takes the size from the first reply; the later ones must say the same. */
+/* Takes the size from the first reply; later replies must agree. */
 static int make_room(struct rows *r, const cJSON *json, struct errbuf *why)
 {
     int64_t count;

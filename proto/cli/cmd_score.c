@@ -67,7 +67,7 @@ static void cell_correct(struct table *t, const cJSON *row)
 
 static void print_top(const struct cli *cli, const cJSON *rows)
 {
-    /* The measure of the order has a column, also when it is not one of the usual three. */
+    /* The measure that orders the rows has a column, also when it is not one of the usual three. */
     const char *by = measure_by_names[cli->args->by];
     bool usual = strcmp(by, "adm") == 0 || strcmp(by, "loss") == 0 || strcmp(by, "gap") == 0;
     const struct column columns[] = {
@@ -233,7 +233,7 @@ static void print_spark(const struct cli *cli, const cJSON *rows, const char *me
         high = fmax(high, values[n]);
         n++;
     }
-    /* A picture of more values than fit shows every k-th. */
+    /* With more values than fit, the picture shows every k-th. */
     size_t room = (size_t)(cli->columns - 10), every = n / room + 1, cells = 0;
     for (size_t i = 0; i < n; i += every)
         values[cells++] = values[i];

@@ -15,7 +15,7 @@
 
 #define SHEET_MAX 400 /* samples on one sheet */
 #define SHEET_DEFAULT 64
-#define IMAGE_SIDE 132 /* a picture is scaled up to at most this, in whole steps */
+#define IMAGE_SIDE 132 /* a picture is scaled up to at most this, by a whole factor */
 #define TEXT_SCALE 2
 #define LINE (CANVAS_GLYPH_H * TEXT_SCALE)
 #define PAD 10
@@ -174,7 +174,7 @@ int cmd_sheet(struct cli *cli, struct errbuf *why)
     snprintf(title, sizeof(title), "%s, job %lld, epoch %lld: the %u %s by %s", job_name,
              (long long)job, (long long)epoch, g.count, way, s.by);
     rc = g.count ? draw_sheet(&s, title, cli->words[1], why)
-                 : err_set(why, -ENOENT, "no sample of job %lld answers to that", (long long)job);
+                 : err_set(why, -ENOENT, "no sample of job %lld matches", (long long)job);
     if (rc == 0 && a->json) {
         cJSON *said = cJSON_CreateObject();
         cJSON_AddStringToObject(said, "file", cli->words[1]);

@@ -1,4 +1,4 @@
-/* show: what a job was asked to do, how far it is, and where its scores are. */
+/* show: what a job is to do, how far it is, and where its scores are. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
@@ -80,7 +80,7 @@ static void print_parameters(const cJSON *spec)
     }
 }
 
-/* What people should know of it from its beginning on. */
+/* What people should know about the job from the start. */
 static void print_notes(const cJSON *notes)
 {
     const cJSON *note;
@@ -194,7 +194,7 @@ static void print_database(const cJSON *json, int64_t job, bool scored)
                (long long)job);
 }
 
-/* Whose results it takes. */
+/* Whose results the job takes. */
 static void print_class(const cJSON *json, const cJSON *spec)
 {
     const char *class = reply_text(json, "numerics_class");
@@ -205,18 +205,18 @@ static void print_class(const cJSON *json, const cJSON *spec)
     if (strcmp(reply_text(spec, "numerics"), "strict") != 0)
         snprintf(text, sizeof(text), "any (relaxed)");
     else if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(promise, "relaxed")))
-        snprintf(text, sizeof(text), "any (relaxed since it runs; %.80s before)",
+        snprintf(text, sizeof(text), "any (relaxed while running; %.80s before)",
                  *class ? class : "none");
     else if (*class)
         snprintf(text, sizeof(text), "%.80s (strict: no other)", class);
     else
-        snprintf(text, sizeof(text), "that of the first worker (strict)");
+        snprintf(text, sizeof(text), "the first worker's (strict)");
     print_line("class", text);
     if (strcmp(reply_text(spec, "numerics"), "strict") == 0)
         print_line("promise", broken);
 }
 
-/* A text of the reply, to stand between escapes of our own; freed by the caller. */
+/* A text of the reply, made safe to stand between our own escapes; freed by the caller. */
 static char *shown_text(const cJSON *obj, const char *name)
 {
     char *text = xstrdup(reply_text(obj, name));

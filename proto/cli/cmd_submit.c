@@ -1,4 +1,4 @@
-/* submit: the job file is judged here first, so that a slip in it is answered without a server. */
+/* submit: judges the job file here first, so that a mistake in it is reported without a server. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
@@ -62,7 +62,7 @@ static int read_spec(const char *path, cJSON **ret, struct errbuf *why)
     return 0;
 }
 
-/* What the server has to say of the job: how its pixels are scaled, whose weights it has. */
+/* The server's notes on the job: how its pixels are scaled, whose weights it has. */
 static void print_notes(const cJSON *notes)
 {
     const cJSON *note;

@@ -1,4 +1,4 @@
-/* uploads, uploads rm: what lies on the server and nothing took over yet. */
+/* uploads, uploads rm: files on the server that nothing has taken over yet. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
@@ -72,14 +72,14 @@ int cmd_uploads(struct cli *cli, struct errbuf *why)
     if (cli->args->json)
         print_json(uploads);
     else if (cJSON_GetArraySize(uploads) == 0)
-        printf("there are no uploads that nothing took over\n");
+        printf("there are no uploads\n");
     else
         print_uploads(cli, uploads);
     message_done(&reply);
     return 0;
 }
 
-/* The one whose hash begins like that. */
+/* The upload whose hash begins with the given digits. */
 static int find_upload(struct cli *cli, const char *id, char ret_sha256[SHA256_HEX],
                        struct errbuf *why)
 {
@@ -88,7 +88,7 @@ static int find_upload(struct cli *cli, const char *id, char ret_sha256[SHA256_H
     int found = 0;
 
     if (strlen(id) < ID_LEAST)
-        return err_set(why, EXIT_USAGE, "ID is \"%.80s\", needed are at least %d digits of it", id,
+        return err_set(why, EXIT_USAGE, "ID is \"%.80s\", expected at least %d digits of it", id,
                        ID_LEAST);
     int rc = ask_list(cli, &reply, &uploads, why);
     if (rc != 0)
@@ -105,7 +105,7 @@ static int find_upload(struct cli *cli, const char *id, char ret_sha256[SHA256_H
     if (found == 1)
         return 0;
     return err_set(why, found ? -EEXIST : -ENOENT,
-                   found ? "%d uploads begin with \"%.80s\"; more digits of the ID say which one"
+                   found ? "%d uploads begin with \"%.80s\"; give more digits of the ID"
                          : "there are %d uploads whose ID begins with \"%.80s\"; steppe uploads "
                            "lists them",
                    found, id);

@@ -1,8 +1,8 @@
 /* The commands of `steppe` and what they have in common: options, words, terminal.
  *
  * A command returns 0 (done), a negative errno with a sentence (refused or failed: exit 1; -EINTR:
- * exit 130) or EXIT_USAGE with a sentence (exit 2). It prints results on stdout; notices about the
- * course of things go to stderr. */
+ * exit 130) or EXIT_USAGE with a sentence (exit 2). It prints results on stdout; notices about
+ * progress go to stderr. */
 #ifndef STEPPE_PROTO_CLI_COMMAND_H
 #define STEPPE_PROTO_CLI_COMMAND_H
 
@@ -19,12 +19,12 @@
 #define EXIT_USAGE 2
 #define EXIT_INTERRUPTED 130
 
-#define CALL_DEADLINE_MS 30000 /* for one answer, restarts of the server included */
+#define CALL_DEADLINE_MS 30000 /* for one answer, including restarts of the server */
 #define CALL_RETRY_MS 10000    /* without an answer the request is sent again */
 
 #define NOT_GIVEN (-1) /* of a numeric option without a default */
 
-/* Values of all options of all commands; a command sees those of its own table only. */
+/* Values of all options of all commands; a command sees only those of its own table. */
 struct args {
     const char *server, *key;
     bool json, help, version;
@@ -54,8 +54,8 @@ struct cli {
     const volatile sig_atomic_t *stop; /* set by Ctrl-C */
     struct client *client;             /* opened by the first call */
     int columns;                       /* width of the terminal */
-    bool terminal;                     /* stdout is one that can do more than print lines */
-    bool colour;                       /* and may have colours */
+    bool terminal;                     /* stdout is a terminal that can do more than print lines */
+    bool colour;                       /* stdout may have colours */
 };
 
 struct command {
@@ -63,7 +63,7 @@ struct command {
     const char *words; /* shown in --help */
     int words_min, words_max;
     const char *summary;
-    const struct option *options; /* besides the global ones; NULL: none */
+    const struct option *options; /* beside the global ones; NULL: none */
     int (*run)(struct cli *cli, struct errbuf *why);
 };
 

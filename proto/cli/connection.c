@@ -4,7 +4,7 @@
 
 #include "proto/address.h"
 
-#define HELLO_DEADLINE_MS 5000 /* a server that is there answers a ping at once */
+#define HELLO_DEADLINE_MS 5000 /* a running server answers a ping at once */
 
 static int open_client(struct cli *cli, struct errbuf *why)
 {

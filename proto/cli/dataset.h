@@ -1,4 +1,4 @@
-/* What a dataset row looks like in one line. */
+/* A dataset row as one line. */
 #ifndef STEPPE_PROTO_CLI_DATASET_H
 #define STEPPE_PROTO_CLI_DATASET_H
 

@@ -18,8 +18,8 @@ char *draw_age(int64_t ms, char buf[DRAW_TEXT_BYTES]);
 /* "512 B", "44.9 MiB". */
 char *draw_bytes(uint64_t bytes, char buf[DRAW_TEXT_BYTES]);
 
-/* A bar of share (clamped to [0, 1]) of `cells` characters, in eighths of one. Not padded: what is
- * not filled is not written. A share above 0 shows at least an eighth. */
+/* A bar of share (clamped to [0, 1]) of `cells` characters, in eighths of one. Not padded: unfilled
+ * cells are not written. A share above 0 shows at least an eighth. */
 char *draw_bar(double share, int cells, char buf[DRAW_LINE_BYTES]);
 /* As draw_bar, with the rest of the cells drawn as a light track. */
 char *draw_progress(double share, int cells, char buf[DRAW_LINE_BYTES]);

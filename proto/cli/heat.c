@@ -24,7 +24,7 @@ static int add_row(struct heat *h, const cJSON *row, struct errbuf *why)
 
     if (!reply_i64(row, "epoch", &epoch) || reply_array(row, "counts", &counts, why) != 0 ||
         cJSON_GetArraySize(counts) != h->bins)
-        return err_set(why, -EBADMSG, "the server's reply holds a row that is no epoch");
+        return err_set(why, -EBADMSG, "the server's reply holds a row that is not an epoch");
     h->epochs = xrealloc(h->epochs, (h->count + 1) * sizeof(*h->epochs));
     h->counts = xrealloc(h->counts, (h->count + 1) * (size_t)h->bins * sizeof(*h->counts));
     cJSON_ArrayForEach(value, counts)

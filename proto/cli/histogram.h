@@ -13,7 +13,7 @@ struct bin {
 };
 
 /* A line a bin: its bounds, a bar in proportion to the largest count, the count. No line is longer
- * than `columns` characters as long as the numbers leave ten for the bars. */
+ * than `columns` characters if the numbers leave ten for the bars. */
 void histogram_print(const struct bin *bins, int bin_count, int columns, FILE *out);
 
 #endif

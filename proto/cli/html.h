@@ -1,5 +1,5 @@
-/* Parts of a page of HTML that needs nothing but itself: escaped text, pictures inside the page,
- * line charts as SVG. */
+/* Parts of a self-contained page of HTML: escaped text, pictures inside the page, line charts as
+ * SVG. */
 #ifndef STEPPE_PROTO_CLI_HTML_H
 #define STEPPE_PROTO_CLI_HTML_H
 
@@ -10,14 +10,14 @@
 
 /* Text as text, in an element or in a quoted attribute. */
 void html_text(FILE *out, const char *text);
-/* <img> of pixels [h, w, channels] (1 or 3; of others the first, as grey), in the page itself.
- * side: its width in CSS pixels. 0 or -errno. */
+/* <img> of pixels [h, w, channels] (1 or 3; otherwise the first, as grey), inside the page. side:
+ * its width in CSS pixels. 0 or -errno. */
 int html_image(FILE *out, const uint8_t *pixels, uint32_t w, uint32_t h, uint32_t channels,
                uint32_t side, const char *alt);
 
 struct html_line {
     const char *name;
-    const double *y; /* [count]; what is not finite is left out */
+    const double *y; /* [count]; values that are not finite are left out */
     bool dashed;
 };
 /* A chart of lines over x[count], from 0 to x_max; percent: y is a share. The last value of each

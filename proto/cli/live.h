@@ -6,11 +6,11 @@
 #include "proto/cli/command.h"
 
 struct live {
-    int width; /* characters of the line that stands there; 0: none does */
+    int width; /* characters of the line on the screen; 0: none */
 };
 
-/* Draws text in the place of the line before, cut to the width of the terminal; what may not be
- * shown becomes '?'. */
+/* Draws text over the previous line, cut to the width of the terminal; characters that may not be
+ * shown become '?'. */
 void live_draw(const struct cli *cli, struct live *live, const char *text);
 /* Leaves an empty line, and the cursor at its beginning. */
 void live_erase(struct live *live);

@@ -1,5 +1,5 @@
 /* The `steppe` command: finds the command in the table, reads its options, runs it and turns what
- * it returns into an exit status. Every sentence about a failure is printed here and only here. */
+ * it returns into an exit status. Sentences about failures are printed here and nowhere else. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +104,8 @@ static void on_stop(int signal_number)
     stop = 1;
 }
 
-/* A second Ctrl-C ends the process at once. A file that may not grow gets a sentence. */
+/* A second Ctrl-C ends the process at once. A file that reaches its limit gets a sentence instead
+ * of a signal. */
 static void set_signals(void)
 {
     struct sigaction action = {.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND}, before;
@@ -112,7 +113,7 @@ static void set_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    /* The terminal was closed; under nohup that is nothing to us. */
+    /* The terminal was closed; nohup has us ignore that. */
     if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
         sigaction(SIGHUP, &action, NULL);
     signal(SIGXFSZ, SIG_IGN);
@@ -157,7 +158,7 @@ static void join_options(const struct command *c, struct option table[OPTIONS_MA
     table[n] = (struct option){NULL};
 }
 
-/* The commands that begin with the word, as "dataset import" does with "dataset". */
+/* The commands that begin with the word: "dataset import" begins with "dataset". */
 static bool in_group(const struct command *c, const char *group)
 {
     size_t bytes = strlen(group);
@@ -203,7 +204,7 @@ static void print_command_help(const struct command *c, FILE *out)
     options_help(table, out);
 }
 
-/* Index in argv of the first word that is neither a global option nor its value; argc without. */
+/* Index in argv of the first word that is neither a global option nor its value; argc if none. */
 static int first_word(int argc, char **argv)
 {
     int i = 1;
@@ -224,7 +225,7 @@ static int refuse_command(const char *word, const char *second, struct errbuf *w
             names[n++] = c->name + strlen(word) + 1;
     names[n] = NULL;
     if (n > 0 && !second) {
-        err_set(why, EXIT_USAGE, "%s needs one word more: %s; see steppe %s --help", word,
+        err_set(why, EXIT_USAGE, "%s needs one more word: %s; see steppe %s --help", word,
                 text_list(names, list, sizeof(list)), word);
     } else {
         for (n = 0; commands[n].name; n++)
@@ -267,7 +268,7 @@ static int check_words(const struct command *c, char **words, int count, struct 
     if (count >= c->words_min && count <= c->words_max)
         return 0;
     if (c->words_max == 0)
-        return err_set(why, EXIT_USAGE, "%s takes options only, \"%.60s\" is not one", c->name,
+        return err_set(why, EXIT_USAGE, "%s takes only options, \"%.60s\" is not one", c->name,
                        words[0]);
     return err_set(why, EXIT_USAGE, "%s takes %s, given %s %d; see steppe %s --help", c->name,
                    c->words, count == 1 ? "is" : "are", count, c->name);
@@ -311,8 +312,7 @@ static int run_command(const struct command *c, const struct args *args, char **
     return rc;
 }
 
-/* Is argv[at] the first word of commands of two, and what follows options only, --help among them?
- */
+/* Is argv[at] the first of two words of a command, followed by options only, including --help? */
 static bool asks_group_help(int argc, char **argv, int at, const struct args *given)
 {
     struct args args = *given;

@@ -13,7 +13,7 @@ static bool has_more(const cJSON *json)
     return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "more"));
 }
 
-/* One page that begins at `from` (below 0: where the request says), when `have` rows are there. */
+/* One page that begins at `from` (below 0: where the request says), after `have` rows. */
 static int call_page(struct cli *cli, const struct pages *p, const cJSON *request, int64_t from,
                      int64_t have, struct message *ret, struct errbuf *why)
 {
@@ -30,7 +30,7 @@ static int call_page(struct cli *cli, const struct pages *p, const cJSON *reques
                 : err_set(why, -ENOMEM, "out of memory");
 }
 
-/* Moves the rows of a page behind those that are there; how many they were, or -EBADMSG. */
+/* Appends the rows of a page to those read so far; returns their number, or -EBADMSG. */
 static int take_rows(const struct pages *p, cJSON *to, const cJSON *json, int64_t *io_last,
                      struct errbuf *why)
 {
@@ -67,7 +67,7 @@ int pages_call(struct cli *cli, const struct pages *p, cJSON *request, struct me
         more = has_more(page.json);
         rc = count < 0 ? count : 0;
         if (rc == 0 && more && count == 0)
-            rc = err_set(why, -EBADMSG, "the server says that there is more, and sends nothing");
+            rc = err_set(why, -EBADMSG, "the server says that there are more rows, but sends none");
         if (have == 0 && rc == 0)
             first = page;
         else

@@ -8,9 +8,9 @@ struct pages {
     enum message_type type;
     const char *list;   /* key of the rows in a reply, beside `more` */
     const char *next;   /* key of a request that says where its page begins */
-    const char *number; /* key of the rows that this is about */
-    int64_t step;       /* from the last row's number to where the next page begins */
-    int64_t most;       /* rows that are wanted; 0: all, and no request has a limit */
+    const char *number; /* key in a row from which the next page follows */
+    int64_t step;       /* added to the last row's number: where the next page begins */
+    int64_t most;       /* rows wanted; 0: all, and no request has a limit */
 };
 
 extern const struct pages epoch_pages; /* of job.show, all */

@@ -8,8 +8,8 @@
 
 #include "common/text.h"
 
-/* cJSON leaves as they are the characters that steer a terminal and are no ASCII: they stand inside
- * of strings only, where an escape means the same. Frees text. */
+/* cJSON does not escape characters beyond ASCII that steer a terminal. They stand only inside
+ * strings, where an escape means the same. Frees text. */
 static void print_json_text(char *text)
 {
     size_t left = text ? strlen(text) : 0;

@@ -10,11 +10,10 @@
 
 #include "common/err.h"
 
-/* The array or object `name` of a reply (borrowed); -EBADMSG with a sentence when it is not there.
- */
+/* The array or object `name` of a reply (borrowed); -EBADMSG with a sentence when it is missing. */
 int reply_array(const cJSON *json, const char *name, const cJSON **ret, struct errbuf *why);
 int reply_object(const cJSON *json, const char *name, const cJSON **ret, struct errbuf *why);
-/* False when the key is not there or of another type. */
+/* False when the key is missing or of another type. */
 bool reply_f64(const cJSON *obj, const char *name, double *ret);
 bool reply_i64(const cJSON *obj, const char *name, int64_t *ret); /* whole, within 2^53 */
 /* The text, or "" when there is none. */

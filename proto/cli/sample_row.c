@@ -60,7 +60,7 @@ char *places_text(const struct cli *cli, const cJSON *json, const cJSON *rows, c
 
     reply_i64(json, "total", &total);
     if (end == first)
-        snprintf(buf, PLACES_BYTES, "none of %lld %s is behind the first %lld", (long long)total,
+        snprintf(buf, PLACES_BYTES, "none of %lld %s come after the first %lld", (long long)total,
                  what, first);
     else if (end < total)
         snprintf(buf, PLACES_BYTES, "%lld to %lld of %lld %s (--first %lld goes on)", first + 1,

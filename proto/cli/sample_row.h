@@ -1,5 +1,5 @@
-/* What every table of samples shows: label, truth, what was planted; and the options that say which
- * samples are meant. */
+/* What every table of samples shows: label, truth, what was planted; and the options that choose
+ * samples. */
 #ifndef STEPPE_PROTO_CLI_SAMPLE_ROW_H
 #define STEPPE_PROTO_CLI_SAMPLE_ROW_H
 
@@ -28,7 +28,7 @@ extern const char *const measure_by_names[];
         "class", OPT_INT, ARG(class_id), .arg = "C", .max = CLASSES_MAX - 1,                       \
                                          .help = "only this class, by number"                      \
     }
-/* Of a list that is cut: where it begins. */
+/* Where a page of a list begins. */
 #define FIRST_OPTION                                                                               \
     {                                                                                              \
         "first", OPT_INT, ARG(first), .def = "0", .arg = "N", .max = SAMPLES_MAX,                  \
@@ -40,11 +40,11 @@ extern const char *const measure_by_names[];
                                       .help = "show at most N rows"                                \
     }
 
-/* "3" or "3 (trouser)", of the number under `label` and the name under `label_name`: the name only
- * where it says more than the number. */
+/* "3" or "3 (trouser)", from the number under `label` and the name under `label_name`; the name
+ * only if it says more than the number. */
 char *label_text(const cJSON *row, const char *label, const char *label_name,
                  char buf[LABEL_BYTES]);
-/* The truth of a sample where its label is not it. */
+/* The truth of a sample if its label differs. */
 bool truth_differs(const cJSON *row, int64_t *ret);
 
 void cell_label(struct table *t, const cJSON *row);
@@ -59,13 +59,13 @@ void cells_known(struct table *t, const cJSON *row);
         NULL                                                                                       \
     }
 
-/* "1 to 20 of 12000 samples (--first 20 goes on)": which places the rows of a reply have, and how
- * to see the others. Returns buf. */
+/* "1 to 20 of 12000 samples (--first 20 goes on)": the places of a reply's rows, and how to see the
+ * others. Returns buf. */
 #define PLACES_BYTES 128
 char *places_text(const struct cli *cli, const cJSON *json, const cJSON *rows, const char *what,
                   char buf[PLACES_BYTES]);
 
-/* epoch and class as they were given. */
+/* epoch and class as given. */
 void request_epoch(const struct cli *cli, cJSON *request);
 void request_class(const struct cli *cli, cJSON *request);
 

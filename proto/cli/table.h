@@ -1,5 +1,5 @@
-/* Aligned tables of text. Widths count characters, not bytes; what may not be shown (control
- * characters, marks of direction) is '?', in cells and titles, whatever a peer's value held. */
+/* Aligned tables of text. Widths count characters, not bytes; characters that may not be shown
+ * (control characters, marks of direction) become '?', in cells and titles. */
 #ifndef STEPPE_PROTO_CLI_TABLE_H
 #define STEPPE_PROTO_CLI_TABLE_H
 

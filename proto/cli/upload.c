@@ -1,5 +1,5 @@
-/* offer, put, put .., and of a dataset commit: the server says after each how much it has, and that
- * is where the next piece begins, so an upload that was cut off goes on where it stopped. */
+/* offer, put, put .., and for a dataset commit. After each the server says how much it has; the
+ * next piece begins there, so an interrupted upload continues where it stopped. */
 #include "proto/cli/upload.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@
 struct upload {
     struct cli *cli;
     const char *name, *path;
-    bool dataset;              /* it is to have that name on the server */
+    bool dataset;              /* its name on the server */
     struct live line;          /* of progress */
     char what[NAME_MAX_BYTES]; /* as steppe uploads lists it */
     char sha256[SHA256_HEX];
@@ -174,7 +174,7 @@ static int open_file(struct upload *u, struct errbuf *why)
     return 0;
 }
 
-/* All of the file, from where the server has it already. */
+/* The rest of the file, from where the server's copy ends. */
 static int send_file(struct upload *u, const uint8_t sha256[SHA256_BYTES], struct errbuf *why)
 {
     text_hex(sha256, SHA256_BYTES, u->sha256);
@@ -206,7 +206,7 @@ int upload_dataset(struct cli *cli, const char *name, const char *path,
     }
     live_erase(&u.line);
     if (rc == -EINTR)
-        err_set(why, rc, "stopped; the same import goes on where this one ended");
+        err_set(why, rc, "stopped; repeat the import to continue where this one ended");
     return rc;
 }
 
@@ -215,7 +215,7 @@ int upload_file(struct cli *cli, const char *name, const char *path,
 {
     struct upload u = {.cli = cli, .name = name, .path = path, .fd = -1};
     snprintf(u.what, sizeof(u.what), "%.60s", name);
-    u.what[text_utf8_bytes(u.what, strlen(u.what))] = 0; /* no half of a character */
+    u.what[text_utf8_bytes(u.what, strlen(u.what))] = 0; /* no part of a character */
     int rc = send_file(&u, sha256, why);
 
     live_erase(&u.line);
@@ -229,7 +229,7 @@ char *upload_folder(struct errbuf *why)
 
     if (mkdtemp(dir))
         return dir;
-    err_set(why, -errno, "no folder can be made in %s: %s", tmp && *tmp ? tmp : "/tmp",
+    err_set(why, -errno, "cannot make a folder in %s: %s", tmp && *tmp ? tmp : "/tmp",
             err_text(errno));
     free(dir);
     return NULL;

@@ -1,5 +1,5 @@
-/* The server is asked twice a second, with a short deadline; only when it has been silent for a
- * minute is the watch given up. The job itself needs no watch. */
+/* Asks the server twice a second, with a short deadline, and gives up only after a minute of
+ * silence. The job itself needs no watch. */
 #include "proto/cli/watch.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #define POLL_MS 500
 #define POLL_DEADLINE_MS 3000
 #define SILENCE_MAX_MS 60000
-#define LINE_EVERY_MS 60000 /* of progress, where it cannot be drawn again */
+#define LINE_EVERY_MS 60000 /* between lines of progress when the line cannot be redrawn */
 #define BAR_CELLS 20
 #define LINE_BYTES 1024
 
@@ -28,7 +28,7 @@ struct watch {
     bool silent;         /* a notice about silence was shown */
     struct live line;    /* of progress */
     int64_t line_ms;     /* monotonic time of the last line; of the start at first */
-    bool line_shown;     /* there was one */
+    bool line_shown;     /* there was a line */
     char note[256];      /* what the job waits for, as of the last answer */
     bool note_shown;
 };
@@ -38,7 +38,7 @@ static bool quiet(const struct watch *w)
     return w->cli->args->json;
 }
 
-/* Adds a part behind two blanks as long as the line stays within columns; *io_width grows. */
+/* Adds a part after two blanks if the line stays within columns; *io_width grows. */
 __attribute__((format(printf, 4, 5))) static void add_part(char line[LINE_BYTES], int columns,
                                                            int *io_width, const char *fmt, ...)
 {
@@ -58,7 +58,7 @@ __attribute__((format(printf, 4, 5))) static void add_part(char line[LINE_BYTES]
     *io_width += width;
 }
 
-/* Progress of the epoch that runs: the steps of an epoch are the same in every epoch. */
+/* Progress of the running epoch: every epoch has the same number of steps. */
 static double epoch_share(int64_t epoch, int64_t epochs, int64_t step, int64_t steps)
 {
     int64_t each = epochs > 0 ? steps / epochs : 0;
@@ -66,7 +66,7 @@ static double epoch_share(int64_t epoch, int64_t epochs, int64_t step, int64_t s
     return each > 0 ? (double)(step - epoch * each) / (double)each : 0;
 }
 
-/* What the job does when it does not train. */
+/* What the job does instead of training. */
 static const char *doing_text(const cJSON *row)
 {
     const char *state = reply_text(row, "state"), *phase = reply_text(row, "phase");
@@ -76,7 +76,7 @@ static const char *doing_text(const cJSON *row)
     return strcmp(phase, "sweep") == 0 ? "scoring" : strcmp(phase, "test") == 0 ? "testing" : "";
 }
 
-/* What is known of the progress, as far as it goes into columns. */
+/* What is known of the progress, as far as it fits into columns. */
 static void compose_line(const cJSON *row, int columns, bool with_bar, char line[LINE_BYTES])
 {
     int64_t epoch = 0, epochs = 0, step = 0, steps = 0;
@@ -117,8 +117,8 @@ static void draw_line(struct watch *w, const cJSON *row)
     live_draw(w->cli, &w->line, line);
 }
 
-/* Where nothing can be drawn again: a line as soon as the speed is known, then one a minute in
- * which no epoch ended. What a job waits for is said by its note. */
+/* When the line cannot be redrawn: a line as soon as the speed is known, then one for each minute
+ * in which no epoch ended. The job's note says what it waits for. */
 static void print_line_when_due(struct watch *w, const cJSON *row)
 {
     int64_t now_ms = clock_mono_ms();
@@ -149,7 +149,7 @@ static void print_epoch(const struct watch *w, const cJSON *epoch, int64_t epoch
         printf("  test %.2f%%", 100 * value);
     if (reply_f64(epoch, "adv_accuracy", &value))
         printf("  adversarial %.2f%%", 100 * value);
-    else if (reply_f64(epoch, "mean_gap", &value)) /* what a job without a test set has */
+    else if (reply_f64(epoch, "mean_gap", &value)) /* so it is for a job without a test set */
         printf("  mean gap %.4g", value);
     if (reply_f64(epoch, "share", &value))
         printf("  share %.3g", value);
@@ -179,7 +179,8 @@ static void print_new_epochs(struct watch *w, const cJSON *json, const cJSON *ro
     }
 }
 
-/* Says once what a job waits for or why it is paused; what stands in one answer only is passing. */
+/* Says once what a job waits for or why it is paused; a note in only one answer is passing and not
+ * shown. */
 static void print_row_note(struct watch *w, const cJSON *row)
 {
     const char *waiting = reply_text(row, "waiting");
@@ -197,7 +198,7 @@ static void print_row_note(struct watch *w, const cJSON *row)
     print_text("%s: %s", *waiting ? "waiting" : reply_text(row, "state"), note);
 }
 
-/* How a job that does not run any more ended: 0 or -ECANCELED with the sentence. */
+/* How an ended job ended: 0 or -ECANCELED with the sentence. */
 static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct errbuf *why)
 {
     const char *state = reply_text(row, "state"), *reason = reply_text(row, "reason");
@@ -228,7 +229,7 @@ static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct e
     return 0;
 }
 
-/* Nothing came, or a server that is stopping said so: 0 to ask again. */
+/* No answer came, or the server said that it is stopping: 0 to ask again. */
 static int wait_silent(struct watch *w, struct errbuf *why)
 {
     if (clock_mono_ms() - w->answered_ms > SILENCE_MAX_MS)
@@ -274,7 +275,7 @@ static int take_answer(struct watch *w, const cJSON *json, bool *ret_ended, stru
     return 0;
 }
 
-/* One question and what follows from its answer. */
+/* Asks once and acts on the answer. */
 static int poll_job(struct watch *w, bool *ret_ended, struct errbuf *why)
 {
     enum error_code code = ERR_INTERNAL;
@@ -311,7 +312,7 @@ int watch_job(struct cli *cli, int64_t job, struct errbuf *why)
     if (w.line.width > 0)
         printf("\n");
     if (rc == -EINTR)
-        err_set(why, rc, "the watch ends, job %lld goes on; steppe show %lld shows it",
+        err_set(why, rc, "the watch ends, but job %lld goes on; steppe show %lld shows it",
                 (long long)job, (long long)job);
     return rc;
 }

@@ -61,7 +61,8 @@ void lapses_add(struct lapses *l, const struct score *s, const uint16_t *labels,
     }
 }
 
-/* Never right counts as forgotten at every measurement: more than any that was right once. */
+/* A sample that was never right counts as forgotten at every measurement: more than any that was
+ * right once. */
 static double lapses_key(const struct lapses *l)
 {
     assert(l);
@@ -110,7 +111,7 @@ static int keyed_compare(const void *pa, const void *pb)
     return (a->key > b->key) - (a->key < b->key);
 }
 
-/* Sorts the keys; beta of the rank that a sample has is kept. */
+/* Sorts the keys; a sample keeps the share beta of its old rank. */
 static void take_ranks(struct keyed *keyed, uint32_t count, double beta, double *rank)
 {
     qsort(keyed, count, sizeof(*keyed), keyed_compare);

@@ -20,14 +20,14 @@ struct lapses {
     uint32_t forgotten; /* times it was right at one and wrong at the next */
     uint32_t right;     /* 1: at the last one */
 };
-/* Takes the measured samples of one epoch in; epochs come in ascending order. */
+/* Adds the measured samples of one epoch; epochs come in ascending order. */
 void lapses_add(struct lapses *l, const struct score *s, const uint16_t *labels, uint32_t n);
 
-/* What a measure orders by: adm population -> raw gap, adm sample -> ln adv_loss - ln loss (finite:
- * an exact 0 loss counts as the smallest positive double), loss, grad_norm, el2n, margin ->
- * -score_margin, forgetting -> times forgotten, and `seen` for a sample that was never right.
- * random -> Philox(seed, RNG_RANDOM_SCORE, sample), for which s may be NULL. none, given -> 0. l is
- * read for forgetting only. Larger is harder. */
+/* The key by which a measure orders: adm population -> raw gap, adm sample -> ln adv_loss - ln loss
+ * (finite: an exact 0 loss counts as the smallest positive double), loss, grad_norm, el2n, margin
+ * -> -score_margin, forgetting -> times forgotten, and for a sample that was never right `seen`.
+ * random -> Philox(seed, RNG_RANDOM_SCORE, sample), for which s may be NULL. none, given -> 0. Only
+ * forgetting reads l. Larger is harder. */
 double curriculum_key(const struct jobspec *spec, const struct score *s, const struct lapses *l,
                       uint32_t sample);
 
@@ -40,16 +40,16 @@ static inline bool curriculum_counts_lapses(const struct jobspec *spec)
 /* Ranks: each sample's percentile in [0, 1) among what was measured, smoothed over epochs.
  * CURRICULUM_UNRANKED (-1) until the first measurement; such samples count as 0.5 in the order. */
 #define CURRICULUM_UNRANKED (-1.0)
-/* In the place of a rank: the sample is left out, here and of every schedule. */
+/* Instead of a rank: the sample is left out here and in every schedule. */
 #define CURRICULUM_EXCLUDED (-2.0)
-/* The ranks that a job begins with: of samples that are excluded (ids, ascending), of those that
- * order[n] gives (higher is harder, NAN: not given; NULL: the measure is not MEASURE_GIVEN, whose
- * ranks stay), else unranked. 0 or -ENOMEM. */
+/* The ranks with which a job begins: excluded for ids (ascending); by order[n] for MEASURE_GIVEN,
+ * whose ranks stay (higher is harder, NAN: not given; NULL: another measure); else unranked. 0 or
+ * -ENOMEM. */
 int curriculum_begin(const double *order, const uint32_t *excluded, uint32_t excluded_count,
                      uint32_t n, double *rank);
 /* Takes the measured samples of one epoch (SCORE_MEASURED) into rank[n]: r = (average position of
  * equal keys + 1/2) / measured; rank = r the first time, else beta*old + (1-beta)*r. Unmeasured
- * samples keep theirs; with MEASURE_GIVEN all do. l[n] has the epoch in it already; NULL unless the
+ * samples keep theirs; with MEASURE_GIVEN all do. l[n] already includes the epoch; NULL unless the
  * measure is forgetting. 0 or -ENOMEM. */
 int curriculum_rank(const struct jobspec *spec, const struct score *s, const struct lapses *l,
                     uint32_t n, double *rank);
@@ -79,9 +79,9 @@ struct schedule {
  *   select: max(batch, floor(p n + 1/2)) samples;
  *   weight: all, at u = (place + 1/2) / (class size);
  *   both:   u < p + 0.25, and of each class no fewer than its share of one batch.
- * Samples of rank CURRICULUM_EXCLUDED are not there at all: n below counts the others. rank[n] may
- * be NULL for measure none, which schedules everything with weight 1, and for random, whose order
- * is its own fixed key of every sample, measured or not. 0 or -ENOMEM. */
+ * Samples of rank CURRICULUM_EXCLUDED do not exist here: n below counts the others. rank[n] may be
+ * NULL for measure none, which schedules everything with weight 1, and for random, whose order is
+ * its own fixed key of every sample, measured or not. 0 or -ENOMEM. */
 int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t *labels,
                   uint32_t classes, uint32_t n, int64_t epoch, struct schedule *ret);
 void schedule_done(struct schedule *s);

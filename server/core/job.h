@@ -36,7 +36,7 @@ bool job_state_allowed(enum job_state from, enum job_state to);
 /* Will it never run again? */
 bool job_state_final(enum job_state s);
 /* What a person asked for: "pause", "resume", "cancel". 0 and the new state; -EALREADY when the job
- * is there already (idempotent: not an error for the caller); -EINVAL otherwise, with a
+ * already has that state (idempotent: not an error for the caller); -EINVAL otherwise, with a
  * sentence that lacks its subject: "is done; only a job that is running can be paused". */
 enum job_verb { VERB_PAUSE, VERB_RESUME, VERB_CANCEL };
 int job_verb_apply(enum job_state from, enum job_verb verb, enum job_state *ret,

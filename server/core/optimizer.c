@@ -1,7 +1,7 @@
 /* The update, entry by entry. Every operation is one float32 rounding in the order the header
  * gives, so the scalar loop is the definition and a vectorised one must give its bits. The kernels
  * are inlined once a case (momentum or not, Nesterov or not, decay or not), and once with a
- * constant count of BLOCK, which is what lets the compiler vectorise them at -O2. */
+ * constant count of BLOCK, so that the compiler vectorises them at -O2. */
 #include "server/core/optimizer.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* The update of a step over the flat vector: what is trained by SGD or AdamW, as torch.optim writes
- * them; running statistics by a moving average. Pure. */
+/* The update of a step over the flat vector: trained parameters by SGD or AdamW, as torch.optim
+ * defines them; running statistics by a moving average. Pure. */
 #ifndef STEPPE_SERVER_CORE_OPTIMIZER_H
 #define STEPPE_SERVER_CORE_OPTIMIZER_H
 
@@ -27,7 +27,7 @@ const char *const *optimizer_vectors(const struct optimizer_spec *spec);
  * with step >= floor(s*total+1/2). */
 double optimizer_lr(const struct optimizer_spec *spec, uint64_t step, uint64_t total);
 
-/* What grad_sum is divided by to be the step's gradient: weight_sum; or, where the L2 norm
+/* The divisor that makes grad_sum the step's gradient: weight_sum; or, where the L2 norm
  * ||grad_sum||/weight_sum is above clip, ||grad_sum||/clip, which makes the norm clip
  * (torch.nn.utils.clip_grad_norm_ without its 1e-6). ||grad_sum||^2 in double over the segments in
  * order, entry i of a segment in lane i % 16, lanes added pairwise at the end. clip 0: no limit, no
@@ -45,8 +45,8 @@ double optimizer_divisor(const struct optimizer_spec *spec, double weight_sum,
  * sqrt(1 - beta2^t) ..) is computed in double and rounded to float once. beta^t is multiplied out
  * by squaring, so that it is the same on every machine.
  * divisor > 0. next may be theta. state: the rule's vectors; they and the others must not overlap.
- * sgd with momentum 0 leaves its velocity untouched, which may be NULL. What lies outside the
- * segments is neither read nor written. */
+ * sgd with momentum 0 leaves its velocity untouched, which may be NULL. Nothing outside the
+ * segments is read or written. */
 void optimizer_step(const struct optimizer_spec *spec, double lr, uint64_t step, double divisor,
                     const struct segment *segments, int segment_count, const float *grad_sum,
                     const float *theta, float *const *state, float *next);

@@ -9,7 +9,7 @@
 #define PATIENCE_FACTOR 3
 #define DECAY 0.95 /* of the slowest time, a result */
 
-/* Shards of the thread that has most of them. */
+/* Shards of the thread that has the most. */
 static double rows(uint32_t shards, uint32_t threads)
 {
     return (double)((shards + threads - 1) / threads);
@@ -23,7 +23,8 @@ void pace_note(struct pace *p, enum phase phase, uint32_t shards, uint32_t threa
     *slow = ms > *slow ? ms : DECAY * *slow + (1 - DECAY) * ms;
 }
 
-/* Of this phase; while that is unknown, of another one with room to be wrong; 0: unknown. */
+/* The time in this phase; while that is unknown, that in another phase with a margin; 0:
+ * unknown. */
 static double shard_ms(const struct pace *p, enum phase phase)
 {
     double ms = p->shard_ms[phase];

@@ -1,6 +1,6 @@
-/* How fast a job's shards are computed, and what follows from it: how long a lease lasts, and when
- * an idle worker repeats what another one has. Times are per shard and thread, so that they hold
- * for workers of any size. Pure. */
+/* How fast a job's shards are computed; from this follow how long a lease lasts, and when an idle
+ * worker repeats a node of another one. Times are per shard and thread, so that they hold for
+ * workers of any size. Pure. */
 #ifndef STEPPE_SERVER_CORE_PACE_H
 #define STEPPE_SERVER_CORE_PACE_H
 

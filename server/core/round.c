@@ -1,9 +1,9 @@
-/* Nodes are cut off the front of the unassigned shards, so what was ever leased is the range
- * [0, cursor) and its nodes, in the order of their first lease, are sorted: a node is found by
- * binary search and nothing is kept for a shard that was never leased. Beside them: the list of
- * live leases (a few a worker, so release, expiry and deadline simply walk it), a bitmap of the
- * nodes that wait for re-issue, whose lowest set bit is the next one to go, and the list of what
- * workers took with them. No call walks the nodes. */
+/* Nodes are cut off the front of the unassigned shards, so the leased part is the range [0,
+ * cursor), and its nodes are sorted in the order of their first lease: binary search finds a node,
+ * and nothing is kept for a shard that was never leased. Beside them: the list of live leases (a
+ * few a worker, so release, expiry and deadline simply walk it), a bitmap of the nodes that wait
+ * for re-issue, whose lowest set bit is the next one, and the list of nodes that workers lost. No
+ * call walks the nodes. */
 #include "server/core/round.h"
 
 #include <assert.h>
@@ -17,7 +17,7 @@
 
 enum state {
     LEASED, /* in `copies` leases */
-    OPEN,   /* given back or ran out; its bit in open is set */
+    OPEN,   /* given back or expired; its bit in open is set */
     FINISHED
 };
 
@@ -35,7 +35,7 @@ struct lease {
     int64_t deadline_ms;
 };
 
-/* A lease of this worker ran out, and nothing was heard of it since. */
+/* A lease of this worker expired, and nothing was heard from the worker since. */
 struct loss {
     uint32_t index, worker;
 };
@@ -52,7 +52,7 @@ struct round {
     uint32_t loss_count, loss_cap;
     uint64_t *open; /* a bit an entry */
     uint32_t open_count;
-    uint32_t open_word; /* no bit is set in the words before */
+    uint32_t open_word; /* no bit is set in earlier words */
 };
 
 struct round *round_create(void)
@@ -71,7 +71,7 @@ void round_free(struct round *r)
     free(r);
 }
 
-/* Makes room for a node a shard. A failure leaves the old, smaller room. */
+/* Makes room for one node for each shard. A failure leaves the old, smaller room. */
 static int reserve(struct round *r, uint32_t shards)
 {
     struct entry *entries = alloc_bytes(shards, sizeof(*entries));
@@ -127,7 +127,7 @@ static void live_add(struct round *r, uint32_t index, uint32_t worker, int64_t n
     r->live[r->live_count++] = (struct lease){index, worker, deadline(now_ms, ttl_ms)};
 }
 
-/* Some lease of this entry, which has one. */
+/* A lease of this entry, which must have one. */
 static uint32_t live_find(const struct round *r, uint32_t index)
 {
     uint32_t i = 0;
@@ -247,7 +247,7 @@ void round_renew(struct round *r, uint32_t worker, int64_t now_ms, int64_t ttl_m
     }
 }
 
-/* Does the worker hold this node, or with index UINT32_MAX any? */
+/* Does the worker hold this node, or any node for index UINT32_MAX? */
 static bool holds(const struct round *r, uint32_t worker, uint32_t index)
 {
     for (uint32_t i = 0; i < r->live_count; i++)
@@ -259,7 +259,7 @@ static bool holds(const struct round *r, uint32_t worker, uint32_t index)
 int round_oldest(const struct round *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms)
 {
     const struct entry *oldest = NULL;
-    bool busy = holds(r, worker, UINT32_MAX); /* who asks for work hardly ever is */
+    bool busy = holds(r, worker, UINT32_MAX); /* rarely: it has just asked for work */
 
     for (uint32_t i = 0; i < r->live_count; i++) {
         uint32_t index = r->live[i].index;
@@ -333,7 +333,7 @@ uint32_t round_release(struct round *r, uint32_t worker)
     for (uint32_t i = r->loss_count; i-- > 0;)
         if (r->losses[i].worker == worker)
             r->losses[i] = r->losses[--r->loss_count];
-    /* From the end: removing puts the last one, which was seen, into the gap. */
+    /* From the end: removal moves the last one, already seen, into the gap. */
     for (uint32_t i = r->live_count; i-- > 0;)
         if (r->live[i].worker == worker) {
             end_lease(r, i);

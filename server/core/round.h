@@ -3,9 +3,9 @@
  * in.
  *
  * A round is keyed (job, incarnation, step, phase); this module sees only its nodes. The first
- * valid result for an open node wins, whoever sent it and even if its lease ran out; leases only
- * drive re-issue; a re-lease is the same node, whole. A node may be leased to several workers at
- * once: idle ones repeat what takes long. */
+ * valid result for an open node wins, whoever sent it and even if its lease has expired; leases
+ * only drive re-issue; a re-lease is the same whole node. A node may be leased to several workers
+ * at once: idle workers repeat slow nodes. */
 #ifndef STEPPE_SERVER_CORE_ROUND_H
 #define STEPPE_SERVER_CORE_ROUND_H
 
@@ -16,27 +16,27 @@
 
 struct round; /* opaque */
 
-#define LEASE_COPIES_MAX 3 /* workers that hold one node at the same time */
+#define LEASE_COPIES_MAX 3 /* workers that may hold one node at the same time */
 
 struct round *round_create(void);
 void round_free(struct round *r);
-/* Opens a round over `shards` shards (>= 1); forgets the one before. 0 or -ENOMEM. */
+/* Opens a round over `shards` shards (>= 1); forgets the previous one. 0 or -ENOMEM. */
 int round_open(struct round *r, uint32_t shards);
 
-/* Leases work to `worker` until now_ms + ttl_ms: first a node whose lease was given back or ran out
+/* Leases work to `worker` until now_ms + ttl_ms: first a node whose lease was given back or expired
  * (lowest first), else the lowest unassigned one, split down to at most `want` shards (>= 1).
  * 0, or -EAGAIN when everything is leased or done. */
 int round_take(struct round *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
                struct node *ret);
 
-/* What `worker`, which has nothing else to do, may repeat: of the nodes that are leased, but not to
- * this worker and to fewer than LEASE_COPIES_MAX, the one whose last lease began first.
- * 0 and the time when that was, or -EAGAIN. */
+/* The node that the idle `worker` may repeat: among nodes leased to others, but to fewer than
+ * LEASE_COPIES_MAX, the one whose last lease began first. 0 and the time of that lease, or
+ * -EAGAIN. */
 int round_oldest(const struct round *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms);
 /* Leases that node, which round_oldest just gave, once more. */
 void round_repeat(struct round *r, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms);
 
-/* Was exactly this node leased, and is it without a result? */
+/* Was exactly this node leased, and has it no result yet? */
 bool round_wants(const struct round *r, struct node n);
 /* The worker is at work: none of its leases ends before now_ms + ttl_ms. */
 void round_renew(struct round *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms);
@@ -45,11 +45,11 @@ void round_renew(struct round *r, uint32_t worker, int64_t now_ms, int64_t ttl_m
  * done. -EINVAL: no such node was ever leased in this round. */
 int round_finish(struct round *r, struct node n);
 
-/* The worker is heard of and computes nothing: its leases go back, and no node has lost it any
+/* The worker is alive and computes nothing: its leases go back, and no node counts it as lost any
  * more. Returns how many leases it had. */
 uint32_t round_release(struct round *r, uint32_t worker);
-/* Ends leases that ran out (deadline <= now_ms): their nodes have lost their workers, and those
- * that nobody else holds are open for re-issue. Returns how many leases this call ended. */
+/* Ends leases that have expired (deadline <= now_ms): their nodes count their workers as lost, and
+ * nodes that nobody else holds are open for re-issue. Returns how many leases this call ended. */
 uint32_t round_expire(struct round *r, int64_t now_ms);
 /* The most workers that one node without a result has lost, and that node; 0: none has lost any. */
 uint32_t round_lost(const struct round *r, struct node *ret);

@@ -1,8 +1,8 @@
 /* The training state machine of one job.
  *
- * Bits: what enters theta is the root of the reduction tree; what enters an epoch's metrics is
- * added step by step in double; scores are written to slots by position and applied in slot order.
- * So no result depends on who computed what or on the order of arrival. */
+ * Bits: theta gets the root of the reduction tree; an epoch's metrics are added step by step in
+ * double; scores are written to slots by position and applied in slot order. So no result depends
+ * on who computed what or on the order of arrival. */
 #include "server/core/run.h"
 
 #include <errno.h>
@@ -203,7 +203,7 @@ static uint32_t sweep_list(struct run *r)
     return count;
 }
 
-/* Opens what comes after the phase that is over; *ret_closed: nothing is left in this epoch. */
+/* Opens the phase after the one that has ended; *ret_closed: nothing is left in this epoch. */
 static int open_after(struct run *r, enum phase over, bool *ret_closed)
 {
     *ret_closed = false;
@@ -244,11 +244,12 @@ int run_start(struct run *r, int64_t now_ms)
     if (r->cursor.step_in_epoch < r->epoch_steps)
         return open_train(r);
     rc = open_after(r, PHASE_TRAIN, &closed);
-    /* Nothing left to do: such an epoch closes with its last update, no checkpoint lies there. */
+    /* Nothing left to do: such an epoch closes with its last update, where no checkpoint is
+     * taken. */
     return rc == 0 && closed ? -EINVAL : rc;
 }
 
-/* Running statistics behind this step: those of the pass at theta. */
+/* Running statistics after this step: those of the pass at theta. */
 static void average_statistics(struct run *r, const float *grad)
 {
     const size_t at = r->model->trained;
@@ -267,8 +268,8 @@ static void apply_ascent(struct run *r)
     memcpy(r->ascent_sums, sums, sizeof(r->ascent_sums));
 }
 
-/* Adds what a step's results add up to. A descent knows of theta hat only; the rest was measured in
- * its ascent. */
+/* Adds the sums of a step's results. A descent knows only theta hat; the rest was measured in its
+ * ascent. */
 static void add_sums(struct run *r, const double sums[SUM_COUNT])
 {
     const bool descent = r->phase == PHASE_DESCENT;

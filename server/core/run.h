@@ -3,8 +3,8 @@
  * core: no socket, no database, no JSON; time is passed in.
  *
  * A step is one train round or, where SAM ascends by the gradient of the whole batch (sam.scope),
- * an ascent round at theta and a descent round at theta hat. A checkpoint knows whole steps only:
- * what goes on from one begins its step with the ascent.
+ * an ascent round at theta and a descent round at theta hat. A checkpoint knows only whole steps: a
+ * run that continues from one begins its step with the ascent.
  *
  * An epoch: floor(N / batch) steps (none in a job that only measures its weights); a sweep when it
  * is due; a test round when the dataset has a test split; then it closes: mean gap, ADM, ranks, and
@@ -88,29 +88,29 @@ struct run_task {
 /* Leases a node of at most `want` shards. 0 or -EAGAIN. */
 int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
              struct run_task *ret);
-/* What an idle worker may repeat, as round_oldest says. 0 or -EAGAIN. */
+/* The node that an idle worker may repeat (round_oldest). 0 or -EAGAIN. */
 int run_oldest(const struct run *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms);
 /* Leases that node once more. */
 void run_repeat(struct run *r, uint32_t worker, struct node node, int64_t now_ms, int64_t ttl_ms,
                 struct run_task *ret);
 /* The most workers that one node of the open round has lost, and that node. */
 uint32_t run_lost(const struct run *r, struct node *ret);
-/* The worker does nothing any more: its leases are open again, its upload is given up. */
+/* The worker does nothing any more: its leases are open again, its upload is dropped. */
 uint32_t run_release(struct run *r, uint32_t worker);
 /* The worker is at work: its leases last until now_ms + ttl_ms at least. */
 void run_renew(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms);
 uint32_t run_expire(struct run *r, int64_t now_ms);
 int64_t run_deadline(const struct run *r);
 
-/* A result; its numbers may be anything, its sizes were checked by the caller against
- * run_node_samples and the model. All is borrowed; NULL where the phase has none. */
+/* A result. Its numbers may be anything; the caller has checked its sizes against run_node_samples
+ * and the model. All is borrowed; NULL where the phase has none. */
 struct run_result {
     enum phase phase;
     uint64_t step;
     struct node node;
     uint32_t worker; /* who sent it */
     /* F32 [floats], maybe unaligned: behind the gradient the sums of batch statistics, which do not
-     * count in a descent; NULL when vectors travel in pieces: it was uploaded. */
+     * count in a descent; NULL when vectors travel in pieces: then it was uploaded. */
     const void *grad;
     const double *sums;         /* [SUM_COUNT] */
     const struct score *scores; /* [run_node_samples], where phase_scores */
@@ -119,14 +119,14 @@ struct run_result {
  */
 uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node);
 /* 0: counted. -EALREADY: dropped. -EINVAL: not finite or out of range; the sentence says which.
- * -ESTALE: its upload was given up; -ENODATA: pieces of it are missing. What was counted must be
- * followed by run_advance while res->grad points to what came: the gradient may still lie there. */
+ * -ESTALE: its upload was dropped; -ENODATA: pieces of it are missing. After a counted result
+ * run_advance must be called while res->grad is still valid: the gradient may still lie there. */
 int run_result(struct run *r, const struct run_result *res, struct errbuf *why);
 
-/* Do theta and the gradients travel in pieces, since they are longer than INLINE_FLOATS_MAX? Then
- * the gradient of a node comes before its result, as core/upload.h says. */
+/* Do theta and the gradients travel in pieces, because they are longer than INLINE_FLOATS_MAX? Then
+ * the gradient of a node comes before its result (core/upload.h). */
 bool run_in_pieces(const struct run *r);
-/* What an upload is of. */
+/* What an upload belongs to. */
 struct run_upload {
     enum phase phase;
     uint64_t step;
@@ -143,11 +143,11 @@ int run_put(struct run *r, const struct run_upload *up, int64_t piece,
 
 /* Bytes that a run of this job holds at most: theta and the next one (which is where theta hat lies
  * in a descent round), the optimizer's state, the pending sums of the reduction tree at its worst
- * with the uploads beside them, and what it keeps of samples. */
+ * with the uploads beside them, and what it keeps for samples. */
 size_t run_memory(const struct jobspec *spec, const struct model *model,
                   const struct dataset *data);
 
-/* What a closed epoch hands to the store; arrays are owned by the taker (free). */
+/* What a closed epoch hands to the store; the receiver owns the arrays (free). */
 struct run_epoch {
     struct epoch_record record;
     uint32_t scored;      /* samples */
@@ -178,8 +178,8 @@ uint32_t run_reissued(const struct run *r);        /* shards leased again, all r
 const float *run_theta(const struct run *r);       /* of the step */
 const float *run_round_theta(const struct run *r); /* of the open round: in a descent, theta hat */
 const struct schedule *run_schedule(const struct run *r); /* of the open epoch */
-/* JSON list: what the outputs of the model stand for. Weights that are measured keep their own
- * names, those that are trained learn the dataset's. */
+/* JSON list: the meanings of the model's outputs. Weights that are only measured keep their own
+ * names; trained weights learn the dataset's. */
 const char *run_class_names(const struct run *r);
 
 /* For people. */

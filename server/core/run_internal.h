@@ -17,18 +17,18 @@ struct run {
     uint32_t epoch_steps;
     int64_t epochs; /* to commit */
     uint64_t steps;
-    char *class_names; /* that came with theta, owned; NULL: the dataset's */
+    char *class_names; /* came with theta, owned; NULL: the dataset's */
     float *theta;
     /* Where the update writes. In a descent round: theta hat, and behind it the running statistics
      * as they are after this step, since those of the ascent count. */
     float *next;
     double ascent_sums[SUM_COUNT];         /* of this step's ascent round */
-    float *vectors[OPTIMIZER_VECTORS_MAX]; /* the optimizer's state; NULL behind the last */
+    float *vectors[OPTIMIZER_VECTORS_MAX]; /* the optimizer's state; NULL after the last */
     struct segment *segments;
     int segment_count;
 
     double *rank;
-    struct lapses *lapses; /* of measure forgetting; NULL: of another */
+    struct lapses *lapses; /* for measure forgetting; NULL: another measure */
     struct score *scores;  /* of the open epoch, by sample */
     struct score *slots;   /* of the open round, by position */
     uint32_t slot_count;
@@ -36,8 +36,8 @@ struct run {
     enum phase phase;
     struct round *round;
     struct reduce *reduce;
-    /* The gradient of a round that came as one result: in the message that brought it, where it is
-     * until run_advance. NULL: the sum is in reduce. */
+    /* The gradient of a round that came as one result: it stays in its message until run_advance.
+     * NULL: the sum is in reduce. */
     const float *whole;
     double whole_sums[SUM_COUNT];
     struct halves *halves;   /* NULL: none */

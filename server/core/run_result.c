@@ -1,5 +1,5 @@
-/* Results: judged whole before anything is kept, so that only a valid one closes its node; scores
- * go to slots by position, gradients into the reduction tree. */
+/* Results. Each is judged whole before anything is kept, so that only a valid one closes its node.
+ * Scores go to slots by position, gradients into the reduction tree. */
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -50,7 +50,7 @@ static int judge_scores(const struct run *r, const struct run_result *res, uint3
     return rc;
 }
 
-/* Does the result hold the gradient of its whole round, where floats can be read? */
+/* Does the result hold the gradient of its whole round, aligned for reading floats? */
 static bool is_whole(const struct run *r, const struct run_result *res)
 {
     return !r->uploads && node_size(res->node) == round_shards(r->round) &&
@@ -65,11 +65,12 @@ static int take_gradient(struct run *r, const struct run_result *res, float **re
     *ret_finite = true;
     if (r->uploads) {
         int rc = uploads_take(r->uploads, res->worker, res->node, ret, ret_sums, why);
-        return rc != -ENOENT ? rc
-                             : err_set(why, -ESTALE,
-                                       "the gradient of shards %u to %u is not here (any more); "
-                                       "offer it again",
-                                       res->node.lo, res->node.hi);
+        return rc != -ENOENT
+                   ? rc
+                   : err_set(
+                         why, -ESTALE,
+                         "the server does not have the gradient of shards %u to %u; offer it again",
+                         res->node.lo, res->node.hi);
     }
     if (is_whole(r, res)) {
         *ret = NULL;

@@ -1,4 +1,4 @@
-/* Gradients that come before their results, in pieces; and what a run holds at most. */
+/* Gradients that come before their results, in pieces; and how much memory a run needs at most. */
 #include <errno.h>
 
 #include "server/core/optimizer.h"
@@ -45,7 +45,7 @@ size_t run_memory(const struct jobspec *spec, const struct model *model, const s
         slots = (size_t)spec->batch;
     for (const char *const *names = optimizer_vectors(&spec->optimizer); *names; names++)
         vectors++;
-    /* Every second shard is the most that can wait for a sibling. */
+    /* At most every second shard can wait for a sibling. */
     shards = (size_t)(spec->batch / spec->shard);
     vectors += (shards + 1) / 2;
     if (model->floats <= INLINE_FLOATS_MAX)

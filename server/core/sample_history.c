@@ -39,7 +39,7 @@ double newly_right_share(const struct newly_right *m)
     return m->never_before ? (double)m->now / (double)m->never_before : NAN;
 }
 
-/* From 2 to 4 %: what tests/evidence saw on either side. v_suspect says the same. */
+/* From 2 to 4 %: tests/evidence saw values on either side. v_suspect says the same. */
 double suspicion(double margin, double margin_mean, double newly_right)
 {
     double over = isnan(newly_right) ? 1 : fmin(fmax(50 * newly_right - 1, 0), 1);

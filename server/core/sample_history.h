@@ -1,5 +1,5 @@
-/* What the scored epochs of a job say about one sample: the fold over its measurements in order of
- * epochs. The store keeps it in table sample_state, the queries compute it for earlier epochs.
+/* The history of one sample over the scored epochs of a job: a fold over its measurements in order
+ * of epochs. The store keeps it in table sample_state, the queries compute it for earlier epochs.
  * Pure.
  */
 #ifndef STEPPE_SERVER_CORE_SAMPLE_HISTORY_H
@@ -28,8 +28,8 @@ struct measurement {
     bool correct, hard;
 };
 
-/* The share that is right now of the samples that were right in no epoch before. It goes to 0 when
- * a model has learnt what it can, and stays up while it memorises. Called for each sample before
+/* Of the samples that were never right before, the share that is right now. It goes to 0 when a
+ * model has learnt what it can, and stays high while it memorises. Called for each sample before
  * its measurement is taken in. */
 struct newly_right {
     uint64_t never_before, now;
@@ -37,12 +37,12 @@ struct newly_right {
 void newly_right_count(struct newly_right *m, const struct sample_history *before, bool correct);
 double newly_right_share(const struct newly_right *m); /* NAN: all were right once */
 
-/* Suspicion that a label is wrong (definition.suspicion): the margin of the last sweep, negative,
- * where the model has settled and wrong labels stay unlearnt, else its mean over the epochs, which
- * remembers what is memorised by now. */
+/* Suspicion that a label is wrong (definition.suspicion): the negative margin of the last sweep if
+ * the model has settled and wrong labels stay unlearnt, else its mean over the epochs, which still
+ * shows what is memorised by now. */
 double suspicion(double margin, double margin_mean, double newly_right);
 
-/* Takes one measurement in; epochs of a sample come in ascending order. */
+/* Adds one measurement; epochs of a sample come in ascending order. */
 void sample_history_add(struct sample_history *x, int64_t epoch, const struct measurement *m);
 /* Standard deviation of the confidence over the epochs (divided by n), at least one of them. */
 double sample_history_variability(const struct sample_history *x);

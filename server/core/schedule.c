@@ -1,7 +1,7 @@
 /* From ranks to the samples of an epoch. Every sample gets a place in the order of its class (of
- * one class that holds all, without balance); the first ones are taken, as many as the mode and the
- * share say, and weighted by where in that order they stand. Places, not ranks, give the weights,
- * so every measure hands out the same ones. */
+ * one class that holds all, without balance); mode and share decide how many of the first are
+ * taken; their places decide their weights. Places, not ranks, give the weights, so all measures
+ * use the same weights. */
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -47,8 +47,8 @@ static struct place place_of(const struct jobspec *spec, const double *rank, uin
     struct rng rng = rng_at(spec->seed, RNG_TIE, id, 0);
     struct place p = {.id = id, .tie = rng_u64(&rng)};
 
-    /* The random control knows all its scores from the start; ranks among the samples that happened
-     * to be measured would not keep its sets nested. */
+    /* The random control knows all its scores from the start; ranks only among measured samples
+     * would not keep its sets nested. */
     if (spec->curriculum.measure == MEASURE_RANDOM)
         p.rank = curriculum_key(spec, NULL, NULL, id);
     else

@@ -12,7 +12,7 @@ static uint8_t *put_u32(uint8_t *at, uint32_t v)
     return at + sizeof(v);
 }
 
-/* SQLite keeps 0.0 where it is given -0.0; the hash is that of the rows. */
+/* SQLite stores -0.0 as 0.0; the hash is that of the rows. */
 static uint8_t *put_f64(uint8_t *at, double v)
 {
     uint64_t bits;

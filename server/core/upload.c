@@ -114,7 +114,7 @@ static bool is_sent(const struct uploads *u, struct node n)
     return false;
 }
 
-/* How many of those that wait have a lower node. */
+/* How many waiting workers have a lower node. */
 static uint32_t before(const struct uploads *u, struct node n)
 {
     uint32_t count = 0;
@@ -185,14 +185,14 @@ int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece
                        u->pieces - 1);
     const size_t count = floats_of(u, (uint32_t)piece);
     if (bytes != count * sizeof(float))
-        return err_set(why, -EINVAL, "piece %lld has %zu bytes, wanted are %zu", (long long)piece,
+        return err_set(why, -EINVAL, "piece %lld has %zu bytes, expected %zu", (long long)piece,
                        bytes, count * sizeof(float));
     up->deadline_ms = now_ms + ttl_ms;
     uint8_t *known = up->hashes[piece];
     if (up->have >> piece & 1)
         return memcmp(known, hash, PIECE_HASH_BYTES) == 0
                    ? 0
-                   : err_set(why, -EINVAL, "piece %lld is there already, with another hash",
+                   : err_set(why, -EINVAL, "piece %lld has already come with another hash",
                              (long long)piece);
     if (!floats_copy_finite(up->buf + (size_t)piece * u->piece_floats, data, count))
         return err_set(why, -EDOM, "piece %lld holds NaN or infinity", (long long)piece);
@@ -210,7 +210,7 @@ int uploads_take(struct uploads *u, uint32_t worker, struct node n, float **ret,
         return -ENOENT;
     unsigned have = (unsigned)__builtin_popcountll(up->have);
     if (have < u->pieces)
-        return err_set(why, -ENODATA, "%u of the gradient's %u pieces are there", have, u->pieces);
+        return err_set(why, -ENODATA, "%u of the gradient's %u pieces have come", have, u->pieces);
     *ret = up->buf;
     *ret_doubles = up->doubles;
     take_out(u, up);

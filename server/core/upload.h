@@ -1,10 +1,10 @@
 /* Gradients that arrive in pieces: who may send now, and which pieces are there.
  *
- * At most UPLOADS_MAX are admitted at once, since each holds a buffer of the reduction; the others
- * wait, and a place that becomes free goes to the lowest node that still asks for one. A worker has
- * at most one upload, and a node at most one at a time; who else has it waits until that one is
- * complete or given up. An upload whose worker is silent for longer than its time is given up.
- * Pieces come in any order and any number of times. Pure; time is passed in. */
+ * At most UPLOADS_MAX are admitted at once, because each holds a buffer of the reduction; the
+ * others wait, and a free place goes to the lowest node that still asks for one. A worker has at
+ * most one upload, and a node at most one at a time; others that have the node wait until that one
+ * is complete or dropped. An upload is dropped when its worker is silent for too long. Pieces come
+ * in any order and any number of times. Pure; time is passed in. */
 #ifndef STEPPE_SERVER_CORE_UPLOAD_H
 #define STEPPE_SERVER_CORE_UPLOAD_H
 
@@ -16,7 +16,8 @@
 #include "common/reduce.h"
 
 #define PIECE_HASH_BYTES 32
-/* A waiting worker asks again after the first; who does not ask for the second waits no longer. */
+/* A waiting worker asks again after the first; if it does not ask within the second, it leaves the
+ * line. */
 #define UPLOAD_WAIT_MS 100
 #define UPLOAD_PATIENCE_MS 2000
 
@@ -26,7 +27,7 @@ enum upload_answer { UPLOAD_SEND, UPLOAD_WAIT, UPLOAD_DROP };
 extern const char *const upload_answer_names[]; /* indexed by upload_answer, NULL-terminated */
 
 /* Buffers come from reduce (borrowed), whose vectors have `floats` entries; a piece has
- * piece_floats, the last one what is left; at most PIECES_MAX pieces. */
+ * piece_floats, the last one the rest; at most PIECES_MAX pieces. */
 struct uploads *uploads_create(struct reduce *reduce, size_t floats, size_t piece_floats);
 void uploads_free(struct uploads *u);             /* the buffers stay with reduce; NULL is fine */
 uint32_t uploads_pieces(const struct uploads *u); /* of one vector */
@@ -36,8 +37,8 @@ uint32_t uploads_pieces(const struct uploads *u); /* of one vector */
 int uploads_offer(struct uploads *u, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms,
                   uint64_t *ret_have);
 /* Keeps a piece of `bytes` bytes (data may be unaligned) and renews the admission. 0; -ENOENT: not
- * admitted (any more); -EDOM: not finite; -EINVAL: no such piece, of another length, or there
- * already with another hash; the sentence says which. */
+ * admitted (any more); -EDOM: not finite; -EINVAL: there is no such piece, it has another length,
+ * or it came before with another hash; the sentence says which. */
 int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece,
                 const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes,
                 int64_t now_ms, int64_t ttl_ms, struct errbuf *why);

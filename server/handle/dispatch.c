@@ -11,7 +11,7 @@
 
 #define KEYS_MAX 16
 
-/* keys: what the request may carry beside the envelope. */
+/* keys: what the request may have beside the envelope. */
 static const struct row {
     void (*handle)(struct request *rq);
     const char *keys[KEYS_MAX];
@@ -139,7 +139,7 @@ static int read_envelope(struct request *rq, enum error_code *ret_code, struct e
     }
     if (rq->message.tensor_count > message_tensors_max(rq->type)) {
         *ret_code = ERR_BAD_TENSOR;
-        return err_set(why, -EINVAL, "%s carries %d tensors, allowed is at most %d", type,
+        return err_set(why, -EINVAL, "%s has %d tensors, allowed is at most %d", type,
                        rq->message.tensor_count, message_tensors_max(rq->type));
     }
     return check_keys(rq, why);

@@ -4,8 +4,8 @@
 
 struct request;
 
-/* Judges the envelope, the keys and the tensors of a message that was read into rq, and hands it to
- * its handler; rq->id is -1 before. */
+/* Judges the envelope, the keys and the tensors of the message in rq, and hands it to its handler;
+ * rq->id is -1 before. */
 void dispatch(struct request *rq);
 
 #endif

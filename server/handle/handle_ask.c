@@ -1,5 +1,6 @@
 /* score.classes, domains, risers, suspects, compare, map, rows and sql: reads of difficulty.db, on
- * the query lane. The first six are one handler: a table says what each is asked and who answers.
+ * the query lane. One handler serves the first six: a table has the keys of each and the function
+ * that answers.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,12 +13,12 @@
 
 static const char *const riser_orders[] = {"risers", "fallers", NULL};
 
-/* What a message may ask; dispatch.c has refused all other keys. */
+/* The keys of a message; dispatch.c has refused all others. */
 static const struct question {
     enum message_type type;
     const char *const *by;     /* names of its measures */
     const char *const *orders; /* NULL: it has no order */
-    bool other;                /* it is about a second job */
+    bool other;                /* it concerns a second job */
     int (*answer)(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 } questions[] = {
     {MSG_SCORE_CLASSES, query_by_names, NULL, false, query_classes},

@@ -44,7 +44,7 @@ void handle_dataset_list(struct request *rq)
     request_reply(rq, out, NULL, 0);
 }
 
-/* "<word>_names" and "<word>_counts": how many of the n samples are of which of `count`. */
+/* "<word>_names" and "<word>_counts": how many of the n samples belong to each of `count`. */
 static void add_counts(cJSON *out, const char *word, const char *names_json,
                        const uint16_t *numbers, uint32_t n, uint32_t count)
 {
@@ -103,7 +103,7 @@ static int read_size(const struct request *rq, int64_t *ret, struct errbuf *why)
                      (int64_t)DATASET_BYTES_MAX, ret, why);
 }
 
-/* In the sender's words; "" when it does not say. */
+/* In the sender's words; "" when it gives none. */
 static int read_what(const struct request *rq, struct incoming_from *ret, struct errbuf *why)
 {
     const char *what = "";
@@ -115,7 +115,7 @@ static int read_what(const struct request *rq, struct incoming_from *ret, struct
     return rc;
 }
 
-/* Of an upload that is to become a dataset, so that nothing is sent in vain. */
+/* Checks an upload that is to become a dataset, so that nothing is sent in vain. */
 static int check_name(const struct request *rq, const char *sha256, struct errbuf *why)
 {
     const char *name;
@@ -249,7 +249,7 @@ static void read_done(struct op *op)
     struct op next = {.rq = op->rq, .service = op->service, .arg = op->arg};
 
     if (op->rc == 1 && op->service->net->stopping)
-        op->rc = err_set(&op->why, -ESHUTDOWN, "the server stops; try again in a moment");
+        op->rc = err_set(&op->why, -ESHUTDOWN, "the server is stopping; try again in a moment");
     if (op->rc < 0) {
         end_commit(op);
     } else if (op->rc == 1) {
@@ -287,7 +287,7 @@ void handle_dataset_commit(struct request *rq)
                .rq = rq, .service = rq->service, .arg = c, .work = read_work, .done = read_done});
 }
 
-/* What was trained on it is judged by its labels and shown by its pictures: its jobs go before the
+/* A job trained on it needs its labels and pictures for judging and showing: the jobs go before the
  * last name. */
 static int check_unused(struct service *s, const struct dataset_removal *r, struct errbuf *why)
 {
@@ -409,7 +409,7 @@ static int read_fetch(struct request *rq, struct fetch *f, struct errbuf *why)
     if (f->offset <= f->file.bytes && f->bytes <= f->file.bytes - f->offset)
         return 0;
     datasets_give_back(rq->service->datasets, f->sha256, 0, 0, why);
-    return err_set(why, -EINVAL, "bytes %lld to %lld are asked for, the dataset has %lld",
+    return err_set(why, -EINVAL, "the request is for bytes %lld to %lld, the dataset has %lld",
                    (long long)f->offset, (long long)(f->offset + f->bytes),
                    (long long)f->file.bytes);
 }

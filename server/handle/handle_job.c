@@ -1,4 +1,4 @@
-/* job.*: what people say to jobs; job.submit is in handle_submit.c. */
+/* job.*: what people ask of jobs; job.submit is in handle_submit.c. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -248,7 +248,7 @@ void handle_job_cancel(struct request *rq)
 struct remove_args {
     int64_t job;
     char uuid[UUID_BYTES];
-    struct jobspec *spec; /* of the job, which is removed when this is done */
+    struct jobspec *spec; /* of the job, which is removed after this */
 };
 
 static void remove_work(struct op *op)
@@ -261,7 +261,7 @@ static void remove_work(struct op *op)
     op->rc = store_job_remove(s->store, a->job, &op->why);
     if (op->rc < 0)
         return;
-    /* The whole folder: a crash may have left files that no row knows. */
+    /* Removes the whole folder: a crash may have left files without a row. */
     state_dir_job(path, s->dir, a->job);
     if (file_remove_folder(path, &why) < 0)
         log_warn("job.rm", "job=%" PRId64 " error=\"%s\"", a->job, why.text);
@@ -310,11 +310,11 @@ void handle_job_rm(struct request *rq)
 struct schedule_args {
     int64_t job, epoch, first, limit;
     char uuid[UUID_BYTES];
-    struct jobspec *spec; /* parsed anew: a lane outlives no job that is removed */
+    struct jobspec *spec; /* parsed anew: the job may be removed while a lane works */
     uint16_t *labels;
     uint32_t samples, classes;
     double *rank;
-    struct lapses *lapses; /* of measure forgetting */
+    struct lapses *lapses; /* for measure forgetting */
     struct schedule schedule;
 };
 
@@ -411,11 +411,12 @@ static int read_schedule(struct request *rq, struct job *job, struct schedule_ar
                        "epoch is %" PRId64 ", job %" PRId64 " has epochs 0 to %" PRId64, a->epoch,
                        job->rec.job, job->spec.epochs - 1);
     if (a->epoch > open)
-        return err_set(why, -EINVAL,
-                       "epoch %" PRId64 " of job %" PRId64
-                       " has no schedule yet: it follows from scores that are not measured; epochs "
-                       "0 to %" PRId64 " have one",
-                       a->epoch, job->rec.job, open);
+        return err_set(
+            why, -EINVAL,
+            "epoch %" PRId64 " of job %" PRId64
+            " has no schedule yet: it needs scores that are not measured yet; epochs 0 to %" PRId64
+            " have one",
+            a->epoch, job->rec.job, open);
     int rc = jobs_prepare(rq->service, job, why);
     if (rc < 0)
         return rc;

@@ -1,5 +1,5 @@
-/* model.get: the parameters of a job, from its run or from its newest checkpoint. Those above 8 MiB
- * come from the checkpoint always, in pieces: its file stays as it is while it is read. */
+/* model.get: the parameters of a job, from its run or from its newest checkpoint. Parameters above
+ * 8 MiB always come from the checkpoint, in pieces: its file does not change while it is read. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 
 struct model_args {
     int64_t job;
-    bool final; /* no other than the newest will do */
+    bool final; /* only the newest will do */
     struct checkpoint_shape shape;
     struct checkpoint *checkpoint;
     int64_t step, offset, bytes; /* of a piece */

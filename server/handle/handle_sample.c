@@ -1,4 +1,4 @@
-/* sample.images: what samples look like. */
+/* sample.images: pictures of samples. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static int add_sample(struct images *a, const cJSON *value, struct errbuf *why)
 
     if (!(v >= 0) || v >= a->data->samples || v != (double)(uint32_t)v)
         return err_set(why, cJSON_IsNumber(value) ? -ENOENT : -EINVAL,
-                       "sample.images.samples: there is no such sample, they are numbered 0 to %u",
+                       "sample.images.samples: there is no such sample; they are numbered 0 to %u",
                        a->data->samples - 1);
     a->samples[a->count++] = (uint32_t)v;
     return 0;
@@ -48,7 +48,7 @@ static int read_samples(const struct request *rq, struct images *a, struct errbu
             rc = add_sample(a, entry, why);
     }
     if (rc == 0 && (size_t)a->count * a->data->image_bytes > PIECE_BYTES_MAX)
-        rc = err_set(why, -EFBIG, "%u images of %zu bytes are more than one message holds, %u",
+        rc = err_set(why, -EFBIG, "%u images of %zu bytes are more than one message holds: %u",
                      a->count, a->data->image_bytes, PIECE_BYTES_MAX);
     return rc;
 }

@@ -1,6 +1,6 @@
-/* job.submit. What the job file names outside itself is brought together before the job is there:
- * the scores of another job are read on the query lane, its weights and what was uploaded on the
- * store's. Then the job is inserted, with the hashes of all that in its spec. */
+/* job.submit. Before the job exists, everything that the job file names outside itself is
+ * collected: the scores of another job on the query lane, its weights and uploads on the store's.
+ * Then the job is inserted, with the hashes of all that in its spec. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -21,16 +21,16 @@ struct submit {
     struct job *job; /* not in the table yet */
     struct service *service;
     const struct dataset *held;         /* the job's, NULL until it is */
-    struct jobspec scores_by;           /* what the other job's scores are ordered by */
+    struct jobspec scores_by;           /* the order of the other job's scores */
     struct checkpoint_shape weights_of; /* of the other job's checkpoints */
     struct weights_said weights_say;    /* of the other job's model */
-    enum job_state weights_from;        /* the other job's state; done: only its last one will do */
+    enum job_state weights_from; /* the other job's state; done: only its last checkpoint will do */
     struct job_notes notes;
-    unsigned attached; /* kinds that this attempt put among the attached files */
-    bool holds;        /* the uploads that it names do not go meanwhile */
+    unsigned attached; /* kinds that this attempt added to the attached files */
+    bool holds;        /* the uploads that it names stay meanwhile */
 };
 
-/* Begins or ends that uploads which the job file names are kept for it. */
+/* Begins or ends keeping the uploads that the job file names. */
 static void hold_uploads(struct submit *s, bool begins)
 {
     struct incoming *in = s->service->incoming;
@@ -47,7 +47,7 @@ static void hold_uploads(struct submit *s, bool begins)
     s->holds = begins;
 }
 
-/* Are those that the job file names there to their last byte, as far as that is known? */
+/* As far as is known, are the uploads that the job file names complete? */
 static int check_uploads(struct submit *s, struct errbuf *why)
 {
     int rc = 0;
@@ -113,7 +113,7 @@ static int take_weights(struct service *server, struct submit *s, struct errbuf 
     return rc;
 }
 
-/* Everything is there: is it what this job can use? */
+/* Everything has come: can this job use it? */
 static int judge_attached(struct service *server, struct job *job, struct job_notes *notes,
                           struct errbuf *why)
 {
@@ -152,7 +152,7 @@ static void submit_work(struct op *op)
     struct submit *s = op->arg;
 
     insert_job(op);
-    if (op->rc < 0) /* whoever tries again brings them again, or finds them for a while */
+    if (op->rc < 0) /* another attempt sends them again, or finds them for a while */
         attached_undo(op->service->dir, s->job->rec.uuid, &s->job->spec, s->attached);
 }
 
@@ -260,15 +260,16 @@ static int find_scores(struct service *server, struct submit *s, struct errbuf *
         return rc;
     if (other->data->samples != s->job->data->samples)
         return err_set(why, -EINVAL,
-                       "curriculum.measure: job %" PRId64 " scored the %u samples of dataset %s, "
-                       "this job trains on the %u of %s; scores go from sample to sample of the "
-                       "same number",
+                       "curriculum.measure: job %" PRId64
+                       " scored the %u samples of dataset %s, this job trains on the %u of %s; "
+                       "scores are matched by sample number",
                        g->job, other->data->samples, other->rec.dataset, s->job->data->samples,
                        s->job->rec.dataset);
     if (strcmp(other->rec.dataset_sha256, s->job->rec.dataset_sha256) != 0)
         s->notes.text[s->notes.count++] =
-            xasprintf("curriculum.measure: job %" PRId64 " scored dataset %s, whose data are not "
-                      "those of %s: each sample has the score of the one with its number there",
+            xasprintf("curriculum.measure: job %" PRId64
+                      " scored dataset %s, whose data differ from those of %s: each sample gets "
+                      "the score of the sample with the same number",
                       g->job, other->rec.dataset, s->job->rec.dataset);
     s->scores_by = (struct jobspec){.normaliser = other->spec.normaliser,
                                     .curriculum = {.measure = g->measure}};

@@ -1,4 +1,5 @@
-/* Vectors above 8 MiB in pieces: params.get down to the workers, result.offer and result.put up. */
+/* Vectors above 8 MiB in pieces: params.get sends them to the workers, result.offer and result.put
+ * bring them back. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -73,7 +74,7 @@ void handle_params_get(struct request *rq)
 
 /* --- result.offer, result.put --- */
 
-/* What both have in common: who it is, what it is of. */
+/* What both have in common: the worker, and the node. */
 struct upload_request {
     struct worker *worker;
     struct task_key key;
@@ -107,7 +108,7 @@ static bool read_upload(struct request *rq, struct upload_request *ret)
     return false;
 }
 
-/* pieces 0: without the list of those that are missing. */
+/* pieces 0: without the list of missing pieces. */
 static void reply_answer(struct request *rq, enum upload_answer answer, uint64_t have,
                          uint32_t pieces)
 {
@@ -177,7 +178,7 @@ static int read_piece(const struct request *rq, struct piece *ret, struct errbuf
     return rc < 0 ? rc : field_sha256(rq->message.json, "result.put", "blake2b", ret->hash, why);
 }
 
-/* Keeps the piece when its bytes have the hash that it names. As run_put. */
+/* Keeps the piece if its bytes have the hash that it names. As run_put. */
 static int keep_piece(struct request *rq, struct upload_request *up, const struct piece *p,
                       struct errbuf *why)
 {
@@ -190,7 +191,7 @@ static int keep_piece(struct request *rq, struct upload_request *up, const struc
         return rc;
     blake2b_of(t->data, t->bytes, got);
     if (memcmp(got, p->hash, sizeof(got)) != 0)
-        return err_set(why, -EINVAL, "piece %" PRId64 " does not have the hash it came with",
+        return err_set(why, -EINVAL, "piece %" PRId64 " does not have the hash that came with it",
                        p->number);
     return run_put(up->job->run, &up->upload, p->number, p->hash, t->data, t->bytes,
                    clock_mono_ms(), ttl_ms, why);
@@ -199,7 +200,7 @@ static int keep_piece(struct request *rq, struct upload_request *up, const struc
 static void reply_gone(struct request *rq, const struct task_key *k)
 {
     request_error(rq, ERR_GONE,
-                  "the upload of shards %" PRId64 " to %" PRId64 " was given up; offer it again",
+                  "the upload of shards %" PRId64 " to %" PRId64 " was dropped; offer it again",
                   k->lo, k->hi);
 }
 

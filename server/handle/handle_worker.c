@@ -1,4 +1,4 @@
-/* worker.* and task.*: what the workers say. */
+/* worker.* and task.*: the messages of workers. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +79,7 @@ void handle_worker_note(struct request *rq)
         return;
     }
     if (job->notes >= NOTES_MAX) {
-        request_error(rq, ERR_LIMIT, "the log of job %lld has %d notes of workers by now",
+        request_error(rq, ERR_LIMIT, "the log of job %lld already has %d notes of workers",
                       (long long)number, NOTES_MAX);
         return;
     }
@@ -115,7 +115,7 @@ static int take_result(struct request *rq, struct worker *worker, const struct t
     uint32_t count;
     struct job *job = task_key_job(s, k, &count);
 
-    /* A lease of a class that the job has given back since: others compute it. */
+    /* A lease in a class that the job has since given back: others compute it. */
     if (!job || !workers_result_fits(worker, job))
         return -EALREADY;
     const struct result_shape shape =
@@ -204,7 +204,7 @@ void handle_task_refuse(struct request *rq)
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return;
     }
-    /* One that runs no more is nobody's trouble. */
+    /* A job that no longer runs needs no judging. */
     if (jobs_find(rq->service->jobs, number, &job, NULL) == 0 && job->run)
         workers_refuse(rq->service->workers, worker, job, (enum refusal_cause)cause, reason);
     workers_next(rq->service->workers, worker, rq);

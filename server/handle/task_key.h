@@ -16,9 +16,9 @@ int task_key_read(const struct request *rq, struct task_key *ret, struct errbuf 
 int task_key_read_round(const struct request *rq, struct task_key *ret, struct errbuf *why);
 struct node task_key_node(const struct task_key *k);
 
-/* The running job whose open round the key names; NULL when that is over. */
+/* The running job whose open round the key names; NULL when that round is over. */
 struct job *task_key_round(struct service *s, const struct task_key *k);
-/* The same, and the samples of the key's node, which is one of that round's tree; else NULL. */
+/* The same, and the samples of the key's node, if the round's tree has it; else NULL. */
 struct job *task_key_job(struct service *s, const struct task_key *k, uint32_t *ret_count);
 
 #endif

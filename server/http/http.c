@@ -1,10 +1,11 @@
 /* libmicrohttpd on the server's loop. It has no thread: its epoll descriptor is polled by libuv,
- * and every time it is readable, or its next deadline is there, it is driven one turn. A question
- * that is answered later puts its connection to sleep (MHD_suspend_connection) and wakes it with
- * the answer, so an exchange lives at least as long as its request.
+ * and whenever it is readable, or its next deadline has come, it runs one turn. A request that is
+ * answered later puts its connection to sleep (MHD_suspend_connection), and the answer wakes it, so
+ * an exchange lives at least as long as its request.
  *
  * Limits: connections, the bytes of a header and of a body, and the time a connection may take from
- * one answer to the next: whoever sends a byte a second is cut off like one that sends none. */
+ * one answer to the next: a client that sends a byte a second is cut off like one that sends
+ * none. */
 #include "server/http/http.h"
 
 #include <arpa/inet.h>
@@ -45,7 +46,7 @@ struct http {
     struct MHD_Daemon *daemon;
     uv_poll_t poll;
     uv_timer_t timer;
-    struct http_exchange *exchanges; /* all that live */
+    struct http_exchange *exchanges; /* all open ones */
     struct connection *connections;
     char url[64], token[HTTP_TOKEN_HEX];
 };
@@ -85,7 +86,8 @@ int http_check(const char *address, struct errbuf *why)
     return strcmp(address, HTTP_NONE) == 0 ? 0 : parse_address(address, &at, why);
 }
 
-/* The secret of this state folder: kept, so that a page that knows it still does after a restart.
+/* The secret of this state folder. It is kept, so that a page that knows it may go on after a
+ * restart.
  */
 static int load_token(struct http *h, struct errbuf *why)
 {
@@ -99,8 +101,9 @@ static int load_token(struct http *h, struct errbuf *why)
         if (text_unhex(text, bytes, sizeof(bytes)))
             text_hex(bytes, sizeof(bytes), h->token);
         else
-            rc = err_set(why, -EUCLEAN, "%s does not hold %d hex digits; remove it for a new one",
-                         path, HTTP_TOKEN_HEX - 1);
+            rc =
+                err_set(why, -EUCLEAN, "%s does not hold %d hex digits; remove it to get a new one",
+                        path, HTTP_TOKEN_HEX - 1);
     } else if (rc == -ENOENT) {
         randombytes_buf(bytes, sizeof(bytes));
         text_hex(bytes, sizeof(bytes), h->token);
@@ -141,7 +144,7 @@ static void give(struct http_exchange *x, unsigned status, const char *type,
         MHD_destroy_response(x->response);
     x->response = response;
     x->status = status;
-    if (x->asleep) { /* the loop does not learn of it from MHD */
+    if (x->asleep) { /* MHD does not tell the loop */
         MHD_resume_connection(x->connection);
         uv_timer_start(&x->http->timer, on_timer, 0, 0);
     }
@@ -246,7 +249,7 @@ void http_drop(struct http_exchange *x)
 
 /* --- exchanges --- */
 
-/* Called by MHD when the request line is there, before the headers are. */
+/* MHD calls this after the request line, before the headers. */
 static void *begin(void *arg, const char *path, struct MHD_Connection *connection)
 {
     struct http *h = arg;
@@ -301,7 +304,8 @@ static void end(void *arg, struct MHD_Connection *connection, void **context,
     *context = NULL;
 }
 
-/* A piece of a body. False: it is longer than it may be (one that says so was refused before). */
+/* A piece of a body. False: the body is too long (one that announced its length was refused
+ * before). */
 static bool take_body(struct http_exchange *x, const char *data, size_t bytes)
 {
     if (bytes > JSON_REQUEST_BYTES_MAX - x->body_bytes)
@@ -326,8 +330,8 @@ static enum MHD_Result queue(struct http_exchange *x)
     return result;
 }
 
-/* Called by MHD once when the headers are there, again for each piece of a body, at its end, and
- * when the connection wakes. */
+/* MHD calls this once after the headers, again for each piece of a body, at its end, and when the
+ * connection wakes. */
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *path,
                               const char *method, const char *version, const char *data,
                               size_t *bytes, void **context)
@@ -350,7 +354,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
     }
     if (!x->begun) {
         x->begun = true;
-        /* An answer at this point would close the connection. */
+        /* An answer here would close the connection. */
         return http_admitted(x, method) ? MHD_YES : queue(x);
     }
     http_route(x, method);
@@ -432,7 +436,7 @@ void http_tick(struct http *h, int64_t now_ms)
     for (struct connection *c = h->connections; c; c = c->next)
         if (c->fd >= 0 && now_ms - c->since_ms > CONNECTION_MS)
             shutdown(c->fd, SHUT_RDWR);
-    /* With all places taken MHD listens no more, and looks whether one is free when it is driven.
+    /* When all places are taken MHD stops listening, and checks for a free one at its next turn.
      */
     drive(h);
 }
@@ -533,10 +537,10 @@ void http_close(struct http *h)
             request_orphan(x->rq);
             http_drop(x);
         }
-    MHD_run(h->daemon); /* what was answered last leaves */
+    MHD_run(h->daemon); /* lets the last answers leave */
     uv_poll_stop(&h->poll);
     uv_timer_stop(&h->timer);
-    /* The loop lets go of the descriptor before MHD closes it: uv_poll_stop did. */
+    /* The loop must let go of the descriptor before MHD closes it: uv_poll_stop has done that. */
     MHD_stop_daemon(h->daemon);
     uv_close((uv_handle_t *)&h->poll, on_poll_closed);
 }

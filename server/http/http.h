@@ -1,6 +1,6 @@
 /* The HTTP edge: the dashboard, the message table as JSON, /metrics and /healthz, on loopback. It
- * lives on the server's loop and computes nothing there: a question runs as any request does, on
- * the lane of its kind, while its connection sleeps. deploy/docs/HTTP.md describes it. */
+ * lives on the server's loop and computes nothing there: a request runs on the lane of its kind,
+ * like any other, while its connection sleeps. deploy/docs/HTTP.md describes it. */
 #ifndef STEPPE_SERVER_HTTP_HTTP_H
 #define STEPPE_SERVER_HTTP_HTTP_H
 
@@ -28,13 +28,13 @@ int http_check(const char *address, struct errbuf *why);
  * -EADDRINUSE when it is taken. */
 int http_open(struct net *net, const struct http_host *host, const char *address, struct http **ret,
               struct errbuf *why);
-/* Ends all connections; those that wait for an answer too. The handles are freed once the loop has
+/* Ends all connections, also those that wait for an answer. The handles are freed once the loop has
  * run. NULL is fine. */
 void http_close(struct http *h);
 /* Ends connections that take too long; called a few times a second. NULL is fine. */
 void http_tick(struct http *h, int64_t now_ms);
 
-/* Where a person looks, and the secret that lets a page change things; borrowed. */
+/* The address for people, and the secret that lets a page change things; borrowed. */
 const char *http_url(const struct http *h);
 const char *http_token(const struct http *h);
 

@@ -1,6 +1,6 @@
 /* /api/TYPE: the messages of proto/PROTOCOL.md for a browser. The query of a GET, or the JSON body
- * of a POST, becomes a message of that type; the handlers are the same. What only looks is a GET,
- * what changes something a POST. */
+ * of a POST, becomes a message of that type; the handlers are the same. A request that only looks
+ * is a GET, one that changes something a POST. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@
 
 #define IMAGE_NAME "sample.png" /* sample.images of one sample, as a picture */
 
-/* A word of the query as the JSON that a program would have written. */
+/* A word of the query as the JSON that a program would write. */
 static cJSON *value_of(const char *text)
 {
     double number;
@@ -25,7 +25,7 @@ static cJSON *value_of(const char *text)
 
 struct words {
     cJSON *keys;
-    bool broken; /* a word is not KEY=VALUE in UTF-8, or its key came before */
+    bool broken; /* a word is not KEY=VALUE in UTF-8, or its key came twice */
 };
 
 static enum MHD_Result add_word(void *arg, enum MHD_ValueKind kind, const char *key,

@@ -1,6 +1,7 @@
-/* Who may ask. Every page of the internet can make a browser send requests to a loopback port;
- * three checks keep them out: the name that the browser was given (Host), the page that asks
- * (Origin), and for whatever changes something a secret that no other page knows. */
+/* Which requests are allowed. Every page of the internet can make a browser send requests to a
+ * loopback port. Three checks keep them out: the name that the browser was given (Host), the page
+ * that asks (Origin), and, for requests that change something, a secret that no other page
+ * knows. */
 #include <sodium/utils.h>
 #include <string.h>
 

@@ -44,14 +44,14 @@ const struct http_file *http_file(const char *path);
 /* --- judging what a browser says; pure --- */
 
 /* Is this value of the header Host one that a person types: a loopback address or localhost, with
- * any port (tunnels)? A page of another name that points here is not let in (DNS rebinding). */
+ * any port (tunnels)? A page under another name that points here is kept out (DNS rebinding). */
 bool http_host_ok(const char *host);
-/* Did a page of this very server send it? origin: header Origin (NULL: a program, not a page). */
+/* Did a page of this server send it? origin: header Origin (NULL: a program, not a page). */
 bool http_origin_ok(const char *origin, const char *host);
 /* Header Sec-Fetch-Site, which browsers send: did this server's page ask, or a person, or no
- * browser at all? A foreign page cannot read an answer, but could keep the readers busy. */
+ * browser at all? A foreign page cannot read an answer, but it could keep the readers busy. */
 bool http_site_ok(const char *site);
-/* Header Authorization is "Bearer TOKEN"; takes the same time whatever differs. */
+/* Header Authorization is "Bearer TOKEN"; takes the same time wherever they differ. */
 bool http_token_ok(const char *authorization, const char *token);
 
 /* --- answers --- */
@@ -74,7 +74,7 @@ int http_metrics_print(const struct net *net, const struct figures *f, FILE *out
 
 /* May this request go on? False: x was answered. Looks at the headers only. */
 bool http_admitted(struct http_exchange *x, const char *method);
-/* Answers x, or hands it on (x->rq is set then). */
+/* Answers x, or hands it on (then x->rq is set). */
 void http_route(struct http_exchange *x, const char *method);
 /* /api/TYPE: hands a request to the message table; the answer comes now or later. */
 void http_api(struct http_exchange *x, const char *method);

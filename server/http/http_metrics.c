@@ -68,13 +68,13 @@ static void print_counts(const struct metrics *m, const struct figures *f, FILE 
       answers[] = {{"2xx", COUNT_HTTP_OK}, {"4xx", COUNT_HTTP_REFUSED}, {"5xx", COUNT_HTTP_FAILED}};
     double retry = (double)(m->counts[COUNT_SHARDS_RETRY] + f->reissued_shards);
 
-    head(out, "shards_total", "counter", "Shards by what became of their result.");
+    head(out, "shards_total", "counter", "Shards by the fate of their result.");
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
         labelled(out, "shards_total", "result", results[i].name,
                  results[i].count == COUNT_SHARDS_RETRY ? retry
                                                         : (double)m->counts[results[i].count]);
     number(out, "recomputed_shards_total", "counter", "Shards that were leased again.", retry);
-    number(out, "images_per_second", "gauge", "Images trained a second by the jobs that run.",
+    number(out, "images_per_second", "gauge", "Images per second that the running jobs train on.",
            f->images_per_s);
     number(out, "leases_expired_total", "counter", "Leases whose worker did not answer in time.",
            (double)m->counts[COUNT_LEASES_EXPIRED]);
@@ -83,7 +83,7 @@ static void print_counts(const struct metrics *m, const struct figures *f, FILE 
         labelled(out, "frames_rejected_total", "reason", error_names[i],
                  (double)m->counts[COUNT_REJECTED + i]);
     kinds(out, "messages_refused_total", "counter", "reason",
-          "Messages turned away unopened, by why.", &f->refused);
+          "Messages refused unopened, by reason.", &f->refused);
     head(out, "http_responses_total", "counter", "Answers to browsers by class of status.");
     for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
         labelled(out, "http_responses_total", "class", answers[i].name,
@@ -99,12 +99,12 @@ static void print_databases(const struct figures *f, FILE *out)
     for (int i = 0; i < FIGURE_DATABASES; i++)
         labelled(out, "db_wal_bytes", "file", f->databases[i].name, f->databases[i].log_bytes);
     head(out, "db_wal_held_bytes", "gauge",
-         "Of a large log, what cannot be moved into its file because somebody reads an older "
+         "Part of a large log that cannot be moved into its file because somebody reads an older "
          "state.");
     for (int i = 0; i < FIGURE_DATABASES; i++)
         labelled(out, "db_wal_held_bytes", "file", f->databases[i].name,
                  f->databases[i].log_held_bytes);
-    head(out, "db_wal_held_seconds", "gauge", "For how long it has been.");
+    head(out, "db_wal_held_seconds", "gauge", "For how long that part has been held.");
     for (int i = 0; i < FIGURE_DATABASES; i++)
         labelled(out, "db_wal_held_seconds", "file", f->databases[i].name, f->databases[i].held_s);
     number(out, "db_memory_bytes", "gauge",
@@ -118,10 +118,11 @@ static void print_queues(const struct metrics *m, const struct figures *f, FILE 
     number(out, "query_queue_items", "gauge", "Questions that wait for a reader.", f->query_items);
     number(out, "data_queue_items", "gauge", "Pieces of datasets that wait to be read.",
            f->data_items);
-    number(out, "uploads_bytes", "gauge", "Uploads that nothing took over yet.",
+    number(out, "uploads_bytes", "gauge", "Uploads that nothing has taken over yet.",
            (double)f->uploads_bytes);
     if (m->checkpoint_ms)
-        number(out, "checkpoint_age_seconds", "gauge", "Since the last checkpoint was durable.",
+        number(out, "checkpoint_age_seconds", "gauge",
+               "Time since the last checkpoint became durable.",
                (double)(clock_mono_ms() - m->checkpoint_ms) / 1000);
     number(out, "event_loop_lag_seconds", "gauge", "How late the loop's last tick was.", m->lag_s);
 }
@@ -155,12 +156,12 @@ int http_metrics_print(const struct net *net, const struct figures *f, FILE *out
 {
     const struct metrics *m = &net->metrics;
 
-    head(out, "build_info", "gauge", "The version that runs.");
+    head(out, "build_info", "gauge", "The running version.");
     labelled(out, "build_info", "version", STEPPE_VERSION, 1);
     print_states(f, out);
     print_counts(m, f, out);
     histogram(out, "step_duration_seconds", "From one update of a job to the next.", &m->step);
-    histogram(out, "shard_duration_seconds", "A lease's time by its shards.", &m->shard);
+    histogram(out, "shard_duration_seconds", "Time of a lease divided by its shards.", &m->shard);
     histogram(out, "db_commit_seconds", "A unit of work of the store, until it is durable.",
               &m->commit);
     histogram(out, "query_duration_seconds", "A question to the databases.", &m->query);

@@ -5,7 +5,7 @@
 #include "common/png.h"
 #include "server/http/http_internal.h"
 
-/* A browser sees grey or RGB; of other channels the first. */
+/* A browser shows grey or RGB; of other channels it gets the first. */
 void http_make_picture(struct answer *answer)
 {
     const struct tensor *t = answer->tensors; /* [1, h, w, c] */

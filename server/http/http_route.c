@@ -1,4 +1,4 @@
-/* What lies at which path, and what a request must be before anything is looked up for it. */
+/* Which page lies at which path, and the conditions for a request before anything is looked up. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* A file is made beside its place or uploaded as datasets are, checked by its hash and renamed: one
- * with its final name is whole, and since the name has the hash, no other submission can put
- * something else in its place. */
+/* A file is made beside its place or uploaded like a dataset, checked by its hash and renamed. A
+ * file with its final name is whole, and because the name has the hash, no other submission can
+ * replace it. */
 #include "server/jobs/attached.h"
 
 #include <dirent.h>
@@ -75,8 +75,8 @@ int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, unsi
     return rc;
 }
 
-/* Gives a file that was made its name and notes its hash, which must be the one that the job file
- * has already. */
+/* Gives a new file its name and notes its hash, which must equal one that the job file already
+ * has. */
 static int keep_made(const char *made, const char *dir, const char *uuid, enum attached_kind kind,
                      struct given *g, unsigned *io_new, struct errbuf *why)
 {
@@ -85,8 +85,8 @@ static int keep_made(const char *made, const char *dir, const char *uuid, enum a
 
     if (rc == 0 && g->sha256[0] && strcmp(g->sha256, hex) != 0)
         rc = err_set(why, -EINVAL,
-                     "%s: what job %lld has now is not what the job file names: its sha256 is "
-                     "%.16s..., not %.16s...",
+                     "%s: job %lld no longer has what the job file names: its sha256 is %.16s..., "
+                     "not %.16s...",
                      jobspec_attached_names[kind], (long long)g->job, hex, g->sha256);
     state_dir_attached(path, dir, uuid, hex);
     bool new = rc == 0 && access(path, F_OK) != 0;
@@ -196,7 +196,7 @@ static int read_samples(const struct safetensors *st, uint32_t samples, const st
     return 0;
 }
 
-/* count: of a file that names no samples; 0: it does. */
+/* count: of a file without sample numbers; 0: it has them. */
 static int read_order(const struct safetensors *st, uint32_t samples, uint32_t count,
                       struct attached *a, struct errbuf *why)
 {
@@ -259,7 +259,7 @@ static int read_weights(const char *path, const char *called, const struct model
                     : err_set(why, -ENOMEM, "no memory for %zu parameters", m->floats);
 }
 
-/* What people call it: the name in the job file, or the job that it is of. */
+/* Its name for people: that in the job file, or its job. */
 static const char *call(const struct given *g, char buf[GIVEN_FILE_BYTES])
 {
     if (g->kind == GIVEN_FILE)
@@ -326,7 +326,7 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
 
 /* --- mending --- */
 
-/* The largest there is: a score and a number for each sample. */
+/* The largest file: a score and a number for each sample. */
 #define FILE_BYTES_MAX ((size_t)SAMPLES_MAX * 12 + (1u << 20))
 
 static bool is_right(const char *path, const char *sha256)
@@ -351,7 +351,7 @@ static bool copy_right(const char *from, const char *to, const char *sha256)
     return rc == 0;
 }
 
-/* From what another job has. */
+/* From another job's file. */
 static bool copy_of_others(const char *dir, const char *path, const char *sha256)
 {
     char folder_path[STATE_PATH_BYTES], from[STATE_PATH_BYTES], uuid[UUID_BYTES];
@@ -373,7 +373,7 @@ static bool copy_of_others(const char *dir, const char *path, const char *sha256
     return good;
 }
 
-/* From an upload. One that is not right may be on its way still, and stays. */
+/* From an upload. A wrong one may be incomplete, and stays. */
 static bool take_right(const char *dir, const char *path, const char *sha256)
 {
     char part[STATE_PATH_BYTES];

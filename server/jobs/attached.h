@@ -1,7 +1,7 @@
 /* What comes with a job from outside its file: scores that order its samples (curriculum.measure),
- * samples that it leaves out (exclude), weights that it starts from (enum attached_kind). Each is
- * one file, whose name has the job's UUID and its SHA-256, there and durable before the job is; the
- * job file has the SHA-256. It goes with the job. Runs on a lane. */
+ * samples that it leaves out (exclude), weights from which it starts (enum attached_kind). Each is
+ * one file, whose name has the job's UUID and its SHA-256; it is durable before the job exists, and
+ * the job file has the SHA-256. It is removed with the job. Runs on a lane. */
 #ifndef STEPPE_SERVER_JOBS_ATTACHED_H
 #define STEPPE_SERVER_JOBS_ATTACHED_H
 
@@ -9,25 +9,25 @@
 #include "common/model.h"
 #include "server/core/run.h"
 
-/* Takes the uploaded files that the spec names (GIVEN_FILE) over for the job, or finds them there,
- * from an attempt that went before. -ENOENT: it was not uploaded; -EINVAL: it is another. *io_new
- * has a bit for each kind that was not there before. */
+/* Takes over the uploaded files that the spec names (GIVEN_FILE), unless an earlier attempt already
+ * did. -ENOENT: a file was not uploaded; -EINVAL: it is another. *io_new has a bit for each kind
+ * that is new. */
 int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, unsigned *io_new,
                    struct errbuf *why);
-/* The job was refused: of the kinds in `new`, what was uploaded becomes an upload again, and what
- * was made goes. */
+/* The job was refused: of the kinds in `new`, uploaded files become uploads again, and made files
+ * are removed. */
 void attached_undo(const char *dir, const char *uuid, struct jobspec *spec, unsigned new);
 /* Writes the order of a job by the key[n] of its samples (NAN: none) and notes its hash in given;
- * a hash that given has already must be the same one: -EINVAL. */
+ * a hash that given already has must be the same: else -EINVAL. */
 int attached_write_order(const char *dir, const char *uuid, struct given *given, const double *key,
                          uint32_t n, unsigned *io_new, struct errbuf *why);
-/* The same with the weights to start from, and what they say of themselves. */
+/* The same for the weights to start from, and what their file says about them. */
 int attached_write_weights(const char *dir, const char *uuid, struct given *given,
                            const struct model *m, const float *theta,
                            const struct weights_said *said, unsigned *io_new, struct errbuf *why);
 
 /* Reads and judges all files of a job with `samples` samples; notes in spec how many samples a file
- * excludes. m NULL: without the weights. -EINVAL: a file is none of its kind or does not fit,
+ * excludes. m NULL: without the weights. -EINVAL: a file is not of its kind or does not fit;
  * -EUCLEAN: it is not the one that the spec names. */
 struct attached {
     double *order; /* [samples] */
@@ -38,7 +38,7 @@ struct attached {
 };
 int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const struct model *m,
                   uint32_t samples, struct attached *ret, struct errbuf *why);
-/* Puts files of the job that are damaged or gone right, from an upload or another job's file of the
+/* Repairs files of the job that are damaged or gone, from an upload or another job's file with the
  * same content. Returns how many. */
 int attached_mend(const char *dir, const char *uuid, struct jobspec *spec);
 void attached_done(struct attached *a); /* a zeroed struct is fine */
@@ -46,8 +46,7 @@ struct run_inputs attached_inputs(const struct attached *a);
 
 /* Removes the files of a job. */
 void attached_remove(const char *dir, const char *uuid, struct jobspec *spec);
-/* Removes the files of those that are no jobs: of a submission that was cut off. Before the loop
- * starts. */
+/* Removes files without a job: of an interrupted submission. Before the loop starts. */
 void attached_sweep(const char *dir, bool (*is_job)(void *arg, const char *uuid), void *arg);
 
 #endif

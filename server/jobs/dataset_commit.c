@@ -24,7 +24,7 @@ static int no_upload(struct dataset_commit *c, struct errbuf *why)
     return err_set(why, -ENOENT, "no upload with sha256 %s; send its pieces first", c->rec.sha256);
 }
 
-/* What has the name is not it, or is not there (rc): the upload is looked at instead. */
+/* The file with the name is not it, or is missing (rc): check the upload instead. */
 static int look_at_upload(const char *dir, struct dataset_commit *c, int rc,
                           const struct errbuf *found, struct errbuf *why)
 {
@@ -134,7 +134,7 @@ int dataset_commit_store(const char *dir, struct store *store, struct dataset_co
     state_dir_dataset(path, dir, c->rec.sha256);
     if (stat(path, &st) < 0 || st.st_size != c->rec.bytes) /* its last name was removed meanwhile */
         return err_set(why, -ENODATA, "the file of this data is gone; send its pieces again");
-    /* Whoever gave it its name may have died before that was on the disk. */
+    /* The process that gave it its name may have died before that was on the disk. */
     rc = file_sync_parent(path, why);
     if (rc == 0)
         rc = store_pieces_put(store, c->rec.sha256, DATA_PIECE_BYTES,
@@ -142,13 +142,13 @@ int dataset_commit_store(const char *dir, struct store *store, struct dataset_co
                               why);
     if (rc == 0)
         rc = store_dataset_add(store, &c->rec, &c->dataset, why);
-    /* What nobody can name is an upload still. */
+    /* Data that nobody can name is still an upload. */
     if (rc < 0 && store_dataset_names(store, c->rec.sha256, &names, NULL) == 0 && names == 0)
         incoming_put_back(dir, c->rec.sha256, path);
     return rc;
 }
 
-/* Where a file differs from what it was; -1: that is not known. */
+/* Where a file has changed; -1: not known. */
 static int64_t first_bad(const struct stored *st, const struct dataset_commit *c)
 {
     if (!st->hashes)

@@ -1,7 +1,7 @@
-/* Are the files of the datasets what they were? Damage shows when a piece is read, at a db.check or
- * at an import of the same data; here the jobs are told, damaged files are looked at again, and
- * those that an older version kept without the hashes of their pieces get them. One file at a time,
- * on the data lane. */
+/* Watches whether the files of the datasets are unchanged. Damage shows when a piece is read, at a
+ * db.check or at an import of the same data; this tells the jobs, checks damaged files again, and
+ * hashes the pieces of files that an older version kept without. One file at a time, on the data
+ * lane. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "server/jobs/service.h"
 #include "server/net/op.h"
 
-/* A file of which it is not known where it is damaged is read as a whole: a large one less often.
+/* If the damaged place is not known, the whole file is read: a large one less often.
  */
 #define BYTES_PER_LOOK (256 << 20)
 
@@ -33,7 +33,7 @@ static void tell(struct service *s, struct stored *st)
         jobs_event(s->jobs, job, "dataset", text);
         if (damaged)
             continue;
-        job->retry_ms = 0; /* what holds it may be just that */
+        job->retry_ms = 0; /* just that may be holding it */
         workers_forgive(s->workers, job->rec.job);
     }
     if (!damaged)
@@ -45,7 +45,7 @@ static void tell(struct service *s, struct stored *st)
 struct look {
     char sha256[SHA256_HEX];
     struct data_file file;
-    int64_t bad; /* where to look; -1: everywhere */
+    int64_t bad; /* where to check; -1: everywhere */
     bool whole;
     struct data_hash *hash; /* when it is */
     uint8_t (*hashes)[BLAKE2B_BYTES];
@@ -134,7 +134,7 @@ static void look_done(struct op *op)
     struct look *l = op->arg;
 
     if (op->rc == 1 && op->service->net->stopping)
-        op->rc = err_set(&op->why, -ESHUTDOWN, "the server stops");
+        op->rc = err_set(&op->why, -ESHUTDOWN, "the server is stopping");
     if (op->rc == 1)
         run_look(op->service, l);
     else if (op->rc == 0 && l->hashes && !l->file.hashes)

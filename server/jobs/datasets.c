@@ -1,5 +1,5 @@
-/* A file with its final name, <sha256>.safetensors, was whole when it got it: that is given by
- * rename, after hash and content were checked. What became of it since shows when it is read. */
+/* A file with its final name, <sha256>.safetensors, was whole when it got it: it is renamed after
+ * its hash and content were checked. Later changes show when it is read. */
 #include "server/jobs/datasets.h"
 
 #include <dirent.h>
@@ -96,7 +96,7 @@ static void load_hashes(void *arg, const char *sha256, const void *hashes, size_
     stored_take_hashes(st, copy);
 }
 
-/* Files whose name a crash prevented or removed: they stay as uploads do. */
+/* Files whose name a crash prevented or removed: they stay as uploads. */
 static void put_back_unnamed(struct datasets *d)
 {
     char path[STATE_PATH_BYTES], sha256[SHA256_HEX];
@@ -216,7 +216,7 @@ bool datasets_damage(const struct datasets *d, const char *sha256, char *out, si
     return true;
 }
 
-/* The error of reading a file, for whoever asked: damage as a sentence that names the dataset. */
+/* The error of reading a file, for the caller: damage as a sentence that names the dataset. */
 static int fail_reading(struct datasets *d, struct stored *st, int rc, int64_t bad,
                         struct errbuf *io_why)
 {
@@ -265,7 +265,7 @@ static int open_stored(struct datasets *d, struct stored *st, struct errbuf *why
     st->open = rc == 0;
     if (rc == 0)
         return 0;
-    if (rc == -EINVAL || rc == -EMSGSIZE) /* it was a dataset once */
+    if (rc == -EINVAL || rc == -EMSGSIZE) /* it was a dataset before */
         rc = -EUCLEAN;
     rc = fail_reading(d, st, rc, view.bad >= 0 ? view.bad : 0, &text);
     return err_set(why, rc, "%s", text.text);
@@ -303,7 +303,7 @@ static int no_such_name(struct datasets *d, const char *name, struct errbuf *why
             names[n++] = e->rec.name;
     const char *near = text_nearest(name, names);
     int rc = err_set(why, -ENOENT, "there is no dataset \"%s\"; %s%s%s%s%s", name,
-                     n ? "known are " : "none was imported yet (steppe dataset import)",
+                     n ? "known are " : "none has been imported yet (steppe dataset import)",
                      n ? text_list(names, list, sizeof(list)) : "", near ? "; did you mean \"" : "",
                      near ? near : "", near ? "\"?" : "");
     free(names);

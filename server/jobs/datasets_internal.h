@@ -5,9 +5,9 @@
 #include "server/jobs/datasets.h"
 #include "server/store/data_file.h"
 
-#define RECHECK_MS 5000 /* between two looks at a damaged file */
+#define RECHECK_MS 5000 /* between two checks of a damaged file */
 
-/* A file, whatever names stand for it. */
+/* A file, under any number of names. */
 struct stored {
     char sha256[SHA256_HEX];
     struct data_file file;
@@ -16,18 +16,18 @@ struct stored {
     bool open;
     unsigned names, held;
 
-    char damage[160]; /* what is wrong with the file; "" : nothing is known to be */
+    char damage[160]; /* what is wrong with the file; "" : nothing known */
     int64_t bad;      /* where */
-    bool told;        /* the jobs know as much */
-    bool looked;      /* its hashes were looked for in this life */
-    int64_t look_ms;  /* the next look at a damaged one */
+    bool told;        /* the jobs have been told */
+    bool looked;      /* its hashes were looked for since the start */
+    int64_t look_ms;  /* the next check of a damaged one */
     struct stored *next;
 };
 
 struct entry {
     struct dataset_record rec;
     struct stored *stored;
-    bool going; /* is being removed: found no more, but its name is not free yet */
+    bool going; /* is being removed: no longer found, but its name is not free yet */
     struct entry *next;
 };
 
@@ -47,7 +47,7 @@ void stored_note(struct stored *st, int rc, int64_t bad, const struct errbuf *wh
 bool stored_stays(const struct datasets *d, const struct stored *st);
 /* It is whole again. */
 void stored_heal(struct stored *st);
-/* Takes ownership of the hashes of its pieces; those that are there already stay. */
+/* Takes ownership of the hashes of its pieces; existing ones stay. */
 void stored_take_hashes(struct stored *st, uint8_t (*hashes)[BLAKE2B_BYTES]);
 
 void datasets_add(struct datasets *d, const struct dataset_record *rec);

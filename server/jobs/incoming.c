@@ -1,4 +1,4 @@
-/* A file loses its name at once when it goes (<sha256>.gone) and its room later, on a lane. */
+/* A dropped file loses its name at once (<sha256>.gone) and its space later, on a lane. */
 #include "server/jobs/incoming.h"
 
 #include <dirent.h>
@@ -77,7 +77,7 @@ static void forget(struct incoming *in, struct upload *u)
     free(u);
 }
 
-/* --- what lies there --- */
+/* --- uploads in the folder --- */
 
 static int plain_read(void *arg, uint64_t offset, size_t count, void *out, struct errbuf *why)
 {
@@ -86,7 +86,7 @@ static int plain_read(void *arg, uint64_t offset, size_t count, void *out, struc
     return n == (ssize_t)count ? 0 : err_set(why, -EIO, "it cannot be read");
 }
 
-/* What a safetensors file that is there to its last byte says of itself. */
+/* What a complete safetensors file says about itself. */
 static bool is_complete(const char *path, int64_t bytes)
 {
     struct safetensors st = {0};
@@ -114,7 +114,7 @@ static void note_file(struct incoming *in, const char *name, int64_t now_ms)
     struct upload *u = add(in, sha256, now_ms);
     u->have = st.st_size;
     if (is_complete(path, u->have)) {
-        u->bytes = u->have; /* whoever waited for the server to come back has his time from here */
+        u->bytes = u->have; /* a sender that waited for the server gets its full time from here */
         return;
     }
     int64_t idle_ms = clock_unix_ms() - (int64_t)st.st_mtim.tv_sec * 1000;
@@ -129,7 +129,7 @@ void incoming_open(const char *dir, int64_t all_bytes, int64_t now_ms, struct in
 
     snprintf(in->dir, sizeof(in->dir), "%s", dir);
     in->all_bytes = all_bytes;
-    in->to_clear = true; /* what the last life was about to */
+    in->to_clear = true; /* what the last run was about to do */
     state_dir_folder(path, dir, STATE_DATASETS);
     DIR *folder = opendir(path);
     while (folder && (entry = readdir(folder)) != NULL)
@@ -158,8 +158,8 @@ static int check_size(int64_t bytes, struct errbuf *why)
     return 0;
 }
 
-/* Would an upload of so many bytes go beyond a quota? What others have sent so far counts, of this
- * one its whole size: better refused before it is sent than behind its last but one piece. */
+/* Would an upload of so many bytes exceed a quota? Others count with the bytes sent so far, this
+ * one with its whole size: better to refuse it before it is sent than near its end. */
 static int check_quotas(const struct incoming *in, const struct incoming_from *from,
                         const char *sha256, int64_t bytes, struct errbuf *why)
 {
@@ -206,8 +206,8 @@ static int check_quotas(const struct incoming *in, const struct incoming_from *f
     return 0;
 }
 
-/* A hash stands for one content, so of two sizes one is wrong. What lies here is not overwritten
- * for that, and does not count as complete sooner: it may be somebody else's. */
+/* A hash stands for one content, so one of two sizes is wrong. The existing upload may be somebody
+ * else's: it is not overwritten, and does not count as complete sooner. */
 static int check_claim(const struct incoming *in, const char *sha256, int64_t size, int64_t bytes,
                        struct errbuf *why)
 {
@@ -218,7 +218,7 @@ static int check_claim(const struct incoming *in, const char *sha256, int64_t si
         return 0;
     return err_set(why, -EEXIST,
                    "upload %.16s... %s %lld bytes, not %lld, and a hash stands for one content; "
-                   "steppe uploads lists it, and who sends it or an administrator may remove it",
+                   "steppe uploads lists it, and its sender or an administrator may remove it",
                    sha256, known ? "is to have" : "has", (long long)(known ? known : size),
                    (long long)bytes);
 }
@@ -263,17 +263,17 @@ int incoming_put(struct incoming *in, const struct incoming_from *from, const ch
         return rc;
     if (offset > bytes || piece_bytes > (uint64_t)(bytes - offset))
         return err_set(why, -EINVAL,
-                       "a piece of %zu bytes at %lld ends behind the %lld bytes offered",
+                       "a piece of %zu bytes at %lld ends beyond the %lld bytes offered",
                        piece_bytes, (long long)offset, (long long)bytes);
     if (offset > have)
         return err_set(why, -EINVAL, "the piece starts at %lld, but only %lld bytes are here",
                        (long long)offset, (long long)have);
     struct upload *u = find(in, sha256);
     if (offset + (int64_t)piece_bytes > have) {
-        if (u && u->held) /* what is being hashed stays as it is */
+        if (u && u->held) /* it must not change while it is hashed */
             return err_set(why, -EAGAIN,
                            "upload %.16s... is being taken over; try again in a moment", sha256);
-        /* What is here already may be another sender's. */
+        /* Existing bytes may be another sender's. */
         piece = (const char *)piece + (have - offset);
         piece_bytes -= (size_t)(have - offset);
         offset = have;
@@ -309,10 +309,9 @@ int incoming_whole(const struct incoming *in, const char *sha256, struct errbuf 
 
     if (!u || u->have >= u->bytes)
         return 0;
-    return err_set(
-        why, -ENOENT,
-        "of the upload with sha256 %s %lld of %lld bytes are here; send its pieces first", sha256,
-        (long long)u->have, (long long)u->bytes);
+    return err_set(why, -ENOENT,
+                   "the upload with sha256 %s has %lld of %lld bytes; send its other pieces first",
+                   sha256, (long long)u->have, (long long)u->bytes);
 }
 
 void incoming_hold(struct incoming *in, const char *sha256)
@@ -343,7 +342,7 @@ void incoming_released(struct incoming *in, const char *sha256, int64_t now_ms)
         u->bytes = size;
 }
 
-/* Is the upload there, with the hash it should have? One that has another is dropped. */
+/* Does the upload exist, with the right hash? One with another is dropped. */
 static int check_hash(const char *part, const char *sha256, struct errbuf *why)
 {
     uint8_t digest[SHA256_BYTES];
@@ -402,7 +401,7 @@ static bool is_idle(const struct upload *u, int64_t now_ms)
     return !u->held && now_ms - u->last_ms > UPLOAD_IDLE_MS;
 }
 
-/* Until when it stays, as far as nobody goes on with it. */
+/* How long it stays if nobody continues it. */
 static int64_t goes_ms(const struct upload *u)
 {
     bool complete = u->bytes > 0 && u->have >= u->bytes;
@@ -502,7 +501,7 @@ int64_t incoming_drop_idle(struct incoming *in, int64_t now_ms, int64_t *ret_byt
             continue;
         *ret_bytes += u->have;
         count++;
-        let_go(in, u, "nobody goes on with it");
+        let_go(in, u, "nobody continues it");
     }
     return count;
 }

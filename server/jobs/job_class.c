@@ -1,8 +1,7 @@
-/* The numerics class of a strict job: it takes that of the worker that first asks for its work, and
- * gives it back as long as nothing was computed in it, when its workers cannot do the job or are
- * gone. A person may end that: relax the job, or
- * unpin its class. Then the job no longer promises the bits that its file has elsewhere, and says
- * so from then on. */
+/* The numerics class of a strict job: it takes the class of the first worker that asks for its
+ * work. While nothing was computed in it, it gives the class back when its workers cannot do the
+ * job or are gone. A person may also relax the job or unpin its class. Then the job no longer
+ * promises the same bits as its file gives elsewhere, and says so from then on. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,15 +15,15 @@
 #include "server/jobs/service.h"
 #include "server/net/op.h"
 
-/* Events of one run: who comes, refuses and goes all day does not fill the log. */
+/* Events of one run: workers that come, refuse and go all day must not fill the log. */
 #define LOGGED_MAX 50
 
-#define AT_ITS_END "is at its end; its last epoch is being written"
+#define AT_ITS_END "has finished; its last epoch is being written"
 
 struct class_change {
-    struct job_record rec, before; /* before: what is true when it cannot be written */
+    struct job_record rec, before; /* before: the state if it cannot be written */
     char text[200];
-    bool quiet; /* it is not in the job's log */
+    bool quiet; /* then it is not in the job's log */
 };
 
 static void change_work(struct op *op)
@@ -65,7 +64,7 @@ static void change_done(struct op *op)
     free(c);
 }
 
-/* No work is given out before it is durable. */
+/* No work is handed out before the pin is durable. */
 static void write_class(struct jobs *jobs, struct job *job, struct class_change *c,
                         struct request *rq)
 {
@@ -91,7 +90,7 @@ void job_class_pin(struct jobs *jobs, struct job *job, const char *class)
 {
     struct class_change *c = begin(job);
 
-    /* At once, as any change of a job: what is written of it next must not take the class back. */
+    /* At once, like any change of a job: its next write must not bring the class back. */
     snprintf(job->rec.numerics_class, sizeof(job->rec.numerics_class), "%s", class);
     snprintf(c->text, sizeof(c->text), "numerics class %s", class);
     c->quiet = job->refusals.pinned >= LOGGED_MAX;
@@ -127,7 +126,7 @@ void job_class_relax(struct jobs *jobs, struct job *job, struct request *rq)
 {
     struct class_change *c;
 
-    /* What has come to its end, or is about to, is as it is. */
+    /* A job that has ended, or is about to, cannot change. */
     if (job_state_final(job->rec.state)) {
         request_error(rq, ERR_NOT_ALLOWED,
                       "job %" PRId64 " is %s; only a job that is queued, running or paused can be "
@@ -159,7 +158,7 @@ static const char *cannot_unpin(const struct job *job)
     if (job->run && run_finished(job->run))
         return AT_ITS_END;
     if (job->spec.numerics == NUMERICS_RELAXED)
-        return "takes workers of every class; it has none to be unpinned";
+        return "takes workers of every class; it has no class to unpin";
     return NULL;
 }
 

@@ -1,5 +1,5 @@
-/* The epochs of a job that runs: from a result that was counted to the end of its epoch, and what
- * of that goes to the disk.
+/* The epochs of a running job: from a counted result to the end of its epoch, and what is written
+ * to the disk.
  *
  * End of an epoch, in this order: fold of the scores (its last transaction commits the epoch and
  * its hash), checkpoint file, row of the checkpoint. */
@@ -21,7 +21,7 @@
 #define FIGURE_BYTES 40
 
 struct closing {
-    struct job_record rec; /* as it is to be written when this was the last epoch */
+    struct job_record rec; /* as it is to be written if this was the last epoch */
     struct run_epoch epoch;
     const struct dataset *data;
     struct checkpoint *checkpoint;
@@ -45,7 +45,8 @@ static struct fold closing_fold(const struct closing *c)
     };
 }
 
-/* What was not measured is left out: the loss of a job that trains nothing, what a test set says.
+/* Leaves out what was not measured: the loss of a job that trains nothing, figures of a missing
+ * test set.
  */
 static void epoch_text(const struct epoch_record *e, char *out, size_t bytes)
 {
@@ -87,7 +88,7 @@ static void close_work(struct op *op)
     struct fold fold = closing_fold(c);
     char hash[SHA256_HEX], text[160];
 
-    /* An epoch whose fold failed leaves a gap that nothing may be written behind. */
+    /* An epoch whose fold failed leaves a gap; nothing may be written after it. */
     if (c->epoch.record.epoch > 0)
         op->rc = store_epoch_hash(s->store, c->rec.job, c->epoch.record.epoch - 1, hash, &op->why);
     if (op->rc == 0)

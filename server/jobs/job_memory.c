@@ -1,5 +1,5 @@
-/* What jobs take of the server's memory at most: a job that would not fit alone is refused, one
- * that would not fit beside those that run waits. */
+/* How much of the server's memory jobs may take: a job that would not fit alone is refused; a job
+ * that would not fit beside the running ones waits. */
 #include <errno.h>
 
 #include "common/text.h"
@@ -43,8 +43,8 @@ int job_memory_check(const struct service *s, const struct job *job, struct errb
     if (bytes <= s->memory_bytes)
         return 0;
     return err_set(why, -EFBIG,
-                   "the job needs %s of the server's memory, --memory allows %s: the model has %s, "
-                   "and optimizer state, snapshots and the sums of %lld shards come to it",
+                   "the job needs %s of the server's memory, --memory allows %s: the model has %s; "
+                   "the rest is optimizer state, snapshots and the sums of %lld shards",
                    text_of_bytes(bytes, need), text_of_bytes(s->memory_bytes, limit),
                    text_of_bytes((int64_t)(job->model.floats * sizeof(float)), model),
                    (long long)(job->spec.batch / job->spec.shard));

@@ -1,7 +1,7 @@
-/* What the weights of a job say of themselves, taken into its spec when it is submitted: the mean
- * and std that they were trained with scale its pixels from then on, in every incarnation and on
- * every worker, unless the job file overrules them. Where that is not what the dataset would have
- * had, or the names of the classes differ, the job's log says so. */
+/* What the weights of a job say about themselves goes into its spec when it is submitted. The mean
+ * and std of their training scale its pixels from then on, in every incarnation and on every
+ * worker, unless the job file overrules them. If that differs from the dataset's scaling, or the
+ * class names differ, the job's log says so. */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "common/scaling.h"
 #include "server/jobs/jobs_internal.h"
 
-/* Is what the job file has as weights.mean or weights.std what the weights say? */
+/* Do weights.mean and weights.std in the job file agree with the weights? */
 static bool agrees(const struct channels *written, const float *said, uint32_t channels)
 {
     bool same = written->count == 0 || (uint32_t)written->count == channels;
@@ -36,7 +36,7 @@ static int check_written(const struct jobspec *spec, const struct scaling *said,
                    said->channels ? scaling_text(said, text) : "which is nothing");
 }
 
-/* How the pixels are scaled, where that is not as the dataset alone would have it. */
+/* How the pixels are scaled, if that differs from the dataset's own scaling. */
 static char *scaling_note(const struct job *job, const struct scaling *said)
 {
     const struct scaling own = scaling_of_dataset(job->data), used = scaling_of_model(&job->model);
@@ -88,7 +88,7 @@ static char *names_note(const struct job *job, const char *said)
     return text;
 }
 
-/* Does this layer make no difference but in training? */
+/* Does this layer make a difference only in training? */
 static bool trains_only(const cJSON *layer)
 {
     const cJSON *type = cJSON_GetObjectItemCaseSensitive(layer, "type");
@@ -103,7 +103,7 @@ static const cJSON *next_layer(const cJSON *at)
     return at;
 }
 
-/* A copy of what a layer does; what it is called shows in the names of its parameters. */
+/* A copy of a layer without its name, which shows in the names of its parameters. */
 static cJSON *layer_deed(const cJSON *layer)
 {
     cJSON *copy = cJSON_Duplicate(layer, true);
@@ -112,7 +112,7 @@ static cJSON *layer_deed(const cJSON *layer)
     return copy;
 }
 
-/* NULL for a layer that is not there. */
+/* NULL for a missing layer. */
 static char *differing_text(const cJSON *there, const cJSON *here, int at)
 {
     cJSON *a = layer_deed(there), *b = layer_deed(here);
@@ -131,8 +131,8 @@ static char *differing_text(const cJSON *there, const cJSON *here, int at)
     return text;
 }
 
-/* The parameters fit, but what is done with them may be something else: another pooling, another
- * stride, an activation that is not there. */
+/* The parameters fit, but they may be used differently: another pooling, another stride, a missing
+ * activation. */
 static char *layers_note(const struct job *job, const char *said)
 {
     char *own = model_layers_json(&job->model), *note = NULL;

@@ -28,9 +28,8 @@ static void unlink_checkpoint(struct service *s, int64_t job, const char *file)
     unlink(path);
 }
 
-/* Of two checkpoints of a step (before and behind a sweep) each has a file of its own: until its
- * row is replaced the old one must find its file as it was. *ret_replaced: that file, "" for none.
- */
+/* Two checkpoints of one step (before and after a sweep) have different files: until its row is
+ * replaced, the old one needs its file unchanged. *ret_replaced: that file, "" for none. */
 static int name_file(struct service *s, struct checkpoint_record *rec, char ret_replaced[64],
                      struct errbuf *why)
 {
@@ -49,7 +48,7 @@ static int name_file(struct service *s, struct checkpoint_record *rec, char ret_
     return rc;
 }
 
-/* Removes what is older than the newest two. */
+/* Removes all but the newest two. */
 static void trim_checkpoints(struct service *s, int64_t job)
 {
     struct checkpoint_record list[CHECKPOINTS_READ];
@@ -72,7 +71,7 @@ int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint 
 
     if (rc == 0 && rec.epoch > 0) {
         rc = store_epoch_hash(s->store, job, rec.epoch - 1, rec.scores_sha256, why);
-        if (rc == -ENOENT) /* its fold, which came before on this lane, has failed */
+        if (rc == -ENOENT) /* its fold, which ran earlier on this lane, has failed */
             rc = err_set(why, -EAGAIN, "epoch %" PRId64 " of job %" PRId64 " could not be written",
                          rec.epoch - 1, job);
     }
@@ -86,7 +85,7 @@ int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint 
     bool written = rc == 0;
     if (rc == 0)
         rc = store_checkpoint_add(s->store, &rec, why);
-    /* A lock was met before anything was written: nobody will look for the file. */
+    /* A lock stopped it before anything was written: nobody will look for the file. */
     if (rc == -EBUSY && written)
         unlink_checkpoint(s, job, rec.file);
     if (rc < 0)
@@ -146,7 +145,7 @@ static void save_work(struct op *op)
     op->rc = job_save_checkpoint(op->service, save->job, save->checkpoint, &op->why);
 }
 
-/* One that fails costs nothing yet: the ones before it are there, and the epoch's end must do. */
+/* A failure costs nothing yet: the earlier ones exist, and the epoch's end will write one. */
 static void save_done(struct op *op)
 {
     struct save *save = op->arg;
@@ -174,7 +173,7 @@ void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms)
     job->saved_ms = now_ms;
     struct checkpoint *c = checkpoint_take(job->run, now_ms);
     if (!c)
-        return; /* no memory now; the next time, perhaps */
+        return; /* no memory now; perhaps the next time */
     job->saving = true;
     job->saved_step = run_step(job->run);
     save = xmalloc(sizeof(*save));

@@ -1,6 +1,6 @@
-/* How a job starts, again and again: in its turn, after a pause, after the server ended. Recovery
- * takes the newest checkpoint whose file is whole and whose epochs are committed with the scores it
- * was written behind; what came later is dropped and computed again. */
+/* How a job starts, each time: in its turn, after a pause, after the server ended. Recovery takes
+ * the newest checkpoint whose file is whole and whose epochs are committed with the scores that it
+ * recorded; everything later is dropped and computed again. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,15 +22,15 @@ struct start {
     struct job_record rec;
     struct checkpoint_shape shape;
     struct checkpoint *checkpoint; /* NULL: from the beginning */
-    /* Of the job, which outlives this: it is removed behind it on the same lane. */
+    /* Of the job, which outlives this: its removal comes later on the same lane. */
     struct jobspec *spec;
     const struct model *model;
     struct attached attached;
-    bool written; /* the row of the job is */
+    bool written; /* the job's row has come */
 };
 
-/* A damaged file stays for whoever wants to look at it, out of the way of the one that will be
- * written at the same step; its row would count as one of those that are kept. */
+/* A damaged file is kept for inspection, out of the way of the one that will be written at the same
+ * step. Its row goes: it would count as one of those that are kept. */
 static void put_away(struct service *s, const struct checkpoint_record *rec, const char *path)
 {
     char away[STATE_PATH_BYTES];
@@ -41,7 +41,8 @@ static void put_away(struct service *s, const struct checkpoint_record *rec, con
     store_checkpoint_remove(s->store, rec->job, rec->step, NULL);
 }
 
-/* Is this checkpoint whole, and is the last epoch it counts on committed with the same scores? */
+/* Is this checkpoint whole, and is the last epoch on which it builds committed with the same
+ * scores? */
 static int try_checkpoint(struct service *s, const struct start *st,
                           const struct checkpoint_record *rec, struct checkpoint **ret,
                           struct errbuf *why)
@@ -61,8 +62,7 @@ static int try_checkpoint(struct service *s, const struct start *st,
     rc = checkpoint_read(path, rec->sha256, &st->shape, ret, why);
     if (rc == -EUCLEAN)
         put_away(s, rec, path);
-    else if (rc ==
-             -ENOENT) /* of a state.db that was put back; it would count as one that is kept */
+    else if (rc == -ENOENT) /* of a restored state.db; it would count as one that is kept */
         store_checkpoint_remove(s->store, rec->job, rec->step, NULL);
     return rc;
 }
@@ -94,9 +94,9 @@ static int load_attached(struct service *s, struct start *st, struct errbuf *why
 
     if (!data_file_is_damage(rc) || attached_mend(s->dir, st->rec.uuid, st->spec) == 0)
         return rc;
-    store_event_add(s->store, st->rec.job, "attached",
-                    "what came with the job was damaged on the server's disk and is whole again",
-                    NULL);
+    store_event_add(
+        s->store, st->rec.job, "attached",
+        "files that came with the job were damaged on the server's disk and are whole again", NULL);
     return attached_load(s->dir, st->rec.uuid, st->spec, st->model, st->shape.samples,
                          &st->attached, why);
 }
@@ -153,7 +153,7 @@ static void start_work(struct op *op)
     }
 }
 
-/* Beside jobs that run for long already it begins where the last of them is. */
+/* Beside jobs that have run for long it begins where the last of them is. */
 static void set_share(struct jobs *jobs, struct job *job)
 {
     double least_ms = 0;
@@ -195,7 +195,7 @@ static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
     return 0;
 }
 
-/* The server died behind the last checkpoint: all that is left is to say so. */
+/* The server died after the last checkpoint: the job only has to be marked as done. */
 static void finish_job(struct jobs *jobs, struct job *job, const struct checkpoint *c)
 {
     job_drop_run(jobs, job);
@@ -205,7 +205,7 @@ static void finish_job(struct jobs *jobs, struct job *job, const struct checkpoi
     job_write(jobs, job, NULL, "done", NULL);
 }
 
-/* It tries again and again: its log says so once for each reason. */
+/* It keeps trying: its log says so once for each reason. */
 static void hold_start(struct jobs *jobs, struct job *job, const char *reason)
 {
     char text[sizeof(job->stuck)];
@@ -284,8 +284,8 @@ static int64_t count_busy(const struct jobs *jobs)
     return count;
 }
 
-/* The first that waits for a run: of those that were running before the server ended, else of the
- * queue. NULL: nobody waits. */
+/* The first job that waits for a run: one that was running before the server ended, else one of the
+ * queue. NULL: none waits. */
 static struct job *next_job(struct jobs *jobs)
 {
     for (size_t i = 0; jobs->running[i]; i++) {
@@ -336,7 +336,7 @@ void jobs_pump(struct jobs *jobs)
         else if (count_busy(jobs) == 0 || job_memory_with(jobs, job) <= s->memory_bytes)
             start_job(jobs, job);
         else
-            break; /* it has its turn when there is room: those behind it do not overtake */
+            break; /* it has its turn when there is room: later jobs do not overtake it */
     }
 }
 

@@ -1,6 +1,6 @@
-/* The state of a job: the one place that changes it, and what changes it: the verbs of people,
- * holds and ends. The state in memory changes at once, on the loop; the store follows on its lane,
- * in order; answers go out when it is durable. */
+/* The state of a job. Only this file changes it, for the verbs of people, holds and ends. The state
+ * in memory changes at once, on the loop; the store follows on its lane, in order; answers go out
+ * when it is durable. */
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -39,7 +39,7 @@ void job_kept(struct job *job, const struct job_record *rec)
     job->unwritten[0] = 0;
 }
 
-/* Nothing of what was asked is on the disk. A job that was running goes on from its checkpoint. */
+/* Nothing of the request is on the disk. A job that was running goes on from its checkpoint. */
 static void go_back(struct jobs *jobs, struct job *job)
 {
     job->rec.state = job->kept_state;
@@ -72,7 +72,7 @@ struct change {
     struct job_record rec;
     struct checkpoint *checkpoint; /* of a pause, else NULL */
     char text[sizeof(((struct job_record *)0)->reason) + 16];
-    unsigned number; /* among the changes of the job */
+    unsigned number; /* counted among the changes of the job */
 };
 
 static void change_work(struct op *op)
@@ -86,7 +86,7 @@ static void change_work(struct op *op)
                                   &op->why);
 }
 
-/* What a change that cannot be written leaves: of several that were asked, the last one decides. */
+/* The state after a change that cannot be written: of several requests the last one decides. */
 static void change_failed(struct jobs *jobs, struct job *job, const struct change *c, bool asked)
 {
     if (asked && job->changes == c->number)
@@ -182,7 +182,7 @@ void jobs_fail(struct jobs *jobs, struct job *job, const char *reason)
     job_set_state(jobs, job, JOB_FAILED);
     job->rec.finished_unix_ms = clock_unix_ms();
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", reason);
-    text_make_printable(job->rec.reason); /* a worker's words, perhaps cut inside of one */
+    text_make_printable(job->rec.reason); /* a worker's words, perhaps cut within a character */
     snprintf(text, sizeof(text), "failed: %s", job->rec.reason);
     job_write(jobs, job, NULL, text, NULL);
 }
@@ -211,7 +211,7 @@ static void late_done(struct op *op)
     free(late);
 }
 
-/* The last epoch is on its way to the disk: the verb meets the job as it is behind that. */
+/* The last epoch is on its way to the disk: the verb applies to the job after that. */
 static void verb_later(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq)
 {
     struct late_verb *late = xmalloc(sizeof(*late));
@@ -237,11 +237,11 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
     if (!job->asked)
         remember(job, &job->rec);
     int rc = job_verb_apply(from, verb, &to, &why);
-    if (rc == -EALREADY && verb == VERB_PAUSE) { /* it may have waited for the disk only */
+    if (rc == -EALREADY && verb == VERB_PAUSE) { /* it may only have waited for the disk */
         snprintf(job->rec.reason, sizeof(job->rec.reason), PAUSED_BY_PERSON);
         job->rec.wait = WAIT_NOTHING;
     }
-    if (rc == -EALREADY) { /* durable already, or on its way in front of this one */
+    if (rc == -EALREADY) { /* already durable, or on its way before this one */
         job_write(jobs, job, NULL, "", rq);
         return;
     }

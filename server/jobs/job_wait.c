@@ -29,7 +29,7 @@ static const struct {
 
 static const struct wait {
     const char *until, *over;
-    bool room; /* what is asked is the disk, else the databases */
+    bool room; /* check the disk, else the databases */
 } waits[JOB_WAITS] = {
     [WAIT_ROOM] = {"there is room", "there is room again", true},
     [WAIT_WRITABLE] = {"it can be written", "it can be written again", true},
@@ -54,7 +54,7 @@ void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reaso
     job_write(jobs, job, NULL, text, NULL);
 }
 
-/* NULL: it waits for nothing that passes, or has not been written as paused. */
+/* NULL: it waits for nothing that passes, or is not yet written as paused. */
 static const struct wait *waits_for(const struct job *job)
 {
     const bool waiting =
@@ -87,7 +87,7 @@ static void probe_done(struct op *op)
     jobs->probing = false;
     if (op->rc == 0 && jobs_find(jobs, probe->job, &job, NULL) == 0 &&
         (wait = waits_for(job)) != NULL) {
-        jobs->probe_ms = 0; /* perhaps another one can go on as well */
+        jobs->probe_ms = 0; /* perhaps another job can also go on */
         job_set_state(jobs, job, JOB_QUEUED);
         job->rec.reason[0] = 0;
         snprintf(text, sizeof(text), "paused -> queued: %s", wait->over);
@@ -96,8 +96,8 @@ static void probe_done(struct op *op)
     free(probe);
 }
 
-/* What the disk must have room for before a job that met it full goes on. One whose dataset is
- * damaged says so when it is queued again. */
+/* The room that the disk must have before a job that found it full goes on. A job with a damaged
+ * dataset says so when it is queued again. */
 static size_t room_of(struct service *s, struct job *job)
 {
     if (jobs_prepare(s, job, NULL) < 0)

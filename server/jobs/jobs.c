@@ -145,7 +145,7 @@ int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf
         last = job->rec.job;
     }
     if (!first)
-        return err_set(why, -ENOENT, "there is no job %lld; none was submitted yet",
+        return err_set(why, -ENOENT, "there is no job %lld; none has been submitted yet",
                        (long long)number);
     if (first == last)
         return err_set(why, -ENOENT, "there is no job %lld; the only one is %lld",
@@ -154,7 +154,7 @@ int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf
                    (long long)number, (long long)first, (long long)last);
 }
 
-/* More than RUNNING_MAX never are: a job starts only when fewer run. */
+/* There are never more than RUNNING_MAX: a job starts only when fewer run. */
 void jobs_update_running(struct jobs *jobs)
 {
     size_t count = 0;
@@ -189,8 +189,8 @@ int job_check_samples(const struct job *job, const struct dataset *data, struct 
     if (scores->count && scores->count != data->samples)
         return err_set(
             why, -EINVAL,
-            "curriculum.measure: %s has %u scores, but dataset %s has %u samples; needed "
-            "is one for each",
+            "curriculum.measure: %s has %u scores, but dataset %s has %u samples; expected "
+            "one for each",
             scores->file, scores->count, name, data->samples);
     if (x->ids && x->count > 0 && x->ids[x->count - 1] >= data->samples)
         return err_set(why, -EINVAL, "exclude names sample %u, dataset %s has samples 0 to %u",
@@ -258,15 +258,14 @@ struct checkpoint_shape job_checkpoint_shape(const struct job *job)
     };
 }
 
-/* What a queued or running job waits for, and whether the end of one that has ended can still be
- * lost; false: nothing. */
+/* What a queued or running job waits for, or that the end of an ended job can still be lost; false:
+ * nothing. */
 static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t bytes)
 {
     bool starts = job->run || job->starting;
 
     if (job_state_final(job->rec.state) && job->kept_state != job->rec.state) {
-        snprintf(out, bytes,
-                 "its end is not on the disk yet; a restart would take the job up again");
+        snprintf(out, bytes, "its end is not on the disk yet; a restart would run the job again");
         return true;
     }
     if (job->rec.state != JOB_RUNNING && job->rec.state != JOB_QUEUED)
@@ -299,7 +298,7 @@ static void add_time(cJSON *row, const char *name, int64_t unix_ms)
         cJSON_AddNumberToObject(row, name, (double)unix_ms);
 }
 
-/* waits: nothing is computed, so there is neither a speed nor an end in sight. */
+/* waits: nothing is computed, so there is no speed and no expected end. */
 static void add_progress(cJSON *row, struct job *job, bool waits)
 {
     static const char *const phases[PHASES] = {

@@ -1,4 +1,4 @@
-/* The jobs: one table in memory, mirrored to the store; those that run hold their runs. jobs.c has
+/* The jobs: one table in memory, mirrored to the store; running jobs hold their runs. jobs.c has
  * the table and the rows for people, job_start.c start and recovery, job_epoch.c the epochs of one
  * that runs, job_state.c the states and the verbs of people, job_save.c checkpoints inside
  * an epoch, job_wait.c what waits for the disk or for a lock, job_class.c the numerics class,
@@ -20,10 +20,10 @@
 struct service;
 struct jobs;
 
-/* Rows of checkpoints that are looked at; two are kept. */
+/* Rows of checkpoints that are examined; two are kept. */
 #define CHECKPOINTS_READ 8
 
-/* Faults within one round, and the workers that had them. */
+/* Faults within one round, and the workers that made them. */
 #define JOB_FAULTS_MAX 3
 struct job_faults {
     uint64_t step;
@@ -32,9 +32,9 @@ struct job_faults {
     uint32_t workers[JOB_FAULTS_MAX];
 };
 
-/* Workers that said they cannot do the job, since it has its run. */
+/* Workers that said they cannot do the job, since its run exists. */
 struct job_refusals {
-    uint32_t count;  /* those that end it: causes that do not pass */
+    uint32_t count;  /* refusals that can end it: causes that do not pass */
     uint32_t logged; /* events in its log */
     uint32_t pinned; /* how often its class was pinned and given back */
     char said[400];  /* "worker NAME: REASON" of the last one; "" without */
@@ -49,20 +49,20 @@ struct job {
     bool starting;              /* its checkpoint is being read */
     bool class_pending;         /* the numerics class is on its way to the store */
     unsigned closing;           /* epochs on their way to the store */
-    bool saving;                /* a checkpoint inside an epoch is */
-    int64_t saved_ms;           /* monotonic time of the last such, or of the start */
+    bool saving;                /* a checkpoint inside an epoch is on its way */
+    int64_t saved_ms;           /* monotonic time of the last one, or of the start */
     uint64_t saved_step;        /* of the last checkpoint that was taken */
     char hold[256];             /* why it cannot go on by itself; "" : it can */
-    char stuck[256];            /* why it could not be started the last time; "" : it was */
+    char stuck[256];            /* why it could not be started the last time; "" : it was started */
     int64_t retry_ms;           /* monotonic time of the next try while hold is set */
-    /* Where the job goes back to when what a person asks for cannot be written: what is on the
-     * disk, or what it was when they began to ask. */
+    /* The state to which the job returns when a person's request cannot be written: that on the
+     * disk, or that before the first of the requests. */
     enum job_state kept_state;
     char kept_reason[sizeof(((struct job_record *)0)->reason)];
     enum job_wait kept_wait;
     int64_t kept_finished_ms;
-    unsigned changes; /* given to the store so far */
-    unsigned asked;   /* of those that a person waits for, not yet written */
+    unsigned changes; /* changes given to the store so far */
+    unsigned asked;   /* of those, not yet written and a person waits */
     char unwritten[sizeof(((struct job_record *)0)->reason) +
                    16];   /* the event of a change that could not be written; "": none */
     int64_t unwritten_ms; /* monotonic time of the next try */
@@ -70,8 +70,8 @@ struct job {
     double granted_ms; /* compute time of its workers' threads, beside other jobs (core/share.h) */
     struct job_faults faults;
     struct job_refusals refusals;
-    int64_t classless_ms; /* since when no worker of its class is there but others are; 0: not so */
-    uint32_t notes;       /* of workers, since the server was started */
+    int64_t classless_ms; /* since when only workers of other classes are there; 0: not so */
+    uint32_t notes;       /* by workers, since the server was started */
     bool touched;         /* its run goes on from a checkpoint, or a result of it was counted */
     struct step_time last_step;
     uint64_t step;         /* updates done when the run was given up */
@@ -83,24 +83,24 @@ struct job {
     struct job *next;
 };
 
-/* Loads all jobs; what was running is queued for recovery before anything else. */
+/* Loads all jobs; those that were running are queued for recovery first. */
 int jobs_open(struct service *s, struct jobs **ret, struct errbuf *why);
 /* Frees everything; the lanes must have ended. NULL is fine. */
 void jobs_close(struct jobs *jobs);
 
-/* -ENOENT with a sentence that says which jobs there are. */
+/* -ENOENT with a sentence that names the existing jobs. */
 int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf *why);
 struct job *jobs_by_uuid(struct jobs *jobs, const char *uuid); /* or NULL */
 /* The i-th of those in state running, by number; NULL behind the last. */
 struct job *jobs_running(const struct jobs *jobs, size_t i);
 struct job *jobs_first(struct jobs *jobs); /* by number; follow ->next */
-/* Is a running job ready to give out work? */
+/* Is a running job ready to hand out work? */
 bool jobs_ready(const struct job *job);
 
 /* A job row of PROTOCOL.md. */
 cJSON *jobs_row(struct jobs *jobs, struct job *job);
 
-/* Has the dataset the samples that the job asks for, as far as its spec says which? */
+/* Has the dataset the samples for which the job's spec asks? */
 int job_check_samples(const struct job *job, const struct dataset *data, struct errbuf *why);
 /* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
 int jobs_prepare(struct service *s, struct job *job, struct errbuf *why);
@@ -108,13 +108,13 @@ int jobs_prepare(struct service *s, struct job *job, struct errbuf *why);
 int job_memory_check(const struct service *s, const struct job *job, struct errbuf *why);
 /* What the checkpoints of a prepared job hold. */
 struct checkpoint_shape job_checkpoint_shape(const struct job *job);
-/* The newest whole checkpoint of a job, with no_other the newest or none. On the store's lane.
- * -ENOENT: it has none. */
+/* The newest whole checkpoint of a job; with no_other, only if it is the newest of all. On the
+ * store's lane. -ENOENT: it has none. */
 int job_newest_checkpoint(struct service *s, int64_t job, const struct checkpoint_shape *shape,
                           bool no_other, struct checkpoint **ret, struct errbuf *why);
-/* Takes what the weights of a job say (nothing, where it has none) into its spec and its model; it
- * is prepared and not in the table yet. What people should know of it is added to *ret. -EINVAL:
- * the job file says something else of the weights. */
+/* Takes what the weights of a job say, if it has any, into its spec and its model; the job is
+ * prepared and not yet in the table. Adds notes for people to *ret. -EINVAL: the job file says
+ * something else about the weights. */
 int job_said_settle(struct job *job, const struct weights_said *said, struct job_notes *ret,
                     struct errbuf *why);
 void job_notes_done(struct job_notes *notes); /* frees the texts */
@@ -123,29 +123,30 @@ void jobs_add(struct jobs *jobs, struct job *job);
 void jobs_remove(struct jobs *jobs, struct job *job);
 void job_free(struct job *job);
 
-/* Starts what is next while --max-running and --memory allow it. */
+/* Starts the next jobs while --max-running and --memory allow it. */
 void jobs_pump(struct jobs *jobs);
-/* Tries again what waits for the disk; called a few times a second. */
+/* Retries jobs that wait for the disk; called a few times a second. */
 void jobs_tick(struct jobs *jobs, int64_t now_ms);
 /* A result was counted: closes rounds and epochs, then wakes the workers. */
 void jobs_advance(struct jobs *jobs, struct job *job);
 /* Pins the numerics class of a strict job to this one, durably; workers are woken when it is done.
  */
 void job_class_pin(struct jobs *jobs, struct job *job, const char *class);
-/* A strict job whose class nothing was computed in yet gives it back, durably: the next worker that
- * asks for its work has it. */
+/* A strict job in whose class nothing was computed yet gives it back, durably: the next worker that
+ * asks for its work sets the class. */
 void job_class_give_back(struct jobs *jobs, struct job *job);
-/* Does it take results of every class, by its job file or since a person said so? */
+/* Does it take results of every class, by its job file or a person's decision? */
 bool job_class_is_relaxed(const struct job *job);
-/* From now on it does, durably, and its promise of the same bits ends there; then as a resume. */
+/* From now on it takes every class, durably, and its promise of the same bits ends there; then as a
+ * resume. */
 void job_class_relax(struct jobs *jobs, struct job *job, struct request *rq);
-/* Gives back the class of a strict job, so that the next worker that asks has it, and answers rq
- * once that is durable. Its run begins again at its newest checkpoint: leases of the old class
- * count no more. One that has another class, or none, stays as it is. */
+/* Gives back the class of a strict job, so that the next worker that asks sets it, and answers rq
+ * once that is durable. Its run begins again at its newest checkpoint: leases of the old class no
+ * longer count. A job with another class, or none, stays as it is. */
 void job_class_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq);
-/* What a job's class and promise are, for job.show. */
+/* A job's class and promise, for job.show. */
 cJSON *job_class_promise(const struct job *job);
-/* Adds an event to the job's log, durably but not waited for. */
+/* Adds an event to the job's log, durably, without waiting for it. */
 void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, const char *text);
 /* Ends a running job as failed. */
 void jobs_fail(struct jobs *jobs, struct job *job, const char *reason);

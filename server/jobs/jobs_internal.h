@@ -18,41 +18,41 @@ struct jobs {
 
 struct checkpoint;
 
-/* The one place where a job changes its state, but for a change that cannot be written. It waits
+/* The one place where a job changes its state, except for a change that cannot be written. It waits
  * for nothing then; who pauses it until something passes says so behind this. */
 void job_set_state(struct jobs *jobs, struct job *job, enum job_state to);
-/* The record as it is in memory is the one on the disk. */
+/* The record in memory is now the one on the disk. */
 void job_kept(struct job *job, const struct job_record *rec);
-/* Finds out again which jobs are in state running. */
+/* Recomputes which jobs are in state running. */
 void jobs_update_running(struct jobs *jobs);
-/* What a job without a run waits for, when it is for others: their number, or their memory. */
+/* What a job without a run waits for, if it is other jobs: their number, or their memory. */
 bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t bytes);
-/* What a job of this shape and those that have or get a run take together. */
+/* The memory that a job of this shape and those that have or get a run take together. */
 int64_t job_memory_with(const struct jobs *jobs, const struct job *job);
 /* A copy of the record for a lane, without the spec's text. */
 struct job_record job_record_copy(const struct job *job);
-/* It cannot go on by itself; jobs_tick tries again. */
+/* The job cannot go on by itself; jobs_tick tries again. */
 void job_hold(struct job *job, const char *reason);
 void job_drop_run(struct jobs *jobs, struct job *job);
-/* On the store's lane: file, row, and the removal of what is older than the newest two. */
+/* On the store's lane: writes file and row, and removes all but the newest two. */
 int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint *c,
                         struct errbuf *why);
 /* Writes a checkpoint of a run when the last one is --checkpoint-every old. */
 void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms);
-/* What a job did cannot be kept (rc and reason): it is paused; what is not on disk is computed
+/* A job's work cannot be kept (rc and reason): pauses it; work that is not on disk is computed
  * again when it goes on. */
 void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reason);
-/* Resumes what waits for the disk, or for a database, when that can be written again; called a few
+/* Resumes jobs that wait for the disk or a database when it can be written again; called a few
  * times a second. */
 void jobs_probe_disk(struct jobs *jobs, int64_t now_ms);
 /* Writes the record as it is now, with the event `text` ("" : none) and before it the checkpoint
- * (may be NULL; ownership passes); rq (may be NULL) is answered when that is durable. When it
- * cannot be written, what a person asked for has not happened: the job is again what it is on the
- * disk. What nobody asked for is tried again. */
+ * (may be NULL; ownership passes); rq (may be NULL) is answered when that is durable. If it cannot
+ * be written, a person's request has not happened: the job is again as it is on the disk. A change
+ * that nobody asked for is tried again. */
 void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint, const char *text,
                struct request *rq);
 
-/* Tries again what nobody asked for and could not be written. */
+/* Retries changes that nobody asked for and that could not be written. */
 void jobs_write_again(struct jobs *jobs, int64_t now_ms);
 
 #endif

@@ -27,14 +27,14 @@ static void look_work(struct op *op)
             db_log_settle(op->service->dir, db_log_files[i], &look->logs[i], &op->why) == 0;
 }
 
-/* Says it once, again when the log has doubled or others keep it, and when it is over. */
+/* Logs it once, again when the log has doubled or other readers hold it, and when it is over. */
 static void say(struct log_keeper *k, int file, const struct db_log *now)
 {
     const struct db_log *before = &k->logs[file];
     bool held = now->held_bytes > 0 && now->bytes > DB_LOG_BYTES_MAX;
 
     if (!held && k->held_ms[file])
-        log_info("db.log", "file=%s-wal bytes=%lld text=\"nobody keeps it any more\"",
+        log_info("db.log", "file=%s-wal bytes=%lld text=\"no reader holds it any more\"",
                  db_log_files[file], (long long)now->bytes);
     if (!held) {
         k->held_ms[file] = k->said_bytes[file] = 0;
@@ -46,12 +46,11 @@ static void say(struct log_keeper *k, int file, const struct db_log *now)
         strcmp(now->held_by, before->held_by) == 0)
         return;
     k->said_bytes[file] = now->bytes;
-    log_warn(
-        "db.log",
-        "file=%s-wal bytes=%lld held_bytes=%lld held_by=\"%s\" text=\"it grows until they have "
-        "read to the end\"",
-        db_log_files[file], (long long)now->bytes, (long long)now->held_bytes,
-        now->held_by[0] ? now->held_by : "a question to this server");
+    log_warn("db.log",
+             "file=%s-wal bytes=%lld held_bytes=%lld held_by=\"%s\" text=\"it grows until these "
+             "readers have finished\"",
+             db_log_files[file], (long long)now->bytes, (long long)now->held_bytes,
+             now->held_by[0] ? now->held_by : "a question to this server");
 }
 
 static void look_done(struct op *op)

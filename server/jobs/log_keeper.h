@@ -14,8 +14,8 @@ struct service;
 
 struct log_keeper {
     struct service *service;
-    struct db_log logs[DB_LOG_FILES]; /* as of the last look that there was reason for */
-    int64_t held_ms[DB_LOG_FILES];    /* monotonic, since when it is held; 0: it is not */
+    struct db_log logs[DB_LOG_FILES]; /* from the last check that had a reason */
+    int64_t held_ms[DB_LOG_FILES];    /* monotonic, since when it is held; 0: not held */
     int64_t said_bytes[DB_LOG_FILES]; /* its size when that was logged */
     int64_t look_ms;
     bool looking;

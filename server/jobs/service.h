@@ -25,7 +25,7 @@ struct service {
     struct jobs *jobs;
     struct workers *workers;
     struct upkeep *upkeep;
-    struct result_room results; /* for the one that is being judged */
+    struct result_room results; /* for the job that is being judged */
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[STATE_DIR_BYTES];  /* the state folder, absolute */
     int64_t memory_bytes, max_running, checkpoint_s;

@@ -1,5 +1,5 @@
-/* A task is a list of stages; a stage is called on its lane until it has nothing left to do, each
- * call a slice. Between two slices the loop may give the lane other work. */
+/* A task is a list of stages. Each stage is called on its lane until it has nothing left to do,
+ * each call a slice. Between two slices the loop may give the lane other work. */
 #include "server/jobs/upkeep.h"
 
 #include <dirent.h>
@@ -36,7 +36,7 @@ static const char *const file_names[FILES] = {
 struct upkeep {
     struct service *service;
     struct retention policy;
-    struct lane *lane;           /* of what only reads, for as long as it takes */
+    struct lane *lane;           /* for reading only, as long as it takes */
     enum upkeep_task task, next; /* next: people wait for it while the own look goes on */
     int stage;
     struct request *waiting[WAITING_MAX];
@@ -44,7 +44,7 @@ struct upkeep {
     struct log_keeper logs;
     int64_t look_ms, start_ms;
     atomic_bool stop;
-    /* Of the task that runs. */
+    /* Of the running task. */
     cJSON *out;
     struct retired retired;
     struct store_backup *backup;
@@ -52,7 +52,7 @@ struct upkeep {
     char folder[STATE_PATH_BYTES];
     int64_t keep;
     struct db_check_found *found;
-    int64_t uploads_bytes, dropped_uploads, dropped_bytes; /* before; and what went of them */
+    int64_t uploads_bytes, dropped_uploads, dropped_bytes; /* sizes before; and what was dropped */
 };
 
 /* --- slices: 1: call again, 0: the stage is over --- */
@@ -83,7 +83,7 @@ static int retire(struct upkeep *u, struct errbuf *why)
 
 static int vacuum(struct upkeep *u, struct errbuf *why)
 {
-    /* What nobody asked for need not touch the file when nothing was dropped. */
+    /* Unless somebody asked, the file need not be touched when nothing was dropped. */
     if (u->task == UPKEEP_RETIRE && u->retired.rows == 0)
         return 0;
     int rc = store_vacuum(u->service->store, why);
@@ -164,7 +164,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Removes all but the newest `keep` backups, and what one left that was cut off. */
+/* Removes all but the newest `keep` backups, and leftovers of an interrupted one. */
 static int64_t remove_old(struct upkeep *u)
 {
     char path[STATE_PATH_BYTES], *names[2 * BACKUPS_MAX];
@@ -223,7 +223,7 @@ static int check(struct upkeep *u, struct errbuf *why)
 
 static const struct stage {
     int (*slice)(struct upkeep *u, struct errbuf *why);
-    bool reads; /* on the lane of its own, else on the store's */
+    bool reads; /* on its own lane, else on the store's */
 } stages[UPKEEP_TASKS][STAGES_MAX] = {
     [UPKEEP_RETIRE] = {{retire}, {vacuum}},
     [UPKEEP_COMPACT] = {{retire}, {vacuum}, {note_logs, true}},
@@ -249,7 +249,7 @@ static void answer_all(struct upkeep *u, int rc, const struct errbuf *why)
     u->waiting_count = 0;
 }
 
-/* Uploads are the loop's; the rest of the answer was made on a lane. */
+/* The loop owns the uploads; the rest of the answer was made on a lane. */
 static void note_uploads(struct upkeep *u)
 {
     cJSON *before = cJSON_GetObjectItemCaseSensitive(u->out, "before");
@@ -341,7 +341,8 @@ static void start(struct upkeep *u, enum upkeep_task task)
     run_slice(u);
 }
 
-/* Of a client that asks again, having lost patience or its connection, the newest request stays. */
+/* When a client asks again, out of patience or after losing its connection, only its newest request
+ * stays. */
 static void wait_for(struct upkeep *u, struct request *rq)
 {
     for (int i = 0; i < u->waiting_count; i++)
@@ -351,7 +352,7 @@ static void wait_for(struct upkeep *u, struct request *rq)
             return;
         }
     if (u->waiting_count == WAITING_MAX)
-        request_error(rq, ERR_LIMIT, "%d wait for %s already", WAITING_MAX, task_names[u->task]);
+        request_error(rq, ERR_LIMIT, "%d already wait for %s", WAITING_MAX, task_names[u->task]);
     else
         u->waiting[u->waiting_count++] = rq;
 }
@@ -440,7 +441,7 @@ void upkeep_tick(struct upkeep *u, int64_t now_ms)
     if (now_ms < u->look_ms || u->task != UPKEEP_NONE || u->stop)
         return;
     u->look_ms = now_ms + LOOK_MS;
-    /* Sooner than somebody's scores go uploads that nobody goes on with. */
+    /* Abandoned uploads go before anybody's scores. */
     if (r->bytes && file_bytes(u, 1) + incoming_idle_bytes(u->service->incoming, now_ms) > r->bytes)
         incoming_drop_idle(u->service->incoming, now_ms, &u->dropped_bytes);
     if (r->rows || r->jobs || r->days || r->bytes)
@@ -461,10 +462,9 @@ int upkeep_room(const struct upkeep *u, struct errbuf *why)
     if (!u->policy.bytes || bytes + idle <= u->policy.bytes)
         return 0;
     if (idle)
-        snprintf(more, sizeof(more), " and uploads that nobody goes on with %s",
-                 text_of_bytes(idle, idle_text));
+        snprintf(more, sizeof(more), " and abandoned uploads %s", text_of_bytes(idle, idle_text));
     return err_set(why, -ERANGE,
                    "difficulty.db has %s%s, --max-db allows %s; steppe rm removes jobs that have "
-                   "ended, steppe uploads rm an upload, steppe db compact gives their room back",
+                   "ended, steppe uploads rm an upload, steppe db compact frees their space",
                    text_of_bytes(bytes, has), more, text_of_bytes(u->policy.bytes, limit));
 }

@@ -1,6 +1,6 @@
-/* What keeps the databases in order while jobs run: backups, checks, compaction, and the retention
- * policy. One task at a time, in slices; who asks for the one that runs waits for the same answer.
- */
+/* Keeps the databases in order while jobs run: backups, checks, compaction, and the retention
+ * policy. One task at a time, in slices; a request for the running task waits for the same
+ * answer. */
 #ifndef STEPPE_SERVER_JOBS_UPKEEP_H
 #define STEPPE_SERVER_JOBS_UPKEEP_H
 
@@ -10,7 +10,7 @@
 
 struct upkeep;
 
-/* Copies of the databases that `db.backup` leaves when it does not say how many. */
+/* Backups that `db.backup` keeps when the request does not say how many. */
 #define BACKUPS_KEPT 5
 #define BACKUPS_MAX 100
 
@@ -25,7 +25,8 @@ enum upkeep_task {
 
 int upkeep_open(struct service *s, const struct retention *policy, struct upkeep **ret,
                 struct errbuf *why);
-/* Ends the slice that runs and answers who waits. Before the lanes are closed; NULL is fine. */
+/* Ends the running slice and answers waiting requests. Before the lanes are closed; NULL is
+ * fine. */
 void upkeep_stop(struct upkeep *u);
 /* Once the lanes are closed, before the store is. NULL is fine. */
 void upkeep_close(struct upkeep *u);
@@ -35,7 +36,7 @@ void upkeep_ask(struct upkeep *u, struct request *rq, enum upkeep_task task, int
 /* Looks at the retention policy, at the start and then every minute, and at uploads and logs;
  * called a few times a second. */
 void upkeep_tick(struct upkeep *u, int64_t now_ms);
-/* Who keeps the write-ahead logs from being moved. */
+/* The watch on the write-ahead logs. */
 const struct log_keeper *upkeep_logs(const struct upkeep *u);
 /* Is there room for another job? -ERANGE: difficulty.db is above --max-db. */
 int upkeep_room(const struct upkeep *u, struct errbuf *why);

@@ -1,5 +1,5 @@
-/* What goes against a worker, and what goes against its job. A worker that sends what cannot be is
- * set aside for a while; but where others do the same with the same step, it is the job. */
+/* Decides whether a fault is the worker's or its job's. A worker that sends impossible results is
+ * set aside for a while; but if others do the same in the same step, the job is to blame. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -8,8 +8,8 @@
 #include "server/jobs/service.h"
 #include "server/jobs/workers_internal.h"
 
-#define FAULTS_MAX 3 /* of a worker before it is set aside; within one round, that end its job */
-#define GOOD_RESULTS 100 /* that make up for all its faults */
+#define FAULTS_MAX 3     /* faults that set a worker aside; within one round, that end its job */
+#define GOOD_RESULTS 100 /* counted results that make up for all its faults */
 #define ASIDE_MS 30000
 #define ASIDE_MAX_MS 600000
 
@@ -30,7 +30,7 @@ static void note_fault(struct job_faults *f, uint64_t step, enum phase phase, ui
         f->workers[f->distinct++] = number;
 }
 
-/* Is there a worker that could try it and has not? */
+/* Is there a worker that could try it and has not yet? */
 static bool another(const struct workers *w, const struct job *job, int64_t now_ms)
 {
     for (const struct worker *o = w->list; o; o = o->next)
@@ -40,8 +40,8 @@ static bool another(const struct workers *w, const struct job *job, int64_t now_
     return false;
 }
 
-/* Is it the job that fails, after this fault? What workers report themselves is believed sooner
- * than what they send wrong: a broken one that starts again has another number each time. */
+/* After this fault, is the job to blame? Reports by workers are believed sooner than wrong results:
+ * a broken worker that restarts has another number each time. */
 static bool is_the_job(const struct workers *w, const struct job *job, bool reported,
                        int64_t now_ms)
 {
@@ -53,7 +53,7 @@ static bool is_the_job(const struct workers *w, const struct job *job, bool repo
            !another(w, job, now_ms);
 }
 
-/* It was the job: nothing of it counts against a worker. */
+/* The job was to blame: nothing counts against a worker. */
 static void acquit(struct workers *w, const struct job *job)
 {
     for (struct worker *o = w->list; o; o = o->next)
@@ -69,7 +69,7 @@ static void set_aside(struct workers *w, struct worker *worker, int64_t now_ms, 
 
     worker->aside_ms = ms < ASIDE_MAX_MS ? ms : ASIDE_MAX_MS;
     worker->aside_until_ms = now_ms + worker->aside_ms;
-    worker->strikes = FAULTS_MAX - 1; /* the next one is one too many again */
+    worker->strikes = FAULTS_MAX - 1; /* the next fault is again one too many */
     log_warn("worker.aside", "worker=%u name=%s seconds=%" PRId64 " reason=\"%s\"", worker->number,
              worker->name, worker->aside_ms / 1000, reason);
     if (worker_release(w, worker))

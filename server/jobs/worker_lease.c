@@ -1,4 +1,4 @@
-/* Who gets what: the job, the node, for how long; and the nodes that workers die of. */
+/* Which worker gets which job and node, and for how long; and the nodes that kill workers. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,21 +12,21 @@
 
 #define PIECE_MS 10000 /* most time between two pieces, at least */
 #define SCORE_SHARDS 8 /* most shards of a sweep or test per thread and trip */
-#define POISON_LOST 3  /* workers that one node may take with it */
+#define POISON_LOST 3  /* workers that one node may kill */
 #define HELP_MS 200    /* idle for this long it helps another job than the one it has loaded */
 #define REPEAT_MS 300  /* no lease younger than this is repeated */
 #define CREW_MS 5
 #define NO_JOB SIZE_MAX
 
-/* Is it there to compute for this job, and not for another one that runs? */
+/* Is it free for this job, and not planned for another running one? */
 static bool serves(const struct worker *worker, const struct job *job, int64_t now_ms)
 {
     return worker_alive(worker, now_ms) && worker_fits(worker, job) && !worker->aside_until_ms &&
            (!worker->loaded || worker->loaded == job->rec.job);
 }
 
-/* Threads that compute for the job. A thousand workers may ask at once: they are counted once in
- * CREW_MS. */
+/* Threads that compute for the job. A thousand workers may ask at once, so they are counted only
+ * once in CREW_MS. */
 static uint64_t crew_threads(struct workers *w, struct job *job, int64_t now_ms)
 {
     if (job->crew_ms && now_ms - job->crew_ms < CREW_MS)
@@ -46,7 +46,7 @@ static uint32_t wanted_shards(struct workers *w, const struct worker *worker, st
     uint64_t total = crew_threads(w, job, now_ms), shards = run_shards(job->run);
 
     if (!serves(worker, job, now_ms) || total < worker->threads)
-        total += worker->threads; /* it is about to */
+        total += worker->threads; /* it is about to hold it */
     uint64_t want = (shards * worker->threads + total - 1) / total;
     if (!phase_trains(run_phase(job->run)) && want > (uint64_t)SCORE_SHARDS * worker->threads)
         want = (uint64_t)SCORE_SHARDS * worker->threads;
@@ -90,7 +90,7 @@ void workers_fetches(struct workers *w, const char *sender)
     }
 }
 
-/* What it did since it was given its last task counts as granted. */
+/* Its time since its last task counts as granted. */
 static void charge(struct workers *w, const struct worker *worker)
 {
     int64_t now_ms = clock_mono_ms();
@@ -187,7 +187,7 @@ static bool take(struct workers *w, struct worker *worker, struct job *job, int6
 
     if (run_take(job->run, worker->number, want, now_ms, ttl_ms, &task) < 0)
         return false;
-    if (node_size(task.node) > want) { /* issued again, as it was */
+    if (node_size(task.node) > want) { /* issued again, unchanged */
         ttl_ms = lease_ms(worker, job, node_size(task.node));
         run_renew(job->run, worker->number, now_ms, ttl_ms);
     }
@@ -195,7 +195,7 @@ static bool take(struct workers *w, struct worker *worker, struct job *job, int6
     return true;
 }
 
-/* What another worker has had for too long. */
+/* A node that another worker has held for too long. */
 static bool repeat(struct worker *worker, struct job *job, int64_t now_ms)
 {
     struct run_task task;
@@ -223,7 +223,7 @@ static uint32_t cluster_threads(const struct workers *w, int64_t now_ms)
     return threads;
 }
 
-/* A job whose dataset is damaged here goes on with those that have it already. */
+/* A job whose dataset is damaged here goes on with the workers that already have it. */
 static bool lacks_data(struct workers *w, const struct worker *worker, const struct job *job)
 {
     char text[2];
@@ -232,8 +232,8 @@ static bool lacks_data(struct workers *w, const struct worker *worker, const str
            datasets_damage(w->service->datasets, job->rec.dataset_sha256, text, sizeof(text));
 }
 
-/* The running jobs that have something to give to this worker, in the order in which it tries
- * them. Returns how many. */
+/* The running jobs that may have work for this worker, in the order in which it tries them. Returns
+ * how many. */
 static size_t candidates(struct workers *w, const struct worker *worker, int64_t now_ms,
                          struct job *ret[RUNNING_MAX])
 {
@@ -266,7 +266,7 @@ bool worker_grant(struct workers *w, struct worker *worker)
     if (worker->aside_until_ms)
         return false;
     size_t count = candidates(w, worker, now_ms, jobs);
-    /* The step that it just did will soon give more of the same. */
+    /* The job of the step that it just did will soon have more. */
     bool waits = worker->loaded && now_ms - worker->held_since_ms < HELP_MS;
     for (size_t i = 0; i < count; i++) {
         struct job *job = jobs[i];
@@ -301,7 +301,7 @@ bool workers_may_help(struct workers *w, int64_t now_ms)
 
 /* --- what goes wrong --- */
 
-/* A node that took several workers with it will take the next one too. */
+/* A node that killed several workers will kill the next one too. */
 static void check_poison(struct workers *w, struct job *job)
 {
     struct node node;
@@ -333,7 +333,7 @@ void workers_expire(struct workers *w, int64_t now_ms)
                  run_step(job->run), leases);
         expired[count++] = job;
     }
-    for (size_t i = 0; i < count; i++) /* a job that ends is no longer among those that run */
+    for (size_t i = 0; i < count; i++) /* a job that ends leaves the list of running ones */
         check_poison(w, expired[i]);
     if (count)
         workers_wake(w);

@@ -1,7 +1,7 @@
-/* A worker that cannot do a job says so, once: it is not offered that job again and goes on with
- * others. Where every worker that is there says the same, the job waits and says why; when that is
- * for good and nothing of it was computed yet, it fails instead of waiting for ever. What somebody
- * has begun is never thrown away for that: the worker that could do it may come back. */
+/* A worker that cannot do a job says so once; it is not offered that job again and goes on with
+ * others. If every connected worker says so, the job waits and says why. If the causes are
+ * permanent and nothing was computed yet, the job fails instead of waiting for ever. A job with
+ * results never fails for this: a worker that can do it may come back. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,13 +12,13 @@
 #include "server/jobs/service.h"
 #include "server/jobs/workers_internal.h"
 
-#define REFUSALS_MAX 3 /* that end a job */
+#define REFUSALS_MAX 3 /* refusals that end a job */
 #define AGAIN_MS 30000
 #define AGAIN_MAX_MS 600000
-#define CLASSLESS_MS 10000 /* those that a restart of the server cut off are back by then */
-#define LOGGED_MAX 50      /* events of one run: who comes and goes all day does not fill the log */
+#define CLASSLESS_MS 10000 /* workers cut off by a restart of the server are back by then */
+#define LOGGED_MAX 50      /* events of one run: busy workers must not fill the log */
 
-/* What may pass is asked again, later each time. */
+/* A cause that may pass is tried again, later each time. */
 static const bool passes[REFUSAL_COUNT] = {
     [REFUSAL_DISK] = true, [REFUSAL_DATASET] = true, [REFUSAL_OTHER] = true};
 
@@ -61,7 +61,7 @@ void workers_forgive(struct workers *w, int64_t job)
         worker_forgive(worker, job);
 }
 
-/* Only jobs that run are listed, so there is always a place. */
+/* Only running jobs are listed, so there is always a place. */
 static void note(struct worker *worker, int64_t job, bool again)
 {
     struct refused *r = find(worker, job);
@@ -75,7 +75,7 @@ static void note(struct worker *worker, int64_t job, bool again)
     r->until_ms = again ? clock_mono_ms() + r->ms : 0;
 }
 
-/* Is there a worker that could do the job, as far as is known? */
+/* As far as is known, is there a worker that could do the job? */
 static bool anybody(const struct workers *w, const struct job *job)
 {
     int64_t now_ms = clock_mono_ms();
@@ -86,8 +86,8 @@ static bool anybody(const struct workers *w, const struct job *job)
     return false;
 }
 
-/* Might one do it later? Then nothing that others say ends the job: what keeps a worker from it may
- * pass, one that was set aside comes back, and while nothing was computed any class will do. */
+/* Might a worker do it later? Then refusals of others do not end the job: its cause may pass, a
+ * worker that was set aside comes back, and while nothing was computed any class will do. */
 static bool anybody_later(const struct workers *w, const struct job *job)
 {
     int64_t now_ms = clock_mono_ms();
@@ -128,13 +128,13 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
     worker_release(w, worker);
     if (worker->loaded == job->rec.job)
         worker->loaded = 0;
-    if (known) /* it says so again: its answer was lost */
+    if (known) /* it repeats itself: its answer was lost */
         return;
     note(worker, job->rec.job, passes[cause]);
     job->refusals.count += !passes[cause];
     say(w, worker, job, cause, reason);
     if (!job->touched && !anybody(w, job)) {
-        /* Nothing was computed in the class of the worker that asked first: any other may do it. */
+        /* Nothing was computed in the class of the first worker: any other will do. */
         if (!job_class_is_relaxed(job) && job->rec.numerics_class[0] && !job->class_pending)
             job_class_give_back(w->service->jobs, job);
         ends = job->refusals.count >= REFUSALS_MAX && !anybody_later(w, job);
@@ -147,7 +147,7 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
     workers_wake(w);
 }
 
-/* Whoever asked first for a strict job may be gone before it computed anything. */
+/* The first worker of a strict job may be gone before it has computed anything. */
 void workers_free_classes(struct workers *w, int64_t now_ms)
 {
     struct job *job;

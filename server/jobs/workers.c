@@ -22,7 +22,7 @@ int workers_open(struct service *s, struct workers **ret)
     return 0;
 }
 
-/* Where the workers are whose UUID has the hash of this one. */
+/* The place for workers whose UUID has this hash. */
 static struct worker **bucket_of(struct workers *w, const char *sender)
 {
     uint32_t hash = 2166136261u;
@@ -70,7 +70,7 @@ struct worker *workers_of(struct workers *w, struct request *rq)
 {
     struct worker *worker = find(w, rq->sender);
 
-    /* Whoever learnt its UUID is not that worker. */
+    /* A peer that merely learnt its UUID is not that worker. */
     if (worker && !worker->left && strcmp(worker->key_name, rq->key_name) == 0) {
         worker->seen_ms = clock_mono_ms();
         return worker;
@@ -116,7 +116,7 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
         return err_set(why, -EPERM, "worker %s said hello with another key", rq->sender);
     if (!worker) {
         if (w->count >= WORKERS_MAX)
-            return err_set(why, -ERANGE, "%u workers are connected already, allowed is %d",
+            return err_set(why, -ERANGE, "%u workers are already connected, allowed is %d",
                            w->count, WORKERS_MAX);
         worker = xcalloc(1, sizeof(*worker));
         worker->number = ++w->last_number;
@@ -148,7 +148,7 @@ uint32_t workers_bye(struct workers *w, struct worker *worker)
     uint32_t released = worker_release(w, worker);
 
     log_info("worker.bye", "worker=%u released=%u", worker->number, released);
-    if (worker->strikes) { /* saying bye and hello makes nobody better */
+    if (worker->strikes) { /* bye and hello do not clear its faults */
         worker->left = true;
         worker->loaded = 0;
         if (worker->held)
@@ -250,7 +250,7 @@ void workers_next(struct workers *w, struct worker *worker, struct request *rq)
         request_fail(rq, rc, &why);
         return;
     }
-    /* One request at a time: whoever asks computes nothing, so what it held is free again. */
+    /* One request at a time: a worker that asks computes nothing, so its leases are free again. */
     worker_release(w, worker);
     if (worker->held)
         request_drop(worker->held);

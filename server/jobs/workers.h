@@ -1,4 +1,4 @@
-/* The workers: who they are, what they hold, and whose reply waits for work. Workers own nothing
+/* The workers: who they are, what they hold, and whose replies wait for work. Workers own nothing
  * that matters: a silent one's lease runs out and its node is computed elsewhere. */
 #ifndef STEPPE_SERVER_JOBS_WORKERS_H
 #define STEPPE_SERVER_JOBS_WORKERS_H
@@ -14,7 +14,7 @@ struct job;
 struct workers;
 struct worker;
 
-#define HOLD_MS 25000 /* a reply that waits for work is given without after this */
+#define HOLD_MS 25000 /* a reply that waits for work is sent without any after this */
 
 int workers_open(struct service *s, struct workers **ret);
 void workers_close(struct workers *w); /* drops held requests; NULL is fine */
@@ -27,47 +27,47 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
 /* Forgets the worker; its leases go back. Returns how many. */
 uint32_t workers_bye(struct workers *w, struct worker *worker);
 
-/* The class of a strict job that no worker can compute for, when this one is idle because of it; ""
- * when it is of use as it is. */
+/* The class of a strict job that no worker has, when this one is idle; "" when it has work as it
+ * is. */
 const char *workers_wanted_class(struct workers *w, const struct worker *worker);
-/* The worker asks for work: gives back what it still held, answers rq with a task or holds it. */
+/* The worker asks for work: takes back what it still held, answers rq with a task or holds it. */
 void workers_next(struct workers *w, struct worker *worker, struct request *rq);
 uint32_t workers_number(const struct worker *worker);
 const char *workers_name(const struct worker *worker);
-/* The worker is at work on this job: what it holds of it is not issued again before the time that
- * is returned, in milliseconds from now. */
+/* The worker is at work on this job: its nodes of the job are not issued again before the returned
+ * time, in milliseconds from now. */
 int64_t workers_renew(struct worker *worker, struct job *job);
-/* Somebody fetches a dataset: when it is a worker with a lease, it is at work. */
+/* The sender fetches a dataset: if it is a worker with a lease, it is at work. */
 void workers_fetches(struct workers *w, const char *sender);
 /* Counts a result of `shards` shards and measures its speed. */
 void workers_counted(struct workers *w, struct worker *worker, struct job *job, uint32_t shards);
-/* A result of the worker for the open round of the job was refused, or (reported) it says itself
- * that there is none. The third fault sets the worker aside with back-off, unless it is the job's:
- * three workers had one in this round, or it was reported three times and nobody else can try;
- * that ends the job as failed with this reason. */
+/* A result of the worker for the open round of the job was refused, or (reported) the worker says
+ * that it has none. The third fault sets the worker aside with back-off. But when three workers had
+ * a fault in this round, or it was reported three times and nobody else can try, the job fails with
+ * this reason. */
 void workers_fault(struct workers *w, struct worker *worker, struct job *job, bool reported,
                    uint32_t shards, const char *reason);
-/* The worker says that it cannot do the job and why (borrowed): its leases go back, and it is not
- * offered the job again while it stays, or, where the cause may pass, for a while. Goes to the
- * job's log and row. The third time, when nobody else that is there could do it and nothing of it
- * was computed yet, the job fails. */
+/* The worker says that it cannot do the job and why (borrowed). Its leases go back, and it is not
+ * offered the job again while it stays, or for a while if the cause may pass. The reason goes to
+ * the job's log and row. The third refusal fails the job, if no other connected worker could do it
+ * and nothing was computed yet. */
 void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
                     enum refusal_cause cause, const char *reason);
 /* Was a result of this worker computed in a class that the job takes now? */
 bool workers_result_fits(const struct worker *worker, const struct job *job);
-/* What kept workers from this job is over: who refused it is asked again. */
+/* The cause that kept workers from this job is over: those that refused are asked again. */
 void workers_forgive(struct workers *w, int64_t job);
 /* This job has no run any more: workers that have it loaded are free for others. */
 void workers_forget_job(struct workers *w, int64_t job);
 
-/* Gives work to those whose reply is held. */
+/* Gives work to the workers whose replies are held. */
 void workers_wake(struct workers *w);
-/* Leases that ran out, replies held too long; called a few times a second. */
+/* Handles expired leases and replies held too long; called a few times a second. */
 void workers_tick(struct workers *w, int64_t now_ms);
 /* Answers all held replies: no task (the server stops). */
 void workers_dismiss(struct workers *w);
 
-/* Why the running job gets no work done; false when it does. */
+/* Why the running job gets no work done; false when it progresses. */
 bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes);
 cJSON *workers_rows(struct workers *w);
 enum worker_state {

@@ -5,7 +5,7 @@
 #include "server/jobs/jobs.h"
 #include "server/jobs/workers.h"
 
-/* The vector that it holds. */
+/* The vector that the worker holds. */
 struct have {
     int64_t job, incarnation;
     uint64_t step;
@@ -13,25 +13,25 @@ struct have {
     bool valid;
 };
 
-/* A running job that it said it cannot do. */
+/* A running job that the worker cannot do. */
 struct refused {
     int64_t job;      /* 0: none */
-    int64_t until_ms; /* offered again then; 0: not while the worker stays */
-    int64_t ms;       /* how long that was */
+    int64_t until_ms; /* when to offer it again; 0: not while the worker stays */
+    int64_t ms;       /* length of that wait */
 };
 
 struct worker {
     uint32_t number;
     char sender[UUID_BYTES], name[NAME_MAX_BYTES], class[80];
-    char key_name[NAME_MAX_BYTES]; /* of the key that it said hello with; "" without */
+    char key_name[NAME_MAX_BYTES]; /* of the key with which it said hello; "" without */
     uint32_t threads;
     int64_t seen_ms;
     bool left;            /* said bye; kept because of its strikes */
     struct request *held; /* waits for work */
     int64_t held_since_ms;
     struct have have;
-    int64_t loaded; /* the last job it was given work of, while that runs; 0: none */
-    int64_t proven; /* the last job it had a result counted of */
+    int64_t loaded; /* the last job of which it got work, while that runs; 0: none */
+    int64_t proven; /* the job of its last counted result */
     int64_t job;    /* it computes for, 0: none */
     int64_t lease_start_ms, lease_end_ms;
     uint32_t lease_shards;
@@ -41,14 +41,14 @@ struct worker {
     uint32_t good;          /* results counted since the last one */
     int64_t strike_job;     /* of the last one */
     uint64_t faults;        /* in all */
-    int64_t aside_until_ms; /* gets no work before; 0: it does */
+    int64_t aside_until_ms; /* gets no work before this; 0: it may */
     int64_t aside_ms;       /* how long it was the last time */
 
     struct refused refused[RUNNING_MAX]; /* forgotten when the job runs no more */
     struct worker *next, *same_bucket;
 };
 
-#define WORKER_BUCKETS 1024 /* as many as there may be workers: every request looks for its own */
+#define WORKER_BUCKETS 1024 /* as many as workers are allowed: every request looks up its own */
 
 struct workers {
     struct service *service;
@@ -57,14 +57,13 @@ struct workers {
     uint32_t count, last_number;
 };
 
-/* Computing or waiting for a reply, as far as the server can know. */
+/* As far as the server knows, is it computing or waiting for a reply? */
 bool worker_alive(const struct worker *worker, int64_t now_ms);
-/* Is its class one that the job takes? A strict job without a class takes any, and keeps that one.
- */
+/* Does the job take its class? A strict job without a class takes any, and keeps it. */
 bool worker_has_class(const struct worker *worker, const struct job *job);
-/* Did it refuse this job since that runs, be it that it may be asked again? */
+/* Has it refused this job since the job runs, even if it may be asked again? */
 bool worker_has_refused(const struct worker *worker, int64_t job);
-/* Did it say that it cannot do this job, and is not to be asked again yet? */
+/* Has it refused this job, and is not to be asked again yet? */
 bool worker_refuses(const struct worker *worker, const struct job *job);
 /* May it compute for this job? It has its class and does not refuse it. */
 bool worker_fits(const struct worker *worker, const struct job *job);
@@ -74,13 +73,13 @@ void worker_forgive(struct worker *worker, int64_t job);
 uint32_t worker_release(struct workers *w, struct worker *worker);
 /* Answers its held request with a task when there is one. */
 bool worker_grant(struct workers *w, struct worker *worker);
-/* A result of it was counted: in the long run that makes up for its faults. */
+/* A result of it was counted: enough of them make up for its faults. */
 void worker_counted_good(struct worker *worker);
-/* Jobs whose class nobody has who is there, and in which nothing was computed, give it back. */
+/* Jobs give back a class that no connected worker has and in which nothing was computed. */
 void workers_free_classes(struct workers *w, int64_t now_ms);
-/* Work that nobody is done with in time: leases that ran out, nodes that kill. */
+/* Handles overdue work: expired leases, nodes that kill workers. */
 void workers_expire(struct workers *w, int64_t now_ms);
-/* May some idle worker have something to repeat, or the work of another job? */
+/* May some idle worker repeat a node, or take the work of another job? */
 bool workers_may_help(struct workers *w, int64_t now_ms);
 
 #endif

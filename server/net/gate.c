@@ -13,7 +13,7 @@
 #include "server/net/sessions.h"
 
 #define LOG_MS 10000
-#define ANSWERS_PER_S 2000 /* a restart of the server makes as many clients begin again */
+#define ANSWERS_PER_S 2000 /* after a restart as many clients begin new sessions */
 
 enum reason { PLAIN, BROKEN, WRONG_KEY, STALE, REPLAYED, CHANGED, FULL, REASON_COUNT };
 
@@ -29,7 +29,7 @@ struct gate {
     uint64_t counts[REASON_COUNT];
     uint64_t logged; /* sum of counts in the last line */
     int64_t logged_ms;
-    int64_t second; /* that answers are counted in */
+    int64_t second; /* in which answers are counted */
     int answers;
 };
 
@@ -102,7 +102,7 @@ uint64_t gate_count(const struct gate *g, int reason)
     return g->counts[reason];
 }
 
-/* May one more of this second's answers to strangers go out? */
+/* May another answer to a stranger go out in this second? */
 static bool may_answer(struct gate *g)
 {
     int64_t second = clock_mono_ms() / 1000;
@@ -113,7 +113,7 @@ static bool may_answer(struct gate *g)
     return g->answers++ < ANSWERS_PER_S;
 }
 
-/* Turns rq away; fmt NULL: without an answer. Always false. */
+/* Refuses rq; fmt NULL: without an answer. Always false. */
 __attribute__((format(printf, 5, 6))) static bool turn_away(struct gate *g, struct request *rq,
                                                             enum reason reason,
                                                             enum error_code code, const char *fmt,
@@ -161,7 +161,7 @@ static bool greet(struct gate *g, struct request *rq, const void *body, size_t b
     int step = handshake_read(body, bytes, &hello);
 
     if (step < 0)
-        return turn_away(g, rq, BROKEN, ERR_BAD_MESSAGE, "the hello is broken");
+        return turn_away(g, rq, BROKEN, ERR_BAD_MESSAGE, "the hello is malformed");
     if (step == STEP_ASK) {
         sessions_challenge(g->sessions, now_ms, challenge);
         handshake_challenge(challenge, frame);
@@ -171,7 +171,7 @@ static bool greet(struct gate *g, struct request *rq, const void *body, size_t b
     if (rc == -ESTALE)
         return no_session(g, rq);
     if (rc == -ERANGE)
-        return turn_away(g, rq, FULL, ERR_LIMIT, "%d sessions are open, which is the most",
+        return turn_away(g, rq, FULL, ERR_LIMIT, "%d sessions are open, the most that are allowed",
                          SESSIONS_MAX);
     if (rc < 0)
         return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY, "this server does not accept this key");
@@ -189,7 +189,7 @@ static bool open_sealed(struct gate *g, struct request *rq, uint8_t **io_body, s
     if (!session)
         return no_session(g, rq);
     rc = seal_open(&session->seal, *io_body, *io_bytes, &rq->sequence, NULL);
-    if (rc < 0) /* whoever sent it is not who holds the session: no answer */
+    if (rc < 0) /* the sender does not hold the session: no answer */
         return turn_away(g, rq,
                          rc == -EALREADY  ? REPLAYED
                          : rc == -EBADMSG ? CHANGED
@@ -212,15 +212,15 @@ bool gate_enter(struct gate *g, struct request *rq, bool sealed_only, uint8_t **
 
     if ((hello || sealed) && !g->sessions)
         return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY,
-                         "this server runs without a key; leave --key out");
+                         "this server runs without a key; omit --key");
     if (hello)
         return greet(g, rq, *io_body, *io_bytes);
     if (sealed)
         return open_sealed(g, rq, io_body, io_bytes);
     if (sealed_only)
         return turn_away(g, rq, PLAIN, ERR_KEY_NEEDED,
-                         "this address takes sealed messages only; give a key file with --key");
-    rq->role = ROLE_ADMIN; /* ipc or loopback: who reaches it is trusted with everything */
+                         "this address takes only sealed messages; give a key file with --key");
+    rq->role = ROLE_ADMIN; /* ipc or loopback: anybody who reaches it is trusted with everything */
     return true;
 }
 
@@ -234,7 +234,7 @@ int gate_judge(const struct request *rq, struct errbuf *why)
     if (allowed & ROLE_BIT(rq->role))
         return 0;
     if (rq->role == ROLE_NONE)
-        return err_set(why, -EACCES, "it is not known who sent this %s", message_names[rq->type]);
+        return err_set(why, -EACCES, "the sender of this %s is not known", message_names[rq->type]);
     for (enum role role = ROLE_NONE + 1; role < ROLE_END; role++)
         if (allowed & ROLE_BIT(role))
             names[n++] = role_name(role);

@@ -1,8 +1,8 @@
-/* The gate: what is let in from which address, and who may ask for what.
+/* The gate: which messages each address lets in, and who may make which request.
  *
- * An address of the network takes sealed messages only; ipc (whose file is the owner's alone) and,
- * in a server without a key, loopback take plain ones, which may ask for everything. What is turned
- * away is counted and logged at most once in LOG_MS; answers to it are bounded. */
+ * A network address takes only sealed messages. ipc (whose file is the owner's alone) and, in a
+ * server without a key, loopback take plain ones, which may make every request. Refused messages
+ * are counted, and logged at most once in LOG_MS; answers to them are bounded. */
 #ifndef STEPPE_SERVER_NET_GATE_H
 #define STEPPE_SERVER_NET_GATE_H
 
@@ -20,16 +20,16 @@ int gate_reload(struct gate *g, struct errbuf *why);
 /* Logs what was counted. */
 void gate_tick(struct gate *g, int64_t now_ms);
 #define GATE_REASONS 7
-extern const char *const gate_reason_names[]; /* why messages are turned away, NULL-terminated */
-/* How many were, for the reason of this index. */
+extern const char *const gate_reason_names[]; /* why messages are refused, NULL-terminated */
+/* How many were refused for the reason with this index. */
 uint64_t gate_count(const struct gate *g, int reason);
 
-/* Judges a message before it is decoded. sealed_only: its address takes nothing else. True:
+/* Judges a message before it is decoded. sealed_only: its address takes only sealed ones. True:
  * *io_body and *io_bytes are the message itself, and rq knows who sent it. False: rq was ended;
  * body is still the caller's. */
 bool gate_enter(struct gate *g, struct request *rq, bool sealed_only, uint8_t **io_body,
                 size_t *io_bytes);
-/* May the sender of rq ask for rq->type? 0 or -EACCES with a sentence. */
+/* May the sender of rq send rq->type? 0 or -EACCES with a sentence. */
 int gate_judge(const struct request *rq, struct errbuf *why);
 /* Seals the reply to a request of a session, as seal_message. False: the session is over. */
 bool gate_seal(struct gate *g, const struct request *rq, uint8_t *frame, size_t bytes);

@@ -1,8 +1,8 @@
 /* A lane owns its thread, the items that wait for it and the items that wait for the loop.
  *
  * An item is in exactly one place: in `todo`, at work, in `finished`, or given back. Every item's
- * work runs once and every done runs once, both in the order of lane_run; lane_close keeps that
- * promise too, so that what an item owns is always released by its own done. */
+ * work runs once and every done runs once, both in the order of lane_run. lane_close also keeps
+ * that promise, so that an item's done always releases what the item owns. */
 #define _GNU_SOURCE
 #include "server/net/lane.h"
 

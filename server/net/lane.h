@@ -19,12 +19,11 @@ struct times *lane_times(const struct lane *lane);
 /* work(arg) on the lane's thread after everything given before, then done(arg) on the loop. done
  * may be NULL. arg is the caller's. */
 void lane_run(struct lane *lane, lane_fn work, lane_fn done, void *arg);
-/* Items given whose work has not ended. */
+/* Items whose work has not ended. */
 unsigned lane_pending(const struct lane *lane);
-/* Waits for the work given so far and calls the done callbacks that are outstanding, here, so that
- * none is ever lost; what they give in turn is still worked off. Then ends the thread; the handle
- * is freed once the loop has run. Call it while what the callbacks touch still lives. NULL is fine.
- */
+/* Waits for the work given so far and calls the outstanding done callbacks, so that none is lost;
+ * work that they add is also done. Then ends the thread; the handle is freed once the loop has run.
+ * Call it while everything that the callbacks touch is still alive. NULL is fine. */
 void lane_close(struct lane *lane);
 
 #endif

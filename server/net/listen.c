@@ -46,7 +46,7 @@ static int clear_ipc(const char *url, struct errbuf *why)
     if (slash)
         snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path) + 1, path);
     if (access(folder, W_OK | X_OK) < 0)
-        return err_set(why, -errno, "%s: the folder %s cannot be used: %s", url, folder,
+        return err_set(why, -errno, "%s: cannot use the folder %s: %s", url, folder,
                        err_text(errno));
     if (lstat(path, &st) < 0)
         return errno == ENOENT ? 0 : err_set(why, -errno, "%s: %s", url, err_text(errno));
@@ -80,7 +80,7 @@ static int listen_ipc(const char *url, int *ret_fd, struct errbuf *why)
     snprintf(at.sun_path, sizeof(at.sun_path), "%s", url + strlen(IPC));
     if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
         rc = fail(url, errno, why);
-    /* Whoever may write to the socket may command the server. */
+    /* Anybody who can write to the socket can command the server. */
     else if (chmod(at.sun_path, 0600) < 0)
         rc = err_set(why, -errno, "%s: cannot protect the socket's file: %s", url, err_text(errno));
     else if (listen(fd, LISTEN_BACKLOG) < 0)
@@ -103,9 +103,10 @@ static int read_tcp(const char *url, struct sockaddr_in *ret, struct errbuf *why
     text_i64(colon + 1, 1, UINT16_MAX, &port);
     *ret = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     if (strcmp(text, "*") != 0 && inet_pton(AF_INET, text, &ret->sin_addr) != 1)
-        return err_set(why, -EINVAL,
-                       "%s: \"%s\" is no IPv4 address; write one of this machine's, or * for all",
-                       url, text);
+        return err_set(
+            why, -EINVAL,
+            "%s: \"%s\" is not an IPv4 address; write one of this machine's, or * for all", url,
+            text);
     return 0;
 }
 
@@ -121,7 +122,7 @@ static int listen_tcp(const char *url, int *ret_fd, struct errbuf *why)
     if (fd < 0)
         return fail(url, errno, why);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    /* Before it listens: a connection's window is agreed on when it begins. */
+    /* Before it listens: a connection agrees on its window when it begins. */
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
     if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
         rc = fail(url, errno, why);

@@ -11,7 +11,7 @@ enum metric_count {
     COUNT_SHARDS_OK,     /* results that were counted */
     COUNT_SHARDS_RETRY,  /* given out again, by runs that ended */
     COUNT_SHARDS_FENCED, /* results that came too late or twice */
-    COUNT_SHARDS_BURIED, /* of a node whose failures ended its job */
+    COUNT_SHARDS_BURIED, /* of nodes whose failures ended their jobs */
     COUNT_LEASES_EXPIRED,
     COUNT_HTTP_OK, /* answers below 400, below 500, others */
     COUNT_HTTP_REFUSED,
@@ -55,9 +55,9 @@ static inline void metrics_count(struct metrics *m, int which)
     m->counts[which]++;
 }
 void metrics_time(struct times *t, double seconds);
-/* Update number `step` of a job is done: the time since the one before it, when that is known. */
+/* Update number `step` of a job is done: records the time since the previous one, if known. */
 void metrics_step(struct metrics *m, struct step_time *last, uint64_t step, double now_s);
-/* The tick that was due every period_ms ran now. */
+/* The tick, which is due every period_ms, ran now. */
 void metrics_tick(struct metrics *m, int64_t now_ms, int64_t period_ms);
 
 #endif

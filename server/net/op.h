@@ -1,5 +1,5 @@
 /* Work on a lane, for a request or for the server itself: work runs on the lane's thread and may
- * use its own fields only; done runs on the loop. */
+ * use only its own fields; done runs on the loop. */
 #ifndef STEPPE_SERVER_NET_OP_H
 #define STEPPE_SERVER_NET_OP_H
 

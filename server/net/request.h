@@ -41,12 +41,12 @@ struct request {
     struct transport *transport; /* of a socket: that it came by */
     struct token token;
     uint64_t session, sequence;    /* of a sealed message; session 0: it was plain */
-    enum role role;                /* ROLE_NONE until it was judged who sent it */
+    enum role role;                /* ROLE_NONE until its sender was judged */
     char key_name[NAME_MAX_BYTES]; /* of its key; "" when it was plain */
     struct message message;
     enum message_type type;
-    int64_t id;              /* -1: it has none, or none that could be read */
-    char sender[UUID_BYTES]; /* "" for ping without one */
+    int64_t id;              /* -1: it has none, or an unreadable one */
+    char sender[UUID_BYTES]; /* "" for a ping without one */
     const char *result;      /* task.result: "accepted" or "dropped", static */
 };
 
@@ -71,10 +71,10 @@ void request_drop(struct request *rq);
 /* Whoever brought it is gone: it ends as others do, and nobody hears of it. */
 void request_orphan(struct request *rq);
 
-/* Adds v[n] as an array of decimal texts, each read back as the same float. */
+/* Adds v[n] as an array of decimal texts; each reads back as the same float. */
 void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t n);
 
-/* Lets go of the message's body (tensors) early, keeping the JSON: for requests that are held. */
+/* Frees the message's body (tensors) early and keeps the JSON: for requests that are held. */
 void request_forget_body(struct request *rq);
 
 #endif

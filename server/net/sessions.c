@@ -1,4 +1,4 @@
-/* A session's number is random but for its lowest bits, which are its slot. */
+/* A session's number is random, except for its lowest bits, which are its slot. */
 #include "server/net/sessions.h"
 
 #include <endian.h>
@@ -91,7 +91,7 @@ static bool is_over(const struct session *session, int64_t now_ms)
 }
 
 /* A slot that is free or whose session may end; NULL: none. -ESTALE in *ret_rc: the point was used.
- * A replay comes within CHALLENGE_MS, when the first session of its point cannot have ended. */
+ * A replay must come within CHALLENGE_MS, before the first session of its point can have ended. */
 static struct session *find_slot(struct sessions *s, const uint8_t point[POINT_BYTES],
                                  int64_t now_ms, int *ret_rc)
 {

@@ -1,4 +1,4 @@
-/* The sessions of sealed messages: who proved which key, and the numbers of their messages.
+/* The sessions of sealed messages: which peer proved which key, and the numbers of its messages.
  *
  * Nothing is kept for a peer before it has proved a key: a challenge is a time and its keyed hash.
  * A hello counts within CHALLENGE_MS of its challenge and once. Time is passed in. */
@@ -10,7 +10,7 @@
 #define CHALLENGE_MS 10000
 #define SESSION_IDLE_MS 600000   /* a session without a message for so long ends */
 #define SESSION_LIFE_MS 86400000 /* every session ends after a day; its client makes another */
-#define SESSION_YIELD_MS 60000   /* in a full table one idle for so long gives way */
+#define SESSION_YIELD_MS 60000   /* in a full table a session idle for so long gives way */
 
 struct session {
     struct seal seal;
@@ -26,16 +26,17 @@ struct sessions;
 /* Copies the keys, which must hold a cluster key. */
 struct sessions *sessions_open(const struct keyring *keys);
 void sessions_close(struct sessions *s); /* NULL is fine */
-/* Takes other keys; ends the sessions of cluster keys that are no longer there and says how many.
+/* Replaces the keys; ends the sessions of removed cluster keys and returns how many.
  */
 int sessions_set_keys(struct sessions *s, const struct keyring *keys);
 
 void sessions_challenge(const struct sessions *s, int64_t now_ms, uint8_t out[CHALLENGE_BYTES]);
-/* Judges a hello and answers it. -ESTALE: its challenge is too old, none of ours, or was used;
+/* Judges a hello and answers it. -ESTALE: its challenge is too old, not ours, or used before;
  * -EACCES: no key here proves it; -ERANGE: too many sessions. */
 int sessions_hello(struct sessions *s, const struct hello *hello, int64_t now_ms,
                    uint8_t frame[WELCOME_FRAME_BYTES]);
-/* The session of this number, borrowed until the next call; NULL: there is none, or it ended. */
+/* The session of this number, borrowed until the next call; NULL: it does not exist or has
+ * ended. */
 struct session *sessions_find(struct sessions *s, uint64_t number, int64_t now_ms);
 int sessions_count(const struct sessions *s);
 

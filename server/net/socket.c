@@ -46,8 +46,7 @@ static void reply(struct request *rq, struct answer *answer)
     } else if (!rq->session) {
         transport_reply(rq->transport, &rq->token, body);
     } else if (!send_sealed(rq, body, bytes)) {
-        /* Its client asks again at once, in a new session, instead of when it runs out of patience.
-         */
+        /* Its client asks again at once in a new session, instead of waiting for its timeout. */
         struct answer over = {
             .json = request_error_json(rq, ERR_NO_SESSION, "the session is over; say hello again"),
             .code = ERR_NO_SESSION};

@@ -1,14 +1,14 @@
-/* The transport owns its listening sockets, the connections and the messages on their way.
+/* The transport owns its listening sockets, the connections and the messages in transit.
  *
  * It speaks the wire format of nanomsg's REP: both sides greet with 8 bytes, then every message is
- * a length of 8 bytes (over ipc behind a byte 1), a request id of 4 and the body. It is done here
- * and not by libnanomsg, because of what that does for strangers: it aborts on some bytes, keeps
- * every connection for ever, spins when descriptors run out, and has no bound for what arrives.
+ * a length of 8 bytes (over ipc behind a byte 1), a request id of 4 and the body. libnanomsg is not
+ * used here because strangers can harm it: it aborts on some bytes, keeps every connection for
+ * ever, spins when descriptors run out, and has no bound for what arrives.
  *
- * Whoever connects costs a few hundred bytes. A greeting, a message that has begun and a reply that
- * has begun must be over in time. Bodies take memory as they arrive, all together at most
- * ARRIVING_BYTES_MAX: whoever takes longest for its message makes room. When there are
- * CONNECTIONS_MAX, the one that has been silent longest makes room, if it was for SILENT_MS. */
+ * A connection costs a few hundred bytes. A greeting, a message that has begun and a reply that has
+ * begun must end in time. Bodies take memory as they arrive, all together at most
+ * ARRIVING_BYTES_MAX: then the message that has taken longest is dropped. At CONNECTIONS_MAX
+ * connections the one that has been silent longest is closed, if it was silent for SILENT_MS. */
 #include "server/net/transport.h"
 
 #include <arpa/inet.h>
@@ -28,8 +28,8 @@
 #include "server/net/listen.h"
 
 #define LINGER_MS 200      /* for the last replies to leave */
-#define LINGER_MAX_MS 5000 /* when they are long and the way is slow */
-#define SWEEP_MS 1000      /* between two looks for what is overdue */
+#define LINGER_MAX_MS 5000 /* when they are long and the network is slow */
+#define SWEEP_MS 1000      /* between two checks for what is overdue */
 #define GREETING_MS 5000   /* from a connection to its greeting */
 #define PASSING_MS 120000  /* one message, in or out: 8 MiB at 0.6 Mbit/s */
 #define SILENT_MS 60000    /* longer than a reply is held */
@@ -42,8 +42,8 @@
 #define ID_BIT 0x80000000u
 #define KEEPALIVE_S 60
 
-/* A body lies behind its size and the room for what goes before it on the wire, 4 bytes behind a
- * multiple of 16, as PROTOCOL.md has it: tensors are aligned then. */
+/* A body lies behind its size and the room for what precedes it on the wire, 4 bytes after a
+ * multiple of 16 as in PROTOCOL.md, so that tensors are aligned. */
 #define BLOCK_HEAD_BYTES 36
 
 static const uint8_t greeting_rep[GREETING_BYTES] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
@@ -62,7 +62,7 @@ struct listener {
     bool ipc;
 };
 
-/* What a connection's next bytes are. */
+/* The meaning of a connection's next bytes. */
 enum stage { AT_GREETING, AT_LENGTH, AT_ID, AT_BODY };
 
 struct connection {
@@ -73,14 +73,14 @@ struct connection {
     bool ipc;
     enum stage stage;
     int64_t heard_ms;   /* the connection, its greeting or the end of its last message */
-    int64_t arrives_ms; /* the begin of the message that arrives; 0: none does */
-    int64_t leaves_ms;  /* the begin of the reply that leaves; 0: none does */
+    int64_t arrives_ms; /* start of the arriving message; 0: none */
+    int64_t leaves_ms;  /* start of the leaving reply; 0: none */
     uint8_t head[1 + LENGTH_BYTES + ID_BYTES];
     size_t head_have;
     uint32_t id;
-    void *body; /* of the message that arrives, once its length is known */
+    void *body; /* of the arriving message, once its length is known */
     size_t body_bytes, body_have;
-    void *leaving; /* body of the reply that leaves */
+    void *leaving; /* body of the leaving reply */
 };
 
 struct transport {
@@ -90,7 +90,7 @@ struct transport {
     struct connection **slots;   /* NULL: free */
     uint32_t slot_count;         /* most connections */
     uint32_t connection_count;
-    size_t arriving;  /* bytes of messages that are not complete */
+    size_t arriving;  /* bytes of incomplete messages */
     uint64_t refused; /* connections, since the last line about them */
     int64_t logged_ms;
     int64_t reply_ms; /* time of the last reply */
@@ -130,7 +130,7 @@ void transport_release(void *body)
         free((uint8_t *)body - BLOCK_HEAD_BYTES);
 }
 
-/* --- the end of things --- */
+/* --- closing connections --- */
 
 static void let_go(struct transport *t)
 {
@@ -182,8 +182,8 @@ static size_t head_bytes(const struct connection *c)
     return (size_t)c->ipc + LENGTH_BYTES + (c->stage == AT_ID ? ID_BYTES : 0);
 }
 
-/* A part of the head is complete; goes on to the next stage. False: whoever is there does not speak
- * this, or has too long a message. */
+/* A part of the head is complete; goes on to the next stage. False: the peer does not speak this
+ * protocol, or its message is too long. */
 static bool judge_head(struct connection *c)
 {
     const uint8_t *p = c->head + c->ipc;
@@ -206,7 +206,7 @@ static bool judge_head(struct connection *c)
     c->id = ntohl(c->id);
     c->stage = AT_BODY;
     c->body = transport_alloc(c->body_bytes);
-    /* An id without its top bit came through a device, and has others behind it. */
+    /* An id without its top bit came through a device, and others follow it. */
     return c->body && (c->id & ID_BIT);
 }
 
@@ -227,7 +227,7 @@ static void hand_over(struct connection *c)
     t->on_message(t->arg, &from, body, c->body_bytes);
 }
 
-/* Puts bytes where they belong; hands over every message that is complete. */
+/* Puts bytes where they belong; hands over every complete message. */
 static void take(struct connection *c, const uint8_t *data, size_t bytes)
 {
     while (!uv_is_closing(&c->io.handle) && !c->transport->closing) {
@@ -275,7 +275,7 @@ static struct connection *slowest(struct transport *t)
     return found;
 }
 
-/* A body is read into its place, all else into the scratch. */
+/* A body is read into its place, everything else into the scratch. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     struct connection *c = handle->data;
@@ -419,7 +419,7 @@ static void on_written(uv_write_t *write, int status)
         hang_up(c);
 }
 
-/* Writes what goes before the body in front of it; returns where that begins. */
+/* Writes the head in front of the body; returns where the head begins. */
 static uint8_t *put_head(const struct connection *c, uint32_t id, uint8_t *body)
 {
     const size_t bytes = (size_t)c->ipc + LENGTH_BYTES + ID_BYTES;
@@ -441,7 +441,8 @@ void transport_reply(struct transport *t, const struct token *to, void *body)
 
     memcpy(&address, to->bytes, sizeof(address));
     c = t->slots[address.slot];
-    /* Gone, or still at the reply before, which whoever asks twice at once may lose. */
+    /* The peer is gone, or still receiving the previous reply; a peer that asks twice at once may
+     * lose a reply. */
     if (t->closing || !c || c->generation != address.generation || c->leaving) {
         transport_release(body);
         return;
@@ -469,7 +470,7 @@ void transport_reply(struct transport *t, const struct token *to, void *body)
 
 /* --- opening and closing --- */
 
-/* Most connections of one transport: half of the descriptors that are left for them. */
+/* Most connections of one transport: half of the descriptors left for connections. */
 static uint32_t most_connections(void)
 {
     const rlim_t others = 256; /* databases, datasets, browsers */
@@ -493,7 +494,7 @@ static void start_listener(uv_loop_t *loop, struct transport *t, struct listener
         uv_pipe_open(&l->io.pipe, fd);
     else
         uv_tcp_open(&l->io.tcp, fd);
-    /* It listens already; this watches it. */
+    /* It already listens; this watches it. */
     uv_listen(&l->io.stream, LISTEN_BACKLOG, on_connect);
 }
 

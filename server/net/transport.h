@@ -1,4 +1,4 @@
-/* The server's sockets on the libuv loop, which speak as nanomsg's REP does. Replies go out in any
+/* The server's sockets on the libuv loop; they speak like nanomsg's REP. Replies go out in any
  * order, at any time, from the loop's thread. Knows bytes, not messages. */
 #ifndef STEPPE_SERVER_NET_TRANSPORT_H
 #define STEPPE_SERVER_NET_TRANSPORT_H
@@ -20,22 +20,22 @@ struct token {
 /* body is owned by the callee: released with transport_release. */
 typedef void (*transport_message)(void *arg, const struct token *from, void *body, size_t bytes);
 
-/* Binds every url (address.h; whether one of a network may be served is judged
- * before). The sentence of a failure names the url
+/* Binds every url (address.h, which has judged whether it may be served). The sentence of a failure
+ * names the url
  * ("tcp://127.0.0.1:7500 is in use by another program"). An ipc socket file is 0600. 0 or -errno.
  */
 int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
                    transport_message on_message, void *arg, struct transport **ret,
                    struct errbuf *why);
-/* Stops reading at once, closes 200 ms after the last reply, or when it has left (the loop must run
- * that long, or it may be lost) and frees itself then. NULL is fine. */
+/* Stops reading at once; closes and frees itself 200 ms after the last reply, or when that has left
+ * (the loop must run that long, or it may be lost). NULL is fine. */
 void transport_close(struct transport *t);
 
-/* Memory for a reply body; passes on with transport_reply. NULL when there is none. */
+/* Memory for a reply body; transport_reply takes it over. NULL when memory is out. */
 void *transport_alloc(size_t bytes);
 void transport_release(void *body);
-/* Sends body (from transport_alloc, ownership passes in every case). A dead peer is no error, and
- * after transport_close it is dropped. */
+/* Sends body (from transport_alloc, ownership passes in every case). A dead peer is not an error;
+ * after transport_close the body is dropped. */
 void transport_reply(struct transport *t, const struct token *to, void *body);
 
 #endif

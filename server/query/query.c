@@ -1,5 +1,5 @@
 /* Read-only connections and what every query needs: a snapshot, a deadline, and sentences that say
- * what there is when something is asked for that is not. */
+ * what exists when a request names something that does not. */
 #include "server/query/query.h"
 
 #include <errno.h>
@@ -55,7 +55,7 @@ static int open_one(struct query *q, struct db *db, const char *name, struct err
         sqlite3_create_function_v2(db->sql, "margin", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
                                    sql_margin, NULL, NULL, NULL) != SQLITE_OK)
         rc = db_error(db, why);
-    /* Makes the table known: where a person's SQL runs nothing is made. */
+    /* Makes the table known now: while a person's SQL runs, nothing can be created. */
     if (rc == 0)
         rc = db_exec(db, "SELECT 1 FROM pragma_table_info('job')", why);
     return rc;
@@ -154,8 +154,8 @@ int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t 
     if (rc != 0)
         return rc;
     return err_set(why, -ENOENT,
-                   "job %lld has no scores of epoch %lld; it has them of epochs from %lld to %lld, "
-                   "the nearest is %lld",
+                   "job %lld has no scores of epoch %lld; it has scores of epochs from %lld to "
+                   "%lld, the nearest is %lld",
                    (long long)job, (long long)epoch, (long long)first, (long long)last,
                    (long long)nearest);
 #undef SCORED
@@ -173,7 +173,7 @@ int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *
         return rc == -ENOENT ? 0 : rc;
     return err_set(why, -ENOENT,
                    "the scores of epoch %lld of job %lld were dropped, as the server's --keep "
-                   "options say; what follows from them is not known any more",
+                   "options say; results that need them are no longer known",
                    (long long)epoch, (long long)job);
 }
 
@@ -202,8 +202,8 @@ int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct err
     rc = db_i64(db, "SELECT min(epoch) " TESTED, DB_ARGS(DB_I(job)), &first, why);
     return rc != 0 ? rc
                    : err_set(why, -ENOENT,
-                             "job %lld has no scores of test samples of epoch %lld; it has them of "
-                             "epochs from %lld to %lld",
+                             "job %lld has no scores of test samples of epoch %lld; it has scores "
+                             "of epochs from %lld to %lld",
                              (long long)job, (long long)epoch, (long long)first, (long long)last);
 #undef TESTED
 }

@@ -25,17 +25,17 @@ void query_close(struct query *q); /* NULL is fine */
 
 extern const char
     *const query_by_names[]; /* adm loss adv_loss gap grad_norm el2n margin, NULL-terminated */
-/* Of all but the margin, higher is harder. */
+/* For all but the margin, higher is harder. */
 enum query_by { BY_ADM, BY_LOSS, BY_ADV_LOSS, BY_GAP, BY_GRAD_NORM, BY_EL2N, BY_MARGIN };
 
 struct top_args {
     int64_t job, epoch; /* epoch -1: the last committed, scored one */
     int by;             /* enum query_by */
-    bool easiest, test; /* test: of the test samples, where the job keeps their scores */
+    bool easiest, test; /* test: of the test samples, if the job keeps their scores */
     int64_t class_id;   /* -1: all */
     int64_t first, limit;
 };
-/* `total`: how many there are; `more`: some of them behind these. So do all that take first and
+/* `total`: how many there are; `more`: whether some follow these. So do all that take first and
  * limit. */
 int query_top(struct query *q, const struct top_args *a, cJSON **ret, struct errbuf *why);
 
@@ -48,15 +48,15 @@ struct histogram_args {
 int query_histogram(struct query *q, const struct histogram_args *a, cJSON **ret,
                     struct errbuf *why);
 struct heatmap_args {
-    int64_t job, from, limit; /* scored epochs from there on, so many of them */
+    int64_t job, from, limit; /* this many scored epochs, from there on */
     int by;
     int64_t bins;
 };
-/* Counts of each epoch in bins that depend on the measure only; "more" when it stopped early. */
+/* Counts of each epoch in bins that depend only on the measure; "more" when it stopped early. */
 int query_heatmap(struct query *q, const struct heatmap_args *a, cJSON **ret, struct errbuf *why);
 struct trajectory_args {
     int64_t job, sample;
-    int64_t from;  /* epoch; -1: the newest that there are */
+    int64_t from;  /* epoch; -1: the newest ones */
     int64_t limit; /* rows, 1 to ROWS_MAX */
 };
 /* Scored epochs of the sample, oldest first: those from `from` on, `more` when there are newer
@@ -64,7 +64,7 @@ struct trajectory_args {
 int query_trajectory(struct query *q, const struct trajectory_args *a, cJSON **ret,
                      struct errbuf *why);
 
-/* What the functions below are asked; each names the fields that it reads. Ready with ASK. */
+/* The question for the functions below; each names the fields that it reads. Start from ASK. */
 struct ask {
     int64_t job;
     int64_t epoch; /* -1: the last committed, scored one */
@@ -80,7 +80,8 @@ struct ask {
 
 /* job, epoch, class_id, by (enum query_by), limit: a row a class, the hardest first by its mean:
  * {class, name?, samples, accuracy, mean, p50, p90 (all of `by`), loss_mean, adm_mean,
- * mistaken_for?, mistaken_name?, mistaken}: the class that its samples are most often taken for. */
+ * mistaken_for?, mistaken_name?, mistaken}: the class that is predicted most often for its samples
+ * when wrong. */
 int query_classes(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
 /* The same, a row a domain: {domain, name?, samples, accuracy, mean, p50, p90, loss_mean,
@@ -132,11 +133,11 @@ enum map_by { MAP_AMBIGUOUS, MAP_HARD, MAP_EASY, MAP_FORGOTTEN };
 #define MAP_VARIABILITY_BINS 20
 int query_map(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
-/* A statement of a person's own that may only read; its parameter :job is the job. {columns:
- * [names], rows: [[cells]], more: there are more rows than were given}. Cells: number, text (longer
- * than 4 KiB: cut, ends with "..."), blob as hex, null; an infinity is the text "inf" or "-inf".
- * -EINVAL: SQLite's sentence about the statement, -EPERM: it does more than read, -ERANGE: it needs
- * too much memory or has too many columns. */
+/* A person's own statement, which may only read; its parameter :job is the job. {columns: [names],
+ * rows: [[cells]], more: there are more rows than were given}. Cells: number, text (longer than 4
+ * KiB: cut, ends with "..."), blob as hex, null; an infinity is the text "inf" or "-inf". -EINVAL:
+ * SQLite's sentence about the statement, -EPERM: it does more than read, -ERANGE: it needs too much
+ * memory or has too many columns. */
 struct sql_args {
     int64_t job, limit;
     const char *sql;

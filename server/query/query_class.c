@@ -1,4 +1,5 @@
-/* The classes of a job: how hard, how right, and what each is taken for; and its domains alike. */
+/* The classes of a job: how hard they are, how often right, and what is predicted instead. Likewise
+ * its domains. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #define GROUPS_MAX CLASSES_MAX
 _Static_assert(DOMAINS_MAX <= GROUPS_MAX, "groups are classes or domains");
 
-/* What samples are summed by: each has the number of its group, UINT16_MAX: it has none. */
+/* How samples are grouped: each has the number of its group; UINT16_MAX: none. */
 struct groups {
     const uint16_t *of; /* [count of the epoch] */
     const char *key;    /* of the number in a row */
@@ -21,7 +22,7 @@ struct groups {
 struct group_sums {
     int64_t samples, right;
     double measure, loss, adm;
-    double hardness; /* mean of what `by` orders by */
+    double hardness; /* mean of the key of `by` */
 };
 
 static void add_figures(cJSON *row, const struct group_sums *c, double *values, double *scratch)
@@ -38,7 +39,7 @@ static void add_figures(cJSON *row, const struct group_sums *c, double *values, 
     cJSON_AddNumberToObject(row, "adm_mean", c->adm / (double)n);
 }
 
-/* What the wrong samples of class k are taken for most often; the lowest class on ties. */
+/* The class that is most often predicted for the wrong samples of class k; the lowest on ties. */
 static void add_mistakes(struct query *q, const struct query_epoch *x, uint16_t k, cJSON *row)
 {
     int64_t counts[CLASSES_MAX] = {0};
@@ -169,9 +170,10 @@ static int load_domains(struct query *q, const struct query_epoch *x, uint16_t *
     }
     sqlite3_finalize(stmt);
     if (rc == 0 && !found)
-        rc = err_set(why, -ENOENT,
-                     "the dataset of job %lld has no domains; pictures in DOMAIN/CLASS/FILE do",
-                     (long long)x->job);
+        rc = err_set(
+            why, -ENOENT,
+            "the dataset of job %lld has no domains; pictures in DOMAIN/CLASS/FILE have them",
+            (long long)x->job);
     if (rc == 0)
         *ret = domains;
     else

@@ -1,5 +1,5 @@
-/* All scores of one epoch in memory, for what SQL does not say well: quantiles by class, ranks of
- * two jobs side by side, sums of several measures. 50 000 samples take some 15 ms. */
+/* All scores of one epoch in memory, for questions that SQL answers badly: quantiles by class,
+ * ranks of two jobs side by side, sums of several measures. 50 000 samples take some 15 ms. */
 #ifndef STEPPE_SERVER_QUERY_QUERY_EPOCH_H
 #define STEPPE_SERVER_QUERY_QUERY_EPOCH_H
 
@@ -16,7 +16,7 @@ struct query_epoch {
     uint32_t *samples;
     struct score *scores; /* adv_predicted is not stored and 0 */
     double *adm;
-    uint16_t *labels, *truth; /* truth: the label where nothing else is known */
+    uint16_t *labels, *truth; /* truth: the label if nothing else is known */
     uint8_t *planted;         /* enum planted */
 };
 
@@ -26,20 +26,20 @@ int query_epoch_load(struct query *q, int64_t job, int64_t epoch, int64_t class_
                      struct query_epoch *ret, struct errbuf *why);
 void query_epoch_done(struct query_epoch *x);
 
-/* A whole query: loads what a asks for (job, epoch, class_id), fills the reply from it. As
- * query_end. */
+/* A whole query: loads the epoch that a names (job, epoch, class_id) and fills the reply from it.
+ * As query_end. */
 typedef int query_fill(struct query *q, const struct query_epoch *x, const struct ask *a,
                        cJSON *out, struct errbuf *why);
 int query_over_epoch(struct query *q, const struct ask *a, query_fill *fill, cJSON **ret,
                      struct errbuf *why);
 
-/* A measure as it is, of entry i; and what it orders by: higher is harder. */
+/* A measure of entry i as it is; and its key for ordering: higher is harder. */
 double query_measure(const struct query_epoch *x, int by, size_t i);
 double query_hardness(const struct query_epoch *x, int by, size_t i);
 
-/* What the scored epochs up to that of x said about each of its samples: ret[x->count], owned by
- * the caller (free). From sample_state when x holds the last epoch; else from the scores of all
- * epochs before it, which takes longer. */
+/* The history of each sample of x up to the epoch of x: ret[x->count], owned by the caller (free).
+ * From sample_state when x holds the last epoch; else from the scores of all earlier epochs, which
+ * takes longer. */
 int query_epoch_histories(struct query *q, const struct query_epoch *x, struct sample_history **ret,
                           struct errbuf *why);
 
@@ -47,7 +47,7 @@ int query_epoch_histories(struct query *q, const struct query_epoch *x, struct s
  * is owned by the caller (free). */
 int query_order(const double *value, size_t count, uint32_t **ret, struct errbuf *why);
 
-/* Percentile in (0, 1) of each value among all, equal ones share the mean of theirs; rank[count].
+/* Percentile in (0, 1) of each value among all; equal values share their mean. rank[count].
  */
 int query_percentiles(const double *value, size_t count, double *rank, struct errbuf *why);
 

@@ -1,5 +1,5 @@
 /* How a measure is distributed, epoch by epoch, over bins that are the same for all epochs and
- * known before the first is scored: whoever has an epoch's counts never needs to ask for them
+ * known before the first is scored: a client that has an epoch's counts never needs to ask for them
  * again. */
 #include <errno.h>
 #include <math.h>
@@ -12,7 +12,7 @@
 #define SLICE_MS 500
 
 static const struct scale {
-    double lo, hi; /* edges of the first and the last bin; beyond them counts in these */
+    double lo, hi; /* edges of the first and the last bin, which also count values beyond them */
     bool logarithmic;
 } scales[] = {
     [BY_ADM] = {0, 1, false},           [BY_LOSS] = {1e-4, 100, true},
@@ -65,7 +65,7 @@ static int count_epoch(struct query *q, const struct heatmap_args *a, int64_t ep
     return rc;
 }
 
-/* *io_epoch: the first scored epoch from there on. 0 or -ENOENT. */
+/* *io_epoch becomes the first scored epoch from there on. 0 or -ENOENT. */
 static int next_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why)
 {
     return db_i64(&q->difficulty,

@@ -1,4 +1,4 @@
-/* What the files of the queries share. Nobody else includes this, but a test that shortens
+/* Shared by the files of the queries. Nobody else includes this, except a test that shortens
  * limit_ms. */
 #ifndef STEPPE_SERVER_QUERY_QUERY_INTERNAL_H
 #define STEPPE_SERVER_QUERY_QUERY_INTERNAL_H
@@ -10,7 +10,7 @@ struct query {
     char *dir;
     struct db state, difficulty;
     int64_t limit_ms;    /* of one query */
-    int64_t deadline_ms; /* of the one that runs, monotonic; INT64_MAX: none */
+    int64_t deadline_ms; /* of the running query, monotonic; INT64_MAX: none */
     int64_t memory_max;  /* of SQLite in this process, bytes, while a person's SQL runs */
     bool over_memory;    /* what stopped it */
 };
@@ -20,17 +20,17 @@ struct query {
 int query_begin(struct query *q, struct db *db, bool limited, struct errbuf *why);
 int query_end(struct db *db, int rc, cJSON *json, cJSON **ret);
 
-/* The job's dataset_id (0: its dataset is not in the file), or -ENOENT naming the jobs there are.
+/* The job's dataset_id (0: its dataset is not in the file), or -ENOENT, naming the existing jobs.
  */
 int query_job(struct query *q, int64_t job, int64_t *ret_dataset, struct errbuf *why);
 /* Makes *io_epoch (-1: the last) a committed, scored epoch; *ret_scored is how many rows it has. */
 int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t *ret_scored,
                        struct errbuf *why);
 
-/* Are all scores of the job's epochs before `before` still there? -ENOENT names the first that lost
- * them. */
+/* Are all scores of the job's epochs before `before` still kept? -ENOENT names the first that lost
+ * its scores. */
 int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *why);
-/* As query_scored_epoch, of the scores of test samples. */
+/* As query_scored_epoch, for the scores of test samples. */
 int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why);
 
 /* -ENOENT with a sentence when the dataset has no such class. */
@@ -38,14 +38,14 @@ int query_class(struct query *q, int64_t job, int64_t dataset, int64_t class_id,
                 struct errbuf *why);
 /* `limit` within 1 to ROWS_MAX. */
 int64_t query_limit(int64_t limit);
-/* Which of the ranked rows [0, total) are asked for: *ret_from up to the returned one; adds what is
- * known of the others, `total` and `more`, to out. */
+/* The wanted part of the ranked rows [0, total): from *ret_from up to the returned one; adds
+ * `total` and `more` to out. */
 size_t query_page(int64_t first, int64_t limit, size_t total, size_t *ret_from, cJSON *out);
 
-/* SQL of an enum query_by, over a row s of score. */
+/* SQL for an enum query_by, over a row s of score. */
 extern const char *const query_by_sql[];
-/* SQL of what is measured, over a row s of score, and its keys in a reply from `column` on. The
- * connection knows margin(loss, el2n), see definition.margin. */
+/* SQL for the measured values, over a row s of score, and their keys in a reply from `column` on.
+ * The connection knows margin(loss, el2n), see definition.margin. */
 #define QUERY_MEASURES                                                                             \
     "s.adm, s.loss, s.adv_loss, s.adv_loss - s.loss, s.grad_norm, s.el2n,"                         \
     " margin(s.loss, s.el2n), s.predicted, s.correct"

@@ -1,4 +1,5 @@
-/* The course of a job: its epochs, its events, and its scores again in the order of the epochs. */
+/* The course of a job: its epochs, its events, and a replay of its scores in the order of the
+ * epochs. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +173,7 @@ int query_notes(struct query *q, int64_t job, cJSON **ret, struct errbuf *why)
 struct replay {
     struct score *scores;
     uint32_t samples;
-    int64_t epoch; /* the rows in scores are of; -1: none yet */
+    int64_t epoch; /* the epoch of the rows in scores; -1: none yet */
     int (*each)(void *arg, int64_t epoch, const struct score *scores);
     void *arg;
 };

@@ -237,10 +237,9 @@ int query_compare(struct query *q, const struct ask *a, cJSON **ret, struct errb
     if (rc == 0)
         rc = query_epoch_load(q, a->other, a->other_epoch, a->class_id, &y, why);
     if (rc == 0 && x.dataset != y.dataset)
-        rc =
-            err_set(why, -EINVAL,
-                    "job %lld and job %lld have different datasets: their samples are not the same",
-                    (long long)a->job, (long long)a->other);
+        rc = err_set(why, -EINVAL,
+                     "job %lld and job %lld have different datasets, so their samples differ",
+                     (long long)a->job, (long long)a->other);
     if (rc == 0)
         rc = compare(q, &x, &y, a, out, why);
     query_epoch_done(&x);

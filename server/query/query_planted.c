@@ -1,6 +1,6 @@
-/* How well each measure finds what was planted in a dataset, or is known to be wrong in it: the
- * AUROC of the samples of one kind against all others that were scored, and the share of them among
- * the first so many. */
+/* How well each measure finds samples that were planted in a dataset or are known to be wrong: the
+ * AUROC of the samples of one kind against all other scored samples, and their share among the
+ * first as many. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static bool is_kind(const struct query_epoch *x, enum kind kind, size_t i)
     return kind == KIND_HARD ? x->planted[i] == PLANTED_HARD : x->truth[i] != x->labels[i];
 }
 
-/* Of the first `wanted` in the order of the measure, the share that is of the kind. */
+/* The share of the kind among the first `wanted` in the order of the measure. */
 static double precision(const struct query_epoch *x, enum kind kind, const uint32_t *order,
                         size_t wanted)
 {

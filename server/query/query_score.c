@@ -1,4 +1,4 @@
-/* What the scores of a job say: the ends of an order, a distribution, one sample over time. */
+/* Questions to the scores of a job: the ends of an order, a distribution, one sample over time. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,8 +18,8 @@ const char *const query_by_sql[] = {
     [BY_MARGIN] = "margin(s.loss, s.el2n)",
 };
 
-/* Where the two kinds of samples differ: their rows, a condition on ?4, a class, what is known of
- * each, and where that stands. */
+/* How the two kinds of samples differ: their rows, the condition that the class is ?4, what is
+ * known of each sample, and the tables that know it. */
 static const struct split {
     const char *table, *of_class, *known, *join;
 } splits[] = {
@@ -143,7 +143,7 @@ static int read_values(struct query *q, int64_t job, int64_t epoch, int by, int6
 }
 
 /* Edges of the bins over n >= 1 ascending values; the number of bins. Logarithmic bins start at the
- * smallest value above 0; what lies below it goes into the first. */
+ * smallest value above 0; values below it go into the first. */
 static int64_t make_edges(const double *sorted, size_t n, int64_t bins, bool logarithmic,
                           double *edges)
 {
@@ -251,7 +251,7 @@ static int add_sample(struct query *q, int64_t job, int64_t dataset, int64_t sam
     sqlite3_finalize(stmt);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    if (dataset == 0) { /* its samples are not in the file, its scores are */
+    if (dataset == 0) { /* the file lacks its samples, but has its scores */
         cJSON_AddNumberToObject(cJSON_AddObjectToObject(out, "sample"), "sample", (double)sample);
         return 0;
     }

@@ -1,6 +1,6 @@
-/* A person's own SELECT. It runs on the read-only connection of the queries, with their deadline,
- * and besides: an authorizer that lets it read tables and call functions without side effects and
- * nothing else, a limit on the memory that it may take, and limits on what is sent back. */
+/* A person's own SELECT. It runs on the read-only connection of the queries, with their deadline.
+ * Besides, an authorizer lets it only read tables and call functions without side effects; its
+ * memory is limited, and so is what is sent back. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #define REPLY_BYTES_MAX (768 << 10) /* of a message's 1 MiB, with room for escapes and names */
 #define COLUMNS_MAX 32              /* as many as the table of the command has */
 #define MEMORY_BYTES_MAX (INT64_C(256) << 20) /* sorts and joins are done in memory */
-#define STRING_BYTES_MAX (4 << 20)            /* of any value on the way */
+#define STRING_BYTES_MAX (4 << 20)            /* of any intermediate value */
 
 static int authorize(void *arg, int action, const char *a, const char *b, const char *schema,
                      const char *view)
@@ -46,7 +46,7 @@ static int authorize(void *arg, int action, const char *a, const char *b, const 
     }
 }
 
-/* What SQLite says about somebody else's statement is the answer, not a failure of the file. */
+/* SQLite's complaint about a person's statement is the answer, not a failure of the file. */
 static int statement_error(struct query *q, struct errbuf *why)
 {
     sqlite3 *sql = q->difficulty.sql;
@@ -92,8 +92,7 @@ static int prepare(struct query *q, const struct sql_args *a, sqlite3_stmt **ret
     if (rc == 0 && !stmt)
         rc = err_set(why, -EINVAL, "SQL: there is no statement");
     if (rc == 0 && !only_blanks(rest))
-        rc =
-            err_set(why, -EINVAL, "SQL: one statement at a time; behind it stands \"%.40s\"", rest);
+        rc = err_set(why, -EINVAL, "SQL: one statement at a time; after it comes \"%.40s\"", rest);
     if (rc == 0 && !sqlite3_stmt_readonly(stmt))
         rc = err_set(why, -EPERM, "SQL: a query may only read");
     if (rc == 0 && sqlite3_column_count(stmt) > COLUMNS_MAX)

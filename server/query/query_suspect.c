@@ -1,4 +1,4 @@
-/* Which labels are likely wrong. What a measure is worth here is told by `make evidence`. */
+/* Which labels are likely wrong. `make evidence` shows how good each measure is at this. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -21,7 +21,8 @@ const char *const suspect_by_names[] = {
     NULL,
 };
 
-/* Never right counts as forgotten in every epoch: more than any that was right once. */
+/* A sample that was never right counts as forgotten in every epoch: more than any that was right
+ * once. */
 static double forgetting(const struct sample_history *h)
 {
     return h->right == 0 ? h->seen : h->forgotten;

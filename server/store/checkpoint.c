@@ -1,4 +1,4 @@
-/* One table says what a checkpoint holds; taking, writing, reading and restoring walk it. */
+/* One table lists the parts of a checkpoint; taking, writing, reading and restoring walk it. */
 #include "server/store/checkpoint.h"
 
 #include <errno.h>
@@ -23,8 +23,8 @@ enum {
     CURSOR_WORDS
 };
 
-/* The optimizer's vectors come last; how many there are, and their names, are the job's. So is
- * whether there are lapses. */
+/* The optimizer's vectors come last; their number and names depend on the job, and so does the
+ * presence of lapses. */
 enum { PART_CURSOR, PART_THETA, PART_RANK, PART_VALUES, PART_CLASSES, PART_LAPSES, PART_VECTORS };
 #define PARTS_MAX (PART_VECTORS + OPTIMIZER_VECTORS_MAX)
 
@@ -129,7 +129,7 @@ void checkpoint_free(struct checkpoint *c)
     free(c);
 }
 
-/* The parts that are copied as they are: where the run has them, by part; NULL: packed. */
+/* Where the run has the parts that are copied as they are; NULL: the part is packed. */
 static void run_parts(const struct run_state *s, void *ret[PARTS_MAX])
 {
     memset(ret, 0, PARTS_MAX * sizeof(*ret));
@@ -288,7 +288,7 @@ int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha2
     return rc;
 }
 
-/* A file of before there was metadata is taken as it is. */
+/* A file from before there was metadata is accepted as it is. */
 static int read_said(const struct safetensors *st, struct checkpoint *c, struct errbuf *why)
 {
     const char *mean = safetensors_meta_get(st, "mean"), *std = safetensors_meta_get(st, "std");
@@ -297,9 +297,9 @@ static int read_said(const struct safetensors *st, struct checkpoint *c, struct 
     char list[SCALING_LIST_BYTES];
 
     if (want->channels > 0 && mean && strcmp(mean, scaling_list(want->mean, want->channels, list)))
-        return err_set(why, -EINVAL, "mean is \"%s\", that of the job is \"%s\"", mean, list);
+        return err_set(why, -EINVAL, "mean is \"%s\", the job's is \"%s\"", mean, list);
     if (want->channels > 0 && std && strcmp(std, scaling_list(want->std, want->channels, list)))
-        return err_set(why, -EINVAL, "std is \"%s\", that of the job is \"%s\"", std, list);
+        return err_set(why, -EINVAL, "std is \"%s\", the job's is \"%s\"", std, list);
     if (names && strlen(names) <= CLASS_NAMES_BYTES_MAX)
         c->class_names = xstrdup(names);
     return 0;
@@ -310,7 +310,7 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
     const char *format = safetensors_meta_get(st, "format");
 
     if (!format || strcmp(format, FORMAT) != 0)
-        return err_set(why, -EINVAL, "format is \"%s\", wanted \"%s\"", format ? format : "",
+        return err_set(why, -EINVAL, "format is \"%s\", expected \"%s\"", format ? format : "",
                        FORMAT);
     for (int i = 0; i < c->part_count; i++) {
         if (!part_used(c, i))
@@ -322,7 +322,7 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
         if (rc < 0)
             return rc;
         if (memcmp(t->shape, want.shape, (size_t)want.dims * sizeof(want.shape[0])) != 0)
-            return err_set(why, -EINVAL, "tensor %s has %llu rows, wanted %llu", want.name,
+            return err_set(why, -EINVAL, "tensor %s has %llu rows, expected %llu", want.name,
                            (unsigned long long)t->shape[0], (unsigned long long)want.shape[0]);
         memcpy(c->data[i], t->data, t->bytes);
     }
@@ -382,13 +382,13 @@ int checkpoint_read_theta(const char *path, const struct checkpoint_shape *shape
     int rc;
 
     if (offset > whole || bytes > whole - offset)
-        return err_set(why, -EINVAL, "%zu bytes from %zu are asked for, theta has %zu", bytes,
+        return err_set(why, -EINVAL, "the request is for %zu bytes from %zu, theta has %zu", bytes,
                        offset, whole);
     rc = safetensors_open(path, &st, why);
     if (rc == 0)
         rc = safetensors_need(&st, parts[PART_THETA].name, DTYPE_F32, 1, &t, why);
     if (rc == 0 && t->bytes != whole)
-        rc = err_set(why, -EINVAL, "theta has %zu bytes, wanted %zu", t->bytes, whole);
+        rc = err_set(why, -EINVAL, "theta has %zu bytes, expected %zu", t->bytes, whole);
     if (rc == 0)
         memcpy(out, (const char *)t->data + offset, bytes);
     else

@@ -1,6 +1,6 @@
-/* Checkpoints: everything a run needs to go on, in one safetensors file, and in its metadata what
- * belongs to theta: mean and std of the pixels, and the names of the classes. Taken on the loop (a
- * copy), written and read on the store's lane. */
+/* Checkpoints: one safetensors file with everything that a run needs to go on. Its metadata has
+ * what belongs to theta: mean and std of the pixels, and the names of the classes. Taken on the
+ * loop (a copy), written and read on the store's lane. */
 #ifndef STEPPE_SERVER_STORE_CHECKPOINT_H
 #define STEPPE_SERVER_STORE_CHECKPOINT_H
 
@@ -28,24 +28,24 @@ struct checkpoint_shape {
     uint32_t samples;
     const char *const *vectors; /* optimizer_vectors */
     bool lapses;                /* curriculum_counts_lapses */
-    struct scaling scaling;     /* that theta was trained with; no channels: not compared */
+    struct scaling scaling;     /* with which theta was trained; no channels: not compared */
 };
 /* Bytes of memory that a copy of this shape takes. */
 size_t checkpoint_memory(const struct checkpoint_shape *shape);
-/* Reads a file whose SHA-256 must be want_sha256: -EUCLEAN with a sentence when it is not, or when
- * it does not hold a checkpoint of this shape. */
+/* Reads a file whose SHA-256 must be want_sha256: -EUCLEAN with a sentence when it differs, or when
+ * the file is not a checkpoint of this shape. */
 int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
                     struct checkpoint **ret, struct errbuf *why);
 /* Copies `bytes` bytes of theta, from `offset` on, out of a file of this shape that was read
- * before: its hash is not looked at again. -EINVAL when theta does not have them, else as
+ * before: does not check its hash again. -EINVAL when theta does not have them, else as
  * checkpoint_read.
  */
 int checkpoint_read_theta(const char *path, const struct checkpoint_shape *shape, size_t offset,
                           size_t bytes, void *out, struct errbuf *why);
-/* Puts the state into a run that was created and not started. */
+/* Puts the state into a run that was created but not started. */
 void checkpoint_restore(const struct checkpoint *c, struct run *r);
 const float *checkpoint_theta(const struct checkpoint *c);
-/* As run_class_names of the run that it was taken of; NULL: it does not say. */
+/* As run_class_names of the run from which it was taken; NULL: not known. */
 const char *checkpoint_class_names(const struct checkpoint *c);
 
 #endif

@@ -36,7 +36,7 @@ static int open_regular(const char *path, int64_t *ret_bytes, struct errbuf *why
     if (fd < 0 || fstat(fd, &st) < 0)
         rc = err_set(why, -errno, "it cannot be opened: %s", err_text(-errno));
     else if (!S_ISREG(st.st_mode))
-        rc = err_set(why, -EUCLEAN, "it is no regular file");
+        rc = err_set(why, -EUCLEAN, "it is not a regular file");
     else
         rc = 0;
     if (rc == 0) {
@@ -98,7 +98,7 @@ static int read_pieces(const struct data_file *f, int fd, uint64_t offset, size_
         uint64_t at = offset - offset % DATA_PIECE_BYTES;
         size_t piece = least(DATA_PIECE_BYTES, (uint64_t)f->bytes - at);
         size_t skip = (size_t)(offset - at), n = least(bytes, piece - skip);
-        /* Whole pieces go where they are wanted. */
+        /* Whole pieces go straight to their place. */
         uint8_t *to = n == piece ? (uint8_t *)out : buf;
 
         *ret_bad = (int64_t)at;

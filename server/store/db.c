@@ -1,6 +1,6 @@
-/* See db.h. SQLite's own message is kept in parentheses behind ours: it is what a person will
- * search for. A failed statement may have ended its transaction by itself (disk full, I/O error),
- * so db_end asks for the state of the connection before it rolls back. */
+/* See db.h. SQLite's own message follows ours in parentheses: a person will search for it. A failed
+ * statement may have ended its transaction by itself (disk full, I/O error), so db_end checks the
+ * connection's state before it rolls back. */
 #include "server/store/db.h"
 
 #include <errno.h>
@@ -31,8 +31,8 @@ static int code_of_system(int error, int otherwise)
     return otherwise;
 }
 
-/* The errno behind a failed write. SQLite forgets it when a COMMIT fails; the log's file object, to
- * which a commit writes, still has it. */
+/* The errno behind a failed write. SQLite forgets it when a COMMIT fails; the file object of the
+ * log, to which a commit writes, still has it. */
 static int system_error(sqlite3 *sql)
 {
     sqlite3_file *log = NULL;
@@ -103,7 +103,7 @@ int db_is_locked(const struct db *db, const char *said, struct errbuf *why)
     return err_set(why, -EBUSY, "%s is locked by %s, in %s (%s)", db->name, who, db->dir, said);
 }
 
-/* Of our own making: two connections of this process at one table. */
+/* Our own doing: two connections of this process use one table. */
 static int in_use(const struct db *db, const char *said, struct errbuf *why)
 {
     return err_set(why, -EBUSY, "%s in %s is in use by this server itself (%s)", db->name, db->dir,
@@ -187,7 +187,7 @@ int db_open(struct db *db, const char *dir, const char *name, bool writable, mod
     if (rc != 0)
         goto out;
     set_wait(db);
-    /* What is inside a file may have been changed by others than us. */
+    /* Others may have changed the content of a file. */
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 out:
@@ -226,7 +226,7 @@ static int check_files(struct db *db, struct errbuf *why)
     for (int i = 0; i < DB_FILES; i++) {
         if (!db->inodes[i] || inode_of(db, i) == db->inodes[i])
             continue;
-        /* Of a log that was removed the file can still have all. */
+        /* A removed log may already be complete in the file. */
         sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         return stale(db, suffixes[i], why);
     }
@@ -253,7 +253,7 @@ int db_move_log(struct db *db, int64_t *ret_pages, int64_t *ret_left)
     return 0;
 }
 
-/* What is moved already need not be moved under the lock of those who write. */
+/* Frames that are already moved need not be moved under the writers' lock. */
 bool db_cut_log(struct db *db)
 {
     int64_t pages, left;

@@ -18,10 +18,10 @@
 
 #include "common/err.h"
 
-/* How long another process may have the file locked. Who writes waits on the store's own thread, so
- * that a person's sqlite3 has the seconds that an update or a VACUUM of theirs takes; who reads has
- * others behind them. Once that was not enough, every further try has a moment only until one
- * succeeds: what waits in line need not wait for each. */
+/* How long another process may have the file locked. A writer waits on the store's own thread, so
+ * that a person's sqlite3 has the seconds that an update or a VACUUM takes; behind a reader others
+ * wait. Once that was not enough, each further try waits only a moment until one succeeds: the work
+ * in line need not wait the full time for each. */
 #define DB_WRITE_WAIT_MS 5000
 #define DB_READ_WAIT_MS 2000
 #define DB_AGAIN_WAIT_MS 250
@@ -34,8 +34,8 @@ struct db {
     const char *name; /* of the file in dir; borrowed */
     const char *dir;  /* borrowed */
     bool writable;
-    bool locked;            /* the last try to write (a reader's: to read) waited in vain */
-    ino_t inodes[DB_FILES]; /* as db_watch found them; 0: not looked at */
+    bool locked;            /* the last try to write (for a reader: to read) waited in vain */
+    ino_t inodes[DB_FILES]; /* as db_watch found them; 0: not checked */
 };
 
 /* Opens dir/name. Writable: creates it with mode when missing, and refuses a file that cannot be
@@ -44,15 +44,15 @@ int db_open(struct db *db, const char *dir, const char *name, bool writable, mod
             struct errbuf *why);
 void db_close(struct db *db); /* a zeroed struct is fine */
 
-/* From now on a transaction that writes begins with a look whether the files in the folder are
- * still those that are open: what goes into a file that was removed is lost at the next start. */
+/* From now on each writing transaction first checks that the files in the folder are still the open
+ * ones: what is written to a removed file is lost at the next start. */
 void db_watch(struct db *db);
 /* Can it be written now? Waits as for another try. */
 int db_probe(struct db *db, struct errbuf *why);
-/* Moves the write-ahead log into the file as far as readers allow: how many pages it has, and how
- * many of them are left, which somebody reads around. -EBUSY: somebody else is at it. */
+/* Moves the write-ahead log into the file as far as readers allow: tells how many pages it has, and
+ * how many are left because of a reader. -EBUSY: another connection is moving it. */
 int db_move_log(struct db *db, int64_t *ret_pages, int64_t *ret_left);
-/* The same, and when nothing is left and nobody uses it, makes the log an empty file. Waits for
+/* The same; then makes the log an empty file if nothing is left and nobody uses it. Waits for
  * nobody. False: not now. */
 bool db_cut_log(struct db *db);
 
@@ -62,8 +62,8 @@ int db_is_locked(const struct db *db, const char *said, struct errbuf *why);
 int db_error(struct db *db, struct errbuf *why);
 
 /* A value to bind: DB_I int64_t, DB_R double (NaN and infinity become NULL), DB_S string (NULL
- * becomes NULL; borrowed until the statement is finalised), DB_P a pointer that only a table of
- * ours can see (DB_POINTER_TYPE; borrowed likewise), DB_B bytes (borrowed likewise). */
+ * becomes NULL; borrowed until the statement is finalised), DB_P a pointer that only our own tables
+ * can see (DB_POINTER_TYPE; borrowed likewise), DB_B bytes (borrowed likewise). */
 struct db_arg {
     enum { DB_INT, DB_REAL, DB_TEXT, DB_POINTER, DB_BLOB } type;
     int64_t i; /* of bytes: how many */
@@ -106,8 +106,8 @@ double db_real(sqlite3_stmt *stmt, int column);
  * commit failed. */
 int db_begin(struct db *db, struct errbuf *why);
 int db_end(struct db *db, int rc, struct errbuf *why);
-/* The same on a connection with synchronous=NORMAL, and durable when db_end_durable returns 0: so
- * is then everything committed before it. */
+/* The same on a connection with synchronous=NORMAL, and durable when db_end_durable returns 0, like
+ * everything committed before it. */
 int db_begin_durable(struct db *db, struct errbuf *why);
 int db_end_durable(struct db *db, int rc, struct errbuf *why);
 

@@ -19,9 +19,9 @@
 
 #define PROBLEMS_MAX 100
 
-/* What helps when a checkpoint is damaged. A job that goes on looks for the newest whole one. */
-#define OPEN_JOB "the job goes on from an older one, or from its beginning, when it has to"
-#define ENDED_JOB "put the file back, or submit the job again: a strict one has the same bits again"
+/* What to do about a damaged checkpoint. A job that goes on looks for the newest whole one. */
+#define OPEN_JOB "if needed, the job goes on from an older one or from its beginning"
+#define ENDED_JOB "put the file back, or submit the job again: a strict job gives the same bits"
 
 struct check {
     const char *dir;
@@ -29,7 +29,7 @@ struct check {
     struct db state, difficulty;
     cJSON *problems;
     int64_t problem_count; /* told or not */
-    int64_t file_problems; /* of those, what no backup of the databases holds */
+    int64_t file_problems; /* of those, the files that no backup of the databases holds */
     int64_t epochs, rows, checkpoints, datasets, attached;
     struct db_check_found *found;
 };
@@ -46,7 +46,7 @@ __attribute__((format(printf, 2, 3))) static void problem(struct check *c, const
         cJSON_AddItemToArray(c->problems, cJSON_CreateString(text.text));
 }
 
-/* What SQLite says of the pages of a file and of its keys. */
+/* SQLite's own check of a file's pages and keys. */
 static int check_pages(struct check *c, struct db *db, struct errbuf *why)
 {
     sqlite3_stmt *stmt;
@@ -68,7 +68,7 @@ static int check_pages(struct check *c, struct db *db, struct errbuf *why)
         rc = db_query(db, "PRAGMA foreign_key_check", DB_NONE, &stmt, why);
     while (rc == 0 && (rc = db_step(db, stmt, why)) > 0) {
         db_text(stmt, 0, said, sizeof(said));
-        problem(c, "%s: a row of %s refers to one that is not there", db->name, said);
+        problem(c, "%s: a row of %s refers to a row that does not exist", db->name, said);
         rc = 0;
     }
     if (rc == 0)
@@ -115,7 +115,7 @@ static int hash_epoch(struct check *c, int64_t job, int64_t epoch, char hash[SHA
     return rc;
 }
 
-/* One epoch, on a snapshot of its own: what it says of itself and what is there. */
+/* Compares one epoch's row with its scores, on a snapshot of its own. */
 static int check_epoch(struct check *c, int64_t job, int64_t epoch, struct errbuf *why)
 {
     struct db *db = &c->difficulty;
@@ -143,7 +143,7 @@ static int check_epoch(struct check *c, int64_t job, int64_t epoch, struct errbu
     c->epochs++;
     c->rows += rows;
     if (rows != scored)
-        problem(c, "difficulty.db: epoch %lld of job %lld has %lld scores, it says %lld",
+        problem(c, "difficulty.db: epoch %lld of job %lld has %lld scores, its row says %lld",
                 (long long)epoch, (long long)job, (long long)rows, (long long)scored);
     else if (strcmp(hash, want) != 0)
         problem(c,
@@ -153,7 +153,7 @@ static int check_epoch(struct check *c, int64_t job, int64_t epoch, struct errbu
     return 0;
 }
 
-/* The next committed epoch behind (job, epoch); -ENOENT: there is none. */
+/* The next committed epoch after (job, epoch); -ENOENT: there is none. */
 static int next_epoch(struct check *c, int64_t *job, int64_t *epoch, struct errbuf *why)
 {
     sqlite3_stmt *stmt;
@@ -191,7 +191,7 @@ static int check_epochs(struct check *c, struct errbuf *why)
     return rc == -ENOENT ? 0 : rc;
 }
 
-/* A file that is gone went with its row, unless the row is still there. */
+/* A missing file was removed with its row, unless the row is still there. */
 static int check_checkpoint(struct check *c, int64_t job, int64_t step, const char *file,
                             const char *sha256, struct errbuf *why)
 {
@@ -264,8 +264,8 @@ void db_check_found_free(struct db_check_found *list)
     }
 }
 
-/* 1: it is, or it went with its row: what `query` finds by the key is there no more. 0, with the
- * damage; -errno: that is not known. */
+/* 1: it is, or it was removed with its row, which `query` no longer finds by the key. 0, with the
+ * damage; -errno: not known. */
 static int is_whole(struct check *c, const char *path, const char *sha256, const char *query,
                     const char *key, struct errbuf *ret_damage, struct errbuf *why)
 {
@@ -372,7 +372,7 @@ static int check_job(struct check *c, int64_t job, const char *uuid, const char 
         rc = jobspec_parse(json, &spec, NULL);
     cJSON_Delete(json);
     if (rc < 0) {
-        problem(c, "state.db: what job %lld is cannot be read", (long long)job);
+        problem(c, "state.db: the description of job %lld cannot be read", (long long)job);
         return 0;
     }
     rc = check_job_files(c, job, uuid, &spec, why);

@@ -1,5 +1,5 @@
-/* Are the databases, and what they say about other files, whole? Reads through connections of its
- * own, an epoch at a time, so that nothing waits for it. */
+/* Checks the databases and the files that they name. Reads through its own connections, an epoch at
+ * a time, so that nothing waits for it. */
 #ifndef STEPPE_SERVER_STORE_DB_CHECK_H
 #define STEPPE_SERVER_STORE_DB_CHECK_H
 
@@ -10,7 +10,7 @@
 #include "common/err.h"
 #include "common/hash.h"
 
-/* Files that were found to be damaged, for who serves them. */
+/* Files that were found damaged, for the code that serves them. */
 struct db_check_found {
     char sha256[SHA256_HEX];
     struct errbuf why;
@@ -19,13 +19,13 @@ struct db_check_found {
 void db_check_found_free(struct db_check_found *list); /* NULL is fine */
 
 /* Fills {whole, problems: [sentences, at most 100], epochs, rows, checkpoints, datasets, attached:
- * how many were looked at}: the pages of both files and their keys; that each committed epoch has
- * the scores whose SHA-256 it names; that each checkpoint, each dataset's file and each file that
- * came with a job has its own. Stops when *stop is set. 0, or -errno when it cannot look. Damaged
- * datasets go to ret_found, which is the caller's. */
+ * how many were checked}: the pages of both files and their keys; that each committed epoch has the
+ * scores whose SHA-256 it names; that each checkpoint, each dataset's file and each file that came
+ * with a job has its recorded SHA-256. Stops when *stop is set. 0, or -errno when it cannot look.
+ * Damaged datasets go to ret_found, owned by the caller. */
 int db_check(const char *dir, const atomic_bool *stop, cJSON *out,
              struct db_check_found **ret_found, struct errbuf *why);
-/* The pages of one file, which nobody writes; -EUCLEAN names what is wrong. */
+/* Checks the pages of one file that nobody writes; -EUCLEAN names what is wrong. */
 int db_check_file(const char *dir, const char *name, struct errbuf *why);
 
 #endif

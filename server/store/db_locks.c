@@ -1,6 +1,6 @@
 /* SQLite's locks are bytes of its files. In the file itself: 512 from PENDING_BYTE on. In the
  * shared memory of the log (the -shm file, whose format SQLite documents): 120 to write, 121 to
- * move the log, 122 to recover it, and 123 to 127, one for each mark up to which somebody reads. */
+ * move the log, 122 to recover it, and 123 to 127, one for each mark up to which a reader reads. */
 #include "server/store/db_locks.h"
 
 #include <dirent.h>
@@ -27,7 +27,7 @@
 
 #define HOLDERS_MAX 4
 struct holders {
-    pid_t pids[HOLDERS_MAX]; /* 0: of another container, or not told */
+    pid_t pids[HOLDERS_MAX]; /* 0: of another container, or unknown */
     int count;
 };
 
@@ -53,7 +53,7 @@ static int find_descriptor(const char *dir, const char *name, const char *suffix
     return found;
 }
 
-/* Adds who holds a lock that keeps this process from one of `type` there; true: somebody does. */
+/* Adds the holder of a lock that conflicts with `type` there; true: somebody holds one. */
 static bool ask(int fd, short type, off_t from, off_t bytes, struct holders *h)
 {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = from, .l_len = bytes};
@@ -69,7 +69,7 @@ static bool ask(int fd, short type, off_t from, off_t bytes, struct holders *h)
     return true;
 }
 
-/* The name that the kernel has for a process; what a terminal or a log could stumble over is '?'.
+/* The kernel's name for a process; characters that may not be shown become '?'.
  */
 static void name_process(pid_t pid, char *out, size_t bytes)
 {
@@ -112,7 +112,7 @@ bool db_locked_by(const char *dir, const char *name, char ret[DB_HOLDER_BYTES])
     int shared = find_descriptor(dir, name, "-shm"), file = find_descriptor(dir, name, "");
     struct holders h = {.count = 0};
 
-    /* A lock to read conflicts with those that keep everybody out. */
+    /* A read lock conflicts with the locks that keep everybody out. */
     ask(shared, F_RDLCK, WRITE_BYTE, MARKS_BYTE - WRITE_BYTE, &h);
     ask(shared, F_RDLCK, MARKS_BYTE, MARKS, &h);
     ask(file, F_RDLCK, PENDING_BYTE, FILE_LOCKS, &h);
@@ -128,7 +128,7 @@ bool db_read_by(const char *dir, const char *name, char ret[DB_HOLDER_BYTES])
     if (shared < 0 || pread(shared, &frames, sizeof(frames), FRAMES_AT) != sizeof(frames) ||
         pread(shared, marks, sizeof(marks), MARKS_AT) != sizeof(marks))
         return false;
-    /* Whoever reads at mark 0 reads the file alone, which must not change then. */
+    /* A reader at mark 0 reads the file without the log, so the file must not change. */
     for (int i = 0; i < MARKS; i++)
         if (i == 0 || marks[i] < frames)
             ask(shared, F_WRLCK, MARKS_BYTE + i, 1, &h);

@@ -47,7 +47,7 @@ int db_log_settle(const char *dir, const char *name, struct db_log *ret, struct 
 
     *ret = (struct db_log){.bytes = db_log_bytes(dir, name)};
     state_dir_db(path, dir, name, "");
-    /* A file that was taken away must not be made anew beside the log that is its. */
+    /* A removed file must not be created anew beside its old log. */
     if (ret->bytes == 0 || access(path, F_OK) != 0)
         return 0;
     int rc = db_open(&db, dir, name, true, 0600, why);

@@ -14,13 +14,13 @@ extern const char *const db_log_files[]; /* names of the databases, NULL-termina
 
 struct db_log {
     int64_t bytes;                 /* of the file of the log */
-    int64_t held_bytes;            /* of it, that cannot be moved */
+    int64_t held_bytes;            /* the part that cannot be moved */
     char held_by[DB_HOLDER_BYTES]; /* "" : a question to this server itself */
 };
 /* The size of the log of dir/name; 0: there is none. */
 int64_t db_log_bytes(const char *dir, const char *name);
-/* Moves a log as far as it goes, and cuts it when it is large; through a connection of its own, on
- * whatever thread, without keeping anybody from writing. -EBUSY: somebody else is at it. */
+/* Moves a log as far as possible, and cuts it when it is large. Uses its own connection, on any
+ * thread, and keeps nobody from writing. -EBUSY: another connection is moving it. */
 int db_log_settle(const char *dir, const char *name, struct db_log *ret, struct errbuf *why);
 /* Both of them as {"state.db": {bytes, held_bytes, held_by?}, ..}. */
 cJSON *db_log_rows(const char *dir);

@@ -21,7 +21,7 @@ void failpoint_init(struct failpoint *f)
     int64_t nth = 1;
     if (bytes == 0 || bytes >= sizeof(f->name) ||
         (text[bytes] && !text_i64(text + bytes + 1, 1, LONG_MAX, &nth))) {
-        /* A test that misspells it must see that nothing will strike. */
+        /* A test that misspells the name must see that nothing will strike. */
         log_error("failpoint.bad", "value=\"%s\" allowed=\"name or name:n, n from 1\"", text);
         return;
     }

@@ -130,8 +130,8 @@ int history_rows_write(struct db *db, int64_t job, const struct sample_history *
 {
     const struct changed changed = {samples, since};
     struct rows rows = {.to = count, .arg = &changed, .has = is_changed, .column = row_column};
-    /* Rows that are there are written over where they lie, in one walk along the key: less work
-     * than removing them and putting them in again. */
+    /* Existing rows are overwritten in place, in one walk along the key: less work than removing
+     * and inserting them. */
     int rc = db_run(db,
                     "UPDATE OR FAIL sample_state SET " CHANGES
                     " WHERE job_id = ?2 AND row_is_there(?1, sample_id)",

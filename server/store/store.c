@@ -3,7 +3,7 @@
  *
  * difficulty.db is in WAL mode without automatic checkpoints: the log is moved into the file after
  * each fold and whenever it has grown, never in the middle of a small commit. Its files stay when
- * the server stops (PERSIST_WAL), or people without write permission could not read it then. */
+ * the server stops (PERSIST_WAL); otherwise people without write permission could not read it. */
 #include "server/store/store.h"
 
 #include <errno.h>
@@ -49,7 +49,8 @@ static int take_lock(struct store *s, struct errbuf *why)
         s->lock_fd = -1;
         return rc;
     }
-    /* The pid is for people only; a full disk must not keep a server from starting to pause jobs.
+    /* The pid is only for people; a full disk must not keep a server from starting, as it then
+     * pauses its jobs.
      */
     if (ftruncate(s->lock_fd, 0) == 0)
         dprintf(s->lock_fd, "%ld\n", (long)getpid());
@@ -66,9 +67,9 @@ static int note_wal_pages(void *arg, sqlite3 *sql, const char *schema, int pages
     return SQLITE_OK;
 }
 
-/* What a server that was killed in a commit left in the log is there to be read, and to be answered
- * for, but perhaps not on the disk: SQLite does not sync what it recovers. Moving the log syncs it
- * first; that the rest fails on a full disk does no harm. */
+/* A server that was killed in a commit may leave frames in the log that can be read, and must be
+ * kept, but are perhaps not on the disk: SQLite does not sync what it recovers. Moving the log
+ * syncs it first; if the rest fails on a full disk, that does no harm. */
 static void settle_logs(struct store *s)
 {
     sqlite3_wal_checkpoint_v2(s->state.sql, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);

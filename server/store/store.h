@@ -1,7 +1,8 @@
 /* The databases. state.db (private, 0600, STRICT, synchronous FULL) is the truth about jobs,
  * events, checkpoints and dataset names; difficulty.db (WAL, NORMAL, plain rows) is for people to
  * query. Only the server writes them, through this module, from one thread: every function here
- * runs on the store's lane (or before the loop starts). What returns 0 is durable.
+ * runs on the store's lane (or before the loop starts). A function that returns 0 has made its
+ * change durable.
  *
  * Folds are idempotent (the rows are written again, with the same bits): a crash in one is repaired
  * by folding again.
@@ -10,7 +11,7 @@
  * overwritten), -ENOTSUP (written by a newer version), -EBUSY (locked by another process for longer
  * than DB_WRITE_WAIT_MS), -ESTALE (removed or replaced), -EEXIST, -ENOENT, -EINVAL (a score that is
  * not finite), -ENOMEM, -EIO; the sentence names the file. After any of them the store goes on
- * working. What changes both files has the locks of both before it changes one. */
+ * working. A change of both files takes both locks before it changes either. */
 #ifndef STEPPE_SERVER_STORE_STORE_H
 #define STEPPE_SERVER_STORE_STORE_H
 
@@ -42,17 +43,17 @@ struct job_record {
     char dataset_sha256[SHA256_HEX];
     char *spec_json; /* owned by whoever holds the record (free) */
     enum job_state state;
-    char reason[400];              /* "" : none; of a worker's with its name */
-    enum job_wait wait;            /* of a paused job; the reason is for people only */
-    int64_t incarnation;           /* grows at every start, recovery and resume */
-    char numerics_class[80];       /* "" until the first lease */
-    bool relaxed;                  /* a person lets workers of every class at it since */
-    char broken[160];              /* what became of the promise of the same bits; "": it holds */
-    char model_sha256[SHA256_HEX]; /* "" until done */
+    char reason[400];        /* "" : none; of a worker's with its name */
+    enum job_wait wait;      /* of a paused job; the reason is for people only */
+    int64_t incarnation;     /* grows at every start, recovery and resume */
+    char numerics_class[80]; /* "" until the first lease */
+    bool relaxed;            /* a person has allowed workers of every class */
+    char broken[160];        /* why the promise of the same bits no longer holds; "": it holds */
+    char model_sha256[SHA256_HEX];                              /* "" until done */
     int64_t created_unix_ms, started_unix_ms, finished_unix_ms; /* 0: not yet */
 };
 
-/* What people should know of a job from its beginning on; a line each. */
+/* What people should know about a job from the start; a line each. */
 #define JOB_NOTES_MAX 5
 struct job_notes {
     int count;
@@ -66,8 +67,8 @@ int store_job_insert(struct store *s, struct job_record *rec, const struct job_n
 /* Writes every changeable field of rec and, when kind is not NULL, an event, in one transaction. */
 int store_job_update(struct store *s, const struct job_record *rec, const char *kind,
                      const char *text, struct errbuf *why);
-/* Removes the job's rows from both databases; its scores, which nobody sees any more, in slices and
- * at the next opening, should that fail. Checkpoint files are the caller's. */
+/* Removes the job's rows from both databases; its scores, which nobody sees any more, go in slices,
+ * or at the next opening should that fail. The caller removes checkpoint files. */
 int store_job_remove(struct store *s, int64_t job, struct errbuf *why);
 /* All jobs in order of number; each() owns rec->spec_json. */
 int store_jobs_load(struct store *s, void (*each)(void *arg, struct job_record *rec), void *arg,
@@ -83,12 +84,12 @@ struct dataset_record {
  * Idempotent; -EEXIST when the name stands for other data. */
 int store_dataset_add(struct store *s, const struct dataset_record *rec, const struct dataset *d,
                       struct errbuf *why);
-/* Sets the sentence of data that cannot have a name because other data has it, and returns -EEXIST.
- */
+/* Sets the sentence for data that cannot have a name because other data has it, and returns
+ * -EEXIST. */
 int store_dataset_other(const char *name, const char *there, const char *sha256,
                         struct errbuf *why);
-/* Forgets a name; *ret_last: it was the last one of its data, whose rows for readers are gone as
- * well (at the next opening, should that fail). -ENOENT. */
+/* Forgets a name; *ret_last: it was the last one of its data, whose rows for readers are then also
+ * removed (at the next opening, should that fail). -ENOENT. */
 int store_dataset_remove(struct store *s, const char *name, bool *ret_last, struct errbuf *why);
 /* How many names the data has. */
 int store_dataset_names(struct store *s, const char *sha256, int64_t *ret, struct errbuf *why);
@@ -96,7 +97,7 @@ int store_datasets_load(struct store *s, void (*each)(void *arg, const struct da
                         void *arg, struct errbuf *why);
 
 /* Keeps the hashes (BLAKE2b) of the pieces of a dataset's file, of piece_bytes each, the last one
- * what is left; they go with the last name of the data. */
+ * shorter; they are removed with the last name of the data. */
 int store_pieces_put(struct store *s, const char *sha256, uint32_t piece_bytes,
                      const uint8_t (*hashes)[BLAKE2B_BYTES], size_t count, struct errbuf *why);
 /* Those of all data with pieces of this size; hashes are borrowed. */
@@ -126,8 +127,8 @@ int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX
 /* The hash of a committed epoch; -ENOENT when it is not committed. */
 int store_epoch_hash(struct store *s, int64_t job, int64_t epoch, char ret_sha256[SHA256_HEX],
                      struct errbuf *why);
-/* Drops what epochs >= first have in difficulty.db (before they are computed again) and rebuilds
- * sample_state from the epochs that stay. */
+/* Drops the rows of epochs >= first from difficulty.db (before they are computed again) and
+ * rebuilds sample_state from the remaining epochs. */
 int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf *why);
 
 struct checkpoint_record {

@@ -1,8 +1,8 @@
 /* Names of datasets (state.db) and their samples for readers (difficulty.db). The dataset row of
- * difficulty.db is written after all samples and durably, the name in state.db after that: a row
- * that is there stands for everything below it, and what a crash left behind is written over. A
- * removal goes the other way: the name first, then all rows in one transaction; data that a crash
- * left without a name is removed when the store is opened. */
+ * difficulty.db is written after all samples and durably, the name in state.db after that: an
+ * existing row guarantees everything below it, and leftovers of a crash are overwritten. A removal
+ * goes the other way: the name first, then all rows in one transaction; data that a crash left
+ * without a name is removed when the store is opened. */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ static bool has_sample(const void *arg, uint32_t row)
     return true;
 }
 
-/* What is not known stays NULL. */
+/* Unknown values stay NULL. */
 static void sample_column(const void *arg, uint32_t row, int column, sqlite3_context *ret)
 {
     const struct dataset *d = arg;
@@ -46,7 +46,7 @@ static int write_samples(struct store *s, int64_t id, const struct dataset *d, u
                   DB_ARGS(DB_P(&rows), DB_I(id)), why);
 }
 
-/* insert: of the dataset's id, a number and its name. */
+/* insert: takes the dataset's id, a number and its name. */
 static int write_names(struct store *s, const char *insert, int64_t id, const char *names_json,
                        uint32_t count, struct errbuf *why)
 {
@@ -134,14 +134,13 @@ static int find_hash(struct store *s, const char *name, char ret_sha256[SHA256_H
 
 int store_dataset_other(const char *name, const char *there, const char *sha256, struct errbuf *why)
 {
-    return err_set(
-        why, -EEXIST,
-        "dataset %s exists with other data (sha256 %.12s..., this is %.12s...); import it "
-        "by another name, or remove the one that is there with steppe dataset rm %s",
-        name, there, sha256, name);
+    return err_set(why, -EEXIST,
+                   "dataset %s exists with other data (sha256 %.12s..., this is %.12s...); import "
+                   "it under another name, or remove the old one with steppe dataset rm %s",
+                   name, there, sha256, name);
 }
 
-/* 1: the name stands for this very data already. */
+/* 1: the name already stands for this data. */
 static int name_taken(struct store *s, const struct dataset_record *rec, struct errbuf *why)
 {
     char sha256[SHA256_HEX];

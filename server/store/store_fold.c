@@ -1,8 +1,8 @@
 /* The fold: one epoch's scores become rows. The epoch row is `open` from the first slice on and
  * `committed` in the last transaction, which also holds all that is derived (statistics, hash,
- * sample_state); so an epoch is seen whole or not at all, and one that a crash left half written is
- * simply folded again. A slice first removes what the table holds in its range of samples: whatever
- * an earlier attempt wrote, the rows afterwards are those of this fold and no others. */
+ * sample_state); so an epoch is seen whole or not at all, and an epoch that a crash left half
+ * written is folded again. A slice first removes the old rows in its range of samples: whatever an
+ * earlier attempt wrote, only the rows of this fold remain. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static bool measured(const struct fold *f, uint32_t i)
     return f->scores[i].flags & SCORE_MEASURED;
 }
 
-/* SQLite keeps 0.0 where it is given -0.0; the hash is that of the rows. */
+/* SQLite stores -0.0 as 0.0; the hash is that of the rows. */
 static double stored(double x)
 {
     return x + 0.0;
@@ -100,7 +100,7 @@ static int summarise(const struct fold *f, struct summary *ret, struct errbuf *w
     return 0;
 }
 
-/* Writes the epoch row: committed with a summary, open without. */
+/* Writes the epoch row: with a summary committed, without one open. */
 static int write_epoch(struct store *s, const struct epoch_record *e, const struct summary *sum,
                        struct errbuf *why)
 {
@@ -149,7 +149,8 @@ static void row_column(const void *arg, uint32_t row, int column, sqlite3_contex
         sqlite3_result_int64(ret, ints[column - 6]);
 }
 
-/* The rows of samples [from, to); last: and nothing beyond them. Within a transaction. */
+/* Writes the rows of samples [from, to); last: and removes any beyond them. Within a
+ * transaction. */
 static int write_slice(struct store *s, const struct fold *f, uint32_t from, uint32_t to, bool last,
                        struct errbuf *why)
 {
@@ -180,7 +181,7 @@ static int write_slices(struct store *s, const struct fold *f, struct errbuf *wh
     uint32_t samples = f->scores ? f->samples : 0, from = 0, to;
     int rc;
 
-    do { /* once also when there is nothing to write: rows of an earlier attempt go */
+    do { /* also once when there is nothing to write: it removes rows of an earlier attempt */
         to = samples - from > SLICE_ROWS ? from + SLICE_ROWS : samples;
         rc = db_begin(db, why);
         if (rc != 0)
@@ -195,7 +196,7 @@ static int write_slices(struct store *s, const struct fold *f, struct errbuf *wh
     return rc;
 }
 
-/* Brings the history to where this epoch is in it once, whether or not it was in it before. */
+/* Brings the history to include this epoch once, whether or not it did before. */
 static int add_to_history(struct store *s, const struct fold *f, struct summary *sum, bool again,
                           struct history *h, struct errbuf *why)
 {
@@ -228,7 +229,7 @@ static int add_to_history(struct store *s, const struct fold *f, struct summary 
     return rc;
 }
 
-/* The last transaction: all that is derived, and the epoch is there. */
+/* The last transaction: writes everything derived and commits the epoch. */
 static int commit_epoch(struct store *s, const struct fold *f, struct summary *sum,
                         struct errbuf *why)
 {
@@ -275,8 +276,8 @@ int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX
     if (rc == 0)
         memcpy(ret_sha256, sum.sha256, SHA256_HEX);
     store_checkpoint_wal(s);
-    /* What a fold of scores read, the next one reads again; of an epoch without scores only the
-     * row is new, and keeping its page would let memory grow with the number of epochs. */
+    /* Pages that a fold of scores read are needed by the next one. An epoch without scores only
+     * adds its row; keeping that page would let memory grow with the number of epochs. */
     if (!f->scores)
         sqlite3_db_release_memory(s->difficulty.sql);
     return rc;

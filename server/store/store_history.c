@@ -1,6 +1,6 @@
-/* sample_state: what the scored epochs of a job say about each sample. The rows are a fold over the
- * committed epochs in order; they are changed only in the transaction that commits or drops epochs,
- * so no crash counts an epoch twice. To take an epoch in again, the history is rebuilt from the
+/* sample_state: the history of each sample over the scored epochs of a job. The rows are a fold
+ * over the committed epochs in order; they change only in the transaction that commits or drops
+ * epochs, so no crash counts an epoch twice. To add an epoch again, the history is rebuilt from the
  * score rows of the others: the same additions in the same order, hence the same bits. */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,7 +10,8 @@
 #include "server/store/history_rows.h"
 #include "server/store/store_internal.h"
 
-/* Samples of a history that is kept between folds: 64 to 128 MiB. Larger ones are read again. */
+/* Most samples of a history that is kept between folds: 64 to 128 MiB. Larger histories are read
+ * again. */
 #define HISTORY_KEEP_MAX (2u << 20)
 
 static int load(struct store *s, int64_t job, uint32_t count, struct history *ret,

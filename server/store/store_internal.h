@@ -1,4 +1,4 @@
-/* What the files of the store share. Nobody else includes this. */
+/* Shared by the files of the store. Nobody else includes this. */
 #ifndef STEPPE_SERVER_STORE_STORE_INTERNAL_H
 #define STEPPE_SERVER_STORE_STORE_INTERNAL_H
 
@@ -11,14 +11,14 @@
  * log stay small, and a slice takes some tens of milliseconds. */
 #define SLICE_ROWS 16384
 
-/* sample_state: what the scored epochs of a job say about each sample. Always the sum of the epochs
- * that are committed: it is written in the transaction that commits or drops one. */
+/* sample_state: the history of each sample over the scored epochs of a job. Always the sum of the
+ * committed epochs: it is written in the transaction that commits or drops one. */
 struct history {
     struct sample_history *samples; /* [count], owned */
     uint32_t count;
     int64_t last_epoch; /* the newest of any sample; -1: nothing was measured */
-    /* The newest epoch that is in the rows of the table, each of which is that of its sample unless
-     * the sample was measured since; -1: the rows, if any, are none of this history. */
+    /* The newest epoch in the rows of the table. A row is up to date unless its sample was measured
+     * since; -1: the rows, if any, do not belong to this history. */
     int64_t rows_epoch;
 };
 
@@ -45,28 +45,28 @@ extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_state_4[], sq
 int meta_write(struct db *db, struct errbuf *why);
 
 /* store.c: moves the write-ahead log of difficulty.db into the file as far as readers allow. A
- * failure is none of the caller's: the log stays and the next one tries again. */
+ * failure does not concern the caller: the log stays, and the next call tries again. */
 void store_checkpoint_wal(struct store *s);
 /* The same when the log has grown; called between slices. */
 void store_limit_wal(struct store *s);
 
-/* store_job.c: makes the job table of difficulty.db say what state.db says. */
+/* store_job.c: brings the job table of difficulty.db in line with state.db. */
 int job_mirror_all(struct store *s, struct errbuf *why);
 
 /* store_dataset.c: removes the rows of data that has no name and no job. */
 int dataset_forget_unnamed(struct store *s, struct errbuf *why);
 
-/* store_fold.c: what store_epochs_drop does at once: epochs >= first are no more for whoever asks;
- * with_job: nor is the copy of the job. */
+/* store_fold.c: the first part of store_epochs_drop: no reader sees epochs >= first any more;
+ * with_job: nor the copy of the job. */
 int epochs_forget(struct store *s, int64_t job, int64_t first, bool with_job, struct errbuf *why);
-/* And what it does slice by slice: the rows of epochs >= first, which nobody sees any more. */
+/* The second part, slice by slice: removes the rows of epochs >= first, which nobody sees any
+ * more. */
 int scores_sweep(struct store *s, int64_t job, int64_t first, struct errbuf *why);
-/* Of jobs that are no more, should that have been cut off. What cannot be removed now stays: nobody
- * sees it, and a damaged page shows when it is read. */
+/* The same for removed jobs, in case that was interrupted. Rows that cannot be removed now stay:
+ * nobody sees them, and a damaged page shows when it is read. */
 void scores_sweep_unowned(struct store *s);
 
-/* store_test_score.c: makes the rows of table test_score those of the fold, before its epoch is
- * committed.
+/* store_test_score.c: writes the fold's rows to table test_score, before its epoch is committed.
  */
 int test_scores_write(struct store *s, const struct fold *f, struct errbuf *why);
 /* Removes those of epochs >= first. */
@@ -74,23 +74,23 @@ int test_scores_remove(struct store *s, int64_t job, int64_t first, struct errbu
 
 /* store_history.c. */
 
-/* The history of a job, with room for at least `count` samples: the one that was kept, or read from
- * the table. It belongs to the caller, who gives it back with history_keep once it is committed, or
- * drops it with history_done. */
+/* The history of a job, with room for at least `count` samples: the kept one, or read from the
+ * table. The caller owns it, and gives it back with history_keep once it is committed, or drops it
+ * with history_done. */
 int history_take(struct store *s, int64_t job, uint32_t count, struct history *ret,
                  struct errbuf *why);
 void history_keep(struct store *s, int64_t job, struct history *h);
 void history_done(struct history *h); /* a zeroed struct is fine */
 /* Forgets everything but the classes. */
 void history_reset(struct history *h);
-/* Takes in the rows of the committed epochs in [from, to). */
+/* Adds the rows of the committed epochs in [from, to). */
 int history_replay(struct store *s, int64_t job, int64_t from, int64_t to, struct history *h,
                    struct errbuf *why);
-/* Inside a transaction: makes the rows of the job those of h; only those that changed are written,
- * in their places. */
+/* Inside a transaction: brings the rows of the job in line with h; writes only changed rows, in
+ * place. */
 int history_write(struct store *s, int64_t job, const struct history *h, struct errbuf *why);
-/* Writes the rows of every job that has scores and no rows: those of an older version are dropped
- * by its migration. */
+/* Writes the rows of every job that has scores but no rows: the migration drops rows of an older
+ * version. */
 int history_mend(struct store *s, struct errbuf *why);
 
 #endif

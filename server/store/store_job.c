@@ -1,8 +1,7 @@
 /* Jobs and their events. state.db is the truth; difficulty.db has a copy of each job for readers.
  * A change is written to the copy inside the transaction of the truth, which commits last: when
  * either fails, the truth is as it was. A crash in between leaves a copy that is ahead or a copy
- * without a job; job_mirror_all puts that right when the store is opened, or the next change does.
- */
+ * without a job; job_mirror_all repairs that when the store is opened, or the next change does. */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
@@ -30,13 +29,13 @@ static int event_add(struct store *s, int64_t job, const char *kind, const char 
                   DB_ARGS(DB_I(job), DB_I(clock_unix_ms()), DB_S(kind), DB_S(text)), why);
 }
 
-/* What difficulty.db repeats from the spec. */
+/* Fields of the spec that difficulty.db repeats. */
 struct spec_columns {
     struct db_arg seed, attack, epsilon, alpha, attack_steps, normaliser;
 };
 
-/* A spec that today's rules refuse was accepted once: its fields are then unknown, not an error.
- * Memory that is out is one, or they would stay unknown. */
+/* A spec that today's rules refuse was once accepted: its fields are then unknown; that is not an
+ * error. Memory that is out is one, or they would stay unknown. */
 static int read_spec(const char *text, struct spec_columns *ret, struct errbuf *why)
 {
     struct jobspec spec;
@@ -84,7 +83,7 @@ static int mirror(struct store *s, const struct job_record *rec, struct errbuf *
     int rc = read_spec(rec->spec_json, &spec, why);
     if (rc != 0)
         return rc;
-    /* Of an insertion whose truth could not be committed. */
+    /* Removes the copy of an insertion whose truth could not be committed. */
     rc = db_run(&s->difficulty,
                 "DELETE FROM job WHERE uuid = ?1 AND job_id <> ?2"
                 " AND job_id NOT IN (SELECT job_id FROM epoch)",
@@ -131,7 +130,7 @@ static int insert(struct store *s, struct job_record *rec, const struct job_note
                     &rec->job, why);
 
     if (rc == 0)
-        return err_set(why, -EEXIST, "job %lld has the uuid %s already", (long long)rec->job,
+        return err_set(why, -EEXIST, "job %lld already has the uuid %s", (long long)rec->job,
                        rec->uuid);
     if (rc == -ENOENT)
         rc = next_job(s, &rec->job, why);
@@ -215,9 +214,9 @@ int store_event_add(struct store *s, int64_t job, const char *kind, const char *
     return rc == 0 ? event_add(s, job, kind, text, why) : rc;
 }
 
-/* Both locks are held before anything is changed, so that nobody's lock leaves a job without its
- * scores. A crash between the two commits leaves one that can be removed again. Rows that are not
- * got rid of now go at the next opening. */
+/* Takes both locks before it changes anything, so that another process's lock cannot leave a job
+ * without its scores. A crash between the two commits leaves a job that can be removed again. Rows
+ * that cannot be removed now go at the next opening. */
 int store_job_remove(struct store *s, int64_t job, struct errbuf *why)
 {
     int rc = db_begin(&s->state, why);
@@ -306,8 +305,8 @@ static void mirror_one(void *arg, struct job_record *rec)
     free(rec->spec_json);
 }
 
-/* Copies whose job was never committed. One that has epochs is kept: then it is state.db that went
- * back in time, and what was measured is still worth reading. */
+/* Removes copies whose job was never committed. A copy with epochs is kept: then state.db has gone
+ * back in time, and the scores are still worth reading. */
 static int remove_orphans(struct store *s, struct errbuf *why)
 {
     sqlite3_stmt *stmt;

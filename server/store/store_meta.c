@@ -1,6 +1,6 @@
-/* What table meta of difficulty.db says: one row for every column of every table (key
- * "table.column"), every view and every word a reader needs. A column that is added gets its row
- * here; a test walks the schema and misses none. */
+/* The content of table meta of difficulty.db: one row for every column of every table (key
+ * "table.column"), every view and every word that a reader needs. A new column gets its row here; a
+ * test walks the schema and finds any that lacks one. */
 #include "server/store/store_internal.h"
 
 struct meta {

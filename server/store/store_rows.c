@@ -1,5 +1,5 @@
 /* An eponymous virtual table with the columns c0 .. c12 and a hidden one, its argument. It can only
- * be read from its first row to its last, which is all that an INSERT ... SELECT does. */
+ * be read from its first row to its last; an INSERT ... SELECT needs no more. */
 #include "server/store/store_rows.h"
 
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static int rows_disconnect(sqlite3_vtab *table)
     return SQLITE_OK;
 }
 
-/* Only `source = ?` is a way in. */
+/* It needs the condition `source = ?`. */
 static int rows_best_index(sqlite3_vtab *table, sqlite3_index_info *info)
 {
     (void)table;
@@ -128,7 +128,7 @@ static const sqlite3_module module = {
     .xRowid = rows_rowid,
 };
 
-/* The rows of the first argument, and the number of one in the second: is it among them? */
+/* Is the row with the number in the second argument among the rows of the first? */
 static const struct rows *rows_of(sqlite3_value **argv, uint32_t *ret_row)
 {
     const struct rows *rows = sqlite3_value_pointer(argv[0], DB_POINTER_TYPE);

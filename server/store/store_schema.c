@@ -1,7 +1,8 @@
-/* What a database file must be before it is used. It is taken only when it is empty or carries our
- * application_id with a user_version that this program knows; everything else is refused and left
- * as it was. Migration n brings user_version from n to n + 1 in one transaction, so that a crash in
- * one is repaired by running it again. A released migration is never edited, only followed. */
+/* What a database file must be before it is used. A file is accepted only when it is empty or
+ * carries our application_id with a user_version that this program knows; any other is refused and
+ * left as it was. Migration n brings user_version from n to n + 1 in one transaction, so a crash in
+ * it is repaired by running it again. A released migration is never edited; changes go into a new
+ * one. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +52,7 @@ static int difficulty_migrate_3(struct db *db, struct errbuf *why)
 {
     int rc = db_exec(db, sql_difficulty_3, why);
 
-    /* What the table says is rewritten whole: rows of what is no more would stay. */
+    /* The table is rewritten whole: rows of removed columns would otherwise stay. */
     if (rc == 0)
         rc = db_exec(db, "DELETE FROM meta", why);
     return rc == 0 ? meta_write(db, why) : rc;
@@ -90,7 +91,7 @@ struct schema {
     mode_t mode;
     int64_t application_id;
     int (*const *migrations)(struct db *db, struct errbuf *why);
-    int64_t version;        /* how many migrations there are */
+    int64_t version;        /* number of migrations */
     const char *before_all; /* of a new file only */
     const char *pragmas;    /* of each connection */
     bool check_pages;       /* all of it, at each start */
@@ -123,8 +124,8 @@ static const struct schema difficulty_schema = {
     .application_id = DIFFICULTY_ID,
     .migrations = difficulty_migrations,
     .version = sizeof(difficulty_migrations) / sizeof(difficulty_migrations[0]),
-    /* Only a new file can be given the means to shrink, and pages that make a fold a quarter of
-     * the calls. */
+    /* Only a new file can be made able to shrink, and get pages so large that a fold needs a
+     * quarter of the calls. */
     .before_all = "PRAGMA page_size=16384; PRAGMA auto_vacuum=INCREMENTAL;",
     .pragmas = "PRAGMA synchronous=NORMAL;"
                "PRAGMA wal_autocheckpoint=0;"
@@ -153,19 +154,17 @@ static int identify(struct db *db, const struct schema *schema, int64_t *ret_ver
         return rc;
     bool empty = id == 0 && version == 0 && objects == 0;
     if (!empty && (id != schema->application_id || version < 1))
-        return err_set(
-            why, -EUCLEAN,
-            "%s in %s is not a database of Steppe (its application_id is %lld and its "
-            "user_version %lld, needed are %lld and 1 to %lld); it was not touched; move "
-            "it away or choose another folder",
-            db->name, db->dir, (long long)id, (long long)version, (long long)schema->application_id,
-            (long long)schema->version);
+        return err_set(why, -EUCLEAN,
+                       "%s in %s is not a database of Steppe (its application_id is %lld and its "
+                       "user_version %lld, expected %lld and 1 to %lld); it was not touched; move "
+                       "it away or choose another folder",
+                       db->name, db->dir, (long long)id, (long long)version,
+                       (long long)schema->application_id, (long long)schema->version);
     if (version > schema->version)
-        return err_set(
-            why, -ENOTSUP,
-            "%s in %s was written by a newer Steppe (its user_version is %lld, known are "
-            "0 to %lld); it was not touched; use that version",
-            db->name, db->dir, (long long)version, (long long)schema->version);
+        return err_set(why, -ENOTSUP,
+                       "%s in %s was written by a newer Steppe (its user_version is %lld, this one "
+                       "knows 0 to %lld); it was not touched; use that version",
+                       db->name, db->dir, (long long)version, (long long)schema->version);
     *ret_version = version;
     return 0;
 }
@@ -211,8 +210,8 @@ static int migrate(struct db *db, const struct schema *schema, int64_t version, 
     return rc;
 }
 
-/* A damaged difficulty.db shows when it is read; state.db is small and everything follows from it,
- * so all of it is checked before a job goes on. */
+/* A damaged difficulty.db shows when it is read. state.db is small and everything depends on it, so
+ * all of it is checked before a job goes on. */
 static int check_pages(struct db *db, struct errbuf *why)
 {
     sqlite3_stmt *stmt;
@@ -243,7 +242,7 @@ static int schema_open(struct store *s, struct db *db, const struct schema *sche
 
     if (rc != 0)
         return rc;
-    /* A refused file is left with the log that lies beside it. */
+    /* A refused file is left with the log beside it. */
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     rc = identify(db, schema, &version, why);
     if (rc == 0 && schema->check_pages)

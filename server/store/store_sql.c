@@ -1,9 +1,9 @@
 /* The tables and views of both files.
  *
- * difficulty.db is read by whatever SQLite people have: no STRICT tables, and views without ->>,
+ * People read difficulty.db with any version of SQLite: no STRICT tables, and views without ->>,
  * iif, upsert and RETURNING. Views join the epoch table first and fix the order with CROSS JOIN, so
- * that a score is always reached by its key (job_id, epoch, sample_id), and show committed epochs
- * only. Names in views are those of the protocol. */
+ * that a score is always reached by its key (job_id, epoch, sample_id), and show only committed
+ * epochs. Names in views are those of the protocol. */
 #include "server/store/store_internal.h"
 
 /* SQL is laid out as SQL. */
@@ -11,7 +11,7 @@
 
 #define JOB_STATES_CHECK "CHECK(state IN ('queued','running','paused','done','failed','cancelled'))"
 
-/* The promise of a strict job, once a person has given it up. */
+/* For a strict job whose promise a person has given up. */
 const char sql_state_3[] = "ALTER TABLE job ADD COLUMN relaxed INTEGER NOT NULL DEFAULT 0;\n"
                            "ALTER TABLE job ADD COLUMN broken TEXT NOT NULL DEFAULT '';\n";
 
@@ -65,7 +65,7 @@ const char sql_state_1[] =
     "  bytes INTEGER NOT NULL\n"
     ") STRICT, WITHOUT ROWID;\n";
 
-/* BLAKE2b of each piece of a dataset's file, one behind the other. */
+/* BLAKE2b of each piece of a dataset's file, one after the other. */
 const char sql_state_2[] =
     "CREATE TABLE dataset_pieces(\n"
     "  sha256 TEXT PRIMARY KEY,\n"
@@ -182,7 +182,7 @@ const char sql_difficulty_1[] =
     "WHERE e.job_id = j.job_id AND e.epoch = (SELECT max(n.epoch) FROM epoch n\n" \
     "    WHERE n.job_id = j.job_id AND n.state = 'committed' AND n.n_scored > 0)\n" \
     "  AND s.job_id = j.job_id AND s.epoch = e.epoch"
-/* Of rows that are sorted and cut by LIMIT, these are looked up only for what is shown; but not when
+/* When rows are sorted and cut by LIMIT, these are looked up only for the rows shown; but not when
  * an index gives the first term of the order, hence the + before job in ORDER BY. */
 #define OF_SAMPLE \
     " FROM sample m\n" \
@@ -195,7 +195,7 @@ const char sql_difficulty_1[] =
     "  (SELECT l." column " FROM epoch l WHERE l.job_id = j.job_id AND l.state = 'committed'\n" \
     "    AND l." condition " ORDER BY l.epoch DESC LIMIT 1)"
 
-/* Over rows s of score and x of sample_state: from what the last sweep says to its mean over the
+/* Over rows s of score and x of sample_state: from the value of the last sweep to its mean over the
  * epochs, see definition.suspicion. */
 #define SUSPICION(last, mean) \
     last " + (" mean " - " last ") * max(0.0, min(1.0, coalesce(50 * e.newly_right - 1, 1.0)))"
@@ -205,7 +205,7 @@ const char sql_difficulty_1[] =
 #define MARGIN \
     "(-s.loss - ln(" REST ")\n" \
     "    - ln(max(0.001, min(1.0, s.el2n / " REST " * s.el2n / " REST " - 1))) / 2)"
-/* `columns`: suspicion, and what it is made of. */
+/* `columns`: suspicion and its parts. */
 #define VIEW_SUSPECT(columns) \
     "CREATE VIEW v_suspect AS\n" \
     "SELECT j.job_id AS job, e.epoch AS epoch, s.sample_id AS sample, x.class_id AS label,\n" \
@@ -329,8 +329,8 @@ const char sql_difficulty_2[] =
     "DROP VIEW v_job_compare;\n"
     JOB_COMPARE("j.alpha AS alpha,\n  j.attack_steps AS attack_steps, ");
 
-/* The history of a sample with means over the epochs, and what is read off it. sample_state is
- * written again from the scores by history_mend. */
+/* The history of a sample with means over the epochs, and the views that use it. history_mend
+ * writes sample_state again from the scores. */
 const char sql_difficulty_3[] =
     "ALTER TABLE epoch ADD COLUMN newly_right REAL;\n"
     "DROP VIEW v_label_suspect;\n"
@@ -381,8 +381,8 @@ const char sql_difficulty_3[] =
     "FROM job j CROSS JOIN sample_state s WHERE s.job_id = j.job_id\n"
     "GROUP BY j.job_id, s.n_forget;\n"
 
-    /* Joined first, ranked then: the other way round SQLite compares every pair. Equal values share
-     * the mean of their ranks: of the first place and the last. */
+    /* Joined first, then ranked: the other way round SQLite compares every pair. Equal values share
+     * the mean of their first and last place. */
     "CREATE VIEW v_rank_correlation AS\n"
     "SELECT job, other, samples,\n"
     "  (xy - mx * my) / sqrt((xx - mx * mx) * (yy - my * my)) AS spearman\n"
@@ -436,7 +436,7 @@ const char sql_difficulty_4[] =
     "      WHERE t.job_id = n.job_id AND t.epoch = n.epoch))\n"
     "ORDER BY +job DESC, adm DESC, gap DESC, sample;\n";
 
-/* Scores that are not kept. */
+/* For scores that are not kept. */
 const char sql_difficulty_5[] =
     "ALTER TABLE epoch ADD COLUMN n_dropped INTEGER NOT NULL DEFAULT 0;\n";
 

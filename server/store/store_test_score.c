@@ -1,6 +1,6 @@
-/* Scores of the test samples, of jobs that keep them: a table of their own, for they are no part of
- * the order, of the history and of the hash of an epoch. Their rows are there before the epoch is
- * committed; views show committed epochs only. */
+/* Scores of the test samples, for jobs that keep them. They have their own table, because they are
+ * not part of the order, the history and the hash of an epoch. Their rows are written before the
+ * epoch is committed; views show only committed epochs. */
 #include <errno.h>
 
 #include "server/store/store_internal.h"

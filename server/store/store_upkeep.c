@@ -1,7 +1,7 @@
-/* Backups use SQLite's online copy from the connection that writes: what it commits between two
- * steps goes into the copy as well, so that the copy need not begin again. Retention marks the
- * epochs of a job in one durable transaction and removes their rows slice by slice; a crash in
- * between leaves rows that nobody sees and that the next look removes. */
+/* Backups use SQLite's online copy from the connection that writes: its commits between two steps
+ * also go into the copy, so that the copy need not begin again. Retention marks the epochs of a job
+ * in one durable transaction and removes their rows slice by slice; a crash in between leaves rows
+ * that nobody sees; the next pass removes them. */
 #include "server/store/store_upkeep.h"
 
 #include <errno.h>
@@ -26,13 +26,13 @@ struct store_backup {
     sqlite3_backup *pages;
 };
 
-/* A copy is one file: it is read without a log beside it, by whoever may read it. */
+/* A copy is one file: people read it without a log beside it. */
 static int seal_copy(struct db *copy, struct errbuf *why)
 {
     return db_exec(copy, "PRAGMA journal_mode=DELETE", why);
 }
 
-/* SQLITE_DONE as 0, SQLITE_OK as 1. Nobody else knows the copy: who is locked is `from`. */
+/* SQLITE_DONE as 0, SQLITE_OK as 1. Nobody else knows the copy, so a locked file is `from`. */
 static int copy_pages(const struct db *from, struct db *copy, sqlite3_backup *pages, int count,
                       struct errbuf *why)
 {
@@ -141,7 +141,7 @@ int store_vacuum(struct store *s, struct errbuf *why)
 
 /* --- retention --- */
 
-/* Scored epochs of a job that ended, ascending. */
+/* Scored epochs of an ended job, ascending. */
 struct ended {
     int64_t job, finished_unix_ms, rows;
     int64_t *epochs; /* owned */
@@ -158,8 +158,8 @@ static void add_epoch(struct ended *e, int64_t epoch, int64_t rows)
     e->rows += rows;
 }
 
-/* Every k-th epoch stays, so that all that stay come to at most `cap` epochs; 0: none but the first
- * and the last ones. */
+/* The k for which keeping every k-th epoch leaves at most `cap` epochs; 0: keep only the first and
+ * the last ones. */
 static size_t stride(size_t count, int64_t cap)
 {
     int64_t room = cap - LAST_EPOCHS - 1;
@@ -180,7 +180,7 @@ static bool keeps(const struct keep *k, size_t i, size_t count)
     return i == 0 || i + LAST_EPOCHS >= count || (k->every && i % k->every == 0);
 }
 
-/* What the policy says of the place-th youngest job; false: all of it stays. */
+/* What the policy says about the place-th youngest job; false: everything stays. */
 static bool judge(const struct retention *r, const struct ended *e, int64_t place, int64_t now_ms,
                   struct keep *ret)
 {
@@ -201,7 +201,7 @@ static bool judge(const struct retention *r, const struct ended *e, int64_t plac
     return false;
 }
 
-/* The epochs lose their scores for whoever asks; the rows go slice by slice. */
+/* The epochs lose their scores for readers; the rows go slice by slice. */
 static int mark(struct store *s, const struct ended *e, const struct keep *k, struct retired *io,
                 struct errbuf *why)
 {
@@ -227,14 +227,14 @@ static int mark(struct store *s, const struct ended *e, const struct keep *k, st
     io->jobs++;
     io->epochs += dropped;
     snprintf(text, sizeof(text),
-             "the scores of %lld of %zu epochs are dropped, as the server's --keep options say",
+             "the scores of %lld of %zu epochs were dropped, as the server's --keep options say",
              (long long)dropped, e->count);
     store_event_add(s, e->job, "retention", text, NULL);
     return 1;
 }
 
-/* Looks at the ended jobs, the youngest first; 1: one lost scores, 0: all may stay as they are.
- * With `oldest` the oldest one that has several epochs is cut down to its last. */
+/* Goes through the ended jobs, the youngest first; 1: one lost scores, 0: all may stay as they are.
+ * With `oldest`, cuts the oldest job with several epochs down to its last. */
 static int look(struct store *s, const struct retention *r, int64_t now_ms, bool oldest,
                 struct retired *io, struct errbuf *why)
 {
@@ -255,7 +255,7 @@ static int look(struct store *s, const struct retention *r, int64_t now_ms, bool
     do {
         step = db_step(&s->difficulty, stmt, why);
         int64_t job = step > 0 ? sqlite3_column_int64(stmt, 0) : 0;
-        if (e.job && job != e.job) { /* all of one job is here */
+        if (e.job && job != e.job) { /* all epochs of one job are here */
             if (oldest ? e.count > 1 : judge(r, &e, place, now_ms, &keep)) {
                 free(last.epochs);
                 last = e;
@@ -280,7 +280,7 @@ static int look(struct store *s, const struct retention *r, int64_t now_ms, bool
     return rc;
 }
 
-/* A slice of rows that an epoch has lost. 1: there was one. */
+/* Removes a slice of rows that an epoch has lost. 1: there was one. */
 static int remove_rows(struct store *s, struct retired *io, struct errbuf *why)
 {
     struct db *db = &s->difficulty;
@@ -319,7 +319,7 @@ static int remove_rows(struct store *s, struct retired *io, struct errbuf *why)
     return rc == 0 ? 1 : rc;
 }
 
-/* Bytes of difficulty.db that hold something. */
+/* Bytes of difficulty.db in use. */
 static int used_bytes(struct store *s, int64_t *ret, struct errbuf *why)
 {
     int64_t pages = 0, free_pages = 0, page_bytes = 0;

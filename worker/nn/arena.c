@@ -56,12 +56,12 @@ int arena_map(struct arena *a)
     if (a->overflow)
         return -EOVERFLOW;
     size_t bytes = arena_bytes(a);
-    /* The kernel promises more than it has and ends the process when it is used. */
+    /* The kernel promises more memory than it has and ends a process that uses it. */
     struct machine machine;
     machine_here(&machine);
     if ((uint64_t)bytes >= (uint64_t)machine_memory(&machine))
         return -ENOMEM;
-    /* One page more than needed, and the unaligned ends are given back. */
+    /* Maps one page more than needed and gives the unaligned ends back. */
     char *raw =
         mmap(NULL, bytes + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED)
@@ -71,7 +71,7 @@ int arena_map(struct arena *a)
         munmap(raw, (size_t)(base - raw));
     if (base < raw + PAGE)
         munmap(base + bytes, (size_t)(raw + PAGE - base));
-    madvise(base, bytes, MADV_HUGEPAGE); /* a wish: small pages work as well */
+    madvise(base, bytes, MADV_HUGEPAGE); /* only a wish: small pages also work */
     memset(base, 0, bytes);
     *a = (struct arena){.base = base, .bytes = bytes};
     return 0;

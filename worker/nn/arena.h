@@ -1,6 +1,6 @@
 /* One block of memory that is laid out before training and never grows: 2 MiB-aligned, huge pages
- * asked for, touched once, so that a step neither allocates nor faults. Take every block once with
- * base NULL (this counts), then arena_map, then take the same blocks again. */
+ * asked for, touched once, so that a step neither allocates nor faults. First take every block with
+ * base NULL, which only counts; then call arena_map; then take the same blocks again. */
 #ifndef STEPPE_WORKER_NN_ARENA_H
 #define STEPPE_WORKER_NN_ARENA_H
 
@@ -16,12 +16,12 @@ struct arena {
 
 /* The next count*size bytes, 64-byte aligned, zeroed when mapped; NULL while counting. */
 void *arena_take(struct arena *a, size_t count, size_t size);
-/* What a block of so many bytes takes of an arena; for whoever lays out blocks inside of one. */
+/* What a block of so many bytes takes of an arena; for code that lays out blocks inside one. */
 size_t arena_share(size_t bytes);
-/* What arena_map would map of what was counted; SIZE_MAX when a size did not fit. */
+/* The bytes that arena_map would map; SIZE_MAX when a size did not fit. */
 size_t arena_bytes(const struct arena *a);
-/* Maps what was counted and starts over. 0, -EOVERFLOW or -ENOMEM (also when it is more than
- * the machine has). */
+/* Maps what was counted and starts over. 0, -EOVERFLOW or -ENOMEM (also when the machine has
+ * less). */
 int arena_map(struct arena *a);
 void arena_unmap(struct arena *a); /* a zeroed struct is fine */
 

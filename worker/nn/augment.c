@@ -1,4 +1,5 @@
-/* Bytes move, a row at a time in a buffer that stays in the first cache, and become numbers once.
+/* Bytes move a row at a time in a buffer that stays in the first-level cache, and become numbers
+ * once.
  */
 #include "worker/nn/augment.h"
 
@@ -21,8 +22,8 @@ struct augment_draw augment_draw(const struct augment *a, uint64_t seed, uint64_
     return draw;
 }
 
-/* Rows of n pixels, w apart, from `from` to `to`; turned: each in the other order. c is a constant
- * where it is called from: a copy of constant size is no call. */
+/* Rows of n pixels, w apart, from `from` to `to`; turned: each in the other order. Callers pass a
+ * constant c: a copy of constant size is not a call. */
 static inline __attribute__((always_inline)) void move_rows(uint8_t *restrict to,
                                                             const uint8_t *restrict from,
                                                             size_t rows, size_t n, size_t w,
@@ -47,7 +48,7 @@ KERNEL static void move_image(uint8_t *restrict to, const uint8_t *restrict from
         move_rows(to, from, rows, n, w, c, turned);
 }
 
-/* The part of 0 .. side - 1 that still lies in there when d is added: [*ret_from, *ret_to). */
+/* The part of 0 .. side - 1 that stays in that range when d is added: [*ret_from, *ret_to). */
 static void overlap(int32_t side, int32_t d, int32_t *ret_from, int32_t *ret_to)
 {
     *ret_from = d < 0 ? -d : 0;
@@ -60,7 +61,7 @@ void augment_load(real *restrict x, const uint8_t *restrict pixels, struct dims 
                   struct augment_draw draw, uint8_t *restrict scratch)
 {
     const size_t entries = (size_t)d.h * d.w * d.c;
-    int32_t top, bottom, left, right; /* of the result, before it is turned: what shows the image */
+    int32_t top, bottom, left, right; /* of the result before turning: where the image is */
 
     if (!draw.flip && draw.dy == 0 && draw.dx == 0) {
         vec_from_bytes(x, pixels, entries);

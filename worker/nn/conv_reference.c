@@ -1,6 +1,6 @@
-/* Convolutions by plain loops: what the other sets are compared with, and the only ones for reals
- * that are doubles. They take the shapes that the vector kernels are for, so that the others go the
- * way of matrix products in every set. */
+/* Convolutions by plain loops: the other sets are compared with them, and they are the only ones
+ * for reals that are doubles. They take the shapes that have vector kernels, so that all other
+ * shapes are matrix products in every set. */
 #include <string.h>
 
 #include "worker/nn/kernels.h"

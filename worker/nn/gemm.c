@@ -20,7 +20,7 @@ void gemm(bool ta, bool tb, int m, int n, int k, const real *a, int lda, const r
     const CBLAS_TRANSPOSE opa = ta ? CblasTrans : CblasNoTrans;
     const CBLAS_TRANSPOSE opb = tb ? CblasTrans : CblasNoTrans;
 
-    /* OpenBLAS clears C by a slow loop of its own on some cores: up to a third of a product with a
+    /* On some cores OpenBLAS clears C by a slow loop: up to a third of the time of a product with a
      * short inner dimension. */
     if (beta == 0) {
         for (size_t i = 0, rows = ldc == n ? 1 : (size_t)m; i < rows; i++)
@@ -48,7 +48,7 @@ void gemm_ref(bool ta, bool tb, int m, int n, int k, const real *a, int lda, con
                 const double y = tb ? b[j * sb + l] : b[l * sb + j];
                 sum += x * y;
             }
-            /* As BLAS: what lies in C counts only when beta is not 0. */
+            /* As in BLAS, the old C counts only when beta is not 0. */
             const double old = beta != 0 ? (double)beta * c[i * sc + j] : 0;
             c[i * sc + j] = (real)(old + sum);
         }

@@ -18,9 +18,9 @@ struct head {
  * j != y, -R/S for y, never p_y - 1. */
 void head_sample(const real *z, uint32_t classes, uint32_t label, struct head *ret, double *delta);
 /* Turns the loss of head_sample into that of a target smoothed by a = smoothing in [0, 1):
- * (1 - a)*loss_y + a/classes * sum_j loss_j = loss + a/classes * sum_j (z_y - z_j), and delta
- * [classes] with it: a/classes less for every class, a more for y. wrong, el2n and predicted stay
- * those of the sample. */
+ * (1 - a)*loss_y + a/classes * sum_j loss_j = loss + a/classes * sum_j (z_y - z_j), and changes
+ * delta [classes] accordingly: a/classes less for every class, a more for y. wrong, el2n and
+ * predicted stay those of the sample. */
 void head_smooth(const real *z, uint32_t classes, uint32_t label, double smoothing, struct head *io,
                  double *delta);
 /* floor(log2(R/S)), 0 when R is 0 or not a number: delta times 2^-exponent has its largest entry in

@@ -37,7 +37,7 @@ static bool always(void)
 static const struct kernels sets[] = {
     {"reference", always, {conv_reference}, NULL},
     {"avx2", has_avx2, {winograd_avx2, conv_avx2}, &dense_avx2},
-    /* Channels that do not fill its vectors may fill the shorter ones. */
+    /* Channels that do not fill its vectors may fill shorter ones. */
     {"avx512", has_avx512, {winograd_avx512, winograd_avx2, conv_avx512, conv_avx2}, &dense_avx512},
 };
 
@@ -87,12 +87,13 @@ int kernels_choose(const char *name, const struct kernels **ret, struct errbuf *
         if (strcmp(sets[i].name, name) != 0)
             continue;
         if (!sets[i].supported())
-            return err_set(why, -EINVAL, "kernel set %s needs a CPU that has it; this one runs %s",
-                           name, allowed);
+            return err_set(why, -EINVAL, "this CPU cannot run kernel set %s; it runs %s", name,
+                           allowed);
         *ret = &sets[i];
         return 0;
     }
-    return err_set(why, -EINVAL, "kernel set is \"%.64s\", this CPU runs %s", name, allowed);
+    return err_set(why, -EINVAL, "there is no kernel set \"%.64s\"; this CPU runs %s", name,
+                   allowed);
 }
 
 const struct kernel *kernels_find(const struct kernels *set, enum conv_op op,

@@ -1,6 +1,6 @@
-/* The kernels of convolutions and the sets they come in. A set is what one kind of CPU runs; it is
- * chosen once, in main(), and handed down to the layers. Its name is part of the numerics class:
- * two sets round differently. To add a kernel: a row in the table of its file. */
+/* The kernels of convolutions and the sets they come in. A set is for one kind of CPU; it is chosen
+ * once, in main(), and handed down to the layers. Its name is part of the numerics class: two sets
+ * round differently. To add a kernel: a row in the table of its file. */
 #ifndef STEPPE_WORKER_NN_KERNELS_H
 #define STEPPE_WORKER_NN_KERNELS_H
 
@@ -24,7 +24,7 @@ struct conv_call {
     const real *x, *w, *b, *dy;
     real *y, *dx, *dw;
     bool relu;  /* y is clamped at 0 */
-    bool add;   /* the gradient is added to what is there, not written over it */
+    bool add;   /* the gradient is added to y, dx or dw instead of overwriting it */
     bool again; /* w and what the same operation's last call left in scratch are unchanged */
     real *scratch;
 };
@@ -42,7 +42,7 @@ struct kernel {
     bool (*takes)(const struct conv_shape *s);
     size_t (*scratch)(const struct conv_shape *s); /* reals it needs */
     void (*run)(const struct conv_call *call);
-    bool whole; /* dear to call: better on all images at once than on some while caches hold them */
+    bool whole; /* a call is costly: one for all images, not one for each cacheful */
 };
 
 /* A dense layer on n samples: x [n, in], w and dw [in, out], y and dy [n, out]. */
@@ -64,7 +64,7 @@ struct kernels {
     const char *name;
     bool (*supported)(void);           /* by this CPU */
     const struct kernel *tables[4];    /* the first row that takes a shape wins */
-    const struct dense_kernels *dense; /* NULL: matrix products do it */
+    const struct dense_kernels *dense; /* NULL: matrix products are used */
 };
 
 /* The set called name ("reference", "avx2", "avx512"); NULL or "": the best one this CPU runs. 0,
@@ -74,7 +74,7 @@ const struct kernels *kernels_best(void);
 /* All sets, from the plainest to the best; NULL behind the last. */
 const struct kernels *kernels_at(size_t index);
 
-/* The set's kernel for an operation on a shape; NULL: it has none, a matrix product does it. */
+/* The set's kernel for an operation on a shape; NULL: it has none, and a matrix product is used. */
 const struct kernel *kernels_find(const struct kernels *set, enum conv_op op,
                                   const struct conv_shape *s);
 /* Reals of scratch that any set's kernels need for a shape. */
@@ -85,8 +85,8 @@ size_t dense_scratch(size_t n, size_t in, size_t out);
 /* Inner entries of a product that are packed at a time. */
 #define DENSE_DEPTH 256
 
-/* Tables, each of its file and ended by a row without a name. Those of instruction sets that the
- * build cannot make are empty. */
+/* Tables, one a file, each ended by a row without a name. A table is empty when the build cannot
+ * make its instruction set. */
 extern const struct kernel conv_reference[], conv_avx2[], conv_avx512[];
 extern const struct dense_kernels dense_avx2, dense_avx512;
 

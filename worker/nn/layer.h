@@ -1,6 +1,6 @@
-/* What every layer kind provides. A layer keeps nothing of its own: the net owns the memory and
- * hands out views. To add a kind: a file layer_<kind>.c with its struct layer_ops, a row in
- * layer.c. Flatten has none: NHWC in memory is already the flat order. */
+/* What every layer kind provides. A layer owns nothing: the net owns the memory and hands out
+ * views. To add a kind: a file layer_<kind>.c with its struct layer_ops, a row in layer.c. Flatten
+ * has none: NHWC in memory is already the flat order. */
 #ifndef STEPPE_WORKER_NN_LAYER_H
 #define STEPPE_WORKER_NN_LAYER_H
 
@@ -22,23 +22,23 @@ struct layer_pass {
     uint32_t number;             /* of the layer in the model */
     const struct net_mode *mode; /* of the last forward */
     uint32_t n;
-    /* A ReLU right behind a layer that takes it over is computed with it. Its mask is applied to dy
-     * by the layer itself (mask_dy), or by the max-pool behind to its own, smaller, dx (mask_dx).
+    /* A layer may compute the ReLU right behind it as well. Then the layer applies the mask to dy
+     * (mask_dy), or the max-pool behind applies it to its own, smaller, dx (mask_dx).
      */
     bool relu, mask_dy, mask_dx;
     bool add_dx; /* dx is added to, not overwritten */
-    /* [n, O], added to y before the ReLU; NULL: nothing is. Its gradient is what backward leaves in
-     * dy (which an add may leave in dx as well). */
+    /* [n, O], added to y before the ReLU; NULL: none. Backward leaves its gradient in dy (an add
+     * may also leave it in dx). */
     const real *skip;
     const real *w, *b;                      /* parameters; b is NULL without bias */
     const real *running_mean, *running_var; /* batchnorm: [C] */
     const real *x;                          /* [n, I] */
     real *y;                                /* [n, O]; may be x in layers that work in place */
-    void *kept;                             /* what forward keeps for backward beside x and y */
+    void *kept;                             /* what forward keeps for backward, beside x and y */
     real *scratch;                          /* shared by all layers, free between calls */
     real *dy;                               /* [n, O] gradient of y; may be changed */
     real *dx;      /* [n, I]; may be dy in layers with dx_over_dy; NULL: not wanted */
-    real *dw, *db; /* overwritten; dw NULL: neither is wanted; db NULL without bias */
+    real *dw, *db; /* overwritten; dw NULL: neither is wanted; db is NULL without bias */
 };
 
 /* Memory a layer needs for shards of up to `batch` samples. */
@@ -52,17 +52,17 @@ struct layer_ops {
     bool in_place;    /* y may be x, and then dx is dy */
     bool dx_over_dy;  /* dx may be dy */
     bool takes_relu;  /* looks at relu and mask_dy */
-    bool takes_skip;  /* does an add behind it */
-    bool leaves_mask; /* a max-pool behind the ReLU may do the mask instead */
-    /* What backward reads of values: x always, x for dw, y always; and y for a mask, unless
-     * masks_by_x: where there is no skip it takes the mask from x. */
+    bool takes_skip;  /* also computes an add behind it */
+    bool leaves_mask; /* a max-pool behind the ReLU may apply the mask instead */
+    /* The values that backward reads: x always, x for dw, y always; also y for a mask, unless
+     * masks_by_x: then it takes the mask from x where there is no skip. */
     bool reads_x, dw_reads_x, reads_y, masks_by_x;
     void (*plan)(const struct layer *l, uint32_t batch, struct layer_space *ret);
     void (*forward)(const struct layer_pass *p);
-    /* Writes y of the last forward again, the same bits; NULL in layers to whom that is dear. */
+    /* Writes y of the last forward again, the same bits; NULL in layers where that is costly. */
     void (*rewrite)(const struct layer_pass *p);
     void (*backward)(const struct layer_pass *p); /* of the last forward */
-    /* What the last forward, in training, measured of the shard: mean[C], unbiased var[C]. NULL in
+    /* What the last forward in training measured on the shard: mean[C], unbiased var[C]. NULL in
      * layers without running statistics. */
     void (*statistics)(const struct layer_pass *p, real *mean, real *var);
 };
@@ -70,8 +70,8 @@ struct layer_ops {
 extern const struct layer_ops layer_dense, layer_conv2d, layer_relu, layer_maxpool, layer_groupnorm,
     layer_add, layer_avgpool, layer_batchnorm, layer_dropout;
 
-/* What an elementwise layer's backward ends with: dy, as it is by then, is written or added to dx,
- * when that is wanted and is not dy itself. */
+/* The end of an elementwise layer's backward: writes or adds dy, as it is by then, to dx, unless dx
+ * is not wanted or is dy itself. */
 void layer_hand_on(const struct layer_pass *p);
 
 /* The operations of a kind; any but LAYER_FLATTEN. */

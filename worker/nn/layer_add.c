@@ -4,8 +4,8 @@
 #include "worker/nn/layer.h"
 #include "worker/nn/vec.h"
 
-/* A residual add that no norm has taken over: y = x + skip, with a ReLU behind it when there
- * is one. The gradient, masked, goes to both; skip's share stays in dy. */
+/* A residual add that no norm has taken over: y = x + skip, with the ReLU behind it if any. The
+ * masked gradient goes to both; skip's share stays in dy. */
 static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
 {
     (void)l, (void)batch;

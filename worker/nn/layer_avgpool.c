@@ -53,7 +53,7 @@ static inline void window_mean(real *restrict y, const real *restrict x, real *r
         y[j] *= share;
 }
 
-/* dx += dy[c] / (kh kw) all over a window. */
+/* dx += dy[c] / (kh kw) everywhere in a window. */
 static inline void window_spread(real *restrict dx, const real *restrict dy, const struct pool *g)
 {
     const size_t c = g->c;

@@ -1,11 +1,13 @@
-/* Convolution, NHWC. Shapes that the kernel set has kernels for (kernels.h) are theirs; for the
- * others, and for operations the set leaves out, matrix products over tiles of output pixels: the
- * tile's windows are copied into the rows of a matrix (im2col), col [rows, K], K =
- * kernel*kernel*C_in, and y  = col w + b       forward dw = sum col^T dy    backward, tiles added
- * in order dx = col2im(dy w^T)  backward A 1x1 kernel with stride 1 has its windows in x already:
- * col is x itself, and dx takes the product. with w [K, C_out] as stored. Output pixels are
- * numbered through the shard, so a tile may span images. The number of rows depends on the layer's
- * shape only: it decides how dw is summed, hence the bits. */
+/* Convolution, NHWC. The kernel set computes the shapes for which it has kernels (kernels.h).
+ * Others, and operations that the set leaves out, are matrix products over tiles of output pixels.
+ * A tile's windows are copied into the rows of a matrix (im2col), col [rows, K], K =
+ * kernel*kernel*C_in; with w [K, C_out] as stored:
+ *   y  = col w + b           forward
+ *   dw = sum col^T dy        backward, tiles added in order
+ *   dx = col2im(dy w^T)      backward
+ * For a 1x1 kernel with stride 1 the windows are the pixels: col is x itself, and dx takes the
+ * product. Output pixels are numbered through the shard, so a tile may span images. The number of
+ * rows depends on the layer's shape only: it decides how dw is summed, hence the bits. */
 #include <string.h>
 
 #include "worker/nn/gemm.h"
@@ -19,9 +21,10 @@
 #define SMALL_PRODUCT 1000000
 #define TILE_ROWS_MIN 48
 #define TILE_ROWS_MAX 1024
-/* Reals in col where the small product is out of reach: half of a small second-level cache. */
+/* Reals in col when the small product cannot be used: half of a small second-level cache. */
 #define TILE_REALS 65536
-/* Of dy that are masked and summed at a time: they and their y stay in a second-level cache. */
+/* Reals of dy that are masked and summed at a time: they and their y stay in a second-level
+ * cache. */
 #define SETTLED_REALS 32768
 
 struct conv {
@@ -315,7 +318,7 @@ static void forward(const struct layer_pass *p)
     k->run(&call);
 }
 
-/* What every gradient needs of dy first, for `rows` pixels from `at` on: its mask, and its sum. */
+/* What every gradient needs first: masks dy for `rows` pixels from `at` on, and sums it. */
 static void settle(const struct layer_pass *p, size_t at, size_t rows)
 {
     const size_t out = p->layer->out.c;
@@ -327,7 +330,7 @@ static void settle(const struct layer_pass *p, size_t at, size_t rows)
         vec_add_rows(p->db, dy, rows, out);
 }
 
-/* The gradients that are asked for by products; settles dy on the way when `fresh`. */
+/* The wanted gradients by products; settles dy on the way when `fresh`. */
 static void backward_products(const struct conv *g, const struct layer_pass *p, bool dw, bool dx,
                               bool fresh)
 {
@@ -350,8 +353,8 @@ static void backward_products(const struct conv *g, const struct layer_pass *p, 
     }
 }
 
-/* The gradients that have kernels (NULL: not that one). When dy needs to be settled that is done
- * for so many images at a time as the caches hold until the kernels read them. */
+/* The gradients that have kernels (NULL: not that one). When dy needs to be settled, it settles as
+ * many images at a time as the caches hold until the kernels read them. */
 static void backward_kernels(const struct conv *g, const struct layer_pass *p,
                              const struct kernel *dw, const struct kernel *dx)
 {

@@ -27,7 +27,7 @@ static struct dense_call call_of(const struct layer_pass *p)
                                .scratch = p->scratch};
 }
 
-/* y [n, O] = x [n, I] w [I, O] + b [O]. The bias is what the product is added to. */
+/* y [n, O] = x [n, I] w [I, O] + b [O]. The product is added to the bias. */
 static void forward(const struct layer_pass *p)
 {
     const struct dense_call d = call_of(p);

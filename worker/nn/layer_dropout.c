@@ -3,8 +3,8 @@
  * step, slot of the sample in the batch, number of the layer, e) and of nothing else, so that all
  * passes of a step drop the same.
  *
- * In place when nothing else reads its input: a ReLU's mask taken from what is left of its output
- * is right, since an entry that was dropped has no gradient either. */
+ * In place when nothing else reads its input. A ReLU may then take its mask from what is left of
+ * its output: a dropped entry has no gradient either. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>

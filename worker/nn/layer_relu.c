@@ -4,7 +4,7 @@
 #include "worker/nn/vec.h"
 
 /* A ReLU that no layer has taken over. In place when nothing else reads its input: the layer that
- * wrote that does not need it in its backward pass. */
+ * wrote the input does not need it in its backward pass. */
 static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
 {
     (void)l, (void)batch;

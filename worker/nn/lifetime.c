@@ -13,7 +13,7 @@ static bool overlap(const struct block *a, const struct block *b)
     return a->place < b->place + b->size && b->place < a->place + a->size;
 }
 
-/* The block that is in the way of b among those placed before it; NULL: none. */
+/* Among the blocks placed before b, one that is in its way; NULL: none. */
 static const struct block *obstacle(const struct block *blocks, const int *placed, int count,
                                     const struct block *b)
 {
@@ -48,7 +48,7 @@ size_t lifetime_place(struct block *blocks, int count)
         struct block *b = &blocks[at];
         const struct block *other;
         size_t best = 0;
-        /* Behind one of the others, or at the beginning: the lowest place where nothing is. */
+        /* The lowest free place: behind one of the other blocks, or at the beginning. */
         b->place = 0;
         if (obstacle(blocks, placed, n, b)) {
             best = (size_t)-1;

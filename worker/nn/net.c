@@ -28,7 +28,7 @@ struct net {
     const struct model *model;
     const struct kernels *kernels;
     struct form forms[FORMS];
-    bool folds;        /* there is something to fold: FOLDED is used */
+    bool folds;        /* a convolution can be folded: FOLDED is used */
     struct form *form; /* of the last forward */
     real *filters;     /* of a convolution that is folded, its bias and the scale */
     uint32_t batch_max;
@@ -46,14 +46,14 @@ void net_thread_init(void)
 
 static real *block_at(const struct net *net, int block)
 {
-    /* There is no memory yet while it is counted. */
+    /* While memory is counted, there is none yet. */
     if (block == NO_BLOCK || !net->memory)
         return NULL;
     return (real *)(void *)(net->memory + net->form->plan.blocks[block].place);
 }
 
-/* A value in the backward pass, or in the forward one. One that nobody reads in the backward pass
- * is where it was. */
+/* A value in the backward or the forward pass. A value that nobody reads in the backward pass stays
+ * where it was. */
 static real *value_at(const struct net *net, int value, bool backward)
 {
     if (value == NO_VALUE)
@@ -88,8 +88,8 @@ static void set_passes(struct net *net, struct form *f)
     }
 }
 
-/* Takes memory from the arena, in the same order when counting and when it is mapped. The forms use
- * the same: one forward and its backward are in one of them. */
+/* Takes memory from the arena, in the same order for counting and mapping. The forms share it: a
+ * forward and its backward are in one form. */
 static void lay_out(struct net *net)
 {
     const struct layer *layers = net->model->layers;
@@ -135,7 +135,7 @@ static int make_forms(struct net *net)
     return 0;
 }
 
-/* Everything but its memory: that is counted. */
+/* Everything but the memory, which is only counted. */
 static struct net *prepare(const struct model *m, const struct kernels *kernels, uint32_t batch_max)
 {
     assert(batch_max >= 1 && m->layer_count >= 1);
@@ -270,7 +270,7 @@ const real *net_forward(struct net *net, const struct net_mode *mode, const real
     return net->form->passes[m->layer_count - 1].y;
 }
 
-/* Behind the params `first` and up to `last`. */
+/* Clears the padding behind the params from `first` up to `last`. */
 static void clear_padding(const struct model *m, int first, int last, real *dtheta)
 {
     for (int i = first; i < last; i++) {
@@ -295,7 +295,7 @@ void net_statistics(const struct net *net, real *dtheta)
     clear_padding(m, m->trained_count, m->param_count, dtheta);
 }
 
-/* Writes the values again that lie in wait of stage i, those that others begin with first. */
+/* Writes again the values that stage i needs; first those from which others are computed. */
 static void rewrite_for(struct net *net, int i, const real *theta, int purpose)
 {
     const struct layer *layers = net->model->layers;
@@ -312,8 +312,8 @@ static void rewrite_for(struct net *net, int i, const real *theta, int purpose)
     }
 }
 
-/* One stage's backward. Of the gradients that nobody asked for, those that no parameter lies behind
- * are not computed. */
+/* One stage's backward. A gradient that nobody asked for is computed only when a parameter lies
+ * behind it. */
 static void stage_backward(struct net *net, int i, const real *theta, real *dtheta, bool dx)
 {
     const struct model *m = net->model;

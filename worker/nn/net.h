@@ -20,8 +20,8 @@ struct net;
 /* m is borrowed for the life of the net. NULL when memory is out. */
 struct net *net_create(const struct model *m, const struct kernels *kernels, uint32_t batch_max);
 void net_free(struct net *net); /* NULL is fine */
-/* The memory that net_create maps. SIZE_MAX: more than can be counted; 0: there is not even memory
- * to count. */
+/* The memory that net_create maps. SIZE_MAX: more than can be counted; 0: no memory even for
+ * counting. */
 size_t net_bytes(const struct model *m, const struct kernels *kernels, uint32_t batch_max);
 /* Books the time of every layer from now on; NULL: none. Borrowed. */
 void net_profile(struct net *net, struct profile *profile);
@@ -33,18 +33,18 @@ struct net_mode {
     /* Of training, the key of the dropout masks; slot: place in the batch of the first sample. */
     uint64_t seed, step;
     uint32_t slot;
-    /* In evaluation: convolutions do the BatchNorms behind them as well, which is quicker and
-     * rounds otherwise. Only the gradient of x can follow. */
+    /* In evaluation: convolutions include the BatchNorms behind them, which is quicker and rounds
+     * differently. Only the gradient of x can follow. */
     bool fold;
 };
 
 /* x [n, h, w, c] in [0, 1]; normalised inside. Returns logits [n, classes], valid until the next
- * forward. x is borrowed until the backward that belongs to it is done. 1 <= n <= batch_max.
- * theta [floats]; in training what lies behind the trained part is not read. */
+ * forward. x is borrowed until its backward is done. 1 <= n <= batch_max. theta [floats]; training
+ * reads only the trained part. */
 const real *net_forward(struct net *net, const struct net_mode *mode, const real *theta,
                         const real *x, uint32_t n);
-/* After a forward in training: writes the running part of dtheta [floats], which lies behind the
- * trained one, with what the BatchNorms measured: mean and unbiased variance (padding 0). */
+/* After a forward in training: writes what the BatchNorms measured, mean and unbiased variance
+ * (padding 0), into the running part of dtheta [floats], which lies behind the trained part. */
 void net_statistics(const struct net *net, real *dtheta);
 /* Backward of the last forward (same theta, its mode). dlogits [n, classes]. The trained part of
  * dtheta [floats] is overwritten with the gradient summed over samples (padding 0), the part behind

@@ -49,7 +49,7 @@ void norm_spread(const struct norm *g, real *factor)
         memcpy(factor + at, factor, g->c * sizeof(*factor));
 }
 
-/* The usual number of lanes is known to the compiler. */
+/* The compiler knows the usual number of lanes. */
 #define WITH_LANES(g, call, ...)                                                                   \
     do {                                                                                           \
         if ((g)->lanes == LANES)                                                                   \
@@ -173,7 +173,8 @@ void norm_write(const struct norm *g, const struct layer_pass *p, size_t at, siz
 /* --- backward --- */
 
 /* lane_a = sum d, lane_b = sum d (x - mean). y: d is written to dy, which is masked where y is not
- * positive; by_x: masked where x gave the ReLU nothing, by the very arithmetic of write_rows. */
+ * positive; by_x: masked where the ReLU got nothing positive from x, by the same arithmetic as
+ * write_rows. */
 INLINE void sum_rows(const struct norm *g, real *restrict dy, const real *restrict y,
                      const real *restrict x, bool by_x, size_t rows, size_t k)
 {

@@ -1,7 +1,8 @@
 /* What BatchNorm and GroupNorm have in common: walks over an activation, NHWC, with factors per
  * channel. Both compute y = (x - mean) scale + shift (+ skip, ReLU), and backward
  *   dx (+)= d scale - ((x - mean) slope + offset),
- * where d is dy, 0 where the ReLU's output is. They differ in what the statistics are taken over.
+ * where d is dy, or 0 where the ReLU's output is 0. They differ in the entries over which the
+ * statistics are taken.
  *
  * Rows of few channels are short for a vector: `fold` pixels of a sample are taken as one row of
  * `lanes` = fold*C entries. Sums run per lane over blocks of rows in float, over blocks and lanes

@@ -11,15 +11,15 @@ struct draft {
     const struct model *m;
     struct plan *plan;
     bool folded;
-    int readers[LAYERS_MAX];      /* layers that read a layer's output */
-    int reader[LAYERS_MAX];       /* the last one of them */
-    int value[LAYERS_MAX];        /* that holds a layer's output */
-    int uses[1 + LAYERS_MAX];     /* layers that compute from a value, while it is one layer's */
+    int readers[LAYERS_MAX];  /* layers that read a layer's output */
+    int reader[LAYERS_MAX];   /* the last one of them */
+    int value[LAYERS_MAX];    /* the value that holds a layer's output */
+    int uses[1 + LAYERS_MAX]; /* layers that compute from a value while it belongs to one layer */
     bool taken_over[LAYERS_MAX];  /* an earlier stage does the layer */
     bool trained[1 + LAYERS_MAX]; /* some layer before the value has parameters */
     int writer[1 + LAYERS_MAX];   /* the stage that first wrote a value */
     int writers[1 + LAYERS_MAX];  /* stages that write it */
-    int gradient[1 + LAYERS_MAX]; /* block of a value's gradient, while it has one */
+    int gradient[1 + LAYERS_MAX]; /* block of a value's gradient while it has one */
 };
 
 static int forward_tick(int stage)
@@ -61,7 +61,7 @@ static int sole_reader(const struct draft *d, int i, enum layer_kind kind)
     return d->readers[i] == 1 && d->m->layers[d->reader[i]].kind == kind ? d->reader[i] : -1;
 }
 
-/* The add right behind norm i whose other summand is there in time; -1: there is none. */
+/* The add right behind norm i if its other summand is computed in time; else -1. */
 static int find_add(const struct draft *d, int i)
 {
     const int add = sole_reader(d, i, LAYER_ADD);
@@ -72,7 +72,7 @@ static int find_add(const struct draft *d, int i)
     return (l->input == i ? l->from : l->input) > i ? -1 : add;
 }
 
-/* That add is done with the norm. Returns the layer whose output the stage then gives. */
+/* The norm takes over that add. Returns the layer whose output the stage then gives. */
 static int take_over_add(struct draft *d, int i)
 {
     const int add = find_add(d, i);
@@ -113,8 +113,8 @@ const struct layer_ops *plan_ops(const struct plan *p, const struct model *m, in
     return p->stages[i].adds ? &layer_add : layer_ops_of(m->layers[i].kind);
 }
 
-/* The norm behind a convolution is folded into it. Returns the layer whose output the stage then
- * gives: the norm, when no add is left of it. */
+/* Folds the norm behind a convolution into it. Returns the layer whose output the stage then gives:
+ * the norm, unless its add remains. */
 static int fold_norm(struct draft *d, int i)
 {
     const struct layer *l = &d->m->layers[i];
@@ -165,7 +165,7 @@ static void plan_stage(struct draft *d, int i)
     if (d->taken_over[i])
         return;
     const struct layer_ops *ops =
-        layer_ops_of(l->kind); /* takes over an add, even if it only adds */
+        layer_ops_of(l->kind); /* takes over an add, even if that is all it does */
     s->runs = true;
     d->value[i] = s->y = ops->in_place && d->uses[s->x] == 1 ? s->x : 1 + i;
     if (l->kind == LAYER_ADD)
@@ -205,7 +205,7 @@ static void forward_reads(struct draft *d, int value, int i)
         b->dies = forward_tick(i);
 }
 
-/* Only a value that is one norm's and nobody's who works in place. */
+/* Only a value that one norm alone writes, with no layer working on it in place. */
 static bool can_rewrite(const struct draft *d, int value)
 {
     return value != 0 && d->writers[value] == 1 &&
@@ -279,7 +279,7 @@ static void plan_values(struct draft *d)
 
 /* --- gradients --- */
 
-/* Nobody reads the block behind the backward of stage i. */
+/* Nobody reads the block after the backward of stage i. */
 static void end_block(struct draft *d, int block, int i)
 {
     d->plan->blocks[block].dies = backward_tick(d, i);

@@ -1,17 +1,17 @@
-/* How a model's layers become stages over values, and where these lie. A value is one activation:
- * number 0 is the image, 1 + i what layer i writes. A stage is a layer that computes; the others
- * are done by an earlier stage (a ReLU by the layer before it, an add by the norm before it) or do
- * nothing (flatten). A gradient of a value begins with the first stage, walking backward, that has
- * a part of it, later ones add theirs (always in that order), and ends with the stage that wrote
- * the value.
+/* How a model's layers become stages over values, and where the values lie. A value is one
+ * activation: number 0 is the image, 1 + i what layer i writes. A stage is a layer that computes;
+ * the others are done by an earlier stage (a ReLU by the layer before it, an add by the norm before
+ * it) or do nothing (flatten). Walking backward, the first stage that has a part of a value's
+ * gradient begins it, later ones add theirs (always in that order), and it ends with the stage that
+ * wrote the value.
  *
- * Values and gradients lie in blocks, which live as long as somebody reads them. What a norm wrote
- * ends with its last reader forward, and is written again (layer_ops.rewrite) when the backward
- * comes to the first stage that reads it: it costs one walk and saves half of the memory.
+ * Values and gradients lie in blocks, which live as long as a stage reads them. What a norm wrote
+ * ends with its last forward reader and is written again (layer_ops.rewrite) before the first
+ * backward stage that reads it: that costs one walk and saves half of the memory.
  *
  * A folded plan is for scoring in evaluation, where a BatchNorm is a constant factor and shift for
- * each channel: the convolution before it does it with filters of its own, and what
- * is left of the norm is the add behind it, or nothing. Only the gradient of the image can follow.
+ * each channel: the convolution before it includes them in its own filters, and only the add behind
+ * the norm is left, or nothing. Only the gradient of the image can follow.
  *
  * Ticks: i is the forward of stage i, L (layers) between the passes, 2L - i the backward of stage
  * i, 2L + 1 the end. */
@@ -28,26 +28,26 @@
 #define NO_BLOCK (-1)
 #define NO_STAGE (-1)
 
-/* What a backward is for: with gradients of parameters, which need more of the values, or of the
- * image only. */
+/* What a backward computes: also gradients of parameters, which need more of the values, or only
+ * that of the image. */
 enum { FOR_PARAMS, FOR_IMAGE, PURPOSES };
 
 struct stage_plan {
-    bool runs;                   /* the layer computes; nothing below counts when not */
+    bool runs;                   /* the layer computes; if not, nothing below counts */
     bool relu, mask_dy, mask_dx; /* see struct layer_pass */
     int x, y;                    /* values; equal when the layer works in place */
     int skip;                    /* the value that is added to y, or NO_VALUE */
     int dy, dx;                  /* blocks of the gradients of y and x; may be equal */
-    bool add_dx;                 /* x has a part of its gradient already */
+    bool add_dx;                 /* x already has a part of its gradient */
     /* Block that the gradient of y, masked, is added to after the layer's backward; NO_BLOCK when
      * there is no skip or its gradient simply takes over dy's block. */
     int add_skip;
     int fold;  /* conv2d: the BatchNorm whose factors its filters take; NO_STAGE: none */
-    bool adds; /* batchnorm: only the add behind it is left to do */
-    /* The stage before whose backward y is written again; NO_STAGE: it is not. */
+    bool adds; /* batchnorm: only the add behind it remains */
+    /* y is written again before the backward of this stage; NO_STAGE: never. */
     int rewritten_for[PURPOSES];
     bool trainable;                   /* it or a layer before it has parameters */
-    bool x_trainable, skip_trainable; /* some layer before these values has */
+    bool x_trainable, skip_trainable; /* some layer before this value has parameters */
 };
 
 /* Blocks of a value, forward and backward: the same unless it is written again; NO_BLOCK where

@@ -80,7 +80,7 @@ void profile_part(struct profile *p, enum profile_part part)
         book(p, &p->parts[part]);
 }
 
-/* One row of the table: the columns that some layer has, then the row's sum and share. */
+/* One row of the table: the columns that any layer uses, then the row's sum and share. */
 struct table {
     FILE *out;
     bool used[PASSES][2];

@@ -1,7 +1,7 @@
-/* Where a thread's time goes: by layer and pass, and by the parts of a step around the layers. A
- * thread reads the clock when something ends and books the time since the last reading on it, so
- * that nothing is missed and nothing counts twice. Whoever is profiled has a pointer to one of
- * these, NULL when it is not; then nothing is read. */
+/* Where a thread's time goes: by layer and pass, and by the parts of a step around the layers. When
+ * something ends, a thread reads the clock and books the time since its last reading on it, so that
+ * nothing is missed or counted twice. Profiled code has a pointer to one of these; NULL: the clock
+ * is not read. */
 #ifndef STEPPE_WORKER_NN_PROFILE_H
 #define STEPPE_WORKER_NN_PROFILE_H
 
@@ -36,7 +36,7 @@ struct profile;
 struct profile *profile_create(const struct model *m);
 void profile_free(struct profile *p); /* NULL is fine */
 
-/* The functions that book; p NULL: they do nothing. */
+/* These functions book time; p NULL: they do nothing. */
 void profile_pass(struct profile *p, enum profile_pass pass); /* of the layers from now on */
 void profile_layer(struct profile *p, int layer, bool backward);
 void profile_part(struct profile *p, enum profile_part part);

@@ -15,8 +15,8 @@ typedef float real;
 typedef uint32_t real_bits;
 #endif
 
-/* v or 0, by bits: of a ?: the compiler may make branches and masked stores, which are far slower.
- */
+/* v or 0, by bits: from a ?: the compiler may make branches and masked stores, which are far
+ * slower. */
 static inline real real_keep(real v, bool take)
 {
     real_bits bits;

@@ -70,7 +70,7 @@ SIMD_INLINE lanes lanes_clamp(lanes v)
     return SIMD_OP(max)(lanes_zero(), v);
 }
 
-/* Of all lanes: halves added to halves. */
+/* The sum of all lanes: halves added to halves. */
 SIMD_INLINE float lanes_sum(lanes v)
 {
 #ifdef __AVX512F__

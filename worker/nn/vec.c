@@ -15,7 +15,7 @@ void vec_fill_rows(real *restrict y, const real *restrict b, size_t rows, size_t
         memset(y, 0, total * sizeof(*y));
         return;
     }
-    /* Rows are short and calls are dear: double what is there. */
+    /* Rows are short and calls are costly: double what is there. */
     memcpy(y, b, k * sizeof(*y));
     for (size_t done = k; done < total;) {
         const size_t more = done < total - done ? done : total - done;

@@ -3,11 +3,11 @@
  * A file is records of one label byte (CIFAR-100: a coarse one, which is skipped, and a fine one)
  * and 3072 pixels: a plane of 32 x 32 for each of red, green and blue, which become one 32 x 32 x 3
  * image. Samples are numbered as they stand in the files, batch after batch. The names of the
- * classes come from the text file beside them, and their count is what a label may be. File names
- * are read in any case, and the test set may be called otherwise (val.bin, valid_batch.bin).
+ * classes come from the text file beside them, and their count limits the labels. The case of file
+ * names does not matter, and the test set may have another name (val.bin, valid_batch.bin).
  *
- * The archives for Python are pickles, programs to be run, and are not read: whoever has one is
- * told where the other is. */
+ * The archives for Python are pickles, which are programs, and are not read: the refusal says where
+ * the binary form is. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,7 @@ struct kind {
     const char *files[FILES_MAX + 1]; /* the last one is the test split */
     const char *test_ending;          /* behind its word: "test" */
     const char *names;
-    const char *others[2]; /* come with the archive and say nothing that is needed */
+    const char *others[2]; /* come with the archive, but are not needed */
     uint32_t label_bytes;  /* before the pixels; the last of them is the label */
 };
 
@@ -58,7 +58,7 @@ static const struct kind kinds[] = {
 };
 #define KINDS_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
-/* The archives for Python: what their folder is called, and two files that tell it. */
+/* The archives for Python: the name of their folder, and two files that identify it. */
 static const struct {
     const char *archive_folder, *files[2], *binary;
 } pickles[] = {
@@ -73,7 +73,7 @@ struct split {
     uint16_t *labels;
 };
 
-/* The name in the folder that is `wanted` in any case; `wanted` where there is none. */
+/* The name in the folder that equals `wanted` but for case; `wanted` if there is none. */
 static const char *name_find(const struct entries *e, const char *wanted)
 {
     if (entries_find(e, wanted))
@@ -130,7 +130,8 @@ static int pickles_find(const char *path)
     return -1;
 }
 
-/* One name a line; empty lines only at the end, or the names below them would be of other labels.
+/* One name a line; empty lines only at the end, or the names below them would belong to other
+ * labels.
  */
 static int names_read(const char *path, struct dataset_draft *d, struct errbuf *why)
 {
@@ -147,7 +148,7 @@ static int names_read(const char *path, struct dataset_draft *d, struct errbuf *
         if (!*name)
             continue;
         if (line > d->classes + 1)
-            rc = err_set(why, -EINVAL, "%s: line %u is empty, needed is the name of class %u", path,
+            rc = err_set(why, -EINVAL, "%s: line %u is empty, expected the name of class %u", path,
                          d->classes + 1, d->classes);
         else if (d->classes == CLASSES_MAX)
             rc = err_set(why, -EINVAL, "%s has more than %d class names", path, CLASSES_MAX);
@@ -160,7 +161,7 @@ static int names_read(const char *path, struct dataset_draft *d, struct errbuf *
     }
     free(text);
     if (!rc && d->classes < 2)
-        rc = err_set(why, -EINVAL, "%s has %u class names, needed are at least 2, one a line", path,
+        rc = err_set(why, -EINVAL, "%s has %u class names, expected at least 2, one a line", path,
                      d->classes);
     return rc;
 }
@@ -173,7 +174,7 @@ static void record_unpack(const uint8_t *planes, uint8_t *image)
             image[p * CHANNELS + c] = planes[c * PLANE_BYTES + p];
 }
 
-/* Makes room for count samples more. */
+/* Makes room for count more samples. */
 static int split_grow(struct split *s, uint64_t count, const char *path, struct errbuf *why)
 {
     uint64_t samples = s->samples + count;
@@ -204,7 +205,7 @@ static int records_read(const struct kind *kind, uint32_t classes, const char *p
         return rc;
     if (bytes == 0 || bytes % record != 0)
         rc = err_set(why, -EINVAL,
-                     "%s is %s: it has %zu bytes, needed is a whole number of %s records of %zu "
+                     "%s is %s: it has %zu bytes, expected a whole number of %s records of %zu "
                      "bytes",
                      path, bytes ? "truncated" : "empty", bytes, kind->name, record);
     if (!rc)
@@ -233,7 +234,7 @@ struct files {
 };
 
 /* The test set: a file WORD_batch.bin (CIFAR-100: WORD.bin) with the word of a test or validation
- * set. Where there is none, the one that the archive has is missed when it is read. */
+ * set. If there is none, reading fails for lack of the archive's own. */
 static int test_choose(const struct import_request *r, const struct kind *kind,
                        const struct entries *e, struct files *io_files, struct errbuf *why)
 {
@@ -297,7 +298,7 @@ static int files_find(const struct import_request *r, const struct kind *kind, c
     return 0;
 }
 
-/* Says that the archive's folder is read, and what lies beside it. */
+/* Notes that the archive's folder is read, and what lies beside it. */
 static int beside_note(const struct import_request *r, const struct kind *kind, struct errbuf *why)
 {
     struct entries e = {0};
@@ -360,12 +361,12 @@ static int cifar_import(const struct import_request *r, struct dataset_draft *re
 
     if (pickle >= 0)
         return err_set(why, -EINVAL,
-                       "%s holds CIFAR as Python pickles, which are not read; needed is the binary "
+                       "%s holds CIFAR as Python pickles, which are not read; expected the binary "
                        "version, %s of https://www.cs.toronto.edu/~kriz/cifar.html, unpacked",
                        r->path, pickles[pickle].binary);
     if (!kind)
-        return err_set(why, -ENOENT, "%s has neither %s nor %s any more", r->path,
-                       kinds[0].files[0], kinds[1].files[0]);
+        return err_set(why, -ENOENT, "%s no longer has %s or %s", r->path, kinds[0].files[0],
+                       kinds[1].files[0]);
     int rc = entries_read(folder, &e, why);
     if (!rc && strcmp(folder, r->path) != 0)
         rc = beside_note(r, kind, why);

@@ -17,7 +17,7 @@ struct entries {
     size_t count, capacity;
 };
 
-/* Everything in the folder but names that begin with '.' and those of systems (Thumbs.db,
+/* Everything in the folder, except names that begin with '.' and those of systems (Thumbs.db,
  * __MACOSX). 0, -EINVAL (more than SAMPLES_MAX) or -errno. */
 int entries_read(const char *folder, struct entries *ret, struct errbuf *why);
 void entries_add(struct entries *e, const char *name, bool is_folder);
@@ -29,11 +29,11 @@ void entries_sort(struct entries *e);
 /* NULL: no entry has the name. e is sorted. */
 const struct entry *entries_find(const struct entries *e, const char *name);
 
-/* Of a path: false also when it is none or cannot be read. */
+/* Is path a folder? Also false when it cannot be read. */
 bool entries_have_folders(const char *folder);
 /* Does the name end as a picture's? */
 bool entries_is_picture(const char *name);
-/* How many files below the folder have names of pictures. */
+/* How many files below the folder are named like pictures. */
 size_t entries_pictures(const char *folder);
 
 #endif

@@ -1,5 +1,5 @@
-/* IDX files (the format of MNIST and its family), plain or .gz: which of a folder belong together,
- * and what dataset they make.
+/* IDX files (the format of MNIST and its family), plain or .gz: which files of a folder belong
+ * together, and what dataset they make.
  *
  * A folder has train-images-idx3-ubyte, train-labels-idx1-ubyte and, optionally,
  * t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (each plain or with .gz behind it, in any case;
@@ -67,7 +67,7 @@ static const struct pair_scheme idx_scheme = {
     .partner = idx_partner,
 };
 
-/* `from` in the last component of path replaced, where it is first; NULL when it is not there. */
+/* The path with the first `from` in its last component replaced; NULL when there is none. */
 static char *renamed(const char *path, const char *from, const char *to)
 {
     const char *slash = strrchr(path, '/');
@@ -78,7 +78,8 @@ static char *renamed(const char *path, const char *from, const char *to)
     return xasprintf("%.*s%s%s", (int)(at - path), path, to, at + strlen(from));
 }
 
-/* The labels file that belongs to an images file, there or not; NULL when the name says nothing. */
+/* The labels file that belongs to an images file, whether it exists or not; NULL when the name does
+ * not tell. */
 static char *labels_beside(const char *images_path)
 {
     char *labels = renamed(images_path, "images", "labels");
@@ -113,11 +114,11 @@ static int file_import(const char *path, struct part *part, struct errbuf *why)
     char *labels = labels_beside(path);
     if (!labels)
         rc = err_set(why, -EINVAL,
-                     "%s lacks \"images\" in its name, so its labels cannot be found; needed is a "
+                     "%s lacks \"images\" in its name, so its labels cannot be found; expected a "
                      "name such as train-images-idx3-ubyte, or a folder",
                      path);
     else if (!is_there(labels))
-        rc = err_set(why, -ENOENT, "%s has no labels beside it, needed is %s", path, labels);
+        rc = err_set(why, -ENOENT, "%s has no labels beside it, expected %s", path, labels);
     else
         rc = idx_file_labels(labels, path, part->images.samples, &part->labels, why);
     free(labels);
@@ -182,7 +183,7 @@ static int parts_check(const char *images_path, const struct idx_images *train,
     return 0;
 }
 
-/* Of the other formats none is one file. */
+/* No other format is a single file. */
 static bool idx_detect(const char *path, bool is_folder)
 {
     return !is_folder || pairs_detect(path, &idx_scheme);

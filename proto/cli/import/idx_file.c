@@ -1,9 +1,9 @@
 /* IDX: bytes 0 0 8 D (unsigned bytes, D dimensions), D big-endian sizes, then the bytes.
  *
- * The reader believes the sizes of a header only as far as the file can hold them, allocates what
- * they say and reads exactly that many bytes, so a small .gz cannot unfold beyond its header. zlib
- * reads plain files through the same calls. A file that ends too early, goes on too long or is
- * something else is refused with what it looks like. */
+ * The reader believes the sizes of a header only as far as the file can hold them, allocates for
+ * them and reads exactly that many bytes, so a small .gz cannot unfold beyond its header. zlib
+ * reads plain files through the same calls. A file that is too short, too long or something else is
+ * refused, with what it looks like. */
 #include "proto/cli/import/idx_file.h"
 
 #include <errno.h>
@@ -46,14 +46,14 @@ static int input_open(const char *path, struct input *ret, struct errbuf *why)
     struct stat st;
     int rc = 0;
 
-    /* Without O_NONBLOCK a pipe would be waited for. */
+    /* Without O_NONBLOCK we would wait for a pipe. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) != 0) {
         rc = err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
         goto out;
     }
     if (!S_ISREG(st.st_mode) || st.st_size == 0) {
-        rc = err_set(why, -EINVAL, "%s is %s, needed is an IDX file", path,
+        rc = err_set(why, -EINVAL, "%s is %s, expected an IDX file", path,
                      S_ISREG(st.st_mode)   ? "empty"
                      : S_ISDIR(st.st_mode) ? "a folder"
                                            : "not a file");
@@ -101,7 +101,7 @@ static int input_read(struct input *in, void *data, uint64_t bytes, uint64_t *re
     return 0;
 }
 
-/* Refuses the file, which starts with something else than `wanted`. */
+/* Refuses the file, which does not start with `wanted`. */
 static int input_refuse(struct input *in, const char *wanted, struct errbuf *why)
 {
     uint8_t head[SNIFF_BYTES];
@@ -115,11 +115,11 @@ static int input_refuse(struct input *in, const char *wanted, struct errbuf *why
         return rc;
     what = sniff_format(head, got);
     if (what)
-        return err_set(why, -EINVAL, "%s is %s%s, needed is %s", in->path, in_gzip, what, wanted);
+        return err_set(why, -EINVAL, "%s is %s%s, expected %s", in->path, in_gzip, what, wanted);
     if (got < MAGIC_BYTES)
-        return err_set(why, -EINVAL, "%s has %" PRIu64 " bytes only, needed is %s", in->path, got,
+        return err_set(why, -EINVAL, "%s has %" PRIu64 " bytes only, expected %s", in->path, got,
                        wanted);
-    return err_set(why, -EINVAL, "%s starts with bytes %02x %02x %02x %02x, needed is %s", in->path,
+    return err_set(why, -EINVAL, "%s starts with bytes %02x %02x %02x %02x, expected %s", in->path,
                    head[0], head[1], head[2], head[3], wanted);
 }
 
@@ -127,8 +127,8 @@ static int input_truncated(const struct input *in, uint64_t got, uint64_t needed
                            struct errbuf *why)
 {
     return err_set(why, -EINVAL,
-                   "%s is truncated: it ends after %" PRIu64 " bytes, needed are %" PRIu64,
-                   in->path, got, needed);
+                   "%s is truncated: it ends after %" PRIu64 " bytes, expected %" PRIu64, in->path,
+                   got, needed);
 }
 
 /* Reads the magic and the sizes. */
@@ -183,7 +183,7 @@ static int body_read(struct input *in, int dims, uint64_t bytes, uint8_t **ret, 
         rc = err_set(why, -EINVAL,
                      "%s goes on after the %" PRIu64 " bytes that its header announces", in->path,
                      head_bytes + bytes);
-    /* All bytes are there, but the checksum behind them is not. */
+    /* All bytes are there, but the checksum after them is missing. */
     gzerror(in->gz, &code);
     if (!rc && code == Z_BUF_ERROR)
         rc = err_set(why, -EINVAL, "%s is truncated: its gzip checksum is missing", in->path);

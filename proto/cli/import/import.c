@@ -1,4 +1,4 @@
-/* The table of formats, and what is the same for all of them. */
+/* The table of formats, and the work that all of them share. */
 #include "proto/cli/import/import.h"
 
 #include <errno.h>
@@ -49,7 +49,8 @@ static int format_find(const char *path, const struct import_format **ret, struc
 
     if (stat(path, &st) != 0)
         return err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
-    /* No format detects what cannot be read; that is no reason to say that nothing is there. */
+    /* No format detects a path that cannot be read; but then the sentence must not say that nothing
+     * is there. */
     int rc = S_ISDIR(st.st_mode) ? entries_read(path, &e, why) : 0;
     entries_done(&e);
     if (rc)
@@ -65,12 +66,12 @@ static int format_find(const char *path, const struct import_format **ret, struc
                                  : i == FORMATS_COUNT - 1 ? " or "
                                                           : ", ",
                                  formats[i]->needs);
-    return err_set(why, -EINVAL, "%s holds no dataset, needed is %s", path, needs);
+    return err_set(why, -EINVAL, "%s holds no dataset, expected %s", path, needs);
 }
 
-/* The folder that is all there is in path but files that are no pictures, as archives unpack, to be
- * freed; NULL where there is none, or where it has a meaning by itself: a part of a dataset, the
- * one that the request names, a class. */
+/* The only folder in path, when all else are files that are not pictures, as archives unpack; to be
+ * freed. NULL: there is none, or it has a meaning of its own: a part of a dataset, the one that the
+ * request names, a class. */
 static char *wrapped_folder(const struct import_request *r, const char *path)
 {
     const struct import_format *format;
@@ -96,12 +97,12 @@ static char *wrapped_folder(const struct import_request *r, const char *path)
     return inner;
 }
 
-/* Says that inner was looked into, and what lies beside it. */
+/* Notes that inner is read, and what lies beside it. */
 static void wrapper_note(const struct import_request *r, const char *path, const char *inner)
 {
     struct entries e = {0};
 
-    import_note(r->notes, "%s is read, the only folder in %s", inner, path);
+    import_note(r->notes, "reading %s, the only folder in %s", inner, path);
     if (entries_read(path, &e, NULL) != 0)
         return;
     for (size_t i = 0; i < e.count; i++)
@@ -136,7 +137,7 @@ static uint32_t classes_count(const uint16_t *labels, uint32_t n, uint32_t class
     return classes;
 }
 
-/* The labels of labels_path, read as what the file is. */
+/* The labels of labels_path, read in the file's own format. */
 static int labels_read(const struct import_request *r, uint32_t samples, uint16_t **ret,
                        struct errbuf *why)
 {
@@ -159,7 +160,7 @@ static int labels_read(const struct import_request *r, uint32_t samples, uint16_
     return rc;
 }
 
-/* The old labels are the truth, or what was wrong and is gone. */
+/* The old labels are the truth, or they were wrong and are dropped. */
 static int relabel(const struct import_request *r, struct dataset_draft *d, struct errbuf *why)
 {
     uint16_t *labels;
@@ -185,7 +186,7 @@ static int relabel(const struct import_request *r, struct dataset_draft *d, stru
     return 0;
 }
 
-/* What a training image never shows cannot be tested for. */
+/* A class without training images cannot be tested. */
 static int test_labels_check(const struct import_format *format, const struct import_request *r,
                              const struct dataset_draft *d, struct errbuf *why)
 {
@@ -202,7 +203,7 @@ static int test_labels_check(const struct import_format *format, const struct im
     return 0;
 }
 
-/* For a format that gives no names. */
+/* For a format without names. */
 static int classes_set(const struct import_format *format, const struct import_request *r,
                        struct dataset_draft *d, struct errbuf *why)
 {

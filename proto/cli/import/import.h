@@ -12,15 +12,15 @@
 #include "proto/cli/import/import_notes.h"
 #include "proto/cli/import/npy_layout.h"
 
-/* What labels are that take the place of those that a dataset has. */
+/* What the labels are that replace a dataset's own. */
 enum labels_are {
-    LABELS_NOISY, /* those of another experiment: the old ones are the truth */
-    LABELS_TRUE,  /* a correction: they are the truth, the old ones are forgotten */
+    LABELS_NOISY, /* noisy, for an experiment: the old ones are the truth */
+    LABELS_TRUE,  /* a correction: they are the truth, the old ones are dropped */
 };
 
 struct import_request {
     const char *path;
-    /* NULL, or labels that take the place of the training labels: IDX or a list (numbers.h). */
+    /* NULL, or labels that replace the training labels: IDX or a list (numbers.h). */
     const char *labels_path;
     enum labels_are labels_are;
     uint32_t size; /* pictures are scaled to size x size; 0: as they are */
@@ -28,22 +28,22 @@ struct import_request {
      * folders) and the test set ("none": there is none). */
     const char *train, *test;
     enum npy_layout layout;            /* of numpy's arrays of images */
-    struct import_notes *notes;        /* NULL, or what there is to say is added */
+    struct import_notes *notes;        /* NULL, or notes are added to it */
     const volatile sig_atomic_t *stop; /* NULL, or set when the user wants to stop */
 };
 
 /* A format. import fills samples, dims, images and labels of both splits, and either classes and
- * class_names or neither; source where the format has a more exact name than its own. On an error
+ * class_names or neither; and source if it has a name more exact than the format's. On an error
  * *ret is untouched. */
 struct import_format {
     const char *name;
     const char *needs; /* the files that make a folder this format, for a sentence */
     bool scales;       /* request.size is meant for it */
-    bool lays_out;     /* request.layout is */
+    bool lays_out;     /* request.layout is meant for it */
     bool (*detect)(const char *path, bool is_folder);
     int (*import)(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why);
-    /* The file with the test labels where there are any, to be freed. NULL where import gives
-     * names: it has judged the labels itself. */
+    /* The file with the test labels, if any; to be freed. NULL in formats whose import gives names:
+     * it has judged the labels itself. */
     char *(*test_labels)(const struct import_request *r);
 };
 extern const struct import_format idx_format, cifar_format, npy_format, picture_format;
@@ -56,7 +56,7 @@ int import_files(const struct import_request *r, struct dataset_draft *ret, stru
 
 /* folder/name, to be freed. */
 char *import_path(const char *folder, const char *name);
-/* Has the name of a class or a domain (`what`), which place holds, at most CLASS_NAME_BYTES_MAX
+/* Has the name of a class or a domain (`what`), which lies in `place`, at most CLASS_NAME_BYTES_MAX
  * bytes? Importers ask before they read any image. 0 or -EINVAL. */
 int import_name_check(const char *what, const char *place, const char *name, struct errbuf *why);
 /* -EINTR with a sentence once the user wants to stop. */

@@ -1,5 +1,4 @@
-/* What an import says beside its result: what it left out, and how it read what has more than one
- * reading. */
+/* An import's notes beside its result: what it left out, and how it read what is ambiguous. */
 #ifndef STEPPE_PROTO_CLI_IMPORT_IMPORT_NOTES_H
 #define STEPPE_PROTO_CLI_IMPORT_IMPORT_NOTES_H
 
@@ -7,7 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define IMPORT_NOTES_MAX 8 /* a screen has room for more, a reader has not */
+#define IMPORT_NOTES_MAX 8 /* a screen has room for more, a reader no patience */
 
 struct import_notes {
     char *texts[IMPORT_NOTES_MAX];
@@ -19,8 +18,8 @@ struct import_notes {
 /* Adds a sentence; those beyond IMPORT_NOTES_MAX are dropped. n may be NULL here and below. */
 __attribute__((format(printf, 2, 3))) void import_note(struct import_notes *n, const char *fmt,
                                                        ...);
-/* root/name was left out; `below` is how the one who asked calls root: "", or a path with a '/'
- * behind it. Of a folder the pictures in it are counted. */
+/* root/name was left out; `below` is the caller's name for root: "", or a path with a '/' behind
+ * it. For a folder, counts the pictures in it. */
 void import_note_left(struct import_notes *n, const char *root, const char *below, const char *name,
                       bool is_folder);
 /* A line each, with `prefix` before it. */

@@ -21,7 +21,7 @@ static const char *const descrs[DTYPE_WIRE] = {
     [DTYPE_I64] = "<i8", [DTYPE_U64] = "<u8", [DTYPE_F32] = "<f4", [DTYPE_F64] = "<f8",
 };
 
-/* Completes a header of `bytes` whose dictionary begins behind the prefix and ends at `used`. */
+/* Completes a header of `bytes` whose dictionary begins after the prefix and ends at `used`. */
 static void close_header(char *header, size_t bytes, size_t used)
 {
     memcpy(header, "\x93NUMPY\x01\x00", 8);

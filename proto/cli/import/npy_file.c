@@ -1,8 +1,8 @@
 /* .npy: the magic, a version, the length of a header, the header (a Python dictionary with the
  * keys descr, fortran_order and shape), then the entries.
  *
- * The header is parsed strictly and believed only as far as the file's size agrees with it: a file
- * that is shorter or longer than what it announces is refused before anything is allocated. */
+ * The header is parsed strictly, and the file's size must agree with it: a file that is shorter or
+ * longer than announced is refused before anything is allocated. */
 #include "proto/cli/import/npy_file.h"
 
 #include <errno.h>
@@ -28,12 +28,12 @@ int npy_open(const char *path, struct npy_input *ret, struct errbuf *why)
     struct stat st;
     int rc = 0;
 
-    /* Without O_NONBLOCK a pipe would be waited for. */
+    /* Without O_NONBLOCK we would wait for a pipe. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) != 0)
         rc = err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
     else if (!S_ISREG(st.st_mode))
-        rc = err_set(why, -EINVAL, "%s is %s, needed is a .npy file", path,
+        rc = err_set(why, -EINVAL, "%s is %s, expected a .npy file", path,
                      S_ISDIR(st.st_mode) ? "a folder" : "not a file");
     FILE *file = rc ? NULL : fdopen(fd, "rb");
     if (!rc && !file)
@@ -71,7 +71,7 @@ static bool take(const char **at, char c)
     return true;
 }
 
-/* The bytes up to one of the ends, which must be there. */
+/* The bytes up to one of the end characters, of which one must come. */
 static bool take_until(const char **at, const char *ends, char word[NPY_WORD_BYTES])
 {
     size_t bytes = strcspn(*at, ends);
@@ -155,7 +155,7 @@ static bool header_parse(const char *text, struct npy_input *in)
     return *at == 0 && seen == 7;
 }
 
-/* With one size above 1 there is but one order. */
+/* With only one size above 1 there is only one order. */
 static bool one_order(const struct npy_input *in)
 {
     int long_sides = 0;
@@ -171,14 +171,14 @@ int npy_header(struct npy_input *in, struct errbuf *why)
     char *text = NULL;
 
     if (in->bytes < MAGIC_BYTES)
-        return err_set(why, -EINVAL, "%s has %" PRIu64 " bytes only, needed is a .npy file",
+        return err_set(why, -EINVAL, "%s has %" PRIu64 " bytes only, expected a .npy file",
                        in->path, in->bytes);
     int rc = input_read(in, prefix, MAGIC_BYTES, why);
     if (rc)
         return rc;
     if (memcmp(prefix, MAGIC, MAGIC_BYTES) != 0)
         return err_set(why, -EINVAL,
-                       "%s starts with bytes %02x %02x %02x %02x, needed is a .npy file (93 4e 55 "
+                       "%s starts with bytes %02x %02x %02x %02x, expected a .npy file (93 4e 55 "
                        "4d)",
                        in->path, prefix[0], prefix[1], prefix[2], prefix[3]);
     rc = input_read(in, prefix, 4, why);
@@ -226,7 +226,7 @@ const char *npy_shape(const struct npy_input *in, char buf[NPY_SHAPE_BYTES])
 
 int npy_body(struct npy_input *in, uint32_t entry_bytes, uint8_t **ret, struct errbuf *why)
 {
-    /* A file that grows while it is read may have had its header behind the old end. */
+    /* In a file that grows while it is read, the header may end beyond the old end. */
     uint64_t bytes = entry_bytes, there = in->bytes > in->data_at ? in->bytes - in->data_at : 0;
     bool fits = true;
 
@@ -234,7 +234,7 @@ int npy_body(struct npy_input *in, uint32_t entry_bytes, uint8_t **ret, struct e
         fits = !__builtin_mul_overflow(bytes, in->shape[i], &bytes);
     if (!fits || bytes > there)
         return err_set(why, -EINVAL,
-                       "%s is truncated: %" PRIu64 " bytes follow its header, needed are %" PRIu64,
+                       "%s is truncated: %" PRIu64 " bytes follow its header, expected %" PRIu64,
                        in->path, there, fits ? bytes : UINT64_MAX);
     if (bytes < there)
         return err_set(why, -EINVAL,
@@ -293,8 +293,7 @@ static int images_check(const struct npy_input *in, enum npy_layout *io_layout,
         return err_set(why, -EINVAL, "%s has entries of type %s, allowed for images is |u1 (uint8)",
                        in->path, in->descr);
     if (in->dims != 3 && in->dims != 4)
-        return err_set(why, -EINVAL,
-                       "%s has shape %s, needed for images is [N,H,W], [N,H,W,C] or [N,C,H,W]",
+        return err_set(why, -EINVAL, "%s has shape %s, images need [N,H,W], [N,H,W,C] or [N,C,H,W]",
                        in->path, npy_shape(in, shape));
     int rc = npy_layout_judge(in->path, in->shape, in->dims, *io_layout, io_layout, why);
     return rc ? rc : sizes_check(in, *io_layout, ret_dims, why);

@@ -16,17 +16,17 @@ struct npy_images {
     enum npy_layout layout; /* of the file */
 };
 
-/* Whether the file begins as a .npy file does; false also when it cannot be read. */
+/* Does the file begin like a .npy file? Also false when it cannot be read. */
 bool npy_file_is(const char *path);
 
 /* uint8 of shape [N,H,W] (one channel), [N,H,W,C] or [N,C,H,W], which becomes [N,H,W,C]; layout is
- * what npy_layout_judge is asked. Sizes are within common/bounds.h. 0, -EINVAL, -EFBIG or -errno.
+ * passed to npy_layout_judge. Sizes are within common/bounds.h. 0, -EINVAL, -EFBIG or -errno.
  */
 int npy_file_images(const char *path, enum npy_layout layout, struct npy_images *ret,
                     struct errbuf *why);
 
 /* The labels (0 .. CLASSES_MAX-1, integers of any width and byte order, of shape [N] or [N,1]) of
- * the `samples` images of images_path, which is only named in sentences. *ret is to be freed. */
+ * the `samples` images of images_path, which only appears in sentences. *ret is to be freed. */
 int npy_file_labels(const char *path, const char *images_path, uint32_t samples, uint16_t **ret,
                     struct errbuf *why);
 
@@ -37,7 +37,7 @@ struct npy_values {
     double *value; /* finite; integers as they are, bools as 0 and 1; to be freed */
 };
 /* Entries of one of `kinds`, of any width up to 64 bits and any byte order, of shape [N] or [N,1].
- * `what` is what they are called in sentences ("scores"). 0, -EINVAL or -errno. */
+ * `what` is their name in sentences ("scores"). 0, -EINVAL or -errno. */
 int npy_file_values(const char *path, unsigned kinds, const char *what, struct npy_values *ret,
                     struct errbuf *why);
 

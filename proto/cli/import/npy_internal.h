@@ -1,4 +1,4 @@
-/* Shared by the readers of .npy files only: a file that is open, and what its header says. */
+/* Shared only by the readers of .npy files: an open file, and what its header says. */
 #ifndef STEPPE_PROTO_CLI_IMPORT_NPY_INTERNAL_H
 #define STEPPE_PROTO_CLI_IMPORT_NPY_INTERNAL_H
 
@@ -19,14 +19,14 @@ struct npy_input {
     uint64_t bytes;
     /* from the header */
     char descr[NPY_WORD_BYTES];
-    bool fortran; /* the entries lie in another order than C's */
+    bool fortran; /* the entries are not in C's order */
     int dims;
     uint64_t shape[TENSOR_DIMS_MAX];
     uint64_t data_at;
 };
 
 int npy_open(const char *path, struct npy_input *ret, struct errbuf *why);
-/* Entries in Fortran's order are refused where that is another than C's. */
+/* Refuses entries in Fortran's order where it differs from C's. */
 int npy_header(struct npy_input *in, struct errbuf *why);
 /* "[60000,28,28]" into buf, returned. */
 const char *npy_shape(const struct npy_input *in, char buf[NPY_SHAPE_BYTES]);

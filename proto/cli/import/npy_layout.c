@@ -1,7 +1,7 @@
-/* A header does not say which side is which. Grey, RGB and RGBA are what images have, so a second
- * or a last side of 1, 3 or 4 is taken for the channels when the opposite one is none of these;
- * without such a side, the only one that can be channels at all is. Everything else is asked: both
- * readings would train, and one of them on noise. */
+/* A header does not say which side is which. Images are grey, RGB or RGBA, so a second or last side
+ * of 1, 3 or 4 is taken for the channels when the other is none of these. Without such a side, the
+ * only one of the two that can be channels is taken. Otherwise the user must say: both readings
+ * would train, and one of them on noise. */
 #include "proto/cli/import/npy_layout.h"
 
 #include <errno.h>
@@ -38,7 +38,7 @@ static bool allowed(uint64_t channels)
     return channels >= 1 && channels <= CHANNELS_MAX;
 }
 
-/* Of [N,H,W] and [N,C,L]. One channel is the same images either way. */
+/* For [N,H,W] and [N,C,L]. One channel gives the same images either way. */
 static int rows_judge(const char *path, const uint64_t *shape, enum npy_layout *ret,
                       struct errbuf *why)
 {
@@ -50,7 +50,7 @@ static int rows_judge(const char *path, const uint64_t *shape, enum npy_layout *
         return err_set(why, -EINVAL,
                        "%s has shape %s: as [N,H,W] that is images of %" PRIu64 " x %" PRIu64
                        ", as [N,C,L] rows of %" PRIu64 " with %" PRIu64
-                       " channels; needed is --layout nhwc or --layout nchw",
+                       " channels; use --layout nhwc or --layout nchw",
                        path, npy_shape_text(shape, 3, text), a, b, b, a);
     if (usual(b) && b > 1)
         return err_set(why, -EINVAL,
@@ -81,13 +81,13 @@ int npy_layout_judge(const char *path, const uint64_t *shape, int dims, enum npy
     if (!is_first)
         return err_set(why, -EINVAL,
                        "%s has shape %s: neither its second nor its last side can be channels, "
-                       "allowed is 1 to %d; needed is [N,H,W,C] or [N,C,H,W] "
+                       "allowed is 1 to %d; expected [N,H,W,C] or [N,C,H,W] "
                        "(numpy.moveaxis(a, -1, 0) where the images are counted last)",
                        path, npy_shape_text(shape, dims, text), CHANNELS_MAX);
     return err_set(why, -EINVAL,
                    "%s has shape %s: as [N,H,W,C] that is images of %" PRIu64 " x %" PRIu64
                    " with %" PRIu64 " channels, as [N,C,H,W] of %" PRIu64 " x %" PRIu64
-                   " with %" PRIu64 "; needed is --layout nhwc or --layout nchw",
+                   " with %" PRIu64 "; use --layout nhwc or --layout nchw",
                    path, npy_shape_text(shape, dims, text), first, shape[2], last, shape[2], last,
                    first);
 }

@@ -8,7 +8,7 @@
 #include "common/err.h"
 #include "common/model.h"
 
-/* The numbers that follow NPY_LAYOUT_JUDGE are those of the names, and one more. */
+/* The numbers after NPY_LAYOUT_JUDGE are those of the names, plus one. */
 enum npy_layout { NPY_LAYOUT_JUDGE, NPY_LAYOUT_NHWC, NPY_LAYOUT_NCHW };
 extern const char *const npy_layout_names[]; /* "nhwc", "nchw", NULL */
 
@@ -16,9 +16,9 @@ extern const char *const npy_layout_names[]; /* "nhwc", "nchw", NULL */
 #define NPY_SHAPE_BYTES 160
 const char *npy_shape_text(const uint64_t *shape, int dims, char buf[NPY_SHAPE_BYTES]);
 
-/* What an array of 3 or 4 sides, the count of images first, holds: `asked`, or when that is
- * NPY_LAYOUT_JUDGE the layout whose side of channels is plausible while the other's is not. Three
- * sides are [N,H,W], or as NCHW [N,C,L]: images of one row. 0, or -EINVAL when both or neither are
+/* The layout of an array of 3 or 4 sides, the count of images first: `asked`, or for
+ * NPY_LAYOUT_JUDGE the layout whose channels are plausible while the other's are not. Three sides
+ * are [N,H,W], or as NCHW [N,C,L]: images of one row. 0, or -EINVAL when both or neither are
  * plausible; the sentence names path, both readings and --layout. */
 int npy_layout_judge(const char *path, const uint64_t *shape, int dims, enum npy_layout asked,
                      enum npy_layout *ret, struct errbuf *why);

@@ -14,7 +14,7 @@
 
 #define ENDING ".npy"
 
-/* What images and labels are called, before or behind the word of the split. */
+/* The names of images and labels, before or after the word of the split. */
 static const struct {
     const char *images, *labels;
 } parts[] = {{"images", "labels"}, {"x", "y"}, {"data", "targets"}};

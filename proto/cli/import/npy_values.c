@@ -1,6 +1,6 @@
 /* .npy files of one value a sample, of shape [N] or [N,1]: labels, scores, numbers of samples,
- * masks. Every width and byte order of numpy's integers and floats up to 64 bits is read; what a
- * double cannot hold exactly is refused, not rounded. */
+ * masks. Every width and byte order of numpy's integers and floats up to 64 bits is read; a value
+ * that a double cannot hold exactly is refused, not rounded. */
 #include "proto/cli/import/npy_file.h"
 
 #include <errno.h>
@@ -111,7 +111,7 @@ static int values_open(const char *path, unsigned kinds, const char *what, struc
                        in->descr, what, kinds & NPY_FLOATS ? "floats and integers" : "integers",
                        kinds & NPY_BOOLS ? ", or a mask of bools" : "");
     if (in->dims != 1 && !(in->dims == 2 && in->shape[1] == 1))
-        return err_set(why, -EINVAL, "%s has shape %s, needed for %s is [N] or [N,1]", path,
+        return err_set(why, -EINVAL, "%s has shape %s, but %s need [N] or [N,1]", path,
                        npy_shape(in, shape), what);
     return 0;
 }
@@ -168,7 +168,7 @@ static int values_convert(const struct npy_input *in, const struct type *type, c
             integer = integer != 0;
         values[i] = type->kind == NPY_FLOATS ? float_at(at, type) : (double)integer;
         if (!isfinite(values[i]))
-            return err_set(why, -EINVAL, "%s: entry %u is %s, needed is a finite number", in->path,
+            return err_set(why, -EINVAL, "%s: entry %u is %s, expected a finite number", in->path,
                            i, isnan(values[i]) ? "NaN" : "infinite");
         if (integer > EXACT_MAX || integer < -EXACT_MAX)
             return err_set(why, -EINVAL,

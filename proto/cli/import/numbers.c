@@ -29,7 +29,7 @@ struct reader {
     uint32_t count, room;
     const char *at_word; /* what `at` counts */
     bool named;
-    char header[NAME_BYTES]; /* of one column; "": there is none */
+    char header[NAME_BYTES]; /* of one column; "": no name */
 };
 
 static const struct kind {
@@ -69,9 +69,9 @@ static int refuse(const struct reader *r, uint32_t at, const char *found, enum n
 
     needed(r, kind, text, sizeof(text));
     if (!*found)
-        return err_set(why, -EINVAL, "%s: %s %u is empty, needed is %s", r->path, r->at_word, at,
+        return err_set(why, -EINVAL, "%s: %s %u is empty, expected %s", r->path, r->at_word, at,
                        text);
-    return err_set(why, -EINVAL, "%s: %s %u has \"%.40s\", needed is %s", r->path, r->at_word, at,
+    return err_set(why, -EINVAL, "%s: %s %u has \"%.40s\", expected %s", r->path, r->at_word, at,
                    found, text);
 }
 
@@ -91,7 +91,7 @@ static int add(struct reader *r, struct entry e, struct errbuf *why)
     return 0;
 }
 
-/* sample is NULL where the place in the file says which it is. */
+/* sample is NULL when the place in the file tells it. */
 static int take(struct reader *r, uint32_t at, const char *sample, const char *value,
                 struct errbuf *why)
 {
@@ -123,7 +123,7 @@ static char *trim(char *s)
     return s;
 }
 
-/* What programs write where a number is missing, and people too. */
+/* What programs and people write for a missing number. */
 static bool is_missing(const char *s)
 {
     static const char *const words[] = {"na",      "n/a",       "nan",   "nat",    "null",
@@ -166,7 +166,8 @@ static const char *unquoted(const char *cell, char buf[NAME_BYTES])
     return buf;
 }
 
-/* Begins with a letter (all that is beyond ASCII may be one) and is no word for "no number". */
+/* Begins with a letter (any character beyond ASCII may be one) and is not a word for "no
+ * number". */
 static bool is_name(const char *s)
 {
     bool letter = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || *s == '_' || *s & 0x80;
@@ -183,7 +184,7 @@ static void split(char *line, char *cells[CELLS_MAX], int *ret_count)
             cells[*ret_count] = trim(cell);
 }
 
-/* Are these names of columns? An index has none in what pandas writes. */
+/* Are these names of columns? pandas writes none for an index. */
 static bool is_header(struct reader *r, char *cells[CELLS_MAX], int count)
 {
     char first[NAME_BYTES], second[NAME_BYTES] = "";
@@ -197,7 +198,7 @@ static bool is_header(struct reader *r, char *cells[CELLS_MAX], int count)
     return true;
 }
 
-/* Names that say the columns lie the other way round. */
+/* Names that show the columns in the wrong order. */
 static int check_header(const struct reader *r, char *cells[CELLS_MAX], int count, uint32_t at,
                         struct errbuf *why)
 {
@@ -205,7 +206,7 @@ static int check_header(const struct reader *r, char *cells[CELLS_MAX], int coun
 
     if (count == 2 && !is_sample_word(unquoted(cells[0], first)) &&
         is_sample_word(unquoted(cells[1], second)))
-        return err_set(why, -EINVAL, "%s: line %u has \"%s,%s\", needed is the sample first",
+        return err_set(why, -EINVAL, "%s: line %u has \"%s,%s\", expected the sample first",
                        r->path, at, first, second);
     return 0;
 }
@@ -217,7 +218,7 @@ static int take_line(struct reader *r, char *line, uint32_t at, bool *header, st
 
     split(line, cells, &count);
     if (count > columns)
-        return err_set(why, -EINVAL, "%s: line %u has %d columns, needed is %s", r->path, at, count,
+        return err_set(why, -EINVAL, "%s: line %u has %d columns, expected %s", r->path, at, count,
                        kinds[r->ask->kind].wanted);
     if (!*header && r->count == 0 && is_header(r, cells, count)) {
         *header = true;
@@ -225,7 +226,7 @@ static int take_line(struct reader *r, char *line, uint32_t at, bool *header, st
         return check_header(r, cells, count, at, why);
     }
     if ((*header || r->count) && r->named != (count == 2))
-        return err_set(why, -EINVAL, "%s: line %u has %d column%s, the ones before it %d", r->path,
+        return err_set(why, -EINVAL, "%s: line %u has %d column%s, the lines before it %d", r->path,
                        at, count, count == 1 ? "" : "s", 3 - count);
     r->named = count == 2;
     return take(r, at, count == 2 ? cells[0] : NULL, cells[count - 1], why);
@@ -233,7 +234,7 @@ static int take_line(struct reader *r, char *line, uint32_t at, bool *header, st
 
 static int take_lines(struct reader *r, char *text, struct errbuf *why)
 {
-    uint32_t at = 0, empty = 0; /* empty: the first of the empty lines that came last */
+    uint32_t at = 0, empty = 0; /* empty: the first of the latest run of empty lines */
     bool header = false;
     int rc = 0;
 
@@ -278,13 +279,14 @@ static int take_list(struct reader *r, char *text, struct errbuf *why)
         if (i == 0 && !*entry && end == ']')
             break;
         if (!end)
-            rc = err_set(why, -EINVAL,
-                         "%s begins with [ but is no JSON list of numbers: it has no ]", r->path);
+            rc =
+                err_set(why, -EINVAL,
+                        "%s begins with [ but is not a JSON list of numbers: it has no ]", r->path);
         else
             rc = take(r, i, NULL, entry, why);
     }
     if (rc == 0 && *trim(text))
-        rc = err_set(why, -EINVAL, "%s goes on behind the ] of its JSON list", r->path);
+        rc = err_set(why, -EINVAL, "%s goes on after the ] of its JSON list", r->path);
     return rc;
 }
 
@@ -296,7 +298,7 @@ static int take_text(struct reader *r, struct errbuf *why)
     if (rc == 0) {
         char *at = text + strspn(text, BLANKS);
         if (*at == '{')
-            rc = err_set(why, -EINVAL, "%s is a JSON object, needed is %s", r->path,
+            rc = err_set(why, -EINVAL, "%s is a JSON object, expected %s", r->path,
                          kinds[r->ask->kind].wanted);
         else
             rc = *at == '[' ? take_list(r, at + 1, why) : take_lines(r, text, why);
@@ -359,7 +361,7 @@ static int entries_compare(const void *pa, const void *pb)
     return (a->at > b->at) - (a->at < b->at);
 }
 
-/* Orders the entries by the samples that they name. */
+/* Sorts the entries by the samples that they name. */
 static int sort(struct reader *r, struct errbuf *why)
 {
     struct entry *e = r->entries;
@@ -384,7 +386,7 @@ static int check_count(const struct reader *r, struct errbuf *why)
         snprintf(header, sizeof(header), " below the name \"%s\"", r->header);
     return err_set(why, -EINVAL, "%s has %u %s%s, but %s has %u %s%s", r->path, r->count,
                    kinds[r->ask->kind].what, header, r->ask->dataset, r->ask->samples,
-                   labels ? "images" : "samples", labels ? "" : "; needed is one for each");
+                   labels ? "images" : "samples", labels ? "" : "; expected one for each");
 }
 
 static int check(struct reader *r, struct errbuf *why)

@@ -1,6 +1,6 @@
-/* Reads the lists that come beside images or a job file: scores, labels, numbers of samples. Each
- * stands for certain samples, so nothing in it is skipped or guessed: what does not say exactly
- * which sample has which number is refused, with its line and what stands there. */
+/* Reads the lists that accompany images or a job file: scores, labels, numbers of samples. Each
+ * entry belongs to a certain sample, so nothing is skipped or guessed: an entry that does not say
+ * exactly which sample has which number is refused, with its line and text. */
 #ifndef STEPPE_PROTO_CLI_IMPORT_NUMBERS_H
 #define STEPPE_PROTO_CLI_IMPORT_NUMBERS_H
 
@@ -10,7 +10,7 @@
 #include "common/err.h"
 
 enum numbers_kind {
-    NUMBERS_SCORES,  /* finite numbers, one for each sample or of those that are named */
+    NUMBERS_SCORES,  /* finite numbers, one for each sample or for those that are named */
     NUMBERS_SAMPLES, /* numbers of samples, each once */
     NUMBERS_LABELS,  /* 0 .. CLASSES_MAX-1, one for each sample */
 };
@@ -18,14 +18,14 @@ enum numbers_kind {
 struct numbers_ask {
     enum numbers_kind kind;
     uint32_t samples;    /* there are */
-    const char *dataset; /* how sentences call where they are: "dataset g", a path */
+    const char *dataset; /* where the samples are, for sentences: "dataset g", a path */
 };
 
 struct numbers {
     uint32_t count;
     uint32_t *sample; /* [count] ascending, each once */
     double *value;    /* [count]; of NUMBERS_SAMPLES without a meaning */
-    bool named;       /* the file names its samples, perhaps not all; else it has all of them */
+    bool named; /* the file names its samples, perhaps not all; else it has one entry for each */
 };
 
 /* The file is one of:

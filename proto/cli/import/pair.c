@@ -26,8 +26,8 @@ static bool is_zipped(const char *zipped, const char *plain)
     return strncmp(zipped, plain, bytes) == 0 && strcmp(zipped + bytes, ".gz") == 0;
 }
 
-/* Entries come sorted, so a file comes before the same one packed, which is left out; so is a
- * folder that is called as a file is. */
+/* Entries are sorted, so a file comes before its packed form, which is left out; so is a folder
+ * named like a file. */
 static void pair_put(struct pairs *p, const struct entry *e, const struct pair_name *parts)
 {
     struct pair *pair = pair_find(p, e->name + parts->word_at, parts->word_bytes);
@@ -127,8 +127,8 @@ static int words_choose(const struct import_request *r, const struct pair_scheme
         words[i] = p->at[i].word;
     int rc = split_choose_train(&c, r->train, why);
     if (!rc && c.train < 0)
-        rc = err_set(why, -ENOENT, "%s has no %s; there is %s, which --train NAME chooses from",
-                     r->path, scheme->train, split_names(&c, SPLIT_NONE, list));
+        rc = err_set(why, -ENOENT, "%s has no %s; choose with --train NAME from %s", r->path,
+                     scheme->train, split_names(&c, SPLIT_NONE, list));
     if (!rc)
         rc = split_choose_test(&c, r->test, why);
     if (!rc) {

@@ -17,9 +17,9 @@ struct pair_name {
 /* How a format names its files. */
 struct pair_scheme {
     const char *train; /* the training images, for a sentence */
-    bool sure;         /* nothing else has names like these, whatever their word is */
+    bool sure;         /* only this format has such names, whatever their word is */
     bool (*parse)(const char *name, struct pair_name *ret);
-    /* The file that belongs to one that is there, for a sentence; to be freed. */
+    /* The expected partner of an existing file, for a sentence; to be freed. */
     char *(*partner)(const char *name);
 };
 
@@ -41,12 +41,12 @@ int pairs_read(const struct import_request *r, const struct pair_scheme *scheme,
                struct errbuf *why);
 void pairs_done(struct pairs *p);
 
-/* Sets train and, unless there is none, test, as r->train and r->test say or by their words; notes
- * what is left out. -ENOENT when one of the files is missing, -EINVAL where names do not tell. */
+/* Sets train and, if there is one, test, by r->train and r->test or by the words in names; notes
+ * what is left out. -ENOENT when a file is missing, -EINVAL when names do not tell. */
 int pairs_choose(const struct import_request *r, const struct pair_scheme *scheme, struct pairs *p,
                  struct errbuf *why);
 
-/* Has the folder a file whose name is of the scheme, and whose word is a split's unless that is
+/* Has the folder a file whose name fits the scheme, with the word of a split unless the scheme is
  * sure without? */
 bool pairs_detect(const char *folder, const struct pair_scheme *scheme);
 /* The file with the test labels of r, to be freed; NULL: none. */

@@ -1,10 +1,10 @@
 /* One PNG or JPEG file to 8-bit grey or RGB pixels, through libpng and libjpeg-turbo.
  *
- * What the bytes say is what a picture is, whatever its name ends in. Its size is judged by its
- * header, before anything is decoded. Palettes and fewer than 8 bits become 8 bits, 16 bits are
- * rounded to 8, transparent pixels are laid on black. Gamma, colour profiles and EXIF (orientation
- * too) are ignored, as most loaders of training data do. JPEGs of other colours (CMYK) are
- * refused, and so is every damage that would leave pixels made up. */
+ * The bytes decide what a picture is, not the end of its name. The size in its header is judged
+ * before anything is decoded. Palettes and fewer than 8 bits become 8 bits, 16 bits are rounded to
+ * 8, transparent pixels are laid on black. Gamma, colour profiles and EXIF (orientation too) are
+ * ignored, as most loaders of training data do. JPEGs of other colours (CMYK) are
+ * refused, and so is any damage that would leave pixels made up. */
 #ifndef STEPPE_PROTO_CLI_IMPORT_PICTURE_H
 #define STEPPE_PROTO_CLI_IMPORT_PICTURE_H
 
@@ -23,7 +23,7 @@ struct picture {
  * sentence names the file. */
 int picture_read(const char *path, uint32_t side_max, struct picture *ret, struct errbuf *why);
 
-/* The same of bytes in memory; path is only named in sentences. */
+/* The same for bytes in memory; path only appears in sentences. */
 int picture_decode(const char *path, const uint8_t *data, size_t bytes, uint32_t side_max,
                    struct picture *ret, struct errbuf *why);
 /* Of bytes that begin as a PNG or a JPEG does. */

@@ -1,15 +1,14 @@
 /* A folder of pictures: CLASS/FILE.png, .jpg or .jpeg (either case), or DOMAIN/CLASS/FILE; or both
- * below train/, with the test split in test/ or, where there is none, in val/, or as
- * picture_split.h has it.
+ * below train/, with the test split in test/, else in val/, or as picture_split.h says.
  *
- * Domains are where pictures come from (photo, sketch, a hospital). The depth of the tree tells
- * them, and a tree of both depths is refused. Test pictures may be of other domains, which are not
+ * Domains are where pictures come from (photo, sketch, a hospital). The depth of the tree shows
+ * them, and a tree of both depths is refused. Test pictures may have other domains, which are not
  * kept: a dataset has those of its training pictures.
  *
  * Classes are the class folders of the training split, sorted bytewise, and so are the files in
  * each; samples are numbered in this order, domain by domain and class by class, so that the same
- * files make the same dataset everywhere. Files beside the class folders that are no pictures are
- * left out, and named. Everything else that does not fit is refused: a picture left out silently
+ * files make the same dataset everywhere. Files beside the class folders that are not pictures are
+ * left out, and named. Everything else that does not fit is refused: leaving out a picture silently
  * would be worse.
  *
  * All pictures have the size of the first one, unless they are scaled. One colour picture makes all
@@ -47,7 +46,7 @@ struct album {
     const char *first; /* the path that set them */
 };
 
-/* How the one who asked calls root: without the path of the request, with a '/' behind it. */
+/* The caller's name for root: without the path of the request, with a '/' behind it. */
 static char *root_below(const struct album *a, const char *root)
 {
     size_t bytes = strlen(a->request->path);
@@ -59,7 +58,7 @@ static char *root_below(const struct album *a, const char *root)
 }
 
 /* Keeps the class or domain folders (`what`) among the entries of a split; a picture beside them
- * has no class. What is left out is noted, where `tell` says so. */
+ * has no class. Notes what is left out if `tell` is set. */
 static int class_folders(const struct album *a, const char *root, const char *what, bool tell,
                          struct entries *e, struct errbuf *why)
 {
@@ -70,10 +69,10 @@ static int class_folders(const struct album *a, const char *root, const char *wh
         if (e->at[i].is_folder)
             rc = import_name_check(what, root, e->at[i].name, why);
         else if (entries_is_picture(e->at[i].name))
-            rc = err_set(why, -EINVAL, "%s/%s is in no class folder, needed is %s/CLASS/%s%s", root,
-                         e->at[i].name, root, e->at[i].name,
+            rc = err_set(why, -EINVAL, "%s/%s is not in a class folder, expected %s/CLASS/%s%s",
+                         root, e->at[i].name, root, e->at[i].name,
                          a->split.test && strcmp(root, a->split.test) == 0
-                             ? "; --test none leaves the test set out"
+                             ? "; --test none leaves out the test set"
                              : "");
     if (rc)
         return rc;
@@ -102,7 +101,7 @@ static int class_files(char *folder, uint16_t label, uint16_t domain, struct spl
 
     if (!rc && e.count == 0)
         rc = err_set(why, -EINVAL,
-                     "%s is empty, needed are .png, .jpg or .jpeg files in each "
+                     "%s is empty, expected .png, .jpg or .jpeg files in each "
                      "class folder",
                      folder);
     if (!rc && s->count + e.count > SAMPLES_MAX)
@@ -142,11 +141,11 @@ static int has_domains(const char *root, const struct entries *folders, bool *re
         if (i == 0)
             first = deep;
         else if (!rc && deep != first)
-            rc = err_set(why, -EINVAL,
-                         "%s holds %s, but %s/%s holds %s; allowed is CLASS/FILE or "
-                         "DOMAIN/CLASS/FILE, one of them everywhere",
-                         path, deep ? "folders" : "no folders", root, folders->at[0].name,
-                         first ? "folders" : "none");
+            rc = err_set(
+                why, -EINVAL,
+                "%s holds %s, but %s/%s holds %s; use CLASS/FILE or DOMAIN/CLASS/FILE everywhere",
+                path, deep ? "folders" : "no folders", root, folders->at[0].name,
+                first ? "folders" : "none");
         free(path);
         if (rc)
             return rc;
@@ -168,7 +167,7 @@ static int classes_list(struct album *a, const char *root, uint16_t domain, stru
         const struct entry *class = bsearch(&folders.at[i], a->classes.at, a->classes.count,
                                             sizeof(*class), entries_compare);
         if (!class)
-            rc = err_set(why, -EINVAL, "%s/%s is no class of the training pictures", root,
+            rc = err_set(why, -EINVAL, "%s/%s is not a class of the training pictures", root,
                          folders.at[i].name);
         else
             rc = class_files(import_path(root, class->name), (uint16_t)(class - a->classes.at),
@@ -235,8 +234,8 @@ static int top_folders(const struct album *a, const char *root, struct entries *
     return rc;
 }
 
-/* Names are kept as they may be shown, and must be different then too: control characters and bytes
- * that are no UTF-8 all become '?'. */
+/* Names are kept in the form that may be shown, and must still differ in it: control characters and
+ * bytes that are not UTF-8 all become '?'. */
 static int names_check(const char *what, const char *root, const struct entries *folders,
                        struct errbuf *why)
 {
@@ -252,13 +251,13 @@ static int names_check(const char *what, const char *root, const struct entries 
         if (strcmp(shown.at[i].name, shown.at[i - 1].name) == 0)
             rc = err_set(why, -EINVAL,
                          "%s has two %s folders that are both shown as \"%s\": they differ in "
-                         "characters that no terminal can show, or that are not UTF-8",
+                         "characters that no terminal can show or that are not UTF-8",
                          root, what, shown.at[i].name);
     entries_done(&shown);
     return rc;
 }
 
-/* Which folders are domains: none may be meant as something else. */
+/* Which folders are domains; none of them may be meant as something else. */
 static void domains_note(const struct album *a)
 {
     char list[200] = "";
@@ -302,8 +301,8 @@ static int train_list(struct album *a, const char *root, struct errbuf *why)
                    : classes_list(a, root, 0, &a->train, why);
 }
 
-/* The test split has classes of the training split, perhaps not all of them, at the same depth, if
- * it was found by its name: --test may leave one domain out. */
+/* The test split has classes of the training split, perhaps not all. If it was found by its name,
+ * it has the same depth: --test may leave out a domain. */
 static int test_list(struct album *a, const char *root, struct errbuf *why)
 {
     struct entries top = {0};
@@ -401,7 +400,7 @@ static int album_colour(struct album *a, struct errbuf *why)
     return rc;
 }
 
-/* Puts a picture behind the ones that are there. */
+/* Appends a picture. */
 static int picture_put(struct album *a, struct split *s, const char *path, const struct picture *p,
                        struct errbuf *why)
 {

@@ -12,8 +12,8 @@
 
 #include <jerror.h>
 
-/* Progressive files send their coefficients in turns, ten as a rule. A small file with thousands of
- * empty ones keeps a decoder busy for hours. */
+/* Progressive files send their coefficients in scans, usually ten. A small file with thousands of
+ * empty scans keeps a decoder busy for hours. */
 #define SCANS_MAX 200
 
 struct decoder {
@@ -40,7 +40,7 @@ static void on_error(j_common_ptr jpeg)
     longjmp(d->jump, 1);
 }
 
-/* Warnings (negative levels) mean that pixels are made up, but for these. */
+/* Except for these, warnings (negative levels) mean that pixels are made up. */
 static void on_message(j_common_ptr jpeg, int level)
 {
     int code = jpeg->err->msg_code;

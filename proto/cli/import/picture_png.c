@@ -29,7 +29,7 @@ static void on_error(png_structp png, png_const_charp text)
     png_longjmp(png, 1);
 }
 
-/* libpng warns of what it can do without: a wrong checksum of a comment and the like. */
+/* libpng warns about harmless faults: a wrong checksum of a comment and the like. */
 static void on_warning(png_structp png, png_const_charp text)
 {
     (void)png;

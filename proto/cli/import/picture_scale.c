@@ -8,7 +8,7 @@
 
 #define WEIGHT_BITS 22 /* 255 times the sum of weights, about 2^22, stays below 2^31 */
 
-/* What every entry along one side of the result is made of. */
+/* The source entries and weights for every entry along one side of the result. */
 struct taps {
     uint32_t count, width; /* entries of the result; room for weights of each */
     struct span {

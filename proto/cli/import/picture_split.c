@@ -1,9 +1,9 @@
-/* The reading without options: one folder that is called as a training set and holds folders is the
- * training set, whatever lies beside it but the test set is left out. Without such a folder all of
- * them are classes or domains. What is in between is asked: a folder called as a test set with no
- * training set beside it, folders that are called alike but for "train" and "test" (mnist_train,
- * mnist_test), and a training set with nothing beside it but folders of pictures whose names say
- * nothing. */
+/* The reading without options. One folder that is named like a training set and holds folders is
+ * the training set; everything beside it but the test set is left out. Without such a folder all
+ * folders are classes or domains. In unclear cases the user must say: a folder named like a test
+ * set without a training set beside it; folders whose names differ only in "train" and "test"
+ * (mnist_train, mnist_test); a training set with only folders of pictures beside it whose names do
+ * not tell. */
 #include "proto/cli/import/picture_split.h"
 
 #include <errno.h>
@@ -52,8 +52,8 @@ static bool holds_folders(const struct tree *t, int folder)
     return holds;
 }
 
-/* What a folder is called as, where there is none of training pictures: also by one word among
- * others if it holds folders, for then it is more likely a set (digits_test) than a domain. */
+/* The kind that a folder's name shows, without a folder of training pictures. If it holds folders,
+ * one word among others is enough: then it is more likely a set (digits_test) than a domain. */
 static enum split_kind kind_alone(const struct tree *t, int folder)
 {
     enum split_kind kind = split_kind_of(t->folders[folder]);
@@ -62,8 +62,8 @@ static enum split_kind kind_alone(const struct tree *t, int folder)
     return word > SPLIT_TRAIN && !kind && holds_folders(t, folder) ? word : kind;
 }
 
-/* The first folder that is called as a test set is, else as what else is not trained on; -1: none.
- */
+/* The first folder named like a test set, else like another set that is not trained on; -1:
+ * none. */
 static int evaluation_find(const struct tree *t)
 {
     enum split_kind best = SPLIT_TRAIN;
@@ -79,7 +79,7 @@ static int evaluation_find(const struct tree *t)
     return found;
 }
 
-/* Folders called as the halves of one thing would be domains, or classes. */
+/* Folders named like the halves of one set would become domains or classes. */
 static int halves_check(const struct tree *t, int train, int held, struct errbuf *why)
 {
     const char *a = t->folders[train], *b = t->folders[held];
@@ -181,7 +181,7 @@ static int train_choose(struct tree *t, struct errbuf *why)
     return rc;
 }
 
-/* root/name, or, as some archives have it, the folder of the same kind that is all it holds. */
+/* root/name, or the folder of the same kind that is its only content, as in some archives. */
 static char *set_path(const char *root, const char *name)
 {
     char *path = import_path(root, name);
@@ -200,8 +200,8 @@ static char *set_path(const char *root, const char *name)
     return path;
 }
 
-/* Is this folder of the tree in neither set? Without a folder of training pictures all are in the
- * training set but those that are called as a test set is. */
+/* Is this folder of the tree in neither set? Without a folder of training pictures, all but those
+ * named like a test set are in the training set. */
 static bool is_left(const struct tree *t, int folder)
 {
     const struct split_choice *c = &t->choice;
@@ -274,8 +274,8 @@ int picture_split_check(const struct import_request *r, const char *root,
         if (split_kind_of(folders->at[i].name) > SPLIT_TRAIN)
             return err_set(why, -EINVAL,
                            "%s has training pictures in folders called %s: as a class or a domain, "
-                           "--train %s trains on them; as a test set they belong into %s beside "
-                           "the training set, as %s/CLASS/FILE",
+                           "--train %s trains on them; as a test set they belong in %s beside the "
+                           "training set, as %s/CLASS/FILE",
                            root, folders->at[i].name, name ? name + 1 : SPLIT_WHOLE,
                            folders->at[i].name, folders->at[i].name);
     return 0;

@@ -8,18 +8,18 @@
 struct picture_split {
     char *train;            /* the folder with the training pictures: the request's, or one in it */
     char *test;             /* NULL: there are no test pictures */
-    char *test_name;        /* of its folder, as --test takes it */
-    struct entries outside; /* folders in `train` that are not of it: the test set, what is left */
+    char *test_name;        /* the name of its folder, as --test takes it */
+    struct entries outside; /* folders in `train` that are not part of it, the test set's too */
 };
 
-/* Chooses by the names of the folders in r->path, or as r->train and r->test say. What is left out
- * is noted. Where more than one reading is possible, and one of them would train on test pictures,
- * -EINVAL with the readings and the option for each. */
+/* Chooses by the names of the folders in r->path, or by r->train and r->test. Notes what is left
+ * out. -EINVAL when there are several readings, one of which would train on test pictures; the
+ * sentence has the readings and the option for each. */
 int picture_split_find(const struct import_request *r, struct picture_split *ret,
                        struct errbuf *why);
 void picture_split_done(struct picture_split *s);
 
-/* Refuses folders of the training set that are called as a test set is, unless r->train says that
+/* Refuses folders of the training set that are named like a test set, unless r->train says that
  * they belong there: CLASS/train/ and CLASS/test/ would be trained on as classes. */
 int picture_split_check(const struct import_request *r, const char *root,
                         const struct entries *folders, struct errbuf *why);

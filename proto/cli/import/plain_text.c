@@ -21,19 +21,19 @@ struct text {
     size_t bytes, room;
 };
 
-/* A regular file, unfolded where it is gzip'd. */
+/* A regular file, unpacked if it is gzip'd. */
 static int open_file(const char *path, const char *wanted, gzFile *ret, struct errbuf *why)
 {
     struct stat st;
     int rc = 0;
 
-    /* Without O_NONBLOCK a pipe would be waited for. */
+    /* Without O_NONBLOCK we would wait for a pipe. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) != 0) {
         rc = -errno;
         err_set(why, rc, "cannot open %s: %s", path, err_text(rc));
     } else if (!S_ISREG(st.st_mode)) {
-        rc = err_set(why, -EINVAL, "%s is %s, needed is %s", path,
+        rc = err_set(why, -EINVAL, "%s is %s, expected %s", path,
                      S_ISDIR(st.st_mode) ? "a folder" : "not a file", wanted);
     }
     gzFile gz = rc ? NULL : gzdopen(fd, "rb");
@@ -74,7 +74,7 @@ static int read_all(gzFile gz, const char *path, struct text *t, struct errbuf *
         bool zero = rc == 0 && n > 0 && memchr(t->data + t->bytes, 0, (size_t)n);
         if (rc == 0 && n > 0)
             t->bytes += (size_t)n;
-        if (zero) /* no text, however much of it there is */
+        if (zero) /* not text, however much of it there is */
             break;
     }
     if (rc)
@@ -100,18 +100,19 @@ static int judge(const char *path, const char *wanted, const struct text *t, boo
     size_t line = 1;
 
     if (what)
-        return err_set(why, -EINVAL, "%s is %s%s, needed is %s", path, zipped ? "a gzip of " : "",
+        return err_set(why, -EINVAL, "%s is %s%s, expected %s", path, zipped ? "a gzip of " : "",
                        what, wanted);
     if (begins(t, "\xff\xfe", 2) || begins(t, "\xfe\xff", 2))
         return err_set(why, -EINVAL,
-                       "%s is text in UTF-16, needed is UTF-8: iconv -f UTF-16 -t UTF-8", path);
+                       "%s is text in UTF-16, expected UTF-8: iconv -f UTF-16 -t UTF-8", path);
     size_t text = strlen(t->data);
     if (text == t->bytes)
         return 0;
     for (size_t i = 0; i < text; i++)
         line += t->data[i] == '\n';
-    return err_set(why, -EINVAL, "%s: line %zu has a zero byte: no text in UTF-8; needed is %s",
-                   path, line, wanted);
+    return err_set(why, -EINVAL,
+                   "%s: line %zu has a zero byte, so it is not UTF-8 text; expected %s", path, line,
+                   wanted);
 }
 
 int plain_text_read(const char *path, const char *wanted, char **ret, struct errbuf *why)

@@ -5,8 +5,8 @@
 #include "common/err.h"
 
 /* The text without a byte order mark of UTF-8, 0-terminated and without another 0, to be freed.
- * What is no text is refused by its name (UTF-16, a picture, an archive ..), with `wanted` as what
- * is needed. 0, -EINVAL, -EFBIG, -ENOMEM or -errno. */
+ * Anything else is refused by its name (UTF-16, a picture, an archive ..), with `wanted` as what is
+ * expected. 0, -EINVAL, -EFBIG, -ENOMEM or -errno. */
 int plain_text_read(const char *path, const char *wanted, char **ret, struct errbuf *why);
 
 #endif

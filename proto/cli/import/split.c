@@ -20,7 +20,7 @@ static const struct {
     {"tst", SPLIT_TEST},        {"holdout", SPLIT_HELD},   {"heldout", SPLIT_HELD},
 };
 
-/* What stands beside such a word and says nothing; also behind it without a gap ("trainset"). */
+/* Words beside it that mean nothing; also directly behind it ("trainset"). */
 static const char *const fillers[] = {"set",  "sets",  "data",     "dataset", "images", "image",
                                       "imgs", "img",   "pictures", "picture", "split",  "folder",
                                       "seg",  "batch", "the",      "my",      NULL};
@@ -38,7 +38,7 @@ static bool is_filler(const char *at, size_t bytes)
     return false;
 }
 
-/* Of one word, or of one with a filler behind it. */
+/* The kind of one word, or of one with a filler behind it. */
 static enum split_kind word_kind(const char *at, size_t bytes)
 {
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -83,7 +83,7 @@ enum split_kind split_word_in(const char *name)
     return kind;
 }
 
-/* Is `held` the name with another word than the one of n bytes at `at`? */
+/* Does `held` equal the name but for the word of n bytes at `at`? */
 static bool is_other_half(const char *name, size_t at, size_t n, const char *held)
 {
     if (strncasecmp(name, held, at) != 0)
@@ -124,7 +124,7 @@ const char *split_names(const struct split_choice *c, enum split_kind kind,
     return buf;
 }
 
-/* The name as it is written, else the only one that differs in case alone. */
+/* The exact name, else the only one that differs only in case. */
 static int given_find(const struct split_choice *c, const char *option, const char *given, int *ret,
                       struct errbuf *why)
 {

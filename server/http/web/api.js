@@ -1,4 +1,4 @@
-// Questions to the server. One that fails throws an Error with the server's own sentence.
+// Requests to the server. A failed one throws an Error with the server's own sentence.
 
 const KEY = "steppe-token";
 const listeners = new Set();
@@ -48,7 +48,7 @@ export function get(type, keys = {}) {
 }
 
 // All rows of a list that comes page by page, in one reply: `list` names them, and next(row) gives the
-// key that says where the page behind a row begins. most: rows that are wanted.
+// key for the page after a row. most: rows wanted.
 export async function pages(type, keys, list, next, most = Infinity) {
   const all = await get(type, keys);
   while (all.more && all[list].length && all[list].length < most) {

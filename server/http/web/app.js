@@ -1,4 +1,4 @@
-// The frame: which page is shown, when it looks again, and the key to the controls.
+// The frame: which page is shown, when it asks again, and the key to the controls.
 import { get, onOnline, setToken, token } from "./api.js";
 import { h, set, show } from "./dom.js";
 import { jobsPage, workersPage } from "./jobs.js";
@@ -126,7 +126,7 @@ document.addEventListener("visibilitychange", () => {
 onOnline((ok) => {
   set(
     offline,
-    ok ? "" : "The server does not answer. What is shown is the last that was known; trying again…",
+    ok ? "" : "The server does not answer. This page shows the last known state; trying again…",
   );
   show(offline, !ok);
   document.documentElement.classList.toggle("stale", !ok);

@@ -23,7 +23,7 @@ const tickText = (v) => {
   return String(Number(v.toPrecision(4)));
 };
 
-// Calls draw() when the element has a width, when that changes, and when light turns dark.
+// Calls draw() when the element gets a width, when the width changes, and when light turns dark.
 function watch(el, draw) {
   new ResizeObserver(() => requestAnimationFrame(draw)).observe(el);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
@@ -266,7 +266,7 @@ export class HeatMap {
     const w = width - box.l - box.r;
     const tall = this.height - box.t - box.b;
     this.bins = this.rows[0].counts.length;
-    // Unscored epochs in between show the one before, so that time stays even.
+    // Unscored epochs in between show the previous scored one, so that time stays even.
     const last = Math.max(this.epochs ?? 0, this.rows.at(-1).epoch + 1, 1);
     const colour = ramp();
     const cellH = tall / this.bins;
@@ -331,7 +331,7 @@ export class HeatMap {
     if (!row) {
       set(
         this.readout,
-        "Each column is an epoch; the stronger the colour, the more samples are there. Point at it, or use the arrow keys.",
+        "Each column is an epoch; a stronger colour means more samples. Point at it, or use the arrow keys.",
       );
       return;
     }
@@ -375,8 +375,8 @@ export class HeatMap {
   }
 }
 
-// All samples as a grid of squares { columns, rows, xMax, counts, colours 0..1 }, sized by how many are
-// there, and on it points [{ x, y, colour, sample, text }]; pick(point) when one is chosen.
+// All samples as a grid of squares { columns, rows, xMax, counts, colours 0..1 }, sized by their
+// counts, and on it points [{ x, y, colour, sample, text }]; pick(point) when one is chosen.
 export class Cloud {
   constructor({ label, xName, yName, hint, pick, height = 380 }) {
     Object.assign(this, { xName, yName, hint, pick, height });

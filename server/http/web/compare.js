@@ -14,7 +14,7 @@ function flat(value, place, into) {
   return into;
 }
 
-// [key, a, b] of what is not the same in both job files.
+// [key, a, b] of what differs between the job files.
 function differences(a, b) {
   const [x, y] = [flat(a, "", new Map()), flat(b, "", new Map())];
   return [...new Set([...x.keys(), ...y.keys()])]
@@ -168,7 +168,7 @@ export function comparePage(first, second) {
         panel(
           "What differs in the job files",
           {},
-          unlike.length ? table(names, unlike) : empty("Nothing", "Both jobs were asked for the same."),
+          unlike.length ? table(names, unlike) : empty("Nothing", "The job files do not differ."),
         ),
       ),
       both,

@@ -1,7 +1,7 @@
 // Elements, and numbers as people read them.
 
-// What steers or turns a line (control characters, marks of direction) is shown as a sign of its own:
-// no name of a class, a job or a worker looks like another one.
+// Control characters and marks of direction, which can steer or turn a line, are shown as signs: no
+// name of a class, a job or a worker can look like another.
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 export const plain = (text) => String(text).replace(HIDDEN, "\ufffd");
 
@@ -101,7 +101,7 @@ export function tableHead(titles) {
   return h("thead", null, h("tr", null, titles.map((t) => h("th", { scope: "col", text: t }))));
 }
 
-// What to do when there is nothing to show, or why it could not be had.
+// What to do when there is nothing to show, or why it could not be loaded.
 export function empty(title, ...lines) {
   return h(
     "div",

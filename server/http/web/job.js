@@ -1,4 +1,4 @@
-// One job: what it does, its curves, its difficulty over the epochs, its samples, what happened.
+// One job: what it does, its curves, its difficulty over the epochs, its samples and events.
 import { epochsBehind, get, pages, post, token } from "./api.js";
 import { HeatMap, LineChart } from "./charts.js";
 import {
@@ -106,7 +106,7 @@ function tiles() {
 // What orders the samples: a measure, or scores from elsewhere.
 const orderOf = (m) => (typeof m === "string" ? m : (m.file ?? `${m.measure} of job ${m.job}, epoch ${m.epoch}`));
 
-// Images that an epoch trained on, by the second.
+// Images per second on which an epoch trained.
 const rateOf = (epoch, spec, job) => {
   const steps = job.steps / job.epochs;
   return epoch.seconds > 0 ? (steps * spec.batch) / epoch.seconds : undefined;
@@ -276,7 +276,7 @@ export function jobPage(number) {
     body,
   );
   const epochs = [];
-  let shown = -2; // epochs that the pictures below are of
+  let shown = -2; // epochs of the pictures below
   let eventsAt = "";
 
   async function refresh() {

@@ -2,12 +2,12 @@
 import { get, pages, post, token } from "./api.js";
 import { ago, count, duration, empty, figure, h, pill, select, set, setPill, share, show, tableHead } from "./dom.js";
 
-const SHOWN = 100; // jobs, and as many more whenever they are asked for
+const SHOWN = 100; // jobs, and as many more at each request
 const PAGE = 1000;
 
 export const LIVE = new Set(["running", "queued"]);
 
-// Share of a job's steps that are done.
+// The share of a job's steps that is done.
 export function done(job) {
   if (job.state === "done") return 1;
   return job.steps ? job.step / job.steps : 0;
@@ -202,7 +202,7 @@ async function newJob() {
     try {
       Object.assign(spec, JSON.parse(text.value));
     } catch {
-      /* what cannot be read is written anew */
+      /* replaces what cannot be read */
     }
     f(value);
     print();
@@ -280,7 +280,7 @@ async function newJob() {
             h(
               "span",
               null,
-              "Bring one here first: ",
+              "Import one first:  ",
               h("code", { text: "steppe dataset import glyphs glyphs" }),
             ),
           ),

@@ -1,4 +1,4 @@
-// What all epochs together say: the data map of the samples, and the classes.
+// Views over all epochs: the data map of the samples, and the classes.
 import { get } from "./api.js";
 import { Cloud } from "./charts.js";
 import { count, empty, figure, h, panel, share, show, tableHead, trouble } from "./dom.js";

@@ -9,7 +9,7 @@ const MOST = 384;
 
 const nameOf = (row) => row.label_name ?? String(row.label);
 
-// Names of a job's classes, asked for once; numbers when the server has none.
+// Names of a job's classes, requested once; numbers when the server has none.
 const held = new Map();
 export async function classNames(dataset) {
   if (!held.has(dataset))
@@ -272,7 +272,7 @@ export function samplesPanel(number) {
     const scored = epochs.some((e) => e.scored > 0);
     show(none, !scored);
     show(box, scored);
-    // Whoever reads with the keyboard keeps the place.
+    // The keyboard focus keeps its place.
     if (scored && !grid.contains(document.activeElement)) await load();
   }
   return { el, refresh };

@@ -144,7 +144,7 @@ TEST(a_truncated_file_is_refused)
                        "whole number of CIFAR-10 records of 3073 bytes");
     }
     file_cut("data_batch_2.bin", 0);
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "data_batch_2.bin is empty", "needed is");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "data_batch_2.bin is empty", "expected");
     write_records("data_batch_2.bin", 1, 2, 0, 2);
     ASSERT_REFUSED(-EINVAL, NULL, 0, "data_batch_2.bin is truncated", "it has 3074 bytes");
 }
@@ -183,7 +183,7 @@ TEST(class_names_do_not_shift)
              "\xff\xfe"
              "c\0a\0r\0",
              8);
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "batches.meta.txt", "is text in UTF-16, needed is UTF-8");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "batches.meta.txt", "is text in UTF-16, expected UTF-8");
     file_put("batches.meta.txt",
              "\xef\xbb\xbf"
              "car\r\nbird\r\ncat\r\n\r\n",

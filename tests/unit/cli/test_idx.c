@@ -241,7 +241,7 @@ TEST(sets_of_other_words_can_be_chosen)
     write_images("emnist-a-test-images-idx3-ubyte", TEST_SAMPLES, HIGH, WIDE);
     write_labels("emnist-a-test-labels-idx1-ubyte", test_labels, TEST_SAMPLES);
     assert_refused(test_dir(), NULL, -ENOENT, "has no " TRAIN_IMAGES,
-                   "there is emnist-a-test or emnist-a-train, which --train NAME chooses from");
+                   "choose with --train NAME from emnist-a-test or emnist-a-train");
     r.test = "emnist-a-test";
     ASSERT_OK(import_files(&r, &d, &why), why);
     assert_train(&d);
@@ -257,7 +257,7 @@ TEST(a_test_set_alone_is_not_trained_on)
     write_images("test-images-idx3-ubyte", SAMPLES, HIGH, WIDE);
     write_labels("test-labels-idx1-ubyte", labels, SAMPLES);
     assert_refused(test_dir(), NULL, -ENOENT, "has no " TRAIN_IMAGES,
-                   "; there is test, which --train NAME");
+                   "; choose with --train NAME from test");
     ASSERT_OK(import_files(&r, &d, &why), why);
     assert_train(&d);
     dataset_draft_done(&d);
@@ -331,9 +331,9 @@ TEST(bad_lines_of_labels_are_named)
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"0\n1\n1000\n1\n0\n1\n", "line 3 has \"1000\", needed is a label, 0 to 999"},
-        {"-1\n1\n0\n1\n0\n1\n", "line 1 has \"-1\", needed is a label, 0 to 999"},
-        {"0\n1 2\n0\n1\n0\n1\n", "line 2 has \"1 2\", needed"},
+        {"0\n1\n1000\n1\n0\n1\n", "line 3 has \"1000\", expected a label, 0 to 999"},
+        {"-1\n1\n0\n1\n0\n1\n", "line 1 has \"-1\", expected a label, 0 to 999"},
+        {"0\n1 2\n0\n1\n0\n1\n", "line 2 has \"1 2\", expected"},
         {"0\n\n0\n1\n0\n1\n1\n", "line 2 is empty"},
         {"0\n1\n0\n1\n0\n", "has 5 labels, but"},
         {"0\n1\n0\n1\n0\n1\n2\n", "has 7 labels, but"},
@@ -357,8 +357,7 @@ TEST(other_labels_of_another_count_or_format_are_refused)
     write_labels("other", labels, SAMPLES - 1);
     assert_refused(test_dir(), test_path("other"), -EINVAL, "other", "has 5 labels, but");
     write_images("other", 1, HIGH, WIDE);
-    assert_refused(test_dir(), test_path("other"), -EINVAL, "other",
-                   "is IDX images, needed is IDX");
+    assert_refused(test_dir(), test_path("other"), -EINVAL, "other", "is IDX images, expected IDX");
     write_file("other", "\x89PNG\r\n\x1a\n", 8);
     assert_refused(test_dir(), test_path("other"), -EINVAL, "other", "is a PNG image");
     assert_refused(test_dir(), test_path("none"), -ENOENT, "none", "no such file");
@@ -406,7 +405,7 @@ TEST(other_formats_are_recognised)
         {"\3757zXZ\0..", 8, "is an xz file"},
         {"\x93NUMPY\1\0", 8, "is a numpy array"},
         {"<!DOCTYPE html>", 15, "is an HTML page"},
-        {"\0\0\x08\1\0\0\0\6......", 14, "is IDX labels, needed is IDX images"},
+        {"\0\0\x08\1\0\0\0\6......", 14, "is IDX labels, expected IDX images"},
         {"\0\0\x0d\3.........", 13, "starts with bytes 00 00 0d 03"},
         {"\0\0", 2, "has 2 bytes only"},
     };

@@ -14,7 +14,7 @@ static void write_idx_train(void)
 
 TEST(a_folder_of_nothing_known_says_what_is_needed)
 {
-    ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), "holds no dataset, needed is");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), "holds no dataset, expected");
     file_put("data.csv", "1,2", 3);
     ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), "train-images-idx3-ubyte (IDX)");
     ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), "data_batch_1.bin or train.bin (CIFAR)");
@@ -68,7 +68,7 @@ TEST(folders_around_a_dataset_are_passed)
     ASSERT_OK(import_here(NULL, 0, &d, &why), why);
     ASSERT_EQ(3, d.samples);
     ASSERT_EQ(2, here_notes.count);
-    ASSERT_HAS("MNIST/raw is read, the only folder in", here_notes.texts[1]);
+    ASSERT_HAS("MNIST/raw, the only folder in", here_notes.texts[1]);
     dataset_draft_done(&d);
 }
 
@@ -120,7 +120,7 @@ TEST(other_labels_from_numpy_are_judged)
     write_idx_train();
     ASSERT_OK(npy_write(test_path("other.npy"), DTYPE_I32, (int32_t[]){5, 0, -1}, 3, &why), why);
     ASSERT_REFUSED(-EINVAL, "other.npy", 0, "other.npy: entry 2 has \"-1\"",
-                   "needed is a label, 0 to 999");
+                   "expected a label, 0 to 999");
     ASSERT_OK(npy_write(test_path("other.npy"), DTYPE_U8, "\1\2", 2, &why), why);
     ASSERT_REFUSED(-EINVAL, "other.npy", 0, "other.npy has 2 labels", "has 3 images");
     ASSERT_OK(npy_write(test_path("other.npy"), DTYPE_F32, (float[]){1, 1, 1}, 3, &why), why);

@@ -140,8 +140,8 @@ TEST(other_types_shapes_and_orders_are_refused)
         {">c8", "(3,)", "of type >c8", "of type >c8, allowed for labels are integers"},
         {"|b1", "(3,)", "of type |b1", "of type |b1"},
         {"", "(3,)", "of type ,", "of type ,"},
-        {"|u1", "()", "has shape [], needed for images is [N,H,W]", "needed for labels is [N]"},
-        {"|u1", "(3, 2)", "has shape [3,2]", "has shape [3,2], needed for labels is [N] or [N,1]"},
+        {"|u1", "()", "has shape [], images need [N,H,W]", "labels need [N]"},
+        {"|u1", "(3, 2)", "has shape [3,2]", "has shape [3,2], but labels need [N] or [N,1]"},
         {"|u1", "(4,)", "has shape [4]", "has 4 labels, but images.npy has 3 images"},
         {"|u1", "(0, 2, 2)", "has 0 images", "has shape [0,2,2]"},
         {"|u1", "(2, 513, 2)", "has 513 pixels from top to bottom", "[2,513,2]"},
@@ -199,9 +199,9 @@ TEST(headers_that_are_not_numpys_are_refused)
 TEST(a_header_cannot_announce_more_than_the_file_has)
 {
     write_npy("a.npy", 1, dict("|u1", "(67108864, 8, 8)"), "x", 1);
-    assert_images_refused("is truncated: 1 bytes follow its header, needed are 4294967296");
+    assert_images_refused("is truncated: 1 bytes follow its header, expected 4294967296");
     write_npy("a.npy", 1, dict("<i8", "(3, 1)"), "x", 1);
-    assert_labels_refused("is truncated: 1 bytes follow its header, needed are 24");
+    assert_labels_refused("is truncated: 1 bytes follow its header, expected 24");
     write_npy("a.npy", 1, dict("|u1", "(3,)"), "\0\1\2\3", 4);
     assert_labels_refused("goes on after the 3 bytes");
 }
@@ -331,16 +331,15 @@ TEST(a_layout_that_can_be_either_is_asked_for)
     static const struct {
         const char *shape, *part;
     } cases[] = {
-        {"(4, 3, 8, 3)",
-         "of 3 x 8 with 3 channels, as [N,C,H,W] of 8 x 3 with 3; needed is --layout"},
+        {"(4, 3, 8, 3)", "of 3 x 8 with 3 channels, as [N,C,H,W] of 8 x 3 with 3; use --layout"},
         {"(4, 1, 28, 1)",
          "as [N,H,W,C] that is images of 1 x 28 with 1 channels, as [N,C,H,W] of 28 x"},
         {"(4, 3, 8, 4)", "shape [4,3,8,4]: as [N,H,W,C] that is images of 3 x 8 with 4 channels"},
         {"(4, 8, 8, 9)",
-         "of 8 x 8 with 9 channels, as [N,C,H,W] of 8 x 9 with 8; needed is --layout nhwc"},
+         "of 8 x 8 with 9 channels, as [N,C,H,W] of 8 x 9 with 8; use --layout nhwc"},
         {"(32, 32, 3, 73)",
          "neither its second nor its last side can be channels, allowed is 1 to 16"},
-        {"(4, 3, 100)", "rows of 100 with 3 channels; needed is --layout nhwc or --layout nchw"},
+        {"(4, 3, 100)", "rows of 100 with 3 channels; use --layout nhwc or --layout nchw"},
         {"(4, 100, 3)", "images of 100 x 3, which --layout nhwc says; rows of 100 with 3 channels"},
     };
     struct npy_images images;
@@ -448,7 +447,7 @@ TEST(arrays_of_the_same_part_are_not_chosen_from)
     file_remove("y_training.npy");
     write_pair("x_test.npy", "y_test.npy", "(2, 6, 2)");
     ASSERT_REFUSED(-ENOENT, NULL, 0, "has no train_images.npy or x_train.npy",
-                   "there is test, which --train");
+                   "choose with --train NAME from test");
 }
 
 TEST(train_and_test_may_have_a_layout_each)

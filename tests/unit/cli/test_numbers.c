@@ -98,18 +98,18 @@ TEST(what_would_shift_the_scores_is_refused_with_its_line)
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"NA\n1\n2\n3\n", "line 1 has \"NA\", needed is a number"},
+        {"NA\n1\n2\n3\n", "line 1 has \"NA\", expected a number"},
         {"nan\n1\n2\n3\n", "line 1 has \"nan\""},
         {"inf\n1\n2\n3\n", "line 1 has \"inf\""},
         {"#N/A\n1\n2\n3\n", "line 1 has \"#N/A\""},
-        {"NA,NA\n1,1\n2,2\n", "line 1 has \"NA\", needed is the number of a sample"},
+        {"NA,NA\n1,1\n2,2\n", "line 1 has \"NA\", expected the number of a sample"},
         {"#N/A,0.5\n1,1\n2,2\n", "line 1 has \"#N/A\""},
-        {"l7,0.5\n1,1\n2,2\n", "line 1 has \"l7\", needed is the number of a sample, 0 to 2"},
+        {"l7,0.5\n1,1\n2,2\n", "line 1 has \"l7\", expected the number of a sample, 0 to 2"},
         {"1\nNA\n3\n", "line 2 has \"NA\""},
-        {"1\nx\n3\n", "line 2 has \"x\", needed is a number"},
+        {"1\nx\n3\n", "line 2 has \"x\", expected a number"},
         {"1\n1e999\n3\n", "line 2 has \"1e999\""},
         {"1\n0x10\n3\n", "line 2 has \"0x10\""},
-        {"1\n\n2\n3\n", "line 2 is empty, needed is a number"},
+        {"1\n\n2\n3\n", "line 2 is empty, expected a number"},
         {"\n1\n2\n3\n", "line 1 is empty"},
         {"# a\n\n1\n2\n3\n", "line 2 is empty"},
         {"score\n\n1\n2\n3\n", "line 2 is empty"},
@@ -119,25 +119,25 @@ TEST(what_would_shift_the_scores_is_refused_with_its_line)
         {"a\nb\n1\n2\n3\n", "line 2 has \"b\""},
         {"1 2\n3\n", "line 1 has \"1 2\""},
         {"1\t2\n", "line 1 has \"1"},
-        {"0,5\n1\n2\n", "line 2 has 1 column, the ones before it 2"},
-        {"1\n2,3\n", "line 2 has 2 columns, the ones before it 1"},
-        {"sample,score\n1\n", "line 2 has 1 column, the ones before it 2"},
+        {"0,5\n1\n2\n", "line 2 has 1 column, the lines before it 2"},
+        {"1\n2,3\n", "line 2 has 2 columns, the lines before it 1"},
+        {"sample,score\n1\n", "line 2 has 1 column, the lines before it 2"},
         {"0,1,2\n", "line 1 has 3 columns"},
-        {"score,sample\n3,0\n", "line 1 has \"score,sample\", needed is the sample first"},
+        {"score,sample\n3,0\n", "line 1 has \"score,sample\", expected the sample first"},
         {"0,1\n1,\n2,3\n", "line 2 is empty"},
         {"1\r2\r3", "line 1 has"},
         {"0,1\n2,5\n0,2\n", "lines 1 and 3 both name sample 0"},
-        {"3,1\n", "line 1 has \"3\", needed is the number of a sample, 0 to 2 (dataset g)"},
+        {"3,1\n", "line 1 has \"3\", expected the number of a sample, 0 to 2 (dataset g)"},
         {"-1,1\n", "line 1 has \"-1\""},
         {"1.0,1\n", "line 1 has \"1.0\""},
-        {"1\n2\n", "has 2 scores, but dataset g has 3 samples; needed is one for each"},
+        {"1\n2\n", "has 2 scores, but dataset g has 3 samples; expected one for each"},
         {"1\n2\n3\n4\n", "has 4 scores, but dataset g has 3 samples"},
         {"loss\n1\n2\n", "has 2 scores below the name \"loss\", but dataset g has 3"},
         {"", "holds no numbers"},
         {"# nothing\n", "holds no numbers"},
         {"score\n", "holds no numbers"},
-        {"{\"scores\": [1, 2, 3]}", "is a JSON object, needed is text with a number or"},
-        {"[1, null, 3]", "entry 1 has \"null\", needed is a number"},
+        {"{\"scores\": [1, 2, 3]}", "is a JSON object, expected text with a number or"},
+        {"[1, null, 3]", "entry 1 has \"null\", expected a number"},
         {"[1, NaN, 3]", "entry 1 has \"NaN\""},
         {"[1, true, 3]", "entry 1 has \"true\""},
         {"[1, \"2\", 3]", "entry 1 has \"\"2\"\""},
@@ -146,16 +146,16 @@ TEST(what_would_shift_the_scores_is_refused_with_its_line)
         {"[1, , 3]", "entry 1 is empty"},
         {"[1, 2, 3,]", "entry 3 is empty"},
         {"[1, 2]", "has 2 scores, but dataset g has 3 samples"},
-        {"[1, 2, 3", "is no JSON list of numbers"},
-        {"[1, 2, 3] [4]", "goes on behind the ]"},
+        {"[1, 2, 3", "is not a JSON list of numbers"},
+        {"[1, 2, 3] [4]", "goes on after the ]"},
         {"[]", "holds no numbers"},
         {"\xff\xfe"
          "1\n",
-         "is text in UTF-16, needed is UTF-8"},
+         "is text in UTF-16, expected UTF-8"},
         {"\xfe\xff", "is text in UTF-16"},
-        {"\x89PNG\r\n\x1a\n", "is a PNG image, needed is text"},
+        {"\x89PNG\r\n\x1a\n", "is a PNG image, expected text"},
         {"PK\3\4", "is a zip archive"},
-        {"\x80\4\x95", "is a Python pickle, needed is text"},
+        {"\x80\4\x95", "is a Python pickle, expected text"},
         {"\x10\1\1\1\1\1\1\1{\"loss\"", "is a safetensors file"},
     };
 
@@ -178,7 +178,7 @@ TEST(samples_are_whole_numbers_each_once)
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"1.5\n", "line 1 has \"1.5\", needed is the number of a sample, 0 to 2 (dataset g)"},
+        {"1.5\n", "line 1 has \"1.5\", expected the number of a sample, 0 to 2 (dataset g)"},
         {"1e0\n", "line 1 has \"1e0\""},
         {"1.000e+00\n", "line 1 has \"1.000e+00\""},
         {"-1\n", "line 1 has \"-1\""},
@@ -191,7 +191,7 @@ TEST(samples_are_whole_numbers_each_once)
         {"2\n0\n2\n", "lines 1 and 3 both name sample 2"},
         {"[2, 2]", "entries 0 and 1 both name sample 2"},
         {"[true, false, true]", "entry 0 has \"true\""},
-        {"0,1\n", "line 1 has 2 columns, needed is text with a sample a line"},
+        {"0,1\n", "line 1 has 2 columns, expected text with a sample a line"},
         {"", "names no sample"},
     };
     struct numbers n;
@@ -216,7 +216,7 @@ TEST(labels_are_one_for_each_image)
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"1\n1000\n1\n", "line 2 has \"1000\", needed is a label, 0 to 999"},
+        {"1\n1000\n1\n", "line 2 has \"1000\", expected a label, 0 to 999"},
         {"1\n1.0\n1\n", "line 2 has \"1.0\""},
         {"1\n\n1\n1\n", "line 2 is empty"},
         {"NA\n1\n1\n1\n", "line 1 has \"NA\""},
@@ -306,8 +306,8 @@ TEST(other_types_and_shapes_of_numpy_are_refused_by_name)
         {NUMBERS_SCORES, "<f16", "(3,)", 48, "of type <f16"},
         {NUMBERS_SCORES, "|O", "(3,)", 24, "of type |O"},
         {NUMBERS_SCORES, "<U3", "(3,)", 36, "of type <U3"},
-        {NUMBERS_SCORES, "<f4", "()", 4, "has shape [], needed for scores is [N] or [N,1]"},
-        {NUMBERS_SCORES, "<f4", "(1, 3)", 12, "has shape [1,3], needed for scores"},
+        {NUMBERS_SCORES, "<f4", "()", 4, "has shape [], but scores need [N] or [N,1]"},
+        {NUMBERS_SCORES, "<f4", "(1, 3)", 12, "has shape [1,3], but scores need"},
         {NUMBERS_SCORES, "<f4", "(3, 2)", 24, "has shape [3,2]"},
         {NUMBERS_SCORES, "<f4", "(2,)", 8, "has 2 scores, but dataset g has 3 samples"},
         {NUMBERS_SCORES, "<f4", "(0,)", 0, "has 0 entries"},
@@ -323,7 +323,7 @@ TEST(other_types_and_shapes_of_numpy_are_refused_by_name)
         assert_npy_refused(cases[i].kind, cases[i].descr, cases[i].shape, zeros, cases[i].bytes,
                            cases[i].part);
     assert_npy_refused(NUMBERS_SCORES, "<f4", "(3,)", "\0\0\0\0\0\0\xc0\x7f\0\0\0\0", 12,
-                       "entry 1 is NaN, needed is a finite number");
+                       "entry 1 is NaN, expected a finite number");
     assert_npy_refused(NUMBERS_SCORES, "<f2", "(3,)", "\0\0\0\x7c\0\0", 6, "entry 1 is infinite");
     assert_npy_refused(NUMBERS_SCORES, "<u8", "(3,)",
                        "\377\377\377\377\377\377\377\377................", 24, "up to 2^53");

@@ -203,11 +203,12 @@ TEST(what_does_not_fit_is_named)
     ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty/notes.txt is no picture", ".jpeg files");
     file_remove("empty/notes.txt");
     folder_put("empty/more");
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty holds folders, but ", "/cat holds none; allowed is");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty holds folders, but ",
+                   "/cat holds none; use CLASS/FILE");
     file_remove("empty/more");
     file_remove("empty");
     write_png("lost.png", SIDE, SIDE, 1, 1);
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "/lost.png is in no class folder", "CLASS/lost.png");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/lost.png is not in a class folder", "CLASS/lost.png");
 }
 
 /* Two domains, of which one has a class that the other lacks. */
@@ -280,7 +281,7 @@ TEST(test_pictures_may_be_of_a_domain_of_their_own)
     ASSERT_EQ(2, d.test_labels[0]);
     dataset_draft_done(&d);
     folder_put("test/photo/ant");
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "/test/photo/ant is no class", "training");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/test/photo/ant is not a class", "training");
 }
 
 TEST(a_tree_of_both_depths_is_refused)
@@ -288,11 +289,12 @@ TEST(a_tree_of_both_depths_is_refused)
     write_domains("", 100);
     folder_put("zoo");
     write_png("zoo/a.png", SIDE, SIDE, 1, 1);
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "/zoo holds no folders, but ", "/art holds folders; allowed");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/zoo holds no folders, but ", "/art holds folders; use");
     file_remove("zoo/a.png");
     file_remove("zoo");
     write_png("art/lost.png", SIDE, SIDE, 1, 1);
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "/art/lost.png is in no class folder", "art/CLASS/lost.png");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/art/lost.png is not in a class folder",
+                   "art/CLASS/lost.png");
     file_remove("art/lost.png");
     folder_put("art/dog/more");
     ASSERT_REFUSED(-EINVAL, NULL, 0, "/art/dog/more is a folder in a class folder", ".jpeg");
@@ -322,7 +324,7 @@ TEST(test_classes_must_be_training_classes)
     folder_put("test");
     ASSERT_REFUSED(-EINVAL, NULL, 0, "/test", "has no class folders");
     folder_put("test/cow");
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "/test/cow", "is no class of the training pictures");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/test/cow", "is not a class of the training pictures");
 }
 
 TEST(damaged_and_unreadable_pictures_are_named)

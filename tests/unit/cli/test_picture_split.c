@@ -57,7 +57,7 @@ TEST(splits_may_be_called_sets_and_be_wrapped_twice)
     write_set("archive/training_set/training_set", 100);
     write_set("archive/test_set/test_set", 50);
     assert_counts(3, 3, "");
-    ASSERT_HAS("archive is read, the only folder in", here_notes.texts[0]);
+    ASSERT_HAS("archive, the only folder in", here_notes.texts[0]);
 }
 
 TEST(what_is_left_out_is_named)
@@ -264,7 +264,7 @@ TEST(splits_inside_the_classes_are_not_trained_on)
             write_png(name, SIDE, SIDE, 1, 1);
     }
     ASSERT_REFUSED(-EINVAL, NULL, 0, "has training pictures in folders called test",
-                   "--train . trains on them; as a test set they belong into test");
+                   "--train . trains on them; as a test set they belong in test");
     here_choose(".", NULL);
     ASSERT_OK(import_here(NULL, 0, &d, &why), why);
     ASSERT_EQ(2, d.domain_count);
@@ -284,7 +284,7 @@ TEST(pictures_without_classes_are_no_test_set)
     write_set("train", 100);
     folder_put("test");
     write_png("test/1.png", SIDE, SIDE, 1, 1);
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "test/1.png is in no class folder", "--test none leaves");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "test/1.png is not in a class folder", "--test none leaves");
     here_choose(NULL, "none");
     assert_counts(3, 0, "test/ (1 picture)");
 }
@@ -296,7 +296,7 @@ TEST(the_only_folder_is_looked_into)
     write_set("photos", 100);
     file_put("README", "x", 1);
     assert_counts(3, 0, "README");
-    ASSERT_HAS("/photos is read, the only folder in ", here_notes.texts[0]);
+    ASSERT_HAS("/photos, the only folder in ", here_notes.texts[0]);
     here_choose(".", NULL);
     ASSERT_OK(import_here(NULL, 0, &d, &why), why);
     ASSERT_STR("photos", d.domain_names[0]);

@@ -126,7 +126,7 @@ TEST(domains_beyond_their_names_are_refused)
     draft.domains[3] = 0;
     draft.domain_names[0][0] = '\n';
     ASSERT_EQ(-EINVAL, dataset_write(&draft, test_path("d"), sha256, &why));
-    ASSERT_HAS("metadata domain_names has an entry that is no string", why.text);
+    ASSERT_HAS("metadata domain_names has an entry that is not a string", why.text);
     dataset_draft_done(&draft);
 }
 
@@ -302,9 +302,9 @@ TEST(bad_metadata_is_refused_by_name)
         {CLASS_COUNT, "1001", "classes is \"1001\", allowed is 2 to 1000"},
         {CLASS_COUNT, "3x", "classes is \"3x\""},
         {CLASS_COUNT, "4", "class_names has 3 names, but there are 4 classes"},
-        {CLASS_NAMES, "{\"a\":1}", "class_names is no JSON array"},
-        {CLASS_NAMES, "[\"a\",\"b\",\"c\"", "class_names is no JSON array"},
-        {CLASS_NAMES, "[\"a\",\"b\",\"c\"] x", "class_names is no JSON array"},
+        {CLASS_NAMES, "{\"a\":1}", "class_names is not a JSON array"},
+        {CLASS_NAMES, "[\"a\",\"b\",\"c\"", "class_names is not a JSON array"},
+        {CLASS_NAMES, "[\"a\",\"b\",\"c\"] x", "class_names is not a JSON array"},
         {CLASS_NAMES, "[\"a\",\"b\",3]", "class_names has an entry"},
         {CLASS_NAMES, "[\"a\",\"b\",\"\\u001b[2J\"]", "class_names has an entry"},
         {MEAN, "0.5", "mean must be 2 numbers"},
@@ -521,7 +521,7 @@ TEST(flipping_keeps_a_truth_that_is_there_and_what_is_wrong_already)
     for (uint32_t i = 0; i < SAMPLES; i++)
         d.truth[i] = (uint16_t)((d.labels[i] + (i < wrong)) % CLASSES);
     ASSERT_EQ(-EINVAL, dataset_flip(&d, 0.8, 3, &why));
-    ASSERT_HAS("are right by now", why.text);
+    ASSERT_HAS("labels are right", why.text);
     ASSERT(!d.planted);
     ASSERT_OK(dataset_flip(&d, 0.75, 3, &why), why);
     for (uint32_t i = 0; i < SAMPLES; i++) {

@@ -53,8 +53,8 @@ TEST(an_object_is_parsed)
 
 TEST(what_is_not_one_object_is_refused)
 {
-    assert_refused("[1]", "job file is a list, needed is a JSON object");
-    assert_refused("5", "job file is 5, needed is a JSON object");
+    assert_refused("[1]", "job file is a list, expected a JSON object");
+    assert_refused("5", "job file is 5, expected a JSON object");
     assert_refused("", "job file is empty");
     assert_refused("{} {}", "not valid JSON at line 1, column 4");
     assert_refused("{} x", "not valid JSON");

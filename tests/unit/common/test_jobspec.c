@@ -139,13 +139,12 @@ TEST(a_choice_has_defaults_of_its_own)
 TEST(a_key_of_another_choice_is_refused_with_both)
 {
     assert_refused("\"optimizer\": {\"name\": \"adamw\", \"momentum\": 0.9}",
-                   "optimizer.momentum is written, but only optimizer.name sgd has it; "
+                   "optimizer.momentum is given, but only optimizer.name sgd has it; "
                    "optimizer.name is adamw");
     assert_refused("\"optimizer\": {\"beta1\": 0.9}", "only optimizer.name adamw has it");
     assert_refused("\"optimizer\": {\"gamma\": 0.5}",
                    "only optimizer.schedule step has it; optimizer.schedule is cosine");
-    assert_refused("\"attack\": {\"steps\": 3}",
-                   "attack.steps is written, but only attack.name pgd");
+    assert_refused("\"attack\": {\"steps\": 3}", "attack.steps is given, but only attack.name pgd");
     assert_refused("\"attack\": {\"name\": \"l2\", \"random_start\": false}",
                    "only attack.name pgd has it; attack.name is l2");
 }

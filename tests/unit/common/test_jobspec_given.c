@@ -114,7 +114,7 @@ TEST(excluded_samples_are_a_list_in_any_order)
     assert_refused("\"exclude\": 3", "exclude is 3, allowed is a list");
     assert_refused("\"exclude\": \"ex.txt\"",
                    "exclude is \"ex.txt\", allowed is a list in [] or {\"file\": ...}");
-    assert_refused("\"exclude\": {}", "exclude names no file; needed is {\"file\": ...}");
+    assert_refused("\"exclude\": {}", "exclude names no file; expected {\"file\": ...}");
     assert_refused("\"exclude\": {\"job\": 3}", "exclude has no key \"job\"");
 }
 
@@ -132,7 +132,7 @@ TEST(a_job_without_epochs_measures_given_weights)
     ASSERT_EQ(GIVEN_FILE, s.weights.kind);
     ASSERT_EQ(3, jobspec_epochs(&s));
     jobspec_done(&s);
-    assert_refused("\"epochs\": 0", "epochs is 0 and weights is not written; a job that trains "
+    assert_refused("\"epochs\": 0", "epochs is 0 and weights is not given; a job that trains "
                                     "nothing measures given weights");
     assert_refused("\"epochs\": 0, \"weights\": {\"job\": 2}, \"score\": {\"source\": \"train\"}",
                    "epochs is 0 and score.source is train");

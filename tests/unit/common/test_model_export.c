@@ -243,7 +243,7 @@ TEST(import_names_the_tensor_that_does_not_fit)
     import_refused(&m, (struct tensor[]){good_w}, 1, "\"fc1.bias\" is missing");
     import_refused(
         &m, (struct tensor[]){good_w, good_b, tensor_make("fc2.bias", DTYPE_F32, 1, b, bias)}, 3,
-        "tensor fc2.bias is none of model custom");
+        "tensor fc2.bias does not exist in model custom");
     import_refused(
         &m, (struct tensor[]){tensor_make("fc1.weight", DTYPE_F32, 2, turned, weight), good_b}, 2,
         "tensor fc1.weight has 4 entries in dimension 0, the model has 3");
@@ -253,7 +253,7 @@ TEST(import_names_the_tensor_that_does_not_fit)
                    2, "tensor fc1.weight holds NaN");
     import_refused(&m,
                    (struct tensor[]){tensor_make("fc1.weight", DTYPE_I32, 2, w, weight), good_b}, 2,
-                   "\"fc1.weight\" is I32, needed is F32");
+                   "\"fc1.weight\" is I32, expected F32");
     model_done(&m);
 }
 
@@ -316,9 +316,9 @@ TEST(metadata_that_cannot_be_read_is_refused_by_name)
          3,
          "metadata scale is \"1\", allowed is 255"},
         {{{"scale", "1"}}, 1, "metadata scale is \"1\", allowed is 255"},
-        {{{"classes", "5"}}, 1, "it is a model of 5 classes, the dataset has 3"},
+        {{{"classes", "5"}}, 1, "it is a model for 5 classes, the dataset has 3"},
         {{{"class_names", "[\"a\"]"}}, 1, "metadata class_names has 1 names"},
-        {{{"class_names", "a, b, c"}}, 1, "metadata class_names is no JSON array"},
+        {{{"class_names", "a, b, c"}}, 1, "metadata class_names is not a JSON array"},
     };
     struct weights_said said = {.class_names = NULL};
     struct errbuf why = {0};

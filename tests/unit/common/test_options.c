@@ -148,7 +148,7 @@ TEST(bad_arguments_get_a_sentence)
     assert_args_refused("--listen=", "--listen is empty");
     assert_args_refused("--seed x", "--seed is \"x\", allowed is a whole number");
     assert_args_refused("--lr nan", "--lr is \"nan\", allowed is 0 to 10");
-    assert_args_refused("--watch=yes", "--watch takes no value, it is given \"yes\"");
+    assert_args_refused("--watch=yes", "--watch takes no value, but was given \"yes\"");
     assert_args_refused("--thread 3", "there is no option --thread; did you mean --threads?");
     assert_args_refused("--frobnicate=3", "there is no option --frobnicate");
     assert_args_refused("--log-level inof",

@@ -53,7 +53,7 @@ TEST(a_folder_that_others_may_write_is_refused)
     for (mode_t mode = 0720; mode != 0; mode = mode == 0720 ? 0702 : 0) {
         ASSERT_EQ(0, chmod(test_path("d"), mode));
         ASSERT_EQ(-EPERM, own_folder(test_path("d"), &why));
-        ASSERT_HAS("take that away (chmod go-w) or name another folder", why.text);
+        ASSERT_HAS("forbid that (chmod go-w) or name another folder", why.text);
         ASSERT_EQ(0, chmod(test_path("d"), mode | S_ISVTX));
         ASSERT(own_folder(test_path("d"), &why) >= 0);
     }
@@ -67,7 +67,7 @@ TEST(a_link_is_no_folder_wherever_it_leads)
     ASSERT_EQ(0, symlink("d", test_path("l")));
     ASSERT_EQ(0, symlink("nothing", test_path("m")));
     ASSERT_EQ(-EPERM, own_folder(test_path("l"), &why));
-    ASSERT_HAS("is a link; name the folder that it leads to", why.text);
+    ASSERT_HAS("is a link; name the folder that it points to", why.text);
     ASSERT_EQ(-EPERM, own_folder(test_path("l//"), &why));
     ASSERT_EQ(-EPERM, own_folder(test_path("m"), &why));
     ASSERT_EQ(-1, access(test_path("nothing"), F_OK));
@@ -88,10 +88,10 @@ TEST(a_file_is_ours_a_link_a_folder_and_a_pipe_are_not)
     ASSERT_STR("F/l is a link and is not used; remove it", why.text);
     ASSERT_EQ(0, mkdir(test_path("d"), 0700));
     ASSERT_EQ(-EPERM, try_file("d", &why));
-    ASSERT_STR("F/d is a folder, needed is a file; remove it", why.text);
+    ASSERT_STR("F/d is a folder, expected a file; remove it", why.text);
     ASSERT_EQ(0, mkfifo(test_path("p"), 0600));
     ASSERT_EQ(-EPERM, try_file("p", &why));
-    ASSERT_STR("F/p is not a regular file, needed is a file; remove it", why.text);
+    ASSERT_STR("F/p is not a regular file, expected a file; remove it", why.text);
 }
 
 TEST(what_belongs_to_another_user_is_refused)

@@ -172,24 +172,24 @@ TEST(each_corruption_is_refused_with_a_sentence)
         {"{}", 1, "the tensors end at byte 0 of the data, the file has 1"},
         {"{" T("a", "F32", "[1]", "[0,4]") "}", 5, "end at byte 4 of the data, the file has 5"},
         {"{" T("a", "F32", "[2]", "[0,4]") "}", 4, "\"a\" has 4 bytes, its shape and dtype need 8"},
-        {"{" T("a", "F32", "[1]", "[0,8]") "}", 4, "a begin and an end within 4 bytes"},
-        {"{" T("a", "F32", "[1]", "[4,0]") "}", 4, "a begin and an end within 4 bytes"},
-        {"{" T("a", "F32", "[1]", "[0]") "}", 4, "a begin and an end"},
+        {"{" T("a", "F32", "[1]", "[0,8]") "}", 4, "a start and an end within 4 bytes"},
+        {"{" T("a", "F32", "[1]", "[4,0]") "}", 4, "a start and an end within 4 bytes"},
+        {"{" T("a", "F32", "[1]", "[0]") "}", 4, "a start and an end"},
         {"{" T("a", "F32", "[1]", "[0,4,4]") "}", 4, "data_offsets has 3 entries"},
         {"{" T("a", "F32", "[1]", "[-4,0]") "}", 4, "entry 0 of data_offsets is not a whole"},
         {"{" T("a", "F32", "[1]", "[0,4.5]") "}", 4, "entry 1 of data_offsets is not a whole"},
         {"{" T("a", "F32", "[1]", "[0,\"4\"]") "}", 4, "entry 1 of data_offsets"},
-        {"{" T("a", "F32", "[1]", "[4,8]") "}", 8, "begins at byte 4 of the data, needed is 0"},
+        {"{" T("a", "F32", "[1]", "[4,8]") "}", 8, "begins at byte 4 of the data, expected 0"},
         {"{" T("a", "U8", "[2]", "[0,2]") "," T("b", "U8", "[2]", "[1,3]") "}", 3,
-         "tensor \"b\" begins at byte 1 of the data, needed is 2"},
+         "tensor \"b\" begins at byte 1 of the data, expected 2"},
         {"{" T("a", "U8", "[2]", "[0,2]") "," T("b", "U8", "[2]", "[3,5]") "}", 5,
          "tensor \"b\" begins at byte 3"},
         {"{" T("b", "U8", "[2]", "[2,4]") "," T("a", "U8", "[2]", "[1,3]") "}", 4,
-         "tensor \"a\" begins at byte 1 of the data, needed is 0"},
+         "tensor \"a\" begins at byte 1 of the data, expected 0"},
         {"{" T("b", "U8", "[2]", "[2,4]") "," T("a", "U8", "[1]", "[0,1]") "}", 4,
-         "tensor \"b\" begins at byte 2 of the data, needed is 1"},
+         "tensor \"b\" begins at byte 2 of the data, expected 1"},
         {"{" T("b", "U8", "[2]", "[0,2]") "," T("a", "U8", "[2]", "[0,2]") "}", 2,
-         "begins at byte 0 of the data, needed is 2"},
+         "begins at byte 0 of the data, expected 2"},
         {"{" T("a", "U8", "[2]", "[0,2]") "," T("a", "U8", "[2]", "[2,4]") "}", 4, "\"a\" twice"},
         {"{" T("a", "F8_E4M3", "[4]", "[0,4]") "}", 4, "dtype is \"F8_E4M3\", allowed is U8"},
         {"{" T("a", "U8", "[1,1,1,1,1,1,1]", "[0,1]") "}", 1, "shape has 7 entries"},
@@ -271,13 +271,13 @@ TEST(files_of_other_programs_are_recognised)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         ASSERT_EQ(-EINVAL, safetensors_parse(cases[i].bytes, cases[i].count, &st, &why));
-        ASSERT_HAS("it is no safetensors file, ", why.text);
+        ASSERT_HAS("it is not a safetensors file, ", why.text);
         ASSERT_HAS(cases[i].part, why.text);
     }
     const struct file_part part = {cases[0].bytes, cases[0].count};
     ASSERT_OK(file_write_atomic(test_path("kept"), 0600, &part, 1, &why), why);
     ASSERT_EQ(-EINVAL, safetensors_open_as(test_path("kept"), "my/m.pt", &st, &why));
-    ASSERT_HAS("my/m.pt: it is no safetensors file, it is a PyTorch file", why.text);
+    ASSERT_HAS("my/m.pt: it is not a safetensors file, it is a PyTorch file", why.text);
     ASSERT(!strstr(why.text, test_dir()));
     ASSERT_EQ(-ENOENT, safetensors_open_as(test_path("none"), "my/m.pt", &st, &why));
     ASSERT_HAS("cannot open my/m.pt", why.text);
@@ -375,9 +375,9 @@ TEST(need_says_what_differs)
     ASSERT_EQ(-EINVAL, safetensors_need(&st, "images", DTYPE_U8, 4, &t, &why));
     ASSERT_STR("tensor \"images\" is missing", why.text);
     ASSERT_EQ(-EINVAL, safetensors_need(&st, "labels", DTYPE_F32, 1, &t, &why));
-    ASSERT_STR("tensor \"labels\" is U8, needed is F32", why.text);
+    ASSERT_STR("tensor \"labels\" is U8, expected F32", why.text);
     ASSERT_EQ(-EINVAL, safetensors_need(&st, "labels", DTYPE_U8, 2, &t, &why));
-    ASSERT_STR("tensor \"labels\" has 1 dimensions, needed is 2", why.text);
+    ASSERT_STR("tensor \"labels\" has 1 dimensions, expected 2", why.text);
     ASSERT(t == NULL);
     safetensors_close(&st);
 }

@@ -100,9 +100,9 @@ TEST(what_is_wrong_with_a_piece_is_said_and_leaves_the_rest)
     ASSERT_EQ(-EINVAL, uploads_put(m.uploads, 1, leaf(0), -1, hash, m.grad, 32, 0, TTL, &why));
     ASSERT_STR("piece is -1, allowed is 0 to 2", why.text);
     ASSERT_EQ(-EINVAL, uploads_put(m.uploads, 1, leaf(0), 2, hash, m.grad, 32, 0, TTL, &why));
-    ASSERT_STR("piece 2 has 32 bytes, wanted are 12", why.text);
+    ASSERT_STR("piece 2 has 32 bytes, expected 12", why.text);
     ASSERT_EQ(-EINVAL, put(&m, 1, 0, 1, 6, &why));
-    ASSERT_STR("piece 1 is there already, with another hash", why.text);
+    ASSERT_STR("piece 1 has already come with another hash", why.text);
     m.grad[FLOATS - 1] = NAN;
     ASSERT_EQ(-EDOM, put(&m, 1, 0, 2, 5, &why));
     ASSERT_STR("piece 2 holds NaN or infinity", why.text);

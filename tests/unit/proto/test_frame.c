@@ -312,10 +312,10 @@ TEST(tensors_that_lie_wrong_are_refused)
         {"[" T("x", "U9", "[1]", "0") "]", "tensors[0].dtype is \"U9\""},
         {"[" T("x", "U8", "1", "0") "]", "tensors[0].shape is 1"},
         {"[" T("x", "U8", "[1,1,1,1,1,1,1]", "0") "]", "tensors[0].shape has 7 entries"},
-        {"[" T("x", "U8", "[1,-1]", "0") "]", "tensors[0].shape[1] is no integer"},
-        {"[" T("x", "U8", "[0.5]", "0") "]", "tensors[0].shape[0] is no integer"},
-        {"[" T("x", "U8", "[1e300]", "0") "]", "tensors[0].shape[0] is no integer"},
-        {"[" T("x", "U8", "[\"1\"]", "0") "]", "tensors[0].shape[0] is no integer"},
+        {"[" T("x", "U8", "[1,-1]", "0") "]", "tensors[0].shape[1] is not an integer"},
+        {"[" T("x", "U8", "[0.5]", "0") "]", "tensors[0].shape[0] is not an integer"},
+        {"[" T("x", "U8", "[1e300]", "0") "]", "tensors[0].shape[0] is not an integer"},
+        {"[" T("x", "U8", "[\"1\"]", "0") "]", "tensors[0].shape[0] is not an integer"},
         {"[" T("x", "U8", "[4294967296,4294967296]", "0") "]", "more than memory can hold"},
         {"[" T("x", "F64", "[9007199254740992,2048]", "0") "]", "more than memory can hold"},
         {"[" T("x", "F64", "[9007199254740992]", "0") "]", "the attachment has only 256"},
@@ -390,7 +390,7 @@ TEST(bad_json_is_refused)
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"[1]", "needed is a JSON object"},    {"{\"a\":1,\"a\":2}", "the key \"a\" twice"},
+        {"[1]", "expected a JSON object"},     {"{\"a\":1,\"a\":2}", "the key \"a\" twice"},
         {"{\"a\":NaN}", "not valid JSON"},     {"{\"a\":Infinity}", "not valid JSON"},
         {"{\"a\":1e999}", "beyond the range"}, {"{\"a\":\"\\u0000\"}", "\\u0000"},
         {"{} {}", "not valid JSON"},           {"{\"a\"}", "not valid JSON"},

@@ -101,7 +101,7 @@ TEST(a_file_of_keys_is_read_as_it_was_written)
         ASSERT_MEM(ring.keys[i].cluster_id, back.keys[i].cluster_id, KEY_CLUSTER_BYTES);
     }
     ASSERT_EQ(-EEXIST, keyring_create(path, &ring, &why));
-    ASSERT_HAS("exists already", why.text);
+    ASSERT_HAS("already exists", why.text);
 }
 
 TEST(a_newer_key_comes_last_and_is_the_one_that_is_used)
@@ -125,7 +125,7 @@ TEST(a_newer_key_comes_last_and_is_the_one_that_is_used)
         ring.count++;
     }
     ASSERT_EQ(-ERANGE, keyring_append(path, &second, &why));
-    ASSERT_HAS("holds 16 keys already", why.text);
+    ASSERT_HAS("already holds 16 keys", why.text);
 }
 
 TEST(a_file_that_others_may_use_is_refused)
@@ -137,7 +137,7 @@ TEST(a_file_that_others_may_use_is_refused)
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
         const char *path = write_file("cluster " COUNTING "\n", modes[i]);
         ASSERT_EQ(-EPERM, keyring_load(path, &ring, &why));
-        ASSERT_HAS("may be used by others than its owner", why.text);
+        ASSERT_HAS("others may read or change the key file", why.text);
         ASSERT_EQ(-EPERM, keyring_append(path, &ring.keys[0], &why));
     }
     ASSERT_OK(keyring_load(write_file("cluster " COUNTING "\n", 0400), &ring, &why), why);
@@ -151,20 +151,20 @@ TEST(what_is_no_key_file_is_refused)
 
     assert_refused("", "holds no key");
     assert_refused("# nothing\n", "holds no key");
-    assert_refused("cluster " COUNTING "0\n", "line 1 is no key");
-    assert_refused("\ncluster 00010203\n", "line 2 is no key");
-    assert_refused("cluster " COUNTING " more\n", "line 1 is no key");
-    assert_refused(COUNTING "\n", "line 1 is no key");
-    assert_refused("cluster\n", "line 1 is no key");
-    assert_refused("boss host7 0011223344556677 " COUNTING "\n", "line 1 is no key");
-    assert_refused("worker ../x 0011223344556677 " COUNTING "\n", "line 1 is no key");
-    assert_refused("worker host7 00112233445566 " COUNTING "\n", "line 1 is no key");
-    assert_refused("worker host7 " COUNTING "\n", "line 1 is no key");
+    assert_refused("cluster " COUNTING "0\n", "line 1 is not a key");
+    assert_refused("\ncluster 00010203\n", "line 2 is not a key");
+    assert_refused("cluster " COUNTING " more\n", "line 1 is not a key");
+    assert_refused(COUNTING "\n", "line 1 is not a key");
+    assert_refused("cluster\n", "line 1 is not a key");
+    assert_refused("boss host7 0011223344556677 " COUNTING "\n", "line 1 is not a key");
+    assert_refused("worker ../x 0011223344556677 " COUNTING "\n", "line 1 is not a key");
+    assert_refused("worker host7 00112233445566 " COUNTING "\n", "line 1 is not a key");
+    assert_refused("worker host7 " COUNTING "\n", "line 1 is not a key");
     for (int i = 0; i <= KEYRING_MAX; i++)
         strcat(many, "cluster " COUNTING "\n");
     assert_refused(many, "line 17: more than 16 keys");
     ASSERT_EQ(-EINVAL, keyring_load(test_dir(), &ring, &why));
-    ASSERT_HAS("no regular file", why.text);
+    ASSERT_HAS("not a regular file", why.text);
     ASSERT_EQ(-ENOENT, keyring_load(test_path("none"), &ring, &why));
     ASSERT_EQ(-EINVAL,
               keyring_load_cluster(write_file("worker host7 0011223344556677 " COUNTING "\n", 0600),

@@ -226,9 +226,9 @@ TEST(a_file_of_another_hash_or_size_is_refused)
     refused(path, sha256, RESHAPED(shape.floats + 16, SAMPLES), -EUCLEAN, "tensor theta has ");
     refused(path, sha256, RESHAPED(shape.floats - 16, SAMPLES), -EUCLEAN, "tensor theta has ");
     refused(path, sha256, RESHAPED(shape.floats, SAMPLES + 1), -EUCLEAN,
-            "tensor rank has 37 rows, wanted 38");
+            "tensor rank has 37 rows, expected 38");
     refused(path, sha256, RESHAPED(shape.floats, SAMPLES - 1), -EUCLEAN,
-            "tensor rank has 37 rows, wanted 36");
+            "tensor rank has 37 rows, expected 36");
     refused(test_path("none"), sha256, &shape, -ENOENT, "");
     refused(path, sha256, &other_rule, -EUCLEAN, "tensor \"m\" is missing");
     fixture_free(f);
@@ -256,7 +256,7 @@ TEST(a_file_carries_what_belongs_to_the_weights)
     ASSERT_STR("[\"cat\",\"dog\"]", checkpoint_class_names(c));
     checkpoint_free(c);
     shape.scaling.std[0] *= 2;
-    refused(path, sha256, &shape, -EUCLEAN, "that of the job is \"");
+    refused(path, sha256, &shape, -EUCLEAN, "the job's is \"");
     f->data.class_names_json = NULL;
     fixture_free(f);
 }
@@ -401,7 +401,7 @@ TEST(a_file_of_another_format_is_refused)
 
     ASSERT_OK(safetensors_write(path, &t, 1, meta, 1, &why), why);
     hash_of(path, now);
-    refused(path, now, &shape, -EUCLEAN, "format is \"pt\", wanted \"steppe-checkpoint-1\"");
+    refused(path, now, &shape, -EUCLEAN, "format is \"pt\", expected \"steppe-checkpoint-1\"");
     free(theta);
     fixture_free(f);
 }
