@@ -195,7 +195,7 @@ TEST(a_server_without_a_key_says_so_to_who_has_one)
     handshake_ask(ask);
     ASSERT(!knock(&without, ask, sizeof(ask), false));
     ASSERT_REFUSED("wrong_key", without.told);
-    ASSERT_HAS("leave --key out", told_text(without.told, "error"));
+    ASSERT_HAS("omit --key", told_text(without.told, "error"));
     ASSERT(!knock(&without, frame, bytes, false));
     ASSERT_REFUSED("wrong_key", without.told);
     ASSERT_EQ(2, counted(&without, "wrong_key"));

@@ -252,7 +252,7 @@ TEST(an_upload_has_one_size)
     ASSERT_EQ(-EEXIST, incoming_offer(in, &ben, sha('a'), 50, &have, &why));
     ASSERT_EQ(-EEXIST, put(in, &ben, 'a', 200, 50, 50, 0, &why));
     ASSERT_EQ(-ENOENT, incoming_whole(in, sha('a'), &why));
-    ASSERT_HAS("50 of 100 bytes are here", why.text);
+    ASSERT_HAS("has 50 of 100 bytes", why.text);
     incoming_expire(in, UPLOAD_IDLE_MS + 2000);
     ASSERT(there('a')); /* it did not become complete */
     incoming_close(in);

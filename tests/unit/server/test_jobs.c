@@ -98,7 +98,7 @@ TEST(a_job_is_found_by_its_number_or_the_sentence_says_which_there_are)
 
     service_make(0, PLENTY);
     ASSERT_EQ(-ENOENT, jobs_find(service.jobs, 1, &found, &why));
-    ASSERT_HAS("none was submitted yet", why.text);
+    ASSERT_HAS("none has been submitted yet", why.text);
     struct job *one = submit(1, "");
     ASSERT_EQ(-ENOENT, jobs_find(service.jobs, 7, &found, &why));
     ASSERT_HAS("the only one is 1", why.text);

@@ -92,7 +92,7 @@ TEST(there_are_at_most_so_many_workers)
     }
     struct request *rq = request_of(&net, MSG_WORKER_HELLO, "more", NULL, &told);
     ASSERT_EQ(-ERANGE, workers_hello(service.workers, rq, "more", 1, "a", &worker, &why));
-    ASSERT_HAS("1024 workers are connected already", why.text);
+    ASSERT_HAS("1024 workers are already connected", why.text);
     worker = hello("w7", 1, "a"); /* one of them may */
     workers_bye(service.workers, worker);
     ASSERT_OK(workers_hello(service.workers, rq, "more", 1, "a", &worker, &why), why);
