@@ -95,7 +95,7 @@
 #define DATASETS_MAX 1000               /* in one list of a reply */
 /* How long an interrupted upload is kept: its owner may continue it on Monday. */
 #define LEFTOVER_DAYS 3
-/* How long a complete upload is kept that nothing took over: after a refusal a person may change a
+/* How long a complete upload is kept while nothing uses it: after a refusal a person may change a
  * word and try again. */
 #define UPLOAD_IDLE_MS (10 * 60 * 1000)
 /* Of --max-uploads: a quarter is one sender's, and a dataset of the largest size fits that. */

@@ -179,28 +179,27 @@ static int check_quotas(const struct incoming *in, const struct incoming_from *f
         own_count++;
     }
     if (count >= UPLOADS_KEPT_MAX)
-        return err_set(
-            why, -ERANGE,
-            "%lld uploads lie here that nothing took over, allowed is %d; steppe uploads "
-            "lists and removes them",
-            (long long)count, UPLOADS_KEPT_MAX);
+        return err_set(why, -ERANGE,
+                       "the server holds %lld unused uploads, allowed is %d; steppe uploads "
+                       "lists and removes them",
+                       (long long)count, UPLOADS_KEPT_MAX);
     if (own_count >= UPLOADS_KEPT_MAX / 4)
-        return err_set(
-            why, -ERANGE,
-            "%lld uploads of this sender lie here that nothing took over, allowed is %d; "
-            "steppe uploads lists and removes them",
-            (long long)own_count, UPLOADS_KEPT_MAX / 4);
+        return err_set(why, -ERANGE,
+                       "the server holds %lld unused uploads of this sender, allowed is %d; "
+                       "steppe uploads lists and removes them",
+                       (long long)own_count, UPLOADS_KEPT_MAX / 4);
     text_of_bytes(bytes, need);
     if (bytes > own_max - own)
-        return err_set(why, -ERANGE,
-                       "the upload has %s, %s of this sender lie here that nothing took over, and "
-                       "one sender's quota is %s (a quarter of the server's --max-uploads); steppe "
-                       "uploads lists and removes them",
-                       need, text_of_bytes(own, has), text_of_bytes(own_max, limit));
+        return err_set(
+            why, -ERANGE,
+            "the upload has %s, this sender's other unused uploads have %s, and one sender's "
+            "quota is %s (a quarter of the server's --max-uploads); steppe "
+            "uploads lists and removes them",
+            need, text_of_bytes(own, has), text_of_bytes(own_max, limit));
     if (bytes > in->all_bytes - all)
         return err_set(why, -ERANGE,
-                       "the upload has %s, %s of others lie here that nothing took over, and the "
-                       "quota of all together is %s (the server's --max-uploads); steppe uploads "
+                       "the upload has %s, all other unused uploads have %s, and the quota "
+                       "of all together is %s (the server's --max-uploads); steppe uploads "
                        "lists and removes them",
                        need, text_of_bytes(all, has), text_of_bytes(in->all_bytes, limit));
     return 0;

@@ -2,7 +2,7 @@
  * takes them over. The sender of each, how much of it has come and when it last grew are kept in
  * memory; after a restart they are taken from the files, as far as possible.
  *
- * A complete one that nothing took over is dropped UPLOAD_IDLE_MS after its last piece, an
+ * A complete one that nothing uses is dropped UPLOAD_IDLE_MS after its last piece, an
  * incomplete one after LEFTOVER_DAYS. Unfinished uploads of one sender (the name of a key;
  * everybody without one) may take a quarter of what all may take together, in bytes and in number.
  * No sender can overwrite, shorten or drop another's upload. Runs on the loop unless stated

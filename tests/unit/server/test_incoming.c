@@ -143,7 +143,7 @@ TEST(the_quota_of_one_sender_and_of_all_is_named)
     ASSERT_OK(put(in, &anna, 'a', 2 * MIB, 0, MIB, 0, &why), why);
     ASSERT_OK(put(in, &anna, 'a', 2 * MIB, MIB, MIB, 0, &why), why);
     ASSERT_EQ(-ERANGE, put(in, &anna, 'b', 10, 0, 10, 0, &why));
-    ASSERT_HAS("the upload has 10 bytes, 2 MiB of this sender lie here", why.text);
+    ASSERT_HAS("the upload has 10 bytes, this sender's other unused uploads have 2 MiB", why.text);
     ASSERT(!there('b'));
     ASSERT_OK(put(in, &ben, 'b', 10, 0, 10, 0, &why), why);
     ASSERT_OK(incoming_remove(in, &anna, sha('a'), &why), why);
@@ -278,7 +278,7 @@ TEST(one_sender_does_not_take_all_places)
         int rc = incoming_put(in, &anna, name, 10, 0, data, 1, 0, &have, &why);
         ASSERT_EQ(i < UPLOADS_KEPT_MAX / 4 ? 0 : -ERANGE, rc);
     }
-    ASSERT_HAS("250 uploads of this sender lie here", why.text);
+    ASSERT_HAS("the server holds 250 unused uploads of this sender", why.text);
     ASSERT_OK(put(in, &ben, 'b', 10, 0, 10, 0, &why), why);
     incoming_close(in);
 }
