@@ -1,7 +1,6 @@
 #include "server/jobs/figures.h"
 
 #include <sqlite3.h>
-#include <sys/stat.h>
 
 #include "common/clock.h"
 #include "server/jobs/service.h"
@@ -9,7 +8,6 @@
 #include "server/net/lane.h"
 #include "server/net/net.h"
 #include "server/store/db_log.h"
-#include "server/store/state_dir.h"
 
 _Static_assert(WORKER_STATES <= FIGURE_KINDS_MAX && JOB_STATES <= FIGURE_KINDS_MAX &&
                    GATE_REASONS <= FIGURE_KINDS_MAX && DB_LOG_FILES == FIGURE_DATABASES,
@@ -42,15 +40,6 @@ static void take_workers(struct service *s, struct figures *ret)
     ret->leases = counts[0];
 }
 
-static double file_bytes(const char *dir, const char *name, const char *suffix)
-{
-    char path[STATE_PATH_BYTES];
-    struct stat st;
-
-    state_dir_db(path, dir, name, suffix);
-    return stat(path, &st) == 0 ? (double)st.st_size : 0;
-}
-
 static void take_databases(struct service *s, struct figures *ret)
 {
     const struct log_keeper *keeper = upkeep_logs(s->upkeep);
@@ -58,8 +47,8 @@ static void take_databases(struct service *s, struct figures *ret)
     for (int i = 0; i < DB_LOG_FILES; i++) {
         struct database_figures *d = &ret->databases[i];
         d->name = db_log_files[i];
-        d->bytes = file_bytes(s->dir, d->name, "");
-        d->log_bytes = file_bytes(s->dir, d->name, "-wal");
+        d->bytes = (double)db_file_bytes(s->dir, d->name, "");
+        d->log_bytes = (double)db_file_bytes(s->dir, d->name, "-wal");
         if (keeper->held_ms[i]) {
             d->log_held_bytes = (double)keeper->logs[i].held_bytes;
             d->held_s = (double)(clock_mono_ms() - keeper->held_ms[i]) / 1000;

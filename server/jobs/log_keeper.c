@@ -76,7 +76,7 @@ void log_keeper_tick(struct log_keeper *k, struct lane *lane, int64_t now_ms)
     k->look_ms = now_ms + LOOK_MS;
     for (int i = 0; i < DB_LOG_FILES; i++)
         reason = reason || k->held_ms[i] ||
-                 db_log_bytes(k->service->dir, db_log_files[i]) > DB_LOG_BYTES_MAX;
+                 db_file_bytes(k->service->dir, db_log_files[i], "-wal") > DB_LOG_BYTES_MAX;
     if (!reason)
         return;
     struct look *look = xcalloc(1, sizeof(*look));

@@ -59,11 +59,7 @@ struct upkeep {
 
 static int64_t file_bytes(const struct upkeep *u, int file)
 {
-    char path[STATE_PATH_BYTES];
-    struct stat st;
-
-    state_dir_db(path, u->service->dir, file_names[file], "");
-    return stat(path, &st) == 0 ? st.st_size : 0;
+    return db_file_bytes(u->service->dir, file_names[file], "");
 }
 
 static void note_sizes(struct upkeep *u, const char *when)

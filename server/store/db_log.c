@@ -12,12 +12,12 @@
 
 const char *const db_log_files[] = {STATE_DB, DIFFICULTY_DB, NULL};
 
-int64_t db_log_bytes(const char *dir, const char *name)
+int64_t db_file_bytes(const char *dir, const char *name, const char *suffix)
 {
     char path[STATE_PATH_BYTES];
     struct stat st;
 
-    state_dir_db(path, dir, name, "-wal");
+    state_dir_db(path, dir, name, suffix);
     return stat(path, &st) == 0 ? st.st_size : 0;
 }
 
@@ -45,7 +45,7 @@ int db_log_settle(const char *dir, const char *name, struct db_log *ret, struct 
     struct db db = {0};
     char path[STATE_PATH_BYTES];
 
-    *ret = (struct db_log){.bytes = db_log_bytes(dir, name)};
+    *ret = (struct db_log){.bytes = db_file_bytes(dir, name, "-wal")};
     state_dir_db(path, dir, name, "");
     /* A removed file must not be created anew beside its old log. */
     if (ret->bytes == 0 || access(path, F_OK) != 0)

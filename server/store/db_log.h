@@ -17,8 +17,9 @@ struct db_log {
     int64_t held_bytes;            /* the part that cannot be moved */
     char held_by[DB_HOLDER_BYTES]; /* "" : a question to this server itself */
 };
-/* The size of the log of dir/name; 0: there is none. */
-int64_t db_log_bytes(const char *dir, const char *name);
+/* The size of a file of the database dir/name, by its suffix: "", "-wal" or "-shm"; 0: there is
+ * none. */
+int64_t db_file_bytes(const char *dir, const char *name, const char *suffix);
 /* Moves a log as far as possible, and cuts it when it is large. Uses its own connection, on any
  * thread, and keeps nobody from writing. -EBUSY: another connection is moving it. */
 int db_log_settle(const char *dir, const char *name, struct db_log *ret, struct errbuf *why);
