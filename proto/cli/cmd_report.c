@@ -87,47 +87,6 @@ static void report_done(struct report *r)
 
 /* --- the page --- */
 
-static const char style[] =
-    "<style>:root{--bg:#f5f4ef;--card:#fff;--ink:#1c1e19;--muted:#666b60;--line:#e1dfd6;"
-    "--c1:#1d64b4;--c2:#c06a0a;--c3:#a0307c;--bad:#a8321f;color-scheme:light dark}"
-    "@media(prefers-color-scheme:dark){:root{--bg:#111310;--card:#191c18;--ink:#eceee6;"
-    "--muted:#989e90;--line:#2a2e28;--c1:#6fb1f2;--c2:#eda851;--c3:#e58bc6;--bad:#f3937f}}"
-    "*{box-sizing:border-box}body{font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,"
-    "'DejaVu Sans',sans-serif;font-variant-numeric:tabular-nums;color:var(--ink);"
-    "background:var(--bg);max-width:1160px;margin:0 auto;padding:32px 20px 48px}"
-    "h1{font-size:28px;line-height:1.2;letter-spacing:-.02em;margin:0}h2{font-size:18px;margin:"
-    "36px "
-    "0 10px}p{margin:4px 0;color:var(--muted)}"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:1px;"
-    "background:var(--line);border:1px solid var(--line);border-radius:12px;overflow:hidden;"
-    "margin:20px 0}.tiles div{background:var(--card);padding:12px 16px}.tiles "
-    "dt{color:var(--muted);"
-    "font-size:13px}.tiles dd{margin:2px 0 0;font-size:20px;font-weight:640}"
-    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));"
-    "gap:16px}figure,.card{background:var(--card);border:1px solid var(--line);border-radius:12px;"
-    "padding:14px 16px;margin:0}figcaption{font-weight:640;font-size:16px}svg{width:100%;"
-    "display:block}.grid{stroke:var(--line);fill:none}.tick{fill:var(--muted);font-size:11px}"
-    ".line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}"
-    ".dashed{stroke-dasharray:6 4}.legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px}"
-    ".key{display:inline-flex;align-items:center;gap:6px}.key i{width:16px;border-top:2.5px solid "
-    "currentColor}.key.dashed i{border-top-style:dashed}.key span{color:var(--muted)}"
-    ".key b{color:var(--ink)}.c1{color:var(--c1)}.c2{color:var(--c2)}.c3{color:var(--c3)}"
-    "img{image-rendering:pixelated;display:block;border-radius:6px}.heat{position:relative;"
-    "padding-left:34px}.heat img{width:100%;height:260px}.heat span{position:absolute;left:0;"
-    "color:var(--muted);font-size:11px}.samples{display:grid;"
-    "grid-template-columns:repeat(auto-fill,minmax(98px,1fr));gap:10px}.samples div{"
-    "background:var(--card);border:1px solid var(--line);border-radius:10px;padding:7px;"
-    "font-size:12.5px;line-height:1.35;overflow-wrap:anywhere}.samples img{width:100%;height:auto;"
-    "margin-bottom:5px;background:#000}.samples b{display:block;font-weight:600}.samples "
-    "small{color:var(--muted)}.wrong{color:var(--bad)}.scroll{overflow-x:auto}table{"
-    "border-collapse:collapse;width:100%}th,td{text-align:right;padding:6px "
-    "12px;border-bottom:1px solid "
-    "var(--line);white-space:nowrap}th:first-child,th:last-child,td:last-child{"
-    "text-align:left}thead th{color:var(--muted);font-weight:560;font-size:13px}pre{overflow:auto;"
-    "font:12.5px/1.45 ui-monospace,'DejaVu Sans Mono',monospace}summary{cursor:pointer;"
-    "font-weight:640}@media print{body{background:none}figure,.card,.samples "
-    "div{break-inside:avoid}}</style>";
-
 static void tile(FILE *out, const char *name, const char *fmt, double value)
 {
     fprintf(out, "<div><dt>%s</dt><dd>", name);
@@ -158,13 +117,8 @@ static void print_head(FILE *out, const struct report *r)
     }
     reply_i64(r->row, "epoch", &done);
     reply_i64(r->row, "epochs", &epochs);
-    fputs("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta "
-          "name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>",
-          out);
-    html_text(out, reply_text(r->row, "name"));
-    fprintf(out, "</title>%s</head><body><h1>", style);
-    html_text(out, reply_text(r->row, "name"));
-    fprintf(out, "</h1><p>Steppe job %lld, ", (long long)r->job);
+    html_begin(out, reply_text(r->row, "name"));
+    fprintf(out, "<p>Steppe job %lld, ", (long long)r->job);
     html_text(out, reply_text(r->row, "state"));
     fputs(": ", out);
     html_text(out, reply_text(r->row, "model"));
@@ -208,20 +162,20 @@ static int print_curves(FILE *out, const struct report *r)
         n += isfinite(column[EPOCH][n]);
     }
     reply_i64(r->row, "epochs", &epochs);
-    const struct html_line loss[] = {{"train", column[TRAIN_LOSS], false},
-                                     {"test", column[TEST_LOSS], true}};
-    const struct html_line accuracy[] = {{"train", column[TRAIN], false},
-                                         {"test", column[TEST], true},
-                                         {"adversarial", column[ADVERSARIAL], false}};
+    const struct html_line loss[] = {{.name = "train", .y = column[TRAIN_LOSS]},
+                                     {.name = "test", .y = column[TEST_LOSS], .dashed = true}};
+    const struct html_line accuracy[] = {{.name = "train", .y = column[TRAIN]},
+                                         {.name = "test", .y = column[TEST], .dashed = true},
+                                         {.name = "adversarial", .y = column[ADVERSARIAL]}};
     const struct html_line sharpness[] = {
-        {"loss after the ascent - before", column[SHARPNESS], false}};
-    const struct html_line share[] = {{"of the training set", column[SHARE], false}};
+        {.name = "loss after the ascent - before", .y = column[SHARPNESS]}};
+    const struct html_line share[] = {{.name = "of the training set", .y = column[SHARE]}};
     double x_max = (double)epochs - 1;
     fputs("<div class=\"charts\">", out);
-    html_chart(out, "Loss", column[EPOCH], n, x_max, loss, 2, false);
-    html_chart(out, "Accuracy", column[EPOCH], n, x_max, accuracy, 3, true);
-    html_chart(out, "Pacing share", column[EPOCH], n, x_max, share, 1, true);
-    html_chart(out, "Sharpness", column[EPOCH], n, x_max, sharpness, 1, false);
+    html_chart(out, "Loss", column[EPOCH], n, x_max, loss, 2, HTML_FROM_ZERO);
+    html_chart(out, "Accuracy", column[EPOCH], n, x_max, accuracy, 3, HTML_SHARE);
+    html_chart(out, "Pacing share", column[EPOCH], n, x_max, share, 1, HTML_SHARE);
+    html_chart(out, "Sharpness", column[EPOCH], n, x_max, sharpness, 1, HTML_FROM_ZERO);
     fputs("</div>\n", out);
     free(all);
     return 0;
@@ -339,7 +293,8 @@ static int print_page(FILE *out, const struct report *r)
           "out</summary><pre>",
           out);
     html_text(out, spec ? spec : "");
-    fprintf(out, "</pre></details><p>Written by steppe %s.</p></body></html>\n", STEPPE_VERSION);
+    fprintf(out, "</pre></details>");
+    html_end(out);
     free(spec);
     return rc;
 }

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* The head of a page with its style, up to the title as <h1>; and its end. */
+void html_begin(FILE *out, const char *title);
+void html_end(FILE *out);
 /* Text as text, in an element or in a quoted attribute. */
 void html_text(FILE *out, const char *text);
 /* <img> of pixels [h, w, channels] (1 or 3; otherwise the first, as grey), inside the page. side:
@@ -15,14 +18,21 @@ void html_text(FILE *out, const char *text);
 int html_image(FILE *out, const uint8_t *pixels, uint32_t w, uint32_t h, uint32_t channels,
                uint32_t side, const char *alt);
 
+enum html_axis {
+    HTML_FROM_ZERO, /* of y: it shows 0, and what lies below if there is any */
+    HTML_SHARE,     /* in percent, up to 100 */
+    HTML_LOG        /* in powers of ten; values of 0 and less are left out */
+};
+
 struct html_line {
     const char *name;
     const double *y; /* [count]; values that are not finite are left out */
     bool dashed;
+    int colour; /* 1 to 5; 0: its place among the lines */
 };
-/* A chart of lines over x[count], from 0 to x_max; percent: y is a share. The last value of each
- * line is written beside its name. */
+/* A chart of lines over x[count], from 0 to x_max. The last value of each line is written beside
+ * its name. */
 void html_chart(FILE *out, const char *title, const double *x, size_t count, double x_max,
-                const struct html_line *lines, size_t line_count, bool percent);
+                const struct html_line *lines, size_t line_count, enum html_axis axis);
 
 #endif

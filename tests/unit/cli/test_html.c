@@ -28,14 +28,14 @@ TEST(markup_is_text)
 TEST(an_axis_starts_at_0)
 {
     const double x[] = {0, 1, 2}, y[] = {2.25, 1, 0.5}, below[] = {-1, 0.3, 1};
-    const struct html_line lines[] = {{"loss", y, false}, {"below", below, false}};
+    const struct html_line lines[] = {{.name = "loss", .y = y}, {.name = "below", .y = below}};
     char *text = NULL;
     size_t bytes = 0;
 
     for (size_t i = 0; i < 2; i++) {
         FILE *out = open_memstream(&text, &bytes);
         ASSERT(out != NULL);
-        html_chart(out, "Loss", x, 3, 3, &lines[i], 1, i == 1);
+        html_chart(out, "Loss", x, 3, 3, &lines[i], 1, i == 1 ? HTML_SHARE : HTML_FROM_ZERO);
         fclose(out);
         ASSERT(strstr(text, i == 1 ? ">0%</text>" : ">0</text>") != NULL);
         ASSERT(strstr(text, ">-0") == NULL);
@@ -47,4 +47,22 @@ TEST(what_turns_a_line_does_not_reach_a_page)
 {
     check_html("x\xe2\x80\xaegnp.exe", "x&#xfffd;gnp.exe");
     check_html("\xc2\x9b\x1b\x7f\xff", "&#xfffd;&#xfffd;&#xfffd;&#xfffd;");
+}
+
+TEST(a_logarithmic_axis_leaves_out_what_has_no_logarithm)
+{
+    const double x[] = {0, 1, 2, 3}, y[] = {1e-6, 0, 1e-3, -1};
+    const struct html_line line = {.name = "gap <1>", .y = y, .colour = 5};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+
+    ASSERT(out != NULL);
+    html_chart(out, "Scale", x, 4, 3, &line, 1, HTML_LOG);
+    fclose(out);
+    ASSERT_HAS(">1e-6</text>", text);
+    ASSERT_HAS(">1e-3</text>", text);
+    ASSERT_HAS("gap &#60;1&#62;", text);
+    ASSERT_HAS("class=\"line c5\" d=\"M46.0,194.0L379.3,10.0\"", text);
+    free(text);
 }
