@@ -15,7 +15,7 @@
 #include "proto/cli/import/npy.h"
 #include "proto/cli/print.h"
 #include "proto/cli/sample_row.h"
-#include "proto/cli/score_rows.h"
+#include "proto/cli/score_columns.h"
 
 enum { FORMAT_CSV, FORMAT_JSONL, FORMAT_NPY, FORMAT_SAFETENSORS };
 static const char *const format_names[] = {"csv", "jsonl", "npy", "safetensors", NULL};
@@ -33,7 +33,7 @@ const struct option export_options[] = {
     {NULL},
 };
 
-static void print_row(const struct score_rows *s, size_t i, bool csv, FILE *out)
+static void print_row(const struct score_columns *s, size_t i, bool csv, FILE *out)
 {
     char text[TEXT_F64_BYTES];
 
@@ -67,22 +67,22 @@ static int refuse_output(const struct cli *cli, struct errbuf *why)
                           : err_set(why, rc, "%s", "");
 }
 
-static struct score_rows_want wanted(const struct cli *cli)
+static struct score_columns_want wanted(const struct cli *cli)
 {
-    return (struct score_rows_want){cli->args->class_id, cli->args->limit};
+    return (struct score_columns_want){cli->args->class_id, cli->args->limit};
 }
 
 static int write_text(struct cli *cli, int64_t job, FILE *out, struct errbuf *why)
 {
     bool csv = cli->args->format == FORMAT_CSV && !cli->args->json;
-    const struct score_rows_want want = wanted(cli);
-    struct score_rows s = {.count = 0};
+    const struct score_columns_want want = wanted(cli);
+    struct score_columns s = {.count = 0};
     int64_t last = cli->args->epoch == NOT_GIVEN ? -1 : cli->args->epoch, *epochs = &last;
     size_t count = 1;
-    int rc = cli->args->all ? score_rows_epochs(cli, job, &epochs, &count, why) : 0;
+    int rc = cli->args->all ? score_columns_epochs(cli, job, &epochs, &count, why) : 0;
 
     for (size_t e = 0; rc == 0 && e < count; e++) {
-        rc = score_rows_fetch(cli, job, epochs[e], &want, &s, why);
+        rc = score_columns_fetch(cli, job, epochs[e], &want, &s, why);
         if (rc == 0 && csv && e == 0)
             print_header(out);
         for (size_t i = 0; rc == 0 && i < s.count; i++) {
@@ -93,7 +93,7 @@ static int write_text(struct cli *cli, int64_t job, FILE *out, struct errbuf *wh
     }
     if (epochs != &last)
         free(epochs);
-    score_rows_done(&s);
+    score_columns_done(&s);
     return rc;
 }
 
@@ -101,10 +101,10 @@ static int write_arrays(struct cli *cli, int64_t job, struct errbuf *why)
 {
     const char *path = cli->args->out;
     struct tensor columns[SCORE_INTS + SCORE_REALS];
-    struct score_rows s = {.count = 0};
-    const struct score_rows_want want = wanted(cli);
-    int rc = score_rows_fetch(cli, job, cli->args->epoch == NOT_GIVEN ? -1 : cli->args->epoch,
-                              &want, &s, why);
+    struct score_columns s = {.count = 0};
+    const struct score_columns_want want = wanted(cli);
+    int rc = score_columns_fetch(cli, job, cli->args->epoch == NOT_GIVEN ? -1 : cli->args->epoch,
+                                 &want, &s, why);
 
     if (rc != 0)
         goto out;
@@ -123,7 +123,7 @@ static int write_arrays(struct cli *cli, int64_t job, struct errbuf *why)
     if (rc == 0)
         print_note("%s: epoch %lld, %zu rows", path, (long long)s.epoch, s.count);
 out:
-    score_rows_done(&s);
+    score_columns_done(&s);
     return rc;
 }
 

@@ -1,4 +1,4 @@
-#include "proto/cli/score_rows.h"
+#include "proto/cli/score_columns.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,16 +14,16 @@ const char *const score_int_names[SCORE_INTS] = {"epoch", "sample",    "label",
 const char *const score_real_names[SCORE_REALS] = {"adm",       "loss", "adv_loss",
                                                    "grad_norm", "el2n", "margin"};
 
-void score_rows_done(struct score_rows *s)
+void score_columns_done(struct score_columns *s)
 {
     for (int k = 0; k < SCORE_INTS; k++)
         free(s->ints[k]);
     for (int k = 0; k < SCORE_REALS; k++)
         free(s->reals[k]);
-    *s = (struct score_rows){0};
+    *s = (struct score_columns){0};
 }
 
-static int make_room(struct score_rows *s, size_t more, struct errbuf *why)
+static int make_room(struct score_columns *s, size_t more, struct errbuf *why)
 {
     size_t room = s->count + more + 1;
 
@@ -42,7 +42,7 @@ static int make_room(struct score_rows *s, size_t more, struct errbuf *why)
 }
 
 /* Appends the reply's rows of the class, up to the limit. */
-static int add_piece(const struct score_rows_want *want, struct score_rows *s,
+static int add_piece(const struct score_columns_want *want, struct score_columns *s,
                      const struct message *reply, uint64_t *ret_rows, struct errbuf *why)
 {
     const struct tensor *ints[SCORE_INTS] = {NULL}, *reals[SCORE_REALS] = {NULL};
@@ -75,8 +75,9 @@ static int add_piece(const struct score_rows_want *want, struct score_rows *s,
     return 0;
 }
 
-int score_rows_fetch(struct cli *cli, int64_t job, int64_t epoch,
-                     const struct score_rows_want *want, struct score_rows *s, struct errbuf *why)
+int score_columns_fetch(struct cli *cli, int64_t job, int64_t epoch,
+                        const struct score_columns_want *want, struct score_columns *s,
+                        struct errbuf *why)
 {
     uint64_t first = 0, rows;
     int rc;
@@ -109,8 +110,8 @@ int score_rows_fetch(struct cli *cli, int64_t job, int64_t epoch,
     return rc;
 }
 
-int score_rows_epochs(struct cli *cli, int64_t job, int64_t **ret, size_t *ret_count,
-                      struct errbuf *why)
+int score_columns_epochs(struct cli *cli, int64_t job, int64_t **ret, size_t *ret_count,
+                         struct errbuf *why)
 {
     int64_t *list = NULL, next = 0, got;
     size_t n = 0;

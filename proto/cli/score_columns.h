@@ -1,6 +1,6 @@
 /* The scores of one epoch of a job, fetched from the server piece by piece, in columns. */
-#ifndef STEPPE_PROTO_CLI_SCORE_ROWS_H
-#define STEPPE_PROTO_CLI_SCORE_ROWS_H
+#ifndef STEPPE_PROTO_CLI_SCORE_COLUMNS_H
+#define STEPPE_PROTO_CLI_SCORE_COLUMNS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -29,7 +29,7 @@ extern const char *const score_int_names[SCORE_INTS];
 extern const char *const score_real_names[SCORE_REALS];
 
 /* A zeroed struct is empty and can be fetched into, again and again. */
-struct score_rows {
+struct score_columns {
     int32_t *ints[SCORE_INTS];  /* [count] each, in sample order */
     double *reals[SCORE_REALS]; /* [count] */
     size_t count, room;
@@ -38,18 +38,19 @@ struct score_rows {
 };
 
 /* Which rows to keep. */
-struct score_rows_want {
+struct score_columns_want {
     int64_t class_id; /* NOT_GIVEN: all classes */
     int64_t limit;    /* the first so many; 0: all */
 };
 
 /* Replaces what s holds by the rows of an epoch; -1: the last scored one. 0 or -errno. */
-int score_rows_fetch(struct cli *cli, int64_t job, int64_t epoch,
-                     const struct score_rows_want *want, struct score_rows *s, struct errbuf *why);
-void score_rows_done(struct score_rows *s);
+int score_columns_fetch(struct cli *cli, int64_t job, int64_t epoch,
+                        const struct score_columns_want *want, struct score_columns *s,
+                        struct errbuf *why);
+void score_columns_done(struct score_columns *s);
 
 /* The scored epochs of a job, ascending; *ret is to be freed. -ENOENT: there are none yet. */
-int score_rows_epochs(struct cli *cli, int64_t job, int64_t **ret, size_t *ret_count,
-                      struct errbuf *why);
+int score_columns_epochs(struct cli *cli, int64_t job, int64_t **ret, size_t *ret_count,
+                         struct errbuf *why);
 
 #endif
