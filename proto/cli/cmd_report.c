@@ -14,13 +14,25 @@
 #include "proto/cli/gallery.h"
 #include "proto/cli/heat.h"
 #include "proto/cli/html.h"
+#include "proto/cli/informative_report.h"
 #include "proto/cli/pages.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
+#include "proto/cli/sample_row.h"
 
 #define SAMPLES 48
 #define BINS 40
 #define TILE_SIDE 84
+
+const struct option report_options[] = {
+    {"informative", OPT_FLAG, ARG(informative),
+     .help = "what each measure of difficulty tells, epoch by epoch, instead of the job"},
+    {"beside", OPT_INT, ARG(beside), .arg = "JOB", .min = 1, .max = INT64_C(9007199254740991),
+     .help = "with --informative: a second job beside it, as one of sgd beside one of sam"},
+    {"hardness", OPT_STR, ARG(hardness), .arg = "FILE",
+     .help = "with --informative: a number a sample, larger is harder, to compare the orders with"},
+    {NULL},
+};
 
 /* Everything on the page. */
 struct report {
@@ -307,8 +319,14 @@ int cmd_report(struct cli *cli, struct errbuf *why)
     FILE *out = NULL;
     int rc = command_job(cli, &r.job, why);
 
-    if (rc == 0)
-        rc = ask(cli, &r, why);
+    if (rc != 0)
+        return rc;
+    if (cli->args->informative)
+        return informative_report(cli, r.job, why);
+    if (cli->args->beside != NOT_GIVEN || cli->args->hardness)
+        return err_set(why, EXIT_USAGE, "--%s needs --informative",
+                       cli->args->hardness ? "hardness" : "beside");
+    rc = ask(cli, &r, why);
     if (rc != 0)
         goto out;
     out = open_memstream(&text, &bytes);

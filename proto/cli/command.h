@@ -40,7 +40,9 @@ struct args {
     /* scores and schedule */
     int by, format, split;
     int64_t hardest, easiest, epoch, from, other_epoch, class_id, sample, bins;
-    bool log, fallers, all;
+    bool log, fallers, all, informative;
+    int64_t beside; /* a job */
+    const char *hardness;
     const char *out;
     /* keys */
     int role; /* its number */
@@ -114,7 +116,7 @@ extern const struct option submit_options[], jobs_options[], log_options[], resu
     import_options[], top_options[], histogram_options[], trajectory_options[], planted_options[],
     schedule_options[], classes_options[], risers_options[], suspects_options[], compare_options[],
     map_options[], sql_options[], export_options[], derive_options[], sheet_options[],
-    backup_options[];
+    backup_options[], report_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);

@@ -11,8 +11,8 @@ const char *const informative_measure_names[INFORMATIVE_MEASURES] = {
     [INFORMATIVE_LOSS] = "loss",
     [INFORMATIVE_GRAD_NORM] = "grad_norm",
     [INFORMATIVE_EL2N] = "el2n",
-    [INFORMATIVE_ADM_POPULATION] = "adm, population",
-    [INFORMATIVE_ADM_SAMPLE] = "adm, sample",
+    [INFORMATIVE_ADM_POPULATION] = "adm_population",
+    [INFORMATIVE_ADM_SAMPLE] = "adm_sample",
 };
 
 void informative_adm(const double *loss, const double *adv_loss, const int32_t *flags, size_t count,
