@@ -59,7 +59,7 @@ static double norm_of(const struct model *m, enum sam_kind kind, const float *g,
 {
     double lane[LANES] = {0};
 
-    if (kind == SAM_PLAIN)
+    if (kind != SAM_ADAPTIVE)
         floats_add_squares(lane, g, m->trained);
     for (int i = 0; kind == SAM_ADAPTIVE && i < m->trained_count; i++) {
         const size_t at = m->params[i].offset;
@@ -80,7 +80,7 @@ void ascent(const struct model *m, enum sam_kind kind, double rho, double weight
 
     if (c > FLT_MAX) /* infinity times a gradient of 0 is not a number */
         c = FLT_MAX;
-    if (kind == SAM_PLAIN)
+    if (kind != SAM_ADAPTIVE)
         move(theta_hat, theta, (float)c, grad_sum, m->trained);
     for (int i = 0; kind == SAM_ADAPTIVE && i < m->trained_count; i++) {
         const size_t at = m->params[i].offset;

@@ -11,6 +11,8 @@
  *   sam (Foret et al. 2021):  theta_hat = theta + rho g / (||g||_2 + 1e-12)
  *   asam (Kwon et al. 2021):  theta_hat = theta + rho T^2 g / (||T g||_2 + 1e-12), with
  *                             T = |theta| + 0.01 for weights and scales, 1 for biases
+ *   gsam ascends as sam does (common/surrogate.h has its descent), and so does fsam, by a
+ *   direction that server/core/friendly.h makes of the gradient
  * over the first m->trained entries of each vector; what lies behind them is neither read nor
  * written. The squares are summed in double, entry i in lane i % 16, lanes added pairwise; all else
  * is float32, one rounding an operation, denormals flushed. weight > 0, rho >= 0; theta_hat may

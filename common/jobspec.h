@@ -16,7 +16,7 @@ struct cJSON;
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAMW };
 enum decay { DECAY_WEIGHTS, DECAY_ALL };
 enum lr_schedule { LR_CONSTANT, LR_COSINE, LR_STEP };
-enum sam_kind { SAM_PLAIN, SAM_ADAPTIVE };
+enum sam_kind { SAM_PLAIN, SAM_ADAPTIVE, SAM_SURROGATE, SAM_FRIENDLY };
 enum sam_scope { SCOPE_SHARD, SCOPE_BATCH };
 enum attack { ATTACK_FGSM, ATTACK_PGD, ATTACK_L2 };
 enum score_source { SOURCE_SWEEP, SOURCE_TRAIN };
@@ -134,6 +134,9 @@ struct jobspec {
     struct optimizer_spec optimizer;
     int sam;              /* sam.name, enum sam_kind */
     double rho;           /* sam.rho, >= 0; 0 is plain SGD */
+    double sam_alpha;     /* sam.alpha, gsam: >= 0 */
+    double sam_lambda;    /* sam.lambda, fsam: [0, 1) */
+    double sam_sigma;     /* sam.sigma, fsam: >= 0 */
     int64_t sam_interval; /* sam.interval, >= 1: an ascent when step % interval == 0 */
     int sam_scope;        /* enum sam_scope: whose gradient the ascent follows */
     int attack;
@@ -173,6 +176,11 @@ static inline uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t 
     return spec->epochs == 0 || spec->exclude.count > samples
                ? 0
                : (samples - spec->exclude.count) / (uint32_t)spec->batch;
+}
+/* Does a shard split two gradients, as gsam does? */
+static inline bool jobspec_splits_shards(const struct jobspec *spec)
+{
+    return spec->sam == SAM_SURROGATE && spec->sam_scope == SCOPE_SHARD && spec->rho > 0;
 }
 /* Epochs that the job commits: one, of scores only, when nothing is trained. */
 static inline int64_t jobspec_epochs(const struct jobspec *spec)

@@ -85,6 +85,10 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
             "curriculum.warmup is %lld, it must be below full_at * epochs = %.15g * %lld = %.15g",
             (long long)c->warmup, c->full_at, (long long)spec->epochs,
             c->full_at * (double)spec->epochs);
+    if (spec->sam == SAM_FRIENDLY && spec->sam_scope == SCOPE_SHARD)
+        return err_set(why, -EINVAL,
+                       "sam.name is fsam and sam.scope is shard; the server keeps the mean of the "
+                       "gradients: use batch");
     /* The gradient of a smoothed loss points elsewhere than that of the loss which is scored. */
     if (spec->label_smoothing > 0 && spec->score_source == SOURCE_TRAIN)
         return err_set(why, -EINVAL,

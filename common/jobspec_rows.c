@@ -13,7 +13,11 @@ const char *const optimizer_names[] = {[OPTIMIZER_SGD] = "sgd", [OPTIMIZER_ADAMW
 const char *const decay_names[] = {[DECAY_WEIGHTS] = "weights", [DECAY_ALL] = "all", NULL};
 const char *const lr_schedule_names[] = {
     [LR_CONSTANT] = "constant", [LR_COSINE] = "cosine", [LR_STEP] = "step", NULL};
-const char *const sam_names[] = {[SAM_PLAIN] = "sam", [SAM_ADAPTIVE] = "asam", NULL};
+const char *const sam_names[] = {[SAM_PLAIN] = "sam",
+                                 [SAM_ADAPTIVE] = "asam",
+                                 [SAM_SURROGATE] = "gsam",
+                                 [SAM_FRIENDLY] = "fsam",
+                                 NULL};
 const char *const sam_scope_names[] = {[SCOPE_SHARD] = "shard", [SCOPE_BATCH] = "batch", NULL};
 const char *const attack_names[] = {
     [ATTACK_FGSM] = "fgsm", [ATTACK_PGD] = "pgd", [ATTACK_L2] = "l2", NULL};
@@ -44,6 +48,7 @@ const char *const numerics_names[] = {
 
 static const struct choice sgd = {"optimizer.name", "sgd"}, adamw = {"optimizer.name", "adamw"},
                            step = {"optimizer.schedule", "step"}, asam = {"sam.name", "asam"},
+                           gsam = {"sam.name", "gsam"}, fsam = {"sam.name", "fsam"},
                            pgd = {"attack.name", "pgd"}, l2 = {"attack.name", "l2"};
 
 const struct row jobspec_rows[] = {
@@ -112,12 +117,22 @@ const struct row jobspec_rows[] = {
 
     {"sam", ROW_SECTION, .help = "sharpness-aware minimisation"},
     {"sam.name", ROW_ENUM, AT(sam), .def = "sam", .names = sam_names,
-     .help = "sam, or asam: adaptive, the radius follows the size of each weight"},
+     .help = "sam; asam: adaptive, the radius follows the size of each weight; gsam: the step also "
+             "lowers the rise of the loss from theta to theta hat; fsam: the ascent leaves out "
+             "the moving mean of the gradients"},
     {"sam.rho", ROW_F64, AT(rho), .def = "0.05", .max = 100, .other = &asam, .other_def = "0.5",
      .help = "radius of the ascent; 0: the plain optimizer"},
+    {"sam.alpha", ROW_F64, AT(sam_alpha), .def = "0.1", .max = 100, .only = &gsam,
+     .help = "weight of the part of the gradient at theta that is orthogonal to the one at theta "
+             "hat; 0: as sam"},
+    {"sam.lambda", ROW_F64, AT(sam_lambda), .def = "0.9", .max = 1, .below_max = true,
+     .only = &fsam, .help = "share of the mean gradient that an ascent keeps"},
+    {"sam.sigma", ROW_F64, AT(sam_sigma), .def = "1", .max = 100, .only = &fsam,
+     .help = "how much of the mean gradient is taken out of the ascent; 0: as sam"},
     {"sam.interval", ROW_INT, AT(sam_interval), .def = "1", .min = 1, .max = 1000000,
      .help = "every interval-th step has an ascent, the others are plain"},
-    {"sam.scope", ROW_ENUM, AT(sam_scope), .def = "shard", .names = sam_scope_names,
+    {"sam.scope", ROW_ENUM, AT(sam_scope), .def = "shard", .names = sam_scope_names, .other = &fsam,
+     .other_def = "batch",
      .help = "which gradient the ascent follows; shard: that of each shard (m-sharpness); batch: "
              "that of the whole batch, which takes a second trip to the workers"},
 

@@ -174,6 +174,7 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
     return (struct step_spec){
         .rho = t->phase == PHASE_TRAIN && t->step % spec->sam_interval == 0 ? spec->rho : 0,
         .sam = (enum sam_kind)spec->sam,
+        .sam_alpha = spec->sam_alpha,
         .smoothing = spec->label_smoothing,
         .fused = t->kind == TASK_TRAIN &&
                  phase_scores((enum phase)t->phase, spec->score_source == SOURCE_TRAIN),

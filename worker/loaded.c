@@ -88,7 +88,8 @@ static struct room_job room_of(const struct loaded *p, const struct duty_options
     return (struct room_job){.model = &p->model,
                              .kernels = options->kernels,
                              .shard = (uint32_t)p->spec.shard,
-                             .threads = (unsigned)options->threads};
+                             .threads = (unsigned)options->threads,
+                             .splits = jobspec_splits_shards(&p->spec)};
 }
 
 int loaded_no_memory(const struct loaded *p, const struct duty_options *options, struct errbuf *why)
@@ -106,7 +107,8 @@ static int make_crew(struct loaded *p, const struct duty_options *options, struc
 
     if (rc < 0)
         return rc;
-    rc = runner_create(&p->model, room.kernels, room.shard, room.threads, &p->runner, why);
+    rc = runner_create(&p->model, room.kernels, room.shard, room.threads, room.splits, &p->runner,
+                       why);
     if (rc == 0 && options->profile)
         rc = runner_profile(p->runner);
     if (rc == 0) {

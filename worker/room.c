@@ -26,7 +26,8 @@ static size_t times(size_t a, size_t b)
 size_t room_needed(const struct room_job *job)
 {
     const size_t vector = times(job->model->floats, sizeof(float));
-    const size_t steps = times(job->threads, step_bytes(job->model, job->kernels, job->shard));
+    const size_t steps =
+        times(job->threads, step_bytes(job->model, job->kernels, job->shard, job->splits));
 
     /* theta, a gradient for each thread, and their sum. */
     return add(steps, times(2 + (size_t)job->threads, vector));

@@ -15,6 +15,7 @@ struct room_job {
     const struct kernels *kernels;
     uint32_t shard; /* samples */
     unsigned threads;
+    bool splits; /* jobspec_splits_shards */
 };
 
 /* The least bytes that the job takes, without its dataset (which may leave memory again), messages,

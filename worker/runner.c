@@ -122,7 +122,7 @@ static void *member_main(void *arg)
 }
 
 int runner_create(const struct model *model, const struct kernels *kernels, uint32_t shard,
-                  unsigned threads, struct runner **ret, struct errbuf *why)
+                  unsigned threads, bool splits, struct runner **ret, struct errbuf *why)
 {
     struct runner *r = xcalloc(1, sizeof(*r));
     int rc = 0;
@@ -142,7 +142,7 @@ int runner_create(const struct model *model, const struct kernels *kernels, uint
         struct member *m = &r->crew[i];
 
         m->runner = r;
-        m->step = step_create(model, kernels, shard);
+        m->step = step_create(model, kernels, shard, splits);
         if (!m->step)
             rc = -ENOMEM;
         else if (i > 0)

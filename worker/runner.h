@@ -12,9 +12,10 @@
 
 struct runner;
 
-/* threads: the calling thread and threads - 1 more. model is borrowed. 0 or -errno. */
+/* threads: the calling thread and threads - 1 more. model is borrowed. splits: as step_create. 0 or
+ * -errno. */
 int runner_create(const struct model *model, const struct kernels *kernels, uint32_t shard,
-                  unsigned threads, struct runner **ret, struct errbuf *why);
+                  unsigned threads, bool splits, struct runner **ret, struct errbuf *why);
 void runner_free(struct runner *r); /* NULL is fine */
 
 /* From now on shares long passes over the gradient with these halves. Borrowed; NULL: none. */

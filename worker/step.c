@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/ascent.h"
+#include "common/surrogate.h"
 #include "worker/nn/arena.h"
 #include "worker/nn/attack.h"
 #include "worker/nn/head.h"
@@ -37,9 +38,10 @@ struct step {
     uint8_t *bytes;      /* [pixels] of an image that is augmented */
     int *exponents;      /* [shard]: power of two that was taken out of delta for a gradient of x */
     real *g;             /* [floats], then theta hat */
+    real *up;            /* [floats]: g where the descent still needs it; NULL: it never does */
 };
 
-static void lay_out(struct step *s)
+static void lay_out(struct step *s, bool splits)
 {
     const size_t shard = s->shard_max, classes = s->model->classes;
     struct arena *a = &s->arena;
@@ -54,19 +56,22 @@ static void lay_out(struct step *s)
     s->bytes = arena_take(a, s->pixels, sizeof(*s->bytes));
     s->exponents = arena_take(a, shard, sizeof(*s->exponents));
     s->g = arena_take(a, s->model->floats, sizeof(*s->g));
+    s->up = splits ? arena_take(a, s->model->floats, sizeof(*s->up)) : NULL;
 }
 
-size_t step_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max)
+size_t step_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max,
+                  bool splits)
 {
     struct step s = {.model = m, .shard_max = shard_max, .pixels = dims_count(m->in)};
     size_t net = net_bytes(m, kernels, shard_max), own, sum;
 
-    lay_out(&s);
+    lay_out(&s, splits);
     own = arena_bytes(&s.arena);
     return __builtin_add_overflow(net, own, &sum) ? SIZE_MAX : sum;
 }
 
-struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max)
+struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max,
+                         bool splits)
 {
     struct step *s = calloc(1, sizeof(*s));
 
@@ -76,12 +81,12 @@ struct step *step_create(const struct model *m, const struct kernels *kernels, u
     s->shard_max = shard_max;
     s->pixels = dims_count(m->in);
     s->net = net_create(m, kernels, shard_max);
-    lay_out(s);
+    lay_out(s, splits);
     if (!s->net || arena_map(&s->arena) != 0) {
         step_free(s);
         return NULL;
     }
-    lay_out(s);
+    lay_out(s, splits);
     return s;
 }
 
@@ -226,7 +231,8 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
 {
     assert(n >= 1 && n <= s->shard_max && (scores || !spec->fused));
     assert(!(spec->fused && spec->smoothing > 0)); /* scores are not smoothed */
-    const bool sam = spec->rho > 0;
+    const bool sam = spec->rho > 0, splits = sam && spec->sam == SAM_SURROGATE;
+    real *const up = !sam ? grad : splits ? s->up : s->g;
     double weight = 0, correct = 0;
 
     s->mode = (struct net_mode){
@@ -242,7 +248,7 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     for (uint32_t i = 0; i < n; i++)
         correct += s->heads[i].predicted == s->labels[i];
     const double loss = weighted_loss(s, weights, n);
-    net_backward(s->net, theta, s->dlogits, sam ? s->g : grad, spec->fused ? s->dx : NULL);
+    net_backward(s->net, theta, s->dlogits, up, spec->fused ? s->dx : NULL);
 
     if (spec->fused) {
         write_clean(s, n, scores);
@@ -255,12 +261,14 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
     }
     double loss_hat = loss;
     if (sam) {
-        ascent(s->model, spec->sam, spec->rho, weight, s->g, theta, s->g);
+        ascent(s->model, spec->sam, spec->rho, weight, up, theta, s->g);
         profile_part(s->profile, PART_ASCEND);
         profile_pass(s->profile, PASS_DESCENT);
         train_forward(s, s->g, weights, spec->smoothing, n);
         loss_hat = weighted_loss(s, weights, n);
         net_backward(s->net, s->g, s->dlogits, grad, NULL);
+        if (splits)
+            surrogate(s->model->trained, spec->sam_alpha, up, grad, grad);
     }
     sums[SUM_WEIGHT] = weight;
     sums[SUM_LOSS] = loss;

@@ -20,6 +20,7 @@
 struct step_spec {
     double rho;        /* 0: no ascent */
     enum sam_kind sam; /* of the ascent */
+    double sam_alpha;  /* of gsam */
     double smoothing;  /* of the labels in the training loss, [0, 1); 0 when fused */
     bool fused;        /* measure scores inside the training step */
     enum attack attack;
@@ -40,20 +41,24 @@ struct samples {
 
 struct step;
 
-/* m is borrowed. shard_max: most samples of one call. NULL when memory is out. */
-struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max);
+/* m is borrowed. shard_max: most samples of one call. splits: there may be ascents of gsam, which
+ * need room for a second gradient. NULL when memory is out. */
+struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max,
+                         bool splits);
 void step_free(struct step *s);
 /* The memory that step_create maps. SIZE_MAX: more than can be counted; 0: no memory even for
  * counting. */
-size_t step_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max);
+size_t step_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max,
+                  bool splits);
 /* From now on books the time of layers and parts; NULL: none. Borrowed. */
 void step_profile(struct step *s, struct profile *profile);
 
 /* Trains on the n samples ids[] (each < set->count) with weights v > 0 at theta[m->floats]:
  *   theta hat = theta, moved by common/ascent.h with the gradient of sum v_i loss_i(theta) over the
  *               samples of this call; rho 0: theta itself;
- *   grad[m->floats] = sum v_i grad loss_i(theta hat), overwritten; behind the trained part lie
- *                     the batch statistics of the pass at theta.
+ *   grad[m->floats] = sum v_i grad loss_i(theta hat), overwritten; for gsam what
+ *                     common/surrogate.h makes of it and of that at theta; behind the trained part
+ *                     lie the batch statistics of the pass at theta.
  * All passes are in training mode: a BatchNorm normalises by the samples of each pass, dropout
  * drops the same in all of them. theta is never written. Sample i is augmented as drawn for slot
  * spec->slot + i, once for all passes. fused: scores[n] of the training images get loss, adv_loss

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "common/alloc.h"
-#include "common/ascent.h"
 #include "server/core/run_internal.h"
 
 /* Cost of one sample in forward passes: a backward counts two, one of x alone counts one. */
@@ -38,7 +37,7 @@ static int make_segments(struct run *r)
 
 static int make_vectors(struct run *r)
 {
-    const char *const *names = optimizer_vectors(&r->spec->optimizer);
+    const char *const *names = run_vectors(r->spec);
 
     for (int i = 0; names[i]; i++) {
         r->vectors[i] = alloc_bytes(r->model->floats, sizeof(float));
@@ -78,7 +77,7 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->reduce = reduce_create(model->floats, SUM_COUNT);
     if (!r->theta || !r->next || !r->rank || (curriculum_counts_lapses(spec) && !r->lapses) ||
         !r->scores || !r->slots || !r->ids || !r->weights || !r->round || !r->reduce ||
-        make_segments(r) < 0 || make_vectors(r) < 0 ||
+        make_segments(r) < 0 || make_vectors(r) < 0 || run_ascent_create(r) < 0 ||
         curriculum_begin(in->order, in->excluded, in->excluded_count, n, r->rank) < 0) {
         run_free(r);
         return -ENOMEM;
@@ -107,7 +106,8 @@ void run_free(struct run *r)
     free(r->class_names);
     free(r->theta);
     free(r->next);
-    for (int i = 0; i < OPTIMIZER_VECTORS_MAX; i++)
+    run_ascent_free(r);
+    for (int i = 0; i < RUN_VECTORS_MAX; i++)
         free(r->vectors[i]);
     free(r->segments);
     free(r->rank);
@@ -124,7 +124,7 @@ struct run_state run_state(struct run *r)
     return (struct run_state){
         .cursor = &r->cursor,
         .theta = r->theta,
-        .vector_names = optimizer_vectors(&r->spec->optimizer),
+        .vector_names = run_vectors(r->spec),
         .vectors = r->vectors,
         .floats = r->model->floats,
         .rank = r->rank,
@@ -173,22 +173,13 @@ static int open_round(struct run *r, enum phase phase, uint32_t count)
     return rc;
 }
 
-/* Does the open step ascend by the gradient of its whole batch? */
-static bool ascends_as_batch(const struct run *r)
-{
-    const struct jobspec *s = r->spec;
-
-    return s->sam_scope == SCOPE_BATCH && s->rho > 0 &&
-           r->cursor.step % (uint64_t)s->sam_interval == 0;
-}
-
 static int open_train(struct run *r)
 {
     uint32_t batch = (uint32_t)r->spec->batch;
 
     stream_batch(&r->stream, r->cursor.step_in_epoch, batch, r->ids, r->weights);
     r->id_count = batch;
-    return open_round(r, ascends_as_batch(r) ? PHASE_ASCENT : PHASE_TRAIN, batch);
+    return open_round(r, run_ascends(r) ? PHASE_ASCENT : PHASE_TRAIN, batch);
 }
 
 /* The samples a sweep has to measure: all, or with the train source those not yet measured. */
@@ -249,25 +240,6 @@ int run_start(struct run *r, int64_t now_ms)
     return rc == 0 && closed ? -EINVAL : rc;
 }
 
-/* Running statistics after this step: those of the pass at theta. */
-static void average_statistics(struct run *r, const float *grad)
-{
-    const size_t at = r->model->trained;
-
-    optimizer_running(grad + at, run_shards(r), r->theta + at, r->next + at, r->model->floats - at);
-}
-
-static void apply_ascent(struct run *r)
-{
-    const double *sums;
-    const float *grad = run_gradient(r, &sums);
-
-    ascent(r->model, (enum sam_kind)r->spec->sam, r->spec->rho, sums[SUM_WEIGHT], grad, r->theta,
-           r->next);
-    average_statistics(r, grad);
-    memcpy(r->ascent_sums, sums, sizeof(r->ascent_sums));
-}
-
 /* Adds the sums of a step's results. A descent knows only theta hat; the rest was measured in its
  * ascent. */
 static void add_sums(struct run *r, const double sums[SUM_COUNT])
@@ -315,12 +287,14 @@ static void apply_update(struct run *r)
     const struct optimizer_spec *o = &r->spec->optimizer;
     float *spare = r->theta;
 
+    if (r->phase == PHASE_DESCENT)
+        grad = run_descend(r, grad);
     c->lr = optimizer_lr(o, c->step, r->steps);
     struct update u = {r, grad,
                        optimizer_divisor(o, sums[SUM_WEIGHT], r->segments, r->segment_count, grad)};
     halves_run(r->halves, r->model->trained, update_part, &u);
     if (r->phase == PHASE_TRAIN)
-        average_statistics(r, grad);
+        run_average_statistics(r, grad);
     r->theta = r->next;
     r->next = spare;
     add_sums(r, sums);
@@ -376,7 +350,7 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
         return 0;
     *ret_event = RUN_ROUND;
     if (r->phase == PHASE_ASCENT) {
-        apply_ascent(r);
+        run_ascend(r);
         return open_round(r, PHASE_DESCENT, r->slot_count);
     }
     r->work_done +=

@@ -24,10 +24,17 @@
 #include "common/sums.h"
 #include "server/core/curriculum.h"
 #include "server/core/epoch_record.h"
+#include "server/core/optimizer.h"
 #include "server/core/upload.h"
 
 struct run;
 struct halves;
+
+#define RUN_VECTORS_MAX (OPTIMIZER_VECTORS_MAX + 1)
+/* Names of the vectors as long as theta that a job keeps from step to step, NULL-terminated: those
+ * of optimizer_vectors in their order; "ascent_mean", the mean gradient of fsam. Each begins
+ * as 0. */
+const char *const *run_vectors(const struct jobspec *spec);
 
 /* What comes with a job from outside its file; NULL: nothing of the kind. */
 struct run_inputs {
@@ -62,7 +69,7 @@ struct run_cursor {
 struct run_state {
     struct run_cursor *cursor;
     float *theta;                    /* [floats] */
-    const char *const *vector_names; /* of the optimizer's state, NULL-terminated */
+    const char *const *vector_names; /* run_vectors */
     float *const *vectors;           /* one a name: [floats] */
     size_t floats;
     double *rank;          /* [samples] */

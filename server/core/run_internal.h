@@ -3,7 +3,6 @@
 #define STEPPE_SERVER_CORE_RUN_INTERNAL_H
 
 #include "common/halves.h"
-#include "server/core/optimizer.h"
 #include "server/core/round.h"
 #include "server/core/run.h"
 
@@ -22,8 +21,11 @@ struct run {
     /* Where the update writes. In a descent round: theta hat, and behind it the running statistics
      * as they are after this step, since those of the ascent count. */
     float *next;
-    double ascent_sums[SUM_COUNT];         /* of this step's ascent round */
-    float *vectors[OPTIMIZER_VECTORS_MAX]; /* the optimizer's state; NULL after the last */
+    double ascent_sums[SUM_COUNT];   /* of this step's ascent round */
+    float *vectors[RUN_VECTORS_MAX]; /* by run_vectors; NULL after the last */
+    float *up;        /* [floats] gsam: the gradient of this step's ascent round, else NULL */
+    float **mean;     /* fsam: the place of its mean in vectors, else NULL */
+    float *mean_next; /* [floats] fsam: the mean when this step is over */
     struct segment *segments;
     int segment_count;
 
@@ -64,6 +66,20 @@ static inline bool run_train_source(const struct run *r)
 
 /* The gradient of the round that is done, summed over its samples, and its sums. */
 const float *run_gradient(const struct run *r, const double **ret_sums);
+
+/* run_ascent.c: the steps that ascend by the gradient of their whole batch. */
+int run_ascent_create(struct run *r); /* -ENOMEM; vectors are there */
+void run_ascent_free(struct run *r);
+/* Vectors as long as theta that it allocates. */
+size_t run_ascent_vectors(const struct jobspec *spec);
+/* Does the open step have an ascent round? */
+bool run_ascends(const struct run *r);
+/* The ascent round is done: next becomes theta hat. */
+void run_ascend(struct run *r);
+/* The descent round is done with this gradient; returns that of the step. Called once. */
+const float *run_descend(struct run *r, const float *grad);
+/* Running statistics after this step, from the sums behind the gradient of the pass at theta. */
+void run_average_statistics(struct run *r, const float *grad);
 
 /* run_epoch.c: takes the open epoch's numbers out of the run and moves the cursor to the next. */
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret);

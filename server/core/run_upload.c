@@ -43,7 +43,8 @@ size_t run_memory(const struct jobspec *spec, const struct model *model, const s
         slots = data->test_samples;
     if (slots < (size_t)spec->batch)
         slots = (size_t)spec->batch;
-    for (const char *const *names = optimizer_vectors(&spec->optimizer); *names; names++)
+    vectors += run_ascent_vectors(spec);
+    for (const char *const *names = run_vectors(spec); *names; names++)
         vectors++;
     /* At most every second shard can wait for a sibling. */
     shards = (size_t)(spec->batch / spec->shard);

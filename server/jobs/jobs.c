@@ -8,7 +8,6 @@
 #include "common/alloc.h"
 #include "common/field.h"
 #include "common/log.h"
-#include "server/core/optimizer.h"
 #include "server/jobs/attached.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
@@ -252,7 +251,7 @@ struct checkpoint_shape job_checkpoint_shape(const struct job *job)
     return (struct checkpoint_shape){
         .floats = job->model.floats,
         .samples = job->data->samples,
-        .vectors = optimizer_vectors(&job->spec.optimizer),
+        .vectors = run_vectors(&job->spec),
         .lapses = curriculum_counts_lapses(&job->spec),
         .scaling = scaling_of_model(&job->model),
     };

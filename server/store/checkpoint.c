@@ -8,7 +8,6 @@
 #include "common/alloc.h"
 #include "common/safetensors.h"
 #include "common/text.h"
-#include "server/core/optimizer.h"
 
 #define FORMAT "steppe-checkpoint-1"
 
@@ -23,10 +22,10 @@ enum {
     CURSOR_WORDS
 };
 
-/* The optimizer's vectors come last; their number and names depend on the job, and so does the
+/* The vectors come last; their number and names depend on the job, and so does the
  * presence of lapses. */
 enum { PART_CURSOR, PART_THETA, PART_RANK, PART_VALUES, PART_CLASSES, PART_LAPSES, PART_VECTORS };
-#define PARTS_MAX (PART_VECTORS + OPTIMIZER_VECTORS_MAX)
+#define PARTS_MAX (PART_VECTORS + RUN_VECTORS_MAX)
 
 enum part_rows { ROWS_CURSOR, ROWS_FLOATS, ROWS_SAMPLES };
 

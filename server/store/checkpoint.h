@@ -26,7 +26,7 @@ int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha2
 struct checkpoint_shape {
     size_t floats; /* of theta and of each vector */
     uint32_t samples;
-    const char *const *vectors; /* optimizer_vectors */
+    const char *const *vectors; /* run_vectors */
     bool lapses;                /* curriculum_counts_lapses */
     struct scaling scaling;     /* with which theta was trained; no channels: not compared */
 };

@@ -370,7 +370,7 @@ static int prepare(struct bench *b, struct errbuf *why)
         const size_t lines = b->model.floats / 16;
         *t = (struct thread){.bench = b, .index = i};
         make_slice(&b->model, lines * i / threads * 16, lines * (i + 1) / threads * 16, t);
-        t->step = step_create(&b->model, b->kernels, (uint32_t)b->config.shard);
+        t->step = step_create(&b->model, b->kernels, (uint32_t)b->config.shard, false);
         if (b->config.profile)
             step_profile(t->step, t->profile = profile_create(&b->model));
         if (!t->step || (i > 0 && pthread_create(&t->id, NULL, thread_main, t) != 0))

@@ -4,7 +4,6 @@
 
 #include <cjson/cJSON.h>
 
-#include "server/core/optimizer.h"
 #include "server/store/checkpoint.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -47,9 +46,8 @@ static inline void small_run_close(struct small_run *s)
 
 static inline struct checkpoint_shape small_run_shape(const struct small_run *s)
 {
-    return (struct checkpoint_shape){.floats = s->model.floats,
-                                     .samples = SMALL_SAMPLES,
-                                     .vectors = optimizer_vectors(&s->spec.optimizer)};
+    return (struct checkpoint_shape){
+        .floats = s->model.floats, .samples = SMALL_SAMPLES, .vectors = run_vectors(&s->spec)};
 }
 
 #endif

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """One training step by PyTorch, from weights that our own export wrote.
 
-torch_step.py DIR: reads in DIR `step.json` {model, rho, lr, momentum, weight_decay, loss, loss_hat, allowed},
+torch_step.py DIR: reads in DIR `step.json` {model, rho, alpha, lr, momentum, weight_decay, loss, loss_hat, allowed},
 `images` (u8, N H W C), `labels` (u16), `before.safetensors`, `gradient.safetensors` (the gradient laid out
 as the parameters are) and `after.safetensors`; loads the first with load_state_dict(strict), takes the step
-with SGD (SAM when rho > 0) and compares: losses to 1e-5, gradients and updates to `allowed` of the largest,
+with SGD (SAM when rho > 0; GSAM when alpha > 0 too) and compares: losses to 1e-5, gradients and updates to `allowed` of the largest,
 running statistics to 1e-5. In double: in float32 PyTorch itself is 1e-3 off, where a ReLU's input is so near
 0 that rounding decides."""
 import json
@@ -98,6 +98,17 @@ def ascend(net, rho):
             p.add_(p.grad, alpha=float(rho / (norm + 1e-12)))
 
 
+def split(net, at_theta, alpha):
+    """GSAM: p - alpha (g - its part along p), with all parameters in one vector."""
+    g = torch.cat([a.flatten() for a in at_theta])
+    p = torch.cat([q.grad.flatten() for q in net.parameters()])
+    p = p - alpha * (g - torch.dot(g, p) / torch.dot(p, p) * p)
+    at = 0
+    for q in net.parameters():
+        q.grad.copy_(p[at : at + q.numel()].reshape(q.shape))
+        at += q.numel()
+
+
 def compare(what, got, want, allowed):
     off, top = max(np.abs(got[n] - want[n]).max() for n in want), max(np.abs(want[n]).max() for n in want)
     print("%s: largest %.4g, largest difference %.3g of it" % (what, top, off / top))
@@ -128,8 +139,11 @@ def main(where):
     loss = loss_hat = gradients(net, x, y)
     running = arrays((n, b) for n, b in net.named_buffers())
     if job["rho"] > 0:
+        at_theta = [p.grad.clone() for p in net.parameters()]
         ascend(net, job["rho"])
         loss_hat = gradients(net, x, y)
+        if job["alpha"] > 0:
+            split(net, at_theta, job["alpha"])
         with torch.no_grad():
             for n, p in net.named_parameters():
                 p.copy_(torch.from_numpy(start[n]))

@@ -47,6 +47,10 @@ static const char *const specs[SCENARIO_SPECS] = {
     "\"curriculum\":{\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":3,\"score\":{\"source\":\"train\"},"
     "\"sam\":{\"scope\":\"batch\",\"interval\":2}}",
+    "{" MODEL "\"epochs\":2,\"batch\":16,\"shard\":4,\"optimizer\":{\"name\":\"adamw\"},"
+    "\"sam\":{\"name\":\"fsam\",\"interval\":2}}",
+    "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":6,"
+    "\"sam\":{\"name\":\"gsam\",\"scope\":\"batch\"}}",
     [SCENARIO_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3}",
 };
 

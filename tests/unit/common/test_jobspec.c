@@ -128,6 +128,14 @@ TEST(a_choice_has_defaults_of_its_own)
     s = made("\"sam\": {\"name\": \"asam\"}, \"attack\": {\"name\": \"l2\"}");
     ASSERT(s.rho == 0.5 && s.epsilon == 0.5);
     jobspec_done(&s);
+    s = made("\"sam\": {\"name\": \"gsam\"}");
+    ASSERT(s.rho == 0.05 && s.sam_alpha == 0.1);
+    ASSERT_EQ(SCOPE_SHARD, s.sam_scope);
+    jobspec_done(&s);
+    s = made("\"sam\": {\"name\": \"fsam\"}");
+    ASSERT(s.rho == 0.05 && s.sam_lambda == 0.9 && s.sam_sigma == 1);
+    ASSERT_EQ(SCOPE_BATCH, s.sam_scope);
+    jobspec_done(&s);
     s = made("\"attack\": {\"name\": \"pgd\", \"epsilon\": 0.25}");
     ASSERT(s.alpha == 0.0625 && s.attack_steps == 10 && !s.random_start);
     jobspec_done(&s);
@@ -144,6 +152,9 @@ TEST(a_key_of_another_choice_is_refused_with_both)
     assert_refused("\"optimizer\": {\"beta1\": 0.9}", "only optimizer.name adamw has it");
     assert_refused("\"optimizer\": {\"gamma\": 0.5}",
                    "only optimizer.schedule step has it; optimizer.schedule is cosine");
+    assert_refused("\"sam\": {\"alpha\": 0.5}",
+                   "sam.alpha is given, but only sam.name gsam has it; sam.name is sam");
+    assert_refused("\"sam\": {\"name\": \"gsam\", \"sigma\": 1}", "only sam.name fsam has it");
     assert_refused("\"attack\": {\"steps\": 3}", "attack.steps is given, but only attack.name pgd");
     assert_refused("\"attack\": {\"name\": \"l2\", \"random_start\": false}",
                    "only attack.name pgd has it; attack.name is l2");
@@ -292,6 +303,9 @@ TEST(keys_that_do_not_go_together_are_refused_with_both_values)
                    "optimizer.nesterov is true and optimizer.momentum is 0");
     assert_refused("\"label_smoothing\": 0.1, \"score\": {\"source\": \"train\"}",
                    "label_smoothing is 0.1 and score.source is train; scores are not smoothed");
+    assert_refused("\"sam\": {\"name\": \"fsam\", \"scope\": \"shard\"}",
+                   "sam.name is fsam and sam.scope is shard; the server keeps the mean of the "
+                   "gradients: use batch");
 }
 
 TEST(a_short_job_gets_a_default_curriculum_that_fits)
@@ -337,6 +351,8 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(a->crop == b->crop && a->flip == b->flip);
     ASSERT(a->sam_interval == b->sam_interval && a->sam_scope == b->sam_scope &&
            a->alpha == b->alpha);
+    ASSERT(a->sam_alpha == b->sam_alpha && a->sam_lambda == b->sam_lambda);
+    ASSERT(a->sam_sigma == b->sam_sigma);
     ASSERT(a->attack_steps == b->attack_steps && a->random_start == b->random_start);
     ASSERT(a->score_source == b->score_source && a->score_every == b->score_every);
     ASSERT(a->normaliser == b->normaliser && a->numerics == b->numerics);
@@ -377,6 +393,8 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"attack\": {\"name\": \"pgd\", \"epsilon\": \"1/3\"}, \"sam\": {\"name\": \"asam\"}"
         ",\"augment\": {\"crop\": 3, \"flip\": true}",
         "\"optimizer\": {\"schedule\": \"step\", \"milestones\": []}",
+        "\"sam\": {\"name\": \"gsam\", \"alpha\": 0.30000000000000004}",
+        "\"sam\": {\"name\": \"fsam\", \"lambda\": 0.30000000000000004, \"sigma\": 0.1}",
     };
 
     for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {

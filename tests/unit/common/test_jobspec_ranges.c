@@ -24,6 +24,9 @@ static const struct {
     {"optimizer", "weight_decay", "-0.001", "0", "1", "1.001", ""},
     {"optimizer", "warmup", "-0.001", "0", "0.9999999", "1", ""},
     {"sam", "rho", "-0.001", "0", "100", "100.001", ""},
+    {"sam", "alpha", "-0.001", "0", "100", "100.001", "\"name\": \"gsam\""},
+    {"sam", "lambda", "-0.001", "0", "0.9999999", "1", "\"name\": \"fsam\""},
+    {"sam", "sigma", "-0.001", "0", "100", "100.001", "\"name\": \"fsam\""},
     {"sam", "interval", "0", "1", "1000000", "1000001", ""},
     {"attack", "epsilon", "-0.001", "0", "1", "1.001", ""},
     {"attack", "alpha", "-0.001", "0", "1", "1.001", "\"name\": \"pgd\""},
@@ -101,9 +104,9 @@ TEST(the_ranges_above_are_all_there_are)
     cJSON_Delete(json);
     jobspec_done(&s);
     s = made("\"optimizer\": {\"name\": \"adamw\", \"schedule\": \"step\"},"
-             "\"attack\": {\"name\": \"pgd\"}");
+             "\"attack\": {\"name\": \"pgd\"}, \"sam\": {\"name\": \"fsam\"}");
     json = jobspec_json(&s);
-    ASSERT_EQ(RANGES - 1, count_numbers(json)); /* but momentum */
+    ASSERT_EQ(RANGES - 2, count_numbers(json)); /* but momentum and gsam's alpha */
     cJSON_Delete(json);
     jobspec_done(&s);
 }
@@ -118,7 +121,7 @@ TEST(help_has_a_line_for_every_key)
     fclose(out);
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    ASSERT_EQ(1 + 11 + 7 + 41, lines); /* heading, keys of the file, sections, keys in them */
+    ASSERT_EQ(1 + 11 + 7 + 44, lines); /* heading, keys of the file, sections, keys in them */
     for (size_t i = 0; i < RANGES; i++) {
         char path[64];
         snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",

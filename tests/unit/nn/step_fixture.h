@@ -34,7 +34,7 @@ static inline struct fixture *fixture_create(const char *desc)
     gemm_init();
     net_thread_init();
     f->m = model_of(desc, image, CLASSES);
-    f->step = step_create(&f->m, kernels_best(), SHARD);
+    f->step = step_create(&f->m, kernels_best(), SHARD, true);
     ASSERT(f->step);
     for (size_t i = 0; i < SAMPLES * entries(image); i++)
         pixels[i] = (uint8_t)rng_u32(&r);

@@ -137,7 +137,7 @@ TEST(a_step_trains_on_the_images_as_drawn_for_their_slots)
         free(x);
     }
     const struct samples set = {pixels, labels, SAMPLES}, drawn_set = {drawn, drawn_labels, SHARD};
-    struct step *s = step_create(&m, kernels_best(), SHARD);
+    struct step *s = step_create(&m, kernels_best(), SHARD, false);
     step_train(s, &plain, theta, &drawn_set, straight, weights, SHARD, want, want_sums,
                want_scores);
     step_train(s, &spec, theta, &set, ids, weights, SHARD, got, sums, scores);

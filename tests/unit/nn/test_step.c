@@ -494,6 +494,6 @@ TEST(a_shard_that_cannot_fit_the_machine_is_refused)
                               (struct dims){512, 512, 1}, 10);
 
     /* 1 TiB of activations. */
-    ASSERT(!step_create(&m, kernels_best(), SHARD_MAX));
+    ASSERT(!step_create(&m, kernels_best(), SHARD_MAX, false));
     model_done(&m);
 }

@@ -46,7 +46,8 @@ static void update(const struct model *m, const float *grad, uint32_t n, const f
 
 /* Is the step on the seed's images PyTorch's? allowed: how far a gradient may be off, as a share of
  * the largest. */
-static bool same_step(const char *preset, uint32_t n, double rho, double allowed, uint64_t seed)
+static bool same_step(const char *preset, uint32_t n, const struct step_spec *spec, double allowed,
+                      uint64_t seed)
 {
     struct model m = model_of(preset, image, 10);
     const size_t pixels = n * entries(image);
@@ -67,10 +68,10 @@ static bool same_step(const char *preset, uint32_t n, double rho, double allowed
         weights[i] = 1;
     }
     model_init(&m, 1, theta);
-    struct step *step = step_create(&m, kernels_best(), n);
+    struct step *step = step_create(&m, kernels_best(), n, true);
     ASSERT(step);
-    step_train(step, &(struct step_spec){.rho = rho}, theta, &(struct samples){images, labels, n},
-               ids, weights, n, grad, sums, NULL);
+    step_train(step, spec, theta, &(struct samples){images, labels, n}, ids, weights, n, grad, sums,
+               NULL);
     update(&m, grad, n, theta, next);
 
     export(&m, theta, 0, "before.safetensors");
@@ -80,12 +81,12 @@ static bool same_step(const char *preset, uint32_t n, double rho, double allowed
     export(&m, grad, 0, "gradient.safetensors");
     write_file("images", images, pixels);
     write_file("labels", labels, n * sizeof(*labels));
-    const int bytes =
-        snprintf(text, sizeof(text),
-                 "{\"model\": \"%s\", \"rho\": %.17g, \"lr\": %.17g, \"momentum\": %.17g, "
-                 "\"weight_decay\": %.17g, \"loss\": %.17g, \"loss_hat\": %.17g, \"allowed\": %g}",
-                 preset, rho, sgd.lr, sgd.momentum, sgd.weight_decay, sums[SUM_LOSS] / n,
-                 sums[SUM_LOSS_HAT] / n, allowed);
+    const int bytes = snprintf(
+        text, sizeof(text),
+        "{\"model\": \"%s\", \"rho\": %.17g, \"alpha\": %.17g, \"lr\": %.17g, \"momentum\": %.17g, "
+        "\"weight_decay\": %.17g, \"loss\": %.17g, \"loss_hat\": %.17g, \"allowed\": %g}",
+        preset, spec->rho, spec->sam_alpha, sgd.lr, sgd.momentum, sgd.weight_decay,
+        sums[SUM_LOSS] / n, sums[SUM_LOSS_HAT] / n, allowed);
     write_file("step.json", text, (size_t)bytes);
     snprintf(text, sizeof(text), "/usr/bin/python3 tests/golden/torch_step.py %s", test_path(""));
     const bool same = system(text) == 0;
@@ -96,25 +97,31 @@ static bool same_step(const char *preset, uint32_t n, double rho, double allowed
     return same;
 }
 
-static void check_step(const char *preset, uint32_t n, double rho, double allowed)
+static void check_step(const char *preset, uint32_t n, const struct step_spec *spec, double allowed)
 {
     if (system("/usr/bin/python3 -c 'import torch' 2>/dev/null") != 0)
         SKIP("python3-torch is not installed");
     gemm_init();
     net_thread_init();
     for (uint64_t seed = 1; seed <= SEEDS; seed++)
-        if (same_step(preset, n, rho, allowed, seed))
+        if (same_step(preset, n, spec, allowed, seed))
             return;
     FAIL("the step differs from PyTorch's on every one of %d batches", SEEDS);
 }
 
 TEST(a_plain_step_of_resnet20_is_pytorchs)
 {
-    check_step("resnet20", 8, 0, 1e-4);
+    check_step("resnet20", 8, &(struct step_spec){.rho = 0}, 1e-4);
 }
 
 /* theta hat comes out of other roundings already. */
 TEST(a_sam_step_of_resnet20_is_pytorchs)
 {
-    check_step("resnet20", 8, 0.05, 1e-2);
+    check_step("resnet20", 8, &(struct step_spec){.rho = 0.05}, 1e-2);
+}
+
+TEST(a_gsam_step_of_resnet20_is_pytorchs)
+{
+    check_step("resnet20", 8,
+               &(struct step_spec){.rho = 0.05, .sam = SAM_SURROGATE, .sam_alpha = 0.5}, 1e-2);
 }

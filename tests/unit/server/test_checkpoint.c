@@ -2,20 +2,21 @@
 #include <unistd.h>
 
 #include "common/safetensors.h"
-#include "server/core/optimizer.h"
 #include "server/store/checkpoint.h"
 #include "tests/unit/server/run_fixture.h"
 
 static const struct drive plain = {.seed = 1, .want_max = 4};
 #define ADAM_JOB ", \"optimizer\": {\"name\": \"adamw\", \"schedule\": \"step\", \"clip\": 0.5}"
-static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB, ADAM_JOB, SWEEP_JOB, FORGETTING_JOB};
-static const char *const middles[] = {"relu", "relu", "relu", "batchnorm", "relu"};
+#define FSAM_JOB ADAM_JOB ", \"sam\": {\"name\": \"fsam\"}"
+static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB,      ADAM_JOB,
+                                   SWEEP_JOB, FORGETTING_JOB, FSAM_JOB};
+static const char *const middles[] = {"relu", "relu", "relu", "batchnorm", "relu", "batchnorm"};
 
 static struct checkpoint_shape shape_of(const struct fixture *f)
 {
     return (struct checkpoint_shape){.floats = f->model.floats,
                                      .samples = SAMPLES,
-                                     .vectors = optimizer_vectors(&f->spec.optimizer),
+                                     .vectors = run_vectors(&f->spec),
                                      .lapses = curriculum_counts_lapses(&f->spec)};
 }
 
@@ -99,6 +100,8 @@ TEST(the_file_names_the_vectors_of_the_optimizer)
     } cases[] = {
         {SWEEP_JOB, {"velocity", "theta"}, "m"},
         {ADAM_JOB, {"m", "v"}, "velocity"},
+        {ADAM_JOB, {"m", "v"}, "ascent_mean"},
+        {FSAM_JOB, {"v", "ascent_mean"}, "velocity"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

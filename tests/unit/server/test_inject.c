@@ -16,7 +16,6 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "server/core/optimizer.h"
 #include "server/http/http.h"
 #include "server/server.h"
 #include "server/store/checkpoint.h"
@@ -383,7 +382,7 @@ static struct checkpoint_shape shape_of(const struct fixture *f)
 {
     return (struct checkpoint_shape){.floats = f->model.floats,
                                      .samples = SAMPLES,
-                                     .vectors = optimizer_vectors(&f->spec.optimizer),
+                                     .vectors = run_vectors(&f->spec),
                                      .lapses = curriculum_counts_lapses(&f->spec)};
 }
 

@@ -31,8 +31,8 @@ static size_t mapped(void)
 TEST(what_a_step_maps_is_what_it_was_said_to_need)
 {
     struct model m = model_of(layers, (struct dims){32, 32, 3}, 10);
-    size_t said = step_bytes(&m, kernels_best(), 256), before = mapped();
-    struct step *s = step_create(&m, kernels_best(), 256);
+    size_t said = step_bytes(&m, kernels_best(), 256, true), before = mapped();
+    struct step *s = step_create(&m, kernels_best(), 256, true);
 
     ASSERT(s);
     ASSERT(said > (size_t)256 * 32 * 32 * 16 * sizeof(float));
@@ -49,6 +49,17 @@ TEST(more_samples_and_more_threads_need_more)
 
     ASSERT(room_needed(&two) > room_needed(&one));
     ASSERT(room_needed(&wide) > 4 * room_needed(&one));
+    model_done(&m);
+}
+
+TEST(a_second_gradient_of_each_thread_counts)
+{
+    struct model m = model_of(layers, (struct dims){128, 128, 3}, 10);
+    struct room_job two = job_of(&m, 4, 2);
+    const size_t before = room_needed(&two);
+
+    two.splits = true;
+    ASSERT(room_needed(&two) > before + m.floats * sizeof(float));
     model_done(&m);
 }
 

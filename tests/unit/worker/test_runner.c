@@ -67,7 +67,7 @@ static struct runner *crew(const struct fixture *f, unsigned threads)
     struct runner *r;
     struct errbuf why;
 
-    ASSERT_OK(runner_create(&f->m, kernels_best(), SHARD, threads, &r, &why), why);
+    ASSERT_OK(runner_create(&f->m, kernels_best(), SHARD, threads, false, &r, &why), why);
     return r;
 }
 
@@ -236,7 +236,7 @@ TEST(a_node_is_the_sum_of_its_shards_along_the_tree)
     double sums[SUM_COUNT];
 
     net_thread_init();
-    struct step *s = step_create(&f->m, kernels_best(), SHARD);
+    struct step *s = step_create(&f->m, kernels_best(), SHARD, false);
     sum_of(s, &w, (struct node){0, SHARDS}, f->m.floats, grad, sums);
     ASSERT_MEM(grad, got->grad, f->m.floats * sizeof(*grad));
     ASSERT_MEM(sums, got->sums, sizeof(sums));
@@ -310,7 +310,7 @@ TEST(scores_lie_at_the_place_of_their_sample_and_the_last_shard_may_be_short)
     struct score want[SHARD];
 
     net_thread_init();
-    struct step *s = step_create(&f->m, kernels_best(), SHARD);
+    struct step *s = step_create(&f->m, kernels_best(), SHARD, false);
     for (uint32_t at = 0; at < SAMPLES; at += SHARD) {
         uint32_t n = SAMPLES - at < SHARD ? SAMPLES - at : SHARD;
         struct step_spec spec = w.spec;
