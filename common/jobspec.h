@@ -108,8 +108,14 @@ struct input_spec {
 /* Samples that are kept out of training and out of the ranks. */
 struct exclude {
     uint32_t count;
+    uint32_t held; /* of these, how many the job would not train on anyway (core/split.h) */
     uint32_t *ids; /* [count] ascending, owned; NULL: they are in a file */
     struct given from;
+};
+
+/* Training images that are measured after each epoch and never trained on. */
+struct validation_spec {
+    double share; /* of each class, [0, 1) */
 };
 
 struct curriculum_spec {
@@ -148,6 +154,7 @@ struct jobspec {
     int64_t score_every; /* 0: automatic (1 until the share is final, then 5) */
     struct curriculum_spec curriculum;
     struct exclude exclude;
+    struct validation_spec validation;
     struct given weights; /* to start from */
     /* From the job file, and from the weights (scaling.h says which takes precedence). */
     struct input_spec input, weights_input;
@@ -170,12 +177,14 @@ struct given *jobspec_attached(struct jobspec *spec, enum attached_kind kind);
 /* A line a key: name, type, default, allowed values, meaning. */
 void jobspec_help(FILE *out);
 
-/* Steps of an epoch: floor((samples - excluded) / batch), 0 when nothing is trained. */
+/* Steps of an epoch: floor((samples - excluded) / batch), 0 when nothing is trained. samples: those
+ * that the job keeps for training (core/split.h). */
 static inline uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t samples)
 {
-    return spec->epochs == 0 || spec->exclude.count > samples
-               ? 0
-               : (samples - spec->exclude.count) / (uint32_t)spec->batch;
+    const uint32_t excluded = spec->exclude.count - spec->exclude.held;
+
+    return spec->epochs == 0 || excluded > samples ? 0
+                                                   : (samples - excluded) / (uint32_t)spec->batch;
 }
 /* Does a shard split two gradients, as gsam does? */
 static inline bool jobspec_splits_shards(const struct jobspec *spec)

@@ -184,17 +184,20 @@ static int read_ids(const cJSON *list, struct exclude *ret, struct errbuf *why)
 
 int given_read_exclude(const cJSON *root, struct jobspec *spec, struct errbuf *why)
 {
-    static const char *const keys[] = {"file", "sha256", "count", NULL};
+    static const char *const keys[] = {"file", "sha256", "count", "held", NULL};
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, "exclude"), *list = NULL;
     struct exclude *x = &spec->exclude;
-    int64_t count = 0;
+    int64_t count = 0, held = 0;
     int rc;
 
     if (cJSON_IsObject(item)) {
         rc = read_given(item, "exclude", keys, &x->from, why);
         if (rc == 0)
             rc = field_i64(item, "exclude", "count", false, 0, SAMPLES_MAX, &count, why);
+        if (rc == 0)
+            rc = field_i64(item, "exclude", "held", false, 0, count, &held, why);
         x->count = (uint32_t)count;
+        x->held = (uint32_t)held;
         return rc;
     }
     rc = field_arr(root, "job file", "exclude", false, SAMPLES_MAX, &list, why);
@@ -253,6 +256,8 @@ cJSON *given_exclude_json(const struct jobspec *spec)
         cJSON *obj = given_json(&x->from, false);
         if (x->count)
             cJSON_AddNumberToObject(obj, "count", x->count);
+        if (x->held)
+            cJSON_AddNumberToObject(obj, "held", x->held);
         return obj;
     }
     cJSON *list = cJSON_CreateArray();

@@ -9,7 +9,9 @@ enum phase {
     PHASE_ASCENT = 1,
     PHASE_DESCENT = 2,
     PHASE_SWEEP = 3,
-    PHASE_TEST = 4,
+    PHASE_TEST = 4,       /* of the dataset's test images */
+    PHASE_VALIDATION = 5, /* of training images that a job keeps out of training */
+    PHASE_HELD_TEST = 6,  /* the test, of training images of other domains */
     PHASES
 };
 

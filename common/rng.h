@@ -18,6 +18,7 @@ enum rng_purpose {
     RNG_ATTACK = 9, /* a = step, b = slot in training, sample in a sweep */
     RNG_CANARY = 10,
     RNG_TEST = 11,
+    RNG_VALIDATION = 12, /* a = sample */
 };
 
 /* One Philox4x32-10 block: out = f(counter, key). */

@@ -32,8 +32,9 @@ const char *const task_kind_names[] = {
 };
 
 const enum task_kind task_kind_of_phase[PHASES] = {
-    [PHASE_TRAIN] = TASK_TRAIN, [PHASE_ASCENT] = TASK_TRAIN, [PHASE_DESCENT] = TASK_TRAIN,
-    [PHASE_SWEEP] = TASK_SCORE, [PHASE_TEST] = TASK_TEST,
+    [PHASE_TRAIN] = TASK_TRAIN,     [PHASE_ASCENT] = TASK_TRAIN, [PHASE_DESCENT] = TASK_TRAIN,
+    [PHASE_SWEEP] = TASK_SCORE,     [PHASE_TEST] = TASK_TEST,    [PHASE_VALIDATION] = TASK_SCORE,
+    [PHASE_HELD_TEST] = TASK_SCORE,
 };
 
 static const int tensors_max[] = {

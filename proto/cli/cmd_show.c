@@ -145,6 +145,7 @@ static void print_epochs(const struct cli *cli, const cJSON *epochs, int64_t all
         {"train loss", .right = true},
         {"train acc", .right = true},
         {"sharpness", .right = true},
+        {"valid acc", .right = true, .optional = true},
         {"test acc", .right = true, .optional = true},
         {"adv acc", .right = true, .optional = true},
         {"mean gap", .right = true, .optional = true},
@@ -166,6 +167,7 @@ static void print_epochs(const struct cli *cli, const cJSON *epochs, int64_t all
         cell_f64(t, row, "train_loss");
         cell_share(t, row, "train_accuracy");
         cell_f64(t, row, "sharpness");
+        cell_share(t, row, "validation_accuracy");
         cell_share(t, row, "test_accuracy");
         cell_share(t, row, "adv_accuracy");
         cell_f64(t, row, "mean_gap");

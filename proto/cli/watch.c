@@ -145,6 +145,8 @@ static void print_epoch(const struct watch *w, const cJSON *epoch, int64_t epoch
         printf("  loss %.4f", value);
     if (reply_f64(epoch, "train_accuracy", &value))
         printf("  train %.2f%%", 100 * value);
+    if (reply_f64(epoch, "validation_accuracy", &value))
+        printf("  validation %.2f%%", 100 * value);
     if (reply_f64(epoch, "test_accuracy", &value))
         printf("  test %.2f%%", 100 * value);
     if (reply_f64(epoch, "adv_accuracy", &value))

@@ -10,6 +10,7 @@
 
 #include "common/alloc.h"
 #include "common/rng.h"
+#include "server/core/split.h"
 
 /* full_at * epochs is a decimal that double misses by a few units in the last place (0.55 * 100);
  * the share must still arrive at the epoch a person computes. */
@@ -128,7 +129,7 @@ static void take_ranks(struct keyed *keyed, uint32_t count, double beta, double 
 }
 
 int curriculum_begin(const double *order, const uint32_t *excluded, uint32_t excluded_count,
-                     uint32_t n, double *rank)
+                     const uint8_t *use, uint32_t n, double *rank)
 {
     struct keyed *keyed = alloc_bytes(n > 0 ? n : 1, sizeof(*keyed));
     uint32_t given = 0;
@@ -136,7 +137,7 @@ int curriculum_begin(const double *order, const uint32_t *excluded, uint32_t exc
     if (!keyed)
         return -ENOMEM;
     for (uint32_t i = 0; i < n; i++)
-        rank[i] = CURRICULUM_UNRANKED;
+        rank[i] = use && use[i] != USE_TRAIN ? CURRICULUM_EXCLUDED : CURRICULUM_UNRANKED;
     for (uint32_t i = 0; i < excluded_count; i++)
         rank[excluded[i]] = CURRICULUM_EXCLUDED;
     for (uint32_t i = 0; order && i < n; i++)

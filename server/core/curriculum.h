@@ -42,11 +42,12 @@ static inline bool curriculum_counts_lapses(const struct jobspec *spec)
 #define CURRICULUM_UNRANKED (-1.0)
 /* Instead of a rank: the sample is left out here and in every schedule. */
 #define CURRICULUM_EXCLUDED (-2.0)
-/* The ranks with which a job begins: excluded for ids (ascending); by order[n] for MEASURE_GIVEN,
+/* The ranks with which a job begins: excluded for ids (ascending) and for samples whose use[n] is
+ * not USE_TRAIN (NULL: all are); by order[n] for MEASURE_GIVEN,
  * whose ranks stay (higher is harder, NAN: not given; NULL: another measure); else unranked. 0 or
  * -ENOMEM. */
 int curriculum_begin(const double *order, const uint32_t *excluded, uint32_t excluded_count,
-                     uint32_t n, double *rank);
+                     const uint8_t *use, uint32_t n, double *rank);
 /* Takes the measured samples of one epoch (SCORE_MEASURED) into rank[n]: r = (average position of
  * equal keys + 1/2) / measured; rank = r the first time, else beta*old + (1-beta)*r. Unmeasured
  * samples keep theirs; with MEASURE_GIVEN all do. l[n] already includes the epoch; NULL unless the

@@ -16,8 +16,10 @@ struct epoch_record {
     double test_loss;      /* nats, mean */
     double test_accuracy;
     double adv_accuracy; /* of the twins of the test samples */
-    double mean_gap;     /* nats, of the scored samples; the divisor of their ADM */
-    double seconds;      /* that the epoch took, across restarts */
+    /* The same of the validation samples. */
+    double validation_loss, validation_accuracy, validation_adv_accuracy;
+    double mean_gap; /* nats, of the scored samples; the divisor of their ADM */
+    double seconds;  /* that the epoch took, across restarts */
 };
 
 #endif

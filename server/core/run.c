@@ -47,6 +47,21 @@ static int make_vectors(struct run *r)
     return 0;
 }
 
+static int take_uses(struct run *r, const struct run_inputs *in)
+{
+    uint32_t n = r->data->samples;
+
+    r->use = alloc_bytes(n, sizeof(*r->use));
+    if (!r->use)
+        return -ENOMEM;
+    memcpy(r->use, in->use, n);
+    split_exclude(r->use, in->excluded, in->excluded_count);
+    memset(r->held, 0, sizeof(r->held));
+    for (uint32_t i = 0; i < n; i++)
+        r->held[r->use[i]]++;
+    return 0;
+}
+
 int run_create(const struct jobspec *spec, const struct model *model, const struct dataset *data,
                int64_t job, int64_t incarnation, const struct run_inputs *in, struct run **ret)
 {
@@ -58,10 +73,16 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->data = data;
     r->job = job;
     r->incarnation = incarnation;
-    r->epoch_steps = jobspec_epoch_steps(spec, n);
+    r->held[USE_TRAIN] = n;
+    if (in->use && take_uses(r, in) < 0) {
+        run_free(r);
+        return -ENOMEM;
+    }
+    r->tests = r->held[USE_TEST] > 0 ? r->held[USE_TEST] : data->test_samples;
+    r->epoch_steps = jobspec_epoch_steps(spec, r->held[USE_TRAIN]);
     r->epochs = jobspec_epochs(spec);
     r->steps = (uint64_t)r->epoch_steps * (uint64_t)r->epochs;
-    r->accuracy = r->test_loss = r->adv_accuracy = NAN;
+    r->test = r->validation = MEASURED_NOTHING;
     if (slots < (uint32_t)spec->batch)
         slots = (uint32_t)spec->batch;
     r->theta = alloc_bytes(model->floats, sizeof(float));
@@ -78,7 +99,7 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     if (!r->theta || !r->next || !r->rank || (curriculum_counts_lapses(spec) && !r->lapses) ||
         !r->scores || !r->slots || !r->ids || !r->weights || !r->round || !r->reduce ||
         make_segments(r) < 0 || make_vectors(r) < 0 || run_ascent_create(r) < 0 ||
-        curriculum_begin(in->order, in->excluded, in->excluded_count, n, r->rank) < 0) {
+        curriculum_begin(in->order, in->excluded, in->excluded_count, r->use, n, r->rank) < 0) {
         run_free(r);
         return -ENOMEM;
     }
@@ -110,6 +131,7 @@ void run_free(struct run *r)
     for (int i = 0; i < RUN_VECTORS_MAX; i++)
         free(r->vectors[i]);
     free(r->segments);
+    free(r->use);
     free(r->rank);
     free(r->lapses);
     free(r->scores);
@@ -182,26 +204,22 @@ static int open_train(struct run *r)
     return open_round(r, run_ascends(r) ? PHASE_ASCENT : PHASE_TRAIN, batch);
 }
 
-/* The samples a sweep has to measure: all, or with the train source those not yet measured. */
-static uint32_t sweep_list(struct run *r)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < r->data->samples; i++)
-        if (!run_train_source(r) || !(r->scores[i].flags & SCORE_MEASURED))
-            r->ids[count++] = i;
-    r->id_count = count;
-    return count;
-}
-
 /* Opens the phase after the one that has ended; *ret_closed: nothing is left in this epoch. */
 static int open_after(struct run *r, enum phase over, bool *ret_closed)
 {
+    static const enum phase measuring[] = {PHASE_SWEEP, PHASE_VALIDATION, PHASE_TEST,
+                                           PHASE_HELD_TEST};
+    const size_t count = sizeof(measuring) / sizeof(measuring[0]);
+    size_t next = 0;
+
     *ret_closed = false;
-    if (phase_trains(over) && curriculum_sweep_due(r->spec, r->cursor.epoch) && sweep_list(r) > 0)
-        return open_round(r, PHASE_SWEEP, r->id_count);
-    if (over != PHASE_TEST && r->data->test_samples > 0)
-        return open_round(r, PHASE_TEST, r->data->test_samples);
+    while (!phase_trains(over) && measuring[next++] != over)
+        ;
+    for (; next < count; next++) {
+        uint32_t samples = run_list(r, measuring[next]);
+        if (samples > 0)
+            return open_round(r, measuring[next], samples);
+    }
     *ret_closed = true;
     return 0;
 }
@@ -305,27 +323,6 @@ static void apply_update(struct run *r)
     c->step_in_epoch++;
 }
 
-static void apply_sweep(struct run *r)
-{
-    for (uint32_t i = 0; i < r->slot_count; i++)
-        r->scores[r->ids[i]] = r->slots[i];
-}
-
-static void apply_test(struct run *r)
-{
-    double loss = 0;
-    uint32_t right = 0, adv_right = 0, n = r->slot_count;
-
-    for (uint32_t i = 0; i < n; i++) {
-        loss += r->slots[i].loss;
-        right += r->slots[i].predicted == r->data->test_labels[i];
-        adv_right += r->slots[i].adv_predicted == r->data->test_labels[i];
-    }
-    r->test_loss = loss / n;
-    r->accuracy = (double)right / n;
-    r->adv_accuracy = (double)adv_right / n;
-}
-
 /* On average over the steps. */
 static double train_cost(const struct jobspec *spec)
 {
@@ -360,10 +357,8 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
         apply_update(r);
         if (r->cursor.step_in_epoch < r->epoch_steps)
             return open_train(r);
-    } else if (r->phase == PHASE_SWEEP) {
-        apply_sweep(r);
     } else {
-        apply_test(r);
+        run_take_measured(r);
     }
     rc = open_after(r, r->phase, &closed);
     if (rc < 0 || !closed)
@@ -435,14 +430,8 @@ static double work_left(const struct run *r)
 {
     double train =
         (double)(r->steps - r->cursor.step) * (double)r->spec->batch * train_cost(r->spec);
-    double score = 0;
 
-    for (int64_t e = r->cursor.epoch; e < r->epochs; e++) {
-        if (curriculum_sweep_due(r->spec, e) && !run_train_source(r))
-            score += r->data->samples;
-        score += r->data->test_samples;
-    }
-    return train + score * score_cost(r->spec);
+    return train + run_measured_left(r) * score_cost(r->spec);
 }
 
 struct run_progress run_progress(const struct run *r)
@@ -453,7 +442,8 @@ struct run_progress run_progress(const struct run *r)
         .step = c->step,
         .steps = r->steps,
         .loss = c->sums[SUM_WEIGHT] > 0 ? c->sums[SUM_LOSS] / c->sums[SUM_WEIGHT] : NAN,
-        .accuracy = r->accuracy,
+        .accuracy = r->test.accuracy,
+        .validation_accuracy = r->validation.accuracy,
     };
     double ms = (double)(r->start_ms - r->train_start_ms) + r->work_ms; /* to the last update */
 

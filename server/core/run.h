@@ -7,8 +7,8 @@
  * run that continues from one begins its step with the ascent.
  *
  * An epoch: floor(N / batch) steps (none in a job that only measures its weights); a sweep when it
- * is due; a test round when the dataset has a test split; then it closes: mean gap, ADM, ranks, and
- * what the store has to fold. */
+ * is due; a validation round when samples are kept for it; a test round when there are test
+ * samples; then it closes: mean gap, ADM, ranks, and what the store has to fold. */
 #ifndef STEPPE_SERVER_CORE_RUN_H
 #define STEPPE_SERVER_CORE_RUN_H
 
@@ -41,7 +41,8 @@ struct run_inputs {
     const double *order;      /* [samples] of MEASURE_GIVEN, NAN: not given; higher is harder */
     const uint32_t *excluded; /* ids, ascending */
     uint32_t excluded_count;
-    const float *theta;      /* [floats] to start from */
+    const uint8_t *use; /* [samples] enum use, but for the excluded; NULL: all are trained on */
+    const float *theta; /* [floats] to start from */
     const char *class_names; /* JSON list, that came with theta */
 };
 
@@ -160,10 +161,12 @@ struct run_epoch {
     uint32_t scored;      /* samples */
     struct score *scores; /* [samples] or NULL when nothing was measured */
     double *adm;          /* [samples] or NULL */
-    /* [test_samples] where score.splits is both and the sweep was due, or NULL; adm by the mean gap
-     * of the training samples. */
+    /* [tested] where score.splits is both and the sweep was due, or NULL; adm by the mean gap of
+     * the training samples. */
+    uint32_t tested;
     struct score *test_scores;
     double *test_adm;
+    uint32_t *test_ids; /* of which training images; NULL: of the dataset's test images, in order */
 };
 enum run_event {
     RUN_WAIT,  /* the round is not complete */
@@ -193,10 +196,11 @@ const char *run_class_names(const struct run *r);
 struct run_progress {
     int64_t epoch;
     uint64_t step, steps;
-    double images_per_s; /* trained, from the epoch's start to the last update; 0: unknown */
-    double eta_s;        /* 0: unknown */
-    double loss;         /* of the open epoch so far; NAN before its first step */
-    double accuracy;     /* of the last test round; NAN before */
+    double images_per_s;        /* trained, from the epoch's start to the last update; 0: unknown */
+    double eta_s;               /* 0: unknown */
+    double loss;                /* of the open epoch so far; NAN before its first step */
+    double accuracy;            /* of the last test round; NAN before */
+    double validation_accuracy; /* of the last validation round; NAN before */
 };
 struct run_progress run_progress(const struct run *r);
 

@@ -50,17 +50,24 @@ static int close_test_scores(const struct run *r, struct run_epoch *e)
     uint32_t n = r->slot_count;
     struct score *scores = alloc_bytes(n, sizeof(*scores));
     double *adm = alloc_bytes(n, sizeof(*adm));
+    bool held = r->phase == PHASE_HELD_TEST;
+    uint32_t *ids = held ? alloc_bytes(n, sizeof(*ids)) : NULL;
 
-    if (!scores || !adm) {
+    if (!scores || !adm || (held && !ids)) {
         free(scores);
         free(adm);
+        free(ids);
         return -ENOMEM;
     }
     memcpy(scores, r->slots, n * sizeof(*scores));
+    if (held)
+        memcpy(ids, r->ids, n * sizeof(*ids));
     for (uint32_t i = 0; i < n; i++)
         adm[i] = score_adm(&scores[i], r->spec->normaliser, e->record.mean_gap);
+    e->tested = n;
     e->test_scores = scores;
     e->test_adm = adm;
+    e->test_ids = ids;
     return 0;
 }
 
@@ -70,13 +77,15 @@ void run_epoch_done(struct run_epoch *e)
     free(e->adm);
     free(e->test_scores);
     free(e->test_adm);
+    free(e->test_ids);
 }
 
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
 {
     struct run_cursor *c = &r->cursor;
     uint32_t n = r->data->samples, scored = 0;
-    bool tested = r->data->test_samples > 0, trained = r->epoch_steps > 0;
+    const struct measured *test = &r->test, *validation = &r->validation;
+    bool trained = r->epoch_steps > 0;
     int rc = 0;
 
     for (uint32_t i = 0; i < n; i++)
@@ -90,16 +99,19 @@ int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
                    .train_loss = c->sums[SUM_LOSS] / c->sums[SUM_WEIGHT],
                    .train_accuracy = c->sums[SUM_CORRECT] / c->sums[SUM_SAMPLES],
                    .sharpness = sharpness(r),
-                   .test_loss = tested ? r->test_loss : NAN,
-                   .test_accuracy = tested ? r->accuracy : NAN,
-                   .adv_accuracy = tested ? r->adv_accuracy : NAN,
+                   .test_loss = test->loss,
+                   .test_accuracy = test->accuracy,
+                   .adv_accuracy = test->adv_accuracy,
+                   .validation_loss = validation->loss,
+                   .validation_accuracy = validation->accuracy,
+                   .validation_adv_accuracy = validation->adv_accuracy,
                    .mean_gap = NAN,
                    .seconds = c->seconds + (double)(now_ms - r->epoch_start_ms) / 1e3},
         .scored = scored,
     };
     if (scored > 0)
         rc = close_scores(r, ret);
-    if (rc == 0 && tested && r->spec->score_splits == SPLITS_BOTH &&
+    if (rc == 0 && r->tests > 0 && r->spec->score_splits == SPLITS_BOTH &&
         curriculum_sweep_due(r->spec, c->epoch))
         rc = close_test_scores(r, ret);
     if (rc < 0) {

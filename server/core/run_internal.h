@@ -2,9 +2,18 @@
 #ifndef STEPPE_SERVER_CORE_RUN_INTERNAL_H
 #define STEPPE_SERVER_CORE_RUN_INTERNAL_H
 
+#include <math.h>
+
 #include "common/halves.h"
 #include "server/core/round.h"
 #include "server/core/run.h"
+#include "server/core/split.h"
+
+/* What a round says of the model. */
+struct measured {
+    double loss, accuracy, adv_accuracy;
+};
+#define MEASURED_NOTHING ((struct measured){NAN, NAN, NAN})
 
 struct run {
     const struct jobspec *spec;
@@ -29,6 +38,9 @@ struct run {
     struct segment *segments;
     int segment_count;
 
+    uint8_t *use;        /* enum use by sample; NULL: all are trained on */
+    uint32_t held[USES]; /* how many have each; without use: none but for USE_TRAIN */
+    uint32_t tests;      /* samples of a test round; 0: there is none */
     double *rank;
     struct lapses *lapses; /* for measure forgetting; NULL: another measure */
     struct score *scores;  /* of the open epoch, by sample */
@@ -56,7 +68,7 @@ struct run {
     uint32_t train_start_step;
     double work_done, work_ms;
     int64_t start_ms;
-    double accuracy, test_loss, adv_accuracy;
+    struct measured test, validation; /* of the last round of each; NAN before */
 };
 
 static inline bool run_train_source(const struct run *r)
@@ -80,6 +92,13 @@ void run_ascend(struct run *r);
 const float *run_descend(struct run *r, const float *grad);
 /* Running statistics after this step, from the sums behind the gradient of the pass at theta. */
 void run_average_statistics(struct run *r, const float *grad);
+/* run_measure.c: how many samples a round of this phase measures now, which are listed in r->ids
+ * but for those of a test split; 0: there is no such round. */
+uint32_t run_list(struct run *r, enum phase phase);
+/* Takes what the round has measured into the run. */
+void run_take_measured(struct run *r);
+/* Samples that are measured in all epochs from the open one on. */
+double run_measured_left(const struct run *r);
 
 /* run_epoch.c: takes the open epoch's numbers out of the run and moves the cursor to the next. */
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret);

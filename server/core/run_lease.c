@@ -9,7 +9,7 @@ static struct run_task task_of(const struct run *r, struct node node)
 
     t.first = node.lo * (uint32_t)r->spec->shard;
     t.count = run_node_samples(r, r->phase, r->cursor.step, node);
-    if (r->phase != PHASE_TEST)
+    if (r->phase != PHASE_TEST) /* which alone names samples by their place */
         t.ids = r->ids + t.first;
     if (phase_trains(r->phase))
         t.weights = r->weights + t.first;

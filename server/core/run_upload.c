@@ -54,10 +54,11 @@ size_t run_memory(const struct jobspec *spec, const struct model *model, const s
     else
         vectors += shards < UPLOADS_MAX ? shards : UPLOADS_MAX;
     size_t lapses = curriculum_counts_lapses(spec) ? sizeof(struct lapses) : 0;
-    /* Of a sample: rank, lapses, open score, place in the schedule with its weight, in the stream.
+    /* Of a sample: use, rank, lapses, open score, place in the schedule with its weight, in the
+     * stream.
      */
     return vectors * model->floats * sizeof(float) +
-           n * (sizeof(double) + lapses + sizeof(struct score) + 2 * sizeof(uint32_t) +
+           n * (1 + sizeof(double) + lapses + sizeof(struct score) + 2 * sizeof(uint32_t) +
                 sizeof(float)) +
            slots * (sizeof(struct score) + sizeof(uint32_t));
 }

@@ -312,7 +312,8 @@ struct schedule_args {
     char uuid[UUID_BYTES];
     struct jobspec *spec; /* parsed anew: the job may be removed while a lane works */
     uint16_t *labels;
-    uint32_t samples, classes;
+    uint32_t samples, classes, steps;
+    uint8_t *use; /* job_split */
     double *rank;
     struct lapses *lapses; /* for measure forgetting */
     struct schedule schedule;
@@ -330,7 +331,7 @@ static void reply_schedule(struct request *rq, const struct schedule_args *a,
     cJSON_AddNumberToObject(out, "epoch", (double)a->epoch);
     cJSON_AddNumberToObject(out, "share", s->share);
     cJSON_AddNumberToObject(out, "count", s->count);
-    cJSON_AddNumberToObject(out, "steps", jobspec_epoch_steps(a->spec, a->samples));
+    cJSON_AddNumberToObject(out, "steps", a->steps);
     request_reply(rq, out, t, 2);
 }
 
@@ -353,7 +354,7 @@ static void schedule_work(struct op *op)
         attached_load(op->service->dir, a->uuid, a->spec, NULL, a->samples, &attached, &op->why);
     if (op->rc == 0)
         op->rc = curriculum_begin(attached.order, attached.excluded, attached.excluded_count,
-                                  a->samples, a->rank);
+                                  a->use, a->samples, a->rank);
     attached_done(&attached);
     if (op->rc == 0)
         op->rc =
@@ -369,6 +370,7 @@ static void schedule_free(struct schedule_args *a)
         jobspec_done(a->spec);
     free(a->spec);
     free(a->labels);
+    free(a->use);
     free(a->rank);
     free(a->lapses);
     schedule_done(&a->schedule);
@@ -422,12 +424,15 @@ static int read_schedule(struct request *rq, struct job *job, struct schedule_ar
         return rc;
     a->samples = job->data->samples;
     a->classes = job->data->classes;
+    a->steps = jobspec_epoch_steps(&job->spec, job->uses[USE_TRAIN]);
     a->spec = xcalloc(1, sizeof(*a->spec));
     rc = field_parse(job->rec.spec_json, strlen(job->rec.spec_json), JSON_REPLY_BYTES_MAX, "job",
                      &spec, why);
     if (rc == 0)
         rc = jobspec_parse(spec, a->spec, why);
     cJSON_Delete(spec);
+    if (rc == 0)
+        rc = job_split(a->spec, job->data, &a->use, why);
     a->labels = alloc_bytes(a->samples, sizeof(*a->labels));
     a->rank = alloc_bytes(a->samples, sizeof(*a->rank));
     bool lapses = curriculum_counts_lapses(&job->spec);

@@ -123,8 +123,10 @@ static int judge_attached(struct service *server, struct job *job, struct job_no
 
     if (rc == 0)
         rc = job_said_settle(job, &a.said, notes, why);
+    if (rc == 0)
+        rc = job_check_samples(job, job->data, a.excluded, a.excluded_count, why);
     attached_done(&a);
-    return rc < 0 ? rc : job_check_samples(job, job->data, why);
+    return rc;
 }
 
 static void insert_job(struct op *op)
@@ -357,7 +359,7 @@ void handle_job_submit(struct request *rq)
     int rc = field_str(rq->message.json, "job.submit", "uuid", true, UUID_BYTES, &uuid, &why);
 
     s->job = xcalloc(1, sizeof(*s->job));
-    s->job->loss = s->job->accuracy = NAN;
+    s->job->loss = s->job->accuracy = s->job->validation_accuracy = NAN;
     if (rc == 0 && !text_is_uuid(uuid))
         rc = err_set(&why, -EINVAL, "job.submit.uuid is \"%s\", allowed is a UUID", uuid);
     if (rc == 0)

@@ -41,7 +41,8 @@ static struct fold closing_fold(const struct closing *c)
         .test_scores = e->test_scores,
         .test_adm = e->test_adm,
         .test_labels = c->data->test_labels,
-        .test_samples = c->data->test_samples,
+        .test_ids = e->test_ids,
+        .test_samples = e->tested,
     };
 }
 
@@ -54,6 +55,9 @@ static void epoch_text(const struct epoch_record *e, char *out, size_t bytes)
 
     if (!isnan(e->train_loss))
         used += snprintf(out + used, bytes - (size_t)used, "train loss %.4g, ", e->train_loss);
+    if (!isnan(e->validation_accuracy))
+        used += snprintf(out + used, bytes - (size_t)used, "validation accuracy %.4f, ",
+                         e->validation_accuracy);
     if (!isnan(e->test_accuracy))
         used +=
             snprintf(out + used, bytes - (size_t)used, "test accuracy %.4f, ", e->test_accuracy);
@@ -73,10 +77,12 @@ static const char *figure(const char *name, double value, char buf[FIGURE_BYTES]
 
 static void log_epoch(const struct epoch_record *e)
 {
-    char share[FIGURE_BYTES], loss[FIGURE_BYTES], accuracy[FIGURE_BYTES], gap[FIGURE_BYTES];
+    char share[FIGURE_BYTES], loss[FIGURE_BYTES], validation[FIGURE_BYTES], accuracy[FIGURE_BYTES],
+        gap[FIGURE_BYTES];
 
-    log_info("job.epoch", "job=%" PRId64 " epoch=%" PRId64 "%s%s%s%s seconds=%.1f", e->job,
+    log_info("job.epoch", "job=%" PRId64 " epoch=%" PRId64 "%s%s%s%s%s seconds=%.1f", e->job,
              e->epoch, figure("share", e->share, share), figure("train_loss", e->train_loss, loss),
+             figure("validation_accuracy", e->validation_accuracy, validation),
              figure("test_accuracy", e->test_accuracy, accuracy),
              figure("mean_gap", e->mean_gap, gap), e->seconds);
 }
@@ -130,6 +136,7 @@ static void close_done(struct op *op)
             job->epochs_done = c->epoch.record.epoch + 1;
             job->loss = c->epoch.record.train_loss;
             job->accuracy = c->epoch.record.test_accuracy;
+            job->validation_accuracy = c->epoch.record.validation_accuracy;
         }
         if (op->rc == 0 && c->last && current) {
             job_drop_run(jobs, job);

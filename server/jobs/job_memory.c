@@ -14,8 +14,10 @@ static size_t job_memory(const struct job *job)
 {
     const struct checkpoint_shape shape = job_checkpoint_shape(job);
     const bool both = job->spec.score_splits == SPLITS_BOTH;
-    const size_t epoch = ((size_t)shape.samples + (both ? job->data->test_samples : 0)) *
-                         (sizeof(struct score) + sizeof(double));
+    const size_t held = job->uses[USE_TEST], tests = held ? held : job->data->test_samples;
+    const size_t epoch =
+        ((size_t)shape.samples + (both ? tests : 0)) * (sizeof(struct score) + sizeof(double)) +
+        (both ? held * sizeof(uint32_t) : 0);
 
     const size_t given = job->spec.weights.kind ? shape.floats * sizeof(float) : 0;
 

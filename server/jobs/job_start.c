@@ -25,7 +25,9 @@ struct start {
     /* Of the job, which outlives this: its removal comes later on the same lane. */
     struct jobspec *spec;
     const struct model *model;
+    const struct dataset *data;
     struct attached attached;
+    uint8_t *use; /* job_split */
     bool written; /* the job's row has come */
 };
 
@@ -134,6 +136,8 @@ static void start_work(struct op *op)
 
     snprintf(text, sizeof(text), "running, incarnation %" PRId64, st->rec.incarnation);
     op->rc = load_attached(s, st, &op->why);
+    if (op->rc == 0)
+        op->rc = job_split(st->spec, st->data, &st->use, &op->why);
     if (op->rc == 0) {
         op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
         st->written = op->rc == 0;
@@ -168,12 +172,12 @@ static void set_share(struct jobs *jobs, struct job *job)
 
 static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
 {
-    const struct run_inputs in = attached_inputs(&st->attached);
+    struct run_inputs in = attached_inputs(&st->attached);
     const struct checkpoint *c = st->checkpoint;
     struct run *run;
+    in.use = st->use;
     int rc = run_create(&job->spec, &job->model, job->data, job->rec.job, job->rec.incarnation, &in,
                         &run);
-
     if (rc < 0)
         return rc;
     run_halves(run, jobs->service->net->halves);
@@ -249,6 +253,7 @@ static void start_done(struct op *op)
     }
     checkpoint_free(st->checkpoint);
     attached_done(&st->attached);
+    free(st->use);
     free(st);
 }
 
@@ -268,6 +273,7 @@ static void start_job(struct jobs *jobs, struct job *job)
     st->rec = job_record_copy(job);
     st->shape = job_checkpoint_shape(job);
     st->spec = &job->spec;
+    st->data = job->data;
     st->model = &job->model;
     op_run(
         jobs->service->net->store_lane,

@@ -58,7 +58,7 @@ static void load_one(void *arg, struct job_record *rec)
     cJSON *json = NULL;
 
     job->rec = *rec;
-    job->loss = job->accuracy = NAN;
+    job->loss = job->accuracy = job->validation_accuracy = NAN;
     int rc = field_parse(rec->spec_json, strlen(rec->spec_json), JSON_REPLY_BYTES_MAX, "job", &json,
                          load->why);
     if (rc == 0)
@@ -86,6 +86,7 @@ static void load_summary(struct service *s, struct job *job)
     job->epochs_done = last.epoch + 1;
     job->loss = last.train_loss;
     job->accuracy = last.test_accuracy;
+    job->validation_accuracy = last.validation_accuracy;
 }
 
 struct job *jobs_by_uuid(struct jobs *jobs, const char *uuid)
@@ -179,35 +180,6 @@ bool jobs_ready(const struct job *job)
     return job && job->run && job->closing < CLOSING_MAX && !job->hold[0];
 }
 
-int job_check_samples(const struct job *job, const struct dataset *data, struct errbuf *why)
-{
-    const struct given *scores = &job->spec.curriculum.given;
-    const struct exclude *x = &job->spec.exclude;
-    const char *name = job->spec.dataset;
-
-    if (scores->count && scores->count != data->samples)
-        return err_set(
-            why, -EINVAL,
-            "curriculum.measure: %s has %u scores, but dataset %s has %u samples; expected "
-            "one for each",
-            scores->file, scores->count, name, data->samples);
-    if (x->ids && x->count > 0 && x->ids[x->count - 1] >= data->samples)
-        return err_set(why, -EINVAL, "exclude names sample %u, dataset %s has samples 0 to %u",
-                       x->ids[x->count - 1], name, data->samples - 1);
-    if (data->samples < job->spec.batch)
-        return err_set(why, -EINVAL, "batch is %lld, but dataset %s has only %u training samples",
-                       (long long)job->spec.batch, name, data->samples);
-    if (data->samples - x->count < job->spec.batch)
-        return err_set(why, -EINVAL,
-                       "batch is %lld, but exclude leaves only %u of the %u training samples of "
-                       "dataset %s",
-                       (long long)job->spec.batch, data->samples - x->count, data->samples, name);
-    if (job->spec.score_splits == SPLITS_BOTH && data->test_samples == 0)
-        return err_set(why, -EINVAL, "score.splits is both, but dataset %s has no test samples",
-                       name);
-    return 0;
-}
-
 int jobs_prepare(struct service *s, struct job *job, struct errbuf *why)
 {
     struct dataset_record rec;
@@ -222,7 +194,7 @@ int jobs_prepare(struct service *s, struct job *job, struct errbuf *why)
              : datasets_find(s->datasets, job->spec.dataset, &data, &rec, why);
     if (rc < 0)
         return rc;
-    rc = job_check_samples(job, data, why);
+    rc = job_check_samples(job, data, job->spec.exclude.ids, job->spec.exclude.count, why);
     if (rc < 0)
         return rc;
     if (job->spec.crop >= data->dims.h || job->spec.crop >= data->dims.w)
@@ -301,15 +273,17 @@ static void add_time(cJSON *row, const char *name, int64_t unix_ms)
 static void add_progress(cJSON *row, struct job *job, bool waits)
 {
     static const char *const phases[PHASES] = {
-        [PHASE_TRAIN] = "train", [PHASE_ASCENT] = "train", [PHASE_DESCENT] = "train",
-        [PHASE_SWEEP] = "sweep", [PHASE_TEST] = "test",
+        [PHASE_TRAIN] = "train",    [PHASE_ASCENT] = "train", [PHASE_DESCENT] = "train",
+        [PHASE_SWEEP] = "sweep",    [PHASE_TEST] = "test",    [PHASE_VALIDATION] = "validation",
+        [PHASE_HELD_TEST] = "test",
     };
-    uint64_t epoch_steps = job->data ? jobspec_epoch_steps(&job->spec, job->data->samples) : 0;
+    uint64_t epoch_steps = job->data ? jobspec_epoch_steps(&job->spec, job->uses[USE_TRAIN]) : 0;
     struct run_progress p = {.epoch = job->epochs_done,
                              .step = job->step,
                              .steps = epoch_steps * (uint64_t)jobspec_epochs(&job->spec),
                              .loss = NAN,
-                             .accuracy = NAN};
+                             .accuracy = NAN,
+                             .validation_accuracy = NAN};
 
     if (job->run)
         p = run_progress(job->run);
@@ -327,6 +301,8 @@ static void add_progress(cJSON *row, struct job *job, bool waits)
         cJSON_AddNumberToObject(row, "eta_s", p.eta_s);
     add_finite(row, "loss", isfinite(p.loss) ? p.loss : job->loss);
     add_finite(row, "accuracy", isfinite(p.accuracy) ? p.accuracy : job->accuracy);
+    add_finite(row, "validation_accuracy",
+               isfinite(p.validation_accuracy) ? p.validation_accuracy : job->validation_accuracy);
 }
 
 cJSON *jobs_row(struct jobs *jobs, struct job *job)

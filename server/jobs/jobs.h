@@ -2,7 +2,8 @@
  * the table and the rows for people, job_start.c start and recovery, job_epoch.c the epochs of one
  * that runs, job_state.c the states and the verbs of people, job_save.c checkpoints inside
  * an epoch, job_wait.c what waits for the disk or for a lock, job_class.c the numerics class,
- * job_memory.c what fits --memory, job_said.c what weights say of a job. */
+ * job_memory.c what fits --memory, job_said.c what weights say of a job, job_split.c which samples
+ * it holds out. */
 #ifndef STEPPE_SERVER_JOBS_JOBS_H
 #define STEPPE_SERVER_JOBS_JOBS_H
 
@@ -12,6 +13,7 @@
 #include "common/model.h"
 #include "server/core/pace.h"
 #include "server/core/run.h"
+#include "server/core/split.h"
 #include "server/net/metrics.h"
 #include "server/net/request.h"
 #include "server/store/checkpoint.h"
@@ -45,6 +47,7 @@ struct job {
     struct jobspec spec;
     struct model model;         /* valid when data is set */
     const struct dataset *data; /* NULL until the job is prepared */
+    uint32_t uses[USES];        /* samples of each, before exclude; likewise */
     struct run *run;            /* of a running job, once it is recovered */
     bool starting;              /* its checkpoint is being read */
     bool class_pending;         /* the numerics class is on its way to the store */
@@ -74,10 +77,10 @@ struct job {
     uint32_t notes;       /* by workers, since the server was started */
     bool touched;         /* its run goes on from a checkpoint, or a result of it was counted */
     struct step_time last_step;
-    uint64_t step;         /* updates done when the run was given up */
-    int64_t epochs_done;   /* committed */
-    double loss, accuracy; /* of the last committed epoch, NAN: none */
-    double images_per_s;   /* of the last complete training phase */
+    uint64_t step;                              /* updates done when the run was given up */
+    int64_t epochs_done;                        /* committed */
+    double loss, accuracy, validation_accuracy; /* of the last committed epoch, NAN: none */
+    double images_per_s;                        /* of the last complete training phase */
     uint64_t crew_threads; /* of the workers that compute for it, as they were at crew_ms */
     int64_t crew_ms;
     struct job *next;
@@ -100,8 +103,14 @@ bool jobs_ready(const struct job *job);
 /* A job row of PROTOCOL.md. */
 cJSON *jobs_row(struct jobs *jobs, struct job *job);
 
-/* Has the dataset the samples for which the job's spec asks? */
-int job_check_samples(const struct job *job, const struct dataset *data, struct errbuf *why);
+/* Has the dataset the samples for which the job's spec asks? Notes how many of them are for which
+ * use (job->uses), and how many of the excluded ones, ids[count], are held out anyway. */
+int job_check_samples(struct job *job, const struct dataset *data, const uint32_t *ids,
+                      uint32_t count, struct errbuf *why);
+/* What a job with this spec does with each sample: *ret[samples] (enum use), the caller's (free);
+ * NULL: it trains on all of them. 0, -EINVAL or -ENOMEM. */
+int job_split(const struct jobspec *spec, const struct dataset *data, uint8_t **ret,
+              struct errbuf *why);
 /* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
 int jobs_prepare(struct service *s, struct job *job, struct errbuf *why);
 /* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */

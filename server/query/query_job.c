@@ -11,9 +11,24 @@
 static void add_epoch(cJSON *rows, sqlite3_stmt *stmt)
 {
     static const char *const names[] = {
-        "epoch",     "share",     "scheduled",     "train_loss",   "train_accuracy",
-        "sharpness", "test_loss", "test_accuracy", "adv_accuracy", "lr",
-        "scored",    "mean_gap",  "adm_mean",      "newly_right",  "seconds",
+        "epoch",
+        "share",
+        "scheduled",
+        "train_loss",
+        "train_accuracy",
+        "sharpness",
+        "test_loss",
+        "test_accuracy",
+        "adv_accuracy",
+        "lr",
+        "scored",
+        "mean_gap",
+        "adm_mean",
+        "newly_right",
+        "seconds",
+        "validation_loss",
+        "validation_accuracy",
+        "validation_adv_accuracy",
     };
     const int count = sizeof(names) / sizeof(names[0]);
     cJSON *row = cJSON_CreateObject();
@@ -39,7 +54,8 @@ static int epochs(struct query *q, int64_t job, int64_t from, cJSON *out, struct
             &q->difficulty,
             "SELECT epoch, share, scheduled, train_loss, train_accuracy, sharpness,"
             " test_loss, test_accuracy, adv_accuracy, lr, n_scored, mean_gap, adm_mean,"
-            " newly_right, seconds, scores_sha256, state = 'committed', n_dropped FROM epoch"
+            " newly_right, seconds, validation_loss, validation_accuracy,"
+            " validation_adv_accuracy, scores_sha256, state = 'committed', n_dropped FROM epoch"
             " WHERE job_id = ?1 AND epoch >= ?2 ORDER BY epoch LIMIT ?3",
             DB_ARGS(DB_I(job), DB_I(from), DB_I(ROWS_MAX + 1)), &stmt, why);
     if (rc != 0)
@@ -66,7 +82,8 @@ static int last_epoch(struct query *q, int64_t job, struct epoch_record *ret, st
     sqlite3_stmt *stmt;
     int rc = db_query(&q->difficulty,
                       "SELECT epoch, share, scheduled, lr, train_loss, train_accuracy, sharpness,"
-                      " test_loss, test_accuracy, adv_accuracy, mean_gap, seconds FROM epoch"
+                      " test_loss, test_accuracy, adv_accuracy, mean_gap, seconds, validation_loss,"
+                      " validation_accuracy, validation_adv_accuracy FROM epoch"
                       " WHERE job_id = ?1 AND state = 'committed' ORDER BY epoch DESC LIMIT 1",
                       DB_ARGS(DB_I(job)), &stmt, why);
 
@@ -88,6 +105,9 @@ static int last_epoch(struct query *q, int64_t job, struct epoch_record *ret, st
             .adv_accuracy = db_real(stmt, 9),
             .mean_gap = db_real(stmt, 10),
             .seconds = db_real(stmt, 11),
+            .validation_loss = db_real(stmt, 12),
+            .validation_accuracy = db_real(stmt, 13),
+            .validation_adv_accuracy = db_real(stmt, 14),
         };
     sqlite3_finalize(stmt);
     if (rc == 0)

@@ -114,6 +114,9 @@ struct fold {
     uint32_t samples;
     const struct score *test_scores; /* [test_samples], all measured; NULL: none are kept */
     const double *test_adm;
+    /* NULL: of the test images, in order, whose labels are test_labels; else of these training
+     * images, ascending. */
+    const uint32_t *test_ids;
     const uint16_t *test_labels;
     uint32_t test_samples;
 };

@@ -108,22 +108,24 @@ static int write_epoch(struct store *s, const struct epoch_record *e, const stru
         .mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN, .newly_right = NAN};
     const struct summary *x = sum ? sum : &none;
 
-    int rc =
-        db_run(&s->difficulty,
-               "INSERT OR REPLACE INTO epoch(job_id, epoch, state, share, scheduled, lr,"
-               " train_loss, train_accuracy, sharpness, test_loss, test_accuracy, adv_accuracy,"
-               " mean_gap, seconds, n_scored, adm_mean, adm_p10, adm_p50, adm_p90,"
-               " committed_unix_ms, scores_sha256, newly_right)"
-               " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
-               " ?17, ?18, ?19, ?20, ?21, ?22)",
-               DB_ARGS(DB_I(e->job), DB_I(e->epoch), DB_S(sum ? "committed" : "open"),
-                       DB_R(e->share), DB_I(e->scheduled), DB_R(e->lr), DB_R(e->train_loss),
-                       DB_R(e->train_accuracy), DB_R(e->sharpness), DB_R(e->test_loss),
-                       DB_R(e->test_accuracy), DB_R(e->adv_accuracy), DB_R(e->mean_gap),
-                       DB_R(e->seconds), DB_I(x->scored), DB_R(x->mean), DB_R(x->p10), DB_R(x->p50),
-                       DB_R(x->p90), sum ? DB_I(clock_unix_ms()) : DB_S(NULL),
-                       DB_S(sum ? sum->sha256 : NULL), DB_R(x->newly_right)),
-               why);
+    int rc = db_run(
+        &s->difficulty,
+        "INSERT OR REPLACE INTO epoch(job_id, epoch, state, share, scheduled, lr,"
+        " train_loss, train_accuracy, sharpness, test_loss, test_accuracy, adv_accuracy,"
+        " mean_gap, seconds, n_scored, adm_mean, adm_p10, adm_p50, adm_p90,"
+        " committed_unix_ms, scores_sha256, newly_right, validation_loss,"
+        " validation_accuracy, validation_adv_accuracy)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
+        " ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
+        DB_ARGS(DB_I(e->job), DB_I(e->epoch), DB_S(sum ? "committed" : "open"), DB_R(e->share),
+                DB_I(e->scheduled), DB_R(e->lr), DB_R(e->train_loss), DB_R(e->train_accuracy),
+                DB_R(e->sharpness), DB_R(e->test_loss), DB_R(e->test_accuracy),
+                DB_R(e->adv_accuracy), DB_R(e->mean_gap), DB_R(e->seconds), DB_I(x->scored),
+                DB_R(x->mean), DB_R(x->p10), DB_R(x->p50), DB_R(x->p90),
+                sum ? DB_I(clock_unix_ms()) : DB_S(NULL), DB_S(sum ? sum->sha256 : NULL),
+                DB_R(x->newly_right), DB_R(e->validation_loss), DB_R(e->validation_accuracy),
+                DB_R(e->validation_adv_accuracy)),
+        why);
     if (rc == -EEXIST) /* the foreign key: a REPLACE meets no other constraint */
         return err_set(why, -ENOENT, "there is no job %lld", (long long)e->job);
     return rc;

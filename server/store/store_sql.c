@@ -456,3 +456,9 @@ const char sql_difficulty_7[] =
     ") WITHOUT ROWID;\n"
     "ALTER TABLE sample ADD COLUMN domain_id INTEGER;\n"
     VIEW_GROUP("v_domain", "domain", "domain", " AND m.domain_id IS NOT NULL");
+
+/* What is measured on training images that a job keeps out of training. */
+const char sql_difficulty_8[] =
+    "ALTER TABLE epoch ADD COLUMN validation_loss REAL;\n"
+    "ALTER TABLE epoch ADD COLUMN validation_accuracy REAL;\n"
+    "ALTER TABLE epoch ADD COLUMN validation_adv_accuracy REAL;\n";

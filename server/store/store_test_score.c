@@ -18,12 +18,13 @@ static void row_column(const void *arg, uint32_t row, int column, sqlite3_contex
     const struct fold *f = arg;
     const struct score *x = &f->test_scores[row];
     const double reals[] = {f->test_adm[row], x->loss, x->adv_loss, x->grad_norm, x->el2n};
-    const int64_t ints[] = {x->predicted, x->predicted == f->test_labels[row], x->flags};
+    const int label = f->test_ids ? f->labels[f->test_ids[row]] : f->test_labels[row];
+    const int64_t ints[] = {x->predicted, x->predicted == label, x->flags};
 
     if (column == 0)
-        sqlite3_result_int64(ret, row);
+        sqlite3_result_int64(ret, f->test_ids ? f->test_ids[row] : row);
     else if (column == 1)
-        sqlite3_result_int64(ret, f->test_labels[row]);
+        sqlite3_result_int64(ret, label);
     else if (column < 7)
         sqlite3_result_double(ret, reals[column - 2]);
     else

@@ -300,6 +300,13 @@ static int64_t number(const cJSON *obj, const char *name)
     return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : -1;
 }
 
+static double real(const cJSON *obj, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(obj, name);
+
+    return cJSON_IsNumber(item) ? item->valuedouble : -1;
+}
+
 static bool says_damaged(const char *sentence)
 {
     return strstr(sentence, "import the same data again") != NULL;
@@ -381,8 +388,9 @@ static void take_show(int index, const struct message *m)
          text(row, "state"), model, class, text(row, "reason"));
     cJSON_ArrayForEach(epoch, cJSON_GetObjectItemCaseSensitive(m->json, "epochs"))
     {
-        note("final_epoch job=%" PRId64 " epoch=%" PRId64 " scores=%s", job->number,
-             number(epoch, "epoch"), text(epoch, "scores_sha256"));
+        note("final_epoch job=%" PRId64 " epoch=%" PRId64 " scores=%s measured=%.17g,%.17g",
+             job->number, number(epoch, "epoch"), text(epoch, "scores_sha256"),
+             real(epoch, "test_loss"), real(epoch, "validation_loss"));
     }
     next();
 }

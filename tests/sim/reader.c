@@ -291,9 +291,12 @@ static void read_final_epoch(struct reader *r, const char *line)
     struct job *j = reader_job(r, line);
     const struct outcome *o = outcome_of(r, j);
     int64_t epoch = reader_number(line, "epoch");
-    char scores[SHA256_HEX];
+    char scores[SHA256_HEX], measured[SHA256_HEX];
 
     reader_word(line, "scores", scores, sizeof(scores));
+    reader_word(line, "measured", measured, sizeof(measured));
+    if (j->finished_well && o && epoch < o->epochs && strcmp(o->measured[epoch], measured) != 0)
+        reader_violation(r, "the undisturbed run has measured something else");
     if (j->finished_well && o && (epoch >= o->epochs || strcmp(o->scores[epoch], scores) != 0))
         reader_violation(r, "the scores of the undisturbed run are others");
 }
@@ -439,8 +442,10 @@ bool reader_outcome(const char *text, struct outcome *ret)
     while (next_line(&text, line)) {
         if (strstr(line, " final ") && strstr(line, " state=done "))
             reader_word(line, "model", ret->model, sizeof(ret->model));
-        if (strstr(line, " final_epoch ") && ret->epochs < OUTCOME_EPOCHS)
+        if (strstr(line, " final_epoch ") && ret->epochs < OUTCOME_EPOCHS) {
+            reader_word(line, "measured", ret->measured[ret->epochs], SHA256_HEX);
             reader_word(line, "scores", ret->scores[ret->epochs++], SHA256_HEX);
+        }
     }
     return ret->model[0] && ret->epochs > 0;
 }

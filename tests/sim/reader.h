@@ -24,6 +24,7 @@
 struct outcome {
     char model[SHA256_HEX];
     char scores[OUTCOME_EPOCHS][SHA256_HEX];
+    char measured[OUTCOME_EPOCHS][SHA256_HEX]; /* loss of the test and of the validation */
     int epochs;
 };
 

@@ -44,14 +44,15 @@ static const char *const specs[SCENARIO_SPECS] = {
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":6,\"score\":{\"source\":\"train\"},"
     "\"sam\":{\"interval\":2},\"optimizer\":{\"nesterov\":true,\"warmup\":0.25}}",
     "{" MODEL "\"epochs\":2,\"batch\":16,\"shard\":4,\"sam\":{\"scope\":\"batch\"},"
-    "\"curriculum\":{\"full_at\":1}}",
+    "\"validation\":{\"share\":0.2},\"curriculum\":{\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":3,\"score\":{\"source\":\"train\"},"
     "\"sam\":{\"scope\":\"batch\",\"interval\":2}}",
     "{" MODEL "\"epochs\":2,\"batch\":16,\"shard\":4,\"optimizer\":{\"name\":\"adamw\"},"
     "\"sam\":{\"name\":\"fsam\",\"interval\":2}}",
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":6,"
     "\"sam\":{\"name\":\"gsam\",\"scope\":\"batch\"}}",
-    [SCENARIO_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3}",
+    [SCENARIO_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3,"
+                           "\"validation\":{\"share\":0.3}}",
 };
 
 static struct scenario scenario;

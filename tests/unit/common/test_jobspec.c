@@ -360,6 +360,7 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(c->pacing == d->pacing && c->balance == d->balance && c->initial == d->initial);
     ASSERT(c->final == d->final && c->full_at == d->full_at && c->warmup == d->warmup);
     ASSERT(c->smoothing == d->smoothing);
+    ASSERT(a->validation.share == b->validation.share);
 }
 
 /* Writes the spec and reads it again; the text is freed by the caller. */
@@ -395,6 +396,7 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"optimizer\": {\"schedule\": \"step\", \"milestones\": []}",
         "\"sam\": {\"name\": \"gsam\", \"alpha\": 0.30000000000000004}",
         "\"sam\": {\"name\": \"fsam\", \"lambda\": 0.30000000000000004, \"sigma\": 0.1}",
+        "\"validation\": {\"share\": 0.30000000000000004}",
     };
 
     for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {

@@ -93,6 +93,9 @@ TEST(excluded_samples_are_a_list_in_any_order)
     ASSERT_EQ(3, s.exclude.ids[0]);
     ASSERT_EQ(17, s.exclude.ids[1]);
     ASSERT_EQ(99, s.exclude.ids[2]);
+    s.exclude.held = 1; /* one of the three is held out anyway */
+    ASSERT_EQ(1, jobspec_epoch_steps(&s, 129));
+    s.exclude.held = 0;
     ASSERT_EQ(1, jobspec_epoch_steps(&s, 130));
     ASSERT_EQ(2, jobspec_epoch_steps(&s, 131));
     assert_lasts(&s);

@@ -31,6 +31,7 @@ static const struct {
     {"attack", "epsilon", "-0.001", "0", "1", "1.001", ""},
     {"attack", "alpha", "-0.001", "0", "1", "1.001", "\"name\": \"pgd\""},
     {"attack", "steps", "0", "1", "1000", "1001", "\"name\": \"pgd\""},
+    {"validation", "share", "-0.001", "0", "0.9999999", "1", ""},
     {"", "label_smoothing", "-0.001", "0", "0.9999999", "1", ""},
     {"score", "every", "-1", "0", "100000", "100001", ""},
     {"curriculum", "initial", "0", "1e-9", "1", "1.001", ""},
@@ -121,7 +122,7 @@ TEST(help_has_a_line_for_every_key)
     fclose(out);
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    ASSERT_EQ(1 + 11 + 7 + 44, lines); /* heading, keys of the file, sections, keys in them */
+    ASSERT_EQ(1 + 11 + 8 + 45, lines); /* heading, keys of the file, sections, keys in them */
     for (size_t i = 0; i < RANGES; i++) {
         char path[64];
         snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",

@@ -306,10 +306,10 @@ TEST(a_job_begins_with_the_order_it_was_given)
     struct jobspec spec = spec_of(MEASURE_GIVEN);
     double rank[6];
 
-    ASSERT_EQ(0, curriculum_begin(NULL, NULL, 0, 6, rank));
+    ASSERT_EQ(0, curriculum_begin(NULL, NULL, 0, NULL, 6, rank));
     for (int i = 0; i < 6; i++)
         ASSERT_NEAR(CURRICULUM_UNRANKED, rank[i], 0);
-    ASSERT_EQ(0, curriculum_begin(order, excluded, 2, 6, rank));
+    ASSERT_EQ(0, curriculum_begin(order, excluded, 2, NULL, 6, rank));
     ASSERT_NEAR(CURRICULUM_EXCLUDED, rank[1], 0);
     ASSERT_NEAR(CURRICULUM_EXCLUDED, rank[4], 0);
     ASSERT_NEAR(CURRICULUM_UNRANKED, rank[3], 0);
@@ -331,7 +331,7 @@ TEST(excluded_samples_take_no_place_among_the_ranks)
     struct score s[4] = {measured(9, 0), measured(2, 0), measured(1, 0), measured(0, 0)};
     double rank[4];
 
-    ASSERT_EQ(0, curriculum_begin(NULL, excluded, 2, 4, rank));
+    ASSERT_EQ(0, curriculum_begin(NULL, excluded, 2, NULL, 4, rank));
     ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, rank));
     ASSERT_NEAR(CURRICULUM_EXCLUDED, rank[0], 0);
     ASSERT_NEAR(0.75, rank[1], 0);

@@ -325,6 +325,8 @@ TEST(a_phase_decides_what_its_results_carry)
         [PHASE_DESCENT] = {.sums = true},
         [PHASE_SWEEP] = {.scores = true, .fused_scores = true},
         [PHASE_TEST] = {.scores = true, .fused_scores = true},
+        [PHASE_VALIDATION] = {.scores = true, .fused_scores = true},
+        [PHASE_HELD_TEST] = {.scores = true, .fused_scores = true},
     };
 
     for (enum phase i = 0; i < PHASES; i++) {

@@ -271,6 +271,9 @@ static inline void outcome_add(struct outcome *o, struct run_epoch *e)
                               x->test_loss,
                               x->test_accuracy,
                               x->adv_accuracy,
+                              x->validation_loss,
+                              x->validation_accuracy,
+                              x->validation_adv_accuracy,
                               x->mean_gap,
                               (double)x->scheduled,
                               e->scored};

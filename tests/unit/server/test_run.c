@@ -117,7 +117,7 @@ TEST(a_result_of_another_round_or_node_is_dropped)
 
     odd.step++;
     ASSERT_EQ(-EALREADY, run_result(r, &odd, &why));
-    for (enum phase phase = PHASE_TRAIN + 1; phase <= PHASE_TEST; phase++) {
+    for (enum phase phase = PHASE_TRAIN + 1; phase < PHASES; phase++) {
         odd = left->res;
         odd.phase = phase;
         ASSERT_EQ(-EALREADY, run_result(r, &odd, &why));

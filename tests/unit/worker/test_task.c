@@ -25,8 +25,9 @@ TEST(a_task_is_of_the_kind_that_its_phase_has)
 {
     static const char *const kinds[] = {"train", "score", "test"};
     static const char *const of_phase[PHASES] = {
-        [PHASE_TRAIN] = "train", [PHASE_ASCENT] = "train", [PHASE_DESCENT] = "train",
-        [PHASE_SWEEP] = "score", [PHASE_TEST] = "test",
+        [PHASE_TRAIN] = "train",     [PHASE_ASCENT] = "train", [PHASE_DESCENT] = "train",
+        [PHASE_SWEEP] = "score",     [PHASE_TEST] = "test",    [PHASE_VALIDATION] = "score",
+        [PHASE_HELD_TEST] = "score",
     };
 
     for (int phase = 0; phase < PHASES; phase++)

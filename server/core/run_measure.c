@@ -1,0 +1,81 @@
+/* The rounds that measure: the sweep over what is trained on, the validation, the test. Held-out
+ * samples (core/split.h) are measured by their own round only: sweeps, ranks and the mean gap do
+ * not know them. */
+#include "server/core/run_internal.h"
+
+/* The samples a sweep has to measure: all that are not held out, or with the train source those not
+ * yet measured. */
+static bool is_swept(const struct run *r, uint32_t sample)
+{
+    return (!r->use || r->use[sample] == USE_TRAIN) &&
+           (!run_train_source(r) || !(r->scores[sample].flags & SCORE_MEASURED));
+}
+
+static bool has_use(const struct run *r, uint32_t sample, enum use use)
+{
+    return r->use && r->use[sample] == use;
+}
+
+static bool is_measured(const struct run *r, uint32_t sample, enum phase phase)
+{
+    return phase == PHASE_SWEEP        ? is_swept(r, sample)
+           : phase == PHASE_VALIDATION ? has_use(r, sample, USE_VALIDATION)
+                                       : has_use(r, sample, USE_TEST);
+}
+
+uint32_t run_list(struct run *r, enum phase phase)
+{
+    uint32_t count = 0;
+
+    if (phase == PHASE_TEST)
+        return r->held[USE_TEST] > 0 ? 0 : r->tests;
+    if (phase == PHASE_SWEEP && !curriculum_sweep_due(r->spec, r->cursor.epoch))
+        return 0;
+    for (uint32_t i = 0; i < r->data->samples; i++)
+        if (is_measured(r, i, phase))
+            r->ids[count++] = i;
+    r->id_count = count;
+    return count;
+}
+
+/* The label of the sample at a position of the round. */
+static int32_t label_at(const struct run *r, uint32_t i)
+{
+    return r->phase == PHASE_TEST ? r->data->test_labels[i] : r->data->labels[r->ids[i]];
+}
+
+static struct measured measure(const struct run *r)
+{
+    double loss = 0;
+    uint32_t right = 0, adv_right = 0, n = r->slot_count;
+
+    for (uint32_t i = 0; i < n; i++) {
+        loss += r->slots[i].loss;
+        right += r->slots[i].predicted == label_at(r, i);
+        adv_right += r->slots[i].adv_predicted == label_at(r, i);
+    }
+    return (struct measured){loss / n, (double)right / n, (double)adv_right / n};
+}
+
+void run_take_measured(struct run *r)
+{
+    if (r->phase == PHASE_VALIDATION)
+        r->validation = measure(r);
+    else if (r->phase != PHASE_SWEEP)
+        r->test = measure(r);
+    else
+        for (uint32_t i = 0; i < r->slot_count; i++)
+            r->scores[r->ids[i]] = r->slots[i];
+}
+
+double run_measured_left(const struct run *r)
+{
+    double samples = 0;
+
+    for (int64_t e = r->cursor.epoch; e < r->epochs; e++) {
+        if (curriculum_sweep_due(r->spec, e) && !run_train_source(r))
+            samples += r->held[USE_TRAIN];
+        samples += (double)r->held[USE_VALIDATION] + r->tests;
+    }
+    return samples;
+}
