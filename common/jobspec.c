@@ -68,6 +68,8 @@ static bool is_choice(const struct jobspec *spec, const struct choice *c)
 /* Does a job with these choices have the key, or something to write for it? */
 static bool key_used(const struct jobspec *spec, const struct row *row)
 {
+    if (row->type == ROW_NAMES)
+        return ((const struct names *)field_of(spec, row))->count > 0;
     if (row->type == ROW_CHANNELS)
         return ((const struct channels *)field_of(spec, row))->count > 0;
     return (!row->only || is_choice(spec, row->only)) && given_used(spec, row->type);
@@ -127,6 +129,7 @@ static void set_default(struct jobspec *spec, const struct row *row, const char 
     case ROW_EXCLUDE:
     case ROW_WEIGHTS:
     case ROW_CHANNELS:
+    case ROW_NAMES:
         break;
     case ROW_INT:
         good = text_i64(def, (int64_t)row->min, (int64_t)row->max, field);
@@ -284,6 +287,8 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
         return given_read_weights(obj, spec, why);
     case ROW_CHANNELS:
         return channels_read(obj, where, row->path, field, why);
+    case ROW_NAMES:
+        return names_read(obj, where, row->path, field, why);
     }
     return 0;
 }
@@ -347,6 +352,9 @@ void jobspec_done(struct jobspec *spec)
 {
     cJSON_Delete(spec->model);
     free(spec->exclude.ids);
+    names_done(&spec->train_domains);
+    names_done(&spec->test_domains);
+    names_done(&spec->validation.domains);
     *spec = (struct jobspec){0};
 }
 
@@ -393,6 +401,8 @@ static cJSON *row_json(const struct jobspec *spec, const struct row *row)
         return given_weights_json(spec);
     case ROW_CHANNELS:
         return channels_json(field);
+    case ROW_NAMES:
+        return names_json(field);
     }
     return NULL;
 }
@@ -424,7 +434,7 @@ void jobspec_help(FILE *out)
         [ROW_INT] = "integer",    [ROW_SEED] = "integer",  [ROW_F64] = "number",
         [ROW_RATIO] = "ratio",    [ROW_BOOL] = "bool",     [ROW_ENUM] = "word",
         [ROW_SHARES] = "list",    [ROW_MEASURE] = "word",  [ROW_EXCLUDE] = "list",
-        [ROW_WEIGHTS] = "object", [ROW_CHANNELS] = "list",
+        [ROW_WEIGHTS] = "object", [ROW_CHANNELS] = "list", [ROW_NAMES] = "list",
     };
 
     fprintf(out, "%-23s %-8s %-11s %s\n", "key", "type", "default", "meaning [allowed]");

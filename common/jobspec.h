@@ -113,9 +113,17 @@ struct exclude {
     struct given from;
 };
 
+/* Names of domains, each once; owned. */
+struct names {
+    int count; /* 0: not given */
+    char **at; /* [count] */
+};
+bool names_has(const struct names *n, const char *name);
+
 /* Training images that are measured after each epoch and never trained on. */
 struct validation_spec {
-    double share; /* of each class, [0, 1) */
+    double share;         /* of each class, [0, 1) */
+    struct names domains; /* all of these; not both */
 };
 
 struct curriculum_spec {
@@ -154,6 +162,7 @@ struct jobspec {
     int64_t score_every; /* 0: automatic (1 until the share is final, then 5) */
     struct curriculum_spec curriculum;
     struct exclude exclude;
+    struct names train_domains, test_domains;
     struct validation_spec validation;
     struct given weights; /* to start from */
     /* From the job file, and from the weights (scaling.h says which takes precedence). */

@@ -67,6 +67,36 @@ static int check_measuring(const struct jobspec *spec, struct errbuf *why)
     return 0;
 }
 
+static int check_apart(const char *a, const struct names *x, const char *b, const struct names *y,
+                       const char *rule, struct errbuf *why)
+{
+    for (int i = 0; i < x->count; i++)
+        if (names_has(y, x->at[i]))
+            return err_set(why, -EINVAL, "%s and %s both name \"%s\"; %s", a, b, x->at[i], rule);
+    return 0;
+}
+
+/* A domain has one use. */
+static int check_domains(const struct jobspec *spec, struct errbuf *why)
+{
+    const struct names *train = &spec->train_domains, *test = &spec->test_domains,
+                       *validation = &spec->validation.domains;
+    int rc = check_apart("validation.domains", validation, "test_domains", test,
+                         "what the test is about chooses nothing", why);
+
+    if (rc == 0)
+        rc = check_apart("train_domains", train, "test_domains", test,
+                         "what is trained on tests nothing", why);
+    if (rc == 0)
+        rc = check_apart("train_domains", train, "validation.domains", validation,
+                         "what is trained on validates nothing", why);
+    if (rc == 0 && validation->count > 0 && spec->validation.share > 0)
+        rc = err_set(why, -EINVAL,
+                     "validation has domains and a share of %.15g; it takes one of them",
+                     spec->validation.share);
+    return rc;
+}
+
 int jobspec_check(const struct jobspec *spec, struct errbuf *why)
 {
     const struct curriculum_spec *c = &spec->curriculum;
@@ -101,6 +131,8 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
                        "score.source is train, but model %s uses BatchNorm; use sweep or GroupNorm",
                        cJSON_IsString(spec->model) ? spec->model->valuestring : "custom");
     if (spec->epochs == 0 && check_measuring(spec, why) < 0)
+        return -EINVAL;
+    if (check_domains(spec, why) < 0)
         return -EINVAL;
     return check_optimizer(&spec->optimizer, why);
 }

@@ -22,6 +22,7 @@ enum row_type {
     ROW_EXCLUDE,  /* struct exclude */
     ROW_WEIGHTS,  /* struct given */
     ROW_CHANNELS, /* struct channels, a number a channel */
+    ROW_NAMES,    /* struct names */
 };
 
 /* A choice of a word: "optimizer.name" is "adamw". */
@@ -64,6 +65,11 @@ cJSON *given_weights_json(const struct jobspec *spec);
 int channels_read(const cJSON *obj, const char *where, const char *path, struct channels *ret,
                   struct errbuf *why);
 cJSON *channels_json(const struct channels *c);
+/* jobspec_names.c: likewise; also *ret of a refused list is released with names_done. */
+int names_read(const cJSON *obj, const char *where, const char *path, struct names *ret,
+               struct errbuf *why);
+cJSON *names_json(const struct names *n);
+void names_done(struct names *n);
 /* A number whose printed form reads back as the same double. NULL when memory is out. */
 cJSON *jobspec_number_json(double v);
 /* Is there something to write for a row of this type? */

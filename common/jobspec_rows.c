@@ -195,10 +195,17 @@ const struct row jobspec_rows[] = {
     {"exclude", ROW_EXCLUDE, AT(exclude), .def = "",
      .help = "samples, by number, that are measured but neither trained on nor ordered; or "
              "{\"file\": \"ids.txt\"} (also .json, .npy or a boolean mask)"},
+    {"train_domains", ROW_NAMES, AT(train_domains), .def = "",
+     .help = "names of the domains that are trained on (default: all that neither test nor "
+             "validate)"},
+    {"test_domains", ROW_NAMES, AT(test_domains), .def = "",
+     .help = "names of the domains that are the test set, instead of the test images"},
     {"validation", ROW_SECTION,
      .help = "training samples that are measured after each epoch and never trained on"},
     {"validation.share", ROW_F64, AT(validation.share), .def = "0", .max = 1, .below_max = true,
      .help = "share of each class (and, within it, of each domain), drawn by the seed; 0: none"},
+    {"validation.domains", ROW_NAMES, AT(validation.domains), .def = "",
+     .help = "or all samples of the domains with these names"},
     {"weights", ROW_WEIGHTS, AT(weights), .def = "",
      .help = "where training starts: {\"file\": \"model.safetensors\"} with PyTorch's names, or "
              "{\"job\": 3}; the mean and std come with them"},

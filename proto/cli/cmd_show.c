@@ -218,6 +218,23 @@ static void print_class(const cJSON *json, const cJSON *spec)
         print_line("promise", broken);
 }
 
+/* "1600 train, 400 validation": what the job does with the training images, when it holds some out.
+ */
+static void print_samples(const cJSON *json)
+{
+    const cJSON *uses = cJSON_GetObjectItemCaseSensitive(json, "samples"), *use;
+    char text[160] = "";
+    int used = 0;
+
+    cJSON_ArrayForEach(use, uses)
+    {
+        if (cJSON_IsNumber(use) && use->valuedouble > 0 && used < (int)sizeof(text))
+            used += snprintf(text + used, sizeof(text) - (size_t)used, "%s%.0f %s",
+                             used ? ", " : "", use->valuedouble, use->string);
+    }
+    print_line("samples", text);
+}
+
 /* A text of the reply, made safe to stand between our own escapes; freed by the caller. */
 static char *shown_text(const cJSON *obj, const char *name)
 {
@@ -252,6 +269,7 @@ static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *wh
     print_notes(cJSON_GetObjectItemCaseSensitive(json, "notes"));
     print_progress(row);
     print_times(row);
+    print_samples(json);
     print_class(json, spec);
     print_line("model hash", reply_text(json, "model_sha256"));
     print_parameters(spec);

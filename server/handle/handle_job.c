@@ -102,6 +102,20 @@ static void show_work(struct op *op)
         op->rc = query_epochs(op->service->query, show->job, show->from, &op->out, &op->why);
 }
 
+/* How many samples the job trains on and holds out; nothing when it holds none out. */
+static void add_uses(cJSON *out, const struct job *job)
+{
+    static const char *const names[USES] = {"train", "validation", "test", "aside"};
+    const struct exclude *x = &job->spec.exclude;
+
+    if (job->uses[USE_TRAIN] == job->data->samples)
+        return;
+    cJSON *uses = cJSON_AddObjectToObject(out, "samples");
+    for (int i = 0; i < USES; i++)
+        cJSON_AddNumberToObject(uses, names[i],
+                                job->uses[i] - (i == USE_TRAIN ? x->count - x->held : 0));
+}
+
 static void show_done(struct op *op)
 {
     struct show *show = op->arg;
@@ -124,6 +138,7 @@ static void show_done(struct op *op)
     if (job->data) {
         request_add_decimals(out, "mean", job->model.mean, job->model.in.c);
         request_add_decimals(out, "std", job->model.std, job->model.in.c);
+        add_uses(out, job);
     }
     if (job->rec.numerics_class[0])
         cJSON_AddStringToObject(out, "numerics_class", job->rec.numerics_class);

@@ -1,31 +1,115 @@
 /* Which samples a job holds out of training, by what its file says about the dataset. */
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "common/alloc.h"
+#include "common/text.h"
 #include "server/jobs/jobs_internal.h"
+
+#define LIST_BYTES 300
 
 /* Does the job train on every sample that it does not exclude? */
 static bool holds_nothing_out(const struct jobspec *spec)
 {
-    return spec->validation.share == 0;
+    return spec->validation.share == 0 && spec->validation.domains.count == 0 &&
+           spec->train_domains.count == 0 && spec->test_domains.count == 0;
 }
 
-static struct split_wish wish_of(const struct jobspec *spec)
+/* A wish with its domains. */
+struct wish {
+    struct split_wish split;
+    uint8_t of_domain[DOMAINS_MAX]; /* enum use */
+};
+
+/* The names of the domains, NULL-terminated; they belong to json, the list to the caller (free). */
+static const char **names_of(const cJSON *json)
 {
-    return (struct split_wish){.seed = spec->seed, .share = spec->validation.share};
+    const char **names = xcalloc((size_t)cJSON_GetArraySize(json) + 1, sizeof(*names));
+    const cJSON *item;
+    int count = 0;
+
+    cJSON_ArrayForEach(item, json) names[count++] = item->valuestring;
+    return names;
+}
+
+/* Gives the domains that the key names this use. */
+static int assign(const char *key, const struct names *wanted, const char *dataset,
+                  const char *const *names, enum use use, struct wish *w, struct errbuf *why)
+{
+    char list[LIST_BYTES];
+
+    for (int i = 0; i < wanted->count; i++) {
+        int domain = text_index(wanted->at[i], names);
+        const char *near = domain < 0 ? text_nearest(wanted->at[i], names) : NULL;
+        if (domain < 0)
+            return err_set(why, -EINVAL, "%s names \"%s\", dataset %s has the domains %s%s%s%s",
+                           key, wanted->at[i], dataset, text_list(names, list, sizeof(list)),
+                           near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        w->of_domain[domain] = (uint8_t)use;
+    }
+    return 0;
+}
+
+static int assign_all(const struct jobspec *spec, const char *const *names, struct wish *w,
+                      struct errbuf *why)
+{
+    const struct names *train = &spec->train_domains, *test = &spec->test_domains,
+                       *validation = &spec->validation.domains;
+    const char *name = spec->dataset;
+
+    for (int i = 0; names[i]; i++)
+        w->of_domain[i] = train->count > 0 ? USE_ASIDE : USE_TRAIN;
+    int rc = assign("train_domains", train, name, names, USE_TRAIN, w, why);
+    if (rc == 0)
+        rc = assign("test_domains", test, name, names, USE_TEST, w, why);
+    if (rc == 0)
+        rc = assign("validation.domains", validation, name, names, USE_VALIDATION, w, why);
+    for (int i = 0; rc == 0 && names[i]; i++)
+        if (w->of_domain[i] == USE_TRAIN)
+            return 0;
+    return rc < 0 ? rc
+                  : err_set(why, -EINVAL,
+                            "test_domains and validation.domains leave no domain of dataset %s to "
+                            "train on",
+                            name);
+}
+
+static int read_wish(const struct jobspec *spec, const struct dataset *data, struct wish *ret,
+                     struct errbuf *why)
+{
+    const char *key = spec->test_domains.count > 0         ? "test_domains"
+                      : spec->train_domains.count > 0      ? "train_domains"
+                      : spec->validation.domains.count > 0 ? "validation.domains"
+                                                           : NULL;
+
+    *ret = (struct wish){.split = {.seed = spec->seed, .share = spec->validation.share}};
+    if (!key)
+        return 0;
+    if (!data->domains)
+        return err_set(why, -EINVAL,
+                       "%s is given, but dataset %s has no domains; pictures in DOMAIN/CLASS/FILE "
+                       "have them",
+                       key, spec->dataset);
+    cJSON *json = cJSON_Parse(data->domain_names_json);
+    const char **names = names_of(json);
+    int rc = assign_all(spec, names, ret, why);
+    ret->split.of_domain = ret->of_domain;
+    free(names);
+    cJSON_Delete(json);
+    return rc;
 }
 
 int job_split(const struct jobspec *spec, const struct dataset *data, uint8_t **ret,
               struct errbuf *why)
 {
     uint8_t *use = NULL;
-    int rc = 0;
+    struct wish wish;
+    int rc = read_wish(spec, data, &wish, why);
 
-    if (!holds_nothing_out(spec)) {
-        const struct split_wish wish = wish_of(spec);
+    if (rc == 0 && !holds_nothing_out(spec)) {
         use = alloc_bytes(data->samples, sizeof(*use));
-        rc = use ? split_make(&wish, data, use, why)
+        rc = use ? split_make(&wish.split, data, use, why)
                  : err_set(why, -ENOMEM, "no memory for %u samples", data->samples);
     }
     if (rc < 0)
@@ -35,13 +119,30 @@ int job_split(const struct jobspec *spec, const struct dataset *data, uint8_t **
     return rc;
 }
 
+/* A domain may have a name and no picture. */
+static int check_held(const struct job *job, struct errbuf *why)
+{
+    if (job->spec.test_domains.count > 0 && job->uses[USE_TEST] == 0)
+        return err_set(why, -EINVAL, "test_domains have no sample in dataset %s",
+                       job->spec.dataset);
+    if (job->spec.validation.domains.count > 0 && job->uses[USE_VALIDATION] == 0)
+        return err_set(why, -EINVAL, "validation.domains have no sample in dataset %s",
+                       job->spec.dataset);
+    return 0;
+}
+
 /* How many samples have which use, and how many of ids[count] are held out. */
 static int count_uses(struct job *job, const struct dataset *data, const uint32_t *ids,
                       uint32_t count, struct errbuf *why)
 {
-    const struct split_wish wish = wish_of(&job->spec);
     uint8_t *use = NULL;
-    int rc = split_count(&wish, data, job->uses, why);
+    struct wish wish;
+    int rc = read_wish(&job->spec, data, &wish, why);
+
+    if (rc == 0)
+        rc = split_count(&wish.split, data, job->uses, why);
+    if (rc == 0)
+        rc = check_held(job, why);
 
     if (rc < 0 || holds_nothing_out(&job->spec) || !ids || count == 0)
         return rc;

@@ -238,7 +238,10 @@ static const struct meta columns[] = {
 
     {"test_score.job_id", "the job", 0, 0, 0},
     {"test_score.epoch", "the epoch at whose end it was measured", 0, "0 to epochs - 1", 0},
-    {"test_score.sample_id", "position of the sample in the test set", 0, "0 and up", 0},
+    {"test_score.sample_id",
+     "position of the sample in the test images; of a job with test_domains, in the training "
+     "images",
+     0, "0 and up", 0},
     {"test_score.label", "its label", 0, "0 to n_classes - 1", 0},
     {"test_score.adm",
      "adversarial difficulty, see definition.adm; the mean gap is that of the training samples, so "

@@ -229,8 +229,15 @@ static int make_dataset(struct runner *r, struct errbuf *why)
     d.test_labels = xcalloc(SCENARIO_TESTS, sizeof(*d.test_labels));
     for (unsigned i = 0; i < SCENARIO_SAMPLES * 16; i++)
         d.images[i] = (uint8_t)(i * 37);
-    for (unsigned i = 0; i < SCENARIO_SAMPLES; i++)
+    d.domains = xcalloc(SCENARIO_SAMPLES, sizeof(*d.domains));
+    d.domain_count = 3;
+    d.domain_names = xcalloc(d.domain_count, sizeof(*d.domain_names));
+    for (unsigned i = 0; i < d.domain_count; i++)
+        d.domain_names[i] = xasprintf("domain-%u", i);
+    for (unsigned i = 0; i < SCENARIO_SAMPLES; i++) {
         d.labels[i] = (uint16_t)(i * i % SCENARIO_CLASSES);
+        d.domains[i] = (uint16_t)(i / 2 % d.domain_count);
+    }
     for (unsigned i = 0; i < SCENARIO_TESTS; i++)
         d.test_labels[i] = (uint16_t)(i % SCENARIO_CLASSES);
     snprintf(d.source, sizeof(d.source), "made for a simulation");

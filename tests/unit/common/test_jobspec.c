@@ -331,6 +331,13 @@ TEST(a_short_job_gets_a_default_curriculum_that_fits)
     }
 }
 
+static void assert_same_names(const struct names *a, const struct names *b)
+{
+    ASSERT_EQ(a->count, b->count);
+    for (int i = 0; i < a->count; i++)
+        ASSERT_STR(a->at[i], b->at[i]);
+}
+
 static void assert_same(const struct jobspec *a, const struct jobspec *b)
 {
     const struct optimizer_spec *x = &a->optimizer, *y = &b->optimizer;
@@ -361,6 +368,9 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(c->final == d->final && c->full_at == d->full_at && c->warmup == d->warmup);
     ASSERT(c->smoothing == d->smoothing);
     ASSERT(a->validation.share == b->validation.share);
+    assert_same_names(&a->validation.domains, &b->validation.domains);
+    assert_same_names(&a->train_domains, &b->train_domains);
+    assert_same_names(&a->test_domains, &b->test_domains);
 }
 
 /* Writes the spec and reads it again; the text is freed by the caller. */
@@ -397,6 +407,8 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"sam\": {\"name\": \"gsam\", \"alpha\": 0.30000000000000004}",
         "\"sam\": {\"name\": \"fsam\", \"lambda\": 0.30000000000000004, \"sigma\": 0.1}",
         "\"validation\": {\"share\": 0.30000000000000004}",
+        "\"train_domains\": [\"art painting\", \"x\"], \"test_domains\": [\"sketch\"],"
+        "\"validation\": {\"domains\": [\"photo\"]}",
     };
 
     for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {

@@ -145,6 +145,33 @@ TEST(a_job_without_epochs_measures_given_weights)
         "weights is \"x\", allowed is an object in {}, as {\"file\": ...} or {\"job\": ...}");
 }
 
+TEST(a_domain_has_one_use)
+{
+    static const struct {
+        const char *keys, *sentence;
+    } cases[] = {
+        {"\"test_domains\": []", "test_domains is an empty list"},
+        {"\"test_domains\": \"sketch\"", "test_domains is \"sketch\", allowed is"},
+        {"\"test_domains\": [3]", "test_domains[0] is no text"},
+        {"\"test_domains\": [\"a\", \"\"]", "test_domains[1] is empty"},
+        {"\"train_domains\": [\"a\", \"b\", \"a\"]", "train_domains names \"a\" twice"},
+        {"\"validation\": {\"domains\": [\"a\", null]}", "validation.domains[1] is no text"},
+        {"\"test_domains\": [\"a\", \"b\"], \"validation\": {\"domains\": [\"b\"]}",
+         "validation.domains and test_domains both name \"b\"; what the test is about chooses "
+         "nothing"},
+        {"\"test_domains\": [\"a\"], \"train_domains\": [\"c\", \"a\"]",
+         "train_domains and test_domains both name \"a\""},
+        {"\"train_domains\": [\"c\"], \"validation\": {\"domains\": [\"c\"]}",
+         "train_domains and validation.domains both name \"c\""},
+        {"\"validation\": {\"domains\": [\"c\"], \"share\": 0.5}",
+         "validation has domains and a share of 0.5; it takes one of them"},
+        {"\"validation\": {\"domain\": [\"c\"]}", "did you mean \"domains\"?"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_refused(cases[i].keys, cases[i].sentence);
+}
+
 TEST(mean_and_std_of_the_pixels_may_be_written)
 {
     struct jobspec s = made("\"input\": {\"mean\": [0.5, 0.25, 0], \"std\": [0.5, 1, 2]}");
