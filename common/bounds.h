@@ -117,6 +117,20 @@
 #define NOTES_MAX 100               /* of a job until the server restarts: each is kept */
 #define MEMORY_BYTES_MIN (16 << 20) /* of --memory: a small model with a small dataset */
 
+/* --- studies --- */
+
+#define STUDIES_MAX 1000    /* in one list of a reply */
+#define STUDY_JOBS_MAX 500  /* half of the jobs that may be open: two studies fit */
+#define STUDY_ARMS_MAX 64   /* named ones; a grid multiplies them */
+#define STUDY_SEEDS_MAX 100 /* of an arm: an interval hardly shrinks behind that */
+#define STUDY_AXES_MAX 16   /* keys of a grid */
+#define STUDY_ARM_BYTES 128 /* "sam rho=0.05", with the closing 0: a column of a table */
+/* Queued, running and paused jobs of all studies together: the others are for people's own jobs. */
+#define STUDY_JOBS_OPEN_MAX (JOBS_OPEN_MAX / 4 * 3)
+/* Points of all curves of a reply, three numbers each: within JSON_REPLY_BYTES_MAX. */
+#define CURVE_POINTS_MAX 10000
+#define CURVE_EPOCHS_MAX 200 /* points of one curve: more do not fit a screen */
+
 /* --- the state folder --- */
 
 /* Its absolute name, with the closing 0; the socket in it has to fit 108 bytes, or is not served.
@@ -145,6 +159,8 @@ static_assert(PIECES_MAX <= 64, "a word has a bit for each piece that has arrive
 static_assert(8ull * BATCH_MAX < PIECE_BYTES_MAX && 8ull * SCHEDULE_ENTRIES_MAX < PIECE_BYTES_MAX &&
                   64ull * ROWS_PIECE_MAX < PIECE_BYTES_MAX,
               "lists of samples go into one message");
+static_assert(STUDY_JOBS_MAX <= STUDY_JOBS_OPEN_MAX && STUDY_JOBS_OPEN_MAX < JOBS_OPEN_MAX,
+              "a study of any size fits the queue and leaves room");
 static_assert(CONNECTIONS_MAX >= 2 * WORKERS_MAX, "a worker has two connections at its end");
 
 #endif

@@ -19,6 +19,7 @@ enum rng_purpose {
     RNG_CANARY = 10,
     RNG_TEST = 11,
     RNG_VALIDATION = 12, /* a = sample */
+    RNG_STUDY = 20,      /* a = hash of the key, b = trial */
 };
 
 /* One Philox4x32-10 block: out = f(counter, key). */

@@ -29,6 +29,14 @@
     MESSAGE(JOB_CANCEL, "job.cancel", 0, BY_SUBMIT, WEB_POST)                                      \
     MESSAGE(JOB_RM, "job.rm", 0, BY_ADMIN, WEB_NONE)                                               \
     MESSAGE(JOB_SCHEDULE, "job.schedule", 0, BY_READ, WEB_NONE)                                    \
+    MESSAGE(STUDY_SUBMIT, "study.submit", 0, BY_SUBMIT, WEB_POST)                                  \
+    MESSAGE(STUDY_LIST, "study.list", 0, BY_READ, WEB_GET)                                         \
+    MESSAGE(STUDY_SHOW, "study.show", 0, BY_READ, WEB_GET)                                         \
+    MESSAGE(STUDY_CURVES, "study.curves", 0, BY_READ, WEB_GET)                                     \
+    MESSAGE(STUDY_PAUSE, "study.pause", 0, BY_SUBMIT, WEB_POST)                                    \
+    MESSAGE(STUDY_RESUME, "study.resume", 0, BY_SUBMIT, WEB_POST)                                  \
+    MESSAGE(STUDY_CANCEL, "study.cancel", 0, BY_SUBMIT, WEB_POST)                                  \
+    MESSAGE(STUDY_RM, "study.rm", 0, BY_ADMIN, WEB_NONE)                                           \
     MESSAGE(MODEL_GET, "model.get", 0, BY_READ, WEB_NONE)                                          \
     MESSAGE(DATASET_LIST, "dataset.list", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(DATASET_SHOW, "dataset.show", 0, BY_READ, WEB_GET)                                     \

@@ -242,6 +242,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
         rc = workers_open(&s->service, &s->service.workers);
     if (rc == 0)
         rc = jobs_open(&s->service, &s->service.jobs, why);
+    if (rc == 0)
+        rc = studies_open(&s->service, &s->service.studies, why);
     if (rc == 0 && ((rc = lane_open(&s->net.loop, "store", &m->commit, &s->net.store_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "query", &m->query, &s->net.query_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "data", NULL, &s->net.data_lane)) < 0 ||
@@ -284,6 +286,7 @@ void server_close(struct server *s)
     lane_close(s->net.data_lane);
     lane_close(s->net.store_lane);
     upkeep_close(s->service.upkeep);
+    studies_close(s->service.studies);
     workers_close(s->service.workers);
     http_close(s->http);
     transport_close(s->plain.transport);

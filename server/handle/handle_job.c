@@ -311,6 +311,14 @@ void handle_job_rm(struct request *rq)
                       job_state_names[job->rec.state]);
         return;
     }
+    const struct study *study = studies_of_job(rq->service->studies, job->rec.job);
+    if (study) {
+        request_error(rq, ERR_NOT_ALLOWED,
+                      "job %" PRId64
+                      " is part of study %s, which goes as a whole (steppe study rm)",
+                      job->rec.job, study->name);
+        return;
+    }
     struct remove_args *a = xmalloc(sizeof(*a));
     *a = (struct remove_args){.job = job->rec.job, .spec = &job->spec};
     memcpy(a->uuid, job->rec.uuid, sizeof(a->uuid));

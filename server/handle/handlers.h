@@ -19,6 +19,14 @@ void handle_job_unpin(struct request *rq);
 void handle_job_cancel(struct request *rq);
 void handle_job_rm(struct request *rq);
 void handle_job_schedule(struct request *rq);
+void handle_study_submit(struct request *rq);
+void handle_study_list(struct request *rq);
+void handle_study_show(struct request *rq);
+void handle_study_curves(struct request *rq);
+void handle_study_pause(struct request *rq);
+void handle_study_resume(struct request *rq);
+void handle_study_cancel(struct request *rq);
+void handle_study_rm(struct request *rq);
 void handle_model_get(struct request *rq);
 
 void handle_dataset_list(struct request *rq);

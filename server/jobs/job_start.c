@@ -291,7 +291,7 @@ static int64_t count_busy(const struct jobs *jobs)
 }
 
 /* The first job that waits for a run: one that was running before the server ended, else one of the
- * queue. NULL: none waits. */
+ * queue, where those of studies are last. NULL: none waits. */
 static struct job *next_job(struct jobs *jobs)
 {
     for (size_t i = 0; jobs->running[i]; i++) {
@@ -299,10 +299,15 @@ static struct job *next_job(struct jobs *jobs)
         if (!job->run && !job->starting && !job->hold[0] && !job->asked)
             return job;
     }
-    for (struct job *job = jobs->list; job; job = job->next)
-        if (job->rec.state == JOB_QUEUED && !job->hold[0] && !job->asked)
+    struct job *of_study = NULL;
+    for (struct job *job = jobs->list; job; job = job->next) {
+        if (job->rec.state != JOB_QUEUED || job->hold[0] || job->asked)
+            continue;
+        if (!job->in_study)
             return job;
-    return NULL;
+        of_study = of_study ? of_study : job;
+    }
+    return of_study;
 }
 
 bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t bytes)

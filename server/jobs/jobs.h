@@ -49,6 +49,7 @@ struct job {
     const struct dataset *data; /* NULL until the job is prepared */
     uint32_t uses[USES];        /* samples of each, before exclude; likewise */
     struct run *run;            /* of a running job, once it is recovered */
+    bool in_study;              /* jobs of their own go first */
     bool starting;              /* its checkpoint is being read */
     bool class_pending;         /* the numerics class is on its way to the store */
     unsigned closing;           /* epochs on their way to the store */

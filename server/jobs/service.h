@@ -10,6 +10,7 @@
 #include "server/jobs/datasets.h"
 #include "server/jobs/incoming.h"
 #include "server/jobs/jobs.h"
+#include "server/jobs/studies.h"
 #include "server/jobs/upkeep.h"
 #include "server/jobs/workers.h"
 #include "server/net/net.h"
@@ -23,6 +24,7 @@ struct service {
     struct datasets *datasets;
     struct incoming *incoming;
     struct jobs *jobs;
+    struct studies *studies;
     struct workers *workers;
     struct upkeep *upkeep;
     struct result_room results; /* for the job that is being judged */

@@ -12,6 +12,7 @@
 #include "common/err.h"
 #include "common/score.h"
 #include "server/core/epoch_record.h"
+#include "server/core/study.h"
 #include "server/store/store.h"
 
 #define QUERY_DEADLINE_MS 5000
@@ -163,6 +164,16 @@ void score_rows_done(struct score_rows *r);
  * with a planted hard image, among all others. AUROC by rank sums with ties counted half; precision
  * among as many as there are to find. */
 int query_planted(struct query *q, int64_t job, int64_t epoch, cJSON **ret, struct errbuf *why);
+/* {metrics, confidence, rows} of study.show: a row for each arm and column, see PROTOCOL.md. The
+ * study has the states of its jobs. */
+int query_study(struct query *q, const struct study *s, cJSON **ret, struct errbuf *why);
+/* {by, curves} of study.curves: mean and deviation over the seeds, epoch by epoch, thinned to
+ * CURVE_EPOCHS_MAX points each and CURVE_POINTS_MAX in all; by: index of query_curve_names; data:
+ * of one column only (NULL: all). */
+extern const char *const query_curve_names[]; /* NULL-terminated */
+int query_study_curves(struct query *q, const struct study *s, int by, const char *data,
+                       cJSON **ret, struct errbuf *why);
+
 /* {epochs, more} of job.show: from epoch `from` on, at most 1000. */
 int query_epochs(struct query *q, int64_t job, int64_t from, cJSON **ret, struct errbuf *why);
 /* The figures of the last committed epoch; -ENOENT when there is none. */

@@ -24,6 +24,7 @@
 #include "common/score.h"
 #include "server/core/epoch_record.h"
 #include "server/core/job.h"
+#include "server/core/study.h"
 #include "server/store/failpoint.h"
 
 struct store;
@@ -75,6 +76,19 @@ int store_jobs_load(struct store *s, void (*each)(void *arg, struct job_record *
                     struct errbuf *why);
 int store_event_add(struct store *s, int64_t job, const char *kind, const char *text,
                     struct errbuf *why);
+
+/* Keeps a study as it is now: its name, arms, columns and the jobs of its cells, and inserts those
+ * that are new; all of that or nothing. recs[i] is the record of jobs[i] where its number is 0
+ * (else not looked at) and gets its number, as do jobs[i] and, for a new study, study->study. notes
+ * as in store_job_insert, [job_count] of pointers, or NULL. */
+int store_study_put(struct store *s, struct study *study, struct job_record *const *recs,
+                    const struct job_notes *const *notes, struct errbuf *why);
+/* Removes the study and all its jobs, as store_job_remove does; none of them is left in state.db,
+ * or all are. */
+int store_study_remove(struct store *s, const struct study *study, struct errbuf *why);
+/* All studies by number; each() owns the study. -EUCLEAN: a row does not fit the others. */
+int store_studies_load(struct store *s, void (*each)(void *arg, struct study *study), void *arg,
+                       struct errbuf *why);
 
 struct dataset_record {
     char name[NAME_MAX_BYTES], sha256[SHA256_HEX];

@@ -37,9 +37,10 @@ int schema_open_state(struct store *s, struct errbuf *why);
 int schema_open_difficulty(struct store *s, struct errbuf *why);
 
 /* store_sql.c: what each migration executes. */
-extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_state_4[], sql_difficulty_1[],
-    sql_difficulty_1_views[], sql_difficulty_2[], sql_difficulty_3[], sql_difficulty_4[],
-    sql_difficulty_5[], sql_difficulty_6[], sql_difficulty_7[], sql_difficulty_8[];
+extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_state_4[], sql_state_5[],
+    sql_difficulty_1[], sql_difficulty_1_views[], sql_difficulty_2[], sql_difficulty_3[],
+    sql_difficulty_4[], sql_difficulty_5[], sql_difficulty_6[], sql_difficulty_7[],
+    sql_difficulty_8[], sql_difficulty_9[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);
@@ -52,6 +53,14 @@ void store_limit_wal(struct store *s);
 
 /* store_job.c: brings the job table of difficulty.db in line with state.db. */
 int job_mirror_all(struct store *s, struct errbuf *why);
+/* Inside a transaction of state.db: as store_job_insert. After a failure of the transaction its
+ * copy goes with job_remove_copy. */
+int job_insert(struct store *s, struct job_record *rec, const struct job_notes *notes,
+               struct errbuf *why);
+int job_remove_copy(struct store *s, int64_t job, struct errbuf *why);
+
+/* store_study.c: brings the studies of difficulty.db in line with state.db. */
+int study_mirror_all(struct store *s, struct errbuf *why);
 
 /* store_dataset.c: removes the rows of data that has no name and no job. */
 int dataset_forget_unnamed(struct store *s, struct errbuf *why);

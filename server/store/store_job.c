@@ -71,7 +71,7 @@ static struct db_arg time_or_null(int64_t unix_ms)
     return unix_ms ? DB_I(unix_ms) : DB_S(NULL);
 }
 
-static int remove_copy(struct store *s, int64_t job, struct errbuf *why)
+int job_remove_copy(struct store *s, int64_t job, struct errbuf *why)
 {
     return db_run(&s->difficulty, "DELETE FROM job WHERE job_id = ?1", DB_ARGS(DB_I(job)), why);
 }
@@ -123,8 +123,8 @@ static int next_job(struct store *s, int64_t *ret, struct errbuf *why)
     return 0;
 }
 
-static int insert(struct store *s, struct job_record *rec, const struct job_notes *notes,
-                  struct errbuf *why)
+int job_insert(struct store *s, struct job_record *rec, const struct job_notes *notes,
+               struct errbuf *why)
 {
     int rc = db_i64(&s->state, "SELECT job_id FROM job WHERE uuid = ?1", DB_ARGS(DB_S(rec->uuid)),
                     &rec->job, why);
@@ -161,13 +161,13 @@ int store_job_insert(struct store *s, struct job_record *rec, const struct job_n
 
     if (rc != 0)
         return rc;
-    rc = insert(s, &with, notes, why);
+    rc = job_insert(s, &with, notes, why);
     bool inserted = rc == 0;
     rc = db_end(&s->state, rc, why);
     if (rc == 0 || rc == -EEXIST)
         rec->job = with.job;
     else if (inserted)
-        remove_copy(s, with.job, NULL);
+        job_remove_copy(s, with.job, NULL);
     return rc;
 }
 
@@ -321,7 +321,7 @@ static int remove_orphans(struct store *s, struct errbuf *why)
         rc = db_i64(&s->state, "SELECT job_id FROM job WHERE job_id = ?1", DB_ARGS(DB_I(job)),
                     &found, why);
         if (rc == -ENOENT)
-            rc = remove_copy(s, job, why);
+            rc = job_remove_copy(s, job, why);
         if (rc != 0)
             break;
     }

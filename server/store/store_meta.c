@@ -118,6 +118,11 @@ static const struct meta definitions[] = {
      "all committed scores; ask with job = and sample = for one sample over "
      "the epochs",
      0, 0, 0},
+    {"view.v_study",
+     "studies: a row for every committed epoch of every job, with its arm, dataset (the column of "
+     "the study's table) and seed; one without figures for a job that has no epoch yet; control: 1 "
+     "for the arm with which the others are compared; last: 1 for the job's last committed epoch",
+     0, 0, 0},
     {"view.v_job_compare", "one row a job, side by side: figures of the last epoch that has them",
      0, 0, 0},
 };
@@ -256,6 +261,19 @@ static const struct meta columns[] = {
      "0 to n_classes - 1", 0},
     {"test_score.correct", "1 when predicted is the label", 0, "0, 1", GOOD},
     {"test_score.flags", "see definition.flags", 0, "1, 3", 0},
+
+    {"study.study_id", "number of the study", 0, 0, 0},
+    {"study.name", "its name", 0, 0, 0},
+    {"study.control", "the arm with which the others are compared", 0, 0, 0},
+    {"study.created_unix_ms", "when it was submitted", SINCE_1970, 0, 0},
+    {"study_job.study_id", "the study", 0, 0, 0},
+    {"study_job.arm", "number of the arm, in the order in which they came", 0, "0 and up", 0},
+    {"study_job.data", "number of the column of its table, likewise", 0, "0 and up", 0},
+    {"study_job.seed", "the seed of the job", 0, "0 and up", 0},
+    {"study_job.arm_name", "name of the arm", 0, 0, 0},
+    {"study_job.data_name", "name of the column: the dataset, and what else of it was varied", 0, 0,
+     0},
+    {"study_job.job_id", "the job of that arm, column and seed", 0, 0, 0},
 
     {"sample_state.job_id", "the job", 0, 0, 0},
     {"sample_state.sample_id", "the sample", 0, "0 to n_samples - 1", 0},

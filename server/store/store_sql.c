@@ -73,6 +73,30 @@ const char sql_state_2[] =
     "  hashes BLOB NOT NULL\n"
     ") STRICT;\n";
 
+/* A cell of a study's table has one job for each seed. */
+const char sql_state_5[] =
+    "CREATE TABLE study(\n"
+    "  study_id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  name TEXT NOT NULL UNIQUE,\n"
+    "  control TEXT NOT NULL,\n"
+    "  created_unix_ms INTEGER NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE TABLE study_request(\n"
+    "  uuid TEXT PRIMARY KEY,\n"
+    "  study_id INTEGER NOT NULL REFERENCES study ON DELETE CASCADE\n"
+    ") STRICT, WITHOUT ROWID;\n"
+    "CREATE TABLE study_job(\n"
+    "  study_id INTEGER NOT NULL REFERENCES study ON DELETE CASCADE,\n"
+    "  arm INTEGER NOT NULL,\n"
+    "  data INTEGER NOT NULL,\n"
+    "  seed INTEGER NOT NULL,\n"
+    "  arm_name TEXT NOT NULL,\n"
+    "  data_name TEXT NOT NULL,\n"
+    "  job_id INTEGER NOT NULL UNIQUE REFERENCES job,\n"
+    "  described TEXT NOT NULL,\n"
+    "  PRIMARY KEY(study_id, arm, data, seed)\n"
+    ") STRICT, WITHOUT ROWID;\n";
+
 const char sql_difficulty_1[] =
     "CREATE TABLE meta(\n"
     "  key TEXT PRIMARY KEY,\n"
@@ -462,3 +486,37 @@ const char sql_difficulty_8[] =
     "ALTER TABLE epoch ADD COLUMN validation_loss REAL;\n"
     "ALTER TABLE epoch ADD COLUMN validation_accuracy REAL;\n"
     "ALTER TABLE epoch ADD COLUMN validation_adv_accuracy REAL;\n";
+
+/* Studies: who is compared with whom. */
+const char sql_difficulty_9[] =
+    "CREATE TABLE study(\n"
+    "  study_id INTEGER PRIMARY KEY,\n"
+    "  name TEXT NOT NULL,\n"
+    "  control TEXT NOT NULL,\n"
+    "  created_unix_ms INTEGER NOT NULL\n"
+    ");\n"
+    "CREATE TABLE study_job(\n"
+    "  study_id INTEGER NOT NULL,\n"
+    "  arm INTEGER NOT NULL,\n"
+    "  data INTEGER NOT NULL,\n"
+    "  seed INTEGER NOT NULL,\n"
+    "  arm_name TEXT NOT NULL,\n"
+    "  data_name TEXT NOT NULL,\n"
+    "  job_id INTEGER NOT NULL,\n"
+    "  PRIMARY KEY(study_id, arm, data, seed)\n"
+    ") WITHOUT ROWID;\n"
+
+    "CREATE VIEW v_study AS\n"
+    "SELECT s.name AS study, m.arm_name AS arm, m.arm_name = s.control AS control,\n"
+    "  m.data_name AS dataset, m.seed AS seed, m.job_id AS job, j.state AS state,\n"
+    "  e.epoch AS epoch,\n"
+    "  e.epoch = (SELECT max(l.epoch) FROM epoch l\n"
+    "    WHERE l.job_id = m.job_id AND l.state = 'committed') AS last,\n"
+    "  e.train_loss AS train_loss, e.sharpness AS sharpness, e.test_loss AS test_loss,\n"
+    "  e.test_accuracy AS test_accuracy, e.adv_accuracy AS adv_accuracy,\n"
+    "  e.validation_accuracy AS validation_accuracy,\n"
+    "  e.mean_gap AS mean_gap, e.adm_mean AS adm_mean, e.seconds AS seconds\n"
+    "FROM study s CROSS JOIN study_job m CROSS JOIN job j\n"
+    "LEFT JOIN epoch e ON e.job_id = m.job_id AND e.state = 'committed'\n"
+    "WHERE m.study_id = s.study_id AND j.job_id = m.job_id\n"
+    "ORDER BY s.study_id, m.arm, m.data, m.seed, e.epoch;\n";

@@ -426,11 +426,12 @@ static const char *const of_workers[] = {"worker.hello", "worker.bye",   "worker
                                          "task.result",  "task.fail",    "task.refuse", "task.job",
                                          "params.get",   "result.offer", "result.put",  NULL};
 static const char *const of_submitters[] = {
-    "job.submit",  "job.pause", "job.resume",     "job.cancel", "dataset.offer",
-    "dataset.put", "upload.rm", "dataset.commit", NULL,
+    "job.submit", "job.pause",      "job.resume",   "job.cancel",  "dataset.offer", "dataset.put",
+    "upload.rm",  "dataset.commit", "study.submit", "study.pause", "study.resume",  "study.cancel",
+    NULL,
 };
-static const char *const of_admins[] = {"job.unpin", "job.rm",     "dataset.rm", "db.backup",
-                                        "db.check",  "db.compact", NULL};
+static const char *const of_admins[] = {"job.unpin", "job.rm",   "study.rm",   "dataset.rm",
+                                        "db.backup", "db.check", "db.compact", NULL};
 static const char *const of_all[] = {"ping", "dataset.get", NULL};
 
 static bool lists(const char *const names[], const char *name)

@@ -327,7 +327,7 @@ TEST(the_files_have_their_modes_and_numbers)
     ASSERT_EQ(0, stat(test_path("state"), &st));
     ASSERT_EQ(0700, st.st_mode & 0777);
     ASSERT_SELECT("1094995249\n", "PRAGMA application_id");
-    ASSERT_SELECT("8\n", "PRAGMA user_version");
+    ASSERT_SELECT("9\n", "PRAGMA user_version");
     ASSERT_SELECT("wal\n", "PRAGMA journal_mode");
     store_close(s);
 }
@@ -370,6 +370,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
                  "CREATE VIEW v_label_suspect AS SELECT 1;"
                  "ALTER TABLE epoch DROP COLUMN newly_right;"
                  "ALTER TABLE epoch DROP COLUMN n_dropped;"
+                 "DROP VIEW v_study; DROP TABLE study_job; DROP TABLE study;"
                  "ALTER TABLE epoch DROP COLUMN validation_loss;"
                  "ALTER TABLE epoch DROP COLUMN validation_accuracy;"
                  "ALTER TABLE epoch DROP COLUMN validation_adv_accuracy;"
@@ -384,7 +385,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
     ASSERT(!error);
     sqlite3_close(sql);
     s = fixture_open();
-    ASSERT_SELECT("8\n", "PRAGMA user_version");
+    ASSERT_SELECT("9\n", "PRAGMA user_version");
     ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
                   "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
                   " FROM v_job_compare");

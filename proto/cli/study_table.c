@@ -1,0 +1,313 @@
+#include "proto/cli/study_table.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "common/text.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
+#include "proto/cli/table.h"
+
+#define CELL_BYTES 200
+
+/* What a figure is called, and whether it is a share, shown in percent. A figure that is not here
+ * is shown as it comes. */
+static const struct shown {
+    const char *name, *title;
+    bool share;
+} known[] = {
+    {"test_accuracy", "test accuracy", true},
+    {"adv_accuracy", "accuracy under attack", true},
+    {"validation_accuracy", "validation accuracy", true},
+    {"sharpness", "sharpness", false},
+    {"test_loss", "test loss", false},
+};
+
+static struct shown shown_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcmp(known[i].name, name) == 0)
+            return known[i];
+    return (struct shown){name, name, false};
+}
+
+static const cJSON *figure_of(const cJSON *row, const char *metric)
+{
+    return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(row, "metrics"),
+                                            metric);
+}
+
+/* A number of a figure; "+" in front where it is a difference. "": there is none. */
+static void number(const cJSON *figure, const char *key, const struct shown *as, bool sign,
+                   char out[CELL_BYTES])
+{
+    double v;
+
+    out[0] = 0;
+    if (!reply_f64(figure, key, &v))
+        return;
+    if (as->share)
+        snprintf(out, CELL_BYTES, sign ? "%+.2f" : "%.2f", 100 * v);
+    else
+        snprintf(out, CELL_BYTES, sign ? "%+.3g" : "%.4g", v);
+}
+
+/* The cells of a line: arm, dataset, jobs, mean and sd, difference, interval, words. */
+enum {
+    CELL_ARM,
+    CELL_DATA,
+    CELL_JOBS,
+    CELL_MEAN,
+    CELL_DIFFERENCE,
+    CELL_INTERVAL,
+    CELL_WORDS,
+    CELLS
+};
+typedef char line[CELLS][CELL_BYTES];
+
+static void make_line(const cJSON *row, const struct shown *as, line out)
+{
+    const cJSON *figure = figure_of(row, as->name);
+    char a[CELL_BYTES], b[CELL_BYTES] = "";
+    int64_t count = 0;
+    double sd;
+
+    memset(out, 0, sizeof(line));
+    snprintf(out[CELL_ARM], CELL_BYTES, "%s", reply_text(row, "arm"));
+    snprintf(out[CELL_DATA], CELL_BYTES, "%s", reply_text(row, "dataset"));
+    reply_i64(figure, "count", &count);
+    snprintf(out[CELL_JOBS], CELL_BYTES, "%lld/%d", (long long)count,
+             cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(row, "jobs")));
+    number(figure, "mean", as, false, a);
+    if (reply_f64(figure, "sd", &sd))
+        snprintf(b, sizeof(b), as->share ? "%.2f" : "%.2g", as->share ? 100 * sd : sd);
+    snprintf(out[CELL_MEAN], CELL_BYTES, "%.90s%s%.90s", a, *b ? " ± " : "", b);
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "control"))) {
+        snprintf(out[CELL_WORDS], CELL_BYTES, "control");
+        return;
+    }
+    number(figure, "difference", as, true, out[CELL_DIFFERENCE]);
+    number(figure, "low", as, true, a);
+    number(figure, "high", as, true, b);
+    snprintf(out[CELL_INTERVAL], CELL_BYTES, "%.90s%s%.90s", a, *b ? " to " : "", b);
+    snprintf(out[CELL_WORDS], CELL_BYTES, "%s", reply_text(figure, "verdict"));
+}
+
+/* Has anybody a value of this figure? */
+static bool is_measured(const cJSON *rows, const char *metric)
+{
+    const cJSON *row;
+    double v;
+
+    cJSON_ArrayForEach(row, rows)
+    {
+        if (reply_f64(figure_of(row, metric), "mean", &v))
+            return true;
+    }
+    return false;
+}
+
+static enum paint paint_of(const char *words, const char *better)
+{
+    bool higher = strcmp(better, "lower") != 0;
+
+    if (strcmp(words, "above") == 0)
+        return higher ? PAINT_GOOD : PAINT_BAD;
+    if (strcmp(words, "below") == 0)
+        return higher ? PAINT_BAD : PAINT_GOOD;
+    return PAINT_DIM;
+}
+
+static void print_block(const struct cli *cli, const cJSON *rows, const struct shown *as,
+                        const char *better)
+{
+    static const struct column columns[] = {
+        {.title = "arm"},
+        {.title = "dataset"},
+        {"seeds", .right = true},
+        {"mean ± sd", .right = true},
+        {"difference", .right = true, .optional = true},
+        {"95 % interval", .right = true, .optional = true},
+        {"in words", .optional = true},
+        {NULL},
+    };
+    struct table *t = table_create(columns);
+    const cJSON *row;
+    line cells;
+
+    print_text("%s%s, %s is better", as->title, as->share ? " (%)" : "", better);
+    cJSON_ArrayForEach(row, rows)
+    {
+        make_line(row, as, cells);
+        for (int c = 0; c < CELLS; c++)
+            table_add(t, "%s", cells[c]);
+        table_paint(t, paint_of(cells[CELL_WORDS], better));
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+static int open_reply(const cJSON *reply, const cJSON **ret_metrics, const cJSON **ret_rows,
+                      struct errbuf *why)
+{
+    int rc = reply_array(reply, "metrics", ret_metrics, why);
+
+    return rc == 0 ? reply_array(reply, "rows", ret_rows, why) : rc;
+}
+
+/* "study first: 6 jobs, done; control sgd" */
+static void print_head(const cJSON *reply)
+{
+    const cJSON *study = cJSON_GetObjectItemCaseSensitive(reply, "study"), *s;
+    const cJSON *states = cJSON_GetObjectItemCaseSensitive(study, "states");
+    char text[CELL_BYTES] = "";
+    int64_t jobs = 0;
+
+    reply_i64(study, "jobs", &jobs);
+    cJSON_ArrayForEach(s, states)
+    {
+        size_t used = strlen(text);
+        if (cJSON_IsNumber(s))
+            snprintf(text + used, sizeof(text) - used, "%s%.0f %s", used ? ", " : "",
+                     s->valuedouble, s->string);
+    }
+    print_text("study %s: %lld job%s (%s); control: %s", reply_text(study, "study"),
+               (long long)jobs, jobs == 1 ? "" : "s", text, reply_text(study, "control"));
+}
+
+int study_print(const struct cli *cli, const cJSON *reply, struct errbuf *why)
+{
+    const cJSON *metrics, *rows, *metric;
+    int rc = open_reply(reply, &metrics, &rows, why), blocks = 0;
+
+    if (rc != 0)
+        return rc;
+    print_head(reply);
+    cJSON_ArrayForEach(metric, metrics)
+    {
+        struct shown as = shown_of(reply_text(metric, "name"));
+        if (!is_measured(rows, as.name))
+            continue;
+        fputc('\n', stdout);
+        print_block(cli, rows, &as, reply_text(metric, "better"));
+        blocks++;
+    }
+    if (blocks == 0)
+        print_text("no job is done yet; steppe jobs shows how far they are");
+    else
+        fputc('\n', stdout);
+    if (blocks > 0)
+        print_text(
+            "Of jobs that are done. Differences are paired by seed; intervals are Student's t "
+            "over the seeds.");
+    return 0;
+}
+
+/* --- csv --- */
+
+static void csv_text(const char *text, FILE *out)
+{
+    if (!text[strcspn(text, ",\"\n\r")]) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+static void csv_number(const cJSON *figure, const char *key, FILE *out)
+{
+    char text[TEXT_F64_BYTES];
+    double v;
+
+    fputc(',', out);
+    if (reply_f64(figure, key, &v))
+        fputs(text_of_f64(v, text), out);
+}
+
+static void csv_line(const cJSON *row, const char *metric, FILE *out)
+{
+    static const char *const numbers[] = {"count",      "mean", "sd",  "pairs",
+                                          "difference", "low",  "high"};
+    const cJSON *figure = figure_of(row, metric);
+
+    csv_text(reply_text(row, "dataset"), out);
+    fputc(',', out);
+    csv_text(reply_text(row, "arm"), out);
+    fprintf(out, ",%d,%s,%d",
+            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "control")) ? 1 : 0, metric,
+            cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(row, "jobs")));
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        csv_number(figure, numbers[i], out);
+    fputc(',', out);
+    csv_text(reply_text(figure, "verdict"), out);
+    fputc('\n', out);
+}
+
+int study_csv(const cJSON *reply, FILE *out, struct errbuf *why)
+{
+    const cJSON *metrics, *rows, *metric, *row;
+    int rc = open_reply(reply, &metrics, &rows, why);
+
+    if (rc != 0)
+        return rc;
+    fputs("dataset,arm,control,metric,jobs,count,mean,sd,pairs,difference,low,high,verdict\n", out);
+    cJSON_ArrayForEach(metric, metrics)
+    {
+        cJSON_ArrayForEach(row, rows)
+        {
+            csv_line(row, reply_text(metric, "name"), out);
+        }
+    }
+    return 0;
+}
+
+/* --- markdown --- */
+
+static void markdown_cell(char *text, FILE *out)
+{
+    text_make_printable(text);
+    fputc(' ', out);
+    for (const char *c = text; *c; c++) {
+        if (strchr("|\\`*_<[", *c))
+            fputc('\\', out);
+        fputc(*c, out);
+    }
+    fputs(" |", out);
+}
+
+int study_markdown(const cJSON *reply, FILE *out, struct errbuf *why)
+{
+    const cJSON *metrics, *rows, *metric, *row;
+    int rc = open_reply(reply, &metrics, &rows, why);
+    const char *between = "";
+    line cells;
+
+    if (rc != 0)
+        return rc;
+    cJSON_ArrayForEach(metric, metrics)
+    {
+        struct shown as = shown_of(reply_text(metric, "name"));
+        if (!is_measured(rows, as.name))
+            continue;
+        fprintf(out,
+                "%s| arm | dataset | seeds | %s%s | difference | 95 %% interval | in words |\n",
+                between, as.title, as.share ? " (%)" : "");
+        fputs("|---|---|---:|---:|---:|---:|---|\n", out);
+        between = "\n";
+        cJSON_ArrayForEach(row, rows)
+        {
+            make_line(row, &as, cells);
+            fputc('|', out);
+            for (int c = 0; c < CELLS; c++)
+                markdown_cell(cells[c], out);
+            fputc('\n', out);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,61 @@
+#include "server/core/spread.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#include "server/core/student.h"
+
+const char *const verdict_names[] = {
+    [VERDICT_NO_PAIR] = "no pair yet",
+    [VERDICT_ONE_PAIR] = "one seed: no interval",
+    [VERDICT_NOISE] = "inside the noise",
+    [VERDICT_ABOVE] = "above",
+    [VERDICT_BELOW] = "below",
+    [VERDICTS] = NULL,
+};
+
+/* Of x, or of x - minus where that is not NULL. */
+static struct spread of(const double *x, const double *minus, int n)
+{
+    struct spread s = {0, NAN, NAN};
+    double sum = 0, squares = 0;
+
+    for (int i = 0; i < n; i++) {
+        double v = minus ? x[i] - minus[i] : x[i];
+        if (!isnan(v)) {
+            sum += v;
+            s.count++;
+        }
+    }
+    if (s.count > 0)
+        s.mean = sum / s.count;
+    for (int i = 0; i < n; i++) {
+        double d = (minus ? x[i] - minus[i] : x[i]) - s.mean;
+        if (!isnan(d))
+            squares += d * d;
+    }
+    if (s.count > 1)
+        s.sd = sqrt(squares / (s.count - 1));
+    return s;
+}
+
+struct spread spread_of(const double *x, int n)
+{
+    return of(x, NULL, n);
+}
+
+struct difference spread_difference(const double *x, const double *control, int n)
+{
+    struct spread s = of(x, control, n);
+    struct difference d = {s.count, s.mean, NAN, NAN, VERDICT_NO_PAIR};
+
+    if (s.count == 1)
+        d.verdict = VERDICT_ONE_PAIR;
+    if (s.count < 2)
+        return d;
+    double reach = student_quantile(SPREAD_CONFIDENCE, s.count - 1) * s.sd / sqrt(s.count);
+    d.low = s.mean - reach;
+    d.high = s.mean + reach;
+    d.verdict = d.low > 0 ? VERDICT_ABOVE : d.high < 0 ? VERDICT_BELOW : VERDICT_NOISE;
+    return d;
+}

@@ -1,0 +1,309 @@
+/* Studies: figures of the last epochs of their jobs, put together by arm, column and seed; and
+ * their curves. Only jobs that are done count in means: a job on its way has other epochs behind
+ * it. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "server/core/spread.h"
+#include "server/query/query_internal.h"
+
+/* What is compared; a row here is all that a figure needs. */
+static const struct metric {
+    const char *name; /* in replies, and as a column of epoch */
+    bool higher_is_better;
+} metrics[] = {
+    {"test_accuracy", true}, {"adv_accuracy", true}, {"validation_accuracy", true},
+    {"sharpness", false},    {"test_loss", false},
+};
+#define METRICS (sizeof(metrics) / sizeof(metrics[0]))
+
+/* What a curve may show. */
+const char *const query_curve_names[] = {"test_accuracy",
+                                         "adv_accuracy",
+                                         "validation_accuracy",
+                                         "sharpness",
+                                         "test_loss",
+                                         "train_loss",
+                                         NULL};
+
+/* Of one job: its figures in the last committed epoch that has them; NAN: none. */
+struct figures {
+    int64_t epochs; /* committed */
+    double at[METRICS];
+};
+
+static int read_figures(struct query *q, int64_t job, struct figures *ret, struct errbuf *why)
+{
+    char sql[400] = "SELECT epoch";
+    sqlite3_stmt *stmt;
+
+    for (size_t m = 0, used; m < METRICS; m++) {
+        used = strlen(sql);
+        snprintf(sql + used, sizeof(sql) - used, ", %s", metrics[m].name);
+    }
+    size_t used = strlen(sql);
+    snprintf(sql + used, sizeof(sql) - used,
+             " FROM epoch WHERE job_id = ?1 AND state = 'committed' ORDER BY epoch DESC");
+    int rc = db_query(&q->difficulty, sql, DB_ARGS(DB_I(job)), &stmt, why);
+    bool all = false;
+
+    *ret = (struct figures){.epochs = 0};
+    for (size_t m = 0; m < METRICS; m++)
+        ret->at[m] = NAN;
+    if (rc != 0)
+        return rc;
+    while (!all && (rc = db_step(&q->difficulty, stmt, why)) > 0) {
+        if (!ret->epochs)
+            ret->epochs = sqlite3_column_int64(stmt, 0) + 1;
+        all = true;
+        for (size_t m = 0; m < METRICS; m++) {
+            if (isnan(ret->at[m]))
+                ret->at[m] = db_real(stmt, (int)m + 1);
+            all = all && !isnan(ret->at[m]);
+        }
+    }
+    sqlite3_finalize(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+static void add_finite(cJSON *row, const char *name, double v)
+{
+    if (isfinite(v))
+        cJSON_AddNumberToObject(row, name, v);
+}
+
+/* The values of one figure over the seeds of a cell, and of the control where that has the seed;
+ * only of jobs that are done. */
+struct pairs {
+    double x[STUDY_JOBS_MAX], control[STUDY_JOBS_MAX];
+    int count;
+};
+
+static void take_pairs(const struct study *s, const struct figures *f, int first, int last,
+                       size_t metric, struct pairs *ret)
+{
+    ret->count = 0;
+    for (int i = first; i < last; i++, ret->count++) {
+        const struct study_job *j = &s->jobs[i], *c = study_find(s, s->control, j->data, j->seed);
+        ret->x[ret->count] = j->state == JOB_DONE ? f[i].at[metric] : NAN;
+        ret->control[ret->count] = c && c->state == JOB_DONE ? f[c - s->jobs].at[metric] : NAN;
+    }
+}
+
+static cJSON *metric_json(const struct pairs *p, bool is_control)
+{
+    struct spread s = spread_of(p->x, p->count);
+    struct difference d = spread_difference(p->x, p->control, p->count);
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(out, "count", s.count);
+    add_finite(out, "mean", s.mean);
+    add_finite(out, "sd", s.sd);
+    if (is_control)
+        return out;
+    cJSON_AddNumberToObject(out, "pairs", d.count);
+    add_finite(out, "difference", d.mean);
+    add_finite(out, "low", d.low);
+    add_finite(out, "high", d.high);
+    cJSON_AddStringToObject(out, "verdict", verdict_names[d.verdict]);
+    return out;
+}
+
+static void add_jobs(const struct study *s, const struct figures *f, int first, int last,
+                     cJSON *row)
+{
+    cJSON *jobs = cJSON_AddArrayToObject(row, "jobs");
+
+    for (int i = first; i < last; i++) {
+        cJSON *job = cJSON_CreateObject();
+        cJSON_AddNumberToObject(job, "job", (double)s->jobs[i].job);
+        cJSON_AddNumberToObject(job, "seed", (double)s->jobs[i].seed);
+        cJSON_AddStringToObject(job, "state", job_state_names[s->jobs[i].state]);
+        cJSON_AddNumberToObject(job, "epoch", (double)f[i].epochs);
+        for (size_t m = 0; m < METRICS; m++)
+            add_finite(job, metrics[m].name, f[i].at[m]);
+        cJSON_AddItemToArray(jobs, job);
+    }
+}
+
+/* The jobs [first, last) are those of one arm and column. */
+static void add_cell(const struct study *s, const struct figures *f, int first, int last,
+                     struct pairs *pairs, cJSON *rows)
+{
+    const struct study_job *j = &s->jobs[first];
+    cJSON *row = cJSON_CreateObject(), *figures;
+    int done = 0;
+
+    for (int i = first; i < last; i++)
+        done += s->jobs[i].state == JOB_DONE;
+    cJSON_AddStringToObject(row, "arm", s->arms[j->arm]);
+    cJSON_AddStringToObject(row, "dataset", s->data[j->data]);
+    cJSON_AddBoolToObject(row, "control", j->arm == s->control);
+    cJSON_AddNumberToObject(row, "done", done);
+    figures = cJSON_AddObjectToObject(row, "metrics");
+    for (size_t m = 0; m < METRICS; m++) {
+        take_pairs(s, f, first, last, m, pairs);
+        cJSON_AddItemToObject(figures, metrics[m].name, metric_json(pairs, j->arm == s->control));
+    }
+    add_jobs(s, f, first, last, row);
+    cJSON_AddItemToArray(rows, row);
+}
+
+/* Where the cell that begins at job i ends. */
+static int cell_end(const struct study *s, int i)
+{
+    int end = i + 1;
+
+    while (end < s->job_count && s->jobs[end].arm == s->jobs[i].arm &&
+           s->jobs[end].data == s->jobs[i].data)
+        end++;
+    return end;
+}
+
+static void fill(const struct study *s, const struct figures *f, cJSON *out)
+{
+    struct pairs *pairs = xmalloc(sizeof(*pairs));
+    cJSON *list = cJSON_AddArrayToObject(out, "metrics"), *rows;
+
+    for (size_t m = 0; m < METRICS; m++) {
+        cJSON *metric = cJSON_CreateObject();
+        cJSON_AddStringToObject(metric, "name", metrics[m].name);
+        cJSON_AddStringToObject(metric, "better", metrics[m].higher_is_better ? "higher" : "lower");
+        cJSON_AddItemToArray(list, metric);
+    }
+    cJSON_AddNumberToObject(out, "confidence", SPREAD_CONFIDENCE);
+    rows = cJSON_AddArrayToObject(out, "rows");
+    for (int i = 0; i < s->job_count; i = cell_end(s, i))
+        add_cell(s, f, i, cell_end(s, i), pairs, rows);
+    free(pairs);
+}
+
+int query_study(struct query *q, const struct study *s, cJSON **ret, struct errbuf *why)
+{
+    struct figures *f = xcalloc((size_t)s->job_count + 1, sizeof(*f));
+    cJSON *out = cJSON_CreateObject();
+    int rc = query_begin(q, &q->difficulty, true, why);
+
+    for (int i = 0; rc == 0 && i < s->job_count; i++)
+        rc = read_figures(q, s->jobs[i].job, &f[i], why);
+    if (rc == 0)
+        fill(s, f, out);
+    free(f);
+    return query_end(&q->difficulty, rc, out, ret);
+}
+
+/* --- curves --- */
+
+/* One figure of the committed epochs of a cell's jobs, by epoch and job: [epochs * jobs]; NAN: not
+ * there. */
+struct curve {
+    int64_t epochs;
+    int jobs;
+    double *at;
+};
+
+static int read_curve(struct query *q, const struct study *s, int first, int last, int by,
+                      struct curve *c, struct errbuf *why)
+{
+    char sql[160];
+    sqlite3_stmt *stmt;
+    int rc = 0;
+
+    c->jobs = last - first;
+    for (int i = first; rc == 0 && i < last; i++) {
+        int64_t epochs = 0;
+        rc = db_i64(&q->difficulty,
+                    "SELECT max(epoch) + 1 FROM epoch WHERE job_id = ?1 AND state = 'committed'",
+                    DB_ARGS(DB_I(s->jobs[i].job)), &epochs, why);
+        c->epochs = epochs > c->epochs ? epochs : c->epochs;
+        rc = rc == -ENOENT ? 0 : rc;
+    }
+    size_t count = (size_t)c->epochs * (size_t)c->jobs;
+    c->at = alloc_bytes(count + 1, sizeof(*c->at));
+    if (rc == 0 && !c->at)
+        rc = err_set(why, -ENOMEM, "no memory for a curve of %lld epochs", (long long)c->epochs);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        c->at[i] = NAN;
+    snprintf(sql, sizeof(sql),
+             "SELECT epoch, %s FROM epoch WHERE job_id = ?1 AND state = 'committed' AND epoch < ?2",
+             query_curve_names[by]);
+    for (int i = first; rc == 0 && i < last; i++) {
+        rc = db_query(&q->difficulty, sql, DB_ARGS(DB_I(s->jobs[i].job), DB_I(c->epochs)), &stmt,
+                      why);
+        if (rc != 0)
+            break;
+        while ((rc = db_step(&q->difficulty, stmt, why)) > 0)
+            c->at[sqlite3_column_int64(stmt, 0) * c->jobs + i - first] = db_real(stmt, 1);
+        sqlite3_finalize(stmt);
+    }
+    return rc;
+}
+
+/* Every `stride`-th epoch and the last one; epochs without a value are left out. */
+static void add_curve(const struct study *s, int first, const struct curve *c, int64_t stride,
+                      cJSON *curves)
+{
+    cJSON *out = cJSON_CreateObject();
+    cJSON *epoch, *count, *mean, *sd;
+
+    cJSON_AddStringToObject(out, "arm", s->arms[s->jobs[first].arm]);
+    cJSON_AddStringToObject(out, "dataset", s->data[s->jobs[first].data]);
+    cJSON_AddBoolToObject(out, "control", s->jobs[first].arm == s->control);
+    epoch = cJSON_AddArrayToObject(out, "epoch");
+    count = cJSON_AddArrayToObject(out, "count");
+    mean = cJSON_AddArrayToObject(out, "mean");
+    sd = cJSON_AddArrayToObject(out, "sd");
+    for (int64_t e = 0; e < c->epochs; e++) {
+        struct spread v = spread_of(c->at + e * c->jobs, c->jobs);
+        if (((e + 1) % stride != 0 && e + 1 != c->epochs) || v.count == 0)
+            continue;
+        cJSON_AddItemToArray(epoch, cJSON_CreateNumber((double)e));
+        cJSON_AddItemToArray(count, cJSON_CreateNumber(v.count));
+        cJSON_AddItemToArray(mean, cJSON_CreateNumber(v.mean));
+        cJSON_AddItemToArray(sd, cJSON_CreateNumber(v.count > 1 ? v.sd : 0));
+    }
+    cJSON_AddItemToArray(curves, out);
+}
+
+static bool is_wanted(const struct study *s, int first, const char *data)
+{
+    return !data || strcmp(s->data[s->jobs[first].data], data) == 0;
+}
+
+static int curves(struct query *q, const struct study *s, int by, const char *data, cJSON *out,
+                  struct errbuf *why)
+{
+    cJSON *list = cJSON_AddArrayToObject(out, "curves");
+    int cells = 0, rc = 0;
+
+    for (int i = 0; i < s->job_count; i = cell_end(s, i))
+        cells += is_wanted(s, i, data);
+    const int64_t most =
+        cells > CURVE_POINTS_MAX / CURVE_EPOCHS_MAX ? CURVE_POINTS_MAX / cells : CURVE_EPOCHS_MAX;
+    for (int i = 0; rc == 0 && i < s->job_count; i = cell_end(s, i)) {
+        struct curve c = {.epochs = 0};
+        if (!is_wanted(s, i, data))
+            continue;
+        rc = read_curve(q, s, i, cell_end(s, i), by, &c, why);
+        if (rc == 0)
+            add_curve(s, i, &c, c.epochs / most + 1, list);
+        free(c.at);
+    }
+    return rc;
+}
+
+int query_study_curves(struct query *q, const struct study *s, int by, const char *data,
+                       cJSON **ret, struct errbuf *why)
+{
+    cJSON *out = cJSON_CreateObject();
+    int rc = query_begin(q, &q->difficulty, true, why);
+
+    cJSON_AddStringToObject(out, "by", query_curve_names[by]);
+    if (rc == 0)
+        rc = curves(q, s, by, data, out, why);
+    return query_end(&q->difficulty, rc, out, ret);
+}

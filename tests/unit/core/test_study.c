@@ -1,0 +1,96 @@
+/* Student's t against printed tables, spread and paired differences against numbers worked out by
+ * hand, and the bookkeeping of a study. */
+#include "server/core/spread.h"
+#include "server/core/student.h"
+#include "server/core/study.h"
+#include "tests/harness.h"
+
+/* Two-sided 90, 95 and 99 %, as tables have them (Fisher & Yates, table III). */
+TEST(quantiles_are_those_of_the_tables)
+{
+    static const struct {
+        int df;
+        double q90, q95, q99;
+    } rows[] = {
+        {1, 6.314, 12.706, 63.657}, {2, 2.920, 4.303, 9.925},   {3, 2.353, 3.182, 5.841},
+        {4, 2.132, 2.776, 4.604},   {5, 2.015, 2.571, 4.032},   {9, 1.833, 2.262, 3.250},
+        {10, 1.812, 2.228, 3.169},  {29, 1.699, 2.045, 2.756},  {30, 1.697, 2.042, 2.750},
+        {60, 1.671, 2.000, 2.660},  {120, 1.658, 1.980, 2.617},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        ASSERT_NEAR(rows[i].q90, student_quantile(0.90, rows[i].df), 6e-4);
+        ASSERT_NEAR(rows[i].q95, student_quantile(0.95, rows[i].df), 6e-4);
+        ASSERT_NEAR(rows[i].q99, student_quantile(0.99, rows[i].df), 6e-4);
+    }
+}
+
+/* df 1: 2/pi atan(t); df 2: t / sqrt(2 + t^2). */
+TEST(the_chance_is_the_closed_form_and_undoes_the_quantile)
+{
+    ASSERT_NEAR(0.5, student_within(1, 1), 1e-15);
+    ASSERT_NEAR(1.5 / sqrt(2 + 1.5 * 1.5), student_within(1.5, 2), 1e-15);
+    for (int df = 1; df < 100; df++)
+        ASSERT_NEAR(0.95, student_within(student_quantile(0.95, df), df), 1e-12);
+}
+
+TEST(spread_is_of_a_sample)
+{
+    const double x[] = {2, NAN, 4, 4, 4, 5, 5, 7, 9};
+    struct spread s = spread_of(x, 9);
+
+    ASSERT_EQ(8, s.count);
+    ASSERT_NEAR(5, s.mean, 1e-15);
+    ASSERT_NEAR(sqrt(32.0 / 7), s.sd, 1e-15);
+    ASSERT(isnan(spread_of(x, 0).mean));
+    ASSERT_NEAR(2, spread_of(x, 2).mean, 0);
+    ASSERT(isnan(spread_of(x, 2).sd));
+}
+
+/* Differences 1, 2, 3: mean 2, sd 1, t(0.95, 2) = 4.303. */
+TEST(a_difference_is_paired_and_has_students_interval)
+{
+    const double x[] = {11, 22, 33, 99}, control[] = {10, 20, 30, NAN};
+    struct difference d = spread_difference(x, control, 4);
+
+    ASSERT_EQ(3, d.count);
+    ASSERT_NEAR(2, d.mean, 1e-15);
+    ASSERT_NEAR(2 - 4.302653 / sqrt(3), d.low, 1e-6);
+    ASSERT_NEAR(2 + 4.302653 / sqrt(3), d.high, 1e-6);
+    ASSERT_STR("inside the noise", verdict_names[d.verdict]);
+}
+
+TEST(the_words_follow_the_interval)
+{
+    const double control[] = {0, 0, 0}, up[] = {1, 1.1, 0.9}, down[] = {-1, -1.1, -0.9};
+
+    ASSERT_EQ(VERDICT_ABOVE, spread_difference(up, control, 3).verdict);
+    ASSERT_EQ(VERDICT_BELOW, spread_difference(down, control, 3).verdict);
+    ASSERT_EQ(VERDICT_NOISE, spread_difference(control, control, 3).verdict);
+    ASSERT_EQ(VERDICT_ONE_PAIR, spread_difference(up, control, 1).verdict);
+    ASSERT(isnan(spread_difference(up, control, 1).low));
+    ASSERT_EQ(VERDICT_NO_PAIR, spread_difference(up, control, 0).verdict);
+}
+
+TEST(a_study_finds_its_jobs_by_arm_column_and_seed)
+{
+    struct study *s = study_create("first");
+    int sam = study_arm(s, "sam"), sgd = study_arm(s, "sgd"), a = study_data(s, "a");
+
+    ASSERT_EQ(sam, study_arm(s, "sam"));
+    study_add(s, sgd, a, 2, "{}")->job = 4;
+    study_add(s, sam, a, 7, "{}")->job = 3;
+    study_add(s, sgd, a, 1, "{}")->job = 2;
+    ASSERT_EQ(3, study_find(s, sam, a, 7)->job);
+    ASSERT_EQ(4, study_find(s, sgd, a, 2)->job);
+    ASSERT(!study_find(s, sam, a, 1));
+    ASSERT_EQ(2, s->jobs[1].job); /* in order */
+    ASSERT(study_has_job(s, 4) && !study_has_job(s, 5));
+    study_add_uuid(s, "cccccccc-1111-4111-8111-cccccccccccc");
+    struct study *c = study_copy(s);
+    study_free(s);
+    ASSERT(study_has_uuid(c, "cccccccc-1111-4111-8111-cccccccccccc"));
+    ASSERT_STR("sgd", c->arms[c->jobs[2].arm]);
+    ASSERT_STR("{}", c->jobs[2].described);
+    study_free(c);
+}
