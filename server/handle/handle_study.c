@@ -97,40 +97,38 @@ static void curves_work(struct op *op)
     look_free(look);
 }
 
-static int read_curves(struct request *rq, const struct study *study, int *ret_by,
-                       const char **ret_data, struct errbuf *why)
+static bool has_data(const struct study *study, const char *name)
 {
-    const cJSON *json = rq->message.json;
-    int rc = field_enum(json, "study.curves", "by", false, query_curve_names, ret_by, why);
-
-    if (rc == 0)
-        rc = field_str(json, "study.curves", "dataset", false, STUDY_ARM_BYTES, ret_data, why);
-    if (rc < 0 || !*ret_data || !**ret_data)
-        return rc;
     for (int i = 0; i < study->data_count; i++)
-        if (strcmp(study->data[i], *ret_data) == 0)
-            return 0;
-    return err_set(why, -ENOENT, "study %s has no dataset %s", study->name, *ret_data);
+        if (strcmp(study->data[i], name) == 0)
+            return true;
+    return false;
 }
 
 void handle_study_curves(struct request *rq)
 {
-    const struct study *study = study_of(rq);
-    const char *data = NULL;
+    const cJSON *json = rq->message.json;
+    const char *data = "";
     struct errbuf why;
     int by = 0;
 
-    if (!study)
-        return;
-    int rc = read_curves(rq, study, &by, &data, &why);
+    int rc = field_enum(json, "study.curves", "by", false, query_curve_names, &by, &why);
+    if (rc == 0)
+        rc = field_str(json, "study.curves", "dataset", false, STUDY_ARM_BYTES, &data, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
     }
+    const struct study *study = study_of(rq);
+    if (!study)
+        return;
+    if (*data && !has_data(study, data)) {
+        request_error(rq, ERR_NOT_FOUND, "study %s has no dataset %s", study->name, data);
+        return;
+    }
     struct look *look = look_at(rq, study);
     look->by = by;
-    if (data)
-        memcpy(look->data, data, strlen(data) + 1);
+    memcpy(look->data, data, strlen(data) + 1);
     op_run(rq->service->net->query_lane,
            (struct op){.rq = rq, .service = rq->service, .arg = look, .work = curves_work});
 }

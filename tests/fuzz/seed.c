@@ -60,6 +60,17 @@ static const struct {
     {"job.cancel", "\"job\":1"},
     {"job.rm", "\"job\":1"},
     {"job.schedule", "\"job\":1,\"epoch\":0,\"first\":0,\"limit\":5"},
+    {"study.submit",
+     "\"uuid\":\"cccccccc-1111-4111-8111-cccccccccccd\",\"spec\":{\"name\":\"s\",\"dataset\":\"g\","
+     "\"model\":\"mlp\",\"batch\":8,\"shard\":8,\"seeds\":[1,2],\"arms\":{\"a\":{},\"b\":{"
+     "\"sam.rho\":0}},\"control\":\"b\"}"},
+    {"study.list", ""},
+    {"study.show", "\"study\":\"s\""},
+    {"study.curves", "\"study\":\"s\",\"by\":\"sharpness\",\"dataset\":\"g\""},
+    {"study.pause", "\"study\":\"s\""},
+    {"study.resume", "\"study\":\"s\""},
+    {"study.cancel", "\"study\":\"s\""},
+    {"study.rm", "\"study\":\"s\""},
     {"model.get", "\"job\":1,\"step\":0,\"offset\":0,\"bytes\":8"},
     {"dataset.list", ""},
     {"dataset.show", "\"name\":\"g\""},
