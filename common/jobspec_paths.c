@@ -21,6 +21,7 @@ enum jobspec_path jobspec_path(const char *path)
         case ROW_SHARES:
         case ROW_CHANNELS:
         case ROW_EXCLUDE:
+        case ROW_NAMES:
             return PATH_LIST;
         default:
             return PATH_VALUE;

@@ -120,6 +120,23 @@ TEST(values_may_be_objects_and_lists)
                    "optimizer.milestones is a list by itself");
 }
 
+/* Leave one domain out: a column each, and the same arms in all. */
+TEST(what_is_tested_on_is_a_column)
+{
+    struct studyfile f;
+
+    read_good("{" ON "," ARMS ",\"grid\":{\"test_domains\":[[\"photo\"],[\"art\",\"sketch\"]]}}",
+              &f);
+    ASSERT_EQ(2, f.arm_count);
+    ASSERT_EQ(2, f.data_count);
+    ASSERT_STR("d test_domains=photo", f.data[0]);
+    ASSERT_STR("d test_domains=art+sketch", f.data[1]);
+    ASSERT_HAS("\"test_domains\":[\"art\",\"sketch\"]", f.jobs[3].described);
+    studyfile_done(&f);
+    assert_refused("{" ON ",\"arms\":{\"a\":{\"test_domains\":[\"x\"]}}}", -EINVAL,
+                   "all arms are tested on the same samples");
+}
+
 TEST(ranges_are_drawn_the_same_way_each_time_and_more_trials_keep_the_first)
 {
     static const char *const four = "{" ON ",\"seed\":9,\"trials\":4,\"grid\":{\"optimizer.lr\":{"
