@@ -143,6 +143,7 @@ struct jobspec {
     int64_t batch, shard;
     uint64_t seed;          /* up to 2^53 - 1 */
     double label_smoothing; /* of the training loss, [0, 1) */
+    double mixup;           /* alpha, >= 0; 0: none */
     int64_t crop;           /* augment.crop, pixels of padding on every side; 0: no random crop */
     bool flip;              /* augment.flip: at random, left for right */
     struct optimizer_spec optimizer;

@@ -125,6 +125,11 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
                        "label_smoothing is %.15g and score.source is train; scores are not "
                        "smoothed: use sweep, or label_smoothing 0",
                        spec->label_smoothing);
+    if (spec->mixup > 0 && spec->score_source == SOURCE_TRAIN)
+        return err_set(why, -EINVAL,
+                       "mixup is %.15g and score.source is train; a mixed image is no sample: use "
+                       "sweep, or mixup 0",
+                       spec->mixup);
     /* Under BatchNorm the gradient of the summed loss is not a sample's own. */
     if (spec->score_source == SOURCE_TRAIN && model_describes(spec->model, LAYER_BATCHNORM))
         return err_set(why, -EINVAL,

@@ -67,6 +67,10 @@ const struct row jobspec_rows[] = {
      .help = "everything random follows from it"},
     {"label_smoothing", ROW_F64, AT(label_smoothing), .def = "0", .max = 1, .below_max = true,
      .help = "share of the target that is spread over all classes, in the training loss only"},
+    {"mixup", ROW_F64, AT(mixup), .def = "0", .max = 1000,
+     .help =
+         "alpha of mixup: in training, each image and its label are mixed with those of another "
+         "of the shard; 0: none"},
 
     {"input", ROW_SECTION,
      .help = "how pixels are scaled: (x / 255 - mean) / std (default: as the weights were trained, "

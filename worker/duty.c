@@ -176,6 +176,7 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
         .sam = (enum sam_kind)spec->sam,
         .sam_alpha = spec->sam_alpha,
         .smoothing = spec->label_smoothing,
+        .mixup = spec->mixup,
         .fused = t->kind == TASK_TRAIN &&
                  phase_scores((enum phase)t->phase, spec->score_source == SOURCE_TRAIN),
         .attack = (enum attack)spec->attack,

@@ -19,6 +19,7 @@
 #include "worker/nn/attack.h"
 #include "worker/nn/head.h"
 #include "worker/nn/layer.h"
+#include "worker/nn/mixup.h"
 #include "worker/nn/net.h"
 #include "worker/nn/vec.h"
 
@@ -33,6 +34,9 @@ struct step {
     real *x, *twin, *dx; /* [shard, pixels] */
     real *dlogits;       /* [shard, classes] */
     double *delta;       /* [classes] */
+    double *other;       /* [classes]: delta towards the label of the partner */
+    uint32_t *partner;   /* [shard] */
+    double lambda;       /* of the mixed images; 1: they are not mixed */
     struct head *heads;  /* [shard] */
     uint16_t *labels;    /* [shard] */
     uint8_t *bytes;      /* [pixels] of an image that is augmented */
@@ -51,6 +55,8 @@ static void lay_out(struct step *s, bool splits)
     s->dx = arena_take(a, shard * s->pixels, sizeof(*s->dx));
     s->dlogits = arena_take(a, shard * classes, sizeof(*s->dlogits));
     s->delta = arena_take(a, classes, sizeof(*s->delta));
+    s->other = arena_take(a, classes, sizeof(*s->other));
+    s->partner = arena_take(a, shard, sizeof(*s->partner));
     s->heads = arena_take(a, shard, sizeof(*s->heads));
     s->labels = arena_take(a, shard, sizeof(*s->labels));
     s->bytes = arena_take(a, s->pixels, sizeof(*s->bytes));
@@ -114,22 +120,87 @@ static void load_sample(struct step *s, const struct samples *set, uint32_t i, u
     augment_load(s->x + i * s->pixels, set->images + id * s->pixels, s->model->in, draw, s->bytes);
 }
 
-/* A training forward at theta and the heads of its n logits rows; dlogits = v_i * delta_i. */
-static void train_forward(struct step *s, const real *theta, const float *weights, double smoothing,
-                          uint32_t n)
+/* The samples of a training step, augmented and mixed; returns the sum of their weights. */
+static double load_shard(struct step *s, const struct step_spec *spec, const struct samples *set,
+                         const uint32_t *ids, const float *weights, uint32_t n)
+{
+    double weight = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        load_sample(s, set, i, ids[i],
+                    augment_draw(&spec->augment, spec->seed, spec->step, spec->slot + i));
+        weight += weights[i];
+    }
+    s->lambda = 1;
+    if (spec->mixup > 0) {
+        s->lambda = mixup_draw(spec->mixup, spec->seed, spec->step, spec->slot, s->partner, n);
+        mixup_images(s->x, s->partner, s->lambda, n, s->pixels, s->twin);
+    }
+    return weight;
+}
+
+/* The loss of the logits z with this label, smoothed. */
+static void smoothed_head(const struct step *s, const struct step_spec *spec, const real *z,
+                          uint32_t label, struct head *ret, double *delta)
+{
+    head_sample(z, s->model->classes, label, ret, delta);
+    if (spec->smoothing > 0)
+        head_smooth(z, s->model->classes, label, spec->smoothing, ret, delta);
+}
+
+/* Sample i of mixed ones, towards the label of its partner: changes dlogits, which has its own
+ * part, and returns the weighted loss of both. */
+static double mix_head(struct step *s, const struct step_spec *spec, const real *z, size_t i,
+                       const float *weights)
+{
+    const uint32_t classes = s->model->classes, partner = s->partner[i];
+    const double own = s->lambda * weights[i], rest = (1 - s->lambda) * weights[partner];
+    struct head head;
+
+    smoothed_head(s, spec, z, s->labels[partner], &head, s->other);
+    for (size_t j = 0; j < classes; j++)
+        s->dlogits[i * classes + j] = (real)(own * s->delta[j] + rest * s->other[j]);
+    return own * s->heads[i].loss + rest * head.loss;
+}
+
+/* A training forward at theta and the heads of its n logits rows; dlogits = v_i * delta_i. Returns
+ * the weighted sum of the losses. */
+static double train_forward(struct step *s, const struct step_spec *spec, const real *theta,
+                            const float *weights, uint32_t n)
 {
     const uint32_t classes = s->model->classes;
     const real *logits = net_forward(s->net, &s->mode, theta, s->x, n);
+    double sum = 0;
 
     for (size_t i = 0; i < n; i++) {
         const real *z = logits + i * classes;
-        head_sample(z, classes, s->labels[i], &s->heads[i], s->delta);
-        if (smoothing > 0)
-            head_smooth(z, classes, s->labels[i], smoothing, &s->heads[i], s->delta);
+        smoothed_head(s, spec, z, s->labels[i], &s->heads[i], s->delta);
+        if (s->lambda < 1) {
+            sum += mix_head(s, spec, z, i, weights);
+            continue;
+        }
+        sum += weights[i] * s->heads[i].loss;
         for (size_t j = 0; j < classes; j++)
             s->dlogits[i * classes + j] = (real)(weights[i] * s->delta[j]);
     }
     profile_part(s->profile, PART_HEAD);
+    return sum;
+}
+
+/* How many of the last forward's predictions are right. */
+static double count_correct(const struct step *s, uint32_t n)
+{
+    double correct = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const int32_t predicted = s->heads[i].predicted;
+        if (s->lambda < 1)
+            correct += s->lambda * (predicted == s->labels[i]) +
+                       (1 - s->lambda) * (predicted == s->labels[s->partner[i]]);
+        else
+            correct += predicted == s->labels[i];
+    }
+    return correct;
 }
 
 /* Gradients of x of the n samples in `x`, each times 2^-exponent, into dx; the heads with them. */
@@ -146,15 +217,6 @@ static void data_gradients(struct step *s, const real *theta, const real *x, uin
     }
     profile_part(s->profile, PART_HEAD);
     net_backward(s->net, theta, s->dlogits, NULL, s->dx);
-}
-
-static double weighted_loss(const struct step *s, const float *weights, uint32_t n)
-{
-    double sum = 0;
-
-    for (uint32_t i = 0; i < n; i++)
-        sum += weights[i] * s->heads[i].loss;
-    return sum;
 }
 
 /* The clean half of a score; grad_norm and the adversarial half follow. */
@@ -230,24 +292,18 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 real *grad, double sums[SUM_COUNT], struct score *scores)
 {
     assert(n >= 1 && n <= s->shard_max && (scores || !spec->fused));
-    assert(!(spec->fused && spec->smoothing > 0)); /* scores are not smoothed */
+    /* Scores are of the samples as they are. */
+    assert(!spec->fused || (spec->smoothing == 0 && spec->mixup == 0));
     const bool sam = spec->rho > 0, splits = sam && spec->sam == SAM_SURROGATE;
     real *const up = !sam ? grad : splits ? s->up : s->g;
-    double weight = 0, correct = 0;
 
     s->mode = (struct net_mode){
         .train = true, .seed = spec->seed, .step = spec->step, .slot = spec->slot};
-    for (uint32_t i = 0; i < n; i++) {
-        load_sample(s, set, i, ids[i],
-                    augment_draw(&spec->augment, spec->seed, spec->step, spec->slot + i));
-        weight += weights[i];
-    }
+    const double weight = load_shard(s, spec, set, ids, weights, n);
     profile_pass(s->profile, sam ? PASS_ASCENT : PASS_DESCENT);
-    train_forward(s, theta, weights, spec->smoothing, n);
+    const double loss = train_forward(s, spec, theta, weights, n);
     net_statistics(s->net, grad);
-    for (uint32_t i = 0; i < n; i++)
-        correct += s->heads[i].predicted == s->labels[i];
-    const double loss = weighted_loss(s, weights, n);
+    const double correct = count_correct(s, n);
     net_backward(s->net, theta, s->dlogits, up, spec->fused ? s->dx : NULL);
 
     if (spec->fused) {
@@ -264,8 +320,7 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
         ascent(s->model, spec->sam, spec->rho, weight, up, theta, s->g);
         profile_part(s->profile, PART_ASCEND);
         profile_pass(s->profile, PASS_DESCENT);
-        train_forward(s, s->g, weights, spec->smoothing, n);
-        loss_hat = weighted_loss(s, weights, n);
+        loss_hat = train_forward(s, spec, s->g, weights, n);
         net_backward(s->net, s->g, s->dlogits, grad, NULL);
         if (splits)
             surrogate(s->model->trained, spec->sam_alpha, up, grad, grad);

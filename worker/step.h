@@ -22,6 +22,7 @@ struct step_spec {
     enum sam_kind sam; /* of the ascent */
     double sam_alpha;  /* of gsam */
     double smoothing;  /* of the labels in the training loss, [0, 1); 0 when fused */
+    double mixup;      /* alpha of worker/nn/mixup.h; 0: none, and 0 when fused */
     bool fused;        /* measure scores inside the training step */
     enum attack attack;
     double epsilon, alpha;  /* of the attack, pixel space; alpha: a move of PGD */
@@ -60,11 +61,14 @@ void step_profile(struct step *s, struct profile *profile);
  *                     common/surrogate.h makes of it and of that at theta; behind the trained part
  *                     lie the batch statistics of the pass at theta.
  * All passes are in training mode: a BatchNorm normalises by the samples of each pass, dropout
- * drops the same in all of them. theta is never written. Sample i is augmented as drawn for slot
- * spec->slot + i, once for all passes. fused: scores[n] of the training images get loss, adv_loss
- * (of the twin at theta; its first move is by the ascent pass's own gradient of x), grad_norm,
- * el2n, predicted; otherwise scores may be NULL and is not touched. rho 0 and not fused: one
- * forward, one backward.
+ * drops the same in all of them. theta is never written. With mixup the images of the call are
+ * mixed once for all passes, and loss_i and its gradient are lambda v_i loss(x_i, y_i) + (1 -
+ * lambda) v_j loss(x_i, y_j),  x_i mixed, j the partner of i, so that a label counts with the
+ * weight of its own sample; a prediction is right by lambda for y_i and by 1 - lambda for y_j.
+ * Sample i is augmented as drawn for slot spec->slot + i, once for all passes. fused: scores[n] of
+ * the training images get loss, adv_loss (of the twin at theta; its first move is by the ascent
+ * pass's own gradient of x), grad_norm, el2n, predicted; otherwise scores may be NULL and is not
+ * touched. rho 0 and not fused: one forward, one backward.
  */
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,

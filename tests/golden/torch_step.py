@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """One training step by PyTorch, from weights that our own export wrote.
 
-torch_step.py DIR: reads in DIR `step.json` {model, rho, alpha, lr, momentum, weight_decay, loss, loss_hat, allowed},
+torch_step.py DIR: reads in DIR `step.json` {model, rho, alpha, mixed, partner, lr, momentum, weight_decay, loss, loss_hat, allowed},
 `images` (u8, N H W C), `labels` (u16), `before.safetensors`, `gradient.safetensors` (the gradient laid out
 as the parameters are) and `after.safetensors`; loads the first with load_state_dict(strict), takes the step
-with SGD (SAM when rho > 0; GSAM when alpha > 0 too) and compares: losses to 1e-5, gradients and updates to `allowed` of the largest,
+with SGD (SAM when rho > 0; GSAM when alpha > 0 too; mixup by the share `mixed` of an image and its partners) and compares: losses to 1e-5, gradients and updates to `allowed` of the largest,
 running statistics to 1e-5. In double: in float32 PyTorch itself is 1e-3 off, where a ReLU's input is so near
 0 that rounding decides."""
 import json
@@ -84,9 +84,14 @@ MODELS = {
 }
 
 
-def gradients(net, x, y):
+def gradients(net, x, y, mixed=1, partner=None):
+    """mixup: lam * x + (1 - lam) * x[partner], and the same of the two losses."""
     net.zero_grad()
-    loss = F.cross_entropy(net(x), y)
+    if mixed < 1:
+        z = net(mixed * x + (1 - mixed) * x[partner])
+        loss = mixed * F.cross_entropy(z, y) + (1 - mixed) * F.cross_entropy(z, y[partner])
+    else:
+        loss = F.cross_entropy(net(x), y)
     loss.backward()
     return float(loss)
 
@@ -136,12 +141,13 @@ def main(where):
     start = arrays(net.named_parameters())
     options = {k: job[k] for k in ("lr", "momentum", "weight_decay")}
     optimizer = torch.optim.SGD(net.parameters(), **options)
-    loss = loss_hat = gradients(net, x, y)
+    mix = job["mixed"], torch.tensor(job["partner"])
+    loss = loss_hat = gradients(net, x, y, *mix)
     running = arrays((n, b) for n, b in net.named_buffers())
     if job["rho"] > 0:
         at_theta = [p.grad.clone() for p in net.parameters()]
         ascend(net, job["rho"])
-        loss_hat = gradients(net, x, y)
+        loss_hat = gradients(net, x, y, *mix)
         if job["alpha"] > 0:
             split(net, at_theta, job["alpha"])
         with torch.no_grad():

@@ -22,7 +22,7 @@ TEST(defaults_are_those_of_the_paper_recipe)
     ASSERT(!s.optimizer.nesterov);
     ASSERT(s.optimizer.weight_decay == 5e-4 && s.optimizer.warmup == 0);
     ASSERT_EQ(LR_COSINE, s.optimizer.schedule);
-    ASSERT(s.optimizer.clip == 0 && s.label_smoothing == 0);
+    ASSERT(s.optimizer.clip == 0 && s.label_smoothing == 0 && s.mixup == 0);
     ASSERT(s.crop == 0 && !s.flip);
     ASSERT_EQ(SAM_PLAIN, s.sam);
     ASSERT_EQ(1, s.sam_interval);
@@ -85,7 +85,8 @@ TEST(what_is_written_is_taken)
 TEST(what_is_written_of_another_optimizer_and_attack_is_taken)
 {
     struct jobspec s =
-        made("\"label_smoothing\": 0.1, \"optimizer\": {\"name\": \"adamw\", \"lr\": 0.002,"
+        made("\"label_smoothing\": 0.1, \"mixup\": 0.4, \"optimizer\": {\"name\": \"adamw\", "
+             "\"lr\": 0.002,"
              "  \"beta1\": 0.8, \"beta2\": 0.99, \"epsilon\": 1e-6, \"weight_decay\": 0.125, "
              "\"clip\": 2,"
              "  \"schedule\": \"step\", \"milestones\": [0.25, 0.5, 0.875], \"gamma\": 0.5},"
@@ -96,7 +97,7 @@ TEST(what_is_written_of_another_optimizer_and_attack_is_taken)
              "  \"random_start\": true}");
     const struct optimizer_spec *o = &s.optimizer;
 
-    ASSERT(s.label_smoothing == 0.1);
+    ASSERT(s.label_smoothing == 0.1 && s.mixup == 0.4);
     ASSERT_EQ(OPTIMIZER_ADAMW, o->kind);
     ASSERT(o->lr == 0.002 && o->beta1 == 0.8 && o->beta2 == 0.99 && o->epsilon == 1e-6);
     ASSERT(o->weight_decay == 0.125 && o->clip == 2 && o->gamma == 0.5);
@@ -303,6 +304,8 @@ TEST(keys_that_do_not_go_together_are_refused_with_both_values)
                    "optimizer.nesterov is true and optimizer.momentum is 0");
     assert_refused("\"label_smoothing\": 0.1, \"score\": {\"source\": \"train\"}",
                    "label_smoothing is 0.1 and score.source is train; scores are not smoothed");
+    assert_refused("\"mixup\": 0.2, \"score\": {\"source\": \"train\"}",
+                   "mixup is 0.2 and score.source is train; a mixed image is no sample");
     assert_refused("\"sam\": {\"name\": \"fsam\", \"scope\": \"shard\"}",
                    "sam.name is fsam and sam.scope is shard; the server keeps the mean of the "
                    "gradients: use batch");
@@ -355,6 +358,7 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(x->clip == y->clip && x->gamma == y->gamma);
     ASSERT_MEM(&x->milestones, &y->milestones, sizeof(x->milestones));
     ASSERT(a->label_smoothing == b->label_smoothing && a->sam == b->sam);
+    ASSERT(a->mixup == b->mixup);
     ASSERT(a->crop == b->crop && a->flip == b->flip);
     ASSERT(a->sam_interval == b->sam_interval && a->sam_scope == b->sam_scope &&
            a->alpha == b->alpha);
@@ -405,7 +409,8 @@ TEST(what_is_written_reads_back_as_the_same_job)
         ",\"augment\": {\"crop\": 3, \"flip\": true}",
         "\"optimizer\": {\"schedule\": \"step\", \"milestones\": []}",
         "\"sam\": {\"name\": \"gsam\", \"alpha\": 0.30000000000000004}",
-        "\"sam\": {\"name\": \"fsam\", \"lambda\": 0.30000000000000004, \"sigma\": 0.1}",
+        "\"sam\": {\"name\": \"fsam\", \"lambda\": 0.30000000000000004, \"sigma\": 0.1}, "
+        "\"mixup\": 0.2",
         "\"validation\": {\"share\": 0.30000000000000004}",
         "\"train_domains\": [\"art painting\", \"x\"], \"test_domains\": [\"sketch\"],"
         "\"validation\": {\"domains\": [\"photo\"]}",

@@ -7,6 +7,7 @@
 #include "server/core/optimizer.h"
 #include "tests/unit/nn/support.h"
 #include "worker/nn/gemm.h"
+#include "worker/nn/mixup.h"
 #include "worker/step.h"
 
 /* Small, so that there are images with no ReLU so near its corner that rounding decides: in a
@@ -81,12 +82,22 @@ static bool same_step(const char *preset, uint32_t n, const struct step_spec *sp
     export(&m, grad, 0, "gradient.safetensors");
     write_file("images", images, pixels);
     write_file("labels", labels, n * sizeof(*labels));
-    const int bytes = snprintf(
-        text, sizeof(text),
-        "{\"model\": \"%s\", \"rho\": %.17g, \"alpha\": %.17g, \"lr\": %.17g, \"momentum\": %.17g, "
-        "\"weight_decay\": %.17g, \"loss\": %.17g, \"loss_hat\": %.17g, \"allowed\": %g}",
-        preset, spec->rho, spec->sam_alpha, sgd.lr, sgd.momentum, sgd.weight_decay,
-        sums[SUM_LOSS] / n, sums[SUM_LOSS_HAT] / n, allowed);
+    uint32_t *partner = xcalloc(n, sizeof(*partner));
+    double mixed = 1;
+    if (spec->mixup > 0)
+        mixed = mixup_draw(spec->mixup, spec->seed, spec->step, spec->slot, partner, n);
+    char partners[200] = "";
+    for (uint32_t i = 0, at = 0; i < n; i++)
+        at += (uint32_t)snprintf(partners + at, sizeof(partners) - at, "%s%u", i ? ", " : "",
+                                 partner[i]);
+    free(partner);
+    const int bytes =
+        snprintf(text, sizeof(text),
+                 "{\"model\": \"%s\", \"rho\": %.17g, \"alpha\": %.17g, \"mixed\": %.17g, "
+                 "\"partner\": [%s], \"lr\": %.17g, \"momentum\": %.17g, "
+                 "\"weight_decay\": %.17g, \"loss\": %.17g, \"loss_hat\": %.17g, \"allowed\": %g}",
+                 preset, spec->rho, spec->sam_alpha, mixed, partners, sgd.lr, sgd.momentum,
+                 sgd.weight_decay, sums[SUM_LOSS] / n, sums[SUM_LOSS_HAT] / n, allowed);
     write_file("step.json", text, (size_t)bytes);
     snprintf(text, sizeof(text), "/usr/bin/python3 tests/golden/torch_step.py %s", test_path(""));
     const bool same = system(text) == 0;
@@ -124,4 +135,9 @@ TEST(a_gsam_step_of_resnet20_is_pytorchs)
 {
     check_step("resnet20", 8,
                &(struct step_spec){.rho = 0.05, .sam = SAM_SURROGATE, .sam_alpha = 0.5}, 1e-2);
+}
+
+TEST(a_step_of_resnet20_with_mixup_is_pytorchs)
+{
+    check_step("resnet20", 8, &(struct step_spec){.mixup = 1, .seed = 2}, 1e-4);
 }
