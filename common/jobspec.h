@@ -34,7 +34,14 @@ enum measure {
     MEASURE_GIVEN /* by scores that come with the job; no word names it */
 };
 enum order { ORDER_EASY_FIRST, ORDER_HARD_FIRST };
-enum curriculum_mode { MODE_SELECT, MODE_WEIGHT, MODE_BOTH };
+enum curriculum_mode {
+    MODE_SELECT,
+    MODE_WEIGHT,
+    MODE_BOTH,
+    MODE_SPL_HARD, /* self-paced: these and what follows */
+    MODE_SPL_LINEAR,
+    MODE_SPL_LOG
+};
 enum pacing { PACING_LINEAR, PACING_QUAD, PACING_ROOT, PACING_STEP, PACING_EXP, PACING_LOG };
 enum balance { BALANCE_NONE, BALANCE_CLASS };
 enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
@@ -128,6 +135,7 @@ struct validation_spec {
 
 struct curriculum_spec {
     int measure, order, mode, pacing, balance;
+    double diversity;      /* spl_hard: gamma in units of the mean loss, >= 0 */
     struct given given;    /* of MEASURE_GIVEN */
     double initial, final; /* share, (0, 1] */
     double full_at;        /* share of the epochs at which pacing reaches final, (0, 1] */
@@ -195,6 +203,11 @@ static inline uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t 
 
     return spec->epochs == 0 || excluded > samples ? 0
                                                    : (samples - excluded) / (uint32_t)spec->batch;
+}
+/* Do weights follow from losses instead of places? */
+static inline bool jobspec_self_paced(const struct jobspec *spec)
+{
+    return spec->curriculum.mode >= MODE_SPL_HARD;
 }
 /* Does a shard split two gradients, as gsam does? */
 static inline bool jobspec_splits_shards(const struct jobspec *spec)

@@ -53,6 +53,28 @@ static int check_optimizer(const struct optimizer_spec *o, struct errbuf *why)
     return 0;
 }
 
+static int check_self_paced(const struct curriculum_spec *c, struct errbuf *why)
+{
+    const char *mode = curriculum_mode_names[c->mode];
+
+    if (c->measure != MEASURE_LOSS && c->measure != MEASURE_NONE)
+        return err_set(why, -EINVAL,
+                       "curriculum.mode is %s and curriculum.measure is %s; self-paced weights "
+                       "follow from the loss: use measure loss",
+                       mode, c->measure == MEASURE_GIVEN ? "given" : measure_names[c->measure]);
+    if (c->order == ORDER_HARD_FIRST)
+        return err_set(why, -EINVAL,
+                       "curriculum.mode is %s and curriculum.order is hard_first; self-paced "
+                       "learning takes the samples below a loss: use easy_first",
+                       mode);
+    if (c->diversity > 0 && c->balance == BALANCE_CLASS)
+        return err_set(why, -EINVAL,
+                       "curriculum.diversity is %.15g and curriculum.balance is class; classes "
+                       "that have the same share cannot be more diverse: use balance none",
+                       c->diversity);
+    return 0;
+}
+
 /* A job that trains nothing. */
 static int check_measuring(const struct jobspec *spec, struct errbuf *why)
 {
@@ -135,6 +157,8 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
         return err_set(why, -EINVAL,
                        "score.source is train, but model %s uses BatchNorm; use sweep or GroupNorm",
                        cJSON_IsString(spec->model) ? spec->model->valuestring : "custom");
+    if (jobspec_self_paced(spec) && check_self_paced(c, why) < 0)
+        return -EINVAL;
     if (spec->epochs == 0 && check_measuring(spec, why) < 0)
         return -EINVAL;
     if (check_domains(spec, why) < 0)

@@ -31,8 +31,13 @@ const char *const measure_names[] = {
     [MEASURE_RANDOM] = "random", [MEASURE_NONE] = "none",     NULL};
 const char *const order_names[] = {
     [ORDER_EASY_FIRST] = "easy_first", [ORDER_HARD_FIRST] = "hard_first", NULL};
-const char *const curriculum_mode_names[] = {
-    [MODE_SELECT] = "select", [MODE_WEIGHT] = "weight", [MODE_BOTH] = "both", NULL};
+const char *const curriculum_mode_names[] = {[MODE_SELECT] = "select",
+                                             [MODE_WEIGHT] = "weight",
+                                             [MODE_BOTH] = "both",
+                                             [MODE_SPL_HARD] = "spl_hard",
+                                             [MODE_SPL_LINEAR] = "spl_linear",
+                                             [MODE_SPL_LOG] = "spl_log",
+                                             NULL};
 const char *const pacing_names[] = {[PACING_LINEAR] = "linear",
                                     [PACING_QUAD] = "quad",
                                     [PACING_ROOT] = "root",
@@ -49,7 +54,8 @@ const char *const numerics_names[] = {
 static const struct choice sgd = {"optimizer.name", "sgd"}, adamw = {"optimizer.name", "adamw"},
                            step = {"optimizer.schedule", "step"}, asam = {"sam.name", "asam"},
                            gsam = {"sam.name", "gsam"}, fsam = {"sam.name", "fsam"},
-                           pgd = {"attack.name", "pgd"}, l2 = {"attack.name", "l2"};
+                           pgd = {"attack.name", "pgd"}, spl_hard = {"curriculum.mode", "spl_hard"},
+                           l2 = {"attack.name", "l2"};
 
 const struct row jobspec_rows[] = {
     {"name", ROW_NAME, AT(name), .def = "",
@@ -177,7 +183,14 @@ const struct row jobspec_rows[] = {
      .help = "which end of the order comes first"},
     {"curriculum.mode", ROW_ENUM, AT(curriculum.mode), .def = "select",
      .names = curriculum_mode_names,
-     .help = "select: leave the rest out; weight: give it small weights; both: do both"},
+     .help =
+         "select: leave the rest out; weight: give it small weights; both: do both; spl_: leave "
+         "the rest out, and weigh what is below that threshold by its loss (self-paced); needs "
+         "measure loss"},
+    {"curriculum.diversity", ROW_F64, AT(curriculum.diversity), .def = "0", .max = 1000,
+     .only = &spl_hard,
+     .help = "how much rather samples of other classes are taken, in units of the mean loss; needs "
+             "balance none"},
     {"curriculum.pacing", ROW_ENUM, AT(curriculum.pacing), .def = "linear", .names = pacing_names,
      .help = "curve of the share from initial to final"},
     {"curriculum.initial", ROW_F64, AT(curriculum.initial), .def = "0.8", .max = 1,

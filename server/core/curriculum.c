@@ -112,6 +112,18 @@ static int keyed_compare(const void *pa, const void *pb)
     return (a->key > b->key) - (a->key < b->key);
 }
 
+static void take_rank(double *held, double beta, double r)
+{
+    *held = *held < 0 ? r : beta * *held + (1 - beta) * r;
+}
+
+static void take_losses(const struct jobspec *spec, const struct score *s, uint32_t n, double *rank)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (s[i].flags & SCORE_MEASURED && rank[i] != CURRICULUM_EXCLUDED)
+            take_rank(&rank[i], spec->curriculum.smoothing, curriculum_key(spec, &s[i], NULL, i));
+}
+
 /* Sorts the keys; a sample keeps the share beta of its old rank. */
 static void take_ranks(struct keyed *keyed, uint32_t count, double beta, double *rank)
 {
@@ -121,10 +133,8 @@ static void take_ranks(struct keyed *keyed, uint32_t count, double beta, double 
             end++;
         /* (average of first .. end-1, plus 1/2) / count, in one rounding */
         double r = ((double)first + end) / (2.0 * count);
-        for (uint32_t i = first; i < end; i++) {
-            double *held = &rank[keyed[i].sample];
-            *held = *held < 0 ? r : beta * *held + (1 - beta) * r;
-        }
+        for (uint32_t i = first; i < end; i++)
+            take_rank(&rank[keyed[i].sample], beta, r);
     }
 }
 
@@ -155,6 +165,10 @@ int curriculum_rank(const struct jobspec *spec, const struct score *s, const str
 
     if (spec->curriculum.measure == MEASURE_GIVEN)
         return 0;
+    if (jobspec_self_paced(spec)) {
+        take_losses(spec, s, n, rank);
+        return 0;
+    }
     struct keyed *keyed = alloc_bytes(n > 0 ? n : 1, sizeof(*keyed));
     if (!keyed)
         return -ENOMEM;

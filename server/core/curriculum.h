@@ -38,7 +38,9 @@ static inline bool curriculum_counts_lapses(const struct jobspec *spec)
 }
 
 /* Ranks: each sample's percentile in [0, 1) among what was measured, smoothed over epochs.
- * CURRICULUM_UNRANKED (-1) until the first measurement; such samples count as 0.5 in the order. */
+ * CURRICULUM_UNRANKED (-1) until the first measurement; such samples count as 0.5 in the order.
+ * Of a self-paced mode: the loss itself, smoothed in the same way; unranked samples count as the
+ * mean of the others, and where there is none, as 1. */
 #define CURRICULUM_UNRANKED (-1.0)
 /* Instead of a rank: the sample is left out here and in every schedule. */
 #define CURRICULUM_EXCLUDED (-2.0)
@@ -49,9 +51,9 @@ static inline bool curriculum_counts_lapses(const struct jobspec *spec)
 int curriculum_begin(const double *order, const uint32_t *excluded, uint32_t excluded_count,
                      const uint8_t *use, uint32_t n, double *rank);
 /* Takes the measured samples of one epoch (SCORE_MEASURED) into rank[n]: r = (average position of
- * equal keys + 1/2) / measured; rank = r the first time, else beta*old + (1-beta)*r. Unmeasured
- * samples keep theirs; with MEASURE_GIVEN all do. l[n] already includes the epoch; NULL unless the
- * measure is forgetting. 0 or -ENOMEM. */
+ * equal keys + 1/2) / measured, or of a self-paced mode the key itself; rank = r the first time,
+ * else beta*old + (1-beta)*r. Unmeasured samples keep theirs; with MEASURE_GIVEN all do. l[n]
+ * already includes the epoch; NULL unless the measure is forgetting. 0 or -ENOMEM. */
 int curriculum_rank(const struct jobspec *spec, const struct score *s, const struct lapses *l,
                     uint32_t n, double *rank);
 
@@ -79,7 +81,11 @@ struct schedule {
  * count * class size / n with ties to the lower class; without it, labels may be NULL.
  *   select: max(batch, floor(p n + 1/2)) samples;
  *   weight: all, at u = (place + 1/2) / (class size);
- *   both:   u < p + 0.25, and of each class no fewer than its share of one batch.
+ *   both:   u < p + 0.25, and of each class no fewer than its share of one batch;
+ *   spl_..: as many as select, weighing by self_paced_weight, no less than 2^-10. The threshold is
+ *           the first loss that is left out, or the largest; with balance class, of each class.
+ *           diversity: in the order of loss - self_paced_bonus, gamma being diversity times the
+ *           mean of the losses that are known; labels are read then.
  * Samples of rank CURRICULUM_EXCLUDED do not exist here: n below counts the others. rank[n] may be
  * NULL for measure none, which schedules everything with weight 1, and for random, whose order is
  * its own fixed key of every sample, measured or not. 0 or -ENOMEM. */

@@ -1,7 +1,7 @@
 /* From ranks to the samples of an epoch. Every sample gets a place in the order of its class (of
  * one class that holds all, without balance); mode and share decide how many of the first are
  * taken; their places decide their weights. Places, not ranks, give the weights, so all measures
- * use the same weights. */
+ * use the same weights. In a self-paced mode ranks are losses, and they give the weights. */
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -10,10 +10,12 @@
 #include "common/alloc.h"
 #include "common/rng.h"
 #include "server/core/curriculum.h"
+#include "server/core/self_paced.h"
 
 #define RAMP 0.25          /* weights fall from 1 to the least over this share */
 #define WEIGHT_MIN 0x1p-10 /* a scheduled sample never weighs 0 */
 #define RANK_UNMEASURED 0.5
+#define LOSS_UNKNOWN 1.0 /* of all samples, while none is measured */
 
 struct place {
     double rank; /* lower comes first */
@@ -42,7 +44,9 @@ static int place_compare(const void *pa, const void *pb)
     return (a->id > b->id) - (a->id < b->id);
 }
 
-static struct place place_of(const struct jobspec *spec, const double *rank, uint32_t id)
+/* unmeasured: the rank of a sample that has none. */
+static struct place place_of(const struct jobspec *spec, const double *rank, double unmeasured,
+                             uint32_t id)
 {
     struct rng rng = rng_at(spec->seed, RNG_TIE, id, 0);
     struct place p = {.id = id, .tie = rng_u64(&rng)};
@@ -52,7 +56,7 @@ static struct place place_of(const struct jobspec *spec, const double *rank, uin
     if (spec->curriculum.measure == MEASURE_RANDOM)
         p.rank = curriculum_key(spec, NULL, NULL, id);
     else
-        p.rank = rank[id] < 0 ? RANK_UNMEASURED : rank[id];
+        p.rank = rank[id] < 0 ? unmeasured : rank[id];
     if (spec->curriculum.order == ORDER_HARD_FIRST)
         p.rank = -p.rank;
     return p;
@@ -71,10 +75,39 @@ static void lineup_done(struct lineup *l)
     free(l->quotas);
 }
 
+/* Mean of the losses that are known, in sample order. */
+static double mean_loss(const double *rank, uint32_t n)
+{
+    double sum = 0;
+    uint32_t known = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (rank[i] >= 0) {
+            sum += rank[i];
+            known++;
+        }
+    return known > 0 ? sum / known : LOSS_UNKNOWN;
+}
+
+/* Lowers the losses by what diversity gives them; the places are of one group before and after. */
+static void diversify(struct lineup *l, const uint16_t *labels, double gamma)
+{
+    for (uint32_t i = 0; i < l->count; i++)
+        l->places[i].group = labels[l->places[i].id];
+    qsort(l->places, l->count, sizeof(*l->places), place_compare);
+    for (uint32_t i = 0, r = 0; i < l->count; i++) {
+        r = i > 0 && l->places[i].group == l->places[i - 1].group ? r + 1 : 1;
+        l->places[i].rank -= self_paced_bonus(gamma, r);
+    }
+    for (uint32_t i = 0; i < l->count; i++)
+        l->places[i].group = 0;
+}
+
 static int lineup_init(struct lineup *l, const struct jobspec *spec, const double *rank,
                        const uint16_t *labels, uint32_t classes, uint32_t n)
 {
     bool balanced = spec->curriculum.balance == BALANCE_CLASS;
+    const double unmeasured = jobspec_self_paced(spec) ? mean_loss(rank, n) : RANK_UNMEASURED;
 
     l->groups = balanced ? classes : 1;
     l->places = alloc_bytes(n, sizeof(*l->places));
@@ -88,11 +121,13 @@ static int lineup_init(struct lineup *l, const struct jobspec *spec, const doubl
         if (is_excluded(rank, i))
             continue;
         struct place *p = &l->places[l->count++];
-        *p = place_of(spec, rank, i);
+        *p = place_of(spec, rank, unmeasured, i);
         p->group = balanced ? labels[i] : 0;
         assert(p->group < l->groups);
         l->sizes[p->group]++;
     }
+    if (spec->curriculum.mode == MODE_SPL_HARD && spec->curriculum.diversity > 0)
+        diversify(l, labels, spec->curriculum.diversity * unmeasured);
     qsort(l->places, l->count, sizeof(*l->places), place_compare);
     return 0;
 }
@@ -129,7 +164,7 @@ static uint32_t count_least(const struct jobspec *spec, double share, uint32_t n
 
     if (spec->curriculum.mode == MODE_WEIGHT)
         return n;
-    if (spec->curriculum.mode == MODE_SELECT)
+    if (spec->curriculum.mode == MODE_SELECT || jobspec_self_paced(spec))
         least = fmax(least, floor(share * n + 0.5));
     return least < n ? (uint32_t)least : n;
 }
@@ -151,6 +186,22 @@ static void weigh(const struct lineup *l, int mode, double share, double *weight
             if (i < l->quotas[g] || (mode == MODE_BOTH && u < share + RAMP))
                 weights[p->id] = mode == MODE_SELECT ? 1 : weight_at(share, u);
         }
+}
+
+/* The same, by the losses below each group's threshold. */
+static void weigh_losses(const struct lineup *l, enum curriculum_mode mode, double *weights)
+{
+    const struct place *p = l->places;
+
+    for (uint32_t g = 0; g < l->groups; p += l->sizes[g++]) {
+        if (l->sizes[g] == 0)
+            continue;
+        const double largest = p[l->sizes[g] - 1].rank;
+        const double threshold = l->quotas[g] < l->sizes[g] ? p[l->quotas[g]].rank : largest;
+        for (uint32_t i = 0; i < l->quotas[g]; i++)
+            weights[p[i].id] =
+                fmax(WEIGHT_MIN, self_paced_weight(mode, p[i].rank, threshold, largest));
+    }
 }
 
 /* Makes the schedule of the samples with weights > 0. */
@@ -199,7 +250,10 @@ int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t
         if (rc != 0)
             goto out;
         split(&lineup, count_least(spec, share, lineup.count));
-        weigh(&lineup, spec->curriculum.mode, share, weights);
+        if (jobspec_self_paced(spec))
+            weigh_losses(&lineup, (enum curriculum_mode)spec->curriculum.mode, weights);
+        else
+            weigh(&lineup, spec->curriculum.mode, share, weights);
         lineup_done(&lineup);
     }
     rc = collect(weights, n, share, ret);

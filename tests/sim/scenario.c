@@ -50,6 +50,11 @@ static const char *const specs[SCENARIO_SPECS] = {
     "\"sam\":{\"scope\":\"batch\",\"interval\":2}}",
     "{" MODEL "\"epochs\":2,\"batch\":16,\"shard\":4,\"optimizer\":{\"name\":\"adamw\"},"
     "\"sam\":{\"name\":\"fsam\",\"interval\":2}}",
+    "{" MODEL "\"epochs\":4,\"batch\":12,\"shard\":4,\"curriculum\":{\"measure\":\"loss\","
+    "\"mode\":\"spl_hard\",\"diversity\":0.5,\"balance\":\"none\",\"full_at\":1,\"smoothing\":0.5}"
+    "}",
+    "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":2,\"score\":{\"source\":\"train\",\"every\":2},"
+    "\"curriculum\":{\"measure\":\"loss\",\"mode\":\"spl_log\",\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":6,"
     "\"sam\":{\"name\":\"gsam\",\"scope\":\"batch\"}}",
     [SCENARIO_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3,"

@@ -13,8 +13,8 @@
 #define SCENARIO_SAMPLES 41
 #define SCENARIO_TESTS 10
 #define SCENARIO_JOBS_MAX 3
-#define SCENARIO_SPECS 12
-#define SCENARIO_SPEC_LIST 11 /* that of which the person says a list of samples to leave out */
+#define SCENARIO_SPECS 14
+#define SCENARIO_SPEC_LIST 13 /* that of which the person says a list of samples to leave out */
 
 /* What the planted faults are called: a result of another incarnation is accepted, a node is
  * applied twice, the checkpoint is written before the epoch is folded, pieces of a dataset are

@@ -156,6 +156,8 @@ TEST(a_key_of_another_choice_is_refused_with_both)
     assert_refused("\"sam\": {\"alpha\": 0.5}",
                    "sam.alpha is given, but only sam.name gsam has it; sam.name is sam");
     assert_refused("\"sam\": {\"name\": \"gsam\", \"sigma\": 1}", "only sam.name fsam has it");
+    assert_refused("\"curriculum\": {\"diversity\": 1}",
+                   "only curriculum.mode spl_hard has it; curriculum.mode is select");
     assert_refused("\"attack\": {\"steps\": 3}", "attack.steps is given, but only attack.name pgd");
     assert_refused("\"attack\": {\"name\": \"l2\", \"random_start\": false}",
                    "only attack.name pgd has it; attack.name is l2");
@@ -304,6 +306,17 @@ TEST(keys_that_do_not_go_together_are_refused_with_both_values)
                    "optimizer.nesterov is true and optimizer.momentum is 0");
     assert_refused("\"label_smoothing\": 0.1, \"score\": {\"source\": \"train\"}",
                    "label_smoothing is 0.1 and score.source is train; scores are not smoothed");
+    assert_refused("\"curriculum\": {\"mode\": \"spl_log\"}",
+                   "curriculum.mode is spl_log and curriculum.measure is adm; self-paced weights "
+                   "follow from the loss: use measure loss");
+    assert_refused("\"curriculum\": {\"mode\": \"spl_log\", \"measure\": {\"job\": 3}}",
+                   "curriculum.measure is given; self-paced");
+    assert_refused("\"curriculum\": {\"mode\": \"spl_hard\", \"measure\": \"loss\","
+                   "\"order\": \"hard_first\"}",
+                   "curriculum.mode is spl_hard and curriculum.order is hard_first");
+    assert_refused("\"curriculum\": {\"mode\": \"spl_hard\", \"measure\": \"loss\","
+                   "\"diversity\": 0.5}",
+                   "curriculum.diversity is 0.5 and curriculum.balance is class; classes that");
     assert_refused("\"mixup\": 0.2, \"score\": {\"source\": \"train\"}",
                    "mixup is 0.2 and score.source is train; a mixed image is no sample");
     assert_refused("\"sam\": {\"name\": \"fsam\", \"scope\": \"shard\"}",
@@ -370,7 +383,7 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(c->measure == d->measure && c->order == d->order && c->mode == d->mode);
     ASSERT(c->pacing == d->pacing && c->balance == d->balance && c->initial == d->initial);
     ASSERT(c->final == d->final && c->full_at == d->full_at && c->warmup == d->warmup);
-    ASSERT(c->smoothing == d->smoothing);
+    ASSERT(c->smoothing == d->smoothing && c->diversity == d->diversity);
     ASSERT(a->validation.share == b->validation.share);
     assert_same_names(&a->validation.domains, &b->validation.domains);
     assert_same_names(&a->train_domains, &b->train_domains);
@@ -411,6 +424,8 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"sam\": {\"name\": \"gsam\", \"alpha\": 0.30000000000000004}",
         "\"sam\": {\"name\": \"fsam\", \"lambda\": 0.30000000000000004, \"sigma\": 0.1}, "
         "\"mixup\": 0.2",
+        "\"curriculum\": {\"mode\": \"spl_hard\", \"measure\": \"loss\", \"balance\": \"none\","
+        "\"diversity\": 0.30000000000000004}",
         "\"validation\": {\"share\": 0.30000000000000004}",
         "\"train_domains\": [\"art painting\", \"x\"], \"test_domains\": [\"sketch\"],"
         "\"validation\": {\"domains\": [\"photo\"]}",

@@ -39,6 +39,8 @@ static const struct {
     {"curriculum", "final", "0", "1e-9", "1", "1.001", ""},
     {"curriculum", "full_at", "0", "0.11", "1", "1.001", ""}, /* 0.11: above warmup / epochs */
     {"curriculum", "warmup", "-1", "0", "4", "100001", ""},   /* 4: below full_at * epochs */
+    {"curriculum", "diversity", "-0.001", "0", "1000", "1001",
+     "\"mode\": \"spl_hard\", \"measure\": \"loss\", \"balance\": \"none\""},
     {"curriculum", "smoothing", "-0.001", "0", "0.9999999", "1", ""},
 };
 
@@ -106,7 +108,8 @@ TEST(the_ranges_above_are_all_there_are)
     cJSON_Delete(json);
     jobspec_done(&s);
     s = made("\"optimizer\": {\"name\": \"adamw\", \"schedule\": \"step\"},"
-             "\"attack\": {\"name\": \"pgd\"}, \"sam\": {\"name\": \"fsam\"}");
+             "\"attack\": {\"name\": \"pgd\"}, \"sam\": {\"name\": \"fsam\"},"
+             "\"curriculum\": {\"mode\": \"spl_hard\", \"measure\": \"loss\"}");
     json = jobspec_json(&s);
     ASSERT_EQ(RANGES - 2, count_numbers(json)); /* but momentum and gsam's alpha */
     cJSON_Delete(json);
@@ -123,7 +126,7 @@ TEST(help_has_a_line_for_every_key)
     fclose(out);
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    ASSERT_EQ(1 + 14 + 8 + 46, lines); /* heading, keys of the file, sections, keys in them */
+    ASSERT_EQ(1 + 14 + 8 + 47, lines); /* heading, keys of the file, sections, keys in them */
     for (size_t i = 0; i < RANGES; i++) {
         char path[64];
         snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",

@@ -11,14 +11,14 @@
 
 static const uint16_t labels[N] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2};
 
-static void small_ranks(double rank[N])
+static inline void small_ranks(double rank[N])
 {
     for (int i = 0; i < N; i++)
         rank[i] = (7 * i % 20 + 0.5) / 20;
 }
 
 /* Epoch 0 has the share p. */
-static struct jobspec spec_of(int mode, int balance, double p)
+static inline struct jobspec spec_of(int mode, int balance, double p)
 {
     return (struct jobspec){
         .epochs = 10,
