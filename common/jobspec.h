@@ -44,6 +44,7 @@ enum curriculum_mode {
 };
 enum pacing { PACING_LINEAR, PACING_QUAD, PACING_ROOT, PACING_STEP, PACING_EXP, PACING_LOG };
 enum balance { BALANCE_NONE, BALANCE_CLASS };
+enum keep { KEEP_LAST, KEEP_BEST };
 enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
 
 /* Names of each enum as in the job file, NULL-terminated, indexed by the enum. */
@@ -61,6 +62,7 @@ extern const char *const order_names[];
 extern const char *const curriculum_mode_names[];
 extern const char *const pacing_names[];
 extern const char *const balance_names[];
+extern const char *const keep_names[];
 extern const char *const numerics_names[];
 
 /* Shares in rising order. */
@@ -173,6 +175,7 @@ struct jobspec {
     struct exclude exclude;
     struct names train_domains, test_domains;
     struct validation_spec validation;
+    int keep;             /* enum keep: which epoch's model is the job's */
     struct given weights; /* to start from */
     /* From the job file, and from the weights (scaling.h says which takes precedence). */
     struct input_spec input, weights_input;

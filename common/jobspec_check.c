@@ -116,6 +116,10 @@ static int check_domains(const struct jobspec *spec, struct errbuf *why)
         rc = err_set(why, -EINVAL,
                      "validation has domains and a share of %.15g; it takes one of them",
                      spec->validation.share);
+    if (rc == 0 && spec->keep == KEEP_BEST && validation->count == 0 && spec->validation.share == 0)
+        rc = err_set(why, -EINVAL,
+                     "keep is best, but nothing validates; the best epoch is chosen by "
+                     "validation.share or validation.domains");
     return rc;
 }
 

@@ -46,6 +46,7 @@ const char *const pacing_names[] = {[PACING_LINEAR] = "linear",
                                     [PACING_LOG] = "log",
                                     NULL};
 const char *const balance_names[] = {[BALANCE_NONE] = "none", [BALANCE_CLASS] = "class", NULL};
+const char *const keep_names[] = {[KEEP_LAST] = "last", [KEEP_BEST] = "best", NULL};
 const char *const numerics_names[] = {
     [NUMERICS_STRICT] = "strict", [NUMERICS_RELAXED] = "relaxed", NULL};
 
@@ -223,6 +224,9 @@ const struct row jobspec_rows[] = {
      .help = "share of each class (and, within it, of each domain), drawn by the seed; 0: none"},
     {"validation.domains", ROW_NAMES, AT(validation.domains), .def = "",
      .help = "or all samples of the domains with these names"},
+    {"keep", ROW_ENUM, AT(keep), .def = "last", .names = keep_names,
+     .help = "which model is the job's; last: that of the last epoch; best: that of the epoch with "
+             "the highest validation accuracy, the earlier of equal ones"},
     {"weights", ROW_WEIGHTS, AT(weights), .def = "",
      .help = "where training starts: {\"file\": \"model.safetensors\"} with PyTorch's names, or "
              "{\"job\": 3}; the mean and std come with them"},

@@ -170,12 +170,16 @@ static void print_exported(const struct cli *cli, const cJSON *json, const struc
 {
     int64_t epoch = 0, step = 0;
     bool final = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "final"));
+    bool best = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "best"));
 
     reply_i64(json, "epoch", &epoch);
     reply_i64(json, "step", &step);
     if (!cli->args->json) {
-        print_text("%s: %s, %zu parameters, after epoch %lld, step %lld%s", cli->words[1],
-                   model->name, model->param_total, (long long)epoch, (long long)step,
+        char after[64] = ", the best so far";
+        if (!best)
+            snprintf(after, sizeof(after), ", step %lld", (long long)step);
+        print_text("%s: %s, %zu parameters, after epoch %lld%s%s", cli->words[1], model->name,
+                   model->param_total, (long long)epoch, final && best ? ", the best" : after,
                    final ? "" : " (the job is not done)");
         return;
     }

@@ -218,6 +218,27 @@ static void print_class(const cJSON *json, const cJSON *spec)
         print_line("promise", broken);
 }
 
+/* What the validation says is the best epoch. */
+static void print_best(const cJSON *json, const cJSON *spec)
+{
+    const cJSON *best = cJSON_GetObjectItemCaseSensitive(json, "best");
+    const bool kept = strcmp(reply_text(spec, "keep"), "best") == 0;
+    char text[160];
+    double validation, test;
+    int64_t epoch;
+
+    if (!best || !reply_i64(best, "epoch", &epoch) ||
+        !reply_f64(best, "validation_accuracy", &validation))
+        return;
+    int used = snprintf(text, sizeof(text), "%lld: validation %.2f %%", (long long)epoch,
+                        100 * validation);
+    if (reply_f64(best, "test_accuracy", &test))
+        used += snprintf(text + used, sizeof(text) - (size_t)used, ", test %.2f %%", 100 * test);
+    snprintf(text + used, sizeof(text) - (size_t)used, "%s",
+             kept ? "; its model is kept" : "; the model is that of the last epoch");
+    print_line("best epoch", text);
+}
+
 /* "1600 train, 400 validation": what the job does with the training images, when it holds some out.
  */
 static void print_samples(const cJSON *json)
@@ -270,6 +291,7 @@ static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *wh
     print_progress(row);
     print_times(row);
     print_samples(json);
+    print_best(json, spec);
     print_class(json, spec);
     print_line("model hash", reply_text(json, "model_sha256"));
     print_parameters(spec);

@@ -83,10 +83,13 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->epochs = jobspec_epochs(spec);
     r->steps = (uint64_t)r->epoch_steps * (uint64_t)r->epochs;
     r->test = r->validation = MEASURED_NOTHING;
+    r->chosen = (struct run_chosen){-1, -1};
     if (slots < (uint32_t)spec->batch)
         slots = (uint32_t)spec->batch;
     r->theta = alloc_bytes(model->floats, sizeof(float));
     r->next = alloc_bytes(model->floats, sizeof(float));
+    if (spec->keep == KEEP_BEST)
+        r->chosen_theta = alloc_bytes(model->floats, sizeof(float));
     r->rank = alloc_bytes(n, sizeof(*r->rank));
     if (curriculum_counts_lapses(spec))
         r->lapses = alloc_bytes(n, sizeof(*r->lapses));
@@ -96,9 +99,10 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->weights = alloc_bytes((size_t)spec->batch, sizeof(*r->weights));
     r->round = round_create();
     r->reduce = reduce_create(model->floats, SUM_COUNT);
-    if (!r->theta || !r->next || !r->rank || (curriculum_counts_lapses(spec) && !r->lapses) ||
-        !r->scores || !r->slots || !r->ids || !r->weights || !r->round || !r->reduce ||
-        make_segments(r) < 0 || make_vectors(r) < 0 || run_ascent_create(r) < 0 ||
+    if (!r->theta || !r->next || (spec->keep == KEEP_BEST && !r->chosen_theta) || !r->rank ||
+        (curriculum_counts_lapses(spec) && !r->lapses) || !r->scores || !r->slots || !r->ids ||
+        !r->weights || !r->round || !r->reduce || make_segments(r) < 0 || make_vectors(r) < 0 ||
+        run_ascent_create(r) < 0 ||
         curriculum_begin(in->order, in->excluded, in->excluded_count, r->use, n, r->rank) < 0) {
         run_free(r);
         return -ENOMEM;
@@ -127,6 +131,7 @@ void run_free(struct run *r)
     free(r->class_names);
     free(r->theta);
     free(r->next);
+    free(r->chosen_theta);
     run_ascent_free(r);
     for (int i = 0; i < RUN_VECTORS_MAX; i++)
         free(r->vectors[i]);
@@ -146,6 +151,8 @@ struct run_state run_state(struct run *r)
     return (struct run_state){
         .cursor = &r->cursor,
         .theta = r->theta,
+        .chosen = r->chosen_theta ? &r->chosen : NULL,
+        .chosen_theta = r->chosen_theta,
         .vector_names = run_vectors(r->spec),
         .vectors = r->vectors,
         .floats = r->model->floats,
@@ -413,6 +420,14 @@ uint32_t run_reissued(const struct run *r)
 const float *run_theta(const struct run *r)
 {
     return r->theta;
+}
+
+const float *run_model(const struct run *r, int64_t *ret_epochs)
+{
+    const bool chosen = r->chosen_theta && r->chosen.epoch >= 0;
+
+    *ret_epochs = chosen ? (int64_t)r->chosen.epoch + 1 : r->cursor.epoch;
+    return chosen ? r->chosen_theta : r->theta;
 }
 
 const float *run_round_theta(const struct run *r)

@@ -66,10 +66,17 @@ struct run_cursor {
     double lr;              /* of the last update */
     double seconds;         /* spent in the open epoch so far */
 };
+/* The epoch whose model is the job's where keep is best. */
+struct run_chosen {
+    double epoch;    /* at whose end it was; -1: none was validated yet */
+    double accuracy; /* of its validation */
+};
 /* The arrays that make up a run's state, for writing and reading checkpoints; owned by the run. */
 struct run_state {
     struct run_cursor *cursor;
     float *theta;                    /* [floats] */
+    struct run_chosen *chosen;       /* NULL: the job keeps its last model */
+    float *chosen_theta;             /* [floats], or NULL with it */
     const char *const *vector_names; /* run_vectors */
     float *const *vectors;           /* one a name: [floats] */
     size_t floats;
@@ -183,9 +190,12 @@ int64_t run_job(const struct run *r);
 int64_t run_incarnation(const struct run *r);
 uint64_t run_step(const struct run *r);
 enum phase run_phase(const struct run *r);
-uint32_t run_shards(const struct run *r);          /* of the open round */
-uint32_t run_reissued(const struct run *r);        /* shards leased again, all rounds of this run */
-const float *run_theta(const struct run *r);       /* of the step */
+uint32_t run_shards(const struct run *r);    /* of the open round */
+uint32_t run_reissued(const struct run *r);  /* shards leased again, all rounds of this run */
+const float *run_theta(const struct run *r); /* of the step */
+/* The model that people get: that of the chosen epoch once there is one, else theta. *ret_epochs:
+ * how many epochs it was trained for. */
+const float *run_model(const struct run *r, int64_t *ret_epochs);
 const float *run_round_theta(const struct run *r); /* of the open round: in a descent, theta hat */
 const struct schedule *run_schedule(const struct run *r); /* of the open epoch */
 /* JSON list: the meanings of the model's outputs. Weights that are only measured keep their own

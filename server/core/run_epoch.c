@@ -118,6 +118,7 @@ int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
         run_epoch_done(ret);
         return rc;
     }
+    run_choose(r);
     *c = (struct run_cursor){.epoch = c->epoch + 1, .step = c->step, .lr = c->lr};
     return 0;
 }

@@ -68,6 +68,8 @@ struct run {
     uint32_t train_start_step;
     double work_done, work_ms;
     int64_t start_ms;
+    struct run_chosen chosen;
+    float *chosen_theta;              /* [floats] at its end; NULL: the job keeps its last model */
     struct measured test, validation; /* of the last round of each; NAN before */
 };
 
@@ -97,6 +99,8 @@ void run_average_statistics(struct run *r, const float *grad);
 uint32_t run_list(struct run *r, enum phase phase);
 /* Takes what the round has measured into the run. */
 void run_take_measured(struct run *r);
+/* At the end of an epoch: is it the best so far? */
+void run_choose(struct run *r);
 /* Samples that are measured in all epochs from the open one on. */
 double run_measured_left(const struct run *r);
 

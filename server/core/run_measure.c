@@ -1,6 +1,8 @@
 /* The rounds that measure: the sweep over what is trained on, the validation, the test. Held-out
  * samples (core/split.h) are measured by their own round only: sweeps, ranks and the mean gap do
  * not know them. */
+#include <string.h>
+
 #include "server/core/run_internal.h"
 
 /* The samples a sweep has to measure: all that are not held out, or with the train source those not
@@ -66,6 +68,14 @@ void run_take_measured(struct run *r)
     else
         for (uint32_t i = 0; i < r->slot_count; i++)
             r->scores[r->ids[i]] = r->slots[i];
+}
+
+void run_choose(struct run *r)
+{
+    if (!r->chosen_theta || !(r->validation.accuracy > r->chosen.accuracy))
+        return;
+    r->chosen = (struct run_chosen){(double)r->cursor.epoch, r->validation.accuracy};
+    memcpy(r->chosen_theta, r->theta, r->model->floats * sizeof(*r->theta));
 }
 
 double run_measured_left(const struct run *r)

@@ -44,6 +44,7 @@ size_t run_memory(const struct jobspec *spec, const struct model *model, const s
     if (slots < (size_t)spec->batch)
         slots = (size_t)spec->batch;
     vectors += run_ascent_vectors(spec);
+    vectors += spec->keep == KEEP_BEST;
     for (const char *const *names = run_vectors(spec); *names; names++)
         vectors++;
     /* At most every second shard can wait for a sibling. */

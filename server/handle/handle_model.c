@@ -38,6 +38,8 @@ static void reply_model(struct request *rq, struct job *job, int64_t epoch, uint
     cJSON_AddNumberToObject(out, "epoch", (double)epoch);
     cJSON_AddNumberToObject(out, "step", (double)step);
     cJSON_AddBoolToObject(out, "final", job->rec.state == JOB_DONE);
+    if (job->spec.keep == KEEP_BEST && epoch > 0)
+        cJSON_AddBoolToObject(out, "best", true);
     cJSON_AddStringToObject(out, "sha256", hash);
     cJSON_AddItemToObject(out, "model", cJSON_Duplicate(job->spec.model, true));
     cJSON_AddItemToObject(out, "input", cJSON_CreateDoubleArray(dims, 3));
@@ -72,12 +74,15 @@ static void model_done_reply(struct op *op)
     struct model_args *a = op->arg;
     struct job *job;
     int rc = op->rc < 0 ? op->rc : jobs_find(op->service->jobs, a->job, &job, &op->why);
+    int64_t epochs;
 
-    if (rc < 0)
+    if (rc < 0) {
         request_fail(op->rq, rc, &op->why);
-    else
-        reply_model(op->rq, job, checkpoint_epoch(a->checkpoint), checkpoint_step(a->checkpoint),
-                    checkpoint_theta(a->checkpoint), checkpoint_class_names(a->checkpoint));
+    } else {
+        const float *theta = checkpoint_model(a->checkpoint, &epochs);
+        reply_model(op->rq, job, epochs, checkpoint_step(a->checkpoint), theta,
+                    checkpoint_class_names(a->checkpoint));
+    }
     model_free(a);
 }
 
@@ -103,7 +108,7 @@ static void piece_work(struct op *op)
         return;
     }
     state_dir_checkpoint(path, op->service->dir, a->job, list[i].file);
-    op->rc = checkpoint_read_theta(path, &a->shape, (size_t)a->offset, (size_t)a->bytes, a->piece,
+    op->rc = checkpoint_read_model(path, &a->shape, (size_t)a->offset, (size_t)a->bytes, a->piece,
                                    &op->why);
 }
 
@@ -164,7 +169,7 @@ static void get_piece(struct request *rq, struct model_args *a)
 void handle_model_get(struct request *rq)
 {
     struct job *job;
-    int64_t number;
+    int64_t number, epochs;
     struct errbuf why;
     int rc = field_i64(rq->message.json, "model.get", "job", true, 1, INT32_MAX, &number, &why);
 
@@ -178,8 +183,8 @@ void handle_model_get(struct request *rq)
     }
     bool piece = cJSON_HasObjectItem(rq->message.json, "offset");
     if (!piece && job->run && !run_in_pieces(job->run)) {
-        reply_model(rq, job, run_progress(job->run).epoch, run_step(job->run), run_theta(job->run),
-                    run_class_names(job->run));
+        const float *theta = run_model(job->run, &epochs);
+        reply_model(rq, job, epochs, run_step(job->run), theta, run_class_names(job->run));
         return;
     }
     struct model_args *a = xcalloc(1, sizeof(*a));

@@ -67,6 +67,7 @@ static int take_weights(struct service *server, struct submission *s, struct err
 {
     struct job *job = s->job;
     struct checkpoint *c = NULL;
+    int64_t epochs;
     int rc;
 
     if (job->spec.weights.kind != GIVEN_JOB)
@@ -85,7 +86,8 @@ static int take_weights(struct service *server, struct submission *s, struct err
                       job_state_names[s->weights_from]);
     if (rc == 0)
         rc = attached_write_weights(server->dir, job->rec.uuid, &job->spec.weights, &job->model,
-                                    checkpoint_theta(c), &s->weights_say, &s->attached, why);
+                                    checkpoint_model(c, &epochs), &s->weights_say, &s->attached,
+                                    why);
     checkpoint_free(c);
     return rc;
 }

@@ -225,6 +225,7 @@ struct checkpoint_shape job_checkpoint_shape(const struct job *job)
         .samples = job->data->samples,
         .vectors = run_vectors(&job->spec),
         .lapses = curriculum_counts_lapses(&job->spec),
+        .chosen = job->spec.keep == KEEP_BEST,
         .scaling = scaling_of_model(&job->model),
     };
 }

@@ -67,6 +67,30 @@ static int epochs(struct query *q, int64_t job, int64_t from, cJSON *out, struct
     return rc < 0 ? rc : 0;
 }
 
+/* The epoch with the highest validation accuracy, as run_choose picks it. */
+static int best_epoch(struct query *q, int64_t job, cJSON *out, struct errbuf *why)
+{
+    static const char *const names[] = {"epoch", "validation_accuracy", "test_accuracy",
+                                        "adv_accuracy"};
+    sqlite3_stmt *stmt;
+    int rc = db_query(&q->difficulty,
+                      "SELECT epoch, validation_accuracy, test_accuracy, adv_accuracy FROM epoch"
+                      " WHERE job_id = ?1 AND state = 'committed' AND validation_accuracy IS NOT"
+                      " NULL ORDER BY validation_accuracy DESC, epoch LIMIT 1",
+                      DB_ARGS(DB_I(job)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_step(&q->difficulty, stmt, why);
+    if (rc > 0) {
+        cJSON *best = cJSON_AddObjectToObject(out, "best");
+        for (int i = 0; i < (int)(sizeof(names) / sizeof(names[0])); i++)
+            query_add_number(best, names[i], stmt, i);
+    }
+    sqlite3_finalize(stmt);
+    return rc < 0 ? rc : 0;
+}
+
 int query_epochs(struct query *q, int64_t job, int64_t from, cJSON **ret, struct errbuf *why)
 {
     cJSON *out = cJSON_CreateObject();
@@ -74,6 +98,8 @@ int query_epochs(struct query *q, int64_t job, int64_t from, cJSON **ret, struct
 
     if (rc == 0)
         rc = epochs(q, job, from, out, why);
+    if (rc == 0)
+        rc = best_epoch(q, job, out, why);
     return query_end(&q->difficulty, rc, out, ret);
 }
 

@@ -23,13 +23,24 @@ enum {
 };
 
 /* The vectors come last; their number and names depend on the job, and so does the
- * presence of lapses. */
-enum { PART_CURSOR, PART_THETA, PART_RANK, PART_VALUES, PART_CLASSES, PART_LAPSES, PART_VECTORS };
+ * presence of lapses and of a chosen epoch. */
+enum {
+    PART_CURSOR,
+    PART_THETA,
+    PART_RANK,
+    PART_VALUES,
+    PART_CLASSES,
+    PART_LAPSES,
+    PART_CHOSEN,
+    PART_CHOSEN_THETA,
+    PART_VECTORS
+};
 #define PARTS_MAX (PART_VECTORS + RUN_VECTORS_MAX)
 
-enum part_rows { ROWS_CURSOR, ROWS_FLOATS, ROWS_SAMPLES };
+enum part_rows { ROWS_CURSOR, ROWS_FLOATS, ROWS_SAMPLES, ROWS_CHOSEN };
 
 #define LAPSES_COLUMNS (sizeof(struct lapses) / sizeof(uint32_t))
+#define CHOSEN_WORDS (sizeof(struct run_chosen) / sizeof(double))
 
 static const struct part {
     const char *name; /* NULL: of the vector */
@@ -43,6 +54,8 @@ static const struct part {
     [PART_VALUES] = {"open_scores", DTYPE_F64, ROWS_SAMPLES, 4},
     [PART_CLASSES] = {"open_classes", DTYPE_U32, ROWS_SAMPLES, 3},
     [PART_LAPSES] = {"lapses", DTYPE_U32, ROWS_SAMPLES, LAPSES_COLUMNS},
+    [PART_CHOSEN] = {"chosen", DTYPE_F64, ROWS_CHOSEN, 0},
+    [PART_CHOSEN_THETA] = {"chosen_theta", DTYPE_F32, ROWS_FLOATS, 0},
     [PART_VECTORS] = {NULL, DTYPE_F32, ROWS_FLOATS, 0},
 };
 
@@ -62,7 +75,9 @@ static const struct part *part_of(int i)
 /* Do checkpoints of this shape have the part? */
 static bool part_used(const struct checkpoint *c, int i)
 {
-    return i != PART_LAPSES || c->shape.lapses;
+    return i == PART_LAPSES                             ? c->shape.lapses
+           : i == PART_CHOSEN || i == PART_CHOSEN_THETA ? c->shape.chosen
+                                                        : true;
 }
 
 static size_t part_rows(const struct checkpoint *c, int i)
@@ -71,6 +86,7 @@ static size_t part_rows(const struct checkpoint *c, int i)
         [ROWS_CURSOR] = CURSOR_WORDS,
         [ROWS_FLOATS] = c->shape.floats,
         [ROWS_SAMPLES] = c->shape.samples,
+        [ROWS_CHOSEN] = CHOSEN_WORDS,
     };
 
     return rows[part_of(i)->rows];
@@ -135,6 +151,8 @@ static void run_parts(const struct run_state *s, void *ret[PARTS_MAX])
     ret[PART_THETA] = s->theta;
     ret[PART_RANK] = s->rank;
     ret[PART_LAPSES] = s->lapses;
+    ret[PART_CHOSEN] = s->chosen;
+    ret[PART_CHOSEN_THETA] = s->chosen_theta;
     for (int i = 0; s->vector_names[i]; i++)
         ret[PART_VECTORS + i] = s->vectors[i];
 }
@@ -142,9 +160,9 @@ static void run_parts(const struct run_state *s, void *ret[PARTS_MAX])
 struct checkpoint *checkpoint_take(struct run *r, int64_t now_ms)
 {
     struct run_state s = run_state(r);
-    struct checkpoint *c = checkpoint_new(
-        &(struct checkpoint_shape){s.floats, s.samples, s.vector_names, .lapses = s.lapses != NULL,
-                                   .scaling = scaling_of_model(s.model)});
+    struct checkpoint *c = checkpoint_new(&(struct checkpoint_shape){
+        s.floats, s.samples, s.vector_names, .lapses = s.lapses != NULL, .chosen = s.chosen != NULL,
+        .scaling = scaling_of_model(s.model)});
     void *from[PARTS_MAX];
 
     if (!c)
@@ -200,9 +218,13 @@ uint64_t checkpoint_step(const struct checkpoint *c)
     return c->cursor.step;
 }
 
-const float *checkpoint_theta(const struct checkpoint *c)
+const float *checkpoint_model(const struct checkpoint *c, int64_t *ret_epochs)
 {
-    return c->data[PART_THETA];
+    const struct run_chosen *chosen = c->data[PART_CHOSEN];
+    const bool chose = chosen && chosen->epoch >= 0;
+
+    *ret_epochs = chose ? (int64_t)chosen->epoch + 1 : c->cursor.epoch;
+    return c->data[chose ? PART_CHOSEN_THETA : PART_THETA];
 }
 
 const char *checkpoint_class_names(const struct checkpoint *c)
@@ -212,7 +234,9 @@ const char *checkpoint_class_names(const struct checkpoint *c)
 
 void checkpoint_model_hash(const struct checkpoint *c, char ret[SHA256_HEX])
 {
-    sha256_hex_of(c->data[PART_THETA], c->shape.floats * sizeof(float), ret);
+    int64_t epochs;
+
+    sha256_hex_of(checkpoint_model(c, &epochs), c->shape.floats * sizeof(float), ret);
 }
 
 static void cursor_pack(const struct run_cursor *c, double words[CURSOR_WORDS])
@@ -304,6 +328,14 @@ static int read_said(const struct safetensors *st, struct checkpoint *c, struct 
     return 0;
 }
 
+static int check_chosen(const struct run_chosen *chosen, struct errbuf *why)
+{
+    if (chosen && !(chosen->epoch >= -1 && chosen->epoch < EPOCHS_MAX))
+        return err_set(why, -EINVAL, "the chosen epoch is %g, allowed is -1 to %d", chosen->epoch,
+                       EPOCHS_MAX - 1);
+    return 0;
+}
+
 static int read_parts(const struct safetensors *st, struct checkpoint *c, struct errbuf *why)
 {
     const char *format = safetensors_meta_get(st, "format");
@@ -326,6 +358,8 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
         memcpy(c->data[i], t->data, t->bytes);
     }
     int rc = read_said(st, c, why);
+    if (rc == 0)
+        rc = check_chosen(c->data[PART_CHOSEN], why);
     if (rc < 0)
         return rc;
     return cursor_unpack(c->data[PART_CURSOR], &c->cursor, why);
@@ -372,20 +406,40 @@ out:
     return rc;
 }
 
-int checkpoint_read_theta(const char *path, const struct checkpoint_shape *shape, size_t offset,
+/* The part of a file that has the model which people get. */
+static int model_part(const struct safetensors *st, const struct checkpoint_shape *shape,
+                      struct errbuf *why)
+{
+    const struct tensor *t;
+    struct run_chosen chosen;
+
+    if (!shape->chosen)
+        return PART_THETA;
+    int rc = safetensors_need(st, parts[PART_CHOSEN].name, DTYPE_F64, 1, &t, why);
+    if (rc == 0 && t->bytes != sizeof(chosen))
+        rc = err_set(why, -EINVAL, "chosen has %zu bytes, expected %zu", t->bytes, sizeof(chosen));
+    if (rc < 0)
+        return rc;
+    memcpy(&chosen, t->data, sizeof(chosen));
+    return chosen.epoch >= 0 ? PART_CHOSEN_THETA : PART_THETA;
+}
+
+int checkpoint_read_model(const char *path, const struct checkpoint_shape *shape, size_t offset,
                           size_t bytes, void *out, struct errbuf *why)
 {
     const size_t whole = shape->floats * sizeof(float);
     struct safetensors st = {0};
     const struct tensor *t;
-    int rc;
+    int rc, part = PART_THETA;
 
     if (offset > whole || bytes > whole - offset)
         return err_set(why, -EINVAL, "the request is for %zu bytes from %zu, theta has %zu", bytes,
                        offset, whole);
     rc = safetensors_open(path, &st, why);
     if (rc == 0)
-        rc = safetensors_need(&st, parts[PART_THETA].name, DTYPE_F32, 1, &t, why);
+        rc = part = model_part(&st, shape, why);
+    if (rc >= 0)
+        rc = safetensors_need(&st, parts[part].name, DTYPE_F32, 1, &t, why);
     if (rc == 0 && t->bytes != whole)
         rc = err_set(why, -EINVAL, "theta has %zu bytes, expected %zu", t->bytes, whole);
     if (rc == 0)

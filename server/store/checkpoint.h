@@ -15,7 +15,7 @@ struct checkpoint *checkpoint_take(struct run *r, int64_t now_ms);
 void checkpoint_free(struct checkpoint *c); /* NULL is fine */
 int64_t checkpoint_epoch(const struct checkpoint *c);
 uint64_t checkpoint_step(const struct checkpoint *c);
-/* SHA-256 of theta: the identity of a model. */
+/* SHA-256 of checkpoint_model: the identity of a model. */
 void checkpoint_model_hash(const struct checkpoint *c, char ret[SHA256_HEX]);
 
 /* Atomic and durable; ret_sha256 is that of the file. 0 or -errno. */
@@ -28,6 +28,7 @@ struct checkpoint_shape {
     uint32_t samples;
     const char *const *vectors; /* run_vectors */
     bool lapses;                /* curriculum_counts_lapses */
+    bool chosen;                /* keep is best */
     struct scaling scaling;     /* with which theta was trained; no channels: not compared */
 };
 /* Bytes of memory that a copy of this shape takes. */
@@ -36,15 +37,16 @@ size_t checkpoint_memory(const struct checkpoint_shape *shape);
  * the file is not a checkpoint of this shape. */
 int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
                     struct checkpoint **ret, struct errbuf *why);
-/* Copies `bytes` bytes of theta, from `offset` on, out of a file of this shape that was read
- * before: does not check its hash again. -EINVAL when theta does not have them, else as
+/* Copies `bytes` bytes of checkpoint_model, from `offset` on, out of a file of this shape that was
+ * read before: does not check its hash again. -EINVAL when theta does not have them, else as
  * checkpoint_read.
  */
-int checkpoint_read_theta(const char *path, const struct checkpoint_shape *shape, size_t offset,
+int checkpoint_read_model(const char *path, const struct checkpoint_shape *shape, size_t offset,
                           size_t bytes, void *out, struct errbuf *why);
 /* Puts the state into a run that was created but not started. */
 void checkpoint_restore(const struct checkpoint *c, struct run *r);
-const float *checkpoint_theta(const struct checkpoint *c);
+/* The model that people get, as run_model. */
+const float *checkpoint_model(const struct checkpoint *c, int64_t *ret_epochs);
 /* As run_class_names of the run from which it was taken; NULL: not known. */
 const char *checkpoint_class_names(const struct checkpoint *c);
 

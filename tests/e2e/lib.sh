@@ -169,7 +169,7 @@ gate_holds() { [ -e "$world/$1.rule.held" ]; }
 
 # --- jobs ---
 
-domain_pictures() { PYTHONDONTWRITEBYTECODE=1 python3 "$(dirname "${BASH_SOURCE[0]}")/domains.py" "$1"; }
+domain_pictures() { PYTHONDONTWRITEBYTECODE=1 python3 "$(dirname "${BASH_SOURCE[0]}")/domains.py" "$@"; }
 # Hands a job file in and prints its number.
 submit() { json "$(steppe submit "$1" --json)" '$.job'; }
 row() { steppe show "$1" --json; }                     # all that is known of a job, JSON

@@ -41,8 +41,8 @@ static const char *const specs[SCENARIO_SPECS] = {
     "\"curriculum\":{\"measure\":\"random\",\"balance\":\"none\"}}",
     "{" MODEL "\"epochs\":5,\"batch\":30,\"shard\":10,\"curriculum\":{\"mode\":\"both\","
     "\"measure\":\"grad_norm\",\"pacing\":\"root\"},\"optimizer\":{\"schedule\":\"step\"}}",
-    "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":6,\"score\":{\"source\":\"train\"},"
-    "\"test_domains\":[\"domain-1\"],\"validation\":{\"share\":0.2},"
+    "{" MODEL "\"epochs\":4,\"batch\":18,\"shard\":6,\"score\":{\"source\":\"train\"},"
+    "\"test_domains\":[\"domain-1\"],\"validation\":{\"share\":0.2},\"keep\":\"best\","
     "\"sam\":{\"interval\":2},\"optimizer\":{\"nesterov\":true,\"warmup\":0.25}}",
     "{" MODEL "\"epochs\":2,\"batch\":16,\"shard\":4,\"sam\":{\"scope\":\"batch\"},"
     "\"validation\":{\"share\":0.2},\"curriculum\":{\"full_at\":1}}",

@@ -385,6 +385,7 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(c->final == d->final && c->full_at == d->full_at && c->warmup == d->warmup);
     ASSERT(c->smoothing == d->smoothing && c->diversity == d->diversity);
     ASSERT(a->validation.share == b->validation.share);
+    ASSERT_EQ(a->keep, b->keep);
     assert_same_names(&a->validation.domains, &b->validation.domains);
     assert_same_names(&a->train_domains, &b->train_domains);
     assert_same_names(&a->test_domains, &b->test_domains);
@@ -426,7 +427,7 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"mixup\": 0.2",
         "\"curriculum\": {\"mode\": \"spl_hard\", \"measure\": \"loss\", \"balance\": \"none\","
         "\"diversity\": 0.30000000000000004}",
-        "\"validation\": {\"share\": 0.30000000000000004}",
+        "\"validation\": {\"share\": 0.30000000000000004}, \"keep\": \"best\"",
         "\"train_domains\": [\"art painting\", \"x\"], \"test_domains\": [\"sketch\"],"
         "\"validation\": {\"domains\": [\"photo\"]}",
     };

@@ -165,6 +165,7 @@ TEST(a_domain_has_one_use)
          "train_domains and validation.domains both name \"c\""},
         {"\"validation\": {\"domains\": [\"c\"], \"share\": 0.5}",
          "validation has domains and a share of 0.5; it takes one of them"},
+        {"\"keep\": \"best\"", "keep is best, but nothing validates"},
         {"\"validation\": {\"domain\": [\"c\"]}", "did you mean \"domains\"?"},
     };
 

@@ -380,6 +380,10 @@ static inline void restore(struct run *to, struct run *from)
         memcpy(b.vectors[i], a.vectors[i], a.floats * sizeof(float));
     memcpy(b.rank, a.rank, a.samples * sizeof(*a.rank));
     memcpy(b.scores, a.scores, a.samples * sizeof(*a.scores));
+    if (a.chosen) {
+        *b.chosen = *a.chosen;
+        memcpy(b.chosen_theta, a.chosen_theta, a.floats * sizeof(*a.chosen_theta));
+    }
     if (a.lapses)
         memcpy(b.lapses, a.lapses, a.samples * sizeof(*a.lapses));
 }

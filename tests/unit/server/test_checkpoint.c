@@ -2,12 +2,14 @@
 #include <unistd.h>
 
 #include "common/safetensors.h"
+#include "server/core/split.h"
 #include "server/store/checkpoint.h"
 #include "tests/unit/server/run_fixture.h"
 
 static const struct drive plain = {.seed = 1, .want_max = 4};
 #define ADAM_JOB ", \"optimizer\": {\"name\": \"adamw\", \"schedule\": \"step\", \"clip\": 0.5}"
 #define FSAM_JOB ADAM_JOB ", \"sam\": {\"name\": \"fsam\"}"
+#define BEST_JOB SWEEP_JOB ", \"validation\": {\"share\": 0.25}, \"keep\": \"best\""
 static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB,      ADAM_JOB,
                                    SWEEP_JOB, FORGETTING_JOB, FSAM_JOB};
 static const char *const middles[] = {"relu", "relu", "relu", "batchnorm", "relu", "batchnorm"};
@@ -17,7 +19,8 @@ static struct checkpoint_shape shape_of(const struct fixture *f)
     return (struct checkpoint_shape){.floats = f->model.floats,
                                      .samples = SAMPLES,
                                      .vectors = run_vectors(&f->spec),
-                                     .lapses = curriculum_counts_lapses(&f->spec)};
+                                     .lapses = curriculum_counts_lapses(&f->spec),
+                                     .chosen = f->spec.keep == KEEP_BEST};
 }
 
 /* A run that has closed `rounds` rounds; what it left behind is in o. */
@@ -157,15 +160,61 @@ TEST(it_says_where_it_is_and_which_model_it_holds)
     struct run *r = run_to(f, STEPS + 2 + 1, &o); /* an epoch with its sweep and test, one step */
     struct checkpoint *c = through_file(r, f);
     char hash[SHA256_HEX], want[SHA256_HEX];
+    int64_t epochs;
 
     ASSERT_EQ(1, checkpoint_epoch(c));
     ASSERT_EQ(STEPS + 1, checkpoint_step(c));
     checkpoint_model_hash(c, hash);
     sha256_hex_of(run_theta(r), f->model.floats * sizeof(float), want);
     ASSERT_STR(want, hash);
-    ASSERT_MEM(run_theta(r), checkpoint_theta(c), f->model.floats * sizeof(float));
+    ASSERT_MEM(run_theta(r), checkpoint_model(c, &epochs), f->model.floats * sizeof(float));
+    ASSERT_EQ(1, epochs);
     checkpoint_free(c);
     run_free(r);
+    fixture_free(f);
+}
+
+/* Whatever it is that goes on: the chosen epoch and its model are those of an undisturbed run. */
+TEST(the_best_model_is_kept_from_round_to_round)
+{
+    struct fixture *f = fixture_create(BEST_JOB);
+    uint8_t use[SAMPLES];
+    struct outcome o;
+    int64_t want_epochs, epochs;
+    size_t bytes = f->model.floats * sizeof(float);
+    float *piece = xmalloc(bytes);
+
+    for (uint32_t i = 0; i < SAMPLES; i++)
+        use[i] = i % 4 == 1 ? USE_VALIDATION : USE_TRAIN;
+    f->in.use = use;
+    int rounds = rounds_of(f);
+    struct run *whole = run_to(f, rounds, &o);
+    const float *want = run_model(whole, &want_epochs);
+    ASSERT(want != run_theta(whole) && want_epochs >= 1);
+    for (int at = 0; at <= rounds; at += 3) {
+        struct run *before = run_to(f, at, &o), *after = fixture_run(f, 2);
+        struct checkpoint *c = through_file(before, f);
+        const struct checkpoint_shape shape = shape_of(f);
+        struct errbuf why;
+        int64_t had;
+
+        const float *model = run_model(before, &had);
+        ASSERT_MEM(model, checkpoint_model(c, &epochs), bytes);
+        ASSERT_EQ(had, epochs);
+        ASSERT_OK(checkpoint_read_model(test_path("c.safetensors"), &shape, 0, bytes, piece, &why),
+                  why);
+        ASSERT_MEM(model, piece, bytes);
+        checkpoint_restore(c, after);
+        ASSERT_EQ(0, run_start(after, 0));
+        drive_on(after, f, &plain, &o);
+        ASSERT_MEM(want, run_model(after, &epochs), bytes);
+        ASSERT_EQ(want_epochs, epochs);
+        checkpoint_free(c);
+        run_free(before);
+        run_free(after);
+    }
+    free(piece);
+    run_free(whole);
     fixture_free(f);
 }
 

@@ -167,3 +167,43 @@ TEST(a_run_goes_on_from_its_validation)
     run_free(again);
     fixture_free(f);
 }
+
+/* Written out: the model at the end of the epoch with the highest validation accuracy, the earlier
+ * of equal ones; what the test says plays no part. */
+TEST(the_best_epoch_is_kept)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct fixture *f =
+            fixture_create(SWEEP_JOB ", \"validation\": {\"share\": 0.25}, \"keep\": \"best\"");
+        const size_t bytes = f->model.floats * sizeof(float);
+        float *best = xmalloc(bytes);
+        double accuracy = -1;
+        int64_t epoch = -1, epochs;
+        uint8_t use[SAMPLES];
+        struct run_epoch e;
+
+        f->spec.seed = seed;
+        hold(f, use, true);
+        struct run *r = started(f);
+        ASSERT(run_model(r, &epochs) == run_theta(r));
+        ASSERT_EQ(0, epochs);
+        while (!run_finished(r)) {
+            float *theta = xmalloc(bytes);
+            memcpy(theta, run_theta(r), bytes);
+            if (drive_round(r, f, &plain, &e) == RUN_EPOCH) {
+                if (e.record.validation_accuracy > accuracy) {
+                    accuracy = e.record.validation_accuracy;
+                    epoch = e.record.epoch;
+                    memcpy(best, theta, bytes);
+                }
+                run_epoch_done(&e);
+                ASSERT_MEM(best, run_model(r, &epochs), bytes);
+                ASSERT_EQ(epoch + 1, epochs);
+            }
+            free(theta);
+        }
+        free(best);
+        run_free(r);
+        fixture_free(f);
+    }
+}
