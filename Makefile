@@ -66,7 +66,8 @@ SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinka
              opendir readdir dirfd closedir getrandom halves_create \
              data_file_read task_key_job run_result run_start run_advance round_wants round_finish \
              store_fold store_epoch_hash store_checkpoint_add store_epochs_drop \
-             store_job_insert store_job_update store_job_remove store_jobs_load
+             store_job_insert store_job_update store_job_remove store_jobs_load \
+             store_study_put store_study_remove store_studies_load
 sim_libs := $(call pkg,--libs,sqlite3) $(common_libs) $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPS))
 
 BIN := $(B)/steppe-server $(B)/steppe-worker $(B)/steppe

@@ -6,7 +6,7 @@
 #include "server/core/student.h"
 
 const char *const verdict_names[] = {
-    [VERDICT_NO_PAIR] = "no pair yet",
+    [VERDICT_NO_PAIR] = "no pair",
     [VERDICT_ONE_PAIR] = "one seed: no interval",
     [VERDICT_NOISE] = "inside the noise",
     [VERDICT_ABOVE] = "above",

@@ -14,9 +14,12 @@ typedef char study_name[STUDY_ARM_BYTES];
 struct study_job {
     int arm, data; /* indices */
     uint64_t seed;
-    int64_t job;          /* 0: it does not exist yet */
-    enum job_state state; /* of a copy that was made for a question */
-    char *described;      /* what it was made from (common/studyfile.h), owned; NULL in a copy */
+    int64_t job; /* 0: it does not exist yet */
+    /* Of a copy that was made for a question: its state, and whether the model that it keeps is
+     * that of the epoch with the best validation accuracy. */
+    enum job_state state;
+    bool best;
+    char *described; /* what it was made from (common/studyfile.h), owned; NULL in a copy */
 };
 
 struct study {

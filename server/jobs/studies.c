@@ -223,7 +223,10 @@ struct study *studies_look(const struct studies *studies, const struct study *st
 {
     struct study *copy = study_copy(study);
 
-    for (int i = 0; i < copy->job_count; i++)
+    for (int i = 0; i < copy->job_count; i++) {
+        const struct job *job = job_at(studies, &copy->jobs[i]);
         copy->jobs[i].state = state_of(studies, &copy->jobs[i]);
+        copy->jobs[i].best = job && job->spec.keep == KEEP_BEST;
+    }
     return copy;
 }

@@ -14,10 +14,11 @@
 /* What is compared; a row here is all that a figure needs. */
 static const struct metric {
     const char *name; /* in replies, and as a column of epoch */
-    bool higher_is_better;
+    bool higher_is_better, by_ascent;
 } metrics[] = {
-    {"test_accuracy", true}, {"adv_accuracy", true}, {"validation_accuracy", true},
-    {"sharpness", false},    {"test_loss", false},
+    {"test_accuracy", true, false},       {"adv_accuracy", true, false},
+    {"validation_accuracy", true, false}, {"sharpness", false, true},
+    {"test_loss", false, false},
 };
 #define METRICS (sizeof(metrics) / sizeof(metrics[0]))
 
@@ -30,16 +31,28 @@ const char *const query_curve_names[] = {"test_accuracy",
                                          "train_loss",
                                          NULL};
 
-/* Of one job: its figures in the last committed epoch that has them; NAN: none. */
+/* Of one job; NAN: none. */
 struct figures {
     int64_t epochs; /* committed */
     double at[METRICS];
 };
 
-static int read_figures(struct query *q, int64_t job, struct figures *ret, struct errbuf *why)
+/* Without an ascent the rise is 0, which says nothing of how flat it is there. */
+static double figure(sqlite3_stmt *stmt, size_t metric)
 {
-    char sql[400] = "SELECT epoch";
+    double v = db_real(stmt, (int)metric + 1);
+
+    return v == 0 && metrics[metric].by_ascent ? NAN : v;
+}
+
+/* Of the last committed epoch that has them; of a job that keeps its best epoch, of that one. */
+static int read_figures(struct query *q, const struct study_job *j, struct figures *ret,
+                        struct errbuf *why)
+{
+    char sql[512] = "SELECT (SELECT max(l.epoch) + 1 FROM epoch l WHERE l.job_id = ?1"
+                    " AND l.state = 'committed')";
     sqlite3_stmt *stmt;
+    bool all = false;
 
     for (size_t m = 0, used; m < METRICS; m++) {
         used = strlen(sql);
@@ -47,9 +60,9 @@ static int read_figures(struct query *q, int64_t job, struct figures *ret, struc
     }
     size_t used = strlen(sql);
     snprintf(sql + used, sizeof(sql) - used,
-             " FROM epoch WHERE job_id = ?1 AND state = 'committed' ORDER BY epoch DESC");
-    int rc = db_query(&q->difficulty, sql, DB_ARGS(DB_I(job)), &stmt, why);
-    bool all = false;
+             " FROM epoch WHERE job_id = ?1 AND state = 'committed' ORDER BY %s",
+             j->best ? "validation_accuracy DESC, epoch LIMIT 1" : "epoch DESC");
+    int rc = db_query(&q->difficulty, sql, DB_ARGS(DB_I(j->job)), &stmt, why);
 
     *ret = (struct figures){.epochs = 0};
     for (size_t m = 0; m < METRICS; m++)
@@ -57,12 +70,11 @@ static int read_figures(struct query *q, int64_t job, struct figures *ret, struc
     if (rc != 0)
         return rc;
     while (!all && (rc = db_step(&q->difficulty, stmt, why)) > 0) {
-        if (!ret->epochs)
-            ret->epochs = sqlite3_column_int64(stmt, 0) + 1;
+        ret->epochs = sqlite3_column_int64(stmt, 0);
         all = true;
         for (size_t m = 0; m < METRICS; m++) {
             if (isnan(ret->at[m]))
-                ret->at[m] = db_real(stmt, (int)m + 1);
+                ret->at[m] = figure(stmt, m);
             all = all && !isnan(ret->at[m]);
         }
     }
@@ -189,7 +201,7 @@ int query_study(struct query *q, const struct study *s, cJSON **ret, struct errb
     int rc = query_begin(q, &q->difficulty, true, why);
 
     for (int i = 0; rc == 0 && i < s->job_count; i++)
-        rc = read_figures(q, s->jobs[i].job, &f[i], why);
+        rc = read_figures(q, &s->jobs[i], &f[i], why);
     if (rc == 0)
         fill(s, f, out);
     free(f);

@@ -35,7 +35,13 @@ enum verb {
     REMOVE,
     PULL,
     SHOW,
-    MODEL
+    MODEL,
+    STUDY, /* behind the verbs of jobs */
+    STUDY_SHOW,
+    STUDY_PAUSE,
+    STUDY_RESUME,
+    STUDY_CANCEL,
+    STUDY_RM
 };
 
 static const char *const types[] = {
@@ -56,6 +62,12 @@ static const char *const types[] = {
     [PULL] = "",
     [SHOW] = "job.show",
     [MODEL] = "model.get",
+    [STUDY] = "study.submit",
+    [STUDY_SHOW] = "study.show",
+    [STUDY_PAUSE] = "study.pause",
+    [STUDY_RESUME] = "study.resume",
+    [STUDY_CANCEL] = "study.cancel",
+    [STUDY_RM] = "study.rm",
 };
 
 struct step {
@@ -68,6 +80,7 @@ struct person_job {
     char uuid[UUID_BYTES];
     int64_t number; /* 0: not known yet */
     bool paused;    /* by will */
+    int spec, like; /* its own, with whose result it ends; and the one that it was made from */
     char state[12];
     bool removing; /* was asked for */
 };
@@ -79,7 +92,10 @@ static struct {
     bool extra; /* something between: a job is resumed, the dataset imported again */
     enum verb extra_verb;
     int extra_job;
-    struct person_job jobs[SCENARIO_JOBS_MAX];
+    struct person_job
+        jobs[SCENARIO_JOBS_MAX + SCENARIO_STUDY_JOBS]; /* the study's behind the others */
+    int job_count;
+    char study_uuid[UUID_BYTES];
     struct person_file dataset, list;
 } me;
 
@@ -110,6 +126,19 @@ static void draw_verbs(int job)
         add(CANCEL, job, some_time());
 }
 
+static void draw_study(void)
+{
+    scenario_uuid(me.study_uuid);
+    add(STUDY, 0, some_time());
+    add(STUDY_SHOW, 0, 0);
+    if (world_chance(300)) {
+        add(STUDY_PAUSE, 0, some_time());
+        add(STUDY_RESUME, 0, some_time());
+    }
+    if (world_chance(150))
+        add(STUDY_CANCEL, 0, some_time());
+}
+
 static void draw_steps(void)
 {
     const struct scenario *p = scenario_get();
@@ -121,6 +150,7 @@ static void draw_steps(void)
         return;
     for (int i = 0; i < p->jobs; i++) {
         scenario_uuid(me.jobs[i].uuid);
+        me.jobs[i].spec = me.jobs[i].like = p->specs[i];
         if (p->specs[i] == SCENARIO_SPEC_LIST) {
             add(LIST_OFFER, i, 0);
             add(LIST_PUT, i, 0);
@@ -129,13 +159,18 @@ static void draw_steps(void)
         if (world_chance(500))
             draw_verbs(i);
     }
+    me.job_count = p->jobs;
+    if (p->study)
+        draw_study();
     for (int i = 0; i < p->jobs; i++)
         draw_verbs(i);
     add(LOOK, 0, 0);
     for (int i = 0; i < p->jobs && !p->undisturbed; i++)
         add(REMOVE, i, 0);
+    if (p->study && world_chance(300))
+        add(STUDY_RM, 0, 0);
     add(PULL, 0, SECOND);
-    for (int i = 0; i < p->jobs; i++) {
+    for (int i = 0; i < p->jobs + (p->study ? SCENARIO_STUDY_JOBS : 0); i++) {
         add(SHOW, i, 0);
         add(MODEL, i, 0);
     }
@@ -154,6 +189,37 @@ static cJSON *spec_of(int index)
     cJSON_AddStringToObject(list, "file", "list.safetensors");
     cJSON_AddStringToObject(list, "sha256", me.list.sha256);
     return json;
+}
+
+/* The arm "a" with seed 1 is the spec itself. */
+static cJSON *study_file(void)
+{
+    cJSON *json = cJSON_Parse(scenario_spec(scenario_get()->study_spec)), *seeds, *arms;
+
+    cJSON_AddStringToObject(json, "name", "st");
+    seeds = cJSON_AddArrayToObject(json, "seeds");
+    cJSON_AddItemToArray(seeds, cJSON_CreateNumber(1));
+    cJSON_AddItemToArray(seeds, cJSON_CreateNumber(2));
+    arms = cJSON_AddObjectToObject(json, "arms");
+    cJSON_AddItemToObject(arms, "a", cJSON_CreateObject());
+    cJSON_AddItemToObject(arms, "b", cJSON_Parse("{\"optimizer.lr\": 0.03}"));
+    cJSON_AddStringToObject(json, "control", "a");
+    return json;
+}
+
+static void ask_study(enum verb verb)
+{
+    cJSON *fields = cJSON_CreateObject();
+
+    if (verb == STUDY) {
+        cJSON_AddStringToObject(fields, "uuid", me.study_uuid);
+        cJSON_AddItemToObject(fields, "spec", study_file());
+    } else {
+        cJSON_AddStringToObject(fields, "study", "st");
+    }
+    for (int i = scenario_get()->jobs; i < me.job_count && verb != STUDY_SHOW; i++)
+        note("ask verb=%s job=%" PRId64, types[verb], me.jobs[i].number);
+    net_ask(&me.client, types[verb], fields, NULL, 0, "study=st");
 }
 
 static void fill(enum verb verb, const struct person_job *job, int index, cJSON *out,
@@ -186,6 +252,10 @@ static void fill(enum verb verb, const struct person_job *job, int index, cJSON 
 
 static void ask(enum verb verb, int index)
 {
+    if (verb >= STUDY) {
+        ask_study(verb);
+        return;
+    }
     struct person_job *job = &me.jobs[index];
     cJSON *fields = cJSON_CreateObject();
     struct tensor tensor;
@@ -250,6 +320,9 @@ static bool is_final(const char *state)
 static bool skips(const struct step *s)
 {
     const struct person_job *job = &me.jobs[s->job];
+
+    if (s->verb < STUDY && s->job >= me.job_count && s->job > 0)
+        return true; /* its study was gone before it was looked at */
 
     if (s->verb == REMOVE) /* what was asked for once is asked for until it is done */
         return strcmp(job->state, "cancelled") != 0 || (!job->removing && world_chance(500));
@@ -334,7 +407,7 @@ static void take_list(const struct message *m)
     me.extra = false;
     cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(m->json, "jobs"))
     {
-        for (int i = 0; i < scenario_get()->jobs; i++) {
+        for (int i = 0; i < me.job_count; i++) {
             struct person_job *job = &me.jobs[i];
             if (job->number != number(row, "job"))
                 continue;
@@ -368,8 +441,7 @@ static void take_list(const struct message *m)
 /* What is said of its input; the reader judges. */
 static void note_input(int index, const struct message *m)
 {
-    const bool written =
-        strstr(scenario_spec(scenario_get()->specs[index]), SCENARIO_INPUT) != NULL;
+    const bool written = strstr(scenario_spec(me.jobs[index].like), SCENARIO_INPUT) != NULL;
     const cJSON *mean = cJSON_GetObjectItemCaseSensitive(m->json, "mean");
     int notes = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(m->json, "notes"));
 
@@ -402,7 +474,7 @@ static void take_ack(enum verb verb, int index, const struct message *m)
 
     if (verb == SUBMIT) {
         job->number = number(row, "job");
-        note("submitted job=%" PRId64 " spec=%d", job->number, scenario_get()->specs[index]);
+        note("submitted job=%" PRId64 " spec=%d", job->number, job->spec);
     }
     if (verb == REMOVE)
         snprintf(job->state, sizeof(job->state), "removed");
@@ -416,6 +488,38 @@ static void take_ack(enum verb verb, int index, const struct message *m)
         me.extra = false, try_again(LOOK_US);
     else
         next();
+}
+
+/* The jobs of the study, which are jobs like others from now on. */
+static void take_study_jobs(const struct message *m)
+{
+    const cJSON *row, *job;
+
+    me.job_count = scenario_get()->jobs;
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(m->json, "rows"))
+    {
+        cJSON_ArrayForEach(job, cJSON_GetObjectItemCaseSensitive(row, "jobs"))
+        {
+            struct person_job *mine = &me.jobs[me.job_count];
+            if (me.job_count++ == scenario_get()->jobs + SCENARIO_STUDY_JOBS)
+                life_crash("a study has too many jobs");
+            *mine = (struct person_job){.number = number(job, "job"), .spec = -1};
+            mine->like = scenario_get()->study_spec;
+            if (strcmp(text(row, "arm"), "a") == 0 && number(job, "seed") == 1)
+                mine->spec = mine->like;
+            note("submitted job=%" PRId64 " spec=%d", mine->number, mine->spec);
+        }
+    }
+}
+
+static void take_study(enum verb verb, const struct message *m)
+{
+    if (verb == STUDY_SHOW)
+        take_study_jobs(m);
+    for (int i = scenario_get()->jobs; i < me.job_count && verb == STUDY_RM; i++)
+        snprintf(me.jobs[i].state, sizeof(me.jobs[i].state), "removed");
+    note("study_ack verb=%s", types[verb]);
+    next();
 }
 
 static bool is_damaged(const struct message *m)
@@ -451,6 +555,8 @@ static void on_reply(void *arg, const struct message *m)
         me.extra = false, try_again(LOOK_US);
     else if (verb == REMOVE && strcmp(code, "not_found") == 0) /* the answer before was lost */
         take_ack(verb, index, m);
+    else if (verb == STUDY_RM && strcmp(code, "not_found") == 0) /* likewise */
+        take_study(verb, m);
     else if (strcmp(code, "not_allowed") == 0 || (verb == MODEL && is_damaged(m)))
         next();
     else if (verb == COMMIT && (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0 ||
@@ -462,6 +568,8 @@ static void on_reply(void *arg, const struct message *m)
         heal(SECOND);
     else if (code[0])
         try_again(SECOND);
+    else if (verb >= STUDY)
+        take_study(verb, m);
     else if (verb == LOOK)
         take_list(m);
     else if (verb == SHOW)

@@ -1,7 +1,7 @@
-/* The person at the other end: imports the dataset, submits the jobs, pauses, resumes, cancels and
- * removes some, asks again until there is an answer, resumes what the server paused, brings again
- * what is damaged there, and when all jobs have ended pulls the plug once more and looks at what is
- * left. */
+/* The person at the other end: imports the dataset, submits the jobs and perhaps a study, pauses,
+ * resumes, cancels and removes some, asks again until there is an answer, resumes what the server
+ * paused, brings again what is damaged there, and when all jobs have ended pulls the plug once more
+ * and looks at what is left. */
 #ifndef STEPPE_TESTS_SIM_PERSON_H
 #define STEPPE_TESTS_SIM_PERSON_H
 

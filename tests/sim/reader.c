@@ -241,6 +241,8 @@ static void read_denied(struct reader *r, const char *line)
     if (strcmp(verb, "job.submit") == 0 && strstr(line, "error=\"exclude: ") &&
         (strcmp(code, "not_found") == 0 || strcmp(code, "bad_field") == 0))
         return; /* likewise */
+    if (strcmp(verb, "study.rm") == 0 && strcmp(code, "not_found") == 0 && reader_study_gone(r))
+        return; /* the first answer was lost */
     if (strcmp(verb, "job.rm") == 0 && strcmp(code, "not_found") == 0 &&
         reader_job(r, line)->removed)
         return; /* the first answer was lost */
@@ -254,7 +256,7 @@ static const struct outcome *outcome_of(struct reader *r, const struct job *j)
 {
     const int class = j->class[0] ? (int)(j->class[strlen("class-")] - '0') : 0;
 
-    return j->relaxed || j->unpinned ? NULL : r->expect(r->arg, j->spec, class);
+    return j->relaxed || j->unpinned || j->spec < 0 ? NULL : r->expect(r->arg, j->spec, class);
 }
 
 static void read_final(struct reader *r, const char *line)
@@ -395,8 +397,9 @@ static void read_line(struct reader *r, const char *line)
     const char *event = strchr(line, ' ');
 
     r->now = line;
-    if (event && !read_by(table, r, event + 1, line) && !read_by(reader_store, r, event + 1, line))
-        read_by(reader_data, r, event + 1, line);
+    if (event && !read_by(table, r, event + 1, line) &&
+        !read_by(reader_store, r, event + 1, line) && !read_by(reader_data, r, event + 1, line))
+        read_by(reader_study, r, event + 1, line);
 }
 
 static bool next_line(const char **at, char line[LINE_BYTES])

@@ -8,6 +8,7 @@
  * counts on are committed; a run goes on from the newest recorded checkpoint; what was recorded of
  * a job survives, acknowledged commands too; no damaged byte of a dataset comes to a worker, a
  * whole dataset is not called damaged, one that was healed not for long, and no job fails for it;
+ * all jobs of a study exist or none, and it goes with all of them;
  * the server starts, and every job comes to its end with the model and the scores of the
  * undisturbed run. */
 #ifndef STEPPE_TESTS_SIM_READER_H

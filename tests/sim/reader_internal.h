@@ -6,7 +6,8 @@
 
 #include "tests/sim/reader.h"
 
-#define JOBS 16
+#define JOBS 48
+#define STUDY_JOBS 4 /* of the study that the person submits */
 #define LINE_BYTES 600
 #define SHARDS 256
 #define CHECKPOINTS 512
@@ -51,6 +52,7 @@ struct job {
     char scores[EPOCHS][SHA256_HEX];
     struct checkpoint checkpoints[CHECKPOINTS];
     int checkpoint_count;
+    bool alone; /* it was of a study, which has another in its place */
     bool ended; /* "final" was read */
     bool finished_well;
     char model[SHA256_HEX];
@@ -60,6 +62,11 @@ struct reader {
     struct job jobs[JOBS];
     struct line delivered; /* the message that the server is at */
     bool delivering;
+    struct {
+        bool durable[JOBS]; /* its jobs */
+        bool has[JOBS];     /* as they are being read */
+        bool putting, removing;
+    } study;
     bool full;   /* the disk takes nothing */
     bool locked; /* another program has a database locked */
     /* The dataset's file on the server's disk. */
@@ -88,6 +95,7 @@ struct reading {
 };
 extern const struct reading reader_store[];
 extern const struct reading reader_data[];
+extern const struct reading reader_study[];
 
 /* The value of ` key=` up to a blank, or within quotes; "" when there is none. */
 void reader_word(const char *line, const char *key, char *out, size_t bytes);
@@ -100,6 +108,8 @@ void reader_acked(struct reader *r, const char *line);
 /* Does somebody say that the file is damaged, and may they? */
 bool reader_says_damaged(const char *line);
 void reader_check_damaged(struct reader *r, const char *line);
+/* Is no study on the disk? */
+bool reader_study_gone(const struct reader *r);
 struct job *reader_job(struct reader *r, const char *line);
 
 #endif

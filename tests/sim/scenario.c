@@ -273,6 +273,8 @@ void scenario_make(uint64_t seed, enum plant plant)
     for (int i = 0; i < scenario.jobs; i++)
         scenario.specs[i] =
             world_chance(150) ? SCENARIO_SPEC_LIST : (int)world_draw(SCENARIO_SPECS);
+    scenario.study = world_chance(300);
+    scenario.study_spec = (int)world_draw(SCENARIO_SPEC_LIST);
     add_workers();
     world_after(world_delay(50 * MS, 6 * SECOND), disturb, NULL, 0);
     world_after(scenario.calm_us, calm_down, NULL, 0);

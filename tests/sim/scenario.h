@@ -13,6 +13,7 @@
 #define SCENARIO_SAMPLES 41
 #define SCENARIO_TESTS 10
 #define SCENARIO_JOBS_MAX 3
+#define SCENARIO_STUDY_JOBS 4 /* two arms, two seeds */
 #define SCENARIO_SPECS 14
 #define SCENARIO_SPEC_LIST 13 /* that of which the person says a list of samples to leave out */
 
@@ -29,6 +30,8 @@ struct scenario {
     enum plant plant;
     int jobs; /* 0: none, the dataset is imported */
     int specs[SCENARIO_JOBS_MAX];
+    bool study;     /* it has one too */
+    int study_spec; /* from which its arms are made */
     int64_t calm_us;
     unsigned drop_permille, double_permille;
     int64_t delay_most_us;

@@ -225,6 +225,72 @@ WRAP(int, store_job_remove, struct store *s, int64_t job, struct errbuf *why)
     return rc;
 }
 
+/* Those that are new have no number before. */
+WRAP(int, store_study_put, struct store *s, struct study *study, struct job_record *const *recs,
+     const struct job_notes *const *notes, struct errbuf *why)
+{
+    bool new[SCENARIO_STUDY_JOBS * 2] = {false};
+    int count = 0;
+
+    for (int i = 0; i < study->job_count; i++) {
+        new[i] = study->jobs[i].job == 0;
+        count += new[i];
+    }
+    note("study_putting new=%d", count);
+    int rc = __real_store_study_put(s, study, recs, notes, why);
+
+    for (int i = 0; rc == 0 && i < study->job_count; i++) {
+        if (!new[i])
+            continue;
+        note("row job=%" PRId64 " state=%s inc=%" PRId64 " rc=0 class=", recs[i]->job,
+             job_state_names[recs[i]->state], recs[i]->incarnation);
+        keep(recs[i]);
+    }
+    for (int i = 0; rc == 0 && i < study->job_count; i++)
+        note("study_has job=%" PRId64, study->jobs[i].job);
+    note("study_put rc=%d", rc);
+    return rc;
+}
+
+WRAP(int, store_study_remove, struct store *s, const struct study *study, struct errbuf *why)
+{
+    for (int i = 0; i < study->job_count; i++)
+        note("removing job=%" PRId64, study->jobs[i].job);
+    note("study_removing");
+    int rc = __real_store_study_remove(s, study, why);
+
+    for (int i = 0; i < study->job_count; i++)
+        note("removed job=%" PRId64 " rc=%d", study->jobs[i].job, rc);
+    note("study_removed rc=%d", rc);
+    return rc;
+}
+
+struct each_study {
+    void (*call)(void *arg, struct study *study);
+    void *arg;
+};
+
+static void each_study(void *arg, struct study *study)
+{
+    const struct each_study *each = arg;
+
+    for (int i = 0; i < study->job_count; i++)
+        note("study_has job=%" PRId64, study->jobs[i].job);
+    each->call(each->arg, study);
+}
+
+WRAP(int, store_studies_load, struct store *s, void (*call)(void *arg, struct study *study),
+     void *arg, struct errbuf *why)
+{
+    struct each_study each = {call, arg};
+
+    note("study_recovering");
+    int rc = __real_store_studies_load(s, each_study, &each, why);
+
+    note("study_recovery rc=%d", rc);
+    return rc;
+}
+
 struct each {
     void (*call)(void *arg, struct job_record *rec);
     void *arg;
