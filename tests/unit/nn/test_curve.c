@@ -1,0 +1,1 @@
+#include "tests/unit/nn/curve.inc"

@@ -1,0 +1,2 @@
+/* double: against differences */
+#include "tests/unit/nn/curve.inc"
