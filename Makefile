@@ -209,6 +209,8 @@ $(B)/tests/nn/%: $(B)/obj/tests/unit/nn/%.o $(HARNESS) $(NN) $(COMMON)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
 # A whole step, up to the new weights.
 $(B)/tests/nn/test_torch: $(CORE)
+# A measurement against a dense Hessian.
+$(B)/tests/nn64/test_flatness: $(CORE)
 # The same layers compiled with real = double, for gradient checks with tight tolerances.
 $(B)/tests/nn64/%: $(B)/obj64/tests/unit/nn64/%.o $(HARNESS) $(NN64) $(COMMON)
 	$(link)

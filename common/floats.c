@@ -93,6 +93,37 @@ double floats_sum_lanes(double lane[FLOATS_LANES])
     return lane[0];
 }
 
+KERNEL static void add_products(double lane[FLOATS_LANES], const float *a, const float *b, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + FLOATS_LANES <= n; i += FLOATS_LANES)
+        for (size_t j = 0; j < FLOATS_LANES; j++)
+            lane[j] += (double)a[i + j] * (double)b[i + j];
+    for (size_t j = 0; i + j < n; j++)
+        lane[j] += (double)a[i + j] * (double)b[i + j];
+}
+
+double floats_dot(const float *a, const float *b, size_t n)
+{
+    double lane[FLOATS_LANES] = {0};
+
+    add_products(lane, a, b, n);
+    return floats_sum_lanes(lane);
+}
+
+KERNEL void floats_add_times(float *restrict y, double factor, const float *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)((double)y[i] + factor * (double)x[i]);
+}
+
+KERNEL void floats_times(float *y, double factor, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)(factor * (double)x[i]);
+}
+
 /* A half is sign, 5 bits of exponent and 10 of fraction. One without exponent is a multiple of
  * 2^-24, which as a float is normal: the product is exact whatever the mode of denormals. */
 static float from_half(uint16_t half)

@@ -25,5 +25,11 @@ bool floats_from_f64(float *restrict out, const void *restrict in, size_t n);
 #define FLOATS_LANES 16
 void floats_add_squares(double lane[FLOATS_LANES], const float *a, size_t n);
 double floats_sum_lanes(double lane[FLOATS_LANES]); /* consumes the lanes */
+/* sum a b in that order. */
+double floats_dot(const float *a, const float *b, size_t n);
+/* y += factor x, computed in double and rounded once. */
+void floats_add_times(float *restrict y, double factor, const float *restrict x, size_t n);
+/* y = factor x, likewise; y may be x. */
+void floats_times(float *y, double factor, const float *x, size_t n);
 
 #endif

@@ -145,6 +145,15 @@ struct curriculum_spec {
     double smoothing;      /* beta of the percentile rank, [0, 1) */
 };
 
+/* Flatness at the end of epochs (server/core/flatness.h). */
+struct flatness_spec {
+    int64_t every;      /* after epoch e when e % every == 0, and after the last; 0: never */
+    int64_t samples;    /* how many, drawn; 0: all */
+    int64_t probes;     /* of the trace */
+    int64_t iterations; /* of the eigenvalues, at most */
+    double rho;         /* length of the steps of the sharpness, > 0 */
+};
+
 struct jobspec {
     char name[NAME_MAX_BYTES];
     char dataset[NAME_MAX_BYTES];
@@ -172,6 +181,7 @@ struct jobspec {
     int score_source, score_splits, normaliser;
     int64_t score_every; /* 0: automatic (1 until the share is final, then 5) */
     struct curriculum_spec curriculum;
+    struct flatness_spec flatness;
     struct exclude exclude;
     struct names train_domains, test_domains;
     struct validation_spec validation;

@@ -210,6 +210,20 @@ const struct row jobspec_rows[] = {
     {"curriculum.balance", ROW_ENUM, AT(curriculum.balance), .def = "class", .names = balance_names,
      .help = "class: schedule the same share of every class"},
 
+    {"flatness", ROW_SECTION,
+     .help = "how flat the training loss is around the weights: eigenvalues and trace of its "
+             "Hessian, sharpness, and the loss along lines"},
+    {"flatness.every", ROW_INT, AT(flatness.every), .def = "0", .max = EPOCHS_MAX,
+     .help = "measure it after epochs 0, every, 2 every ... and after the last; 0: never"},
+    {"flatness.samples", ROW_INT, AT(flatness.samples), .def = "2048", .max = SAMPLES_MAX,
+     .help = "training samples that are measured, drawn by the seed; 0: all"},
+    {"flatness.probes", ROW_INT, AT(flatness.probes), .def = "16", .min = 1, .max = 1000,
+     .help = "random vectors for the trace"},
+    {"flatness.iterations", ROW_INT, AT(flatness.iterations), .def = "30", .min = 5, .max = 100,
+     .help = "the most steps of the Lanczos iteration for the five largest eigenvalues"},
+    {"flatness.rho", ROW_F64, AT(flatness.rho), .def = "0.05", .max = 1000, .above_min = true,
+     .help = "distance from the weights at which the sharpness is measured"},
+
     {"exclude", ROW_EXCLUDE, AT(exclude), .def = "",
      .help = "samples, by number, that are measured but neither trained on nor ordered; or "
              "{\"file\": \"ids.txt\"} (also .json, .npy or a boolean mask)"},

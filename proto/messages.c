@@ -27,14 +27,15 @@ const char *const refusal_names[] = {
 };
 
 const char *const task_kind_names[] = {
-    [TASK_NONE] = "none", [TASK_TRAIN] = "train", [TASK_SCORE] = "score",
-    [TASK_TEST] = "test", [TASK_KINDS] = NULL,
+    [TASK_NONE] = "none", [TASK_TRAIN] = "train",       [TASK_SCORE] = "score",
+    [TASK_TEST] = "test", [TASK_FLATNESS] = "flatness", [TASK_KINDS] = NULL,
 };
 
 const enum task_kind task_kind_of_phase[PHASES] = {
-    [PHASE_TRAIN] = TASK_TRAIN,     [PHASE_ASCENT] = TASK_TRAIN, [PHASE_DESCENT] = TASK_TRAIN,
-    [PHASE_SWEEP] = TASK_SCORE,     [PHASE_TEST] = TASK_TEST,    [PHASE_VALIDATION] = TASK_SCORE,
-    [PHASE_HELD_TEST] = TASK_SCORE,
+    [PHASE_TRAIN] = TASK_TRAIN,     [PHASE_ASCENT] = TASK_TRAIN,   [PHASE_DESCENT] = TASK_TRAIN,
+    [PHASE_SWEEP] = TASK_SCORE,     [PHASE_TEST] = TASK_TEST,      [PHASE_VALIDATION] = TASK_SCORE,
+    [PHASE_HELD_TEST] = TASK_SCORE, [PHASE_SLOPE] = TASK_FLATNESS, [PHASE_PRODUCT] = TASK_FLATNESS,
+    [PHASE_LOSS] = TASK_FLATNESS,
 };
 
 static const int tensors_max[] = {

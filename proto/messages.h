@@ -145,7 +145,7 @@ enum refusal_cause {
 extern const char *const refusal_names[]; /* indexed by refusal_cause, NULL-terminated */
 
 /* What a worker is to do: `task` of a task. */
-enum task_kind { TASK_NONE, TASK_TRAIN, TASK_SCORE, TASK_TEST, TASK_KINDS };
+enum task_kind { TASK_NONE, TASK_TRAIN, TASK_SCORE, TASK_TEST, TASK_FLATNESS, TASK_KINDS };
 extern const char *const task_kind_names[];             /* by kind, NULL-terminated */
 extern const enum task_kind task_kind_of_phase[PHASES]; /* of a round */
 

@@ -37,10 +37,11 @@ _Static_assert(sizeof(struct score) >= SCORE_BYTES, "a room holds scores either 
 
 struct result_shape result_shape(enum phase phase, bool fused, size_t floats, uint32_t samples)
 {
-    const bool trains = phase_trains(phase);
+    const bool vector = phase_vector(phase), fits = floats <= INLINE_FLOATS_MAX;
 
-    return (struct result_shape){.floats = trains && floats <= INLINE_FLOATS_MAX ? floats : 0,
-                                 .sums = trains,
+    return (struct result_shape){.floats = vector && fits ? floats : 0,
+                                 .ahead = vector && !fits,
+                                 .sums = phase_sums(phase),
                                  .samples = phase_scores(phase, fused) ? samples : 0};
 }
 

@@ -29,12 +29,14 @@ enum result_part {
 /* Which tensors a result has, and how long they are. */
 struct result_shape {
     size_t floats;    /* entries of the gradient; 0: none comes with the result */
+    bool ahead;       /* the gradient goes ahead of the result, in pieces */
     bool sums;        /* [SUM_COUNT] */
     uint32_t samples; /* that were scored; 0: none */
 };
 
 /* The shape of a result of `samples` samples. fused: as phase_scores has it; floats: of the job's
- * model. A gradient that is longer than a message takes goes ahead in pieces. */
+ * model. A gradient, or a product of the Hessian, that is longer than a message takes goes
+ * ahead in pieces. */
 struct result_shape result_shape(enum phase phase, bool fused, size_t floats, uint32_t samples);
 
 /* What a result says; of what its shape leaves out, nothing is set. */

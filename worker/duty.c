@@ -44,15 +44,15 @@ static int copy_tensor(const struct message *m, const char *name, enum dtype d, 
 }
 
 /* The vector is long and all threads wait for it. */
-static int copy_theta(const struct duty *s, const struct message *m, struct errbuf *why)
+static int copy_vector(const struct duty *s, const struct message *m, const char *name, float *out,
+                       struct errbuf *why)
 {
-    const struct loaded *p = &s->loaded;
-    const uint64_t n = p->model.floats;
+    const uint64_t n = s->loaded.model.floats;
     const struct tensor *t;
-    int rc = message_tensor(m, "theta", DTYPE_F32, 1, &n, &t, why);
+    int rc = message_tensor(m, name, DTYPE_F32, 1, &n, &t, why);
 
     if (rc == 0) /* a value that is not finite shows in the loss */
-        halves_copy(s->halves, p->theta, t->data, t->bytes);
+        halves_copy(s->halves, out, t->data, t->bytes);
     return rc;
 }
 
@@ -98,7 +98,11 @@ static cJSON *with_have(const struct loaded *p)
         cJSON_AddNumberToObject(have, "job", (double)p->job);
         cJSON_AddNumberToObject(have, "incarnation", (double)p->incarnation);
         cJSON_AddNumberToObject(have, "step", (double)p->step);
-        cJSON_AddNumberToObject(have, "phase", p->hat ? PHASE_DESCENT : PHASE_TRAIN);
+        cJSON_AddNumberToObject(have, "phase", p->phase);
+        if (p->turn)
+            cJSON_AddNumberToObject(have, "turn", (double)p->turn);
+        if (p->vector_turn)
+            cJSON_AddNumberToObject(have, "vector", (double)p->vector_turn);
     }
     return request;
 }
@@ -111,18 +115,22 @@ static cJSON *with_key(const struct loaded *p, const struct task *t)
     return request;
 }
 
-static int fetch_theta(const struct duty *s, struct loaded *p, const struct task *t,
-                       struct errbuf *why)
+/* Fetches the task's theta, or its vector, in pieces. */
+static int fetch(const struct duty *s, const struct loaded *p, const struct task *t, bool vector,
+                 struct errbuf *why)
 {
     const size_t bytes = p->model.floats * sizeof(float);
+    const int64_t said = vector ? t->vector_bytes : t->theta_bytes;
     cJSON *key;
 
-    if ((uint64_t)t->theta_bytes != bytes)
-        return err_set(why, -EINVAL, "the task's theta has %lld bytes, the model has %zu",
-                       (long long)t->theta_bytes, bytes);
+    if ((uint64_t)said != bytes)
+        return err_set(why, -EINVAL, "the task's %s has %lld bytes, the model has %zu",
+                       vector ? "vector" : "theta", (long long)said, bytes);
     key = cJSON_CreateObject();
     task_add_round(key, t);
-    int rc = talk_fetch(&s->talk, key, bytes, p->theta, why);
+    if (vector)
+        cJSON_AddTrueToObject(key, "vector");
+    int rc = talk_fetch(&s->talk, key, bytes, vector ? p->vector : p->theta, why);
     cJSON_Delete(key);
     return rc;
 }
@@ -131,23 +139,53 @@ static int fetch_theta(const struct duty *s, struct loaded *p, const struct task
 static int read_theta(const struct duty *s, struct loaded *p, const struct message *m,
                       const struct task *t, struct errbuf *why)
 {
-    bool inlined = tensor_find(m->tensors, m->tensor_count, "theta") != NULL;
-    bool hat = t->phase == PHASE_DESCENT;
+    const bool inlined = tensor_find(m->tensors, m->tensor_count, "theta") != NULL;
+    const bool moved = phase_moved((enum phase)t->phase);
+    const enum phase phase = moved ? (enum phase)t->phase : PHASE_TRAIN;
+    const int64_t turn = moved ? t->turn : 0;
     int rc;
 
     if (inlined || t->theta_bytes) {
+        if (p->step != t->step || p->incarnation != t->incarnation)
+            p->vector_turn = 0;
         p->step = -1;
-        rc = inlined ? copy_theta(s, m, why) : fetch_theta(s, p, t, why);
+        rc = inlined ? copy_vector(s, m, "theta", p->theta, why) : fetch(s, p, t, false, why);
         if (rc < 0)
             return rc;
         p->incarnation = t->incarnation;
         p->step = t->step;
-        p->hat = hat;
+        p->phase = phase;
+        p->turn = turn;
     }
-    return p->step == t->step && p->incarnation == t->incarnation && p->hat == hat
+    return p->step == t->step && p->incarnation == t->incarnation && p->phase == phase &&
+                   p->turn == turn
                ? 0
                : err_set(why, -EINVAL, "the task came without theta%s of step %lld",
-                         hat ? " hat" : "", (long long)t->step);
+                         moved ? " hat" : "", (long long)t->step);
+}
+
+/* The same for p->vector, which a product has beside theta. */
+static int read_vector(const struct duty *s, struct loaded *p, const struct message *m,
+                       const struct task *t, struct errbuf *why)
+{
+    const bool inlined = tensor_find(m->tensors, m->tensor_count, "vector") != NULL;
+    int rc;
+
+    if (t->phase != PHASE_PRODUCT)
+        return 0;
+    if (!p->vector)
+        return err_set(why, -EINVAL, "a product is wanted of job %lld, which measures no flatness",
+                       (long long)t->job);
+    if (inlined || t->vector_bytes) {
+        p->vector_turn = 0;
+        rc = inlined ? copy_vector(s, m, "vector", p->vector, why) : fetch(s, p, t, true, why);
+        if (rc < 0)
+            return rc;
+        p->vector_turn = t->turn;
+    }
+    return t->turn > 0 && p->vector_turn == t->turn
+               ? 0
+               : err_set(why, -EINVAL, "the task came without its vector");
 }
 
 struct answer {
@@ -202,6 +240,8 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
     const struct samples train = {d->images, d->labels, d->samples};
     struct work work = {
         .train = t->kind == TASK_TRAIN,
+        .flat = t->kind == TASK_FLATNESS ? (enum phase)t->phase : PHASE_TRAIN,
+        .vector = p->vector,
         .spec = step_spec_of(&p->spec, t),
         .theta = p->theta,
         .set = t->kind == TASK_TEST ? &test : &train,
@@ -230,7 +270,7 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
         cJSON_AddStringToObject(a->request, "reason", why->text);
         return 0;
     }
-    if (shape.sums && !shape.floats) {
+    if (shape.ahead) {
         a->upload = yield.grad;
         a->upload_bytes = p->model.floats * sizeof(float);
         a->upload_key = cJSON_CreateObject();
@@ -287,6 +327,8 @@ static int run_task(struct duty *s, const struct message *m, const struct task *
         rc = read_samples(&s->loaded, m, t, why);
     if (rc == 0)
         rc = read_theta(s, &s->loaded, m, t, why);
+    if (rc == 0)
+        rc = read_vector(s, &s->loaded, m, t, why);
     return rc < 0 ? rc : compute(s, &s->loaded, t, a, why);
 }
 

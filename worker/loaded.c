@@ -36,6 +36,7 @@ void loaded_drop(struct loaded *p)
     cache_close(&p->data);
     jobspec_done(&p->spec);
     free(p->theta);
+    free(p->vector);
     drop_buffers(p);
     *p = (struct loaded){.step = -1};
 }
@@ -89,7 +90,8 @@ static struct room_job room_of(const struct loaded *p, const struct duty_options
                              .kernels = options->kernels,
                              .shard = (uint32_t)p->spec.shard,
                              .threads = (unsigned)options->threads,
-                             .splits = jobspec_splits_shards(&p->spec)};
+                             .splits = jobspec_splits_shards(&p->spec),
+                             .flatness = p->spec.flatness.every > 0};
 }
 
 int loaded_no_memory(const struct loaded *p, const struct duty_options *options, struct errbuf *why)
@@ -114,6 +116,10 @@ static int make_crew(struct loaded *p, const struct duty_options *options, struc
     if (rc == 0) {
         p->theta = alloc_bytes(p->model.floats, sizeof(float));
         rc = p->theta ? 0 : -ENOMEM;
+    }
+    if (rc == 0 && room.flatness) {
+        p->vector = alloc_bytes(p->model.floats, sizeof(float));
+        rc = p->vector ? 0 : -ENOMEM;
     }
     return rc == -ENOMEM ? room_refuse(&room, why) : rc;
 }

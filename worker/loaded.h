@@ -23,7 +23,10 @@ struct loaded {
     struct runner *runner;
     float *theta;
     int64_t incarnation, step; /* of theta; step -1: no theta is held */
-    bool hat;                  /* theta is the theta hat of that step */
+    enum phase phase;          /* of theta, where it is a moved one (phase_moved) */
+    int64_t turn;              /* of that moved theta */
+    float *vector;             /* of products; NULL: the job measures no flatness */
+    int64_t vector_turn;       /* of that step; 0: none is held */
     uint32_t *ids;
     float *weights;
     struct score *scores;

@@ -30,7 +30,13 @@ size_t room_needed(const struct room_job *job)
         times(job->threads, step_bytes(job->model, job->kernels, job->shard, job->splits));
 
     /* theta, a gradient for each thread, and their sum. */
-    return add(steps, times(2 + (size_t)job->threads, vector));
+    size_t needed = add(steps, times(2 + (size_t)job->threads, vector));
+    if (job->flatness) { /* the tangents of a product, and the vector */
+        needed = add(needed,
+                     times(job->threads, step_product_bytes(job->model, job->kernels, job->shard)));
+        needed = add(needed, vector);
+    }
+    return needed;
 }
 
 /* --- what there is --- */

@@ -2,6 +2,7 @@
 #ifndef STEPPE_WORKER_ROOM_H
 #define STEPPE_WORKER_ROOM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,7 +16,8 @@ struct room_job {
     const struct kernels *kernels;
     uint32_t shard; /* samples */
     unsigned threads;
-    bool splits; /* jobspec_splits_shards */
+    bool splits;   /* jobspec_splits_shards */
+    bool flatness; /* it measures flatness too */
 };
 
 /* The least bytes that the job takes, without its dataset (which may leave memory again), messages,

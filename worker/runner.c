@@ -26,6 +26,7 @@ struct runner {
     unsigned threads;
     struct member *crew; /* [threads] */
     struct reduce *reduce;
+    struct reduce *tally;  /* of sums without a vector */
     struct halves *halves; /* NULL: none */
 
     pthread_mutex_t lock;
@@ -49,24 +50,49 @@ static void fail(struct runner *r, int rc)
     pthread_mutex_unlock(&r->lock);
 }
 
-static void train_shard(struct runner *r, struct member *m, const struct step_spec *spec,
-                        uint32_t at, uint32_t n)
+/* One shard of what has a sum, into buf and sums. */
+static int sum_shard(struct runner *r, struct member *m, const struct step_spec *spec, uint32_t at,
+                     uint32_t n, float *buf, double *sums)
 {
     const struct work *w = r->work;
+    const uint32_t *ids = w->ids + at;
+
+    if (w->flat == PHASE_SLOPE)
+        step_slope(m->step, w->theta, w->set, ids, n, buf, sums);
+    else if (w->flat == PHASE_LOSS)
+        step_loss(m->step, w->theta, w->set, ids, n, sums);
+    else if (w->flat == PHASE_PRODUCT)
+        return step_product(m->step, w->theta, w->vector, w->set, ids, n, buf, sums);
+    else
+        step_train(m->step, spec, w->theta, w->set, ids, w->weights + at, n, buf, sums,
+                   r->scores ? r->scores + at : NULL);
+    return 0;
+}
+
+static struct reduce *sum_of(const struct runner *r)
+{
+    return r->work->flat == PHASE_LOSS ? r->tally : r->reduce;
+}
+
+static void add_shard(struct runner *r, struct member *m, const struct step_spec *spec, uint32_t at,
+                      uint32_t n)
+{
+    const uint32_t shard = at / r->shard;
     double *sums;
 
     pthread_mutex_lock(&r->lock);
-    float *grad = reduce_buffer(r->reduce, &sums);
+    float *buf = reduce_buffer(sum_of(r), &sums);
     pthread_mutex_unlock(&r->lock);
-    if (!grad) {
+    if (!buf) {
         fail(r, -ENOMEM);
         return;
     }
-    step_train(m->step, spec, w->theta, w->set, w->ids + at, w->weights + at, n, grad, sums,
-               r->scores ? r->scores + at : NULL);
+    int rc = sum_shard(r, m, spec, at, n, buf, sums);
     pthread_mutex_lock(&r->lock);
-    uint32_t shard = at / r->shard;
-    int rc = reduce_add(r->reduce, (struct node){shard, shard + 1}, grad);
+    if (rc < 0)
+        reduce_drop(sum_of(r), buf);
+    else
+        rc = reduce_add(sum_of(r), (struct node){shard, shard + 1}, buf);
     pthread_mutex_unlock(&r->lock);
     profile_part(m->profile, PART_REDUCE);
     if (rc < 0)
@@ -90,8 +116,8 @@ static void run_shards(struct runner *r, struct member *m)
         uint32_t n = w->count - at < r->shard ? w->count - at : r->shard;
         struct step_spec spec = w->spec;
         spec.slot += at;
-        if (w->train)
-            train_shard(r, m, &spec, at, n);
+        if (w->train || w->flat)
+            add_shard(r, m, &spec, at, n);
         else
             step_score(m->step, &spec, w->theta, w->set, w->ids + at, n, r->scores + at);
     }
@@ -135,7 +161,8 @@ int runner_create(const struct model *model, const struct kernels *kernels, uint
     pthread_cond_init(&r->end, NULL);
     r->crew = xcalloc(threads, sizeof(*r->crew));
     r->reduce = reduce_create(model->floats, SUM_COUNT);
-    if (!r->reduce)
+    r->tally = reduce_create(0, SUM_COUNT);
+    if (!r->reduce || !r->tally)
         rc = -ENOMEM;
     net_thread_init();
     for (unsigned i = 0; rc == 0 && i < threads; i++) {
@@ -176,6 +203,7 @@ void runner_free(struct runner *r)
     pthread_cond_destroy(&r->end);
     pthread_mutex_destroy(&r->lock);
     reduce_free(r->reduce);
+    reduce_free(r->tally);
     free(r->crew);
     free(r);
 }
@@ -212,14 +240,14 @@ void runner_print(const struct runner *r, FILE *out)
 
 static int check_finite(struct runner *r, const struct work *w, struct yield *y, struct errbuf *why)
 {
-    if (w->train) {
-        y->grad = reduce_result(r->reduce, &y->sums);
+    if (w->train || w->flat) {
+        y->grad = reduce_result(sum_of(r), &y->sums);
         for (enum sum i = 0; i < SUM_COUNT; i++)
             if (!isfinite(y->sums[i]))
                 return err_set(why, -ERANGE,
                                "training diverged: the loss is not finite; a smaller "
                                "learning rate or rho may help");
-        if (!halves_finite(r->halves, y->grad, r->model->floats))
+        if (w->flat != PHASE_LOSS && !halves_finite(r->halves, y->grad, r->model->floats))
             return err_set(why, -ERANGE,
                            "training diverged: the gradient is not finite; a smaller "
                            "learning rate or rho may help");
@@ -244,8 +272,8 @@ int runner_run(struct runner *r, const struct work *work, struct yield *yield, s
     r->shards = (work->count + r->shard - 1) / r->shard;
     atomic_store(&r->next, 0);
     r->rc = 0;
-    if (work->train)
-        reduce_reset(r->reduce, (struct node){0, r->shards}, r->shards);
+    if (work->train || work->flat)
+        reduce_reset(sum_of(r), (struct node){0, r->shards}, r->shards);
     r->busy = r->threads - 1;
     r->round++;
     pthread_cond_broadcast(&r->begin);

@@ -7,6 +7,7 @@
 
 #include "common/err.h"
 #include "common/halves.h"
+#include "common/phase.h"
 #include "common/reduce.h"
 #include "worker/step.h"
 
@@ -27,18 +28,20 @@ void runner_print(const struct runner *r, FILE *out);
 
 /* What to run: the samples of a node, `count` of them, cut into shards of the runner's size. */
 struct work {
-    bool train;            /* else: score */
+    bool train;            /* else: score, unless: */
+    enum phase flat;       /* a phase that measures flatness; else 0 */
     struct step_spec spec; /* slot: of the first sample */
     const float *theta;    /* 64-byte aligned, [floats] */
     const struct samples *set;
     const uint32_t *ids;  /* [count], each < set->count */
     const float *weights; /* [count], train only */
+    const float *vector;  /* [floats], of PHASE_PRODUCT */
     uint32_t count;
     const volatile sig_atomic_t *stop; /* at STOP_NOW no further shard is begun; NULL: never */
 };
 struct yield {
-    const float *grad;    /* [floats], train only; valid until the next run */
-    const double *sums;   /* [SUM_COUNT], train only */
+    const float *grad;    /* [floats], where phase_vector; valid until the next run */
+    const double *sums;   /* [SUM_COUNT], where phase_sums */
     struct score *scores; /* [count], score and fused; caller's memory */
 };
 /* Runs on all threads and waits. yield->scores is filled, grad and sums are set. 0, -ENOMEM,

@@ -9,6 +9,7 @@
 #include "worker/step.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "common/surrogate.h"
 #include "worker/nn/arena.h"
 #include "worker/nn/attack.h"
+#include "worker/nn/curve.h"
 #include "worker/nn/head.h"
 #include "worker/nn/layer.h"
 #include "worker/nn/mixup.h"
@@ -26,6 +28,8 @@
 struct step {
     const struct model *model;
     struct net *net;
+    const struct kernels *kernels;
+    struct curve *curve; /* NULL until a product is wanted */
     struct profile *profile;
     uint32_t shard_max;
     struct net_mode mode; /* of all forwards of a call */
@@ -84,6 +88,7 @@ struct step *step_create(const struct model *m, const struct kernels *kernels, u
     if (!s)
         return NULL;
     s->model = m;
+    s->kernels = kernels;
     s->shard_max = shard_max;
     s->pixels = dims_count(m->in);
     s->net = net_create(m, kernels, shard_max);
@@ -101,6 +106,7 @@ void step_free(struct step *s)
     if (!s)
         return;
     net_free(s->net);
+    curve_free(s->curve);
     arena_unmap(&s->arena);
     free(s);
 }
@@ -349,4 +355,61 @@ void step_score(struct step *s, const struct step_spec *spec, const real *theta,
     profile_pass(s->profile, PASS_TWIN);
     move_twins(s, spec, theta, n, scores);
     measure_twins(s, theta, n, scores);
+}
+
+/* Loads the samples; the sums of n samples without losses. */
+static void begin_flat(struct step *s, const struct samples *set, const uint32_t *ids, uint32_t n,
+                       double sums[SUM_COUNT])
+{
+    assert(n >= 1 && n <= s->shard_max);
+    s->mode = (struct net_mode){0};
+    for (uint32_t i = 0; i < n; i++)
+        load_sample(s, set, i, ids[i], (struct augment_draw){0});
+    memset(sums, 0, SUM_COUNT * sizeof(*sums));
+    sums[SUM_WEIGHT] = sums[SUM_SAMPLES] = n;
+}
+
+void step_loss(struct step *s, const real *theta, const struct samples *set, const uint32_t *ids,
+               uint32_t n, double sums[SUM_COUNT])
+{
+    const uint32_t classes = s->model->classes;
+
+    begin_flat(s, set, ids, n, sums);
+    const real *logits = net_forward(s->net, &s->mode, theta, s->x, n);
+    for (size_t i = 0; i < n; i++) {
+        struct head *h = &s->heads[i];
+        head_sample(logits + i * classes, classes, s->labels[i], h, s->delta);
+        for (size_t j = 0; j < classes; j++)
+            s->dlogits[i * classes + j] = (real)s->delta[j];
+        sums[SUM_LOSS] += h->loss < FLAT_LOSS_MAX ? h->loss : FLAT_LOSS_MAX; /* NaN too */
+        sums[SUM_CORRECT] += h->predicted == s->labels[i];
+    }
+    sums[SUM_LOSS_HAT] = sums[SUM_LOSS];
+}
+
+void step_slope(struct step *s, const real *theta, const struct samples *set, const uint32_t *ids,
+                uint32_t n, real *grad, double sums[SUM_COUNT])
+{
+    const size_t trained = s->model->trained;
+
+    step_loss(s, theta, set, ids, n, sums);
+    net_backward(s->net, theta, s->dlogits, grad, NULL);
+    memset(grad + trained, 0, (s->model->floats - trained) * sizeof(*grad));
+}
+
+size_t step_product_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max)
+{
+    return curve_bytes(m, kernels, shard_max);
+}
+
+int step_product(struct step *s, const real *theta, const real *v, const struct samples *set,
+                 const uint32_t *ids, uint32_t n, real *product, double sums[SUM_COUNT])
+{
+    if (!s->curve)
+        s->curve = curve_create(s->model, s->kernels, s->shard_max);
+    if (!s->curve)
+        return -ENOMEM;
+    begin_flat(s, set, ids, n, sums);
+    curve_product(s->curve, theta, v, s->x, s->labels, n, product);
+    return 0;
 }

@@ -80,4 +80,20 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
 void step_score(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, uint32_t n, struct score *scores);
 
+/* Flatness, at theta and in evaluation mode, of the n samples ids[] of set as they are. Sums: the
+ * weight and the number of samples are n, the losses those at theta, capped at FLAT_LOSS_MAX each,
+ * which a sample without a finite loss has too; the number of correct ones. */
+#define FLAT_LOSS_MAX 1e30
+/* grad[m->floats] = sum grad loss_i(theta), 0 behind the trained part. */
+void step_slope(struct step *s, const real *theta, const struct samples *set, const uint32_t *ids,
+                uint32_t n, real *grad, double sums[SUM_COUNT]);
+/* The sums only. */
+void step_loss(struct step *s, const real *theta, const struct samples *set, const uint32_t *ids,
+               uint32_t n, double sums[SUM_COUNT]);
+/* product[m->floats] = sum H_i v (worker/nn/curve.h), H_i the Hessian of loss_i(theta); losses and
+ * correct are 0. The first call maps step_product_bytes. 0 or -ENOMEM. */
+int step_product(struct step *s, const real *theta, const real *v, const struct samples *set,
+                 const uint32_t *ids, uint32_t n, real *product, double sums[SUM_COUNT]);
+size_t step_product_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max);
+
 #endif

@@ -32,6 +32,11 @@ int task_read(const struct message *m, struct task *ret, struct errbuf *why)
     if (rc == 0)
         rc = field_i64(m->json, "task", "theta_bytes", false, 1,
                        (int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float), &ret->theta_bytes, why);
+    if (rc == 0)
+        rc = field_i64(m->json, "task", "vector_bytes", false, 1,
+                       (int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float), &ret->vector_bytes, why);
+    if (rc == 0)
+        rc = field_i64(m->json, "task", "turn", false, 0, UINT32_MAX, &ret->turn, why);
     if (rc == 0 && (ret->count < 1 || ret->lo >= ret->hi || ret->hi - ret->lo > ret->count))
         rc = err_set(why, -EINVAL, "a task of %lld samples does not fit shards %lld to %lld",
                      (long long)ret->count, (long long)ret->lo, (long long)ret->hi);
@@ -47,6 +52,8 @@ void task_add_round(cJSON *request, const struct task *t)
     cJSON_AddNumberToObject(request, "incarnation", (double)t->incarnation);
     cJSON_AddNumberToObject(request, "step", (double)t->step);
     cJSON_AddNumberToObject(request, "phase", (double)t->phase);
+    if (t->turn)
+        cJSON_AddNumberToObject(request, "turn", (double)t->turn);
 }
 
 void task_add_key(cJSON *request, const struct task *t)

@@ -8,14 +8,16 @@
 struct task {
     int kind; /* enum task_kind; the rest is 0 for TASK_NONE */
     int64_t job, incarnation, step, phase, lo, hi, shard, count;
-    int64_t first;       /* sample of a test, -1: samples are named */
-    int64_t theta_bytes; /* theta has to be fetched; 0: it is in the message or already here */
+    int64_t first;        /* sample of a test, -1: samples are named */
+    int64_t turn;         /* of a measurement of flatness; else 0 */
+    int64_t vector_bytes; /* the same for the vector of a product */
+    int64_t theta_bytes;  /* theta has to be fetched; 0: it is in the message or already here */
 };
 
 /* Reads the fields of a reply that carries a task. 0 or -EINVAL. */
 int task_read(const struct message *m, struct task *ret, struct errbuf *why);
 
-/* Adds the keys that name the task's parameters: job, incarnation, step, phase. */
+/* Adds the keys that name the task's parameters: job, incarnation, step, phase, turn. */
 void task_add_round(cJSON *request, const struct task *t);
 /* Adds those that name the task: the same, and lo, hi. */
 void task_add_key(cJSON *request, const struct task *t);

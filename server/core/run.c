@@ -99,10 +99,11 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->weights = alloc_bytes((size_t)spec->batch, sizeof(*r->weights));
     r->round = round_create();
     r->reduce = reduce_create(model->floats, SUM_COUNT);
+    r->tally = reduce_create(0, SUM_COUNT);
     if (!r->theta || !r->next || (spec->keep == KEEP_BEST && !r->chosen_theta) || !r->rank ||
         (curriculum_counts_lapses(spec) && !r->lapses) || !r->scores || !r->slots || !r->ids ||
-        !r->weights || !r->round || !r->reduce || make_segments(r) < 0 || make_vectors(r) < 0 ||
-        run_ascent_create(r) < 0 ||
+        !r->weights || !r->round || !r->reduce || !r->tally || make_segments(r) < 0 ||
+        make_vectors(r) < 0 || run_ascent_create(r) < 0 ||
         curriculum_begin(in->order, in->excluded, in->excluded_count, r->use, n, r->rank) < 0) {
         run_free(r);
         return -ENOMEM;
@@ -128,6 +129,9 @@ void run_free(struct run *r)
     round_free(r->round);
     uploads_free(r->uploads);
     reduce_free(r->reduce);
+    reduce_free(r->tally);
+    flatness_free(r->flatness);
+    free(r->flat);
     free(r->class_names);
     free(r->theta);
     free(r->next);
@@ -185,8 +189,7 @@ static uint32_t shards_of(const struct run *r, uint32_t count)
     return (uint32_t)(((uint64_t)count + shard - 1) / shard);
 }
 
-/* Opens a round over r->slot_count samples. */
-static int open_round(struct run *r, enum phase phase, uint32_t count)
+int run_open_round(struct run *r, enum phase phase, uint32_t count)
 {
     uint32_t shards = shards_of(r, count);
 
@@ -197,8 +200,8 @@ static int open_round(struct run *r, enum phase phase, uint32_t count)
     if (r->uploads)
         uploads_reset(r->uploads);
     int rc = round_open(r->round, shards);
-    if (rc == 0 && phase_trains(phase))
-        reduce_reset(r->reduce, (struct node){0, shards}, shards);
+    if (rc == 0 && phase_sums(phase))
+        reduce_reset(phase_vector(phase) ? r->reduce : r->tally, (struct node){0, shards}, shards);
     return rc;
 }
 
@@ -208,24 +211,27 @@ static int open_train(struct run *r)
 
     stream_batch(&r->stream, r->cursor.step_in_epoch, batch, r->ids, r->weights);
     r->id_count = batch;
-    return open_round(r, run_ascends(r) ? PHASE_ASCENT : PHASE_TRAIN, batch);
+    return run_open_round(r, run_ascends(r) ? PHASE_ASCENT : PHASE_TRAIN, batch);
 }
 
 /* Opens the phase after the one that has ended; *ret_closed: nothing is left in this epoch. */
 static int open_after(struct run *r, enum phase over, bool *ret_closed)
 {
-    static const enum phase measuring[] = {PHASE_SWEEP, PHASE_VALIDATION, PHASE_TEST,
+    static const enum phase measuring[] = {PHASE_SWEEP, PHASE_SLOPE, PHASE_VALIDATION, PHASE_TEST,
                                            PHASE_HELD_TEST};
     const size_t count = sizeof(measuring) / sizeof(measuring[0]);
     size_t next = 0;
 
     *ret_closed = false;
-    while (!phase_trains(over) && measuring[next++] != over)
+    while (!phase_trains(over) && measuring[next++] != (phase_measures(over) ? PHASE_SLOPE : over))
         ;
     for (; next < count; next++) {
-        uint32_t samples = run_list(r, measuring[next]);
+        if (measuring[next] == PHASE_SLOPE &&
+            flatness_due(&r->spec->flatness, r->cursor.epoch, r->epochs))
+            return run_flatness_open(r);
+        uint32_t samples = measuring[next] == PHASE_SLOPE ? 0 : run_list(r, measuring[next]);
         if (samples > 0)
-            return open_round(r, measuring[next], samples);
+            return run_open_round(r, measuring[next], samples);
     }
     *ret_closed = true;
     return 0;
@@ -344,10 +350,18 @@ static double score_cost(const struct jobspec *spec)
                : COST_SCORE;
 }
 
+/* Of the open round, in forward passes. */
+static double round_cost(const struct run *r)
+{
+    if (phase_measures(r->phase))
+        return flatness_round_cost(r->phase) * r->slot_count;
+    return (phase_trains(r->phase) ? train_cost(r->spec) : score_cost(r->spec)) * r->slot_count;
+}
+
 int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret)
 {
-    bool closed = false;
-    int rc;
+    bool closed = false, over = true;
+    int rc = 0;
 
     *ret_event = RUN_WAIT;
     if (r->finished || !round_done(r->round))
@@ -355,15 +369,18 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
     *ret_event = RUN_ROUND;
     if (r->phase == PHASE_ASCENT) {
         run_ascend(r);
-        return open_round(r, PHASE_DESCENT, r->slot_count);
+        return run_open_round(r, PHASE_DESCENT, r->slot_count);
     }
-    r->work_done +=
-        (phase_trains(r->phase) ? train_cost(r->spec) : score_cost(r->spec)) * r->slot_count;
+    r->work_done += round_cost(r);
     r->work_ms = (double)(now_ms - r->start_ms);
     if (phase_trains(r->phase)) {
         apply_update(r);
         if (r->cursor.step_in_epoch < r->epoch_steps)
             return open_train(r);
+    } else if (phase_measures(r->phase)) {
+        rc = run_flatness_advance(r, &over);
+        if (rc < 0 || !over)
+            return rc;
     } else {
         run_take_measured(r);
     }
@@ -432,7 +449,7 @@ const float *run_model(const struct run *r, int64_t *ret_epochs)
 
 const float *run_round_theta(const struct run *r)
 {
-    return r->phase == PHASE_DESCENT ? r->next : r->theta;
+    return phase_moved(r->phase) ? r->next : r->theta;
 }
 
 const struct schedule *run_schedule(const struct run *r)
@@ -445,8 +462,13 @@ static double work_left(const struct run *r)
 {
     double train =
         (double)(r->steps - r->cursor.step) * (double)r->spec->batch * train_cost(r->spec);
+    double flat = 0;
 
-    return train + run_measured_left(r) * score_cost(r->spec);
+    for (int64_t e = r->cursor.epoch; e < r->epochs; e++)
+        if (flatness_due(&r->spec->flatness, e, r->epochs))
+            flat += flatness_cost(&r->spec->flatness) *
+                    flatness_count(&r->spec->flatness, r->data->samples);
+    return train + run_measured_left(r) * score_cost(r->spec) + flat;
 }
 
 struct run_progress run_progress(const struct run *r)

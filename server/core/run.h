@@ -7,8 +7,9 @@
  * run that continues from one begins its step with the ascent.
  *
  * An epoch: floor(N / batch) steps (none in a job that only measures its weights); a sweep when it
- * is due; a validation round when samples are kept for it; a test round when there are test
- * samples; then it closes: mean gap, ADM, ranks, and what the store has to fold. */
+ * is due; the rounds of a measurement of flatness when it is due (flatness.h); a validation round
+ * when samples are kept for it; a test round when there are test samples; then it closes: mean gap,
+ * ADM, ranks, and what the store has to fold. */
 #ifndef STEPPE_SERVER_CORE_RUN_H
 #define STEPPE_SERVER_CORE_RUN_H
 
@@ -24,6 +25,7 @@
 #include "common/sums.h"
 #include "server/core/curriculum.h"
 #include "server/core/epoch_record.h"
+#include "server/core/flatness_record.h"
 #include "server/core/optimizer.h"
 #include "server/core/upload.h"
 
@@ -95,6 +97,7 @@ struct run_cursor run_cursor(const struct run *r, int64_t now_ms);
 struct run_task {
     enum phase phase;
     uint64_t step;
+    uint32_t turn; /* as run_turn */
     struct node node;
     uint32_t first, count; /* position of the first in the round, for a test its number */
     const uint32_t *ids;   /* [count], or NULL (test): first .. first+count-1 */
@@ -174,6 +177,7 @@ struct run_epoch {
     struct score *test_scores;
     double *test_adm;
     uint32_t *test_ids; /* of which training images; NULL: of the dataset's test images, in order */
+    struct flatness_record *flatness; /* NULL: not measured */
 };
 enum run_event {
     RUN_WAIT,  /* the round is not complete */
@@ -190,13 +194,18 @@ int64_t run_job(const struct run *r);
 int64_t run_incarnation(const struct run *r);
 uint64_t run_step(const struct run *r);
 enum phase run_phase(const struct run *r);
+/* Which round of a measurement of flatness is open, from 1 on; 0: none. Part of a result's key,
+ * since those rounds share a step and a phase. */
+uint32_t run_turn(const struct run *r);
+/* [floats] what the Hessian is multiplied by, in PHASE_PRODUCT; else NULL. */
+const float *run_vector(const struct run *r);
 uint32_t run_shards(const struct run *r);    /* of the open round */
 uint32_t run_reissued(const struct run *r);  /* shards leased again, all rounds of this run */
 const float *run_theta(const struct run *r); /* of the step */
 /* The model that people get: that of the chosen epoch once there is one, else theta. *ret_epochs:
  * how many epochs it was trained for. */
 const float *run_model(const struct run *r, int64_t *ret_epochs);
-const float *run_round_theta(const struct run *r); /* of the open round: in a descent, theta hat */
+const float *run_round_theta(const struct run *r); /* of the open round: theta hat in a descent */
 const struct schedule *run_schedule(const struct run *r); /* of the open epoch */
 /* JSON list: the meanings of the model's outputs. Weights that are only measured keep their own
  * names; trained weights learn the dataset's. */

@@ -78,6 +78,7 @@ void run_epoch_done(struct run_epoch *e)
     free(e->test_scores);
     free(e->test_adm);
     free(e->test_ids);
+    free(e->flatness);
 }
 
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
@@ -119,6 +120,8 @@ int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
         return rc;
     }
     run_choose(r);
+    ret->flatness = r->flat;
+    r->flat = NULL;
     *c = (struct run_cursor){.epoch = c->epoch + 1, .step = c->step, .lr = c->lr};
     return 0;
 }

@@ -5,6 +5,8 @@
 #include <math.h>
 
 #include "common/halves.h"
+#include "server/core/flatness.h"
+#include "server/core/optimizer.h"
 #include "server/core/round.h"
 #include "server/core/run.h"
 #include "server/core/split.h"
@@ -55,6 +57,7 @@ struct run {
     const float *whole;
     double whole_sums[SUM_COUNT];
     struct halves *halves;   /* NULL: none */
+    struct reduce *tally;    /* of rounds that have sums only; NULL: there are none */
     struct uploads *uploads; /* NULL: gradients come inside their results */
     uint32_t reissued;
     struct schedule schedule;
@@ -62,6 +65,9 @@ struct run {
     uint32_t *ids; /* of the open round by position: batch or sweep list */
     float *weights;
     uint32_t id_count;
+
+    struct flatness *flatness;    /* the measurement that goes on; NULL: none does */
+    struct flatness_record *flat; /* of the open epoch, owned; NULL: not yet */
 
     bool finished;
     int64_t epoch_start_ms, train_start_ms;
@@ -103,6 +109,13 @@ void run_take_measured(struct run *r);
 void run_choose(struct run *r);
 /* Samples that are measured in all epochs from the open one on. */
 double run_measured_left(const struct run *r);
+/* run.c: opens a round over so many samples. */
+int run_open_round(struct run *r, enum phase phase, uint32_t count);
+
+/* run_flatness.c: begins a measurement; takes the round that is done and opens the next, unless the
+ * measurement is over: then r->flat has it. 0 or -ENOMEM. */
+int run_flatness_open(struct run *r);
+int run_flatness_advance(struct run *r, bool *ret_over);
 
 /* run_epoch.c: takes the open epoch's numbers out of the run and moves the cursor to the next. */
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret);

@@ -5,7 +5,8 @@
 
 static struct run_task task_of(const struct run *r, struct node node)
 {
-    struct run_task t = {.phase = r->phase, .step = r->cursor.step, .node = node};
+    struct run_task t = {
+        .phase = r->phase, .step = r->cursor.step, .turn = run_turn(r), .node = node};
 
     t.first = node.lo * (uint32_t)r->spec->shard;
     t.count = run_node_samples(r, r->phase, r->cursor.step, node);

@@ -53,8 +53,14 @@ static int judge_scores(const struct run *r, const struct run_result *res, uint3
 /* Does the result hold the gradient of its whole round, aligned for reading floats? */
 static bool is_whole(const struct run *r, const struct run_result *res)
 {
-    return !r->uploads && node_size(res->node) == round_shards(r->round) &&
+    return !r->uploads && phase_vector(res->phase) &&
+           node_size(res->node) == round_shards(r->round) &&
            (uintptr_t)res->grad % sizeof(float) == 0;
+}
+
+static struct reduce *sum_of(const struct run *r, enum phase phase)
+{
+    return phase_vector(phase) ? r->reduce : r->tally;
 }
 
 /* *ret: the buffer with the gradient of a result, NULL when it stays in the message; *ret_finite:
@@ -63,7 +69,7 @@ static int take_gradient(struct run *r, const struct run_result *res, float **re
                          double **ret_sums, bool *ret_finite, struct errbuf *why)
 {
     *ret_finite = true;
-    if (r->uploads) {
+    if (r->uploads && phase_vector(res->phase)) {
         int rc = uploads_take(r->uploads, res->worker, res->node, ret, ret_sums, why);
         return rc != -ENOENT
                    ? rc
@@ -78,9 +84,11 @@ static int take_gradient(struct run *r, const struct run_result *res, float **re
         *ret_finite = halves_finite(r->halves, res->grad, r->model->floats);
         return 0;
     }
-    *ret = reduce_buffer(r->reduce, ret_sums);
+    *ret = reduce_buffer(sum_of(r, res->phase), ret_sums);
     if (!*ret)
         return err_set(why, -ENOMEM, "no memory for a gradient of %zu floats", r->model->floats);
+    if (!phase_vector(res->phase))
+        return 0;
     *ret_finite = halves_copy_finite(r->halves, *ret, res->grad, r->model->floats);
     return 0;
 }
@@ -101,7 +109,7 @@ static int read_gradient(struct run *r, const struct run_result *res, float **re
         finite = finite && isfinite(sums[i]);
     if (!finite || !(sums[SUM_WEIGHT] > 0)) {
         if (buf)
-            reduce_drop(r->reduce, buf);
+            reduce_drop(sum_of(r, res->phase), buf);
         return err_set(why, -EINVAL,
                        finite ? "sums: the weight is not above 0"
                               : "grad or sums hold NaN or infinity");
@@ -131,20 +139,20 @@ int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
     /* Judge everything first: only a valid result may close its node. */
     if (scores)
         rc = judge_scores(r, res, count, why);
-    if (rc == 0 && phase_trains(res->phase))
+    if (rc == 0 && phase_sums(res->phase))
         rc = read_gradient(r, res, &buf, why);
     if (rc == 0 && round_finish(r->round, res->node) < 0)
         rc = -EALREADY;
     if (rc < 0) {
         if (buf)
-            reduce_drop(r->reduce, buf);
+            reduce_drop(sum_of(r, res->phase), buf);
         return rc;
     }
-    if (r->uploads)
+    if (r->uploads && phase_vector(res->phase))
         uploads_close(r->uploads, res->node);
     if (scores)
         memcpy(r->slots + at, res->scores, count * sizeof(*r->slots));
-    if (phase_trains(res->phase) && !buf)
+    if (phase_sums(res->phase) && !buf)
         r->whole = res->grad;
-    return buf ? reduce_add(r->reduce, res->node, buf) : 0;
+    return buf ? reduce_add(sum_of(r, res->phase), res->node, buf) : 0;
 }

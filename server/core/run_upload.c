@@ -12,7 +12,7 @@ bool run_in_pieces(const struct run *r)
 /* Is it the gradient of a node of the open round that has no result yet? */
 static bool wanted(const struct run *r, const struct run_upload *up)
 {
-    return r->uploads && phase_trains(up->phase) &&
+    return r->uploads && phase_vector(up->phase) &&
            run_node_samples(r, up->phase, up->step, up->node) > 0 &&
            round_wants(r->round, up->node);
 }
@@ -35,6 +35,21 @@ int run_put(struct run *r, const struct run_upload *up, int64_t piece,
                        why);
 }
 
+/* Shards of a round that measures flatness. Nodes are given out lowest first, so that what waits
+ * for a sibling lies beside the nodes that are being computed: it is never more than this for many
+ * shards. */
+static size_t measured_shards(const struct jobspec *spec, const struct dataset *data)
+{
+    const size_t most = 128;
+
+    if (spec->flatness.every == 0)
+        return 0;
+    const size_t shards =
+        (flatness_count(&spec->flatness, data->samples) + (size_t)spec->shard - 1) /
+        (size_t)spec->shard;
+    return shards < most ? shards : most;
+}
+
 size_t run_memory(const struct jobspec *spec, const struct model *model, const struct dataset *data)
 {
     size_t vectors = 2, n = data->samples, slots = n, shards;
@@ -47,8 +62,11 @@ size_t run_memory(const struct jobspec *spec, const struct model *model, const s
     vectors += spec->keep == KEEP_BEST;
     for (const char *const *names = run_vectors(spec); *names; names++)
         vectors++;
+    vectors += flatness_vectors(&spec->flatness);
     /* At most every second shard can wait for a sibling. */
     shards = (size_t)(spec->batch / spec->shard);
+    if (measured_shards(spec, data) > shards)
+        shards = measured_shards(spec, data);
     vectors += (shards + 1) / 2;
     if (model->floats <= INLINE_FLOATS_MAX)
         vectors++;

@@ -19,6 +19,7 @@
 
 struct range {
     int64_t offset, bytes;
+    bool vector; /* of the vector of a product, not of theta */
 };
 
 static int read_range(const struct request *rq, struct range *ret, struct errbuf *why)
@@ -26,15 +27,19 @@ static int read_range(const struct request *rq, struct range *ret, struct errbuf
     int rc = field_i64(rq->message.json, "params.get", "offset", true, 0, VECTOR_BYTES_MAX,
                        &ret->offset, why);
 
-    return rc < 0 ? rc
-                  : field_i64(rq->message.json, "params.get", "bytes", true, 1, PIECE_BYTES_MAX,
-                              &ret->bytes, why);
+    if (rc == 0)
+        rc = field_i64(rq->message.json, "params.get", "bytes", true, 1, PIECE_BYTES_MAX,
+                       &ret->bytes, why);
+    if (rc == 0)
+        rc = field_bool(rq->message.json, "params.get", "vector", false, &ret->vector, why);
+    return rc;
 }
 
 static void reply_params(struct request *rq, const struct job *job, const struct range *range)
 {
     const int64_t whole = (int64_t)(job->model.floats * sizeof(float));
-    const char *theta = (const char *)run_round_theta(job->run);
+    const char *from =
+        (const char *)(range->vector ? run_vector(job->run) : run_round_theta(job->run));
 
     if (range->offset > whole || range->bytes > whole - range->offset) {
         request_error(rq, ERR_BAD_FIELD,
@@ -43,7 +48,7 @@ static void reply_params(struct request *rq, const struct job *job, const struct
                       range->bytes, range->offset, whole);
         return;
     }
-    struct tensor t = tensor_1d("piece", DTYPE_U8, (uint64_t)range->bytes, theta + range->offset);
+    struct tensor t = tensor_1d("piece", DTYPE_U8, (uint64_t)range->bytes, from + range->offset);
     cJSON *out = cJSON_CreateObject();
     cJSON_AddNumberToObject(out, "bytes", (double)whole);
     request_reply(rq, out, &t, 1);
@@ -53,7 +58,7 @@ void handle_params_get(struct request *rq)
 {
     struct worker *worker = workers_of(rq->service->workers, rq);
     struct task_key key;
-    struct range range;
+    struct range range = {0};
     struct errbuf why;
 
     if (!worker)
@@ -63,7 +68,7 @@ void handle_params_get(struct request *rq)
         return;
     }
     struct job *job = task_key_round(rq->service, &key);
-    if (!job) {
+    if (!job || (range.vector && !run_vector(job->run))) {
         request_error(rq, ERR_GONE, "step %" PRId64 " of job %" PRId64 " is over", key.step,
                       key.job);
         return;

@@ -32,7 +32,10 @@ int task_key_read_round(const struct request *rq, struct task_key *ret, struct e
     };
 
     *ret = (struct task_key){0};
-    return read_fields(rq, fields, sizeof(fields) / sizeof(fields[0]), why);
+    int rc = read_fields(rq, fields, sizeof(fields) / sizeof(fields[0]), why);
+    return rc < 0 ? rc
+                  : field_i64(rq->message.json, message_names[rq->type], "turn", false, 0,
+                              UINT32_MAX, &ret->turn, why);
 }
 
 int task_key_read(const struct request *rq, struct task_key *ret, struct errbuf *why)
@@ -60,7 +63,8 @@ static struct job *active_job(struct service *s, const struct task_key *k)
     struct job *job;
 
     for (size_t i = 0; (job = jobs_running(s->jobs, i)) != NULL; i++)
-        if (job->run && job->rec.job == k->job && job->rec.incarnation == k->incarnation)
+        if (job->run && job->rec.job == k->job && job->rec.incarnation == k->incarnation &&
+            run_turn(job->run) == (uint32_t)k->turn)
             return job;
     return NULL;
 }

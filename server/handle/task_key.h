@@ -1,4 +1,5 @@
-/* The key of a task: (job, incarnation, step, phase, lo, hi), as task.* and result.* carry it. */
+/* The key of a task: (job, incarnation, step, phase, turn, lo, hi), as task.* and result.* carry
+ * it. */
 #ifndef STEPPE_SERVER_HANDLE_TASK_KEY_H
 #define STEPPE_SERVER_HANDLE_TASK_KEY_H
 
@@ -7,6 +8,7 @@
 
 struct task_key {
     int64_t job, incarnation, step, phase;
+    int64_t turn;   /* of a measurement of flatness; else 0 */
     int64_t lo, hi; /* of the node, lo < hi */
 };
 

@@ -43,6 +43,7 @@ static struct fold closing_fold(const struct closing *c)
         .test_labels = c->data->test_labels,
         .test_ids = e->test_ids,
         .test_samples = e->tested,
+        .flatness = e->flatness,
     };
 }
 

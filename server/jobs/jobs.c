@@ -274,9 +274,10 @@ static void add_time(cJSON *row, const char *name, int64_t unix_ms)
 static void add_progress(cJSON *row, struct job *job, bool waits)
 {
     static const char *const phases[PHASES] = {
-        [PHASE_TRAIN] = "train",    [PHASE_ASCENT] = "train", [PHASE_DESCENT] = "train",
-        [PHASE_SWEEP] = "sweep",    [PHASE_TEST] = "test",    [PHASE_VALIDATION] = "validation",
-        [PHASE_HELD_TEST] = "test",
+        [PHASE_TRAIN] = "train",    [PHASE_ASCENT] = "train",   [PHASE_DESCENT] = "train",
+        [PHASE_SWEEP] = "sweep",    [PHASE_TEST] = "test",      [PHASE_VALIDATION] = "validation",
+        [PHASE_HELD_TEST] = "test", [PHASE_SLOPE] = "flatness", [PHASE_PRODUCT] = "flatness",
+        [PHASE_LOSS] = "flatness",
     };
     uint64_t epoch_steps = job->data ? jobspec_epoch_steps(&job->spec, job->uses[USE_TRAIN]) : 0;
     struct run_progress p = {.epoch = job->epochs_done,

@@ -10,11 +10,12 @@
 #include "server/jobs/service.h"
 #include "server/jobs/workers_internal.h"
 
-#define PIECE_MS 10000 /* most time between two pieces, at least */
-#define SCORE_SHARDS 8 /* most shards of a sweep or test per thread and trip */
-#define POISON_LOST 3  /* workers that one node may kill */
-#define HELP_MS 200    /* idle for this long it helps another job than the one it has loaded */
-#define REPEAT_MS 300  /* no lease younger than this is repeated */
+#define PIECE_MS 10000     /* most time between two pieces, at least */
+#define SCORE_SHARDS 8     /* most shards of a sweep or test per thread and trip */
+#define MEASURED_MAX 65536 /* most samples of a trip that measures flatness: ids beside vectors */
+#define POISON_LOST 3      /* workers that one node may kill */
+#define HELP_MS 200        /* idle for this long it helps another job than the one it has loaded */
+#define REPEAT_MS 300      /* no lease younger than this is repeated */
 #define CREW_MS 5
 #define NO_JOB SIZE_MAX
 
@@ -48,8 +49,10 @@ static uint32_t wanted_shards(struct workers *w, const struct worker *worker, st
     if (!serves(worker, job, now_ms) || total < worker->threads)
         total += worker->threads; /* it is about to hold it */
     uint64_t want = (shards * worker->threads + total - 1) / total;
-    if (!phase_trains(run_phase(job->run)) && want > (uint64_t)SCORE_SHARDS * worker->threads)
+    if (!phase_vector(run_phase(job->run)) && want > (uint64_t)SCORE_SHARDS * worker->threads)
         want = (uint64_t)SCORE_SHARDS * worker->threads;
+    if (phase_measures(run_phase(job->run)) && want > MEASURED_MAX / (uint64_t)job->spec.shard)
+        want = MEASURED_MAX / (uint64_t)job->spec.shard;
     return want ? (uint32_t)want : 1;
 }
 
@@ -126,6 +129,8 @@ static cJSON *task_fields(const struct job *job, const struct run_task *task, in
     cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
     cJSON_AddNumberToObject(out, "step", (double)task->step);
     cJSON_AddNumberToObject(out, "phase", task->phase);
+    if (task->turn)
+        cJSON_AddNumberToObject(out, "turn", task->turn);
     cJSON_AddNumberToObject(out, "lo", task->node.lo);
     cJSON_AddNumberToObject(out, "hi", task->node.hi);
     cJSON_AddNumberToObject(out, "shard", (double)job->spec.shard);
@@ -136,12 +141,43 @@ static cJSON *task_fields(const struct job *job, const struct run_task *task, in
     return out;
 }
 
+static bool of_step(const struct have *have, const struct job *job, const struct run_task *task)
+{
+    return have->valid && have->job == job->rec.job && have->incarnation == job->rec.incarnation &&
+           have->step == task->step;
+}
+
 /* Has it the vector at which the task is computed? */
 static bool holds(const struct have *have, const struct job *job, const struct run_task *task)
 {
-    return have->valid && have->job == job->rec.job && have->incarnation == job->rec.incarnation &&
-           have->step == task->step &&
-           (have->phase == PHASE_DESCENT) == (task->phase == PHASE_DESCENT);
+    const bool moved = phase_moved(task->phase);
+
+    return of_step(have, job, task) && phase_moved((enum phase)have->phase) == moved &&
+           (!moved || (have->phase == (int64_t)task->phase && have->turn == task->turn));
+}
+
+/* Of the vectors of a step, those that the worker does not hold: as tensors, or how many bytes of
+ * them there are to be fetched. Returns how many tensors there are then. */
+static int add_vectors(const struct worker *worker, const struct job *job,
+                       const struct run_task *task, struct tensor *tensors, int count, cJSON *out)
+{
+    const size_t floats = job->model.floats;
+    const bool product = task->phase == PHASE_PRODUCT;
+    const bool both = floats <= INLINE_FLOATS_MAX / 2; /* fit one message */
+
+    if (!holds(&worker->have, job, task)) {
+        if (run_in_pieces(job->run))
+            cJSON_AddNumberToObject(out, "theta_bytes", (double)(floats * sizeof(float)));
+        else
+            tensors[count++] = tensor_1d("theta", DTYPE_F32, floats, run_round_theta(job->run));
+    }
+    if (!product || (of_step(&worker->have, job, task) && worker->have.vector == task->turn))
+        return count;
+    if (both)
+        tensors[count++] = tensor_1d("vector", DTYPE_F32, floats, run_vector(job->run));
+    else
+        cJSON_AddNumberToObject(out, "vector_bytes", (double)(floats * sizeof(float)));
+    return count;
 }
 
 /* Answers the held request with this task, just leased. */
@@ -149,29 +185,20 @@ static void send_task(struct worker *worker, const struct job *job, const struct
                       int64_t now_ms, int64_t ttl_ms)
 {
     struct request *rq = worker->held;
-    struct tensor tensors[3];
-    size_t theta_bytes = 0;
+    struct tensor tensors[4];
     int count = 0;
 
     if (task->ids)
         tensors[count++] = tensor_1d("ids", DTYPE_U32, task->count, task->ids);
     if (task->weights)
         tensors[count++] = tensor_1d("weights", DTYPE_F32, task->count, task->weights);
-    if (!holds(&worker->have, job, task)) {
-        if (run_in_pieces(job->run))
-            theta_bytes = job->model.floats * sizeof(float);
-        else
-            tensors[count++] =
-                tensor_1d("theta", DTYPE_F32, job->model.floats, run_round_theta(job->run));
-    }
     worker->job = worker->loaded = job->rec.job;
     worker->lease_start_ms = now_ms;
     worker->lease_end_ms = now_ms + ttl_ms;
     worker->lease_shards = node_size(task->node);
     worker->held = NULL;
     cJSON *out = task_fields(job, task, ttl_ms);
-    if (theta_bytes)
-        cJSON_AddNumberToObject(out, "theta_bytes", (double)theta_bytes);
+    count = add_vectors(worker, job, task, tensors, count, out);
     if (rq->result)
         cJSON_AddStringToObject(out, "result", rq->result);
     request_reply(rq, out, tensors, count);

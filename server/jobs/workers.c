@@ -183,7 +183,8 @@ const char *workers_name(const struct worker *worker)
 
 static int read_have(const struct request *rq, struct have *ret, struct errbuf *why)
 {
-    static const char *const keys[] = {"job", "incarnation", "step", "phase", NULL};
+    static const char *const keys[] = {"job",  "incarnation", "step", "phase",
+                                       "turn", "vector",      NULL};
     const cJSON *obj = NULL;
     int64_t step = 0;
 
@@ -200,7 +201,11 @@ static int read_have(const struct request *rq, struct have *ret, struct errbuf *
     if (rc == 0)
         rc = field_i64(obj, "have", "step", true, 0, INT64_C(1) << 50, &step, why);
     if (rc == 0)
-        rc = field_i64(obj, "have", "phase", false, 0, PHASE_TEST, &ret->phase, why);
+        rc = field_i64(obj, "have", "phase", false, 0, PHASES - 1, &ret->phase, why);
+    if (rc == 0)
+        rc = field_i64(obj, "have", "turn", false, 0, UINT32_MAX, &ret->turn, why);
+    if (rc == 0)
+        rc = field_i64(obj, "have", "vector", false, 0, UINT32_MAX, &ret->vector, why);
     ret->step = (uint64_t)step;
     ret->valid = rc == 0;
     return rc;

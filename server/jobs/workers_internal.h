@@ -9,7 +9,9 @@
 struct have {
     int64_t job, incarnation;
     uint64_t step;
-    int64_t phase; /* in a descent theta hat, otherwise theta of the step */
+    int64_t phase;  /* where phase_moved: the moved theta of that phase and turn, else theta */
+    int64_t turn;   /* of the moved theta */
+    int64_t vector; /* turn of the vector that it holds as well; 0: none */
     bool valid;
 };
 

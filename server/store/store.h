@@ -23,6 +23,7 @@
 #include "common/err.h"
 #include "common/score.h"
 #include "server/core/epoch_record.h"
+#include "server/core/flatness_record.h"
 #include "server/core/job.h"
 #include "server/core/study.h"
 #include "server/store/failpoint.h"
@@ -133,12 +134,13 @@ struct fold {
     const uint32_t *test_ids;
     const uint16_t *test_labels;
     uint32_t test_samples;
+    const struct flatness_record *flatness; /* NULL: not measured */
 };
 /* Writes the rows in sample order, 16384 a transaction, then in one last transaction (synchronous
- * FULL) sample_state and the epoch row as committed with scores_sha256 (SHA-256 over the measured
- * rows in sample order: u32 sample, f64 loss, adv_loss, adm, grad_norm, el2n, i32 predicted, u32
- * flags, all little-endian; of no bytes when there are none). Failpoints: fold.begin, fold.slice
- * (each slice, before it commits), fold.commit (before the last). */
+ * FULL) sample_state, the measurement of flatness and the epoch row as committed with scores_sha256
+ * (SHA-256 over the measured rows in sample order: u32 sample, f64 loss, adv_loss, adm, grad_norm,
+ * el2n, i32 predicted, u32 flags, all little-endian; of no bytes when there are none). Failpoints:
+ * fold.begin, fold.slice (each slice, before it commits), fold.commit (before the last). */
 int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
                struct errbuf *why);
 /* The hash of a committed epoch; -ENOENT when it is not committed. */

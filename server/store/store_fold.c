@@ -249,6 +249,8 @@ static int commit_epoch(struct store *s, const struct fold *f, struct summary *s
     if (f->scores || again)
         rc = history_write(s, f->record.job, &h, why);
     if (rc == 0)
+        rc = flatness_write(s, f, why);
+    if (rc == 0)
         rc = write_epoch(s, &f->record, sum, why);
     rc = db_end_durable(db, rc, why);
     if (rc == 0)
@@ -349,6 +351,8 @@ int epochs_forget(struct store *s, int64_t job, int64_t first, bool with_job, st
         goto out;
     rc = db_run(db, "DELETE FROM epoch WHERE job_id = ?1 AND epoch >= ?2",
                 DB_ARGS(DB_I(job), DB_I(first)), why);
+    if (rc == 0)
+        rc = flatness_forget(s, job, first, why);
     if (rc == 0 && h.last_epoch >= first) {
         history_reset(&h);
         rc = history_replay(s, job, 0, first, &h, why);

@@ -40,7 +40,7 @@ int schema_open_difficulty(struct store *s, struct errbuf *why);
 extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_state_4[], sql_state_5[],
     sql_difficulty_1[], sql_difficulty_1_views[], sql_difficulty_2[], sql_difficulty_3[],
     sql_difficulty_4[], sql_difficulty_5[], sql_difficulty_6[], sql_difficulty_7[],
-    sql_difficulty_8[], sql_difficulty_9[];
+    sql_difficulty_8[], sql_difficulty_9[], sql_difficulty_10[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);
@@ -80,6 +80,11 @@ void scores_sweep_unowned(struct store *s);
 int test_scores_write(struct store *s, const struct fold *f, struct errbuf *why);
 /* Removes those of epochs >= first. */
 int test_scores_remove(struct store *s, int64_t job, int64_t first, struct errbuf *why);
+
+/* store_flatness.c: inside a transaction, makes the rows of the epoch those of the fold. */
+int flatness_write(struct store *s, const struct fold *f, struct errbuf *why);
+/* Likewise, removes those of epochs >= first. */
+int flatness_forget(struct store *s, int64_t job, int64_t first, struct errbuf *why);
 
 /* store_history.c. */
 

@@ -30,40 +30,44 @@ static double response(const float *theta, size_t floats, uint32_t id, int test,
     return q / (1 + fabs(q));
 }
 
-static void shard_train(const float *theta, size_t floats, uint32_t shard, const uint32_t *ids,
-                        const float *weights, int64_t step, uint32_t index, uint32_t class,
-                        float *grad, double *sums)
+/* The first `count` of a shard; weights NULL: 1. */
+static void shard_train(const float *theta, size_t floats, uint32_t shard, uint32_t count,
+                        const uint32_t *ids, const float *weights, int64_t step, uint32_t index,
+                        uint32_t class, float *grad, double *sums)
 {
     memset(grad, 0, floats * sizeof(*grad));
     memset(sums, 0, SUM_COUNT * sizeof(*sums));
-    for (uint32_t i = 0; i < shard; i++) {
+    for (uint32_t i = 0; i < count; i++) {
+        const float weight = weights ? weights[i] : 1;
         double t = response(theta, floats, ids[i], 0, class);
         double noise = (double)(mix((uint64_t)step << 32 | (index * shard + i)) >> 60) / 64;
         double loss = 0.1 + t * t;
 
         for (size_t j = 0; j < floats; j++)
-            grad[j] += weights[i] * (float)((t + noise) * entry(ids[i], 0, j) + 0.01 * theta[j]);
-        sums[SUM_WEIGHT] += (double)weights[i];
-        sums[SUM_LOSS] += (double)weights[i] * loss;
-        sums[SUM_LOSS_HAT] += (double)weights[i] * (loss + 0.01 * fabs(t));
+            grad[j] += weight * (float)((t + noise) * entry(ids[i], 0, j) + 0.01 * theta[j]);
+        sums[SUM_WEIGHT] += (double)weight;
+        sums[SUM_LOSS] += (double)weight * loss;
+        sums[SUM_LOSS_HAT] += (double)weight * (loss + 0.01 * fabs(t));
         sums[SUM_SAMPLES] += 1;
         sums[SUM_CORRECT] += t > 0;
     }
 }
 
-void compute_train(const float *theta, size_t floats, uint32_t shards, uint32_t shard,
-                   struct node node, const uint32_t *ids, const float *weights, int64_t step,
-                   uint32_t class, struct computed *ret)
+void compute_train(const float *theta, size_t floats, const struct computed_node *node,
+                   int64_t step, uint32_t class, struct computed *ret)
 {
+    const uint32_t shards = node_size(node->node), shard = node->shard;
     struct reduce *sum = reduce_create(floats, SUM_COUNT);
     const double *sums;
 
-    reduce_reset(sum, node, shards);
-    for (uint32_t s = node.lo; s < node.hi; s++) {
-        size_t at = (size_t)(s - node.lo) * shard;
+    reduce_reset(sum, (struct node){0, shards}, shards);
+    for (uint32_t s = 0; s < shards; s++) {
+        const uint32_t at = s * shard, left = node->count - at;
         double *doubles;
         float *grad = reduce_buffer(sum, &doubles);
-        shard_train(theta, floats, shard, ids + at, weights + at, step, s, class, grad, doubles);
+        shard_train(theta, floats, shard, left < shard ? left : shard, node->ids + at,
+                    node->weights ? node->weights + at : NULL, step, node->node.lo + s, class, grad,
+                    doubles);
         reduce_add(sum, (struct node){s, s + 1}, grad);
     }
     ret->grad = xmalloc(floats * sizeof(float));

@@ -16,11 +16,17 @@ struct computed {
     double sums[SUM_COUNT];
 };
 
-/* The node of a step whose batch has `shards` shards of `shard` samples: ids and weights are those
- * of the node. As workers do, shards are summed in tree order. */
-void compute_train(const float *theta, size_t floats, uint32_t shards, uint32_t shard,
-                   struct node node, const uint32_t *ids, const float *weights, int64_t step,
-                   uint32_t class, struct computed *ret);
+/* A node of a round, whose last shard may be short. */
+struct computed_node {
+    struct node node;
+    uint32_t shard, count; /* samples of a whole shard, and of the node */
+    const uint32_t *ids;   /* [count] */
+    const float *weights;  /* [count]; NULL: all 1 */
+};
+
+/* As workers do, shards are summed in tree order. */
+void compute_train(const float *theta, size_t floats, const struct computed_node *node,
+                   int64_t step, uint32_t class, struct computed *ret);
 struct score compute_score(const float *theta, size_t floats, uint32_t id, int test, uint32_t class,
                            uint32_t classes);
 

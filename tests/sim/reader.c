@@ -119,7 +119,7 @@ static bool same(const char *a, const char *b, const char *key)
 
 static void read_apply(struct reader *r, const char *line)
 {
-    static const char *const keys[] = {"job", "inc", "step", "phase", "lo", "hi"};
+    static const char *const keys[] = {"job", "inc", "step", "phase", "turn", "lo", "hi"};
     struct job *j = reader_job(r, line);
     char class[24];
 

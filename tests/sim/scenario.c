@@ -57,6 +57,8 @@ static const char *const specs[SCENARIO_SPECS] = {
     "\"curriculum\":{\"measure\":\"loss\",\"mode\":\"spl_log\",\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":6,"
     "\"sam\":{\"name\":\"gsam\",\"scope\":\"batch\"}}",
+    "{" MODEL "\"epochs\":2,\"batch\":16,\"shard\":4,\"flatness\":{\"every\":1,"
+    "\"samples\":30,\"probes\":2,\"iterations\":5}}",
     [SCENARIO_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3,"
                            "\"validation\":{\"share\":0.3}}",
 };

@@ -34,6 +34,7 @@ static struct {
     int64_t job, incarnation;
     uint64_t step;
     enum phase phase;
+    uint32_t turn;
 } at; /* the round of the result that is being judged */
 
 WRAP(struct job *, task_key_job, struct service *s, const struct task_key *k, uint32_t *ret_count)
@@ -54,6 +55,7 @@ WRAP(int, run_result, struct run *r, const struct run_result *res, struct errbuf
     at.incarnation = run_incarnation(r);
     at.step = run_step(r);
     at.phase = run_phase(r);
+    at.turn = run_turn(r);
     return __real_run_result(r, res, why);
 }
 
@@ -70,8 +72,8 @@ WRAP(int, round_finish, struct round *r, struct node n)
     if (rc == -EALREADY && planted(PLANT_TWICE))
         rc = 0;
     if (rc == 0)
-        note("apply job=%" PRId64 " inc=%" PRId64 " step=%" PRIu64 " phase=%d lo=%u hi=%u", at.job,
-             at.incarnation, at.step, at.phase, n.lo, n.hi);
+        note("apply job=%" PRId64 " inc=%" PRId64 " step=%" PRIu64 " phase=%d turn=%u lo=%u hi=%u",
+             at.job, at.incarnation, at.step, at.phase, at.turn, n.lo, n.hi);
     return rc;
 }
 

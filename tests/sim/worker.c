@@ -14,6 +14,7 @@
 #include "proto/result.h"
 #include "tests/sim/cache.h"
 #include "tests/sim/compute.h"
+#include "tests/sim/fields.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/net.h"
 #include "tests/sim/scenario.h"
@@ -24,9 +25,14 @@
 #define OTHER_DATA 1000000 /* a class that no worker has */
 
 struct task {
-    int64_t job, incarnation, step, phase, lo, hi, shard, count, first;
+    int64_t job, incarnation, step, phase, turn, lo, hi, shard, count, first;
     uint32_t *ids;
     float *weights;
+};
+
+/* Of which round a vector is: phase and turn are 0 unless it was moved. */
+struct place {
+    int64_t job, incarnation, step, phase, turn;
 };
 
 struct worker {
@@ -37,12 +43,12 @@ struct worker {
     struct task task;
     float *theta;
     size_t floats;
-    int64_t theta_job, theta_incarnation, theta_step; /* -1: none */
-    bool theta_hat;                                   /* it is that of a descent */
+    struct place place;  /* where theta is; step -1: none */
+    float *vector;       /* of a product */
+    int64_t vector_turn; /* 0: none */
     struct {
         int64_t job;
         bool source_train;
-        uint32_t shards;
     } jobs[JOBS_KNOWN];
     int job_count;
     bool owes; /* the result of its task is not yet with the server */
@@ -67,23 +73,29 @@ int workers_added(void)
 
 /* --- words --- */
 
+static void add_place(const struct place *p, cJSON *fields)
+{
+    cJSON_AddNumberToObject(fields, "job", (double)p->job);
+    cJSON_AddNumberToObject(fields, "incarnation", (double)p->incarnation);
+    cJSON_AddNumberToObject(fields, "step", (double)p->step);
+    cJSON_AddNumberToObject(fields, "phase", (double)p->phase);
+    if (p->turn)
+        cJSON_AddNumberToObject(fields, "turn", (double)p->turn);
+}
+
 static void add_have(const struct worker *w, cJSON *fields)
 {
-    if (w->theta_step < 0)
+    if (w->place.step < 0)
         return;
     cJSON *have = cJSON_AddObjectToObject(fields, "have");
-    cJSON_AddNumberToObject(have, "job", (double)w->theta_job);
-    cJSON_AddNumberToObject(have, "incarnation", (double)w->theta_incarnation);
-    cJSON_AddNumberToObject(have, "step", (double)w->theta_step);
-    cJSON_AddNumberToObject(have, "phase", w->theta_hat ? PHASE_DESCENT : PHASE_TRAIN);
+    add_place(&w->place, have);
+    if (w->vector_turn)
+        cJSON_AddNumberToObject(have, "vector", (double)w->vector_turn);
 }
 
 static void add_key(const struct task *t, cJSON *fields)
 {
-    cJSON_AddNumberToObject(fields, "job", (double)t->job);
-    cJSON_AddNumberToObject(fields, "incarnation", (double)t->incarnation);
-    cJSON_AddNumberToObject(fields, "step", (double)t->step);
-    cJSON_AddNumberToObject(fields, "phase", (double)t->phase);
+    add_place(&(struct place){t->job, t->incarnation, t->step, t->phase, t->turn}, fields);
     cJSON_AddNumberToObject(fields, "lo", (double)t->lo);
     cJSON_AddNumberToObject(fields, "hi", (double)t->hi);
 }
@@ -160,10 +172,19 @@ static struct outcome compute(const struct worker *w, const struct result_shape 
     const uint32_t as = computes_as(w);
     struct outcome o = {.scores = NULL};
 
-    if (shape->sums)
-        compute_train(w->theta, w->floats, w->jobs[job_index(w, t->job)].shards, (uint32_t)t->shard,
-                      (struct node){(uint32_t)t->lo, (uint32_t)t->hi}, t->ids, t->weights, t->step,
+    if (shape->sums) {
+        const struct computed_node node = {{(uint32_t)t->lo, (uint32_t)t->hi},
+                                           (uint32_t)t->shard,
+                                           (uint32_t)t->count,
+                                           t->ids,
+                                           t->weights};
+        compute_train(t->phase == PHASE_PRODUCT ? w->vector : w->theta, w->floats, &node, t->step,
                       as, &o.train);
+        if (!shape->floats) {
+            free(o.train.grad);
+            o.train.grad = NULL;
+        }
+    }
     if (shape->samples)
         o.scores = xcalloc(shape->samples, sizeof(*o.scores));
     for (uint32_t i = 0; i < shape->samples; i++) {
@@ -189,6 +210,8 @@ static void spoil_number(struct outcome *o)
 {
     if (o->train.grad)
         o->train.grad[0] = NAN;
+    else if (!o->scores)
+        o->train.sums[SUM_LOSS] = NAN;
     else
         o->scores[0].loss = NAN;
 }
@@ -222,9 +245,9 @@ static void send_result(struct worker *w)
     add_key(t, fields);
     add_have(w, fields);
     snprintf(what, sizeof(what),
-             "job=%" PRId64 " inc=%" PRId64 " step=%" PRId64 " phase=%" PRId64 " lo=%" PRId64
-             " hi=%" PRId64 " class=%u bad=%d",
-             t->job, t->incarnation, t->step, t->phase, t->lo, t->hi, w->traits.class,
+             "job=%" PRId64 " inc=%" PRId64 " step=%" PRId64 " phase=%" PRId64 " turn=%" PRId64
+             " lo=%" PRId64 " hi=%" PRId64 " class=%u bad=%d",
+             t->job, t->incarnation, t->step, t->phase, t->turn, t->lo, t->hi, w->traits.class,
              damage != DAMAGE_NONE);
     w->owes = true;
     net_ask(&w->client, "task.result", fields, tensors, count, what);
@@ -259,27 +282,6 @@ static void computed(void *arg, int64_t generation)
 
 /* --- tasks --- */
 
-static int64_t number(const struct message *m, const char *name, int64_t otherwise)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(m->json, name);
-
-    return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : otherwise;
-}
-
-static void *copy(const struct message *m, const char *name, size_t *ret_bytes)
-{
-    const struct tensor *t = tensor_find(m->tensors, m->tensor_count, name);
-    void *out;
-
-    if (!t)
-        return NULL;
-    out = xmalloc(t->bytes ? t->bytes : 1);
-    memcpy(out, t->data, t->bytes);
-    if (ret_bytes)
-        *ret_bytes = t->bytes;
-    return out;
-}
-
 static void compute_task(struct worker *w)
 {
     const struct task *t = &w->task;
@@ -306,29 +308,38 @@ static void take_task(struct worker *w, const struct message *m)
 
     free(t->ids);
     free(t->weights);
-    *t = (struct task){.job = number(m, "job", 0),
-                       .incarnation = number(m, "incarnation", 0),
-                       .step = number(m, "step", 0),
-                       .phase = number(m, "phase", 0),
-                       .lo = number(m, "lo", 0),
-                       .hi = number(m, "hi", 0),
-                       .shard = number(m, "shard", 0),
-                       .count = number(m, "count", 0),
-                       .first = number(m, "first", 0)};
-    t->ids = copy(m, "ids", NULL);
-    t->weights = copy(m, "weights", NULL);
-    float *theta = copy(m, "theta", &bytes);
+    *t = (struct task){.job = fields_number(m, "job", 0),
+                       .incarnation = fields_number(m, "incarnation", 0),
+                       .step = fields_number(m, "step", 0),
+                       .phase = fields_number(m, "phase", 0),
+                       .turn = fields_number(m, "turn", 0),
+                       .lo = fields_number(m, "lo", 0),
+                       .hi = fields_number(m, "hi", 0),
+                       .shard = fields_number(m, "shard", 0),
+                       .count = fields_number(m, "count", 0),
+                       .first = fields_number(m, "first", 0)};
+    t->ids = fields_copy(m, "ids", NULL);
+    t->weights = fields_copy(m, "weights", NULL);
+    float *theta = fields_copy(m, "theta", &bytes);
+    const bool moved = phase_moved((enum phase)t->phase);
+    const struct place at = {t->job, t->incarnation, t->step, moved ? t->phase : 0,
+                             moved ? t->turn : 0};
     if (theta) {
+        if (memcmp(&w->place, &at, offsetof(struct place, phase)) != 0)
+            w->vector_turn = 0;
         free(w->theta);
         w->theta = theta;
         w->floats = bytes / sizeof(float);
-        w->theta_job = t->job;
-        w->theta_incarnation = t->incarnation;
-        w->theta_step = t->step;
-        w->theta_hat = t->phase == PHASE_DESCENT;
+        w->place = at;
     }
-    if (w->theta_step != t->step || w->theta_job != t->job ||
-        w->theta_incarnation != t->incarnation || w->theta_hat != (t->phase == PHASE_DESCENT))
+    float *vector = fields_copy(m, "vector", NULL);
+    if (vector) {
+        free(w->vector);
+        w->vector = vector;
+        w->vector_turn = t->turn;
+    }
+    if (memcmp(&w->place, &at, sizeof(at)) != 0 ||
+        (t->phase == PHASE_PRODUCT && w->vector_turn != t->turn))
         note("violation what=\"a task came without its theta\" worker=%d", w->client.number);
     else if (job_index(w, t->job) < 0)
         ask_job(w);
@@ -458,11 +469,10 @@ static void take_job(struct worker *w, const struct message *m)
     if (w->job_count == JOBS_KNOWN || jobspec_parse(spec_json, &spec, &why) < 0)
         abort();
     w->jobs[w->job_count].job = w->task.job;
-    w->jobs[w->job_count].source_train = spec.score_source == SOURCE_TRAIN;
-    w->jobs[w->job_count++].shards = (uint32_t)(spec.batch / spec.shard);
+    w->jobs[w->job_count++].source_train = spec.score_source == SOURCE_TRAIN;
     jobspec_done(&spec);
     snprintf(w->sha256, sizeof(w->sha256), "%s", sha256 ? sha256->valuestring : "");
-    w->wish = (struct cache_wish){.sha256 = w->sha256, .total = number(m, "bytes", 0)};
+    w->wish = (struct cache_wish){.sha256 = w->sha256, .total = fields_number(m, "bytes", 0)};
     if (world_now_us() < scenario_get()->calm_us && world_chance(w->traits.refuse_permille))
         refuse_for_some_cause(w);
     else
@@ -515,7 +525,8 @@ static void start(void *arg, int64_t generation)
         return;
     w->away = w->owes = w->fetches = false;
     w->data.file = NULL;
-    w->theta_step = -1;
+    w->place.step = -1;
+    w->vector_turn = 0;
     w->job_count = 0;
     scenario_uuid(w->client.sender);
     say_hello(w);

@@ -215,9 +215,8 @@ struct group {
 static struct group group_of(const struct curve_pass *p, size_t sample, size_t number)
 {
     const struct layer *l = p->plain.layer;
-    struct group g = {.width = l->in.c / l->groups,
-                      .c = l->in.c,
-                      .pixels = (size_t)l->in.h * l->in.w};
+    struct group g = {
+        .width = l->in.c / l->groups, .c = l->in.c, .pixels = (size_t)l->in.h * l->in.w};
     const real *x = p->plain.x + sample * g.pixels * g.c;
     const real *rx = p->rx ? p->rx + sample * g.pixels * g.c : NULL;
     const double count = (double)(g.width * g.pixels);

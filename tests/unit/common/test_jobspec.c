@@ -389,6 +389,9 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     assert_same_names(&a->validation.domains, &b->validation.domains);
     assert_same_names(&a->train_domains, &b->train_domains);
     assert_same_names(&a->test_domains, &b->test_domains);
+    ASSERT(a->flatness.every == b->flatness.every && a->flatness.samples == b->flatness.samples);
+    ASSERT(a->flatness.probes == b->flatness.probes && a->flatness.rho == b->flatness.rho);
+    ASSERT(a->flatness.iterations == b->flatness.iterations);
 }
 
 /* Writes the spec and reads it again; the text is freed by the caller. */

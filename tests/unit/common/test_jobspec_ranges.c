@@ -41,6 +41,11 @@ static const struct {
     {"curriculum", "warmup", "-1", "0", "4", "100001", ""},   /* 4: below full_at * epochs */
     {"curriculum", "diversity", "-0.001", "0", "1000", "1001",
      "\"mode\": \"spl_hard\", \"measure\": \"loss\", \"balance\": \"none\""},
+    {"flatness", "every", "-1", "0", "100000", "100001", ""},
+    {"flatness", "samples", "-1", "0", "67108864", "67108865", ""},
+    {"flatness", "probes", "0", "1", "1000", "1001", ""},
+    {"flatness", "iterations", "4", "5", "100", "101", ""},
+    {"flatness", "rho", "0", "1e-300", "1000", "1000.001", ""},
     {"curriculum", "smoothing", "-0.001", "0", "0.9999999", "1", ""},
 };
 
@@ -126,7 +131,7 @@ TEST(help_has_a_line_for_every_key)
     fclose(out);
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    ASSERT_EQ(1 + 15 + 8 + 47, lines); /* heading, keys of the file, sections, keys in them */
+    ASSERT_EQ(1 + 15 + 9 + 52, lines); /* heading, keys of the file, sections, keys in them */
     for (size_t i = 0; i < RANGES; i++) {
         char path[64];
         snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",

@@ -318,7 +318,7 @@ TEST(a_room_is_used_again)
 TEST(a_phase_decides_what_its_results_carry)
 {
     static const struct {
-        bool sums, scores, fused_scores;
+        bool sums, scores, fused_scores, no_vector;
     } want[PHASES] = {
         [PHASE_TRAIN] = {.sums = true, .fused_scores = true},
         [PHASE_ASCENT] = {.sums = true, .fused_scores = true},
@@ -327,13 +327,17 @@ TEST(a_phase_decides_what_its_results_carry)
         [PHASE_TEST] = {.scores = true, .fused_scores = true},
         [PHASE_VALIDATION] = {.scores = true, .fused_scores = true},
         [PHASE_HELD_TEST] = {.scores = true, .fused_scores = true},
+        [PHASE_SLOPE] = {.sums = true},
+        [PHASE_PRODUCT] = {.sums = true},
+        [PHASE_LOSS] = {.sums = true, .no_vector = true},
     };
 
     for (enum phase i = 0; i < PHASES; i++) {
         const struct result_shape plain = result_shape(i, false, FLOATS, SAMPLES),
                                   fused = result_shape(i, true, FLOATS, SAMPLES);
         ASSERT_EQ(want[i].sums, plain.sums);
-        ASSERT_EQ(want[i].sums ? FLOATS : 0, plain.floats);
+        ASSERT_EQ(want[i].sums && !want[i].no_vector ? FLOATS : 0, plain.floats);
+        ASSERT(!plain.ahead);
         ASSERT_EQ(want[i].sums, fused.sums);
         ASSERT_EQ(want[i].scores ? SAMPLES : 0, plain.samples);
         ASSERT_EQ(want[i].fused_scores ? SAMPLES : 0, fused.samples);
@@ -342,4 +346,6 @@ TEST(a_phase_decides_what_its_results_carry)
     /* A longer one goes ahead. */
     ASSERT_EQ(0, result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX + 1, 1).floats);
     ASSERT(result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX + 1, 1).sums);
+    ASSERT(result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX + 1, 1).ahead);
+    ASSERT(!result_shape(PHASE_LOSS, false, INLINE_FLOATS_MAX + 1, 1).ahead);
 }

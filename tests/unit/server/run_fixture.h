@@ -87,14 +87,19 @@ struct fake {
     struct score *scores;
 };
 
-static inline uint64_t theta_key(const struct run *r, const struct fixture *f)
+static inline uint64_t vector_key(const float *vector, const struct fixture *f)
 {
     uint8_t digest[SHA256_BYTES];
     uint64_t key;
 
-    sha256_of(run_round_theta(r), f->model.floats * sizeof(float), digest);
+    sha256_of(vector, f->model.floats * sizeof(float), digest);
     memcpy(&key, digest, sizeof(key));
     return key;
+}
+
+static inline uint64_t theta_key(const struct run *r, const struct fixture *f)
+{
+    return vector_key(run_round_theta(r), f);
 }
 
 /* The score that is computed for a sample at a slot (its position in the round). */
@@ -135,12 +140,32 @@ static inline void fake_shard(const struct fixture *f, uint64_t theta, const str
     }
 }
 
+/* The same of a round that measures flatness; one sample has its vector, whatever is asked. */
+static inline void fake_flat(const struct fixture *f, uint64_t theta, const struct run_task *t,
+                             uint32_t at, uint32_t n, float *grad, double *sums)
+{
+    memset(grad, 0, f->model.floats * sizeof(*grad));
+    memset(sums, 0, SUM_COUNT * sizeof(*sums));
+    for (uint32_t i = at; i < at + n; i++) {
+        struct rng rng = rng_at(theta, RNG_TEST, t->ids[i], (uint32_t)t->phase);
+
+        for (size_t k = 0; k < f->model.floats; k++)
+            grad[k] += (float)rng_range(&rng, -1, 1);
+        sums[SUM_WEIGHT] += 1;
+        sums[SUM_LOSS] += rng_unit(&rng);
+    }
+}
+
 /* Sum of a node along the tree. */
 static inline void fake_node(const struct fixture *f, uint64_t theta, const struct run_task *t,
                              struct node n, float *grad, double *sums)
 {
     if (node_size(n) == 1) {
-        fake_shard(f, theta, t, (n.lo - t->node.lo) * SHARD, SHARD, grad, sums);
+        const uint32_t at = (n.lo - t->node.lo) * SHARD, left = t->count - at;
+        if (phase_measures(t->phase))
+            fake_flat(f, theta, t, at, left < SHARD ? left : SHARD, grad, sums);
+        else
+            fake_shard(f, theta, t, at, SHARD, grad, sums);
         return;
     }
     float *right = xcalloc(f->model.floats, sizeof(*right));
@@ -164,7 +189,9 @@ static inline struct fake *fake_compute(const struct run *r, const struct fixtur
 
     k->grad = xcalloc(f->model.floats, sizeof(*k->grad));
     k->scores = xcalloc(t->count, sizeof(*k->scores));
-    if (phase_trains(t->phase))
+    if (run_vector(r))
+        theta ^= vector_key(run_vector(r), f);
+    if (phase_sums(t->phase))
         fake_node(f, theta, t, t->node, k->grad, k->sums);
     for (uint32_t i = 0; i < t->count; i++)
         k->scores[i] = fake_score(theta, t->phase, t->ids ? t->ids[i] : t->first + i, t->first + i);
@@ -287,8 +314,18 @@ static inline void outcome_add(struct outcome *o, struct run_epoch *e)
         if (s->flags & SCORE_MEASURED)
             sha256_add(&o->epochs, row, sizeof(row));
     }
+    if (e->flatness) {
+        const struct flatness_record *r = e->flatness;
+        const double figures[] = {r->loss, r->trace, r->trace_error, r->sharpness, r->samples};
+
+        sha256_add(&o->epochs, figures, sizeof(figures));
+        sha256_add(&o->epochs, r->value, sizeof(r->value));
+        sha256_add(&o->epochs, r->residual, sizeof(r->residual));
+        sha256_add(&o->epochs, r->line, sizeof(r->line));
+    }
     free(e->scores);
     free(e->adm);
+    free(e->flatness);
 }
 
 static inline void outcome_end(struct outcome *o, const struct run *r, const struct fixture *f)

@@ -327,7 +327,7 @@ TEST(the_files_have_their_modes_and_numbers)
     ASSERT_EQ(0, stat(test_path("state"), &st));
     ASSERT_EQ(0700, st.st_mode & 0777);
     ASSERT_SELECT("1094995249\n", "PRAGMA application_id");
-    ASSERT_SELECT("9\n", "PRAGMA user_version");
+    ASSERT_SELECT("10\n", "PRAGMA user_version");
     ASSERT_SELECT("wal\n", "PRAGMA journal_mode");
     store_close(s);
 }
@@ -366,6 +366,8 @@ TEST(a_database_of_version_1_gets_what_came_later)
                  "DROP VIEW v_job_compare;"
                  "DROP VIEW v_riser; DROP VIEW v_suspect; DROP VIEW v_data_map;"
                  "DROP VIEW v_forgetting; DROP VIEW v_rank_correlation;"
+                 "DROP VIEW v_flatness_line; DROP VIEW v_flatness; DROP TABLE flatness_line;"
+                 "DROP TABLE flatness;"
                  "DROP VIEW v_test_hardest; DROP VIEW v_test; DROP TABLE test_score;"
                  "CREATE VIEW v_label_suspect AS SELECT 1;"
                  "ALTER TABLE epoch DROP COLUMN newly_right;"
@@ -385,7 +387,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
     ASSERT(!error);
     sqlite3_close(sql);
     s = fixture_open();
-    ASSERT_SELECT("9\n", "PRAGMA user_version");
+    ASSERT_SELECT("10\n", "PRAGMA user_version");
     ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
                   "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
                   " FROM v_job_compare");

@@ -159,7 +159,7 @@ TEST(what_a_worker_says_it_has_is_judged)
     ASSERT_REFUSED("bad_field", next_with(ann, "{\"have\": 3}"));
     ASSERT_REFUSED("bad_field", next_with(ann, "{\"have\": {\"job\": 0}}"));
     ASSERT_REFUSED("bad_field", next_with(ann, "{\"have\": {\"job\": 1, \"incarnation\": 1, "
-                                               "\"step\": 0, \"phase\": 5}}"));
+                                               "\"step\": 0, \"phase\": 10}}"));
     ASSERT_REFUSED("bad_field", next_with(ann, "{\"leaving\": 1}"));
     ASSERT_EQ(0, count_in(WORKER_WAITING)); /* none of them is held */
     end();

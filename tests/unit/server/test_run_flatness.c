@@ -1,0 +1,140 @@
+/* Rounds that measure flatness in the life of a run. */
+#include "server/core/flatness.h"
+#include "tests/unit/server/run_fixture.h"
+
+#define FLAT                                                                                       \
+    ", \"flatness\": {\"every\": 2, \"samples\": 20, \"probes\": 3, \"iterations\": 6}, "          \
+    "\"exclude\": [1, 9]"
+
+static const struct drive plain = {.seed = 1, .want_max = 64};
+
+TEST(the_figures_do_not_depend_on_splits_order_and_loss)
+{
+    struct fixture *f = fixture_create(FLAT);
+    const struct outcome want = drive(f, &plain);
+
+    for (uint64_t seed = 2; seed < 8; seed++) {
+        const struct drive p = {.seed = seed,
+                                .want_max = seed % 3 + 1,
+                                .shuffle = true,
+                                .lose = seed % 2,
+                                .repeat = seed % 4 == 0};
+        const struct outcome got = drive(f, &p);
+        same_outcome(&want, &got);
+    }
+    fixture_free(f);
+}
+
+/* Training does not notice that it is looked at. */
+TEST(the_weights_are_those_of_a_job_without_it)
+{
+    struct fixture *f = fixture_create(FLAT), *g = fixture_create(", \"exclude\": [1, 9]");
+    const struct outcome with = drive(f, &plain), without = drive(g, &plain);
+
+    ASSERT_STR(with.theta_sha256, without.theta_sha256);
+    ASSERT(strcmp(with.epochs_sha256, without.epochs_sha256) != 0);
+    fixture_free(f);
+    fixture_free(g);
+}
+
+TEST(it_is_measured_at_every_second_epoch_and_the_last_over_samples_that_are_not_excluded)
+{
+    static const uint32_t excluded[] = {1, 9};
+    struct fixture *f = fixture_create(FLAT);
+    f->in = (struct run_inputs){.excluded = excluded, .excluded_count = 2};
+    struct run *r = started(f);
+    struct run_epoch e;
+    uint32_t rounds[PHASES] = {0};
+    bool tested = false;
+
+    while (!run_finished(r)) {
+        const enum phase phase = run_phase(r);
+        struct run_task t;
+
+        rounds[phase]++;
+        tested |= phase == PHASE_TEST;
+        ASSERT_EQ(phase_measures(phase), run_turn(r) > 0);
+        ASSERT_EQ(phase == PHASE_PRODUCT, run_vector(r) != NULL);
+        if (phase_measures(phase)) {
+            ASSERT(!tested); /* the round of the test closes the epoch: its scores are kept */
+            ASSERT_EQ(7, run_shards(r));
+            ASSERT_EQ(0, run_take(r, 9, 7, 0, 1000, &t));
+            ASSERT_EQ(20, t.count);
+            ASSERT(!t.weights);
+            for (uint32_t i = 0; i < t.count; i++)
+                ASSERT(t.ids[i] != 1 && t.ids[i] != 9 && (i == 0 || t.ids[i] > t.ids[i - 1]));
+            run_release(r, 9);
+        }
+        if (drive_round(r, f, &plain, &e) != RUN_EPOCH)
+            continue;
+        ASSERT_EQ(e.record.epoch % 2 == 0 || e.record.epoch == EPOCHS - 1, e.flatness != NULL);
+        if (e.flatness) {
+            ASSERT_EQ(20, e.flatness->samples);
+            ASSERT_EQ(3, e.flatness->probes);
+            ASSERT(e.flatness->count >= 1 && e.flatness->products <= 6);
+        }
+        run_epoch_done(&e);
+        tested = false;
+    }
+    ASSERT_EQ(3, rounds[PHASE_SLOPE]);
+    ASSERT_EQ(3 * (3 + FLATNESS_LINES * (FLATNESS_POINTS - 1)), rounds[PHASE_LOSS]);
+    run_free(r);
+    fixture_free(f);
+}
+
+/* A checkpoint knows nothing of a measurement: it begins again. */
+TEST(a_run_that_was_killed_in_the_middle_measures_again)
+{
+    struct fixture *f = fixture_create(FLAT);
+    const struct outcome want = drive(f, &plain);
+    struct outcome got;
+    struct run_epoch e;
+
+    for (int at = 1; at < 60; at += 13) {
+        struct run *before = started(f), *after = fixture_run(f, 2);
+        while (run_turn(before) < (uint32_t)at)
+            ASSERT(drive_round(before, f, &plain, &e) != RUN_EPOCH);
+        restore(after, before);
+        sha256_init(&got.epochs);
+        ASSERT_EQ(0, run_start(after, 0));
+        drive_on(after, f, &plain, &got);
+        same_outcome(&want, &got);
+        run_free(before);
+        run_free(after);
+    }
+    fixture_free(f);
+}
+
+TEST(a_result_without_finite_numbers_is_refused)
+{
+    struct fixture *f = fixture_create(FLAT);
+    struct run *r = started(f);
+    struct run_epoch e;
+    struct errbuf why;
+
+    for (enum phase phase = PHASE_SLOPE; phase <= PHASE_LOSS; phase++) {
+        while (run_phase(r) != phase)
+            drive_round(r, f, &plain, &e);
+        struct fake *k = compute_round(r, f);
+        const double was = k->sums[SUM_LOSS];
+        k->sums[SUM_LOSS] = NAN;
+        ASSERT_EQ(-EINVAL, run_result(r, &k->res, &why));
+        k->sums[SUM_LOSS] = was;
+        ASSERT_EQ(0, run_result(r, &k->res, &why));
+        fake_free(k);
+        run_free(r);
+        r = started(f);
+    }
+    run_free(r);
+    fixture_free(f);
+}
+
+TEST(memory_counts_the_vectors_of_the_iteration)
+{
+    struct fixture *f = fixture_create(FLAT), *g = fixture_create("");
+
+    ASSERT(run_memory(&f->spec, &f->model, &f->data) >=
+           run_memory(&g->spec, &g->model, &g->data) + 8 * f->model.floats * sizeof(float));
+    fixture_free(f);
+    fixture_free(g);
+}
