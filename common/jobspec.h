@@ -43,6 +43,8 @@ enum curriculum_mode {
     MODE_SPL_LOG
 };
 enum pacing { PACING_LINEAR, PACING_QUAD, PACING_ROOT, PACING_STEP, PACING_EXP, PACING_LOG };
+/* Where difficulty is measured and ordered: over the epochs, or in each shard of a step. */
+enum curriculum_scope { CURRICULUM_EPOCH, CURRICULUM_STEP };
 enum balance { BALANCE_NONE, BALANCE_CLASS };
 enum keep { KEEP_LAST, KEEP_BEST };
 enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
@@ -58,6 +60,7 @@ extern const char *const score_source_names[];
 extern const char *const score_splits_names[];
 extern const char *const normaliser_names[];
 extern const char *const measure_names[];
+extern const char *const curriculum_scope_names[];
 extern const char *const order_names[];
 extern const char *const curriculum_mode_names[];
 extern const char *const pacing_names[];
@@ -137,6 +140,7 @@ struct validation_spec {
 
 struct curriculum_spec {
     int measure, order, mode, pacing, balance;
+    int scope;             /* enum curriculum_scope */
     double diversity;      /* spl_hard: gamma in units of the mean loss, >= 0 */
     struct given given;    /* of MEASURE_GIVEN */
     double initial, final; /* share, (0, 1] */
@@ -226,6 +230,11 @@ static inline bool jobspec_self_paced(const struct jobspec *spec)
 static inline bool jobspec_splits_shards(const struct jobspec *spec)
 {
     return spec->sam == SAM_SURROGATE && spec->sam_scope == SCOPE_SHARD && spec->rho > 0;
+}
+/* Is the order of the curriculum made anew in each shard of a step? */
+static inline bool jobspec_online(const struct jobspec *spec)
+{
+    return spec->curriculum.scope == CURRICULUM_STEP;
 }
 /* Epochs that the job commits: one, of scores only, when nothing is trained. */
 static inline int64_t jobspec_epochs(const struct jobspec *spec)

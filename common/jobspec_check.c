@@ -1,8 +1,8 @@
 /* Rules between the keys of a job file.
  *
- * Two defaults follow from other keys: a job with too few epochs for the default curriculum gets
- * full_at 1 and, with one epoch, no warm-up; an attack of several moves gets alpha = epsilon / 4. A
- * written value is never changed. */
+ * Three defaults follow from other keys: a job with too few epochs for the default curriculum gets
+ * full_at 1 and, with one epoch, no warm-up; an attack of several moves gets alpha = epsilon / 4;
+ * a job that measures adm in its steps keeps these scores. A written value is never changed. */
 #include <cjson/cJSON.h>
 #include <errno.h>
 
@@ -30,9 +30,20 @@ static void few_epochs(const cJSON *json, struct jobspec *spec)
         spec->curriculum.warmup = 0;
 }
 
+/* The scores of such steps are whole, and no sweep is needed for them. */
+static void keep_scores(const cJSON *json, struct jobspec *spec)
+{
+    const cJSON *score = cJSON_GetObjectItemCaseSensitive(json, "score");
+
+    if (jobspec_online(spec) && spec->curriculum.measure == MEASURE_ADM && spec->epochs > 0 &&
+        !cJSON_GetObjectItemCaseSensitive(score, "source"))
+        spec->score_source = SOURCE_TRAIN;
+}
+
 void jobspec_settle(const struct cJSON *json, struct jobspec *spec)
 {
     few_epochs(json, spec);
+    keep_scores(json, spec);
     if (spec->attack == ATTACK_PGD && spec->alpha == 0)
         spec->alpha = spec->epsilon / 4;
 }
@@ -123,6 +134,76 @@ static int check_domains(const struct jobspec *spec, struct errbuf *why)
     return rc;
 }
 
+/* Keys that do not go with a curriculum inside the step. */
+static int check_online(const struct jobspec *spec, struct errbuf *why)
+{
+    static const char measures[] = "adm, loss, grad_norm, el2n, margin, random or none";
+    const struct curriculum_spec *c = &spec->curriculum;
+
+    if (c->measure == MEASURE_GIVEN)
+        return err_set(why, -EINVAL,
+                       "curriculum.scope is step and curriculum.measure comes from outside; what "
+                       "is ordered in a step is measured there: use %s",
+                       measures);
+    if (c->measure == MEASURE_FORGETTING)
+        return err_set(why, -EINVAL,
+                       "curriculum.scope is step and curriculum.measure is forgetting, which "
+                       "compares epochs; use %s",
+                       measures);
+    if (jobspec_self_paced(spec))
+        return err_set(why, -EINVAL,
+                       "curriculum.scope is step and curriculum.mode is %s; in a step the place of "
+                       "a sample gives its weight, not its loss: use select, weight or both",
+                       curriculum_mode_names[c->mode]);
+    if (spec->mixup > 0)
+        return err_set(why, -EINVAL,
+                       "curriculum.scope is step and mixup is %.15g; a mixed image has no place of "
+                       "its own in the order: use mixup 0",
+                       spec->mixup);
+    if (spec->sam == SAM_FRIENDLY)
+        return err_set(
+            why, -EINVAL,
+            "curriculum.scope is step and sam.name is fsam, whose step takes a second "
+            "trip, to workers that have not measured its samples: use sam, asam or gsam");
+    if (spec->sam_scope == SCOPE_BATCH)
+        return err_set(why, -EINVAL,
+                       "curriculum.scope is step and sam.scope is batch; the second trip of such a "
+                       "step goes to workers that have not measured its samples: use sam.scope "
+                       "shard");
+    if (c->balance == BALANCE_CLASS)
+        return err_set(why, -EINVAL,
+                       "curriculum.scope is step and curriculum.balance is class; a shard has too "
+                       "few samples of a class: use none");
+    if (c->smoothing > 0)
+        return err_set(why, -EINVAL,
+                       "curriculum.scope is step and curriculum.smoothing is %.15g; a step keeps "
+                       "no ranks that could be smoothed: use 0",
+                       c->smoothing);
+    return 0;
+}
+
+/* Scores measured in the passes that train. */
+static int check_fused(const struct jobspec *spec, struct errbuf *why)
+{
+    /* The gradient of a smoothed loss points elsewhere than that of the loss which is scored. */
+    if (spec->label_smoothing > 0)
+        return err_set(why, -EINVAL,
+                       "label_smoothing is %.15g and score.source is train; scores are not "
+                       "smoothed: use sweep, or label_smoothing 0",
+                       spec->label_smoothing);
+    if (spec->mixup > 0)
+        return err_set(why, -EINVAL,
+                       "mixup is %.15g and score.source is train; a mixed image is no sample: use "
+                       "sweep, or mixup 0",
+                       spec->mixup);
+    /* Under BatchNorm the gradient of the summed loss is not a sample's own. */
+    if (model_describes(spec->model, LAYER_BATCHNORM))
+        return err_set(why, -EINVAL,
+                       "score.source is train, but model %s uses BatchNorm; use sweep or GroupNorm",
+                       cJSON_IsString(spec->model) ? spec->model->valuestring : "custom");
+    return 0;
+}
+
 int jobspec_check(const struct jobspec *spec, struct errbuf *why)
 {
     const struct curriculum_spec *c = &spec->curriculum;
@@ -145,23 +226,12 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
         return err_set(why, -EINVAL,
                        "sam.name is fsam and sam.scope is shard; the server keeps the mean of the "
                        "gradients: use batch");
-    /* The gradient of a smoothed loss points elsewhere than that of the loss which is scored. */
-    if (spec->label_smoothing > 0 && spec->score_source == SOURCE_TRAIN)
-        return err_set(why, -EINVAL,
-                       "label_smoothing is %.15g and score.source is train; scores are not "
-                       "smoothed: use sweep, or label_smoothing 0",
-                       spec->label_smoothing);
-    if (spec->mixup > 0 && spec->score_source == SOURCE_TRAIN)
-        return err_set(why, -EINVAL,
-                       "mixup is %.15g and score.source is train; a mixed image is no sample: use "
-                       "sweep, or mixup 0",
-                       spec->mixup);
-    /* Under BatchNorm the gradient of the summed loss is not a sample's own. */
-    if (spec->score_source == SOURCE_TRAIN && model_describes(spec->model, LAYER_BATCHNORM))
-        return err_set(why, -EINVAL,
-                       "score.source is train, but model %s uses BatchNorm; use sweep or GroupNorm",
-                       cJSON_IsString(spec->model) ? spec->model->valuestring : "custom");
     if (jobspec_self_paced(spec) && check_self_paced(c, why) < 0)
+        return -EINVAL;
+    if (jobspec_online(spec) && check_online(spec, why) < 0)
+        return -EINVAL;
+    /* A curriculum inside the step measures apart where the passes that train do not serve. */
+    if (spec->score_source == SOURCE_TRAIN && !jobspec_online(spec) && check_fused(spec, why) < 0)
         return -EINVAL;
     if (spec->epochs == 0 && check_measuring(spec, why) < 0)
         return -EINVAL;

@@ -29,6 +29,8 @@ const char *const measure_names[] = {
     [MEASURE_ADM] = "adm",       [MEASURE_LOSS] = "loss",     [MEASURE_GRAD_NORM] = "grad_norm",
     [MEASURE_EL2N] = "el2n",     [MEASURE_MARGIN] = "margin", [MEASURE_FORGETTING] = "forgetting",
     [MEASURE_RANDOM] = "random", [MEASURE_NONE] = "none",     NULL};
+const char *const curriculum_scope_names[] = {
+    [CURRICULUM_EPOCH] = "epoch", [CURRICULUM_STEP] = "step", NULL};
 const char *const order_names[] = {
     [ORDER_EASY_FIRST] = "easy_first", [ORDER_HARD_FIRST] = "hard_first", NULL};
 const char *const curriculum_mode_names[] = {[MODE_SELECT] = "select",
@@ -56,7 +58,7 @@ static const struct choice sgd = {"optimizer.name", "sgd"}, adamw = {"optimizer.
                            step = {"optimizer.schedule", "step"}, asam = {"sam.name", "asam"},
                            gsam = {"sam.name", "gsam"}, fsam = {"sam.name", "fsam"},
                            pgd = {"attack.name", "pgd"}, spl_hard = {"curriculum.mode", "spl_hard"},
-                           l2 = {"attack.name", "l2"};
+                           l2 = {"attack.name", "l2"}, online = {"curriculum.scope", "step"};
 
 const struct row jobspec_rows[] = {
     {"name", ROW_NAME, AT(name), .def = "",
@@ -164,7 +166,8 @@ const struct row jobspec_rows[] = {
     {"score", ROW_SECTION, .help = "how and when the difficulty of samples is measured"},
     {"score.source", ROW_ENUM, AT(score_source), .def = "sweep", .names = score_source_names,
      .help = "sweep: measure all samples at one state of the model; train: measure during the "
-             "training steps, on the augmented images"},
+             "training steps, on the augmented images (default train where curriculum.scope is "
+             "step and the measure is adm)"},
     {"score.every", ROW_INT, AT(score_every), .def = "0", .max = EPOCHS_MAX,
      .help = "epochs between sweeps; 0: 1 until the share is final, then 5"},
     {"score.splits", ROW_ENUM, AT(score_splits), .def = "train", .names = score_splits_names,
@@ -180,6 +183,10 @@ const struct row jobspec_rows[] = {
              "already: {\"job\": 3, \"epoch\": 9, \"measure\": \"loss\"} of another job (default: "
              "its last epoch, adm), or {\"file\": \"scores.npy\"} (also .csv, .json; one score for "
              "each sample or lines of sample,score; higher is harder)"},
+    {"curriculum.scope", ROW_ENUM, AT(curriculum.scope), .def = "epoch",
+     .names = curriculum_scope_names,
+     .help = "epoch: samples are ordered between epochs, by what was measured before; step: every "
+             "shard is measured and ordered in the step that trains on it"},
     {"curriculum.order", ROW_ENUM, AT(curriculum.order), .def = "easy_first", .names = order_names,
      .help = "which end of the order comes first"},
     {"curriculum.mode", ROW_ENUM, AT(curriculum.mode), .def = "select",
@@ -208,6 +215,7 @@ const struct row jobspec_rows[] = {
     {"curriculum.smoothing", ROW_F64, AT(curriculum.smoothing), .def = "0", .max = 1,
      .below_max = true, .help = "share of its old rank that a sample keeps at a new score"},
     {"curriculum.balance", ROW_ENUM, AT(curriculum.balance), .def = "class", .names = balance_names,
+     .other = &online, .other_def = "none",
      .help = "class: schedule the same share of every class"},
 
     {"flatness", ROW_SECTION,

@@ -21,7 +21,7 @@ enum rng_purpose {
     RNG_VALIDATION = 12, /* a = sample */
     RNG_FLATNESS = 13,   /* a = enum flatness_draw, b = number */
     RNG_STUDY = 20,      /* a = hash of the key, b = trial */
-    RNG_MIXUP = 21, /* a = step, b = first slot of the shard */
+    RNG_MIXUP = 21,      /* a = step, b = first slot of the shard */
 };
 
 /* One Philox4x32-10 block: out = f(counter, key). */

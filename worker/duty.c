@@ -56,6 +56,21 @@ static int copy_vector(const struct duty *s, const struct message *m, const char
     return rc;
 }
 
+/* The weights of places may be 0, but for the first of a shard. */
+static int check_weights(const struct loaded *p, uint32_t count, struct errbuf *why)
+{
+    const bool online = jobspec_online(&p->spec);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const bool zero = online && i % (uint32_t)p->spec.shard > 0;
+        const float v = p->weights[i];
+        if (!(zero ? v >= 0 : v > 0))
+            return err_set(why, -EINVAL, "weight %u is %g, allowed is %s", i, (double)v,
+                           zero ? "0 and above" : "above 0");
+    }
+    return 0;
+}
+
 /* Takes ids and weights out of the message. */
 static int read_samples(struct loaded *p, const struct message *m, const struct task *t,
                         struct errbuf *why)
@@ -80,11 +95,7 @@ static int read_samples(struct loaded *p, const struct message *m, const struct 
     }
     if (rc == 0 && t->kind == TASK_TRAIN)
         rc = copy_tensor(m, "weights", DTYPE_F32, count, p->weights, why);
-    for (uint32_t i = 0; rc == 0 && t->kind == TASK_TRAIN && i < count; i++)
-        if (!(p->weights[i] > 0))
-            rc = err_set(why, -EINVAL, "weight %u is %g, allowed is above 0", i,
-                         (double)p->weights[i]);
-    return rc;
+    return rc == 0 && t->kind == TASK_TRAIN ? check_weights(p, count, why) : rc;
 }
 
 /* --- computing and answering --- */
@@ -222,6 +233,10 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
         .alpha = spec->alpha,
         .moves = (uint32_t)spec->attack_steps,
         .random_start = spec->random_start,
+        .online = jobspec_online(spec),
+        .order = {.measure = (enum measure)spec->curriculum.measure,
+                  .normaliser = (enum normaliser)spec->normaliser,
+                  .hard_first = spec->curriculum.order == ORDER_HARD_FIRST},
         .augment = {.crop = (uint32_t)spec->crop, .flip = spec->flip},
         .seed = spec->seed,
         .step = (uint64_t)t->step,

@@ -161,14 +161,17 @@ static void add_dense(struct sha256 *h, const struct kernels *kernels, struct rn
     free(out);
 }
 
-/* exp over what the head feeds it, to the denormals, and log1p over what comes out. */
+/* exp over what the head feeds it, to the denormals, and log1p over what comes out; log and expm1
+ * over losses, by which shards are ordered. */
 static void add_functions(struct sha256 *h, struct rng *r)
 {
-    double values[2];
+    double values[4];
 
     for (int i = 0; i < FUNCTION_POINTS; i++) {
         values[0] = exp(rng_range(r, -750, 0));
         values[1] = log1p(exp(rng_range(r, -80, 7)));
+        values[2] = log(values[1]);
+        values[3] = expm1(-values[1]);
         sha256_add(h, values, sizeof(values));
     }
 }

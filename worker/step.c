@@ -1,10 +1,11 @@
 /* One shard, start to end. A training step is three forward and two backward passes at most:
- *   ascent    forward and backward at theta: g, and the gradient of x when fused
- *   twin      fused: forward of the adversarial twins at theta; before it, for an attack of several
- *             moves, a forward and a backward to x for each move but the first
+ *   ascent    forward and backward at theta: g, and the gradient of x when that is measured
+ *   twin      forward of the adversarial twins at theta, when they are measured; before it, for an
+ *             attack of several moves, a forward and a backward to x for each move but the first
  *   descent   forward and backward at theta hat: the gradient that is returned
- * With rho 0 the descent's gradient is the ascent's: one forward, one backward.
- * A weight v_i enters once, in the delta of sample i. So the gradients of the parameters are
+ * With rho 0 the descent's gradient is the ascent's: one forward, one backward; where its weights
+ * depend on a gradient of x, the net has spent its activations on that, and it is a pass of its
+ * own. A weight v_i enters once, in the delta of sample i. So the gradients of the parameters are
  * weighted sums, and the gradient of x_i is v_i times the sample's own. */
 #include "worker/step.h"
 
@@ -34,19 +35,26 @@ struct step {
     uint32_t shard_max;
     struct net_mode mode; /* of all forwards of a call */
     size_t pixels;        /* entries of one image */
+    bool mixes;           /* BatchNorms mix the samples of a shard */
     struct arena arena;
-    real *x, *twin, *dx; /* [shard, pixels] */
-    real *dlogits;       /* [shard, classes] */
-    double *delta;       /* [classes] */
-    double *other;       /* [classes]: delta towards the label of the partner */
-    uint32_t *partner;   /* [shard] */
-    double lambda;       /* of the mixed images; 1: they are not mixed */
-    struct head *heads;  /* [shard] */
-    uint16_t *labels;    /* [shard] */
-    uint8_t *bytes;      /* [pixels] of an image that is augmented */
-    int *exponents;      /* [shard]: power of two that was taken out of delta for a gradient of x */
-    real *g;             /* [floats], then theta hat */
-    real *up;            /* [floats]: g where the descent still needs it; NULL: it never does */
+    real *x, *twin, *dx;   /* [shard, pixels] */
+    real *dlogits;         /* [shard, classes] */
+    double *delta;         /* [classes] */
+    double *other;         /* [classes]: delta towards the label of the partner */
+    uint32_t *partner;     /* [shard] */
+    double lambda;         /* of the mixed images; 1: they are not mixed */
+    struct head *heads;    /* [shard] */
+    double *losses;        /* [shard] of the pass at theta, as trained */
+    float *weights;        /* [shard] v_i of a curriculum inside the step */
+    float *alike;          /* [shard] of 1 */
+    uint32_t *places;      /* [shard] of the samples of a descent in the shard */
+    struct score *scores;  /* [shard], measured for the order only */
+    struct ranked *ranked; /* [shard] */
+    uint16_t *labels;      /* [shard] */
+    uint8_t *bytes;        /* [pixels] of an image that is augmented */
+    int *exponents; /* [shard]: power of two that was taken out of delta for a gradient of x */
+    real *g;        /* [floats], then theta hat */
+    real *up;       /* [floats]: g where the descent still needs it; NULL: it never does */
 };
 
 static void lay_out(struct step *s, bool splits)
@@ -62,6 +70,12 @@ static void lay_out(struct step *s, bool splits)
     s->other = arena_take(a, classes, sizeof(*s->other));
     s->partner = arena_take(a, shard, sizeof(*s->partner));
     s->heads = arena_take(a, shard, sizeof(*s->heads));
+    s->losses = arena_take(a, shard, sizeof(*s->losses));
+    s->weights = arena_take(a, shard, sizeof(*s->weights));
+    s->alike = arena_take(a, shard, sizeof(*s->alike));
+    s->places = arena_take(a, shard, sizeof(*s->places));
+    s->scores = arena_take(a, shard, sizeof(*s->scores));
+    s->ranked = arena_take(a, shard, sizeof(*s->ranked));
     s->labels = arena_take(a, shard, sizeof(*s->labels));
     s->bytes = arena_take(a, s->pixels, sizeof(*s->bytes));
     s->exponents = arena_take(a, shard, sizeof(*s->exponents));
@@ -91,6 +105,7 @@ struct step *step_create(const struct model *m, const struct kernels *kernels, u
     s->kernels = kernels;
     s->shard_max = shard_max;
     s->pixels = dims_count(m->in);
+    s->mixes = m->floats > m->trained;
     s->net = net_create(m, kernels, shard_max);
     lay_out(s, splits);
     if (!s->net || arena_map(&s->arena) != 0) {
@@ -98,6 +113,8 @@ struct step *step_create(const struct model *m, const struct kernels *kernels, u
         return NULL;
     }
     lay_out(s, splits);
+    for (uint32_t i = 0; i < shard_max; i++)
+        s->alike[i] = 1;
     return s;
 }
 
@@ -126,23 +143,18 @@ static void load_sample(struct step *s, const struct samples *set, uint32_t i, u
     augment_load(s->x + i * s->pixels, set->images + id * s->pixels, s->model->in, draw, s->bytes);
 }
 
-/* The samples of a training step, augmented and mixed; returns the sum of their weights. */
-static double load_shard(struct step *s, const struct step_spec *spec, const struct samples *set,
-                         const uint32_t *ids, const float *weights, uint32_t n)
+/* The samples of a training step, augmented and mixed. */
+static void load_shard(struct step *s, const struct step_spec *spec, const struct samples *set,
+                       const uint32_t *ids, uint32_t n)
 {
-    double weight = 0;
-
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n; i++)
         load_sample(s, set, i, ids[i],
                     augment_draw(&spec->augment, spec->seed, spec->step, spec->slot + i));
-        weight += weights[i];
-    }
     s->lambda = 1;
     if (spec->mixup > 0) {
         s->lambda = mixup_draw(spec->mixup, spec->seed, spec->step, spec->slot, s->partner, n);
         mixup_images(s->x, s->partner, s->lambda, n, s->pixels, s->twin);
     }
-    return weight;
 }
 
 /* The loss of the logits z with this label, smoothed. */
@@ -169,18 +181,18 @@ static double mix_head(struct step *s, const struct step_spec *spec, const real 
     return own * s->heads[i].loss + rest * head.loss;
 }
 
-/* A training forward at theta and the heads of its n logits rows; dlogits = v_i * delta_i. Returns
- * the weighted sum of the losses. */
-static double train_forward(struct step *s, const struct step_spec *spec, const real *theta,
-                            const float *weights, uint32_t n)
+/* The heads of n logits rows and their losses; dlogits = v_i * delta_i. Returns the weighted sum of
+ * the losses. */
+static double weigh_heads(struct step *s, const struct step_spec *spec, const real *logits,
+                          const float *weights, uint32_t n)
 {
     const uint32_t classes = s->model->classes;
-    const real *logits = net_forward(s->net, &s->mode, theta, s->x, n);
     double sum = 0;
 
     for (size_t i = 0; i < n; i++) {
         const real *z = logits + i * classes;
         smoothed_head(s, spec, z, s->labels[i], &s->heads[i], s->delta);
+        s->losses[i] = s->heads[i].loss;
         if (s->lambda < 1) {
             sum += mix_head(s, spec, z, i, weights);
             continue;
@@ -209,8 +221,9 @@ static double count_correct(const struct step *s, uint32_t n)
     return correct;
 }
 
-/* Gradients of x of the n samples in `x`, each times 2^-exponent, into dx; the heads with them. */
-static void data_gradients(struct step *s, const real *theta, const real *x, uint32_t n)
+/* A forward of the n samples in `x` and their heads; ready for a gradient of x, each row times
+ * 2^-exponent. */
+static void data_forward(struct step *s, const real *theta, const real *x, uint32_t n)
 {
     const uint32_t classes = s->model->classes;
     const real *logits = net_forward(s->net, &s->mode, theta, x, n);
@@ -222,6 +235,12 @@ static void data_gradients(struct step *s, const real *theta, const real *x, uin
             s->dlogits[i * classes + j] = (real)ldexp(s->delta[j], -s->exponents[i]);
     }
     profile_part(s->profile, PART_HEAD);
+}
+
+/* Gradients of x of the n samples in `x`, each times 2^-exponent, into dx; the heads with them. */
+static void data_gradients(struct step *s, const real *theta, const real *x, uint32_t n)
+{
+    data_forward(s, theta, x, n);
     net_backward(s->net, theta, s->dlogits, NULL, s->dx);
 }
 
@@ -293,49 +312,182 @@ static void measure_twins(struct step *s, const real *theta, uint32_t n, struct 
     profile_part(s->profile, PART_HEAD);
 }
 
+/* From row i of dx, with a twin to come also its first place; the norm of that row. */
+static double read_gradient(struct step *s, const struct step_spec *spec, enum difficulty_need need,
+                            uint32_t i, struct score *score)
+{
+    return need == NEED_TWIN ? attack_sample(s, spec, i, score)
+                             : sqrt(vec_square_sum(s->dx + i * s->pixels, s->pixels));
+}
+
+/* The adversarial half of scores, of twins that have their first places. */
+static void score_twins(struct step *s, const struct step_spec *spec, const real *theta, uint32_t n,
+                        struct score *scores)
+{
+    profile_pass(s->profile, PASS_TWIN);
+    move_twins(s, spec, theta, n, scores);
+    measure_twins(s, theta, n, scores);
+}
+
+/* Scores the samples that are loaded, in evaluation mode, as far as need says. */
+static void score_loaded(struct step *s, const struct step_spec *spec, const real *theta,
+                         uint32_t n, enum difficulty_need need, struct score *scores)
+{
+    s->mode = (struct net_mode){.fold = true};
+    profile_pass(s->profile, PASS_SWEEP);
+    data_forward(s, theta, s->x, n);
+    write_clean(s, n, scores);
+    if (need < NEED_GRADIENT)
+        return;
+    net_backward(s->net, theta, s->dlogits, NULL, s->dx);
+    for (uint32_t i = 0; i < n; i++)
+        scores[i].grad_norm = ldexp(read_gradient(s, spec, need, i, &scores[i]), s->exponents[i]);
+    profile_part(s->profile, PART_ATTACK);
+    if (need == NEED_TWIN)
+        score_twins(s, spec, theta, n, scores);
+}
+
+/* What a training step measures beside what it sums. */
+struct measuring {
+    enum difficulty_need need;
+    bool ranked;          /* the weights are those of places, and not all alike */
+    bool apart;           /* by passes of its own, in evaluation mode */
+    struct score *scores; /* where to */
+};
+
+static struct measuring measuring_of(const struct step *s, const struct step_spec *spec,
+                                     const float *weights, uint32_t n, struct score *scores)
+{
+    struct measuring m = {.scores = spec->fused ? scores : s->scores};
+
+    for (uint32_t i = 1; spec->online && i < n; i++)
+        m.ranked |= weights[i] != weights[0];
+    if (spec->fused)
+        m.need = NEED_TWIN;
+    else if (m.ranked)
+        m.need = difficulty_need(spec->order.measure);
+    m.apart = spec->online && m.need > NEED_NOTHING && (s->mixes || spec->smoothing > 0);
+    return m;
+}
+
+/* Scores from the pass at theta that had weights v: its heads, and its gradient of x. */
+static void score_inside(struct step *s, const struct step_spec *spec, const real *theta,
+                         const float *v, uint32_t n, const struct measuring *m)
+{
+    write_clean(s, n, m->scores);
+    if (m->need < NEED_GRADIENT)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        m->scores[i].grad_norm = read_gradient(s, spec, m->need, i, &m->scores[i]) / v[i];
+    profile_part(s->profile, PART_ATTACK);
+    if (m->need == NEED_TWIN)
+        score_twins(s, spec, theta, n, m->scores);
+}
+
+static double weight_sum(const float *v, uint32_t n)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        sum += v[i];
+    return sum;
+}
+
+/* Of the last heads. */
+static double weighted_loss(const struct step *s, const float *v, uint32_t n)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        sum += v[i] * s->losses[i];
+    return sum;
+}
+
+/* Moves the samples that weigh something to the front, with their weights and places in the shard;
+ * returns how many they are. */
+static uint32_t keep_weighed(struct step *s, uint32_t n)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (s->weights[i] == 0)
+            continue;
+        if (kept < i) {
+            memcpy(s->x + kept * s->pixels, s->x + i * s->pixels, s->pixels * sizeof(*s->x));
+            s->labels[kept] = s->labels[i];
+            s->weights[kept] = s->weights[i];
+        }
+        s->places[kept++] = i;
+    }
+    s->mode.places = s->places;
+    return kept;
+}
+
+/* Forward and backward at theta; returns the weighted loss there. */
+static double descend(struct step *s, const struct step_spec *spec, const real *theta,
+                      const float *v, uint32_t n, real *grad)
+{
+    const double loss = weigh_heads(s, spec, net_forward(s->net, &s->mode, theta, s->x, n), v, n);
+
+    net_backward(s->net, theta, s->dlogits, grad, NULL);
+    return loss;
+}
+
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
                 real *grad, double sums[SUM_COUNT], struct score *scores)
 {
     assert(n >= 1 && n <= s->shard_max && (scores || !spec->fused));
     /* Scores are of the samples as they are. */
-    assert(!spec->fused || (spec->smoothing == 0 && spec->mixup == 0));
+    assert(!spec->fused || spec->online || spec->smoothing == 0);
+    assert(!(spec->fused || spec->online) || spec->mixup == 0);
+    const struct measuring m = measuring_of(s, spec, weights, n, scores);
     const bool sam = spec->rho > 0, splits = sam && spec->sam == SAM_SURROGATE;
-    real *const up = !sam ? grad : splits ? s->up : s->g;
+    const bool dx = m.need >= NEED_GRADIENT && !m.apart;
+    const float *v = m.ranked ? s->alike : weights;
 
+    load_shard(s, spec, set, ids, n);
+    if (m.apart)
+        score_loaded(s, spec, theta, n, m.need, m.scores);
     s->mode = (struct net_mode){
         .train = true, .seed = spec->seed, .step = spec->step, .slot = spec->slot};
-    const double weight = load_shard(s, spec, set, ids, weights, n);
     profile_pass(s->profile, sam ? PASS_ASCENT : PASS_DESCENT);
-    const double loss = train_forward(s, spec, theta, weights, n);
+    const real *logits = net_forward(s->net, &s->mode, theta, s->x, n);
+    double loss = weigh_heads(s, spec, logits, v, n);
     net_statistics(s->net, grad);
     const double correct = count_correct(s, n);
-    net_backward(s->net, theta, s->dlogits, up, spec->fused ? s->dx : NULL);
+    /* Without ascent the gradient of the parameters waits for weights that are not known yet. */
+    real *const up = sam ? (splits ? s->up : s->g) : m.ranked ? NULL : grad;
+    net_backward(s->net, theta, s->dlogits, up, dx ? s->dx : NULL);
+    const double weight = weight_sum(v, n); /* of this pass */
 
-    if (spec->fused) {
-        write_clean(s, n, scores);
-        for (uint32_t i = 0; i < n; i++)
-            scores[i].grad_norm = attack_sample(s, spec, i, &scores[i]) / weights[i];
-        profile_part(s->profile, PART_ATTACK);
-        profile_pass(s->profile, PASS_TWIN);
-        move_twins(s, spec, theta, n, scores);
-        measure_twins(s, theta, n, scores);
+    if (m.need > NEED_NOTHING && !m.apart)
+        score_inside(s, spec, theta, v, n, &m);
+    if (m.ranked) {
+        difficulty_weigh(&spec->order, spec->seed, m.scores, ids, weights, n, s->ranked,
+                         s->weights);
+        v = s->weights;
+        loss = weighted_loss(s, v, n);
     }
-    double loss_hat = loss;
+    sums[SUM_WEIGHT] = weight_sum(v, n);
+    sums[SUM_LOSS] = sums[SUM_LOSS_HAT] = loss;
+    sums[SUM_SAMPLES] = n;
+    sums[SUM_CORRECT] = correct;
     if (sam) {
         ascent(s->model, spec->sam, spec->rho, weight, up, theta, s->g);
         profile_part(s->profile, PART_ASCEND);
         profile_pass(s->profile, PASS_DESCENT);
-        loss_hat = train_forward(s, spec, s->g, weights, n);
-        net_backward(s->net, s->g, s->dlogits, grad, NULL);
-        if (splits)
-            surrogate(s->model->trained, spec->sam_alpha, up, grad, grad);
+        const uint32_t kept = m.ranked && !s->mixes ? keep_weighed(s, n) : n;
+        sums[SUM_LOSS_HAT] = descend(s, spec, s->g, v, kept, grad);
+        if (splits) /* up and grad are sums with other weights: as if both were means */
+            surrogate(s->model->trained, spec->sam_alpha * (sums[SUM_WEIGHT] / weight), up, grad,
+                      grad);
+    } else if (m.ranked && dx) { /* without BatchNorms: with them dx comes apart */
+        descend(s, spec, theta, v, keep_weighed(s, n), grad);
+    } else if (m.ranked) {
+        weigh_heads(s, spec, logits, v, n);
+        net_backward(s->net, theta, s->dlogits, grad, NULL);
     }
-    sums[SUM_WEIGHT] = weight;
-    sums[SUM_LOSS] = loss;
-    sums[SUM_LOSS_HAT] = loss_hat;
-    sums[SUM_SAMPLES] = n;
-    sums[SUM_CORRECT] = correct;
 }
 
 void step_score(struct step *s, const struct step_spec *spec, const real *theta,
@@ -343,18 +495,9 @@ void step_score(struct step *s, const struct step_spec *spec, const real *theta,
 {
     assert(n >= 1 && n <= s->shard_max);
 
-    s->mode = (struct net_mode){.fold = true};
     for (uint32_t i = 0; i < n; i++)
         load_sample(s, set, i, ids[i], (struct augment_draw){0});
-    profile_pass(s->profile, PASS_SWEEP);
-    data_gradients(s, theta, s->x, n);
-    write_clean(s, n, scores);
-    for (uint32_t i = 0; i < n; i++)
-        scores[i].grad_norm = ldexp(attack_sample(s, spec, i, &scores[i]), s->exponents[i]);
-    profile_part(s->profile, PART_ATTACK);
-    profile_pass(s->profile, PASS_TWIN);
-    move_twins(s, spec, theta, n, scores);
-    measure_twins(s, theta, n, scores);
+    score_loaded(s, spec, theta, n, NEED_TWIN, scores);
 }
 
 /* Loads the samples; the sums of n samples without losses. */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/difficulty.h"
 #include "common/jobspec.h"
 #include "common/model.h"
 #include "common/score.h"
@@ -21,9 +22,12 @@ struct step_spec {
     double rho;        /* 0: no ascent */
     enum sam_kind sam; /* of the ascent */
     double sam_alpha;  /* of gsam */
-    double smoothing;  /* of the labels in the training loss, [0, 1); 0 when fused */
-    double mixup;      /* alpha of worker/nn/mixup.h; 0: none, and 0 when fused */
+    double mixup;      /* alpha of worker/nn/mixup.h; 0: none, and 0 when fused or online */
+    double smoothing;  /* of the labels in the training loss, [0, 1); 0 when fused, not online */
     bool fused;        /* measure scores inside the training step */
+    /* The weights of a shard are those of its places in this order (curriculum.scope step). */
+    bool online;
+    struct shard_order order;
     enum attack attack;
     double epsilon, alpha;  /* of the attack, pixel space; alpha: a move of PGD */
     uint32_t moves;         /* of PGD, at least 1 */
@@ -54,7 +58,8 @@ size_t step_bytes(const struct model *m, const struct kernels *kernels, uint32_t
 /* From now on books the time of layers and parts; NULL: none. Borrowed. */
 void step_profile(struct step *s, struct profile *profile);
 
-/* Trains on the n samples ids[] (each < set->count) with weights v > 0 at theta[m->floats]:
+/* Trains on the n samples ids[] (each < set->count) with weights v at theta[m->floats]. v > 0; of
+ * places (online) the first is above 0, the others 0 and above:
  *   theta hat = theta, moved by common/ascent.h with the gradient of sum v_i loss_i(theta) over the
  *               samples of this call; rho 0: theta itself;
  *   grad[m->floats] = sum v_i grad loss_i(theta hat), overwritten; for gsam what
@@ -68,8 +73,15 @@ void step_profile(struct step *s, struct profile *profile);
  * Sample i is augmented as drawn for slot spec->slot + i, once for all passes. fused: scores[n] of
  * the training images get loss, adv_loss (of the twin at theta; its first move is by the ascent
  * pass's own gradient of x), grad_norm, el2n, predicted; otherwise scores may be NULL and is not
- * touched. rho 0 and not fused: one forward, one backward.
- */
+ * touched. rho 0, neither fused nor online: one forward, one backward.
+ *
+ * online: v_i is weights[k], where sample i is the k-th in spec->order by what is measured at
+ * theta, of the training images (difficulty_weigh; no more is measured than the order needs,
+ * nothing where all weights are alike). The ascent follows the gradient of all n samples alike,
+ * since the order is known only after it; sums[SUM_WEIGHT] = V, loss and grad are those of v_i;
+ * samples with v_i = 0 are left out of the descent, except with BatchNorms, whose statistics are
+ * those of the whole shard. With BatchNorms or smoothing, what is measured, scores too, is measured
+ * apart, as step_score does it, by passes in evaluation mode. */
 void step_train(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, const float *weights, uint32_t n,
                 real *grad, double sums[SUM_COUNT], struct score *scores);

@@ -4,12 +4,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "common/alloc.h"
-#include "common/rng.h"
+#include "common/difficulty.h"
 #include "server/core/split.h"
 
 /* full_at * epochs is a decimal that double misses by a few units in the last place (0.55 * 100);
@@ -44,12 +43,6 @@ double score_adm(const struct score *s, int normaliser, double mean_gap)
     return gap == 0 ? 0 : gap / divisor;
 }
 
-/* ln of a loss that may have underflowed to 0. */
-static double ln_loss(double loss)
-{
-    return log(fmax(loss, DBL_TRUE_MIN));
-}
-
 void lapses_add(struct lapses *l, const struct score *s, const uint16_t *labels, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -73,31 +66,12 @@ static double lapses_key(const struct lapses *l)
 double curriculum_key(const struct jobspec *spec, const struct score *s, const struct lapses *l,
                       uint32_t sample)
 {
-    struct rng rng;
+    const struct curriculum_spec *c = &spec->curriculum;
 
-    switch ((enum measure)spec->curriculum.measure) {
-    case MEASURE_ADM:
-        if (spec->normaliser == NORM_SAMPLE)
-            return ln_loss(s->adv_loss) - ln_loss(s->loss);
-        return s->adv_loss - s->loss;
-    case MEASURE_LOSS:
-        return s->loss;
-    case MEASURE_GRAD_NORM:
-        return s->grad_norm;
-    case MEASURE_EL2N:
-        return s->el2n;
-    case MEASURE_MARGIN:
-        return -score_margin(s->loss, s->el2n);
-    case MEASURE_FORGETTING:
+    if (c->measure == MEASURE_FORGETTING)
         return lapses_key(l);
-    case MEASURE_RANDOM:
-        rng = rng_at(spec->seed, RNG_RANDOM_SCORE, sample, 0);
-        return rng_unit(&rng);
-    case MEASURE_NONE:
-    case MEASURE_GIVEN:
-        break;
-    }
-    return 0;
+    return difficulty_key((enum measure)c->measure, (enum normaliser)spec->normaliser, spec->seed,
+                          s, sample);
 }
 
 struct keyed {
@@ -237,10 +211,12 @@ bool curriculum_sweep_due(const struct jobspec *spec, int64_t epoch)
 
     if (epoch == jobspec_epochs(spec) - 1)
         return true;
-    if (spec->score_source == SOURCE_TRAIN && curriculum_share(spec, epoch) >= 1)
+    if (spec->score_source == SOURCE_TRAIN &&
+        (jobspec_online(spec) || curriculum_share(spec, epoch) >= 1))
         return false;
     if (every == 0) {
-        bool dense = spec->score_source == SOURCE_SWEEP && !curriculum_share_final(spec, epoch);
+        bool dense = spec->score_source == SOURCE_SWEEP && !jobspec_online(spec) &&
+                     !curriculum_share_final(spec, epoch);
         every = dense ? 1 : EVERY_AFTER_FINAL;
     }
     return epoch % every == 0;

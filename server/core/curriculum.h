@@ -23,11 +23,8 @@ struct lapses {
 /* Adds the measured samples of one epoch; epochs come in ascending order. */
 void lapses_add(struct lapses *l, const struct score *s, const uint16_t *labels, uint32_t n);
 
-/* The key by which a measure orders: adm population -> raw gap, adm sample -> ln adv_loss - ln loss
- * (finite: an exact 0 loss counts as the smallest positive double), loss, grad_norm, el2n, margin
- * -> -score_margin, forgetting -> times forgotten, and for a sample that was never right `seen`.
- * random -> Philox(seed, RNG_RANDOM_SCORE, sample), for which s may be NULL. none, given -> 0. Only
- * forgetting reads l. Larger is harder. */
+/* The key by which a measure orders: as difficulty_key; forgetting -> times forgotten, and for a
+ * sample that was never right `seen`. Only forgetting reads l. Larger is harder. */
 double curriculum_key(const struct jobspec *spec, const struct score *s, const struct lapses *l,
                       uint32_t sample);
 
@@ -63,16 +60,18 @@ double curriculum_share(const struct jobspec *spec, int64_t epoch);
 /* Has the share reached its final value at this epoch (x >= 1)? Same for every measure. */
 bool curriculum_share_final(const struct jobspec *spec, int64_t epoch);
 /* Is a sweep due at the end of this epoch? Sweep source: score_every, or 1 until the share is final
- * and then 5, and always the last epoch. Train source: every score_every (default 5) epochs while
- * p < 1, and the last epoch. "Every k" means epochs 0, k, 2k ...: the first sweep comes early
- * enough for the first epochs after warm-up to have an order. */
+ * (not with a curriculum inside the step, which needs no sweep) and then 5, and always the last
+ * epoch. Train source: every score_every (default 5) epochs while samples are left out, that is
+ * while p < 1 and the curriculum is not inside the step, and the last epoch. "Every k" means epochs
+ * 0, k, 2k ...: the first sweep comes early enough for the first epochs after warm-up to have an
+ * order. */
 bool curriculum_sweep_due(const struct jobspec *spec, int64_t epoch);
 
 struct schedule {
     uint32_t *ids;  /* scheduled samples, ascending */
     float *weights; /* one each, mean 1 (in double, in id order) before rounding to float */
     uint32_t count;
-    double share; /* p */
+    double share; /* p; with a curriculum inside the step, of each shard */
 };
 
 /* The scheduled set of an epoch and its weights (MATH.md), of n samples, at least a batch. Ties by
@@ -88,10 +87,17 @@ struct schedule {
  *           mean of the losses that are known; labels are read then.
  * Samples of rank CURRICULUM_EXCLUDED do not exist here: n below counts the others. rank[n] may be
  * NULL for measure none, which schedules everything with weight 1, and for random, whose order is
- * its own fixed key of every sample, measured or not. 0 or -ENOMEM. */
+ * its own fixed key of every sample, measured or not. With a curriculum inside the step, all
+ * samples with weight 1. 0 or -ENOMEM. */
 int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t *labels,
                   uint32_t classes, uint32_t n, int64_t epoch, struct schedule *ret);
 void schedule_done(struct schedule *s);
+/* With a curriculum inside the step: the weights of the m places of every shard, the first in the
+ * order first, at u = (place + 1/2) / m. 0: not trained on; mean 1 over the others.
+ *   select: 1 for the first max(1, floor(p m + 1/2)), else 0;
+ *   weight: v(u) for all;
+ *   both:   v(u) where u < p + 0.25 and for the first, else 0. */
+void schedule_places(const struct jobspec *spec, double share, uint32_t m, float *weights);
 
 /* The stream of permutations of the schedule, cut into batches. */
 struct stream {

@@ -205,11 +205,23 @@ int run_open_round(struct run *r, enum phase phase, uint32_t count)
     return rc;
 }
 
+/* Where the order is made in the step, a shard has the weights of its places. */
+static void weigh_places(struct run *r)
+{
+    const uint32_t shard = (uint32_t)r->spec->shard, batch = (uint32_t)r->spec->batch;
+
+    schedule_places(r->spec, r->schedule.share, shard, r->weights);
+    for (uint32_t at = shard; at < batch; at += shard)
+        memcpy(r->weights + at, r->weights, shard * sizeof(*r->weights));
+}
+
 static int open_train(struct run *r)
 {
     uint32_t batch = (uint32_t)r->spec->batch;
 
     stream_batch(&r->stream, r->cursor.step_in_epoch, batch, r->ids, r->weights);
+    if (jobspec_online(r->spec))
+        weigh_places(r);
     r->id_count = batch;
     return run_open_round(r, run_ascends(r) ? PHASE_ASCENT : PHASE_TRAIN, batch);
 }

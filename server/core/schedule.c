@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
+#include "common/difficulty.h"
 #include "common/rng.h"
 #include "server/core/curriculum.h"
 #include "server/core/self_paced.h"
@@ -48,8 +49,7 @@ static int place_compare(const void *pa, const void *pb)
 static struct place place_of(const struct jobspec *spec, const double *rank, double unmeasured,
                              uint32_t id)
 {
-    struct rng rng = rng_at(spec->seed, RNG_TIE, id, 0);
-    struct place p = {.id = id, .tie = rng_u64(&rng)};
+    struct place p = {.id = id, .tie = difficulty_tie(spec->seed, id)};
 
     /* The random control knows all its scores from the start; ranks only among measured samples
      * would not keep its sets nested. */
@@ -242,7 +242,8 @@ int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t
 
     if (!weights)
         goto out;
-    if (share >= 1) { /* every mode schedules everything with weight 1: no order is needed */
+    if (jobspec_online(spec) ||
+        share >= 1) { /* every mode schedules everything with weight 1: no order is needed */
         for (uint32_t i = 0; i < n; i++)
             weights[i] = is_excluded(rank, i) ? 0 : 1;
     } else {
@@ -260,6 +261,30 @@ int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t
 out:
     free(weights);
     return rc;
+}
+
+/* Of place i of m, before scaling; 0: not trained on. */
+static double place_weight(int mode, double share, uint32_t i, uint32_t m)
+{
+    const double u = (i + 0.5) / m;
+
+    if (mode == MODE_SELECT)
+        return i == 0 || i < floor(share * m + 0.5) ? 1 : 0;
+    return mode == MODE_WEIGHT || i == 0 || u < share + RAMP ? weight_at(share, u) : 0;
+}
+
+void schedule_places(const struct jobspec *spec, double share, uint32_t m, float *weights)
+{
+    double sum = 0;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < m; i++) {
+        const double v = place_weight(spec->curriculum.mode, share, i, m);
+        sum += v;
+        count += v > 0;
+    }
+    for (uint32_t i = 0; i < m; i++)
+        weights[i] = (float)(place_weight(spec->curriculum.mode, share, i, m) / (sum / count));
 }
 
 void schedule_done(struct schedule *s)

@@ -201,7 +201,11 @@ static const struct meta columns[] = {
     {"epoch.epoch", "number of the epoch", 0, "0 to epochs - 1", 0},
     {"epoch.state", "open: its rows are being written; committed: complete and final", 0,
      "open, committed", 0},
-    {"epoch.share", "share of the training set that was scheduled", 0, "(0, 1]", 0},
+    {"epoch.share",
+     "share of the training set that was scheduled; where it was ordered in the step, share of "
+     "each "
+     "shard that was trained on",
+     0, "(0, 1]", 0},
     {"epoch.scheduled", "samples that were scheduled", "samples", "1 and up", 0},
     {"epoch.lr", "learning rate of the last update of the epoch", 0, "above 0", 0},
     {"epoch.train_loss", "mean loss in training, before the ascent, with the job's label_smoothing",

@@ -90,3 +90,21 @@ struct score compute_score(const float *theta, size_t floats, uint32_t id, int t
                           .flags =
                               id % 7 == 3 ? SCORE_MEASURED | SCORE_NO_DIRECTION : SCORE_MEASURED};
 }
+
+float *compute_weights(const float *theta, size_t floats, const struct computed_node *node,
+                       const struct shard_order *order, uint64_t seed, uint32_t class)
+{
+    float *weights = xcalloc(node->count, sizeof(*weights));
+    struct score *scores = xcalloc(node->shard, sizeof(*scores));
+    struct ranked *rows = xcalloc(node->shard, sizeof(*rows));
+
+    for (uint32_t at = 0; at < node->count; at += node->shard) {
+        for (uint32_t i = 0; i < node->shard; i++)
+            scores[i] = compute_score(theta, floats, node->ids[at + i], 0, class, 2);
+        difficulty_weigh(order, seed, scores, node->ids + at, node->weights + at, node->shard, rows,
+                         weights + at);
+    }
+    free(scores);
+    free(rows);
+    return weights;
+}

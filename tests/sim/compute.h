@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/difficulty.h"
 #include "common/reduce.h"
 #include "common/score.h"
 #include "common/sums.h"
@@ -27,6 +28,10 @@ struct computed_node {
 /* As workers do, shards are summed in tree order. */
 void compute_train(const float *theta, size_t floats, const struct computed_node *node,
                    int64_t step, uint32_t class, struct computed *ret);
+/* With a curriculum inside the step: the weights of a node's samples, from those of the places of
+ * its shards, which are whole, by what would be scored at theta. [count], owned by the caller. */
+float *compute_weights(const float *theta, size_t floats, const struct computed_node *node,
+                       const struct shard_order *order, uint64_t seed, uint32_t class);
 struct score compute_score(const float *theta, size_t floats, uint32_t id, int test, uint32_t class,
                            uint32_t classes);
 

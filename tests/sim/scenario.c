@@ -59,6 +59,10 @@ static const char *const specs[SCENARIO_SPECS] = {
     "\"sam\":{\"name\":\"gsam\",\"scope\":\"batch\"}}",
     "{" MODEL "\"epochs\":2,\"batch\":16,\"shard\":4,\"flatness\":{\"every\":1,"
     "\"samples\":30,\"probes\":2,\"iterations\":5}}",
+    "{" MODEL "\"epochs\":3,\"batch\":16,\"shard\":8,\"curriculum\":{\"scope\":\"step\","
+    "\"initial\":0.3,\"full_at\":1}}",
+    "{" MODEL "\"epochs\":2,\"batch\":20,\"shard\":5,\"curriculum\":{\"scope\":\"step\","
+    "\"measure\":\"loss\",\"mode\":\"both\",\"order\":\"hard_first\",\"initial\":0.5}}",
     [SCENARIO_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3,"
                            "\"validation\":{\"share\":0.3}}",
 };

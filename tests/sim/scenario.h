@@ -14,8 +14,8 @@
 #define SCENARIO_TESTS 10
 #define SCENARIO_JOBS_MAX 3
 #define SCENARIO_STUDY_JOBS 4 /* two arms, two seeds */
-#define SCENARIO_SPECS 15
-#define SCENARIO_SPEC_LIST 14 /* that of which the person says a list of samples to leave out */
+#define SCENARIO_SPECS 17
+#define SCENARIO_SPEC_LIST 16 /* that of which the person says a list of samples to leave out */
 
 /* What the planted faults are called: a result of another incarnation is accepted, a node is
  * applied twice, the checkpoint is written before the epoch is folded, pieces of a dataset are

@@ -49,6 +49,9 @@ struct worker {
     struct {
         int64_t job;
         bool source_train;
+        bool online; /* weights are those of places in order */
+        struct shard_order order;
+        uint64_t seed;
     } jobs[JOBS_KNOWN];
     int job_count;
     bool owes; /* the result of its task is not yet with the server */
@@ -173,13 +176,19 @@ static struct outcome compute(const struct worker *w, const struct result_shape 
     struct outcome o = {.scores = NULL};
 
     if (shape->sums) {
-        const struct computed_node node = {{(uint32_t)t->lo, (uint32_t)t->hi},
-                                           (uint32_t)t->shard,
-                                           (uint32_t)t->count,
-                                           t->ids,
-                                           t->weights};
+        struct computed_node node = {{(uint32_t)t->lo, (uint32_t)t->hi},
+                                     (uint32_t)t->shard,
+                                     (uint32_t)t->count,
+                                     t->ids,
+                                     t->weights};
+        float *v = NULL;
+        const int job = job_index(w, t->job);
+        if (t->phase == PHASE_TRAIN && w->jobs[job].online)
+            node.weights = v = compute_weights(w->theta, w->floats, &node, &w->jobs[job].order,
+                                               w->jobs[job].seed, as);
         compute_train(t->phase == PHASE_PRODUCT ? w->vector : w->theta, w->floats, &node, t->step,
                       as, &o.train);
+        free(v);
         if (!shape->floats) {
             free(o.train.grad);
             o.train.grad = NULL;
@@ -469,7 +478,13 @@ static void take_job(struct worker *w, const struct message *m)
     if (w->job_count == JOBS_KNOWN || jobspec_parse(spec_json, &spec, &why) < 0)
         abort();
     w->jobs[w->job_count].job = w->task.job;
-    w->jobs[w->job_count++].source_train = spec.score_source == SOURCE_TRAIN;
+    w->jobs[w->job_count].source_train = spec.score_source == SOURCE_TRAIN;
+    w->jobs[w->job_count].online = jobspec_online(&spec);
+    w->jobs[w->job_count].order =
+        (struct shard_order){.measure = (enum measure)spec.curriculum.measure,
+                             .normaliser = (enum normaliser)spec.normaliser,
+                             .hard_first = spec.curriculum.order == ORDER_HARD_FIRST};
+    w->jobs[w->job_count++].seed = spec.seed;
     jobspec_done(&spec);
     snprintf(w->sha256, sizeof(w->sha256), "%s", sha256 ? sha256->valuestring : "");
     w->wish = (struct cache_wish){.sha256 = w->sha256, .total = fields_number(m, "bytes", 0)};

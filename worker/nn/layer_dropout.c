@@ -31,8 +31,9 @@ static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
 static void draw_sample(const struct layer_pass *p, size_t sample, uint8_t *kept, size_t count)
 {
     const uint32_t dropped = (uint32_t)floor(ldexp(p->layer->rate, 32));
-    struct rng r = rng_at(p->mode->seed, RNG_DROPOUT, (uint32_t)p->mode->step,
-                          p->mode->slot + (uint32_t)sample);
+    const uint32_t place = p->mode->places ? p->mode->places[sample] : (uint32_t)sample;
+    struct rng r =
+        rng_at(p->mode->seed, RNG_DROPOUT, (uint32_t)p->mode->step, p->mode->slot + place);
 
     assert(count <= (size_t)1 << ENTRY_BITS);
     r.counter[0] = p->number << LAYER_SHIFT;

@@ -33,6 +33,7 @@ struct net_mode {
     /* Of training, the key of the dropout masks; slot: place in the batch of the first sample. */
     uint64_t seed, step;
     uint32_t slot;
+    const uint32_t *places; /* [n]: sample i is that of slot + places[i]; NULL: of slot + i */
     /* In evaluation: convolutions include the BatchNorms behind them, which is quicker and rounds
      * differently. Only the gradient of x can follow. */
     bool fold;

@@ -33,6 +33,7 @@ TEST(defaults_are_those_of_the_paper_recipe)
     ASSERT_EQ(0, s.score_every);
     ASSERT_EQ(NORM_POPULATION, s.normaliser);
     ASSERT_EQ(MEASURE_ADM, s.curriculum.measure);
+    ASSERT_EQ(CURRICULUM_EPOCH, s.curriculum.scope);
     ASSERT_EQ(ORDER_EASY_FIRST, s.curriculum.order);
     ASSERT_EQ(MODE_SELECT, s.curriculum.mode);
     ASSERT_EQ(PACING_LINEAR, s.curriculum.pacing);
@@ -324,6 +325,69 @@ TEST(keys_that_do_not_go_together_are_refused_with_both_values)
                    "gradients: use batch");
 }
 
+TEST(a_curriculum_inside_the_step_has_what_it_needs)
+{
+    static const struct {
+        const char *keys;
+        int source;
+    } cases[] = {
+        {"\"curriculum\": {\"scope\": \"step\"}", SOURCE_TRAIN},
+        {"\"score\": {\"every\": 3}, \"curriculum\": {\"scope\": \"step\"}", SOURCE_TRAIN},
+        {"\"score\": {\"source\": \"sweep\"}, \"curriculum\": {\"scope\": \"step\"}", SOURCE_SWEEP},
+        {"\"curriculum\": {\"scope\": \"step\", \"measure\": \"loss\"}", SOURCE_SWEEP},
+        {"\"curriculum\": {\"scope\": \"step\", \"measure\": \"none\"}", SOURCE_SWEEP},
+        {"\"label_smoothing\": 0.1, \"curriculum\": {\"scope\": \"step\"}", SOURCE_TRAIN},
+        {"\"epochs\": 0, \"weights\": {\"job\": 1}, \"curriculum\": {\"scope\": \"step\"}",
+         SOURCE_SWEEP},
+        {"\"curriculum\": {\"scope\": \"step\", \"balance\": \"none\", \"smoothing\": 0}",
+         SOURCE_TRAIN},
+    };
+    struct errbuf why = {0};
+    struct jobspec s;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        s = made(cases[i].keys);
+        ASSERT_EQ(CURRICULUM_STEP, s.curriculum.scope);
+        ASSERT_EQ(BALANCE_NONE, s.curriculum.balance);
+        ASSERT_EQ(cases[i].source, s.score_source);
+        jobspec_done(&s);
+    }
+    ASSERT_OK(parse("{\"dataset\": \"glyphs\", \"model\": \"resnet20\", "
+                    "\"curriculum\": {\"scope\": \"step\"}}",
+                    &s, &why),
+              why);
+    ASSERT_EQ(SOURCE_TRAIN, s.score_source);
+    jobspec_done(&s);
+}
+
+TEST(what_a_step_cannot_order_is_refused)
+{
+    static const char *const cases[][2] = {
+        {"\"measure\": {\"job\": 3}",
+         "curriculum.scope is step and curriculum.measure comes from outside; what is ordered in a "
+         "step is measured there: use adm, loss,"},
+        {"\"measure\": {\"file\": \"s.npy\"}", "curriculum.measure comes from outside"},
+        {"\"measure\": \"forgetting\"",
+         "curriculum.scope is step and curriculum.measure is forgetting, which compares epochs"},
+        {"\"mode\": \"spl_hard\", \"measure\": \"loss\"",
+         "curriculum.scope is step and curriculum.mode is spl_hard; in a step the place"},
+        {"\"balance\": \"class\"", "curriculum.scope is step and curriculum.balance is class"},
+        {"\"smoothing\": 0.5", "curriculum.scope is step and curriculum.smoothing is 0.5"},
+    };
+    char keys[200];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(keys, sizeof(keys), "\"curriculum\": {\"scope\": \"step\", %s}", cases[i][0]);
+        assert_refused(keys, cases[i][1]);
+    }
+    assert_refused("\"mixup\": 0.2, \"curriculum\": {\"scope\": \"step\"}",
+                   "curriculum.scope is step and mixup is 0.2; a mixed image has no place");
+    assert_refused("\"sam\": {\"scope\": \"batch\"}, \"curriculum\": {\"scope\": \"step\"}",
+                   "curriculum.scope is step and sam.scope is batch; the second trip");
+    assert_refused("\"sam\": {\"name\": \"fsam\"}, \"curriculum\": {\"scope\": \"step\"}",
+                   "curriculum.scope is step and sam.name is fsam, whose step takes a second trip");
+}
+
 TEST(a_short_job_gets_a_default_curriculum_that_fits)
 {
     static const struct {
@@ -384,6 +448,7 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(c->pacing == d->pacing && c->balance == d->balance && c->initial == d->initial);
     ASSERT(c->final == d->final && c->full_at == d->full_at && c->warmup == d->warmup);
     ASSERT(c->smoothing == d->smoothing && c->diversity == d->diversity);
+    ASSERT_EQ(c->scope, d->scope);
     ASSERT(a->validation.share == b->validation.share);
     ASSERT_EQ(a->keep, b->keep);
     assert_same_names(&a->validation.domains, &b->validation.domains);
@@ -433,6 +498,8 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"validation\": {\"share\": 0.30000000000000004}, \"keep\": \"best\"",
         "\"train_domains\": [\"art painting\", \"x\"], \"test_domains\": [\"sketch\"],"
         "\"validation\": {\"domains\": [\"photo\"]}",
+        "\"curriculum\": {\"scope\": \"step\"}",
+        "\"score\": {\"source\": \"sweep\"}, \"curriculum\": {\"scope\": \"step\"}",
     };
 
     for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {

@@ -299,6 +299,19 @@ TEST(the_fused_step_is_swept_for_what_it_does_not_train_on)
     assert_sweeps(&spec, ".....x....x....x...x");
 }
 
+/* It needs no sweep for its order, and leaves out no sample that would need one. */
+TEST(a_curriculum_inside_the_step_is_swept_seldom)
+{
+    struct jobspec spec = spec_of(MEASURE_ADM);
+
+    spec.curriculum.scope = CURRICULUM_STEP;
+    assert_sweeps(&spec, "x....x....x....x...x");
+    spec.score_source = SOURCE_TRAIN;
+    assert_sweeps(&spec, "...................x");
+    spec.score_every = 2;
+    assert_sweeps(&spec, "...................x");
+}
+
 TEST(a_job_begins_with_the_order_it_was_given)
 {
     static const uint32_t excluded[] = {1, 4};

@@ -534,3 +534,52 @@ TEST(weights_travel_with_their_samples)
     stream_done(&st);
     schedule_done(&s);
 }
+
+static void assert_places(int mode, double share, uint32_t m, const double *want)
+{
+    struct jobspec spec = spec_of(mode, BALANCE_NONE, share);
+    float weights[8];
+
+    schedule_places(&spec, share, m, weights);
+    for (uint32_t i = 0; i < m; i++)
+        ASSERT_NEAR(want[i], weights[i], 1e-6);
+}
+
+TEST(a_shard_has_the_weights_of_its_places)
+{
+    static const double none[8] = {1, 0, 0, 0, 0, 0, 0, 0}, all[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    static const double half[8] = {1, 1, 1, 1, 0, 0, 0, 0}, most[8] = {1, 1, 1, 1, 1, 1, 1, 0};
+    /* v = 1 + (0.5 - u) / 0.25 at u = 9/16, 11/16: 3/4, 1/4; then the least, 1/1024. */
+    const double sum = 4 + 0.75 + 0.25, least = 1.0 / 1024, more = sum + 2 * least;
+    const double weight[8] = {8 / more, 8 / more, 8 / more,         8 / more,
+                              6 / more, 2 / more, 8 * least / more, 8 * least / more};
+    const double both[8] = {6 / sum, 6 / sum, 6 / sum, 6 / sum, 4.5 / sum, 1.5 / sum, 0, 0};
+
+    assert_places(MODE_SELECT, 0.01, 8, none);
+    assert_places(MODE_SELECT, 0.5, 8, half);
+    assert_places(MODE_SELECT, 0.82, 8, most);
+    assert_places(MODE_SELECT, 0.01, 1, all);
+    assert_places(MODE_WEIGHT, 0.5, 8, weight);
+    assert_places(MODE_BOTH, 0.5, 8, both);
+    for (int mode = MODE_SELECT; mode <= MODE_BOTH; mode++)
+        assert_places(mode, 1, 8, all);
+}
+
+TEST(a_curriculum_inside_the_step_schedules_everything)
+{
+    for (int mode = MODE_SELECT; mode <= MODE_BOTH; mode++) {
+        struct jobspec spec = spec_of(mode, BALANCE_NONE, 0.3);
+        double rank[N];
+        struct schedule s;
+
+        small_ranks(rank);
+        rank[4] = CURRICULUM_EXCLUDED;
+        spec.curriculum.scope = CURRICULUM_STEP;
+        ASSERT_EQ(0, schedule_make(&spec, rank, labels, CLASSES, N, 0, &s));
+        ASSERT_EQ(N - 1, s.count);
+        ASSERT_NEAR(0.3, s.share, 1e-15);
+        for (uint32_t i = 0; i < s.count; i++)
+            ASSERT(s.weights[i] == 1 && s.ids[i] != 4);
+        schedule_done(&s);
+    }
+}
