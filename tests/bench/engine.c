@@ -19,6 +19,7 @@
 #include "common/reduce.h"
 #include "common/rng.h"
 #include "common/text.h"
+#include "server/core/curriculum.h"
 #include "server/core/optimizer.h"
 #include "worker/nn/gemm.h"
 #include "worker/nn/net.h"
@@ -28,10 +29,11 @@
 #define REPETITIONS 5
 #define WARM_S 0.1
 #define STEPS_MAX 100000u /* of one measurement */
+#define ONLINE_SHARE 0.8  /* of a shard, where curricula begin */
 #define PEAK_N 1024       /* rows, columns and depth of the product that "peak" measures */
 
-enum mode { SGD, SAM, FUSED, SWEEP, PEAK, MODES };
-static const char *const mode_names[] = {"sgd", "sam", "fused", "sweep", "peak", NULL};
+enum mode { SGD, SAM, FUSED, ONLINE, SWEEP, PEAK, MODES };
+static const char *const mode_names[] = {"sgd", "sam", "fused", "online", "sweep", "peak", NULL};
 
 struct config {
     const char *model, *mode; /* mode NULL: all */
@@ -44,7 +46,7 @@ static const struct option table[] = {
     {"model", OPT_STR, offsetof(struct config, model), .def = "lenet", .arg = "NAME",
      .help = "preset; for images as its data set has them"},
     {"mode", OPT_STR, offsetof(struct config, mode), .arg = "MODE",
-     .help = "sgd, sam, fused, sweep or peak; all but peak when it is left out"},
+     .help = "sgd, sam, fused, online, sweep or peak; all but peak when it is left out"},
     {"threads", OPT_INT, offsetof(struct config, threads), .def = "1", .arg = "N",
      .help = "compute threads", .min = 1, .max = THREADS_MAX},
     {"shard", OPT_INT, offsetof(struct config, shard), .def = "64", .arg = "N",
@@ -97,6 +99,8 @@ static const struct step_spec specs[MODES] = {
     [SGD] = {.rho = 0},
     [SAM] = {.rho = 0.05},
     [FUSED] = {.rho = 0.05, .epsilon = 8.0 / 255, .fused = true},
+    /* By adm, in mode select, the scores kept. */
+    [ONLINE] = {.rho = 0.05, .epsilon = 8.0 / 255, .fused = true, .online = true},
     [SWEEP] = {.epsilon = 8.0 / 255},
     [PEAK] = {0},
 };
@@ -113,6 +117,9 @@ static void run_shard(struct bench *b, struct step *step, uint32_t shard)
         ids[i] = first + i;
         weights[i] = 1;
     }
+    if (b->mode == ONLINE)
+        schedule_places(&(struct jobspec){.curriculum = {.mode = MODE_SELECT}}, ONLINE_SHARE, n,
+                        weights);
     if (b->mode == SWEEP) {
         step_score(step, &specs[SWEEP], b->theta, &b->set, ids, n, b->scores + first);
         return;
@@ -413,7 +420,8 @@ int main(int argc, char **argv)
     }
     const int mode = c->mode ? text_index(c->mode, mode_names) : -1;
     if (c->mode && mode < 0) {
-        err_set(&why, -1, "--mode is \"%s\", allowed are sgd, sam, fused, sweep and peak", c->mode);
+        err_set(&why, -1, "--mode is \"%s\", allowed are sgd, sam, fused, online, sweep and peak",
+                c->mode);
         goto usage;
     }
     gemm_init();

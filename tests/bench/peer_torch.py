@@ -22,6 +22,7 @@ MALLOC = ("glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_thre
 BATCHES = 4  # that take turns
 WARM_S = 0.1
 RHO, EPSILON = 0.05, 8 / 255
+ONLINE_SHARE = 0.8  # as in engine.c
 SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
 
 
@@ -224,6 +225,17 @@ class Steps:
 
     def fused(self, x, y):
         self.sam(x, y, fused=True)
+
+    def online(self, x, y):
+        """The ascent of all samples; the descent of the share with the smallest gaps."""
+        at = x.detach().requires_grad_(True)
+        loss = F.cross_entropy(self.net(at), y, reduction="none")
+        loss.mean().backward()
+        gaps = self.adversarial_loss(x, at.grad, y) - loss.detach()
+        kept = gaps.argsort()[:round(ONLINE_SHARE * len(y))]
+        self.two_steps.ascend()
+        F.cross_entropy(self.net(x[kept]), y[kept]).backward()
+        self.two_steps.descend()
 
     def sweep(self, x, y):
         """The scores of a batch: evaluation mode, the gradient of x alone, one more forward."""

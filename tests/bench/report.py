@@ -3,8 +3,9 @@ with [min..max]."""
 import statistics
 
 # Matrix products of a mode, in forward passes and passes through the first layer (which has no
-# gradient of x but in the ascent of a fused step and in a sweep).
-PASSES = {"sgd": (3, -1), "sam": (6, -2), "fused": (7, -1), "sweep": (3, 0)}
+# gradient of x but in the ascent of a fused step and in a sweep). An online step descends with 0.8 of
+# its samples.
+PASSES = {"sgd": (3, -1), "sam": (6, -2), "fused": (7, -1), "online": (6.4, -0.8), "sweep": (3, 0)}
 
 
 class Records:
@@ -105,7 +106,9 @@ def cost_rows(r):
                 yield [model, f"{threads}", ratio(swept("peer"), swept("steppe")),
                        ratio(swept("steppe"), plain),
                        ratio(rates("sam", "steppe"), rates("fused", "steppe")),
-                       ratio(rates("sam", "peer"), rates("fused", "peer"))]
+                       ratio(rates("sam", "peer"), rates("fused", "peer")),
+                       ratio(rates("sam", "steppe"), rates("online", "steppe")),
+                       ratio(rates("sam", "peer"), rates("online", "peer"))]
 
 
 def served_rows(r, worlds):
@@ -148,7 +151,8 @@ def tables(r, engines, worlds, fold):
                     list(step_rows(r, engines)))
         yield table("Costs (from the rates above)",
                     ["model", "threads", "SAM epoch + sweep, to peer's", "epoch with a sweep, of one without",
-                     "fused step, of a SAM step", "the peer's"], list(cost_rows(r)))
+                     "fused step, of a SAM step", "the peer's", "online step, of a SAM step", "the peer's"],
+                    list(cost_rows(r)))
         yield table("Peak memory, MiB", ["model", "threads", "Steppe", "peer", "Steppe to peer"],
                     list(memory_rows(r)))
         yield table("sgemm of 1024 x 1024 on every thread", ["model beside", "threads", "GFLOP/s"],
