@@ -1,5 +1,6 @@
 /* show: what a job is to do, how far it is, and where its scores are. */
 #include "proto/cli/command.h"
+#include "proto/cli/sample_row.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "proto/cli/table.h"
 
 #define EPOCHS_SHOWN 10
+#define GROUPS_SHOWN 20
 #define LABEL "  %-11s "
 
 static void print_line(const char *label, const char *text)
@@ -181,6 +183,40 @@ static void print_epochs(const struct cli *cli, const cJSON *epochs, int64_t all
     table_free(t);
 }
 
+/* The test by class or domain; people see the first GROUPS_SHOWN. */
+static void print_groups(const struct cli *cli, const cJSON *test, const char *what,
+                         const char *key)
+{
+    const struct column columns[] = {{.title = what},
+                                     {"samples", .right = true},
+                                     {"test acc", .right = true},
+                                     {"adv acc", .right = true},
+                                     {NULL}};
+    const cJSON *rows = cJSON_GetObjectItemCaseSensitive(test, key), *row;
+    int count = cJSON_GetArraySize(rows), at = 0;
+    int64_t epoch = 0;
+
+    if (count == 0)
+        return;
+    struct table *t = table_create(columns);
+    reply_i64(test, "epoch", &epoch);
+    cJSON_ArrayForEach(row, rows)
+    {
+        if (at++ == GROUPS_SHOWN)
+            break;
+        cell_class(t, row, what, "name");
+        cell_i64(t, row, "samples");
+        cell_share(t, row, "accuracy");
+        cell_share(t, row, "adv_accuracy");
+    }
+    printf("\ntest by %s, epoch %lld", what, (long long)epoch);
+    if (count > GROUPS_SHOWN)
+        printf("; the first %d of %d, --json has all", GROUPS_SHOWN, count);
+    printf("\n");
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
 static void print_database(const cJSON *json, int64_t job, bool scored)
 {
     const char *path = reply_text(json, "difficulty_db");
@@ -299,6 +335,9 @@ static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *wh
     reply_i64(row, "epoch", &epoch);
     if (count > 0)
         print_epochs(cli, epochs, epoch > count ? epoch : count);
+    const cJSON *test = cJSON_GetObjectItemCaseSensitive(json, "test");
+    print_groups(cli, test, "domain", "domains");
+    print_groups(cli, test, "class", "classes");
     print_database(json, job, count > 0);
     return 0;
 }

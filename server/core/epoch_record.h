@@ -22,4 +22,9 @@ struct epoch_record {
     double seconds;  /* that the epoch took, across restarts */
 };
 
+/* What the test of an epoch says of one class or domain. */
+struct test_group {
+    uint32_t samples, right, adv_right; /* adv: under attack */
+};
+
 #endif

@@ -136,6 +136,8 @@ void run_free(struct run *r)
     free(r->theta);
     free(r->next);
     free(r->chosen_theta);
+    free(r->by_class);
+    free(r->by_domain);
     run_ascent_free(r);
     for (int i = 0; i < RUN_VECTORS_MAX; i++)
         free(r->vectors[i]);
@@ -393,8 +395,8 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
         rc = run_flatness_advance(r, &over);
         if (rc < 0 || !over)
             return rc;
-    } else {
-        run_take_measured(r);
+    } else if ((rc = run_take_measured(r)) < 0) {
+        return rc;
     }
     rc = open_after(r, r->phase, &closed);
     if (rc < 0 || !closed)

@@ -176,6 +176,9 @@ struct run_epoch {
     uint32_t tested;
     struct score *test_scores;
     double *test_adm;
+    /* The test by class [classes], and by domain [domain_count] where the domains of what is tested
+     * are known; NULL: there is none. */
+    struct test_group *by_class, *by_domain;
     uint32_t *test_ids; /* of which training images; NULL: of the dataset's test images, in order */
     struct flatness_record *flatness; /* NULL: not measured */
 };

@@ -79,6 +79,8 @@ void run_epoch_done(struct run_epoch *e)
     free(e->test_adm);
     free(e->test_ids);
     free(e->flatness);
+    free(e->by_class);
+    free(e->by_domain);
 }
 
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
@@ -109,7 +111,10 @@ int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
                    .mean_gap = NAN,
                    .seconds = c->seconds + (double)(now_ms - r->epoch_start_ms) / 1e3},
         .scored = scored,
+        .by_class = r->by_class,
+        .by_domain = r->by_domain,
     };
+    r->by_class = r->by_domain = NULL;
     if (scored > 0)
         rc = close_scores(r, ret);
     if (rc == 0 && r->tests > 0 && r->spec->score_splits == SPLITS_BOTH &&

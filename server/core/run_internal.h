@@ -75,8 +75,9 @@ struct run {
     double work_done, work_ms;
     int64_t start_ms;
     struct run_chosen chosen;
-    float *chosen_theta;              /* [floats] at its end; NULL: the job keeps its last model */
-    struct measured test, validation; /* of the last round of each; NAN before */
+    float *chosen_theta; /* [floats] at its end; NULL: the job keeps its last model */
+    struct test_group *by_class, *by_domain; /* of the last test round; as of run_epoch */
+    struct measured test, validation;        /* of the last round of each; NAN before */
 };
 
 static inline bool run_train_source(const struct run *r)
@@ -103,8 +104,8 @@ void run_average_statistics(struct run *r, const float *grad);
 /* run_measure.c: how many samples a round of this phase measures now, which are listed in r->ids
  * but for those of a test split; 0: there is no such round. */
 uint32_t run_list(struct run *r, enum phase phase);
-/* Takes what the round has measured into the run. */
-void run_take_measured(struct run *r);
+/* Takes what the round has measured into the run. 0 or -ENOMEM. */
+int run_take_measured(struct run *r);
 /* At the end of an epoch: is it the best so far? */
 void run_choose(struct run *r);
 /* Samples that are measured in all epochs from the open one on. */

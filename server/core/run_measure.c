@@ -1,7 +1,11 @@
 /* The rounds that measure: the sweep over what is trained on, the validation, the test. Held-out
  * samples (core/split.h) are measured by their own round only: sweeps, ranks and the mean gap do
  * not know them. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/alloc.h"
 
 #include "server/core/run_internal.h"
 
@@ -59,15 +63,48 @@ static struct measured measure(const struct run *r)
     return (struct measured){loss / n, (double)right / n, (double)adv_right / n};
 }
 
-void run_take_measured(struct run *r)
+/* Counts the round by group: of[i] is that of the i-th sample of the round or, with ids, of a
+ * training image. */
+static struct test_group *count_groups(const struct run *r, const uint16_t *of, const uint32_t *ids,
+                                       uint32_t groups)
+{
+    struct test_group *g = alloc_bytes(groups, sizeof(*g));
+
+    for (uint32_t i = 0; g && i < r->slot_count; i++) {
+        struct test_group *mine = &g[of[ids ? ids[i] : i]];
+        mine->samples++;
+        mine->right += r->slots[i].predicted == label_at(r, i);
+        mine->adv_right += r->slots[i].adv_predicted == label_at(r, i);
+    }
+    return g;
+}
+
+static int take_test(struct run *r)
+{
+    const struct dataset *d = r->data;
+    const bool held = r->phase == PHASE_HELD_TEST;
+
+    free(r->by_class);
+    free(r->by_domain);
+    r->by_domain = NULL;
+    r->test = measure(r);
+    r->by_class = held ? count_groups(r, d->labels, r->ids, d->classes)
+                       : count_groups(r, d->test_labels, NULL, d->classes);
+    if (held && d->domains)
+        r->by_domain = count_groups(r, d->domains, r->ids, d->domain_count);
+    return r->by_class && (r->by_domain || !held || !d->domains) ? 0 : -ENOMEM;
+}
+
+int run_take_measured(struct run *r)
 {
     if (r->phase == PHASE_VALIDATION)
         r->validation = measure(r);
     else if (r->phase != PHASE_SWEEP)
-        r->test = measure(r);
+        return take_test(r);
     else
         for (uint32_t i = 0; i < r->slot_count; i++)
             r->scores[r->ids[i]] = r->slots[i];
+    return 0;
 }
 
 void run_choose(struct run *r)

@@ -90,16 +90,24 @@ void handle_job_list(struct request *rq)
 
 struct show {
     int64_t job, from;
+    bool best; /* its model is that of the best epoch */
     cJSON *notes;
 };
 
 static void show_work(struct op *op)
 {
     struct show *show = op->arg;
+    cJSON *test = NULL;
 
     op->rc = query_notes(op->service->query, show->job, &show->notes, &op->why);
     if (op->rc == 0)
         op->rc = query_epochs(op->service->query, show->job, show->from, &op->out, &op->why);
+    if (op->rc == 0)
+        op->rc = query_test(op->service->query, show->job, show->best, &test, &op->why);
+    if (op->rc == 0 && test->child)
+        cJSON_AddItemToObject(op->out, "test", test);
+    else
+        cJSON_Delete(test);
 }
 
 /* How many samples the job trains on and holds out; nothing when it holds none out. */
@@ -169,7 +177,7 @@ void handle_job_show(struct request *rq)
         return;
     }
     struct show *show = xmalloc(sizeof(*show));
-    *show = (struct show){job->rec.job, from, NULL};
+    *show = (struct show){job->rec.job, from, job->spec.keep == KEEP_BEST, NULL};
     op_run(
         rq->service->net->query_lane,
         (struct op){

@@ -42,6 +42,10 @@ static struct fold closing_fold(const struct closing *c)
         .test_adm = e->test_adm,
         .test_labels = c->data->test_labels,
         .test_ids = e->test_ids,
+        .by_class = e->by_class,
+        .by_domain = e->by_domain,
+        .classes = c->data->classes,
+        .domains = c->data->domain_count,
         .test_samples = e->tested,
         .flatness = e->flatness,
     };

@@ -134,7 +134,9 @@ struct fold {
     const uint32_t *test_ids;
     const uint16_t *test_labels;
     uint32_t test_samples;
-    const struct flatness_record *flatness; /* NULL: not measured */
+    const struct flatness_record *flatness;        /* NULL: not measured */
+    const struct test_group *by_class, *by_domain; /* [classes], [domains]; NULL: not known */
+    uint32_t classes, domains;
 };
 /* Writes the rows in sample order, 16384 a transaction, then in one last transaction (synchronous
  * FULL) sample_state, the measurement of flatness and the epoch row as committed with scores_sha256

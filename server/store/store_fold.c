@@ -141,7 +141,8 @@ static void row_column(const void *arg, uint32_t row, int column, sqlite3_contex
     const struct fold *f = arg;
     const struct score *x = &f->scores[row];
     const double reals[] = {f->adm[row], x->loss, x->adv_loss, x->grad_norm, x->el2n};
-    const int64_t ints[] = {x->predicted, x->predicted == f->labels[row], x->flags};
+    const int64_t ints[] = {x->predicted, x->predicted == f->labels[row], x->flags,
+                            x->adv_predicted};
 
     if (column == 0)
         sqlite3_result_int64(ret, row);
@@ -171,8 +172,8 @@ static int write_slice(struct store *s, const struct fold *f, uint32_t from, uin
         rc = db_run(
             &s->difficulty,
             "INSERT OR FAIL INTO score(job_id, epoch, sample_id, adm, loss, adv_loss, grad_norm,"
-            " el2n, predicted, correct, flags)"
-            " SELECT ?2, ?3, c0, c1, c2, c3, c4, c5, c6, c7, c8 FROM rows(?1)",
+            " el2n, predicted, correct, flags, adv_predicted)"
+            " SELECT ?2, ?3, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 FROM rows(?1)",
             DB_ARGS(DB_P(&rows), DB_I(e->job), DB_I(e->epoch)), why);
     return rc;
 }
@@ -395,7 +396,8 @@ void scores_sweep_unowned(struct store *s)
         rc = db_i64(&s->difficulty,
                     "SELECT min(job_id) FROM (SELECT min(job_id) AS job_id FROM score"
                     "   WHERE job_id > ?1 UNION ALL"
-                    "   SELECT min(job_id) FROM test_score WHERE job_id > ?1)",
+                    "   SELECT min(job_id) FROM test_score WHERE job_id > ?1 UNION ALL"
+                    "   SELECT min(job_id) FROM test_group WHERE job_id > ?1)",
                     DB_ARGS(DB_I(job)), &job, NULL);
         if (rc == 0 && db_i64(&s->difficulty,
                               "SELECT job_id FROM job WHERE job_id = ?1 UNION"

@@ -129,6 +129,10 @@ static const struct meta definitions[] = {
      0, 0, 0},
     {"view.v_flatness_line",
      "the loss along lines through those weights; name: eigenvector, random 1, random 2", 0, 0, 0},
+    {"view.v_test_group",
+     "the test of each epoch, by class and, of a job with test_domains, by domain (kind); "
+     "id is the number of the class or domain",
+     0, 0, 0},
     {"view.v_trajectory",
      "all committed scores; ask with job = and sample = for one sample over "
      "the epochs",
@@ -306,6 +310,11 @@ static const struct meta columns[] = {
      "Euclidean distance from the weights, t times the length of the direction", 0, "0 and up", 0},
     {"flatness_line.loss", "mean loss there; a sample without a finite one counts 1e30", NATS,
      "0 and up", BAD},
+    {"score.adv_predicted",
+     "class with the largest logit for the adversarial twin, the lowest on ties; NULL: not kept by "
+     "the version that measured it",
+     0, "0 to n_classes - 1", 0},
+
     {"test_score.job_id", "the job", 0, 0, 0},
     {"test_score.epoch", "the epoch at whose end it was measured", 0, "0 to epochs - 1", 0},
     {"test_score.sample_id",
@@ -339,6 +348,20 @@ static const struct meta columns[] = {
     {"study_job.data_name", "name of the column: the dataset, and what else of it was varied", 0, 0,
      0},
     {"study_job.job_id", "the job of that arm, column and seed", 0, 0, 0},
+
+    {"test_score.adv_predicted",
+     "class with the largest logit for the adversarial twin, the lowest on ties; NULL: not kept by "
+     "the version that measured it",
+     0, "0 to n_classes - 1", 0},
+
+    {"test_group.job_id", "the job", 0, 0, 0},
+    {"test_group.epoch", "the epoch at whose end it was measured", 0, "0 to epochs - 1", 0},
+    {"test_group.kind", "what the samples have in common", 0, "class, domain", 0},
+    {"test_group.group_id", "number of the class or domain", 0, "0 and up", 0},
+    {"test_group.samples", "test samples of it", "samples", "1 and up", 0},
+    {"test_group.correct", "of these, those that are right", "samples", "0 to samples", GOOD},
+    {"test_group.adv_correct", "of these, those that are right under attack", "samples",
+     "0 to samples", GOOD},
 
     {"sample_state.job_id", "the job", 0, 0, 0},
     {"sample_state.sample_id", "the sample", 0, "0 to n_samples - 1", 0},

@@ -112,6 +112,13 @@ static int difficulty_migrate_10(struct db *db, struct errbuf *why)
     return rc == 0 ? meta_write(db, why) : rc;
 }
 
+static int difficulty_migrate_11(struct db *db, struct errbuf *why)
+{
+    int rc = db_exec(db, sql_difficulty_11, why);
+
+    return rc == 0 ? meta_write(db, why) : rc;
+}
+
 struct schema {
     const char *name;
     mode_t mode;
@@ -127,9 +134,9 @@ struct schema {
 static int (*const state_migrations[])(struct db *, struct errbuf *) = {
     state_migrate_1, state_migrate_2, state_migrate_3, state_migrate_4, state_migrate_5};
 static int (*const difficulty_migrations[])(struct db *, struct errbuf *) = {
-    difficulty_migrate_1, difficulty_migrate_2, difficulty_migrate_3, difficulty_migrate_4,
-    difficulty_migrate_5, difficulty_migrate_6, difficulty_migrate_7, difficulty_migrate_8,
-    difficulty_migrate_9, difficulty_migrate_10};
+    difficulty_migrate_1, difficulty_migrate_2,  difficulty_migrate_3, difficulty_migrate_4,
+    difficulty_migrate_5, difficulty_migrate_6,  difficulty_migrate_7, difficulty_migrate_8,
+    difficulty_migrate_9, difficulty_migrate_10, difficulty_migrate_11};
 
 static const struct schema state_schema = {
     .name = STATE_DB,

@@ -1,4 +1,4 @@
-/* The tables and views of both files.
+/* The tables and views of difficulty.db; those of state.db are in store_sql_state.c.
  *
  * People read difficulty.db with any version of SQLite: no STRICT tables, and views without ->>,
  * iif, upsert and RETURNING. Views join the epoch table first and fix the order with CROSS JOIN, so
@@ -10,92 +10,6 @@
 /* clang-format off */
 
 #define JOB_STATES_CHECK "CHECK(state IN ('queued','running','paused','done','failed','cancelled'))"
-
-/* For a strict job whose promise a person has given up. */
-const char sql_state_3[] = "ALTER TABLE job ADD COLUMN relaxed INTEGER NOT NULL DEFAULT 0;\n"
-                           "ALTER TABLE job ADD COLUMN broken TEXT NOT NULL DEFAULT '';\n";
-
-/* Until then the end of the reason was the only sign of what a paused job waits for. */
-#define REASON_ENDS(until) " WHEN reason LIKE '%; it goes on by itself when " until "' THEN "
-const char sql_state_4[] = "ALTER TABLE job ADD COLUMN waits_for TEXT NOT NULL DEFAULT '';\n"
-                           "UPDATE job SET waits_for = CASE"
-                           REASON_ENDS("there is room") "'room'"
-                           REASON_ENDS("it can be written") "'writable'"
-                           REASON_ENDS("the lock is gone") "'lock'"
-                           REASON_ENDS("it is back") "'file'"
-                           " ELSE '' END WHERE state = 'paused';\n";
-
-const char sql_state_1[] =
-    "CREATE TABLE job(\n"
-    "  job_id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
-    "  uuid TEXT NOT NULL UNIQUE,\n"
-    "  name TEXT NOT NULL,\n"
-    "  dataset TEXT NOT NULL,\n"
-    "  dataset_sha256 TEXT NOT NULL,\n"
-    "  spec_json TEXT NOT NULL,\n"
-    "  state TEXT NOT NULL " JOB_STATES_CHECK ",\n"
-    "  reason TEXT NOT NULL,\n"
-    "  incarnation INTEGER NOT NULL,\n"
-    "  numerics_class TEXT NOT NULL,\n"
-    "  model_sha256 TEXT NOT NULL,\n"
-    "  created_unix_ms INTEGER NOT NULL,\n"
-    "  started_unix_ms INTEGER NOT NULL,\n"
-    "  finished_unix_ms INTEGER NOT NULL\n"
-    ") STRICT;\n"
-    "CREATE TABLE event(\n"
-    "  job_id INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,\n"
-    "  event INTEGER NOT NULL,\n"
-    "  unix_ms INTEGER NOT NULL,\n"
-    "  kind TEXT NOT NULL,\n"
-    "  text TEXT NOT NULL,\n"
-    "  PRIMARY KEY(job_id, event)\n"
-    ") STRICT, WITHOUT ROWID;\n"
-    "CREATE TABLE checkpoint(\n"
-    "  job_id INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,\n"
-    "  step INTEGER NOT NULL,\n"
-    "  epoch INTEGER NOT NULL,\n"
-    "  file TEXT NOT NULL,\n"
-    "  sha256 TEXT NOT NULL,\n"
-    "  scores_sha256 TEXT NOT NULL,\n"
-    "  PRIMARY KEY(job_id, step)\n"
-    ") STRICT, WITHOUT ROWID;\n"
-    "CREATE TABLE dataset(\n"
-    "  name TEXT PRIMARY KEY,\n"
-    "  sha256 TEXT NOT NULL,\n"
-    "  bytes INTEGER NOT NULL\n"
-    ") STRICT, WITHOUT ROWID;\n";
-
-/* BLAKE2b of each piece of a dataset's file, one after the other. */
-const char sql_state_2[] =
-    "CREATE TABLE dataset_pieces(\n"
-    "  sha256 TEXT PRIMARY KEY,\n"
-    "  piece_bytes INTEGER NOT NULL,\n"
-    "  hashes BLOB NOT NULL\n"
-    ") STRICT;\n";
-
-/* A cell of a study's table has one job for each seed. */
-const char sql_state_5[] =
-    "CREATE TABLE study(\n"
-    "  study_id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
-    "  name TEXT NOT NULL UNIQUE,\n"
-    "  control TEXT NOT NULL,\n"
-    "  created_unix_ms INTEGER NOT NULL\n"
-    ") STRICT;\n"
-    "CREATE TABLE study_request(\n"
-    "  uuid TEXT PRIMARY KEY,\n"
-    "  study_id INTEGER NOT NULL REFERENCES study ON DELETE CASCADE\n"
-    ") STRICT, WITHOUT ROWID;\n"
-    "CREATE TABLE study_job(\n"
-    "  study_id INTEGER NOT NULL REFERENCES study ON DELETE CASCADE,\n"
-    "  arm INTEGER NOT NULL,\n"
-    "  data INTEGER NOT NULL,\n"
-    "  seed INTEGER NOT NULL,\n"
-    "  arm_name TEXT NOT NULL,\n"
-    "  data_name TEXT NOT NULL,\n"
-    "  job_id INTEGER NOT NULL UNIQUE REFERENCES job,\n"
-    "  described TEXT NOT NULL,\n"
-    "  PRIMARY KEY(study_id, arm, data, seed)\n"
-    ") STRICT, WITHOUT ROWID;\n";
 
 const char sql_difficulty_1[] =
     "CREATE TABLE meta(\n"
@@ -575,3 +489,50 @@ const char sql_difficulty_10[] =
     "  f.point AS point, f.t AS t, f.distance AS distance, f.loss AS loss\n"
     "FROM epoch e CROSS JOIN flatness_line f\n"
     "WHERE e.state = 'committed' AND f.job_id = e.job_id AND f.epoch = e.epoch;\n";
+
+/* What the test says of each class and domain, and the class that a twin is taken for. */
+const char sql_difficulty_11[] =
+    "CREATE TABLE test_group(\n"
+    "  job_id INTEGER NOT NULL,\n"
+    "  epoch INTEGER NOT NULL,\n"
+    "  kind TEXT NOT NULL CHECK(kind IN ('class','domain')),\n"
+    "  group_id INTEGER NOT NULL,\n"
+    "  samples INTEGER NOT NULL,\n"
+    "  correct INTEGER NOT NULL,\n"
+    "  adv_correct INTEGER NOT NULL,\n"
+    "  PRIMARY KEY(job_id, epoch, kind, group_id)\n"
+    ") WITHOUT ROWID;\n"
+    "ALTER TABLE score ADD COLUMN adv_predicted INTEGER;\n"
+    "ALTER TABLE test_score ADD COLUMN adv_predicted INTEGER;\n"
+
+    "CREATE VIEW v_test_group AS\n"
+    "SELECT e.job_id AS job, e.epoch AS epoch, g.kind AS kind, g.group_id AS id,\n"
+    "  CASE g.kind WHEN 'class'\n"
+    "    THEN (SELECT c.name FROM job j CROSS JOIN class c WHERE j.job_id = e.job_id\n"
+    "      AND c.dataset_id = j.dataset_id AND c.class_id = g.group_id)\n"
+    "    ELSE (SELECT d.name FROM job j CROSS JOIN domain d WHERE j.job_id = e.job_id\n"
+    "      AND d.dataset_id = j.dataset_id AND d.domain_id = g.group_id) END AS name,\n"
+    "  g.samples AS samples, g.correct * 1.0 / g.samples AS accuracy,\n"
+    "  g.adv_correct * 1.0 / g.samples AS adv_accuracy\n"
+    "FROM epoch e CROSS JOIN test_group g\n"
+    "WHERE e.state = 'committed' AND g.job_id = e.job_id AND g.epoch = e.epoch;\n"
+
+    "DROP VIEW v_test_hardest;\n"
+    "DROP VIEW v_test;\n"
+    "CREATE VIEW v_test AS\n"
+    "SELECT e.job_id AS job, e.epoch AS epoch, s.sample_id AS sample, s.label AS label,\n"
+    "  (SELECT c.name FROM job j CROSS JOIN class c WHERE j.job_id = e.job_id\n"
+    "    AND c.dataset_id = j.dataset_id AND c.class_id = s.label) AS label_name,\n"
+    MEASURES ", s.adv_predicted AS adv_predicted, s.adv_predicted = s.label AS adv_correct\n"
+    "FROM epoch e CROSS JOIN test_score s\n"
+    "WHERE e.state = 'committed' AND s.job_id = e.job_id AND s.epoch = e.epoch;\n"
+    "CREATE VIEW v_test_hardest AS\n"
+    "SELECT * FROM v_test v WHERE epoch = (SELECT max(n.epoch) FROM epoch n\n"
+    "    WHERE n.job_id = v.job AND n.state = 'committed' AND EXISTS (SELECT 1 FROM test_score t\n"
+    "      WHERE t.job_id = n.job_id AND t.epoch = n.epoch))\n"
+    "ORDER BY +job DESC, adm DESC, gap DESC, sample;\n"
+
+    "DROP VIEW v_job_compare;\n"
+    JOB_COMPARE("j.alpha AS alpha,\n  j.attack_steps AS attack_steps,\n"
+    LAST_EPOCH("validation_accuracy", "validation_accuracy IS NOT NULL")
+    " AS validation_accuracy,\n  max(e.validation_accuracy) AS best_validation_accuracy, ");

@@ -323,9 +323,9 @@ static inline void outcome_add(struct outcome *o, struct run_epoch *e)
         sha256_add(&o->epochs, r->residual, sizeof(r->residual));
         sha256_add(&o->epochs, r->line, sizeof(r->line));
     }
-    free(e->scores);
-    free(e->adm);
-    free(e->flatness);
+    for (uint32_t i = 0; e->by_class && i < CLASSES; i++)
+        sha256_add(&o->epochs, &e->by_class[i], sizeof(e->by_class[i]));
+    run_epoch_done(e);
 }
 
 static inline void outcome_end(struct outcome *o, const struct run *r, const struct fixture *f)
@@ -396,8 +396,7 @@ static inline enum run_event give(struct run *r, struct fake *k, struct run_epoc
 
 static inline void epoch_done(struct run_epoch *e)
 {
-    free(e->scores);
-    free(e->adm);
+    run_epoch_done(e);
 }
 
 static inline void same_outcome(const struct outcome *want, const struct outcome *got)

@@ -61,10 +61,8 @@ static int rounds_of(const struct fixture *f)
 
     ASSERT_EQ(0, run_start(r, 0));
     for (; !run_finished(r); rounds++)
-        if (drive_round(r, f, &plain, &e) == RUN_EPOCH) {
-            free(e.scores);
-            free(e.adm);
-        }
+        if (drive_round(r, f, &plain, &e) == RUN_EPOCH)
+            run_epoch_done(&e);
     run_free(r);
     return rounds;
 }

@@ -147,8 +147,7 @@ TEST(sharpness_is_the_mean_over_the_steps_with_an_ascent)
                 ASSERT(isnan(e.record.sharpness));
             else
                 ASSERT_NEAR(0.5, e.record.sharpness, 1e-12);
-            free(e.scores);
-            free(e.adm);
+            run_epoch_done(&e);
         }
         ASSERT_EQ(EPOCHS, epoch);
         run_free(r);

@@ -327,7 +327,7 @@ TEST(the_files_have_their_modes_and_numbers)
     ASSERT_EQ(0, stat(test_path("state"), &st));
     ASSERT_EQ(0700, st.st_mode & 0777);
     ASSERT_SELECT("1094995249\n", "PRAGMA application_id");
-    ASSERT_SELECT("10\n", "PRAGMA user_version");
+    ASSERT_SELECT("11\n", "PRAGMA user_version");
     ASSERT_SELECT("wal\n", "PRAGMA journal_mode");
     store_close(s);
 }
@@ -362,32 +362,32 @@ TEST(a_database_of_version_1_gets_what_came_later)
     char *state = fixture_select("difficulty.db", "SELECT * FROM sample_state");
     char *suspects_before = fixture_select("difficulty.db", "SELECT * FROM v_suspect");
     sqlite3 *sql = fixture_sql("difficulty.db");
-    sqlite3_exec(sql,
-                 "DROP VIEW v_job_compare;"
-                 "DROP VIEW v_riser; DROP VIEW v_suspect; DROP VIEW v_data_map;"
-                 "DROP VIEW v_forgetting; DROP VIEW v_rank_correlation;"
-                 "DROP VIEW v_flatness_line; DROP VIEW v_flatness; DROP TABLE flatness_line;"
-                 "DROP TABLE flatness;"
-                 "DROP VIEW v_test_hardest; DROP VIEW v_test; DROP TABLE test_score;"
-                 "CREATE VIEW v_label_suspect AS SELECT 1;"
-                 "ALTER TABLE epoch DROP COLUMN newly_right;"
-                 "ALTER TABLE epoch DROP COLUMN n_dropped;"
-                 "DROP VIEW v_study; DROP TABLE study_job; DROP TABLE study;"
-                 "ALTER TABLE epoch DROP COLUMN validation_loss;"
-                 "ALTER TABLE epoch DROP COLUMN validation_accuracy;"
-                 "ALTER TABLE epoch DROP COLUMN validation_adv_accuracy;"
-                 "DROP VIEW v_domain; DROP TABLE domain; ALTER TABLE sample DROP COLUMN domain_id;"
-                 "DROP TABLE sample_state; CREATE TABLE sample_state(job_id, sample_id);"
-                 "ALTER TABLE job DROP COLUMN alpha;"
-                 "ALTER TABLE job DROP COLUMN attack_steps;"
-                 "DELETE FROM meta WHERE key IN ('job.alpha', 'job.attack_steps');"
-                 "CREATE VIEW v_job_compare AS SELECT job_id AS job FROM job;"
-                 "PRAGMA user_version=1",
-                 NULL, NULL, &error);
+    sqlite3_exec(
+        sql,
+        "DROP VIEW v_job_compare;"
+        "DROP VIEW v_riser; DROP VIEW v_suspect; DROP VIEW v_data_map;"
+        "DROP VIEW v_forgetting; DROP VIEW v_rank_correlation;"
+        "DROP VIEW v_flatness_line; DROP VIEW v_flatness; DROP TABLE flatness_line;"
+        "DROP VIEW v_test_hardest; DROP VIEW v_test; DROP TABLE test_score;"
+        "DROP VIEW v_test_group; DROP TABLE test_group; DROP TABLE flatness;"
+        "ALTER TABLE score DROP COLUMN adv_predicted;"
+        "CREATE VIEW v_label_suspect AS SELECT 1;"
+        "ALTER TABLE epoch DROP COLUMN newly_right;ALTER TABLE epoch DROP COLUMN n_dropped;"
+        "DROP VIEW v_study; DROP TABLE study_job; DROP TABLE study;"
+        "ALTER TABLE epoch DROP COLUMN validation_loss;"
+        "ALTER TABLE epoch DROP COLUMN validation_accuracy;"
+        "ALTER TABLE epoch DROP COLUMN validation_adv_accuracy;"
+        "DROP VIEW v_domain; DROP TABLE domain; ALTER TABLE sample DROP COLUMN domain_id;"
+        "DROP TABLE sample_state; CREATE TABLE sample_state(job_id, sample_id);"
+        "ALTER TABLE job DROP COLUMN alpha; ALTER TABLE job DROP COLUMN attack_steps;"
+        "DELETE FROM meta WHERE key IN ('job.alpha', 'job.attack_steps');"
+        "CREATE VIEW v_job_compare AS SELECT job_id AS job FROM job;"
+        "PRAGMA user_version=1",
+        NULL, NULL, &error);
     ASSERT(!error);
     sqlite3_close(sql);
     s = fixture_open();
-    ASSERT_SELECT("10\n", "PRAGMA user_version");
+    ASSERT_SELECT("11\n", "PRAGMA user_version");
     ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
                   "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
                   " FROM v_job_compare");

@@ -1,0 +1,93 @@
+/* The tables of state.db, which only the server reads. */
+#include "server/store/store_internal.h"
+
+/* SQL is laid out as SQL. */
+/* clang-format off */
+
+#define JOB_STATES_CHECK "CHECK(state IN ('queued','running','paused','done','failed','cancelled'))"
+
+/* For a strict job whose promise a person has given up. */
+const char sql_state_3[] = "ALTER TABLE job ADD COLUMN relaxed INTEGER NOT NULL DEFAULT 0;\n"
+                           "ALTER TABLE job ADD COLUMN broken TEXT NOT NULL DEFAULT '';\n";
+
+/* Until then the end of the reason was the only sign of what a paused job waits for. */
+#define REASON_ENDS(until) " WHEN reason LIKE '%; it goes on by itself when " until "' THEN "
+const char sql_state_4[] = "ALTER TABLE job ADD COLUMN waits_for TEXT NOT NULL DEFAULT '';\n"
+                           "UPDATE job SET waits_for = CASE"
+                           REASON_ENDS("there is room") "'room'"
+                           REASON_ENDS("it can be written") "'writable'"
+                           REASON_ENDS("the lock is gone") "'lock'"
+                           REASON_ENDS("it is back") "'file'"
+                           " ELSE '' END WHERE state = 'paused';\n";
+
+const char sql_state_1[] =
+    "CREATE TABLE job(\n"
+    "  job_id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  uuid TEXT NOT NULL UNIQUE,\n"
+    "  name TEXT NOT NULL,\n"
+    "  dataset TEXT NOT NULL,\n"
+    "  dataset_sha256 TEXT NOT NULL,\n"
+    "  spec_json TEXT NOT NULL,\n"
+    "  state TEXT NOT NULL " JOB_STATES_CHECK ",\n"
+    "  reason TEXT NOT NULL,\n"
+    "  incarnation INTEGER NOT NULL,\n"
+    "  numerics_class TEXT NOT NULL,\n"
+    "  model_sha256 TEXT NOT NULL,\n"
+    "  created_unix_ms INTEGER NOT NULL,\n"
+    "  started_unix_ms INTEGER NOT NULL,\n"
+    "  finished_unix_ms INTEGER NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE TABLE event(\n"
+    "  job_id INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,\n"
+    "  event INTEGER NOT NULL,\n"
+    "  unix_ms INTEGER NOT NULL,\n"
+    "  kind TEXT NOT NULL,\n"
+    "  text TEXT NOT NULL,\n"
+    "  PRIMARY KEY(job_id, event)\n"
+    ") STRICT, WITHOUT ROWID;\n"
+    "CREATE TABLE checkpoint(\n"
+    "  job_id INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,\n"
+    "  step INTEGER NOT NULL,\n"
+    "  epoch INTEGER NOT NULL,\n"
+    "  file TEXT NOT NULL,\n"
+    "  sha256 TEXT NOT NULL,\n"
+    "  scores_sha256 TEXT NOT NULL,\n"
+    "  PRIMARY KEY(job_id, step)\n"
+    ") STRICT, WITHOUT ROWID;\n"
+    "CREATE TABLE dataset(\n"
+    "  name TEXT PRIMARY KEY,\n"
+    "  sha256 TEXT NOT NULL,\n"
+    "  bytes INTEGER NOT NULL\n"
+    ") STRICT, WITHOUT ROWID;\n";
+
+/* BLAKE2b of each piece of a dataset's file, one after the other. */
+const char sql_state_2[] =
+    "CREATE TABLE dataset_pieces(\n"
+    "  sha256 TEXT PRIMARY KEY,\n"
+    "  piece_bytes INTEGER NOT NULL,\n"
+    "  hashes BLOB NOT NULL\n"
+    ") STRICT;\n";
+
+/* A cell of a study's table has one job for each seed. */
+const char sql_state_5[] =
+    "CREATE TABLE study(\n"
+    "  study_id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  name TEXT NOT NULL UNIQUE,\n"
+    "  control TEXT NOT NULL,\n"
+    "  created_unix_ms INTEGER NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE TABLE study_request(\n"
+    "  uuid TEXT PRIMARY KEY,\n"
+    "  study_id INTEGER NOT NULL REFERENCES study ON DELETE CASCADE\n"
+    ") STRICT, WITHOUT ROWID;\n"
+    "CREATE TABLE study_job(\n"
+    "  study_id INTEGER NOT NULL REFERENCES study ON DELETE CASCADE,\n"
+    "  arm INTEGER NOT NULL,\n"
+    "  data INTEGER NOT NULL,\n"
+    "  seed INTEGER NOT NULL,\n"
+    "  arm_name TEXT NOT NULL,\n"
+    "  data_name TEXT NOT NULL,\n"
+    "  job_id INTEGER NOT NULL UNIQUE REFERENCES job,\n"
+    "  described TEXT NOT NULL,\n"
+    "  PRIMARY KEY(study_id, arm, data, seed)\n"
+    ") STRICT, WITHOUT ROWID;\n";
