@@ -71,6 +71,8 @@
 #define WINDOW_MAX 64          /* side of a kernel, a window or a stride; likewise */
 /* Entries of one layer's output for one image: a shard of 64 such images is 4 GiB. */
 #define ACTIVATION_MAX (1u << 24)
+/* Measurements of flatness in a reply, of some 4 KiB each. */
+#define FLATNESS_ROWS_MAX 100
 #define INLINE_FLOATS_MAX (PIECE_BYTES_MAX / 4) /* a longer vector travels in pieces */
 /* 256 MiB, 32 pieces. The server sums and updates between two messages: a longer vector would keep
  * the others waiting for seconds. */

@@ -37,6 +37,7 @@
     MESSAGE(STUDY_RESUME, "study.resume", 0, BY_SUBMIT, WEB_POST)                                  \
     MESSAGE(STUDY_CANCEL, "study.cancel", 0, BY_SUBMIT, WEB_POST)                                  \
     MESSAGE(STUDY_RM, "study.rm", 0, BY_ADMIN, WEB_NONE)                                           \
+    MESSAGE(JOB_FLATNESS, "job.flatness", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(MODEL_GET, "model.get", 0, BY_READ, WEB_NONE)                                          \
     MESSAGE(DATASET_LIST, "dataset.list", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(DATASET_SHOW, "dataset.show", 0, BY_READ, WEB_GET)                                     \

@@ -85,6 +85,7 @@ int cmd_study_pause(struct cli *cli, struct errbuf *why);
 int cmd_study_resume(struct cli *cli, struct errbuf *why);
 int cmd_study_cancel(struct cli *cli, struct errbuf *why);
 int cmd_study_rm(struct cli *cli, struct errbuf *why);
+int cmd_flatness(struct cli *cli, struct errbuf *why);
 int cmd_workers(struct cli *cli, struct errbuf *why);
 int cmd_dataset_import(struct cli *cli, struct errbuf *why);
 int cmd_dataset_list(struct cli *cli, struct errbuf *why);
@@ -123,7 +124,8 @@ extern const struct option submit_options[], jobs_options[], log_options[], resu
     import_options[], top_options[], histogram_options[], trajectory_options[], planted_options[],
     schedule_options[], classes_options[], risers_options[], suspects_options[], compare_options[],
     map_options[], sql_options[], export_options[], derive_options[], sheet_options[],
-    backup_options[], report_options[], study_submit_options[], study_show_options[];
+    backup_options[], report_options[], study_submit_options[], study_show_options[],
+    flatness_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);

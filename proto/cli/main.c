@@ -25,6 +25,8 @@ static const struct command commands[] = {
     {"submit", "FILE", 0, 1, "submit a job file (- is standard input)", submit_options, cmd_submit},
     {"jobs", "", 0, 0, "list the jobs, newest first", jobs_options, cmd_jobs},
     {"show", "JOB", 1, 1, "show a job's parameters, progress and last epochs", NULL, cmd_show},
+    {"flatness", "JOB", 1, 1, "measure how flat the training loss is around a job's weights",
+     flatness_options, cmd_flatness},
     {"log", "JOB", 1, 1, "show what happened to a job", log_options, cmd_log},
     {"pause", "JOB", 1, 1, "pause a job; it loses nothing", NULL, cmd_pause},
     {"resume", "JOB", 1, 1, "continue a paused job", resume_options, cmd_resume},

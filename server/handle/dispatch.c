@@ -35,6 +35,7 @@ static const struct row {
     [MSG_STUDY_RESUME] = {handle_study_resume, {"study"}},
     [MSG_STUDY_CANCEL] = {handle_study_cancel, {"study"}},
     [MSG_STUDY_RM] = {handle_study_rm, {"study"}},
+    [MSG_JOB_FLATNESS] = {handle_job_flatness, {"job", "epochs_from", "limit"}},
     [MSG_MODEL_GET] = {handle_model_get, {"job", "step", "offset", "bytes"}},
     [MSG_DATASET_LIST] = {handle_dataset_list, {NULL}},
     [MSG_DATASET_SHOW] = {handle_dataset_show, {"name"}},

@@ -1,4 +1,4 @@
-/* score.*: reads of difficulty.db, on the query lane. */
+/* score.*, job.flatness: reads of difficulty.db, on the query lane. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -13,6 +13,7 @@ union score_args {
     struct histogram_args histogram;
     struct heatmap_args heatmap;
     struct trajectory_args trajectory;
+    struct flatness_args flatness;
     struct {
         int64_t job, epoch;
     } planted;
@@ -137,6 +138,27 @@ void handle_score_heatmap(struct request *rq)
     if (rc == 0)
         rc = read_i64(rq, "limit", 1, ROWS_MAX, &a.heatmap.limit, &why);
     run_query(rq, rc, &why, &a, heatmap_work);
+}
+
+static void flatness_work(struct op *op)
+{
+    union score_args *a = op->arg;
+
+    op->rc = query_flatness(op->service->query, &a->flatness, &op->out, &op->why);
+    free(a);
+}
+
+void handle_job_flatness(struct request *rq)
+{
+    union score_args a = {.flatness = {.limit = FLATNESS_ROWS_MAX}};
+    struct errbuf why;
+    int rc = read_job(rq, &a.flatness.job, &why);
+
+    if (rc == 0)
+        rc = read_i64(rq, "epochs_from", 0, EPOCHS_MAX, &a.flatness.from, &why);
+    if (rc == 0)
+        rc = read_i64(rq, "limit", 1, FLATNESS_ROWS_MAX, &a.flatness.limit, &why);
+    run_query(rq, rc, &why, &a, flatness_work);
 }
 
 static void trajectory_work(struct op *op)

@@ -210,6 +210,8 @@ void jobs_advance(struct jobs *jobs, struct job *job)
                   run_step(job->run), run_phase(job->run));
         if (run_phase(job->run) == PHASE_DESCENT)
             failpoint_hit(&jobs->service->failpoint, "ascent");
+        if (run_phase(job->run) == PHASE_PRODUCT)
+            failpoint_hit(&jobs->service->failpoint, "product");
     }
     if (event == RUN_EPOCH)
         close_epoch(jobs, job, &epoch);

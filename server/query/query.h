@@ -55,6 +55,11 @@ struct heatmap_args {
 };
 /* Counts of each epoch in bins that depend only on the measure; "more" when it stopped early. */
 int query_heatmap(struct query *q, const struct heatmap_args *a, cJSON **ret, struct errbuf *why);
+struct flatness_args {
+    int64_t job, from, limit; /* this many measured epochs, from there on */
+};
+/* {rows, more} of job.flatness. */
+int query_flatness(struct query *q, const struct flatness_args *a, cJSON **ret, struct errbuf *why);
 struct trajectory_args {
     int64_t job, sample;
     int64_t from;  /* epoch; -1: the newest ones */
