@@ -18,6 +18,7 @@
 #include "proto/cli/pages.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
+#include "proto/cli/report_flatness.h"
 #include "proto/cli/sample_row.h"
 
 #define SAMPLES 48
@@ -37,7 +38,7 @@ const struct option report_options[] = {
 /* Everything on the page. */
 struct report {
     int64_t job;
-    struct message show, classes;
+    struct message show, classes, flatness;
     const cJSON *row, *spec, *epochs; /* in show */
     struct heat heat;
     struct gallery hardest, suspects;
@@ -83,6 +84,8 @@ static int ask(struct cli *cli, struct report *r, struct errbuf *why)
         rc =
             connection_call(cli, MSG_SCORE_CLASSES, request_of(r->job, ROWS_MAX), &r->classes, why);
     if (rc == 0)
+        rc = report_flatness_ask(cli, r->job, &r->flatness, why);
+    if (rc == 0)
         r->names = gallery_class_names(cli, reply_text(r->row, "dataset"));
     return rc;
 }
@@ -90,6 +93,7 @@ static int ask(struct cli *cli, struct report *r, struct errbuf *why)
 static void report_done(struct report *r)
 {
     cJSON_Delete(r->names);
+    message_done(&r->flatness);
     message_done(&r->classes);
     gallery_close(&r->suspects);
     gallery_close(&r->hardest);
@@ -288,6 +292,7 @@ static int print_page(FILE *out, const struct report *r)
     int rc = print_curves(out, r);
     if (rc == 0)
         rc = heat_print(out, &r->heat);
+    report_flatness_print(out, &r->flatness);
     print_classes(out, r);
     if (rc == 0)
         rc = print_samples(out, r, &r->hardest, "The hardest samples",

@@ -73,7 +73,10 @@ static const char *doing_text(const cJSON *row)
 
     if (strcmp(state, "running") != 0)
         return state;
-    return strcmp(phase, "sweep") == 0 ? "scoring" : strcmp(phase, "test") == 0 ? "testing" : "";
+    return strcmp(phase, "sweep") == 0      ? "scoring"
+           : strcmp(phase, "test") == 0     ? "testing"
+           : strcmp(phase, "flatness") == 0 ? "measuring flatness"
+                                            : "";
 }
 
 /* What is known of the progress, as far as it fits into columns. */
