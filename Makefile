@@ -1,4 +1,4 @@
-# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, fuzz, chaos, sim, inject,
+# Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, study, fuzz, chaos, sim, inject,
 # swarm, install, clean.
 #   make check ONLY=unit/core/test_job,e2e/test_leases:test_drain     tests, or cases of them, and what they need
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
@@ -85,7 +85,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json tidy test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence screenshot install clean tests
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json tidy test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -157,6 +157,9 @@ inject: deps
 evidence: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)tests/evidence/run --build "$(B)"
+study: deps
+	$(Q)$(MAKE) --no-print-directory -j2 all
+	$(Q)tests/study/run --build "$(B)" $(if $(PART),--part "$(PART)") $(if $(QUICK),--quick)
 
 $(B)/steppe-server: $(SERVER) $(CORE) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
