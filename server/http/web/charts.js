@@ -1,7 +1,7 @@
 // Lines over epochs (SVG), a heat map and a cloud of points (canvas). Each is one element that draws
 // itself anew when its data or its width changes; pointer and arrow keys move a cursor through it,
 // and the line above the picture says what is under the cursor.
-import { h, s, set } from "./dom.js";
+import { h, s, set, show } from "./dom.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -74,6 +74,7 @@ export class LineChart {
 
   update(data, xMax) {
     this.data = data.map((line) => line.filter(([, y]) => typeof y === "number" && Number.isFinite(y)));
+    this.series.forEach((line, i) => line.optional && show(this.values[i].parentElement, this.data[i].length > 0));
     this.xs = [...new Set(this.data.flat().map(([x]) => x))].sort((a, b) => a - b);
     this.xMax = Math.max(xMax ?? 0, this.xs.at(-1) ?? 0, 1);
     if (this.cursor !== null && !this.xs.includes(this.cursor)) this.cursor = null;

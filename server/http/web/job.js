@@ -19,7 +19,7 @@ import {
   trouble,
 } from "./dom.js";
 import { LIVE, doing, meter } from "./jobs.js";
-import { classesPanel, mapPanel } from "./map.js";
+import { classesPanel, mapPanel, testPanel } from "./map.js";
 import { samplesPanel } from "./samples.js";
 
 const HEAT_BINS = 40;
@@ -119,6 +119,7 @@ export function curves() {
       series: [
         { name: "train", colour: 1 },
         { name: "test", colour: 2, dashed: true },
+        { name: "validation", colour: 4, optional: true },
       ],
       format: (v) => figure(v),
       zero: true,
@@ -132,6 +133,7 @@ export function curves() {
         { name: "train", colour: 1 },
         { name: "test", colour: 2, dashed: true },
         { name: "adversarial", colour: 3 },
+        { name: "validation", colour: 4, optional: true },
       ],
     }),
     share: new LineChart({
@@ -160,8 +162,11 @@ export function curves() {
   const update = (epochs, spec, job) => {
     const of = (key) => epochs.map((e) => [e.epoch, e[key]]);
     const end = job.epochs - 1;
-    charts.loss.update([of("train_loss"), of("test_loss")], end);
-    charts.accuracy.update([of("train_accuracy"), of("test_accuracy"), of("adv_accuracy")], end);
+    charts.loss.update([of("train_loss"), of("test_loss"), of("validation_loss")], end);
+    charts.accuracy.update(
+      [of("train_accuracy"), of("test_accuracy"), of("adv_accuracy"), of("validation_accuracy")],
+      end,
+    );
     charts.share.update([of("share")], end);
     charts.rate.update([epochs.map((e) => [e.epoch, rateOf(e, spec, job)])], end);
   };
@@ -238,6 +243,7 @@ export function jobPage(number) {
   const samples = samplesPanel(number);
   const map = mapPanel(number);
   const classes = classesPanel(number);
+  const test = testPanel();
   const events = eventsPanel(number);
   const spec = h("pre", { class: "spec" });
   const config = h(
@@ -255,6 +261,7 @@ export function jobPage(number) {
     heat.el,
     samples.el,
     h("div", { class: "two" }, map.el, classes.el),
+    test.el,
     h("div", { class: "two" }, events.el, config),
   );
   const el = h(
@@ -306,6 +313,7 @@ export function jobPage(number) {
       shown = epochs.length;
       lines.update(epochs, reply.spec, job);
       set(spec, JSON.stringify(reply.spec, null, 2));
+      test.update(reply.test);
       for (const part of [
         heat.refresh(job.epochs),
         samples.refresh(epochs, job.dataset),

@@ -110,3 +110,35 @@ export function classesPanel(number) {
   }
   return { el, refresh };
 }
+
+// The test by domain and by class; nothing without a test.
+export function testPanel() {
+  const box = h("div", { class: "scroll tall" });
+  const el = panel("Test by domain and class", {}, box);
+  show(el, false);
+  const rowsOf = (rows, kind) =>
+    rows.map((r) =>
+      h(
+        "tr",
+        null,
+        h("th", { scope: "row", text: r.name ?? String(r[kind]) }),
+        h("td", { text: kind }),
+        h("td", { text: count(r.samples) }),
+        h("td", { text: share(r.accuracy, 1) }),
+        h("td", { text: share(r.adv_accuracy, 1) }),
+      ),
+    );
+  const update = (test) => {
+    show(el, Boolean(test));
+    if (!test) return;
+    box.replaceChildren(
+      h(
+        "table",
+        null,
+        tableHead([`epoch ${test.epoch}`, "", "samples", "right", "under attack"]),
+        h("tbody", null, rowsOf(test.domains, "domain"), rowsOf(test.classes, "class")),
+      ),
+    );
+  };
+  return { el, update };
+}
