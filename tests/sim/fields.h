@@ -1,4 +1,4 @@
-/* What a simulated worker takes out of a message. */
+/* What a simulated worker takes out of a message, and says of a round. */
 #ifndef STEPPE_TESTS_SIM_FIELDS_H
 #define STEPPE_TESTS_SIM_FIELDS_H
 
@@ -27,6 +27,21 @@ static inline void *fields_copy(const struct message *m, const char *name, size_
     if (ret_bytes)
         *ret_bytes = t->bytes;
     return out;
+}
+
+/* Of which round a vector is: phase and turn are 0 unless it was moved. */
+struct place {
+    int64_t job, incarnation, step, phase, turn;
+};
+
+static inline void add_place(const struct place *p, cJSON *fields)
+{
+    cJSON_AddNumberToObject(fields, "job", (double)p->job);
+    cJSON_AddNumberToObject(fields, "incarnation", (double)p->incarnation);
+    cJSON_AddNumberToObject(fields, "step", (double)p->step);
+    cJSON_AddNumberToObject(fields, "phase", (double)p->phase);
+    if (p->turn)
+        cJSON_AddNumberToObject(fields, "turn", (double)p->turn);
 }
 
 #endif

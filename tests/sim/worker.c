@@ -30,11 +30,6 @@ struct task {
     float *weights;
 };
 
-/* Of which round a vector is: phase and turn are 0 unless it was moved. */
-struct place {
-    int64_t job, incarnation, step, phase, turn;
-};
-
 struct worker {
     struct client client;
     struct worker_traits traits;
@@ -75,16 +70,6 @@ int workers_added(void)
 }
 
 /* --- words --- */
-
-static void add_place(const struct place *p, cJSON *fields)
-{
-    cJSON_AddNumberToObject(fields, "job", (double)p->job);
-    cJSON_AddNumberToObject(fields, "incarnation", (double)p->incarnation);
-    cJSON_AddNumberToObject(fields, "step", (double)p->step);
-    cJSON_AddNumberToObject(fields, "phase", (double)p->phase);
-    if (p->turn)
-        cJSON_AddNumberToObject(fields, "turn", (double)p->turn);
-}
 
 static void add_have(const struct worker *w, cJSON *fields)
 {

@@ -59,9 +59,7 @@ TEST(what_is_written_is_taken)
         "  \"smoothing\": 0.5, \"balance\": \"none\"}, \"numerics\": \"relaxed\"");
 
     ASSERT_STR("first.try", s.name);
-    ASSERT_EQ(40, s.epochs);
-    ASSERT_EQ(96, s.batch);
-    ASSERT_EQ(32, s.shard);
+    ASSERT(s.epochs == 40 && s.batch == 96 && s.shard == 32);
     ASSERT_EQ(0, s.seed);
     ASSERT(s.optimizer.lr == 0.1 && s.optimizer.momentum == 0.5 && s.optimizer.nesterov);
     ASSERT(s.optimizer.weight_decay == 0 && s.optimizer.warmup == 0.25);
@@ -454,9 +452,7 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     assert_same_names(&a->validation.domains, &b->validation.domains);
     assert_same_names(&a->train_domains, &b->train_domains);
     assert_same_names(&a->test_domains, &b->test_domains);
-    ASSERT(a->flatness.every == b->flatness.every && a->flatness.samples == b->flatness.samples);
-    ASSERT(a->flatness.probes == b->flatness.probes && a->flatness.rho == b->flatness.rho);
-    ASSERT(a->flatness.iterations == b->flatness.iterations);
+    ASSERT_MEM(&a->flatness, &b->flatness, sizeof(a->flatness));
 }
 
 /* Writes the spec and reads it again; the text is freed by the caller. */

@@ -364,8 +364,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
     sqlite3 *sql = fixture_sql("difficulty.db");
     sqlite3_exec(
         sql,
-        "DROP VIEW v_job_compare;"
-        "DROP VIEW v_riser; DROP VIEW v_suspect; DROP VIEW v_data_map;"
+        "DROP VIEW v_job_compare; DROP VIEW v_riser; DROP VIEW v_suspect; DROP VIEW v_data_map;"
         "DROP VIEW v_forgetting; DROP VIEW v_rank_correlation;"
         "DROP VIEW v_flatness_line; DROP VIEW v_flatness; DROP TABLE flatness_line;"
         "DROP VIEW v_test_hardest; DROP VIEW v_test; DROP TABLE test_score;"
