@@ -17,7 +17,8 @@
 #define SEED_MAX ((INT64_C(1) << 53) - 1)
 #define SHOWN_BYTES 512
 
-const char *const studyfile_keys[] = {"seeds", "arms", "control", "grid", "trials", NULL};
+const char *const studyfile_keys[] = {"seeds",  "arms",    "control", "grid",
+                                      "trials", "halving", NULL};
 
 /* Keys that an arm may not have, or neither arm nor grid: all arms spend the same. */
 static const struct {
@@ -346,6 +347,8 @@ int reading_parse(const cJSON *json, struct reading *ret, struct studyfile *f, s
         rc = check_base(json, why);
     if (rc == 0)
         rc = read_grid(ret, why);
+    if (rc == 0)
+        rc = field_bool(json, WHERE, "halving", false, &f->halving, why);
     return rc == 0 ? read_arms(ret, why) : rc;
 }
 

@@ -9,6 +9,8 @@
  *               set the key itself; or a range: {"uniform": [lo, hi]}, {"log_uniform": [lo, hi]},
  *               {"int_uniform": [lo, hi]}, both ends included
  *   "trials"    how many points are drawn from the ranges
+ *   "halving"   true: the worse half of the arms stops after a quarter and after half of the
+ * epochs, by validation accuracy
  *
  * Values of `dataset` (and of other keys that say on what is trained and tested) are columns of the
  * study's table; all others become part of the arm's name: "sam rho=0.05". A range's value in trial
@@ -17,6 +19,7 @@
 #ifndef STEPPE_COMMON_STUDYFILE_H
 #define STEPPE_COMMON_STUDYFILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/bounds.h"
@@ -36,6 +39,7 @@ struct studyfile_job {
 struct studyfile {
     char name[NAME_MAX_BYTES];
     int control; /* index of the arm */
+    bool halving;
     int arm_count, data_count, seed_count, job_count;
     study_text *arms, *data; /* data: columns, by the name of the dataset */
     uint64_t seeds[STUDY_SEEDS_MAX];

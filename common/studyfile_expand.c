@@ -15,6 +15,8 @@
 #include "common/studyfile_internal.h"
 #include "common/text.h"
 
+#define EPOCHS_MIN 4 /* of halving */
+
 /* An arm at a point of the grid. */
 struct point {
     const struct named_arm *arm;
@@ -361,6 +363,22 @@ static int check_files(struct jobspec *spec, struct errbuf *why)
     return 0;
 }
 
+/* What ranks the arms must not be what they are compared by in the end. */
+static int check_halving(const struct jobspec *spec, struct errbuf *why)
+{
+    if (spec->validation.share == 0 && spec->validation.domains.count == 0)
+        return err_set(why, -EINVAL,
+                       "halving is true, but nothing validates; arms are ranked by validation "
+                       "accuracy, since test figures choose nothing: give \"validation\": "
+                       "{\"share\": 0.1}");
+    if (spec->epochs < EPOCHS_MIN)
+        return err_set(why, -EINVAL,
+                       "halving is true and epochs is %lld; it needs at least %d, since arms stop "
+                       "after a quarter and after half of them",
+                       (long long)spec->epochs, EPOCHS_MIN);
+    return 0;
+}
+
 static int make_job(const struct expansion *x, int arm, int column, uint64_t seed,
                     struct errbuf *why)
 {
@@ -372,6 +390,8 @@ static int make_job(const struct expansion *x, int arm, int column, uint64_t see
     int rc = jobspec_parse(job->spec, &spec, why);
     if (rc == 0) {
         rc = check_files(&spec, why);
+        if (rc == 0 && f->halving)
+            rc = check_halving(&spec, why);
         job->described = rc == 0 ? describe(&spec) : NULL;
         jobspec_done(&spec);
         if (rc == 0 && !job->described)

@@ -141,6 +141,7 @@ static void on_tick(uv_timer_t *timer)
     metrics_tick(&s->net.metrics, now_ms, TICK_MS);
     http_tick(s->http, now_ms);
     jobs_tick(s->service.jobs, now_ms);
+    studies_tick(s->service.studies, now_ms);
     workers_tick(s->service.workers, now_ms);
     gate_tick(s->net.gate, now_ms);
     upkeep_tick(s->service.upkeep, now_ms);
@@ -260,6 +261,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
         server_close(s);
         return rc;
     }
+    studies_begin(s->service.studies);
     jobs_pump(s->service.jobs);
     log_info("server.start", "version=%s state=%s memory_bytes=%lld", STEPPE_VERSION,
              s->service.dir, (long long)s->service.memory_bytes);

@@ -86,6 +86,10 @@ static void make_line(const cJSON *row, const struct shown *as, line out)
         snprintf(out[CELL_WORDS], CELL_BYTES, "control");
         return;
     }
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "stopped"))) {
+        snprintf(out[CELL_WORDS], CELL_BYTES, "stopped by halving");
+        return;
+    }
     number(figure, "difference", as, true, out[CELL_DIFFERENCE]);
     number(figure, "low", as, true, a);
     number(figure, "high", as, true, b);

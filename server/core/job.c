@@ -12,8 +12,8 @@ const char *const job_state_names[JOB_STATES + 1] = {
 };
 
 const char *const job_wait_names[JOB_WAITS + 1] = {
-    [WAIT_NOTHING] = "",  [WAIT_ROOM] = "room", [WAIT_WRITABLE] = "writable",
-    [WAIT_LOCK] = "lock", [WAIT_FILE] = "file", [JOB_WAITS] = NULL,
+    [WAIT_NOTHING] = "",  [WAIT_ROOM] = "room", [WAIT_WRITABLE] = "writable", [WAIT_LOCK] = "lock",
+    [WAIT_FILE] = "file", [WAIT_RUNG] = "rung", [JOB_WAITS] = NULL,
 };
 
 /* A paused job goes back to the queue, never straight to its run: only so many may train. */

@@ -25,6 +25,7 @@ enum job_wait {
     WAIT_WRITABLE, /* the state folder cannot be written */
     WAIT_LOCK,     /* another program has a database locked */
     WAIT_FILE,     /* a database was removed or replaced */
+    WAIT_RUNG,     /* the arms of its study are compared first */
     JOB_WAITS
 };
 

@@ -32,6 +32,7 @@ struct study *study_copy(const struct study *s)
     c->arms = copy_of(s->arms, s->arm_count, sizeof(*s->arms));
     c->data = copy_of(s->data, s->data_count, sizeof(*s->data));
     c->jobs = copy_of(s->jobs, s->job_count, sizeof(*s->jobs));
+    c->passed = copy_of(s->passed, s->passed ? s->data_count : 0, sizeof(*s->passed));
     c->uuids = copy_of(s->uuids, s->uuid_count, sizeof(*s->uuids));
     for (int i = 0; i < c->job_count; i++)
         c->jobs[i].described = s->jobs[i].described ? xstrdup(s->jobs[i].described) : NULL;
@@ -46,9 +47,16 @@ void study_free(struct study *s)
         free(s->arms);
         free(s->data);
         free(s->jobs);
+        free(s->passed);
         free(s->uuids);
     }
     free(s);
+}
+
+void study_begin_halving(struct study *s)
+{
+    free(s->passed);
+    s->passed = xcalloc((size_t)s->data_count + 1, sizeof(*s->passed));
 }
 
 static int find_or_add(study_name **names, int *count, const char *name)

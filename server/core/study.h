@@ -27,6 +27,8 @@ struct study {
     char name[NAME_MAX_BYTES];
     int control; /* index of the arm; -1: not known */
     int64_t created_unix_ms;
+    bool halving;
+    int *passed; /* [data_count] rungs that are judged, of halving (core/halving.h); not kept */
     int arm_count, data_count, job_count, uuid_count;
     study_name *arms, *data;   /* in the order in which they came */
     struct study_job *jobs;    /* by arm, data and seed */
@@ -38,6 +40,8 @@ struct study *study_create(const char *name);
 struct study *study_copy(const struct study *s);
 void study_free(struct study *s); /* NULL is fine */
 
+/* As many as there are columns, of which none has passed a rung. */
+void study_begin_halving(struct study *s);
 /* The index of an arm or a column, which is added when it is new. */
 int study_arm(struct study *s, const char *name);
 int study_data(struct study *s, const char *name);

@@ -103,11 +103,20 @@ static int merge(struct plan *p, const struct studyfile *f, struct errbuf *why)
             continue;
         }
         rc = check_old(p->service, next, old, job, &again, why);
-        if (rc == 0 && again) {
+        if (rc == 0 && again && !next->halving) {
             old->job = 0;
             p->added++;
         }
     }
+    if (rc == 0 && next->study && next->halving && p->added > 0)
+        rc = err_set(
+            why, -EPERM,
+            "study %s stops arms by halving, so it takes no more jobs: those that there are "
+            "were compared without them; give the larger study a name of its own",
+            next->name);
+    if (rc == 0 && next->study && next->halving != f->halving)
+        rc = err_set(why, -EEXIST, "study %s %s; give the other one a name of its own", next->name,
+                     next->halving ? "stops arms by halving" : "has no halving");
     if (rc == 0)
         next->control = study_arm(next, f->arms[f->control]);
     if (rc == 0 && next->job_count > STUDY_JOBS_MAX)
@@ -260,6 +269,7 @@ static int make_plan(struct service *s, const char *uuid, const struct studyfile
     } else {
         p->next = study_create(f->name);
         p->next->created_unix_ms = clock_unix_ms();
+        p->next->halving = f->halving;
     }
     if (!known && studies_count(s->studies) >= STUDIES_MAX)
         return err_set(why, -ERANGE, "there are %d studies, allowed is %d",

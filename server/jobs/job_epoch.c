@@ -152,6 +152,10 @@ static void close_done(struct op *op)
                      job->rec.model_sha256);
             jobs_pump(jobs);
         }
+        if (op->rc == 0 && !c->last && current && studies_job_waits(op->service->studies, job)) {
+            job_wait_at_rung(jobs, job);
+            jobs_pump(jobs);
+        }
         workers_wake(op->service->workers);
     }
     if (op->rc == 0)

@@ -57,8 +57,8 @@ void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reaso
 /* NULL: it waits for nothing that passes, or is not yet written as paused. */
 static const struct wait *waits_for(const struct job *job)
 {
-    const bool waiting =
-        job->rec.state == JOB_PAUSED && job->rec.wait != WAIT_NOTHING && !job->unwritten[0];
+    const bool waiting = job->rec.state == JOB_PAUSED && job->rec.wait != WAIT_NOTHING &&
+                         job->rec.wait != WAIT_RUNG && !job->unwritten[0];
 
     return waiting ? &waits[job->rec.wait] : NULL;
 }

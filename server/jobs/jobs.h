@@ -2,8 +2,8 @@
  * the table and the rows for people, job_start.c start and recovery, job_epoch.c the epochs of one
  * that runs, job_state.c the states and the verbs of people, job_save.c checkpoints inside
  * an epoch, job_wait.c what waits for the disk or for a lock, job_class.c the numerics class,
- * job_memory.c what fits --memory, job_said.c what weights say of a job, job_split.c which samples
- * it holds out. */
+ * job_memory.c what fits --memory, job_rung.c the rungs of halving, job_said.c what weights say of
+ * a job, job_split.c which samples it holds out. */
 #ifndef STEPPE_SERVER_JOBS_JOBS_H
 #define STEPPE_SERVER_JOBS_JOBS_H
 
@@ -160,6 +160,11 @@ cJSON *job_class_promise(const struct job *job);
 void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, const char *text);
 /* Ends a running job as failed. */
 void jobs_fail(struct jobs *jobs, struct job *job, const char *reason);
+/* Of a job in a study with halving, that has not ended; durable, without waiting for it: it waits
+ * for its arm to be judged, goes on (a job that waits so), or ends as cancelled. */
+void job_wait_at_rung(struct jobs *jobs, struct job *job);
+void job_pass_rung(struct jobs *jobs, struct job *job);
+void job_stop_at_rung(struct jobs *jobs, struct job *job);
 /* Applies pause, resume or cancel and answers rq once that is durable. */
 void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq);
 /* The server stops: writes a checkpoint of each running job, so that nothing is computed twice. */

@@ -1,5 +1,3 @@
-#include "server/jobs/studies.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -8,20 +6,7 @@
 #include "common/alloc.h"
 #include "common/text.h"
 #include "server/jobs/service.h"
-
-struct waiting {
-    struct request *rq;
-    void (*again)(struct request *rq);
-    struct waiting *next;
-};
-
-struct studies {
-    struct service *service;
-    struct study **list; /* [count], by number */
-    int count;
-    bool busy;
-    struct waiting *waiting; /* in the order in which they came */
-};
+#include "server/jobs/studies_internal.h"
 
 static void load_one(void *arg, struct study *study)
 {
@@ -139,6 +124,8 @@ void studies_put(struct studies *studies, struct study *study)
         studies->count++;
     }
     studies->list[at] = study;
+    if (study->halving)
+        study_begin_halving(study);
     mark_jobs(studies, study, true);
 }
 
@@ -215,6 +202,8 @@ cJSON *studies_row(const struct studies *studies, const struct study *study)
     for (int s = 0; s < JOB_STATES; s++)
         if (counts[s])
             cJSON_AddNumberToObject(states, job_state_names[s], counts[s]);
+    if (study->halving)
+        cJSON_AddTrueToObject(row, "halving");
     cJSON_AddNumberToObject(row, "created_unix_ms", (double)study->created_unix_ms);
     return row;
 }

@@ -8,6 +8,7 @@
 #include "server/core/study.h"
 #include "server/net/request.h"
 
+struct job;
 struct service;
 struct studies;
 
@@ -34,6 +35,13 @@ void studies_remove(struct studies *studies, struct study *study);
  * waits, and goes to `again` when it is its turn to try. */
 bool studies_enter(struct studies *studies, struct request *rq, void (*again)(struct request *rq));
 void studies_leave(struct studies *studies);
+
+/* Halving (study_halving.c): called a few times a second, and once before the first job starts. */
+void studies_tick(struct studies *studies, int64_t now_ms);
+void studies_begin(struct studies *studies);
+/* Must the job wait at a rung, with the epochs that are committed? Then its study is looked at
+ * soon. */
+bool studies_job_waits(struct studies *studies, const struct job *job);
 
 /* A study row of PROTOCOL.md. */
 cJSON *studies_row(const struct studies *studies, const struct study *study);

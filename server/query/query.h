@@ -172,6 +172,10 @@ int query_planted(struct query *q, int64_t job, int64_t epoch, cJSON **ret, stru
 /* {metrics, confidence, rows} of study.show: a row for each arm and column, see PROTOCOL.md. The
  * study has the states of its jobs. */
 int query_study(struct query *q, const struct study *s, cJSON **ret, struct errbuf *why);
+/* The validation accuracy of one committed epoch of each job into ret[job_count]; NAN: there is
+ * none. No deadline. */
+int query_study_validation(struct query *q, const struct study *s, int64_t epoch, double *ret,
+                           struct errbuf *why);
 /* {by, curves} of study.curves: mean and deviation over the seeds, epoch by epoch, thinned to
  * CURVE_EPOCHS_MAX points each and CURVE_POINTS_MAX in all; by: index of query_curve_names; data:
  * of one column only (NULL: all). */

@@ -142,6 +142,14 @@ static void add_jobs(const struct study *s, const struct figures *f, int first, 
     }
 }
 
+static bool is_stopped(const struct study *s, int first, int last)
+{
+    for (int i = first; i < last; i++)
+        if (s->jobs[i].state != JOB_CANCELLED)
+            return false;
+    return true;
+}
+
 /* The jobs [first, last) are those of one arm and column. */
 static void add_cell(const struct study *s, const struct figures *f, int first, int last,
                      struct pairs *pairs, cJSON *rows)
@@ -156,6 +164,8 @@ static void add_cell(const struct study *s, const struct figures *f, int first, 
     cJSON_AddStringToObject(row, "dataset", s->data[j->data]);
     cJSON_AddBoolToObject(row, "control", j->arm == s->control);
     cJSON_AddNumberToObject(row, "done", done);
+    if (s->halving && is_stopped(s, first, last))
+        cJSON_AddTrueToObject(row, "stopped");
     figures = cJSON_AddObjectToObject(row, "metrics");
     for (size_t m = 0; m < METRICS; m++) {
         take_pairs(s, f, first, last, m, pairs);
@@ -206,6 +216,27 @@ int query_study(struct query *q, const struct study *s, cJSON **ret, struct errb
         fill(s, f, out);
     free(f);
     return query_end(&q->difficulty, rc, out, ret);
+}
+
+int query_study_validation(struct query *q, const struct study *s, int64_t epoch, double *ret,
+                           struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = query_begin(q, &q->difficulty, false, why);
+
+    for (int i = 0; rc == 0 && i < s->job_count; i++) {
+        rc = db_query(&q->difficulty,
+                      "SELECT validation_accuracy FROM epoch WHERE job_id = ?1 AND epoch = ?2"
+                      " AND state = 'committed'",
+                      DB_ARGS(DB_I(s->jobs[i].job), DB_I(epoch)), &stmt, why);
+        if (rc != 0)
+            break;
+        rc = db_step(&q->difficulty, stmt, why);
+        ret[i] = rc > 0 ? db_real(stmt, 0) : NAN;
+        rc = rc > 0 ? 0 : rc;
+        sqlite3_finalize(stmt);
+    }
+    return query_end(&q->difficulty, rc, NULL, NULL);
 }
 
 /* --- curves --- */

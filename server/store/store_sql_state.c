@@ -74,6 +74,7 @@ const char sql_state_5[] =
     "  study_id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
     "  name TEXT NOT NULL UNIQUE,\n"
     "  control TEXT NOT NULL,\n"
+    "  halving INTEGER NOT NULL,\n"
     "  created_unix_ms INTEGER NOT NULL\n"
     ") STRICT;\n"
     "CREATE TABLE study_request(\n"

@@ -80,9 +80,12 @@ int study_mirror_all(struct store *s, struct errbuf *why)
 
 static int insert_study(struct store *s, struct study *study, struct errbuf *why)
 {
-    int rc = db_run(
-        &s->state, "INSERT INTO study(name, control, created_unix_ms) VALUES(?1, ?2, ?3)",
-        DB_ARGS(DB_S(study->name), DB_S(control_of(study)), DB_I(study->created_unix_ms)), why);
+    int rc = db_run(&s->state,
+                    "INSERT INTO study(name, control, halving, created_unix_ms)"
+                    " VALUES(?1, ?2, ?3, ?4)",
+                    DB_ARGS(DB_S(study->name), DB_S(control_of(study)), DB_I(study->halving),
+                            DB_I(study->created_unix_ms)),
+                    why);
 
     if (rc == 0)
         study->study = sqlite3_last_insert_rowid(s->state.sql);
@@ -298,6 +301,7 @@ static int load(struct store *s, sqlite3_stmt *stmt, struct study **ret, struct 
     struct study *study = study_create(name);
     study->study = sqlite3_column_int64(stmt, 0);
     study->created_unix_ms = sqlite3_column_int64(stmt, 3);
+    study->halving = sqlite3_column_int64(stmt, 4) != 0;
     int rc = load_jobs(s, study, why);
     if (rc == 0)
         rc = load_uuids(s, study, why);
@@ -317,7 +321,8 @@ int store_studies_load(struct store *s, void (*each)(void *arg, struct study *st
     struct study *study;
     sqlite3_stmt *stmt;
     int rc = db_query(
-        &s->state, "SELECT study_id, name, control, created_unix_ms FROM study ORDER BY study_id",
+        &s->state,
+        "SELECT study_id, name, control, created_unix_ms, halving FROM study ORDER BY study_id",
         DB_NONE, &stmt, why);
 
     if (rc != 0)

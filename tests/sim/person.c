@@ -191,19 +191,26 @@ static cJSON *spec_of(int index)
     return json;
 }
 
-/* The arm "a" with seed 1 is the spec itself. */
+#define ARMS "{\"a\":{},\"b\":{\"optimizer.lr\":0.03}}"
+#define MORE_ARMS                                                                                  \
+    "{\"a\":{},\"b\":{\"optimizer.lr\":0.03},\"c\":{\"optimizer.lr\":0.02},\"d\":{"                \
+    "\"optimizer.lr\":0.01}}"
+
+/* SCENARIO_STUDY_JOBS jobs. Without halving the arm "a" with seed 1 is the spec itself. */
 static cJSON *study_file(void)
 {
-    cJSON *json = cJSON_Parse(scenario_spec(scenario_get()->study_spec)), *seeds, *arms;
+    const bool halving = scenario_get()->halving;
+    cJSON *json = cJSON_Parse(scenario_spec(scenario_get()->study_spec));
 
     cJSON_AddStringToObject(json, "name", "st");
-    seeds = cJSON_AddArrayToObject(json, "seeds");
-    cJSON_AddItemToArray(seeds, cJSON_CreateNumber(1));
-    cJSON_AddItemToArray(seeds, cJSON_CreateNumber(2));
-    arms = cJSON_AddObjectToObject(json, "arms");
-    cJSON_AddItemToObject(arms, "a", cJSON_CreateObject());
-    cJSON_AddItemToObject(arms, "b", cJSON_Parse("{\"optimizer.lr\": 0.03}"));
+    cJSON_AddItemToObject(json, "seeds", cJSON_Parse(halving ? "[1]" : "[1,2]"));
+    cJSON_AddItemToObject(json, "arms", cJSON_Parse(halving ? MORE_ARMS : ARMS));
     cJSON_AddStringToObject(json, "control", "a");
+    if (halving) {
+        cJSON_ReplaceItemInObject(json, "epochs", cJSON_CreateNumber(4));
+        cJSON_AddItemToObject(json, "validation", cJSON_Parse("{\"share\":0.2}"));
+        cJSON_AddTrueToObject(json, "halving");
+    }
     return json;
 }
 
@@ -505,7 +512,8 @@ static void take_study_jobs(const struct message *m)
                 life_crash("a study has too many jobs");
             *mine = (struct person_job){.number = number(job, "job"), .spec = -1};
             mine->like = scenario_get()->study_spec;
-            if (strcmp(text(row, "arm"), "a") == 0 && number(job, "seed") == 1)
+            if (!scenario_get()->halving && strcmp(text(row, "arm"), "a") == 0 &&
+                number(job, "seed") == 1)
                 mine->spec = mine->like;
             note("submitted job=%" PRId64 " spec=%d", mine->number, mine->spec);
         }

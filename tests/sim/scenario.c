@@ -281,6 +281,9 @@ void scenario_make(uint64_t seed, enum plant plant)
             world_chance(150) ? SCENARIO_SPEC_LIST : (int)world_draw(SCENARIO_SPECS);
     scenario.study = world_chance(300);
     scenario.study_spec = (int)world_draw(SCENARIO_SPEC_LIST);
+    scenario.halving = world_chance(300);
+    if (scenario.halving)
+        scenario.study_spec = 0;
     add_workers();
     world_after(world_delay(50 * MS, 6 * SECOND), disturb, NULL, 0);
     world_after(scenario.calm_us, calm_down, NULL, 0);

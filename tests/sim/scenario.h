@@ -32,6 +32,7 @@ struct scenario {
     int specs[SCENARIO_JOBS_MAX];
     bool study;     /* it has one too */
     int study_spec; /* from which its arms are made */
+    bool halving;   /* of them, the worse stop on the way */
     int64_t calm_us;
     unsigned drop_permille, double_permille;
     int64_t delay_most_us;

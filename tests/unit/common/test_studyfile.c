@@ -213,6 +213,8 @@ TEST(what_is_wrong_is_named)
         {"{" ON ",\"arms\":{\"a\":{\"sam.rho\":-1},\"b\":{}},\"control\":\"b\"}", -EINVAL,
          "arm a: sam.rho is -1, allowed is 0 to 100"},
         {"{" ON ",\"grid\":{\"sam.rho\":{\"uniform\":[0,1]}}}", -EINVAL, "\"trials\" is missing"},
+        {"{" ON ",\"halving\":true}", -EINVAL,
+         "halving is true, but nothing validates; arms are ranked by validation accuracy"},
         {"{" ON ",\"trials\":3}", -EINVAL, "grid has no range to draw from"},
         {"{" ON ",\"trials\":3,\"grid\":{\"sam.rho\":{\"log_uniform\":[0,1]}}}", -EINVAL,
          "it must begin above 0"},

@@ -1,5 +1,6 @@
 /* Student's t against printed tables, spread and paired differences against numbers worked out by
  * hand, and the bookkeeping of a study. */
+#include "server/core/halving.h"
 #include "server/core/spread.h"
 #include "server/core/student.h"
 #include "server/core/study.h"
@@ -93,4 +94,74 @@ TEST(a_study_finds_its_jobs_by_arm_column_and_seed)
     ASSERT_STR("sgd", c->arms[c->jobs[2].arm]);
     ASSERT_STR("{}", c->jobs[2].described);
     study_free(c);
+}
+
+/* Five arms with one seed, of which the first is the control; values[rung][arm]. */
+static struct study *make_halving(int arms, int seeds)
+{
+    struct study *s = study_create("h");
+    char name[8];
+
+    for (int a = 0; a < arms; a++) {
+        snprintf(name, sizeof(name), "arm%d", a);
+        for (int seed = 1; seed <= seeds; seed++)
+            study_add(s, study_arm(s, name), study_data(s, "d"), (uint64_t)seed, "{}")->state =
+                JOB_RUNNING;
+    }
+    s->control = 0;
+    return s;
+}
+
+TEST(the_worse_half_stops_at_each_rung_and_the_control_never)
+{
+    struct study *s = make_halving(5, 1);
+    double first[] = {0.1, 0.5, 0.7, 0.6, 0.4}, second[] = {0.1, NAN, 0.8, 0.9, NAN};
+    const double *value[] = {first, second};
+    int passed[1];
+    bool stopped[5];
+
+    halving_judge(s, value, passed, stopped);
+    ASSERT_EQ(2, passed[0]);
+    const bool want[] = {false, true, true, false, true};
+    ASSERT_MEM(want, stopped, sizeof(want));
+    study_free(s);
+}
+
+TEST(a_rung_is_judged_when_all_that_are_in_have_come_to_it_or_ended)
+{
+    struct study *s = make_halving(3, 2);
+    double first[] = {NAN, NAN, 0.5, 0.5, 0.6, NAN}, none[] = {NAN, NAN, NAN, NAN, NAN, NAN};
+    const double *value[] = {first, none};
+    int passed[1];
+    bool stopped[6];
+
+    halving_judge(s, value, passed, stopped);
+    ASSERT_EQ(0, passed[0]);
+    for (int i = 0; i < 6; i++)
+        ASSERT(!stopped[i]);
+    s->jobs[5].state = JOB_FAILED;
+    halving_judge(s, value, passed, stopped);
+    ASSERT_EQ(1, passed[0]);
+    ASSERT(stopped[2] && stopped[3] && !stopped[4]);
+    /* Asked again, when what it decided has happened. */
+    s->jobs[2].state = s->jobs[3].state = JOB_CANCELLED;
+    halving_judge(s, value, passed, stopped);
+    ASSERT_EQ(1, passed[0]);
+    ASSERT(stopped[2] && stopped[3] && !stopped[4]);
+    study_free(s);
+}
+
+TEST(of_equal_arms_the_later_stops)
+{
+    struct study *s = make_halving(3, 1);
+    double first[] = {NAN, 0.5, 0.5}, none[] = {NAN, NAN, NAN};
+    const double *value[] = {first, none};
+    int passed[1];
+    bool stopped[3];
+
+    halving_judge(s, value, passed, stopped);
+    ASSERT(!stopped[1] && stopped[2]);
+    ASSERT_EQ(2, halving_rung(9, 0));
+    ASSERT_EQ(4, halving_rung(9, 1));
+    study_free(s);
 }
