@@ -31,6 +31,14 @@ const char *const query_curve_names[] = {"test_accuracy",
                                          "train_loss",
                                          NULL};
 
+static bool is_by_ascent(const char *name)
+{
+    for (size_t m = 0; m < METRICS; m++)
+        if (strcmp(metrics[m].name, name) == 0)
+            return metrics[m].by_ascent;
+    return false;
+}
+
 /* Of one job; NAN: none. */
 struct figures {
     int64_t epochs; /* committed */
@@ -38,11 +46,11 @@ struct figures {
 };
 
 /* Without an ascent the rise is 0, which says nothing of how flat it is there. */
-static double figure(sqlite3_stmt *stmt, size_t metric)
+static double figure(sqlite3_stmt *stmt, int column, bool by_ascent)
 {
-    double v = db_real(stmt, (int)metric + 1);
+    double v = db_real(stmt, column);
 
-    return v == 0 && metrics[metric].by_ascent ? NAN : v;
+    return v == 0 && by_ascent ? NAN : v;
 }
 
 /* Of the last committed epoch that has them; of a job that keeps its best epoch, of that one. */
@@ -74,7 +82,7 @@ static int read_figures(struct query *q, const struct study_job *j, struct figur
         all = true;
         for (size_t m = 0; m < METRICS; m++) {
             if (isnan(ret->at[m]))
-                ret->at[m] = figure(stmt, m);
+                ret->at[m] = figure(stmt, (int)m + 1, metrics[m].by_ascent);
             all = all && !isnan(ret->at[m]);
         }
     }
@@ -280,7 +288,8 @@ static int read_curve(struct query *q, const struct study *s, int first, int las
         if (rc != 0)
             break;
         while ((rc = db_step(&q->difficulty, stmt, why)) > 0)
-            c->at[sqlite3_column_int64(stmt, 0) * c->jobs + i - first] = db_real(stmt, 1);
+            c->at[sqlite3_column_int64(stmt, 0) * c->jobs + i - first] =
+                figure(stmt, 1, is_by_ascent(query_curve_names[by]));
         sqlite3_finalize(stmt);
     }
     return rc;
