@@ -1,5 +1,5 @@
-/* report: one self-contained page of HTML about a job, to attach to a mail: no script, no other
- * file. */
+/* report: one self-contained page of HTML about a job or a study, to attach to a mail: no script,
+ * no other file. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -20,12 +20,15 @@
 #include "proto/cli/reply.h"
 #include "proto/cli/report_flatness.h"
 #include "proto/cli/sample_row.h"
+#include "proto/cli/study_report.h"
 
 #define SAMPLES 48
 #define BINS 40
 #define TILE_SIDE 84
 
 const struct option report_options[] = {
+    {"study", OPT_STR, ARG(study), .arg = "STUDY",
+     .help = "a study instead of a job: report --study STUDY OUT.html"},
     {"informative", OPT_FLAG, ARG(informative),
      .help = "what each measure of difficulty tells, epoch by epoch, instead of the job"},
     {"beside", OPT_INT, ARG(beside), .arg = "JOB", .min = 1, .max = INT64_C(9007199254740991),
@@ -316,14 +319,37 @@ static int print_page(FILE *out, const struct report *r)
     return rc;
 }
 
+/* A job and a file, or --study and a file. */
+static int check_words(const struct cli *cli, struct errbuf *why)
+{
+    const struct args *args = cli->args;
+    const int wanted = args->study ? 1 : 2;
+
+    if (cli->word_count != wanted)
+        return err_set(why, EXIT_USAGE, "report takes %s, given %s %d; see steppe report --help",
+                       args->study ? "OUT.html alone beside --study" : "JOB OUT.html",
+                       cli->word_count == 1 ? "is" : "are", cli->word_count);
+    if (args->study && (args->informative || args->beside != NOT_GIVEN || args->hardness))
+        return err_set(why, EXIT_USAGE, "--study and --%s are two pages; choose one",
+                       args->informative ? "informative"
+                       : args->hardness  ? "hardness"
+                                         : "beside");
+    return 0;
+}
+
 int cmd_report(struct cli *cli, struct errbuf *why)
 {
     struct report r = {.job = 0};
     char *text = NULL;
     size_t bytes = 0;
     FILE *out = NULL;
-    int rc = command_job(cli, &r.job, why);
+    int rc = check_words(cli, why);
 
+    if (rc != 0)
+        return rc;
+    if (cli->args->study)
+        return study_report(cli, cli->args->study, cli->words[0], why);
+    rc = command_job(cli, &r.job, why);
     if (rc != 0)
         return rc;
     if (cli->args->informative)

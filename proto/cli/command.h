@@ -43,6 +43,7 @@ struct args {
     bool log, fallers, all, informative;
     int64_t beside; /* a job */
     const char *hardness;
+    const char *study; /* of report */
     const char *out;
     /* keys */
     int role; /* its number */

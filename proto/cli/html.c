@@ -20,11 +20,18 @@
 
 static const char style[] =
     "<style>:root{--bg:#f5f4ef;--card:#fff;--ink:#1c1e19;--muted:#666b60;--line:#e1dfd6;"
-    "--c1:#1d64b4;--c2:#c06a0a;--c3:#a0307c;--c4:#2b7d3a;--c5:#6a4bc4;--bad:#a8321f;color-scheme:"
+    "--c1:#1d64b4;--c2:#c06a0a;--c3:#a0307c;--c4:#2b7d3a;--c5:#6a4bc4;--bad:#a8321f;"
+    "--good:#1c6e43;color-scheme:"
     "light dark}"
     "@media(prefers-color-scheme:dark){:root{--bg:#111310;--card:#191c18;--ink:#eceee6;"
     "--muted:#989e90;--line:#2a2e28;--c1:#6fb1f2;--c2:#eda851;--c3:#e58bc6;--c4:#7fd08c;--c5:#"
-    "b9a3f5;--bad:#f3937f}}"
+    "b9a3f5;--bad:#f3937f;--good:#85d3a2}}"
+    ".band{fill:currentColor;opacity:.15}.good{color:var(--good)}.bad{color:var(--bad)}.unsure{"
+    "color:"
+    "var(--muted)}.name{fill:var(--ink);font-size:12.5px;font-weight:600}.said{fill:currentColor;"
+    "font-size:12px}.zero{stroke:var(--muted);stroke-width:1.5}.bar{fill:none;stroke:currentColor;"
+    "stroke-width:2}.mean{fill:currentColor}.seed{fill:var(--c1);fill-opacity:.75}.name,.said{"
+    "paint-order:stroke;stroke:var(--card);stroke-width:5px}"
     "*{box-sizing:border-box}body{font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,"
     "'DejaVu Sans',sans-serif;font-variant-numeric:tabular-nums;color:var(--ink);"
     "background:var(--bg);max-width:1160px;margin:0 auto;padding:32px 20px 48px}"
@@ -58,7 +65,9 @@ static const char style[] =
     "border-collapse:collapse;width:100%}th,td{text-align:right;padding:6px "
     "12px;border-bottom:1px solid "
     "var(--line);white-space:nowrap}th:first-child,th:last-child,td:last-child{"
-    "text-align:left}thead th{color:var(--muted);font-weight:560;font-size:13px}pre{overflow:auto;"
+    "text-align:left}p+.charts{margin-top:12px}tbody "
+    "th{white-space:normal;overflow-wrap:anywhere;min-width:110px}thead "
+    "th{color:var(--muted);font-weight:560;font-size:13px}pre{overflow:auto;"
     "font:12.5px/1.45 ui-monospace,'DejaVu Sans Mono',monospace}summary{cursor:pointer;"
     "font-weight:640}@media print{body{background:none}figure,.card,.samples "
     "div{break-inside:avoid}}</style>";
@@ -130,8 +139,7 @@ int html_image(FILE *out, const uint8_t *pixels, uint32_t w, uint32_t h, uint32_
     return text ? 0 : -ENOMEM;
 }
 
-/* A round step so that about TICKS of them fill the span. */
-static double round_step(double span)
+double html_round_step(double span)
 {
     static const double steps[] = {1, 2, 2.5, 5, 10};
     double raw = span / TICKS, power = pow(10, floor(log10(raw)));
@@ -147,6 +155,11 @@ struct axes {
     double x_max, lo, hi;
     enum html_axis axis;
 };
+
+static bool is_percent(enum html_axis axis)
+{
+    return axis == HTML_SHARE || axis == HTML_PERCENT;
+}
 
 static double at_x(const struct axes *a, double x)
 {
@@ -166,6 +179,11 @@ static double placed(enum html_axis axis, double y)
     return isfinite(y) ? y : NAN;
 }
 
+static double spread_at(const struct html_line *line, size_t i)
+{
+    return line->sd && isfinite(line->sd[i]) ? line->sd[i] : 0;
+}
+
 static struct axes make_axes(double x_max, const struct html_line *lines, size_t line_count,
                              size_t count, enum html_axis axis)
 {
@@ -173,10 +191,10 @@ static struct axes make_axes(double x_max, const struct html_line *lines, size_t
 
     for (size_t l = 0; l < line_count; l++)
         for (size_t i = 0; i < count; i++) {
-            double y = placed(axis, lines[l].y[i]);
+            double y = placed(axis, lines[l].y[i]), sd = spread_at(&lines[l], i);
             if (isfinite(y)) {
-                a.lo = fmin(a.lo, y);
-                a.hi = fmax(a.hi, y);
+                a.lo = fmin(a.lo, y - sd);
+                a.hi = fmax(a.hi, y + sd);
             }
         }
     if (a.lo > a.hi)
@@ -202,13 +220,14 @@ static void draw_tick(FILE *out, const struct axes *a, double y, double step)
     if (a->axis == HTML_LOG)
         fprintf(out, "1e%.0f</text>", shown);
     else
-        fprintf(out, "%.4g%s</text>", a->axis == HTML_SHARE ? 100 * shown : shown,
-                a->axis == HTML_SHARE ? "%" : "");
+        fprintf(out, "%.4g%s</text>", is_percent(a->axis) ? 100 * shown : shown,
+                is_percent(a->axis) ? "%" : "");
 }
 
 static void draw_axes(FILE *out, const struct axes *a)
 {
-    double step = round_step(a->hi - a->lo), x_step = fmax(1, round_step(a->x_max * TICKS / 8));
+    double step = html_round_step(a->hi - a->lo),
+           x_step = fmax(1, html_round_step(a->x_max * TICKS / 8));
 
     if (a->axis == HTML_LOG)
         step = ceil(step);
@@ -241,6 +260,30 @@ static void draw_line(FILE *out, const struct axes *a, const double *x, size_t c
     fputs("\"/>", out);
 }
 
+/* One deviation above the line, and back below it. */
+static void draw_band(FILE *out, const struct axes *a, const double *x, size_t count,
+                      const struct html_line *line, size_t place)
+{
+    char join = 'M';
+    size_t some = 0;
+
+    for (size_t i = 0; i < count; i++)
+        some += isfinite(placed(a->axis, line->y[i]));
+    if (some == 0)
+        return;
+    fprintf(out, "<path class=\"band c%d\" d=\"", colour_of(line, place));
+    for (size_t i = 0; i < 2 * count; i++) {
+        const size_t at = i < count ? i : 2 * count - 1 - i;
+        double y = placed(a->axis, line->y[at]);
+        if (!isfinite(y))
+            continue;
+        y += (i < count ? 1 : -1) * spread_at(line, at);
+        fprintf(out, "%c%.1f,%.1f", join, at_x(a, x[at]), at_y(a, fmin(fmax(y, a->lo), a->hi)));
+        join = 'L';
+    }
+    fputs("Z\"/>", out);
+}
+
 static void draw_key(FILE *out, const struct html_line *line, size_t place, size_t count,
                      enum html_axis axis)
 {
@@ -253,8 +296,7 @@ static void draw_key(FILE *out, const struct html_line *line, size_t place, size
     html_text(out, line->name);
     fputs("</span> <b>", out);
     if (isfinite(last))
-        fprintf(out, axis == HTML_SHARE ? "%.2f %%" : "%.4g",
-                axis == HTML_SHARE ? 100 * last : last);
+        fprintf(out, is_percent(axis) ? "%.2f %%" : "%.4g", is_percent(axis) ? 100 * last : last);
     else
         fputs("&ndash;", out);
     fputs("</b></span>", out);
@@ -274,6 +316,9 @@ void html_chart(FILE *out, const char *title, const double *x, size_t count, dou
     html_text(out, title);
     fputs("\">", out);
     draw_axes(out, &a);
+    for (size_t l = 0; l < line_count; l++)
+        if (lines[l].sd)
+            draw_band(out, &a, x, count, &lines[l], l);
     for (size_t l = 0; l < line_count; l++)
         draw_line(out, &a, x, count, &lines[l], l);
     fputs("</svg></figure>\n", out);

@@ -299,8 +299,8 @@ static void print_scales(FILE *out, const struct subject *subjects, int count)
             char title[160];
             const struct html_line lines[] = {
                 {.name = "median", .y = s->figures[m][FIGURE_MEDIAN], .colour = m + 1},
-                {"10 % below", s->figures[m][FIGURE_P10], true, m + 1},
-                {"90 % below", s->figures[m][FIGURE_P90], true, m + 1},
+                {"10 % below", s->figures[m][FIGURE_P10], true, m + 1, NULL},
+                {"90 % below", s->figures[m][FIGURE_P90], true, m + 1, NULL},
             };
             snprintf(title, sizeof(title), "%s: %s", informative_measure_names[m], s->name);
             html_chart(out, title, s->x, s->epoch_count, s->x[s->epoch_count - 1], lines, 3,

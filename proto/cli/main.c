@@ -74,7 +74,7 @@ static const struct command commands[] = {
      cmd_planted},
     {"sheet", "JOB OUT.png", 2, 2, "draw samples as one picture, with labels and scores",
      sheet_options, cmd_sheet},
-    {"report", "JOB OUT.html", 2, 2, "write a page about a job that needs no other file",
+    {"report", "JOB OUT.html", 1, 2, "write a page about a job or a study, for a mail",
      report_options, cmd_report},
     {"schedule", "JOB", 1, 1, "the samples and weights that an epoch trains on", schedule_options,
      cmd_schedule},

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/text.h"
+#include "proto/cli/html.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
 #include "proto/cli/table.h"
@@ -12,33 +13,31 @@
 
 /* What a figure is called, and whether it is a share, shown in percent. A figure that is not here
  * is shown as it comes. */
-static const struct shown {
-    const char *name, *title;
-    bool share;
-} known[] = {
+static const struct study_shown known[] = {
     {"test_accuracy", "test accuracy", true},
     {"adv_accuracy", "accuracy under attack", true},
     {"validation_accuracy", "validation accuracy", true},
     {"sharpness", "sharpness", false},
     {"test_loss", "test loss", false},
+    {"train_loss", "train loss", false},
 };
 
-static struct shown shown_of(const char *name)
+struct study_shown study_shown_of(const char *name)
 {
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(known[i].name, name) == 0)
             return known[i];
-    return (struct shown){name, name, false};
+    return (struct study_shown){name, name, false};
 }
 
-static const cJSON *figure_of(const cJSON *row, const char *metric)
+const cJSON *study_figure(const cJSON *row, const char *metric)
 {
     return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(row, "metrics"),
                                             metric);
 }
 
 /* A number of a figure; "+" in front where it is a difference. "": there is none. */
-static void number(const cJSON *figure, const char *key, const struct shown *as, bool sign,
+static void number(const cJSON *figure, const char *key, const struct study_shown *as, bool sign,
                    char out[CELL_BYTES])
 {
     double v;
@@ -65,9 +64,9 @@ enum {
 };
 typedef char line[CELLS][CELL_BYTES];
 
-static void make_line(const cJSON *row, const struct shown *as, line out)
+static void make_line(const cJSON *row, const struct study_shown *as, line out)
 {
-    const cJSON *figure = figure_of(row, as->name);
+    const cJSON *figure = study_figure(row, as->name);
     char a[CELL_BYTES], b[CELL_BYTES] = "";
     int64_t count = 0;
     double sd;
@@ -97,32 +96,39 @@ static void make_line(const cJSON *row, const struct shown *as, line out)
     snprintf(out[CELL_WORDS], CELL_BYTES, "%s", reply_text(figure, "verdict"));
 }
 
-/* Has anybody a value of this figure? */
-static bool is_measured(const cJSON *rows, const char *metric)
+bool study_is_measured(const cJSON *rows, const char *metric)
 {
     const cJSON *row;
     double v;
 
     cJSON_ArrayForEach(row, rows)
     {
-        if (reply_f64(figure_of(row, metric), "mean", &v))
+        if (reply_f64(study_figure(row, metric), "mean", &v))
             return true;
     }
     return false;
 }
 
-static enum paint paint_of(const char *words, const char *better)
+enum study_tone study_tone(const char *words, const char *better)
 {
     bool higher = strcmp(better, "lower") != 0;
 
     if (strcmp(words, "above") == 0)
-        return higher ? PAINT_GOOD : PAINT_BAD;
+        return higher ? STUDY_GOOD : STUDY_BAD;
     if (strcmp(words, "below") == 0)
-        return higher ? PAINT_BAD : PAINT_GOOD;
-    return PAINT_DIM;
+        return higher ? STUDY_BAD : STUDY_GOOD;
+    return STUDY_UNSURE;
 }
 
-static void print_block(const struct cli *cli, const cJSON *rows, const struct shown *as,
+static enum paint paint_of(const char *words, const char *better)
+{
+    static const enum paint paints[] = {
+        [STUDY_GOOD] = PAINT_GOOD, [STUDY_BAD] = PAINT_BAD, [STUDY_UNSURE] = PAINT_DIM};
+
+    return paints[study_tone(words, better)];
+}
+
+static void print_block(const struct cli *cli, const cJSON *rows, const struct study_shown *as,
                         const char *better)
 {
     static const struct column columns[] = {
@@ -189,8 +195,8 @@ int study_print(const struct cli *cli, const cJSON *reply, struct errbuf *why)
     print_head(reply);
     cJSON_ArrayForEach(metric, metrics)
     {
-        struct shown as = shown_of(reply_text(metric, "name"));
-        if (!is_measured(rows, as.name))
+        struct study_shown as = study_shown_of(reply_text(metric, "name"));
+        if (!study_is_measured(rows, as.name))
             continue;
         fputc('\n', stdout);
         print_block(cli, rows, &as, reply_text(metric, "better"));
@@ -238,7 +244,7 @@ static void csv_line(const cJSON *row, const char *metric, FILE *out)
 {
     static const char *const numbers[] = {"count",      "mean", "sd",  "pairs",
                                           "difference", "low",  "high"};
-    const cJSON *figure = figure_of(row, metric);
+    const cJSON *figure = study_figure(row, metric);
 
     csv_text(reply_text(row, "dataset"), out);
     fputc(',', out);
@@ -296,8 +302,8 @@ int study_markdown(const cJSON *reply, FILE *out, struct errbuf *why)
         return rc;
     cJSON_ArrayForEach(metric, metrics)
     {
-        struct shown as = shown_of(reply_text(metric, "name"));
-        if (!is_measured(rows, as.name))
+        struct study_shown as = study_shown_of(reply_text(metric, "name"));
+        if (!study_is_measured(rows, as.name))
             continue;
         fprintf(out,
                 "%s| arm | dataset | seeds | %s%s | difference | 95 %% interval | in words |\n",
@@ -314,4 +320,36 @@ int study_markdown(const cJSON *reply, FILE *out, struct errbuf *why)
         }
     }
     return 0;
+}
+
+/* --- html --- */
+
+const char *const study_tones[] = {"good", "bad", "unsure"};
+
+void study_html(const cJSON *rows, const struct study_shown *as, const char *better, FILE *out)
+{
+    const cJSON *row;
+    line cells;
+
+    fputs(
+        "<div class=\"card scroll\"><table><thead><tr><th>arm</th><th>dataset</th><th>seeds</th>"
+        "<th>mean ± sd</th><th>difference</th><th>95 % interval</th><th>in words</th></tr></thead>"
+        "<tbody>",
+        out);
+    cJSON_ArrayForEach(row, rows)
+    {
+        make_line(row, as, cells);
+        fputs("<tr>", out);
+        for (int c = 0; c < CELLS; c++) {
+            const char *tag = c == CELL_ARM ? "th" : "td";
+            fprintf(out, "<%s%s", tag, c == CELL_ARM ? " scope=\"row\">" : "");
+            if (c == CELL_WORDS)
+                fprintf(out, " class=\"%s\"", study_tones[study_tone(cells[c], better)]);
+            fputs(c == CELL_ARM ? "" : ">", out);
+            html_text(out, cells[c]);
+            fprintf(out, "</%s>", tag);
+        }
+        fputs("</tr>", out);
+    }
+    fputs("</tbody></table></div>\n", out);
 }
