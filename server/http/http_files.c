@@ -25,6 +25,8 @@ FILE_DATA(job, "job.js");
 FILE_DATA(samples, "samples.js");
 FILE_DATA(map, "map.js");
 FILE_DATA(compare, "compare.js");
+FILE_DATA(study, "study.js");
+FILE_DATA(forest, "forest.js");
 
 #define JS "text/javascript; charset=utf-8"
 
@@ -41,6 +43,8 @@ static const struct http_file files[] = {
     {"/samples.js", JS, web_samples, web_samples_end},
     {"/map.js", JS, web_map, web_map_end},
     {"/compare.js", JS, web_compare, web_compare_end},
+    {"/study.js", JS, web_study, web_study_end},
+    {"/forest.js", JS, web_forest, web_forest_end},
 };
 
 const struct http_file *http_file(const char *path)

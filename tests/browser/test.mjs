@@ -10,6 +10,7 @@ import {
   server,
   steppe,
   stop,
+  study,
   submit,
   token,
   until,
@@ -18,7 +19,14 @@ import {
 
 const SPEC = { name: "browser", dataset: "g", model: "mlp", epochs: 4, batch: 32, shard: 16 };
 // The pages, and what is there once a page is drawn.
-const DRAWN = { "#/": ".row", "#/job/1": ".chart .line", "#/compare/1/2": ".chart .line", "#/workers": "main table" };
+const DRAWN = {
+  "#/": ".row",
+  "#/job/1": ".chart .line",
+  "#/studies": ".row",
+  "#/study/trial": ".curves .band",
+  "#/compare/1/2": ".chart .line",
+  "#/workers": "main table",
+};
 const PAGES = Object.keys(DRAWN);
 
 await server();
@@ -39,6 +47,12 @@ async function nothing_yet() {
   await page.goto(`${base}/#/job/7`);
   await page.getByText("there is no job 7").waitFor();
   ok("a job that is not there gets the server's sentence");
+  await page.goto(`${base}/#/studies`);
+  await page.getByText("No studies yet").waitFor();
+  expected.push(/there is no study nope/);
+  await page.goto(`${base}/#/study/nope`);
+  await page.getByText("there is no study nope").waitFor();
+  ok("so does a study");
   await page.goto(`${base}/#/nowhere`);
   await page.getByText("There is no such page").waitFor();
   ok("so does a page that is not there");
@@ -234,6 +248,106 @@ async function two_jobs() {
   same("both are in one picture", 2, await page.locator(".chart").first().locator(".line").count());
 }
 
+const MARKUP = "<img src=x onerror=alert(1)> & <b>bold</b>";
+const TRIAL = {
+  name: "trial",
+  model: "mlp",
+  epochs: 3,
+  batch: 32,
+  shard: 16,
+  seeds: [1, 2, 3],
+  grid: { dataset: ["g", "wrong"] },
+  arms: {
+    sgd: { "sam.rho": 0, "curriculum.measure": "none" },
+    [MARKUP]: { "curriculum.measure": "none" },
+    "a name that is so long that a phone has to break it somewhere": { curriculum: { initial: 0.5 } },
+  },
+  control: "sgd",
+};
+const trial = () => JSON.parse(steppe("study", "show", "trial", "--json"));
+// As the page writes a difference of shares.
+const points = (v) => (v < 0 ? "\u2212" : "+") + (100 * Math.abs(v)).toFixed(2);
+
+async function a_study_trains() {
+  steppe("dataset", "import", "wrong", "glyphs", "--samples", "400", "--test-samples", "60", "--flip", "0.3");
+  same("a study has its jobs", 18, study(TRIAL));
+  await page.goto(`${base}/#/studies`);
+  await page.locator(".row", { hasText: "trial" }).click();
+  await page.waitForURL(/#\/study\/trial$/);
+  await page.evaluate(() => {
+    window.sameDocument = true;
+  });
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("button", { name: "Resume" }).waitFor();
+  ok("all its jobs pause", !/queued|running/.test(JSON.stringify(trial().study.states)), JSON.stringify(trial().study));
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByRole("button", { name: "Pause" }).waitFor();
+  await until(async () => (await page.locator(".title .pill span").innerText()) === "done");
+  ok("its page went with it to the end", await page.evaluate(() => window.sameDocument));
+  same("then nothing is left to do", 0, await page.locator(".controls button").count());
+}
+
+async function a_study_is_told() {
+  const { rows } = trial();
+  await until(async () => (await page.locator(".means tbody tr").count()) === 8);
+  same("a row for each arm and dataset, under two heads", 8, await page.locator(".means tbody tr").count());
+  await until(async () => (await page.locator(".means tbody").last().innerText()).includes(points(rows.at(-1).metrics.test_accuracy.difference)));
+  const [first, last] = [rows.find((r) => r.control), rows.at(-1)].map((r) => r.metrics.test_accuracy);
+  const table = (await page.locator(".means").innerText()).replaceAll("\n", " ");
+  ok("the mean of the control", table.includes(`${(100 * first.mean).toFixed(2)} ± ${(100 * first.sd).toFixed(2)}`), table);
+  ok("the last arm's difference", table.includes(points(last.difference)), table);
+  ok("and its interval", table.includes(`${points(last.low)} to ${points(last.high)}`), table);
+  ok("in words", table.includes(last.verdict), table);
+  ok("a name is text", table.includes(MARKUP));
+  same("and never markup", 0, await page.locator("main img, main .study b b").count());
+  same("a picture for each dataset", 2, await page.locator(".forest").count());
+  same("a dot for each pair of seeds", 12, await page.locator(".forest circle.dot").count());
+  same("a bar for each interval, a diamond for each mean", [4, 4].join(), [await page.locator(".forest .bar").count(), await page.locator(".forest .mean").count()].join());
+  same("a line at 0", 2, await page.locator(".forest .zero").count());
+  const middle = await page.locator(".forest").first().evaluate((f) => {
+    const at = (selector, key) => [...f.querySelectorAll(selector)].slice(0, 3).map((e) => Number(e.getAttribute(key)));
+    return [at("circle.dot", "cx"), Number(f.querySelector(".zero").getAttribute("x1"))];
+  });
+  const arm = rows.find((r) => r.arm === MARKUP && r.dataset === "g").jobs;
+  const base_ = rows.find((r) => r.control && r.dataset === "g").jobs;
+  const sides = arm.map((j) => Math.sign(j.test_accuracy - base_.find((b) => b.seed === j.seed).test_accuracy));
+  same("each dot is on its side of 0", sides.sort().join(), middle[0].map((x) => Math.sign(Math.round(10 * (x - middle[1])))).sort().join());
+  await until(async () => (await page.locator(".curves .line").count()) === 6);
+  same("a curve for each arm and dataset", 6, await page.locator(".curves .line").count());
+  same("each with its band", 6, await page.locator(".curves .band").count());
+  await page.locator(".chips button", { hasText: "bold" }).click();
+  same("an arm can be taken out", 4, await page.locator(".curves .line").count());
+  await page.getByLabel("Figure of the curves").selectOption("train_loss");
+  await until(async () => (await page.locator(".curves .legend b").first().innerText()).includes("%") === false);
+  ok("another figure has other units", !(await page.locator(".curves .legend b").first().innerText()).includes("%"));
+  await page.getByLabel("Figure", { exact: true }).selectOption("sharpness");
+  const flat = await page.locator(".means").innerText();
+  ok("a control without an ascent has no sharpness, so no pair", flat.includes("no pair") && !flat.includes("±\u2212"), flat);
+  ok("and no dots", await page.locator(".forest .blank").first().isVisible());
+  await page.getByLabel("Figure", { exact: true }).selectOption("test_accuracy");
+}
+
+async function a_study_by_key() {
+  await page.locator(".forest svg").first().focus();
+  await page.keyboard.press("ArrowRight");
+  const said = () => text(".forest .readout");
+  ok("a dot says what it is", /^<img.* · seed \d: .* in the control: .* · job \d+$/.test(await said()), await said());
+  await page.keyboard.press("ArrowDown");
+  ok("down is the next arm", (await said()).startsWith("a name"), await said());
+  const job = (await said()).match(/job (\d+)$/)[1];
+  await page.keyboard.press("Enter");
+  await page.waitForURL(new RegExp(`#/job/${job}$`));
+  ok("Enter opens its job");
+  await page.goBack();
+  await page.getByText("Jobs (18)").click();
+  same("all its jobs are listed", 18, await page.locator(".jobs tbody tr").count());
+  const link = page.locator(".jobs tbody a").last();
+  const number = await link.innerText();
+  await link.click();
+  await page.waitForURL(new RegExp(`#/job/${number}$`));
+  ok("and lead to their pages");
+}
+
 async function phone_and_dark() {
   const phone = await open({
     viewport: { width: 375, height: 740 },
@@ -249,6 +363,7 @@ async function phone_and_dark() {
     ok(`${at} fits a phone`, wide <= 0, `${wide} px too wide`);
   }
   const dark = await open({ colorScheme: "dark" });
+  const colour = (p, at) => p.locator(at).first().evaluate((e) => getComputedStyle(e).fill);
   const light = (p) =>
     p.evaluate(() =>
       getComputedStyle(document.documentElement)
@@ -259,6 +374,12 @@ async function phone_and_dark() {
     await dark.goto(`${base}/${at}`);
     await dark.locator("h1").first().waitFor();
   }
+  for (const p of [page, dark]) {
+    await p.goto(`${base}/#/study/trial`);
+    await p.locator(".forest circle.dot").first().waitFor();
+  }
+  for (const part of [".forest circle.dot", ".forest .name", ".curves .band"])
+    ok(`${part} has its colour in both`, (await colour(dark, part)) !== (await colour(page, part)));
   ok("it is dark in the dark, light in the light", (await light(dark)) < 150 && (await light(page)) > 600);
   await Promise.all([phone.context().close(), dark.context().close()]);
 }
@@ -266,10 +387,11 @@ async function phone_and_dark() {
 async function the_server_goes() {
   await page.goto(`${base}/#/`);
   await page.locator(".row").first().waitFor();
+  const rows = await page.locator(".row").count();
   expected.push(/ERR_/, /500|503/, /does not answer/);
   await stop("server");
   await page.getByRole("alert").getByText("does not answer").waitFor();
-  ok("what was known stays, and it says that the server is gone", (await page.locator(".row").count()) === 2);
+  ok("what was known stays, and it says that the server is gone", rows > 2 && (await page.locator(".row").count()) === rows);
   await server();
   await until(async () => !(await page.locator("#offline").isVisible()));
   ok("it comes back by itself", !(await page.locator("#offline").isVisible()));
@@ -303,6 +425,9 @@ await run([
   pictures,
   keys_alone,
   two_jobs,
+  a_study_trains,
+  a_study_is_told,
+  a_study_by_key,
   phone_and_dark,
   the_server_goes,
   many_jobs,

@@ -110,6 +110,12 @@ export function submit(spec) {
   return JSON.parse(steppe("submit", path, "--json")).job;
 }
 
+export function study(spec) {
+  const path = join(scratch, "study.json");
+  writeFileSync(path, JSON.stringify(spec));
+  return JSON.parse(steppe("study", "submit", path, "--json")).added;
+}
+
 const browser = await chromium.launch({
   executablePath: ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find((p) => existsSync(p)),
   args: [

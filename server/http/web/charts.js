@@ -17,19 +17,20 @@ export function ticks(lo, hi, n) {
   return list;
 }
 
-const tickText = (v) => {
+export const tickText = (v) => {
   const a = Math.abs(v);
   if (a >= 10000) return `${Number((v / 1000).toPrecision(4))}k`;
   return String(Number(v.toPrecision(4)));
 };
 
 // Calls draw() when the element gets a width, when the width changes, and when light turns dark.
-function watch(el, draw) {
+export function watch(el, draw) {
   new ResizeObserver(() => requestAnimationFrame(draw)).observe(el);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
 
-// series: [{ name, colour: 1..5, dashed? }]; update() takes one array of [x, y] per series.
+// series: [{ name, colour: 1..5, dashed? }]; update() takes one array of [x, y] per series, or of [x, y, sd],
+// which has a band around its line. format(y, sd).
 export class LineChart {
   constructor({ title, series, format, percent, zero, top, step, height = 190, note }) {
     Object.assign(this, { series, format, percent, zero, top, step, height });
@@ -82,7 +83,7 @@ export class LineChart {
   }
 
   scale() {
-    const ys = this.data.flat().map(([, y]) => y);
+    const ys = this.data.flat().flatMap(([, y, sd]) => (sd ? [y - sd, y + sd] : [y]));
     let lo = this.zero ? 0 : Math.min(...ys);
     let hi = this.top ?? Math.max(...ys);
     if (!this.zero && this.top !== undefined) lo = Math.min(lo, hi);
@@ -131,6 +132,7 @@ export class LineChart {
     this.data.forEach((line, i) => {
       if (!line.length) return;
       const { colour, dashed } = this.series[i];
+      if (line.some(([, , sd]) => sd)) parts.unshift(s("path", { class: `band c${colour}`, d: this.around(line) }));
       parts.push(s("path", { class: `line c${colour}${dashed ? " dashed" : ""}`, d: this.path(line) }));
       const dots = line.length <= 40 && width / line.length > 14 ? line : [line.at(-1)];
       for (const [x, y] of dots)
@@ -150,6 +152,12 @@ export class LineChart {
       d += `${i ? "L" : "M"}${this.x(x).toFixed(1)},${this.y(y).toFixed(1)}`;
     });
     return d;
+  }
+
+  // The outline of a line's band: one deviation above it, and back below it.
+  around(line) {
+    const edge = (side) => (part) => part.map(([x, y, sd]) => `${this.x(x).toFixed(1)},${this.y(y + side * (sd ?? 0)).toFixed(1)}`);
+    return `M${[...edge(1)(line), ...edge(-1)([...line].reverse())].join("L")}Z`;
   }
 
   point(event) {
@@ -197,7 +205,7 @@ export class LineChart {
   readout() {
     this.data.forEach((line, i) => {
       const hit = this.cursor === null ? line.at(-1) : line.find(([x]) => x === this.cursor);
-      set(this.values[i], hit ? this.format(hit[1]) : "–");
+      set(this.values[i], hit ? this.format(hit[1], hit[2]) : "–");
     });
     set(this.at, this.cursor !== null ? `epoch ${this.cursor}` : "");
   }

@@ -35,19 +35,20 @@ export const MEASURES = [
 
 const VERBS = { running: ["pause", "cancel"], queued: ["pause", "cancel"], paused: ["resume", "cancel"] };
 
-function controls(job, changed) {
+// Buttons for verbs of a `type` of thing (job, study) that `keys` name; `what` it is, and what a cancelled
+// one keeps, for the question before.
+export function controls({ type, keys, what, stays }, changed) {
   const el = h("div", { class: "controls" });
-  let state = "";
+  let shown = "";
   const act = async (verb, button) => {
     if (!token()) {
       dispatchEvent(new Event("locked"));
       return;
     }
-    if (verb === "cancel" && !confirm(`Cancel job ${job}? It cannot be resumed; its scores and model stay.`))
-      return;
+    if (verb === "cancel" && !confirm(`Cancel ${plain(what)}? It cannot be resumed; ${stays}.`)) return;
     button.disabled = true;
     try {
-      await post(`job.${verb}`, { job });
+      await post(`${type}.${verb}`, keys);
     } catch (error) {
       if (error.status === 401) dispatchEvent(new Event("locked"));
       else alert(plain(error.message));
@@ -55,11 +56,11 @@ function controls(job, changed) {
     button.disabled = false;
     changed();
   };
-  const update = (now) => {
-    if (now === state) return;
-    state = now;
+  const update = (verbs) => {
+    if (verbs.join() === shown) return;
+    shown = verbs.join();
     el.replaceChildren(
-      ...(VERBS[now] ?? []).map((verb) => {
+      ...verbs.map((verb) => {
         const button = h("button", {
           type: "button",
           class: verb === "cancel" ? "danger" : "",
@@ -235,7 +236,10 @@ export function jobPage(number) {
   const state = pill("queued");
   const line = h("p", { class: "lead" });
   const what = h("p", { class: "what" });
-  const verbs = controls(number, () => refresh().catch(() => {}));
+  const verbs = controls(
+    { type: "job", keys: { job: number }, what: `job ${number}`, stays: "its scores and model stay" },
+    () => refresh().catch(() => {}),
+  );
   const bar = meter({ state: "queued" });
   const facts = tiles();
   const lines = curves();
@@ -304,7 +308,7 @@ export function jobPage(number) {
       `${job.model} on ${job.dataset}, ${reply.spec.sam.rho > 0 ? `SAM ρ ${reply.spec.sam.rho}` : "SGD"}, curriculum by ${orderOf(reply.spec.curriculum.measure)}`,
     );
     set(line, doing(job));
-    verbs.update(job.state);
+    verbs.update(VERBS[job.state] ?? []);
     bar.update(job);
     const last = epochs.at(-1);
     facts.update(job, last, last && rateOf(last, reply.spec, job));
