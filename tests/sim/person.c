@@ -191,10 +191,8 @@ static cJSON *spec_of(int index)
     return json;
 }
 
-#define ARMS "{\"a\":{},\"b\":{\"optimizer.lr\":0.03}}"
-#define MORE_ARMS                                                                                  \
-    "{\"a\":{},\"b\":{\"optimizer.lr\":0.03},\"c\":{\"optimizer.lr\":0.02},\"d\":{"                \
-    "\"optimizer.lr\":0.01}}"
+#define ARMS "{\"a\":{},\"b\":{\"sam.rho\":1}"
+#define MORE_ARMS ARMS ",\"c\":{\"sam.rho\":2},\"d\":{\"sam.rho\":3}}"
 
 /* SCENARIO_STUDY_JOBS jobs. Without halving the arm "a" with seed 1 is the spec itself. */
 static cJSON *study_file(void)
@@ -204,7 +202,7 @@ static cJSON *study_file(void)
 
     cJSON_AddStringToObject(json, "name", "st");
     cJSON_AddItemToObject(json, "seeds", cJSON_Parse(halving ? "[1]" : "[1,2]"));
-    cJSON_AddItemToObject(json, "arms", cJSON_Parse(halving ? MORE_ARMS : ARMS));
+    cJSON_AddItemToObject(json, "arms", cJSON_Parse(halving ? MORE_ARMS : ARMS "}"));
     cJSON_AddStringToObject(json, "control", "a");
     if (halving) {
         cJSON_ReplaceItemInObject(json, "epochs", cJSON_CreateNumber(4));
