@@ -149,7 +149,7 @@ static void make_row(const cJSON *row, const cJSON *control, const struct study_
                      struct forest_row *ret)
 {
     const cJSON *figure = study_figure(row, as->name), *job;
-    const char *words = reply_text(figure, "verdict");
+    const char *words = study_words(row, as->name);
     const double times = as->share ? 100 : 1;
 
     *ret = (struct forest_row){

@@ -64,6 +64,19 @@ enum {
 };
 typedef char line[CELLS][CELL_BYTES];
 
+static bool is_set(const cJSON *row, const char *flag)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, flag));
+}
+
+const char *study_words(const cJSON *row, const char *metric)
+{
+    if (is_set(row, "control"))
+        return "control";
+    return is_set(row, "stopped") ? "stopped by halving"
+                                  : reply_text(study_figure(row, metric), "verdict");
+}
+
 static void make_line(const cJSON *row, const struct study_shown *as, line out)
 {
     const cJSON *figure = study_figure(row, as->name);
@@ -81,19 +94,13 @@ static void make_line(const cJSON *row, const struct study_shown *as, line out)
     if (reply_f64(figure, "sd", &sd))
         snprintf(b, sizeof(b), as->share ? "%.2f" : "%.2g", as->share ? 100 * sd : sd);
     snprintf(out[CELL_MEAN], CELL_BYTES, "%.90s%s%.90s", a, *b ? " ± " : "", b);
-    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "control"))) {
-        snprintf(out[CELL_WORDS], CELL_BYTES, "control");
+    snprintf(out[CELL_WORDS], CELL_BYTES, "%s", study_words(row, as->name));
+    if (is_set(row, "control") || is_set(row, "stopped"))
         return;
-    }
-    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "stopped"))) {
-        snprintf(out[CELL_WORDS], CELL_BYTES, "stopped by halving");
-        return;
-    }
     number(figure, "difference", as, true, out[CELL_DIFFERENCE]);
     number(figure, "low", as, true, a);
     number(figure, "high", as, true, b);
     snprintf(out[CELL_INTERVAL], CELL_BYTES, "%.90s%s%.90s", a, *b ? " to " : "", b);
-    snprintf(out[CELL_WORDS], CELL_BYTES, "%s", reply_text(figure, "verdict"));
 }
 
 bool study_is_measured(const cJSON *rows, const char *metric)

@@ -14,6 +14,8 @@ struct study_shown {
 struct study_shown study_shown_of(const char *name);
 /* The figure of a row (arm and dataset) of study.show: {count, mean?, ..}; NULL: there is none. */
 const cJSON *study_figure(const cJSON *row, const char *metric);
+/* Of a row in words: control, stopped by halving, or the verdict on the figure. */
+const char *study_words(const cJSON *row, const char *metric);
 /* Has any row a mean of this figure? */
 bool study_is_measured(const cJSON *rows, const char *metric);
 

@@ -173,7 +173,9 @@ async function pictures() {
     ),
   );
   ok("the data map is drawn", map);
-  ok("the classes are listed", (await page.locator(".tall tbody tr").count()) === 10);
+  const listed = (title) => page.locator(".panel", { hasText: title }).locator("tbody tr").count();
+  same("the classes are listed", 10, await listed("Classes, hardest first"));
+  same("so is the test, by class", 10, await listed("Test by domain and class"));
 }
 
 async function keys_alone() {

@@ -109,7 +109,8 @@ export function studiesPage() {
 // --- the table ---
 
 // The verdict in words, and whether it is for or against the arm.
-function verdictOf(m, better) {
+function verdictOf(row, m, better) {
+  if (row.stopped) return ["stopped by halving", "unsure"];
   if (!m?.verdict) return ["", "unsure"];
   if (m.verdict !== "above" && m.verdict !== "below") return [m.verdict, "unsure"];
   const good = (m.verdict === "above") === (better === "higher");
@@ -118,7 +119,7 @@ function verdictOf(m, better) {
 
 function meansRow(row, name, better) {
   const m = row.metrics[name] ?? {};
-  const [words, tone] = verdictOf(m, better);
+  const [words, tone] = verdictOf(row, m, better);
   const piece = (text) => h("span", { class: "piece", text });
   return h(
     "tr",
@@ -193,7 +194,7 @@ function forestRow(row, control, name, better) {
   const m = row.metrics[name] ?? {};
   const of = new Map((control?.jobs ?? []).filter((j) => j.state === "done").map((j) => [j.seed, j[name]]));
   const factor = isShare(name) ? 100 : 1;
-  const [words, tone] = verdictOf(m, better);
+  const [words, tone] = verdictOf(row, m, better);
   const scaled = (v) => (has(v) ? factor * v : undefined);
   return {
     name: row.arm,
