@@ -177,6 +177,7 @@ struct jobspec {
     double sam_sigma;     /* sam.sigma, fsam: >= 0 */
     int64_t sam_interval; /* sam.interval, >= 1: an ascent when step % interval == 0 */
     int sam_scope;        /* enum sam_scope: whose gradient the ascent follows */
+    double average_from;  /* average.from, share of the epochs, [0, 1]; 1: none */
     int attack;
     double epsilon;       /* attack.epsilon, [0, 1] pixel space; l2: of the whole change */
     double alpha;         /* attack.alpha, pgd: length of one move; never 0 unless epsilon is */

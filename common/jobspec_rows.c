@@ -149,6 +149,11 @@ const struct row jobspec_rows[] = {
      .help = "which gradient the ascent follows; shard: that of each shard (m-sharpness); batch: "
              "that of the whole batch, which takes a second trip to the workers"},
 
+    {"average", ROW_SECTION, .help = "stochastic weight averaging"},
+    {"average.from", ROW_F64, AT(average_from), .def = "1", .max = 1,
+     .help = "the model is the mean of the weights after each epoch from this share of the epochs "
+             "on; the scores and test figures of the last epoch are its own; 1: no average"},
+
     {"attack", ROW_SECTION, .help = "the adversarial twin of a sample"},
     {"attack.name", ROW_ENUM, AT(attack), .def = "fgsm", .names = attack_names,
      .help = "how the twin is made"},

@@ -86,6 +86,9 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->chosen = (struct run_chosen){-1, -1};
     if (slots < (uint32_t)spec->batch)
         slots = (uint32_t)spec->batch;
+    uint32_t weights = run_statistics_most(spec, model, n) * (uint32_t)spec->shard;
+    if (weights < (uint32_t)spec->batch)
+        weights = (uint32_t)spec->batch;
     r->theta = alloc_bytes(model->floats, sizeof(float));
     r->next = alloc_bytes(model->floats, sizeof(float));
     if (spec->keep == KEEP_BEST)
@@ -96,7 +99,7 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->scores = alloc_bytes(n, sizeof(*r->scores));
     r->slots = alloc_bytes(slots, sizeof(*r->slots));
     r->ids = alloc_bytes(slots, sizeof(*r->ids));
-    r->weights = alloc_bytes((size_t)spec->batch, sizeof(*r->weights));
+    r->weights = alloc_bytes(weights, sizeof(*r->weights));
     r->round = round_create();
     r->reduce = reduce_create(model->floats, SUM_COUNT);
     r->tally = reduce_create(0, SUM_COUNT);
@@ -279,6 +282,9 @@ int run_start(struct run *r, int64_t now_ms)
         return rc;
     if (r->cursor.step_in_epoch < r->epoch_steps)
         return open_train(r);
+    const uint32_t samples = run_list_statistics(r);
+    if (samples > 0)
+        return run_open_round(r, PHASE_DESCENT, samples);
     rc = open_after(r, PHASE_TRAIN, &closed);
     /* Nothing left to do: such an epoch closes with its last update, where no checkpoint is
      * taken. */
@@ -348,6 +354,8 @@ static void apply_update(struct run *r)
             r->scores[r->ids[i]] = r->slots[i];
     c->step++;
     c->step_in_epoch++;
+    if (c->step_in_epoch == r->epoch_steps)
+        run_average_epoch(r);
 }
 
 /* On average over the steps. */
@@ -388,9 +396,16 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
     r->work_done += round_cost(r);
     r->work_ms = (double)(now_ms - r->start_ms);
     if (phase_trains(r->phase)) {
-        apply_update(r);
+        const bool statistics = r->cursor.step_in_epoch == r->epoch_steps;
+        if (statistics)
+            run_take_statistics(r);
+        else
+            apply_update(r);
         if (r->cursor.step_in_epoch < r->epoch_steps)
             return open_train(r);
+        const uint32_t samples = statistics ? 0 : run_list_statistics(r);
+        if (samples > 0)
+            return run_open_round(r, PHASE_DESCENT, samples);
     } else if (phase_measures(r->phase)) {
         rc = run_flatness_advance(r, &over);
         if (rc < 0 || !over)

@@ -32,11 +32,15 @@
 struct run;
 struct halves;
 
-#define RUN_VECTORS_MAX (OPTIMIZER_VECTORS_MAX + 1)
+#define RUN_VECTORS_MAX (OPTIMIZER_VECTORS_MAX + 2)
 /* Names of the vectors as long as theta that a job keeps from step to step, NULL-terminated: those
- * of optimizer_vectors in their order; "ascent_mean", the mean gradient of fsam. Each begins
- * as 0. */
+ * of optimizer_vectors in their order; "ascent_mean", the mean gradient of fsam; last
+ * "average", the mean of theta over epochs. Each begins as 0. */
 const char *const *run_vectors(const struct jobspec *spec);
+
+/* Does the job end with the mean of theta over its last epochs? Then the first of them, from 0. */
+bool run_averages(const struct jobspec *spec);
+int64_t run_average_first(const struct jobspec *spec);
 
 /* What comes with a job from outside its file; NULL: nothing of the kind. */
 struct run_inputs {

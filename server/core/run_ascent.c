@@ -28,12 +28,16 @@ static bool keeps_mean(const struct jobspec *spec)
 
 const char *const *run_vectors(const struct jobspec *spec)
 {
-    static const char *const names[][2][RUN_VECTORS_MAX + 1] = {
-        [OPTIMIZER_SGD] = {{"velocity", NULL}, {"velocity", "ascent_mean", NULL}},
-        [OPTIMIZER_ADAMW] = {{"m", "v", NULL}, {"m", "v", "ascent_mean", NULL}},
+    static const char *const names[][2][2][RUN_VECTORS_MAX + 1] = {
+        [OPTIMIZER_SGD] = {{{"velocity", NULL}, {"velocity", "average", NULL}},
+                           {{"velocity", "ascent_mean", NULL},
+                            {"velocity", "ascent_mean", "average", NULL}}},
+        [OPTIMIZER_ADAMW] = {{{"m", "v", NULL}, {"m", "v", "average", NULL}},
+                             {{"m", "v", "ascent_mean", NULL},
+                              {"m", "v", "ascent_mean", "average", NULL}}},
     };
 
-    return names[spec->optimizer.kind][keeps_mean(spec)];
+    return names[spec->optimizer.kind][keeps_mean(spec)][run_averages(spec)];
 }
 
 size_t run_ascent_vectors(const struct jobspec *spec)

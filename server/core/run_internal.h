@@ -101,6 +101,17 @@ void run_ascend(struct run *r);
 const float *run_descend(struct run *r, const float *grad);
 /* Running statistics after this step, from the sums behind the gradient of the pass at theta. */
 void run_average_statistics(struct run *r, const float *grad);
+/* run_average.c: the last update of an epoch is done: theta enters the mean, and at the last epoch
+ * becomes it. */
+void run_average_epoch(struct run *r);
+/* Most shards of a round that takes the running statistics of the mean anew, out of so many samples
+ * to train on; 0: there is none. */
+uint32_t run_statistics_most(const struct jobspec *spec, const struct model *model,
+                             uint32_t samples);
+/* The training of the epoch is done: the samples of such a round, which are listed in r->ids with
+ * their weights; next becomes theta, with no statistics. 0: there is no such round. */
+uint32_t run_list_statistics(struct run *r);
+void run_take_statistics(struct run *r);
 /* run_measure.c: how many samples a round of this phase measures now, which are listed in r->ids
  * but for those of a test split; 0: there is no such round. */
 uint32_t run_list(struct run *r, enum phase phase);

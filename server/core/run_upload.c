@@ -67,6 +67,8 @@ size_t run_memory(const struct jobspec *spec, const struct model *model, const s
     shards = (size_t)(spec->batch / spec->shard);
     if (measured_shards(spec, data) > shards)
         shards = measured_shards(spec, data);
+    if (shards < run_statistics_most(spec, model, data->samples))
+        shards = run_statistics_most(spec, model, data->samples);
     vectors += (shards + 1) / 2;
     if (model->floats <= INLINE_FLOATS_MAX)
         vectors++;

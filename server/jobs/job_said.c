@@ -154,6 +154,18 @@ static char *layers_note(const struct job *job, const char *said)
     return note;
 }
 
+/* Of which weights the last figures are. */
+static char *average_note(const struct jobspec *spec)
+{
+    const long long first = (long long)run_average_first(spec) + 1, last = (long long)spec->epochs;
+
+    if (!run_averages(spec))
+        return NULL;
+    return xasprintf("the scores and test figures of the last epoch%s are those of the mean of the "
+                     "weights after epochs %lld to %lld",
+                     spec->keep == KEEP_LAST ? ", and the model," : "", first, last);
+}
+
 int job_said_settle(struct job *job, const struct weights_said *said, struct job_notes *ret,
                     struct errbuf *why)
 {
@@ -169,6 +181,9 @@ int job_said_settle(struct job *job, const struct weights_said *said, struct job
     memcpy(job->model.mean, scaling.mean, sizeof(scaling.mean));
     memcpy(job->model.std, scaling.std, sizeof(scaling.std));
     char *note = scaling_note(job, &said->scaling);
+    if (note)
+        ret->text[ret->count++] = note;
+    note = average_note(&job->spec);
     if (note)
         ret->text[ret->count++] = note;
     note = said->class_names ? names_note(job, said->class_names) : NULL;

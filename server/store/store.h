@@ -56,7 +56,7 @@ struct job_record {
 };
 
 /* What people should know about a job from the start; a line each. */
-#define JOB_NOTES_MAX 5
+#define JOB_NOTES_MAX 6
 struct job_notes {
     int count;
     char *text[JOB_NOTES_MAX]; /* owned */

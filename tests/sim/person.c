@@ -446,12 +446,13 @@ static void take_list(const struct message *m)
 /* What is said of its input; the reader judges. */
 static void note_input(int index, const struct message *m)
 {
-    const bool written = strstr(scenario_spec(me.jobs[index].like), SCENARIO_INPUT) != NULL;
+    const char *spec = scenario_spec(me.jobs[index].like);
+    const bool written = strstr(spec, SCENARIO_INPUT), averages = strstr(spec, "\"average\"");
     const cJSON *mean = cJSON_GetObjectItemCaseSensitive(m->json, "mean");
     int notes = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(m->json, "notes"));
 
-    note("input job=%" PRId64 " written=%d notes=%d mean=%s", me.jobs[index].number, written, notes,
-         mean && mean->child ? mean->child->valuestring : "");
+    note("input job=%" PRId64 " written=%d averages=%d notes=%d mean=%s", me.jobs[index].number,
+         written, averages, notes, mean && mean->child ? mean->child->valuestring : "");
 }
 
 static void take_show(int index, const struct message *m)

@@ -54,7 +54,8 @@ static const char *const specs[SCENARIO_SPECS] = {
     "\"mode\":\"spl_hard\",\"diversity\":0.5,\"balance\":\"none\",\"full_at\":1,\"smoothing\":0.5}"
     "}",
     "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":2,\"score\":{\"source\":\"train\",\"every\":2},"
-    "\"curriculum\":{\"measure\":\"loss\",\"mode\":\"spl_log\",\"full_at\":1}}",
+    "\"curriculum\":{\"measure\":\"loss\",\"mode\":\"spl_log\",\"full_at\":1},"
+    "\"average\":{\"from\":0.5}}",
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":6,"
     "\"sam\":{\"name\":\"gsam\",\"scope\":\"batch\"}}",
     "{" MODEL "\"epochs\":2,\"batch\":16,\"shard\":4,\"flatness\":{\"every\":1,"

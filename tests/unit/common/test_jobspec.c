@@ -23,7 +23,7 @@ TEST(defaults_are_those_of_the_paper_recipe)
     ASSERT(s.optimizer.weight_decay == 5e-4 && s.optimizer.warmup == 0);
     ASSERT_EQ(LR_COSINE, s.optimizer.schedule);
     ASSERT(s.optimizer.clip == 0 && s.label_smoothing == 0 && s.mixup == 0);
-    ASSERT(s.crop == 0 && !s.flip);
+    ASSERT(s.crop == 0 && !s.flip && s.average_from == 1);
     ASSERT_EQ(SAM_PLAIN, s.sam);
     ASSERT_EQ(1, s.sam_interval);
     ASSERT_EQ(SCOPE_SHARD, s.sam_scope);
@@ -433,7 +433,7 @@ static void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(x->clip == y->clip && x->gamma == y->gamma);
     ASSERT_MEM(&x->milestones, &y->milestones, sizeof(x->milestones));
     ASSERT(a->label_smoothing == b->label_smoothing && a->sam == b->sam);
-    ASSERT(a->mixup == b->mixup);
+    ASSERT(a->mixup == b->mixup && a->average_from == b->average_from);
     ASSERT(a->crop == b->crop && a->flip == b->flip);
     ASSERT(a->sam_interval == b->sam_interval && a->sam_scope == b->sam_scope &&
            a->alpha == b->alpha);
@@ -488,7 +488,8 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"optimizer\": {\"schedule\": \"step\", \"milestones\": []}",
         "\"sam\": {\"name\": \"gsam\", \"alpha\": 0.30000000000000004}",
         "\"sam\": {\"name\": \"fsam\", \"lambda\": 0.30000000000000004, \"sigma\": 0.1}, "
-        "\"mixup\": 0.2",
+        "\"mixup\": 0.2,"
+        "\"average\": {\"from\": 0.30000000000000004}",
         "\"curriculum\": {\"mode\": \"spl_hard\", \"measure\": \"loss\", \"balance\": \"none\","
         "\"diversity\": 0.30000000000000004}",
         "\"validation\": {\"share\": 0.30000000000000004}, \"keep\": \"best\"",

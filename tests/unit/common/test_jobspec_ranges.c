@@ -34,6 +34,7 @@ static const struct {
     {"validation", "share", "-0.001", "0", "0.9999999", "1", ""},
     {"", "label_smoothing", "-0.001", "0", "0.9999999", "1", ""},
     {"", "mixup", "-0.001", "0", "1000", "1001", ""},
+    {"average", "from", "-0.001", "0", "1", "1.001", ""},
     {"score", "every", "-1", "0", "100000", "100001", ""},
     {"curriculum", "initial", "0", "1e-9", "1", "1.001", ""},
     {"curriculum", "final", "0", "1e-9", "1", "1.001", ""},
@@ -131,7 +132,7 @@ TEST(help_has_a_line_for_every_key)
     fclose(out);
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    ASSERT_EQ(1 + 15 + 9 + 53, lines); /* heading, keys of the file, sections, keys in them */
+    ASSERT_EQ(1 + 15 + 10 + 54, lines); /* heading, keys of the file, sections, keys in them */
     for (size_t i = 0; i < RANGES; i++) {
         char path[64];
         snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",

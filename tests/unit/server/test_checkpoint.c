@@ -10,9 +10,12 @@ static const struct drive plain = {.seed = 1, .want_max = 4};
 #define ADAM_JOB ", \"optimizer\": {\"name\": \"adamw\", \"schedule\": \"step\", \"clip\": 0.5}"
 #define FSAM_JOB ADAM_JOB ", \"sam\": {\"name\": \"fsam\"}"
 #define BEST_JOB SWEEP_JOB ", \"validation\": {\"share\": 0.25}, \"keep\": \"best\""
-static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB,      ADAM_JOB,
-                                   SWEEP_JOB, FORGETTING_JOB, FSAM_JOB};
-static const char *const middles[] = {"relu", "relu", "relu", "batchnorm", "relu", "batchnorm"};
+#define AVERAGE ", \"average\": {\"from\": 0.5}"
+#define AVERAGE_JOB SWEEP_JOB AVERAGE
+static const char *const jobs[] = {SWEEP_JOB,      TRAIN_JOB, ADAM_JOB,    SWEEP_JOB,
+                                   FORGETTING_JOB, FSAM_JOB,  AVERAGE_JOB, FSAM_JOB AVERAGE};
+static const char *const middles[] = {"relu", "relu",      "relu", "batchnorm",
+                                      "relu", "batchnorm", "relu", "batchnorm"};
 
 static struct checkpoint_shape shape_of(const struct fixture *f)
 {
@@ -103,6 +106,8 @@ TEST(the_file_names_the_vectors_of_the_optimizer)
         {ADAM_JOB, {"m", "v"}, "velocity"},
         {ADAM_JOB, {"m", "v"}, "ascent_mean"},
         {FSAM_JOB, {"v", "ascent_mean"}, "velocity"},
+        {FSAM_JOB AVERAGE, {"average", "ascent_mean"}, "velocity"},
+        {AVERAGE_JOB, {"velocity", "average"}, "ascent_mean"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
