@@ -429,7 +429,7 @@ int checkpoint_read_model(const char *path, const struct checkpoint_shape *shape
 {
     const size_t whole = shape->floats * sizeof(float);
     struct safetensors st = {0};
-    const struct tensor *t;
+    const struct tensor *t = NULL;
     int rc, part = PART_THETA;
 
     if (offset > whole || bytes > whole - offset)

@@ -51,4 +51,66 @@ static inline void assert_refused(const char *keys, const char *sentence)
     ASSERT_EQ(77, spec.epochs);
 }
 
+static inline void assert_same_names(const struct names *a, const struct names *b)
+{
+    ASSERT_EQ(a->count, b->count);
+    for (int i = 0; i < a->count; i++)
+        ASSERT_STR(a->at[i], b->at[i]);
+}
+
+static inline void assert_same(const struct jobspec *a, const struct jobspec *b)
+{
+    const struct optimizer_spec *x = &a->optimizer, *y = &b->optimizer;
+    const struct curriculum_spec *c = &a->curriculum, *d = &b->curriculum;
+
+    ASSERT_STR(a->name, b->name);
+    ASSERT_STR(a->dataset, b->dataset);
+    ASSERT(cJSON_Compare(a->model, b->model, true));
+    ASSERT(a->epochs == b->epochs && a->batch == b->batch && a->shard == b->shard);
+    ASSERT(a->seed == b->seed && a->rho == b->rho && a->epsilon == b->epsilon);
+    ASSERT(x->lr == y->lr && x->momentum == y->momentum && x->nesterov == y->nesterov);
+    ASSERT(x->weight_decay == y->weight_decay && x->schedule == y->schedule);
+    ASSERT(x->warmup == y->warmup && x->kind == y->kind && a->attack == b->attack);
+    ASSERT(x->beta1 == y->beta1 && x->beta2 == y->beta2 && x->epsilon == y->epsilon);
+    ASSERT(x->clip == y->clip && x->gamma == y->gamma);
+    ASSERT_MEM(&x->milestones, &y->milestones, sizeof(x->milestones));
+    ASSERT(a->label_smoothing == b->label_smoothing && a->sam == b->sam);
+    ASSERT(a->mixup == b->mixup && a->average_from == b->average_from);
+    ASSERT(a->crop == b->crop && a->flip == b->flip);
+    ASSERT(a->sam_interval == b->sam_interval && a->sam_scope == b->sam_scope &&
+           a->alpha == b->alpha);
+    ASSERT(a->sam_alpha == b->sam_alpha && a->sam_lambda == b->sam_lambda);
+    ASSERT(a->sam_sigma == b->sam_sigma);
+    ASSERT(a->attack_steps == b->attack_steps && a->random_start == b->random_start);
+    ASSERT(a->score_source == b->score_source && a->score_every == b->score_every);
+    ASSERT(a->normaliser == b->normaliser && a->numerics == b->numerics);
+    ASSERT(c->measure == d->measure && c->order == d->order && c->mode == d->mode);
+    ASSERT(c->pacing == d->pacing && c->balance == d->balance && c->initial == d->initial);
+    ASSERT(c->final == d->final && c->full_at == d->full_at && c->warmup == d->warmup);
+    ASSERT(c->smoothing == d->smoothing && c->diversity == d->diversity);
+    ASSERT_EQ(c->scope, d->scope);
+    ASSERT(a->validation.share == b->validation.share);
+    ASSERT_EQ(a->keep, b->keep);
+    assert_same_names(&a->validation.domains, &b->validation.domains);
+    assert_same_names(&a->train_domains, &b->train_domains);
+    assert_same_names(&a->test_domains, &b->test_domains);
+    ASSERT_MEM(&a->flatness, &b->flatness, sizeof(a->flatness));
+}
+
+/* Writes the spec and reads it again; the text is freed by the caller. */
+static inline char *assert_round_trip(const struct jobspec *spec)
+{
+    struct errbuf why = {0};
+    struct jobspec again;
+    cJSON *json = jobspec_json(spec);
+    char *text = cJSON_Print(json);
+
+    ASSERT(text);
+    ASSERT_OK(parse(text, &again, &why), why);
+    assert_same(spec, &again);
+    jobspec_done(&again);
+    cJSON_Delete(json);
+    return text;
+}
+
 #endif

@@ -1,9 +1,6 @@
-#include <dirent.h>
 #include <stdlib.h>
 
 #include "tests/unit/common/jobspec_made.h"
-
-#define EXAMPLES "deploy/examples" /* tests run in the root of the tree */
 
 TEST(defaults_are_those_of_the_paper_recipe)
 {
@@ -409,68 +406,6 @@ TEST(a_short_job_gets_a_default_curriculum_that_fits)
     }
 }
 
-static void assert_same_names(const struct names *a, const struct names *b)
-{
-    ASSERT_EQ(a->count, b->count);
-    for (int i = 0; i < a->count; i++)
-        ASSERT_STR(a->at[i], b->at[i]);
-}
-
-static void assert_same(const struct jobspec *a, const struct jobspec *b)
-{
-    const struct optimizer_spec *x = &a->optimizer, *y = &b->optimizer;
-    const struct curriculum_spec *c = &a->curriculum, *d = &b->curriculum;
-
-    ASSERT_STR(a->name, b->name);
-    ASSERT_STR(a->dataset, b->dataset);
-    ASSERT(cJSON_Compare(a->model, b->model, true));
-    ASSERT(a->epochs == b->epochs && a->batch == b->batch && a->shard == b->shard);
-    ASSERT(a->seed == b->seed && a->rho == b->rho && a->epsilon == b->epsilon);
-    ASSERT(x->lr == y->lr && x->momentum == y->momentum && x->nesterov == y->nesterov);
-    ASSERT(x->weight_decay == y->weight_decay && x->schedule == y->schedule);
-    ASSERT(x->warmup == y->warmup && x->kind == y->kind && a->attack == b->attack);
-    ASSERT(x->beta1 == y->beta1 && x->beta2 == y->beta2 && x->epsilon == y->epsilon);
-    ASSERT(x->clip == y->clip && x->gamma == y->gamma);
-    ASSERT_MEM(&x->milestones, &y->milestones, sizeof(x->milestones));
-    ASSERT(a->label_smoothing == b->label_smoothing && a->sam == b->sam);
-    ASSERT(a->mixup == b->mixup && a->average_from == b->average_from);
-    ASSERT(a->crop == b->crop && a->flip == b->flip);
-    ASSERT(a->sam_interval == b->sam_interval && a->sam_scope == b->sam_scope &&
-           a->alpha == b->alpha);
-    ASSERT(a->sam_alpha == b->sam_alpha && a->sam_lambda == b->sam_lambda);
-    ASSERT(a->sam_sigma == b->sam_sigma);
-    ASSERT(a->attack_steps == b->attack_steps && a->random_start == b->random_start);
-    ASSERT(a->score_source == b->score_source && a->score_every == b->score_every);
-    ASSERT(a->normaliser == b->normaliser && a->numerics == b->numerics);
-    ASSERT(c->measure == d->measure && c->order == d->order && c->mode == d->mode);
-    ASSERT(c->pacing == d->pacing && c->balance == d->balance && c->initial == d->initial);
-    ASSERT(c->final == d->final && c->full_at == d->full_at && c->warmup == d->warmup);
-    ASSERT(c->smoothing == d->smoothing && c->diversity == d->diversity);
-    ASSERT_EQ(c->scope, d->scope);
-    ASSERT(a->validation.share == b->validation.share);
-    ASSERT_EQ(a->keep, b->keep);
-    assert_same_names(&a->validation.domains, &b->validation.domains);
-    assert_same_names(&a->train_domains, &b->train_domains);
-    assert_same_names(&a->test_domains, &b->test_domains);
-    ASSERT_MEM(&a->flatness, &b->flatness, sizeof(a->flatness));
-}
-
-/* Writes the spec and reads it again; the text is freed by the caller. */
-static char *assert_round_trip(const struct jobspec *spec)
-{
-    struct errbuf why = {0};
-    struct jobspec again;
-    cJSON *json = jobspec_json(spec);
-    char *text = cJSON_Print(json);
-
-    ASSERT(text);
-    ASSERT_OK(parse(text, &again, &why), why);
-    assert_same(spec, &again);
-    jobspec_done(&again);
-    cJSON_Delete(json);
-    return text;
-}
-
 TEST(what_is_written_reads_back_as_the_same_job)
 {
     static const char *const jobs[] = {
@@ -536,66 +471,4 @@ TEST(an_epoch_has_whole_batches_only)
     ASSERT_EQ(1, jobspec_epoch_steps(&s, 128));
     ASSERT_EQ(0, jobspec_epoch_steps(&s, 127));
     jobspec_done(&s);
-}
-
-TEST(every_example_is_a_good_job)
-{
-    DIR *dir = opendir(EXAMPLES);
-    const struct dirent *entry;
-    int count = 0;
-
-    ASSERT(dir);
-    while ((entry = readdir(dir))) {
-        struct errbuf why = {0};
-        struct jobspec s;
-        cJSON *json;
-        char path[512];
-        if (!strstr(entry->d_name, ".json"))
-            continue;
-        snprintf(path, sizeof(path), "%s/%s", EXAMPLES, entry->d_name);
-        ASSERT_OK(field_parse_file(path, JSON_REQUEST_BYTES_MAX, &json, &why), why);
-        if (jobspec_parse(json, &s, &why) != 0)
-            FAIL("%s: %s", path, why.text);
-        cJSON_free(assert_round_trip(&s));
-        /* A job is called as its file, so that a list of jobs tells which one it was. */
-        ASSERT_EQ(strlen(entry->d_name) - strlen(".json"), strlen(s.name));
-        ASSERT(strncmp(entry->d_name, s.name, strlen(s.name)) == 0);
-        jobspec_done(&s);
-        cJSON_Delete(json);
-        count++;
-    }
-    closedir(dir);
-    ASSERT(count >= 5);
-}
-
-static struct jobspec example(const char *name)
-{
-    struct errbuf why = {0};
-    struct jobspec spec;
-    char path[512];
-    cJSON *json;
-
-    snprintf(path, sizeof(path), EXAMPLES "/%s.json", name);
-    ASSERT_OK(field_parse_file(path, JSON_REQUEST_BYTES_MAX, &json, &why), why);
-    ASSERT_OK(jobspec_parse(json, &spec, &why), why);
-    cJSON_Delete(json);
-    return spec;
-}
-
-TEST(the_none_controls_differ_from_their_jobs_in_the_measure_only)
-{
-    static const char *const jobs[] = {"fashion-lenet", "cifar10-resnet20"};
-
-    for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
-        char name[64];
-        snprintf(name, sizeof(name), "%s-none", jobs[i]);
-        struct jobspec job = example(jobs[i]), control = example(name);
-        ASSERT_EQ(MEASURE_ADM, job.curriculum.measure);
-        ASSERT_EQ(MEASURE_NONE, control.curriculum.measure);
-        control.curriculum.measure = job.curriculum.measure;
-        memcpy(control.name, job.name, sizeof(job.name));
-        assert_same(&job, &control);
-        jobspec_done(&control);
-        jobspec_done(&job);
-    }
 }

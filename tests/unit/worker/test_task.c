@@ -23,11 +23,12 @@ static int read_task(const char *kind, int phase, struct task *ret, struct errbu
 
 TEST(a_task_is_of_the_kind_that_its_phase_has)
 {
-    static const char *const kinds[] = {"train", "score", "test"};
+    static const char *const kinds[] = {"train", "score", "test", "flatness"};
     static const char *const of_phase[PHASES] = {
-        [PHASE_TRAIN] = "train",     [PHASE_ASCENT] = "train", [PHASE_DESCENT] = "train",
-        [PHASE_SWEEP] = "score",     [PHASE_TEST] = "test",    [PHASE_VALIDATION] = "score",
-        [PHASE_HELD_TEST] = "score",
+        [PHASE_TRAIN] = "train",     [PHASE_ASCENT] = "train",   [PHASE_DESCENT] = "train",
+        [PHASE_SWEEP] = "score",     [PHASE_TEST] = "test",      [PHASE_VALIDATION] = "score",
+        [PHASE_HELD_TEST] = "score", [PHASE_SLOPE] = "flatness", [PHASE_PRODUCT] = "flatness",
+        [PHASE_LOSS] = "flatness",
     };
 
     for (int phase = 0; phase < PHASES; phase++)
