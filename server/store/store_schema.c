@@ -12,131 +12,43 @@
 #define STATE_ID 0x53545053      /* "STPS" */
 #define DIFFICULTY_ID 0x41444d31 /* "ADM1" */
 
-static int state_migrate_1(struct db *db, struct errbuf *why)
-{
-    return db_exec(db, sql_state_1, why);
-}
-
-static int state_migrate_2(struct db *db, struct errbuf *why)
-{
-    return db_exec(db, sql_state_2, why);
-}
-
-static int state_migrate_3(struct db *db, struct errbuf *why)
-{
-    return db_exec(db, sql_state_3, why);
-}
-
-static int state_migrate_4(struct db *db, struct errbuf *why)
-{
-    return db_exec(db, sql_state_4, why);
-}
-
-static int state_migrate_5(struct db *db, struct errbuf *why)
-{
-    return db_exec(db, sql_state_5, why);
-}
-
-static int difficulty_migrate_1(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_1, why);
-
-    if (rc == 0)
-        rc = db_exec(db, sql_difficulty_1_views, why);
-    return rc == 0 ? meta_write(db, why) : rc;
-}
-
-static int difficulty_migrate_2(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_2, why);
-
-    return rc == 0 ? meta_write(db, why) : rc;
-}
-
-static int difficulty_migrate_3(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_3, why);
-
-    /* The table is rewritten whole: rows of removed columns would otherwise stay. */
-    if (rc == 0)
-        rc = db_exec(db, "DELETE FROM meta", why);
-    return rc == 0 ? meta_write(db, why) : rc;
-}
-
-static int difficulty_migrate_4(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_4, why);
-
-    return rc == 0 ? meta_write(db, why) : rc;
-}
-
-static int difficulty_migrate_5(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_5, why);
-
-    return rc == 0 ? meta_write(db, why) : rc;
-}
-
-static int difficulty_migrate_6(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_6, why);
-
-    return rc == 0 ? meta_write(db, why) : rc;
-}
-
-static int difficulty_migrate_7(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_7, why);
-
-    return rc == 0 ? meta_write(db, why) : rc;
-}
-
-static int difficulty_migrate_8(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_8, why);
-
-    return rc == 0 ? meta_write(db, why) : rc;
-}
-
-static int difficulty_migrate_9(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_9, why);
-
-    return rc == 0 ? meta_write(db, why) : rc;
-}
-
-static int difficulty_migrate_10(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_10, why);
-
-    return rc == 0 ? meta_write(db, why) : rc;
-}
-
-static int difficulty_migrate_11(struct db *db, struct errbuf *why)
-{
-    int rc = db_exec(db, sql_difficulty_11, why);
-
-    return rc == 0 ? meta_write(db, why) : rc;
-}
+/* Each step is executed in a transaction of its own: sql, then what is beside it. */
+struct migration {
+    const char *sql, *then; /* then: NULL: nothing */
+};
 
 struct schema {
     const char *name;
     mode_t mode;
     int64_t application_id;
-    int (*const *migrations)(struct db *db, struct errbuf *why);
-    int64_t version;        /* number of migrations */
+    const struct migration *migrations;
+    int64_t version; /* number of migrations */
+    /* In the last one's transaction: what describes the file as it is then. NULL: nothing. */
+    int (*describe)(struct db *db, struct errbuf *why);
     const char *before_all; /* of a new file only */
     const char *pragmas;    /* of each connection */
     bool check_pages;       /* all of it, at each start */
     bool keep_log;          /* the -wal and -shm files stay when the file is closed */
 };
 
-static int (*const state_migrations[])(struct db *, struct errbuf *) = {
-    state_migrate_1, state_migrate_2, state_migrate_3, state_migrate_4, state_migrate_5};
-static int (*const difficulty_migrations[])(struct db *, struct errbuf *) = {
-    difficulty_migrate_1, difficulty_migrate_2,  difficulty_migrate_3, difficulty_migrate_4,
-    difficulty_migrate_5, difficulty_migrate_6,  difficulty_migrate_7, difficulty_migrate_8,
-    difficulty_migrate_9, difficulty_migrate_10, difficulty_migrate_11};
+static const struct migration state_migrations[] = {
+    {sql_state_1, NULL}, {sql_state_2, NULL}, {sql_state_3, NULL},
+    {sql_state_4, NULL}, {sql_state_5, NULL},
+};
+static const struct migration difficulty_migrations[] = {
+    {sql_difficulty_1, sql_difficulty_1_views},
+    {sql_difficulty_2, NULL},
+    /* The table is rewritten whole: rows of removed columns would otherwise stay. */
+    {sql_difficulty_3, "DELETE FROM meta"},
+    {sql_difficulty_4, NULL},
+    {sql_difficulty_5, NULL},
+    {sql_difficulty_6, NULL},
+    {sql_difficulty_7, NULL},
+    {sql_difficulty_8, NULL},
+    {sql_difficulty_9, NULL},
+    {sql_difficulty_10, NULL},
+    {sql_difficulty_11, NULL},
+};
 
 static const struct schema state_schema = {
     .name = STATE_DB,
@@ -158,6 +70,7 @@ static const struct schema difficulty_schema = {
     .application_id = DIFFICULTY_ID,
     .migrations = difficulty_migrations,
     .version = sizeof(difficulty_migrations) / sizeof(difficulty_migrations[0]),
+    .describe = meta_write,
     /* Only a new file can be made able to shrink, and get pages so large that a fold needs a
      * quarter of the calls. */
     .before_all = "PRAGMA page_size=16384; PRAGMA auto_vacuum=INCREMENTAL;",
@@ -236,7 +149,11 @@ static int migrate(struct db *db, const struct schema *schema, int64_t version, 
         rc = db_begin(db, why);
         if (rc != 0)
             break;
-        rc = schema->migrations[v](db, why);
+        rc = db_exec(db, schema->migrations[v].sql, why);
+        if (rc == 0 && schema->migrations[v].then)
+            rc = db_exec(db, schema->migrations[v].then, why);
+        if (rc == 0 && schema->describe && v + 1 == schema->version)
+            rc = schema->describe(db, why);
         if (rc == 0)
             rc = db_exec(db, stamp, why);
         rc = db_end(db, rc, why);
