@@ -18,7 +18,8 @@
 
 /* What curves are asked for. */
 static const char *const curve_names[] = {"test_accuracy", "adv_accuracy", "validation_accuracy",
-                                          "sharpness",     "test_loss",    "train_loss"};
+                                          "sharpness",     "lambda1",      "trace",
+                                          "test_loss",     "train_loss"};
 #define CURVES (sizeof(curve_names) / sizeof(curve_names[0]))
 
 /* Everything on the page. */

@@ -11,32 +11,38 @@
 #include "server/core/spread.h"
 #include "server/query/query_internal.h"
 
+/* A measurement of flatness is a row of its own beside that of its epoch. */
+#define OF_FLATNESS(column)                                                                        \
+    "(SELECT f." column " FROM flatness f WHERE f.job_id = epoch.job_id AND f.epoch = "            \
+                        "epoch.epoch)"
+
 /* What is compared; a row here is all that a figure needs. */
 static const struct metric {
-    const char *name; /* in replies, and as a column of epoch */
+    const char *name, *sql; /* in replies; of a row of epoch */
     bool higher_is_better, by_ascent;
 } metrics[] = {
-    {"test_accuracy", true, false},       {"adv_accuracy", true, false},
-    {"validation_accuracy", true, false}, {"sharpness", false, true},
-    {"test_loss", false, false},
+    {"test_accuracy", "test_accuracy", true, false},
+    {"adv_accuracy", "adv_accuracy", true, false},
+    {"validation_accuracy", "validation_accuracy", true, false},
+    {"sharpness", "sharpness", false, true},
+    {"lambda1", OF_FLATNESS("lambda1"), false, false},
+    {"trace", OF_FLATNESS("trace"), false, false},
+    {"test_loss", "test_loss", false, false},
 };
 #define METRICS (sizeof(metrics) / sizeof(metrics[0]))
 
 /* What a curve may show. */
-const char *const query_curve_names[] = {"test_accuracy",
-                                         "adv_accuracy",
-                                         "validation_accuracy",
-                                         "sharpness",
-                                         "test_loss",
-                                         "train_loss",
-                                         NULL};
+const char *const query_curve_names[] = {"test_accuracy", "adv_accuracy", "validation_accuracy",
+                                         "sharpness",     "lambda1",      "trace",
+                                         "test_loss",     "train_loss",   NULL};
 
-static bool is_by_ascent(const char *name)
+/* Of what curves show; what is not compared is a column of epoch. */
+static struct metric metric_of(const char *name)
 {
     for (size_t m = 0; m < METRICS; m++)
         if (strcmp(metrics[m].name, name) == 0)
-            return metrics[m].by_ascent;
-    return false;
+            return metrics[m];
+    return (struct metric){.name = name, .sql = name};
 }
 
 /* Of one job; NAN: none. */
@@ -57,14 +63,14 @@ static double figure(sqlite3_stmt *stmt, int column, bool by_ascent)
 static int read_figures(struct query *q, const struct study_job *j, struct figures *ret,
                         struct errbuf *why)
 {
-    char sql[512] = "SELECT (SELECT max(l.epoch) + 1 FROM epoch l WHERE l.job_id = ?1"
-                    " AND l.state = 'committed')";
+    char sql[1024] = "SELECT (SELECT max(l.epoch) + 1 FROM epoch l WHERE l.job_id = ?1"
+                     " AND l.state = 'committed')";
     sqlite3_stmt *stmt;
     bool all = false;
 
     for (size_t m = 0, used; m < METRICS; m++) {
         used = strlen(sql);
-        snprintf(sql + used, sizeof(sql) - used, ", %s", metrics[m].name);
+        snprintf(sql + used, sizeof(sql) - used, ", %s", metrics[m].sql);
     }
     size_t used = strlen(sql);
     snprintf(sql + used, sizeof(sql) - used,
@@ -260,7 +266,8 @@ struct curve {
 static int read_curve(struct query *q, const struct study *s, int first, int last, int by,
                       struct curve *c, struct errbuf *why)
 {
-    char sql[160];
+    const struct metric metric = metric_of(query_curve_names[by]);
+    char sql[320];
     sqlite3_stmt *stmt;
     int rc = 0;
 
@@ -281,7 +288,7 @@ static int read_curve(struct query *q, const struct study *s, int first, int las
         c->at[i] = NAN;
     snprintf(sql, sizeof(sql),
              "SELECT epoch, %s FROM epoch WHERE job_id = ?1 AND state = 'committed' AND epoch < ?2",
-             query_curve_names[by]);
+             metric.sql);
     for (int i = first; rc == 0 && i < last; i++) {
         rc = db_query(&q->difficulty, sql, DB_ARGS(DB_I(s->jobs[i].job), DB_I(c->epochs)), &stmt,
                       why);
@@ -289,7 +296,7 @@ static int read_curve(struct query *q, const struct study *s, int first, int las
             break;
         while ((rc = db_step(&q->difficulty, stmt, why)) > 0)
             c->at[sqlite3_column_int64(stmt, 0) * c->jobs + i - first] =
-                figure(stmt, 1, is_by_ascent(query_curve_names[by]));
+                figure(stmt, 1, metric.by_ascent);
         sqlite3_finalize(stmt);
     }
     return rc;

@@ -17,6 +17,8 @@ const FIGURES = {
   adv_accuracy: ["accuracy under attack", true],
   validation_accuracy: ["validation accuracy", true],
   sharpness: ["sharpness", false],
+  lambda1: ["largest eigenvalue of the Hessian", false],
+  trace: ["trace of the Hessian", false],
   test_loss: ["test loss", false],
   train_loss: ["train loss", false],
 };
