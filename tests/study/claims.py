@@ -7,6 +7,8 @@ from parts import ADM, CONTROL, RIVAL_CURRICULA, RIVAL_FLATNESS
 # Student's t, two-sided 95 %, by degrees of freedom; beyond the list the next smaller entry.
 T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228, 11: 2.201,
        12: 2.179, 14: 2.145, 16: 2.120, 18: 2.101, 20: 2.086, 24: 2.064, 30: 2.042, 40: 2.021, 60: 2.000, 120: 1.980}
+COLUMNS = [("test_accuracy", "test accuracy", 100), ("adv_accuracy", "adversarial", 100), ("sharpness", "sharpness", 1),
+           ("lambda1", "largest eigenvalue", 1), ("trace", "trace", 1)]
 FAMILIES = {"classification": "image classification", "fine-grained": "fine-grained recognition", "domains": "domain generalization"}
 
 
@@ -117,11 +119,11 @@ def table(part):
     datasets = list(dict.fromkeys(row["dataset"] for row in shown["rows"]))
     lines = []
     for dataset in datasets:
-        lines += ["", f"*{dataset}*", "", "| arm | test accuracy | adversarial | sharpness | difference to sam | |", "|---|---:|---:|---:|---:|---|"]
-        for row in shown["rows"]:
-            if row["dataset"] == dataset:
-                lines.append("| " + " | ".join([row["arm"], *(spread(row, m, t) for m, t in (("test_accuracy", 100), ("adv_accuracy", 100), ("sharpness", 1))),
-                                                *against(row)]) + " |")
+        rows = [row for row in shown["rows"] if row["dataset"] == dataset]
+        columns = [c for c in COLUMNS if any("mean" in row["metrics"].get(c[0], {}) for row in rows)]
+        lines += ["", f"*{dataset}*", "", "| arm | " + " | ".join(c[1] for c in columns) + " | difference to sam | |",
+                  "|---|" + "---:|" * len(columns) + "---:|---|"]
+        lines += ["| " + " | ".join([row["arm"], *(spread(row, m, times) for m, _, times in columns), *against(row)]) + " |" for row in rows]
     return lines
 
 

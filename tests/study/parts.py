@@ -114,6 +114,9 @@ def pacs(world, data, size):
     return ["pacs"]
 
 
+# At the first and the last epoch; the samples are drawn by the seed, so those of arms that are compared are the same.
+FLATNESS_MEASURED = {"flatness": {"every": 1000, "samples": 256, "probes": 4, "iterations": 12}}
+
 DOMAINS = ["art_painting", "cartoon", "photo", "sketch"]
 
 # --- parts ---
@@ -132,12 +135,12 @@ def study(spec, grid, arms=None):
     return {**spec, "arms": arms, "control": CONTROL, "grid": grid}
 
 
-def of_fashion(samples, test, epochs, flips, arms=None):
-    return lambda world, data: study(job("lenet", epochs), {"dataset": fashion(world, data, samples, test, flips)}, arms)
+def of_fashion(samples, test, epochs, flips, arms=None, **more):
+    return lambda world, data: study(job("lenet", epochs, **more), {"dataset": fashion(world, data, samples, test, flips)}, arms)
 
 
-def of_cifar(samples, test, epochs, noisy):
-    return lambda world, data: study(job(network(16), epochs, augment={"crop": 4, "flip": True}),
+def of_cifar(samples, test, epochs, noisy, **more):
+    return lambda world, data: study(job(network(16), epochs, augment={"crop": 4, "flip": True}, **more),
                                      {"dataset": cifar10(world, data, samples, test, noisy)})
 
 
@@ -158,12 +161,13 @@ FINALS = {"sam": NONE, **{f"sam {measure} final {final}": {"curriculum.measure":
 
 PARTS = {
     "fashion": Part("classification", "Fashion-MNIST, 5 000 pictures: clean, 20 % and 40 % flipped labels",
-                    of_fashion(5000, 10000, 15, (0, 0.2, 0.4)), of_fashion(1000, 1000, 3, (0, 0.2), FEW), "fashion-5000-flip20"),
+                    of_fashion(5000, 10000, 15, (0, 0.2, 0.4), **FLATNESS_MEASURED),
+                    of_fashion(1000, 1000, 3, (0, 0.2), FEW, **FLATNESS_MEASURED), "fashion-5000-flip20"),
     "fashion60": Part("classification", "Fashion-MNIST, all 60 000 pictures",
                       of_fashion(60000, 10000, 4, (0,)), None, "fashion-60000"),
     "finals": Part("final", "How much of the training set to end with: Fashion-MNIST, 5 000 pictures",
                    of_fashion(5000, 10000, 15, (0, 0.2, 0.4), FINALS), None),
-    "cifar10": Part("classification", "CIFAR-10, 10 000 pictures", of_cifar(10000, 5000, 12, False), None, "cifar10"),
+    "cifar10": Part("classification", "CIFAR-10, 10 000 pictures", of_cifar(10000, 5000, 12, False, **FLATNESS_MEASURED), None, "cifar10"),
     "cifar10n": Part("classification", "CIFAR-10N (random_label1), 10 000 pictures", of_cifar(10000, 5000, 12, True), None, "cifar10n"),
     "flowers": Part("fine-grained", "17 flowers, 48 x 48", of_flowers(48, 40), of_flowers(24, 3, FEW), "flowers17"),
     "pacs-1": Part("domains", "PACS, 32 x 32: art_painting or cartoon left out", of_pacs(32, 8, DOMAINS[:2]),
