@@ -292,6 +292,38 @@ static void print_samples(const cJSON *json)
     print_line("samples", text);
 }
 
+/* Of which study it is, and what there. */
+static void print_study(const cJSON *json)
+{
+    const cJSON *place = cJSON_GetObjectItemCaseSensitive(json, "study");
+    int64_t seed;
+
+    if (place && reply_i64(place, "seed", &seed))
+        print_text(LABEL "%s, arm %s, dataset %s, seed %lld", "study", reply_text(place, "study"),
+                   reply_text(place, "arm"), reply_text(place, "dataset"), (long long)seed);
+}
+
+/* The newest that was measured; steppe flatness has all of it. */
+static void print_flatness(const cJSON *json)
+{
+    const cJSON *row = cJSON_GetObjectItemCaseSensitive(json, "flatness");
+    const cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(row, "values"), 0);
+    char text[160];
+    double trace, error;
+    int64_t epoch;
+    int used = 0;
+
+    if (!row || !reply_i64(row, "epoch", &epoch) || !reply_f64(row, "trace", &trace))
+        return;
+    if (cJSON_IsNumber(first))
+        used = snprintf(text, sizeof(text), "lambda1 %.4g, ", first->valuedouble);
+    used += snprintf(text + used, sizeof(text) - (size_t)used, "trace %.4g", trace);
+    if (reply_f64(row, "trace_error", &error))
+        used += snprintf(text + used, sizeof(text) - (size_t)used, " ± %.2g", error);
+    snprintf(text + used, sizeof(text) - (size_t)used, " after epoch %lld", (long long)epoch);
+    print_line("flatness", text);
+}
+
 /* A text of the reply, made safe to stand between our own escapes; freed by the caller. */
 static char *shown_text(const cJSON *obj, const char *name)
 {
@@ -323,11 +355,13 @@ static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *wh
     free(state);
     print_line("waiting", reply_text(row, "waiting"));
     print_line("reason", reply_text(row, "reason"));
+    print_study(json);
     print_notes(cJSON_GetObjectItemCaseSensitive(json, "notes"));
     print_progress(row);
     print_times(row);
     print_samples(json);
     print_best(json, spec);
+    print_flatness(json);
     print_class(json, spec);
     print_line("model hash", reply_text(json, "model_sha256"));
     print_parameters(spec);

@@ -154,10 +154,10 @@ bool study_has_uuid(const struct study *s, const char *uuid)
     return false;
 }
 
-bool study_has_job(const struct study *s, int64_t job)
+const struct study_job *study_by_job(const struct study *s, int64_t job)
 {
     for (int i = 0; i < s->job_count; i++)
         if (s->jobs[i].job == job)
-            return true;
-    return false;
+            return &s->jobs[i];
+    return NULL;
 }

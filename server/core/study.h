@@ -55,6 +55,7 @@ struct study_job *study_add(struct study *s, int arm, int data, uint64_t seed,
 void study_order(const struct study *s, int *ret);
 void study_add_uuid(struct study *s, const char *uuid);
 bool study_has_uuid(const struct study *s, const char *uuid);
-bool study_has_job(const struct study *s, int64_t job);
+/* What the job is in the study; NULL: it is none of it. */
+const struct study_job *study_by_job(const struct study *s, int64_t job);
 
 #endif

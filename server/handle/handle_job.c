@@ -90,14 +90,15 @@ void handle_job_list(struct request *rq)
 
 struct show {
     int64_t job, from;
-    bool best; /* its model is that of the best epoch */
+    bool best;     /* its model is that of the best epoch */
+    bool flatness; /* it measures it */
     cJSON *notes;
 };
 
 static void show_work(struct op *op)
 {
     struct show *show = op->arg;
-    cJSON *test = NULL;
+    cJSON *test = NULL, *flatness = NULL;
 
     op->rc = query_notes(op->service->query, show->job, &show->notes, &op->why);
     if (op->rc == 0)
@@ -108,6 +109,10 @@ static void show_work(struct op *op)
         cJSON_AddItemToObject(op->out, "test", test);
     else
         cJSON_Delete(test);
+    if (op->rc == 0 && show->flatness)
+        op->rc = query_flatness_newest(op->service->query, show->job, &flatness, &op->why);
+    if (flatness)
+        cJSON_AddItemToObject(op->out, "flatness", flatness);
 }
 
 /* How many samples the job trains on and holds out; nothing when it holds none out. */
@@ -141,6 +146,9 @@ static void show_done(struct op *op)
     }
     cJSON *out = cJSON_CreateObject();
     cJSON_AddItemToObject(out, "job", jobs_row(s->jobs, job));
+    cJSON *place = studies_place(s->studies, job->rec.job);
+    if (place)
+        cJSON_AddItemToObject(out, "study", place);
     cJSON_AddItemToObject(out, "spec", jobspec_json(&job->spec));
     cJSON_AddItemToObject(out, "notes", notes);
     if (job->data) {
@@ -177,7 +185,8 @@ void handle_job_show(struct request *rq)
         return;
     }
     struct show *show = xmalloc(sizeof(*show));
-    *show = (struct show){job->rec.job, from, job->spec.keep == KEEP_BEST, NULL};
+    *show = (struct show){job->rec.job, from, job->spec.keep == KEEP_BEST,
+                          job->spec.flatness.every > 0, NULL};
     op_run(
         rq->service->net->query_lane,
         (struct op){

@@ -86,7 +86,7 @@ struct study *studies_by_uuid(const struct studies *studies, const char *uuid)
 struct study *studies_of_job(const struct studies *studies, int64_t job)
 {
     for (int i = 0; i < studies->count; i++)
-        if (study_has_job(studies->list[i], job))
+        if (study_by_job(studies->list[i], job))
             return studies->list[i];
     return NULL;
 }
@@ -206,6 +206,21 @@ cJSON *studies_row(const struct studies *studies, const struct study *study)
         cJSON_AddTrueToObject(row, "halving");
     cJSON_AddNumberToObject(row, "created_unix_ms", (double)study->created_unix_ms);
     return row;
+}
+
+cJSON *studies_place(const struct studies *studies, int64_t job)
+{
+    const struct study *study = studies_of_job(studies, job);
+
+    if (!study)
+        return NULL;
+    const struct study_job *j = study_by_job(study, job);
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddStringToObject(out, "study", study->name);
+    cJSON_AddStringToObject(out, "arm", study->arms[j->arm]);
+    cJSON_AddStringToObject(out, "dataset", study->data[j->data]);
+    cJSON_AddNumberToObject(out, "seed", (double)j->seed);
+    return out;
 }
 
 struct study *studies_look(const struct studies *studies, const struct study *study)

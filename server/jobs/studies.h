@@ -45,6 +45,8 @@ bool studies_job_waits(struct studies *studies, const struct job *job);
 
 /* A study row of PROTOCOL.md. */
 cJSON *studies_row(const struct studies *studies, const struct study *study);
+/* {study, arm, dataset, seed} of a job; NULL: it is of no study. */
+cJSON *studies_place(const struct studies *studies, int64_t job);
 /* A copy for a lane, with the states of the jobs. */
 struct study *studies_look(const struct studies *studies, const struct study *study);
 

@@ -72,16 +72,17 @@ static cJSON *row_of(sqlite3_stmt *stmt)
     return row;
 }
 
+#define SELECT_ROW                                                                                 \
+    "SELECT epoch, n_samples, loss, gradient_norm, n_products, trace, trace_error, n_probes,"      \
+    " sharpness, rho, lambda1, lambda2, lambda3, lambda4, lambda5, residual1, residual2,"          \
+    " residual3, residual4, residual5 FROM v_flatness WHERE job = ?1"
+
 static int add_rows(struct query *q, const struct flatness_args *a, cJSON *out, struct errbuf *why)
 {
     cJSON *rows = cJSON_AddArrayToObject(out, "rows");
     sqlite3_stmt *stmt;
     int64_t count = 0;
-    int rc = db_query(&q->difficulty,
-                      "SELECT epoch, n_samples, loss, gradient_norm, n_products, trace,"
-                      " trace_error, n_probes, sharpness, rho, lambda1, lambda2, lambda3, lambda4,"
-                      " lambda5, residual1, residual2, residual3, residual4, residual5"
-                      " FROM v_flatness WHERE job = ?1 AND epoch >= ?2 ORDER BY epoch LIMIT ?3",
+    int rc = db_query(&q->difficulty, SELECT_ROW " AND epoch >= ?2 ORDER BY epoch LIMIT ?3",
                       DB_ARGS(DB_I(a->job), DB_I(a->from), DB_I(a->limit + 1)), &stmt, why);
 
     if (rc != 0)
@@ -109,4 +110,22 @@ int query_flatness(struct query *q, const struct flatness_args *a, cJSON **ret, 
     if (rc == 0)
         rc = add_rows(q, a, out, why);
     return query_end(&q->difficulty, rc, out, ret);
+}
+
+int query_flatness_newest(struct query *q, int64_t job, cJSON **ret, struct errbuf *why)
+{
+    cJSON *out = NULL;
+    sqlite3_stmt *stmt;
+    int rc = query_begin(q, &q->difficulty, true, why);
+
+    if (rc == 0)
+        rc = db_query(&q->difficulty, SELECT_ROW " ORDER BY epoch DESC LIMIT 1", DB_ARGS(DB_I(job)),
+                      &stmt, why);
+    if (rc == 0) {
+        rc = db_step(&q->difficulty, stmt, why);
+        if (rc > 0)
+            out = row_of(stmt);
+        sqlite3_finalize(stmt);
+    }
+    return query_end(&q->difficulty, rc < 0 ? rc : 0, out, ret);
 }

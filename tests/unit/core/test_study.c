@@ -86,7 +86,7 @@ TEST(a_study_finds_its_jobs_by_arm_column_and_seed)
     ASSERT_EQ(4, study_find(s, sgd, a, 2)->job);
     ASSERT(!study_find(s, sam, a, 1));
     ASSERT_EQ(2, s->jobs[1].job); /* in order */
-    ASSERT(study_has_job(s, 4) && !study_has_job(s, 5));
+    ASSERT(study_by_job(s, 4)->seed == 2 && !study_by_job(s, 5));
     study_add_uuid(s, "cccccccc-1111-4111-8111-cccccccccccc");
     struct study *c = study_copy(s);
     study_free(s);
