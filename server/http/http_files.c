@@ -22,6 +22,7 @@ FILE_DATA(dom, "dom.js");
 FILE_DATA(charts, "charts.js");
 FILE_DATA(jobs, "jobs.js");
 FILE_DATA(job, "job.js");
+FILE_DATA(flatness, "flatness.js");
 FILE_DATA(samples, "samples.js");
 FILE_DATA(map, "map.js");
 FILE_DATA(compare, "compare.js");
@@ -40,6 +41,7 @@ static const struct http_file files[] = {
     {"/charts.js", JS, web_charts, web_charts_end},
     {"/jobs.js", JS, web_jobs, web_jobs_end},
     {"/job.js", JS, web_job, web_job_end},
+    {"/flatness.js", JS, web_flatness, web_flatness_end},
     {"/samples.js", JS, web_samples, web_samples_end},
     {"/map.js", JS, web_map, web_map_end},
     {"/compare.js", JS, web_compare, web_compare_end},

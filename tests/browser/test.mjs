@@ -22,6 +22,7 @@ const SPEC = { name: "browser", dataset: "g", model: "mlp", epochs: 4, batch: 32
 const DRAWN = {
   "#/": ".row",
   "#/job/1": ".chart .line",
+  "#/job/2": ".flatness .band",
   "#/studies": ".row",
   "#/study/trial": ".curves .band",
   "#/compare/1/2": ".chart .line",
@@ -232,8 +233,10 @@ async function keys_alone() {
   );
 }
 
+const FLATNESS = { every: 2, samples: 100, probes: 4, iterations: 10 };
+
 async function two_jobs() {
-  same("a second job", 2, submit({ ...SPEC, name: "control", curriculum: { measure: "random" } }));
+  same("a second job", 2, submit({ ...SPEC, name: "control", curriculum: { measure: "random" }, flatness: FLATNESS }));
   await page.goto(`${base}/#/compare/1/2`);
   await page.getByText("curriculum.measure").waitFor();
   ok(
@@ -248,6 +251,31 @@ async function two_jobs() {
   );
   await until(async () => (await page.locator(".chart").first().locator(".line").count()) === 2);
   same("both are in one picture", 2, await page.locator(".chart").first().locator(".line").count());
+}
+
+async function how_flat() {
+  await page.goto(`${base}/#/job/1`);
+  await page.locator(".card").first().waitFor();
+  ok("a job that did not measure its flatness has no such part", !(await page.locator(".flatness").isVisible()));
+  await page.goto(`${base}/#/job/2`);
+  const chart = (title) => page.locator(".flatness .chart", { hasText: title });
+  const { rows } = JSON.parse(steppe("flatness", "2", "--json"));
+  const last = rows.at(-1);
+  await until(async () => (await page.locator(".flatness .line").count()) === 10);
+  same("five eigenvalues, trace, sharpness and three lines", 10, await page.locator(".flatness .line").count());
+  same("over the epochs that measured", 3, (await chart("Largest").locator(".line").first().getAttribute("d")).split(/[ML]/).length - 1);
+  same("over all points of a line", 21, (await chart("eigenvector").locator(".line").getAttribute("d")).split(/[ML]/).length - 1);
+  const first = (await chart("Largest").locator(".key").first().innerText()).replaceAll("\n", " ");
+  ok("an eigenvalue with its residual", first.startsWith(`λ1 ${Number(last.values[0].toPrecision(4))} ± `), first);
+  const trace = await chart("Trace").locator("b").innerText();
+  same("the trace with its error", `${Number(last.trace.toPrecision(4))} ± ${Number(last.trace_error.toPrecision(2))}`, trace);
+  same("which is a band", 1, await chart("Trace").locator(".band").count());
+  const middle = await chart("eigenvector").locator("b").innerText();
+  same("the loss at the weights", Number(last.loss.toPrecision(4)), Number(middle));
+  await chart("eigenvector").locator("svg").focus();
+  await page.keyboard.press("Home");
+  same("from one end of the line", "t = -1", await chart("eigenvector").locator(".at").innerText());
+  ok("where the loss is another", (await chart("eigenvector").locator("b").innerText()) !== middle);
 }
 
 const MARKUP = "<img src=x onerror=alert(1)> & <b>bold</b>";
@@ -348,6 +376,10 @@ async function a_study_by_key() {
   await link.click();
   await page.waitForURL(new RegExp(`#/job/${number}$`));
   ok("and lead to their pages");
+  await page.getByText("Study trial: arm").waitFor();
+  await page.locator(".page-head").getByRole("link", { name: "trial" }).click();
+  await page.waitForURL(/#\/study\/trial$/);
+  ok("from where a link leads back to the study");
 }
 
 async function phone_and_dark() {
@@ -427,6 +459,7 @@ await run([
   pictures,
   keys_alone,
   two_jobs,
+  how_flat,
   a_study_trains,
   a_study_is_told,
   a_study_by_key,

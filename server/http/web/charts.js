@@ -30,10 +30,12 @@ export function watch(el, draw) {
 }
 
 // series: [{ name, colour: 1..5, dashed? }]; update() takes one array of [x, y] per series, or of [x, y, sd],
-// which has a band around its line. format(y, sd).
+// which has a band around its line. format(y, sd). axis: where x begins, what it is
+// called, and the x whose values are shown without a cursor (default: of the last point).
 export class LineChart {
-  constructor({ title, series, format, percent, zero, top, step, height = 190, note }) {
+  constructor({ title, series, format, percent, zero, top, step, height = 190, note, axis }) {
     Object.assign(this, { series, format, percent, zero, top, step, height });
+    this.axis = axis ?? { from: 0, text: (x) => `epoch ${x}` };
     this.data = series.map(() => []);
     this.cursor = null;
     this.at = h("span", { class: "at" });
@@ -84,12 +86,12 @@ export class LineChart {
 
   scale() {
     const ys = this.data.flat().flatMap(([, y, sd]) => (sd ? [y - sd, y + sd] : [y]));
-    let lo = this.zero ? 0 : Math.min(...ys);
-    let hi = this.top ?? Math.max(...ys);
+    let lo = Math.min(...(this.zero ? [0] : []), ...ys);
+    let hi = this.top ?? Math.max(...(this.zero ? [0] : []), ...ys);
     if (!this.zero && this.top !== undefined) lo = Math.min(lo, hi);
     if (hi === lo)
       [lo, hi] = this.zero ? [0, hi || 1] : [lo - 0.5 * Math.abs(lo || 1), hi + 0.5 * Math.abs(hi || 1)];
-    else if (!this.zero) lo -= 0.06 * (hi - lo);
+    else if (!this.zero || lo < 0) lo -= 0.06 * (hi - lo);
     if (this.top === undefined) hi += 0.06 * (hi - lo);
     return [lo, hi];
   }
@@ -109,9 +111,10 @@ export class LineChart {
       return;
     }
     const [lo, hi] = this.scale();
-    this.x = (v) => box.l + ((box.w - box.l - box.r) * v) / this.xMax;
+    const { from } = this.axis;
+    this.x = (v) => box.l + ((box.w - box.l - box.r) * (v - from)) / (this.xMax - from);
     this.y = (v) => box.h - box.b - ((box.h - box.t - box.b) * (v - lo)) / (hi - lo);
-    this.unx = (px) => ((px - box.l) / (box.w - box.l - box.r)) * this.xMax;
+    this.unx = (px) => from + ((px - box.l) / (box.w - box.l - box.r)) * (this.xMax - from);
     const parts = [];
     for (const v of ticks(lo, hi, 4)) {
       parts.push(s("line", { class: "grid", x1: box.l, x2: box.w - box.r, y1: this.y(v), y2: this.y(v) }));
@@ -125,7 +128,7 @@ export class LineChart {
         }),
       );
     }
-    for (const v of ticks(0, this.xMax, Math.min(this.xMax, width / 70)).filter(Number.isInteger))
+    for (const v of ticks(from, this.xMax, Math.min(this.xMax - from, width / 70)).filter(Number.isInteger))
       parts.push(
         s("text", { class: "tick", x: this.x(v), y: box.h - 5, "text-anchor": "middle", text: String(v) }),
       );
@@ -203,11 +206,12 @@ export class LineChart {
   }
 
   readout() {
+    const at = this.cursor ?? this.axis.rest;
     this.data.forEach((line, i) => {
-      const hit = this.cursor === null ? line.at(-1) : line.find(([x]) => x === this.cursor);
+      const hit = at === undefined ? line.at(-1) : line.find(([x]) => x === at);
       set(this.values[i], hit ? this.format(hit[1], hit[2]) : "–");
     });
-    set(this.at, this.cursor !== null ? `epoch ${this.cursor}` : "");
+    set(this.at, at === undefined ? "" : this.axis.text(at));
   }
 }
 

@@ -96,6 +96,23 @@ export function setPill(el, state) {
   set(el.lastChild, state);
 }
 
+// The head of the page of one thing: the way back to the `list` of its kind at `href`, its title with its
+// state, lines about it, and buttons.
+export function pageHead({ list, href, at, title, state, lines, tools }) {
+  return h(
+    "div",
+    { class: "page-head" },
+    h(
+      "div",
+      null,
+      h("p", { class: "crumb" }, h("a", { href, text: list }), ` / ${at}`),
+      h("div", { class: "title" }, title, state),
+      ...lines,
+    ),
+    tools,
+  );
+}
+
 // The head of a table: a row of titles.
 export function tableHead(titles) {
   return h("thead", null, h("tr", null, titles.map((t) => h("th", { scope: "col", text: t }))));

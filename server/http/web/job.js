@@ -8,6 +8,7 @@ import {
   empty,
   figure,
   h,
+  pageHead,
   panel,
   pill,
   plain,
@@ -18,6 +19,7 @@ import {
   show,
   trouble,
 } from "./dom.js";
+import { flatnessPanel } from "./flatness.js";
 import { LIVE, doing, meter } from "./jobs.js";
 import { classesPanel, mapPanel, testPanel } from "./map.js";
 import { samplesPanel } from "./samples.js";
@@ -231,11 +233,28 @@ function eventsPanel(number) {
   return { el, refresh };
 }
 
+// Which job of which study it is.
+function placeOf() {
+  const link = h("a");
+  const rest = h("span");
+  const el = h("p", { class: "what" }, "Study ", link, rest);
+  const update = (place) => {
+    show(el, Boolean(place));
+    if (!place) return;
+    set(link, place.study);
+    link.href = `#/study/${encodeURIComponent(place.study)}`;
+    set(rest, `: arm ${place.arm} on ${place.dataset}, seed ${place.seed}`);
+  };
+  show(el, false);
+  return { el, update };
+}
+
 export function jobPage(number) {
   const title = h("h1", { text: `Job ${number}` });
   const state = pill("queued");
   const line = h("p", { class: "lead" });
   const what = h("p", { class: "what" });
+  const place = placeOf();
   const verbs = controls(
     { type: "job", keys: { job: number }, what: `job ${number}`, stays: "its scores and model stay" },
     () => refresh().catch(() => {}),
@@ -243,6 +262,7 @@ export function jobPage(number) {
   const bar = meter({ state: "queued" });
   const facts = tiles();
   const lines = curves();
+  const flatness = flatnessPanel(number);
   const heat = heatPanel(number);
   const samples = samplesPanel(number);
   const map = mapPanel(number);
@@ -262,6 +282,7 @@ export function jobPage(number) {
     bar.el,
     facts.el,
     lines.el,
+    flatness.el,
     heat.el,
     samples.el,
     h("div", { class: "two" }, map.el, classes.el),
@@ -271,19 +292,7 @@ export function jobPage(number) {
   const el = h(
     "div",
     null,
-    h(
-      "div",
-      { class: "page-head" },
-      h(
-        "div",
-        null,
-        h("p", { class: "crumb" }, h("a", { href: "#/", text: "Jobs" }), ` / ${number}`),
-        h("div", { class: "title" }, title, state),
-        what,
-        line,
-      ),
-      verbs.el,
-    ),
+    pageHead({ list: "Jobs", href: "#/", at: number, title, state, lines: [what, place.el, line], tools: verbs.el }),
     body,
   );
   const epochs = [];
@@ -307,6 +316,7 @@ export function jobPage(number) {
       what,
       `${job.model} on ${job.dataset}, ${reply.spec.sam.rho > 0 ? `SAM ρ ${reply.spec.sam.rho}` : "SGD"}, curriculum by ${orderOf(reply.spec.curriculum.measure)}`,
     );
+    place.update(reply.study);
     set(line, doing(job));
     verbs.update(VERBS[job.state] ?? []);
     bar.update(job);
@@ -319,6 +329,7 @@ export function jobPage(number) {
       set(spec, JSON.stringify(reply.spec, null, 2));
       test.update(reply.test);
       for (const part of [
+        flatness.refresh(reply.flatness, job.epochs),
         heat.refresh(job.epochs),
         samples.refresh(epochs, job.dataset),
         map.refresh(epochs, job.dataset),

@@ -1,7 +1,7 @@
 // Studies: the list of them, and one: means over the seeds, differences to the control, curves, jobs.
 import { get } from "./api.js";
 import { LineChart } from "./charts.js";
-import { NONE, ago, empty, figure, h, panel, pill, plain, select, set, setPill, share, show, tableHead, trouble } from "./dom.js";
+import { NONE, ago, empty, figure, h, pageHead, panel, pill, plain, select, set, setPill, share, show, tableHead, trouble } from "./dom.js";
 import { Forest, domain } from "./forest.js";
 import { controls } from "./job.js";
 import { LIVE, meter } from "./jobs.js";
@@ -467,19 +467,7 @@ export function studyPage(name) {
   const el = h(
     "div",
     null,
-    h(
-      "div",
-      { class: "page-head" },
-      h(
-        "div",
-        null,
-        h("p", { class: "crumb" }, h("a", { href: "#/studies", text: "Studies" }), ` / ${name}`),
-        h("div", { class: "title" }, title, state),
-        what,
-        line,
-      ),
-      verbs.el,
-    ),
+    pageHead({ list: "Studies", href: "#/studies", at: name, title, state, lines: [what, line], tools: verbs.el }),
     body,
   );
   let reply = null;
