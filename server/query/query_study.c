@@ -14,7 +14,7 @@
 /* A measurement of flatness is a row of its own beside that of its epoch. */
 #define OF_FLATNESS(column)                                                                        \
     "(SELECT f." column " FROM flatness f WHERE f.job_id = epoch.job_id AND f.epoch = "            \
-                        "epoch.epoch)"
+    "epoch.epoch)"
 
 /* What is compared; a row here is all that a figure needs. */
 static const struct metric {
