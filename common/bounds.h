@@ -95,6 +95,14 @@
 #define PICTURE_SIDE_MAX 8192 /* before it is scaled down: 192 MiB of pixels, 67 megapixels */
 #define DATASET_BYTES_MAX (64ull << 30) /* a worker maps all of it */
 #define DATASETS_MAX 1000               /* in one list of a reply */
+/* Verdicts on the labels of a dataset. A row takes 100 bytes of state.db and a note: 100 MiB. */
+#define VERDICTS_MAX (1 << 20)
+#define VERDICT_NOTE_BYTES 200 /* a sentence, with the closing 0 */
+#define VERDICTS_PUT_MAX                                                                           \
+    500 /* in one request: within JSON_REQUEST_BYTES_MAX, if notes are short                       \
+         */
+#define VERDICT_REQUESTS                                                                           \
+    10000 /* whose answers are remembered: a request comes again within minutes */
 /* How long an interrupted upload is kept: its owner may continue it on Monday. */
 #define LEFTOVER_DAYS 3
 /* How long a complete upload is kept while nothing uses it: after a refusal a person may change a

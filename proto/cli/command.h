@@ -40,7 +40,8 @@ struct args {
     /* scores and schedule */
     int by, format, split;
     int64_t hardest, easiest, epoch, from, other_epoch, class_id, sample, bins;
-    bool log, fallers, all, informative;
+    bool log, fallers, all, informative, history;
+    int issues_are;
     int64_t beside; /* a job */
     const char *hardness;
     const char *study; /* of report */
@@ -92,6 +93,9 @@ int cmd_dataset_import(struct cli *cli, struct errbuf *why);
 int cmd_dataset_list(struct cli *cli, struct errbuf *why);
 int cmd_dataset_show(struct cli *cli, struct errbuf *why);
 int cmd_dataset_rm(struct cli *cli, struct errbuf *why);
+int cmd_verdicts_list(struct cli *cli, struct errbuf *why);
+int cmd_verdicts_export(struct cli *cli, struct errbuf *why);
+int cmd_verdicts_import(struct cli *cli, struct errbuf *why);
 int cmd_uploads(struct cli *cli, struct errbuf *why);
 int cmd_uploads_rm(struct cli *cli, struct errbuf *why);
 int cmd_top(struct cli *cli, struct errbuf *why);
@@ -126,7 +130,8 @@ extern const struct option submit_options[], jobs_options[], log_options[], resu
     schedule_options[], classes_options[], risers_options[], suspects_options[], compare_options[],
     map_options[], sql_options[], export_options[], derive_options[], sheet_options[],
     backup_options[], report_options[], study_submit_options[], study_show_options[],
-    flatness_options[];
+    flatness_options[], verdicts_list_options[], verdicts_export_options[],
+    verdicts_import_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);

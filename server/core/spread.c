@@ -5,13 +5,13 @@
 
 #include "server/core/student.h"
 
-const char *const verdict_names[] = {
-    [VERDICT_NO_PAIR] = "no pair",
-    [VERDICT_ONE_PAIR] = "one seed: no interval",
-    [VERDICT_NOISE] = "inside the noise",
-    [VERDICT_ABOVE] = "above",
-    [VERDICT_BELOW] = "below",
-    [VERDICTS] = NULL,
+const char *const outcome_names[] = {
+    [OUTCOME_NO_PAIR] = "no pair",
+    [OUTCOME_ONE_PAIR] = "one seed: no interval",
+    [OUTCOME_NOISE] = "inside the noise",
+    [OUTCOME_ABOVE] = "above",
+    [OUTCOME_BELOW] = "below",
+    [OUTCOMES] = NULL,
 };
 
 /* Of x, or of x - minus where that is not NULL. */
@@ -47,15 +47,15 @@ struct spread spread_of(const double *x, int n)
 struct difference spread_difference(const double *x, const double *control, int n)
 {
     struct spread s = of(x, control, n);
-    struct difference d = {s.count, s.mean, NAN, NAN, VERDICT_NO_PAIR};
+    struct difference d = {s.count, s.mean, NAN, NAN, OUTCOME_NO_PAIR};
 
     if (s.count == 1)
-        d.verdict = VERDICT_ONE_PAIR;
+        d.outcome = OUTCOME_ONE_PAIR;
     if (s.count < 2)
         return d;
     double reach = student_quantile(SPREAD_CONFIDENCE, s.count - 1) * s.sd / sqrt(s.count);
     d.low = s.mean - reach;
     d.high = s.mean + reach;
-    d.verdict = d.low > 0 ? VERDICT_ABOVE : d.high < 0 ? VERDICT_BELOW : VERDICT_NOISE;
+    d.outcome = d.low > 0 ? OUTCOME_ABOVE : d.high < 0 ? OUTCOME_BELOW : OUTCOME_NOISE;
     return d;
 }

@@ -13,21 +13,21 @@ struct spread {
 /* Of x[n], summed in order. */
 struct spread spread_of(const double *x, int n);
 
-enum verdict {
-    VERDICT_NO_PAIR,  /* no seed has both values */
-    VERDICT_ONE_PAIR, /* a difference, but no interval */
-    VERDICT_NOISE,    /* the interval has 0 in it */
-    VERDICT_ABOVE,    /* all of it is above 0 */
-    VERDICT_BELOW,
-    VERDICTS
+enum outcome {
+    OUTCOME_NO_PAIR,  /* no seed has both values */
+    OUTCOME_ONE_PAIR, /* a difference, but no interval */
+    OUTCOME_NOISE,    /* the interval has 0 in it */
+    OUTCOME_ABOVE,    /* all of it is above 0 */
+    OUTCOME_BELOW,
+    OUTCOMES
 };
-extern const char *const verdict_names[]; /* as people read it; NULL-terminated */
+extern const char *const outcome_names[]; /* as people read it; NULL-terminated */
 
 struct difference {
     int count;        /* of pairs */
     double mean;      /* of x - control; NAN without a pair */
     double low, high; /* mean -+ t(SPREAD_CONFIDENCE, count - 1) sd / sqrt(count); NAN with < 2 */
-    enum verdict verdict;
+    enum outcome outcome;
 };
 /* Student's paired t interval of x[i] - control[i] over the i that have both. */
 struct difference spread_difference(const double *x, const double *control, int n);

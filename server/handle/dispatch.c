@@ -44,6 +44,8 @@ static const struct row {
     [MSG_DATASET_COMMIT] = {handle_dataset_commit, {"name", "sha256"}},
     [MSG_DATASET_RM] = {handle_dataset_rm, {"name"}},
     [MSG_DATASET_GET] = {handle_dataset_get, {"sha256", "offset", "bytes"}},
+    [MSG_VERDICT_PUT] = {handle_verdict_put, {"dataset", "uuid", "rows", "check"}},
+    [MSG_VERDICT_LIST] = {handle_verdict_list, {"dataset", "sample", "history", "after", "limit"}},
     [MSG_UPLOAD_LIST] = {handle_upload_list, {NULL}},
     [MSG_UPLOAD_RM] = {handle_upload_rm, {"sha256"}},
     [MSG_SAMPLE_IMAGES] = {handle_sample_images, {"job", "samples"}},

@@ -38,6 +38,9 @@ void handle_dataset_commit(struct request *rq);
 void handle_dataset_rm(struct request *rq);
 void handle_dataset_get(struct request *rq);
 
+void handle_verdict_put(struct request *rq);
+void handle_verdict_list(struct request *rq);
+
 void handle_upload_list(struct request *rq);
 void handle_upload_rm(struct request *rq);
 /* Who sends this. */

@@ -198,6 +198,15 @@ int query_events(struct query *q, int64_t job, int64_t after, int64_t limit, cJS
 /* The `notes` array of job.show: the texts of its events of kind "note", in order. */
 int query_notes(struct query *q, int64_t job, cJSON **ret, struct errbuf *why);
 
+/* {counts, total, rows, more} of verdict.list. The newest verdict of each sample behind `after`, by
+ * sample, without those that were withdrawn; with history all of them behind number `after`. */
+struct verdicts_ask {
+    char sha256[SHA256_HEX];      /* of the data */
+    int64_t after, limit, sample; /* sample -1: of all */
+    bool history;
+};
+int query_verdicts(struct query *q, const struct verdicts_ask *a, cJSON **ret, struct errbuf *why);
+
 /* The scores of one epoch (-1: the last committed, scored one; the epoch goes to *io_epoch) into
  * ret[samples], as query_replay gives them. */
 int query_scores(struct query *q, int64_t job, int64_t *io_epoch, uint32_t samples,

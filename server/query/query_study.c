@@ -135,7 +135,7 @@ static cJSON *metric_json(const struct pairs *p, bool is_control)
     add_finite(out, "difference", d.mean);
     add_finite(out, "low", d.low);
     add_finite(out, "high", d.high);
-    cJSON_AddStringToObject(out, "verdict", verdict_names[d.verdict]);
+    cJSON_AddStringToObject(out, "verdict", outcome_names[d.outcome]);
     return out;
 }
 

@@ -22,6 +22,7 @@
 #include "common/dataset.h"
 #include "common/err.h"
 #include "common/score.h"
+#include "common/verdict.h"
 #include "server/core/epoch_record.h"
 #include "server/core/flatness_record.h"
 #include "server/core/job.h"
@@ -119,6 +120,21 @@ int store_pieces_put(struct store *s, const char *sha256, uint32_t piece_bytes,
 int store_pieces_load(struct store *s, uint32_t piece_bytes,
                       void (*each)(void *arg, const char *sha256, const void *hashes, size_t count),
                       void *arg, struct errbuf *why);
+
+/* Keeps what a person (who: the name of the key, "" where there is none) says of samples of the
+ * data; the rows are settled (common/verdict.h). All of it or nothing, after what was kept before:
+ * the newest row of a sample counts. A row that repeats the newest one of its sample, by the same
+ * person, is counted as `same` and not added. The same uuid again changes nothing and has the same
+ * answer (of the last VERDICT_REQUESTS). -ERANGE: more than VERDICTS_MAX. Failpoints:
+ * verdict.commit, verdict.kept. */
+struct verdicts_put {
+    const char *sha256, *uuid, *who;
+    const struct verdict *rows;
+    size_t count;
+    int64_t unix_ms;
+    int64_t added, same; /* set on success */
+};
+int store_verdicts_put(struct store *s, struct verdicts_put *put, struct errbuf *why);
 
 /* One epoch's scores; arrays borrowed. */
 struct fold {

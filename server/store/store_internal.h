@@ -38,9 +38,10 @@ int schema_open_difficulty(struct store *s, struct errbuf *why);
 
 /* store_sql.c, store_sql_state.c: what each migration executes. */
 extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_state_4[], sql_state_5[],
-    sql_difficulty_1[], sql_difficulty_1_views[], sql_difficulty_2[], sql_difficulty_3[],
-    sql_difficulty_4[], sql_difficulty_5[], sql_difficulty_6[], sql_difficulty_7[],
-    sql_difficulty_8[], sql_difficulty_9[], sql_difficulty_10[], sql_difficulty_11[];
+    sql_state_6[], sql_difficulty_1[], sql_difficulty_1_views[], sql_difficulty_2[],
+    sql_difficulty_3[], sql_difficulty_4[], sql_difficulty_5[], sql_difficulty_6[],
+    sql_difficulty_7[], sql_difficulty_8[], sql_difficulty_9[], sql_difficulty_10[],
+    sql_difficulty_11[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);
@@ -61,6 +62,10 @@ int job_remove_copy(struct store *s, int64_t job, struct errbuf *why);
 
 /* store_study.c: brings the studies of difficulty.db in line with state.db. */
 int study_mirror_all(struct store *s, struct errbuf *why);
+
+/* store_verdict.c: the number of judged data in state.db. make: gives one to data that has none.
+ * -ENOENT without a sentence. */
+int judged_id(struct store *s, const char *sha256, bool make, int64_t *ret, struct errbuf *why);
 
 /* store_dataset.c: removes the rows of data that has no name and no job. */
 int dataset_forget_unnamed(struct store *s, struct errbuf *why);

@@ -92,3 +92,28 @@ const char sql_state_5[] =
     "  described TEXT NOT NULL,\n"
     "  PRIMARY KEY(study_id, arm, data, seed)\n"
     ") STRICT, WITHOUT ROWID;\n";
+
+/* Verdicts belong to the data: every name of it has them, also one that comes back. The newest row
+ * of a sample counts. A request is remembered, so that one that comes again changes nothing. */
+const char sql_state_6[] =
+    "CREATE TABLE judged(\n"
+    "  data_id INTEGER PRIMARY KEY,\n"
+    "  sha256 TEXT NOT NULL UNIQUE\n"
+    ") STRICT;\n"
+    "CREATE TABLE verdict(\n"
+    "  verdict_id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  data_id INTEGER NOT NULL REFERENCES judged,\n"
+    "  sample INTEGER NOT NULL,\n"
+    "  verdict TEXT NOT NULL CHECK(verdict IN ('none','right','wrong','exclude','unsure')),\n"
+    "  label INTEGER CHECK((label IS NOT NULL) = (verdict = 'wrong')),\n"
+    "  note TEXT NOT NULL,\n"
+    "  who TEXT NOT NULL,\n"
+    "  unix_ms INTEGER NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE INDEX verdict_of_sample ON verdict(data_id, sample, verdict_id);\n"
+    "CREATE TABLE verdict_request(\n"
+    "  request INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  uuid TEXT NOT NULL UNIQUE,\n"
+    "  added INTEGER NOT NULL,\n"
+    "  same INTEGER NOT NULL\n"
+    ") STRICT;\n";

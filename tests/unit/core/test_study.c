@@ -58,19 +58,19 @@ TEST(a_difference_is_paired_and_has_students_interval)
     ASSERT_NEAR(2, d.mean, 1e-15);
     ASSERT_NEAR(2 - 4.302653 / sqrt(3), d.low, 1e-6);
     ASSERT_NEAR(2 + 4.302653 / sqrt(3), d.high, 1e-6);
-    ASSERT_STR("inside the noise", verdict_names[d.verdict]);
+    ASSERT_STR("inside the noise", outcome_names[d.outcome]);
 }
 
 TEST(the_words_follow_the_interval)
 {
     const double control[] = {0, 0, 0}, up[] = {1, 1.1, 0.9}, down[] = {-1, -1.1, -0.9};
 
-    ASSERT_EQ(VERDICT_ABOVE, spread_difference(up, control, 3).verdict);
-    ASSERT_EQ(VERDICT_BELOW, spread_difference(down, control, 3).verdict);
-    ASSERT_EQ(VERDICT_NOISE, spread_difference(control, control, 3).verdict);
-    ASSERT_EQ(VERDICT_ONE_PAIR, spread_difference(up, control, 1).verdict);
+    ASSERT_EQ(OUTCOME_ABOVE, spread_difference(up, control, 3).outcome);
+    ASSERT_EQ(OUTCOME_BELOW, spread_difference(down, control, 3).outcome);
+    ASSERT_EQ(OUTCOME_NOISE, spread_difference(control, control, 3).outcome);
+    ASSERT_EQ(OUTCOME_ONE_PAIR, spread_difference(up, control, 1).outcome);
     ASSERT(isnan(spread_difference(up, control, 1).low));
-    ASSERT_EQ(VERDICT_NO_PAIR, spread_difference(up, control, 0).verdict);
+    ASSERT_EQ(OUTCOME_NO_PAIR, spread_difference(up, control, 0).outcome);
 }
 
 TEST(a_study_finds_its_jobs_by_arm_column_and_seed)

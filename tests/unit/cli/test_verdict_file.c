@@ -1,0 +1,173 @@
+/* Verdicts from CSV files: what each kind of file says, and that every bad line is told. */
+#include "proto/cli/import/verdict_file.h"
+
+#include <errno.h>
+
+#include "proto/cli/import/csv.h"
+#include "tests/unit/cli/files.h"
+
+static struct errbuf why;
+static char told[2000];
+
+static void tell(void *arg, size_t line, const char *text)
+{
+    size_t used = strlen(told);
+
+    (void)arg;
+    snprintf(told + used, sizeof(told) - used, "%zu: %s\n", line, text);
+}
+
+static int read_text(const char *text, bool labels_only, enum verdict_kind issues,
+                     struct verdict_file *ret)
+{
+    static const char *const classes[] = {"cat", "dog", "7", NULL};
+    const struct verdict_ask ask = {classes, 3, "pets", issues, labels_only, tell, NULL};
+
+    file_put("v.csv", text, strlen(text));
+    told[0] = why.text[0] = 0;
+    return verdict_file_read(test_path("v.csv"), &ask, ret, &why);
+}
+
+static void assert_line(const struct verdict_file *f, size_t i, uint32_t sample,
+                        enum verdict_kind kind, int32_t label, const char *note)
+{
+    ASSERT(i < f->count);
+    ASSERT_EQ(sample, f->lines[i].verdict.sample);
+    ASSERT_EQ(kind, f->lines[i].verdict.kind);
+    ASSERT_EQ(label, f->lines[i].verdict.label);
+    ASSERT_STR(note, f->lines[i].verdict.note);
+}
+
+TEST(a_spreadsheet_says_what_stands_in_it)
+{
+    struct verdict_file f;
+
+    ASSERT_OK(read_text("\xef\xbb\xbfVerdict,Sample,label,note\r\n"
+                        "wrong,5,dog,\"a \"\"dog\"\", clearly\"\r\n"
+                        "right,1,,\n"
+                        "\n"
+                        "exclude,9,,blurred\n"
+                        "wrong,2,7,\n" /* the class named 7, not number 7 */
+                        "wrong,3,0,\n",
+                        false, VERDICT_WRONG, &f),
+              why);
+    ASSERT_STR("", told);
+    ASSERT_EQ(5, f.count);
+    assert_line(&f, 0, 1, VERDICT_RIGHT, -1, "");
+    assert_line(&f, 1, 2, VERDICT_WRONG, 2, "");
+    assert_line(&f, 2, 3, VERDICT_WRONG, 0, "");
+    assert_line(&f, 3, 5, VERDICT_WRONG, 1, "a \"dog\", clearly");
+    ASSERT_EQ(2, f.lines[3].line);
+    assert_line(&f, 4, 9, VERDICT_EXCLUDE, -1, "blurred");
+    ASSERT_EQ(5, f.lines[4].line);
+    verdict_file_done(&f);
+}
+
+TEST(a_list_of_labels_says_which_is_right)
+{
+    struct verdict_file f;
+
+    ASSERT_OK(read_text("index,label\n4,cat\n5,\n", true, VERDICT_WRONG, &f), why);
+    ASSERT_EQ(1, f.count);
+    assert_line(&f, 0, 4, VERDICT_RIGHT, 0, "");
+    verdict_file_done(&f);
+    ASSERT_OK(read_text("sample,verdict\n4,exclude\n", true, VERDICT_WRONG, &f), why);
+    ASSERT_EQ(1, f.bad);
+    ASSERT_HAS("2: the verdict is exclude, this command takes labels only", told);
+    verdict_file_done(&f);
+}
+
+/* As DataFrame.to_csv writes what find_label_issues gives. */
+TEST(label_issues_of_cleanlab_become_verdicts)
+{
+    static const char issues[] = ",is_label_issue,label_quality,given_label,predicted_label\n"
+                                 "0,False,0.9,0,0\n"
+                                 "1,True,0.01,0,1\n"
+                                 "2,True,0.2,dog,cat\n";
+    struct verdict_file f;
+
+    ASSERT_OK(read_text(issues, false, VERDICT_WRONG, &f), why);
+    ASSERT_STR("", told);
+    ASSERT_EQ(2, f.count);
+    assert_line(&f, 0, 1, VERDICT_WRONG, 1, "cleanlab, label quality 0.01");
+    ASSERT_EQ(0, f.lines[0].given);
+    assert_line(&f, 1, 2, VERDICT_WRONG, 0, "cleanlab, label quality 0.2");
+    ASSERT_EQ(1, f.lines[1].given);
+    verdict_file_done(&f);
+    ASSERT_OK(read_text(issues, false, VERDICT_UNSURE, &f), why);
+    assert_line(&f, 0, 1, VERDICT_UNSURE, -1, "cleanlab, label quality 0.01");
+    verdict_file_done(&f);
+}
+
+TEST(every_bad_line_is_told)
+{
+    struct verdict_file f;
+
+    ASSERT_OK(read_text("sample,verdict,label,colour\n"
+                        "1,wrnog,dog,\n"
+                        "-1,right,,\n"
+                        "x,right,,\n"
+                        "2,right\n"
+                        "3,wrong,dgo,\n"
+                        "4,right,,red\n"
+                        "4,unsure,,\n"
+                        "5,right,\"x\"y,\n"
+                        "6,exclude,,\n"
+                        "7,right,\"open\n",
+                        false, VERDICT_WRONG, &f),
+              why);
+    ASSERT_STR("0: column \"colour\" is not read\n"
+               "2: the verdict is \"wrnog\", allowed is none, right, wrong, exclude or unsure\n"
+               "3: the sample is \"-1\", allowed is its number, 0 and up\n"
+               "4: the sample is \"x\", allowed is its number, 0 and up\n"
+               "5: it has 2 columns, the first line names 4\n"
+               "6: dataset pets has no class \"dgo\"; did you mean \"dog\"?\n"
+               "9: column 3 goes on behind its closing quote\n"
+               "11: a quote is opened and not closed\n"
+               "8: sample 4 is in line 7 already\n",
+               told);
+    ASSERT_EQ(8, f.bad);
+    verdict_file_done(&f);
+}
+
+TEST(a_file_that_says_nothing_is_refused)
+{
+    static const struct {
+        const char *text, *part;
+    } cases[] = {
+        {"", "is empty"},
+        {"verdict,label\n", "has no column \"sample\""},
+        {"sample,note\n1,x\n", "says nothing about its samples"},
+        {"sample,id,verdict\n", "twice"},
+        {"sample,verdict,is_label_issue,predicted_label\n", "keep one of them"},
+        {"sample,is_label_issue\n", "no predicted_label"},
+        {"sample\xff\n", "line 1 is not UTF-8"},
+    };
+    struct verdict_file f;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ASSERT_EQ(-EINVAL, read_text(cases[i].text, false, VERDICT_WRONG, &f));
+        ASSERT_HAS(cases[i].part, why.text);
+    }
+}
+
+TEST(what_is_written_as_csv_is_read_again)
+{
+    static const char *const fields[] = {"plain", "a,b", "\"quoted\"", "two\nlines", "", " blank"};
+    struct csv c;
+    struct csv_record r;
+    FILE *out = fopen(test_path("w.csv"), "wb");
+
+    for (int i = 0; i < 6; i++) {
+        csv_write(fields[i], out);
+        fputc(i < 5 ? ',' : '\n', out);
+    }
+    ASSERT_EQ(0, fclose(out));
+    ASSERT_OK(csv_open(test_path("w.csv"), "csv", &c, &why), why);
+    ASSERT_EQ(1, csv_next(&c, &r, &why));
+    ASSERT_EQ(6, r.count);
+    for (int i = 0; i < 6; i++)
+        ASSERT_STR(fields[i], r.fields[i]);
+    ASSERT_EQ(0, csv_next(&c, &r, &why));
+    csv_close(&c);
+}
