@@ -85,8 +85,8 @@ static int read_range(const char *where, const cJSON *item, struct axis *axis, s
         return err_set(why, -EINVAL, "%s: log_uniform begins at %.6g, it must begin above 0", where,
                        axis->lo);
     if (kind == RANGE_INT &&
-        (axis->lo != (double)(int64_t)axis->lo || axis->hi != (double)(int64_t)axis->hi ||
-         axis->lo < -1e9 || axis->hi > 1e9))
+        (axis->lo < -1e9 || axis->hi > 1e9 || axis->lo != (double)(int64_t)axis->lo ||
+         axis->hi != (double)(int64_t)axis->hi))
         return err_set(why, -EINVAL,
                        "%s: int_uniform is [%.6g, %.6g], allowed are whole numbers up to 1e9",
                        where, axis->lo, axis->hi);
@@ -244,6 +244,30 @@ static int add_arm(struct reading *r, const cJSON *json, struct errbuf *why)
     return rc;
 }
 
+bool named_arm_sets(const struct named_arm *arm, const char *path)
+{
+    for (int i = 0; i < arm->count; i++)
+        if (strcmp(arm->overrides[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+/* A key of the grid that no arm leaves to it would be passed over in silence. */
+static int check_varied(const struct reading *r, struct errbuf *why)
+{
+    for (int i = 0; i < r->axis_count; i++) {
+        bool varied = r->axes[i].is_data;
+        for (int a = 0; a < r->arm_count; a++)
+            varied = varied || !named_arm_sets(&r->arms[a], r->axes[i].path);
+        if (!varied)
+            return err_set(why, -EINVAL,
+                           "grid.%s has no effect: every arm sets %s itself; leave it out of the "
+                           "grid or of an arm",
+                           r->axes[i].path, r->axes[i].path);
+    }
+    return 0;
+}
+
 static int read_arms(struct reading *r, struct errbuf *why)
 {
     const cJSON *arms = NULL;
@@ -257,18 +281,28 @@ static int read_arms(struct reading *r, struct errbuf *why)
         r->arms[r->arm_count++] = (struct named_arm){.name = ""};
     if (rc == 0)
         rc = field_str(r->json, WHERE, "control", false, STUDY_ARM_BYTES, &r->control, why);
-    return rc;
+    return rc == 0 ? check_varied(r, why) : rc;
 }
 
 /* --- seeds and names --- */
+
+static int refuse_seed(int at, const cJSON *item, struct errbuf *why)
+{
+    char *text = cJSON_PrintUnformatted(item);
+    int rc =
+        err_set(why, -EINVAL, "seeds[%d] is %.60s, allowed is a whole number from 0 to 2^53 - 1",
+                at, text ? text : "?");
+
+    cJSON_free(text);
+    return rc;
+}
 
 static int add_seed(struct studyfile *f, const cJSON *item, struct errbuf *why)
 {
     double v = cJSON_IsNumber(item) ? item->valuedouble : -1;
 
     if (!(v >= 0 && v <= (double)SEED_MAX) || v != (double)(int64_t)v)
-        return err_set(why, -EINVAL, "seeds[%d] is no whole number from 0 to 2^53 - 1",
-                       f->seed_count);
+        return refuse_seed(f->seed_count, item, why);
     for (int i = 0; i < f->seed_count; i++)
         if (f->seeds[i] == (uint64_t)v)
             return err_set(why, -EINVAL, "seeds has %.0f twice", v);
@@ -320,8 +354,12 @@ static int check_base(const cJSON *json, struct errbuf *why)
     char path[SHOWN_BYTES];
 
     for (const cJSON *item = json->child; item; item = item->next) {
+        const char *near = text_nearest(item->string, studyfile_keys);
         if (text_index(item->string, studyfile_keys) >= 0)
             continue;
+        if (jobspec_path(item->string) == PATH_UNKNOWN && near)
+            return err_set(why, -EINVAL, WHERE " has no key \"%.60s\"; did you mean \"%s\"?",
+                           item->string, near);
         if (jobspec_path(item->string) == PATH_VALUE && cJSON_IsArray(item))
             return err_set(why, -EINVAL, "%s is a list; values to try stand under \"grid\"",
                            item->string);

@@ -39,6 +39,7 @@ struct studyfile_job {
 struct studyfile {
     char name[NAME_MAX_BYTES];
     int control; /* index of the arm */
+    bool control_given;
     bool halving;
     int arm_count, data_count, seed_count, job_count;
     study_text *arms, *data; /* data: columns, by the name of the dataset */

@@ -166,14 +166,6 @@ static int name_column(const struct expansion *x, int column, study_text ret, st
 
 /* --- counting --- */
 
-static bool sets(const struct named_arm *arm, const char *path)
-{
-    for (int i = 0; i < arm->count; i++)
-        if (strcmp(arm->overrides[i].path, path) == 0)
-            return true;
-    return false;
-}
-
 /* How many points there are over the axes of one kind that vary for the arm (NULL: columns); at
  * most STUDY_JOBS_MAX + 1. */
 static int64_t count_points(const struct reading *r, const struct named_arm *arm)
@@ -183,7 +175,7 @@ static int64_t count_points(const struct reading *r, const struct named_arm *arm
 
     for (int i = 0; i < r->axis_count && count <= STUDY_JOBS_MAX; i++) {
         const struct axis *a = &r->axes[i];
-        if (a->is_data == (arm != NULL) || (arm && sets(arm, a->path)))
+        if (a->is_data == (arm != NULL) || (arm && named_arm_sets(arm, a->path)))
             continue;
         ranges = ranges || a->range != RANGE_NONE;
         count *= a->range == RANGE_NONE ? a->count : 1;
@@ -225,19 +217,32 @@ static struct point point_at(const struct reading *r, const struct named_arm *ar
     for (int i = 0; i < STUDY_AXES_MAX; i++)
         p.at[i] = -1;
     for (int i = 0; i < r->axis_count; i++)
-        ranges = ranges || (r->axes[i].range != RANGE_NONE && !sets(arm, r->axes[i].path));
+        ranges =
+            ranges || (r->axes[i].range != RANGE_NONE && !named_arm_sets(arm, r->axes[i].path));
     if (ranges) {
         p.trial = (int)(k % r->trials);
         k /= r->trials;
     }
     for (int i = r->axis_count; i-- > 0;) {
         const struct axis *a = &r->axes[i];
-        if (a->is_data || sets(arm, a->path))
+        if (a->is_data || named_arm_sets(arm, a->path))
             continue;
         p.at[i] = a->range == RANGE_NONE ? (int)(k % a->count) : 0;
         k /= a->range == RANGE_NONE ? a->count : 1;
     }
     return p;
+}
+
+/* Two points with one name. */
+static int refuse_twins(const struct expansion *x, int a, int b, struct errbuf *why)
+{
+    const struct point *p = &x->points[a], *q = &x->points[b];
+
+    if (p->arm == q->arm && p->trial >= 0 && p->trial != q->trial)
+        return err_set(why, -EINVAL,
+                       "trials %d and %d both draw \"%s\"; give fewer trials or wider ranges",
+                       p->trial + 1, q->trial + 1, x->f->arms[a]);
+    return err_set(why, -EINVAL, "two arms are called \"%s\"", x->f->arms[a]);
 }
 
 static int make_arms(struct expansion *x, struct errbuf *why)
@@ -254,7 +259,7 @@ static int make_arms(struct expansion *x, struct errbuf *why)
             rc = name_point(x->r, &x->points[n], f->arms[n], why);
             for (int j = 0; rc == 0 && j < n; j++)
                 if (strcmp(f->arms[j], f->arms[n]) == 0)
-                    rc = err_set(why, -EINVAL, "two arms are called \"%s\"", f->arms[n]);
+                    rc = refuse_twins(x, j, n, why);
         }
     }
     return rc;
@@ -287,6 +292,7 @@ static int find_control(const struct reading *r, struct studyfile *f, struct err
 
     for (int i = 0; i < f->arm_count; i++)
         names[i] = f->arms[i];
+    f->control_given = r->control != NULL;
     f->control = r->control ? text_index(r->control, names) : 0;
     const char *near = r->control ? text_nearest(r->control, names) : NULL;
     if (!r->control && f->arm_count > 1)

@@ -42,6 +42,7 @@ struct reading {
     const char *control; /* NULL: not given */
 };
 
+bool named_arm_sets(const struct named_arm *arm, const char *path);
 /* studyfile.c: reads what is varied; released with reading_done. */
 int reading_parse(const cJSON *json, struct reading *ret, struct studyfile *f, struct errbuf *why);
 void reading_done(struct reading *r);

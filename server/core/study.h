@@ -15,10 +15,10 @@ struct study_job {
     int arm, data; /* indices */
     uint64_t seed;
     int64_t job; /* 0: it does not exist yet */
-    /* Of a copy that was made for a question: its state, and whether the model that it keeps is
-     * that of the epoch with the best validation accuracy. */
+    /* Of a copy that was made for a question: its state, whether halving stopped it, and whether
+     * the model that it keeps is that of the epoch with the best validation accuracy. */
     enum job_state state;
-    bool best;
+    bool stopped, best;
     char *described; /* what it was made from (common/studyfile.h), owned; NULL in a copy */
 };
 

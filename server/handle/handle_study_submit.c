@@ -86,6 +86,38 @@ static int check_old(struct service *s, const struct study *study, const struct 
     return rc;
 }
 
+/* A job that is new: does the study have it under another arm's name? */
+static int check_twin(const struct study *study, int arm, int data, const struct studyfile_job *new,
+                      struct errbuf *why)
+{
+    for (int i = 0; i < study->job_count; i++) {
+        const struct study_job *j = &study->jobs[i];
+        if (j->arm != arm && j->data == data &&
+            j->seed == new->seed &&strcmp(j->described, new->described) == 0)
+            return err_set(why, -EEXIST,
+                           "the arm \"%s\" comes to the same job as \"%s\", which study %s has; "
+                           "leave it out",
+                           study->arms[arm], study->arms[j->arm], study->name);
+    }
+    return 0;
+}
+
+/* A file that names no control leaves the study its own. */
+static int merge_control(struct study *next, const struct studyfile *f, struct errbuf *why)
+{
+    const int was = next->control, is = study_arm(next, f->arms[f->control]);
+
+    if (was >= 0 && !f->control_given)
+        return 0;
+    if (was >= 0 && is != was && next->halving)
+        return err_set(why, -EEXIST,
+                       "control is \"%s\", but study %s stops arms by halving and has the control "
+                       "\"%s\", which never stopped; give the other study a name of its own",
+                       f->arms[f->control], next->name, next->arms[was]);
+    next->control = is;
+    return 0;
+}
+
 /* Puts the jobs of the file into p->next; those that have to be made have the number 0 there. */
 static int merge(struct plan *p, const struct studyfile *f, struct errbuf *why)
 {
@@ -98,6 +130,7 @@ static int merge(struct plan *p, const struct studyfile *f, struct errbuf *why)
         struct study_job *old = study_find(next, arm, data, job->seed);
         bool again = false;
         if (!old) {
+            rc = check_twin(next, arm, data, job, why);
             study_add(next, arm, data, job->seed, job->described);
             p->added++;
             continue;
@@ -118,7 +151,7 @@ static int merge(struct plan *p, const struct studyfile *f, struct errbuf *why)
         rc = err_set(why, -EEXIST, "study %s %s; give the other one a name of its own", next->name,
                      next->halving ? "stops arms by halving" : "has no halving");
     if (rc == 0)
-        next->control = study_arm(next, f->arms[f->control]);
+        rc = merge_control(next, f, why);
     if (rc == 0 && next->job_count > STUDY_JOBS_MAX)
         rc = err_set(why, -ERANGE, "study %s would have %d jobs with these; a study has at most %d",
                      next->name, next->job_count, STUDY_JOBS_MAX);

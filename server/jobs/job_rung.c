@@ -1,10 +1,14 @@
 /* A job of a study with halving at a rung: it waits there until its arm was judged, then goes on or
  * ends. */
 #include <stdio.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
+
+static const char stopped[] =
+    "stopped by halving: its arm is among the worse half by validation accuracy";
 
 void job_wait_at_rung(struct jobs *jobs, struct job *job)
 {
@@ -36,7 +40,11 @@ void job_stop_at_rung(struct jobs *jobs, struct job *job)
     job_set_state(jobs, job, JOB_CANCELLED);
     job->hold[0] = 0;
     job->rec.finished_unix_ms = clock_unix_ms();
-    snprintf(job->rec.reason, sizeof(job->rec.reason),
-             "stopped by halving: its arm is among the worse half by validation accuracy");
+    snprintf(job->rec.reason, sizeof(job->rec.reason), "%s", stopped);
     job_write(jobs, job, NULL, job->rec.reason, NULL);
+}
+
+bool job_stopped_at_rung(const struct job *job)
+{
+    return job->rec.state == JOB_CANCELLED && strcmp(job->rec.reason, stopped) == 0;
 }

@@ -165,6 +165,8 @@ void jobs_fail(struct jobs *jobs, struct job *job, const char *reason);
 void job_wait_at_rung(struct jobs *jobs, struct job *job);
 void job_pass_rung(struct jobs *jobs, struct job *job);
 void job_stop_at_rung(struct jobs *jobs, struct job *job);
+/* Did halving stop it, not a person? */
+bool job_stopped_at_rung(const struct job *job);
 /* Applies pause, resume or cancel and answers rq once that is durable. */
 void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq);
 /* The server stops: writes a checkpoint of each running job, so that nothing is computed twice. */

@@ -185,13 +185,19 @@ static const enum job_state by_weight[] = {JOB_RUNNING, JOB_QUEUED,    JOB_PAUSE
 cJSON *studies_row(const struct studies *studies, const struct study *study)
 {
     cJSON *row = cJSON_CreateObject(), *states;
-    int counts[JOB_STATES] = {0};
+    int counts[JOB_STATES] = {0}, stopped = 0;
     size_t first = 0;
 
-    for (int i = 0; i < study->job_count; i++)
+    for (int i = 0; i < study->job_count; i++) {
+        const struct job *job = job_at(studies, &study->jobs[i]);
         counts[state_of(studies, &study->jobs[i])]++;
+        stopped += job && job_stopped_at_rung(job);
+    }
+    /* What halving stops is as it should be. */
+    counts[JOB_CANCELLED] -= stopped;
     while (first + 1 < JOB_STATES && counts[by_weight[first]] == 0)
         first++;
+    counts[JOB_CANCELLED] += stopped;
     cJSON_AddStringToObject(row, "study", study->name);
     cJSON_AddStringToObject(row, "state", job_state_names[by_weight[first]]);
     cJSON_AddStringToObject(row, "control", study->control < 0 ? "" : study->arms[study->control]);
@@ -230,6 +236,7 @@ struct study *studies_look(const struct studies *studies, const struct study *st
     for (int i = 0; i < copy->job_count; i++) {
         const struct job *job = job_at(studies, &copy->jobs[i]);
         copy->jobs[i].state = state_of(studies, &copy->jobs[i]);
+        copy->jobs[i].stopped = job && job_stopped_at_rung(job);
         copy->jobs[i].best = job && job->spec.keep == KEEP_BEST;
     }
     return copy;

@@ -156,12 +156,13 @@ static void add_jobs(const struct study *s, const struct figures *f, int first, 
     }
 }
 
+/* Did halving stop the arm? */
 static bool is_stopped(const struct study *s, int first, int last)
 {
     for (int i = first; i < last; i++)
-        if (s->jobs[i].state != JOB_CANCELLED)
-            return false;
-    return true;
+        if (s->jobs[i].stopped)
+            return true;
+    return false;
 }
 
 /* The jobs [first, last) are those of one arm and column. */
@@ -178,7 +179,7 @@ static void add_cell(const struct study *s, const struct figures *f, int first, 
     cJSON_AddStringToObject(row, "dataset", s->data[j->data]);
     cJSON_AddBoolToObject(row, "control", j->arm == s->control);
     cJSON_AddNumberToObject(row, "done", done);
-    if (s->halving && is_stopped(s, first, last))
+    if (is_stopped(s, first, last))
         cJSON_AddTrueToObject(row, "stopped");
     figures = cJSON_AddObjectToObject(row, "metrics");
     for (size_t m = 0; m < METRICS; m++) {

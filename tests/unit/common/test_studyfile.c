@@ -56,6 +56,7 @@ TEST(arms_datasets_and_seeds_are_all_combined)
     ASSERT_EQ(2, f.data_count);
     ASSERT_EQ(12, f.job_count);
     ASSERT_STR("sgd", f.arms[f.control]);
+    ASSERT(f.control_given);
     ASSERT_STR("b", f.data[1]);
     /* All arms of a seed come before the next seed. */
     for (int i = 0; i < 12; i++) {
@@ -206,7 +207,19 @@ TEST(what_is_wrong_is_named)
         {"{" ON ",\"grid\":{\"seed\":[1,2]}}", -EINVAL, "the seeds stand under \"seeds\""},
         {"{" ON ",\"seeds\":[]}", -EINVAL, "seeds is an empty list"},
         {"{" ON ",\"seeds\":[1,2,1]}", -EINVAL, "seeds has 1 twice"},
-        {"{" ON ",\"seeds\":[1.5]}", -EINVAL, "seeds[0] is no whole number"},
+        {"{" ON ",\"seeds\":[1.5]}", -EINVAL, "seeds[0] is 1.5, allowed is a whole number from 0"},
+        {"{" ON ",\"seeds\":[1,-1]}", -EINVAL, "seeds[1] is -1, allowed is a whole number"},
+        {"{" ON ",\"seeds\":[9007199254740992]}", -EINVAL,
+         "allowed is a whole number from 0 to 2^53"},
+        {"{" ON ",\"seeds\":[\"1\"]}", -EINVAL, "seeds[0] is \"1\", allowed is"},
+        {"{" ON ",\"armz\":{}}", -EINVAL, "study file has no key \"armz\"; did you mean \"arms\"?"},
+        {"{" ON ",\"grid\":{\"sam.rho\":[0.1,0.2]},\"arms\":{\"a\":{\"sam.rho\":0},\"b\":{\"sam\":"
+         "{\"rho\":1}}},\"control\":\"a\"}",
+         -EINVAL, "grid.sam.rho has no effect: every arm sets sam.rho itself"},
+        {"{" ON ",\"trials\":9,\"grid\":{\"batch\":{\"int_uniform\":[64,65]}}}", -EINVAL,
+         "give fewer trials or wider ranges"},
+        {"{" ON ",\"trials\":9,\"grid\":{\"batch\":{\"int_uniform\":[1e300,2e300]}}}", -EINVAL,
+         "int_uniform is [1e+300, 2e+300], allowed are whole numbers up to 1e9"},
         {"{" ON ",\"grid\":{\"dataset\":[\"a\",\"a\"]}}", -EINVAL, "grid has \"a\" twice"},
         {"{" ON ",\"arms\":{\"a\":{},\"b\":{\"sam.rho\":0.05}},\"control\":\"a\"}", -EINVAL,
          "the arms \"a\" and \"b\" come to the same job"},
