@@ -190,8 +190,7 @@ void http_refuse(struct http_exchange *x, unsigned status, enum error_code code,
     cJSON_Delete(json);
 }
 
-/* The status of an answer of the message table. */
-static unsigned status_of(enum error_code code)
+unsigned http_status(enum error_code code)
 {
     static const unsigned map[ERR_COUNT + 1] = {
         [ERR_NOT_FOUND] = MHD_HTTP_NOT_FOUND,
@@ -236,7 +235,7 @@ void http_answer(struct http_exchange *x, struct answer *answer)
         return;
     }
     answer->made = NULL;
-    give_json(x, status_of(answer->code), text ? text : cJSON_PrintUnformatted(answer->json));
+    give_json(x, http_status(answer->code), text ? text : cJSON_PrintUnformatted(answer->json));
 }
 
 void http_drop(struct http_exchange *x)
@@ -304,19 +303,6 @@ static void end(void *arg, struct MHD_Connection *connection, void **context,
     *context = NULL;
 }
 
-/* A piece of a body. False: the body is too long (one that announced its length was refused
- * before). */
-static bool take_body(struct http_exchange *x, const char *data, size_t bytes)
-{
-    if (bytes > JSON_REQUEST_BYTES_MAX - x->body_bytes)
-        return false;
-    x->body = xrealloc(x->body, x->body_bytes + bytes + 1);
-    memcpy(x->body + x->body_bytes, data, bytes);
-    x->body_bytes += bytes;
-    x->body[x->body_bytes] = 0;
-    return true;
-}
-
 static enum MHD_Result queue(struct http_exchange *x)
 {
     struct MHD_Response *response = x->response;
@@ -347,7 +333,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
     if (x->response && *bytes == 0)
         return queue(x);
     if (*bytes > 0) {
-        if (!take_body(x, data, *bytes))
+        if (!http_take_body(x, data, *bytes))
             return MHD_NO;
         *bytes = 0;
         return MHD_YES;

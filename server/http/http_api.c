@@ -1,6 +1,7 @@
 /* /api/TYPE: the messages of proto/PROTOCOL.md for a browser. The query of a GET, or the JSON body
  * of a POST, becomes a message of that type; the handlers are the same. A request that only looks
  * is a GET, one that changes something a POST. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,11 +12,16 @@
 
 #define IMAGE_NAME "sample.png" /* sample.images of one sample, as a picture */
 
+/* Keys of questions whose value is always text: a study may be called 7 or true. */
+static const char *const texts[] = {"study", "dataset", "name", "sql", NULL};
+
 /* A word of the query as the JSON that a program would write. */
-static cJSON *value_of(const char *text)
+static cJSON *value_of(const char *key, const char *text)
 {
     double number;
 
+    if (text_index(key, texts) >= 0)
+        return cJSON_CreateString(text);
     if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
         return cJSON_CreateBool(text[0] == 't');
     if (text_f64(text, -9007199254740991.0, 9007199254740991.0, &number))
@@ -40,8 +46,24 @@ static enum MHD_Result add_word(void *arg, enum MHD_ValueKind kind, const char *
         words->broken = true;
         return MHD_NO;
     }
-    cJSON_AddItemToObject(words->keys, key, value_of(value));
+    cJSON_AddItemToObject(words->keys, key, value_of(key, value));
     return MHD_YES;
+}
+
+bool http_take_body(struct http_exchange *x, const char *data, size_t bytes)
+{
+    if (bytes > JSON_REQUEST_BYTES_MAX - x->body_bytes)
+        return false;
+    char *body = x->body || x->body_bytes == 0 ? realloc(x->body, x->body_bytes + bytes + 1) : NULL;
+    if (body) {
+        memcpy(body + x->body_bytes, data, bytes);
+        body[x->body_bytes + bytes] = 0;
+    } else {
+        free(x->body);
+    }
+    x->body = body;
+    x->body_bytes += bytes; /* counted without memory for it as well */
+    return true;
 }
 
 /* The keys of the message; NULL: x was answered. */
@@ -52,11 +74,13 @@ static cJSON *read_keys(struct http_exchange *x, bool post)
     struct errbuf why;
 
     if (post && x->body_bytes > 0) {
-        if (field_parse(x->body, x->body_bytes, JSON_REQUEST_BYTES_MAX, "the body", &json, &why) <
-            0) {
-            http_refuse(x, MHD_HTTP_BAD_REQUEST, ERR_BAD_MESSAGE, "%s", why.text);
-            return NULL;
-        }
+        int rc = x->body
+                     ? field_parse(x->body, x->body_bytes, JSON_REQUEST_BYTES_MAX, "the body",
+                                   &json, &why)
+                     : err_set(&why, -ENOMEM, "no memory for a body of %zu bytes", x->body_bytes);
+        enum error_code code = request_unread(rc);
+        if (rc < 0)
+            http_refuse(x, http_status(code), code, "%s", why.text);
         return json;
     }
     words.keys = cJSON_CreateObject();

@@ -26,7 +26,7 @@ struct http_exchange {
     bool picture;                  /* it is answered with a picture */
     struct MHD_Response *response; /* the answer, until it is queued */
     unsigned status;
-    char *body; /* of a POST so far, with a 0 behind it */
+    char *body; /* of a POST so far, with a 0 behind it; NULL: none, or no memory for it */
     size_t body_bytes;
     bool begun;  /* the headers were judged */
     bool asleep; /* the connection waits for the answer */
@@ -62,6 +62,8 @@ void http_set(struct http_exchange *x, unsigned status, const char *type, const 
 __attribute__((format(printf, 4, 5))) void http_refuse(struct http_exchange *x, unsigned status,
                                                        enum error_code code, const char *fmt, ...);
 
+/* The status of an answer of the message table. */
+unsigned http_status(enum error_code code);
 /* Ends the request of x with the answer; what was made of it is taken. */
 void http_answer(struct http_exchange *x, struct answer *answer);
 /* The request of x ends without an answer. */
@@ -74,6 +76,9 @@ int http_metrics_print(const struct net *net, const struct figures *f, FILE *out
 
 /* May this request go on? False: x was answered. Looks at the headers only. */
 bool http_admitted(struct http_exchange *x, const char *method);
+/* A piece of a body. False: the body is too long (one that announced its length was refused
+ * before). */
+bool http_take_body(struct http_exchange *x, const char *data, size_t bytes);
 /* Answers x, or hands it on (then x->rq is set). */
 void http_route(struct http_exchange *x, const char *method);
 /* /api/TYPE: hands a request to the message table; the answer comes now or later. */

@@ -147,6 +147,11 @@ static enum error_code code_of(int rc)
     return ERR_INTERNAL;
 }
 
+enum error_code request_unread(int rc)
+{
+    return rc == -EMSGSIZE ? ERR_TOO_LARGE : rc == -ENOMEM ? ERR_UNAVAILABLE : ERR_BAD_MESSAGE;
+}
+
 void request_fail(struct request *rq, int rc, const struct errbuf *why)
 {
     enum error_code code = code_of(rc);

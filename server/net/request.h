@@ -59,6 +59,8 @@ __attribute__((format(printf, 3, 4))) void request_error(struct request *rq, enu
                                                          const char *fmt, ...);
 /* The same for a negative errno of a module that filled why. */
 void request_fail(struct request *rq, int rc, const struct errbuf *why);
+/* The code of what made a message unreadable: an rc of message_decode or field_parse. */
+enum error_code request_unread(int rc);
 /* The JSON of an error, with its envelope; owned by the caller. */
 cJSON *request_error_json(const struct request *rq, enum error_code code, const char *text);
 /* Makes ready, on a lane too, what a handler answers with: the envelope, and what the carrier takes

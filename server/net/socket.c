@@ -79,11 +79,7 @@ void socket_message(void *arg, const struct token *from, void *body, size_t byte
     int rc = message_decode(message, bytes, JSON_REQUEST_BYTES_MAX, &rq->message, &why);
     if (rc < 0) {
         transport_release(body);
-        request_error(rq,
-                      rc == -EMSGSIZE ? ERR_TOO_LARGE
-                      : rc == -ENOMEM ? ERR_UNAVAILABLE
-                                      : ERR_BAD_MESSAGE,
-                      "%s", why.text);
+        request_error(rq, request_unread(rc), "%s", why.text);
         return;
     }
     rq->message.body = body;

@@ -86,6 +86,11 @@ void *fault_hold(void *p)
     return p;
 }
 
+void fault_let_go(void)
+{
+    state.held--;
+}
+
 WRAP(void *, malloc, size_t bytes)
 {
     return fault_memory() ? NULL : fault_hold(__real_malloc(bytes));

@@ -33,6 +33,8 @@ int fault_disk(void);
 bool fault_memory(void);
 /* Counts a block that our code frees; NULL is fine. Returns it. */
 void *fault_hold(void *p);
+/* One that our code had from malloc, and that a library frees. */
+void fault_let_go(void);
 /* Blocks that our code holds; SQLite's bytes count as well. */
 int64_t fault_held(void);
 
