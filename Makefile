@@ -212,6 +212,8 @@ $(B)/tests/nn/%: $(B)/obj/tests/unit/nn/%.o $(HARNESS) $(NN) $(COMMON)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
 # A whole step, up to the new weights.
 $(B)/tests/nn/test_torch: $(CORE)
+# A model as other programs read it.
+$(B)/tests/nn/test_export: $(addprefix $(B)/obj/proto/cli/,onnx.o protobuf.o)
 # A measurement against a dense Hessian.
 $(B)/tests/nn64/test_flatness: $(CORE)
 # The same layers compiled with real = double, for gradient checks with tight tolerances.

@@ -133,14 +133,33 @@ void weights_said_done(struct weights_said *s); /* a zeroed struct is fine */
  * NULL: no memory. */
 char *model_layers_json(const struct model *m);
 
-/* Writes theta as safetensors with PyTorch's names and layouts: dense [out, in], conv [out, in, kh,
- * kw], norms as they are; a dense weight behind a flatten has its inputs in (C, H, W) order, so
- * that torch's NCHW flatten meets it. A parameter is called <layer>.weight or <layer>.bias; a
- * BatchNorm also has running_mean, running_var and num_batches_tracked, an I64 that says `steps`;
- * the presets' residual networks name their layers as torchvision does (layer2.0.conv1,
- * layer2.0.downsample.0). Metadata: format=pt, model, layers (JSON list), input (h,w,c), classes,
- * scale=255, mean, std (comma separated) and what `meta` adds or has otherwise. 0 or -errno. */
+/* Turns the entries of a parameter from our layout into PyTorch's (dense [out, in], conv [out, in,
+ * kh, kw]; a dense weight behind a flatten has its inputs in (C, H, W) order, so that torch's NCHW
+ * flatten meets it), or back. */
+struct tensor;
+void model_turn(const struct param *p, float *ours, float *theirs, bool to_theirs);
+/* The entries of p in PyTorch's order as a tensor. */
+struct tensor model_turned(const struct param *p, const float *theirs);
+
+/* What a file of parameters says beside them: format=pt, model, layers (JSON list), input (h,w,c),
+ * classes, scale=255, mean, std (comma separated), and what `meta` adds or has otherwise
+ * (borrowed). 0 or -ENOMEM; then model_meta_done. */
 struct safetensors_meta;
+struct model_meta {
+    struct safetensors_meta *all; /* [count], owned */
+    int count;
+    char *layers; /* owned */
+    char mean[SCALING_LIST_BYTES], std[SCALING_LIST_BYTES], classes[16], input[40];
+};
+int model_meta(const struct model *m, const struct safetensors_meta *meta, int meta_count,
+               struct model_meta *ret);
+void model_meta_done(struct model_meta *said);
+
+/* Writes theta as safetensors with PyTorch's names and layouts (model_turn). A parameter is called
+ * <layer>.weight or <layer>.bias; a BatchNorm also has running_mean, running_var and
+ * num_batches_tracked, an I64 that says `steps`; the presets' residual networks name their layers
+ * as torchvision does (layer2.0.conv1, layer2.0.downsample.0). Metadata: model_meta. 0 or -errno.
+ */
 int model_export(const struct model *m, const float *theta, int64_t steps,
                  const struct safetensors_meta *meta, int meta_count, const char *path,
                  struct errbuf *why);

@@ -164,40 +164,57 @@ static int add_meta(struct safetensors_meta *all, const struct safetensors_meta 
     return used;
 }
 
+int model_meta(const struct model *m, const struct safetensors_meta *meta, int meta_count,
+               struct model_meta *ret)
+{
+    char *layers = model_layers_json(m);
+
+    if (!layers)
+        return -ENOMEM;
+    ret->layers = layers;
+    ret->all = xcalloc((size_t)(OWN_META + meta_count), sizeof(*ret->all));
+    snprintf(ret->classes, sizeof(ret->classes), "%u", m->classes);
+    snprintf(ret->input, sizeof(ret->input), "%u,%u,%u", m->in.h, m->in.w, m->in.c);
+    const struct safetensors_meta own[OWN_META] = {
+        {"format", "pt"},
+        {"model", m->name},
+        {"layers", layers},
+        {"input", ret->input},
+        {"classes", ret->classes},
+        {"scale", MODEL_SCALE},
+        {"mean", scaling_list(m->mean, m->in.c, ret->mean)},
+        {"std", scaling_list(m->std, m->in.c, ret->std)},
+    };
+    memcpy(ret->all, own, sizeof(own));
+    ret->count = add_meta(ret->all, meta, meta_count);
+    return 0;
+}
+
+void model_meta_done(struct model_meta *said)
+{
+    free(said->all);
+    free(said->layers);
+    said->all = NULL;
+    said->layers = NULL;
+}
+
 int model_export(const struct model *m, const float *theta, int64_t steps,
                  const struct safetensors_meta *meta, int meta_count, const char *path,
                  struct errbuf *why)
 {
     struct tensor *tensors = xcalloc(2 * (size_t)m->param_count, sizeof(*tensors));
-    struct safetensors_meta *all = xcalloc((size_t)(OWN_META + meta_count), sizeof(*all));
-    char mean[SCALING_LIST_BYTES], std[SCALING_LIST_BYTES], classes[16], input[40];
-    char *layers = model_layers_json(m);
+    struct model_meta said = {.all = NULL};
     float *turned = alloc_bytes(m->floats, sizeof(*turned));
-    int rc;
+    int rc = turned ? model_meta(m, meta, meta_count, &said) : -ENOMEM;
 
-    if (!layers || !turned) {
-        rc = err_set(why, -ENOMEM, "%s: no memory for the layout of PyTorch", path);
-        goto out;
+    if (rc < 0) {
+        err_set(why, rc, "%s: no memory for the layout of PyTorch", path);
+    } else {
+        const int count = turn_params(m, theta, &steps, turned, tensors);
+        rc = safetensors_write(path, tensors, count, said.all, said.count, why);
     }
-    const int count = turn_params(m, theta, &steps, turned, tensors);
-    snprintf(classes, sizeof(classes), "%u", m->classes);
-    snprintf(input, sizeof(input), "%u,%u,%u", m->in.h, m->in.w, m->in.c);
-    const struct safetensors_meta own[OWN_META] = {
-        {"format", "pt"},
-        {"model", m->name},
-        {"layers", layers},
-        {"input", input},
-        {"classes", classes},
-        {"scale", MODEL_SCALE},
-        {"mean", scaling_list(m->mean, m->in.c, mean)},
-        {"std", scaling_list(m->std, m->in.c, std)},
-    };
-    memcpy(all, own, sizeof(own));
-    rc = safetensors_write(path, tensors, count, all, add_meta(all, meta, meta_count), why);
-out:
+    model_meta_done(&said);
     free(turned);
-    free(layers);
-    free(all);
     free(tensors);
     return rc;
 }

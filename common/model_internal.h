@@ -11,11 +11,6 @@
  * borrowed: a preset's name or "custom". 0 or -EINVAL. */
 int model_read(const struct cJSON *desc, struct layer **ret, int *ret_count, const char **ret_name,
                struct errbuf *why);
-
-/* Turns the entries of a parameter from our layout into PyTorch's, or back. */
-void model_turn(const struct param *p, float *ours, float *theirs, bool to_theirs);
-/* The entries of p in PyTorch's order as a tensor. */
-struct tensor model_turned(const struct param *p, const float *theirs);
 /* What pixels are divided by before mean and std. */
 #define MODEL_SCALE "255"
 

@@ -1,9 +1,10 @@
-/* model export: the server's theta, in the form that PyTorch reads. */
+/* model export: the server's theta, in a form that other programs read. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/alloc.h"
 #include "common/bounds.h"
@@ -13,11 +14,55 @@
 #include "common/safetensors.h"
 #include "common/text.h"
 #include "proto/cli/connection.h"
+#include "proto/cli/onnx.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
 
 #define REPLY "the server's reply"
 #define TRIES 5 /* a checkpoint may be replaced by a newer one during the transfer */
+
+enum { FORMAT_SAFETENSORS, FORMAT_ONNX };
+static const char *const format_names[] = {"safetensors", "onnx", NULL};
+
+#define ARG(field) offsetof(struct args, field)
+const struct option model_export_options[] = {
+    {"format", OPT_ENUM, ARG(format), .def = "safetensors", .arg = "FORMAT", .names = format_names,
+     .help = "safetensors: PyTorch's names and layouts; onnx: the whole network (opset 13)"},
+    {NULL},
+};
+
+/* A name that promises another format than the one that is written. */
+static const struct {
+    const char *end;
+    int format; /* the one that it promises; -1: one that is not written here */
+    const char *advice;
+} endings[] = {
+    {".pt", -1,
+     "PyTorch's own files are pickles; write a .safetensors file, which PyTorch loads "
+     "(deploy/examples/predict.py)"},
+    {".pth", -1,
+     "PyTorch's own files are pickles; write a .safetensors file, which PyTorch loads "
+     "(deploy/examples/predict.py)"},
+    {".h5", -1, "Keras's files are HDF5; write a .safetensors file, or .onnx with --format onnx"},
+    {".onnx", FORMAT_ONNX, "say --format onnx to write one"},
+    {".safetensors", FORMAT_SAFETENSORS, "leave --format onnx out to write one"},
+};
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t a = strlen(name), b = strlen(end);
+
+    return a >= b && strcasecmp(name + a - b, end) == 0;
+}
+
+static int check_name(const char *name, int format, struct errbuf *why)
+{
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+        if (ends_with(name, endings[i].end) && endings[i].format != format)
+            return err_set(why, EXIT_USAGE, "FILE is %s, and its content would be %s: %s", name,
+                           format_names[format], endings[i].advice);
+    return 0;
+}
 
 /* input [h, w, c]. */
 static int read_dims(const cJSON *json, struct dims *ret, struct errbuf *why)
@@ -211,7 +256,10 @@ static int export_model(const struct cli *cli, const struct model *model, const 
         {"step", step_text},    {"sha256", reply_text(json, "sha256")},
         {"class_names", names},
     };
-    int rc = model_export(model, theta, step, meta, names ? 5 : 4, cli->words[1], why);
+    const int count = names ? 5 : 4;
+    int rc = cli->args->format == FORMAT_ONNX
+                 ? onnx_write(model, theta, meta, count, cli->words[1], why)
+                 : model_export(model, theta, step, meta, count, cli->words[1], why);
     cJSON_free(names);
     free(step_text);
     free(epoch_text);
@@ -245,8 +293,11 @@ static int export_once(struct cli *cli, struct errbuf *why)
 
 int cmd_model_export(struct cli *cli, struct errbuf *why)
 {
-    int rc = -ESTALE;
+    int rc = check_name(cli->words[1], cli->args->format, why);
 
+    if (rc != 0)
+        return rc;
+    rc = -ESTALE;
     for (int i = 0; rc == -ESTALE && i < TRIES; i++)
         rc = export_once(cli, why);
     return rc;

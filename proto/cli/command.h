@@ -131,7 +131,7 @@ extern const struct option submit_options[], jobs_options[], log_options[], resu
     map_options[], sql_options[], export_options[], derive_options[], sheet_options[],
     backup_options[], report_options[], study_submit_options[], study_show_options[],
     flatness_options[], verdicts_list_options[], verdicts_export_options[],
-    verdicts_import_options[];
+    verdicts_import_options[], model_export_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);

@@ -55,7 +55,7 @@ def batchnorm(x, mean, var, w, b):
     return (x - mean.reshape(shape)) * scale.reshape(shape) + b.reshape(shape)
 
 
-def main(model, images, logits):
+def main(model, images, logits, *_):
     meta, t = read(model)
     h, w, c = (int(v) for v in meta["input"].split(","))
     mean = np.array([float(v) for v in meta["mean"].split(",")])
