@@ -21,8 +21,9 @@
 #define WIRE_BYTES_MAX (MESSAGE_BYTES_MAX + 256)
 /* JSON of a request. 1 MiB of small numbers becomes 40 MiB of heap in the parser. */
 #define JSON_REQUEST_BYTES_MAX (64u << 10)
-/* JSON of a reply: 1000 table rows of a few hundred bytes. */
-#define JSON_REPLY_BYTES_MAX (1u << 20)
+/* JSON of a reply: 1000 table rows of a few hundred bytes, each with the longest uri, whose control
+ * characters take six bytes. */
+#define JSON_REPLY_BYTES_MAX (4u << 20)
 /* Nesting of any JSON document that is read; a job file needs 4. */
 #define JSON_DEPTH_MAX 16
 #define TENSORS_MAX 16     /* tensors in one message; the fused step's result needs 8 */
@@ -91,6 +92,8 @@
 #define CLASS_NAME_BYTES_MAX 128 /* of a domain as well */
 /* 1000 names of a few words; the parser takes forty times that in memory. */
 #define CLASS_NAMES_BYTES_MAX (256u << 10)
+/* Of a sample's uri, in the form in which it is kept: a path of a dozen folders. */
+#define URI_BYTES_MAX 512
 #define IMAGE_SIDE_MAX 512    /* a batch of larger ones does not fit a worker's memory */
 #define PICTURE_SIDE_MAX 8192 /* before it is scaled down: 192 MiB of pixels, 67 megapixels */
 #define DATASET_BYTES_MAX (64ull << 30) /* a worker maps all of it */
@@ -169,6 +172,8 @@ static_assert(PIECES_MAX <= 64, "a word has a bit for each piece that has arrive
 static_assert(8ull * BATCH_MAX < PIECE_BYTES_MAX && 8ull * SCHEDULE_ENTRIES_MAX < PIECE_BYTES_MAX &&
                   64ull * ROWS_PIECE_MAX < PIECE_BYTES_MAX,
               "lists of samples go into one message");
+static_assert((6u * URI_BYTES_MAX + 600u) * ROWS_MAX < JSON_REPLY_BYTES_MAX,
+              "a page of samples fits a reply, whatever they are called");
 static_assert(STUDY_JOBS_MAX <= STUDY_JOBS_OPEN_MAX && STUDY_JOBS_OPEN_MAX < JOBS_OPEN_MAX,
               "a study of any size fits the queue and leaves room");
 static_assert(CONNECTIONS_MAX >= 2 * WORKERS_MAX, "a worker has two connections at its end");

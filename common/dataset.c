@@ -384,6 +384,8 @@ void dataset_draft_done(struct dataset_draft *d)
     for (uint32_t i = 0; d->domain_names && i < d->domain_count; i++)
         free(d->domain_names[i]);
     free(d->domain_names);
+    uris_done(&d->uris);
+    uris_done(&d->test_uris);
     *d = (struct dataset_draft){0};
 }
 

@@ -18,6 +18,7 @@
 #include "common/hash.h"
 #include "common/model.h"
 #include "common/safetensors.h"
+#include "common/uris.h"
 
 enum planted { PLANTED_NONE, PLANTED_FLIP, PLANTED_HARD };
 
@@ -66,6 +67,9 @@ struct dataset_draft {
     uint16_t *domains;  /* NULL: there are none */
     uint32_t domain_count;
     char **domain_names; /* [domain_count] */
+    /* Of each sample, or none at all. Not part of the file: the same pixels and labels are the same
+     * data, whatever their files are called. See uris.h. */
+    struct uris uris, test_uris;
 };
 void dataset_draft_done(struct dataset_draft *d);
 /* Computes mean and std (std of a constant channel is 1) and writes the file; its SHA-256 goes to

@@ -44,6 +44,7 @@
     MESSAGE(DATASET_OFFER, "dataset.offer", 0, BY_SUBMIT, WEB_NONE)                                \
     MESSAGE(DATASET_PUT, "dataset.put", 1, BY_SUBMIT, WEB_NONE)                                    \
     MESSAGE(DATASET_COMMIT, "dataset.commit", 0, BY_SUBMIT, WEB_NONE)                              \
+    MESSAGE(DATASET_NAME, "dataset.name", 0, BY_SUBMIT, WEB_NONE)                                  \
     MESSAGE(DATASET_RM, "dataset.rm", 0, BY_ADMIN, WEB_NONE)                                       \
     MESSAGE(DATASET_GET, "dataset.get", 0, BY_ALL, WEB_NONE)                                       \
     MESSAGE(VERDICT_PUT, "verdict.put", 0, BY_SUBMIT, WEB_POST)                                    \
@@ -51,6 +52,8 @@
     MESSAGE(UPLOAD_LIST, "upload.list", 0, BY_READ, WEB_NONE)                                      \
     MESSAGE(UPLOAD_RM, "upload.rm", 0, BY_SUBMIT, WEB_NONE)                                        \
     MESSAGE(SAMPLE_IMAGES, "sample.images", 0, BY_READ, WEB_PICTURE)                               \
+    MESSAGE(SAMPLE_FIND, "sample.find", 0, BY_READ, WEB_GET)                                       \
+    MESSAGE(SAMPLE_URIS, "sample.uris", 0, BY_READ, WEB_NONE)                                      \
     MESSAGE(SCORE_TOP, "score.top", 0, BY_READ, WEB_GET)                                           \
     MESSAGE(SCORE_HISTOGRAM, "score.histogram", 0, BY_READ, WEB_GET)                               \
     MESSAGE(SCORE_TRAJECTORY, "score.trajectory", 0, BY_READ, WEB_GET)                             \

@@ -181,6 +181,28 @@ static int read_files(const struct cli *cli, struct dataset_draft *ret, struct e
     return rc;
 }
 
+/* Sends what the samples are called, if their format has names. */
+static int send_names(struct cli *cli, const char *dir, const struct dataset_draft *draft,
+                      const uint8_t sha256[SHA256_BYTES], struct errbuf *why)
+{
+    char *path = xasprintf("%s/names.safetensors", dir);
+    char hex[SHA256_HEX], names[SHA256_HEX];
+
+    if (!draft->uris.count) {
+        free(path);
+        return 0;
+    }
+    text_hex(sha256, SHA256_BYTES, hex);
+    int rc = uris_write(path, hex, &draft->uris, &draft->test_uris, names, why);
+    if (rc == 0)
+        rc = upload_names(cli, cli->words[0], path, names, false, NULL, why);
+    if (rc < 0)
+        err_prefix(why, rc, "the dataset is imported, but its samples have no names yet");
+    unlink(path);
+    free(path);
+    return rc;
+}
+
 /* Writes the draft into dir and sends it. */
 static int send_draft(struct cli *cli, const char *dir, const struct dataset_draft *draft,
                       struct errbuf *why)
@@ -193,6 +215,8 @@ static int send_draft(struct cli *cli, const char *dir, const struct dataset_dra
         rc = err_set(why, -EINTR, "stopped; nothing was sent");
     if (rc == 0)
         rc = upload_dataset(cli, cli->words[0], path, sha256, why);
+    if (rc == 0)
+        rc = send_names(cli, dir, draft, sha256, why);
     unlink(path);
     free(path);
     return rc;

@@ -222,6 +222,53 @@ int upload_file(struct cli *cli, const char *name, const char *path,
     return rc;
 }
 
+static int name_samples(struct cli *cli, const char *name, const char *sha256, bool replace,
+                        cJSON **ret_row, enum error_code *ret_code, struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply;
+
+    *ret_code = ERR_INTERNAL;
+    cJSON_AddStringToObject(request, "name", name);
+    cJSON_AddStringToObject(request, "sha256", sha256);
+    cJSON_AddBoolToObject(request, "replace", replace);
+    int rc = connection_call_tensors(cli, MSG_DATASET_NAME, request, NULL, 0, COMMIT_DEADLINE_MS,
+                                     &reply, ret_code, why);
+    if (rc != 0)
+        return rc;
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply.json, "kept")))
+        print_note("the samples of dataset %s have other names already, which stay; steppe dataset "
+                   "name gives them those of this import",
+                   name);
+    if (ret_row)
+        *ret_row = cJSON_DetachItemFromObjectCaseSensitive(reply.json, "dataset");
+    message_done(&reply);
+    return 0;
+}
+
+int upload_names(struct cli *cli, const char *name, const char *path, const char *sha256,
+                 bool replace, cJSON **ret_row, struct errbuf *why)
+{
+    uint8_t digest[SHA256_BYTES];
+    char what[NAME_MAX_BYTES];
+    enum error_code code;
+
+    if (!text_unhex(sha256, digest, sizeof(digest)))
+        return err_set(why, -EINVAL, "%s is no SHA-256", sha256);
+    int rc = name_samples(cli, name, sha256, replace, ret_row, &code, why);
+    if (rc == -EREMOTEIO && code == ERR_NOT_FOUND) {
+        snprintf(what, sizeof(what), "names of %.50s", name);
+        rc = upload_file(cli, what, path, digest, why);
+        if (rc == 0)
+            rc = name_samples(cli, name, sha256, replace, ret_row, &code, why);
+    }
+    if (rc == -EREMOTEIO && code == ERR_UNKNOWN_TYPE) {
+        print_note("the server is of a version that does not keep the names of samples");
+        rc = 0;
+    }
+    return rc;
+}
+
 char *upload_folder(struct errbuf *why)
 {
     const char *tmp = getenv("TMPDIR");

@@ -287,6 +287,24 @@ void handle_dataset_commit(struct request *rq)
                .rq = rq, .service = rq->service, .arg = c, .work = read_work, .done = read_done});
 }
 
+void handle_dataset_name(struct request *rq)
+{
+    bool replace = false;
+    char sha256[SHA256_HEX];
+    const char *name;
+    struct errbuf why;
+    int rc = read_name(rq, &name, &why);
+
+    if (rc == 0)
+        rc = read_hash(rq, sha256, &why);
+    if (rc == 0)
+        rc = field_bool(rq->message.json, "dataset.name", "replace", false, &replace, &why);
+    if (rc == 0)
+        rc = datasets_name_samples(rq->service, rq, name, sha256, replace, &why);
+    if (rc < 0)
+        request_fail(rq, rc, &why);
+}
+
 /* A job trained on it needs its labels and pictures for judging and showing: the jobs go before the
  * last name. */
 static int check_unused(struct service *s, const struct dataset_removal *r, struct errbuf *why)

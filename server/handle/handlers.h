@@ -35,6 +35,7 @@ void handle_dataset_show(struct request *rq);
 void handle_dataset_offer(struct request *rq);
 void handle_dataset_put(struct request *rq);
 void handle_dataset_commit(struct request *rq);
+void handle_dataset_name(struct request *rq);
 void handle_dataset_rm(struct request *rq);
 void handle_dataset_get(struct request *rq);
 
@@ -47,6 +48,8 @@ void handle_upload_rm(struct request *rq);
 struct incoming_from incoming_from(const struct request *rq);
 
 void handle_sample_images(struct request *rq);
+void handle_sample_find(struct request *rq);
+void handle_sample_uris(struct request *rq);
 
 void handle_score_top(struct request *rq);
 void handle_score_histogram(struct request *rq);

@@ -13,7 +13,7 @@
 #define IMAGE_NAME "sample.png" /* sample.images of one sample, as a picture */
 
 /* Keys of questions whose value is always text: a study may be called 7 or true. */
-static const char *const texts[] = {"study", "dataset", "name", "sql", NULL};
+static const char *const texts[] = {"study", "dataset", "name", "sql", "uris", NULL};
 
 /* A word of the query as the JSON that a program would write. */
 static cJSON *value_of(const char *key, const char *text)

@@ -167,6 +167,7 @@ void datasets_tick(struct service *s, int64_t now_ms)
     for (struct stored *st = d->stored; st; st = st->next)
         if (!st->told)
             tell(s, st);
+    datasets_names_tick(s, now_ms);
     for (struct stored *st = d->stored; st && !d->looking && !s->net->stopping; st = st->next) {
         if (!is_due(d, st, now_ms))
             continue;

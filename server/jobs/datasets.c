@@ -96,7 +96,27 @@ static void load_hashes(void *arg, const char *sha256, const void *hashes, size_
     stored_take_hashes(st, copy);
 }
 
-/* Files whose name a crash prevented or removed: they stay as uploads. */
+static void load_names(void *arg, const char *sha256, const char *names_sha256, bool shown)
+{
+    struct stored *st = datasets_stored(arg, sha256);
+
+    if (!st)
+        return;
+    snprintf(st->uris, sizeof(st->uris), "%s", names_sha256);
+    st->uris_shown = shown;
+}
+
+static bool has_names(const struct datasets *d, const char *names_sha256)
+{
+    const struct stored *st = d->stored;
+
+    while (st && strcmp(st->uris, names_sha256) != 0)
+        st = st->next;
+    return st != NULL;
+}
+
+/* Files that nothing in the store stands for, as a crash prevented or removed that: they stay as
+ * uploads. */
 static void put_back_unnamed(struct datasets *d)
 {
     char path[STATE_PATH_BYTES], sha256[SHA256_HEX];
@@ -105,9 +125,12 @@ static void put_back_unnamed(struct datasets *d)
     state_dir_folder(path, d->dir, STATE_DATASETS);
     DIR *folder = opendir(path);
     while (folder && (file = readdir(folder)) != NULL) {
-        if (!state_dir_is_dataset(file->d_name, sha256) || datasets_stored(d, sha256))
+        if (state_dir_is_dataset(file->d_name, sha256) && !datasets_stored(d, sha256))
+            state_dir_dataset(path, d->dir, sha256);
+        else if (state_dir_is_names(file->d_name, sha256) && !has_names(d, sha256))
+            state_dir_names(path, d->dir, sha256);
+        else
             continue;
-        state_dir_dataset(path, d->dir, sha256);
         log_info("dataset.unnamed", "file=%s", path);
         incoming_put_back(d->dir, sha256, path);
     }
@@ -127,6 +150,8 @@ int datasets_open(const char *dir, struct store *store, struct datasets **ret, s
         rc = store_datasets_load(store, load_one, d, why);
     if (rc == 0)
         rc = store_pieces_load(store, DATA_PIECE_BYTES, load_hashes, d, why);
+    if (rc == 0)
+        rc = store_names_load(store, load_names, d, why);
     if (rc < 0) {
         datasets_close(d);
         return rc;
@@ -458,6 +483,7 @@ int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_r
     }
     memcpy(ret->name, e->rec.name, sizeof(ret->name));
     memcpy(ret->sha256, e->rec.sha256, sizeof(ret->sha256));
+    memcpy(ret->names, e->stored->uris, sizeof(ret->names));
     return 0;
 }
 
@@ -474,6 +500,10 @@ int datasets_remove_work(const char *dir, struct store *store, const struct data
     if (unlink(path) < 0 && errno != ENOENT)
         log_warn("dataset.rm", "name=%s error=\"cannot remove %s: %s\"", r->name, path,
                  err_text(-errno));
+    if (r->names[0]) {
+        state_dir_names(path, dir, r->names);
+        unlink(path);
+    }
     return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "server/store/store.h"
 
 struct datasets;
+struct request;
 struct service;
 
 /* Loads the names from the store; a file without a name becomes an upload again. 0 or -errno. */
@@ -85,13 +86,22 @@ int dataset_commit_store(const char *dir, struct store *store, struct dataset_co
 void dataset_commit_done(struct datasets *d, struct dataset_commit *c, int rc);
 void dataset_commit_free(struct dataset_commit *c); /* and c itself */
 
+/* Names the samples of a dataset after an uploaded names file (common/uris.h), which must be of
+ * this data and name all samples; replace: in place of names that they may have, which otherwise
+ * stay. Answers rq {dataset, kept} once readers have them; should that be cut short, the server
+ * goes on by itself. Afterwards the upload is gone. -ENOENT, -EUCLEAN: as datasets_find, or there
+ * is no such upload; -EAGAIN: the dataset is being named. dataset_names.c. */
+int datasets_name_samples(struct service *s, struct request *rq, const char *name,
+                          const char *names_sha256, bool replace, struct errbuf *why);
+
 /* Removal in three parts. After the first the caller makes sure that no job has the data of a last
  * name. The first and the last run on the loop; between them the name is not found. The second runs
  * on the store's lane and removes the name, and the file when no other name stands for it. -ENOENT;
  * -EAGAIN: it is being removed, or is the last name of data that is held. */
 struct dataset_removal {
     char name[NAME_MAX_BYTES], sha256[SHA256_HEX];
-    bool last; /* no other name stands for the data */
+    char names[SHA256_HEX]; /* of its samples' file; "" */
+    bool last;              /* no other name stands for the data */
 };
 int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_removal *ret,
                           struct errbuf *why);
@@ -100,7 +110,7 @@ int datasets_remove_work(const char *dir, struct store *store, const struct data
 void datasets_remove_done(struct datasets *d, const struct dataset_removal *r, int rc);
 
 /* Checks damaged files again, hashes the pieces of files from an older version, tells the jobs
- * about theirs; called a few times a second. dataset_health.c. */
+ * about theirs, goes on naming samples; called a few times a second. dataset_health.c. */
 void datasets_tick(struct service *s, int64_t now_ms);
 
 #endif

@@ -21,6 +21,11 @@ struct stored {
     bool told;        /* the jobs have been told */
     bool looked;      /* its hashes were looked for since the start */
     int64_t look_ms;  /* the next check of a damaged one */
+
+    char uris[SHA256_HEX]; /* the file with the names of its samples; "": they have none */
+    bool uris_shown;       /* readers have them */
+    struct naming *naming; /* under way; NULL: none */
+    int64_t uris_ms;       /* the next try to show them; INT64_MAX: their file is damaged */
     struct stored *next;
 };
 
@@ -49,6 +54,9 @@ bool stored_stays(const struct datasets *d, const struct stored *st);
 void stored_heal(struct stored *st);
 /* Takes ownership of the hashes of its pieces; existing ones stay. */
 void stored_take_hashes(struct stored *st, uint8_t (*hashes)[BLAKE2B_BYTES]);
+
+/* Shows names that readers do not have yet: of one dataset at a time. dataset_names.c. */
+void datasets_names_tick(struct service *s, int64_t now_ms);
 
 void datasets_add(struct datasets *d, const struct dataset_record *rec);
 bool datasets_named(const struct datasets *d, const char *name);

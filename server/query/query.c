@@ -270,6 +270,7 @@ void query_add_sample(cJSON *row, sqlite3_stmt *stmt, int column)
     query_add_number(row, "label", stmt, column);
     query_add_text(row, "label_name", stmt, column + 1);
     query_add_number(row, "truth", stmt, column + 2);
+    query_add_text(row, "uri", stmt, column + 4);
     switch (sqlite3_column_int(stmt, column + 3)) {
     case PLANTED_FLIP:
         cJSON_AddStringToObject(row, "planted", "flipped");

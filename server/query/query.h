@@ -141,6 +141,30 @@ enum map_by { MAP_AMBIGUOUS, MAP_HARD, MAP_EASY, MAP_FORGOTTEN };
 #define MAP_VARIABILITY_BINS 20
 int query_map(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
+/* The names of samples (common/uris.h) of a job's dataset, or (job 0) of the dataset with this name
+ * and SHA-256; test: of the samples that the job tests on, or of the test samples. */
+struct uri_of {
+    int64_t job;
+    const char *dataset, *sha256;
+    bool test;
+};
+/* {samples: [the number of each]}. -ENOENT: the samples have no names, or none is called so: the
+ * sentence has the nearest name; -EINVAL: several are. */
+int query_uri_find(struct query *q, const struct uri_of *of, const char *const *uris, int count,
+                   cJSON **ret, struct errbuf *why);
+/* The names of up to `limit` samples from number `first` on, fewer if they are long: name i ends at
+ * ends[i] of bytes; one without a name has none. Released with uri_rows_done. */
+#define URI_ROWS_BYTES (4u << 20)
+struct uri_rows {
+    int64_t total; /* samples with a row */
+    uint32_t count;
+    uint32_t *ends;
+    char *bytes;
+};
+int query_uris(struct query *q, const struct uri_of *of, int64_t first, int64_t limit,
+               struct uri_rows *ret, struct errbuf *why);
+void uri_rows_done(struct uri_rows *r);
+
 /* A person's own statement, which may only read; its parameter :job is the job. {columns: [names],
  * rows: [[cells]], more: there are more rows than were given}. Cells: number, text (longer than 4
  * KiB: cut, ends with "..."), blob as hex, null; an infinity is the text "inf" or "-inf". -EINVAL:

@@ -344,6 +344,8 @@ cJSON *query_epoch_row(struct query *q, const struct query_epoch *x, size_t i, c
     query_add_class_name(q, x->dataset, x->labels[i], "label_name", row);
     if (x->truth[i] != x->labels[i])
         cJSON_AddNumberToObject(row, "truth", x->truth[i]);
+    add_name(q, "SELECT uri FROM sample WHERE dataset_id = ?1 AND sample_id = ?2", x->dataset,
+             x->samples[i], "uri", row);
     if (x->planted[i] == PLANTED_FLIP || x->planted[i] == PLANTED_HARD)
         cJSON_AddStringToObject(row, "planted", planted[x->planted[i]]);
     return row;

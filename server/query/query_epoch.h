@@ -51,7 +51,7 @@ int query_order(const double *value, size_t count, uint32_t **ret, struct errbuf
  */
 int query_percentiles(const double *value, size_t count, double *rank, struct errbuf *why);
 
-/* A new row {sample, label, label_name, truth?, planted?} of entry i, appended to rows. */
+/* A new row {sample, label, label_name, truth?, planted?, uri?} of entry i, appended to rows. */
 cJSON *query_epoch_row(struct query *q, const struct query_epoch *x, size_t i, cJSON *rows);
 /* The name of a class, or of a domain, under `key`; left out when it has none. */
 void query_add_class_name(struct query *q, int64_t dataset, int64_t class_id, const char *key,

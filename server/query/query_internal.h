@@ -54,7 +54,10 @@ void query_add_measures(cJSON *row, sqlite3_stmt *stmt, int column);
 /* Left out when the column is NULL. */
 void query_add_number(cJSON *row, const char *name, sqlite3_stmt *stmt, int column);
 void query_add_text(cJSON *row, const char *name, sqlite3_stmt *stmt, int column);
-/* {label, label_name, truth?, planted?} from four columns: class_id, name, truth, planted. */
+/* Are the test samples of the job training images (test_domains)? */
+int query_tests_training(struct query *q, int64_t job, bool *ret, struct errbuf *why);
+/* {label, label_name, truth?, planted?, uri?} from five columns: class_id, name, truth, planted,
+ * uri. */
 void query_add_sample(cJSON *row, sqlite3_stmt *stmt, int column);
 
 #endif

@@ -18,28 +18,33 @@ const char *const query_by_sql[] = {
     [BY_MARGIN] = "margin(s.loss, s.el2n)",
 };
 
-/* How the two kinds of samples differ: their rows, the condition that the class is ?4, what is
- * known of each sample, and the tables that know it. */
+/* How the kinds of samples differ: their rows, the condition that the class is ?4, what is known of
+ * each sample, and the tables that know it. */
+enum { SPLIT_TRAIN, SPLIT_TEST, SPLIT_TEST_OF_TRAINING };
+#define TEST_JOIN(table)                                                                           \
+    " LEFT JOIN class c ON c.dataset_id = ?3 AND c.class_id = s.label"                             \
+    " LEFT JOIN " table " m ON m.dataset_id = ?3 AND m.sample_id = s.sample_id"
 static const struct split {
     const char *table, *of_class, *known, *join;
 } splits[] = {
-    {"score",
-     " AND s.sample_id IN (SELECT sample_id FROM sample WHERE dataset_id = ?3"
-     " AND class_id = ?4)",
-     "m.class_id, c.name, m.truth, m.planted",
-     " LEFT JOIN sample m ON m.dataset_id = ?3 AND m.sample_id = s.sample_id"
-     " LEFT JOIN class c ON c.dataset_id = ?3 AND c.class_id = m.class_id"},
-    {"test_score", " AND s.label = ?4", "s.label, c.name, NULL, NULL",
-     " LEFT JOIN class c ON c.dataset_id = ?3 AND c.class_id = s.label"},
+    [SPLIT_TRAIN] = {"score",
+                     " AND s.sample_id IN (SELECT sample_id FROM sample WHERE dataset_id = ?3"
+                     " AND class_id = ?4)",
+                     "m.class_id, c.name, m.truth, m.planted, m.uri",
+                     " LEFT JOIN sample m ON m.dataset_id = ?3 AND m.sample_id = s.sample_id"
+                     " LEFT JOIN class c ON c.dataset_id = ?3 AND c.class_id = m.class_id"},
+    [SPLIT_TEST] = {"test_score", " AND s.label = ?4", "s.label, c.name, NULL, NULL, m.uri",
+                    TEST_JOIN("test_sample")},
+    [SPLIT_TEST_OF_TRAINING] = {"test_score", " AND s.label = ?4",
+                                "s.label, c.name, NULL, NULL, m.uri", TEST_JOIN("sample")},
 };
 
 /* Equal values are ordered by gap (adm of a clamped or saturated gap ties), then by sample. */
-static int select_top(struct query *q, const struct top_args *a, int64_t epoch, int64_t dataset,
-                      sqlite3_stmt **ret, struct errbuf *why)
+static int select_top(struct query *q, const struct top_args *a, const struct split *split,
+                      int64_t epoch, int64_t dataset, sqlite3_stmt **ret, struct errbuf *why)
 {
     const char *by = query_by_sql[a->by], *way = a->easiest ? "ASC" : "DESC";
     const char *by_way = a->easiest == (a->by == BY_MARGIN) ? "DESC" : "ASC";
-    const struct split *split = &splits[a->test];
     int64_t limit = query_limit(a->limit);
     char order[128], sql[1024];
 
@@ -75,6 +80,7 @@ static int count_top(struct query *q, const struct top_args *a, int64_t epoch, i
 static int top(struct query *q, const struct top_args *a, cJSON *out, struct errbuf *why)
 {
     int64_t epoch = a->epoch, dataset, scored = 0, total = 0;
+    bool training = false;
     sqlite3_stmt *stmt;
     size_t from;
     int rc = query_job(q, a->job, &dataset, why);
@@ -89,7 +95,13 @@ static int top(struct query *q, const struct top_args *a, cJSON *out, struct err
     else if (rc == 0)
         rc = count_top(q, a, epoch, dataset, &total, why);
     if (rc == 0)
-        rc = select_top(q, a, epoch, dataset, &stmt, why);
+        rc = query_tests_training(q, a->job, &training, why);
+    if (rc == 0)
+        rc = select_top(q, a,
+                        &splits[!a->test   ? SPLIT_TRAIN
+                                : training ? SPLIT_TEST_OF_TRAINING
+                                           : SPLIT_TEST],
+                        epoch, dataset, &stmt, why);
     if (rc != 0)
         return rc;
     cJSON_AddNumberToObject(out, "epoch", (double)epoch);
@@ -99,7 +111,7 @@ static int top(struct query *q, const struct top_args *a, cJSON *out, struct err
         cJSON *row = cJSON_CreateObject();
         query_add_number(row, "sample", stmt, 0);
         query_add_sample(row, stmt, 1);
-        query_add_measures(row, stmt, 5);
+        query_add_measures(row, stmt, 6);
         cJSON_AddItemToArray(rows, row);
     }
     sqlite3_finalize(stmt);
@@ -235,7 +247,7 @@ static int add_sample(struct query *q, int64_t job, int64_t dataset, int64_t sam
     sqlite3_stmt *stmt;
     int64_t samples = 0;
     int rc = db_query(db,
-                      "SELECT m.class_id, c.name, m.truth, m.planted FROM sample m"
+                      "SELECT m.class_id, c.name, m.truth, m.planted, m.uri FROM sample m"
                       " LEFT JOIN class c ON c.dataset_id = ?1 AND c.class_id = m.class_id"
                       " WHERE m.dataset_id = ?1 AND m.sample_id = ?2",
                       DB_ARGS(DB_I(dataset), DB_I(sample)), &stmt, why);

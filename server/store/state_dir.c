@@ -6,6 +6,7 @@
 #include <time.h>
 
 #define TENSORS ".safetensors"
+#define NAMES ".names"
 #define UPLOAD ".part"
 #define GONE ".gone"
 #define MADE ".tmp"
@@ -46,6 +47,11 @@ static void data_path(char out[STATE_PATH_BYTES], const char *dir, const char *s
 void state_dir_dataset(char out[STATE_PATH_BYTES], const char *dir, const char *sha256)
 {
     data_path(out, dir, sha256, TENSORS);
+}
+
+void state_dir_names(char out[STATE_PATH_BYTES], const char *dir, const char *sha256)
+{
+    data_path(out, dir, sha256, NAMES);
 }
 
 void state_dir_upload(char out[STATE_PATH_BYTES], const char *dir, const char *sha256)
@@ -111,6 +117,11 @@ static bool is_data(const char *name, const char *suffix, char ret_sha256[SHA256
 bool state_dir_is_dataset(const char *name, char ret_sha256[SHA256_HEX])
 {
     return is_data(name, TENSORS, ret_sha256);
+}
+
+bool state_dir_is_names(const char *name, char ret_sha256[SHA256_HEX])
+{
+    return is_data(name, NAMES, ret_sha256);
 }
 
 bool state_dir_is_upload(const char *name, char ret_sha256[SHA256_HEX])

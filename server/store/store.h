@@ -121,6 +121,27 @@ int store_pieces_load(struct store *s, uint32_t piece_bytes,
                       void (*each)(void *arg, const char *sha256, const void *hashes, size_t count),
                       void *arg, struct errbuf *why);
 
+/* Notes which file has the names of the data's samples (common/uris.h), until the last name of the
+ * data goes; ret_old: which had them, "": none. The rows for readers follow with
+ * store_names_show. */
+int store_names_put(struct store *s, const char *sha256, const char *names_sha256,
+                    char ret_old[SHA256_HEX], struct errbuf *why);
+/* What was noted; shown: the rows have these names. */
+int store_names_load(struct store *s,
+                     void (*each)(void *arg, const char *sha256, const char *names_sha256,
+                                  bool shown),
+                     void *arg, struct errbuf *why);
+/* Gives the rows of the data the names of a file, a slice a call: 1: call again. *io begins zeroed.
+ * Rows with other names lose those first, so that nobody reads some of each. -EINVAL: the file
+ * names another number of samples, or is damaged. Data without rows is left alone. */
+struct names_show {
+    int64_t dataset_id;
+    int step;
+    uint32_t at, samples;
+};
+int store_names_show(struct store *s, const char *sha256, const char *names_sha256,
+                     const struct uris_file *names, struct names_show *io, struct errbuf *why);
+
 /* Keeps what a person (who: the name of the key, "" where there is none) says of samples of the
  * data; the rows are settled (common/verdict.h). All of it or nothing, after what was kept before:
  * the newest row of a sample counts. A row that repeats the newest one of its sample, by the same

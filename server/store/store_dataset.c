@@ -174,6 +174,7 @@ static int drop_rows(struct store *s, int64_t id, struct errbuf *why)
 {
     static const char *const drops[] = {
         "DELETE FROM sample WHERE dataset_id = ?1",
+        "DELETE FROM test_sample WHERE dataset_id = ?1",
         "DELETE FROM class WHERE dataset_id = ?1",
         "DELETE FROM domain WHERE dataset_id = ?1",
         "DELETE FROM dataset WHERE dataset_id = ?1",
@@ -242,6 +243,9 @@ int store_dataset_remove(struct store *s, const char *name, bool *ret_last, stru
     if (rc == 0 && names == 1)
         rc = db_run(&s->state, "DELETE FROM dataset_pieces WHERE sha256 = ?1",
                     DB_ARGS(DB_S(sha256)), why);
+    if (rc == 0 && names == 1)
+        rc = db_run(&s->state, "DELETE FROM dataset_names WHERE sha256 = ?1", DB_ARGS(DB_S(sha256)),
+                    why);
     if (rc == 0)
         rc = db_begin(&s->difficulty, why);
     if (rc == 0)

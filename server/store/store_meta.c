@@ -83,6 +83,10 @@ static const struct meta definitions[] = {
      "u32 "
      "sample, f64 loss, adv_loss, adm, grad_norm, el2n, i32 predicted, u32 flags",
      0, 0, 0},
+    {"definition.uri",
+     "the name of a sample in UTF-8, as its file system has it, control characters and all; a byte "
+     "0x80 to 0xff of a path that is not UTF-8 is the character U+EF00 + byte",
+     0, 0, 0},
     {"view.v_latest", "scores of the newest committed, scored epoch of each job, with labels", 0, 0,
      0},
     {"view.v_hardest", "v_latest, newest job first, within it the hardest sample first", 0, 0, 0},
@@ -158,6 +162,10 @@ static const struct meta columns[] = {
     {"dataset.sha256", "SHA-256 of the dataset file, its identity", "hex", 0, 0},
     {"dataset.n_samples", "training samples, numbered from 0", "samples", "1 and up", 0},
     {"dataset.n_classes", "classes, numbered from 0", "classes", "1 and up", 0},
+    {"dataset.names_sha256",
+     "SHA-256 of the names file whose names the samples have; NULL: they have none, or are being "
+     "named",
+     "hex", 0, 0},
     {"dataset.source", "where the data came from", 0, 0, 0},
     {"class.dataset_id", "the dataset", 0, 0, 0},
     {"class.class_id", "number of the class", 0, "0 to n_classes - 1", 0},
@@ -179,7 +187,14 @@ static const struct meta columns[] = {
      "nothing is known",
      0, "0, 1, 2", 0},
     {"sample.domain_id", "where it comes from; NULL: the dataset has no domains", 0, "0 and up", 0},
-    {"sample.uri", "file the sample came from; NULL when its format has no names", 0, 0, 0},
+    {"sample.uri",
+     "what it is called: the path of its file below the imported folder, or FILE[index]; see "
+     "definition.uri; NULL: it has no name",
+     0, 0, 0},
+    {"test_sample.dataset_id", "the dataset", 0, 0, 0},
+    {"test_sample.sample_id", "position of the sample in the test images of its dataset", 0,
+     "0 and up", 0},
+    {"test_sample.uri", "what it is called, as sample.uri", 0, 0, 0},
 
     {"job.job_id", "number of the job", 0, "1 and up", 0},
     {"job.uuid", "its identity, made by who submitted it", 0, 0, 0},

@@ -5,6 +5,7 @@
  * that a score is always reached by its key (job_id, epoch, sample_id), and show only committed
  * epochs. Names in views are those of the protocol. */
 #include "server/store/store_internal.h"
+#include "server/store/store_sql_parts.h"
 
 /* SQL is laid out as SQL. */
 /* clang-format off */
@@ -114,92 +115,6 @@ const char sql_difficulty_1[] =
     "  PRIMARY KEY(job_id, sample_id)\n"
     ") WITHOUT ROWID;\n";
 
-/* The scores s of the newest epoch e of job j that is committed and scored. */
-#define LATEST_SCORES "FROM job j CROSS JOIN epoch e CROSS JOIN score s"
-#define LATEST_WHERE \
-    "WHERE e.job_id = j.job_id AND e.epoch = (SELECT max(n.epoch) FROM epoch n\n" \
-    "    WHERE n.job_id = j.job_id AND n.state = 'committed' AND n.n_scored > 0)\n" \
-    "  AND s.job_id = j.job_id AND s.epoch = e.epoch"
-/* When rows are sorted and cut by LIMIT, these are looked up only for the rows shown; but not when
- * an index gives the first term of the order, hence the + before job in ORDER BY. */
-#define OF_SAMPLE \
-    " FROM sample m\n" \
-    "    WHERE m.dataset_id = j.dataset_id AND m.sample_id = s.sample_id)"
-#define MEASURES \
-    "  s.adm AS adm, s.loss AS loss, s.adv_loss AS adv_loss, s.adv_loss - s.loss AS gap,\n" \
-    "  s.grad_norm AS grad_norm, s.el2n AS el2n, s.predicted AS predicted, s.correct AS correct"
-#define HIST_BIN "min(cast(s.adm * 20 AS INTEGER), 19)"
-#define LAST_EPOCH(column, condition) \
-    "  (SELECT l." column " FROM epoch l WHERE l.job_id = j.job_id AND l.state = 'committed'\n" \
-    "    AND l." condition " ORDER BY l.epoch DESC LIMIT 1)"
-
-/* Over rows s of score and x of sample_state: from the value of the last sweep to its mean over the
- * epochs, see definition.suspicion. */
-#define SUSPICION(last, mean) \
-    last " + (" mean " - " last ") * max(0.0, min(1.0, coalesce(50 * e.newly_right - 1, 1.0)))"
-/* 1 - exp(-loss), with a loss of 0 as the smallest normal number; and definition.margin. */
-#define HALF_TANH "tanh(max(s.loss, 2.2250738585072014e-308) / 2)"
-#define REST "(2 * " HALF_TANH " / (1 + " HALF_TANH "))"
-#define MARGIN \
-    "(-s.loss - ln(" REST ")\n" \
-    "    - ln(max(0.001, min(1.0, s.el2n / " REST " * s.el2n / " REST " - 1))) / 2)"
-/* `columns`: suspicion and its parts. */
-#define VIEW_SUSPECT(columns) \
-    "CREATE VIEW v_suspect AS\n" \
-    "SELECT j.job_id AS job, e.epoch AS epoch, s.sample_id AS sample, x.class_id AS label,\n" \
-    "  (SELECT c.name FROM class c\n" \
-    "    WHERE c.dataset_id = j.dataset_id AND c.class_id = x.class_id) AS label_name,\n" \
-    "  s.predicted AS predicted, " columns ", s.loss AS loss,\n" \
-    "  x.loss_mean AS loss_mean, x.margin_mean AS margin_mean, x.confidence AS confidence,\n" \
-    "  x.n_seen AS n_seen, x.n_correct AS n_correct, x.n_forget AS n_forget,\n" \
-    "  (SELECT m.truth" OF_SAMPLE " AS truth,\n" \
-    "  (SELECT m.planted" OF_SAMPLE " AS planted\n" \
-    LATEST_SCORES " CROSS JOIN sample_state x\n" \
-    LATEST_WHERE "\n" \
-    "  AND x.job_id = j.job_id AND x.sample_id = s.sample_id\n" \
-    "ORDER BY +j.job_id DESC, suspicion DESC, s.sample_id;\n"
-
-/* Sums over the last sweep by column <table>_id of sample, whose names are in table <table>; more:
- * of that column. Without GROUP BY: a condition on the job goes through windows partitioned by it,
- * but not through a sum behind them, and then all jobs would be sorted for one. */
-#define VIEW_GROUP(view, word, table, more) \
-    "CREATE VIEW " view " AS\n" \
-    "SELECT job, epoch, " word ",\n" \
-    "  (SELECT c.name FROM " table " c\n" \
-    "    WHERE c.dataset_id = r.dataset_id AND c." table "_id = r." word ") AS " word "_name,\n" \
-    "  n AS samples, adm_mean, adm_p50, adm_p90, loss_mean, accuracy\n" \
-    "FROM (SELECT job, epoch, dataset_id, " word ", place, n,\n" \
-    "    avg(adm) OVER w AS adm_mean,\n" \
-    "    max(CASE WHEN 2 * place <= n + 1 THEN adm END) OVER w AS adm_p50,\n" \
-    "    max(CASE WHEN 10 * place <= 9 * n + 9 THEN adm END) OVER w AS adm_p90,\n" \
-    "    avg(loss) OVER w AS loss_mean, avg(correct) OVER w AS accuracy\n" \
-    "  FROM (SELECT j.job_id AS job, j.dataset_id AS dataset_id, e.epoch AS epoch,\n" \
-    "      m." table "_id AS " word ", s.adm AS adm, s.loss AS loss, s.correct AS correct,\n" \
-    "      row_number() OVER (PARTITION BY j.job_id, m." table "_id ORDER BY s.adm) AS place,\n" \
-    "      count(*) OVER (PARTITION BY j.job_id, m." table "_id) AS n\n" \
-    "    " LATEST_SCORES " CROSS JOIN sample m\n" \
-    "    " LATEST_WHERE "\n" \
-    "      AND m.dataset_id = j.dataset_id AND m.sample_id = s.sample_id" more ")\n" \
-    "  WINDOW w AS (PARTITION BY job, " word ")) r\n" \
-    "WHERE place = 1;\n"
-
-/* `more`: columns that a later version of job has. */
-#define JOB_COMPARE(more) \
-    "CREATE VIEW v_job_compare AS\n" \
-    "SELECT j.job_id AS job, j.name AS name, j.dataset AS dataset, j.state AS state,\n" \
-    "  j.seed AS seed, j.attack AS attack, j.epsilon AS epsilon, " \
-    more "j.normaliser AS normaliser,\n" \
-    "  count(e.epoch) AS epochs, sum(e.seconds) AS seconds, sum(e.n_scored) AS scores,\n" \
-    LAST_EPOCH("train_loss", "train_loss IS NOT NULL") " AS train_loss,\n" \
-    LAST_EPOCH("sharpness", "sharpness IS NOT NULL") " AS sharpness,\n" \
-    LAST_EPOCH("test_accuracy", "test_accuracy IS NOT NULL") " AS test_accuracy,\n" \
-    "  max(e.test_accuracy) AS best_test_accuracy,\n" \
-    LAST_EPOCH("adv_accuracy", "adv_accuracy IS NOT NULL") " AS adv_accuracy,\n" \
-    LAST_EPOCH("mean_gap", "n_scored > 0") " AS mean_gap,\n" \
-    LAST_EPOCH("adm_mean", "n_scored > 0") " AS adm_mean\n" \
-    "FROM job j LEFT JOIN epoch e ON e.job_id = j.job_id AND e.state = 'committed'\n" \
-    "GROUP BY j.job_id;\n"
-
 const char sql_difficulty_1_views[] =
     "CREATE VIEW v_latest AS\n"
     "SELECT j.job_id AS job, e.epoch AS epoch, s.sample_id AS sample,\n"
@@ -304,7 +219,7 @@ const char sql_difficulty_3[] =
     "  AND b.epoch > a.epoch AND s.job_id = a.job_id AND s.epoch = a.epoch\n"
     "  AND t.job_id = a.job_id AND t.epoch = b.epoch AND t.sample_id = s.sample_id;\n"
 
-    VIEW_SUSPECT(SUSPICION("s.loss", "x.loss_mean") " AS suspicion")
+    VIEW_SUSPECT(SUSPICION("s.loss", "x.loss_mean") " AS suspicion", "")
 
     "CREATE VIEW v_data_map AS\n"
     "SELECT j.job_id AS job, x.sample_id AS sample, x.class_id AS label,\n"
@@ -382,7 +297,7 @@ const char sql_difficulty_5[] =
 const char sql_difficulty_6[] =
     "DROP VIEW v_suspect;\n"
     VIEW_SUSPECT("-(" SUSPICION(MARGIN, "x.margin_mean") ") AS suspicion,\n"
-    "  " MARGIN " AS margin");
+    "  " MARGIN " AS margin", "");
 
 /* Where the pictures of a dataset come from. */
 const char sql_difficulty_7[] =

@@ -117,3 +117,9 @@ const char sql_state_6[] =
     "  added INTEGER NOT NULL,\n"
     "  same INTEGER NOT NULL\n"
     ") STRICT;\n";
+/* The names of a dataset's samples: a file by its SHA-256. */
+const char sql_state_7[] =
+    "CREATE TABLE dataset_names(\n"
+    "  sha256 TEXT PRIMARY KEY,\n"
+    "  names_sha256 TEXT NOT NULL\n"
+    ") STRICT, WITHOUT ROWID;\n";

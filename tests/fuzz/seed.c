@@ -76,11 +76,14 @@ static const struct {
     {"dataset.show", "\"name\":\"g\""},
     {"dataset.offer", SHA ",\"bytes\":10,\"what\":\"it\""},
     {"dataset.commit", "\"name\":\"h\"," SHA},
+    {"dataset.name", "\"name\":\"h\",\"replace\":true," SHA},
     {"dataset.rm", "\"name\":\"h\""},
     {"upload.list", ""},
     {"upload.rm", SHA},
     {"dataset.get", SHA ",\"offset\":0,\"bytes\":10"},
     {"sample.images", "\"job\":1,\"samples\":[0,1]"},
+    {"sample.find", "\"dataset\":\"g\",\"split\":\"test\",\"uris\":[\"a.png\",\"b[1]\"]"},
+    {"sample.uris", "\"job\":1,\"first\":0,\"limit\":5"},
     {"score.top", "\"job\":1,\"by\":\"adm\",\"order\":\"hardest\",\"epoch\":0,\"limit\":5"},
     {"score.histogram", "\"job\":1,\"by\":\"loss\",\"bins\":5,\"log\":true"},
     {"score.trajectory", "\"job\":1,\"sample\":0,\"epochs_from\":0,\"limit\":5"},
@@ -448,6 +451,23 @@ static void make_pictures(void)
     free(file);
 }
 
+static void make_uris(void)
+{
+    struct uris train = {0}, test = {0};
+    char sha256[SHA256_HEX];
+    struct errbuf why;
+
+    FUZZ_ASSERT(uris_add(&train, "dog/1 \n.png", &why) == 0);
+    FUZZ_ASSERT(uris_add(&train, "caf\xe9.png", &why) == 0);
+    FUZZ_ASSERT(uris_add(&test, "t10k-images-idx3-ubyte[0]", &why) == 0);
+    memset(sha256, 'a', sizeof(sha256) - 1);
+    sha256[sizeof(sha256) - 1] = 0;
+    FUZZ_ASSERT(uris_write(fuzz_path("u"), sha256, &train, &test, sha256, &why) == 0);
+    put_file("uris", "names", fuzz_path("u"));
+    uris_done(&train);
+    uris_done(&test);
+}
+
 static void make_safetensors(void)
 {
     static uint8_t images[3 * 12];
@@ -559,6 +579,7 @@ int main(int argc, char **argv)
     make_numbers();
     make_pictures();
     make_safetensors();
+    make_uris();
     make_weights();
     make_checkpoint();
     make_handshake();

@@ -71,6 +71,7 @@ struct split {
     uint32_t samples;
     uint8_t *images;
     uint16_t *labels;
+    struct uris uris;
 };
 
 /* The name in the folder that equals `wanted` but for case; `wanted` if there is none. */
@@ -333,19 +334,24 @@ static int records_import(const struct import_request *r, const struct kind *kin
     if (!rc)
         rc = names_read(names, d, why);
     for (int i = 0; !rc && i < files.count; i++) {
-        bool is_test = files.test && i == files.count - 1;
+        struct split *s = files.test && i == files.count - 1 ? &test : &train;
         char *path = import_path(folder, files.names[i]);
+        uint32_t before = s->samples;
         rc = import_stopped(r, why);
         if (!rc)
-            rc = records_read(kind, d->classes, path, is_test ? &test : &train, why);
+            rc = records_read(kind, d->classes, path, s, why);
+        if (!rc)
+            rc = import_uris(r, path, s->samples - before, &s->uris, why);
         free(path);
     }
     d->samples = train.samples;
     d->images = train.images;
     d->labels = train.labels;
+    d->uris = train.uris;
     d->test_samples = test.samples;
     d->test_images = test.images;
     d->test_labels = test.labels;
+    d->test_uris = test.uris;
     free(names);
     return rc;
 }

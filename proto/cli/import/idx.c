@@ -212,6 +212,10 @@ static int idx_import(const struct import_request *r, struct dataset_draft *ret,
     if (!rc)
         rc = parts_check(images, &train.images, test_images, &test.images, why);
     struct dataset_draft d = draft_make(&train, &test);
+    if (!rc)
+        rc = import_uris(r, images, d.samples, &d.uris, why);
+    if (!rc && test_images)
+        rc = import_uris(r, test_images, d.test_samples, &d.test_uris, why);
     if (rc)
         dataset_draft_done(&d);
     else

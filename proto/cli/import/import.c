@@ -35,6 +35,39 @@ int import_name_check(const char *what, const char *place, const char *name, str
                    place, what, strlen(name), CLASS_NAME_BYTES_MAX, name);
 }
 
+/* What people call a file that lies below the folder that they named, or that they named. */
+static const char *path_below(const struct import_request *r, const char *path)
+{
+    const char *root = r->root ? r->root : r->path, *slash = strrchr(path, '/');
+    size_t bytes = strlen(root);
+    const char *below = strncmp(path, root, bytes) == 0 ? path + bytes : path;
+
+    if (!*below)
+        return slash ? slash + 1 : path;
+    while (*below == '/')
+        below++;
+    return below;
+}
+
+int import_uri(const struct import_request *r, const char *path, struct uris *u, struct errbuf *why)
+{
+    return uris_add(u, path_below(r, path), why);
+}
+
+int import_uris(const struct import_request *r, const char *path, uint32_t count, struct uris *u,
+                struct errbuf *why)
+{
+    const char *below = path_below(r, path);
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        char *name = xasprintf("%s[%u]", below, i);
+        rc = uris_add(u, name, why);
+        free(name);
+    }
+    return rc;
+}
+
 int import_stopped(const struct import_request *r, struct errbuf *why)
 {
     return r->stop && *r->stop ? err_set(why, -EINTR, "stopped; nothing was sent") : 0;
@@ -265,6 +298,7 @@ int import_files(const struct import_request *r, struct dataset_draft *ret, stru
     int rc = format_search(r, &path, &format, why);
 
     inner.path = path;
+    inner.root = r->path;
     if (!rc)
         rc = options_check(&inner, format, why);
     if (!rc)

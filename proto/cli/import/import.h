@@ -20,6 +20,7 @@ enum labels_are {
 
 struct import_request {
     const char *path;
+    const char *root; /* uris begin below it; NULL: below path. Set when path is a folder in it */
     /* NULL, or labels that replace the training labels: IDX or a list (numbers.h). */
     const char *labels_path;
     enum labels_are labels_are;
@@ -32,8 +33,8 @@ struct import_request {
     const volatile sig_atomic_t *stop; /* NULL, or set when the user wants to stop */
 };
 
-/* A format. import fills samples, dims, images and labels of both splits, and either classes and
- * class_names or neither; and source if it has a name more exact than the format's. On an error
+/* A format. import fills samples, dims, images, labels and uris of both splits, and either classes
+ * and class_names or neither; and source if it has a name more exact than the format's. On an error
  * *ret is untouched. */
 struct import_format {
     const char *name;
@@ -59,6 +60,13 @@ char *import_path(const char *folder, const char *name);
 /* Has the name of a class or a domain (`what`), which lies in `place`, at most CLASS_NAME_BYTES_MAX
  * bytes? Importers ask before they read any image. 0 or -EINVAL. */
 int import_name_check(const char *what, const char *place, const char *name, struct errbuf *why);
+/* Adds the uri of a file that was read: its path below the folder that people named; of a path that
+ * they named itself its last part. Those of the first `count` images in it: FILE[0], FILE[1]..
+ * -EINVAL: it is too long. */
+int import_uri(const struct import_request *r, const char *path, struct uris *u,
+               struct errbuf *why);
+int import_uris(const struct import_request *r, const char *path, uint32_t count, struct uris *u,
+                struct errbuf *why);
 /* -EINTR with a sentence once the user wants to stop. */
 int import_stopped(const struct import_request *r, struct errbuf *why);
 

@@ -70,9 +70,11 @@ static char *npy_partner(const char *name)
 static const struct pair_scheme npy_scheme = {
     .train = "train_images.npy or x_train.npy", .parse = npy_parse, .partner = npy_partner};
 
-/* Reads one split; *ret_labels belongs to the caller as images->data does, also on an error. */
+/* Reads one split; *ret_labels and *uris belong to the caller as images->data does, also on an
+ * error. */
 static int pair_read(const struct import_request *r, const struct pair *pair,
-                     struct npy_images *images, uint16_t **ret_labels, struct errbuf *why)
+                     struct npy_images *images, uint16_t **ret_labels, struct uris *uris,
+                     struct errbuf *why)
 {
     char *images_path = import_path(r->path, pair->images);
     char *labels_path = import_path(r->path, pair->labels);
@@ -80,6 +82,8 @@ static int pair_read(const struct import_request *r, const struct pair *pair,
 
     if (!rc)
         rc = npy_file_labels(labels_path, images_path, images->samples, ret_labels, why);
+    if (!rc)
+        rc = import_uris(r, images_path, images->samples, uris, why);
     if (!rc && r->layout == NPY_LAYOUT_JUDGE && images->layout == NPY_LAYOUT_NCHW)
         import_note(r->notes, "%s is read as [N,C,H,W]: images of %u x %u with %u channels",
                     pair->images, images->dims.h, images->dims.w, images->dims.c);
@@ -103,9 +107,9 @@ static int npy_import(const struct import_request *r, struct dataset_draft *ret,
     if (!rc)
         rc = pairs_choose(r, &npy_scheme, &pairs, why);
     if (!rc)
-        rc = pair_read(r, pairs.train, &train, &d.labels, why);
+        rc = pair_read(r, pairs.train, &train, &d.labels, &d.uris, why);
     if (!rc && pairs.test)
-        rc = pair_read(r, pairs.test, &test, &d.test_labels, why);
+        rc = pair_read(r, pairs.test, &test, &d.test_labels, &d.test_uris, why);
     if (!rc && test.data && memcmp(&test.dims, &train.dims, sizeof(test.dims)) != 0)
         rc = err_set(why, -EINVAL, "%s has images of %u x %u x %u, but %s of %u x %u x %u",
                      pairs.test->images, test.dims.h, test.dims.w, test.dims.c, pairs.train->images,

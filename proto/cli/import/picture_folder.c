@@ -32,6 +32,7 @@ struct split {
         uint16_t label, domain;
     } * files;
     uint32_t count, capacity;
+    struct uris uris;
     uint8_t *images;
     uint32_t done; /* pictures in images */
 };
@@ -93,8 +94,8 @@ static int class_folders(const struct album *a, const char *root, const char *wh
 }
 
 /* Adds the files of one class folder; takes folder. */
-static int class_files(char *folder, uint16_t label, uint16_t domain, struct split *s,
-                       struct errbuf *why)
+static int class_files(const struct album *a, char *folder, uint16_t label, uint16_t domain,
+                       struct split *s, struct errbuf *why)
 {
     struct entries e = {0};
     int rc = entries_read(folder, &e, why);
@@ -117,7 +118,9 @@ static int class_files(char *folder, uint16_t label, uint16_t domain, struct spl
             s->capacity = s->capacity ? s->capacity * 2 : 1024;
             s->files = xrealloc(s->files, s->capacity * sizeof(*s->files));
         }
-        s->files[s->count++] = (struct file){import_path(folder, e.at[i].name), label, domain};
+        char *path = import_path(folder, e.at[i].name);
+        rc = import_uri(a->request, path, &s->uris, why);
+        s->files[s->count++] = (struct file){path, label, domain};
     }
     entries_done(&e);
     free(folder);
@@ -170,7 +173,7 @@ static int classes_list(struct album *a, const char *root, uint16_t domain, stru
             rc = err_set(why, -EINVAL, "%s/%s is not a class of the training pictures", root,
                          folders.at[i].name);
         else
-            rc = class_files(import_path(root, class->name), (uint16_t)(class - a->classes.at),
+            rc = class_files(a, import_path(root, class->name), (uint16_t)(class - a->classes.at),
                              domain, s, why);
     }
     entries_done(&folders);
@@ -476,6 +479,7 @@ static void split_done(struct split *s)
         free(s->files[i].path);
     free(s->files);
     free(s->images);
+    uris_done(&s->uris);
 }
 
 /* Moves the album into a draft. */
@@ -504,6 +508,9 @@ static int draft_make(struct album *a, struct dataset_draft *ret, struct errbuf 
     d.images = a->train.images;
     d.test_images = a->test.images;
     a->train.images = a->test.images = NULL;
+    d.uris = a->train.uris;
+    d.test_uris = a->test.uris;
+    a->train.uris = a->test.uris = (struct uris){0};
     *ret = d;
     return 0;
 }

@@ -504,7 +504,7 @@ TEST(what_is_too_long_is_not_encoded)
     memset(text, 'x', JSON_REPLY_BYTES_MAX);
     cJSON_AddItemToObject(json, "b", cJSON_CreateStringReference(text));
     ASSERT_EQ(-EMSGSIZE, message_encode(json, NULL, 0, NULL, no_memory, &body, &bytes, &why));
-    ASSERT_HAS("allowed are 1048576", why.text);
+    ASSERT_HAS("allowed are 4194304", why.text);
     free(text);
     cJSON_Delete(json);
 }

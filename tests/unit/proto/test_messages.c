@@ -84,8 +84,8 @@ TEST(the_protocol_states_the_limits_of_the_code)
     ASSERT_EQ(8912896, MESSAGE_BYTES_MAX);
     ASSERT_HAS("at most 8 912 896 bytes", text);
     ASSERT_EQ(65536, JSON_REQUEST_BYTES_MAX);
-    ASSERT_EQ(1 << 20, JSON_REPLY_BYTES_MAX);
-    ASSERT_HAS("over 65 536 bytes in a request or 1 MiB in a reply", text);
+    ASSERT_EQ(4 << 20, JSON_REPLY_BYTES_MAX);
+    ASSERT_HAS("over 65 536 bytes in a request or 4 MiB in a reply", text);
     ASSERT_EQ(16, JSON_DEPTH_MAX);
     ASSERT_HAS("nesting above 16", text);
     free(text);

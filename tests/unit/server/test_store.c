@@ -194,7 +194,8 @@ TEST(a_dataset_is_written_once_and_its_name_stands_for_it)
     ASSERT_STR(FIXTURE_SHA, got.sha256);
     ASSERT_EQ(1000, got.bytes);
     store_close(s);
-    ASSERT_SELECT("1|digits|" FIXTURE_SHA "|23|10|drawn for a test\n", "SELECT * FROM dataset");
+    ASSERT_SELECT("1|digits|" FIXTURE_SHA "|23|10|drawn for a test|NULL\n",
+                  "SELECT * FROM dataset");
     ASSERT_SELECT("0|0|0|0|NULL\n1|1|9|1|NULL\n2|2|2|2|NULL\n",
                   "SELECT sample_id, class_id, truth, planted, uri FROM sample LIMIT 3");
     ASSERT_SELECT("23\n", "SELECT count(*) FROM sample");
@@ -327,7 +328,7 @@ TEST(the_files_have_their_modes_and_numbers)
     ASSERT_EQ(0, stat(test_path("state"), &st));
     ASSERT_EQ(0700, st.st_mode & 0777);
     ASSERT_SELECT("1094995249\n", "PRAGMA application_id");
-    ASSERT_SELECT("11\n", "PRAGMA user_version");
+    ASSERT_SELECT("12\n", "PRAGMA user_version");
     ASSERT_SELECT("wal\n", "PRAGMA journal_mode");
     store_close(s);
 }
@@ -364,13 +365,13 @@ TEST(a_database_of_version_1_gets_what_came_later)
     sqlite3 *sql = fixture_sql("difficulty.db");
     sqlite3_exec(
         sql,
+        "ALTER TABLE dataset DROP COLUMN names_sha256; DROP INDEX sample_uri;"
         "DROP VIEW v_job_compare; DROP VIEW v_riser; DROP VIEW v_suspect; DROP VIEW v_data_map;"
         "DROP VIEW v_forgetting; DROP VIEW v_rank_correlation;"
         "DROP VIEW v_flatness_line; DROP VIEW v_flatness; DROP TABLE flatness_line;"
-        "DROP VIEW v_test_hardest; DROP VIEW v_test; DROP TABLE test_score;"
+        "DROP VIEW v_test_hardest; DROP VIEW v_test; DROP TABLE test_score; DROP TABLE test_sample;"
         "DROP VIEW v_test_group; DROP TABLE test_group; DROP TABLE flatness;"
-        "ALTER TABLE score DROP COLUMN adv_predicted;"
-        "CREATE VIEW v_label_suspect AS SELECT 1;"
+        "ALTER TABLE score DROP COLUMN adv_predicted; CREATE VIEW v_label_suspect AS SELECT 1;"
         "ALTER TABLE epoch DROP COLUMN newly_right;ALTER TABLE epoch DROP COLUMN n_dropped;"
         "DROP VIEW v_study; DROP TABLE study_job; ALTER TABLE epoch DROP COLUMN validation_loss;"
         "DROP TABLE study; ALTER TABLE epoch DROP COLUMN validation_accuracy;"
@@ -385,7 +386,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
     ASSERT(!error);
     sqlite3_close(sql);
     s = fixture_open();
-    ASSERT_SELECT("11\n", "PRAGMA user_version");
+    ASSERT_SELECT("12\n", "PRAGMA user_version");
     ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
                   "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
                   " FROM v_job_compare");

@@ -36,6 +36,7 @@ static void write_version_3(void)
     }
     store_close(s);
     free(fixture_select("state.db",
+                        "DROP TABLE dataset_names;"
                         "DROP TABLE verdict; DROP TABLE judged; DROP TABLE verdict_request;"
                         "DROP TABLE study_job; DROP TABLE study_request; DROP TABLE study;"
                         "ALTER TABLE job DROP COLUMN waits_for; PRAGMA user_version=3"));
@@ -64,7 +65,7 @@ TEST(what_a_job_waited_for_by_its_reason_is_in_its_column)
     ASSERT_EQ(CASES, seen);
     store_close(s);
     char *version = fixture_select("state.db", "PRAGMA user_version");
-    ASSERT_STR("6\n", version);
+    ASSERT_STR("7\n", version);
     free(version);
 }
 

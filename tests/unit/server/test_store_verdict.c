@@ -106,7 +106,8 @@ TEST(an_older_database_gets_the_tables)
 
     store_close(s);
     free(fixture_select("state.db", "DROP TABLE verdict; DROP TABLE judged;"
-                                    "DROP TABLE verdict_request; PRAGMA user_version=5"));
+                                    "DROP TABLE verdict_request; DROP TABLE dataset_names;"
+                                    "PRAGMA user_version=5"));
     s = fixture_open();
     ASSERT_EQ(1, put(s, FIRST, "", &a, 1).added);
     store_close(s);
