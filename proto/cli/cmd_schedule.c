@@ -23,8 +23,8 @@ const struct option schedule_options[] = {
     {"format", OPT_ENUM, offsetof(struct args, format), .def = "table", .arg = "FORMAT",
      .names = format_names, .help = "format of the output"},
     {"out", OPT_STR, offsetof(struct args, out), .arg = "PREFIX",
-     .help =
-         "npy: write PREFIX-ids.npy and PREFIX-weights.npy (default PREFIX: schedule-JOB-EPOCH)"},
+     .help = "npy: write PREFIX-ids.npy and PREFIX-weights.npy, or -places.npy (default PREFIX: "
+             "schedule-JOB-EPOCH)"},
     {NULL},
 };
 
@@ -32,6 +32,8 @@ struct rows {
     uint32_t *ids; /* [expected] */
     float *weights;
     size_t count, expected; /* rows held, and of the whole schedule */
+    float *places; /* [place_count], in place of the weights: of a curriculum in the step */
+    size_t place_count;
     double share;
     int64_t steps;
 };
@@ -40,6 +42,7 @@ static void rows_done(struct rows *r)
 {
     free(r->ids);
     free(r->weights);
+    free(r->places);
 }
 
 /* Takes the size from the first reply; later replies must agree. */
@@ -62,14 +65,32 @@ static int make_room(struct rows *r, const cJSON *json, struct errbuf *why)
     return 0;
 }
 
+/* The weights of the places in a shard, where no sample has one of its own. */
+static int take_places(struct rows *r, const struct message *reply, struct errbuf *why)
+{
+    const struct tensor *places;
+    int rc = message_tensor(reply, "places", DTYPE_F32, 1, NULL, &places, why);
+
+    if (rc != 0 || r->places)
+        return rc;
+    r->place_count = (size_t)places->shape[0];
+    r->places = alloc_bytes(r->place_count + 1, sizeof(*r->places));
+    if (!r->places)
+        return err_set(why, -ENOMEM, "out of memory for %zu places", r->place_count);
+    memcpy(r->places, places->data, r->place_count * sizeof(*r->places));
+    return 0;
+}
+
 /* Appends the tensors of one reply. */
 static int add_piece(struct rows *r, const struct message *reply, struct errbuf *why)
 {
-    const struct tensor *ids, *weights;
+    const struct tensor *ids, *weights = NULL;
 
     int rc = message_tensor(reply, "ids", DTYPE_U32, 1, NULL, &ids, why);
     if (rc == 0)
-        rc = message_tensor(reply, "weights", DTYPE_F32, 1, ids->shape, &weights, why);
+        rc = tensor_find(reply->tensors, reply->tensor_count, "places")
+                 ? take_places(r, reply, why)
+                 : message_tensor(reply, "weights", DTYPE_F32, 1, ids->shape, &weights, why);
     if (rc == 0)
         rc = make_room(r, reply->json, why);
     if (rc != 0)
@@ -78,7 +99,8 @@ static int add_piece(struct rows *r, const struct message *reply, struct errbuf 
     if (n > r->expected - r->count)
         return err_set(why, -EBADMSG, "the server sent more rows than the schedule has");
     memcpy(r->ids + r->count, ids->data, n * sizeof(*r->ids));
-    memcpy(r->weights + r->count, weights->data, n * sizeof(*r->weights));
+    if (weights)
+        memcpy(r->weights + r->count, weights->data, n * sizeof(*r->weights));
     r->count += n;
     return 0;
 }
@@ -107,18 +129,21 @@ static int fetch_rows(struct cli *cli, int64_t job, struct rows *r, struct errbu
     return rc;
 }
 
-static void tell_npy(const struct cli *cli, const char *ids, const char *weights, size_t count)
+/* values: the second file, of weights or of places. */
+static void tell_npy(const struct cli *cli, const struct rows *r, const char *ids,
+                     const char *values)
 {
     cJSON *json;
 
     if (!cli->args->json) {
-        print_text("%s and %s: %zu samples", ids, weights, count);
+        print_text("%s and %s: %zu samples%s", ids, values, r->count,
+                   r->places ? ", and the weights of the places in a shard" : "");
         return;
     }
     json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "ids_file", ids);
-    cJSON_AddStringToObject(json, "weights_file", weights);
-    cJSON_AddNumberToObject(json, "count", (double)count);
+    cJSON_AddStringToObject(json, r->places ? "places_file" : "weights_file", values);
+    cJSON_AddNumberToObject(json, "count", (double)r->count);
     print_json(json);
     cJSON_Delete(json);
 }
@@ -128,17 +153,25 @@ static int write_npy(struct cli *cli, const struct rows *r, struct errbuf *why)
     char *prefix = cli->args->out
                        ? xstrdup(cli->args->out)
                        : xasprintf("schedule-%s-%lld", cli->words[0], (long long)cli->args->epoch);
-    char *ids = xasprintf("%s-ids.npy", prefix), *weights = xasprintf("%s-weights.npy", prefix);
+    char *ids = xasprintf("%s-ids.npy", prefix);
+    char *values = xasprintf("%s-%s.npy", prefix, r->places ? "places" : "weights");
 
     int rc = npy_write(ids, DTYPE_U32, r->ids, r->count, why);
     if (rc == 0)
-        rc = npy_write(weights, DTYPE_F32, r->weights, r->count, why);
+        rc = npy_write(values, DTYPE_F32, r->places ? r->places : r->weights,
+                       r->places ? r->place_count : r->count, why);
     if (rc == 0)
-        tell_npy(cli, ids, weights, r->count);
-    free(weights);
+        tell_npy(cli, r, ids, values);
+    free(values);
     free(ids);
     free(prefix);
     return rc;
+}
+
+static void print_numbers(const float *values, size_t count, const char *between)
+{
+    for (size_t i = 0; i < count && !ferror(stdout); i++)
+        printf("%s%.9g", i ? between : "", (double)values[i]);
 }
 
 static void print_rows_json(const struct cli *cli, const struct rows *r)
@@ -147,22 +180,37 @@ static void print_rows_json(const struct cli *cli, const struct rows *r)
            (long long)cli->args->epoch, r->share, r->count, (long long)r->steps);
     for (size_t i = 0; i < r->count && !ferror(stdout); i++)
         printf("%s%u", i ? ", " : "", r->ids[i]);
-    printf("], \"weights\": [");
-    for (size_t i = 0; i < r->count && !ferror(stdout); i++)
-        printf("%s%.9g", i ? ", " : "", (double)r->weights[i]);
+    printf(r->places ? "], \"weights\": null, \"places\": [" : "], \"weights\": [");
+    print_numbers(r->places ? r->places : r->weights, r->places ? r->place_count : r->count, ", ");
     printf("]}\n");
+}
+
+static void print_head(const struct cli *cli, const struct rows *r)
+{
+    printf("# job %s, epoch %lld: %zu samples (share %.4g%s), %lld steps\n", cli->words[0],
+           (long long)cli->args->epoch, r->count, r->share, r->places ? " of each shard" : "",
+           (long long)r->steps);
+    if (r->places) {
+        printf("# no sample has a weight of its own: its place in the shard, by what the step "
+               "measures, gives one\n# places: ");
+        print_numbers(r->places, r->place_count, " ");
+        printf("\n");
+    }
+    printf(r->places ? "# id\n" : "# id weight\n");
 }
 
 static void print_rows(const struct cli *cli, const struct rows *r)
 {
-    bool lines = cli->args->format == FORMAT_JSONL;
+    const bool lines = cli->args->format == FORMAT_JSONL;
 
     if (!lines)
-        printf("# job %s, epoch %lld: %zu samples (share %.4g), %lld steps\n# id weight\n",
-               cli->words[0], (long long)cli->args->epoch, r->count, r->share, (long long)r->steps);
+        print_head(cli, r);
     for (size_t i = 0; i < r->count && !ferror(stdout); i++)
-        printf(lines ? "{\"id\": %u, \"weight\": %.9g}\n" : "%u %.9g\n", r->ids[i],
-               (double)r->weights[i]);
+        if (r->places)
+            printf(lines ? "{\"id\": %u, \"weight\": null}\n" : "%u\n", r->ids[i]);
+        else
+            printf(lines ? "{\"id\": %u, \"weight\": %.9g}\n" : "%u %.9g\n", r->ids[i],
+                   (double)r->weights[i]);
 }
 
 int cmd_schedule(struct cli *cli, struct errbuf *why)

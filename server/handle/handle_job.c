@@ -359,13 +359,26 @@ struct schedule_args {
     struct schedule schedule;
 };
 
+/* With a curriculum inside the step no sample has a weight of its own: places have them. */
 static void reply_schedule(struct request *rq, const struct schedule_args *a,
                            const struct schedule *s)
 {
     uint64_t first = (uint64_t)a->first < s->count ? (uint64_t)a->first : s->count;
     uint64_t n = s->count - first < (uint64_t)a->limit ? s->count - first : (uint64_t)a->limit;
+    uint32_t shard = (uint32_t)a->spec->shard;
+    float *places = NULL;
+
+    if (jobspec_online(a->spec)) {
+        places = alloc_bytes(shard, sizeof(*places));
+        if (!places) {
+            request_error(rq, ERR_UNAVAILABLE, "no memory for the weights of %u places", shard);
+            return;
+        }
+        schedule_places(a->spec, s->share, shard, places);
+    }
     struct tensor t[2] = {tensor_1d("ids", DTYPE_U32, n, s->ids + first),
-                          tensor_1d("weights", DTYPE_F32, n, s->weights + first)};
+                          places ? tensor_1d("places", DTYPE_F32, shard, places)
+                                 : tensor_1d("weights", DTYPE_F32, n, s->weights + first)};
     cJSON *out = cJSON_CreateObject();
 
     cJSON_AddNumberToObject(out, "epoch", (double)a->epoch);
@@ -373,6 +386,7 @@ static void reply_schedule(struct request *rq, const struct schedule_args *a,
     cJSON_AddNumberToObject(out, "count", s->count);
     cJSON_AddNumberToObject(out, "steps", a->steps);
     request_reply(rq, out, t, 2);
+    free(places);
 }
 
 static int replay_one(void *arg, int64_t epoch, const struct score *scores)
@@ -396,7 +410,7 @@ static void schedule_work(struct op *op)
         op->rc = curriculum_begin(attached.order, attached.excluded, attached.excluded_count,
                                   a->use, a->samples, a->rank);
     attached_done(&attached);
-    if (op->rc == 0)
+    if (op->rc == 0 && !jobspec_online(a->spec))
         op->rc =
             query_replay(op->service->query, a->job, a->epoch, a->samples, replay_one, a, &op->why);
     if (op->rc == 0)

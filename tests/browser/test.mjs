@@ -236,7 +236,7 @@ async function keys_alone() {
 const FLATNESS = { every: 2, samples: 100, probes: 4, iterations: 10 };
 
 async function two_jobs() {
-  same("a second job", 2, submit({ ...SPEC, name: "control", curriculum: { measure: "random" }, flatness: FLATNESS }));
+  same("a second job", 2, submit({ ...SPEC, name: "control", curriculum: { measure: "random", scope: "step" }, flatness: FLATNESS }));
   await page.goto(`${base}/#/compare/1/2`);
   await page.getByText("curriculum.measure").waitFor();
   ok(
@@ -256,8 +256,10 @@ async function two_jobs() {
 async function how_flat() {
   await page.goto(`${base}/#/job/1`);
   await page.locator(".card").first().waitFor();
+  same("its share is one of the set", "of the training set", await page.locator(".chart", { hasText: "Pacing share" }).locator(".key > span").innerText());
   ok("a job that did not measure its flatness has no such part", !(await page.locator(".flatness").isVisible()));
   await page.goto(`${base}/#/job/2`);
+  await page.getByText("of each shard, by rank inside the step").waitFor();
   const chart = (title) => page.locator(".flatness .chart", { hasText: title });
   const { rows } = JSON.parse(steppe("flatness", "2", "--json"));
   const last = rows.at(-1);

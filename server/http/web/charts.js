@@ -40,6 +40,7 @@ export class LineChart {
     this.cursor = null;
     this.at = h("span", { class: "at" });
     this.values = series.map(() => h("b"));
+    this.names = series.map((line) => h("span", { text: line.name }));
     const legend = h(
       "div",
       { class: "legend" },
@@ -48,7 +49,7 @@ export class LineChart {
           "span",
           { class: `key c${line.colour}${line.dashed ? " dashed" : ""}` },
           h("i", { "aria-hidden": "true" }),
-          h("span", { text: line.name }),
+          this.names[i],
           this.values[i],
         ),
       ),

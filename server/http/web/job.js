@@ -115,6 +115,9 @@ const rateOf = (epoch, spec, job) => {
   return epoch.seconds > 0 ? (steps * spec.batch) / epoch.seconds : undefined;
 };
 
+// What the pacing share is a share of, by the curriculum's scope.
+const SHARES = { epoch: "of the training set", step: "of each shard, by rank inside the step" };
+
 export function curves() {
   const charts = {
     loss: new LineChart({
@@ -147,7 +150,7 @@ export function curves() {
       step: true,
       height: 150,
       format: (v) => share(v, 1),
-      series: [{ name: "of the training set", colour: 4 }],
+      series: [{ name: SHARES.epoch, colour: 4 }],
     }),
     rate: new LineChart({
       title: "Images per second",
@@ -170,6 +173,7 @@ export function curves() {
       [of("train_accuracy"), of("test_accuracy"), of("adv_accuracy"), of("validation_accuracy")],
       end,
     );
+    set(charts.share.names[0], SHARES[spec.curriculum.scope] ?? "");
     charts.share.update([of("share")], end);
     charts.rate.update([epochs.map((e) => [e.epoch, rateOf(e, spec, job)])], end);
   };
