@@ -116,13 +116,6 @@ static void tile(FILE *out, const char *name, const char *fmt, double value)
     fputs("</dd></div>", out);
 }
 
-static double number(const cJSON *row, const char *name)
-{
-    double v = NAN;
-
-    return reply_f64(row, name, &v) ? v : NAN;
-}
-
 static void print_head(FILE *out, const struct report *r)
 {
     const cJSON *last = NULL, *epoch;
@@ -151,11 +144,11 @@ static void print_head(FILE *out, const struct report *r)
     }
     fprintf(out, "<dl class=\"tiles\"><div><dt>epochs</dt><dd>%lld / %lld</dd></div>",
             (long long)done, (long long)epochs);
-    tile(out, "train loss", "%.4g", number(last, "train_loss"));
-    tile(out, "train accuracy", "%.2f %%", 100 * number(last, "train_accuracy"));
-    tile(out, "test accuracy", "%.2f %%", 100 * number(last, "test_accuracy"));
-    tile(out, "adversarial accuracy", "%.2f %%", 100 * number(last, "adv_accuracy"));
-    tile(out, "sharpness", "%.4g", number(last, "sharpness"));
+    tile(out, "train loss", "%.4g", reply_number(last, "train_loss"));
+    tile(out, "train accuracy", "%.2f %%", 100 * reply_number(last, "train_accuracy"));
+    tile(out, "test accuracy", "%.2f %%", 100 * reply_number(last, "test_accuracy"));
+    tile(out, "adversarial accuracy", "%.2f %%", 100 * reply_number(last, "adv_accuracy"));
+    tile(out, "sharpness", "%.4g", reply_number(last, "sharpness"));
     fputs("</dl>\n", out);
 }
 
@@ -177,7 +170,7 @@ static int print_curves(FILE *out, const struct report *r)
     cJSON_ArrayForEach(epoch, r->epochs)
     {
         for (int k = 0; k < KEYS; k++)
-            column[k][n] = number(epoch, keys[k]);
+            column[k][n] = reply_number(epoch, keys[k]);
         n += isfinite(column[EPOCH][n]);
     }
     reply_i64(r->row, "epochs", &epochs);
@@ -216,14 +209,14 @@ static void print_class(FILE *out, const cJSON *row, const cJSON *names)
     fputs("</th>", out);
     for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
         fputs("<td>", out);
-        if (isfinite(number(row, cells[i].key)))
-            fprintf(out, cells[i].fmt, cells[i].times * number(row, cells[i].key));
+        if (isfinite(reply_number(row, cells[i].key)))
+            fprintf(out, cells[i].fmt, cells[i].times * reply_number(row, cells[i].key));
         fputs("</td>", out);
     }
     fputs("<td>", out);
     if (reply_i64(row, "mistaken_for", &other)) {
         html_text(out, gallery_class_name(names, other, name, sizeof(name)));
-        fprintf(out, " (%.0f)", number(row, "mistaken"));
+        fprintf(out, " (%.0f)", reply_number(row, "mistaken"));
     }
     fputs("</td></tr>", out);
 }
@@ -263,7 +256,7 @@ static int print_sample(FILE *out, const struct report *r, const struct gallery 
         html_text(out, gallery_class_name(r->names, predicted, name, sizeof(name)));
         fputs("</span>", out);
     }
-    fprintf(out, "</b><small>%.4g &middot; #%lld", number(row, key), (long long)sample);
+    fprintf(out, "</b><small>%.4g &middot; #%lld", reply_number(row, key), (long long)sample);
     if (*planted) {
         fputs(" &middot; ", out);
         html_text(out, planted);

@@ -35,6 +35,13 @@ bool reply_f64(const cJSON *obj, const char *name, double *ret)
     return true;
 }
 
+double reply_number(const cJSON *obj, const char *name)
+{
+    double v;
+
+    return reply_f64(obj, name, &v) ? v : NAN;
+}
+
 bool reply_i64(const cJSON *obj, const char *name, int64_t *ret)
 {
     double value;

@@ -123,13 +123,6 @@ static void print_head(FILE *out, const struct page *p)
 
 /* --- the differences --- */
 
-static double number(const cJSON *obj, const char *name, double times)
-{
-    double v;
-
-    return reply_f64(obj, name, &v) ? times * v : NAN;
-}
-
 /* The value of the job with that seed that is done; NAN: there is none. */
 static double of_seed(const cJSON *row, int64_t seed, const char *metric, double times)
 {
@@ -139,7 +132,7 @@ static double of_seed(const cJSON *row, int64_t seed, const char *metric, double
     cJSON_ArrayForEach(job, cJSON_GetObjectItemCaseSensitive(row, "jobs"))
     {
         if (reply_i64(job, "seed", &s) && s == seed && has_text(job, "state", "done"))
-            return number(job, metric, times);
+            return times * reply_number(job, metric);
     }
     return NAN;
 }
@@ -156,9 +149,9 @@ static void make_row(const cJSON *row, const cJSON *control, const struct study_
     *ret = (struct forest_row){
         .name = reply_text(row, "arm"),
         .tone = study_tones[study_tone(words, better)],
-        .mean = number(figure, "difference", times),
-        .low = number(figure, "low", times),
-        .high = number(figure, "high", times),
+        .mean = times * reply_number(figure, "difference"),
+        .low = times * reply_number(figure, "low"),
+        .high = times * reply_number(figure, "high"),
         .dots = dots + *used,
     };
     if (isfinite(ret->mean))
@@ -171,7 +164,7 @@ static void make_row(const cJSON *row, const cJSON *control, const struct study_
         int64_t seed;
         if (!has_text(job, "state", "done") || !reply_i64(job, "seed", &seed))
             continue;
-        double d = number(job, as->name, times) - of_seed(control, seed, as->name, times);
+        double d = times * reply_number(job, as->name) - of_seed(control, seed, as->name, times);
         if (isfinite(d))
             dots[(*used)++] = (struct forest_dot){d, seed};
     }
