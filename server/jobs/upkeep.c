@@ -29,10 +29,6 @@
 #define WAITING_MAX 8
 #define STAGES_MAX 3
 
-enum { FILE_STATE, FILE_DIFFICULTY, FILES };
-static const char *const file_names[FILES] = {
-    [FILE_STATE] = STATE_DB, [FILE_DIFFICULTY] = DIFFICULTY_DB};
-
 struct upkeep {
     struct service *service;
     struct retention policy;
@@ -57,17 +53,17 @@ struct upkeep {
 
 /* --- slices: 1: call again, 0: the stage is over --- */
 
-static int64_t file_bytes(const struct upkeep *u, int file)
+static int64_t file_bytes(const struct upkeep *u, const char *name)
 {
-    return db_file_bytes(u->service->dir, file_names[file], "");
+    return db_file_bytes(u->service->dir, name, "");
 }
 
 static void note_sizes(struct upkeep *u, const char *when)
 {
     cJSON *sizes = cJSON_AddObjectToObject(u->out, when);
 
-    for (int i = 0; i < FILES; i++)
-        cJSON_AddNumberToObject(sizes, file_names[i], (double)file_bytes(u, i));
+    for (int i = 0; i < DB_LOG_FILES; i++)
+        cJSON_AddNumberToObject(sizes, db_log_files[i], (double)file_bytes(u, db_log_files[i]));
 }
 
 static int retire(struct upkeep *u, struct errbuf *why)
@@ -131,9 +127,9 @@ static int seal_file(struct upkeep *u, int file, cJSON *files, char sums[SHA256_
     uint8_t digest[SHA256_BYTES];
     char path[STATE_PATH_BYTES], hex[SHA256_HEX];
     struct stat st;
-    int rc = db_check_file(u->made, file_names[file], why);
+    int rc = db_check_file(u->made, db_log_files[file], why);
 
-    state_dir_db(path, u->made, file_names[file], "");
+    state_dir_db(path, u->made, db_log_files[file], "");
     if (rc == 0)
         rc = sha256_file(path, digest, why);
     if (rc < 0)
@@ -146,9 +142,9 @@ static int seal_file(struct upkeep *u, int file, cJSON *files, char sums[SHA256_
     if (rc < 0)
         return rc;
     text_hex(digest, sizeof(digest), hex);
-    snprintf(sums, SHA256_HEX + 32, "%s  %s\n", hex, file_names[file]);
+    snprintf(sums, SHA256_HEX + 32, "%s  %s\n", hex, db_log_files[file]);
     cJSON *row = cJSON_CreateObject();
-    cJSON_AddStringToObject(row, "name", file_names[file]);
+    cJSON_AddStringToObject(row, "name", db_log_files[file]);
     cJSON_AddNumberToObject(row, "bytes", (double)st.st_size);
     cJSON_AddStringToObject(row, "sha256", hex);
     cJSON_AddItemToArray(files, row);
@@ -188,17 +184,17 @@ static int64_t remove_old(struct upkeep *u)
 
 static int seal(struct upkeep *u, struct errbuf *why)
 {
-    char sums[FILES][SHA256_HEX + 32], path[STATE_PATH_BYTES];
+    char sums[DB_LOG_FILES][SHA256_HEX + 32], path[STATE_PATH_BYTES];
     cJSON *files = cJSON_AddArrayToObject(u->out, "files");
     int rc = 0;
 
-    for (int i = 0; rc == 0 && i < FILES; i++)
+    for (int i = 0; rc == 0 && i < DB_LOG_FILES; i++)
         rc = seal_file(u, i, files, sums[i], why);
     if (rc < 0)
         return rc;
     const struct file_part parts[] = {{sums[0], strlen(sums[0])}, {sums[1], strlen(sums[1])}};
     state_dir_file(path, u->made, "SHA256SUMS");
-    rc = file_write_atomic(path, 0600, parts, FILES, why);
+    rc = file_write_atomic(path, 0600, parts, DB_LOG_FILES, why);
     if (rc == 0 && rename(u->made, u->folder) < 0)
         rc = err_set(why, -errno, "cannot name the backup %s: %s", u->folder, err_text(-errno));
     if (rc == 0)
@@ -438,7 +434,8 @@ void upkeep_tick(struct upkeep *u, int64_t now_ms)
         return;
     u->look_ms = now_ms + LOOK_MS;
     /* Abandoned uploads go before anybody's scores. */
-    if (r->bytes && file_bytes(u, 1) + incoming_idle_bytes(u->service->incoming, now_ms) > r->bytes)
+    if (r->bytes &&
+        file_bytes(u, DIFFICULTY_DB) + incoming_idle_bytes(u->service->incoming, now_ms) > r->bytes)
         incoming_drop_idle(u->service->incoming, now_ms, &u->dropped_bytes);
     if (r->rows || r->jobs || r->days || r->bytes)
         start(u, UPKEEP_RETIRE);
@@ -453,7 +450,7 @@ int upkeep_room(const struct upkeep *u, struct errbuf *why)
 {
     char has[TEXT_F64_BYTES], limit[TEXT_F64_BYTES], idle_text[TEXT_F64_BYTES], more[120] = "";
     int64_t idle = incoming_idle_bytes(u->service->incoming, clock_mono_ms());
-    int64_t bytes = u->policy.bytes ? file_bytes(u, 1) : 0;
+    int64_t bytes = u->policy.bytes ? file_bytes(u, DIFFICULTY_DB) : 0;
 
     if (!u->policy.bytes || bytes + idle <= u->policy.bytes)
         return 0;
