@@ -172,7 +172,6 @@ size_t run_memory(const struct jobspec *spec, const struct model *model,
 /* What a closed epoch hands to the store; the receiver owns the arrays (free). */
 struct run_epoch {
     struct epoch_record record;
-    uint32_t scored;      /* samples */
     struct score *scores; /* [samples] or NULL when nothing was measured */
     double *adm;          /* [samples] or NULL */
     /* [tested] where score.splits is both and the sweep was due, or NULL; adm by the mean gap of

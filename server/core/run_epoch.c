@@ -86,13 +86,13 @@ void run_epoch_done(struct run_epoch *e)
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
 {
     struct run_cursor *c = &r->cursor;
-    uint32_t n = r->data->samples, scored = 0;
+    uint32_t n = r->data->samples;
     const struct measured *test = &r->test, *validation = &r->validation;
-    bool trained = r->epoch_steps > 0;
+    bool trained = r->epoch_steps > 0, scored = false;
     int rc = 0;
 
     for (uint32_t i = 0; i < n; i++)
-        scored += r->scores[i].flags & SCORE_MEASURED;
+        scored = scored || r->scores[i].flags & SCORE_MEASURED;
     *ret = (struct run_epoch){
         .record = {.job = r->job,
                    .epoch = c->epoch,
@@ -110,12 +110,11 @@ int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
                    .validation_adv_accuracy = validation->adv_accuracy,
                    .mean_gap = NAN,
                    .seconds = c->seconds + (double)(now_ms - r->epoch_start_ms) / 1e3},
-        .scored = scored,
         .by_class = r->by_class,
         .by_domain = r->by_domain,
     };
     r->by_class = r->by_domain = NULL;
-    if (scored > 0)
+    if (scored)
         rc = close_scores(r, ret);
     if (rc == 0 && r->tests > 0 && r->spec->score_splits == SPLITS_BOTH &&
         curriculum_sweep_due(r->spec, c->epoch))

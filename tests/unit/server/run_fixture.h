@@ -302,8 +302,7 @@ static inline void outcome_add(struct outcome *o, struct run_epoch *e)
                               x->validation_accuracy,
                               x->validation_adv_accuracy,
                               x->mean_gap,
-                              (double)x->scheduled,
-                              e->scored};
+                              (double)x->scheduled};
 
     sha256_add(&o->epochs, numbers, sizeof(numbers));
     for (uint32_t i = 0; e->scores && i < SAMPLES; i++) {
@@ -394,6 +393,16 @@ static inline enum run_event give(struct run *r, struct fake *k, struct run_epoc
     return event;
 }
 
+/* Samples that were measured in the epoch. */
+static inline uint32_t scored_of(const struct run_epoch *e)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; e->scores && i < SAMPLES; i++)
+        count += e->scores[i].flags & SCORE_MEASURED;
+    return count;
+}
+
 static inline void epoch_done(struct run_epoch *e)
 {
     run_epoch_done(e);
@@ -403,6 +412,22 @@ static inline void same_outcome(const struct outcome *want, const struct outcome
 {
     ASSERT_STR(want->theta_sha256, got->theta_sha256);
     ASSERT_STR(want->epochs_sha256, got->epochs_sha256);
+}
+
+/* count runs with other splits, orders and losses end as one without any. */
+static inline void ends_alike(const struct fixture *f, uint32_t count)
+{
+    const struct outcome want = drive(f, &(struct drive){.seed = 1, .want_max = 1});
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct drive p = {.seed = 300 + i,
+                                .want_max = 1 + i % 5,
+                                .shuffle = true,
+                                .lose = i % 2 == 0,
+                                .repeat = i % 3 == 0};
+        const struct outcome got = drive(f, &p);
+        same_outcome(&want, &got);
+    }
 }
 
 /* What a checkpoint holds, from one run to another, which has not started. */

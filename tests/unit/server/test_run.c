@@ -247,11 +247,7 @@ TEST(the_fused_source_sweeps_exactly_the_samples_that_were_not_measured)
                 ASSERT_EQ(i, t.ids[at++]);
         ASSERT_EQ(t.phase == PHASE_SWEEP ? t.count : 0, at);
         if (give(r, fake_compute(r, f, &t), &e) == RUN_EPOCH) {
-            uint32_t measured = 0;
-            for (uint32_t i = 0; i < SAMPLES; i++)
-                measured += e.scores[i].flags & SCORE_MEASURED;
-            ASSERT_EQ(measured, e.scored);
-            ASSERT(e.record.epoch < EPOCHS - 1 || e.scored == SAMPLES);
+            ASSERT(e.record.epoch < EPOCHS - 1 || scored_of(&e) == SAMPLES);
             memset(seen, 0, sizeof(seen));
             epoch_done(&e);
         }
@@ -339,7 +335,7 @@ TEST(an_epoch_says_what_its_results_add_up_to)
     }
     ASSERT_EQ(0, e.record.epoch);
     ASSERT_EQ(SAMPLES, e.record.scheduled);
-    ASSERT_EQ(SAMPLES, e.scored);
+    ASSERT_EQ(SAMPLES, scored_of(&e));
     ASSERT_NEAR(1, e.record.share, 0);
     ASSERT_NEAR(sums[SUM_LOSS] / sums[SUM_WEIGHT], e.record.train_loss, 0);
     ASSERT_NEAR((sums[SUM_LOSS_HAT] - sums[SUM_LOSS]) / sums[SUM_WEIGHT], e.record.sharpness, 0);

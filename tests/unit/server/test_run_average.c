@@ -5,8 +5,6 @@
 
 #define AVERAGE ", \"average\": {\"from\": 0.5}"
 
-static const struct drive plain = {.seed = 1, .want_max = 1};
-
 /* Goes on to the last update of the open epoch. */
 static void train_epoch(struct run *r, const struct fixture *f, struct run_epoch *e)
 {
@@ -141,17 +139,7 @@ TEST(any_split_order_and_loss_gives_the_same_bits)
 {
     for (int norm = 0; norm < 2; norm++) {
         struct fixture *f = fixture_with(norm ? "batchnorm" : "relu", SWEEP_JOB AVERAGE);
-        const struct outcome want = drive(f, &plain);
-
-        for (uint32_t i = 0; i < 8; i++) {
-            const struct drive p = {.seed = 300 + i,
-                                    .want_max = 1 + i % 5,
-                                    .shuffle = true,
-                                    .lose = i % 2 == 0,
-                                    .repeat = i % 3 == 0};
-            const struct outcome got = drive(f, &p);
-            same_outcome(&want, &got);
-        }
+        ends_alike(f, 8);
         fixture_free(f);
     }
 }

@@ -23,7 +23,7 @@ TEST(excluded_samples_are_swept_and_not_trained_on)
             seen[s->ids[i]] = true;
         if (drive_round(r, f, &plain, &e) != RUN_EPOCH)
             continue;
-        ASSERT_EQ(SAMPLES, e.scored);
+        ASSERT_EQ(SAMPLES, scored_of(&e));
         run_epoch_done(&e);
     }
     for (uint32_t i = 0; i < SAMPLES; i++)
@@ -78,7 +78,7 @@ TEST(a_run_that_trains_nothing_commits_one_epoch_of_scores)
             ASSERT(run_finished(r));
     ASSERT_EQ(2, rounds); /* sweep and test */
     ASSERT_EQ(0, e.record.epoch);
-    ASSERT_EQ(SAMPLES, e.scored);
+    ASSERT_EQ(SAMPLES, scored_of(&e));
     ASSERT_EQ(0, e.record.scheduled);
     ASSERT(isnan(e.record.share) && isnan(e.record.lr) && isnan(e.record.train_loss) &&
            isnan(e.record.sharpness));

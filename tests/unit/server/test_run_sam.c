@@ -118,17 +118,7 @@ TEST(any_split_order_and_loss_gives_the_same_bits)
 
     for (size_t j = 0; j < sizeof(jobs) / sizeof(jobs[0]); j++) {
         struct fixture *f = fixture_create(jobs[j]);
-        const struct outcome want = drive(f, &plain);
-
-        for (uint32_t i = 0; i < 8; i++) {
-            const struct drive p = {.seed = 300 + i,
-                                    .want_max = 1 + i % 5,
-                                    .shuffle = true,
-                                    .lose = i % 2 == 0,
-                                    .repeat = i % 3 == 0};
-            const struct outcome got = drive(f, &p);
-            same_outcome(&want, &got);
-        }
+        ends_alike(f, 8);
         fixture_free(f);
     }
 }

@@ -93,17 +93,7 @@ TEST(any_split_order_and_loss_gives_the_same_bits)
     for (int j = 0; j < 2; j++) {
         /* Scores of the training step do not go together with BatchNorm. */
         struct fixture *f = fixture_with(j ? "relu" : "batchnorm", jobs[j]);
-        const struct outcome want = drive(f, &plain);
-
-        for (uint32_t i = 0; i < 20; i++) {
-            const struct drive p = {.seed = 300 + i,
-                                    .want_max = 1 + i % 5,
-                                    .shuffle = true,
-                                    .lose = i % 2 == 0,
-                                    .repeat = i % 3 == 0};
-            const struct outcome got = drive(f, &p);
-            same_outcome(&want, &got);
-        }
+        ends_alike(f, 20);
         fixture_free(f);
     }
 }
