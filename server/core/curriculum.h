@@ -98,6 +98,8 @@ void schedule_done(struct schedule *s);
  *   weight: v(u) for all;
  *   both:   v(u) where u < p + 0.25 and for the first, else 0. */
 void schedule_places(const struct jobspec *spec, double share, uint32_t m, float *weights);
+/* The share of a shard that has a weight above 0 in that epoch, but for rounding. */
+double schedule_trained(const struct jobspec *spec, int64_t epoch);
 
 /* The stream of permutations of the schedule, cut into batches. */
 struct stream {

@@ -13,8 +13,9 @@
 #include "common/alloc.h"
 #include "server/core/run_internal.h"
 
-/* Cost of one sample in forward passes: a backward counts two, one of x alone counts one. */
-enum { COST_SGD = 3, COST_SAM = 6, COST_SCORE = 3, COST_MOVE = 2 };
+/* Cost of one sample in forward passes: a backward counts two, one of x alone counts one.
+ * COST_SHARED is what a score needs of x itself, which a step that measures does anyway. */
+enum { COST_SGD = 3, COST_SCORE = 3, COST_SHARED = 2, COST_MOVE = 2 };
 
 static int make_segments(struct run *r)
 {
@@ -358,13 +359,6 @@ static void apply_update(struct run *r)
         run_average_epoch(r);
 }
 
-/* On average over the steps. */
-static double train_cost(const struct jobspec *spec)
-{
-    return spec->rho > 0 ? COST_SGD + (double)(COST_SAM - COST_SGD) / (double)spec->sam_interval
-                         : COST_SGD;
-}
-
 static double score_cost(const struct jobspec *spec)
 {
     return spec->attack == ATTACK_PGD
@@ -372,12 +366,29 @@ static double score_cost(const struct jobspec *spec)
                : COST_SCORE;
 }
 
+/* Of a sample in a step of the epoch, on average over the steps (worker/step.h). */
+static double train_cost(const struct run *r, int64_t epoch)
+{
+    const struct jobspec *spec = r->spec;
+    const bool norms = r->model->floats > r->model->trained;
+    double cost = COST_SGD;
+
+    if (jobspec_online(spec) && !norms)
+        cost *= schedule_trained(spec, epoch);
+    if (spec->rho > 0)
+        cost += COST_SGD / (double)spec->sam_interval;
+    if (run_train_source(r))
+        cost += score_cost(spec) - (norms || spec->label_smoothing > 0 ? 0 : COST_SHARED);
+    return cost;
+}
+
 /* Of the open round, in forward passes. */
 static double round_cost(const struct run *r)
 {
     if (phase_measures(r->phase))
         return flatness_round_cost(r->phase) * r->slot_count;
-    return (phase_trains(r->phase) ? train_cost(r->spec) : score_cost(r->spec)) * r->slot_count;
+    return (phase_trains(r->phase) ? train_cost(r, r->cursor.epoch) : score_cost(r->spec)) *
+           r->slot_count;
 }
 
 int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret)
@@ -489,14 +500,15 @@ const struct schedule *run_schedule(const struct run *r)
 /* Work of the whole job in forward passes of one sample, from the open round on. */
 static double work_left(const struct run *r)
 {
-    double train =
-        (double)(r->steps - r->cursor.step) * (double)r->spec->batch * train_cost(r->spec);
-    double flat = 0;
+    double train = 0, flat = 0;
 
-    for (int64_t e = r->cursor.epoch; e < r->epochs; e++)
+    for (int64_t e = r->cursor.epoch; e < r->epochs; e++) {
+        const uint64_t over = e == r->cursor.epoch ? r->cursor.step_in_epoch : 0;
+        train += (double)(r->epoch_steps - over) * (double)r->spec->batch * train_cost(r, e);
         if (flatness_due(&r->spec->flatness, e, r->epochs))
             flat += flatness_cost(&r->spec->flatness) *
                     flatness_count(&r->spec->flatness, r->data->samples);
+    }
     return train + run_measured_left(r) * score_cost(r->spec) + flat;
 }
 

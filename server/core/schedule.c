@@ -287,6 +287,15 @@ void schedule_places(const struct jobspec *spec, double share, uint32_t m, float
         weights[i] = (float)(place_weight(spec->curriculum.mode, share, i, m) / (sum / count));
 }
 
+double schedule_trained(const struct jobspec *spec, int64_t epoch)
+{
+    const double share = curriculum_share(spec, epoch);
+
+    return spec->curriculum.mode == MODE_WEIGHT ? 1
+           : spec->curriculum.mode == MODE_BOTH ? fmin(share + RAMP, 1)
+                                                : share;
+}
+
 void schedule_done(struct schedule *s)
 {
     free(s->ids);

@@ -539,10 +539,14 @@ static void assert_places(int mode, double share, uint32_t m, const double *want
 {
     struct jobspec spec = spec_of(mode, BALANCE_NONE, share);
     float weights[8];
+    int trained = 0;
 
     schedule_places(&spec, share, m, weights);
-    for (uint32_t i = 0; i < m; i++)
+    for (uint32_t i = 0; i < m; i++) {
         ASSERT_NEAR(want[i], weights[i], 1e-6);
+        trained += want[i] > 0;
+    }
+    ASSERT_NEAR(trained, m * schedule_trained(&spec, 0), 1);
 }
 
 TEST(a_shard_has_the_weights_of_its_places)

@@ -416,3 +416,48 @@ TEST(the_memory_of_a_run_grows_with_state_and_pending_sums)
     fixture_free(f);
     fixture_free(adam);
 }
+
+/* Forward passes of a step that measures adm and orders by it (worker/step.h): all samples ascend
+ * and have their twin, those with a weight descend. Of a test: x, its gradient, the twin. */
+static int64_t passes_of(const struct run_task *t)
+{
+    int64_t passes = 0;
+
+    for (uint32_t i = 0; i < t->count; i++)
+        passes += t->phase == PHASE_TRAIN ? 3 + 1 + (t->weights[i] > 0 ? 3 : 0) : 3;
+    return passes;
+}
+
+TEST(the_time_left_counts_what_a_step_measures_and_leaves_out)
+{
+    struct fixture *f = fixture_create(", \"curriculum\": {\"scope\": \"step\", \"measure\": "
+                                       "\"adm\", \"initial\": 0.3334, \"warmup\": 0, "
+                                       "\"full_at\": 1}");
+    double at_s[TASKS_MAX], left_s[TASKS_MAX];
+    struct run *r = started(f);
+    struct run_epoch e;
+    struct run_task t;
+    struct errbuf why;
+    enum run_event event;
+    int64_t now_ms = 0;
+    int count = 0;
+
+    while (!run_finished(r)) {
+        ASSERT_EQ(0, run_take(r, 1, run_shards(r), 0, 1000, &t));
+        now_ms += 1000 * passes_of(&t);
+        struct fake *k = fake_compute(r, f, &t);
+        ASSERT_OK(run_result(r, &k->res, &why), why);
+        ASSERT_EQ(0, run_advance(r, now_ms, &event, &e));
+        if (event == RUN_EPOCH)
+            epoch_done(&e);
+        fake_free(k);
+        ASSERT(count < TASKS_MAX);
+        at_s[count] = (double)now_ms / 1e3;
+        left_s[count++] = run_progress(r).eta_s;
+    }
+    const double all_s = at_s[count - 1];
+    for (int i = 0; i < count - 1; i++)
+        ASSERT_NEAR(all_s - at_s[i], left_s[i], 0.06 * all_s);
+    run_free(r);
+    fixture_free(f);
+}
