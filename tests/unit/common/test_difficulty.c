@@ -82,6 +82,22 @@ TEST(what_a_measure_needs)
     ASSERT_EQ(NEED_LOSS, difficulty_need(MEASURE_LOSS));
     ASSERT_EQ(NEED_LOSS, difficulty_need(MEASURE_EL2N));
     ASSERT_EQ(NEED_LOSS, difficulty_need(MEASURE_MARGIN));
+    ASSERT_EQ(NEED_LOSS, difficulty_need(MEASURE_FORGETTING));
+    ASSERT_EQ(NEED_NOTHING, difficulty_need(MEASURE_GIVEN));
     ASSERT_EQ(NEED_NOTHING, difficulty_need(MEASURE_RANDOM));
     ASSERT_EQ(NEED_NOTHING, difficulty_need(MEASURE_NONE));
+}
+
+/* A sample that stands in a shard twice has one key and one tie. */
+TEST(what_is_equal_in_key_and_tie_goes_by_sample_then_position)
+{
+    struct ranked rows[] = {{.key = 1, .tie = 4, .sample = 9, .position = 0},
+                            {.key = 1, .tie = 4, .sample = 2, .position = 3},
+                            {.key = 1, .tie = 4, .sample = 9, .position = 2},
+                            {.key = 1, .tie = 4, .sample = 2, .position = 1}};
+    static const uint32_t want[] = {1, 3, 0, 2};
+
+    difficulty_sort(rows, 4);
+    for (int i = 0; i < 4; i++)
+        ASSERT_EQ(want[i], rows[i].position);
 }

@@ -129,3 +129,74 @@ TEST(a_start_of_zeros_is_refused)
     ASSERT_EQ(-EINVAL, lanczos_begin(l, zero));
     lanczos_free(l);
 }
+
+/* diag(1, 2, 4) from (1, 1, 1), two products, by hand: T is 7/3, 59/21 with sqrt(14)/3 beside them,
+ * and what is left has length sqrt(27)/7. The last entries of T's eigenvectors have the squares
+ * (sqrt(711) +- 5) / (2 sqrt(711)). */
+TEST(every_value_has_the_residual_of_its_own_vector)
+{
+    const double root = sqrt(711), left = sqrt(27) / 7;
+    float start[16] = {1, 1, 1}, product[16] = {0};
+    double got[2], residual[2];
+    struct lanczos *l = lanczos_create(16, 2);
+
+    ASSERT_EQ(0, lanczos_begin(l, start));
+    while (lanczos_steps(l) == 0 || !lanczos_done(l, 5, 1e-9)) {
+        for (int i = 0; i < 3; i++)
+            product[i] = (float)(1 << i) * lanczos_vector(l)[i];
+        ASSERT_EQ(0, lanczos_add(l, product, 1));
+    }
+    ASSERT_EQ(2, lanczos_values(l, 5, got, residual));
+    ASSERT_NEAR(18.0 / 7 + root / 21, got[0], 1e-6);
+    ASSERT_NEAR(18.0 / 7 - root / 21, got[1], 1e-6);
+    ASSERT_NEAR(left * sqrt((root + 5) / (2 * root)), residual[0], 1e-6);
+    ASSERT_NEAR(left * sqrt((root - 5) / (2 * root)), residual[1], 1e-6);
+    lanczos_free(l);
+}
+
+/* What the products have in common is a thousand times what they differ by: one pass leaves a
+ * thousand roundings of it. */
+TEST(each_vector_is_orthogonal_to_all_before)
+{
+    float basis[20][N], start[N], product[N];
+    struct lanczos *l = lanczos_create(N, 20);
+
+    for (int i = 0; i < N; i++)
+        start[i] = i % 3 ? 1 : -1;
+    ASSERT_EQ(0, lanczos_begin(l, start));
+    for (int k = 0; k < 20; k++) {
+        memcpy(basis[k], lanczos_vector(l), sizeof(basis[k]));
+        for (int j = 0; j < k; j++) {
+            double along = 0;
+            for (int i = 0; i < N; i++)
+                along += (double)basis[j][i] * (double)basis[k][i];
+            ASSERT_NEAR(0, along, 1e-6);
+        }
+        for (int i = 0; i < N; i++)
+            product[i] = (1000 + (float)i / N) * basis[k][i];
+        ASSERT_EQ(0, lanczos_add(l, product, 1));
+    }
+    lanczos_free(l);
+}
+
+static int steps_of(const double *a, double tolerance)
+{
+    struct lanczos *l = lanczos_create(N, 50);
+    const int steps = run(l, a, N, 5, tolerance);
+
+    lanczos_free(l);
+    return steps;
+}
+
+TEST(the_tolerance_is_relative_to_the_largest_magnitude_of_either_sign)
+{
+    double a[N * N], large[N * N], below[N * N] = {0};
+
+    random_matrix(a, N, 2);
+    for (int i = 0; i < N * N; i++)
+        large[i] = 1024 * a[i];
+    ASSERT_EQ(steps_of(a, 1e-4), steps_of(large, 1e-4));
+    for (int i = 0; i < N; i++)
+        below[i * N + i] = i == 7 ? -1000 : (double)i / N;
+    ASSERT(steps_of(below, 1e-3) <= 6);
+}

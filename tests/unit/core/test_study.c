@@ -61,6 +61,18 @@ TEST(a_difference_is_paired_and_has_students_interval)
     ASSERT_STR("inside the noise", outcome_names[d.outcome]);
 }
 
+/* Differences 1, 3: sd sqrt(2), t(0.95, 1) = 12.706. */
+TEST(two_pairs_are_enough_for_an_interval)
+{
+    const double x[] = {1, 3}, control[] = {0, 0};
+    struct difference d = spread_difference(x, control, 2);
+
+    ASSERT_NEAR(sqrt(2), spread_of(x, 2).sd, 1e-15);
+    ASSERT_NEAR(2 - 12.706205, d.low, 1e-5);
+    ASSERT_NEAR(2 + 12.706205, d.high, 1e-5);
+    ASSERT_EQ(OUTCOME_NOISE, d.outcome);
+}
+
 TEST(the_words_follow_the_interval)
 {
     const double control[] = {0, 0, 0}, up[] = {1, 1.1, 0.9}, down[] = {-1, -1.1, -0.9};
@@ -163,5 +175,78 @@ TEST(of_equal_arms_the_later_stops)
     ASSERT(!stopped[1] && stopped[2]);
     ASSERT_EQ(2, halving_rung(9, 0));
     ASSERT_EQ(4, halving_rung(9, 1));
+    study_free(s);
+}
+
+/* Two columns that rank the arms the other way round; only the first has come to the second rung.
+ */
+TEST(each_column_is_judged_by_itself)
+{
+    struct study *s = study_create("h");
+    double first[10], second[10];
+    const double *value[] = {first, second};
+    int passed[2];
+    bool stopped[10];
+
+    for (int a = 0; a < 5; a++)
+        for (int d = 0; d < 2; d++) {
+            const char *arms[] = {"0", "1", "2", "3", "4"}, *data[] = {"up", "down"};
+            study_add(s, study_arm(s, arms[a]), study_data(s, data[d]), 1, "{}")->state =
+                JOB_RUNNING;
+            first[2 * a + d] = d == 0 ? 0.1 * a : 1 - 0.1 * a;
+            second[2 * a + d] = d == 0 ? 0.1 * a : NAN;
+        }
+    s->control = 0;
+    halving_judge(s, value, passed, stopped);
+    ASSERT_EQ(2, passed[0]);
+    ASSERT_EQ(1, passed[1]);
+    const bool want[] = {false, false, true, false, true, false, true, true, false, true};
+    ASSERT_MEM(want, stopped, sizeof(want));
+    study_free(s);
+}
+
+/* A seed that failed takes nothing from the mean of the others; an arm of which all failed is the
+ * worst, although it comes before its equals. */
+TEST(an_arm_is_ranked_by_the_mean_of_the_seeds_that_it_has)
+{
+    struct study *s = make_halving(4, 2);
+    double first[] = {0.9, 0.9, NAN, NAN, 0.4, 0.4, NAN, 0.6};
+    double none[] = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+    const double *value[] = {first, none};
+    int passed[1];
+    bool stopped[8];
+
+    s->jobs[2].state = s->jobs[3].state = s->jobs[6].state = JOB_FAILED;
+    halving_judge(s, value, passed, stopped);
+    ASSERT_EQ(1, passed[0]);
+    const bool worst[] = {false, false, true, true, false, false, false, false};
+    ASSERT_MEM(worst, stopped, sizeof(worst));
+    study_free(s);
+
+    s = make_halving(3, 2);
+    double half[] = {0.9, 0.9, 0.4, 0.4, NAN, 0.6};
+    value[0] = half;
+    s->jobs[4].state = JOB_FAILED;
+    halving_judge(s, value, passed, stopped);
+    const bool mean[] = {false, false, true, true, false, false};
+    ASSERT_MEM(mean, stopped, sizeof(mean));
+    study_free(s);
+}
+
+TEST(jobs_run_seed_by_seed_then_by_column_and_arm)
+{
+    struct study *s = study_create("o");
+    int order[8];
+
+    for (int i = 0; i < 8; i++)
+        study_add(s, study_arm(s, i & 1 ? "b" : "a"), study_data(s, i & 2 ? "y" : "x"),
+                  i & 4 ? 2 : 1, "{}");
+    study_order(s, order);
+    for (int i = 0; i < 8; i++) {
+        const struct study_job *j = &s->jobs[order[i]];
+        ASSERT_EQ(i & 1, j->arm);
+        ASSERT_EQ(i >> 1 & 1, j->data);
+        ASSERT_EQ(1 + (i >> 2), j->seed);
+    }
     study_free(s);
 }

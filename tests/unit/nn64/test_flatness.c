@@ -107,16 +107,83 @@ static void to_floats(const real *from, float *to, size_t n)
         to[i] = (float)from[i];
 }
 
-/* Answers round after round. */
+static double length_of(const float *a, const float *b, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += pow((double)a[i] - (b ? (double)b[i] : 0), 2);
+    return sqrt(sum);
+}
+
+enum { BALL = 3, PROBES_MAX = 60 };
+
+/* What the rounds of a measurement were about, written down beside it. */
+struct seen {
+    double slope;               /* length of the mean gradient */
+    double probes[PROBES_MAX];  /* z . H z */
+    float *ball[BALL], *end;    /* theta + e; the last point of the last line */
+    double losses[BALL], spent; /* spent: by flatness_round_cost */
+    int products, moves;
+};
+
+static void see(struct seen *s, const struct flatness_spec *spec, enum phase phase,
+                const float *vector, const float *moved, double loss, size_t floats)
+{
+    s->spent += flatness_round_cost(phase);
+    if (phase == PHASE_SLOPE)
+        s->slope = length_of(vector, NULL, floats) / SAMPLES;
+    if (phase == PHASE_PRODUCT && s->products++ < spec->probes)
+        s->probes[s->products - 1] = floats_dot(moved, vector, floats) / SAMPLES;
+    if (phase != PHASE_LOSS)
+        return;
+    float *copy = s->moves < BALL ? s->ball[s->moves] : s->end;
+    memcpy(copy, moved, floats * sizeof(*copy));
+    if (s->moves < BALL)
+        s->losses[s->moves] = loss;
+    s->moves++;
+}
+
+/* The record against what was seen on the way. */
+static void check_seen(const struct seen *s, const struct flatness_spec *spec,
+                       const struct flatness_record *r, const float *theta, size_t floats)
+{
+    double mean = 0, squares = 0, worst = -INFINITY;
+    const double n = (double)spec->probes;
+
+    ASSERT_NEAR(s->slope, r->gradient_norm, 1e-6 * s->slope);
+    for (int i = 0; i < spec->probes; i++)
+        mean += s->probes[i] / n;
+    for (int i = 0; i < spec->probes; i++)
+        squares += pow(s->probes[i] - mean, 2);
+    ASSERT_NEAR(mean, r->trace, 1e-9 * fabs(mean));
+    if (spec->probes > 1)
+        ASSERT_NEAR(sqrt(squares / (n - 1) / n), r->trace_error, 1e-9 * fabs(mean));
+    for (int i = 0; i < BALL; i++) {
+        worst = fmax(worst, s->losses[i] - r->loss);
+        ASSERT_NEAR(spec->rho, length_of(s->ball[i], theta, floats), 1e-4 * spec->rho);
+    }
+    ASSERT_NEAR(worst, r->sharpness, 0);
+    for (size_t i = 0; i < floats; i++) /* along the eigenvector, and against it */
+        ASSERT_NEAR(2 * (double)theta[i], (double)s->ball[1][i] + (double)s->ball[2][i], 1e-6);
+    ASSERT(length_of(s->ball[0], s->ball[1], floats) > 1e-3 * spec->rho);
+    ASSERT_NEAR(flatness_cost(spec) - 9 * (double)(spec->iterations - r->products), s->spent, 0);
+}
+
+/* Answers round after round. end[floats], if wanted: the last point of the last line. */
 static struct flatness_record measure(struct world *w, const struct flatness_spec *spec,
-                                      const float *theta)
+                                      const float *theta, float *end)
 {
     const size_t floats = w->m.floats;
     real *at = reals(floats), *v = reals(floats), *out = reals(floats);
     float *moved = xcalloc(floats, sizeof(*moved)), *back = xcalloc(floats, sizeof(*back));
     struct flatness *f = flatness_create(spec, &w->m, 3, SAMPLES);
+    struct seen seen = {.end = xcalloc(floats, sizeof(float))};
     enum phase phase;
     uint32_t turns = 0;
+
+    for (int i = 0; i < BALL; i++)
+        seen.ball[i] = xcalloc(floats, sizeof(float));
 
     ASSERT(f);
     while (flatness_next(f, theta, moved, &phase)) {
@@ -130,10 +197,18 @@ static struct flatness_record measure(struct world *w, const struct flatness_spe
             sums[SUM_LOSS] = slope_at(w, at, phase == PHASE_SLOPE ? out : NULL);
         }
         to_floats(out, back, floats);
+        see(&seen, spec, phase, back, phase == PHASE_PRODUCT ? flatness_vector(f) : moved,
+            sums[SUM_LOSS] / SAMPLES, floats);
         ASSERT_EQ(0, flatness_take(f, theta, phase == PHASE_LOSS ? NULL : back, sums));
     }
     const struct flatness_record r = flatness_result(f);
     flatness_free(f);
+    check_seen(&seen, spec, &r, theta, floats);
+    if (end)
+        memcpy(end, seen.end, floats * sizeof(*end));
+    for (int i = 0; i < BALL; i++)
+        free(seen.ball[i]);
+    free(seen.end);
     free(at), free(v), free(out), free(moved), free(back);
     return r;
 }
@@ -189,7 +264,7 @@ static void check(const char *desc, struct dims in, uint32_t classes, int least)
     for (int i = 0; i < n; i++)
         trace += hessian[i * n + i];
     lanczos_jacobi(hessian, n, values, vectors);
-    const struct flatness_record r = measure(&w, &spec, theta);
+    const struct flatness_record r = measure(&w, &spec, theta, NULL);
     ASSERT_EQ(SAMPLES, r.samples);
     ASSERT_EQ(FLATNESS_TOP, r.count);
     for (int i = 0; i < FLATNESS_TOP; i++)
@@ -223,28 +298,45 @@ TEST(a_convolutional_network_with_norms_and_a_pool)
           (struct dims){8, 8, 1}, 4, 400);
 }
 
+/* What makes one output channel has moved by its own length, biases not at all. */
+static void check_filters(const struct param *p, const float *theta, const float *end)
+{
+    const size_t filters = p->shape[p->dims - 1];
+
+    for (size_t k = 0; k < filters; k++) {
+        double own = 0, moved = 0;
+        for (size_t j = p->offset + k; j < p->offset + p->count; j += filters) {
+            own += p->decay ? pow((double)theta[j], 2) : 0;
+            moved += pow((double)end[j] - (double)theta[j], 2);
+        }
+        ASSERT_NEAR(sqrt(own), sqrt(moved), 1e-5 * sqrt(own));
+    }
+}
+
 TEST(the_random_lines_have_the_lengths_of_thetas_filters)
 {
     const struct flatness_spec spec = {.every = 1, .probes = 1, .iterations = 5, .rho = 0.1};
     struct world w = world_of("[{\"type\":\"conv2d\",\"channels\":3},{\"type\":\"flatten\"},"
-                              "{\"type\":\"dense\"}]",
+                              "{\"type\":\"dense\",\"units\":5},{\"type\":\"dense\"}]",
                               (struct dims){4, 4, 2}, 3);
     real *start = start_of(&w.m, 2);
-    float *theta = xcalloc(w.m.floats, sizeof(*theta));
+    float *theta = xcalloc(w.m.floats, sizeof(*theta)), *end = xcalloc(w.m.floats, sizeof(*end));
     double weights = 0;
 
     to_floats(start, theta, w.m.floats);
     for (int i = 0; i < w.m.trained_count; i++)
         for (size_t j = 0; w.m.params[i].decay && j < w.m.params[i].count; j++)
             weights += pow((double)theta[w.m.params[i].offset + j], 2);
-    const struct flatness_record r = measure(&w, &spec, theta);
+    const struct flatness_record r = measure(&w, &spec, theta, end);
+    for (int i = 0; i < w.m.trained_count; i++)
+        check_filters(&w.m.params[i], theta, end);
     for (int k = 1; k < FLATNESS_LINES; k++)
         ASSERT(fabs(r.line[k][0].distance - sqrt(weights)) < 1e-5 * sqrt(weights));
     ASSERT(r.line[1][0].loss != r.line[2][0].loss);
     ASSERT(isnan(r.trace_error));
     ASSERT_EQ(5, r.products);
     world_done(&w);
-    free(start), free(theta);
+    free(start), free(theta), free(end);
 }
 
 TEST(samples_are_drawn_once_each_and_all_when_there_are_few)

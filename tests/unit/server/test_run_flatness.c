@@ -1,5 +1,6 @@
 /* Rounds that measure flatness in the life of a run. */
 #include "server/core/flatness.h"
+#include "server/core/split.h"
 #include "tests/unit/server/run_fixture.h"
 
 #define FLAT                                                                                       \
@@ -120,10 +121,39 @@ TEST(a_result_without_finite_numbers_is_refused)
     fixture_free(f);
 }
 
+/* Nor is a sample that validates or tests. */
+TEST(held_out_samples_are_not_measured)
+{
+    struct fixture *f =
+        fixture_create(", \"flatness\": {\"every\": 1, \"samples\": 0, \"probes\": 1}");
+    uint8_t use[SAMPLES];
+    struct run_epoch e;
+    struct run_task t;
+    uint32_t trained = 0;
+
+    for (uint32_t i = 0; i < SAMPLES; i++) {
+        use[i] = i % 4 == 1 ? USE_VALIDATION : i % 5 == 0 ? USE_TEST : USE_TRAIN;
+        trained += use[i] == USE_TRAIN;
+    }
+    f->in.use = use;
+    struct run *r = fixture_run(f, 1);
+    ASSERT_EQ(0, run_start(r, 0));
+    while (run_phase(r) != PHASE_SLOPE)
+        ASSERT(drive_round(r, f, &plain, &e) != RUN_EPOCH);
+    ASSERT_EQ(0, run_take(r, 9, TASKS_MAX, 0, 1000, &t));
+    ASSERT_EQ(trained, t.count);
+    for (uint32_t i = 0; i < t.count; i++)
+        ASSERT_EQ(USE_TRAIN, use[t.ids[i]]);
+    run_free(r);
+    fixture_free(f);
+}
+
 TEST(memory_counts_the_vectors_of_the_iteration)
 {
     struct fixture *f = fixture_create(FLAT), *g = fixture_create("");
 
+    ASSERT_EQ(6 + 2, flatness_vectors(&f->spec.flatness));
+    ASSERT_EQ(0, flatness_vectors(&g->spec.flatness));
     ASSERT(run_memory(&f->spec, &f->model, &f->data) >=
            run_memory(&g->spec, &g->model, &g->data) + 8 * f->model.floats * sizeof(float));
     fixture_free(f);
