@@ -1,12 +1,15 @@
 #define _GNU_SOURCE
 #include "tests/sim/journal.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#include "common/hash.h"
 #include "tests/sim/world.h"
 
 #define LINE_BYTES 512
@@ -58,4 +61,15 @@ void note(const char *fmt, ...)
     j->bytes += (size_t)n;
     if (out.echo)
         fputs(line, stderr);
+}
+
+void journal_hash(const struct cJSON *json, char ret[JOURNAL_HASH_BYTES])
+{
+    char *text = json ? cJSON_PrintUnformatted(json) : NULL, all[SHA256_HEX] = "";
+
+    if (text)
+        sha256_hex_of(text, strlen(text), all);
+    memcpy(ret, all, JOURNAL_HASH_BYTES - 1);
+    ret[JOURNAL_HASH_BYTES - 1] = 0;
+    cJSON_free(text);
 }

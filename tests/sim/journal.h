@@ -22,4 +22,9 @@ void journal_free(struct journal *j);
 void journal_use(struct journal *j, bool echo);
 __attribute__((format(printf, 1, 2))) void note(const char *fmt, ...);
 
+#define JOURNAL_HASH_BYTES 17
+struct cJSON;
+/* 16 digits that stand for all that json says; "" where it is NULL. */
+void journal_hash(const struct cJSON *json, char ret[JOURNAL_HASH_BYTES]);
+
 #endif

@@ -37,7 +37,7 @@ struct tally {
     int64_t lives, applied, failed;
 };
 
-static bool take(void *arg, const struct verdict *v)
+static bool take(void *arg, const struct judgement *v)
 {
     struct tally *t = arg;
 

@@ -9,6 +9,7 @@
 #include "tests/sim/journal.h"
 #include "tests/sim/life.h"
 #include "tests/sim/net.h"
+#include "tests/sim/person_fields.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/watch.h"
 #include "tests/sim/world.h"
@@ -363,27 +364,6 @@ static void do_step(void *arg, int64_t number)
 
 /* --- answers --- */
 
-static const char *text(const cJSON *obj, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(obj, name);
-
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
-static int64_t number(const cJSON *obj, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(obj, name);
-
-    return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : -1;
-}
-
-static double real(const cJSON *obj, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(obj, name);
-
-    return cJSON_IsNumber(item) ? item->valuedouble : -1;
-}
-
 static bool says_damaged(const char *sentence)
 {
     return strstr(sentence, "import the same data again") != NULL;
@@ -442,36 +422,6 @@ static void take_list(const struct message *m)
         try_again(LOOK_US);
 }
 
-/* What is said of its input; the reader judges. */
-static void note_input(int index, const struct message *m)
-{
-    const char *spec = scenario_spec(me.jobs[index].like);
-    const bool written = strstr(spec, SCENARIO_INPUT), averages = strstr(spec, "\"average\"");
-    const cJSON *mean = cJSON_GetObjectItemCaseSensitive(m->json, "mean");
-    int notes = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(m->json, "notes"));
-
-    note("input job=%" PRId64 " written=%d averages=%d notes=%d mean=%s", me.jobs[index].number,
-         written, averages, notes, mean && mean->child ? mean->child->valuestring : "");
-}
-
-static void take_show(int index, const struct message *m)
-{
-    const cJSON *row = cJSON_GetObjectItemCaseSensitive(m->json, "job"), *epoch;
-    const struct person_job *job = &me.jobs[index];
-    const char *model = text(m->json, "model_sha256"), *class = text(m->json, "numerics_class");
-
-    note_input(index, m);
-    note("final job=%" PRId64 " state=%s model=%s class=%s reason=\"%s\"", job->number,
-         text(row, "state"), model, class, text(row, "reason"));
-    cJSON_ArrayForEach(epoch, cJSON_GetObjectItemCaseSensitive(m->json, "epochs"))
-    {
-        note("final_epoch job=%" PRId64 " epoch=%" PRId64 " scores=%s measured=%.17g,%.17g",
-             job->number, number(epoch, "epoch"), text(epoch, "scores_sha256"),
-             real(epoch, "test_loss"), real(epoch, "validation_loss"));
-    }
-    next();
-}
-
 static void take_ack(enum verb verb, int index, const struct message *m)
 {
     struct person_job *job = &me.jobs[index];
@@ -510,10 +460,10 @@ static void take_study_jobs(const struct message *m)
                 life_crash("a study has too many jobs");
             *mine = (struct person_job){.number = number(job, "job"), .spec = -1};
             mine->like = scenario_get()->study_spec;
-            if (!scenario_get()->halving && strcmp(text(row, "arm"), "a") == 0 &&
-                number(job, "seed") == 1)
+            if (!scenario_get()->halving && *text(row, "arm") == 'a' && number(job, "seed") == 1)
                 mine->spec = mine->like;
-            note("submitted job=%" PRId64 " spec=%d", mine->number, mine->spec);
+            note("submitted job=%" PRId64 " spec=%d arm=%s", mine->number, mine->spec,
+                 scenario_get()->halving ? text(row, "arm") : "");
         }
     }
 }
@@ -579,7 +529,7 @@ static void on_reply(void *arg, const struct message *m)
     else if (verb == LOOK)
         take_list(m);
     else if (verb == SHOW)
-        take_show(index, m);
+        person_show(me.jobs[index].number, me.jobs[index].like, m), next();
     else if (verb == MODEL)
         note("final_model job=%" PRId64 " model=%s", me.jobs[index].number,
              text(m->json, "sha256")),

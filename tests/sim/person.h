@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+#include <stdint.h>
+
 #include "common/hash.h"
 
 /* A file that the person has. */
@@ -19,5 +21,9 @@ struct person_file {
 /* The dataset, and a list of samples to leave out, whose content is borrowed. Call it when the
  * scenario is made. */
 void person_begin(const struct person_file *dataset, const struct person_file *list);
+
+struct message;
+/* Of person.c: writes down what job.show says of a job that was made like that job file. */
+void person_show(int64_t job, int like, const struct message *m);
 
 #endif

@@ -167,6 +167,7 @@ static void read_submitted(struct reader *r, const char *line)
 
     j->told = true;
     j->spec = (int)reader_number(line, "spec");
+    reader_word(line, "arm", j->arm, sizeof(j->arm));
 }
 
 /* What was asked may have happened whether or not there was an answer: nothing is certain of the
@@ -262,13 +263,15 @@ static const struct outcome *outcome_of(struct reader *r, const struct job *j)
 static void read_final(struct reader *r, const char *line)
 {
     struct job *j = reader_job(r, line);
-    char state[12], reason[64];
+    char state[12], reason[64], flat[24];
 
     reader_word(line, "state", state, sizeof(state));
+    reader_word(line, "flat", flat, sizeof(flat));
     reader_word(line, "model", j->model, sizeof(j->model));
     j->ended = true;
     j->finished_well = strcmp(state, "done") == 0;
     reader_word(line, "reason", reason, sizeof(reason));
+    j->halved = strncmp(reason, "stopped by halving", 18) == 0;
     /* Three workers that were lost with the same node look as if it had killed them. */
     bool poison = strncmp(reason, "poison: ", 8) == 0 && r->losses >= 3;
     bool refused = strncmp(reason, "no worker can do it", 19) == 0 && r->refusals >= 3;
@@ -282,6 +285,8 @@ static void read_final(struct reader *r, const char *line)
         const struct outcome *o = outcome_of(r, j);
         if (o && strcmp(o->model, j->model) != 0)
             reader_violation(r, "the model of the undisturbed run is %s", o->model);
+        if (o && strcmp(o->flat, flat) != 0)
+            reader_violation(r, "the undisturbed run has measured another flatness");
         if (o && o->epochs != j->committed)
             reader_violation(r, "%" PRId64 " epochs are committed, the undisturbed run has %d",
                              j->committed, o->epochs);
@@ -297,6 +302,8 @@ static void read_final_epoch(struct reader *r, const char *line)
 
     reader_word(line, "scores", scores, sizeof(scores));
     reader_word(line, "measured", measured, sizeof(measured));
+    if (epoch >= 0 && epoch < EPOCHS)
+        reader_word(line, "valid", j->valid[epoch], sizeof(j->valid[epoch]));
     if (j->finished_well && o && epoch < o->epochs && strcmp(o->measured[epoch], measured) != 0)
         reader_violation(r, "the undisturbed run has measured something else");
     if (j->finished_well && o && (epoch >= o->epochs || strcmp(o->scores[epoch], scores) != 0))
@@ -428,6 +435,7 @@ bool reader_check(const char *text, const struct outcome *(*expect)(void *arg, i
     while (!r->bad && next_line(&text, line))
         read_line(r, line);
     r->now = "the end";
+    reader_study_end(r);
     for (int i = 0; i < JOBS; i++)
         all = all && (!r->jobs[i].told || r->jobs[i].removed || r->jobs[i].ended);
     if (!all)
@@ -444,7 +452,8 @@ bool reader_outcome(const char *text, struct outcome *ret)
     *ret = (struct outcome){.epochs = 0};
     while (next_line(&text, line)) {
         if (strstr(line, " final ") && strstr(line, " state=done "))
-            reader_word(line, "model", ret->model, sizeof(ret->model));
+            reader_word(line, "model", ret->model, sizeof(ret->model)),
+                reader_word(line, "flat", ret->flat, sizeof(ret->flat));
         if (strstr(line, " final_epoch ") && ret->epochs < OUTCOME_EPOCHS) {
             reader_word(line, "measured", ret->measured[ret->epochs], SHA256_HEX);
             reader_word(line, "scores", ret->scores[ret->epochs++], SHA256_HEX);

@@ -21,11 +21,12 @@
 
 #define OUTCOME_EPOCHS 16
 
-/* Model and scores of an undisturbed run. */
+/* Model, scores and flatness of an undisturbed run. */
 struct outcome {
     char model[SHA256_HEX];
     char scores[OUTCOME_EPOCHS][SHA256_HEX];
     char measured[OUTCOME_EPOCHS][SHA256_HEX]; /* loss of the test and of the validation */
+    char flat[24]; /* hash of the newest flatness; "": it measures none */
     int epochs;
 };
 

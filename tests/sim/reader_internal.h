@@ -55,6 +55,9 @@ struct job {
     bool alone; /* it was of a study, which has another in its place */
     bool ended; /* "final" was read */
     bool finished_well;
+    char arm[4];            /* of a study with halving; "": it is of none */
+    bool halved;            /* stopped by halving */
+    char valid[EPOCHS][32]; /* validation accuracy, of "final_epoch" */
     char model[SHA256_HEX];
 };
 
@@ -108,6 +111,8 @@ void reader_acked(struct reader *r, const char *line);
 /* Does somebody say that the file is damaged, and may they? */
 bool reader_says_damaged(const char *line);
 void reader_check_damaged(struct reader *r, const char *line);
+/* At the end: did the arms stop that halving has to stop? */
+void reader_study_end(struct reader *r);
 /* Is no study on the disk? */
 bool reader_study_gone(const struct reader *r);
 struct job *reader_job(struct reader *r, const char *line);

@@ -122,7 +122,7 @@ static uint64_t count_lines(const char *text, const char *event)
     return count;
 }
 
-static void judge(struct runner *r, struct journal *j, int status, struct verdict *v)
+static void judge(struct runner *r, struct journal *j, int status, struct judgement *v)
 {
     sha256_hex_of(j->text, j->bytes, v->log_sha256);
     v->events = count_lines(j->text, "\n");
@@ -154,7 +154,7 @@ static int wait_for(pid_t pid)
 }
 
 void runner_run(struct runner *r, uint64_t first, uint64_t count, int side,
-                bool (*each)(void *arg, const struct verdict *v), void *arg)
+                bool (*each)(void *arg, const struct judgement *v), void *arg)
 {
     pid_t pids[SIDE_MAX];
     uint64_t started = 0;
@@ -166,7 +166,7 @@ void runner_run(struct runner *r, uint64_t first, uint64_t count, int side,
         for (; go_on && started < count && started < judged + (uint64_t)side; started++)
             pids[started % (uint64_t)side] =
                 start_seed(r, first + started, r->journals[started % (uint64_t)side]);
-        struct verdict v = {.seed = first + judged};
+        struct judgement v = {.seed = first + judged};
         int status = wait_for(pids[judged % (uint64_t)side]);
         if (!go_on)
             continue;

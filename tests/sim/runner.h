@@ -20,7 +20,7 @@ struct runner_plan {
 };
 void runner_use(struct runner *r, const struct runner_plan *plan);
 
-struct verdict {
+struct judgement {
     uint64_t seed;
     bool good;
     char why[1200];              /* what does not hold */
@@ -38,7 +38,7 @@ void runner_close(struct runner *r);
 /* Runs seeds [first, first + count), `side` at a time, and hands each verdict over, in order of the
  * seeds; each() returns false to stop. */
 void runner_run(struct runner *r, uint64_t first, uint64_t count, int side,
-                bool (*each)(void *arg, const struct verdict *v), void *arg);
+                bool (*each)(void *arg, const struct judgement *v), void *arg);
 /* The event log of the last verdict that was handed over. */
 const char *runner_log(const struct runner *r);
 

@@ -242,6 +242,11 @@ TEST(jobs_run_seed_by_seed_then_by_column_and_arm)
         study_add(s, study_arm(s, i & 1 ? "b" : "a"), study_data(s, i & 2 ? "y" : "x"),
                   i & 4 ? 2 : 1, "{}");
     study_order(s, order);
+    for (int i = 0; i < 8; i++) { /* they stand by arm, column and seed */
+        ASSERT_EQ(i >> 2, s->jobs[i].arm);
+        ASSERT_EQ(i >> 1 & 1, s->jobs[i].data);
+        ASSERT_EQ(1 + (i & 1), s->jobs[i].seed);
+    }
     for (int i = 0; i < 8; i++) {
         const struct study_job *j = &s->jobs[order[i]];
         ASSERT_EQ(i & 1, j->arm);

@@ -180,7 +180,7 @@ struct seen {
     uint64_t runs, struck, failed, calls;
 };
 
-static bool take(void *arg, const struct verdict *v)
+static bool take(void *arg, const struct judgement *v)
 {
     struct seen *seen = arg;
     const char *said = strstr(runner_log(seen->runner), " fault_calls n=");

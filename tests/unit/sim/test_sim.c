@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "tests/sim/reader.h"
 #include "tests/sim/runner.h"
 
 #define QUICK_SEEDS 120
@@ -11,7 +12,7 @@
 #define SIDE 2
 
 struct seen {
-    struct verdict last;
+    struct judgement last;
     uint64_t seeds;
     int64_t lives, applied;
     char hashes[8][SHA256_HEX];
@@ -27,7 +28,7 @@ static struct runner *open_runner(enum plant plant)
 }
 
 /* Until one fails. */
-static bool take(void *arg, const struct verdict *v)
+static bool take(void *arg, const struct judgement *v)
 {
     struct seen *seen = arg;
 
@@ -66,6 +67,63 @@ TEST(a_seed_replays_exactly)
     }
     ASSERT(strcmp(all.hashes[0], all.hashes[1]) != 0);
     runner_close(r);
+}
+
+static const struct outcome *undisturbed(void *arg, int spec, int class)
+{
+    (void)spec, (void)class;
+    return arg;
+}
+
+/* What the reader says of the end of a story. */
+static void reads_as(const char *sentence, const char *log)
+{
+    struct outcome want = {.model = "m", .scores = {"s"}, .measured = {"t"}, .flat = "f"};
+    char why[400] = "";
+    const bool good = reader_check(log, undisturbed, &want, why, sizeof(why));
+
+    ASSERT_EQ(*sentence == 0, good);
+    ASSERT_HAS(sentence, why);
+}
+
+#define FLAT(hash) "1 final job=1 state=done model=m class=class-0 flat=" hash " reason=\"\"\n"
+
+TEST(another_flatness_is_found)
+{
+    struct outcome o;
+
+    ASSERT(
+        reader_outcome(FLAT("f0") "1 final_epoch job=1 epoch=0 scores=s measured=t valid=0\n", &o));
+    ASSERT_STR("f0", o.flat);
+    reads_as("has measured another flatness", FLAT("g"));
+    reads_as("has measured another flatness", FLAT(""));
+}
+
+#define ARM(job, arm) "1 submitted job=" job " spec=-1 arm=" arm "\n"
+#define END(job, state, reason)                                                                    \
+    "2 final job=" job " state=" state " model=m class=class-0 flat= reason=\"" reason "\"\n"
+#define VALID(job, epoch, valid)                                                                   \
+    "3 final_epoch job=" job " epoch=" epoch " scores=s measured=t valid=" valid "\n"
+#define STOPS "stopped by halving: its arm is among the worse half by validation accuracy"
+#define EARLY ARM("1", "a") ARM("2", "b") ARM("3", "c") ARM("4", "d") END("1", "done", "")
+#define BOTH(job, first, second) VALID(job, "0", first) VALID(job, "1", second)
+
+TEST(an_arm_that_halving_stops_or_leaves_in_error_is_found)
+{
+    reads_as("",
+             EARLY END("2", "done", "") END("3", "cancelled", STOPS) END("4", "cancelled", STOPS)
+                 BOTH("2", "0.5", "0.5") VALID("3", "0", "0.25") BOTH("4", "0.75", "0.25"));
+    reads_as("arm b does not stop",
+             EARLY END("2", "cancelled", STOPS) END("3", "cancelled", STOPS) END("4", "done", "")
+                 BOTH("2", "0.5", "0.5") VALID("3", "0", "0.25") BOTH("4", "0.75", "0.25"));
+    reads_as("arm d stops",
+             EARLY END("2", "done", "") END("3", "cancelled", STOPS) END("4", "done", "")
+                 BOTH("2", "0.5", "0.5") VALID("3", "0", "0.25") BOTH("4", "0.75", "0.25"));
+    reads_as("arm d stopped before it was compared",
+             EARLY END("2", "done", "") END("3", "cancelled", STOPS) END("4", "cancelled", STOPS)
+                 BOTH("2", "0.5", "0.5") VALID("3", "0", "0.25") VALID("4", "0", "0.75"));
+    reads_as("", EARLY END("2", "done", "") END("3", "cancelled", "") END("4", "done", "")
+                     BOTH("2", "0.5", "0.5") VALID("3", "0", "0.25") BOTH("4", "0.75", "0.25"));
 }
 
 static void must_find(enum plant plant, const char *sentence)
