@@ -11,6 +11,7 @@
 
 #define NUMBER_CHARS "0123456789.eE+-"
 #define RATIO_PART_MAX 64    /* characters of the numerator, with the closing 0 */
+#define BEGUN_BYTES_MIN 4    /* a beginning that is shorter says nothing */
 #define NEAREST_BYTES_MAX 64 /* a longer word is not a misspelt name of ours */
 
 static bool is_digit(char c)
@@ -265,7 +266,10 @@ const char *text_nearest(const char *s, const char *const *names)
         size_t len = strnlen(*names, NEAREST_BYTES_MAX);
         if (len == NEAREST_BYTES_MAX)
             continue;
-        int distance = edit_distance(s, (int)s_len, *names, (int)len);
+        /* What is only begun ("resnet" of resnet20) is nearer than another word. */
+        int distance = s_len >= BEGUN_BYTES_MIN && strncmp(s, *names, s_len) == 0
+                           ? 0
+                           : edit_distance(s, (int)s_len, *names, (int)len);
         /* Words that share no letter are not near, however short they are. */
         if (distance < least && distance < (int)(s_len > len ? s_len : len)) {
             least = distance;

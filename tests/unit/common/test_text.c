@@ -242,6 +242,14 @@ TEST(text_nearest_takes_the_first_of_equals)
     ASSERT_STR("stop", text_nearest("stip", names));
 }
 
+TEST(text_nearest_prefers_what_is_only_begun)
+{
+    static const char *const names[] = {"lenet", "resnet20", "resnet18", NULL};
+
+    ASSERT_STR("resnet20", text_nearest("resnet", names));
+    ASSERT_STR("lenet", text_nearest("renet", names));
+}
+
 TEST(text_nearest_allows_a_third_of_a_long_word)
 {
     static const char *const names[] = {"weight_decay", NULL};
