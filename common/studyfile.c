@@ -396,6 +396,14 @@ void reading_done(struct reading *r)
         free(r->arms[i].overrides);
 }
 
+bool studyfile_is(const cJSON *json)
+{
+    for (size_t i = 0; studyfile_keys[i]; i++)
+        if (cJSON_GetObjectItemCaseSensitive(json, studyfile_keys[i]))
+            return true;
+    return false;
+}
+
 int studyfile_parse(const struct cJSON *json, struct studyfile *ret, struct errbuf *why)
 {
     struct studyfile f = {.control = 0};

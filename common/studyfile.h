@@ -47,6 +47,9 @@ struct studyfile {
     struct studyfile_job *jobs; /* [job_count] by seed, then data, then arm */
 };
 
+/* Has it a key that study files have and job files lack? */
+bool studyfile_is(const struct cJSON *json);
+
 /* Reads and expands a study file, and judges every job of it (jobspec_parse). -EINVAL with a
  * sentence that names the key, or the arms; -ERANGE: more of something than bounds.h allows;
  * -ENOMEM. ret is released with studyfile_done. */

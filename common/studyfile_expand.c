@@ -309,16 +309,43 @@ static int find_control(const struct reading *r, struct studyfile *f, struct err
 
 /* --- jobs --- */
 
-/* STUDY.ARM.SEED in the letters that a name may have, cut where it is too long. */
-static cJSON *job_name(const struct studyfile *f, int arm, uint64_t seed)
+/* The letters that a name may have in the place of others. */
+static void only_name_letters(char *text)
 {
-    char text[NAME_MAX_BYTES], tail[32];
-    char *head = xasprintf("%s.%s", f->name, f->arms[arm]);
-
-    for (char *c = head; *c; c++)
+    for (char *c = text; *c; c++)
         if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *c))
             *c = '-';
-    snprintf(tail, sizeof(tail), ".%llu", (unsigned long long)seed);
+}
+
+/* How many arms before this one have the same letters ("a+b" and "a b"). */
+static int alike_before(const struct studyfile *f, int arm)
+{
+    study_text mine, other;
+    int count = 0;
+
+    memcpy(mine, f->arms[arm], sizeof(mine));
+    only_name_letters(mine);
+    for (int i = 0; i < arm; i++) {
+        memcpy(other, f->arms[i], sizeof(other));
+        only_name_letters(other);
+        count += strcmp(mine, other) == 0;
+    }
+    return count;
+}
+
+/* STUDY.ARM.SEED in the letters that a name may have, cut where it is too long; STUDY.ARM-2.SEED
+ * for the second arm of the same letters. */
+static cJSON *job_name(const struct studyfile *f, int arm, uint64_t seed)
+{
+    const int alike = alike_before(f, arm);
+    char text[NAME_MAX_BYTES], tail[40];
+    char *head = xasprintf("%s.%s", f->name, f->arms[arm]);
+
+    only_name_letters(head);
+    if (alike > 0)
+        snprintf(tail, sizeof(tail), "-%d.%llu", alike + 1, (unsigned long long)seed);
+    else
+        snprintf(tail, sizeof(tail), ".%llu", (unsigned long long)seed);
     snprintf(text, sizeof(text), "%.*s%s", (int)(sizeof(text) - 1 - strlen(tail)), head, tail);
     free(head);
     return cJSON_CreateString(text);

@@ -9,6 +9,7 @@
 #include "common/bounds.h"
 #include "common/field.h"
 #include "common/jobspec.h"
+#include "common/studyfile.h"
 #include "common/text.h"
 #include "proto/cli/attach.h"
 #include "proto/cli/connection.h"
@@ -52,10 +53,12 @@ static int read_spec(const char *path, cJSON **ret, struct errbuf *why)
 
     if (rc != 0)
         return rc;
-    rc = jobspec_parse(json, &spec, why);
+    rc = studyfile_is(json)
+             ? err_set(why, -EINVAL, "this is a study file; steppe study submit takes it")
+             : jobspec_parse(json, &spec, why);
     if (rc != 0) {
         cJSON_Delete(json);
-        return err_prefix(why, rc, "%s", path);
+        return err_prefix(why, rc, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
     }
     jobspec_done(&spec);
     *ret = json;

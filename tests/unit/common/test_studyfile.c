@@ -39,6 +39,11 @@ static void assert_refused(const char *text, int rc, const char *sentence)
         FAIL("%s: %d \"%s\", wanted %d with \"%s\"", text, got, why.text, rc, sentence);
 }
 
+static const char *name_of(const struct studyfile_job *job)
+{
+    return cJSON_GetObjectItemCaseSensitive(job->spec, "name")->valuestring;
+}
+
 static double number_in(const struct studyfile_job *job, const char *section, const char *key)
 {
     const cJSON *obj = *section ? cJSON_GetObjectItemCaseSensitive(job->spec, section) : job->spec;
@@ -66,7 +71,7 @@ TEST(arms_datasets_and_seeds_are_all_combined)
         ASSERT_NEAR((double)f.jobs[i].seed, number_in(&f.jobs[i], "", "seed"), 0);
     }
     ASSERT_NEAR(0, number_in(&f.jobs[0], "sam", "rho"), 0);
-    ASSERT_STR("s.sam.5", cJSON_GetObjectItemCaseSensitive(f.jobs[1].spec, "name")->valuestring);
+    ASSERT_STR("s.sam.5", name_of(&f.jobs[1]));
     studyfile_done(&f);
 }
 
@@ -86,6 +91,19 @@ TEST(an_arm_that_sets_a_key_is_not_varied_in_it)
     studyfile_done(&f);
     assert_refused("{" ON "," ARMS ",\"grid\":{\"batch\":[64,128]}}", -EINVAL,
                    "control is \"sgd\", which is no arm");
+}
+
+TEST(arms_of_the_same_letters_have_jobs_of_different_names)
+{
+    struct studyfile f;
+
+    read_good("{" ON ",\"arms\":{\"a+b\":{},\"a b\":{\"sam.rho\":0},\"c\":{\"sam.rho\":0.1}},"
+              "\"control\":\"c\"}",
+              &f);
+    ASSERT_STR("s.a-b.1", name_of(&f.jobs[0]));
+    ASSERT_STR("s.a-b-2.1", name_of(&f.jobs[1]));
+    ASSERT_STR("s.c.1", name_of(&f.jobs[2]));
+    studyfile_done(&f);
 }
 
 TEST(keys_are_dotted_or_nested_and_keep_their_neighbours)
