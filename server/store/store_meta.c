@@ -144,7 +144,9 @@ static const struct meta definitions[] = {
     {"view.v_study",
      "studies: a row for every committed epoch of every job, with its arm, dataset (the column of "
      "the study's table) and seed; one without figures for a job that has no epoch yet; control: 1 "
-     "for the arm with which the others are compared; last: 1 for the job's last committed epoch",
+     "for the arm with which the others are compared; last: 1 for the job's last committed epoch; "
+     "kept: 1 for the epoch whose figures the table of the study has, which is the best validated "
+     "one so far with keep best, and else the last; sharpness: NULL without an ascent",
      0, 0, 0},
     {"view.v_job_compare", "one row a job, side by side: figures of the last epoch that has them",
      0, 0, 0},

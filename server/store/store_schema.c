@@ -49,6 +49,7 @@ static const struct migration difficulty_migrations[] = {
     {sql_difficulty_10, NULL},
     {sql_difficulty_11, NULL},
     {sql_difficulty_12, NULL},
+    {sql_difficulty_13, NULL},
 };
 
 static const struct schema state_schema = {

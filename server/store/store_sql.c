@@ -451,3 +451,24 @@ const char sql_difficulty_11[] =
     JOB_COMPARE("j.alpha AS alpha,\n  j.attack_steps AS attack_steps,\n"
     LAST_EPOCH("validation_accuracy", "validation_accuracy IS NOT NULL")
     " AS validation_accuracy,\n  max(e.validation_accuracy) AS best_validation_accuracy, ");
+const char sql_difficulty_13[] =
+    "DROP VIEW v_study;\n"
+    "CREATE VIEW v_study AS\n"
+    "SELECT s.name AS study, m.arm_name AS arm, m.arm_name = s.control AS control,\n"
+    "  m.data_name AS dataset, m.seed AS seed, m.job_id AS job, j.state AS state,\n"
+    "  e.epoch AS epoch,\n"
+    "  e.epoch = (SELECT max(l.epoch) FROM epoch l\n"
+    "    WHERE l.job_id = m.job_id AND l.state = 'committed') AS last,\n"
+    "  e.train_loss AS train_loss, nullif(e.sharpness, 0) AS sharpness,\n"
+    "  e.test_loss AS test_loss, e.test_accuracy AS test_accuracy,\n"
+    "  e.adv_accuracy AS adv_accuracy, e.validation_accuracy AS validation_accuracy,\n"
+    "  e.mean_gap AS mean_gap, e.adm_mean AS adm_mean, e.seconds AS seconds,\n"
+    "  e.epoch = CASE WHEN instr(j.config_json, '\"keep\":\"best\"')\n"
+    "    THEN (SELECT b.epoch FROM epoch b WHERE b.job_id = m.job_id AND b.state = 'committed'\n"
+    "      ORDER BY b.validation_accuracy DESC, b.epoch LIMIT 1)\n"
+    "    ELSE (SELECT max(l.epoch) FROM epoch l\n"
+    "      WHERE l.job_id = m.job_id AND l.state = 'committed') END AS kept\n"
+    "FROM study s CROSS JOIN study_job m CROSS JOIN job j\n"
+    "LEFT JOIN epoch e ON e.job_id = m.job_id AND e.state = 'committed'\n"
+    "WHERE m.study_id = s.study_id AND j.job_id = m.job_id\n"
+    "ORDER BY s.study_id, m.arm, m.data, m.seed, e.epoch;\n";

@@ -328,7 +328,7 @@ TEST(the_files_have_their_modes_and_numbers)
     ASSERT_EQ(0, stat(test_path("state"), &st));
     ASSERT_EQ(0700, st.st_mode & 0777);
     ASSERT_SELECT("1094995249\n", "PRAGMA application_id");
-    ASSERT_SELECT("12\n", "PRAGMA user_version");
+    ASSERT_SELECT("13\n", "PRAGMA user_version");
     ASSERT_SELECT("wal\n", "PRAGMA journal_mode");
     store_close(s);
 }
@@ -386,7 +386,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
     ASSERT(!error);
     sqlite3_close(sql);
     s = fixture_open();
-    ASSERT_SELECT("12\n", "PRAGMA user_version");
+    ASSERT_SELECT("13\n", "PRAGMA user_version");
     ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
                   "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
                   " FROM v_job_compare");

@@ -172,6 +172,35 @@ TEST(a_study_goes_with_its_jobs_and_no_job_goes_alone)
     store_close(s);
 }
 
+TEST(the_view_says_which_epoch_is_kept)
+{
+    struct store *s = fixture_open();
+    struct made m;
+    struct errbuf why;
+    char hash[SHA256_HEX];
+
+    fixture_dataset(s, 20);
+    make(&m, "first", 1);
+    ASSERT_OK(store_study_put(s, m.study, m.recs, NULL, &why), why);
+    for (int64_t job = 1; job <= 2; job++)
+        for (int epoch = 0; epoch < 3; epoch++) {
+            struct fixture_scores x = fixture_scores(job, epoch, 20);
+            ASSERT_OK(store_fold(s, &x.fold, hash, &why), why);
+            fixture_scores_done(&x);
+        }
+    free(fixture_select(
+        "difficulty.db",
+        "UPDATE job SET config_json = '{\"keep\":\"best\",\"seed\":1}' WHERE job_id = 2;"
+        "UPDATE epoch SET validation_accuracy = 0.5 - abs(epoch - 1) * 0.1;"
+        "UPDATE epoch SET sharpness = 0 WHERE job_id = 1"));
+    ASSERT_ROWS("1|2|1|NULL\n2|1|0|0.01\n", "difficulty.db",
+                "SELECT job, epoch, last, sharpness FROM v_study WHERE kept");
+    free(fixture_select("difficulty.db", "UPDATE epoch SET validation_accuracy = 0.5"));
+    ASSERT_ROWS("1|2\n2|0\n", "difficulty.db", "SELECT job, epoch FROM v_study WHERE kept");
+    study_free(m.study);
+    store_close(s);
+}
+
 /* What a crash between the two commits leaves. */
 TEST(a_copy_that_is_ahead_is_put_right_at_the_opening)
 {
