@@ -157,13 +157,15 @@ static char *layers_note(const struct job *job, const char *said)
 /* Of which weights the last figures are. */
 static char *average_note(const struct jobspec *spec)
 {
-    const long long first = (long long)run_average_first(spec) + 1, last = (long long)spec->epochs;
+    const long long epochs = (long long)spec->epochs;
 
     if (!run_averages(spec))
         return NULL;
+    /* Counted from the end: here epochs are counted from 0, there from 1. */
     return xasprintf("the scores and test figures of the last epoch%s are those of the mean of the "
-                     "weights after epochs %lld to %lld",
-                     spec->keep == KEEP_LAST ? ", and the model," : "", first, last);
+                     "weights after each of the last %lld of %lld epochs",
+                     spec->keep == KEEP_LAST ? ", and the model," : "",
+                     epochs - (long long)run_average_first(spec), epochs);
 }
 
 int job_said_settle(struct job *job, const struct weights_said *said, struct job_notes *ret,
