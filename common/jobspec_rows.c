@@ -202,8 +202,8 @@ const struct row jobspec_rows[] = {
          "measure loss"},
     {"curriculum.diversity", ROW_F64, AT(curriculum.diversity), .def = "0", .max = 1000,
      .only = &spl_hard,
-     .help = "how much rather samples of other classes are taken, in units of the mean loss; needs "
-             "balance none"},
+     .help = "how strongly samples of classes that have few so far are preferred, in units of the "
+             "mean loss; 0: not; needs balance none"},
     {"curriculum.pacing", ROW_ENUM, AT(curriculum.pacing), .def = "linear", .names = pacing_names,
      .help = "curve of the share from initial to final"},
     {"curriculum.initial", ROW_F64, AT(curriculum.initial), .def = "0.8", .max = 1,

@@ -25,8 +25,9 @@ const struct option flatness_options[] = {
     {"epoch", OPT_INT, ARG(epoch), .arg = "E", .max = EPOCHS_MAX - 1,
      .help = "after this epoch, counted from 0 (default: all that were measured, or else the "
              "newest)"},
-    {"samples", OPT_INT, ARG(samples), .def = "2048", .arg = "N", .max = SAMPLES_MAX,
-     .help = "over how many training samples, drawn by the job's seed; 0: all"},
+    {"samples", OPT_INT, ARG(samples), .arg = "N", .max = SAMPLES_MAX,
+     .help = "over how many training samples, drawn by the job's seed; 0: all (default: over as "
+             "many as was measured, or else 2048)"},
     {NULL},
 };
 
@@ -42,7 +43,7 @@ static void add_value(struct table *t, const cJSON *row, int number)
     if (!cJSON_IsNumber(value) || !cJSON_IsNumber(residual))
         table_add(t, "%s", "");
     else if (residual->valuedouble > 0.005 * fabs(value->valuedouble))
-        table_add(t, "%.4g+-%.1g", value->valuedouble, residual->valuedouble);
+        table_add(t, "%.4g±%.1g", value->valuedouble, residual->valuedouble);
     else
         table_add(t, "%.4g", value->valuedouble);
 }
@@ -52,7 +53,7 @@ static void add_trace(struct table *t, const cJSON *row)
     double trace, error;
 
     if (reply_f64(row, "trace", &trace) && reply_f64(row, "trace_error", &error))
-        table_add(t, "%.4g+-%.2g", trace, error);
+        table_add(t, "%.4g±%.2g", trace, error);
     else
         cell_f64(t, row, "trace");
 }
@@ -125,8 +126,10 @@ static void print_lines(const cJSON *row)
     }
 }
 
-/* *ret_count: how many there were to show. */
-static int show(struct cli *cli, int64_t job, int64_t epoch, int *ret_count, struct errbuf *why)
+/* *ret_count: how many there were to show; only of measurements over so many samples, unless that
+ * is NOT_GIVEN. */
+static int show(struct cli *cli, int64_t job, int64_t epoch, int64_t samples, int *ret_count,
+                struct errbuf *why)
 {
     cJSON *request = cJSON_CreateObject();
     struct message reply;
@@ -142,10 +145,12 @@ static int show(struct cli *cli, int64_t job, int64_t epoch, int *ret_count, str
         return rc;
     rc = reply_array(reply.json, "rows", &rows, why);
     int count = rc == 0 ? cJSON_GetArraySize(rows) : 0;
-    int64_t first = -1;
-    if (count > 0)
+    int64_t first = -1, over = -1;
+    if (count > 0) {
         reply_i64(cJSON_GetArrayItem(rows, 0), "epoch", &first);
-    if (epoch >= 0 && first != epoch)
+        reply_i64(cJSON_GetArrayItem(rows, 0), "samples", &over);
+    }
+    if ((epoch >= 0 && first != epoch) || (samples != NOT_GIVEN && samples != over))
         count = 0;
     if (count > 0 && cli->args->json) {
         print_reply(&reply, NULL);
@@ -186,7 +191,8 @@ static cJSON *spec_of(const cJSON *old, int64_t job, int64_t samples)
     cJSON_AddNumberToObject(weights, "job", (double)job);
     flatness = cJSON_AddObjectToObject(spec, "flatness");
     cJSON_AddNumberToObject(flatness, "every", 1);
-    cJSON_AddNumberToObject(flatness, "samples", (double)samples);
+    if (samples != NOT_GIVEN)
+        cJSON_AddNumberToObject(flatness, "samples", (double)samples);
     return spec;
 }
 
@@ -280,7 +286,7 @@ int cmd_flatness(struct cli *cli, struct errbuf *why)
     int rc = command_job(cli, &job, why);
 
     if (rc == 0)
-        rc = show(cli, job, epoch, &count, why);
+        rc = show(cli, job, epoch, cli->args->samples, &count, why);
     if (rc != 0 || count > 0)
         return rc;
     if (epoch >= 0)
@@ -292,6 +298,6 @@ int cmd_flatness(struct cli *cli, struct errbuf *why)
     print_note("job %lld measures the weights of job %lld", (long long)measuring, (long long)job);
     rc = wait_for(cli, measuring, why);
     if (rc == 0)
-        rc = show(cli, measuring, 0, &count, why);
+        rc = show(cli, measuring, 0, NOT_GIVEN, &count, why);
     return rc;
 }

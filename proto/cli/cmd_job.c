@@ -2,6 +2,7 @@
 #include "proto/cli/command.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -60,7 +61,7 @@ static void add_job(struct table *t, const cJSON *row)
     else
         table_add(t, TABLE_NONE);
     bool has_eta = reply_f64(row, "eta_s", &eta_s) && eta_s < 1e12;
-    table_add(t, "%s", has_eta ? draw_duration((int64_t)(1000 * eta_s), text) : "");
+    table_add(t, "%s", has_eta ? draw_duration(1000 * (int64_t)ceil(eta_s), text) : "");
     cell_age(t, row, "created_unix_ms");
     table_add(t, "%s", *waiting ? waiting : reply_text(row, "reason"));
 }

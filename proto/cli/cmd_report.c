@@ -116,6 +116,24 @@ static void tile(FILE *out, const char *name, const char *fmt, double value)
     fputs("</dd></div>", out);
 }
 
+/* Which epoch the validation chose; the tiles are those of the last one. */
+static void print_best(FILE *out, const struct report *r)
+{
+    const cJSON *best = cJSON_GetObjectItemCaseSensitive(r->show.json, "best");
+    const bool kept = strcmp(reply_text(r->spec, "keep"), "best") == 0;
+    int64_t epoch;
+
+    if (!best || !reply_i64(best, "epoch", &epoch))
+        return;
+    fprintf(out, "<p>Best validated: epoch %lld, validation accuracy %.2f %%", (long long)epoch,
+            100 * reply_number(best, "validation_accuracy"));
+    if (isfinite(reply_number(best, "test_accuracy")))
+        fprintf(out, ", test accuracy %.2f %%", 100 * reply_number(best, "test_accuracy"));
+    fputs(kept ? "; its model is kept. Below is the last epoch.</p>"
+               : "; the model is that of the last epoch.</p>",
+          out);
+}
+
 static void print_head(FILE *out, const struct report *r)
 {
     const cJSON *last = NULL, *epoch;
@@ -142,10 +160,14 @@ static void print_head(FILE *out, const struct report *r)
         html_text(out, hash);
         fputs("</p>", out);
     }
+    print_best(out, r);
     fprintf(out, "<dl class=\"tiles\"><div><dt>epochs</dt><dd>%lld / %lld</dd></div>",
             (long long)done, (long long)epochs);
     tile(out, "train loss", "%.4g", reply_number(last, "train_loss"));
     tile(out, "train accuracy", "%.2f %%", 100 * reply_number(last, "train_accuracy"));
+    if (isfinite(reply_number(last, "validation_accuracy")))
+        tile(out, "validation accuracy", "%.2f %%",
+             100 * reply_number(last, "validation_accuracy"));
     tile(out, "test accuracy", "%.2f %%", 100 * reply_number(last, "test_accuracy"));
     tile(out, "adversarial accuracy", "%.2f %%", 100 * reply_number(last, "adv_accuracy"));
     tile(out, "sharpness", "%.4g", reply_number(last, "sharpness"));
@@ -156,8 +178,8 @@ static int print_curves(FILE *out, const struct report *r)
 {
     static const char *const keys[] = {"epoch",          "train_loss",    "test_loss",
                                        "train_accuracy", "test_accuracy", "adv_accuracy",
-                                       "share",          "sharpness"};
-    enum { EPOCH, TRAIN_LOSS, TEST_LOSS, TRAIN, TEST, ADVERSARIAL, SHARE, SHARPNESS, KEYS };
+                                       "share",          "sharpness",     "validation_accuracy"};
+    enum { EPOCH, TRAIN_LOSS, TEST_LOSS, TRAIN, TEST, ADVERSARIAL, SHARE, SHARPNESS, VALID, KEYS };
     size_t room = (size_t)cJSON_GetArraySize(r->epochs) + 1, n = 0;
     double *all = alloc_bytes(room * KEYS, sizeof(*all)), *column[KEYS];
     const cJSON *epoch;
@@ -178,14 +200,18 @@ static int print_curves(FILE *out, const struct report *r)
                                      {.name = "test", .y = column[TEST_LOSS], .dashed = true}};
     const struct html_line accuracy[] = {{.name = "train", .y = column[TRAIN]},
                                          {.name = "test", .y = column[TEST], .dashed = true},
-                                         {.name = "adversarial", .y = column[ADVERSARIAL]}};
+                                         {.name = "adversarial", .y = column[ADVERSARIAL]},
+                                         {.name = "validation", .y = column[VALID]}};
     const struct html_line sharpness[] = {
         {.name = "loss after the ascent - before", .y = column[SHARPNESS]}};
     const struct html_line share[] = {{.name = "of the training set", .y = column[SHARE]}};
     double x_max = (double)epochs - 1;
+    bool validated = false;
+    for (size_t i = 0; i < n; i++)
+        validated = validated || isfinite(column[VALID][i]);
     fputs("<div class=\"charts\">", out);
     html_chart(out, "Loss", column[EPOCH], n, x_max, loss, 2, HTML_FROM_ZERO);
-    html_chart(out, "Accuracy", column[EPOCH], n, x_max, accuracy, 3, HTML_SHARE);
+    html_chart(out, "Accuracy", column[EPOCH], n, x_max, accuracy, validated ? 4 : 3, HTML_SHARE);
     html_chart(out, "Pacing share", column[EPOCH], n, x_max, share, 1, HTML_SHARE);
     html_chart(out, "Sharpness", column[EPOCH], n, x_max, sharpness, 1, HTML_FROM_ZERO);
     fputs("</div>\n", out);

@@ -3,6 +3,7 @@
 #include "proto/cli/sample_row.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@
 
 #define EPOCHS_SHOWN 10
 #define GROUPS_SHOWN 20
-#define LABEL "  %-11s "
+#define LABEL "  %-15s "
 
 static void print_line(const char *label, const char *text)
 {
@@ -111,7 +112,7 @@ static void print_progress(const cJSON *row)
         n += snprintf(text + n, sizeof(text) - (size_t)n, ", %.0f images/s", images_per_s);
     if (reply_f64(row, "eta_s", &eta_s) && eta_s > 0 && eta_s < 1e12)
         snprintf(text + n, sizeof(text) - (size_t)n, ", ETA %s",
-                 draw_duration((int64_t)(1000 * eta_s), eta));
+                 draw_duration(1000 * (int64_t)ceil(eta_s), eta));
     print_line("progress", text);
 }
 
@@ -266,10 +267,10 @@ static void print_best(const cJSON *json, const cJSON *spec)
     if (!best || !reply_i64(best, "epoch", &epoch) ||
         !reply_f64(best, "validation_accuracy", &validation))
         return;
-    int used = snprintf(text, sizeof(text), "%lld: validation %.2f %%", (long long)epoch,
-                        100 * validation);
+    int used =
+        snprintf(text, sizeof(text), "%lld: validation %.2f%%", (long long)epoch, 100 * validation);
     if (reply_f64(best, "test_accuracy", &test))
-        used += snprintf(text + used, sizeof(text) - (size_t)used, ", test %.2f %%", 100 * test);
+        used += snprintf(text + used, sizeof(text) - (size_t)used, ", test %.2f%%", 100 * test);
     snprintf(text + used, sizeof(text) - (size_t)used, "%s",
              kept ? "; its model is kept" : "; the model is that of the last epoch");
     print_line("best epoch", text);

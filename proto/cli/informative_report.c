@@ -444,6 +444,12 @@ static void print_table(const struct cli *cli, const struct subject *subjects, i
         }
     table_print(t, cli->colour, stdout);
     table_free(t);
+    print_text(
+        "All but the first median are of the last scored epoch. spread: (p90 - p10) / median; "
+        "tied: share of samples whose value another has too;");
+    print_text(
+        "as before, forgetting, hardness: rank correlations; flips: AUROC. The page explains "
+        "them.");
 }
 
 static void say(const struct cli *cli, const struct subject *subjects, int count, size_t bytes)

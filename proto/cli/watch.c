@@ -3,6 +3,7 @@
 #include "proto/cli/watch.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -102,7 +103,7 @@ static void compose_line(const cJSON *row, int columns, bool with_bar, char line
     if (*doing)
         add_part(line, columns, &width, "%s", doing);
     if (reply_f64(row, "eta_s", &value) && value > 0 && value < 1e12)
-        add_part(line, columns, &width, "ETA %s", draw_duration((int64_t)(1000 * value), text));
+        add_part(line, columns, &width, "ETA %s", draw_duration(1000 * (int64_t)ceil(value), text));
     if (reply_f64(row, "images_per_s", &value) && value > 0)
         add_part(line, columns, &width, "%.0f images/s", value);
     if (reply_f64(row, "loss", &value))
@@ -203,6 +204,24 @@ static void print_row_note(struct watch *w, const cJSON *row)
     print_text("%s: %s", *waiting ? "waiting" : reply_text(row, "state"), note);
 }
 
+/* The model of a job that keeps its best epoch is not that of the figures above. */
+static void print_kept(const cJSON *json, const cJSON *row)
+{
+    const cJSON *best = cJSON_GetObjectItemCaseSensitive(json, "best");
+    const cJSON *spec = cJSON_GetObjectItemCaseSensitive(json, "spec");
+    int64_t epoch, epochs;
+    double validation, test;
+
+    if (strcmp(reply_text(spec, "keep"), "best") != 0 || !reply_i64(best, "epoch", &epoch) ||
+        !reply_i64(row, "epochs", &epochs) || !reply_f64(best, "validation_accuracy", &validation))
+        return;
+    printf("its model is that of epoch %lld/%lld, the best validated: validation %.2f%%",
+           (long long)epoch + 1, (long long)epochs, 100 * validation);
+    if (reply_f64(best, "test_accuracy", &test))
+        printf(", test %.2f%%", 100 * test);
+    printf("\n");
+}
+
 /* How an ended job ended: 0 or -ECANCELED with the sentence. */
 static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct errbuf *why)
 {
@@ -228,6 +247,7 @@ static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct e
         reply_i64(row, "finished_unix_ms", &finished))
         printf(" after %s", draw_duration(finished - started, text));
     printf("\n");
+    print_kept(json, row);
     if (*database)
         print_text("difficulty database: %s (steppe top %lld shows the hardest samples)", database,
                    (long long)w->job);
