@@ -60,10 +60,10 @@ static void print_submitted(const cJSON *row, int64_t added)
     reply_i64(row, "jobs", &jobs);
     reply_i64(row, "arms", &arms);
     reply_i64(row, "datasets", &datasets);
-    print_text("study %s: %lld job%s added, %lld in all (%lld arm%s, %lld dataset%s)",
+    print_text("study %s: %lld job%s added, %lld in all (%lld arm%s, %lld dataset%s); control: %s",
                reply_text(row, "study"), (long long)added, added == 1 ? "" : "s", (long long)jobs,
-               (long long)arms, arms == 1 ? "" : "s", (long long)datasets,
-               datasets == 1 ? "" : "s");
+               (long long)arms, arms == 1 ? "" : "s", (long long)datasets, datasets == 1 ? "" : "s",
+               reply_text(row, "control"));
 }
 
 int cmd_study_submit(struct cli *cli, struct errbuf *why)

@@ -5,9 +5,13 @@
 
 #include "server/core/student.h"
 
+/* A spread below this share of the values is that of their rounding. */
+#define EQUAL_SHARE 1e-12
+
 const char *const outcome_names[] = {
     [OUTCOME_NO_PAIR] = "no pair",
     [OUTCOME_ONE_PAIR] = "one seed: no interval",
+    [OUTCOME_EQUAL] = "equal differences: no interval",
     [OUTCOME_NOISE] = "inside the noise",
     [OUTCOME_ABOVE] = "above",
     [OUTCOME_BELOW] = "below",
@@ -44,6 +48,17 @@ struct spread spread_of(const double *x, int n)
     return of(x, NULL, n);
 }
 
+/* Of the pairs that are there. */
+static double largest(const double *x, const double *control, int n)
+{
+    double most = 0;
+
+    for (int i = 0; i < n; i++)
+        if (!isnan(x[i] - control[i]))
+            most = fmax(most, fmax(fabs(x[i]), fabs(control[i])));
+    return most;
+}
+
 struct difference spread_difference(const double *x, const double *control, int n)
 {
     struct spread s = of(x, control, n);
@@ -53,6 +68,10 @@ struct difference spread_difference(const double *x, const double *control, int 
         d.outcome = OUTCOME_ONE_PAIR;
     if (s.count < 2)
         return d;
+    if (s.sd <= EQUAL_SHARE * largest(x, control, n)) {
+        d.outcome = OUTCOME_EQUAL;
+        return d;
+    }
     double reach = student_quantile(SPREAD_CONFIDENCE, s.count - 1) * s.sd / sqrt(s.count);
     d.low = s.mean - reach;
     d.high = s.mean + reach;

@@ -16,6 +16,7 @@ struct spread spread_of(const double *x, int n);
 enum outcome {
     OUTCOME_NO_PAIR,  /* no seed has both values */
     OUTCOME_ONE_PAIR, /* a difference, but no interval */
+    OUTCOME_EQUAL,    /* likewise: all pairs differ alike, which is no measure of their spread */
     OUTCOME_NOISE,    /* the interval has 0 in it */
     OUTCOME_ABOVE,    /* all of it is above 0 */
     OUTCOME_BELOW,
@@ -26,7 +27,7 @@ extern const char *const outcome_names[]; /* as people read it; NULL-terminated 
 struct difference {
     int count;        /* of pairs */
     double mean;      /* of x - control; NAN without a pair */
-    double low, high; /* mean -+ t(SPREAD_CONFIDENCE, count - 1) sd / sqrt(count); NAN with < 2 */
+    double low, high; /* mean -+ t(SPREAD_CONFIDENCE, count - 1) sd / sqrt(count); NAN: none */
     enum outcome outcome;
 };
 /* Student's paired t interval of x[i] - control[i] over the i that have both. */

@@ -76,13 +76,28 @@ TEST(two_pairs_are_enough_for_an_interval)
 TEST(the_words_follow_the_interval)
 {
     const double control[] = {0, 0, 0}, up[] = {1, 1.1, 0.9}, down[] = {-1, -1.1, -0.9};
+    const double near[] = {0.1, -0.1, 0};
 
     ASSERT_EQ(OUTCOME_ABOVE, spread_difference(up, control, 3).outcome);
     ASSERT_EQ(OUTCOME_BELOW, spread_difference(down, control, 3).outcome);
-    ASSERT_EQ(OUTCOME_NOISE, spread_difference(control, control, 3).outcome);
+    ASSERT_EQ(OUTCOME_NOISE, spread_difference(near, control, 3).outcome);
     ASSERT_EQ(OUTCOME_ONE_PAIR, spread_difference(up, control, 1).outcome);
     ASSERT(isnan(spread_difference(up, control, 1).low));
     ASSERT_EQ(OUTCOME_NO_PAIR, spread_difference(up, control, 0).outcome);
+}
+
+/* Of a small test set, two seeds easily differ by the same number of samples. */
+TEST(equal_differences_have_no_interval)
+{
+    const double control[] = {10 / 42.0, 9 / 42.0, 8 / 42.0},
+                 x[] = {11 / 42.0, 10 / 42.0, 9 / 42.0};
+    struct difference d = spread_difference(x, control, 3);
+
+    ASSERT_EQ(OUTCOME_EQUAL, d.outcome);
+    ASSERT_EQ(3, d.count);
+    ASSERT_NEAR(1 / 42.0, d.mean, 1e-15);
+    ASSERT(isnan(d.low) && isnan(d.high));
+    ASSERT_EQ(OUTCOME_EQUAL, spread_difference(x, x, 3).outcome);
 }
 
 TEST(a_study_finds_its_jobs_by_arm_column_and_seed)
