@@ -246,8 +246,8 @@ TEST(a_sample_is_found_by_its_name)
                             "several samples of job 2 are called \"train/dog/10.png\": 10, 11;"
                             " give the number"));
     /* With too many folders, with too few, misspelt, quite another. */
-    ASSERT_EQ(-ENOENT, find(q, &job, "/home/x/train/dog/3.png",
-                            "job 2 has no sample called \"/home/x/train/dog/3.png\"; did you mean "
+    ASSERT_EQ(-ENOENT, find(q, &job, "/data/x/train/dog/3.png",
+                            "job 2 has no sample called \"/data/x/train/dog/3.png\"; did you mean "
                             "\"train/dog/3.png\"?"));
     find(q, &job, "3.png", "did you mean \"train/dog/3.png\"?");
     find(q, &job, "dog/3.png", "did you mean \"train/dog/3.png\"?");
