@@ -83,8 +83,7 @@ static int read_uris(const struct request *rq, struct names_op *a, struct errbuf
         a->uris[a->count++] = value->valuestring;
     else
         rc = field_arr(rq->message.json, "sample.find", "uris", true, ROWS_MAX, &list, why);
-    cJSON_ArrayForEach(entry, list)
-    {
+    for (entry = list ? list->child : NULL; entry; entry = entry->next) {
         if (!cJSON_IsString(entry))
             return err_set(why, -EINVAL, "sample.find.uris[%d] is not a string", a->count);
         a->uris[a->count++] = entry->valuestring;
