@@ -60,6 +60,46 @@ def verdict(results, family, rivals, metric="test_accuracy"):
     return lines
 
 
+def ratios(cells, a, b):
+    """Logarithms, so that the interval of their mean is one of a ratio."""
+    both = sorted(set(cells.get(a, {})) & set(cells.get(b, {})))
+    return [math.log(cells[a][k] / cells[b][k]) for k in both if cells[a][k] > 0 and cells[b][k] > 0]
+
+
+def ends(values, show):
+    if len(values) < 2:
+        return "-"
+    mean, low, high = interval(values)
+    return f"{show(mean)} [{show(low)}, {show(high)}]" + (" *" if low > 0 or high < 0 else "")
+
+
+def pooled(results, family):
+    """Every arm beside the control, over all data sets and seeds of a family."""
+    points, times = (lambda v: f"{100 * v:+.2f}"), (lambda v: f"{math.exp(v):.2f}")
+    cells = {m: by_cell(results, family, m) for m in ("test_accuracy", "adv_accuracy", "lambda1", "trace")}
+    arms = [arm for arm in cells["test_accuracy"] if arm != CONTROL]
+    if not arms:
+        return ["", "No part has been run yet."]
+    lines = ["", f"| arm | pairs | test accuracy, less that of {CONTROL} | adversarial accuracy, less | largest eigenvalue, ratio | trace, ratio |",
+             "|---|---:|---:|---:|---:|---:|"]
+    for arm in arms:
+        pairs = differences(cells["test_accuracy"], arm, CONTROL)
+        lines.append("| " + " | ".join([arm, str(len(pairs)), ends(pairs, points), ends(differences(cells["adv_accuracy"], arm, CONTROL), points),
+                                        *(ends(ratios(cells[m], arm, CONTROL), times) for m in ("lambda1", "trace"))]) + " |")
+    return lines
+
+
+def summaries(results):
+    lines = ["", "## All arms beside SAM alone", "",
+             "Means over all pairs of data set and seed, with 95 % intervals; a star: the interval lies on one side of no change. Of the tables "
+             "below, where each data set stands by itself."]
+    for family, words in FAMILIES.items():
+        lines += ["", f"*{words}*", *pooled(results, family)]
+    if any(part["family"] == "final" for part in results.values()):
+        lines += ["", "*how much of the training set to end with (`curriculum.final`)*", *pooled(results, "final")]
+    return lines
+
+
 def told(results):
     """What the measures tell at the last scored epoch, SGD beside SAM: one row a data set, optimizer and measure."""
     rows = []
@@ -145,7 +185,7 @@ def against(row):
 def page(results, parts):
     lines = ["# Curricula, flatness and both", "",
              "Written by `make study` (tests/study/run) from tests/study/results/. Accuracies in percent, mean ± standard deviation over the seeds; "
-             "differences are paired by seed, with a 95 % interval by Student's t. A dash: not measured.", "", *claims(results)]
+             "differences are paired by seed, with a 95 % interval by Student's t. A dash: not measured.", "", *claims(results), *summaries(results)]
     for name, part in parts.items():
         if name not in results:
             continue
