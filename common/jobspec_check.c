@@ -155,6 +155,10 @@ static int check_online(const struct jobspec *spec, struct errbuf *why)
                        "curriculum.scope is step and curriculum.mode is %s; in a step the place of "
                        "a sample gives its weight, not its loss: use select, weight or both",
                        curriculum_mode_names[c->mode]);
+    if (spec->shard == 1)
+        return err_set(why, -EINVAL,
+                       "curriculum.scope is step and shard is 1; one sample has no order: use a "
+                       "larger shard");
     if (spec->mixup > 0)
         return err_set(why, -EINVAL,
                        "curriculum.scope is step and mixup is %.15g; a mixed image has no place of "
@@ -216,6 +220,12 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
         return err_set(why, -EINVAL,
                        "batch is %lld and shard is %lld; batch must be a multiple of shard",
                        (long long)spec->batch, (long long)spec->shard);
+    if (spec->mixup > 0 && spec->shard == 1)
+        return err_set(
+            why, -EINVAL,
+            "mixup is %.15g and shard is 1; an image is mixed with another of its shard: "
+            "use a larger shard",
+            spec->mixup);
     if (!paces(spec))
         return err_set(
             why, -EINVAL,

@@ -192,7 +192,9 @@ static cJSON *spec_of(int index)
 }
 
 #define ARMS "{\"a\":{},\"b\":{\"sam.rho\":1}"
-#define MORE_ARMS ARMS ",\"c\":{\"sam.rho\":2},\"d\":{\"sam.rho\":3}}"
+/* Rates so large that the arms differ in what they get right. */
+#define FAST(arm, lr) ",\"" arm "\":{\"optimizer.lr\":" lr "}"
+#define MORE_ARMS "{\"a\":{}" FAST("b", "1") FAST("c", "4") FAST("d", "16") "}"
 
 /* SCENARIO_STUDY_JOBS jobs. Without halving the arm "a" with seed 1 is the spec itself. */
 static cJSON *study_file(void)

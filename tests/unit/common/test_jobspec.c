@@ -375,6 +375,10 @@ TEST(what_a_step_cannot_order_is_refused)
         snprintf(keys, sizeof(keys), "\"curriculum\": {\"scope\": \"step\", %s}", cases[i][0]);
         assert_refused(keys, cases[i][1]);
     }
+    assert_refused("\"batch\": 8, \"shard\": 1, \"curriculum\": {\"scope\": \"step\"}",
+                   "curriculum.scope is step and shard is 1; one sample has no order");
+    assert_refused("\"batch\": 8, \"shard\": 1, \"mixup\": 0.2",
+                   "mixup is 0.2 and shard is 1; an image is mixed with another of its shard");
     assert_refused("\"mixup\": 0.2, \"curriculum\": {\"scope\": \"step\"}",
                    "curriculum.scope is step and mixup is 0.2; a mixed image has no place");
     assert_refused("\"sam\": {\"scope\": \"batch\"}, \"curriculum\": {\"scope\": \"step\"}",
