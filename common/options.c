@@ -157,6 +157,17 @@ static const struct option *find_option(const struct option *table, const char *
     return NULL;
 }
 
+/* The flag of "-0". */
+static const struct option *find_letter(const struct option *table, const char *word)
+{
+    if (word[0] != '-' || !word[1] || word[2])
+        return NULL;
+    for (const struct option *o = table; o->name; o++)
+        if (o->letter == word[1])
+            return o;
+    return NULL;
+}
+
 static int refuse_unknown(const struct option *table, const char *dashes, const char *name,
                           size_t bytes, struct errbuf *why)
 {
@@ -295,6 +306,8 @@ int options_args(const struct option *table, int argc, char **argv, void *target
             only_rest = true;
         else if (!only_rest && (strncmp(argv[i], "--", 2) == 0 || strcmp(argv[i], "-h") == 0))
             rc = read_option(table, argc, argv, &i, target, why);
+        else if (!only_rest && find_letter(table, argv[i]))
+            rc = set_option(find_letter(table, argv[i]), "-", "true", target, why);
         else if (!only_rest && is_option(argv[i]))
             rc = err_set(why, -EINVAL, "there is no option %.*s; options begin with --", SHOWN_MAX,
                          argv[i]);

@@ -31,6 +31,7 @@ struct option {
     const char *def;          /* default as text; NULL leaves the field as it is */
     const char *arg;          /* word for the argument in --help */
     const char *help;         /* one line */
+    char letter;              /* of OPT_FLAG: the option is also -L; 0: it is not */
     int64_t min, max;         /* OPT_INT, OPT_BYTES; both 0: any */
     double fmin, fmax;        /* OPT_F64; both 0: any */
     const char *const *names; /* OPT_ENUM, NULL-terminated */
@@ -44,10 +45,10 @@ int options_defaults(const struct option *table, void *target, struct errbuf *wh
  * file, line, option, value and range. */
 int options_file(const struct option *table, const char *path, void *target, struct errbuf *why);
 
-/* Reads argv[1..]: --name VALUE, --name=VALUE, --flag (-h is --help). Everything else ("-" too),
- * and all after "--", goes to rest (caller's array of argc entries), counted in ret_rest. With rest
- * NULL a positional is an error. A VALUE that begins with "--" must be written with "=". An unknown
- * option names the nearest valid one. 0 or -EINVAL. */
+/* Reads argv[1..]: --name VALUE, --name=VALUE, --flag or its letter (-h is --help). Everything else
+ * ("-" too), and all after "--", goes to rest (caller's array of argc entries), counted in
+ * ret_rest. With rest NULL a positional is an error. A VALUE that begins with "--" must be written
+ * with "=". An unknown option names the nearest valid one. 0 or -EINVAL. */
 int options_args(const struct option *table, int argc, char **argv, void *target, char **rest,
                  int *ret_rest, struct errbuf *why);
 

@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "common/bounds.h"
-#include "common/text.h"
 #include "proto/cli/cells.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
+#include "proto/cli/resolve.h"
 #include "proto/cli/sample_row.h"
 #include "proto/cli/table.h"
 
@@ -33,6 +33,7 @@ const struct option risers_options[] = {
     CLASS_OPTION,
     LIMIT_OPTION,
     FIRST_OPTION,
+    PATHS_OPTIONS,
     {NULL},
 };
 
@@ -43,6 +44,7 @@ const struct option suspects_options[] = {
     CLASS_OPTION,
     LIMIT_OPTION,
     FIRST_OPTION,
+    PATHS_OPTIONS,
     {NULL},
 };
 
@@ -54,6 +56,7 @@ const struct option compare_options[] = {
     CLASS_OPTION,
     LIMIT_OPTION,
     FIRST_OPTION,
+    PATHS_OPTIONS,
     {NULL},
 };
 
@@ -65,6 +68,7 @@ const struct option map_options[] = {
     CLASS_OPTION,
     LIMIT_OPTION,
     FIRST_OPTION,
+    PATHS_OPTIONS,
     {NULL},
 };
 
@@ -77,14 +81,20 @@ static int ask(struct cli *cli, enum message_type type, cJSON *request,
     const cJSON *rows;
 
     request_epoch(cli, request);
-    request_class(cli, request);
+    int rc = request_class(cli, request, why);
+    if (rc != 0) {
+        cJSON_Delete(request);
+        return rc;
+    }
     cJSON_AddNumberToObject(request, "first", (double)cli->args->first);
     cJSON_AddNumberToObject(request, "limit", (double)cli->args->limit);
-    int rc = connection_call(cli, type, request, &reply, why);
+    rc = connection_call(cli, type, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "rows", &rows, why);
-    if (rc == 0 && cli->args->json)
+    if (rc == 0 && paths_wanted(cli))
+        rc = paths_print(cli, rows, why);
+    else if (rc == 0 && cli->args->json)
         print_reply(&reply, NULL);
     else if (rc == 0)
         print(cli, reply.json, rows);
@@ -211,8 +221,7 @@ static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *
         cell_f64(t, row, "rise");
         cells_known(t, row);
     }
-    table_print(t, cli->colour, stdout);
-    table_free(t);
+    table_end(cli, t);
 }
 
 int cmd_risers(struct cli *cli, struct errbuf *why)
@@ -269,8 +278,7 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
         cells_known(t, row);
         as_labelled += number_of(row, "predicted") == number_of(row, "label");
     }
-    table_print(t, cli->colour, stdout);
-    table_free(t);
+    table_end(cli, t);
     if (as_labelled)
         print_text("for %lld of these %d the model predicts the label; %s only gives a high rank",
                    (long long)as_labelled, cJSON_GetArraySize(rows), by);
@@ -329,8 +337,7 @@ static void print_compare(const struct cli *cli, const cJSON *json, const cJSON 
         cell_i64(t, row, "other_predicted");
         cells_known(t, row);
     }
-    table_print(t, cli->colour, stdout);
-    table_free(t);
+    table_end(cli, t);
 }
 
 int cmd_compare(struct cli *cli, struct errbuf *why)
@@ -339,12 +346,13 @@ int cmd_compare(struct cli *cli, struct errbuf *why)
     int64_t other;
     int rc = command_job_request(cli, &request, why);
 
-    if (rc == 0 && !text_i64(cli->words[1], 1, INT32_MAX, &other)) {
-        cJSON_Delete(request);
-        rc = err_set(why, EXIT_USAGE, "\"%.60s\" is not the number of a job", cli->words[1]);
-    }
     if (rc != 0)
         return rc;
+    rc = resolve_job(cli, cli->words[1], &other, why);
+    if (rc != 0) {
+        cJSON_Delete(request);
+        return rc;
+    }
     cJSON_AddNumberToObject(request, "other", (double)other);
     cJSON_AddStringToObject(request, "by", measure_by_names[cli->args->by]);
     if (cli->args->other_epoch != NOT_GIVEN)
@@ -416,8 +424,7 @@ static void print_map(const struct cli *cli, const cJSON *json, const cJSON *row
         cell_i64(t, row, "forgotten");
         cells_known(t, row);
     }
-    table_print(t, cli->colour, stdout);
-    table_free(t);
+    table_end(cli, t);
 }
 
 int cmd_map(struct cli *cli, struct errbuf *why)

@@ -145,6 +145,8 @@ static void print_dataset(const struct cli *cli, const cJSON *json, const cJSON 
         print_text("  source   %s", reply_text(row, "source"));
     if (reply_i64(row, "bytes", &bytes) && bytes >= 0)
         printf("  size     %s\n", draw_bytes((uint64_t)bytes, text));
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "named")))
+        printf("  names    every sample has that of its file\n");
     if (*reply_text(row, "damaged"))
         print_text("  %s", reply_text(row, "damaged"));
     reply_i64(json, "flipped", &flipped);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/alloc.h"
 #include "common/bounds.h"
 #include "common/file.h"
 #include "common/safetensors.h"
@@ -14,6 +15,8 @@
 #include "proto/cli/connection.h"
 #include "proto/cli/import/npy.h"
 #include "proto/cli/print.h"
+#include "proto/cli/reply.h"
+#include "proto/cli/sample_names.h"
 #include "proto/cli/sample_row.h"
 #include "proto/cli/score_columns.h"
 
@@ -33,7 +36,46 @@ const struct option export_options[] = {
     {NULL},
 };
 
-static void print_row(const struct score_columns *s, size_t i, bool csv, FILE *out)
+/* A field of csv, in quotes where it needs them (RFC 4180). */
+static void print_field(const char *text, size_t bytes, FILE *out)
+{
+    bool quoted = false;
+
+    for (size_t i = 0; i < bytes; i++)
+        quoted = quoted || strchr(",\"\r\n", text[i]);
+    if (quoted)
+        putc('"', out);
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] == '"')
+            putc('"', out);
+        putc(text[i], out);
+    }
+    if (quoted)
+        putc('"', out);
+}
+
+/* The name of a sample, at the end of its row. jsonl has no key for one without a name. */
+static void print_name(const struct sample_names *names, int64_t sample, bool csv, FILE *out)
+{
+    size_t bytes;
+    const char *uri = sample_names_at(names, sample, &bytes);
+
+    if (csv) {
+        putc(',', out);
+        print_field(uri, bytes, out);
+    } else if (bytes) {
+        char *text = xasprintf("%.*s", (int)bytes, uri);
+        cJSON *string = cJSON_CreateString(text);
+        char *quoted = cJSON_PrintUnformatted(string);
+        fprintf(out, ", \"uri\": %s", quoted);
+        cJSON_free(quoted);
+        cJSON_Delete(string);
+        free(text);
+    }
+}
+
+static void print_row(const struct score_columns *s, const struct sample_names *names, size_t i,
+                      bool csv, FILE *out)
 {
     char text[TEXT_F64_BYTES];
 
@@ -46,6 +88,7 @@ static void print_row(const struct score_columns *s, size_t i, bool csv, FILE *o
     for (int k = 0; k < SCORE_REALS; k++)
         fprintf(out, csv ? ",%s%s" : ", \"%s\": %s", csv ? "" : score_real_names[k],
                 text_of_f64(s->reals[k][i], text));
+    print_name(names, s->ints[ROW_SAMPLE][i], csv, out);
     fputs(csv ? "\n" : "}\n", out);
 }
 
@@ -55,7 +98,7 @@ static void print_header(FILE *out)
         fprintf(out, "%s%s", k ? "," : "", score_int_names[k]);
     for (int k = 0; k < SCORE_REALS; k++)
         fprintf(out, ",%s", score_real_names[k]);
-    fputc('\n', out);
+    fputs(",uri\n", out);
 }
 
 /* For a file; main reports failures of stdout. */
@@ -67,26 +110,24 @@ static int refuse_output(const struct cli *cli, struct errbuf *why)
                           : err_set(why, rc, "%s", "");
 }
 
-static struct score_columns_want wanted(const struct cli *cli)
-{
-    return (struct score_columns_want){cli->args->class_id, cli->args->limit};
-}
-
-static int write_text(struct cli *cli, int64_t job, FILE *out, struct errbuf *why)
+static int write_text(struct cli *cli, int64_t job, const struct score_columns_want *want,
+                      FILE *out, struct errbuf *why)
 {
     bool csv = cli->args->format == FORMAT_CSV && !cli->args->json;
-    const struct score_columns_want want = wanted(cli);
     struct score_columns s = {.count = 0};
+    struct sample_names names = {0};
     int64_t last = cli->args->epoch == NOT_GIVEN ? -1 : cli->args->epoch, *epochs = &last;
     size_t count = 1;
     int rc = cli->args->all ? score_columns_epochs(cli, job, &epochs, &count, why) : 0;
 
     for (size_t e = 0; rc == 0 && e < count; e++) {
-        rc = score_columns_fetch(cli, job, epochs[e], &want, &s, why);
+        rc = score_columns_fetch(cli, job, epochs[e], want, &s, why);
+        if (rc == 0 && e == 0)
+            rc = sample_names_fetch(cli, job, &names, why);
         if (rc == 0 && csv && e == 0)
             print_header(out);
         for (size_t i = 0; rc == 0 && i < s.count; i++) {
-            print_row(&s, i, csv, out);
+            print_row(&s, &names, i, csv, out);
             if (ferror(out))
                 rc = refuse_output(cli, why);
         }
@@ -94,17 +135,18 @@ static int write_text(struct cli *cli, int64_t job, FILE *out, struct errbuf *wh
     if (epochs != &last)
         free(epochs);
     score_columns_done(&s);
+    sample_names_done(&names);
     return rc;
 }
 
-static int write_arrays(struct cli *cli, int64_t job, struct errbuf *why)
+static int write_arrays(struct cli *cli, int64_t job, const struct score_columns_want *want,
+                        struct errbuf *why)
 {
     const char *path = cli->args->out;
     struct tensor columns[SCORE_INTS + SCORE_REALS];
     struct score_columns s = {.count = 0};
-    const struct score_columns_want want = wanted(cli);
     int rc = score_columns_fetch(cli, job, cli->args->epoch == NOT_GIVEN ? -1 : cli->args->epoch,
-                                 &want, &s, why);
+                                 want, &s, why);
 
     if (rc != 0)
         goto out;
@@ -127,27 +169,33 @@ out:
     return rc;
 }
 
-static int write_text_file(struct cli *cli, int64_t job, struct errbuf *why)
+static int write_text_file(struct cli *cli, int64_t job, const struct score_columns_want *want,
+                           struct errbuf *why)
 {
     struct file_draft draft;
 
     if (!cli->args->out)
-        return write_text(cli, job, stdout, why);
+        return write_text(cli, job, want, stdout, why);
     int rc = file_draft_open(cli->args->out, 0644, &draft, why);
     if (rc != 0)
         return rc;
-    return file_draft_close(&draft, write_text(cli, job, draft.out, why), why);
+    return file_draft_close(&draft, write_text(cli, job, want, draft.out, why), why);
 }
 
 /* The rows come without their dataset's classes: the server says whether it has this one. */
-static int check_class(struct cli *cli, int64_t job, struct errbuf *why)
+static int find_class(struct cli *cli, int64_t job, int64_t *ret, struct errbuf *why)
 {
     struct message reply;
     cJSON *request = cJSON_CreateObject();
 
     cJSON_AddNumberToObject(request, "job", (double)job);
-    request_class(cli, request);
-    int rc = connection_call(cli, MSG_SCORE_CLASSES, request, &reply, why);
+    int rc = request_class(cli, request, why);
+    if (rc != 0) {
+        cJSON_Delete(request);
+        return rc;
+    }
+    reply_i64(request, "class", ret);
+    rc = connection_call(cli, MSG_SCORE_CLASSES, request, &reply, why);
     if (rc == 0)
         message_done(&reply);
     return rc;
@@ -157,6 +205,7 @@ int cmd_export(struct cli *cli, struct errbuf *why)
 {
     const struct args *a = cli->args;
     bool text = a->format == FORMAT_CSV || a->format == FORMAT_JSONL;
+    struct score_columns_want want = {NOT_GIVEN, a->limit};
     int64_t job;
     int rc = command_job(cli, &job, why);
 
@@ -172,9 +221,9 @@ int cmd_export(struct cli *cli, struct errbuf *why)
                        format_names[a->format]);
     if (!text && !a->out)
         return err_set(why, EXIT_USAGE, "--format %s needs --out FILE", format_names[a->format]);
-    if (a->class_id != NOT_GIVEN)
-        rc = check_class(cli, job, why);
+    if (a->class_word)
+        rc = find_class(cli, job, &want.class_id, why);
     if (rc != 0)
         return rc;
-    return text ? write_text_file(cli, job, why) : write_arrays(cli, job, why);
+    return text ? write_text_file(cli, job, &want, why) : write_arrays(cli, job, &want, why);
 }

@@ -13,14 +13,13 @@
 #include "common/dataset.h"
 #include "common/glyphs.h"
 #include "common/text.h"
+#include "proto/cli/dataset.h"
 #include "proto/cli/import/import.h"
+#include "proto/cli/print.h"
 #include "proto/cli/upload.h"
 
 #define GLYPHS "glyphs"
 #define SEED_MAX (INT64_C(1) << 53)
-
-static const char *const labels_are_names[] = {
-    [LABELS_NOISY] = "noisy", [LABELS_TRUE] = "true", NULL};
 
 #define ARG(field) offsetof(struct args, field)
 const struct option import_options[] = {
@@ -183,7 +182,7 @@ static int read_files(const struct cli *cli, struct dataset_draft *ret, struct e
 
 /* Sends what the samples are called, if their format has names. */
 static int send_names(struct cli *cli, const char *dir, const struct dataset_draft *draft,
-                      const uint8_t sha256[SHA256_BYTES], struct errbuf *why)
+                      const uint8_t sha256[SHA256_BYTES], cJSON **io_row, struct errbuf *why)
 {
     char *path = xasprintf("%s/names.safetensors", dir);
     char hex[SHA256_HEX], names[SHA256_HEX];
@@ -195,7 +194,7 @@ static int send_names(struct cli *cli, const char *dir, const struct dataset_dra
     text_hex(sha256, SHA256_BYTES, hex);
     int rc = uris_write(path, hex, &draft->uris, &draft->test_uris, names, why);
     if (rc == 0)
-        rc = upload_names(cli, cli->words[0], path, names, false, NULL, why);
+        rc = upload_names(cli, cli->words[0], path, names, false, io_row, why);
     if (rc < 0)
         err_prefix(why, rc, "the dataset is imported, but its samples have no names yet");
     unlink(path);
@@ -209,14 +208,20 @@ static int send_draft(struct cli *cli, const char *dir, const struct dataset_dra
 {
     char *path = xasprintf("%s/dataset.safetensors", dir);
     uint8_t sha256[SHA256_BYTES];
+    cJSON *row = NULL;
 
     int rc = dataset_write(draft, path, sha256, why);
     if (rc == 0 && *cli->stop)
         rc = err_set(why, -EINTR, "stopped; nothing was sent");
     if (rc == 0)
-        rc = upload_dataset(cli, cli->words[0], path, sha256, why);
+        rc = upload_dataset(cli, cli->words[0], path, sha256, &row, why);
     if (rc == 0)
-        rc = send_names(cli, dir, draft, sha256, why);
+        rc = send_names(cli, dir, draft, sha256, &row, why);
+    if (rc == 0 && cli->args->json)
+        print_json(row);
+    else if (row)
+        dataset_print_row(row);
+    cJSON_Delete(row);
     unlink(path);
     free(path);
     return rc;

@@ -31,7 +31,7 @@ const struct option report_options[] = {
      .help = "a study instead of a job: report --study STUDY OUT.html"},
     {"informative", OPT_FLAG, ARG(informative),
      .help = "what each measure of difficulty tells, epoch by epoch, instead of the job"},
-    {"beside", OPT_INT, ARG(beside), .arg = "JOB", .min = 1, .max = INT64_C(9007199254740991),
+    {"beside", OPT_STR, ARG(beside), .arg = "JOB",
      .help = "with --informative: a second job beside it, as one of sgd beside one of sam"},
     {"hardness", OPT_STR, ARG(hardness), .arg = "FILE",
      .help = "with --informative: a number a sample, larger is harder, to compare the orders with"},
@@ -265,7 +265,7 @@ static void print_classes(FILE *out, const struct report *r)
 static int print_sample(FILE *out, const struct report *r, const struct gallery *g,
                         const cJSON *row, uint32_t index, const char *key)
 {
-    const char *planted = reply_text(row, "planted");
+    const char *planted = reply_text(row, "planted"), *uri = reply_text(row, "uri");
     int64_t sample = 0, label = -1, predicted = -1;
     char name[128], alt[32];
 
@@ -287,7 +287,13 @@ static int print_sample(FILE *out, const struct report *r, const struct gallery 
         fputs(" &middot; ", out);
         html_text(out, planted);
     }
-    fputs("</small></div>", out);
+    fputs("</small>", out);
+    if (*uri) {
+        fputs("<small class=\"uri\">", out);
+        html_text(out, uri);
+        fputs("</small>", out);
+    }
+    fputs("</div>", out);
     return rc;
 }
 
@@ -348,7 +354,7 @@ static int check_words(const struct cli *cli, struct errbuf *why)
         return err_set(why, EXIT_USAGE, "report takes %s, given %s %d; see steppe report --help",
                        args->study ? "OUT.html alone beside --study" : "JOB OUT.html",
                        cli->word_count == 1 ? "is" : "are", cli->word_count);
-    if (args->study && (args->informative || args->beside != NOT_GIVEN || args->hardness))
+    if (args->study && (args->informative || args->beside || args->hardness))
         return err_set(why, EXIT_USAGE, "--study and --%s are two pages; choose one",
                        args->informative ? "informative"
                        : args->hardness  ? "hardness"
@@ -373,7 +379,7 @@ int cmd_report(struct cli *cli, struct errbuf *why)
         return rc;
     if (cli->args->informative)
         return informative_report(cli, r.job, why);
-    if (cli->args->beside != NOT_GIVEN || cli->args->hardness)
+    if (cli->args->beside || cli->args->hardness)
         return err_set(why, EXIT_USAGE, "--%s needs --informative",
                        cli->args->hardness ? "hardness" : "beside");
     rc = ask(cli, &r, why);

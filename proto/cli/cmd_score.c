@@ -15,6 +15,7 @@
 #include "proto/cli/pages.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
+#include "proto/cli/resolve.h"
 #include "proto/cli/sample_row.h"
 #include "proto/cli/table.h"
 
@@ -33,6 +34,7 @@ const struct option top_options[] = {
     FIRST_OPTION,
     EPOCH_OPTION,
     CLASS_OPTION,
+    PATHS_OPTIONS,
     {NULL},
 };
 
@@ -46,8 +48,8 @@ const struct option histogram_options[] = {
 };
 
 const struct option trajectory_options[] = {
-    {"sample", OPT_INT, ARG(sample), .arg = "I", .max = SAMPLES_MAX - 1,
-     .help = "number of the sample, counted from 0 (required)"},
+    {"sample", OPT_STR, ARG(sample), .arg = "I",
+     .help = "number of the sample, counted from 0, or the path of its file; or name it after JOB"},
     {"from", OPT_INT, ARG(from), .arg = "E", .max = EPOCHS_MAX - 1,
      .help = "from this epoch on (default: all epochs)"},
     {NULL},
@@ -96,8 +98,7 @@ static void print_top(const struct cli *cli, const cJSON *rows)
             cell_f64(t, row, by);
         cells_known(t, row);
     }
-    table_print(t, cli->colour, stdout);
-    table_free(t);
+    table_end(cli, t);
 }
 
 int cmd_top(struct cli *cli, struct errbuf *why)
@@ -120,14 +121,20 @@ int cmd_top(struct cli *cli, struct errbuf *why)
     cJSON_AddStringToObject(request, "order", easiest ? "easiest" : "hardest");
     cJSON_AddStringToObject(request, "split", split_names[a->split]);
     request_epoch(cli, request);
-    request_class(cli, request);
+    rc = request_class(cli, request, why);
+    if (rc != 0) {
+        cJSON_Delete(request);
+        return rc;
+    }
     cJSON_AddNumberToObject(request, "first", (double)a->first);
     cJSON_AddNumberToObject(request, "limit", (double)limit);
     rc = connection_call(cli, MSG_SCORE_TOP, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "rows", &rows, why);
-    if (rc == 0 && a->json) {
+    if (rc == 0 && paths_wanted(cli)) {
+        rc = paths_print(cli, rows, why);
+    } else if (rc == 0 && a->json) {
         print_reply(&reply, NULL);
     } else if (rc == 0) {
         reply_i64(reply.json, "epoch", &epoch);
@@ -206,15 +213,16 @@ int cmd_histogram(struct cli *cli, struct errbuf *why)
 
 static void print_sample(const struct cli *cli, const cJSON *sample)
 {
-    const char *planted = reply_text(sample, "planted");
+    const char *planted = reply_text(sample, "planted"), *uri = reply_text(sample, "uri");
     char label[LABEL_BYTES], was[DRAW_TEXT_BYTES] = "";
-    int64_t truth;
+    int64_t truth, number = 0;
 
     if (truth_differs(sample, &truth))
         snprintf(was, sizeof(was), ", truth %lld", (long long)truth);
-    print_text("job %s, sample %lld, label %s%s%s%s", cli->words[0], (long long)cli->args->sample,
-               label_text(sample, "label", "label_name", label), was, *planted ? ", planted: " : "",
-               planted);
+    reply_i64(sample, "sample", &number);
+    print_text("job %s, sample %lld%s%s, label %s%s%s%s", cli->words[0], (long long)number,
+               *uri ? ", " : "", uri, label_text(sample, "label", "label_name", label), was,
+               *planted ? ", planted: " : "", planted);
 }
 
 /* The sparkline of a measure with its ends; nothing for fewer than two values. */
@@ -275,17 +283,23 @@ static void print_trajectory(const struct cli *cli, const cJSON *rows)
 int cmd_trajectory(struct cli *cli, struct errbuf *why)
 {
     static const struct pages pages = {MSG_SCORE_TRAJECTORY, "rows", "epochs_from", "epoch", 1, 0};
-    int64_t from = cli->args->from == NOT_GIVEN ? 0 : cli->args->from;
+    const char *word = cli->word_count > 1 ? cli->words[1] : cli->args->sample;
+    int64_t from = cli->args->from == NOT_GIVEN ? 0 : cli->args->from, job, number;
     const cJSON *rows, *sample;
     struct message reply;
-    cJSON *request;
 
-    if (cli->args->sample == NOT_GIVEN)
-        return err_set(why, EXIT_USAGE, "trajectory needs --sample, the number of a sample");
-    int rc = command_job_request(cli, &request, why);
+    if (!word || (cli->word_count > 1 && cli->args->sample))
+        return err_set(why, EXIT_USAGE,
+                       "trajectory needs %s, the number of a sample or the path of its file",
+                       word ? "either SAMPLE or --sample" : "--sample");
+    int rc = command_job(cli, &job, why);
+    if (rc == 0)
+        rc = resolve_sample(cli, job, NULL, word, &number, why);
     if (rc != 0)
         return rc;
-    cJSON_AddNumberToObject(request, "sample", (double)cli->args->sample);
+    cJSON *request = cJSON_CreateObject();
+    cJSON_AddNumberToObject(request, "job", (double)job);
+    cJSON_AddNumberToObject(request, "sample", (double)number);
     cJSON_AddNumberToObject(request, "epochs_from", (double)from);
     rc = pages_call(cli, &pages, request, &reply, why);
     if (rc != 0)

@@ -19,6 +19,7 @@
 #define TEXT_SCALE 2
 #define LINE (CANVAS_GLYPH_H * TEXT_SCALE)
 #define PAD 10
+#define TEXT_BYTES 160
 #define HEAD (LINE + 2 * PAD)
 
 #define PAPER 0xfaf9f5
@@ -59,12 +60,25 @@ static struct sheet lay_out(const struct gallery *g)
     return s;
 }
 
+/* "#17 b/1.jpg": of a name its end, which tells the most. */
+static const char *number_text(const cJSON *row, int64_t sample, uint32_t most,
+                               char text[TEXT_BYTES])
+{
+    const char *uri = reply_text(row, "uri");
+    size_t used = (size_t)snprintf(text, TEXT_BYTES, "#%lld", (long long)sample);
+    size_t room = most > used + 1 ? most - used - 1 : 0, length = strlen(uri);
+
+    if (room > 3 && length > 0)
+        snprintf(text + used, TEXT_BYTES - used, " %s", uri + (length > room ? length - room : 0));
+    return text;
+}
+
 static void draw_tile(struct canvas *c, const struct sheet *s, const cJSON *row, uint32_t index)
 {
     uint32_t x = PAD + index % s->columns * s->tile_w + PAD;
     uint32_t y = HEAD + index / s->columns * s->tile_h;
     uint32_t most = (s->tile_w - 2 * PAD) / (CANVAS_GLYPH_W * TEXT_SCALE);
-    char name[128], text[160];
+    char name[128], text[TEXT_BYTES];
     const char *planted = reply_text(row, "planted");
     int64_t sample = -1, label = -1, predicted = -1;
     double value = 0;
@@ -88,8 +102,7 @@ static void draw_tile(struct canvas *c, const struct sheet *s, const cJSON *row,
         canvas_text(c, x, y, text, most, TEXT_SCALE, INK);
     }
     y += LINE;
-    snprintf(text, sizeof(text), "#%lld", (long long)sample);
-    canvas_text(c, x, y, text, most, TEXT_SCALE, DIM);
+    canvas_text(c, x, y, number_text(row, sample, most, text), most, TEXT_SCALE, DIM);
 }
 
 static int draw_sheet(const struct sheet *s, const char *title, const char *path,
@@ -133,7 +146,7 @@ static int ask_job(struct cli *cli, int64_t job, char *name, char *dataset, stru
     return rc;
 }
 
-static cJSON *question(const struct cli *cli, int64_t job)
+static int question(struct cli *cli, int64_t job, cJSON **ret, struct errbuf *why)
 {
     const struct args *a = cli->args;
     bool easiest = a->easiest != NOT_GIVEN;
@@ -144,9 +157,13 @@ static cJSON *question(const struct cli *cli, int64_t job)
     cJSON_AddStringToObject(request, "by", measure_by_names[a->by]);
     cJSON_AddStringToObject(request, "order", easiest ? "easiest" : "hardest");
     request_epoch(cli, request);
-    request_class(cli, request);
     cJSON_AddNumberToObject(request, "limit", (double)limit);
-    return request;
+    int rc = request_class(cli, request, why);
+    if (rc == 0)
+        *ret = request;
+    else
+        cJSON_Delete(request);
+    return rc;
 }
 
 int cmd_sheet(struct cli *cli, struct errbuf *why)
@@ -156,6 +173,7 @@ int cmd_sheet(struct cli *cli, struct errbuf *why)
     char job_name[NAME_MAX_BYTES], dataset[NAME_MAX_BYTES], title[256];
     struct gallery g = {0};
     int64_t job, epoch = 0;
+    cJSON *request;
 
     if (a->easiest != NOT_GIVEN && a->hardest != NOT_GIVEN)
         return err_set(why, EXIT_USAGE, "--hardest and --easiest exclude each other");
@@ -163,7 +181,9 @@ int cmd_sheet(struct cli *cli, struct errbuf *why)
     if (rc == 0)
         rc = ask_job(cli, job, job_name, dataset, why);
     if (rc == 0)
-        rc = gallery_open(cli, &g, job, MSG_SCORE_TOP, question(cli, job), why);
+        rc = question(cli, job, &request, why);
+    if (rc == 0)
+        rc = gallery_open(cli, &g, job, MSG_SCORE_TOP, request, why);
     if (rc != 0)
         return rc;
     struct sheet s = lay_out(&g);

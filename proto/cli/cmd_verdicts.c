@@ -9,6 +9,7 @@
 #include "proto/cli/pages.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
+#include "proto/cli/resolve.h"
 #include "proto/cli/table.h"
 #include "proto/cli/verdicts.h"
 
@@ -18,8 +19,8 @@ static const char *const issue_names[] = {"wrong", "exclude", "unsure", NULL};
 static const enum verdict_kind issue_kinds[] = {VERDICT_WRONG, VERDICT_EXCLUDE, VERDICT_UNSURE};
 
 const struct option verdicts_list_options[] = {
-    {"sample", OPT_INT, ARG(sample), .arg = "N", .min = 0, .max = SAMPLES_MAX - 1,
-     .help = "only this sample"},
+    {"sample", OPT_STR, ARG(sample), .arg = "N",
+     .help = "only this sample, by number or by the path of its file"},
     {"history", OPT_FLAG, ARG(history), .help = "all that was ever said, oldest first"},
     {"limit", OPT_INT, ARG(limit), .def = "0", .arg = "N", .min = 0, .max = VERDICTS_MAX,
      .help = "at most N rows; 0: all"},
@@ -41,13 +42,19 @@ static int fetch(struct cli *cli, int64_t limit, struct message *ret, struct err
     const struct args *a = cli->args;
     const struct pages newest = {MSG_VERDICT_LIST, "rows", "after", "sample", 0, limit},
                        all = {MSG_VERDICT_LIST, "rows", "after", "number", 0, limit};
-    cJSON *request = cJSON_CreateObject();
+    int64_t sample = 0;
 
+    if (a->sample) {
+        int rc = resolve_sample(cli, 0, cli->words[0], a->sample, &sample, why);
+        if (rc != 0)
+            return rc;
+    }
+    cJSON *request = cJSON_CreateObject();
     cJSON_AddStringToObject(request, "dataset", cli->words[0]);
     if (limit == 0)
         cJSON_AddNumberToObject(request, "limit", ROWS_MAX);
-    if (a->sample != NOT_GIVEN)
-        cJSON_AddNumberToObject(request, "sample", (double)a->sample);
+    if (a->sample)
+        cJSON_AddNumberToObject(request, "sample", (double)sample);
     if (a->history)
         cJSON_AddTrueToObject(request, "history");
     return pages_call(cli, a->history ? &all : &newest, request, ret, why);

@@ -3,9 +3,7 @@
 #include <errno.h>
 #include <time.h>
 
-#include "common/text.h"
-
-#define JOB_MAX (INT64_C(1) << 53) /* a whole number in JSON */
+#include "proto/cli/resolve.h"
 
 int command_sleep(const struct cli *cli, int64_t ms)
 {
@@ -16,15 +14,12 @@ int command_sleep(const struct cli *cli, int64_t ms)
     return *cli->stop ? -EINTR : 0;
 }
 
-int command_job(const struct cli *cli, int64_t *ret, struct errbuf *why)
+int command_job(struct cli *cli, int64_t *ret, struct errbuf *why)
 {
-    if (text_i64(cli->words[0], 1, JOB_MAX, ret))
-        return 0;
-    return err_set(why, EXIT_USAGE, "\"%.60s\" is not the number of a job; steppe jobs lists them",
-                   cli->words[0]);
+    return resolve_job(cli, cli->words[0], ret, why);
 }
 
-int command_job_request(const struct cli *cli, cJSON **ret, struct errbuf *why)
+int command_job_request(struct cli *cli, cJSON **ret, struct errbuf *why)
 {
     int64_t job;
     int rc = command_job(cli, &job, why);

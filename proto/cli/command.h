@@ -39,10 +39,11 @@ struct args {
     int64_t flip_seed, seed, samples, test_samples, size;
     /* scores and schedule */
     int by, format, split;
-    int64_t hardest, easiest, epoch, from, other_epoch, class_id, sample, bins;
-    bool log, fallers, all, informative, history;
+    int64_t hardest, easiest, epoch, from, other_epoch, bins;
+    const char *class_word, *sample; /* a number or a name; NULL: not given */
+    bool log, fallers, all, informative, history, paths, zero;
     int issues_are;
-    int64_t beside; /* a job */
+    const char *beside; /* a job, by number or name */
     const char *hardness;
     const char *study; /* of report */
     const char *out;
@@ -92,6 +93,7 @@ int cmd_workers(struct cli *cli, struct errbuf *why);
 int cmd_dataset_import(struct cli *cli, struct errbuf *why);
 int cmd_dataset_list(struct cli *cli, struct errbuf *why);
 int cmd_dataset_show(struct cli *cli, struct errbuf *why);
+int cmd_dataset_name(struct cli *cli, struct errbuf *why);
 int cmd_dataset_rm(struct cli *cli, struct errbuf *why);
 int cmd_verdicts_list(struct cli *cli, struct errbuf *why);
 int cmd_verdicts_export(struct cli *cli, struct errbuf *why);
@@ -126,19 +128,19 @@ int cmd_ping(struct cli *cli, struct errbuf *why);
 int cmd_version(struct cli *cli, struct errbuf *why);
 
 extern const struct option submit_options[], jobs_options[], log_options[], resume_options[],
-    import_options[], top_options[], histogram_options[], trajectory_options[], planted_options[],
-    schedule_options[], classes_options[], risers_options[], suspects_options[], compare_options[],
-    map_options[], sql_options[], export_options[], derive_options[], sheet_options[],
-    backup_options[], report_options[], study_submit_options[], study_show_options[],
-    flatness_options[], verdicts_list_options[], verdicts_export_options[],
-    verdicts_import_options[], model_export_options[];
+    import_options[], dataset_name_options[], top_options[], histogram_options[],
+    trajectory_options[], planted_options[], schedule_options[], classes_options[],
+    risers_options[], suspects_options[], compare_options[], map_options[], sql_options[],
+    export_options[], derive_options[], sheet_options[], backup_options[], report_options[],
+    study_submit_options[], study_show_options[], flatness_options[], verdicts_list_options[],
+    verdicts_export_options[], verdicts_import_options[], model_export_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);
 
-/* The job number in words[0]: 0 or EXIT_USAGE. */
-int command_job(const struct cli *cli, int64_t *ret, struct errbuf *why);
-/* A request {"job": words[0]}: 0 or EXIT_USAGE. */
-int command_job_request(const struct cli *cli, cJSON **ret, struct errbuf *why);
+/* The number of the job in words[0], which may be its name (resolve.h). */
+int command_job(struct cli *cli, int64_t *ret, struct errbuf *why);
+/* A request {"job": words[0]}; errors likewise. */
+int command_job_request(struct cli *cli, cJSON **ret, struct errbuf *why);
 
 #endif

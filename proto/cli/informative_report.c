@@ -17,6 +17,7 @@
 #include "proto/cli/informative_report.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
+#include "proto/cli/resolve.h"
 #include "proto/cli/score_columns.h"
 #include "proto/cli/table.h"
 
@@ -471,12 +472,12 @@ static void say(const struct cli *cli, const struct subject *subjects, int count
 
 int informative_report(struct cli *cli, int64_t job, struct errbuf *why)
 {
-    const int64_t jobs[JOBS_MAX] = {job, cli->args->beside};
-    const int count = cli->args->beside == NOT_GIVEN ? 1 : JOBS_MAX;
+    const int count = cli->args->beside ? JOBS_MAX : 1;
+    int64_t jobs[JOBS_MAX] = {job};
     struct subject subjects[JOBS_MAX] = {0};
     char *text = NULL;
     size_t bytes = 0;
-    int rc = 0;
+    int rc = cli->args->beside ? resolve_job(cli, cli->args->beside, &jobs[1], why) : 0;
 
     for (int j = 0; rc == 0 && j < count; j++)
         rc = subject_open(cli, jobs[j], &subjects[j], why);

@@ -1,8 +1,13 @@
 #include "proto/cli/sample_row.h"
-#include "proto/cli/cells.h"
-#include "proto/cli/reply.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include "common/uris.h"
+#include "proto/cli/cells.h"
+#include "proto/cli/print.h"
+#include "proto/cli/reply.h"
+#include "proto/cli/resolve.h"
 
 const char *const measure_by_names[] = {"adm",       "loss", "adv_loss", "gap",
                                         "grad_norm", "el2n", "margin",   NULL};
@@ -50,6 +55,52 @@ void cells_known(struct table *t, const cJSON *row)
         table_add(t, "%lld", (long long)truth);
     else
         table_add(t, TABLE_NONE);
+    cell_text(t, row, "uri");
+}
+
+void table_end(const struct cli *cli, struct table *t)
+{
+    table_fit(t, cli->terminal ? cli->columns : 0);
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
+bool paths_wanted(const struct cli *cli)
+{
+    return cli->args->paths || cli->args->zero;
+}
+
+/* All or none: a list with a gap is another list. */
+int paths_print(const struct cli *cli, const cJSON *rows, struct errbuf *why)
+{
+    char path[URI_BYTES_MAX + 1];
+    const cJSON *row;
+    int64_t sample = 0;
+
+    if (cli->args->json)
+        return err_set(why, EXIT_USAGE, "--paths and --json exclude each other");
+    cJSON_ArrayForEach(row, rows)
+    {
+        reply_i64(row, "sample", &sample);
+        if (!*reply_text(row, "uri"))
+            return err_set(why, -ENOENT,
+                           "sample %lld has no name; steppe dataset name gives the samples of a "
+                           "dataset those of the files that were imported",
+                           (long long)sample);
+    }
+    cJSON_ArrayForEach(row, rows)
+    {
+        const char *uri = reply_text(row, "uri");
+        size_t bytes = strlen(uri) > URI_BYTES_MAX ? URI_BYTES_MAX : strlen(uri);
+        if (cli->terminal && !cli->args->zero) {
+            print_text("%s", uri);
+            continue;
+        }
+        bytes = uri_path(uri, bytes, path);
+        fwrite(path, 1, bytes, stdout);
+        putchar(cli->args->zero ? '\0' : '\n');
+    }
+    return 0;
 }
 
 char *places_text(const struct cli *cli, const cJSON *json, const cJSON *rows, const char *what,
@@ -77,8 +128,15 @@ void request_epoch(const struct cli *cli, cJSON *request)
         cJSON_AddNumberToObject(request, "epoch", (double)cli->args->epoch);
 }
 
-void request_class(const struct cli *cli, cJSON *request)
+int request_class(struct cli *cli, cJSON *request, struct errbuf *why)
 {
-    if (cli->args->class_id != NOT_GIVEN)
-        cJSON_AddNumberToObject(request, "class", (double)cli->args->class_id);
+    int64_t job = 0, class_id;
+
+    if (!cli->args->class_word)
+        return 0;
+    reply_i64(request, "job", &job);
+    int rc = resolve_class(cli, job, cli->args->class_word, &class_id, why);
+    if (rc == 0)
+        cJSON_AddNumberToObject(request, "class", (double)class_id);
+    return rc;
 }

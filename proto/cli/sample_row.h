@@ -1,5 +1,5 @@
-/* What every table of samples shows: label, truth, what was planted; and the options that choose
- * samples. */
+/* What every table of samples shows: label, truth, what was planted, its name; and the options that
+ * choose samples, or print their names alone. */
 #ifndef STEPPE_PROTO_CLI_SAMPLE_ROW_H
 #define STEPPE_PROTO_CLI_SAMPLE_ROW_H
 
@@ -25,8 +25,8 @@ extern const char *const measure_by_names[];
     }
 #define CLASS_OPTION                                                                               \
     {                                                                                              \
-        "class", OPT_INT, ARG(class_id), .arg = "C", .max = CLASSES_MAX - 1,                       \
-                                         .help = "only this class, by number"                      \
+        "class", OPT_STR, ARG(class_word), .arg = "C",                                             \
+                                           .help = "only this class, by number or name"            \
     }
 /* Where a page of a list begins. */
 #define FIRST_OPTION                                                                               \
@@ -40,6 +40,18 @@ extern const char *const measure_by_names[];
                                       .help = "show at most N rows"                                \
     }
 
+/* Names instead of a table. */
+#define PATHS_OPTIONS                                                                              \
+    {"paths", OPT_FLAG, ARG(paths), .help = "print only the paths of the samples, one a line"},    \
+    {                                                                                              \
+        "zero", OPT_FLAG, ARG(zero), .letter = '0',                                                \
+                                     .help = "the same, each ended by a zero byte, for xargs -0 "  \
+                                             "(also -0)"                                           \
+    }
+bool paths_wanted(const struct cli *cli);
+/* The path of each row's sample in the bytes that its file system has. -ENOENT: one has no name. */
+int paths_print(const struct cli *cli, const cJSON *rows, struct errbuf *why);
+
 /* "3" or "3 (trouser)", from the number under `label` and the name under `label_name`; the name
  * only if it says more than the number. */
 char *label_text(const cJSON *row, const char *label, const char *label_name,
@@ -50,11 +62,12 @@ bool truth_differs(const cJSON *row, int64_t *ret);
 void cell_label(struct table *t, const cJSON *row);
 /* The class under `label`, with its name. */
 void cell_class(struct table *t, const cJSON *row, const char *label, const char *label_name);
-/* Two cells: planted, and the truth where it differs. Their columns end the table: KNOWN_COLUMNS.
- */
+/* Three cells: planted, the truth where it differs, the name. Their columns end the table:
+ * KNOWN_COLUMNS. */
 void cells_known(struct table *t, const cJSON *row);
 #define KNOWN_COLUMNS                                                                              \
     {"planted", .optional = true}, {"truth", .right = true, .optional = true},                     \
+        {"uri", .optional = true, .tail = true},                                                   \
     {                                                                                              \
         NULL                                                                                       \
     }
@@ -65,8 +78,12 @@ void cells_known(struct table *t, const cJSON *row);
 char *places_text(const struct cli *cli, const cJSON *json, const cJSON *rows, const char *what,
                   char buf[PLACES_BYTES]);
 
-/* epoch and class as given. */
+/* Prints the table so that it fits the terminal, and frees it. */
+void table_end(const struct cli *cli, struct table *t);
+
+/* The epoch as given. */
 void request_epoch(const struct cli *cli, cJSON *request);
-void request_class(const struct cli *cli, cJSON *request);
+/* The class as given, of the dataset of the request's job. Errors as resolve_class. */
+int request_class(struct cli *cli, cJSON *request, struct errbuf *why);
 
 #endif

@@ -9,7 +9,8 @@
 #include "common/text.h"
 
 #define COLUMNS_MAX 32
-#define CELL_BYTES 512 /* longer ones are cut and end with "..." */
+#define CELL_BYTES 600 /* longer ones are cut and end with "..." */
+#define TAIL_MIN 16    /* characters that are left of a cell whose beginning goes */
 
 struct cell {
     char *text;
@@ -20,6 +21,7 @@ struct table {
     const struct column *columns;
     char *titles[COLUMNS_MAX]; /* as they are shown */
     size_t column_count;
+    int fit;            /* 0: any width */
     struct cell *cells; /* row by row */
     size_t count, space;
 };
@@ -113,13 +115,51 @@ static int column_width(const struct table *t, size_t column)
     return used ? width : 0;
 }
 
+void table_fit(struct table *t, int width)
+{
+    t->fit = width;
+}
+
+/* The last characters of a text that is too wide, behind "..."; a text that fits as it is. */
+static const char *tail_of(const char *text, int width, char buf[CELL_BYTES + 4])
+{
+    int skip = text_width(text) - width;
+
+    if (skip <= 0)
+        return text;
+    for (skip += 3; skip > 0 && *text; skip--)
+        do
+            text++;
+        while (((unsigned char)*text & 0xc0) == 0x80);
+    snprintf(buf, CELL_BYTES + 4, "...%s", text);
+    return buf;
+}
+
+/* Takes what the lines are too long from the columns that may lose it. */
+static void narrow(const struct table *t, int widths[COLUMNS_MAX])
+{
+    int all = -2;
+
+    for (size_t c = 0; c < t->column_count; c++)
+        all += widths[c] > 0 ? widths[c] + 2 : 0;
+    for (size_t c = t->column_count; t->fit > 0 && c-- > 0;) {
+        int room = widths[c] - TAIL_MIN, over = all - t->fit;
+        if (!t->columns[c].tail || room <= 0 || over <= 0)
+            continue;
+        widths[c] -= over < room ? over : room;
+        all -= over < room ? over : room;
+    }
+}
+
 static void print_cell(const struct cell *cell, const struct column *column, int width, bool last,
                        bool colour, FILE *out)
 {
-    int blanks = width - text_width(cell->text);
+    char buf[CELL_BYTES + 4];
+    const char *text = tail_of(cell->text, width, buf);
+    int blanks = width - text_width(text);
 
-    fprintf(out, "%*s%s%s%s", column->right ? blanks : 0, "", paint_on(cell->paint, colour),
-            cell->text, paint_off(cell->paint, colour));
+    fprintf(out, "%*s%s%s%s", column->right ? blanks : 0, "", paint_on(cell->paint, colour), text,
+            paint_off(cell->paint, colour));
     if (!last)
         fprintf(out, "%*s", (column->right ? 0 : blanks) + 2, "");
 }
@@ -133,6 +173,7 @@ void table_print(const struct table *t, bool colour, FILE *out)
         widths[c] = column_width(t, c);
         last = widths[c] > 0 ? c : last;
     }
+    narrow(t, widths);
     for (size_t row = 0; row <= t->count / t->column_count; row++) {
         for (size_t c = 0; c < t->column_count; c++) {
             struct cell title = {t->titles[c], PAINT_BOLD};

@@ -14,6 +14,7 @@ struct column {
     const char *title; /* NULL ends the list */
     bool right;        /* numbers: aligned to the right */
     bool optional;     /* left out when no row has a value in it */
+    bool tail;         /* may lose the beginning of its cells so that the table fits */
 };
 
 struct table;
@@ -27,6 +28,8 @@ __attribute__((format(printf, 2, 3))) void table_add(struct table *t, const char
 /* Colours the cell that was added last. */
 void table_paint(struct table *t, enum paint paint);
 
+/* Lines of at most so many characters, as far as columns with `tail` allow; 0: of any length. */
+void table_fit(struct table *t, int width);
 /* Prints title and rows, two blanks between columns, none at the end of a line. */
 void table_print(const struct table *t, bool colour, FILE *out);
 

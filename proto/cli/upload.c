@@ -137,7 +137,7 @@ static void draw_sent(struct upload *u)
 }
 
 /* -ESTALE: the server's own file is damaged, and it wants the pieces again. */
-static int commit(struct upload *u, struct errbuf *why)
+static int commit(struct upload *u, cJSON **ret_row, struct errbuf *why)
 {
     enum error_code code = ERR_INTERNAL;
     struct message reply;
@@ -155,10 +155,8 @@ static int commit(struct upload *u, struct errbuf *why)
     if (rc != 0)
         return rc;
     rc = reply_object(reply.json, "dataset", &row, why);
-    if (rc == 0 && u->cli->args->json)
-        print_json(row);
-    else if (rc == 0)
-        dataset_print_row(row);
+    if (rc == 0)
+        *ret_row = cJSON_DetachItemFromObjectCaseSensitive(reply.json, "dataset");
     message_done(&reply);
     return rc;
 }
@@ -193,7 +191,7 @@ static int send_file(struct upload *u, const uint8_t sha256[SHA256_BYTES], struc
 }
 
 int upload_dataset(struct cli *cli, const char *name, const char *path,
-                   const uint8_t sha256[SHA256_BYTES], struct errbuf *why)
+                   const uint8_t sha256[SHA256_BYTES], cJSON **ret_row, struct errbuf *why)
 {
     struct upload u = {.cli = cli, .name = name, .path = path, .dataset = true, .fd = -1};
     int rc = -ESTALE;
@@ -202,7 +200,7 @@ int upload_dataset(struct cli *cli, const char *name, const char *path,
     for (int i = 0; rc == -ESTALE && i < 2; i++) {
         rc = send_file(&u, sha256, why);
         if (rc == 0)
-            rc = commit(&u, why);
+            rc = commit(&u, ret_row, why);
     }
     live_erase(&u.line);
     if (rc == -EINTR)
@@ -223,7 +221,7 @@ int upload_file(struct cli *cli, const char *name, const char *path,
 }
 
 static int name_samples(struct cli *cli, const char *name, const char *sha256, bool replace,
-                        cJSON **ret_row, enum error_code *ret_code, struct errbuf *why)
+                        cJSON **io_row, enum error_code *ret_code, struct errbuf *why)
 {
     cJSON *request = cJSON_CreateObject();
     struct message reply;
@@ -240,14 +238,14 @@ static int name_samples(struct cli *cli, const char *name, const char *sha256, b
         print_note("the samples of dataset %s have other names already, which stay; steppe dataset "
                    "name gives them those of this import",
                    name);
-    if (ret_row)
-        *ret_row = cJSON_DetachItemFromObjectCaseSensitive(reply.json, "dataset");
+    cJSON_Delete(*io_row);
+    *io_row = cJSON_DetachItemFromObjectCaseSensitive(reply.json, "dataset");
     message_done(&reply);
     return 0;
 }
 
 int upload_names(struct cli *cli, const char *name, const char *path, const char *sha256,
-                 bool replace, cJSON **ret_row, struct errbuf *why)
+                 bool replace, cJSON **io_row, struct errbuf *why)
 {
     uint8_t digest[SHA256_BYTES];
     char what[NAME_MAX_BYTES];
@@ -255,12 +253,12 @@ int upload_names(struct cli *cli, const char *name, const char *path, const char
 
     if (!text_unhex(sha256, digest, sizeof(digest)))
         return err_set(why, -EINVAL, "%s is no SHA-256", sha256);
-    int rc = name_samples(cli, name, sha256, replace, ret_row, &code, why);
+    int rc = name_samples(cli, name, sha256, replace, io_row, &code, why);
     if (rc == -EREMOTEIO && code == ERR_NOT_FOUND) {
         snprintf(what, sizeof(what), "names of %.50s", name);
         rc = upload_file(cli, what, path, digest, why);
         if (rc == 0)
-            rc = name_samples(cli, name, sha256, replace, ret_row, &code, why);
+            rc = name_samples(cli, name, sha256, replace, io_row, &code, why);
     }
     if (rc == -EREMOTEIO && code == ERR_UNKNOWN_TYPE) {
         print_note("the server is of a version that does not keep the names of samples");

@@ -18,7 +18,7 @@ static const struct row {
 } table[MSG_COUNT] = {
     [MSG_PING] = {handle_ping, {NULL}},
     [MSG_JOB_SUBMIT] = {handle_job_submit, {"uuid", "spec"}},
-    [MSG_JOB_LIST] = {handle_job_list, {"before", "limit"}},
+    [MSG_JOB_LIST] = {handle_job_list, {"before", "limit", "name"}},
     [MSG_JOB_SHOW] = {handle_job_show, {"job", "epochs_from"}},
     [MSG_JOB_LOG] = {handle_job_log, {"job", "after", "limit"}},
     [MSG_JOB_PAUSE] = {handle_job_pause, {"job"}},

@@ -62,26 +62,33 @@ static bool drop_what_is_too_long(cJSON *rows)
 }
 
 /* The newest jobs whose number is below `before`, at most `limit`, and no more than fit a reply. */
+static bool is_called(const struct job *job, const char *name)
+{
+    return !name || strcmp(job->rec.name, name) == 0;
+}
+
 void handle_job_list(struct request *rq)
 {
     int64_t limit = 100, before = INT32_MAX, total = 0, older = 0;
     const cJSON *json = rq->message.json;
     struct jobs *jobs = rq->service->jobs;
+    const char *name = NULL; /* only jobs that are called so */
     struct errbuf why;
 
-    if (field_i64(json, "job.list", "limit", false, 1, ROWS_MAX, &limit, &why) < 0 ||
+    if (field_str(json, "job.list", "name", false, NAME_MAX_BYTES, &name, &why) < 0 ||
+        field_i64(json, "job.list", "limit", false, 1, ROWS_MAX, &limit, &why) < 0 ||
         field_i64(json, "job.list", "before", false, 1, INT32_MAX, &before, &why) < 0) {
         request_fail(rq, -EINVAL, &why);
         return;
     }
     for (struct job *job = jobs_first(jobs); job; job = job->next) {
-        total++;
-        older += job->rec.job < before;
+        total += is_called(job, name);
+        older += is_called(job, name) && job->rec.job < before;
     }
     int64_t skip = older > limit ? older - limit : 0, left = older;
     cJSON *out = cJSON_CreateObject(), *rows = cJSON_AddArrayToObject(out, "jobs");
-    for (struct job *job = jobs_first(jobs); job && left-- > 0; job = job->next)
-        if (left < older - skip)
+    for (struct job *job = jobs_first(jobs); job && left > 0; job = job->next)
+        if (is_called(job, name) && left-- <= older - skip)
             cJSON_InsertItemInArray(rows, 0, jobs_row(jobs, job));
     cJSON_AddNumberToObject(out, "total", (double)total);
     cJSON_AddBoolToObject(out, "more", drop_what_is_too_long(rows) || skip > 0);

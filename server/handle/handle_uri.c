@@ -71,10 +71,24 @@ static int read_of(const struct request *rq, struct names_op *a, struct errbuf *
     return rc;
 }
 
+static int read_list(const struct request *rq, struct names_op *a, struct errbuf *why)
+{
+    const cJSON *list = NULL, *entry;
+    int rc = field_arr(rq->message.json, "sample.find", "uris", true, ROWS_MAX, &list, why);
+
+    cJSON_ArrayForEach(entry, list)
+    {
+        if (!cJSON_IsString(entry))
+            return err_set(why, -EINVAL, "sample.find.uris[%d] is not a string", a->count);
+        a->uris[a->count++] = entry->valuestring;
+    }
+    return rc;
+}
+
+/* An array, or one string. */
 static int read_uris(const struct request *rq, struct names_op *a, struct errbuf *why)
 {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(rq->message.json, "uris");
-    const cJSON *list = NULL, *entry;
     char called[40];
     int rc = 0;
 
@@ -82,12 +96,7 @@ static int read_uris(const struct request *rq, struct names_op *a, struct errbuf
     if (cJSON_IsString(value))
         a->uris[a->count++] = value->valuestring;
     else
-        rc = field_arr(rq->message.json, "sample.find", "uris", true, ROWS_MAX, &list, why);
-    for (entry = list ? list->child : NULL; entry; entry = entry->next) {
-        if (!cJSON_IsString(entry))
-            return err_set(why, -EINVAL, "sample.find.uris[%d] is not a string", a->count);
-        a->uris[a->count++] = entry->valuestring;
-    }
+        rc = read_list(rq, a, why);
     for (int i = 0; rc == 0 && i < a->count; i++) {
         snprintf(called, sizeof(called), "sample.find.uris[%d]", i);
         rc = uri_check(called, a->uris[i], strlen(a->uris[i]), why);

@@ -419,6 +419,8 @@ cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec)
     bool open = e && open_stored(d, e->stored, NULL) == 0;
     if (e && datasets_damage(d, rec->sha256, damage, sizeof(damage)))
         cJSON_AddStringToObject(row, "damaged", damage);
+    if (e && e->stored->uris_shown)
+        cJSON_AddBoolToObject(row, "named", true);
     if (!open)
         return row;
     const struct dataset *s = &e->stored->dataset;

@@ -133,7 +133,7 @@ int store_names_load(struct store *s,
                      void *arg, struct errbuf *why);
 /* Gives the rows of the data the names of a file, a slice a call: 1: call again. *io begins zeroed.
  * Rows with other names lose those first, so that nobody reads some of each. -EINVAL: the file
- * names another number of samples, or is damaged. Data without rows is left alone. */
+ * names another number of samples, or is damaged; -ENOENT: the data has no rows. */
 struct names_show {
     int64_t dataset_id;
     int step;

@@ -122,7 +122,7 @@ static int begin(struct store *s, const char *sha256, const char *names_sha256,
                     &io->dataset_id, why);
 
     if (rc == -ENOENT)
-        return 0;
+        return err_set(why, rc, "its samples are not in %s; import the data again", db->name);
     if (rc == 0)
         rc = db_i64(db, "SELECT n_samples FROM dataset WHERE dataset_id = ?1",
                     DB_ARGS(DB_I(io->dataset_id)), &samples, why);

@@ -1,5 +1,8 @@
 // The dashboard in a browser: it draws what there is, goes on by itself while a job trains, can be used
 // with keys alone, on a phone, in the dark, and says so when the server is gone.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   base,
   expected,
@@ -420,6 +423,28 @@ async function phone_and_dark() {
   await Promise.all([phone.context().close(), dark.context().close()]);
 }
 
+async function files_are_named() {
+  const folder = mkdtempSync(join(tmpdir(), "stp-names-"));
+  const head = (...words) => Buffer.concat(words.map((w) => { const b = Buffer.alloc(4); b.writeUInt32BE(w); return b; }));
+  const some = (count, of) => Buffer.from({ length: count }, (_, i) => of(i));
+  writeFileSync(join(folder, "train-images-idx3-ubyte"), Buffer.concat([head(0x803, 40, 8, 8), some(40 * 64, (i) => (i * 7919) % 256)]));
+  writeFileSync(join(folder, "train-labels-idx1-ubyte"), Buffer.concat([head(0x801, 40), some(40, (i) => i % 2)]));
+  steppe("dataset", "import", "named", folder);
+  rmSync(folder, { recursive: true });
+  const job = submit({ ...SPEC, dataset: "named", epochs: 2, batch: 8, shard: 4 });
+  await until(async () => JSON.parse(steppe("show", String(job), "--json")).job.state === "done");
+  await page.goto(`${base}/#/job/${job}`);
+  await page.locator(".card").first().waitFor();
+  const { uri } = JSON.parse(steppe("top", String(job), "--json")).rows[0];
+  same("a picture says its file", uri, await text(".card-file"));
+  await page.locator(".card").first().click();
+  await page.getByRole("dialog").getByText(uri).waitFor();
+  ok("so does the story of a sample");
+  await page.keyboard.press("Escape");
+  const shown = await page.evaluate(async () => (await import("./dom.js")).fileName("a\n\u202eb\uefe9/\u72ac.png"));
+  same("what would act on the page is only shown", "a\u240a?b\\xE9/\u72ac.png", shown);
+}
+
 async function the_server_goes() {
   await page.goto(`${base}/#/`);
   await page.locator(".row").first().waitFor();
@@ -466,6 +491,7 @@ await run([
   a_study_is_told,
   a_study_by_key,
   phone_and_dark,
+  files_are_named,
   the_server_goes,
   many_jobs,
 ]);

@@ -20,6 +20,8 @@ static const struct import_format *const formats[] = {&idx_format, &cifar_format
 #define FORMATS_COUNT (sizeof(formats) / sizeof(formats[0]))
 #define WRAPPED_MAX 8 /* folders around a dataset; a download has two or three */
 
+const char *const labels_are_names[] = {[LABELS_NOISY] = "noisy", [LABELS_TRUE] = "true", NULL};
+
 char *import_path(const char *folder, const char *name)
 {
     size_t bytes = strlen(folder);
@@ -287,6 +289,18 @@ static int options_check(const struct import_request *r, const struct import_for
         return err_set(why, -EINVAL, "%s is for folders, but %s is a file",
                        r->train ? "--train" : "--test", r->path);
     return 0;
+}
+
+bool import_scales(const struct import_request *r)
+{
+    const struct import_format *format = NULL;
+    struct import_request quiet = *r;
+    char *path = xstrdup(r->path);
+
+    quiet.notes = NULL;
+    bool scales = format_search(&quiet, &path, &format, NULL) == 0 && format->scales;
+    free(path);
+    return scales;
 }
 
 int import_files(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why)

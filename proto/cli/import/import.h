@@ -18,6 +18,8 @@ enum labels_are {
     LABELS_TRUE,  /* a correction: they are the truth, the old ones are dropped */
 };
 
+extern const char *const labels_are_names[]; /* NULL-terminated */
+
 struct import_request {
     const char *path;
     const char *root; /* uris begin below it; NULL: below path. Set when path is a folder in it */
@@ -54,6 +56,9 @@ extern const struct import_format idx_format, cifar_format, npy_format, picture_
  * beyond them is. *ret is freed with dataset_draft_done. 0, -EINVAL, -EFBIG, -EINTR or -errno; the
  * sentence names the file, what is wrong with it and what is allowed. */
 int import_files(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why);
+
+/* Is the path in a format whose images can be scaled? */
+bool import_scales(const struct import_request *r);
 
 /* folder/name, to be freed. */
 char *import_path(const char *folder, const char *name);

@@ -157,3 +157,15 @@ export function select(label, options, value, change) {
   );
   return el;
 }
+
+// The name of a sample as it may be shown: what would act on the page is visible, and a byte that is
+// not UTF-8 (a character from U+EF80 on) is \xE9.
+export const fileName = (uri) =>
+  [...uri]
+    .map((c) => {
+      const code = c.codePointAt(0);
+      if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+      if (code >= 0xef80 && code <= 0xefff) return `\\x${(code - 0xef00).toString(16).toUpperCase()}`;
+      return /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(c) ? "?" : c;
+    })
+    .join("");

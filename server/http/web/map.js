@@ -1,7 +1,7 @@
 // Views over all epochs: the data map of the samples, and the classes.
 import { get } from "./api.js";
 import { Cloud } from "./charts.js";
-import { count, empty, figure, h, panel, share, show, tableHead, trouble } from "./dom.js";
+import { count, empty, figure, fileName, h, panel, share, show, tableHead, trouble } from "./dom.js";
 import { classNames, openSample } from "./samples.js";
 
 const POINTS = 120; // of each kind
@@ -50,7 +50,7 @@ export function mapPanel(number) {
               x: r.variability,
               y: r.confidence,
               colour: r.correctness,
-              text: `sample ${r.sample}, ${nameOf(r)}${r.planted ? ` (${r.planted})` : ""} · confidence ${figure(r.confidence, 3)} · variability ${figure(r.variability, 3)} · right ${share(r.correctness, 0)}`,
+              text: `sample ${r.sample}, ${nameOf(r)}${r.uri ? `, ${fileName(r.uri)}` : ""}${r.planted ? ` (${r.planted})` : ""} · confidence ${figure(r.confidence, 3)} · variability ${figure(r.variability, 3)} · right ${share(r.correctness, 0)}`,
             },
           ]),
       );

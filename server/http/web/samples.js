@@ -1,7 +1,7 @@
 // The hardest, easiest and most suspicious samples of a job as pictures, and the story of each.
 import { epochsBehind, get, pages, picture } from "./api.js";
 import { LineChart } from "./charts.js";
-import { empty, figure, h, panel, select, set, show, trouble } from "./dom.js";
+import { empty, figure, fileName, h, panel, select, set, show, trouble } from "./dom.js";
 import { MEASURES } from "./job.js";
 
 const LIMIT = 24;
@@ -128,6 +128,7 @@ export function openSample(job, rows, index, names = []) {
     if (sample.truth !== undefined && sample.truth !== sample.label)
       list.push(["true class", names[sample.truth] ?? sample.truth]);
     if (sample.planted) list.push(["planted", sample.planted]);
+    if (sample.uri) list.push(["file", fileName(sample.uri)]);
     facts.replaceChildren(
       ...list.map(([k, v]) => h("div", null, h("dt", { text: k }), h("dd", { text: String(v) }))),
     );
@@ -176,6 +177,7 @@ export function card(job, rows, index, score, names) {
       wrong && h("span", { class: "wrong", text: ` → ${names[row.predicted] ?? row.predicted}` }),
     ),
     h("span", { class: "card-score" }, score, row.planted && h("em", { text: row.planted })),
+    row.uri && h("span", { class: "card-file", title: fileName(row.uri), text: fileName(row.uri.split("/").at(-1)) }),
   );
 }
 

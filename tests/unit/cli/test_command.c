@@ -4,8 +4,8 @@
 
 TEST(a_job_is_a_positive_number)
 {
-    static char *const good[] = {"1", "9007199254740992"}, *const bad[] = {"0", "-1", "x", "1.5",
-                                                                           ""};
+    static char *const good[] = {"1", "9007199254740992"};
+    static char *const bad[] = {"0", "-1", "a b", "9007199254740993", ""}; /* no names either */
     struct cli cli = {.word_count = 1};
     struct errbuf why;
     int64_t job;

@@ -69,6 +69,11 @@ TEST(folders_around_a_dataset_are_passed)
     ASSERT_EQ(3, d.samples);
     ASSERT_EQ(2, here_notes.count);
     ASSERT_HAS("MNIST/raw, the only folder in", here_notes.texts[1]);
+    size_t bytes;
+    const char *uri = uris_at(&d.uris, 2, &bytes); /* below the folder that was named */
+    ASSERT_EQ(3, d.uris.count);
+    ASSERT_EQ(strlen("MNIST/raw/train-images-idx3-ubyte[2]"), bytes);
+    ASSERT(memcmp("MNIST/raw/train-images-idx3-ubyte[2]", uri, bytes) == 0);
     dataset_draft_done(&d);
 }
 

@@ -160,9 +160,37 @@ TEST(a_cell_that_is_cut_says_so)
     text[sizeof(text) - 1] = '\0';
     table_add(t, "%s", text);
     char *all = printed(t, false);
-    ASSERT_EQ(2 + 511 + 1, strlen(all));
+    ASSERT_EQ(2 + 599 + 1, strlen(all));
     ASSERT_STR("xx...\n", all + strlen(all) - 6);
     free(all);
+    table_free(t);
+}
+
+/* What tells most of a path is its end. */
+TEST(a_table_fits_by_the_beginning_of_its_paths)
+{
+    static const struct column two[] = {{.title = "n"}, {"uri", .tail = true}, {NULL}};
+    struct table *t = table_create(two);
+
+    table_add(t, "1");
+    table_add(t, "train/dog/a-long-name-\xc3\xa9\xc3\xa9\xc3\xa9.png");
+    table_add(t, "2");
+    table_add(t, "short.png");
+    table_fit(t, 25);
+    check_printed(t, false,
+                  "n  uri\n"
+                  "1  ...a-long-name-\xc3\xa9\xc3\xa9\xc3\xa9.png\n"
+                  "2  short.png\n");
+    table_fit(t, 3); /* but for so much that nothing would be left */
+    check_printed(t, false,
+                  "n  uri\n"
+                  "1  ...-name-\xc3\xa9\xc3\xa9\xc3\xa9.png\n"
+                  "2  short.png\n");
+    table_fit(t, 0);
+    check_printed(t, false,
+                  "n  uri\n"
+                  "1  train/dog/a-long-name-\xc3\xa9\xc3\xa9\xc3\xa9.png\n"
+                  "2  short.png\n");
     table_free(t);
 }
 

@@ -253,6 +253,22 @@ TEST(flags_win_over_the_file_they_name)
     ASSERT_HAS("/dev/null/none", why.text);
 }
 
+TEST(a_flag_may_have_a_letter)
+{
+    static const struct option zero[] = {
+        {"zero", OPT_FLAG, offsetof(struct config, watch), .letter = '0'},
+        {0},
+    };
+    char *argv[] = {"prog", "-0", "-1"}, *rest[3], *other[] = {"prog", "-x"};
+    struct config cfg = {0};
+    int count = 0;
+
+    ASSERT_OK(options_args(zero, 3, argv, &cfg, rest, &count, &why), why);
+    ASSERT(cfg.watch);
+    ASSERT_EQ(1, count); /* a negative number is none */
+    ASSERT_EQ(-EINVAL, options_args(zero, 2, other, &cfg, rest, &count, &why));
+}
+
 TEST(bytes_take_a_unit)
 {
     static const struct option sizes[] = {
