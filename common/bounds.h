@@ -130,6 +130,15 @@
 #define NOTES_MAX 100               /* of a job until the server restarts: each is kept */
 #define MEMORY_BYTES_MIN (16 << 20) /* of --memory: a small model with a small dataset */
 
+/* --- predictions: new pictures through a trained model --- */
+
+/* Open at a time, a quarter of them of one key: each holds a model, and a batch of pictures with
+ * what was computed of it, 8 MiB each. */
+#define PREDICTIONS_MAX 16
+#define PREDICT_PICTURES_MAX 4096 /* of a batch, however small they are */
+/* Pictures of a task, and of a shard where that is smaller: beside the largest picture (4 MiB). */
+#define PREDICT_TASK_BYTES (4u << 20)
+
 /* --- studies --- */
 
 #define STUDIES_MAX 1000    /* in one list of a reply */
@@ -176,6 +185,9 @@ static_assert((6u * URI_BYTES_MAX + 600u) * ROWS_MAX < JSON_REPLY_BYTES_MAX,
               "a page of samples fits a reply, whatever they are called");
 static_assert(STUDY_JOBS_MAX <= STUDY_JOBS_OPEN_MAX && STUDY_JOBS_OPEN_MAX < JOBS_OPEN_MAX,
               "a study of any size fits the queue and leaves room");
+static_assert(4ull * PREDICT_PICTURES_MAX <= PIECE_BYTES_MAX &&
+                  (uint64_t)IMAGE_SIDE_MAX * IMAGE_SIDE_MAX * CHANNELS_MAX <= PREDICT_TASK_BYTES,
+              "a batch and a task have room for a picture");
 static_assert(CONNECTIONS_MAX >= 2 * WORKERS_MAX, "a worker has two connections at its end");
 
 #endif

@@ -28,7 +28,8 @@ const char *const refusal_names[] = {
 
 const char *const task_kind_names[] = {
     [TASK_NONE] = "none", [TASK_TRAIN] = "train",       [TASK_SCORE] = "score",
-    [TASK_TEST] = "test", [TASK_FLATNESS] = "flatness", [TASK_KINDS] = NULL,
+    [TASK_TEST] = "test", [TASK_FLATNESS] = "flatness", [TASK_PREDICT] = "predict",
+    [TASK_KINDS] = NULL,
 };
 
 const enum task_kind task_kind_of_phase[PHASES] = {

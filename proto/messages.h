@@ -39,6 +39,10 @@
     MESSAGE(STUDY_RM, "study.rm", 0, BY_ADMIN, WEB_NONE)                                           \
     MESSAGE(JOB_FLATNESS, "job.flatness", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(MODEL_GET, "model.get", 0, BY_READ, WEB_NONE)                                          \
+    MESSAGE(PREDICT_OPEN, "predict.open", 0, BY_SUBMIT, WEB_NONE)                                  \
+    MESSAGE(PREDICT_PUT, "predict.put", 1, BY_SUBMIT, WEB_NONE)                                    \
+    MESSAGE(PREDICT_GET, "predict.get", 0, BY_SUBMIT, WEB_NONE)                                    \
+    MESSAGE(PREDICT_CLOSE, "predict.close", 0, BY_SUBMIT, WEB_NONE)                                \
     MESSAGE(DATASET_LIST, "dataset.list", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(DATASET_SHOW, "dataset.show", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(DATASET_OFFER, "dataset.offer", 0, BY_SUBMIT, WEB_NONE)                                \
@@ -80,6 +84,9 @@
     MESSAGE(TASK_FAIL, "task.fail", 0, BY_WORKER, WEB_NONE)                                        \
     MESSAGE(TASK_REFUSE, "task.refuse", 0, BY_WORKER, WEB_NONE)                                    \
     MESSAGE(TASK_JOB, "task.job", 0, BY_WORKER, WEB_NONE)                                          \
+    MESSAGE(PREDICT_LOAD, "predict.load", 0, BY_WORKER, WEB_NONE)                                  \
+    MESSAGE(PREDICT_RESULT, "predict.result", 2, BY_WORKER, WEB_NONE)                              \
+    MESSAGE(PREDICT_FAIL, "predict.fail", 0, BY_WORKER, WEB_NONE)                                  \
     MESSAGE(PARAMS_GET, "params.get", 0, BY_WORKER, WEB_NONE)                                      \
     MESSAGE(RESULT_OFFER, "result.offer", 0, BY_WORKER, WEB_NONE)                                  \
     MESSAGE(RESULT_PUT, "result.put", 1, BY_WORKER, WEB_NONE)
@@ -151,8 +158,16 @@ enum refusal_cause {
 extern const char *const refusal_names[]; /* indexed by refusal_cause, NULL-terminated */
 
 /* What a worker is to do: `task` of a task. */
-enum task_kind { TASK_NONE, TASK_TRAIN, TASK_SCORE, TASK_TEST, TASK_FLATNESS, TASK_KINDS };
+enum task_kind {
+    TASK_NONE,
+    TASK_TRAIN,
+    TASK_SCORE,
+    TASK_TEST,
+    TASK_FLATNESS,
+    TASK_PREDICT,
+    TASK_KINDS
+};
 extern const char *const task_kind_names[];             /* by kind, NULL-terminated */
-extern const enum task_kind task_kind_of_phase[PHASES]; /* of a round */
+extern const enum task_kind task_kind_of_phase[PHASES]; /* of a round of a job */
 
 #endif

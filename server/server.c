@@ -143,6 +143,7 @@ static void on_tick(uv_timer_t *timer)
     jobs_tick(s->service.jobs, now_ms);
     studies_tick(s->service.studies, now_ms);
     workers_tick(s->service.workers, now_ms);
+    predictions_tick(s->service.predictions, now_ms);
     gate_tick(s->net.gate, now_ms);
     upkeep_tick(s->service.upkeep, now_ms);
     datasets_tick(&s->service, now_ms);
@@ -158,6 +159,7 @@ static void on_stop(uv_signal_t *signal, int number)
     s->net.stopping = true;
     log_info("server.stop", "signal=%d", number);
     workers_dismiss(s->service.workers);
+    predictions_dismiss(s->service.predictions);
     jobs_stop(s->service.jobs);
     uv_stop(&s->net.loop);
 }
@@ -239,6 +241,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
     if (rc == 0)
         incoming_open(s->service.dir, options->uploads_bytes, clock_mono_ms(),
                       &s->service.incoming);
+    predictions_open(&s->service, &s->service.predictions);
     if (rc == 0)
         rc = workers_open(&s->service, &s->service.workers);
     if (rc == 0)
@@ -290,6 +293,8 @@ void server_close(struct server *s)
     upkeep_close(s->service.upkeep);
     studies_close(s->service.studies);
     workers_close(s->service.workers);
+    predictions_close(s->service.predictions);
+    s->service.predictions = NULL;
     http_close(s->http);
     transport_close(s->plain.transport);
     transport_close(s->sealed.transport);

@@ -11,6 +11,7 @@
 #include "worker/greet.h"
 #include "worker/loaded.h"
 #include "worker/numerics.h"
+#include "worker/predict.h"
 #include "worker/refusal.h"
 #include "worker/runner.h"
 #include "worker/talk.h"
@@ -18,6 +19,8 @@
 
 #define TASK_MS 40000 /* the server holds a reply for up to 25 s */
 #define TASK_RETRY_MS 35000
+/* A prediction and a job take turns: its model is kept for so many tasks of jobs. */
+#define PREDICT_KEPT_TASKS 8
 
 struct duty {
     const struct duty_options *options;
@@ -28,6 +31,8 @@ struct duty {
     char wanted[NUMERICS_CLASS_BYTES]; /* a class that the server asked for; "" */
     bool known;                        /* the server has accepted a hello before */
     struct loaded loaded;
+    struct predict *predict; /* NULL: none is loaded */
+    int others;              /* tasks of jobs since its last one */
 };
 
 /* --- the data of a task --- */
@@ -357,6 +362,38 @@ static void refuse(struct duty *s, int64_t job, int rc, struct answer *a, const 
     a->request = refusal_make(job, rc, why);
 }
 
+static void forget_prediction(struct duty *s)
+{
+    predict_free(s->predict);
+    s->predict = NULL;
+    s->others = 0;
+}
+
+/* A task of a prediction, whose answer goes to a. */
+static int take_prediction(struct duty *s, const struct message *m, struct answer *a,
+                           struct errbuf *why)
+{
+    struct predict_answer answer;
+    s->others = 0;
+    int rc = predict_task(&s->predict, s->options, &s->talk, m, &answer, why);
+
+    if (rc == -ESTALE) {
+        ask_next(s, a);
+        return 0;
+    }
+    if (rc < 0)
+        return rc;
+    cJSON *have = with_have(&s->loaded);
+    cJSON *held = cJSON_DetachItemFromObject(have, "have");
+    if (held)
+        cJSON_AddItemToObject(answer.request, "have", held);
+    cJSON_Delete(have);
+    *a = (struct answer){
+        .type = answer.type, .request = answer.request, .tensor_count = answer.tensor_count};
+    memcpy(a->tensors, answer.tensors, sizeof(answer.tensors));
+    return 0;
+}
+
 /* Reads and runs the task in m; the answer to it goes to a. */
 static int take_task(struct duty *s, const struct message *m, struct answer *a, struct errbuf *why)
 {
@@ -364,12 +401,17 @@ static int take_task(struct duty *s, const struct message *m, struct answer *a, 
     int rc = task_read(m, &task, why);
 
     if (rc == 0 && task.kind == TASK_NONE) {
+        forget_prediction(s);
         ask_next(s, a);
         greet_read_class(m->json, s->wanted);
         return s->wanted[0] && s->options->may_change ? -ERESTART : 0;
     }
     if (rc < 0)
         return rc;
+    if (task.kind == TASK_PREDICT)
+        return take_prediction(s, m, a, why);
+    if (++s->others > PREDICT_KEPT_TASKS)
+        forget_prediction(s);
     rc = run_task(s, m, &task, a, why);
     if (rc == -ESTALE) { /* others have finished the step meanwhile, or we start again */
         ask_next(s, a);
@@ -460,6 +502,7 @@ int duty_run(const struct duty_options *options, const volatile sig_atomic_t *st
         rc = 0;
     answer_done(&a);
     loaded_drop(&s.loaded);
+    predict_free(s.predict);
     client_close(s.talk.client);
     halves_free(s.halves);
     return rc;

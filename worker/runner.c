@@ -38,6 +38,8 @@ struct runner {
 
     const struct work *work;
     struct score *scores;
+    float *logits;
+    int32_t *twins;
     uint32_t shards;
     atomic_uint next;
 };
@@ -99,6 +101,11 @@ static void add_shard(struct runner *r, struct member *m, const struct step_spec
         fail(r, rc);
 }
 
+static size_t dims_entries(const struct model *m)
+{
+    return (size_t)m->in.h * m->in.w * m->in.c;
+}
+
 static void run_shards(struct runner *r, struct member *m)
 {
     const struct work *w = r->work;
@@ -116,7 +123,11 @@ static void run_shards(struct runner *r, struct member *m)
         uint32_t n = w->count - at < r->shard ? w->count - at : r->shard;
         struct step_spec spec = w->spec;
         spec.slot += at;
-        if (w->train || w->flat)
+        if (w->images)
+            step_predict(m->step, &spec, w->theta, w->images + at * dims_entries(r->model), n,
+                         r->logits + (size_t)at * r->model->classes,
+                         r->twins ? r->twins + at : NULL);
+        else if (w->train || w->flat)
             add_shard(r, m, &spec, at, n);
         else
             step_score(m->step, &spec, w->theta, w->set, w->ids + at, n, r->scores + at);
@@ -252,6 +263,9 @@ static int check_finite(struct runner *r, const struct work *w, struct yield *y,
                            "training diverged: the gradient is not finite; a smaller "
                            "learning rate or rho may help");
     }
+    for (size_t i = 0; y->logits && i < (size_t)w->count * r->model->classes; i++)
+        if (!isfinite(y->logits[i]))
+            return err_set(why, -ERANGE, "the model has a logit that is not finite; it diverged");
     for (uint32_t i = 0; y->scores && i < w->count; i++) {
         const struct score *s = &y->scores[i];
         if (!isfinite(s->loss) || !isfinite(s->adv_loss) || !isfinite(s->grad_norm) ||
@@ -269,6 +283,8 @@ int runner_run(struct runner *r, const struct work *work, struct yield *yield, s
     pthread_mutex_lock(&r->lock);
     r->work = work;
     r->scores = yield->scores;
+    r->logits = yield->logits;
+    r->twins = yield->twins;
     r->shards = (work->count + r->shard - 1) / r->shard;
     atomic_store(&r->next, 0);
     r->rc = 0;

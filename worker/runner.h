@@ -28,8 +28,10 @@ void runner_print(const struct runner *r, FILE *out);
 
 /* What to run: the samples of a node, `count` of them, cut into shards of the runner's size. */
 struct work {
-    bool train;            /* else: score, unless: */
-    enum phase flat;       /* a phase that measures flatness; else 0 */
+    bool train;      /* else: score, unless: */
+    enum phase flat; /* a phase that measures flatness; else 0 */
+    const uint8_t
+        *images; /* [count, h, w, c] to predict, of no dataset: set and ids are not used */
     struct step_spec spec; /* slot: of the first sample */
     const float *theta;    /* 64-byte aligned, [floats] */
     const struct samples *set;
@@ -43,6 +45,9 @@ struct yield {
     const float *grad;    /* [floats], where phase_vector; valid until the next run */
     const double *sums;   /* [SUM_COUNT], where phase_sums */
     struct score *scores; /* [count], score and fused; caller's memory */
+    /* [count, classes] and [count] (NULL: no twins) of what is predicted; caller's memory. */
+    float *logits;
+    int32_t *twins;
 };
 /* Runs on all threads and waits. yield->scores is filled, grad and sums are set. 0, -ENOMEM,
  * -EINTR: told to stop, or -ERANGE when a loss, gradient or score is not finite; the sentence names

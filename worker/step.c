@@ -500,6 +500,38 @@ void step_score(struct step *s, const struct step_spec *spec, const real *theta,
     score_loaded(s, spec, theta, n, NEED_TWIN, scores);
 }
 
+/* The lowest of the classes with the largest logit. */
+static uint16_t predicted_class(const real *z, uint32_t classes)
+{
+    uint32_t best = 0;
+
+    for (uint32_t j = 1; j < classes; j++)
+        best = z[j] > z[best] ? j : best;
+    return (uint16_t)best;
+}
+
+void step_predict(struct step *s, const struct step_spec *spec, const real *theta,
+                  const uint8_t *images, uint32_t n, float *logits, int32_t *twins)
+{
+    const uint32_t classes = s->model->classes;
+
+    assert(n >= 1 && n <= s->shard_max);
+    for (uint32_t i = 0; i < n; i++)
+        augment_load(s->x + i * s->pixels, images + i * s->pixels, s->model->in,
+                     (struct augment_draw){0}, s->bytes);
+    s->mode = (struct net_mode){.fold = true};
+    const real *z = net_forward(s->net, &s->mode, theta, s->x, n);
+    for (size_t i = 0; i < (size_t)n * classes; i++)
+        logits[i] = (float)z[i];
+    if (!twins)
+        return;
+    for (size_t i = 0; i < n; i++)
+        s->labels[i] = predicted_class(z + i * classes, classes);
+    score_loaded(s, spec, theta, n, NEED_TWIN, s->scores);
+    for (uint32_t i = 0; i < n; i++)
+        twins[i] = s->scores[i].adv_predicted;
+}
+
 /* Loads the samples; the sums of n samples without losses. */
 static void begin_flat(struct step *s, const struct samples *set, const uint32_t *ids, uint32_t n,
                        double sums[SUM_COUNT])

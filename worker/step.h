@@ -92,6 +92,12 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
 void step_score(struct step *s, const struct step_spec *spec, const real *theta,
                 const struct samples *set, const uint32_t *ids, uint32_t n, struct score *scores);
 
+/* The logits [n, classes] of n images [n, h, w, c] that have no labels, in evaluation mode as
+ * step_score has it. twins (NULL: not wanted) [n]: the class of each image's adversarial twin,
+ * which an attack on the predicted class makes as step_score does on the label. */
+void step_predict(struct step *s, const struct step_spec *spec, const real *theta,
+                  const uint8_t *images, uint32_t n, float *logits, int32_t *twins);
+
 /* Flatness, at theta and in evaluation mode, of the n samples ids[] of set as they are. Sums: the
  * weight and the number of samples are n, the losses those at theta, capped at FLAT_LOSS_MAX each,
  * which a sample without a finite loss has too; the number of correct ones. */

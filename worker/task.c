@@ -22,7 +22,7 @@ int task_read(const struct message *m, struct task *ret, struct errbuf *why)
 
     *ret = (struct task){.first = -1};
     int rc = field_enum(m->json, "task", "task", true, task_kind_names, &ret->kind, why);
-    if (rc < 0 || ret->kind == TASK_NONE)
+    if (rc < 0 || ret->kind == TASK_NONE || ret->kind == TASK_PREDICT)
         return rc;
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
         if ((rc = field_i64(m->json, "task", fields[i].name, true, 0, fields[i].max, fields[i].to,

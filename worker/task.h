@@ -6,7 +6,7 @@
 #include "proto/messages.h"
 
 struct task {
-    int kind; /* enum task_kind; the rest is 0 for TASK_NONE */
+    int kind; /* enum task_kind; the rest is 0 for TASK_NONE and TASK_PREDICT */
     int64_t job, incarnation, step, phase, lo, hi, shard, count;
     int64_t first;        /* sample of a test, -1: samples are named */
     int64_t turn;         /* of a measurement of flatness; else 0 */

@@ -47,6 +47,7 @@ struct args {
     const char *hardness;
     const char *study; /* of report */
     const char *out;
+    bool adversarial; /* of predict */
     /* keys */
     int role; /* its number */
     const char *name;
@@ -115,6 +116,7 @@ int cmd_export(struct cli *cli, struct errbuf *why);
 int cmd_sheet(struct cli *cli, struct errbuf *why);
 int cmd_report(struct cli *cli, struct errbuf *why);
 int cmd_schedule(struct cli *cli, struct errbuf *why);
+int cmd_predict(struct cli *cli, struct errbuf *why);
 int cmd_model_export(struct cli *cli, struct errbuf *why);
 int cmd_key_new(struct cli *cli, struct errbuf *why);
 int cmd_key_add(struct cli *cli, struct errbuf *why);
@@ -133,7 +135,7 @@ extern const struct option submit_options[], jobs_options[], log_options[], resu
     risers_options[], suspects_options[], compare_options[], map_options[], sql_options[],
     export_options[], derive_options[], sheet_options[], backup_options[], report_options[],
     study_submit_options[], study_show_options[], flatness_options[], verdicts_list_options[],
-    verdicts_export_options[], verdicts_import_options[], model_export_options[];
+    verdicts_export_options[], verdicts_import_options[], model_export_options[], predict_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);

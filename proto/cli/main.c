@@ -17,7 +17,8 @@
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
 
-#define OPTIONS_MAX 32 /* of one command, global ones included */
+#define WORDS_MAX 1000000 /* as many as a shell passes */
+#define OPTIONS_MAX 32    /* of one command, global ones included */
 #define COLUMNS_DEFAULT 80
 #define COLUMNS_MIN 40
 
@@ -90,6 +91,8 @@ static const struct command commands[] = {
      cmd_schedule},
     {"model export", "JOB FILE", 2, 2, "write the model as safetensors, for PyTorch, or as ONNX",
      model_export_options, cmd_model_export},
+    {"predict", "JOB PATH...", 2, WORDS_MAX, "what the model of a job says of new pictures",
+     predict_options, cmd_predict},
     {"key new", "FILE", 1, 1, "make the cluster key of a server", NULL, cmd_key_new},
     {"key add", "FILE", 1, 1, "add a newer cluster key to FILE", NULL, cmd_key_add},
     {"key derive", "FILE", 1, 1, "make a key for a worker or a person from FILE", derive_options,
@@ -157,6 +160,7 @@ static struct args args_defaults(void)
         .test_samples = NOT_GIVEN,
         .size = NOT_GIVEN,
         .layout = NOT_GIVEN,
+        .format = NOT_GIVEN,
         .hardest = NOT_GIVEN,
         .easiest = NOT_GIVEN,
         .epoch = NOT_GIVEN,

@@ -23,6 +23,7 @@ void handle_worker_hello(struct request *rq)
 {
     const char *name, *class;
     int64_t threads;
+    bool predicts = false;
     struct worker *worker;
     struct errbuf why;
     const cJSON *json = rq->message.json;
@@ -33,11 +34,14 @@ void handle_worker_hello(struct request *rq)
     if (rc == 0)
         rc = field_i64(json, "worker.hello", "threads", true, 1, THREADS_MAX, &threads, &why);
     if (rc == 0)
+        rc = field_bool(json, "worker.hello", "predicts", false, &predicts, &why);
+    if (rc == 0)
         rc = workers_hello(rq->service->workers, rq, name, threads, class, &worker, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
     }
+    workers_know_predictions(worker, predicts);
     cJSON *out = cJSON_CreateObject();
     cJSON_AddNumberToObject(out, "worker", workers_number(worker));
     cJSON_AddNumberToObject(out, "hold_ms", HOLD_MS);

@@ -9,6 +9,14 @@
 void handle_ping(struct request *rq);
 void handle_server_dashboard(struct request *rq);
 
+void handle_predict_open(struct request *rq);
+void handle_predict_put(struct request *rq);
+void handle_predict_get(struct request *rq);
+void handle_predict_close(struct request *rq);
+void handle_predict_load(struct request *rq);
+void handle_predict_result(struct request *rq);
+void handle_predict_fail(struct request *rq);
+
 void handle_job_submit(struct request *rq);
 void handle_job_list(struct request *rq);
 void handle_job_show(struct request *rq);

@@ -10,6 +10,7 @@
 #include "server/jobs/datasets.h"
 #include "server/jobs/incoming.h"
 #include "server/jobs/jobs.h"
+#include "server/jobs/predictions.h"
 #include "server/jobs/studies.h"
 #include "server/jobs/upkeep.h"
 #include "server/jobs/workers.h"
@@ -26,6 +27,7 @@ struct service {
     struct jobs *jobs;
     struct studies *studies;
     struct workers *workers;
+    struct predictions *predictions;
     struct upkeep *upkeep;
     struct result_room results; /* for the job that is being judged */
     struct failpoint failpoint; /* those on the loop's thread */

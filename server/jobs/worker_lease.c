@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/core/share.h"
+#include "server/jobs/predictions.h"
 #include "server/jobs/service.h"
 #include "server/jobs/workers_internal.h"
 
@@ -112,10 +113,11 @@ uint32_t worker_release(struct workers *w, struct worker *worker)
 
     charge(w, worker);
     worker->job = 0;
+    worker->predicting = 0;
     for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++)
         if (job->run)
             released += run_release(job->run, worker->number);
-    return released;
+    return released + predictions_release(w->service->predictions, worker->number);
 }
 
 /* --- the reply --- */
@@ -285,13 +287,9 @@ static size_t candidates(struct workers *w, const struct worker *worker, int64_t
     return count;
 }
 
-bool worker_grant(struct workers *w, struct worker *worker)
+static bool grant_job(struct workers *w, struct worker *worker, int64_t now_ms)
 {
     struct job *jobs[RUNNING_MAX];
-    int64_t now_ms = clock_mono_ms();
-
-    if (worker->aside_until_ms)
-        return false;
     size_t count = candidates(w, worker, now_ms, jobs);
     /* The job of the step that it just did will soon have more. */
     bool waits = worker->loaded && now_ms - worker->held_since_ms < HELP_MS;
@@ -311,6 +309,24 @@ bool worker_grant(struct workers *w, struct worker *worker)
         if (repeat(worker, jobs[i], now_ms))
             return true;
     return false;
+}
+
+/* Jobs and predictions take turns, where there are both. */
+bool worker_grant(struct workers *w, struct worker *worker)
+{
+    const bool last = worker->turn;
+    int64_t now_ms = clock_mono_ms();
+
+    if (worker->aside_until_ms)
+        return false;
+    worker->turn = true;
+    if (!last && worker_predict(w, worker, now_ms))
+        return true;
+    worker->turn = false;
+    if (grant_job(w, worker, now_ms))
+        return true;
+    worker->turn = last && worker_predict(w, worker, now_ms);
+    return worker->turn;
 }
 
 bool workers_may_help(struct workers *w, int64_t now_ms)

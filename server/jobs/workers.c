@@ -86,7 +86,7 @@ bool worker_alive(const struct worker *worker, int64_t now_ms)
         return true;
     if (worker->left)
         return false;
-    if (worker->job)
+    if (worker->job || worker->predicting)
         return now_ms < worker->lease_end_ms;
     return now_ms < worker->seen_ms + SILENT_MS;
 }
@@ -141,6 +141,11 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
     worker_forgive(worker, 0);
     *ret = worker;
     return 0;
+}
+
+void workers_know_predictions(struct worker *worker, bool predicts)
+{
+    worker->predicts = predicts;
 }
 
 uint32_t workers_bye(struct workers *w, struct worker *worker)
@@ -306,7 +311,7 @@ void workers_tick(struct workers *w, int64_t now_ms)
                  now_ms > worker->aside_until_ms)
             forget(w, worker);
     }
-    if (workers_may_help(w, now_ms))
+    if (workers_may_help(w, now_ms) || workers_may_repeat_prediction(w))
         workers_wake(w);
 }
 

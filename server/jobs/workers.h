@@ -7,12 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/reduce.h"
 #include "server/net/request.h"
 
 struct service;
 struct job;
 struct workers;
 struct worker;
+struct prediction;
 
 #define HOLD_MS 25000 /* a reply that waits for work is sent without any after this */
 
@@ -24,6 +26,8 @@ struct worker *workers_of(struct workers *w, struct request *rq);
 /* Registers the sender. 0, -ERANGE (too many) or -EPERM (it said hello with another key). */
 int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
                   const char *class, struct worker **ret, struct errbuf *why);
+/* It knows tasks of predictions, or not. */
+void workers_know_predictions(struct worker *worker, bool predicts);
 /* Forgets the worker; its leases go back. Returns how many. */
 uint32_t workers_bye(struct workers *w, struct worker *worker);
 
@@ -59,6 +63,15 @@ bool workers_result_fits(const struct worker *worker, const struct job *job);
 void workers_forgive(struct workers *w, int64_t job);
 /* This job has no run any more: workers that have it loaded are free for others. */
 void workers_forget_job(struct workers *w, int64_t job);
+
+/* Predictions: was this worker's result computed in a class that counts? */
+bool workers_prediction_fits(const struct worker *worker, const struct prediction *p);
+/* Counts a result and measures its speed. */
+void workers_predicted(struct worker *worker, struct prediction *p, struct node node);
+/* It is at work on one: its leases do not run out. */
+void workers_renew_prediction(struct worker *worker, struct prediction *p);
+/* Why no connected worker can compute for it; false: one can. */
+bool workers_lacking(struct workers *w, const struct prediction *p, char *out, size_t bytes);
 
 /* Gives work to the workers whose replies are held. */
 void workers_wake(struct workers *w);

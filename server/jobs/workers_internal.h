@@ -32,9 +32,13 @@ struct worker {
     struct request *held; /* waits for work */
     int64_t held_since_ms;
     struct have have;
-    int64_t loaded; /* the last job of which it got work, while that runs; 0: none */
-    int64_t proven; /* the job of its last counted result */
-    int64_t job;    /* it computes for, 0: none */
+    int64_t loaded;     /* the last job of which it got work, while that runs; 0: none */
+    int64_t proven;     /* the job of its last counted result */
+    int64_t job;        /* it computes for, 0: none */
+    bool predicts;      /* it knows tasks of predictions */
+    int64_t predicting; /* number of the prediction it computes for; 0: none */
+    int64_t predicted;  /* of the prediction of its last result there */
+    bool turn; /* its last task was of a prediction: the next one is of a job, if there is any */
     int64_t lease_start_ms, lease_end_ms;
     uint32_t lease_shards;
     uint64_t shards; /* counted in all */
@@ -75,6 +79,10 @@ void worker_forgive(struct worker *worker, int64_t job);
 uint32_t worker_release(struct workers *w, struct worker *worker);
 /* Answers its held request with a task when there is one. */
 bool worker_grant(struct workers *w, struct worker *worker);
+/* Answers its held request with a task of a prediction, when there is one that it can do. */
+bool worker_predict(struct workers *w, struct worker *worker, int64_t now_ms);
+/* May an idle worker find something to do in a prediction? */
+bool workers_may_repeat_prediction(struct workers *w);
 /* A result of it was counted: enough of them make up for its faults. */
 void worker_counted_good(struct worker *worker);
 /* Jobs give back a class that no connected worker has and in which nothing was computed. */

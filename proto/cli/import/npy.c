@@ -14,6 +14,7 @@
 #define HEADER_BYTES 128
 #define TABLE_HEADER_BYTES 1024
 #define PREFIX_BYTES 10
+#define SHAPE_BYTES 48
 
 /* numpy's names of the types. */
 static const char *const descrs[DTYPE_WIRE] = {
@@ -31,13 +32,14 @@ static void close_header(char *header, size_t bytes, size_t used)
     header[bytes - 1] = '\n';
 }
 
-int npy_write(const char *path, enum dtype dtype, const void *data, size_t count,
-              struct errbuf *why)
+/* shape: as Python prints a tuple. */
+static int write_array(const char *path, enum dtype dtype, const void *data, size_t count,
+                       const char *shape, struct errbuf *why)
 {
     char header[HEADER_BYTES];
-    int n = snprintf(header + PREFIX_BYTES, sizeof(header) - PREFIX_BYTES,
-                     "{'descr': '%s', 'fortran_order': False, 'shape': (%zu,), }", descrs[dtype],
-                     count);
+    int n =
+        snprintf(header + PREFIX_BYTES, sizeof(header) - PREFIX_BYTES,
+                 "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descrs[dtype], shape);
 
     close_header(header, sizeof(header), PREFIX_BYTES + (size_t)n);
     struct file_part parts[] = {
@@ -45,6 +47,24 @@ int npy_write(const char *path, enum dtype dtype, const void *data, size_t count
         {data, count * dtype_bytes(dtype)},
     };
     return file_write_atomic(path, 0644, parts, 2, why);
+}
+
+int npy_write(const char *path, enum dtype dtype, const void *data, size_t count,
+              struct errbuf *why)
+{
+    char shape[SHAPE_BYTES];
+
+    snprintf(shape, sizeof(shape), "(%zu,)", count);
+    return write_array(path, dtype, data, count, shape, why);
+}
+
+int npy_write_rows(const char *path, enum dtype dtype, const void *data, size_t rows,
+                   size_t columns, struct errbuf *why)
+{
+    char shape[SHAPE_BYTES];
+
+    snprintf(shape, sizeof(shape), "(%zu, %zu)", rows, columns);
+    return write_array(path, dtype, data, rows * columns, shape, why);
 }
 
 /* The columns row by row, packed. */

@@ -11,6 +11,10 @@
 int npy_write(const char *path, enum dtype dtype, const void *data, size_t count,
               struct errbuf *why);
 
+/* The same as [rows, columns]. */
+int npy_write_rows(const char *path, enum dtype dtype, const void *data, size_t rows,
+                   size_t columns, struct errbuf *why);
+
 /* Writes columns of equal length as one structured array, whose fields have their names. */
 int npy_write_table(const char *path, const struct tensor *columns, int column_count, size_t count,
                     struct errbuf *why);

@@ -422,12 +422,27 @@ TEST(strangers_get_so_many_answers_a_second)
 
 /* The messages that a role may send, besides ping and dataset.get; an admin may send all. Written
  * down here once more: what somebody may do is changed in two places, or not at all. */
-static const char *const of_workers[] = {"worker.hello", "worker.bye",   "worker.note", "task.next",
-                                         "task.result",  "task.fail",    "task.refuse", "task.job",
-                                         "params.get",   "result.offer", "result.put",  NULL};
+static const char *const of_workers[] = {
+    "worker.hello", "worker.bye",   "worker.note",    "task.next",    "task.result",
+    "task.fail",    "task.refuse",  "task.job",       "params.get",   "result.offer",
+    "result.put",   "predict.load", "predict.result", "predict.fail", NULL};
 static const char *const of_submitters[] = {
-    "job.submit", "job.pause",      "job.resume",   "job.cancel",  "dataset.offer", "dataset.put",
-    "upload.rm",  "dataset.commit", "study.submit", "study.pause", "study.resume",  "study.cancel",
+    "job.submit",
+    "job.pause",
+    "job.resume",
+    "job.cancel",
+    "dataset.offer",
+    "dataset.put",
+    "predict.open",
+    "predict.put",
+    "predict.get",
+    "predict.close",
+    "upload.rm",
+    "dataset.commit",
+    "study.submit",
+    "study.pause",
+    "study.resume",
+    "study.cancel",
     NULL,
 };
 static const char *const of_admins[] = {"job.unpin", "job.rm",   "study.rm",   "dataset.rm",

@@ -45,6 +45,16 @@ TEST(a_task_is_of_the_kind_that_its_phase_has)
         }
 }
 
+/* worker/predict.c reads what else it has. */
+TEST(a_task_of_a_prediction_has_no_phase)
+{
+    struct task task = {.kind = TASK_TRAIN};
+    struct errbuf why;
+
+    ASSERT_OK(read_task("predict", 99, &task, &why), why);
+    ASSERT_EQ(TASK_PREDICT, task.kind);
+}
+
 TEST(no_task_has_no_phase)
 {
     struct task task = {.kind = TASK_TRAIN};

@@ -1,0 +1,344 @@
+#include "proto/cli/predict_report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/text.h"
+#include "proto/cli/import/npy.h"
+#include "proto/cli/print.h"
+#include "proto/cli/table.h"
+
+#define MATRIX_MAX 16 /* classes of a matrix that fits a screen */
+#define PAIRS_MAX 20
+
+/* The classes of one picture, the likeliest first; equal ones by number. */
+struct verdict {
+    uint32_t shown; /* fewer than PREDICT_TOP where there are fewer classes */
+    uint32_t class[PREDICT_TOP];
+    double probability[PREDICT_TOP];
+    double margin; /* logit of the first less that of the second; NAN of one class */
+};
+
+static const float *logits_of(const struct predict_report *r, uint32_t i)
+{
+    return r->logits + (size_t)i * r->source->classes;
+}
+
+/* p[classes] = softmax of z; returns nothing below 0. */
+static void softmax(const float *z, uint32_t classes, double *p)
+{
+    double most = z[0], sum = 0;
+
+    for (uint32_t j = 1; j < classes; j++)
+        most = z[j] > most ? z[j] : most;
+    for (uint32_t j = 0; j < classes; j++)
+        sum += p[j] = exp(z[j] - most);
+    for (uint32_t j = 0; j < classes; j++)
+        p[j] /= sum;
+}
+
+static struct verdict verdict_of(const struct predict_report *r, uint32_t i)
+{
+    const uint32_t classes = r->source->classes;
+    const float *z = logits_of(r, i);
+    double p[CLASSES_MAX];
+    struct verdict v = {.margin = NAN};
+
+    softmax(z, classes, p);
+    for (uint32_t j = 0; j < classes; j++) {
+        uint32_t at = v.shown < PREDICT_TOP ? v.shown++ : PREDICT_TOP;
+        while (at > 0 && z[j] > z[v.class[at - 1]]) {
+            if (at < PREDICT_TOP)
+                v.class[at] = v.class[at - 1];
+            at--;
+        }
+        if (at < PREDICT_TOP)
+            v.class[at] = j;
+    }
+    for (uint32_t k = 0; k < v.shown; k++)
+        v.probability[k] = p[v.class[k]];
+    if (v.shown > 1)
+        v.margin = (double)z[v.class[0]] - z[v.class[1]];
+    return v;
+}
+
+static const char *name_of(const struct predict_report *r, int32_t class)
+{
+    return class >= 0 ? r->source->class_names[class] : "";
+}
+
+/* --- rows --- */
+
+static void print_table(const struct predict_report *r, bool colour, FILE *out)
+{
+    static const struct column columns[] = {
+        {.title = "path"},
+        {.title = "class"},
+        {"prob", .right = true},
+        {"second", .optional = true},
+        {"prob", .right = true, .optional = true},
+        {"third", .optional = true},
+        {"prob", .right = true, .optional = true},
+        {"margin", .right = true, .optional = true},
+        {"twin", .optional = true},
+        {"folder", .optional = true},
+        {NULL},
+    };
+    struct table *t = table_create(columns);
+
+    for (uint32_t i = 0; i < r->source->count; i++) {
+        const struct verdict v = verdict_of(r, i);
+        const int32_t label = r->source->items[i].label;
+
+        table_add(t, "%s", r->source->items[i].path);
+        for (uint32_t k = 0; k < PREDICT_TOP; k++) {
+            table_add(t, "%s", k < v.shown ? name_of(r, (int32_t)v.class[k]) : "");
+            if (k == 0 && label >= 0)
+                table_paint(t, label == (int32_t)v.class[0] ? PAINT_GOOD : PAINT_BAD);
+            if (k < v.shown)
+                table_add(t, "%.4f", v.probability[k]);
+            else
+                table_add(t, "%s", "");
+        }
+        if (v.shown > 1)
+            table_add(t, "%.2f", v.margin);
+        else
+            table_add(t, "%s", "");
+        const bool changed = r->twins && r->twins[i] != (int32_t)v.class[0];
+        table_add(t, "%s", !r->twins ? "" : changed ? name_of(r, r->twins[i]) : "same");
+        table_add(t, "%s", label >= 0 ? name_of(r, label) : "");
+    }
+    table_print(t, colour, out);
+    table_free(t);
+}
+
+static void csv_text(const char *text, FILE *out)
+{
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+static void csv_class(const struct predict_report *r, int32_t class, FILE *out)
+{
+    fputc(',', out);
+    if (class >= 0)
+        csv_text(name_of(r, class), out);
+}
+
+static void print_csv(const struct predict_report *r, FILE *out)
+{
+    fputs("path,class,probability,second,second_probability,third,third_probability,margin", out);
+    fprintf(out, "%s%s\n", r->twins ? ",twin,changed" : "", r->source->labelled ? ",folder" : "");
+    for (uint32_t i = 0; i < r->source->count; i++) {
+        const struct verdict v = verdict_of(r, i);
+
+        csv_text(r->source->items[i].path, out);
+        for (uint32_t k = 0; k < PREDICT_TOP; k++) {
+            csv_class(r, k < v.shown ? (int32_t)v.class[k] : NO_LABEL, out);
+            if (k < v.shown)
+                fprintf(out, ",%.9g", v.probability[k]);
+            else
+                fputc(',', out);
+        }
+        if (v.shown > 1)
+            fprintf(out, ",%.9g", v.margin);
+        else
+            fputc(',', out);
+        if (r->twins) {
+            csv_class(r, r->twins[i], out);
+            fprintf(out, ",%d", r->twins[i] != (int32_t)v.class[0]);
+        }
+        if (r->source->labelled)
+            csv_class(r, r->source->items[i].label, out);
+        fputc('\n', out);
+    }
+}
+
+cJSON *predict_row(const struct predict_report *r, uint32_t i)
+{
+    static const char *const names[PREDICT_TOP] = {"class", "second", "third"};
+    static const char *const shares[PREDICT_TOP] = {"probability", "second_probability",
+                                                    "third_probability"};
+    const struct verdict v = verdict_of(r, i);
+    const int32_t label = r->source->items[i].label;
+    cJSON *row = cJSON_CreateObject();
+    char *path = xstrdup(r->source->items[i].path);
+
+    text_make_printable(path);
+    cJSON_AddStringToObject(row, "path", path);
+    free(path);
+    for (uint32_t k = 0; k < v.shown; k++) {
+        cJSON_AddStringToObject(row, names[k], name_of(r, (int32_t)v.class[k]));
+        cJSON_AddNumberToObject(row, shares[k], v.probability[k]);
+    }
+    if (v.shown > 1)
+        cJSON_AddNumberToObject(row, "margin", v.margin);
+    if (r->twins) {
+        cJSON_AddStringToObject(row, "twin", name_of(r, r->twins[i]));
+        cJSON_AddBoolToObject(row, "changed", r->twins[i] != (int32_t)v.class[0]);
+    }
+    if (label >= 0)
+        cJSON_AddStringToObject(row, "folder", name_of(r, label));
+    return row;
+}
+
+static void print_jsonl(const struct predict_report *r, FILE *out)
+{
+    for (uint32_t i = 0; i < r->source->count; i++) {
+        cJSON *row = predict_row(r, i);
+        char *text = cJSON_PrintUnformatted(row);
+        if (text)
+            fprintf(out, "%s\n", text);
+        cJSON_free(text);
+        cJSON_Delete(row);
+    }
+}
+
+void predict_print(const struct predict_report *r, enum predict_format format, bool colour,
+                   FILE *out)
+{
+    if (format == PREDICT_CSV)
+        print_csv(r, out);
+    else if (format == PREDICT_JSONL)
+        print_jsonl(r, out);
+    else
+        print_table(r, colour, out);
+}
+
+int predict_write_npy(const struct predict_report *r, const char *path, struct errbuf *why)
+{
+    const uint32_t count = r->source->count, classes = r->source->classes;
+    float *all = alloc_bytes((size_t)count * classes, sizeof(*all));
+    double p[CLASSES_MAX];
+
+    if (!all)
+        return err_set(why, -ENOMEM, "no memory for the probabilities of %u pictures", count);
+    for (uint32_t i = 0; i < count; i++) {
+        softmax(logits_of(r, i), classes, p);
+        for (uint32_t j = 0; j < classes; j++)
+            all[(size_t)i * classes + j] = (float)p[j];
+    }
+    int rc = npy_write_rows(path, DTYPE_F32, all, count, classes, why);
+    free(all);
+    return rc;
+}
+
+/* --- confusion --- */
+
+/* counts[label * classes + predicted]; returns how many are right, of r->source->labelled. */
+static uint32_t count(const struct predict_report *r, uint32_t *counts)
+{
+    uint32_t right = 0;
+
+    for (uint32_t i = 0; i < r->source->count; i++) {
+        const int32_t label = r->source->items[i].label;
+        if (label < 0)
+            continue;
+        const uint32_t class = verdict_of(r, i).class[0];
+        counts[(size_t)label * r->source->classes + class]++;
+        right += (uint32_t)label == class;
+    }
+    return right;
+}
+
+static uint32_t *counted(const struct predict_report *r, uint32_t *ret_right)
+{
+    const size_t classes = r->source->classes;
+    uint32_t *counts = xcalloc(classes * classes, sizeof(*counts));
+
+    *ret_right = count(r, counts);
+    return counts;
+}
+
+static void print_matrix(const struct predict_report *r, const uint32_t *counts, bool colour,
+                         FILE *out)
+{
+    const uint32_t classes = r->source->classes;
+    struct column columns[MATRIX_MAX + 2] = {{.title = "folder"}};
+
+    for (uint32_t j = 0; j < classes; j++)
+        columns[j + 1] = (struct column){r->source->class_names[j], .right = true};
+    columns[classes + 1] = (struct column){NULL};
+    struct table *t = table_create(columns);
+    for (uint32_t i = 0; i < classes; i++) {
+        table_add(t, "%s", r->source->class_names[i]);
+        for (uint32_t j = 0; j < classes; j++) {
+            table_add(t, "%u", counts[(size_t)i * classes + j]);
+            if (i == j)
+                table_paint(t, PAINT_GOOD);
+        }
+    }
+    table_print(t, colour, out);
+    table_free(t);
+}
+
+/* Of many classes: the pairs that are confused most often. */
+static void print_pairs(const struct predict_report *r, uint32_t *counts, bool colour, FILE *out)
+{
+    static const struct column columns[] = {
+        {.title = "folder"}, {.title = "taken for"}, {"pictures", .right = true}, {NULL}};
+    const uint32_t classes = r->source->classes;
+    struct table *t = table_create(columns);
+
+    for (uint32_t n = 0; n < PAIRS_MAX; n++) {
+        size_t best = 0;
+        uint32_t most = 0;
+        for (size_t i = 0; i < (size_t)classes * classes; i++)
+            if (i / classes != i % classes && counts[i] > most)
+                most = counts[best = i];
+        if (most == 0)
+            break;
+        counts[best] = 0;
+        table_add(t, "%s", r->source->class_names[best / classes]);
+        table_add(t, "%s", r->source->class_names[best % classes]);
+        table_add(t, "%u", most);
+    }
+    table_print(t, colour, out);
+    table_free(t);
+}
+
+void predict_print_confusion(const struct predict_report *r, bool colour, FILE *out)
+{
+    const uint32_t all = r->source->labelled;
+    uint32_t right;
+
+    if (all == 0)
+        return;
+    uint32_t *counts = counted(r, &right);
+    fprintf(out, "\n%u of %u as their folders are named: %.2f%%\n", right, all,
+            100.0 * right / all);
+    if (r->source->classes <= MATRIX_MAX)
+        print_matrix(r, counts, colour, out);
+    else if (right < all)
+        print_pairs(r, counts, colour, out);
+    free(counts);
+}
+
+void predict_add_confusion(const struct predict_report *r, cJSON *out)
+{
+    const uint32_t classes = r->source->classes;
+    uint32_t right;
+
+    if (r->source->labelled == 0)
+        return;
+    uint32_t *counts = counted(r, &right);
+    cJSON_AddNumberToObject(out, "labelled", r->source->labelled);
+    cJSON_AddNumberToObject(out, "right", right);
+    cJSON_AddNumberToObject(out, "accuracy", (double)right / r->source->labelled);
+    cJSON *matrix = cJSON_AddArrayToObject(out, "confusion");
+    for (uint32_t i = 0; i < classes; i++) {
+        cJSON *row = cJSON_CreateArray();
+        for (uint32_t j = 0; j < classes; j++)
+            cJSON_AddItemToArray(row, cJSON_CreateNumber(counts[(size_t)i * classes + j]));
+        cJSON_AddItemToArray(matrix, row);
+    }
+    free(counts);
+}

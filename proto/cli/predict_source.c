@@ -1,0 +1,200 @@
+#include "proto/cli/predict_source.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/alloc.h"
+#include "common/text.h"
+#include "proto/cli/import/entries.h"
+#include "proto/cli/import/import.h"
+#include "proto/cli/import/picture.h"
+
+#define DEPTH_MAX 8 /* folders in folders; a link to a folder above would go on for ever */
+
+void predict_source_done(struct predict_source *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        free(s->items[i].path);
+    for (int i = 0; i < s->array_count; i++)
+        free(s->arrays[i].data);
+    free(s->items);
+    free(s->arrays);
+    s->items = NULL;
+    s->arrays = NULL;
+    s->count = 0;
+    s->array_count = 0;
+}
+
+/* Takes path. */
+static int add_item(struct predict_source *s, char *path, int npy, uint32_t index, int32_t label,
+                    struct errbuf *why)
+{
+    if (s->count == SAMPLES_MAX) {
+        free(path);
+        return err_set(why, -EINVAL, "there are more than %u pictures", SAMPLES_MAX);
+    }
+    if (s->count == s->room) {
+        s->room = s->room ? s->room * 2 : 256;
+        s->items = xrealloc(s->items, s->room * sizeof(*s->items));
+    }
+    s->items[s->count++] = (struct predict_item){path, npy, index, label};
+    s->labelled += label >= 0;
+    return 0;
+}
+
+static int add_array(struct predict_source *s, const char *path, struct errbuf *why)
+{
+    struct npy_images a;
+    int rc = npy_file_images(path, NPY_LAYOUT_JUDGE, &a, why);
+
+    if (rc < 0)
+        return rc;
+    if (memcmp(&a.dims, &s->dims, sizeof(a.dims)) != 0) {
+        free(a.data);
+        return err_set(why, -EINVAL,
+                       "%s has images of %u x %u x %u, the model takes %u x %u x %u; pictures are "
+                       "scaled, arrays are taken as they are",
+                       path, a.dims.h, a.dims.w, a.dims.c, s->dims.h, s->dims.w, s->dims.c);
+    }
+    s->arrays = xrealloc(s->arrays, ((size_t)s->array_count + 1) * sizeof(*s->arrays));
+    s->arrays[s->array_count++] = a;
+    for (uint32_t i = 0; rc == 0 && i < a.samples; i++)
+        rc = add_item(s, xasprintf("%s[%u]", path, i), s->array_count - 1, i, NO_LABEL, why);
+    return rc;
+}
+
+/* The class that a folder is named as; the names of others are kept for a note. */
+static int32_t label_of(struct predict_source *s, const char *folder)
+{
+    char *name = xstrdup(folder);
+    int32_t label = UNKNOWN_LABEL;
+    size_t used = strlen(s->unknown);
+
+    text_make_printable(name); /* as the names of classes are */
+    for (uint32_t i = 0; label < 0 && i < s->classes; i++)
+        if (strcmp(s->class_names[i], name) == 0)
+            label = (int32_t)i;
+    if (label < 0 && used < sizeof(s->unknown) - 1)
+        snprintf(s->unknown + used, sizeof(s->unknown) - used, "%s%s", used ? ", " : "", name);
+    free(name);
+    return label;
+}
+
+static bool is_npy(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+
+    return dot && strcasecmp(dot, ".npy") == 0;
+}
+
+static int add_folder(struct predict_source *s, const char *folder, int32_t label, int depth,
+                      struct errbuf *why)
+{
+    struct entries e = {0};
+    int rc = depth < DEPTH_MAX ? entries_read(folder, &e, why)
+                               : err_set(why, -EINVAL, "%s lies %d folders deep, allowed is %d",
+                                         folder, depth, DEPTH_MAX);
+
+    for (size_t i = 0; rc == 0 && i < e.count; i++) {
+        const struct entry *at = &e.at[i];
+        char *path = import_path(folder, at->name);
+        bool has_pictures = at->is_folder && !entries_have_folders(path);
+        if (at->is_folder)
+            rc = add_folder(s, path, has_pictures ? label_of(s, at->name) : NO_LABEL, depth + 1,
+                            why);
+        else if (entries_is_picture(at->name))
+            rc = add_item(s, xstrdup(path), -1, 0, label, why);
+        else
+            s->left_out++;
+        free(path);
+    }
+    entries_done(&e);
+    return rc;
+}
+
+int predict_source_add(struct predict_source *s, const char *path, struct errbuf *why)
+{
+    const uint32_t before = s->count;
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return err_set(why, -errno, "cannot open %s: %s", path, err_text(-errno));
+    if (!S_ISDIR(st.st_mode))
+        return is_npy(path) ? add_array(s, path, why)
+                            : add_item(s, xstrdup(path), -1, 0, NO_LABEL, why);
+    int rc = add_folder(s, path, NO_LABEL, 0, why);
+    if (rc == 0 && s->count == before)
+        rc = err_set(why, -EINVAL, "%s has no pictures, expected .png, .jpg or .jpeg files in it",
+                     path);
+    return rc;
+}
+
+/* --- pixels --- */
+
+static int fit_colour(const char *path, const struct picture *p, uint32_t channels, uint8_t *out,
+                      struct errbuf *why)
+{
+    const size_t pixels = (size_t)p->dims.h * p->dims.w;
+
+    if (p->dims.c == channels) {
+        memcpy(out, p->pixels, pixels * channels);
+        return 0;
+    }
+    if (channels == 3) {
+        for (size_t i = 0; i < 3 * pixels; i++)
+            out[i] = p->pixels[i / 3];
+        return 0;
+    }
+    if (channels != 1)
+        return err_set(why, -EINVAL, "%s has %u channels, the model takes %u", path, p->dims.c,
+                       channels);
+    for (size_t i = 0; i < pixels; i++) {
+        const uint8_t *rgb = p->pixels + 3 * i;
+        if (rgb[0] != rgb[1] || rgb[1] != rgb[2])
+            return err_set(why, -EINVAL, "%s is in colour, the model takes grey pictures", path);
+        out[i] = rgb[0];
+    }
+    return 0;
+}
+
+static int read_picture(struct predict_source *s, const char *path, uint8_t *out,
+                        struct errbuf *why)
+{
+    struct picture p, scaled;
+    int rc = picture_read(path, PICTURE_SIDE_MAX, &p, why);
+
+    if (rc < 0)
+        return rc;
+    if (p.dims.h != s->dims.h || p.dims.w != s->dims.w) {
+        rc = picture_scale(&p, s->dims.h, s->dims.w, &scaled);
+        free(p.pixels);
+        if (rc < 0)
+            return err_set(why, rc, "no memory to scale %s", path);
+        p = scaled;
+        s->scaled++;
+    }
+    rc = fit_colour(path, &p, s->dims.c, out, why);
+    free(p.pixels);
+    return rc;
+}
+
+int predict_source_read(struct predict_source *s, uint32_t first, uint32_t count,
+                        const volatile sig_atomic_t *stop, uint8_t *out, struct errbuf *why)
+{
+    const size_t bytes = (size_t)s->dims.h * s->dims.w * s->dims.c;
+    int rc = 0;
+
+    for (uint32_t i = first; rc == 0 && i < first + count; i++, out += bytes) {
+        const struct predict_item *item = &s->items[i];
+        if (*stop)
+            rc = err_set(why, -EINTR, "stopped");
+        else if (item->npy >= 0)
+            memcpy(out, s->arrays[item->npy].data + item->index * bytes, bytes);
+        else
+            rc = read_picture(s, item->path, out, why);
+    }
+    return rc;
+}
