@@ -292,7 +292,7 @@ int datasets_name_samples(struct service *s, struct request *rq, const char *nam
 
 void datasets_names_tick(struct service *s, int64_t now_ms)
 {
-    for (struct entry *e = s->datasets->entries; e; e = e->next) {
+    for (struct entry *e = s->datasets->entries; e && !s->net->stopping; e = e->next) {
         struct stored *st = e->stored;
         if (!st->uris[0] || st->uris_shown || st->naming || e->going || now_ms < st->uris_ms)
             continue;
