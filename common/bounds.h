@@ -105,7 +105,9 @@
     500 /* in one request: within JSON_REQUEST_BYTES_MAX, if notes are short                       \
          */
 #define VERDICT_REQUESTS                                                                           \
-    10000 /* whose answers are remembered: a request comes again within minutes */
+    10000                   /* whose answers are remembered: a request comes again within minutes */
+#define REVISIONS_MAX 10000 /* of a dataset: one a day for thirty years */
+#define JOB_REVISIONS_MAX 64 /* of a job: each is an event of its log and a line of its file */
 /* How long an interrupted upload is kept: its owner may continue it on Monday. */
 #define LEFTOVER_DAYS 3
 /* How long a complete upload is kept while nothing uses it: after a refusal a person may change a

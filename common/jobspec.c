@@ -130,6 +130,8 @@ static void set_default(struct jobspec *spec, const struct row *row, const char 
     case ROW_WEIGHTS:
     case ROW_CHANNELS:
     case ROW_NAMES:
+    case ROW_DATASET:
+    case ROW_REVISIONS:
         break;
     case ROW_INT:
         good = text_i64(def, (int64_t)row->min, (int64_t)row->max, field);
@@ -289,6 +291,10 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
         return channels_read(obj, where, row->path, field, why);
     case ROW_NAMES:
         return names_read(obj, where, row->path, field, why);
+    case ROW_DATASET:
+        return revisions_read_dataset(obj, spec, why);
+    case ROW_REVISIONS:
+        return revisions_read(obj, spec, why);
     }
     return 0;
 }
@@ -377,6 +383,7 @@ static cJSON *row_json(const struct jobspec *spec, const struct row *row)
     case ROW_SECTION:
         return cJSON_CreateObject();
     case ROW_NAME:
+    case ROW_DATASET:
         return cJSON_CreateString(field);
     case ROW_MODEL:
         return cJSON_Duplicate(*(cJSON *const *)field, true);
@@ -403,6 +410,8 @@ static cJSON *row_json(const struct jobspec *spec, const struct row *row)
         return channels_json(field);
     case ROW_NAMES:
         return names_json(field);
+    case ROW_REVISIONS:
+        return jobspec_revisions_json(spec->dataset, field);
     }
     return NULL;
 }
@@ -430,11 +439,12 @@ struct cJSON *jobspec_json(const struct jobspec *spec)
 void jobspec_help(FILE *out)
 {
     static const char *const types[] = {
-        [ROW_SECTION] = "object", [ROW_NAME] = "name",     [ROW_MODEL] = "model",
-        [ROW_INT] = "integer",    [ROW_SEED] = "integer",  [ROW_F64] = "number",
-        [ROW_RATIO] = "ratio",    [ROW_BOOL] = "bool",     [ROW_ENUM] = "word",
-        [ROW_SHARES] = "list",    [ROW_MEASURE] = "word",  [ROW_EXCLUDE] = "list",
-        [ROW_WEIGHTS] = "object", [ROW_CHANNELS] = "list", [ROW_NAMES] = "list",
+        [ROW_SECTION] = "object", [ROW_NAME] = "name",      [ROW_MODEL] = "model",
+        [ROW_INT] = "integer",    [ROW_SEED] = "integer",   [ROW_F64] = "number",
+        [ROW_RATIO] = "ratio",    [ROW_BOOL] = "bool",      [ROW_ENUM] = "word",
+        [ROW_SHARES] = "list",    [ROW_MEASURE] = "word",   [ROW_EXCLUDE] = "list",
+        [ROW_WEIGHTS] = "object", [ROW_CHANNELS] = "list",  [ROW_NAMES] = "list",
+        [ROW_DATASET] = "name",   [ROW_REVISIONS] = "list",
     };
 
     fprintf(out, "%-23s %-8s %-11s %s\n", "key", "type", "default", "meaning [allowed]");

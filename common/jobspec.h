@@ -125,6 +125,26 @@ struct exclude {
     struct given from;
 };
 
+/* From which epoch on a job has the labels of which revision of its dataset, and leaves out what
+ * that leaves out. */
+struct revision_at {
+    int64_t epoch, number;   /* number 0: as imported */
+    char sha256[SHA256_HEX]; /* of the revision; "": not known yet, or number 0 */
+};
+struct revisions {
+    int count; /* in rising order of epochs; before the first: as imported */
+    struct revision_at at[JOB_REVISIONS_MAX];
+};
+#define REVISION_LATEST (-1) /* the newest; a submitted job has its number instead */
+/* "photos@2", "photos@latest" */
+#define REVISION_NAME_BYTES (NAME_MAX_BYTES + 12)
+const char *revision_name(const char *dataset, int64_t number, char buf[REVISION_NAME_BYTES]);
+/* The name of a dataset and, behind @, a revision. 1: it has one; 0: it has none (*ret_number is
+ * 0); -EINVAL. */
+int revision_split(const char *text, char name[NAME_MAX_BYTES], int64_t *ret_number);
+/* The number of the revision that an epoch has. */
+int64_t revisions_of_epoch(const struct revisions *r, int64_t epoch);
+
 /* Names of domains, each once; owned. */
 struct names {
     int count; /* 0: not given */
@@ -161,6 +181,7 @@ struct flatness_spec {
 struct jobspec {
     char name[NAME_MAX_BYTES];
     char dataset[NAME_MAX_BYTES];
+    struct revisions revisions;
     struct cJSON *model; /* owned copy of the description: string or object */
     int64_t epochs;      /* 0: measures the given weights and trains nothing */
     int64_t batch, shard;
@@ -208,13 +229,16 @@ void jobspec_done(struct jobspec *spec);
  * bit for bit. For printing: a number that cJSON would round is a raw node.
  * Released with cJSON_Delete; NULL when memory is out. */
 struct cJSON *jobspec_json(const struct jobspec *spec);
+/* The value of the key `revisions`; likewise. */
+struct cJSON *jobspec_revisions_json(const char *dataset, const struct revisions *r);
 /* What the job file names in one of the places; NULL: nothing there. */
 struct given *jobspec_attached(struct jobspec *spec, enum attached_kind kind);
 /* A line a key: name, type, default, allowed values, meaning. */
 void jobspec_help(FILE *out);
 
 /* Steps of an epoch: floor((samples - excluded) / batch), 0 when nothing is trained. samples: those
- * that the job keeps for training (core/split.h). */
+ * that the job keeps for training (core/split.h). What a revision leaves out counts: whatever the
+ * revision, a job takes the same steps. */
 static inline uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t samples)
 {
     const uint32_t excluded = spec->exclude.count - spec->exclude.held;

@@ -268,7 +268,8 @@ cJSON *given_exclude_json(const struct jobspec *spec)
 
 bool given_used(const struct jobspec *spec, enum row_type type)
 {
-    return type == ROW_WEIGHTS   ? spec->weights.kind != GIVEN_NOTHING
-           : type == ROW_EXCLUDE ? spec->exclude.count > 0 || spec->exclude.from.kind
-                                 : true;
+    return type == ROW_WEIGHTS     ? spec->weights.kind != GIVEN_NOTHING
+           : type == ROW_EXCLUDE   ? spec->exclude.count > 0 || spec->exclude.from.kind
+           : type == ROW_REVISIONS ? spec->revisions.count > 0
+                                   : true;
 }

@@ -23,6 +23,8 @@ enum row_type {
     ROW_WEIGHTS,  /* struct given */
     ROW_CHANNELS, /* struct channels, a number a channel */
     ROW_NAMES,    /* struct names */
+    ROW_DATASET,  /* char[NAME_MAX_BYTES], perhaps with a revision: jobspec_revisions.c */
+    ROW_REVISIONS /* struct revisions */
 };
 
 /* A choice of a word: "optimizer.name" is "adamw". */
@@ -70,6 +72,9 @@ int names_read(const cJSON *obj, const char *where, const char *path, struct nam
                struct errbuf *why);
 cJSON *names_json(const struct names *n);
 void names_done(struct names *n);
+/* jobspec_revisions.c: the keys `dataset` and, behind it, `revisions`. */
+int revisions_read_dataset(const cJSON *root, struct jobspec *spec, struct errbuf *why);
+int revisions_read(const cJSON *root, struct jobspec *spec, struct errbuf *why);
 /* A number whose printed form reads back as the same double. NULL when memory is out. */
 cJSON *jobspec_number_json(double v);
 /* Is there something to write for a row of this type? */

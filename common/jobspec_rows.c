@@ -63,7 +63,13 @@ static const struct choice sgd = {"optimizer.name", "sgd"}, adamw = {"optimizer.
 const struct row jobspec_rows[] = {
     {"name", ROW_NAME, AT(name), .def = "",
      .help = "name of the job (default: the name of the dataset)"},
-    {"dataset", ROW_NAME, AT(dataset), .help = "name of an imported dataset"},
+    {"dataset", ROW_DATASET, AT(dataset),
+     .help =
+         "name of an imported dataset; behind it perhaps a revision of its labels: photos@2, or "
+         "photos@latest, the newest when the job is submitted (default: as imported)"},
+    {"revisions", ROW_REVISIONS, AT(revisions), .def = "",
+     .help = "revisions of the dataset from certain epochs on: [[0, \"photos@1\"], [3, "
+             "\"photos@2\"]]"},
     {"model", ROW_MODEL, AT(model), .help = "a preset or {\"layers\": [...]}"},
     {"epochs", ROW_INT, AT(epochs), .def = "10", .max = EPOCHS_MAX,
      .help = "how many epochs, each of floor(samples / batch) steps; 0: measure the weights and "

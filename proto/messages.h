@@ -51,6 +51,8 @@
     MESSAGE(DATASET_NAME, "dataset.name", 0, BY_SUBMIT, WEB_NONE)                                  \
     MESSAGE(DATASET_RM, "dataset.rm", 0, BY_ADMIN, WEB_NONE)                                       \
     MESSAGE(DATASET_GET, "dataset.get", 0, BY_ALL, WEB_NONE)                                       \
+    MESSAGE(DATASET_REVISE, "dataset.revise", 0, BY_SUBMIT, WEB_POST)                              \
+    MESSAGE(JOB_APPLY, "job.apply", 0, BY_SUBMIT, WEB_POST)                                        \
     MESSAGE(VERDICT_PUT, "verdict.put", 0, BY_SUBMIT, WEB_POST)                                    \
     MESSAGE(VERDICT_LIST, "verdict.list", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(UPLOAD_LIST, "upload.list", 0, BY_READ, WEB_NONE)                                      \

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/alloc.h"
 #include "common/halves.h"
 #include "common/log.h"
 #include "proto/client.h"
@@ -76,7 +77,38 @@ static int check_weights(const struct loaded *p, uint32_t count, struct errbuf *
     return 0;
 }
 
-/* Takes ids and weights out of the message. */
+/* Does the message name each sample with its label, that of a revision of the dataset? */
+static bool has_labels(const struct message *m)
+{
+    const struct tensor *t = tensor_find(m->tensors, m->tensor_count, "ids");
+
+    return t && t->dims == 2;
+}
+
+/* The same as ids and labels. */
+static int read_pairs(struct loaded *p, const struct message *m, uint32_t count, struct errbuf *why)
+{
+    const struct dataset *d = &p->data.dataset;
+    const uint64_t shape[] = {count, 2};
+    const struct tensor *t;
+    uint32_t pair[2];
+    int rc = message_tensor(m, "ids", DTYPE_U32, 2, shape, &t, why);
+
+    if (rc == 0 && !p->labels && !(p->labels = alloc_bytes(d->samples, sizeof(*p->labels))))
+        rc = err_set(why, -ENOMEM, "no memory for the labels of %u samples", d->samples);
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        memcpy(pair, (const char *)t->data + sizeof(pair) * i, sizeof(pair));
+        p->ids[i] = pair[0];
+        if (pair[1] >= d->classes)
+            rc = err_set(why, -EINVAL, "the task has label %u, the dataset has %u classes", pair[1],
+                         d->classes);
+        else if (pair[0] < d->samples)
+            p->labels[pair[0]] = (uint16_t)pair[1];
+    }
+    return rc;
+}
+
+/* Takes ids, their labels and weights out of the message. */
 static int read_samples(struct loaded *p, const struct message *m, const struct task *t,
                         struct errbuf *why)
 {
@@ -88,8 +120,10 @@ static int read_samples(struct loaded *p, const struct message *m, const struct 
     if (rc == 0 && t->shard != p->spec.shard)
         rc = err_set(why, -EINVAL, "the task's shard is %lld, the job's is %lld",
                      (long long)t->shard, (long long)p->spec.shard);
+    p->labelled = t->first < 0 && has_labels(m);
     if (rc == 0 && t->first < 0)
-        rc = copy_tensor(m, "ids", DTYPE_U32, count, p->ids, why);
+        rc = p->labelled ? read_pairs(p, m, count, why)
+                         : copy_tensor(m, "ids", DTYPE_U32, count, p->ids, why);
     for (uint32_t i = 0; rc == 0 && i < count; i++) {
         uint64_t id = t->first < 0 ? p->ids[i] : (uint64_t)t->first + i;
 
@@ -257,7 +291,7 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
 {
     const struct dataset *d = &p->data.dataset;
     const struct samples test = {d->test_images, d->test_labels, d->test_samples};
-    const struct samples train = {d->images, d->labels, d->samples};
+    const struct samples train = {d->images, p->labelled ? p->labels : d->labels, d->samples};
     struct work work = {
         .train = t->kind == TASK_TRAIN,
         .flat = t->kind == TASK_FLATNESS ? (enum phase)t->phase : PHASE_TRAIN,

@@ -37,6 +37,7 @@ void loaded_drop(struct loaded *p)
     jobspec_done(&p->spec);
     free(p->theta);
     free(p->vector);
+    free(p->labels);
     drop_buffers(p);
     *p = (struct loaded){.step = -1};
 }

@@ -28,6 +28,9 @@ struct loaded {
     float *vector;             /* of products; NULL: the job measures no flatness */
     int64_t vector_turn;       /* of that step; 0: none is held */
     uint32_t *ids;
+    /* Labels of the samples of the task by sample, where they came with it; NULL until some did. */
+    uint16_t *labels;
+    bool labelled; /* they came with the task */
     float *weights;
     struct score *scores;
     uint32_t capacity;         /* samples that ids, weights and scores have room for */

@@ -36,9 +36,16 @@ static void input_text(const cJSON *row, char buf[DRAW_TEXT_BYTES])
 static void print_datasets(const struct cli *cli, const cJSON *datasets)
 {
     static const struct column columns[] = {
-        {.title = "name"},   {"train", .right = true},     {"test", .right = true},
-        {.title = "input"},  {"classes", .right = true},   {"size", .right = true},
-        {.title = "sha256"}, {"source", .optional = true}, {NULL},
+        {.title = "name"},
+        {"train", .right = true},
+        {"test", .right = true},
+        {.title = "input"},
+        {"classes", .right = true},
+        {"size", .right = true},
+        {.title = "sha256"},
+        {"revision", .right = true, .optional = true},
+        {"source", .optional = true},
+        {NULL},
     };
     struct table *t = table_create(columns);
     char text[DRAW_TEXT_BYTES];
@@ -56,6 +63,7 @@ static void print_datasets(const struct cli *cli, const cJSON *datasets)
         cell_i64(t, row, "classes");
         table_add(t, "%s", has_bytes ? draw_bytes((uint64_t)bytes, text) : "");
         table_add(t, "%.*s", HASH_SHOWN, reply_text(row, "sha256"));
+        cell_i64(t, row, "revision");
         cell_text(t, row, "source");
     }
     table_print(t, cli->colour, stdout);
@@ -135,6 +143,37 @@ static void print_counts(const struct cli *cli, const cJSON *json, const char *w
     table_free(t);
 }
 
+static void print_revisions(const struct cli *cli, const cJSON *json, const cJSON *row)
+{
+    static const struct column columns[] = {
+        {.title = "revision"},
+        {"relabelled", .right = true},
+        {"left out", .right = true},
+        {"made", .right = true},
+        {"by", .optional = true},
+        {.title = "sha256"},
+        {NULL},
+    };
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "revisions"), *r;
+    int64_t number = 0;
+
+    if (!cJSON_IsArray(list))
+        return;
+    struct table *t = table_create(columns);
+    cJSON_ArrayForEach(r, list)
+    {
+        reply_i64(r, "revision", &number);
+        table_add(t, "%s@%lld", reply_text(row, "name"), (long long)number);
+        cell_i64(t, r, "relabelled");
+        cell_i64(t, r, "excluded");
+        cell_age(t, r, "created_unix_ms");
+        cell_text(t, r, "who");
+        table_add(t, "%.*s", HASH_SHOWN, reply_text(r, "sha256"));
+    }
+    table_print(t, cli->colour, stdout);
+    table_free(t);
+}
+
 static void print_dataset(const struct cli *cli, const cJSON *json, const cJSON *row)
 {
     int64_t flipped = 0, hard = 0, bytes = 0;
@@ -154,6 +193,7 @@ static void print_dataset(const struct cli *cli, const cJSON *json, const cJSON 
     if (flipped > 0 || hard > 0)
         printf("  planted  %lld flipped labels, %lld hard samples\n", (long long)flipped,
                (long long)hard);
+    print_revisions(cli, json, row);
     print_counts(cli, json, "class");
     if (cJSON_GetObjectItemCaseSensitive(json, "domain_counts"))
         print_counts(cli, json, "domain");

@@ -7,6 +7,7 @@
 
 struct epoch_record {
     int64_t job, epoch;
+    int64_t revision;      /* of the dataset that the epoch has; 0: as imported */
     double share;          /* of the training set that is scheduled, by the pacing */
     int64_t scheduled;     /* samples */
     double lr;             /* of the last update */

@@ -148,6 +148,7 @@ void run_free(struct run *r)
     free(r->segments);
     free(r->use);
     free(r->rank);
+    run_revision_free(r);
     free(r->lapses);
     free(r->scores);
     free(r->slots);
@@ -259,7 +260,8 @@ static int open_epoch(struct run *r, int64_t now_ms)
 {
     stream_done(&r->stream);
     schedule_done(&r->schedule);
-    int rc = schedule_make(r->spec, r->rank, r->data->labels, r->data->classes, r->data->samples,
+    run_take_revision(r);
+    int rc = schedule_make(r->spec, r->rank, run_labels(r), r->data->classes, r->data->samples,
                            r->cursor.epoch, &r->schedule);
     if (rc == 0)
         rc = stream_init(&r->stream, &r->schedule, r->spec->seed, r->cursor.epoch);
@@ -391,13 +393,20 @@ static double round_cost(const struct run *r)
            r->slot_count;
 }
 
+static int open_next(struct run *r, int64_t now_ms)
+{
+    int rc = open_epoch(r, now_ms);
+
+    return rc < 0 ? rc : open_train(r);
+}
+
 int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret)
 {
     bool closed = false, over = true;
     int rc = 0;
 
     *ret_event = RUN_WAIT;
-    if (r->finished || !round_done(r->round))
+    if (r->finished || r->between || !round_done(r->round))
         return 0;
     *ret_event = RUN_ROUND;
     if (r->phase == PHASE_ASCENT) {
@@ -435,8 +444,25 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
         r->finished = true;
         return 0;
     }
-    rc = open_epoch(r, now_ms);
-    return rc < 0 ? rc : open_train(r);
+    r->between = r->held_back;
+    return r->between ? 0 : open_next(r, now_ms);
+}
+
+void run_hold(struct run *r)
+{
+    r->held_back = true;
+}
+
+int run_let_go(struct run *r, int64_t now_ms, bool *ret_opened)
+{
+    *ret_opened = r->between;
+    r->held_back = r->between = false;
+    return *ret_opened ? open_next(r, now_ms) : 0;
+}
+
+bool run_is_between(const struct run *r)
+{
+    return r->between;
 }
 
 bool run_finished(const struct run *r)

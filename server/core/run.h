@@ -27,6 +27,7 @@
 #include "server/core/epoch_record.h"
 #include "server/core/flatness_record.h"
 #include "server/core/optimizer.h"
+#include "server/core/overlay.h"
 #include "server/core/upload.h"
 
 struct run;
@@ -60,6 +61,19 @@ void run_free(struct run *r); /* NULL is fine */
 /* Long loops over vectors run in two halves from now on: the same bits, sooner. Borrowed; NULL:
  * they do not. */
 void run_halves(struct run *r, struct halves *h);
+/* From this epoch on the run has the labels of a revision and leaves out what that leaves out;
+ * epochs rise, and the epoch is not open yet. It replaces the one that the same epoch had. 0
+ * or -ENOMEM. */
+int run_revise(struct run *r, int64_t epoch, const struct overlay *o);
+/* How many samples a job that leaves out excluded[excluded_count] (ascending) and uses samples so
+ * (enum use; NULL: it trains on all) is left to train on under a revision. */
+uint32_t run_revision_left(uint32_t samples, const uint8_t *use, const uint32_t *excluded,
+                           uint32_t excluded_count, const struct overlay *o);
+/* While it is held back the run closes its epoch, but opens no other: run_let_go does. */
+void run_hold(struct run *r);
+/* *ret_opened: a round was opened. 0 or -ENOMEM. */
+int run_let_go(struct run *r, int64_t now_ms, bool *ret_opened);
+bool run_is_between(const struct run *r); /* an epoch is closed, and the next one held back */
 /* Opens the first round at the cursor (0, or what was restored). Call once. */
 int run_start(struct run *r, int64_t now_ms);
 
@@ -103,9 +117,10 @@ struct run_task {
     uint64_t step;
     uint32_t turn; /* as run_turn */
     struct node node;
-    uint32_t first, count; /* position of the first in the round, for a test its number */
-    const uint32_t *ids;   /* [count], or NULL (test): first .. first+count-1 */
-    const float *weights;  /* [count], training phases only */
+    uint32_t first, count;  /* position of the first in the round, for a test its number */
+    const uint32_t *ids;    /* [count], or NULL (test): first .. first+count-1 */
+    const float *weights;   /* [count], training phases only */
+    const uint16_t *labels; /* by sample, where a revision relabels; NULL: those of the data */
 };
 /* Leases a node of at most `want` shards. 0 or -EAGAIN. */
 int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
@@ -184,6 +199,7 @@ struct run_epoch {
     struct test_group *by_class, *by_domain;
     uint32_t *test_ids; /* of which training images; NULL: of the dataset's test images, in order */
     struct flatness_record *flatness; /* NULL: not measured */
+    uint16_t *labels; /* [samples] where a revision relabels; NULL: those of the data */
 };
 enum run_event {
     RUN_WAIT,  /* the round is not complete */

@@ -28,7 +28,7 @@ static int close_scores(struct run *r, struct run_epoch *e)
     double *adm = alloc_bytes(n, sizeof(*adm));
 
     if (r->lapses)
-        lapses_add(r->lapses, r->scores, r->data->labels, n);
+        lapses_add(r->lapses, r->scores, run_labels(r), n);
     int rc = fresh && adm ? curriculum_rank(r->spec, r->scores, r->lapses, n, r->rank) : -ENOMEM;
     if (rc < 0) {
         free(fresh);
@@ -81,6 +81,21 @@ void run_epoch_done(struct run_epoch *e)
     free(e->flatness);
     free(e->by_class);
     free(e->by_domain);
+    free(e->labels);
+}
+
+/* Those of its revision, which the store needs beside the scores. */
+static int close_labels(const struct run *r, struct run_epoch *e)
+{
+    const uint32_t n = r->data->samples;
+
+    if (!r->relabelled)
+        return 0;
+    e->labels = alloc_bytes(n, sizeof(*e->labels));
+    if (!e->labels)
+        return -ENOMEM;
+    memcpy(e->labels, r->revised, n * sizeof(*e->labels));
+    return 0;
 }
 
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
@@ -89,13 +104,14 @@ int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
     uint32_t n = r->data->samples;
     const struct measured *test = &r->test, *validation = &r->validation;
     bool trained = r->epoch_steps > 0, scored = false;
-    int rc = 0;
+    int rc;
 
     for (uint32_t i = 0; i < n; i++)
         scored = scored || r->scores[i].flags & SCORE_MEASURED;
     *ret = (struct run_epoch){
         .record = {.job = r->job,
                    .epoch = c->epoch,
+                   .revision = r->revision,
                    .share = trained ? r->schedule.share : NAN,
                    .scheduled = trained ? r->schedule.count : 0,
                    .lr = trained ? c->lr : NAN,
@@ -114,7 +130,8 @@ int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
         .by_domain = r->by_domain,
     };
     r->by_class = r->by_domain = NULL;
-    if (scored)
+    rc = close_labels(r, ret);
+    if (rc == 0 && scored)
         rc = close_scores(r, ret);
     if (rc == 0 && r->tests > 0 && r->spec->score_splits == SPLITS_BOTH &&
         curriculum_sweep_due(r->spec, c->epoch))

@@ -7,6 +7,7 @@
 #include "common/halves.h"
 #include "server/core/flatness.h"
 #include "server/core/optimizer.h"
+#include "server/core/overlay.h"
 #include "server/core/round.h"
 #include "server/core/run.h"
 #include "server/core/split.h"
@@ -16,6 +17,11 @@ struct measured {
     double loss, accuracy, adv_accuracy;
 };
 #define MEASURED_NOTHING ((struct measured){NAN, NAN, NAN})
+
+struct run_revision {
+    int64_t epoch; /* from which on */
+    struct overlay overlay;
+};
 
 struct run {
     const struct jobspec *spec;
@@ -39,6 +45,16 @@ struct run {
     float *mean_next; /* [floats] fsam: the mean when this step is over */
     struct segment *segments;
     int segment_count;
+
+    struct run_revision *revisions; /* [revision_count] by epoch */
+    int revision_count;
+    bool *own;         /* [samples] left out or held out by the job itself; NULL: no revisions */
+    uint8_t *own_use;  /* use without a revision; NULL as use */
+    uint16_t *revised; /* [samples] labels of the open epoch; NULL as own */
+    bool relabelled;   /* they differ from those of the data */
+    int64_t revision;  /* of the open epoch; 0: as imported */
+    bool held_back;    /* the next epoch is not opened yet (run_hold) */
+    bool between;      /* an epoch is closed, and the next one is held back */
 
     uint8_t *use;        /* enum use by sample; NULL: all are trained on */
     uint32_t held[USES]; /* how many have each; without use: none but for USE_TRAIN */
@@ -121,6 +137,10 @@ int run_take_measured(struct run *r);
 void run_choose(struct run *r);
 /* Samples that are measured in all epochs from the open one on. */
 double run_measured_left(const struct run *r);
+/* run_revision.c: takes the revision of the epoch that is being opened. */
+void run_take_revision(struct run *r);
+const uint16_t *run_labels(const struct run *r); /* of the open epoch, [samples] */
+void run_revision_free(struct run *r);
 /* run.c: opens a round over so many samples. */
 int run_open_round(struct run *r, enum phase phase, uint32_t count);
 

@@ -12,6 +12,8 @@ static struct run_task task_of(const struct run *r, struct node node)
     t.count = run_node_samples(r, r->phase, r->cursor.step, node);
     if (r->phase != PHASE_TEST) /* which alone names samples by their place */
         t.ids = r->ids + t.first;
+    if (t.ids && r->relabelled)
+        t.labels = r->revised;
     if (phase_trains(r->phase))
         t.weights = r->weights + t.first;
     return t;

@@ -47,7 +47,7 @@ uint32_t run_list(struct run *r, enum phase phase)
 /* The label of the sample at a position of the round. */
 static int32_t label_at(const struct run *r, uint32_t i)
 {
-    return r->phase == PHASE_TEST ? r->data->test_labels[i] : r->data->labels[r->ids[i]];
+    return r->phase == PHASE_TEST ? r->data->test_labels[i] : run_labels(r)[r->ids[i]];
 }
 
 static struct measured measure(const struct run *r)
@@ -88,7 +88,7 @@ static int take_test(struct run *r)
     free(r->by_domain);
     r->by_domain = NULL;
     r->test = measure(r);
-    r->by_class = held ? count_groups(r, d->labels, r->ids, d->classes)
+    r->by_class = held ? count_groups(r, run_labels(r), r->ids, d->classes)
                        : count_groups(r, d->test_labels, NULL, d->classes);
     if (held && d->domains)
         r->by_domain = count_groups(r, d->domains, r->ids, d->domain_count);

@@ -49,6 +49,8 @@ static const struct row {
     [MSG_DATASET_NAME] = {handle_dataset_name, {"name", "sha256", "replace"}},
     [MSG_DATASET_RM] = {handle_dataset_rm, {"name"}},
     [MSG_DATASET_GET] = {handle_dataset_get, {"sha256", "offset", "bytes"}},
+    [MSG_DATASET_REVISE] = {handle_dataset_revise, {"name"}},
+    [MSG_JOB_APPLY] = {handle_job_apply, {"job", "revision"}},
     [MSG_VERDICT_PUT] = {handle_verdict_put, {"dataset", "uuid", "rows", "check"}},
     [MSG_VERDICT_LIST] = {handle_verdict_list, {"dataset", "sample", "history", "after", "limit"}},
     [MSG_UPLOAD_LIST] = {handle_upload_list, {NULL}},

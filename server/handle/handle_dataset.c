@@ -94,6 +94,9 @@ void handle_dataset_show(struct request *rq)
         add_counts(out, "domain", d->domain_names_json, d->domains, d->samples, d->domain_count);
     if (d->planted)
         add_planted(out, d);
+    if (datasets_newest(rq->service->datasets, rec.sha256))
+        cJSON_AddItemToObject(out, "revisions",
+                              datasets_revisions(rq->service->datasets, rec.sha256));
     request_reply(rq, out, NULL, 0);
 }
 

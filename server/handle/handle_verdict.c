@@ -270,3 +270,72 @@ void handle_verdict_list(struct request *rq)
         (struct op){
             .rq = rq, .service = rq->service, .arg = copy, .work = list_work, .done = list_done});
 }
+
+/* --- dataset.revise --- */
+
+struct revise {
+    char sha256[SHA256_HEX], name[NAME_MAX_BYTES], who[NAME_MAX_BYTES];
+    struct revision_record rec;
+    bool made;
+};
+
+static void revise_work(struct op *op)
+{
+    struct revise *r = op->arg;
+
+    op->rc = store_revision_make(op->service->store, r->sha256, r->who, clock_unix_ms(), &r->rec,
+                                 &r->made, &op->why);
+}
+
+static void revise_done(struct op *op)
+{
+    struct revise *r = op->arg;
+    char name[REVISION_NAME_BYTES];
+
+    if (op->rc < 0) {
+        request_fail(op->rq, op->rc, &op->why);
+        free(r);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddBoolToObject(out, "made", r->made);
+    cJSON_AddNumberToObject(out, "revision", (double)r->rec.number);
+    cJSON_AddStringToObject(out, "name", revision_name(r->name, r->rec.number, name));
+    if (r->rec.number > 0) {
+        datasets_revised(op->service->datasets, r->sha256, &r->rec);
+        cJSON_AddStringToObject(out, "sha256", r->rec.sha256);
+        cJSON_AddNumberToObject(out, "relabelled", (double)r->rec.relabelled);
+        cJSON_AddNumberToObject(out, "excluded", (double)r->rec.excluded);
+    }
+    if (r->made)
+        log_info("dataset.revise", "name=%s sha256=%s relabelled=%lld excluded=%lld", name,
+                 r->rec.sha256, (long long)r->rec.relabelled, (long long)r->rec.excluded);
+    request_reply(op->rq, out, NULL, 0);
+    free(r);
+}
+
+void handle_dataset_revise(struct request *rq)
+{
+    struct revise *r = xcalloc(1, sizeof(*r));
+    struct dataset_record rec;
+    const struct dataset *d;
+    const char *name = NULL;
+    struct errbuf why;
+    int rc =
+        field_str(rq->message.json, "dataset.revise", "name", true, NAME_MAX_BYTES, &name, &why);
+
+    if (rc == 0)
+        rc = datasets_find(rq->service->datasets, name, &d, &rec, &why);
+    if (rc < 0) {
+        free(r);
+        request_fail(rq, rc, &why);
+        return;
+    }
+    memcpy(r->sha256, rec.sha256, sizeof(r->sha256));
+    memcpy(r->name, rec.name, sizeof(r->name));
+    memcpy(r->who, rq->key_name, sizeof(r->who));
+    op_run(
+        rq->service->net->store_lane,
+        (struct op){
+            .rq = rq, .service = rq->service, .arg = r, .work = revise_work, .done = revise_done});
+}

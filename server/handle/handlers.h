@@ -47,6 +47,10 @@ void handle_dataset_name(struct request *rq);
 void handle_dataset_rm(struct request *rq);
 void handle_dataset_get(struct request *rq);
 
+void handle_dataset_revise(struct request *rq);
+/* The job that rq names; NULL: rq was answered. */
+struct job *handle_job_of(struct request *rq);
+void handle_job_apply(struct request *rq);
 void handle_verdict_put(struct request *rq);
 void handle_verdict_list(struct request *rq);
 

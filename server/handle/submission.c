@@ -96,6 +96,7 @@ static int take_weights(struct service *server, struct submission *s, struct err
 static int judge_attached(struct service *server, struct job *job, struct job_notes *notes,
                           struct errbuf *why)
 {
+    struct overlay overlays[JOB_REVISIONS_MAX] = {0};
     struct attached a = {0};
     int rc = attached_load(server->dir, job->rec.uuid, &job->spec, &job->model, job->data->samples,
                            &a, why);
@@ -104,6 +105,13 @@ static int judge_attached(struct service *server, struct job *job, struct job_no
         rc = job_said_settle(job, &a.said, notes, why);
     if (rc == 0)
         rc = job_check_samples(job, job->data, a.excluded, a.excluded_count, why);
+    if (rc == 0)
+        rc = job_revisions_load(server, job->rec.dataset_sha256, job->spec.dataset, job->data,
+                                &job->spec.revisions, overlays, why);
+    if (rc == 0)
+        rc = job_revisions_check(&job->spec, job->data, &a, overlays, job->spec.revisions.count,
+                                 why);
+    job_revisions_done(overlays);
     attached_done(&a);
     return rc;
 }
@@ -259,6 +267,31 @@ static int find_weights(struct service *server, struct submission *s, struct err
     return 0;
 }
 
+/* What the job takes of the revisions of its dataset is settled now, and said where it could
+ * surprise. */
+static int pin_revisions(struct service *server, struct submission *s, struct errbuf *why)
+{
+    struct job *job = s->job;
+    struct revisions *r = &job->spec.revisions;
+    const struct revision_record *newest =
+        datasets_newest(server->datasets, job->rec.dataset_sha256);
+    char name[REVISION_NAME_BYTES];
+    bool pinned;
+    int rc =
+        datasets_pin(server->datasets, job->spec.dataset, job->rec.dataset_sha256, r, &pinned, why);
+
+    if (rc == 0 && pinned)
+        s->notes.text[s->notes.count++] =
+            xasprintf("%s@latest is %s now, and stays that for this job", job->spec.dataset,
+                      revision_name(job->spec.dataset, newest->number, name));
+    if (rc == 0 && r->count == 0 && newest)
+        s->notes.text[s->notes.count++] =
+            xasprintf("the labels are those of dataset %s as imported; %s has what verdicts "
+                      "changed since",
+                      job->spec.dataset, revision_name(job->spec.dataset, newest->number, name));
+    return rc;
+}
+
 int submission_read(struct service *server, const cJSON *spec, const char *uuid,
                     struct submission **ret, struct errbuf *why)
 {
@@ -281,6 +314,8 @@ int submission_read(struct service *server, const cJSON *spec, const char *uuid,
         rc = upkeep_room(server->upkeep, why);
     if (rc == 0)
         rc = jobs_prepare(server, job, why);
+    if (rc == 0)
+        rc = pin_revisions(server, s, why);
     if (rc == 0)
         rc = job_memory_check(server, job, why);
     if (rc == 0)

@@ -152,6 +152,8 @@ int datasets_open(const char *dir, struct store *store, struct datasets **ret, s
         rc = store_pieces_load(store, DATA_PIECE_BYTES, load_hashes, d, why);
     if (rc == 0)
         rc = store_names_load(store, load_names, d, why);
+    if (rc == 0)
+        rc = store_revisions_load(store, revisions_add_one, d, why);
     if (rc < 0) {
         datasets_close(d);
         return rc;
@@ -167,6 +169,7 @@ void datasets_close(struct datasets *d)
         return;
     while (d->entries)
         drop_entry(d, &d->entries);
+    revisions_free(d);
     free(d);
 }
 
@@ -421,6 +424,9 @@ cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec)
         cJSON_AddStringToObject(row, "damaged", damage);
     if (e && e->stored->uris_shown)
         cJSON_AddBoolToObject(row, "named", true);
+    const struct revision_record *newest = datasets_newest(d, rec->sha256);
+    if (newest)
+        cJSON_AddNumberToObject(row, "revision", (double)newest->number);
     if (!open)
         return row;
     const struct dataset *s = &e->stored->dataset;

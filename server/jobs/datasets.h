@@ -12,6 +12,7 @@
 
 #include "common/dataset.h"
 #include "common/err.h"
+#include "common/jobspec.h"
 #include "server/store/data_file.h"
 #include "server/store/store.h"
 
@@ -53,6 +54,20 @@ const char *datasets_name(struct datasets *d, const char *sha256, const char *na
 /* A dataset row of PROTOCOL.md. */
 cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec);
 cJSON *datasets_rows(struct datasets *d);
+
+/* dataset_revisions.c. */
+
+/* A revision was made: it is known from now on. */
+void datasets_revised(struct datasets *d, const char *sha256, const struct revision_record *rec);
+/* The newest revision of data, or NULL. */
+const struct revision_record *datasets_newest(const struct datasets *d, const char *sha256);
+/* Rows of its revisions, as in dataset.show. */
+cJSON *datasets_revisions(const struct datasets *d, const char *sha256);
+/* Gives the revisions that a job names their numbers and SHA-256, for ever. -ENOENT with a sentence
+ * that says which there are; -EINVAL: one has another SHA-256 than the job says. *ret_pinned: the
+ * newest was asked for. */
+int datasets_pin(const struct datasets *d, const char *name, const char *sha256,
+                 struct revisions *revisions, bool *ret_pinned, struct errbuf *why);
 
 /* 0 when the data may have the name: it already has it, or the name is free and one more is
  * allowed. Else -EEXIST, -ERANGE. */

@@ -36,10 +36,19 @@ struct entry {
     struct entry *next;
 };
 
+/* The revisions of data, whether it has a name now or not. */
+struct revised {
+    char sha256[SHA256_HEX];    /* of the data */
+    struct revision_record *at; /* [count] by number, from 1 */
+    int count;
+    struct revised *next;
+};
+
 struct datasets {
     char dir[STATE_DIR_BYTES];
     struct entry *entries; /* by name */
     struct stored *stored;
+    struct revised *revised;
     int count;
     bool looking; /* one file at a time */
 };
@@ -58,6 +67,9 @@ void stored_take_hashes(struct stored *st, uint8_t (*hashes)[BLAKE2B_BYTES]);
 /* Shows names that readers do not have yet: of one dataset at a time. dataset_names.c. */
 void datasets_names_tick(struct service *s, int64_t now_ms);
 
+/* dataset_revisions.c: for the store, and to free them. */
+void revisions_add_one(void *datasets, const char *sha256, const struct revision_record *rec);
+void revisions_free(struct datasets *d);
 void datasets_add(struct datasets *d, const struct dataset_record *rec);
 bool datasets_named(const struct datasets *d, const char *name);
 

@@ -36,7 +36,7 @@ static struct fold closing_fold(const struct closing *c)
         .record = e->record,
         .scores = e->scores,
         .adm = e->adm,
-        .labels = c->data->labels,
+        .labels = e->labels ? e->labels : c->data->labels,
         .samples = c->data->samples,
         .test_scores = e->test_scores,
         .test_adm = e->test_adm,

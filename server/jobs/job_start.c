@@ -27,6 +27,8 @@ struct start {
     const struct model *model;
     const struct dataset *data;
     struct attached attached;
+    struct revisions revisions; /* of the job */
+    struct overlay overlays[JOB_REVISIONS_MAX];
     uint8_t *use; /* job_split */
     bool written; /* the job's row has come */
 };
@@ -137,6 +139,9 @@ static void start_work(struct op *op)
     snprintf(text, sizeof(text), "running, incarnation %" PRId64, st->rec.incarnation);
     op->rc = load_attached(s, st, &op->why);
     if (op->rc == 0)
+        op->rc = job_revisions_load(s, st->rec.dataset_sha256, st->spec->dataset, st->data,
+                                    &st->revisions, st->overlays, &op->why);
+    if (op->rc == 0)
         op->rc = job_split(st->spec, st->data, &st->use, &op->why);
     if (op->rc == 0) {
         op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
@@ -181,9 +186,12 @@ static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
     if (rc < 0)
         return rc;
     run_halves(run, jobs->service->net->halves);
-    if (c)
+    for (int i = 0; rc == 0 && i < st->revisions.count; i++)
+        rc = run_revise(run, st->revisions.at[i].epoch, &st->overlays[i]);
+    if (rc == 0 && c)
         checkpoint_restore(c, run);
-    rc = run_start(run, clock_mono_ms());
+    if (rc == 0)
+        rc = run_start(run, clock_mono_ms());
     if (rc < 0) {
         run_free(run);
         return rc;
@@ -253,6 +261,7 @@ static void start_done(struct op *op)
     }
     checkpoint_free(st->checkpoint);
     attached_done(&st->attached);
+    job_revisions_done(st->overlays);
     free(st->use);
     free(st);
 }
@@ -273,6 +282,7 @@ static void start_job(struct jobs *jobs, struct job *job)
     st->rec = job_record_copy(job);
     st->shape = job_checkpoint_shape(job);
     st->spec = &job->spec;
+    st->revisions = job->spec.revisions;
     st->data = job->data;
     st->model = &job->model;
     op_run(
@@ -296,12 +306,12 @@ static struct job *next_job(struct jobs *jobs)
 {
     for (size_t i = 0; jobs->running[i]; i++) {
         struct job *job = jobs->running[i];
-        if (!job->run && !job->starting && !job->hold[0] && !job->asked)
+        if (!job->run && !job->starting && !job->hold[0] && !job->asked && !job->applying)
             return job;
     }
     struct job *of_study = NULL;
     for (struct job *job = jobs->list; job; job = job->next) {
-        if (job->rec.state != JOB_QUEUED || job->hold[0] || job->asked)
+        if (job->rec.state != JOB_QUEUED || job->hold[0] || job->asked || job->applying)
             continue;
         if (!job->in_study)
             return job;

@@ -319,6 +319,10 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job)
     cJSON_AddStringToObject(row, "name", rec->name);
     cJSON_AddStringToObject(
         row, "dataset", datasets_name(jobs->service->datasets, rec->dataset_sha256, rec->dataset));
+    if (job->spec.revisions.count > 0 &&
+        job->spec.revisions.at[job->spec.revisions.count - 1].number > 0)
+        cJSON_AddNumberToObject(
+            row, "revision", (double)job->spec.revisions.at[job->spec.revisions.count - 1].number);
     cJSON_AddStringToObject(
         row, "model", cJSON_IsString(job->spec.model) ? job->spec.model->valuestring : "custom");
     cJSON_AddStringToObject(row, "state", job_state_names[rec->state]);

@@ -51,6 +51,7 @@ struct job {
     struct run *run;            /* of a running job, once it is recovered */
     bool in_study;              /* jobs of their own go first */
     bool starting;              /* its checkpoint is being read */
+    bool applying;              /* a revision is on its way to the store */
     bool class_pending;         /* the numerics class is on its way to the store */
     unsigned closing;           /* epochs on their way to the store */
     bool saving;                /* a checkpoint inside an epoch is on its way */
@@ -112,6 +113,18 @@ int job_check_samples(struct job *job, const struct dataset *data, const uint32_
  * NULL: it trains on all of them. 0, -EINVAL or -ENOMEM. */
 int job_split(const struct jobspec *spec, const struct dataset *data, uint8_t **ret,
               struct errbuf *why);
+/* On the store's lane: reads the revisions of a job's list into ret[JOB_REVISIONS_MAX], zeroed,
+ * which is released with job_revisions_done. name: of the dataset, for sentences. As
+ * store_revision_load. */
+int job_revisions_load(struct service *s, const char *sha256, const char *name,
+                       const struct dataset *data, const struct revisions *at, struct overlay *ret,
+                       struct errbuf *why);
+void job_revisions_done(struct overlay *overlays);
+/* Does each of the revisions leave a batch to train on? -EINVAL. */
+struct attached;
+int job_revisions_check(const struct jobspec *spec, const struct dataset *data,
+                        const struct attached *attached, const struct overlay *overlays, int count,
+                        struct errbuf *why);
 /* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
 int jobs_prepare(struct service *s, struct job *job, struct errbuf *why);
 /* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */
@@ -167,6 +180,9 @@ void job_pass_rung(struct jobs *jobs, struct job *job);
 void job_stop_at_rung(struct jobs *jobs, struct job *job);
 /* Did halving stop it, not a person? */
 bool job_stopped_at_rung(const struct job *job);
+/* From the next epoch that has not begun on the job has this revision of its dataset (or
+ * REVISION_LATEST; 0: as imported); answers rq once that is durable. job_apply.c. */
+void job_apply(struct jobs *jobs, struct job *job, int64_t number, struct request *rq);
 /* Applies pause, resume or cancel and answers rq once that is durable. */
 void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq);
 /* The server stops: writes a checkpoint of each running job, so that nothing is computed twice. */

@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/core/share.h"
@@ -18,6 +20,7 @@
 #define HELP_MS 200        /* idle for this long it helps another job than the one it has loaded */
 #define REPEAT_MS 300      /* no lease younger than this is repeated */
 #define CREW_MS 5
+#define PAIR_BYTES 8 /* of a sample with its label */
 #define NO_JOB SIZE_MAX
 
 /* Is it free for this job, and not planned for another running one? */
@@ -166,9 +169,11 @@ static int add_vectors(const struct worker *worker, const struct job *job,
     const size_t floats = job->model.floats;
     const bool product = task->phase == PHASE_PRODUCT;
     const bool both = floats <= INLINE_FLOATS_MAX / 2; /* fit one message */
+    const size_t inlined = (product ? 2 : 1) * floats * sizeof(float);
 
     if (!holds(&worker->have, job, task)) {
-        if (run_in_pieces(job->run))
+        if (run_in_pieces(job->run) ||
+            (task->labels && inlined + PAIR_BYTES * task->count > PIECE_BYTES_MAX))
             cJSON_AddNumberToObject(out, "theta_bytes", (double)(floats * sizeof(float)));
         else
             tensors[count++] = tensor_1d("theta", DTYPE_F32, floats, run_round_theta(job->run));
@@ -182,6 +187,18 @@ static int add_vectors(const struct worker *worker, const struct job *job,
     return count;
 }
 
+/* The samples of a task, each with its label: of a revision, which the worker does not know. */
+static uint32_t *label_ids(const struct run_task *task)
+{
+    uint32_t *pairs = xcalloc(task->count, 2 * sizeof(*pairs));
+
+    for (uint32_t i = 0; i < task->count; i++) {
+        pairs[2 * (size_t)i] = task->ids[i];
+        pairs[2 * (size_t)i + 1] = task->labels[task->ids[i]];
+    }
+    return pairs;
+}
+
 /* Answers the held request with this task, just leased. */
 static void send_task(struct worker *worker, const struct job *job, const struct run_task *task,
                       int64_t now_ms, int64_t ttl_ms)
@@ -190,7 +207,11 @@ static void send_task(struct worker *worker, const struct job *job, const struct
     struct tensor tensors[4];
     int count = 0;
 
-    if (task->ids)
+    uint32_t *pairs = task->labels ? label_ids(task) : NULL;
+    if (pairs)
+        tensors[count++] =
+            tensor_make("ids", DTYPE_U32, 2, (const uint64_t[]){task->count, 2}, pairs);
+    else if (task->ids)
         tensors[count++] = tensor_1d("ids", DTYPE_U32, task->count, task->ids);
     if (task->weights)
         tensors[count++] = tensor_1d("weights", DTYPE_F32, task->count, task->weights);
@@ -204,6 +225,7 @@ static void send_task(struct worker *worker, const struct job *job, const struct
     if (rq->result)
         cJSON_AddStringToObject(out, "result", rq->result);
     request_reply(rq, out, tensors, count);
+    free(pairs);
 }
 
 /* --- the choice --- */

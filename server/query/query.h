@@ -235,6 +235,9 @@ int query_verdicts(struct query *q, const struct verdicts_ask *a, cJSON **ret, s
  * ret[samples], as query_replay gives them. */
 int query_scores(struct query *q, int64_t job, int64_t *io_epoch, uint32_t samples,
                  struct score *ret, struct errbuf *why);
+/* What a revision of the job's dataset changes (0: nothing); overlay_done by the caller. */
+int query_overlay(struct query *q, int64_t job, int64_t number, struct overlay *ret,
+                  struct errbuf *why);
 /* Replays the committed scores of a job in order of epochs < before: each(arg, epoch, scores) with
  * scores[samples] (SCORE_MEASURED where there is a row; adv_predicted is not stored and 0). No
  * deadline: used to recompute a schedule. */

@@ -56,6 +56,28 @@ static int labels_load(struct query *q, int64_t dataset, struct labels *l, struc
     return rc;
 }
 
+/* The labels that the epoch had: those that its revision changes are the truth. */
+static int revise(struct query *q, const struct query_epoch *x, struct labels *l,
+                  struct errbuf *why)
+{
+    struct overlay o = {0};
+    int64_t revision;
+    int rc = query_epoch_revision(q, x->job, x->epoch, &revision, why);
+
+    if (rc == 0)
+        rc = query_revision_rows(q, x->dataset, revision, &o, why);
+    for (uint32_t i = 0; rc == 0 && i < o.count; i++) {
+        const struct overlay_row *row = &o.rows[i];
+        if (row->label == OVERLAY_EXCLUDED || row->sample >= l->count)
+            continue;
+        l->labels[row->sample] = l->truth[row->sample] = (uint16_t)row->label;
+        if (l->planted[row->sample] == PLANTED_FLIP)
+            l->planted[row->sample] = PLANTED_NONE;
+    }
+    overlay_done(&o);
+    return rc;
+}
+
 static int make_room(struct query_epoch *x, size_t room, struct errbuf *why)
 {
     x->samples = alloc_bytes(room, sizeof(*x->samples));
@@ -143,6 +165,8 @@ int query_epoch_load(struct query *q, int64_t job, int64_t epoch, int64_t class_
         rc = read_newly_right(q, ret, why);
     if (rc == 0)
         rc = labels_load(q, ret->dataset, &l, why);
+    if (rc == 0)
+        rc = revise(q, ret, &l, why);
     if (rc == 0)
         rc = make_room(ret, (size_t)scored, why);
     if (rc == 0)

@@ -33,6 +33,22 @@ int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *
 /* As query_scored_epoch, for the scores of test samples. */
 int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why);
 
+/* The revision of the dataset that an epoch had; 0: as imported. */
+int query_epoch_revision(struct query *q, int64_t job, int64_t epoch, int64_t *ret,
+                         struct errbuf *why);
+/* What a revision changes; 0: nothing. overlay_done by the caller. */
+int query_revision_rows(struct query *q, int64_t dataset, int64_t number, struct overlay *ret,
+                        struct errbuf *why);
+/* SQL: what a revision (?7 of dataset ?3) says of row s, and what is known of a sample then: class,
+ * its name, truth, planted, uri. To join behind a row m of sample. */
+#define QUERY_REVISED                                                                              \
+    " LEFT JOIN revision_sample v ON v.dataset_id = ?3 AND v.revision = ?7"                        \
+    " AND v.sample_id = s.sample_id"                                                               \
+    " LEFT JOIN class c ON c.dataset_id = ?3 AND c.class_id = coalesce(v.class_id, m.class_id)"
+#define QUERY_KNOWN                                                                                \
+    "coalesce(v.class_id, m.class_id), c.name, coalesce(v.class_id, m.truth),"                     \
+    " CASE WHEN v.class_id IS NULL OR m.planted <> 1 THEN m.planted ELSE 0 END, m.uri"
+
 /* -ENOENT with a sentence when the dataset has no such class. */
 int query_class(struct query *q, int64_t job, int64_t dataset, int64_t class_id,
                 struct errbuf *why);

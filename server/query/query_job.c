@@ -29,6 +29,7 @@ static void add_epoch(cJSON *rows, sqlite3_stmt *stmt)
         "validation_loss",
         "validation_accuracy",
         "validation_adv_accuracy",
+        "revision",
     };
     const int count = sizeof(names) / sizeof(names[0]);
     cJSON *row = cJSON_CreateObject();
@@ -50,14 +51,14 @@ static int epochs(struct query *q, int64_t job, int64_t from, cJSON *out, struct
     int rc = query_job(q, job, &dataset, why);
 
     if (rc == 0)
-        rc = db_query(
-            &q->difficulty,
-            "SELECT epoch, share, scheduled, train_loss, train_accuracy, sharpness,"
-            " test_loss, test_accuracy, adv_accuracy, lr, n_scored, mean_gap, adm_mean,"
-            " newly_right, seconds, validation_loss, validation_accuracy,"
-            " validation_adv_accuracy, scores_sha256, state = 'committed', n_dropped FROM epoch"
-            " WHERE job_id = ?1 AND epoch >= ?2 ORDER BY epoch LIMIT ?3",
-            DB_ARGS(DB_I(job), DB_I(from), DB_I(ROWS_MAX + 1)), &stmt, why);
+        rc = db_query(&q->difficulty,
+                      "SELECT epoch, share, scheduled, train_loss, train_accuracy, sharpness,"
+                      " test_loss, test_accuracy, adv_accuracy, lr, n_scored, mean_gap, adm_mean,"
+                      " newly_right, seconds, validation_loss, validation_accuracy,"
+                      " validation_adv_accuracy, revision, scores_sha256, state = 'committed', "
+                      "n_dropped FROM epoch"
+                      " WHERE job_id = ?1 AND epoch >= ?2 ORDER BY epoch LIMIT ?3",
+                      DB_ARGS(DB_I(job), DB_I(from), DB_I(ROWS_MAX + 1)), &stmt, why);
     if (rc != 0)
         return rc;
     while ((rc = db_step(&q->difficulty, stmt, why)) > 0 && count++ < ROWS_MAX)

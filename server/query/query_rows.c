@@ -45,13 +45,21 @@ static int read_rows(struct query *q, int64_t job, int64_t dataset, int64_t firs
                      struct score_rows *r, struct errbuf *why)
 {
     sqlite3_stmt *stmt;
-    int rc = db_query(&q->difficulty,
+    int64_t revision;
+    int rc = query_epoch_revision(q, job, r->epoch, &revision, why);
+
+    if (rc == 0)
+        rc = db_query(&q->difficulty,
                       "SELECT s.sample_id, s.adm, s.loss, s.adv_loss, s.grad_norm, s.el2n,"
-                      " s.predicted, s.flags, m.class_id, coalesce(m.truth, m.class_id)"
+                      " s.predicted, s.flags, coalesce(v.class_id, m.class_id),"
+                      " coalesce(v.class_id, m.truth, m.class_id)"
                       " FROM (SELECT * FROM score WHERE job_id = ?1 AND epoch = ?2"
                       " ORDER BY sample_id LIMIT ?4 OFFSET ?5) s LEFT JOIN sample m"
-                      " ON m.dataset_id = ?3 AND m.sample_id = s.sample_id",
-                      DB_ARGS(DB_I(job), DB_I(r->epoch), DB_I(dataset), DB_I(limit), DB_I(first)),
+                      " ON m.dataset_id = ?3 AND m.sample_id = s.sample_id"
+                      " LEFT JOIN revision_sample v ON v.dataset_id = ?3 AND v.revision = ?6"
+                      " AND v.sample_id = s.sample_id",
+                      DB_ARGS(DB_I(job), DB_I(r->epoch), DB_I(dataset), DB_I(limit), DB_I(first),
+                              DB_I(revision)),
                       &stmt, why);
 
     if (rc != 0)

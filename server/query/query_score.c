@@ -27,12 +27,13 @@ enum { SPLIT_TRAIN, SPLIT_TEST, SPLIT_TEST_OF_TRAINING };
 static const struct split {
     const char *table, *of_class, *known, *join;
 } splits[] = {
-    [SPLIT_TRAIN] = {"score",
-                     " AND s.sample_id IN (SELECT sample_id FROM sample WHERE dataset_id = ?3"
-                     " AND class_id = ?4)",
-                     "m.class_id, c.name, m.truth, m.planted, m.uri",
-                     " LEFT JOIN sample m ON m.dataset_id = ?3 AND m.sample_id = s.sample_id"
-                     " LEFT JOIN class c ON c.dataset_id = ?3 AND c.class_id = m.class_id"},
+    [SPLIT_TRAIN] =
+        {"score",
+         " AND coalesce((SELECT v.class_id FROM revision_sample v WHERE v.dataset_id = ?3"
+         " AND v.revision = ?7 AND v.sample_id = s.sample_id), (SELECT m.class_id FROM sample m"
+         " WHERE m.dataset_id = ?3 AND m.sample_id = s.sample_id)) = ?4",
+         QUERY_KNOWN,
+         " LEFT JOIN sample m ON m.dataset_id = ?3 AND m.sample_id = s.sample_id" QUERY_REVISED},
     [SPLIT_TEST] = {"test_score", " AND s.label = ?4", "s.label, c.name, NULL, NULL, m.uri",
                     TEST_JOIN("test_sample")},
     [SPLIT_TEST_OF_TRAINING] = {"test_score", " AND s.label = ?4",
@@ -41,45 +42,48 @@ static const struct split {
 
 /* Equal values are ordered by gap (adm of a clamped or saturated gap ties), then by sample. */
 static int select_top(struct query *q, const struct top_args *a, const struct split *split,
-                      int64_t epoch, int64_t dataset, sqlite3_stmt **ret, struct errbuf *why)
+                      int64_t epoch, int64_t dataset, int64_t revision, sqlite3_stmt **ret,
+                      struct errbuf *why)
 {
     const char *by = query_by_sql[a->by], *way = a->easiest ? "ASC" : "DESC";
     const char *by_way = a->easiest == (a->by == BY_MARGIN) ? "DESC" : "ASC";
     int64_t limit = query_limit(a->limit);
-    char order[128], sql[1024];
+    char order[128], sql[2048];
 
     snprintf(order, sizeof(order), "ORDER BY %s %s, s.adv_loss - s.loss %s, s.sample_id", by,
              by_way, way);
     snprintf(
         sql, sizeof(sql),
-        "SELECT s.sample_id, %s, " QUERY_MEASURES
+        "SELECT s.sample_id, %s, " QUERY_MEASURES ", ?7"
         " FROM (SELECT * FROM %s s WHERE s.job_id = ?1 AND s.epoch = ?2%s %s LIMIT ?5 OFFSET ?6)"
         " s%s %s",
         split->known, split->table, a->class_id < 0 ? "" : split->of_class, order, split->join,
         order);
     return db_query(&q->difficulty, sql,
                     DB_ARGS(DB_I(a->job), DB_I(epoch), DB_I(dataset), DB_I(a->class_id),
-                            DB_I(limit), DB_I(a->first)),
+                            DB_I(limit), DB_I(a->first), DB_I(revision)),
                     ret, why);
 }
 
 /* How many samples select_top orders. */
 static int count_top(struct query *q, const struct top_args *a, int64_t epoch, int64_t dataset,
-                     int64_t *ret, struct errbuf *why)
+                     int64_t revision, int64_t *ret, struct errbuf *why)
 {
     const struct split *split = &splits[a->test];
-    char sql[320];
+    char sql[640];
 
     snprintf(sql, sizeof(sql),
-             "SELECT count(*), ?3, ?4 FROM %s s WHERE s.job_id = ?1 AND s.epoch = ?2%s",
+             "SELECT count(*), ?3, ?4, ?5, ?6, ?7 FROM %s s WHERE s.job_id = ?1 AND s.epoch = ?2%s",
              split->table, a->class_id < 0 ? "" : split->of_class);
     return db_i64(&q->difficulty, sql,
-                  DB_ARGS(DB_I(a->job), DB_I(epoch), DB_I(dataset), DB_I(a->class_id)), ret, why);
+                  DB_ARGS(DB_I(a->job), DB_I(epoch), DB_I(dataset), DB_I(a->class_id), DB_I(0),
+                          DB_I(0), DB_I(revision)),
+                  ret, why);
 }
 
 static int top(struct query *q, const struct top_args *a, cJSON *out, struct errbuf *why)
 {
-    int64_t epoch = a->epoch, dataset, scored = 0, total = 0;
+    int64_t epoch = a->epoch, dataset, scored = 0, total = 0, revision = 0;
     bool training = false;
     sqlite3_stmt *stmt;
     size_t from;
@@ -90,10 +94,12 @@ static int top(struct query *q, const struct top_args *a, cJSON *out, struct err
                      : query_scored_epoch(q, a->job, &epoch, &scored, why);
     if (rc == 0 && a->class_id >= 0)
         rc = query_class(q, a->job, dataset, a->class_id, why);
+    if (rc == 0)
+        rc = query_epoch_revision(q, a->job, epoch, &revision, why);
     if (rc == 0 && !a->test && a->class_id < 0)
         total = scored;
     else if (rc == 0)
-        rc = count_top(q, a, epoch, dataset, &total, why);
+        rc = count_top(q, a, epoch, dataset, revision, &total, why);
     if (rc == 0)
         rc = query_tests_training(q, a->job, &training, why);
     if (rc == 0)
@@ -101,7 +107,7 @@ static int top(struct query *q, const struct top_args *a, cJSON *out, struct err
                         &splits[!a->test   ? SPLIT_TRAIN
                                 : training ? SPLIT_TEST_OF_TRAINING
                                            : SPLIT_TEST],
-                        epoch, dataset, &stmt, why);
+                        epoch, dataset, revision, &stmt, why);
     if (rc != 0)
         return rc;
     cJSON_AddNumberToObject(out, "epoch", (double)epoch);
@@ -240,18 +246,22 @@ int query_histogram(struct query *q, const struct histogram_args *a, cJSON **ret
     return query_end(&q->difficulty, rc, out, ret);
 }
 
-static int add_sample(struct query *q, int64_t job, int64_t dataset, int64_t sample, cJSON *out,
-                      struct errbuf *why)
+static int add_sample(struct query *q, int64_t job, int64_t epoch, int64_t dataset, int64_t sample,
+                      cJSON *out, struct errbuf *why)
 {
     struct db *db = &q->difficulty;
     sqlite3_stmt *stmt;
-    int64_t samples = 0;
-    int rc = db_query(db,
-                      "SELECT m.class_id, c.name, m.truth, m.planted, m.uri FROM sample m"
-                      " LEFT JOIN class c ON c.dataset_id = ?1 AND c.class_id = m.class_id"
-                      " WHERE m.dataset_id = ?1 AND m.sample_id = ?2",
-                      DB_ARGS(DB_I(dataset), DB_I(sample)), &stmt, why);
+    int64_t samples = 0, revision;
+    int rc = query_epoch_revision(q, job, epoch, &revision, why);
 
+    if (rc == 0)
+        rc = db_query(
+            db,
+            "SELECT " QUERY_KNOWN ", ?1, ?4, ?5, ?6 FROM (SELECT ?2 AS sample_id) s"
+            " JOIN sample m ON m.dataset_id = ?3 AND m.sample_id = s.sample_id" QUERY_REVISED,
+            DB_ARGS(DB_I(0), DB_I(sample), DB_I(dataset), DB_I(0), DB_I(0), DB_I(0),
+                    DB_I(revision)),
+            &stmt, why);
     if (rc != 0)
         return rc;
     rc = db_step(db, stmt, why);
@@ -291,7 +301,7 @@ static int trajectory(struct query *q, const struct trajectory_args *a, cJSON *o
     if (rc == 0)
         rc = query_scored_epoch(q, a->job, &last, &scored, why);
     if (rc == 0)
-        rc = add_sample(q, a->job, dataset, a->sample, out, why);
+        rc = add_sample(q, a->job, last, dataset, a->sample, out, why);
     if (rc == 0)
         rc = db_i64(&q->difficulty, "SELECT count(*)" TRAJECTORY,
                     DB_ARGS(DB_I(a->job), DB_I(a->sample)), &total, why);

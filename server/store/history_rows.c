@@ -8,7 +8,8 @@
     " n_correct, n_forget, n_hard, last_epoch"
 /* Set to what row_column gives for them. */
 #define CHANGES                                                                                    \
-    "adm_ema = row_value(?1, sample_id, 2), loss_mean = row_value(?1, sample_id, 3),"              \
+    "class_id = row_value(?1, sample_id, 1), adm_ema = row_value(?1, sample_id, 2), loss_mean = "  \
+    "row_value(?1, sample_id, 3),"                                                                 \
     " margin_mean = row_value(?1, sample_id, 4), confidence = row_value(?1, sample_id, 5),"        \
     " confidence_m2 = row_value(?1, sample_id, 6), correct = row_value(?1, sample_id, 7),"         \
     " n_seen = row_value(?1, sample_id, 8), n_correct = row_value(?1, sample_id, 9),"              \

@@ -110,6 +110,8 @@ int store_open(const char *dir, struct store **ret, struct errbuf *why)
     if (rc == 0)
         rc = study_mirror_all(s, why);
     if (rc == 0)
+        rc = revision_mirror_all(s, why);
+    if (rc == 0)
         rc = dataset_forget_unnamed(s, why);
     if (rc == 0)
         rc = history_mend(s, why);

@@ -26,6 +26,7 @@
 #include "server/core/epoch_record.h"
 #include "server/core/flatness_record.h"
 #include "server/core/job.h"
+#include "server/core/overlay.h"
 #include "server/core/study.h"
 #include "server/store/failpoint.h"
 
@@ -57,7 +58,7 @@ struct job_record {
 };
 
 /* What people should know about a job from the start; a line each. */
-#define JOB_NOTES_MAX 6
+#define JOB_NOTES_MAX 8
 struct job_notes {
     int count;
     char *text[JOB_NOTES_MAX]; /* owned */
@@ -76,6 +77,9 @@ int store_job_remove(struct store *s, int64_t job, struct errbuf *why);
 /* All jobs in order of number; each() owns rec->spec_json. */
 int store_jobs_load(struct store *s, void (*each)(void *arg, struct job_record *rec), void *arg,
                     struct errbuf *why);
+/* Writes the job's description anew, and an event, in one transaction. */
+int store_job_describe(struct store *s, int64_t job, const char *spec_json, const char *kind,
+                       const char *text, struct errbuf *why);
 int store_event_add(struct store *s, int64_t job, const char *kind, const char *text,
                     struct errbuf *why);
 
@@ -157,6 +161,30 @@ struct verdicts_put {
 };
 int store_verdicts_put(struct store *s, struct verdicts_put *put, struct errbuf *why);
 
+/* A revision of data: what verdicts up to one of them change. It is never changed or removed. */
+struct revision_record {
+    int64_t number; /* from 1 */
+    char sha256[SHA256_HEX], who[NAME_MAX_BYTES];
+    int64_t relabelled, excluded; /* samples */
+    int64_t created_unix_ms;
+};
+/* Makes one of the verdicts that count now, unless the newest revision (or, without one, the data
+ * as imported) is the same: then *ret_made is false and *ret that one (number 0: as imported). who,
+ * unix_ms: as of store_verdicts_put. -ERANGE: there are REVISIONS_MAX. Failpoint: revision.commit.
+ */
+int store_revision_make(struct store *s, const char *sha256, const char *who, int64_t unix_ms,
+                        struct revision_record *ret, bool *ret_made, struct errbuf *why);
+/* Reads one, for data of so many samples and classes. want: the SHA-256 that it should have ("":
+ * any). -ENOENT: there is none of that number; -EINVAL: it has another SHA-256; -EUCLEAN. */
+int store_revision_load(struct store *s, const char *sha256, int64_t number, const char *want,
+                        uint32_t samples, uint32_t classes, struct overlay *ret,
+                        struct errbuf *why);
+/* All revisions, by data and number. */
+int store_revisions_load(struct store *s,
+                         void (*each)(void *arg, const char *sha256,
+                                      const struct revision_record *rec),
+                         void *arg, struct errbuf *why);
+
 /* One epoch's scores; arrays borrowed. */
 struct fold {
     struct epoch_record record;
@@ -185,6 +213,8 @@ int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX
 /* The hash of a committed epoch; -ENOENT when it is not committed. */
 int store_epoch_hash(struct store *s, int64_t job, int64_t epoch, char ret_sha256[SHA256_HEX],
                      struct errbuf *why);
+/* How many epochs of the job are committed. */
+int store_epochs_committed(struct store *s, int64_t job, int64_t *ret, struct errbuf *why);
 /* Drops the rows of epochs >= first from difficulty.db (before they are computed again) and
  * rebuilds sample_state from the remaining epochs. */
 int store_epochs_drop(struct store *s, int64_t job, int64_t first, struct errbuf *why);

@@ -107,8 +107,13 @@ static int show_dataset(struct store *s, const struct dataset_record *rec, const
     }
     if (rc == 0)
         rc = db_begin_durable(db, why);
+    const bool begun = rc == 0;
     if (rc == 0)
-        rc = db_end_durable(db, write_dataset(s, rec, id, d, why), why);
+        rc = write_dataset(s, rec, id, d, why);
+    if (rc == 0)
+        rc = revision_mirror(s, rec->sha256, why);
+    if (begun)
+        rc = db_end_durable(db, rc, why);
     store_checkpoint_wal(s);
     return rc;
 }
@@ -177,6 +182,8 @@ static int drop_rows(struct store *s, int64_t id, struct errbuf *why)
         "DELETE FROM test_sample WHERE dataset_id = ?1",
         "DELETE FROM class WHERE dataset_id = ?1",
         "DELETE FROM domain WHERE dataset_id = ?1",
+        "DELETE FROM revision_sample WHERE dataset_id = ?1",
+        "DELETE FROM revision WHERE dataset_id = ?1",
         "DELETE FROM dataset WHERE dataset_id = ?1",
     };
     int rc = 0;

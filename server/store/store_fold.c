@@ -114,9 +114,9 @@ static int write_epoch(struct store *s, const struct epoch_record *e, const stru
         " train_loss, train_accuracy, sharpness, test_loss, test_accuracy, adv_accuracy,"
         " mean_gap, seconds, n_scored, adm_mean, adm_p10, adm_p50, adm_p90,"
         " committed_unix_ms, scores_sha256, newly_right, validation_loss,"
-        " validation_accuracy, validation_adv_accuracy)"
+        " validation_accuracy, validation_adv_accuracy, revision)"
         " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
-        " ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
+        " ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
         DB_ARGS(DB_I(e->job), DB_I(e->epoch), DB_S(sum ? "committed" : "open"), DB_R(e->share),
                 DB_I(e->scheduled), DB_R(e->lr), DB_R(e->train_loss), DB_R(e->train_accuracy),
                 DB_R(e->sharpness), DB_R(e->test_loss), DB_R(e->test_accuracy),
@@ -124,7 +124,7 @@ static int write_epoch(struct store *s, const struct epoch_record *e, const stru
                 DB_R(x->mean), DB_R(x->p10), DB_R(x->p50), DB_R(x->p90),
                 sum ? DB_I(clock_unix_ms()) : DB_S(NULL), DB_S(sum ? sum->sha256 : NULL),
                 DB_R(x->newly_right), DB_R(e->validation_loss), DB_R(e->validation_accuracy),
-                DB_R(e->validation_adv_accuracy)),
+                DB_R(e->validation_adv_accuracy), e->revision ? DB_I(e->revision) : DB_S(NULL)),
         why);
     if (rc == -EEXIST) /* the foreign key: a REPLACE meets no other constraint */
         return err_set(why, -ENOENT, "there is no job %lld", (long long)e->job);
@@ -307,6 +307,14 @@ int store_epoch_hash(struct store *s, int64_t job, int64_t epoch, char ret_sha25
         return err_set(why, -ENOENT, "epoch %lld of job %lld is not committed", (long long)epoch,
                        (long long)job);
     return rc > 0 ? 0 : rc;
+}
+
+int store_epochs_committed(struct store *s, int64_t job, int64_t *ret, struct errbuf *why)
+{
+    return db_i64(&s->difficulty,
+                  "SELECT coalesce(max(epoch) + 1, 0) FROM epoch"
+                  " WHERE job_id = ?1 AND state = 'committed'",
+                  DB_ARGS(DB_I(job)), ret, why);
 }
 
 /* Removes score rows of epochs >= first, a slice at a time. */

@@ -97,6 +97,7 @@ static int mirror(struct store *s, const struct job_record *rec, struct errbuf *
                   " VALUES(?1, ?2, ?3, ?4, (SELECT dataset_id FROM dataset WHERE sha256 = ?5), ?6,"
                   " ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
                   " ON CONFLICT(job_id) DO UPDATE SET dataset_id = excluded.dataset_id,"
+                  " config_json = excluded.config_json,"
                   " state = excluded.state, finished_unix_ms = excluded.finished_unix_ms,"
                   " model_sha256 = excluded.model_sha256",
                   DB_ARGS(DB_I(rec->job), DB_S(rec->uuid), DB_S(rec->name), DB_S(rec->dataset),
@@ -199,6 +200,27 @@ int store_job_update(struct store *s, const struct job_record *rec, const char *
                             time_or_null(rec->finished_unix_ms),
                             DB_S(text_or_null(rec->model_sha256))),
                     why);
+    return db_end(&s->state, rc, why);
+}
+
+int store_job_describe(struct store *s, int64_t job, const char *spec_json, const char *kind,
+                       const char *text, struct errbuf *why)
+{
+    int rc = db_begin(&s->state, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_run(&s->state, "UPDATE job SET spec_json = ?2 WHERE job_id = ?1",
+                DB_ARGS(DB_I(job), DB_S(spec_json)), why);
+    if (rc == 0 && sqlite3_changes(s->state.sql) == 0)
+        rc = err_set(why, -ENOENT, "there is no job %lld", (long long)job);
+    if (rc == 0)
+        rc = event_add(s, job, kind, text, why);
+    if (rc == 0)
+        rc = db_run(&s->difficulty, "UPDATE job SET config_json = ?2 WHERE job_id = ?1",
+                    DB_ARGS(DB_I(job), DB_S(spec_json)), why);
+    if (rc == 0)
+        failpoint_hit(&s->failpoint, "job.describe");
     return db_end(&s->state, rc, why);
 }
 

@@ -33,7 +33,7 @@ struct schema {
 
 static const struct migration state_migrations[] = {
     {sql_state_1, NULL}, {sql_state_2, NULL}, {sql_state_3, NULL}, {sql_state_4, NULL},
-    {sql_state_5, NULL}, {sql_state_6, NULL}, {sql_state_7, NULL},
+    {sql_state_5, NULL}, {sql_state_6, NULL}, {sql_state_7, NULL}, {sql_state_8, NULL},
 };
 static const struct migration difficulty_migrations[] = {
     {sql_difficulty_1, sql_difficulty_1_views},
@@ -50,6 +50,7 @@ static const struct migration difficulty_migrations[] = {
     {sql_difficulty_11, NULL},
     {sql_difficulty_12, NULL},
     {sql_difficulty_13, NULL},
+    {sql_difficulty_14, NULL},
 };
 
 static const struct schema state_schema = {

@@ -37,6 +37,10 @@
     "    - ln(max(0.001, min(1.0, s.el2n / " REST " * s.el2n / " REST " - 1))) / 2)"
 /* `columns`: suspicion and its parts; more: columns at the end. */
 #define VIEW_SUSPECT(columns, more) \
+    VIEW_SUSPECT_WITH(columns, "  (SELECT m.truth" OF_SAMPLE " AS truth,\n" \
+                               "  (SELECT m.planted" OF_SAMPLE " AS planted", more)
+/* known: columns truth and planted. */
+#define VIEW_SUSPECT_WITH(columns, known, more) \
     "CREATE VIEW v_suspect AS\n" \
     "SELECT j.job_id AS job, e.epoch AS epoch, s.sample_id AS sample, x.class_id AS label,\n" \
     "  (SELECT c.name FROM class c\n" \
@@ -44,8 +48,7 @@
     "  s.predicted AS predicted, " columns ", s.loss AS loss,\n" \
     "  x.loss_mean AS loss_mean, x.margin_mean AS margin_mean, x.confidence AS confidence,\n" \
     "  x.n_seen AS n_seen, x.n_correct AS n_correct, x.n_forget AS n_forget,\n" \
-    "  (SELECT m.truth" OF_SAMPLE " AS truth,\n" \
-    "  (SELECT m.planted" OF_SAMPLE " AS planted" more "\n" \
+    known more "\n" \
     LATEST_SCORES " CROSS JOIN sample_state x\n" \
     LATEST_WHERE "\n" \
     "  AND x.job_id = j.job_id AND x.sample_id = s.sample_id\n" \
@@ -55,6 +58,9 @@
  * of that column. Without GROUP BY: a condition on the job goes through windows partitioned by it,
  * but not through a sum behind them, and then all jobs would be sorted for one. */
 #define VIEW_GROUP(view, word, table, more) \
+    VIEW_GROUP_BY(view, word, table, "m." table "_id", more)
+/* of: what a row is grouped by. */
+#define VIEW_GROUP_BY(view, word, table, of, more) \
     "CREATE VIEW " view " AS\n" \
     "SELECT job, epoch, " word ",\n" \
     "  (SELECT c.name FROM " table " c\n" \
@@ -66,9 +72,9 @@
     "    max(CASE WHEN 10 * place <= 9 * n + 9 THEN adm END) OVER w AS adm_p90,\n" \
     "    avg(loss) OVER w AS loss_mean, avg(correct) OVER w AS accuracy\n" \
     "  FROM (SELECT j.job_id AS job, j.dataset_id AS dataset_id, e.epoch AS epoch,\n" \
-    "      m." table "_id AS " word ", s.adm AS adm, s.loss AS loss, s.correct AS correct,\n" \
-    "      row_number() OVER (PARTITION BY j.job_id, m." table "_id ORDER BY s.adm) AS place,\n" \
-    "      count(*) OVER (PARTITION BY j.job_id, m." table "_id) AS n\n" \
+    "      " of " AS " word ", s.adm AS adm, s.loss AS loss, s.correct AS correct,\n" \
+    "      row_number() OVER (PARTITION BY j.job_id, " of " ORDER BY s.adm) AS place,\n" \
+    "      count(*) OVER (PARTITION BY j.job_id, " of ") AS n\n" \
     "    " LATEST_SCORES " CROSS JOIN sample m\n" \
     "    " LATEST_WHERE "\n" \
     "      AND m.dataset_id = j.dataset_id AND m.sample_id = s.sample_id" more ")\n" \

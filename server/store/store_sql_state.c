@@ -123,3 +123,18 @@ const char sql_state_7[] =
     "  sha256 TEXT PRIMARY KEY,\n"
     "  names_sha256 TEXT NOT NULL\n"
     ") STRICT, WITHOUT ROWID;\n";
+
+/* Revisions of data, each as the verdicts up to one of them made it. */
+const char sql_state_8[] =
+    "CREATE TABLE revision(\n"
+    "  data_id INTEGER NOT NULL REFERENCES judged,\n"
+    "  number INTEGER NOT NULL,\n"
+    "  sha256 TEXT NOT NULL,\n"
+    "  verdict_id INTEGER NOT NULL REFERENCES verdict,\n"
+    "  relabelled INTEGER NOT NULL,\n"
+    "  excluded INTEGER NOT NULL,\n"
+    "  who TEXT NOT NULL,\n"
+    "  created_unix_ms INTEGER NOT NULL,\n"
+    "  overlay BLOB NOT NULL,\n"
+    "  PRIMARY KEY(data_id, number)\n"
+    ") STRICT;\n";

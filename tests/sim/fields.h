@@ -29,6 +29,18 @@ static inline void *fields_copy(const struct message *m, const char *name, size_
     return out;
 }
 
+/* The samples of a task. One that comes with its label, that of a revision, is another one to what
+ * is computed. */
+static inline uint32_t *fields_ids(const struct message *m, uint32_t samples)
+{
+    const struct tensor *t = tensor_find(m->tensors, m->tensor_count, "ids");
+    uint32_t *ids = fields_copy(m, "ids", NULL);
+
+    for (uint64_t i = 0; t && t->dims == 2 && i < t->shape[0]; i++)
+        ids[i] = ids[2 * i] + samples * (1 + ids[2 * i + 1]);
+    return ids;
+}
+
 /* Of which round a vector is: phase and turn are 0 unless it was moved. */
 struct place {
     int64_t job, incarnation, step, phase, turn;

@@ -25,12 +25,15 @@ enum verb {
     OFFER,
     PUT,
     COMMIT,
+    JUDGE, /* verdicts on samples, and a revision of them */
+    REVISE,
     SUBMIT,
     PAUSE,
     RESUME,
     RELAX,
     UNPIN,
     CANCEL,
+    APPLY,
     LOOK,
     REMOVE,
     PULL,
@@ -51,12 +54,15 @@ static const char *const types[] = {
     [OFFER] = "dataset.offer",
     [PUT] = "dataset.put",
     [COMMIT] = "dataset.commit",
+    [JUDGE] = "verdict.put",
+    [REVISE] = "dataset.revise",
     [SUBMIT] = "job.submit",
     [PAUSE] = "job.pause",
     [RESUME] = "job.resume",
     [RELAX] = "job.resume",
     [UNPIN] = "job.unpin",
     [CANCEL] = "job.cancel",
+    [APPLY] = "job.apply",
     [LOOK] = "job.list",
     [REMOVE] = "job.rm",
     [PULL] = "",
@@ -80,6 +86,7 @@ struct person_job {
     char uuid[UUID_BYTES];
     int64_t number; /* 0: not known yet */
     bool paused;    /* by will */
+    int64_t from;   /* epoch of a revision that was acknowledged; 0: none */
     int spec, like; /* its own, with whose result it ends; and the one that it was made from */
     char state[12];
     bool removing; /* was asked for */
@@ -95,7 +102,7 @@ static struct {
     struct person_job
         jobs[SCENARIO_JOBS_MAX + SCENARIO_STUDY_JOBS]; /* the study's behind the others */
     int job_count;
-    char study_uuid[UUID_BYTES];
+    char study_uuid[UUID_BYTES], verdict_uuid[UUID_BYTES];
     struct person_file dataset, list;
 } me;
 
@@ -126,6 +133,25 @@ static void draw_verbs(int job)
         add(CANCEL, job, some_time());
 }
 
+static bool has_revision(int spec)
+{
+    return spec >= SCENARIO_SPEC_TAKES;
+}
+
+static void draw_revision(void)
+{
+    const struct scenario *p = scenario_get();
+    bool any = false;
+
+    for (int i = 0; i < p->jobs; i++)
+        any = any || has_revision(p->specs[i]);
+    if (!any)
+        return;
+    scenario_uuid(me.verdict_uuid);
+    add(JUDGE, 0, 0);
+    add(REVISE, 0, 0);
+}
+
 static void draw_study(void)
 {
     scenario_uuid(me.study_uuid);
@@ -148,6 +174,7 @@ static void draw_steps(void)
     add(COMMIT, 0, 0);
     if (p->jobs == 0)
         return;
+    draw_revision();
     for (int i = 0; i < p->jobs; i++) {
         scenario_uuid(me.jobs[i].uuid);
         me.jobs[i].spec = me.jobs[i].like = p->specs[i];
@@ -156,6 +183,8 @@ static void draw_steps(void)
             add(LIST_PUT, i, 0);
         }
         add(SUBMIT, i, some_time());
+        if (p->specs[i] == SCENARIO_SPEC_TAKES && !p->undisturbed && world_chance(800))
+            add(APPLY, i, some_time());
         if (world_chance(500))
             draw_verbs(i);
     }
@@ -229,6 +258,12 @@ static void ask_study(enum verb verb)
     net_ask(&me.client, types[verb], fields, NULL, 0, "study=st");
 }
 
+/* Another label for some, others to leave out; of those that validate, too. */
+#define VERDICTS                                                                                   \
+    "[{\"sample\":2,\"verdict\":\"wrong\",\"label\":0},{\"sample\":5,\"verdict\":\"exclude\"},"    \
+    "{\"sample\":7,\"verdict\":\"wrong\",\"label\":2},{\"sample\":30,\"verdict\":\"exclude\"},"    \
+    "{\"sample\":31,\"verdict\":\"unsure\"}]"
+
 static void fill(enum verb verb, const struct person_job *job, int index, cJSON *out,
                  struct tensor *tensor, int *tensors)
 {
@@ -245,6 +280,12 @@ static void fill(enum verb verb, const struct person_job *job, int index, cJSON 
             *tensor = tensor_1d("piece", DTYPE_U8, file->bytes, file->data);
             *tensors = 1;
         }
+    } else if (verb == JUDGE) {
+        cJSON_AddStringToObject(out, "dataset", "d");
+        cJSON_AddStringToObject(out, "uuid", me.verdict_uuid);
+        cJSON_AddItemToObject(out, "rows", cJSON_Parse(VERDICTS));
+    } else if (verb == REVISE) {
+        cJSON_AddStringToObject(out, "name", "d");
     } else if (verb == SUBMIT) {
         cJSON_AddStringToObject(out, "uuid", job->uuid);
         cJSON_AddItemToObject(out, "spec", spec_of(index));
@@ -273,7 +314,7 @@ static void ask(enum verb verb, int index)
     fill(verb, job, index, fields, &tensor, &tensors);
     if (verb == SUBMIT)
         snprintf(what, sizeof(what), "uuid=%s", job->uuid);
-    else if (verb > COMMIT && verb != LOOK)
+    else if (verb > SUBMIT && verb != LOOK)
         snprintf(what, sizeof(what), "job=%" PRId64, job->number);
     if (verb >= SUBMIT && verb <= REMOVE && verb != LOOK)
         note("ask verb=%s %s%s", types[verb], what,
@@ -433,9 +474,11 @@ static void take_ack(enum verb verb, int index, const struct message *m)
         job->number = number(row, "job");
         note("submitted job=%" PRId64 " spec=%d", job->number, job->spec);
     }
+    if (verb == APPLY)
+        job->from = number(m->json, "from");
     if (verb == REMOVE)
         snprintf(job->state, sizeof(job->state), "removed");
-    note("ack verb=%s job=%" PRId64 " state=%s", types[verb], verb <= COMMIT ? -1 : job->number,
+    note("ack verb=%s job=%" PRId64 " state=%s", types[verb], verb < SUBMIT ? -1 : job->number,
          verb == REMOVE ? "removed" : text(row, "state"));
     if (verb == LIST_PUT)
         note("list_sent");
@@ -531,7 +574,7 @@ static void on_reply(void *arg, const struct message *m)
     else if (verb == LOOK)
         take_list(m);
     else if (verb == SHOW)
-        person_show(me.jobs[index].number, me.jobs[index].like, m), next();
+        person_show(me.jobs[index].number, me.jobs[index].like, me.jobs[index].from, m), next();
     else if (verb == MODEL)
         note("final_model job=%" PRId64 " model=%s", me.jobs[index].number,
              text(m->json, "sha256")),

@@ -23,7 +23,8 @@ struct person_file {
 void person_begin(const struct person_file *dataset, const struct person_file *list);
 
 struct message;
-/* Of person.c: writes down what job.show says of a job that was made like that job file. */
-void person_show(int64_t job, int like, const struct message *m);
+/* Of person.c: writes down what job.show says of a job that was made like that job file and
+ * of which a revision from epoch `from` on was acknowledged (0: none was). */
+void person_show(int64_t job, int like, int64_t from, const struct message *m);
 
 #endif

@@ -21,13 +21,35 @@ static void note_input(int64_t job, int like, const struct message *m)
     const char *spec = scenario_spec(like);
     const bool written = strstr(spec, SCENARIO_INPUT), averages = strstr(spec, "\"average\"");
     const cJSON *mean = cJSON_GetObjectItemCaseSensitive(m->json, "mean");
-    int notes = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(m->json, "notes"));
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(m->json, "notes");
+    int notes = cJSON_GetArraySize(list);
 
+    /* Every other job is told that there is a revision which it has not. */
+    for (const cJSON *item = list ? list->child : NULL; item; item = item->next)
+        notes -= cJSON_IsString(item) && strstr(item->valuestring, "as imported; d@1 has") != NULL;
     note("input job=%" PRId64 " written=%d averages=%d notes=%d mean=%s", job, written, averages,
          notes, mean && mean->child ? mean->child->valuestring : "");
 }
 
-void person_show(int64_t job, int like, const struct message *m)
+/* From which epoch on a job has the revision says with whose result it ends. */
+static void note_revision(int64_t job, int like, int64_t acknowledged, const struct message *m)
+{
+    const cJSON *spec = cJSON_GetObjectItemCaseSensitive(m->json, "spec");
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(spec, "revisions");
+    const cJSON *epoch = cJSON_GetArrayItem(cJSON_GetArrayItem(list, 0), 0);
+    const int64_t from = cJSON_IsNumber(epoch) ? (int64_t)epoch->valuedouble : 0;
+
+    if (like != SCENARIO_SPEC_TAKES)
+        return;
+    if (acknowledged > 0 && from != acknowledged)
+        note("violation what=\"a revision that was acknowledged is lost\"");
+    note("submitted job=%" PRId64 " spec=%d", job,
+         from == 1   ? SCENARIO_SPEC_FROM_1
+         : from == 2 ? SCENARIO_SPEC_FROM_2
+                     : SCENARIO_SPEC_TAKES);
+}
+
+void person_show(int64_t job, int like, int64_t from, const struct message *m)
 {
     const cJSON *row = cJSON_GetObjectItemCaseSensitive(m->json, "job"), *epoch;
     const cJSON *epochs = cJSON_GetObjectItemCaseSensitive(m->json, "epochs");
@@ -35,6 +57,7 @@ void person_show(int64_t job, int like, const struct message *m)
     char flat[JOURNAL_HASH_BYTES];
 
     note_input(job, like, m);
+    note_revision(job, like, from, m);
     journal_hash(cJSON_GetObjectItemCaseSensitive(m->json, "flatness"), flat);
     note("final job=%" PRId64 " state=%s model=%s class=%s flat=%s reason=\"%s\"", job,
          text(row, "state"), model, class, flat, text(row, "reason"));

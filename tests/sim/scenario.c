@@ -28,6 +28,10 @@ const char *const plant_names[] = {
     "\"dataset\":\"d\",\"model\":{\"layers\":[{\"type\":\"flatten\"},{\"type\":\"dense\","         \
     "\"units\":3}]},"
 
+#define REVISED                                                                                    \
+    "\"epochs\":3,\"batch\":12,\"shard\":3,\"score\":{\"every\":1},"                               \
+    "\"validation\":{\"share\":0.2},\"curriculum\":{\"balance\":\"class\",\"full_at\":1}"
+
 /* Small, and together they go through every kind of round. */
 static const char *const specs[SCENARIO_SPECS] = {
     "{" MODEL "\"epochs\":3,\"batch\":16,\"shard\":2,\"curriculum\":{\"full_at\":1}}",
@@ -66,6 +70,9 @@ static const char *const specs[SCENARIO_SPECS] = {
     "\"measure\":\"loss\",\"mode\":\"both\",\"order\":\"hard_first\",\"initial\":0.5}}",
     [SCENARIO_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3,"
                            "\"validation\":{\"share\":0.3}}",
+    [SCENARIO_SPEC_TAKES] = "{" MODEL REVISED "}",
+    [SCENARIO_SPEC_FROM_1] = "{" MODEL REVISED ",\"revisions\":[[1,\"d@1\"]]}",
+    [SCENARIO_SPEC_FROM_2] = "{" MODEL REVISED ",\"revisions\":[[2,\"d@1\"]]}",
 };
 
 static struct scenario scenario;

@@ -312,7 +312,7 @@ static void take_task(struct worker *w, const struct message *m)
                        .shard = fields_number(m, "shard", 0),
                        .count = fields_number(m, "count", 0),
                        .first = fields_number(m, "first", 0)};
-    t->ids = fields_copy(m, "ids", NULL);
+    t->ids = fields_ids(m, SCENARIO_SAMPLES);
     t->weights = fields_copy(m, "weights", NULL);
     float *theta = fields_copy(m, "theta", &bytes);
     const bool moved = phase_moved((enum phase)t->phase);

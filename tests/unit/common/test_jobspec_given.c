@@ -207,3 +207,52 @@ TEST(mean_and_std_of_the_pixels_may_be_written)
     assert_refused("\"input\": {\"means\": []}", "did you mean \"mean\"?");
     assert_refused("\"weights\": {\"job\": 2, \"std\": [-1]}", "weights.std[0] is -1, allowed is");
 }
+
+TEST(a_dataset_may_be_a_revision)
+{
+    struct jobspec s = made("\"revisions\": [[0, \"glyphs@1\"], [3, \"glyphs@2\", \"" SHA "\"]]");
+
+    ASSERT_STR("glyphs", s.dataset);
+    ASSERT_EQ(2, s.revisions.count);
+    ASSERT_EQ(3, s.revisions.at[1].epoch);
+    ASSERT_EQ(2, s.revisions.at[1].number);
+    ASSERT_STR(SHA, s.revisions.at[1].sha256);
+    ASSERT_EQ(1, revisions_of_epoch(&s.revisions, 2));
+    ASSERT_EQ(2, revisions_of_epoch(&s.revisions, 3));
+    char *text = written(&s);
+    ASSERT(strstr(text, "[[0,\"glyphs@1\"],[3,\"glyphs@2\",\"" SHA "\"]]"));
+    free(text);
+    jobspec_done(&s);
+    s = made("\"revisions\": [[0, \"glyphs@0\"], [2, \"glyphs@latest\"]]");
+    ASSERT_EQ(1, s.revisions.count); /* without an entry it is as imported */
+    ASSERT_EQ(0, revisions_of_epoch(&s.revisions, 1));
+    ASSERT_EQ(REVISION_LATEST, s.revisions.at[0].number);
+    jobspec_done(&s);
+    assert_refused("\"revisions\": [[0]]", "revisions[0] is not [epoch, \"glyphs@NUMBER\"]");
+    assert_refused("\"revisions\": [[-1, \"glyphs@1\"]]", "begins at epoch -1");
+    assert_refused("\"revisions\": [[0.5, \"glyphs@1\"]]", "begins at epoch 0.5");
+    assert_refused("\"revisions\": [[0, \"other@1\"]]", "is of dataset other, the job trains on");
+    assert_refused("\"revisions\": [[0, \"glyphs\"]]", "allowed is glyphs@NUMBER");
+    assert_refused("\"revisions\": [[2, \"glyphs@1\"], [2, \"glyphs@2\"]]",
+                   "must be above the one");
+    assert_refused("\"revisions\": [[10, \"glyphs@1\"]]", "the job has epochs 0 to 9");
+    assert_refused("\"revisions\": [[0, \"glyphs@1\", \"ab\"]]", "allowed are 64 hex digits");
+}
+
+TEST(the_name_of_a_dataset_may_have_a_revision)
+{
+    char name[NAME_MAX_BYTES];
+    int64_t number;
+
+    ASSERT_EQ(0, revision_split("photos", name, &number));
+    ASSERT_EQ(0, number);
+    ASSERT_EQ(1, revision_split("photos@12", name, &number));
+    ASSERT_STR("photos", name);
+    ASSERT_EQ(12, number);
+    ASSERT_EQ(1, revision_split("photos@latest", name, &number));
+    ASSERT_EQ(REVISION_LATEST, number);
+    static const char *const bad[] = {"",         "@1",    "photos@", "photos@-1",
+                                      "photos@x", "a@1@2", "p q@1"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        ASSERT_EQ(-EINVAL, revision_split(bad[i], name, &number));
+}

