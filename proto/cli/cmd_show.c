@@ -69,6 +69,24 @@ static void parameter_text(const cJSON *value, char *buf, size_t bytes)
     }
 }
 
+/* "photos@1 from epoch 1, photos@2 from epoch 4": people count epochs from 1. */
+static void revisions_text(const cJSON *list, char *buf, size_t bytes)
+{
+    const cJSON *item;
+    size_t used = 0;
+
+    buf[0] = '\0';
+    cJSON_ArrayForEach(item, list)
+    {
+        const cJSON *epoch = cJSON_GetArrayItem(item, 0), *name = cJSON_GetArrayItem(item, 1);
+        if (!cJSON_IsNumber(epoch) || !cJSON_IsString(name) || used >= bytes)
+            continue;
+        int n = snprintf(buf + used, bytes - used, "%s%s from epoch %.0f", used ? ", " : "",
+                         name->valuestring, epoch->valuedouble + 1);
+        used += n < 0 ? 0 : (size_t)n;
+    }
+}
+
 static void print_parameters(const cJSON *spec)
 {
     const cJSON *value;
@@ -78,7 +96,10 @@ static void print_parameters(const cJSON *spec)
     {
         if (strcmp(value->string, "name") == 0)
             continue;
-        parameter_text(value, text, sizeof(text));
+        if (strcmp(value->string, "revisions") == 0)
+            revisions_text(value, text, sizeof(text));
+        else
+            parameter_text(value, text, sizeof(text));
         print_line(value->string, text);
     }
 }

@@ -63,10 +63,9 @@ static int fetch(struct cli *cli, int64_t limit, struct message *ret, struct err
 static void print_rows(const struct cli *cli, const cJSON *rows)
 {
     static const struct column columns[] = {
-        {"sample", .right = true},  {.title = "label"},
-        {.title = "verdict"},       {.title = "right label"},
-        {"note", .optional = true}, {"who", .optional = true},
-        {"when", .right = true},    {NULL},
+        {"sample", .right = true}, {"path", .optional = true}, {.title = "label"},
+        {.title = "verdict"},      {.title = "right label"},   {"note", .optional = true},
+        {"who", .optional = true}, {"when", .right = true},    {NULL},
     };
     struct table *t = table_create(columns);
     const cJSON *row;
@@ -74,6 +73,7 @@ static void print_rows(const struct cli *cli, const cJSON *rows)
     cJSON_ArrayForEach(row, rows)
     {
         cell_i64(t, row, "sample");
+        cell_text(t, row, "uri");
         cell_text(t, row, "given_name");
         cell_text(t, row, "verdict");
         cell_text(t, row, "label_name");
@@ -122,11 +122,12 @@ int cmd_verdicts_list(struct cli *cli, struct errbuf *why)
 
 static void write_rows(const cJSON *rows, bool history, FILE *out)
 {
-    static const char *const texts[] = {"verdict", "label_name", "note", "given_name", "who"};
+    static const char *const texts[] = {"uri",  "verdict",    "label_name",
+                                        "note", "given_name", "who"};
     const cJSON *row;
     int64_t number = 0;
 
-    fprintf(out, "%ssample,verdict,label,note,given,who,unix_ms\n", history ? "number," : "");
+    fprintf(out, "%ssample,path,verdict,label,note,given,who,unix_ms\n", history ? "number," : "");
     cJSON_ArrayForEach(row, rows)
     {
         if (history && reply_i64(row, "number", &number))

@@ -8,6 +8,7 @@
 #include "proto/cli/connection.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
+#include "proto/cli/resolve.h"
 
 #define BATCH 100 /* with notes full of quotes still within JSON_REQUEST_BYTES_MAX */
 #define TOLD_MAX 100
@@ -49,7 +50,20 @@ void class_names_done(struct class_names *c)
 struct told {
     const char *path;
     size_t count;
+    struct cli *cli;
+    const char *dataset;
 };
+
+static int find(void *arg, const char *path, uint32_t *ret, struct errbuf *why)
+{
+    const struct told *told = arg;
+    int64_t sample;
+    int rc = resolve_sample(told->cli, 0, told->dataset, path, &sample, why);
+
+    if (rc == 0)
+        *ret = (uint32_t)sample;
+    return rc > 0 ? -EINVAL : rc;
+}
 
 static void tell(void *arg, size_t line, const char *text)
 {
@@ -152,7 +166,7 @@ static int keep(struct cli *cli, const char *dataset, const struct verdict_file 
 int verdicts_send(struct cli *cli, const char *dataset, const char *path,
                   const struct verdict_file *file, struct verdicts_sent *ret, struct errbuf *why)
 {
-    struct told told = {path, 0};
+    struct told told = {path, 0, cli, dataset};
     struct verdicts_sent sent = {.said = (int64_t)file->count};
     int rc = check(cli, dataset, file, &told, why);
 
@@ -170,7 +184,7 @@ int verdicts_send_file(struct cli *cli, const char *dataset, const char *path, b
 {
     struct class_names classes = {NULL};
     struct verdict_file file = {NULL};
-    struct told told = {path, 0};
+    struct told told = {path, 0, cli, dataset};
     int rc = class_names_fetch(cli, dataset, &classes, why);
 
     if (rc != 0)
@@ -180,6 +194,7 @@ int verdicts_send_file(struct cli *cli, const char *dataset, const char *path, b
                                     .dataset = dataset,
                                     .issues = issues,
                                     .labels_only = labels_only,
+                                    .find = find,
                                     .tell = tell,
                                     .arg = &told};
     rc = verdict_file_read(path, &ask, &file, why);

@@ -38,7 +38,22 @@ static int count(struct query *q, int64_t data, cJSON *out, struct errbuf *why)
     return rc;
 }
 
-static void add_row(cJSON *rows, sqlite3_stmt *stmt)
+/* What people know the sample by; nothing where it has no name. */
+static void add_uri(struct query *q, const char *sha256, int64_t sample, cJSON *row)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&q->difficulty,
+                      "SELECT m.uri FROM dataset d CROSS JOIN sample m WHERE d.sha256 = ?1"
+                      " AND m.dataset_id = d.dataset_id AND m.sample_id = ?2",
+                      DB_ARGS(DB_S(sha256), DB_I(sample)), &stmt, NULL);
+
+    if (rc == 0 && db_step(&q->difficulty, stmt, NULL) > 0)
+        query_add_text(row, "uri", stmt, 0);
+    if (rc == 0)
+        sqlite3_finalize(stmt);
+}
+
+static void add_row(struct query *q, const char *sha256, cJSON *rows, sqlite3_stmt *stmt)
 {
     cJSON *row = cJSON_CreateObject();
 
@@ -50,6 +65,7 @@ static void add_row(cJSON *rows, sqlite3_stmt *stmt)
         if (sqlite3_column_bytes(stmt, i) > 0)
             query_add_text(row, i == 4 ? "note" : "who", stmt, i);
     query_add_number(row, "unix_ms", stmt, 6);
+    add_uri(q, sha256, sqlite3_column_int64(stmt, 1), row);
     cJSON_AddItemToArray(rows, row);
 }
 
@@ -73,7 +89,7 @@ static int list(struct query *q, int64_t data, const struct verdicts_ask *a, cJS
         return rc;
     while ((rc = db_step(&q->state, stmt, why)) > 0)
         if (++found <= limit)
-            add_row(rows, stmt);
+            add_row(q, a->sha256, rows, stmt);
     sqlite3_finalize(stmt);
     cJSON_AddBoolToObject(out, "more", found > limit);
     return rc;

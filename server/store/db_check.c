@@ -333,6 +333,31 @@ static int check_datasets(struct check *c, struct errbuf *why)
     return rc < 0 ? rc : 0;
 }
 
+/* Each revision against its own hash. */
+static int check_revisions(struct check *c, struct errbuf *why)
+{
+    char data[SHA256_HEX], want[SHA256_HEX], found[SHA256_HEX];
+    sqlite3_stmt *stmt;
+    int rc = db_query(&c->state,
+                      "SELECT j.sha256, r.number, r.sha256, r.overlay FROM revision r"
+                      " JOIN judged j ON j.data_id = r.data_id ORDER BY j.sha256, r.number",
+                      DB_NONE, &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    while (!*c->stop && (rc = db_step(&c->state, stmt, why)) > 0) {
+        const void *text = sqlite3_column_blob(stmt, 3);
+        db_text(stmt, 0, data, sizeof(data));
+        db_text(stmt, 2, want, sizeof(want));
+        sha256_hex_of(text ? text : "", (size_t)sqlite3_column_bytes(stmt, 3), found);
+        if (strcmp(want, found) != 0)
+            problem(c, "%s: revision %lld of data %.12s... is damaged; restore a backup", STATE_DB,
+                    (long long)sqlite3_column_int64(stmt, 1), data);
+    }
+    sqlite3_finalize(stmt);
+    return rc < 0 ? rc : 0;
+}
+
 static int check_job_files(struct check *c, int64_t job, const char *uuid, struct jobspec *spec,
                            struct errbuf *why)
 {
@@ -430,6 +455,8 @@ int db_check(const char *dir, const atomic_bool *stop, cJSON *out,
         rc = check_datasets(&c, why);
     if (rc == 0)
         rc = check_attached(&c, why);
+    if (rc == 0)
+        rc = check_revisions(&c, why);
     db_close(&c.state);
     db_close(&c.difficulty);
     cJSON_AddBoolToObject(out, "whole", cJSON_GetArraySize(c.problems) == 0);

@@ -14,6 +14,7 @@
 
 enum column {
     COLUMN_SAMPLE,
+    COLUMN_PATH,
     COLUMN_VERDICT,
     COLUMN_LABEL,
     COLUMN_NOTE,
@@ -30,14 +31,25 @@ static const struct {
     const char *name;
     enum column column;
 } names[] = {
-    {"sample", COLUMN_SAMPLE},         {"id", COLUMN_SAMPLE},
-    {"index", COLUMN_SAMPLE},          {"verdict", COLUMN_VERDICT},
-    {"label", COLUMN_LABEL},           {"note", COLUMN_NOTE},
-    {"given", COLUMN_GIVEN},           {"given_label", COLUMN_GIVEN},
-    {"is_label_issue", COLUMN_ISSUE},  {"predicted_label", COLUMN_PREDICTED},
-    {"label_quality", COLUMN_QUALITY}, {"label_score", COLUMN_QUALITY},
-    {"number", COLUMN_UNREAD},         {"who", COLUMN_UNREAD},
-    {"unix_ms", COLUMN_UNREAD},        {"sample_weight", COLUMN_UNREAD},
+    {"sample", COLUMN_SAMPLE},
+    {"id", COLUMN_SAMPLE},
+    {"index", COLUMN_SAMPLE},
+    {"path", COLUMN_PATH},
+    {"uri", COLUMN_PATH},
+    {"file", COLUMN_PATH},
+    {"verdict", COLUMN_VERDICT},
+    {"label", COLUMN_LABEL},
+    {"note", COLUMN_NOTE},
+    {"given", COLUMN_GIVEN},
+    {"given_label", COLUMN_GIVEN},
+    {"is_label_issue", COLUMN_ISSUE},
+    {"predicted_label", COLUMN_PREDICTED},
+    {"label_quality", COLUMN_QUALITY},
+    {"label_score", COLUMN_QUALITY},
+    {"number", COLUMN_UNREAD},
+    {"who", COLUMN_UNREAD},
+    {"unix_ms", COLUMN_UNREAD},
+    {"sample_weight", COLUMN_UNREAD},
 };
 
 struct reading {
@@ -75,10 +87,10 @@ static int check_header(const struct reading *r, struct errbuf *why)
 {
     const bool issues = r->at[COLUMN_ISSUE] >= 0, verdicts = r->at[COLUMN_VERDICT] >= 0;
 
-    if (r->at[COLUMN_SAMPLE] < 0)
+    if (r->at[COLUMN_SAMPLE] < 0 && r->at[COLUMN_PATH] < 0)
         return err_set(why, -EINVAL,
-                       "%s has no column \"sample\" with the numbers of the samples; its first "
-                       "line names the columns",
+                       "%s has no column \"sample\" with the numbers of the samples, and no column "
+                       "\"path\"; its first line names the columns",
                        r->path);
     if (issues && verdicts)
         return err_set(why, -EINVAL,
@@ -191,11 +203,25 @@ static int read_said(const struct reading *r, const struct csv_record *record, s
     return 0;
 }
 
+/* By number, or where that is empty by path. */
+static int read_sample(const struct reading *r, const struct csv_record *record, uint32_t *ret,
+                       struct errbuf *why)
+{
+    const char *sample = field(r, record, COLUMN_SAMPLE), *path = field(r, record, COLUMN_PATH);
+    int64_t number;
+
+    if (!sample[0] && path[0] && r->ask->find)
+        return r->ask->find(r->ask->arg, path, ret, why);
+    if (!text_i64(sample, 0, SAMPLES_MAX - 1, &number))
+        return err_set(why, -EINVAL, "the sample is \"%.60s\", allowed is its number, 0 and up",
+                       sample);
+    *ret = (uint32_t)number;
+    return 0;
+}
+
 static int read_line(const struct reading *r, const struct csv_record *record,
                      struct verdict_line *ret, bool *ret_says, struct errbuf *why)
 {
-    const char *sample = field(r, record, COLUMN_SAMPLE);
-    int64_t number;
     int rc;
 
     *ret = (struct verdict_line){.line = record->line, .verdict = {.label = -1}};
@@ -203,11 +229,9 @@ static int read_line(const struct reading *r, const struct csv_record *record,
     if (record->count != r->width)
         return err_set(why, -EINVAL, "it has %d columns, the first line names %d", record->count,
                        r->width);
-    if (!text_i64(sample, 0, SAMPLES_MAX - 1, &number))
-        return err_set(why, -EINVAL, "the sample is \"%.60s\", allowed is its number, 0 and up",
-                       sample);
-    ret->verdict.sample = (uint32_t)number;
-    rc = read_class(r, field(r, record, COLUMN_GIVEN), &ret->given, why);
+    rc = read_sample(r, record, &ret->verdict.sample, why);
+    if (rc == 0)
+        rc = read_class(r, field(r, record, COLUMN_GIVEN), &ret->given, why);
     if (rc == 0)
         rc = (r->at[COLUMN_ISSUE] >= 0 ? read_issue : read_said)(r, record, &ret->verdict, ret_says,
                                                                  why);

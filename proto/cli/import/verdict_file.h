@@ -26,13 +26,16 @@ struct verdict_ask {
     const char *dataset;      /* its name, for sentences */
     enum verdict_kind issues; /* what an issue of cleanlab becomes */
     bool labels_only;         /* no other verdicts than right and wrong */
+    /* Finds a sample by the path of its file; NULL: the dataset has no names. 0 or -errno. */
+    int (*find)(void *arg, const char *path, uint32_t *ret, struct errbuf *why);
     /* Tells a line that cannot be taken, or a column that is not read (line 0). */
     void (*tell)(void *arg, size_t line, const char *text);
     void *arg;
 };
 
 /* Columns, by their names in the first line, in any order:
- * - sample (or id, index, or without a name in front of all others): its number;
+ * - sample (or id, index, or without a name in front of all others): its number; or path (or uri,
+ *   file): of its file, below the folder that was imported. Where both are there the number counts;
  * - verdict: right, wrong, exclude, unsure or none; label: the right one, by name or number; note;
  *   given: the label that the dataset has, which is then compared. Without a column of verdicts
  *   a label is the right one, and a line without one says nothing;

@@ -17,11 +17,20 @@ static void tell(void *arg, size_t line, const char *text)
     snprintf(told + used, sizeof(told) - used, "%zu: %s\n", line, text);
 }
 
+static int find(void *arg, const char *path, uint32_t *ret, struct errbuf *io_why)
+{
+    (void)arg;
+    if (strcmp(path, "cat/a b.png") != 0)
+        return err_set(io_why, -ENOENT, "no sample is called \"%s\"", path);
+    *ret = 12;
+    return 0;
+}
+
 static int read_text(const char *text, bool labels_only, enum verdict_kind issues,
                      struct verdict_file *ret)
 {
     static const char *const classes[] = {"cat", "dog", "7", NULL};
-    const struct verdict_ask ask = {classes, 3, "pets", issues, labels_only, tell, NULL};
+    const struct verdict_ask ask = {classes, 3, "pets", issues, labels_only, find, tell, NULL};
 
     file_put("v.csv", text, strlen(text));
     told[0] = why.text[0] = 0;
@@ -170,4 +179,18 @@ TEST(what_is_written_as_csv_is_read_again)
         ASSERT_STR(fields[i], r.fields[i]);
     ASSERT_EQ(0, csv_next(&c, &r, &why));
     csv_close(&c);
+}
+
+TEST(a_sample_may_be_named_by_its_path)
+{
+    struct verdict_file f;
+
+    ASSERT_OK(read_text("path,sample,verdict\ncat/a b.png,,exclude\ncat/x.png,3,right\n"
+                        "cat/y.png,,right\ncat/a b.png,12,unsure\n",
+                        false, VERDICT_WRONG, &f),
+              why);
+    ASSERT_STR("4: no sample is called \"cat/y.png\"\n5: sample 12 is in line 2 already\n", told);
+    assert_line(&f, 0, 3, VERDICT_RIGHT, -1, "");
+    assert_line(&f, 1, 12, VERDICT_EXCLUDE, -1, "");
+    verdict_file_done(&f);
 }
