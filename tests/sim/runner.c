@@ -17,6 +17,7 @@
 #include "tests/sim/damage.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/disk_vfs.h"
+#include "tests/sim/guess.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/life.h"
 #include "tests/sim/person.h"
@@ -65,6 +66,7 @@ static _Noreturn void run_world(const struct runner *r, struct journal *j)
         disk_load(r->disk, r->disk_bytes);
     damage_begin(r->dataset.data, r->dataset.bytes, r->dataset.sha256);
     person_begin(&r->dataset, &r->list);
+    guest_begin();
     life_begin();
     if (!world_run(scenario_get()->calm_us + CALM_US))
         note("violation what=\"the jobs do not come to their end\"");

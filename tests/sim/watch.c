@@ -35,7 +35,8 @@ static struct {
     uint64_t step;
     enum phase phase;
     uint32_t turn;
-} at; /* the round of the result that is being judged */
+    bool inside; /* run_result */
+} at;            /* the round of the result that is being judged */
 
 WRAP(struct job *, task_key_job, struct service *s, const struct task_key *k, uint32_t *ret_count)
 {
@@ -56,7 +57,10 @@ WRAP(int, run_result, struct run *r, const struct run_result *res, struct errbuf
     at.step = run_step(r);
     at.phase = run_phase(r);
     at.turn = run_turn(r);
-    return __real_run_result(r, res, why);
+    at.inside = true;
+    int rc = __real_run_result(r, res, why);
+    at.inside = false;
+    return rc;
 }
 
 WRAP(bool, round_wants, const struct round *r, struct node n)
@@ -64,14 +68,14 @@ WRAP(bool, round_wants, const struct round *r, struct node n)
     return __real_round_wants(r, n) || (planted(PLANT_TWICE) && round_finished(r) > 0);
 }
 
-/* A result is applied exactly where its node is closed. */
+/* A result is applied exactly where its node is closed. Predictions have rounds of their own. */
 WRAP(int, round_finish, struct round *r, struct node n)
 {
     int rc = __real_round_finish(r, n);
 
     if (rc == -EALREADY && planted(PLANT_TWICE))
         rc = 0;
-    if (rc == 0)
+    if (rc == 0 && at.inside)
         note("apply job=%" PRId64 " inc=%" PRId64 " step=%" PRIu64 " phase=%d turn=%u lo=%u hi=%u",
              at.job, at.incarnation, at.step, at.phase, at.turn, n.lo, n.hi);
     return rc;

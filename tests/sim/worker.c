@@ -15,6 +15,7 @@
 #include "tests/sim/cache.h"
 #include "tests/sim/compute.h"
 #include "tests/sim/fields.h"
+#include "tests/sim/guess.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/net.h"
 #include "tests/sim/scenario.h"
@@ -51,7 +52,8 @@ struct worker {
     int job_count;
     bool owes; /* the result of its task is not yet with the server */
     struct cache_held data;
-    bool fetches; /* a piece of the dataset is asked for */
+    struct guess guess; /* of predictions */
+    bool fetches;       /* a piece of the dataset is asked for */
     struct cache_wish wish;
     char sha256[SHA256_HEX]; /* of the dataset */
 };
@@ -97,6 +99,7 @@ static void say_hello(struct worker *w)
     cJSON_AddStringToObject(fields, "name", "w");
     cJSON_AddNumberToObject(fields, "threads", w->traits.threads);
     cJSON_AddStringToObject(fields, "class", name);
+    cJSON_AddTrueToObject(fields, "predicts");
     net_ask(&w->client, "worker.hello", fields, NULL, 0, name);
 }
 
@@ -268,6 +271,8 @@ static void computed(void *arg, int64_t generation)
         return;
     if (w->client.stalled) /* its threads stand still as well */
         world_after(500 * MS, computed, w, generation);
+    else if (w->guess.busy)
+        guess_send(&w->guess, &w->client);
     else if (is_ready(w))
         send_result(w);
     else
@@ -345,11 +350,13 @@ static void take_task(struct worker *w, const struct message *m)
 
 static void take_answer(struct worker *w, const struct message *m, const char *kind)
 {
-    w->owes = false;
+    w->owes = w->guess.busy = false;
     if (strcmp(kind, "none") == 0)
         world_after(20 * MS, pause_over, w, w->generation);
-    else
+    else if (strcmp(kind, "predict") != 0)
         take_task(w, m);
+    else if (guess_take(&w->guess, m, &w->client))
+        world_after(SHARD_US / 2, computed, w, w->generation);
 }
 
 static void come_again(void *arg, int64_t generation)
@@ -486,7 +493,7 @@ static void on_error(struct worker *w, const char *code)
         say_hello(w); /* and then what it was saying */
         return;
     }
-    w->owes = false;
+    w->owes = w->guess.busy = false;
     world_after(world_between(500 * MS, 2 * SECOND), pause_over, w, w->generation);
 }
 
@@ -509,6 +516,8 @@ static void on_reply(void *arg, const struct message *m)
         w->owes ? send_result(w) : ask_next(w);
     else if (strcmp(type->valuestring, "task.job") == 0)
         take_job(w, m);
+    else if (strcmp(type->valuestring, "predict.load") == 0)
+        guess_load(&w->guess, m), world_after(SHARD_US / 2, computed, w, w->generation);
     else if (task)
         take_answer(w, m, task->valuestring);
     else
@@ -528,6 +537,7 @@ static void start(void *arg, int64_t generation)
     w->place.step = -1;
     w->vector_turn = 0;
     w->job_count = 0;
+    guess_forget(&w->guess);
     scenario_uuid(w->client.sender);
     say_hello(w);
 }
