@@ -86,6 +86,12 @@ static const struct {
     {"dataset.commit", "\"name\":\"h\"," SHA},
     {"dataset.name", "\"name\":\"h\",\"replace\":true," SHA},
     {"dataset.rm", "\"name\":\"h\""},
+    {"dataset.revise", "\"name\":\"g\""},
+    {"job.apply", "\"job\":1,\"revision\":\"g@1\""},
+    {"verdict.put", "\"dataset\":\"g\",\"uuid\":\"cccccccc-1111-4111-8111-cccccccccccc\",\"rows\":["
+                    "{\"sample\":1,\"verdict\":\"wrong\",\"label\":2,\"note\":\"n\"},"
+                    "{\"sample\":2,\"verdict\":\"exclude\",\"given\":1}]"},
+    {"verdict.list", "\"dataset\":\"g\",\"history\":true,\"after\":0,\"limit\":5"},
     {"upload.list", ""},
     {"upload.rm", SHA},
     {"dataset.get", SHA ",\"offset\":0,\"bytes\":10"},
@@ -459,6 +465,18 @@ static void make_pictures(void)
     free(file);
 }
 
+static void make_verdicts(void)
+{
+    put_text(
+        "verdicts", "sheet",
+        "sample,path,verdict,label,note\r\n5,,wrong,dog,\"a \"\"b\"\"\nc\"\n,x/y.png,exclude,,\n");
+    put_text("verdicts", "issues",
+             ",is_label_issue,label_quality,given_label,predicted_label\n0,True,0.01,0,1\n");
+    put_text("verdicts", "revision",
+             "steppe-revision-1\n00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n"
+             "1 5\n7 -\n");
+}
+
 static void make_uris(void)
 {
     struct uris train = {0}, test = {0};
@@ -588,6 +606,7 @@ int main(int argc, char **argv)
     make_pictures();
     make_safetensors();
     make_uris();
+    make_verdicts();
     make_weights();
     make_checkpoint();
     make_handshake();
