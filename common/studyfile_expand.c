@@ -412,6 +412,17 @@ static int check_halving(const struct jobspec *spec, struct errbuf *why)
     return 0;
 }
 
+/* A study grows, and the newest revision would be another one then. */
+static int check_revisions(const struct jobspec *spec, struct errbuf *why)
+{
+    for (int i = 0; i < spec->revisions.count; i++)
+        if (spec->revisions.at[i].number == REVISION_LATEST)
+            return err_set(why, -EINVAL,
+                           "%s@latest would be another one when the study grows; write its number",
+                           spec->dataset);
+    return 0;
+}
+
 static int make_job(const struct expansion *x, int arm, int column, uint64_t seed,
                     struct errbuf *why)
 {
@@ -423,6 +434,8 @@ static int make_job(const struct expansion *x, int arm, int column, uint64_t see
     int rc = jobspec_parse(job->spec, &spec, why);
     if (rc == 0) {
         rc = check_files(&spec, why);
+        if (rc == 0)
+            rc = check_revisions(&spec, why);
         if (rc == 0 && f->halving)
             rc = check_halving(&spec, why);
         job->described = rc == 0 ? describe(&spec) : NULL;

@@ -58,9 +58,9 @@
  * of that column. Without GROUP BY: a condition on the job goes through windows partitioned by it,
  * but not through a sum behind them, and then all jobs would be sorted for one. */
 #define VIEW_GROUP(view, word, table, more) \
-    VIEW_GROUP_BY(view, word, table, "m." table "_id", more)
-/* of: what a row is grouped by. */
-#define VIEW_GROUP_BY(view, word, table, of, more) \
+    VIEW_GROUP_BY(view, word, table, "m." table "_id", "", more)
+/* of: what a row is grouped by; join: the tables that it needs behind sample m. */
+#define VIEW_GROUP_BY(view, word, table, of, join, more) \
     "CREATE VIEW " view " AS\n" \
     "SELECT job, epoch, " word ",\n" \
     "  (SELECT c.name FROM " table " c\n" \
@@ -75,7 +75,7 @@
     "      " of " AS " word ", s.adm AS adm, s.loss AS loss, s.correct AS correct,\n" \
     "      row_number() OVER (PARTITION BY j.job_id, " of " ORDER BY s.adm) AS place,\n" \
     "      count(*) OVER (PARTITION BY j.job_id, " of ") AS n\n" \
-    "    " LATEST_SCORES " CROSS JOIN sample m\n" \
+    "    " LATEST_SCORES " CROSS JOIN sample m" join "\n" \
     "    " LATEST_WHERE "\n" \
     "      AND m.dataset_id = j.dataset_id AND m.sample_id = s.sample_id" more ")\n" \
     "  WINDOW w AS (PARTITION BY job, " word ")) r\n" \
