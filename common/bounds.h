@@ -183,7 +183,7 @@ static_assert(PIECES_MAX <= 64, "a word has a bit for each piece that has arrive
 static_assert(8ull * BATCH_MAX < PIECE_BYTES_MAX && 8ull * SCHEDULE_ENTRIES_MAX < PIECE_BYTES_MAX &&
                   64ull * ROWS_PIECE_MAX < PIECE_BYTES_MAX,
               "lists of samples go into one message");
-static_assert((6u * URI_BYTES_MAX + 600u) * ROWS_MAX < JSON_REPLY_BYTES_MAX,
+static_assert((6u * URI_BYTES_MAX + 1000u) * ROWS_MAX < JSON_REPLY_BYTES_MAX,
               "a page of samples fits a reply, whatever they are called");
 static_assert(STUDY_JOBS_MAX <= STUDY_JOBS_OPEN_MAX && STUDY_JOBS_OPEN_MAX < JOBS_OPEN_MAX,
               "a study of any size fits the queue and leaves room");

@@ -9,9 +9,9 @@
 #include "common/text.h"
 #include "server/query/query_internal.h"
 
-#define CELL_BYTES_MAX 4096         /* longer text and blobs are cut */
-#define REPLY_BYTES_MAX (768 << 10) /* of a message's 1 MiB, with room for escapes and names */
-#define COLUMNS_MAX 32              /* as many as the table of the command has */
+#define CELL_BYTES_MAX 4096                   /* longer text and blobs are cut */
+#define REPLY_BYTES_MAX (768 << 10)           /* a message has room for their escapes and names */
+#define COLUMNS_MAX 32                        /* as many as the table of the command has */
 #define MEMORY_BYTES_MAX (INT64_C(256) << 20) /* sorts and joins are done in memory */
 #define STRING_BYTES_MAX (4 << 20)            /* of any intermediate value */
 
