@@ -70,7 +70,7 @@ struct apply {
     char uuid[UUID_BYTES], sha256[SHA256_HEX];
     struct jobspec *spec; /* of the job, which outlives this: its removal comes later on the lane */
     const struct dataset *data;
-    int64_t epoch; /* from which on; -1: from the first that is not committed and not begun */
+    int64_t epoch; /* from which on; -1: behind the one after the last that is committed */
     struct revision_at at;
     struct overlay overlay;
     char *spec_json;            /* the description; then that with the revision */
@@ -296,7 +296,9 @@ void job_apply(struct jobs *jobs, struct job *job, int64_t number, struct reques
     a->spec = &job->spec;
     a->data = job->data;
     a->at = at;
-    a->epoch = job->run ? run_progress(job->run).epoch + 1 : -1;
+    a->epoch = job->run                    ? run_progress(job->run).epoch + 1
+               : job->rec.incarnation == 0 ? 0 /* it never started */
+                                           : -1;
     a->revisions = *r;
     a->spec_json = xstrdup(job->rec.spec_json);
     job->applying = true;

@@ -86,7 +86,7 @@ struct person_job {
     char uuid[UUID_BYTES];
     int64_t number; /* 0: not known yet */
     bool paused;    /* by will */
-    int64_t from;   /* epoch of a revision that was acknowledged; 0: none */
+    int64_t from;   /* epoch of a revision that was acknowledged; -1: none */
     int spec, like; /* its own, with whose result it ends; and the one that it was made from */
     char state[12];
     bool removing; /* was asked for */
@@ -178,6 +178,7 @@ static void draw_steps(void)
     for (int i = 0; i < p->jobs; i++) {
         scenario_uuid(me.jobs[i].uuid);
         me.jobs[i].spec = me.jobs[i].like = p->specs[i];
+        me.jobs[i].from = -1;
         if (p->specs[i] == SCENARIO_SPEC_LIST) {
             add(LIST_OFFER, i, 0);
             add(LIST_PUT, i, 0);

@@ -24,7 +24,7 @@ void person_begin(const struct person_file *dataset, const struct person_file *l
 
 struct message;
 /* Of person.c: writes down what job.show says of a job that was made like that job file and
- * of which a revision from epoch `from` on was acknowledged (0: none was). */
+ * of which a revision from epoch `from` on was acknowledged (-1: none was). */
 void person_show(int64_t job, int like, int64_t from, const struct message *m);
 
 #endif

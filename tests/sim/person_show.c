@@ -37,16 +37,14 @@ static void note_revision(int64_t job, int like, int64_t acknowledged, const str
     const cJSON *spec = cJSON_GetObjectItemCaseSensitive(m->json, "spec");
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(spec, "revisions");
     const cJSON *epoch = cJSON_GetArrayItem(cJSON_GetArrayItem(list, 0), 0);
-    const int64_t from = cJSON_IsNumber(epoch) ? (int64_t)epoch->valuedouble : 0;
+    const int64_t from = cJSON_IsNumber(epoch) ? (int64_t)epoch->valuedouble : -1;
 
     if (like != SCENARIO_SPEC_TAKES)
         return;
-    if (acknowledged > 0 && from != acknowledged)
+    if (acknowledged >= 0 && from != acknowledged)
         note("violation what=\"a revision that was acknowledged is lost\"");
     note("submitted job=%" PRId64 " spec=%d", job,
-         from == 1   ? SCENARIO_SPEC_FROM_1
-         : from == 2 ? SCENARIO_SPEC_FROM_2
-                     : SCENARIO_SPEC_TAKES);
+         from < 0 ? SCENARIO_SPEC_TAKES : SCENARIO_SPEC_FROM(from));
 }
 
 void person_show(int64_t job, int like, int64_t from, const struct message *m)

@@ -71,8 +71,9 @@ static const char *const specs[SCENARIO_SPECS] = {
     [SCENARIO_SPEC_LIST] = "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":3,"
                            "\"validation\":{\"share\":0.3}}",
     [SCENARIO_SPEC_TAKES] = "{" MODEL REVISED "}",
-    [SCENARIO_SPEC_FROM_1] = "{" MODEL REVISED ",\"revisions\":[[1,\"d@1\"]]}",
-    [SCENARIO_SPEC_FROM_2] = "{" MODEL REVISED ",\"revisions\":[[2,\"d@1\"]]}",
+    [SCENARIO_SPEC_FROM(0)] = "{" MODEL REVISED ",\"revisions\":[[0,\"d@1\"]]}",
+    [SCENARIO_SPEC_FROM(1)] = "{" MODEL REVISED ",\"revisions\":[[1,\"d@1\"]]}",
+    [SCENARIO_SPEC_FROM(2)] = "{" MODEL REVISED ",\"revisions\":[[2,\"d@1\"]]}",
 };
 
 static struct scenario scenario;

@@ -14,12 +14,11 @@
 #define SCENARIO_TESTS 10
 #define SCENARIO_JOBS_MAX 3
 #define SCENARIO_STUDY_JOBS 4 /* two arms, two seeds */
-#define SCENARIO_SPECS 20
+#define SCENARIO_SPECS 21
 /* Those of a revision: a job that takes it when a person says so, and jobs that have it from epoch
- * 1 or 2 on, which is what the first becomes. */
+ * 0, 1 or 2 on, which is what the first becomes. */
 #define SCENARIO_SPEC_TAKES 17
-#define SCENARIO_SPEC_FROM_1 18
-#define SCENARIO_SPEC_FROM_2 19
+#define SCENARIO_SPEC_FROM(epoch) (18 + (int)(epoch))
 #define SCENARIO_SPEC_LIST 16 /* that of which the person says a list of samples to leave out */
 
 /* What the planted faults are called: a result of another incarnation is accepted, a node is
