@@ -249,19 +249,27 @@ void runner_print(const struct runner *r, FILE *out)
     free(profiles);
 }
 
+static int not_finite(const struct work *w, const char *what, struct errbuf *why)
+{
+    return w->train ? err_set(why, -ERANGE,
+                              "training diverged: the %s is not finite; a smaller learning rate "
+                              "or rho may help",
+                              what)
+                    : err_set(why, -ERANGE,
+                              "flatness cannot be measured: the %s at these weights, or near "
+                              "them, is not finite",
+                              what);
+}
+
 static int check_finite(struct runner *r, const struct work *w, struct yield *y, struct errbuf *why)
 {
     if (w->train || w->flat) {
         y->grad = reduce_result(sum_of(r), &y->sums);
         for (enum sum i = 0; i < SUM_COUNT; i++)
             if (!isfinite(y->sums[i]))
-                return err_set(why, -ERANGE,
-                               "training diverged: the loss is not finite; a smaller "
-                               "learning rate or rho may help");
+                return not_finite(w, "loss", why);
         if (w->flat != PHASE_LOSS && !halves_finite(r->halves, y->grad, r->model->floats))
-            return err_set(why, -ERANGE,
-                           "training diverged: the gradient is not finite; a smaller "
-                           "learning rate or rho may help");
+            return not_finite(w, "gradient", why);
     }
     for (size_t i = 0; y->logits && i < (size_t)w->count * r->model->classes; i++)
         if (!isfinite(y->logits[i]))

@@ -250,32 +250,16 @@ static int submit(struct cli *cli, int64_t job, int64_t *ret, struct errbuf *why
     return rc;
 }
 
-/* Waits for the end of the job; what it says on the way goes nowhere with --json. */
 static int wait_for(struct cli *cli, int64_t job, struct errbuf *why)
 {
-    for (;;) {
-        cJSON *request = cJSON_CreateObject();
-        struct message reply;
-        const cJSON *row;
+    const int rc = watch_measurement(cli, job, why);
 
-        cJSON_AddNumberToObject(request, "job", (double)job);
-        int rc = connection_call(cli, MSG_JOB_SHOW, request, &reply, why);
-        if (rc != 0)
-            return rc;
-        rc = reply_object(reply.json, "job", &row, why);
-        const char *state = rc == 0 ? reply_text(row, "state") : "";
-        const bool done = strcmp(state, "done") == 0;
-        if (strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0)
-            rc = err_set(why, -ECANCELED, "job %lld, which measures, is %s%s%s", (long long)job,
-                         state, *reply_text(row, "reason") ? ": " : "", reply_text(row, "reason"));
-        message_done(&reply);
-        if (rc != 0 || done)
-            return rc;
-        rc = command_sleep(cli, 500);
-        if (rc != 0)
-            return err_set(why, rc, "job %lld goes on; steppe flatness %lld shows it later",
-                           (long long)job, (long long)job);
-    }
+    return rc == -EINTR
+               ? err_set(why, rc,
+                         "job %lld goes on; steppe flatness %lld shows it later, steppe cancel "
+                         "%lld stops it",
+                         (long long)job, (long long)job, (long long)job)
+               : rc;
 }
 
 int cmd_flatness(struct cli *cli, struct errbuf *why)

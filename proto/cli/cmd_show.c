@@ -18,6 +18,7 @@
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
 #include "proto/cli/table.h"
+#include "proto/cli/watch.h"
 
 #define EPOCHS_SHOWN 10
 #define GROUPS_SHOWN 20
@@ -120,15 +121,20 @@ static void print_progress(const cJSON *row)
 {
     int64_t epoch = 0, epochs = 0, step = 0, steps = 0;
     double images_per_s = 0, eta_s = 0;
-    char text[160], eta[DRAW_TEXT_BYTES];
+    char text[240], eta[DRAW_TEXT_BYTES], what[WATCH_DOING_BYTES];
+    const char *doing;
     int n;
 
     reply_i64(row, "epoch", &epoch);
     reply_i64(row, "epochs", &epochs);
     reply_i64(row, "step", &step);
     reply_i64(row, "steps", &steps);
-    n = snprintf(text, sizeof(text), "epoch %lld/%lld, step %lld/%lld", (long long)epoch,
-                 (long long)epochs, (long long)step, (long long)steps);
+    n = snprintf(text, sizeof(text), "epoch %lld/%lld", (long long)epoch, (long long)epochs);
+    if (steps > 0)
+        n += snprintf(text + n, sizeof(text) - (size_t)n, ", step %lld/%lld", (long long)step,
+                      (long long)steps);
+    if (strcmp(reply_text(row, "state"), "running") == 0 && *(doing = watch_doing(row, what)))
+        n += snprintf(text + n, sizeof(text) - (size_t)n, ", %s", doing);
     if (reply_f64(row, "images_per_s", &images_per_s) && images_per_s > 0)
         n += snprintf(text + n, sizeof(text) - (size_t)n, ", %.0f images/s", images_per_s);
     if (reply_f64(row, "eta_s", &eta_s) && eta_s > 0 && eta_s < 1e12)

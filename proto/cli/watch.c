@@ -25,6 +25,7 @@
 struct watch {
     struct cli *cli;
     int64_t job, epochs_seen;
+    bool notices;        /* of a measurement: see watch.h */
     int64_t answered_ms; /* monotonic time of the last answer */
     bool silent;         /* a notice about silence was shown */
     struct live line;    /* of progress */
@@ -36,7 +37,15 @@ struct watch {
 
 static bool quiet(const struct watch *w)
 {
-    return w->cli->args->json;
+    return w->cli->args->json && !w->notices;
+}
+
+static void say(const struct watch *w, const char *text)
+{
+    if (w->notices)
+        print_note("%s", text);
+    else
+        print_text("%s", text);
 }
 
 /* Adds a part after two blanks if the line stays within columns; *io_width grows. */
@@ -67,24 +76,29 @@ static double epoch_share(int64_t epoch, int64_t epochs, int64_t step, int64_t s
     return each > 0 ? (double)(step - epoch * each) / (double)each : 0;
 }
 
-/* What the job does instead of training. */
-static const char *doing_text(const cJSON *row)
+const char *watch_doing(const cJSON *row, char text[WATCH_DOING_BYTES])
 {
     const char *state = reply_text(row, "state"), *phase = reply_text(row, "phase");
+    int64_t turn, turns;
 
     if (strcmp(state, "running") != 0)
         return state;
-    return strcmp(phase, "sweep") == 0      ? "scoring"
-           : strcmp(phase, "test") == 0     ? "testing"
-           : strcmp(phase, "flatness") == 0 ? "measuring flatness"
-                                            : "";
+    if (reply_i64(row, "turn", &turn) && reply_i64(row, "turns", &turns)) {
+        snprintf(text, WATCH_DOING_BYTES, "measuring flatness, round %lld of at most %lld",
+                 (long long)turn, (long long)turns);
+        return text;
+    }
+    return strcmp(phase, "sweep") == 0        ? "scoring"
+           : strcmp(phase, "validation") == 0 ? "validating"
+           : strcmp(phase, "test") == 0       ? "testing"
+                                              : "";
 }
 
 /* What is known of the progress, as far as it fits into columns. */
 static void compose_line(const cJSON *row, int columns, bool with_bar, char line[LINE_BYTES])
 {
     int64_t epoch = 0, epochs = 0, step = 0, steps = 0;
-    char bar[DRAW_LINE_BYTES], text[DRAW_TEXT_BYTES];
+    char bar[DRAW_LINE_BYTES], text[DRAW_TEXT_BYTES], what[WATCH_DOING_BYTES];
     int width = 0;
     double value;
 
@@ -97,9 +111,9 @@ static void compose_line(const cJSON *row, int columns, bool with_bar, char line
     double share = epoch_share(epoch, epochs, step, steps);
     add_part(line, columns, &width, "epoch %lld/%lld",
              (long long)(epoch < epochs ? epoch + 1 : epochs), (long long)epochs);
-    if (with_bar)
+    if (with_bar && steps > 0)
         add_part(line, columns, &width, "%s", draw_progress(share, BAR_CELLS, bar));
-    const char *doing = doing_text(row);
+    const char *doing = watch_doing(row, what);
     if (*doing)
         add_part(line, columns, &width, "%s", doing);
     if (reply_f64(row, "eta_s", &value) && value > 0 && value < 1e12)
@@ -110,7 +124,8 @@ static void compose_line(const cJSON *row, int columns, bool with_bar, char line
         add_part(line, columns, &width, "loss %.4g", value);
     if (reply_f64(row, "accuracy", &value))
         add_part(line, columns, &width, "accuracy %.2f%%", 100 * value);
-    add_part(line, columns, &width, "step %lld/%lld", (long long)step, (long long)steps);
+    if (steps > 0)
+        add_part(line, columns, &width, "step %lld/%lld", (long long)step, (long long)steps);
 }
 
 static void draw_line(struct watch *w, const cJSON *row)
@@ -121,22 +136,24 @@ static void draw_line(struct watch *w, const cJSON *row)
     live_draw(w->cli, &w->line, line);
 }
 
-/* When the line cannot be redrawn: a line as soon as the speed is known, then one for each minute
- * in which no epoch ended. The job's note says what it waits for. */
+/* When the line cannot be redrawn: a line as soon as the speed is known or flatness is measured,
+ * then one for each minute in which no epoch ended. The job's note says what it waits for. */
 static void print_line_when_due(struct watch *w, const cJSON *row)
 {
     int64_t now_ms = clock_mono_ms();
     char line[LINE_BYTES];
     double speed;
+    int64_t turn;
 
     bool due = now_ms - w->line_ms >= LINE_EVERY_MS ||
-               (!w->line_shown && reply_f64(row, "images_per_s", &speed) && speed > 0);
+               (!w->line_shown && ((reply_f64(row, "images_per_s", &speed) && speed > 0) ||
+                                   reply_i64(row, "turn", &turn)));
     if (!due || *reply_text(row, "waiting") || strcmp(reply_text(row, "state"), "running") != 0)
         return;
     w->line_ms = now_ms;
     w->line_shown = true;
     compose_line(row, LINE_BYTES, false, line);
-    print_text("%s", line);
+    say(w, line);
 }
 
 static void print_epoch(const struct watch *w, const cJSON *epoch, int64_t epochs)
@@ -176,7 +193,7 @@ static void print_new_epochs(struct watch *w, const cJSON *json, const cJSON *ro
         if (!reply_i64(entry, "epoch", &number) || number < w->epochs_seen)
             continue;
         w->epochs_seen = number + 1;
-        if (quiet(w))
+        if (quiet(w) || w->notices)
             continue;
         live_erase(&w->line);
         print_epoch(w, entry, total);
@@ -190,7 +207,9 @@ static void print_new_epochs(struct watch *w, const cJSON *json, const cJSON *ro
 static void print_row_note(struct watch *w, const cJSON *row)
 {
     const char *waiting = reply_text(row, "waiting");
+    const char *state = reply_text(row, "state");
     const char *note = *waiting ? waiting : reply_text(row, "reason");
+    char line[LINE_BYTES];
 
     if (strncmp(note, w->note, sizeof(w->note) - 1) != 0) {
         snprintf(w->note, sizeof(w->note), "%s", note);
@@ -201,7 +220,8 @@ static void print_row_note(struct watch *w, const cJSON *row)
         return;
     w->note_shown = true;
     live_erase(&w->line);
-    print_text("%s: %s", *waiting ? "waiting" : reply_text(row, "state"), note);
+    snprintf(line, sizeof(line), "%s: %s", *waiting ? "waiting" : state, note);
+    say(w, line);
 }
 
 /* The model of a job that keeps its best epoch is not that of the figures above. */
@@ -238,7 +258,7 @@ static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct e
         return err_set(why, -ECANCELED, "job %lld %s%s%s%s", (long long)w->job,
                        strcmp(state, "cancelled") == 0 ? "was " : "", state, *reason ? ": " : "",
                        reason);
-    if (quiet(w))
+    if (quiet(w) || w->notices)
         return 0;
     printf("job %lld is done", (long long)w->job);
     if (reply_f64(row, "accuracy", &accuracy))
@@ -293,7 +313,7 @@ static int take_answer(struct watch *w, const cJSON *json, bool *ret_ended, stru
     print_row_note(w, row);
     if (quiet(w))
         return 0;
-    if (w->cli->terminal)
+    if (w->cli->terminal && !w->cli->args->json)
         draw_line(w, row);
     else
         print_line_when_due(w, row);
@@ -320,9 +340,9 @@ static int poll_job(struct watch *w, bool *ret_ended, struct errbuf *why)
     return rc;
 }
 
-int watch_job(struct cli *cli, int64_t job, struct errbuf *why)
+static int watch(struct cli *cli, int64_t job, bool notices, struct errbuf *why)
 {
-    struct watch w = {.cli = cli, .job = job, .answered_ms = clock_mono_ms()};
+    struct watch w = {.cli = cli, .job = job, .notices = notices, .answered_ms = clock_mono_ms()};
     w.line_ms = w.answered_ms;
     bool ended = false;
     int rc = 0;
@@ -340,4 +360,14 @@ int watch_job(struct cli *cli, int64_t job, struct errbuf *why)
         err_set(why, rc, "the watch ends, but job %lld goes on; steppe show %lld shows it",
                 (long long)job, (long long)job);
     return rc;
+}
+
+int watch_job(struct cli *cli, int64_t job, struct errbuf *why)
+{
+    return watch(cli, job, false, why);
+}
+
+int watch_measurement(struct cli *cli, int64_t job, struct errbuf *why)
+{
+    return watch(cli, job, true, why);
 }

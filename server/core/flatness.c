@@ -35,6 +35,7 @@ struct flatness {
     uint64_t seed;
     enum stage stage;
     uint32_t turn;
+    double left;   /* cost of the open round and those behind it, at most */
     int at;        /* number of the round in its stage */
     int line;      /* number of the line, in STAGE_LINE */
     float *along;  /* [floats] the probe, or the direction of a line */
@@ -77,12 +78,12 @@ size_t flatness_vectors(const struct flatness_spec *spec)
     return spec->every > 0 ? (size_t)spec->iterations + 2 : 0;
 }
 
+enum { LOSSES = BALL + FLATNESS_LINES * (FLATNESS_POINTS - 1) };
+
 double flatness_cost(const struct flatness_spec *spec)
 {
-    const int losses = BALL + FLATNESS_LINES * (FLATNESS_POINTS - 1);
-
     return COST_SLOPE + COST_PRODUCT * (double)(spec->probes + spec->iterations) +
-           COST_LOSS * losses;
+           COST_LOSS * LOSSES;
 }
 
 double flatness_round_cost(enum phase phase)
@@ -100,6 +101,7 @@ struct flatness *flatness_create(const struct flatness_spec *spec, const struct 
     f->spec = spec;
     f->model = m;
     f->seed = seed;
+    f->left = flatness_cost(spec);
     f->along = alloc_bytes(m->floats, sizeof(*f->along));
     f->lanczos = lanczos_create(m->floats, (int)spec->iterations);
     f->r = (struct flatness_record){.samples = samples,
@@ -239,6 +241,18 @@ uint32_t flatness_turn(const struct flatness *f)
     return f->turn;
 }
 
+uint32_t flatness_turns(const struct flatness *f)
+{
+    const int64_t top = f->lanczos ? f->spec->iterations : f->r.products;
+
+    return 1 + (uint32_t)(f->spec->probes + top) + LOSSES;
+}
+
+double flatness_left(const struct flatness *f)
+{
+    return f->left;
+}
+
 /* --- results --- */
 
 static void take_slope(struct flatness *f, const float *gradient, double loss)
@@ -278,6 +292,7 @@ static int take_product(struct flatness *f, const float *product)
     if (rc < 0 || !lanczos_done(f->lanczos, FLATNESS_TOP, TOLERANCE))
         return rc;
     f->r.products = lanczos_steps(f->lanczos);
+    f->left -= COST_PRODUCT * (double)(f->spec->iterations - f->r.products);
     f->r.count = lanczos_values(f->lanczos, FLATNESS_TOP, f->r.value, f->r.residual);
     lanczos_top(f->lanczos, f->along);
     lanczos_free(f->lanczos);
@@ -326,6 +341,9 @@ int flatness_take(struct flatness *f, const float *theta, const float *vector,
 {
     const double loss = sums[SUM_LOSS] / (double)f->r.samples;
 
+    f->left -= flatness_round_cost(!vector                   ? PHASE_LOSS
+                                   : f->stage == STAGE_SLOPE ? PHASE_SLOPE
+                                                             : PHASE_PRODUCT);
     switch (f->stage) {
     case STAGE_SLOPE:
         take_slope(f, vector, loss);

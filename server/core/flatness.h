@@ -62,6 +62,10 @@ bool flatness_next(struct flatness *f, const float *theta, float *moved, enum ph
 const float *flatness_vector(const struct flatness *f);
 /* Rounds opened, 1 in the first. */
 uint32_t flatness_turn(const struct flatness *f);
+/* How many rounds it has: at most, until the eigenvalues are known. */
+uint32_t flatness_turns(const struct flatness *f);
+/* What of flatness_cost is left, at most: the open round and those behind it. */
+double flatness_left(const struct flatness *f);
 /* Takes what came back from the round: the sum over the samples of the gradient or product, NULL
  * for PHASE_LOSS, and the sums. 0 or -ENOMEM. */
 int flatness_take(struct flatness *f, const float *theta, const float *vector,

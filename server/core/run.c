@@ -531,9 +531,7 @@ static double work_left(const struct run *r)
     for (int64_t e = r->cursor.epoch; e < r->epochs; e++) {
         const uint64_t over = e == r->cursor.epoch ? r->cursor.step_in_epoch : 0;
         train += (double)(r->epoch_steps - over) * (double)r->spec->batch * train_cost(r, e);
-        if (flatness_due(&r->spec->flatness, e, r->epochs))
-            flat += flatness_cost(&r->spec->flatness) *
-                    flatness_count(&r->spec->flatness, r->data->samples);
+        flat += run_flatness_left(r, e);
     }
     return train + run_measured_left(r) * score_cost(r->spec) + flat;
 }
@@ -551,6 +549,10 @@ struct run_progress run_progress(const struct run *r)
     };
     double ms = (double)(r->start_ms - r->train_start_ms) + r->work_ms; /* to the last update */
 
+    if (r->flatness) {
+        p.turn = flatness_turn(r->flatness);
+        p.turns = flatness_turns(r->flatness);
+    }
     if (phase_trains(r->phase) && ms > 0)
         p.images_per_s =
             (double)(c->step_in_epoch - r->train_start_step) * (double)r->spec->batch * 1e3 / ms;

@@ -242,6 +242,7 @@ struct run_progress {
     double loss;                /* of the open epoch so far; NAN before its first step */
     double accuracy;            /* of the last test round; NAN before */
     double validation_accuracy; /* of the last validation round; NAN before */
+    uint32_t turn, turns; /* while flatness is measured: flatness_turn, flatness_turns; else 0 */
 };
 struct run_progress run_progress(const struct run *r);
 

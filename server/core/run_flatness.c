@@ -48,6 +48,17 @@ int run_flatness_advance(struct run *r, bool *ret_over)
     return 0;
 }
 
+double run_flatness_left(const struct run *r, int64_t epoch)
+{
+    const struct flatness_spec *spec = &r->spec->flatness;
+    const bool open = epoch == r->cursor.epoch;
+
+    if (!flatness_due(spec, epoch, r->epochs) || (open && r->flat))
+        return 0;
+    return open && r->flatness ? flatness_left(r->flatness) * r->id_count
+                               : flatness_cost(spec) * flatness_count(spec, r->data->samples);
+}
+
 const float *run_vector(const struct run *r)
 {
     return r->phase == PHASE_PRODUCT ? flatness_vector(r->flatness) : NULL;

@@ -148,6 +148,8 @@ int run_open_round(struct run *r, enum phase phase, uint32_t count);
  * measurement is over: then r->flat has it. 0 or -ENOMEM. */
 int run_flatness_open(struct run *r);
 int run_flatness_advance(struct run *r, bool *ret_over);
+/* Forward passes that the measurement of this epoch, the open one or a later one, still costs. */
+double run_flatness_left(const struct run *r, int64_t epoch);
 
 /* run_epoch.c: takes the open epoch's numbers out of the run and moves the cursor to the next. */
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret);

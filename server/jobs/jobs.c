@@ -295,6 +295,10 @@ static void add_progress(cJSON *row, struct job *job, bool waits)
     cJSON_AddNumberToObject(row, "steps", (double)p.steps);
     if (job->run && !run_finished(job->run))
         cJSON_AddStringToObject(row, "phase", phases[run_phase(job->run)]);
+    if (p.turns > 0) {
+        cJSON_AddNumberToObject(row, "turn", p.turn);
+        cJSON_AddNumberToObject(row, "turns", p.turns);
+    }
     if (p.images_per_s > 0)
         job->images_per_s = p.images_per_s;
     if (job->run && !waits && job->images_per_s > 0)

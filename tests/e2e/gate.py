@@ -2,8 +2,8 @@
 """A gate between a worker and its server, so that a test can stop a job at a step of its choice instead of hoping to
 come in time:   gate.py LISTEN SERVER RULE    (paths of two ipc sockets and of a file)
 
-RULE holds "JOB STEP": results of this step of this job, of later ones and of later jobs wait here until the file allows
-them; "open" lets everything pass. While a result waits there is a file RULE.held, and the server knows nothing of it. What
+RULE holds "JOB STEP" or "JOB STEP TURN": results of this step of this job (from this turn of a measurement of flatness
+on), of later ones and of later jobs wait here until the file allows them; "open" lets everything pass. While a result waits there is a file RULE.held, and the server knows nothing of it. What
 waits when the worker's connection ends is dropped. All else passes as it comes. Plain messages only (see PROTOCOL.md)."""
 import contextlib
 import json
@@ -30,18 +30,18 @@ def exactly(connection, count):
 
 
 def result_of(body):
-    """(job, step) of a message that brings a result, None of any other."""
+    """(job, step, turn) of a message that brings a result, None of any other."""
     text = body
     if body[:1] != b"{":
         text = body[HEADER:HEADER + struct.unpack_from("<I", body, 16)[0]]
     message = json.loads(text)
-    return (message["job"], message["step"]) if message.get("type") in RESULTS else None
+    return (message["job"], message["step"], message.get("turn", 0)) if message.get("type") in RESULTS else None
 
 
 def held(rule, key):
     with open(rule) as f:
         words = f.read().split()
-    return words != ["open"] and key >= (int(words[0]), int(words[1]))
+    return words != ["open"] and key >= tuple(map(int, words))
 
 
 def gone(connection):

@@ -4,7 +4,7 @@
 #   world NAME                      a fresh folder $world with a state folder and a socket; stops the world before
 #   server_start [VAR=VALUE ...]    starts the server, with ${server_options[@]}, and waits until it answers
 #   worker_start NAME THREADS [VAR=VALUE ...]
-#   worker_gated NAME THREADS JOB STEP          its results of this step and later ones wait (gate.py) until
+#   worker_gated NAME THREADS JOB STEP          its results of this step ("STEP TURN") and later ones wait (gate.py) until
 #   gate_at NAME JOB STEP | gate_open NAME      lets them on to another step, or for good; gate_holds NAME: one waits
 #   stop_hard NAME | stop_soft NAME [SECONDS]   kill -9 | SIGTERM, and wait for its end ("server" or a worker's name)
 #   exit_of NAME [SECONDS]          waits for the end of a process and prints its exit status

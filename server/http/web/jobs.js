@@ -41,7 +41,13 @@ export function doing(job) {
   if (job.waiting) return `waiting: ${job.waiting}`;
   if (job.state === "running") {
     const parts = [
-      { train: "training", sweep: "scoring every sample", test: "testing" }[job.phase] ?? "starting",
+      {
+        train: "training",
+        sweep: "scoring every sample",
+        validation: "validating",
+        test: "testing",
+        flatness: `measuring flatness, round ${job.turn} of ${job.turns}`,
+      }[job.phase] ?? "starting",
     ];
     if (job.images_per_s) parts.push(`${count(job.images_per_s)} images/s`);
     if (job.eta_s) parts.push(`${duration(job.eta_s)} left`);

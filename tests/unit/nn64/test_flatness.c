@@ -189,6 +189,9 @@ static struct flatness_record measure(struct world *w, const struct flatness_spe
     while (flatness_next(f, theta, moved, &phase)) {
         double sums[SUM_COUNT] = {SAMPLES, 0, 0, SAMPLES, 0};
         ASSERT_EQ(++turns, flatness_turn(f));
+        ASSERT(turns <= flatness_turns(f));
+        ASSERT(flatness_left(f) >= flatness_round_cost(phase));
+        ASSERT(flatness_left(f) <= flatness_cost(spec) - seen.spent);
         to_reals(phase == PHASE_LOSS ? moved : theta, at, floats);
         if (phase == PHASE_PRODUCT) {
             to_reals(flatness_vector(f), v, floats);
@@ -202,6 +205,8 @@ static struct flatness_record measure(struct world *w, const struct flatness_spe
         ASSERT_EQ(0, flatness_take(f, theta, phase == PHASE_LOSS ? NULL : back, sums));
     }
     const struct flatness_record r = flatness_result(f);
+    ASSERT_EQ(turns, flatness_turns(f));
+    ASSERT_NEAR(0, flatness_left(f), 0);
     flatness_free(f);
     check_seen(&seen, spec, &r, theta, floats);
     if (end)

@@ -415,3 +415,71 @@ TEST(readers_cannot_write_and_need_a_store)
     ASSERT_HAS("there is no state.db", why.text);
     world_close(&w);
 }
+
+static void same_numbers(const cJSON *row, const char *name, const double *want, int count)
+{
+    const cJSON *list = cJSON_GetObjectItem(row, name);
+
+    ASSERT_EQ(count, cJSON_GetArraySize(list));
+    for (int i = 0; i < count; i++)
+        ASSERT_NEAR(want[i], cJSON_GetArrayItem(list, i)->valuedouble, 0);
+}
+
+/* All numbers are different: none may stand in the place of another. */
+TEST(a_measurement_of_flatness_is_read_as_it_was_written)
+{
+    struct world w = world_open();
+    struct flatness_args a = {.job = w.job, .from = 0, .limit = 10};
+    struct flatness_record r = {.samples = 20,
+                                .probes = 3,
+                                .products = 6,
+                                .loss = 1.5,
+                                .gradient_norm = 2.5,
+                                .count = FLATNESS_TOP,
+                                .trace = 3.5,
+                                .trace_error = 4.5,
+                                .sharpness = 5.5,
+                                .rho = 6.5};
+    struct fixture_scores x = fixture_scores(w.job, 3, N);
+    char sha256[SHA256_HEX];
+    struct errbuf why;
+    cJSON *out, *newest;
+
+    for (int i = 0; i < FLATNESS_TOP; i++) {
+        r.value[i] = 100 - i;
+        r.residual[i] = 0.25 + i;
+    }
+    for (int k = 0; k < FLATNESS_LINES; k++)
+        for (int i = 0; i < FLATNESS_POINTS; i++)
+            r.line[k][i] = (struct flatness_point){i, 1000 * k + i, 0.5 + 1000 * k + i};
+    x.fold.flatness = &r;
+    ASSERT_OK(store_fold(w.store, &x.fold, sha256, &why), why);
+    fixture_scores_done(&x);
+    ASSERT_OK(query_flatness(w.query, &a, &out, &why), why);
+    ASSERT_OK(query_flatness_newest(w.query, w.job, &newest, &why), why);
+    const cJSON *rows = cJSON_GetObjectItem(out, "rows"), *row = cJSON_GetArrayItem(rows, 0);
+    ASSERT_EQ(1, cJSON_GetArraySize(rows));
+    same_numbers(row, "values", r.value, FLATNESS_TOP);
+    same_numbers(row, "residuals", r.residual, FLATNESS_TOP);
+    same_numbers(newest, "values", r.value, FLATNESS_TOP);
+    same_numbers(newest, "residuals", r.residual, FLATNESS_TOP);
+    for (int k = 0; k < FLATNESS_LINES; k++) {
+        const cJSON *line = cJSON_GetArrayItem(cJSON_GetObjectItem(row, "lines"), k);
+        double t[FLATNESS_POINTS], distance[FLATNESS_POINTS], loss[FLATNESS_POINTS];
+        for (int i = 0; i < FLATNESS_POINTS; i++) {
+            t[i] = r.line[k][i].t;
+            distance[i] = r.line[k][i].distance;
+            loss[i] = r.line[k][i].loss;
+        }
+        same_numbers(line, "t", t, FLATNESS_POINTS);
+        same_numbers(line, "distance", distance, FLATNESS_POINTS);
+        same_numbers(line, "loss", loss, FLATNESS_POINTS);
+    }
+    cJSON_DeleteItemFromObject(newest, "values");
+    cJSON_DeleteItemFromObject(newest, "residuals");
+    ASSERT_STR("{\"epoch\":3,\"samples\":20,\"loss\":1.5,\"gradient_norm\":2.5,\"products\":6,"
+               "\"trace\":3.5,\"trace_error\":4.5,\"probes\":3,\"sharpness\":5.5,\"rho\":6.5}",
+               print(newest));
+    cJSON_Delete(out);
+    world_close(&w);
+}

@@ -159,3 +159,43 @@ TEST(memory_counts_the_vectors_of_the_iteration)
     fixture_free(f);
     fixture_free(g);
 }
+
+/* Every forward pass takes a second. */
+TEST(the_time_left_falls_round_by_round_while_it_is_measured)
+{
+    struct fixture *f = fixture_create(FLAT);
+    struct run *r = started(f);
+    double left_s = INFINITY;
+    enum run_event event;
+    struct run_epoch e;
+    struct errbuf why;
+    int64_t now_ms = 0;
+    uint32_t rounds = 0;
+
+    while (!run_finished(r)) {
+        const enum phase phase = run_phase(r);
+        const struct run_progress p = run_progress(r);
+        struct fake *k = compute_round(r, f);
+
+        ASSERT_EQ(phase_measures(phase), p.turn > 0);
+        ASSERT(p.turn <= p.turns && p.turns <= 1 + 1 + 3 + 6 + 2 + 60);
+        if (p.turn > 1) { /* in the first the training before it ends */
+            ASSERT(p.eta_s < left_s);
+            rounds++;
+        }
+        left_s = p.eta_s;
+        now_ms += (int64_t)(1e3 * run_shards(r) * SHARD *
+                            (phase_measures(phase) ? flatness_round_cost(phase)
+                             : phase_trains(phase) ? 6
+                                                   : 3));
+        ASSERT_OK(run_result(r, &k->res, &why), why);
+        ASSERT_EQ(0, run_advance(r, now_ms, &event, &e));
+        if (event == RUN_EPOCH)
+            run_epoch_done(&e);
+        fake_free(k);
+    }
+    ASSERT(rounds > 100);
+    ASSERT(run_progress(r).eta_s == 0);
+    run_free(r);
+    fixture_free(f);
+}

@@ -347,11 +347,11 @@ TEST(theta_is_not_written)
 static void diverges(struct runner *r, const struct work *w, const char *part)
 {
     struct score scores[SAMPLES];
-    struct yield y = {.scores = !w->train || w->spec.fused ? scores : NULL};
+    struct yield y = {.scores = (!w->train && !w->flat) || w->spec.fused ? scores : NULL};
     struct errbuf why = {""};
 
     ASSERT_EQ(-ERANGE, runner_run(r, w, &y, &why));
-    ASSERT_HAS("training diverged: ", why.text);
+    ASSERT_HAS(w->flat ? "flatness cannot be measured: " : "training diverged: ", why.text);
     ASSERT_HAS(part, why.text);
 }
 
@@ -360,15 +360,19 @@ TEST(what_is_not_finite_is_named_and_the_next_run_is_whole)
     struct fixture *f = fixture_create();
     const struct work train = train_work(f, false), fused = train_work(f, true),
                       score = score_work(f);
+    struct work slope = score;
     struct runner *r = crew(f, 2);
     struct result *want = run(r, f, &train);
     const float nasty[] = {NAN, INFINITY};
     float *bias = f->theta + f->m.params[f->m.param_count - 1].offset, good = *bias;
 
+    slope.flat = PHASE_SLOPE;
     for (size_t i = 0; i < COUNT(nasty); i++) {
         *bias = nasty[i];
         diverges(r, &train, "is not finite; a smaller learning rate or rho may help");
         diverges(r, &fused, "is not finite; a smaller learning rate or rho may help");
+        if (isnan(nasty[i])) /* a loss without end counts, and its gradient is finite */
+            diverges(r, &slope, "at these weights, or near them, is not finite");
         diverges(r, &score, "a score of sample 0 is not finite");
         *bias = good;
     }
