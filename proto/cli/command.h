@@ -76,6 +76,7 @@ struct command {
 int cmd_submit(struct cli *cli, struct errbuf *why);
 int cmd_jobs(struct cli *cli, struct errbuf *why);
 int cmd_show(struct cli *cli, struct errbuf *why);
+int cmd_watch(struct cli *cli, struct errbuf *why);
 int cmd_log(struct cli *cli, struct errbuf *why);
 int cmd_pause(struct cli *cli, struct errbuf *why);
 int cmd_resume(struct cli *cli, struct errbuf *why);

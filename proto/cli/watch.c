@@ -280,7 +280,7 @@ static int wait_silent(struct watch *w, struct errbuf *why)
     if (clock_mono_ms() - w->answered_ms > SILENCE_MAX_MS)
         return err_set(why, -ETIMEDOUT,
                        "no answer from %s for a minute; job %lld goes on as soon as the server is "
-                       "back, steppe show %lld shows it",
+                       "back, steppe watch %lld follows it",
                        w->cli->args->server, (long long)w->job, (long long)w->job);
     if (!w->silent) {
         live_erase(&w->line);
@@ -306,6 +306,8 @@ static int take_answer(struct watch *w, const cJSON *json, bool *ret_ended, stru
     w->answered_ms = clock_mono_ms();
     print_new_epochs(w, json, row);
     const char *state = reply_text(row, "state");
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "more")))
+        return 0; /* epochs of a long job that are still to be read */
     *ret_ended = strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 ||
                  strcmp(state, "cancelled") == 0;
     if (*ret_ended)
@@ -357,7 +359,7 @@ static int watch(struct cli *cli, int64_t job, bool notices, struct errbuf *why)
     if (w.line.width > 0)
         printf("\n");
     if (rc == -EINTR)
-        err_set(why, rc, "the watch ends, but job %lld goes on; steppe show %lld shows it",
+        err_set(why, rc, "the watch ends, but job %lld goes on; steppe watch %lld follows it again",
                 (long long)job, (long long)job);
     return rc;
 }
@@ -370,4 +372,12 @@ int watch_job(struct cli *cli, int64_t job, struct errbuf *why)
 int watch_measurement(struct cli *cli, int64_t job, struct errbuf *why)
 {
     return watch(cli, job, true, why);
+}
+
+int cmd_watch(struct cli *cli, struct errbuf *why)
+{
+    int64_t job;
+    int rc = command_job(cli, &job, why);
+
+    return rc != 0 ? rc : watch_job(cli, job, why);
 }

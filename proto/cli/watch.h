@@ -6,10 +6,11 @@
 
 #define WATCH_DOING_BYTES 96
 
-/* Follows the job: on a terminal with a progress line that is redrawn, else with a line an epoch
- * and a line a minute within it; with --json prints only the last row. Survives a restart of the
- * server of up to 60 s. 0 when the job is done; -ECANCELED when it failed or was cancelled; -EINTR
- * on Ctrl-C (the job goes on, the sentence says so); else as client_call. */
+/* Follows the job, from its first epoch on: on a terminal with a progress line that is redrawn,
+ * else with a line an epoch and a line a minute within it; with --json prints only the last row.
+ * Survives a restart of the server of up to 60 s. 0 when the job is done; -ECANCELED when it failed
+ * or was cancelled; -EINTR on Ctrl-C (the job goes on, the sentence says so); else as client_call.
+ */
 int watch_job(struct cli *cli, int64_t job, struct errbuf *why);
 /* The same of a job on the way to something else: what it waits for and how far it is are notices
  * on stderr (with --json too); its epochs and that it is done are not told. */
