@@ -85,8 +85,19 @@ static const char *show_range(const struct option *o, char *buf, size_t bytes)
         break;
     case OPT_STR:
         break;
+    case OPT_MANY:
+        snprintf(buf, bytes, "at most %d of them", OPTION_VALUES_MAX);
+        break;
     }
     return buf;
+}
+
+static bool add_value(struct option_values *values, const char *value)
+{
+    if (values->count == OPTION_VALUES_MAX)
+        return false;
+    values->at[values->count++] = value;
+    return true;
 }
 
 /* Reads value into the option's field; false when it is not allowed. */
@@ -129,6 +140,8 @@ static bool set_field(const struct option *o, const char *value, void *target)
         if (index >= 0)
             memcpy(field, &index, sizeof(index));
         return index >= 0;
+    case OPT_MANY:
+        return add_value((struct option_values *)field, value);
     }
     return false;
 }
@@ -139,7 +152,7 @@ static int set_option(const struct option *o, const char *dashes, const char *va
 {
     char range[RANGE_BYTES];
 
-    if (o->type == OPT_STR && !*value)
+    if ((o->type == OPT_STR || o->type == OPT_MANY) && !*value)
         return err_set(why, -EINVAL, "%s%s is empty", dashes, o->name);
     if (set_field(o, value, target))
         return 0;
@@ -349,7 +362,7 @@ void options_help(const struct option *table, FILE *out)
             width = label_width(o);
     for (const struct option *o = table; o->name; o++) {
         show_range(o, range, sizeof(range));
-        bool has_range = *range && o->type != OPT_FLAG;
+        bool has_range = *range && o->type != OPT_FLAG && o->type != OPT_MANY;
         bool has_default = o->def && *o->def && o->type != OPT_FLAG;
         fprintf(out, "  --%s%s%s%*s  %s", o->name, o->arg ? " " : "", o->arg ? o->arg : "",
                 width - label_width(o), "", o->help ? o->help : "");

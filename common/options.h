@@ -22,6 +22,13 @@ enum option_type {
     OPT_F64,   /* field is double, fmin..fmax */
     OPT_FLAG,  /* field is bool; takes no argument */
     OPT_ENUM,  /* field is int, index into names */
+    OPT_MANY,  /* field is struct option_values: every value that is given; of commands only */
+};
+
+#define OPTION_VALUES_MAX 64 /* a job file has about as many keys */
+struct option_values {
+    int count;
+    const char *at[OPTION_VALUES_MAX]; /* borrowed from argv, in their order */
 };
 
 struct option {

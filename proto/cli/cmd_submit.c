@@ -15,12 +15,16 @@
 #include "proto/cli/connection.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
+#include "proto/cli/settings.h"
 #include "proto/cli/watch.h"
 
 /* A request may be JSON_REQUEST_BYTES_MAX long, with the envelope around the file. */
 #define SPEC_BYTES_MAX (JSON_REQUEST_BYTES_MAX - 1024)
 
 const struct option submit_options[] = {
+    {"set", OPT_MANY, offsetof(struct args, set), .arg = "KEY=VALUE",
+     .help = "set a key of the job file, such as sam.rho=0.1; may be given again"},
+    {"name", OPT_STR, offsetof(struct args, name), .help = "the name of the job", .arg = "NAME"},
     {"watch", OPT_FLAG, offsetof(struct args, watch), .help = "follow the job until it ends"},
     {"uuid", OPT_STR, offsetof(struct args, uuid), .arg = "UUID",
      .help = "id of the job; submitting the same id again returns the same job"},
@@ -43,9 +47,10 @@ static int read_stdin(cJSON **ret, struct errbuf *why)
     return rc;
 }
 
-/* Reads and checks the job file; *ret is its JSON as written. */
-static int read_spec(const char *path, cJSON **ret, struct errbuf *why)
+/* Reads the job file, sets what the options set and checks it; *ret is its JSON as written. */
+static int read_spec(const struct args *a, const char *path, cJSON **ret, struct errbuf *why)
 {
+    const char *file = strcmp(path, "-") == 0 ? "standard input" : path;
     struct jobspec spec;
     cJSON *json = NULL;
     int rc = strcmp(path, "-") == 0 ? read_stdin(&json, why)
@@ -53,12 +58,16 @@ static int read_spec(const char *path, cJSON **ret, struct errbuf *why)
 
     if (rc != 0)
         return rc;
-    rc = studyfile_is(json)
-             ? err_set(why, -EINVAL, "this is a study file; steppe study submit takes it")
-             : jobspec_parse(json, &spec, why);
+    if (studyfile_is(json)) {
+        rc = err_set(why, -EINVAL, "%s: this is a study file; steppe study submit takes it", file);
+    } else if ((rc = settings_apply(&a->set, a->name, json, why)) == 0) {
+        rc = jobspec_parse(json, &spec, why);
+        if (rc != 0)
+            settings_blame(&a->set, a->name, file, rc, why);
+    }
     if (rc != 0) {
         cJSON_Delete(json);
-        return err_prefix(why, rc, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
+        return rc;
     }
     jobspec_done(&spec);
     *ret = json;
@@ -129,7 +138,7 @@ int cmd_submit(struct cli *cli, struct errbuf *why)
         return err_set(why, EXIT_USAGE,
                        "--uuid is \"%.60s\", allowed is 8-4-4-4-12 hexadecimal digits", uuid);
     text_uuid(fresh);
-    int rc = read_spec(cli->words[0], &spec, why);
+    int rc = read_spec(cli->args, cli->words[0], &spec, why);
     if (rc == 0)
         rc = attach_files(cli, cli->words[0], spec, why);
     if (rc != 0)

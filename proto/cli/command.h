@@ -31,6 +31,7 @@ struct args {
     /* jobs */
     bool watch, help_job, follow, relaxed, csv, markdown;
     const char *uuid;
+    struct option_values set;
     int64_t limit, first, before, keep;
     /* dataset import */
     const char *labels, *train, *test;

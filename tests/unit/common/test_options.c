@@ -12,6 +12,7 @@ struct config {
     double lr;
     bool watch, help;
     int level;
+    struct option_values set;
 };
 
 static const char *const levels[] = {"error", "warn", "info", NULL};
@@ -27,6 +28,7 @@ static const struct option table[] = {
     {"watch", OPT_FLAG, offsetof(struct config, watch), .help = "show progress"},
     {"log-level", OPT_ENUM, offsetof(struct config, level), .def = "info", .arg = "LEVEL",
      .help = "what to log", .names = levels},
+    {"set", OPT_MANY, offsetof(struct config, set), .help = "set a key", .arg = "KEY=VALUE"},
     {"help", OPT_FLAG, offsetof(struct config, help), .help = "show this text"},
     {0},
 };
@@ -230,6 +232,7 @@ TEST(help_is_one_aligned_line_an_option)
                "  --lr X             learning rate (0 to 10; default 0.05)\n"
                "  --watch            show progress\n"
                "  --log-level LEVEL  what to log (error, warn or info; default info)\n"
+               "  --set KEY=VALUE    set a key\n"
                "  --help             show this text\n",
                text);
     free(text);
@@ -282,4 +285,24 @@ TEST(bytes_take_a_unit)
     ASSERT_EQ(INT64_C(4) << 30, cfg.seed);
     ASSERT_EQ(-EINVAL, options_args(sizes, 2, small, &cfg, NULL, NULL, &why));
     ASSERT_STR("--memory is \"4K\", allowed is 1 MiB or more, as 4096, 512K, 300M or 4G", why.text);
+}
+
+TEST(an_option_may_be_given_again)
+{
+    struct config cfg = {0};
+    char *argv[2 * OPTION_VALUES_MAX + 3] = {"prog"};
+    int argc = 1;
+
+    ASSERT_OK(read_args("--set a=1 --seed 3 --set=b=2", &cfg, NULL, NULL), why);
+    ASSERT_EQ(2, cfg.set.count);
+    ASSERT_STR("a=1", cfg.set.at[0]);
+    ASSERT_STR("b=2", cfg.set.at[1]);
+    assert_args_refused("--set=", "--set is empty");
+    for (int i = 0; i <= OPTION_VALUES_MAX; i++) {
+        argv[argc++] = "--set";
+        argv[argc++] = "a=1";
+    }
+    cfg = (struct config){0};
+    ASSERT_EQ(-EINVAL, options_args(table, argc, argv, &cfg, NULL, NULL, &why));
+    ASSERT_STR("--set is \"a=1\", allowed is at most 64 of them", why.text);
 }
