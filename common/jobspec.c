@@ -12,6 +12,7 @@
 
 #include "common/field.h"
 #include "common/jobspec_internal.h"
+#include "common/jobspec_synonyms.h"
 #include "common/model.h"
 #include "common/text.h"
 
@@ -299,6 +300,32 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
     return 0;
 }
 
+/* Are these the keys of the section (NULL: of the file)? People who come from other programs are
+ * told where their key lies here, others what is nearest to what they mistyped. */
+static int check_keys(const cJSON *obj, const struct row *section, const char *const *keys,
+                      struct errbuf *why)
+{
+    const char *where = section ? section->path : ROOT;
+    char path[RANGE_BYTES];
+
+    for (const cJSON *item = obj->child; item; item = item->next) {
+        if (text_index(item->string, keys) >= 0)
+            continue;
+        snprintf(path, sizeof(path), "%s%s%s", section ? section->path : "", section ? "." : "",
+                 item->string);
+        const char *meant = jobspec_meant(path), *dot = strchr(path, '.');
+        if (!meant)
+            break;
+        if (dot && strcmp(meant, path) == 0)
+            return err_set(why, -EINVAL, "%s has no key \"%.60s\"; write \"%.*s\": {\"%s\": ...}",
+                           where, path, (int)(dot - path), path, dot + 1);
+        return err_set(why, -EINVAL, "%s has no key \"%.60s\"; did you mean \"%s\"?", where,
+                       item->string,
+                       row_in(row_at(meant), section) ? row_key(row_at(meant)) : meant);
+    }
+    return field_known(obj, where, keys, why);
+}
+
 /* Reads the keys of one object: those of the section, or of the file itself (NULL). */
 static int read_object(const cJSON *obj, const struct row *section, struct jobspec *spec,
                        struct errbuf *why)
@@ -312,7 +339,7 @@ static int read_object(const cJSON *obj, const struct row *section, struct jobsp
             keys[count++] = row_key(row);
     assert(count < KEYS_MAX);
     keys[count] = NULL;
-    int rc = field_known(obj, where, keys, why);
+    int rc = check_keys(obj, section, keys, why);
     for (const struct row *row = jobspec_rows; rc == 0 && row->path; row++)
         if (row_in(row, section))
             rc = read_row(obj, where, row, spec, why);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/jobspec_internal.h"
+#include "common/jobspec_synonyms.h"
 #include "common/text.h"
 
 #define PATHS_MAX 160
@@ -66,7 +67,9 @@ int jobspec_path_refuse(const char *where, const char *path, struct errbuf *why)
         if (row->type != ROW_SECTION)
             paths[count++] = row->path;
     paths[count] = NULL;
-    const char *near = text_nearest(path, paths);
+    const char *near = jobspec_meant(path);
+    if (!near)
+        near = text_nearest(path, paths);
     return err_set(why, -EINVAL, "%s has no key \"%.60s\"%s%s%s", where, path,
                    near ? "; did you mean \"" : "; steppe submit --help-job lists them",
                    near ? near : "", near ? "\"?" : "");

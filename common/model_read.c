@@ -297,12 +297,27 @@ static int check_order(const struct layer *layers, int count, struct errbuf *why
     return 0;
 }
 
+/* {"name": "lenet"}: a preset, as other programs write it. */
+static int refuse_preset_object(const cJSON *item, struct errbuf *why)
+{
+    const char *name = item->valuestring, *near = text_nearest(name, model_presets);
+
+    return err_set(why, -EINVAL, "model has no key \"%.60s\"; did you mean \"model\": \"%s\"?",
+                   item->string, near ? near : model_presets[0]);
+}
+
 static int read_layers(const cJSON *desc, struct layer **ret, int *ret_count, struct errbuf *why)
 {
     static const char *const keys[] = {"layers", NULL};
     const cJSON *list, *item;
-    int rc = field_known(desc, "model", keys, why), count = 0;
+    int rc = 0, count = 0;
 
+    cJSON_ArrayForEach(item, desc)
+    {
+        if (cJSON_IsString(item) && strcmp(item->string, "layers") != 0)
+            return refuse_preset_object(item, why);
+    }
+    rc = field_known(desc, "model", keys, why);
     if (rc)
         return rc;
     rc = field_arr(desc, "model", "layers", true, LAYERS_MAX, &list, why);
