@@ -11,13 +11,32 @@
 #include "server/handle/submission.h"
 #include "server/net/op.h"
 
+/* For whoever submits it again and did not mean to. */
+static void note_equal(const struct job *job, const struct job *other, cJSON *list)
+{
+    bool same_bits = job->spec.numerics == NUMERICS_STRICT && !other->rec.relaxed &&
+                     !other->rec.broken[0] && other->rec.state != JOB_FAILED &&
+                     other->rec.state != JOB_CANCELLED;
+    char *text =
+        xasprintf("job %" PRId64 " (%s, %s) has the same keys and the same data%s", other->rec.job,
+                  other->rec.name, job_state_names[other->rec.state],
+                  same_bits ? "; workers of one numerics class make the same model of both" : "");
+
+    cJSON_AddItemToArray(list, cJSON_CreateString(text));
+    free(text);
+}
+
+/* notes: of a job that is new; NULL: it was there already. */
 static void reply_row(struct request *rq, struct job *job, const struct job_notes *notes)
 {
     cJSON *out = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(out, "notes");
+    const struct job *other = notes ? jobs_equal(rq->service->jobs, job) : NULL;
 
     cJSON_AddItemToObject(out, "job", jobs_row(rq->service->jobs, job));
     for (int i = 0; notes && i < notes->count; i++)
         cJSON_AddItemToArray(list, cJSON_CreateString(notes->text[i]));
+    if (other)
+        note_equal(job, other, list);
     request_reply(rq, out, NULL, 0);
 }
 

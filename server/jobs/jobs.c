@@ -97,6 +97,34 @@ struct job *jobs_by_uuid(struct jobs *jobs, const char *uuid)
     return NULL;
 }
 
+/* A job's description as it is kept, behind its name, which is its first key. */
+static const char *behind_name(const struct job_record *rec)
+{
+    char head[NAME_MAX_BYTES + 16];
+    int bytes = snprintf(head, sizeof(head), "{\"name\":\"%s\",", rec->name);
+
+    return strncmp(rec->spec_json, head, (size_t)bytes) == 0 ? rec->spec_json + bytes
+                                                             : rec->spec_json;
+}
+
+struct job *jobs_equal(struct jobs *jobs, const struct job *job)
+{
+    const char *ours = behind_name(&job->rec);
+    struct job *found = NULL;
+
+    for (struct job *other = jobs->list; other; other = other->next) {
+        bool ended_badly = other->rec.state == JOB_FAILED || other->rec.state == JOB_CANCELLED;
+        if (other == job || (found && ended_badly) ||
+            strcmp(other->rec.dataset_sha256, job->rec.dataset_sha256) != 0 ||
+            strcmp(behind_name(&other->rec), ours) != 0)
+            continue;
+        found = other;
+        if (!ended_badly)
+            break;
+    }
+    return found;
+}
+
 static bool is_job(void *arg, const char *uuid)
 {
     return jobs_by_uuid(arg, uuid) != NULL;

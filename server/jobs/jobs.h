@@ -96,6 +96,10 @@ void jobs_close(struct jobs *jobs);
 /* -ENOENT with a sentence that names the existing jobs. */
 int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf *why);
 struct job *jobs_by_uuid(struct jobs *jobs, const char *uuid); /* or NULL */
+/* Another job with the same keys (but for the name) and the same data, or NULL: of several the
+ * first, rather one that neither failed nor was cancelled. Job files as of older versions may have
+ * fewer keys and are then others. */
+struct job *jobs_equal(struct jobs *jobs, const struct job *job);
 /* The i-th of those in state running, by number; NULL behind the last. */
 struct job *jobs_running(const struct jobs *jobs, size_t i);
 struct job *jobs_first(struct jobs *jobs); /* by number; follow ->next */
