@@ -32,13 +32,13 @@ NN_CFLAGS := -O3
 
 pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
 COMMON_PKG := libcjson libsodium zlib
-INC := $(call pkg,--cflags,libuv nanomsg sqlite3 openblas libpng libjpeg libmicrohttpd $(COMMON_PKG))
+INC := $(call pkg,--cflags,libuv nanomsg sqlite3 openblas libpng libjpeg libwebp libmicrohttpd $(COMMON_PKG))
 common_libs := $(call pkg,--libs,$(COMMON_PKG)) -lm -lpthread
 server_libs := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd) $(common_libs)
 worker_libs := $(call pkg,--libs,nanomsg openblas) $(common_libs)
 pure_libs   := $(call pkg,--libs,libsodium) -lm -lpthread
 nn_libs     := $(call pkg,--libs,openblas) $(common_libs)
-cli_libs    := $(call pkg,--libs,nanomsg libpng libjpeg) $(common_libs)
+cli_libs    := $(call pkg,--libs,nanomsg libpng libjpeg libwebp) $(common_libs)
 
 objs  = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)))
 nomain = $(filter-out %/main.o,$(1))
@@ -81,7 +81,7 @@ FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJS  := $(CLI) $(SERVER) $(CORE) $(PROTO) $(COMMON)
 FUZZ_OBJS  := $(filter-out %/main.o $(B)/obj/server/net/transport.o,$(FUZZ_OBJS)) \
               $(B)/obj/tests/fuzz/transport.o $(B)/obj/tests/fuzz/support.o
-fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjpeg) $(common_libs)
+fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjpeg libwebp) $(common_libs)
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 

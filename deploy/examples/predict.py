@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def load(path):
@@ -26,7 +26,9 @@ def load(path):
 
 
 def picture(path, h, w, c):
-    image = Image.open(path).convert("L" if c == 1 else "RGB").resize((w, h), Image.Resampling.BILINEAR)
+    image = Image.open(path)
+    image = ImageOps.exif_transpose(image) if image.format == "JPEG" else image  # as the import turns it
+    image = image.convert("L" if c == 1 else "RGB").resize((w, h), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.asarray(image, np.float32).reshape(h, w, c).copy())
 
 

@@ -30,6 +30,9 @@ const struct option import_options[] = {
              "corrects the dataset"},
     {"size", OPT_INT, ARG(size), .arg = "N", .min = 1, .max = IMAGE_SIDE_MAX,
      .help = "pictures: scale all of them to N x N"},
+    {"no-exif", OPT_FLAG, ARG(no_exif),
+     .help = "pictures: take JPEGs as they are stored, not turned as EXIF says"},
+    {"skip-bad", OPT_FLAG, ARG(skip_bad), .help = "pictures: leave out those that cannot be read"},
     {"train", OPT_STR, ARG(train), .arg = "NAME",
      .help = "the folder, or the word in file names, of the training set; . is everything"},
     {"test", OPT_STR, ARG(test), .arg = "NAME",
@@ -62,6 +65,8 @@ static int check_args(const struct args *a, bool glyphs, struct errbuf *why)
         {"--labels", a->labels != NULL, false, ""},
         {"--labels-are", a->labels_are != NOT_GIVEN, false, ""},
         {"--size", a->size != NOT_GIVEN, false, ""},
+        {"--no-exif", a->no_exif, false, ""},
+        {"--skip-bad", a->skip_bad, false, ""},
         {"--train", a->train != NULL, false, ""},
         {"--test", a->test != NULL, false, ""},
         {"--layout", a->layout != NOT_GIVEN, false, ""},
@@ -153,6 +158,8 @@ static int read_files(const struct cli *cli, struct dataset_draft *ret, struct e
                                      .labels_are =
                                          a->labels_are == LABELS_TRUE ? LABELS_TRUE : LABELS_NOISY,
                                      .size = a->size != NOT_GIVEN ? (uint32_t)a->size : 0,
+                                     .stored = a->no_exif,
+                                     .skip_bad = a->skip_bad,
                                      .train = a->train,
                                      .test = a->test,
                                      .layout = (enum npy_layout)(a->layout + 1),
@@ -162,6 +169,8 @@ static int read_files(const struct cli *cli, struct dataset_draft *ret, struct e
     struct dataset_draft draft;
 
     int rc = import_files(&request, &draft, why);
+    if (rc == 0 || notes.bad_count > 1)
+        import_bad_print(&notes, rc == 0 ? "steppe: note: " : "steppe: ", stderr);
     if (rc == 0)
         import_notes_print(&notes, "steppe: note: ", stderr);
     import_notes_done(&notes);

@@ -25,6 +25,8 @@ const struct option dataset_name_options[] = {
      .help = "which labels are the truth, as at the import"},
     {"size", OPT_INT, ARG(size), .arg = "N", .min = 1, .max = IMAGE_SIDE_MAX,
      .help = "pictures: as at the import (default: that of the dataset's images)"},
+    {"no-exif", OPT_FLAG, ARG(no_exif), .help = "pictures: as at the import"},
+    {"skip-bad", OPT_FLAG, ARG(skip_bad), .help = "pictures: as at the import"},
     {"train", OPT_STR, ARG(train), .arg = "NAME", .help = "the training set, as at the import"},
     {"test", OPT_STR, ARG(test), .arg = "NAME", .help = "the test set, as at the import"},
     {"layout", OPT_ENUM, ARG(layout), .names = npy_layout_names, .arg = "ORDER",
@@ -116,6 +118,8 @@ static int read_files(struct naming *n, struct errbuf *why)
                                      .labels_are =
                                          a->labels_are == LABELS_NOISY ? LABELS_NOISY : LABELS_TRUE,
                                      .size = a->size != NOT_GIVEN ? (uint32_t)a->size : 0,
+                                     .stored = a->no_exif,
+                                     .skip_bad = a->skip_bad,
                                      .train = a->train,
                                      .test = a->test,
                                      .layout = (enum npy_layout)(a->layout + 1),
@@ -125,6 +129,8 @@ static int read_files(struct naming *n, struct errbuf *why)
     if (a->size == NOT_GIVEN && d.h == d.w && import_scales(&request))
         request.size = d.h;
     int rc = import_files(&request, &n->here, why);
+    if (rc == 0 || notes.bad_count > 1)
+        import_bad_print(&notes, rc == 0 ? "steppe: note: " : "steppe: ", stderr);
     if (rc == 0)
         import_notes_print(&notes, "steppe: note: ", stderr);
     import_notes_done(&notes);
@@ -209,7 +215,11 @@ static int check_pixels(const struct naming *n, bool test, struct errbuf *why)
             continue;
         for (uint32_t i = 0; rc == 0; i++)
             if (memcmp(piece + i * bytes, here + (at + i) * bytes, bytes) != 0)
-                rc = differ(n, test, at + i, "their pixels differ", why);
+                rc = differ(n, test, at + i,
+                            n->cli->args->no_exif
+                                ? "their pixels differ"
+                                : "their pixels differ; --no-exif takes JPEGs as they are stored",
+                            why);
     }
     free(piece);
     return rc;

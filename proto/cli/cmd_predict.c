@@ -31,6 +31,8 @@ const struct option predict_options[] = {
      .help = "write the rows to FILE; FILE.npy: all probabilities, float32 [pictures, classes]"},
     {"adversarial", OPT_FLAG, ARG(adversarial),
      .help = "say whether the job's attack on a picture changes its class"},
+    {"no-exif", OPT_FLAG, ARG(no_exif),
+     .help = "take JPEGs as they are stored, not turned as EXIF says"},
     {"relaxed", OPT_FLAG, ARG(relaxed),
      .help = "take workers of every numerics class, not only those of a strict job's"},
     {NULL},
@@ -245,6 +247,7 @@ static int predict_once(struct cli *cli, struct prediction *p, struct errbuf *wh
 {
     int rc = open_prediction(cli, p, why);
 
+    p->source.stored = cli->args->no_exif;
     if (rc == 0)
         rc = list_pictures(cli, p, why);
     if (rc == 0)

@@ -36,6 +36,7 @@ struct args {
     /* dataset import */
     const char *labels, *train, *test;
     int labels_are, layout;
+    bool no_exif, skip_bad;
     double flip, hard;
     int64_t flip_seed, seed, samples, test_samples, size;
     /* scores and schedule */

@@ -127,7 +127,7 @@ int predict_source_add(struct predict_source *s, const char *path, struct errbuf
                             : add_item(s, xstrdup(path), -1, 0, NO_LABEL, why);
     int rc = add_folder(s, path, NO_LABEL, 0, why);
     if (rc == 0 && s->count == before)
-        rc = err_set(why, -EINVAL, "%s has no pictures, expected .png, .jpg or .jpeg files in it",
+        rc = err_set(why, -EINVAL, "%s has no pictures, expected " PICTURE_ENDINGS " files in it",
                      path);
     return rc;
 }
@@ -164,7 +164,7 @@ static int read_picture(struct predict_source *s, const char *path, uint8_t *out
                         struct errbuf *why)
 {
     struct picture p, scaled;
-    int rc = picture_read(path, PICTURE_SIDE_MAX, &p, why);
+    int rc = picture_read(path, PICTURE_SIDE_MAX, s->stored, &p, why);
 
     if (rc < 0)
         return rc;

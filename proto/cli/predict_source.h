@@ -4,6 +4,7 @@
 #define STEPPE_PROTO_CLI_PREDICT_SOURCE_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/model.h"
@@ -21,6 +22,7 @@ struct predict_item {
 
 struct predict_source {
     struct dims dims; /* of the model */
+    bool stored;      /* JPEGs are not turned as EXIF says */
     char **class_names;
     uint32_t classes;
     struct predict_item *items;
@@ -34,8 +36,8 @@ struct predict_source {
 };
 
 /* Lists the pictures of one path more: a file, or a folder with all below it. What lies in a folder
- * of a folder that was named has that folder's name as its class. dims, class_names and classes are
- * set, the rest was zeroed. 0 or -errno with a sentence that names the file. */
+ * of a folder that was named has that folder's name as its class. dims, stored, class_names and
+ * classes are set, the rest was zeroed. 0 or -errno with a sentence that names the file. */
 int predict_source_add(struct predict_source *s, const char *path, struct errbuf *why);
 void predict_source_done(struct predict_source *s);
 

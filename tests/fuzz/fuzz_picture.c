@@ -1,4 +1,4 @@
-/* A PNG or JPEG as an importer meets it, and scaled. */
+/* A PNG, JPEG or WebP as an importer meets it, and scaled. */
 #include <stdlib.h>
 
 #include "proto/cli/import/picture.h"
@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct errbuf why = {""};
     struct picture p, small;
 
-    if (picture_decode("picture", data, bytes, SIDE_MAX, &p, &why) < 0) {
+    if (picture_decode("picture", data, bytes, SIDE_MAX, false, &p, &why) < 0) {
         FUZZ_ASSERT(why.text[0]);
         return 0;
     }

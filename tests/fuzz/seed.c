@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include <jpeglib.h>
+#include <webp/encode.h>
 
 #include "common/alloc.h"
 #include "common/file.h"
@@ -353,6 +354,9 @@ static void put_file(const char *target, const char *name, const char *path)
 static void make_pictures(void)
 {
     static const uint8_t pixels[4 * 5 * 3] = {0, 255, 10, 20};
+    /* Turned: an entry with the orientation 6. */
+    static const uint8_t exif[] =
+        "Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0";
     struct jpeg_compress_struct jpeg;
     struct jpeg_error_mgr errors;
     unsigned long jpeg_bytes = 0;
@@ -373,6 +377,7 @@ static void make_pictures(void)
     jpeg.in_color_space = JCS_RGB;
     jpeg_set_defaults(&jpeg);
     jpeg_start_compress(&jpeg, TRUE);
+    jpeg_write_marker(&jpeg, JPEG_APP0 + 1, exif, sizeof(exif));
     while (jpeg.next_scanline < 4) {
         JSAMPROW row = (uint8_t *)pixels + (size_t)15 * jpeg.next_scanline;
         jpeg_write_scanlines(&jpeg, &row, 1);
@@ -381,6 +386,10 @@ static void make_pictures(void)
     jpeg_destroy_compress(&jpeg);
     put("picture", "rgb.jpg", file, jpeg_bytes);
     free(file);
+    bytes = WebPEncodeLosslessRGB(pixels, 5, 4, 15, &file);
+    FUZZ_ASSERT(bytes > 0);
+    put("picture", "rgb.webp", file, bytes);
+    WebPFree(file);
 }
 
 static void make_verdicts(void)

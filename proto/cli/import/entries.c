@@ -10,6 +10,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/text.h"
 #include "proto/cli/import/import.h"
 
 static bool listed(const char *name, const char *const *names)
@@ -115,7 +116,7 @@ bool entries_have_folders(const char *folder)
 
 bool entries_is_picture(const char *name)
 {
-    static const char *const endings[] = {".png", ".jpg", ".jpeg", NULL};
+    static const char *const endings[] = {".png", ".jpg", ".jpeg", ".webp", NULL};
     const char *dot = strrchr(name, '.');
 
     return dot && listed(dot, endings);
@@ -136,4 +137,25 @@ size_t entries_pictures(const char *folder)
     if (tree)
         fts_close(tree);
     return count;
+}
+
+int entries_shown_check(const char *what, const char *root, const struct entries *folders,
+                        struct errbuf *why)
+{
+    struct entries shown = {0};
+    int rc = 0;
+
+    for (size_t i = 0; i < folders->count; i++) {
+        entries_add(&shown, folders->at[i].name, true);
+        text_make_printable(shown.at[i].name);
+    }
+    entries_sort(&shown);
+    for (size_t i = 1; i < shown.count && !rc; i++)
+        if (strcmp(shown.at[i].name, shown.at[i - 1].name) == 0)
+            rc = err_set(why, -EINVAL,
+                         "%s has two %s folders that are both shown as \"%s\": they differ in "
+                         "characters that no terminal can show or that are not UTF-8",
+                         root, what, shown.at[i].name);
+    entries_done(&shown);
+    return rc;
 }

@@ -31,9 +31,15 @@ const struct entry *entries_find(const struct entries *e, const char *name);
 
 /* Is path a folder? Also false when it cannot be read. */
 bool entries_have_folders(const char *folder);
-/* Does the name end as a picture's? */
+/* Does the name end as a picture's? As sentences say it: */
+#define PICTURE_ENDINGS ".png, .jpg, .jpeg or .webp"
 bool entries_is_picture(const char *name);
 /* How many files below the folder are named like pictures. */
 size_t entries_pictures(const char *folder);
+/* Names are kept in the form that may be shown, and must still differ in it: control characters and
+ * bytes that are not UTF-8 all become '?'. Do the folders (`what`: of which kind) in root? -EINVAL.
+ */
+int entries_shown_check(const char *what, const char *root, const struct entries *folders,
+                        struct errbuf *why);
 
 #endif

@@ -279,9 +279,12 @@ static int options_check(const struct import_request *r, const struct import_for
 {
     struct stat st;
 
-    if (r->size && !format->scales)
-        return err_set(why, -EINVAL, "--size is for folders of pictures, but %s is %s", r->path,
-                       format->name);
+    if ((r->size || r->stored || r->skip_bad) && !format->pictures)
+        return err_set(why, -EINVAL, "--%s is for folders of pictures, but %s is %s",
+                       r->size     ? "size"
+                       : r->stored ? "no-exif"
+                                   : "skip-bad",
+                       r->path, format->name);
     if (r->layout != NPY_LAYOUT_JUDGE && !format->lays_out)
         return err_set(why, -EINVAL, "--layout is for numpy's arrays, but %s is %s", r->path,
                        format->name);
@@ -298,7 +301,7 @@ bool import_scales(const struct import_request *r)
     char *path = xstrdup(r->path);
 
     quiet.notes = NULL;
-    bool scales = format_search(&quiet, &path, &format, NULL) == 0 && format->scales;
+    bool scales = format_search(&quiet, &path, &format, NULL) == 0 && format->pictures;
     free(path);
     return scales;
 }

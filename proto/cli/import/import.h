@@ -27,6 +27,8 @@ struct import_request {
     const char *labels_path;
     enum labels_are labels_are;
     uint32_t size; /* pictures are scaled to size x size; 0: as they are */
+    bool stored;   /* pictures are not turned as EXIF says */
+    bool skip_bad; /* pictures that cannot be read are left out, with a note */
     /* NULL, or which folder (of pictures) or which word in file names is the training set (".": all
      * folders) and the test set ("none": there is none). */
     const char *train, *test;
@@ -41,7 +43,7 @@ struct import_request {
 struct import_format {
     const char *name;
     const char *needs; /* the files that make a folder this format, for a sentence */
-    bool scales;       /* request.size is meant for it */
+    bool pictures;     /* request.size, stored and skip_bad are meant for it */
     bool lays_out;     /* request.layout is meant for it */
     bool (*detect)(const char *path, bool is_folder);
     int (*import)(const struct import_request *r, struct dataset_draft *ret, struct errbuf *why);

@@ -50,6 +50,22 @@ void import_note_left(struct import_notes *n, const char *root, const char *belo
     text_make_printable(n->left);
 }
 
+void import_note_bad(struct import_notes *n, const char *sentence)
+{
+    if (!n || n->bad_count++ >= IMPORT_BAD_MAX)
+        return;
+    n->bad[n->bad_count - 1] = xstrdup(sentence);
+    text_make_printable(n->bad[n->bad_count - 1]);
+}
+
+void import_bad_print(const struct import_notes *n, const char *prefix, FILE *out)
+{
+    for (size_t i = 0; i < n->bad_count && i < IMPORT_BAD_MAX; i++)
+        fprintf(out, "%s%s\n", prefix, n->bad[i]);
+    if (n->bad_count > IMPORT_BAD_MAX)
+        fprintf(out, "%sand %zu more\n", prefix, n->bad_count - IMPORT_BAD_MAX);
+}
+
 void import_notes_print(const struct import_notes *n, const char *prefix, FILE *out)
 {
     size_t left = n->left_files + n->left_folders;
@@ -75,5 +91,7 @@ void import_notes_done(struct import_notes *n)
 {
     for (int i = 0; i < n->count; i++)
         free(n->texts[i]);
+    for (size_t i = 0; i < n->bad_count && i < IMPORT_BAD_MAX; i++)
+        free(n->bad[i]);
     *n = (struct import_notes){0};
 }

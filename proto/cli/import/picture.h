@@ -1,13 +1,16 @@
-/* One PNG or JPEG file to 8-bit grey or RGB pixels, through libpng and libjpeg-turbo.
+/* One PNG, JPEG or WebP file to 8-bit grey or RGB pixels, through libpng, libjpeg-turbo and
+ * libwebp.
  *
  * The bytes decide what a picture is, not the end of its name. The size in its header is judged
  * before anything is decoded. Palettes and fewer than 8 bits become 8 bits, 16 bits are rounded to
- * 8, transparent pixels are laid on black. Gamma, colour profiles and EXIF (orientation too) are
- * ignored, as most loaders of training data do. JPEGs of other colours (CMYK) are
- * refused, and so is any damage that would leave pixels made up. */
+ * 8, transparent pixels are laid on black. A WebP is always RGB. A JPEG is turned as its EXIF
+ * orientation says, as people see it; all else of EXIF, gamma and colour profiles are ignored, as
+ * most loaders of training data do. JPEGs of other colours (CMYK) and animations are refused, and
+ * so is any damage that would leave pixels made up. */
 #ifndef STEPPE_PROTO_CLI_IMPORT_PICTURE_H
 #define STEPPE_PROTO_CLI_IMPORT_PICTURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,18 +22,28 @@ struct picture {
     uint8_t *pixels;  /* [h, w, c], to be freed */
 };
 
-/* 0, -ERANGE (higher or wider than side_max, at most PICTURE_SIDE_MAX), -EINVAL or -errno; the
- * sentence names the file. */
-int picture_read(const char *path, uint32_t side_max, struct picture *ret, struct errbuf *why);
+/* stored: it is not turned. 0, -ERANGE (higher or wider than side_max, at most PICTURE_SIDE_MAX),
+ * -EINVAL or -errno; the sentence names the file. */
+int picture_read(const char *path, uint32_t side_max, bool stored, struct picture *ret,
+                 struct errbuf *why);
 
 /* The same for bytes in memory; path only appears in sentences. */
 int picture_decode(const char *path, const uint8_t *data, size_t bytes, uint32_t side_max,
-                   struct picture *ret, struct errbuf *why);
-/* Of bytes that begin as a PNG or a JPEG does. */
+                   bool stored, struct picture *ret, struct errbuf *why);
+/* Of bytes that begin as such a file does; nothing is turned. */
 int picture_decode_png(const char *path, const uint8_t *data, size_t bytes, uint32_t side_max,
                        struct picture *ret, struct errbuf *why);
 int picture_decode_jpeg(const char *path, const uint8_t *data, size_t bytes, uint32_t side_max,
                         struct picture *ret, struct errbuf *why);
+int picture_decode_webp(const char *path, const uint8_t *data, size_t bytes, uint32_t side_max,
+                        struct picture *ret, struct errbuf *why);
+
+/* The EXIF orientation of a JPEG, 1 to 8; 1 (as stored) of anything else, whatever its bytes are.
+ */
+int picture_orientation(const uint8_t *data, size_t bytes);
+/* Turns and mirrors the stored pixels to how they are looked at. 0 or -ENOMEM, then p is untouched.
+ */
+int picture_turn(struct picture *p, int orientation);
 
 /* 0 or -ERANGE with a sentence. */
 int picture_size_check(const char *path, uint32_t h, uint32_t w, uint32_t side_max,

@@ -1,5 +1,5 @@
-/* A folder of pictures: CLASS/FILE.png, .jpg or .jpeg (either case), or DOMAIN/CLASS/FILE; or both
- * below train/, with the test split in test/, else in val/, or as picture_split.h says.
+/* A folder of pictures: CLASS/FILE.png, .jpg, .jpeg or .webp (any case), or DOMAIN/CLASS/FILE; or
+ * both below train/, with the test split in test/, else in val/, or as picture_split.h says.
  *
  * Domains are where pictures come from (photo, sketch, a hospital). The depth of the tree shows
  * them, and a tree of both depths is refused. Test pictures may have other domains, which are not
@@ -9,7 +9,7 @@
  * each; samples are numbered in this order, domain by domain and class by class, so that the same
  * files make the same dataset everywhere. Files beside the class folders that are not pictures are
  * left out, and named. Everything else that does not fit is refused: leaving out a picture silently
- * would be worse.
+ * would be worse. All that cannot be read are told at once; the request may leave them out.
  *
  * All pictures have the size of the first one, unless they are scaled. One colour picture makes all
  * of them RGB; until it comes, one channel is kept. */
@@ -31,10 +31,11 @@ struct split {
         char *path;
         uint16_t label, domain;
     } * files;
-    uint32_t count, capacity;
+    uint32_t count, listed, capacity; /* listed: those left out too */
     struct uris uris;
     uint8_t *images;
     uint32_t done; /* pictures in images */
+    uint32_t kept; /* files that can be read, once they are looked at: the first of files */
 };
 
 struct album {
@@ -43,6 +44,8 @@ struct album {
     struct entries classes; /* folders only */
     struct entries domains; /* folders only; none: the tree has no domains */
     struct split train, test;
+    struct errbuf bad; /* the sentence about the last picture that cannot be read */
+    uint32_t bad_count;
     struct dims dims;  /* h is 0 before the first picture */
     const char *first; /* the path that set them */
 };
@@ -101,16 +104,15 @@ static int class_files(const struct album *a, char *folder, uint16_t label, uint
     int rc = entries_read(folder, &e, why);
 
     if (!rc && e.count == 0)
-        rc = err_set(why, -EINVAL,
-                     "%s is empty, expected .png, .jpg or .jpeg files in each "
-                     "class folder",
-                     folder);
+        rc =
+            err_set(why, -EINVAL,
+                    "%s is empty, expected " PICTURE_ENDINGS " files in each class folder", folder);
     if (!rc && s->count + e.count > SAMPLES_MAX)
         rc = err_set(why, -EINVAL, "with %s there are more than %u pictures", folder, SAMPLES_MAX);
     for (size_t i = 0; !rc && i < e.count; i++) {
         if (e.at[i].is_folder || !entries_is_picture(e.at[i].name)) {
-            rc = err_set(why, -EINVAL, "%s/%s is %s, allowed are .png, .jpg and .jpeg files",
-                         folder, e.at[i].name,
+            rc = err_set(why, -EINVAL, "%s/%s is %s, allowed are " PICTURE_ENDINGS " files", folder,
+                         e.at[i].name,
                          e.at[i].is_folder ? "a folder in a class folder" : "no picture");
             break;
         }
@@ -121,6 +123,7 @@ static int class_files(const struct album *a, char *folder, uint16_t label, uint
         char *path = import_path(folder, e.at[i].name);
         rc = import_uri(a->request, path, &s->uris, why);
         s->files[s->count++] = (struct file){path, label, domain};
+        s->listed = s->count;
     }
     entries_done(&e);
     free(folder);
@@ -237,29 +240,6 @@ static int top_folders(const struct album *a, const char *root, struct entries *
     return rc;
 }
 
-/* Names are kept in the form that may be shown, and must still differ in it: control characters and
- * bytes that are not UTF-8 all become '?'. */
-static int names_check(const char *what, const char *root, const struct entries *folders,
-                       struct errbuf *why)
-{
-    struct entries shown = {0};
-    int rc = 0;
-
-    for (size_t i = 0; i < folders->count; i++) {
-        entries_add(&shown, folders->at[i].name, true);
-        text_make_printable(shown.at[i].name);
-    }
-    entries_sort(&shown);
-    for (size_t i = 1; i < shown.count && !rc; i++)
-        if (strcmp(shown.at[i].name, shown.at[i - 1].name) == 0)
-            rc = err_set(why, -EINVAL,
-                         "%s has two %s folders that are both shown as \"%s\": they differ in "
-                         "characters that no terminal can show or that are not UTF-8",
-                         root, what, shown.at[i].name);
-    entries_done(&shown);
-    return rc;
-}
-
 /* Which folders are domains; none of them may be meant as something else. */
 static void domains_note(const struct album *a)
 {
@@ -293,9 +273,9 @@ static int train_list(struct album *a, const char *root, struct errbuf *why)
         rc = err_set(why, -EINVAL, "%s has %zu class folder%s, allowed is 2 to %d", root,
                      a->classes.count, a->classes.count == 1 ? "" : "s", CLASSES_MAX);
     if (!rc)
-        rc = names_check("class", root, &a->classes, why);
+        rc = entries_shown_check("class", root, &a->classes, why);
     if (!rc)
-        rc = names_check("domain", root, &a->domains, why);
+        rc = entries_shown_check("domain", root, &a->domains, why);
     if (rc)
         return rc;
     if (domains)
@@ -336,6 +316,14 @@ static int files_list(struct album *a, struct errbuf *why)
     return rc;
 }
 
+/* Is the fault that of one file? The size of pictures is a matter of all, and so are memory and
+ * Ctrl-C. */
+static bool is_of_file(const struct album *a, int rc)
+{
+    return rc < 0 && rc != -ENOMEM && rc != -EINTR && rc != -EMFILE && rc != -ENFILE &&
+           !(rc == -ERANGE && !a->request->size);
+}
+
 /* Reads and, if asked for, scales one picture. */
 static int picture_load(const struct album *a, const char *path, struct picture *ret,
                         struct errbuf *why)
@@ -343,7 +331,8 @@ static int picture_load(const struct album *a, const char *path, struct picture 
     uint32_t size = a->request->size;
     struct picture as_it_is, scaled;
     struct errbuf sentence = {""};
-    int rc = picture_read(path, size ? PICTURE_SIDE_MAX : IMAGE_SIDE_MAX, &as_it_is, &sentence);
+    int rc = picture_read(path, size ? PICTURE_SIDE_MAX : IMAGE_SIDE_MAX, a->request->stored,
+                          &as_it_is, &sentence);
 
     if (rc)
         return err_set(why, rc, "%s%s", sentence.text,
@@ -432,20 +421,81 @@ static int picture_put(struct album *a, struct split *s, const char *path, const
     return 0;
 }
 
+/* Loads a picture; one that cannot be read is noted, and *ret_kept is false. Once there is a bad
+ * one that may not be left out, the others are only looked at. */
+static int file_load(struct album *a, struct split *s, const char *path, bool *ret_kept,
+                     struct errbuf *why)
+{
+    struct picture p = {0};
+    struct errbuf sentence = {""};
+    int rc = import_stopped(a->request, why);
+
+    if (rc)
+        return rc;
+    rc = picture_load(a, path, &p, &sentence);
+    *ret_kept = rc == 0;
+    if (is_of_file(a, rc)) {
+        a->bad_count++;
+        a->bad = sentence;
+        import_note_bad(a->request->notes, sentence.text);
+        return 0;
+    }
+    if (rc)
+        return err_set(why, rc, "%s", sentence.text);
+    if (!a->bad_count || a->request->skip_bad)
+        rc = picture_put(a, s, path, &p, why);
+    free(p.pixels);
+    return rc;
+}
+
 static int split_load(struct album *a, struct split *s, struct errbuf *why)
 {
+    uint32_t kept = 0;
     int rc = 0;
 
     for (uint32_t i = 0; !rc && i < s->count; i++) {
-        struct picture p = {0};
-        rc = import_stopped(a->request, why);
-        if (!rc)
-            rc = picture_load(a, s->files[i].path, &p, why);
-        if (!rc)
-            rc = picture_put(a, s, s->files[i].path, &p, why);
-        free(p.pixels);
+        bool keep = false;
+        rc = file_load(a, s, s->files[i].path, &keep, why);
+        if (keep) {
+            struct file file = s->files[kept];
+            s->files[kept++] = s->files[i]; /* what is left out goes behind them */
+            s->files[i] = file;
+        }
     }
+    s->kept = kept;
     return rc;
+}
+
+/* Only the files that can be read are left, and so are their names. */
+static int split_cut(const struct album *a, struct split *s, struct errbuf *why)
+{
+    int rc = 0;
+
+    s->count = s->kept;
+    uris_done(&s->uris);
+    for (uint32_t i = 0; !rc && i < s->count; i++)
+        rc = import_uri(a->request, s->files[i].path, &s->uris, why);
+    return rc;
+}
+
+/* What becomes of the pictures that cannot be read. */
+static int judge_bad(struct album *a, struct errbuf *why)
+{
+    uint32_t all = a->train.count + a->test.count;
+
+    if (!a->bad_count)
+        return 0;
+    if (!a->request->skip_bad && a->bad_count == 1)
+        return err_set(why, -EINVAL, "%s; --skip-bad leaves it out", a->bad.text);
+    if (!a->request->skip_bad || !a->train.kept)
+        return err_set(why, -EINVAL, "%u of %u pictures of %s cannot be read%s", a->bad_count, all,
+                       a->request->path,
+                       a->request->skip_bad ? ", no training picture is left"
+                                            : "; --skip-bad leaves them out");
+    import_note(a->request->notes, "%u of %u pictures cannot be read and are left out",
+                a->bad_count, all);
+    int rc = split_cut(a, &a->train, why);
+    return rc ? rc : split_cut(a, &a->test, why);
 }
 
 /* The label of each file, or its domain. */
@@ -475,7 +525,7 @@ static char **names_take(struct entries *e)
 
 static void split_done(struct split *s)
 {
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = 0; i < s->listed; i++)
         free(s->files[i].path);
     free(s->files);
     free(s->images);
@@ -531,6 +581,8 @@ static int picture_import(const struct import_request *r, struct dataset_draft *
     if (!rc)
         rc = split_load(&a, &a.test, why);
     if (!rc)
+        rc = judge_bad(&a, why);
+    if (!rc)
         rc = draft_make(&a, ret, why);
     split_done(&a.train);
     split_done(&a.test);
@@ -540,9 +592,9 @@ static int picture_import(const struct import_request *r, struct dataset_draft *
     return rc;
 }
 
-const struct import_format picture_format = {
-    .name = "pictures",
-    .needs = "folders with the .png or .jpg files of a class each",
-    .scales = true,
-    .detect = picture_detect,
-    .import = picture_import};
+const struct import_format picture_format = {.name = "pictures",
+                                             .needs = "folders with the " PICTURE_ENDINGS
+                                                      " files of a class each",
+                                             .pictures = true,
+                                             .detect = picture_detect,
+                                             .import = picture_import};

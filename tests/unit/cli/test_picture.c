@@ -1,6 +1,7 @@
 #include "proto/cli/import/picture.h"
 
 #include <errno.h>
+#include <webp/encode.h>
 #include <zlib.h>
 
 #include "common/rng.h"
@@ -21,7 +22,7 @@ static void pixels_fill(uint8_t *pixels, size_t bytes)
 
 static int decode(const struct encoded *e, struct picture *ret)
 {
-    return picture_decode("a.img", e->data, e->bytes, SIDE_MAX, ret, &why);
+    return picture_decode("a.img", e->data, e->bytes, SIDE_MAX, false, ret, &why);
 }
 
 /* Decodes and frees e; the pixels must be `want`. */
@@ -141,6 +142,52 @@ TEST(jpeg_pixels_come_close)
     }
 }
 
+static struct encoded webp_make(int channels, const uint8_t *pixels)
+{
+    struct encoded e = {0};
+
+    e.bytes = (channels == 4 ? WebPEncodeLosslessRGBA
+                             : WebPEncodeLosslessRGB)(pixels, WIDE, HIGH, WIDE * channels, &e.data);
+    ASSERT(e.bytes > 0);
+    return e;
+}
+
+TEST(webp_pixels_come_as_they_are)
+{
+    uint8_t pixels[HIGH * WIDE * 3];
+
+    pixels_fill(pixels, sizeof(pixels));
+    assert_decodes(webp_make(3, pixels), HIGH, WIDE, 3, pixels);
+}
+
+TEST(transparency_of_webp_lies_on_black)
+{
+    uint8_t pixels[HIGH * WIDE * 4], want[HIGH * WIDE * 3];
+
+    for (size_t i = 0; i < HIGH * WIDE; i++) {
+        memcpy(pixels + 4 * i, "\xc8\x64\x32\x80", 4);
+        memcpy(want + 3 * i, "\x64\x32\x19", 3);
+    }
+    assert_decodes(webp_make(4, pixels), HIGH, WIDE, 3, want);
+}
+
+TEST(a_webp_that_is_cut_or_moves_is_refused)
+{
+    static const uint8_t moves[] = "RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\x0c\0\0\x08\0\0";
+    uint8_t pixels[HIGH * WIDE * 3];
+
+    pixels_fill(pixels, sizeof(pixels));
+    struct encoded cut = webp_make(3, pixels);
+    cut.bytes -= 10;
+    assert_refused(cut, -EINVAL, "is a damaged WebP");
+    cut = webp_make(3, pixels);
+    cut.bytes = 14;
+    assert_refused(cut, -EINVAL, "is a damaged WebP");
+    struct encoded e = {malloc(sizeof(moves) - 1), sizeof(moves) - 1};
+    memcpy(e.data, moves, e.bytes);
+    assert_refused(e, -EINVAL, "is an animated WebP");
+}
+
 TEST(jpegs_for_printing_are_refused)
 {
     uint8_t pixels[HIGH * WIDE * 4] = {0};
@@ -154,9 +201,11 @@ TEST(other_formats_are_refused)
     static const struct encoded none = {0};
 
     assert_refused((struct encoded){(uint8_t *)strdup("GIF89a"), 6}, -EINVAL,
-                   "is neither PNG nor JPEG");
+                   "is neither PNG nor JPEG nor WebP");
     assert_refused((struct encoded){(uint8_t *)strdup("\xff\xd8"), 2}, -EINVAL,
-                   "is neither PNG nor JPEG");
+                   "is neither PNG nor JPEG nor WebP");
+    assert_refused((struct encoded){(uint8_t *)strdup("RIFF    WAVEfmt "), 16}, -EINVAL,
+                   "is neither PNG nor JPEG nor WebP");
     assert_refused(none, -EINVAL, "is empty");
 }
 

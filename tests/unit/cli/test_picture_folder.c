@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "tests/unit/cli/exif.h"
 #include "tests/unit/cli/folders.h"
 
 static struct errbuf why;
@@ -200,7 +201,7 @@ TEST(what_does_not_fit_is_named)
     folder_put("empty");
     ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty is empty", "in each class folder");
     file_put("empty/notes.txt", "x", 1);
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty/notes.txt is no picture", ".jpeg files");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty/notes.txt is no picture", ".webp files");
     file_remove("empty/notes.txt");
     folder_put("empty/more");
     ASSERT_REFUSED(-EINVAL, NULL, 0, "/empty holds folders, but ",
@@ -297,7 +298,7 @@ TEST(a_tree_of_both_depths_is_refused)
                    "art/CLASS/lost.png");
     file_remove("art/lost.png");
     folder_put("art/dog/more");
-    ASSERT_REFUSED(-EINVAL, NULL, 0, "/art/dog/more is a folder in a class folder", ".jpeg");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, "/art/dog/more is a folder in a class folder", ".webp");
 }
 
 TEST(a_test_split_has_the_depth_of_the_training_split)
@@ -342,6 +343,113 @@ TEST(damaged_and_unreadable_pictures_are_named)
     file_remove("dog/b.png");
     ASSERT_EQ(0, mkfifo(test_path("dog/b.png"), 0600));
     ASSERT_REFUSED(-EINVAL, NULL, 0, "dog/b.png", "is not a file");
+}
+
+/* Imports what is here with a request that the caller may change. */
+static int import_bad(bool skip, struct import_notes *notes, struct dataset_draft *ret)
+{
+    struct import_request r = {.path = test_path("."), .skip_bad = skip, .notes = notes};
+
+    return import_files(&r, ret, &why);
+}
+
+TEST(all_pictures_that_cannot_be_read_are_told_at_once)
+{
+    struct import_notes notes = {.count = 0};
+    struct dataset_draft d;
+    char name[32];
+
+    write_classes("", 100);
+    file_put("cat/10.png", "", 0);
+    for (int i = 0; i < 30; i++) {
+        snprintf(name, sizeof(name), "dog/a%02d.png", i);
+        file_put(name, "BM......", 8);
+    }
+    ASSERT_EQ(-EINVAL, import_bad(false, &notes, &d));
+    ASSERT_HAS("31 of 33 pictures of ", why.text);
+    ASSERT_HAS("cannot be read; --skip-bad leaves them out", why.text);
+    ASSERT_EQ(31, notes.bad_count);
+    ASSERT_HAS("cat/10.png is empty", notes.bad[0]);
+    ASSERT_HAS("dog/a00.png is neither PNG", notes.bad[1]);
+    import_notes_done(&notes);
+}
+
+TEST(pictures_that_cannot_be_read_are_left_out_when_asked)
+{
+    struct import_notes notes = {.count = 0};
+    struct dataset_draft d;
+    size_t bytes;
+
+    write_classes("", 100);
+    file_put("cat/1.png", "", 0);
+    file_put("dog/a.png", "BM......", 8);
+    file_put("dog/c.png", "BM......", 8);
+    ASSERT_OK(import_bad(true, &notes, &d), why);
+    ASSERT_EQ(3, d.samples);
+    ASSERT_EQ(110, d.images[0]);
+    ASSERT_EQ(120, d.images[PIXELS]);
+    ASSERT_EQ(100, d.images[2 * PIXELS]);
+    ASSERT_EQ(0, d.labels[1]);
+    ASSERT_EQ(1, d.labels[2]);
+    ASSERT_EQ(3, d.uris.count);
+    ASSERT_MEM("cat/10.png", uris_at(&d.uris, 0, &bytes), 10);
+    ASSERT_MEM("dog/b.png", uris_at(&d.uris, 2, &bytes), 9);
+    ASSERT_EQ(9, bytes);
+    ASSERT_EQ(3, notes.bad_count);
+    ASSERT_STR("3 of 6 pictures cannot be read and are left out", notes.texts[0]);
+    import_notes_done(&notes);
+    dataset_draft_done(&d);
+}
+
+TEST(something_has_to_be_left)
+{
+    struct import_notes notes = {.count = 0};
+    struct dataset_draft d;
+
+    write_classes("", 100);
+    file_put("cat/10.png", "", 0);
+    file_put("cat/9.PNG", "", 0);
+    file_put("dog/b.png", "", 0);
+    ASSERT_EQ(-EINVAL, import_bad(true, &notes, &d));
+    ASSERT_HAS("3 of 3 pictures of ", why.text);
+    ASSERT_HAS("no training picture is left", why.text);
+    import_notes_done(&notes);
+}
+
+/* Pictures of another size are not bad: the one that came first may be the odd one. */
+TEST(another_size_is_not_left_out)
+{
+    struct import_notes notes = {.count = 0};
+    struct dataset_draft d;
+
+    write_classes("", 100);
+    write_png("dog/z.png", SIDE, SIDE + 1, 1, 1);
+    ASSERT_EQ(-EINVAL, import_bad(true, &notes, &d));
+    ASSERT_HAS("--size N scales all pictures", why.text);
+    import_notes_done(&notes);
+}
+
+TEST(jpegs_are_turned_as_exif_says_or_taken_as_stored)
+{
+    uint8_t pixels[8 * 8] = {0};
+    struct import_request r = {.path = NULL};
+    struct dataset_draft d;
+
+    memset(pixels, 255, 8 * 4); /* the upper half is white */
+    struct encoded e = jpeg_turned(3, 8, 8, pixels);
+    folder_put("a");
+    folder_put("b");
+    file_put("a/a.jpg", e.data, e.bytes);
+    file_put("b/a.jpg", e.data, e.bytes);
+    free(e.data);
+    r.path = test_path(".");
+    ASSERT_OK(import_files(&r, &d, &why), why);
+    ASSERT(d.images[0] < 50 && d.images[63] > 200);
+    dataset_draft_done(&d);
+    r.stored = true;
+    ASSERT_OK(import_files(&r, &d, &why), why);
+    ASSERT(d.images[0] > 200 && d.images[63] < 50);
+    dataset_draft_done(&d);
 }
 
 TEST(other_labels_are_those_of_the_sorted_samples)
