@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "common/alloc.h"
 #include "common/bounds.h"
 
 #define NUMBER_CHARS "0123456789.eE+-"
@@ -386,4 +387,27 @@ bool text_is_uuid(const char *s)
             return false;
     }
     return true;
+}
+
+char *text_shell(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "/._-+,:@%";
+    size_t quotes = 0, n = 0;
+
+    if (*word && word[strspn(word, plain)] == '\0')
+        return xstrdup(word);
+    for (const char *c = word; *c; c++)
+        quotes += *c == '\'';
+    char *out = xmalloc(strlen(word) + 3 * quotes + 3);
+    out[n++] = '\'';
+    for (const char *c = word; *c; c++) {
+        if (*c == '\'') { /* the quotes end, one stands by itself, they begin again */
+            memcpy(out + n, "'\\'", 3);
+            n += 3;
+        }
+        out[n++] = *c;
+    }
+    memcpy(out + n, "'", 2);
+    return out;
 }

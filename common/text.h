@@ -36,6 +36,10 @@ size_t text_next(const char *s, size_t bytes, uint32_t *ret_code, bool *ret_show
  * before it reaches a terminal, a log or a sentence. */
 void text_make_printable(char *s);
 
+/* The word as a shell reads it: in quotes, unless it has only characters that mean nothing to one;
+ * to be freed. */
+char *text_shell(const char *word);
+
 /* The name in names (NULL-terminated) closest to s by edit distance, or NULL when none is near
  * (distance above a third of the length, at least 2). */
 const char *text_nearest(const char *s, const char *const *names);

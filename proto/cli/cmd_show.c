@@ -256,8 +256,10 @@ static void print_database(const cJSON *json, int64_t job, bool scored)
     if (!scored)
         return;
     printf("  steppe top %lld --hardest 20\n", (long long)job);
-    print_text("  sqlite3 %s 'select * from v_hardest where job = %lld limit 5'", path,
+    char *word = text_shell(path);
+    print_text("  sqlite3 %s 'select * from v_hardest where job = %lld limit 5'", word,
                (long long)job);
+    free(word);
 }
 
 /* Whose results the job takes. */

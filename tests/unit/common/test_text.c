@@ -340,3 +340,23 @@ TEST(text_is_uuid_wants_the_whole_form)
     ASSERT(!text_is_uuid("01234567+89ab-4def-8123-456789abcdef"));
     ASSERT(!text_is_uuid("0123456g-89ab-4def-8123-456789abcdef"));
 }
+
+static void assert_shell(const char *word, const char *want)
+{
+    char *got = text_shell(word);
+
+    ASSERT_STR(want, got);
+    free(got);
+}
+
+TEST(a_word_is_quoted_for_the_shell_where_it_needs_to_be)
+{
+    assert_shell("/srv/steppe/difficulty.db", "/srv/steppe/difficulty.db");
+    assert_shell("/srv/my data/x.db", "'/srv/my data/x.db'");
+    assert_shell("it's", "'it'\\''s'");
+    assert_shell("'", "''\\'''");
+    assert_shell("", "''");
+    assert_shell("$(rm)", "'$(rm)'");
+    assert_shell("~", "'~'");
+    assert_shell("a\\b", "'a\\b'");
+}
