@@ -103,7 +103,7 @@ test: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 check
 demo: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
-	$(Q)deploy/demo $(if $(DATA),--data "$(DATA)") --build "$(B)"
+	$(Q)deploy/demo $(if $(DATA),--data "$(DATA)") --build "$(B)" $(if $(KEEP),--keep)
 ifdef ONLY
 check:
 	+$(Q)MAKE="$(MAKE)" tests/only --build "$(B)" "$(ONLY)"
