@@ -89,6 +89,8 @@
 #define SAMPLES_MAX (1u << 26) /* per sample the server holds 100 bytes: 6 GiB */
 #define CLASSES_MAX 1000       /* ImageNet's; the head is in registers and on the stack */
 #define DOMAINS_MAX CLASSES_MAX
+/* Folds of a dataset: each is a training run, and beyond ten the rest hardly grows. */
+#define FOLDS_MAX 20
 #define CLASS_NAME_BYTES_MAX 128 /* of a domain as well */
 /* 1000 names of a few words; the parser takes forty times that in memory. */
 #define CLASS_NAMES_BYTES_MAX (256u << 10)

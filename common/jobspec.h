@@ -158,6 +158,12 @@ struct validation_spec {
     struct names domains; /* all of these; not both */
 };
 
+/* The training images are cut into `of` folds; this one is measured and not trained on. */
+struct fold_spec {
+    int64_t of;    /* 0: no folds; else 2 to FOLDS_MAX */
+    int64_t leave; /* [0, of) */
+};
+
 struct curriculum_spec {
     int measure, order, mode, pacing, balance;
     int scope;             /* enum curriculum_scope */
@@ -211,6 +217,7 @@ struct jobspec {
     struct exclude exclude;
     struct names train_domains, test_domains;
     struct validation_spec validation;
+    struct fold_spec fold;
     int keep;             /* enum keep: which epoch's model is the job's */
     struct given weights; /* to start from */
     /* From the job file, and from the weights (scaling.h says which takes precedence). */

@@ -134,6 +134,21 @@ static int check_domains(const struct jobspec *spec, struct errbuf *why)
     return rc;
 }
 
+static int check_fold(const struct jobspec *spec, struct errbuf *why)
+{
+    const long long of = spec->fold.of, leave = spec->fold.leave;
+
+    if (of == 1)
+        return err_set(why, -EINVAL,
+                       "fold.of is 1, which leaves nothing to train on; allowed is 0, or 2 to %d",
+                       FOLDS_MAX);
+    if (leave > 0 && leave >= of)
+        return err_set(why, -EINVAL,
+                       "fold.leave is %lld and fold.of is %lld; folds are counted from 0 to of - 1",
+                       leave, of);
+    return 0;
+}
+
 /* Keys that do not go with a curriculum inside the step. */
 static int check_online(const struct jobspec *spec, struct errbuf *why)
 {
@@ -249,7 +264,7 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
         return -EINVAL;
     if (spec->epochs == 0 && check_measuring(spec, why) < 0)
         return -EINVAL;
-    if (check_domains(spec, why) < 0)
+    if (check_domains(spec, why) < 0 || check_fold(spec, why) < 0)
         return -EINVAL;
     return check_optimizer(&spec->optimizer, why);
 }

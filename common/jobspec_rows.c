@@ -257,6 +257,13 @@ const struct row jobspec_rows[] = {
      .help = "share of each class (and, within it, of each domain), drawn by the seed; 0: none"},
     {"validation.domains", ROW_NAMES, AT(validation.domains), .def = "",
      .help = "or all samples of the domains with these names"},
+    {"fold", ROW_SECTION,
+     .help = "training samples that are measured like the others and never trained on"},
+    {"fold.of", ROW_INT, AT(fold.of), .def = "0", .max = FOLDS_MAX,
+     .help = "how many folds the training samples are cut into, by class (and, within it, by "
+             "domain) and by the seed; 0: none"},
+    {"fold.leave", ROW_INT, AT(fold.leave), .def = "0", .max = FOLDS_MAX - 1,
+     .help = "the one that is left out, counted from 0"},
     {"keep", ROW_ENUM, AT(keep), .def = "last", .names = keep_names,
      .help = "which model is the job's; last: that of the last epoch; best: that of the epoch with "
              "the highest validation accuracy, the earlier of equal ones"},

@@ -20,6 +20,7 @@ enum rng_purpose {
     RNG_TEST = 11,
     RNG_VALIDATION = 12, /* a = sample */
     RNG_FLATNESS = 13,   /* a = enum flatness_draw, b = number */
+    RNG_FOLD = 14,       /* a = sample */
     RNG_STUDY = 20,      /* a = hash of the key, b = trial */
     RNG_MIXUP = 21,      /* a = step, b = first slot of the shard */
 };

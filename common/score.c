@@ -5,13 +5,32 @@
 
 #include "common/bounds.h"
 
+/* 1 - p_y; a loss that underflowed to 0 counts as the smallest normal one. */
+static double rest_of(double loss)
+{
+    return -expm1(-fmax(loss, DBL_MIN));
+}
+
+/* The squares of the other probabilities over the square of their sum: 1 where one class is all of
+ * it, 1 / CLASSES_MAX where all are alike. */
+static double concentration(double rest, double el2n)
+{
+    double ratio = el2n / rest;
+
+    return fmin(fmax(ratio * ratio - 1, 1.0 / CLASSES_MAX), 1);
+}
+
 double score_margin(double loss, double el2n)
 {
-    /* 1 - p_y; a loss that underflowed to 0 counts as the smallest normal one. */
-    double rest = -expm1(-fmax(loss, DBL_MIN));
-    /* el2n^2 = rest^2 + the squares of the others: from one that is all the rest to all alike. */
-    double ratio = el2n / rest;
-    double others = fmin(fmax(ratio * ratio - 1, 1.0 / CLASSES_MAX), 1);
+    double rest = rest_of(loss), others = concentration(rest, el2n);
 
     return -loss - log(rest) - 0.5 * log(others);
+}
+
+double score_rival(double loss, double el2n)
+{
+    double rest = rest_of(loss), others = concentration(rest, el2n);
+    double k = floor(1 / others);
+
+    return rest * (k + sqrt(fmax(k * ((k + 1) * others - 1), 0))) / (k * (k + 1));
 }

@@ -6,6 +6,7 @@
 
 #define SCORE_MEASURED 1u     /* the entry holds a measurement */
 #define SCORE_NO_DIRECTION 2u /* gradient of x was all zero: left out of the mean gap */
+#define SCORE_LEFT_OUT 4u     /* of the fold that the job does not train on */
 
 struct score {
     double loss, adv_loss; /* of the sample and of its adversarial twin, nats */
@@ -21,5 +22,11 @@ struct score {
  * right ones. Its mean over the epochs is the area under the
  * margin (arXiv 2001.10528). Always finite. */
 double score_margin(double loss, double el2n);
+
+/* The largest probability of a class other than the label, as far as loss and el2n show: with s = 1
+ * - p_y and q = el2n^2 - s^2, the sum of the others and of their squares, the least that the
+ * largest can be: k of them are alike and one takes the rest, k = floor(s^2 / q), so that it is (k
+ * s + sqrt(k ((k + 1) q - s^2))) / (k (k + 1)). Exact for up to three classes. In [0, 1 - p_y]. */
+double score_rival(double loss, double el2n);
 
 #endif

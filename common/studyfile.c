@@ -34,6 +34,8 @@ static const struct {
     {"train_domains", true, "all arms train on the same samples; put them under \"grid\""},
     {"test_domains", true, "all arms are tested on the same samples; put them under \"grid\""},
     {"validation.domains", true, "all arms train on the same samples; put them under \"grid\""},
+    {"fold.of", true, "all arms train on the same samples; put them under \"grid\""},
+    {"fold.leave", true, "all arms train on the same samples; put them under \"grid\""},
     {"validation.share", true, "all arms train on the same samples; put them under \"grid\""},
 };
 

@@ -9,11 +9,13 @@
 #include "proto/cli/cells.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
+#include "proto/cli/out_of_sample.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
 #include "proto/cli/resolve.h"
 #include "proto/cli/sample_row.h"
 #include "proto/cli/table.h"
+#include "proto/cli/worth.h"
 
 static const char *const suspect_names[] = {"suspicion", "loss",        "loss_mean",  "el2n",
                                             "margin",    "margin_mean", "confidence", "forgetting",
@@ -40,6 +42,10 @@ const struct option risers_options[] = {
 const struct option suspects_options[] = {
     {"by", OPT_ENUM, ARG(by), .def = "suspicion", .arg = "MEASURE", .names = suspect_names,
      .help = "how suspicion is measured"},
+    {"out-of-sample", OPT_INT, ARG(out_of_sample), .arg = "K", .min = 2, .max = FOLDS_MAX,
+     .help = "judge every label by a model that has not seen it: K jobs, each trained without one "
+             "of K folds; submits those that are missing"},
+    {"wait", OPT_FLAG, ARG(wait), .help = "wait until these jobs are done"},
     EPOCH_OPTION,
     CLASS_OPTION,
     LIMIT_OPTION,
@@ -259,7 +265,9 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
     int64_t rank = cli->args->first, as_labelled = 0;
     char places[PLACES_BYTES];
 
-    print_text("job %s, epoch %lld, most suspicious label first by %s: %s", cli->words[0],
+    worth_print(json);
+    print_text("job %s, %sepoch %lld, most suspicious label first by %s: %s", cli->words[0],
+               cli->args->out_of_sample == NOT_GIVEN ? "" : "out of sample, ",
                (long long)number_of(json, "epoch"), by,
                places_text(cli, json, rows, "samples", places));
     cJSON_ArrayForEach(row, rows)
@@ -286,7 +294,31 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
 
 int cmd_suspects(struct cli *cli, struct errbuf *why)
 {
-    return ask_by(cli, MSG_SCORE_SUSPECTS, suspect_names, print_suspects, why);
+    const int64_t folds = cli->args->out_of_sample;
+    char study[NAME_MAX_BYTES];
+    int64_t job = 0;
+    bool done;
+    cJSON *request = NULL;
+    int rc = command_job_request(cli, &request, why);
+
+    if (rc == 0 && cli->args->wait && folds == NOT_GIVEN)
+        rc = err_set(why, EXIT_USAGE, "--wait waits for the jobs of --out-of-sample K");
+    if (rc == 0 && folds != NOT_GIVEN) {
+        reply_i64(request, "job", &job);
+        rc = out_of_sample(cli, job, folds, cli->args->wait, study, &done, why);
+        if (rc == 0 && !done) {
+            print_note("the same command prints the list when they are; --wait waits for them");
+            cJSON_Delete(request);
+            return 0;
+        }
+        cJSON_AddStringToObject(request, "study", study);
+    }
+    if (rc != 0) {
+        cJSON_Delete(request);
+        return rc;
+    }
+    cJSON_AddStringToObject(request, "by", suspect_names[cli->args->by]);
+    return ask(cli, MSG_SCORE_SUSPECTS, request, print_suspects, why);
 }
 
 static void print_comparison(const struct cli *cli, const cJSON *json)

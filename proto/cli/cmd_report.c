@@ -21,6 +21,7 @@
 #include "proto/cli/report_flatness.h"
 #include "proto/cli/sample_row.h"
 #include "proto/cli/study_report.h"
+#include "proto/cli/worth.h"
 
 #define SAMPLES 48
 #define BINS 40
@@ -297,6 +298,29 @@ static int print_sample(FILE *out, const struct report *r, const struct gallery 
     return rc;
 }
 
+/* What the reply says of its own worth, above its rows. */
+static void print_worth(FILE *out, const cJSON *reply)
+{
+    char text[WORTH_BYTES];
+    const cJSON *warning;
+
+    if (!*worth_known(reply, text))
+        return;
+    fputs("<p>", out);
+    html_text(out, text);
+    fputs("; ", out);
+    html_text(out, worth_expected(reply, text));
+    fputs(".</p>", out);
+    cJSON_ArrayForEach(warning, worth_warnings(reply))
+    {
+        if (!cJSON_IsString(warning))
+            continue;
+        fputs("<p class=\"wrong\">Warning: ", out);
+        html_text(out, warning->valuestring);
+        fputs(".</p>", out);
+    }
+}
+
 static int print_samples(FILE *out, const struct report *r, const struct gallery *g,
                          const char *title, const char *note, const char *key)
 {
@@ -304,7 +328,9 @@ static int print_samples(FILE *out, const struct report *r, const struct gallery
     uint32_t index = 0;
     int rc = 0;
 
-    fprintf(out, "<h2>%s</h2><p>%s</p><div class=\"samples\">", title, note);
+    fprintf(out, "<h2>%s</h2><p>%s</p>", title, note);
+    print_worth(out, g->reply.json);
+    fputs("<div class=\"samples\">", out);
     cJSON_ArrayForEach(row, g->rows)
     {
         if (rc == 0)

@@ -41,9 +41,9 @@ struct args {
     int64_t flip_seed, seed, samples, test_samples, size;
     /* scores and schedule */
     int by, format, split;
-    int64_t hardest, easiest, epoch, from, other_epoch, bins;
+    int64_t hardest, easiest, epoch, from, other_epoch, bins, out_of_sample;
     const char *class_word, *sample; /* a number or a name; NULL: not given */
-    bool log, fallers, all, informative, history, paths, zero;
+    bool log, fallers, all, informative, history, paths, zero, wait;
     int issues_are;
     const char *beside; /* a job, by number or name */
     const char *hardness;

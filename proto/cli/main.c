@@ -166,6 +166,7 @@ static struct args args_defaults(void)
         .flip_seed = NOT_GIVEN,
         .seed = NOT_GIVEN,
         .samples = NOT_GIVEN,
+        .out_of_sample = NOT_GIVEN,
         .test_samples = NOT_GIVEN,
         .size = NOT_GIVEN,
         .layout = NOT_GIVEN,

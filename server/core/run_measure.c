@@ -1,6 +1,6 @@
-/* The rounds that measure: the sweep over what is trained on, the validation, the test. Held-out
- * samples (core/split.h) are measured by their own round only: sweeps, ranks and the mean gap do
- * not know them. */
+/* The rounds that measure: the sweep over what is trained on and the fold that is left out, the
+ * validation, the test. Other held-out samples (core/split.h) are measured by their own round only:
+ * sweeps, ranks and the mean gap do not know them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
  * yet measured. */
 static bool is_swept(const struct run *r, uint32_t sample)
 {
-    return (!r->use || r->use[sample] == USE_TRAIN) &&
+    return (!r->use || r->use[sample] == USE_TRAIN || r->use[sample] == USE_FOLD) &&
            (!run_train_source(r) || !(r->scores[sample].flags & SCORE_MEASURED));
 }
 
@@ -95,6 +95,13 @@ static int take_test(struct run *r)
     return r->by_class && (r->by_domain || !held || !d->domains) ? 0 : -ENOMEM;
 }
 
+static void take_score(struct run *r, uint32_t sample, const struct score *s)
+{
+    r->scores[sample] = *s;
+    if (has_use(r, sample, USE_FOLD))
+        r->scores[sample].flags |= SCORE_LEFT_OUT;
+}
+
 int run_take_measured(struct run *r)
 {
     if (r->phase == PHASE_VALIDATION)
@@ -103,7 +110,7 @@ int run_take_measured(struct run *r)
         return take_test(r);
     else
         for (uint32_t i = 0; i < r->slot_count; i++)
-            r->scores[r->ids[i]] = r->slots[i];
+            take_score(r, r->ids[i], &r->slots[i]);
     return 0;
 }
 
@@ -121,7 +128,7 @@ double run_measured_left(const struct run *r)
 
     for (int64_t e = r->cursor.epoch; e < r->epochs; e++) {
         if (curriculum_sweep_due(r->spec, e) && !run_train_source(r))
-            samples += r->held[USE_TRAIN];
+            samples += (double)r->held[USE_TRAIN] + r->held[USE_FOLD];
         samples += (double)r->held[USE_VALIDATION] + r->tests;
     }
     return samples;

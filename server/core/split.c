@@ -27,14 +27,82 @@ static uint32_t domain_of(const struct dataset *d, uint32_t sample)
     return d->domains ? d->domains[sample] : 0;
 }
 
-static enum use use_of(const struct split_wish *w, const struct dataset *d, uint32_t sample)
-{
-    return w->of_domain ? (enum use)w->of_domain[domain_of(d, sample)] : USE_TRAIN;
-}
-
 static uint32_t group_of(const struct dataset *d, uint32_t sample)
 {
     return d->labels[sample] * domains_of(d) + domain_of(d, sample);
+}
+
+static int candidate_compare(const void *pa, const void *pb)
+{
+    const struct candidate *a = pa, *b = pb;
+
+    if (a->group != b->group)
+        return a->group < b->group ? -1 : 1;
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+/* Lists the samples, those of use[] USE_TRAIN only (NULL: all), by group and key; *ret_count of
+ * them. The caller's (free); NULL when memory is out. */
+static struct candidate *line_up(const struct dataset *d, uint64_t seed, uint32_t purpose,
+                                 const uint8_t *use, uint32_t *ret_count)
+{
+    struct candidate *list = alloc_bytes(d->samples, sizeof(*list));
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; list && i < d->samples; i++) {
+        if (use && use[i] != USE_TRAIN)
+            continue;
+        struct rng rng = rng_at(seed, purpose, i, 0);
+        list[count++] = (struct candidate){rng_u64(&rng), group_of(d, i), i};
+    }
+    if (list)
+        qsort(list, count, sizeof(*list), candidate_compare);
+    *ret_count = count;
+    return list;
+}
+
+int split_folds(uint64_t seed, uint32_t of, const struct dataset *d, uint8_t *fold,
+                struct errbuf *why)
+{
+    uint32_t count;
+    struct candidate *list = line_up(d, seed, RNG_FOLD, NULL, &count);
+
+    if (!list)
+        return err_set(why, -ENOMEM, "no memory to cut %u samples into folds", d->samples);
+    for (uint32_t i = 0; i < count; i++)
+        fold[list[i].id] = (uint8_t)(i % of);
+    free(list);
+    return 0;
+}
+
+/* *ret: the folds of the wish, the caller's (free); NULL: it has none. */
+static int make_folds(const struct split_wish *w, const struct dataset *d, uint8_t **ret,
+                      struct errbuf *why)
+{
+    uint8_t *fold = NULL;
+    int rc = 0;
+
+    if (w->fold.of > 0) {
+        fold = alloc_bytes(d->samples, sizeof(*fold));
+        rc = fold ? split_folds(w->seed, (uint32_t)w->fold.of, d, fold, why)
+                  : err_set(why, -ENOMEM, "no memory to cut %u samples into folds", d->samples);
+    }
+    if (rc == 0)
+        *ret = fold;
+    else
+        free(fold);
+    return rc;
+}
+
+/* fold: of each sample; NULL: there are none. */
+static enum use use_of(const struct split_wish *w, const struct dataset *d, const uint8_t *fold,
+                       uint32_t sample)
+{
+    const enum use use = w->of_domain ? (enum use)w->of_domain[domain_of(d, sample)] : USE_TRAIN;
+
+    return use == USE_TRAIN && fold && fold[sample] == w->fold.leave ? USE_FOLD : use;
 }
 
 /* The share is between 1/2 and n - 1/2 of n samples, where both sides keep one. */
@@ -83,8 +151,8 @@ static void share_out(struct group *g, uint32_t domains, uint32_t n, uint32_t va
 }
 
 /* *ret: a group for each class and domain, class by class; the caller's (free). */
-static int make_groups(const struct split_wish *w, const struct dataset *d, struct group **ret,
-                       struct errbuf *why)
+static int make_groups(const struct split_wish *w, const struct dataset *d, const uint8_t *fold,
+                       struct group **ret, struct errbuf *why)
 {
     const uint32_t domains = domains_of(d);
     struct group *groups = alloc_bytes((size_t)d->classes * domains, sizeof(*groups));
@@ -93,7 +161,7 @@ static int make_groups(const struct split_wish *w, const struct dataset *d, stru
     if (!groups)
         return err_set(why, -ENOMEM, "no memory for %u classes of %u domains", d->classes, domains);
     for (uint32_t i = 0; i < d->samples; i++)
-        groups[group_of(d, i)].samples += use_of(w, d, i) == USE_TRAIN;
+        groups[group_of(d, i)].samples += use_of(w, d, fold, i) == USE_TRAIN;
     for (uint32_t c = 0; rc == 0 && w->share > 0 && c < d->classes; c++) {
         struct group *of_class = groups + (size_t)c * domains;
         uint32_t n = 0;
@@ -119,48 +187,37 @@ int split_count(const struct split_wish *w, const struct dataset *d, uint32_t re
 {
     uint32_t counts[USES] = {0}, validate = 0;
     struct group *groups;
-    int rc = make_groups(w, d, &groups, why);
+    uint8_t *fold;
+    int rc = make_folds(w, d, &fold, why);
 
     if (rc < 0)
         return rc;
+    rc = make_groups(w, d, fold, &groups, why);
+    if (rc < 0) {
+        free(fold);
+        return rc;
+    }
     for (uint32_t i = 0; i < d->classes * domains_of(d); i++)
         validate += groups[i].validate;
     for (uint32_t i = 0; i < d->samples; i++)
-        counts[use_of(w, d, i)]++;
+        counts[use_of(w, d, fold, i)]++;
     for (enum use i = 0; i < USES; i++)
         ret[i] = counts[i];
     ret[USE_TRAIN] -= validate;
     ret[USE_VALIDATION] += validate;
     free(groups);
+    free(fold);
     return 0;
-}
-
-static int candidate_compare(const void *pa, const void *pb)
-{
-    const struct candidate *a = pa, *b = pb;
-
-    if (a->group != b->group)
-        return a->group < b->group ? -1 : 1;
-    if (a->key != b->key)
-        return a->key < b->key ? -1 : 1;
-    return (a->id > b->id) - (a->id < b->id);
 }
 
 static int draw(const struct split_wish *w, const struct dataset *d, struct group *groups,
                 uint8_t *use, struct errbuf *why)
 {
-    struct candidate *list = alloc_bytes(d->samples, sizeof(*list));
-    uint32_t count = 0;
+    uint32_t count;
+    struct candidate *list = line_up(d, w->seed, RNG_VALIDATION, use, &count);
 
     if (!list)
         return err_set(why, -ENOMEM, "no memory to draw from %u samples", d->samples);
-    for (uint32_t i = 0; i < d->samples; i++) {
-        if (use[i] != USE_TRAIN)
-            continue;
-        struct rng rng = rng_at(w->seed, RNG_VALIDATION, i, 0);
-        list[count++] = (struct candidate){rng_u64(&rng), group_of(d, i), i};
-    }
-    qsort(list, count, sizeof(*list), candidate_compare);
     for (uint32_t i = 0; i < count; i++) {
         struct group *g = &groups[list[i].group];
         if (g->validate == 0)
@@ -176,15 +233,20 @@ int split_make(const struct split_wish *w, const struct dataset *d, uint8_t *use
                struct errbuf *why)
 {
     struct group *groups;
-    int rc = make_groups(w, d, &groups, why);
+    uint8_t *fold;
+    int rc = make_folds(w, d, &fold, why);
 
     if (rc < 0)
         return rc;
-    for (uint32_t i = 0; i < d->samples; i++)
-        use[i] = (uint8_t)use_of(w, d, i);
-    if (w->share > 0)
-        rc = draw(w, d, groups, use, why);
-    free(groups);
+    rc = make_groups(w, d, fold, &groups, why);
+    if (rc == 0) {
+        for (uint32_t i = 0; i < d->samples; i++)
+            use[i] = (uint8_t)use_of(w, d, fold, i);
+        if (w->share > 0)
+            rc = draw(w, d, groups, use, why);
+        free(groups);
+    }
+    free(fold);
     return rc;
 }
 

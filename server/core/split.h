@@ -8,22 +8,33 @@
 #include <stdint.h>
 
 #include "common/dataset.h"
+#include "common/jobspec.h"
 
 enum use {
     USE_TRAIN,
     USE_VALIDATION, /* measured after each epoch */
     USE_TEST,       /* is the test set, or a part of it */
     USE_ASIDE,      /* of a domain for which the job has no use */
+    USE_FOLD,       /* of the fold that is left out: swept, not trained on */
     USES
 };
 
 struct split_wish {
     uint64_t seed;
-    double share;             /* of each class, for validation, [0, 1) */
+    double share; /* of each class, for validation, [0, 1) */
+    struct fold_spec fold;
     const uint8_t *of_domain; /* [domain_count] enum use; NULL: all are trained on */
 };
 
-/* How many samples are for each use. Of the n_c samples of class c whose domain is trained on,
+/* The fold of each training image, fold[samples] in [0, of): a function of seed, labels and domains
+ * alone. The images in the order of class, domain and Philox(seed, RNG_FOLD, sample), ties by
+ * sample, go to the folds in turn, so that the folds differ by at most one image in all, in each
+ * class and in each domain of a class. 0 or -ENOMEM. */
+int split_folds(uint64_t seed, uint32_t of, const struct dataset *d, uint8_t *fold,
+                struct errbuf *why);
+
+/* How many samples are for each use. Left out are those of the fold whose domain is trained on. Of
+ * the n_c others of class c whose domain is trained on,
  * V_c = floor(share n_c + 1/2) validate. Within the class they are taken from each domain by
  * largest remainder of V_c n_cd / n_c, ties to the lower domain. -EINVAL: a class has samples, but
  * none left to train on, or none to validate with; -ENOMEM. */

@@ -4,11 +4,14 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/field.h"
 #include "server/handle/handlers.h"
+#include "server/jobs/jobs.h"
 #include "server/jobs/service.h"
+#include "server/jobs/studies.h"
 #include "server/net/op.h"
 
 static const char *const riser_orders[] = {"risers", "fallers", NULL};
@@ -66,6 +69,42 @@ static int read_ask(const struct request *rq, const struct question *question, s
     return rc;
 }
 
+/* The jobs of a study that leaves out one fold after the other. */
+static int read_folds(const struct request *rq, struct ask *a, struct errbuf *why)
+{
+    const char *name = NULL;
+    struct study *study;
+    struct job *own, *job;
+
+    if (!cJSON_GetObjectItemCaseSensitive(rq->message.json, "study"))
+        return 0;
+    int rc = field_str(rq->message.json, message_names[rq->type], "study", true, NAME_MAX_BYTES,
+                       &name, why);
+    if (rc < 0)
+        return rc;
+    rc = studies_find(rq->service->studies, name, &study, why);
+    if (rc == 0)
+        rc = jobs_find(rq->service->jobs, a->job, &own, why);
+    for (int i = 0; rc == 0 && i < study->job_count; i++) {
+        const long long number = study->jobs[i].job;
+        rc = jobs_find(rq->service->jobs, number, &job, why);
+        if (rc < 0)
+            break;
+        if (job->spec.fold.of == 0 || strcmp(job->spec.dataset, own->spec.dataset) != 0 ||
+            i == FOLDS_MAX)
+            return err_set(why, -EINVAL,
+                           "study %s does not leave out the folds of dataset %s, on which job "
+                           "%lld trains",
+                           name, own->spec.dataset, (long long)a->job);
+        if (job->rec.state != JOB_DONE)
+            return err_set(why, -EPERM,
+                           "job %lld of study %s is %s; its fold is scored when it is done", number,
+                           name, job_state_names[job->rec.state]);
+        a->folds[a->fold_count++] = number;
+    }
+    return rc;
+}
+
 static void answer_work(struct op *op)
 {
     struct asked *asked = op->arg;
@@ -88,6 +127,8 @@ void handle_score_ask(struct request *rq)
         rc = jobs_find(rq->service->jobs, asked.ask.job, &job, &why);
     if (rc == 0 && asked.question->other)
         rc = jobs_find(rq->service->jobs, asked.ask.other, &job, &why);
+    if (rc == 0 && rq->type == MSG_SCORE_SUSPECTS)
+        rc = read_folds(rq, &asked.ask, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;

@@ -124,7 +124,7 @@ static void show_work(struct op *op)
 /* How many samples the job trains on and holds out; nothing when it holds none out. */
 static void add_uses(cJSON *out, const struct job *job)
 {
-    static const char *const names[USES] = {"train", "validation", "test", "aside"};
+    static const char *const names[USES] = {"train", "validation", "test", "aside", "fold"};
     const struct exclude *x = &job->spec.exclude;
 
     if (job->uses[USE_TRAIN] == job->data->samples)

@@ -12,8 +12,9 @@
 /* Does the job train on every sample that it does not exclude? */
 static bool holds_nothing_out(const struct jobspec *spec)
 {
-    return spec->validation.share == 0 && spec->validation.domains.count == 0 &&
-           spec->train_domains.count == 0 && spec->test_domains.count == 0;
+    return spec->fold.of == 0 && spec->validation.share == 0 &&
+           spec->validation.domains.count == 0 && spec->train_domains.count == 0 &&
+           spec->test_domains.count == 0;
 }
 
 /* A wish with its domains. */
@@ -83,7 +84,8 @@ static int read_wish(const struct jobspec *spec, const struct dataset *data, str
                       : spec->validation.domains.count > 0 ? "validation.domains"
                                                            : NULL;
 
-    *ret = (struct wish){.split = {.seed = spec->seed, .share = spec->validation.share}};
+    *ret = (struct wish){
+        .split = {.seed = spec->seed, .share = spec->validation.share, .fold = spec->fold}};
     if (!key)
         return 0;
     if (!data->domains)

@@ -83,6 +83,8 @@ struct ask {
     int64_t limit;    /* rows, 1 to ROWS_MAX */
     int by;           /* an enum of the function's own */
     bool reverse;
+    int fold_count; /* suspects: jobs that leave out one fold each; 0: of the job itself */
+    int64_t folds[FOLDS_MAX];
 };
 #define ASK ((struct ask){.epoch = -1, .from = -1, .other_epoch = -1, .class_id = -1, .limit = 20})
 
@@ -102,10 +104,11 @@ int query_domains(struct query *q, const struct ask *a, cJSON **ret, struct errb
  * rises in hardness. */
 int query_risers(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
-/* job, epoch, class_id, by (enum suspect_by), limit: the samples whose label is most likely wrong.
- * {epoch, by, samples, newly_right? (of the epoch), rows: [{sample.., predicted, predicted_name?,
- * value, loss, loss_mean, margin_mean, confidence, seen, right, forgotten}]}; value: of `by`, as it
- * is. */
+/* job, epoch, class_id, by (enum suspect_by), limit, folds: the samples whose label is most likely
+ * wrong. {epoch, by, samples, newly_right? (of the epoch), worth? (query_trust.h), rows:
+ * [{sample.., predicted, predicted_name?, value, loss, loss_mean, margin_mean, confidence, seen,
+ * right, forgotten}]}; value: of `by`, as it is. With folds, each sample has the scores of the job
+ * that left it out, of the last epoch of each; epoch is the latest of them. */
 extern const char *const suspect_by_names[]; /* NULL-terminated */
 enum suspect_by {
     SUSPECT_DEFAULT,

@@ -5,6 +5,7 @@
 
 #include "common/alloc.h"
 #include "server/query/query_suspect.h"
+#include "server/query/query_trust.h"
 
 const char *const suspect_by_names[] = {
     [SUSPECT_DEFAULT] = "suspicion",
@@ -61,24 +62,177 @@ double suspect_value(const struct query_epoch *x, const struct sample_history *h
     return 0;
 }
 
-double suspect_order(const struct query_epoch *x, const struct sample_history *h, int by, size_t i)
+/* Is a low value suspicious? */
+static bool falls(int by)
 {
-    bool falls = by == SUSPECT_MARGIN || by == SUSPECT_MARGIN_MEAN || by == SUSPECT_CONFIDENCE;
-    double value = suspect_value(x, h, by, i);
-
-    return falls ? -value : value;
+    return by == SUSPECT_MARGIN || by == SUSPECT_MARGIN_MEAN || by == SUSPECT_CONFIDENCE;
 }
 
-static void add_suspect(struct query *q, const struct query_epoch *x,
-                        const struct sample_history *all, int by, size_t i, cJSON *rows)
+double suspect_order(const struct query_epoch *x, const struct sample_history *h, int by, size_t i)
 {
-    const struct sample_history *h = &all[i];
-    cJSON *row = query_epoch_row(q, x, i, rows);
+    double value = suspect_value(x, h, by, i);
 
-    cJSON_AddNumberToObject(row, "predicted", x->scores[i].predicted);
-    query_add_class_name(q, x->dataset, x->scores[i].predicted, "predicted_name", row);
-    cJSON_AddNumberToObject(row, "value", suspect_value(x, all, by, i));
-    cJSON_AddNumberToObject(row, "loss", x->scores[i].loss);
+    return falls(by) ? -value : value;
+}
+
+/* What is ranked: scores of one epoch of a job, or of the folds that several jobs left out. */
+struct pool {
+    struct query_epoch x; /* of all classes */
+    struct sample_history *h;
+    double *value; /* what they are ordered by */
+    bool unseen;   /* by the models that scored them */
+};
+
+static void pool_done(struct pool *p)
+{
+    query_epoch_done(&p->x);
+    free(p->h);
+    free(p->value);
+}
+
+/* Within a query; released with pool_done, also on failure. */
+static int pool_load(struct query *q, int64_t job, int64_t epoch, int by, struct pool *ret,
+                     struct errbuf *why)
+{
+    *ret = (struct pool){0};
+    int rc = query_epoch_load(q, job, epoch, -1, &ret->x, why);
+    if (rc == 0)
+        rc = query_epoch_histories(q, &ret->x, &ret->h, why);
+    if (rc == 0) {
+        ret->value = alloc_bytes(ret->x.count, sizeof(*ret->value));
+        if (!ret->value)
+            rc = err_set(why, -ENOMEM, "out of memory for %zu samples", ret->x.count);
+    }
+    for (size_t i = 0; rc == 0 && i < ret->x.count; i++)
+        ret->value[i] = suspect_order(&ret->x, ret->h, by, i);
+    return rc;
+}
+
+/* Entry `from` of b becomes entry `to` of a, which has room. */
+static void pool_copy(struct pool *a, size_t to, const struct pool *b, size_t from)
+{
+    a->x.samples[to] = b->x.samples[from];
+    a->x.scores[to] = b->x.scores[from];
+    a->x.adm[to] = b->x.adm[from];
+    a->x.labels[to] = b->x.labels[from];
+    a->x.truth[to] = b->x.truth[from];
+    a->x.planted[to] = b->x.planted[from];
+    a->h[to] = b->h[from];
+    a->value[to] = b->value[from];
+}
+
+/* Keeps the entries of a class (-1: all), and of them those that were left out if `unseen`. */
+static void pool_filter(struct pool *p, int64_t class_id, bool unseen)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < p->x.count; i++)
+        if ((class_id < 0 || p->x.labels[i] == class_id) &&
+            (!unseen || (p->x.scores[i].flags & SCORE_LEFT_OUT)))
+            pool_copy(p, kept++, p, i);
+    p->x.count = kept;
+}
+
+static int pool_grow(struct pool *p, size_t room, struct errbuf *why)
+{
+    const struct {
+        void **at;
+        size_t bytes;
+    } arrays[] = {
+        {(void **)&p->x.samples, sizeof(*p->x.samples)},
+        {(void **)&p->x.scores, sizeof(*p->x.scores)},
+        {(void **)&p->x.adm, sizeof(*p->x.adm)},
+        {(void **)&p->x.labels, sizeof(*p->x.labels)},
+        {(void **)&p->x.truth, sizeof(*p->x.truth)},
+        {(void **)&p->x.planted, sizeof(*p->x.planted)},
+        {(void **)&p->h, sizeof(*p->h)},
+        {(void **)&p->value, sizeof(*p->value)},
+    };
+
+    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++) {
+        void *larger = realloc(*arrays[i].at, room * arrays[i].bytes);
+        if (!larger)
+            return err_set(why, -ENOMEM, "out of memory for %zu samples", room);
+        *arrays[i].at = larger;
+    }
+    return 0;
+}
+
+/* The left-out samples of all folds; in p what its own job says of epoch and dataset. */
+static int pool_folds(struct query *q, const struct ask *a, struct pool *p, struct errbuf *why)
+{
+    int64_t epoch = 0;
+    int rc = 0;
+
+    *p = (struct pool){.x = {.job = a->job, .newly_right = NAN}, .unseen = true};
+    for (int i = 0; rc == 0 && i < a->fold_count; i++) {
+        struct pool one;
+        rc = pool_load(q, a->folds[i], a->epoch, a->by, &one, why);
+        if (rc == 0) {
+            pool_filter(&one, -1, true);
+            rc = pool_grow(p, p->x.count + one.x.count + 1, why);
+        }
+        for (size_t k = 0; rc == 0 && k < one.x.count; k++)
+            pool_copy(p, p->x.count++, &one, k);
+        epoch = one.x.epoch > epoch ? one.x.epoch : epoch;
+        p->x.dataset = one.x.dataset;
+        pool_done(&one);
+    }
+    p->x.epoch = epoch;
+    if (rc == 0 && p->x.count == 0)
+        rc = err_set(why, -ENOENT, "the jobs of the folds have no scores of what they left out");
+    return rc;
+}
+
+/* NAN: the epoch has none. */
+static int validation_of(struct query *q, const struct query_epoch *x, double *ret,
+                         struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&q->difficulty,
+                      "SELECT validation_accuracy FROM epoch WHERE job_id = ?1 AND epoch = ?2",
+                      DB_ARGS(DB_I(x->job), DB_I(x->epoch)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_step(&q->difficulty, stmt, why);
+    *ret = rc > 0 ? db_real(stmt, 0) : NAN;
+    sqlite3_finalize(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+static int add_worth(struct query *q, const struct pool *p, cJSON *out, struct errbuf *why)
+{
+    double validation = NAN;
+    int rc = p->unseen ? 0 : validation_of(q, &p->x, &validation, why);
+
+    return rc < 0 ? rc : query_add_worth(q, &p->x, p->unseen, validation, out, why);
+}
+
+/* Only its class stays, which must exist. */
+static int keep_class(struct query *q, const struct ask *a, struct pool *p, struct errbuf *why)
+{
+    int rc = query_class(q, a->job, p->x.dataset, a->class_id, why);
+
+    if (rc < 0)
+        return rc;
+    pool_filter(p, a->class_id, false);
+    return p->x.count > 0
+               ? 0
+               : err_set(why, -ENOENT, "epoch %lld of job %lld scored no sample of class %lld",
+                         (long long)p->x.epoch, (long long)a->job, (long long)a->class_id);
+}
+
+static void add_suspect(struct query *q, const struct pool *p, int by, size_t i, cJSON *rows)
+{
+    const struct score *s = &p->x.scores[i];
+    const struct sample_history *h = &p->h[i];
+    cJSON *row = query_epoch_row(q, &p->x, i, rows);
+
+    cJSON_AddNumberToObject(row, "predicted", s->predicted);
+    query_add_class_name(q, p->x.dataset, s->predicted, "predicted_name", row);
+    cJSON_AddNumberToObject(row, "value", falls(by) ? -p->value[i] : p->value[i]);
+    cJSON_AddNumberToObject(row, "loss", s->loss);
     cJSON_AddNumberToObject(row, "loss_mean", h->loss_mean);
     cJSON_AddNumberToObject(row, "margin_mean", h->margin_mean);
     cJSON_AddNumberToObject(row, "confidence", h->confidence);
@@ -87,38 +241,42 @@ static void add_suspect(struct query *q, const struct query_epoch *x,
     cJSON_AddNumberToObject(row, "forgotten", h->forgotten);
 }
 
-static int suspects(struct query *q, const struct query_epoch *x, const struct ask *a, cJSON *out,
-                    struct errbuf *why)
+static int add_suspects(struct query *q, const struct pool *p, const struct ask *a, cJSON *out,
+                        struct errbuf *why)
 {
-    struct sample_history *h = NULL;
-    double *value = alloc_bytes(x->count, sizeof(*value));
     uint32_t *order = NULL;
-    int rc = value ? 0 : err_set(why, -ENOMEM, "out of memory for %zu samples", x->count);
+    int rc = query_order(p->value, p->x.count, &order, why);
 
-    if (rc == 0)
-        rc = query_epoch_histories(q, x, &h, why);
-    for (size_t i = 0; rc == 0 && i < x->count; i++)
-        value[i] = suspect_order(x, h, a->by, i);
-    if (rc == 0)
-        rc = query_order(value, x->count, &order, why);
-    if (rc == 0) {
-        cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
-        cJSON_AddStringToObject(out, "by", suspect_by_names[a->by]);
-        cJSON_AddNumberToObject(out, "samples", (double)x->count);
-        if (!isnan(x->newly_right))
-            cJSON_AddNumberToObject(out, "newly_right", x->newly_right);
-        cJSON *rows = cJSON_AddArrayToObject(out, "rows");
-        size_t at, end = query_page(a->first, a->limit, x->count, &at, out);
-        for (size_t i = at; i < end; i++)
-            add_suspect(q, x, h, a->by, order[i], rows);
-    }
+    if (rc < 0)
+        return rc;
+    cJSON_AddNumberToObject(out, "epoch", (double)p->x.epoch);
+    cJSON_AddStringToObject(out, "by", suspect_by_names[a->by]);
+    cJSON_AddNumberToObject(out, "samples", (double)p->x.count);
+    if (!isnan(p->x.newly_right))
+        cJSON_AddNumberToObject(out, "newly_right", p->x.newly_right);
+    cJSON *rows = cJSON_AddArrayToObject(out, "rows");
+    size_t at, end = query_page(a->first, a->limit, p->x.count, &at, out);
+    for (size_t i = at; i < end; i++)
+        add_suspect(q, p, a->by, order[i], rows);
     free(order);
-    free(h);
-    free(value);
-    return rc;
+    return 0;
 }
 
 int query_suspects(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why)
 {
-    return query_over_epoch(q, a, suspects, ret, why);
+    cJSON *out = cJSON_CreateObject();
+    struct pool p = {0};
+    int rc = query_begin(q, &q->difficulty, true, why);
+
+    if (rc == 0)
+        rc = a->fold_count ? pool_folds(q, a, &p, why)
+                           : pool_load(q, a->job, a->epoch, a->by, &p, why);
+    if (rc == 0)
+        rc = add_worth(q, &p, out, why);
+    if (rc == 0 && a->class_id >= 0)
+        rc = keep_class(q, a, &p, why);
+    if (rc == 0)
+        rc = add_suspects(q, &p, a, out, why);
+    pool_done(&p);
+    return query_end(&q->difficulty, rc, out, ret);
 }

@@ -47,7 +47,9 @@ static const struct meta definitions[] = {
      "pixel intensity", UNIT_RANGE, 0},
     {"definition.flags",
      "bits of score.flags: 1 measured; 2 no_direction, the gradient of the "
-     "image was all zero, so that the twin is the image itself and the gap is 0",
+     "image was all zero, so that the twin is the image itself and the gap is 0; 4 left_out, of "
+     "the fold "
+     "that the job does not train on (fold.leave)",
      0, 0, 0},
     {"definition.hard",
      "a sample is among the hardest tenth of an epoch when its adm is above 0 "
@@ -294,7 +296,7 @@ static const struct meta columns[] = {
     {"score.predicted", "class with the largest logit, the lowest on ties", 0, "0 to n_classes - 1",
      0},
     {"score.correct", "1 when predicted is the label", 0, "0, 1", GOOD},
-    {"score.flags", "see definition.flags", 0, "1, 3", 0},
+    {"score.flags", "see definition.flags", 0, "1, 3, 5, 7", 0},
 
     {"flatness.job_id", "the job", 0, 0, 0},
     {"flatness.epoch", "the epoch at whose end it was measured", 0, "0 to epochs - 1", 0},

@@ -65,7 +65,7 @@ static const struct {
     {"score.classes", "\"job\":1,\"class\":0"},
     {"score.domains", "\"job\":1,\"limit\":5"},
     {"score.risers", "\"job\":1,\"from\":0,\"order\":\"risers\""},
-    {"score.suspects", "\"job\":1,\"limit\":5"},
+    {"score.suspects", "\"job\":1,\"study\":\"s\",\"limit\":5"},
     {"score.compare", "\"job\":1,\"other\":1,\"other_epoch\":0"},
     {"score.map", "\"job\":1,\"first\":2"},
     {"score.rows", "\"job\":1,\"epoch\":0,\"first\":0,\"limit\":5"},

@@ -181,6 +181,20 @@ export function card(job, rows, index, score, names) {
   );
 }
 
+// What a list of suspects is worth, as `steppe suspects` says it.
+function worthOf(worth) {
+  if (!worth) return [];
+  const share = (x) => `${(100 * x).toFixed(1)}%`;
+  const held =
+    worth.validation_accuracy === undefined ? "" : `, on ${share(worth.validation_accuracy)} of those held out`;
+  const about = `Right on ${share(worth.accuracy)} of the labels that the model was trained on${held}. `;
+  const expected = `About ${Math.round(worth.expected)} of ${worth.samples} labels are expected to be wrong.`;
+  return [
+    h("p", { class: "note", text: about + expected }),
+    ...worth.warnings.map((text) => h("p", { class: "note wrong", text: `Warning: ${text}.` })),
+  ];
+}
+
 const VIEWS = {
   hardest: { text: "Hardest", type: "score.top", keys: { order: "hardest" } },
   easiest: { text: "Easiest", type: "score.top", keys: { order: "easiest" } },
@@ -227,7 +241,8 @@ export function samplesPanel(number) {
   const classes = h("span");
   const tools = h("div", { class: "tools" }, tabs, measure, classes);
   const note = h("p", { class: "note" });
-  const el = panel("Samples", { tools, wide: true }, note, box, none);
+  const worth = h("div", { class: "worth" });
+  const el = panel("Samples", { tools, wide: true }, worth, note, box, none);
   let turn = 0;
   show(box, false);
 
@@ -246,6 +261,7 @@ export function samplesPanel(number) {
       });
       if (mine !== turn) return;
       const shown = reply.rows.length;
+      worth.replaceChildren(...worthOf(reply.worth));
       set(
         note,
         `Epoch ${reply.epoch}, ${reply.more ? `${shown} of ${reply.total} samples` : `${shown} samples`}. Click a sample for its story.`,

@@ -90,6 +90,7 @@ static inline void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(c->smoothing == d->smoothing && c->diversity == d->diversity);
     ASSERT_EQ(c->scope, d->scope);
     ASSERT(a->validation.share == b->validation.share);
+    ASSERT(a->fold.of == b->fold.of && a->fold.leave == b->fold.leave);
     ASSERT_EQ(a->keep, b->keep);
     assert_same_names(&a->validation.domains, &b->validation.domains);
     assert_same_names(&a->train_domains, &b->train_domains);

@@ -39,6 +39,7 @@ TEST(defaults_are_those_of_the_paper_recipe)
     ASSERT(s.curriculum.full_at == 0.5 && s.curriculum.smoothing == 0);
     ASSERT_EQ(1, s.curriculum.warmup);
     ASSERT_EQ(NUMERICS_STRICT, s.numerics);
+    ASSERT(s.fold.of == 0 && s.fold.leave == 0);
     jobspec_done(&s);
 }
 
@@ -318,6 +319,10 @@ TEST(keys_that_do_not_go_together_are_refused_with_both_values)
     assert_refused("\"sam\": {\"name\": \"fsam\", \"scope\": \"shard\"}",
                    "sam.name is fsam and sam.scope is shard; the server keeps the mean of the "
                    "gradients: use batch");
+    assert_refused("\"fold\": {\"of\": 1}", "fold.of is 1, which leaves nothing to train on");
+    assert_refused("\"fold\": {\"of\": 5, \"leave\": 5}",
+                   "fold.leave is 5 and fold.of is 5; folds are counted from 0 to of - 1");
+    assert_refused("\"fold\": {\"leave\": 1}", "fold.leave is 1 and fold.of is 0");
 }
 
 TEST(a_curriculum_inside_the_step_has_what_it_needs)
@@ -431,7 +436,8 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"average\": {\"from\": 0.30000000000000004}",
         "\"curriculum\": {\"mode\": \"spl_hard\", \"measure\": \"loss\", \"balance\": \"none\","
         "\"diversity\": 0.30000000000000004}",
-        "\"validation\": {\"share\": 0.30000000000000004}, \"keep\": \"best\"",
+        "\"validation\": {\"share\": 0.30000000000000004}, \"keep\": \"best\","
+        "\"fold\": {\"of\": 5, \"leave\": 4}",
         "\"train_domains\": [\"art painting\", \"x\"], \"test_domains\": [\"sketch\"],"
         "\"validation\": {\"domains\": [\"photo\"]}",
         "\"curriculum\": {\"scope\": \"step\"}",

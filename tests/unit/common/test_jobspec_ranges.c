@@ -32,6 +32,8 @@ static const struct {
     {"attack", "alpha", "-0.001", "0", "1", "1.001", "\"name\": \"pgd\""},
     {"attack", "steps", "0", "1", "1000", "1001", "\"name\": \"pgd\""},
     {"validation", "share", "-0.001", "0", "0.9999999", "1", ""},
+    {"fold", "of", "-1", "0", "20", "21", ""},
+    {"fold", "leave", "-1", "0", "19", "20", "\"of\": 20"}, /* which every job has */
     {"", "label_smoothing", "-0.001", "0", "0.9999999", "1", ""},
     {"", "mixup", "-0.001", "0", "1000", "1001", ""},
     {"average", "from", "-0.001", "0", "1", "1.001", ""},
@@ -107,7 +109,7 @@ TEST(the_ranges_above_are_all_there_are)
     size_t plain = 0;
 
     for (size_t i = 0; i < RANGES; i++)
-        plain += !*ranges[i].with;
+        plain += !*ranges[i].with || strcmp(ranges[i].section, "fold") == 0;
     struct jobspec s = made("");
     cJSON *json = jobspec_json(&s);
     ASSERT_EQ(plain, count_numbers(json));
@@ -132,7 +134,7 @@ TEST(help_has_a_line_for_every_key)
     fclose(out);
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    ASSERT_EQ(1 + 16 + 10 + 54, lines); /* heading, keys of the file, sections, keys in them */
+    ASSERT_EQ(1 + 16 + 11 + 56, lines); /* heading, keys of the file, sections, keys in them */
     for (size_t i = 0; i < RANGES; i++) {
         char path[64];
         snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",

@@ -184,3 +184,57 @@ TEST(excluded_samples_do_not_validate)
     use[ids[USE_VALIDATION]] = USE_VALIDATION;
     ASSERT_MEM(all, use, N); /* nothing else has changed */
 }
+
+TEST(folds_are_even_in_all_in_each_class_and_in_each_domain_of_it)
+{
+    const struct dataset d = data_of(true);
+    uint8_t fold[N], again[N], other[N];
+    uint32_t counts[7][CLASSES][DOMAINS] = {0}, all[7] = {0};
+    struct errbuf why;
+
+    ASSERT_OK(split_folds(3, 7, &d, fold, &why), why);
+    ASSERT_OK(split_folds(3, 7, &d, again, &why), why);
+    ASSERT_OK(split_folds(4, 7, &d, other, &why), why);
+    ASSERT_MEM(fold, again, N);
+    ASSERT(memcmp(fold, other, N) != 0);
+    for (uint32_t i = 0; i < N; i++) {
+        ASSERT(fold[i] < 7);
+        all[fold[i]]++;
+        counts[fold[i]][labels[i]][domains[i]]++;
+    }
+    for (int f = 0; f < 7; f++) {
+        ASSERT(all[f] == N / 7 || all[f] == N / 7 + 1);
+        for (int c = 0; c < CLASSES; c++)
+            for (int k = 0; k < DOMAINS; k++) {
+                uint32_t mine = counts[f][c][k], first = counts[0][c][k];
+                ASSERT(mine + 1 >= first && first + 1 >= mine);
+            }
+    }
+}
+
+TEST(a_fold_is_left_out_of_what_is_trained_on_and_of_the_validation)
+{
+    static const uint8_t of_domain[DOMAINS] = {USE_TRAIN, USE_TRAIN, USE_TEST};
+    const struct dataset d = data_of(true);
+    uint8_t use[N], fold[N], left[N] = {0};
+    struct errbuf why;
+
+    ASSERT_OK(split_folds(3, 4, &d, fold, &why), why);
+    for (int64_t leave = 0; leave < 4; leave++) {
+        const struct split_wish w = {
+            .seed = 3, .share = 0.2, .of_domain = of_domain, .fold = {4, leave}};
+        make(&w, &d, use);
+        for (uint32_t i = 0; i < N; i++) {
+            ASSERT_EQ(domains[i] == 2, use[i] == USE_TEST);
+            ASSERT_EQ(domains[i] != 2 && fold[i] == leave, use[i] == USE_FOLD);
+            left[i] = (uint8_t)(left[i] + (use[i] == USE_FOLD));
+        }
+        ASSERT(count_of(use, USE_VALIDATION, -1, -1) > 0);
+    }
+    for (uint32_t i = 0; i < N; i++)
+        ASSERT_EQ(domains[i] != 2, left[i]); /* each once */
+    const uint32_t ids[] = {0};
+    use[0] = USE_FOLD;
+    ASSERT_EQ(1, split_exclude(use, ids, 1));
+    ASSERT_EQ(USE_FOLD, use[0]); /* it is measured all the same */
+}

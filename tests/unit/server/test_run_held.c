@@ -198,3 +198,30 @@ TEST(the_best_epoch_is_kept)
         fixture_free(f);
     }
 }
+
+TEST(the_fold_that_is_left_out_is_swept_and_marked_and_not_trained_on)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    uint8_t use[SAMPLES];
+    struct run_epoch e;
+
+    for (uint32_t i = 0; i < SAMPLES; i++)
+        use[i] = i % 4 == 1 ? USE_FOLD : i % 4 == 2 ? USE_VALIDATION : USE_TRAIN;
+    f->in.use = use;
+    struct run *r = fixture_run(f, 1);
+    ASSERT_EQ(0, run_start(r, 0));
+    while (!run_finished(r)) {
+        const struct schedule *s = run_schedule(r);
+        for (uint32_t i = 0; i < s->count; i++)
+            ASSERT_EQ(USE_TRAIN, use[s->ids[i]]);
+        if (drive_round(r, f, &plain, &e) != RUN_EPOCH)
+            continue;
+        for (uint32_t i = 0; i < SAMPLES; i++) {
+            ASSERT_EQ(use[i] != USE_VALIDATION, e.scores[i].flags & SCORE_MEASURED);
+            ASSERT_EQ(use[i] == USE_FOLD, (e.scores[i].flags & SCORE_LEFT_OUT) != 0);
+        }
+        run_epoch_done(&e);
+    }
+    run_free(r);
+    fixture_free(f);
+}

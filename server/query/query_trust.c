@@ -1,0 +1,173 @@
+/* How far a list of suspects can be trusted. The formulas are in deploy/docs/MATH.md. */
+#include "server/query/query_trust.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+
+/* Below half of the way from guessing to knowing all labels, what a model finds odd is mostly what
+ * it has not learnt. */
+#define LITTLE_LEARNT 0.5
+/* Labels known by heart: nearly all, or this much more than of samples that were held out. */
+#define BY_HEART 0.99
+#define BY_HEART_LEAD 0.1
+#define WARNING_BYTES 400
+
+static bool is_known(const struct query_epoch *x, size_t i)
+{
+    return x->labels[i] < CLASSES_MAX && x->scores[i].predicted >= 0 &&
+           x->scores[i].predicted < CLASSES_MAX;
+}
+
+void label_noise(const struct query_epoch *x, struct label_noise *ret)
+{
+    for (int c = 0; c < CLASSES_MAX; c++)
+        ret[c] = (struct label_noise){0};
+    for (size_t i = 0; i < x->count; i++)
+        if (is_known(x, i)) {
+            ret[x->labels[i]].samples++;
+            ret[x->labels[i]].confidence += exp(-x->scores[i].loss);
+        }
+    for (int c = 0; c < CLASSES_MAX; c++)
+        if (ret[c].samples)
+            ret[c].confidence /= ret[c].samples;
+    for (size_t i = 0; i < x->count; i++) {
+        if (!is_known(x, i))
+            continue;
+        const struct score *s = &x->scores[i];
+        struct label_noise *own = &ret[x->labels[i]];
+        const struct label_noise *taken = &ret[s->predicted];
+        /* A class that no sample is labelled as has no threshold. */
+        const bool other =
+            taken != own && taken->samples && score_rival(s->loss, s->el2n) >= taken->confidence;
+        const bool agrees = !other && exp(-s->loss) >= own->confidence;
+        own->counted += other || agrees;
+        own->agree += agrees;
+    }
+    for (int c = 0; c < CLASSES_MAX; c++)
+        if (ret[c].counted)
+            ret[c].expected = ret[c].samples * (1 - (double)ret[c].agree / ret[c].counted);
+}
+
+/* Of the labels that the models have trained on, or of those that they have not. */
+struct knowing {
+    uint32_t samples, right;
+    double accuracy;
+    double guess; /* accuracy of always naming the largest class */
+    uint16_t largest;
+};
+
+static struct knowing count_right(const struct query_epoch *x, bool unseen,
+                                  const struct label_noise *classes)
+{
+    struct knowing k = {0};
+    uint32_t all = 0;
+
+    for (size_t i = 0; i < x->count; i++) {
+        if (!is_known(x, i) || (!unseen && (x->scores[i].flags & SCORE_LEFT_OUT)))
+            continue;
+        k.samples++;
+        k.right += x->scores[i].predicted == x->labels[i];
+    }
+    for (uint16_t c = 0; c < CLASSES_MAX; c++) {
+        all += classes[c].samples;
+        if (classes[c].samples > classes[k.largest].samples)
+            k.largest = c;
+    }
+    k.accuracy = k.samples ? (double)k.right / k.samples : 0;
+    k.guess = all ? (double)classes[k.largest].samples / all : 0;
+    return k;
+}
+
+static void add_warning(cJSON *warnings, const char *text)
+{
+    cJSON_AddItemToArray(warnings, cJSON_CreateString(text));
+}
+
+static void add_warnings(const struct knowing *k, bool unseen, double validation, int64_t job,
+                         cJSON *out)
+{
+    cJSON *warnings = cJSON_AddArrayToObject(out, "warnings");
+    char text[WARNING_BYTES];
+
+    if (k->accuracy - k->guess < LITTLE_LEARNT * (1 - k->guess)) {
+        snprintf(text, sizeof(text),
+                 "the model is right on %.1f%% of the labels, and always naming the largest class "
+                 "would be on %.1f%%: a model that has learnt little says little about labels",
+                 100 * k->accuracy, 100 * k->guess);
+        add_warning(warnings, text);
+    }
+    if (unseen)
+        return;
+    if (k->accuracy >= BY_HEART)
+        snprintf(text, sizeof(text),
+                 "the model knows %.1f%% of the labels by heart, wrong ones too",
+                 100 * k->accuracy);
+    else if (k->accuracy - validation > BY_HEART_LEAD)
+        snprintf(text, sizeof(text),
+                 "the model is right on %.1f%% of the labels that it was trained on and on %.1f%% "
+                 "of those held out: it knows some by heart, wrong ones too",
+                 100 * k->accuracy, 100 * validation);
+    else
+        return;
+    size_t used = strlen(text);
+    snprintf(text + used, sizeof(text) - used,
+             "; steppe suspects %lld --out-of-sample 5 asks models that have not seen them",
+             (long long)job);
+    add_warning(warnings, text);
+}
+
+static void add_classes(struct query *q, const struct query_epoch *x,
+                        const struct label_noise *classes, cJSON *out)
+{
+    cJSON *rows = cJSON_AddArrayToObject(out, "classes");
+
+    for (uint16_t c = 0; c < CLASSES_MAX; c++) {
+        if (!classes[c].samples)
+            continue;
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddItemToArray(rows, row);
+        cJSON_AddNumberToObject(row, "class", c);
+        query_add_class_name(q, x->dataset, c, "name", row);
+        cJSON_AddNumberToObject(row, "samples", classes[c].samples);
+        cJSON_AddNumberToObject(row, "counted", classes[c].counted);
+        cJSON_AddNumberToObject(row, "expected", classes[c].expected);
+    }
+}
+
+int query_add_worth(struct query *q, const struct query_epoch *x, bool unseen, double validation,
+                    cJSON *out, struct errbuf *why)
+{
+    struct label_noise *classes = alloc_bytes(CLASSES_MAX, sizeof(*classes));
+    double expected = 0;
+    uint32_t samples = 0, counted = 0;
+
+    if (!classes)
+        return err_set(why, -ENOMEM, "out of memory for the classes");
+    label_noise(x, classes);
+    for (int c = 0; c < CLASSES_MAX; c++) {
+        samples += classes[c].samples;
+        counted += classes[c].counted;
+        expected += classes[c].expected;
+    }
+    if (samples > 0) {
+        const struct knowing k = count_right(x, unseen, classes);
+        cJSON *worth = cJSON_AddObjectToObject(out, "worth");
+        cJSON_AddBoolToObject(worth, "out_of_sample", unseen);
+        cJSON_AddNumberToObject(worth, "accuracy", k.accuracy);
+        if (!isnan(validation))
+            cJSON_AddNumberToObject(worth, "validation_accuracy", validation);
+        cJSON_AddNumberToObject(worth, "guess_accuracy", k.guess);
+        cJSON_AddNumberToObject(worth, "samples", samples);
+        cJSON_AddNumberToObject(worth, "counted", counted);
+        cJSON_AddNumberToObject(worth, "expected", expected);
+        add_warnings(&k, unseen, validation, x->job, worth);
+        add_classes(q, x, classes, worth);
+    }
+    free(classes);
+    return 0;
+}

@@ -1,0 +1,29 @@
+/* What a list of suspects is worth: how well the model knows the labels, how many of them are
+ * expected to be wrong (confident learning, arXiv 1911.00068), and sentences of warning. */
+#ifndef STEPPE_SERVER_QUERY_QUERY_TRUST_H
+#define STEPPE_SERVER_QUERY_QUERY_TRUST_H
+
+#include "server/query/query_epoch.h"
+
+/* The estimate of one class. */
+struct label_noise {
+    uint32_t samples;  /* that have the label */
+    uint32_t counted;  /* of these, in the confident joint */
+    uint32_t agree;    /* of these, on its diagonal */
+    double confidence; /* mean probability of the label: the threshold of the class */
+    double expected;   /* wrong labels: samples * (1 - agree / counted); 0 when none is counted */
+};
+
+/* Counts C(y, j), over scores with label and prediction below CLASSES_MAX, of samples with label y
+ * whose largest probability among those that reach the threshold of their class is that of j. Known
+ * are the probability of the label, exp(-loss), and that of the predicted class (score_rival when
+ * it is another); of the classes that are neither, none is counted. ret[CLASSES_MAX]. */
+void label_noise(const struct query_epoch *x, struct label_noise *ret);
+
+/* Adds `worth` of score.suspects (PROTOCOL.md) for x, which has the scores of all classes. unseen:
+ * the scores are of models that have not trained on these samples. validation: accuracy, NAN:
+ * there is none. Nothing is added for a dataset that is not in the file. 0 or -ENOMEM. */
+int query_add_worth(struct query *q, const struct query_epoch *x, bool unseen, double validation,
+                    cJSON *out, struct errbuf *why);
+
+#endif
