@@ -22,8 +22,18 @@ static const char *const suspect_names[] = {"suspicion", "loss",        "loss_me
                                             "adm",       "adm_sample",  "grad_norm",  NULL};
 static const char *const map_names[] = {"ambiguous", "hard", "easy", "forgotten", NULL};
 
-const struct option classes_options[] = {BY_OPTION,    EPOCH_OPTION, CLASS_OPTION,
-                                         LIMIT_OPTION, FIRST_OPTION, {NULL}};
+static const char *const group_names[] = {"adm",  "loss",   "adv_loss", "gap", "grad_norm",
+                                          "el2n", "margin", "accuracy", NULL};
+
+const struct option classes_options[] = {{"by", OPT_ENUM, ARG(by), .def = "accuracy",
+                                          .arg = "MEASURE", .names = group_names,
+                                          .help = "what puts them in order; the lowest accuracy or "
+                                                  "the hardest first"},
+                                         EPOCH_OPTION,
+                                         CLASS_OPTION,
+                                         LIMIT_OPTION,
+                                         FIRST_OPTION,
+                                         {NULL}};
 
 const struct option risers_options[] = {
     BY_OPTION,
@@ -135,35 +145,46 @@ static void print_groups(const struct cli *cli, const char *what, const cJSON *j
                          const cJSON *rows)
 {
     const char *by = reply_text(json, "by");
+    const bool class = strcmp(what, "class") == 0, by_accuracy = strcmp(by, "accuracy") == 0;
+    const bool own = !by_accuracy && strcmp(by, "loss") != 0 && strcmp(by, "adm") != 0;
     const struct column columns[] = {
         {.title = what},
         {"samples", .right = true},
         {"right", .right = true},
-        {by, .right = true},
+        {"loss", .right = true},
+        {"adm", .right = true},
+        {own ? by : "", .right = true, .optional = true},
         {"p50", .right = true},
         {"p90", .right = true},
-        {strcmp(by, "adm") == 0 ? "loss" : "adm", .right = true},
         {"taken for", .optional = true},
         {"times", .right = true, .optional = true},
         {NULL},
     };
     struct table *t = table_create(columns);
-    bool class = strcmp(what, "class") == 0;
     char places[PLACES_BYTES];
     const cJSON *row;
 
-    print_text("job %s, epoch %lld, hardest %s first by mean %s: %s", cli->words[0],
-               (long long)number_of(json, "epoch"), what, by,
-               places_text(cli, json, rows, class ? "classes" : "domains", places));
+    places_text(cli, json, rows, class ? "classes" : "domains", places);
+    if (by_accuracy)
+        print_text("job %s, epoch %lld, %s with the lowest accuracy first (p50, p90: of the loss): "
+                   "%s",
+                   cli->words[0], (long long)number_of(json, "epoch"), what, places);
+    else
+        print_text("job %s, epoch %lld, hardest %s first by mean %s (p50, p90: of the %s): %s",
+                   cli->words[0], (long long)number_of(json, "epoch"), what, by, by, places);
     cJSON_ArrayForEach(row, rows)
     {
         cell_class(t, row, what, "name");
         cell_i64(t, row, "samples");
         cell_share(t, row, "accuracy");
-        cell_f64(t, row, "mean");
+        cell_f64(t, row, "loss_mean");
+        cell_f64(t, row, "adm_mean");
+        if (own)
+            cell_f64(t, row, "mean");
+        else
+            table_add(t, TABLE_NONE);
         cell_f64(t, row, "p50");
         cell_f64(t, row, "p90");
-        cell_f64(t, row, strcmp(by, "adm") == 0 ? "loss_mean" : "adm_mean");
         cell_class(t, row, "mistaken_for", "mistaken_name");
         if (number_of(row, "mistaken"))
             cell_i64(t, row, "mistaken");
@@ -186,12 +207,12 @@ static void print_domains(const struct cli *cli, const cJSON *json, const cJSON 
 
 int cmd_classes(struct cli *cli, struct errbuf *why)
 {
-    return ask_by(cli, MSG_SCORE_CLASSES, measure_by_names, print_classes, why);
+    return ask_by(cli, MSG_SCORE_CLASSES, group_names, print_classes, why);
 }
 
 int cmd_domains(struct cli *cli, struct errbuf *why)
 {
-    return ask_by(cli, MSG_SCORE_DOMAINS, measure_by_names, print_domains, why);
+    return ask_by(cli, MSG_SCORE_DOMAINS, group_names, print_domains, why);
 }
 
 static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *rows)

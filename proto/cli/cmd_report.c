@@ -226,7 +226,7 @@ static void print_class(FILE *out, const cJSON *row, const cJSON *names)
         const char *key, *fmt;
         double times;
     } cells[] = {{"samples", "%.0f", 1}, {"accuracy", "%.2f %%", 100}, {"loss_mean", "%.4g", 1},
-                 {"mean", "%.4f", 1},    {"p50", "%.4f", 1},           {"p90", "%.4f", 1}};
+                 {"p50", "%.4g", 1},     {"p90", "%.4g", 1},           {"adm_mean", "%.4f", 1}};
     char name[128];
     int64_t class_id = -1, other = -1;
 
@@ -252,9 +252,9 @@ static void print_classes(FILE *out, const struct report *r)
 {
     const cJSON *row;
 
-    fputs("<h2>Classes, hardest first by adm</h2><div class=\"card scroll\"><table><thead><tr>"
-          "<th>class</th><th>samples</th><th>right</th><th>mean loss</th><th>mean adm</th>"
-          "<th>median adm</th><th>90 % below</th><th>most often taken for</th></tr></thead><tbody>",
+    fputs("<h2>Classes, the lowest accuracy first</h2><div class=\"card scroll\"><table><thead><tr>"
+          "<th>class</th><th>samples</th><th>right</th><th>mean loss</th><th>median loss</th>"
+          "<th>90 % below</th><th>mean adm</th><th>most often taken for</th></tr></thead><tbody>",
           out);
     cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(r->classes.json, "rows"))
     {

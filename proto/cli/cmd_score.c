@@ -141,6 +141,10 @@ int cmd_top(struct cli *cli, struct errbuf *why)
         printf("job %s, epoch %lld, %s%s first by %s: %s\n", cli->words[0], (long long)epoch,
                a->split ? "test samples, " : "", easiest ? "easiest" : "hardest",
                measure_by_names[a->by], places_text(cli, reply.json, rows, "samples", places));
+        if (a->by == 0)
+            printf("adm: how fragile a sample is: a small change of the picture changes the loss; "
+                   "labels that may be wrong: steppe suspects %s\n",
+                   cli->words[0]);
         print_top(cli, rows);
     }
     message_done(&reply);

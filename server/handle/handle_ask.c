@@ -19,17 +19,18 @@ static const char *const riser_orders[] = {"risers", "fallers", NULL};
 /* The keys of a message; dispatch.c has refused all others. */
 static const struct question {
     enum message_type type;
-    const char *const *by;     /* names of its measures */
+    const char *const *by; /* names of its measures */
+    int by_default;
     const char *const *orders; /* NULL: it has no order */
     bool other;                /* it concerns a second job */
     int (*answer)(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 } questions[] = {
-    {MSG_SCORE_CLASSES, query_by_names, NULL, false, query_classes},
-    {MSG_SCORE_DOMAINS, query_by_names, NULL, false, query_domains},
-    {MSG_SCORE_RISERS, query_by_names, riser_orders, false, query_risers},
-    {MSG_SCORE_SUSPECTS, suspect_by_names, NULL, false, query_suspects},
-    {MSG_SCORE_COMPARE, query_by_names, NULL, true, query_compare},
-    {MSG_SCORE_MAP, map_by_names, NULL, false, query_map},
+    {MSG_SCORE_CLASSES, query_group_names, BY_ACCURACY, NULL, false, query_classes},
+    {MSG_SCORE_DOMAINS, query_group_names, BY_ACCURACY, NULL, false, query_domains},
+    {MSG_SCORE_RISERS, query_by_names, BY_ADM, riser_orders, false, query_risers},
+    {MSG_SCORE_SUSPECTS, suspect_by_names, SUSPECT_DEFAULT, NULL, false, query_suspects},
+    {MSG_SCORE_COMPARE, query_by_names, BY_ADM, NULL, true, query_compare},
+    {MSG_SCORE_MAP, map_by_names, MAP_AMBIGUOUS, NULL, false, query_map},
 };
 
 struct asked {
@@ -122,6 +123,7 @@ void handle_score_ask(struct request *rq)
     for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
         if (questions[i].type == rq->type)
             asked.question = &questions[i];
+    asked.ask.by = asked.question->by_default;
     int rc = read_ask(rq, asked.question, &asked.ask, &why);
     if (rc == 0)
         rc = jobs_find(rq->service->jobs, asked.ask.job, &job, &why);

@@ -29,6 +29,10 @@ extern const char
 /* For all but the margin, higher is harder. */
 enum query_by { BY_ADM, BY_LOSS, BY_ADV_LOSS, BY_GAP, BY_GRAD_NORM, BY_EL2N, BY_MARGIN };
 
+/* Of classes and domains: the same, and accuracy, whose figures are those of the loss. */
+extern const char *const query_group_names[];
+#define BY_ACCURACY (BY_MARGIN + 1)
+
 struct top_args {
     int64_t job, epoch; /* epoch -1: the last committed, scored one */
     int by;             /* enum query_by */
@@ -88,7 +92,8 @@ struct ask {
 };
 #define ASK ((struct ask){.epoch = -1, .from = -1, .other_epoch = -1, .class_id = -1, .limit = 20})
 
-/* job, epoch, class_id, by (enum query_by), limit: a row a class, the hardest first by its mean:
+/* job, epoch, class_id, by (query_group_names), limit: a row a class, the hardest first by its mean,
+ * or the lowest accuracy first:
  * {class, name?, samples, accuracy, mean, p50, p90 (all of `by`), loss_mean, adm_mean,
  * mistaken_for?, mistaken_name?, mistaken}: the class that is predicted most often for its samples
  * when wrong. */

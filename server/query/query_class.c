@@ -8,6 +8,12 @@
 #include "server/core/stats.h"
 #include "server/query/query_epoch.h"
 
+const char *const query_group_names[] = {
+    [BY_ADM] = "adm",       [BY_LOSS] = "loss",           [BY_ADV_LOSS] = "adv_loss",
+    [BY_GAP] = "gap",       [BY_GRAD_NORM] = "grad_norm", [BY_EL2N] = "el2n",
+    [BY_MARGIN] = "margin", [BY_ACCURACY] = "accuracy",   NULL,
+};
+
 #define GROUPS_MAX CLASSES_MAX
 _Static_assert(DOMAINS_MAX <= GROUPS_MAX, "groups are classes or domains");
 
@@ -59,6 +65,12 @@ static void add_mistakes(struct query *q, const struct query_epoch *x, uint16_t 
     cJSON_AddNumberToObject(row, "mistaken", most < 0 ? 0 : (double)counts[most]);
 }
 
+/* Whose mean and quantiles a row has. */
+static int measure_of(int by)
+{
+    return by == BY_ACCURACY ? BY_LOSS : by;
+}
+
 static void sum_groups(const struct query_epoch *x, const struct groups *g, int by,
                        struct group_sums *sums)
 {
@@ -68,8 +80,9 @@ static void sum_groups(const struct query_epoch *x, const struct groups *g, int 
         struct group_sums *c = &sums[g->of[i]];
         c->samples++;
         c->right += x->scores[i].predicted == x->labels[i];
-        c->measure += query_measure(x, by, i);
-        c->hardness += query_hardness(x, by, i);
+        c->measure += query_measure(x, measure_of(by), i);
+        c->hardness +=
+            by == BY_ACCURACY ? x->scores[i].predicted != x->labels[i] : query_hardness(x, by, i);
         c->loss += x->scores[i].loss;
         c->adm += x->adm[i];
     }
@@ -104,7 +117,7 @@ static int add_rows(struct query *q, const struct query_epoch *x, const struct g
             continue;
         for (size_t i = 0; i < x->count; i++)
             if (g->of[i] == k)
-                values[n++] = query_measure(x, a->by, i);
+                values[n++] = query_measure(x, measure_of(a->by), i);
         cJSON *row = cJSON_CreateObject();
         cJSON_AddItemToArray(rows, row);
         cJSON_AddNumberToObject(row, g->key, k);
@@ -123,7 +136,7 @@ static int add_groups(struct query *q, const struct query_epoch *x, const struct
                       const struct ask *a, cJSON *out, struct errbuf *why)
 {
     cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
-    cJSON_AddStringToObject(out, "by", query_by_names[a->by]);
+    cJSON_AddStringToObject(out, "by", query_group_names[a->by]);
     return add_rows(q, x, g, a, out, why);
 }
 

@@ -178,7 +178,7 @@ async function pictures() {
   );
   ok("the data map is drawn", map);
   const listed = (title) => page.locator(".panel", { hasText: title }).locator("tbody tr").count();
-  same("the classes are listed", 10, await listed("Classes, hardest first"));
+  same("the classes are listed", 10, await listed("Classes, lowest accuracy first"));
   same("so is the test, by class", 10, await listed("Test by domain and class"));
 }
 

@@ -72,7 +72,7 @@ export function mapPanel(number) {
 export function classesPanel(number) {
   const box = h("div", { class: "scroll tall" });
   const none = empty("Nothing scored yet");
-  const el = panel("Classes, hardest first", {}, box, none);
+  const el = panel("Classes, lowest accuracy first", {}, box, none);
   show(box, false);
 
   async function refresh(epochs) {
@@ -86,7 +86,7 @@ export function classesPanel(number) {
         h(
           "table",
           null,
-          tableHead(["class", "samples", "right", "mean adm", "taken for"]),
+          tableHead(["class", "samples", "right", "mean loss", "mean adm", "taken for"]),
           h(
             "tbody",
             null,
@@ -97,6 +97,7 @@ export function classesPanel(number) {
                 h("th", { scope: "row", text: r.name ?? String(r.class) }),
                 h("td", { text: count(r.samples) }),
                 h("td", { text: share(r.accuracy, 1) }),
+                h("td", { text: figure(r.loss_mean, 3) }),
                 h("td", { text: figure(r.adm_mean, 3) }),
                 h("td", { text: r.mistaken ? `${r.mistaken_name ?? r.mistaken_for} (${r.mistaken})` : "–" }),
               ),

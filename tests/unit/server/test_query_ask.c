@@ -162,6 +162,14 @@ TEST(classes_come_hardest_first_with_what_they_are_taken_for)
     ASSERT_EQ(1, number(row(out, 0), "mistaken"));
     ASSERT_EQ(8, number(row(out, 1), "class"));
     cJSON_Delete(out);
+    a.by = BY_ACCURACY; /* class 3 is never right; the figures are those of the loss */
+    ASSERT_OK(query_classes(w.query, &a, &out, &why), why);
+    ASSERT_STR("accuracy", cJSON_GetStringValue(cJSON_GetObjectItem(out, "by")));
+    ASSERT_EQ(3, number(row(out, 0), "class"));
+    ASSERT_EQ(7, number(row(out, 1), "class"));
+    ASSERT_NEAR(1, number(row(out, 0), "mean"), 1e-15);
+    cJSON_Delete(out);
+    a.by = BY_LOSS;
     a.class_id = 3;
     ASSERT_OK(query_classes(w.query, &a, &out, &why), why);
     ASSERT_EQ(1, cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")));
