@@ -130,6 +130,7 @@ static void set_default(struct jobspec *spec, const struct row *row, const char 
     case ROW_EXCLUDE:
     case ROW_WEIGHTS:
     case ROW_CHANNELS:
+    case ROW_CLASS_WEIGHTS:
     case ROW_NAMES:
     case ROW_DATASET:
     case ROW_REVISIONS:
@@ -290,6 +291,8 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
         return given_read_weights(obj, spec, why);
     case ROW_CHANNELS:
         return channels_read(obj, where, row->path, field, why);
+    case ROW_CLASS_WEIGHTS:
+        return class_weights_read(obj, row->path, field, why);
     case ROW_NAMES:
         return names_read(obj, where, row->path, field, why);
     case ROW_DATASET:
@@ -388,6 +391,7 @@ void jobspec_done(struct jobspec *spec)
     names_done(&spec->train_domains);
     names_done(&spec->test_domains);
     names_done(&spec->validation.domains);
+    free(spec->class_weights.at);
     *spec = (struct jobspec){0};
 }
 
@@ -435,6 +439,8 @@ static cJSON *row_json(const struct jobspec *spec, const struct row *row)
         return given_weights_json(spec);
     case ROW_CHANNELS:
         return channels_json(field);
+    case ROW_CLASS_WEIGHTS:
+        return class_weights_json(field);
     case ROW_NAMES:
         return names_json(field);
     case ROW_REVISIONS:
@@ -471,7 +477,7 @@ void jobspec_help(FILE *out)
         [ROW_RATIO] = "ratio",    [ROW_BOOL] = "bool",      [ROW_ENUM] = "word",
         [ROW_SHARES] = "list",    [ROW_MEASURE] = "word",   [ROW_EXCLUDE] = "list",
         [ROW_WEIGHTS] = "object", [ROW_CHANNELS] = "list",  [ROW_NAMES] = "list",
-        [ROW_DATASET] = "name",   [ROW_REVISIONS] = "list",
+        [ROW_DATASET] = "name",   [ROW_REVISIONS] = "list", [ROW_CLASS_WEIGHTS] = "weights",
     };
 
     fprintf(out, "%-23s %-8s %-11s %s\n", "key", "type", "default", "meaning [allowed]");

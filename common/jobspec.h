@@ -47,6 +47,9 @@ enum pacing { PACING_LINEAR, PACING_QUAD, PACING_ROOT, PACING_STEP, PACING_EXP, 
 enum curriculum_scope { CURRICULUM_EPOCH, CURRICULUM_STEP };
 enum balance { BALANCE_NONE, BALANCE_CLASS };
 enum keep { KEEP_LAST, KEEP_BEST };
+/* How often a sample is trained on: all that are scheduled alike, or all classes alike. */
+enum sampling { SAMPLING_EVEN, SAMPLING_BALANCED };
+enum class_weighting { CLASSES_ALIKE, CLASSES_BALANCED, CLASSES_LISTED };
 enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
 
 /* Names of each enum as in the job file, NULL-terminated, indexed by the enum. */
@@ -66,6 +69,8 @@ extern const char *const curriculum_mode_names[];
 extern const char *const pacing_names[];
 extern const char *const balance_names[];
 extern const char *const keep_names[];
+extern const char *const sampling_names[];
+extern const char *const class_weighting_names[]; /* the words */
 extern const char *const numerics_names[];
 
 /* Shares in rising order. */
@@ -164,6 +169,13 @@ struct fold_spec {
     int64_t leave; /* [0, of) */
 };
 
+/* What the loss of a sample counts, by its class. */
+struct class_weights {
+    int kind;       /* enum class_weighting */
+    uint32_t count; /* listed: of the classes */
+    double *at;     /* [count] above 0, owned; else NULL */
+};
+
 struct curriculum_spec {
     int measure, order, mode, pacing, balance;
     int scope;             /* enum curriculum_scope */
@@ -218,6 +230,9 @@ struct jobspec {
     struct names train_domains, test_domains;
     struct validation_spec validation;
     struct fold_spec fold;
+    struct class_weights class_weights;
+    int sampling;         /* enum sampling */
+    int64_t patience;     /* early_stopping.patience, epochs; 0: not */
     int keep;             /* enum keep: which epoch's model is the job's */
     struct given weights; /* to start from */
     /* From the job file, and from the weights (scaling.h says which takes precedence). */

@@ -134,6 +134,21 @@ static int check_domains(const struct jobspec *spec, struct errbuf *why)
     return rc;
 }
 
+static int check_stopping(const struct jobspec *spec, struct errbuf *why)
+{
+    if (spec->patience > 0 && spec->keep != KEEP_BEST)
+        return err_set(why, -EINVAL,
+                       "early_stopping.patience is %lld and keep is last; a job that ends when "
+                       "validation gets no better keeps the epoch that was best: use keep best",
+                       (long long)spec->patience);
+    if (spec->patience > 0 && spec->average_from < 1)
+        return err_set(why, -EINVAL,
+                       "early_stopping.patience is %lld and average.from is %.15g; the average is "
+                       "over the last epochs, which such a job may not reach",
+                       (long long)spec->patience, spec->average_from);
+    return 0;
+}
+
 static int check_fold(const struct jobspec *spec, struct errbuf *why)
 {
     const long long of = spec->fold.of, leave = spec->fold.leave;
@@ -174,6 +189,10 @@ static int check_online(const struct jobspec *spec, struct errbuf *why)
         return err_set(why, -EINVAL,
                        "curriculum.scope is step and shard is 1; one sample has no order: use a "
                        "larger shard");
+    if (spec->class_weights.kind != CLASSES_ALIKE)
+        return err_set(why, -EINVAL,
+                       "curriculum.scope is step and class_weights are given; in a step the place "
+                       "of a sample gives its weight, not its class: use sampling balanced");
     if (spec->mixup > 0)
         return err_set(why, -EINVAL,
                        "curriculum.scope is step and mixup is %.15g; a mixed image has no place of "
@@ -264,7 +283,7 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
         return -EINVAL;
     if (spec->epochs == 0 && check_measuring(spec, why) < 0)
         return -EINVAL;
-    if (check_domains(spec, why) < 0 || check_fold(spec, why) < 0)
+    if (check_domains(spec, why) < 0 || check_fold(spec, why) < 0 || check_stopping(spec, why) < 0)
         return -EINVAL;
     return check_optimizer(&spec->optimizer, why);
 }

@@ -8,23 +8,24 @@
 #include "common/jobspec.h"
 
 enum row_type {
-    ROW_SECTION,  /* an object; the rows "section.key" below it are its keys */
-    ROW_NAME,     /* char[NAME_MAX_BYTES], as text_is_name */
-    ROW_MODEL,    /* struct cJSON *, owned */
-    ROW_INT,      /* int64_t */
-    ROW_SEED,     /* uint64_t */
-    ROW_F64,      /* double */
-    ROW_RATIO,    /* double, also written "8/255" */
-    ROW_SHARES,   /* struct shares, a list of numbers */
-    ROW_BOOL,     /* bool */
-    ROW_ENUM,     /* int, index into names */
-    ROW_MEASURE,  /* a word of names, or something given instead (jobspec_given.c) */
-    ROW_EXCLUDE,  /* struct exclude */
-    ROW_WEIGHTS,  /* struct given */
-    ROW_CHANNELS, /* struct channels, a number a channel */
-    ROW_NAMES,    /* struct names */
-    ROW_DATASET,  /* char[NAME_MAX_BYTES], perhaps with a revision: jobspec_revisions.c */
-    ROW_REVISIONS /* struct revisions */
+    ROW_SECTION,      /* an object; the rows "section.key" below it are its keys */
+    ROW_NAME,         /* char[NAME_MAX_BYTES], as text_is_name */
+    ROW_MODEL,        /* struct cJSON *, owned */
+    ROW_INT,          /* int64_t */
+    ROW_SEED,         /* uint64_t */
+    ROW_F64,          /* double */
+    ROW_RATIO,        /* double, also written "8/255" */
+    ROW_SHARES,       /* struct shares, a list of numbers */
+    ROW_BOOL,         /* bool */
+    ROW_ENUM,         /* int, index into names */
+    ROW_MEASURE,      /* a word of names, or something given instead (jobspec_given.c) */
+    ROW_EXCLUDE,      /* struct exclude */
+    ROW_WEIGHTS,      /* struct given */
+    ROW_CHANNELS,     /* struct channels, a number a channel */
+    ROW_NAMES,        /* struct names */
+    ROW_DATASET,      /* char[NAME_MAX_BYTES], perhaps with a revision: jobspec_revisions.c */
+    ROW_REVISIONS,    /* struct revisions */
+    ROW_CLASS_WEIGHTS /* struct class_weights: a word of names, or a list */
 };
 
 /* A choice of a word: "optimizer.name" is "adamw". */
@@ -72,6 +73,10 @@ int names_read(const cJSON *obj, const char *where, const char *path, struct nam
                struct errbuf *why);
 cJSON *names_json(const struct names *n);
 void names_done(struct names *n);
+/* jobspec_classes.c: likewise. */
+int class_weights_read(const cJSON *obj, const char *path, struct class_weights *ret,
+                       struct errbuf *why);
+cJSON *class_weights_json(const struct class_weights *w);
 /* jobspec_revisions.c: the keys `dataset` and, behind it, `revisions`. */
 int revisions_read_dataset(const cJSON *root, struct jobspec *spec, struct errbuf *why);
 int revisions_read(const cJSON *root, struct jobspec *spec, struct errbuf *why);

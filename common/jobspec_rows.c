@@ -49,6 +49,10 @@ const char *const pacing_names[] = {[PACING_LINEAR] = "linear",
                                     NULL};
 const char *const balance_names[] = {[BALANCE_NONE] = "none", [BALANCE_CLASS] = "class", NULL};
 const char *const keep_names[] = {[KEEP_LAST] = "last", [KEEP_BEST] = "best", NULL};
+const char *const sampling_names[] = {
+    [SAMPLING_EVEN] = "even", [SAMPLING_BALANCED] = "balanced", NULL};
+const char *const class_weighting_names[] = {
+    [CLASSES_ALIKE] = "none", [CLASSES_BALANCED] = "balanced", NULL};
 const char *const numerics_names[] = {
     [NUMERICS_STRICT] = "strict", [NUMERICS_RELAXED] = "relaxed", NULL};
 
@@ -264,6 +268,16 @@ const struct row jobspec_rows[] = {
              "domain) and by the seed; 0: none"},
     {"fold.leave", ROW_INT, AT(fold.leave), .def = "0", .max = FOLDS_MAX - 1,
      .help = "the one that is left out, counted from 0"},
+    {"class_weights", ROW_CLASS_WEIGHTS, AT(class_weights), .def = "none",
+     .names = class_weighting_names,
+     .help = "what the loss of a sample counts; balanced: all classes count the same in all; or a "
+             "list with a number for each class"},
+    {"sampling", ROW_ENUM, AT(sampling), .def = "even", .names = sampling_names,
+     .help = "how often samples are trained on; even: all that are scheduled as often; balanced: "
+             "all classes as often"},
+    {"early_stopping", ROW_SECTION, .help = "an end before the last epoch; needs keep best"},
+    {"early_stopping.patience", ROW_INT, AT(patience), .def = "0", .max = EPOCHS_MAX,
+     .help = "the job ends when so many epochs in a row had no better validation accuracy; 0: not"},
     {"keep", ROW_ENUM, AT(keep), .def = "last", .names = keep_names,
      .help = "which model is the job's; last: that of the last epoch; best: that of the epoch with "
              "the highest validation accuracy, the earlier of equal ones"},

@@ -18,11 +18,13 @@ enum rng_purpose {
     RNG_ATTACK = 9, /* a = step, b = slot in training, sample in a sweep */
     RNG_CANARY = 10,
     RNG_TEST = 11,
-    RNG_VALIDATION = 12, /* a = sample */
-    RNG_FLATNESS = 13,   /* a = enum flatness_draw, b = number */
-    RNG_FOLD = 14,       /* a = sample */
-    RNG_STUDY = 20,      /* a = hash of the key, b = trial */
-    RNG_MIXUP = 21,      /* a = step, b = first slot of the shard */
+    RNG_VALIDATION = 12,   /* a = sample */
+    RNG_FLATNESS = 13,     /* a = enum flatness_draw, b = number */
+    RNG_FOLD = 14,         /* a = sample */
+    RNG_CLASS_ORDER = 15,  /* a = epoch, b = round */
+    RNG_CLASS_STREAM = 16, /* a = epoch, b = pass * groups + group */
+    RNG_STUDY = 20,        /* a = hash of the key, b = trial */
+    RNG_MIXUP = 21,        /* a = step, b = first slot of the shard */
 };
 
 /* One Philox4x32-10 block: out = f(counter, key). */

@@ -68,8 +68,10 @@ bool curriculum_share_final(const struct jobspec *spec, int64_t epoch);
 bool curriculum_sweep_due(const struct jobspec *spec, int64_t epoch);
 
 struct schedule {
-    uint32_t *ids;  /* scheduled samples, ascending */
-    float *weights; /* one each, mean 1 (in double, in id order) before rounding to float */
+    uint32_t *ids; /* scheduled samples, ascending */
+    /* One each, times that of its class (class_weights), mean 1 (in double, in id order) before
+     * rounding to float. */
+    float *weights;
     uint32_t count;
     double share; /* p; with a curriculum inside the step, of each shard */
 };
@@ -88,7 +90,8 @@ struct schedule {
  * Samples of rank CURRICULUM_EXCLUDED do not exist here: n below counts the others. rank[n] may be
  * NULL for measure none, which schedules everything with weight 1, and for random, whose order is
  * its own fixed key of every sample, measured or not. With a curriculum inside the step, all
- * samples with weight 1. 0 or -ENOMEM. */
+ * samples with weight 1. class_weights balanced: 1 / (samples of the class that are not excluded);
+ * then labels are read. 0 or -ENOMEM. */
 int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t *labels,
                   uint32_t classes, uint32_t n, int64_t epoch, struct schedule *ret);
 void schedule_done(struct schedule *s);
@@ -101,15 +104,31 @@ void schedule_places(const struct jobspec *spec, double share, uint32_t m, float
 /* The share of a shard that has a weight above 0 in that epoch, but for rounding. */
 double schedule_trained(const struct jobspec *spec, int64_t epoch);
 
-/* The stream of permutations of the schedule, cut into batches. */
+/* The stream of permutations of the schedule, cut into batches. With sampling balanced the classes
+ * that the schedule has, G of them, take turns: place t is of the round r = floor(t / G), which has
+ * each class once, in an order drawn by (seed, epoch, r), and of its class it is the sample at r
+ * mod n_c in the floor(r / n_c)-th permutation of the n_c scheduled ones. So all classes are drawn
+ * as often, but for one, and within a class all samples, but for one. */
+struct stream_group {
+    uint32_t first, count; /* of its places in order */
+    int64_t pass;          /* of the permutation that is held, -1: none */
+};
 struct stream {
     const struct schedule *schedule; /* borrowed */
     uint64_t seed;
     int64_t epoch;
     int64_t pass;    /* of the permutation that is held, -1: none */
     uint32_t *order; /* indices into schedule->ids */
+    /* With sampling balanced, else NULL. */
+    struct stream_group *groups; /* [group_count], by class */
+    uint32_t group_count;
+    uint32_t *places; /* indices into schedule->ids, by group */
+    uint32_t *turn;   /* the order of the groups in the round that is held */
+    int64_t round;    /* -1: none */
 };
-int stream_init(struct stream *s, const struct schedule *schedule, uint64_t seed, int64_t epoch);
+/* labels: of all samples, each below classes, for sampling balanced; NULL: even. 0 or -ENOMEM. */
+int stream_init(struct stream *s, const struct schedule *schedule, uint64_t seed, int64_t epoch,
+                const uint16_t *labels, uint32_t classes);
 void stream_done(struct stream *s);
 /* ids[batch], weights[batch] of step `step` (0-based) of the epoch. Any step may be asked for;
  * going forward is cheap. */

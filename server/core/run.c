@@ -264,7 +264,9 @@ static int open_epoch(struct run *r, int64_t now_ms)
     int rc = schedule_make(r->spec, r->rank, run_labels(r), r->data->classes, r->data->samples,
                            r->cursor.epoch, &r->schedule);
     if (rc == 0)
-        rc = stream_init(&r->stream, &r->schedule, r->spec->seed, r->cursor.epoch);
+        rc = stream_init(&r->stream, &r->schedule, r->spec->seed, r->cursor.epoch,
+                         r->spec->sampling == SAMPLING_BALANCED ? run_labels(r) : NULL,
+                         r->data->classes);
     r->epoch_start_ms = r->train_start_ms = now_ms;
     r->train_start_step = r->cursor.step_in_epoch;
     return rc;
@@ -276,7 +278,7 @@ int run_start(struct run *r, int64_t now_ms)
     int rc;
 
     r->start_ms = now_ms;
-    if (r->cursor.epoch >= r->epochs) {
+    if (r->cursor.epoch >= r->epochs || run_stopped(r)) {
         r->finished = true;
         return 0;
     }
@@ -440,7 +442,7 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
     rc = run_close_epoch(r, now_ms, ret);
     if (rc < 0)
         return rc;
-    if (r->cursor.epoch >= r->epochs) {
+    if (r->cursor.epoch >= r->epochs || run_stopped(r)) {
         r->finished = true;
         return 0;
     }
@@ -463,6 +465,14 @@ int run_let_go(struct run *r, int64_t now_ms, bool *ret_opened)
 bool run_is_between(const struct run *r)
 {
     return r->between;
+}
+
+bool run_stopped(const struct run *r)
+{
+    const int64_t best = (int64_t)r->chosen.epoch;
+
+    return r->spec->patience > 0 && best >= 0 && r->cursor.epoch < r->epochs &&
+           r->cursor.epoch - 1 - best >= r->spec->patience;
 }
 
 bool run_finished(const struct run *r)

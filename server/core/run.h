@@ -212,6 +212,9 @@ void run_epoch_done(struct run_epoch *e); /* frees the arrays */
 int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret);
 
 bool run_finished(const struct run *r);
+/* Does it end before its last epoch? early_stopping.patience epochs are closed behind the chosen
+ * one. A function of what a checkpoint holds. */
+bool run_stopped(const struct run *r);
 int64_t run_job(const struct run *r);
 int64_t run_incarnation(const struct run *r);
 uint64_t run_step(const struct run *r);

@@ -78,9 +78,10 @@ size_t run_memory(const struct jobspec *spec, const struct model *model, const s
     /* Of a sample: use, rank, lapses, open score, place in the schedule with its weight, in the
      * stream.
      */
-    const size_t groups = ((size_t)data->classes + data->domain_count) * sizeof(struct test_group);
+    const size_t groups = ((size_t)data->classes + data->domain_count) * sizeof(struct test_group) +
+                          data->classes * (sizeof(struct stream_group) + sizeof(uint32_t));
     return groups + vectors * model->floats * sizeof(float) +
-           n * (1 + sizeof(double) + lapses + sizeof(struct score) + 2 * sizeof(uint32_t) +
+           n * (1 + sizeof(double) + lapses + sizeof(struct score) + 3 * sizeof(uint32_t) +
                 sizeof(float)) +
            slots * (sizeof(struct score) + sizeof(uint32_t));
 }

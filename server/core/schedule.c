@@ -231,6 +231,24 @@ static int collect(const double *weights, uint32_t n, double share, struct sched
     return 0;
 }
 
+/* Weights of classes times those of the curriculum; a class without samples has none. */
+static int weigh_classes(const struct class_weights *w, const double *rank, const uint16_t *labels,
+                         uint32_t classes, uint32_t n, double *weights)
+{
+    double *of = alloc_bytes(classes, sizeof(*of));
+
+    if (!of)
+        return -ENOMEM;
+    for (uint32_t i = 0; w->kind == CLASSES_BALANCED && i < n; i++)
+        of[labels[i]] += !is_excluded(rank, i);
+    for (uint32_t c = 0; c < classes; c++)
+        of[c] = w->kind == CLASSES_LISTED ? w->at[c] : of[c] > 0 ? n / of[c] : 0;
+    for (uint32_t i = 0; i < n; i++)
+        weights[i] *= of[labels[i]];
+    free(of);
+    return 0;
+}
+
 int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t *labels,
                   uint32_t classes, uint32_t n, int64_t epoch, struct schedule *ret)
 {
@@ -257,7 +275,12 @@ int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t
             weigh(&lineup, spec->curriculum.mode, share, weights);
         lineup_done(&lineup);
     }
-    rc = collect(weights, n, share, ret);
+    if (spec->class_weights.kind != CLASSES_ALIKE)
+        rc = weigh_classes(&spec->class_weights, rank, labels, classes, n, weights);
+    else
+        rc = 0;
+    if (rc == 0)
+        rc = collect(weights, n, share, ret);
 out:
     free(weights);
     return rc;
@@ -301,46 +324,4 @@ void schedule_done(struct schedule *s)
     free(s->ids);
     free(s->weights);
     *s = (struct schedule){0};
-}
-
-int stream_init(struct stream *s, const struct schedule *schedule, uint64_t seed, int64_t epoch)
-{
-    assert(schedule->count >= 1);
-    uint32_t *order = alloc_bytes(schedule->count, sizeof(*order));
-
-    if (!order)
-        return -ENOMEM;
-    *s = (struct stream){
-        .schedule = schedule, .seed = seed, .epoch = epoch, .pass = -1, .order = order};
-    return 0;
-}
-
-void stream_done(struct stream *s)
-{
-    free(s->order);
-    *s = (struct stream){0};
-}
-
-/* Holds the permutation of this pass. */
-static void turn_to(struct stream *s, int64_t pass)
-{
-    if (s->pass == pass)
-        return;
-    struct rng rng = rng_at(s->seed, RNG_PERMUTATION, (uint32_t)s->epoch, (uint32_t)pass);
-    for (uint32_t i = 0; i < s->schedule->count; i++)
-        s->order[i] = i;
-    rng_shuffle(&rng, s->order, s->schedule->count);
-    s->pass = pass;
-}
-
-void stream_batch(struct stream *s, uint32_t step, uint32_t batch, uint32_t *ids, float *weights)
-{
-    uint64_t at = (uint64_t)step * batch;
-
-    for (uint32_t i = 0; i < batch; i++, at++) {
-        turn_to(s, (int64_t)(at / s->schedule->count));
-        uint32_t index = s->order[at % s->schedule->count];
-        ids[i] = s->schedule->ids[index];
-        weights[i] = s->schedule->weights[index];
-    }
 }

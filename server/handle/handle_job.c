@@ -135,6 +135,21 @@ static void add_uses(cJSON *out, const struct job *job)
                                 job->uses[i] - (i == USE_TRAIN ? x->count - x->held : 0));
 }
 
+/* Why it ended, when that was before its last epoch. */
+static void add_end(cJSON *notes, const struct job *job)
+{
+    const long long epochs = job->spec.epochs, patience = job->spec.patience;
+    char text[160];
+
+    if (job->rec.state != JOB_DONE || patience == 0 || job->epochs_done >= epochs)
+        return;
+    snprintf(text, sizeof(text),
+             "ended after epoch %lld of %lld: no better validation accuracy for %lld epoch%s "
+             "(early_stopping.patience)",
+             (long long)job->epochs_done, epochs, patience, patience == 1 ? "" : "s");
+    cJSON_AddItemToArray(notes, cJSON_CreateString(text));
+}
+
 static void show_done(struct op *op)
 {
     struct show *show = op->arg;
@@ -156,6 +171,7 @@ static void show_done(struct op *op)
     if (place)
         cJSON_AddItemToObject(out, "study", place);
     cJSON_AddItemToObject(out, "spec", jobspec_json(&job->spec));
+    add_end(notes, job);
     cJSON_AddItemToObject(out, "notes", notes);
     if (job->data) {
         request_add_decimals(out, "mean", job->model.mean, job->model.in.c);

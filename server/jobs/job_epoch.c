@@ -26,6 +26,7 @@ struct closing {
     const struct dataset *data;
     struct checkpoint *checkpoint;
     bool last;
+    char end[JOB_END_BYTES]; /* of the last: the event's text */
 };
 
 static struct fold closing_fold(const struct closing *c)
@@ -120,7 +121,7 @@ static void close_work(struct op *op)
     failpoint_hit(store_failpoint(s->store), "job.done");
     c->rec.state = JOB_DONE;
     c->rec.finished_unix_ms = clock_unix_ms();
-    op->rc = store_job_update(s->store, &c->rec, "state", "done", &op->why);
+    op->rc = store_job_update(s->store, &c->rec, "state", c->end, &op->why);
 }
 
 static void close_done(struct op *op)
@@ -173,6 +174,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
     c->epoch = *e;
     c->data = job->data;
     c->last = run_finished(job->run);
+    job_end_text(job, c->end);
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
     job->saved_ms = clock_mono_ms();
     job->saved_step = run_step(job->run);

@@ -168,6 +168,30 @@ static char *average_note(const struct jobspec *spec)
                      epochs - (long long)run_average_first(spec), epochs);
 }
 
+void job_end_text(const struct job *job, char text[JOB_END_BYTES])
+{
+    const long long patience = job->spec.patience;
+
+    if (job->run && run_stopped(job->run))
+        snprintf(text, JOB_END_BYTES,
+                 "done, before its last epoch: no better validation accuracy for %lld epoch%s",
+                 patience, patience == 1 ? "" : "s");
+    else
+        snprintf(text, JOB_END_BYTES, "done");
+}
+
+/* Nobody can tell later how good such a model is. */
+static char *held_note(const struct job *job)
+{
+    if (job->spec.epochs == 0 || job->uses[USE_VALIDATION] > 0 || job->uses[USE_TEST] > 0 ||
+        job->data->test_samples > 0)
+        return NULL;
+    return xasprintf("nothing is held out: dataset %s has no test images and nothing validates, so "
+                     "no figure says how good the model is on pictures that it has not seen; "
+                     "\"validation\": {\"share\": 0.1} keeps a tenth for that",
+                     job->spec.dataset);
+}
+
 int job_said_settle(struct job *job, const struct weights_said *said, struct job_notes *ret,
                     struct errbuf *why)
 {
@@ -183,6 +207,9 @@ int job_said_settle(struct job *job, const struct weights_said *said, struct job
     memcpy(job->model.mean, scaling.mean, sizeof(scaling.mean));
     memcpy(job->model.std, scaling.std, sizeof(scaling.std));
     char *note = scaling_note(job, &said->scaling);
+    if (note)
+        ret->text[ret->count++] = note;
+    note = held_note(job);
     if (note)
         ret->text[ret->count++] = note;
     note = average_note(&job->spec);

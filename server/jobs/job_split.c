@@ -199,6 +199,12 @@ int job_check_samples(struct job *job, const struct dataset *data, const uint32_
     if (x->ids && x->count > 0 && x->ids[x->count - 1] >= data->samples)
         return err_set(why, -EINVAL, "exclude names sample %u, dataset %s has samples 0 to %u",
                        x->ids[x->count - 1], name, data->samples - 1);
+    const struct class_weights *w = &job->spec.class_weights;
+    if (w->kind == CLASSES_LISTED && w->count != data->classes)
+        return err_set(why, -EINVAL,
+                       "class_weights has %u numbers, but dataset %s has %u classes; expected one "
+                       "for each",
+                       w->count, name, data->classes);
     int rc = count_uses(job, data, ids, count, why);
     if (rc == 0)
         rc = check_left(job, data, why);

@@ -210,11 +210,14 @@ static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
 /* The server died after the last checkpoint: the job only has to be marked as done. */
 static void finish_job(struct jobs *jobs, struct job *job, const struct checkpoint *c)
 {
+    char end[JOB_END_BYTES];
+
+    job_end_text(job, end);
     job_drop_run(jobs, job);
     job_set_state(jobs, job, JOB_DONE);
     job->rec.finished_unix_ms = clock_unix_ms();
     checkpoint_model_hash(c, job->rec.model_sha256);
-    job_write(jobs, job, NULL, "done", NULL);
+    job_write(jobs, job, NULL, end, NULL);
 }
 
 /* It keeps trying: its log says so once for each reason. */

@@ -34,6 +34,9 @@ struct job_record job_record_copy(const struct job *job);
 /* The job cannot go on by itself; jobs_tick tries again. */
 void job_hold(struct job *job, const char *reason);
 void job_drop_run(struct jobs *jobs, struct job *job);
+/* What the log says when its run has finished: "done", and why before its last epoch. */
+#define JOB_END_BYTES 128
+void job_end_text(const struct job *job, char text[JOB_END_BYTES]);
 /* On the store's lane: writes file and row, and removes all but the newest two. */
 int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint *c,
                         struct errbuf *why);

@@ -92,11 +92,10 @@ struct ask {
 };
 #define ASK ((struct ask){.epoch = -1, .from = -1, .other_epoch = -1, .class_id = -1, .limit = 20})
 
-/* job, epoch, class_id, by (query_group_names), limit: a row a class, the hardest first by its mean,
- * or the lowest accuracy first:
- * {class, name?, samples, accuracy, mean, p50, p90 (all of `by`), loss_mean, adm_mean,
- * mistaken_for?, mistaken_name?, mistaken}: the class that is predicted most often for its samples
- * when wrong. */
+/* job, epoch, class_id, by (query_group_names), limit: a row a class, the hardest first by its
+ * mean, or the lowest accuracy first: {class, name?, samples, accuracy, mean, p50, p90 (all of
+ * `by`), loss_mean, adm_mean, mistaken_for?, mistaken_name?, mistaken}: the class that is predicted
+ * most often for its samples when wrong. */
 int query_classes(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
 /* The same, a row a domain: {domain, name?, samples, accuracy, mean, p50, p90, loss_mean,

@@ -47,9 +47,10 @@ static const char *const specs[SCENARIO_SPECS] = {
     "\"measure\":\"grad_norm\",\"pacing\":\"root\"},\"optimizer\":{\"schedule\":\"step\"}}",
     "{" MODEL "\"epochs\":4,\"batch\":18,\"shard\":6,\"score\":{\"source\":\"train\"},"
     "\"test_domains\":[\"domain-1\"],\"validation\":{\"share\":0.2},\"keep\":\"best\","
+    "\"early_stopping\":{\"patience\":1},\"sampling\":\"balanced\","
     "\"sam\":{\"interval\":2},\"optimizer\":{\"nesterov\":true,\"warmup\":0.25}}",
     "{" MODEL "\"epochs\":2,\"batch\":16,\"shard\":4,\"sam\":{\"scope\":\"batch\"},"
-    "\"fold\":{\"of\":4,\"leave\":1},"
+    "\"fold\":{\"of\":4,\"leave\":1},\"class_weights\":\"balanced\","
     "\"validation\":{\"share\":0.2},\"curriculum\":{\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":18,\"shard\":3,\"score\":{\"source\":\"train\"},"
     "\"sam\":{\"scope\":\"batch\",\"interval\":2}}",

@@ -92,6 +92,12 @@ static inline void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(a->validation.share == b->validation.share);
     ASSERT(a->fold.of == b->fold.of && a->fold.leave == b->fold.leave);
     ASSERT_EQ(a->keep, b->keep);
+    ASSERT_EQ(a->patience, b->patience);
+    ASSERT_EQ(a->sampling, b->sampling);
+    ASSERT(a->class_weights.kind == b->class_weights.kind &&
+           a->class_weights.count == b->class_weights.count);
+    for (uint32_t i = 0; i < a->class_weights.count; i++)
+        ASSERT(a->class_weights.at[i] == b->class_weights.at[i]);
     assert_same_names(&a->validation.domains, &b->validation.domains);
     assert_same_names(&a->train_domains, &b->train_domains);
     assert_same_names(&a->test_domains, &b->test_domains);

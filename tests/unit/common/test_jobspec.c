@@ -40,6 +40,7 @@ TEST(defaults_are_those_of_the_paper_recipe)
     ASSERT_EQ(1, s.curriculum.warmup);
     ASSERT_EQ(NUMERICS_STRICT, s.numerics);
     ASSERT(s.fold.of == 0 && s.fold.leave == 0);
+    ASSERT(s.class_weights.kind == CLASSES_ALIKE && s.sampling == SAMPLING_EVEN && s.patience == 0);
     jobspec_done(&s);
 }
 
@@ -319,6 +320,17 @@ TEST(keys_that_do_not_go_together_are_refused_with_both_values)
     assert_refused("\"sam\": {\"name\": \"fsam\", \"scope\": \"shard\"}",
                    "sam.name is fsam and sam.scope is shard; the server keeps the mean of the "
                    "gradients: use batch");
+    assert_refused("\"early_stopping\": {\"patience\": 3}",
+                   "early_stopping.patience is 3 and keep is last");
+    assert_refused("\"early_stopping\": {\"patience\": 3}, \"keep\": \"best\","
+                   "\"validation\": {\"share\": 0.1}, \"average\": {\"from\": 0.5}",
+                   "early_stopping.patience is 3 and average.from is 0.5");
+    assert_refused("\"class_weights\": \"balancd\"", "did you mean \"balanced\"?");
+    assert_refused("\"class_weights\": []", "a list with a number for each class");
+    assert_refused("\"class_weights\": [1, 0]", "class_weights[1] is 0, allowed is a number from");
+    assert_refused("\"class_weights\": [1, \"2\"]", "class_weights[1] is no number");
+    assert_refused("\"class_weights\": \"balanced\", \"curriculum\": {\"scope\": \"step\"}",
+                   "curriculum.scope is step and class_weights are given");
     assert_refused("\"fold\": {\"of\": 1}", "fold.of is 1, which leaves nothing to train on");
     assert_refused("\"fold\": {\"of\": 5, \"leave\": 5}",
                    "fold.leave is 5 and fold.of is 5; folds are counted from 0 to of - 1");
@@ -437,7 +449,9 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"curriculum\": {\"mode\": \"spl_hard\", \"measure\": \"loss\", \"balance\": \"none\","
         "\"diversity\": 0.30000000000000004}",
         "\"validation\": {\"share\": 0.30000000000000004}, \"keep\": \"best\","
-        "\"fold\": {\"of\": 5, \"leave\": 4}",
+        "\"fold\": {\"of\": 5, \"leave\": 4}, \"early_stopping\": {\"patience\": 3}",
+        "\"class_weights\": \"balanced\", \"sampling\": \"balanced\"",
+        "\"class_weights\": [1, 0.30000000000000004, 1e6]",
         "\"train_domains\": [\"art painting\", \"x\"], \"test_domains\": [\"sketch\"],"
         "\"validation\": {\"domains\": [\"photo\"]}",
         "\"curriculum\": {\"scope\": \"step\"}",

@@ -434,7 +434,7 @@ static void make_stream(struct stream *st, struct schedule *s, int64_t epoch)
     struct jobspec spec = spec_of(MODE_SELECT, BALANCE_NONE, 0.5);
 
     *s = make_small(&spec);
-    ASSERT_EQ(0, stream_init(st, s, 3, epoch));
+    ASSERT_EQ(0, stream_init(st, s, 3, epoch, NULL, 0));
 }
 
 /* 15 batches of 4 are 6 passes of 10; the first ends inside batch 2. */
@@ -469,7 +469,7 @@ TEST(a_step_is_the_same_in_whatever_order_it_is_asked_for)
     float weights[4];
 
     make_stream(&st, &s, 5);
-    ASSERT_EQ(0, stream_init(&jump, &s, 3, 5));
+    ASSERT_EQ(0, stream_init(&jump, &s, 3, 5, NULL, 0));
     for (uint32_t step = 0; step < 64; step++)
         stream_batch(&st, step, 4, ids[step], weights);
     for (int i = 0; i < 500; i++) {
@@ -506,8 +506,8 @@ TEST(seed_and_epoch_choose_the_stream)
     float weights[10];
 
     make_stream(&st, &s, 0);
-    ASSERT_EQ(0, stream_init(&seed, &s, 4, 0));
-    ASSERT_EQ(0, stream_init(&epoch, &s, 3, 1));
+    ASSERT_EQ(0, stream_init(&seed, &s, 4, 0, NULL, 0));
+    ASSERT_EQ(0, stream_init(&epoch, &s, 3, 1, NULL, 0));
     stream_batch(&st, 0, 10, a, weights);
     stream_batch(&seed, 0, 10, b, weights);
     stream_batch(&epoch, 0, 10, c, weights);
@@ -527,7 +527,7 @@ TEST(weights_travel_with_their_samples)
     uint32_t ids[N];
     float weights[N];
 
-    ASSERT_EQ(0, stream_init(&st, &s, 3, 0));
+    ASSERT_EQ(0, stream_init(&st, &s, 3, 0, NULL, 0));
     stream_batch(&st, 1, N, ids, weights);
     for (int i = 0; i < N; i++)
         ASSERT(weights[i] == s.weights[ids[i]]); /* all are scheduled: index is id */

@@ -225,3 +225,49 @@ TEST(the_fold_that_is_left_out_is_swept_and_marked_and_not_trained_on)
     run_free(r);
     fixture_free(f);
 }
+
+/* Closes epochs until the run is finished; how many, and the model's hash. */
+static int64_t run_out(struct run *r, struct fixture *f, const struct drive *how)
+{
+    struct run_epoch e;
+    int64_t closed = 0;
+
+    while (!run_finished(r))
+        if (drive_round(r, f, how, &e) == RUN_EPOCH) {
+            closed++;
+            run_epoch_done(&e);
+        }
+    return closed;
+}
+
+TEST(a_run_ends_when_its_patience_does_and_so_does_one_that_goes_on_from_there)
+{
+    struct fixture *f = fixture_create(", \"validation\": {\"share\": 0.25}, \"keep\": \"best\","
+                                       " \"early_stopping\": {\"patience\": 1}" SWEEP_JOB);
+    uint8_t use[SAMPLES];
+    int64_t trained;
+
+    hold(f, use, false);
+    struct run *r = started(f), *again;
+    const int64_t closed = run_out(r, f, &plain);
+    const int64_t best = (int64_t)run_state(r).chosen->epoch;
+    ASSERT(closed < EPOCHS); /* as the made-up accuracies have it */
+    ASSERT(run_stopped(r));
+    ASSERT_EQ(closed, best + 2);
+    run_model(r, &trained);
+    ASSERT_EQ(best + 1, trained);
+    struct checkpoint *c = checkpoint_take(r, 0);
+    again = fixture_run(f, 2);
+    checkpoint_restore(c, again);
+    ASSERT_EQ(0, run_start(again, 0));
+    ASSERT(run_finished(again) && run_stopped(again));
+    checkpoint_free(c);
+    run_free(again);
+    run_free(r);
+    f->spec.patience = EPOCHS;
+    r = started(f);
+    ASSERT_EQ(EPOCHS, run_out(r, f, &plain));
+    ASSERT(!run_stopped(r));
+    run_free(r);
+    fixture_free(f);
+}
