@@ -201,8 +201,8 @@ static int find_item(const cJSON *obj, const char *where, const char *name, bool
 }
 
 /* "place is value, allowed is ..."; returns -EINVAL. */
-static int refuse(const cJSON *item, const char *where, const char *name, const char *allowed,
-                  struct errbuf *why)
+int field_refuse(const cJSON *item, const char *where, const char *name, const char *allowed,
+                 struct errbuf *why)
 {
     char place[PLACE_BYTES], shown[SHOWN_BYTES];
 
@@ -226,7 +226,7 @@ int field_i64(const cJSON *obj, const char *where, const char *name, bool requir
     if (!whole || !(value >= (double)min && value <= (double)max)) {
         snprintf(allowed, sizeof(allowed), "%s%lld to %lld", whole ? "" : "a whole number from ",
                  (long long)min, (long long)max);
-        return refuse(item, where, name, allowed, why);
+        return field_refuse(item, where, name, allowed, why);
     }
     *io = (int64_t)value;
     return 0;
@@ -260,7 +260,7 @@ int field_f64(const cJSON *obj, const char *where, const char *name, bool requir
         return rc;
     if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble) ||
         !(item->valuedouble >= min && item->valuedouble <= max))
-        return refuse(item, where, name, show_range(min, max, allowed, sizeof(allowed)), why);
+        return field_refuse(item, where, name, show_range(min, max, allowed, sizeof(allowed)), why);
     *io = item->valuedouble;
     return 0;
 }
@@ -279,7 +279,7 @@ int field_ratio(const cJSON *obj, const char *where, const char *name, bool requ
     if (!text_ratio(item->valuestring, min, max, io)) {
         snprintf(allowed, sizeof(allowed), "%s, or a ratio such as \"8/255\"",
                  show_range(min, max, range, sizeof(range)));
-        return refuse(item, where, name, allowed, why);
+        return field_refuse(item, where, name, allowed, why);
     }
     return 0;
 }
@@ -293,7 +293,7 @@ int field_bool(const cJSON *obj, const char *where, const char *name, bool requi
     if (rc != 0 || !item)
         return rc;
     if (!cJSON_IsBool(item))
-        return refuse(item, where, name, "true or false", why);
+        return field_refuse(item, where, name, "true or false", why);
     *io = cJSON_IsTrue(item);
     return 0;
 }
@@ -308,7 +308,7 @@ int field_str(const cJSON *obj, const char *where, const char *name, bool requir
     if (rc != 0 || !item)
         return rc;
     if (!cJSON_IsString(item))
-        return refuse(item, where, name, "a text in quotes", why);
+        return field_refuse(item, where, name, "a text in quotes", why);
     size_t bytes = strlen(item->valuestring);
     if (bytes == 0 && required)
         return err_set(why, -EINVAL, "%s is empty", join_place(where, name, place));
@@ -349,7 +349,7 @@ int field_obj(const cJSON *obj, const char *where, const char *name, bool requir
     if (rc != 0 || !item)
         return rc;
     if (!cJSON_IsObject(item))
-        return refuse(item, where, name, "an object in {}", why);
+        return field_refuse(item, where, name, "an object in {}", why);
     *io = item;
     return 0;
 }
@@ -365,7 +365,7 @@ int field_arr(const cJSON *obj, const char *where, const char *name, bool requir
     if (rc != 0 || !item)
         return rc;
     if (!cJSON_IsArray(item))
-        return refuse(item, where, name, "a list in []", why);
+        return field_refuse(item, where, name, "a list in []", why);
     for (const cJSON *entry = item->child; entry; entry = entry->next)
         count++;
     if (count > count_max)
@@ -384,7 +384,7 @@ int field_sha256(const cJSON *obj, const char *where, const char *name, uint8_t 
     if (rc != 0)
         return rc;
     if (!cJSON_IsString(item) || !text_unhex(item->valuestring, sha256, SHA256_BYTES))
-        return refuse(item, where, name, "64 hexadecimal digits", why);
+        return field_refuse(item, where, name, "64 hexadecimal digits", why);
     return 0;
 }
 

@@ -52,6 +52,10 @@ int field_sha256(const cJSON *obj, const char *where, const char *name, uint8_t 
  * place and the nearest valid name. */
 int field_known(const cJSON *obj, const char *where, const char *const *names, struct errbuf *why);
 
+/* -EINVAL: item, which stands at where.name, is something else than what is allowed. */
+int field_refuse(const cJSON *item, const char *where, const char *name, const char *allowed,
+                 struct errbuf *why);
+
 /* Makes cJSON allocate as xmalloc does: when memory is out, the process says so and ends instead of
  * silently dropping a value from a document. What a peer sends is bounded before it is parsed.
  * Called once, first thing in main. */

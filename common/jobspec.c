@@ -209,6 +209,8 @@ static int read_f64(const cJSON *obj, const char *where, const struct row *row, 
         if (!in_range(row, v))
             return err_set(why, -EINVAL, "%s is %s, allowed is %s", row->path,
                            text_of_f64(v, value), range_text(row, range));
+    } else if (item && row->type == ROW_F64 && (row->above_min || row->below_max)) {
+        return field_refuse(item, where, row_key(row), range_text(row, range), why);
     }
     return (row->type == ROW_RATIO ? field_ratio : field_f64)(obj, where, row_key(row), false,
                                                               row->min, row->max, field, why);

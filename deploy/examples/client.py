@@ -87,4 +87,8 @@ if __name__ == "__main__":
     command = {("jobs", 0): jobs, ("submit", 1): submit, ("follow", 1): follow}.get((*sys.argv[1:2], len(sys.argv) - 2))
     if not command:
         sys.exit(__doc__)
-    command(Client(os.environ.get("STEPPE_SERVER", "tcp://127.0.0.1:7500")), *sys.argv[2:])
+    try:
+        command(Client(os.environ.get("STEPPE_SERVER", "tcp://127.0.0.1:7500")), *sys.argv[2:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

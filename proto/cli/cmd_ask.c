@@ -17,6 +17,8 @@
 #include "proto/cli/table.h"
 #include "proto/cli/worth.h"
 
+#define NORMALISER_BYTES 32
+
 static const char *const suspect_names[] = {"suspicion", "loss",        "loss_mean",  "el2n",
                                             "margin",    "margin_mean", "confidence", "forgetting",
                                             "adm",       "adm_sample",  "grad_norm",  NULL};
@@ -393,15 +395,51 @@ static void print_compare(const struct cli *cli, const cJSON *json, const cJSON 
     table_end(cli, t);
 }
 
+/* "population" or "sample"; "" when the server does not say. */
+static int normaliser_of(struct cli *cli, int64_t job, char ret[NORMALISER_BYTES],
+                         struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply;
+
+    cJSON_AddNumberToObject(request, "job", (double)job);
+    int rc = connection_call(cli, MSG_JOB_SHOW, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    const cJSON *spec = cJSON_GetObjectItemCaseSensitive(reply.json, "spec");
+    snprintf(ret, NORMALISER_BYTES, "%s",
+             reply_text(cJSON_GetObjectItemCaseSensitive(spec, "score"), "normaliser"));
+    message_done(&reply);
+    return 0;
+}
+
+/* ADM with another normaliser is another quantity. */
+static int note_normalisers(struct cli *cli, int64_t job, int64_t other, struct errbuf *why)
+{
+    char first[NORMALISER_BYTES], second[NORMALISER_BYTES];
+    int rc = normaliser_of(cli, job, first, why);
+
+    if (rc == 0)
+        rc = normaliser_of(cli, other, second, why);
+    if (rc == 0 && strcmp(first, second) != 0)
+        print_note("steppe: note: adm of job %lld has the normaliser %s, that of job %lld %s: "
+                   "compare places, not values",
+                   (long long)job, first, (long long)other, second);
+    return rc;
+}
+
 int cmd_compare(struct cli *cli, struct errbuf *why)
 {
     cJSON *request;
-    int64_t other;
+    int64_t job = 0, other;
     int rc = command_job_request(cli, &request, why);
 
     if (rc != 0)
         return rc;
+    reply_i64(request, "job", &job);
     rc = resolve_job(cli, cli->words[1], &other, why);
+    if (rc == 0 && strcmp(measure_by_names[cli->args->by], "adm") == 0)
+        rc = note_normalisers(cli, job, other, why);
     if (rc != 0) {
         cJSON_Delete(request);
         return rc;

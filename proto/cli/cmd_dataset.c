@@ -94,15 +94,17 @@ int cmd_dataset_list(struct cli *cli, struct errbuf *why)
 void dataset_print_row(const cJSON *row)
 {
     int64_t samples = 0, test_samples = 0, classes = 0;
-    char input[DRAW_TEXT_BYTES];
+    char input[DRAW_TEXT_BYTES], tests[40] = "";
 
     reply_i64(row, "samples", &samples);
     reply_i64(row, "test_samples", &test_samples);
     reply_i64(row, "classes", &classes);
     input_text(row, input);
-    print_text("%s: %lld + %lld images %s, %lld classes, sha256 %s", reply_text(row, "name"),
-               (long long)samples, (long long)test_samples, input, (long long)classes,
-               reply_text(row, "sha256"));
+    if (test_samples > 0)
+        snprintf(tests, sizeof(tests), " + %lld", (long long)test_samples);
+    print_text("%s: %lld%s images %s, %lld classes, %ssha256 %s", reply_text(row, "name"),
+               (long long)samples, tests, input, (long long)classes,
+               test_samples > 0 ? "" : "no test set, ", reply_text(row, "sha256"));
 }
 
 /* How many samples each class or domain has; `word` says which of the two. */

@@ -27,7 +27,7 @@ const struct option flatness_options[] = {
              "newest)"},
     {"samples", OPT_INT, ARG(samples), .arg = "N", .max = SAMPLES_MAX,
      .help = "over how many training samples, drawn by the job's seed; 0: all (default: over as "
-             "many as was measured, or else 2048)"},
+             "many as was measured, or else as its job file says)"},
     {NULL},
 };
 
@@ -189,10 +189,16 @@ static cJSON *spec_of(const cJSON *old, int64_t job, int64_t samples)
     cJSON_AddNumberToObject(spec, "epochs", 0);
     weights = cJSON_AddObjectToObject(spec, "weights");
     cJSON_AddNumberToObject(weights, "job", (double)job);
-    flatness = cJSON_AddObjectToObject(spec, "flatness");
+    take(old, "flatness", spec);
+    flatness = cJSON_GetObjectItemCaseSensitive(spec, "flatness");
+    if (!flatness)
+        flatness = cJSON_AddObjectToObject(spec, "flatness");
+    cJSON_DeleteItemFromObjectCaseSensitive(flatness, "every");
     cJSON_AddNumberToObject(flatness, "every", 1);
-    if (samples != NOT_GIVEN)
+    if (samples != NOT_GIVEN) {
+        cJSON_DeleteItemFromObjectCaseSensitive(flatness, "samples");
         cJSON_AddNumberToObject(flatness, "samples", (double)samples);
+    }
     return spec;
 }
 

@@ -304,6 +304,9 @@ static int check_words(const struct command *c, char **words, int count, struct 
     if (c->words_max == 0)
         return err_set(why, EXIT_USAGE, "%s takes only options, \"%.60s\" is not one", c->name,
                        words[0]);
+    if (count == 0)
+        return err_set(why, EXIT_USAGE, "%s takes %s, given is nothing; see steppe %s --help",
+                       c->name, c->words, c->name);
     return err_set(why, EXIT_USAGE, "%s takes %s, given %s %d; see steppe %s --help", c->name,
                    c->words, count == 1 ? "is" : "are", count, c->name);
 }

@@ -10,6 +10,7 @@
 
 const char *const outcome_names[] = {
     [OUTCOME_NO_PAIR] = "no pair",
+    [OUTCOME_NOT_YET] = "not done yet",
     [OUTCOME_ONE_PAIR] = "one seed: no interval",
     [OUTCOME_EQUAL] = "equal differences: no interval",
     [OUTCOME_NOISE] = "inside the noise",

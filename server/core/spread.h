@@ -15,6 +15,7 @@ struct spread spread_of(const double *x, int n);
 
 enum outcome {
     OUTCOME_NO_PAIR,  /* no seed has both values */
+    OUTCOME_NOT_YET,  /* likewise, but jobs that may have them are not done; spread.c knows none */
     OUTCOME_ONE_PAIR, /* a difference, but no interval */
     OUTCOME_EQUAL,    /* likewise: all pairs differ alike, which is no measure of their spread */
     OUTCOME_NOISE,    /* the interval has 0 in it */

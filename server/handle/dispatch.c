@@ -121,7 +121,13 @@ static int check_keys(const struct request *rq, struct errbuf *why)
     for (int i = 0; envelope[i]; i++)
         all[n++] = envelope[i];
     all[n] = NULL;
-    return field_known(rq->message.json, message_names[rq->type], all, why);
+    int rc = field_known(rq->message.json, message_names[rq->type], all, why);
+    if (rc == 0)
+        return 0;
+    /* The envelope is not for people, and a browser may not write it: the sentence is without. */
+    for (int i = 0; envelope[i]; i++)
+        cJSON_DeleteItemFromObjectCaseSensitive(rq->message.json, envelope[i]);
+    return field_known(rq->message.json, message_names[rq->type], table[rq->type].keys, why);
 }
 
 /* Reads the envelope. 0, or the error's code with a sentence. */

@@ -107,14 +107,23 @@ static void add_finite(cJSON *row, const char *name, double v)
 struct pairs {
     double x[STUDY_JOBS_MAX], control[STUDY_JOBS_MAX];
     int count;
+    bool pending; /* a seed of which one of the two is not done, but may be */
 };
+
+static bool may_be_done(const struct study_job *j)
+{
+    return j->state == JOB_DONE || !job_state_final(j->state);
+}
 
 static void take_pairs(const struct study *s, const struct figures *f, int first, int last,
                        size_t metric, struct pairs *ret)
 {
     ret->count = 0;
+    ret->pending = false;
     for (int i = first; i < last; i++, ret->count++) {
         const struct study_job *j = &s->jobs[i], *c = study_find(s, s->control, j->data, j->seed);
+        ret->pending |=
+            c && may_be_done(j) && may_be_done(c) && (j->state != JOB_DONE || c->state != JOB_DONE);
         ret->x[ret->count] = j->state == JOB_DONE ? f[i].at[metric] : NAN;
         ret->control[ret->count] = c && c->state == JOB_DONE ? f[c - s->jobs].at[metric] : NAN;
     }
@@ -135,7 +144,8 @@ static cJSON *metric_json(const struct pairs *p, bool is_control)
     add_finite(out, "difference", d.mean);
     add_finite(out, "low", d.low);
     add_finite(out, "high", d.high);
-    cJSON_AddStringToObject(out, "verdict", outcome_names[d.outcome]);
+    const bool not_yet = d.outcome == OUTCOME_NO_PAIR && p->pending;
+    cJSON_AddStringToObject(out, "verdict", outcome_names[not_yet ? OUTCOME_NOT_YET : d.outcome]);
     return out;
 }
 

@@ -202,7 +202,7 @@ TEST(the_sentence_names_the_key_its_place_the_value_and_what_is_allowed)
     assert_refused("\"optimizer\": {\"momentum\": 1}",
                    "optimizer.momentum is 1, allowed is 0 to below 1");
     assert_refused("\"optimizer\": {\"lr\": \"fast\"}",
-                   "optimizer.lr is \"fast\", allowed is 0 to");
+                   "optimizer.lr is \"fast\", allowed is above 0 to");
     assert_refused("\"optimizer\": {\"nesterov\": 1}",
                    "optimizer.nesterov is 1, allowed is true or false");
     assert_refused("\"sam\": 0.05", "sam is 0.05, allowed is an object");
