@@ -127,8 +127,8 @@ static int use_wal(struct db *db, struct errbuf *why)
 
     if (rc != 0)
         return rc;
-    rc = db_step(db, stmt, why);
-    if (rc > 0)
+    /* To its end, where it commits: behind the row with the new mode that can still fail. */
+    while ((rc = db_step(db, stmt, why)) > 0)
         db_text(stmt, 0, mode, sizeof(mode));
     sqlite3_finalize(stmt);
     if (rc < 0)
