@@ -19,7 +19,7 @@ TEST(a_folder_of_nothing_known_says_what_is_needed)
     ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), "train-images-idx3-ubyte (IDX)");
     ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), "data_batch_1.bin or train.bin (CIFAR)");
     ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), "train_images.npy or x_train.npy");
-    ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), ".png or .jpg files");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), ".png, .jpg, .jpeg or .webp files");
 }
 
 TEST(a_path_that_is_not_there_is_refused)
