@@ -7,6 +7,7 @@
 
 #include "common/alloc.h"
 #include "common/text.h"
+#include "proto/cli/import/csv.h"
 #include "proto/cli/import/npy.h"
 #include "proto/cli/print.h"
 #include "proto/cli/table.h"
@@ -115,22 +116,11 @@ static void print_table(const struct predict_report *r, bool colour, FILE *out)
     table_free(t);
 }
 
-static void csv_text(const char *text, FILE *out)
-{
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"')
-            fputc('"', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
 static void csv_class(const struct predict_report *r, int32_t class, FILE *out)
 {
     fputc(',', out);
     if (class >= 0)
-        csv_text(name_of(r, class), out);
+        csv_write(name_of(r, class), out);
 }
 
 static void print_csv(const struct predict_report *r, FILE *out)
@@ -140,7 +130,7 @@ static void print_csv(const struct predict_report *r, FILE *out)
     for (uint32_t i = 0; i < r->source->count; i++) {
         const struct verdict v = verdict_of(r, i);
 
-        csv_text(r->source->items[i].path, out);
+        csv_write(r->source->items[i].path, out);
         for (uint32_t k = 0; k < PREDICT_TOP; k++) {
             csv_class(r, k < v.shown ? (int32_t)v.class[k] : NO_LABEL, out);
             if (k < v.shown)

@@ -5,6 +5,7 @@
 
 #include "common/text.h"
 #include "proto/cli/html.h"
+#include "proto/cli/import/csv.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
 #include "proto/cli/table.h"
@@ -224,21 +225,6 @@ int study_print(const struct cli *cli, const cJSON *reply, struct errbuf *why)
 
 /* --- csv --- */
 
-static void csv_text(const char *text, FILE *out)
-{
-    if (!text[strcspn(text, ",\"\n\r")]) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"')
-            fputc('"', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
 static void csv_number(const cJSON *figure, const char *key, FILE *out)
 {
     char text[TEXT_F64_BYTES];
@@ -255,16 +241,16 @@ static void csv_line(const cJSON *row, const char *metric, FILE *out)
                                           "difference", "low",  "high"};
     const cJSON *figure = study_figure(row, metric);
 
-    csv_text(reply_text(row, "dataset"), out);
+    csv_write(reply_text(row, "dataset"), out);
     fputc(',', out);
-    csv_text(reply_text(row, "arm"), out);
+    csv_write(reply_text(row, "arm"), out);
     fprintf(out, ",%d,%s,%d",
             cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "control")) ? 1 : 0, metric,
             cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(row, "jobs")));
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         csv_number(figure, numbers[i], out);
     fputc(',', out);
-    csv_text(reply_text(figure, "verdict"), out);
+    csv_write(reply_text(figure, "verdict"), out);
     fputc('\n', out);
 }
 
