@@ -12,6 +12,7 @@
 #include "common/safetensors.h"
 #include "common/text.h"
 #include "proto/cli/connection.h"
+#include "proto/cli/dataset.h"
 #include "proto/cli/import/numbers.h"
 #include "proto/cli/reply.h"
 #include "proto/cli/upload.h"
@@ -106,28 +107,6 @@ static int send_file(struct cli *cli, const char *name, const char *path, cJSON 
     return rc;
 }
 
-/* How many samples the dataset of the job has. */
-static int count_samples(struct cli *cli, const char *dataset, uint32_t *ret, struct errbuf *why)
-{
-    cJSON *request = cJSON_CreateObject();
-    const cJSON *row;
-    struct message reply;
-    int64_t samples;
-
-    cJSON_AddStringToObject(request, "name", dataset);
-    int rc = connection_call(cli, MSG_DATASET_SHOW, request, &reply, why);
-    if (rc != 0)
-        return rc;
-    rc = reply_object(reply.json, "dataset", &row, why);
-    if (rc == 0 && (!reply_i64(row, "samples", &samples) || samples < 1 || samples > SAMPLES_MAX))
-        rc = err_set(why, -EBADMSG, "the server does not say how many samples dataset %s has",
-                     dataset);
-    message_done(&reply);
-    if (rc == 0)
-        *ret = (uint32_t)samples;
-    return rc;
-}
-
 /* Weights are sent as they are; a file that is not safetensors is refused before it is sent. */
 static int send_weights(struct cli *cli, const char *name, const char *path, cJSON *obj,
                         struct errbuf *why)
@@ -186,7 +165,7 @@ int attach_files(struct cli *cli, const char *job_path, cJSON *spec, struct errb
         char *path = path_of(job_path, file);
         ask.kind = places[i].kind;
         if (places[i].convert && !ask.samples)
-            rc = count_samples(cli, dataset, &ask.samples, why);
+            rc = dataset_samples(cli, dataset, &ask.samples, why);
         if (rc == 0)
             rc = places[i].convert
                      ? send_converted(cli, file, path, places[i].obj, places[i].convert, &ask, why)

@@ -203,21 +203,18 @@ static void print_dataset(const struct cli *cli, const cJSON *json, const cJSON 
 
 int cmd_dataset_show(struct cli *cli, struct errbuf *why)
 {
-    cJSON *request = cJSON_CreateObject();
     struct message reply;
     const cJSON *row;
+    int rc = dataset_ask(cli, cli->words[0], &reply, &row, why);
 
-    cJSON_AddStringToObject(request, "name", cli->words[0]);
-    int rc = connection_call(cli, MSG_DATASET_SHOW, request, &reply, why);
     if (rc != 0)
         return rc;
-    rc = reply_object(reply.json, "dataset", &row, why);
-    if (rc == 0 && cli->args->json)
+    if (cli->args->json)
         print_reply(&reply, NULL);
-    else if (rc == 0)
+    else
         print_dataset(cli, reply.json, row);
     message_done(&reply);
-    return rc;
+    return 0;
 }
 
 int cmd_dataset_rm(struct cli *cli, struct errbuf *why)

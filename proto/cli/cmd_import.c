@@ -14,7 +14,7 @@
 #include "common/glyphs.h"
 #include "common/text.h"
 #include "proto/cli/dataset.h"
-#include "proto/cli/import/import.h"
+#include "proto/cli/files.h"
 #include "proto/cli/print.h"
 #include "proto/cli/upload.h"
 
@@ -152,28 +152,10 @@ static int flip_files(struct dataset_draft *d, double share, uint64_t seed, stru
 static int read_files(const struct cli *cli, struct dataset_draft *ret, struct errbuf *why)
 {
     const struct args *a = cli->args;
-    struct import_notes notes = {.count = 0};
-    struct import_request request = {.path = cli->words[1],
-                                     .labels_path = a->labels,
-                                     .labels_are =
-                                         a->labels_are == LABELS_TRUE ? LABELS_TRUE : LABELS_NOISY,
-                                     .size = a->size != NOT_GIVEN ? (uint32_t)a->size : 0,
-                                     .stored = a->no_exif,
-                                     .skip_bad = a->skip_bad,
-                                     .train = a->train,
-                                     .test = a->test,
-                                     .layout = (enum npy_layout)(a->layout + 1),
-                                     .notes = &notes,
-                                     .stop = cli->stop};
     uint64_t flip_seed = a->flip_seed != NOT_GIVEN ? (uint64_t)a->flip_seed : 1;
     struct dataset_draft draft;
 
-    int rc = import_files(&request, &draft, why);
-    if (rc == 0 || notes.bad_count > 1)
-        import_bad_print(&notes, rc == 0 ? "steppe: note: " : "steppe: ", stderr);
-    if (rc == 0)
-        import_notes_print(&notes, "steppe: note: ", stderr);
-    import_notes_done(&notes);
+    int rc = files_read(cli, LABELS_NOISY, 0, &draft, why);
     if (rc != 0)
         return rc;
     if (a->flip > 0)

@@ -13,7 +13,7 @@
 #include "proto/cli/command.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/dataset.h"
-#include "proto/cli/import/import.h"
+#include "proto/cli/files.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
 #include "proto/cli/upload.h"
@@ -84,17 +84,14 @@ struct naming {
 static int ask_dataset(struct naming *n, struct errbuf *why)
 {
     const char *name = n->cli->words[0];
-    cJSON *request = cJSON_CreateObject();
     struct message reply;
     const cJSON *row;
     int64_t bytes;
+    int rc = dataset_ask(n->cli, name, &reply, &row, why);
 
-    cJSON_AddStringToObject(request, "name", name);
-    int rc = connection_call(n->cli, MSG_DATASET_SHOW, request, &reply, why);
     if (rc != 0)
         return rc;
-    rc = reply_object(reply.json, "dataset", &row, why);
-    if (rc == 0 && (!reply_i64(row, "bytes", &bytes) || bytes < 1))
+    if (!reply_i64(row, "bytes", &bytes) || bytes < 1)
         rc = err_set(why, -EBADMSG, "the server does not say how large dataset %s is", name);
     if (rc == 0) {
         n->remote.cli = n->cli;
@@ -103,37 +100,6 @@ static int ask_dataset(struct naming *n, struct errbuf *why)
         rc = dataset_read(&n->from, &n->there, why);
     }
     message_done(&reply);
-    return rc;
-}
-
-/* Reads the files as the import did. Pictures of the dataset's own size are left as they are, so
- * that its size is always right. */
-static int read_files(struct naming *n, struct errbuf *why)
-{
-    const struct args *a = n->cli->args;
-    const struct dims d = n->there.dims;
-    struct import_notes notes = {.count = 0};
-    struct import_request request = {.path = n->cli->words[1],
-                                     .labels_path = a->labels,
-                                     .labels_are =
-                                         a->labels_are == LABELS_NOISY ? LABELS_NOISY : LABELS_TRUE,
-                                     .size = a->size != NOT_GIVEN ? (uint32_t)a->size : 0,
-                                     .stored = a->no_exif,
-                                     .skip_bad = a->skip_bad,
-                                     .train = a->train,
-                                     .test = a->test,
-                                     .layout = (enum npy_layout)(a->layout + 1),
-                                     .notes = &notes,
-                                     .stop = n->cli->stop};
-
-    if (a->size == NOT_GIVEN && d.h == d.w && import_scales(&request))
-        request.size = d.h;
-    int rc = import_files(&request, &n->here, why);
-    if (rc == 0 || notes.bad_count > 1)
-        import_bad_print(&notes, rc == 0 ? "steppe: note: " : "steppe: ", stderr);
-    if (rc == 0)
-        import_notes_print(&notes, "steppe: note: ", stderr);
-    import_notes_done(&notes);
     return rc;
 }
 
@@ -260,7 +226,8 @@ int cmd_dataset_name(struct cli *cli, struct errbuf *why)
     int rc = ask_dataset(&n, why);
 
     if (rc == 0)
-        rc = read_files(&n, why);
+        rc = files_read(n.cli, LABELS_TRUE, n.there.dims.h == n.there.dims.w ? n.there.dims.h : 0,
+                        &n.here, why);
     if (rc == 0)
         rc = check(&n, why);
     if (rc == 0)

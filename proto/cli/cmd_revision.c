@@ -8,6 +8,7 @@
 #include "common/jobspec.h"
 #include "proto/cli/command.h"
 #include "proto/cli/connection.h"
+#include "proto/cli/dataset.h"
 #include "proto/cli/import/numbers.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
@@ -63,37 +64,18 @@ int cmd_dataset_relabel(struct cli *cli, struct errbuf *why)
     return rc == 0 ? revise_after(cli, &sent, why) : rc;
 }
 
-/* How many training samples the dataset has. */
-static int count_samples(struct cli *cli, const char *dataset, int64_t *ret, struct errbuf *why)
-{
-    cJSON *request = cJSON_CreateObject();
-    struct message reply;
-    const cJSON *row;
-
-    cJSON_AddStringToObject(request, "name", dataset);
-    int rc = connection_call(cli, MSG_DATASET_SHOW, request, &reply, why);
-    if (rc != 0)
-        return rc;
-    rc = reply_object(reply.json, "dataset", &row, why);
-    if (rc == 0 && !reply_i64(row, "samples", ret))
-        rc = err_set(why, -EBADMSG, "the server does not say how many samples dataset %s has",
-                     dataset);
-    message_done(&reply);
-    return rc;
-}
-
 int cmd_dataset_exclude(struct cli *cli, struct errbuf *why)
 {
     const char *dataset = cli->words[0], *path = cli->words[1];
     struct verdict_file file = {NULL};
     struct verdicts_sent sent;
     struct numbers list = {0};
-    int64_t samples = 0;
+    uint32_t samples = 0;
     char called[NAME_MAX_BYTES + 16];
-    int rc = count_samples(cli, dataset, &samples, why);
+    int rc = dataset_samples(cli, dataset, &samples, why);
 
     snprintf(called, sizeof(called), "dataset %s", dataset);
-    const struct numbers_ask ask = {NUMBERS_SAMPLES, (uint32_t)samples, called};
+    const struct numbers_ask ask = {NUMBERS_SAMPLES, samples, called};
     if (rc == 0)
         rc = numbers_read(path, &ask, &list, why);
     if (rc != 0)

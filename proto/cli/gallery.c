@@ -5,6 +5,7 @@
 
 #include "common/bounds.h"
 #include "proto/cli/connection.h"
+#include "proto/cli/dataset.h"
 #include "proto/cli/reply.h"
 
 static int ask_images(struct cli *cli, struct gallery *g, int64_t job, struct errbuf *why)
@@ -66,12 +67,12 @@ const uint8_t *gallery_image(const struct gallery *g, uint32_t index)
 
 cJSON *gallery_class_names(struct cli *cli, const char *dataset)
 {
-    cJSON *request = cJSON_CreateObject(), *names = NULL;
+    cJSON *names = NULL;
     struct message reply;
     struct errbuf why;
+    const cJSON *row;
 
-    cJSON_AddStringToObject(request, "name", dataset);
-    if (connection_call(cli, MSG_DATASET_SHOW, request, &reply, &why) == 0) {
+    if (dataset_ask(cli, dataset, &reply, &row, &why) == 0) {
         names = cJSON_DetachItemFromObjectCaseSensitive(reply.json, "class_names");
         message_done(&reply);
     }

@@ -11,6 +11,7 @@
 #include "common/bounds.h"
 #include "common/file.h"
 #include "proto/cli/connection.h"
+#include "proto/cli/dataset.h"
 #include "proto/cli/html.h"
 #include "proto/cli/import/numbers.h"
 #include "proto/cli/informative.h"
@@ -81,7 +82,6 @@ static int name_subject(struct cli *cli, struct subject *s, uint32_t *ret_sample
 {
     struct message show;
     const cJSON *row;
-    int64_t samples = 0;
     cJSON *request = cJSON_CreateObject();
 
     cJSON_AddNumberToObject(request, "job", (double)s->job);
@@ -95,19 +95,7 @@ static int name_subject(struct cli *cli, struct subject *s, uint32_t *ret_sample
         snprintf(dataset, NAME_MAX_BYTES, "%s", reply_text(row, "dataset"));
     }
     message_done(&show);
-    if (rc != 0)
-        return rc;
-    request = cJSON_CreateObject();
-    cJSON_AddStringToObject(request, "name", dataset);
-    rc = connection_call(cli, MSG_DATASET_SHOW, request, &show, why);
-    if (rc != 0)
-        return rc;
-    rc = reply_object(show.json, "dataset", &row, why);
-    if (rc == 0 && (!reply_i64(row, "samples", &samples) || samples < 1 || samples > SAMPLES_MAX))
-        rc = err_set(why, -EBADMSG, "the server does not say how many samples %s has", dataset);
-    message_done(&show);
-    *ret_samples = (uint32_t)samples;
-    return rc;
+    return rc != 0 ? rc : dataset_samples(cli, dataset, ret_samples, why);
 }
 
 /* The scores of an epoch, each sample at most once. */

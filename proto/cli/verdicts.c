@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "common/text.h"
 #include "proto/cli/connection.h"
+#include "proto/cli/dataset.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
 #include "proto/cli/resolve.h"
@@ -16,12 +17,11 @@
 int class_names_fetch(struct cli *cli, const char *dataset, struct class_names *ret,
                       struct errbuf *why)
 {
-    cJSON *request = cJSON_CreateObject(), *item;
     struct message reply;
-    const cJSON *list;
+    const cJSON *list, *row;
+    cJSON *item;
+    int rc = dataset_ask(cli, dataset, &reply, &row, why);
 
-    cJSON_AddStringToObject(request, "name", dataset);
-    int rc = connection_call(cli, MSG_DATASET_SHOW, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "class_names", &list, why);

@@ -104,6 +104,21 @@ static int read_uris(const struct request *rq, struct names_op *a, struct errbuf
     return rc;
 }
 
+/* Refuses the request, or asks its question on the query lane; a belongs to it. */
+static void names_run(struct request *rq, struct names_op *a, int rc, const struct errbuf *why,
+                      struct op op)
+{
+    if (rc < 0) {
+        names_free(a);
+        request_fail(rq, rc, why);
+        return;
+    }
+    op.rq = rq;
+    op.service = rq->service;
+    op.arg = a;
+    op_run(rq->service->net->query_lane, op);
+}
+
 static void find_work(struct op *op)
 {
     struct names_op *a = op->arg;
@@ -125,17 +140,7 @@ void handle_sample_find(struct request *rq)
 
     if (rc == 0)
         rc = read_uris(rq, a, &why);
-    if (rc < 0) {
-        names_free(a);
-        request_fail(rq, rc, &why);
-        return;
-    }
-    op_run(rq->service->net->query_lane, (struct op){.rq = rq,
-                                                     .service = rq->service,
-                                                     .arg = a,
-                                                     .work = find_work,
-                                                     .replies = true,
-                                                     .done = find_done});
+    names_run(rq, a, rc, &why, (struct op){.work = find_work, .replies = true, .done = find_done});
 }
 
 static void uris_work(struct op *op)
@@ -177,14 +182,5 @@ void handle_sample_uris(struct request *rq)
         rc = field_i64(json, "sample.uris", "first", false, 0, SAMPLES_MAX, &a->first, &why);
     if (rc == 0)
         rc = field_i64(json, "sample.uris", "limit", false, 1, ROWS_PIECE_MAX, &a->limit, &why);
-    if (rc < 0) {
-        names_free(a);
-        request_fail(rq, rc, &why);
-        return;
-    }
-    op_run(rq->service->net->query_lane, (struct op){.rq = rq,
-                                                     .service = rq->service,
-                                                     .arg = a,
-                                                     .work = uris_work,
-                                                     .done = uris_done_reply});
+    names_run(rq, a, rc, &why, (struct op){.work = uris_work, .done = uris_done_reply});
 }
