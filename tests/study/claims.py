@@ -9,6 +9,7 @@ T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8:
        12: 2.179, 14: 2.145, 16: 2.120, 18: 2.101, 20: 2.086, 24: 2.064, 30: 2.042, 40: 2.021, 60: 2.000, 120: 1.980}
 COLUMNS = [("test_accuracy", "test accuracy", 100), ("adv_accuracy", "adversarial", 100), ("sharpness", "sharpness", 1),
            ("lambda1", "largest eigenvalue", 1), ("trace", "trace", 1)]
+METRICS = {"test_accuracy": "test accuracy", "adv_accuracy": "adversarial accuracy"}
 FAMILIES = {"classification": "image classification", "fine-grained": "fine-grained recognition", "domains": "domain generalization"}
 
 
@@ -40,7 +41,7 @@ def differences(cells, a, b):
     return [cells[a][k] - cells[b][k] for k in both]
 
 
-def verdict(results, family, rivals, metric="test_accuracy"):
+def verdict(results, family, rivals, metric):
     """A line for each form of ADM: beside each rival, over data sets and seeds; and what that decides."""
     cells, lines = by_cell(results, family, metric), []
     for arm in ADM:
@@ -56,7 +57,7 @@ def verdict(results, family, rivals, metric="test_accuracy"):
             words.append(f"{rival} {100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]")
         if words:
             said = "holds" if above == len(words) else "does not hold" if below else "not decided"
-            lines.append(f"- **{arm}: {said}** (points of test accuracy, over {pairs} pairs of data set and seed): {'; '.join(words)}.")
+            lines.append(f"- **{arm}: {said}** (points of {METRICS[metric]}, over {pairs} pairs of data set and seed): {'; '.join(words)}.")
     return lines
 
 
@@ -148,7 +149,7 @@ def claims(results):
                   "Holds: the 95 % interval of the paired difference lies above 0 beside every rival. Does not hold: it lies below 0 beside at "
                   "least one. Else it is not decided."]
         for family, words in FAMILIES.items():
-            got = verdict(results, family, rivals)
+            got = [line for metric in METRICS for line in verdict(results, family, rivals, metric)]
             lines += ["", f"*{words}*", "", *(got or ["No part has been run yet."])]
     return lines
 
