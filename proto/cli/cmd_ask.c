@@ -9,19 +9,16 @@
 #include "proto/cli/cells.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
-#include "proto/cli/out_of_sample.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
 #include "proto/cli/resolve.h"
 #include "proto/cli/sample_row.h"
+#include "proto/cli/suspects.h"
 #include "proto/cli/table.h"
 #include "proto/cli/worth.h"
 
 #define NORMALISER_BYTES 32
 
-static const char *const suspect_names[] = {"suspicion", "loss",        "loss_mean",  "el2n",
-                                            "margin",    "margin_mean", "confidence", "forgetting",
-                                            "adm",       "adm_sample",  "grad_norm",  NULL};
 static const char *const map_names[] = {"ambiguous", "hard", "easy", "forgotten", NULL};
 
 static const char *const group_names[] = {"adm",  "loss",   "adv_loss", "gap", "grad_norm",
@@ -52,18 +49,8 @@ const struct option risers_options[] = {
 };
 
 const struct option suspects_options[] = {
-    {"by", OPT_ENUM, ARG(by), .def = "suspicion", .arg = "MEASURE", .names = suspect_names,
-     .help = "how suspicion is measured"},
-    {"out-of-sample", OPT_INT, ARG(out_of_sample), .arg = "K", .min = 2, .max = FOLDS_MAX,
-     .help = "judge every label by a model that has not seen it: K jobs, each trained without one "
-             "of K folds; submits those that are missing"},
-    {"wait", OPT_FLAG, ARG(wait), .help = "wait until these jobs are done"},
-    EPOCH_OPTION,
-    CLASS_OPTION,
-    LIMIT_OPTION,
-    FIRST_OPTION,
-    PATHS_OPTIONS,
-    {NULL},
+    SUSPECTS_BY_OPTION, SUSPECTS_FOLDS_OPTIONS, EPOCH_OPTION,  CLASS_OPTION,
+    LIMIT_OPTION,       FIRST_OPTION,           PATHS_OPTIONS, {NULL},
 };
 
 const struct option compare_options[] = {
@@ -90,23 +77,15 @@ const struct option map_options[] = {
     {NULL},
 };
 
-/* Asks, and prints the reply as JSON or by `print`, which may judge it. request is owned. */
-static int ask(struct cli *cli, enum message_type type, cJSON *request,
-               void (*print)(const struct cli *cli, const cJSON *json, const cJSON *rows),
-               struct errbuf *why)
+/* Sends the request (owned) and prints the reply as JSON or by `print`, which may judge it. */
+static int tell(struct cli *cli, enum message_type type, cJSON *request,
+                void (*print)(const struct cli *cli, const cJSON *json, const cJSON *rows),
+                struct errbuf *why)
 {
     struct message reply;
     const cJSON *rows;
+    int rc = connection_call(cli, type, request, &reply, why);
 
-    request_epoch(cli, request);
-    int rc = request_class(cli, request, why);
-    if (rc != 0) {
-        cJSON_Delete(request);
-        return rc;
-    }
-    cJSON_AddNumberToObject(request, "first", (double)cli->args->first);
-    cJSON_AddNumberToObject(request, "limit", (double)cli->args->limit);
-    rc = connection_call(cli, type, request, &reply, why);
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "rows", &rows, why);
@@ -118,6 +97,22 @@ static int ask(struct cli *cli, enum message_type type, cJSON *request,
         print(cli, reply.json, rows);
     message_done(&reply);
     return rc;
+}
+
+/* The same for a request that lacks epoch, class and place. */
+static int ask(struct cli *cli, enum message_type type, cJSON *request,
+               void (*print)(const struct cli *cli, const cJSON *json, const cJSON *rows),
+               struct errbuf *why)
+{
+    request_epoch(cli, request);
+    int rc = request_class(cli, request, why);
+    if (rc != 0) {
+        cJSON_Delete(request);
+        return rc;
+    }
+    cJSON_AddNumberToObject(request, "first", (double)cli->args->first);
+    cJSON_AddNumberToObject(request, "limit", (double)cli->args->limit);
+    return tell(cli, type, request, print, why);
 }
 
 /* A request with only its job and `by`, one of names. */
@@ -317,31 +312,11 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
 
 int cmd_suspects(struct cli *cli, struct errbuf *why)
 {
-    const int64_t folds = cli->args->out_of_sample;
-    char study[NAME_MAX_BYTES];
-    int64_t job = 0;
+    cJSON *request;
     bool done;
-    cJSON *request = NULL;
-    int rc = command_job_request(cli, &request, why);
+    int rc = suspects_request(cli, &request, &done, why);
 
-    if (rc == 0 && cli->args->wait && folds == NOT_GIVEN)
-        rc = err_set(why, EXIT_USAGE, "--wait waits for the jobs of --out-of-sample K");
-    if (rc == 0 && folds != NOT_GIVEN) {
-        reply_i64(request, "job", &job);
-        rc = out_of_sample(cli, job, folds, cli->args->wait, study, &done, why);
-        if (rc == 0 && !done) {
-            print_note("the same command prints the list when they are; --wait waits for them");
-            cJSON_Delete(request);
-            return 0;
-        }
-        cJSON_AddStringToObject(request, "study", study);
-    }
-    if (rc != 0) {
-        cJSON_Delete(request);
-        return rc;
-    }
-    cJSON_AddStringToObject(request, "by", suspect_names[cli->args->by]);
-    return ask(cli, MSG_SCORE_SUSPECTS, request, print_suspects, why);
+    return rc == 0 && done ? tell(cli, MSG_SCORE_SUSPECTS, request, print_suspects, why) : rc;
 }
 
 static void print_comparison(const struct cli *cli, const cJSON *json)

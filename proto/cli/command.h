@@ -106,6 +106,7 @@ int cmd_dataset_exclude(struct cli *cli, struct errbuf *why);
 int cmd_verdicts_list(struct cli *cli, struct errbuf *why);
 int cmd_verdicts_export(struct cli *cli, struct errbuf *why);
 int cmd_verdicts_import(struct cli *cli, struct errbuf *why);
+int cmd_review(struct cli *cli, struct errbuf *why);
 int cmd_uploads(struct cli *cli, struct errbuf *why);
 int cmd_uploads_rm(struct cli *cli, struct errbuf *why);
 int cmd_top(struct cli *cli, struct errbuf *why);
@@ -142,7 +143,8 @@ extern const struct option submit_options[], jobs_options[], log_options[], resu
     risers_options[], suspects_options[], compare_options[], map_options[], sql_options[],
     export_options[], derive_options[], sheet_options[], backup_options[], report_options[],
     study_submit_options[], study_show_options[], flatness_options[], verdicts_list_options[],
-    verdicts_export_options[], verdicts_import_options[], model_export_options[], predict_options[];
+    verdicts_export_options[], verdicts_import_options[], review_options[], model_export_options[],
+    predict_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);

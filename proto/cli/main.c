@@ -82,6 +82,8 @@ static const struct command commands[] = {
      cmd_risers},
     {"suspects", "JOB", 1, 1, "samples whose label is most likely wrong", suspects_options,
      cmd_suspects},
+    {"review", "JOB", 1, 1, "judge the most suspicious labels, one after the other", review_options,
+     cmd_review},
     {"compare", "JOB OTHER", 2, 2, "whether two jobs find the same samples hard", compare_options,
      cmd_compare},
     {"map", "JOB", 1, 1, "how surely and how steadily each sample was learnt", map_options,
