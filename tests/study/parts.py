@@ -170,7 +170,7 @@ PARTS = {
                    of_fashion(5000, 10000, 15, (0, 0.2, 0.4), FINALS), None),
     "cifar10": Part("classification", "CIFAR-10, 10 000 pictures", of_cifar(10000, 5000, 12, False, **FLATNESS_MEASURED), None, "cifar10"),
     "cifar10n": Part("classification", "CIFAR-10N (random_label1), 10 000 pictures", of_cifar(10000, 5000, 12, True), None, "cifar10n"),
-    "flowers": Part("fine-grained", "17 flowers, 48 x 48", of_flowers(48, 40), of_flowers(24, 3, FEW), "flowers17", seeds=8),
+    "flowers": Part("fine-grained", "17 flowers, 48 x 48", of_flowers(48, 40), of_flowers(24, 3, FEW), "flowers17", seeds=5),
     "pacs-1": Part("domains", "PACS, 32 x 32: art_painting or cartoon left out", of_pacs(32, 12, DOMAINS[:2]),
                    of_pacs(16, 1, DOMAINS[:2], FEW)),
     "pacs-2": Part("domains", "PACS, 32 x 32: photo or sketch left out", of_pacs(32, 12, DOMAINS[2:]), None),
