@@ -142,6 +142,10 @@
 #define PREDICT_PICTURES_MAX 4096 /* of a batch, however small they are */
 /* Pictures of a task, and of a shard where that is smaller: beside the largest picture (4 MiB). */
 #define PREDICT_TASK_BYTES (4u << 20)
+/* A picture's file from a browser (a phone's 50 megapixels take 20 MiB), and how many of them are
+ * held at a time. */
+#define DROPPED_BYTES_MAX (32u << 20)
+#define DROPPED_MAX 2
 
 /* --- studies --- */
 

@@ -39,10 +39,10 @@
     MESSAGE(STUDY_RM, "study.rm", 0, BY_ADMIN, WEB_NONE)                                           \
     MESSAGE(JOB_FLATNESS, "job.flatness", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(MODEL_GET, "model.get", 0, BY_READ, WEB_NONE)                                          \
-    MESSAGE(PREDICT_OPEN, "predict.open", 0, BY_SUBMIT, WEB_NONE)                                  \
+    MESSAGE(PREDICT_OPEN, "predict.open", 0, BY_SUBMIT, WEB_POST)                                  \
     MESSAGE(PREDICT_PUT, "predict.put", 1, BY_SUBMIT, WEB_NONE)                                    \
-    MESSAGE(PREDICT_GET, "predict.get", 0, BY_SUBMIT, WEB_NONE)                                    \
-    MESSAGE(PREDICT_CLOSE, "predict.close", 0, BY_SUBMIT, WEB_NONE)                                \
+    MESSAGE(PREDICT_GET, "predict.get", 0, BY_SUBMIT, WEB_POST)                                    \
+    MESSAGE(PREDICT_CLOSE, "predict.close", 0, BY_SUBMIT, WEB_POST)                                \
     MESSAGE(DATASET_LIST, "dataset.list", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(DATASET_SHOW, "dataset.show", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(DATASET_OFFER, "dataset.offer", 0, BY_SUBMIT, WEB_NONE)                                \

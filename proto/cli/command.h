@@ -125,6 +125,7 @@ int cmd_sheet(struct cli *cli, struct errbuf *why);
 int cmd_report(struct cli *cli, struct errbuf *why);
 int cmd_schedule(struct cli *cli, struct errbuf *why);
 int cmd_predict(struct cli *cli, struct errbuf *why);
+int cmd_decode(struct cli *cli, struct errbuf *why);
 int cmd_model_export(struct cli *cli, struct errbuf *why);
 int cmd_key_new(struct cli *cli, struct errbuf *why);
 int cmd_key_add(struct cli *cli, struct errbuf *why);
@@ -144,7 +145,7 @@ extern const struct option submit_options[], jobs_options[], log_options[], resu
     export_options[], derive_options[], sheet_options[], backup_options[], report_options[],
     study_submit_options[], study_show_options[], flatness_options[], verdicts_list_options[],
     verdicts_export_options[], verdicts_import_options[], review_options[], model_export_options[],
-    predict_options[];
+    predict_options[], decode_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/likely.h"
 #include "common/text.h"
 #include "proto/cli/import/csv.h"
 #include "proto/cli/import/npy.h"
@@ -15,55 +16,14 @@
 #define MATRIX_MAX 16 /* classes of a matrix that fits a screen */
 #define PAIRS_MAX 20
 
-/* The classes of one picture, the likeliest first; equal ones by number. */
-struct verdict {
-    uint32_t shown; /* fewer than PREDICT_TOP where there are fewer classes */
-    uint32_t class[PREDICT_TOP];
-    double probability[PREDICT_TOP];
-    double margin; /* logit of the first less that of the second; NAN of one class */
-};
-
 static const float *logits_of(const struct predict_report *r, uint32_t i)
 {
     return r->logits + (size_t)i * r->source->classes;
 }
 
-/* p[classes] = softmax of z; returns nothing below 0. */
-static void softmax(const float *z, uint32_t classes, double *p)
+static struct likely likely_at(const struct predict_report *r, uint32_t i)
 {
-    double most = z[0], sum = 0;
-
-    for (uint32_t j = 1; j < classes; j++)
-        most = z[j] > most ? z[j] : most;
-    for (uint32_t j = 0; j < classes; j++)
-        sum += p[j] = exp(z[j] - most);
-    for (uint32_t j = 0; j < classes; j++)
-        p[j] /= sum;
-}
-
-static struct verdict verdict_of(const struct predict_report *r, uint32_t i)
-{
-    const uint32_t classes = r->source->classes;
-    const float *z = logits_of(r, i);
-    double p[CLASSES_MAX];
-    struct verdict v = {.margin = NAN};
-
-    softmax(z, classes, p);
-    for (uint32_t j = 0; j < classes; j++) {
-        uint32_t at = v.shown < PREDICT_TOP ? v.shown++ : PREDICT_TOP;
-        while (at > 0 && z[j] > z[v.class[at - 1]]) {
-            if (at < PREDICT_TOP)
-                v.class[at] = v.class[at - 1];
-            at--;
-        }
-        if (at < PREDICT_TOP)
-            v.class[at] = j;
-    }
-    for (uint32_t k = 0; k < v.shown; k++)
-        v.probability[k] = p[v.class[k]];
-    if (v.shown > 1)
-        v.margin = (double)z[v.class[0]] - z[v.class[1]];
-    return v;
+    return likely_of(logits_of(r, i), r->source->classes);
 }
 
 static const char *name_of(const struct predict_report *r, int32_t class)
@@ -91,11 +51,11 @@ static void print_table(const struct predict_report *r, bool colour, FILE *out)
     struct table *t = table_create(columns);
 
     for (uint32_t i = 0; i < r->source->count; i++) {
-        const struct verdict v = verdict_of(r, i);
+        const struct likely v = likely_at(r, i);
         const int32_t label = r->source->items[i].label;
 
         table_add(t, "%s", r->source->items[i].path);
-        for (uint32_t k = 0; k < PREDICT_TOP; k++) {
+        for (uint32_t k = 0; k < LIKELY_TOP; k++) {
             table_add(t, "%s", k < v.shown ? name_of(r, (int32_t)v.class[k]) : "");
             if (k == 0 && label >= 0)
                 table_paint(t, label == (int32_t)v.class[0] ? PAINT_GOOD : PAINT_BAD);
@@ -128,10 +88,10 @@ static void print_csv(const struct predict_report *r, FILE *out)
     fputs("path,class,probability,second,second_probability,third,third_probability,margin", out);
     fprintf(out, "%s%s\n", r->twins ? ",twin,changed" : "", r->source->labelled ? ",folder" : "");
     for (uint32_t i = 0; i < r->source->count; i++) {
-        const struct verdict v = verdict_of(r, i);
+        const struct likely v = likely_at(r, i);
 
         csv_write(r->source->items[i].path, out);
-        for (uint32_t k = 0; k < PREDICT_TOP; k++) {
+        for (uint32_t k = 0; k < LIKELY_TOP; k++) {
             csv_class(r, k < v.shown ? (int32_t)v.class[k] : NO_LABEL, out);
             if (k < v.shown)
                 fprintf(out, ",%.9g", v.probability[k]);
@@ -154,10 +114,10 @@ static void print_csv(const struct predict_report *r, FILE *out)
 
 cJSON *predict_row(const struct predict_report *r, uint32_t i)
 {
-    static const char *const names[PREDICT_TOP] = {"class", "second", "third"};
-    static const char *const shares[PREDICT_TOP] = {"probability", "second_probability",
-                                                    "third_probability"};
-    const struct verdict v = verdict_of(r, i);
+    static const char *const names[LIKELY_TOP] = {"class", "second", "third"};
+    static const char *const shares[LIKELY_TOP] = {"probability", "second_probability",
+                                                   "third_probability"};
+    const struct likely v = likely_at(r, i);
     const int32_t label = r->source->items[i].label;
     cJSON *row = cJSON_CreateObject();
     char *path = xstrdup(r->source->items[i].path);
@@ -212,7 +172,7 @@ int predict_write_npy(const struct predict_report *r, const char *path, struct e
     if (!all)
         return err_set(why, -ENOMEM, "no memory for the probabilities of %u pictures", count);
     for (uint32_t i = 0; i < count; i++) {
-        softmax(logits_of(r, i), classes, p);
+        likely_softmax(logits_of(r, i), classes, p);
         for (uint32_t j = 0; j < classes; j++)
             all[(size_t)i * classes + j] = (float)p[j];
     }
@@ -232,7 +192,7 @@ static uint32_t count(const struct predict_report *r, uint32_t *counts)
         const int32_t label = r->source->items[i].label;
         if (label < 0)
             continue;
-        const uint32_t class = verdict_of(r, i).class[0];
+        const uint32_t class = likely_at(r, i).class[0];
         counts[(size_t)label * r->source->classes + class]++;
         right += (uint32_t)label == class;
     }

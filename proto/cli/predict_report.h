@@ -5,8 +5,6 @@
 #include "proto/cli/command.h"
 #include "proto/cli/predict_source.h"
 
-#define PREDICT_TOP 3 /* classes shown of a picture */
-
 struct predict_report {
     const struct predict_source *source;
     const float *logits; /* [source->count, source->classes] */

@@ -134,51 +134,16 @@ int predict_source_add(struct predict_source *s, const char *path, struct errbuf
 
 /* --- pixels --- */
 
-static int fit_colour(const char *path, const struct picture *p, uint32_t channels, uint8_t *out,
-                      struct errbuf *why)
-{
-    const size_t pixels = (size_t)p->dims.h * p->dims.w;
-
-    if (p->dims.c == channels) {
-        memcpy(out, p->pixels, pixels * channels);
-        return 0;
-    }
-    if (channels == 3) {
-        for (size_t i = 0; i < 3 * pixels; i++)
-            out[i] = p->pixels[i / 3];
-        return 0;
-    }
-    if (channels != 1)
-        return err_set(why, -EINVAL, "%s has %u channels, the model takes %u", path, p->dims.c,
-                       channels);
-    for (size_t i = 0; i < pixels; i++) {
-        const uint8_t *rgb = p->pixels + 3 * i;
-        if (rgb[0] != rgb[1] || rgb[1] != rgb[2])
-            return err_set(why, -EINVAL, "%s is in colour, the model takes grey pictures", path);
-        out[i] = rgb[0];
-    }
-    return 0;
-}
-
 static int read_picture(struct predict_source *s, const char *path, uint8_t *out,
                         struct errbuf *why)
 {
-    struct picture p, scaled;
+    struct picture p;
     int rc = picture_read(path, PICTURE_SIDE_MAX, s->stored, &p, why);
 
     if (rc < 0)
         return rc;
-    if (p.dims.h != s->dims.h || p.dims.w != s->dims.w) {
-        rc = picture_scale(&p, s->dims.h, s->dims.w, &scaled);
-        free(p.pixels);
-        if (rc < 0)
-            return err_set(why, rc, "no memory to scale %s", path);
-        p = scaled;
-        s->scaled++;
-    }
-    rc = fit_colour(path, &p, s->dims.c, out, why);
-    free(p.pixels);
-    return rc;
+    s->scaled += p.dims.h != s->dims.h || p.dims.w != s->dims.w;
+    return picture_fit(path, &p, &s->dims, out, why);
 }
 
 int predict_source_read(struct predict_source *s, uint32_t first, uint32_t count,

@@ -48,6 +48,7 @@ struct http {
     uv_timer_t timer;
     struct http_exchange *exchanges; /* all open ones */
     struct connection *connections;
+    unsigned drops; /* files of pictures that are held */
     char url[64], token[HTTP_TOKEN_HEX];
 };
 
@@ -267,6 +268,15 @@ static void *begin(void *arg, const char *path, struct MHD_Connection *connectio
     return x;
 }
 
+bool http_drop_begin(struct http_exchange *x)
+{
+    if (x->http->drops >= DROPPED_MAX)
+        return false;
+    x->http->drops++;
+    x->drops = true;
+    return true;
+}
+
 static struct connection *connection_of(struct http_exchange *x)
 {
     const union MHD_ConnectionInfo *info =
@@ -297,6 +307,8 @@ static void end(void *arg, struct MHD_Connection *connection, void **context,
         x->next->prev = x->prev;
     if (x->response)
         MHD_destroy_response(x->response);
+    h->drops -= x->drops;
+    http_drop_free(x->dropped);
     free(x->path);
     free(x->body);
     free(x);

@@ -52,7 +52,7 @@ static enum MHD_Result add_word(void *arg, enum MHD_ValueKind kind, const char *
 
 bool http_take_body(struct http_exchange *x, const char *data, size_t bytes)
 {
-    if (bytes > JSON_REQUEST_BYTES_MAX - x->body_bytes)
+    if (bytes > http_body_max(x) - x->body_bytes)
         return false;
     char *body = x->body || x->body_bytes == 0 ? realloc(x->body, x->body_bytes + bytes + 1) : NULL;
     if (body) {
@@ -69,11 +69,12 @@ bool http_take_body(struct http_exchange *x, const char *data, size_t bytes)
 /* The keys of the message; NULL: x was answered. */
 static cJSON *read_keys(struct http_exchange *x, bool post)
 {
+    const bool in_body = post && !x->drops;
     struct words words = {NULL};
     cJSON *json = NULL;
     struct errbuf why;
 
-    if (post && x->body_bytes > 0) {
+    if (in_body && x->body_bytes > 0) {
         int rc = x->body
                      ? field_parse(x->body, x->body_bytes, JSON_REQUEST_BYTES_MAX, "the body",
                                    &json, &why)
@@ -84,7 +85,7 @@ static cJSON *read_keys(struct http_exchange *x, bool post)
         return json;
     }
     words.keys = cJSON_CreateObject();
-    if (!post)
+    if (!in_body)
         MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, add_word, &words);
     if (!words.broken)
         return words.keys;
@@ -106,6 +107,10 @@ static int find_type(struct http_exchange *x, bool post)
         type = MSG_SAMPLE_IMAGES;
         web = WEB_GET;
     }
+    if (http_is_drop(x)) {
+        type = MSG_PREDICT_PUT;
+        web = WEB_POST;
+    }
     if (web != WEB_GET && web != WEB_POST) {
         http_refuse(x, MHD_HTTP_NOT_FOUND, ERR_UNKNOWN_TYPE,
                     type < 0 ? "there is no request \"%.64s\"" : "%.64s is not for browsers", name);
@@ -123,6 +128,7 @@ static int find_type(struct http_exchange *x, bool post)
 
 static void reply(struct request *rq, struct answer *answer)
 {
+    http_drop_tell(rq->from, rq, answer);
     http_answer(rq->from, answer);
 }
 
@@ -168,5 +174,8 @@ void http_api(struct http_exchange *x, const char *method)
     rq->role = post ? ROLE_SUBMIT : ROLE_READ;
     rq->message.json = json;
     x->rq = rq;
-    x->net->dispatch(rq);
+    if (x->drops)
+        http_drop_run(x, rq);
+    else
+        x->net->dispatch(rq);
 }

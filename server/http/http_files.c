@@ -26,6 +26,7 @@ FILE_DATA(flatness, "flatness.js");
 FILE_DATA(samples, "samples.js");
 FILE_DATA(map, "map.js");
 FILE_DATA(compare, "compare.js");
+FILE_DATA(predict, "predict.js");
 FILE_DATA(study, "study.js");
 FILE_DATA(forest, "forest.js");
 
@@ -45,6 +46,7 @@ static const struct http_file files[] = {
     {"/samples.js", JS, web_samples, web_samples_end},
     {"/map.js", JS, web_map, web_map_end},
     {"/compare.js", JS, web_compare, web_compare_end},
+    {"/predict.js", JS, web_predict, web_predict_end},
     {"/study.js", JS, web_study, web_study_end},
     {"/forest.js", JS, web_forest, web_forest_end},
 };

@@ -15,6 +15,17 @@
 #define HTTP_TOKEN_BYTES 32
 #define HTTP_TOKEN_HEX (2 * HTTP_TOKEN_BYTES + 1)
 
+/* A picture's file from a browser, and what became of it. */
+struct http_drop {
+    uint32_t h, w, c; /* that the model takes */
+    bool stored;      /* a JPEG is not turned as its EXIF says */
+    /* of http_decode */
+    char *answer;            /* of the decoder, owned */
+    const uint8_t *pixels;   /* [h, w, c], in answer */
+    uint32_t file_h, file_w; /* of the picture in the file */
+    char *png_base64;        /* the pixels, for the page; owned; NULL: no memory for it */
+};
+
 /* A request of a browser, from its first byte to the last of its answer. */
 struct http_exchange {
     struct http *http;
@@ -24,6 +35,8 @@ struct http_exchange {
     char *path;
     struct request *rq;            /* on its way through the server, or NULL */
     bool picture;                  /* it is answered with a picture */
+    bool drops;                    /* its body is a picture's file: one of DROPPED_MAX */
+    struct http_drop *dropped;     /* what its answer tells of the file; owned */
     struct MHD_Response *response; /* the answer, until it is queued */
     unsigned status;
     char *body; /* of a POST so far, with a 0 behind it; NULL: none, or no memory for it */
@@ -76,11 +89,26 @@ int http_metrics_print(const struct net *net, const struct figures *f, FILE *out
 
 /* May this request go on? False: x was answered. Looks at the headers only. */
 bool http_admitted(struct http_exchange *x, const char *method);
+/* May one more file of a picture be held? Counts it until the exchange ends. */
+bool http_drop_begin(struct http_exchange *x);
 /* A piece of a body. False: the body is too long (one that announced its length was refused
  * before). */
 bool http_take_body(struct http_exchange *x, const char *data, size_t bytes);
 /* Answers x, or hands it on (then x->rq is set). */
 void http_route(struct http_exchange *x, const char *method);
+/* Most bytes of the exchange's body. */
+size_t http_body_max(const struct http_exchange *x);
+/* Decodes the file for what d->h, w and c say; on a lane. 0 or -errno with a sentence; d is to be
+ * freed in either case. */
+int http_decode(struct http_drop *d, const void *file, size_t file_bytes, struct errbuf *why);
+void http_drop_free(struct http_drop *d); /* NULL is fine */
+/* POST /api/predict.picture: the body's picture becomes the predict.put that the query describes.
+ */
+bool http_is_drop(const struct http_exchange *x);
+/* rq's keys are those of predict.put beside h, w, c and stored. Answers x, now or later. */
+void http_drop_run(struct http_exchange *x, struct request *rq);
+/* Adds to an answer what a page cannot read of its tensors, or what it dropped looks like. */
+void http_drop_tell(const struct http_exchange *x, const struct request *rq, struct answer *answer);
 /* /api/TYPE: hands a request to the message table; the answer comes now or later. */
 void http_api(struct http_exchange *x, const char *method);
 

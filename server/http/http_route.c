@@ -76,9 +76,13 @@ bool http_admitted(struct http_exchange *x, const char *method)
              !http_token_ok(header_of(x, MHD_HTTP_HEADER_AUTHORIZATION), http_token(x->http)))
         http_refuse(x, MHD_HTTP_UNAUTHORIZED, ERR_NOT_ALLOWED,
                     "this needs the server's token: steppe dashboard prints it");
-    else if (length && !text_i64(length, 0, JSON_REQUEST_BYTES_MAX, &bytes))
+    else if (post && http_is_drop(x) && !http_drop_begin(x))
+        http_refuse(x, MHD_HTTP_TOO_MANY_REQUESTS, ERR_LIMIT,
+                    "%d pictures are being read, allowed is %d; try again in a moment", DROPPED_MAX,
+                    DROPPED_MAX);
+    else if (length && !text_i64(length, 0, (int64_t)http_body_max(x), &bytes))
         http_refuse(x, MHD_HTTP_CONTENT_TOO_LARGE, ERR_TOO_LARGE,
-                    "the body has %.20s bytes, allowed are %u", length, JSON_REQUEST_BYTES_MAX);
+                    "the body has %.20s bytes, allowed are %zu", length, http_body_max(x));
     else
         return true;
     return false;

@@ -1,6 +1,6 @@
 // The dashboard in a browser: it draws what there is, goes on by itself while a job trains, can be used
 // with keys alone, on a phone, in the dark, and says so when the server is gone.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -26,6 +26,7 @@ const DRAWN = {
   "#/": ".row",
   "#/job/1": ".chart .line",
   "#/job/2": ".flatness .band",
+  "#/predict/1": ".drop",
   "#/studies": ".row",
   "#/study/trial": ".curves .band",
   "#/compare/1/2": ".chart .line",
@@ -423,6 +424,101 @@ async function phone_and_dark() {
   await Promise.all([phone.context().close(), dark.context().close()]);
 }
 
+// Pictures as a person has them, drawn and written by the browser: something round on another colour.
+const drawn = (width, height, hue, kind) =>
+  page
+    .evaluate(
+      async ([w, h, colour, type]) => {
+        const canvas = Object.assign(document.createElement("canvas"), { width: w, height: h });
+        const g = canvas.getContext("2d");
+        if (type !== "image/png") g.fillRect(0, 0, w, h);
+        g.fillStyle = `hsl(${colour} 80% 50%)`;
+        g.ellipse(w / 3, h / 2, w / 4, h / 3, 0.5, 0, 7);
+        g.fill();
+        const blob = await new Promise((go) => canvas.toBlob(go, type, 0.9));
+        return [...new Uint8Array(await blob.arrayBuffer())];
+      },
+      [width, height, hue, kind],
+    )
+    .then((bytes) => Buffer.from(bytes));
+// A camera that was held upright: the EXIF orientation 6 before all other segments.
+const upright = (jpeg) => {
+  const exif = Buffer.from("ffe1002245786966000049492a0008000000010012010300010000000600000000000000", "hex");
+  return Buffer.concat([jpeg.subarray(0, 2), exif, jpeg.subarray(2)]);
+};
+
+async function pictures_are_predicted() {
+  const folder = mkdtempSync(join(tmpdir(), "stp-drop-"));
+  for (const [name, hue] of [
+    ["red ball", 0],
+    ["blue ball", 240],
+  ]) {
+    mkdirSync(join(folder, "train", name), { recursive: true });
+    for (let i = 0; i < 12; i += 1)
+      writeFileSync(join(folder, "train", name, `${i}.jpg`), await drawn(30 + i, 20 + i, hue + i, "image/jpeg"));
+  }
+  steppe("dataset", "import", "balls", join(folder, "train"), "--size", "12");
+  const job = submit({ name: "balls", dataset: "balls", model: "mlp", epochs: 3, batch: 8, shard: 4 });
+  await until(() => JSON.parse(steppe("show", String(job), "--json")).job.state === "done");
+  await page.goto(`${base}/#/job/${job}`);
+  await page.getByRole("link", { name: "Predict pictures" }).click();
+  await page.locator(".drop").waitFor();
+
+  const big = await drawn(640, 420, 10, "image/jpeg");
+  const files = {
+    "as it is.jpg": big,
+    "upright <b>.jpg": upright(big),
+    "see through.png": await drawn(90, 50, 250, "image/png"),
+    "web.webp": await drawn(77, 99, 200, "image/webp"),
+  };
+  const answers = [];
+  page.on("response", async (r) => {
+    if (r.url().endsWith("/api/predict.get")) answers.push(await r.json());
+  });
+  for (const [name, buffer] of Object.entries(files)) writeFileSync(join(folder, name), buffer);
+  await page.locator("#pictures").setInputFiles(Object.keys(files).map((name) => join(folder, name)));
+  const done = () => answers.filter((a) => a.done).map((a) => a.rows[0]);
+  await until(async () => (await page.locator(".guess li").count()) === 8 && done().length === 4);
+  const names = ["blue ball", "red ball"];
+  const cards = page.locator(".guess");
+  const told = Object.keys(files).map((name) => JSON.parse(steppe("predict", String(job), join(folder, name), "--json")).rows[0]);
+  const rows = done();
+  same("each file has an answer", 4, rows.length);
+  for (const [i, want] of told.entries()) {
+    const got = rows[i];
+    const both = JSON.stringify([names[got.classes[0]], got.probabilities[0], names[got.classes[1]], got.probabilities[1], got.margin]);
+    same(`${want.path.split("/").at(-1)}: to the last bit what the command says`, JSON.stringify([want.class, want.probability, want.second, want.second_probability, want.margin]), both);
+    const card = cards.nth(3 - i);
+    same("its class is named", want.class, await card.locator(".guess-name").first().innerText());
+    same("with its probability", `${(100 * want.probability).toFixed(2)} %`, await card.locator(".guess-share").first().innerText());
+  }
+  ok("turned, it is another picture", JSON.stringify(rows[0]) !== JSON.stringify(rows[1]));
+  const size = await cards.nth(3).locator(".note").innerText();
+  ok("how large it was is said", size.endsWith("640 × 420 pixels, scaled to 12 × 12"), size);
+  const seen = await cards.nth(2).locator("canvas").evaluate((c) => [c.width, c.height, c.getContext("2d").getImageData(6, 3, 1, 1).data[0]]);
+  ok("the picture as the network sees it", seen[0] === 12 && seen[1] === 12 && seen[2] > 150, seen.join());
+  same("a file's name is text", "upright <b>.jpg", await cards.nth(2).locator("h3").innerText());
+
+  expected.push(/400/);
+  const drop = (list) =>
+    page.evaluate((wanted) => {
+      const data = new DataTransfer();
+      for (const [name, bytes] of wanted) data.items.add(new File([new Uint8Array(bytes)], name));
+      dispatchEvent(new DragEvent("dragover", { dataTransfer: data, cancelable: true }));
+      dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+    }, list);
+  await drop([
+    ["half.jpg", [...big.subarray(0, big.length / 2)]],
+    ["notes.txt", [65, 66]],
+    ["whole.jpg", [...big]],
+  ]);
+  await until(async () => (await page.locator(".guess li").count()) === 10 && done().length === 5);
+  const said = (await page.locator(".guess.failed .note").allInnerTexts()).join(" | ");
+  ok("damage is said in the decoder's words", /the file is neither PNG nor JPEG nor WebP \| the file is a damaged JPEG/.test(said), said);
+  same("and the one behind is predicted as before", JSON.stringify(rows[0]), JSON.stringify(done().at(-1)));
+  rmSync(folder, { recursive: true });
+}
+
 async function files_are_named() {
   const folder = mkdtempSync(join(tmpdir(), "stp-names-"));
   const head = (...words) => Buffer.concat(words.map((w) => { const b = Buffer.alloc(4); b.writeUInt32BE(w); return b; }));
@@ -492,6 +588,7 @@ await run([
   a_study_by_key,
   phone_and_dark,
   files_are_named,
+  pictures_are_predicted,
   the_server_goes,
   many_jobs,
 ]);

@@ -56,4 +56,10 @@ int picture_size_check(const char *path, uint32_t h, uint32_t w, uint32_t side_m
  * bits on every machine. 0 or -ENOMEM. */
 int picture_scale(const struct picture *from, uint32_t h, uint32_t w, struct picture *ret);
 
+/* A new picture as a model takes it, to out [to->h, to->w, to->c]: scaled where its size is
+ * another, grey made RGB where the model wants it. A coloured one for a grey model is refused.
+ * Frees the pixels of p in any case. 0, -EINVAL or -ENOMEM; the sentence names path. */
+int picture_fit(const char *path, struct picture *p, const struct dims *to, uint8_t *out,
+                struct errbuf *why);
+
 #endif

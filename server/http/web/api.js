@@ -21,11 +21,13 @@ export function setToken(text) {
   dispatchEvent(new Event("token"));
 }
 
-async function ask(path, options) {
+const PATIENCE_MS = 15000;
+
+async function ask(path, options, ms = PATIENCE_MS) {
   let reply;
   let body;
   try {
-    reply = await fetch(path, { ...options, signal: AbortSignal.timeout(15000) });
+    reply = await fetch(path, { ...options, signal: AbortSignal.timeout(ms) });
     body = await reply.json();
   } catch (error) {
     reached(false);
@@ -39,13 +41,14 @@ async function ask(path, options) {
   throw refused;
 }
 
-export function get(type, keys = {}) {
+function address(type, keys) {
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(keys))
     if (value !== undefined && value !== null && value !== "") query.set(key, value);
   const text = query.toString();
-  return ask(`/api/${type}${text ? `?${text}` : ""}`);
+  return `/api/${type}${text ? `?${text}` : ""}`;
 }
+export const get = (type, keys = {}) => ask(address(type, keys));
 
 // All rows of a list that comes page by page, in one reply: `list` names them, and next(row) gives the
 // key for the page after a row. most: rows wanted.
@@ -61,12 +64,17 @@ export async function pages(type, keys, list, next, most = Infinity) {
 }
 export const epochsBehind = (row) => ({ epochs_from: row.epoch + 1 });
 
-export function post(type, keys) {
-  return ask(`/api/${type}`, {
-    method: "POST",
-    headers: { Authorization: `Bearer ${token()}`, "Content-Type": "application/json" },
-    body: JSON.stringify(keys),
-  });
+const allowed = (type) => ({ Authorization: `Bearer ${token()}`, "Content-Type": type });
+
+// ms: for what the server may hold back.
+export function post(type, keys, ms) {
+  const body = JSON.stringify(keys);
+  return ask(`/api/${type}`, { method: "POST", headers: allowed("application/json"), body }, ms);
+}
+// A file as it is, with the keys beside it.
+export function send(type, keys, file, ms) {
+  const headers = allowed("application/octet-stream");
+  return ask(address(type, keys), { method: "POST", headers, body: file }, ms);
 }
 
 export const picture = (job, sample) => `/api/sample.png?job=${job}&samples=${sample}`;

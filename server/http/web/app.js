@@ -4,6 +4,7 @@ import { h, set, show } from "./dom.js";
 import { jobsPage, workersPage } from "./jobs.js";
 import { jobPage } from "./job.js";
 import { comparePage } from "./compare.js";
+import { predictPage } from "./predict.js";
 import { studiesPage, studyPage } from "./study.js";
 
 const FAST_MS = 1000;
@@ -19,6 +20,7 @@ let turn = 0;
 const routes = [
   [/^\/$/, "jobs", () => jobsPage()],
   [/^\/job\/(\d+)$/, "jobs", (job) => jobPage(Number(job))],
+  [/^\/predict\/(\d+)$/, "jobs", (job) => predictPage(Number(job))],
   [/^\/studies$/, "studies", () => studiesPage()],
   [/^\/study\/([\w.-]+)$/, "studies", (name) => studyPage(name)],
   [/^\/compare(?:\/(\d+))?(?:\/(\d+))?$/, "compare", (a, b) => comparePage(Number(a) || 0, Number(b) || 0)],

@@ -293,10 +293,16 @@ export function jobPage(number) {
     test.el,
     h("div", { class: "two" }, events.el, config),
   );
+  const tools = h(
+    "div",
+    { class: "controls" },
+    h("a", { class: "button", href: `#/predict/${number}`, text: "Predict pictures" }),
+    verbs.el,
+  );
   const el = h(
     "div",
     null,
-    pageHead({ list: "Jobs", href: "#/", at: number, title, state, lines: [what, place.el, line], tools: verbs.el }),
+    pageHead({ list: "Jobs", href: "#/", at: number, title, state, lines: [what, place.el, line], tools }),
     body,
   );
   const epochs = [];
