@@ -188,7 +188,8 @@ $(B)/tests/server/%: $(B)/obj/tests/unit/server/%.o $(HARNESS) $(call nomain,$(S
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs) $(stood_in:%=-Wl$(comma)--wrap=%)
 # What tests stand in for.
-$(B)/tests/server/test_jobs $(B)/tests/server/test_predictions $(B)/tests/server/test_workers: stood_in := clock_mono_ms
+$(B)/tests/server/test_audit $(B)/tests/server/test_jobs $(B)/tests/server/test_predictions \
+    $(B)/tests/server/test_workers: stood_in := clock_mono_ms
 $(B)/tests/server/test_gate: stood_in := clock_mono_ms transport_reply
 $(B)/tests/sim/%: $(B)/obj/tests/unit/sim/%.o $(HARNESS) $(SIMULATED)
 	$(link)

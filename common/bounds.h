@@ -170,6 +170,18 @@
  * for a file (255). */
 #define STATE_PATH_BYTES (STATE_DIR_BYTES + 16 + 256)
 
+/* --- the audit log --- */
+
+/* Commands of the last months: a row takes some 200 bytes of state.db, 40 MB in all. */
+#define AUDIT_ROWS_MAX 200000
+/* Rows that go at a time when there are more, of whoever has the most. */
+#define AUDIT_ROWS_CUT 2000
+/* Rows that wait in memory while state.db cannot be written. */
+#define AUDIT_WAITING_MAX 1000
+#define AUDIT_TEXT_BYTES 240 /* of what a command is about, and of why it was refused */
+/* Who is at the other end of a connection, as text: "tcp 192.168.100.100:65535". */
+#define PEER_BYTES 64
+
 /* --- databases --- */
 
 /* Of a write-ahead log: a fold's slices stay below it. A larger log is being kept from moving into

@@ -146,6 +146,7 @@ static void on_tick(uv_timer_t *timer)
     predictions_tick(s->service.predictions, now_ms);
     gate_tick(s->net.gate, now_ms);
     upkeep_tick(s->service.upkeep, now_ms);
+    audit_tick(s->service.audit, now_ms);
     datasets_tick(&s->service, now_ms);
 }
 
@@ -254,6 +255,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
                     (rc = start_handles(s)) < 0))
         err_set(why, rc, "cannot start: %s", err_text(rc));
     s->net.halves = halves_create();
+    s->service.audit = audit_open(&s->service);
+    s->net.record = audit_answer;
     if (rc == 0)
         rc = upkeep_open(&s->service, &options->retention, &s->service.upkeep, why);
     if (rc == 0)
@@ -290,6 +293,7 @@ void server_close(struct server *s)
     lane_close(s->net.query_lane);
     lane_close(s->net.data_lane);
     lane_close(s->net.store_lane);
+    audit_end(s->service.audit);
     upkeep_close(s->service.upkeep);
     studies_close(s->service.studies);
     workers_close(s->service.workers);
@@ -315,6 +319,7 @@ void server_close(struct server *s)
     result_room_done(&s->service.results);
     incoming_close(s->service.incoming);
     datasets_close(s->service.datasets);
+    audit_close(s->service.audit);
     query_close(s->service.query);
     store_close(s->service.store);
     gate_close(s->net.gate);

@@ -50,6 +50,8 @@ struct args {
     const char *study; /* of report */
     const char *out;
     bool adversarial; /* of predict */
+    /* audit */
+    const char *who, *command, *about, *result, *since, *until;
     /* keys */
     int role; /* its number */
     const char *name;
@@ -131,6 +133,7 @@ int cmd_key_new(struct cli *cli, struct errbuf *why);
 int cmd_key_add(struct cli *cli, struct errbuf *why);
 int cmd_key_derive(struct cli *cli, struct errbuf *why);
 int cmd_key_show(struct cli *cli, struct errbuf *why);
+int cmd_audit(struct cli *cli, struct errbuf *why);
 int cmd_db_backup(struct cli *cli, struct errbuf *why);
 int cmd_db_check(struct cli *cli, struct errbuf *why);
 int cmd_db_compact(struct cli *cli, struct errbuf *why);
@@ -138,8 +141,8 @@ int cmd_dashboard(struct cli *cli, struct errbuf *why);
 int cmd_ping(struct cli *cli, struct errbuf *why);
 int cmd_version(struct cli *cli, struct errbuf *why);
 
-extern const struct option submit_options[], jobs_options[], log_options[], resume_options[],
-    import_options[], dataset_name_options[], top_options[], histogram_options[],
+extern const struct option audit_options[], submit_options[], jobs_options[], log_options[],
+    resume_options[], import_options[], dataset_name_options[], top_options[], histogram_options[],
     trajectory_options[], planted_options[], schedule_options[], classes_options[],
     risers_options[], suspects_options[], compare_options[], map_options[], sql_options[],
     export_options[], derive_options[], sheet_options[], backup_options[], report_options[],

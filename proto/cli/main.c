@@ -117,6 +117,8 @@ static const struct command commands[] = {
     {"db check", "", 0, 0, "check databases, checkpoints and datasets for damage", NULL,
      cmd_db_check},
     {"db compact", "", 0, 0, "drop old scores and uploads, free disk space", NULL, cmd_db_compact},
+    {"audit", "", 0, 0, "who sent which commands that changed something, newest first",
+     audit_options, cmd_audit},
     {"dashboard", "", 0, 0, "print the dashboard's address, with its token", NULL, cmd_dashboard},
     {"ping", "", 0, 0, "ask whether the server answers", NULL, cmd_ping},
     {"version", "", 0, 0, "show the version of this command", NULL, cmd_version},

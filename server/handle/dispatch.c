@@ -11,30 +11,32 @@
 
 #define KEYS_MAX 16
 
-/* keys: what the request may have beside the envelope. */
+/* keys: what the request may have beside the envelope. changes: the key of the request, or of its
+ * reply, that names what it changes ("": none does); NULL: it only looks, or is of a worker. */
 static const struct row {
     void (*handle)(struct request *rq);
     const char *keys[KEYS_MAX];
+    const char *changes;
 } table[MSG_COUNT] = {
     [MSG_PING] = {handle_ping, {NULL}},
-    [MSG_JOB_SUBMIT] = {handle_job_submit, {"uuid", "spec"}},
+    [MSG_JOB_SUBMIT] = {handle_job_submit, {"uuid", "spec"}, "job"},
     [MSG_JOB_LIST] = {handle_job_list, {"before", "limit", "name"}},
     [MSG_JOB_SHOW] = {handle_job_show, {"job", "epochs_from"}},
     [MSG_JOB_LOG] = {handle_job_log, {"job", "after", "limit"}},
-    [MSG_JOB_PAUSE] = {handle_job_pause, {"job"}},
-    [MSG_JOB_RESUME] = {handle_job_resume, {"job", "relaxed"}},
-    [MSG_JOB_UNPIN] = {handle_job_unpin, {"job", "class"}},
-    [MSG_JOB_CANCEL] = {handle_job_cancel, {"job"}},
-    [MSG_JOB_RM] = {handle_job_rm, {"job"}},
+    [MSG_JOB_PAUSE] = {handle_job_pause, {"job"}, "job"},
+    [MSG_JOB_RESUME] = {handle_job_resume, {"job", "relaxed"}, "job"},
+    [MSG_JOB_UNPIN] = {handle_job_unpin, {"job", "class"}, "job"},
+    [MSG_JOB_CANCEL] = {handle_job_cancel, {"job"}, "job"},
+    [MSG_JOB_RM] = {handle_job_rm, {"job"}, "job"},
     [MSG_JOB_SCHEDULE] = {handle_job_schedule, {"job", "epoch", "first", "limit"}},
-    [MSG_STUDY_SUBMIT] = {handle_study_submit, {"uuid", "spec"}},
+    [MSG_STUDY_SUBMIT] = {handle_study_submit, {"uuid", "spec"}, "study"},
     [MSG_STUDY_LIST] = {handle_study_list, {NULL}},
     [MSG_STUDY_SHOW] = {handle_study_show, {"study"}},
     [MSG_STUDY_CURVES] = {handle_study_curves, {"study", "by", "dataset"}},
-    [MSG_STUDY_PAUSE] = {handle_study_pause, {"study"}},
-    [MSG_STUDY_RESUME] = {handle_study_resume, {"study"}},
-    [MSG_STUDY_CANCEL] = {handle_study_cancel, {"study"}},
-    [MSG_STUDY_RM] = {handle_study_rm, {"study"}},
+    [MSG_STUDY_PAUSE] = {handle_study_pause, {"study"}, "study"},
+    [MSG_STUDY_RESUME] = {handle_study_resume, {"study"}, "study"},
+    [MSG_STUDY_CANCEL] = {handle_study_cancel, {"study"}, "study"},
+    [MSG_STUDY_RM] = {handle_study_rm, {"study"}, "study"},
     [MSG_JOB_FLATNESS] = {handle_job_flatness, {"job", "epochs_from", "limit"}},
     [MSG_MODEL_GET] = {handle_model_get, {"job", "step", "offset", "bytes"}},
     [MSG_PREDICT_OPEN] = {handle_predict_open, {"uuid", "job", "adversarial", "relaxed"}},
@@ -43,18 +45,18 @@ static const struct row {
     [MSG_PREDICT_CLOSE] = {handle_predict_close, {"uuid"}},
     [MSG_DATASET_LIST] = {handle_dataset_list, {NULL}},
     [MSG_DATASET_SHOW] = {handle_dataset_show, {"name"}},
-    [MSG_DATASET_OFFER] = {handle_dataset_offer, {"sha256", "bytes", "what", "name"}},
+    [MSG_DATASET_OFFER] = {handle_dataset_offer, {"sha256", "bytes", "what", "name"}, "sha256"},
     [MSG_DATASET_PUT] = {handle_dataset_put, {"sha256", "bytes", "offset", "what", "tensors"}},
-    [MSG_DATASET_COMMIT] = {handle_dataset_commit, {"name", "sha256"}},
-    [MSG_DATASET_NAME] = {handle_dataset_name, {"name", "sha256", "replace"}},
-    [MSG_DATASET_RM] = {handle_dataset_rm, {"name"}},
+    [MSG_DATASET_COMMIT] = {handle_dataset_commit, {"name", "sha256"}, "name"},
+    [MSG_DATASET_NAME] = {handle_dataset_name, {"name", "sha256", "replace"}, "name"},
+    [MSG_DATASET_RM] = {handle_dataset_rm, {"name"}, "name"},
     [MSG_DATASET_GET] = {handle_dataset_get, {"sha256", "offset", "bytes"}},
-    [MSG_DATASET_REVISE] = {handle_dataset_revise, {"name"}},
-    [MSG_JOB_APPLY] = {handle_job_apply, {"job", "revision"}},
-    [MSG_VERDICT_PUT] = {handle_verdict_put, {"dataset", "uuid", "rows", "check"}},
+    [MSG_DATASET_REVISE] = {handle_dataset_revise, {"name"}, "name"},
+    [MSG_JOB_APPLY] = {handle_job_apply, {"job", "revision"}, "job"},
+    [MSG_VERDICT_PUT] = {handle_verdict_put, {"dataset", "uuid", "rows", "check"}, "dataset"},
     [MSG_VERDICT_LIST] = {handle_verdict_list, {"dataset", "sample", "history", "after", "limit"}},
     [MSG_UPLOAD_LIST] = {handle_upload_list, {NULL}},
-    [MSG_UPLOAD_RM] = {handle_upload_rm, {"sha256"}},
+    [MSG_UPLOAD_RM] = {handle_upload_rm, {"sha256"}, "sha256"},
     [MSG_SAMPLE_IMAGES] = {handle_sample_images, {"job", "samples"}},
     [MSG_SAMPLE_FIND] = {handle_sample_find, {"job", "dataset", "split", "uris"}},
     [MSG_SAMPLE_URIS] = {handle_sample_uris, {"job", "dataset", "split", "first", "limit"}},
@@ -76,10 +78,12 @@ static const struct row {
     [MSG_SCORE_ROWS] = {handle_score_rows, {"job", "epoch", "first", "limit"}},
     [MSG_SCORE_SQL] = {handle_score_sql, {"job", "sql", "limit"}},
     [MSG_SCORE_HEATMAP] = {handle_score_heatmap, {"job", "by", "bins", "epochs_from", "limit"}},
-    [MSG_DB_BACKUP] = {handle_db_backup, {"keep"}},
+    [MSG_DB_BACKUP] = {handle_db_backup, {"keep"}, ""},
     [MSG_DB_CHECK] = {handle_db_check, {NULL}},
-    [MSG_DB_COMPACT] = {handle_db_compact, {NULL}},
-    [MSG_SERVER_DASHBOARD] = {handle_server_dashboard, {NULL}},
+    [MSG_DB_COMPACT] = {handle_db_compact, {NULL}, ""},
+    [MSG_AUDIT_LIST] = {handle_audit_list,
+                        {"before", "since", "until", "limit", "key", "command", "about", "result"}},
+    [MSG_SERVER_DASHBOARD] = {handle_server_dashboard, {NULL}, ""},
     [MSG_WORKER_LIST] = {handle_worker_list, {NULL}},
     [MSG_WORKER_HELLO] = {handle_worker_hello, {"name", "threads", "class", "predicts"}},
     [MSG_WORKER_BYE] = {handle_worker_bye, {NULL}},
@@ -108,6 +112,11 @@ static const struct row {
                         {"job", "incarnation", "step", "phase", "turn", "lo", "hi", "piece",
                          "blake2b", "tensors"}},
 };
+
+const char *dispatch_changes(enum message_type type)
+{
+    return table[type].changes;
+}
 
 static const char *const envelope[] = {"type", "v", "id", "sender", NULL};
 
@@ -150,6 +159,8 @@ static int read_envelope(struct request *rq, enum error_code *ret_code, struct e
                        near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     }
     rq->type = (enum message_type)index;
+    if (table[index].changes && rq->net->record)
+        request_record(rq, table[index].changes);
     bool need = rq->type != MSG_PING;
     if (field_i64(json, "request", "v", need, 0, INT32_MAX, &v, why) < 0)
         return -EINVAL;

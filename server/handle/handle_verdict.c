@@ -110,7 +110,7 @@ static int read_rows(const cJSON *list, const struct dataset *d, struct put *p, 
     return 0;
 }
 
-static int read_put(const struct request *rq, struct put *p, cJSON *bad, struct errbuf *why)
+static int read_put(struct request *rq, struct put *p, cJSON *bad, struct errbuf *why)
 {
     const cJSON *json = rq->message.json, *list = NULL;
     const struct dataset *d;
@@ -121,6 +121,8 @@ static int read_put(const struct request *rq, struct put *p, cJSON *bad, struct 
         rc = err_set(why, -EINVAL, "verdict.put.uuid is \"%s\", allowed is a UUID", uuid);
     if (rc == 0)
         rc = field_bool(json, "verdict.put", "check", false, &p->check, why);
+    if (rc == 0 && p->check)
+        rq->changes = NULL;
     if (rc == 0)
         rc = field_arr(json, "verdict.put", "rows", true, VERDICTS_PUT_MAX, &list, why);
     if (rc == 0 && !list->child)

@@ -75,6 +75,7 @@ void handle_score_heatmap(struct request *rq);
 void handle_db_backup(struct request *rq);
 void handle_db_check(struct request *rq);
 void handle_db_compact(struct request *rq);
+void handle_audit_list(struct request *rq);
 
 void handle_worker_list(struct request *rq);
 void handle_worker_hello(struct request *rq);

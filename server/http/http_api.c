@@ -1,6 +1,7 @@
 /* /api/TYPE: the messages of proto/PROTOCOL.md for a browser. The query of a GET, or the JSON body
  * of a POST, becomes a message of that type; the handlers are the same. A request that only looks
  * is a GET, one that changes something a POST. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +148,22 @@ static void prepare(const struct request *rq, struct answer *answer)
         answer->made = cJSON_PrintUnformatted(answer->json);
 }
 
-static const struct carrier browser = {.reply = reply, .drop = drop, .prepare = prepare};
+static void name_peer(const struct request *rq, char ret[PEER_BYTES])
+{
+    const struct http_exchange *x = rq->from;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr_in *at = info ? (const void *)info->client_addr : NULL;
+    char host[INET_ADDRSTRLEN] = "";
+
+    if (at && at->sin_family == AF_INET && inet_ntop(AF_INET, &at->sin_addr, host, sizeof(host)))
+        snprintf(ret, PEER_BYTES, "http %s:%u", host, ntohs(at->sin_port));
+    else
+        snprintf(ret, PEER_BYTES, "http");
+}
+
+static const struct carrier browser = {
+    .reply = reply, .drop = drop, .prepare = prepare, .peer = name_peer};
 
 void http_api(struct http_exchange *x, const char *method)
 {

@@ -7,6 +7,7 @@
 
 #include "common/bounds.h"
 #include "proto/result.h"
+#include "server/jobs/audit.h"
 #include "server/jobs/datasets.h"
 #include "server/jobs/incoming.h"
 #include "server/jobs/jobs.h"
@@ -29,6 +30,7 @@ struct service {
     struct workers *workers;
     struct predictions *predictions;
     struct upkeep *upkeep;
+    struct audit *audit;
     struct result_room results; /* for the job that is being judged */
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[STATE_DIR_BYTES];  /* the state folder, absolute */

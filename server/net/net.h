@@ -10,6 +10,7 @@
 
 #include "server/net/metrics.h"
 
+struct answer;
 struct gate;
 struct halves;
 struct lane;
@@ -27,6 +28,9 @@ struct net {
     struct service *service; /* of every request that comes in */
     /* Judges the envelope of a request, whose id is -1 before, and hands it to its handler. */
     void (*dispatch)(struct request *rq);
+    /* Takes the answer (what it points to passes) of a request that request_record marked; once it
+     * is recorded, unmarks it and gives it to request_answer. NULL: nobody keeps a record. */
+    void (*record)(struct request *rq, struct answer *answer);
 };
 
 #endif

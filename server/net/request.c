@@ -33,6 +33,12 @@ void request_drop(struct request *rq)
     end(rq);
 }
 
+static void know_nobody(const struct request *rq, char ret[PEER_BYTES])
+{
+    (void)rq;
+    ret[0] = 0;
+}
+
 static void tell_nobody(struct request *rq, struct answer *answer)
 {
     (void)rq;
@@ -46,7 +52,8 @@ static void drop_nothing(struct request *rq)
 
 void request_orphan(struct request *rq)
 {
-    static const struct carrier nobody = {.reply = tell_nobody, .drop = drop_nothing};
+    static const struct carrier nobody = {
+        .reply = tell_nobody, .drop = drop_nothing, .peer = know_nobody};
 
     rq->carrier = &nobody;
 }
@@ -60,8 +67,18 @@ void request_forget_body(struct request *rq)
     rq->message.tensor_count = 0;
 }
 
+void request_record(struct request *rq, const char *changes)
+{
+    rq->carrier->peer(rq, rq->peer);
+    rq->changes = changes;
+}
+
 void request_answer(struct request *rq, struct answer *answer)
 {
+    if (rq->changes) {
+        rq->net->record(rq, answer);
+        return;
+    }
     rq->carrier->reply(rq, answer);
     cJSON_Delete(answer->json);
     free(answer->made);

@@ -31,6 +31,8 @@ struct carrier {
     /* Makes of an answer that is no error what takes long to make; on a lane, where the loop does
      * not wait for it. NULL: nothing does. */
     void (*prepare)(const struct request *rq, struct answer *answer);
+    /* Where the request comes from, as text. */
+    void (*peer)(const struct request *rq, char ret[PEER_BYTES]);
 };
 
 struct request {
@@ -47,7 +49,11 @@ struct request {
     enum message_type type;
     int64_t id;              /* -1: it has none, or an unreadable one */
     char sender[UUID_BYTES]; /* "" for a ping without one */
-    const char *result;      /* task.result: "accepted" or "dropped", static */
+    /* Its answer waits until it is recorded: key of the request, or of its reply, that says what it
+     * changes; "": nothing says it. NULL: it is not recorded. Static. */
+    const char *changes;
+    char peer[PEER_BYTES]; /* where it comes from, when it is recorded */
+    const char *result;    /* task.result: "accepted" or "dropped", static */
 };
 
 /* A request without a message, a sender or an id; from is the carrier's own. */
@@ -66,6 +72,8 @@ cJSON *request_error_json(const struct request *rq, enum error_code code, const 
 /* Makes ready, on a lane too, what a handler answers with: the envelope, and what the carrier takes
  * its time for. answer->json may be NULL. */
 void request_prepare(const struct request *rq, struct answer *answer);
+/* From now on its answer waits until it is recorded (net->record); changes: as above. */
+void request_record(struct request *rq, const char *changes);
 /* Answers with what was made ready; ends and frees the request, and the answer's parts. */
 void request_answer(struct request *rq, struct answer *answer);
 /* Ends a request without an answer (the server stops). */

@@ -61,7 +61,12 @@ static void drop(struct request *rq)
     (void)rq; /* a client that hears nothing asks again */
 }
 
-static const struct carrier socket_carrier = {.reply = reply, .drop = drop};
+static void name_peer(const struct request *rq, char ret[PEER_BYTES])
+{
+    transport_peer(rq->transport, &rq->token, ret);
+}
+
+static const struct carrier socket_carrier = {.reply = reply, .drop = drop, .peer = name_peer};
 
 void socket_message(void *arg, const struct token *from, void *body, size_t bytes)
 {

@@ -26,6 +26,7 @@
 #include "common/log.h"
 #include "proto/address.h"
 #include "server/net/listen.h"
+#include "server/net/peer.h"
 
 #define LINGER_MS 200      /* for the last replies to leave */
 #define LINGER_MAX_MS 5000 /* when they are long and the network is slow */
@@ -262,7 +263,7 @@ static void take(struct connection *c, const uint8_t *data, size_t bytes)
     }
 }
 
-/* The connection whose message has been arriving for longest. */
+/* Whose message has been arriving for longest. */
 static struct connection *slowest(struct transport *t)
 {
     struct connection *found = NULL;
@@ -279,13 +280,10 @@ static struct connection *slowest(struct transport *t)
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     struct connection *c = handle->data;
+    char *to = c->body ? (char *)c->body + c->body_have : (char *)c->transport->scratch;
 
     (void)suggested;
-    if (c->body)
-        *ret =
-            uv_buf_init((char *)c->body + c->body_have, (unsigned)(c->body_bytes - c->body_have));
-    else
-        *ret = uv_buf_init((char *)c->transport->scratch, SCRATCH_BYTES);
+    *ret = uv_buf_init(to, c->body ? (unsigned)(c->body_bytes - c->body_have) : SCRATCH_BYTES);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -466,6 +464,18 @@ void transport_reply(struct transport *t, const struct token *to, void *body)
     c->write.data = c;
     if (uv_write(&c->write, &c->io.stream, &buf, 1, on_written) < 0)
         hang_up(c);
+}
+
+void transport_peer(const struct transport *t, const struct token *from, char ret[PEER_BYTES])
+{
+    struct address at;
+    uv_os_fd_t fd = -1;
+
+    memcpy(&at, from->bytes, sizeof(at));
+    const struct connection *c = t->slots[at.slot];
+    if (c && c->generation == at.generation)
+        uv_fileno(&c->io.handle, &fd);
+    peer_name(fd, fd >= 0 && c->ipc, ret);
 }
 
 /* --- opening and closing --- */

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "common/bounds.h"
 #include "common/err.h"
 
 struct transport;
@@ -37,5 +38,8 @@ void transport_release(void *body);
 /* Sends body (from transport_alloc, ownership passes in every case). A dead peer is not an error;
  * after transport_close the body is dropped. */
 void transport_reply(struct transport *t, const struct token *to, void *body);
+/* Who sent a message: "tcp 10.0.0.7:51322", "ipc uid 1000 pid 71"; "" when the connection is gone.
+ */
+void transport_peer(const struct transport *t, const struct token *from, char ret[PEER_BYTES]);
 
 #endif

@@ -223,6 +223,13 @@ int query_epochs(struct query *q, int64_t job, int64_t from, cJSON **ret, struct
 int query_test(struct query *q, int64_t job, bool best, cJSON **ret, struct errbuf *why);
 /* The figures of the last committed epoch; -ENOENT when there is none. */
 int query_last_epoch(struct query *q, int64_t job, struct epoch_record *ret, struct errbuf *why);
+/* {rows, more} of audit.list: the newest rows with a number below `before`, of the times [since,
+ * until); texts NULL: any. result "refused": all but "ok". */
+struct audit_ask {
+    int64_t before, since, until, limit;
+    const char *key, *command, *about, *result;
+};
+int query_audit(struct query *q, const struct audit_ask *a, cJSON **ret, struct errbuf *why);
 /* {events, more} of job.log. */
 int query_events(struct query *q, int64_t job, int64_t after, int64_t limit, cJSON **ret,
                  struct errbuf *why);

@@ -185,6 +185,20 @@ int store_revisions_load(struct store *s,
                                       const struct revision_record *rec),
                          void *arg, struct errbuf *why);
 
+/* A row of the audit log. Texts that are pointers are borrowed. */
+struct audit_record {
+    int64_t unix_ms;
+    char key[NAME_MAX_BYTES]; /* name of the key; "": the message was plain, or a browser's */
+    const char *role;
+    char address[PEER_BYTES];
+    const char *command, *result; /* a message's name; "ok" or an error code */
+    char about[AUDIT_TEXT_BYTES], text[AUDIT_TEXT_BYTES]; /* what it changes; why it was refused */
+};
+/* Adds rows to the audit log, all or none, and drops old ones above AUDIT_ROWS_MAX. Nothing else
+ * can remove or change a row. */
+int store_audit_add(struct store *s, const struct audit_record *rows, size_t count,
+                    struct errbuf *why);
+
 /* One epoch's scores; arrays borrowed. */
 struct fold {
     struct epoch_record record;

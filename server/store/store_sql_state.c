@@ -138,3 +138,33 @@ const char sql_state_8[] =
     "  overlay BLOB NOT NULL,\n"
     "  PRIMARY KEY(data_id, number)\n"
     ") STRICT;\n";
+
+/* Rows are numbered for ever and never change. They can be removed only while there are more than
+ * the log has room for, but for a last cut. */
+const char sql_state_9[] =
+    "CREATE TABLE audit(\n"
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  unix_ms INTEGER NOT NULL,\n"
+    "  key TEXT NOT NULL,\n"
+    "  role TEXT NOT NULL,\n"
+    "  address TEXT NOT NULL,\n"
+    "  command TEXT NOT NULL,\n"
+    "  about TEXT NOT NULL,\n"
+    "  result TEXT NOT NULL,\n"
+    "  text TEXT NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE INDEX audit_of_key ON audit(key);\n"
+    "CREATE TABLE audit_count(rows INTEGER NOT NULL) STRICT;\n"
+    "INSERT INTO audit_count VALUES(0);\n"
+    "CREATE TRIGGER audit_added AFTER INSERT ON audit BEGIN\n"
+    "  UPDATE audit_count SET rows = rows + 1; END;\n"
+    "CREATE TRIGGER audit_new BEFORE INSERT ON audit\n"
+    "  WHEN EXISTS (SELECT 1 FROM audit WHERE number = NEW.number) BEGIN\n"
+    "  SELECT RAISE(ABORT, 'a row of the audit log never changes'); END;\n"
+    "CREATE TRIGGER audit_fixed BEFORE UPDATE ON audit BEGIN\n"
+    "  SELECT RAISE(ABORT, 'a row of the audit log never changes'); END;\n"
+    "CREATE TRIGGER audit_stays BEFORE DELETE ON audit\n"
+    "  WHEN (SELECT rows FROM audit_count) <= 198000 BEGIN\n"
+    "  SELECT RAISE(ABORT, 'a row of the audit log stays while there is room'); END;\n"
+    "CREATE TRIGGER audit_removed AFTER DELETE ON audit BEGIN\n"
+    "  UPDATE audit_count SET rows = rows - 1; END;\n";

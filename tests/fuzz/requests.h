@@ -53,6 +53,8 @@ static const struct {
                     "{\"sample\":2,\"verdict\":\"exclude\",\"given\":1}]"},
     {"verdict.list", "\"dataset\":\"g\",\"history\":true,\"after\":0,\"limit\":5"},
     {"upload.list", ""},
+    {"audit.list", "\"before\":9,\"since\":1,\"until\":9007199254740,\"limit\":5,\"key\":\"a\","
+                   "\"command\":\"job\",\"about\":\"job 1\",\"result\":\"refused\""},
     {"upload.rm", SHA},
     {"dataset.get", SHA ",\"offset\":0,\"bytes\":10"},
     {"sample.images", "\"job\":1,\"samples\":[0,1]"},

@@ -7,6 +7,7 @@
 #include "tests/harness.h"
 
 #define PROTOCOL "proto/PROTOCOL.md"
+#define ROLES_MADE "build/roles.md"
 
 static void assert_names_differ(const char *const *names, int count)
 {
@@ -88,5 +89,47 @@ TEST(the_protocol_states_the_limits_of_the_code)
     ASSERT_HAS("over 65 536 bytes in a request or 4 MiB in a reply", text);
     ASSERT_EQ(16, JSON_DEPTH_MAX);
     ASSERT_HAS("nesting above 16", text);
+    free(text);
+}
+
+/* A row of the table of roles: the messages that one role may send and another (ROLE_NONE: nobody)
+ * may not. */
+static void print_role(FILE *out, const char *before, enum role role, enum role without)
+{
+    fprintf(out, "| %s |%s", role_name(role), before);
+    for (int i = 0; i < MSG_COUNT; i++) {
+        unsigned roles = message_roles((enum message_type)i);
+        if ((roles & ROLE_BIT(role)) && !(roles & ROLE_BIT(without)))
+            fprintf(out, " `%s`", message_names[i]);
+    }
+    fputs(" |\n", out);
+}
+
+/* The table is made of what the server judges by; where it differs, it is written for you. */
+TEST(the_protocol_has_the_table_of_roles)
+{
+    char *text = read_protocol(), *made = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&made, &bytes);
+
+    for (int i = 0; i < MSG_COUNT; i++) {
+        unsigned roles = message_roles((enum message_type)i);
+        ASSERT(roles & ROLE_BIT(ROLE_ADMIN));
+        ASSERT(!(roles & ROLE_BIT(ROLE_READ)) || (roles & ROLE_BIT(ROLE_SUBMIT)));
+    }
+    fputs("| role | may send |\n|---|---|\n", out);
+    print_role(out, "", ROLE_READ, ROLE_NONE);
+    print_role(out, " what read may, and", ROLE_SUBMIT, ROLE_READ);
+    print_role(out, "", ROLE_WORKER, ROLE_NONE);
+    print_role(out, " everything, also", ROLE_ADMIN, ROLE_SUBMIT);
+    fputs("\n", out);
+    fclose(out);
+    if (!strstr(text, made)) {
+        out = fopen(ROLES_MADE, "w");
+        fputs(made, out);
+        fclose(out);
+        FAIL("%s does not have the table of roles that is now in %s", PROTOCOL, ROLES_MADE);
+    }
+    free(made);
     free(text);
 }

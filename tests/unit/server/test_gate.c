@@ -435,8 +435,9 @@ static const char *const of_submitters[] = {
     "dataset.commit", "study.submit",   "study.pause",
     "study.resume",   "study.cancel",   NULL,
 };
-static const char *const of_admins[] = {"job.unpin", "job.rm",   "study.rm",   "dataset.rm",
-                                        "db.backup", "db.check", "db.compact", NULL};
+static const char *const of_admins[] = {"job.unpin",  "job.rm",     "study.rm",
+                                        "dataset.rm", "db.backup",  "db.check",
+                                        "db.compact", "audit.list", NULL};
 static const char *const of_all[] = {"ping", "dataset.get", NULL};
 
 static bool lists(const char *const names[], const char *name)

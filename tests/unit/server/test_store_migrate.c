@@ -36,6 +36,7 @@ static void write_version_3(void)
     }
     store_close(s);
     free(fixture_select("state.db",
+                        "DROP TABLE audit; DROP TABLE audit_count;"
                         "DROP TABLE dataset_names; DROP TABLE revision;"
                         "DROP TABLE verdict; DROP TABLE judged; DROP TABLE verdict_request;"
                         "DROP TABLE study_job; DROP TABLE study_request; DROP TABLE study;"
@@ -65,7 +66,7 @@ TEST(what_a_job_waited_for_by_its_reason_is_in_its_column)
     ASSERT_EQ(CASES, seen);
     store_close(s);
     char *version = fixture_select("state.db", "PRAGMA user_version");
-    ASSERT_STR("8\n", version);
+    ASSERT_STR("9\n", version);
     free(version);
 }
 

@@ -1,0 +1,13 @@
+/* Who is at the other end of a connection. */
+#ifndef STEPPE_SERVER_NET_PEER_H
+#define STEPPE_SERVER_NET_PEER_H
+
+#include <stdbool.h>
+
+#include "common/bounds.h"
+
+/* "tcp 10.0.0.7:51322" or "ipc uid 1000 pid 71", of a connected socket; "" when it is not one any
+ * more. */
+void peer_name(int fd, bool ipc, char ret[PEER_BYTES]);
+
+#endif
