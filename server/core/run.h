@@ -180,7 +180,9 @@ int run_put(struct run *r, const struct run_upload *up, int64_t piece,
 
 /* Bytes that a run of this job holds at most: theta and the next one (which is where theta hat lies
  * in a descent round), the optimizer's state, the pending sums of the reduction tree at its worst
- * with the uploads beside them, and what it keeps for samples. */
+ * with the uploads beside them, and what it keeps for samples, also for a revision that it may
+ * take.
+ */
 size_t run_memory(const struct jobspec *spec, const struct model *model,
                   const struct dataset *data);
 

@@ -137,7 +137,9 @@ int run_take_measured(struct run *r);
 void run_choose(struct run *r);
 /* Samples that are measured in all epochs from the open one on. */
 double run_measured_left(const struct run *r);
-/* run_revision.c: takes the revision of the epoch that is being opened. */
+/* run_revision.c: what a run that takes revisions keeps of a sample: own, own_use, revised. */
+#define REVISED_SAMPLE_BYTES (sizeof(bool) + sizeof(uint8_t) + sizeof(uint16_t))
+/* Takes the revision of the epoch that is being opened. */
 void run_take_revision(struct run *r);
 const uint16_t *run_labels(const struct run *r); /* of the open epoch, [samples] */
 void run_revision_free(struct run *r);

@@ -76,12 +76,12 @@ size_t run_memory(const struct jobspec *spec, const struct model *model, const s
         vectors += shards < UPLOADS_MAX ? shards : UPLOADS_MAX;
     size_t lapses = curriculum_counts_lapses(spec) ? sizeof(struct lapses) : 0;
     /* Of a sample: use, rank, lapses, open score, place in the schedule with its weight, in the
-     * stream.
+     * stream; and what a revision needs, which any job may take on its way.
      */
     const size_t groups = ((size_t)data->classes + data->domain_count) * sizeof(struct test_group) +
                           data->classes * (sizeof(struct stream_group) + sizeof(uint32_t));
     return groups + vectors * model->floats * sizeof(float) +
            n * (1 + sizeof(double) + lapses + sizeof(struct score) + 3 * sizeof(uint32_t) +
-                sizeof(float)) +
+                sizeof(float) + REVISED_SAMPLE_BYTES) +
            slots * (sizeof(struct score) + sizeof(uint32_t));
 }

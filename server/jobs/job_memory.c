@@ -15,9 +15,10 @@ static size_t job_memory(const struct job *job)
     const struct checkpoint_shape shape = job_checkpoint_shape(job);
     const bool both = job->spec.score_splits == SPLITS_BOTH;
     const size_t held = job->uses[USE_TEST], tests = held ? held : job->data->test_samples;
+    /* Labels are those of a revision, which any job may take on its way. */
     const size_t epoch =
         ((size_t)shape.samples + (both ? tests : 0)) * (sizeof(struct score) + sizeof(double)) +
-        (both ? held * sizeof(uint32_t) : 0);
+        (size_t)shape.samples * sizeof(uint16_t) + (both ? held * sizeof(uint32_t) : 0);
 
     const size_t given = job->spec.weights.kind ? shape.floats * sizeof(float) : 0;
 

@@ -417,6 +417,21 @@ TEST(the_memory_of_a_run_grows_with_state_and_pending_sums)
     fixture_free(adam);
 }
 
+TEST(the_memory_of_a_run_counts_what_it_keeps_of_a_sample)
+{
+    struct fixture *f = fixture_create("");
+    /* Open score, score of the round and its place there; use, rank; in the schedule with a weight,
+     * in the stream; and whether, how and with what label a sample is used under a revision. */
+    const size_t sample = 2 * sizeof(struct score) + sizeof(uint32_t) + 1 + sizeof(double) +
+                          3 * sizeof(uint32_t) + sizeof(float) + 1 + 1 + sizeof(uint16_t);
+
+    f->data.samples = 10000; /* more than are tested or in a batch */
+    const size_t before = run_memory(&f->spec, &f->model, &f->data);
+    f->data.samples += 1000;
+    ASSERT_EQ(before + 1000 * sample, run_memory(&f->spec, &f->model, &f->data));
+    fixture_free(f);
+}
+
 /* Forward passes of a step that measures adm and orders by it (worker/step.h): all samples ascend
  * and have their twin, those with a weight descend. Of a test: x, its gradient, the twin. */
 static int64_t passes_of(const struct run_task *t)
