@@ -25,6 +25,10 @@ FILE_DATA(job, "job.js");
 FILE_DATA(flatness, "flatness.js");
 FILE_DATA(samples, "samples.js");
 FILE_DATA(map, "map.js");
+FILE_DATA(review, "review.js");
+FILE_DATA(verdicts, "verdicts.js");
+FILE_DATA(revise, "revise.js");
+FILE_DATA(choose, "choose.js");
 FILE_DATA(compare, "compare.js");
 FILE_DATA(predict, "predict.js");
 FILE_DATA(study, "study.js");
@@ -45,6 +49,10 @@ static const struct http_file files[] = {
     {"/flatness.js", JS, web_flatness, web_flatness_end},
     {"/samples.js", JS, web_samples, web_samples_end},
     {"/map.js", JS, web_map, web_map_end},
+    {"/review.js", JS, web_review, web_review_end},
+    {"/verdicts.js", JS, web_verdicts, web_verdicts_end},
+    {"/revise.js", JS, web_revise, web_revise_end},
+    {"/choose.js", JS, web_choose, web_choose_end},
     {"/compare.js", JS, web_compare, web_compare_end},
     {"/predict.js", JS, web_predict, web_predict_end},
     {"/study.js", JS, web_study, web_study_end},

@@ -19,6 +19,7 @@ import {
   until,
   worker,
 } from "./world.mjs";
+import { review } from "./review.mjs";
 
 const SPEC = { name: "browser", dataset: "g", model: "mlp", epochs: 4, batch: 32, shard: 16 };
 // The pages, and what is there once a page is drawn.
@@ -30,6 +31,7 @@ const DRAWN = {
   "#/studies": ".row",
   "#/study/trial": ".curves .band",
   "#/compare/1/2": ".chart .line",
+  "#/review/1": ".subject",
   "#/workers": "main table",
 };
 const PAGES = Object.keys(DRAWN);
@@ -589,6 +591,7 @@ await run([
   phone_and_dark,
   files_are_named,
   pictures_are_predicted,
+  ...review,
   the_server_goes,
   many_jobs,
 ]);

@@ -3,6 +3,7 @@ import { get, onOnline, setToken, token } from "./api.js";
 import { h, set, show } from "./dom.js";
 import { jobsPage, workersPage } from "./jobs.js";
 import { jobPage } from "./job.js";
+import { reviewPage } from "./review.js";
 import { comparePage } from "./compare.js";
 import { predictPage } from "./predict.js";
 import { studiesPage, studyPage } from "./study.js";
@@ -21,6 +22,7 @@ const routes = [
   [/^\/$/, "jobs", () => jobsPage()],
   [/^\/job\/(\d+)$/, "jobs", (job) => jobPage(Number(job))],
   [/^\/predict\/(\d+)$/, "jobs", (job) => predictPage(Number(job))],
+  [/^\/review\/(\d+)$/, "jobs", (job) => reviewPage(Number(job))],
   [/^\/studies$/, "studies", () => studiesPage()],
   [/^\/study\/([\w.-]+)$/, "studies", (name) => studyPage(name)],
   [/^\/compare(?:\/(\d+))?(?:\/(\d+))?$/, "compare", (a, b) => comparePage(Number(a) || 0, Number(b) || 0)],
@@ -81,7 +83,7 @@ function askToken() {
       h(
         "p",
         null,
-        "Submitting, pausing and cancelling need the server's token. Run ",
+        "What changes something (jobs, verdicts, revisions) needs the server's token. Run ",
         h("code", { text: "steppe dashboard" }),
         " where the server runs and open the link it prints, or paste the token here.",
       ),
@@ -103,7 +105,7 @@ function askToken() {
 function paintLock() {
   lock.title = token()
     ? "Forget the token in this browser"
-    : "Submitting, pausing and cancelling need the token";
+    : "What changes something needs the token";
   set(lock, token() ? "Lock" : "Unlock");
   document.documentElement.classList.toggle("unlocked", Boolean(token()));
 }

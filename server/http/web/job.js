@@ -22,6 +22,7 @@ import {
 import { flatnessPanel } from "./flatness.js";
 import { LIVE, doing, meter } from "./jobs.js";
 import { classesPanel, mapPanel, testPanel } from "./map.js";
+import { applyButton, newestRevision } from "./revise.js";
 import { samplesPanel } from "./samples.js";
 
 const HEAT_BINS = 40;
@@ -263,6 +264,8 @@ export function jobPage(number) {
     { type: "job", keys: { job: number }, what: `job ${number}`, stays: "its scores and model stay" },
     () => refresh().catch(() => {}),
   );
+  const apply = applyButton(number, () => refresh().catch(() => {}));
+  const review = h("a", { class: "button", href: `#/review/${number}`, text: "Review labels" });
   const bar = meter({ state: "queued" });
   const facts = tiles();
   const lines = curves();
@@ -297,6 +300,8 @@ export function jobPage(number) {
     "div",
     { class: "controls" },
     h("a", { class: "button", href: `#/predict/${number}`, text: "Predict pictures" }),
+    review,
+    apply.el,
     verbs.el,
   );
   const el = h(
@@ -306,6 +311,7 @@ export function jobPage(number) {
     body,
   );
   const epochs = [];
+  show(review, false);
   let shown = -2; // epochs of the pictures below
   let eventsAt = "";
 
@@ -329,6 +335,11 @@ export function jobPage(number) {
     place.update(reply.study);
     set(line, doing(job));
     verbs.update(VERBS[job.state] ?? []);
+    show(review, epochs.some((e) => e.scored > 0));
+    newestRevision(job.dataset).then(
+      ({ number: newest }) => apply.update(reply, newest),
+      () => {},
+    );
     bar.update(job);
     const last = epochs.at(-1);
     facts.update(job, last, last && rateOf(last, reply.spec, job));

@@ -181,7 +181,8 @@ export function jobsPage() {
 
 const MEASURES = ["adm", "loss", "grad_norm", "el2n", "margin", "forgetting", "random", "none"];
 
-async function newJob() {
+// given: a job file to begin with, instead of the form.
+export async function newJob(given) {
   if (!token()) {
     dispatchEvent(new Event("locked"));
     return;
@@ -192,7 +193,7 @@ async function newJob() {
   } catch {
     return;
   }
-  const spec = {
+  const spec = given ?? {
     dataset: datasets[0]?.name ?? "",
     model: "lenet",
     epochs: 10,
@@ -279,7 +280,9 @@ async function newJob() {
       "form",
       { onsubmit: submit },
       h("h2", { id: "new-title", text: "New job" }),
-      datasets.length
+      given
+        ? null
+        : datasets.length
         ? form
         : empty(
             "There is no dataset yet",

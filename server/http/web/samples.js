@@ -182,7 +182,7 @@ export function card(job, rows, index, score, names) {
 }
 
 // What a list of suspects is worth, as `steppe suspects` says it.
-function worthOf(worth) {
+export function worthOf(worth) {
   if (!worth) return [];
   const share = (x) => `${(100 * x).toFixed(1)}%`;
   const held =
