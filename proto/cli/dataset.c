@@ -33,8 +33,8 @@ int dataset_samples(struct cli *cli, const char *name, uint32_t *ret, struct err
     if (reply_i64(row, "samples", &samples) && samples >= 1 && samples <= SAMPLES_MAX)
         *ret = (uint32_t)samples;
     else
-        rc = err_set(why, -EBADMSG, "the server does not say how many samples dataset %s has",
-                     name);
+        rc =
+            err_set(why, -EBADMSG, "the server does not say how many samples dataset %s has", name);
     message_done(&reply);
     return rc;
 }

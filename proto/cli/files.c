@@ -5,19 +5,18 @@ int files_read(const struct cli *cli, enum labels_are unsaid, uint32_t side,
 {
     const struct args *a = cli->args;
     struct import_notes notes = {.count = 0};
-    struct import_request request = {.path = cli->words[1],
-                                     .labels_path = a->labels,
-                                     .labels_are = a->labels_are != NOT_GIVEN
-                                                       ? (enum labels_are)a->labels_are
-                                                       : unsaid,
-                                     .size = a->size != NOT_GIVEN ? (uint32_t)a->size : 0,
-                                     .stored = a->no_exif,
-                                     .skip_bad = a->skip_bad,
-                                     .train = a->train,
-                                     .test = a->test,
-                                     .layout = (enum npy_layout)(a->layout + 1),
-                                     .notes = &notes,
-                                     .stop = cli->stop};
+    struct import_request request = {
+        .path = cli->words[1],
+        .labels_path = a->labels,
+        .labels_are = a->labels_are != NOT_GIVEN ? (enum labels_are)a->labels_are : unsaid,
+        .size = a->size != NOT_GIVEN ? (uint32_t)a->size : 0,
+        .stored = a->no_exif,
+        .skip_bad = a->skip_bad,
+        .train = a->train,
+        .test = a->test,
+        .layout = (enum npy_layout)(a->layout + 1),
+        .notes = &notes,
+        .stop = cli->stop};
 
     if (a->size == NOT_GIVEN && side && import_scales(&request))
         request.size = side;
