@@ -64,7 +64,7 @@ EDGES := $(call objs,server/http/*.c) $(addprefix $(B)/obj/,server/main.o server
 SIMULATED := $(SIM) $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
 SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
              opendir readdir dirfd closedir getrandom halves_create \
-             data_file_read task_key_job run_result run_start run_advance round_wants round_finish \
+             data_file_read task_key_job run_result run_start run_advance run_holds round_wants round_finish \
              store_fold store_epoch_hash store_checkpoint_add store_epochs_drop \
              store_job_insert store_job_update store_job_remove store_jobs_load \
              store_study_put store_study_remove store_studies_load
@@ -188,8 +188,8 @@ $(B)/tests/server/%: $(B)/obj/tests/unit/server/%.o $(HARNESS) $(call nomain,$(S
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs) $(stood_in:%=-Wl$(comma)--wrap=%)
 # What tests stand in for.
-$(B)/tests/server/test_audit $(B)/tests/server/test_jobs $(B)/tests/server/test_predictions \
-    $(B)/tests/server/test_workers: stood_in := clock_mono_ms
+$(B)/tests/server/test_audit $(B)/tests/server/test_hands $(B)/tests/server/test_jobs \
+    $(B)/tests/server/test_predictions $(B)/tests/server/test_workers: stood_in := clock_mono_ms
 $(B)/tests/server/test_gate: stood_in := clock_mono_ms transport_reply
 $(B)/tests/sim/%: $(B)/obj/tests/unit/sim/%.o $(HARNESS) $(SIMULATED)
 	$(link)

@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "worker/talk.h"
 
 #define PIECE_MS 30000
 #define READ_BYTES ((size_t)1 << 20)
@@ -85,13 +86,15 @@ static int get_piece(const struct search *s, uint64_t offset, uint64_t bytes, st
                      struct errbuf *why)
 {
     cJSON *request = cJSON_CreateObject();
+    enum error_code code = ERR_INTERNAL;
 
     cJSON_AddStringToObject(request, "sha256", s->sha256);
     cJSON_AddNumberToObject(request, "offset", (double)offset);
     cJSON_AddNumberToObject(request, "bytes", (double)bytes);
-    int rc = client_call(s->client, MSG_DATASET_GET, request, NULL, 0, PIECE_MS, 0, ret, NULL, why);
+    int rc =
+        client_call(s->client, MSG_DATASET_GET, request, NULL, 0, PIECE_MS, 0, ret, &code, why);
     cJSON_Delete(request);
-    return rc;
+    return talk_refusal(rc, code);
 }
 
 /* A large file takes longer to read than a lease lasts: one byte shows that we are still at

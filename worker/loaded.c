@@ -64,12 +64,14 @@ static int read_job(struct loaded *p, const struct talk *talk, int64_t number,
     cJSON *request = cJSON_CreateObject();
     struct message reply = {0};
     const cJSON *spec = NULL;
+    enum error_code code = ERR_INTERNAL;
     uint8_t digest[SHA256_BYTES];
 
     cJSON_AddNumberToObject(request, "job", (double)number);
     int rc =
-        client_call(talk->client, MSG_TASK_JOB, request, NULL, 0, JOB_MS, 0, &reply, NULL, why);
+        client_call(talk->client, MSG_TASK_JOB, request, NULL, 0, JOB_MS, 0, &reply, &code, why);
     cJSON_Delete(request);
+    rc = talk_refusal(rc, code);
     if (rc == 0)
         rc = field_obj(reply.json, "task.job", "spec", true, &spec, why);
     if (rc == 0)

@@ -43,6 +43,13 @@ static bool is_about_key(enum error_code code)
     return code == ERR_WRONG_KEY || code == ERR_KEY_NEEDED || code == ERR_NO_SESSION;
 }
 
+int talk_refusal(int rc, enum error_code code)
+{
+    if (rc != -EREMOTEIO)
+        return rc;
+    return code == ERR_UNKNOWN_WORKER ? -ENOTCONN : code == ERR_GONE ? -ESTALE : rc;
+}
+
 int talk_call(const struct talk *t, enum message_type type, cJSON *request,
               const struct tensor *tensors, int tensor_count, int64_t deadline_ms, int64_t retry_ms,
               struct message *ret, struct errbuf *why)
@@ -53,12 +60,9 @@ int talk_call(const struct talk *t, enum message_type type, cJSON *request,
     for (;;) {
         int rc = client_call(t->client, type, request, tensors, tensor_count, deadline_ms, retry_ms,
                              ret, &code, why);
-        if (rc == 0 || rc == -EINTR)
+        rc = talk_refusal(rc, code);
+        if (rc == 0 || rc == -EINTR || rc == -ENOTCONN || rc == -ESTALE)
             return rc;
-        if (rc == -EREMOTEIO && code == ERR_UNKNOWN_WORKER)
-            return -ENOTCONN;
-        if (rc == -EREMOTEIO && code == ERR_GONE)
-            return -ESTALE;
         if (rc == -EREMOTEIO && code != ERR_UNAVAILABLE && !is_about_key(code))
             return rc;
         log_warn("worker.wait", "error=\"%s\"", why->text);

@@ -25,6 +25,10 @@ int talk_call(const struct talk *t, enum message_type type, cJSON *request,
               const struct tensor *tensors, int tensor_count, int64_t deadline_ms, int64_t retry_ms,
               struct message *ret, struct errbuf *why);
 
+/* What a refusal (-EREMOTEIO) with this code is to a worker, as talk_call has it; another rc stays.
+ */
+int talk_refusal(int rc, enum error_code code);
+
 /* Asks the server to write a sentence into a job's log, if it can now. */
 void talk_note(const struct talk *t, int64_t job, const char *text);
 

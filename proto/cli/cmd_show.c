@@ -278,7 +278,7 @@ static void print_class(const cJSON *json, const cJSON *spec)
     else if (*class)
         snprintf(text, sizeof(text), "%.80s (strict: no other)", class);
     else
-        snprintf(text, sizeof(text), "the first worker's (strict)");
+        snprintf(text, sizeof(text), "that of the first result (strict)");
     print_line("class", text);
     if (strcmp(reply_text(spec, "numerics"), "strict") == 0)
         print_line("promise", broken);

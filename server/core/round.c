@@ -14,6 +14,7 @@
 #include "common/alloc.h"
 
 #define WORD_BITS 64
+#define ANY UINT32_MAX /* no index of an entry */
 
 enum state {
     LEASED, /* in `copies` leases */
@@ -247,19 +248,40 @@ void round_renew(struct round *r, uint32_t worker, int64_t now_ms, int64_t ttl_m
     }
 }
 
-/* Does the worker hold this node, or any node for index UINT32_MAX? */
+/* Does the worker hold this node, or any node for index ANY? */
 static bool holds(const struct round *r, uint32_t worker, uint32_t index)
 {
     for (uint32_t i = 0; i < r->live_count; i++)
-        if (r->live[i].worker == worker && (index == UINT32_MAX || r->live[i].index == index))
+        if (r->live[i].worker == worker && (index == ANY || r->live[i].index == index))
             return true;
     return false;
+}
+
+/* The same of a lease that ran out. */
+static bool lost(const struct round *r, uint32_t worker, uint32_t index)
+{
+    for (uint32_t i = 0; i < r->loss_count; i++)
+        if (r->losses[i].worker == worker && (index == ANY || r->losses[i].index == index))
+            return true;
+    return false;
+}
+
+bool round_holds(const struct round *r, uint32_t worker, struct node n)
+{
+    int64_t index = find(r, n);
+
+    return index >= 0 && (holds(r, worker, (uint32_t)index) || lost(r, worker, (uint32_t)index));
+}
+
+bool round_holds_any(const struct round *r, uint32_t worker)
+{
+    return holds(r, worker, ANY) || lost(r, worker, ANY);
 }
 
 int round_oldest(const struct round *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms)
 {
     const struct entry *oldest = NULL;
-    bool busy = holds(r, worker, UINT32_MAX); /* rarely: it has just asked for work */
+    bool busy = holds(r, worker, ANY); /* rarely: it has just asked for work */
 
     for (uint32_t i = 0; i < r->live_count; i++) {
         uint32_t index = r->live[i].index;

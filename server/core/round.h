@@ -3,9 +3,9 @@
  * in.
  *
  * A round is keyed (job, incarnation, step, phase); this module sees only its nodes. The first
- * valid result for an open node wins, whoever sent it and even if its lease has expired; leases
- * only drive re-issue; a re-lease is the same whole node. A node may be leased to several workers
- * at once: idle workers repeat slow nodes. */
+ * valid result for an open node wins, even if the lease of its sender has expired (round_holds);
+ * a re-lease is the same whole node. A node may be leased to several workers at once: idle workers
+ * repeat slow nodes. */
 #ifndef STEPPE_SERVER_CORE_ROUND_H
 #define STEPPE_SERVER_CORE_ROUND_H
 
@@ -36,6 +36,11 @@ int round_oldest(const struct round *r, uint32_t worker, struct node *ret, int64
 /* Leases that node, which round_oldest just gave, once more. */
 void round_repeat(struct round *r, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms);
 
+/* Was this node leased to the worker, and has the worker not given it back? Also when that lease
+ * ran out; once the node has its result, nobody holds it. */
+bool round_holds(const struct round *r, uint32_t worker, struct node n);
+/* Does it hold any node so? */
+bool round_holds_any(const struct round *r, uint32_t worker);
 /* Was exactly this node leased, and has it no result yet? */
 bool round_wants(const struct round *r, struct node n);
 /* The worker is at work: none of its leases ends before now_ms + ttl_ms. */

@@ -132,6 +132,9 @@ void run_repeat(struct run *r, uint32_t worker, struct node node, int64_t now_ms
                 struct run_task *ret);
 /* The most workers that one node of the open round has lost, and that node. */
 uint32_t run_lost(const struct run *r, struct node *ret);
+/* As round_holds: only who holds a node may say how it went. */
+bool run_holds(const struct run *r, uint32_t worker, struct node node);
+bool run_holds_any(const struct run *r, uint32_t worker);
 /* The worker does nothing any more: its leases are open again, its upload is dropped. */
 uint32_t run_release(struct run *r, uint32_t worker);
 /* The worker is at work: its leases last until now_ms + ttl_ms at least. */

@@ -49,6 +49,16 @@ uint32_t run_lost(const struct run *r, struct node *ret)
     return round_lost(r->round, ret);
 }
 
+bool run_holds(const struct run *r, uint32_t worker, struct node node)
+{
+    return !r->finished && round_holds(r->round, worker, node);
+}
+
+bool run_holds_any(const struct run *r, uint32_t worker)
+{
+    return !r->finished && round_holds_any(r->round, worker);
+}
+
 uint32_t run_release(struct run *r, uint32_t worker)
 {
     if (r->uploads)

@@ -435,11 +435,39 @@ static int read_fetch(struct request *rq, struct fetch *f, struct errbuf *why)
                    (long long)f->file.bytes);
 }
 
+/* A worker's key opens only the data of the task that it has. False: rq was answered. */
+static bool may_fetch(struct request *rq)
+{
+    struct worker *worker;
+    char sha256[SHA256_HEX];
+    struct errbuf why;
+    int rc = read_hash(rq, sha256, &why);
+
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return false;
+    }
+    if (rq->role != ROLE_WORKER)
+        return true;
+    worker = workers_of(rq->service->workers, rq);
+    if (worker && workers_needs_dataset(rq->service->workers, worker, sha256))
+        return true;
+    if (worker)
+        request_error(rq, ERR_GONE,
+                      "this worker has no task of a job with dataset %.16s...; it has to ask for "
+                      "one",
+                      sha256);
+    return false;
+}
+
 void handle_dataset_get(struct request *rq)
 {
-    struct fetch *f = xcalloc(1, sizeof(*f));
+    struct fetch *f;
     struct errbuf why;
 
+    if (!may_fetch(rq))
+        return;
+    f = xcalloc(1, sizeof(*f));
     workers_fetches(rq->service->workers, rq->sender);
     int rc = read_fetch(rq, f, &why);
     if (rc < 0) {

@@ -68,6 +68,13 @@ void handle_params_get(struct request *rq)
         return;
     }
     struct job *job = task_key_round(rq->service, &key);
+    if (job && !run_holds_any(job->run, workers_number(worker))) {
+        request_error(rq, ERR_GONE,
+                      "this worker holds no node of step %" PRId64 " of job %" PRId64
+                      "; it has to ask for a task",
+                      key.step, key.job);
+        return;
+    }
     if (!job || (range.vector && !run_vector(job->run))) {
         request_error(rq, ERR_GONE, "step %" PRId64 " of job %" PRId64 " is over", key.step,
                       key.job);
@@ -105,8 +112,11 @@ static bool read_upload(struct request *rq, struct upload_request *ret)
                                       .step = (uint64_t)ret->key.step,
                                       .node = task_key_node(&ret->key),
                                       .worker = workers_number(ret->worker)};
-    if (!ret->job || run_in_pieces(ret->job->run))
+    if (!ret->job || run_in_pieces(ret->job->run)) {
+        if (ret->job && !task_key_held(ret->job, &ret->key, ret->upload.worker))
+            ret->job = NULL; /* its lease went back: nobody waits for it */
         return true;
+    }
     request_error(rq, ERR_NOT_ALLOWED,
                   "the gradients of job %" PRId64 " fit a message; they come in task.result",
                   ret->key.job);

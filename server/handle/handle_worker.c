@@ -119,8 +119,9 @@ static int take_result(struct request *rq, struct worker *worker, const struct t
     uint32_t count;
     struct job *job = task_key_job(s, k, &count);
 
-    /* A lease in a class that the job has since given back: others compute it. */
-    if (!job || !workers_result_fits(worker, job))
+    /* A lease that it gave back, or in a class that the job has since given back: others compute
+     * it. */
+    if (!job || !workers_result_fits(worker, job) || !task_key_held(job, k, res.worker))
         return -EALREADY;
     const struct result_shape shape =
         result_shape(res.phase, job->spec.score_source == SOURCE_TRAIN, job->model.floats, count);
@@ -185,7 +186,7 @@ void handle_task_fail(struct request *rq)
         return;
     }
     struct job *job = task_key_job(rq->service, &key, &count);
-    if (job)
+    if (job && task_key_held(job, &key, workers_number(worker)))
         workers_fault(rq->service->workers, worker, job, true, (uint32_t)(key.hi - key.lo), reason);
     workers_next(rq->service->workers, worker, rq);
 }
@@ -208,8 +209,8 @@ void handle_task_refuse(struct request *rq)
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return;
     }
-    /* A job that no longer runs needs no judging. */
-    if (jobs_find(rq->service->jobs, number, &job, NULL) == 0 && job->run)
+    /* A job that no longer runs needs no judging, and only who has a task of it can have tried. */
+    if (jobs_find(rq->service->jobs, number, &job, NULL) == 0 && workers_has_task(worker, job))
         workers_refuse(rq->service->workers, worker, job, (enum refusal_cause)cause, reason);
     workers_next(rq->service->workers, worker, rq);
 }
@@ -220,13 +221,21 @@ void handle_task_job(struct request *rq)
     const struct dataset *data;
     struct job *job;
     int64_t number;
+    struct worker *worker = workers_of(rq->service->workers, rq);
     struct errbuf why;
 
+    if (!worker)
+        return;
     workers_fetches(rq->service->workers, rq->sender);
     int rc = field_i64(rq->message.json, "task.job", "job", true, 1, INT32_MAX, &number, &why);
 
     if (rc == 0)
         rc = jobs_find(rq->service->jobs, number, &job, &why);
+    if (rc == 0 && !workers_has_task(worker, job)) {
+        request_error(rq, ERR_GONE, "this worker has no task of job %lld; it has to ask for one",
+                      (long long)number);
+        return;
+    }
     if (rc == 0)
         rc = jobs_prepare(rq->service, job, &why);
     if (rc == 0)

@@ -89,3 +89,8 @@ struct job *task_key_job(struct service *s, const struct task_key *k, uint32_t *
         run_node_samples(job->run, (enum phase)k->phase, (uint64_t)k->step, task_key_node(k));
     return *ret_count ? job : NULL;
 }
+
+bool task_key_held(const struct job *job, const struct task_key *k, uint32_t worker)
+{
+    return run_holds(job->run, worker, task_key_node(k));
+}

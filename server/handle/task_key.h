@@ -20,6 +20,8 @@ struct node task_key_node(const struct task_key *k);
 
 /* The running job whose open round the key names; NULL when that round is over. */
 struct job *task_key_round(struct service *s, const struct task_key *k);
+/* May the worker speak for the key's node? It was leased to it (run_holds). */
+bool task_key_held(const struct job *job, const struct task_key *k, uint32_t worker);
 /* The same, and the samples of the key's node, if the round's tree has it; else NULL. */
 struct job *task_key_job(struct service *s, const struct task_key *k, uint32_t *ret_count);
 

@@ -1,7 +1,8 @@
-/* The numerics class of a strict job: it takes the class of the first worker that asks for its
- * work. While nothing was computed in it, it gives the class back when its workers cannot do the
- * job or are gone. A person may also relax the job or unpin its class. Then the job no longer
- * promises the same bits as its file gives elsewhere, and says so from then on. */
+/* The numerics class of a strict job: it takes the class of the first result that counts. While
+ * nothing of that is left (the server was killed before the first checkpoint), it gives the class
+ * back when its workers cannot do the job or are gone. A person may also relax the job or unpin its
+ * class. Then the job no longer promises the same bits as its file gives elsewhere, and says so
+ * from then on. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ struct class_change {
     struct job_record rec, before; /* before: the state if it cannot be written */
     char text[200];
     bool quiet; /* then it is not in the job's log */
+    bool pin;
 };
 
 static void change_work(struct op *op)
@@ -51,7 +53,9 @@ static void change_done(struct op *op)
     if (rc == 0) {
         job->class_pending = false;
         rc = op->rc;
-        if (rc < 0)
+        if (rc < 0 && c->pin) /* it starts again with that class, which is written first */
+            job_drop_run(jobs, job);
+        else if (rc < 0)
             take_back(job, c);
         if (rc < 0 && !op->rq)
             job_hold(job, op->why.text);
@@ -64,7 +68,7 @@ static void change_done(struct op *op)
     free(c);
 }
 
-/* No work is handed out before the pin is durable. */
+/* No more work is handed out before the change is durable. */
 static void write_class(struct jobs *jobs, struct job *job, struct class_change *c,
                         struct request *rq)
 {
@@ -93,6 +97,7 @@ void job_class_pin(struct jobs *jobs, struct job *job, const char *class)
     /* At once, like any change of a job: its next write must not bring the class back. */
     snprintf(job->rec.numerics_class, sizeof(job->rec.numerics_class), "%s", class);
     snprintf(c->text, sizeof(c->text), "numerics class %s", class);
+    c->pin = true;
     c->quiet = job->refusals.pinned >= LOGGED_MAX;
     write_class(jobs, job, c, NULL);
 }

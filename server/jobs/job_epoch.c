@@ -26,6 +26,7 @@ struct closing {
     const struct dataset *data;
     struct checkpoint *checkpoint;
     bool last;
+    bool pinning; /* the job's class is on its way to the disk, where it has to be first */
     char end[JOB_END_BYTES]; /* of the last: the event's text */
 };
 
@@ -100,8 +101,10 @@ static void close_work(struct op *op)
     struct fold fold = closing_fold(c);
     char hash[SHA256_HEX], text[160];
 
+    if (c->pinning)
+        op->rc = store_job_update(s->store, &c->rec, NULL, "", &op->why);
     /* An epoch whose fold failed leaves a gap; nothing may be written after it. */
-    if (c->epoch.record.epoch > 0)
+    if (op->rc == 0 && c->epoch.record.epoch > 0)
         op->rc = store_epoch_hash(s->store, c->rec.job, c->epoch.record.epoch - 1, hash, &op->why);
     if (op->rc == 0)
         op->rc = store_fold(s->store, &fold, hash, &op->why);
@@ -174,6 +177,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
     c->epoch = *e;
     c->data = job->data;
     c->last = run_finished(job->run);
+    c->pinning = job->class_pending;
     job_end_text(job, c->end);
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
     job->saved_ms = clock_mono_ms();

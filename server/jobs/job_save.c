@@ -166,7 +166,7 @@ void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms)
 {
     struct save *save;
 
-    if (!job->run || job->saving || job->closing || run_finished(job->run) ||
+    if (!job->run || job->saving || job->closing || job->class_pending || run_finished(job->run) ||
         run_step(job->run) == job->saved_step ||
         now_ms - job->saved_ms < 1000 * jobs->service->checkpoint_s)
         return;
@@ -207,6 +207,10 @@ static void stop_job(struct jobs *jobs, struct job *job)
 
     if (!job->run || run_finished(job->run))
         return;
+    if (job->class_pending) { /* it has just begun */
+        job_drop_run(jobs, job);
+        return;
+    }
     save = xmalloc(sizeof(*save));
     *save = (struct save){job->rec.job, job->rec.incarnation,
                           checkpoint_take(job->run, clock_mono_ms())};

@@ -25,13 +25,21 @@ struct jobs;
 /* Rows of checkpoints that are examined; two are kept. */
 #define CHECKPOINTS_READ 8
 
-/* Faults within one round, and the workers that made them. */
 #define JOB_FAULTS_MAX 3
+
+/* Names of keys, each once; behind the last place no more are noted. */
+struct job_keys {
+    uint32_t count;
+    char name[JOB_FAULTS_MAX][NAME_MAX_BYTES];
+};
+
+/* Faults within one round, the workers that made them, and the keys that these have. */
 struct job_faults {
     uint64_t step;
     enum phase phase;
     uint32_t count, distinct;
     uint32_t workers[JOB_FAULTS_MAX];
+    struct job_keys keys;
 };
 
 /* Workers that said they cannot do the job, since its run exists. */
@@ -74,6 +82,7 @@ struct job {
     struct pace pace;
     double granted_ms; /* compute time of its workers' threads, beside other jobs (core/share.h) */
     struct job_faults faults;
+    struct job_keys hands; /* of those whose results were counted, since the server was started */
     struct job_refusals refusals;
     int64_t classless_ms; /* since when only workers of other classes are there; 0: not so */
     uint32_t notes;       /* by workers, since the server was started */
@@ -156,8 +165,9 @@ void jobs_pump(struct jobs *jobs);
 void jobs_tick(struct jobs *jobs, int64_t now_ms);
 /* A result was counted: closes rounds and epochs, then wakes the workers. */
 void jobs_advance(struct jobs *jobs, struct job *job);
-/* Pins the numerics class of a strict job to this one, durably; workers are woken when it is done.
- */
+/* Pins the numerics class of a strict job to this one, durably: a result of that class was counted.
+ * No checkpoint goes to the disk before the class. Workers are woken when it is done; if it cannot
+ * be written, the job begins again where it was on the disk. */
 void job_class_pin(struct jobs *jobs, struct job *job, const char *class);
 /* A strict job in whose class nothing was computed yet gives it back, durably: the next worker that
  * asks for its work sets the class. */

@@ -1,8 +1,16 @@
 /* Decides whether a fault is the worker's or its job's. A worker that sends impossible results is
- * set aside for a while; but if others do the same in the same step, the job is to blame. */
+ * set aside for a while; but if others do the same in the same step, the job is to blame.
+ *
+ * A worker says itself who it is, so that one key could speak with as many voices as it likes.
+ * Faults count for the worker and for its key: a key whose workers make too many is set aside with
+ * all of them, also those that come later. And in the name of a job only different keys speak;
+ * without keys it is this machine, whose workers have one voice together. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/jobs/service.h"
@@ -13,6 +21,85 @@
 #define ASIDE_MS 30000
 #define ASIDE_MAX_MS 600000
 
+const char *standing_name(const char *key)
+{
+    return key[0] ? key : "this machine";
+}
+
+/* --- keys --- */
+
+static struct standing *find_standing(const struct workers *w, const char *key)
+{
+    struct standing *s = w->standings;
+
+    while (s && strcmp(s->key, key) != 0)
+        s = s->next;
+    return s;
+}
+
+static struct standing *make_standing(struct workers *w, const char *key)
+{
+    struct standing *s = find_standing(w, key);
+
+    if (s)
+        return s;
+    s = xcalloc(1, sizeof(*s));
+    snprintf(s->key, sizeof(s->key), "%s", key);
+    s->next = w->standings;
+    w->standings = s;
+    return s;
+}
+
+void worker_take_standing(struct workers *w, struct worker *worker)
+{
+    const struct standing *s = find_standing(w, worker->key_name);
+
+    if (s && s->aside_until_ms > worker->aside_until_ms)
+        worker->aside_until_ms = s->aside_until_ms;
+}
+
+void standings_tick(struct workers *w, int64_t now_ms)
+{
+    for (struct standing **at = &w->standings; *at;) {
+        struct standing *s = *at;
+
+        if (s->aside_until_ms && now_ms >= s->aside_until_ms)
+            s->aside_until_ms = 0;
+        if (s->strikes) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        free(s);
+    }
+}
+
+void standings_free(struct workers *w)
+{
+    while (w->standings) {
+        struct standing *s = w->standings;
+
+        w->standings = s->next;
+        free(s);
+    }
+}
+
+/* How many faults set a key aside: three, and three more for each of its workers that has done well
+ * and is not set aside itself, so that one broken machine does not stop all that have its key.
+ * Without a key it is as much as three workers may do. */
+static uint32_t faults_of_key(const struct workers *w, const char *key)
+{
+    uint32_t count = 1;
+
+    if (!key[0])
+        return FAULTS_MAX * FAULTS_MAX;
+    for (const struct worker *o = w->list; o; o = o->next)
+        count += o->shards > 0 && !o->left && !o->aside_until_ms && strcmp(o->key_name, key) == 0;
+    return FAULTS_MAX * count;
+}
+
+/* --- jobs --- */
+
 static bool is_listed(const struct job_faults *f, uint32_t number)
 {
     for (uint32_t i = 0; i < f->distinct; i++)
@@ -21,21 +108,44 @@ static bool is_listed(const struct job_faults *f, uint32_t number)
     return false;
 }
 
-static void note_fault(struct job_faults *f, uint64_t step, enum phase phase, uint32_t number)
+static bool has_key(const struct job_keys *k, const char *name)
+{
+    for (uint32_t i = 0; i < k->count; i++)
+        if (strcmp(k->name[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void note_key(struct job_keys *k, const char *name)
+{
+    if (k->count < JOB_FAULTS_MAX && !has_key(k, name))
+        snprintf(k->name[k->count++], NAME_MAX_BYTES, "%s", name);
+}
+
+static void note_fault(struct job_faults *f, uint64_t step, enum phase phase,
+                       const struct worker *worker)
 {
     if (f->step != step || f->phase != phase)
         *f = (struct job_faults){.step = step, .phase = phase};
     f->count++;
-    if (f->distinct < JOB_FAULTS_MAX && !is_listed(f, number))
-        f->workers[f->distinct++] = number;
+    if (f->distinct < JOB_FAULTS_MAX && !is_listed(f, worker->number))
+        f->workers[f->distinct++] = worker->number;
+    note_key(&f->keys, worker->key_name);
 }
 
-/* Is there a worker that could try it and has not yet? */
+/* Is there a worker that could try it and has not yet? One of another key may also come back, if it
+ * was heard of within minutes or has done a part of the job. */
 static bool another(const struct workers *w, const struct job *job, int64_t now_ms)
 {
+    const struct job_keys *keys = &job->faults.keys;
+
+    for (uint32_t i = 0; i < job->hands.count; i++)
+        if (keys->count < JOB_FAULTS_MAX && !has_key(keys, job->hands.name[i]))
+            return true;
     for (const struct worker *o = w->list; o; o = o->next)
-        if (worker_alive(o, now_ms) && worker_fits(o, job) && !o->aside_until_ms &&
-            !is_listed(&job->faults, o->number))
+        if (worker_fits(o, job) && !o->left && !o->aside_until_ms &&
+            !is_listed(&job->faults, o->number) &&
+            (worker_alive(o, now_ms) || !has_key(keys, o->key_name)))
             return true;
     return false;
 }
@@ -47,47 +157,80 @@ static bool is_the_job(const struct workers *w, const struct job *job, bool repo
 {
     const struct job_faults *f = &job->faults;
 
-    if (reported && f->distinct == JOB_FAULTS_MAX)
+    if (reported && f->keys.count == JOB_FAULTS_MAX)
         return true;
     return (reported ? f->count >= FAULTS_MAX : f->distinct == JOB_FAULTS_MAX) &&
            !another(w, job, now_ms);
 }
 
-/* The job was to blame: nothing counts against a worker. */
+/* The job was to blame: nothing counts against a worker, nor against its key. */
 static void acquit(struct workers *w, const struct job *job)
 {
-    for (struct worker *o = w->list; o; o = o->next)
-        if (o->strike_job == job->rec.job) {
-            o->strikes = 0;
-            o->aside_until_ms = o->aside_ms = 0;
-        }
+    for (struct worker *o = w->list; o; o = o->next) {
+        struct standing *s;
+
+        if (o->strike_job != job->rec.job)
+            continue;
+        o->strikes = 0;
+        o->aside_until_ms = o->aside_ms = 0;
+        s = find_standing(w, o->key_name);
+        if (s)
+            s->strikes = 0, s->aside_until_ms = s->aside_ms = 0;
+    }
+}
+
+/* The next time is twice as long. */
+static int64_t longer(int64_t ms)
+{
+    ms = ms ? 2 * ms : ASIDE_MS;
+    return ms < ASIDE_MAX_MS ? ms : ASIDE_MAX_MS;
 }
 
 static void set_aside(struct workers *w, struct worker *worker, int64_t now_ms, const char *reason)
 {
-    int64_t ms = worker->aside_ms ? 2 * worker->aside_ms : ASIDE_MS;
-
-    worker->aside_ms = ms < ASIDE_MAX_MS ? ms : ASIDE_MAX_MS;
+    worker->aside_ms = longer(worker->aside_ms);
     worker->aside_until_ms = now_ms + worker->aside_ms;
     worker->strikes = FAULTS_MAX - 1; /* the next fault is again one too many */
     log_warn("worker.aside", "worker=%u name=%s seconds=%" PRId64 " reason=\"%s\"", worker->number,
              worker->name, worker->aside_ms / 1000, reason);
-    if (worker_release(w, worker))
-        workers_wake(w);
+    worker_release(w, worker);
+}
+
+static void set_key_aside(struct workers *w, struct standing *s, int64_t now_ms, const char *reason)
+{
+    s->aside_ms = longer(s->aside_ms);
+    s->aside_until_ms = now_ms + s->aside_ms;
+    s->strikes--;
+    log_warn("key.aside", "key=\"%s\" seconds=%" PRId64 " reason=\"%s\"", standing_name(s->key),
+             s->aside_ms / 1000, reason);
+    for (struct worker *o = w->list; o; o = o->next)
+        if (strcmp(o->key_name, s->key) == 0 && o->aside_until_ms < s->aside_until_ms) {
+            o->aside_until_ms = s->aside_until_ms;
+            worker_release(w, o);
+        }
+}
+
+static void count_fault(struct worker *worker, struct standing *s, int64_t job)
+{
+    worker->faults++;
+    worker->strikes++;
+    worker->good = 0;
+    worker->strike_job = job;
+    s->strikes++;
+    s->good = 0;
 }
 
 void workers_fault(struct workers *w, struct worker *worker, struct job *job, bool reported,
                    uint32_t shards, const char *reason)
 {
+    struct standing *s = make_standing(w, worker->key_name);
     int64_t now_ms = clock_mono_ms();
     struct job_faults *f = &job->faults;
+    bool aside = false;
     char text[300];
 
-    note_fault(f, run_step(job->run), run_phase(job->run), worker->number);
-    worker->faults++;
-    worker->strikes++;
-    worker->good = 0;
-    worker->strike_job = job->rec.job;
+    note_fault(f, run_step(job->run), run_phase(job->run), worker);
+    count_fault(worker, s, job->rec.job);
     log_warn("worker.fault", "worker=%u job=%" PRId64 " step=%" PRIu64 " reason=\"%s\"",
              worker->number, job->rec.job, f->step, reason);
     if (is_the_job(w, job, reported, now_ms)) {
@@ -96,15 +239,31 @@ void workers_fault(struct workers *w, struct worker *worker, struct job *job, bo
                  reason);
         acquit(w, job);
         jobs_fail(w->service->jobs, job, text);
-    } else if (worker->strikes >= FAULTS_MAX) {
-        set_aside(w, worker, now_ms, reason);
+        return;
     }
+    if (worker->strikes >= FAULTS_MAX) {
+        set_aside(w, worker, now_ms, reason);
+        aside = true;
+    }
+    if (s->strikes >= faults_of_key(w, s->key)) {
+        set_key_aside(w, s, now_ms, reason);
+        aside = true;
+    }
+    if (aside)
+        workers_wake(w);
 }
 
-void worker_counted_good(struct worker *worker)
+void worker_counted_good(struct workers *w, struct worker *worker, struct job *job)
 {
+    struct standing *s = w->standings ? find_standing(w, worker->key_name) : NULL;
+
+    note_key(&job->hands, worker->key_name);
     if (worker->strikes && ++worker->good >= GOOD_RESULTS) {
         worker->strikes = 0;
         worker->aside_ms = 0;
+    }
+    if (s && s->strikes && ++s->good >= GOOD_RESULTS) {
+        s->strikes = 0;
+        s->aside_ms = 0;
     }
 }

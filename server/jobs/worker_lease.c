@@ -84,6 +84,11 @@ int64_t workers_renew(struct worker *worker, struct job *job)
     return ttl_ms;
 }
 
+bool workers_has_task(const struct worker *worker, const struct job *job)
+{
+    return job->run && worker->job == job->rec.job;
+}
+
 void workers_fetches(struct workers *w, const char *sender)
 {
     for (struct worker *worker = w->list; worker; worker = worker->next) {
@@ -318,10 +323,6 @@ static bool grant_job(struct workers *w, struct worker *worker, int64_t now_ms)
     for (size_t i = 0; i < count; i++) {
         struct job *job = jobs[i];
 
-        if (!job_class_is_relaxed(job) && !job->rec.numerics_class[0]) {
-            job_class_pin(w->service->jobs, job, worker->class);
-            return false;
-        }
         if (take(w, worker, job, now_ms))
             return true;
         if (waits && job->rec.job == worker->loaded)

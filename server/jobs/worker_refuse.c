@@ -87,8 +87,9 @@ static bool anybody(const struct workers *w, const struct job *job)
 }
 
 /* Might a worker do it later? Then refusals of others do not end the job: its cause may pass, a
- * worker that was set aside comes back, and while nothing was computed any class will do. */
-static bool anybody_later(const struct workers *w, const struct job *job)
+ * worker that was set aside comes back, one of another key than this (NULL: does not matter) is
+ * only silent, and while nothing was computed any class will do. */
+static bool anybody_later(const struct workers *w, const struct job *job, const char *key)
 {
     int64_t now_ms = clock_mono_ms();
 
@@ -97,7 +98,8 @@ static bool anybody_later(const struct workers *w, const struct job *job)
 
         for (size_t i = 0; i < RUNNING_MAX; i++)
             never |= o->refused[i].job == job->rec.job && !o->refused[i].until_ms;
-        if (!never && (worker_alive(o, now_ms) || o->aside_until_ms))
+        bool other = key && !o->left && strcmp(o->key_name, key) != 0;
+        if (!never && (other || worker_alive(o, now_ms) || o->aside_until_ms))
             return true;
     }
     return false;
@@ -137,7 +139,7 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
         /* Nothing was computed in the class of the first worker: any other will do. */
         if (!job_class_is_relaxed(job) && job->rec.numerics_class[0] && !job->class_pending)
             job_class_give_back(w->service->jobs, job);
-        ends = job->refusals.count >= REFUSALS_MAX && !anybody_later(w, job);
+        ends = job->refusals.count >= REFUSALS_MAX && !anybody_later(w, job, worker->key_name);
     }
     if (ends) {
         snprintf(text, sizeof(text), "no worker can do it, %u have tried; %s", job->refusals.count,
@@ -156,7 +158,7 @@ void workers_free_classes(struct workers *w, int64_t now_ms)
         bool pinned = jobs_ready(job) && !job->touched && !job->class_pending &&
                       !job_class_is_relaxed(job) && job->rec.numerics_class[0];
 
-        if (!pinned || anybody(w, job) || !anybody_later(w, job))
+        if (!pinned || anybody(w, job) || !anybody_later(w, job, NULL))
             job->classless_ms = 0;
         else if (!job->classless_ms)
             job->classless_ms = now_ms;

@@ -63,6 +63,7 @@ void workers_close(struct workers *w)
         return;
     while (w->list)
         forget(w, w->list);
+    standings_free(w);
     free(w);
 }
 
@@ -78,6 +79,14 @@ struct worker *workers_of(struct workers *w, struct request *rq)
     request_error(rq, ERR_UNKNOWN_WORKER,
                   "this server does not know worker %s; say worker.hello first", rq->sender);
     return NULL;
+}
+
+bool workers_needs_dataset(struct workers *w, const struct worker *worker, const char *sha256)
+{
+    struct job *job;
+
+    return worker->job && jobs_find(w->service->jobs, worker->job, &job, NULL) == 0 &&
+           workers_has_task(worker, job) && strcmp(job->rec.dataset_sha256, sha256) == 0;
 }
 
 bool worker_alive(const struct worker *worker, int64_t now_ms)
@@ -104,7 +113,7 @@ bool worker_fits(const struct worker *worker, const struct job *job)
 
 bool workers_result_fits(const struct worker *worker, const struct job *job)
 {
-    return job_class_is_relaxed(job) || strcmp(job->rec.numerics_class, worker->class) == 0;
+    return worker_has_class(worker, job);
 }
 
 int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
@@ -139,6 +148,7 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
     worker->left = false;
     worker->seen_ms = clock_mono_ms();
     worker_forgive(worker, 0);
+    worker_take_standing(w, worker);
     *ret = worker;
     return 0;
 }
@@ -273,12 +283,25 @@ void workers_next(struct workers *w, struct worker *worker, struct request *rq)
         worker_grant(w, worker);
 }
 
+/* The first result that counts decides the class of a strict job: asking for work costs nothing.
+ * Whoever else has a task of it computes in vain. */
+static void pin_class(struct workers *w, const struct worker *worker, struct job *job)
+{
+    if (job_class_is_relaxed(job) || job->rec.numerics_class[0])
+        return;
+    job_class_pin(w->service->jobs, job, worker->class);
+    for (struct worker *o = w->list; o; o = o->next)
+        if (o->job == job->rec.job && !worker_has_class(o, job))
+            worker_release(w, o);
+}
+
 void workers_counted(struct workers *w, struct worker *worker, struct job *job, uint32_t shards)
 {
+    pin_class(w, worker, job);
     worker->shards += shards;
     worker->proven = job->rec.job;
     job->touched = true;
-    worker_counted_good(worker);
+    worker_counted_good(w, worker, job);
     metrics_count_many(&w->service->net->metrics, COUNT_SHARDS_OK, shards);
     if (worker->job != job->rec.job || worker->lease_shards != shards)
         return;
@@ -298,6 +321,7 @@ void workers_tick(struct workers *w, int64_t now_ms)
 {
     workers_expire(w, now_ms);
     workers_free_classes(w, now_ms);
+    standings_tick(w, now_ms);
     for (struct worker *worker = w->list, *next; worker; worker = next) {
         next = worker->next;
         if (worker->aside_until_ms && now_ms >= worker->aside_until_ms) {

@@ -41,9 +41,14 @@ const char *workers_name(const struct worker *worker);
 /* The worker is at work on this job: its nodes of the job are not issued again before the returned
  * time, in milliseconds from now. */
 int64_t workers_renew(struct worker *worker, struct job *job);
+/* Has it a task of this job: given, and not answered yet? */
+bool workers_has_task(const struct worker *worker, const struct job *job);
+/* Has it a task of a job with this dataset? */
+bool workers_needs_dataset(struct workers *w, const struct worker *worker, const char *sha256);
 /* The sender fetches a dataset: if it is a worker with a lease, it is at work. */
 void workers_fetches(struct workers *w, const char *sender);
-/* Counts a result of `shards` shards and measures its speed. */
+/* Counts a result of `shards` shards and measures its speed. The first one pins the class of a
+ * strict job. */
 void workers_counted(struct workers *w, struct worker *worker, struct job *job, uint32_t shards);
 /* A result of the worker for the open round of the job was refused, or (reported) the worker says
  * that it has none. The third fault sets the worker aside with back-off. But when three workers had

@@ -54,6 +54,16 @@ struct worker {
     struct worker *next, *same_bucket;
 };
 
+/* What all workers of one key have done: a worker chooses its UUID and may come back as another,
+ * its key stays. Workers without a key are on the server's own machine and count as one. */
+struct standing {
+    char key[NAME_MAX_BYTES];         /* "": this machine */
+    uint32_t strikes;                 /* faults of all its workers that count against it */
+    uint32_t good;                    /* results counted since the last one */
+    int64_t aside_until_ms, aside_ms; /* as of a worker */
+    struct standing *next;
+};
+
 #define WORKER_BUCKETS 1024 /* as many as workers are allowed: every request looks up its own */
 
 struct workers {
@@ -61,11 +71,13 @@ struct workers {
     struct worker *list;
     struct worker *buckets[WORKER_BUCKETS]; /* by the hash of their UUIDs */
     uint32_t count, last_number;
+    struct standing *standings; /* of keys with faults */
 };
 
 /* As far as the server knows, is it computing or waiting for a reply? */
 bool worker_alive(const struct worker *worker, int64_t now_ms);
-/* Does the job take its class? A strict job without a class takes any, and keeps it. */
+/* Does the job take its class? A strict job without a class takes any, and keeps that of the first
+ * result. */
 bool worker_has_class(const struct worker *worker, const struct job *job);
 /* Has it refused this job since the job runs, even if it may be asked again? */
 bool worker_has_refused(const struct worker *worker, int64_t job);
@@ -83,8 +95,15 @@ bool worker_grant(struct workers *w, struct worker *worker);
 bool worker_predict(struct workers *w, struct worker *worker, int64_t now_ms);
 /* May an idle worker find something to do in a prediction? */
 bool workers_may_repeat_prediction(struct workers *w);
-/* A result of it was counted: enough of them make up for its faults. */
-void worker_counted_good(struct worker *worker);
+/* A result of it was counted: enough of them make up for its faults, and for those of its key. */
+void worker_counted_good(struct workers *w, struct worker *worker, struct job *job);
+/* It has said hello: while its key is set aside, so is it. */
+void worker_take_standing(struct workers *w, struct worker *worker);
+/* Forgets keys against which nothing counts any more (tick), or all. */
+void standings_tick(struct workers *w, int64_t now_ms);
+void standings_free(struct workers *w);
+/* What people call the holders of a key: its name, or this machine. */
+const char *standing_name(const char *key);
 /* Jobs give back a class that no connected worker has and in which nothing was computed. */
 void workers_free_classes(struct workers *w, int64_t now_ms);
 /* Handles overdue work: expired leases, nodes that kill workers. */

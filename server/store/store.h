@@ -50,7 +50,7 @@ struct job_record {
     char reason[400];        /* "" : none; of a worker's with its name */
     enum job_wait wait;      /* of a paused job; the reason is for people only */
     int64_t incarnation;     /* grows at every start, recovery and resume */
-    char numerics_class[80]; /* "" until the first lease */
+    char numerics_class[80]; /* "" until the first result */
     bool relaxed;            /* a person has allowed workers of every class */
     char broken[160];        /* why the promise of the same bits no longer holds; "": it holds */
     char model_sha256[SHA256_HEX];                              /* "" until done */

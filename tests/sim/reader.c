@@ -109,6 +109,7 @@ static void read_start(struct reader *r, const char *line)
                          step, newest);
     j->incarnation = inc;
     j->touched = newest >= 0;
+    j->begun[0] = 0;
     open_round(j, step, -1);
 }
 
@@ -134,8 +135,10 @@ static void read_apply(struct reader *r, const char *line)
     if (reader_number(line, "inc") != j->incarnation)
         reader_violation(r, "incarnation %" PRId64 " is at work", j->incarnation);
     snprintf(class, sizeof(class), "class-%" PRId64, reader_number(r->delivered.text, "class"));
-    if (!j->relaxed && strcmp(j->class, class) != 0)
-        reader_violation(r, "the job's class is %s", j->class[0] ? j->class : "none");
+    if (!j->class[0] && !j->begun[0])
+        memcpy(j->begun, class, sizeof(class));
+    if (!j->relaxed && strcmp(j->class[0] ? j->class : j->begun, class) != 0)
+        reader_violation(r, "the job's class is %s", j->class[0] ? j->class : j->begun);
     j->touched = true;
     if (reader_number(line, "step") != j->step || reader_number(line, "phase") != j->phase)
         open_round(j, reader_number(line, "step"), reader_number(line, "phase"));

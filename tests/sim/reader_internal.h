@@ -37,6 +37,7 @@ struct job {
     int spec;
     int64_t incarnation; /* of the newest run */
     char class[24];
+    char begun[24]; /* without one: that of the first result of this run */
     struct row durable;
     struct row written[WRITTEN]; /* since; the next recovery may find any */
     int written_count;

@@ -68,6 +68,11 @@ WRAP(bool, round_wants, const struct round *r, struct node n)
     return __real_round_wants(r, n) || (planted(PLANT_TWICE) && round_finished(r) > 0);
 }
 
+WRAP(bool, run_holds, const struct run *r, uint32_t worker, struct node n)
+{
+    return __real_run_holds(r, worker, n) || planted(PLANT_INCARNATION) || planted(PLANT_TWICE);
+}
+
 /* A result is applied exactly where its node is closed. Predictions have rounds of their own. */
 WRAP(int, round_finish, struct round *r, struct node n)
 {

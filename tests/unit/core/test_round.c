@@ -144,6 +144,28 @@ TEST(the_late_result_of_an_expired_lease_wins_when_it_is_first)
     round_free(r);
 }
 
+TEST(who_holds_a_node_may_speak_for_it_until_it_gives_it_back_or_has_its_result)
+{
+    struct round *r = open_round(4);
+    struct node n = take(r, 7, 2, 0), other = take(r, 8, 2, 0);
+
+    ASSERT(round_holds(r, 7, n) && round_holds_any(r, 7));
+    ASSERT(!round_holds(r, 8, n) && !round_holds(r, 7, other));
+    ASSERT(!round_holds(r, 7, (struct node){0, 1})); /* a part of it is no node of the round */
+    ASSERT(!round_holds_any(r, 9));
+    ASSERT_EQ(2, round_expire(r, TTL));
+    ASSERT(round_holds(r, 7, n) && round_holds_any(r, 7)); /* late, but still its own */
+    ASSERT_NODE(0, 2, take(r, 9, 4, TTL));
+    ASSERT(round_holds(r, 7, n) && round_holds(r, 9, n));
+    round_release(r, 7);
+    ASSERT(!round_holds(r, 7, n) && !round_holds_any(r, 7));
+    ASSERT_EQ(0, round_finish(r, n));
+    ASSERT(!round_holds(r, 9, n));
+    ASSERT_EQ(0, round_finish(r, other));
+    ASSERT(!round_holds_any(r, 8));
+    round_free(r);
+}
+
 TEST(nodes_that_were_never_leased_are_refused)
 {
     struct round *r = open_round(8);

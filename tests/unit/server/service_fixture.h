@@ -159,17 +159,24 @@ __attribute__((unused)) static struct job *submit_running(int number, const char
 
 /* --- workers --- */
 
-__attribute__((unused)) static struct worker *hello(const char *sender, int64_t threads,
-                                                    const char *class)
+__attribute__((unused)) static struct worker *hello_by(const char *key, const char *sender,
+                                                       int64_t threads, const char *class)
 {
     struct worker *worker;
     struct told *told;
     struct errbuf why;
     struct request *rq = request_of(&net, MSG_WORKER_HELLO, sender, NULL, &told);
 
+    snprintf(rq->key_name, sizeof(rq->key_name), "%s", key);
     ASSERT_OK(workers_hello(service.workers, rq, sender, threads, class, &worker, &why), why);
     request_drop(rq);
     return worker;
+}
+
+__attribute__((unused)) static struct worker *hello(const char *sender, int64_t threads,
+                                                    const char *class)
+{
+    return hello_by("", sender, threads, class);
 }
 
 /* The worker asks for work; json as in task.next. */

@@ -197,39 +197,49 @@ TEST(who_waits_gets_the_work_that_comes)
 
 /* --- classes --- */
 
-TEST(a_strict_job_takes_the_class_of_who_asks_first)
+TEST(a_strict_job_takes_the_class_of_the_first_result)
 {
     char waiting[400];
 
     service_make(1, PLENTY);
-    struct worker *ann = hello("ann", 1, "avx2"), *ben = hello("ben", 1, "sse");
+    struct worker *eve = hello("eve", 1, "evil"), *ann = hello("ann", 1, "avx2");
+    struct worker *ben = hello("ben", 1, "sse");
     struct job *job = submit_running(1, "");
-    struct told *one = next(ann), *two = next(ben);
-    ASSERT_EQ(0, one->answers); /* no work before the class is on the disk */
+    struct told *wish = next(eve), *one = next(ann);
     settle();
+    ASSERT_EQ(0, next(ben)->answers); /* the round is given out */
+    ASSERT_STR("train", told_text(wish, "task"));
+    ASSERT_STR("", job->rec.numerics_class); /* a wish decides nothing */
+    ASSERT(workers_result_fits(eve, job) && workers_result_fits(ann, job));
+    count_result(job, ann, node_of(one));
     ASSERT_STR("avx2", job->rec.numerics_class);
-    ASSERT_STR("train", told_text(one, "task"));
-    ASSERT_EQ(0, two->answers);
+    ASSERT_EQ(0, eve->job); /* its node is free again */
+    ASSERT(!run_holds(job->run, workers_number(eve), node_of(wish)));
+    struct told *rest = next(ann);
+    ASSERT_EQ(0, rest->answers); /* no more work before the class is on the disk */
+    settle();
+    ASSERT_EQ(node_of(wish).lo, node_of(rest).lo);
     ASSERT(workers_result_fits(ann, job));
     ASSERT(!workers_result_fits(ben, job));
     ASSERT(!workers_waiting(service.workers, job, waiting, sizeof(waiting)));
     ASSERT_STR("", workers_wanted_class(service.workers, ben)); /* it is not needed */
     workers_bye(service.workers, ann);
     ASSERT(workers_waiting(service.workers, job, waiting, sizeof(waiting)));
-    ASSERT_HAS("1 worker connected, 0 in numerics class avx2", waiting);
+    ASSERT_HAS("2 workers connected, 0 in numerics class avx2", waiting);
     ASSERT_STR("avx2", workers_wanted_class(service.workers, ben));
     ASSERT_STR("", workers_wanted_class(service.workers, hello("cid", 1, "avx2")));
     end();
 }
 
-TEST(a_class_in_which_nothing_was_computed_is_given_back)
+TEST(a_class_of_which_nothing_is_left_is_given_back)
 {
     service_make(1, PLENTY);
     struct worker *ann = hello("ann", 1, "avx2"), *ben = hello("ben", 1, "sse");
     struct job *job = submit_running(1, "");
-    next(ann);
-    settle();
+    /* As after a restart: its class is on the disk, no checkpoint is. */
+    snprintf(job->rec.numerics_class, sizeof(job->rec.numerics_class), "avx2");
     struct told *told = next(ben);
+    ASSERT_EQ(0, told->answers);
     workers_bye(service.workers, ann);
     tick(0);
     tick(9999);
@@ -237,9 +247,11 @@ TEST(a_class_in_which_nothing_was_computed_is_given_back)
     ASSERT_STR("avx2", job->rec.numerics_class);
     tick(1);
     settle();
-    ASSERT_STR("sse", job->rec.numerics_class);
+    ASSERT_STR("", job->rec.numerics_class);
     ASSERT_STR("train", told_text(told, "task"));
     count_result(job, ben, node_of(told));
+    settle();
+    ASSERT_STR("sse", job->rec.numerics_class);
     workers_bye(service.workers, ben);
     hello("cid", 1, "avx2");
     tick(0);
@@ -411,14 +423,14 @@ TEST(a_hundred_good_results_make_up_for_faults)
     struct job *job = submit_running(1, RELAXED);
     fault(ann, job, 2);
     for (int i = 0; i < 99; i++)
-        worker_counted_good(ann);
+        worker_counted_good(service.workers, ann, job);
     ASSERT_EQ(2, ann->strikes);
-    worker_counted_good(ann);
+    worker_counted_good(service.workers, ann, job);
     ASSERT_EQ(0, ann->strikes);
     fault(ann, job, 2);
     ASSERT_EQ(0, count_in(WORKER_ASIDE));
     for (int i = 0; i < 99; i++)
-        worker_counted_good(ann);
+        worker_counted_good(service.workers, ann, job);
     fault(ann, job, 1); /* the count begins again */
     ASSERT_EQ(1, count_in(WORKER_ASIDE));
     ASSERT_EQ(5, ann->faults);
