@@ -25,8 +25,18 @@ WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla 
 # -ffp-contract=off: the same bits from every build; kernels choose their own fused multiply-adds.
 # -fno-math-errno: a square root is an instruction, of the same bits.
 CODE   := -std=gnu11 -O2 -g -fno-strict-aliasing -ffp-contract=off -fno-math-errno -I. -DSTEPPE_VERSION='"$(VERSION)"'
-SANF   := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-ALL_CFLAGS = $(CODE) $(WARN) $(SANF) $(CFLAGS)
+SANF   := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -DSTEPPE_SANITIZED)
+# What makes a fault in memory hard to use: tests/e2e/test_process looks for it in the programs. Sanitizers have ways of
+# their own. Asked of the compiler is what not every one has: FORTIFY 3 (else 2), and what is of one processor only.
+takes = $(shell printf '\#include <stdlib.h>\n' | $(CC) -O2 $(1) -Werror -E -x c - >/dev/null 2>&1 && printf '%s' '$(1)')
+ifndef SAN
+HARD := -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE \
+        $(or $(call takes,-D_FORTIFY_SOURCE=3),-D_FORTIFY_SOURCE=2) $(call takes,-fstack-clash-protection) \
+        $(call takes,-fcf-protection) $(call takes,-mbranch-protection=standard)
+HARD_LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+endif
+ALL_CFLAGS = $(CODE) $(HARD) $(WARN) $(SANF) $(CFLAGS)
+LINK_FLAGS = $(ALL_CFLAGS) $(HARD_LINK) $(LDFLAGS)
 # The numeric code of the workers: the compiler may vectorise, never reorder.
 NN_CFLAGS := -O3
 
@@ -163,37 +173,37 @@ study: deps
 
 $(B)/steppe-server: $(SERVER) $(CORE) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(server_libs)
 $(B)/steppe-worker: $(WORKER) $(NN) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(worker_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(worker_libs)
 $(B)/steppe: $(CLI) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(cli_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
 
 link = @mkdir -p $(@D); echo "  LINK $@"
 $(B)/tests/common/%: $(B)/obj/tests/unit/common/%.o $(HARNESS) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(common_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(common_libs)
 $(B)/tests/core/%: $(B)/obj/tests/unit/core/%.o $(HARNESS) $(CORE) $(PURE)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(pure_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(pure_libs)
 $(B)/tests/proto/%: $(B)/obj/tests/unit/proto/%.o $(HARNESS) $(PROTO) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(cli_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
 $(B)/tests/cli/%: $(B)/obj/tests/unit/cli/%.o $(HARNESS) $(call nomain,$(CLI)) $(PROTO) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(cli_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
 $(B)/tests/server/%: $(B)/obj/tests/unit/server/%.o $(HARNESS) $(call nomain,$(SERVER)) $(CORE) $(PROTO) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs) $(stood_in:%=-Wl$(comma)--wrap=%)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(server_libs) $(stood_in:%=-Wl$(comma)--wrap=%)
 # What tests stand in for.
 $(B)/tests/server/test_audit $(B)/tests/server/test_hands $(B)/tests/server/test_jobs \
     $(B)/tests/server/test_predictions $(B)/tests/server/test_workers: stood_in := clock_mono_ms
 $(B)/tests/server/test_gate: stood_in := clock_mono_ms transport_reply
 $(B)/tests/sim/%: $(B)/obj/tests/unit/sim/%.o $(HARNESS) $(SIMULATED)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(sim_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(sim_libs)
 # Where the n-th allocation or write fails.
 INJECTED := $(B)/tests/server/test_inject $(B)/tests/sim/test_inject
 FAULTED := malloc calloc realloc posix_memalign free open_memstream
@@ -204,13 +214,13 @@ $(B)/tests/sim/test_inject: sim_libs += $(addprefix -Wl$(comma)--wrap=,$(FAULTED
     handle_dataset_commit handle_job_submit score_hash_init checkpoint_write checkpoint_read)
 $(B)/steppe-sim: $(B)/obj/tests/sim/main.o $(SIMULATED)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(sim_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(sim_libs)
 $(B)/tests/worker/%: $(B)/obj/tests/unit/worker/%.o $(HARNESS) $(call nomain,$(WORKER)) $(NN) $(PROTO) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(worker_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(worker_libs)
 $(B)/tests/nn/%: $(B)/obj/tests/unit/nn/%.o $(HARNESS) $(NN) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(nn_libs)
 # A whole step, up to the new weights.
 $(B)/tests/nn/test_torch: $(CORE)
 # A model as other programs read it.
@@ -220,29 +230,29 @@ $(B)/tests/nn64/test_flatness: $(CORE)
 # The same layers compiled with real = double, for gradient checks with tight tolerances.
 $(B)/tests/nn64/%: $(B)/obj64/tests/unit/nn64/%.o $(HARNESS) $(NN64) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(nn_libs)
 $(B)/bench/engine: $(B)/obj/tests/bench/engine.o $(CORE) $(NN) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(nn_libs)
 $(B)/bench/kernels: $(B)/obj/tests/bench/kernels.o $(NN) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(nn_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(nn_libs)
 $(B)/bench/fold: $(B)/obj/tests/bench/fold.o $(call nomain,$(SERVER)) $(CORE) $(PROTO) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(server_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(server_libs)
 $(B)/fuzz/replay_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(FUZZ_OBJS)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(fuzz_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(fuzz_libs)
 $(B)/fuzz/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(FUZZ_OBJS)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(fuzz_libs)
 $(B)/fuzz/seed: $(B)/obj/tests/fuzz/seed.o $(FUZZ_OBJS)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(fuzz_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(fuzz_libs)
 
 $(B)/bench/swarm: $(B)/obj/tests/bench/swarm.o $(PROTO) $(COMMON)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(cli_libs)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
 
 $(NN): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC   $<"

@@ -42,43 +42,61 @@ static ssize_t read_all(int fd, char *data, size_t bytes)
     return (ssize_t)done;
 }
 
+/* A regular file of at most bytes_max. */
+static int judge(int fd, const char *path, size_t bytes_max, struct stat *ret, struct errbuf *why)
+{
+    if (fstat(fd, ret) != 0)
+        return fail(why, "read", path);
+    if (!S_ISREG(ret->st_mode)) {
+        int rc = S_ISDIR(ret->st_mode) ? -EISDIR : -EINVAL;
+        return err_set(why, rc, "%s is %s, expected a regular file", path,
+                       rc == -EISDIR ? "a folder" : "not a file");
+    }
+    if ((uintmax_t)ret->st_size > bytes_max)
+        return err_set(why, -EFBIG, "%s is %jd bytes, allowed is at most %zu", path,
+                       (intmax_t)ret->st_size, bytes_max);
+    return 0;
+}
+
+ssize_t file_read_into(int fd, const char *path, char *data, size_t bytes_max, struct errbuf *why)
+{
+    struct stat st;
+    int rc = judge(fd, path, bytes_max, &st, why);
+
+    if (rc < 0)
+        return rc;
+    ssize_t n = read_all(fd, data, (size_t)st.st_size);
+    if (n < 0) {
+        errno = (int)-n;
+        return fail(why, "read", path);
+    }
+    data[n] = '\0';
+    return n;
+}
+
 int file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_bytes, struct errbuf *why)
 {
     struct stat st;
     char *data = NULL;
-    int rc = 0;
+    int rc;
 
     /* O_NONBLOCK: opening a pipe must not wait for its writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return fail(why, "open", path);
-    if (fstat(fd, &st) != 0) {
-        rc = fail(why, "read", path);
+    rc = judge(fd, path, bytes_max, &st, why);
+    if (rc < 0)
         goto out;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        rc = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-        err_set(why, rc, "%s is %s, expected a regular file", path,
-                rc == -EISDIR ? "a folder" : "not a file");
-        goto out;
-    }
-    if ((uintmax_t)st.st_size > bytes_max) {
-        rc = err_set(why, -EFBIG, "%s is %jd bytes, allowed is at most %zu", path,
-                     (intmax_t)st.st_size, bytes_max);
-        goto out;
-    }
     data = malloc((size_t)st.st_size + 1);
     if (!data) {
         rc = fail(why, "read", path);
         goto out;
     }
-    ssize_t n = read_all(fd, data, (size_t)st.st_size);
+    ssize_t n = file_read_into(fd, path, data, (size_t)st.st_size, why);
     if (n < 0) {
-        errno = (int)-n;
-        rc = fail(why, "read", path);
+        rc = (int)n;
         goto out;
     }
-    data[n] = '\0';
     *ret = data;
     *ret_bytes = (size_t)n;
     data = NULL;

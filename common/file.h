@@ -14,6 +14,9 @@
  * after it that is not counted. */
 int file_read(const char *path, size_t bytes_max, char **ret, size_t *ret_bytes,
               struct errbuf *why);
+/* The same of an open file, for secrets: into data, which has room for bytes_max and the 0. The
+ * count or -errno. */
+ssize_t file_read_into(int fd, const char *path, char *data, size_t bytes_max, struct errbuf *why);
 /* Writes the parts one after another: temporary file beside path, fsync, rename, fsync of the
  * folder. On failure path is as it was and the temporary file is gone; only when the fsync of the
  * folder fails is the new file there, perhaps not yet durable. A link is followed; an existing path

@@ -1,5 +1,6 @@
 #include "common/own.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -74,6 +75,80 @@ int own_folder(const char *path, struct errbuf *why)
 out:
     free(plain);
     return rc;
+}
+
+int own_closed(const char *path, struct errbuf *why)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return err_set(why, -errno, "cannot look at the folder %s: %s", path, err_text(-errno));
+    if (st.st_mode & 077)
+        return err_set(why, -EPERM,
+                       "others may look into or change the folder %s (mode %04o): close it with "
+                       "chmod 700 %s, or name another folder",
+                       path, (unsigned)st.st_mode & 07777, path);
+    return 0;
+}
+
+static int close_folder(int fd, const char *path, int depth, uint64_t *count, struct errbuf *why);
+
+/* An entry that is gone meanwhile is fine. */
+static int close_entry(int dir, const char *folder, const char *name, int depth, uint64_t *count,
+                       struct errbuf *why)
+{
+    struct stat st;
+    int rc = 0;
+
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+        return 0;
+    if (st.st_mode & 077) {
+        if (fchmodat(dir, name, st.st_mode & 07700, 0) < 0 && errno != ENOENT)
+            return err_set(why, -errno, "others may read %s/%s, and that cannot be changed: %s",
+                           folder, name, err_text(-errno));
+        ++*count;
+    }
+    if (!S_ISDIR(st.st_mode) || depth == 0)
+        return 0;
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0
+                               : err_set(why, -errno, "cannot open the folder %s/%s: %s", folder,
+                                         name, err_text(-errno));
+    char *path = xasprintf("%s/%s", folder, name);
+    rc = close_folder(fd, path, depth - 1, count, why);
+    free(path);
+    return rc;
+}
+
+/* Closes fd. */
+static int close_folder(int fd, const char *path, int depth, uint64_t *count, struct errbuf *why)
+{
+    DIR *dir = fdopendir(fd);
+    struct dirent *entry;
+    int rc = 0;
+
+    if (!dir) {
+        rc = err_set(why, -errno, "cannot open the folder %s: %s", path, err_text(-errno));
+        close(fd);
+        return rc;
+    }
+    while (rc == 0 && (entry = readdir(dir)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            rc = close_entry(dirfd(dir), path, entry->d_name, depth, count, why);
+    closedir(dir);
+    return rc;
+}
+
+int own_close(const char *path, int depth, uint64_t *ret_count, struct errbuf *why)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    *ret_count = 0;
+    if (fd < 0)
+        return err_set(why, -errno, "cannot open the folder %s: %s", path, err_text(-errno));
+    return close_folder(fd, path, depth, ret_count, why);
 }
 
 static int judge_file(int fd, const char *folder, const char *name, struct stat *st,

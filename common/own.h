@@ -5,6 +5,7 @@
 #ifndef STEPPE_COMMON_OWN_H
 #define STEPPE_COMMON_OWN_H
 
+#include <stdint.h>
 #include <sys/stat.h>
 
 #include "common/err.h"
@@ -12,6 +13,13 @@
 /* Opens the folder; makes it (0700, with its parents) when it is missing. A descriptor, or -errno
  * with a sentence that says what to do; -EPERM: it is a link, somebody else's or open to others. */
 int own_folder(const char *path, struct errbuf *why);
+
+/* Is this existing folder closed to everybody else (no mode for group and others)? 0, or -EPERM
+ * with the command that closes it. */
+int own_closed(const char *path, struct errbuf *why);
+/* Closes to everybody else what lies in a folder of ours, to `depth` folders below it; links are
+ * left alone. *ret_count: how many were open. 0 or -errno with a sentence. */
+int own_close(const char *path, int depth, uint64_t *ret_count, struct errbuf *why);
 
 /* Opens the regular file `name` in the folder dir, whose name for people is `folder`. flags: as for
  * open(2); a new file gets mode 0600. A descriptor and its stat; -ENOENT: there is no such file;

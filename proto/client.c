@@ -21,6 +21,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/field.h"
+#include "common/secret.h"
 #include "common/text.h"
 #include "proto/address.h"
 #include "proto/handshake.h"
@@ -33,6 +34,7 @@
 #define HANDSHAKE_RETRY_MS 2000
 #define HANDSHAKES_MAX 3 /* for one call: a server that restarts ends the first session */
 
+/* In memory for secrets: it holds the keys of a session. */
 struct client {
     char url[ADDRESS_BYTES_MAX];
     char sender[UUID_BYTES];
@@ -96,7 +98,9 @@ int client_open(const char *url, const char *sender, const volatile sig_atomic_t
         return rc;
     if (sender && !text_is_uuid(sender))
         return err_set(why, -EINVAL, "the sender is \"%s\", allowed is a UUID", sender);
-    c = xcalloc(1, sizeof(*c));
+    c = secret_alloc(sizeof(*c));
+    if (!c)
+        return err_set(why, -ENOMEM, "no memory for a connection to %s", url);
     c->stop = stop;
     c->wire.socket = -1;
     snprintf(c->url, sizeof(c->url), "%s", url);
@@ -109,7 +113,7 @@ int client_open(const char *url, const char *sender, const volatile sig_atomic_t
         c->id = (uint32_t)clock_mono_ms();
     rc = reopen(c, why);
     if (rc < 0) {
-        free(c);
+        secret_free(c);
         return rc;
     }
     *ret = c;
@@ -121,8 +125,7 @@ void client_close(struct client *c)
     if (!c)
         return;
     wire_close(&c->wire);
-    seal_done(&c->seal);
-    free(c);
+    secret_free(c);
 }
 
 void client_halves(struct client *c, struct halves *h)

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/process.h"
+#include "common/secret.h"
 #include "common/text.h"
 
 #define FILE_BYTES_MAX 16384
@@ -43,6 +45,7 @@ int key_new(struct key *ret, struct errbuf *why)
 
     if (rc < 0)
         return rc;
+    process_hide();
     *ret = (struct key){.cluster = true};
     randombytes_buf(ret->secret, KEY_BYTES);
     name_cluster(ret);
@@ -149,11 +152,11 @@ static int read_line(const char *path, int number, char *line, struct keyring *r
     return 0;
 }
 
-static int check_mode(const char *path, struct errbuf *why)
+static int check_mode(int fd, const char *path, struct errbuf *why)
 {
     struct stat st;
 
-    if (stat(path, &st) < 0)
+    if (fstat(fd, &st) < 0)
         return err_set(why, -errno, "cannot read the key file %s: %s", path, err_text(errno));
     if (!S_ISREG(st.st_mode))
         return err_set(why, -EINVAL, "%s is not a regular file, so it cannot be a key file", path);
@@ -165,6 +168,31 @@ static int check_mode(const char *path, struct errbuf *why)
     return 0;
 }
 
+/* The text of a key file; what is judged is what is read. secret_free by the caller. */
+static int read_private(const char *path, char **ret, size_t *ret_bytes, struct errbuf *why)
+{
+    /* O_NONBLOCK: opening a pipe must not wait for its writer. */
+    int rc, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return err_set(why, -errno, "cannot read the key file %s: %s", path, err_text(errno));
+    char *text = NULL;
+    ssize_t bytes = 0;
+    rc = check_mode(fd, path, why);
+    if (rc == 0 && !(text = secret_alloc(FILE_BYTES_MAX + 1)))
+        rc = err_set(why, -ENOMEM, "cannot read the key file %s: out of memory", path);
+    if (rc == 0 && (bytes = file_read_into(fd, path, text, FILE_BYTES_MAX, why)) < 0)
+        rc = (int)bytes;
+    close(fd);
+    if (rc < 0) {
+        secret_free(text);
+        return rc;
+    }
+    *ret = text;
+    *ret_bytes = (size_t)bytes;
+    return 0;
+}
+
 int keyring_load(const char *path, struct keyring *ret, struct errbuf *why)
 {
     struct keyring ring = {.count = 0};
@@ -172,10 +200,9 @@ int keyring_load(const char *path, struct keyring *ret, struct errbuf *why)
     size_t bytes = 0;
     int number = 0, rc = start_sodium(why);
 
+    process_hide();
     if (rc == 0)
-        rc = check_mode(path, why);
-    if (rc == 0)
-        rc = file_read(path, FILE_BYTES_MAX, &text, &bytes, why);
+        rc = read_private(path, &text, &bytes, why);
     if (rc < 0)
         return rc;
     if (strlen(text) != bytes)
@@ -187,8 +214,7 @@ int keyring_load(const char *path, struct keyring *ret, struct errbuf *why)
         rc = err_set(why, -EINVAL, "%s holds no key; make one with `steppe key new FILE`", path);
     if (rc == 0)
         *ret = ring;
-    sodium_memzero(text, bytes);
-    free(text);
+    secret_free(text);
     keyring_done(&ring);
     return rc;
 }
@@ -256,15 +282,14 @@ int keyring_append(const char *path, const struct key *key, struct errbuf *why)
                      KEYRING_MAX);
     keyring_done(&ring);
     if (rc == 0)
-        rc = file_read(path, FILE_BYTES_MAX, &text, &bytes, why);
+        rc = read_private(path, &text, &bytes, why);
     if (rc < 0)
         return rc;
     bool open_line = bytes > 0 && text[bytes - 1] != '\n';
     print_key(key, line);
     const struct file_part parts[] = {{text, bytes}, {"\n", open_line}, {line, strlen(line)}};
     rc = file_write_atomic(path, 0600, parts, 3, why);
-    sodium_memzero(text, bytes);
+    secret_free(text);
     sodium_memzero(line, sizeof(line));
-    free(text);
     return rc;
 }

@@ -33,8 +33,9 @@ struct keyring {
     int count;
 };
 
-/* Reads a key file. It must be a regular file that nobody but its owner may read or write. The
- * sentence never holds a secret. 0, -EPERM (mode), -EINVAL (content) or -errno. */
+/* Reads a key file, and hides this process (process_hide). It must be a regular file that nobody
+ * but its owner may read or write. The sentence never holds a secret. 0, -EPERM (mode), -EINVAL
+ * (content) or -errno. */
 int keyring_load(const char *path, struct keyring *ret, struct errbuf *why);
 /* As keyring_load, and there must be a cluster key in it. */
 int keyring_load_cluster(const char *path, struct keyring *ret, struct errbuf *why);
@@ -48,7 +49,8 @@ const struct key *keyring_newest(const struct keyring *ring);
 /* The key that a client uses: the last one; from a cluster key it derives an admin's key. */
 void keyring_client_key(const struct keyring *ring, struct key *ret);
 
-/* A fresh cluster key from the kernel's generator. 0, or -EIO: libsodium does not start. */
+/* A fresh cluster key from the kernel's generator; hides this process. 0, or -EIO: libsodium does
+ * not start. */
 int key_new(struct key *ret, struct errbuf *why);
 void key_done(struct key *key); /* overwrites the secret */
 /* The key of a role, which is not ROLE_NONE, and a name (as a job's name, text_is_name). */

@@ -17,6 +17,7 @@
 #include "common/machine.h"
 #include "common/options.h"
 #include "common/output.h"
+#include "common/process.h"
 #include "common/text.h"
 #include "proto/address.h"
 #include "server/http/http.h"
@@ -156,7 +157,11 @@ int main(int argc, char **argv)
     set_memory(&options, &machine);
     if (!options.state)
         options.state = state;
-    int rc = options.state ? server_check(&options, &why) : refuse_homeless(&why);
+    options.decoder = process_beside("steppe");
+    int rc = process_enclose((const char *const[]){options.decoder, NULL});
+    if (rc < 0)
+        log_warn("server.filter", "error=\"no filter of system calls: %s\"", err_text(rc));
+    rc = options.state ? server_check(&options, &why) : refuse_homeless(&why);
     status = rc == -EINVAL ? 2 : 1;
     if (rc < 0 || file_limit_raise(SERVER_FILES_MIN, &why) < 0 ||
         server_open(s, &options, &why) < 0)

@@ -11,6 +11,7 @@
 #include "common/file.h"
 #include "common/halves.h"
 #include "common/log.h"
+#include "common/own.h"
 #include "proto/address.h"
 #include "server/handle/dispatch.h"
 #include "server/http/http.h"
@@ -22,6 +23,7 @@
 
 #define TRIM_MS 60000
 #define TICK_MS 100
+#define STATE_DEPTH 2 /* jobs/7 and backups/TIME */
 
 /* Cuts the text of --listen into addresses. */
 static int split_listen(char *text, bool key, const char *urls[LISTEN_URLS_MAX], int *ret_count,
@@ -105,7 +107,8 @@ static int listen_http(struct server *s, const struct server_options *options, s
 
     if (address ? strcmp(address, HTTP_NONE) == 0 : options->key != NULL)
         return 0;
-    const struct http_host host = {.dir = s->service.dir, .figures = figures_take};
+    const struct http_host host = {
+        .dir = s->service.dir, .decoder = options->decoder, .figures = figures_take};
     int rc = http_open(&s->net, &host, address ? address : HTTP_DEFAULT, &s->http, why);
     if (rc == 0) {
         s->service.dashboard_url = http_url(s->http);
@@ -195,6 +198,24 @@ static int start_handles(struct server *s)
     return rc < 0 ? rc : uv_signal_start(&s->sigterm, on_stop, SIGTERM);
 }
 
+/* The folder is made closed, or must be: an open one is refused, not closed, since it may have been
+ * opened for a purpose, or be somebody's home, named by mistake. In it, files of an earlier version
+ * are closed. */
+static int close_state(const char *dir, struct errbuf *why)
+{
+    uint64_t count = 0;
+    int rc = own_closed(dir, why);
+
+    if (rc == 0)
+        rc = own_close(dir, STATE_DEPTH, &count, why);
+    if (rc == 0 && count > 0)
+        log_info("server.state",
+                 "closed=%llu text=\"others could have read so many files in the "
+                 "state folder\"",
+                 (unsigned long long)count);
+    return rc < 0 ? err_prefix(why, rc, "--state") : 0;
+}
+
 /* Makes the state folder and its absolute name: people are told where the databases are. */
 static int make_state(struct server *s, const char *dir, struct errbuf *why)
 {
@@ -210,7 +231,7 @@ static int make_state(struct server *s, const char *dir, struct errbuf *why)
     else
         memcpy(s->service.dir, path, strlen(path) + 1);
     free(path);
-    return rc;
+    return rc < 0 ? rc : close_state(s->service.dir, why);
 }
 
 int server_open(struct server *s, const struct server_options *options, struct errbuf *why)

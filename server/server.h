@@ -16,10 +16,11 @@
 #include "server/store/store_upkeep.h"
 
 struct server_options {
-    const char *state;  /* folder of the databases, datasets and checkpoints */
-    const char *listen; /* URLs, comma separated */
-    const char *key;    /* file of cluster keys; NULL: none */
-    const char *http;   /* address of the dashboard; NULL: the usual one, if it is free */
+    const char *state;   /* folder of the databases, datasets and checkpoints */
+    const char *listen;  /* URLs, comma separated */
+    const char *key;     /* file of cluster keys; NULL: none */
+    const char *http;    /* address of the dashboard; NULL: the usual one, if it is free */
+    const char *decoder; /* the program that decodes pictures for the dashboard; NULL: unknown */
     const char *config;
     int64_t memory_bytes; /* of the jobs that run */
     int64_t max_running;

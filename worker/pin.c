@@ -8,9 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/process.h"
 #include "worker/numerics.h"
 
-#define SELF "/proc/self/exe"
 #define MARK "STEPPE_CLASS" /* the class for which this process was started anew */
 
 extern char **environ;
@@ -48,7 +48,7 @@ static int split(const char *class, char set[NUMERICS_CLASS_BYTES], char core[NU
  * fails: kernels that this processor cannot run may end it by a signal. */
 static void ask_class(char out[NUMERICS_CLASS_BYTES])
 {
-    char self[] = SELF, option[] = "--print-class";
+    char self[] = "steppe-worker", option[] = "--print-class";
     char *argv[] = {self, option, NULL};
     posix_spawn_file_actions_t actions;
     int fds[2];
@@ -62,7 +62,7 @@ static void ask_class(char out[NUMERICS_CLASS_BYTES])
     posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
     posix_spawn_file_actions_addclose(&actions, fds[0]);
     posix_spawn_file_actions_addclose(&actions, fds[1]);
-    int rc = posix_spawn(&child, SELF, &actions, NULL, argv, environ);
+    int rc = posix_spawn(&child, process_self, &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(fds[1]);
     if (rc == 0) {
@@ -96,7 +96,7 @@ int pin_class(const char *class, char **argv, struct errbuf *why)
         rc = err_set(why, -ENOTSUP, "this machine gives numerics class %s when asked for %s", got,
                      class);
     else {
-        execv(SELF, argv);
+        execv(process_self, argv);
         rc = err_set(why, -errno, "cannot start anew: %s", err_text(-errno));
     }
     unsetenv("STEPPE_KERNELS");

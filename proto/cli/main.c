@@ -11,6 +11,7 @@
 #include "common/field.h"
 #include "common/file_limit.h"
 #include "common/output.h"
+#include "common/process.h"
 #include "common/text.h"
 #include "proto/address.h"
 #include "proto/cli/command.h"
@@ -413,6 +414,7 @@ int main(int argc, char **argv)
 
     field_own_memory();
     output_open(&output);
+    process_forgo_rights();
     char **words = xcalloc((size_t)argc + 1, sizeof(*words));
     int rc = run(argc, argv, words, &why);
     free(words);

@@ -19,6 +19,8 @@ struct service;
 /* What the edge serves besides the requests of net. */
 struct http_host {
     const char *dir; /* the state folder, where the token lies */
+    const char
+        *decoder; /* the program `steppe`, by the pointer of process_enclose; NULL: unknown */
     void (*figures)(struct service *s, struct figures *ret);
 };
 

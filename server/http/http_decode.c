@@ -29,23 +29,16 @@
 /* It has 10 s of processor time; the readers wait for it meanwhile. */
 #define DECODE_MS 20000
 
-/* Where the program is; a server that was upgraded while it runs finds the new one. */
-static int find_program(char *ret, size_t bytes, struct errbuf *why)
+/* A server that was upgraded while it runs finds the new one. */
+static int check_program(const char *program, struct errbuf *why)
 {
-    ssize_t n = readlink("/proc/self/exe", ret, bytes - sizeof("/" PROGRAM));
-
-    if (n <= 0)
+    if (!program)
         return err_set(why, -EIO, "cannot find out where the server's program lies");
-    ret[n] = 0;
-    char *slash = strrchr(ret, '/');
-    if (!slash)
-        return err_set(why, -EIO, "cannot find out where the server's program lies");
-    snprintf(slash, bytes - (size_t)(slash - ret), "/" PROGRAM);
-    if (access(ret, X_OK) != 0)
+    if (access(program, X_OK) != 0)
         return err_set(why, -EAGAIN,
                        "%.200s, which decodes pictures for the server, is not there or is no "
                        "program: install it beside the server",
-                       ret);
+                       program);
     return 0;
 }
 
@@ -167,18 +160,18 @@ static int judge(struct http_drop *d, char *text, size_t bytes, int status, stru
     return 0;
 }
 
-int http_decode(struct http_drop *d, const void *file, size_t file_bytes, struct errbuf *why)
+int http_decode(const char *program, struct http_drop *d, const void *file, size_t file_bytes,
+                struct errbuf *why)
 {
     const size_t room =
         sizeof(struct pixels_header) + (size_t)d->h * d->w * d->c + sizeof(why->text) + 1;
     int in = -1, ends[2] = {-1, -1}, status = 0;
-    char program[600];
     size_t bytes = 0;
     pid_t pid = -1;
 
     d->answer = alloc_bytes(room + 1, 1);
-    int rc = d->answer ? find_program(program, sizeof(program), why)
-                       : err_set(why, -ENOMEM, "no memory for a picture");
+    int rc =
+        d->answer ? check_program(program, why) : err_set(why, -ENOMEM, "no memory for a picture");
     if (rc < 0)
         return rc;
     in = file_of(file, file_bytes);

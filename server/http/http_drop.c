@@ -83,7 +83,8 @@ static void decode_work(struct op *op)
 {
     struct drop_work *work = op->arg;
 
-    op->rc = http_decode(work->drop, work->file, work->file_bytes, &op->why);
+    op->rc =
+        http_decode(work->x->host->decoder, work->drop, work->file, work->file_bytes, &op->why);
     if (op->rc == 0)
         draw(work->drop);
 }

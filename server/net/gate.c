@@ -49,6 +49,15 @@ int gate_open(const char *key_path, struct gate **ret, struct errbuf *why)
         g->key_path = xstrdup(key_path);
         g->sessions = sessions_open(&keys);
         keyring_done(&keys);
+        if (!g->sessions) {
+            gate_close(g);
+            return err_set(why, -ENOMEM, "no memory for the keys");
+        }
+        if (!sessions_locked(g->sessions))
+            log_warn("gate.keys",
+                     "error=\"the keys may be swapped to the disk: the limit on locked "
+                     "memory is too low (ulimit -l, LimitMEMLOCK= of a systemd "
+                     "unit)\"");
     }
     *ret = g;
     return 0;

@@ -4,14 +4,14 @@
 #include <endian.h>
 #include <errno.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/alloc.h"
+#include "common/secret.h"
 
 #define SLOT_MASK ((uint64_t)SESSIONS_MAX - 1)
 _Static_assert((SESSIONS_MAX & (SESSIONS_MAX - 1)) == 0, "slots are the low bits of a number");
 
+/* In memory for secrets. */
 struct sessions {
     struct keyring keys;
     uint8_t secret[crypto_generichash_KEYBYTES]; /* of challenges */
@@ -21,8 +21,10 @@ struct sessions {
 
 struct sessions *sessions_open(const struct keyring *keys)
 {
-    struct sessions *s = xcalloc(1, sizeof(*s));
+    struct sessions *s = secret_alloc(sizeof(*s));
 
+    if (!s)
+        return NULL;
     s->keys = *keys;
     randombytes_buf(s->secret, sizeof(s->secret));
     return s;
@@ -30,10 +32,12 @@ struct sessions *sessions_open(const struct keyring *keys)
 
 void sessions_close(struct sessions *s)
 {
-    if (!s)
-        return;
-    sodium_memzero(s, sizeof(*s));
-    free(s);
+    secret_free(s);
+}
+
+bool sessions_locked(struct sessions *s)
+{
+    return secret_locked(s, sizeof(*s));
 }
 
 int sessions_count(const struct sessions *s)

@@ -23,9 +23,11 @@ struct session {
 
 struct sessions;
 
-/* Copies the keys, which must hold a cluster key. */
+/* Copies the keys, which must hold a cluster key. NULL: memory is out. */
 struct sessions *sessions_open(const struct keyring *keys);
 void sessions_close(struct sessions *s); /* NULL is fine */
+/* Are the keys in memory that is never swapped out? */
+bool sessions_locked(struct sessions *s);
 /* Replaces the keys; ends the sessions of removed cluster keys and returns how many.
  */
 int sessions_set_keys(struct sessions *s, const struct keyring *keys);

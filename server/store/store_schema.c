@@ -19,7 +19,6 @@ struct migration {
 
 struct schema {
     const char *name;
-    mode_t mode;
     int64_t application_id;
     const struct migration *migrations;
     int64_t version; /* number of migrations */
@@ -56,7 +55,6 @@ static const struct migration difficulty_migrations[] = {
 
 static const struct schema state_schema = {
     .name = STATE_DB,
-    .mode = 0600,
     .application_id = STATE_ID,
     .migrations = state_migrations,
     .version = sizeof(state_migrations) / sizeof(state_migrations[0]),
@@ -70,7 +68,6 @@ static const struct schema state_schema = {
 
 static const struct schema difficulty_schema = {
     .name = DIFFICULTY_DB,
-    .mode = 0644,
     .application_id = DIFFICULTY_ID,
     .migrations = difficulty_migrations,
     .version = sizeof(difficulty_migrations) / sizeof(difficulty_migrations[0]),
@@ -193,7 +190,7 @@ static int schema_open(struct store *s, struct db *db, const struct schema *sche
 {
     int64_t version = 0;
     int keep_log = schema->keep_log;
-    int rc = db_open(db, s->dir, schema->name, true, schema->mode, why);
+    int rc = db_open(db, s->dir, schema->name, true, 0600, why);
 
     if (rc != 0)
         return rc;

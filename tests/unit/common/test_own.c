@@ -108,3 +108,54 @@ TEST(what_belongs_to_another_user_is_refused)
     ASSERT_EQ(-EPERM, own_folder(test_path("d"), &why));
     ASSERT_HAS("name a folder of your own", why.text);
 }
+
+static mode_t mode_of(const char *name)
+{
+    struct stat st;
+
+    ASSERT_EQ(0, lstat(test_path(name), &st));
+    return st.st_mode & 07777;
+}
+
+TEST(a_folder_that_is_open_in_any_way_gets_the_command_that_closes_it)
+{
+    struct errbuf why = {""};
+
+    ASSERT_EQ(0, mkdir(test_path("d"), 0700));
+    ASSERT_EQ(0, own_closed(test_path("d"), &why));
+    for (mode_t bit = 01; bit < 0100; bit <<= 1) {
+        ASSERT_EQ(0, chmod(test_path("d"), 0700 | bit));
+        ASSERT_EQ(-EPERM, own_closed(test_path("d"), &why));
+        ASSERT_HAS("close it with chmod 700 ", why.text);
+    }
+    ASSERT_EQ(-ENOENT, own_closed(test_path("none"), &why));
+}
+
+TEST(what_lies_in_a_folder_is_closed_but_for_links)
+{
+    struct errbuf why = {""};
+    uint64_t count = 0;
+
+    ASSERT_EQ(0, mkdir(test_path("s"), 0700));
+    ASSERT_EQ(0, mkdir(test_path("s/a"), 0700));
+    ASSERT_EQ(0, mkdir(test_path("s/a/b"), 0700));
+    ASSERT_EQ(0, mkdir(test_path("s/a/b/c"), 0700));
+    for (const char *const *at =
+             (const char *const[]){"out", "s/1", "s/a/2", "s/a/b/3", "s/a/b/c/4", NULL};
+         *at; at++) {
+        make_file(*at);
+        ASSERT_EQ(0, chmod(test_path(*at), 0644));
+    }
+    ASSERT_EQ(0, chmod(test_path("s/a/b"), 0755));
+    ASSERT_EQ(0, symlink("../out", test_path("s/link")));
+    ASSERT_EQ(0, own_close(test_path("s"), 2, &count, &why));
+    ASSERT_EQ(4, count);
+    ASSERT_EQ(0600, mode_of("s/1"));
+    ASSERT_EQ(0600, mode_of("s/a/2"));
+    ASSERT_EQ(0600, mode_of("s/a/b/3"));
+    ASSERT_EQ(0700, mode_of("s/a/b"));
+    ASSERT_EQ(0644, mode_of("s/a/b/c/4")); /* deeper than asked */
+    ASSERT_EQ(0644, mode_of("out"));
+    ASSERT_EQ(0, own_close(test_path("s"), 2, &count, &why));
+    ASSERT_EQ(0, count);
+}

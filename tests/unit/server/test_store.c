@@ -324,7 +324,7 @@ TEST(the_files_have_their_modes_and_numbers)
     ASSERT_EQ(0600, st.st_mode & 0777);
     snprintf(path, sizeof(path), "%s/difficulty.db", test_path("state"));
     ASSERT_EQ(0, stat(path, &st));
-    ASSERT_EQ(0644, st.st_mode & 0777);
+    ASSERT_EQ(0600, st.st_mode & 0777);
     ASSERT_EQ(0, stat(test_path("state"), &st));
     ASSERT_EQ(0700, st.st_mode & 0777);
     ASSERT_SELECT("1094995249\n", "PRAGMA application_id");
