@@ -66,6 +66,7 @@
     MESSAGE(SCORE_PLANTED, "score.planted", 0, BY_READ, WEB_GET)                                   \
     MESSAGE(SCORE_CLASSES, "score.classes", 0, BY_READ, WEB_GET)                                   \
     MESSAGE(SCORE_DOMAINS, "score.domains", 0, BY_READ, WEB_GET)                                   \
+    MESSAGE(SCORE_CONFUSION, "score.confusion", 0, BY_READ, WEB_NONE)                              \
     MESSAGE(SCORE_RISERS, "score.risers", 0, BY_READ, WEB_GET)                                     \
     MESSAGE(SCORE_SUSPECTS, "score.suspects", 0, BY_READ, WEB_GET)                                 \
     MESSAGE(SCORE_COMPARE, "score.compare", 0, BY_READ, WEB_GET)                                   \

@@ -24,15 +24,18 @@ static const char *const map_names[] = {"ambiguous", "hard", "easy", "forgotten"
 static const char *const group_names[] = {"adm",  "loss",   "adv_loss", "gap", "grad_norm",
                                           "el2n", "margin", "accuracy", NULL};
 
-const struct option classes_options[] = {{"by", OPT_ENUM, ARG(by), .def = "accuracy",
-                                          .arg = "MEASURE", .names = group_names,
-                                          .help = "what puts them in order; the lowest accuracy or "
-                                                  "the hardest first"},
-                                         EPOCH_OPTION,
-                                         CLASS_OPTION,
-                                         LIMIT_OPTION,
-                                         FIRST_OPTION,
-                                         {NULL}};
+const struct option classes_options[] = {
+    {"by", OPT_ENUM, ARG(by), .def = "accuracy", .arg = "MEASURE", .names = group_names,
+     .help = "what puts them in order; the lowest accuracy or "
+             "the hardest first"},
+    {"split", OPT_ENUM, ARG(split), .def = "train", .arg = "SPLIT", .names = sample_split_names,
+     .help = "which samples; of the test, the losses need a "
+             "job with score.splits both"},
+    EPOCH_OPTION,
+    CLASS_OPTION,
+    LIMIT_OPTION,
+    FIRST_OPTION,
+    {NULL}};
 
 const struct option risers_options[] = {
     BY_OPTION,
@@ -148,11 +151,12 @@ static void print_groups(const struct cli *cli, const char *what, const cJSON *j
         {.title = what},
         {"samples", .right = true},
         {"right", .right = true},
-        {"loss", .right = true},
-        {"adm", .right = true},
+        {"under attack", .right = true, .optional = true},
+        {"loss", .right = true, .optional = true},
+        {"adm", .right = true, .optional = true},
         {own ? by : "", .right = true, .optional = true},
-        {"p50", .right = true},
-        {"p90", .right = true},
+        {"p50", .right = true, .optional = true},
+        {"p90", .right = true, .optional = true},
         {"taken for", .optional = true},
         {"times", .right = true, .optional = true},
         {NULL},
@@ -162,18 +166,22 @@ static void print_groups(const struct cli *cli, const char *what, const cJSON *j
     const cJSON *row;
 
     places_text(cli, json, rows, class ? "classes" : "domains", places);
+    const char *samples = cli->args->split ? "test samples, " : "";
+    const bool scored = cJSON_GetObjectItemCaseSensitive(rows->child, "loss_mean") != NULL;
     if (by_accuracy)
-        print_text("job %s, epoch %lld, %s with the lowest accuracy first (p50, p90: of the loss): "
-                   "%s",
-                   cli->words[0], (long long)number_of(json, "epoch"), what, places);
+        print_text("job %s, epoch %lld, %s%s with the lowest accuracy first%s: %s", cli->words[0],
+                   (long long)number_of(json, "epoch"), samples, what,
+                   scored ? " (p50, p90: of the loss)" : "", places);
     else
-        print_text("job %s, epoch %lld, hardest %s first by mean %s (p50, p90: of the %s): %s",
-                   cli->words[0], (long long)number_of(json, "epoch"), what, by, by, places);
+        print_text("job %s, epoch %lld, %shardest %s first by mean %s (p50, p90: of the %s): %s",
+                   cli->words[0], (long long)number_of(json, "epoch"), samples, what, by, by,
+                   places);
     cJSON_ArrayForEach(row, rows)
     {
         cell_class(t, row, what, "name");
         cell_i64(t, row, "samples");
         cell_share(t, row, "accuracy");
+        cell_share(t, row, "adv_accuracy");
         cell_f64(t, row, "loss_mean");
         cell_f64(t, row, "adm_mean");
         if (own)
@@ -202,14 +210,28 @@ static void print_domains(const struct cli *cli, const cJSON *json, const cJSON 
     print_groups(cli, "domain", json, rows);
 }
 
+static int ask_groups(struct cli *cli, enum message_type type,
+                      void (*print)(const struct cli *cli, const cJSON *json, const cJSON *rows),
+                      struct errbuf *why)
+{
+    cJSON *request;
+    int rc = command_job_request(cli, &request, why);
+
+    if (rc != 0)
+        return rc;
+    cJSON_AddStringToObject(request, "by", group_names[cli->args->by]);
+    cJSON_AddStringToObject(request, "split", sample_split_names[cli->args->split]);
+    return ask(cli, type, request, print, why);
+}
+
 int cmd_classes(struct cli *cli, struct errbuf *why)
 {
-    return ask_by(cli, MSG_SCORE_CLASSES, group_names, print_classes, why);
+    return ask_groups(cli, MSG_SCORE_CLASSES, print_classes, why);
 }
 
 int cmd_domains(struct cli *cli, struct errbuf *why)
 {
-    return ask_by(cli, MSG_SCORE_DOMAINS, group_names, print_domains, why);
+    return ask_groups(cli, MSG_SCORE_DOMAINS, print_domains, why);
 }
 
 static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *rows)

@@ -21,12 +21,9 @@
 
 #define TOP_DEFAULT 20
 
-static const char *const split_names[] = {"train", "test", NULL};
-
 const struct option top_options[] = {
     BY_OPTION,
-    {"split", OPT_ENUM, ARG(split), .def = "train", .arg = "SPLIT", .names = split_names,
-     .help = "which samples; test needs a job with score.splits both"},
+    SPLIT_OPTION,
     {"hardest", OPT_INT, ARG(hardest), .arg = "N", .min = 1, .max = ROWS_MAX,
      .help = "show the N hardest (default 20)"},
     {"easiest", OPT_INT, ARG(easiest), .arg = "N", .min = 1, .max = ROWS_MAX,
@@ -119,7 +116,7 @@ int cmd_top(struct cli *cli, struct errbuf *why)
         return rc;
     cJSON_AddStringToObject(request, "by", measure_by_names[a->by]);
     cJSON_AddStringToObject(request, "order", easiest ? "easiest" : "hardest");
-    cJSON_AddStringToObject(request, "split", split_names[a->split]);
+    cJSON_AddStringToObject(request, "split", sample_split_names[a->split]);
     request_epoch(cli, request);
     rc = request_class(cli, request, why);
     if (rc != 0) {

@@ -117,6 +117,7 @@ int cmd_trajectory(struct cli *cli, struct errbuf *why);
 int cmd_planted(struct cli *cli, struct errbuf *why);
 int cmd_classes(struct cli *cli, struct errbuf *why);
 int cmd_domains(struct cli *cli, struct errbuf *why);
+int cmd_confusion(struct cli *cli, struct errbuf *why);
 int cmd_risers(struct cli *cli, struct errbuf *why);
 int cmd_suspects(struct cli *cli, struct errbuf *why);
 int cmd_compare(struct cli *cli, struct errbuf *why);
@@ -144,11 +145,11 @@ int cmd_version(struct cli *cli, struct errbuf *why);
 extern const struct option audit_options[], submit_options[], jobs_options[], log_options[],
     resume_options[], import_options[], dataset_name_options[], top_options[], histogram_options[],
     trajectory_options[], planted_options[], schedule_options[], classes_options[],
-    risers_options[], suspects_options[], compare_options[], map_options[], sql_options[],
-    export_options[], derive_options[], sheet_options[], backup_options[], report_options[],
-    study_submit_options[], study_show_options[], flatness_options[], verdicts_list_options[],
-    verdicts_export_options[], verdicts_import_options[], review_options[], model_export_options[],
-    predict_options[], decode_options[];
+    confusion_options[], risers_options[], suspects_options[], compare_options[], map_options[],
+    sql_options[], export_options[], derive_options[], sheet_options[], backup_options[],
+    report_options[], study_submit_options[], study_show_options[], flatness_options[],
+    verdicts_list_options[], verdicts_export_options[], verdicts_import_options[], review_options[],
+    model_export_options[], predict_options[], decode_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);

@@ -79,6 +79,8 @@ static const struct command commands[] = {
      classes_options, cmd_classes},
     {"domains", "JOB", 1, 1, "the domains (photo, sketch, ..), lowest accuracy first",
      classes_options, cmd_domains},
+    {"confusion", "JOB", 1, 1, "what the samples of each class are taken for", confusion_options,
+     cmd_confusion},
     {"risers", "JOB", 1, 1, "samples that became harder between two epochs", risers_options,
      cmd_risers},
     {"suspects", "JOB", 1, 1, "samples whose label is most likely wrong", suspects_options,

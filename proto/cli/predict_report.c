@@ -8,13 +8,11 @@
 #include "common/alloc.h"
 #include "common/likely.h"
 #include "common/text.h"
+#include "proto/cli/confusion.h"
 #include "proto/cli/import/csv.h"
 #include "proto/cli/import/npy.h"
 #include "proto/cli/print.h"
 #include "proto/cli/table.h"
-
-#define MATRIX_MAX 16 /* classes of a matrix that fits a screen */
-#define PAIRS_MAX 20
 
 static const float *logits_of(const struct predict_report *r, uint32_t i)
 {
@@ -183,112 +181,44 @@ int predict_write_npy(const struct predict_report *r, const char *path, struct e
 
 /* --- confusion --- */
 
-/* counts[label * classes + predicted]; returns how many are right, of r->source->labelled. */
-static uint32_t count(const struct predict_report *r, uint32_t *counts)
+/* Of the pictures whose folder is a class; counts is the caller's. */
+static struct confusion counted(const struct predict_report *r, uint32_t **ret_counts)
 {
-    uint32_t right = 0;
+    const uint32_t classes = r->source->classes;
+    uint32_t *counts = xcalloc((size_t)classes * classes, sizeof(*counts));
 
     for (uint32_t i = 0; i < r->source->count; i++) {
         const int32_t label = r->source->items[i].label;
-        if (label < 0)
-            continue;
-        const uint32_t class = likely_at(r, i).class[0];
-        counts[(size_t)label * r->source->classes + class]++;
-        right += (uint32_t)label == class;
+        if (label >= 0)
+            counts[(size_t)label * classes + likely_at(r, i).class[0]]++;
     }
-    return right;
-}
-
-static uint32_t *counted(const struct predict_report *r, uint32_t *ret_right)
-{
-    const size_t classes = r->source->classes;
-    uint32_t *counts = xcalloc(classes * classes, sizeof(*counts));
-
-    *ret_right = count(r, counts);
-    return counts;
-}
-
-static void print_matrix(const struct predict_report *r, const uint32_t *counts, bool colour,
-                         FILE *out)
-{
-    const uint32_t classes = r->source->classes;
-    struct column columns[MATRIX_MAX + 2] = {{.title = "folder"}};
-
-    for (uint32_t j = 0; j < classes; j++)
-        columns[j + 1] = (struct column){r->source->class_names[j], .right = true};
-    columns[classes + 1] = (struct column){NULL};
-    struct table *t = table_create(columns);
-    for (uint32_t i = 0; i < classes; i++) {
-        table_add(t, "%s", r->source->class_names[i]);
-        for (uint32_t j = 0; j < classes; j++) {
-            table_add(t, "%u", counts[(size_t)i * classes + j]);
-            if (i == j)
-                table_paint(t, PAINT_GOOD);
-        }
-    }
-    table_print(t, colour, out);
-    table_free(t);
-}
-
-/* Of many classes: the pairs that are confused most often. */
-static void print_pairs(const struct predict_report *r, uint32_t *counts, bool colour, FILE *out)
-{
-    static const struct column columns[] = {
-        {.title = "folder"}, {.title = "taken for"}, {"pictures", .right = true}, {NULL}};
-    const uint32_t classes = r->source->classes;
-    struct table *t = table_create(columns);
-
-    for (uint32_t n = 0; n < PAIRS_MAX; n++) {
-        size_t best = 0;
-        uint32_t most = 0;
-        for (size_t i = 0; i < (size_t)classes * classes; i++)
-            if (i / classes != i % classes && counts[i] > most)
-                most = counts[best = i];
-        if (most == 0)
-            break;
-        counts[best] = 0;
-        table_add(t, "%s", r->source->class_names[best / classes]);
-        table_add(t, "%s", r->source->class_names[best % classes]);
-        table_add(t, "%u", most);
-    }
-    table_print(t, colour, out);
-    table_free(t);
+    *ret_counts = counts;
+    return (struct confusion){classes, r->source->class_names, counts, "folder"};
 }
 
 void predict_print_confusion(const struct predict_report *r, bool colour, FILE *out)
 {
     const uint32_t all = r->source->labelled;
-    uint32_t right;
+    uint32_t *counts;
 
     if (all == 0)
         return;
-    uint32_t *counts = counted(r, &right);
-    fprintf(out, "\n%u of %u as their folders are named: %.2f%%\n", right, all,
-            100.0 * right / all);
-    if (r->source->classes <= MATRIX_MAX)
-        print_matrix(r, counts, colour, out);
-    else if (right < all)
-        print_pairs(r, counts, colour, out);
+    const struct confusion c = counted(r, &counts);
+    const uint64_t right = confusion_right(&c);
+    fprintf(out, "\n%llu of %u as their folders are named: %.2f%%\n", (unsigned long long)right,
+            all, 100.0 * (double)right / all);
+    confusion_print(&c, colour, out);
     free(counts);
 }
 
 void predict_add_confusion(const struct predict_report *r, cJSON *out)
 {
-    const uint32_t classes = r->source->classes;
-    uint32_t right;
+    uint32_t *counts;
 
     if (r->source->labelled == 0)
         return;
-    uint32_t *counts = counted(r, &right);
+    const struct confusion c = counted(r, &counts);
     cJSON_AddNumberToObject(out, "labelled", r->source->labelled);
-    cJSON_AddNumberToObject(out, "right", right);
-    cJSON_AddNumberToObject(out, "accuracy", (double)right / r->source->labelled);
-    cJSON *matrix = cJSON_AddArrayToObject(out, "confusion");
-    for (uint32_t i = 0; i < classes; i++) {
-        cJSON *row = cJSON_CreateArray();
-        for (uint32_t j = 0; j < classes; j++)
-            cJSON_AddItemToArray(row, cJSON_CreateNumber(counts[(size_t)i * classes + j]));
-        cJSON_AddItemToArray(matrix, row);
-    }
+    confusion_add_json(&c, out);
     free(counts);
 }

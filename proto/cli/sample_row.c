@@ -11,6 +11,7 @@
 
 const char *const measure_by_names[] = {"adm",       "loss", "adv_loss", "gap",
                                         "grad_norm", "el2n", "margin",   NULL};
+const char *const sample_split_names[] = {"train", "test", NULL};
 
 char *label_text(const cJSON *row, const char *label, const char *label_name, char buf[LABEL_BYTES])
 {

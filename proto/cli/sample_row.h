@@ -10,6 +10,7 @@
 
 /* Of score.top and its relatives, NULL-terminated. */
 extern const char *const measure_by_names[];
+extern const char *const sample_split_names[]; /* train, test, NULL */
 
 #define ARG(field) offsetof(struct args, field)
 #define BY_OPTION                                                                                  \
@@ -33,6 +34,13 @@ extern const char *const measure_by_names[];
     {                                                                                              \
         "first", OPT_INT, ARG(first), .def = "0", .arg = "N", .max = SAMPLES_MAX,                  \
                                       .help = "skip the first N rows, as for the next page"        \
+    }
+#define SPLIT_OPTION                                                                               \
+    {                                                                                              \
+        "split", OPT_ENUM, ARG(split), .def = "train", .arg = "SPLIT",                             \
+                                       .names = sample_split_names,                                \
+                                       .help = "which samples; test needs a job with score.splits" \
+                                               " both"                                             \
     }
 #define LIMIT_OPTION                                                                               \
     {                                                                                              \

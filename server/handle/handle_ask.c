@@ -1,6 +1,6 @@
-/* score.classes, domains, risers, suspects, compare, map, rows and sql: reads of difficulty.db, on
- * the query lane. One handler serves the first six: a table has the keys of each and the function
- * that answers.
+/* score.classes, domains, risers, suspects, compare, map, confusion, rows and sql: reads of
+ * difficulty.db, on the query lane. One handler serves the first six: a table has the keys of each
+ * and the function that answers.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 #include "server/net/op.h"
 
 static const char *const riser_orders[] = {"risers", "fallers", NULL};
+static const char *const split_names[] = {"train", "test", NULL};
 
 /* The keys of a message; dispatch.c has refused all others. */
 static const struct question {
@@ -57,16 +58,19 @@ static int read_ask(const struct request *rq, const struct question *question, s
         {"first", false, 0, SAMPLES_MAX, &a->first},
         {"limit", false, 1, ROWS_MAX, &a->limit},
     };
-    int order = 0, rc = 0;
+    int order = 0, split = 0, rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
         rc = field_i64(json, where, numbers[i].name, numbers[i].required, numbers[i].min,
                        numbers[i].max, numbers[i].value, why);
     if (rc == 0)
+        rc = field_enum(json, where, "split", false, split_names, &split, why);
+    if (rc == 0 && question->by)
         rc = field_enum(json, where, "by", false, question->by, &a->by, why);
     if (rc == 0 && question->orders)
         rc = field_enum(json, where, "order", false, question->orders, &order, why);
     a->reverse = order == 1;
+    a->test = split == 1;
     return rc;
 }
 
@@ -139,6 +143,59 @@ void handle_score_ask(struct request *rq)
     *copy = asked;
     op_run(rq->service->net->query_lane,
            (struct op){.rq = rq, .service = rq->service, .arg = copy, .work = answer_work});
+}
+
+struct confusion_op {
+    struct ask ask;
+    uint32_t *counts;
+    struct tensor tensor;
+};
+
+static void confusion_work(struct op *op)
+{
+    struct confusion_op *a = op->arg;
+
+    op->rc = query_confusion(op->service->query, &a->ask, &a->counts, &op->out, &op->why);
+    if (op->rc < 0)
+        return;
+    const cJSON *classes = cJSON_GetObjectItemCaseSensitive(op->out, "classes");
+    const uint64_t n = (uint64_t)classes->valuedouble, shape[] = {n, n};
+    a->tensor = tensor_make("counts", DTYPE_U32, 2, shape, a->counts);
+    op->tensors = &a->tensor;
+    op->tensor_count = 1;
+}
+
+static void confusion_done(struct op *op)
+{
+    struct confusion_op *a = op->arg;
+
+    op_reply(op);
+    free(a->counts);
+    free(a);
+}
+
+void handle_score_confusion(struct request *rq)
+{
+    static const struct question question = {.type = MSG_SCORE_CONFUSION};
+    struct ask ask = ASK;
+    struct errbuf why;
+    struct job *job;
+    int rc = read_ask(rq, &question, &ask, &why);
+
+    if (rc == 0)
+        rc = jobs_find(rq->service->jobs, ask.job, &job, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    struct confusion_op *a = xcalloc(1, sizeof(*a));
+    a->ask = ask;
+    op_run(rq->service->net->query_lane, (struct op){.rq = rq,
+                                                     .service = rq->service,
+                                                     .arg = a,
+                                                     .replies = true,
+                                                     .work = confusion_work,
+                                                     .done = confusion_done});
 }
 
 struct rows_op {

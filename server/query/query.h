@@ -87,6 +87,7 @@ struct ask {
     int64_t limit;    /* rows, 1 to ROWS_MAX */
     int by;           /* an enum of the function's own */
     bool reverse;
+    bool test;      /* of the test samples; classes, domains, confusion */
     int fold_count; /* suspects: jobs that leave out one fold each; 0: of the job itself */
     int64_t folds[FOLDS_MAX];
 };
@@ -95,12 +96,20 @@ struct ask {
 /* job, epoch, class_id, by (query_group_names), limit: a row a class, the hardest first by its
  * mean, or the lowest accuracy first: {class, name?, samples, accuracy, mean, p50, p90 (all of
  * `by`), loss_mean, adm_mean, mistaken_for?, mistaken_name?, mistaken}: the class that is predicted
- * most often for its samples when wrong. */
+ * most often for its samples when wrong. Of the test samples also adv_accuracy; where the job keeps
+ * no scores of them, only {class, name?, samples, accuracy, adv_accuracy?}, the lowest accuracy
+ * first. */
 int query_classes(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
 /* The same, a row a domain: {domain, name?, samples, accuracy, mean, p50, p90, loss_mean,
  * adm_mean}. -ENOENT when the dataset has none. */
 int query_domains(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
+
+/* job, epoch, test: {epoch, classes, class_names, samples}; counts[label * classes + predicted] of
+ * the scored samples whose label and prediction are classes, owned by the caller (free), also on
+ * failure. Of test samples only where the job keeps their scores. */
+int query_confusion(struct query *q, const struct ask *a, uint32_t **ret_counts, cJSON **ret,
+                    struct errbuf *why);
 
 /* job, from, epoch, class_id, by (enum query_by), limit, reverse: the samples whose measure rose
  * most in hardness between two epochs; reverse: fell most. {from, epoch, by, samples, rows:

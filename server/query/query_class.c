@@ -26,7 +26,7 @@ struct groups {
 };
 
 struct group_sums {
-    int64_t samples, right;
+    int64_t samples, right, adv_right, attacked;
     double measure, loss, adm;
     double hardness; /* mean of the key of `by` */
 };
@@ -37,6 +37,8 @@ static void add_figures(cJSON *row, const struct group_sums *c, double *values, 
 
     cJSON_AddNumberToObject(row, "samples", (double)n);
     cJSON_AddNumberToObject(row, "accuracy", (double)c->right / (double)n);
+    if (c->attacked)
+        cJSON_AddNumberToObject(row, "adv_accuracy", (double)c->adv_right / (double)c->attacked);
     cJSON_AddNumberToObject(row, "mean", c->measure / (double)n);
     stats_sort(values, scratch, n);
     cJSON_AddNumberToObject(row, "p50", stats_quantile(values, n, 0.5));
@@ -80,6 +82,8 @@ static void sum_groups(const struct query_epoch *x, const struct groups *g, int 
         struct group_sums *c = &sums[g->of[i]];
         c->samples++;
         c->right += x->scores[i].predicted == x->labels[i];
+        c->attacked += x->test && x->scores[i].adv_predicted >= 0;
+        c->adv_right += x->scores[i].adv_predicted == x->labels[i];
         c->measure += query_measure(x, measure_of(by), i);
         c->hardness +=
             by == BY_ACCURACY ? x->scores[i].predicted != x->labels[i] : query_hardness(x, by, i);
@@ -151,9 +155,22 @@ static int classes(struct query *q, const struct query_epoch *x, const struct as
     return add_groups(q, x, &g, a, out, why);
 }
 
+/* Of the test samples there may be only how many of each group are right. */
+static int ask_groups(struct query *q, const struct ask *a, query_fill *fill, const char *kind,
+                      cJSON **ret, struct errbuf *why)
+{
+    bool kept = true;
+    int rc = a->test ? query_keeps_tests(q, a->job, &kept, why) : 0;
+
+    if (rc < 0)
+        return rc;
+    return kept ? query_over_epoch(q, a, fill, ret, why)
+                : query_tested_groups(q, a, kind, ret, why);
+}
+
 int query_classes(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why)
 {
-    return query_over_epoch(q, a, classes, ret, why);
+    return ask_groups(q, a, classes, "class", ret, why);
 }
 
 /* The domain of each sample of the epoch; *ret[x->count] is the caller's. */
@@ -167,6 +184,16 @@ static int load_domains(struct query *q, const struct query_epoch *x, uint16_t *
 
     if (!domains)
         return err_set(why, -ENOMEM, "out of memory for %zu domains", x->count);
+    bool training = true;
+    rc = x->test ? query_tests_training(q, x->job, &training, why) : 0;
+    if (rc == 0 && !training)
+        rc = err_set(why, -ENOENT,
+                     "the test samples of job %lld have no domains; those of test_domains have",
+                     (long long)x->job);
+    if (rc < 0) {
+        free(domains);
+        return rc;
+    }
     memset(domains, 0xff, x->count * sizeof(*domains));
     rc = db_query(&q->difficulty,
                   "SELECT sample_id, domain_id FROM sample WHERE dataset_id = ?1"
@@ -209,5 +236,5 @@ static int domains(struct query *q, const struct query_epoch *x, const struct as
 
 int query_domains(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why)
 {
-    return query_over_epoch(q, a, domains, ret, why);
+    return ask_groups(q, a, domains, "domain", ret, why);
 }

@@ -91,16 +91,12 @@ static int make_room(struct query_epoch *x, size_t room, struct errbuf *why)
     return 0;
 }
 
-static void read_row(struct query_epoch *x, const struct labels *l, int64_t class_id,
-                     sqlite3_stmt *stmt)
+/* What measured a row, from its first columns. */
+static void read_score(struct query_epoch *x, sqlite3_stmt *stmt)
 {
-    uint32_t sample = (uint32_t)sqlite3_column_int64(stmt, 0);
-    bool known = sample < l->count;
     size_t i = x->count;
 
-    if (class_id >= 0 && (!known || l->labels[sample] != class_id))
-        return;
-    x->samples[i] = sample;
+    x->samples[i] = (uint32_t)sqlite3_column_int64(stmt, 0);
     x->adm[i] = sqlite3_column_double(stmt, 1);
     x->scores[i] = (struct score){
         .loss = sqlite3_column_double(stmt, 2),
@@ -110,6 +106,18 @@ static void read_row(struct query_epoch *x, const struct labels *l, int64_t clas
         .predicted = sqlite3_column_int(stmt, 6),
         .flags = (uint32_t)sqlite3_column_int64(stmt, 7),
     };
+}
+
+static void read_row(struct query_epoch *x, const struct labels *l, int64_t class_id,
+                     sqlite3_stmt *stmt)
+{
+    uint32_t sample = (uint32_t)sqlite3_column_int64(stmt, 0);
+    bool known = sample < l->count;
+    size_t i = x->count;
+
+    if (class_id >= 0 && (!known || l->labels[sample] != class_id))
+        return;
+    read_score(x, stmt);
     x->labels[i] = known ? l->labels[sample] : LABEL_UNKNOWN;
     x->truth[i] = known ? l->truth[sample] : LABEL_UNKNOWN;
     x->planted[i] = known ? l->planted[sample] : PLANTED_NONE;
@@ -181,6 +189,56 @@ int query_epoch_load(struct query *q, int64_t job, int64_t epoch, int64_t class_
     return rc;
 }
 
+static int read_test_rows(struct query *q, struct query_epoch *x, size_t room, int64_t class_id,
+                          struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&q->difficulty,
+                      "SELECT sample_id, adm, loss, adv_loss, grad_norm, el2n, predicted, flags,"
+                      " label, coalesce(adv_predicted, -1) FROM test_score WHERE job_id = ?1"
+                      " AND epoch = ?2 AND sample_id >= 0 AND (?3 < 0 OR label = ?3)"
+                      " ORDER BY sample_id",
+                      DB_ARGS(DB_I(x->job), DB_I(x->epoch), DB_I(class_id)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    while (x->count < room && (rc = db_step(&q->difficulty, stmt, why)) > 0) {
+        const size_t i = x->count;
+        read_score(x, stmt);
+        x->scores[i].adv_predicted = sqlite3_column_int(stmt, 9);
+        x->labels[i] = x->truth[i] = (uint16_t)sqlite3_column_int(stmt, 8);
+        x->planted[i] = PLANTED_NONE;
+        x->count++;
+    }
+    sqlite3_finalize(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+int query_epoch_load_test(struct query *q, int64_t job, int64_t epoch, int64_t class_id,
+                          struct query_epoch *ret, struct errbuf *why)
+{
+    int64_t tested = 0;
+
+    *ret = (struct query_epoch){.job = job, .epoch = epoch, .test = true, .newly_right = NAN};
+    int rc = query_job(q, job, &ret->dataset, why);
+    if (rc == 0)
+        rc = query_test_epoch(q, job, &ret->epoch, why);
+    if (rc == 0 && class_id >= 0)
+        rc = query_class(q, job, ret->dataset, class_id, why);
+    if (rc == 0)
+        rc = db_i64(&q->difficulty,
+                    "SELECT count(*) FROM test_score WHERE job_id = ?1 AND epoch = ?2",
+                    DB_ARGS(DB_I(job), DB_I(ret->epoch)), &tested, why);
+    if (rc == 0)
+        rc = make_room(ret, (size_t)tested, why);
+    if (rc == 0)
+        rc = read_test_rows(q, ret, (size_t)tested, class_id, why);
+    if (rc == 0 && ret->count == 0)
+        rc = err_set(why, -ENOENT, "epoch %lld of job %lld tested no sample of class %lld",
+                     (long long)ret->epoch, (long long)job, (long long)class_id);
+    return rc;
+}
+
 void query_epoch_done(struct query_epoch *x)
 {
     free(x->samples);
@@ -200,7 +258,8 @@ int query_over_epoch(struct query *q, const struct ask *a, query_fill *fill, cJS
     int rc = query_begin(q, &q->difficulty, true, why);
 
     if (rc == 0)
-        rc = query_epoch_load(q, a->job, a->epoch, a->class_id, &x, why);
+        rc = (a->test ? query_epoch_load_test : query_epoch_load)(q, a->job, a->epoch, a->class_id,
+                                                                  &x, why);
     if (rc == 0)
         rc = fill(q, &x, a, out, why);
     query_epoch_done(&x);

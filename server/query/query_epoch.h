@@ -11,10 +11,11 @@
 /* In sample order, [count] each. */
 struct query_epoch {
     int64_t job, dataset, epoch;
+    bool test;          /* samples of the test; the label is all that is known of each */
     double newly_right; /* of the epoch; NAN: not known */
     size_t count;
     uint32_t *samples;
-    struct score *scores; /* adv_predicted is not stored and 0 */
+    struct score *scores; /* adv_predicted: of the test only, -1: not known; else 0 */
     double *adm;
     uint16_t *labels, *truth; /* truth: the label if nothing else is known */
     uint8_t *planted;         /* enum planted */
@@ -24,10 +25,13 @@ struct query_epoch {
  * classes, else of one, which must exist. Released with query_epoch_done, also on failure. */
 int query_epoch_load(struct query *q, int64_t job, int64_t epoch, int64_t class_id,
                      struct query_epoch *ret, struct errbuf *why);
+/* The same of the test samples, whose scores the job must keep. */
+int query_epoch_load_test(struct query *q, int64_t job, int64_t epoch, int64_t class_id,
+                          struct query_epoch *ret, struct errbuf *why);
 void query_epoch_done(struct query_epoch *x);
 
-/* A whole query: loads the epoch that a names (job, epoch, class_id) and fills the reply from it.
- * As query_end. */
+/* A whole query: loads the epoch that a names (job, epoch, class_id, test) and fills the reply from
+ * it. As query_end. */
 typedef int query_fill(struct query *q, const struct query_epoch *x, const struct ask *a,
                        cJSON *out, struct errbuf *why);
 int query_over_epoch(struct query *q, const struct ask *a, query_fill *fill, cJSON **ret,

@@ -33,6 +33,12 @@ int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *
 /* As query_scored_epoch, for the scores of test samples. */
 int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why);
 
+/* Does the job keep scores of its test samples? */
+int query_keeps_tests(struct query *q, int64_t job, bool *ret, struct errbuf *why);
+/* score.classes or score.domains (kind: class, domain) of a test without such scores. */
+int query_tested_groups(struct query *q, const struct ask *a, const char *kind, cJSON **ret,
+                        struct errbuf *why);
+
 /* The revision of the dataset that an epoch had; 0: as imported. */
 int query_epoch_revision(struct query *q, int64_t job, int64_t epoch, int64_t *ret,
                          struct errbuf *why);

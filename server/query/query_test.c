@@ -1,5 +1,6 @@
 /* What the test says of each class and domain. */
 #include <errno.h>
+#include <string.h>
 
 #include "server/query/query_internal.h"
 
@@ -16,17 +17,12 @@ static int find_epoch(struct query *q, int64_t job, bool best, int64_t *ret, str
 #undef TESTED
 }
 
-static int add_groups(struct query *q, int64_t job, int64_t epoch, const char *kind,
-                      const char *key, cJSON *out, struct errbuf *why)
+/* The rows of stmt, which it ends, under `key`. */
+static int add_rows(struct query *q, sqlite3_stmt *stmt, const char *kind, const char *key,
+                    cJSON *out, struct errbuf *why)
 {
-    sqlite3_stmt *stmt;
-    int rc = db_query(&q->difficulty,
-                      "SELECT id, name, samples, accuracy, adv_accuracy FROM v_test_group"
-                      " WHERE job = ?1 AND epoch = ?2 AND kind = ?3 ORDER BY id",
-                      DB_ARGS(DB_I(job), DB_I(epoch), DB_S(kind)), &stmt, why);
+    int rc;
 
-    if (rc != 0)
-        return rc;
     cJSON *rows = cJSON_AddArrayToObject(out, key);
     while ((rc = db_step(&q->difficulty, stmt, why)) > 0) {
         cJSON *row = cJSON_CreateObject();
@@ -41,6 +37,18 @@ static int add_groups(struct query *q, int64_t job, int64_t epoch, const char *k
     return rc;
 }
 
+static int add_groups(struct query *q, int64_t job, int64_t epoch, const char *kind,
+                      const char *key, cJSON *out, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&q->difficulty,
+                      "SELECT id, name, samples, accuracy, adv_accuracy FROM v_test_group"
+                      " WHERE job = ?1 AND epoch = ?2 AND kind = ?3 ORDER BY id",
+                      DB_ARGS(DB_I(job), DB_I(epoch), DB_S(kind)), &stmt, why);
+
+    return rc != 0 ? rc : add_rows(q, stmt, kind, key, out, why);
+}
+
 static int test_of(struct query *q, int64_t job, bool best, cJSON *out, struct errbuf *why)
 {
     int64_t epoch;
@@ -53,6 +61,88 @@ static int test_of(struct query *q, int64_t job, bool best, cJSON *out, struct e
         rc = add_groups(q, job, epoch, "class", "classes", out, why);
     }
     return rc < 0 ? rc : add_groups(q, job, epoch, "domain", "domains", out, why);
+}
+
+int query_keeps_tests(struct query *q, int64_t job, bool *ret, struct errbuf *why)
+{
+    int64_t kept = 0;
+    int rc = query_begin(q, &q->difficulty, true, why);
+
+    if (rc == 0)
+        rc = db_i64(&q->difficulty, "SELECT EXISTS (SELECT 1 FROM test_score WHERE job_id = ?1)",
+                    DB_ARGS(DB_I(job)), &kept, why);
+    *ret = kept;
+    return query_end(&q->difficulty, rc, NULL, NULL);
+}
+
+/* Which epoch, and is there what was asked for? */
+static int check_tested(struct query *q, const struct ask *a, const char *kind, int64_t *io_epoch,
+                        struct errbuf *why)
+{
+    const char *what = strcmp(kind, "class") == 0 ? "classes" : "domains";
+    int64_t last, groups;
+    int rc = find_epoch(q, a->job, false, &last, why);
+
+    if (rc == -ENOENT)
+        return err_set(why, rc, "job %lld has no test", (long long)a->job);
+    if (rc == 0 && *io_epoch < 0)
+        *io_epoch = last;
+    if (rc == 0)
+        rc = db_i64(&q->difficulty,
+                    "SELECT count(*) FROM v_test_group WHERE job = ?1 AND epoch = ?2 AND kind = ?3",
+                    DB_ARGS(DB_I(a->job), DB_I(*io_epoch), DB_S(kind)), &groups, why);
+    if (rc == 0 && groups == 0)
+        rc = err_set(why, -ENOENT,
+                     "epoch %lld of job %lld has no test by %s; the last test is of epoch %lld",
+                     (long long)*io_epoch, (long long)a->job, what, (long long)last);
+    if (rc == 0 && (a->by != BY_ACCURACY || (a->class_id >= 0 && strcmp(kind, "class") != 0)))
+        rc = err_set(why, -ENOENT,
+                     "job %lld keeps of its test only how many samples of each group are right; a "
+                     "job with score.splits both keeps their scores",
+                     (long long)a->job);
+    return rc;
+}
+
+static int tested_groups(struct query *q, const struct ask *a, const char *kind, cJSON *out,
+                         struct errbuf *why)
+{
+    int64_t dataset, epoch = a->epoch, total = 0;
+    sqlite3_stmt *stmt;
+    size_t from;
+    int rc = query_job(q, a->job, &dataset, why);
+
+    if (rc == 0)
+        rc = check_tested(q, a, kind, &epoch, why);
+    if (rc == 0)
+        rc = db_i64(&q->difficulty,
+                    "SELECT count(*) FROM v_test_group WHERE job = ?1 AND epoch = ?2 AND kind = ?3"
+                    " AND (?4 < 0 OR id = ?4)",
+                    DB_ARGS(DB_I(a->job), DB_I(epoch), DB_S(kind), DB_I(a->class_id)), &total, why);
+    if (rc == 0)
+        rc = db_query(&q->difficulty,
+                      "SELECT id, name, samples, accuracy, adv_accuracy FROM v_test_group"
+                      " WHERE job = ?1 AND epoch = ?2 AND kind = ?3 AND (?4 < 0 OR id = ?4)"
+                      " ORDER BY accuracy, id LIMIT ?5 OFFSET ?6",
+                      DB_ARGS(DB_I(a->job), DB_I(epoch), DB_S(kind), DB_I(a->class_id),
+                              DB_I(query_limit(a->limit)), DB_I(a->first)),
+                      &stmt, why);
+    if (rc != 0)
+        return rc;
+    cJSON_AddNumberToObject(out, "epoch", (double)epoch);
+    cJSON_AddStringToObject(out, "by", query_group_names[a->by]);
+    query_page(a->first, a->limit, (size_t)total, &from, out);
+    return add_rows(q, stmt, kind, "rows", out, why);
+}
+
+int query_tested_groups(struct query *q, const struct ask *a, const char *kind, cJSON **ret,
+                        struct errbuf *why)
+{
+    cJSON *out = cJSON_CreateObject();
+    int rc = query_begin(q, &q->difficulty, true, why);
+
+    if (rc == 0)
+        rc = tested_groups(q, a, kind, out, why);
+    return query_end(&q->difficulty, rc, out, ret);
 }
 
 int query_test(struct query *q, int64_t job, bool best, cJSON **ret, struct errbuf *why)
