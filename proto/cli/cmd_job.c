@@ -39,6 +39,17 @@ const struct option resume_options[] = {
     {NULL},
 };
 
+/* "photos", or the revision that the job trains on: "photos@2". */
+static void cell_dataset(struct table *t, const cJSON *row)
+{
+    int64_t revision;
+
+    if (reply_i64(row, "revision", &revision))
+        table_add(t, "%s@%lld", reply_text(row, "dataset"), (long long)revision);
+    else
+        cell_text(t, row, "dataset");
+}
+
 static void add_job(struct table *t, const cJSON *row)
 {
     int64_t epoch = 0, epochs = 0;
@@ -49,7 +60,7 @@ static void add_job(struct table *t, const cJSON *row)
     cell_i64(t, row, "job");
     cell_text(t, row, "name");
     cell_state(t, row, "state");
-    cell_text(t, row, "dataset");
+    cell_dataset(t, row);
     cell_text(t, row, "model");
     reply_i64(row, "epoch", &epoch);
     reply_i64(row, "epochs", &epochs);

@@ -150,7 +150,9 @@ static const struct meta definitions[] = {
      "kept: 1 for the epoch whose figures the table of the study has, which is the best validated "
      "one so far with keep best, and else the last; sharpness: NULL without an ascent",
      0, 0, 0},
-    {"view.v_job_compare", "one row a job, side by side: figures of the last epoch that has them",
+    {"view.v_job_compare",
+     "one row a job, side by side: figures of the last epoch that has them; dataset: with the "
+     "revision that the last epoch trained on, as in photos@2",
      0, 0, 0},
 };
 

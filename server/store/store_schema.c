@@ -51,6 +51,7 @@ static const struct migration difficulty_migrations[] = {
     {sql_difficulty_12, NULL},
     {sql_difficulty_13, NULL},
     {sql_difficulty_14, NULL},
+    {sql_difficulty_15, NULL},
 };
 
 static const struct schema state_schema = {

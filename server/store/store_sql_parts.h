@@ -82,9 +82,11 @@
     "WHERE place = 1;\n"
 
 /* `more`: columns that a later version of job has. */
-#define JOB_COMPARE(more) \
+#define JOB_COMPARE(more) JOB_COMPARE_ON("j.dataset", more)
+/* dataset: on which the job trains. */
+#define JOB_COMPARE_ON(dataset, more) \
     "CREATE VIEW v_job_compare AS\n" \
-    "SELECT j.job_id AS job, j.name AS name, j.dataset AS dataset, j.state AS state,\n" \
+    "SELECT j.job_id AS job, j.name AS name, " dataset " AS dataset, j.state AS state,\n" \
     "  j.seed AS seed, j.attack AS attack, j.epsilon AS epsilon, " \
     more "j.normaliser AS normaliser,\n" \
     "  count(e.epoch) AS epochs, sum(e.seconds) AS seconds, sum(e.n_scored) AS scores,\n" \

@@ -63,3 +63,13 @@ const char sql_difficulty_14[] =
                   " LEFT JOIN revision_sample v\n"
                   "      ON v.dataset_id = j.dataset_id AND v.revision = e.revision\n"
                   "      AND v.sample_id = s.sample_id", "");
+
+/* What a job trains on by its name, "photos@2": the revision of its last epoch. */
+const char sql_difficulty_15[] =
+    "DROP VIEW v_job_compare;\n"
+    JOB_COMPARE_ON("j.dataset || coalesce('@' || nullif(\n"
+                   LAST_EPOCH("revision", "epoch IS NOT NULL") ", 0), '')",
+                   "j.alpha AS alpha,\n  j.attack_steps AS attack_steps,\n"
+                   LAST_EPOCH("validation_accuracy", "validation_accuracy IS NOT NULL")
+                   " AS validation_accuracy,\n"
+                   "  max(e.validation_accuracy) AS best_validation_accuracy, ");

@@ -20,7 +20,7 @@ import {
   trouble,
 } from "./dom.js";
 import { flatnessPanel } from "./flatness.js";
-import { LIVE, doing, meter } from "./jobs.js";
+import { LIVE, dataOf, doing, meter } from "./jobs.js";
 import { classesPanel, mapPanel, testPanel } from "./map.js";
 import { applyButton, newestRevision } from "./revise.js";
 import { samplesPanel } from "./samples.js";
@@ -330,7 +330,7 @@ export function jobPage(number) {
     setPill(state, job.state);
     set(
       what,
-      `${job.model} on ${job.dataset}, ${reply.spec.sam.rho > 0 ? `SAM ρ ${reply.spec.sam.rho}` : "SGD"}, curriculum by ${orderOf(reply.spec.curriculum.measure)}`,
+      `${job.model} on ${dataOf(job)}, ${reply.spec.sam.rho > 0 ? `SAM ρ ${reply.spec.sam.rho}` : "SGD"}, curriculum by ${orderOf(reply.spec.curriculum.measure)}`,
     );
     place.update(reply.study);
     set(line, doing(job));

@@ -7,6 +7,9 @@ const PAGE = 1000;
 
 export const LIVE = new Set(["running", "queued"]);
 
+// What a job trains on: its dataset, or the revision of it.
+export const dataOf = (job) => (job.revision ? `${job.dataset}@${job.revision}` : job.dataset);
+
 // The share of a job's steps that is done.
 export function done(job) {
   if (job.state === "done") return 1;
@@ -84,7 +87,7 @@ function jobRow(job) {
   );
   const update = (j) => {
     set(name, j.name);
-    set(what, `job ${j.job} · ${j.model} on ${j.dataset}`);
+    set(what, `job ${j.job} · ${j.model} on ${dataOf(j)}`);
     setPill(state, j.state);
     set(text, doing(j));
     set(epoch, `${j.epoch}/${j.epochs}`);
