@@ -262,8 +262,10 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
             spec->mixup);
     const struct revisions *r = &spec->revisions;
     if (r->count > 0 && r->at[r->count - 1].epoch >= jobspec_epochs(spec))
-        return err_set(why, -EINVAL, "revisions names epoch %lld, the job has epochs 0 to %lld",
-                       (long long)r->at[r->count - 1].epoch, (long long)jobspec_epochs(spec) - 1);
+        return err_set(
+            why, -EINVAL,
+            "revisions names epoch %lld, the job has epochs 0 to %lld (a job file counts from 0)",
+            (long long)r->at[r->count - 1].epoch, (long long)jobspec_epochs(spec) - 1);
     if (!paces(spec))
         return err_set(
             why, -EINVAL,

@@ -21,6 +21,16 @@ void cell_i64(struct table *t, const cJSON *obj, const char *name)
         table_add(t, TABLE_NONE);
 }
 
+void cell_epoch(struct table *t, const cJSON *obj, const char *name)
+{
+    const int64_t epoch = reply_epoch(obj, name);
+
+    if (epoch > 0)
+        table_add(t, "%lld", (long long)epoch);
+    else
+        table_add(t, TABLE_NONE);
+}
+
 void cell_f64(struct table *t, const cJSON *obj, const char *name)
 {
     double value;

@@ -8,6 +8,7 @@
 
 void cell_text(struct table *t, const cJSON *obj, const char *name);
 void cell_i64(struct table *t, const cJSON *obj, const char *name);
+void cell_epoch(struct table *t, const cJSON *obj, const char *name); /* as people count, from 1 */
 void cell_f64(struct table *t, const cJSON *obj, const char *name);   /* %.4g */
 void cell_share(struct table *t, const cJSON *obj, const char *name); /* 91.32% */
 void cell_age(struct table *t, const cJSON *obj, const char *name);   /* of a time: "3 s ago" */

@@ -39,9 +39,9 @@ const struct option classes_options[] = {
 
 const struct option risers_options[] = {
     BY_OPTION,
-    {"from", OPT_INT, ARG(from), .arg = "E", .max = EPOCHS_MAX - 1,
+    {"from", OPT_INT, ARG(from), .arg = "E", .min = 1, .max = EPOCHS_MAX,
      .help = "compare from this epoch (default: the first scored one)"},
-    {"epoch", OPT_INT, ARG(epoch), .arg = "E", .max = EPOCHS_MAX - 1,
+    {"epoch", OPT_INT, ARG(epoch), .arg = "E", .min = 1, .max = EPOCHS_MAX,
      .help = "compare up to this epoch (default: the last scored one)"},
     {"fallers", OPT_FLAG, ARG(fallers), .help = "show the samples that became easier"},
     CLASS_OPTION,
@@ -59,7 +59,7 @@ const struct option suspects_options[] = {
 const struct option compare_options[] = {
     BY_OPTION,
     EPOCH_OPTION,
-    {"other-epoch", OPT_INT, ARG(other_epoch), .arg = "E", .max = EPOCHS_MAX - 1,
+    {"other-epoch", OPT_INT, ARG(other_epoch), .arg = "E", .min = 1, .max = EPOCHS_MAX,
      .help = "epoch of the other job (default: the last scored one)"},
     CLASS_OPTION,
     LIMIT_OPTION,
@@ -71,7 +71,7 @@ const struct option compare_options[] = {
 const struct option map_options[] = {
     {"by", OPT_ENUM, ARG(by), .def = "ambiguous", .arg = "END", .names = map_names,
      .help = "which samples to list"},
-    {"epoch", OPT_INT, ARG(epoch), .arg = "E", .max = EPOCHS_MAX - 1,
+    {"epoch", OPT_INT, ARG(epoch), .arg = "E", .min = 1, .max = EPOCHS_MAX,
      .help = "use the epochs up to this one (default: all scored ones)"},
     CLASS_OPTION,
     LIMIT_OPTION,
@@ -170,11 +170,11 @@ static void print_groups(const struct cli *cli, const char *what, const cJSON *j
     const bool scored = cJSON_GetObjectItemCaseSensitive(rows->child, "loss_mean") != NULL;
     if (by_accuracy)
         print_text("job %s, epoch %lld, %s%s with the lowest accuracy first%s: %s", cli->words[0],
-                   (long long)number_of(json, "epoch"), samples, what,
+                   (long long)reply_epoch(json, "epoch"), samples, what,
                    scored ? " (p50, p90: of the loss)" : "", places);
     else
         print_text("job %s, epoch %lld, %shardest %s first by mean %s (p50, p90: of the %s): %s",
-                   cli->words[0], (long long)number_of(json, "epoch"), samples, what, by, by,
+                   cli->words[0], (long long)reply_epoch(json, "epoch"), samples, what, by, by,
                    places);
     cJSON_ArrayForEach(row, rows)
     {
@@ -248,7 +248,7 @@ static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *
     char places[PLACES_BYTES];
 
     print_text("job %s, epoch %lld to %lld, %s of %lld samples, %s first: %s", cli->words[0],
-               (long long)number_of(json, "from"), (long long)number_of(json, "epoch"),
+               (long long)reply_epoch(json, "from"), (long long)reply_epoch(json, "epoch"),
                reply_text(json, "by"), (long long)number_of(json, "samples"),
                cli->args->fallers ? "what became easier" : "what became harder",
                places_text(cli, json, rows, "samples", places));
@@ -279,8 +279,7 @@ int cmd_risers(struct cli *cli, struct errbuf *why)
         return rc;
     cJSON_AddStringToObject(request, "by", measure_by_names[cli->args->by]);
     cJSON_AddStringToObject(request, "order", cli->args->fallers ? "fallers" : "risers");
-    if (cli->args->from != NOT_GIVEN)
-        cJSON_AddNumberToObject(request, "from", (double)cli->args->from);
+    request_add_epoch(request, "from", cli->args->from);
     return ask(cli, MSG_SCORE_RISERS, request, print_risers, why);
 }
 
@@ -308,7 +307,7 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
     worth_print(json);
     print_text("job %s, %sepoch %lld, most suspicious label first by %s: %s", cli->words[0],
                cli->args->out_of_sample == NOT_GIVEN ? "" : "out of sample, ",
-               (long long)number_of(json, "epoch"), by,
+               (long long)reply_epoch(json, "epoch"), by,
                places_text(cli, json, rows, "samples", places));
     cJSON_ArrayForEach(row, rows)
     {
@@ -346,8 +345,8 @@ static void print_comparison(const struct cli *cli, const cJSON *json)
     double rho, agree = 0, mean = 0, other = 0;
 
     print_text("job %s, epoch %lld, and job %s, epoch %lld: %s of %lld samples", cli->words[0],
-               (long long)number_of(json, "epoch"), cli->words[1],
-               (long long)number_of(json, "other_epoch"), reply_text(json, "by"),
+               (long long)reply_epoch(json, "epoch"), cli->words[1],
+               (long long)reply_epoch(json, "other_epoch"), reply_text(json, "by"),
                (long long)number_of(json, "samples"));
     if (reply_f64(json, "spearman", &rho))
         printf("rank correlation %.4f   ", rho);
@@ -443,8 +442,7 @@ int cmd_compare(struct cli *cli, struct errbuf *why)
     }
     cJSON_AddNumberToObject(request, "other", (double)other);
     cJSON_AddStringToObject(request, "by", measure_by_names[cli->args->by]);
-    if (cli->args->other_epoch != NOT_GIVEN)
-        cJSON_AddNumberToObject(request, "other_epoch", (double)cli->args->other_epoch);
+    request_add_epoch(request, "other_epoch", cli->args->other_epoch);
     return ask(cli, MSG_SCORE_COMPARE, request, print_compare, why);
 }
 
@@ -496,7 +494,7 @@ static void print_map(const struct cli *cli, const cJSON *json, const cJSON *row
     char places[PLACES_BYTES];
 
     printf("job %s, %lld scored epochs up to %lld, %lld samples\n", cli->words[0],
-           (long long)number_of(json, "epochs"), (long long)number_of(json, "epoch"),
+           (long long)number_of(json, "epochs"), (long long)reply_epoch(json, "epoch"),
            (long long)number_of(json, "samples"));
     print_grid(json);
     print_text("%s first: %s", reply_text(json, "by"),

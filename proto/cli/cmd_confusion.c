@@ -36,14 +36,11 @@ static char **read_names(const cJSON *json, uint32_t classes)
 static void print_table(const struct cli *cli, const cJSON *json, const struct confusion *c)
 {
     const uint64_t all = confusion_all(c), right = confusion_right(c);
-    int64_t epoch = 0;
-
-    reply_i64(json, "epoch", &epoch);
     print_text("job %s, epoch %lld, %s samples: %llu of %llu (%.2f%%) as their label; rows: the "
                "label, columns: what they are taken for",
-               cli->words[0], (long long)epoch, cli->args->split ? "test" : "training",
-               (unsigned long long)right, (unsigned long long)all,
-               all ? 100.0 * (double)right / (double)all : 0);
+               cli->words[0], (long long)reply_epoch(json, "epoch"),
+               cli->args->split ? "test" : "training", (unsigned long long)right,
+               (unsigned long long)all, all ? 100.0 * (double)right / (double)all : 0);
     confusion_print(c, cli->colour, stdout);
 }
 

@@ -116,7 +116,7 @@ static int write_text(struct cli *cli, int64_t job, const struct score_columns_w
     bool csv = cli->args->format == FORMAT_CSV && !cli->args->json;
     struct score_columns s = {.count = 0};
     struct sample_names names = {0};
-    int64_t last = cli->args->epoch == NOT_GIVEN ? -1 : cli->args->epoch, *epochs = &last;
+    int64_t last = cli->args->epoch == NOT_GIVEN ? -1 : cli->args->epoch - 1, *epochs = &last;
     size_t count = 1;
     int rc = cli->args->all ? score_columns_epochs(cli, job, &epochs, &count, why) : 0;
 
@@ -145,8 +145,8 @@ static int write_arrays(struct cli *cli, int64_t job, const struct score_columns
     const char *path = cli->args->out;
     struct tensor columns[SCORE_INTS + SCORE_REALS];
     struct score_columns s = {.count = 0};
-    int rc = score_columns_fetch(cli, job, cli->args->epoch == NOT_GIVEN ? -1 : cli->args->epoch,
-                                 want, &s, why);
+    int rc = score_columns_fetch(
+        cli, job, cli->args->epoch == NOT_GIVEN ? -1 : cli->args->epoch - 1, want, &s, why);
 
     if (rc != 0)
         goto out;
@@ -163,7 +163,7 @@ static int write_arrays(struct cli *cli, int64_t job, const struct score_columns
         rc = safetensors_write(path, columns, SCORE_INTS + SCORE_REALS, meta, 2, why);
     }
     if (rc == 0)
-        print_note("%s: epoch %lld, %zu rows", path, (long long)s.epoch, s.count);
+        print_note("%s: epoch %lld, %zu rows", path, (long long)s.epoch + 1, s.count);
 out:
     score_columns_done(&s);
     return rc;

@@ -22,8 +22,8 @@
 #define LINE_POINTS_MAX 101
 
 const struct option flatness_options[] = {
-    {"epoch", OPT_INT, ARG(epoch), .arg = "E", .max = EPOCHS_MAX - 1,
-     .help = "after this epoch, counted from 0 (default: all that were measured, or else the "
+    {"epoch", OPT_INT, ARG(epoch), .arg = "E", .min = 1, .max = EPOCHS_MAX,
+     .help = "after this epoch, counted from 1 (default: all that were measured, or else the "
              "newest)"},
     {"samples", OPT_INT, ARG(samples), .arg = "N", .max = SAMPLES_MAX,
      .help = "over how many training samples, drawn by the job's seed; 0: all (default: over as "
@@ -71,7 +71,7 @@ static void print_table(const struct cli *cli, const cJSON *rows)
 
     cJSON_ArrayForEach(row, rows)
     {
-        cell_i64(t, row, "epoch");
+        cell_epoch(t, row, "epoch");
         cell_f64(t, row, "loss");
         for (int i = 0; i < SHOWN_VALUES; i++)
             add_value(t, row, i);
@@ -216,12 +216,12 @@ static int check_epoch(struct cli *cli, int64_t job, struct errbuf *why)
         return rc;
     reply_i64(reply.json, "epoch", &epochs);
     message_done(&reply);
-    return epochs == wanted + 1
+    return epochs == wanted
                ? 0
                : err_set(why, -ENOENT,
                          "job %lld did not measure its flatness after epoch %lld, and its weights "
                          "of then are not kept; those after epoch %lld are",
-                         (long long)job, (long long)wanted, (long long)epochs - 1);
+                         (long long)job, (long long)wanted, (long long)epochs);
 }
 
 static int submit(struct cli *cli, int64_t job, int64_t *ret, struct errbuf *why)
@@ -270,7 +270,8 @@ static int wait_for(struct cli *cli, int64_t job, struct errbuf *why)
 
 int cmd_flatness(struct cli *cli, struct errbuf *why)
 {
-    const int64_t epoch = cli->args->epoch;
+    /* As JSON counts. */
+    const int64_t epoch = cli->args->epoch == NOT_GIVEN ? NOT_GIVEN : cli->args->epoch - 1;
     int64_t job, measuring;
     int count;
     int rc = command_job(cli, &job, why);

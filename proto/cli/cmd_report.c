@@ -126,7 +126,7 @@ static void print_best(FILE *out, const struct report *r)
 
     if (!best || !reply_i64(best, "epoch", &epoch))
         return;
-    fprintf(out, "<p>Best validated: epoch %lld, validation accuracy %.2f %%", (long long)epoch,
+    fprintf(out, "<p>Best validated: epoch %lld, validation accuracy %.2f %%", (long long)epoch + 1,
             100 * reply_number(best, "validation_accuracy"));
     if (isfinite(reply_number(best, "test_accuracy")))
         fprintf(out, ", test accuracy %.2f %%", 100 * reply_number(best, "test_accuracy"));
@@ -194,6 +194,7 @@ static int print_curves(FILE *out, const struct report *r)
     {
         for (int k = 0; k < KEYS; k++)
             column[k][n] = reply_number(epoch, keys[k]);
+        column[EPOCH][n]++; /* people count from 1 */
         n += isfinite(column[EPOCH][n]);
     }
     reply_i64(r->row, "epochs", &epochs);
@@ -206,7 +207,7 @@ static int print_curves(FILE *out, const struct report *r)
     const struct html_line sharpness[] = {
         {.name = "loss after the ascent - before", .y = column[SHARPNESS]}};
     const struct html_line share[] = {{.name = "of the training set", .y = column[SHARE]}};
-    double x_max = (double)epochs - 1;
+    double x_max = (double)epochs;
     bool validated = false;
     for (size_t i = 0; i < n; i++)
         validated = validated || isfinite(column[VALID][i]);

@@ -11,6 +11,7 @@
 #include "proto/cli/import/npy.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
+#include "proto/cli/sample_row.h"
 
 #define PIECE_ROWS 500000
 
@@ -18,8 +19,8 @@ enum { FORMAT_TABLE, FORMAT_NPY, FORMAT_JSONL };
 static const char *const format_names[] = {"table", "npy", "jsonl", NULL};
 
 const struct option schedule_options[] = {
-    {"epoch", OPT_INT, offsetof(struct args, epoch), .arg = "E", .max = EPOCHS_MAX - 1,
-     .help = "the epoch, counted from 0 (required)"},
+    {"epoch", OPT_INT, offsetof(struct args, epoch), .arg = "E", .min = 1, .max = EPOCHS_MAX,
+     .help = "the epoch, counted from 1 (required)"},
     {"format", OPT_ENUM, offsetof(struct args, format), .def = "table", .arg = "FORMAT",
      .names = format_names, .help = "format of the output"},
     {"out", OPT_STR, offsetof(struct args, out), .arg = "PREFIX",
@@ -115,7 +116,7 @@ static int fetch_rows(struct cli *cli, int64_t job, struct rows *r, struct errbu
         cJSON *request = cJSON_CreateObject();
         before = r->count;
         cJSON_AddNumberToObject(request, "job", (double)job);
-        cJSON_AddNumberToObject(request, "epoch", (double)cli->args->epoch);
+        request_epoch(cli, request);
         cJSON_AddNumberToObject(request, "first", (double)r->count);
         cJSON_AddNumberToObject(request, "limit", PIECE_ROWS);
         rc = connection_call(cli, MSG_JOB_SCHEDULE, request, &reply, why);
@@ -177,7 +178,7 @@ static void print_numbers(const float *values, size_t count, const char *between
 static void print_rows_json(const struct cli *cli, const struct rows *r)
 {
     printf("{\"epoch\": %lld, \"share\": %.17g, \"count\": %zu, \"steps\": %lld, \"ids\": [",
-           (long long)cli->args->epoch, r->share, r->count, (long long)r->steps);
+           (long long)cli->args->epoch - 1, r->share, r->count, (long long)r->steps);
     for (size_t i = 0; i < r->count && !ferror(stdout); i++)
         printf("%s%u", i ? ", " : "", r->ids[i]);
     printf(r->places ? "], \"weights\": null, \"places\": [" : "], \"weights\": [");
@@ -219,7 +220,7 @@ int cmd_schedule(struct cli *cli, struct errbuf *why)
     int64_t job;
 
     if (cli->args->epoch == NOT_GIVEN)
-        return err_set(why, EXIT_USAGE, "schedule needs --epoch, the first is 0");
+        return err_set(why, EXIT_USAGE, "schedule needs --epoch, the first is 1");
     if (cli->args->out && cli->args->format != FORMAT_NPY)
         return err_set(why, EXIT_USAGE, "--out is for --format npy; the others print");
     int rc = command_job(cli, &job, why);

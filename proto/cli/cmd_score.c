@@ -47,7 +47,7 @@ const struct option histogram_options[] = {
 const struct option trajectory_options[] = {
     {"sample", OPT_STR, ARG(sample), .arg = "I",
      .help = "number of the sample, counted from 0, or the path of its file; or name it after JOB"},
-    {"from", OPT_INT, ARG(from), .arg = "E", .max = EPOCHS_MAX - 1,
+    {"from", OPT_INT, ARG(from), .arg = "E", .min = 1, .max = EPOCHS_MAX,
      .help = "from this epoch on (default: all epochs)"},
     {NULL},
 };
@@ -134,7 +134,7 @@ int cmd_top(struct cli *cli, struct errbuf *why)
     } else if (rc == 0 && a->json) {
         print_reply(&reply, NULL);
     } else if (rc == 0) {
-        reply_i64(reply.json, "epoch", &epoch);
+        epoch = reply_epoch(reply.json, "epoch");
         printf("job %s, epoch %lld, %s%s first by %s: %s\n", cli->words[0], (long long)epoch,
                a->split ? "test samples, " : "", easiest ? "easiest" : "hardest",
                measure_by_names[a->by], places_text(cli, reply.json, rows, "samples", places));
@@ -201,7 +201,7 @@ int cmd_histogram(struct cli *cli, struct errbuf *why)
     if (rc == 0 && a->json) {
         print_reply(&reply, NULL);
     } else if (rc == 0) {
-        reply_i64(reply.json, "epoch", &epoch);
+        epoch = reply_epoch(reply.json, "epoch");
         reply_i64(reply.json, "count", &count);
         printf("job %s, epoch %lld, %s of %lld samples\n", cli->words[0], (long long)epoch,
                measure_by_names[a->by], (long long)count);
@@ -271,7 +271,7 @@ static void print_trajectory(const struct cli *cli, const cJSON *rows)
 
     cJSON_ArrayForEach(row, rows)
     {
-        cell_i64(t, row, "epoch");
+        cell_epoch(t, row, "epoch");
         for (size_t i = 0; measure_by_names[i]; i++)
             cell_f64(t, row, measure_by_names[i]);
         cell_i64(t, row, "predicted");
@@ -285,7 +285,7 @@ int cmd_trajectory(struct cli *cli, struct errbuf *why)
 {
     static const struct pages pages = {MSG_SCORE_TRAJECTORY, "rows", "epochs_from", "epoch", 1, 0};
     const char *word = cli->word_count > 1 ? cli->words[1] : cli->args->sample;
-    int64_t from = cli->args->from == NOT_GIVEN ? 0 : cli->args->from, job, number;
+    int64_t from = cli->args->from == NOT_GIVEN ? 0 : cli->args->from - 1, job, number;
     const cJSON *rows, *sample;
     struct message reply;
 
@@ -335,7 +335,7 @@ static void print_planted(const struct cli *cli, const cJSON *json)
     const cJSON *list = flipped ? flipped : hard;
     int64_t epoch = 0, flipped_count = 0, hard_count = 0;
 
-    reply_i64(json, "epoch", &epoch);
+    epoch = reply_epoch(json, "epoch");
     reply_i64(json, "flipped", &flipped_count);
     reply_i64(json, "hard", &hard_count);
     if (flipped_count == 0 && hard_count == 0) {

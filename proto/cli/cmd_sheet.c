@@ -192,7 +192,7 @@ int cmd_sheet(struct cli *cli, struct errbuf *why)
     s.names = names;
     reply_i64(g.reply.json, "epoch", &epoch);
     snprintf(title, sizeof(title), "%s, job %lld, epoch %lld: the %u %s by %s", job_name,
-             (long long)job, (long long)epoch, g.count, way, s.by);
+             (long long)job, (long long)epoch + 1, g.count, way, s.by);
     rc = g.count ? draw_sheet(&s, title, cli->words[1], why)
                  : err_set(why, -ENOENT, "no sample of job %lld matches", (long long)job);
     if (rc == 0 && a->json) {

@@ -192,7 +192,7 @@ static void print_epochs(const struct cli *cli, const cJSON *epochs, int64_t all
     {
         if (at++ < count - EPOCHS_SHOWN)
             continue;
-        cell_i64(t, row, "epoch");
+        cell_epoch(t, row, "epoch");
         cell_f64(t, row, "share");
         cell_f64(t, row, "train_loss");
         cell_share(t, row, "train_accuracy");
@@ -222,12 +222,10 @@ static void print_groups(const struct cli *cli, const cJSON *test, const char *w
                                      {NULL}};
     const cJSON *rows = cJSON_GetObjectItemCaseSensitive(test, key), *row;
     int count = cJSON_GetArraySize(rows), at = 0;
-    int64_t epoch = 0;
 
     if (count == 0)
         return;
     struct table *t = table_create(columns);
-    reply_i64(test, "epoch", &epoch);
     cJSON_ArrayForEach(row, rows)
     {
         if (at++ == GROUPS_SHOWN)
@@ -237,7 +235,7 @@ static void print_groups(const struct cli *cli, const cJSON *test, const char *w
         cell_share(t, row, "accuracy");
         cell_share(t, row, "adv_accuracy");
     }
-    printf("\ntest by %s, epoch %lld", what, (long long)epoch);
+    printf("\ntest by %s, epoch %lld", what, (long long)reply_epoch(test, "epoch"));
     if (count > GROUPS_SHOWN)
         printf("; the first %d of %d, --json has all", GROUPS_SHOWN, count);
     printf("\n");
@@ -296,8 +294,8 @@ static void print_best(const cJSON *json, const cJSON *spec)
     if (!best || !reply_i64(best, "epoch", &epoch) ||
         !reply_f64(best, "validation_accuracy", &validation))
         return;
-    int used =
-        snprintf(text, sizeof(text), "%lld: validation %.2f%%", (long long)epoch, 100 * validation);
+    int used = snprintf(text, sizeof(text), "%lld: validation %.2f%%", (long long)epoch + 1,
+                        100 * validation);
     if (reply_f64(best, "test_accuracy", &test))
         used += snprintf(text + used, sizeof(text) - (size_t)used, ", test %.2f%%", 100 * test);
     snprintf(text + used, sizeof(text) - (size_t)used, "%s",
@@ -350,7 +348,7 @@ static void print_flatness(const cJSON *json)
     used += snprintf(text + used, sizeof(text) - (size_t)used, "trace %.4g", trace);
     if (reply_f64(row, "trace_error", &error))
         used += snprintf(text + used, sizeof(text) - (size_t)used, " ± %.2g", error);
-    snprintf(text + used, sizeof(text) - (size_t)used, " after epoch %lld", (long long)epoch);
+    snprintf(text + used, sizeof(text) - (size_t)used, " after epoch %lld", (long long)epoch + 1);
     print_line("flatness", text);
 }
 

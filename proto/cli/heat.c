@@ -109,7 +109,7 @@ int heat_print(FILE *out, const struct heat *h)
             "(adm, 0 to 1 from below), a column for each of %u scored epochs, from %lld to "
             "%lld.</p><div class=\"card\"><div class=\"heat\"><span style=\"top:0\">1</span><span "
             "style=\"bottom:0\">0</span>",
-            w, (long long)h->epochs[0], (long long)h->epochs[h->count - 1]);
+            w, (long long)h->epochs[0] + 1, (long long)h->epochs[h->count - 1] + 1);
     int rc =
         html_image(out, pixels, w, (uint32_t)bins, 3, 1000, "share of samples by adm and epoch");
     fputs("</div></div>\n", out);

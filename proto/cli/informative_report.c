@@ -255,7 +255,7 @@ static int measure_epochs(struct cli *cli, struct subject *s, struct errbuf *why
         rc = fetch(cli, s, e, &rows, why);
         if (rc == 0 && measures_of(s, &rows, now) != 0)
             rc = refuse_memory(why);
-        s->x[e] = (double)s->epochs[e];
+        s->x[e] = (double)s->epochs[e] + 1; /* people count from 1 */
         for (size_t m = 0; rc == 0 && m < INFORMATIVE_MEASURES; m++) {
             double figure[FIGURES];
             if (figures_of(s, now + m * s->samples, e ? before + m * s->samples : NULL, figure))

@@ -58,3 +58,10 @@ const char *reply_text(const cJSON *obj, const char *name)
 
     return cJSON_IsString(value) ? value->valuestring : "";
 }
+
+int64_t reply_epoch(const cJSON *obj, const char *name)
+{
+    int64_t epoch;
+
+    return reply_i64(obj, name, &epoch) ? epoch + 1 : 0;
+}

@@ -16,7 +16,9 @@ int reply_object(const cJSON *json, const char *name, const cJSON **ret, struct 
 /* False when the key is missing or of another type. */
 bool reply_f64(const cJSON *obj, const char *name, double *ret);
 bool reply_i64(const cJSON *obj, const char *name, int64_t *ret); /* whole, within 2^53 */
-double reply_number(const cJSON *obj, const char *name);          /* NAN then */
+/* An epoch as people count them, from 1; JSON counts from 0. 0 when it is missing. */
+int64_t reply_epoch(const cJSON *obj, const char *name);
+double reply_number(const cJSON *obj, const char *name); /* NAN then */
 /* The text, or "" when there is none. */
 const char *reply_text(const cJSON *obj, const char *name);
 

@@ -27,8 +27,7 @@ static void cell(FILE *out, const cJSON *value)
 
 static void print_table(FILE *out, const cJSON *rows)
 {
-    static const char *const keys[] = {"epoch",       "loss",      "trace",
-                                       "trace_error", "sharpness", "samples"};
+    static const char *const keys[] = {"loss", "trace", "trace_error", "sharpness", "samples"};
     const cJSON *row;
 
     fputs(
@@ -37,7 +36,7 @@ static void print_table(FILE *out, const cJSON *rows)
         out);
     cJSON_ArrayForEach(row, rows)
     {
-        fputs("<tr>", out);
+        fprintf(out, "<tr><td>%lld</td>", (long long)reply_epoch(row, "epoch"));
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
             cell(out, cJSON_GetObjectItemCaseSensitive(row, keys[i]));
         for (int i = 0; i < 5; i++)

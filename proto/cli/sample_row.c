@@ -123,10 +123,15 @@ char *places_text(const struct cli *cli, const cJSON *json, const cJSON *rows, c
     return buf;
 }
 
+void request_add_epoch(cJSON *request, const char *name, int64_t epoch)
+{
+    if (epoch != NOT_GIVEN)
+        cJSON_AddNumberToObject(request, name, (double)epoch - 1);
+}
+
 void request_epoch(const struct cli *cli, cJSON *request)
 {
-    if (cli->args->epoch != NOT_GIVEN)
-        cJSON_AddNumberToObject(request, "epoch", (double)cli->args->epoch);
+    request_add_epoch(request, "epoch", cli->args->epoch);
 }
 
 int request_class(struct cli *cli, cJSON *request, struct errbuf *why)

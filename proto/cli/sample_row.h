@@ -21,8 +21,8 @@ extern const char *const sample_split_names[]; /* train, test, NULL */
 #define EPOCH_OPTION                                                                               \
     {                                                                                              \
         "epoch", OPT_INT, ARG(epoch),                                                              \
-            .arg = "E", .max = EPOCHS_MAX - 1,                                                     \
-            .help = "epoch, counted from 0 (default: the last scored one)"                         \
+            .arg = "E", .min = 1, .max = EPOCHS_MAX,                                               \
+            .help = "epoch, counted from 1 (default: the last scored one)"                         \
     }
 #define CLASS_OPTION                                                                               \
     {                                                                                              \
@@ -91,6 +91,8 @@ void table_end(const struct cli *cli, struct table *t);
 
 /* The epoch as given. */
 void request_epoch(const struct cli *cli, cJSON *request);
+/* An epoch as people gave it, counted from 1, as JSON counts; NOT_GIVEN: nothing. */
+void request_add_epoch(cJSON *request, const char *name, int64_t epoch);
 /* The class as given, of the dataset of the request's job. Errors as resolve_class. */
 int request_class(struct cli *cli, cJSON *request, struct errbuf *why);
 

@@ -302,6 +302,8 @@ static void print_chart(FILE *out, const cJSON *const *curves, size_t n,
         place_curve(curves[c], x, count, y, sd);
         lines[c] = (struct html_line){.name = reply_text(curves[c], "arm"), .y = y, .sd = sd};
     }
+    for (size_t i = 0; i < count; i++)
+        x[i]++; /* people count from 1 */
     if (count > 0)
         html_chart(out, reply_text(curves[0], "dataset"), x, count, x[count - 1], lines, n,
                    as->share ? HTML_PERCENT : HTML_FROM_ZERO);

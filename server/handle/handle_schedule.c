@@ -155,15 +155,15 @@ static int read_schedule(struct request *rq, struct job *job, struct schedule_ar
                        job->rec.job);
     if (a->epoch >= job->spec.epochs)
         return err_set(why, -EINVAL,
-                       "epoch is %" PRId64 ", job %" PRId64 " has epochs 0 to %" PRId64, a->epoch,
-                       job->rec.job, job->spec.epochs - 1);
+                       "there is no epoch %" PRId64 ", job %" PRId64 " has epochs 1 to %" PRId64,
+                       a->epoch + 1, job->rec.job, job->spec.epochs);
     if (a->epoch > open)
         return err_set(
             why, -EINVAL,
             "epoch %" PRId64 " of job %" PRId64
-            " has no schedule yet: it needs scores that are not measured yet; epochs 0 to %" PRId64
+            " has no schedule yet: it needs scores that are not measured yet; epochs 1 to %" PRId64
             " have one",
-            a->epoch, job->rec.job, open);
+            a->epoch + 1, job->rec.job, open + 1);
     int rc = jobs_prepare(rq->service, job, why);
     if (rc < 0)
         return rc;

@@ -145,6 +145,20 @@ bool submission_needs_scores(const struct submission *s)
     return g && g->kind == GIVEN_JOB;
 }
 
+/* A job file counts epochs from 0, a sentence from 1. */
+static int read_given(struct submission *s, struct given *g, uint32_t n, struct score *scores,
+                      struct errbuf *why)
+{
+    const int64_t asked = g->epoch;
+    struct errbuf said = {""};
+    int rc = query_scores(s->service->query, g->job, &g->epoch, n, scores, &said);
+
+    if (rc == -ENOENT && asked >= 0)
+        return err_set(why, rc, "curriculum.measure.epoch is %" PRId64 ", counted from 0: %s",
+                       asked, said.text);
+    return rc < 0 ? err_set(why, rc, "%s", said.text) : rc;
+}
+
 int submission_scores(struct submission *s, struct errbuf *why)
 {
     struct job *job = s->job;
@@ -157,7 +171,7 @@ int submission_scores(struct submission *s, struct errbuf *why)
     if (!scores || !key)
         rc = err_set(why, -ENOMEM, "no memory for %u scores", n);
     else
-        rc = query_scores(s->service->query, g->job, &g->epoch, n, scores, why);
+        rc = read_given(s, g, n, scores, why);
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         key[i] = scores[i].flags & SCORE_MEASURED
                      ? curriculum_key(&s->scores_by, &scores[i], NULL, i)

@@ -152,7 +152,7 @@ static void apply_work(struct op *op)
     if (op->rc == 0)
         op->rc = describe(a, &op->why);
     snprintf(text, sizeof(text), "%s from epoch %" PRId64 " on",
-             revision_name(a->spec->dataset, a->at.number, name), a->epoch);
+             revision_name(a->spec->dataset, a->at.number, name), a->epoch + 1);
     if (op->rc == 0)
         op->rc = store_job_describe(s->store, a->job, a->spec_json, "revision", text, &op->why);
 }

@@ -58,7 +58,7 @@ static struct fold closing_fold(const struct closing *c)
  */
 static void epoch_text(const struct epoch_record *e, char *out, size_t bytes)
 {
-    int used = snprintf(out, bytes, "epoch %" PRId64 ": ", e->epoch);
+    int used = snprintf(out, bytes, "epoch %" PRId64 ": ", e->epoch + 1);
 
     if (!isnan(e->train_loss))
         used += snprintf(out + used, bytes - (size_t)used, "train loss %.4g, ", e->train_loss);

@@ -73,7 +73,7 @@ int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint 
         rc = store_epoch_hash(s->store, job, rec.epoch - 1, rec.scores_sha256, why);
         if (rc == -ENOENT) /* its fold, which ran earlier on this lane, has failed */
             rc = err_set(why, -EAGAIN, "epoch %" PRId64 " of job %" PRId64 " could not be written",
-                         rec.epoch - 1, job);
+                         rec.epoch, job);
     }
     state_dir_job(path, s->dir, job);
     if (rc == 0)

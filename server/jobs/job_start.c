@@ -59,7 +59,7 @@ static int try_checkpoint(struct service *s, const struct start *st,
     if (rc == 0 && strcmp(hash, rec->scores_sha256) != 0)
         rc =
             err_set(why, -EUCLEAN, "the scores of epoch %" PRId64 " are not those of checkpoint %s",
-                    rec->epoch - 1, rec->file);
+                    rec->epoch, rec->file);
     if (rc < 0)
         return rc;
     state_dir_checkpoint(path, s->dir, rec->job, rec->file);
@@ -157,7 +157,7 @@ static void start_work(struct op *op)
                                    st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0, &op->why);
     if (op->rc == 0 && st->checkpoint) {
         snprintf(text, sizeof(text), "goes on from step %" PRIu64 " (epoch %" PRId64 ")",
-                 checkpoint_step(st->checkpoint), checkpoint_epoch(st->checkpoint));
+                 checkpoint_step(st->checkpoint), checkpoint_epoch(st->checkpoint) + 1);
         op->rc = store_event_add(s->store, st->rec.job, "recover", text, &op->why);
     }
 }

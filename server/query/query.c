@@ -156,8 +156,8 @@ int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t 
     return err_set(why, -ENOENT,
                    "job %lld has no scores of epoch %lld; it has scores of epochs from %lld to "
                    "%lld, the nearest is %lld",
-                   (long long)job, (long long)epoch, (long long)first, (long long)last,
-                   (long long)nearest);
+                   (long long)job, (long long)epoch + 1, (long long)first + 1, (long long)last + 1,
+                   (long long)nearest + 1);
 #undef SCORED
 }
 
@@ -174,7 +174,7 @@ int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *
     return err_set(why, -ENOENT,
                    "the scores of epoch %lld of job %lld were dropped, as the server's --keep "
                    "options say; results that need them are no longer known",
-                   (long long)epoch, (long long)job);
+                   (long long)epoch + 1, (long long)job);
 }
 
 int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why)
@@ -204,7 +204,8 @@ int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct err
                    : err_set(why, -ENOENT,
                              "job %lld has no scores of test samples of epoch %lld; it has scores "
                              "of epochs from %lld to %lld",
-                             (long long)job, (long long)epoch, (long long)first, (long long)last);
+                             (long long)job, (long long)epoch + 1, (long long)first + 1,
+                             (long long)last + 1);
 #undef TESTED
 }
 

@@ -183,9 +183,9 @@ int query_epoch_load(struct query *q, int64_t job, int64_t epoch, int64_t class_
     if (rc == 0 && ret->count == 0)
         rc = class_id < 0
                  ? err_set(why, -EUCLEAN, "epoch %lld of job %lld lacks its scores",
-                           (long long)ret->epoch, (long long)job)
+                           (long long)ret->epoch + 1, (long long)job)
                  : err_set(why, -ENOENT, "epoch %lld of job %lld scored no sample of class %lld",
-                           (long long)ret->epoch, (long long)job, (long long)class_id);
+                           (long long)ret->epoch + 1, (long long)job, (long long)class_id);
     return rc;
 }
 
@@ -235,7 +235,7 @@ int query_epoch_load_test(struct query *q, int64_t job, int64_t epoch, int64_t c
         rc = read_test_rows(q, ret, (size_t)tested, class_id, why);
     if (rc == 0 && ret->count == 0)
         rc = err_set(why, -ENOENT, "epoch %lld of job %lld tested no sample of class %lld",
-                     (long long)ret->epoch, (long long)job, (long long)class_id);
+                     (long long)ret->epoch + 1, (long long)job, (long long)class_id);
     return rc;
 }
 

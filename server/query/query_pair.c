@@ -118,8 +118,9 @@ int query_risers(struct query *q, const struct ask *a, cJSON **ret, struct errbu
     if (rc == 0)
         rc = query_epoch_load(q, a->job, a->epoch, a->class_id, &after, why);
     if (rc == 0 && from >= after.epoch)
-        rc = err_set(why, -EINVAL, "from is %lld and the epoch %lld; from must be an earlier one",
-                     (long long)from, (long long)after.epoch);
+        rc = err_set(why, -EINVAL,
+                     "from is epoch %lld and the other %lld; from must be an earlier one",
+                     (long long)from + 1, (long long)after.epoch + 1);
     if (rc == 0)
         rc = query_epoch_load(q, a->job, from, a->class_id, &before, why);
     if (rc == 0)

@@ -214,7 +214,7 @@ static int histogram(struct query *q, const struct histogram_args *a, cJSON *out
     if (rc == 0)
         rc = read_values(q, a->job, epoch, a->by, scored, &values, &n, why);
     if (rc == 0 && n == 0)
-        rc = err_set(why, -EUCLEAN, "epoch %lld of job %lld lacks its scores", (long long)epoch,
+        rc = err_set(why, -EUCLEAN, "epoch %lld of job %lld lacks its scores", (long long)epoch + 1,
                      (long long)a->job);
     if (rc != 0)
         goto out;

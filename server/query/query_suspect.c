@@ -220,7 +220,7 @@ static int keep_class(struct query *q, const struct ask *a, struct pool *p, stru
     return p->x.count > 0
                ? 0
                : err_set(why, -ENOENT, "epoch %lld of job %lld scored no sample of class %lld",
-                         (long long)p->x.epoch, (long long)a->job, (long long)a->class_id);
+                         (long long)p->x.epoch + 1, (long long)a->job, (long long)a->class_id);
 }
 
 static void add_suspect(struct query *q, const struct pool *p, int by, size_t i, cJSON *rows)

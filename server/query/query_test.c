@@ -94,7 +94,7 @@ static int check_tested(struct query *q, const struct ask *a, const char *kind, 
     if (rc == 0 && groups == 0)
         rc = err_set(why, -ENOENT,
                      "epoch %lld of job %lld has no test by %s; the last test is of epoch %lld",
-                     (long long)*io_epoch, (long long)a->job, what, (long long)last);
+                     (long long)*io_epoch + 1, (long long)a->job, what, (long long)last + 1);
     if (rc == 0 && (a->by != BY_ACCURACY || (a->class_id >= 0 && strcmp(kind, "class") != 0)))
         rc = err_set(why, -ENOENT,
                      "job %lld keeps of its test only how many samples of each group are right; a "

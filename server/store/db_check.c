@@ -144,12 +144,12 @@ static int check_epoch(struct check *c, int64_t job, int64_t epoch, struct errbu
     c->rows += rows;
     if (rows != scored)
         problem(c, "difficulty.db: epoch %lld of job %lld has %lld scores, its row says %lld",
-                (long long)epoch, (long long)job, (long long)rows, (long long)scored);
+                (long long)epoch + 1, (long long)job, (long long)rows, (long long)scored);
     else if (strcmp(hash, want) != 0)
         problem(c,
                 "difficulty.db: the scores of epoch %lld of job %lld are not those it was "
                 "committed with: their SHA-256 is another",
-                (long long)epoch, (long long)job);
+                (long long)epoch + 1, (long long)job);
     return 0;
 }
 

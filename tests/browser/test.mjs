@@ -137,7 +137,7 @@ async function live() {
   const points = await page.locator(".chart .line").first().getAttribute("d");
   same("over all epochs", 4, points.split(/[ML]/).length - 1);
   await until(async () => (await page.locator(".events li").count()) >= 5);
-  ok("its events are listed", (await text(".events")).includes("epoch 3"));
+  ok("its events are listed", (await text(".events")).includes("epoch 4"));
 }
 
 async function pictures() {
@@ -203,9 +203,9 @@ async function keys_alone() {
   await page.locator(".chart .line").first().waitFor();
   await page.locator(".chart svg").first().focus();
   await page.keyboard.press("ArrowLeft");
-  same("a chart says what is under its cursor", "epoch 3", await text(".chart .at"));
+  same("a chart says what is under its cursor", "epoch 4", await text(".chart .at"));
   await page.keyboard.press("Home");
-  same("from its beginning", "epoch 0", await text(".chart .at"));
+  same("from its beginning", "epoch 1", await text(".chart .at"));
   await page.locator(".heat canvas").focus();
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("ArrowLeft");

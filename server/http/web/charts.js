@@ -29,13 +29,16 @@ export function watch(el, draw) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
 
+// JSON counts epochs from 0, people from 1.
+const EPOCHS = { from: 1, shift: 1, text: (x) => `epoch ${x}` };
+
 // series: [{ name, colour: 1..5, dashed? }]; update() takes one array of [x, y] per series, or of [x, y, sd],
-// which has a band around its line. format(y, sd). axis: where x begins, what it is
+// which has a band around its line. format(y, sd). axis (default: epochs): where x begins, what it is
 // called, and the x whose values are shown without a cursor (default: of the last point).
 export class LineChart {
   constructor({ title, series, format, percent, zero, top, step, height = 190, note, axis }) {
     Object.assign(this, { series, format, percent, zero, top, step, height });
-    this.axis = axis ?? { from: 0, text: (x) => `epoch ${x}` };
+    this.axis = axis ?? EPOCHS;
     this.data = series.map(() => []);
     this.cursor = null;
     this.at = h("span", { class: "at" });
@@ -77,10 +80,13 @@ export class LineChart {
   }
 
   update(data, xMax) {
-    this.data = data.map((line) => line.filter(([, y]) => typeof y === "number" && Number.isFinite(y)));
+    const { from, shift = 0 } = this.axis;
+    this.data = data.map((line) =>
+      line.filter(([, y]) => typeof y === "number" && Number.isFinite(y)).map(([x, ...rest]) => [x + shift, ...rest]),
+    );
     this.series.forEach((line, i) => line.optional && show(this.values[i].parentElement, this.data[i].length > 0));
     this.xs = [...new Set(this.data.flat().map(([x]) => x))].sort((a, b) => a - b);
-    this.xMax = Math.max(xMax ?? 0, this.xs.at(-1) ?? 0, 1);
+    this.xMax = Math.max((xMax ?? 0) + shift, this.xs.at(-1) ?? 0, from + 1);
     if (this.cursor !== null && !this.xs.includes(this.cursor)) this.cursor = null;
     this.draw();
   }
@@ -322,8 +328,8 @@ export class HeatMap {
       );
     }
     g.textAlign = "center";
-    for (const v of ticks(0, last - 1, Math.min(last - 1, width / 70)).filter(Number.isInteger))
-      g.fillText(String(v), box.l + (w * (v + 0.5)) / last, this.height - 9);
+    for (const v of ticks(1, last, Math.min(last - 1, width / 70)).filter(Number.isInteger))
+      g.fillText(String(v), box.l + (w * (v - 0.5)) / last, this.height - 9);
   }
 
   drawCursor(g) {
@@ -356,7 +362,7 @@ export class HeatMap {
     );
     set(
       this.readout,
-      `epoch ${row.epoch} · ${this.name} ${two[0]} to ${two[1]} · ${n} samples (${((100 * n) / total).toFixed(1)} %)`,
+      `epoch ${row.epoch + 1} · ${this.name} ${two[0]} to ${two[1]} · ${n} samples (${((100 * n) / total).toFixed(1)} %)`,
     );
   }
 

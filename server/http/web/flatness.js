@@ -76,7 +76,7 @@ export function flatnessPanel(number) {
     charts.random.update(random.map(line));
     set(
       note,
-      `Over ${last.samples} training samples; ρ is ${figure(last.rho)}. The lines run through the weights after epoch ${last.epoch}, at t = 0: to distance ${figure(first.distance.at(-1), 3)} along the eigenvector, to ${figure(random[0].distance.at(-1), 3)}, about the length of the weights, along the random directions.`,
+      `Over ${last.samples} training samples; ρ is ${figure(last.rho)}. The lines run through the weights after epoch ${last.epoch + 1}, at t = 0: to distance ${figure(first.distance.at(-1), 3)} along the eigenvector, to ${figure(random[0].distance.at(-1), 3)}, about the length of the weights, along the random directions.`,
     );
   }
 

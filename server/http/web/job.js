@@ -108,7 +108,7 @@ function tiles() {
 }
 
 // What orders the samples: a measure, or scores from elsewhere.
-const orderOf = (m) => (typeof m === "string" ? m : (m.file ?? `${m.measure} of job ${m.job}, epoch ${m.epoch}`));
+const orderOf = (m) => (typeof m === "string" ? m : (m.file ?? `${m.measure} of job ${m.job}, epoch ${m.epoch + 1}`));
 
 // Images per second on which an epoch trained.
 const rateOf = (epoch, spec, job) => {

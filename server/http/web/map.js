@@ -136,7 +136,7 @@ export function testPanel() {
       h(
         "table",
         null,
-        tableHead([`epoch ${test.epoch}`, "", "samples", "right", "under attack"]),
+        tableHead([`epoch ${test.epoch + 1}`, "", "samples", "right", "under attack"]),
         h("tbody", null, rowsOf(test.domains, "domain"), rowsOf(test.classes, "class")),
       ),
     );

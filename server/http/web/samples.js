@@ -137,7 +137,7 @@ export function openSample(job, rows, index, names = []) {
     set(right, `Right in ${good} of ${epochs.length} scored epochs.`);
     strip.replaceChildren(
       ...epochs.map((e) =>
-        h("i", { class: e.correct ? "yes" : "no", title: `epoch ${e.epoch}: predicted ${e.predicted}` }),
+        h("i", { class: e.correct ? "yes" : "no", title: `epoch ${e.epoch + 1}: predicted ${e.predicted}` }),
       ),
     );
     const of = (key) => epochs.map((e) => [e.epoch, e[key]]);
@@ -264,7 +264,7 @@ export function samplesPanel(number) {
       worth.replaceChildren(...worthOf(reply.worth));
       set(
         note,
-        `Epoch ${reply.epoch}, ${reply.more ? `${shown} of ${reply.total} samples` : `${shown} samples`}. Click a sample for its story.`,
+        `Epoch ${reply.epoch + 1}, ${reply.more ? `${shown} of ${reply.total} samples` : `${shown} samples`}. Click a sample for its story.`,
       );
       if (grid.parentElement !== box) box.replaceChildren(grid, more);
       grid.replaceChildren(

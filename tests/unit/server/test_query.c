@@ -160,7 +160,7 @@ TEST(what_is_not_there_is_said_with_what_there_is)
     a.epoch = 1;
     ASSERT_EQ(-ENOENT, query_top(w.query, &a, &out, &why));
     ASSERT_STR(
-        "job 1 has no scores of epoch 1; it has scores of epochs from 0 to 2, the nearest is 0",
+        "job 1 has no scores of epoch 2; it has scores of epochs from 1 to 3, the nearest is 1",
         why.text);
     a.epoch = 0;
     a.class_id = 10;

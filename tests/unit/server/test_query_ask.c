@@ -259,7 +259,7 @@ TEST(risers_are_what_changed_between_two_epochs)
     cJSON_Delete(out);
     a.from = 2;
     ASSERT_EQ(-EINVAL, query_risers(w.query, &a, &out, &why));
-    ASSERT_STR("from is 2 and the epoch 2; from must be an earlier one", why.text);
+    ASSERT_STR("from is epoch 3 and the other 3; from must be an earlier one", why.text);
     world_close(&w);
 }
 
