@@ -45,9 +45,10 @@
  * of half a million floats leaves in one call; with 128 KiB sender and receiver wake each other a
  * dozen times on its way. */
 #define SOCKET_BUFFER_BYTES (2 << 20)
-#define SESSIONS_MAX 4096 /* of sealed messages: two a worker and the people; 1 MB in all */
-#define WORKERS_MAX 1024  /* a reply is held for each: the server walks their list every 100 ms */
-#define KEYRING_MAX 16    /* in a key file: a cluster key in use, one that comes, one that goes */
+#define SESSIONS_MAX 4096   /* of sealed messages: two a worker and the people; 1 MB in all */
+#define WORKERS_MAX 1024    /* a reply is held for each: the server walks their list every 100 ms */
+#define KEYS_KNOWN_MAX 4096 /* holders of keys, and revoked names: in one list of a reply */
+#define KEYRING_MAX 16      /* in a key file: a cluster key in use, one that comes, one that goes */
 #define HTTP_CONNECTIONS_MAX 64           /* a browser opens six, and Prometheus one */
 #define HTTP_HEADER_BYTES_MAX (16u << 10) /* request line and headers; browsers send 1 KiB */
 

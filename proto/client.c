@@ -393,7 +393,10 @@ static int read_plain_refusal(const struct reply *r, enum error_code *ret_code, 
         rc = read_refusal(m.json, &code, why);
     if (rc != -EREMOTEIO || (code != ERR_NO_SESSION && code != ERR_WRONG_KEY &&
                              code != ERR_KEY_NEEDED && code != ERR_LIMIT))
-        rc = err_set(why, -EBADMSG, "the answer is not sealed");
+        rc = err_set(why, -EBADMSG,
+                     rc == -EREMOTEIO && code == ERR_BAD_MESSAGE
+                         ? "it does not know this handshake; is it of an earlier version?"
+                         : "the answer is not sealed");
     message_done(&m);
     if (rc == -EREMOTEIO && ret_code)
         *ret_code = code;
@@ -437,7 +440,7 @@ static int begin_session(struct client *c, const struct call *of, enum error_cod
 
     if (rc < 0)
         return rc;
-    keyring_client_key(&keys, &key);
+    keyring_client_key(&keys, clock_unix_ms(), &key);
     keyring_done(&keys);
     handshake_ask(frame);
     rc = handshake_step(c, of, frame, &r, ret_code, why);
@@ -448,7 +451,7 @@ static int begin_session(struct client *c, const struct call *of, enum error_cod
     if (rc == 0)
         rc = handshake_step(c, of, frame, &r, ret_code, why);
     if (rc == 0) {
-        rc = handshake_finish(&h, r.message, r.bytes, &c->seal, why);
+        rc = handshake_finish(&h, r.message, r.bytes, clock_unix_ms(), &c->seal, why);
         wire_free(r.chunk);
     }
     handshake_done(&h);

@@ -1,5 +1,5 @@
-/* Derivation is keyed BLAKE2b, each with its own label, so that no derived value can replace
- * another. */
+/* A key file is read whole and judged line by line; what it says of a key in words must be what
+ * the certificate says. */
 #define _GNU_SOURCE
 #include "proto/key.h"
 
@@ -17,11 +17,15 @@
 #include "common/secret.h"
 #include "common/text.h"
 
-#define FILE_BYTES_MAX 16384
-#define LINE_BYTES_MAX 256
-#define WORDS_MAX 5 /* one more than a line may have */
-#define CLUSTER "cluster"
-#define ADMIN_NAME "cluster-key"
+#define FILE_BYTES_MAX 32768
+#define LINE_BYTES_MAX 1024
+#define WORDS_MAX 6 /* one more than a line may have */
+#define CLUSTER "cluster-ed25519"
+#define OLD_CLUSTER "cluster" /* a secret that server and client shared */
+#define SERVER_NAME "server"
+/* Of keys that are signed for one session or server: they hold for clocks that are a day off. */
+#define EARLIER_MS INT64_C(86400000)
+#define SESSION_VALID_MS (3 * EARLIER_MS)
 
 /* Picks the fast code for this processor; only the first call does any work. */
 static int start_sodium(struct errbuf *why)
@@ -29,45 +33,61 @@ static int start_sodium(struct errbuf *why)
     return sodium_init() < 0 ? err_set(why, -EIO, "libsodium cannot be started") : 0;
 }
 
-static void name_cluster(struct key *cluster)
+static void make_cluster(const uint8_t seed[KEY_BYTES], struct key *ret)
 {
-    static const char label[] = "steppe cluster 1";
-    uint8_t id[crypto_generichash_BYTES_MIN];
-
-    crypto_generichash(id, sizeof(id), (const uint8_t *)label, sizeof(label), cluster->secret,
-                       KEY_BYTES);
-    memcpy(cluster->cluster_id, id, KEY_CLUSTER_BYTES);
+    *ret = (struct key){.cluster = true};
+    memcpy(ret->seed, seed, KEY_BYTES);
+    pair_public(seed, ret->trusted);
+    cluster_name(ret->trusted, ret->cluster_id);
 }
 
 int key_new(struct key *ret, struct errbuf *why)
 {
+    uint8_t seed[KEY_BYTES];
     int rc = start_sodium(why);
 
     if (rc < 0)
         return rc;
     process_hide();
-    *ret = (struct key){.cluster = true};
-    randombytes_buf(ret->secret, KEY_BYTES);
-    name_cluster(ret);
+    pair_new(seed);
+    make_cluster(seed, ret);
+    sodium_memzero(seed, sizeof(seed));
     return 0;
 }
 
-void key_derive(const struct key *cluster, enum role role, const char *name, struct key *ret)
+void key_issue(const struct key *cluster, enum role role, const char *name, int64_t now_ms,
+               int64_t valid_ms, struct key *ret)
 {
-    static const char label[] = "steppe role 1";
-    struct key k = {.role = role};
-    crypto_generichash_state h;
-    const uint8_t number = (uint8_t)role_number(role);
+    struct key k = {.cluster = false};
+    uint8_t public[KEY_BYTES];
 
-    snprintf(k.name, sizeof(k.name), "%s", name);
+    pair_new(k.seed);
+    pair_public(k.seed, public);
+    cert_make(cluster->seed, role, name, public, now_ms, valid_ms, &k.cert);
+    memcpy(k.trusted, cluster->trusted, KEY_BYTES);
     memcpy(k.cluster_id, cluster->cluster_id, KEY_CLUSTER_BYTES);
-    crypto_generichash_init(&h, cluster->secret, KEY_BYTES, KEY_BYTES);
-    crypto_generichash_update(&h, (const uint8_t *)label, sizeof(label));
-    crypto_generichash_update(&h, &number, 1);
-    crypto_generichash_update(&h, (const uint8_t *)k.name, sizeof(k.name));
-    crypto_generichash_final(&h, k.secret, KEY_BYTES);
-    sodium_memzero(&h, sizeof(h));
     *ret = k;
+    sodium_memzero(&k, sizeof(k));
+}
+
+bool key_take(const uint8_t seed[KEY_BYTES], const uint8_t cert[CERT_BYTES],
+              const uint8_t trusted[KEY_BYTES], struct key *ret)
+{
+    struct key k = {.cluster = false};
+    uint8_t public[KEY_BYTES];
+
+    cluster_name(trusted, k.cluster_id);
+    pair_public(seed, public);
+    bool good = cert_read(cert, &k.cert) && memcmp(k.cert.key, public, KEY_BYTES) == 0 &&
+                memcmp(k.cert.cluster_id, k.cluster_id, KEY_CLUSTER_BYTES) == 0 &&
+                cert_proven(&k.cert, trusted);
+    if (!good)
+        return false;
+    memcpy(k.seed, seed, KEY_BYTES);
+    memcpy(k.trusted, trusted, KEY_BYTES);
+    *ret = k;
+    sodium_memzero(&k, sizeof(k));
+    return true;
 }
 
 void keyring_done(struct keyring *ring)
@@ -92,42 +112,63 @@ const struct key *keyring_find(const struct keyring *ring,
                                const uint8_t cluster_id[KEY_CLUSTER_BYTES])
 {
     for (int i = 0; i < ring->count; i++)
-        if (ring->keys[i].cluster &&
-            memcmp(ring->keys[i].cluster_id, cluster_id, KEY_CLUSTER_BYTES) == 0)
+        if (memcmp(ring->keys[i].cluster_id, cluster_id, KEY_CLUSTER_BYTES) == 0)
             return &ring->keys[i];
     return NULL;
 }
 
-void keyring_client_key(const struct keyring *ring, struct key *ret)
+void keyring_client_key(const struct keyring *ring, int64_t now_ms, struct key *ret)
 {
     const struct key *last = &ring->keys[ring->count - 1];
 
     if (last->cluster)
-        key_derive(last, ROLE_ADMIN, ADMIN_NAME, ret);
+        key_issue(last, ROLE_ADMIN, KEY_CLUSTER_NAME, now_ms - EARLIER_MS, SESSION_VALID_MS, ret);
     else
         *ret = *last;
+}
+
+void keyring_server_keys(const struct keyring *ring, int64_t now_ms, struct keyring *ret)
+{
+    *ret = (struct keyring){.count = 0};
+    for (int i = ring->count - 1; i >= 0; i--) {
+        const struct key *k = &ring->keys[i];
+        if (keyring_find(ret, k->cluster_id))
+            continue;
+        if (k->cluster)
+            key_issue(k, ROLE_SERVER, SERVER_NAME, now_ms - EARLIER_MS, CERT_VALID_MAX_MS,
+                      &ret->keys[ret->count++]);
+        else if (k->cert.role == ROLE_SERVER)
+            ret->keys[ret->count++] = *k;
+    }
 }
 
 /* Reads the words of one line. False when they are no key. */
 static bool read_key(char *const words[], int count, struct key *ret)
 {
-    struct key k = {.cluster = count == 2 && strcmp(words[0], CLUSTER) == 0};
-    int number = k.cluster ? 0 : text_index(words[0], role_names);
+    uint8_t seed[KEY_BYTES], cert[CERT_BYTES], trusted[KEY_BYTES];
+    int number = text_index(words[0], role_names);
+    bool good;
 
-    if (!text_unhex(words[count - 1], k.secret, KEY_BYTES))
+    if (!text_unhex(words[count - 1], seed, KEY_BYTES))
         return false;
-    if (k.cluster) {
-        name_cluster(&k);
-        *ret = k;
-        return true;
+    if (count == 2 && strcmp(words[0], CLUSTER) == 0) {
+        make_cluster(seed, ret);
+        good = true;
+    } else {
+        good = count == 5 && number >= 0 && text_unhex(words[2], cert, CERT_BYTES) &&
+               text_unhex(words[3], trusted, KEY_BYTES) && key_take(seed, cert, trusted, ret) &&
+               ret->cert.role == role_of_number((unsigned)number) &&
+               strcmp(ret->cert.name, words[1]) == 0;
     }
-    if (count != 4 || number < 0 || !text_is_name(words[1]) ||
-        !text_unhex(words[2], k.cluster_id, KEY_CLUSTER_BYTES))
-        return false;
-    k.role = role_of_number((unsigned)number);
-    memcpy(k.name, words[1], strlen(words[1]) + 1);
-    *ret = k;
-    return true;
+    sodium_memzero(seed, sizeof(seed));
+    return good;
+}
+
+/* Is it a key of a version whose keys were secrets that both sides had? */
+static bool is_old(char *const words[], int count)
+{
+    return (count == 2 && strcmp(words[0], OLD_CLUSTER) == 0) ||
+           (count == 4 && text_index(words[0], role_names) >= 0);
 }
 
 static int read_line(const char *path, int number, char *line, struct keyring *ring,
@@ -143,10 +184,16 @@ static int read_line(const char *path, int number, char *line, struct keyring *r
         return 0;
     if (ring->count == KEYRING_MAX)
         return err_set(why, -EINVAL, "%s: line %d: more than %d keys", path, number, KEYRING_MAX);
+    if (is_old(words, count))
+        return err_set(why, -EINVAL,
+                       "%s: line %d is a key of an earlier version, a secret that server and "
+                       "client shared; those are not used any more: make a cluster key with "
+                       "`steppe key new` and new keys with `steppe key issue`",
+                       path, number);
     if (!read_key(words, count, &ring->keys[ring->count]))
         return err_set(why, -EINVAL,
-                       "%s: line %d is not a key; allowed are \"cluster SECRET\" and \"ROLE NAME "
-                       "CLUSTER SECRET\"",
+                       "%s: line %d is not a key; allowed are \"" CLUSTER " SEED\" and \"ROLE "
+                       "NAME CERTIFICATE CLUSTER SEED\", as `steppe key` writes them",
                        path, number);
     ring->count++;
     return 0;
@@ -232,17 +279,35 @@ int keyring_load_cluster(const char *path, struct keyring *ret, struct errbuf *w
                    path);
 }
 
+int keyring_load_server(const char *path, struct keyring *ret, struct errbuf *why)
+{
+    int rc = keyring_load(path, ret, why);
+
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < ret->count; i++)
+        if (ret->keys[i].cluster || ret->keys[i].cert.role == ROLE_SERVER)
+            return 0;
+    keyring_done(ret);
+    return err_set(why, -EINVAL,
+                   "%s holds neither a cluster key nor a key of the role server; make one with "
+                   "`steppe key new FILE`",
+                   path);
+}
+
 static void print_key(const struct key *k, char line[LINE_BYTES_MAX])
 {
-    char id[2 * KEY_CLUSTER_BYTES + 1], secret[2 * KEY_BYTES + 1];
+    char cert[2 * CERT_BYTES + 1], trusted[2 * KEY_BYTES + 1], seed[2 * KEY_BYTES + 1];
 
-    text_hex(k->cluster_id, KEY_CLUSTER_BYTES, id);
-    text_hex(k->secret, KEY_BYTES, secret);
+    text_hex(k->cert.bytes, CERT_BYTES, cert);
+    text_hex(k->trusted, KEY_BYTES, trusted);
+    text_hex(k->seed, KEY_BYTES, seed);
     if (k->cluster)
-        snprintf(line, LINE_BYTES_MAX, CLUSTER " %s\n", secret);
+        snprintf(line, LINE_BYTES_MAX, CLUSTER " %s\n", seed);
     else
-        snprintf(line, LINE_BYTES_MAX, "%s %s %s %s\n", role_name(k->role), k->name, id, secret);
-    sodium_memzero(secret, sizeof(secret));
+        snprintf(line, LINE_BYTES_MAX, "%s %s %s %s %s\n", role_name(k->cert.role), k->cert.name,
+                 cert, trusted, seed);
+    sodium_memzero(seed, sizeof(seed));
 }
 
 int keyring_create(const char *path, const struct keyring *ring, struct errbuf *why)
@@ -291,5 +356,22 @@ int keyring_append(const char *path, const struct key *key, struct errbuf *why)
     rc = file_write_atomic(path, 0600, parts, 3, why);
     secret_free(text);
     sodium_memzero(line, sizeof(line));
+    return rc;
+}
+
+int keyring_replace(const char *path, const struct keyring *ring, struct errbuf *why)
+{
+    char *text = secret_alloc((size_t)KEYRING_MAX * LINE_BYTES_MAX);
+    size_t bytes = 0;
+
+    if (!text)
+        return err_set(why, -ENOMEM, "cannot write %s: out of memory", path);
+    for (int i = 0; i < ring->count; i++) {
+        print_key(&ring->keys[i], text + bytes);
+        bytes += strlen(text + bytes);
+    }
+    const struct file_part part = {text, bytes};
+    int rc = file_write_atomic(path, 0600, &part, 1, why);
+    secret_free(text);
     return rc;
 }

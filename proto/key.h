@@ -1,31 +1,34 @@
 /* Keys and their files.
  *
- * A cluster key is 32 random bytes that only the server holds. The key of a role and name is
- * derived from it, so that a lost worker key opens nothing else. A file is text, a key a line:
+ * A cluster key signs the keys of people and machines (proto/cert.h); who has it can make any key,
+ * so it stays where keys are made. Everybody else has a pair of their own with a certificate, and
+ * the public half of the cluster key. A file is text, a key a line:
  *
- *   cluster SECRET                 64 hex digits
- *   worker host7 CLUSTER SECRET    role, name, 16 hex digits that name the cluster key, secret
+ *   cluster-ed25519 SEED
+ *   worker host7 CERTIFICATE CLUSTER SEED     role, name, 400 hex digits, 64 of the cluster's
+ *                                             public key, 64 of the seed of the pair
  *
- * A server accepts every cluster key in its file; a client uses the last key of its file. */
+ * A server accepts what any cluster key in its file has signed, or (with keys of the role server
+ * instead) the clusters that signed those. A client uses the last key of its file. */
 #ifndef STEPPE_PROTO_KEY_H
 #define STEPPE_PROTO_KEY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/bounds.h"
-#include "common/err.h"
-#include "proto/role.h"
+#include "proto/cert.h"
 
-#define KEY_BYTES 32
-#define KEY_CLUSTER_BYTES 8
+#define KEY_CLUSTER_NAME                                                                           \
+    "cluster-key" /* of who uses a cluster key itself; no key has this name                        \
+                   */
+#define KEY_VALID_MS (INT64_C(365) * 86400000) /* of a key when nothing else is said */
 
 struct key {
-    bool cluster;              /* the cluster key itself: no role and no name */
-    enum role role;            /* of a derived key */
-    char name[NAME_MAX_BYTES]; /* of its holder */
+    bool cluster;               /* a cluster key: no certificate */
+    struct cert cert;           /* of a pair */
+    uint8_t seed[KEY_BYTES];    /* secret */
+    uint8_t trusted[KEY_BYTES]; /* the cluster key's public half */
     uint8_t cluster_id[KEY_CLUSTER_BYTES];
-    uint8_t secret[KEY_BYTES];
 };
 
 struct keyring {
@@ -39,27 +42,40 @@ struct keyring {
 int keyring_load(const char *path, struct keyring *ret, struct errbuf *why);
 /* As keyring_load, and there must be a cluster key in it. */
 int keyring_load_cluster(const char *path, struct keyring *ret, struct errbuf *why);
+/* As keyring_load, and there must be a key in it that a server can answer with: a cluster key, or a
+ * key of the role server. */
+int keyring_load_server(const char *path, struct keyring *ret, struct errbuf *why);
 /* Overwrites the secrets. */
 void keyring_done(struct keyring *ring);
-/* The cluster key of this id, or NULL. */
-const struct key *keyring_find(const struct keyring *ring,
-                               const uint8_t cluster_id[KEY_CLUSTER_BYTES]);
 /* The last cluster key; NULL: there is none. */
 const struct key *keyring_newest(const struct keyring *ring);
-/* The key that a client uses: the last one; from a cluster key it derives an admin's key. */
-void keyring_client_key(const struct keyring *ring, struct key *ret);
+/* The key that a client uses: the last one; a cluster key signs an admin's for this session. */
+void keyring_client_key(const struct keyring *ring, int64_t now_ms, struct key *ret);
+/* The keys that a server answers with, one of each cluster: those of the role server, and for each
+ * cluster key a fresh one that it signs. */
+void keyring_server_keys(const struct keyring *ring, int64_t now_ms, struct keyring *ret);
+/* The key of this cluster, or NULL. */
+const struct key *keyring_find(const struct keyring *ring,
+                               const uint8_t cluster_id[KEY_CLUSTER_BYTES]);
 
 /* A fresh cluster key from the kernel's generator; hides this process. 0, or -EIO: libsodium does
  * not start. */
 int key_new(struct key *ret, struct errbuf *why);
 void key_done(struct key *key); /* overwrites the secret */
-/* The key of a role, which is not ROLE_NONE, and a name (as a job's name, text_is_name). */
-void key_derive(const struct key *cluster, enum role role, const char *name, struct key *ret);
+/* A new pair that the cluster key signs; role is not ROLE_NONE, name as a job's (text_is_name). */
+void key_issue(const struct key *cluster, enum role role, const char *name, int64_t now_ms,
+               int64_t valid_ms, struct key *ret);
+/* The key of a pair with a certificate that somebody else has signed. False: it is not one of this
+ * pair and cluster. */
+bool key_take(const uint8_t seed[KEY_BYTES], const uint8_t cert[CERT_BYTES],
+              const uint8_t trusted[KEY_BYTES], struct key *ret);
 
 /* Writes keys to a new file of mode 0600, durably. -EEXIST: the file exists and is left alone.
  */
 int keyring_create(const char *path, const struct keyring *ring, struct errbuf *why);
 /* Appends a key to an existing key file. */
 int keyring_append(const char *path, const struct key *key, struct errbuf *why);
+/* Replaces the content of a key file by these keys, all or nothing. Comments go. */
+int keyring_replace(const char *path, const struct keyring *ring, struct errbuf *why);
 
 #endif

@@ -78,6 +78,9 @@
     MESSAGE(DB_CHECK, "db.check", 0, BY_ADMIN, WEB_NONE)                                           \
     MESSAGE(DB_COMPACT, "db.compact", 0, BY_ADMIN, WEB_NONE)                                       \
     MESSAGE(AUDIT_LIST, "audit.list", 0, BY_ADMIN, WEB_NONE)                                       \
+    MESSAGE(KEY_LIST, "key.list", 0, BY_ADMIN, WEB_NONE)                                           \
+    MESSAGE(KEY_REVOKE, "key.revoke", 0, BY_ADMIN, WEB_NONE)                                       \
+    MESSAGE(KEY_RENEW, "key.renew", 0, BY_ALL, WEB_NONE)                                           \
     MESSAGE(SERVER_DASHBOARD, "server.dashboard", 0, BY_SUBMIT, WEB_NONE)                          \
     MESSAGE(WORKER_LIST, "worker.list", 0, BY_READ, WEB_GET)                                       \
     MESSAGE(WORKER_HELLO, "worker.hello", 0, BY_WORKER, WEB_NONE)                                  \

@@ -150,6 +150,7 @@ static void on_tick(uv_timer_t *timer)
     gate_tick(s->net.gate, now_ms);
     upkeep_tick(s->service.upkeep, now_ms);
     audit_tick(s->service.audit, now_ms);
+    keys_tick(s->service.keys, now_ms);
     datasets_tick(&s->service, now_ms);
 }
 
@@ -257,6 +258,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
     if (rc == 0)
         rc = store_open(s->service.dir, &s->service.store, why);
     if (rc == 0)
+        rc = keys_open(&s->service, &s->service.keys, why);
+    if (rc == 0)
         rc = query_open(s->service.dir, &s->service.query, why);
     if (rc == 0)
         rc = datasets_open(s->service.dir, s->service.store, &s->service.datasets, why);
@@ -341,6 +344,7 @@ void server_close(struct server *s)
     incoming_close(s->service.incoming);
     datasets_close(s->service.datasets);
     audit_close(s->service.audit);
+    keys_close(s->service.keys);
     query_close(s->service.query);
     store_close(s->service.store);
     gate_close(s->net.gate);

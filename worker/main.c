@@ -42,7 +42,7 @@ static const struct option table[] = {
     {"connect", OPT_STR, AT(duty.server), .def = ADDRESS_DEFAULT, .arg = "URL",
      .help = "address of the server"},
     {"key", OPT_STR, AT(duty.key), .arg = "FILE",
-     .help = "seal messages with the key in this file (steppe key derive --role worker)"},
+     .help = "seal messages with the key in this file (steppe key issue --role worker)"},
     {"threads", OPT_INT, AT(duty.threads), .arg = "T", .min = 1, .max = THREADS_MAX,
      .help = "compute threads (default: one for each processor that it may use)"},
     {"name", OPT_STR, AT(duty.name), .arg = "NAME",

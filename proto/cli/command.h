@@ -54,7 +54,7 @@ struct args {
     const char *who, *command, *about, *result, *since, *until;
     /* keys */
     int role; /* its number */
-    const char *name;
+    const char *name, *valid;
 };
 
 struct cli {
@@ -132,8 +132,11 @@ int cmd_decode(struct cli *cli, struct errbuf *why);
 int cmd_model_export(struct cli *cli, struct errbuf *why);
 int cmd_key_new(struct cli *cli, struct errbuf *why);
 int cmd_key_add(struct cli *cli, struct errbuf *why);
-int cmd_key_derive(struct cli *cli, struct errbuf *why);
+int cmd_key_issue(struct cli *cli, struct errbuf *why);
 int cmd_key_show(struct cli *cli, struct errbuf *why);
+int cmd_key_list(struct cli *cli, struct errbuf *why);
+int cmd_key_revoke(struct cli *cli, struct errbuf *why);
+int cmd_key_renew(struct cli *cli, struct errbuf *why);
 int cmd_audit(struct cli *cli, struct errbuf *why);
 int cmd_db_backup(struct cli *cli, struct errbuf *why);
 int cmd_db_check(struct cli *cli, struct errbuf *why);
@@ -146,7 +149,7 @@ extern const struct option audit_options[], submit_options[], jobs_options[], lo
     resume_options[], import_options[], dataset_name_options[], top_options[], histogram_options[],
     trajectory_options[], planted_options[], schedule_options[], classes_options[],
     confusion_options[], risers_options[], suspects_options[], compare_options[], map_options[],
-    sql_options[], export_options[], derive_options[], sheet_options[], backup_options[],
+    sql_options[], export_options[], issue_options[], sheet_options[], backup_options[],
     report_options[], study_submit_options[], study_show_options[], flatness_options[],
     verdicts_list_options[], verdicts_export_options[], verdicts_import_options[], review_options[],
     model_export_options[], predict_options[], decode_options[];

@@ -77,6 +77,9 @@ void handle_db_backup(struct request *rq);
 void handle_db_check(struct request *rq);
 void handle_db_compact(struct request *rq);
 void handle_audit_list(struct request *rq);
+void handle_key_list(struct request *rq);
+void handle_key_revoke(struct request *rq);
+void handle_key_renew(struct request *rq);
 
 void handle_worker_list(struct request *rq);
 void handle_worker_hello(struct request *rq);

@@ -11,6 +11,7 @@
 #include "server/jobs/datasets.h"
 #include "server/jobs/incoming.h"
 #include "server/jobs/jobs.h"
+#include "server/jobs/keys.h"
 #include "server/jobs/predictions.h"
 #include "server/jobs/studies.h"
 #include "server/jobs/upkeep.h"
@@ -31,6 +32,7 @@ struct service {
     struct predictions *predictions;
     struct upkeep *upkeep;
     struct audit *audit;
+    struct keys *keys;
     struct result_room results; /* for the job that is being judged */
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[STATE_DIR_BYTES];  /* the state folder, absolute */

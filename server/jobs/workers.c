@@ -177,6 +177,20 @@ uint32_t workers_bye(struct workers *w, struct worker *worker)
     return released;
 }
 
+uint32_t workers_revoke(struct workers *w, const char *key_name)
+{
+    uint32_t count = 0;
+
+    for (struct worker *worker = w->list, *next; worker; worker = next) {
+        next = worker->next;
+        if (worker->left || strcmp(worker->key_name, key_name) != 0)
+            continue;
+        workers_bye(w, worker);
+        count++;
+    }
+    return count;
+}
+
 void workers_forget_job(struct workers *w, int64_t job)
 {
     for (struct worker *worker = w->list; worker; worker = worker->next) {

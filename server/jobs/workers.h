@@ -30,6 +30,9 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
 void workers_know_predictions(struct worker *worker, bool predicts);
 /* Forgets the worker; its leases go back. Returns how many. */
 uint32_t workers_bye(struct workers *w, struct worker *worker);
+/* The same for all that said hello with a key of this name, which is no longer accepted; returns
+ * how many workers. */
+uint32_t workers_revoke(struct workers *w, const char *key_name);
 
 /* The class of a strict job that no worker has, when this one is idle; "" when it has work as it
  * is. */

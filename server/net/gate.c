@@ -9,6 +9,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "common/text.h"
 #include "server/net/sessions.h"
 
@@ -26,6 +27,8 @@ _Static_assert(GATE_REASONS == REASON_COUNT, "gate.h says how many there are");
 struct gate {
     char *key_path;
     struct sessions *sessions; /* NULL: no key */
+    struct holders *holders;
+    struct key *signer; /* the newest cluster key, with which keys are renewed; NULL: none */
     uint64_t counts[REASON_COUNT];
     uint64_t logged; /* sum of counts in the last line */
     int64_t logged_ms;
@@ -33,21 +36,44 @@ struct gate {
     int answers;
 };
 
+/* What the file holds: the keys that the server answers with, and the one that it signs with. */
+static int load_keys(struct gate *g, const char *path, struct keyring *ret, struct errbuf *why)
+{
+    struct keyring file = {.count = 0};
+    int rc = keyring_load_server(path, &file, why);
+
+    if (rc < 0)
+        return rc;
+    const struct key *newest = keyring_newest(&file);
+    struct key *signer = newest ? secret_alloc(sizeof(*signer)) : NULL;
+    if (newest && !signer) {
+        keyring_done(&file);
+        return err_set(why, -ENOMEM, "no memory for the keys");
+    }
+    if (signer)
+        *signer = *newest;
+    secret_free(g->signer);
+    g->signer = signer;
+    keyring_server_keys(&file, clock_unix_ms(), ret);
+    keyring_done(&file);
+    return 0;
+}
+
 int gate_open(const char *key_path, struct gate **ret, struct errbuf *why)
 {
     struct keyring keys = {.count = 0};
-    struct gate *g;
+    struct gate *g = xcalloc(1, sizeof(*g));
+    int rc = key_path ? load_keys(g, key_path, &keys, why) : 0;
 
-    if (key_path) {
-        int rc = keyring_load_cluster(key_path, &keys, why);
-        if (rc < 0)
-            return rc;
+    if (rc < 0) {
+        free(g);
+        return rc;
     }
-    g = xcalloc(1, sizeof(*g));
     g->logged_ms = -LOG_MS;
+    g->holders = holders_open();
     if (key_path) {
         g->key_path = xstrdup(key_path);
-        g->sessions = sessions_open(&keys);
+        g->sessions = sessions_open(&keys, g->holders);
         keyring_done(&keys);
         if (!g->sessions) {
             gate_close(g);
@@ -68,6 +94,8 @@ void gate_close(struct gate *g)
     if (!g)
         return;
     sessions_close(g->sessions);
+    holders_close(g->holders);
+    secret_free(g->signer);
     free(g->key_path);
     free(g);
 }
@@ -78,12 +106,55 @@ int gate_reload(struct gate *g, struct errbuf *why)
 
     if (!g->key_path)
         return err_set(why, -EINVAL, "there is no key file to read again");
-    int rc = keyring_load_cluster(g->key_path, &keys, why);
+    int rc = load_keys(g, g->key_path, &keys, why);
     if (rc < 0)
         return rc;
     log_info("gate.keys", "keys=%d sessions_ended=%d", keys.count,
              sessions_set_keys(g->sessions, &keys));
     keyring_done(&keys);
+    return 0;
+}
+
+struct holders *gate_holders(struct gate *g)
+{
+    return g->holders;
+}
+
+int gate_revoke(struct gate *g, const char *name, int64_t unix_ms, int *ret_ended,
+                struct errbuf *why)
+{
+    int rc = holders_revoke(g->holders, name, unix_ms, why);
+
+    if (rc == 0)
+        *ret_ended = g->sessions ? sessions_revoke(g->sessions) : 0;
+    return rc;
+}
+
+int gate_sessions_of(const struct gate *g, const char *name, const char *role)
+{
+    return g->sessions ? sessions_of(g->sessions, name, role) : 0;
+}
+
+int gate_renew(struct gate *g, const struct request *rq, const uint8_t key[], int64_t unix_ms,
+               struct cert *ret, uint8_t trusted[], struct errbuf *why)
+{
+    const struct session *session =
+        rq->session ? sessions_find(g->sessions, rq->session, clock_mono_ms()) : NULL;
+
+    if (!session)
+        return err_set(why, -EPERM,
+                       "a key is renewed over a session that it has begun, which needs a tcp "
+                       "address of a server with a key");
+    if (strcmp(session->cert.name, KEY_CLUSTER_NAME) == 0)
+        return err_set(why, -EPERM,
+                       "a cluster key does not expire; `steppe key add` makes a newer one");
+    if (!g->signer)
+        return err_set(why, -EPERM,
+                       "this server has no cluster key and can sign nothing; whoever has it makes "
+                       "a new key with `steppe key issue`");
+    cert_make(g->signer->seed, session->cert.role, session->cert.name, key, unix_ms,
+              session->cert.expires_ms - session->cert.issued_ms, ret);
+    memcpy(trusted, g->signer->trusted, KEY_BYTES);
     return 0;
 }
 
@@ -165,10 +236,16 @@ static bool answer(struct gate *g, struct request *rq, const uint8_t *frame, siz
 static bool greet(struct gate *g, struct request *rq, const void *body, size_t bytes)
 {
     uint8_t challenge[CHALLENGE_BYTES], frame[HELLO_FRAME_BYTES];
-    int64_t now_ms = clock_mono_ms();
+    int64_t now_ms = clock_mono_ms(), unix_ms = clock_unix_ms();
+    char peer[PEER_BYTES] = "";
+    struct errbuf why = {""};
     struct hello hello;
     int step = handshake_read(body, bytes, &hello);
 
+    if (step < 0 && handshake_is_old(body, bytes))
+        return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY,
+                         "this server takes no keys of earlier versions; it needs a new key, and "
+                         "a program of this version");
     if (step < 0)
         return turn_away(g, rq, BROKEN, ERR_BAD_MESSAGE, "the hello is malformed");
     if (step == STEP_ASK) {
@@ -176,16 +253,19 @@ static bool greet(struct gate *g, struct request *rq, const void *body, size_t b
         handshake_challenge(challenge, frame);
         return answer(g, rq, frame, CHALLENGE_FRAME_BYTES);
     }
-    int rc = sessions_hello(g->sessions, &hello, now_ms, frame);
+    int rc = sessions_hello(g->sessions, &hello, now_ms, unix_ms, frame, &why);
     if (rc == -ESTALE)
         return no_session(g, rq);
     if (rc == -ERANGE)
         return turn_away(g, rq, FULL, ERR_LIMIT, "%d sessions are open, the most that are allowed",
                          SESSIONS_MAX);
     if (rc < 0)
-        return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY, "this server does not accept this key");
-    log_debug("gate.hello", "role=%s name=%s sessions=%d", role_name(hello.role), hello.name,
-              sessions_count(g->sessions));
+        return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY, "%s", why.text);
+    if (rq->carrier->peer)
+        rq->carrier->peer(rq, peer);
+    holders_seen(g->holders, &hello.cert, peer, unix_ms);
+    log_debug("gate.hello", "role=%s name=%s sessions=%d", role_name(hello.cert.role),
+              hello.cert.name, sessions_count(g->sessions));
     return answer(g, rq, frame, WELCOME_FRAME_BYTES);
 }
 
@@ -206,8 +286,8 @@ static bool open_sealed(struct gate *g, struct request *rq, uint8_t **io_body, s
                          ERR_BAD_MESSAGE, NULL);
     session->used_ms = now_ms;
     rq->session = session->seal.session;
-    rq->role = session->role;
-    memcpy(rq->key_name, session->name, sizeof(rq->key_name));
+    rq->role = session->cert.role;
+    memcpy(rq->key_name, session->cert.name, sizeof(rq->key_name));
     *io_body += SEAL_HEAD_BYTES;
     *io_bytes -= SEAL_BYTES;
     return true;

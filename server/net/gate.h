@@ -10,13 +10,28 @@
 
 #include "server/net/request.h"
 
+struct cert;
 struct gate;
+struct holders;
 
-/* key_path NULL: a server without a key. Errors as keyring_load_cluster. */
+/* key_path NULL: a server without a key. Errors as keyring_load_server. */
 int gate_open(const char *key_path, struct gate **ret, struct errbuf *why);
 void gate_close(struct gate *g); /* NULL is fine */
 /* Reads the key file again; on failure the old keys stay. */
 int gate_reload(struct gate *g, struct errbuf *why);
+/* Who has been here, and which names are revoked; the gate's own. */
+struct holders *gate_holders(struct gate *g);
+/* Keys of this name that were issued up to unix_ms are not accepted any more, and their sessions
+ * end; *ret_ended is how many. Errors as holders_revoke. */
+int gate_revoke(struct gate *g, const char *name, int64_t unix_ms, int *ret_ended,
+                struct errbuf *why);
+/* Signs a new public key for the holder of the key that sealed rq: the same name, role and span.
+ * trusted is the public half of the cluster key that signed. -EPERM: rq was not sealed, or with a
+ * cluster key itself, or the server has no cluster key. */
+int gate_renew(struct gate *g, const struct request *rq, const uint8_t key[], int64_t unix_ms,
+               struct cert *ret, uint8_t trusted[], struct errbuf *why);
+/* How many sessions keys of this name and role have open. */
+int gate_sessions_of(const struct gate *g, const char *name, const char *role);
 /* Logs what was counted. */
 void gate_tick(struct gate *g, int64_t now_ms);
 #define GATE_REASONS 7

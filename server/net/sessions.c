@@ -14,18 +14,20 @@ _Static_assert((SESSIONS_MAX & (SESSIONS_MAX - 1)) == 0, "slots are the low bits
 /* In memory for secrets. */
 struct sessions {
     struct keyring keys;
+    const struct holders *holders;
     uint8_t secret[crypto_generichash_KEYBYTES]; /* of challenges */
     int count;
     struct session slots[SESSIONS_MAX];
 };
 
-struct sessions *sessions_open(const struct keyring *keys)
+struct sessions *sessions_open(const struct keyring *keys, const struct holders *holders)
 {
     struct sessions *s = secret_alloc(sizeof(*s));
 
     if (!s)
         return NULL;
     s->keys = *keys;
+    s->holders = holders;
     randombytes_buf(s->secret, sizeof(s->secret));
     return s;
 }
@@ -57,11 +59,39 @@ int sessions_set_keys(struct sessions *s, const struct keyring *keys)
 
     s->keys = *keys;
     for (size_t i = 0; i < SESSIONS_MAX; i++)
-        if (s->slots[i].seal.session && !keyring_find(keys, s->slots[i].cluster_id)) {
+        if (s->slots[i].seal.session && !keyring_find(keys, s->slots[i].cert.cluster_id)) {
             end(s, &s->slots[i]);
             ended++;
         }
     return ended;
+}
+
+/* Were the keys of its name revoked since it was issued? */
+static bool is_revoked(const struct sessions *s, const struct cert *cert)
+{
+    return cert->issued_ms <= holders_revoked(s->holders, cert->name);
+}
+
+int sessions_revoke(struct sessions *s)
+{
+    int ended = 0;
+
+    for (size_t i = 0; i < SESSIONS_MAX; i++)
+        if (s->slots[i].seal.session && is_revoked(s, &s->slots[i].cert)) {
+            end(s, &s->slots[i]);
+            ended++;
+        }
+    return ended;
+}
+
+int sessions_of(const struct sessions *s, const char *name, const char *role)
+{
+    int count = 0;
+
+    for (size_t i = 0; i < SESSIONS_MAX; i++)
+        count += s->slots[i].seal.session && strcmp(s->slots[i].cert.name, name) == 0 &&
+                 strcmp(role_name(s->slots[i].cert.role), role) == 0;
+    return count;
 }
 
 static void sign_time(const struct sessions *s, uint64_t time, uint8_t out[CHALLENGE_BYTES])
@@ -90,8 +120,7 @@ static bool is_fresh(const struct sessions *s, const uint8_t challenge[CHALLENGE
 
 static bool is_over(const struct session *session, int64_t now_ms)
 {
-    return now_ms > session->used_ms + SESSION_IDLE_MS ||
-           now_ms > session->start_ms + SESSION_LIFE_MS;
+    return now_ms > session->used_ms + SESSION_IDLE_MS || now_ms > session->end_ms;
 }
 
 /* A slot that is free or whose session may end; NULL: none. -ESTALE in *ret_rc: the point was used.
@@ -133,27 +162,48 @@ static uint64_t new_number(size_t slot)
     return number | slot;
 }
 
-int sessions_hello(struct sessions *s, const struct hello *hello, int64_t now_ms,
-                   uint8_t frame[WELCOME_FRAME_BYTES])
+/* Whose hello is it, and may they begin a session? */
+static int judge(const struct sessions *s, const struct hello *hello, const struct key *server,
+                 int64_t unix_ms, struct errbuf *why)
 {
-    const struct key *cluster = keyring_find(&s->keys, hello->cluster_id);
-    struct session session = {.role = hello->role, .start_ms = now_ms, .used_ms = now_ms};
-    int rc;
+    char at[CERT_TIME_BYTES];
+    const struct cert *cert = &hello->cert;
 
-    if (!cluster || !handshake_proves(hello, cluster))
+    if (!server || !handshake_proves(hello, server->trusted))
+        return err_set(why, -EACCES, "this server does not accept this key");
+    if (cert->role == ROLE_SERVER)
+        return err_set(why, -EACCES, "the key of %s is a server's, which makes no requests",
+                       cert->name);
+    if (cert_in_time(cert, unix_ms, why) < 0)
         return -EACCES;
+    if (is_revoked(s, cert))
+        return err_set(why, -EACCES, "the key of %s was revoked at %s", cert->name,
+                       cert_time(holders_revoked(s->holders, cert->name), at));
+    return 0;
+}
+
+int sessions_hello(struct sessions *s, const struct hello *hello, int64_t now_ms, int64_t unix_ms,
+                   uint8_t frame[WELCOME_FRAME_BYTES], struct errbuf *why)
+{
+    const struct key *server = keyring_find(&s->keys, hello->cert.cluster_id);
+    const int64_t left_ms = hello->cert.expires_ms - unix_ms;
+    struct session session = {.cert = hello->cert, .used_ms = now_ms};
+
+    /* A challenge costs one hash to check, a key two signatures. */
     if (!is_fresh(s, hello->challenge, now_ms))
         return -ESTALE;
+    int rc = judge(s, hello, server, unix_ms, why);
+    if (rc < 0)
+        return rc;
     struct session *slot = find_slot(s, hello->point, now_ms, &rc);
     if (!slot)
         return rc;
-    memcpy(session.name, hello->name, sizeof(session.name));
-    memcpy(session.cluster_id, hello->cluster_id, sizeof(session.cluster_id));
+    session.end_ms = now_ms + (left_ms < SESSION_LIFE_MS ? left_ms : SESSION_LIFE_MS);
     memcpy(session.point, hello->point, sizeof(session.point));
-    rc = handshake_welcome(hello, cluster, new_number((size_t)(slot - s->slots)), seal_ciphers(),
+    rc = handshake_welcome(hello, server, new_number((size_t)(slot - s->slots)), seal_ciphers(),
                            &session.seal, frame);
     if (rc < 0)
-        return -EACCES;
+        return err_set(why, -EACCES, "the hello gives no secret");
     *slot = session;
     s->count++;
     return 0;

@@ -6,40 +6,45 @@
 #define STEPPE_SERVER_NET_SESSIONS_H
 
 #include "proto/handshake.h"
+#include "server/net/holders.h"
 
 #define CHALLENGE_MS 10000
-#define SESSION_IDLE_MS 600000   /* a session without a message for so long ends */
-#define SESSION_LIFE_MS 86400000 /* every session ends after a day; its client makes another */
-#define SESSION_YIELD_MS 60000   /* in a full table a session idle for so long gives way */
+#define SESSION_IDLE_MS 600000 /* a session without a message for so long ends */
+#define SESSION_LIFE_MS                                                                            \
+    86400000 /* every session ends after a day, or with its key; its client makes another */
+#define SESSION_YIELD_MS 60000 /* in a full table a session idle for so long gives way */
 
 struct session {
     struct seal seal;
-    enum role role;
-    char name[NAME_MAX_BYTES];
-    uint8_t cluster_id[KEY_CLUSTER_BYTES];
+    struct cert cert;           /* of its key */
     uint8_t point[POINT_BYTES]; /* the client's: a second hello with it is a replay */
-    int64_t start_ms, used_ms;
+    int64_t used_ms, end_ms;
 };
 
 struct sessions;
 
-/* Copies the keys, which must hold a cluster key. NULL: memory is out. */
-struct sessions *sessions_open(const struct keyring *keys);
+/* The keys that the server answers with, one a cluster (keyring_server_keys; copied). holders knows
+ * which names are revoked; borrowed. NULL: memory is out. */
+struct sessions *sessions_open(const struct keyring *keys, const struct holders *holders);
 void sessions_close(struct sessions *s); /* NULL is fine */
 /* Are the keys in memory that is never swapped out? */
 bool sessions_locked(struct sessions *s);
-/* Replaces the keys; ends the sessions of removed cluster keys and returns how many.
- */
+/* Replaces the keys; ends the sessions of removed clusters and returns how many. */
 int sessions_set_keys(struct sessions *s, const struct keyring *keys);
+/* Ends the sessions whose keys are revoked and returns how many. */
+int sessions_revoke(struct sessions *s);
 
+/* Times: now_ms monotonic, unix_ms of the wall, by which keys expire. */
 void sessions_challenge(const struct sessions *s, int64_t now_ms, uint8_t out[CHALLENGE_BYTES]);
 /* Judges a hello and answers it. -ESTALE: its challenge is too old, not ours, or used before;
- * -EACCES: no key here proves it; -ERANGE: too many sessions. */
-int sessions_hello(struct sessions *s, const struct hello *hello, int64_t now_ms,
-                   uint8_t frame[WELCOME_FRAME_BYTES]);
+ * -EACCES: its key is not accepted, and the sentence says why; -ERANGE: too many sessions. */
+int sessions_hello(struct sessions *s, const struct hello *hello, int64_t now_ms, int64_t unix_ms,
+                   uint8_t frame[WELCOME_FRAME_BYTES], struct errbuf *why);
 /* The session of this number, borrowed until the next call; NULL: it does not exist or has
  * ended. */
 struct session *sessions_find(struct sessions *s, uint64_t number, int64_t now_ms);
 int sessions_count(const struct sessions *s);
+/* Those of the keys of this name and role. */
+int sessions_of(const struct sessions *s, const char *name, const char *role);
 
 #endif

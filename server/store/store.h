@@ -21,6 +21,7 @@
 #include "common/bounds.h"
 #include "common/dataset.h"
 #include "common/err.h"
+#include "common/holder.h"
 #include "common/score.h"
 #include "common/verdict.h"
 #include "server/core/epoch_record.h"
@@ -184,6 +185,16 @@ int store_revisions_load(struct store *s,
                          void (*each)(void *arg, const char *sha256,
                                       const struct revision_record *rec),
                          void *arg, struct errbuf *why);
+
+/* Keeps holders of keys as they are now; of more than KEYS_KNOWN_MAX those that were away longest
+ * go. */
+int store_holders_put(struct store *s, const struct holder *rows, size_t count, struct errbuf *why);
+/* Keys of this name that were issued up to unix_ms are revoked. */
+int store_key_revoke(struct store *s, const char *name, int64_t unix_ms, struct errbuf *why);
+/* All of both. */
+int store_keys_load(struct store *s, void (*holder)(void *arg, const struct holder *h),
+                    void (*revoked)(void *arg, const struct revoked *r), void *arg,
+                    struct errbuf *why);
 
 /* A row of the audit log. Texts that are pointers are borrowed. */
 struct audit_record {

@@ -168,3 +168,21 @@ const char sql_state_9[] =
     "  SELECT RAISE(ABORT, 'a row of the audit log stays while there is room'); END;\n"
     "CREATE TRIGGER audit_removed AFTER DELETE ON audit BEGIN\n"
     "  UPDATE audit_count SET rows = rows - 1; END;\n";
+
+/* Who holds keys, as they were last seen; and until when keys of a name are revoked. */
+const char sql_state_10[] =
+    "CREATE TABLE key_holder(\n"
+    "  name TEXT NOT NULL,\n"
+    "  role TEXT NOT NULL,\n"
+    "  id INTEGER NOT NULL,\n"
+    "  issued_ms INTEGER NOT NULL,\n"
+    "  expires_ms INTEGER NOT NULL,\n"
+    "  first_ms INTEGER NOT NULL,\n"
+    "  last_ms INTEGER NOT NULL,\n"
+    "  address TEXT NOT NULL,\n"
+    "  PRIMARY KEY(name, role)\n"
+    ") STRICT, WITHOUT ROWID;\n"
+    "CREATE TABLE key_revoked(\n"
+    "  name TEXT PRIMARY KEY,\n"
+    "  unix_ms INTEGER NOT NULL\n"
+    ") STRICT, WITHOUT ROWID;\n";

@@ -94,9 +94,9 @@ class Cluster(World):
             raise RuntimeError(got.stderr)
         return got
 
-    def derive(self, role, name, path=None):
+    def issue(self, role, name, path=None, *more):
         path = path or self.file(name + ".key")
-        self.key("derive", self.key_file, "--role", role, "--name", name, "--out", path)
+        self.key("issue", self.key_file, "--role", role, "--name", name, "--out", path, *more)
         return path
 
     def server(self, *words):

@@ -53,6 +53,9 @@ static const struct {
                     "{\"sample\":2,\"verdict\":\"exclude\",\"given\":1}]"},
     {"verdict.list", "\"dataset\":\"g\",\"history\":true,\"after\":0,\"limit\":5"},
     {"upload.list", ""},
+    {"key.list", ""},
+    {"key.revoke", "\"name\":\"ann\""},
+    {"key.renew", "\"key\":\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\""},
     {"audit.list", "\"before\":9,\"since\":1,\"until\":9007199254740,\"limit\":5,\"key\":\"a\","
                    "\"command\":\"job\",\"about\":\"job 1\",\"result\":\"refused\""},
     {"upload.rm", SHA},

@@ -488,9 +488,12 @@ static void make_handshake(void)
 {
     uint8_t ask[HELLO_FRAME_BYTES], challenge[CHALLENGE_FRAME_BYTES], zero[CHALLENGE_BYTES] = {0};
     uint8_t hello[HELLO_FRAME_BYTES], empty[SEAL_BYTES + 8] = {0};
-    struct key key = {.role = ROLE_WORKER, .name = "w"};
+    struct key cluster, key;
     struct handshake h;
     struct errbuf why;
+
+    FUZZ_ASSERT(key_new(&cluster, &why) == 0);
+    key_issue(&cluster, ROLE_WORKER, "w", 1, 1000, &key);
 
     handshake_ask(ask);
     put("handshake", "ask", ask, sizeof(ask));
@@ -498,6 +501,16 @@ static void make_handshake(void)
     put("handshake", "challenge", challenge, sizeof(challenge));
     FUZZ_ASSERT(handshake_hello(&h, &key, challenge, sizeof(challenge), hello, &why) == 0);
     put("handshake", "hello", hello, sizeof(hello));
+    put("handshake", "role", "\x41\x00\x03", 3); /* of the certificate, in the hello */
+    put("handshake", "nothing", "\x00\x00", 2);
+    put("handshake", "name", "\x60\x00w", 3);
+    put("handshake", "old", ask, SEAL_HEAD_BYTES + OLD_HELLO_BYTES);
+    put("keyfile", "cluster",
+        "cluster-ed25519 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", 81);
+    put("keyfile", "old", "worker host7 0011223344556677 00\n", 33);
+    struct keyring ring = {.keys = {cluster, key}, .count = 2};
+    FUZZ_ASSERT(keyring_replace(fuzz_path("k"), &ring, &why) == 0);
+    put_file("keyfile", "both", fuzz_path("k"));
     seal_header(empty, FRAME_SEALED, 0x1234567890, 7, 7, sizeof(empty) - SEAL_HEAD_BYTES);
     put("sealed", "request", empty, sizeof(empty));
     seal_header(empty, FRAME_SEALED | FRAME_REPLY, 0x1234567890, 7, 8,

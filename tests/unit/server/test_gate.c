@@ -5,11 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+#include "common/text.h"
 #include "proto/seal.h"
 #include "server/net/sessions.h"
 #include "tests/unit/server/answer_fixture.h"
 
 #define FRAME_MAX 1024
+#define VALID_MS (INT64_C(30) * 86400000)
 #define MESSAGE "{\"type\": \"ping\"}"
 
 /* A gate and whoever stands before it. */
@@ -112,7 +115,7 @@ static void make_hello(struct door *d, const struct key *cluster, enum role role
     struct errbuf why;
     struct key key;
 
-    key_derive(cluster, role, name, &key);
+    key_issue(cluster, role, name, clock_unix_ms() - 5000, VALID_MS, &key);
     handshake_ask(hello);
     ASSERT(!knock(d, hello, HELLO_FRAME_BYTES, true));
     ASSERT(answered);
@@ -129,7 +132,8 @@ static struct seal session_of(struct door *d, enum role role, const char *name)
     make_hello(d, &d->ring.keys[0], role, name, &h, hello);
     ASSERT(!knock(d, hello, sizeof(hello), true));
     ASSERT_EQ(0, d->told->answers);
-    ASSERT_OK(handshake_finish(&h, answered, WELCOME_FRAME_BYTES, &seal, &why), why);
+    ASSERT_OK(handshake_finish(&h, answered, WELCOME_FRAME_BYTES, clock_unix_ms(), &seal, &why),
+              why);
     return seal;
 }
 
@@ -348,6 +352,97 @@ TEST(a_hello_counts_once_soon_and_with_a_key_of_this_server)
     door_close(&d);
 }
 
+TEST(a_revoked_key_is_out_at_once)
+{
+    uint8_t hello[HELLO_FRAME_BYTES];
+    struct handshake h;
+    struct errbuf why;
+    struct door d;
+    int ended = -1;
+
+    door_open(&d, true);
+    struct seal ann = session_of(&d, ROLE_SUBMIT, "ann"), ben = session_of(&d, ROLE_READ, "ben");
+    ASSERT(send_sealed(&d, &ann));
+    ASSERT_EQ(1, gate_sessions_of(d.gate, "ann", "submit"));
+    make_hello(&d, &d.ring.keys[0], ROLE_SUBMIT, "ann", &h, hello);
+    ASSERT_OK(gate_revoke(d.gate, "ann", clock_unix_ms(), &ended, &why), why);
+    ASSERT_EQ(1, ended);
+    ASSERT_EQ(0, gate_sessions_of(d.gate, "ann", "submit"));
+    ASSERT(!send_sealed(&d, &ann));
+    ASSERT_REFUSED("no_session", d.told);
+    ASSERT(!knock(&d, hello, sizeof(hello), true));
+    ASSERT_REFUSED("wrong_key", d.told);
+    ASSERT_HAS("the key of ann was revoked", told_text(d.told, "error"));
+    ASSERT_EQ(1, counted(&d, "wrong_key"));
+    ASSERT(send_sealed(&d, &ben));
+    door_close(&d);
+}
+
+TEST(a_hello_of_an_earlier_version_is_told_what_to_do)
+{
+    uint8_t frame[SEAL_HEAD_BYTES + OLD_HELLO_BYTES] = {0};
+    struct door d;
+
+    door_open(&d, true);
+    seal_header(frame, FRAME_HELLO, 0, STEP_ASK, 0, OLD_HELLO_BYTES);
+    ASSERT(!knock(&d, frame, sizeof(frame), true));
+    ASSERT_REFUSED("wrong_key", d.told);
+    ASSERT_HAS("takes no keys of earlier versions", told_text(d.told, "error"));
+    door_close(&d);
+}
+
+TEST(a_key_is_renewed_for_who_holds_it)
+{
+    uint8_t seed[KEY_BYTES], public[KEY_BYTES], trusted[KEY_BYTES];
+    struct errbuf why;
+    struct cert cert;
+    struct key key;
+    struct door d;
+
+    door_open(&d, true);
+    pair_new(seed);
+    pair_public(seed, public);
+    struct seal ann = session_of(&d, ROLE_SUBMIT, "ann");
+    ASSERT(send_sealed(&d, &ann));
+    const int64_t now = clock_unix_ms();
+    ASSERT_OK(gate_renew(d.gate, d.let_in, public, now, &cert, trusted, &why), why);
+    ASSERT(key_take(seed, cert.bytes, trusted, &key));
+    ASSERT_STR("ann", cert.name);
+    ASSERT_EQ(ROLE_SUBMIT, cert.role);
+    ASSERT_EQ(now, cert.issued_ms);
+    ASSERT_EQ(now + VALID_MS, cert.expires_ms);
+    ASSERT_MEM(d.ring.keys[0].trusted, trusted, KEY_BYTES);
+    /* Not for who came without a key, or with the cluster key itself. */
+    ASSERT(knock(&d, MESSAGE, strlen(MESSAGE), false));
+    ASSERT_EQ(-EPERM, gate_renew(d.gate, d.let_in, public, now, &cert, trusted, &why));
+    struct seal admin = session_of(&d, ROLE_ADMIN, KEY_CLUSTER_NAME);
+    ASSERT(send_sealed(&d, &admin));
+    ASSERT_EQ(-EPERM, gate_renew(d.gate, d.let_in, public, now, &cert, trusted, &why));
+    ASSERT_HAS("steppe key add", why.text);
+    door_close(&d);
+}
+
+/* The cluster key may stay elsewhere: the server then has a key that it signed. */
+TEST(a_server_does_with_a_key_of_its_role)
+{
+    struct keyring own = {.count = 1};
+    uint8_t trusted[KEY_BYTES];
+    struct errbuf why;
+    struct cert cert;
+    struct door d;
+
+    door_open(&d, true);
+    gate_close(d.gate);
+    key_issue(&d.ring.keys[0], ROLE_SERVER, "main", clock_unix_ms(), VALID_MS, &own.keys[0]);
+    write_keys(&own);
+    ASSERT_OK(gate_open(test_path("keys"), &d.gate, &why), why);
+    struct seal ann = session_of(&d, ROLE_READ, "ann");
+    ASSERT(send_sealed(&d, &ann));
+    ASSERT_EQ(-EPERM, gate_renew(d.gate, d.let_in, own.keys[0].cert.key, 5, &cert, trusted, &why));
+    ASSERT_HAS("has no cluster key", why.text);
+    door_close(&d);
+}
+
 TEST(keys_are_read_again_while_sessions_go_on)
 {
     struct errbuf why;
@@ -435,10 +530,10 @@ static const char *const of_submitters[] = {
     "dataset.commit", "study.submit",   "study.pause",
     "study.resume",   "study.cancel",   NULL,
 };
-static const char *const of_admins[] = {"job.unpin",  "job.rm",     "study.rm",
-                                        "dataset.rm", "db.backup",  "db.check",
-                                        "db.compact", "audit.list", NULL};
-static const char *const of_all[] = {"ping", "dataset.get", NULL};
+static const char *const of_admins[] = {"job.unpin", "job.rm",     "study.rm",   "dataset.rm",
+                                        "db.backup", "db.check",   "db.compact", "audit.list",
+                                        "key.list",  "key.revoke", NULL};
+static const char *const of_all[] = {"ping", "dataset.get", "key.renew", NULL};
 
 static bool lists(const char *const names[], const char *name)
 {

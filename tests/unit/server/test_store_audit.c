@@ -82,8 +82,8 @@ TEST(an_older_database_gets_the_log)
     struct errbuf why;
 
     store_close(s);
-    free(fixture_select("state.db",
-                        "DROP TABLE audit; DROP TABLE audit_count; PRAGMA user_version=8"));
+    free(fixture_select("state.db", "DROP TABLE audit; DROP TABLE audit_count; DROP TABLE "
+                                    "key_holder; DROP TABLE key_revoked; PRAGMA user_version=8"));
     s = fixture_open();
     ASSERT_OK(store_audit_add(s, &r, 1, &why), why);
     assert_state("1\n", "SELECT count(*) FROM audit");
