@@ -76,12 +76,19 @@ static int print_rows(const struct cli *cli, const cJSON *json, struct errbuf *w
 int cmd_sql(struct cli *cli, struct errbuf *why)
 {
     struct message reply;
-    cJSON *request;
+    cJSON *request = NULL;
+    int rc = 0;
 
-    int rc = command_job_request(cli, &request, why);
+    if (cli->word_count == 1 && !strpbrk(cli->words[0], " \t\n"))
+        return err_set(why, EXIT_USAGE, "sql takes [JOB] SELECT, given is only \"%.60s\"",
+                       cli->words[0]);
+    if (cli->word_count > 1)
+        rc = command_job_request(cli, &request, why);
+    else
+        request = cJSON_CreateObject();
     if (rc != 0)
         return rc;
-    cJSON_AddStringToObject(request, "sql", cli->words[1]);
+    cJSON_AddStringToObject(request, "sql", cli->words[cli->word_count - 1]);
     cJSON_AddNumberToObject(request, "limit", (double)cli->args->limit);
     rc = connection_call(cli, MSG_SCORE_SQL, request, &reply, why);
     if (rc != 0)

@@ -91,7 +91,7 @@ static const struct command commands[] = {
      cmd_compare},
     {"map", "JOB", 1, 1, "how surely and how steadily each sample was learnt", map_options,
      cmd_map},
-    {"sql", "JOB SELECT", 2, 2, "query the difficulty database; :job is the job", sql_options,
+    {"sql", "[JOB] SELECT", 1, 2, "query the difficulty database; :job is the job", sql_options,
      cmd_sql},
     {"export", "JOB", 1, 1, "write the scores as csv, jsonl, npy or safetensors", export_options,
      cmd_export},

@@ -290,13 +290,13 @@ void handle_score_sql(struct request *rq)
     const char *sql = NULL;
     struct errbuf why;
     struct job *job;
-    int rc = field_i64(json, "score.sql", "job", true, 1, INT32_MAX, &a.args.job, &why);
+    int rc = field_i64(json, "score.sql", "job", false, 1, INT32_MAX, &a.args.job, &why);
 
     if (rc == 0)
         rc = field_str(json, "score.sql", "sql", true, JSON_REQUEST_BYTES_MAX, &sql, &why);
     if (rc == 0)
         rc = field_i64(json, "score.sql", "limit", false, 1, ROWS_MAX, &a.args.limit, &why);
-    if (rc == 0)
+    if (rc == 0 && a.args.job)
         rc = jobs_find(rq->service->jobs, a.args.job, &job, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);

@@ -63,11 +63,11 @@ static void epoch_text(const struct epoch_record *e, char *out, size_t bytes)
     if (!isnan(e->train_loss))
         used += snprintf(out + used, bytes - (size_t)used, "train loss %.4g, ", e->train_loss);
     if (!isnan(e->validation_accuracy))
-        used += snprintf(out + used, bytes - (size_t)used, "validation accuracy %.4f, ",
-                         e->validation_accuracy);
+        used += snprintf(out + used, bytes - (size_t)used, "validation accuracy %.2f%%, ",
+                         100 * e->validation_accuracy);
     if (!isnan(e->test_accuracy))
-        used +=
-            snprintf(out + used, bytes - (size_t)used, "test accuracy %.4f, ", e->test_accuracy);
+        used += snprintf(out + used, bytes - (size_t)used, "test accuracy %.2f%%, ",
+                         100 * e->test_accuracy);
     else if (!isnan(e->mean_gap))
         used += snprintf(out + used, bytes - (size_t)used, "mean gap %.4g, ", e->mean_gap);
     snprintf(out + used, bytes - (size_t)used, "%.1f s", e->seconds);

@@ -145,7 +145,7 @@ void workers_renew_prediction(struct worker *worker, struct prediction *p)
 bool workers_lacking(struct workers *w, const struct prediction *p, char *out, size_t bytes)
 {
     const int64_t now_ms = clock_mono_ms();
-    unsigned live = 0, old = 0, of_class = 0, refuse = 0;
+    unsigned live = 0, old = 0, of_class = 0, refuse = 0, updated = 0;
 
     for (const struct worker *worker = w->list; worker; worker = worker->next) {
         if (!worker_alive(worker, now_ms) || worker->aside_until_ms)
@@ -155,12 +155,18 @@ bool workers_lacking(struct workers *w, const struct prediction *p, char *out, s
         live++;
         old += !worker->predicts;
         of_class += has_class(worker, p);
+        updated += class_is_other_version(worker->class, p->source.class);
         refuse += prediction_refused_by(p, worker->number);
     }
     if (!live)
         snprintf(out, bytes, "no worker is connected%s%s", p->said[0] ? "; " : "", p->said);
     else if (refuse)
         snprintf(out, bytes, "none of the %u connected can; %s", live, p->said);
+    else if (!of_class && updated)
+        snprintf(out, bytes,
+                 "%u worker%s connected, 0 in numerics class %s of the job: what computes on such "
+                 "machines now rounds differently (an update); predict with --relaxed",
+                 live, live == 1 ? " is" : "s are", p->source.class);
     else if (!of_class)
         snprintf(out, bytes,
                  "%u worker%s connected, 0 in numerics class %s of the job; start one with --class "

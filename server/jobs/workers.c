@@ -360,10 +360,21 @@ void workers_dismiss(struct workers *w)
             answer_none(w, worker);
 }
 
+/* "avx2.4/Haswell/0123456789abcdef": set of kernels, its revision, core, hash of a canary. */
+bool class_is_other_version(const char *class, const char *other)
+{
+    const char *core = strchr(class, '/'), *other_core = strchr(other, '/');
+    const size_t set = strcspn(class, "./"), core_bytes = core ? strcspn(core + 1, "/") : 0;
+
+    return core && other_core && strcmp(class, other) != 0 && set == strcspn(other, "./") &&
+           memcmp(class, other, set) == 0 && core_bytes == strcspn(other_core + 1, "/") &&
+           memcmp(core, other_core, core_bytes + 1) == 0;
+}
+
 bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes)
 {
     int64_t now_ms = clock_mono_ms();
-    unsigned live = 0, fit = 0, aside = 0, refuse = 0, silent = 0;
+    unsigned live = 0, fit = 0, aside = 0, refuse = 0, silent = 0, updated = 0;
 
     for (const struct worker *worker = w->list; worker; worker = worker->next)
         if (worker->aside_until_ms) {
@@ -371,6 +382,7 @@ bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t
         } else if (worker_alive(worker, now_ms)) {
             live++;
             fit += worker_fits(worker, job);
+            updated += class_is_other_version(worker->class, job->rec.numerics_class);
             refuse += worker_has_class(worker, job) && worker_refuses(worker, job);
         } else if (!worker->left) {
             silent++;
@@ -390,6 +402,13 @@ bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t
                  silent == 1 ? " is" : "s are");
     else if (!live)
         snprintf(out, bytes, "no worker is connected");
+    else if (updated)
+        snprintf(
+            out, bytes,
+            "%u worker%s connected, 0 in numerics class %s: what computes on such machines now "
+            "rounds differently (an update); let it go on with other bits: steppe resume "
+            "%" PRId64 " --relaxed, or submit it again",
+            live, live == 1 ? "" : "s", job->rec.numerics_class, job->rec.job);
     else
         snprintf(out, bytes,
                  "%u worker%s connected, 0 in numerics class %s; start one with --class %s, or let "

@@ -79,6 +79,9 @@ bool worker_alive(const struct worker *worker, int64_t now_ms);
 /* Does the job take its class? A strict job without a class takes any, and keeps that of the first
  * result. */
 bool worker_has_class(const struct worker *worker, const struct job *job);
+/* Do two numerics classes differ only in what their software computes, not in kernels and core? A
+ * worker cannot be asked for the bits of another version. */
+bool class_is_other_version(const char *class, const char *other);
 /* Has it refused this job since the job runs, even if it may be asked again? */
 bool worker_has_refused(const struct worker *worker, int64_t job);
 /* Has it refused this job, and is not to be asked again yet? */

@@ -187,7 +187,8 @@ void uri_rows_done(struct uri_rows *r);
  * SQLite's sentence about the statement, -EPERM: it does more than read, -ERANGE: it needs too much
  * memory or has too many columns. */
 struct sql_args {
-    int64_t job, limit;
+    int64_t job; /* 0: none, then :job has no value */
+    int64_t limit;
     const char *sql;
 };
 int query_sql(struct query *q, const struct sql_args *a, cJSON **ret, struct errbuf *why);

@@ -103,6 +103,8 @@ static int prepare(struct query *q, const struct sql_args *a, sqlite3_stmt **ret
         if (!name || strcmp(name, ":job") != 0)
             rc = err_set(why, -EINVAL, "SQL: the parameter %s has no value; :job is the only one",
                          name ? name : "?");
+        else if (a->job == 0)
+            rc = err_set(why, -EINVAL, "SQL: :job has no value: no job was named");
         else
             sqlite3_bind_int64(stmt, i, a->job);
     }
@@ -215,7 +217,7 @@ int query_sql(struct query *q, const struct sql_args *a, cJSON **ret, struct err
     int64_t dataset;
     int rc = query_begin(q, &q->difficulty, true, why);
 
-    if (rc == 0)
+    if (rc == 0 && a->job)
         rc = query_job(q, a->job, &dataset, why);
     q->over_memory = false;
     q->memory_max = sqlite3_memory_used() + MEMORY_BYTES_MAX;

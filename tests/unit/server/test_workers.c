@@ -2,6 +2,7 @@
  * test sets. */
 #include <errno.h>
 
+#include "server/jobs/workers_internal.h"
 #include "tests/unit/server/service_fixture.h"
 
 #define SILENT_MS 35000  /* HOLD_MS and what a reply may take */
@@ -552,4 +553,17 @@ TEST(what_was_begun_is_not_thrown_away_for_refusals)
     ASSERT_EQ(5, job->refusals.count);
     ASSERT_EQ(JOB_RUNNING, job->rec.state);
     end();
+}
+
+TEST(a_class_that_an_update_changed_is_told_from_one_of_another_machine)
+{
+    const char *job = "avx2.4/Haswell/0123456789abcdef";
+
+    ASSERT(class_is_other_version("avx2.4/Haswell/fedcba9876543210", job));
+    ASSERT(class_is_other_version("avx2.5/Haswell/fedcba9876543210", job));
+    ASSERT(!class_is_other_version(job, job));
+    ASSERT(!class_is_other_version("avx2.4/Zen/fedcba9876543210", job));
+    ASSERT(!class_is_other_version("avx2.4/Haswell2/0123456789abcdef", job));
+    ASSERT(!class_is_other_version("avx512.4/Haswell/0123456789abcdef", job));
+    ASSERT(!class_is_other_version("avx2", "avx512") && !class_is_other_version("", job));
 }
