@@ -81,7 +81,7 @@
     MESSAGE(KEY_LIST, "key.list", 0, BY_ADMIN, WEB_NONE)                                           \
     MESSAGE(KEY_REVOKE, "key.revoke", 0, BY_ADMIN, WEB_NONE)                                       \
     MESSAGE(KEY_RENEW, "key.renew", 0, BY_ALL, WEB_NONE)                                           \
-    MESSAGE(SERVER_DASHBOARD, "server.dashboard", 0, BY_SUBMIT, WEB_NONE)                          \
+    MESSAGE(SERVER_DASHBOARD, "server.dashboard", 0, BY_READ, WEB_NONE)                            \
     MESSAGE(WORKER_LIST, "worker.list", 0, BY_READ, WEB_GET)                                       \
     MESSAGE(WORKER_HELLO, "worker.hello", 0, BY_WORKER, WEB_NONE)                                  \
     MESSAGE(WORKER_BYE, "worker.bye", 0, BY_WORKER, WEB_NONE)                                      \
@@ -123,7 +123,7 @@
 enum message_web {
     WEB_NONE,
     WEB_GET,    /* it only looks */
-    WEB_POST,   /* it changes something: only with the server's token */
+    WEB_POST,   /* it changes something */
     WEB_PICTURE /* a GET of another name, which answers with a picture */
 };
 

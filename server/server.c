@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -98,6 +99,17 @@ static int listen_all(struct server *s, const struct server_options *options, st
     return rc;
 }
 
+/* To a person at a terminal only: a log is kept, and read by others. */
+static void say_link(const struct http *h)
+{
+    char token[HTTP_PASS_HEX];
+
+    if (isatty(STDERR_FILENO) != 1)
+        return;
+    http_token(h, ROLE_SUBMIT, token);
+    log_info("http.link", "open=%s/#token=%s", http_url(h), token);
+}
+
 /* The dashboard. If the default address is taken, the server only warns; if a requested one is
  * taken, it does not start. Not everybody on this machine may read a server with keys: there the
  * dashboard must be requested. */
@@ -111,8 +123,8 @@ static int listen_http(struct server *s, const struct server_options *options, s
         .dir = s->service.dir, .decoder = options->decoder, .figures = figures_take};
     int rc = http_open(&s->net, &host, address ? address : HTTP_DEFAULT, &s->http, why);
     if (rc == 0) {
-        s->service.dashboard_url = http_url(s->http);
-        s->service.dashboard_token = http_token(s->http);
+        s->service.dashboard = s->http;
+        say_link(s->http);
     }
     if (rc != -EADDRINUSE || address)
         return rc;

@@ -128,7 +128,7 @@ static const struct command commands[] = {
     {"db compact", "", 0, 0, "drop old scores and uploads, free disk space", NULL, cmd_db_compact},
     {"audit", "", 0, 0, "who sent which commands that changed something, newest first",
      audit_options, cmd_audit},
-    {"dashboard", "", 0, 0, "print the dashboard's address, with its token", NULL, cmd_dashboard},
+    {"dashboard", "", 0, 0, "print a link that opens the dashboard", NULL, cmd_dashboard},
     {"ping", "", 0, 0, "ask whether the server answers", NULL, cmd_ping},
     {"version", "", 0, 0, "show the version of this command", NULL, cmd_version},
     {NULL},

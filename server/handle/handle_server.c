@@ -18,15 +18,18 @@ void handle_ping(struct request *rq)
 void handle_server_dashboard(struct request *rq)
 {
     const struct service *s = rq->service;
+    const enum role role = rq->role == ROLE_READ ? ROLE_READ : ROLE_SUBMIT;
+    char token[HTTP_PASS_HEX];
     cJSON *out;
 
-    if (!s->dashboard_url) {
+    if (!s->dashboard) {
         request_error(rq, ERR_UNAVAILABLE,
                       "this server has no dashboard; start it with --http " HTTP_DEFAULT);
         return;
     }
     out = cJSON_CreateObject();
-    cJSON_AddStringToObject(out, "url", s->dashboard_url);
-    cJSON_AddStringToObject(out, "token", s->dashboard_token);
+    http_token(s->dashboard, role, token);
+    cJSON_AddStringToObject(out, "url", http_url(s->dashboard));
+    cJSON_AddStringToObject(out, "token", token);
     request_reply(rq, out, NULL, 0);
 }

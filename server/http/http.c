@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <sodium/randombytes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,13 +25,15 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "common/text.h"
 #include "server/http/http_internal.h"
 
 #define CONNECTION_MS 30000 /* from its start, or an answer, to the next answer */
 #define SILENT_S 20         /* without a byte */
 #define BACKLOG 64
-#define TOKEN_FILE "http.token"
+#define SECRET_FILE "http.secret"
+#define TOKEN_FILE "http.token" /* of an earlier version: it never changed */
 
 /* A connection of a browser, for its deadline. */
 struct connection {
@@ -49,10 +51,11 @@ struct http {
     struct http_exchange *exchanges; /* all open ones */
     struct connection *connections;
     unsigned drops; /* files of pictures that are held */
-    char url[64], token[HTTP_TOKEN_HEX];
+    char url[64];
+    uint8_t *secret; /* [HTTP_SECRET_BYTES], in memory for secrets */
 };
 
-/* --- address and token --- */
+/* --- address and secret --- */
 
 static int parse_address(const char *address, struct sockaddr_in *ret, struct errbuf *why)
 {
@@ -87,33 +90,40 @@ int http_check(const char *address, struct errbuf *why)
     return strcmp(address, HTTP_NONE) == 0 ? 0 : parse_address(address, &at, why);
 }
 
-/* The secret of this state folder. It is kept, so that a page that knows it may go on after a
- * restart.
- */
-static int load_token(struct http *h, struct errbuf *why)
+/* The secret of this state folder. It is kept, so that sessions go on after a restart; who removes
+ * the file ends all of them with the next start. */
+static int load_secret(struct http *h, struct errbuf *why)
 {
-    char *path = xasprintf("%s/%s", h->host.dir, TOKEN_FILE), *text = NULL;
-    uint8_t bytes[HTTP_TOKEN_BYTES];
+    char *path = xasprintf("%s/%s", h->host.dir, SECRET_FILE), *text = NULL;
+    char hex[2 * HTTP_SECRET_BYTES + 1];
     size_t count = 0;
-    int rc = file_read(path, HTTP_TOKEN_HEX, &text, &count, why);
+    int rc = file_read(path, sizeof(hex), &text, &count, why);
 
     if (rc == 0) {
         text[strcspn(text, "\n")] = 0;
-        if (text_unhex(text, bytes, sizeof(bytes)))
-            text_hex(bytes, sizeof(bytes), h->token);
-        else
+        if (!text_unhex(text, h->secret, HTTP_SECRET_BYTES))
             rc =
                 err_set(why, -EUCLEAN, "%s does not hold %d hex digits; remove it to get a new one",
-                        path, HTTP_TOKEN_HEX - 1);
+                        path, 2 * HTTP_SECRET_BYTES);
+        sodium_memzero(text, count);
     } else if (rc == -ENOENT) {
-        randombytes_buf(bytes, sizeof(bytes));
-        text_hex(bytes, sizeof(bytes), h->token);
-        const struct file_part parts[] = {{h->token, strlen(h->token)}, {"\n", 1}};
+        randombytes_buf(h->secret, HTTP_SECRET_BYTES);
+        text_hex(h->secret, HTTP_SECRET_BYTES, hex);
+        const struct file_part parts[] = {{hex, strlen(hex)}, {"\n", 1}};
         rc = file_write_atomic(path, 0600, parts, 2, why);
+        sodium_memzero(hex, sizeof(hex));
     }
     free(text);
     free(path);
     return rc;
+}
+
+static void remove_token(const struct http *h)
+{
+    char *path = xasprintf("%s/%s", h->host.dir, TOKEN_FILE);
+
+    unlink(path);
+    free(path);
 }
 
 /* --- answers --- */
@@ -141,6 +151,8 @@ static void give(struct http_exchange *x, unsigned status, const char *type,
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
         MHD_add_response_header(response, headers[i].name, headers[i].value);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (x->set_cookie[0])
+        MHD_add_response_header(response, MHD_HTTP_HEADER_SET_COOKIE, x->set_cookie);
     if (x->response)
         MHD_destroy_response(x->response);
     x->response = response;
@@ -196,6 +208,7 @@ unsigned http_status(enum error_code code)
     static const unsigned map[ERR_COUNT + 1] = {
         [ERR_NOT_FOUND] = MHD_HTTP_NOT_FOUND,
         [ERR_EXISTS] = MHD_HTTP_CONFLICT,
+        [ERR_FORBIDDEN] = MHD_HTTP_FORBIDDEN,
         [ERR_NOT_ALLOWED] = MHD_HTTP_CONFLICT,
         [ERR_GONE] = MHD_HTTP_GONE,
         [ERR_TOO_LARGE] = MHD_HTTP_CONTENT_TOO_LARGE,
@@ -484,10 +497,14 @@ int http_open(struct net *net, const struct http_host *host, const char *address
     h->net = net;
     h->host = *host;
     snprintf(h->url, sizeof(h->url), "http://%s", address);
+    h->secret = secret_alloc(HTTP_SECRET_BYTES);
+    if (rc == 0 && !h->secret)
+        rc = err_set(why, -ENOMEM, "no memory for the dashboard's secret");
     if (rc == 0)
-        rc = load_token(h, why);
+        rc = load_secret(h, why);
     if (rc < 0)
         goto fail;
+    remove_token(h);
     rc = bind_socket(&at, &fd);
     if (rc == -EADDRINUSE)
         err_set(why, rc, "%s is in use by another program", h->url);
@@ -503,20 +520,24 @@ int http_open(struct net *net, const struct http_host *host, const char *address
     uv_timer_init(&net->loop, &h->timer);
     h->poll.data = h->timer.data = h;
     uv_poll_start(&h->poll, UV_READABLE, on_readable);
-    log_info("http.listen", "url=%s token=%s/%s", h->url, host->dir, TOKEN_FILE);
+    log_info("http.listen", "url=%s", h->url);
     *ret = h;
     return 0;
 
 fail:
     if (h->daemon)
         MHD_stop_daemon(h->daemon);
+    secret_free(h->secret);
     free(h);
     return rc;
 }
 
 static void on_timer_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct http *h = handle->data;
+
+    secret_free(h->secret);
+    free(h);
 }
 
 static void on_poll_closed(uv_handle_t *handle)
@@ -548,7 +569,14 @@ const char *http_url(const struct http *h)
     return h->url;
 }
 
-const char *http_token(const struct http *h)
+const uint8_t *http_secret(const struct http *h)
 {
-    return h->token;
+    return h->secret;
+}
+
+void http_token(const struct http *h, enum role role, char out[HTTP_PASS_HEX])
+{
+    const struct http_pass pass = http_pass_link(role, clock_unix_ms() / 1000);
+
+    http_pass_print(&pass, h->secret, out);
 }

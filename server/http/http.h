@@ -7,9 +7,11 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "proto/role.h"
 
 #define HTTP_DEFAULT "127.0.0.1:7580"
 #define HTTP_NONE "none" /* of --http: no dashboard */
+#define HTTP_PASS_HEX 65 /* digits of what lets somebody in, and a 0 */
 
 struct figures;
 struct http;
@@ -18,7 +20,7 @@ struct service;
 
 /* What the edge serves besides the requests of net. */
 struct http_host {
-    const char *dir; /* the state folder, where the token lies */
+    const char *dir; /* the state folder, where the secret lies */
     const char
         *decoder; /* the program `steppe`, by the pointer of process_enclose; NULL: unknown */
     void (*figures)(struct service *s, struct figures *ret);
@@ -26,7 +28,7 @@ struct http_host {
 
 /* May this be served? HOST:PORT of loopback, or HTTP_NONE. -EINVAL or -EPERM with a sentence. */
 int http_check(const char *address, struct errbuf *why);
-/* Binds the address and reads or makes the token; net and what host has are borrowed. 0 or -errno,
+/* Binds the address and reads or makes the secret; net and what host has are borrowed. 0 or -errno,
  * -EADDRINUSE when it is taken. */
 int http_open(struct net *net, const struct http_host *host, const char *address, struct http **ret,
               struct errbuf *why);
@@ -36,8 +38,10 @@ void http_close(struct http *h);
 /* Ends connections that take too long; called a few times a second. NULL is fine. */
 void http_tick(struct http *h, int64_t now_ms);
 
-/* The address for people, and the secret that lets a page change things; borrowed. */
+/* The address for people; borrowed. */
 const char *http_url(const struct http *h);
-const char *http_token(const struct http *h);
+/* A new token, which lets somebody do for a day in the dashboard what this role may do there; the
+ * link that opens it is URL/#token=TOKEN. */
+void http_token(const struct http *h, enum role role, char out[HTTP_PASS_HEX]);
 
 #endif

@@ -187,7 +187,7 @@ void http_api(struct http_exchange *x, const char *method)
     cJSON_AddNumberToObject(json, "id", 0);
     cJSON_AddStringToObject(json, "sender", sender);
     struct request *rq = request_new(x->net, &browser, x);
-    rq->role = post ? ROLE_SUBMIT : ROLE_READ;
+    rq->role = x->pass.role;
     rq->message.json = json;
     x->rq = rq;
     if (x->drops)

@@ -1,14 +1,12 @@
 /* Which requests are allowed. Every page of the internet can make a browser send requests to a
- * loopback port. Three checks keep them out: the name that the browser was given (Host), the page
- * that asks (Origin), and, for requests that change something, a secret that no other page
- * knows. */
-#include <sodium/utils.h>
+ * loopback port, and so can every other user of this machine. Three checks keep them out: the name
+ * that the browser was given (Host), the page that asks (Origin, Sec-Fetch-Site), and a pass that
+ * only whoever was given a link has (http_pass.c). */
 #include <string.h>
 
 #include "common/text.h"
 #include "server/http/http_internal.h"
 
-#define BEARER "Bearer "
 #define SCHEME "http://"
 
 /* 127.x.y.z of digits and dots. */
@@ -53,14 +51,4 @@ bool http_origin_ok(const char *origin, const char *host)
 bool http_site_ok(const char *site)
 {
     return !site || strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0;
-}
-
-bool http_token_ok(const char *authorization, const char *token)
-{
-    size_t bytes = strlen(token);
-
-    if (!authorization || strncmp(authorization, BEARER, strlen(BEARER)) != 0)
-        return false;
-    authorization += strlen(BEARER);
-    return strlen(authorization) == bytes && sodium_memcmp(authorization, token, bytes) == 0;
 }

@@ -12,8 +12,26 @@
 #include "server/net/net.h"
 #include "server/net/request.h"
 
-#define HTTP_TOKEN_BYTES 32
-#define HTTP_TOKEN_HEX (2 * HTTP_TOKEN_BYTES + 1)
+#define HTTP_PASS_BYTES 32
+#define HTTP_SECRET_BYTES 32
+#define HTTP_COOKIE_NAME_BYTES 16
+
+/* A link may be opened for a day, wherever a person left it. A session goes on as long as it is
+ * used once a day, and ends in any case after a week: then it takes a new link. */
+#define HTTP_LINK_S 86400
+#define HTTP_SESSION_S 86400
+#define HTTP_SESSION_MAX_S (7 * 86400)
+
+_Static_assert(HTTP_PASS_HEX == 2 * HTTP_PASS_BYTES + 1, "a pass is written in hex digits");
+
+enum http_use { HTTP_LINK, HTTP_SESSION };
+
+/* What lets somebody in. */
+struct http_pass {
+    enum role role;
+    enum http_use use;
+    uint32_t begin_s, end_s; /* unix time; begin: of a session, when its link was opened */
+};
 
 /* A picture's file from a browser, and what became of it. */
 struct http_drop {
@@ -41,8 +59,10 @@ struct http_exchange {
     unsigned status;
     char *body; /* of a POST so far, with a 0 behind it; NULL: none, or no memory for it */
     size_t body_bytes;
-    bool begun;  /* the headers were judged */
-    bool asleep; /* the connection waits for the answer */
+    struct http_pass pass; /* that let it in; role ROLE_NONE: none was needed */
+    char set_cookie[160];  /* header of the answer; "": none */
+    bool begun;            /* the headers were judged */
+    bool asleep;           /* the connection waits for the answer */
     struct http_exchange *prev, *next;
 };
 
@@ -64,8 +84,25 @@ bool http_origin_ok(const char *origin, const char *host);
 /* Header Sec-Fetch-Site, which browsers send: did this server's page ask, or a person, or no
  * browser at all? A foreign page cannot read an answer, but it could keep the readers busy. */
 bool http_site_ok(const char *site);
-/* Header Authorization is "Bearer TOKEN"; takes the same time wherever they differ. */
-bool http_token_ok(const char *authorization, const char *token);
+/* TOKEN of the header Authorization: Bearer TOKEN; NULL: it is another, or none. */
+const char *http_bearer(const char *authorization);
+/* The name of the session's cookie. Cookies know no ports: servers on several, or one behind
+ * several tunnels, would share one. host: header Host, that http_host_ok let through. */
+void http_cookie_name(const char *host, char out[HTTP_COOKIE_NAME_BYTES]);
+
+/* --- passes; pure --- */
+
+/* A new link; the session that a link opens, or that goes on from a session. */
+struct http_pass http_pass_link(enum role role, int64_t now_s);
+struct http_pass http_pass_session(const struct http_pass *from, int64_t now_s);
+/* Is it time to go on with a new session? */
+bool http_pass_is_old(const struct http_pass *pass, int64_t now_s);
+void http_pass_print(const struct http_pass *pass, const uint8_t secret[HTTP_SECRET_BYTES],
+                     char out[HTTP_PASS_HEX]);
+/* False: it is none of ours, or for another use, or it has ended. Takes the same time wherever it
+ * is wrong. text may be NULL. */
+bool http_pass_read(const char *text, enum http_use use, const uint8_t secret[HTTP_SECRET_BYTES],
+                    int64_t now_s, struct http_pass *ret);
 
 /* --- answers --- */
 
@@ -91,6 +128,15 @@ int http_metrics_print(const struct net *net, const struct figures *f, FILE *out
 bool http_admitted(struct http_exchange *x, const char *method);
 /* May one more file of a picture be held? Counts it until the exchange ends. */
 bool http_drop_begin(struct http_exchange *x);
+/* What keeps passes from being made by others; borrowed. */
+const uint8_t *http_secret(const struct http *h);
+/* The session's cookie that came with x; NULL: none. */
+const char *http_cookie(const struct http_exchange *x);
+/* The answer of x opens a session, or goes on with the one of x->pass. */
+void http_session_give(struct http_exchange *x);
+/* GET /api/session: who one is; POST: opens one with a link's token; POST /api/session.end: ends
+ * it. False: the path is another. */
+bool http_session(struct http_exchange *x, bool post);
 /* A piece of a body. False: the body is too long (one that announced its length was refused
  * before). */
 bool http_take_body(struct http_exchange *x, const char *data, size_t bytes);

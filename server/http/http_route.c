@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/bounds.h"
+#include "common/clock.h"
 #include "common/text.h"
 #include "server/http/http_internal.h"
 
@@ -50,6 +51,37 @@ static const char *header_of(struct http_exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
+/* A program shows a link's token, a browser its session's cookie. A browser says with every POST
+ * whose page sent it: cookies of this address go with the requests of any port's page. False: x was
+ * answered. */
+static bool has_pass(struct http_exchange *x, bool post)
+{
+    const int64_t now_s = clock_unix_ms() / 1000;
+    const char *bearer = http_bearer(header_of(x, MHD_HTTP_HEADER_AUTHORIZATION));
+
+    if (bearer && http_pass_read(bearer, HTTP_LINK, http_secret(x->http), now_s, &x->pass))
+        return true;
+    if (bearer) {
+        http_refuse(x, MHD_HTTP_UNAUTHORIZED, ERR_NOT_ALLOWED,
+                    "this token is not the server's, or it has expired: steppe dashboard prints a "
+                    "new one");
+        return false;
+    }
+    if (!http_pass_read(http_cookie(x), HTTP_SESSION, http_secret(x->http), now_s, &x->pass)) {
+        http_refuse(x, MHD_HTTP_UNAUTHORIZED, ERR_NOT_ALLOWED,
+                    "this needs the server's token: open the link that steppe dashboard prints");
+        return false;
+    }
+    if (post && !header_of(x, MHD_HTTP_HEADER_ORIGIN)) {
+        http_refuse(x, MHD_HTTP_FORBIDDEN, ERR_NOT_ALLOWED,
+                    "a POST with a cookie needs the header Origin");
+        return false;
+    }
+    if (http_pass_is_old(&x->pass, now_s))
+        http_session_give(x);
+    return true;
+}
+
 bool http_admitted(struct http_exchange *x, const char *method)
 {
     const char *host = header_of(x, MHD_HTTP_HEADER_HOST);
@@ -72,10 +104,8 @@ bool http_admitted(struct http_exchange *x, const char *method)
     else if (is_api(x) && !http_site_ok(site))
         http_refuse(x, MHD_HTTP_FORBIDDEN, ERR_NOT_ALLOWED,
                     "another page asked for this; only the dashboard may");
-    else if (post &&
-             !http_token_ok(header_of(x, MHD_HTTP_HEADER_AUTHORIZATION), http_token(x->http)))
-        http_refuse(x, MHD_HTTP_UNAUTHORIZED, ERR_NOT_ALLOWED,
-                    "this needs the server's token: steppe dashboard prints it");
+    else if (is_api(x) && !has_pass(x, post))
+        return false;
     else if (post && http_is_drop(x) && !http_drop_begin(x))
         http_refuse(x, MHD_HTTP_TOO_MANY_REQUESTS, ERR_LIMIT,
                     "%d pictures are being read, allowed is %d; try again in a moment", DROPPED_MAX,
@@ -92,6 +122,8 @@ void http_route(struct http_exchange *x, const char *method)
 {
     bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
 
+    if (is_api(x) && http_session(x, post))
+        return;
     if (is_api(x))
         http_api(x, method);
     else if (post)

@@ -20,6 +20,8 @@
 #include "server/query/query.h"
 #include "server/store/store.h"
 
+struct http;
+
 struct service {
     struct net *net;
     struct store *store;
@@ -37,8 +39,7 @@ struct service {
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[STATE_DIR_BYTES];  /* the state folder, absolute */
     int64_t memory_bytes, max_running, checkpoint_s;
-    /* Where a person looks, and the secret that lets a page change things; NULL: no dashboard. */
-    const char *dashboard_url, *dashboard_token;
+    const struct http *dashboard; /* NULL: there is none */
 };
 
 #endif

@@ -1,6 +1,6 @@
 // The review of suspicious labels: by keyboard alone, by two people at once, through an absence of the server, on a
 // phone and in the dark; a revision of what was said, and the jobs that take it.
-import { base, expected, ok, open, same, server, steppe, stop, submit, token, until } from "./world.mjs";
+import { base, expected, ok, open, same, server, steppe, stop, submit, until } from "./world.mjs";
 
 const SPEC = { dataset: "noisy", model: "mlp", epochs: 3, batch: 32, shard: 16, score: { every: 1 } };
 const PHONE = { viewport: { width: 375, height: 740 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
@@ -23,31 +23,33 @@ const waits = (p, part) => until(async () => (await text(p, ".progress-text")).i
 const closed = (p) => until(async () => (await p.locator("dialog").count()) === 0);
 const pressed = (p) => p.locator(".act[aria-pressed=true]").getAttribute("aria-keyshortcuts");
 
-// A page of its own browser, with the token, that shows the review.
+// A page of its own browser that shows the review.
 async function reviewer(number, options) {
   const p = await open(options);
-  await p.goto(`${base}/#token=${token()}`);
   await p.goto(`${base}/#/review/${number}`);
   await p.locator(".review").waitFor();
   return p;
 }
 
-async function only_with_the_token() {
+async function only_with_a_link_that_changes() {
   steppe("dataset", "import", "noisy", "glyphs", "--samples", "300", "--test-samples", "60", "--flip", "0.1");
   job = submit(SPEC);
   await until(async () => row(job).state === "done");
   ({ rows } = json("suspects", String(job), "--limit", "100"));
   const locked = await open();
+  const read = { type: "session", ok: true, role: "read" };
+  await locked.route("**/api/session", (route) => route.fulfill({ json: read })); // as a read key's link gives
+  await locked.goto("about:blank");
   await locked.goto(`${base}/#/review/${job}`);
   await locked.locator(".subject").waitFor();
-  ok("without the token it says so", await locked.getByText("Verdicts need the server's token.").isVisible());
+  ok("a session that may only look says so", await locked.getByText("This session may only look.").first().isVisible());
   await locked.keyboard.press("r");
   await locked.getByRole("dialog").getByText("steppe dashboard").waitFor();
-  same("and asks for it; nothing is said", undefined, said(rows[0].sample));
+  same("and asks for a token; nothing is said", undefined, said(rows[0].sample));
   await locked.keyboard.press("Escape");
   await closed(locked);
   await locked.keyboard.press("s");
-  ok("looking is free", await shows(locked, rows[1].sample));
+  ok("looking is what it may", await shows(locked, rows[1].sample));
   await locked.context().close();
 }
 
@@ -260,7 +262,7 @@ async function on_a_phone_and_in_the_dark() {
 }
 
 export const review = [
-  only_with_the_token,
+  only_with_a_link_that_changes,
   what_is_shown,
   by_key,
   undo,

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import {
   base,
   expected,
+  link,
   ok,
   open,
   run,
@@ -15,7 +16,6 @@ import {
   stop,
   study,
   submit,
-  token,
   until,
   worker,
 } from "./world.mjs";
@@ -66,23 +66,38 @@ async function nothing_yet() {
 }
 
 async function the_key() {
-  await page.goto(base);
-  await page.getByRole("button", { name: "New job" }).click();
-  await page.getByRole("dialog").getByText("steppe dashboard").waitFor();
-  ok("what changes something asks for the token");
-  await page.keyboard.press("Escape");
+  const stranger = await open({ locked: true });
+  const said = (words) => stranger.getByText(words).first().waitFor();
   expected.push(/401/);
-  await page.getByRole("button", { name: "Unlock" }).click();
-  await page.getByLabel("Token").fill("0".repeat(64));
-  await page.keyboard.press("Enter");
-  await page.getByRole("button", { name: "New job" }).click();
-  await page.getByRole("button", { name: "Submit" }).click();
-  await page.getByRole("dialog").getByText("steppe dashboard").waitFor();
+  const asked = [];
+  stranger.on("response", (r) => r.status() === 200 && asked.push(r.url().slice(base.length)));
+  await stranger.goto(base);
+  await said("The dashboard is locked");
+  ok("without a token nothing is shown, and how to get one is said", await stranger.getByText("steppe dashboard").isVisible());
+  same("nor is anything of the server told", "", asked.filter((path) => path.startsWith("/api/")).join());
+  await stranger.goto(`${base}/#/workers`);
+  await said("The dashboard is locked");
+  ok("whatever the address");
+  await stranger.getByRole("button", { name: "Enter a token" }).click();
+  await stranger.getByLabel("Token").fill("0".repeat(64));
+  await stranger.keyboard.press("Enter");
+  await said("This token is not the server's, or it has expired.");
   ok("a wrong token asks again");
-  await page.keyboard.press("Escape");
-  await page.goto(`${base}/#token=${token()}`);
-  await page.getByRole("button", { name: "Lock", exact: true }).waitFor();
-  same("the link unlocks, and the token leaves the address", `${base}/#/`, page.url());
+  await stranger.getByLabel("Token").fill(link().replace(/.*=/, ""));
+  await stranger.keyboard.press("Enter");
+  await stranger.getByRole("button", { name: "Lock", exact: true }).waitFor();
+  ok("a right one unlocks");
+  await stranger.getByRole("button", { name: "Lock", exact: true }).click();
+  await said("The dashboard is locked");
+  same("locking ends the session", 0, (await stranger.context().cookies()).length);
+  await stranger.goto(link());
+  await stranger.getByRole("button", { name: "New job" }).waitFor();
+  same("the link unlocks, and the token leaves the address", `${base}/#/`, stranger.url());
+  const [cookie] = await stranger.context().cookies();
+  same("the session is a cookie that no script reads", "true Strict", `${cookie.httpOnly} ${cookie.sameSite}`);
+  same("and nothing else", '""0', await stranger.evaluate(() => JSON.stringify(document.cookie) + localStorage.length));
+  await stranger.context().close();
+  await page.goto(`${base}/#/`);
 }
 
 async function a_job_from_the_page() {

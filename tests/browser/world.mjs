@@ -1,6 +1,6 @@
 // A server with its dashboard and a worker in a folder of their own, a browser, and counting.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -134,7 +134,11 @@ const browser = await chromium.launch({
 const complaints = [];
 export const expected = []; // patterns of what a test provokes
 
-export async function open(options = {}) {
+// The link that lets a browser in, as the command prints it.
+export const link = () => steppe("dashboard");
+
+// A page in a browser of its own. locked: nobody let it in.
+export async function open({ locked = false, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(600000);
@@ -145,6 +149,10 @@ export async function open(options = {}) {
     "request",
     (r) => r.url().startsWith(base) || r.url().startsWith("data:") || note(`asked for ${r.url()}`),
   );
+  if (!locked) {
+    await page.goto(link());
+    await page.getByRole("button", { name: "Lock", exact: true }).waitFor();
+  }
   return page;
 }
 
@@ -160,5 +168,3 @@ export async function run(tests) {
   console.log(`${passed} passed, ${failed} failed, 0 skipped`);
   process.exit(failed ? 1 : 0);
 }
-
-export const token = () => readFileSync(join(scratch, "state", "http.token"), "utf8").trim();

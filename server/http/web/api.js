@@ -1,6 +1,5 @@
 // Requests to the server. A failed one throws an Error with the server's own sentence.
 
-const KEY = "steppe-token";
 const listeners = new Set();
 
 export const online = { ok: true };
@@ -12,13 +11,22 @@ function reached(ok) {
   for (const f of listeners) f(ok);
 }
 
-export function token() {
-  return localStorage.getItem(KEY) ?? "";
+// Whom the server takes this browser for: { role }, or null before it was let in. The pass itself is a cookie that
+// no script can read.
+let session = null;
+export const admitted = () => session !== null;
+export const unlocked = () => session?.role === "submit";
+function become(next) {
+  if (session?.role === next?.role) return;
+  session = next;
+  dispatchEvent(new Event("session"));
 }
-export function setToken(text) {
-  if (text) localStorage.setItem(KEY, text);
-  else localStorage.removeItem(KEY);
-  dispatchEvent(new Event("token"));
+export const look = async () => become(await ask("/api/session"));
+export const enter = async (token) =>
+  become(await ask("/api/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } }));
+export async function leave() {
+  await ask("/api/session.end", { method: "POST" });
+  become(null);
 }
 
 const PATIENCE_MS = 15000;
@@ -35,6 +43,7 @@ async function ask(path, options, ms = PATIENCE_MS) {
   }
   reached(true);
   if (reply.ok) return body;
+  if (reply.status === 401 && !options?.headers?.Authorization) become(null);
   const refused = new Error(body.error ?? `status ${reply.status}`);
   refused.status = reply.status;
   refused.code = body.code;
@@ -64,16 +73,14 @@ export async function pages(type, keys, list, next, most = Infinity) {
 }
 export const epochsBehind = (row) => ({ epochs_from: row.epoch + 1 });
 
-const allowed = (type) => ({ Authorization: `Bearer ${token()}`, "Content-Type": type });
-
 // ms: for what the server may hold back.
 export function post(type, keys, ms) {
   const body = JSON.stringify(keys);
-  return ask(`/api/${type}`, { method: "POST", headers: allowed("application/json"), body }, ms);
+  return ask(`/api/${type}`, { method: "POST", headers: { "Content-Type": "application/json" }, body }, ms);
 }
 // A file as it is, with the keys beside it.
 export function send(type, keys, file, ms) {
-  const headers = allowed("application/octet-stream");
+  const headers = { "Content-Type": "application/octet-stream" };
   return ask(address(type, keys), { method: "POST", headers, body: file }, ms);
 }
 

@@ -1,5 +1,5 @@
 // The frame: which page is shown, when it asks again, and the key to the controls.
-import { get, onOnline, setToken, token } from "./api.js";
+import { admitted, enter, get, leave, look, onOnline, unlocked } from "./api.js";
 import { h, set, show } from "./dom.js";
 import { jobsPage, workersPage } from "./jobs.js";
 import { jobPage } from "./job.js";
@@ -29,7 +29,7 @@ const routes = [
   [/^\/workers$/, "workers", () => workersPage()],
 ];
 
-async function look(mine) {
+async function refresh(mine) {
   clearTimeout(timer);
   let busy = false;
   try {
@@ -37,7 +37,7 @@ async function look(mine) {
   } catch (error) {
     if (error.status) console.warn(error.message);
   }
-  if (mine === turn && !document.hidden) timer = setTimeout(look, busy ? FAST_MS : SLOW_MS, mine);
+  if (mine === turn && !document.hidden) timer = setTimeout(refresh, busy ? FAST_MS : SLOW_MS, mine);
 }
 
 function open() {
@@ -57,7 +57,7 @@ function open() {
     }),
   ];
   page?.leave?.();
-  page = make(...match.slice(1));
+  page = admitted() ? make(...match.slice(1)) : lockedPage();
   main.replaceChildren(page.el);
   for (const a of document.querySelectorAll("nav a")) {
     if (a.dataset.page === name) a.setAttribute("aria-current", "page");
@@ -65,12 +65,16 @@ function open() {
   }
   scrollTo(0, 0);
   turn += 1;
-  look(turn);
+  refresh(turn);
 }
 
 // --- the key ---
 
-function askToken() {
+const WRONG = "This token is not the server's, or it has expired.";
+
+// Asks for a token until one is right. said: why it asks again.
+function askToken(said = "") {
+  if (document.getElementById("token")) return;
   const input = h("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false" });
   const close = () => dialog.close();
   const dialog = h(
@@ -78,12 +82,14 @@ function askToken() {
     { class: "small", "aria-labelledby": "token-title", onclose: () => dialog.remove() },
     h(
       "form",
-      { method: "dialog", onsubmit: () => setToken(input.value.trim()) },
-      h("h2", { id: "token-title", text: "Unlock the controls" }),
+      { method: "dialog", onsubmit: () => unlock(input.value.trim()) },
+      h("h2", { id: "token-title", text: admitted() ? "Unlock the controls" : "Unlock the dashboard" }),
+      said ? h("p", { class: "refused", role: "alert", text: said }) : null,
       h(
         "p",
         null,
-        "What changes something (jobs, verdicts, revisions) needs the server's token. Run ",
+        admitted() ? "This session may only look. " : "",
+        "Run ",
         h("code", { text: "steppe dashboard" }),
         " where the server runs and open the link it prints, or paste the token here.",
       ),
@@ -102,33 +108,56 @@ function askToken() {
   input.focus();
 }
 
-function paintLock() {
-  lock.title = token()
-    ? "Forget the token in this browser"
-    : "What changes something needs the token";
-  set(lock, token() ? "Lock" : "Unlock");
-  document.documentElement.classList.toggle("unlocked", Boolean(token()));
+async function unlock(token) {
+  try {
+    await enter(token);
+  } catch (error) {
+    askToken(error.status === 401 ? WRONG : error.message);
+  }
 }
 
-function takeToken() {
+const lockedPage = () => ({
+  el: h(
+    "div",
+    { class: "empty" },
+    h("p", { class: "empty-title", text: "The dashboard is locked" }),
+    h("p", null, "Open the link that ", h("code", { text: "steppe dashboard" }), " prints where the server runs."),
+    h("button", { class: "primary", type: "button", onclick: () => askToken(), text: "Enter a token" }),
+  ),
+  refresh: async () => false,
+});
+
+function paintLock() {
+  lock.title = admitted() ? "End this session" : "Looking and changing need a token";
+  set(lock, admitted() ? "Lock" : "Unlock");
+  document.documentElement.classList.toggle("unlocked", unlocked());
+}
+
+// The link's token is in the fragment, which no server is told and no log holds.
+async function takeToken() {
   const match = location.hash.match(/^#token=([0-9a-f]{64})$/);
   if (!match) return;
-  setToken(match[1]);
   history.replaceState(null, "", "#/");
+  await unlock(match[1]);
 }
 
-lock.addEventListener("click", () => (token() ? setToken("") : askToken()));
-addEventListener("token", paintLock);
-addEventListener("locked", () => {
-  setToken("");
-  askToken();
+lock.addEventListener("click", () => (admitted() ? leave().catch(() => {}) : askToken()));
+addEventListener("session", () => {
+  paintLock();
+  open();
+  if (admitted())
+    get("ping").then(
+      (r) => set(document.getElementById("server"), `steppe-server ${r.version}`),
+      () => {},
+    );
 });
-addEventListener("hashchange", () => {
-  takeToken();
+addEventListener("locked", () => askToken());
+addEventListener("hashchange", async () => {
+  await takeToken();
   open();
 });
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) look(turn);
+  if (!document.hidden) refresh(turn);
 });
 onOnline((ok) => {
   set(
@@ -139,10 +168,7 @@ onOnline((ok) => {
   document.documentElement.classList.toggle("stale", !ok);
 });
 
-takeToken();
+await takeToken();
+if (!admitted()) await look().catch(() => {});
 paintLock();
-open();
-get("ping").then(
-  (r) => set(document.getElementById("server"), `steppe-server ${r.version}`),
-  () => {},
-);
+if (!admitted()) open();

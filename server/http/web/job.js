@@ -1,5 +1,5 @@
 // One job: what it does, its curves, its difficulty over the epochs, its samples and events.
-import { epochsBehind, get, pages, post, token } from "./api.js";
+import { epochsBehind, get, pages, post, unlocked } from "./api.js";
 import { HeatMap, LineChart } from "./charts.js";
 import {
   clock,
@@ -44,7 +44,7 @@ export function controls({ type, keys, what, stays }, changed) {
   const el = h("div", { class: "controls" });
   let shown = "";
   const act = async (verb, button) => {
-    if (!token()) {
+    if (!unlocked()) {
       dispatchEvent(new Event("locked"));
       return;
     }

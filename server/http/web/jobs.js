@@ -1,5 +1,5 @@
 // The list of jobs, the form for a new one, and the list of workers.
-import { get, pages, post, token } from "./api.js";
+import { get, pages, post, unlocked } from "./api.js";
 import { ago, count, duration, empty, figure, h, pill, select, set, setPill, share, show, tableHead } from "./dom.js";
 
 const SHOWN = 100; // jobs, and as many more at each request
@@ -186,7 +186,7 @@ const MEASURES = ["adm", "loss", "grad_norm", "el2n", "margin", "forgetting", "r
 
 // given: a job file to begin with, instead of the form.
 export async function newJob(given) {
-  if (!token()) {
+  if (!unlocked()) {
     dispatchEvent(new Event("locked"));
     return;
   }

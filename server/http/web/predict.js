@@ -1,6 +1,6 @@
 // What the model of a job says of pictures that are dropped here. A file is sent as it is: the server has it
 // decoded and scaled by the code of `steppe predict`, whose answer this one equals.
-import { get, post, send, token } from "./api.js";
+import { get, post, send, unlocked } from "./api.js";
 import { figure, h, pageHead, panel, pill, plain, set, setPill, share, show } from "./dom.js";
 
 const FILES_MAX = 50; // of one drop; each is a batch of its own
@@ -130,7 +130,7 @@ export function predictPage(job) {
 
   async function take(files) {
     if (busy || !files.length) return;
-    if (!token()) {
+    if (!unlocked()) {
       dispatchEvent(new Event("locked"));
       return;
     }

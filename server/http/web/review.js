@@ -1,5 +1,5 @@
 // The review of a job's most suspicious labels: one after the other, beside typical pictures of both classes.
-import { epochsBehind, get, pages, picture, token } from "./api.js";
+import { epochsBehind, get, pages, picture, unlocked } from "./api.js";
 import { LineChart } from "./charts.js";
 import { ago, empty, figure, fileName, h, pageHead, select, set, show, trouble } from "./dom.js";
 import { chooseClass } from "./choose.js";
@@ -152,7 +152,7 @@ export function reviewPage(number) {
   const locked = h(
     "p",
     { class: "banner-note" },
-    "Verdicts need the server's token. ",
+    "This session may only look. ",
     h("button", { type: "button", onclick: () => dispatchEvent(new Event("locked")), text: "Unlock" }),
   );
   const bar = h("i");
@@ -310,7 +310,7 @@ export function reviewPage(number) {
     if (act === "back") return go(at - 1);
     if (act === "skip") return row && forward();
     if (act !== "undo" && !row) return;
-    if (!token()) return void dispatchEvent(new Event("locked"));
+    if (!unlocked()) return void dispatchEvent(new Event("locked"));
     let is = act === "right" ? row.label : act === "predicted" ? row.predicted : undefined;
     if (act === "wrong") {
       is = await chooseClass(names, guesses, row.label);
@@ -385,7 +385,7 @@ export function reviewPage(number) {
   async function look() {
     const reply = await get("job.show", { job: number, epochs_from: 99999 });
     job = reply;
-    show(locked, !token());
+    show(locked, !unlocked());
     await verdicts.sync();
     revision.update(reply, await newestRevision(reply.job.dataset));
     if (!main.hidden) {

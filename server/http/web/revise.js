@@ -1,5 +1,5 @@
 // Revisions of a job's dataset: making one from the verdicts, and giving it to the job.
-import { get, post, token } from "./api.js";
+import { get, post, unlocked } from "./api.js";
 import { h, panel, plain, set, show } from "./dom.js";
 import { newJob } from "./jobs.js";
 import { countsText } from "./verdicts.js";
@@ -7,9 +7,9 @@ import { countsText } from "./verdicts.js";
 const TAKES = new Set(["running", "queued", "paused"]);
 const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
-// Sends a command that needs the token; undefined: it was not sent, or refused, which the person was told.
+// Sends a command that changes something; undefined: it was not sent, or refused, which the person was told.
 export async function command(type, keys, refused = (text) => alert(plain(text))) {
-  if (!token()) {
+  if (!unlocked()) {
     dispatchEvent(new Event("locked"));
     return undefined;
   }

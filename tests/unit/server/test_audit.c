@@ -11,7 +11,7 @@ static const char *const only_look[] = {"predict.open",  "predict.put", "predict
                                         "audit.list",    "key.list",    NULL};
 
 /* Those that readers and workers may send, too. */
-static const char *const of_all[] = {"key.renew", NULL};
+static const char *const of_all[] = {"key.renew", "server.dashboard", NULL};
 
 static bool lists(const char *const names[], const char *name)
 {

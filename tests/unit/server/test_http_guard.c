@@ -66,17 +66,29 @@ TEST(a_question_is_of_this_page_or_of_no_page)
     ASSERT(!http_site_ok(""));
 }
 
-TEST(only_the_whole_token_opens)
+TEST(a_token_comes_behind_its_word)
 {
-    ASSERT(http_token_ok("Bearer " TOKEN, TOKEN));
-    ASSERT(!http_token_ok(NULL, TOKEN));
-    ASSERT(!http_token_ok("", TOKEN));
-    ASSERT(!http_token_ok(TOKEN, TOKEN));
-    ASSERT(!http_token_ok("Bearer ", TOKEN));
-    ASSERT(!http_token_ok("Bearer " TOKEN "0", TOKEN));
-    ASSERT(!http_token_ok("bearer " TOKEN, TOKEN));
-    ASSERT(!http_token_ok("Bearer 1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-                          TOKEN));
+    ASSERT_STR(TOKEN, http_bearer("Bearer " TOKEN));
+    ASSERT_STR("", http_bearer("Bearer "));
+    ASSERT(!http_bearer(NULL));
+    ASSERT(!http_bearer(""));
+    ASSERT(!http_bearer(TOKEN));
+    ASSERT(!http_bearer("bearer " TOKEN));
+    ASSERT(!http_bearer("Basic " TOKEN));
+}
+
+TEST(servers_on_several_ports_have_cookies_of_their_own)
+{
+    char name[HTTP_COOKIE_NAME_BYTES];
+
+    http_cookie_name("127.0.0.1:7580", name);
+    ASSERT_STR("steppe-7580", name);
+    http_cookie_name("[::1]:65535", name);
+    ASSERT_STR("steppe-65535", name);
+    http_cookie_name("[::1]", name);
+    ASSERT_STR("steppe", name);
+    http_cookie_name("localhost", name);
+    ASSERT_STR("steppe", name);
 }
 
 TEST(a_file_of_the_page_is_found_by_its_whole_path)

@@ -1,0 +1,111 @@
+/* A pass is its own proof: what it says, and a keyed hash of that. The server keeps none, so that
+ * they outlive a restart, and ends all of them with another secret. */
+#include <sodium.h>
+#include <string.h>
+
+#include "common/text.h"
+#include "server/http/http_internal.h"
+
+#define BEARER "Bearer "
+#define SAID_BYTES 10 /* role, use, and two times in seconds */
+#define PROOF_BYTES (HTTP_PASS_BYTES - SAID_BYTES)
+
+_Static_assert(PROOF_BYTES >= crypto_generichash_BYTES_MIN, "too short to be a proof");
+
+static void put_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+static uint32_t get_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static void prove(const uint8_t said[SAID_BYTES], const uint8_t secret[HTTP_SECRET_BYTES],
+                  uint8_t out[PROOF_BYTES])
+{
+    static const uint8_t label[] = "steppe http 1";
+    crypto_generichash_state h;
+
+    crypto_generichash_init(&h, secret, HTTP_SECRET_BYTES, PROOF_BYTES);
+    crypto_generichash_update(&h, label, sizeof(label));
+    crypto_generichash_update(&h, said, SAID_BYTES);
+    crypto_generichash_final(&h, out, PROOF_BYTES);
+    sodium_memzero(&h, sizeof(h));
+}
+
+void http_pass_print(const struct http_pass *pass, const uint8_t secret[HTTP_SECRET_BYTES],
+                     char out[HTTP_PASS_HEX])
+{
+    uint8_t bytes[HTTP_PASS_BYTES] = {(uint8_t)pass->role, (uint8_t)pass->use};
+
+    put_u32(bytes + 2, pass->begin_s);
+    put_u32(bytes + 6, pass->end_s);
+    prove(bytes, secret, bytes + SAID_BYTES);
+    text_hex(bytes, sizeof(bytes), out);
+}
+
+bool http_pass_read(const char *text, enum http_use use, const uint8_t secret[HTTP_SECRET_BYTES],
+                    int64_t now_s, struct http_pass *ret)
+{
+    uint8_t bytes[HTTP_PASS_BYTES], proof[PROOF_BYTES];
+
+    if (!text || strlen(text) != HTTP_PASS_HEX - 1 || !text_unhex(text, bytes, sizeof(bytes)))
+        return false;
+    prove(bytes, secret, proof);
+    if (sodium_memcmp(proof, bytes + SAID_BYTES, PROOF_BYTES) != 0)
+        return false;
+    *ret = (struct http_pass){.role = (enum role)bytes[0],
+                              .use = (enum http_use)bytes[1],
+                              .begin_s = get_u32(bytes + 2),
+                              .end_s = get_u32(bytes + 6)};
+    return ret->use == use && now_s < ret->end_s;
+}
+
+struct http_pass http_pass_link(enum role role, int64_t now_s)
+{
+    return (struct http_pass){.role = role,
+                              .use = HTTP_LINK,
+                              .begin_s = (uint32_t)now_s,
+                              .end_s = (uint32_t)(now_s + HTTP_LINK_S)};
+}
+
+struct http_pass http_pass_session(const struct http_pass *from, int64_t now_s)
+{
+    struct http_pass to = {.role = from->role, .use = HTTP_SESSION, .begin_s = (uint32_t)now_s};
+    int64_t end_s = now_s + HTTP_SESSION_S;
+
+    if (from->use == HTTP_SESSION)
+        to.begin_s = from->begin_s;
+    if (end_s > (int64_t)to.begin_s + HTTP_SESSION_MAX_S)
+        end_s = (int64_t)to.begin_s + HTTP_SESSION_MAX_S;
+    to.end_s = (uint32_t)end_s;
+    return to;
+}
+
+bool http_pass_is_old(const struct http_pass *pass, int64_t now_s)
+{
+    const struct http_pass next = http_pass_session(pass, now_s);
+
+    return (int64_t)pass->end_s - now_s < HTTP_SESSION_S / 2 && next.end_s > pass->end_s;
+}
+
+const char *http_bearer(const char *authorization)
+{
+    return authorization && strncmp(authorization, BEARER, strlen(BEARER)) == 0
+               ? authorization + strlen(BEARER)
+               : NULL;
+}
+
+void http_cookie_name(const char *host, char out[HTTP_COOKIE_NAME_BYTES])
+{
+    const char *colon = strrchr(host, ':');
+    int64_t port;
+
+    if (colon && text_i64(colon + 1, 1, 65535, &port))
+        snprintf(out, HTTP_COOKIE_NAME_BYTES, "steppe-%d", (int)port);
+    else
+        snprintf(out, HTTP_COOKIE_NAME_BYTES, "steppe");
+}
