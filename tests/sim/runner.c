@@ -20,6 +20,7 @@
 #include "tests/sim/guess.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/life.h"
+#include "tests/sim/namer.h"
 #include "tests/sim/person.h"
 #include "tests/sim/reader.h"
 #include "tests/sim/worker.h"
@@ -37,7 +38,7 @@ struct runner {
     enum plant plant;
     bool echo;
     struct runner_plan use;
-    struct person_file dataset, list;
+    struct person_file dataset, list, names[NAMER_FILES];
     struct outcome outcomes[SCENARIO_SPECS][SIM_CLASSES];
     uint8_t *disk; /* with the dataset on it; NULL until it was imported */
     size_t disk_bytes;
@@ -67,6 +68,7 @@ static _Noreturn void run_world(const struct runner *r, struct journal *j)
     damage_begin(r->dataset.data, r->dataset.bytes, r->dataset.sha256);
     person_begin(&r->dataset, &r->list);
     guest_begin();
+    namer_begin(r->names);
     life_begin();
     if (!world_run(scenario_get()->calm_us + CALM_US))
         note("violation what=\"the jobs do not come to their end\"");
@@ -214,6 +216,23 @@ static int make_list(struct runner *r, struct errbuf *why)
     return rc;
 }
 
+/* Of the dataset's samples. */
+static int make_names(struct runner *r, struct errbuf *why)
+{
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < NAMER_FILES; i++) {
+        char path[] = "/tmp/steppe-sim-XXXXXX";
+        int fd = mkstemp(path);
+        rc = namer_write(path, r->dataset.sha256, i, why);
+        if (rc == 0)
+            rc = take_file(path, &r->names[i], why);
+        close(fd);
+        unlink(path);
+    }
+    return rc;
+}
+
 /* Images of which nothing but labels and numbers matters. */
 static int make_dataset(struct runner *r, struct errbuf *why)
 {
@@ -301,6 +320,8 @@ static int open_with(int first, int end, uint32_t classes, struct runner **ret, 
     if (rc == 0)
         rc = make_list(r, why);
     if (rc == 0)
+        rc = make_names(r, why);
+    if (rc == 0)
         rc = import_dataset(r, why);
     for (int spec = first; rc == 0 && spec < end; spec++)
         for (uint32_t class = 0; rc == 0 && class < classes; class ++)
@@ -336,5 +357,7 @@ void runner_close(struct runner *r)
     free(r->disk);
     free(r->dataset.data);
     free(r->list.data);
+    for (int i = 0; i < NAMER_FILES; i++)
+        free(r->names[i].data);
     free(r);
 }
