@@ -86,6 +86,7 @@ int cmd_dataset_exclude(struct cli *cli, struct errbuf *why)
             .line = i + 1,
             .verdict = {.sample = list.sample[i], .kind = VERDICT_EXCLUDE, .label = -1},
             .given = -1};
+    file.all = file.count;
     rc = verdicts_send(cli, dataset, path, &file, &sent, why);
     verdict_file_done(&file);
     numbers_done(&list);

@@ -171,7 +171,7 @@ int verdicts_send(struct cli *cli, const char *dataset, const char *path,
     int rc = check(cli, dataset, file, &told, why);
 
     if (rc == 0 && told.count > 0)
-        rc = refuse(&told, file->count, why);
+        rc = refuse(&told, file->all, why);
     if (rc == 0)
         rc = keep(cli, dataset, file, &sent, why);
     if (rc == 0)
@@ -200,7 +200,7 @@ int verdicts_send_file(struct cli *cli, const char *dataset, const char *path, b
     rc = verdict_file_read(path, &ask, &file, why);
     if (rc == 0 && file.bad > 0) {
         check(cli, dataset, &file, &told, NULL); /* for the lines that could be read */
-        rc = refuse(&told, file.count + file.bad, why);
+        rc = refuse(&told, file.all, why);
     }
     if (rc == 0)
         rc = verdicts_send(cli, dataset, path, &file, ret, why);

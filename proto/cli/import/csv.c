@@ -8,6 +8,19 @@
 #include "common/text.h"
 #include "proto/cli/import/plain_text.h"
 
+/* What stands between the columns of the first line. Spreadsheets write semicolons where the comma
+ * is the decimal point. */
+static char separator_of(const char *text)
+{
+    static const char others[] = ";\t";
+    const size_t bytes = strcspn(text, "\r\n");
+
+    for (const char *s = others; !memchr(text, ',', bytes) && *s; s++)
+        if (memchr(text, *s, bytes))
+            return *s;
+    return ',';
+}
+
 int csv_open(const char *path, const char *wanted, struct csv *ret, struct errbuf *why)
 {
     char *text;
@@ -23,7 +36,7 @@ int csv_open(const char *path, const char *wanted, struct csv *ret, struct errbu
         free(text);
         return err_set(why, -EINVAL, "%s: line %zu is not UTF-8", path, line);
     }
-    *ret = (struct csv){text, text, 1};
+    *ret = (struct csv){text, text, 1, separator_of(text)};
     return 0;
 }
 
@@ -72,13 +85,13 @@ static char *take_quoted(struct csv *c, char *at, char **ret)
     return NULL;
 }
 
-/* The next field; returns what is behind it, a comma or an end. */
+/* The next field; returns what is behind it, a separator or an end. */
 static char *take_field(struct csv *c, char *at, char **ret)
 {
     if (*at == '"')
         return take_quoted(c, at, ret);
     *ret = at;
-    while (*at != ',' && !ends(at))
+    while (*at != c->separator && !ends(at))
         at++;
     return at;
 }
@@ -109,7 +122,7 @@ int csv_next(struct csv *c, struct csv_record *ret, struct errbuf *why)
         at = take_field(c, at, &field);
         if (!at)
             return err_set(why, -EINVAL, "a quote is opened and not closed");
-        if (*at != ',' && !ends(at)) {
+        if (*at != c->separator && !ends(at)) {
             skip_line(c, at);
             return err_set(why, -EINVAL, "column %d goes on behind its closing quote",
                            ret->count + 1);

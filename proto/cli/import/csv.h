@@ -1,5 +1,6 @@
 /* Tables as text: fields with commas between them, in quotes where they hold a comma, a quote or a
- * line break (RFC 4180). */
+ * line break (RFC 4180). Read are those with semicolons or tabs, too, if the first line has no
+ * comma. */
 #ifndef STEPPE_PROTO_CLI_IMPORT_CSV_H
 #define STEPPE_PROTO_CLI_IMPORT_CSV_H
 
@@ -14,6 +15,7 @@ struct csv {
     char *text; /* owned; fields point into it */
     char *at;   /* the next record */
     size_t line;
+    char separator;
 };
 
 struct csv_record {

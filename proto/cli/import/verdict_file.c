@@ -227,8 +227,8 @@ static int read_line(const struct reading *r, const struct csv_record *record,
     *ret = (struct verdict_line){.line = record->line, .verdict = {.label = -1}};
     *ret_says = true;
     if (record->count != r->width)
-        return err_set(why, -EINVAL, "it has %d columns, the first line names %d", record->count,
-                       r->width);
+        return err_set(why, -EINVAL, "it has %d column%s, the first line names %d", record->count,
+                       record->count == 1 ? "" : "s", r->width);
     rc = read_sample(r, record, &ret->verdict.sample, why);
     if (rc == 0)
         rc = read_class(r, field(r, record, COLUMN_GIVEN), &ret->given, why);
@@ -292,6 +292,7 @@ int verdict_file_read(const char *path, const struct verdict_ask *ask, struct ve
         return rc;
     rc = read_header(&r, why);
     while (rc == 0 && (more = csv_next(&r.csv, &record, &line_why)) != 0) {
+        r.file.all++;
         if (more > 0)
             more = read_line(&r, &record, &line, &says, &line_why);
         if (more < 0) {

@@ -17,7 +17,8 @@ struct verdict_line {
 
 struct verdict_file {
     struct verdict_line *lines; /* [count], owned */
-    size_t count, bad;
+    size_t count, bad; /* a line on a sample that an earlier line is about counts in both */
+    size_t all;        /* lines below the first, those that say nothing too */
 };
 
 struct verdict_ask {

@@ -108,6 +108,43 @@ TEST(label_issues_of_cleanlab_become_verdicts)
     verdict_file_done(&f);
 }
 
+/* Where the comma is the decimal point, spreadsheets write semicolons. */
+TEST(columns_may_have_semicolons_or_tabs_between_them)
+{
+    struct verdict_file f;
+
+    ASSERT_OK(read_text("sample;verdict;label;note\r\n5;wrong;dog;\"a; b, c\"\r\n1;right;;a, b\r\n",
+                        false, VERDICT_WRONG, &f),
+              why);
+    ASSERT_STR("", told);
+    ASSERT_EQ(2, f.count);
+    assert_line(&f, 0, 1, VERDICT_RIGHT, -1, "a, b");
+    assert_line(&f, 1, 5, VERDICT_WRONG, 1, "a; b, c");
+    verdict_file_done(&f);
+    ASSERT_OK(read_text("sample\tverdict\n5\tright\n", false, VERDICT_WRONG, &f), why);
+    assert_line(&f, 0, 5, VERDICT_RIGHT, -1, "");
+    verdict_file_done(&f);
+    ASSERT_OK(read_text("sample,verdict,note\n5,right,a;b\n", false, VERDICT_WRONG, &f), why);
+    assert_line(&f, 0, 5, VERDICT_RIGHT, -1, "a;b");
+    verdict_file_done(&f);
+}
+
+/* Whoever reads "1 of 3 lines" counts them. */
+TEST(lines_are_counted_as_they_stand)
+{
+    struct verdict_file f;
+
+    ASSERT_OK(read_text("sample,verdict\n5,right\n\n5,unsure\n9\n", false, VERDICT_WRONG, &f), why);
+    ASSERT_EQ(3, f.all);
+    ASSERT_EQ(2, f.bad);
+    ASSERT_HAS("5: it has 1 column, the first line names 2\n", told);
+    verdict_file_done(&f);
+    ASSERT_OK(read_text("sample,label\n5,dog\n6,\n", false, VERDICT_WRONG, &f), why);
+    ASSERT_EQ(2, f.all);
+    ASSERT_EQ(1, f.count);
+    verdict_file_done(&f);
+}
+
 TEST(every_bad_line_is_told)
 {
     struct verdict_file f;
