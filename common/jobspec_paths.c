@@ -23,6 +23,7 @@ enum jobspec_path jobspec_path(const char *path)
         case ROW_CHANNELS:
         case ROW_EXCLUDE:
         case ROW_NAMES:
+        case ROW_REVISIONS:
             return PATH_LIST;
         default:
             return PATH_VALUE;

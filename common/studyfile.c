@@ -30,6 +30,7 @@ static const struct {
     {"seed", false, "the seeds stand under \"seeds\""},
     {"epochs", false, "all arms of a study train for the same epochs"},
     {"dataset", true, "all arms train on the same data; put the datasets under \"grid\""},
+    {"revisions", true, "all arms train on the same data; put them under \"grid\""},
     {"exclude", true, "all arms train on the same samples; put the lists under \"grid\""},
     {"train_domains", true, "all arms train on the same samples; put them under \"grid\""},
     {"test_domains", true, "all arms are tested on the same samples; put them under \"grid\""},

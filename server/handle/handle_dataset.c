@@ -25,9 +25,15 @@ static int read_hash(const struct request *rq, char sha256[SHA256_HEX], struct e
 
 static int read_name(const struct request *rq, const char **ret, struct errbuf *why)
 {
-    int rc = field_str(rq->message.json, message_names[rq->type], "name", true, NAME_MAX_BYTES, ret,
-                       why);
+    char dataset[NAME_MAX_BYTES];
+    int64_t number;
+    int rc = field_str(rq->message.json, message_names[rq->type], "name", true, REVISION_NAME_BYTES,
+                       ret, why);
 
+    if (rc == 0 && revision_split(*ret, dataset, &number) == 1)
+        return err_set(why, -EINVAL,
+                       "%s names a revision; what is asked for is the name of its dataset, %s",
+                       *ret, dataset);
     if (rc == 0 && !text_is_name(*ret))
         rc =
             err_set(why, -EINVAL,

@@ -156,6 +156,26 @@ TEST(what_is_tested_on_is_a_column)
                    "all arms are tested on the same samples");
 }
 
+/* The revisions of a job are a list by themselves: all jobs of the study have it. */
+TEST(revisions_are_data)
+{
+    struct studyfile f;
+
+    read_good("{" ON "," ARMS ",\"revisions\":[[0,\"d@1\"],[2,\"d@2\"]]}", &f);
+    ASSERT_EQ(1, f.data_count);
+    ASSERT_HAS("\"revisions\":[[0,\"d@1\"],[2,\"d@2\"]]", f.jobs[0].described);
+    studyfile_done(&f);
+    read_good("{" ON "," ARMS ",\"grid\":{\"revisions\":[[[0,\"d@1\"]],[[0,\"d@2\"]]]}}", &f);
+    ASSERT_EQ(2, f.arm_count);
+    ASSERT_EQ(2, f.data_count);
+    ASSERT_STR("d revisions=[[0,\"d@1\"]]", f.data[0]);
+    studyfile_done(&f);
+    assert_refused("{" ON ",\"arms\":{\"a\":{\"revisions\":[[0,\"d@1\"]]}}}", -EINVAL,
+                   "all arms train on the same data");
+    assert_refused("{" ON "," ARMS ",\"revisions\":[[0,\"d@latest\"]]}", -EINVAL,
+                   "d@latest would be another one when the study grows");
+}
+
 TEST(ranges_are_drawn_the_same_way_each_time_and_more_trials_keep_the_first)
 {
     static const char *const four = "{" ON ",\"seed\":9,\"trials\":4,\"grid\":{\"optimizer.lr\":{"
