@@ -33,6 +33,7 @@ const struct option predict_options[] = {
      .help = "say whether the job's attack on a picture changes its class"},
     {"no-exif", OPT_FLAG, ARG(no_exif),
      .help = "take JPEGs as they are stored, not turned as EXIF says"},
+    {"skip-bad", OPT_FLAG, ARG(skip_bad), .help = "leave out pictures that cannot be read"},
     {"relaxed", OPT_FLAG, ARG(relaxed),
      .help = "take workers of every numerics class, not only those of a strict job's"},
     {NULL},
@@ -135,16 +136,17 @@ static int call(struct cli *cli, enum message_type type, cJSON *request,
     return rc == -EREMOTEIO && code == ERR_NOT_FOUND ? -EREMCHG : rc;
 }
 
+/* *ret: how many pictures it has; 0: there are none any more. */
 static int put_batch(struct cli *cli, struct prediction *p, uint32_t batch, uint32_t first,
-                     uint32_t count, uint8_t *images, struct errbuf *why)
+                     uint8_t *images, uint32_t *ret, struct errbuf *why)
 {
     const struct dims in = p->source.dims;
-    const uint64_t shape[] = {count, in.h, in.w, in.c};
     struct message reply;
-    int rc = predict_source_read(&p->source, first, count, cli->stop, images, why);
+    int rc = predict_source_read(&p->source, first, p->batch, cli->stop, images, ret, why);
 
-    if (rc != 0)
+    if (rc != 0 || *ret == 0)
         return rc;
+    const uint64_t shape[] = {*ret, in.h, in.w, in.c};
     struct tensor t = tensor_make("images", DTYPE_U8, 4, shape, images);
     rc = call(cli, MSG_PREDICT_PUT, request_of(p, batch), &t, 1, &reply, why);
     if (rc == 0)
@@ -197,14 +199,12 @@ static int get_batch(struct cli *cli, struct prediction *p, uint32_t batch, uint
 static int send_all(struct cli *cli, struct prediction *p, struct errbuf *why)
 {
     const struct dims in = p->source.dims;
-    const uint32_t all = p->source.count;
     uint8_t *images = alloc_bytes(p->batch, (size_t)in.h * in.w * in.c);
     int rc = images ? 0 : err_set(why, -ENOMEM, "no memory for a batch of pictures");
 
-    for (uint32_t first = 0, b = 0; rc == 0 && first < all; first += p->batch, b++) {
-        const uint32_t count = all - first < p->batch ? all - first : p->batch;
-        rc = put_batch(cli, p, b, first, count, images, why);
-        if (rc == 0)
+    for (uint32_t first = 0, b = 0, count = 1; rc == 0 && count > 0; first += count, b++) {
+        rc = put_batch(cli, p, b, first, images, &count, why);
+        if (rc == 0 && count > 0)
             rc = get_batch(cli, p, b, first, count, why);
     }
     free(images);
@@ -248,6 +248,7 @@ static int predict_once(struct cli *cli, struct prediction *p, struct errbuf *wh
     int rc = open_prediction(cli, p, why);
 
     p->source.stored = cli->args->no_exif;
+    p->source.skip_bad = cli->args->skip_bad;
     if (rc == 0)
         rc = list_pictures(cli, p, why);
     if (rc == 0)
@@ -281,6 +282,7 @@ static void print_notes(const struct prediction *p)
 {
     const struct predict_source *s = &p->source;
 
+    import_bad_print(&s->notes, "steppe: note: left out: ", stderr);
     if (s->scaled)
         print_note("steppe: note: %u pictures of another size were scaled to %u x %u", s->scaled,
                    s->dims.w, s->dims.h);
@@ -372,6 +374,8 @@ int cmd_predict(struct cli *cli, struct errbuf *why)
     }
     if (rc == 0)
         rc = report(cli, &p, why);
+    else if (p.source.notes.bad_count > (p.source.skip_bad ? 0 : 1))
+        import_bad_print(&p.source.notes, "steppe: ", stderr);
     prediction_done(&p);
     return rc;
 }

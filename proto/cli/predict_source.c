@@ -20,6 +20,7 @@ void predict_source_done(struct predict_source *s)
         free(s->items[i].path);
     for (int i = 0; i < s->array_count; i++)
         free(s->arrays[i].data);
+    import_notes_done(&s->notes);
     free(s->items);
     free(s->arrays);
     s->items = NULL;
@@ -146,20 +147,64 @@ static int read_picture(struct predict_source *s, const char *path, uint8_t *out
     return picture_fit(path, &p, &s->dims, out, why);
 }
 
-int predict_source_read(struct predict_source *s, uint32_t first, uint32_t count,
-                        const volatile sig_atomic_t *stop, uint8_t *out, struct errbuf *why)
+static int read_item(struct predict_source *s, const struct predict_item *item, uint8_t *out,
+                     struct errbuf *why)
 {
     const size_t bytes = (size_t)s->dims.h * s->dims.w * s->dims.c;
-    int rc = 0;
 
-    for (uint32_t i = first; rc == 0 && i < first + count; i++, out += bytes) {
-        const struct predict_item *item = &s->items[i];
+    if (item->npy < 0)
+        return read_picture(s, item->path, out, why);
+    memcpy(out, s->arrays[item->npy].data + item->index * bytes, bytes);
+    return 0;
+}
+
+static void take_out(struct predict_source *s, uint32_t i)
+{
+    s->labelled -= s->items[i].label >= 0;
+    free(s->items[i].path);
+    s->count--;
+    memmove(&s->items[i], &s->items[i + 1], (s->count - i) * sizeof(*s->items));
+}
+
+/* What becomes of the pictures that cannot be read; last: the sentence about one of them. */
+static int judge_bad(const struct predict_source *s, uint32_t all, const struct errbuf *last,
+                     struct errbuf *why)
+{
+    const size_t bad = s->notes.bad_count;
+
+    if (bad == 0 || (s->skip_bad && s->count > 0))
+        return 0;
+    if (bad == 1 && !s->skip_bad)
+        return err_set(why, -EINVAL, "%s; --skip-bad leaves it out", last->text);
+    return err_set(why, -EINVAL, "%zu of %u pictures cannot be read%s", bad, all,
+                   s->skip_bad ? ", none is left" : "; --skip-bad leaves them out");
+}
+
+int predict_source_read(struct predict_source *s, uint32_t first, uint32_t most,
+                        const volatile sig_atomic_t *stop, uint8_t *out, uint32_t *ret,
+                        struct errbuf *why)
+{
+    const size_t bytes = (size_t)s->dims.h * s->dims.w * s->dims.c;
+    const uint32_t all = s->count + (uint32_t)s->notes.bad_count;
+    struct errbuf sentence = {""}, last = {""};
+    uint32_t n = 0;
+
+    while (first + n < s->count && (n < most || (!s->skip_bad && s->notes.bad_count))) {
+        /* Once there is a bad one that may not be left out, nothing is sent any more. */
+        const uint32_t at = n < most ? n : most - 1;
         if (*stop)
-            rc = err_set(why, -EINTR, "stopped");
-        else if (item->npy >= 0)
-            memcpy(out, s->arrays[item->npy].data + item->index * bytes, bytes);
-        else
-            rc = read_picture(s, item->path, out, why);
+            return err_set(why, -EINTR, "stopped");
+        int rc = read_item(s, &s->items[first + n], out + at * bytes, &sentence);
+        if (rc < 0 && !import_is_of_file(rc))
+            return err_set(why, rc, "%s", sentence.text);
+        if (rc == 0) {
+            n++;
+            continue;
+        }
+        import_note_bad(&s->notes, sentence.text);
+        last = sentence;
+        take_out(s, first + n);
     }
-    return rc;
+    *ret = n;
+    return judge_bad(s, all, &last, why);
 }

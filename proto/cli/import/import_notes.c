@@ -1,5 +1,6 @@
 #include "proto/cli/import/import_notes.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,11 @@ void import_note_left(struct import_notes *n, const char *root, const char *belo
     snprintf(n->left + used, sizeof(n->left) - used, "%s%.*s%.*s%s", before ? ", " : "",
              NAME_SHOWN_MAX, below, NAME_SHOWN_MAX, name, pictures);
     text_make_printable(n->left);
+}
+
+bool import_is_of_file(int rc)
+{
+    return rc < 0 && rc != -ENOMEM && rc != -EINTR && rc != -EMFILE && rc != -ENFILE;
 }
 
 void import_note_bad(struct import_notes *n, const char *sentence)

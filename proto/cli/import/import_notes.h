@@ -27,6 +27,8 @@ __attribute__((format(printf, 2, 3))) void import_note(struct import_notes *n, c
  * it. For a folder, counts the pictures in it. */
 void import_note_left(struct import_notes *n, const char *root, const char *below, const char *name,
                       bool is_folder);
+/* Is the fault that of the one file, and not of memory, descriptors or Ctrl-C? */
+bool import_is_of_file(int rc);
 /* A file cannot be read, for the reason in the sentence. */
 void import_note_bad(struct import_notes *n, const char *sentence);
 /* A line for each of those (beyond IMPORT_BAD_MAX their number), with `prefix` before it. */

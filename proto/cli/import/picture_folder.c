@@ -316,12 +316,10 @@ static int files_list(struct album *a, struct errbuf *why)
     return rc;
 }
 
-/* Is the fault that of one file? The size of pictures is a matter of all, and so are memory and
- * Ctrl-C. */
+/* The size of pictures is a matter of all of them. */
 static bool is_of_file(const struct album *a, int rc)
 {
-    return rc < 0 && rc != -ENOMEM && rc != -EINTR && rc != -EMFILE && rc != -ENFILE &&
-           !(rc == -ERANGE && !a->request->size);
+    return import_is_of_file(rc) && !(rc == -ERANGE && !a->request->size);
 }
 
 /* Reads and, if asked for, scales one picture. */
