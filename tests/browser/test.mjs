@@ -532,6 +532,10 @@ async function pictures_are_predicted() {
   await until(async () => (await page.locator(".guess li").count()) === 10 && done().length === 5);
   const said = (await page.locator(".guess.failed .note").allInnerTexts()).join(" | ");
   ok("damage is said in the decoder's words", /the file is neither PNG nor JPEG nor WebP \| the file is a damaged JPEG/.test(said), said);
+  const [failed, good] = await Promise.all(
+    [".guess.failed", ".guess:not(.failed)"].map(async (at) => (await page.locator(at).first().boundingBox()).height),
+  );
+  ok("what has no picture has no room for one", failed < 100 && good > 128, `${failed} ${good}`);
   same("and the one behind is predicted as before", JSON.stringify(rows[0]), JSON.stringify(done().at(-1)));
   rmSync(folder, { recursive: true });
 }
