@@ -73,7 +73,7 @@ EDGES := $(call objs,server/http/*.c) $(addprefix $(B)/obj/,server/main.o server
          common/clock.o) $(patsubst %,$(B)/obj/server/net/%.o,lane listen transport)
 SIMULATED := $(SIM) $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
 SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
-             opendir readdir dirfd closedir getrandom halves_create \
+             opendir readdir dirfd closedir getrandom own_closed own_close halves_create \
              data_file_read task_key_job run_result run_start run_advance run_holds round_wants round_finish \
              store_fold store_epoch_hash store_checkpoint_add store_epochs_drop \
              store_job_insert store_job_update store_job_remove store_jobs_load \
