@@ -90,24 +90,6 @@ static void pool_done(struct pool *p)
     free(p->value);
 }
 
-/* Within a query; released with pool_done, also on failure. */
-static int pool_load(struct query *q, int64_t job, int64_t epoch, int by, struct pool *ret,
-                     struct errbuf *why)
-{
-    *ret = (struct pool){0};
-    int rc = query_epoch_load(q, job, epoch, -1, &ret->x, why);
-    if (rc == 0)
-        rc = query_epoch_histories(q, &ret->x, &ret->h, why);
-    if (rc == 0) {
-        ret->value = alloc_bytes(ret->x.count, sizeof(*ret->value));
-        if (!ret->value)
-            rc = err_set(why, -ENOMEM, "out of memory for %zu samples", ret->x.count);
-    }
-    for (size_t i = 0; rc == 0 && i < ret->x.count; i++)
-        ret->value[i] = suspect_order(&ret->x, ret->h, by, i);
-    return rc;
-}
-
 /* Entry `from` of b becomes entry `to` of a, which has room. */
 static void pool_copy(struct pool *a, size_t to, const struct pool *b, size_t from)
 {
@@ -131,6 +113,48 @@ static void pool_filter(struct pool *p, int64_t class_id, bool unseen)
             (!unseen || (p->x.scores[i].flags & SCORE_LEFT_OUT)))
             pool_copy(p, kept++, p, i);
     p->x.count = kept;
+}
+
+/* What the epoch's revision leaves out has no label that matters. */
+static int drop_left_out(struct query *q, struct pool *p, struct errbuf *why)
+{
+    struct overlay o = {0};
+    int64_t revision;
+    size_t kept = 0;
+    uint32_t at = 0;
+    int rc = query_epoch_revision(q, p->x.job, p->x.epoch, &revision, why);
+
+    if (rc == 0)
+        rc = query_revision_rows(q, p->x.dataset, revision, &o, why);
+    for (size_t i = 0; rc == 0 && o.excluded && i < p->x.count; i++) {
+        while (at < o.count && o.rows[at].sample < p->x.samples[i]) /* both are by sample */
+            at++;
+        if (at == o.count || o.rows[at].sample != p->x.samples[i] ||
+            o.rows[at].label != OVERLAY_EXCLUDED)
+            pool_copy(p, kept++, p, i);
+    }
+    if (rc == 0 && o.excluded)
+        p->x.count = kept;
+    overlay_done(&o);
+    return rc;
+}
+
+/* Within a query; released with pool_done, also on failure. */
+static int pool_load(struct query *q, int64_t job, int64_t epoch, int by, struct pool *ret,
+                     struct errbuf *why)
+{
+    *ret = (struct pool){0};
+    int rc = query_epoch_load(q, job, epoch, -1, &ret->x, why);
+    if (rc == 0)
+        rc = query_epoch_histories(q, &ret->x, &ret->h, why);
+    if (rc == 0) {
+        ret->value = alloc_bytes(ret->x.count, sizeof(*ret->value));
+        if (!ret->value)
+            rc = err_set(why, -ENOMEM, "out of memory for %zu samples", ret->x.count);
+    }
+    for (size_t i = 0; rc == 0 && i < ret->x.count; i++)
+        ret->value[i] = suspect_order(&ret->x, ret->h, by, i);
+    return rc == 0 ? drop_left_out(q, ret, why) : rc;
 }
 
 static int pool_grow(struct pool *p, size_t room, struct errbuf *why)
