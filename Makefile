@@ -60,7 +60,7 @@ PROTO  := $(call objs,proto/*.c)
 CLI    := $(call objs,proto/cli/*.c proto/cli/import/*.c)
 CORE   := $(call objs,server/core/*.c)
 # The rest of the server, room by room.
-SERVER := $(call objs,$(foreach room,store query net http jobs handle,server/$(room)/*.c) server/*.c)
+SERVER := $(call objs,$(foreach room,store query cell net http jobs handle,server/$(room)/*.c) server/*.c)
 # The engine: layers, kernels and the SAM+ADM step on one shard.
 NN     := $(call objs,worker/nn/*.c worker/step.c worker/numerics.c)
 NN64   := $(patsubst $(B)/obj/%.o,$(B)/obj64/%.o,$(call objs,worker/nn/*.c))

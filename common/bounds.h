@@ -54,9 +54,10 @@
 
 /* --- open files: a process that may open fewer says so when it starts --- */
 
-/* Both databases with their logs, to write and to read: 12; loop, lanes, signals and addresses: 16;
- * the least of connections: 16; writing a dataset, a checkpoint and a backup: 12. */
-#define SERVER_FILES_MIN 56
+/* Both databases with their logs, to write and to read: 16; loop, lanes, signals and addresses: 16;
+ * the least of connections: 16; writing a dataset, a checkpoint and a backup: 12; queries in SQL,
+ * and a picture that is decoded: 12. */
+#define SERVER_FILES_MIN 72
 #define WORKER_FILES_MIN 24 /* two connections of nanomsg: 16; the cache, a key, a pipe */
 #define CLI_FILES_MIN 12    /* a connection: 7; a folder of pictures, three deep */
 
@@ -191,6 +192,10 @@
 
 /* --- questions --- */
 
+/* Queries in SQL that wait for their turn, in all and of one asker: each holds a message, and the
+ * last of them waits for minutes. */
+#define QUESTIONS_MAX 128
+#define QUESTIONS_EACH_MAX 32
 #define ROWS_MAX 1000               /* rows of one query reply: within JSON_REPLY_BYTES_MAX */
 #define ROWS_PIECE_MAX 100000       /* rows of score.rows, 64 bytes each: within a message */
 #define SCHEDULE_ENTRIES_MAX 500000 /* of job.schedule, 8 bytes each: within a message */

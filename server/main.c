@@ -20,6 +20,7 @@
 #include "common/process.h"
 #include "common/text.h"
 #include "proto/address.h"
+#include "server/cell/keeper.h"
 #include "server/http/http.h"
 #include "server/server.h"
 
@@ -126,7 +127,11 @@ static void print_help(void)
 
 int main(int argc, char **argv)
 {
-    struct server_options options = {.uploads_bytes = UPLOADS_BYTES_DEFAULT};
+    if (argc == 3 && strcmp(argv[1], KEEPER_ARG) == 0)
+        return keeper_run(argv[2]);
+
+    struct server_options options = {.uploads_bytes = UPLOADS_BYTES_DEFAULT,
+                                     .cell_program = process_self};
     struct server *s = xcalloc(1, sizeof(*s));
     struct errbuf why = {""};
     char *state = file_xdg("XDG_STATE_HOME", ".local/state");
@@ -158,7 +163,7 @@ int main(int argc, char **argv)
     if (!options.state)
         options.state = state;
     options.decoder = process_beside("steppe");
-    int rc = process_enclose((const char *const[]){options.decoder, NULL});
+    int rc = process_enclose((const char *const[]){process_self, options.decoder, NULL});
     if (rc < 0)
         log_warn("server.filter", "error=\"no filter of system calls: %s\"", err_text(rc));
     rc = options.state ? server_check(&options, &why) : refuse_homeless(&why);

@@ -274,6 +274,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
     if (rc == 0)
         rc = query_open(s->service.dir, &s->service.query, why);
     if (rc == 0)
+        rc = query_open(s->service.dir, &s->service.replays, why);
+    if (rc == 0)
         rc = datasets_open(s->service.dir, s->service.store, &s->service.datasets, why);
     if (rc == 0)
         incoming_open(s->service.dir, options->uploads_bytes, clock_mono_ms(),
@@ -287,12 +289,16 @@ int server_open(struct server *s, const struct server_options *options, struct e
         rc = studies_open(&s->service, &s->service.studies, why);
     if (rc == 0 && ((rc = lane_open(&s->net.loop, "store", &m->commit, &s->net.store_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "query", &m->query, &s->net.query_lane)) < 0 ||
+                    (rc = lane_open(&s->net.loop, "replay", &m->query, &s->net.replay_lane)) < 0 ||
+                    (rc = lane_open(&s->net.loop, "decode", NULL, &s->net.decode_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "data", NULL, &s->net.data_lane)) < 0 ||
                     (rc = start_handles(s)) < 0))
         err_set(why, rc, "cannot start: %s", err_text(rc));
     s->net.halves = halves_create();
     s->service.audit = audit_open(&s->service);
     s->net.record = audit_answer;
+    if (rc == 0)
+        rc = questions_open(&s->service, options->cell_program, &s->service.questions, why);
     if (rc == 0)
         rc = upkeep_open(&s->service, &options->retention, &s->service.upkeep, why);
     if (rc == 0)
@@ -325,12 +331,18 @@ static void close_handle(uv_handle_t *handle, void *arg)
 void server_close(struct server *s)
 {
     s->net.stopping = true;
+    query_stop(s->service.query);
+    query_stop(s->service.replays);
+    questions_stop(s->service.questions);
     upkeep_stop(s->service.upkeep);
     lane_close(s->net.query_lane);
+    lane_close(s->net.replay_lane);
+    lane_close(s->net.decode_lane);
     lane_close(s->net.data_lane);
     lane_close(s->net.store_lane);
     audit_end(s->service.audit);
     upkeep_close(s->service.upkeep);
+    questions_close(s->service.questions);
     studies_close(s->service.studies);
     workers_close(s->service.workers);
     predictions_close(s->service.predictions);
@@ -358,6 +370,7 @@ void server_close(struct server *s)
     audit_close(s->service.audit);
     keys_close(s->service.keys);
     query_close(s->service.query);
+    query_close(s->service.replays);
     store_close(s->service.store);
     gate_close(s->net.gate);
 }

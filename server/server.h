@@ -27,6 +27,7 @@ struct server_options {
     int64_t checkpoint_s;  /* between two checkpoints inside an epoch */
     int64_t uploads_bytes; /* that nothing has taken over yet, of all senders */
     struct retention retention;
+    const char *cell_program; /* from which cells are made: the server's own; NULL: no SQL */
     int log_level;
     bool help, version;
 };

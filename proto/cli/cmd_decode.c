@@ -2,20 +2,27 @@
  * server runs it for the dashboard: the file comes from a browser, so it is read in a process that
  * can do nothing but this, and the server holds no decoder. What it decodes and scales with is what
  * import and predict use. */
+#define _GNU_SOURCE
 #include "proto/cli/command.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/confine.h"
 #include "common/text.h"
-#include "proto/cli/confine.h"
 #include "proto/cli/import/picture.h"
 #include "proto/pixels.h"
+
+/* The largest picture with the coefficients of a progressive JPEG, a copy that is turned, the file
+ * and the program itself. */
+#define MEMORY_BYTES (INT64_C(1280) << 20)
+#define PROCESSOR_S 10
 
 #define FILE_WORD "the file" /* the browser knows how it is called */
 
@@ -72,6 +79,27 @@ static bool write_all(int fd, const void *data, size_t bytes)
         bytes -= (size_t)n;
     }
     return true;
+}
+
+/* From here on this process can read and write the descriptors 0 to 2, get memory that no code runs
+ * in, and end. */
+static int confine(struct errbuf *why)
+{
+    static const int calls[] = {__NR_read,   __NR_write,      __NR_brk,         __NR_mmap,
+                                __NR_munmap, __NR_mremap,     __NR_madvise,     __NR_futex,
+                                __NR_exit,   __NR_exit_group, __NR_rt_sigreturn};
+
+    confine_die_first();
+    closefrom(STDERR_FILENO + 1);
+    int rc = confine_limits(MEMORY_BYTES, PROCESSOR_S);
+    if (rc == 0)
+        rc = confine_calls(calls, sizeof(calls) / sizeof(calls[0]), true);
+    if (rc < 0)
+        return err_set(why, rc,
+                       "this machine's kernel cannot confine a process (%s); pictures of strangers "
+                       "are decoded in such a one only",
+                       err_text(rc));
+    return 0;
 }
 
 /* All that happens confined; pixels has room for what `to` says. */

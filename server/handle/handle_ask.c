@@ -1,6 +1,6 @@
-/* score.classes, domains, risers, suspects, compare, map, confusion, rows and sql: reads of
- * difficulty.db, on the query lane. One handler serves the first six: a table has the keys of each
- * and the function that answers.
+/* score.classes, domains, risers, suspects, compare, map, confusion and rows: reads of
+ * difficulty.db, on the query lane; and score.sql, for a cell. One handler serves the first six: a
+ * table has the keys of each and the function that answers.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -269,42 +269,23 @@ void handle_score_rows(struct request *rq)
             .rq = rq, .service = rq->service, .arg = copy, .work = rows_work, .done = rows_done});
 }
 
-struct sql_op {
-    struct sql_args args;
-    char *sql;
-};
-
-static void sql_work(struct op *op)
-{
-    struct sql_op *a = op->arg;
-
-    op->rc = query_sql(op->service->query, &a->args, &op->out, &op->why);
-    free(a->sql);
-    free(a);
-}
-
 void handle_score_sql(struct request *rq)
 {
-    struct sql_op a = {.args.limit = ROWS_MAX};
     const cJSON *json = rq->message.json;
+    int64_t number = 0, limit = ROWS_MAX;
     const char *sql = NULL;
     struct errbuf why;
     struct job *job;
-    int rc = field_i64(json, "score.sql", "job", false, 1, INT32_MAX, &a.args.job, &why);
+    int rc = field_i64(json, "score.sql", "job", false, 1, INT32_MAX, &number, &why);
 
     if (rc == 0)
         rc = field_str(json, "score.sql", "sql", true, JSON_REQUEST_BYTES_MAX, &sql, &why);
     if (rc == 0)
-        rc = field_i64(json, "score.sql", "limit", false, 1, ROWS_MAX, &a.args.limit, &why);
-    if (rc == 0 && a.args.job)
-        rc = jobs_find(rq->service->jobs, a.args.job, &job, &why);
-    if (rc < 0) {
+        rc = field_i64(json, "score.sql", "limit", false, 1, ROWS_MAX, &limit, &why);
+    if (rc == 0 && number)
+        rc = jobs_find(rq->service->jobs, number, &job, &why);
+    if (rc < 0)
         request_fail(rq, rc, &why);
-        return;
-    }
-    struct sql_op *copy = xmalloc(sizeof(*copy));
-    *copy = a;
-    copy->args.sql = copy->sql = xstrdup(sql);
-    op_run(rq->service->net->query_lane,
-           (struct op){.rq = rq, .service = rq->service, .arg = copy, .work = sql_work});
+    else
+        questions_ask(rq->service->questions, rq, number, limit, sql);
 }

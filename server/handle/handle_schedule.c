@@ -92,11 +92,11 @@ static void schedule_work(struct op *op)
     for (uint32_t i = 0; op->rc == 0 && i < a->samples; i++)
         a->own[i] = a->rank[i] == CURRICULUM_EXCLUDED;
     for (int i = 0; op->rc == 0 && i < a->spec->revisions.count; i++)
-        op->rc = query_overlay(op->service->query, a->job, a->spec->revisions.at[i].number,
+        op->rc = query_overlay(op->service->replays, a->job, a->spec->revisions.at[i].number,
                                &a->overlays[i], &op->why);
     if (op->rc == 0 && !jobspec_online(a->spec))
-        op->rc =
-            query_replay(op->service->query, a->job, a->epoch, a->samples, replay_one, a, &op->why);
+        op->rc = query_replay(op->service->replays, a->job, a->epoch, a->samples, replay_one, a,
+                              &op->why);
     if (op->rc == 0)
         advance(a, a->epoch);
     if (op->rc == 0)
@@ -211,10 +211,10 @@ void handle_job_schedule(struct request *rq)
         reply_schedule(rq, a, run_schedule(job->run));
         schedule_free(a);
     } else {
-        op_run(rq->service->net->query_lane, (struct op){.rq = rq,
-                                                         .service = rq->service,
-                                                         .arg = a,
-                                                         .work = schedule_work,
-                                                         .done = schedule_reply});
+        op_run(rq->service->net->replay_lane, (struct op){.rq = rq,
+                                                          .service = rq->service,
+                                                          .arg = a,
+                                                          .work = schedule_work,
+                                                          .done = schedule_reply});
     }
 }

@@ -22,12 +22,14 @@
 #include "common/text.h"
 #include "proto/pixels.h"
 #include "server/http/http_internal.h"
+#include "server/net/net.h"
 
 #define PROGRAM "steppe"
 #define LIBRARIES "LD_LIBRARY_PATH" /* all that it gets of the server's environment */
 #define SAYS "steppe: "             /* before its sentences */
-/* It has 10 s of processor time; the readers wait for it meanwhile. */
+/* It has 10 s of processor time; others' pictures wait for it meanwhile. */
 #define DECODE_MS 20000
+#define LOOK_MS 100 /* between two looks at whether the server stops */
 
 /* A server that was upgraded while it runs finds the new one. */
 static int check_program(const char *program, struct errbuf *why)
@@ -100,8 +102,8 @@ static int start(const char *program, const struct http_drop *d, int in, int out
 }
 
 /* All that it writes, at most `room` bytes. -ETIMEDOUT when it takes too long, -EMSGSIZE when it
- * writes more. */
-static int read_all(int fd, char *to, size_t room, size_t *ret_bytes)
+ * writes more, -ESHUTDOWN when the server stops. */
+static int read_all(struct net *net, int fd, char *to, size_t room, size_t *ret_bytes)
 {
     const int64_t end_ms = clock_mono_ms() + DECODE_MS;
     size_t bytes = 0;
@@ -111,7 +113,9 @@ static int read_all(int fd, char *to, size_t room, size_t *ret_bytes)
         const int64_t left_ms = end_ms - clock_mono_ms();
         if (left_ms <= 0)
             return -ETIMEDOUT;
-        if (poll(&p, 1, (int)left_ms) <= 0)
+        if (net->stopping)
+            return -ESHUTDOWN;
+        if (poll(&p, 1, left_ms < LOOK_MS ? (int)left_ms : LOOK_MS) <= 0)
             continue;
         ssize_t n = read(fd, to + bytes, room - bytes);
         if (n < 0 && errno == EINTR)
@@ -160,8 +164,8 @@ static int judge(struct http_drop *d, char *text, size_t bytes, int status, stru
     return 0;
 }
 
-int http_decode(const char *program, struct http_drop *d, const void *file, size_t file_bytes,
-                struct errbuf *why)
+int http_decode(struct net *net, const char *program, struct http_drop *d, const void *file,
+                size_t file_bytes, struct errbuf *why)
 {
     const size_t room =
         sizeof(struct pixels_header) + (size_t)d->h * d->w * d->c + sizeof(why->text) + 1;
@@ -181,7 +185,7 @@ int http_decode(const char *program, struct http_drop *d, const void *file, size
     if (in >= 0)
         close(in);
     if (rc == 0)
-        rc = read_all(ends[0], d->answer, room, &bytes);
+        rc = read_all(net, ends[0], d->answer, room, &bytes);
     if (pid > 0 && rc < 0)
         kill(pid, SIGKILL);
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -190,6 +194,8 @@ int http_decode(const char *program, struct http_drop *d, const void *file, size
         close(ends[0]);
     if (rc == -ETIMEDOUT)
         return err_set(why, rc, "the file was not decoded after %d s", DECODE_MS / 1000);
+    if (rc == -ESHUTDOWN)
+        return err_set(why, rc, "the server is stopping; try again in a moment");
     if (rc < 0)
         return err_set(why, -EAGAIN, "cannot run %.200s: %s", program, err_text(rc));
     return judge(d, d->answer, bytes, status, why);

@@ -83,8 +83,8 @@ static void decode_work(struct op *op)
 {
     struct drop_work *work = op->arg;
 
-    op->rc =
-        http_decode(work->x->host->decoder, work->drop, work->file, work->file_bytes, &op->why);
+    op->rc = http_decode(work->x->net, work->x->host->decoder, work->drop, work->file,
+                         work->file_bytes, &op->why);
     if (op->rc == 0)
         draw(work->drop);
 }
@@ -125,7 +125,7 @@ void http_drop_run(struct http_exchange *x, struct request *rq)
     if (rc == 0 && !work->file)
         rc = err_set(&why, -ENOMEM, "no memory for a file of %zu bytes", work->file_bytes);
     if (rc == 0) {
-        op_run(x->net->query_lane,
+        op_run(x->net->decode_lane,
                (struct op){.rq = rq, .arg = work, .work = decode_work, .done = decode_done});
         return;
     }

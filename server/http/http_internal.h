@@ -144,10 +144,10 @@ bool http_take_body(struct http_exchange *x, const char *data, size_t bytes);
 void http_route(struct http_exchange *x, const char *method);
 /* Most bytes of the exchange's body. */
 size_t http_body_max(const struct http_exchange *x);
-/* Decodes the file with that program for what d->h, w and c say; on a lane. 0 or -errno with a
- * sentence; d is to be freed in either case. */
-int http_decode(const char *program, struct http_drop *d, const void *file, size_t file_bytes,
-                struct errbuf *why);
+/* Decodes the file with that program for what d->h, w and c say; on a lane of its own, until the
+ * server stops. 0 or -errno with a sentence; d is to be freed in either case. */
+int http_decode(struct net *net, const char *program, struct http_drop *d, const void *file,
+                size_t file_bytes, struct errbuf *why);
 void http_drop_free(struct http_drop *d); /* NULL is fine */
 /* POST /api/predict.picture: the body's picture becomes the predict.put that the query describes.
  */

@@ -13,6 +13,7 @@
 #include "server/jobs/jobs.h"
 #include "server/jobs/keys.h"
 #include "server/jobs/predictions.h"
+#include "server/jobs/questions.h"
 #include "server/jobs/studies.h"
 #include "server/jobs/upkeep.h"
 #include "server/jobs/workers.h"
@@ -26,6 +27,8 @@ struct service {
     struct net *net;
     struct store *store;
     struct query *query;
+    struct query *replays; /* used on the replay lane */
+    struct questions *questions;
     struct datasets *datasets;
     struct incoming *incoming;
     struct jobs *jobs;

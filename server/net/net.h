@@ -4,6 +4,7 @@
 #ifndef STEPPE_SERVER_NET_NET_H
 #define STEPPE_SERVER_NET_NET_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -19,12 +20,12 @@ struct service;
 
 struct net {
     uv_loop_t loop;
-    struct lane *store_lane, *query_lane, *data_lane;
+    struct lane *store_lane, *query_lane, *replay_lane, *decode_lane, *data_lane;
     struct gate *gate;
     struct halves *halves; /* of long loops over vectors; NULL: none */
     struct metrics metrics;
-    int64_t start_ms; /* monotonic */
-    bool stopping;
+    int64_t start_ms;        /* monotonic */
+    atomic_bool stopping;    /* lanes look at it, too */
     struct service *service; /* of every request that comes in */
     /* Judges the envelope of a request, whose id is -1 before, and hands it to its handler. */
     void (*dispatch)(struct request *rq);

@@ -7,6 +7,7 @@
 
 #include "common/alloc.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "server/net/net.h"
 
 struct request *request_new(struct net *net, const struct carrier *carrier, void *from)
@@ -56,6 +57,20 @@ void request_orphan(struct request *rq)
         .reply = tell_nobody, .drop = drop_nothing, .peer = know_nobody};
 
     rq->carrier = &nobody;
+}
+
+void request_asker(const struct request *rq, char ret[REQUEST_ASKER_BYTES])
+{
+    char connection[2 * TOKEN_CONNECTION_BYTES + 1];
+
+    if (rq->key_name[0]) {
+        snprintf(ret, REQUEST_ASKER_BYTES, "key %s", rq->key_name);
+    } else if (rq->transport) {
+        text_hex(rq->token.bytes, TOKEN_CONNECTION_BYTES, connection);
+        snprintf(ret, REQUEST_ASKER_BYTES, "connection %s", connection);
+    } else {
+        snprintf(ret, REQUEST_ASKER_BYTES, "browser");
+    }
 }
 
 void request_forget_body(struct request *rq)

@@ -12,6 +12,9 @@ struct net;
 struct request;
 struct service;
 
+/* Of whoever asks, for what is shared out fairly; with the closing 0. */
+#define REQUEST_ASKER_BYTES 96
+
 /* What goes back to whoever asked. */
 struct answer {
     cJSON *json;                  /* with its envelope */
@@ -83,6 +86,9 @@ void request_orphan(struct request *rq);
 
 /* Adds v[n] as an array of decimal texts; each reads back as the same float. */
 void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t n);
+
+/* Who asks: the name of a key, or without one the connection; all browsers together are one. */
+void request_asker(const struct request *rq, char ret[REQUEST_ASKER_BYTES]);
 
 /* Frees the message's body (tensors) early and keeps the JSON: for requests that are held. */
 void request_forget_body(struct request *rq);

@@ -106,6 +106,7 @@ struct transport {
 struct address {
     uint32_t slot, generation, id;
 };
+_Static_assert(offsetof(struct address, id) == TOKEN_CONNECTION_BYTES, "they name a connection");
 
 void *transport_alloc(size_t bytes)
 {

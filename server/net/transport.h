@@ -12,7 +12,8 @@
 
 struct transport;
 
-/* Where a reply goes: connection and request id. */
+/* Where a reply goes: connection and request id. The first bytes tell connections apart. */
+#define TOKEN_CONNECTION_BYTES 8
 struct token {
     uint8_t bytes[60];
     uint32_t count;

@@ -14,6 +14,8 @@
 
 /* Instructions of SQLite's machine between two looks at the clock: some tens of microseconds. */
 #define PROGRESS_STEPS 1000
+/* Of a file whose log is being written at the moment. */
+#define OPEN_TRIES 10
 
 const char *const query_by_names[] = {
     [BY_ADM] = "adm",
@@ -32,7 +34,7 @@ static int overdue(void *arg)
 
     if (sqlite3_memory_used() > q->memory_max)
         q->over_memory = true;
-    return q->over_memory || clock_mono_ms() >= q->deadline_ms;
+    return q->over_memory || atomic_load(&q->stopping) || clock_mono_ms() >= q->deadline_ms;
 }
 
 static void sql_margin(sqlite3_context *context, int argc, sqlite3_value **argv)
@@ -42,10 +44,8 @@ static void sql_margin(sqlite3_context *context, int argc, sqlite3_value **argv)
         context, score_margin(sqlite3_value_double(argv[0]), sqlite3_value_double(argv[1])));
 }
 
-static int open_one(struct query *q, struct db *db, const char *name, struct errbuf *why)
+static int set_up(struct query *q, struct db *db, int rc, struct errbuf *why)
 {
-    int rc = db_open(db, q->dir, name, false, 0, why);
-
     if (rc == 0)
         rc = db_exec(db, "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384",
                      why);
@@ -61,7 +61,7 @@ static int open_one(struct query *q, struct db *db, const char *name, struct err
     return rc;
 }
 
-int query_open(const char *dir, struct query **ret, struct errbuf *why)
+static struct query *query_new(const char *dir)
 {
     struct query *q = xcalloc(1, sizeof(*q));
 
@@ -69,7 +69,19 @@ int query_open(const char *dir, struct query **ret, struct errbuf *why)
     q->limit_ms = QUERY_DEADLINE_MS;
     q->deadline_ms = INT64_MAX;
     q->memory_max = INT64_MAX;
+    return q;
+}
+
+static int open_one(struct query *q, struct db *db, const char *name, struct errbuf *why)
+{
+    return set_up(q, db, db_open(db, q->dir, name, false, 0, why), why);
+}
+
+int query_open(const char *dir, struct query **ret, struct errbuf *why)
+{
+    struct query *q = query_new(dir);
     int rc = open_one(q, &q->state, STATE_DB, why);
+
     if (rc == 0)
         rc = open_one(q, &q->difficulty, DIFFICULTY_DB, why);
     if (rc == 0)
@@ -77,6 +89,30 @@ int query_open(const char *dir, struct query **ret, struct errbuf *why)
     else
         query_close(q);
     return rc;
+}
+
+int query_open_sql(const char *dir, struct query **ret, struct errbuf *why)
+{
+    struct query *q = query_new(dir);
+    int rc = -EROFS;
+
+    for (int i = 0; rc == -EROFS && i < OPEN_TRIES; i++) {
+        db_close(&q->difficulty);
+        rc = db_open_apart(&q->difficulty, q->dir, DIFFICULTY_DB, why);
+        rc = set_up(q, &q->difficulty, rc, why);
+    }
+    sqlite3_hard_heap_limit64(QUERY_MEMORY_MAX);
+    if (rc == 0)
+        *ret = q;
+    else
+        query_close(q);
+    return rc;
+}
+
+void query_stop(struct query *q)
+{
+    if (q)
+        atomic_store(&q->stopping, true);
 }
 
 void query_close(struct query *q)
@@ -91,6 +127,8 @@ void query_close(struct query *q)
 
 int query_begin(struct query *q, struct db *db, bool limited, struct errbuf *why)
 {
+    if (atomic_load(&q->stopping))
+        return err_set(why, -ESHUTDOWN, "the server is stopping; try again in a moment");
     q->deadline_ms = limited ? clock_mono_ms() + q->limit_ms : INT64_MAX;
     return db_exec(db, "BEGIN", why);
 }

@@ -16,12 +16,22 @@
 #include "server/store/store.h"
 
 #define QUERY_DEADLINE_MS 5000
+/* For all scores of a job: some hundred million rows. */
+#define QUERY_REPLAY_MS 300000
+/* Of SQLite, for a person's own statement: sorts and joins are done in memory. */
+#define QUERY_MEMORY_MAX (INT64_C(256) << 20)
 
 struct query;
 
 #define QUERY_VALUES 5
 
 int query_open(const char *dir, struct query **ret, struct errbuf *why);
+/* For query_sql alone, in a process of its own (server/cell): only difficulty.db, only to read, and
+ * no more memory for SQLite in the whole process than a statement may have. */
+int query_open_sql(const char *dir, struct query **ret, struct errbuf *why);
+/* From any thread: the query that runs is interrupted, later ones fail with -ESHUTDOWN. NULL is
+ * fine. */
+void query_stop(struct query *q);
 void query_close(struct query *q); /* NULL is fine */
 
 extern const char
@@ -181,11 +191,12 @@ int query_uris(struct query *q, const struct uri_of *of, int64_t first, int64_t 
                struct uri_rows *ret, struct errbuf *why);
 void uri_rows_done(struct uri_rows *r);
 
-/* A person's own statement, which may only read; its parameter :job is the job. {columns: [names],
- * rows: [[cells]], more: there are more rows than were given}. Cells: number, text (longer than 4
- * KiB: cut, ends with "..."), blob as hex, null; an infinity is the text "inf" or "-inf". -EINVAL:
- * SQLite's sentence about the statement, -EPERM: it does more than read, -ERANGE: it needs too much
- * memory or has too many columns. */
+/* A person's own statement, which may only read, and calls only the functions that are listed; the
+ * server runs it in a cell, since a single function may take any time. Its parameter :job is the
+ * job. {columns: [names], rows: [[cells]], more: there are more rows than were given}. Cells:
+ * number, text (longer than 4 KiB: cut, ends with "..."), blob as hex, null; an infinity is the
+ * text "inf" or "-inf". -EINVAL: SQLite's sentence about the statement, -EPERM: it does more than
+ * read, -ERANGE: it needs too much memory or has too many columns. */
 struct sql_args {
     int64_t job; /* 0: none, then :job has no value */
     int64_t limit;
@@ -263,8 +274,8 @@ int query_scores(struct query *q, int64_t job, int64_t *io_epoch, uint32_t sampl
 int query_overlay(struct query *q, int64_t job, int64_t number, struct overlay *ret,
                   struct errbuf *why);
 /* Replays the committed scores of a job in order of epochs < before: each(arg, epoch, scores) with
- * scores[samples] (SCORE_MEASURED where there is a row; adv_predicted is not stored and 0). No
- * deadline: used to recompute a schedule. */
+ * scores[samples] (SCORE_MEASURED where there is a row; adv_predicted is not stored and 0). It
+ * may take QUERY_REPLAY_MS: used to recompute a schedule, on a connection of its own. */
 int query_replay(struct query *q, int64_t job, int64_t before, uint32_t samples,
                  int (*each)(void *arg, int64_t epoch, const struct score *scores), void *arg,
                  struct errbuf *why);

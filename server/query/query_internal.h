@@ -3,6 +3,8 @@
 #ifndef STEPPE_SERVER_QUERY_QUERY_INTERNAL_H
 #define STEPPE_SERVER_QUERY_QUERY_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "server/query/query.h"
 #include "server/store/db.h"
 
@@ -13,9 +15,11 @@ struct query {
     int64_t deadline_ms; /* of the running query, monotonic; INT64_MAX: none */
     int64_t memory_max;  /* of SQLite in this process, bytes, while a person's SQL runs */
     bool over_memory;    /* what stopped it */
+    atomic_bool stopping;
 };
 
-/* Every query runs between these two, on one snapshot of the file. query_end returns rc; *json goes
+/* Every query runs between these two, on one snapshot of the file. query_begin: -ESHUTDOWN after
+ * query_stop. query_end returns rc; *json goes
  * to *ret when it is 0 and is freed otherwise (both may be NULL). */
 int query_begin(struct query *q, struct db *db, bool limited, struct errbuf *why);
 int query_end(struct db *db, int rc, cJSON *json, cJSON **ret);

@@ -1,6 +1,7 @@
 /* See db.h. SQLite's own message follows ours in parentheses: a person will search for it. A failed
  * statement may have ended its transaction by itself (disk full, I/O error), so db_end checks the
  * connection's state before it rolls back. */
+#define _GNU_SOURCE
 #include "server/store/db.h"
 
 #include <errno.h>
@@ -162,37 +163,61 @@ static int create_file(const char *path, mode_t mode, struct errbuf *why)
     return 0;
 }
 
-int db_open(struct db *db, const char *dir, const char *name, bool writable, mode_t mode,
-            struct errbuf *why)
+/* Opens path, or the URI of one; says path when it cannot. */
+static int open_file(struct db *db, const char *path, const char *uri, struct errbuf *why)
 {
-    char *path = xasprintf("%s/%s", dir, name);
-    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
-                (writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (uri ? SQLITE_OPEN_URI : 0) |
+                (db->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
 
-    *db = (struct db){.name = name, .dir = dir, .writable = writable};
-    int rc = writable ? create_file(path, mode, why) : 0;
-    if (rc != 0)
-        goto out;
-    if (!writable && access(path, F_OK) != 0) {
-        rc = err_set(why, -ENOENT, "there is no %s in %s", name, dir);
-        goto out;
-    }
-    int result = sqlite3_open_v2(path, &db->sql, flags, NULL);
+    if (!db->writable && access(path, F_OK) != 0)
+        return err_set(why, -ENOENT, "there is no %s in %s", db->name, db->dir);
+    int result = sqlite3_open_v2(uri ? uri : path, &db->sql, flags, NULL);
     if (!db->sql)
-        rc = err_set(why, -ENOMEM, "cannot open %s: out of memory", path);
-    else if (result != SQLITE_OK)
-        rc = db_error(db, why);
-    else if (writable && sqlite3_db_readonly(db->sql, "main") == 1)
-        rc = err_set(why, -EACCES, "cannot write %s: it is read-only", path);
-    if (rc != 0)
-        goto out;
+        return err_set(why, -ENOMEM, "cannot open %s: out of memory", path);
+    if (result != SQLITE_OK)
+        return db_error(db, why);
+    if (db->writable && sqlite3_db_readonly(db->sql, "main") == 1)
+        return err_set(why, -EACCES, "cannot write %s: it is read-only", path);
     set_wait(db);
     /* Others may have changed the content of a file. */
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-out:
+    return 0;
+}
+
+int db_open(struct db *db, const char *dir, const char *name, bool writable, mode_t mode,
+            struct errbuf *why)
+{
+    char *path = xasprintf("%s/%s", dir, name);
+
+    *db = (struct db){.name = name, .dir = dir, .writable = writable};
+    int rc = writable ? create_file(path, mode, why) : 0;
+    if (rc == 0)
+        rc = open_file(db, path, NULL, why);
     if (rc != 0)
         db_close(db);
+    free(path);
+    return rc;
+}
+
+int db_open_apart(struct db *db, const char *dir, const char *name, struct errbuf *why)
+{
+    static const char option[] = "?readonly_shm=1";
+    char *path = xasprintf("%s/%s", dir, name);
+    char *uri = xmalloc(strlen("file:") + 3 * strlen(path) + sizeof(option)), *end = uri;
+
+    *db = (struct db){.name = name, .dir = dir};
+    end = stpcpy(end, "file:");
+    for (const char *p = path; *p; p++)
+        if (strchr("%?#", *p))
+            end += sprintf(end, "%%%02x", (unsigned)(unsigned char)*p);
+        else
+            *end++ = *p;
+    strcpy(end, option);
+    int rc = open_file(db, path, uri, why);
+    if (rc != 0)
+        db_close(db);
+    free(uri);
     free(path);
     return rc;
 }

@@ -42,6 +42,10 @@ struct db {
  * written. Looks at nothing inside. */
 int db_open(struct db *db, const char *dir, const char *name, bool writable, mode_t mode,
             struct errbuf *why);
+/* Opens it to read, for a process that cannot be trusted with it: also the index of its log, which
+ * readers share with writers, is mapped to be read only. Another process must have the file open. A
+ * read that meets a writer at the index fails with -EROFS; try again. */
+int db_open_apart(struct db *db, const char *dir, const char *name, struct errbuf *why);
 void db_close(struct db *db); /* a zeroed struct is fine */
 
 /* From now on each writing transaction first checks that the files in the folder are still the open

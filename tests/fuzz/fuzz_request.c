@@ -26,7 +26,8 @@ static bool is_open;
 static void settle(void)
 {
     uv_run(&server.net.loop, UV_RUN_NOWAIT);
-    while (lane_pending(server.net.store_lane) || lane_pending(server.net.query_lane))
+    while (lane_pending(server.net.store_lane) || lane_pending(server.net.query_lane) ||
+           lane_pending(server.net.replay_lane))
         uv_run(&server.net.loop, UV_RUN_ONCE);
     uv_run(&server.net.loop, UV_RUN_NOWAIT);
 }

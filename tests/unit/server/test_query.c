@@ -403,6 +403,30 @@ TEST(a_query_stops_at_its_deadline_and_the_next_one_runs)
     world_close(&w);
 }
 
+static int stop_after(void *arg, int64_t epoch, const struct score *scores)
+{
+    (void)epoch;
+    (void)scores;
+    query_stop(arg);
+    return 0;
+}
+
+TEST(a_stopped_reader_is_interrupted_and_begins_nothing)
+{
+    struct world w = world_open();
+    struct histogram_args a = {.job = w.job, .epoch = 0, .by = BY_LOSS, .bins = 4};
+    struct errbuf why;
+    cJSON *out;
+
+    fixture_dataset(w.store, N);
+    for (int64_t e = 3; e < 6; e++)
+        fixture_fold(w.store, w.job, e, 20000, NULL);
+    ASSERT(query_replay(w.query, w.job, 6, 20000, stop_after, w.query, &why) < 0);
+    ASSERT_EQ(-ESHUTDOWN, query_histogram(w.query, &a, &out, &why));
+    ASSERT_HAS("is stopping", why.text);
+    world_close(&w);
+}
+
 TEST(readers_cannot_write_and_need_a_store)
 {
     struct world w = world_open();

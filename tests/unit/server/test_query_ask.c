@@ -1,4 +1,4 @@
-/* classes, risers, suspects, compare, map, rows and sql, over scores that a person can add up. */
+/* classes, risers, suspects, compare, map and rows, over scores that a person can add up. */
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -455,98 +455,5 @@ TEST(rows_come_in_pieces_with_labels_and_truth)
     ASSERT_OK(query_rows(w.query, w.job, 0, N, 100, &r, &why), why);
     ASSERT_EQ(0, r.count);
     score_rows_done(&r);
-    world_close(&w);
-}
-
-static cJSON *sql(struct world *w, const char *text, int64_t limit)
-{
-    struct sql_args a = {.job = w->job, .limit = limit, .sql = text};
-    struct errbuf why;
-    cJSON *out;
-
-    ASSERT_OK(query_sql(w->query, &a, &out, &why), why);
-    return out;
-}
-static void refused(struct world *w, int code, const char *part, const char *text)
-{
-    struct sql_args a = {.job = w->job, .limit = 10, .sql = text};
-    struct errbuf why = {""};
-    cJSON *out = NULL;
-
-    int rc = query_sql(w->query, &a, &out, &why);
-    if (rc != code)
-        FAIL("%s gives %d (%s), wanted %d", text, rc, why.text, code);
-    ASSERT_HAS(part, why.text);
-    ASSERT(!out);
-}
-
-TEST(a_select_of_ones_own_gives_names_and_cells)
-{
-    struct world w = world_open();
-    cJSON *out =
-        sql(&w, "SELECT :job AS j, 0.5, 'a', NULL, x'0aff', 9007199254740993 AS big;  ", 9);
-    char *text = cJSON_PrintUnformatted(out);
-
-    ASSERT_STR("{\"columns\":[\"j\",\"0.5\",\"'a'\",\"NULL\",\"x'0aff'\",\"big\"],\"rows\":"
-               "[[1,0.5,\"a\",null,\"0aff\",9007199254740993]],\"more\":false}",
-               text);
-    free(text);
-    cJSON_Delete(out);
-    out = sql(&w, "SELECT sample FROM v_hardest WHERE job = :job", 3);
-    ASSERT_EQ(3, cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")));
-    ASSERT(cJSON_IsTrue(cJSON_GetObjectItem(out, "more")));
-    cJSON_Delete(out);
-    out = sql(&w, "SELECT name FROM pragma_table_info('score') WHERE pk > 0", 9);
-    ASSERT_EQ(3, cJSON_GetArraySize(cJSON_GetObjectItem(out, "rows")));
-    cJSON_Delete(out);
-    world_close(&w);
-}
-
-TEST(a_statement_that_does_more_than_read_is_refused)
-{
-    struct world w = world_open();
-
-    refused(&w, -EPERM, "may only read", "DELETE FROM score");
-    refused(&w, -EPERM, "may only read", "CREATE TABLE x(y)");
-    refused(&w, -EPERM, "may only read", "ATTACH ':memory:' AS m");
-    refused(&w, -EPERM, "may only read", "PRAGMA query_only = 0");
-    refused(&w, -EPERM, "may only read", "BEGIN");
-    refused(&w, -EPERM, "may only read", "SELECT load_extension('x')");
-    refused(&w, -EPERM, "may only read", "SELECT randomblob(1000)");
-    refused(&w, -EINVAL, "one statement at a time", "SELECT 1; SELECT 2");
-    refused(&w, -EINVAL, "there is no statement", "  -- nothing");
-    refused(&w, -EINVAL, "no such column: addm", "SELECT addm FROM score");
-    refused(&w, -EINVAL, "syntax error", "SELEC 1");
-    refused(&w, -EINVAL, "the parameter ?1 has no value", "SELECT ?1");
-    refused(&w, -EINVAL, "too big",
-            "SELECT replace(printf('%.*c', 1000000, 'x'), 'x', '12345678')");
-    cJSON_Delete(sql(&w, "SELECT 1", 1)); /* and the next one runs */
-    world_close(&w);
-}
-
-TEST(a_statement_has_a_deadline_and_a_limit_on_memory_and_reply)
-{
-    struct world w = world_open();
-    cJSON *out;
-
-    w.query->limit_ms = 50;
-    refused(&w, -ETIMEDOUT, "and was stopped",
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n");
-    w.query->limit_ms = 60000;
-    refused(&w, -ERANGE, "MiB of memory",
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
-            " SELECT printf('%.*c', 100000, 'x') || i FROM n ORDER BY 1");
-    out = sql(&w,
-              "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000)"
-              " SELECT printf('%.*c', 100000, 'x') FROM n",
-              1000);
-    ASSERT(cJSON_IsTrue(cJSON_GetObjectItem(out, "more")));
-    const cJSON *rows = cJSON_GetObjectItem(out, "rows");
-    const char *cell = cJSON_GetStringValue(cJSON_GetArrayItem(cJSON_GetArrayItem(rows, 0), 0));
-    ASSERT_EQ(4096 + 3, strlen(cell)); /* cut, with dots */
-    char *text = cJSON_PrintUnformatted(out);
-    ASSERT(strlen(text) < JSON_REPLY_BYTES_MAX);
-    free(text);
-    cJSON_Delete(out);
     world_close(&w);
 }
