@@ -180,6 +180,8 @@ async function pictures() {
   await page.getByRole("button", { name: "Suspicious labels" }).click();
   await until(async () => (await page.locator(".card").count()) === 24);
   same("the suspicious ones too", 24, await page.locator(".card").count());
+  const worth = await until(() => page.locator(".worth .note").first().textContent());
+  ok("with whether who judges has seen the labels", worth.startsWith("In sample: right on "), worth);
   await page.getByRole("button", { name: "Hardest" }).click();
   await page.getByRole("button", { name: "Show more" }).click();
   await until(async () => (await page.locator(".card").count()) === 48);

@@ -181,13 +181,16 @@ export function card(job, rows, index, score, names) {
   );
 }
 
-// What a list of suspects is worth, as `steppe suspects` says it.
+// What a list of suspects is worth, as `steppe suspects` says it: first, whether those who judge have seen the labels.
 export function worthOf(worth) {
   if (!worth) return [];
   const share = (x) => `${(100 * x).toFixed(1)}%`;
   const held =
     worth.validation_accuracy === undefined ? "" : `, on ${share(worth.validation_accuracy)} of those held out`;
-  const about = `Right on ${share(worth.accuracy)} of the labels that the model was trained on${held}. `;
+  const whose = worth.out_of_sample
+    ? `Out of sample: right on ${share(worth.accuracy)} of the labels by models that have not seen them`
+    : `In sample: right on ${share(worth.accuracy)} of the labels that the model was trained on`;
+  const about = `${whose}${held}. `;
   const expected = `About ${Math.round(worth.expected)} of ${worth.samples} labels are expected to be wrong.`;
   return [
     h("p", { class: "note", text: about + expected }),
