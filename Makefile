@@ -254,13 +254,14 @@ $(B)/bench/swarm: $(B)/obj/tests/bench/swarm.o $(PROTO) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
 
-$(NN): $(B)/obj/%.o: %.c
+# Other flags make other objects.
+$(NN): $(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D); echo "  CC   $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(NN_CFLAGS) $(INC) -MMD -MP -c -o $@ $<
-$(B)/obj64/%.o: %.c
+$(B)/obj64/%.o: %.c Makefile
 	@mkdir -p $(@D); echo "  CC64 $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(INC) -DSTEPPE_REAL_DOUBLE -MMD -MP -c -o $@ $<
-$(B)/obj/%.o: %.c
+$(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D); echo "  CC   $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(INC) -MMD -MP -c -o $@ $<
 
