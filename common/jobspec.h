@@ -238,6 +238,7 @@ struct jobspec {
     /* From the job file, and from the weights (scaling.h says which takes precedence). */
     struct input_spec input, weights_input;
     int numerics;
+    double verify; /* share of the nodes that is computed a second time and compared, [0, 1] */
 };
 
 /* Reads a job file. Checks everything that needs no dataset: keys (unknown: nearest valid name; a

@@ -285,6 +285,11 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
         return -EINVAL;
     if (spec->epochs == 0 && check_measuring(spec, why) < 0)
         return -EINVAL;
+    if (spec->verify > 0 && spec->numerics == NUMERICS_RELAXED)
+        return err_set(why, -EINVAL,
+                       "verify is %.15g and numerics is relaxed; workers of different classes have "
+                       "different bits, so that nothing can be compared: use strict, or verify 0",
+                       spec->verify);
     if (check_domains(spec, why) < 0 || check_fold(spec, why) < 0 || check_stopping(spec, why) < 0)
         return -EINVAL;
     return check_optimizer(&spec->optimizer, why);

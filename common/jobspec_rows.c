@@ -286,5 +286,8 @@ const struct row jobspec_rows[] = {
              "{\"job\": 3}; the mean and std come with them"},
     {"numerics", ROW_ENUM, AT(numerics), .def = "strict", .names = numerics_names,
      .help = "strict: workers of one numerics class, hence the same bits; relaxed: any worker"},
+    {"verify", ROW_F64, AT(verify), .def = "0", .max = 1,
+     .help = "share of the work that a worker of another key computes again, to compare the bits; "
+             "needs workers of two keys, and numerics strict"},
     {0},
 };

@@ -282,7 +282,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
                       &s->service.incoming);
     predictions_open(&s->service, &s->service.predictions);
     if (rc == 0)
-        rc = workers_open(&s->service, &s->service.workers);
+        rc = workers_open(&s->service, &s->service.workers, why);
     if (rc == 0)
         rc = jobs_open(&s->service, &s->service.jobs, why);
     if (rc == 0)

@@ -89,6 +89,34 @@ static void print_workers(const struct cli *cli, const cJSON *workers)
     table_free(t);
 }
 
+/* Keys that the server has set aside because their results were forged. */
+static void print_liars(const struct message *reply)
+{
+    const cJSON *liars = cJSON_GetObjectItemCaseSensitive(reply->json, "liars"), *row;
+
+    cJSON_ArrayForEach(row, liars)
+        print_text("key %s is set aside for good: it sent %s; if it is to be trusted again: steppe "
+                   "trust '%s'",
+                   reply_text(row, "key"), reply_text(row, "text"), reply_text(row, "key"));
+}
+
+int cmd_trust(struct cli *cli, struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply;
+
+    cJSON_AddStringToObject(request, "key", cli->words[0]);
+    int rc = connection_call(cli, MSG_WORKER_TRUST, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    if (cli->args->json)
+        print_reply(&reply, NULL);
+    else
+        print_text("workers of key %s get work again", cli->words[0]);
+    message_done(&reply);
+    return 0;
+}
+
 int cmd_workers(struct cli *cli, struct errbuf *why)
 {
     struct message reply;
@@ -105,6 +133,8 @@ int cmd_workers(struct cli *cli, struct errbuf *why)
                    cli->args->server);
     else if (rc == 0)
         print_workers(cli, workers);
+    if (rc == 0 && !cli->args->json)
+        print_liars(&reply);
     message_done(&reply);
     return rc;
 }

@@ -85,6 +85,7 @@ int cmd_log(struct cli *cli, struct errbuf *why);
 int cmd_pause(struct cli *cli, struct errbuf *why);
 int cmd_resume(struct cli *cli, struct errbuf *why);
 int cmd_unpin(struct cli *cli, struct errbuf *why);
+int cmd_trust(struct cli *cli, struct errbuf *why);
 int cmd_cancel(struct cli *cli, struct errbuf *why);
 int cmd_rm(struct cli *cli, struct errbuf *why);
 int cmd_study_submit(struct cli *cli, struct errbuf *why);

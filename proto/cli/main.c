@@ -49,6 +49,8 @@ static const struct command commands[] = {
     {"study rm", "STUDY", 1, 1, "remove a study whose jobs have ended, with them", NULL,
      cmd_study_rm},
     {"workers", "", 0, 0, "list the workers", NULL, cmd_workers},
+    {"trust", "KEY", 1, 1, "give work again to a key that was set aside for forged results", NULL,
+     cmd_trust},
     {"dataset import", "NAME PATH|glyphs", 2, 2, "import IDX, CIFAR, .npy or picture files",
      import_options, cmd_dataset_import},
     {"dataset list", "", 0, 0, "list the datasets", NULL, cmd_dataset_list},

@@ -132,6 +132,7 @@ void run_free(struct run *r)
     schedule_done(&r->schedule);
     round_free(r->round);
     uploads_free(r->uploads);
+    checks_free(r->checks);
     reduce_free(r->reduce);
     reduce_free(r->tally);
     flatness_free(r->flatness);
@@ -206,6 +207,8 @@ int run_open_round(struct run *r, enum phase phase, uint32_t count)
     r->whole = NULL;
     if (r->uploads)
         uploads_reset(r->uploads);
+    if (r->checks)
+        checks_reset(r->checks);
     int rc = round_open(r->round, shards);
     if (rc == 0 && phase_sums(phase))
         reduce_reset(phase_vector(phase) ? r->reduce : r->tally, (struct node){0, shards}, shards);
@@ -408,7 +411,8 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
     int rc = 0;
 
     *ret_event = RUN_WAIT;
-    if (r->finished || r->between || !round_done(r->round))
+    if (r->finished || r->between || !round_done(r->round) ||
+        (r->checks && !checks_done(r->checks)))
         return 0;
     *ret_event = RUN_ROUND;
     if (r->phase == PHASE_ASCENT) {

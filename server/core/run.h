@@ -23,6 +23,7 @@
 #include "common/reduce.h"
 #include "common/score.h"
 #include "common/sums.h"
+#include "server/core/check.h"
 #include "server/core/curriculum.h"
 #include "server/core/epoch_record.h"
 #include "server/core/flatness_record.h"
@@ -69,6 +70,14 @@ int run_revise(struct run *r, int64_t epoch, const struct overlay *o);
  * (enum use; NULL: it trains on all) is left to train on under a revision. */
 uint32_t run_revision_left(uint32_t samples, const uint8_t *use, const uint32_t *excluded,
                            uint32_t excluded_count, const struct overlay *o);
+/* How the results of a job with `verify` are checked (core/check.h). */
+struct run_verifying {
+    const uint8_t *secret; /* [CHECK_SECRET_BYTES], borrowed for the life of the run */
+    uint32_t (*hand_of)(void *arg, uint32_t worker); /* the number of the worker's key */
+    void *arg;
+};
+/* From now on that share of the nodes is checked; before run_start. */
+void run_verify(struct run *r, const struct run_verifying *v);
 /* While it is held back the run closes its epoch, but opens no other: run_let_go does. */
 void run_hold(struct run *r);
 /* *ret_opened: a round was opened. 0 or -ENOMEM. */
@@ -130,6 +139,16 @@ int run_oldest(const struct run *r, uint32_t worker, struct node *ret, int64_t *
 /* Leases that node once more. */
 void run_repeat(struct run *r, uint32_t worker, struct node node, int64_t now_ms, int64_t ttl_ms,
                 struct run_task *ret);
+/* Leases a node to be checked, if this worker's key may be another voice about one; a worker that
+ * has had it for patience_ms is not waited for. 0 or -EAGAIN. */
+int run_check(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms, int64_t patience_ms,
+              struct run_task *ret);
+bool run_unchecked(const struct run *r); /* some drawn node is not agreed upon yet */
+/* The hands that were found to have lied since the last call: ret[CHECK_VOTES_MAX]; how many. */
+uint32_t run_liars(struct run *r, uint32_t ret[CHECK_VOTES_MAX]);
+/* As checks_contested. */
+bool run_contested(const struct run *r, struct node *ret, uint32_t hands[CHECK_VOTES_MAX],
+                   uint32_t *ret_count);
 /* The most workers that one node of the open round has lost, and that node. */
 uint32_t run_lost(const struct run *r, struct node *ret);
 /* As round_holds: only who holds a node may say how it went. */
@@ -158,9 +177,10 @@ struct run_result {
 /* Samples of a node of the open round; 0 when the key is not of this round or no node of its tree.
  */
 uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node);
-/* 0: counted. -EALREADY: dropped. -EINVAL: not finite or out of range; the sentence says which.
- * -ESTALE: its upload was dropped; -ENODATA: pieces of it are missing. After a counted result
- * run_advance must be called while res->grad is still valid: the gradient may still lie there. */
+/* 0: counted. 1: compared with the one that counted. -EALREADY: dropped. -EINVAL: not finite or out
+ * of range; the sentence says which. -ESTALE: its upload was dropped; -ENODATA: pieces of it are
+ * missing. After a counted result run_advance must be called while res->grad is still valid: the
+ * gradient may still lie there. */
 int run_result(struct run *r, const struct run_result *res, struct errbuf *why);
 
 /* Do theta and the gradients travel in pieces, because they are longer than INLINE_FLOATS_MAX? Then
@@ -212,8 +232,9 @@ enum run_event {
     RUN_EPOCH, /* an epoch closed (run_epoch filled); the next round is open unless run_finished */
 };
 void run_epoch_done(struct run_epoch *e); /* frees the arrays */
-/* Closes the round when it is complete: update or next phase. Call after every counted result until
- * it says RUN_WAIT or opens a round. -ENOMEM leaves the run unusable. */
+/* Closes the round when it is complete, and what was drawn is agreed upon: update or next phase.
+ * Call after every counted result until it says RUN_WAIT or opens a round. -ENOMEM leaves the run
+ * unusable. */
 int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret);
 
 bool run_finished(const struct run *r);

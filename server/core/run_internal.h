@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "common/halves.h"
+#include "server/core/check.h"
 #include "server/core/flatness.h"
 #include "server/core/optimizer.h"
 #include "server/core/overlay.h"
@@ -76,6 +77,10 @@ struct run {
     struct reduce *tally;    /* of rounds that have sums only; NULL: there are none */
     struct uploads *uploads; /* NULL: gradients come inside their results */
     uint32_t reissued;
+    struct checks *checks; /* NULL: results are not checked */
+    struct run_verifying verifying;
+    uint32_t liars[CHECK_VOTES_MAX]; /* found, and not yet asked for */
+    uint32_t liar_count;
     struct schedule schedule;
     struct stream stream;
     uint32_t *ids; /* of the open round by position: batch or sweep list */
@@ -152,6 +157,13 @@ int run_flatness_open(struct run *r);
 int run_flatness_advance(struct run *r, bool *ret_over);
 /* Forward passes that the measurement of this epoch, the open one or a later one, still costs. */
 double run_flatness_left(const struct run *r, int64_t epoch);
+
+/* run_verify.c: the node is in the hands of the worker; notes it if it is drawn. */
+void run_lend(struct run *r, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms);
+/* May a result of the worker be one more voice about the node? */
+bool run_wants_voice(const struct run *r, uint32_t worker, struct node n);
+/* Its voice: a valid result, whose gradient is at grad. */
+void run_hear(struct run *r, const struct run_result *res, const void *grad, uint32_t samples);
 
 /* run_epoch.c: takes the open epoch's numbers out of the run and moves the cursor to the next. */
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret);

@@ -27,6 +27,22 @@ int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int6
     if (r->finished)
         return -EAGAIN;
     int rc = round_take(r->round, worker, want, now_ms, ttl_ms, &node);
+    if (rc < 0)
+        return rc;
+    run_lend(r, worker, node, now_ms, ttl_ms);
+    *ret = task_of(r, node);
+    return 0;
+}
+
+int run_check(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms, int64_t patience_ms,
+              struct run_task *ret)
+{
+    struct node node;
+
+    if (r->finished || !r->checks)
+        return -EAGAIN;
+    int rc = checks_take(r->checks, worker, r->verifying.hand_of(r->verifying.arg, worker), now_ms,
+                         ttl_ms, patience_ms, &node);
     if (rc == 0)
         *ret = task_of(r, node);
     return rc;
@@ -41,6 +57,7 @@ void run_repeat(struct run *r, uint32_t worker, struct node node, int64_t now_ms
                 struct run_task *ret)
 {
     round_repeat(r->round, worker, node, now_ms, ttl_ms);
+    run_lend(r, worker, node, now_ms, ttl_ms);
     *ret = task_of(r, node);
 }
 
@@ -51,24 +68,28 @@ uint32_t run_lost(const struct run *r, struct node *ret)
 
 bool run_holds(const struct run *r, uint32_t worker, struct node node)
 {
-    return !r->finished && round_holds(r->round, worker, node);
+    return !r->finished && (round_holds(r->round, worker, node) ||
+                            (r->checks && checks_holds(r->checks, worker, node)));
 }
 
 bool run_holds_any(const struct run *r, uint32_t worker)
 {
-    return !r->finished && round_holds_any(r->round, worker);
+    return !r->finished && (round_holds_any(r->round, worker) ||
+                            (r->checks && checks_holds_any(r->checks, worker)));
 }
 
 uint32_t run_release(struct run *r, uint32_t worker)
 {
     if (r->uploads)
         uploads_abandon(r->uploads, worker);
-    return round_release(r->round, worker);
+    return round_release(r->round, worker) + (r->checks ? checks_release(r->checks, worker) : 0);
 }
 
 void run_renew(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms)
 {
     round_renew(r->round, worker, now_ms, ttl_ms);
+    if (r->checks)
+        checks_renew(r->checks, worker, now_ms, ttl_ms);
 }
 
 uint32_t run_expire(struct run *r, int64_t now_ms)

@@ -53,7 +53,7 @@ static int judge_scores(const struct run *r, const struct run_result *res, uint3
 /* Does the result hold the gradient of its whole round, aligned for reading floats? */
 static bool is_whole(const struct run *r, const struct run_result *res)
 {
-    return !r->uploads && phase_vector(res->phase) &&
+    return !r->uploads && phase_vector(res->phase) && !run_wants_voice(r, res->worker, res->node) &&
            node_size(res->node) == round_shards(r->round) &&
            (uintptr_t)res->grad % sizeof(float) == 0;
 }
@@ -126,33 +126,41 @@ const float *run_gradient(const struct run *r, const double **ret_sums)
     return r->whole;
 }
 
-int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
+/* Keeps the result, which was judged and closed its node; buf: its gradient, or NULL. */
+static int count_result(struct run *r, const struct run_result *res, uint32_t count, float *buf)
 {
-    uint32_t count = run_node_samples(r, res->phase, res->step, res->node);
-    uint32_t at = res->node.lo * (uint32_t)r->spec->shard;
-    bool scores = phase_scores(res->phase, run_train_source(r));
-    float *buf = NULL;
-    int rc = 0;
-
-    if (count == 0 || !round_wants(r->round, res->node))
-        return -EALREADY;
-    /* Judge everything first: only a valid result may close its node. */
-    if (scores)
-        rc = judge_scores(r, res, count, why);
-    if (rc == 0 && phase_sums(res->phase))
-        rc = read_gradient(r, res, &buf, why);
-    if (rc == 0 && round_finish(r->round, res->node) < 0)
-        rc = -EALREADY;
-    if (rc < 0) {
-        if (buf)
-            reduce_drop(sum_of(r, res->phase), buf);
-        return rc;
-    }
     if (r->uploads && phase_vector(res->phase))
         uploads_close(r->uploads, res->node);
-    if (scores)
-        memcpy(r->slots + at, res->scores, count * sizeof(*r->slots));
+    if (phase_scores(res->phase, run_train_source(r)))
+        memcpy(r->slots + res->node.lo * (uint32_t)r->spec->shard, res->scores,
+               count * sizeof(*r->slots));
     if (phase_sums(res->phase) && !buf)
         r->whole = res->grad;
     return buf ? reduce_add(sum_of(r, res->phase), res->node, buf) : 0;
+}
+
+int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
+{
+    uint32_t count = run_node_samples(r, res->phase, res->step, res->node);
+    const bool counts = count > 0 && round_wants(r->round, res->node);
+    const bool voice = count > 0 && run_wants_voice(r, res->worker, res->node);
+    float *buf = NULL;
+    int rc = 0;
+
+    if (!counts && !voice)
+        return -EALREADY;
+    /* Judge everything first: only a valid result may close its node. */
+    if (phase_scores(res->phase, run_train_source(r)))
+        rc = judge_scores(r, res, count, why);
+    if (rc == 0 && phase_sums(res->phase))
+        rc = read_gradient(r, res, &buf, why);
+    if (rc == 0 && voice)
+        run_hear(r, res, buf ? buf : res->grad, count);
+    if (rc == 0 && counts && round_finish(r->round, res->node) < 0)
+        rc = -EALREADY;
+    if (rc == 0 && counts)
+        return count_result(r, res, count, buf);
+    if (buf)
+        reduce_drop(sum_of(r, res->phase), buf);
+    return rc < 0 ? rc : 1;
 }

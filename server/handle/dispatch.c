@@ -91,6 +91,7 @@ static const struct row {
     [MSG_KEY_RENEW] = {handle_key_renew, {"key"}, ""},
     [MSG_SERVER_DASHBOARD] = {handle_server_dashboard, {NULL}, ""},
     [MSG_WORKER_LIST] = {handle_worker_list, {NULL}},
+    [MSG_WORKER_TRUST] = {handle_worker_trust, {"key"}, "key"},
     [MSG_WORKER_HELLO] = {handle_worker_hello, {"name", "threads", "class", "predicts"}},
     [MSG_WORKER_BYE] = {handle_worker_bye, {NULL}},
     [MSG_WORKER_NOTE] = {handle_worker_note, {"job", "text"}},

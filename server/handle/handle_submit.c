@@ -31,12 +31,15 @@ static void reply_row(struct request *rq, struct job *job, const struct job_note
 {
     cJSON *out = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(out, "notes");
     const struct job *other = notes ? jobs_equal(rq->service->jobs, job) : NULL;
+    char text[240];
 
     cJSON_AddItemToObject(out, "job", jobs_row(rq->service->jobs, job));
     for (int i = 0; notes && i < notes->count; i++)
         cJSON_AddItemToArray(list, cJSON_CreateString(notes->text[i]));
     if (other)
         note_equal(job, other, list);
+    if (notes && job_verify_note(rq->service->jobs, job, text, sizeof(text)))
+        cJSON_AddItemToArray(list, cJSON_CreateString(text));
     request_reply(rq, out, NULL, 0);
 }
 

@@ -16,7 +16,20 @@ void handle_worker_list(struct request *rq)
     cJSON *out = cJSON_CreateObject();
 
     cJSON_AddItemToObject(out, "workers", workers_rows(rq->service->workers));
+    cJSON_AddItemToObject(out, "liars", workers_liars(rq->service->workers));
     request_reply(rq, out, NULL, 0);
+}
+
+void handle_worker_trust(struct request *rq)
+{
+    const char *key;
+    struct errbuf why;
+    int rc = field_str(rq->message.json, "worker.trust", "key", true, NAME_MAX_BYTES, &key, &why);
+
+    if (rc == 0)
+        rc = workers_trust(rq->service->workers, key, rq, &why);
+    if (rc < 0)
+        request_fail(rq, rc, &why);
 }
 
 void handle_worker_hello(struct request *rq)
@@ -135,8 +148,14 @@ static int take_result(struct request *rq, struct worker *worker, const struct t
         workers_fault(s->workers, worker, job, false, node_size(res.node), why->text);
     if (rc < 0)
         return rc;
-    workers_counted(s->workers, worker, job, node_size(res.node));
-    jobs_advance(s->jobs, job);
+    if (rc == 0)
+        workers_counted(s->workers, worker, job, node_size(res.node));
+    else
+        metrics_count_many(&s->net->metrics, COUNT_CHECKED, 1);
+    if (!job_verify_judge(s->jobs, job))
+        jobs_advance(s->jobs, job);
+    if (job->run && run_unchecked(job->run))
+        workers_wake(s->workers);
     return 0;
 }
 
@@ -246,7 +265,9 @@ void handle_task_job(struct request *rq)
     }
     cJSON *out = cJSON_CreateObject();
     cJSON_AddNumberToObject(out, "job", (double)number);
-    cJSON_AddItemToObject(out, "spec", jobspec_json(&job->spec));
+    cJSON *spec = jobspec_json(&job->spec);
+    cJSON_DeleteItemFromObjectCaseSensitive(spec, "verify"); /* older workers do not know it */
+    cJSON_AddItemToObject(out, "spec", spec);
     cJSON_AddStringToObject(out, "sha256", rec.sha256);
     cJSON_AddNumberToObject(out, "bytes", (double)rec.bytes);
     request_reply(rq, out, NULL, 0);

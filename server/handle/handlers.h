@@ -82,6 +82,7 @@ void handle_key_revoke(struct request *rq);
 void handle_key_renew(struct request *rq);
 
 void handle_worker_list(struct request *rq);
+void handle_worker_trust(struct request *rq);
 void handle_worker_hello(struct request *rq);
 void handle_worker_bye(struct request *rq);
 void handle_worker_note(struct request *rq);

@@ -78,6 +78,11 @@ static void print_counts(const struct metrics *m, const struct figures *f, FILE 
            f->images_per_s);
     number(out, "leases_expired_total", "counter", "Leases whose worker did not answer in time.",
            (double)m->counts[COUNT_LEASES_EXPIRED]);
+    number(out, "checked_nodes_total", "counter",
+           "Results that were compared with one of another key.", (double)m->counts[COUNT_CHECKED]);
+    number(out, "liars_total", "counter",
+           "Keys that were set aside for another result than two others had.",
+           (double)m->counts[COUNT_LIARS]);
     head(out, "frames_rejected_total", "counter", "Messages answered with an error, by its code.");
     for (int i = 0; i < ERR_COUNT; i++)
         labelled(out, "frames_rejected_total", "reason", error_names[i],

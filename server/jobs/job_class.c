@@ -143,6 +143,14 @@ void job_class_relax(struct jobs *jobs, struct job *job, struct request *rq)
         request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " " AT_ITS_END, job->rec.job);
         return;
     }
+    if (job->spec.verify > 0) {
+        request_error(rq, ERR_NOT_ALLOWED,
+                      "job %" PRId64
+                      " has verify %.15g, and results of different classes cannot be "
+                      "compared; unpin its class instead",
+                      job->rec.job, job->spec.verify);
+        return;
+    }
     if (job_class_is_relaxed(job)) {
         jobs_verb(jobs, job, VERB_RESUME, rq);
         return;

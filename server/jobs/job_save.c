@@ -48,17 +48,31 @@ static int name_file(struct service *s, struct checkpoint_record *rec, char ret_
     return rc;
 }
 
-/* Removes all but the newest two. */
+static bool is_before(const struct checkpoint_record *c, struct job_place at)
+{
+    return c->step < at.step || (c->step == at.step && c->epoch <= at.epoch);
+}
+
+/* Removes all but the newest two, and of a job that is checked the newest from before each of its
+ * keys began: list[0] is the newest. Some may go that would save work; the last place is for a new
+ * one. */
 static void trim_checkpoints(struct service *s, int64_t job)
 {
     struct checkpoint_record list[CHECKPOINTS_READ];
-    int count;
+    struct job_place began[CHECKPOINTS_READ], liar;
+    int count, keys = 0;
 
-    if (store_checkpoints_load(s->store, job, list, CHECKPOINTS_READ, &count, NULL) < 0)
+    if (store_checkpoints_load(s->store, job, list, CHECKPOINTS_READ, &count, NULL) < 0 ||
+        store_hands_load(s->store, job, began, CHECKPOINTS_READ, &keys, &liar, NULL) < 0)
         return;
-    for (int i = CHECKPOINTS_KEPT; i < count; i++)
-        if (store_checkpoint_remove(s->store, job, list[i].step, NULL) == 0)
+    for (int i = CHECKPOINTS_KEPT; i < count; i++) {
+        bool needed = false;
+
+        for (int k = 0; k < keys && i < CHECKPOINTS_READ - 1; k++)
+            needed |= is_before(&list[i], began[k]) && !is_before(&list[i - 1], began[k]);
+        if (!needed && store_checkpoint_remove(s->store, job, list[i].step, NULL) == 0)
             unlink_checkpoint(s, job, list[i].file);
+    }
 }
 
 int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint *c,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -128,6 +129,38 @@ static int find_checkpoint(struct service *s, struct start *st,
     return 0;
 }
 
+/* Checkpoints that build on results of a key that has lied since go, and so do what it did. */
+static int drop_lies(struct service *s, const struct start *st, struct errbuf *why)
+{
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    struct job_place liar;
+    char path[STATE_PATH_BYTES], text[128];
+    int count = 0, rc = store_hands_load(s->store, st->rec.job, NULL, 0, &count, &liar, why);
+
+    if (rc < 0 || liar.step < 0)
+        return rc;
+    bool some = true;
+    while (rc == 0 && some) {
+        some = false;
+        rc = store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count, why);
+        for (int i = 0; rc == 0 && i < count; i++) {
+            if (list[i].step < liar.step ||
+                (list[i].step == liar.step && list[i].epoch <= liar.epoch))
+                continue;
+            state_dir_checkpoint(path, s->dir, st->rec.job, list[i].file);
+            rc = store_checkpoint_remove(s->store, st->rec.job, list[i].step, why);
+            if (rc == 0)
+                unlink(path);
+            some = true;
+        }
+    }
+    if (rc == 0)
+        rc = store_hands_forget(s->store, st->rec.job, why);
+    snprintf(text, sizeof(text),
+             "goes back to before step %" PRId64 ", where a key that has lied began", liar.step);
+    return rc < 0 ? rc : store_event_add(s->store, st->rec.job, "verify", text, why);
+}
+
 static void start_work(struct op *op)
 {
     struct start *st = op->arg;
@@ -147,6 +180,8 @@ static void start_work(struct op *op)
         op->rc = store_job_update(s->store, &st->rec, "state", text, &op->why);
         st->written = op->rc == 0;
     }
+    if (op->rc == 0 && st->spec->verify > 0)
+        op->rc = drop_lies(s, st, &op->why);
     if (op->rc == 0)
         op->rc =
             store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count, &op->why);
@@ -186,6 +221,7 @@ static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
     if (rc < 0)
         return rc;
     run_halves(run, jobs->service->net->halves);
+    job_verify_begin(jobs, job, run);
     for (int i = 0; rc == 0 && i < st->revisions.count; i++)
         rc = run_revise(run, st->revisions.at[i].epoch, &st->overlays[i]);
     if (rc == 0 && c)
@@ -357,6 +393,8 @@ void jobs_pump(struct jobs *jobs)
            (job = next_job(jobs)) != NULL) {
         if (jobs_prepare(jobs->service, job, &why) < 0 || job_memory_check(s, job, &why) < 0)
             hold_start(jobs, job, why.text);
+        else if (!job_verify_starts(jobs, job))
+            continue;
         else if (count_busy(jobs) == 0 || job_memory_with(jobs, job) <= s->memory_bytes)
             start_job(jobs, job);
         else

@@ -168,6 +168,7 @@ void job_drop_run(struct jobs *jobs, struct job *job)
                            run_reissued(job->run));
     run_free(job->run);
     job->run = NULL;
+    job_verify_forget(job);
     job->refusals = (struct job_refusals){0};
     workers_forget_job(jobs->service->workers, job->rec.job);
 }

@@ -23,6 +23,7 @@ void job_free(struct job *job)
     if (!job)
         return;
     run_free(job->run);
+    job_verify_forget(job);
     jobspec_done(&job->spec);
     model_done(&job->model);
     free(job->rec.spec_json);

@@ -2,8 +2,9 @@
  * the table and the rows for people, job_start.c start and recovery, job_epoch.c the epochs of one
  * that runs, job_state.c the states and the verbs of people, job_save.c checkpoints inside
  * an epoch, job_wait.c what waits for the disk or for a lock, job_class.c the numerics class,
- * job_memory.c what fits --memory, job_rung.c the rungs of halving, job_said.c what weights say of
- * a job, job_split.c which samples it holds out. */
+ * job_memory.c what fits --memory, job_verify.c results that are computed twice, job_rung.c the
+ * rungs of halving, job_said.c what weights say of a job, job_split.c which samples it holds out.
+ */
 #ifndef STEPPE_SERVER_JOBS_JOBS_H
 #define STEPPE_SERVER_JOBS_JOBS_H
 
@@ -83,6 +84,10 @@ struct job {
     double granted_ms; /* compute time of its workers' threads, beside other jobs (core/share.h) */
     struct job_faults faults;
     struct job_keys hands; /* of those whose results were counted, since the server was started */
+    /* With verify: the hands of keys (core/check.h) whose beginning in this run is on the disk. */
+    uint32_t *hands_noted; /* [hands_count], owned */
+    uint32_t hands_count;
+    bool hands_noting; /* one is on its way to the store */
     struct job_refusals refusals;
     int64_t classless_ms; /* since when only workers of other classes are there; 0: not so */
     uint32_t notes;       /* by workers, since the server was started */
@@ -183,6 +188,18 @@ void job_class_relax(struct jobs *jobs, struct job *job, struct request *rq);
 void job_class_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq);
 /* A job's class and promise, for job.show. */
 cJSON *job_class_promise(const struct job *job);
+/* Results that are computed twice (job_verify.c). May a worker of this key (its hand, its name)
+ * have work of the job? Not before two keys are there, and it is on the disk where this one began.
+ */
+bool job_verify_admits(struct jobs *jobs, struct job *job, uint32_t hand, const char *key);
+/* After each result: was one of its keys found to have lied? Then the key is set aside, and the
+ * jobs that are checked go back; true: the job has no run any more. */
+bool job_verify_judge(struct jobs *jobs, struct job *job);
+/* It is on the disk who lied: jobs that wait for that start. */
+void jobs_distrust_noted(struct jobs *jobs);
+/* For people: what of it the job waits for; what whoever submits it should know. False: nothing. */
+bool job_verify_waiting(struct jobs *jobs, const struct job *job, char *out, size_t bytes);
+bool job_verify_note(struct jobs *jobs, const struct job *job, char *out, size_t bytes);
 /* Adds an event to the job's log, durably, without waiting for it. */
 void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, const char *text);
 /* Ends a running job as failed. */

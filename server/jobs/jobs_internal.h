@@ -55,6 +55,12 @@ void jobs_probe_disk(struct jobs *jobs, int64_t now_ms);
 void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint, const char *text,
                struct request *rq);
 
+/* job_verify.c: the run that is about to start; the job has no run any more; may the job start, or
+ * is it held because its checkpoints cannot be judged yet? */
+void job_verify_begin(struct jobs *jobs, struct job *job, struct run *run);
+void job_verify_forget(struct job *job);
+bool job_verify_starts(struct jobs *jobs, struct job *job);
+
 /* Retries changes that nobody asked for and that could not be written. */
 void jobs_write_again(struct jobs *jobs, int64_t now_ms);
 

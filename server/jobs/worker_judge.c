@@ -7,10 +7,8 @@
  * without keys it is this machine, whose workers have one voice together. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/jobs/service.h"
@@ -18,71 +16,6 @@
 
 #define FAULTS_MAX 3     /* faults that set a worker aside; within one round, that end its job */
 #define GOOD_RESULTS 100 /* counted results that make up for all its faults */
-#define ASIDE_MS 30000
-#define ASIDE_MAX_MS 600000
-
-const char *standing_name(const char *key)
-{
-    return key[0] ? key : "this machine";
-}
-
-/* --- keys --- */
-
-static struct standing *find_standing(const struct workers *w, const char *key)
-{
-    struct standing *s = w->standings;
-
-    while (s && strcmp(s->key, key) != 0)
-        s = s->next;
-    return s;
-}
-
-static struct standing *make_standing(struct workers *w, const char *key)
-{
-    struct standing *s = find_standing(w, key);
-
-    if (s)
-        return s;
-    s = xcalloc(1, sizeof(*s));
-    snprintf(s->key, sizeof(s->key), "%s", key);
-    s->next = w->standings;
-    w->standings = s;
-    return s;
-}
-
-void worker_take_standing(struct workers *w, struct worker *worker)
-{
-    const struct standing *s = find_standing(w, worker->key_name);
-
-    if (s && s->aside_until_ms > worker->aside_until_ms)
-        worker->aside_until_ms = s->aside_until_ms;
-}
-
-void standings_tick(struct workers *w, int64_t now_ms)
-{
-    for (struct standing **at = &w->standings; *at;) {
-        struct standing *s = *at;
-
-        if (s->aside_until_ms && now_ms >= s->aside_until_ms)
-            s->aside_until_ms = 0;
-        if (s->strikes) {
-            at = &s->next;
-            continue;
-        }
-        *at = s->next;
-        free(s);
-    }
-}
-
-void standings_free(struct workers *w)
-{
-    while (w->standings) {
-        struct standing *s = w->standings;
-
-        w->standings = s->next;
-        free(s);
-    }
-}
 
 /* How many faults set a key aside: three, and three more for each of its workers that has done well
  * and is not set aside itself, so that one broken machine does not stop all that have its key.
@@ -173,41 +106,19 @@ static void acquit(struct workers *w, const struct job *job)
             continue;
         o->strikes = 0;
         o->aside_until_ms = o->aside_ms = 0;
-        s = find_standing(w, o->key_name);
+        s = standing_find(w, o->key_name);
         if (s)
             s->strikes = 0, s->aside_until_ms = s->aside_ms = 0;
     }
 }
 
-/* The next time is twice as long. */
-static int64_t longer(int64_t ms)
-{
-    ms = ms ? 2 * ms : ASIDE_MS;
-    return ms < ASIDE_MAX_MS ? ms : ASIDE_MAX_MS;
-}
-
 static void set_aside(struct workers *w, struct worker *worker, int64_t now_ms, const char *reason)
 {
-    worker->aside_ms = longer(worker->aside_ms);
-    worker->aside_until_ms = now_ms + worker->aside_ms;
+    worker->aside_until_ms = now_ms + standing_longer(&worker->aside_ms);
     worker->strikes = FAULTS_MAX - 1; /* the next fault is again one too many */
     log_warn("worker.aside", "worker=%u name=%s seconds=%" PRId64 " reason=\"%s\"", worker->number,
              worker->name, worker->aside_ms / 1000, reason);
     worker_release(w, worker);
-}
-
-static void set_key_aside(struct workers *w, struct standing *s, int64_t now_ms, const char *reason)
-{
-    s->aside_ms = longer(s->aside_ms);
-    s->aside_until_ms = now_ms + s->aside_ms;
-    s->strikes--;
-    log_warn("key.aside", "key=\"%s\" seconds=%" PRId64 " reason=\"%s\"", standing_name(s->key),
-             s->aside_ms / 1000, reason);
-    for (struct worker *o = w->list; o; o = o->next)
-        if (strcmp(o->key_name, s->key) == 0 && o->aside_until_ms < s->aside_until_ms) {
-            o->aside_until_ms = s->aside_until_ms;
-            worker_release(w, o);
-        }
 }
 
 static void count_fault(struct worker *worker, struct standing *s, int64_t job)
@@ -223,7 +134,7 @@ static void count_fault(struct worker *worker, struct standing *s, int64_t job)
 void workers_fault(struct workers *w, struct worker *worker, struct job *job, bool reported,
                    uint32_t shards, const char *reason)
 {
-    struct standing *s = make_standing(w, worker->key_name);
+    struct standing *s = standing_make(w, worker->key_name);
     int64_t now_ms = clock_mono_ms();
     struct job_faults *f = &job->faults;
     bool aside = false;
@@ -246,7 +157,10 @@ void workers_fault(struct workers *w, struct worker *worker, struct job *job, bo
         aside = true;
     }
     if (s->strikes >= faults_of_key(w, s->key)) {
-        set_key_aside(w, s, now_ms, reason);
+        standing_set_aside(w, s, now_ms + standing_longer(&s->aside_ms));
+        s->strikes--;
+        log_warn("key.aside", "key=\"%s\" seconds=%" PRId64 " reason=\"%s\"", standing_name(s->key),
+                 s->aside_ms / 1000, reason);
         aside = true;
     }
     if (aside)
@@ -255,7 +169,7 @@ void workers_fault(struct workers *w, struct worker *worker, struct job *job, bo
 
 void worker_counted_good(struct workers *w, struct worker *worker, struct job *job)
 {
-    struct standing *s = w->standings ? find_standing(w, worker->key_name) : NULL;
+    struct standing *s = w->standings ? standing_find(w, worker->key_name) : NULL;
 
     note_key(&job->hands, worker->key_name);
     if (worker->strikes && ++worker->good >= GOOD_RESULTS) {

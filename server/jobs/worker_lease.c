@@ -251,6 +251,23 @@ static bool take(struct workers *w, struct worker *worker, struct job *job, int6
     return true;
 }
 
+/* A node that another key computes too, or has computed. */
+static bool check(struct workers *w, struct worker *worker, struct job *job, int64_t now_ms)
+{
+    struct run_task task;
+    uint32_t want = wanted_shards(w, worker, job, now_ms);
+    int64_t ttl_ms = lease_ms(worker, job, want);
+
+    if (run_check(job->run, worker->number, now_ms, ttl_ms,
+                  pace_patience_ms(&job->pace, run_phase(job->run), want, worker->threads),
+                  &task) < 0)
+        return false;
+    ttl_ms = lease_ms(worker, job, node_size(task.node));
+    run_renew(job->run, worker->number, now_ms, ttl_ms);
+    send_task(worker, job, &task, now_ms, ttl_ms);
+    return true;
+}
+
 /* A node that another worker has held for too long. */
 static bool repeat(struct worker *worker, struct job *job, int64_t now_ms)
 {
@@ -323,13 +340,16 @@ static bool grant_job(struct workers *w, struct worker *worker, int64_t now_ms)
     for (size_t i = 0; i < count; i++) {
         struct job *job = jobs[i];
 
-        if (take(w, worker, job, now_ms))
+        if (!job_verify_admits(w->service->jobs, job, worker->hand, worker->key_name))
+            continue;
+        if (take(w, worker, job, now_ms) || check(w, worker, job, now_ms))
             return true;
         if (waits && job->rec.job == worker->loaded)
             return false;
     }
     for (size_t i = 0; i < count; i++)
-        if (repeat(worker, jobs[i], now_ms))
+        if (job_verify_admits(w->service->jobs, jobs[i], worker->hand, worker->key_name) &&
+            repeat(worker, jobs[i], now_ms))
             return true;
     return false;
 }
@@ -359,8 +379,9 @@ bool workers_may_help(struct workers *w, int64_t now_ms)
     int64_t since_ms;
 
     for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++)
-        if (i > 0 || (job->run && run_oldest(job->run, 0, &node, &since_ms) == 0 &&
-                      now_ms - since_ms >= REPEAT_MS))
+        if (i > 0 || (job->run && run_unchecked(job->run)) ||
+            (job->run && run_oldest(job->run, 0, &node, &since_ms) == 0 &&
+             now_ms - since_ms >= REPEAT_MS))
             return true;
     return false;
 }

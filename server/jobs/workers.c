@@ -13,13 +13,14 @@
 #define SILENT_MS (HOLD_MS + 10000)
 #define FORGET_MS 600000
 
-int workers_open(struct service *s, struct workers **ret)
+int workers_open(struct service *s, struct workers **ret, struct errbuf *why)
 {
     struct workers *w = xcalloc(1, sizeof(*w));
 
     w->service = s;
     *ret = w;
-    return 0;
+    int rc = store_verify_secret(s->store, w->secret, why);
+    return rc < 0 ? rc : standings_load(w, why);
 }
 
 /* The place for workers whose UUID has this hash. */
@@ -205,6 +206,33 @@ uint32_t workers_number(const struct worker *worker)
     return worker->number;
 }
 
+const uint8_t *workers_secret(const struct workers *w)
+{
+    return w->secret;
+}
+
+const char *workers_hand_name(const struct workers *w, uint32_t hand)
+{
+    return hand < w->hand_count ? standing_name(w->hands[hand]) : "nobody";
+}
+
+uint32_t workers_hands(struct workers *w, const struct job *job, uint32_t *ret_one)
+{
+    int64_t now_ms = clock_mono_ms();
+    bool *seen = xcalloc(w->hand_count + 1, sizeof(*seen));
+    uint32_t count = 0;
+
+    for (const struct worker *o = w->list; o; o = o->next)
+        if (!seen[o->hand] && !o->aside_until_ms && worker_alive(o, now_ms) &&
+            worker_fits(o, job)) {
+            seen[o->hand] = true;
+            *ret_one = o->hand;
+            count++;
+        }
+    free(seen);
+    return count;
+}
+
 const char *workers_name(const struct worker *worker)
 {
     return worker->name;
@@ -346,7 +374,7 @@ void workers_tick(struct workers *w, int64_t now_ms)
         if (worker->held && now_ms >= worker->held_since_ms + HOLD_MS)
             answer_none(w, worker);
         else if (!worker_alive(worker, now_ms) && now_ms > worker->seen_ms + FORGET_MS &&
-                 now_ms > worker->aside_until_ms)
+                 (now_ms > worker->aside_until_ms || worker->aside_until_ms == INT64_MAX))
             forget(w, worker);
     }
     if (workers_may_help(w, now_ms) || workers_may_repeat_prediction(w))
@@ -388,7 +416,7 @@ bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t
             silent++;
         }
     if (fit)
-        return false;
+        return job_verify_waiting(w->service->jobs, job, out, bytes);
     if (refuse)
         snprintf(out, bytes, "%u worker%s connected, none can do this job; %s", live,
                  live == 1 ? " is" : "s are", job->refusals.said);
@@ -460,7 +488,7 @@ cJSON *workers_rows(struct workers *w)
         cJSON_AddNumberToObject(row, "shards", (double)worker->shards);
         if (worker->faults)
             cJSON_AddNumberToObject(row, "faults", (double)worker->faults);
-        if (worker->aside_until_ms)
+        if (worker->aside_until_ms && worker->aside_until_ms != INT64_MAX)
             cJSON_AddNumberToObject(row, "aside_ms", (double)(worker->aside_until_ms - now_ms));
         cJSON_AddItemToArray(rows, row);
     }

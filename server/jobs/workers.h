@@ -18,7 +18,8 @@ struct prediction;
 
 #define HOLD_MS 25000 /* a reply that waits for work is sent without any after this */
 
-int workers_open(struct service *s, struct workers **ret);
+/* With what the store, which is open, has about keys. */
+int workers_open(struct service *s, struct workers **ret, struct errbuf *why);
 void workers_close(struct workers *w); /* drops held requests; NULL is fine */
 
 /* The worker that sent rq; NULL (rq answered with unknown_worker) when it did not say hello. */
@@ -80,6 +81,23 @@ void workers_predicted(struct worker *worker, struct prediction *p, struct node 
 void workers_renew_prediction(struct worker *worker, struct prediction *p);
 /* Why no connected worker can compute for it; false: one can. */
 bool workers_lacking(struct workers *w, const struct prediction *p, char *out, size_t bytes);
+
+/* Results that are computed twice (core/check.h). The secret by which they are drawn: */
+const uint8_t *workers_secret(const struct workers *w);
+/* The hand of a worker, by its number; arg: the struct workers. */
+uint32_t workers_hand_of(void *arg, uint32_t number);
+const char *workers_hand_name(const struct workers *w, uint32_t hand);
+/* How many hands have a worker that could compute for this job now; *ret_one: one of them. */
+uint32_t workers_hands(struct workers *w, const struct job *job, uint32_t *ret_one);
+/* Whoever has this hand has lied: its key is set aside for good, durably. text: about what. */
+void workers_distrust(struct workers *w, uint32_t hand, const char *text);
+/* Are all names of those who lied on the disk? */
+bool workers_liars_kept(const struct workers *w);
+/* `{key, unix_ms, text}` of each. */
+cJSON *workers_liars(struct workers *w);
+/* An administrator trusts the key again; answers rq once that is durable. -ENOENT: rq is not
+ * answered. */
+int workers_trust(struct workers *w, const char *key, struct request *rq, struct errbuf *why);
 
 /* Gives work to the workers whose replies are held. */
 void workers_wake(struct workers *w);

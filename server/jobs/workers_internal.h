@@ -26,6 +26,7 @@ struct worker {
     uint32_t number;
     char sender[UUID_BYTES], name[NAME_MAX_BYTES], class[80];
     char key_name[NAME_MAX_BYTES]; /* of the key with which it said hello; "" without */
+    uint32_t hand;                 /* of that key */
     uint32_t threads;
     int64_t seen_ms;
     bool left;            /* said bye; kept because of its strikes */
@@ -60,7 +61,11 @@ struct standing {
     char key[NAME_MAX_BYTES];         /* "": this machine */
     uint32_t strikes;                 /* faults of all its workers that count against it */
     uint32_t good;                    /* results counted since the last one */
-    int64_t aside_until_ms, aside_ms; /* as of a worker */
+    int64_t aside_until_ms, aside_ms; /* as of a worker; INT64_MAX: it has lied */
+    char lie[300];                    /* about what; "": it has not */
+    int64_t lied_unix_ms;
+    bool writing, unwritten; /* that is on its way to the disk, or could not be written */
+    int64_t again_ms;
     struct standing *next;
 };
 
@@ -71,7 +76,10 @@ struct workers {
     struct worker *list;
     struct worker *buckets[WORKER_BUCKETS]; /* by the hash of their UUIDs */
     uint32_t count, last_number;
-    struct standing *standings; /* of keys with faults */
+    struct standing *standings;    /* of keys with faults or lies */
+    char (*hands)[NAME_MAX_BYTES]; /* the key of each hand, owned */
+    uint32_t hand_count;
+    uint8_t secret[CHECK_SECRET_BYTES];
 };
 
 /* As far as the server knows, is it computing or waiting for a reply? */
@@ -100,8 +108,17 @@ bool worker_predict(struct workers *w, struct worker *worker, int64_t now_ms);
 bool workers_may_repeat_prediction(struct workers *w);
 /* A result of it was counted: enough of them make up for its faults, and for those of its key. */
 void worker_counted_good(struct workers *w, struct worker *worker, struct job *job);
-/* It has said hello: while its key is set aside, so is it. */
+/* worker_keys.c. */
+/* It has said hello: it gets the hand of its key, and while that is set aside, so is it. */
 void worker_take_standing(struct workers *w, struct worker *worker);
+struct standing *standing_find(const struct workers *w, const char *key); /* NULL: none */
+struct standing *standing_make(struct workers *w, const char *key);
+/* How long to set aside: twice as long as the last time, which *io_ms becomes. */
+int64_t standing_longer(int64_t *io_ms);
+/* Sets the key aside with all its workers. */
+void standing_set_aside(struct workers *w, struct standing *s, int64_t until_ms);
+uint32_t hand_of_key(struct workers *w, const char *key);
+int standings_load(struct workers *w, struct errbuf *why);
 /* Forgets keys against which nothing counts any more (tick), or all. */
 void standings_tick(struct workers *w, int64_t now_ms);
 void standings_free(struct workers *w);

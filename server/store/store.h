@@ -256,4 +256,29 @@ int store_checkpoints_load(struct store *s, int64_t job, struct checkpoint_recor
                            int *ret_count, struct errbuf *why);
 int store_checkpoint_remove(struct store *s, int64_t job, int64_t step, struct errbuf *why);
 
+/* Results that are computed twice (core/check.h): the secret by which they are drawn, made with the
+ * database. */
+#define STORE_SECRET_BYTES 32
+int store_verify_secret(struct store *s, uint8_t ret[STORE_SECRET_BYTES], struct errbuf *why);
+/* Notes that the holder of the key ("": of none) has lied; text: about what. Idempotent. */
+int store_liar_put(struct store *s, const char *key, const char *text, struct errbuf *why);
+/* It is trusted again. */
+int store_liar_remove(struct store *s, const char *key, struct errbuf *why);
+int store_liars_load(struct store *s,
+                     void (*each)(void *arg, const char *key, int64_t unix_ms, const char *text),
+                     void *arg, struct errbuf *why);
+/* A place in a job: `step` updates and `epoch` epochs are done. */
+struct job_place {
+    int64_t step, epoch;
+};
+/* Notes that workers of this key have work of the job from here on; an earlier place stays. */
+int store_hand_put(struct store *s, int64_t job, const char *key, struct job_place at,
+                   struct errbuf *why);
+/* Nothing of keys that have lied is left in the job. */
+int store_hands_forget(struct store *s, int64_t job, struct errbuf *why);
+/* Where the keys of a job began, the latest first: at most max. *ret_liar: the first place of one
+ * that has lied; step -1: none has. */
+int store_hands_load(struct store *s, int64_t job, struct job_place *ret, int max, int *ret_count,
+                     struct job_place *ret_liar, struct errbuf *why);
+
 #endif

@@ -186,3 +186,21 @@ const char sql_state_10[] =
     "  name TEXT PRIMARY KEY,\n"
     "  unix_ms INTEGER NOT NULL\n"
     ") STRICT, WITHOUT ROWID;\n";
+
+/* Results that are computed twice: the secret by which they are drawn (a restart draws the same),
+ * keys that were found to have lied, and where in a job each key began. */
+const char sql_state_11[] =
+    "CREATE TABLE secret(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;\n"
+    "INSERT INTO secret VALUES('verify', randomblob(32));\n"
+    "CREATE TABLE liar(\n"
+    "  key TEXT PRIMARY KEY,\n"
+    "  unix_ms INTEGER NOT NULL,\n"
+    "  text TEXT NOT NULL\n"
+    ") STRICT, WITHOUT ROWID;\n"
+    "CREATE TABLE job_hand(\n"
+    "  job_id INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,\n"
+    "  key TEXT NOT NULL,\n"
+    "  step INTEGER NOT NULL,\n"
+    "  epoch INTEGER NOT NULL,\n"
+    "  PRIMARY KEY(job_id, key)\n"
+    ") STRICT, WITHOUT ROWID;\n";

@@ -213,6 +213,8 @@ static cJSON *spec_of(int index)
     int spec = scenario_get()->specs[index];
     cJSON *json = cJSON_Parse(scenario_spec(spec)), *list;
 
+    if (scenario_get()->verify > 0)
+        cJSON_AddNumberToObject(json, "verify", scenario_get()->verify);
     if (spec != SCENARIO_SPEC_LIST)
         return json;
     list = cJSON_AddObjectToObject(json, "exclude");

@@ -71,6 +71,7 @@ struct reader {
         bool has[JOBS];     /* as they are being read */
         bool putting, removing;
     } study;
+    bool lied;   /* it is on the disk that a key has forged results */
     bool full;   /* the disk takes nothing */
     bool locked; /* another program has a database locked */
     /* The dataset's file on the server's disk. */

@@ -158,8 +158,13 @@ static void read_drop(struct reader *r, const char *line)
 {
     struct job *j = reader_job(r, line);
 
-    if (reader_number(line, "first") < j->committed)
-        j->committed = reader_number(line, "first");
+    int64_t first = reader_number(line, "first");
+
+    if (first < j->committed)
+        j->committed = first;
+    /* What a liar has forged has other scores. */
+    for (int64_t e = first; r->lied && e < EPOCHS; e++)
+        j->scores[e][0] = 0;
 }
 
 /* The one of a step, which may be new; NULL: they are too many. */
@@ -208,6 +213,21 @@ static void read_checkpoint(struct reader *r, const char *line)
     trim_checkpoints(j, step);
 }
 
+static void read_lied(struct reader *r, const char *line)
+{
+    r->lied |= reader_number(line, "rc") == 0;
+}
+
+/* What builds on a liar's results goes; where nobody lied, only what is too old. */
+static void read_unsaved(struct reader *r, const char *line)
+{
+    struct job *j = reader_job(r, line);
+
+    for (int i = 0; r->lied && i < j->checkpoint_count; i++)
+        if (j->checkpoints[i].step == reader_number(line, "step"))
+            j->checkpoints[i].gone = true;
+}
+
 /* A damaged file is found out by its hash. */
 static void read_damage(struct reader *r, const char *line)
 {
@@ -219,8 +239,18 @@ static void read_damage(struct reader *r, const char *line)
 }
 
 const struct reading reader_store[] = {
-    {"writing", read_writing},       {"row", read_row},           {"recovering", read_recovering},
-    {"recovered", read_recovered},   {"recovery", read_recovery}, {"removing", read_removing},
-    {"removed", read_removed},       {"fold", read_fold},         {"drop", read_drop},
-    {"checkpoint", read_checkpoint}, {"damaged", read_damage},    {NULL, NULL},
+    {"writing", read_writing},
+    {"row", read_row},
+    {"recovering", read_recovering},
+    {"recovered", read_recovered},
+    {"recovery", read_recovery},
+    {"removing", read_removing},
+    {"removed", read_removed},
+    {"fold", read_fold},
+    {"drop", read_drop},
+    {"checkpoint", read_checkpoint},
+    {"damaged", read_damage},
+    {"lied", read_lied},
+    {"unsaved", read_unsaved},
+    {NULL, NULL},
 };

@@ -39,7 +39,7 @@ struct runner {
     bool echo;
     struct runner_plan use;
     struct person_file dataset, list, names[NAMER_FILES];
-    struct outcome outcomes[SCENARIO_SPECS][SIM_CLASSES];
+    struct outcome outcomes[SCENARIO_SPECS + 1][SIM_CLASSES];
     uint8_t *disk; /* with the dataset on it; NULL until it was imported */
     size_t disk_bytes;
     struct journal *journals[SIDE_MAX];

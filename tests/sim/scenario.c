@@ -33,7 +33,7 @@ const char *const plant_names[] = {
     "\"validation\":{\"share\":0.2},\"curriculum\":{\"balance\":\"class\",\"full_at\":1}"
 
 /* Small, and together they go through every kind of round. */
-static const char *const specs[SCENARIO_SPECS] = {
+static const char *const specs[SCENARIO_SPECS + 1] = {
     "{" MODEL "\"epochs\":3,\"batch\":16,\"shard\":2,\"curriculum\":{\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":40,\"shard\":4,\"optimizer\":{\"name\":\"adamw\"},"
     "\"curriculum\":{\"measure\":\"loss\",\"order\":\"hard_first\",\"mode\":\"weight\"}}",
@@ -75,6 +75,9 @@ static const char *const specs[SCENARIO_SPECS] = {
     [SCENARIO_SPEC_TAKES] = "{" MODEL REVISED "}",
     [SCENARIO_SPEC_FROM(0)] = "{" MODEL REVISED ",\"revisions\":[[0,\"d@1\"]]}",
     [SCENARIO_SPEC_FROM(1)] = "{" MODEL REVISED ",\"revisions\":[[1,\"d@1\"]]}",
+    [SCENARIO_SPEC_LONG] =
+        "{" MODEL "\"epochs\":15,\"batch\":2,\"shard\":1,\"score\":{\"every\":15},"
+        "\"curriculum\":{\"measure\":\"none\"}}",
     [SCENARIO_SPEC_FROM(2)] = "{" MODEL REVISED ",\"revisions\":[[2,\"d@1\"]]}",
 };
 
@@ -245,6 +248,19 @@ static void calm_down(void *arg, int64_t number)
 
 /* --- drawing --- */
 
+/* Everything is checked where one of them forges: what is not found out has no promise. */
+static void draw_forger(bool mixed, int count, struct worker_traits *first)
+{
+    if (mixed || count < 4 || !world_chance(400))
+        return;
+    scenario.verify = 0.3;
+    if (world_chance(500)) {
+        scenario.verify = 1;
+        scenario.study = false;
+        first->forge_permille = (unsigned)world_between(50, 1000);
+    }
+}
+
 static void add_workers(void)
 {
     int count = 1 + (int)world_draw(WORKERS_MOST), hosts = 1 + (int)world_draw(CACHE_HOSTS);
@@ -261,6 +277,8 @@ static void add_workers(void)
             t.bad_permille = (unsigned)world_between(20, 300);
         if (world_chance(100))
             t.refuse_permille = (unsigned)world_between(300, 1000);
+        if (i == 1)
+            draw_forger(mixed, count, &t);
         worker_add(i, &t, world_chance(700) ? 0 : world_delay(SECOND, 30 * SECOND));
     }
 }
@@ -307,6 +325,21 @@ void scenario_make_undisturbed(int spec, uint32_t class)
     scenario =
         (struct scenario){.undisturbed = true, .jobs = 1, .specs = {spec}, .delay_most_us = MS};
     worker_add(1, &t, 0);
+}
+
+void scenario_make_forged(double verify, unsigned forge_permille)
+{
+    scenario = (struct scenario){.undisturbed = true,
+                                 .fresh = true,
+                                 .jobs = 1,
+                                 .specs = {SCENARIO_SPEC_LONG},
+                                 .verify = verify,
+                                 .delay_most_us = MS};
+    for (int i = 1; i <= 4; i++) {
+        const struct worker_traits t = {
+            .threads = 1, .slowness = 1, .forge_permille = i == 1 ? forge_permille : 0};
+        worker_add(i, &t, 0);
+    }
 }
 
 void scenario_make_struck(int spec, bool fresh)

@@ -19,6 +19,7 @@
  * 0, 1 or 2 on, which is what the first becomes. */
 #define SCENARIO_SPEC_TAKES 17
 #define SCENARIO_SPEC_FROM(epoch) (18 + (int)(epoch))
+#define SCENARIO_SPEC_LONG SCENARIO_SPECS /* never drawn: 300 steps */
 #define SCENARIO_SPEC_LIST 16 /* that of which the person says a list of samples to leave out */
 
 /* What the planted faults are called: a result of another incarnation is accepted, a node is
@@ -37,6 +38,9 @@ struct scenario {
     bool study;     /* it has one too */
     int study_spec; /* from which its arms are made */
     bool halving;   /* of them, the worse stop on the way */
+    /* Its jobs are checked, this share of their nodes, and each worker has a key of its own; 0:
+     * neither. */
+    double verify;
     int64_t calm_us;
     unsigned drop_permille, double_permille;
     int64_t delay_most_us;
@@ -56,6 +60,9 @@ void scenario_make_undisturbed(int spec, uint32_t class);
  */
 void scenario_make_struck(int spec, bool fresh);
 
+/* That job, checked, by four workers of class 0, each with a key; the first one forges so many
+ * permille of its results. The disk is empty, so that every seed draws other nodes. */
+void scenario_make_forged(double verify, unsigned forge_permille);
 /* The import of the dataset and nothing else. */
 void scenario_make_import(void);
 

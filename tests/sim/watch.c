@@ -86,6 +86,26 @@ WRAP(int, round_finish, struct round *r, struct node n)
     return rc;
 }
 
+/* One more voice about a node that is drawn. */
+WRAP(void, run_hear, struct run *r, const struct run_result *res, const void *grad,
+     uint32_t samples)
+{
+    note("voice worker=%u job=%" PRId64 " step=%" PRIu64 " phase=%d lo=%u", res->worker, run_job(r),
+         run_step(r), run_phase(r), res->node.lo);
+    __real_run_hear(r, res, grad, samples);
+}
+
+WRAP(int, run_check, struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms,
+     int64_t patience_ms, struct run_task *ret)
+{
+    int rc = __real_run_check(r, worker, now_ms, ttl_ms, patience_ms, ret);
+
+    if (rc == 0)
+        note("second worker=%u job=%" PRId64 " step=%" PRIu64 " phase=%d lo=%u", worker, run_job(r),
+             run_step(r), run_phase(r), ret->node.lo);
+    return rc;
+}
+
 WRAP(int, run_start, struct run *r, int64_t now_ms)
 {
     int rc = __real_run_start(r, now_ms);
@@ -169,6 +189,22 @@ WRAP(int, store_checkpoint_add, struct store *s, const struct checkpoint_record 
         rc = __wrap_store_fold(s, &held, hash, why);
         holds = false;
     }
+    return rc;
+}
+
+WRAP(int, store_checkpoint_remove, struct store *s, int64_t job, int64_t step, struct errbuf *why)
+{
+    int rc = __real_store_checkpoint_remove(s, job, step, why);
+
+    note("unsaved job=%" PRId64 " step=%" PRId64 " rc=%d", job, step, rc);
+    return rc;
+}
+
+WRAP(int, store_liar_put, struct store *s, const char *key, const char *text, struct errbuf *why)
+{
+    int rc = __real_store_liar_put(s, key, text, why);
+
+    note("lied key=%s rc=%d", key, rc);
     return rc;
 }
 

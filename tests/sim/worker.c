@@ -19,6 +19,7 @@
 #include "tests/sim/journal.h"
 #include "tests/sim/net.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim/spoil.h"
 #include "tests/sim/world.h"
 
 #define SHARD_US (40 * MS) /* of one thread */
@@ -127,18 +128,6 @@ static uint32_t computes_as(const struct worker *w)
 
 /* --- results --- */
 
-/* What a worker has computed, until it is sent. */
-struct outcome {
-    struct computed train;
-    struct score *scores; /* NULL: none */
-};
-
-static void outcome_done(struct outcome *o)
-{
-    free(o->train.grad);
-    free(o->scores);
-}
-
 static int job_index(const struct worker *w, int64_t job)
 {
     for (int i = 0; i < w->job_count; i++)
@@ -192,38 +181,10 @@ static struct outcome compute(const struct worker *w, const struct result_shape 
     return o;
 }
 
-/* What a worker with bad memory does to its result: one number is none, or the last row of the
- * first tensor is missing. */
-enum damage { DAMAGE_NONE, DAMAGE_NUMBER, DAMAGE_ROW };
-
-static enum damage draw_damage(const struct worker *w)
-{
-    if (world_now_us() >= scenario_get()->calm_us || !world_chance(w->traits.bad_permille))
-        return DAMAGE_NONE;
-    return world_chance(500) ? DAMAGE_ROW : DAMAGE_NUMBER;
-}
-
-static void spoil_number(struct outcome *o)
-{
-    if (o->train.grad)
-        o->train.grad[0] = NAN;
-    else if (!o->scores)
-        o->train.sums[SUM_LOSS] = NAN;
-    else
-        o->scores[0].loss = NAN;
-}
-
-static void drop_row(struct tensor *t)
-{
-    const uint64_t sides[2] = {t->shape[0] - 1, t->shape[1]};
-
-    *t = tensor_make(t->name, t->dtype, t->dims, sides, t->data);
-}
-
 static void send_result(struct worker *w)
 {
     const struct task *t = &w->task;
-    const enum damage damage = draw_damage(w);
+    const enum damage damage = spoil_draw(&w->traits);
     const struct result_shape shape = shape_of(w);
     struct outcome o = compute(w, &shape);
     const struct result result = {o.train.grad, o.train.sums, o.scores};
@@ -233,23 +194,24 @@ static void send_result(struct worker *w)
     struct errbuf why;
     char what[200];
 
+    const bool forged = spoil_forge(&w->traits, &o);
     if (damage == DAMAGE_NUMBER)
         spoil_number(&o);
     result_room(&room, shape.samples, &why);
     int count = result_pack(&shape, &result, &room, tensors);
     if (damage == DAMAGE_ROW)
-        drop_row(&tensors[0]);
+        spoil_row(&tensors[0]);
     add_key(t, fields);
     add_have(w, fields);
     snprintf(what, sizeof(what),
              "job=%" PRId64 " inc=%" PRId64 " step=%" PRId64 " phase=%" PRId64 " turn=%" PRId64
-             " lo=%" PRId64 " hi=%" PRId64 " class=%u bad=%d",
+             " lo=%" PRId64 " hi=%" PRId64 " class=%u bad=%d forged=%d",
              t->job, t->incarnation, t->step, t->phase, t->turn, t->lo, t->hi, w->traits.class,
-             damage != DAMAGE_NONE);
+             damage != DAMAGE_NONE, forged);
     w->owes = true;
     net_ask(&w->client, "task.result", fields, tensors, count, what);
     result_room_done(&room);
-    outcome_done(&o);
+    spoil_done(&o);
 }
 
 /* The dataset is as it was when it was checked: else jobs are loaded anew. */

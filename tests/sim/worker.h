@@ -14,6 +14,7 @@ struct worker_traits {
     uint32_t class;
     int slowness;             /* 1: as usual */
     unsigned bad_permille;    /* of its results hold NaN or are too short, before the calm */
+    unsigned forge_permille;  /* of its results are valid and wrong */
     unsigned refuse_permille; /* of the jobs that are new to it, before the calm */
 };
 

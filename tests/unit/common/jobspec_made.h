@@ -84,6 +84,7 @@ static inline void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(a->attack_steps == b->attack_steps && a->random_start == b->random_start);
     ASSERT(a->score_source == b->score_source && a->score_every == b->score_every);
     ASSERT(a->normaliser == b->normaliser && a->numerics == b->numerics);
+    ASSERT(a->verify == b->verify);
     ASSERT(c->measure == d->measure && c->order == d->order && c->mode == d->mode);
     ASSERT(c->pacing == d->pacing && c->balance == d->balance && c->initial == d->initial);
     ASSERT(c->final == d->final && c->full_at == d->full_at && c->warmup == d->warmup);

@@ -39,6 +39,7 @@ TEST(defaults_are_those_of_the_paper_recipe)
     ASSERT(s.curriculum.full_at == 0.5 && s.curriculum.smoothing == 0);
     ASSERT_EQ(1, s.curriculum.warmup);
     ASSERT_EQ(NUMERICS_STRICT, s.numerics);
+    ASSERT(s.verify == 0);
     ASSERT(s.fold.of == 0 && s.fold.leave == 0);
     ASSERT(s.class_weights.kind == CLASSES_ALIKE && s.sampling == SAMPLING_EVEN && s.patience == 0);
     jobspec_done(&s);
@@ -456,6 +457,7 @@ TEST(what_is_written_reads_back_as_the_same_job)
         "\"validation\": {\"domains\": [\"photo\"]}",
         "\"curriculum\": {\"scope\": \"step\"}",
         "\"score\": {\"source\": \"sweep\"}, \"curriculum\": {\"scope\": \"step\"}",
+        "\"verify\": 0.30000000000000004",
     };
 
     for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {

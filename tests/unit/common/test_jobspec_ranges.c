@@ -36,6 +36,7 @@ static const struct {
     {"fold", "leave", "-1", "0", "19", "20", "\"of\": 20"},       /* which every job has */
     {"early_stopping", "patience", "-1", "0", "0", "100001", ""}, /* more needs keep best */
     {"", "label_smoothing", "-0.001", "0", "0.9999999", "1", ""},
+    {"", "verify", "-0.001", "0", "1", "1.001", ""},
     {"", "mixup", "-0.001", "0", "1000", "1001", ""},
     {"average", "from", "-0.001", "0", "1", "1.001", ""},
     {"score", "every", "-1", "0", "100000", "100001", ""},
@@ -135,7 +136,7 @@ TEST(help_has_a_line_for_every_key)
     fclose(out);
     for (const char *p = text; *p; p++)
         lines += *p == '\n';
-    ASSERT_EQ(1 + 18 + 12 + 57, lines); /* heading, keys of the file, sections, keys in them */
+    ASSERT_EQ(1 + 19 + 12 + 57, lines); /* heading, keys of the file, sections, keys in them */
     for (size_t i = 0; i < RANGES; i++) {
         char path[64];
         snprintf(path, sizeof(path), "\n%s%s%s ", ranges[i].section, *ranges[i].section ? "." : "",

@@ -89,7 +89,7 @@ static void service_open(int64_t max_running, int64_t memory_bytes)
     ASSERT_OK(store_open(service.dir, &service.store, &why), why);
     ASSERT_OK(query_open(service.dir, &service.query, &why), why);
     ASSERT_OK(datasets_open(service.dir, service.store, &service.datasets, &why), why);
-    ASSERT_EQ(0, workers_open(&service, &service.workers));
+    ASSERT_OK(workers_open(&service, &service.workers, &why), why);
     ASSERT_OK(jobs_open(&service, &service.jobs, &why), why);
     ASSERT_EQ(0, lane_open(&net.loop, "store", NULL, &net.store_lane));
 }

@@ -530,9 +530,9 @@ static const char *const of_submitters[] = {
     "dataset.commit", "study.submit",   "study.pause",
     "study.resume",   "study.cancel",   NULL,
 };
-static const char *const of_admins[] = {"job.unpin", "job.rm",     "study.rm",   "dataset.rm",
-                                        "db.backup", "db.check",   "db.compact", "audit.list",
-                                        "key.list",  "key.revoke", NULL};
+static const char *const of_admins[] = {"job.unpin", "job.rm",     "study.rm",     "dataset.rm",
+                                        "db.backup", "db.check",   "db.compact",   "audit.list",
+                                        "key.list",  "key.revoke", "worker.trust", NULL};
 static const char *const of_all[] = {"ping", "dataset.get", "key.renew", NULL};
 
 static bool lists(const char *const names[], const char *name)

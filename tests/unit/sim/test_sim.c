@@ -3,9 +3,11 @@
 #include "tests/harness.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "tests/sim/reader.h"
 #include "tests/sim/runner.h"
+#include "tests/sim/world.h"
 
 #define QUICK_SEEDS 120
 #define SEARCH_SEEDS 1000 /* within which a planted fault must show */
@@ -158,4 +160,118 @@ TEST(a_damaged_piece_that_is_handed_out_is_found)
 TEST(a_checkpoint_before_its_fold_is_found)
 {
     must_find(PLANT_ORDER, "a checkpoint counts on epoch");
+}
+
+/* --- a worker that forges --- */
+
+#define FORGED_RUNS 50
+#define SHARE 0.1
+#define K_MAX 400
+
+/* Over the runs: how many had a k-th forged node that counted, and in how many it was the first
+ * that had been drawn. */
+static struct {
+    unsigned permille;
+    uint64_t at_risk[K_MAX], found[K_MAX];
+    uint64_t forged, drawn, discoveries, seen;
+} liar;
+
+static void begin_forged(void *arg, uint64_t number)
+{
+    (void)arg;
+    world_init(number);
+    scenario_make_forged(SHARE, liar.permille);
+}
+
+static bool is_event(const char *line, const char *event)
+{
+    const char *at = memchr(line, ' ', 24);
+
+    return at && strncmp(at + 1, event, strlen(event)) == 0;
+}
+
+/* Was the node of this voice given to its worker as one to check? */
+static bool was_second(const char *log, const char *voice)
+{
+    char event[120];
+    const char *from = strstr(voice, " worker=");
+    size_t n = strcspn(from, "\n");
+
+    snprintf(event, sizeof(event), " second%.*s\n", (int)n, from);
+    const char *at = strstr(log, event);
+    return at && at < voice;
+}
+
+/* One run: the nodes that were the forger's own and that it forged, up to the discovery. Where one
+ * is drawn another worker may be faster; it is forged all the same. */
+static bool take_forged(void *arg, const struct judgement *v)
+{
+    const char *log = runner_log(*(struct runner **)arg);
+    bool forged = false, found = false, lied = false;
+    uint64_t k = 0;
+
+    for (const char *line = log; *line && !lied; line = strchr(line, '\n') + 1) {
+        if (is_event(line, "deliver ")) {
+            const char *end = strchr(line, '\n'), *mark = strstr(line, " forged=1");
+            forged = mark && mark < end;
+        }
+        bool voice = is_event(line, "voice ");
+        if (forged && k < K_MAX && (voice ? !was_second(log, line) : is_event(line, "apply "))) {
+            liar.forged++;
+            liar.drawn += voice;
+            liar.at_risk[k] += !found;
+            liar.found[k++] += !found && voice;
+            found |= voice;
+        }
+        forged &= !voice; /* what is applied behind it is the same node */
+        lied = is_event(line, "lied ");
+    }
+    liar.seen++;
+    liar.discoveries += lied;
+    if (lied && !v->good)
+        FAIL("run %" PRIu64 " after its discovery: %s", v->seed, v->why);
+    ASSERT(lied || strstr(log, " state=done "));
+    return true;
+}
+
+/* A forger among four, over 300 steps. Each forged node that counts is drawn with SHARE, whatever
+ * was before: 1 - (1 - v)^k. Bounds: four standard deviations. After a discovery the reader wants
+ * the undisturbed model and scores. */
+static void forge_runs(struct runner *r, unsigned permille)
+{
+    const struct runner_plan plan = {begin_forged, NULL, NULL};
+    double alive = 1, formula = 1, greenwood = 0;
+
+    memset(&liar, 0, sizeof(liar));
+    liar.permille = permille;
+    runner_use(r, &plan);
+    runner_run(r, 1, FORGED_RUNS, SIDE, take_forged, &r);
+    ASSERT_EQ(FORGED_RUNS, liar.seen);
+    const double n = (double)liar.forged, sd = sqrt(n * SHARE * (1 - SHARE));
+    printf("%u permille: %" PRIu64 " of %d discovered, %" PRIu64 " of %" PRIu64
+           " forged nodes drawn\n",
+           permille, liar.discoveries, FORGED_RUNS, liar.drawn, liar.forged);
+    ASSERT(fabs((double)liar.drawn - SHARE * n) < 4 * sd);
+    for (uint64_t k = 0; k < K_MAX && liar.at_risk[k] > 4; k++) {
+        const double risk = (double)liar.at_risk[k], events = (double)liar.found[k];
+        alive *= 1 - events / risk;
+        formula *= 1 - SHARE;
+        greenwood += SHARE / (1 - SHARE) / risk; /* relative variance of alive, by the formula */
+        if (fabs(alive - formula) > 4 * formula * sqrt(greenwood))
+            FAIL("%.3f of the runs go on after %" PRIu64 " forged nodes, the formula says %.3f",
+                 alive, k + 1, formula);
+    }
+}
+
+TEST(a_forger_is_found_as_often_as_the_formula_says)
+{
+    struct errbuf why = {""};
+    struct runner *r;
+
+    ASSERT_OK(runner_open_for(SCENARIO_SPEC_LONG, &r, &why), why);
+    forge_runs(r, 1000);
+    ASSERT_EQ(FORGED_RUNS, liar.discoveries);
+    forge_runs(r, 100);
+    ASSERT(liar.discoveries > FORGED_RUNS / 2);
+    runner_close(r);
 }
