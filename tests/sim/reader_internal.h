@@ -12,7 +12,7 @@
 #define SHARDS 256
 #define CHECKPOINTS 512
 #define EPOCHS 64
-#define WRITTEN 1024 /* a change that a lock or a lack of memory keeps away is tried again and again */
+#define WRITTEN 1024 /* a change that a lock keeps away is tried again and again */
 
 struct line {
     const char *event; /* within text */
