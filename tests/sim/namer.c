@@ -12,7 +12,6 @@
 #include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
 
-#define NAMER (CLIENTS_MAX - 2) /* its number among the clients */
 #define NAME_BYTES 32
 #define LOOKS 3 /* at the names of a file, before the next one is brought */
 
@@ -177,7 +176,7 @@ void namer_begin(const struct person_file files[NAMER_FILES])
         return;
     namer.files = files;
     namer.asked = -1;
-    namer.client = (struct client){.number = NAMER, .reply = on_reply};
+    namer.client = (struct client){.number = CLIENT_NAMER, .reply = on_reply};
     scenario_uuid(namer.client.sender);
     net_add(&namer.client);
     later(world_delay(SECOND, 5 * SECOND));

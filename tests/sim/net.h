@@ -12,6 +12,7 @@
 #include "proto/frame.h"
 
 #define CLIENTS_MAX 16
+#define CLIENT_NAMER (CLIENTS_MAX - 2)
 
 struct client;
 
