@@ -70,7 +70,7 @@ HARNESS := $(B)/obj/tests/harness.o
 # files and what the event log hears of go through the functions there that are named here.
 SIM := $(filter-out %/main.o,$(call objs,tests/sim/*.c))
 EDGES := $(call objs,server/http/*.c) $(addprefix $(B)/obj/,server/main.o server/store/failpoint.o proto/client.o proto/wire.o \
-         common/clock.o) $(patsubst %,$(B)/obj/server/net/%.o,lane listen transport)
+         common/clock.o) $(patsubst %,$(B)/obj/server/net/%.o,lane listen transport connection arrival)
 SIMULATED := $(SIM) $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
 SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
              opendir readdir dirfd closedir getrandom own_closed own_close halves_create \
@@ -90,7 +90,7 @@ BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 # The fuzz targets: with a main that reads files, and, built by clang, with libFuzzer.
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJS  := $(CLI) $(SERVER) $(CORE) $(PROTO) $(COMMON)
-FUZZ_OBJS  := $(filter-out %/main.o $(B)/obj/server/net/transport.o,$(FUZZ_OBJS)) \
+FUZZ_OBJS  := $(filter-out %/main.o $(patsubst %,$(B)/obj/server/net/%.o,transport connection arrival),$(FUZZ_OBJS)) \
               $(B)/obj/tests/fuzz/transport.o $(B)/obj/tests/fuzz/support.o
 fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjpeg libwebp) $(common_libs)
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed

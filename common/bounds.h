@@ -2,8 +2,10 @@
  * is allowed. What concerns only one source file (the length of a line, the size of a header) is in
  * that file.
  *
- * Held requests are bounded by WORKERS_MAX (one a worker), uploads of gradients by UPLOADS_MAX and
- * --memory, uploads of datasets by the disk, as their pieces are written when they arrive. */
+ * A connection has one request in the server: nothing more is read from it before the reply has
+ * left. So what is held and at work is bounded by CONNECTIONS_MAX, of workers by WORKERS_MAX (one
+ * each), what waits for a lane by WAITS_MAX, uploads of gradients by UPLOADS_MAX and --memory,
+ * uploads of datasets by --max-uploads, as their pieces are written when they arrive. */
 #ifndef STEPPE_COMMON_BOUNDS_H
 #define STEPPE_COMMON_BOUNDS_H
 
@@ -31,6 +33,8 @@
 #define TENSOR_NAME_MAX 64 /* bytes with the closing 0 */
 #define NAME_MAX_BYTES 64  /* job, dataset and worker names, with the closing 0 */
 #define UUID_BYTES 37      /* of a sender or a job: 36 characters and the closing 0 */
+/* With whom what is bounded is shared: "key NAME", or an address. */
+#define OWNER_BYTES (NAME_MAX_BYTES + 8)
 
 /* --- connections --- */
 
@@ -38,6 +42,7 @@
 /* Connections to one kind of address (sealed, plain): two a worker, and the people. An idle one
  * costs a descriptor and 1 KiB. */
 #define CONNECTIONS_MAX 4096
+#define CONNECTIONS_OF_ONE_MAX (CONNECTIONS_MAX / 4) /* of one key */
 /* Incomplete messages of all connections together: thirty pieces.
  */
 #define ARRIVING_BYTES_MAX (256u << 20)
@@ -45,8 +50,18 @@
  * of half a million floats leaves in one call; with 128 KiB sender and receiver wake each other a
  * dozen times on its way. */
 #define SOCKET_BUFFER_BYTES (2 << 20)
-#define SESSIONS_MAX 4096   /* of sealed messages: two a worker and the people; 1 MB in all */
-#define WORKERS_MAX 1024    /* a reply is held for each: the server walks their list every 100 ms */
+/* Replies to people that their receivers have not taken: fifteen pieces, each of another
+ * connection, as nothing is read from one before its reply has left. */
+#define LEAVING_BYTES_MAX (128u << 20)
+/* Requests that wait for a lane (server/net/waits.h): in a line, of one key or address, and the
+ * memory of a line's, of which a quarter is one's. A connection has one request in the server. */
+#define WAITS_MAX 512
+#define WAITS_OF_ONE_MAX 64
+#define WAITS_BYTES_MAX (32u << 20)
+#define SESSIONS_MAX 4096 /* of sealed messages: two a worker and the people; 1 MB in all */
+#define SESSIONS_OF_ONE_MAX (SESSIONS_MAX / 4) /* of one key: one that is lost locks nobody out */
+#define WORKERS_MAX 1024 /* a reply is held for each: the server walks their list every 100 ms */
+#define WORKERS_OF_ONE_MAX (WORKERS_MAX / 2) /* of one key */
 #define KEYS_KNOWN_MAX 4096 /* holders of keys, and revoked names: in one list of a reply */
 #define KEYRING_MAX 16      /* in a key file: a cluster key in use, one that comes, one that goes */
 #define HTTP_CONNECTIONS_MAX 64           /* a browser opens six, and Prometheus one */
@@ -124,7 +139,9 @@
 
 /* --- jobs --- */
 
-#define JOBS_OPEN_MAX 1000          /* queued, running and paused together */
+#define JOBS_OPEN_MAX 1000 /* queued, running and paused together */
+/* Of those, one key's: two studies of the usual size, and room for others. */
+#define JOBS_OF_ONE_MAX (JOBS_OPEN_MAX / 4 * 3)
 #define RUNNING_MAX 64              /* jobs at once (--max-running): a lease is looked up in each */
 #define REFUSAL_BYTES_MAX 256       /* of a worker's sentence: one line in a job's log */
 #define BATCH_MAX 65536             /* all ids of a batch go into one message, 8 bytes each */
@@ -209,6 +226,7 @@ static_assert(8ull * BATCH_MAX < PIECE_BYTES_MAX && 8ull * SCHEDULE_ENTRIES_MAX 
               "lists of samples go into one message");
 static_assert((6u * URI_BYTES_MAX + 1000u) * ROWS_MAX < JSON_REPLY_BYTES_MAX,
               "a page of samples fits a reply, whatever they are called");
+static_assert(SESSIONS_OF_ONE_MAX >= 2 * WORKERS_OF_ONE_MAX, "a worker has two sessions");
 static_assert(STUDY_JOBS_MAX <= STUDY_JOBS_OPEN_MAX && STUDY_JOBS_OPEN_MAX < JOBS_OPEN_MAX,
               "a study of any size fits the queue and leaves room");
 static_assert(4ull * PREDICT_PICTURES_MAX <= PIECE_BYTES_MAX &&

@@ -6,7 +6,7 @@ static struct timespec now(clockid_t id)
 {
     struct timespec ts = {0};
 
-    clock_gettime(id, &ts); /* cannot fail for these two clocks */
+    clock_gettime(id, &ts); /* cannot fail for these clocks */
     return ts;
 }
 
@@ -23,6 +23,13 @@ int64_t clock_mono_ms(void)
 double clock_mono_s(void)
 {
     struct timespec ts = now(CLOCK_MONOTONIC);
+
+    return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
+double clock_thread_s(void)
+{
+    struct timespec ts = now(CLOCK_THREAD_CPUTIME_ID);
 
     return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }

@@ -6,6 +6,7 @@
 
 int64_t clock_mono_ms(void);
 double clock_mono_s(void);
+double clock_thread_s(void); /* of the processor, that this thread has had */
 int64_t clock_unix_ms(void);
 
 #endif

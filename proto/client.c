@@ -32,7 +32,8 @@
 #define SILENCE_MS 30000 /* longer than any reply is held: counts as that many misses */
 #define ID_MASK 0x7fffffffu
 #define HANDSHAKE_RETRY_MS 2000
-#define HANDSHAKES_MAX 3 /* for one call: a server that restarts ends the first session */
+#define WAIT_MAX_MS 60000 /* the longest that a server may ask for before the next try */
+#define HANDSHAKES_MAX 3  /* for one call: a server that restarts ends the first session */
 
 /* In memory for secrets: it holds the keys of a session. */
 struct client {
@@ -43,6 +44,8 @@ struct client {
     uint32_t id;           /* of the last request: 31 bits */
     uint64_t broken;       /* connections lost by this socket before the last sending */
     bool reached;          /* some socket of this client has been connected */
+    bool abandoned;        /* a request of this socket is still in the server's hands */
+    bool known;            /* the server has proved that it holds our key */
     int misses;            /* silent spans since the last reply */
     const char *key_path;  /* NULL: messages are plain */
     struct seal seal;      /* the session; its number is 0 without one */
@@ -85,6 +88,7 @@ static int reopen(struct client *c, struct errbuf *why)
 {
     wire_close(&c->wire);
     c->broken = 0;
+    c->abandoned = false;
     return wire_open(&c->wire, c->url, why);
 }
 
@@ -215,9 +219,24 @@ static int try_send(struct client *c, struct call *call, struct errbuf *why)
     return 0;
 }
 
+static enum error_code plain_code(const struct reply *r)
+{
+    struct message m = {.json = NULL};
+    struct errbuf why;
+    const char *code = "";
+    int index = -1;
+
+    if (message_decode(r->message, r->bytes, JSON_REQUEST_BYTES_MAX, &m, &why) == 0 &&
+        field_str(m.json, "the answer", "code", true, 64, &code, &why) == 0)
+        index = text_index(code, error_names);
+    message_done(&m);
+    return index < 0 ? ERR_INTERNAL : (enum error_code)index;
+}
+
 /* Opens what came back to a sealed request. True: the message in *r is the server's. Anybody on the
  * way can send anything, so whatever is not sealed for this call is ignored, except the plain
- * refusals that a server's gate gives to strangers. */
+ * refusals that a server's gate gives to strangers. To be turned away for being too many is none
+ * for whoever had a session: such a client asks again until its deadline. */
 static bool is_from_server(struct client *c, const struct call *call, struct reply *r)
 {
     uint64_t sequence;
@@ -226,7 +245,7 @@ static bool is_from_server(struct client *c, const struct call *call, struct rep
         return true;
     r->plain = r->bytes > 0 && r->message[0] == '{';
     if (r->plain)
-        return true;
+        return !c->known || plain_code(r) != ERR_LIMIT;
     if (call->frame)
         return seal_flags(r->message, r->bytes) == (FRAME_HELLO | FRAME_REPLY);
     if (seal_open(&c->seal, r->message, r->bytes, &sequence, NULL) < 0 || sequence < call->first)
@@ -321,11 +340,14 @@ static int exchange(struct client *c, struct call *call, struct reply *ret, stru
 {
     for (;;) {
         int64_t now_ms = clock_mono_ms();
-        if (c->stop && *c->stop)
+        if (c->stop && *c->stop) {
+            c->abandoned |= call->out;
             return err_set(why, -EINTR, "stopped while waiting for %s", c->url);
+        }
         int rc = try_receive(c, call, ret, why);
         if (rc == 0 && now_ms >= call->give_up_ms) {
             rc = timed_out(c, call, why);
+            c->abandoned |= call->out;
             int failed = note_miss(c, call, now_ms, why);
             return failed < 0 ? failed : rc;
         }
@@ -341,13 +363,16 @@ static int exchange(struct client *c, struct call *call, struct reply *ret, stru
     return 0;
 }
 
-static int read_refusal(const cJSON *json, enum error_code *ret_code, struct errbuf *why)
+static int read_refusal(const cJSON *json, enum error_code *ret_code, int64_t *ret_retry_ms,
+                        struct errbuf *why)
 {
     const char *code, *sentence;
     int rc = field_str(json, "the answer", "code", true, 64, &code, why);
 
     if (rc == 0)
         rc = field_str(json, "the answer", "error", true, JSON_REPLY_BYTES_MAX, &sentence, why);
+    if (rc == 0)
+        rc = field_i64(json, "the answer", "retry_ms", false, 0, WAIT_MAX_MS, ret_retry_ms, why);
     if (rc < 0)
         return rc;
     int index = text_index(code, error_names);
@@ -358,7 +383,7 @@ static int read_refusal(const cJSON *json, enum error_code *ret_code, struct err
 
 /* Is the decoded message the answer to this request? 0, -EREMOTEIO or -EINVAL. */
 static int read_reply(const cJSON *json, enum message_type type, uint32_t id,
-                      enum error_code *ret_code, struct errbuf *why)
+                      enum error_code *ret_code, int64_t *ret_retry_ms, struct errbuf *why)
 {
     const char *name;
     int64_t got_id = -1;
@@ -368,7 +393,7 @@ static int read_reply(const cJSON *json, enum message_type type, uint32_t id,
     if (rc < 0)
         return rc;
     if (strcmp(name, "error") == 0)
-        return read_refusal(json, ret_code, why);
+        return read_refusal(json, ret_code, ret_retry_ms, why);
     rc = field_i64(json, "the answer", "id", true, 0, INT64_MAX, &got_id, why);
     if (rc == 0)
         rc = field_bool(json, "the answer", "ok", true, &ok, why);
@@ -385,12 +410,13 @@ static int read_plain_refusal(const struct reply *r, enum error_code *ret_code, 
     struct message m = {.json = NULL};
     enum error_code code = ERR_INTERNAL;
     const char *type;
+    int64_t retry_ms;
     int rc = message_decode(r->message, r->bytes, JSON_REQUEST_BYTES_MAX, &m, why);
 
     if (rc == 0)
         rc = field_str(m.json, "the answer", "type", true, 64, &type, why);
     if (rc == 0 && strcmp(type, "error") == 0)
-        rc = read_refusal(m.json, &code, why);
+        rc = read_refusal(m.json, &code, &retry_ms, why);
     if (rc != -EREMOTEIO || (code != ERR_NO_SESSION && code != ERR_WRONG_KEY &&
                              code != ERR_KEY_NEEDED && code != ERR_LIMIT))
         rc = err_set(why, -EBADMSG,
@@ -452,6 +478,7 @@ static int begin_session(struct client *c, const struct call *of, enum error_cod
         rc = handshake_step(c, of, frame, &r, ret_code, why);
     if (rc == 0) {
         rc = handshake_finish(&h, r.message, r.bytes, clock_unix_ms(), &c->seal, why);
+        c->known |= rc == 0;
         wire_free(r.chunk);
     }
     handshake_done(&h);
@@ -493,6 +520,48 @@ static int converse(struct client *c, struct call *call, struct reply *ret,
     return rc;
 }
 
+/* Waits before the next try, as long as the server asked for and a random part of that, so that
+ * many clients do not come back at the same time. 0 or -EINTR. */
+static int wait_for_turn(const struct client *c, int64_t ms, struct errbuf *why)
+{
+    uint32_t random = 0;
+
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+        random = 0;
+    const int64_t until_ms = clock_mono_ms() + ms + random % (ms + 1);
+    for (int64_t left; (left = until_ms - clock_mono_ms()) > 0;) {
+        if (c->stop && *c->stop)
+            return err_set(why, -EINTR, "stopped while waiting for %s", c->url);
+        poll(NULL, 0, left < TICK_MS ? (int)left : TICK_MS);
+    }
+    return 0;
+}
+
+/* Sends the request once, in the sense of the server: until it has judged it. Errors as
+ * client_call; *ret_retry_ms: the server was too busy, and says when to try again. */
+static int ask(struct client *c, struct call *call, struct message *ret, enum error_code *ret_code,
+               int64_t *ret_retry_ms, struct errbuf *why)
+{
+    struct message m = {.json = NULL};
+    struct reply reply = {.chunk = NULL};
+
+    *ret_retry_ms = 0;
+    int rc = converse(c, call, &reply, ret_code, why);
+    if (rc < 0)
+        return rc;
+    rc = message_decode(reply.message, reply.bytes, JSON_REPLY_BYTES_MAX, &m, why);
+    m.body = reply.chunk;
+    m.release = wire_free;
+    if (rc == 0)
+        rc = read_reply(m.json, call->type, c->id, ret_code, ret_retry_ms, why);
+    if (rc == 0) {
+        *ret = m;
+        return 0;
+    }
+    message_done(&m);
+    return rc == -EREMOTEIO ? rc : err_prefix(why, -EBADMSG, "bad answer from %s", c->url);
+}
+
 int client_call(struct client *c, enum message_type type, cJSON *request,
                 const struct tensor *tensors, int tensor_count, int64_t deadline_ms,
                 int64_t retry_ms, struct message *ret, enum error_code *ret_code,
@@ -507,28 +576,20 @@ int client_call(struct client *c, enum message_type type, cJSON *request,
         .deadline_ms = deadline_ms,
         .retry_ms = retry_ms,
     };
-    struct message m = {.json = NULL};
-    struct reply reply = {.chunk = NULL};
+    int64_t retry_in_ms = 0;
+    int rc = 0;
 
-    if (c->wire.socket < 0) {
-        int rc = reopen(c, why);
-        if (rc < 0)
-            return rc;
-    }
-    int rc = converse(c, &call, &reply, ret_code, why);
-    cJSON_Delete(call.envelope);
-    wire_free(call.body);
+    if (c->wire.socket < 0 || c->abandoned) /* the server reads a new connection at once */
+        rc = reopen(c, why);
     if (rc < 0)
         return rc;
-    rc = message_decode(reply.message, reply.bytes, JSON_REPLY_BYTES_MAX, &m, why);
-    m.body = reply.chunk;
-    m.release = wire_free;
-    if (rc == 0)
-        rc = read_reply(m.json, type, c->id, ret_code, why);
-    if (rc == 0) {
-        *ret = m;
-        return 0;
+    while ((rc = ask(c, &call, ret, ret_code, &retry_in_ms, why)) == -EREMOTEIO &&
+           retry_in_ms > 0 && clock_mono_ms() + 2 * retry_in_ms < call.give_up_ms) {
+        rc = wait_for_turn(c, retry_in_ms, why);
+        if (rc < 0)
+            break;
     }
-    message_done(&m);
-    return rc == -EREMOTEIO ? rc : err_prefix(why, -EBADMSG, "bad answer from %s", c->url);
+    cJSON_Delete(call.envelope);
+    wire_free(call.body);
+    return rc;
 }

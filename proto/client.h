@@ -31,10 +31,11 @@ void client_halves(struct client *c, struct halves *h);
  * connection broke or after retry_ms without an answer (0: only when it broke). Missing retry_ms or
  * the deadline is a miss; the third miss in a row, or one of half a minute, replaces the socket. 0:
  * ret holds the reply (message_done by the caller). -EREMOTEIO: the server refused; ret_code (may
- * be NULL) and why have its code and sentence. -ETIMEDOUT: no answer; why says whether the server
- * was ever reached. -EINTR: stop was set. -EBADMSG: the reply is not one. -EMSGSIZE: the request is
- * longer than a message may be. With a key also -EKEYREJECTED: the server does not hold it, and the
- * errors of keyring_load. */
+ * be NULL) and why have its code and sentence. A server that is too busy says when to try again;
+ * that is done here. -ETIMEDOUT: no answer; why says whether the server was ever reached. -EINTR:
+ * stop was set. -EBADMSG: the reply is not one. -EMSGSIZE: the request is longer than a message may
+ * be. With a key also -EKEYREJECTED: the server does not hold it, and the errors of keyring_load.
+ */
 int client_call(struct client *c, enum message_type type, cJSON *request,
                 const struct tensor *tensors, int tensor_count, int64_t deadline_ms,
                 int64_t retry_ms, struct message *ret, enum error_code *ret_code,

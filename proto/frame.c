@@ -260,6 +260,17 @@ static int print_tensors(const struct tensor *tensors, int count, uint64_t offse
     return 0;
 }
 
+size_t message_json_bytes(const void *body, size_t bytes)
+{
+    uint32_t json_bytes;
+
+    if (bytes < HEADER_BYTES || *(const uint8_t *)body == '{')
+        return bytes;
+    memcpy(&json_bytes, (const uint8_t *)body + AT_JSON_BYTES, sizeof(json_bytes));
+    json_bytes = le32toh(json_bytes);
+    return json_bytes < bytes ? json_bytes : bytes;
+}
+
 static void write_header(uint8_t *p, uint32_t json_bytes, uint64_t attachment_bytes)
 {
     uint16_t header_bytes = htole16(HEADER_BYTES);

@@ -23,6 +23,8 @@ struct message {
  * -EMSGSIZE or -ENOMEM with a sentence; nothing to release on failure. */
 int message_decode(const void *body, size_t bytes, size_t json_max, struct message *ret,
                    struct errbuf *why);
+/* How many bytes of a message are JSON, as it says itself; no more than bytes. */
+size_t message_json_bytes(const void *body, size_t bytes);
 /* Frees the JSON and, when release is set, the body. A zeroed struct is fine. */
 void message_done(struct message *m);
 

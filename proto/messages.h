@@ -82,6 +82,7 @@
     MESSAGE(KEY_REVOKE, "key.revoke", 0, BY_ADMIN, WEB_NONE)                                       \
     MESSAGE(KEY_RENEW, "key.renew", 0, BY_ALL, WEB_NONE)                                           \
     MESSAGE(SERVER_DASHBOARD, "server.dashboard", 0, BY_READ, WEB_NONE)                            \
+    MESSAGE(SERVER_LIMITS, "server.limits", 0, BY_READ, WEB_GET)                                   \
     MESSAGE(WORKER_LIST, "worker.list", 0, BY_READ, WEB_GET)                                       \
     MESSAGE(WORKER_TRUST, "worker.trust", 0, BY_ADMIN, WEB_NONE)                                   \
     MESSAGE(WORKER_HELLO, "worker.hello", 0, BY_WORKER, WEB_NONE)                                  \

@@ -66,6 +66,10 @@ static int listen_socket(struct server *s, struct socket *socket, const char *co
     socket->net = &s->net;
     int rc =
         transport_open(&s->net.loop, urls, count, socket_message, socket, &socket->transport, why);
+    if (rc == 0)
+        transport_on_gone(socket->transport, socket_gone);
+    if (rc == 0 && socket->sealed_only)
+        transport_of_strangers(socket->transport, socket_newcomer);
     for (int i = 0; rc == 0 && i < count; i++)
         log_info("server.listen", "url=%s%s", urls[i], socket->sealed_only ? " sealed" : "");
     return rc;
@@ -164,6 +168,7 @@ static void on_tick(uv_timer_t *timer)
     audit_tick(s->service.audit, now_ms);
     keys_tick(s->service.keys, now_ms);
     datasets_tick(&s->service, now_ms);
+    disk_watch_tick(&s->service.disk, s->service.dir, now_ms);
 }
 
 /* Settles what was promised: held replies say "no task", the run is kept in a checkpoint. */
@@ -252,13 +257,16 @@ int server_open(struct server *s, const struct server_options *options, struct e
     struct metrics *m = &s->net.metrics;
     int rc;
 
-    *s = (struct server){
-        .net = {.service = &s->service, .start_ms = clock_mono_ms(), .dispatch = dispatch},
-        .service = {.net = &s->net,
-                    .memory_bytes = options->memory_bytes,
-                    .max_running = options->max_running,
-                    .checkpoint_s = options->checkpoint_s}};
+    *s = (struct server){.net = {.service = &s->service,
+                                 .start_ms = clock_mono_ms(),
+                                 .dispatch = dispatch,
+                                 .handle = dispatch_handle},
+                         .service = {.net = &s->net,
+                                     .memory_bytes = options->memory_bytes,
+                                     .max_running = options->max_running,
+                                     .checkpoint_s = options->checkpoint_s}};
     failpoint_init(&s->service.failpoint);
+    waits_open(&s->net);
     rc = uv_loop_init(&s->net.loop);
     if (rc < 0)
         return err_set(why, rc, "cannot start the event loop: %s", err_text(rc));
@@ -276,6 +284,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
     if (rc == 0)
         rc = query_open(s->service.dir, &s->service.replays, why);
     if (rc == 0)
+        rc = query_open(s->service.dir, &s->service.reader, why);
+    if (rc == 0)
         rc = datasets_open(s->service.dir, s->service.store, &s->service.datasets, why);
     if (rc == 0)
         incoming_open(s->service.dir, options->uploads_bytes, clock_mono_ms(),
@@ -291,6 +301,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
                     (rc = lane_open(&s->net.loop, "query", &m->query, &s->net.query_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "replay", &m->query, &s->net.replay_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "decode", NULL, &s->net.decode_lane)) < 0 ||
+                    (rc = lane_open(&s->net.loop, "read", NULL, &s->net.read_lane)) < 0 ||
+                    (rc = lane_open(&s->net.loop, "upload", NULL, &s->net.upload_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "data", NULL, &s->net.data_lane)) < 0 ||
                     (rc = start_handles(s)) < 0))
         err_set(why, rc, "cannot start: %s", err_text(rc));
@@ -338,6 +350,8 @@ void server_close(struct server *s)
     lane_close(s->net.query_lane);
     lane_close(s->net.replay_lane);
     lane_close(s->net.decode_lane);
+    lane_close(s->net.read_lane);
+    lane_close(s->net.upload_lane);
     lane_close(s->net.data_lane);
     lane_close(s->net.store_lane);
     audit_end(s->service.audit);
@@ -371,6 +385,8 @@ void server_close(struct server *s)
     keys_close(s->service.keys);
     query_close(s->service.query);
     query_close(s->service.replays);
+    query_close(s->service.reader);
     store_close(s->service.store);
     gate_close(s->net.gate);
+    waits_close(&s->net);
 }

@@ -31,8 +31,7 @@ int greet_open(const struct duty_options *options, const char *sender,
 static bool hopeless(bool known, enum error_code code)
 {
     return code == ERR_UNSUPPORTED_VERSION || code == ERR_BAD_FIELD || code == ERR_UNKNOWN_TYPE ||
-           code == ERR_LIMIT || code == ERR_FORBIDDEN ||
-           (!known && (code == ERR_WRONG_KEY || code == ERR_KEY_NEEDED));
+           code == ERR_FORBIDDEN || (!known && (code == ERR_WRONG_KEY || code == ERR_KEY_NEEDED));
 }
 
 void greet_read_class(const cJSON *json, char wanted[NUMERICS_CLASS_BYTES])

@@ -63,7 +63,7 @@ int talk_call(const struct talk *t, enum message_type type, cJSON *request,
         rc = talk_refusal(rc, code);
         if (rc == 0 || rc == -EINTR || rc == -ENOTCONN || rc == -ESTALE)
             return rc;
-        if (rc == -EREMOTEIO && code != ERR_UNAVAILABLE && !is_about_key(code))
+        if (rc == -EREMOTEIO && code != ERR_UNAVAILABLE && code != ERR_LIMIT && !is_about_key(code))
             return rc;
         log_warn("worker.wait", "error=\"%s\"", why->text);
         talk_backoff(t, &wait_ms);

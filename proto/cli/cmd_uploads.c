@@ -98,6 +98,8 @@ static int find_upload(struct cli *cli, const char *id, char ret_sha256[SHA256_H
         const char *sha256 = reply_text(row, "sha256");
         if (strlen(sha256) != SHA256_HEX - 1 || strncmp(sha256, id, strlen(id)) != 0)
             continue;
+        if (found > 0 && strcmp(ret_sha256, sha256) == 0) /* of another key */
+            continue;
         memcpy(ret_sha256, sha256, SHA256_HEX);
         found++;
     }

@@ -110,6 +110,7 @@ int cmd_verdicts_list(struct cli *cli, struct errbuf *why);
 int cmd_verdicts_export(struct cli *cli, struct errbuf *why);
 int cmd_verdicts_import(struct cli *cli, struct errbuf *why);
 int cmd_review(struct cli *cli, struct errbuf *why);
+int cmd_limits(struct cli *cli, struct errbuf *why);
 int cmd_uploads(struct cli *cli, struct errbuf *why);
 int cmd_uploads_rm(struct cli *cli, struct errbuf *why);
 int cmd_top(struct cli *cli, struct errbuf *why);

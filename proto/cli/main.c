@@ -72,6 +72,7 @@ static const struct command commands[] = {
      "take verdicts from a spreadsheet, or label issues from cleanlab", verdicts_import_options,
      cmd_verdicts_import},
     {"uploads rm", "ID", 1, 1, "remove an upload that nothing uses", NULL, cmd_uploads_rm},
+    {"limits", "", 0, 0, "what the server allows at most, and what is used", NULL, cmd_limits},
     {"uploads", "", 0, 0, "list the uploads that nothing uses yet", NULL, cmd_uploads},
     {"top", "JOB", 1, 1, "the hardest or easiest samples", top_options, cmd_top},
     {"histogram", "JOB", 1, 1, "how a measure is distributed", histogram_options, cmd_histogram},

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/field.h"
 #include "common/text.h"
 #include "server/handle/dispatch.h"
@@ -17,79 +18,122 @@ static const struct row {
     void (*handle)(struct request *rq);
     const char *keys[KEYS_MAX];
     const char *changes;
+    enum wait_line wait; /* the line for its handler */
 } table[MSG_COUNT] = {
     [MSG_PING] = {handle_ping, {NULL}},
-    [MSG_JOB_SUBMIT] = {handle_job_submit, {"uuid", "spec"}, "job"},
+    [MSG_JOB_SUBMIT] = {handle_job_submit, {"uuid", "spec"}, "job", WAIT_WRITE},
     [MSG_JOB_LIST] = {handle_job_list, {"before", "limit", "name"}},
-    [MSG_JOB_SHOW] = {handle_job_show, {"job", "epochs_from"}},
-    [MSG_JOB_LOG] = {handle_job_log, {"job", "after", "limit"}},
-    [MSG_JOB_PAUSE] = {handle_job_pause, {"job"}, "job"},
-    [MSG_JOB_RESUME] = {handle_job_resume, {"job", "relaxed"}, "job"},
-    [MSG_JOB_UNPIN] = {handle_job_unpin, {"job", "class"}, "job"},
-    [MSG_JOB_CANCEL] = {handle_job_cancel, {"job"}, "job"},
-    [MSG_JOB_RM] = {handle_job_rm, {"job"}, "job"},
-    [MSG_JOB_SCHEDULE] = {handle_job_schedule, {"job", "epoch", "first", "limit"}},
-    [MSG_STUDY_SUBMIT] = {handle_study_submit, {"uuid", "spec"}, "study"},
+    [MSG_JOB_SHOW] = {handle_job_show, {"job", "epochs_from"}, NULL, WAIT_ASK},
+    [MSG_JOB_LOG] = {handle_job_log, {"job", "after", "limit"}, NULL, WAIT_ASK},
+    [MSG_JOB_PAUSE] = {handle_job_pause, {"job"}, "job", WAIT_WRITE},
+    [MSG_JOB_RESUME] = {handle_job_resume, {"job", "relaxed"}, "job", WAIT_WRITE},
+    [MSG_JOB_UNPIN] = {handle_job_unpin, {"job", "class"}, "job", WAIT_WRITE},
+    [MSG_JOB_CANCEL] = {handle_job_cancel, {"job"}, "job", WAIT_WRITE},
+    [MSG_JOB_RM] = {handle_job_rm, {"job"}, "job", WAIT_WRITE},
+    [MSG_JOB_SCHEDULE] = {handle_job_schedule, {"job", "epoch", "first", "limit"}, NULL, WAIT_REPLAY},
+    [MSG_STUDY_SUBMIT] = {handle_study_submit, {"uuid", "spec"}, "study", WAIT_WRITE},
     [MSG_STUDY_LIST] = {handle_study_list, {NULL}},
-    [MSG_STUDY_SHOW] = {handle_study_show, {"study"}},
-    [MSG_STUDY_CURVES] = {handle_study_curves, {"study", "by", "dataset"}},
-    [MSG_STUDY_PAUSE] = {handle_study_pause, {"study"}, "study"},
-    [MSG_STUDY_RESUME] = {handle_study_resume, {"study"}, "study"},
-    [MSG_STUDY_CANCEL] = {handle_study_cancel, {"study"}, "study"},
-    [MSG_STUDY_RM] = {handle_study_rm, {"study"}, "study"},
-    [MSG_JOB_FLATNESS] = {handle_job_flatness, {"job", "epochs_from", "limit"}},
-    [MSG_MODEL_GET] = {handle_model_get, {"job", "step", "offset", "bytes"}},
-    [MSG_PREDICT_OPEN] = {handle_predict_open, {"uuid", "job", "adversarial", "relaxed"}},
+    [MSG_STUDY_SHOW] = {handle_study_show, {"study"}, NULL, WAIT_ASK},
+    [MSG_STUDY_CURVES] = {handle_study_curves, {"study", "by", "dataset"}, NULL, WAIT_ASK},
+    [MSG_STUDY_PAUSE] = {handle_study_pause, {"study"}, "study", WAIT_WRITE},
+    [MSG_STUDY_RESUME] = {handle_study_resume, {"study"}, "study", WAIT_WRITE},
+    [MSG_STUDY_CANCEL] = {handle_study_cancel, {"study"}, "study", WAIT_WRITE},
+    [MSG_STUDY_RM] = {handle_study_rm, {"study"}, "study", WAIT_WRITE},
+    [MSG_JOB_FLATNESS] = {handle_job_flatness, {"job", "epochs_from", "limit"}, NULL, WAIT_ASK},
+    [MSG_MODEL_GET] = {handle_model_get, {"job", "step", "offset", "bytes"}, NULL, WAIT_MODEL},
+    [MSG_PREDICT_OPEN] = {handle_predict_open,
+                          {"uuid", "job", "adversarial", "relaxed"},
+                          NULL,
+                          WAIT_MODEL},
     [MSG_PREDICT_PUT] = {handle_predict_put, {"uuid", "batch", "tensors"}},
     [MSG_PREDICT_GET] = {handle_predict_get, {"uuid", "batch"}},
     [MSG_PREDICT_CLOSE] = {handle_predict_close, {"uuid"}},
     [MSG_DATASET_LIST] = {handle_dataset_list, {NULL}},
     [MSG_DATASET_SHOW] = {handle_dataset_show, {"name"}},
     [MSG_DATASET_OFFER] = {handle_dataset_offer, {"sha256", "bytes", "what", "name"}, "sha256"},
-    [MSG_DATASET_PUT] = {handle_dataset_put, {"sha256", "bytes", "offset", "what", "tensors"}},
-    [MSG_DATASET_COMMIT] = {handle_dataset_commit, {"name", "sha256"}, "name"},
-    [MSG_DATASET_NAME] = {handle_dataset_name, {"name", "sha256", "replace"}, "name"},
-    [MSG_DATASET_RM] = {handle_dataset_rm, {"name"}, "name"},
-    [MSG_DATASET_GET] = {handle_dataset_get, {"sha256", "offset", "bytes"}},
-    [MSG_DATASET_REVISE] = {handle_dataset_revise, {"name"}, "name"},
-    [MSG_JOB_APPLY] = {handle_job_apply, {"job", "revision"}, "job"},
-    [MSG_VERDICT_PUT] = {handle_verdict_put, {"dataset", "uuid", "rows", "check"}, "dataset"},
-    [MSG_VERDICT_LIST] = {handle_verdict_list, {"dataset", "sample", "history", "after", "limit"}},
+    [MSG_DATASET_PUT] = {handle_dataset_put,
+                         {"sha256", "bytes", "offset", "what", "tensors"},
+                         NULL,
+                         WAIT_UPLOAD},
+    [MSG_DATASET_COMMIT] = {handle_dataset_commit, {"name", "sha256"}, "name", WAIT_COMMIT},
+    [MSG_DATASET_NAME] = {handle_dataset_name, {"name", "sha256", "replace"}, "name", WAIT_WRITE},
+    [MSG_DATASET_RM] = {handle_dataset_rm, {"name"}, "name", WAIT_WRITE},
+    [MSG_DATASET_GET] = {handle_dataset_get, {"sha256", "offset", "bytes"}, NULL, WAIT_DATA},
+    [MSG_DATASET_REVISE] = {handle_dataset_revise, {"name"}, "name", WAIT_WRITE},
+    [MSG_JOB_APPLY] = {handle_job_apply, {"job", "revision"}, "job", WAIT_WRITE},
+    [MSG_VERDICT_PUT] = {handle_verdict_put,
+                         {"dataset", "uuid", "rows", "check"},
+                         "dataset",
+                         WAIT_WRITE},
+    [MSG_VERDICT_LIST] = {handle_verdict_list,
+                          {"dataset", "sample", "history", "after", "limit"},
+                          NULL,
+                          WAIT_ASK},
     [MSG_UPLOAD_LIST] = {handle_upload_list, {NULL}},
     [MSG_UPLOAD_RM] = {handle_upload_rm, {"sha256"}, "sha256"},
-    [MSG_SAMPLE_IMAGES] = {handle_sample_images, {"job", "samples"}},
-    [MSG_SAMPLE_FIND] = {handle_sample_find, {"job", "dataset", "split", "uris"}},
-    [MSG_SAMPLE_URIS] = {handle_sample_uris, {"job", "dataset", "split", "first", "limit"}},
+    [MSG_SAMPLE_IMAGES] = {handle_sample_images, {"job", "samples"}, NULL, WAIT_ASK},
+    [MSG_SAMPLE_FIND] = {handle_sample_find, {"job", "dataset", "split", "uris"}, NULL, WAIT_ASK},
+    [MSG_SAMPLE_URIS] = {handle_sample_uris,
+                         {"job", "dataset", "split", "first", "limit"},
+                         NULL,
+                         WAIT_ASK},
     [MSG_SCORE_TOP] = {handle_score_top,
-                       {"job", "by", "order", "split", "epoch", "class", "first", "limit"}},
-    [MSG_SCORE_HISTOGRAM] = {handle_score_histogram, {"job", "by", "epoch", "bins", "log"}},
-    [MSG_SCORE_TRAJECTORY] = {handle_score_trajectory, {"job", "sample", "epochs_from", "limit"}},
-    [MSG_SCORE_PLANTED] = {handle_score_planted, {"job", "epoch"}},
+                       {"job", "by", "order", "split", "epoch", "class", "first", "limit"},
+                       NULL,
+                       WAIT_ASK},
+    [MSG_SCORE_HISTOGRAM] = {handle_score_histogram,
+                             {"job", "by", "epoch", "bins", "log"},
+                             NULL,
+                             WAIT_ASK},
+    [MSG_SCORE_TRAJECTORY] = {handle_score_trajectory,
+                              {"job", "sample", "epochs_from", "limit"},
+                              NULL,
+                              WAIT_ASK},
+    [MSG_SCORE_PLANTED] = {handle_score_planted, {"job", "epoch"}, NULL, WAIT_ASK},
     [MSG_SCORE_CLASSES] = {handle_score_ask,
-                           {"job", "by", "split", "epoch", "class", "first", "limit"}},
+                           {"job", "by", "split", "epoch", "class", "first", "limit"},
+                           NULL,
+                           WAIT_ASK},
     [MSG_SCORE_DOMAINS] = {handle_score_ask,
-                           {"job", "by", "split", "epoch", "class", "first", "limit"}},
-    [MSG_SCORE_CONFUSION] = {handle_score_confusion, {"job", "split", "epoch"}},
+                           {"job", "by", "split", "epoch", "class", "first", "limit"},
+                           NULL,
+                           WAIT_ASK},
+    [MSG_SCORE_CONFUSION] = {handle_score_confusion, {"job", "split", "epoch"}, NULL, WAIT_ASK},
     [MSG_SCORE_RISERS] = {handle_score_ask,
-                          {"job", "by", "from", "epoch", "order", "class", "first", "limit"}},
+                          {"job", "by", "from", "epoch", "order", "class", "first", "limit"},
+                          NULL,
+                          WAIT_ASK},
     [MSG_SCORE_SUSPECTS] = {handle_score_ask,
-                            {"job", "by", "epoch", "class", "study", "first", "limit"}},
+                            {"job", "by", "epoch", "class", "study", "first", "limit"},
+                            NULL,
+                            WAIT_ASK},
     [MSG_SCORE_COMPARE] = {handle_score_ask,
                            {"job", "other", "by", "epoch", "other_epoch", "class", "first",
-                            "limit"}},
-    [MSG_SCORE_MAP] = {handle_score_ask, {"job", "by", "epoch", "class", "first", "limit"}},
-    [MSG_SCORE_ROWS] = {handle_score_rows, {"job", "epoch", "first", "limit"}},
+                            "limit"},
+                           NULL,
+                           WAIT_ASK},
+    [MSG_SCORE_MAP] = {handle_score_ask,
+                       {"job", "by", "epoch", "class", "first", "limit"},
+                       NULL,
+                       WAIT_ASK},
+    [MSG_SCORE_ROWS] = {handle_score_rows, {"job", "epoch", "first", "limit"}, NULL, WAIT_ASK},
     [MSG_SCORE_SQL] = {handle_score_sql, {"job", "sql", "limit"}},
-    [MSG_SCORE_HEATMAP] = {handle_score_heatmap, {"job", "by", "bins", "epochs_from", "limit"}},
+    [MSG_SCORE_HEATMAP] = {handle_score_heatmap,
+                           {"job", "by", "bins", "epochs_from", "limit"},
+                           NULL,
+                           WAIT_ASK},
     [MSG_DB_BACKUP] = {handle_db_backup, {"keep"}, ""},
     [MSG_DB_CHECK] = {handle_db_check, {NULL}},
     [MSG_DB_COMPACT] = {handle_db_compact, {NULL}, ""},
     [MSG_AUDIT_LIST] = {handle_audit_list,
-                        {"before", "since", "until", "limit", "key", "command", "about", "result"}},
+                        {"before", "since", "until", "limit", "key", "command", "about", "result"},
+                        NULL,
+                        WAIT_ASK},
     [MSG_KEY_LIST] = {handle_key_list, {NULL}},
-    [MSG_KEY_REVOKE] = {handle_key_revoke, {"name"}, "name"},
+    [MSG_KEY_REVOKE] = {handle_key_revoke, {"name"}, "name", WAIT_WRITE},
     [MSG_KEY_RENEW] = {handle_key_renew, {"key"}, ""},
     [MSG_SERVER_DASHBOARD] = {handle_server_dashboard, {NULL}, ""},
+    [MSG_SERVER_LIMITS] = {handle_server_limits, {NULL}},
     [MSG_WORKER_LIST] = {handle_worker_list, {NULL}},
     [MSG_WORKER_TRUST] = {handle_worker_trust, {"key"}, "key"},
     [MSG_WORKER_HELLO] = {handle_worker_hello, {"name", "threads", "class", "predicts"}},
@@ -206,6 +250,30 @@ void dispatch(struct request *rq)
         request_error(rq, code, "%s", why.text);
     else if (rq->net->stopping)
         request_error(rq, ERR_UNAVAILABLE, "the server is stopping; try again in a moment");
+    else
+        waits_put(rq, table[rq->type].wait);
+}
+
+/* The handler, and what it took of the loop. */
+static void handle_counted(struct request *rq)
+{
+    struct gate *gate = rq->net->gate;
+    struct transport *transport = rq->transport;
+    const struct token token = rq->token;
+    char owner[OWNER_BYTES];
+    const double start_s = clock_thread_s();
+
+    memcpy(owner, rq->owner, sizeof(owner));
+    table[rq->type].handle(rq);
+    transport_rest(transport, &token, gate_spend(gate, owner, (clock_thread_s() - start_s) * 1000));
+}
+
+void dispatch_handle(struct request *rq)
+{
+    if (rq->net->stopping)
+        request_error(rq, ERR_UNAVAILABLE, "the server is stopping; try again in a moment");
+    else if (rq->transport && request_is_of_people(rq))
+        handle_counted(rq);
     else
         table[rq->type].handle(rq);
 }

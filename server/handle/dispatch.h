@@ -6,9 +6,11 @@
 
 struct request;
 
-/* Judges the envelope, the keys and the tensors of the message in rq, and hands it to its handler;
- * rq->id is -1 before. */
+/* Judges the envelope, the keys and the tensors of the message in rq, and hands it to its handler
+ * when its turn comes; rq->id is -1 before. */
 void dispatch(struct request *rq);
+/* Its turn has come. */
+void dispatch_handle(struct request *rq);
 /* The key of a request, or of its reply, that names what it changes ("": none does); NULL: it only
  * looks, or is of a worker, and is not recorded. */
 const char *dispatch_changes(enum message_type type);

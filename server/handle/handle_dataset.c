@@ -155,6 +155,8 @@ void handle_dataset_offer(struct request *rq)
         have = bytes;
     }
     if (rc == 0 && !complete)
+        rc = disk_watch_room(&rq->service->disk, "uploads", &why);
+    if (rc == 0 && !complete)
         rc = incoming_offer(rq->service->incoming, &from, sha256, bytes, &have, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
@@ -184,40 +186,77 @@ static int read_put(const struct request *rq, struct put *ret, struct errbuf *wh
     return rc < 0 ? rc : read_what(rq, &ret->from, why);
 }
 
-static int keep_piece(struct service *s, const struct put *put, const struct tensor *piece,
-                      int64_t *ret_have, struct errbuf *why)
+static int begin_piece(struct service *s, const struct put *put, const struct tensor *piece,
+                       struct incoming_piece *ret, struct errbuf *why)
 {
     if (piece->bytes > PIECE_BYTES_MAX)
         return err_set(why, -EFBIG, "the piece has %zu bytes, allowed is at most %u", piece->bytes,
                        PIECE_BYTES_MAX);
-    if (!datasets_has(s->datasets, put->sha256, put->bytes))
-        return incoming_put(s->incoming, &put->from, put->sha256, put->bytes, put->offset,
-                            piece->data, piece->bytes, clock_mono_ms(), ret_have, why);
-    *ret_have = put->bytes;
-    return 0;
+    if (datasets_has(s->datasets, put->sha256, put->bytes)) {
+        *ret = (struct incoming_piece){.have = put->bytes};
+        return 0;
+    }
+    *ret = (struct incoming_piece){.bytes = put->bytes,
+                                   .offset = put->offset,
+                                   .data = piece->data,
+                                   .data_bytes = piece->bytes};
+    memcpy(ret->sha256, put->sha256, sizeof(ret->sha256));
+    int rc = disk_watch_room(&s->disk, "uploads", why);
+    return rc < 0 ? rc : incoming_put_begin(s->incoming, &put->from, ret, clock_mono_ms(), why);
+}
+
+static void reply_have(struct request *rq, int64_t have)
+{
+    cJSON *out = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(out, "have", (double)have);
+    request_reply(rq, out, NULL, 0);
+}
+
+static void piece_work(struct op *op)
+{
+    op->rc = incoming_put_write(op->service->dir, op->arg, &op->why);
+}
+
+static void piece_done(struct op *op)
+{
+    struct incoming_piece *piece = op->arg;
+
+    incoming_put_end(op->service->incoming, piece, op->rc, clock_mono_ms());
+    if (op->rc < 0)
+        request_fail(op->rq, op->rc, &op->why);
+    else
+        reply_have(op->rq, piece->have);
+    free(piece);
 }
 
 void handle_dataset_put(struct request *rq)
 {
-    const struct tensor *piece;
+    const struct tensor *tensor;
+    struct incoming_piece piece;
     struct put put;
-    int64_t have;
     struct errbuf why;
     int rc = read_put(rq, &put, &why);
 
-    if (rc == 0 && message_tensor(&rq->message, "piece", DTYPE_U8, 1, NULL, &piece, &why) < 0) {
+    if (rc == 0 && message_tensor(&rq->message, "piece", DTYPE_U8, 1, NULL, &tensor, &why) < 0) {
         request_error(rq, ERR_BAD_TENSOR, "%s", why.text);
         return;
     }
     if (rc == 0)
-        rc = keep_piece(rq->service, &put, piece, &have, &why);
+        rc = begin_piece(rq->service, &put, tensor, &piece, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
-        return;
+    } else if (!piece.writes) {
+        reply_have(rq, piece.have);
+    } else {
+        struct incoming_piece *copy = xmalloc(sizeof(*copy));
+        *copy = piece;
+        op_run(rq->service->net->upload_lane, (struct op){.rq = rq,
+                                                          .service = rq->service,
+                                                          .arg = copy,
+                                                          .work = piece_work,
+                                                          .done = piece_done});
     }
-    cJSON *out = cJSON_CreateObject();
-    cJSON_AddNumberToObject(out, "have", (double)have);
-    request_reply(rq, out, NULL, 0);
 }
 
 /* --- dataset.commit --- */
@@ -227,7 +266,7 @@ static void end_commit(struct op *op)
     struct dataset_commit *c = op->arg;
     struct service *s = op->service;
 
-    incoming_released(s->incoming, c->rec.sha256, clock_mono_ms());
+    incoming_released(s->incoming, c->key, c->rec.sha256, clock_mono_ms());
     dataset_commit_done(s->datasets, c, op->rc);
     if (op->rc == -ENODATA) {
         request_error(op->rq, ERR_GONE, "%s", op->why.text);
@@ -289,8 +328,9 @@ void handle_dataset_commit(struct request *rq)
         return;
     }
     memcpy(c->rec.name, name, strlen(name) + 1);
-    incoming_whole(rq->service->incoming, c->rec.sha256, &c->missing);
-    incoming_hold(rq->service->incoming, c->rec.sha256);
+    memcpy(c->key, rq->key_name, sizeof(c->key));
+    incoming_whole(rq->service->incoming, c->key, c->rec.sha256, &c->missing);
+    incoming_hold(rq->service->incoming, c->key, c->rec.sha256);
     op_run(rq->service->net->data_lane,
            (struct op){
                .rq = rq, .service = rq->service, .arg = c, .work = read_work, .done = read_done});

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/field.h"
@@ -66,7 +67,7 @@ static void model_work(struct op *op)
     struct model_args *a = op->arg;
 
     op->rc =
-        job_newest_checkpoint(op->service, a->job, &a->shape, a->final, &a->checkpoint, &op->why);
+        job_lookup_checkpoint(op->service, a->job, &a->shape, a->final, &a->checkpoint, &op->why);
 }
 
 static void model_done_reply(struct op *op)
@@ -88,28 +89,48 @@ static void model_done_reply(struct op *op)
 
 /* --- pieces --- */
 
+/* The checkpoint of the step that is asked for. */
+static int find_step(struct service *s, const struct model_args *a, struct checkpoint_record *ret,
+                     struct errbuf *why)
+{
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    int count = 0, i = 0;
+    int rc = query_checkpoints(s->reader, a->job, list, CHECKPOINTS_READ, &count, why);
+
+    if (rc < 0)
+        return rc;
+    while (i < count && list[i].step != a->step)
+        i++;
+    if (i == count)
+        return err_set(why, -ESTALE,
+                       "the checkpoint of step %" PRId64 " of job %" PRId64 " is gone", a->step,
+                       a->job);
+    *ret = list[i];
+    return 0;
+}
+
 static void piece_work(struct op *op)
 {
     struct model_args *a = op->arg;
-    struct checkpoint_record list[CHECKPOINTS_READ];
+    struct checkpoint_record before, after = {.step = 0};
     char path[STATE_PATH_BYTES];
-    int count, i = 0;
 
-    op->rc = store_checkpoints_load(op->service->store, a->job, list, CHECKPOINTS_READ, &count,
-                                    &op->why);
-    if (op->rc < 0)
-        return;
-    while (i < count && list[i].step != a->step)
-        i++;
-    if (i == count) {
-        op->rc = err_set(&op->why, -ESTALE,
-                         "the checkpoint of step %" PRId64 " of job %" PRId64 " is gone", a->step,
-                         a->job);
-        return;
+    op->rc = find_step(op->service, a, &before, &op->why);
+    while (op->rc == 0) {
+        state_dir_checkpoint(path, op->service->dir, a->job, before.file);
+        int rc = checkpoint_read_model(path, &a->shape, (size_t)a->offset, (size_t)a->bytes,
+                                       a->piece, &op->why);
+        struct errbuf gone;
+        /* A file may have gone while it was read: then another has its step, or none. */
+        op->rc = find_step(op->service, a, &after, &gone);
+        if (op->rc < 0) {
+            op->why = gone;
+        } else if (strcmp(before.file, after.file) == 0) {
+            op->rc = rc;
+            break;
+        }
+        before = after;
     }
-    state_dir_checkpoint(path, op->service->dir, a->job, list[i].file);
-    op->rc = checkpoint_read_model(path, &a->shape, (size_t)a->offset, (size_t)a->bytes, a->piece,
-                                   &op->why);
 }
 
 static void piece_reply(struct op *op)
@@ -149,7 +170,7 @@ static int read_piece(const struct request *rq, struct model_args *a, struct err
 static void start(struct request *rq, struct model_args *a, void (*work)(struct op *),
                   void (*done)(struct op *))
 {
-    op_run(rq->service->net->store_lane,
+    op_run(rq->service->net->read_lane,
            (struct op){.rq = rq, .service = rq->service, .arg = a, .work = work, .done = done});
 }
 

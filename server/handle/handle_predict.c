@@ -135,7 +135,7 @@ static void open_work(struct op *op)
     struct open_args *a = op->arg;
     int64_t epochs;
 
-    op->rc = job_newest_checkpoint(op->service, a->source.job, &a->shape, a->only_newest,
+    op->rc = job_lookup_checkpoint(op->service, a->source.job, &a->shape, a->only_newest,
                                    &a->checkpoint, &op->why);
     if (op->rc < 0)
         return;
@@ -187,7 +187,7 @@ static void open_start(struct request *rq, const struct job *job, struct open_ar
 
     if (!job->run || run_in_pieces(job->run)) {
         op_run(
-            rq->service->net->store_lane,
+            rq->service->net->read_lane,
             (struct op){
                 .rq = rq, .service = rq->service, .arg = a, .work = open_work, .done = open_done});
         return;

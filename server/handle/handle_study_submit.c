@@ -2,6 +2,7 @@
  * are new come into being in one transaction, or none. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@
 
 struct plan {
     struct service *service;
+    char key[NAME_MAX_BYTES]; /* of the sender; "": none */
     struct study *next;       /* the study as it will be; owned until it is in the table */
     struct submission **new;  /* [next->job_count], NULL: that job is there */
     struct job_record **recs; /* likewise */
@@ -158,7 +160,7 @@ static int merge(struct plan *p, const struct studyfile *f, struct errbuf *why)
     return rc;
 }
 
-static int check_room(struct service *s, int added, struct errbuf *why)
+static int check_room(struct service *s, const char *key, int added, struct errbuf *why)
 {
     int open = 0;
 
@@ -172,7 +174,7 @@ static int check_room(struct service *s, int added, struct errbuf *why)
             "the study adds %d jobs to %d of studies that are queued, running or paused; "
             "allowed are %d",
             added, open, STUDY_JOBS_OPEN_MAX);
-    return submission_room(s, added, why);
+    return submission_room(s, key, added, why);
 }
 
 /* --- making jobs --- */
@@ -195,7 +197,7 @@ static int read_new(struct plan *p, const struct studyfile *f, struct errbuf *wh
         if (mine->job)
             continue;
         text_uuid(uuid);
-        rc = submission_read(p->service, job->spec, uuid, &p->new[at], why);
+        rc = submission_read(p->service, p->key, job->spec, uuid, &p->new[at], why);
         if (rc < 0)
             return f->arm_count > 1 ? err_prefix(why, rc, "arm %s", f->arms[job->arm]) : rc;
         submission_hold(p->new[at]);
@@ -291,12 +293,13 @@ static void scores_done(struct op *op)
 
 /* --- reading --- */
 
-static int make_plan(struct service *s, const char *uuid, const struct studyfile *f, struct plan *p,
-                     struct errbuf *why)
+static int make_plan(struct service *s, const char *key, const char *uuid,
+                     const struct studyfile *f, struct plan *p, struct errbuf *why)
 {
     struct study *known = NULL;
 
     p->service = s;
+    snprintf(p->key, sizeof(p->key), "%s", key);
     if (studies_find(s->studies, f->name, &known, NULL) == 0) {
         p->next = study_copy(known);
     } else {
@@ -309,7 +312,7 @@ static int make_plan(struct service *s, const char *uuid, const struct studyfile
                        studies_count(s->studies), STUDIES_MAX);
     int rc = merge(p, f, why);
     if (rc == 0)
-        rc = check_room(s, p->added, why);
+        rc = check_room(s, p->key, p->added, why);
     if (rc == 0)
         rc = read_new(p, f, why);
     if (rc == 0 && p->added > 0)
@@ -335,7 +338,7 @@ static void submit(struct request *rq, const char *uuid, const struct studyfile 
     struct service *s = rq->service;
     struct plan *p = xcalloc(1, sizeof(*p));
     struct errbuf why = {""};
-    int rc = make_plan(s, uuid, f, p, &why);
+    int rc = make_plan(s, rq->key_name, uuid, f, p, &why);
 
     if (rc == 0 && needs_scores(p)) {
         op_run(s->net->query_lane,

@@ -106,7 +106,7 @@ static int read_submit(struct request *rq, const char *uuid, struct submission *
     const cJSON *spec = NULL;
     int rc = field_obj(rq->message.json, "job.submit", "spec", true, &spec, why);
 
-    return rc < 0 ? rc : submission_read(rq->service, spec, uuid, ret, why);
+    return rc < 0 ? rc : submission_read(rq->service, rq->key_name, spec, uuid, ret, why);
 }
 
 void handle_job_submit(struct request *rq)

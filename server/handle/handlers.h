@@ -8,6 +8,7 @@
 
 void handle_ping(struct request *rq);
 void handle_server_dashboard(struct request *rq);
+void handle_server_limits(struct request *rq);
 
 void handle_predict_open(struct request *rq);
 void handle_predict_put(struct request *rq);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,9 +21,9 @@ static void hold_uploads(struct submission *s, bool begins)
         if (!g || g->kind != GIVEN_FILE || !g->sha256[0])
             continue;
         if (begins)
-            incoming_hold(in, g->sha256);
+            incoming_hold(in, s->key, g->sha256);
         else
-            incoming_released(in, g->sha256, clock_mono_ms());
+            incoming_released(in, s->key, g->sha256, clock_mono_ms());
     }
     s->holds = begins;
 }
@@ -35,7 +36,7 @@ static int check_uploads(struct submission *s, struct errbuf *why)
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
         const struct given *g = jobspec_attached(&s->job->spec, kind);
         if (g && g->kind == GIVEN_FILE && g->sha256[0])
-            rc = incoming_whole(s->service->incoming, g->sha256, why);
+            rc = incoming_whole(s->service->incoming, s->key, g->sha256, why);
         if (rc < 0)
             err_prefix(why, rc, "%s", jobspec_attached_names[kind]);
     }
@@ -119,7 +120,7 @@ static int judge_attached(struct service *server, struct job *job, struct job_no
 int submission_collect(struct submission *s, struct errbuf *why)
 {
     struct job *job = s->job;
-    int rc = attached_adopt(s->service->dir, job->rec.uuid, &job->spec, &s->attached, why);
+    int rc = attached_adopt(s->service->dir, s->key, job->rec.uuid, &job->spec, &s->attached, why);
 
     if (rc == 0)
         rc = take_weights(s->service, s, why);
@@ -135,7 +136,7 @@ int submission_collect(struct submission *s, struct errbuf *why)
 
 void submission_undo(struct submission *s)
 {
-    attached_undo(s->service->dir, s->job->rec.uuid, &s->job->spec, s->attached);
+    attached_undo(s->service->dir, s->key, s->job->rec.uuid, &s->job->spec, s->attached);
 }
 
 bool submission_needs_scores(const struct submission *s)
@@ -185,16 +186,19 @@ int submission_scores(struct submission *s, struct errbuf *why)
 
 /* --- reading --- */
 
-int submission_room(struct service *server, int count, struct errbuf *why)
+int submission_room(struct service *server, const char *key, int count, struct errbuf *why)
 {
-    int open = 0;
+    const int own = jobs_open_of(server->jobs, key), all = jobs_open_of(server->jobs, NULL);
 
-    for (struct job *job = jobs_first(server->jobs); job; job = job->next)
-        open += !job_state_final(job->rec.state);
-    return open + count <= JOBS_OPEN_MAX
-               ? 0
-               : err_set(why, -ERANGE, "%d jobs are queued, running or paused, allowed is %d", open,
-                         JOBS_OPEN_MAX);
+    if (all + count > JOBS_OPEN_MAX)
+        return err_set(why, -ERANGE, "%d jobs are queued, running or paused, allowed is %d", all,
+                       JOBS_OPEN_MAX);
+    if (key[0] && own + count > JOBS_OF_ONE_MAX)
+        return err_set(why, -ERANGE,
+                       "%d jobs of the key %s are queued, running or paused, allowed is %d of one "
+                       "key (steppe limits)",
+                       own, key, JOBS_OF_ONE_MAX);
+    return 0;
 }
 
 /* The job that a key of the job file names. */
@@ -306,7 +310,7 @@ static int pin_revisions(struct service *server, struct submission *s, struct er
     return rc;
 }
 
-int submission_read(struct service *server, const cJSON *spec, const char *uuid,
+int submission_read(struct service *server, const char *key, const cJSON *spec, const char *uuid,
                     struct submission **ret, struct errbuf *why)
 {
     struct submission *s = xcalloc(1, sizeof(*s));
@@ -314,16 +318,20 @@ int submission_read(struct service *server, const cJSON *spec, const char *uuid,
 
     *ret = s;
     s->service = server;
+    snprintf(s->key, sizeof(s->key), "%s", key);
     job->loss = job->accuracy = job->validation_accuracy = NAN;
     int rc = jobspec_parse(spec, &job->spec, why);
     if (rc < 0)
         return rc;
     memcpy(job->rec.uuid, uuid, sizeof(job->rec.uuid));
     memcpy(job->rec.name, job->spec.name, sizeof(job->rec.name));
+    memcpy(job->rec.key_name, s->key, sizeof(job->rec.key_name));
     memcpy(job->rec.dataset, job->spec.dataset, sizeof(job->rec.dataset));
     job->rec.state = JOB_QUEUED;
     job->rec.created_unix_ms = clock_unix_ms();
-    rc = submission_room(server, 1, why);
+    rc = submission_room(server, key, 1, why);
+    if (rc == 0)
+        rc = disk_watch_room(&server->disk, "jobs", why);
     if (rc == 0)
         rc = upkeep_room(server->upkeep, why);
     if (rc == 0)

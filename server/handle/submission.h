@@ -10,6 +10,7 @@
 struct submission {
     struct job *job; /* not in the table yet; NULL once it was taken out, after submission_let_go */
     struct service *service;
+    char key[NAME_MAX_BYTES];           /* with which its uploads came; "": none */
     const struct dataset *held;         /* the job's, NULL until it is */
     struct jobspec scores_by;           /* the order of the other job's scores */
     struct checkpoint_shape weights_of; /* of the other job's checkpoints */
@@ -21,8 +22,8 @@ struct submission {
 };
 
 /* Reads and judges a job file, on the loop; the submission (also after an error) is ended with
- * submission_free. */
-int submission_read(struct service *server, const cJSON *spec, const char *uuid,
+ * submission_free. key: the name of the sender's, "" for none. */
+int submission_read(struct service *server, const char *key, const cJSON *spec, const char *uuid,
                     struct submission **ret, struct errbuf *why);
 /* Once it is judged: its dataset and uploads stay until the submission ends, or its uploads until
  * submission_let_go. */
@@ -40,6 +41,6 @@ void submission_undo(struct submission *s);
 void submission_free(struct submission *s);
 
 /* Is there room for so many more jobs that are queued, running or paused? -ERANGE. */
-int submission_room(struct service *server, int count, struct errbuf *why);
+int submission_room(struct service *server, const char *key, int count, struct errbuf *why);
 
 #endif

@@ -3,6 +3,7 @@
  * is a GET, one that changes something a POST. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,6 +190,8 @@ void http_api(struct http_exchange *x, const char *method)
     struct request *rq = request_new(x->net, &browser, x);
     rq->role = x->pass.role;
     rq->message.json = json;
+    snprintf(rq->owner, sizeof(rq->owner), "browser");
+    rq->weight = HTTP_HEADER_BYTES_MAX;
     x->rq = rq;
     if (x->drops)
         http_drop_run(x, rq);

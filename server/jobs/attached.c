@@ -39,8 +39,8 @@ static int hash_file(const char *path, char hex[SHA256_HEX], struct errbuf *why)
     return rc;
 }
 
-static int adopt(const char *dir, const char *uuid, enum attached_kind kind, const struct given *g,
-                 unsigned *io_new, struct errbuf *why)
+static int adopt(const char *dir, const char *key, const char *uuid, enum attached_kind kind,
+                 const struct given *g, unsigned *io_new, struct errbuf *why)
 {
     char path[STATE_PATH_BYTES];
     int rc;
@@ -55,22 +55,22 @@ static int adopt(const char *dir, const char *uuid, enum attached_kind kind, con
         return 0;
     rc = make_folder(dir, why);
     if (rc == 0)
-        rc = incoming_take(dir, g->sha256, path, why);
+        rc = incoming_take(dir, key, g->sha256, path, why);
     if (rc < 0)
         return err_prefix(why, rc, "%s", jobspec_attached_names[kind]);
     *io_new |= 1u << kind;
     return 0;
 }
 
-int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, unsigned *io_new,
-                   struct errbuf *why)
+int attached_adopt(const char *dir, const char *key, const char *uuid, struct jobspec *spec,
+                   unsigned *io_new, struct errbuf *why)
 {
     int rc = 0;
 
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
         const struct given *g = jobspec_attached(spec, kind);
         if (g && g->kind == GIVEN_FILE)
-            rc = adopt(dir, uuid, kind, g, io_new, why);
+            rc = adopt(dir, key, uuid, kind, g, io_new, why);
     }
     return rc;
 }
@@ -152,7 +152,8 @@ int attached_write_weights(const char *dir, const char *uuid, struct given *give
     return rc < 0 ? rc : keep_made(path, dir, uuid, ATTACHED_WEIGHTS, given, io_new, why);
 }
 
-void attached_undo(const char *dir, const char *uuid, struct jobspec *spec, unsigned new)
+void attached_undo(const char *dir, const char *key, const char *uuid, struct jobspec *spec,
+                   unsigned new)
 {
     char path[STATE_PATH_BYTES];
 
@@ -162,7 +163,7 @@ void attached_undo(const char *dir, const char *uuid, struct jobspec *spec, unsi
             continue;
         state_dir_attached(path, dir, uuid, g->sha256);
         if (g->kind == GIVEN_FILE)
-            incoming_put_back(dir, g->sha256, path);
+            incoming_put_back(dir, key, g->sha256, path);
         else
             unlink(path);
     }
@@ -373,13 +374,25 @@ static bool copy_of_others(const char *dir, const char *path, const char *sha256
     return good;
 }
 
-/* From an upload. A wrong one may be incomplete, and stays. */
+/* From an upload, whoever sent it. A wrong one may be incomplete, and stays. */
 static bool take_right(const char *dir, const char *path, const char *sha256)
 {
-    char part[STATE_PATH_BYTES];
+    char folder_path[STATE_PATH_BYTES], part[STATE_PATH_BYTES], key[NAME_MAX_BYTES],
+        hash[SHA256_HEX];
+    struct dirent *entry;
+    bool good = false;
 
-    state_dir_upload(part, dir, sha256);
-    return is_right(part, sha256) && incoming_rename(dir, sha256, path, NULL) == 0;
+    state_dir_folder(folder_path, dir, STATE_DATASETS);
+    DIR *folder = opendir(folder_path);
+    while (folder && !good && (entry = readdir(folder)) != NULL) {
+        if (!state_dir_is_upload(entry->d_name, key, hash) || strcmp(hash, sha256) != 0)
+            continue;
+        state_dir_upload(part, dir, key, sha256);
+        good = is_right(part, sha256) && incoming_rename(dir, key, sha256, path, NULL) == 0;
+    }
+    if (folder)
+        closedir(folder);
+    return good;
 }
 
 int attached_mend(const char *dir, const char *uuid, struct jobspec *spec)

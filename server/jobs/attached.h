@@ -9,14 +9,15 @@
 #include "common/model.h"
 #include "server/core/run.h"
 
-/* Takes over the uploaded files that the spec names (GIVEN_FILE), unless an earlier attempt already
- * did. -ENOENT: a file was not uploaded; -EINVAL: it is another. *io_new has a bit for each kind
- * that is new. */
-int attached_adopt(const char *dir, const char *uuid, struct jobspec *spec, unsigned *io_new,
-                   struct errbuf *why);
+/* Takes over the files that the spec names (GIVEN_FILE) and that came with this key ("": without
+ * one), unless an earlier attempt already did. -ENOENT: a file was not uploaded; -EINVAL: it is
+ * another. *io_new has a bit for each kind that is new. */
+int attached_adopt(const char *dir, const char *key, const char *uuid, struct jobspec *spec,
+                   unsigned *io_new, struct errbuf *why);
 /* The job was refused: of the kinds in `new`, uploaded files become uploads again, and made files
  * are removed. */
-void attached_undo(const char *dir, const char *uuid, struct jobspec *spec, unsigned new);
+void attached_undo(const char *dir, const char *key, const char *uuid, struct jobspec *spec,
+                   unsigned new);
 /* Writes the order of a job by the key[n] of its samples (NAN: none) and notes its hash in given;
  * a hash that given already has must be the same: else -EINVAL. */
 int attached_write_order(const char *dir, const char *uuid, struct given *given, const double *key,

@@ -23,6 +23,7 @@
 struct naming {
     struct dataset_record rec; /* a name of the data */
     char names[SHA256_HEX], old[SHA256_HEX];
+    char key[NAME_MAX_BYTES];       /* with which a new file came; "": none */
     uint32_t samples, test_samples; /* that a new file must name */
     bool new;                       /* it comes from a person */
     struct data_hash *hash;         /* of the file that is being read */
@@ -56,7 +57,7 @@ static int open_hash(const char *dir, struct naming *n, struct errbuf *why)
     int rc = -ENOENT;
 
     if (n->new) {
-        state_dir_upload(path, dir, n->names);
+        state_dir_upload(path, dir, n->key, n->names);
         rc = data_hash_open(path, &n->hash, why);
         n->upload = rc == 0;
     }
@@ -114,7 +115,7 @@ static int judge(const char *dir, struct naming *n, struct errbuf *why)
 
     data_hash_text(n->hash, hex);
     file->bytes = data_hash_bytes(n->hash);
-    state_dir_upload(part, dir, n->names);
+    state_dir_upload(part, dir, n->key, n->names);
     state_dir_names(file->path, dir, n->names);
     if (strcmp(hex, n->names) != 0) {
         if (n->upload)
@@ -125,7 +126,7 @@ static int judge(const char *dir, struct naming *n, struct errbuf *why)
                        hex);
     }
     if (n->upload) {
-        int rc = incoming_rename(dir, n->names, file->path, why);
+        int rc = incoming_rename(dir, n->key, n->names, file->path, why);
         if (rc < 0)
             return rc;
     }
@@ -214,7 +215,7 @@ static void end_naming(struct op *op)
         log_info("dataset.names", "name=%s names=%s", n->rec.name, n->names);
     }
     if (n->new)
-        incoming_released(s->incoming, n->names, clock_mono_ms());
+        incoming_released(s->incoming, n->key, n->names, clock_mono_ms());
     for (int i = 0; i < n->asked_count; i++)
         if (op->rc < 0)
             request_fail(n->asked[i], op->rc, &op->why);
@@ -275,7 +276,7 @@ int datasets_name_samples(struct service *s, struct request *rq, const char *nam
         reply_named(s, rq, &rec, !same);
         return 0;
     }
-    rc = incoming_whole(s->incoming, names_sha256, why);
+    rc = incoming_whole(s->incoming, rq->key_name, names_sha256, why);
     if (rc < 0)
         return rc;
     struct naming *n = xcalloc(1, sizeof(*n));
@@ -285,7 +286,8 @@ int datasets_name_samples(struct service *s, struct request *rq, const char *nam
     n->new = true;
     n->asked[n->asked_count++] = rq;
     snprintf(n->names, sizeof(n->names), "%s", names_sha256);
-    incoming_hold(s->incoming, n->names);
+    snprintf(n->key, sizeof(n->key), "%s", rq->key_name);
+    incoming_hold(s->incoming, n->key, n->names);
     start(s, st, n);
     return 0;
 }

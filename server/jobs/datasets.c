@@ -132,7 +132,7 @@ static void put_back_unnamed(struct datasets *d)
         else
             continue;
         log_info("dataset.unnamed", "file=%s", path);
-        incoming_put_back(d->dir, sha256, path);
+        incoming_put_back(d->dir, "", sha256, path);
     }
     if (folder)
         closedir(folder);

@@ -84,6 +84,7 @@ bool datasets_has(const struct datasets *d, const char *sha256, int64_t bytes);
  */
 struct dataset_commit {
     struct dataset_record rec; /* name and sha256 set by the caller */
+    char key[NAME_MAX_BYTES];  /* with which its upload came; set by the caller, "": none */
     struct dataset dataset;
     uint8_t (*hashes)[BLAKE2B_BYTES];
     struct data_hash *hash; /* of the file that is being read */

@@ -28,6 +28,7 @@ struct upload {
     int64_t bytes, have;                                                /* bytes 0: not known */
     int64_t first_ms, last_ms;                                          /* of its pieces */
     unsigned held;
+    bool writing; /* a piece, on a lane */
     struct upload *next;
 };
 
@@ -38,28 +39,29 @@ struct incoming {
     bool to_clear;
 };
 
-static int64_t size_of(const struct incoming *in, const char *sha256)
+static int64_t size_of(const struct incoming *in, const char *key, const char *sha256)
 {
     char path[STATE_PATH_BYTES];
     struct stat st;
 
-    state_dir_upload(path, in->dir, sha256);
+    state_dir_upload(path, in->dir, key, sha256);
     return stat(path, &st) == 0 ? st.st_size : -1;
 }
 
-static struct upload *find(const struct incoming *in, const char *sha256)
+static struct upload *find(const struct incoming *in, const char *key, const char *sha256)
 {
     struct upload *u = in->list;
 
-    while (u && strcmp(u->sha256, sha256) != 0)
+    while (u && (strcmp(u->sha256, sha256) != 0 || strcmp(u->key, key) != 0))
         u = u->next;
     return u;
 }
 
-static struct upload *add(struct incoming *in, const char *sha256, int64_t now_ms)
+static struct upload *add(struct incoming *in, const char *key, const char *sha256, int64_t now_ms)
 {
     struct upload *u = xcalloc(1, sizeof(*u));
 
+    snprintf(u->key, sizeof(u->key), "%s", key);
     snprintf(u->sha256, sizeof(u->sha256), "%s", sha256);
     u->first_ms = u->last_ms = now_ms;
     u->next = in->list;
@@ -103,15 +105,15 @@ static bool is_complete(const char *path, int64_t bytes)
 
 static void note_file(struct incoming *in, const char *name, int64_t now_ms)
 {
-    char path[STATE_PATH_BYTES], sha256[SHA256_HEX];
+    char path[STATE_PATH_BYTES], key[NAME_MAX_BYTES], sha256[SHA256_HEX];
     struct stat st;
 
-    if (!state_dir_is_upload(name, sha256))
+    if (!state_dir_is_upload(name, key, sha256))
         return;
-    state_dir_upload(path, in->dir, sha256);
+    state_dir_upload(path, in->dir, key, sha256);
     if (stat(path, &st) != 0)
         return;
-    struct upload *u = add(in, sha256, now_ms);
+    struct upload *u = add(in, key, sha256, now_ms);
     u->have = st.st_size;
     if (is_complete(path, u->have)) {
         u->bytes = u->have; /* a sender that waited for the server gets its full time from here */
@@ -164,8 +166,8 @@ static int check_quotas(const struct incoming *in, const struct incoming_from *f
                         const char *sha256, int64_t bytes, struct errbuf *why)
 {
     char need[TEXT_F64_BYTES], has[TEXT_F64_BYTES], limit[TEXT_F64_BYTES];
-    const struct upload *same = find(in, sha256);
-    const char *key = same ? same->key : from->key;
+    const struct upload *same = find(in, from->key, sha256);
+    const char *key = from->key;
     int64_t own = 0, all = 0, own_max = in->all_bytes / 4, own_count = 0, count = 0;
 
     for (const struct upload *u = in->list; u; u = u->next) {
@@ -205,12 +207,12 @@ static int check_quotas(const struct incoming *in, const struct incoming_from *f
     return 0;
 }
 
-/* A hash stands for one content, so one of two sizes is wrong. The existing upload may be somebody
- * else's: it is not overwritten, and does not count as complete sooner. */
-static int check_claim(const struct incoming *in, const char *sha256, int64_t size, int64_t bytes,
-                       struct errbuf *why)
+/* A hash stands for one content, so one of two sizes is wrong: the upload is not overwritten, and
+ * does not count as complete sooner. */
+static int check_claim(const struct incoming *in, const char *key, const char *sha256, int64_t size,
+                       int64_t bytes, struct errbuf *why)
 {
-    const struct upload *u = find(in, sha256);
+    const struct upload *u = find(in, key, sha256);
     int64_t known = u ? u->bytes : 0;
 
     if (!u || size < 1 || (known ? bytes == known : bytes >= size))
@@ -225,11 +227,11 @@ static int check_claim(const struct incoming *in, const char *sha256, int64_t si
 int incoming_offer(struct incoming *in, const struct incoming_from *from, const char *sha256,
                    int64_t bytes, int64_t *ret_have, struct errbuf *why)
 {
-    int64_t size = size_of(in, sha256);
+    int64_t size = size_of(in, from->key, sha256);
     int rc = check_size(bytes, why);
 
     if (rc == 0)
-        rc = check_claim(in, sha256, size, bytes, why);
+        rc = check_claim(in, from->key, sha256, size, bytes, why);
     if (rc == 0)
         rc = check_quotas(in, from, sha256, bytes, why);
     if (rc < 0)
@@ -238,73 +240,90 @@ int incoming_offer(struct incoming *in, const struct incoming_from *from, const 
     return 0;
 }
 
-static int write_piece(struct incoming *in, const char *sha256, int64_t offset, const void *piece,
-                       size_t piece_bytes, struct errbuf *why)
+int incoming_put_write(const char *dir, const struct incoming_piece *piece, struct errbuf *why)
 {
     char path[STATE_PATH_BYTES];
 
-    state_dir_upload(path, in->dir, sha256);
+    state_dir_upload(path, dir, piece->key, piece->sha256);
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-    int rc = fd < 0 ? -errno : file_write_at(fd, piece, piece_bytes, (uint64_t)offset);
+    int rc = fd < 0 ? -errno
+                    : file_write_at(fd, piece->data, piece->data_bytes, (uint64_t)piece->offset);
     if (fd >= 0)
         close(fd);
     return rc < 0 ? err_set(why, rc, "cannot keep the upload in %s: %s", path, err_text(rc)) : 0;
 }
 
-int incoming_put(struct incoming *in, const struct incoming_from *from, const char *sha256,
-                 int64_t bytes, int64_t offset, const void *piece, size_t piece_bytes,
-                 int64_t now_ms, int64_t *ret_have, struct errbuf *why)
+static int check_place(const struct incoming_piece *piece, int64_t have, struct errbuf *why)
 {
-    int64_t have;
-    int rc = incoming_offer(in, from, sha256, bytes, &have, why);
-
-    if (rc < 0)
-        return rc;
-    if (offset > bytes || piece_bytes > (uint64_t)(bytes - offset))
+    if (piece->offset > piece->bytes ||
+        piece->data_bytes > (uint64_t)(piece->bytes - piece->offset))
         return err_set(why, -EINVAL,
                        "a piece of %zu bytes at %lld ends beyond the %lld bytes offered",
-                       piece_bytes, (long long)offset, (long long)bytes);
-    if (offset > have)
+                       piece->data_bytes, (long long)piece->offset, (long long)piece->bytes);
+    if (piece->offset > have)
         return err_set(why, -EINVAL, "the piece starts at %lld, but only %lld bytes are here",
-                       (long long)offset, (long long)have);
-    struct upload *u = find(in, sha256);
-    if (offset + (int64_t)piece_bytes > have) {
-        if (u && u->held) /* it must not change while it is hashed */
-            return err_set(why, -EAGAIN,
-                           "upload %.16s... is being taken over; try again in a moment", sha256);
-        /* Existing bytes may be another sender's. */
-        piece = (const char *)piece + (have - offset);
-        piece_bytes -= (size_t)(have - offset);
-        offset = have;
-        if (!u) {
-            u = add(in, sha256, now_ms);
-            snprintf(u->key, sizeof(u->key), "%s", from->key);
-        }
-        rc = write_piece(in, sha256, offset, piece, piece_bytes, why);
-        int64_t size = size_of(in, sha256); /* a piece may have been written in part */
-        u->have = size > 0 ? size : 0;
-        if (rc < 0 && size < 0 && !u->held)
-            forget(in, u);
-        if (rc < 0)
-            return rc;
-        have = offset + (int64_t)piece_bytes;
+                       (long long)piece->offset, (long long)have);
+    return 0;
+}
+
+int incoming_put_begin(struct incoming *in, const struct incoming_from *from,
+                       struct incoming_piece *io, int64_t now_ms, struct errbuf *why)
+{
+    struct upload *u = find(in, from->key, io->sha256);
+    int64_t have;
+
+    if (u && u->writing)
+        return err_set(why, -EAGAIN,
+                       "another piece of upload %.16s... is being written; try again in a moment",
+                       io->sha256);
+    int rc = incoming_offer(in, from, io->sha256, io->bytes, &have, why);
+    if (rc == 0)
+        rc = check_place(io, have, why);
+    if (rc < 0)
+        return rc;
+    io->writes = io->offset + (int64_t)io->data_bytes > have;
+    if (io->writes && u && u->held) /* it must not change while it is hashed */
+        return err_set(why, -EAGAIN, "upload %.16s... is being taken over; try again in a moment",
+                       io->sha256);
+    if (io->writes) {
+        io->data = (const char *)io->data + (have - io->offset);
+        io->data_bytes -= (size_t)(have - io->offset);
+        io->offset = have;
+        have += (int64_t)io->data_bytes;
+        u = u ? u : add(in, from->key, io->sha256, now_ms);
+        u->writing = true;
+        snprintf(io->key, sizeof(io->key), "%s", from->key);
     }
+    io->have = have;
     if (u) {
         snprintf(u->sender, sizeof(u->sender), "%s", from->sender);
         if (from->what[0])
             snprintf(u->what, sizeof(u->what), "%s", from->what);
-        u->bytes = bytes;
+        u->bytes = io->bytes;
         u->last_ms = now_ms;
     }
-    *ret_have = have;
     return 0;
+}
+
+void incoming_put_end(struct incoming *in, const struct incoming_piece *piece, int rc,
+                      int64_t now_ms)
+{
+    struct upload *u = find(in, piece->key, piece->sha256);
+    int64_t size = size_of(in, piece->key, piece->sha256); /* a part may have been written */
+
+    u->writing = false;
+    u->have = size > 0 ? size : 0;
+    u->last_ms = now_ms;
+    if (rc < 0 && size < 0 && !u->held)
+        forget(in, u);
 }
 
 /* --- taken over --- */
 
-int incoming_whole(const struct incoming *in, const char *sha256, struct errbuf *why)
+int incoming_whole(const struct incoming *in, const char *key, const char *sha256,
+                   struct errbuf *why)
 {
-    const struct upload *u = find(in, sha256);
+    const struct upload *u = find(in, key, sha256);
 
     if (!u || u->have >= u->bytes)
         return 0;
@@ -313,21 +332,21 @@ int incoming_whole(const struct incoming *in, const char *sha256, struct errbuf 
                    sha256, (long long)u->have, (long long)u->bytes);
 }
 
-void incoming_hold(struct incoming *in, const char *sha256)
+void incoming_hold(struct incoming *in, const char *key, const char *sha256)
 {
-    struct upload *u = find(in, sha256);
+    struct upload *u = find(in, key, sha256);
 
     if (!u)
-        u = add(in, sha256, 0);
+        u = add(in, key, sha256, 0);
     u->held++;
 }
 
-void incoming_released(struct incoming *in, const char *sha256, int64_t now_ms)
+void incoming_released(struct incoming *in, const char *key, const char *sha256, int64_t now_ms)
 {
-    struct upload *u = find(in, sha256);
-    int64_t size = size_of(in, sha256);
+    struct upload *u = find(in, key, sha256);
+    int64_t size = size_of(in, key, sha256);
 
-    if (--u->held > 0)
+    if (--u->held > 0 || u->writing)
         return;
     if (size < 0) {
         forget(in, u);
@@ -361,11 +380,12 @@ static int check_hash(const char *part, const char *sha256, struct errbuf *why)
                    hex, sha256);
 }
 
-int incoming_rename(const char *dir, const char *sha256, const char *path, struct errbuf *why)
+int incoming_rename(const char *dir, const char *key, const char *sha256, const char *path,
+                    struct errbuf *why)
 {
     char part[STATE_PATH_BYTES];
 
-    state_dir_upload(part, dir, sha256);
+    state_dir_upload(part, dir, key, sha256);
     int fd = open(part, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     int rc = fd < 0 || fsync(fd) < 0 || rename(part, path) < 0 ? -errno : 0;
     if (fd >= 0)
@@ -375,20 +395,21 @@ int incoming_rename(const char *dir, const char *sha256, const char *path, struc
     return file_sync_parent(path, why);
 }
 
-int incoming_take(const char *dir, const char *sha256, const char *path, struct errbuf *why)
+int incoming_take(const char *dir, const char *key, const char *sha256, const char *path,
+                  struct errbuf *why)
 {
     char part[STATE_PATH_BYTES];
 
-    state_dir_upload(part, dir, sha256);
+    state_dir_upload(part, dir, key, sha256);
     int rc = check_hash(part, sha256, why);
-    return rc < 0 ? rc : incoming_rename(dir, sha256, path, why);
+    return rc < 0 ? rc : incoming_rename(dir, key, sha256, path, why);
 }
 
-void incoming_put_back(const char *dir, const char *sha256, const char *path)
+void incoming_put_back(const char *dir, const char *key, const char *sha256, const char *path)
 {
     char part[STATE_PATH_BYTES];
 
-    state_dir_upload(part, dir, sha256);
+    state_dir_upload(part, dir, key, sha256);
     if (rename(path, part) < 0 && errno != ENOENT)
         log_warn("upload.put_back", "file=%s error=\"%s\"", path, err_text(-errno));
 }
@@ -397,7 +418,7 @@ void incoming_put_back(const char *dir, const char *sha256, const char *path)
 
 static bool is_idle(const struct upload *u, int64_t now_ms)
 {
-    return !u->held && now_ms - u->last_ms > UPLOAD_IDLE_MS;
+    return !u->held && !u->writing && now_ms - u->last_ms > UPLOAD_IDLE_MS;
 }
 
 /* How long it stays if nobody continues it. */
@@ -412,8 +433,8 @@ static void let_go(struct incoming *in, struct upload *u, const char *why)
 {
     char path[STATE_PATH_BYTES], gone[STATE_PATH_BYTES];
 
-    state_dir_upload(path, in->dir, u->sha256);
-    state_dir_gone(gone, in->dir, u->sha256);
+    state_dir_upload(path, in->dir, u->key, u->sha256);
+    state_dir_gone(gone, in->dir, u->key, u->sha256);
     if (rename(path, gone) < 0 && errno != ENOENT) {
         log_warn("upload.rm", "file=%s error=\"%s\"", path, err_text(-errno));
         u->last_ms += UPLOAD_IDLE_MS; /* not at once again */
@@ -454,8 +475,10 @@ cJSON *incoming_rows(const struct incoming *in, int64_t now_ms)
 int incoming_remove(struct incoming *in, const struct incoming_from *from, const char *sha256,
                     struct errbuf *why)
 {
-    struct upload *u = find(in, sha256);
+    struct upload *u = find(in, from->key, sha256);
 
+    for (struct upload *other = in->list; !u && other; other = other->next)
+        u = strcmp(other->sha256, sha256) == 0 ? other : NULL;
     if (!u)
         return err_set(why, -ENOENT, "there is no upload %.16s...; steppe uploads lists them",
                        sha256);
@@ -464,9 +487,9 @@ int incoming_remove(struct incoming *in, const struct incoming_from *from, const
                        "upload %.16s... came with another key; an administrator may "
                        "remove it",
                        sha256);
-    if (u->held)
-        return err_set(why, -EAGAIN, "upload %.16s... is being taken over; try again in a moment",
-                       sha256);
+    if (u->held || u->writing)
+        return err_set(why, -EAGAIN, "upload %.16s... is being %s; try again in a moment", sha256,
+                       u->held ? "taken over" : "written");
     let_go(in, u, "asked for");
     return 0;
 }
@@ -478,6 +501,20 @@ int64_t incoming_bytes(const struct incoming *in)
     for (const struct upload *u = in->list; u; u = u->next)
         bytes += u->have;
     return bytes;
+}
+
+int64_t incoming_bytes_of(const struct incoming *in, const char *key)
+{
+    int64_t bytes = 0;
+
+    for (const struct upload *u = in->list; u; u = u->next)
+        bytes += strcmp(u->key, key) == 0 ? u->have : 0;
+    return bytes;
+}
+
+int64_t incoming_bytes_max_of_one(const struct incoming *in)
+{
+    return in->all_bytes / 4;
 }
 
 int64_t incoming_idle_bytes(const struct incoming *in, int64_t now_ms)
@@ -512,7 +549,7 @@ void incoming_expire(struct incoming *in, int64_t now_ms)
     in->look_ms = now_ms + LOOK_MS;
     for (struct upload *u = in->list, *next; u; u = next) {
         next = u->next;
-        if (!u->held && now_ms > goes_ms(u))
+        if (!u->held && !u->writing && now_ms > goes_ms(u))
             let_go(in, u, "nothing took it over");
     }
 }

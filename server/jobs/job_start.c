@@ -72,22 +72,50 @@ static int try_checkpoint(struct service *s, const struct start *st,
     return rc;
 }
 
-int job_newest_checkpoint(struct service *s, int64_t job, const struct checkpoint_shape *shape,
-                          bool no_other, struct checkpoint **ret, struct errbuf *why)
+static int read_newest(const struct service *s, int64_t job, const struct checkpoint_record *list,
+                       int count, const struct checkpoint_shape *shape, bool no_other,
+                       struct checkpoint **ret, struct errbuf *why)
 {
-    struct checkpoint_record list[CHECKPOINTS_READ];
     char path[STATE_PATH_BYTES];
-    int count = 0, rc = store_checkpoints_load(s->store, job, list, CHECKPOINTS_READ, &count, why);
+    int rc = 0;
 
-    if (rc == 0 && count == 0)
-        rc = err_set(why, -ENOENT, "job %" PRId64 " has no model yet: no epoch is complete", job);
-    if (rc < 0)
-        return rc;
+    if (count == 0)
+        return err_set(why, -ENOENT, "job %" PRId64 " has no model yet: no epoch is complete", job);
     for (int i = 0; i < (no_other ? 1 : count); i++) {
         state_dir_checkpoint(path, s->dir, job, list[i].file);
         rc = checkpoint_read(path, list[i].sha256, shape, ret, why);
         if (rc == 0)
             break;
+    }
+    return rc;
+}
+
+int job_newest_checkpoint(struct service *s, int64_t job, const struct checkpoint_shape *shape,
+                          bool no_other, struct checkpoint **ret, struct errbuf *why)
+{
+    struct checkpoint_record list[CHECKPOINTS_READ];
+    int count = 0, rc = store_checkpoints_load(s->store, job, list, CHECKPOINTS_READ, &count, why);
+
+    return rc < 0 ? rc : read_newest(s, job, list, count, shape, no_other, ret, why);
+}
+
+int job_lookup_checkpoint(struct service *s, int64_t job, const struct checkpoint_shape *shape,
+                          bool no_other, struct checkpoint **ret, struct errbuf *why)
+{
+    struct checkpoint_record list[CHECKPOINTS_READ], now[CHECKPOINTS_READ];
+    int count = 0, now_count = 0;
+    int rc = query_checkpoints(s->reader, job, list, CHECKPOINTS_READ, &count, why);
+
+    while (rc == 0) {
+        struct errbuf other;
+        rc = read_newest(s, job, list, count, shape, no_other, ret, why);
+        if (rc == 0 ||
+            query_checkpoints(s->reader, job, now, CHECKPOINTS_READ, &now_count, &other) < 0 ||
+            (now_count == count && memcmp(now, list, (size_t)count * sizeof(*list)) == 0))
+            break;
+        memcpy(list, now, (size_t)now_count * sizeof(*list)); /* a newer one took its place */
+        count = now_count;
+        rc = 0;
     }
     return rc;
 }

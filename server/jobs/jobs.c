@@ -98,6 +98,15 @@ struct job *jobs_by_uuid(struct jobs *jobs, const char *uuid)
     return NULL;
 }
 
+int jobs_open_of(const struct jobs *jobs, const char *key)
+{
+    int open = 0;
+
+    for (const struct job *job = jobs->list; job; job = job->next)
+        open += !job_state_final(job->rec.state) && (!key || strcmp(job->rec.key_name, key) == 0);
+    return open;
+}
+
 /* A job's description as it is kept, behind its name, which is its first key. */
 static const char *behind_name(const struct job_record *rec)
 {

@@ -153,12 +153,17 @@ struct checkpoint_shape job_checkpoint_shape(const struct job *job);
  * store's lane. -ENOENT: it has none. */
 int job_newest_checkpoint(struct service *s, int64_t job, const struct checkpoint_shape *shape,
                           bool no_other, struct checkpoint **ret, struct errbuf *why);
+/* The same on the read lane, while the store's lane may replace checkpoints. */
+int job_lookup_checkpoint(struct service *s, int64_t job, const struct checkpoint_shape *shape,
+                          bool no_other, struct checkpoint **ret, struct errbuf *why);
 /* Takes what the weights of a job say, if it has any, into its spec and its model; the job is
  * prepared and not yet in the table. Adds notes for people to *ret. -EINVAL: the job file says
  * something else about the weights. */
 int job_said_settle(struct job *job, const struct weights_said *said, struct job_notes *ret,
                     struct errbuf *why);
 void job_notes_done(struct job_notes *notes); /* frees the texts */
+/* How many jobs of the key of this name ("": of nobody's; NULL: of all) have not ended. */
+int jobs_open_of(const struct jobs *jobs, const char *key);
 /* Puts a job (owned), whose record is on the disk, into the table, by number. */
 void jobs_add(struct jobs *jobs, struct job *job);
 void jobs_remove(struct jobs *jobs, struct job *job);

@@ -64,6 +64,12 @@ static void pump(struct questions *q)
     int place = 0;
 
     while (!q->service->net->stopping && (x = turns_next(q->turns)) != NULL) {
+        if (x->rq->orphan) { /* nobody waits for it any more */
+            request_drop(x->rq);
+            turns_done(q->turns, x);
+            free(x);
+            continue;
+        }
         while (q->at_work[place])
             place++;
         q->at_work[place] = x;
@@ -98,12 +104,12 @@ void questions_ask(struct questions *q, struct request *rq, int64_t job, int64_t
     }
     free(x);
     if (rc == -EDQUOT)
-        request_error(rq, ERR_UNAVAILABLE,
-                      "%d of your queries in SQL wait already; ask again when they are answered",
-                      QUESTIONS_EACH_MAX);
+        request_busy(rq, WAIT_RETRY_MS,
+                     "%d of your queries in SQL wait already; ask again when they are answered",
+                     QUESTIONS_EACH_MAX);
     else
-        request_error(rq, ERR_UNAVAILABLE,
-                      "%d queries in SQL wait already; ask again in some seconds", QUESTIONS_MAX);
+        request_busy(rq, WAIT_RETRY_MS, "%d queries in SQL wait already; ask again in some seconds",
+                     QUESTIONS_MAX);
 }
 
 unsigned questions_waiting(const struct questions *q)

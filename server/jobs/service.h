@@ -9,6 +9,7 @@
 #include "proto/result.h"
 #include "server/jobs/audit.h"
 #include "server/jobs/datasets.h"
+#include "server/jobs/disk_watch.h"
 #include "server/jobs/incoming.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/keys.h"
@@ -29,6 +30,7 @@ struct service {
     struct query *query;
     struct query *replays; /* used on the replay lane */
     struct questions *questions;
+    struct query *reader; /* of the read lane */
     struct datasets *datasets;
     struct incoming *incoming;
     struct jobs *jobs;
@@ -38,6 +40,7 @@ struct service {
     struct upkeep *upkeep;
     struct audit *audit;
     struct keys *keys;
+    struct disk_watch disk;
     struct result_room results; /* for the job that is being judged */
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[STATE_DIR_BYTES];  /* the state folder, absolute */

@@ -117,6 +117,15 @@ bool workers_result_fits(const struct worker *worker, const struct job *job)
     return worker_has_class(worker, job);
 }
 
+int workers_of_key(const struct workers *w, const char *key)
+{
+    int count = 0;
+
+    for (const struct worker *worker = w->list; worker; worker = worker->next)
+        count += !key || strcmp(worker->key_name, key) == 0;
+    return count;
+}
+
 int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
                   const char *class, struct worker **ret, struct errbuf *why)
 {
@@ -128,6 +137,11 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
         if (w->count >= WORKERS_MAX)
             return err_set(why, -ERANGE, "%u workers are already connected, allowed is %d",
                            w->count, WORKERS_MAX);
+        if (rq->key_name[0] && workers_of_key(w, rq->key_name) >= WORKERS_OF_ONE_MAX)
+            return err_set(why, -ERANGE,
+                           "%d workers with the key %s are already connected, allowed is %d of one "
+                           "key (steppe limits)",
+                           workers_of_key(w, rq->key_name), rq->key_name, WORKERS_OF_ONE_MAX);
         worker = xcalloc(1, sizeof(*worker));
         worker->number = ++w->last_number;
         memcpy(worker->sender, rq->sender, sizeof(worker->sender));

@@ -24,7 +24,10 @@ void workers_close(struct workers *w); /* drops held requests; NULL is fine */
 
 /* The worker that sent rq; NULL (rq answered with unknown_worker) when it did not say hello. */
 struct worker *workers_of(struct workers *w, struct request *rq);
-/* Registers the sender. 0, -ERANGE (too many) or -EPERM (it said hello with another key). */
+/* How many there are of the key of this name; NULL: of all. */
+int workers_of_key(const struct workers *w, const char *key);
+/* Registers the sender. 0, -ERANGE (too many, of all or of its key) or -EPERM (it said hello with
+ * another key). */
 int workers_hello(struct workers *w, const struct request *rq, const char *name, int64_t threads,
                   const char *class, struct worker **ret, struct errbuf *why);
 /* It knows tasks of predictions, or not. */

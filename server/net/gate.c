@@ -14,12 +14,21 @@
 #include "server/net/sessions.h"
 
 #define LOG_MS 10000
-#define ANSWERS_PER_S 2000 /* after a restart as many clients begin new sessions */
 
-enum reason { PLAIN, BROKEN, WRONG_KEY, STALE, REPLAYED, CHANGED, FULL, REASON_COUNT };
+/* Of messages without a session: a client that begins one sends two. After a restart a thousand
+ * workers of one machine begin two each; to prove a key takes 0.1 ms, so that one address may have
+ * a twentieth of the loop, and all together a third. */
+static const struct budget of_connection = {.per_s = 5, .burst = 20, .debt_s = 5};
+static const struct budget of_address = {.per_s = 500, .burst = 10000, .debt_s = 2};
+/* Of the loop's time, by people of one key or address, in ms: a quarter, as the others and the jobs
+ * need some too. */
+static const struct budget of_owner = {.per_s = 250, .burst = 1000, .debt_s = 2};
+static const struct budget of_all = {.per_s = 3000, .burst = 12000, .debt_s = 0.5};
 
-const char *const gate_reason_names[] = {"plain",    "broken",  "wrong_key", "no_session",
-                                         "replayed", "changed", "full",      NULL};
+enum reason { PLAIN, BROKEN, WRONG_KEY, STALE, REPLAYED, CHANGED, FULL, PACED, REASON_COUNT };
+
+const char *const gate_reason_names[] = {"plain",   "broken", "wrong_key", "no_session", "replayed",
+                                         "changed", "full",   "paced",     NULL};
 _Static_assert(sizeof(gate_reason_names) / sizeof(gate_reason_names[0]) == REASON_COUNT + 1,
                "every reason has a name");
 _Static_assert(GATE_REASONS == REASON_COUNT, "gate.h says how many there are");
@@ -32,8 +41,9 @@ struct gate {
     uint64_t counts[REASON_COUNT];
     uint64_t logged; /* sum of counts in the last line */
     int64_t logged_ms;
-    int64_t second; /* in which answers are counted */
-    int answers;
+    struct budgets addresses, owners;
+    struct bucket all;
+    char paced[PEER_BYTES]; /* the address that was slowed down last */
 };
 
 /* What the file holds: the keys that the server answers with, and the one that it signs with. */
@@ -168,11 +178,13 @@ void gate_tick(struct gate *g, int64_t now_ms)
         return;
     log_warn("gate.refused",
              "new=%llu plain=%llu broken=%llu wrong_key=%llu no_session=%llu replayed=%llu "
-             "changed=%llu full=%llu",
+             "changed=%llu full=%llu paced=%llu%s%s",
              (unsigned long long)(sum - g->logged), (unsigned long long)g->counts[PLAIN],
              (unsigned long long)g->counts[BROKEN], (unsigned long long)g->counts[WRONG_KEY],
              (unsigned long long)g->counts[STALE], (unsigned long long)g->counts[REPLAYED],
-             (unsigned long long)g->counts[CHANGED], (unsigned long long)g->counts[FULL]);
+             (unsigned long long)g->counts[CHANGED], (unsigned long long)g->counts[FULL],
+             (unsigned long long)g->counts[PACED], g->paced[0] ? " paced_last=" : "", g->paced);
+    g->paced[0] = 0;
     g->logged = sum;
     g->logged_ms = now_ms;
 }
@@ -182,15 +194,52 @@ uint64_t gate_count(const struct gate *g, int reason)
     return g->counts[reason];
 }
 
-/* May another answer to a stranger go out in this second? */
-static bool may_answer(struct gate *g)
+/* A message without a session: how long its connection rests. */
+static int64_t charge(struct gate *g, const char *peer, struct bucket *own)
 {
-    int64_t second = clock_mono_ms() / 1000;
+    const int64_t now_ms = clock_mono_ms();
+    int64_t rests[3] = {
+        own ? budget_take(&of_connection, own, 1, now_ms) : 0,
+        budget_take(&of_address, budgets_of(&g->addresses, peer, now_ms), 1, now_ms),
+        budget_take(&of_all, &g->all, 1, now_ms),
+    };
+    int64_t rest_ms = 0;
 
-    if (second != g->second)
-        g->answers = 0;
-    g->second = second;
-    return g->answers++ < ANSWERS_PER_S;
+    for (int i = 0; i < 3; i++)
+        rest_ms = rests[i] > rest_ms ? rests[i] : rest_ms;
+    if (rest_ms > 0) {
+        g->counts[PACED]++;
+        snprintf(g->paced, sizeof(g->paced), "%s", peer);
+        gate_tick(g, now_ms);
+    }
+    return rest_ms;
+}
+
+int64_t gate_spend(struct gate *g, const char *owner, double ms)
+{
+    const double least_ms = 0.1; /* what nobody measures: the sockets, the envelope */
+    const int64_t now_ms = clock_mono_ms();
+
+    return budget_take(&of_owner, budgets_of(&g->owners, owner, now_ms), ms + least_ms, now_ms);
+}
+
+double gate_spent(struct gate *g, const char *owner)
+{
+    const int64_t now_ms = clock_mono_ms();
+
+    return budget_taken(&of_owner, budgets_of(&g->owners, owner, now_ms), now_ms) / of_owner.burst;
+}
+
+int gate_sessions(const struct gate *g, const char *name)
+{
+    if (!g->sessions)
+        return 0;
+    return name ? sessions_count_of(g->sessions, name) : sessions_count(g->sessions);
+}
+
+int64_t gate_newcomer(struct gate *g, const char *peer)
+{
+    return charge(g, peer, NULL);
 }
 
 /* Refuses rq; fmt NULL: without an answer. Always false. */
@@ -204,7 +253,7 @@ __attribute__((format(printf, 5, 6))) static bool turn_away(struct gate *g, stru
 
     g->counts[reason]++;
     gate_tick(g, clock_mono_ms());
-    if (!fmt || !may_answer(g)) {
+    if (!fmt) {
         request_drop(rq);
         return false;
     }
@@ -221,9 +270,9 @@ static bool no_session(struct gate *g, struct request *rq)
 }
 
 /* Answers with a frame; ends rq. Always false. */
-static bool answer(struct gate *g, struct request *rq, const uint8_t *frame, size_t bytes)
+static bool answer(struct request *rq, const uint8_t *frame, size_t bytes)
 {
-    void *body = may_answer(g) ? transport_alloc(bytes) : NULL;
+    void *body = transport_alloc(bytes);
 
     if (body) {
         memcpy(body, frame, bytes);
@@ -251,7 +300,7 @@ static bool greet(struct gate *g, struct request *rq, const void *body, size_t b
     if (step == STEP_ASK) {
         sessions_challenge(g->sessions, now_ms, challenge);
         handshake_challenge(challenge, frame);
-        return answer(g, rq, frame, CHALLENGE_FRAME_BYTES);
+        return answer(rq, frame, CHALLENGE_FRAME_BYTES);
     }
     int rc = sessions_hello(g->sessions, &hello, now_ms, unix_ms, frame, &why);
     if (rc == -ESTALE)
@@ -259,6 +308,10 @@ static bool greet(struct gate *g, struct request *rq, const void *body, size_t b
     if (rc == -ERANGE)
         return turn_away(g, rq, FULL, ERR_LIMIT, "%d sessions are open, the most that are allowed",
                          SESSIONS_MAX);
+    if (rc == -EDQUOT)
+        return turn_away(g, rq, FULL, ERR_LIMIT,
+                         "%d sessions of this key are open, the most that one key may have",
+                         SESSIONS_OF_ONE_MAX);
     if (rc < 0)
         return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY, "%s", why.text);
     if (rq->carrier->peer)
@@ -266,7 +319,7 @@ static bool greet(struct gate *g, struct request *rq, const void *body, size_t b
     holders_seen(g->holders, &hello.cert, peer, unix_ms);
     log_debug("gate.hello", "role=%s name=%s sessions=%d", role_name(hello.cert.role),
               hello.cert.name, sessions_count(g->sessions));
-    return answer(g, rq, frame, WELCOME_FRAME_BYTES);
+    return answer(rq, frame, WELCOME_FRAME_BYTES);
 }
 
 static bool open_sealed(struct gate *g, struct request *rq, uint8_t **io_body, size_t *io_bytes)
@@ -293,24 +346,31 @@ static bool open_sealed(struct gate *g, struct request *rq, uint8_t **io_body, s
     return true;
 }
 
-bool gate_enter(struct gate *g, struct request *rq, bool sealed_only, uint8_t **io_body,
+bool gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8_t **io_body,
                 size_t *io_bytes)
 {
     int flags = seal_flags(*io_body, *io_bytes);
     bool hello = flags > 0 && (flags & FRAME_HELLO), sealed = flags > 0 && (flags & FRAME_SEALED);
 
+    bool in = false;
+
+    caller->rest_ms = 0;
+    if (!hello && !sealed && !caller->sealed_only) {
+        rq->role = ROLE_ADMIN; /* ipc or loopback: whoever reaches it is trusted with everything */
+        return true;
+    }
     if ((hello || sealed) && !g->sessions)
-        return turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY,
-                         "this server runs without a key; omit --key");
-    if (hello)
-        return greet(g, rq, *io_body, *io_bytes);
-    if (sealed)
-        return open_sealed(g, rq, io_body, io_bytes);
-    if (sealed_only)
-        return turn_away(g, rq, PLAIN, ERR_KEY_NEEDED,
-                         "this address takes only sealed messages; give a key file with --key");
-    rq->role = ROLE_ADMIN; /* ipc or loopback: anybody who reaches it is trusted with everything */
-    return true;
+        turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY, "this server runs without a key; omit --key");
+    else if (hello)
+        greet(g, rq, *io_body, *io_bytes);
+    else if (sealed)
+        in = open_sealed(g, rq, io_body, io_bytes);
+    else
+        turn_away(g, rq, PLAIN, ERR_KEY_NEEDED,
+                  "this address takes only sealed messages; give a key file with --key");
+    if (!in)
+        caller->rest_ms = charge(g, caller->peer, caller->bucket);
+    return in;
 }
 
 int gate_judge(const struct request *rq, struct errbuf *why)

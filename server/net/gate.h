@@ -2,7 +2,13 @@
  *
  * A network address takes only sealed messages. ipc (whose file is the owner's alone) and, in a
  * server without a key, loopback take plain ones, which may make every request. Refused messages
- * are counted, and logged at most once in LOG_MS; answers to them are bounded. */
+ * are counted, and logged at most once in LOG_MS.
+ *
+ * What has no session costs its connection and its address: beyond their pace each message is still
+ * answered, and then nothing is read from the connection for a while. So an address that floods the
+ * gate slows down itself, and another one, or another connection of its own, still gets a session.
+ * Over tcp an address cannot be forged (its connection would not come about), so that it needs no
+ * further proof, as a cookie would be over udp. */
 #ifndef STEPPE_SERVER_NET_GATE_H
 #define STEPPE_SERVER_NET_GATE_H
 
@@ -34,16 +40,31 @@ int gate_renew(struct gate *g, const struct request *rq, const uint8_t key[], in
 int gate_sessions_of(const struct gate *g, const char *name, const char *role);
 /* Logs what was counted. */
 void gate_tick(struct gate *g, int64_t now_ms);
-#define GATE_REASONS 7
+#define GATE_REASONS 8
 extern const char *const gate_reason_names[]; /* why messages are refused, NULL-terminated */
 /* How many were refused for the reason with this index. */
 uint64_t gate_count(const struct gate *g, int reason);
 
-/* Judges a message before it is decoded. sealed_only: its address takes only sealed ones. True:
- * *io_body and *io_bytes are the message itself, and rq knows who sent it. False: rq was ended;
- * body is still the caller's. */
-bool gate_enter(struct gate *g, struct request *rq, bool sealed_only, uint8_t **io_body,
+/* Who stands before the gate. */
+struct caller {
+    bool sealed_only;      /* its address takes only sealed messages */
+    const char *peer;      /* where it comes from, as transport_peer */
+    struct bucket *bucket; /* its connection's; NULL: it is gone */
+    int64_t rest_ms;       /* by gate_enter: how long nothing is to be read from it */
+};
+/* Judges a message before it is decoded. True: *io_body and *io_bytes are the message itself, and
+ * rq knows who sent it. False: rq was ended; body is still the caller's. */
+bool gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8_t **io_body,
                 size_t *io_bytes);
+/* A new connection from there, where only sealed messages are taken: how long nothing is to be read
+ * from it. */
+int64_t gate_newcomer(struct gate *g, const char *peer);
+/* What an owner's request took of the loop, in ms of the processor: for how many ms nothing is to
+ * be read from its connection. */
+int64_t gate_spend(struct gate *g, const char *owner, double ms);
+/* How much of its budget an owner has used up: 0 to 1, above 1 it rests. */
+double gate_spent(struct gate *g, const char *owner);
+int gate_sessions(const struct gate *g, const char *name); /* of the key; NULL: of all */
 /* May the sender of rq send rq->type? 0 or -EACCES with a sentence. */
 int gate_judge(const struct request *rq, struct errbuf *why);
 /* Seals the reply to a request of a session, as seal_message. False: the session is over. */

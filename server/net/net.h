@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "server/net/metrics.h"
+#include "server/net/waits.h"
 
 struct answer;
 struct gate;
@@ -20,7 +21,9 @@ struct service;
 
 struct net {
     uv_loop_t loop;
-    struct lane *store_lane, *query_lane, *replay_lane, *decode_lane, *data_lane;
+    struct lane *store_lane, *query_lane, *replay_lane, *read_lane, *decode_lane, *upload_lane,
+        *data_lane;
+    struct line waits[WAIT_COUNT];
     struct gate *gate;
     struct halves *halves; /* of long loops over vectors; NULL: none */
     struct metrics metrics;
@@ -29,6 +32,8 @@ struct net {
     struct service *service; /* of every request that comes in */
     /* Judges the envelope of a request, whose id is -1 before, and hands it to its handler. */
     void (*dispatch)(struct request *rq);
+    /* Calls the handler of a request whose turn has come. */
+    void (*handle)(struct request *rq);
     /* Takes the answer (what it points to passes) of a request that request_record marked; once it
      * is recorded, unmarks it and gives it to request_answer. NULL: nobody keeps a record. */
     void (*record)(struct request *rq, struct answer *answer);

@@ -33,3 +33,16 @@ void peer_name(int fd, bool ipc, char ret[PEER_BYTES])
     else
         name_address(fd, ret);
 }
+
+void peer_address(int fd, bool ipc, char ret[PEER_BYTES])
+{
+    struct sockaddr_in at = {0};
+    struct ucred who;
+    socklen_t at_bytes = sizeof(at), who_bytes = sizeof(who);
+
+    snprintf(ret, PEER_BYTES, "?");
+    if (ipc && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_bytes) == 0)
+        snprintf(ret, PEER_BYTES, "uid %u", who.uid);
+    else if (!ipc && getpeername(fd, (struct sockaddr *)&at, &at_bytes) == 0)
+        inet_ntop(AF_INET, &at.sin_addr, ret, PEER_BYTES);
+}

@@ -9,5 +9,7 @@
 /* "tcp 10.0.0.7:51322" or "ipc uid 1000 pid 71", of a connected socket; "" when it is not one any
  * more. */
 void peer_name(int fd, bool ipc, char ret[PEER_BYTES]);
+/* What others from there have too: "10.0.0.7", "uid 1000"; "?" when it is not one any more. */
+void peer_address(int fd, bool ipc, char ret[PEER_BYTES]);
 
 #endif

@@ -24,6 +24,7 @@ struct request *request_new(struct net *net, const struct carrier *carrier, void
 
 static void end(struct request *rq)
 {
+    waits_end(rq);
     message_done(&rq->message);
     free(rq);
 }
@@ -57,6 +58,9 @@ void request_orphan(struct request *rq)
         .reply = tell_nobody, .drop = drop_nothing, .peer = know_nobody};
 
     rq->carrier = &nobody;
+    rq->orphan = true;
+    if (waits_is_waiting(rq))
+        end(rq);
 }
 
 void request_asker(const struct request *rq, char ret[REQUEST_ASKER_BYTES])
@@ -158,6 +162,20 @@ void request_error(struct request *rq, enum error_code code, const char *fmt, ..
     request_answer(rq, &answer);
 }
 
+void request_busy(struct request *rq, int64_t retry_ms, const char *fmt, ...)
+{
+    struct answer answer = {.code = ERR_UNAVAILABLE};
+    struct errbuf why;
+    va_list ap;
+
+    va_start(ap, fmt);
+    err_vset(&why, fmt, ap);
+    va_end(ap);
+    answer.json = request_error_json(rq, ERR_UNAVAILABLE, why.text);
+    cJSON_AddNumberToObject(answer.json, "retry_ms", (double)retry_ms);
+    request_answer(rq, &answer);
+}
+
 static enum error_code code_of(int rc)
 {
     static const struct {
@@ -191,6 +209,12 @@ void request_fail(struct request *rq, int rc, const struct errbuf *why)
     if (code == ERR_INTERNAL)
         log_error("request.internal", "type=%s error=\"%s\"", message_names[rq->type], why->text);
     request_error(rq, code, "%s", why->text[0] ? why->text : err_text(rc));
+}
+
+bool request_is_of_people(const struct request *rq)
+{
+    return rq->session ? rq->role != ROLE_WORKER
+                       : !(message_roles(rq->type) & ROLE_BIT(ROLE_WORKER));
 }
 
 void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t n)

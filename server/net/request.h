@@ -7,6 +7,7 @@
 #include "proto/frame.h"
 #include "proto/messages.h"
 #include "server/net/transport.h"
+#include "server/net/waits.h"
 
 struct net;
 struct request;
@@ -48,6 +49,11 @@ struct request {
     uint64_t session, sequence;    /* of a sealed message; session 0: it was plain */
     enum role role;                /* ROLE_NONE until its sender was judged */
     char key_name[NAME_MAX_BYTES]; /* of its key; "" when it was plain */
+    char owner[OWNER_BYTES];       /* with whom it shares what is bounded: a key, or an address */
+    bool orphan;                   /* nobody hears its answer */
+    size_t weight;                 /* about how much memory it takes while it waits */
+    enum wait_line wait;           /* the line that it is in */
+    struct turn turn;
     struct message message;
     enum message_type type;
     int64_t id;              /* -1: it has none, or an unreadable one */
@@ -66,6 +72,9 @@ void request_reply(struct request *rq, cJSON *fields, const struct tensor *tenso
 /* Answers with an error; ends and frees the request. */
 __attribute__((format(printf, 3, 4))) void request_error(struct request *rq, enum error_code code,
                                                          const char *fmt, ...);
+/* Answers `unavailable`, and when to ask again. */
+__attribute__((format(printf, 3, 4))) void request_busy(struct request *rq, int64_t retry_ms,
+                                                        const char *fmt, ...);
 /* The same for a negative errno of a module that filled why. */
 void request_fail(struct request *rq, int rc, const struct errbuf *why);
 /* The code of what made a message unreadable: an rc of message_decode or field_parse. */
@@ -81,8 +90,12 @@ void request_record(struct request *rq, const char *changes);
 void request_answer(struct request *rq, struct answer *answer);
 /* Ends a request without an answer (the server stops). */
 void request_drop(struct request *rq);
-/* Whoever brought it is gone: it ends as others do, and nobody hears of it. */
+/* Whoever brought it is gone: it ends at once if it waits for its handler, else as others do, and
+ * nobody hears of it. */
 void request_orphan(struct request *rq);
+
+/* Not of a worker, whose requests are the work: its key says so, without one the type. */
+bool request_is_of_people(const struct request *rq);
 
 /* Adds v[n] as an array of decimal texts; each reads back as the same float. */
 void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t n);

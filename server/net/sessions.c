@@ -47,6 +47,15 @@ int sessions_count(const struct sessions *s)
     return s->count;
 }
 
+int sessions_count_of(const struct sessions *s, const char *name)
+{
+    int count = 0;
+
+    for (size_t i = 0; i < SESSIONS_MAX; i++)
+        count += s->slots[i].seal.session && strcmp(s->slots[i].cert.name, name) == 0;
+    return count;
+}
+
 static void end(struct sessions *s, struct session *session)
 {
     sodium_memzero(session, sizeof(*session));
@@ -125,15 +134,16 @@ static bool is_over(const struct session *session, int64_t now_ms)
 
 /* A slot that is free or whose session may end; NULL: none. -ESTALE in *ret_rc: the point was used.
  * A replay must come within CHALLENGE_MS, before the first session of its point can have ended. */
-static struct session *find_slot(struct sessions *s, const uint8_t point[POINT_BYTES],
-                                 int64_t now_ms, int *ret_rc)
+static struct session *find_slot(struct sessions *s, const struct hello *hello, int64_t now_ms,
+                                 int *ret_rc)
 {
-    struct session *best = NULL;
+    struct session *best = NULL, *own = NULL; /* of all; of this key's */
+    int own_count = 0;
 
     *ret_rc = 0;
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
         struct session *session = &s->slots[i];
-        if (session->seal.session && memcmp(session->point, point, POINT_BYTES) == 0) {
+        if (session->seal.session && memcmp(session->point, hello->point, POINT_BYTES) == 0) {
             *ret_rc = -ESTALE;
             return NULL;
         }
@@ -141,6 +151,18 @@ static struct session *find_slot(struct sessions *s, const uint8_t point[POINT_B
             end(s, session);
         if (!best || session->used_ms < best->used_ms)
             best = session; /* a free slot was used at 0 */
+        if (session->seal.session && strcmp(session->cert.name, hello->cert.name) == 0) {
+            own_count++;
+            if (!own || session->used_ms < own->used_ms)
+                own = session;
+        }
+    }
+    if (own_count >= SESSIONS_OF_ONE_MAX) { /* a key that has many gives way to itself */
+        if (now_ms <= own->used_ms + SESSION_YIELD_MS) {
+            *ret_rc = -EDQUOT;
+            return NULL;
+        }
+        best = own;
     }
     if (best->seal.session && now_ms <= best->used_ms + SESSION_YIELD_MS) {
         *ret_rc = -ERANGE;
@@ -195,7 +217,7 @@ int sessions_hello(struct sessions *s, const struct hello *hello, int64_t now_ms
     int rc = judge(s, hello, server, unix_ms, why);
     if (rc < 0)
         return rc;
-    struct session *slot = find_slot(s, hello->point, now_ms, &rc);
+    struct session *slot = find_slot(s, hello, now_ms, &rc);
     if (!slot)
         return rc;
     session.end_ms = now_ms + (left_ms < SESSION_LIFE_MS ? left_ms : SESSION_LIFE_MS);

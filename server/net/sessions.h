@@ -37,7 +37,8 @@ int sessions_revoke(struct sessions *s);
 /* Times: now_ms monotonic, unix_ms of the wall, by which keys expire. */
 void sessions_challenge(const struct sessions *s, int64_t now_ms, uint8_t out[CHALLENGE_BYTES]);
 /* Judges a hello and answers it. -ESTALE: its challenge is too old, not ours, or used before;
- * -EACCES: its key is not accepted, and the sentence says why; -ERANGE: too many sessions. */
+ * -EACCES: its key is not accepted, and the sentence says why; -ERANGE: too many sessions;
+ * -EDQUOT: too many of this key. */
 int sessions_hello(struct sessions *s, const struct hello *hello, int64_t now_ms, int64_t unix_ms,
                    uint8_t frame[WELCOME_FRAME_BYTES], struct errbuf *why);
 /* The session of this number, borrowed until the next call; NULL: it does not exist or has
@@ -46,5 +47,7 @@ struct session *sessions_find(struct sessions *s, uint64_t number, int64_t now_m
 int sessions_count(const struct sessions *s);
 /* Those of the keys of this name and role. */
 int sessions_of(const struct sessions *s, const char *name, const char *role);
+/* Of the key of this name. */
+int sessions_count_of(const struct sessions *s, const char *name);
 
 #endif

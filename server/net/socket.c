@@ -1,6 +1,7 @@
 #include "server/net/socket.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/alloc.h"
@@ -31,18 +32,26 @@ static bool send_sealed(const struct request *rq, uint8_t *message, size_t bytes
     return good;
 }
 
+/* A client that hears nothing asks again. */
+static void drop(struct request *rq)
+{
+    transport_drop(rq->transport, &rq->token);
+}
+
 static void reply(struct request *rq, struct answer *answer)
 {
     struct errbuf why;
     void *body;
     size_t bytes;
 
+    transport_of_people(rq->transport, &rq->token, request_is_of_people(rq));
     if (answer->code != ERR_COUNT)
         metrics_count(&rq->net->metrics, COUNT_REJECTED + answer->code);
     int rc = message_encode(answer->json, answer->tensors, answer->tensor_count, rq->net->halves,
                             rq->session ? alloc_sealed : transport_alloc, &body, &bytes, &why);
     if (rc < 0) {
         log_error("request.reply", "type=%s error=\"%s\"", message_names[rq->type], why.text);
+        drop(rq);
     } else if (!rq->session) {
         transport_reply(rq->transport, &rq->token, body);
     } else if (!send_sealed(rq, body, bytes)) {
@@ -56,17 +65,33 @@ static void reply(struct request *rq, struct answer *answer)
     }
 }
 
-static void drop(struct request *rq)
-{
-    (void)rq; /* a client that hears nothing asks again */
-}
-
 static void name_peer(const struct request *rq, char ret[PEER_BYTES])
 {
     transport_peer(rq->transport, &rq->token, ret);
 }
 
 static const struct carrier socket_carrier = {.reply = reply, .drop = drop, .peer = name_peer};
+
+/* A parser takes forty times the text's bytes for what is small in it. */
+static size_t weight_of(const uint8_t *message, size_t bytes)
+{
+    const size_t parsed = 40;
+
+    return bytes + parsed * message_json_bytes(message, bytes);
+}
+
+int64_t socket_newcomer(void *arg, const char *peer)
+{
+    const struct socket *socket = arg;
+
+    return gate_newcomer(socket->net->gate, peer);
+}
+
+void socket_gone(void *arg, void *what)
+{
+    (void)arg;
+    request_orphan(what);
+}
 
 void socket_message(void *arg, const struct token *from, void *body, size_t bytes)
 {
@@ -77,10 +102,27 @@ void socket_message(void *arg, const struct token *from, void *body, size_t byte
 
     rq->transport = socket->transport;
     rq->token = *from;
-    if (!gate_enter(socket->net->gate, rq, socket->sealed_only, &message, &bytes)) {
+    struct caller caller = {.sealed_only = socket->sealed_only,
+                            .peer = transport_address(rq->transport, from),
+                            .bucket = transport_bucket(rq->transport, from)};
+    transport_tie(rq->transport, from, rq);
+    if (!gate_enter(socket->net->gate, rq, &caller, &message, &bytes)) {
         transport_release(body);
+        transport_rest(socket->transport, from, caller.rest_ms);
         return;
     }
+    if (rq->key_name[0])
+        snprintf(rq->owner, sizeof(rq->owner), "key %s", rq->key_name);
+    else
+        snprintf(rq->owner, sizeof(rq->owner), "%s", transport_address(rq->transport, from));
+    if (!transport_known(rq->transport, from, rq->owner,
+                         rq->key_name[0] ? CONNECTIONS_OF_ONE_MAX : CONNECTIONS_MAX)) {
+        transport_release(body);
+        request_error(rq, ERR_LIMIT, "%d connections of the key %s are open, allowed is %d of one",
+                      CONNECTIONS_OF_ONE_MAX, rq->key_name, CONNECTIONS_OF_ONE_MAX);
+        return;
+    }
+    rq->weight = weight_of(message, bytes);
     int rc = message_decode(message, bytes, JSON_REQUEST_BYTES_MAX, &rq->message, &why);
     if (rc < 0) {
         transport_release(body);

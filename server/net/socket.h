@@ -19,5 +19,9 @@ struct socket {
 
 /* A transport_message: arg is the struct socket, body is owned. */
 void socket_message(void *arg, const struct token *from, void *body, size_t bytes);
+/* A transport_new, where only sealed messages are taken. */
+int64_t socket_newcomer(void *arg, const char *peer);
+/* A transport_gone: what is the request. */
+void socket_gone(void *arg, void *what);
 
 #endif

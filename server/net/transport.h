@@ -3,12 +3,14 @@
 #ifndef STEPPE_SERVER_NET_TRANSPORT_H
 #define STEPPE_SERVER_NET_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
 #include "common/bounds.h"
 #include "common/err.h"
+#include "server/net/budget.h"
 
 struct transport;
 
@@ -19,8 +21,13 @@ struct token {
     uint32_t count;
 };
 
-/* body is owned by the callee: released with transport_release. */
+/* body is owned by the callee: released with transport_release. The request ends with
+ * transport_reply or transport_drop, now or later; nothing more is read from its connection before
+ * that. */
 typedef void (*transport_message)(void *arg, const struct token *from, void *body, size_t bytes);
+
+/* The peer left with a request in the server; `what` was tied to it. */
+typedef void (*transport_gone)(void *arg, void *what);
 
 /* Binds every url (address.h, which has judged whether it may be served). The sentence of a failure
  * names the url
@@ -39,8 +46,33 @@ void transport_release(void *body);
 /* Sends body (from transport_alloc, ownership passes in every case). A dead peer is not an error;
  * after transport_close the body is dropped. */
 void transport_reply(struct transport *t, const struct token *to, void *body);
+/* The request ends without a reply. */
+void transport_drop(struct transport *t, const struct token *to);
+
+/* on_gone gets `what` if the peer leaves before the request has ended. */
+void transport_tie(struct transport *t, const struct token *of, void *what);
+void transport_on_gone(struct transport *t, transport_gone on_gone);
+/* Does the reply to this request go to people? Those that leave together have a bound. */
+void transport_of_people(struct transport *t, const struct token *of, bool people);
+/* The connection's own, for whoever paces it; NULL: it is gone. */
+struct bucket *transport_bucket(struct transport *t, const struct token *of);
+/* A new connection of this peer: for how many ms nothing is read from it. */
+typedef int64_t (*transport_new)(void *arg, const char *peer);
+/* From here on the peers are strangers until transport_known: those of one address may have a
+ * quarter of all connections, and the ones that were silent longest give way. */
+void transport_of_strangers(struct transport *t, transport_new on_new);
+/* Its peer has proved to be this owner, or need not; false: the owner has `most` connections
+ * already, and this one stays a stranger's. */
+bool transport_known(struct transport *t, const struct token *of, const char *owner, uint32_t most);
+/* Connections of the owner; NULL: all. */
+uint32_t transport_count(const struct transport *t, const char *owner);
+/* From now on nothing is read from the connection of the request for so long. */
+void transport_rest(struct transport *t, const struct token *of, int64_t ms);
 /* Who sent a message: "tcp 10.0.0.7:51322", "ipc uid 1000 pid 71"; "" when the connection is gone.
  */
 void transport_peer(const struct transport *t, const struct token *from, char ret[PEER_BYTES]);
+/* What it shares with others from there: "10.0.0.7", "uid 1000"; "?" when it is gone. Borrowed
+ * until the loop goes on. */
+const char *transport_address(const struct transport *t, const struct token *of);
 
 #endif

@@ -9,6 +9,16 @@
 #include "common/clock.h"
 #include "server/query/query_internal.h"
 
+int query_checkpoints(struct query *q, int64_t job, struct checkpoint_record *ret, int max,
+                      int *ret_count, struct errbuf *why)
+{
+    int rc = query_begin(q, &q->state, true, why);
+
+    if (rc == 0)
+        rc = store_checkpoints_read(&q->state, job, ret, max, ret_count, why);
+    return query_end(&q->state, rc, NULL, NULL);
+}
+
 static void add_epoch(cJSON *rows, sqlite3_stmt *stmt)
 {
     static const char *const names[] = {

@@ -54,14 +54,25 @@ void state_dir_names(char out[STATE_PATH_BYTES], const char *dir, const char *sh
     data_path(out, dir, sha256, NAMES);
 }
 
-void state_dir_upload(char out[STATE_PATH_BYTES], const char *dir, const char *sha256)
+static void upload_path(char out[STATE_PATH_BYTES], const char *dir, const char *key,
+                        const char *sha256, const char *suffix)
 {
-    data_path(out, dir, sha256, UPLOAD);
+    char end[NAME_MAX_BYTES + 16];
+
+    snprintf(end, sizeof(end), "%s%s%s", key[0] ? "." : "", key, suffix);
+    data_path(out, dir, sha256, end);
 }
 
-void state_dir_gone(char out[STATE_PATH_BYTES], const char *dir, const char *sha256)
+void state_dir_upload(char out[STATE_PATH_BYTES], const char *dir, const char *key,
+                      const char *sha256)
 {
-    data_path(out, dir, sha256, GONE);
+    upload_path(out, dir, key, sha256, UPLOAD);
+}
+
+void state_dir_gone(char out[STATE_PATH_BYTES], const char *dir, const char *key,
+                    const char *sha256)
+{
+    upload_path(out, dir, key, sha256, GONE);
 }
 
 void state_dir_attached(char out[STATE_PATH_BYTES], const char *dir, const char *uuid,
@@ -124,9 +135,19 @@ bool state_dir_is_names(const char *name, char ret_sha256[SHA256_HEX])
     return is_data(name, NAMES, ret_sha256);
 }
 
-bool state_dir_is_upload(const char *name, char ret_sha256[SHA256_HEX])
+bool state_dir_is_upload(const char *name, char ret_key[NAME_MAX_BYTES],
+                         char ret_sha256[SHA256_HEX])
 {
-    return is_data(name, UPLOAD, ret_sha256);
+    const size_t hash = SHA256_HEX - 1, bytes = strlen(name), end = strlen(UPLOAD);
+
+    ret_key[0] = 0;
+    if (is_data(name, UPLOAD, ret_sha256))
+        return true;
+    if (bytes <= hash + 1 + end || bytes >= hash + 1 + NAME_MAX_BYTES + end || name[hash] != '.' ||
+        strcmp(name + bytes - end, UPLOAD) != 0)
+        return false;
+    snprintf(ret_key, NAME_MAX_BYTES, "%.*s", (int)(bytes - hash - 1 - end), name + hash + 1);
+    return text_is_name(ret_key) && strlen(ret_sha256) == hash;
 }
 
 bool state_dir_is_gone(const char *name)

@@ -4,7 +4,8 @@
  *     state.db  difficulty.db  lock  steppe.sock
  *     datasets/<sha256>.safetensors         a dataset
  *     datasets/<sha256>.names               the names of its samples, by a hash of their own
- *     datasets/<sha256>.part                an upload
+ *     datasets/<sha256>.part                an upload of somebody without a key
+ *     datasets/<sha256>.<key>.part          one that came with the key of this name
  *     datasets/<sha256>.gone                an upload that was dropped, on its way out
  *     attached/<uuid>-<sha256>.safetensors  what came with the job of that UUID
  *     jobs/<number>/<file>                  checkpoints; <file>.damaged is put away
@@ -40,8 +41,11 @@ void state_dir_entry(char out[STATE_PATH_BYTES], const char *dir, enum state_fol
 
 void state_dir_dataset(char out[STATE_PATH_BYTES], const char *dir, const char *sha256);
 void state_dir_names(char out[STATE_PATH_BYTES], const char *dir, const char *sha256);
-void state_dir_upload(char out[STATE_PATH_BYTES], const char *dir, const char *sha256);
-void state_dir_gone(char out[STATE_PATH_BYTES], const char *dir, const char *sha256);
+/* key: the name of the sender's; "": none. */
+void state_dir_upload(char out[STATE_PATH_BYTES], const char *dir, const char *key,
+                      const char *sha256);
+void state_dir_gone(char out[STATE_PATH_BYTES], const char *dir, const char *key,
+                    const char *sha256);
 void state_dir_attached(char out[STATE_PATH_BYTES], const char *dir, const char *uuid,
                         const char *sha256);
 /* The folder of a job, and a file in it. */
@@ -58,7 +62,8 @@ void state_dir_backup_made(char out[STATE_PATH_BYTES], const char *folder);
 /* What a name in one of the folders says; false: it is none of that kind. */
 bool state_dir_is_dataset(const char *name, char ret_sha256[SHA256_HEX]);
 bool state_dir_is_names(const char *name, char ret_sha256[SHA256_HEX]);
-bool state_dir_is_upload(const char *name, char ret_sha256[SHA256_HEX]);
+bool state_dir_is_upload(const char *name, char ret_key[NAME_MAX_BYTES],
+                         char ret_sha256[SHA256_HEX]);
 bool state_dir_is_gone(const char *name);
 bool state_dir_is_attached(const char *name, char ret_uuid[UUID_BYTES]);
 bool state_dir_is_backup_made(const char *name);

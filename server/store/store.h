@@ -31,6 +31,7 @@
 #include "server/core/study.h"
 #include "server/store/failpoint.h"
 
+struct db;
 struct store;
 
 /* Creates dir (0700) when missing, takes its lock (flock on dir/lock, which holds the pid: "another
@@ -46,7 +47,8 @@ struct job_record {
     int64_t job; /* 0 until inserted */
     char uuid[UUID_BYTES], name[NAME_MAX_BYTES], dataset[NAME_MAX_BYTES];
     char dataset_sha256[SHA256_HEX];
-    char *spec_json; /* owned by whoever holds the record (free) */
+    char key_name[NAME_MAX_BYTES]; /* of the key that sent it; "": none */
+    char *spec_json;               /* owned by whoever holds the record (free) */
     enum job_state state;
     char reason[400];        /* "" : none; of a worker's with its name */
     enum job_wait wait;      /* of a paused job; the reason is for people only */
@@ -253,6 +255,9 @@ struct checkpoint_record {
 int store_checkpoint_add(struct store *s, const struct checkpoint_record *rec, struct errbuf *why);
 /* Newest first; at most max. *ret_count is how many. */
 int store_checkpoints_load(struct store *s, int64_t job, struct checkpoint_record *ret, int max,
+                           int *ret_count, struct errbuf *why);
+/* The same by another connection to state.db. */
+int store_checkpoints_read(struct db *state, int64_t job, struct checkpoint_record *ret, int max,
                            int *ret_count, struct errbuf *why);
 int store_checkpoint_remove(struct store *s, int64_t job, int64_t step, struct errbuf *why);
 

@@ -17,19 +17,19 @@ int store_checkpoint_add(struct store *s, const struct checkpoint_record *rec, s
     return rc;
 }
 
-int store_checkpoints_load(struct store *s, int64_t job, struct checkpoint_record *ret, int max,
+int store_checkpoints_read(struct db *state, int64_t job, struct checkpoint_record *ret, int max,
                            int *ret_count, struct errbuf *why)
 {
     sqlite3_stmt *stmt;
     int count = 0;
-    int rc = db_query(&s->state,
+    int rc = db_query(state,
                       "SELECT step, epoch, file, sha256, scores_sha256 FROM checkpoint"
                       " WHERE job_id = ?1 ORDER BY step DESC LIMIT ?2",
                       DB_ARGS(DB_I(job), DB_I(max)), &stmt, why);
 
     if (rc != 0)
         return rc;
-    while (count < max && (rc = db_step(&s->state, stmt, why)) > 0) {
+    while (count < max && (rc = db_step(state, stmt, why)) > 0) {
         struct checkpoint_record *rec = &ret[count++];
         *rec = (struct checkpoint_record){
             .job = job,
@@ -45,6 +45,12 @@ int store_checkpoints_load(struct store *s, int64_t job, struct checkpoint_recor
         return rc;
     *ret_count = count;
     return 0;
+}
+
+int store_checkpoints_load(struct store *s, int64_t job, struct checkpoint_record *ret, int max,
+                           int *ret_count, struct errbuf *why)
+{
+    return store_checkpoints_read(&s->state, job, ret, max, ret_count, why);
 }
 
 int store_checkpoint_remove(struct store *s, int64_t job, int64_t step, struct errbuf *why)

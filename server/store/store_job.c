@@ -18,7 +18,7 @@
 #define JOB_COLUMNS                                                                                \
     "job_id, uuid, name, dataset, dataset_sha256, spec_json, state, reason, incarnation,"          \
     " numerics_class, model_sha256, created_unix_ms, started_unix_ms, finished_unix_ms,"           \
-    " relaxed, broken, waits_for"
+    " relaxed, broken, waits_for, key_name"
 
 static int event_add(struct store *s, int64_t job, const char *kind, const char *text,
                      struct errbuf *why)
@@ -136,17 +136,17 @@ int job_insert(struct store *s, struct job_record *rec, const struct job_notes *
     if (rc == -ENOENT)
         rc = next_job(s, &rec->job, why);
     if (rc == 0)
-        rc = db_run(&s->state,
-                    "INSERT INTO job(" JOB_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-                    " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-                    DB_ARGS(DB_I(rec->job), DB_S(rec->uuid), DB_S(rec->name), DB_S(rec->dataset),
-                            DB_S(rec->dataset_sha256), DB_S(rec->spec_json),
-                            DB_S(job_state_names[rec->state]), DB_S(rec->reason),
-                            DB_I(rec->incarnation), DB_S(rec->numerics_class),
-                            DB_S(rec->model_sha256), DB_I(rec->created_unix_ms),
-                            DB_I(rec->started_unix_ms), DB_I(rec->finished_unix_ms),
-                            DB_I(rec->relaxed), DB_S(rec->broken), DB_S(job_wait_names[rec->wait])),
-                    why);
+        rc = db_run(
+            &s->state,
+            "INSERT INTO job(" JOB_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+            " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+            DB_ARGS(DB_I(rec->job), DB_S(rec->uuid), DB_S(rec->name), DB_S(rec->dataset),
+                    DB_S(rec->dataset_sha256), DB_S(rec->spec_json),
+                    DB_S(job_state_names[rec->state]), DB_S(rec->reason), DB_I(rec->incarnation),
+                    DB_S(rec->numerics_class), DB_S(rec->model_sha256), DB_I(rec->created_unix_ms),
+                    DB_I(rec->started_unix_ms), DB_I(rec->finished_unix_ms), DB_I(rec->relaxed),
+                    DB_S(rec->broken), DB_S(job_wait_names[rec->wait]), DB_S(rec->key_name)),
+            why);
     if (rc == 0)
         rc = event_add(s, rec->job, "state", job_state_names[rec->state], why);
     for (int i = 0; rc == 0 && notes && i < notes->count; i++)
@@ -276,6 +276,7 @@ static int read_job(sqlite3_stmt *stmt, struct job_record *ret)
     ret->relaxed = sqlite3_column_int64(stmt, 14) != 0;
     db_text(stmt, 15, ret->broken, sizeof(ret->broken));
     db_text(stmt, 16, wait, sizeof(wait));
+    db_text(stmt, 17, ret->key_name, sizeof(ret->key_name));
     int state_index = text_index(state, job_state_names);
     int wait_index = text_index(wait, job_wait_names);
     const char *spec = (const char *)sqlite3_column_text(stmt, 5);

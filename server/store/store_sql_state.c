@@ -204,3 +204,6 @@ const char sql_state_11[] =
     "  epoch INTEGER NOT NULL,\n"
     "  PRIMARY KEY(job_id, key)\n"
     ") STRICT, WITHOUT ROWID;\n";
+
+/* Whose job it is: the name of the key that sent it; '': of somebody without one. */
+const char sql_state_12[] = "ALTER TABLE job ADD COLUMN key_name TEXT NOT NULL DEFAULT '';\n";

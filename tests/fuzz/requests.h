@@ -79,6 +79,7 @@ static const struct {
     {"job.flatness", "\"job\":1,\"epochs_from\":0,\"limit\":5"},
     {"score.heatmap", "\"job\":1,\"bins\":5,\"epochs_from\":0,\"limit\":5"},
     {"server.dashboard", ""},
+    {"server.limits", ""},
     {"worker.list", ""},
     {"worker.bye", ""},
     {"worker.note", "\"job\":1,\"text\":\"a file was damaged\""},

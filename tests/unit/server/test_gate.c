@@ -23,7 +23,10 @@ struct door {
     struct request *let_in; /* by the last knock; NULL: it was not */
     struct told *told;      /* what the last one was answered */
     uint8_t frame[FRAME_MAX];
-    uint8_t *body; /* in frame, of the message that was let in */
+    uint8_t *body;    /* in frame, of the message that was let in */
+    const char *peer; /* NULL: any */
+    struct bucket bucket;
+    struct caller caller;
     size_t bytes;
 };
 
@@ -86,7 +89,8 @@ static bool knock(struct door *d, const void *frame, size_t bytes, bool sealed_o
     memcpy(d->frame, frame, bytes);
     d->body = d->frame;
     d->bytes = bytes;
-    bool in = gate_enter(d->gate, rq, sealed_only, &d->body, &d->bytes);
+    d->caller = (struct caller){sealed_only, d->peer ? d->peer : "10.0.0.1", &d->bucket, 0};
+    bool in = gate_enter(d->gate, rq, &d->caller, &d->body, &d->bytes);
     d->let_in = in ? rq : NULL;
     return in;
 }
@@ -494,94 +498,49 @@ TEST(a_key_file_that_cannot_be_read_leaves_the_keys_as_they_were)
     door_close(&d);
 }
 
-TEST(strangers_get_so_many_answers_a_second)
+TEST(a_stranger_is_always_answered_and_rests_when_it_asks_too_much)
 {
     struct door d;
-    int answers = 0;
+    int rested = 0;
 
     door_open(&d, true);
     for (int i = 0; i < 2500; i++) {
         ASSERT(!knock(&d, MESSAGE, strlen(MESSAGE), true));
-        answers += d.told->answers;
-        ASSERT_EQ(1, d.told->answers + d.told->drops);
+        ASSERT_REFUSED("key_needed", d.told);
+        rested += d.caller.rest_ms > 0;
+        ASSERT(d.caller.rest_ms <= 6000);
     }
-    ASSERT_EQ(2000, answers);
     ASSERT_EQ(2500, counted(&d, "plain")); /* all of them count */
-    now_ms += 1000;
+    ASSERT(rested > 2400);
+    ASSERT_EQ(rested, counted(&d, "paced"));
+    /* Another connection has a pace of its own. */
+    d.bucket = (struct bucket){0};
     ASSERT(!knock(&d, MESSAGE, strlen(MESSAGE), true));
-    ASSERT_REFUSED("key_needed", d.told);
+    ASSERT_EQ(0, d.caller.rest_ms);
     door_close(&d);
 }
 
-/* --- who may ask for what --- */
-
-/* The messages that a role may send, besides ping and dataset.get; an admin may send all. Written
- * down here once more: what somebody may do is changed in two places, or not at all. */
-static const char *const of_workers[] = {
-    "worker.hello", "worker.bye",   "worker.note",    "task.next",    "task.result",
-    "task.fail",    "task.refuse",  "task.job",       "params.get",   "result.offer",
-    "result.put",   "predict.load", "predict.result", "predict.fail", NULL};
-static const char *const of_submitters[] = {
-    "job.submit",     "job.pause",      "job.resume",
-    "job.cancel",     "dataset.offer",  "dataset.put",
-    "dataset.name",   "dataset.revise", "job.apply",
-    "verdict.put",    "predict.open",   "predict.put",
-    "predict.get",    "predict.close",  "upload.rm",
-    "dataset.commit", "study.submit",   "study.pause",
-    "study.resume",   "study.cancel",   NULL,
-};
-static const char *const of_admins[] = {"job.unpin", "job.rm",     "study.rm",     "dataset.rm",
-                                        "db.backup", "db.check",   "db.compact",   "audit.list",
-                                        "key.list",  "key.revoke", "worker.trust", NULL};
-static const char *const of_all[] = {"ping", "dataset.get", "key.renew", NULL};
-
-static bool lists(const char *const names[], const char *name)
+TEST(an_address_that_floods_slows_down_itself_only)
 {
-    for (int i = 0; names[i]; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
+    struct door d;
 
-static bool may(enum role role, const char *name)
-{
-    const bool submits = lists(of_submitters, name);
-    const bool works = lists(of_workers, name), rules = lists(of_admins, name);
-
-    if (role == ROLE_ADMIN || lists(of_all, name))
-        return true;
-    if (role == ROLE_WORKER)
-        return works;
-    return !works && !rules && (role == ROLE_SUBMIT || !submits);
-}
-
-TEST(every_message_is_for_the_roles_that_it_is_for)
-{
-    static const enum role roles[] = {ROLE_ADMIN, ROLE_SUBMIT, ROLE_READ, ROLE_WORKER};
-    struct request rq = {0};
-    struct errbuf why;
-
-    for (int type = 0; type < MSG_COUNT; type++)
-        for (int i = 0; i < 4; i++) {
-            rq.type = (enum message_type)type;
-            rq.role = roles[i];
-            const int want = may(roles[i], message_names[type]) ? 0 : -EACCES;
-            if (gate_judge(&rq, &why) != want)
-                FAIL("%s may%s send %s", role_name(roles[i]), want ? " not" : "",
-                     message_names[type]);
-        }
-    for (int i = 0; of_workers[i]; i++)
-        ASSERT(may(ROLE_WORKER, of_workers[i]) && !may(ROLE_SUBMIT, of_workers[i]));
-}
-
-TEST(who_may_not_is_told_which_role_may)
-{
-    struct request rq = {.type = MSG_JOB_SUBMIT, .role = ROLE_WORKER};
-    struct errbuf why;
-
-    ASSERT_EQ(-EACCES, gate_judge(&rq, &why));
-    ASSERT_STR("a key of the role worker may not send job.submit; the role must be admin or submit",
-               why.text);
-    rq.role = ROLE_NONE;
-    ASSERT_EQ(-EACCES, gate_judge(&rq, &why));
+    door_open(&d, true);
+    d.peer = "10.0.0.66";
+    for (int i = 0; i < 11000; i++) {
+        d.bucket = (struct bucket){0}; /* each on a connection of its own */
+        ASSERT(!knock(&d, MESSAGE, strlen(MESSAGE), true));
+    }
+    ASSERT(d.caller.rest_ms > 1000);
+    ASSERT(gate_newcomer(d.gate, d.peer) > 1000);
+    ASSERT_EQ(0, gate_newcomer(d.gate, "10.0.0.7"));
+    now_ms += 60000;
+    ASSERT_EQ(0, gate_newcomer(d.gate, d.peer));
+    /* A session goes on at any pace. */
+    d.bucket = (struct bucket){0};
+    struct seal seal = session_of(&d, ROLE_READ, "ann");
+    for (int i = 0; i < 100; i++) {
+        ASSERT(send_sealed(&d, &seal));
+        ASSERT_EQ(0, d.caller.rest_ms);
+    }
+    door_close(&d);
 }

@@ -41,20 +41,49 @@ static struct incoming *fixture(int64_t all_bytes, int64_t now_ms)
     return in;
 }
 
+static struct incoming_piece piece_of(const char *sha256, int64_t bytes, int64_t offset, size_t n)
+{
+    struct incoming_piece piece = {.bytes = bytes, .offset = offset, .data = data, .data_bytes = n};
+
+    snprintf(piece.sha256, sizeof(piece.sha256), "%s", sha256);
+    return piece;
+}
+
+/* As the server does it, in three parts. */
+static int put_named(struct incoming *in, const struct incoming_from *from, const char *sha256,
+                     int64_t bytes, int64_t offset, size_t n, int64_t now_ms, int64_t *ret_have,
+                     struct errbuf *why)
+{
+    struct incoming_piece piece = piece_of(sha256, bytes, offset, n);
+    int rc = incoming_put_begin(in, from, &piece, now_ms, why);
+
+    if (rc == 0 && piece.writes) {
+        rc = incoming_put_write(test_path("state"), &piece, why);
+        incoming_put_end(in, &piece, rc, now_ms);
+    }
+    *ret_have = piece.have;
+    return rc;
+}
+
 static int put(struct incoming *in, const struct incoming_from *from, char c, int64_t bytes,
                int64_t offset, size_t n, int64_t now_ms, struct errbuf *why)
 {
     int64_t have;
 
-    return incoming_put(in, from, sha(c), bytes, offset, data, n, now_ms, &have, why);
+    return put_named(in, from, sha(c), bytes, offset, n, now_ms, &have, why);
+}
+
+static bool is_there(const char *key, char c)
+{
+    char path[STATE_PATH_BYTES];
+
+    state_dir_upload(path, test_path("state"), key, sha(c));
+    return access(path, F_OK) == 0;
 }
 
 static bool there(char c)
 {
-    char path[STATE_PATH_BYTES];
-
-    state_dir_upload(path, test_path("state"), sha(c));
-    return access(path, F_OK) == 0;
+    return is_there("anna", c);
 }
 
 TEST(a_complete_upload_that_nothing_took_over_goes_after_minutes)
@@ -98,16 +127,17 @@ TEST(what_is_being_taken_over_does_not_go)
     struct errbuf why;
 
     ASSERT_OK(put(in, &anna, 'a', 100, 0, 100, 0, &why), why);
-    incoming_hold(in, sha('a'));
+    incoming_hold(in, "anna", sha('a'));
     incoming_expire(in, DAY_MS);
     ASSERT(there('a'));
     ASSERT_EQ(-EAGAIN, incoming_remove(in, &anna, sha('a'), &why));
-    incoming_released(in, sha('a'), DAY_MS);
+    incoming_released(in, "anna", sha('a'), DAY_MS);
     incoming_expire(in, DAY_MS + UPLOAD_IDLE_MS);
     ASSERT(there('a'));
-    ASSERT_OK(incoming_rename(test_path("state"), sha('a'), test_path("state/taken"), &why), why);
-    incoming_hold(in, sha('a'));
-    incoming_released(in, sha('a'), DAY_MS);
+    ASSERT_OK(incoming_rename(test_path("state"), "anna", sha('a'), test_path("state/taken"), &why),
+              why);
+    incoming_hold(in, "anna", sha('a'));
+    incoming_released(in, "anna", sha('a'), DAY_MS);
     ASSERT_EQ(0, incoming_bytes(in));
     incoming_close(in);
 }
@@ -119,10 +149,11 @@ TEST(what_was_put_back_is_an_upload_again)
     int64_t dropped;
 
     ASSERT_OK(put(in, &anna, 'a', 100, 0, 100, 0, &why), why);
-    incoming_hold(in, sha('a'));
-    ASSERT_OK(incoming_rename(test_path("state"), sha('a'), test_path("state/taken"), &why), why);
-    incoming_put_back(test_path("state"), sha('a'), test_path("state/taken"));
-    incoming_released(in, sha('a'), 5000);
+    incoming_hold(in, "anna", sha('a'));
+    ASSERT_OK(incoming_rename(test_path("state"), "anna", sha('a'), test_path("state/taken"), &why),
+              why);
+    incoming_put_back(test_path("state"), "anna", sha('a'), test_path("state/taken"));
+    incoming_released(in, "anna", sha('a'), 5000);
     ASSERT_EQ(100, incoming_bytes(in));
     ASSERT_EQ(0, incoming_idle_bytes(in, 5000 + UPLOAD_IDLE_MS));
     ASSERT_EQ(100, incoming_idle_bytes(in, 5001 + UPLOAD_IDLE_MS));
@@ -184,7 +215,7 @@ TEST(what_lies_there_at_the_start_is_listed_and_goes_by_its_age)
     ASSERT_OK(put(in, &anna, 'a', 100, 0, 50, 0, &why), why);
     ASSERT_OK(put(in, &anna, 'b', 100, 0, 60, 0, &why), why);
     incoming_close(in);
-    state_dir_upload(path, test_path("state"), sha('a'));
+    state_dir_upload(path, test_path("state"), "anna", sha('a'));
     struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
     ASSERT_EQ(0, utimensat(AT_FDCWD, path, old, 0));
     incoming_open(test_path("state"), 1 << 30, DAY_MS * 1000, &in);
@@ -205,38 +236,70 @@ TEST(what_is_being_taken_over_is_not_written_to)
     int64_t have;
 
     ASSERT_OK(put(in, &anna, 'a', 100, 0, 60, 0, &why), why);
-    incoming_hold(in, sha('a'));
-    ASSERT_EQ(-EAGAIN, put(in, &ben, 'a', 100, 60, 40, 0, &why));
+    incoming_hold(in, "anna", sha('a'));
+    ASSERT_EQ(-EAGAIN, put(in, &anna, 'a', 100, 60, 40, 0, &why));
     ASSERT_HAS("is being taken over", why.text);
     ASSERT_EQ(60, incoming_bytes(in));
     /* Whoever sends again what is there is told so. */
-    ASSERT_OK(incoming_put(in, &anna, sha('a'), 100, 0, data, 60, 0, &have, &why), why);
+    ASSERT_OK(put_named(in, &anna, sha('a'), 100, 0, 60, 0, &have, &why), why);
     ASSERT_EQ(60, have);
-    incoming_released(in, sha('a'), 0);
+    incoming_released(in, "anna", sha('a'), 0);
     ASSERT_OK(put(in, &anna, 'a', 100, 60, 40, 0, &why), why);
     incoming_close(in);
 }
 
-TEST(what_lies_there_is_not_overwritten)
+static char first_byte(const char *key, char c, ssize_t want_bytes)
+{
+    char path[STATE_PATH_BYTES], got[200];
+
+    state_dir_upload(path, test_path("state"), key, sha(c));
+    int fd = open(path, O_RDONLY);
+    ASSERT_EQ(want_bytes, read(fd, got, sizeof(got)));
+    close(fd);
+    return got[0];
+}
+
+TEST(what_one_sends_does_not_touch_what_another_does)
 {
     struct incoming *in = fixture(1 << 30, 0);
-    char path[STATE_PATH_BYTES], got[100];
     struct errbuf why;
     int64_t have;
 
     memset(data, 'A', 100);
     ASSERT_OK(put(in, &anna, 'a', 100, 0, 50, 0, &why), why);
     memset(data, 'B', 100);
-    ASSERT_OK(incoming_put(in, &ben, sha('a'), 100, 0, data, 60, 0, &have, &why), why);
-    ASSERT_EQ(60, have);
-    state_dir_upload(path, test_path("state"), sha('a'));
-    int fd = open(path, O_RDONLY);
-    ASSERT_EQ(60, read(fd, got, sizeof(got)));
-    close(fd);
-    ASSERT_EQ('A', got[0]);
-    ASSERT_EQ('A', got[49]);
-    ASSERT_EQ('B', got[50]);
+    ASSERT_OK(incoming_offer(in, &ben, sha('a'), 60, &have, &why), why);
+    ASSERT_EQ(0, have);
+    ASSERT_OK(put(in, &ben, 'a', 60, 0, 60, 0, &why), why);
+    ASSERT_OK(put(in, &anna, 'a', 100, 0, 60, 0, &why), why); /* skips what is there */
+    ASSERT_EQ('A', first_byte("anna", 'a', 60));
+    ASSERT_EQ('B', first_byte("ben", 'a', 60));
+    ASSERT_EQ(60, incoming_bytes_of(in, "ben"));
+    ASSERT_OK(incoming_whole(in, "ben", sha('a'), &why), why);
+    ASSERT_EQ(-ENOENT, incoming_whole(in, "anna", sha('a'), &why));
+    ASSERT_OK(incoming_remove(in, &ben, sha('a'), &why), why);
+    ASSERT(!is_there("ben", 'a'));
+    ASSERT(is_there("anna", 'a'));
     memset(data, 0, 100);
+    incoming_close(in);
+}
+
+TEST(of_an_upload_one_piece_is_written_at_a_time)
+{
+    struct incoming *in = fixture(1 << 30, 0);
+    struct incoming_piece first = piece_of(sha('a'), 100, 0, 60);
+    struct errbuf why;
+
+    ASSERT_OK(incoming_put_begin(in, &anna, &first, 0, &why), why);
+    ASSERT(first.writes);
+    ASSERT_EQ(-EAGAIN, put(in, &anna, 'a', 100, 0, 60, 0, &why));
+    ASSERT_HAS("is being written", why.text);
+    ASSERT_EQ(-EAGAIN, incoming_remove(in, &anna, sha('a'), &why));
+    ASSERT_OK(put(in, &ben, 'a', 100, 0, 60, 0, &why), why);
+    incoming_expire(in, LEFTOVER_DAYS * DAY_MS + 1);
+    incoming_put_end(in, &first, -EIO, 5);
+    ASSERT_EQ(0, incoming_bytes_of(in, "anna"));
+    ASSERT_OK(put(in, &anna, 'a', 100, 0, 60, 0, &why), why);
     incoming_close(in);
 }
 
@@ -247,22 +310,22 @@ TEST(an_upload_has_one_size)
     int64_t have;
 
     ASSERT_OK(put(in, &anna, 'a', 100, 0, 50, 0, &why), why);
-    ASSERT_EQ(-EEXIST, put(in, &ben, 'a', 10, 0, 10, 0, &why));
+    ASSERT_EQ(-EEXIST, put(in, &anna, 'a', 10, 0, 10, 0, &why));
     ASSERT_HAS("is to have 100 bytes, not 10", why.text);
-    ASSERT_EQ(-EEXIST, incoming_offer(in, &ben, sha('a'), 50, &have, &why));
-    ASSERT_EQ(-EEXIST, put(in, &ben, 'a', 200, 50, 50, 0, &why));
-    ASSERT_EQ(-ENOENT, incoming_whole(in, sha('a'), &why));
+    ASSERT_EQ(-EEXIST, incoming_offer(in, &anna, sha('a'), 50, &have, &why));
+    ASSERT_EQ(-EEXIST, put(in, &anna, 'a', 200, 50, 50, 0, &why));
+    ASSERT_EQ(-ENOENT, incoming_whole(in, "anna", sha('a'), &why));
     ASSERT_HAS("has 50 of 100 bytes", why.text);
     incoming_expire(in, UPLOAD_IDLE_MS + 2000);
     ASSERT(there('a')); /* it did not become complete */
     incoming_close(in);
     /* What it is to have is not known any more, but not less than there is. */
     incoming_open(test_path("state"), 1 << 30, 0, &in);
-    ASSERT_EQ(-EEXIST, put(in, &ben, 'a', 10, 0, 10, 0, &why));
+    ASSERT_EQ(-EEXIST, put(in, &anna, 'a', 10, 0, 10, 0, &why));
     ASSERT_HAS("has 50 bytes, not 10", why.text);
-    ASSERT_OK(incoming_whole(in, sha('a'), &why), why);
+    ASSERT_OK(incoming_whole(in, "anna", sha('a'), &why), why);
     ASSERT_OK(put(in, &anna, 'a', 100, 50, 50, 0, &why), why);
-    ASSERT_OK(incoming_whole(in, sha('a'), &why), why);
+    ASSERT_OK(incoming_whole(in, "anna", sha('a'), &why), why);
     incoming_close(in);
 }
 
@@ -275,7 +338,7 @@ TEST(one_sender_does_not_take_all_places)
 
     for (int i = 0; i <= UPLOADS_KEPT_MAX / 4; i++) {
         snprintf(name, sizeof(name), "%064x", (unsigned)i);
-        int rc = incoming_put(in, &anna, name, 10, 0, data, 1, 0, &have, &why);
+        int rc = put_named(in, &anna, name, 10, 0, 1, 0, &have, &why);
         ASSERT_EQ(i < UPLOADS_KEPT_MAX / 4 ? 0 : -ERANGE, rc);
     }
     ASSERT_HAS("the server holds 250 unused uploads of this sender", why.text);
@@ -289,9 +352,10 @@ TEST(nobody_waits_for_the_writer_or_reader_of_a_pipe)
     char path[STATE_PATH_BYTES];
     struct errbuf why;
 
-    state_dir_upload(path, test_path("state"), sha('a'));
+    state_dir_upload(path, test_path("state"), "anna", sha('a'));
     ASSERT_EQ(0, mkfifo(path, 0600));
     ASSERT_EQ(-ENXIO, put(in, &anna, 'a', 100, 0, 50, 0, &why));
-    ASSERT_EQ(-EINVAL, incoming_take(test_path("state"), sha('a'), test_path("state/taken"), &why));
+    ASSERT_EQ(-EINVAL,
+              incoming_take(test_path("state"), "anna", sha('a'), test_path("state/taken"), &why));
     incoming_close(in);
 }

@@ -411,7 +411,8 @@ TEST(a_job_that_waited_when_the_server_was_older_goes_on_by_itself)
         "DROP TABLE dataset_names; DROP TABLE revision; DROP TABLE verdict; DROP TABLE judged;"
         "DROP TABLE verdict_request;"
         "DROP TABLE study_job; DROP TABLE study_request; DROP TABLE study;"
-        "ALTER TABLE job DROP COLUMN waits_for; PRAGMA user_version=3");
+        "ALTER TABLE job DROP COLUMN waits_for; ALTER TABLE job DROP COLUMN key_name;"
+        "PRAGMA user_version=3");
     ASSERT_STATE_DB("running|\npaused|\n", "SELECT state, waits_for FROM job ORDER BY job_id");
     ASSERT(jobs_first(service.jobs)->run);
     end();

@@ -25,7 +25,7 @@ TEST(a_plain_message_is_of_an_administrator_once_it_is_let_in)
     size_t bytes = sizeof(text) - 1;
 
     ASSERT_OK(gate_open(NULL, &gate, &why), why);
-    ASSERT(gate_enter(gate, &rq, false, &body, &bytes));
+    ASSERT(gate_enter(gate, &rq, &(struct caller){.peer = "here"}, &body, &bytes));
     for (int type = 0; type < MSG_COUNT; type++) {
         rq.type = (enum message_type)type;
         ASSERT_OK(gate_judge(&rq, &why), why);
@@ -45,4 +45,77 @@ TEST(every_role_but_none_has_the_number_that_keys_were_made_with)
     }
     ASSERT_EQ(ROLE_NONE, role_of_number(5));
     ASSERT_EQ(ROLE_NONE, role_of_number(255));
+}
+
+/* --- who may ask for what --- */
+
+/* The messages that a role may send, besides ping and dataset.get; an admin may send all. Written
+ * down here once more: what somebody may do is changed in two places, or not at all. */
+static const char *const of_workers[] = {
+    "worker.hello", "worker.bye",   "worker.note",    "task.next",    "task.result",
+    "task.fail",    "task.refuse",  "task.job",       "params.get",   "result.offer",
+    "result.put",   "predict.load", "predict.result", "predict.fail", NULL};
+static const char *const of_submitters[] = {
+    "job.submit",     "job.pause",      "job.resume",
+    "job.cancel",     "dataset.offer",  "dataset.put",
+    "dataset.name",   "dataset.revise", "job.apply",
+    "verdict.put",    "predict.open",   "predict.put",
+    "predict.get",    "predict.close",  "upload.rm",
+    "dataset.commit", "study.submit",   "study.pause",
+    "study.resume",   "study.cancel",   NULL,
+};
+static const char *const of_admins[] = {"job.unpin", "job.rm",     "study.rm",     "dataset.rm",
+                                        "db.backup", "db.check",   "db.compact",   "audit.list",
+                                        "key.list",  "key.revoke", "worker.trust", NULL};
+static const char *const of_all[] = {"ping", "dataset.get", "key.renew", NULL};
+
+static bool lists(const char *const names[], const char *name)
+{
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool may(enum role role, const char *name)
+{
+    const bool submits = lists(of_submitters, name);
+    const bool works = lists(of_workers, name), rules = lists(of_admins, name);
+
+    if (role == ROLE_ADMIN || lists(of_all, name))
+        return true;
+    if (role == ROLE_WORKER)
+        return works;
+    return !works && !rules && (role == ROLE_SUBMIT || !submits);
+}
+
+TEST(every_message_is_for_the_roles_that_it_is_for)
+{
+    static const enum role roles[] = {ROLE_ADMIN, ROLE_SUBMIT, ROLE_READ, ROLE_WORKER};
+    struct request rq = {0};
+    struct errbuf why;
+
+    for (int type = 0; type < MSG_COUNT; type++)
+        for (int i = 0; i < 4; i++) {
+            rq.type = (enum message_type)type;
+            rq.role = roles[i];
+            const int want = may(roles[i], message_names[type]) ? 0 : -EACCES;
+            if (gate_judge(&rq, &why) != want)
+                FAIL("%s may%s send %s", role_name(roles[i]), want ? " not" : "",
+                     message_names[type]);
+        }
+    for (int i = 0; of_workers[i]; i++)
+        ASSERT(may(ROLE_WORKER, of_workers[i]) && !may(ROLE_SUBMIT, of_workers[i]));
+}
+
+TEST(who_may_not_is_told_which_role_may)
+{
+    struct request rq = {.type = MSG_JOB_SUBMIT, .role = ROLE_WORKER};
+    struct errbuf why;
+
+    ASSERT_EQ(-EACCES, gate_judge(&rq, &why));
+    ASSERT_STR("a key of the role worker may not send job.submit; the role must be admin or submit",
+               why.text);
+    rq.role = ROLE_NONE;
+    ASSERT_EQ(-EACCES, gate_judge(&rq, &why));
 }

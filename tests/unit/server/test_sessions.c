@@ -14,6 +14,7 @@ struct bench {
     struct holders *holders;
     struct keyring ring, server; /* cluster keys, and what the server answers with */
     struct errbuf why;
+    const char *name; /* of the key; NULL: "ann" */
 };
 
 static void set_keys(struct bench *b)
@@ -25,6 +26,7 @@ static void set_up(struct bench *b)
 {
     struct errbuf why;
 
+    b->name = NULL;
     b->ring = (struct keyring){.count = 1};
     ASSERT_OK(key_new(&b->ring.keys[0], &why), why);
     set_keys(b);
@@ -56,7 +58,7 @@ static void make_hello(struct bench *b, const struct key *cluster, int64_t then_
 {
     struct key key;
 
-    key_issue(cluster, ROLE_READ, "ann", UNIX_MS, VALID_MS, &key);
+    key_issue(cluster, ROLE_READ, b->name ? b->name : "ann", UNIX_MS, VALID_MS, &key);
     hello_with(b, &key, then_ms, h, ret);
 }
 
@@ -92,7 +94,7 @@ static uint64_t begin(struct bench *b, const struct key *cluster, int64_t now_ms
 {
     struct key key;
 
-    key_issue(cluster, ROLE_READ, "ann", UNIX_MS, VALID_MS, &key);
+    key_issue(cluster, ROLE_READ, b->name ? b->name : "ann", UNIX_MS, VALID_MS, &key);
     return begin_with(b, &key, now_ms);
 }
 
@@ -203,16 +205,44 @@ TEST(a_key_that_is_taken_away_ends_its_sessions_and_no_others)
     tear_down(&b);
 }
 
-TEST(a_full_table_lets_the_longest_idle_session_go)
+TEST(one_key_does_not_have_all_sessions_and_gives_way_to_itself)
 {
     struct bench b;
     struct handshake h;
     struct hello hello;
 
     set_up(&b);
+    b.name = "ben";
+    uint64_t other = begin(&b, &b.ring.keys[0], START_MS - 1); /* the longest idle of all */
+    b.name = "ann";
     uint64_t first = begin(&b, &b.ring.keys[0], START_MS);
-    for (int i = 1; i < SESSIONS_MAX; i++)
+    for (int i = 1; i < SESSIONS_OF_ONE_MAX; i++)
         begin(&b, &b.ring.keys[0], START_MS + 1);
+    ASSERT_EQ(SESSIONS_OF_ONE_MAX, sessions_count_of(b.sessions, "ann"));
+    make_hello(&b, &b.ring.keys[0], START_MS + SESSION_YIELD_MS, &h, &hello);
+    ASSERT_EQ(-EDQUOT, answer(&b, &hello, START_MS + SESSION_YIELD_MS));
+    ASSERT_EQ(0, answer(&b, &hello, START_MS + SESSION_YIELD_MS + 1));
+    ASSERT(!sessions_find(b.sessions, first, START_MS + SESSION_YIELD_MS + 1));
+    ASSERT(sessions_find(b.sessions, other, START_MS + SESSION_YIELD_MS + 1));
+    ASSERT_EQ(SESSIONS_OF_ONE_MAX, sessions_count_of(b.sessions, "ann"));
+    b.name = "ben";
+    begin(&b, &b.ring.keys[0], START_MS + 2);
+    tear_down(&b);
+}
+
+TEST(a_full_table_lets_the_longest_idle_session_go)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    struct bench b;
+    struct handshake h;
+    struct hello hello;
+
+    set_up(&b);
+    uint64_t first = begin(&b, &b.ring.keys[0], START_MS);
+    for (int i = 1; i < SESSIONS_MAX; i++) {
+        b.name = names[i % 8];
+        begin(&b, &b.ring.keys[0], START_MS + 1);
+    }
     ASSERT_EQ(SESSIONS_MAX, sessions_count(b.sessions));
     make_hello(&b, &b.ring.keys[0], START_MS + SESSION_YIELD_MS, &h, &hello);
     ASSERT_EQ(-ERANGE, answer(&b, &hello, START_MS + SESSION_YIELD_MS));

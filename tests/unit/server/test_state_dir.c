@@ -21,10 +21,14 @@ TEST(files_lie_where_they_always_lay)
     ASSERT_STR("/s/datasets/x.gone", path);
     state_dir_dataset(path, "/s", SHA);
     ASSERT_STR("/s/datasets/" SHA ".safetensors", path);
-    state_dir_upload(path, "/s", SHA);
+    state_dir_upload(path, "/s", "", SHA);
     ASSERT_STR("/s/datasets/" SHA ".part", path);
-    state_dir_gone(path, "/s", SHA);
+    state_dir_upload(path, "/s", "anna", SHA);
+    ASSERT_STR("/s/datasets/" SHA ".anna.part", path);
+    state_dir_gone(path, "/s", "", SHA);
     ASSERT_STR("/s/datasets/" SHA ".gone", path);
+    state_dir_gone(path, "/s", "anna", SHA);
+    ASSERT_STR("/s/datasets/" SHA ".anna.gone", path);
     state_dir_attached(path, "/s", UUID, SHA);
     ASSERT_STR("/s/attached/" UUID "-" SHA ".safetensors", path);
     state_dir_job(path, "/s", 7);
@@ -61,13 +65,20 @@ TEST(the_longest_names_fit)
 
 TEST(a_name_says_what_it_is)
 {
-    char sha256[SHA256_HEX], uuid[UUID_BYTES];
+    char sha256[SHA256_HEX], uuid[UUID_BYTES], key[NAME_MAX_BYTES];
 
     ASSERT(state_dir_is_dataset(SHA ".safetensors", sha256));
     ASSERT_STR(SHA, sha256);
-    ASSERT(state_dir_is_upload(SHA ".part", sha256));
+    ASSERT(state_dir_is_upload(SHA ".part", key, sha256));
     ASSERT_STR(SHA, sha256);
-    ASSERT(!state_dir_is_upload(SHA ".safetensors", sha256));
+    ASSERT_STR("", key);
+    ASSERT(state_dir_is_upload(SHA ".anna.b-2.part", key, sha256));
+    ASSERT_STR(SHA, sha256);
+    ASSERT_STR("anna.b-2", key);
+    ASSERT(!state_dir_is_upload(SHA "..part", key, sha256));
+    ASSERT(!state_dir_is_upload(SHA ".an a.part", key, sha256));
+    ASSERT(!state_dir_is_upload("short.anna.part", key, sha256));
+    ASSERT(!state_dir_is_upload(SHA ".safetensors", key, sha256));
     ASSERT(!state_dir_is_dataset("short.safetensors", sha256));
     ASSERT(!state_dir_is_dataset(SHA, sha256));
     ASSERT(state_dir_is_gone(SHA ".gone"));

@@ -41,7 +41,8 @@ static void write_version_3(void)
         "DROP TABLE dataset_names; DROP TABLE revision;"
         "DROP TABLE verdict; DROP TABLE judged; DROP TABLE verdict_request;"
         "DROP TABLE study_job; DROP TABLE study_request; DROP TABLE study;"
-        "ALTER TABLE job DROP COLUMN waits_for; PRAGMA user_version=3"));
+        "ALTER TABLE job DROP COLUMN waits_for;"
+        "ALTER TABLE job DROP COLUMN key_name; PRAGMA user_version=3"));
 }
 
 static void check_one(void *arg, struct job_record *rec)
@@ -67,7 +68,7 @@ TEST(what_a_job_waited_for_by_its_reason_is_in_its_column)
     ASSERT_EQ(CASES, seen);
     store_close(s);
     char *version = fixture_select("state.db", "PRAGMA user_version");
-    ASSERT_STR("10\n", version);
+    ASSERT_STR("11\n", version);
     free(version);
 }
 

@@ -109,7 +109,7 @@ TEST(an_older_database_gets_the_tables)
                                     "key_holder; DROP TABLE key_revoked; DROP TABLE revision;"
                                     "DROP TABLE verdict; DROP TABLE judged;"
                                     "DROP TABLE verdict_request; DROP TABLE dataset_names;"
-                                    "PRAGMA user_version=5"));
+                                    "ALTER TABLE job DROP COLUMN key_name; PRAGMA user_version=5"));
     s = fixture_open();
     ASSERT_EQ(1, put(s, FIRST, "", &a, 1).added);
     store_close(s);

@@ -78,6 +78,30 @@ TEST(whoever_knows_a_workers_uuid_is_not_that_worker)
     end();
 }
 
+TEST(one_key_does_not_have_all_places)
+{
+    struct worker *worker;
+    struct told *told;
+    struct errbuf why;
+    char sender[UUID_BYTES];
+
+    service_make(1, PLENTY);
+    struct request *rq = request_of(&net, MSG_WORKER_HELLO, "", NULL, &told);
+    snprintf(rq->key_name, sizeof(rq->key_name), "eve");
+    for (int i = 0; i <= WORKERS_OF_ONE_MAX; i++) {
+        snprintf(sender, sizeof(sender), "e%d", i);
+        memcpy(rq->sender, sender, sizeof(sender));
+        ASSERT_EQ(i < WORKERS_OF_ONE_MAX ? 0 : -ERANGE,
+                  workers_hello(service.workers, rq, "e", 1, "a", &worker, &why));
+    }
+    ASSERT_HAS("512 workers with the key eve are already connected", why.text);
+    snprintf(rq->key_name, sizeof(rq->key_name), "ann");
+    ASSERT_OK(workers_hello(service.workers, rq, "a", 1, "a", &worker, &why), why);
+    ASSERT_EQ(1, workers_of_key(service.workers, "ann"));
+    request_drop(rq);
+    end();
+}
+
 TEST(there_are_at_most_so_many_workers)
 {
     struct worker *worker;

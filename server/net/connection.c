@@ -1,0 +1,370 @@
+/* A connection: what arrives, what leaves, and when it is read. */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bounds.h"
+#include "common/clock.h"
+#include "server/net/peer.h"
+#include "server/net/transport_internal.h"
+
+#define REST_TICK_MS 20 /* between two looks for connections that have rested */
+
+/* What a token holds. */
+struct address {
+    uint32_t slot, generation, id;
+};
+_Static_assert(offsetof(struct address, id) == TOKEN_CONNECTION_BYTES, "they name a connection");
+
+/* --- closing connections --- */
+
+void connection_closed(uv_handle_t *handle)
+{
+    struct connection *c = handle->data;
+    struct transport *t = c->transport;
+
+    transport_release(c->leaving);
+    free(c);
+    transport_let_go(t);
+}
+
+static void forget_message(struct connection *c)
+{
+    c->transport->arriving -= c->in.body_have;
+    arrival_forget(&c->in);
+    c->arrives_ms = 0;
+}
+
+/* The reply has left, or will not. */
+static void forget_reply(struct connection *c)
+{
+    if (c->leaves_ms && c->of_people)
+        c->transport->leaving -= arrival_body_bytes(c->leaving);
+    c->leaves_ms = 0;
+}
+
+void connection_hang_up(struct connection *c)
+{
+    struct transport *t = c->transport;
+    void *what = c->what;
+
+    if (uv_is_closing(&c->io.handle))
+        return;
+    forget_message(c);
+    forget_reply(c);
+    t->slots[c->slot] = NULL;
+    t->connection_count--;
+    c->what = NULL;
+    uv_close(&c->io.handle, connection_closed);
+    if (what && t->on_gone)
+        t->on_gone(t->arg, what);
+}
+
+/* --- what arrives --- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
+{
+    struct connection *c = handle->data;
+    size_t bytes;
+    uint8_t *place = arrival_place(&c->in, &bytes);
+
+    (void)suggested;
+    *ret = uv_buf_init((char *)place, (unsigned)bytes);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+
+/* Reads, or stops reading, as its state asks for. */
+void connection_go_on(struct connection *c)
+{
+    struct transport *t = c->transport;
+    bool rests = c->rest_ms && clock_mono_ms() < c->rest_ms;
+    bool stop = c->busy || c->leaving || rests || t->closing;
+
+    if (uv_is_closing(&c->io.handle))
+        return;
+    if (rests && !uv_is_active((uv_handle_t *)&t->rest) && !t->closing)
+        uv_timer_start(&t->rest, transport_on_rest, REST_TICK_MS, REST_TICK_MS);
+    if (stop == c->stopped)
+        return;
+    c->stopped = stop;
+    if (stop)
+        uv_read_stop(&c->io.stream);
+    else if (uv_read_start(&c->io.stream, on_alloc, on_read) < 0)
+        connection_hang_up(c);
+}
+
+static void hand_over(struct connection *c)
+{
+    struct transport *t = c->transport;
+    const struct address address = {c->slot, c->generation, c->in.id};
+    struct token from = {.count = sizeof(address)};
+    const size_t bytes = c->in.body_bytes;
+
+    memcpy(from.bytes, &address, sizeof(address));
+    t->arriving -= c->in.body_have;
+    c->arrives_ms = 0;
+    c->heard_ms = clock_mono_ms();
+    c->busy = true;
+    t->on_message(t->arg, &from, arrival_pick(&c->in), bytes);
+    connection_go_on(c);
+}
+
+/* The connection whose message has been arriving for longest. */
+static struct connection *slowest(struct transport *t)
+{
+    struct connection *found = NULL;
+
+    for (uint32_t i = 0; i < t->slot_count; i++) {
+        struct connection *c = t->slots[i];
+        if (c && c->in.body_have > 0 && (!found || c->arrives_ms < found->arrives_ms))
+            found = c;
+    }
+    return found;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct connection *c = stream->data;
+    struct transport *t = c->transport;
+    const bool body = c->in.body;
+
+    (void)buf;
+    if (n < 0)
+        connection_hang_up(c);
+    if (n <= 0)
+        return;
+    t->arriving += body ? (size_t)n : 0;
+    if (c->in.greeted && !c->arrives_ms)
+        c->arrives_ms = clock_mono_ms();
+    switch (arrival_took(&c->in, (size_t)n)) {
+    case ARRIVED_PART:
+        break;
+    case ARRIVED_GREETING:
+        c->heard_ms = clock_mono_ms();
+        break;
+    case ARRIVED_MESSAGE:
+        hand_over(c);
+        break;
+    case ARRIVED_NONSENSE:
+        connection_hang_up(c);
+        break;
+    }
+    if (t->arriving > ARRIVING_BYTES_MAX)
+        connection_hang_up(slowest(t));
+}
+
+/* --- replies --- */
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct connection *c = write->data;
+
+    forget_reply(c);
+    transport_release(c->leaving);
+    c->leaving = NULL;
+    if (status < 0)
+        connection_hang_up(c);
+    else
+        connection_go_on(c);
+}
+
+/* The connection whose request this was, now without one; NULL: it is gone. */
+static struct connection *end_request(struct transport *t, const struct token *to, uint32_t *ret_id)
+{
+    struct address address;
+
+    memcpy(&address, to->bytes, sizeof(address));
+    struct connection *c = t->slots[address.slot];
+    if (!c || c->generation != address.generation || !c->busy)
+        return NULL;
+    c->busy = false;
+    c->what = NULL;
+    *ret_id = address.id;
+    return t->closing ? NULL : c;
+}
+
+/* The connection whose reply to people has been leaving for longest. */
+static struct connection *slowest_receiver(struct transport *t)
+{
+    struct connection *found = NULL;
+
+    for (uint32_t i = 0; i < t->slot_count; i++) {
+        struct connection *c = t->slots[i];
+        if (c && c->leaves_ms && c->of_people && (!found || c->leaves_ms < found->leaves_ms))
+            found = c;
+    }
+    return found;
+}
+
+/* What could not be written at once leaves when the peer takes it. */
+static void write_rest(struct connection *c, void *body, uint8_t *from, size_t bytes)
+{
+    struct transport *t = c->transport;
+    uv_buf_t buf = uv_buf_init((char *)from, (unsigned)bytes);
+
+    c->leaving = body;
+    c->leaves_ms = t->reply_ms;
+    c->write.data = c;
+    t->leaving += c->of_people ? arrival_body_bytes(body) : 0;
+    if (uv_write(&c->write, &c->io.stream, &buf, 1, on_written) < 0)
+        connection_hang_up(c);
+    else if (t->leaving > LEAVING_BYTES_MAX)
+        connection_hang_up(slowest_receiver(t));
+}
+
+void transport_reply(struct transport *t, const struct token *to, void *body)
+{
+    uint32_t id;
+    struct connection *c = end_request(t, to, &id);
+
+    if (!c) {
+        transport_release(body);
+        return;
+    }
+    t->reply_ms = clock_mono_ms();
+    size_t bytes = arrival_body_bytes(body);
+    uint8_t *from = arrival_put_head(c->in.ipc, id, body);
+    bytes += (size_t)((uint8_t *)body - from);
+    uv_buf_t buf = uv_buf_init((char *)from, (unsigned)bytes);
+    int sent = uv_try_write(&c->io.stream, &buf, 1);
+    if (sent == (int)bytes || (sent < 0 && sent != UV_EAGAIN)) {
+        transport_release(body);
+        if (sent < 0)
+            connection_hang_up(c);
+    } else {
+        const size_t done = sent < 0 ? 0 : (size_t)sent;
+        write_rest(c, body, from + done, bytes - done);
+    }
+    connection_go_on(c);
+}
+
+void transport_drop(struct transport *t, const struct token *to)
+{
+    uint32_t id;
+    struct connection *c = end_request(t, to, &id);
+
+    if (c)
+        connection_go_on(c);
+}
+
+/* The connection of the request; NULL: it is gone. */
+static struct connection *find(const struct transport *t, const struct token *of)
+{
+    struct address address;
+
+    memcpy(&address, of->bytes, sizeof(address));
+    struct connection *c = t->slots[address.slot];
+    return c && c->generation == address.generation ? c : NULL;
+}
+
+void transport_tie(struct transport *t, const struct token *of, void *what)
+{
+    struct connection *c = find(t, of);
+
+    if (c && c->busy)
+        c->what = what;
+}
+
+void transport_of_people(struct transport *t, const struct token *of, bool people)
+{
+    struct connection *c = find(t, of);
+
+    if (c && !c->leaving)
+        c->of_people = people;
+}
+
+void transport_rest(struct transport *t, const struct token *of, int64_t ms)
+{
+    struct connection *c = find(t, of);
+    int64_t until_ms = clock_mono_ms() + ms;
+
+    if (c && ms > 0 && until_ms > c->rest_ms)
+        c->rest_ms = until_ms;
+    if (c)
+        connection_go_on(c);
+}
+
+const char *transport_address(const struct transport *t, const struct token *of)
+{
+    const struct connection *c = find(t, of);
+
+    return c ? c->address : "?";
+}
+
+void transport_peer(const struct transport *t, const struct token *from, char ret[PEER_BYTES])
+{
+    const struct connection *c = find(t, from);
+    uv_os_fd_t fd = -1;
+
+    if (c)
+        uv_fileno(&c->io.handle, &fd);
+    peer_name(fd, fd >= 0 && c->in.ipc, ret);
+}
+
+struct bucket *transport_bucket(struct transport *t, const struct token *of)
+{
+    struct connection *c = find(t, of);
+
+    return c ? &c->bucket : NULL;
+}
+
+uint32_t transport_count(const struct transport *t, const char *owner)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; owner && i < t->slot_count; i++)
+        count += t->slots[i] && strcmp(t->slots[i]->owner, owner) == 0;
+    return owner ? count : t->connection_count;
+}
+
+bool transport_known(struct transport *t, const struct token *of, const char *owner, uint32_t most)
+{
+    struct connection *c = find(t, of);
+
+    if (!c || strcmp(c->owner, owner) == 0)
+        return true;
+    if (transport_count(t, owner) >= most)
+        return false;
+    snprintf(c->owner, sizeof(c->owner), "%s", owner);
+    c->known = true;
+    return true;
+}
+
+void transport_of_strangers(struct transport *t, transport_new on_new)
+{
+    t->on_new = on_new;
+}
+
+void transport_on_gone(struct transport *t, transport_gone on_gone)
+{
+    t->on_gone = on_gone;
+}
+
+int connection_read_start(struct connection *c)
+{
+    return uv_read_start(&c->io.stream, on_alloc, on_read);
+}
+
+void transport_on_rest(uv_timer_t *timer)
+{
+    struct transport *t = timer->data;
+    const int64_t now_ms = clock_mono_ms();
+    bool some = false;
+
+    for (uint32_t i = 0; i < t->slot_count; i++) {
+        struct connection *c = t->slots[i];
+        if (!c || !c->rest_ms)
+            continue;
+        if (now_ms < c->rest_ms) {
+            some = true;
+            continue;
+        }
+        c->rest_ms = 0;
+        connection_go_on(c);
+    }
+    if (!some)
+        uv_timer_stop(timer);
+}

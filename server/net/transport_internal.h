@@ -1,0 +1,75 @@
+/* What transport.c and connection.c share. */
+#ifndef STEPPE_SERVER_NET_TRANSPORT_INTERNAL_H
+#define STEPPE_SERVER_NET_TRANSPORT_INTERNAL_H
+
+#include <poll.h>
+
+#include "server/net/arrival.h"
+#include "server/net/transport.h"
+
+union io {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+};
+
+struct listener {
+    union io io;
+    struct transport *transport;
+    bool ipc;
+};
+
+struct connection {
+    union io io;
+    uv_write_t write;
+    struct transport *transport;
+    uint32_t slot, generation;
+    char address[PEER_BYTES];
+    struct arrival in;
+    int64_t heard_ms;        /* the connection, its greeting or the end of its last message */
+    int64_t arrives_ms;      /* start of the arriving message; 0: none */
+    int64_t leaves_ms;       /* start of the leaving reply; 0: none */
+    int64_t rest_ms;         /* nothing is read before */
+    bool busy;               /* its request is in the server */
+    bool stopped;            /* nothing is read now */
+    bool known;              /* it has proved a key, or need not */
+    char owner[OWNER_BYTES]; /* by transport_known; "": nobody yet */
+    struct bucket bucket;
+    bool of_people; /* its request is: the reply counts in `leaving` */
+    void *what;     /* tied to its request; NULL: nothing */
+    void *leaving;  /* body of the leaving reply */
+};
+
+struct transport {
+    uv_timer_t sweep, linger, rest;
+    struct listener *listeners;
+    int listener_count, handles; /* of libuv that are not closed yet */
+    struct connection **slots;   /* NULL: free */
+    uint32_t slot_count;         /* most connections */
+    uint32_t connection_count;
+    size_t arriving;        /* bytes of incomplete messages */
+    size_t leaving;         /* bytes of replies to people that have not left */
+    struct pollfd *watched; /* [slot_count] of the sweep */
+    uint64_t refused;       /* connections, since the last line about them */
+    int64_t logged_ms;
+    int64_t reply_ms; /* time of the last reply */
+    bool closing;
+    uint32_t generation; /* of the last connection */
+    transport_message on_message;
+    transport_gone on_gone;
+    transport_new on_new; /* NULL: nobody is a stranger */
+    void *arg;
+};
+
+/* Counts a closed handle; the last one frees t. */
+void transport_let_go(struct transport *t);
+void connection_closed(uv_handle_t *handle); /* a uv_close_cb that frees it */
+/* Ends a connection; whoever has its request hears of it. */
+void connection_hang_up(struct connection *c);
+/* Reads, or stops reading, as its state asks for. */
+void connection_go_on(struct connection *c);
+int connection_read_start(struct connection *c); /* 0 or -errno */
+void transport_on_rest(uv_timer_t *timer);       /* reads again where the rest is over */
+
+#endif
