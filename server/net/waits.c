@@ -6,9 +6,9 @@
 #include "server/net/request.h"
 
 const char *const wait_names[] = {
-    [WAIT_NONE] = "", [WAIT_ASK] = "questions", [WAIT_REPLAY] = "schedules",  [WAIT_MODEL] = "models",
-    [WAIT_WRITE] = "commands", [WAIT_UPLOAD] = "uploads", [WAIT_DATA] = "datasets",
-    [WAIT_COMMIT] = "commits", [WAIT_COUNT] = NULL,
+    [WAIT_NONE] = "",         [WAIT_ASK] = "questions",  [WAIT_REPLAY] = "schedules",
+    [WAIT_MODEL] = "models",  [WAIT_WRITE] = "commands", [WAIT_UPLOAD] = "uploads",
+    [WAIT_DATA] = "datasets", [WAIT_COMMIT] = "commits", [WAIT_COUNT] = NULL,
 };
 
 /* On a lane of one thread two at a time: while one works, the other is there. Commands are more, as

@@ -5,11 +5,11 @@
 #include "tests/harness.h"
 
 static const struct line_limits few = {.at_work = 1,
-                                        .at_work_of_one = 1,
-                                        .waiting = 6,
-                                        .waiting_of_one = 3,
-                                        .bytes = 1000,
-                                        .bytes_of_one = 500};
+                                       .at_work_of_one = 1,
+                                       .waiting = 6,
+                                       .waiting_of_one = 3,
+                                       .bytes = 1000,
+                                       .bytes_of_one = 500};
 
 /* Puts `count` turns of owner in line; all have room. */
 static void put(struct line *t, struct turn *turns, int count, const char *owner)
