@@ -408,6 +408,7 @@ TEST(a_job_that_waited_when_the_server_was_older_goes_on_by_itself)
 {
     reopen_with(
         "DROP TABLE audit; DROP TABLE audit_count; DROP TABLE key_holder; DROP TABLE key_revoked;"
+        "DROP TABLE secret; DROP TABLE liar; DROP TABLE job_hand;"
         "DROP TABLE dataset_names; DROP TABLE revision; DROP TABLE verdict; DROP TABLE judged;"
         "DROP TABLE verdict_request;"
         "DROP TABLE study_job; DROP TABLE study_request; DROP TABLE study;"

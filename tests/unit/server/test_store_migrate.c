@@ -37,6 +37,7 @@ static void write_version_3(void)
     store_close(s);
     free(fixture_select(
         "state.db",
+        "DROP TABLE secret; DROP TABLE liar; DROP TABLE job_hand; "
         "DROP TABLE audit; DROP TABLE audit_count; DROP TABLE key_holder; DROP TABLE key_revoked;"
         "DROP TABLE dataset_names; DROP TABLE revision;"
         "DROP TABLE verdict; DROP TABLE judged; DROP TABLE verdict_request;"

@@ -105,7 +105,8 @@ TEST(an_older_database_gets_the_tables)
     const struct verdict a = said(7, VERDICT_UNSURE, -1);
 
     store_close(s);
-    free(fixture_select("state.db", "DROP TABLE audit; DROP TABLE audit_count; DROP TABLE "
+    free(fixture_select("state.db", "DROP TABLE secret; DROP TABLE liar; DROP TABLE job_hand; "
+                                    "DROP TABLE audit; DROP TABLE audit_count; DROP TABLE "
                                     "key_holder; DROP TABLE key_revoked; DROP TABLE revision;"
                                     "DROP TABLE verdict; DROP TABLE judged;"
                                     "DROP TABLE verdict_request; DROP TABLE dataset_names;"
