@@ -69,7 +69,7 @@ TEST(what_a_job_waited_for_by_its_reason_is_in_its_column)
     ASSERT_EQ(CASES, seen);
     store_close(s);
     char *version = fixture_select("state.db", "PRAGMA user_version");
-    ASSERT_STR("11\n", version);
+    ASSERT_STR("12\n", version);
     free(version);
 }
 
