@@ -203,6 +203,22 @@ static int read_said(const struct reading *r, const struct csv_record *record, s
     return 0;
 }
 
+/* A column that was sorted by itself gives each number the path of another. One that nobody has,
+ * any more, says nothing. */
+static int check_path(const struct reading *r, const char *path, uint32_t sample,
+                      struct errbuf *why)
+{
+    struct errbuf unknown;
+    uint32_t other;
+
+    if (!path[0] || !r->ask->find || r->ask->find(r->ask->arg, path, &other, &unknown) != 0 ||
+        other == sample)
+        return 0;
+    return err_set(why, -EINVAL,
+                   "its sample is %u, but \"%.150s\" is sample %u; one of the two is wrong", sample,
+                   path, other);
+}
+
 /* By number, or where that is empty by path. */
 static int read_sample(const struct reading *r, const struct csv_record *record, uint32_t *ret,
                        struct errbuf *why)
@@ -216,7 +232,7 @@ static int read_sample(const struct reading *r, const struct csv_record *record,
         return err_set(why, -EINVAL, "the sample is \"%.60s\", allowed is its number, 0 and up",
                        sample);
     *ret = (uint32_t)number;
-    return 0;
+    return check_path(r, path, *ret, why);
 }
 
 static int read_line(const struct reading *r, const struct csv_record *record,

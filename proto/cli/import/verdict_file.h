@@ -36,7 +36,8 @@ struct verdict_ask {
 
 /* Columns, by their names in the first line, in any order:
  * - sample (or id, index, or without a name in front of all others): its number; or path (or uri,
- *   file): of its file, below the folder that was imported. Where both are there the number counts;
+ *   file): of its file, below the folder that was imported. Where both are there they agree, or the
+ *   path is of no sample (any more);
  * - verdict: right, wrong, exclude, unsure or none; label: the right one, by name or number; note;
  *   given: the label that the dataset has, which is then compared. Without a column of verdicts
  *   a label is the right one, and a line without one says nothing;

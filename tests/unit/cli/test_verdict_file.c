@@ -218,6 +218,19 @@ TEST(what_is_written_as_csv_is_read_again)
     csv_close(&c);
 }
 
+TEST(number_and_path_agree)
+{
+    struct verdict_file f;
+
+    ASSERT_OK(read_text("path,sample,verdict\ncat/a b.png,11,exclude\ncat/a b.png,12,right\n",
+                        false, VERDICT_WRONG, &f),
+              why);
+    ASSERT_STR("2: its sample is 11, but \"cat/a b.png\" is sample 12; one of the two is wrong\n",
+               told);
+    assert_line(&f, 0, 12, VERDICT_RIGHT, -1, "");
+    verdict_file_done(&f);
+}
+
 TEST(a_sample_may_be_named_by_its_path)
 {
     struct verdict_file f;
