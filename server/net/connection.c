@@ -64,11 +64,20 @@ void connection_hang_up(struct connection *c)
 
 /* --- what arrives --- */
 
+/* Is nothing to be read from it now? */
+static bool is_waited_for(const struct connection *c)
+{
+    return c->busy || c->leaving || c->transport->closing ||
+           (c->rest_ms && clock_mono_ms() < c->rest_ms);
+}
+
+/* No place, and UV_ENOBUFS for on_read, while nothing is to be read: what has come stays with the
+ * kernel. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     struct connection *c = handle->data;
-    size_t bytes;
-    uint8_t *place = arrival_place(&c->in, &bytes);
+    size_t bytes = 0;
+    uint8_t *place = is_waited_for(c) ? NULL : arrival_place(&c->in, &bytes);
 
     (void)suggested;
     *ret = uv_buf_init((char *)place, (unsigned)bytes);
@@ -76,24 +85,31 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
-/* Reads, or stops reading, as its state asks for. */
 void connection_go_on(struct connection *c)
 {
     struct transport *t = c->transport;
-    bool rests = c->rest_ms && clock_mono_ms() < c->rest_ms;
-    bool stop = c->busy || c->leaving || rests || t->closing;
 
-    if (uv_is_closing(&c->io.handle))
+    if (uv_is_closing(&c->io.handle) || t->closing)
         return;
-    if (rests && !uv_is_active((uv_handle_t *)&t->rest) && !t->closing)
+    if (c->rest_ms && !uv_is_active((uv_handle_t *)&t->rest))
         uv_timer_start(&t->rest, transport_on_rest, REST_TICK_MS, REST_TICK_MS);
-    if (stop == c->stopped)
+    if (!c->stopped || is_waited_for(c))
         return;
-    c->stopped = stop;
-    if (stop)
-        uv_read_stop(&c->io.stream);
-    else if (uv_read_start(&c->io.stream, on_alloc, on_read) < 0)
+    c->stopped = false;
+    if (uv_read_start(&c->io.stream, on_alloc, on_read) < 0)
         connection_hang_up(c);
+}
+
+/* Something came while nothing is to be read. libuv asks for more once behind every message;
+ * besides, a peer that waits for its replies sends nothing, and to stop and start reading takes two
+ * calls of the kernel. */
+static void stop_reading(struct connection *c)
+{
+    if (!c->asked_for_more) {
+        uv_read_stop(&c->io.stream);
+        c->stopped = true;
+    }
+    c->asked_for_more = false;
 }
 
 static void hand_over(struct connection *c)
@@ -107,7 +123,7 @@ static void hand_over(struct connection *c)
     t->arriving -= c->in.body_have;
     c->arrives_ms = 0;
     c->heard_ms = clock_mono_ms();
-    c->busy = true;
+    c->busy = c->asked_for_more = true;
     t->on_message(t->arg, &from, arrival_pick(&c->in), bytes);
     connection_go_on(c);
 }
@@ -132,7 +148,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     const bool body = c->in.body;
 
     (void)buf;
-    if (n < 0)
+    if (n == UV_ENOBUFS && is_waited_for(c))
+        stop_reading(c);
+    else if (n < 0)
         connection_hang_up(c);
     if (n <= 0)
         return;

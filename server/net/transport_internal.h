@@ -32,6 +32,7 @@ struct connection {
     int64_t leaves_ms;       /* start of the leaving reply; 0: none */
     int64_t rest_ms;         /* nothing is read before */
     bool busy;               /* its request is in the server */
+    bool asked_for_more;     /* libuv is about to ask, behind its message */
     bool stopped;            /* nothing is read now */
     bool known;              /* it has proved a key, or need not */
     char owner[OWNER_BYTES]; /* by transport_known; "": nobody yet */
@@ -67,7 +68,7 @@ void transport_let_go(struct transport *t);
 void connection_closed(uv_handle_t *handle); /* a uv_close_cb that frees it */
 /* Ends a connection; whoever has its request hears of it. */
 void connection_hang_up(struct connection *c);
-/* Reads, or stops reading, as its state asks for. */
+/* Its state has changed: reads again, if it is to. */
 void connection_go_on(struct connection *c);
 int connection_read_start(struct connection *c); /* 0 or -errno */
 void transport_on_rest(uv_timer_t *timer);       /* reads again where the rest is over */
