@@ -217,16 +217,16 @@ out:
 
 /* Nothing is sealed here: with keys, each worker has one of its own, named after its number; people
  * are of the machine. */
-bool __real_gate_enter(struct gate *g, struct request *rq, bool sealed_only, uint8_t **io_body,
+bool __real_gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8_t **io_body,
                        size_t *io_bytes);
-bool __wrap_gate_enter(struct gate *g, struct request *rq, bool sealed_only, uint8_t **io_body,
+bool __wrap_gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8_t **io_body,
                        size_t *io_bytes);
-bool __wrap_gate_enter(struct gate *g, struct request *rq, bool sealed_only, uint8_t **io_body,
+bool __wrap_gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8_t **io_body,
                        size_t *io_bytes)
 {
     int from = 0;
 
-    if (!__real_gate_enter(g, rq, sealed_only, io_body, io_bytes))
+    if (!__real_gate_enter(g, rq, caller, io_body, io_bytes))
         return false;
     memcpy(&from, rq->token.bytes, sizeof(from));
     if (scenario_get()->verify > 0 && from > 0 && from != CLIENT_NAMER) {
