@@ -376,8 +376,25 @@ class Fake(Peer):
 
     def __init__(self, world, kind="fake/1"):
         super().__init__(world)
+        self.world, self.kind = world, kind
         self.task, self.tensors = {}, {}
         self.hello(kind)
+
+    def reconnect(self):
+        """While a reply waits, nothing more is read from its connection: whoever has something else to say comes on a new one."""
+        sender = self.sender
+        self.close()
+        super().__init__(self.world)
+        self.sender = sender
+
+    def again(self):
+        """As after a restart."""
+        self.reconnect()
+        return self.hello(self.kind)
+
+    def leave(self):
+        self.reconnect()
+        return self.ask("worker.bye")[0]
 
     def post(self, kind, **fields):
         """Sends, and leaves the reply for taken()."""
