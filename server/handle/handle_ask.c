@@ -9,6 +9,7 @@
 #include "common/alloc.h"
 #include "common/field.h"
 #include "server/handle/handlers.h"
+#include "server/jobs/attached.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/service.h"
 #include "server/jobs/studies.h"
@@ -37,6 +38,9 @@ static const struct question {
 struct asked {
     struct ask ask;
     const struct question *question;
+    char uuid[UUID_BYTES]; /* of the job */
+    struct given from;     /* the file with what the job excludes; none: GIVEN_NOTHING */
+    struct attached own;   /* what it excludes */
 };
 
 static int read_ask(const struct request *rq, const struct question *question, struct ask *a,
@@ -110,11 +114,32 @@ static int read_folds(const struct request *rq, struct ask *a, struct errbuf *wh
     return rc;
 }
 
+/* The samples that the job excludes by itself, or where the lane finds them. */
+static void note_excluded(const struct job *job, struct asked *asked)
+{
+    const struct exclude *x = &job->spec.exclude;
+
+    memcpy(asked->uuid, job->rec.uuid, sizeof(asked->uuid));
+    asked->from = x->from;
+    if (!x->ids || x->count == 0)
+        return;
+    asked->own.excluded = xmalloc(x->count * sizeof(*x->ids));
+    memcpy(asked->own.excluded, x->ids, x->count * sizeof(*x->ids));
+    asked->own.excluded_count = x->count;
+}
+
 static void answer_work(struct op *op)
 {
     struct asked *asked = op->arg;
 
-    op->rc = asked->question->answer(op->service->query, &asked->ask, &op->out, &op->why);
+    if (asked->from.kind != GIVEN_NOTHING)
+        op->rc = attached_load_excluded(op->service->dir, asked->uuid, &asked->from, &asked->own,
+                                        &op->why);
+    asked->ask.excluded = asked->own.excluded;
+    asked->ask.excluded_count = asked->own.excluded_count;
+    if (op->rc == 0)
+        op->rc = asked->question->answer(op->service->query, &asked->ask, &op->out, &op->why);
+    attached_done(&asked->own);
     free(asked);
 }
 
@@ -122,7 +147,7 @@ void handle_score_ask(struct request *rq)
 {
     struct asked asked = {.ask = ASK};
     struct errbuf why;
-    struct job *job;
+    struct job *job, *other;
 
     for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
         if (questions[i].type == rq->type)
@@ -132,13 +157,15 @@ void handle_score_ask(struct request *rq)
     if (rc == 0)
         rc = jobs_find(rq->service->jobs, asked.ask.job, &job, &why);
     if (rc == 0 && asked.question->other)
-        rc = jobs_find(rq->service->jobs, asked.ask.other, &job, &why);
+        rc = jobs_find(rq->service->jobs, asked.ask.other, &other, &why);
     if (rc == 0 && rq->type == MSG_SCORE_SUSPECTS)
         rc = read_folds(rq, &asked.ask, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
     }
+    if (rq->type == MSG_SCORE_SUSPECTS)
+        note_excluded(job, &asked);
     struct asked *copy = xmalloc(sizeof(*copy));
     *copy = asked;
     op_run(rq->service->net->query_lane,

@@ -287,31 +287,51 @@ static int read_kind(const char *path, enum attached_kind kind, const struct giv
     return rc;
 }
 
+/* Reads and judges the job's file of one kind. */
+static int load_kind(const char *dir, const char *uuid, enum attached_kind kind,
+                     const struct given *g, const struct model *m, uint32_t samples,
+                     struct attached *a, struct errbuf *why)
+{
+    char path[STATE_PATH_BYTES], hex[SHA256_HEX], called[GIVEN_FILE_BYTES];
+
+    state_dir_attached(path, dir, uuid, g->sha256);
+    int rc = hash_file(path, hex, why);
+    if (rc < 0)
+        err_set(why, rc, "the server's copy of %s cannot be read: %s (%s)", call(g, called),
+                err_text(rc), path);
+    else if (strcmp(hex, g->sha256) != 0)
+        rc = err_set(why, -EUCLEAN,
+                     "the server's copy of %s is damaged: its SHA-256 is not that of the job "
+                     "file (%s)",
+                     call(g, called), path);
+    if (rc == 0)
+        rc = read_kind(path, kind, g, m, samples, a, why);
+    return rc < 0 ? err_prefix(why, rc, "%s", jobspec_attached_names[kind]) : 0;
+}
+
+int attached_load_excluded(const char *dir, const char *uuid, const struct given *from,
+                           struct attached *ret, struct errbuf *why)
+{
+    struct attached a = {0};
+    int rc = load_kind(dir, uuid, ATTACHED_EXCLUDE, from, NULL, SAMPLES_MAX, &a, why);
+
+    if (rc < 0)
+        attached_done(&a);
+    else
+        *ret = a;
+    return rc;
+}
+
 int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const struct model *m,
                   uint32_t samples, struct attached *ret, struct errbuf *why)
 {
     struct attached a = {0};
-    char path[STATE_PATH_BYTES], hex[SHA256_HEX], called[GIVEN_FILE_BYTES];
     int rc = 0;
 
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
         const struct given *g = jobspec_attached(spec, kind);
-        if (!g)
-            continue;
-        state_dir_attached(path, dir, uuid, g->sha256);
-        rc = hash_file(path, hex, why);
-        if (rc < 0)
-            err_set(why, rc, "the server's copy of %s cannot be read: %s (%s)", call(g, called),
-                    err_text(rc), path);
-        else if (strcmp(hex, g->sha256) != 0)
-            rc = err_set(why, -EUCLEAN,
-                         "the server's copy of %s is damaged: its SHA-256 is not that of the job "
-                         "file (%s)",
-                         call(g, called), path);
-        if (rc == 0)
-            rc = read_kind(path, kind, g, m, samples, &a, why);
-        if (rc < 0)
-            err_prefix(why, rc, "%s", jobspec_attached_names[kind]);
+        if (g)
+            rc = load_kind(dir, uuid, kind, g, m, samples, &a, why);
     }
     if (rc == 0 && spec->exclude.ids)
         rc = keep_excluded(spec->exclude.ids, spec->exclude.count, &a, why);

@@ -39,6 +39,9 @@ struct attached {
 };
 int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const struct model *m,
                   uint32_t samples, struct attached *ret, struct errbuf *why);
+/* Only the samples that a file excludes (exclude.from), whatever the number of the others. */
+int attached_load_excluded(const char *dir, const char *uuid, const struct given *from,
+                           struct attached *ret, struct errbuf *why);
 /* Repairs files of the job that are damaged or gone, from an upload or another job's file with the
  * same content. Returns how many. */
 int attached_mend(const char *dir, const char *uuid, struct jobspec *spec);

@@ -103,6 +103,9 @@ struct ask {
     bool test;      /* of the test samples; classes, domains, confusion */
     int fold_count; /* suspects: jobs that leave out one fold each; 0: of the job itself */
     int64_t folds[FOLDS_MAX];
+    /* suspects: [excluded_count] ascending, samples that the job itself excludes; of the caller */
+    const uint32_t *excluded;
+    uint32_t excluded_count;
 };
 #define ASK ((struct ask){.epoch = -1, .from = -1, .other_epoch = -1, .class_id = -1, .limit = 20})
 
@@ -130,7 +133,7 @@ int query_confusion(struct query *q, const struct ask *a, uint32_t **ret_counts,
  * rises in hardness. */
 int query_risers(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
-/* job, epoch, class_id, by (enum suspect_by), limit, folds: the samples whose label is most likely
+/* job, epoch, class_id, by (enum suspect_by), limit, folds, excluded: the samples whose label is most likely
  * wrong. {epoch, by, samples, newly_right? (of the epoch), worth? (query_trust.h), rows:
  * [{sample.., predicted, predicted_name?, value, loss, loss_mean, margin_mean, confidence, seen,
  * right, forgotten}]}; value: of `by`, as it is. With folds, each sample has the scores of the job

@@ -115,36 +115,39 @@ static void pool_filter(struct pool *p, int64_t class_id, bool unseen)
     p->x.count = kept;
 }
 
-/* What the epoch's revision leaves out has no label that matters. */
-static int drop_left_out(struct query *q, struct pool *p, struct errbuf *why)
+/* What the job or the epoch's revision leaves out has no label that matters. */
+static int drop_left_out(struct query *q, const struct ask *a, struct pool *p, struct errbuf *why)
 {
     struct overlay o = {0};
     int64_t revision;
     size_t kept = 0;
-    uint32_t at = 0;
+    uint32_t at = 0, own = 0;
     int rc = query_epoch_revision(q, p->x.job, p->x.epoch, &revision, why);
 
     if (rc == 0)
         rc = query_revision_rows(q, p->x.dataset, revision, &o, why);
-    for (size_t i = 0; rc == 0 && o.excluded && i < p->x.count; i++) {
-        while (at < o.count && o.rows[at].sample < p->x.samples[i]) /* both are by sample */
+    for (size_t i = 0; rc == 0 && i < p->x.count; i++) {
+        const uint32_t sample = p->x.samples[i];
+        while (at < o.count && o.rows[at].sample < sample) /* all three are by sample */
             at++;
-        if (at == o.count || o.rows[at].sample != p->x.samples[i] ||
-            o.rows[at].label != OVERLAY_EXCLUDED)
+        while (own < a->excluded_count && a->excluded[own] < sample)
+            own++;
+        if ((own == a->excluded_count || a->excluded[own] != sample) &&
+            (at == o.count || o.rows[at].sample != sample || o.rows[at].label != OVERLAY_EXCLUDED))
             pool_copy(p, kept++, p, i);
     }
-    if (rc == 0 && o.excluded)
+    if (rc == 0)
         p->x.count = kept;
     overlay_done(&o);
     return rc;
 }
 
 /* Within a query; released with pool_done, also on failure. */
-static int pool_load(struct query *q, int64_t job, int64_t epoch, int by, struct pool *ret,
+static int pool_load(struct query *q, const struct ask *a, int64_t job, struct pool *ret,
                      struct errbuf *why)
 {
     *ret = (struct pool){0};
-    int rc = query_epoch_load(q, job, epoch, -1, &ret->x, why);
+    int rc = query_epoch_load(q, job, a->epoch, -1, &ret->x, why);
     if (rc == 0)
         rc = query_epoch_histories(q, &ret->x, &ret->h, why);
     if (rc == 0) {
@@ -153,8 +156,8 @@ static int pool_load(struct query *q, int64_t job, int64_t epoch, int by, struct
             rc = err_set(why, -ENOMEM, "out of memory for %zu samples", ret->x.count);
     }
     for (size_t i = 0; rc == 0 && i < ret->x.count; i++)
-        ret->value[i] = suspect_order(&ret->x, ret->h, by, i);
-    return rc == 0 ? drop_left_out(q, ret, why) : rc;
+        ret->value[i] = suspect_order(&ret->x, ret->h, a->by, i);
+    return rc == 0 ? drop_left_out(q, a, ret, why) : rc;
 }
 
 static int pool_grow(struct pool *p, size_t room, struct errbuf *why)
@@ -191,7 +194,7 @@ static int pool_folds(struct query *q, const struct ask *a, struct pool *p, stru
     *p = (struct pool){.x = {.job = a->job, .newly_right = NAN}, .unseen = true};
     for (int i = 0; rc == 0 && i < a->fold_count; i++) {
         struct pool one;
-        rc = pool_load(q, a->folds[i], a->epoch, a->by, &one, why);
+        rc = pool_load(q, a, a->folds[i], &one, why);
         if (rc == 0) {
             pool_filter(&one, -1, true);
             rc = pool_grow(p, p->x.count + one.x.count + 1, why);
@@ -293,8 +296,7 @@ int query_suspects(struct query *q, const struct ask *a, cJSON **ret, struct err
     int rc = query_begin(q, &q->difficulty, true, why);
 
     if (rc == 0)
-        rc = a->fold_count ? pool_folds(q, a, &p, why)
-                           : pool_load(q, a->job, a->epoch, a->by, &p, why);
+        rc = a->fold_count ? pool_folds(q, a, &p, why) : pool_load(q, a, a->job, &p, why);
     if (rc == 0)
         rc = add_worth(q, &p, out, why);
     if (rc == 0 && a->class_id >= 0)

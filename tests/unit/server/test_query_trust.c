@@ -155,6 +155,35 @@ TEST(a_list_says_what_it_is_worth)
     store_close(store);
 }
 
+TEST(what_the_job_excludes_is_no_suspect_and_counts_nowhere)
+{
+    static const uint32_t excluded[] = {0, 7, N - 1, N + 5};
+    struct store *store = fixture_open();
+    struct query *q;
+    struct errbuf why;
+    cJSON *out;
+
+    fixture_dataset(store, N);
+    struct ask a = ask_of(fixture_job(store, 1));
+    fold(store, a.job, N, 0, 0, 0);
+    a.limit = N;
+    a.excluded = excluded;
+    a.excluded_count = 4;
+    ASSERT_OK(query_open(test_path("state"), &q, &why), why);
+    ASSERT_OK(query_suspects(q, &a, &out, &why), why);
+    ASSERT_EQ(N - 3, number(out, "samples"));
+    ASSERT_EQ(N - 3, number(cJSON_GetObjectItem(out, "worth"), "samples"));
+    const cJSON *row;
+    cJSON_ArrayForEach(row, cJSON_GetObjectItem(out, "rows"))
+    {
+        const double sample = number(row, "sample");
+        ASSERT(sample != 0 && sample != 7 && sample != N - 1);
+    }
+    cJSON_Delete(out);
+    query_close(q);
+    store_close(store);
+}
+
 TEST(a_sample_has_the_score_of_the_model_that_left_it_out)
 {
     struct store *store = fixture_open();
