@@ -311,7 +311,13 @@ static void print_worth(FILE *out, const cJSON *reply)
     html_text(out, text);
     fputs("; ", out);
     html_text(out, worth_expected(reply, text));
-    fputs(".</p>", out);
+    fputs(".", out);
+    if (*worth_held(reply, text)) {
+        fputs(" Also ", out);
+        html_text(out, text);
+        fputs(".", out);
+    }
+    fputs("</p>", out);
     cJSON_ArrayForEach(warning, worth_warnings(reply))
     {
         if (!cJSON_IsString(warning))

@@ -90,6 +90,20 @@ char *worth_expected(const cJSON *reply, char buf[WORTH_BYTES])
     return buf;
 }
 
+char *worth_held(const cJSON *reply, char buf[WORTH_BYTES])
+{
+    int64_t held = 0;
+
+    *buf = '\0';
+    if (reply_i64(worth_of(reply), "held_out", &held) && held > 0)
+        snprintf(buf, WORTH_BYTES,
+                 "not among them: %lld sample%s that the job holds out (validation, test); a job "
+                 "that trains on %s scores %s",
+                 (long long)held, held == 1 ? "" : "s", held == 1 ? "it" : "them",
+                 held == 1 ? "it" : "them");
+    return buf;
+}
+
 const cJSON *worth_warnings(const cJSON *reply)
 {
     return cJSON_GetObjectItemCaseSensitive(worth_of(reply), "warnings");
@@ -103,6 +117,8 @@ void worth_print(const cJSON *reply)
     if (*worth_known(reply, text))
         print_text("%s", text);
     if (*worth_expected(reply, text))
+        print_text("%s", text);
+    if (*worth_held(reply, text))
         print_text("%s", text);
     cJSON_ArrayForEach(warning, worth_warnings(reply))
     {

@@ -10,6 +10,8 @@
 char *worth_known(const cJSON *reply, char buf[WORTH_BYTES]);
 /* How many labels are expected to be wrong, and in which classes; likewise. */
 char *worth_expected(const cJSON *reply, char buf[WORTH_BYTES]);
+/* Which samples of the dataset are not in the list, since the job holds them out; likewise. */
+char *worth_held(const cJSON *reply, char buf[WORTH_BYTES]);
 /* The sentences of warning, an array, or NULL. */
 const cJSON *worth_warnings(const cJSON *reply);
 /* Prints all of it. */

@@ -81,6 +81,7 @@ struct pool {
     struct sample_history *h;
     double *value; /* what they are ordered by */
     bool unseen;   /* by the models that scored them */
+    size_t scored; /* with those that are left out of the list */
 };
 
 static void pool_done(struct pool *p)
@@ -157,6 +158,8 @@ static int pool_load(struct query *q, const struct ask *a, int64_t job, struct p
     }
     for (size_t i = 0; rc == 0 && i < ret->x.count; i++)
         ret->value[i] = suspect_order(&ret->x, ret->h, a->by, i);
+    for (size_t i = 0; rc == 0 && i < ret->x.count; i++)
+        ret->scored += !a->fold_count || (ret->x.scores[i].flags & SCORE_LEFT_OUT);
     return rc == 0 ? drop_left_out(q, a, ret, why) : rc;
 }
 
@@ -201,6 +204,7 @@ static int pool_folds(struct query *q, const struct ask *a, struct pool *p, stru
         }
         for (size_t k = 0; rc == 0 && k < one.x.count; k++)
             pool_copy(p, p->x.count++, &one, k);
+        p->scored += one.scored;
         epoch = one.x.epoch > epoch ? one.x.epoch : epoch;
         p->x.dataset = one.x.dataset;
         pool_done(&one);
@@ -228,12 +232,31 @@ static int validation_of(struct query *q, const struct query_epoch *x, double *r
     return rc < 0 ? rc : 0;
 }
 
+/* Samples of validation and test have no scores. */
+static int held_out(struct query *q, const struct pool *p, int64_t *ret, struct errbuf *why)
+{
+    int64_t samples = 0;
+    int rc = db_i64(&q->difficulty, "SELECT n_samples FROM dataset WHERE dataset_id = ?1",
+                    DB_ARGS(DB_I(p->x.dataset)), &samples, why);
+
+    *ret = samples > (int64_t)p->scored ? samples - (int64_t)p->scored : 0;
+    return rc == -ENOENT ? 0 : rc;
+}
+
 static int add_worth(struct query *q, const struct pool *p, cJSON *out, struct errbuf *why)
 {
     double validation = NAN;
+    int64_t held = 0;
     int rc = p->unseen ? 0 : validation_of(q, &p->x, &validation, why);
 
-    return rc < 0 ? rc : query_add_worth(q, &p->x, p->unseen, validation, out, why);
+    if (rc == 0)
+        rc = held_out(q, p, &held, why);
+    if (rc == 0)
+        rc = query_add_worth(q, &p->x, p->unseen, validation, out, why);
+    cJSON *worth = cJSON_GetObjectItemCaseSensitive(out, "worth");
+    if (rc == 0 && worth && held > 0)
+        cJSON_AddNumberToObject(worth, "held_out", (double)held);
+    return rc;
 }
 
 /* Only its class stays, which must exist. */

@@ -192,8 +192,10 @@ export function worthOf(worth) {
     : `In sample: right on ${share(worth.accuracy)} of the labels that the model was trained on`;
   const about = `${whose}${held}. `;
   const expected = `About ${Math.round(worth.expected)} of ${worth.samples} labels are expected to be wrong.`;
+  const out = worth.held_out;
+  const missing = out ? ` Not among them: ${out} sample${out === 1 ? "" : "s"} that the job holds out (validation, test).` : "";
   return [
-    h("p", { class: "note", text: about + expected }),
+    h("p", { class: "note", text: about + expected + missing }),
     ...worth.warnings.map((text) => h("p", { class: "note wrong", text: `Warning: ${text}.` })),
   ];
 }
