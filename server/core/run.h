@@ -29,6 +29,7 @@
 #include "server/core/flatness_record.h"
 #include "server/core/optimizer.h"
 #include "server/core/overlay.h"
+#include "server/core/split.h"
 #include "server/core/upload.h"
 
 struct run;
@@ -66,10 +67,11 @@ void run_halves(struct run *r, struct halves *h);
  * epochs rise, and the epoch is not open yet. It replaces the one that the same epoch had. 0
  * or -ENOMEM. */
 int run_revise(struct run *r, int64_t epoch, const struct overlay *o);
-/* How many samples a job that leaves out excluded[excluded_count] (ascending) and uses samples so
- * (enum use; NULL: it trains on all) is left to train on under a revision. */
-uint32_t run_revision_left(uint32_t samples, const uint8_t *use, const uint32_t *excluded,
-                           uint32_t excluded_count, const struct overlay *o);
+/* How many samples of one use a revision leaves a job that excludes excluded[excluded_count]
+ * (ascending) and uses samples so (enum use; NULL: it trains on all). */
+uint32_t run_revision_left(uint32_t samples, const uint8_t *use, enum use which,
+                           const uint32_t *excluded, uint32_t excluded_count,
+                           const struct overlay *o);
 /* How the results of a job with `verify` are checked (core/check.h). */
 struct run_verifying {
     const uint8_t *secret; /* [CHECK_SECRET_BYTES], borrowed for the life of the run */

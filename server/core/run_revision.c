@@ -101,8 +101,9 @@ const uint16_t *run_labels(const struct run *r)
     return r->relabelled ? r->revised : r->data->labels;
 }
 
-uint32_t run_revision_left(uint32_t samples, const uint8_t *use, const uint32_t *excluded,
-                           uint32_t excluded_count, const struct overlay *o)
+uint32_t run_revision_left(uint32_t samples, const uint8_t *use, enum use which,
+                           const uint32_t *excluded, uint32_t excluded_count,
+                           const struct overlay *o)
 {
     uint32_t left = 0, at = 0, own = 0;
 
@@ -114,7 +115,7 @@ uint32_t run_revision_left(uint32_t samples, const uint8_t *use, const uint32_t 
         const bool out =
             (at < o->count && o->rows[at].sample == i && o->rows[at].label == OVERLAY_EXCLUDED) ||
             (own < excluded_count && excluded[own] == i);
-        left += !out && (!use || use[i] == USE_TRAIN);
+        left += !out && (use ? use[i] : USE_TRAIN) == which;
     }
     return left;
 }

@@ -50,14 +50,19 @@ int job_revisions_check(const struct jobspec *spec, const struct dataset *data,
     char name[REVISION_NAME_BYTES];
     int rc = spec->epochs > 0 && count > 0 ? job_split(spec, data, &use, why) : 0;
 
+    const bool validates = use && memchr(use, USE_VALIDATION, data->samples);
     for (int i = 0; rc == 0 && spec->epochs > 0 && i < count; i++) {
-        const uint32_t left = run_revision_left(data->samples, use, attached->excluded,
+        const uint32_t left = run_revision_left(data->samples, use, USE_TRAIN, attached->excluded,
                                                 attached->excluded_count, &overlays[i]);
+        revision_name(spec->dataset, overlays[i].number, name);
         if (left < spec->batch)
-            rc = err_set(
-                why, -EINVAL, "batch is %lld, but %s leaves only %u of the %u training samples",
-                (long long)spec->batch, revision_name(spec->dataset, overlays[i].number, name),
-                left, data->samples);
+            rc = err_set(why, -EINVAL,
+                         "batch is %lld, but %s leaves only %u of the %u training samples",
+                         (long long)spec->batch, name, left, data->samples);
+        else if (validates &&
+                 run_revision_left(data->samples, use, USE_VALIDATION, attached->excluded,
+                                   attached->excluded_count, &overlays[i]) == 0)
+            rc = err_set(why, -EINVAL, "%s leaves no sample to validate with", name);
     }
     free(use);
     return rc;

@@ -150,14 +150,17 @@ TEST(what_validates_and_is_left_out_is_put_aside)
     for (uint32_t i = 0; i < SAMPLES; i++)
         use[i] = i % 4 == 1 ? USE_VALIDATION : USE_TRAIN; /* 5 validates, 3 does not */
     f->in.use = use;
-    ASSERT_EQ(27, run_revision_left(SAMPLES, use, NULL, 0, &second));
-    ASSERT_EQ(35, run_revision_left(SAMPLES, NULL, NULL, 0, &second));
-    ASSERT_EQ(34, run_revision_left(SAMPLES, NULL, (const uint32_t[]){3, 9}, 2, &second));
+    ASSERT_EQ(27, run_revision_left(SAMPLES, use, USE_TRAIN, NULL, 0, &second));
+    ASSERT_EQ(35, run_revision_left(SAMPLES, NULL, USE_TRAIN, NULL, 0, &second));
+    ASSERT_EQ(34, run_revision_left(SAMPLES, NULL, USE_TRAIN, (const uint32_t[]){3, 9}, 2, &second));
+    ASSERT_EQ(8, run_revision_left(SAMPLES, use, USE_VALIDATION, NULL, 0, &second));
+    ASSERT_EQ(0, run_revision_left(SAMPLES, NULL, USE_VALIDATION, NULL, 0, &second));
     struct run *r = with(f, 0);
     ASSERT_EQ(0, run_start(r, 0));
     while (run_phase(r) != PHASE_VALIDATION)
         drive_round(r, f, &plain, &e);
     ASSERT_EQ(0, run_take(r, 1, run_shards(r), 0, 1000, &t));
+    ASSERT_EQ(8, t.count);
     for (uint32_t i = 0; i < t.count; i++)
         ASSERT(t.ids[i] != 5);
     run_free(r);
