@@ -71,7 +71,7 @@ HARNESS := $(B)/obj/tests/harness.o
 SIM := $(filter-out %/main.o,$(call objs,tests/sim/*.c))
 EDGES := $(call objs,server/http/*.c) $(addprefix $(B)/obj/,server/main.o server/store/failpoint.o proto/client.o proto/wire.o \
          common/clock.o) $(patsubst %,$(B)/obj/server/net/%.o,lane listen transport connection arrival)
-SIMULATED := $(SIM) $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
+SIMULATED := $(SIM) $(B)/obj/tests/no_connections.o $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
 SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
              opendir readdir dirfd closedir getrandom own_closed own_close halves_create \
              data_file_read task_key_job run_result run_start run_advance run_holds round_wants round_finish \
@@ -91,7 +91,7 @@ BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJS  := $(CLI) $(SERVER) $(CORE) $(PROTO) $(COMMON)
 FUZZ_OBJS  := $(filter-out %/main.o $(patsubst %,$(B)/obj/server/net/%.o,transport connection arrival),$(FUZZ_OBJS)) \
-              $(B)/obj/tests/fuzz/transport.o $(B)/obj/tests/fuzz/support.o
+              $(patsubst %,$(B)/obj/tests/%.o,no_connections fuzz/transport fuzz/support)
 fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjpeg libwebp) $(common_libs)
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
