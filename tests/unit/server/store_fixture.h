@@ -191,6 +191,39 @@ __attribute__((unused)) static char *fixture_select(const char *file, const char
     return text;
 }
 
+/* What takes each migration of state.db back, newest first. */
+static const struct {
+    int version;
+    const char *undo;
+} fixture_state_migrations[] = {
+    {12, "ALTER TABLE job DROP COLUMN key_name"},
+    {11, "DROP TABLE job_hand; DROP TABLE liar; DROP TABLE secret"},
+    {10, "DROP TABLE key_revoked; DROP TABLE key_holder"},
+    {9, "DROP TABLE audit_count; DROP TABLE audit"},
+    {8, "DROP TABLE revision"},
+    {7, "DROP TABLE dataset_names"},
+    {6, "DROP TABLE verdict_request; DROP TABLE verdict; DROP TABLE judged"},
+    {5, "DROP TABLE study_job; DROP TABLE study_request; DROP TABLE study"},
+    {4, "ALTER TABLE job DROP COLUMN waits_for"},
+};
+#define FIXTURE_STATE_VERSION (fixture_state_migrations[0].version)
+#define FIXTURE_STATE_OLDEST 3
+
+/* Makes state.db, which is closed, one of an older version. */
+__attribute__((unused)) static void fixture_older(int version)
+{
+    const size_t count = sizeof(fixture_state_migrations) / sizeof(fixture_state_migrations[0]);
+    char *was = fixture_select("state.db", "PRAGMA user_version"), done[40];
+
+    ASSERT_EQ(FIXTURE_STATE_VERSION, atoi(was));
+    free(was);
+    ASSERT(version >= FIXTURE_STATE_OLDEST && version < FIXTURE_STATE_VERSION);
+    for (size_t i = 0; i < count && fixture_state_migrations[i].version > version; i++)
+        free(fixture_select("state.db", fixture_state_migrations[i].undo));
+    snprintf(done, sizeof(done), "PRAGMA user_version=%d", version);
+    free(fixture_select("state.db", done));
+}
+
 /* Every table of difficulty.db; freed by the caller. */
 __attribute__((unused)) static char *fixture_dump(void)
 {

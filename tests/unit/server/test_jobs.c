@@ -388,8 +388,8 @@ TEST(what_does_not_pass_waits_for_a_person)
     end();
 }
 
-/* A state.db with paused jobs, as `sql` leaves it behind, is opened and left to itself. */
-static void reopen_with(const char *sql)
+/* Leaves a state.db with two paused jobs; the first goes on by itself. */
+static void close_with_jobs_that_wait(void)
 {
     service_make(0, PLENTY);
     struct job *job = job_in(1, JOB_RUNNING);
@@ -398,7 +398,11 @@ static void reopen_with(const char *sql)
     job_pause_for(service.jobs, job, -EIO, "it broke");
     settle();
     service_close();
-    free(fixture_select("state.db", sql));
+}
+
+/* Opens it and leaves it to itself. */
+static void reopen(void)
+{
     service_open(2, PLENTY);
     for (int i = 0; i < 3; i++)
         tick(RETRY_MS);
@@ -406,14 +410,9 @@ static void reopen_with(const char *sql)
 
 TEST(a_job_that_waited_when_the_server_was_older_goes_on_by_itself)
 {
-    reopen_with(
-        "DROP TABLE audit; DROP TABLE audit_count; DROP TABLE key_holder; DROP TABLE key_revoked;"
-        "DROP TABLE secret; DROP TABLE liar; DROP TABLE job_hand;"
-        "DROP TABLE dataset_names; DROP TABLE revision; DROP TABLE verdict; DROP TABLE judged;"
-        "DROP TABLE verdict_request;"
-        "DROP TABLE study_job; DROP TABLE study_request; DROP TABLE study;"
-        "ALTER TABLE job DROP COLUMN waits_for; ALTER TABLE job DROP COLUMN key_name;"
-        "PRAGMA user_version=3");
+    close_with_jobs_that_wait();
+    fixture_older(3);
+    reopen();
     ASSERT_STATE_DB("running|\npaused|\n", "SELECT state, waits_for FROM job ORDER BY job_id");
     ASSERT(jobs_first(service.jobs)->run);
     end();
@@ -421,8 +420,10 @@ TEST(a_job_that_waited_when_the_server_was_older_goes_on_by_itself)
 
 TEST(how_a_reason_is_worded_decides_nothing)
 {
-    reopen_with("UPDATE job SET reason = CASE job_id WHEN 1 THEN 'en attente'"
-                " ELSE 'x; it goes on by itself when there is room' END");
+    close_with_jobs_that_wait();
+    free(fixture_select("state.db", "UPDATE job SET reason = CASE job_id WHEN 1 THEN 'en attente'"
+                                    " ELSE 'x; it goes on by itself when there is room' END"));
+    reopen();
     ASSERT_STATE_DB("running\npaused\n", "SELECT state FROM job ORDER BY job_id");
     end();
 }

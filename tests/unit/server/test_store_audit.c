@@ -82,10 +82,7 @@ TEST(an_older_database_gets_the_log)
     struct errbuf why;
 
     store_close(s);
-    free(fixture_select("state.db", "DROP TABLE audit; DROP TABLE audit_count; DROP TABLE "
-                                    "key_holder; DROP TABLE key_revoked; DROP TABLE secret; "
-                                    "DROP TABLE liar; DROP TABLE job_hand; ALTER TABLE job "
-                                    "DROP COLUMN key_name; PRAGMA user_version=8"));
+    fixture_older(8);
     s = fixture_open();
     ASSERT_OK(store_audit_add(s, &r, 1, &why), why);
     assert_state("1\n", "SELECT count(*) FROM audit");

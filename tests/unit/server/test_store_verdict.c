@@ -105,12 +105,7 @@ TEST(an_older_database_gets_the_tables)
     const struct verdict a = said(7, VERDICT_UNSURE, -1);
 
     store_close(s);
-    free(fixture_select("state.db", "DROP TABLE secret; DROP TABLE liar; DROP TABLE job_hand; "
-                                    "DROP TABLE audit; DROP TABLE audit_count; DROP TABLE "
-                                    "key_holder; DROP TABLE key_revoked; DROP TABLE revision;"
-                                    "DROP TABLE verdict; DROP TABLE judged;"
-                                    "DROP TABLE verdict_request; DROP TABLE dataset_names;"
-                                    "ALTER TABLE job DROP COLUMN key_name; PRAGMA user_version=5"));
+    fixture_older(5);
     s = fixture_open();
     ASSERT_EQ(1, put(s, FIRST, "", &a, 1).added);
     store_close(s);
