@@ -118,20 +118,6 @@ static int ask(struct cli *cli, enum message_type type, cJSON *request,
     return tell(cli, type, request, print, why);
 }
 
-/* A request with only its job and `by`, one of names. */
-static int ask_by(struct cli *cli, enum message_type type, const char *const *names,
-                  void (*print)(const struct cli *cli, const cJSON *json, const cJSON *rows),
-                  struct errbuf *why)
-{
-    cJSON *request;
-    int rc = command_job_request(cli, &request, why);
-
-    if (rc != 0)
-        return rc;
-    cJSON_AddStringToObject(request, "by", names[cli->args->by]);
-    return ask(cli, type, request, print, why);
-}
-
 static int64_t number_of(const cJSON *json, const char *name)
 {
     int64_t value = 0;
@@ -215,11 +201,10 @@ static int ask_groups(struct cli *cli, enum message_type type,
                       struct errbuf *why)
 {
     cJSON *request;
-    int rc = command_job_request(cli, &request, why);
+    int rc = command_job_request_by(cli, group_names, &request, why);
 
     if (rc != 0)
         return rc;
-    cJSON_AddStringToObject(request, "by", group_names[cli->args->by]);
     cJSON_AddStringToObject(request, "split", sample_split_names[cli->args->split]);
     return ask(cli, type, request, print, why);
 }
@@ -273,11 +258,10 @@ static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *
 int cmd_risers(struct cli *cli, struct errbuf *why)
 {
     cJSON *request;
-    int rc = command_job_request(cli, &request, why);
+    int rc = command_job_request_by(cli, measure_by_names, &request, why);
 
     if (rc != 0)
         return rc;
-    cJSON_AddStringToObject(request, "by", measure_by_names[cli->args->by]);
     cJSON_AddStringToObject(request, "order", cli->args->fallers ? "fallers" : "risers");
     request_add_epoch(request, "from", cli->args->from);
     return ask(cli, MSG_SCORE_RISERS, request, print_risers, why);
@@ -428,7 +412,7 @@ int cmd_compare(struct cli *cli, struct errbuf *why)
 {
     cJSON *request;
     int64_t job = 0, other;
-    int rc = command_job_request(cli, &request, why);
+    int rc = command_job_request_by(cli, measure_by_names, &request, why);
 
     if (rc != 0)
         return rc;
@@ -441,7 +425,6 @@ int cmd_compare(struct cli *cli, struct errbuf *why)
         return rc;
     }
     cJSON_AddNumberToObject(request, "other", (double)other);
-    cJSON_AddStringToObject(request, "by", measure_by_names[cli->args->by]);
     request_add_epoch(request, "other_epoch", cli->args->other_epoch);
     return ask(cli, MSG_SCORE_COMPARE, request, print_compare, why);
 }
@@ -515,5 +498,8 @@ static void print_map(const struct cli *cli, const cJSON *json, const cJSON *row
 
 int cmd_map(struct cli *cli, struct errbuf *why)
 {
-    return ask_by(cli, MSG_SCORE_MAP, map_names, print_map, why);
+    cJSON *request;
+    int rc = command_job_request_by(cli, map_names, &request, why);
+
+    return rc == 0 ? ask(cli, MSG_SCORE_MAP, request, print_map, why) : rc;
 }

@@ -111,10 +111,9 @@ int cmd_top(struct cli *cli, struct errbuf *why)
 
     if (easiest && a->hardest != NOT_GIVEN)
         return err_set(why, EXIT_USAGE, "--hardest and --easiest exclude each other");
-    int rc = command_job_request(cli, &request, why);
+    int rc = command_job_request_by(cli, measure_by_names, &request, why);
     if (rc != 0)
         return rc;
-    cJSON_AddStringToObject(request, "by", measure_by_names[a->by]);
     cJSON_AddStringToObject(request, "order", easiest ? "easiest" : "hardest");
     cJSON_AddStringToObject(request, "split", sample_split_names[a->split]);
     request_epoch(cli, request);
@@ -187,10 +186,9 @@ int cmd_histogram(struct cli *cli, struct errbuf *why)
     int64_t epoch = 0, count = 0;
     cJSON *request;
 
-    int rc = command_job_request(cli, &request, why);
+    int rc = command_job_request_by(cli, measure_by_names, &request, why);
     if (rc != 0)
         return rc;
-    cJSON_AddStringToObject(request, "by", measure_by_names[a->by]);
     request_epoch(cli, request);
     cJSON_AddNumberToObject(request, "bins", (double)a->bins);
     cJSON_AddBoolToObject(request, "log", a->log);

@@ -30,3 +30,13 @@ int command_job_request(struct cli *cli, cJSON **ret, struct errbuf *why)
     }
     return rc;
 }
+
+int command_job_request_by(struct cli *cli, const char *const *names, cJSON **ret,
+                           struct errbuf *why)
+{
+    int rc = command_job_request(cli, ret, why);
+
+    if (rc == 0)
+        cJSON_AddStringToObject(*ret, "by", names[cli->args->by]);
+    return rc;
+}

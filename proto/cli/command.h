@@ -163,5 +163,8 @@ int command_sleep(const struct cli *cli, int64_t ms);
 int command_job(struct cli *cli, int64_t *ret, struct errbuf *why);
 /* A request {"job": words[0]}; errors likewise. */
 int command_job_request(struct cli *cli, cJSON **ret, struct errbuf *why);
+/* The same with "by", which is what --by chose of names. */
+int command_job_request_by(struct cli *cli, const char *const *names, cJSON **ret,
+                           struct errbuf *why);
 
 #endif
