@@ -3,9 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -13,11 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#define MACHINE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define MACHINE AUDIT_ARCH_AARCH64
-#endif
+#include "common/bpf.h"
 
 void confine_die_first(void)
 {
@@ -85,18 +78,13 @@ int confine_limits(int64_t memory_bytes, int cpu_s)
     return rc == 0 ? bound(RLIMIT_CORE, 0, 0) : rc;
 }
 
-#ifdef MACHINE
+#ifdef ARCHITECTURE
 
 #define CALLS_MAX 200
 /* The filter behind the jumps: refuse; look at the protection of pages, refuse; allow. */
 #define HEAD 4
 #define TAIL 5
 #define PROTECTION_ARG 2
-#define AT(field) ((unsigned)offsetof(struct seccomp_data, field))
-#define LOAD(at) ((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at))
-#define JUMP(how, value, yes, no)                                                                  \
-    ((struct sock_filter)BPF_JUMP(BPF_JMP | (how) | BPF_K, value, (uint8_t)(yes), (uint8_t)(no)))
-#define RETURN(value) ((struct sock_filter)BPF_STMT(BPF_RET | BPF_K, value))
 
 _Static_assert(CALLS_MAX + TAIL < 256, "a jump reaches 255 further");
 
@@ -110,16 +98,15 @@ int confine_calls(const int *calls, size_t count, bool kills)
     if (count > CALLS_MAX)
         return -EINVAL;
     code[n++] = LOAD(AT(arch));
-    code[n++] = JUMP(BPF_JEQ, MACHINE, 1, 0);
+    code[n++] = JUMP(BPF_JEQ, ARCHITECTURE, 1, 0);
     code[n++] = RETURN(SECCOMP_RET_KILL_PROCESS);
     code[n++] = LOAD(AT(nr));
     for (size_t i = 0; i < count; i++, n++) {
         bool maps = calls[i] == __NR_mmap || calls[i] == __NR_mprotect;
-        code[n] = JUMP(BPF_JEQ, (unsigned)calls[i], (maps ? look : allow) - n - 1, 0);
+        code[n] = JUMP(BPF_JEQ, calls[i], (maps ? look : allow) - n - 1, 0);
     }
     code[n++] = RETURN(refusal);
-    /* Both machines have the lower half of an argument first. */
-    code[n++] = LOAD(AT(args) + PROTECTION_ARG * 8);
+    code[n++] = LOAD(LOW(PROTECTION_ARG));
     code[n++] = JUMP(BPF_JSET, PROT_EXEC, 0, 1);
     code[n++] = RETURN(refusal);
     code[n++] = RETURN(SECCOMP_RET_ALLOW);

@@ -7,23 +7,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#endif
+#include "common/bpf.h"
 
 #if defined(ARCHITECTURE) && !defined(STEPPE_SANITIZED)
 
@@ -119,14 +110,8 @@ static const uint32_t denied[] = {
     __NR_execveat,
 };
 
-#define AT(field) ((uint32_t)offsetof(struct seccomp_data, field))
-#define LOW(i) (AT(args) + 8u * (i)) /* both processors put the low half first */
-#define HIGH(i) (LOW(i) + 4u)
-#define LOAD(at) ((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (at)))
 /* The next `skip` are for a value that meets the test. */
-#define UNLESS(test, value, skip)                                                                  \
-    ((struct sock_filter)BPF_JUMP(BPF_JMP | (test) | BPF_K, (uint32_t)(value), 0, (skip)))
-#define RETURN(value) ((struct sock_filter)BPF_STMT(BPF_RET | BPF_K, (value)))
+#define UNLESS(test, value, skip) JUMP(test, value, 0, skip)
 #define FAIL(error) RETURN(SECCOMP_RET_ERRNO | (error))
 
 #define DENIED (sizeof(denied) / sizeof(denied[0]))
@@ -146,7 +131,7 @@ static void add(struct program *p, struct sock_filter instruction)
 static void add_architecture(struct program *p)
 {
     add(p, LOAD(AT(arch)));
-    add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0));
+    add(p, JUMP(BPF_JEQ, ARCHITECTURE, 1, 0));
     add(p, FAIL(EPERM));
     add(p, LOAD(AT(nr)));
 #ifdef __x86_64__
