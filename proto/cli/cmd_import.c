@@ -175,21 +175,14 @@ static int read_files(const struct cli *cli, struct dataset_draft *ret, struct e
 static int send_names(struct cli *cli, const char *dir, const struct dataset_draft *draft,
                       const uint8_t sha256[SHA256_BYTES], cJSON **io_row, struct errbuf *why)
 {
-    char *path = xasprintf("%s/names.safetensors", dir);
-    char hex[SHA256_HEX], names[SHA256_HEX];
+    char hex[SHA256_HEX];
 
-    if (!draft->uris.count) {
-        free(path);
+    if (!draft->uris.count)
         return 0;
-    }
     text_hex(sha256, SHA256_BYTES, hex);
-    int rc = uris_write(path, hex, &draft->uris, &draft->test_uris, names, why);
-    if (rc == 0)
-        rc = upload_names(cli, cli->words[0], path, names, false, io_row, why);
+    int rc = upload_names(cli, cli->words[0], dir, hex, draft, false, io_row, why);
     if (rc < 0)
         err_prefix(why, rc, "the dataset is imported, but its samples have no names yet");
-    unlink(path);
-    free(path);
     return rc;
 }
 

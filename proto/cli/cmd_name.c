@@ -204,17 +204,13 @@ static int check(const struct naming *n, struct errbuf *why)
 
 static int send(const struct naming *n, cJSON **ret_row, struct errbuf *why)
 {
-    char *dir = upload_folder(why), sha256[SHA256_HEX];
+    char *dir = upload_folder(why);
 
     if (!dir)
         return -EIO;
-    char *path = xasprintf("%s/names.safetensors", dir);
-    int rc = uris_write(path, n->remote.sha256, &n->here.uris, &n->here.test_uris, sha256, why);
-    if (rc == 0)
-        rc = upload_names(n->cli, n->cli->words[0], path, sha256, true, ret_row, why);
-    unlink(path);
+    int rc =
+        upload_names(n->cli, n->cli->words[0], dir, n->remote.sha256, &n->here, true, ret_row, why);
     rmdir(dir);
-    free(path);
     free(dir);
     return rc;
 }

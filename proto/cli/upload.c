@@ -12,6 +12,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/dataset.h"
 #include "common/text.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/dataset.h"
@@ -244,8 +245,8 @@ static int name_samples(struct cli *cli, const char *name, const char *sha256, b
     return 0;
 }
 
-int upload_names(struct cli *cli, const char *name, const char *path, const char *sha256,
-                 bool replace, cJSON **io_row, struct errbuf *why)
+static int send_names(struct cli *cli, const char *name, const char *path, const char *sha256,
+                      bool replace, cJSON **io_row, struct errbuf *why)
 {
     uint8_t digest[SHA256_BYTES];
     char what[NAME_MAX_BYTES];
@@ -264,6 +265,20 @@ int upload_names(struct cli *cli, const char *name, const char *path, const char
         print_note("the server is of a version that does not keep the names of samples");
         rc = 0;
     }
+    return rc;
+}
+
+int upload_names(struct cli *cli, const char *name, const char *dir, const char *sha256,
+                 const struct dataset_draft *draft, bool replace, cJSON **io_row,
+                 struct errbuf *why)
+{
+    char *path = xasprintf("%s/names.safetensors", dir), names[SHA256_HEX];
+    int rc = uris_write(path, sha256, &draft->uris, &draft->test_uris, names, why);
+
+    if (rc == 0)
+        rc = send_names(cli, name, path, names, replace, io_row, why);
+    unlink(path);
+    free(path);
     return rc;
 }
 
