@@ -95,7 +95,7 @@ static void service_open(int64_t max_running, int64_t memory_bytes)
 }
 
 /* A new one with the dataset. */
-static void service_make(int64_t max_running, int64_t memory_bytes)
+__attribute__((unused)) static void service_make(int64_t max_running, int64_t memory_bytes)
 {
     service_open(max_running, memory_bytes);
     make_dataset();
