@@ -24,7 +24,7 @@ static bool is_unseen(const cJSON *worth)
 char *worth_known(const cJSON *reply, char buf[WORTH_BYTES])
 {
     const cJSON *worth = worth_of(reply);
-    double accuracy, validation, guess = 0;
+    double accuracy, other, guess = 0;
 
     *buf = '\0';
     if (!reply_f64(worth, "accuracy", &accuracy) || !reply_f64(worth, "guess_accuracy", &guess))
@@ -32,9 +32,12 @@ char *worth_known(const cJSON *reply, char buf[WORTH_BYTES])
     int used = snprintf(buf, WORTH_BYTES, "right on %.2f%% of the labels %s", 100 * accuracy,
                         is_unseen(worth) ? "by models that have not seen them"
                                          : "that the model was trained on");
-    if (reply_f64(worth, "validation_accuracy", &validation))
-        used += snprintf(buf + used, WORTH_BYTES - (size_t)used, ", on %.2f%% of those held out",
-                         100 * validation);
+    if (reply_f64(worth, "validation_accuracy", &other))
+        used += snprintf(buf + used, WORTH_BYTES - (size_t)used,
+                         ", on %.2f%% of those held out to validate", 100 * other);
+    else if (reply_f64(worth, "test_accuracy", &other))
+        used += snprintf(buf + used, WORTH_BYTES - (size_t)used, ", on %.2f%% of those of the test",
+                         100 * other);
     snprintf(buf + used, WORTH_BYTES - (size_t)used, " (%.2f%% by naming one class)", 100 * guess);
     return buf;
 }

@@ -98,6 +98,7 @@ struct show {
     int64_t job, from;
     bool best;     /* its model is that of the best epoch */
     bool flatness; /* it measures it */
+    bool fold;     /* it leaves one out, and has no folds of its own */
     cJSON *notes;
 };
 
@@ -107,6 +108,8 @@ static void show_work(struct op *op)
     cJSON *test = NULL, *flatness = NULL;
 
     op->rc = query_notes(op->service->query, show->job, &show->notes, &op->why);
+    if (op->rc == 0 && !show->fold)
+        op->rc = query_note_by_heart(op->service->query, show->job, show->notes, &op->why);
     if (op->rc == 0)
         op->rc = query_epochs(op->service->query, show->job, show->from, &op->out, &op->why);
     if (op->rc == 0)
@@ -207,8 +210,11 @@ void handle_job_show(struct request *rq)
         return;
     }
     struct show *show = xmalloc(sizeof(*show));
-    *show = (struct show){job->rec.job, from, job->spec.keep == KEEP_BEST,
-                          job->spec.flatness.every > 0, NULL};
+    *show = (struct show){.job = job->rec.job,
+                          .from = from,
+                          .best = job->spec.keep == KEEP_BEST,
+                          .flatness = job->spec.flatness.every > 0,
+                          .fold = job->spec.fold.of > 0};
     op_run(
         rq->service->net->query_lane,
         (struct op){

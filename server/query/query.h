@@ -245,6 +245,9 @@ int query_study_curves(struct query *q, const struct study *s, int by, const cha
 
 /* {epochs, more} of job.show: from epoch `from` on, at most 1000. */
 int query_epochs(struct query *q, int64_t job, int64_t from, cJSON **ret, struct errbuf *why);
+/* Adds to notes that the job knows more of the labels that it was trained on than of others, by the
+ * figures of its last committed epoch; nothing where they do not say so. */
+int query_note_by_heart(struct query *q, int64_t job, cJSON *notes, struct errbuf *why);
 /* The test by class and by domain, of the last committed epoch that has one, or with `best` of the
  * one that was validated best: {epoch, classes, domains}; an empty object: there is none. */
 int query_test(struct query *q, int64_t job, bool best, cJSON **ret, struct errbuf *why);

@@ -215,23 +215,6 @@ static int pool_folds(struct query *q, const struct ask *a, struct pool *p, stru
     return rc;
 }
 
-/* NAN: the epoch has none. */
-static int validation_of(struct query *q, const struct query_epoch *x, double *ret,
-                         struct errbuf *why)
-{
-    sqlite3_stmt *stmt;
-    int rc = db_query(&q->difficulty,
-                      "SELECT validation_accuracy FROM epoch WHERE job_id = ?1 AND epoch = ?2",
-                      DB_ARGS(DB_I(x->job), DB_I(x->epoch)), &stmt, why);
-
-    if (rc != 0)
-        return rc;
-    rc = db_step(&q->difficulty, stmt, why);
-    *ret = rc > 0 ? db_real(stmt, 0) : NAN;
-    sqlite3_finalize(stmt);
-    return rc < 0 ? rc : 0;
-}
-
 /* Samples of validation and test have no scores. */
 static int held_out(struct query *q, const struct pool *p, int64_t *ret, struct errbuf *why)
 {
@@ -245,14 +228,14 @@ static int held_out(struct query *q, const struct pool *p, int64_t *ret, struct 
 
 static int add_worth(struct query *q, const struct pool *p, cJSON *out, struct errbuf *why)
 {
-    double validation = NAN;
+    struct unseen_accuracy other;
     int64_t held = 0;
-    int rc = p->unseen ? 0 : validation_of(q, &p->x, &validation, why);
+    int rc = p->unseen ? 0 : query_unseen_accuracy(q, &p->x, &other, why);
 
     if (rc == 0)
         rc = held_out(q, p, &held, why);
     if (rc == 0)
-        rc = query_add_worth(q, &p->x, p->unseen, validation, out, why);
+        rc = query_add_worth(q, &p->x, p->unseen ? NULL : &other, out, why);
     cJSON *worth = cJSON_GetObjectItemCaseSensitive(out, "worth");
     if (rc == 0 && worth && held > 0)
         cJSON_AddNumberToObject(worth, "held_out", (double)held);

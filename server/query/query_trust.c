@@ -88,7 +88,53 @@ static void add_warning(cJSON *warnings, const char *text)
     cJSON_AddItemToArray(warnings, cJSON_CreateString(text));
 }
 
-static void add_warnings(const struct knowing *k, bool unseen, double validation, int64_t job,
+int query_unseen_accuracy(struct query *q, const struct query_epoch *x, struct unseen_accuracy *ret,
+                          struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&q->difficulty,
+                      "SELECT validation_accuracy, test_accuracy FROM epoch"
+                      " WHERE job_id = ?1 AND epoch = ?2",
+                      DB_ARGS(DB_I(x->job), DB_I(x->epoch)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_step(&q->difficulty, stmt, why);
+    *ret =
+        (struct unseen_accuracy){rc > 0 ? db_real(stmt, 0) : NAN, rc > 0 ? db_real(stmt, 1) : NAN};
+    sqlite3_finalize(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+/* That a model knows more of the labels that it was trained on than of others; false: it does not,
+ * or nothing was held out. The test, which may be of another kind, speaks where nothing validates.
+ */
+static bool says_lead(double accuracy, const struct unseen_accuracy *other,
+                      char text[WARNING_BYTES])
+{
+    const bool validates = !isnan(other->validation);
+    const double unseen = validates ? other->validation : other->test;
+
+    if (!(accuracy - unseen > BY_HEART_LEAD))
+        return false;
+    snprintf(text, WARNING_BYTES,
+             "the model is right on %.1f%% of the labels that it was trained on and on %.1f%% of "
+             "those %s: it knows some by heart, wrong ones too",
+             100 * accuracy, 100 * unseen,
+             validates ? "held out to validate" : "of the test (nothing validates)");
+    return true;
+}
+
+static void add_advice(char text[WARNING_BYTES], int64_t job)
+{
+    const size_t used = strlen(text);
+
+    snprintf(text + used, WARNING_BYTES - used,
+             "; steppe suspects %lld --out-of-sample 5 asks models that have not seen them",
+             (long long)job);
+}
+
+static void add_warnings(const struct knowing *k, const struct unseen_accuracy *other, int64_t job,
                          cJSON *out)
 {
     cJSON *warnings = cJSON_AddArrayToObject(out, "warnings");
@@ -101,24 +147,54 @@ static void add_warnings(const struct knowing *k, bool unseen, double validation
                  100 * k->accuracy, 100 * k->guess);
         add_warning(warnings, text);
     }
-    if (unseen)
+    if (!other)
         return;
-    if (k->accuracy >= BY_HEART)
+    if (!says_lead(k->accuracy, other, text)) {
+        if (k->accuracy < BY_HEART)
+            return;
         snprintf(text, sizeof(text),
                  "the model knows %.1f%% of the labels by heart, wrong ones too",
                  100 * k->accuracy);
-    else if (k->accuracy - validation > BY_HEART_LEAD)
-        snprintf(text, sizeof(text),
-                 "the model is right on %.1f%% of the labels that it was trained on and on %.1f%% "
-                 "of those held out: it knows some by heart, wrong ones too",
-                 100 * k->accuracy, 100 * validation);
-    else
-        return;
-    size_t used = strlen(text);
-    snprintf(text + used, sizeof(text) - used,
-             "; steppe suspects %lld --out-of-sample 5 asks models that have not seen them",
-             (long long)job);
+    }
+    add_advice(text, job);
     add_warning(warnings, text);
+}
+
+/* train_accuracy, of the steps of the epoch, with what augmentation made of the pictures. */
+static int last_figures(struct query *q, int64_t job, double *ret_train,
+                        struct unseen_accuracy *ret, struct errbuf *why)
+{
+    sqlite3_stmt *stmt;
+    int rc = db_query(&q->difficulty,
+                      "SELECT train_accuracy, validation_accuracy, test_accuracy FROM epoch"
+                      " WHERE job_id = ?1 AND state = 'committed' ORDER BY epoch DESC LIMIT 1",
+                      DB_ARGS(DB_I(job)), &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    rc = db_step(&q->difficulty, stmt, why);
+    if (rc > 0) {
+        *ret_train = db_real(stmt, 0);
+        *ret = (struct unseen_accuracy){db_real(stmt, 1), db_real(stmt, 2)};
+    }
+    sqlite3_finalize(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+int query_note_by_heart(struct query *q, int64_t job, cJSON *notes, struct errbuf *why)
+{
+    struct unseen_accuracy other = {NAN, NAN};
+    double train = NAN;
+    char text[WARNING_BYTES];
+    int rc = query_begin(q, &q->difficulty, true, why);
+
+    if (rc == 0)
+        rc = last_figures(q, job, &train, &other, why);
+    if (rc == 0 && says_lead(train, &other, text)) {
+        add_advice(text, job);
+        add_warning(notes, text);
+    }
+    return query_end(&q->difficulty, rc, NULL, NULL);
 }
 
 static void add_classes(struct query *q, const struct query_epoch *x,
@@ -139,8 +215,8 @@ static void add_classes(struct query *q, const struct query_epoch *x,
     }
 }
 
-int query_add_worth(struct query *q, const struct query_epoch *x, bool unseen, double validation,
-                    cJSON *out, struct errbuf *why)
+int query_add_worth(struct query *q, const struct query_epoch *x,
+                    const struct unseen_accuracy *other, cJSON *out, struct errbuf *why)
 {
     struct label_noise *classes = alloc_bytes(CLASSES_MAX, sizeof(*classes));
     double expected = 0;
@@ -155,17 +231,19 @@ int query_add_worth(struct query *q, const struct query_epoch *x, bool unseen, d
         expected += classes[c].expected;
     }
     if (samples > 0) {
-        const struct knowing k = count_right(x, unseen, classes);
+        const struct knowing k = count_right(x, !other, classes);
         cJSON *worth = cJSON_AddObjectToObject(out, "worth");
-        cJSON_AddBoolToObject(worth, "out_of_sample", unseen);
+        cJSON_AddBoolToObject(worth, "out_of_sample", !other);
         cJSON_AddNumberToObject(worth, "accuracy", k.accuracy);
-        if (!isnan(validation))
-            cJSON_AddNumberToObject(worth, "validation_accuracy", validation);
+        if (other && !isnan(other->validation))
+            cJSON_AddNumberToObject(worth, "validation_accuracy", other->validation);
+        else if (other && !isnan(other->test))
+            cJSON_AddNumberToObject(worth, "test_accuracy", other->test);
         cJSON_AddNumberToObject(worth, "guess_accuracy", k.guess);
         cJSON_AddNumberToObject(worth, "samples", samples);
         cJSON_AddNumberToObject(worth, "counted", counted);
         cJSON_AddNumberToObject(worth, "expected", expected);
-        add_warnings(&k, unseen, validation, x->job, worth);
+        add_warnings(&k, other, x->job, worth);
         add_classes(q, x, classes, worth);
     }
     free(classes);

@@ -20,10 +20,19 @@ struct label_noise {
  * it is another); of the classes that are neither, none is counted. ret[CLASSES_MAX]. */
 void label_noise(const struct query_epoch *x, struct label_noise *ret);
 
-/* Adds `worth` of score.suspects (PROTOCOL.md) for x, which has the scores of all classes. unseen:
- * the scores are of models that have not trained on these samples. validation: accuracy, NAN:
- * there is none. Nothing is added for a dataset that is not in the file. 0 or -ENOMEM. */
-int query_add_worth(struct query *q, const struct query_epoch *x, bool unseen, double validation,
-                    cJSON *out, struct errbuf *why);
+/* Accuracy on samples that the model has not trained on, up to an epoch; NAN: not measured. */
+struct unseen_accuracy {
+    double validation, test;
+};
+
+/* Of the epoch of x. 0 or negative errno. */
+int query_unseen_accuracy(struct query *q, const struct query_epoch *x, struct unseen_accuracy *ret,
+                          struct errbuf *why);
+
+/* Adds `worth` of score.suspects (PROTOCOL.md) for x, which has the scores of all classes. other is
+ * NULL: the scores are of models that have not trained on these samples. Nothing is added for a
+ * dataset that is not in the file. 0 or -ENOMEM. */
+int query_add_worth(struct query *q, const struct query_epoch *x,
+                    const struct unseen_accuracy *other, cJSON *out, struct errbuf *why);
 
 #endif

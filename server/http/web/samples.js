@@ -186,7 +186,11 @@ export function worthOf(worth) {
   if (!worth) return [];
   const share = (x) => `${(100 * x).toFixed(1)}%`;
   const held =
-    worth.validation_accuracy === undefined ? "" : `, on ${share(worth.validation_accuracy)} of those held out`;
+    worth.validation_accuracy !== undefined
+      ? `, on ${share(worth.validation_accuracy)} of those held out to validate`
+      : worth.test_accuracy !== undefined
+        ? `, on ${share(worth.test_accuracy)} of those of the test`
+        : "";
   const whose = worth.out_of_sample
     ? `Out of sample: right on ${share(worth.accuracy)} of the labels by models that have not seen them`
     : `In sample: right on ${share(worth.accuracy)} of the labels that the model was trained on`;

@@ -8,6 +8,7 @@
 #include "tests/unit/server/store_fixture.h"
 
 #define N 40
+#define NOTHING ((struct unseen_accuracy){NAN, NAN})
 
 static double number(const cJSON *obj, const char *key)
 {
@@ -81,7 +82,8 @@ TEST(the_confident_joint_counts_what_reaches_the_threshold_of_its_class)
 
 /* An epoch of scores; the first `right` samples are predicted as labelled, those from `left` to
  * `end` are left out and lose `loss`. */
-static void fold(struct store *s, int64_t job, int right, int left, int end, double loss)
+static void fold(struct store *s, int64_t job, int right, int left, int end, double loss,
+                 struct unseen_accuracy held)
 {
     struct fixture_scores x = fixture_scores(job, 0, N);
     char sha256[SHA256_HEX];
@@ -94,7 +96,9 @@ static void fold(struct store *s, int64_t job, int right, int left, int end, dou
         x.scores[i].el2n = sqrt(2) * -expm1(-x.scores[i].loss);
         x.scores[i].flags |= out ? SCORE_LEFT_OUT : 0;
     }
-    x.fold.record.validation_accuracy = 0.5;
+    x.fold.record.train_accuracy = right / (double)N;
+    x.fold.record.validation_accuracy = held.validation;
+    x.fold.record.test_accuracy = held.test;
     ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
     fixture_scores_done(&x);
 }
@@ -116,19 +120,49 @@ static const char *warning(const cJSON *out, int at)
     return w ? w->valuestring : "";
 }
 
+/* The test's is said where nothing validates. */
+static void check_held(const struct unseen_accuracy *other, const cJSON *worth)
+{
+    const cJSON *validation = cJSON_GetObjectItem(worth, "validation_accuracy"),
+                *test = cJSON_GetObjectItem(worth, "test_accuracy");
+
+    ASSERT_EQ(!isnan(other->validation), validation != NULL);
+    ASSERT_EQ(isnan(other->validation) && !isnan(other->test), test != NULL);
+    if (validation)
+        ASSERT_NEAR(other->validation, validation->valuedouble, 1e-12);
+    if (test)
+        ASSERT_NEAR(other->test, test->valuedouble, 1e-12);
+}
+
 TEST(a_list_says_what_it_is_worth)
 {
     static const struct {
         int right;
-        const char *first, *second;
+        struct unseen_accuracy held;
+        const char *first, *note;
     } cases[] = {
-        {N, "the model knows 100.0% of the labels by heart, wrong ones too; steppe suspects 1", ""},
-        {30, "75.0% of the labels that it was trained on and on 50.0% of those held out", ""},
+        {N,
+         {0.95, 0.1},
+         "the model knows 100.0% of the labels by heart, wrong ones too; steppe suspects 1",
+         ""},
+        {N, {NAN, NAN}, "the model knows 100.0% of the labels by heart, wrong ones too", ""},
+        {30,
+         {0.5, 0.7},
+         "75.0% of the labels that it was trained on and on 50.0% of those held out to validate",
+         "on 50.0% of those held out to validate: it knows some by heart, wrong ones too; steppe "
+         "suspects 3 --out-of-sample 5"},
+        {N,
+         {NAN, 0.6},
+         "100.0% of the labels that it was trained on and on 60.0% of those of the test (nothing "
+         "validates): it knows some by heart",
+         "on 60.0% of those of the test (nothing validates)"},
+        {30, {NAN, 0.7}, "", ""},
         {12,
+         {0.5, NAN},
          "the model is right on 30.0% of the labels, and always naming the largest class would "
          "be on 10.0%: a model that has learnt little says little about labels",
          ""},
-        {24, "", ""},
+        {24, {0.5, NAN}, "", ""},
     };
     struct store *store = fixture_open();
     struct query *q;
@@ -139,16 +173,22 @@ TEST(a_list_says_what_it_is_worth)
     ASSERT_OK(query_open(test_path("state"), &q, &why), why);
     for (int i = 0; i < (int)(sizeof(cases) / sizeof(cases[0])); i++) {
         const struct ask a = ask_of(fixture_job(store, 1 + i));
-        fold(store, a.job, cases[i].right, 0, 0, 0);
+        fold(store, a.job, cases[i].right, 0, 0, 0, cases[i].held);
         ASSERT_OK(query_suspects(q, &a, &out, &why), why);
         ASSERT_HAS(cases[i].first, warning(out, 0));
-        ASSERT_HAS(cases[i].second, warning(out, 1));
+        ASSERT_STR("", warning(out, 1));
         ASSERT_EQ(*cases[i].first == 0, *warning(out, 0) == 0);
         const cJSON *worth = cJSON_GetObjectItem(out, "worth");
         ASSERT_NEAR(cases[i].right / (double)N, number(worth, "accuracy"), 1e-12);
-        ASSERT_NEAR(0.5, number(worth, "validation_accuracy"), 1e-12);
+        check_held(&cases[i].held, worth);
         ASSERT_EQ(N, number(worth, "samples"));
         ASSERT_EQ(FIXTURE_CLASSES, cJSON_GetArraySize(cJSON_GetObjectItem(worth, "classes")));
+        cJSON_Delete(out);
+        out = cJSON_CreateArray();
+        ASSERT_OK(query_note_by_heart(q, a.job, out, &why), why);
+        ASSERT_EQ(*cases[i].note != 0, cJSON_GetArraySize(out));
+        if (out->child)
+            ASSERT_HAS(cases[i].note, out->child->valuestring);
         cJSON_Delete(out);
     }
     query_close(q);
@@ -165,7 +205,7 @@ TEST(what_the_job_excludes_is_no_suspect_and_counts_nowhere)
 
     fixture_dataset(store, N);
     struct ask a = ask_of(fixture_job(store, 1));
-    fold(store, a.job, N, 0, 0, 0);
+    fold(store, a.job, N, 0, 0, 0, NOTHING);
     a.limit = N;
     a.excluded = excluded;
     a.excluded_count = 4;
@@ -193,10 +233,10 @@ TEST(a_sample_has_the_score_of_the_model_that_left_it_out)
 
     fixture_dataset(store, N);
     struct ask a = ask_of(fixture_job(store, 1));
-    fold(store, a.job, N, 0, 0, 0);
+    fold(store, a.job, N, 0, 0, 0, NOTHING);
     for (int k = 0; k < 2; k++) {
         a.folds[k] = fixture_job(store, 2 + k);
-        fold(store, a.folds[k], 10, 20 * k, 20 * k + 20, 1 + k);
+        fold(store, a.folds[k], 10, 20 * k, 20 * k + 20, 1 + k, NOTHING);
     }
     a.fold_count = 2;
     a.limit = N;
