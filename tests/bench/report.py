@@ -143,7 +143,12 @@ def fold_row(fold):
     return [str(fold[0]["samples"]), str(fold[0]["epochs"]), *(spread([f[k] for f in fold]) for k in keys)]
 
 
-def tables(r, engines, worlds, fold):
+def hostile_row(h):
+    return [h["model"], spread(h["quiet"]), spread(h["flooded"]), spread(h["speed"], lambda v: f"{v:.3f}"),
+            f"{h['grown_mib']:.1f}", f"{h['asked']:.0f}", f"{h['answered']:.0f}", f"{h['end_s']:.2f}"]
+
+
+def tables(r, engines, worlds, fold, hostile):
     if r.has(what="rate"):
         yield table("A step in one process (images a second)",
                     ["model", "mode", "threads", "shard", "Steppe", "peer", "Steppe to peer",
@@ -174,6 +179,11 @@ def tables(r, engines, worlds, fold):
         yield table("The fold of scores, and questions (ms of CPU)",
                     ["samples", "epochs", "rows a second of CPU", "rows a second", "bytes a row", *QUESTIONS],
                     [fold_row(fold)])
+    if hostile:
+        yield table("Beside 10 000 pipelined questions, heavy SQL and 10 000 handshakes a second",
+                    ["model of the job that trains", "job.submit p99 quiet, ms", "beside it, ms", "speed of training, of quiet",
+                     "memory of the server grew, MiB", "handshakes asked for a second", "answered", "SIGTERM to exit, s"],
+                    [hostile_row(h) for h in hostile])
 
 
 def head(f):

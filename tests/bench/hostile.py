@@ -1,0 +1,182 @@
+"""What others lose beside clients that ask for too much: the time of a command, the speed of a training job, the memory of
+the server, and the time that SIGTERM takes. The job's worker has a processor to itself, as where the server has a machine of
+its own; the server, what it starts and those who flood it share the others."""
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+import uuid
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
+from machine import Failed  # noqa: E402
+from hosts import Cluster, Host  # noqa: E402
+from wire import GREETING_REQ, Peer, await_true, encode, frame, free_port, read_exactly  # noqa: E402
+
+SMALL = {"dataset": "few", "model": {"layers": [{"type": "flatten"}, {"type": "dense"}]}, "batch": 32, "shard": 16, "epochs": 1}
+QUESTION = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) select sum(i) from n"
+HEAVY = ("with recursive n(i) as (select 1 union all select i + 1 from n) select sum(printf('%.*c', 900000, 'a') || i like"
+         " '%' || printf('%.*c', 900, 'a') || 'b') from n")
+ASK = frame(b"", bytes(344), flags=4, sequence=1)  # step 1 of a handshake
+PIPELINED = 10000
+PAUSE_S = 0.02  # between two commands of the client that is measured
+HEAVY_CLIENTS = 4
+HANDSHAKES = 10000  # a second
+STRANGERS = 4
+
+
+class Flood:
+    """Sends the same request on one connection as quickly as it is taken. rate: at most so many a second; count: so many in
+    all. Nobody waits for the answers."""
+
+    def __init__(self, connection, body, mark=b"", rate=None, count=None):
+        self.socket, self.mark, self.body, self.rate, self.count = connection, mark, body, rate, count
+        self.sent = self.answered = 0
+        self.ended = False
+        self.threads = [threading.Thread(target=f, daemon=True) for f in (self.send, self.hear)]
+        for thread in self.threads:
+            thread.start()
+
+    def send(self):
+        start = time.monotonic()
+        try:
+            while not self.ended and (self.count is None or self.sent < self.count):
+                if self.rate and self.sent > self.rate * (time.monotonic() - start):
+                    time.sleep(0.005)
+                    continue
+                self.socket.sendall(b"".join(self.mark + struct.pack(">QI", len(self.body) + 4, 0x80000000 | i) + self.body
+                                             for i in range(self.sent, self.sent + 50)))
+                self.sent += 50
+        except OSError:
+            pass
+
+    def hear(self):
+        try:
+            while True:
+                read_exactly(self.socket, len(self.mark))
+                read_exactly(self.socket, struct.unpack(">Q", read_exactly(self.socket, 8))[0])
+                self.answered += 1
+        except (OSError, EOFError):
+            pass
+
+    def close(self):
+        self.ended = True
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.socket.close()
+
+
+def person(world):
+    """Of this machine's administrator."""
+    return Peer(None, path=world.folder + "/s")
+
+
+def questions(world, job, sql, count=None):
+    peer = person(world)
+    return Flood(peer.socket, encode({**peer.envelope("score.sql"), "job": job, "sql": sql}), peer.mark, count=count)
+
+
+def stranger(world, rate):
+    connection = socket.create_connection(("127.0.0.1", int(world.hosts[0].url.rsplit(":", 1)[1])), 30)
+    connection.sendall(GREETING_REQ)
+    read_exactly(connection, 8)
+    return Flood(connection, ASK, rate=rate)
+
+
+def everything(world, job):
+    """10 000 pipelined questions, the heaviest SQL, 10 000 handshakes a second."""
+    return [questions(world, job, QUESTION, PIPELINED), *(questions(world, job, HEAVY) for _ in range(HEAVY_CLIENTS)),
+            *(stranger(world, HANDSHAKES / STRANGERS) for _ in range(STRANGERS))]
+
+
+def commands(world, seconds):
+    """Seconds of each job.submit. Each is cancelled, so that few of them are computed."""
+    peer, taken = person(world), []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        asked = time.monotonic()
+        reply = peer.ask("job.submit", uuid=str(uuid.uuid4()), spec=SMALL)[0]
+        taken.append(time.monotonic() - asked)
+        if not reply.get("ok"):
+            raise Failed("job.submit beside the flood: %s" % reply)
+        peer.ask("job.cancel", job=reply["job"])
+        time.sleep(PAUSE_S)
+    peer.close()
+    return taken
+
+
+def speed(world, job, seconds):
+    """Training steps a second."""
+    start, first = time.monotonic(), step_of(world, job)
+    time.sleep(seconds)
+    last = step_of(world, job)
+    return (last - first) / (time.monotonic() - start)
+
+
+def step_of(world, job):
+    peer = person(world)
+    row = peer.ask("job.show", job=job)[0]["job"]
+    peer.close()
+    if row["state"] != "running":
+        raise Failed("job %d is %s" % (job, row["state"]))
+    return row["step"]
+
+
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def apart(world):
+    """The worker alone on the last processor, if there are several."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1:
+        os.sched_setaffinity(0, cores[:-1])
+    world.server()
+    if len(cores) > 1:
+        os.sched_setaffinity(0, cores[-1:])
+    world.spawn("w1", *world.worker_words(world.hosts[0], "w1", None, world.url))
+    if len(cores) > 1:
+        os.sched_setaffinity(0, cores[:-1])
+    return cores
+
+
+def measure(model, rounds, seconds):
+    """A row of numbers: quiet and flooded windows in turns, then the end."""
+    world = Cluster("hostile-" + model, [Host([], "127.0.0.1", free_port())])
+    cores = apart(world)
+    try:
+        world.json("dataset", "import", "g", "glyphs", "--samples", "20000", "--test-samples", "100")
+        world.json("dataset", "import", "few", "glyphs", "--samples", "32", "--test-samples", "10")
+        old = world.submit({**SMALL, "dataset": "g"})
+        await_true(120, lambda: world.job_state(old) == "done")  # its scores are what is asked for
+        job = world.submit({"dataset": "g", "model": model, "batch": 128, "shard": 64, "epochs": 100000, "score": {"every": 100000}})
+        await_true(60, lambda: step_of(world, job) > 10)
+        commands(world, 1)
+        before = world.rss_kib()
+        row = {"model": model, "quiet": [], "flooded": [], "speed": [], "grown_mib": 0, "asked": 0, "answered": 0}
+        for _ in range(rounds):
+            quiet = speed(world, job, seconds)
+            row["quiet"].append(1000 * percentile(commands(world, seconds), 0.99))
+            floods = everything(world, old)
+            await_true(60, lambda f=floods: all(one.sent > 0 for one in f))
+            row["speed"].append(speed(world, job, seconds) / quiet)
+            row["flooded"].append(1000 * percentile(commands(world, seconds), 0.99))
+            row["grown_mib"] = max(row["grown_mib"], (world.rss_kib() - before) / 1024)
+            for flood in floods[-STRANGERS:]:
+                row["asked"] += flood.sent / (2 * seconds * rounds)
+                row["answered"] += flood.answered / (2 * seconds * rounds)
+            for flood in floods:
+                flood.close()
+        everything(world, old)
+        commands(world, seconds)
+        asked = time.monotonic()
+        row["status"] = world.stop("server")
+        row["end_s"] = time.monotonic() - asked
+        return row
+    finally:
+        os.sched_setaffinity(0, cores)
+        world.close()
