@@ -45,9 +45,11 @@ int record_receive(int fd, struct record *ret)
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     ssize_t n;
 
+    /* A cell that died before it had read its question: the kernel says so once, ahead of what the
+     * keeper says of its end. */
     do
         n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    while (n < 0 && (errno == EINTR || errno == ECONNRESET));
     if (n <= 0)
         return n < 0 ? -errno : 0;
     if (message.msg_flags & MSG_TRUNC)
