@@ -1,9 +1,11 @@
 """What others lose beside clients that ask for too much: the time of a command, the speed of a training job, the memory of
 the server, and the time that SIGTERM takes. The job's worker has a processor to itself, as where the server has a machine of
-its own; the server, what it starts and those who flood it share the others."""
+its own; the server, what it starts, who is measured and who floods it share the others."""
+import json
 import os
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -21,7 +23,7 @@ HEAVY = ("with recursive n(i) as (select 1 union all select i + 1 from n) select
          " '%' || printf('%.*c', 900, 'a') || 'b') from n")
 ASK = frame(b"", bytes(344), flags=4, sequence=1)  # step 1 of a handshake
 PIPELINED = 10000
-PAUSE_S = 0.02  # between two commands of the client that is measured
+PAUSE_S = 0.25  # between two commands of the client that is measured: each starts a job, whose files are synced
 HEAVY_CLIENTS = 4
 HANDSHAKES = 10000  # a second
 STRANGERS = 4
@@ -70,32 +72,52 @@ class Flood:
         self.socket.close()
 
 
-def person(world):
+def person(folder):
     """Of this machine's administrator."""
-    return Peer(None, path=world.folder + "/s")
+    return Peer(None, path=folder + "/s")
 
 
-def questions(world, job, sql, count=None):
-    peer = person(world)
+def questions(folder, job, sql, count=None):
+    peer = person(folder)
     return Flood(peer.socket, encode({**peer.envelope("score.sql"), "job": job, "sql": sql}), peer.mark, count=count)
 
 
-def stranger(world, rate):
-    connection = socket.create_connection(("127.0.0.1", int(world.hosts[0].url.rsplit(":", 1)[1])), 30)
+def stranger(port, rate):
+    connection = socket.create_connection(("127.0.0.1", port), 30)
     connection.sendall(GREETING_REQ)
     read_exactly(connection, 8)
     return Flood(connection, ASK, rate=rate)
 
 
-def everything(world, job):
-    """10 000 pipelined questions, the heaviest SQL, 10 000 handshakes a second."""
-    return [questions(world, job, QUESTION, PIPELINED), *(questions(world, job, HEAVY) for _ in range(HEAVY_CLIENTS)),
-            *(stranger(world, HANDSHAKES / STRANGERS) for _ in range(STRANGERS))]
+def flood(folder, port, job):
+    """10 000 pipelined questions, the heaviest SQL, 10 000 handshakes a second, until standard input ends."""
+    people = [questions(folder, job, QUESTION, PIPELINED), *(questions(folder, job, HEAVY) for _ in range(HEAVY_CLIENTS))]
+    strangers = [stranger(port, HANDSHAKES / STRANGERS) for _ in range(STRANGERS)]
+    start = time.monotonic()
+    await_true(60, lambda: all(one.sent > 0 for one in people + strangers))
+    print("begun", flush=True)
+    sys.stdin.read()
+    seconds = time.monotonic() - start
+    print(json.dumps({what: sum(getattr(s, what) for s in strangers) / seconds for what in ("sent", "answered")}))
+
+
+class Others:
+    """Who floods, in a process of its own."""
+
+    def __init__(self, world, job):
+        self.process = subprocess.Popen([sys.executable, __file__, world.folder,
+                                         world.hosts[0].url.rsplit(":", 1)[1], str(job)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process.stdout.readline()
+
+    def end(self):
+        """Handshakes a second: sent, answered."""
+        return json.loads(self.process.communicate()[0])
 
 
 def commands(world, seconds):
     """Seconds of each job.submit. Each is cancelled, so that few of them are computed."""
-    peer, taken = person(world), []
+    peer, taken = person(world.folder), []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         asked = time.monotonic()
@@ -103,7 +125,7 @@ def commands(world, seconds):
         taken.append(time.monotonic() - asked)
         if not reply.get("ok"):
             raise Failed("job.submit beside the flood: %s" % reply)
-        peer.ask("job.cancel", job=reply["job"])
+        peer.ask("job.cancel", job=reply["job"]["job"])
         time.sleep(PAUSE_S)
     peer.close()
     return taken
@@ -111,19 +133,19 @@ def commands(world, seconds):
 
 def speed(world, job, seconds):
     """Training steps a second."""
-    start, first = time.monotonic(), step_of(world, job)
+    start, first = time.monotonic(), row_of(world, job)["step"]
     time.sleep(seconds)
-    last = step_of(world, job)
+    last = row_of(world, job)["step"]
     return (last - first) / (time.monotonic() - start)
 
 
-def step_of(world, job):
-    peer = person(world)
+def row_of(world, job):
+    peer = person(world.folder)
     row = peer.ask("job.show", job=job)[0]["job"]
     peer.close()
     if row["state"] != "running":
         raise Failed("job %d is %s" % (job, row["state"]))
-    return row["step"]
+    return row
 
 
 def percentile(values, share):
@@ -153,30 +175,33 @@ def measure(model, rounds, seconds):
         world.json("dataset", "import", "few", "glyphs", "--samples", "32", "--test-samples", "10")
         old = world.submit({**SMALL, "dataset": "g"})
         await_true(120, lambda: world.job_state(old) == "done")  # its scores are what is asked for
-        job = world.submit({"dataset": "g", "model": model, "batch": 128, "shard": 64, "epochs": 100000, "score": {"every": 100000}})
-        await_true(60, lambda: step_of(world, job) > 10)
+        job = world.submit({"dataset": "g", "model": model, "batch": 128, "shard": 64, "epochs": 100000, "score": {"every": 100000},
+                            "curriculum": {"measure": "none"}})
+        await_true(60, lambda: row_of(world, job)["epoch"] > 0)  # the first one is swept
         commands(world, 1)
         before = world.rss_kib()
-        row = {"model": model, "quiet": [], "flooded": [], "speed": [], "grown_mib": 0, "asked": 0, "answered": 0}
+        row = {"model": model, "quiet": [], "flooded": [], "speed": [], "steps": [], "grown_mib": 0, "sent": [], "answered": []}
         for _ in range(rounds):
             quiet = speed(world, job, seconds)
             row["quiet"].append(1000 * percentile(commands(world, seconds), 0.99))
-            floods = everything(world, old)
-            await_true(60, lambda f=floods: all(one.sent > 0 for one in f))
+            row["steps"].append(quiet)
+            others = Others(world, old)
             row["speed"].append(speed(world, job, seconds) / quiet)
             row["flooded"].append(1000 * percentile(commands(world, seconds), 0.99))
             row["grown_mib"] = max(row["grown_mib"], (world.rss_kib() - before) / 1024)
-            for flood in floods[-STRANGERS:]:
-                row["asked"] += flood.sent / (2 * seconds * rounds)
-                row["answered"] += flood.answered / (2 * seconds * rounds)
-            for flood in floods:
-                flood.close()
-        everything(world, old)
+            for what, rate in others.end().items():
+                row[what].append(rate)
+        others = Others(world, old)
         commands(world, seconds)
         asked = time.monotonic()
         row["status"] = world.stop("server")
         row["end_s"] = time.monotonic() - asked
+        others.end()
         return row
     finally:
         os.sched_setaffinity(0, cores)
         world.close()
+
+
+if __name__ == "__main__":
+    flood(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -145,7 +145,7 @@ def fold_row(fold):
 
 def hostile_row(h):
     return [h["model"], spread(h["quiet"]), spread(h["flooded"]), spread(h["speed"], lambda v: f"{v:.3f}"),
-            f"{h['grown_mib']:.1f}", f"{h['asked']:.0f}", f"{h['answered']:.0f}", f"{h['end_s']:.2f}"]
+            f"{h['grown_mib']:.1f}", spread(h["sent"]), spread(h["answered"]), f"{h['end_s']:.2f}"]
 
 
 def tables(r, engines, worlds, fold, hostile):
@@ -182,7 +182,7 @@ def tables(r, engines, worlds, fold, hostile):
     if hostile:
         yield table("Beside 10 000 pipelined questions, heavy SQL and 10 000 handshakes a second",
                     ["model of the job that trains", "job.submit p99 quiet, ms", "beside it, ms", "speed of training, of quiet",
-                     "memory of the server grew, MiB", "handshakes asked for a second", "answered", "SIGTERM to exit, s"],
+                     "memory of the server grew, MiB", "handshakes sent a second", "answered", "SIGTERM to exit, s"],
                     [hostile_row(h) for h in hostile])
 
 
