@@ -133,8 +133,9 @@ int query_confusion(struct query *q, const struct ask *a, uint32_t **ret_counts,
  * rises in hardness. */
 int query_risers(struct query *q, const struct ask *a, cJSON **ret, struct errbuf *why);
 
-/* job, epoch, class_id, by (enum suspect_by), limit, folds, excluded: the samples whose label is most likely
- * wrong. {epoch, by, samples, newly_right? (of the epoch), worth? (query_trust.h), rows:
+/* job, epoch, class_id, by (enum suspect_by), limit, folds, excluded: the samples whose label is
+ * most likely wrong. {epoch, by, samples, newly_right? (of the epoch), worth? (query_trust.h),
+ * rows:
  * [{sample.., predicted, predicted_name?, value, loss, loss_mean, margin_mean, confidence, seen,
  * right, forgotten}]}; value: of `by`, as it is. With folds, each sample has the scores of the job
  * that left it out, of the last epoch of each; epoch is the latest of them. */

@@ -46,7 +46,7 @@ class Flood:
         try:
             while not self.ended and (self.count is None or self.sent < self.count):
                 if self.rate and self.sent > self.rate * (time.monotonic() - start):
-                    time.sleep(0.005)
+                    time.sleep(0.005)  # between two looks at the clock
                     continue
                 self.socket.sendall(b"".join(self.mark + struct.pack(">QI", len(self.body) + 4, 0x80000000 | i) + self.body
                                              for i in range(self.sent, self.sent + 50)))
@@ -83,7 +83,7 @@ def questions(folder, job, sql, count=None):
 
 
 def stranger(port, rate):
-    connection = socket.create_connection(("127.0.0.1", port), 30)
+    connection = socket.create_connection(("127.0.0.1", port), 120)
     connection.sendall(GREETING_REQ)
     read_exactly(connection, 8)
     return Flood(connection, ASK, rate=rate)
@@ -126,7 +126,7 @@ def commands(world, seconds):
         if not reply.get("ok"):
             raise Failed("job.submit beside the flood: %s" % reply)
         peer.ask("job.cancel", job=reply["job"]["job"])
-        time.sleep(PAUSE_S)
+        time.sleep(PAUSE_S)  # a person's pace
     peer.close()
     return taken
 
@@ -134,7 +134,7 @@ def commands(world, seconds):
 def speed(world, job, seconds):
     """Training steps a second."""
     start, first = time.monotonic(), row_of(world, job)["step"]
-    time.sleep(seconds)
+    time.sleep(seconds)  # the window that is measured
     last = row_of(world, job)["step"]
     return (last - first) / (time.monotonic() - start)
 

@@ -152,7 +152,8 @@ TEST(what_validates_and_is_left_out_is_put_aside)
     f->in.use = use;
     ASSERT_EQ(27, run_revision_left(SAMPLES, use, USE_TRAIN, NULL, 0, &second));
     ASSERT_EQ(35, run_revision_left(SAMPLES, NULL, USE_TRAIN, NULL, 0, &second));
-    ASSERT_EQ(34, run_revision_left(SAMPLES, NULL, USE_TRAIN, (const uint32_t[]){3, 9}, 2, &second));
+    ASSERT_EQ(34,
+              run_revision_left(SAMPLES, NULL, USE_TRAIN, (const uint32_t[]){3, 9}, 2, &second));
     ASSERT_EQ(8, run_revision_left(SAMPLES, use, USE_VALIDATION, NULL, 0, &second));
     ASSERT_EQ(0, run_revision_left(SAMPLES, NULL, USE_VALIDATION, NULL, 0, &second));
     struct run *r = with(f, 0);
