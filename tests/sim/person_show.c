@@ -24,11 +24,12 @@ static void note_input(int64_t job, int like, const struct message *m)
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(m->json, "notes");
     int notes = cJSON_GetArraySize(list);
 
-    /* Every other job is told that there is a revision which it has not; and why it ended early is
-     * no word on its input. */
+    /* Every other job is told that there is a revision which it has not; why it ended early, and
+     * that it knows labels by heart, are no words on its input. */
     for (const cJSON *item = list ? list->child : NULL; item; item = item->next)
         notes -= cJSON_IsString(item) && (strstr(item->valuestring, "as imported; d@1 has") ||
-                                          strstr(item->valuestring, "early_stopping.patience"));
+                                          strstr(item->valuestring, "early_stopping.patience") ||
+                                          strstr(item->valuestring, "by heart"));
     note("input job=%" PRId64 " written=%d averages=%d notes=%d mean=%s", job, written, averages,
          notes, mean && mean->child ? mean->child->valuestring : "");
 }
