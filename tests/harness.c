@@ -20,6 +20,7 @@
 
 static struct test *tests;
 static char dir[64];
+static int own_out = STDOUT_FILENO; /* of the program, whose tests write elsewhere */
 
 void test_register(struct test *t)
 {
@@ -49,6 +50,15 @@ void test_skip(const char *why)
     fprintf(stderr, "skipped: %s\n", why);
     fflush(stderr);
     _exit(EXIT_SKIP);
+}
+
+void test_say(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vdprintf(own_out, fmt, ap);
+    va_end(ap);
 }
 
 const char *test_dir(void)
@@ -93,6 +103,7 @@ static void run_child(const struct test *t, int out)
 {
     setpgid(0, 0);
     alarm(LIMIT_S);
+    own_out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
     t->run();

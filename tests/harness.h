@@ -28,6 +28,8 @@ void test_register(struct test *t);
 __attribute__((noreturn, format(printf, 3, 4))) void test_fail(const char *file, int line,
                                                                const char *fmt, ...);
 __attribute__((noreturn)) void test_skip(const char *why);
+/* To who runs the program, also of a test that passes. */
+__attribute__((format(printf, 1, 2))) void test_say(const char *fmt, ...);
 /* Folder of this test, empty at its start, removed after it. */
 const char *test_dir(void);
 /* test_dir()/name in a static buffer (four are kept in turn). */
