@@ -17,6 +17,8 @@
 #include "common/alloc.h"
 #include "common/text.h"
 
+#define STOP_BYTES (32 << 20) /* between two looks at whether to stop */
+
 static int fail(struct errbuf *why, const char *what, const char *path)
 {
     int rc = -errno;
@@ -120,10 +122,28 @@ static int write_all(int fd, const char *data, size_t bytes)
     return 0;
 }
 
-static int write_parts(int fd, const struct file_part *parts, int count)
+/* Synced as it goes, as one fsync of all looks at nothing for as long as it takes. */
+static int write_part(int fd, const char *data, size_t bytes, const _Atomic bool *stop)
+{
+    while (bytes > 0) {
+        const size_t piece = stop && bytes > STOP_BYTES ? STOP_BYTES : bytes;
+
+        if (stop && *stop) {
+            errno = EINTR;
+            return -1;
+        }
+        if (write_all(fd, data, piece) != 0 || (piece < bytes && fdatasync(fd) != 0))
+            return -1;
+        data += piece;
+        bytes -= piece;
+    }
+    return 0;
+}
+
+static int write_parts(int fd, const struct file_part *parts, int count, const _Atomic bool *stop)
 {
     for (int i = 0; i < count; i++)
-        if (write_all(fd, parts[i].data, parts[i].bytes) != 0)
+        if (write_part(fd, parts[i].data, parts[i].bytes, stop) != 0)
             return -1;
     return 0;
 }
@@ -154,6 +174,12 @@ static int check_target(const char *path, struct errbuf *why)
 int file_write_atomic(const char *path, mode_t mode, const struct file_part *parts, int count,
                       struct errbuf *why)
 {
+    return file_write_atomic_until(path, mode, parts, count, NULL, why);
+}
+
+int file_write_atomic_until(const char *path, mode_t mode, const struct file_part *parts, int count,
+                            const _Atomic bool *stop, struct errbuf *why)
+{
     char *linked = realpath(path, NULL); /* a link stays one */
     char *temporary = temporary_path(linked ? linked : path);
     int fd = -1, rc = check_target(path, why);
@@ -165,7 +191,7 @@ int file_write_atomic(const char *path, mode_t mode, const struct file_part *par
         rc = fail(why, "create", path);
         goto out;
     }
-    if (write_parts(fd, parts, count) != 0 || fsync(fd) != 0)
+    if (write_parts(fd, parts, count, stop) != 0 || fsync(fd) != 0)
         rc = fail(why, "write", path);
     if (close(fd) != 0 && rc == 0)
         rc = fail(why, "write", path);

@@ -3,6 +3,7 @@
 #ifndef STEPPE_COMMON_FILE_H
 #define STEPPE_COMMON_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +28,9 @@ struct file_part {
 };
 int file_write_atomic(const char *path, mode_t mode, const struct file_part *parts, int count,
                       struct errbuf *why);
+/* Until *stop is set: then -EINTR, soon, and path is as it was. */
+int file_write_atomic_until(const char *path, mode_t mode, const struct file_part *parts, int count,
+                            const _Atomic bool *stop, struct errbuf *why);
 /* The same for writing piece by piece: print to out, then close it with the result of printing. rc
  * 0: path is the new file, durably, or as it was and the sentence says why; below 0: path is as it
  * was, rc is returned. An existing pipe or device is written to directly; a folder is refused. */

@@ -68,7 +68,8 @@ void blake2b_of(const void *data, size_t bytes, uint8_t out[BLAKE2B_BYTES])
     crypto_generichash(out, BLAKE2B_BYTES, data ? data : nothing, bytes, NULL, 0);
 }
 
-int sha256_file(const char *path, uint8_t out[SHA256_BYTES], struct errbuf *why)
+int sha256_file_until(const char *path, const _Atomic bool *stop, uint8_t out[SHA256_BYTES],
+                      struct errbuf *why)
 {
     unsigned char chunk[CHUNK_BYTES];
     struct sha256 h;
@@ -90,9 +91,18 @@ int sha256_file(const char *path, uint8_t out[SHA256_BYTES], struct errbuf *why)
             goto out;
         }
         sha256_add(&h, chunk, (size_t)n);
+        if (stop && *stop) {
+            rc = err_set(why, -EINTR, "%s was not read to its end", path);
+            goto out;
+        }
     }
     sha256_end(&h, out);
 out:
     close(fd);
     return rc;
+}
+
+int sha256_file(const char *path, uint8_t out[SHA256_BYTES], struct errbuf *why)
+{
+    return sha256_file_until(path, NULL, out, why);
 }

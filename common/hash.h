@@ -4,6 +4,7 @@
 #define STEPPE_COMMON_HASH_H
 
 #include <sodium/crypto_hash_sha256.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,5 +25,8 @@ void sha256_of(const void *data, size_t bytes, uint8_t out[SHA256_BYTES]);
 void sha256_hex_of(const void *data, size_t bytes, char out[SHA256_HEX]);
 void blake2b_of(const void *data, size_t bytes, uint8_t out[BLAKE2B_BYTES]);
 int sha256_file(const char *path, uint8_t out[SHA256_BYTES], struct errbuf *why);
+/* -EINTR soon after *stop is set. */
+int sha256_file_until(const char *path, const _Atomic bool *stop, uint8_t out[SHA256_BYTES],
+                      struct errbuf *why);
 
 #endif

@@ -458,6 +458,13 @@ static int make_header(const struct tensor *tensors, int tensor_count,
 int safetensors_write(const char *path, const struct tensor *tensors, int tensor_count,
                       const struct safetensors_meta *meta, int meta_count, struct errbuf *why)
 {
+    return safetensors_write_until(path, tensors, tensor_count, meta, meta_count, NULL, why);
+}
+
+int safetensors_write_until(const char *path, const struct tensor *tensors, int tensor_count,
+                            const struct safetensors_meta *meta, int meta_count,
+                            const _Atomic bool *stop, struct errbuf *why)
+{
     struct safetensors readable = {0};
     struct file_part *parts = NULL;
     size_t header_bytes = 0, data_bytes = 0;
@@ -476,7 +483,7 @@ int safetensors_write(const char *path, const struct tensor *tensors, int tensor
     rc = read_header(header + LENGTH_BYTES, header_bytes - LENGTH_BYTES, NULL, data_bytes,
                      &readable, why);
     if (rc == 0)
-        rc = file_write_atomic(path, 0644, parts, tensor_count + 1, why);
+        rc = file_write_atomic_until(path, 0644, parts, tensor_count + 1, stop, why);
     else
         err_prefix(why, rc, "cannot write %s", path);
     safetensors_close(&readable);

@@ -49,5 +49,9 @@ const char *safetensors_meta_get(const struct safetensors *st, const char *key);
  * safetensors_parse would refuse: -EINVAL, -EMSGSIZE. Otherwise 0 or -errno. */
 int safetensors_write(const char *path, const struct tensor *tensors, int tensor_count,
                       const struct safetensors_meta *meta, int meta_count, struct errbuf *why);
+/* Until *stop is set: then -EINTR, soon, and path is as it was. */
+int safetensors_write_until(const char *path, const struct tensor *tensors, int tensor_count,
+                            const struct safetensors_meta *meta, int meta_count,
+                            const _Atomic bool *stop, struct errbuf *why);
 
 #endif

@@ -24,7 +24,8 @@
 
 #define TRIM_MS 60000
 #define TICK_MS 100
-#define STATE_DEPTH 2 /* jobs/7 and backups/TIME */
+#define PATIENCE_MS 1000 /* at the end, for what is at work: then it gives up */
+#define STATE_DEPTH 2    /* jobs/7 and backups/TIME */
 
 /* Cuts the text of --listen into addresses. */
 static int split_listen(char *text, bool key, const char *urls[LISTEN_URLS_MAX], int *ret_count,
@@ -266,6 +267,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
                                      .max_running = options->max_running,
                                      .checkpoint_s = options->checkpoint_s}};
     failpoint_init(&s->service.failpoint);
+    db_ends_open(&s->service.ends, &s->net.giving_up);
     waits_open(&s->net);
     rc = uv_loop_init(&s->net.loop);
     if (rc < 0)
@@ -277,6 +279,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
         rc = make_state(s, options->state, why);
     if (rc == 0)
         rc = store_open(s->service.dir, &s->service.store, why);
+    if (rc == 0)
+        store_end_with(s->service.store, &s->service.ends);
     if (rc == 0)
         rc = keys_open(&s->service, &s->service.keys, why);
     if (rc == 0)
@@ -340,6 +344,26 @@ static void close_handle(uv_handle_t *handle, void *arg)
         uv_close(handle, NULL);
 }
 
+/* What was acknowledged is on the disk; the rest is told as failed, or computed again. */
+static void give_up(void *arg)
+{
+    struct server *s = arg;
+
+    s->net.giving_up = true;
+    db_ends_interrupt(&s->service.ends);
+}
+
+static void close_lanes(struct server *s)
+{
+    struct lane *const lanes[] = {s->net.query_lane, s->net.replay_lane, s->net.decode_lane,
+                                  s->net.read_lane,  s->net.upload_lane, s->net.data_lane,
+                                  s->net.store_lane};
+    const int64_t by_ms = clock_mono_ms() + PATIENCE_MS;
+
+    for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++)
+        lane_close_by(lanes[i], by_ms, give_up, s);
+}
+
 void server_close(struct server *s)
 {
     s->net.stopping = true;
@@ -347,13 +371,7 @@ void server_close(struct server *s)
     query_stop(s->service.replays);
     questions_stop(s->service.questions);
     upkeep_stop(s->service.upkeep);
-    lane_close(s->net.query_lane);
-    lane_close(s->net.replay_lane);
-    lane_close(s->net.decode_lane);
-    lane_close(s->net.read_lane);
-    lane_close(s->net.upload_lane);
-    lane_close(s->net.data_lane);
-    lane_close(s->net.store_lane);
+    close_lanes(s);
     audit_end(s->service.audit);
     upkeep_close(s->service.upkeep);
     questions_close(s->service.questions);
@@ -387,6 +405,7 @@ void server_close(struct server *s)
     query_close(s->service.replays);
     query_close(s->service.reader);
     store_close(s->service.store);
+    db_ends_close(&s->service.ends);
     gate_close(s->net.gate);
     waits_close(&s->net);
 }

@@ -83,8 +83,8 @@ static void schedule_work(struct op *op)
     struct schedule_args *a = op->arg;
     struct attached attached = {0};
 
-    op->rc =
-        attached_load(op->service->dir, a->uuid, a->spec, NULL, a->samples, &attached, &op->why);
+    op->rc = attached_load(op->service->dir, &op->service->net->giving_up, a->uuid, a->spec, NULL,
+                           a->samples, &attached, &op->why);
     if (op->rc == 0)
         op->rc = curriculum_begin(attached.order, attached.excluded, attached.excluded_count,
                                   a->use, a->samples, a->rank);

@@ -99,8 +99,8 @@ static int judge_attached(struct service *server, struct job *job, struct job_no
 {
     struct overlay overlays[JOB_REVISIONS_MAX] = {0};
     struct attached a = {0};
-    int rc = attached_load(server->dir, job->rec.uuid, &job->spec, &job->model, job->data->samples,
-                           &a, why);
+    int rc = attached_load(server->dir, &server->net->giving_up, job->rec.uuid, &job->spec,
+                           &job->model, job->data->samples, &a, why);
 
     if (rc == 0)
         rc = job_said_settle(job, &a.said, notes, why);
@@ -120,7 +120,8 @@ static int judge_attached(struct service *server, struct job *job, struct job_no
 int submission_collect(struct submission *s, struct errbuf *why)
 {
     struct job *job = s->job;
-    int rc = attached_adopt(s->service->dir, s->key, job->rec.uuid, &job->spec, &s->attached, why);
+    int rc = attached_adopt(s->service->dir, &s->service->net->giving_up, s->key, job->rec.uuid,
+                            &job->spec, &s->attached, why);
 
     if (rc == 0)
         rc = take_weights(s->service, s, why);

@@ -29,18 +29,22 @@ static int make_folder(const char *dir, struct errbuf *why)
     return file_mkdirs(path, 0700, why);
 }
 
-static int hash_file(const char *path, char hex[SHA256_HEX], struct errbuf *why)
+static int hash_file(const char *path, const _Atomic bool *stop, char hex[SHA256_HEX],
+                     struct errbuf *why)
 {
     uint8_t digest[SHA256_BYTES];
-    int rc = sha256_file(path, digest, why);
+    int rc = sha256_file_until(path, stop, digest, why);
 
+    if (rc == -EINTR)
+        return err_set(why, -ESHUTDOWN, "the server is stopping; try again in a moment");
     if (rc == 0)
         text_hex(digest, sizeof(digest), hex);
     return rc;
 }
 
-static int adopt(const char *dir, const char *key, const char *uuid, enum attached_kind kind,
-                 const struct given *g, unsigned *io_new, struct errbuf *why)
+static int adopt(const char *dir, const _Atomic bool *stop, const char *key, const char *uuid,
+                 enum attached_kind kind, const struct given *g, unsigned *io_new,
+                 struct errbuf *why)
 {
     char path[STATE_PATH_BYTES];
     int rc;
@@ -55,22 +59,22 @@ static int adopt(const char *dir, const char *key, const char *uuid, enum attach
         return 0;
     rc = make_folder(dir, why);
     if (rc == 0)
-        rc = incoming_take(dir, key, g->sha256, path, why);
+        rc = incoming_take(dir, stop, key, g->sha256, path, why);
     if (rc < 0)
         return err_prefix(why, rc, "%s", jobspec_attached_names[kind]);
     *io_new |= 1u << kind;
     return 0;
 }
 
-int attached_adopt(const char *dir, const char *key, const char *uuid, struct jobspec *spec,
-                   unsigned *io_new, struct errbuf *why)
+int attached_adopt(const char *dir, const _Atomic bool *stop, const char *key, const char *uuid,
+                   struct jobspec *spec, unsigned *io_new, struct errbuf *why)
 {
     int rc = 0;
 
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
         const struct given *g = jobspec_attached(spec, kind);
         if (g && g->kind == GIVEN_FILE)
-            rc = adopt(dir, key, uuid, kind, g, io_new, why);
+            rc = adopt(dir, stop, key, uuid, kind, g, io_new, why);
     }
     return rc;
 }
@@ -81,7 +85,7 @@ static int keep_made(const char *made, const char *dir, const char *uuid, enum a
                      struct given *g, unsigned *io_new, struct errbuf *why)
 {
     char path[STATE_PATH_BYTES], hex[SHA256_HEX];
-    int rc = hash_file(made, hex, why);
+    int rc = hash_file(made, NULL, hex, why);
 
     if (rc == 0 && g->sha256[0] && strcmp(g->sha256, hex) != 0)
         rc = err_set(why, -EINVAL,
@@ -288,18 +292,18 @@ static int read_kind(const char *path, enum attached_kind kind, const struct giv
 }
 
 /* Reads and judges the job's file of one kind. */
-static int load_kind(const char *dir, const char *uuid, enum attached_kind kind,
-                     const struct given *g, const struct model *m, uint32_t samples,
-                     struct attached *a, struct errbuf *why)
+static int load_kind(const char *dir, const _Atomic bool *stop, const char *uuid,
+                     enum attached_kind kind, const struct given *g, const struct model *m,
+                     uint32_t samples, struct attached *a, struct errbuf *why)
 {
     char path[STATE_PATH_BYTES], hex[SHA256_HEX], called[GIVEN_FILE_BYTES];
 
     state_dir_attached(path, dir, uuid, g->sha256);
-    int rc = hash_file(path, hex, why);
-    if (rc < 0)
+    int rc = hash_file(path, stop, hex, why);
+    if (rc < 0 && rc != -ESHUTDOWN)
         err_set(why, rc, "the server's copy of %s cannot be read: %s (%s)", call(g, called),
                 err_text(rc), path);
-    else if (strcmp(hex, g->sha256) != 0)
+    else if (rc == 0 && strcmp(hex, g->sha256) != 0)
         rc = err_set(why, -EUCLEAN,
                      "the server's copy of %s is damaged: its SHA-256 is not that of the job "
                      "file (%s)",
@@ -313,7 +317,7 @@ int attached_load_excluded(const char *dir, const char *uuid, const struct given
                            struct attached *ret, struct errbuf *why)
 {
     struct attached a = {0};
-    int rc = load_kind(dir, uuid, ATTACHED_EXCLUDE, from, NULL, SAMPLES_MAX, &a, why);
+    int rc = load_kind(dir, NULL, uuid, ATTACHED_EXCLUDE, from, NULL, SAMPLES_MAX, &a, why);
 
     if (rc < 0)
         attached_done(&a);
@@ -322,8 +326,8 @@ int attached_load_excluded(const char *dir, const char *uuid, const struct given
     return rc;
 }
 
-int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const struct model *m,
-                  uint32_t samples, struct attached *ret, struct errbuf *why)
+int attached_load(const char *dir, const _Atomic bool *stop, const char *uuid, struct jobspec *spec,
+                  const struct model *m, uint32_t samples, struct attached *ret, struct errbuf *why)
 {
     struct attached a = {0};
     int rc = 0;
@@ -331,7 +335,7 @@ int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const
     for (enum attached_kind kind = 0; rc == 0 && kind < ATTACHED_KINDS; kind++) {
         const struct given *g = jobspec_attached(spec, kind);
         if (g)
-            rc = load_kind(dir, uuid, kind, g, m, samples, &a, why);
+            rc = load_kind(dir, stop, uuid, kind, g, m, samples, &a, why);
     }
     if (rc == 0 && spec->exclude.ids)
         rc = keep_excluded(spec->exclude.ids, spec->exclude.count, &a, why);
@@ -354,7 +358,7 @@ static bool is_right(const char *path, const char *sha256)
 {
     char hex[SHA256_HEX];
 
-    return hash_file(path, hex, NULL) == 0 && strcmp(hex, sha256) == 0;
+    return hash_file(path, NULL, hex, NULL) == 0 && strcmp(hex, sha256) == 0;
 }
 
 static bool copy_right(const char *from, const char *to, const char *sha256)

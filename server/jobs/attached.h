@@ -11,9 +11,9 @@
 
 /* Takes over the files that the spec names (GIVEN_FILE) and that came with this key ("": without
  * one), unless an earlier attempt already did. -ENOENT: a file was not uploaded; -EINVAL: it is
- * another. *io_new has a bit for each kind that is new. */
-int attached_adopt(const char *dir, const char *key, const char *uuid, struct jobspec *spec,
-                   unsigned *io_new, struct errbuf *why);
+ * another; -ESHUTDOWN: *stop was set. *io_new has a bit for each kind that is new. */
+int attached_adopt(const char *dir, const _Atomic bool *stop, const char *key, const char *uuid,
+                   struct jobspec *spec, unsigned *io_new, struct errbuf *why);
 /* The job was refused: of the kinds in `new`, uploaded files become uploads again, and made files
  * are removed. */
 void attached_undo(const char *dir, const char *key, const char *uuid, struct jobspec *spec,
@@ -29,7 +29,7 @@ int attached_write_weights(const char *dir, const char *uuid, struct given *give
 
 /* Reads and judges all files of a job with `samples` samples; notes in spec how many samples a file
  * excludes. m NULL: without the weights. -EINVAL: a file is not of its kind or does not fit;
- * -EUCLEAN: it is not the one that the spec names. */
+ * -EUCLEAN: it is not the one that the spec names; -ESHUTDOWN: *stop was set. */
 struct attached {
     double *order; /* [samples] */
     uint32_t *excluded;
@@ -37,8 +37,9 @@ struct attached {
     float *theta;             /* [floats] */
     struct weights_said said; /* with theta */
 };
-int attached_load(const char *dir, const char *uuid, struct jobspec *spec, const struct model *m,
-                  uint32_t samples, struct attached *ret, struct errbuf *why);
+int attached_load(const char *dir, const _Atomic bool *stop, const char *uuid, struct jobspec *spec,
+                  const struct model *m, uint32_t samples, struct attached *ret,
+                  struct errbuf *why);
 /* Only the samples that a file excludes (exclude.from), whatever the number of the others. */
 int attached_load_excluded(const char *dir, const char *uuid, const struct given *from,
                            struct attached *ret, struct errbuf *why);

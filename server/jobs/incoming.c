@@ -1,4 +1,5 @@
 /* A dropped file loses its name at once (<sha256>.gone) and its space later, on a lane. */
+#define _GNU_SOURCE
 #include "server/jobs/incoming.h"
 
 #include <dirent.h>
@@ -248,6 +249,9 @@ int incoming_put_write(const char *dir, const struct incoming_piece *piece, stru
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     int rc = fd < 0 ? -errno
                     : file_write_at(fd, piece->data, piece->data_bytes, (uint64_t)piece->offset);
+    /* Else the last fsync would wait for all that was sent. */
+    if (rc == 0)
+        sync_file_range(fd, piece->offset, (off64_t)piece->data_bytes, SYNC_FILE_RANGE_WRITE);
     if (fd >= 0)
         close(fd);
     return rc < 0 ? err_set(why, rc, "cannot keep the upload in %s: %s", path, err_text(rc)) : 0;
@@ -361,14 +365,17 @@ void incoming_released(struct incoming *in, const char *key, const char *sha256,
 }
 
 /* Does the upload exist, with the right hash? One with another is dropped. */
-static int check_hash(const char *part, const char *sha256, struct errbuf *why)
+static int check_hash(const char *part, const _Atomic bool *stop, const char *sha256,
+                      struct errbuf *why)
 {
     uint8_t digest[SHA256_BYTES];
     char hex[SHA256_HEX];
 
     if (access(part, F_OK) != 0)
         return err_set(why, -ENOENT, "no upload with sha256 %s; send its pieces first", sha256);
-    int rc = sha256_file(part, digest, why);
+    int rc = sha256_file_until(part, stop, digest, why);
+    if (rc == -EINTR)
+        return err_set(why, -ESHUTDOWN, "the server is stopping; try again in a moment");
     if (rc < 0)
         return rc;
     text_hex(digest, sizeof(digest), hex);
@@ -395,13 +402,13 @@ int incoming_rename(const char *dir, const char *key, const char *sha256, const 
     return file_sync_parent(path, why);
 }
 
-int incoming_take(const char *dir, const char *key, const char *sha256, const char *path,
-                  struct errbuf *why)
+int incoming_take(const char *dir, const _Atomic bool *stop, const char *key, const char *sha256,
+                  const char *path, struct errbuf *why)
 {
     char part[STATE_PATH_BYTES];
 
     state_dir_upload(part, dir, key, sha256);
-    int rc = check_hash(part, sha256, why);
+    int rc = check_hash(part, stop, sha256, why);
     return rc < 0 ? rc : incoming_rename(dir, key, sha256, path, why);
 }
 
@@ -562,14 +569,14 @@ bool incoming_is_to_clear(struct incoming *in)
     return clear;
 }
 
-void incoming_clear(const char *dir)
+void incoming_clear(const char *dir, const _Atomic bool *stop)
 {
     char path[STATE_PATH_BYTES];
     struct dirent *entry;
 
     state_dir_folder(path, dir, STATE_DATASETS);
     DIR *folder = opendir(path);
-    while (folder && (entry = readdir(folder)) != NULL) {
+    while (folder && !*stop && (entry = readdir(folder)) != NULL) {
         if (!state_dir_is_gone(entry->d_name))
             continue;
         state_dir_entry(path, dir, STATE_DATASETS, entry->d_name);

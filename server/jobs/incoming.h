@@ -68,9 +68,9 @@ void incoming_hold(struct incoming *in, const char *key, const char *sha256);
 void incoming_released(struct incoming *in, const char *key, const char *sha256, int64_t now_ms);
 
 /* Turns an upload into the file `path` if it has that hash. On a lane. -ENOENT: it was not
- * uploaded; -EINVAL: it is another, and was dropped. */
-int incoming_take(const char *dir, const char *key, const char *sha256, const char *path,
-                  struct errbuf *why);
+ * uploaded; -EINVAL: it is another, and was dropped; -ESHUTDOWN: *stop was set. */
+int incoming_take(const char *dir, const _Atomic bool *stop, const char *key, const char *sha256,
+                  const char *path, struct errbuf *why);
 /* The same when its hash is known to be right. */
 int incoming_rename(const char *dir, const char *key, const char *sha256, const char *path,
                     struct errbuf *why);
@@ -96,6 +96,7 @@ void incoming_expire(struct incoming *in, int64_t now_ms);
 /* Have files lost their names since the last call? Then incoming_clear, on a lane, frees their
  * space: that of a large one takes a while. */
 bool incoming_is_to_clear(struct incoming *in);
-void incoming_clear(const char *dir);
+/* What is left when *stop is set, the next start removes. */
+void incoming_clear(const char *dir, const _Atomic bool *stop);
 
 #endif

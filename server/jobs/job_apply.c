@@ -129,7 +129,8 @@ static int judge(struct service *s, struct apply *a, struct errbuf *why)
     int rc = job_revisions_load(s, a->sha256, a->spec->dataset, a->data, &only, overlays, why);
 
     if (rc == 0)
-        rc = attached_load(s->dir, a->uuid, a->spec, NULL, a->data->samples, &attached, why);
+        rc = attached_load(s->dir, &s->net->giving_up, a->uuid, a->spec, NULL, a->data->samples,
+                           &attached, why);
     if (rc == 0)
         rc = job_revisions_check(a->spec, a->data, &attached, overlays, 1, why);
     attached_done(&attached);

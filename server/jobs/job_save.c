@@ -94,7 +94,7 @@ int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint 
         rc = file_mkdirs(path, 0700, why);
     state_dir_checkpoint(path, s->dir, job, rec.file);
     if (rc == 0)
-        rc = checkpoint_write(c, path, rec.sha256, why);
+        rc = checkpoint_write(c, path, &s->net->giving_up, rec.sha256, why);
     failpoint_hit(store_failpoint(s->store), "checkpoint.written");
     bool written = rc == 0;
     if (rc == 0)

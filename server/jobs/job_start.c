@@ -64,7 +64,7 @@ static int try_checkpoint(struct service *s, const struct start *st,
     if (rc < 0)
         return rc;
     state_dir_checkpoint(path, s->dir, rec->job, rec->file);
-    rc = checkpoint_read(path, rec->sha256, &st->shape, ret, why);
+    rc = checkpoint_read(path, rec->sha256, &st->shape, &s->net->giving_up, ret, why);
     if (rc == -EUCLEAN)
         put_away(s, rec, path);
     else if (rc == -ENOENT) /* of a restored state.db; it would count as one that is kept */
@@ -83,7 +83,7 @@ static int read_newest(const struct service *s, int64_t job, const struct checkp
         return err_set(why, -ENOENT, "job %" PRId64 " has no model yet: no epoch is complete", job);
     for (int i = 0; i < (no_other ? 1 : count); i++) {
         state_dir_checkpoint(path, s->dir, job, list[i].file);
-        rc = checkpoint_read(path, list[i].sha256, shape, ret, why);
+        rc = checkpoint_read(path, list[i].sha256, shape, &s->net->giving_up, ret, why);
         if (rc == 0)
             break;
     }
@@ -122,22 +122,23 @@ int job_lookup_checkpoint(struct service *s, int64_t job, const struct checkpoin
 
 static int load_attached(struct service *s, struct start *st, struct errbuf *why)
 {
-    int rc = attached_load(s->dir, st->rec.uuid, st->spec, st->model, st->shape.samples,
-                           &st->attached, why);
+    int rc = attached_load(s->dir, &s->net->giving_up, st->rec.uuid, st->spec, st->model,
+                           st->shape.samples, &st->attached, why);
 
     if (!data_file_is_damage(rc) || attached_mend(s->dir, st->rec.uuid, st->spec) == 0)
         return rc;
     store_event_add(
         s->store, st->rec.job, "attached",
         "files that came with the job were damaged on the server's disk and are whole again", NULL);
-    return attached_load(s->dir, st->rec.uuid, st->spec, st->model, st->shape.samples,
-                         &st->attached, why);
+    return attached_load(s->dir, &s->net->giving_up, st->rec.uuid, st->spec, st->model,
+                         st->shape.samples, &st->attached, why);
 }
 
-/* Of memory or descriptors that are out, or a lock: the checkpoint may be whole. */
+/* Of memory or descriptors that are out, a lock, or the end of the server: the checkpoint may be
+ * whole. */
 static bool may_pass(int rc)
 {
-    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EBUSY;
+    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EBUSY || rc == -ESHUTDOWN;
 }
 
 /* The newest that can be used; st->checkpoint stays NULL where there is none. */
@@ -311,9 +312,9 @@ static void start_done(struct op *op)
         job->starting = false;
     if (newest && st->written)
         job_kept(job, &st->rec);
-    if (current && op->rc < 0) {
+    if (current && op->rc < 0 && op->rc != -ESHUTDOWN) {
         hold_start(jobs, job, op->why.text);
-    } else if (current) {
+    } else if (current && op->rc == 0) {
         int rc = begin_run(jobs, job, st);
         log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
                  st->rec.incarnation, st->checkpoint ? checkpoint_step(st->checkpoint) : 0);

@@ -46,6 +46,8 @@ void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reaso
         if (causes[i].rc == rc)
             wait = causes[i].wait;
     job_drop_run(jobs, job);
+    if (rc == -ESHUTDOWN) /* it runs still, and goes on at the next start */
+        return;
     job_set_state(jobs, job, JOB_PAUSED);
     job->rec.wait = wait;
     snprintf(job->rec.reason, sizeof(job->rec.reason), "%.320s%s%s", reason,

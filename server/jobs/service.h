@@ -20,6 +20,7 @@
 #include "server/jobs/workers.h"
 #include "server/net/net.h"
 #include "server/query/query.h"
+#include "server/store/db.h"
 #include "server/store/store.h"
 
 struct http;
@@ -27,6 +28,7 @@ struct http;
 struct service {
     struct net *net;
     struct store *store;
+    struct db_ends ends; /* of the store's work, when the server stops */
     struct query *query;
     struct query *replays; /* used on the replay lane */
     struct questions *questions;

@@ -40,6 +40,7 @@ struct upkeep {
     struct log_keeper logs;
     int64_t look_ms, start_ms;
     atomic_bool stop;
+    struct db_ends ends;
     /* Of the running task. */
     cJSON *out;
     struct retired retired;
@@ -127,13 +128,13 @@ static int seal_file(struct upkeep *u, int file, cJSON *files, char sums[SHA256_
     uint8_t digest[SHA256_BYTES];
     char path[STATE_PATH_BYTES], hex[SHA256_HEX];
     struct stat st;
-    int rc = db_check_file(u->made, db_log_files[file], why);
+    int rc = db_check_file(u->made, db_log_files[file], &u->ends, why);
 
     state_dir_db(path, u->made, db_log_files[file], "");
     if (rc == 0)
-        rc = sha256_file(path, digest, why);
+        rc = sha256_file_until(path, &u->stop, digest, why);
     if (rc < 0)
-        return rc;
+        return rc == -EINTR ? db_ends_check(&u->ends, why) : rc;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) < 0 || fstat(fd, &st) < 0)
         rc = err_set(why, -errno, "cannot keep %s: %s", path, err_text(-errno));
@@ -208,7 +209,7 @@ static int seal(struct upkeep *u, struct errbuf *why)
 
 static int check(struct upkeep *u, struct errbuf *why)
 {
-    return db_check(u->service->dir, &u->stop, u->out, &u->found, why);
+    return db_check(u->service->dir, &u->ends, u->out, &u->found, why);
 }
 
 /* --- tasks --- */
@@ -377,8 +378,10 @@ int upkeep_open(struct service *s, const struct retention *policy, struct upkeep
 
     u->service = u->logs.service = s;
     u->policy = *policy;
+    db_ends_open(&u->ends, &u->stop);
     int rc = lane_open(&s->net->loop, "upkeep", &s->net->metrics.query, &u->lane);
     if (rc < 0) {
+        db_ends_close(&u->ends);
         free(u);
         return err_set(why, rc, "cannot start: %s", err_text(rc));
     }
@@ -386,12 +389,19 @@ int upkeep_open(struct service *s, const struct retention *policy, struct upkeep
     return 0;
 }
 
+static void interrupt(void *arg)
+{
+    struct upkeep *u = arg;
+
+    db_ends_interrupt(&u->ends);
+}
+
 void upkeep_stop(struct upkeep *u)
 {
     if (!u)
         return;
     u->stop = true;
-    lane_close(u->lane);
+    lane_close_by(u->lane, 0, interrupt, u);
 }
 
 void upkeep_close(struct upkeep *u)
@@ -401,12 +411,13 @@ void upkeep_close(struct upkeep *u)
     store_backup_free(u->backup);
     cJSON_Delete(u->out);
     db_check_found_free(u->found);
+    db_ends_close(&u->ends);
     free(u);
 }
 
 static void clear_work(struct op *op)
 {
-    incoming_clear(op->service->dir);
+    incoming_clear(op->service->dir, &op->service->net->stopping);
 }
 
 static void clear_done(struct op *op)

@@ -15,6 +15,9 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
+#include "common/clock.h"
+
+#define HURRY_MS 20 /* between two calls of hurry */
 
 struct item {
     struct item *next;
@@ -189,12 +192,26 @@ unsigned lane_pending(const struct lane *lane)
     return atomic_load(&lane->pending);
 }
 
+/* Until when to wait for the lane before it is hurried (again). */
+static uint64_t patience_ns(int64_t by_ms)
+{
+    const int64_t left_ms = by_ms - clock_mono_ms();
+
+    return (uint64_t)(left_ms > HURRY_MS ? left_ms : HURRY_MS) * 1000000;
+}
+
 /* Waits until nothing is pending; true when there is something to give back. */
-static bool wait_idle(struct lane *lane)
+static bool wait_idle(struct lane *lane, int64_t by_ms, lane_fn hurry, void *arg)
 {
     uv_mutex_lock(&lane->mutex);
-    while (atomic_load(&lane->pending) > 0)
-        uv_cond_wait(&lane->idle, &lane->mutex);
+    while (atomic_load(&lane->pending) > 0) {
+        if (!hurry)
+            uv_cond_wait(&lane->idle, &lane->mutex);
+        else if (clock_mono_ms() >= by_ms)
+            hurry(arg);
+        if (hurry && atomic_load(&lane->pending) > 0)
+            uv_cond_timedwait(&lane->idle, &lane->mutex, patience_ns(by_ms));
+    }
     bool some = lane->finished.first;
     uv_mutex_unlock(&lane->mutex);
     return some;
@@ -202,9 +219,14 @@ static bool wait_idle(struct lane *lane)
 
 void lane_close(struct lane *lane)
 {
+    lane_close_by(lane, 0, NULL, NULL);
+}
+
+void lane_close_by(struct lane *lane, int64_t by_ms, lane_fn hurry, void *arg)
+{
     if (!lane)
         return;
-    while (wait_idle(lane))
+    while (wait_idle(lane, by_ms, hurry, arg))
         give_back(lane);
     uv_mutex_lock(&lane->mutex);
     lane->ending = true;

@@ -4,6 +4,7 @@
 #ifndef STEPPE_SERVER_NET_LANE_H
 #define STEPPE_SERVER_NET_LANE_H
 
+#include <stdint.h>
 #include <uv.h>
 
 struct lane;
@@ -25,5 +26,8 @@ unsigned lane_pending(const struct lane *lane);
  * work that they add is also done. Then ends the thread; the handle is freed once the loop has run.
  * Call it while everything that the callbacks touch is still alive. NULL is fine. */
 void lane_close(struct lane *lane);
+/* The same; from by_ms (monotonic) on, until the work has ended, hurry(arg) is called now and then,
+ * on the loop: so that what is at work gives up. */
+void lane_close_by(struct lane *lane, int64_t by_ms, lane_fn hurry, void *arg);
 
 #endif

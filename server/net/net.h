@@ -29,6 +29,7 @@ struct net {
     struct metrics metrics;
     int64_t start_ms;        /* monotonic */
     atomic_bool stopping;    /* lanes look at it, too */
+    atomic_bool giving_up;   /* a while later: what is still at work ends with -ESHUTDOWN */
     struct service *service; /* of every request that comes in */
     /* Judges the envelope of a request, whose id is -1 before, and hands it to its handler. */
     void (*dispatch)(struct request *rq);

@@ -280,8 +280,13 @@ static struct tensor part_tensor(const struct checkpoint *c, int i)
     return tensor_make(name, p->dtype, p->columns ? 2 : 1, shape, c->data[i]);
 }
 
-int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha256[SHA256_HEX],
-                     struct errbuf *why)
+static int given_up(const char *path, struct errbuf *why)
+{
+    return err_set(why, -ESHUTDOWN, "the server is stopping; checkpoint %s was not finished", path);
+}
+
+int checkpoint_write(const struct checkpoint *c, const char *path, const _Atomic bool *stop,
+                     char ret_sha256[SHA256_HEX], struct errbuf *why)
 {
     struct tensor tensors[PARTS_MAX];
     const struct scaling *scaling = &c->shape.scaling;
@@ -303,12 +308,12 @@ int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha2
     for (int i = 0; i < c->part_count; i++)
         if (part_used(c, i))
             tensors[count++] = part_tensor(c, i);
-    int rc = safetensors_write(path, tensors, count, meta, said, why);
+    int rc = safetensors_write_until(path, tensors, count, meta, said, stop, why);
     if (rc == 0)
-        rc = sha256_file(path, digest, why);
+        rc = sha256_file_until(path, stop, digest, why);
     if (rc == 0)
         text_hex(digest, sizeof(digest), ret_sha256);
-    return rc;
+    return rc == -EINTR ? given_up(path, why) : rc;
 }
 
 /* A file from before there was metadata is accepted as it is. */
@@ -373,7 +378,7 @@ static int damage_of(int rc)
 }
 
 int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
-                    struct checkpoint **ret, struct errbuf *why)
+                    const _Atomic bool *stop, struct checkpoint **ret, struct errbuf *why)
 {
     struct checkpoint *c = checkpoint_new(shape);
     struct safetensors st = {0};
@@ -383,7 +388,9 @@ int checkpoint_read(const char *path, const char *want_sha256, const struct chec
 
     if (!c)
         return err_set(why, -ENOMEM, "no memory for the checkpoint %s", path);
-    rc = sha256_file(path, digest, why);
+    rc = sha256_file_until(path, stop, digest, why);
+    if (rc == -EINTR)
+        rc = given_up(path, why);
     if (rc < 0)
         goto out;
     text_hex(digest, sizeof(digest), hex);

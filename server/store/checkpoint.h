@@ -18,9 +18,10 @@ uint64_t checkpoint_step(const struct checkpoint *c);
 /* SHA-256 of checkpoint_model: the identity of a model. */
 void checkpoint_model_hash(const struct checkpoint *c, char ret[SHA256_HEX]);
 
-/* Atomic and durable; ret_sha256 is that of the file. 0 or -errno. */
-int checkpoint_write(const struct checkpoint *c, const char *path, char ret_sha256[SHA256_HEX],
-                     struct errbuf *why);
+/* Atomic and durable; ret_sha256 is that of the file. -ESHUTDOWN soon after *stop (NULL: nothing
+ * stops it) is set: the file may be there, or not. 0 or -errno. */
+int checkpoint_write(const struct checkpoint *c, const char *path, const _Atomic bool *stop,
+                     char ret_sha256[SHA256_HEX], struct errbuf *why);
 
 /* What a job's checkpoints hold. */
 struct checkpoint_shape {
@@ -34,9 +35,9 @@ struct checkpoint_shape {
 /* Bytes of memory that a copy of this shape takes. */
 size_t checkpoint_memory(const struct checkpoint_shape *shape);
 /* Reads a file whose SHA-256 must be want_sha256: -EUCLEAN with a sentence when it differs, or when
- * the file is not a checkpoint of this shape. */
+ * the file is not a checkpoint of this shape. stop: as above. */
 int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
-                    struct checkpoint **ret, struct errbuf *why);
+                    const _Atomic bool *stop, struct checkpoint **ret, struct errbuf *why);
 /* Copies `bytes` bytes of checkpoint_model, from `offset` on, out of a file of this shape that was
  * read before: does not check its hash again. -EINVAL when theta does not have them, else as
  * checkpoint_read.

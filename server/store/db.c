@@ -17,6 +17,9 @@
 #include "server/store/db_locks.h"
 #include "server/store/state_dir.h"
 
+#define PROGRESS_STEPS 10000 /* of SQLite's machine: some milliseconds */
+#define ROLLBACK_TRIES 100
+
 static int code_of_system(int error, int otherwise)
 {
     static const struct {
@@ -78,11 +81,45 @@ static int stale(const struct db *db, const char *suffix, struct errbuf *why)
                    db->name, suffix, db->dir);
 }
 
+static bool is_ending(const struct db *db)
+{
+    return db->ends && *db->ends->now;
+}
+
+static int say_ending(struct errbuf *why)
+{
+    return err_set(why, -ESHUTDOWN, "the server is stopping; try again in a moment");
+}
+
+static int on_progress(void *arg)
+{
+    return is_ending(arg);
+}
+
+/* As SQLite's own, which does not look at anything meanwhile. */
+static int on_busy(void *arg, int tries)
+{
+    static const int delays_ms[] = {1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100};
+    const int last = (int)(sizeof(delays_ms) / sizeof(delays_ms[0])) - 1;
+    struct db *db = arg;
+    int delay_ms = delays_ms[tries < last ? tries : last];
+
+    if (tries == 0)
+        db->waited_ms = 0;
+    if (delay_ms > db->wait_ms - db->waited_ms)
+        delay_ms = db->wait_ms - db->waited_ms;
+    if (delay_ms <= 0 || is_ending(db))
+        return 0;
+    sqlite3_sleep(delay_ms);
+    db->waited_ms += delay_ms;
+    return 1;
+}
+
 static void set_wait(struct db *db)
 {
     int patience = db->writable ? DB_WRITE_WAIT_MS : DB_READ_WAIT_MS;
 
-    sqlite3_busy_timeout(db->sql, db->locked ? DB_AGAIN_WAIT_MS : patience);
+    db->wait_ms = db->locked ? DB_AGAIN_WAIT_MS : patience;
 }
 
 static void set_locked(struct db *db, bool is)
@@ -129,6 +166,8 @@ int db_error(struct db *db, struct errbuf *why)
         return err_set(why, rc, "cannot write %s in %s: %s (%s)", db->name, db->dir, err_text(rc),
                        said);
     case -EBUSY:
+        if (is_ending(db))
+            return say_ending(why);
         if ((sqlite3_errcode(db->sql) & 0xff) == SQLITE_LOCKED)
             return in_use(db, said, why);
         set_locked(db, true);
@@ -140,6 +179,8 @@ int db_error(struct db *db, struct errbuf *why)
         return err_set(why, rc, "cannot open %s in %s: %s (%s)", db->name, db->dir, err_text(rc),
                        said);
     case -ETIMEDOUT:
+        if (is_ending(db))
+            return say_ending(why);
         return err_set(why, rc, "the query of %s took too long and was stopped", db->name);
     default:
         return err_set(why, rc, "%s in %s: %s", db->name, db->dir, said);
@@ -179,10 +220,25 @@ static int open_file(struct db *db, const char *path, const char *uri, struct er
     if (db->writable && sqlite3_db_readonly(db->sql, "main") == 1)
         return err_set(why, -EACCES, "cannot write %s: it is read-only", path);
     set_wait(db);
+    sqlite3_busy_handler(db->sql, on_busy, db);
     /* Others may have changed the content of a file. */
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     return 0;
+}
+
+static void end_alone(struct db *db)
+{
+    struct db **at;
+
+    if (!db->ends)
+        return;
+    pthread_mutex_lock(&db->ends->mutex);
+    for (at = &db->ends->first; *at != db; at = &(*at)->next)
+        continue;
+    *at = db->next;
+    pthread_mutex_unlock(&db->ends->mutex);
+    db->ends = NULL;
 }
 
 int db_open(struct db *db, const char *dir, const char *name, bool writable, mode_t mode,
@@ -224,8 +280,45 @@ int db_open_apart(struct db *db, const char *dir, const char *name, struct errbu
 
 void db_close(struct db *db)
 {
+    end_alone(db);
     sqlite3_close_v2(db->sql);
     db->sql = NULL;
+}
+
+/* --- ends --- */
+
+void db_ends_open(struct db_ends *e, const atomic_bool *now)
+{
+    *e = (struct db_ends){.now = now};
+    pthread_mutex_init(&e->mutex, NULL);
+}
+
+void db_ends_close(struct db_ends *e)
+{
+    pthread_mutex_destroy(&e->mutex);
+}
+
+void db_end_with(struct db *db, struct db_ends *e)
+{
+    db->ends = e;
+    sqlite3_progress_handler(db->sql, PROGRESS_STEPS, on_progress, db);
+    pthread_mutex_lock(&e->mutex);
+    db->next = e->first;
+    e->first = db;
+    pthread_mutex_unlock(&e->mutex);
+}
+
+void db_ends_interrupt(struct db_ends *e)
+{
+    pthread_mutex_lock(&e->mutex);
+    for (struct db *db = e->first; db; db = db->next)
+        sqlite3_interrupt(db->sql);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+int db_ends_check(const struct db_ends *e, struct errbuf *why)
+{
+    return *e->now ? say_ending(why) : 0;
 }
 
 static const char *const suffixes[DB_FILES] = {"", "-wal", "-shm"};
@@ -258,11 +351,20 @@ static int check_files(struct db *db, struct errbuf *why)
     return 0;
 }
 
+/* An interrupt may meet this, too; what comes next must not be part of it. */
+static void roll_back(struct db *db)
+{
+    for (int i = 0; !sqlite3_get_autocommit(db->sql) && i < ROLLBACK_TRIES; i++)
+        db_exec(db, "ROLLBACK", NULL);
+}
+
 int db_probe(struct db *db, struct errbuf *why)
 {
     int rc = db_begin(db, why);
 
-    return rc == 0 ? db_exec(db, "ROLLBACK", why) : rc;
+    if (rc == 0)
+        roll_back(db);
+    return rc;
 }
 
 int db_move_log(struct db *db, int64_t *ret_pages, int64_t *ret_left)
@@ -281,11 +383,11 @@ int db_move_log(struct db *db, int64_t *ret_pages, int64_t *ret_left)
 /* Frames that are already moved need not be moved under the writers' lock. */
 bool db_cut_log(struct db *db)
 {
-    int64_t pages, left;
+    int64_t pages = 0, left = 0;
 
     if (db_move_log(db, &pages, &left) != 0 || left > 0)
         return false;
-    sqlite3_busy_timeout(db->sql, 0);
+    db->wait_ms = 0;
     int result = sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     set_wait(db);
     return result == SQLITE_OK;
@@ -408,8 +510,8 @@ int db_end(struct db *db, int rc, struct errbuf *why)
 {
     if (rc == 0)
         rc = db_exec(db, "COMMIT", why);
-    if (rc != 0 && !sqlite3_get_autocommit(db->sql))
-        db_exec(db, "ROLLBACK", NULL);
+    if (rc != 0)
+        roll_back(db);
     return rc;
 }
 

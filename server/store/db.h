@@ -6,12 +6,15 @@
  *   -EROFS   cannot be written                           -ENOENT   no such file, no such row
  *   -EBUSY   another process holds the lock              -EEXIST   a constraint refused it
  *   -ESTALE  the file was removed or replaced            -ETIMEDOUT  interrupted at its deadline
+ *   -ESHUTDOWN  given up, as the server stops (db_end_with)
  *   -EDQUOT, -EACCES, -EPERM, -EMFILE, -ENFILE, -ENOMEM, -EIO; -EPROTO: what should not be
  * After any error the connection can be used again. */
 #ifndef STEPPE_SERVER_STORE_DB_H
 #define STEPPE_SERVER_STORE_DB_H
 
+#include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -29,6 +32,13 @@
 /* The file itself, its log and the shared memory of that. */
 #define DB_FILES 3
 
+/* Connections whose work ends soon after *now is set. */
+struct db_ends {
+    const atomic_bool *now; /* borrowed */
+    pthread_mutex_t mutex;  /* guards the list */
+    struct db *first;
+};
+
 struct db {
     sqlite3 *sql;     /* NULL: closed */
     const char *name; /* of the file in dir; borrowed */
@@ -36,6 +46,9 @@ struct db {
     bool writable;
     bool locked;            /* the last try to write (for a reader: to read) waited in vain */
     ino_t inodes[DB_FILES]; /* as db_watch found them; 0: not checked */
+    int waited_ms, wait_ms; /* for a lock: since the first try, and how long at most */
+    struct db_ends *ends;   /* NULL: its work takes as long as it takes */
+    struct db *next;        /* in the list of ends */
 };
 
 /* Opens dir/name. Writable: creates it with mode when missing, and refuses a file that cannot be
@@ -47,6 +60,18 @@ int db_open(struct db *db, const char *dir, const char *name, bool writable, mod
  * read that meets a writer at the index fails with -EROFS; try again. */
 int db_open_apart(struct db *db, const char *dir, const char *name, struct errbuf *why);
 void db_close(struct db *db); /* a zeroed struct is fine */
+
+void db_ends_open(struct db_ends *e, const atomic_bool *now);
+/* No connection is left. */
+void db_ends_close(struct db_ends *e);
+/* What db works on, or waits for, from now on ends with -ESHUTDOWN once *e->now is set; what takes
+ * but a moment may still succeed. Until it is closed, db stays where it is in memory. */
+void db_end_with(struct db *db, struct db_ends *e);
+/* From any thread, while *e->now is set: again and again, as a statement that is about to begin
+ * does not hear it. */
+void db_ends_interrupt(struct db_ends *e);
+/* -ESHUTDOWN with its sentence, once *e->now is set; 0. */
+int db_ends_check(const struct db_ends *e, struct errbuf *why);
 
 /* From now on each writing transaction first checks that the files in the folder are still the open
  * ones: what is written to a removed file is lost at the next start. */

@@ -25,7 +25,7 @@
 
 struct check {
     const char *dir;
-    const atomic_bool *stop;
+    struct db_ends *ends;
     struct db state, difficulty;
     cJSON *problems;
     int64_t problem_count; /* told or not */
@@ -178,7 +178,7 @@ static int check_epochs(struct check *c, struct errbuf *why)
     int64_t job = 0, epoch = -1;
     int rc = 0;
 
-    while (rc == 0 && !*c->stop && (rc = next_epoch(c, &job, &epoch, why)) == 0) {
+    while (rc == 0 && !*c->ends->now && (rc = next_epoch(c, &job, &epoch, why)) == 0) {
         rc = db_exec(&c->difficulty, "BEGIN", why);
         if (rc == 0)
             rc = check_epoch(c, job, epoch, why);
@@ -200,7 +200,9 @@ static int check_checkpoint(struct check *c, int64_t job, int64_t step, const ch
     int64_t there;
 
     state_dir_checkpoint(path, c->dir, job, file);
-    int rc = sha256_file(path, digest, why);
+    int rc = sha256_file_until(path, c->ends->now, digest, why);
+    if (rc == -EINTR)
+        return 0;
     if (rc == 0)
         text_hex(digest, sizeof(digest), hex);
     c->checkpoints++;
@@ -248,7 +250,7 @@ static int check_checkpoints(struct check *c, struct errbuf *why)
         int checked = rc > 0 ? check_checkpoint(c, job, step, file, sha256, why) : 0;
         if (checked < 0)
             return checked;
-    } while (rc > 0 && !*c->stop);
+    } while (rc > 0 && !*c->ends->now);
     return rc < 0 ? rc : 0;
 }
 
@@ -271,7 +273,7 @@ static int is_whole(struct check *c, const char *path, const char *sha256, const
 {
     char hex[SHA256_HEX] = "";
     int64_t there;
-    int rc = data_hash_file(path, c->stop, hex, ret_damage);
+    int rc = data_hash_file(path, c->ends->now, hex, ret_damage);
 
     if (rc == -ENOMEM)
         return err_set(why, rc, "%s: %s", path, ret_damage->text);
@@ -329,7 +331,7 @@ static int check_datasets(struct check *c, struct errbuf *why)
         sqlite3_finalize(stmt);
         if (rc > 0 && check_dataset(c, sha256, name, why) < 0)
             return -EIO;
-    } while (rc > 0 && !*c->stop);
+    } while (rc > 0 && !*c->ends->now);
     return rc < 0 ? rc : 0;
 }
 
@@ -345,7 +347,7 @@ static int check_revisions(struct check *c, struct errbuf *why)
 
     if (rc != 0)
         return rc;
-    while (!*c->stop && (rc = db_step(&c->state, stmt, why)) > 0) {
+    while (!*c->ends->now && (rc = db_step(&c->state, stmt, why)) > 0) {
         const void *text = sqlite3_column_blob(stmt, 3);
         db_text(stmt, 0, data, sizeof(data));
         db_text(stmt, 2, want, sizeof(want));
@@ -431,18 +433,29 @@ static int check_attached(struct check *c, struct errbuf *why)
         text = NULL;
         if (looked < 0)
             return looked;
-    } while (rc > 0 && !*c->stop);
+    } while (rc > 0 && !*c->ends->now);
     return rc < 0 ? rc : 0;
 }
 
-int db_check(const char *dir, const atomic_bool *stop, cJSON *out,
-             struct db_check_found **ret_found, struct errbuf *why)
+/* ends: NULL, its work takes as long as it takes. */
+static int open_to_read(struct db *db, const char *dir, const char *name, struct db_ends *ends,
+                        struct errbuf *why)
 {
-    struct check c = {.dir = dir, .stop = stop, .problems = cJSON_CreateArray()};
-    int rc = db_open(&c.state, dir, STATE_DB, false, 0, why);
+    int rc = db_open(db, dir, name, false, 0, why);
+
+    if (rc == 0 && ends)
+        db_end_with(db, ends);
+    return rc == 0 && ends ? db_ends_check(ends, why) : rc;
+}
+
+int db_check(const char *dir, struct db_ends *ends, cJSON *out, struct db_check_found **ret_found,
+             struct errbuf *why)
+{
+    struct check c = {.dir = dir, .ends = ends, .problems = cJSON_CreateArray()};
+    int rc = open_to_read(&c.state, dir, STATE_DB, ends, why);
 
     if (rc == 0)
-        rc = db_open(&c.difficulty, dir, DIFFICULTY_DB, false, 0, why);
+        rc = open_to_read(&c.difficulty, dir, DIFFICULTY_DB, ends, why);
     if (rc == 0)
         rc = check_pages(&c, &c.state, why);
     if (rc == 0)
@@ -457,6 +470,8 @@ int db_check(const char *dir, const atomic_bool *stop, cJSON *out,
         rc = check_attached(&c, why);
     if (rc == 0)
         rc = check_revisions(&c, why);
+    if (rc == 0)
+        rc = db_ends_check(ends, why);
     db_close(&c.state);
     db_close(&c.difficulty);
     cJSON_AddBoolToObject(out, "whole", cJSON_GetArraySize(c.problems) == 0);
@@ -473,12 +488,12 @@ int db_check(const char *dir, const atomic_bool *stop, cJSON *out,
     return rc;
 }
 
-int db_check_file(const char *dir, const char *name, struct errbuf *why)
+int db_check_file(const char *dir, const char *name, struct db_ends *ends, struct errbuf *why)
 {
     sqlite3_stmt *stmt = NULL;
     struct db db = {0};
     char said[160] = "";
-    int rc = db_open(&db, dir, name, false, 0, why);
+    int rc = open_to_read(&db, dir, name, ends, why);
 
     if (rc == 0)
         rc = db_query(&db, "PRAGMA integrity_check(1)", DB_NONE, &stmt, why);

@@ -141,6 +141,13 @@ void store_close(struct store *s)
     free(s);
 }
 
+void store_end_with(struct store *s, struct db_ends *e)
+{
+    s->ends = e;
+    db_end_with(&s->state, e);
+    db_end_with(&s->difficulty, e);
+}
+
 struct failpoint *store_failpoint(struct store *s)
 {
     return &s->failpoint;

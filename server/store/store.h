@@ -32,6 +32,7 @@
 #include "server/store/failpoint.h"
 
 struct db;
+struct db_ends;
 struct store;
 
 /* Creates dir (0700) when missing, takes its lock (flock on dir/lock, which holds the pid: "another
@@ -39,6 +40,8 @@ struct store;
  * user_version; quick_check of state.db). */
 int store_open(const char *dir, struct store **ret, struct errbuf *why);
 void store_close(struct store *s); /* NULL is fine */
+/* From now on its work ends as db_end_with says. */
+void store_end_with(struct store *s, struct db_ends *e);
 struct failpoint *store_failpoint(struct store *s);
 /* Can both files be written now? */
 int store_probe(struct store *s, struct errbuf *why);

@@ -26,6 +26,7 @@ struct store {
     char *dir;
     int lock_fd; /* -1: not held */
     struct db state, difficulty;
+    struct db_ends *ends;          /* NULL: nobody ends what is at work */
     int64_t page_bytes, wal_bytes; /* of difficulty.db; the log's as of the last commit */
     struct failpoint failpoint;
     struct history history; /* of history_job as committed, so that a fold need not read it */

@@ -56,7 +56,13 @@ static int copy_state(struct store *s, const char *folder, struct errbuf *why)
         rc == 0 ? sqlite3_backup_init(copy.sql, "main", s->state.sql, "main") : NULL;
 
     if (rc == 0)
-        rc = pages ? copy_pages(&s->state, &copy, pages, -1, why) : db_error(&copy, why);
+        rc = pages ? 1 : db_error(&copy, why);
+    /* At once: what is written in between would be in the one file and not in the other. */
+    while (rc == 1) {
+        rc = copy_pages(&s->state, &copy, pages, BACKUP_PAGES, why);
+        if (rc == 1 && s->ends && db_ends_check(s->ends, why) < 0)
+            rc = -ESHUTDOWN;
+    }
     sqlite3_backup_finish(pages);
     if (rc == 0)
         rc = seal_copy(&copy, why);

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     const struct checkpoint_shape shape = small_run_shape(&small);
     checkpoint_read_model(path, &shape, 4, sizeof(theta), theta, &why);
     sha256_hex_of(data, bytes, sha256);
-    int rc = checkpoint_read(path, sha256, &shape, &c, &why);
+    int rc = checkpoint_read(path, sha256, &shape, NULL, &c, &why);
     FUZZ_ASSERT(rc == 0 || why.text[0]);
     if (rc == 0) {
         checkpoint_model_hash(c, sha256);

@@ -476,7 +476,7 @@ static void make_checkpoint(void)
     small_run_open(&small);
     FUZZ_ASSERT(run_start(small.run, 0) == 0);
     struct checkpoint *c = checkpoint_take(small.run, 0);
-    FUZZ_ASSERT(c && checkpoint_write(c, fuzz_path("c"), sha256, &why) == 0);
+    FUZZ_ASSERT(c && checkpoint_write(c, fuzz_path("c"), NULL, sha256, &why) == 0);
     put_file("checkpoint", "fresh", fuzz_path("c"));
     checkpoint_free(c);
     small_run_close(&small);

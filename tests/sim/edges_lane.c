@@ -124,12 +124,21 @@ unsigned lane_pending(const struct lane *lane)
 
 void lane_close(struct lane *lane)
 {
+    lane_close_by(lane, 0, NULL, NULL);
+}
+
+/* The time is over before any of its items. */
+void lane_close_by(struct lane *lane, int64_t by_ms, lane_fn hurry, void *arg)
+{
     struct item *item;
 
+    (void)by_ms;
     if (!lane)
         return;
     while ((item = lane->items) != NULL) {
         lane->items = item->next;
+        if (hurry && world_chance(200))
+            hurry(arg);
         if (!item->worked)
             do_work(item);
         do_done(item);

@@ -50,9 +50,9 @@ static struct checkpoint *through_file(struct run *r, const struct fixture *f)
     struct errbuf why;
 
     ASSERT(c);
-    ASSERT_OK(checkpoint_write(c, path, sha256, &why), why);
+    ASSERT_OK(checkpoint_write(c, path, NULL, sha256, &why), why);
     checkpoint_free(c);
-    ASSERT_OK(checkpoint_read(path, sha256, &shape, &read, &why), why);
+    ASSERT_OK(checkpoint_read(path, sha256, &shape, NULL, &read, &why), why);
     return read;
 }
 
@@ -245,7 +245,7 @@ static void write_one(const struct fixture *f, const char *path, char sha256[SHA
     struct checkpoint *c = checkpoint_take(r, 0);
     struct errbuf why;
 
-    ASSERT_OK(checkpoint_write(c, path, sha256, &why), why);
+    ASSERT_OK(checkpoint_write(c, path, NULL, sha256, &why), why);
     checkpoint_free(c);
     run_free(r);
 }
@@ -256,7 +256,7 @@ static void refused(const char *path, const char *sha256, const struct checkpoin
     struct checkpoint *untouched = (void *)path, *c = untouched;
     struct errbuf why = {""};
 
-    ASSERT_EQ(want, checkpoint_read(path, sha256, shape, &c, &why));
+    ASSERT_EQ(want, checkpoint_read(path, sha256, shape, NULL, &c, &why));
     ASSERT(c == untouched);
     ASSERT_HAS(path, why.text);
     ASSERT_HAS(part, why.text);
@@ -307,7 +307,7 @@ TEST(a_file_carries_what_belongs_to_the_weights)
     ASSERT_STR(scaling_list(f->model.std, f->model.in.c, list), safetensors_meta_get(&st, "std"));
     safetensors_close(&st);
     shape.scaling = scaling_of_model(&f->model);
-    ASSERT_OK(checkpoint_read(path, sha256, &shape, &c, &why), why);
+    ASSERT_OK(checkpoint_read(path, sha256, &shape, NULL, &c, &why), why);
     ASSERT_STR("[\"cat\",\"dog\"]", checkpoint_class_names(c));
     checkpoint_free(c);
     shape.scaling.std[0] *= 2;
@@ -465,21 +465,27 @@ TEST(a_write_that_fails_leaves_what_was_there)
 {
     struct fixture *f = fixture_create(SWEEP_JOB);
     const struct checkpoint_shape shape = shape_of(f);
+    static const _Atomic bool stop = true;
     char sha256[SHA256_HEX], again[SHA256_HEX] = "unwritten";
     struct outcome o;
     struct run *r = run_to(f, 1, &o);
     struct checkpoint *c = checkpoint_take(r, 0), *read;
     struct errbuf why = {""};
 
-    ASSERT(checkpoint_write(c, test_path("none/c.safetensors"), again, &why) < 0);
+    ASSERT(checkpoint_write(c, test_path("none/c.safetensors"), NULL, again, &why) < 0);
     ASSERT_HAS("none", why.text);
     ASSERT_STR("unwritten", again);
     ASSERT(access(test_path("none"), F_OK) < 0);
     /* Twice the same state: the same bytes in the place of the first. */
-    ASSERT_OK(checkpoint_write(c, test_path("c.safetensors"), sha256, &why), why);
-    ASSERT_OK(checkpoint_write(c, test_path("c.safetensors"), again, &why), why);
+    ASSERT_OK(checkpoint_write(c, test_path("c.safetensors"), NULL, sha256, &why), why);
+    ASSERT_OK(checkpoint_write(c, test_path("c.safetensors"), NULL, again, &why), why);
     ASSERT_STR(sha256, again);
-    ASSERT_OK(checkpoint_read(test_path("c.safetensors"), again, &shape, &read, &why), why);
+    /* The server stops: neither is done, and the file stays. */
+    ASSERT_EQ(-ESHUTDOWN, checkpoint_write(c, test_path("c.safetensors"), &stop, sha256, &why));
+    ASSERT_HAS("stopping", why.text);
+    ASSERT_EQ(-ESHUTDOWN,
+              checkpoint_read(test_path("c.safetensors"), again, &shape, &stop, &read, &why));
+    ASSERT_OK(checkpoint_read(test_path("c.safetensors"), again, &shape, NULL, &read, &why), why);
     checkpoint_free(read);
     checkpoint_free(c);
     run_free(r);

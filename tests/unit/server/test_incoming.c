@@ -18,6 +18,7 @@ static const struct incoming_from anna = {.key = "anna", .sender = "s1", .what =
 static const struct incoming_from ben = {.key = "ben", .sender = "s2", .what = ""};
 static const struct incoming_from admin = {.key = "boss", .sender = "s3", .what = "", .any = true};
 static char data[MIB];
+static const _Atomic bool never;
 
 /* A hash whose digits are all c. */
 static const char *sha(char c)
@@ -98,7 +99,7 @@ TEST(a_complete_upload_that_nothing_took_over_goes_after_minutes)
     ASSERT(!there('a'));
     ASSERT_EQ(0, incoming_bytes(in));
     ASSERT(incoming_is_to_clear(in));
-    incoming_clear(test_path("state"));
+    incoming_clear(test_path("state"), &never);
     ASSERT_EQ(0, rmdir(test_path("state/datasets")));
     incoming_close(in);
 }
@@ -355,7 +356,7 @@ TEST(nobody_waits_for_the_writer_or_reader_of_a_pipe)
     state_dir_upload(path, test_path("state"), "anna", sha('a'));
     ASSERT_EQ(0, mkfifo(path, 0600));
     ASSERT_EQ(-ENXIO, put(in, &anna, 'a', 100, 0, 50, 0, &why));
-    ASSERT_EQ(-EINVAL,
-              incoming_take(test_path("state"), "anna", sha('a'), test_path("state/taken"), &why));
+    ASSERT_EQ(-EINVAL, incoming_take(test_path("state"), &never, "anna", sha('a'),
+                                     test_path("state/taken"), &why));
     incoming_close(in);
 }

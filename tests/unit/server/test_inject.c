@@ -194,8 +194,8 @@ static void sweep(const struct fault *fault)
     for (uint64_t i = 0; i < count; i++)
         run(numbers[i]);
     free(numbers);
-    printf("kind %d lasting %d error %d: %" PRIu64 " of %" PRIu64 " calls\n", fault->kind,
-           fault->lasting, fault->error, count - 1, calls);
+    test_say("kind %d lasting %d error %d: %" PRIu64 " of %" PRIu64 " calls\n", fault->kind,
+             fault->lasting, fault->error, count - 1, calls);
 }
 
 /* The undisturbed run gives what the others are compared with. disk: it is written to. */
@@ -237,7 +237,7 @@ static void check_files(void)
     struct errbuf why;
 
     for (size_t i = 0; i < 2; i++)
-        ASSERT_OK(db_check_file(test_path("state"), files[i], &why), why);
+        ASSERT_OK(db_check_file(test_path("state"), files[i], NULL, &why), why);
 }
 
 /* --- a server starts --- */
@@ -414,7 +414,7 @@ static int save(struct store *s, struct run *run, const char *file, struct errbu
     struct checkpoint_record rec = {
         .job = 1, .step = (int64_t)checkpoint_step(c), .epoch = checkpoint_epoch(c)};
     snprintf(rec.file, sizeof(rec.file), "%s", file);
-    int rc = checkpoint_write(c, test_path(file), rec.sha256, why);
+    int rc = checkpoint_write(c, test_path(file), NULL, rec.sha256, why);
     if (rc == 0)
         rc = store_checkpoint_add(s, &rec, why);
     checkpoint_free(c);
@@ -446,7 +446,7 @@ static int read_newest(struct store *s, const struct fixture *f, struct checkpoi
     if (rc == 0 && count == 0)
         rc = err_set(why, -ENOENT, "state.db has no checkpoint");
     if (rc == 0)
-        rc = checkpoint_read(test_path(list[0].file), list[0].sha256, &shape, ret, why);
+        rc = checkpoint_read(test_path(list[0].file), list[0].sha256, &shape, NULL, ret, why);
     if (rc == 0)
         *ret_step = list[0].step;
     return rc;

@@ -236,6 +236,25 @@ TEST(two_lanes_do_not_wait_for_each_other)
     ASSERT_EQ(1, slow.done_count);
 }
 
+static void open_gate(void *arg)
+{
+    uv_mutex_unlock(&((struct record *)arg)->gate);
+}
+
+/* The lane stands still until the first call, which comes, since the time is over. */
+TEST(a_lane_whose_time_is_over_is_hurried)
+{
+    struct record r;
+    uv_loop_t loop;
+
+    begin(&loop, &r);
+    uv_mutex_lock(&r.gate);
+    lane_run(r.lane, wait_at_gate, done, make_item(&r, 0));
+    lane_close_by(r.lane, 0, open_gate, &r);
+    end(&loop, &r);
+    ASSERT_EQ(1, r.done_count);
+}
+
 TEST(a_lane_that_had_nothing_to_do_closes)
 {
     struct record r;

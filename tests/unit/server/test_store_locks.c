@@ -203,3 +203,37 @@ TEST(a_query_that_cannot_begin_leaves_nothing_to_be_released)
     db_close(&db);
     store_close(s);
 }
+
+/* More of SQLite's steps than anybody waits for. */
+#define ENDLESS                                                                                    \
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+
+TEST(what_takes_long_or_waits_ends_with_the_server)
+{
+    struct foreign f = foreign_begin();
+    struct db db;
+    struct db_ends ends;
+    atomic_bool now = false;
+    struct errbuf why;
+
+    store_close(fixture_open());
+    ASSERT_OK(db_open(&db, test_path("state"), "state.db", true, 0600, &why), why);
+    db_ends_open(&ends, &now);
+    db_end_with(&db, &ends);
+    ASSERT_EQ(0, db_ends_check(&ends, &why));
+    ASSERT_OK(db_begin(&db, &why), why);
+    now = true;
+    ASSERT_EQ(-ESHUTDOWN, db_end(&db, db_exec(&db, ENDLESS, &why), &why));
+    ASSERT_HAS("the server is stopping", why.text);
+    ASSERT_EQ(-ESHUTDOWN, db_ends_check(&ends, &why));
+    /* What is short goes on: nothing is left of the transaction. */
+    ASSERT_OK(db_probe(&db, &why), why);
+    foreign_lock(&f, "state.db");
+    ASSERT_EQ(-ESHUTDOWN, db_probe(&db, &why));
+    foreign_end(&f);
+    ASSERT_OK(db_probe(&db, &why), why);
+    db_ends_interrupt(&ends);
+    db_close(&db);
+    db_ends_interrupt(&ends);
+    db_ends_close(&ends);
+}

@@ -12,6 +12,7 @@
 #include "server/handle/handlers.h"
 #include "server/server.h"
 #include "server/store/checkpoint.h"
+#include "server/store/db.h"
 #include "server/store/db_check.h"
 #include "tests/harness.h"
 #include "tests/inject/fault.h"
@@ -83,13 +84,16 @@ static void begin(void *arg, uint64_t index)
 
 static void look(void *arg)
 {
-    const atomic_bool stop = false;
+    static const atomic_bool stop;
+    struct db_ends ends;
     cJSON *out = cJSON_CreateObject();
     struct db_check_found *found = NULL;
     struct errbuf why;
 
     (void)arg;
-    int rc = db_check(STATE, &stop, out, &found, &why);
+    db_ends_open(&ends, &stop);
+    int rc = db_check(STATE, &ends, out, &found, &why);
+    db_ends_close(&ends);
     const cJSON *first = cJSON_GetObjectItemCaseSensitive(out, "problems");
     first = first ? first->child : NULL;
     if (rc < 0 || first)
@@ -157,20 +161,21 @@ static void kill_it(void *arg, int64_t number)
 }
 
 /* The server is killed behind its second checkpoint where the next start is what is looked at. */
-WRAP(int, checkpoint_write, const struct checkpoint *c, const char *path,
+WRAP(int, checkpoint_write, const struct checkpoint *c, const char *path, const _Atomic bool *stop,
      char ret_sha256[SHA256_HEX], struct errbuf *why)
 {
     if (++now.checkpoints == 2 && (now.where == START_FULL || now.where == RESTORE))
         world_after(10 * MS, kill_it, NULL, 0);
     reach(CHECKPOINT);
-    return __real_checkpoint_write(c, path, ret_sha256, why);
+    return __real_checkpoint_write(c, path, stop, ret_sha256, why);
 }
 
 WRAP(int, checkpoint_read, const char *path, const char *want_sha256,
-     const struct checkpoint_shape *shape, struct checkpoint **ret, struct errbuf *why)
+     const struct checkpoint_shape *shape, const _Atomic bool *stop, struct checkpoint **ret,
+     struct errbuf *why)
 {
     reach(RESTORE);
-    return __real_checkpoint_read(path, want_sha256, shape, ret, why);
+    return __real_checkpoint_read(path, want_sha256, shape, stop, ret, why);
 }
 
 /* --- sweeps --- */
@@ -219,8 +224,8 @@ static void sweep(struct runner *r, enum where where, const struct fault *fault)
     ASSERT(counted.calls > 0 && counted.struck == 0);
     now.numbers = numbers = sweep_numbers(counted.calls, RUNS, &count);
     runner_run(r, 0, count, SIDE, take, &seen);
-    printf("where=%d kind=%d lasting=%d error=%d: %" PRIu64 " of %" PRIu64 " calls\n", where,
-           fault->kind, fault->lasting, fault->error, count - 1, counted.calls);
+    test_say("where=%d kind=%d lasting=%d error=%d: %" PRIu64 " of %" PRIu64 " calls\n", where,
+             fault->kind, fault->lasting, fault->error, count - 1, counted.calls);
     free(numbers);
     failed += seen.failed;
     ASSERT_EQ(seen.failed ? seen.struck : count - 1, seen.struck); /* the last one meets nothing */
