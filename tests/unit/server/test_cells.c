@@ -349,3 +349,22 @@ TEST(a_record_keeps_its_borders)
     ASSERT_EQ(0, record_receive(pair[1], &r));
     close(pair[1]);
 }
+
+TEST(how_a_cell_ended_that_never_read_its_question_is_heard)
+{
+    static struct record r;
+    const int32_t said = SIGSEGV;
+    int32_t number = 0;
+    int pair[2];
+
+    ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+    ASSERT_EQ(0, record_send(pair[0], RECORD_QUESTION, "q", 1, NULL, 0, 0));
+    ASSERT_EQ(0, record_send(pair[1], RECORD_STATUS, &said, sizeof(said), NULL, 0, 0));
+    close(pair[1]);
+    ASSERT_EQ(1, record_receive(pair[0], &r));
+    ASSERT_EQ(RECORD_STATUS, r.kind);
+    ASSERT(record_number(&r, &number));
+    ASSERT_EQ(said, number);
+    ASSERT_EQ(0, record_receive(pair[0], &r));
+    close(pair[0]);
+}
