@@ -13,7 +13,7 @@
 static struct keyring ring; /* a cluster key, and what the server answers with */
 static struct key cluster, worker;
 static struct holders *holders;
-static struct sessions *sessions; /* a table of a megabyte: kept until it is half full */
+static struct sessions *sessions; /* kept until its one holder has half of what it may */
 
 static void close_sessions(void)
 {
@@ -145,7 +145,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     if (!ring.count)
         open_keys();
-    if (!sessions || sessions_count(sessions) > SESSIONS_MAX / 2) {
+    if (!sessions || sessions_count(sessions) > SESSIONS_OF_ONE_MAX / 2) {
         sessions_close(sessions);
         sessions = sessions_open(&ring, holders);
     }
