@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
 #include "common/alloc.h"
@@ -230,6 +231,11 @@ static int min3(int a, int b, int c)
     return m < c ? m : c;
 }
 
+static char fold(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 /* Optimal string alignment: insertions, deletions, replacements and swaps of two neighbours, the
  * common typing errors, cost 1 each. Both words are shorter than NEAREST_BYTES_MAX. */
 static int edit_distance(const char *s, int s_len, const char *t, int t_len)
@@ -242,9 +248,10 @@ static int edit_distance(const char *s, int s_len, const char *t, int t_len)
     for (int i = 1; i <= s_len; i++) {
         row[0] = i;
         for (int j = 1; j <= t_len; j++) {
-            int differs = s[i - 1] != t[j - 1];
+            int differs = fold(s[i - 1]) != fold(t[j - 1]);
             row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + differs);
-            if (i > 1 && j > 1 && s[i - 1] == t[j - 2] && s[i - 2] == t[j - 1])
+            if (i > 1 && j > 1 && fold(s[i - 1]) == fold(t[j - 2]) &&
+                fold(s[i - 2]) == fold(t[j - 1]))
                 row[j] = min3(row[j], before[j - 2] + 1, row[j]);
         }
         int *oldest = before;
@@ -267,8 +274,10 @@ const char *text_nearest(const char *s, const char *const *names)
         size_t len = strnlen(*names, NEAREST_BYTES_MAX);
         if (len == NEAREST_BYTES_MAX)
             continue;
+        if (strcasecmp(s, *names) == 0)
+            return *names;
         /* What is only begun ("resnet" of resnet20) is nearer than another word. */
-        int distance = s_len >= BEGUN_BYTES_MIN && strncmp(s, *names, s_len) == 0
+        int distance = s_len >= BEGUN_BYTES_MIN && strncasecmp(s, *names, s_len) == 0
                            ? 0
                            : edit_distance(s, (int)s_len, *names, (int)len);
         /* Words that share no letter are not near, however short they are. */

@@ -40,8 +40,9 @@ void text_make_printable(char *s);
  * to be freed. */
 char *text_shell(const char *word);
 
-/* The name in names (NULL-terminated) closest to s by edit distance, or NULL when none is near
- * (distance above a third of the length, at least 2). */
+/* The name in names (NULL-terminated) closest to s by edit distance, capital letters being like
+ * small ones, or NULL when none is near (distance above a third of the length, at least 2). A name
+ * that begins with s is near. */
 const char *text_nearest(const char *s, const char *const *names);
 
 /* Index of s in names or -1. */

@@ -248,6 +248,11 @@ TEST(text_nearest_prefers_what_is_only_begun)
 
     ASSERT_STR("resnet20", text_nearest("resnet", names));
     ASSERT_STR("lenet", text_nearest("renet", names));
+    static const char *const classes[] = {"Rose", "Lilie ü", "LILIE", "Nelke", NULL};
+    ASSERT_STR("Lilie ü", text_nearest("lili", classes));
+    ASSERT_STR("LILIE", text_nearest("lilie", classes));
+    ASSERT_STR("Lilie ü", text_nearest("lilei ü", classes));
+    ASSERT_STR("Nelke", text_nearest("NELEK", classes));
 }
 
 TEST(text_nearest_allows_a_third_of_a_long_word)
