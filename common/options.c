@@ -181,6 +181,35 @@ static const struct option *find_letter(const struct option *table, const char *
     return NULL;
 }
 
+/* What people try for one another: where one word of a group is no option, another one is meant. */
+#define ALIKE_MAX 10
+static const char *const alike[][ALIKE_MAX] = {
+    {"limit", "hardest", "number", "count", "rows", "head", "top", "max", "n"},
+    {"out", "output", "file", "save", "to"},
+    {"by", "measure", "metric", "sort", "order", "rank"},
+    {"follow", "watch", "tail"},
+    {"set", "override", "param", "config"},
+    {"threads", "jobs", "cores", "cpus", "workers"},
+    {"listen", "server", "connect", "address", "bind", "host", "url"},
+    {"state", "dir", "folder", "path"},
+};
+
+/* The first of the names that is meant by a word of the same group; NULL: none is. */
+static const char *meant_by(const char *word, const char *const *names)
+{
+    for (size_t g = 0; g < sizeof(alike) / sizeof(alike[0]); g++) {
+        bool asked = false;
+        for (int i = 0; i < ALIKE_MAX && alike[g][i]; i++)
+            asked = asked || strcmp(alike[g][i], word) == 0;
+        for (int i = 0; asked && i < ALIKE_MAX && alike[g][i]; i++) {
+            int index = text_index(alike[g][i], names);
+            if (index >= 0)
+                return names[index];
+        }
+    }
+    return NULL;
+}
+
 static int refuse_unknown(const struct option *table, const char *dashes, const char *name,
                           size_t bytes, struct errbuf *why)
 {
@@ -193,6 +222,7 @@ static int refuse_unknown(const struct option *table, const char *dashes, const 
         names[i] = table[i].name;
     char *unknown = xasprintf("%.*s", (int)(bytes > SHOWN_MAX ? SHOWN_MAX : bytes), name);
     const char *near = text_nearest(unknown, names);
+    near = near ? near : meant_by(unknown, names);
     int rc = err_set(why, -EINVAL, "there is no option %s%s%s%s%s%s", dashes, unknown,
                      near ? "; did you mean " : "", near ? dashes : "", near ? near : "",
                      near ? "?" : "");

@@ -153,6 +153,7 @@ TEST(bad_arguments_get_a_sentence)
     assert_args_refused("--watch=yes", "--watch takes no value, but was given \"yes\"");
     assert_args_refused("--thread 3", "there is no option --thread; did you mean --threads?");
     assert_args_refused("--frobnicate=3", "there is no option --frobnicate");
+    assert_args_refused("--cpus 3", "there is no option --cpus; did you mean --threads?");
     assert_args_refused("--log-level inof",
                         "--log-level is \"inof\", allowed is error, warn or info; "
                         "did you mean \"info\"?");
