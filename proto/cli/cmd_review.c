@@ -217,18 +217,18 @@ static int show(struct session *s, bool pass, struct errbuf *why)
 
 /* --- answers --- */
 
-/* A class by name or number; "": what the model predicts. -ENOENT with a sentence. */
+/* A class by name or number; "": what the model predicts. */
 static int find_class(const struct session *s, const char *text, int64_t predicted, int64_t *ret,
                       struct errbuf *why)
 {
-    const struct verdict_ask ask = {.classes = s->classes.at, .class_count = s->classes.count};
-    const char *near = *text ? text_nearest(text, s->classes.at) : NULL;
+    const struct verdict_ask ask = {
+        .classes = s->classes.at, .class_count = s->classes.count, .dataset = s->dataset};
+    int32_t number = (int32_t)predicted;
+    int rc = *text ? verdict_class(text, &ask, &number, why) : 0;
 
-    *ret = *text ? verdict_class(text, &ask) : predicted;
-    if (*ret >= 0)
-        return 0;
-    return err_set(why, -ENOENT, "dataset %s has no class \"%.80s\"%s%.80s%s", s->dataset, text,
-                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    if (rc == 0)
+        *ret = number;
+    return rc;
 }
 
 /* Asks which class it is until there is one; -1: the person thought better of it. */

@@ -186,33 +186,64 @@ int resolve_class(struct cli *cli, int64_t job, const char *word, int64_t *ret, 
 
 /* --- samples --- */
 
-int resolve_sample(struct cli *cli, int64_t job, const char *dataset, const char *word,
-                   int64_t *ret, struct errbuf *why)
+/* The numbers in the reply to sample.find. */
+static int read_samples(const struct message *reply, int count, uint32_t *ret, struct errbuf *why)
 {
-    char uri[URI_BYTES_MAX + 1];
-    struct message reply;
-    const cJSON *samples;
+    const cJSON *samples, *sample;
+    int n = 0, rc = reply_array(reply->json, "samples", &samples, why);
 
-    if (text_i64(word, 0, SAMPLES_MAX - 1, ret))
-        return 0;
-    int rc = uri_of_path(word, uri, why);
     if (rc != 0)
         return rc;
+    cJSON_ArrayForEach(sample, samples)
+    {
+        if (n < count && cJSON_IsNumber(sample) && sample->valuedouble >= 0 &&
+            sample->valuedouble < SAMPLES_MAX)
+            ret[n++] = (uint32_t)sample->valuedouble;
+    }
+    return n == count && cJSON_GetArraySize(samples) == count
+               ? 0
+               : err_set(why, -EBADMSG, "the server does not say which sample that is");
+}
+
+int resolve_paths(struct cli *cli, int64_t job, const char *dataset, const char *const *paths,
+                  int count, uint32_t *ret, struct errbuf *why)
+{
     cJSON *request = cJSON_CreateObject(), *uris;
+    char uri[URI_BYTES_MAX + 1];
+    struct message reply;
+    int rc = 0;
+
     if (job)
         cJSON_AddNumberToObject(request, "job", (double)job);
     else
         cJSON_AddStringToObject(request, "dataset", dataset);
     uris = cJSON_AddArrayToObject(request, "uris");
-    cJSON_AddItemToArray(uris, cJSON_CreateString(uri));
+    for (int i = 0; rc == 0 && i < count; i++) {
+        rc = uri_of_path(paths[i], uri, why);
+        if (rc == 0)
+            cJSON_AddItemToArray(uris, cJSON_CreateString(uri));
+    }
+    if (rc != 0) {
+        cJSON_Delete(request);
+        return rc;
+    }
     rc = connection_call(cli, MSG_SAMPLE_FIND, request, &reply, why);
     if (rc != 0)
         return rc;
-    rc = reply_array(reply.json, "samples", &samples, why);
-    if (rc == 0 && cJSON_GetArraySize(samples) == 1 && cJSON_IsNumber(samples->child))
-        *ret = (int64_t)samples->child->valuedouble;
-    else if (rc == 0)
-        rc = err_set(why, -EBADMSG, "the server does not say which sample that is");
+    rc = read_samples(&reply, count, ret, why);
     message_done(&reply);
+    return rc;
+}
+
+int resolve_sample(struct cli *cli, int64_t job, const char *dataset, const char *word,
+                   int64_t *ret, struct errbuf *why)
+{
+    uint32_t sample = 0;
+
+    if (text_i64(word, 0, SAMPLES_MAX - 1, ret))
+        return 0;
+    int rc = resolve_paths(cli, job, dataset, &word, 1, &sample, why);
+    if (rc == 0)
+        *ret = sample;
     return rc;
 }

@@ -13,5 +13,8 @@ int resolve_class(struct cli *cli, int64_t job, const char *word, int64_t *ret, 
  * imported folder, in the bytes that the file system has. */
 int resolve_sample(struct cli *cli, int64_t job, const char *dataset, const char *word,
                    int64_t *ret, struct errbuf *why);
+/* Several, by paths alone: all of them, or the sentence is of one that nobody has. */
+int resolve_paths(struct cli *cli, int64_t job, const char *dataset, const char *const *paths,
+                  int count, uint32_t *ret, struct errbuf *why);
 
 #endif

@@ -54,15 +54,29 @@ struct told {
     const char *dataset;
 };
 
-static int find(void *arg, const char *path, uint32_t *ret, struct errbuf *why)
+/* Asks for all at once, and if one is unknown, which the reply does not tell, for each by itself.
+ */
+static void find(void *arg, struct verdict_path *paths, int count)
 {
     const struct told *told = arg;
-    int64_t sample;
-    int rc = resolve_sample(told->cli, 0, told->dataset, path, &sample, why);
+    const char **names = xcalloc((size_t)count, sizeof(*names));
+    uint32_t *samples = xcalloc((size_t)count, sizeof(*samples));
 
-    if (rc == 0)
-        *ret = (uint32_t)sample;
-    return rc > 0 ? -EINVAL : rc;
+    for (int i = 0; i < count; i++)
+        names[i] = paths[i].path;
+    if (resolve_paths(told->cli, 0, told->dataset, names, count, samples, NULL) == 0) {
+        for (int i = 0; i < count; i++)
+            paths[i].sample = samples[i];
+    } else {
+        for (int i = 0; i < count; i++) {
+            struct verdict_path *p = &paths[i];
+            const int rc =
+                resolve_paths(told->cli, 0, told->dataset, &p->path, 1, &p->sample, &p->why);
+            p->rc = rc > 0 ? -EINVAL : rc;
+        }
+    }
+    free(samples);
+    free(names);
 }
 
 static void tell(void *arg, size_t line, const char *text)

@@ -138,6 +138,16 @@ int csv_next(struct csv *c, struct csv_record *ret, struct errbuf *why)
     }
 }
 
+char *csv_trim(char *field)
+{
+    static const char blanks[] = " \t";
+
+    field += strspn(field, blanks);
+    for (size_t n = strlen(field); n > 0 && strchr(blanks, field[n - 1]); n--)
+        field[n - 1] = '\0';
+    return field;
+}
+
 void csv_write(const char *text, FILE *out)
 {
     const size_t bytes = strlen(text);

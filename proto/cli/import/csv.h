@@ -30,6 +30,8 @@ void csv_close(struct csv *c); /* a zeroed struct is fine */
 /* The next record that is not empty: 1; 0: there is none. -EINVAL: it is broken, and the sentence
  * says how; what follows can be read unless a quote is open. */
 int csv_next(struct csv *c, struct csv_record *ret, struct errbuf *why);
+/* Cuts the blanks around a field off. */
+char *csv_trim(char *field);
 /* Writes a field, in quotes where it needs them. */
 void csv_write(const char *text, FILE *out);
 

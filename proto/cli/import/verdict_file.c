@@ -11,6 +11,7 @@
 #include "proto/cli/import/csv.h"
 
 #define WANTED "a CSV file of verdicts"
+#define CLASSES_BYTES 200 /* of names in a sentence */
 
 enum column {
     COLUMN_SAMPLE,
@@ -25,6 +26,7 @@ enum column {
     COLUMNS
 };
 #define COLUMN_UNREAD COLUMNS
+#define BATCH 100 /* lines that are read before the samples of their paths are asked for */
 
 /* What export writes and import has no use for is unread without a word. */
 static const struct {
@@ -52,6 +54,20 @@ static const struct {
     {"sample_weight", COLUMN_UNREAD},
 };
 
+/* A line, and what its path is. */
+struct row {
+    struct csv_record record;
+    int rc; /* of csv_next */
+    struct errbuf why;
+    const struct verdict_path *path; /* NULL: there is none, or no names */
+};
+
+struct batch {
+    int count, path_count;
+    struct row rows[BATCH];
+    struct verdict_path paths[BATCH];
+};
+
 struct reading {
     const char *path;
     const struct verdict_ask *ask;
@@ -62,14 +78,20 @@ struct reading {
     size_t room;
 };
 
-int32_t verdict_class(const char *text, const struct verdict_ask *ask)
+int verdict_class(const char *text, const struct verdict_ask *ask, int32_t *ret, struct errbuf *why)
 {
+    char list[CLASSES_BYTES];
     int64_t number;
     int index = text_index(text, ask->classes);
 
-    if (index >= 0)
-        return index;
-    return text_i64(text, 0, ask->class_count - 1, &number) ? (int32_t)number : -1;
+    if (index >= 0 || text_i64(text, 0, ask->class_count - 1, &number)) {
+        *ret = index >= 0 ? index : (int32_t)number;
+        return 0;
+    }
+    const char *near = text_nearest(text, ask->classes);
+    return err_set(why, -EINVAL, "dataset %s has no class \"%.80s\"; %s%.200s%s", ask->dataset,
+                   text, near ? "did you mean \"" : "its classes are ",
+                   near ? near : text_list(ask->classes, list, sizeof(list)), near ? "\"?" : "");
 }
 
 static enum column column_of(const char *name, bool first, bool *ret_known)
@@ -123,6 +145,7 @@ static int read_header(struct reading *r, struct errbuf *why)
     r->width = record.count;
     for (int i = 0; i < record.count; i++) {
         bool known;
+        record.fields[i] = csv_trim(record.fields[i]);
         enum column column = column_of(record.fields[i], i == 0, &known);
         if (!known) {
             err_set(&text, 0, "column \"%.60s\" is not read", record.fields[i]);
@@ -144,14 +167,16 @@ static const char *field(const struct reading *r, const struct csv_record *recor
     return r->at[c] < 0 ? "" : record->fields[r->at[c]];
 }
 
+/* Likewise, of what has no blanks around it. */
+static const char *word(const struct reading *r, const struct csv_record *record, enum column c)
+{
+    return r->at[c] < 0 ? "" : csv_trim(record->fields[r->at[c]]);
+}
+
 static int read_class(const struct reading *r, const char *text, int32_t *ret, struct errbuf *why)
 {
-    *ret = text[0] ? verdict_class(text, r->ask) : -1;
-    if (*ret >= 0 || !text[0])
-        return 0;
-    const char *near = text_nearest(text, r->ask->classes);
-    return err_set(why, -EINVAL, "dataset %s has no class \"%.80s\"%s%.80s%s", r->ask->dataset,
-                   text, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    *ret = -1;
+    return text[0] ? verdict_class(text, r->ask, ret, why) : 0;
 }
 
 /* What a line of cleanlab's says; *ret_says: it says anything. */
@@ -159,7 +184,7 @@ static int read_issue(const struct reading *r, const struct csv_record *record, 
                       bool *ret_says, struct errbuf *why)
 {
     static const char *const yes[] = {"true", "1", NULL}, *const no[] = {"false", "0", NULL};
-    const char *issue = field(r, record, COLUMN_ISSUE), *quality = field(r, record, COLUMN_QUALITY);
+    const char *issue = word(r, record, COLUMN_ISSUE), *quality = field(r, record, COLUMN_QUALITY);
     bool is = false, is_not = false;
 
     for (int i = 0; yes[i]; i++) {
@@ -181,7 +206,7 @@ static int read_issue(const struct reading *r, const struct csv_record *record, 
 static int read_said(const struct reading *r, const struct csv_record *record, struct verdict *v,
                      bool *ret_says, struct errbuf *why)
 {
-    const char *text = field(r, record, COLUMN_VERDICT), *note = field(r, record, COLUMN_NOTE);
+    const char *text = word(r, record, COLUMN_VERDICT), *note = field(r, record, COLUMN_NOTE);
     char list[100];
     int kind = text_index(text, verdict_names);
     int rc = read_class(r, field(r, record, COLUMN_LABEL), &v->label, why);
@@ -205,39 +230,37 @@ static int read_said(const struct reading *r, const struct csv_record *record, s
 
 /* A column that was sorted by itself gives each number the path of another. One that nobody has,
  * any more, says nothing. */
-static int check_path(const struct reading *r, const char *path, uint32_t sample,
-                      struct errbuf *why)
+static int check_path(const struct verdict_path *path, uint32_t sample, struct errbuf *why)
 {
-    struct errbuf unknown;
-    uint32_t other;
-
-    if (!path[0] || !r->ask->find || r->ask->find(r->ask->arg, path, &other, &unknown) != 0 ||
-        other == sample)
+    if (!path || path->rc != 0 || path->sample == sample)
         return 0;
     return err_set(why, -EINVAL,
                    "its sample is %u, but \"%.150s\" is sample %u; one of the two is wrong", sample,
-                   path, other);
+                   path->path, path->sample);
 }
 
 /* By number, or where that is empty by path. */
-static int read_sample(const struct reading *r, const struct csv_record *record, uint32_t *ret,
+static int read_sample(const struct reading *r, const struct row *row, uint32_t *ret,
                        struct errbuf *why)
 {
-    const char *sample = field(r, record, COLUMN_SAMPLE), *path = field(r, record, COLUMN_PATH);
+    const char *sample = word(r, &row->record, COLUMN_SAMPLE);
     int64_t number;
 
-    if (!sample[0] && path[0] && r->ask->find)
-        return r->ask->find(r->ask->arg, path, ret, why);
+    if (!sample[0] && row->path) {
+        *ret = row->path->sample;
+        return row->path->rc == 0 ? 0 : err_set(why, row->path->rc, "%s", row->path->why.text);
+    }
     if (!text_i64(sample, 0, SAMPLES_MAX - 1, &number))
         return err_set(why, -EINVAL, "the sample is \"%.60s\", allowed is its number, 0 and up",
                        sample);
     *ret = (uint32_t)number;
-    return check_path(r, path, *ret, why);
+    return check_path(row->path, *ret, why);
 }
 
-static int read_line(const struct reading *r, const struct csv_record *record,
-                     struct verdict_line *ret, bool *ret_says, struct errbuf *why)
+static int read_line(const struct reading *r, const struct row *row, struct verdict_line *ret,
+                     bool *ret_says, struct errbuf *why)
 {
+    const struct csv_record *record = &row->record;
     int rc;
 
     *ret = (struct verdict_line){.line = record->line, .verdict = {.label = -1}};
@@ -245,7 +268,7 @@ static int read_line(const struct reading *r, const struct csv_record *record,
     if (record->count != r->width)
         return err_set(why, -EINVAL, "it has %d column%s, the first line names %d", record->count,
                        record->count == 1 ? "" : "s", r->width);
-    rc = read_sample(r, record, &ret->verdict.sample, why);
+    rc = read_sample(r, row, &ret->verdict.sample, why);
     if (rc == 0)
         rc = read_class(r, field(r, record, COLUMN_GIVEN), &ret->given, why);
     if (rc == 0)
@@ -294,32 +317,62 @@ static void find_twice(struct reading *r)
     }
 }
 
+/* The next lines, with the samples of their paths. How many; 0: there are none. */
+static int read_batch(struct reading *r, struct batch *b)
+{
+    b->count = b->path_count = 0;
+    while (b->count < BATCH) {
+        struct row *row = &b->rows[b->count];
+        row->path = NULL;
+        row->rc = csv_next(&r->csv, &row->record, &row->why);
+        if (row->rc == 0)
+            break;
+        b->count++;
+        const bool whole = row->rc > 0 && row->record.count == r->width;
+        const char *path = whole ? field(r, &row->record, COLUMN_PATH) : "";
+        if (!path[0] || !r->ask->find)
+            continue;
+        row->path = &b->paths[b->path_count];
+        b->paths[b->path_count++] = (struct verdict_path){.path = path};
+    }
+    if (b->path_count > 0)
+        r->ask->find(r->ask->arg, b->paths, b->path_count);
+    return b->count;
+}
+
+static void take_row(struct reading *r, const struct row *row)
+{
+    struct verdict_line line;
+    struct errbuf why = row->why;
+    bool says = false;
+    int rc = row->rc > 0 ? read_line(r, row, &line, &says, &why) : row->rc;
+
+    r->file.all++;
+    if (rc < 0) {
+        r->ask->tell(r->ask->arg, row->record.line, why.text);
+        r->file.bad++;
+    } else if (says) {
+        keep(r, &line);
+    }
+}
+
 int verdict_file_read(const char *path, const struct verdict_ask *ask, struct verdict_file *ret,
                       struct errbuf *why)
 {
     struct reading r = {.path = path, .ask = ask};
-    struct verdict_line line;
-    struct csv_record record;
-    struct errbuf line_why;
-    bool says;
-    int rc = csv_open(path, WANTED, &r.csv, why), more;
+    int rc = csv_open(path, WANTED, &r.csv, why);
 
     if (rc < 0)
         return rc;
+    struct batch *b = xcalloc(1, sizeof(*b));
     rc = read_header(&r, why);
-    while (rc == 0 && (more = csv_next(&r.csv, &record, &line_why)) != 0) {
-        r.file.all++;
-        if (more > 0)
-            more = read_line(&r, &record, &line, &says, &line_why);
-        if (more < 0) {
-            ask->tell(ask->arg, record.line, line_why.text);
-            r.file.bad++;
-        } else if (says) {
-            keep(&r, &line);
-        }
+    while (rc == 0 && read_batch(&r, b) > 0) {
+        for (int i = 0; i < b->count; i++)
+            take_row(&r, &b->rows[i]);
         if (r.file.count > VERDICTS_MAX)
             rc = err_set(why, -EFBIG, "%s has more than %d verdicts", path, VERDICTS_MAX);
     }
+    free(b);
     csv_close(&r.csv);
     if (rc < 0) {
         free(r.file.lines);

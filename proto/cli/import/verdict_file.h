@@ -21,20 +21,28 @@ struct verdict_file {
     size_t all;        /* lines below the first, those that say nothing too */
 };
 
+/* The path of a file, and which sample that is. */
+struct verdict_path {
+    const char *path;
+    int rc;          /* 0, or -errno with a sentence in why: no sample is known by it */
+    uint32_t sample; /* with rc 0 */
+    struct errbuf why;
+};
+
 struct verdict_ask {
     const char *const *classes; /* names, [class_count], NULL-terminated */
     int class_count;
     const char *dataset;      /* its name, for sentences */
     enum verdict_kind issues; /* what an issue of cleanlab becomes */
     bool labels_only;         /* no other verdicts than right and wrong */
-    /* Finds a sample by the path of its file; NULL: the dataset has no names. 0 or -errno. */
-    int (*find)(void *arg, const char *path, uint32_t *ret, struct errbuf *why);
+    /* Finds samples by the paths of their files; NULL: the dataset has no names. */
+    void (*find)(void *arg, struct verdict_path *paths, int count);
     /* Tells a line that cannot be taken, or a column that is not read (line 0). */
     void (*tell)(void *arg, size_t line, const char *text);
     void *arg;
 };
 
-/* Columns, by their names in the first line, in any order:
+/* Columns, by their names in the first line (blanks around them are nothing), in any order:
  * - sample (or id, index, or without a name in front of all others): its number; or path (or uri,
  *   file): of its file, below the folder that was imported. Where both are there they agree, or the
  *   path is of no sample (any more);
@@ -49,7 +57,9 @@ int verdict_file_read(const char *path, const struct verdict_ask *ask, struct ve
                       struct errbuf *why);
 void verdict_file_done(struct verdict_file *f); /* a zeroed struct is fine */
 
-/* The number of a class by its name or number; -1: there is none. A name counts first. */
-int32_t verdict_class(const char *text, const struct verdict_ask *ask);
+/* The number of a class by its name or number; a name counts first. -EINVAL: there is none; the
+ * sentence has the nearest name, or all of them. */
+int verdict_class(const char *text, const struct verdict_ask *ask, int32_t *ret,
+                  struct errbuf *why);
 
 #endif

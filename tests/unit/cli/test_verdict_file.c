@@ -17,13 +17,18 @@ static void tell(void *arg, size_t line, const char *text)
     snprintf(told + used, sizeof(told) - used, "%zu: %s\n", line, text);
 }
 
-static int find(void *arg, const char *path, uint32_t *ret, struct errbuf *io_why)
+static int asked; /* how often */
+
+static void find(void *arg, struct verdict_path *paths, int count)
 {
     (void)arg;
-    if (strcmp(path, "cat/a b.png") != 0)
-        return err_set(io_why, -ENOENT, "no sample is called \"%s\"", path);
-    *ret = 12;
-    return 0;
+    asked++;
+    for (int i = 0; i < count; i++) {
+        if (strcmp(paths[i].path, "cat/a b.png") != 0)
+            paths[i].rc =
+                err_set(&paths[i].why, -ENOENT, "no sample is called \"%s\"", paths[i].path);
+        paths[i].sample = 12;
+    }
 }
 
 static int read_text(const char *text, bool labels_only, enum verdict_kind issues,
@@ -155,6 +160,7 @@ TEST(every_bad_line_is_told)
                         "x,right,,\n"
                         "2,right\n"
                         "3,wrong,dgo,\n"
+                        "3,wrong,zebra,\n"
                         "4,right,,red\n"
                         "4,unsure,,\n"
                         "5,right,\"x\"y,\n"
@@ -168,11 +174,49 @@ TEST(every_bad_line_is_told)
                "4: the sample is \"x\", allowed is its number, 0 and up\n"
                "5: it has 2 columns, the first line names 4\n"
                "6: dataset pets has no class \"dgo\"; did you mean \"dog\"?\n"
-               "9: column 3 goes on behind its closing quote\n"
-               "11: a quote is opened and not closed\n"
-               "8: sample 4 is in line 7 already\n",
+               "7: dataset pets has no class \"zebra\"; its classes are cat, dog or 7\n"
+               "10: column 3 goes on behind its closing quote\n"
+               "12: a quote is opened and not closed\n"
+               "9: sample 4 is in line 8 already\n",
                told);
-    ASSERT_EQ(8, f.bad);
+    ASSERT_EQ(9, f.bad);
+    verdict_file_done(&f);
+}
+
+TEST(blanks_around_names_of_columns_and_words_are_nothing)
+{
+    struct verdict_file f;
+
+    ASSERT_OK(read_text("sample , path,\tverdict , label \n"
+                        " 12, cat/a b.png,right ,dog\n"
+                        "13 ,,\texclude,\n",
+                        false, VERDICT_WRONG, &f),
+              why);
+    ASSERT_STR("", told);
+    ASSERT_EQ(2, f.count);
+    assert_line(&f, 0, 12, VERDICT_RIGHT, 1, "");
+    assert_line(&f, 1, 13, VERDICT_EXCLUDE, -1, "");
+    verdict_file_done(&f);
+}
+
+TEST(samples_of_paths_are_asked_for_by_the_hundred)
+{
+    struct verdict_file f;
+    char text[256 * 24] = "sample,path,verdict\n";
+
+    for (int i = 0; i < 250; i++) {
+        const size_t used = strlen(text);
+        snprintf(text + used, sizeof(text) - used, "%d,%s,unsure\n", i,
+                 i == 12 || i == 180 ? "cat/a b.png" : "old");
+    }
+    asked = 0;
+    ASSERT_OK(read_text(text, false, VERDICT_WRONG, &f), why);
+    ASSERT_EQ(3, asked);
+    ASSERT_STR(
+        "182: its sample is 180, but \"cat/a b.png\" is sample 12; one of the two is wrong\n",
+        told);
+    ASSERT_EQ(249, f.count);
+    ASSERT_EQ(250, f.all);
     verdict_file_done(&f);
 }
 
