@@ -4,6 +4,8 @@
 
 #include "proto/cli/command.h"
 
+#define ANSWER_AWAY "." /* a line that a person thought better of; Escape is one */
+
 struct answers {
     const struct cli *cli;
     bool keys;  /* standard input is a terminal, and so is stdout */
@@ -15,7 +17,7 @@ struct answers {
 void answers_open(struct answers *a, const struct cli *cli);
 void answers_close(struct answers *a);
 /* The next answer (borrowed until the next call), without blanks around it; NULL at the end of the
- * input. whole: a line is wanted on a terminal too. The arrows to the left and right are < and >.
+ * input. whole: a line is wanted on a terminal too, where Escape is ANSWER_AWAY. The arrows to the left and right are < and >.
  * The terminal is as it was whenever this does not wait. 0, -EINTR (Ctrl-C) or -errno. */
 int answers_next(struct answers *a, bool whole, const char **ret, struct errbuf *why);
 

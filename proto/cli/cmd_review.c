@@ -241,12 +241,12 @@ static int ask_class(struct session *s, const char *text, int64_t predicted, int
     for (;;) {
         if (!*text) {
             if (s->answers.keys)
-                printf("  which class? a name or number, Enter for %s, . to go back: ", label);
+                printf("  which class? a name or number, Enter for %s, Escape to go back: ", label);
             int rc = answers_next(&s->answers, true, &text, why);
             if (rc != 0)
                 return rc;
         }
-        if (!text || strcmp(text, ".") == 0) {
+        if (!text || strcmp(text, ANSWER_AWAY) == 0) {
             *ret = -1;
             return 0;
         }
