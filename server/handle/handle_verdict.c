@@ -133,7 +133,7 @@ static int read_put(struct request *rq, struct put *p, cJSON *bad, struct errbuf
     if (rc < 0)
         return rc;
     memcpy(p->uuid, uuid, sizeof(p->uuid));
-    memcpy(p->who, rq->key_name, sizeof(p->who));
+    snprintf(p->who, sizeof(p->who), "%s", request_who(rq));
     p->rows = xcalloc((size_t)cJSON_GetArraySize(list), sizeof(*p->rows));
     return read_rows(list, d, p, p->check ? bad : NULL, why);
 }
@@ -335,7 +335,7 @@ void handle_dataset_revise(struct request *rq)
     }
     memcpy(r->sha256, rec.sha256, sizeof(r->sha256));
     memcpy(r->name, rec.name, sizeof(r->name));
-    memcpy(r->who, rq->key_name, sizeof(r->who));
+    snprintf(r->who, sizeof(r->who), "%s", request_who(rq));
     op_run(
         rq->service->net->store_lane,
         (struct op){

@@ -73,8 +73,13 @@ void request_asker(const struct request *rq, char ret[REQUEST_ASKER_BYTES])
         text_hex(rq->token.bytes, TOKEN_CONNECTION_BYTES, connection);
         snprintf(ret, REQUEST_ASKER_BYTES, "connection %s", connection);
     } else {
-        snprintf(ret, REQUEST_ASKER_BYTES, "browser");
+        snprintf(ret, REQUEST_ASKER_BYTES, REQUEST_WHO_BROWSER);
     }
+}
+
+const char *request_who(const struct request *rq)
+{
+    return rq->key_name[0] || rq->transport ? rq->key_name : REQUEST_WHO_BROWSER;
 }
 
 void request_forget_body(struct request *rq)

@@ -102,6 +102,9 @@ void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t
 
 /* Who asks: the name of a key, or without one the connection; all browsers together are one. */
 void request_asker(const struct request *rq, char ret[REQUEST_ASKER_BYTES]);
+/* The same for what is kept for ever: the name of a key, REQUEST_WHO_BROWSER, or "". */
+#define REQUEST_WHO_BROWSER "browser"
+const char *request_who(const struct request *rq);
 
 /* Frees the message's body (tensors) early and keeps the JSON: for requests that are held. */
 void request_forget_body(struct request *rq);
