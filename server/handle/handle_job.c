@@ -313,13 +313,11 @@ static int read_revision(const struct request *rq, const struct job *job, int64_
     if (rc < 0 || !text)
         return rc;
     if (revision_split(text, name, ret) != 1)
-        return err_set(why, -EINVAL,
-                       "job.apply.revision is \"%s\", allowed is %s@NUMBER or %s@latest", text,
-                       job->spec.dataset, job->spec.dataset);
+        return err_set(why, -EINVAL, "the revision is \"%s\", allowed is %s@NUMBER or %s@latest",
+                       text, job->spec.dataset, job->spec.dataset);
     if (strcmp(name, job->spec.dataset) != 0)
         return err_set(why, -EINVAL,
-                       "job.apply.revision is %s, which is of dataset %s; job %" PRId64
-                       " trains on %s",
+                       "the revision is %s, which is of dataset %s; job %" PRId64 " trains on %s",
                        text, name, job->rec.job, job->spec.dataset);
     return 0;
 }
