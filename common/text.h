@@ -48,6 +48,12 @@ const char *text_nearest(const char *s, const char *const *names);
 /* Index of s in names or -1. */
 int text_index(const char *s, const char *const *names);
 
+/* The end of a plural, as in "%u job%s": "" for one, else "s". */
+static inline const char *text_s(double count)
+{
+    return count == 1 ? "" : "s";
+}
+
 /* "a, b or c" of names into buf; returns buf. */
 const char *text_list(const char *const *names, char *buf, size_t bytes);
 

@@ -30,9 +30,10 @@ static void note_missing(const char *path, const struct numbers *n, const struct
     text_make_printable(file);
     if (n->count < ask->samples)
         fprintf(stderr,
-                "steppe: note: %s has scores of %u of the %u samples of %s; the others lie "
+                "steppe: note: %s has scores of %u of the %u samples of %s; the other%s "
                 "in the middle of the order\n",
-                file, n->count, ask->samples, ask->dataset);
+                file, n->count, ask->samples, ask->dataset,
+                ask->samples - n->count == 1 ? " lies" : "s lie");
     free(file);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/bounds.h"
+#include "common/text.h"
 #include "proto/cli/cells.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
@@ -232,9 +233,10 @@ static void print_risers(const struct cli *cli, const cJSON *json, const cJSON *
     int64_t rank = cli->args->first;
     char places[PLACES_BYTES];
 
-    print_text("job %s, epoch %lld to %lld, %s of %lld samples, %s first: %s", cli->words[0],
+    print_text("job %s, epoch %lld to %lld, %s of %lld sample%s, %s first: %s", cli->words[0],
                (long long)reply_epoch(json, "from"), (long long)reply_epoch(json, "epoch"),
                reply_text(json, "by"), (long long)number_of(json, "samples"),
+               text_s((double)number_of(json, "samples")),
                cli->args->fallers ? "what became easier" : "what became harder",
                places_text(cli, json, rows, "samples", places));
     cJSON_ArrayForEach(row, rows)
@@ -328,10 +330,10 @@ static void print_comparison(const struct cli *cli, const cJSON *json)
 {
     double rho, agree = 0, mean = 0, other = 0;
 
-    print_text("job %s, epoch %lld, and job %s, epoch %lld: %s of %lld samples", cli->words[0],
+    print_text("job %s, epoch %lld, and job %s, epoch %lld: %s of %lld sample%s", cli->words[0],
                (long long)reply_epoch(json, "epoch"), cli->words[1],
                (long long)reply_epoch(json, "other_epoch"), reply_text(json, "by"),
-               (long long)number_of(json, "samples"));
+               (long long)number_of(json, "samples"), text_s((double)number_of(json, "samples")));
     if (reply_f64(json, "spearman", &rho))
         printf("rank correlation %.4f   ", rho);
     if (reply_f64(json, "agree", &agree) && reply_f64(json, "mean", &mean) &&
@@ -476,9 +478,10 @@ static void print_map(const struct cli *cli, const cJSON *json, const cJSON *row
     int64_t rank = cli->args->first;
     char places[PLACES_BYTES];
 
-    printf("job %s, %lld scored epochs up to %lld, %lld samples\n", cli->words[0],
-           (long long)number_of(json, "epochs"), (long long)reply_epoch(json, "epoch"),
-           (long long)number_of(json, "samples"));
+    printf("job %s, %lld scored epoch%s up to %lld, %lld sample%s\n", cli->words[0],
+           (long long)number_of(json, "epochs"), text_s((double)number_of(json, "epochs")),
+           (long long)reply_epoch(json, "epoch"), (long long)number_of(json, "samples"),
+           text_s((double)number_of(json, "samples")));
     print_grid(json);
     print_text("%s first: %s", reply_text(json, "by"),
                places_text(cli, json, rows, "samples", places));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "proto/cli/cells.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/dataset.h"
@@ -102,8 +103,9 @@ void dataset_print_row(const cJSON *row)
     input_text(row, input);
     if (test_samples > 0)
         snprintf(tests, sizeof(tests), " + %lld", (long long)test_samples);
-    print_text("%s: %lld%s images %s, %lld classes, %ssha256 %s", reply_text(row, "name"),
-               (long long)samples, tests, input, (long long)classes,
+    print_text("%s: %lld%s image%s %s, %lld class%s, %ssha256 %s", reply_text(row, "name"),
+               (long long)samples, tests, text_s((double)(samples + test_samples)), input,
+               (long long)classes, classes == 1 ? "" : "es",
                test_samples > 0 ? "" : "no test set, ", reply_text(row, "sha256"));
 }
 

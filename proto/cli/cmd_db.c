@@ -6,6 +6,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/text.h"
 #include "proto/cli/cells.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
@@ -119,10 +120,12 @@ static void print_check(const cJSON *json, const cJSON *problems)
     reply_i64(json, "total", &total);
     if (total > cJSON_GetArraySize(problems))
         printf("and %lld more\n", (long long)total - cJSON_GetArraySize(problems));
-    printf("checked both databases, %lld scores of %lld epochs, %lld checkpoints, %lld datasets "
-           "and %lld files that came with jobs: %s\n",
-           (long long)rows, (long long)epochs, (long long)checkpoints, (long long)datasets,
-           (long long)attached, cJSON_GetArraySize(problems) ? "damaged" : "no damage");
+    printf("checked both databases, %lld score%s of %lld epoch%s, %lld checkpoint%s, %lld "
+           "dataset%s and %lld file%s that came with jobs: %s\n",
+           (long long)rows, text_s((double)rows), (long long)epochs, text_s((double)epochs),
+           (long long)checkpoints, text_s((double)checkpoints), (long long)datasets,
+           text_s((double)datasets), (long long)attached, text_s((double)attached),
+           cJSON_GetArraySize(problems) ? "damaged" : "no damage");
 }
 
 int cmd_db_check(struct cli *cli, struct errbuf *why)
@@ -168,8 +171,9 @@ static void print_compact(const cJSON *json)
     reply_i64(dropped, "rows", &rows);
     reply_i64(dropped, "epochs", &epochs);
     if (rows)
-        printf("%lld scores of %lld epochs were dropped, as the server's --keep options say\n",
-               (long long)rows, (long long)epochs);
+        printf("%lld score%s of %lld epoch%s %s dropped, as the server's --keep options say\n",
+               (long long)rows, text_s((double)rows), (long long)epochs, text_s((double)epochs),
+               rows == 1 ? "was" : "were");
     reply_i64(dropped, "uploads", &uploads);
     if (uploads)
         printf("%lld abandoned upload%s %s dropped\n", (long long)uploads, uploads == 1 ? "" : "s",

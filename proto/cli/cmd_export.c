@@ -163,7 +163,8 @@ static int write_arrays(struct cli *cli, int64_t job, const struct score_columns
         rc = safetensors_write(path, columns, SCORE_INTS + SCORE_REALS, meta, 2, why);
     }
     if (rc == 0)
-        print_note("%s: epoch %lld, %zu rows", path, (long long)s.epoch + 1, s.count);
+        print_note("%s: epoch %lld, %zu row%s", path, (long long)s.epoch + 1, s.count,
+                   text_s((double)s.count));
 out:
     score_columns_done(&s);
     return rc;

@@ -124,8 +124,8 @@ static void note_empty_classes(const struct dataset_draft *d)
             first = i;
         }
     if (empty)
-        fprintf(stderr, "steppe: note: %u of %u classes have no training image, the first is %u\n",
-                empty, d->classes, first);
+        fprintf(stderr, "steppe: note: %u of %u classes %s no training image, the first is %u\n",
+                empty, d->classes, empty == 1 ? "has" : "have", first);
 }
 
 static void note_labels(const struct args *a, const struct dataset_draft *d)

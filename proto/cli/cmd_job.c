@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/bounds.h"
+#include "common/text.h"
 #include "proto/cli/cells.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
@@ -115,8 +116,8 @@ static void note_other_jobs(const cJSON *json, const cJSON *jobs)
         return;
     reply_i64(json, "total", &total);
     reply_i64(cJSON_GetArrayItem(jobs, count - 1), "job", &oldest);
-    print_note("%d of %lld jobs are shown; --before %lld goes on, --limit %lld shows all", count,
-               (long long)total, (long long)oldest, (long long)total);
+    print_note("%d of %lld jobs %s shown; --before %lld goes on, --limit %lld shows all", count,
+               (long long)total, count == 1 ? "is" : "are", (long long)oldest, (long long)total);
 }
 
 int cmd_jobs(struct cli *cli, struct errbuf *why)

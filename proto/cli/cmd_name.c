@@ -231,8 +231,9 @@ int cmd_dataset_name(struct cli *cli, struct errbuf *why)
     if (rc == 0 && cli->args->json && row)
         print_json(row);
     else if (rc == 0)
-        print_text("%s: %u + %u samples are named after the files in %s", cli->words[0],
-                   n.here.samples, n.here.test_samples, cli->words[1]);
+        print_text("%s: %u + %u sample%s named after the files in %s", cli->words[0],
+                   n.here.samples, n.here.test_samples,
+                   n.here.samples + n.here.test_samples == 1 ? " is" : "s are", cli->words[1]);
     cJSON_Delete(row);
     dataset_draft_done(&n.here);
     dataset_close(&n.there);

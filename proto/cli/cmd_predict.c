@@ -284,10 +284,12 @@ static void print_notes(const struct prediction *p)
 
     import_bad_print(&s->notes, "steppe: note: left out: ", stderr);
     if (s->scaled)
-        print_note("steppe: note: %u pictures of another size were scaled to %u x %u", s->scaled,
-                   s->dims.w, s->dims.h);
+        print_note("steppe: note: %u picture%s of another size %s scaled to %u x %u", s->scaled,
+                   text_s(s->scaled), s->scaled == 1 ? "was" : "were", s->dims.w, s->dims.h);
     if (s->left_out)
-        print_note("steppe: note: %u files in the folders are no pictures and were left out",
+        print_note(s->left_out == 1
+                       ? "steppe: note: %u file in the folders is no picture and was left out"
+                       : "steppe: note: %u files in the folders are no pictures and were left out",
                    s->left_out);
     if (s->unknown[0])
         print_note("steppe: note: no class of the model is called %s; what lies there is predicted "

@@ -468,11 +468,15 @@ static int run(struct session *s, struct errbuf *why)
 
     if (!quiet(s)) {
         worth_print(s->suspects.json);
-        print_text("job %s: the %zu most suspicious labels, one after the other", s->cli->words[0],
-                   s->review.count);
-        if (review_left(&s->review) < s->review.count)
-            print_text("%zu of them have a verdict; b goes back to them",
-                       s->review.count - review_left(&s->review));
+        const size_t count = s->review.count, judged = count - review_left(&s->review);
+        if (count == 1)
+            print_text("job %s: the most suspicious label", s->cli->words[0]);
+        else
+            print_text("job %s: the %zu most suspicious labels, one after the other",
+                       s->cli->words[0], count);
+        if (judged > 0)
+            print_text("%zu of them %s a verdict; b goes back to %s", judged,
+                       judged == 1 ? "has" : "have", judged == 1 ? "it" : "them");
     }
     int rc = show(s, true, why);
     if (rc == 0 && s->answers.keys && s->review.at < s->review.count)

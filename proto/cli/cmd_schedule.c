@@ -7,6 +7,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/text.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/import/npy.h"
 #include "proto/cli/print.h"
@@ -137,7 +138,7 @@ static void tell_npy(const struct cli *cli, const struct rows *r, const char *id
     cJSON *json;
 
     if (!cli->args->json) {
-        print_text("%s and %s: %zu samples%s", ids, values, r->count,
+        print_text("%s and %s: %zu sample%s%s", ids, values, r->count, text_s((double)r->count),
                    r->places ? ", and the weights of the places in a shard" : "");
         return;
     }
@@ -188,9 +189,9 @@ static void print_rows_json(const struct cli *cli, const struct rows *r)
 
 static void print_head(const struct cli *cli, const struct rows *r)
 {
-    printf("# job %s, epoch %lld: %zu samples (share %.4g%s), %lld steps\n", cli->words[0],
-           (long long)cli->args->epoch, r->count, r->share, r->places ? " of each shard" : "",
-           (long long)r->steps);
+    printf("# job %s, epoch %lld: %zu sample%s (share %.4g%s), %lld step%s\n", cli->words[0],
+           (long long)cli->args->epoch, r->count, text_s((double)r->count), r->share,
+           r->places ? " of each shard" : "", (long long)r->steps, text_s((double)r->steps));
     if (r->places) {
         printf("# no sample has a weight of its own: its place in the shard, by what the step "
                "measures, gives one\n# places: ");

@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/text.h"
 #include "proto/cli/cells.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
@@ -201,8 +202,8 @@ int cmd_histogram(struct cli *cli, struct errbuf *why)
     } else if (rc == 0) {
         epoch = reply_epoch(reply.json, "epoch");
         reply_i64(reply.json, "count", &count);
-        printf("job %s, epoch %lld, %s of %lld samples\n", cli->words[0], (long long)epoch,
-               measure_by_names[a->by], (long long)count);
+        printf("job %s, epoch %lld, %s of %lld sample%s\n", cli->words[0], (long long)epoch,
+               measure_by_names[a->by], (long long)count, text_s((double)count));
         histogram_print(bins, bin_count, cli->columns, stdout);
         print_figures(reply.json);
     }

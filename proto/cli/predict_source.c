@@ -176,7 +176,7 @@ static int judge_bad(const struct predict_source *s, uint32_t all, const struct 
         return 0;
     if (bad == 1 && !s->skip_bad)
         return err_set(why, -EINVAL, "%s; --skip-bad leaves it out", last->text);
-    return err_set(why, -EINVAL, "%zu of %u pictures cannot be read%s", bad, all,
+    return err_set(why, -EINVAL, "%zu of %u picture%s cannot be read%s", bad, all, text_s(all),
                    s->skip_bad ? ", none is left" : "; --skip-bad leaves them out");
 }
 

@@ -93,9 +93,10 @@ static void tell(void *arg, size_t line, const char *text)
 static int refuse(const struct told *told, size_t lines, struct errbuf *why)
 {
     if (told->count > TOLD_MAX)
-        print_note("%s: and %zu lines more", told->path, told->count - TOLD_MAX);
-    return err_set(why, -EINVAL, "%s: %zu of %zu lines cannot be taken; nothing was", told->path,
-                   told->count, lines);
+        print_note("%s: and %zu line%s more", told->path, told->count - TOLD_MAX,
+                   text_s((double)(told->count - TOLD_MAX)));
+    return err_set(why, -EINVAL, "%s: %zu of %zu line%s cannot be taken; nothing was", told->path,
+                   told->count, lines, text_s((double)lines));
 }
 
 /* --- sending --- */

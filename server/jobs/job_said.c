@@ -79,10 +79,10 @@ static char *names_note(const struct job *job, const char *said)
         first_b = b;
     }
     if (differ > 0)
-        text = xasprintf("%u of %u classes have another name in the weights than in the dataset: "
+        text = xasprintf("%u of %u classes %s another name in the weights than in the dataset: "
                          "class %u is \"%s\" there and \"%s\" here",
-                         differ, job->data->classes, first, first_a->valuestring,
-                         first_b->valuestring);
+                         differ, job->data->classes, differ == 1 ? "has" : "have", first,
+                         first_a->valuestring, first_b->valuestring);
     cJSON_Delete(theirs);
     cJSON_Delete(ours);
     return text;

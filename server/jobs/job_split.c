@@ -169,8 +169,9 @@ static int check_left(const struct job *job, const struct dataset *data, struct 
     const bool excludes = x->count > 0, holds = job->uses[USE_TRAIN] < data->samples;
 
     if (data->samples < job->spec.batch)
-        return err_set(why, -EINVAL, "batch is %lld, but dataset %s has only %u training samples",
-                       (long long)job->spec.batch, job->spec.dataset, data->samples);
+        return err_set(why, -EINVAL, "batch is %lld, but dataset %s has only %u training sample%s",
+                       (long long)job->spec.batch, job->spec.dataset, data->samples,
+                       text_s(data->samples));
     if (left < job->spec.batch)
         return err_set(why, -EINVAL,
                        "batch is %lld, but %s leave%s only %u of the %u training samples of "

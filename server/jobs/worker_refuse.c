@@ -142,8 +142,8 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
         ends = job->refusals.count >= REFUSALS_MAX && !anybody_later(w, job, worker->key_name);
     }
     if (ends) {
-        snprintf(text, sizeof(text), "no worker can do it, %u have tried; %s", job->refusals.count,
-                 job->refusals.said);
+        snprintf(text, sizeof(text), "no worker can do it, %u %s tried; %s", job->refusals.count,
+                 job->refusals.count == 1 ? "has" : "have", job->refusals.said);
         jobs_fail(w->service->jobs, job, text);
     }
     workers_wake(w);

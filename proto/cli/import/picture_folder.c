@@ -490,8 +490,8 @@ static int judge_bad(struct album *a, struct errbuf *why)
                        a->request->path,
                        a->request->skip_bad ? ", no training picture is left"
                                             : "; --skip-bad leaves them out");
-    import_note(a->request->notes, "%u of %u pictures cannot be read and are left out",
-                a->bad_count, all);
+    import_note(a->request->notes, "%u of %u pictures cannot be read and %s left out", a->bad_count,
+                all, a->bad_count == 1 ? "is" : "are");
     int rc = split_cut(a, &a->train, why);
     return rc ? rc : split_cut(a, &a->test, why);
 }
