@@ -386,7 +386,7 @@ static void print_page(FILE *out, const struct page *p)
         fprintf(out, "%s, ", as.share ? " (%)" : "");
         html_text(out, better);
         fputs(" is better</h2>", out);
-        study_html(p->rows, &as, better, out);
+        study_html(p->rows, study_means(p->show.json), &as, better, out);
         print_differences(out, p, &as, better);
     }
     print_curves(out, p);

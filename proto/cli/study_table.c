@@ -67,9 +67,32 @@ enum {
 };
 typedef char line[CELLS][CELL_BYTES];
 
+const cJSON *study_means(const cJSON *reply)
+{
+    return cJSON_GetObjectItemCaseSensitive(reply, "means");
+}
+
 static bool is_set(const cJSON *row, const char *flag)
 {
     return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, flag));
+}
+
+/* The rows, and behind them those of means over the domains that are left out. */
+static const cJSON *next_row(const cJSON *row, const cJSON *means)
+{
+    if (row->next)
+        return row->next;
+    return !means || cJSON_GetObjectItemCaseSensitive(row, "columns") ? NULL : means->child;
+}
+
+/* Of a cell; of a mean, how many are wanted of each column. */
+static int jobs_of(const cJSON *row)
+{
+    int64_t seeds = 0;
+
+    return reply_i64(row, "seeds", &seeds)
+               ? (int)seeds
+               : cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(row, "jobs"));
 }
 
 const char *study_words(const cJSON *row, const char *metric)
@@ -91,8 +114,7 @@ static void make_line(const cJSON *row, const struct study_shown *as, line out)
     snprintf(out[CELL_ARM], CELL_BYTES, "%s", reply_text(row, "arm"));
     snprintf(out[CELL_DATA], CELL_BYTES, "%s", reply_text(row, "dataset"));
     reply_i64(figure, "count", &count);
-    snprintf(out[CELL_JOBS], CELL_BYTES, "%lld/%d", (long long)count,
-             cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(row, "jobs")));
+    snprintf(out[CELL_JOBS], CELL_BYTES, "%lld/%d", (long long)count, jobs_of(row));
     number(figure, "mean", as, false, a);
     if (reply_f64(figure, "sd", &sd))
         snprintf(b, sizeof(b), as->share ? "%.2f" : "%.2g", as->share ? 100 * sd : sd);
@@ -138,8 +160,8 @@ static enum paint paint_of(const char *words, const char *better)
     return paints[study_tone(words, better)];
 }
 
-static void print_block(const struct cli *cli, const cJSON *rows, const struct study_shown *as,
-                        const char *better)
+static void print_block(const struct cli *cli, const cJSON *rows, const cJSON *means,
+                        const struct study_shown *as, const char *better)
 {
     static const struct column columns[] = {
         {.title = "arm"},
@@ -152,12 +174,10 @@ static void print_block(const struct cli *cli, const cJSON *rows, const struct s
         {NULL},
     };
     struct table *t = table_create(columns);
-    const cJSON *row;
     line cells;
 
     print_text("%s%s, %s is better", as->title, as->share ? " (%)" : "", better);
-    cJSON_ArrayForEach(row, rows)
-    {
+    for (const cJSON *row = rows->child; row; row = next_row(row, means)) {
         make_line(row, as, cells);
         for (int c = 0; c < CELLS; c++)
             table_add(t, "%s", cells[c]);
@@ -167,11 +187,13 @@ static void print_block(const struct cli *cli, const cJSON *rows, const struct s
     table_free(t);
 }
 
+/* *ret_means: NULL when there are none. */
 static int open_reply(const cJSON *reply, const cJSON **ret_metrics, const cJSON **ret_rows,
-                      struct errbuf *why)
+                      const cJSON **ret_means, struct errbuf *why)
 {
     int rc = reply_array(reply, "metrics", ret_metrics, why);
 
+    *ret_means = study_means(reply);
     return rc == 0 ? reply_array(reply, "rows", ret_rows, why) : rc;
 }
 
@@ -197,8 +219,8 @@ static void print_head(const cJSON *reply)
 
 int study_print(const struct cli *cli, const cJSON *reply, struct errbuf *why)
 {
-    const cJSON *metrics, *rows, *metric;
-    int rc = open_reply(reply, &metrics, &rows, why), blocks = 0;
+    const cJSON *metrics, *rows, *means, *metric;
+    int rc = open_reply(reply, &metrics, &rows, &means, why), blocks = 0;
 
     if (rc != 0)
         return rc;
@@ -209,7 +231,7 @@ int study_print(const struct cli *cli, const cJSON *reply, struct errbuf *why)
         if (!study_is_measured(rows, as.name))
             continue;
         fputc('\n', stdout);
-        print_block(cli, rows, &as, reply_text(metric, "better"));
+        print_block(cli, rows, means, &as, reply_text(metric, "better"));
         blocks++;
     }
     if (blocks == 0)
@@ -220,6 +242,9 @@ int study_print(const struct cli *cli, const cJSON *reply, struct errbuf *why)
         print_text(
             "Of jobs that are done. Differences are paired by seed; intervals are Student's t "
             "over the seeds.");
+    if (blocks > 0 && means)
+        print_text("A mean is over the domains that are left out one after the other, of each seed "
+                   "that has all of them.");
     return 0;
 }
 
@@ -244,9 +269,7 @@ static void csv_line(const cJSON *row, const char *metric, FILE *out)
     csv_write(reply_text(row, "dataset"), out);
     fputc(',', out);
     csv_write(reply_text(row, "arm"), out);
-    fprintf(out, ",%d,%s,%d",
-            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "control")) ? 1 : 0, metric,
-            cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(row, "jobs")));
+    fprintf(out, ",%d,%s,%d", is_set(row, "control") ? 1 : 0, metric, jobs_of(row));
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         csv_number(figure, numbers[i], out);
     fputc(',', out);
@@ -256,18 +279,16 @@ static void csv_line(const cJSON *row, const char *metric, FILE *out)
 
 int study_csv(const cJSON *reply, FILE *out, struct errbuf *why)
 {
-    const cJSON *metrics, *rows, *metric, *row;
-    int rc = open_reply(reply, &metrics, &rows, why);
+    const cJSON *metrics, *rows, *means, *metric;
+    int rc = open_reply(reply, &metrics, &rows, &means, why);
 
     if (rc != 0)
         return rc;
     fputs("dataset,arm,control,metric,jobs,count,mean,sd,pairs,difference,low,high,verdict\n", out);
     cJSON_ArrayForEach(metric, metrics)
     {
-        cJSON_ArrayForEach(row, rows)
-        {
+        for (const cJSON *row = rows->child; row; row = next_row(row, means))
             csv_line(row, reply_text(metric, "name"), out);
-        }
     }
     return 0;
 }
@@ -288,8 +309,8 @@ static void markdown_cell(char *text, FILE *out)
 
 int study_markdown(const cJSON *reply, FILE *out, struct errbuf *why)
 {
-    const cJSON *metrics, *rows, *metric, *row;
-    int rc = open_reply(reply, &metrics, &rows, why);
+    const cJSON *metrics, *rows, *means, *metric;
+    int rc = open_reply(reply, &metrics, &rows, &means, why);
     const char *between = "";
     line cells;
 
@@ -305,8 +326,7 @@ int study_markdown(const cJSON *reply, FILE *out, struct errbuf *why)
                 between, as.title, as.share ? " (%)" : "");
         fputs("|---|---|---:|---:|---:|---:|---|\n", out);
         between = "\n";
-        cJSON_ArrayForEach(row, rows)
-        {
+        for (const cJSON *row = rows->child; row; row = next_row(row, means)) {
             make_line(row, &as, cells);
             fputc('|', out);
             for (int c = 0; c < CELLS; c++)
@@ -321,9 +341,9 @@ int study_markdown(const cJSON *reply, FILE *out, struct errbuf *why)
 
 const char *const study_tones[] = {"good", "bad", "unsure"};
 
-void study_html(const cJSON *rows, const struct study_shown *as, const char *better, FILE *out)
+void study_html(const cJSON *rows, const cJSON *means, const struct study_shown *as,
+                const char *better, FILE *out)
 {
-    const cJSON *row;
     line cells;
 
     fputs(
@@ -331,8 +351,7 @@ void study_html(const cJSON *rows, const struct study_shown *as, const char *bet
         "<th>mean ± sd</th><th>difference</th><th>95 % interval</th><th>in words</th></tr></thead>"
         "<tbody>",
         out);
-    cJSON_ArrayForEach(row, rows)
-    {
+    for (const cJSON *row = rows->child; row; row = next_row(row, means)) {
         make_line(row, as, cells);
         fputs("<tr>", out);
         for (int c = 0; c < CELLS; c++) {

@@ -14,6 +14,8 @@ struct study_shown {
 struct study_shown study_shown_of(const char *name);
 /* The figure of a row (arm and dataset) of study.show: {count, mean?, ..}; NULL: there is none. */
 const cJSON *study_figure(const cJSON *row, const char *metric);
+/* The rows of means over domains that are left out one after the other; NULL: there are none. */
+const cJSON *study_means(const cJSON *reply);
 /* Of a row in words: control, stopped by halving, or the verdict on the figure. */
 const char *study_words(const cJSON *row, const char *metric);
 /* Has any row a mean of this figure? */
@@ -30,7 +32,8 @@ int study_print(const struct cli *cli, const cJSON *reply, struct errbuf *why);
  * their digits, what is not there empty. */
 int study_csv(const cJSON *reply, FILE *out, struct errbuf *why);
 int study_markdown(const cJSON *reply, FILE *out, struct errbuf *why);
-/* One figure as a table of HTML. */
-void study_html(const cJSON *rows, const struct study_shown *as, const char *better, FILE *out);
+/* One figure as a table of HTML; means as study_means gives them. */
+void study_html(const cJSON *rows, const cJSON *means, const struct study_shown *as,
+                const char *better, FILE *out);
 
 #endif

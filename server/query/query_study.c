@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/text.h"
 #include "server/core/spread.h"
 #include "server/query/query_internal.h"
 
@@ -211,6 +212,132 @@ static int cell_end(const struct study *s, int i)
     return end;
 }
 
+/* --- means over the domains that are left out one after the other --- */
+
+/* The name of a column without the test_domains that it is of; owned. NULL: it is of none. */
+static char *name_of_rest(const struct study *s, int data)
+{
+    const char *described = NULL;
+    char *part = NULL, *rest = NULL, *at = NULL;
+    const cJSON *domain;
+
+    for (int i = 0; i < s->job_count && !described; i++)
+        described = s->jobs[i].data == data ? s->jobs[i].described : NULL;
+    cJSON *spec = cJSON_Parse(described ? described : "");
+    cJSON_ArrayForEach(domain, cJSON_GetObjectItemCaseSensitive(spec, "test_domains"))
+    {
+        char *longer = xasprintf("%s%s%s", part ? part : " test_domains=", part ? "+" : "",
+                                 cJSON_IsString(domain) ? domain->valuestring : "");
+        free(part);
+        part = longer;
+    }
+    cJSON_Delete(spec);
+    if (part) {
+        text_make_printable(part);
+        at = strstr(s->data[data], part);
+    }
+    if (at)
+        rest = xasprintf("%.*s%s", (int)(at - s->data[data]), s->data[data], at + strlen(part));
+    free(part);
+    return rest;
+}
+
+/* Columns that differ in their test_domains only. */
+struct left_out {
+    int count, columns[STUDY_JOBS_MAX];
+};
+
+/* Of one seed of an arm: the mean over the columns, NAN while one is missing. *ret_possible: there
+ * is one, or may be. */
+static double mean_of_seed(const struct study *s, const struct figures *f, int arm, uint64_t seed,
+                           const struct left_out *l, size_t metric, bool *ret_possible)
+{
+    double sum = 0;
+
+    *ret_possible = true;
+    for (int i = 0; i < l->count; i++) {
+        const struct study_job *j = study_find(s, arm, l->columns[i], seed);
+        *ret_possible &= j && may_be_done(j);
+        sum += j && j->state == JOB_DONE ? f[j - s->jobs].at[metric] : NAN;
+    }
+    return sum / l->count;
+}
+
+/* [first, last): the arm's jobs of the first of the columns. */
+static void take_mean_pairs(const struct study *s, const struct figures *f, int first, int last,
+                            const struct left_out *l, size_t metric, struct pairs *ret)
+{
+    ret->count = 0;
+    ret->pending = false;
+    for (int i = first; i < last; i++, ret->count++) {
+        const struct study_job *j = &s->jobs[i];
+        bool may, control_may;
+        double *x = &ret->x[ret->count], *control = &ret->control[ret->count];
+        *x = mean_of_seed(s, f, j->arm, j->seed, l, metric, &may);
+        *control = mean_of_seed(s, f, s->control, j->seed, l, metric, &control_may);
+        ret->pending |= may && control_may && isnan(*x - *control);
+    }
+}
+
+static void add_mean(const struct study *s, const struct figures *f, int first, int last,
+                     const struct left_out *l, const char *name, struct pairs *pairs, cJSON *means)
+{
+    const int arm = s->jobs[first].arm;
+    cJSON *row = cJSON_CreateObject(), *figures;
+    bool stopped = false;
+
+    for (int i = 0; i < s->job_count; i++)
+        for (int k = 0; k < l->count; k++)
+            stopped |=
+                s->jobs[i].arm == arm && s->jobs[i].data == l->columns[k] && s->jobs[i].stopped;
+    cJSON_AddStringToObject(row, "arm", s->arms[arm]);
+    cJSON_AddStringToObject(row, "dataset", name);
+    cJSON_AddNumberToObject(row, "columns", l->count);
+    cJSON_AddNumberToObject(row, "seeds", last - first);
+    cJSON_AddBoolToObject(row, "control", arm == s->control);
+    if (stopped)
+        cJSON_AddTrueToObject(row, "stopped");
+    figures = cJSON_AddObjectToObject(row, "metrics");
+    for (size_t m = 0; m < METRICS; m++) {
+        take_mean_pairs(s, f, first, last, l, m, pairs);
+        cJSON_AddItemToObject(figures, metrics[m].name, metric_json(pairs, arm == s->control));
+    }
+    cJSON_AddItemToArray(means, row);
+}
+
+/* Adds `means`, if there are any. */
+static void add_means(const struct study *s, const struct figures *f, struct pairs *pairs,
+                      cJSON *out)
+{
+    char **rests = xcalloc((size_t)s->data_count + 1, sizeof(*rests));
+    struct left_out *l = xmalloc(sizeof(*l));
+    cJSON *means = cJSON_CreateArray();
+
+    for (int c = 0; c < s->data_count; c++)
+        rests[c] = name_of_rest(s, c);
+    for (int c = 0; c < s->data_count; c++) {
+        l->count = 0;
+        for (int d = 0; rests[c] && d < s->data_count; d++)
+            if (rests[d] && strcmp(rests[c], rests[d]) == 0)
+                l->columns[l->count++] = d;
+        if (l->count < 2 || l->columns[0] != c)
+            continue;
+        char *name = xasprintf("%s, mean of %d", rests[c], l->count);
+        for (int i = 0; i < s->job_count; i = cell_end(s, i))
+            if (s->jobs[i].data == c)
+                add_mean(s, f, i, cell_end(s, i), l, name, pairs, means);
+        free(name);
+    }
+    for (int c = 0; c < s->data_count; c++)
+        free(rests[c]);
+    free(rests);
+    free(l);
+    if (means->child)
+        cJSON_AddItemToObject(out, "means", means);
+    else
+        cJSON_Delete(means);
+}
+
 static void fill(const struct study *s, const struct figures *f, cJSON *out)
 {
     struct pairs *pairs = xmalloc(sizeof(*pairs));
@@ -226,6 +353,7 @@ static void fill(const struct study *s, const struct figures *f, cJSON *out)
     rows = cJSON_AddArrayToObject(out, "rows");
     for (int i = 0; i < s->job_count; i = cell_end(s, i))
         add_cell(s, f, i, cell_end(s, i), pairs, rows);
+    add_means(s, f, pairs, out);
     free(pairs);
 }
 

@@ -131,7 +131,7 @@ function meansRow(row, name, better) {
       "td",
       null,
       has(m.mean) ? [piece(value(name, m.mean)), has(m.sd) && [" ", piece(`± ${value(name, m.sd)}`)]].flat() : NONE,
-      h("small", { text: `${m.count ?? 0} of ${plural(row.jobs.length, "seed")}` }),
+      h("small", { text: `${m.count ?? 0} of ${plural(row.seeds ?? row.jobs.length, "seed")}` }),
     ),
     row.control
       ? h("td", { text: "control", class: "unsure", colspan: "2" })
@@ -499,7 +499,7 @@ export function studyPage(name) {
   function draw() {
     offer();
     const { better } = reply.metrics.find((m) => m.name === by);
-    means.update(reply.rows, by, better, reply.confidence);
+    means.update([...reply.rows, ...(reply.means ?? [])], by, better, reply.confidence);
     differences.update(reply.rows, by, better);
     jobs.update(reply.rows, by);
   }
