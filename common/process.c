@@ -24,12 +24,12 @@ const char *process_beside(const char *name)
 
     if (!slash || (size_t)(slash - path) + strlen(name) + 2 > sizeof(path))
         return NULL;
-    strcpy(slash + 1, name);
+    memcpy(slash + 1, name, strlen(name) + 1);
     char *page =
         mmap(NULL, sizeof(path), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return NULL;
-    strcpy(page, path);
+    memcpy(page, path, strlen(path) + 1);
     mprotect(page, sizeof(path), PROT_READ);
     return page;
 }

@@ -28,9 +28,9 @@ enum {
     AT_SIGNATURE = AT_CLUSTER + KEY_CLUSTER_BYTES,
 };
 _Static_assert(AT_SIGNATURE + SIGNATURE_BYTES == CERT_BYTES, "the fields fill a certificate");
-_Static_assert(SIGNATURE_BYTES == crypto_sign_BYTES && KEY_BYTES == crypto_sign_SEEDBYTES &&
-                   KEY_BYTES == crypto_sign_PUBLICKEYBYTES,
-               "keys are Ed25519's");
+_Static_assert(SIGNATURE_BYTES == crypto_sign_BYTES, "signatures are Ed25519's");
+_Static_assert(KEY_BYTES == crypto_sign_SEEDBYTES, "seeds are Ed25519's");
+_Static_assert(KEY_BYTES == crypto_sign_PUBLICKEYBYTES, "keys are Ed25519's");
 
 void pair_new(uint8_t ret_seed[KEY_BYTES])
 {

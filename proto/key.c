@@ -250,7 +250,7 @@ int keyring_load(const char *path, struct keyring *ret, struct errbuf *why)
     process_hide();
     if (rc == 0)
         rc = read_private(path, &text, &bytes, why);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     if (strlen(text) != bytes)
         rc = err_set(why, -EINVAL, "%s is not a key file: it holds a zero byte", path);

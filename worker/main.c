@@ -175,7 +175,7 @@ static int work(struct worker_options *options, char **argv, struct errbuf *why)
     }
     options->duty.may_change = !options->class && pin_free();
     while ((rc = duty_run(&options->duty, &stop, class, why)) == -ERESTART) {
-        rc = pin_class(class, argv, why);
+        pin_class(class, argv, why); /* which does not come back unless it fails */
         log_warn("worker.class", "error=\"%s\"", why->text);
         options->duty.may_change = false;
     }

@@ -130,7 +130,7 @@ static int decode(const struct dims *to, bool stored, uint8_t *file, uint8_t *pi
 
     if (rc == 0)
         rc = picture_decode(FILE_WORD, file, bytes, PICTURE_SIDE_MAX, stored, &p, why);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     header.h = p.dims.h;
     header.w = p.dims.w;

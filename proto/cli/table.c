@@ -169,6 +169,7 @@ void table_print(const struct table *t, bool colour, FILE *out)
     int widths[COLUMNS_MAX];
     size_t last = 0;
 
+    assert(t->column_count > 0);
     for (size_t c = 0; c < t->column_count; c++) {
         widths[c] = column_width(t, c);
         last = widths[c] > 0 ? c : last;

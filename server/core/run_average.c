@@ -8,6 +8,7 @@
  * descent after the last update whose gradient nobody uses: theta hat is the mean, with zeros for
  * the statistics, which training mode does not read. So it depends on the trained entries only, and
  * a run that is restored anywhere behind it takes it once more, to the same bits. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ void run_average_epoch(struct run *r)
         return;
     for (int i = 0; i < RUN_VECTORS_MAX && r->vectors[i]; i++)
         mean = r->vectors[i];
+    assert(mean);
     const float share = (float)(n + 1);
     for (size_t i = 0; i < count; i++)
         mean[i] = mean[i] + (theta[i] - mean[i]) / share;

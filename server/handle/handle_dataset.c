@@ -244,7 +244,7 @@ void handle_dataset_put(struct request *rq)
     }
     if (rc == 0)
         rc = begin_piece(rq->service, &put, tensor, &piece, &why);
-    if (rc < 0) {
+    if (rc != 0) {
         request_fail(rq, rc, &why);
     } else if (!piece.writes) {
         reply_have(rq, piece.have);

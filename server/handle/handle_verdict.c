@@ -130,7 +130,7 @@ static int read_put(struct request *rq, struct put *p, cJSON *bad, struct errbuf
                      VERDICTS_PUT_MAX);
     if (rc == 0)
         rc = find_data(rq, &d, p->sha256, why);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     memcpy(p->uuid, uuid, sizeof(p->uuid));
     snprintf(p->who, sizeof(p->who), "%s", request_who(rq));
@@ -235,7 +235,7 @@ static void list_done(struct op *op)
 
     if (op->rc == 0)
         op->rc = datasets_find_hash(op->service->datasets, a->sha256, &d, NULL, &op->why);
-    if (op->rc < 0) {
+    if (op->rc != 0) {
         request_fail(op->rq, op->rc, &op->why);
     } else {
         add_labels(cJSON_GetObjectItemCaseSensitive(op->out, "rows"), d);

@@ -16,7 +16,7 @@ static void name_user(int fd, char ret[PEER_BYTES])
 
 static void name_address(int fd, char ret[PEER_BYTES])
 {
-    struct sockaddr_in at;
+    struct sockaddr_in at = {.sin_family = AF_UNSPEC};
     socklen_t bytes = sizeof(at);
     char host[INET_ADDRSTRLEN];
 

@@ -304,7 +304,7 @@ static cJSON *text_cell(sqlite3_stmt *stmt, int column, bool blob)
         text[text_utf8_bytes(text, n)] = '\0';
     }
     if (n < bytes)
-        strcat(text, "...");
+        memcpy(text + strlen(text), "...", sizeof("..."));
     return cJSON_CreateString(text);
 }
 

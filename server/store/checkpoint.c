@@ -324,9 +324,11 @@ static int read_said(const struct safetensors *st, struct checkpoint *c, struct 
     const struct scaling *want = &c->shape.scaling;
     char list[SCALING_LIST_BYTES];
 
-    if (want->channels > 0 && mean && strcmp(mean, scaling_list(want->mean, want->channels, list)))
+    if (want->channels > 0 && mean &&
+        strcmp(mean, scaling_list(want->mean, want->channels, list)) != 0)
         return err_set(why, -EINVAL, "mean is \"%s\", the job's is \"%s\"", mean, list);
-    if (want->channels > 0 && std && strcmp(std, scaling_list(want->std, want->channels, list)))
+    if (want->channels > 0 && std &&
+        strcmp(std, scaling_list(want->std, want->channels, list)) != 0)
         return err_set(why, -EINVAL, "std is \"%s\", the job's is \"%s\"", std, list);
     if (names && strlen(names) <= CLASS_NAMES_BYTES_MAX)
         c->class_names = xstrdup(names);

@@ -269,7 +269,7 @@ int db_open_apart(struct db *db, const char *dir, const char *name, struct errbu
             end += sprintf(end, "%%%02x", (unsigned)(unsigned char)*p);
         else
             *end++ = *p;
-    strcpy(end, option);
+    memcpy(end, option, sizeof(option));
     int rc = open_file(db, path, uri, why);
     if (rc != 0)
         db_close(db);

@@ -38,11 +38,11 @@ struct spec_columns {
  * error. Memory that is out is one, or they would stay unknown. */
 static int read_spec(const char *text, struct spec_columns *ret, struct errbuf *why)
 {
+    const struct db_arg unknown = DB_S(NULL);
     struct jobspec spec;
     cJSON *json = NULL;
 
-    ret->seed = ret->attack = ret->epsilon = ret->alpha = ret->attack_steps = ret->normaliser =
-        DB_S(NULL);
+    *ret = (struct spec_columns){unknown, unknown, unknown, unknown, unknown, unknown};
     int rc = field_parse(text, strlen(text), JSON_REQUEST_BYTES_MAX, "spec", &json, why);
     if (rc == 0)
         rc = jobspec_parse(json, &spec, why);

@@ -20,7 +20,7 @@ const char *npy_shape_text(const uint64_t *shape, int dims, char buf[NPY_SHAPE_B
 {
     size_t used = 1;
 
-    strcpy(buf, "[");
+    memcpy(buf, "[", 2);
     for (int i = 0; i < dims; i++)
         used += (size_t)snprintf(buf + used, NPY_SHAPE_BYTES - used, "%s%" PRIu64, i ? "," : "",
                                  shape[i]);

@@ -54,7 +54,8 @@ static char *npy_partner(const char *name)
 {
     struct pair_name found;
 
-    npy_parse(name, &found);
+    if (!npy_parse(name, &found))
+        return xstrdup(name);
     for (size_t i = 0; i < PARTS_COUNT; i++) {
         const char *from = found.is_labels ? parts[i].labels : parts[i].images;
         const char *to = found.is_labels ? parts[i].images : parts[i].labels;

@@ -42,7 +42,8 @@ int picture_fit(const char *path, struct picture *p, const struct dims *to, uint
         p->pixels = NULL;
         if (rc < 0)
             return err_set(why, rc, "no memory to scale %s", path);
-        *p = scaled;
+        p->dims = scaled.dims;
+        p->pixels = scaled.pixels;
     }
     rc = fit_colour(path, p, to->c, out, why);
     free(p->pixels);
