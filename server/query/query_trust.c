@@ -15,6 +15,11 @@
 /* Labels known by heart: nearly all, or this much more than of samples that were held out. */
 #define BY_HEART 0.99
 #define BY_HEART_LEAD 0.1
+#define SUREST 8       /* one in so many predictions */
+#define SURE_MAX 1e-12 /* nothing is surer than 1 less this: there a double ends */
+/* Two counts of wrong labels that are so far apart, the larger one is mostly another thing. */
+#define APART_TIMES 2
+#define APART_SHARE 0.01 /* of all labels */
 #define WARNING_BYTES 400
 
 static bool is_known(const struct query_epoch *x, size_t i)
@@ -51,6 +56,50 @@ void label_noise(const struct query_epoch *x, struct label_noise *ret)
     for (int c = 0; c < CLASSES_MAX; c++)
         if (ret[c].counted)
             ret[c].expected = ret[c].samples * (1 - (double)ret[c].agree / ret[c].counted);
+}
+
+/* The largest probability of a sample; below all others if it is not known. */
+static double sureness(const struct query_epoch *x, size_t i)
+{
+    const struct score *s = &x->scores[i];
+
+    if (!is_known(x, i))
+        return -1;
+    const double p = s->predicted == x->labels[i] ? exp(-s->loss) : score_rival(s->loss, s->el2n);
+    return fmin(p, 1 - SURE_MAX);
+}
+
+int query_surest(const struct query_epoch *x, struct surest *ret, struct errbuf *why)
+{
+    double *sure = alloc_bytes(x->count, sizeof(*sure));
+    uint32_t *order;
+
+    *ret = (struct surest){0};
+    if (!sure)
+        return err_set(why, -ENOMEM, "out of memory for %zu samples", x->count);
+    for (size_t i = 0; i < x->count; i++) {
+        sure[i] = sureness(x, i);
+        ret->of += sure[i] >= 0;
+    }
+    int rc = query_order(sure, x->count, &order, why);
+    if (rc == 0) {
+        const uint32_t eighth = (ret->of + SUREST - 1) / SUREST;
+        for (uint32_t k = 0; k < ret->of; k++) {
+            const uint32_t i = order[k];
+            if (k >= eighth && sure[i] < sure[order[eighth - 1]])
+                break;
+            ret->samples++;
+            ret->other += x->scores[i].predicted != x->labels[i];
+        }
+        free(order);
+    }
+    free(sure);
+    if (ret->samples) {
+        const double each = (double)ret->of / ret->samples;
+        ret->wrong = each * ret->other;
+        ret->least = each * fmax(ret->other - 2 * sqrt(ret->other), 0);
+    }
+    return rc;
 }
 
 /* Of the labels that the models have trained on, or of those that they have not. */
@@ -106,22 +155,29 @@ int query_unseen_accuracy(struct query *q, const struct query_epoch *x, struct u
     return rc < 0 ? rc : 0;
 }
 
-/* That a model knows more of the labels that it was trained on than of others; false: it does not,
- * or nothing was held out. The test, which may be of another kind, speaks where nothing validates.
- */
+/* By how much the model knows more of the labels that it was trained on than of others; NAN:
+ * nothing was held out. The test, which may be of another kind, counts where nothing validates. */
+static double lead(double accuracy, const struct unseen_accuracy *other)
+{
+    return accuracy - (isnan(other->validation) ? other->test : other->validation);
+}
+
+/* Its surest predictions are then the labels that it was given. */
+static bool knows_by_heart(double accuracy, const struct unseen_accuracy *other)
+{
+    return other && (accuracy >= BY_HEART || lead(accuracy, other) > BY_HEART_LEAD);
+}
+
 static bool says_lead(double accuracy, const struct unseen_accuracy *other,
                       char text[WARNING_BYTES])
 {
-    const bool validates = !isnan(other->validation);
-    const double unseen = validates ? other->validation : other->test;
-
-    if (!(accuracy - unseen > BY_HEART_LEAD))
+    if (!(lead(accuracy, other) > BY_HEART_LEAD))
         return false;
     snprintf(text, WARNING_BYTES,
              "the model is right on %.1f%% of the labels that it was trained on and on %.1f%% of "
              "those %s: it knows some by heart, wrong ones too",
-             100 * accuracy, 100 * unseen,
-             validates ? "held out to validate" : "of the test (nothing validates)");
+             100 * accuracy, 100 * (accuracy - lead(accuracy, other)),
+             isnan(other->validation) ? "of the test (nothing validates)" : "held out to validate");
     return true;
 }
 
@@ -134,10 +190,25 @@ static void add_advice(char text[WARNING_BYTES], int64_t job)
              (long long)job);
 }
 
-static void add_warnings(const struct knowing *k, const struct unseen_accuracy *other, int64_t job,
-                         cJSON *out)
+/* What the confident joint counts beyond the surest predictions is mostly what was not learnt. */
+static void add_surest(const struct surest *s, double expected, cJSON *out, cJSON *warnings)
 {
-    cJSON *warnings = cJSON_AddArrayToObject(out, "warnings");
+    char text[WARNING_BYTES];
+
+    cJSON_AddNumberToObject(out, "surest", s->wrong);
+    cJSON_AddNumberToObject(out, "least", fmin(s->least, expected));
+    if (expected <= APART_TIMES * s->wrong || expected - s->wrong <= APART_SHARE * s->of)
+        return;
+    snprintf(text, sizeof(text),
+             "most of the %.0f labels may be right, and only not learnt: of the %u surest "
+             "predictions %u are not the label, and at that rate %.0f of %u labels are wrong",
+             expected, s->samples, s->other, s->wrong, s->of);
+    add_warning(warnings, text);
+}
+
+static void add_warnings(const struct knowing *k, const struct unseen_accuracy *other, int64_t job,
+                         cJSON *warnings)
+{
     char text[WARNING_BYTES];
 
     if (k->accuracy - k->guess < LITTLE_LEARNT * (1 - k->guess)) {
@@ -147,15 +218,12 @@ static void add_warnings(const struct knowing *k, const struct unseen_accuracy *
                  100 * k->accuracy, 100 * k->guess);
         add_warning(warnings, text);
     }
-    if (!other)
+    if (!knows_by_heart(k->accuracy, other))
         return;
-    if (!says_lead(k->accuracy, other, text)) {
-        if (k->accuracy < BY_HEART)
-            return;
+    if (!says_lead(k->accuracy, other, text))
         snprintf(text, sizeof(text),
                  "the model knows %.1f%% of the labels by heart, wrong ones too",
                  100 * k->accuracy);
-    }
     add_advice(text, job);
     add_warning(warnings, text);
 }
@@ -219,18 +287,20 @@ int query_add_worth(struct query *q, const struct query_epoch *x,
                     const struct unseen_accuracy *other, cJSON *out, struct errbuf *why)
 {
     struct label_noise *classes = alloc_bytes(CLASSES_MAX, sizeof(*classes));
+    struct surest surest;
     double expected = 0;
     uint32_t samples = 0, counted = 0;
 
     if (!classes)
         return err_set(why, -ENOMEM, "out of memory for the classes");
+    int rc = query_surest(x, &surest, why);
     label_noise(x, classes);
     for (int c = 0; c < CLASSES_MAX; c++) {
         samples += classes[c].samples;
         counted += classes[c].counted;
         expected += classes[c].expected;
     }
-    if (samples > 0) {
+    if (rc == 0 && samples > 0) {
         const struct knowing k = count_right(x, !other, classes);
         cJSON *worth = cJSON_AddObjectToObject(out, "worth");
         cJSON_AddBoolToObject(worth, "out_of_sample", !other);
@@ -243,9 +313,13 @@ int query_add_worth(struct query *q, const struct query_epoch *x,
         cJSON_AddNumberToObject(worth, "samples", samples);
         cJSON_AddNumberToObject(worth, "counted", counted);
         cJSON_AddNumberToObject(worth, "expected", expected);
-        add_warnings(&k, other, x->job, worth);
+        cJSON *warnings = cJSON_CreateArray();
+        if (!knows_by_heart(k.accuracy, other))
+            add_surest(&surest, expected, worth, warnings);
+        add_warnings(&k, other, x->job, warnings);
+        cJSON_AddItemToObject(worth, "warnings", warnings);
         add_classes(q, x, classes, worth);
     }
     free(classes);
-    return 0;
+    return rc;
 }

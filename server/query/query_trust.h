@@ -20,6 +20,17 @@ struct label_noise {
  * it is another); of the classes that are neither, none is counted. ret[CLASSES_MAX]. */
 void label_noise(const struct query_epoch *x, struct label_noise *ret);
 
+/* The predictions of which the models are surest: the eighth with the largest probability, with all
+ * that are as sure as its last. What a model has not learnt shows least in them. */
+struct surest {
+    uint32_t of;             /* scores with label and prediction below CLASSES_MAX, */
+    uint32_t samples, other; /* of these, the surest; of them, with another label than predicted */
+    double wrong, least;     /* of * other / samples, and less two standard errors, 0 at least */
+};
+
+/* 0 or -ENOMEM. */
+int query_surest(const struct query_epoch *x, struct surest *ret, struct errbuf *why);
+
 /* Accuracy on samples that the model has not trained on, up to an epoch; NAN: not measured. */
 struct unseen_accuracy {
     double validation, test;

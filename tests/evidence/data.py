@@ -53,3 +53,12 @@ def interleaved(raw):
 def images(folder, name, labels, pixels):
     npy(f"{folder}/{name}_images.npy", (len(labels), 32, 32, 3), pixels)
     npy(f"{folder}/{name}_labels.npy", (len(labels),), labels)
+
+
+IDX = ("-images-idx3-ubyte.gz", "-labels-idx1-ubyte.gz")
+
+
+def grey(folder, name, pixels, labels, n):
+    """The first n images of a pair of IDX files, 28 x 28."""
+    npy(f"{folder}/{name}_images.npy", (n, 28, 28), pixels[16:16 + 784 * n])
+    npy(f"{folder}/{name}_labels.npy", (n,), labels[8:8 + n])

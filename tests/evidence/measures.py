@@ -70,7 +70,6 @@ def columns_of(rows):
 
 def out_of_sample(world, job, folds):
     """As scores, each sample by the job of the fold that has it."""
-    world.ask("suspects", str(job), "--out-of-sample", str(folds), "--wait", "--limit", "1")
     shown = world.ask("study", "show", f"job{job}-folds{folds}")
     jobs = [one["job"] for row in shown["rows"] for one in row["jobs"]]
     return [row for fold in jobs for row in scores(world, fold, left_out=True)]
@@ -101,12 +100,31 @@ def carried(columns, bad, newly_right):
             f"{figures[single]:.4f}.")
 
 
+def counted(worth):
+    """How many labels `steppe suspects` expects to be wrong."""
+    most = f"{worth['expected']:.0f}"
+    return f"{worth['least']:.0f} to {most}" if "least" in worth else f"about {most}"
+
+
+def expected(world, job, folds, known):
+    """A line on how many labels are expected to be wrong, in sample and out of sample, and how many are."""
+    worth = world.ask("suspects", str(job), "--limit", "1")["worth"]
+    line = f"Expected to be wrong of {worth['samples']}: {counted(worth)} in sample"
+    if folds:
+        unseen = world.ask("suspects", str(job), "--out-of-sample", str(folds), "--wait", "--limit", "1")["worth"]
+        line += f", {counted(unseen)} out of sample (models that are right on {100 * unseen['accuracy']:.1f} %)"
+    return f"{line}; {known}."
+
+
 def tables(world, args, job, row, wrong=None, also=None):
     """Judges a job that was trained, `row` being what `steppe show` says of it. wrong: of the last samples, which count
     alone, those with a wrong label; without, a label is wrong that is not the truth. also: (title, figure of a list of
     values), one more column."""
     number = row["job"]["job"]
     columns, untrue = columns_of(scores(world, number))
+    known = f"{sum(untrue) if wrong is None else sum(wrong)} are known to be"
+    known += f", all of them among the last {len(wrong)}, which alone were looked at" if wrong and len(wrong) < len(untrue) else ""
+    worth = expected(world, number, args.folds, known)
     unseen = columns_of(out_of_sample(world, number, args.folds))[0] if args.folds else {}
     bad = untrue if wrong is None else wrong
     columns, unseen = ({name: values[-len(bad):] for name, values in some.items()} for some in (columns, unseen))
@@ -121,7 +139,7 @@ def tables(world, args, job, row, wrong=None, also=None):
             cells += [f"{auroc(values, bad):.4f}", f"{precision(values, bad, k):.3f}"]
         lines.append("| " + " | ".join(cells + ([f"{also[1](v):.3f}"] if also else [])) + " |")
     return [said(job, row) + (f"; out of sample: {args.folds} folds" if unseen else ""), "", *lines, "",
-            carried(columns, bad, row["epochs"][-1].get("newly_right", 1))]
+            carried(columns, bad, row["epochs"][-1].get("newly_right", 1)), "", worth]
 
 
 def section(world, args, job, wrong=None, also=None):
