@@ -1,6 +1,5 @@
 #include "proto/cli/worth.h"
 
-#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -72,24 +71,21 @@ static const cJSON *next_class(const cJSON *rows, const cJSON *last)
 char *worth_expected(const cJSON *reply, char buf[WORTH_BYTES])
 {
     const cJSON *worth = worth_of(reply), *rows, *row = NULL;
-    double expected, least, samples = 0;
+    double expected, least, most, samples = 0;
     char label[LABEL_BYTES];
 
     *buf = '\0';
     if (!reply_f64(worth, "expected", &expected) || !reply_f64(worth, "samples", &samples) ||
         samples < 1)
         return buf;
-    const char *before = "; ";
     int used;
-    if (reply_f64(worth, "least", &least) && round(least) < round(expected)) {
+    if (reply_f64(worth, "least", &least) && reply_f64(worth, "most", &most))
         used = snprintf(buf, WORTH_BYTES,
                         "expected to be wrong: %.0f to %.0f of %.0f labels, %.2g%% to %.2g%%",
-                        least, expected, samples, 100 * least / samples, 100 * expected / samples);
-        before = "; at most ";
-    } else {
+                        least, most, samples, 100 * least / samples, 100 * most / samples);
+    else
         used = snprintf(buf, WORTH_BYTES, "expected to be wrong: about %.0f of %.0f labels, %.2g%%",
                         expected, samples, 100 * expected / samples);
-    }
     rows = cJSON_GetObjectItemCaseSensitive(worth, "classes");
     for (int i = 0; i < CLASSES_SHOWN && used < WORTH_BYTES; i++) {
         row = next_class(rows, row);
@@ -97,7 +93,7 @@ char *worth_expected(const cJSON *reply, char buf[WORTH_BYTES])
             break;
         reply_f64(row, "samples", &samples);
         used += snprintf(buf + used, WORTH_BYTES - (size_t)used, "%s%.1f of %.0f in %s",
-                         i ? ", " : before, expected_of(row), samples,
+                         i ? ", " : "; by class ", expected_of(row), samples,
                          label_text(row, "class", "name", label));
     }
     return buf;

@@ -91,13 +91,18 @@ int query_surest(const struct query_epoch *x, struct surest *ret, struct errbuf 
             ret->samples++;
             ret->other += x->scores[i].predicted != x->labels[i];
         }
+        for (uint32_t k = 0; k < ret->samples / 2; k++)
+            ret->first += x->scores[order[k]].predicted != x->labels[order[k]];
         free(order);
     }
     free(sure);
     if (ret->samples) {
         const double each = (double)ret->of / ret->samples;
+        const double error = sqrt(ret->other);
         ret->wrong = each * ret->other;
-        ret->least = each * fmax(ret->other - 2 * sqrt(ret->other), 0);
+        ret->least = each * fmax(ret->other - 2 * error, 0);
+        ret->most = each * (ret->other + 2 * error);
+        ret->fewer = ret->other - 2.0 * ret->first > 2 * error;
     }
     return rc;
 }
@@ -197,12 +202,20 @@ static void add_surest(const struct surest *s, double expected, cJSON *out, cJSO
 
     cJSON_AddNumberToObject(out, "surest", s->wrong);
     cJSON_AddNumberToObject(out, "least", fmin(s->least, expected));
+    cJSON_AddNumberToObject(out, "most", fmax(s->most, expected));
+    if (s->fewer) {
+        snprintf(text, sizeof(text),
+                 "of the %u surest predictions the surer half contradicts %u labels and the other "
+                 "half %u: what is not learnt is in both numbers, and they are too high",
+                 s->samples, s->first, s->other - s->first);
+        add_warning(warnings, text);
+    }
     if (expected <= APART_TIMES * s->wrong || expected - s->wrong <= APART_SHARE * s->of)
         return;
     snprintf(text, sizeof(text),
-             "most of the %.0f labels may be right, and only not learnt: of the %u surest "
-             "predictions %u are not the label, and at that rate %.0f of %u labels are wrong",
-             expected, s->samples, s->other, s->wrong, s->of);
+             "most of the %.0f may be right labels that are not learnt: %u of the %u surest "
+             "predictions contradict their label, and at that rate %.0f of %u are wrong",
+             expected, s->other, s->samples, s->wrong, s->of);
     add_warning(warnings, text);
 }
 

@@ -25,7 +25,11 @@ void label_noise(const struct query_epoch *x, struct label_noise *ret);
 struct surest {
     uint32_t of;             /* scores with label and prediction below CLASSES_MAX, */
     uint32_t samples, other; /* of these, the surest; of them, with another label than predicted */
-    double wrong, least;     /* of * other / samples, and less two standard errors, 0 at least */
+    uint32_t first;          /* of these, in the surer half */
+    bool fewer; /* fewer than in the other half, by more than two standard errors of the difference
+                 */
+    double wrong;       /* of * other / samples */
+    double least, most; /* the same with two standard errors less, 0 at least, and more */
 };
 
 /* 0 or -ENOMEM. */

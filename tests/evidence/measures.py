@@ -102,8 +102,7 @@ def carried(columns, bad, newly_right):
 
 def counted(worth):
     """How many labels `steppe suspects` expects to be wrong."""
-    most = f"{worth['expected']:.0f}"
-    return f"{worth['least']:.0f} to {most}" if "least" in worth else f"about {most}"
+    return f"{worth['least']:.0f} to {worth['most']:.0f}" if "least" in worth else f"about {worth['expected']:.0f}"
 
 
 def expected(world, job, folds, known):

@@ -195,7 +195,7 @@ export function worthOf(worth) {
     ? `Out of sample: right on ${share(worth.accuracy)} of the labels by models that have not seen them`
     : `In sample: right on ${share(worth.accuracy)} of the labels that the model was trained on`;
   const about = `${whose}${held}. `;
-  const counts = [...new Set([worth.least ?? worth.expected, worth.expected].map(Math.round))].join(" to ");
+  const counts = [...new Set([worth.least ?? worth.expected, worth.most ?? worth.expected].map(Math.round))].join(" to ");
   const expected = `About ${counts} of ${worth.samples} labels are expected to be wrong.`;
   const out = worth.held_out;
   const missing = out ? ` Not among them: ${out} sample${out === 1 ? "" : "s"} that the job holds out (validation, test).` : "";

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <string.h>
 
 #include "server/query/query.h"
 #include "tests/unit/server/store_fixture.h"
@@ -78,6 +79,50 @@ TEST(the_confident_joint_counts_what_reaches_the_threshold_of_its_class)
     label_noise(&x, noise);
     ASSERT_EQ(9, noise[0].samples);
     free(noise);
+}
+
+/* 800 predictions, the first 98 of them sure, four as sure as the hundredth; behind them one
+ * without a label. Of the first 96 every fourth is not the label. */
+TEST(the_surest_eighth_has_all_that_are_as_sure_as_its_last)
+{
+    struct score scores[801];
+    uint16_t labels[801];
+    struct query_epoch x = {.count = 801, .scores = scores, .labels = labels};
+    struct surest s;
+    struct errbuf why;
+
+    for (int i = 0; i < 801; i++) {
+        const double p = i < 98 ? 0.9 - i / 8000.0 : i < 102 ? 0.8 : 0.7 - i / 8000.0;
+        labels[i] = 0;
+        scores[i] = i % 4 || i >= 96 ? score_of(p, 1 - p, 0, 0) : score_of(1 - p, p, 0, 1);
+    }
+    scores[800] = score_of(1e-20, 1, 0, 1);
+    labels[800] = LABEL_UNKNOWN;
+    ASSERT_OK(query_surest(&x, &s, &why), why);
+    ASSERT_EQ(800, s.of);
+    ASSERT_EQ(102, s.samples);
+    ASSERT_EQ(24, s.other);
+    ASSERT_NEAR(800 * 24 / 102.0, s.wrong, 1e-9);
+    ASSERT_NEAR(800 * (24 - 2 * sqrt(24)) / 102, s.least, 1e-9);
+    ASSERT_NEAR(800 * (24 + 2 * sqrt(24)) / 102, s.most, 1e-9);
+    ASSERT_EQ(13, s.first);
+    ASSERT(!s.fewer);
+    for (int i = 0; i < 60; i++) /* then the wrong ones are in the other half */
+        scores[i] = score_of(0.95, 0.05, 0, 0);
+    ASSERT_OK(query_surest(&x, &s, &why), why);
+    ASSERT_EQ(0, s.first);
+    ASSERT_EQ(9, s.other);
+    ASSERT(s.fewer);
+    scores[0] = score_of(0.1, 0.9, 0, 1);
+    x.count = 1; /* so few wrong ones may be none */
+    ASSERT_OK(query_surest(&x, &s, &why), why);
+    ASSERT_EQ(1, s.samples);
+    ASSERT_EQ(1, s.wrong);
+    ASSERT_EQ(0, s.least);
+    x.count = 0;
+    ASSERT_OK(query_surest(&x, &s, &why), why);
+    ASSERT_EQ(0, s.samples);
+    ASSERT_EQ(0, s.wrong);
 }
 
 /* An epoch of scores; the first `right` samples are predicted as labelled, those from `left` to
@@ -182,6 +227,8 @@ TEST(a_list_says_what_it_is_worth)
         ASSERT_NEAR(cases[i].right / (double)N, number(worth, "accuracy"), 1e-12);
         check_held(&cases[i].held, worth);
         ASSERT_EQ(N, number(worth, "samples"));
+        ASSERT_EQ(strstr(cases[i].first, "by heart") || cases[i].note[0],
+                  !cJSON_GetObjectItem(worth, "least"));
         ASSERT_EQ(FIXTURE_CLASSES, cJSON_GetArraySize(cJSON_GetObjectItem(worth, "classes")));
         cJSON_Delete(out);
         out = cJSON_CreateArray();
@@ -191,6 +238,43 @@ TEST(a_list_says_what_it_is_worth)
             ASSERT_HAS(cases[i].note, out->child->valuestring);
         cJSON_Delete(out);
     }
+    query_close(q);
+    store_close(store);
+}
+
+/* Of each class two samples are learnt, one is hardly, and one is taken for another class, less
+ * surely than the two. */
+TEST(what_is_not_learnt_is_no_wrong_label)
+{
+    static const double sure[] = {0.99, 0.99, 0.6, 0.9};
+    struct store *store = fixture_open();
+    char sha256[SHA256_HEX];
+    struct query *q;
+    struct errbuf why;
+    cJSON *out;
+
+    fixture_dataset(store, N);
+    const struct ask a = ask_of(fixture_job(store, 1));
+    struct fixture_scores x = fixture_scores(a.job, 0, N);
+    for (int i = 0; i < N; i++) {
+        const double p = sure[i / FIXTURE_CLASSES];
+        x.scores[i] = i < 30 ? score_of(p, 1 - p, 0, x.labels[i])
+                             : score_of(1 - p, p, 0, (x.labels[i] + 1) % FIXTURE_CLASSES);
+    }
+    x.fold.record.validation_accuracy = 0.7;
+    ASSERT_OK(store_fold(store, &x.fold, sha256, &why), why);
+    ASSERT_OK(query_open(test_path("state"), &q, &why), why);
+    ASSERT_OK(query_suspects(q, &a, &out, &why), why);
+    const cJSON *worth = cJSON_GetObjectItem(out, "worth");
+    ASSERT_NEAR(N / 3.0, number(worth, "expected"), 1e-9);
+    ASSERT_EQ(0, number(worth, "surest"));
+    ASSERT_EQ(0, number(worth, "least"));
+    ASSERT_NEAR(N / 3.0, number(worth, "most"), 1e-9);
+    ASSERT_HAS("most of the 13 may be right labels that are not learnt: 0 of the 20 surest "
+               "predictions contradict their label, and at that rate 0 of 40 are wrong",
+               warning(out, 0));
+    cJSON_Delete(out);
+    fixture_scores_done(&x);
     query_close(q);
     store_close(store);
 }
