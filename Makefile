@@ -5,7 +5,7 @@
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make fuzz SECONDS=600             clang's libFuzzer, so long for every target (ONLY=frame,idx)
 #   make sim SEEDS=10000              a simulation of server, workers, disk and network (FIRST=1 SHOW=1)
-#   make inject RUNS=500             the n-th allocation or write of a server fails (default: every n, for hours)
+#   make inject RUNS=500             the n-th allocation or write of a server or worker fails (default: every n, for hours)
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make swarm SECONDS=30             1000 simulated workers against a server
 #   make compile_commands.json tidy   for clangd; clang-tidy over the programs
@@ -119,10 +119,10 @@ ifdef ONLY
 check:
 	+$(Q)MAKE="$(MAKE)" tests/only --build "$(B)" "$(ONLY)"
 else
-check: $(BIN) $(TESTS) $(BENCH) $(REPLAYS)
+check: $(BIN) $(TESTS) $(BENCH) $(REPLAYS) $(B)/inject.so
 	$(Q)tests/run --build "$(B)" $(TESTS)
 endif
-tests: $(TESTS)
+tests: $(TESTS) $(B)/inject.so
 bench-programs: $(BENCH)
 replays: $(REPLAYS)
 # The programs first: who calls whom is read off their objects.
@@ -162,8 +162,9 @@ screenshot: deps
 
 # So many n of each sweep; what is found names its n.
 inject: deps
-	$(Q)$(MAKE) --no-print-directory -j2 $(INJECTED)
-	$(Q)for t in $(INJECTED); do INJECT=$(or $(RUNS),all) $$t || exit 1; done
+	$(Q)$(MAKE) --no-print-directory -j2 all $(INJECTED) $(B)/inject.so
+	$(Q)for t in $(INJECTED) tests/e2e/test_inject_worker; do \
+	    INJECT=$(or $(RUNS),all) STEPPE_BUILD="$(abspath $(B))" $$t || exit 1; done
 
 evidence: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
@@ -208,10 +209,15 @@ $(B)/tests/sim/%: $(B)/obj/tests/unit/sim/%.o $(HARNESS) $(SIMULATED)
 # Where the n-th allocation or write fails.
 INJECTED := $(B)/tests/server/test_inject $(B)/tests/sim/test_inject
 FAULTED := malloc calloc realloc posix_memalign free open_memstream
+# The same for a program as it is, before its libraries: tests/e2e/test_inject_worker.
+PRELOADED := $(addprefix tests/inject/,preload.c disk.c)
+$(B)/inject.so: $(PRELOADED) tests/inject/fault.h
+	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(INC) -fPIC -shared -Wl,--wrap=realpath,--wrap=opendir -o $@ $(PRELOADED)
 $(B)/tests/sim/test_inject: $(B)/obj/tests/inject/fault.o
 $(B)/tests/server/test_inject: $(B)/obj/tests/inject/fault.o $(B)/obj/tests/inject/disk.o
 $(B)/tests/server/test_inject: server_libs += $(addprefix -Wl$(comma)--wrap=,$(FAULTED) realpath opendir)
-$(B)/tests/sim/test_inject: sim_libs += $(addprefix -Wl$(comma)--wrap=,$(FAULTED) abort server_open \
+$(B)/tests/sim/test_inject: sim_libs += $(addprefix -Wl$(comma)--wrap=,$(FAULTED) abort edges_crash server_open \
     handle_dataset_commit handle_job_submit score_hash_init checkpoint_write checkpoint_read)
 $(B)/steppe-sim: $(B)/obj/tests/sim/main.o $(SIMULATED)
 	$(link)

@@ -38,6 +38,11 @@ uint64_t fault_calls(void)
     return state.calls;
 }
 
+bool fault_is_armed(void)
+{
+    return state.armed;
+}
+
 bool fault_struck(void)
 {
     return state.struck;

@@ -27,6 +27,7 @@ void fault_arm(const struct fault *f, bool (*inside)(void), void (*hit)(void));
 void fault_disarm(void);
 uint64_t fault_calls(void); /* since fault_arm */
 bool fault_struck(void);
+bool fault_is_armed(void);
 /* What this call of the disk fails with: 0 (it does not), an errno, FAULT_SHORT. */
 int fault_disk(void);
 /* The same for a call that hands memory out: true, it has none. */

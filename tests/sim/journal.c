@@ -42,6 +42,11 @@ void journal_use(struct journal *j, bool echo)
     out.echo = echo;
 }
 
+const struct journal *journal_here(void)
+{
+    return out.journal;
+}
+
 void note(const char *fmt, ...)
 {
     struct journal *j = out.journal;

@@ -22,6 +22,12 @@ void journal_free(struct journal *j);
 void journal_use(struct journal *j, bool echo);
 __attribute__((format(printf, 1, 2))) void note(const char *fmt, ...);
 
+/* That of this process. */
+const struct journal *journal_here(void);
+
+/* That of this process. */
+const struct journal *journal_here(void);
+
 #define JOURNAL_HASH_BYTES 17
 struct cJSON;
 /* 16 digits that stand for all that json says; "" where it is NULL. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/hash.h"
+#include "common/text.h"
 #include "server/core/score_hash.h"
 #include "server/handle/handlers.h"
 #include "server/server.h"
@@ -35,13 +37,74 @@
 /* Where the counting begins. */
 enum where { START_EMPTY, START_FULL, IMPORT, SUBMIT, FOLD, CHECKPOINT, RESTORE, WHERE_COUNT };
 
+/* Where it ends, so that no call is tried twice; steps are between a submit and a fold. Of
+ * checkpoints, those follow that take the place of older ones. */
+static const enum where until[] = {
+    [START_EMPTY] = IMPORT, [START_FULL] = RESTORE,     [IMPORT] = SUBMIT, [SUBMIT] = FOLD,
+    [FOLD] = CHECKPOINT,    [CHECKPOINT] = WHERE_COUNT, [RESTORE] = FOLD};
+#define CHECKPOINTS 4 /* the last of which is not counted */
+#define KEYS_MAX 65536
+
 static struct {
     enum where where;
     struct fault fault;
     const uint64_t *numbers; /* NULL: the calls are counted */
     bool begun;
+    bool compared;
     int checkpoints;
+    int64_t begun_us;
 } now;
+
+/* --- starts that end alike --- */
+
+/* A start takes no simulated time. What comes after one that failed follows from what it left: the
+ * disk, what was said, how many numbers were drawn. Of starts that left the same, one goes on to
+ * the end of the job. */
+static struct {
+    char hex[KEYS_MAX][2 * BLAKE2B_BYTES + 1]; /* of those whose end was good */
+    size_t count;
+} keys;
+
+static bool is_key(const char *hex)
+{
+    for (size_t i = 0; i < keys.count; i++)
+        if (memcmp(keys.hex[i], hex, 2 * BLAKE2B_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static void make_key(char hex[2 * BLAKE2B_BYTES + 1])
+{
+    const struct journal *j = journal_here();
+    uint8_t *image, parts[2 * BLAKE2B_BYTES + sizeof(uint64_t)], digest[BLAKE2B_BYTES];
+    const uint64_t drawn = world_draw(UINT64_MAX) ^ (now.fault.lasting && fault_is_armed());
+    const size_t bytes = disk_save(&image);
+
+    blake2b_of(image, bytes, parts);
+    blake2b_of(j->text, j->bytes, parts + BLAKE2B_BYTES);
+    memcpy(parts + 2 * BLAKE2B_BYTES, &drawn, sizeof(drawn));
+    blake2b_of(parts, sizeof(parts), digest);
+    text_hex(digest, sizeof(digest), hex);
+    free(image);
+}
+
+void __real_edges_crash(void);
+void __wrap_edges_crash(void);
+void __wrap_edges_crash(void)
+{
+    char hex[2 * BLAKE2B_BYTES + 1];
+
+    __real_edges_crash();
+    if (now.compared || !fault_struck() || world_now_us() != now.begun_us)
+        return;
+    now.compared = true;
+    make_key(hex);
+    if (is_key(hex)) {
+        note("fault_calls n=%" PRIu64 " struck=1 same=1", fault_calls());
+        _exit(0);
+    }
+    note("end_state key=%s", hex);
+}
 
 /* --- the process of a run --- */
 
@@ -60,15 +123,18 @@ static void heal(void *arg, int64_t number)
 
 static void on_hit(void)
 {
-    note("fault on=1 kind=%d n=%" PRIu64, now.fault.kind, now.fault.nth);
+    note("fault on=1 kind=%d", now.fault.kind);
     world_after(HEAL_US, heal, NULL, 0);
 }
 
 static void reach(enum where where)
 {
+    if (now.begun && where == until[now.where] && !fault_struck())
+        fault_disarm();
     if (where != now.where || now.begun || !life_inside())
         return;
     now.begun = true;
+    now.begun_us = where == START_EMPTY || where == START_FULL ? world_now_us() : -1;
     fault_arm(&now.fault, inside, on_hit);
 }
 
@@ -164,7 +230,9 @@ static void kill_it(void *arg, int64_t number)
 WRAP(int, checkpoint_write, const struct checkpoint *c, const char *path, const _Atomic bool *stop,
      char ret_sha256[SHA256_HEX], struct errbuf *why)
 {
-    if (++now.checkpoints == 2 && (now.where == START_FULL || now.where == RESTORE))
+    if (++now.checkpoints == CHECKPOINTS)
+        reach(WHERE_COUNT);
+    if (now.checkpoints == 2 && (now.where == START_FULL || now.where == RESTORE))
         world_after(10 * MS, kill_it, NULL, 0);
     reach(CHECKPOINT);
     return __real_checkpoint_write(c, path, stop, ret_sha256, why);
@@ -182,8 +250,18 @@ WRAP(int, checkpoint_read, const char *path, const char *want_sha256,
 
 struct seen {
     struct runner *runner;
-    uint64_t runs, struck, failed, calls;
+    uint64_t runs, struck, failed, calls, same;
 };
+
+static void take_key(const char *log)
+{
+    static const char says[] = " end_state key=";
+    const char *at = strstr(log, says);
+
+    if (!at || keys.count == KEYS_MAX)
+        return;
+    memcpy(keys.hex[keys.count++], at + strlen(says), 2 * BLAKE2B_BYTES);
+}
 
 static bool take(void *arg, const struct judgement *v)
 {
@@ -191,6 +269,11 @@ static bool take(void *arg, const struct judgement *v)
     const char *said = strstr(runner_log(seen->runner), " fault_calls n=");
 
     seen->runs++;
+    if (said && strstr(said, " same=1\n")) {
+        seen->same++;
+        seen->struck++;
+        return true;
+    }
     if (!v->good) {
         seen->failed++;
         fprintf(stderr, "where=%d kind=%d lasting=%d error=%d n=%" PRIu64 ": %s\n", now.where,
@@ -201,6 +284,7 @@ static bool take(void *arg, const struct judgement *v)
         return seen->failed < FAILED_MAX;
     }
     ASSERT(said);
+    take_key(runner_log(seen->runner));
     seen->calls = strtoull(said + strlen(" fault_calls n="), NULL, 10);
     seen->struck += strstr(said, " struck=1\n") != NULL;
     return true;
@@ -223,9 +307,12 @@ static void sweep(struct runner *r, enum where where, const struct fault *fault)
     ASSERT_EQ(0, counted.failed);
     ASSERT(counted.calls > 0 && counted.struck == 0);
     now.numbers = numbers = sweep_numbers(counted.calls, RUNS, &count);
-    runner_run(r, 0, count, SIDE, take, &seen);
-    test_say("where=%d kind=%d lasting=%d error=%d: %" PRIu64 " of %" PRIu64 " calls\n", where,
-             fault->kind, fault->lasting, fault->error, count - 1, counted.calls);
+    keys.count = 0;
+    runner_run(r, 0, count, getenv("INJECT") ? (int)sysconf(_SC_NPROCESSORS_ONLN) : SIDE, take,
+               &seen);
+    test_say("where=%d kind=%d lasting=%d error=%d: %" PRIu64 " of %" PRIu64 " calls, %" PRIu64
+             " ended as another did\n",
+             where, fault->kind, fault->lasting, fault->error, count - 1, counted.calls, seen.same);
     free(numbers);
     failed += seen.failed;
     ASSERT_EQ(seen.failed ? seen.struck : count - 1, seen.struck); /* the last one meets nothing */

@@ -1,0 +1,130 @@
+/* Put before the C library of a program (LD_PRELOAD, with disk.c): of the calls that hand memory
+ * out, or of those that change a disk, the n-th fails. They count from where main begins, whoever
+ * calls: the program, its libraries, libc itself. STEPPE_INJECT says which:
+ *   memory:N:0    once; memory:N:1: and all that come after it
+ *   disk:N:E      with errno E, once
+ * and STEPPE_INJECT_SAYS names a file, which gets a line "struck N" when it strikes, and "calls N"
+ * when the program returns. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tests/inject/fault.h"
+
+/* The C library's own. */
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t count, size_t bytes);
+void *__libc_realloc(void *old, size_t bytes);
+void *__libc_memalign(size_t align, size_t bytes);
+
+static struct {
+    bool armed;
+    struct fault fault;
+    int says; /* descriptor */
+    atomic_uint_fast64_t calls;
+} state;
+
+/* Not through write, which counts. */
+static void say(const char *what, uint64_t number)
+{
+    char line[64];
+    int bytes = snprintf(line, sizeof(line), "%s %" PRIu64 "\n", what, number);
+
+    if (syscall(SYS_write, state.says, line, (size_t)bytes) != bytes)
+        _exit(99);
+}
+
+static bool strikes(enum fault_kind kind)
+{
+    if (!state.armed || state.fault.kind != kind)
+        return false;
+    uint64_t n = atomic_fetch_add(&state.calls, 1) + 1;
+    if (n == state.fault.nth)
+        say("struck", n);
+    return n == state.fault.nth || (n > state.fault.nth && state.fault.lasting);
+}
+
+int fault_disk(void)
+{
+    return strikes(FAULT_DISK) ? state.fault.error : 0;
+}
+
+bool fault_memory(void)
+{
+    if (!strikes(FAULT_MEMORY))
+        return false;
+    errno = ENOMEM;
+    return true;
+}
+
+void *fault_hold(void *p)
+{
+    return p;
+}
+
+void *malloc(size_t bytes)
+{
+    return fault_memory() ? NULL : __libc_malloc(bytes);
+}
+
+void *calloc(size_t count, size_t bytes)
+{
+    return fault_memory() ? NULL : __libc_calloc(count, bytes);
+}
+
+void *realloc(void *old, size_t bytes)
+{
+    return fault_memory() ? NULL : __libc_realloc(old, bytes);
+}
+
+void *memalign(size_t align, size_t bytes);
+void *memalign(size_t align, size_t bytes)
+{
+    return fault_memory() ? NULL : __libc_memalign(align, bytes);
+}
+
+void *aligned_alloc(size_t align, size_t bytes)
+{
+    return memalign(align, bytes);
+}
+
+int posix_memalign(void **ret, size_t align, size_t bytes)
+{
+    void *p = memalign(align, bytes);
+
+    if (p)
+        *ret = p;
+    return p ? 0 : ENOMEM;
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *text = getenv("STEPPE_INJECT"), *path = getenv("STEPPE_INJECT_SAYS");
+    uint64_t nth;
+    int last;
+
+    if (!text || !path)
+        return;
+    bool disk = sscanf(text, "disk:%" SCNu64 ":%d", &nth, &last) == 2;
+    if (!disk && sscanf(text, "memory:%" SCNu64 ":%d", &nth, &last) != 2)
+        _exit(99);
+    state.says =
+        (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    state.fault = (struct fault){.kind = disk ? FAULT_DISK : FAULT_MEMORY,
+                                 .nth = nth,
+                                 .lasting = !disk && last,
+                                 .error = last};
+    state.armed = true;
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    if (state.armed)
+        say("calls", state.calls);
+}
