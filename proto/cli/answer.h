@@ -17,8 +17,9 @@ struct answers {
 void answers_open(struct answers *a, const struct cli *cli);
 void answers_close(struct answers *a);
 /* The next answer (borrowed until the next call), without blanks around it; NULL at the end of the
- * input. whole: a line is wanted on a terminal too, where Escape is ANSWER_AWAY. The arrows to the left and right are < and >.
- * The terminal is as it was whenever this does not wait. 0, -EINTR (Ctrl-C) or -errno. */
+ * input. whole: a line is wanted on a terminal too, where Escape is ANSWER_AWAY. The arrows to the
+ * left and right are < and >. The terminal is as it was whenever this does not wait. 0, -EINTR
+ * (Ctrl-C) or -errno. */
 int answers_next(struct answers *a, bool whole, const char **ret, struct errbuf *why);
 
 #endif

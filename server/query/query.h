@@ -230,8 +230,8 @@ void score_rows_done(struct score_rows *r);
  * with a planted hard image, among all others. AUROC by rank sums with ties counted half; precision
  * among as many as there are to find. */
 int query_planted(struct query *q, int64_t job, int64_t epoch, cJSON **ret, struct errbuf *why);
-/* {metrics, confidence, rows, means?} of study.show: a row for each arm and column, and for each arm
- * and all columns that leave out one domain after the other, see PROTOCOL.md. The study has the
+/* {metrics, confidence, rows, means?} of study.show: a row for each arm and column, and for each
+ * arm and all columns that leave out one domain after the other, see PROTOCOL.md. The study has the
  * states of its jobs. */
 int query_study(struct query *q, const struct study *s, cJSON **ret, struct errbuf *why);
 /* The validation accuracy of one committed epoch of each job into ret[job_count]; NAN: there is
