@@ -1,5 +1,6 @@
 #include "proto/cli/cells.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -31,14 +32,20 @@ void cell_epoch(struct table *t, const cJSON *obj, const char *name)
         table_add(t, TABLE_NONE);
 }
 
+void cell_number(struct table *t, double value)
+{
+    if (isnan(value))
+        table_add(t, TABLE_NONE);
+    else
+        table_add(t, "%.4g", value);
+}
+
 void cell_f64(struct table *t, const cJSON *obj, const char *name)
 {
-    double value;
+    double value = NAN;
 
-    if (reply_f64(obj, name, &value))
-        table_add(t, "%.4g", value);
-    else
-        table_add(t, TABLE_NONE);
+    reply_f64(obj, name, &value);
+    cell_number(t, value);
 }
 
 void cell_share(struct table *t, const cJSON *obj, const char *name)

@@ -45,7 +45,7 @@ static void add_value(struct table *t, const cJSON *row, int number)
     else if (residual->valuedouble > 0.005 * fabs(value->valuedouble))
         table_add(t, "%.4g±%.1g", value->valuedouble, residual->valuedouble);
     else
-        table_add(t, "%.4g", value->valuedouble);
+        cell_number(t, value->valuedouble);
 }
 
 static void add_trace(struct table *t, const cJSON *row)

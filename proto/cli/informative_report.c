@@ -10,6 +10,7 @@
 #include "common/alloc.h"
 #include "common/bounds.h"
 #include "common/file.h"
+#include "proto/cli/cells.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/dataset.h"
 #include "proto/cli/html.h"
@@ -395,10 +396,7 @@ static cJSON *subject_json(const struct subject *s)
 
 static void add_number(struct table *t, double v)
 {
-    if (isfinite(v))
-        table_add(t, "%.3g", v);
-    else
-        table_add(t, "%s", "");
+    cell_number(t, isfinite(v) ? v : NAN);
 }
 
 static void print_table(const struct cli *cli, const struct subject *subjects, int count)

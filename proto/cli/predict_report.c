@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/likely.h"
 #include "common/text.h"
+#include "proto/cli/cells.h"
 #include "proto/cli/confusion.h"
 #include "proto/cli/import/csv.h"
 #include "proto/cli/import/npy.h"
@@ -57,15 +58,9 @@ static void print_table(const struct predict_report *r, bool colour, FILE *out)
             table_add(t, "%s", k < v.shown ? name_of(r, (int32_t)v.class[k]) : "");
             if (k == 0 && label >= 0)
                 table_paint(t, label == (int32_t)v.class[0] ? PAINT_GOOD : PAINT_BAD);
-            if (k < v.shown)
-                table_add(t, "%.4f", v.probability[k]);
-            else
-                table_add(t, "%s", "");
+            cell_number(t, k < v.shown ? v.probability[k] : NAN);
         }
-        if (v.shown > 1)
-            table_add(t, "%.2f", v.margin);
-        else
-            table_add(t, "%s", "");
+        cell_number(t, v.shown > 1 ? v.margin : NAN);
         const bool changed = r->twins && r->twins[i] != (int32_t)v.class[0];
         table_add(t, "%s", !r->twins ? "" : changed ? name_of(r, r->twins[i]) : "same");
         table_add(t, "%s", label >= 0 ? name_of(r, label) : "");
