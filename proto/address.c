@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
+#include "common/alloc.h"
+#include "common/file.h"
 #include "common/text.h"
 
 #define TCP "tcp://"
@@ -94,10 +97,36 @@ bool address_is_ipc(const char *url)
     return starts_with(url, IPC);
 }
 
-int address_check_bind(const char *url, bool key, struct errbuf *why)
+const char *address_path(const char *url)
+{
+    return url + strlen(IPC);
+}
+
+static bool is_loopback(const char *host)
+{
+    struct in_addr ip;
+
+    return inet_pton(AF_INET, host, &ip) == 1 && ntohl(ip.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+static int refuse_plain(const char *url, bool loopback, struct errbuf *why)
+{
+    if (loopback)
+        return err_set(why, -EPERM,
+                       "%s is not allowed without a key: every user of this machine could command "
+                       "the server there; make a key with `steppe key new FILE` and start with "
+                       "--key FILE, or say --insecure-loopback if they all may",
+                       url);
+    return err_set(why, -EPERM,
+                   "%s is not allowed without a key: beyond loopback (127.0.0.0/8) and ipc:// "
+                   "messages must be sealed; make a key with `steppe key new FILE` and start with "
+                   "--key FILE",
+                   url);
+}
+
+int address_check_bind(const char *url, enum address_guard guard, struct errbuf *why)
 {
     char host[ADDRESS_BYTES_MAX];
-    struct in_addr ip;
     int rc = check_scheme(url, why);
 
     if (rc < 0 || starts_with(url, IPC))
@@ -112,11 +141,16 @@ int address_check_bind(const char *url, bool key, struct errbuf *why)
             why, -EPERM,
             "%s is not allowed: localhost is a name, not an address; write %s127.0.0.1%s", url, TCP,
             strrchr(url, ':'));
-    if (!key && (inet_pton(AF_INET, host, &ip) != 1 || ntohl(ip.s_addr) >> 24 != IN_LOOPBACKNET))
-        return err_set(why, -EPERM,
-                       "%s is not allowed without a key: beyond loopback (127.0.0.0/8) and ipc:// "
-                       "messages must be sealed; make a key with `steppe key new FILE` and start "
-                       "with --key FILE",
-                       url);
+    if (guard == ADDRESS_NO_TCP || (guard == ADDRESS_LOOPBACK && !is_loopback(host)))
+        return refuse_plain(url, is_loopback(host), why);
     return 0;
+}
+
+char *address_default(void)
+{
+    char *folder = file_xdg("XDG_STATE_HOME", ".local/state");
+    char *url = folder ? xasprintf(IPC "%s/" ADDRESS_SOCKET, folder) : NULL;
+
+    free(folder);
+    return url;
 }

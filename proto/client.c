@@ -581,6 +581,8 @@ int client_call(struct client *c, enum message_type type, cJSON *request,
 
     if (c->wire.socket < 0 || c->abandoned) /* the server reads a new connection at once */
         rc = reopen(c, why);
+    if (rc == 0 && !c->reached)
+        rc = wire_may_open(c->url, why);
     if (rc < 0)
         return rc;
     while ((rc = ask(c, &call, ret, ret_code, &retry_in_ms, why)) == -EREMOTEIO &&

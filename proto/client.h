@@ -34,7 +34,8 @@ void client_halves(struct client *c, struct halves *h);
  * be NULL) and why have its code and sentence. A server that is too busy says when to try again;
  * that is done here. -ETIMEDOUT: no answer; why says whether the server was ever reached. -EINTR:
  * stop was set. -EBADMSG: the reply is not one. -EMSGSIZE: the request is longer than a message may
- * be. With a key also -EKEYREJECTED: the server does not hold it, and the errors of keyring_load.
+ * be. -EACCES: this user may not open the ipc socket. With a key also -EKEYREJECTED: the server
+ * does not hold it, and the errors of keyring_load.
  */
 int client_call(struct client *c, enum message_type type, cJSON *request,
                 const struct tensor *tensors, int tensor_count, int64_t deadline_ms,

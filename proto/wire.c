@@ -7,8 +7,10 @@
 #include <nanomsg/nn.h>
 #include <nanomsg/reqrep.h>
 #include <nanomsg/tcp.h>
+#include <unistd.h>
 
 #include "common/bounds.h"
+#include "proto/address.h"
 
 #define RECONNECT_MS 200
 #define RECONNECT_MAX_MS 5000
@@ -58,6 +60,16 @@ static int set_options(int socket)
                           sizeof(options[i].value)) < 0)
             return -nn_errno();
     return 0;
+}
+
+int wire_may_open(const char *url, struct errbuf *why)
+{
+    if (!address_is_ipc(url) || access(address_path(url), W_OK) == 0 || errno != EACCES)
+        return 0;
+    return err_set(why, -EACCES,
+                   "%s is closed to this user: only root and whoever runs that server may open it; "
+                   "they can let in others with --groups GROUP=ROLE and --listen ipc://PATH",
+                   url);
 }
 
 int wire_open(struct wire *w, const char *url, struct errbuf *why)

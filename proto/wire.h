@@ -12,6 +12,8 @@ struct wire {
     int send_fd, receive_fd;
 };
 
+/* Over ipc the kernel says who may not connect, but nanomsg tries again for ever. 0 or -EACCES. */
+int wire_may_open(const char *url, struct errbuf *why);
 /* Opens a socket that connects in the background. 0 or -errno. */
 int wire_open(struct wire *w, const char *url, struct errbuf *why);
 void wire_close(struct wire *w);

@@ -34,11 +34,19 @@ static const struct option table[] = {
     {"state", OPT_STR, AT(state), .arg = "DIR",
      .help = "folder of databases, datasets and checkpoints (default $XDG_STATE_HOME/steppe or "
              "~/.local/state/steppe)"},
-    {"listen", OPT_STR, AT(listen), .def = ADDRESS_DEFAULT, .arg = "URLS",
-     .help = "addresses to serve, separated by commas; ipc://STATE/steppe.sock is always served"},
+    {"listen", OPT_STR, AT(listen), .arg = "URLS",
+     .help = "further addresses to serve, separated by commas: ipc://PATH, or tcp://HOST:PORT with "
+             "--key; ipc://STATE/" ADDRESS_SOCKET " is always served, and alone by default"},
+    {"groups", OPT_STR, AT(groups), .arg = "GROUP=ROLE,...",
+     .help = "groups of this machine whose members may use ipc, each with a role: read, submit, "
+             "worker or admin; the first that somebody is in counts (default: the server's own "
+             "user and root only, who are administrators)"},
     {"key", OPT_STR, AT(key), .arg = "FILE",
-     .help = "file of cluster keys (steppe key new); with it the server accepts only sealed "
-             "messages over tcp and may listen beyond loopback; SIGHUP reads the file again"},
+     .help = "file of cluster keys (steppe key new); with it the server may listen on tcp, and "
+             "accepts only sealed messages there; SIGHUP reads the file again"},
+    {"insecure-loopback", OPT_FLAG, AT(insecure_loopback),
+     .help = "serve tcp addresses of loopback without a key: every user of this machine is an "
+             "administrator there"},
     {"memory", OPT_BYTES, AT(memory_bytes), .arg = "BYTES", .min = MEMORY_BYTES_MIN,
      .max = INT64_MAX,
      .help = "memory for the jobs that run (default: half of what the machine or the cgroup has, "

@@ -19,6 +19,7 @@
 #include "server/jobs/figures.h"
 #include "server/net/gate.h"
 #include "server/net/lane.h"
+#include "server/net/local.h"
 #include "server/query/query.h"
 #include "server/store/state_dir.h"
 
@@ -28,15 +29,18 @@
 #define STATE_DEPTH 2    /* jobs/7 and backups/TIME */
 
 /* Cuts the text of --listen into addresses. */
-static int split_listen(char *text, bool key, const char *urls[LISTEN_URLS_MAX], int *ret_count,
-                        struct errbuf *why)
+static int split_listen(const struct server_options *options, char *text,
+                        const char *urls[LISTEN_URLS_MAX], int *ret_count, struct errbuf *why)
 {
+    const enum address_guard guard = options->key                 ? ADDRESS_SEALED
+                                     : options->insecure_loopback ? ADDRESS_LOOPBACK
+                                                                  : ADDRESS_NO_TCP;
     int count = 0, rc = 0;
 
     for (char *url; rc == 0 && (url = strsep(&text, ",")) != NULL;) {
         if (count == LISTEN_URLS_MAX)
             rc = err_set(why, -EINVAL, "--listen names more than %d addresses", LISTEN_URLS_MAX);
-        else if ((rc = address_check_bind(url, key, why)) < 0)
+        else if ((rc = address_check_bind(url, guard, why)) < 0)
             err_prefix(why, rc, "--listen");
         else
             urls[count++] = url;
@@ -48,10 +52,17 @@ static int split_listen(char *text, bool key, const char *urls[LISTEN_URLS_MAX],
 int server_check(const struct server_options *options, struct errbuf *why)
 {
     const char *urls[LISTEN_URLS_MAX];
-    char *text = xstrdup(options->listen);
-    int count, rc = split_listen(text, options->key, urls, &count, why);
+    char *text = options->listen ? xstrdup(options->listen) : NULL;
+    struct locals *locals = NULL;
+    int count, rc = split_listen(options, text, urls, &count, why);
 
     free(text);
+    if (rc == 0 && options->key && options->insecure_loopback)
+        rc = err_set(why, -EINVAL,
+                     "--insecure-loopback is for servers without a key; leave it out, or --key");
+    if (rc == 0)
+        rc = locals_open(options->groups, &locals, why);
+    locals_close(locals);
     if (rc == 0 && options->http)
         rc = http_check(options->http, why);
     if (rc == 0 && strlen(options->state) >= STATE_DIR_BYTES)
@@ -65,14 +76,19 @@ static int listen_socket(struct server *s, struct socket *socket, const char *co
     if (count == 0)
         return 0;
     socket->net = &s->net;
-    int rc =
-        transport_open(&s->net.loop, urls, count, socket_message, socket, &socket->transport, why);
+    int rc = transport_open(&s->net.loop, urls, count, s->locals, socket_message, socket,
+                            &socket->transport, why);
     if (rc == 0)
         transport_on_gone(socket->transport, socket_gone);
     if (rc == 0 && socket->sealed_only)
         transport_of_strangers(socket->transport, socket_newcomer);
     for (int i = 0; rc == 0 && i < count; i++)
-        log_info("server.listen", "url=%s%s", urls[i], socket->sealed_only ? " sealed" : "");
+        if (socket->sealed_only || address_is_ipc(urls[i]))
+            log_info("server.listen", "url=%s%s", urls[i], socket->sealed_only ? " sealed" : "");
+        else
+            log_warn("server.listen",
+                     "url=%s insecure=\"every user of this machine is an administrator here\"",
+                     urls[i]);
     return rc;
 }
 
@@ -80,21 +96,24 @@ static int listen_socket(struct server *s, struct socket *socket, const char *co
 static int listen_all(struct server *s, const struct server_options *options, struct errbuf *why)
 {
     const char *urls[LISTEN_URLS_MAX], *plain[LISTEN_URLS_MAX + 1], *sealed[LISTEN_URLS_MAX];
-    char *text = xstrdup(options->listen),
-         *ipc = xasprintf("ipc://%s/" STATE_SOCKET, s->service.dir);
+    char *text = options->listen ? xstrdup(options->listen) : NULL,
+         *ipc = xasprintf("ipc://%s/" ADDRESS_SOCKET, s->service.dir);
     int count, plain_count = 0, sealed_count = 0;
-    int rc = split_listen(text, options->key, urls, &count, why);
+    int rc = split_listen(options, text, urls, &count, why);
 
     for (int i = 0; rc == 0 && i < count; i++)
         if (options->key && !address_is_ipc(urls[i]))
             sealed[sealed_count++] = urls[i];
         else
             plain[plain_count++] = urls[i];
-    if (rc == 0 && address_check_bind(ipc, false, why) == 0)
+    if (rc == 0 && address_check(ipc, why) == 0)
         plain[plain_count++] = ipc;
+    else if (rc == 0 && count == 0)
+        rc = err_prefix(why, -ENAMETOOLONG, "--state");
     else if (rc == 0)
         log_warn("server.listen", "url=%s error=\"%s\"", ipc, why->text);
     s->sealed.sealed_only = true;
+    s->plain.plain = options->insecure_loopback ? ROLE_ADMIN : ROLE_NONE;
     if (rc == 0)
         rc = listen_socket(s, &s->plain, plain, plain_count, why);
     if (rc == 0)
@@ -272,8 +291,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
     rc = uv_loop_init(&s->net.loop);
     if (rc < 0)
         return err_set(why, rc, "cannot start the event loop: %s", err_text(rc));
-    rc = gate_open(options->key, &s->net.gate, why);
-    if (rc < 0)
+    rc = locals_open(options->groups, &s->locals, why);
+    if (rc == 0 && (rc = gate_open(options->key, s->locals, &s->net.gate, why)) < 0)
         err_prefix(why, rc, "--key");
     if (rc == 0)
         rc = make_state(s, options->state, why);
@@ -407,5 +426,6 @@ void server_close(struct server *s)
     store_close(s->service.store);
     db_ends_close(&s->service.ends);
     gate_close(s->net.gate);
+    locals_close(s->locals);
     waits_close(&s->net);
 }

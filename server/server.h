@@ -16,8 +16,10 @@
 #include "server/store/store_upkeep.h"
 
 struct server_options {
-    const char *state;   /* folder of the databases, datasets and checkpoints */
-    const char *listen;  /* URLs, comma separated */
+    const char *state; /* folder of the databases, datasets and checkpoints */
+    const char
+        *listen; /* URLs, comma separated, beside the socket in the state folder; NULL: none */
+    const char *groups;  /* GROUP=ROLE, comma separated; NULL: none */
     const char *key;     /* file of cluster keys; NULL: none */
     const char *http;    /* address of the dashboard; NULL: the usual one, if it is free */
     const char *decoder; /* the program that decodes pictures for the dashboard; NULL: unknown */
@@ -29,13 +31,15 @@ struct server_options {
     struct retention retention;
     const char *cell_program; /* from which cells are made: the server's own; NULL: no SQL */
     int log_level;
+    bool insecure_loopback; /* plain tcp on loopback, where every local user is an administrator */
     bool help, version;
 };
 
 struct server {
     struct net net;
     struct service service;
-    struct socket plain, sealed; /* ipc and, without a key, loopback take plain messages */
+    struct locals *locals;
+    struct socket plain, sealed; /* ipc, and loopback where that was asked for, take plain ones */
     struct http *http;           /* NULL: there is no dashboard */
     uv_timer_t tick;
     uv_signal_t sigint, sigterm, sighup;
@@ -43,8 +47,8 @@ struct server {
     int64_t trim_ms; /* when memory is given back, while no job runs */
 };
 
-/* Judges the options before anything is touched. -EINVAL: an address or the folder is malformed;
- * -EPERM: the address may not be served. */
+/* Judges the options before anything is touched. -EINVAL: an address, a group or the folder is
+ * malformed; -ENOENT: there is no such group; -EPERM: the address may not be served. */
 int server_check(const struct server_options *options, struct errbuf *why);
 /* Takes the state folder, recovers what was running and binds the addresses. On failure everything
  * is closed again and the sentence says why. 0 or -errno. */

@@ -39,8 +39,9 @@ struct worker_options {
 #define AT(field) offsetof(struct worker_options, field)
 
 static const struct option table[] = {
-    {"connect", OPT_STR, AT(duty.server), .def = ADDRESS_DEFAULT, .arg = "URL",
-     .help = "address of the server"},
+    {"connect", OPT_STR, AT(duty.server), .arg = "URL",
+     .help = "address of the server (default: of your own server on this machine, " ADDRESS_SOCKET
+             " in $XDG_STATE_HOME/steppe or ~/.local/state/steppe)"},
     {"key", OPT_STR, AT(duty.key), .arg = "FILE",
      .help = "seal messages with the key in this file (steppe key issue --role worker)"},
     {"threads", OPT_INT, AT(duty.threads), .arg = "T", .min = 1, .max = THREADS_MAX,
@@ -134,9 +135,9 @@ static void set_signals(void)
 
 static int refuse_homeless(struct errbuf *why)
 {
-    return err_set(
-        why, 2,
-        "HOME is not set, so the folder of the datasets has no default; name one with --cache DIR");
+    return err_set(why, 2,
+                   "HOME is not set, so the folder of the datasets and the server's socket have no "
+                   "default; name them with --cache DIR and --connect URL");
 }
 
 static void print_help(void)
@@ -209,6 +210,7 @@ int main(int argc, char **argv)
     struct errbuf why = {""};
     struct output output;
     char *cache = file_xdg("XDG_CACHE_HOME", ".cache"), *name = default_name(), *machine = NULL;
+    char *server = address_default();
     int status = 2;
 
     field_own_memory();
@@ -231,7 +233,9 @@ int main(int argc, char **argv)
     }
     if (!options.duty.cache)
         options.duty.cache = cache;
-    if (!options.duty.cache) {
+    if (!options.duty.server)
+        options.duty.server = server;
+    if (!options.duty.cache || !options.duty.server) {
         status = refuse_homeless(&why);
         goto out;
     }
@@ -254,6 +258,7 @@ int main(int argc, char **argv)
     status = check_host(options.duty.cache, &why) < 0 || work(&options, argv, &why) < 0;
 out:
     status = output_end(&output, "steppe-worker", status, &why);
+    free(server);
     free(cache);
     free(name);
     free(machine);

@@ -3,7 +3,7 @@
 
     client.py jobs            client.py submit JOBFILE            client.py follow JOB
 
-The server is $STEPPE_SERVER, else tcp://127.0.0.1:7500; one that has a key answers on its ipc:// address only."""
+The server is $STEPPE_SERVER, else your own on this machine; one that has a key answers here on its ipc:// address only."""
 import json
 import os
 import socket
@@ -87,8 +87,9 @@ if __name__ == "__main__":
     command = {("jobs", 0): jobs, ("submit", 1): submit, ("follow", 1): follow}.get((*sys.argv[1:2], len(sys.argv) - 2))
     if not command:
         sys.exit(__doc__)
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     try:
-        command(Client(os.environ.get("STEPPE_SERVER", "tcp://127.0.0.1:7500")), *sys.argv[2:])
+        command(Client(os.environ.get("STEPPE_SERVER") or f"ipc://{state}/steppe/steppe.sock"), *sys.argv[2:])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,6 +11,10 @@ static int open_client(struct cli *cli, struct errbuf *why)
     struct message reply;
     int rc;
 
+    if (!cli->args->server)
+        return err_set(why, EXIT_USAGE,
+                       "HOME is not set, so the server's socket has no default; name the server's "
+                       "address with --server or in $STEPPE_SERVER");
     if (address_check(cli->args->server, why) != 0)
         return EXIT_USAGE;
     rc = client_open(cli->args->server, NULL, cli->stop, &cli->client, why);

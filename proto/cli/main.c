@@ -140,7 +140,8 @@ static const struct command commands[] = {
 #define ARG(field) offsetof(struct args, field)
 static const struct option global_options[] = {
     {"server", OPT_STR, ARG(server), .arg = "URL",
-     .help = "address of the server (default $STEPPE_SERVER or " ADDRESS_DEFAULT ")"},
+     .help = "address of the server (default $STEPPE_SERVER, or of your own server on this "
+             "machine: " ADDRESS_SOCKET " in $XDG_STATE_HOME/steppe or ~/.local/state/steppe)"},
     {"key", OPT_STR, ARG(key), .arg = "FILE",
      .help = "seal messages to a tcp address with the key in this file (default $STEPPE_KEY)"},
     {"json", OPT_FLAG, ARG(json), .help = "print JSON for programs"},
@@ -177,7 +178,7 @@ static struct args args_defaults(void)
     const char *server = getenv("STEPPE_SERVER"), *key = getenv("STEPPE_KEY");
 
     return (struct args){
-        .server = server && *server ? server : ADDRESS_DEFAULT,
+        .server = server && *server ? server : NULL,
         .key = key && *key ? key : NULL,
         .labels_are = NOT_GIVEN,
         .flip = NOT_GIVEN,
@@ -415,7 +416,13 @@ static int run(int argc, char **argv, char **words, struct errbuf *why)
     if (!command)
         return err_set(why, EXIT_USAGE, "no command is given; steppe --help lists them");
     int rc = check_words(command, words, word_count, why);
-    return rc != 0 ? rc : run_command(command, &args, words, word_count, why);
+    if (rc != 0)
+        return rc;
+    char *own = args.server ? NULL : address_default();
+    args.server = own ? own : args.server;
+    rc = run_command(command, &args, words, word_count, why);
+    free(own);
+    return rc;
 }
 
 int main(int argc, char **argv)

@@ -312,6 +312,13 @@ const char *transport_address(const struct transport *t, const struct token *of)
     return c ? c->address : "?";
 }
 
+const struct local *transport_local(const struct transport *t, const struct token *of)
+{
+    const struct connection *c = find(t, of);
+
+    return c && c->in.ipc && t->locals ? &c->local : NULL;
+}
+
 void transport_peer(const struct transport *t, const struct token *from, char ret[PEER_BYTES])
 {
     const struct connection *c = find(t, from);
@@ -319,7 +326,7 @@ void transport_peer(const struct transport *t, const struct token *from, char re
 
     if (c)
         uv_fileno(&c->io.handle, &fd);
-    peer_name(fd, fd >= 0 && c->in.ipc, ret);
+    peer_name(fd, fd >= 0 && c->in.ipc, c ? c->local.user : "", ret);
 }
 
 struct bucket *transport_bucket(struct transport *t, const struct token *of)

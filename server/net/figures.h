@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /* How many things there are of each kind. */
-#define FIGURE_KINDS_MAX 8
+#define FIGURE_KINDS_MAX 9
 struct kinds {
     const char *const *names; /* NULL-terminated, at most FIGURE_KINDS_MAX; static */
     uint64_t counts[FIGURE_KINDS_MAX];

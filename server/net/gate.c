@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/secret.h"
 #include "common/text.h"
+#include "server/net/local.h"
 #include "server/net/sessions.h"
 
 #define LOG_MS 10000
@@ -25,15 +26,16 @@ static const struct budget of_address = {.per_s = 500, .burst = 10000, .debt_s =
 static const struct budget of_owner = {.per_s = 250, .burst = 1000, .debt_s = 2};
 static const struct budget of_all = {.per_s = 3000, .burst = 12000, .debt_s = 0.5};
 
-enum reason { PLAIN, BROKEN, WRONG_KEY, STALE, REPLAYED, CHANGED, FULL, PACED, REASON_COUNT };
+enum reason { PLAIN, USER, BROKEN, WRONG_KEY, STALE, REPLAYED, CHANGED, FULL, PACED, REASON_COUNT };
 
-const char *const gate_reason_names[] = {"plain",   "broken", "wrong_key", "no_session", "replayed",
-                                         "changed", "full",   "paced",     NULL};
+const char *const gate_reason_names[] = {"plain",    "user",    "broken", "wrong_key", "no_session",
+                                         "replayed", "changed", "full",   "paced",     NULL};
 _Static_assert(sizeof(gate_reason_names) / sizeof(gate_reason_names[0]) == REASON_COUNT + 1,
                "every reason has a name");
 _Static_assert(GATE_REASONS == REASON_COUNT, "gate.h says how many there are");
 
 struct gate {
+    const struct locals *locals;
     char *key_path;
     struct sessions *sessions; /* NULL: no key */
     struct holders *holders;
@@ -69,7 +71,8 @@ static int load_keys(struct gate *g, const char *path, struct keyring *ret, stru
     return 0;
 }
 
-int gate_open(const char *key_path, struct gate **ret, struct errbuf *why)
+int gate_open(const char *key_path, const struct locals *locals, struct gate **ret,
+              struct errbuf *why)
 {
     struct keyring keys = {.count = 0};
     struct gate *g = xcalloc(1, sizeof(*g));
@@ -80,6 +83,7 @@ int gate_open(const char *key_path, struct gate **ret, struct errbuf *why)
         return rc;
     }
     g->logged_ms = -LOG_MS;
+    g->locals = locals;
     g->holders = holders_open();
     if (key_path) {
         g->key_path = xstrdup(key_path);
@@ -176,14 +180,16 @@ void gate_tick(struct gate *g, int64_t now_ms)
         sum += g->counts[i];
     if (sum == g->logged || now_ms < g->logged_ms + LOG_MS)
         return;
-    log_warn("gate.refused",
-             "new=%llu plain=%llu broken=%llu wrong_key=%llu no_session=%llu replayed=%llu "
-             "changed=%llu full=%llu paced=%llu%s%s",
-             (unsigned long long)(sum - g->logged), (unsigned long long)g->counts[PLAIN],
-             (unsigned long long)g->counts[BROKEN], (unsigned long long)g->counts[WRONG_KEY],
-             (unsigned long long)g->counts[STALE], (unsigned long long)g->counts[REPLAYED],
-             (unsigned long long)g->counts[CHANGED], (unsigned long long)g->counts[FULL],
-             (unsigned long long)g->counts[PACED], g->paced[0] ? " paced_last=" : "", g->paced);
+    log_warn(
+        "gate.refused",
+        "new=%llu plain=%llu user=%llu broken=%llu wrong_key=%llu no_session=%llu replayed=%llu "
+        "changed=%llu full=%llu paced=%llu%s%s",
+        (unsigned long long)(sum - g->logged), (unsigned long long)g->counts[PLAIN],
+        (unsigned long long)g->counts[USER], (unsigned long long)g->counts[BROKEN],
+        (unsigned long long)g->counts[WRONG_KEY], (unsigned long long)g->counts[STALE],
+        (unsigned long long)g->counts[REPLAYED], (unsigned long long)g->counts[CHANGED],
+        (unsigned long long)g->counts[FULL], (unsigned long long)g->counts[PACED],
+        g->paced[0] ? " paced_last=" : "", g->paced);
     g->paced[0] = 0;
     g->logged = sum;
     g->logged_ms = now_ms;
@@ -346,6 +352,24 @@ static bool open_sealed(struct gate *g, struct request *rq, uint8_t **io_body, s
     return true;
 }
 
+/* A plain message at an address that takes some. */
+static bool let_in(struct gate *g, struct request *rq, const struct caller *caller)
+{
+    const struct local *who = caller->local;
+    struct errbuf why = {""};
+
+    rq->role = who ? who->role : caller->plain;
+    if (rq->role == ROLE_NONE && who) {
+        local_refusal(g->locals, who, &why);
+        return turn_away(g, rq, USER, ERR_FORBIDDEN, "%s", why.text);
+    }
+    if (rq->role == ROLE_NONE)
+        return turn_away(g, rq, PLAIN, ERR_KEY_NEEDED, "this address takes no plain messages");
+    if (who && !who->owner)
+        snprintf(rq->key_name, sizeof(rq->key_name), LOCAL_KEY_PREFIX "%s", who->user);
+    return true;
+}
+
 bool gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8_t **io_body,
                 size_t *io_bytes)
 {
@@ -355,11 +379,9 @@ bool gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8
     bool in = false;
 
     caller->rest_ms = 0;
-    if (!hello && !sealed && !caller->sealed_only) {
-        rq->role = ROLE_ADMIN; /* ipc or loopback: whoever reaches it is trusted with everything */
-        return true;
-    }
-    if ((hello || sealed) && !g->sessions)
+    if (!hello && !sealed && !caller->sealed_only)
+        in = let_in(g, rq, caller);
+    else if ((hello || sealed) && !g->sessions)
         turn_away(g, rq, WRONG_KEY, ERR_WRONG_KEY, "this server runs without a key; omit --key");
     else if (hello)
         greet(g, rq, *io_body, *io_bytes);
@@ -388,8 +410,8 @@ int gate_judge(const struct request *rq, struct errbuf *why)
         if (allowed & ROLE_BIT(role))
             names[n++] = role_name(role);
     names[n] = NULL;
-    return err_set(why, -EACCES, "a key of the role %s may not send %s; the role must be %s",
-                   role_name(rq->role), message_names[rq->type],
+    return err_set(why, -EACCES, "%sthe role %s may not send %s; the role must be %s",
+                   rq->session ? "a key of " : "", role_name(rq->role), message_names[rq->type],
                    text_list(names, list, sizeof(list)));
 }
 

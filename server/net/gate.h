@@ -1,8 +1,9 @@
 /* The gate: which messages each address lets in, and who may make which request.
  *
- * A network address takes only sealed messages. ipc (whose file is the owner's alone) and, in a
- * server without a key, loopback take plain ones, which may make every request. Refused messages
- * are counted, and logged at most once in LOG_MS.
+ * A network address takes only sealed messages. ipc takes plain ones, of users of this machine whom
+ * the server lets in: they have a role, as the holder of a key has. Loopback does where that was
+ * asked for, and there they may make every request. Refused messages are counted, and logged at
+ * most once in LOG_MS.
  *
  * What has no session costs its connection and its address: beyond their pace each message is still
  * answered, and then nothing is read from the connection for a while. So an address that floods the
@@ -19,9 +20,12 @@
 struct cert;
 struct gate;
 struct holders;
+struct locals;
 
-/* key_path NULL: a server without a key. Errors as keyring_load_server. */
-int gate_open(const char *key_path, struct gate **ret, struct errbuf *why);
+/* key_path NULL: a server without a key. locals say who is let in; borrowed. Errors as
+ * keyring_load_server. */
+int gate_open(const char *key_path, const struct locals *locals, struct gate **ret,
+              struct errbuf *why);
 void gate_close(struct gate *g); /* NULL is fine */
 /* Reads the key file again; on failure the old keys stay. */
 int gate_reload(struct gate *g, struct errbuf *why);
@@ -40,17 +44,19 @@ int gate_renew(struct gate *g, const struct request *rq, const uint8_t key[], in
 int gate_sessions_of(const struct gate *g, const char *name, const char *role);
 /* Logs what was counted. */
 void gate_tick(struct gate *g, int64_t now_ms);
-#define GATE_REASONS 8
+#define GATE_REASONS 9
 extern const char *const gate_reason_names[]; /* why messages are refused, NULL-terminated */
 /* How many were refused for the reason with this index. */
 uint64_t gate_count(const struct gate *g, int reason);
 
 /* Who stands before the gate. */
 struct caller {
-    bool sealed_only;      /* its address takes only sealed messages */
-    const char *peer;      /* where it comes from, as transport_peer */
-    struct bucket *bucket; /* its connection's; NULL: it is gone */
-    int64_t rest_ms;       /* by gate_enter: how long nothing is to be read from it */
+    bool sealed_only;          /* its address takes only sealed messages */
+    enum role plain;           /* of its plain messages over tcp; ROLE_NONE: they are refused */
+    const struct local *local; /* who he is, over ipc; else NULL */
+    const char *peer;          /* where it comes from, as transport_peer */
+    struct bucket *bucket;     /* its connection's; NULL: it is gone */
+    int64_t rest_ms;           /* by gate_enter: how long nothing is to be read from it */
 };
 /* Judges a message before it is decoded. True: *io_body and *io_bytes are the message itself, and
  * rq knows who sent it. False: rq was ended; body is still the caller's. */

@@ -67,7 +67,7 @@ static int open_socket(int family)
     return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-static int listen_ipc(const char *url, int *ret_fd, struct errbuf *why)
+static int listen_ipc(const char *url, mode_t mode, int *ret_fd, struct errbuf *why)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     int rc = clear_ipc(url, why), fd;
@@ -80,8 +80,8 @@ static int listen_ipc(const char *url, int *ret_fd, struct errbuf *why)
     snprintf(at.sun_path, sizeof(at.sun_path), "%s", url + strlen(IPC));
     if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
         rc = fail(url, errno, why);
-    /* Anybody who can write to the socket can command the server. */
-    else if (chmod(at.sun_path, 0600) < 0)
+    /* Whoever can write to its file can connect. */
+    else if (chmod(at.sun_path, mode) < 0)
         rc = err_set(why, -errno, "%s: cannot protect the socket's file: %s", url, err_text(errno));
     else if (listen(fd, LISTEN_BACKLOG) < 0)
         rc = fail(url, errno, why);
@@ -133,11 +133,11 @@ static int listen_tcp(const char *url, int *ret_fd, struct errbuf *why)
     return 0;
 }
 
-int listen_url(const char *url, int *ret_fd, struct errbuf *why)
+int listen_url(const char *url, mode_t mode, int *ret_fd, struct errbuf *why)
 {
-    int rc = address_check_bind(url, true, why);
+    int rc = address_check_bind(url, ADDRESS_SEALED, why);
 
     if (rc < 0)
         return rc;
-    return address_is_ipc(url) ? listen_ipc(url, ret_fd, why) : listen_tcp(url, ret_fd, why);
+    return address_is_ipc(url) ? listen_ipc(url, mode, ret_fd, why) : listen_tcp(url, ret_fd, why);
 }

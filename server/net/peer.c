@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-static void name_user(int fd, char ret[PEER_BYTES])
+static void name_user(int fd, const char *user, char ret[PEER_BYTES])
 {
     struct ucred who;
     socklen_t bytes = sizeof(who);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) == 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) < 0)
+        return;
+    if (user[0])
+        snprintf(ret, PEER_BYTES, "ipc user %.40s pid %d", user, who.pid);
+    else
         snprintf(ret, PEER_BYTES, "ipc uid %u pid %d", who.uid, who.pid);
 }
 
@@ -25,11 +29,11 @@ static void name_address(int fd, char ret[PEER_BYTES])
         snprintf(ret, PEER_BYTES, "tcp %s:%u", host, ntohs(at.sin_port));
 }
 
-void peer_name(int fd, bool ipc, char ret[PEER_BYTES])
+void peer_name(int fd, bool ipc, const char *user, char ret[PEER_BYTES])
 {
     ret[0] = 0;
     if (ipc)
-        name_user(fd, ret);
+        name_user(fd, user, ret);
     else
         name_address(fd, ret);
 }

@@ -48,7 +48,8 @@ struct request {
     struct token token;
     uint64_t session, sequence;    /* of a sealed message; session 0: it was plain */
     enum role role;                /* ROLE_NONE until its sender was judged */
-    char key_name[NAME_MAX_BYTES]; /* of its key; "" when it was plain */
+    char key_name[NAME_MAX_BYTES]; /* of its key, or "user anna" of a local user in a group; else ""
+                                    */
     char owner[OWNER_BYTES];       /* with whom it shares what is bounded: a key, or an address */
     bool orphan;                   /* nobody hears its answer */
     size_t weight;                 /* about how much memory it takes while it waits */

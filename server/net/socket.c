@@ -102,7 +102,10 @@ void socket_message(void *arg, const struct token *from, void *body, size_t byte
 
     rq->transport = socket->transport;
     rq->token = *from;
+    const struct local *local = transport_local(rq->transport, from);
     struct caller caller = {.sealed_only = socket->sealed_only,
+                            .plain = socket->plain,
+                            .local = local,
                             .peer = transport_address(rq->transport, from),
                             .bucket = transport_bucket(rq->transport, from)};
     transport_tie(rq->transport, from, rq);
@@ -111,15 +114,15 @@ void socket_message(void *arg, const struct token *from, void *body, size_t byte
         transport_rest(socket->transport, from, caller.rest_ms);
         return;
     }
-    if (rq->key_name[0])
+    if (rq->session)
         snprintf(rq->owner, sizeof(rq->owner), "key %s", rq->key_name);
     else
         snprintf(rq->owner, sizeof(rq->owner), "%s", transport_address(rq->transport, from));
     if (!transport_known(rq->transport, from, rq->owner,
                          rq->key_name[0] ? CONNECTIONS_OF_ONE_MAX : CONNECTIONS_MAX)) {
         transport_release(body);
-        request_error(rq, ERR_LIMIT, "%d connections of the key %s are open, allowed is %d of one",
-                      CONNECTIONS_OF_ONE_MAX, rq->key_name, CONNECTIONS_OF_ONE_MAX);
+        request_error(rq, ERR_LIMIT, "%d connections of the %s are open, allowed is %d of one",
+                      CONNECTIONS_OF_ONE_MAX, rq->owner, CONNECTIONS_OF_ONE_MAX);
         return;
     }
     rq->weight = weight_of(message, bytes);

@@ -6,15 +6,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "proto/role.h"
 #include "server/net/transport.h"
 
 struct net;
 
-/* ipc and, in a server without a key, loopback take plain messages. */
+/* ipc, and loopback where that was asked for, take plain messages. */
 struct socket {
     struct net *net;
     struct transport *transport; /* NULL: it has no address */
     bool sealed_only;
+    enum role plain; /* of plain messages over tcp; ROLE_NONE: there are none */
 };
 
 /* A transport_message: arg is the struct socket, body is owned. */

@@ -82,12 +82,12 @@ static struct connection *most_silent(struct transport *t, bool strangers, const
 }
 
 /* Makes room for one more of this peer. False: all are in use. */
-static bool make_room(struct transport *t, const char *peer)
+static bool make_room(struct transport *t, const char *peer, bool stranger)
 {
     const int64_t now_ms = clock_mono_ms();
     uint32_t count;
 
-    if (t->on_new) {
+    if (stranger) {
         struct connection *other = most_silent(t, true, peer, &count);
         if (count >= t->slot_count / STRANGERS_SHARE && !other)
             return false;
@@ -97,12 +97,10 @@ static bool make_room(struct transport *t, const char *peer)
     if (t->connection_count < t->slot_count)
         return true;
     struct connection *found = most_silent(t, false, NULL, &count);
-    if ((!found || now_ms < found->heard_ms + SILENT_MS) && t->on_new) {
+    if (!found || now_ms < found->heard_ms + SILENT_MS) {
         found = most_silent(t, true, NULL, &count);
         if (found && now_ms < found->heard_ms + STRANGER_MS)
             found = NULL;
-    } else if (found && now_ms < found->heard_ms + SILENT_MS) {
-        found = NULL;
     }
     if (found)
         connection_hang_up(found);
@@ -114,12 +112,16 @@ static int init_stream(uv_loop_t *loop, union io *io, bool ipc)
     return ipc ? uv_pipe_init(loop, &io->pipe, 0) : uv_tcp_init(loop, &io->tcp);
 }
 
-static void find_address(struct connection *c)
+static void find_peer(struct connection *c)
 {
+    struct locals *locals = c->transport->locals;
     uv_os_fd_t fd = -1;
 
     uv_fileno(&c->io.handle, &fd);
     peer_address(fd, c->in.ipc, c->address);
+    if (c->in.ipc && locals)
+        local_judge(locals, fd, &c->local);
+    c->known = !c->transport->on_new && (!c->in.ipc || !locals || c->local.role != ROLE_NONE);
 }
 
 static void settle_in(struct transport *t, struct connection *c)
@@ -133,7 +135,6 @@ static void settle_in(struct transport *t, struct connection *c)
     t->connection_count++;
     c->generation = ++t->generation;
     c->heard_ms = clock_mono_ms();
-    c->known = !t->on_new;
     uv_send_buffer_size(&c->io.handle, &buffer);
     uv_recv_buffer_size(&c->io.handle, &buffer);
     if (!c->in.ipc) {
@@ -165,8 +166,8 @@ static void on_connect(uv_stream_t *stream, int status)
         uv_close(&c->io.handle, connection_closed);
         return;
     }
-    find_address(c);
-    if (!make_room(t, c->address)) {
+    find_peer(c);
+    if (!make_room(t, c->address, !c->known)) {
         t->refused++;
         uv_close(&c->io.handle, connection_closed);
     } else {
@@ -248,17 +249,18 @@ static void start_listener(uv_loop_t *loop, struct transport *t, struct listener
     uv_listen(&l->io.stream, LISTEN_BACKLOG, on_connect);
 }
 
-int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
+int transport_open(uv_loop_t *loop, const char *const *urls, int url_count, struct locals *locals,
                    transport_message on_message, void *arg, struct transport **ret,
                    struct errbuf *why)
 {
+    const mode_t mode = locals && locals_have_groups(locals) ? 0666 : 0600;
     int *fds, count = 0, rc = 0;
 
     if (url_count < 1)
         return err_set(why, -EINVAL, "there is no address to serve");
     fds = xcalloc((size_t)url_count, sizeof(*fds));
     while (rc == 0 && count < url_count)
-        if ((rc = listen_url(urls[count], &fds[count], why)) == 0)
+        if ((rc = listen_url(urls[count], mode, &fds[count], why)) == 0)
             count++;
     if (rc < 0) {
         while (count > 0)
@@ -269,6 +271,7 @@ int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
     struct transport *t = xcalloc(1, sizeof(*t));
     t->on_message = on_message;
     t->arg = arg;
+    t->locals = locals;
     t->reply_ms = clock_mono_ms() - LINGER_MS;
     t->slot_count = most_connections();
     t->slots = xcalloc(t->slot_count, sizeof(*t->slots));

@@ -12,6 +12,8 @@
 #include "common/err.h"
 #include "server/net/budget.h"
 
+struct local;
+struct locals;
 struct transport;
 
 /* Where a reply goes: connection and request id. The first bytes tell connections apart. */
@@ -30,10 +32,10 @@ typedef void (*transport_message)(void *arg, const struct token *from, void *bod
 typedef void (*transport_gone)(void *arg, void *what);
 
 /* Binds every url (address.h, which has judged whether it may be served). The sentence of a failure
- * names the url
- * ("tcp://127.0.0.1:7500 is in use by another program"). An ipc socket file is 0600. 0 or -errno.
- */
-int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
+ * names the url ("tcp://127.0.0.1:7500 is in use by another program"). locals (borrowed; NULL where
+ * nobody asks for transport_local) tell who comes over ipc; a socket's file is 0600, or 0666 where
+ * groups are let in: then it is the kernel's word on the connection that counts. 0 or -errno. */
+int transport_open(uv_loop_t *loop, const char *const *urls, int url_count, struct locals *locals,
                    transport_message on_message, void *arg, struct transport **ret,
                    struct errbuf *why);
 /* Stops reading at once; closes and frees itself 200 ms after the last reply, or when that has left
@@ -68,9 +70,11 @@ bool transport_known(struct transport *t, const struct token *of, const char *ow
 uint32_t transport_count(const struct transport *t, const char *owner);
 /* From now on nothing is read from the connection of the request for so long. */
 void transport_rest(struct transport *t, const struct token *of, int64_t ms);
-/* Who sent a message: "tcp 10.0.0.7:51322", "ipc uid 1000 pid 71"; "" when the connection is gone.
+/* Who sent a message: "tcp 10.0.0.7:51322", "ipc user anna pid 71"; "" when the connection is gone.
  */
 void transport_peer(const struct transport *t, const struct token *from, char ret[PEER_BYTES]);
+/* Who sent a message over ipc, borrowed until the loop goes on; NULL: it came over tcp. */
+const struct local *transport_local(const struct transport *t, const struct token *of);
 /* What it shares with others from there: "10.0.0.7", "uid 1000"; "?" when it is gone. Borrowed
  * until the loop goes on. */
 const char *transport_address(const struct transport *t, const struct token *of);

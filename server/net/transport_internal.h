@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include "server/net/arrival.h"
+#include "server/net/local.h"
 #include "server/net/transport.h"
 
 union io {
@@ -36,6 +37,7 @@ struct connection {
     bool stopped;            /* nothing is read now */
     bool known;              /* it has proved a key, or need not */
     char owner[OWNER_BYTES]; /* by transport_known; "": nobody yet */
+    struct local local;      /* of ipc */
     struct bucket bucket;
     bool of_people; /* its request is: the reply counts in `leaving` */
     void *what;     /* tied to its request; NULL: nothing */
@@ -44,6 +46,7 @@ struct connection {
 
 struct transport {
     uv_timer_t sweep, linger, rest;
+    struct locals *locals; /* NULL: nobody is judged */
     struct listener *listeners;
     int listener_count, handles; /* of libuv that are not closed yet */
     struct connection **slots;   /* NULL: free */

@@ -25,7 +25,6 @@
 #define STATE_DB "state.db"
 #define DIFFICULTY_DB "difficulty.db"
 #define STATE_LOCK "lock"
-#define STATE_SOCKET "steppe.sock"
 
 enum state_folder { STATE_DATASETS, STATE_ATTACHED, STATE_JOBS, STATE_BACKUPS };
 

@@ -65,7 +65,7 @@ class World:
 
     def start(self, cache):
         self.spawn("server", "steppe-server", "--state", self.folder + "/state", "--listen", self.url,
-                   "--log-level", "debug")
+                   *(["--insecure-loopback"] if self.url.startswith("tcp") else []), "--log-level", "debug")
         self.steppe("ping")
         for i in range(self.workers):
             self.spawn(f"worker-{i}", "steppe-worker", "--connect", self.url, "--cache", cache,

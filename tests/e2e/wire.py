@@ -146,6 +146,7 @@ class World:
         self.http = "none"  # or HOST:PORT of the dashboard
         self.prefix = []    # words before the server's command
         self.url = "tcp://127.0.0.1:%d" % self.port
+        self.listen = ["--listen", self.url, "--insecure-loopback"]  # of a server without a key
         self.processes = {}
         World.open.append(self)
         atexit.register(self.close)
@@ -161,8 +162,9 @@ class World:
             return f.read()
 
     def server(self, *words, **env):
-        server = self.spawn("server", *self.prefix, BUILD + "/steppe-server", "--state", self.state, "--listen",
-                            "%s,ipc://%s/s" % (self.url, self.folder), "--http", self.http, *words, **env)
+        listen = ["--listen", "%s,ipc://%s/s" % (self.url, self.folder), *([] if "--key" in words else self.listen[2:])]
+        server = self.spawn("server", *self.prefix, BUILD + "/steppe-server", "--state", self.state, *listen, "--http", self.http,
+                            *words, **env)
         served = await_true(30, lambda: server.poll() is not None or self.steppe("ping").returncode == 0)
         if server.poll() is not None or not served:
             raise RuntimeError("the server %s: %s" % ("does not answer" if server.poll() is None else "ended", self.log("server")[-300:]))

@@ -11,13 +11,13 @@ struct transport {
     int unused;
 };
 
-int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
+int transport_open(uv_loop_t *loop, const char *const *urls, int url_count, struct locals *locals,
                    transport_message on_message, void *arg, struct transport **ret,
                    struct errbuf *why)
 {
     static struct transport any;
 
-    (void)loop, (void)urls, (void)url_count, (void)on_message, (void)arg, (void)why;
+    (void)loop, (void)urls, (void)url_count, (void)locals, (void)on_message, (void)arg, (void)why;
     *ret = &any;
     return 0;
 }

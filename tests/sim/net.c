@@ -238,13 +238,14 @@ bool __wrap_gate_enter(struct gate *g, struct request *rq, struct caller *caller
 
 /* --- transport.h --- */
 
-int transport_open(uv_loop_t *loop, const char *const *urls, int url_count,
+int transport_open(uv_loop_t *loop, const char *const *urls, int url_count, struct locals *locals,
                    transport_message on_message, void *arg, struct transport **ret,
                    struct errbuf *why)
 {
     (void)loop;
     (void)urls;
     (void)url_count;
+    (void)locals;
     (void)why;
     *ret = xcalloc(1, sizeof(**ret));
     **ret = (struct transport){on_message, arg};

@@ -97,6 +97,7 @@ struct server_options scenario_options(const char *state)
 {
     return (struct server_options){.state = state,
                                    .listen = "tcp://127.0.0.1:7500",
+                                   .insecure_loopback = true,
                                    .http = HTTP_NONE,
                                    .memory_bytes = 1 << 30,
                                    .max_running = 1 + (int64_t)world_draw(3),

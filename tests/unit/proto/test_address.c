@@ -1,6 +1,7 @@
 #include "proto/address.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "tests/harness.h"
 
@@ -37,12 +38,17 @@ static void assert_refused(int (*check)(const char *, struct errbuf *), const ch
 
 static int bind_plain(const char *url, struct errbuf *why)
 {
-    return address_check_bind(url, false, why);
+    return address_check_bind(url, ADDRESS_LOOPBACK, why);
+}
+
+static int bind_ipc(const char *url, struct errbuf *why)
+{
+    return address_check_bind(url, ADDRESS_NO_TCP, why);
 }
 
 static int bind_sealed(const char *url, struct errbuf *why)
 {
-    return address_check_bind(url, true, why);
+    return address_check_bind(url, ADDRESS_SEALED, why);
 }
 
 static const char *ipc(const char *path)
@@ -56,8 +62,8 @@ static const char *ipc(const char *path)
 TEST(a_client_takes_hosts_addresses_and_paths)
 {
     static const char *const urls[] = {
-        ADDRESS_DEFAULT,    "tcp://localhost:7500",   "tcp://gpu-1.lab_2.example:65535",
-        "tcp://10.0.0.7:1", "ipc:///run/steppe.sock", "ipc://relative.sock",
+        "tcp://127.0.0.1:7500", "tcp://localhost:7500",   "tcp://gpu-1.lab_2.example:65535",
+        "tcp://10.0.0.7:1",     "ipc:///run/steppe.sock", "ipc://relative.sock",
     };
 
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
@@ -113,9 +119,33 @@ TEST(long_addresses_are_refused)
 
 TEST(a_server_takes_loopback_and_ipc)
 {
-    assert_taken(bind_plain, ADDRESS_DEFAULT);
+    assert_taken(bind_plain, "tcp://127.0.0.1:7500");
     assert_taken(bind_plain, "tcp://127.255.0.3:7501");
     assert_taken(bind_plain, "ipc:///run/steppe/steppe.sock");
+}
+
+TEST(a_server_without_a_key_serves_ipc_unless_loopback_is_asked_for)
+{
+    assert_taken(bind_ipc, "ipc:///run/steppe/steppe.sock");
+    assert_code(-EPERM, bind_ipc, "tcp://127.0.0.1:7500", "every user of this machine");
+    assert_code(-EPERM, bind_ipc, "tcp://127.0.0.1:7500", "--insecure-loopback");
+    assert_code(-EPERM, bind_ipc, "tcp://127.0.0.1:7500", "--key FILE");
+    assert_code(-EPERM, bind_ipc, "tcp://10.0.0.1:7500", "beyond loopback");
+}
+
+TEST(the_default_address_is_the_socket_of_a_server_of_ones_own)
+{
+    char *url;
+
+    setenv("XDG_STATE_HOME", "/var/lib/anna", 1);
+    ASSERT_STR("ipc:///var/lib/anna/steppe/steppe.sock", url = address_default());
+    free(url);
+    unsetenv("XDG_STATE_HOME");
+    setenv("HOME", "/srv/anna", 1);
+    ASSERT_STR("ipc:///srv/anna/.local/state/steppe/steppe.sock", url = address_default());
+    free(url);
+    unsetenv("HOME");
+    ASSERT(address_default() == NULL);
 }
 
 TEST(a_server_is_told_why_it_may_not_serve_a_network)
@@ -129,7 +159,7 @@ TEST(a_server_is_told_why_it_may_not_serve_a_network)
         assert_code(-EPERM, bind_plain, urls[i], "steppe key new FILE");
         assert_taken(bind_sealed, urls[i]);
     }
-    assert_taken(bind_sealed, ADDRESS_DEFAULT);
+    assert_taken(bind_sealed, "tcp://127.0.0.1:7500");
     assert_code(-EPERM, bind_sealed, "tcp://localhost:7500", "write tcp://127.0.0.1:7500");
     assert_code(-EPERM, bind_plain, "tcp://localhost:7500", "write tcp://127.0.0.1:7500");
 }

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "proto/seal.h"
+#include "server/net/local.h"
 #include "server/net/sessions.h"
 #include "tests/unit/server/answer_fixture.h"
 
@@ -25,6 +26,7 @@ struct door {
     uint8_t frame[FRAME_MAX];
     uint8_t *body;    /* in frame, of the message that was let in */
     const char *peer; /* NULL: any */
+    const struct local *local;
     struct bucket bucket;
     struct caller caller;
     size_t bytes;
@@ -58,7 +60,7 @@ static void door_open(struct door *d, bool with_keys)
     *d = (struct door){.ring = {.count = 1}};
     ASSERT_OK(key_new(&d->ring.keys[0], &why), why);
     write_keys(&d->ring);
-    ASSERT_OK(gate_open(with_keys ? test_path("keys") : NULL, &d->gate, &why), why);
+    ASSERT_OK(gate_open(with_keys ? test_path("keys") : NULL, NULL, &d->gate, &why), why);
 }
 
 static void door_leave(struct door *d)
@@ -89,7 +91,11 @@ static bool knock(struct door *d, const void *frame, size_t bytes, bool sealed_o
     memcpy(d->frame, frame, bytes);
     d->body = d->frame;
     d->bytes = bytes;
-    d->caller = (struct caller){sealed_only, d->peer ? d->peer : "10.0.0.1", &d->bucket, 0};
+    d->caller = (struct caller){.sealed_only = sealed_only,
+                                .plain = ROLE_ADMIN,
+                                .local = d->local,
+                                .peer = d->peer ? d->peer : "10.0.0.1",
+                                .bucket = &d->bucket};
     bool in = gate_enter(d->gate, rq, &d->caller, &d->body, &d->bytes);
     d->let_in = in ? rq : NULL;
     return in;
@@ -171,6 +177,45 @@ TEST(a_plain_message_is_let_in_where_plain_ones_may_come)
         ASSERT_EQ(strlen(MESSAGE), d.bytes);
         ASSERT_EQ(0, counted_all(&d));
         door_close(&d);
+    }
+}
+
+/* A local user knocks over ipc with a plain message. */
+static bool knock_as(struct door *d, const struct local *who)
+{
+    d->local = who;
+    bool in = knock(d, MESSAGE, strlen(MESSAGE), false);
+    d->local = NULL;
+    return in;
+}
+
+TEST(over_ipc_the_user_says_who_it_is)
+{
+    const struct local owner = {.uid = 0, .role = ROLE_ADMIN, .owner = true, .user = "root"},
+                       member = {.uid = 7, .role = ROLE_READ, .user = "anna"},
+                       stranger = {.uid = 8, .role = ROLE_NONE, .user = "bob"};
+    struct locals *locals;
+    struct errbuf why;
+    struct door d;
+
+    for (int with_keys = 0; with_keys < 2; with_keys++) {
+        door_open(&d, with_keys);
+        gate_close(d.gate);
+        ASSERT_OK(locals_open("0=read", &locals, &why), why);
+        ASSERT_OK(gate_open(with_keys ? test_path("keys") : NULL, locals, &d.gate, &why), why);
+        ASSERT(knock_as(&d, &owner));
+        ASSERT_EQ(ROLE_ADMIN, d.let_in->role);
+        ASSERT_STR("", d.let_in->key_name);
+        ASSERT(knock_as(&d, &member));
+        ASSERT_EQ(ROLE_READ, d.let_in->role);
+        ASSERT_STR("user anna", d.let_in->key_name);
+        ASSERT(!knock_as(&d, &stranger));
+        ASSERT_REFUSED("forbidden", d.told);
+        ASSERT_HAS("the user bob may not", told_text(d.told, "error"));
+        ASSERT_EQ(1, counted(&d, "user"));
+        ASSERT_EQ(1, counted_all(&d));
+        door_close(&d);
+        locals_close(locals);
     }
 }
 
@@ -439,7 +484,7 @@ TEST(a_server_does_with_a_key_of_its_role)
     gate_close(d.gate);
     key_issue(&d.ring.keys[0], ROLE_SERVER, "main", clock_unix_ms(), VALID_MS, &own.keys[0]);
     write_keys(&own);
-    ASSERT_OK(gate_open(test_path("keys"), &d.gate, &why), why);
+    ASSERT_OK(gate_open(test_path("keys"), NULL, &d.gate, &why), why);
     struct seal ann = session_of(&d, ROLE_READ, "ann");
     ASSERT(send_sealed(&d, &ann));
     ASSERT_EQ(-EPERM, gate_renew(d.gate, d.let_in, own.keys[0].cert.key, 5, &cert, trusted, &why));
@@ -486,7 +531,7 @@ TEST(a_key_file_that_cannot_be_read_leaves_the_keys_as_they_were)
     struct seal seal = session_of(&d, ROLE_READ, "ann");
     ASSERT_EQ(0, chmod(test_path("keys"), 0644));
     ASSERT_EQ(-EPERM, gate_reload(d.gate, &why));
-    ASSERT_EQ(-EPERM, gate_open(test_path("keys"), &none, &why));
+    ASSERT_EQ(-EPERM, gate_open(test_path("keys"), NULL, &none, &why));
     ASSERT_EQ(0, unlink(test_path("keys")));
     ASSERT_EQ(-ENOENT, gate_reload(d.gate, &why));
     ASSERT(send_sealed(&d, &seal));

@@ -19,7 +19,7 @@ static void begin(void)
     struct errbuf why;
 
     service_open(1, PLENTY);
-    ASSERT_OK(gate_open(NULL, &net.gate, &why), why);
+    ASSERT_OK(gate_open(NULL, NULL, &net.gate, &why), why);
     ASSERT_OK(keys_open(&service, &service.keys, &why), why);
 }
 

@@ -338,7 +338,7 @@ TEST(no_address_at_all_is_refused)
     uv_loop_t loop;
 
     ASSERT_EQ(0, uv_loop_init(&loop));
-    ASSERT_EQ(-EINVAL, transport_open(&loop, NULL, 0, on_message, NULL, &t, &why));
+    ASSERT_EQ(-EINVAL, transport_open(&loop, NULL, 0, NULL, on_message, NULL, &t, &why));
     ASSERT_HAS("no address to serve", why.text);
     transport_close(NULL);
     ASSERT_EQ(0, uv_loop_close(&loop));
@@ -352,7 +352,7 @@ TEST(one_bad_address_of_two_frees_the_other)
     uv_loop_t loop;
 
     ASSERT_EQ(0, uv_loop_init(&loop));
-    ASSERT_EQ(-EPERM, transport_open(&loop, urls, 2, on_message, NULL, &t, &why));
+    ASSERT_EQ(-EPERM, transport_open(&loop, urls, 2, NULL, on_message, NULL, &t, &why));
     ASSERT_EQ(0, uv_loop_close(&loop));
     run_bench(ipc_url(), 1, on_message, talk_once);
 }

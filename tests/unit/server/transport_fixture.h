@@ -130,7 +130,7 @@ __attribute__((unused)) static void run_bench(const char *url, int wanted, trans
     struct errbuf why;
 
     ASSERT_EQ(0, uv_loop_init(&b.loop));
-    ASSERT_OK(transport_open(&b.loop, &url, 1, handle, &b, &b.transport, &why), why);
+    ASSERT_OK(transport_open(&b.loop, &url, 1, NULL, handle, &b, &b.transport, &why), why);
     ASSERT_EQ(0, uv_async_init(&b.loop, &b.finished, on_finished));
     b.finished.data = &b;
     signal(SIGPIPE, SIG_IGN); /* as the server does */
@@ -146,7 +146,7 @@ __attribute__((unused)) static int open_refused(const char *url, struct errbuf *
     uv_loop_t loop;
 
     ASSERT_EQ(0, uv_loop_init(&loop));
-    int rc = transport_open(&loop, &url, 1, on_message, NULL, &t, why);
+    int rc = transport_open(&loop, &url, 1, NULL, on_message, NULL, &t, why);
     ASSERT(rc < 0 && t == NULL);
     ASSERT_EQ(0, uv_loop_close(&loop));
     return rc;
