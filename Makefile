@@ -8,7 +8,8 @@
 #   make inject RUNS=500             the n-th allocation or write of a server or worker fails (default: every n, for hours)
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make swarm SECONDS=30             1000 simulated workers against a server
-#   make compile_commands.json tidy   for clangd; clang-tidy over the programs
+#   make compile_commands.json        for clangd
+#   make -j2 -k analysis              gcc -fanalyzer and clang-tidy over the programs (part of lint)
 #   make screenshot DATA=FOLDER       the dashboard's picture in the README (FOLDER: Fashion-MNIST; else drawn digits)
 #   make V=1                          shows the commands
 PREFIX  ?= /usr/local
@@ -96,7 +97,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json tidy test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install clean tests
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json analysis test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -128,7 +129,7 @@ replays: $(REPLAYS)
 # The programs first: who calls whom is read off their objects.
 lint: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all
-	$(Q)tests/lint "$(B)"
+	$(Q)rc=0; $(MAKE) --no-print-directory -j2 -k analysis || rc=1; tests/lint "$(B)" && exit $$rc
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCH)
 	$(Q)tests/bench/run --build "$(B)" $(if $(ONLY),--models "$(ONLY)") $(if $(PARTS),--parts "$(PARTS)")
@@ -285,10 +286,33 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 deploy/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 
-# clang-tidy over the programs, as .clang-tidy says; not part of lint, since it takes minutes.
-tidy: compile_commands.json
-	$(Q)command -v clang-tidy >/dev/null || { echo "tidy: clang-tidy is missing (Debian: clang-tidy)"; exit 1; }
-	$(Q)find common proto server worker -name '*.c' | sort | xargs -P "$$(nproc)" -n 1 clang-tidy -p . --quiet 2>/dev/null
+# What two analysers say of the programs, kept by object: what did not change is not looked at again. tests/analysis.h
+# tells them of functions in other files; -O1 is what GCC's looks through fastest.
+PROGRAMS := $(sort $(COMMON) $(PROTO) $(CLI) $(CORE) $(SERVER) $(NN) $(WORKER))
+analysed = $(patsubst $(B)/obj/%.o,$(B)/analysis/%.$(1),$(PROGRAMS))
+TOLD = $(CODE) -O1 $(INC) $(if $(filter common/err.c,$*.c),,-include tests/analysis.h)
+LACKED = $(if $(call takes,-fanalyzer),,gcc) $(if $(shell command -v clang-tidy 2>/dev/null),,tidy)
+analysis: $(foreach one,$(filter-out $(LACKED),gcc tidy),$(call analysed,$(one)))
+	$(Q)for one in $(LACKED); do echo "analysis: no look by $$one, which is missing here"; done
+
+# Where a check of GCC's has findings that are none.
+spare = $(patsubst %,$(B)/analysis/%.gcc,$(2)): SPARED := $(1:%=-Wno-analyzer-%)
+# A function that is not asked for nothing gives no NULL.
+$(call spare,null-dereference,common/studyfile proto/cli/import/import proto/cli/score_columns server/core/study server/net/connection)
+$(call spare,null-argument,proto/key)
+$(call spare,null-dereference null-argument,worker/nn/net)
+# What lives on in a FILE, in the first field of a struct, or in a variable that had it before.
+$(call spare,malloc-leak,common/dataset proto/cli/import/npy_file server/cell/cells server/store/store_rows)
+# The sum of a loop over at least one entry.
+$(call spare,use-of-uninitialized-value,proto/cli/import/picture_scale)
+
+$(B)/analysis/%.gcc: $(B)/obj/%.o tests/analysis.h
+	@mkdir -p $(@D); echo "  GCC  $*.c"
+	$(Q)$(CC) $(TOLD) -fanalyzer $(SPARED) -Werror -S -o $@ $*.c
+$(B)/analysis/%.tidy: $(B)/obj/%.o tests/analysis.h .clang-tidy
+	@mkdir -p $(@D); echo "  TIDY $*.c"
+	$(Q)clang-tidy --quiet $*.c -- $(TOLD) 2>/dev/null
+	$(Q)touch $@
 
 # For clangd: every .c with the flags that make itself would compile it with, the first time it does.
 compile_commands.json:
