@@ -20,11 +20,15 @@ static void tell(void *arg, size_t line, const char *text)
     told += line > 0;
 }
 
-static int find(void *arg, const char *path, uint32_t *ret, struct errbuf *why)
+static void find(void *arg, struct verdict_path *paths, int count)
 {
     (void)arg;
-    *ret = (uint32_t)strlen(path);
-    return *ret < SAMPLES ? 0 : err_set(why, -1, "no such sample");
+    for (int i = 0; i < count; i++) {
+        struct verdict_path *p = &paths[i];
+
+        p->sample = (uint32_t)strlen(p->path);
+        p->rc = p->sample < SAMPLES ? 0 : err_set(&p->why, -1, "no such sample");
+    }
 }
 
 static void check_file(const char *path, enum verdict_kind issues, bool labels_only)
