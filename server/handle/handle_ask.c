@@ -160,7 +160,7 @@ void handle_score_ask(struct request *rq)
         rc = jobs_find(rq->service->jobs, asked.ask.other, &other, &why);
     if (rc == 0 && rq->type == MSG_SCORE_SUSPECTS)
         rc = read_folds(rq, &asked.ask, &why);
-    if (rc < 0) {
+    if (rc != 0) {
         request_fail(rq, rc, &why);
         return;
     }
