@@ -39,7 +39,7 @@
 struct client {
     char url[ADDRESS_BYTES_MAX];
     char sender[UUID_BYTES];
-    const volatile sig_atomic_t *stop;
+    const _Atomic sig_atomic_t *stop;
     struct wire wire;
     uint32_t id;           /* of the last request: 31 bits */
     uint64_t broken;       /* connections lost by this socket before the last sending */
@@ -92,7 +92,7 @@ static int reopen(struct client *c, struct errbuf *why)
     return wire_open(&c->wire, c->url, why);
 }
 
-int client_open(const char *url, const char *sender, const volatile sig_atomic_t *stop,
+int client_open(const char *url, const char *sender, const _Atomic sig_atomic_t *stop,
                 struct client **ret, struct errbuf *why)
 {
     struct client *c;

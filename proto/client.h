@@ -15,7 +15,7 @@ struct client;
 /* Checks the address and opens a socket; connects in the background. sender: UUID (37 bytes) or
  * NULL for a fresh one. stop: polled while waiting; NULL or set by a signal handler. 0 or -errno.
  */
-int client_open(const char *url, const char *sender, const volatile sig_atomic_t *stop,
+int client_open(const char *url, const char *sender, const _Atomic sig_atomic_t *stop,
                 struct client **ret, struct errbuf *why);
 void client_close(struct client *c); /* NULL is fine */
 const char *client_sender(const struct client *c);

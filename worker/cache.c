@@ -29,7 +29,7 @@
 struct search {
     struct cache *cache;
     struct client *client;
-    const volatile sig_atomic_t *stop;
+    const _Atomic sig_atomic_t *stop;
     const char *sha256;
     uint64_t bytes;
     int dir;
@@ -378,7 +378,7 @@ int cache_check(const char *dir, struct errbuf *why)
 }
 
 int cache_open(struct cache *c, struct client *client, const char *sha256, uint64_t bytes,
-               const volatile sig_atomic_t *stop, struct cached *ret, struct errbuf *note,
+               const _Atomic sig_atomic_t *stop, struct cached *ret, struct errbuf *note,
                struct errbuf *why)
 {
     struct search s = {.cache = c,

@@ -51,7 +51,7 @@ int cache_check(const char *dir, struct errbuf *why);
  * stop was set; -EPERM: a file there is not ours; -EUCLEAN: the server's copy is damaged; else
  * -errno; with a sentence. */
 int cache_open(struct cache *c, struct client *client, const char *sha256, uint64_t bytes,
-               const volatile sig_atomic_t *stop, struct cached *ret, struct errbuf *note,
+               const _Atomic sig_atomic_t *stop, struct cached *ret, struct errbuf *note,
                struct errbuf *why);
 /* Is the file as it was when it was checked? If not, what was computed meanwhile is worthless.
  */

@@ -510,7 +510,7 @@ static int work_loop(struct duty *s, struct answer *a, struct errbuf *why)
     return rc;
 }
 
-int duty_run(const struct duty_options *options, const volatile sig_atomic_t *stop,
+int duty_run(const struct duty_options *options, const _Atomic sig_atomic_t *stop,
              char ret_class[NUMERICS_CLASS_BYTES], struct errbuf *why)
 {
     struct duty s = {.options = options,

@@ -26,7 +26,7 @@ struct duty_options {
  * sentence). A server that is away is waited for. On a stop it finishes its task and sends the
  * result or, with STOP_NOW, gives the task back at the end of the shard. -ERESTART: a job waits for
  * workers of another class, which is in ret_class. */
-int duty_run(const struct duty_options *options, const volatile sig_atomic_t *stop,
+int duty_run(const struct duty_options *options, const _Atomic sig_atomic_t *stop,
              char ret_class[NUMERICS_CLASS_BYTES], struct errbuf *why);
 
 #endif

@@ -11,7 +11,7 @@
 #define BYE_MS 2000
 
 int greet_open(const struct duty_options *options, const char *sender,
-               const volatile sig_atomic_t *stop, struct client **ret, struct errbuf *why)
+               const _Atomic sig_atomic_t *stop, struct client **ret, struct errbuf *why)
 {
     struct client *c;
     int rc = client_open(options->server, sender, stop, &c, why);
@@ -95,7 +95,7 @@ static void say(struct client *client, enum message_type type, cJSON *request,
 
 void greet_bye(const struct duty_options *options, const char *sender, const struct last_word *last)
 {
-    static const volatile sig_atomic_t never;
+    static const _Atomic sig_atomic_t never;
     struct client *client;
     struct errbuf why;
     cJSON *request = cJSON_CreateObject();

@@ -7,7 +7,7 @@
 
 /* Opens a connection with the options' key. sender: NULL for a fresh one. */
 int greet_open(const struct duty_options *options, const char *sender,
-               const volatile sig_atomic_t *stop, struct client **ret, struct errbuf *why);
+               const _Atomic sig_atomic_t *stop, struct client **ret, struct errbuf *why);
 
 /* Says hello until the server accepts it. *io_known: it did before; a key that is refused then may
  * still be on its way. wanted: as greet_read_class. 0; -EINTR: stop was set; -EREMOTEIO: a refusal

@@ -66,7 +66,7 @@ static const struct option table[] = {
     {0},
 };
 
-static volatile sig_atomic_t stop;
+static _Atomic sig_atomic_t stop;
 
 /* On SIGTERM, SIGINT or SIGHUP it finishes its task. An alarm makes it give the task back; a second
  * alarm ends it anyway. A second SIGTERM acts like the alarm. */

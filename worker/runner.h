@@ -39,7 +39,7 @@ struct work {
     const float *weights; /* [count], train only */
     const float *vector;  /* [floats], of PHASE_PRODUCT */
     uint32_t count;
-    const volatile sig_atomic_t *stop; /* at STOP_NOW no further shard is begun; NULL: never */
+    const _Atomic sig_atomic_t *stop; /* at STOP_NOW no further shard is begun; NULL: never */
 };
 struct yield {
     const float *grad;    /* [floats], where phase_vector; valid until the next run */

@@ -9,7 +9,7 @@
 
 struct talk {
     struct client *client;
-    const volatile sig_atomic_t *stop;
+    const _Atomic sig_atomic_t *stop;
 };
 
 /* Waits up to ms, until stop is set. */

@@ -61,7 +61,7 @@ struct cli {
     const struct args *args;
     char **words; /* positional arguments, as many as the command's row allows */
     int word_count;
-    const volatile sig_atomic_t *stop; /* set by Ctrl-C */
+    const _Atomic sig_atomic_t *stop; /* set by Ctrl-C */
     struct client *client;             /* opened by the first call */
     int columns;                       /* width of the terminal */
     bool terminal;                     /* stdout is a terminal that can do more than print lines */

@@ -150,7 +150,7 @@ static const struct option global_options[] = {
     {NULL},
 };
 
-static volatile sig_atomic_t stop;
+static _Atomic sig_atomic_t stop;
 
 static void on_stop(int signal_number)
 {

@@ -181,7 +181,7 @@ static int judge_bad(const struct predict_source *s, uint32_t all, const struct 
 }
 
 int predict_source_read(struct predict_source *s, uint32_t first, uint32_t most,
-                        const volatile sig_atomic_t *stop, uint8_t *out, uint32_t *ret,
+                        const _Atomic sig_atomic_t *stop, uint8_t *out, uint32_t *ret,
                         struct errbuf *why)
 {
     const size_t bytes = (size_t)s->dims.h * s->dims.w * s->dims.c;

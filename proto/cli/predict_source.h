@@ -51,7 +51,7 @@ void predict_source_done(struct predict_source *s);
  * and taken out of the items; without skip_bad the others are then only looked at, and all of them
  * together are -EINVAL. -EINTR when *stop is set. */
 int predict_source_read(struct predict_source *s, uint32_t first, uint32_t most,
-                        const volatile sig_atomic_t *stop, uint8_t *out, uint32_t *ret,
+                        const _Atomic sig_atomic_t *stop, uint8_t *out, uint32_t *ret,
                         struct errbuf *why);
 
 #endif

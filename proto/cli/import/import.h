@@ -34,7 +34,7 @@ struct import_request {
     const char *train, *test;
     enum npy_layout layout;            /* of numpy's arrays of images */
     struct import_notes *notes;        /* NULL, or notes are added to it */
-    const volatile sig_atomic_t *stop; /* NULL, or set when the user wants to stop */
+    const _Atomic sig_atomic_t *stop; /* NULL, or set when the user wants to stop */
 };
 
 /* A format. import fills samples, dims, images, labels and uris of both splits, and either classes

@@ -466,7 +466,7 @@ TEST(other_labels_are_those_of_the_sorted_samples)
 
 TEST(a_stop_ends_the_import)
 {
-    volatile sig_atomic_t stop = 1;
+    _Atomic sig_atomic_t stop = 1;
     struct import_request r = {.path = test_dir(), .stop = &stop};
     struct dataset_draft d;
 

@@ -556,7 +556,7 @@ TEST(a_stuck_connection_is_replaced)
     client_close(c);
 }
 
-static volatile sig_atomic_t stop;
+static _Atomic sig_atomic_t stop;
 
 static void on_signal(int signal)
 {
