@@ -62,10 +62,10 @@ struct cli {
     char **words; /* positional arguments, as many as the command's row allows */
     int word_count;
     const _Atomic sig_atomic_t *stop; /* set by Ctrl-C */
-    struct client *client;             /* opened by the first call */
-    int columns;                       /* width of the terminal */
-    bool terminal;                     /* stdout is a terminal that can do more than print lines */
-    bool colour;                       /* stdout may have colours */
+    struct client *client;            /* opened by the first call */
+    int columns;                      /* width of the terminal */
+    bool terminal;                    /* stdout is a terminal that can do more than print lines */
+    bool colour;                      /* stdout may have colours */
 };
 
 struct command {

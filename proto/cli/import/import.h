@@ -32,8 +32,8 @@ struct import_request {
     /* NULL, or which folder (of pictures) or which word in file names is the training set (".": all
      * folders) and the test set ("none": there is none). */
     const char *train, *test;
-    enum npy_layout layout;            /* of numpy's arrays of images */
-    struct import_notes *notes;        /* NULL, or notes are added to it */
+    enum npy_layout layout;           /* of numpy's arrays of images */
+    struct import_notes *notes;       /* NULL, or notes are added to it */
     const _Atomic sig_atomic_t *stop; /* NULL, or set when the user wants to stop */
 };
 
