@@ -135,6 +135,9 @@
 /* Of --max-uploads: a quarter is one sender's, and a dataset of the largest size fits that. */
 #define UPLOADS_BYTES_DEFAULT (4 * (int64_t)DATASET_BYTES_MAX)
 #define UPLOADS_BYTES_MIN (1 << 20)
+/* What one key may have of the state folder's disk, with its datasets and uploads: one part of so
+ * many. */
+#define DISK_PARTS_OF_ONE 2
 #define UPLOADS_KEPT_MAX 1000 /* in one list of a reply; the server walks it every second */
 
 /* --- jobs --- */

@@ -49,7 +49,7 @@
     MESSAGE(DATASET_PUT, "dataset.put", 1, BY_SUBMIT, WEB_NONE)                                    \
     MESSAGE(DATASET_COMMIT, "dataset.commit", 0, BY_SUBMIT, WEB_NONE)                              \
     MESSAGE(DATASET_NAME, "dataset.name", 0, BY_SUBMIT, WEB_NONE)                                  \
-    MESSAGE(DATASET_RM, "dataset.rm", 0, BY_ADMIN, WEB_NONE)                                       \
+    MESSAGE(DATASET_RM, "dataset.rm", 0, BY_SUBMIT, WEB_NONE)                                      \
     MESSAGE(DATASET_GET, "dataset.get", 0, BY_ALL, WEB_NONE)                                       \
     MESSAGE(DATASET_REVISE, "dataset.revise", 0, BY_SUBMIT, WEB_POST)                              \
     MESSAGE(JOB_APPLY, "job.apply", 0, BY_SUBMIT, WEB_POST)                                        \

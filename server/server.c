@@ -313,6 +313,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
     if (rc == 0)
         incoming_open(s->service.dir, options->uploads_bytes, clock_mono_ms(),
                       &s->service.incoming);
+    disk_watch_tick(&s->service.disk, s->service.dir, clock_mono_ms());
     predictions_open(&s->service, &s->service.predictions);
     if (rc == 0)
         rc = workers_open(&s->service, &s->service.workers, why);

@@ -45,6 +45,7 @@ static void print_datasets(const struct cli *cli, const cJSON *datasets)
         {"size", .right = true},
         {.title = "sha256"},
         {"revision", .right = true, .optional = true},
+        {"key", .optional = true},
         {"source", .optional = true},
         {NULL},
     };
@@ -65,6 +66,7 @@ static void print_datasets(const struct cli *cli, const cJSON *datasets)
         table_add(t, "%s", has_bytes ? draw_bytes((uint64_t)bytes, text) : "");
         table_add(t, "%.*s", HASH_SHOWN, reply_text(row, "sha256"));
         cell_i64(t, row, "revision");
+        cell_text(t, row, "key");
         cell_text(t, row, "source");
     }
     table_print(t, cli->colour, stdout);
@@ -188,6 +190,8 @@ static void print_dataset(const struct cli *cli, const cJSON *json, const cJSON 
         print_text("  source   %s", reply_text(row, "source"));
     if (reply_i64(row, "bytes", &bytes) && bytes >= 0)
         printf("  size     %s\n", draw_bytes((uint64_t)bytes, text));
+    if (*reply_text(row, "key"))
+        print_text("  key      %s", reply_text(row, "key"));
     if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "named")))
         printf("  names    every sample has that of its file\n");
     if (*reply_text(row, "damaged"))

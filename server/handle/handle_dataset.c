@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "server/handle/handlers.h"
+#include "server/jobs/disk_share.h"
 #include "server/jobs/service.h"
 #include "server/net/op.h"
 
@@ -156,6 +157,9 @@ void handle_dataset_offer(struct request *rq)
     }
     if (rc == 0 && !complete)
         rc = disk_watch_room(&rq->service->disk, "uploads", &why);
+    /* A file that is here already counts, too, once the key has a name for it. */
+    if (rc == 0 && (!complete || cJSON_HasObjectItem(rq->message.json, "name")))
+        rc = disk_share_room(rq->service, rq->key_name, sha256, bytes, &why);
     if (rc == 0 && !complete)
         rc = incoming_offer(rq->service->incoming, &from, sha256, bytes, &have, &why);
     if (rc < 0) {
@@ -202,6 +206,8 @@ static int begin_piece(struct service *s, const struct put *put, const struct te
                                    .data_bytes = piece->bytes};
     memcpy(ret->sha256, put->sha256, sizeof(ret->sha256));
     int rc = disk_watch_room(&s->disk, "uploads", why);
+    if (rc == 0)
+        rc = disk_share_room(s, put->from.key, put->sha256, put->bytes, why);
     return rc < 0 ? rc : incoming_put_begin(s->incoming, &put->from, ret, clock_mono_ms(), why);
 }
 
@@ -266,7 +272,7 @@ static void end_commit(struct op *op)
     struct dataset_commit *c = op->arg;
     struct service *s = op->service;
 
-    incoming_released(s->incoming, c->key, c->rec.sha256, clock_mono_ms());
+    incoming_released(s->incoming, c->rec.key_name, c->rec.sha256, clock_mono_ms());
     dataset_commit_done(s->datasets, c, op->rc);
     if (op->rc == -ENODATA) {
         request_error(op->rq, ERR_GONE, "%s", op->why.text);
@@ -311,6 +317,17 @@ static void read_done(struct op *op)
     }
 }
 
+/* A key has one commit at work: it cannot get past this with several at a time. */
+static int check_share(const struct request *rq, const char *sha256, struct errbuf *why)
+{
+    const struct service *s = rq->service;
+    const int64_t there = datasets_size(s->datasets, sha256);
+
+    return disk_share_room(s, rq->key_name, sha256,
+                           there >= 0 ? there : incoming_have(s->incoming, rq->key_name, sha256),
+                           why);
+}
+
 void handle_dataset_commit(struct request *rq)
 {
     struct dataset_commit *c = xcalloc(1, sizeof(*c));
@@ -322,15 +339,17 @@ void handle_dataset_commit(struct request *rq)
         rc = read_hash(rq, c->rec.sha256, &why);
     if (rc == 0)
         rc = datasets_room(rq->service->datasets, name, c->rec.sha256, &why);
+    if (rc == 0)
+        rc = check_share(rq, c->rec.sha256, &why);
     if (rc < 0) {
         free(c);
         request_fail(rq, rc, &why);
         return;
     }
     memcpy(c->rec.name, name, strlen(name) + 1);
-    memcpy(c->key, rq->key_name, sizeof(c->key));
-    incoming_whole(rq->service->incoming, c->key, c->rec.sha256, &c->missing);
-    incoming_hold(rq->service->incoming, c->key, c->rec.sha256);
+    memcpy(c->rec.key_name, rq->key_name, sizeof(c->rec.key_name));
+    incoming_whole(rq->service->incoming, c->rec.key_name, c->rec.sha256, &c->missing);
+    incoming_hold(rq->service->incoming, c->rec.key_name, c->rec.sha256);
     op_run(rq->service->net->data_lane,
            (struct op){
                .rq = rq, .service = rq->service, .arg = c, .work = read_work, .done = read_done});
@@ -376,6 +395,15 @@ static int check_unused(struct service *s, const struct dataset_removal *r, stru
                    count, r->name, first);
 }
 
+static int check_owner(const struct request *rq, const struct dataset_removal *r,
+                       struct errbuf *why)
+{
+    if (incoming_from(rq).any || strcmp(r->key_name, rq->key_name) == 0)
+        return 0;
+    return err_set(why, -EPERM, "the name %s was given %s%s; an administrator may remove it",
+                   r->name, r->key_name[0] ? "by the key " : "without a key", r->key_name);
+}
+
 static void remove_work(struct op *op)
 {
     op->rc = datasets_remove_work(op->service->dir, op->service->store, op->arg, &op->why);
@@ -407,7 +435,9 @@ void handle_dataset_rm(struct request *rq)
     if (rc == 0)
         rc = datasets_remove_begin(rq->service->datasets, name, r, &why);
     if (rc == 0) {
-        rc = check_unused(rq->service, r, &why);
+        rc = check_owner(rq, r, &why);
+        if (rc == 0)
+            rc = check_unused(rq->service, r, &why);
         if (rc < 0)
             datasets_remove_done(rq->service->datasets, r, rc);
     }

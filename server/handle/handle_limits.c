@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/handle/handlers.h"
+#include "server/jobs/disk_share.h"
 #include "server/jobs/service.h"
 #include "server/net/gate.h"
 
@@ -58,6 +59,17 @@ static struct limit_row upload_bytes(const struct asker *a)
                               (double)incoming_bytes_max_of_one(in)};
 }
 
+/* Datasets, and uploads once more. */
+static struct limit_row disk(const struct asker *a)
+{
+    const struct disk_watch *d = &a->s->disk;
+
+    return (struct limit_row){(double)disk_share_used(a->s, NULL),
+                              d->all_bytes > 0 ? (double)(d->all_bytes - d->least_bytes) : -1,
+                              a->key ? (double)disk_share_used(a->s, a->key) : -1,
+                              a->key ? (double)disk_share_most(a->s) : -1};
+}
+
 /* Percent of the loop's time. */
 static struct limit_row loop_time(const struct asker *a)
 {
@@ -68,9 +80,9 @@ static const struct {
     const char *name, *unit;
     struct limit_row (*row)(const struct asker *a);
 } table[] = {
-    {"connections", "", connections}, {"sessions", "", sessions},
-    {"workers", "", workers},         {"open jobs", "", open_jobs},
-    {"uploads", "B", upload_bytes},   {"request budget", "%", loop_time},
+    {"connections", "", connections},   {"sessions", "", sessions},     {"workers", "", workers},
+    {"open jobs", "", open_jobs},       {"uploads", "B", upload_bytes}, {"disk", "B", disk},
+    {"request budget", "%", loop_time},
 };
 
 static void add_number(cJSON *row, const char *name, double v)

@@ -125,6 +125,13 @@ static void print_queues(const struct metrics *m, const struct figures *f, FILE 
            f->data_items);
     number(out, "uploads_bytes", "gauge", "Uploads that nothing has taken over yet.",
            (double)f->uploads_bytes);
+    number(out, "datasets_bytes", "gauge", "Files of datasets.", (double)f->datasets_bytes);
+    number(out, "datasets_largest_key_bytes", "gauge", "Of these, what the key has that has most.",
+           (double)f->largest_bytes);
+    if (f->share_bytes >= 0)
+        number(out, "disk_key_limit_bytes", "gauge",
+               "What one key may take of the disk with its datasets and uploads.",
+               (double)f->share_bytes);
     if (m->checkpoint_ms)
         number(out, "checkpoint_age_seconds", "gauge",
                "Time since the last checkpoint became durable.",

@@ -41,7 +41,7 @@ static int look_at_upload(const char *dir, struct dataset_commit *c, int rc,
     c->upload = true;
     if (c->missing.text[0])
         return no_upload(c, why);
-    state_dir_upload(part, dir, c->key, c->rec.sha256);
+    state_dir_upload(part, dir, c->rec.key_name, c->rec.sha256);
     rc = data_hash_open(part, &c->hash, why);
     if (rc == -ENOENT)
         return no_upload(c, why);
@@ -73,7 +73,7 @@ static int take_upload(const char *dir, const char *part, const char *path,
         unlink(part);
     if (rc < 0)
         return err_prefix(why, rc, "dataset %s", c->rec.name);
-    rc = incoming_rename(dir, c->key, c->rec.sha256, path, why);
+    rc = incoming_rename(dir, c->rec.key_name, c->rec.sha256, path, why);
     if (rc == -ENOENT && access(path, F_OK) == 0) /* another commit was faster */
         rc = 0;
     c->replaced = rc == 0;
@@ -86,7 +86,7 @@ static int compare(const char *dir, struct dataset_commit *c, struct errbuf *why
     struct errbuf found;
 
     state_dir_dataset(path, dir, c->rec.sha256);
-    state_dir_upload(part, dir, c->key, c->rec.sha256);
+    state_dir_upload(part, dir, c->rec.key_name, c->rec.sha256);
     data_hash_text(c->hash, hex);
     bool same = strcmp(hex, c->rec.sha256) == 0;
     if (same && !c->upload)
@@ -144,7 +144,7 @@ int dataset_commit_store(const char *dir, struct store *store, struct dataset_co
         rc = store_dataset_add(store, &c->rec, &c->dataset, why);
     /* Data that nobody can name is still an upload. */
     if (rc < 0 && store_dataset_names(store, c->rec.sha256, &names, NULL) == 0 && names == 0)
-        incoming_put_back(dir, c->key, c->rec.sha256, path);
+        incoming_put_back(dir, c->rec.key_name, c->rec.sha256, path);
     return rc;
 }
 

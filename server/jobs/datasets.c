@@ -56,6 +56,7 @@ void datasets_add(struct datasets *d, const struct dataset_record *rec)
 {
     struct entry **at = &d->entries, *e = xcalloc(1, sizeof(*e));
 
+    owner_gets(d, rec);
     while (*at && strcmp((*at)->rec.name, rec->name) < 0)
         at = &(*at)->next;
     e->rec = *rec;
@@ -73,6 +74,7 @@ static void drop_entry(struct datasets *d, struct entry **at)
     struct entry *e = *at;
 
     *at = e->next;
+    owner_loses(d, &e->rec);
     d->count--;
     if (--e->stored->names == 0)
         free_stored(d, e->stored);
@@ -419,6 +421,8 @@ cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec)
     cJSON_AddStringToObject(row, "name", rec->name);
     cJSON_AddStringToObject(row, "sha256", rec->sha256);
     cJSON_AddNumberToObject(row, "bytes", (double)rec->bytes);
+    if (e && e->rec.key_name[0])
+        cJSON_AddStringToObject(row, "key", e->rec.key_name);
     bool open = e && open_stored(d, e->stored, NULL) == 0;
     if (e && datasets_damage(d, rec->sha256, damage, sizeof(damage)))
         cJSON_AddStringToObject(row, "damaged", damage);
@@ -492,6 +496,7 @@ int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_r
     memcpy(ret->name, e->rec.name, sizeof(ret->name));
     memcpy(ret->sha256, e->rec.sha256, sizeof(ret->sha256));
     memcpy(ret->names, e->stored->uris, sizeof(ret->names));
+    memcpy(ret->key_name, e->rec.key_name, sizeof(ret->key_name));
     return 0;
 }
 

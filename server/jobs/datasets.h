@@ -83,8 +83,7 @@ bool datasets_has(const struct datasets *d, const char *sha256, int64_t bytes);
  * when one of them failed: makes the name known and notes what was found.
  */
 struct dataset_commit {
-    struct dataset_record rec; /* name and sha256 set by the caller */
-    char key[NAME_MAX_BYTES];  /* with which its upload came; set by the caller, "": none */
+    struct dataset_record rec; /* name, sha256 and key_name, that of its upload, by the caller */
     struct dataset dataset;
     uint8_t (*hashes)[BLAKE2B_BYTES];
     struct data_hash *hash; /* of the file that is being read */
@@ -110,14 +109,27 @@ void dataset_commit_free(struct dataset_commit *c); /* and c itself */
 int datasets_name_samples(struct service *s, struct request *rq, const char *name,
                           const char *names_sha256, bool replace, struct errbuf *why);
 
+/* dataset_owners.c: what datasets take on the disk, as their rows say. */
+
+/* Each file once; of a key, each file for which it has a name; of the key that has most. */
+int64_t datasets_bytes(const struct datasets *d);
+int64_t datasets_bytes_of(const struct datasets *d, const char *key);
+int64_t datasets_bytes_of_largest(const struct datasets *d);
+/* Has the key a name for this data? */
+bool datasets_owned_by(const struct datasets *d, const char *key, const char *sha256);
+/* -1: there is no such data. */
+int64_t datasets_size(const struct datasets *d, const char *sha256);
+
 /* Removal in three parts. After the first the caller makes sure that no job has the data of a last
- * name. The first and the last run on the loop; between them the name is not found. The second runs
- * on the store's lane and removes the name, and the file when no other name stands for it. -ENOENT;
- * -EAGAIN: it is being removed, or is the last name of data that is held. */
+ * name, and whose it is. The first and the last run on the loop; between them the name is not
+ * found. The second runs on the store's lane and removes the name, and the file when no other name
+ * stands for it. -ENOENT; -EAGAIN: it is being removed, or is the last name of data that is held.
+ */
 struct dataset_removal {
     char name[NAME_MAX_BYTES], sha256[SHA256_HEX];
-    char names[SHA256_HEX]; /* of its samples' file; "" */
-    bool last;              /* no other name stands for the data */
+    char key_name[NAME_MAX_BYTES]; /* whose name it is; "": of somebody without a key */
+    char names[SHA256_HEX];        /* of its samples' file; "" */
+    bool last;                     /* no other name stands for the data */
 };
 int datasets_remove_begin(struct datasets *d, const char *name, struct dataset_removal *ret,
                           struct errbuf *why);

@@ -44,9 +44,12 @@ struct revised {
     struct revised *next;
 };
 
+struct owner;
+
 struct datasets {
     char dir[STATE_DIR_BYTES];
     struct entry *entries; /* by name */
+    struct owner *owners;  /* the keys that have one, in no order */
     struct stored *stored;
     struct revised *revised;
     int count;
@@ -70,6 +73,9 @@ void datasets_names_tick(struct service *s, int64_t now_ms);
 /* dataset_revisions.c: for the store, and to free them. */
 void revisions_add_one(void *datasets, const char *sha256, const struct revision_record *rec);
 void revisions_free(struct datasets *d);
+/* A name is about to come, or has gone. dataset_owners.c. */
+void owner_gets(struct datasets *d, const struct dataset_record *rec);
+void owner_loses(struct datasets *d, const struct dataset_record *rec);
 void datasets_add(struct datasets *d, const struct dataset_record *rec);
 bool datasets_named(const struct datasets *d, const char *name);
 

@@ -23,6 +23,7 @@ void disk_watch_note(struct disk_watch *d, int64_t free_bytes, int64_t all_bytes
     const bool before = d->alarm;
 
     d->free_bytes = free_bytes;
+    d->all_bytes = all_bytes;
     d->least_bytes = disk_watch_least(all_bytes);
     d->alarm = free_bytes < d->least_bytes + (before ? d->least_bytes / 2 : 0);
     if (d->alarm == before)

@@ -12,6 +12,7 @@
 struct disk_watch {
     bool alarm;
     int64_t free_bytes, least_bytes; /* to be free; free -1: not known */
+    int64_t all_bytes;               /* of the disk; 0: never known */
     int64_t look_ms;                 /* when it is looked at again */
 };
 

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include "common/clock.h"
+#include "server/jobs/disk_share.h"
 #include "server/jobs/service.h"
 #include "server/net/gate.h"
 #include "server/net/lane.h"
@@ -65,7 +66,10 @@ void figures_take(struct service *s, struct figures *ret)
                                            lane_pending(s->net->replay_lane) +
                                            questions_waiting(s->questions),
                             .data_items = lane_pending(s->net->data_lane),
-                            .uploads_bytes = incoming_bytes(s->incoming)};
+                            .uploads_bytes = incoming_bytes(s->incoming),
+                            .datasets_bytes = datasets_bytes(s->datasets),
+                            .largest_bytes = datasets_bytes_of_largest(s->datasets),
+                            .share_bytes = disk_share_most(s)};
     for (int i = 0; i < GATE_REASONS; i++)
         ret->refused.counts[i] = gate_count(s->net->gate, i);
     take_jobs(s, ret);

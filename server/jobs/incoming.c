@@ -501,6 +501,13 @@ int incoming_remove(struct incoming *in, const struct incoming_from *from, const
     return 0;
 }
 
+int64_t incoming_have(const struct incoming *in, const char *key, const char *sha256)
+{
+    const struct upload *u = find(in, key, sha256);
+
+    return u ? u->have : 0;
+}
+
 int64_t incoming_bytes(const struct incoming *in)
 {
     int64_t bytes = 0;

@@ -83,6 +83,8 @@ cJSON *incoming_rows(const struct incoming *in, int64_t now_ms);
 int incoming_remove(struct incoming *in, const struct incoming_from *from, const char *sha256,
                     struct errbuf *why);
 
+/* How much of an upload has come; 0: there is none. */
+int64_t incoming_have(const struct incoming *in, const char *key, const char *sha256);
 int64_t incoming_bytes(const struct incoming *in);
 /* Of one key. */
 int64_t incoming_bytes_of(const struct incoming *in, const char *key);

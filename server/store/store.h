@@ -104,10 +104,12 @@ int store_studies_load(struct store *s, void (*each)(void *arg, struct study *st
 
 struct dataset_record {
     char name[NAME_MAX_BYTES], sha256[SHA256_HEX];
+    char key_name[NAME_MAX_BYTES]; /* of the key that gave the name; "": none */
     int64_t bytes;
 };
 /* Names a dataset, and writes its dataset, class and sample rows for readers in sample order.
- * Idempotent; -EEXIST when the name stands for other data. */
+ * Idempotent: a name stays that of the key that gave it first; -EEXIST when it stands for other
+ * data. */
 int store_dataset_add(struct store *s, const struct dataset_record *rec, const struct dataset *d,
                       struct errbuf *why);
 /* Sets the sentence for data that cannot have a name because other data has it, and returns

@@ -170,8 +170,10 @@ int store_dataset_add(struct store *s, const struct dataset_record *rec, const s
         return rc;
     rc = show_dataset(s, rec, d, why);
     if (rc == 0 && !named)
-        rc = db_run(&s->state, "INSERT INTO dataset(name, sha256, bytes) VALUES(?1, ?2, ?3)",
-                    DB_ARGS(DB_S(rec->name), DB_S(rec->sha256), DB_I(rec->bytes)), why);
+        rc = db_run(
+            &s->state, "INSERT INTO dataset(name, sha256, bytes, key_name) VALUES(?1, ?2, ?3, ?4)",
+            DB_ARGS(DB_S(rec->name), DB_S(rec->sha256), DB_I(rec->bytes), DB_S(rec->key_name)),
+            why);
     return db_end(&s->state, rc, why);
 }
 
@@ -272,8 +274,8 @@ int store_datasets_load(struct store *s, void (*each)(void *arg, const struct da
                         void *arg, struct errbuf *why)
 {
     sqlite3_stmt *stmt;
-    int rc = db_query(&s->state, "SELECT name, sha256, bytes FROM dataset ORDER BY name", DB_NONE,
-                      &stmt, why);
+    int rc = db_query(&s->state, "SELECT name, sha256, bytes, key_name FROM dataset ORDER BY name",
+                      DB_NONE, &stmt, why);
 
     if (rc != 0)
         return rc;
@@ -281,6 +283,7 @@ int store_datasets_load(struct store *s, void (*each)(void *arg, const struct da
         struct dataset_record rec = {.bytes = sqlite3_column_int64(stmt, 2)};
         db_text(stmt, 0, rec.name, sizeof(rec.name));
         db_text(stmt, 1, rec.sha256, sizeof(rec.sha256));
+        db_text(stmt, 3, rec.key_name, sizeof(rec.key_name));
         each(arg, &rec);
     }
     sqlite3_finalize(stmt);

@@ -40,11 +40,11 @@ int schema_open_difficulty(struct store *s, struct errbuf *why);
 /* store_sql.c, store_sql_state.c: what each migration executes. */
 extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_state_4[], sql_state_5[],
     sql_state_6[], sql_state_7[], sql_state_8[], sql_state_9[], sql_state_10[], sql_state_11[],
-    sql_state_12[], sql_difficulty_1[], sql_difficulty_1_views[], sql_difficulty_2[],
-    sql_difficulty_3[], sql_difficulty_4[], sql_difficulty_5[], sql_difficulty_6[],
-    sql_difficulty_7[], sql_difficulty_8[], sql_difficulty_9[], sql_difficulty_10[],
-    sql_difficulty_11[], sql_difficulty_12[], sql_difficulty_13[], sql_difficulty_14[],
-    sql_difficulty_15[];
+    sql_state_12[], sql_state_13[], sql_difficulty_1[], sql_difficulty_1_views[],
+    sql_difficulty_2[], sql_difficulty_3[], sql_difficulty_4[], sql_difficulty_5[],
+    sql_difficulty_6[], sql_difficulty_7[], sql_difficulty_8[], sql_difficulty_9[],
+    sql_difficulty_10[], sql_difficulty_11[], sql_difficulty_12[], sql_difficulty_13[],
+    sql_difficulty_14[], sql_difficulty_15[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);

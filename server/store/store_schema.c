@@ -31,9 +31,10 @@ struct schema {
 };
 
 static const struct migration state_migrations[] = {
-    {sql_state_1, NULL}, {sql_state_2, NULL},  {sql_state_3, NULL},  {sql_state_4, NULL},
-    {sql_state_5, NULL}, {sql_state_6, NULL},  {sql_state_7, NULL},  {sql_state_8, NULL},
-    {sql_state_9, NULL}, {sql_state_10, NULL}, {sql_state_11, NULL}, {sql_state_12, NULL},
+    {sql_state_1, NULL},  {sql_state_2, NULL},  {sql_state_3, NULL},  {sql_state_4, NULL},
+    {sql_state_5, NULL},  {sql_state_6, NULL},  {sql_state_7, NULL},  {sql_state_8, NULL},
+    {sql_state_9, NULL},  {sql_state_10, NULL}, {sql_state_11, NULL}, {sql_state_12, NULL},
+    {sql_state_13, NULL},
 };
 static const struct migration difficulty_migrations[] = {
     {sql_difficulty_1, sql_difficulty_1_views},

@@ -207,3 +207,6 @@ const char sql_state_11[] =
 
 /* Whose job it is: the name of the key that sent it; '': of somebody without one. */
 const char sql_state_12[] = "ALTER TABLE job ADD COLUMN key_name TEXT NOT NULL DEFAULT '';\n";
+
+/* Whose name it is, in the same way: data counts for each key that has a name for it. */
+const char sql_state_13[] = "ALTER TABLE dataset ADD COLUMN key_name TEXT NOT NULL DEFAULT '';\n";

@@ -196,6 +196,7 @@ static const struct {
     int version;
     const char *undo;
 } fixture_state_migrations[] = {
+    {13, "ALTER TABLE dataset DROP COLUMN key_name"},
     {12, "ALTER TABLE job DROP COLUMN key_name"},
     {11, "DROP TABLE job_hand; DROP TABLE liar; DROP TABLE secret"},
     {10, "DROP TABLE key_revoked; DROP TABLE key_holder"},

@@ -57,17 +57,15 @@ static const char *const of_workers[] = {
     "task.fail",    "task.refuse",  "task.job",       "params.get",   "result.offer",
     "result.put",   "predict.load", "predict.result", "predict.fail", NULL};
 static const char *const of_submitters[] = {
-    "job.submit",     "job.pause",      "job.resume",
-    "job.cancel",     "dataset.offer",  "dataset.put",
-    "dataset.name",   "dataset.revise", "job.apply",
-    "verdict.put",    "predict.open",   "predict.put",
-    "predict.get",    "predict.close",  "upload.rm",
-    "dataset.commit", "study.submit",   "study.pause",
-    "study.resume",   "study.cancel",   NULL,
+    "job.submit",     "job.pause",    "job.resume",     "job.cancel",    "dataset.offer",
+    "dataset.put",    "dataset.name", "dataset.revise", "job.apply",     "verdict.put",
+    "predict.open",   "predict.put",  "predict.get",    "predict.close", "upload.rm",
+    "dataset.commit", "dataset.rm",   "study.submit",   "study.pause",   "study.resume",
+    "study.cancel",   NULL,
 };
-static const char *const of_admins[] = {"job.unpin", "job.rm",     "study.rm",     "dataset.rm",
-                                        "db.backup", "db.check",   "db.compact",   "audit.list",
-                                        "key.list",  "key.revoke", "worker.trust", NULL};
+static const char *const of_admins[] = {"job.unpin",  "job.rm",       "study.rm",   "db.backup",
+                                        "db.check",   "db.compact",   "audit.list", "key.list",
+                                        "key.revoke", "worker.trust", NULL};
 static const char *const of_all[] = {"ping", "dataset.get", "key.renew", NULL};
 
 static bool lists(const char *const names[], const char *name)
