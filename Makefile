@@ -211,10 +211,11 @@ $(B)/tests/sim/%: $(B)/obj/tests/unit/sim/%.o $(HARNESS) $(SIMULATED)
 INJECTED := $(B)/tests/server/test_inject $(B)/tests/sim/test_inject
 FAULTED := malloc calloc realloc posix_memalign free open_memstream
 # The same for a program as it is, before its libraries: tests/e2e/test_inject_worker.
-PRELOADED := $(addprefix tests/inject/,preload.c disk.c)
-$(B)/inject.so: $(PRELOADED) tests/inject/fault.h
+PRELOADED := $(addprefix $(B)/obj/tests/inject/,preload.o disk.o)
+$(PRELOADED): ALL_CFLAGS += -fPIC
+$(B)/inject.so: $(PRELOADED)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(INC) -fPIC -shared -Wl,--wrap=realpath,--wrap=opendir -o $@ $(PRELOADED)
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,--wrap=realpath,--wrap=opendir -o $@ $^
 $(B)/tests/sim/test_inject: $(B)/obj/tests/inject/fault.o
 $(B)/tests/server/test_inject: $(B)/obj/tests/inject/fault.o $(B)/obj/tests/inject/disk.o
 $(B)/tests/server/test_inject: server_libs += $(addprefix -Wl$(comma)--wrap=,$(FAULTED) realpath opendir)
@@ -316,7 +317,7 @@ $(B)/analysis/%.tidy: $(B)/obj/%.o tests/analysis.h .clang-tidy
 
 # For clangd: every .c with the flags that make itself would compile it with, the first time it does.
 compile_commands.json:
-	$(Q)$(MAKE) --no-print-directory -Bn V=1 all tests bench-programs replays $(B)/steppe-sim | \
+	$(Q)$(MAKE) --no-print-directory -Bn V=1 all tests bench-programs replays $(B)/steppe-sim $(B)/inject.so | \
 	    awk -v dir="$(CURDIR)" '/ -c -o .*\.c$$/ && !seen[$$NF]++ { file = $$NF; gsub(/[\\"]/, "\\\\&"); \
 	        printf "%s{\"directory\": \"%s\", \"file\": \"%s\",\n \"command\": \"%s\"}", n++ ? ",\n" : "[\n", dir, file, $$0 } \
 	        END { print "\n]" }' >$@
