@@ -28,7 +28,7 @@ void handle_server_dashboard(struct request *rq)
         return;
     }
     out = cJSON_CreateObject();
-    http_token(s->dashboard, role, token);
+    http_token(s->dashboard, role, rq->key_name, token);
     cJSON_AddStringToObject(out, "url", http_url(s->dashboard));
     cJSON_AddStringToObject(out, "token", token);
     request_reply(rq, out, NULL, 0);

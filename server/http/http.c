@@ -574,9 +574,10 @@ const uint8_t *http_secret(const struct http *h)
     return h->secret;
 }
 
-void http_token(const struct http *h, enum role role, char out[HTTP_PASS_HEX])
+void http_token(const struct http *h, enum role role, const char *key, char out[HTTP_PASS_HEX])
 {
-    const struct http_pass pass = http_pass_link(role, clock_unix_ms() / 1000);
+    const struct http_pass pass =
+        http_pass_link(role, http_pass_who(key, h->secret), clock_unix_ms() / 1000);
 
     http_pass_print(&pass, h->secret, out);
 }

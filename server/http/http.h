@@ -41,7 +41,8 @@ void http_tick(struct http *h, int64_t now_ms);
 /* The address for people; borrowed. */
 const char *http_url(const struct http *h);
 /* A new token, which lets somebody do for a day in the dashboard what this role may do there; the
- * link that opens it is URL/#token=TOKEN. */
-void http_token(const struct http *h, enum role role, char out[HTTP_PASS_HEX]);
+ * link that opens it is URL/#token=TOKEN. key: the name of theirs, "": none; browsers that were let
+ * in by links of one key are one sender. */
+void http_token(const struct http *h, enum role role, const char *key, char out[HTTP_PASS_HEX]);
 
 #endif

@@ -190,7 +190,8 @@ void http_api(struct http_exchange *x, const char *method)
     struct request *rq = request_new(x->net, &browser, x);
     rq->role = x->pass.role;
     rq->message.json = json;
-    snprintf(rq->owner, sizeof(rq->owner), "browser");
+    /* One person's browser does not take the turns of another's. */
+    snprintf(rq->owner, sizeof(rq->owner), "browser %08x", x->pass.who);
     rq->weight = HTTP_HEADER_BYTES_MAX;
     x->rq = rq;
     if (x->drops)

@@ -31,6 +31,7 @@ struct http_pass {
     enum role role;
     enum http_use use;
     uint32_t begin_s, end_s; /* unix time; begin: of a session, when its link was opened */
+    uint32_t who;            /* stands for the key that asked for the link; 0: there was none */
 };
 
 /* A picture's file from a browser, and what became of it. */
@@ -93,7 +94,10 @@ void http_cookie_name(const char *host, char out[HTTP_COOKIE_NAME_BYTES]);
 /* --- passes; pure --- */
 
 /* A new link; the session that a link opens, or that goes on from a session. */
-struct http_pass http_pass_link(enum role role, int64_t now_s);
+struct http_pass http_pass_link(enum role role, uint32_t who, int64_t now_s);
+/* What stands for a key of this name ("": none) in a pass. It tells keys apart, and nobody its
+ * name. */
+uint32_t http_pass_who(const char *key, const uint8_t secret[HTTP_SECRET_BYTES]);
 struct http_pass http_pass_session(const struct http_pass *from, int64_t now_s);
 /* Is it time to go on with a new session? */
 bool http_pass_is_old(const struct http_pass *pass, int64_t now_s);

@@ -7,7 +7,7 @@
 #include "server/http/http_internal.h"
 
 #define BEARER "Bearer "
-#define SAID_BYTES 10 /* role, use, and two times in seconds */
+#define SAID_BYTES 14 /* role, use, two times in seconds, and whose it is */
 #define PROOF_BYTES (HTTP_PASS_BYTES - SAID_BYTES)
 
 _Static_assert(PROOF_BYTES >= crypto_generichash_BYTES_MIN, "too short to be a proof");
@@ -26,7 +26,7 @@ static uint32_t get_u32(const uint8_t *at)
 static void prove(const uint8_t said[SAID_BYTES], const uint8_t secret[HTTP_SECRET_BYTES],
                   uint8_t out[PROOF_BYTES])
 {
-    static const uint8_t label[] = "steppe http 1";
+    static const uint8_t label[] = "steppe http 2";
     crypto_generichash_state h;
 
     crypto_generichash_init(&h, secret, HTTP_SECRET_BYTES, PROOF_BYTES);
@@ -43,6 +43,7 @@ void http_pass_print(const struct http_pass *pass, const uint8_t secret[HTTP_SEC
 
     put_u32(bytes + 2, pass->begin_s);
     put_u32(bytes + 6, pass->end_s);
+    put_u32(bytes + 10, pass->who);
     prove(bytes, secret, bytes + SAID_BYTES);
     text_hex(bytes, sizeof(bytes), out);
 }
@@ -60,21 +61,35 @@ bool http_pass_read(const char *text, enum http_use use, const uint8_t secret[HT
     *ret = (struct http_pass){.role = (enum role)bytes[0],
                               .use = (enum http_use)bytes[1],
                               .begin_s = get_u32(bytes + 2),
-                              .end_s = get_u32(bytes + 6)};
+                              .end_s = get_u32(bytes + 6),
+                              .who = get_u32(bytes + 10)};
     return ret->use == use && now_s < ret->end_s;
 }
 
-struct http_pass http_pass_link(enum role role, int64_t now_s)
+uint32_t http_pass_who(const char *key, const uint8_t secret[HTTP_SECRET_BYTES])
+{
+    uint8_t hash[crypto_generichash_BYTES];
+
+    if (!key[0])
+        return 0;
+    crypto_generichash(hash, sizeof(hash), (const uint8_t *)key, strlen(key), secret,
+                       HTTP_SECRET_BYTES);
+    return get_u32(hash) | 1; /* never 0 */
+}
+
+struct http_pass http_pass_link(enum role role, uint32_t who, int64_t now_s)
 {
     return (struct http_pass){.role = role,
                               .use = HTTP_LINK,
+                              .who = who,
                               .begin_s = (uint32_t)now_s,
                               .end_s = (uint32_t)(now_s + HTTP_LINK_S)};
 }
 
 struct http_pass http_pass_session(const struct http_pass *from, int64_t now_s)
 {
-    struct http_pass to = {.role = from->role, .use = HTTP_SESSION, .begin_s = (uint32_t)now_s};
+    struct http_pass to = {
+        .role = from->role, .use = HTTP_SESSION, .who = from->who, .begin_s = (uint32_t)now_s};
     int64_t end_s = now_s + HTTP_SESSION_S;
 
     if (from->use == HTTP_SESSION)

@@ -73,7 +73,7 @@ void request_asker(const struct request *rq, char ret[REQUEST_ASKER_BYTES])
         text_hex(rq->token.bytes, TOKEN_CONNECTION_BYTES, connection);
         snprintf(ret, REQUEST_ASKER_BYTES, "connection %s", connection);
     } else {
-        snprintf(ret, REQUEST_ASKER_BYTES, REQUEST_WHO_BROWSER);
+        snprintf(ret, REQUEST_ASKER_BYTES, "%s", rq->owner);
     }
 }
 

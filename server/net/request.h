@@ -101,7 +101,8 @@ bool request_is_of_people(const struct request *rq);
 /* Adds v[n] as an array of decimal texts; each reads back as the same float. */
 void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t n);
 
-/* Who asks: the name of a key, or without one the connection; all browsers together are one. */
+/* Who asks: the name of a key, or without one the connection; the browsers that came by links of
+ * one key, or of none, are one. */
 void request_asker(const struct request *rq, char ret[REQUEST_ASKER_BYTES]);
 /* The same for what is kept for ever: the name of a key, REQUEST_WHO_BROWSER, or "". */
 #define REQUEST_WHO_BROWSER "browser"

@@ -235,9 +235,10 @@ const char *http_url(const struct http *h)
     return "";
 }
 
-void http_token(const struct http *h, enum role role, char out[HTTP_PASS_HEX])
+void http_token(const struct http *h, enum role role, const char *key, char out[HTTP_PASS_HEX])
 {
     (void)h;
     (void)role;
+    (void)key;
     out[0] = '\0';
 }

@@ -20,7 +20,7 @@ static struct http_pass read_back(const struct http_pass *pass, int64_t now_s)
 TEST(a_pass_says_what_was_put_into_it)
 {
     for (enum role role = ROLE_SUBMIT; role <= ROLE_READ; role++) {
-        const struct http_pass link = http_pass_link(role, NOW);
+        const struct http_pass link = http_pass_link(role, 0, NOW);
         const struct http_pass got = read_back(&link, NOW);
         ASSERT_EQ(role, got.role);
         ASSERT_EQ(HTTP_LINK, got.use);
@@ -29,9 +29,23 @@ TEST(a_pass_says_what_was_put_into_it)
     }
 }
 
+TEST(it_says_whose_it_is_and_so_does_the_session_that_it_opens)
+{
+    const uint32_t ann = http_pass_who("ann", secret), ben = http_pass_who("ben", secret);
+    const struct http_pass link = http_pass_link(ROLE_READ, ann, NOW);
+    const struct http_pass got = read_back(&link, NOW);
+    const struct http_pass session = http_pass_session(&got, NOW);
+    const struct http_pass renewed = http_pass_session(&session, NOW + 5);
+
+    ASSERT_EQ(0, http_pass_who("", secret));
+    ASSERT(ann != 0 && ben != 0 && ann != ben);
+    ASSERT_EQ(ann, got.who);
+    ASSERT_EQ(ann, read_back(&renewed, NOW + 5).who);
+}
+
 TEST(it_is_refused_when_any_bit_of_it_or_the_secret_is_another)
 {
-    const struct http_pass link = http_pass_link(ROLE_READ, NOW);
+    const struct http_pass link = http_pass_link(ROLE_READ, 0, NOW);
     uint8_t other[HTTP_SECRET_BYTES];
     char text[HTTP_PASS_HEX], changed[HTTP_PASS_HEX];
     struct http_pass got;
@@ -55,7 +69,7 @@ TEST(it_is_refused_when_any_bit_of_it_or_the_secret_is_another)
 
 TEST(a_link_is_no_session_and_a_session_no_link)
 {
-    const struct http_pass link = http_pass_link(ROLE_READ, NOW);
+    const struct http_pass link = http_pass_link(ROLE_READ, 0, NOW);
     const struct http_pass session = http_pass_session(&link, NOW);
     char text[HTTP_PASS_HEX];
     struct http_pass got;
@@ -68,7 +82,7 @@ TEST(a_link_is_no_session_and_a_session_no_link)
 
 TEST(it_ends)
 {
-    const struct http_pass link = http_pass_link(ROLE_READ, NOW);
+    const struct http_pass link = http_pass_link(ROLE_READ, 0, NOW);
     char text[HTTP_PASS_HEX];
     struct http_pass got;
 
@@ -79,7 +93,7 @@ TEST(it_ends)
 
 TEST(a_session_that_is_used_goes_on_but_not_for_ever)
 {
-    const struct http_pass link = http_pass_link(ROLE_SUBMIT, NOW);
+    const struct http_pass link = http_pass_link(ROLE_SUBMIT, 0, NOW);
     struct http_pass session = http_pass_session(&link, NOW + 5);
     int64_t now = NOW + 5;
     int renewed = 0;
