@@ -14,8 +14,8 @@
  * with a sentence that says what to do; -EPERM: it is a link, somebody else's or open to others. */
 int own_folder(const char *path, struct errbuf *why);
 
-/* Is this existing folder closed to everybody else (no mode for group and others)? 0, or -EPERM
- * with the command that closes it. */
+/* Is this existing folder this user's, and closed to everybody else (no mode for group and others)?
+ * 0, or -EPERM with the command that makes it so. */
 int own_closed(const char *path, struct errbuf *why);
 /* Closes to everybody else what lies in a folder of ours, to `depth` folders below it; links are
  * left alone. *ret_count: how many were open. 0 or -errno with a sentence. */

@@ -38,7 +38,7 @@ static int take_lock(struct store *s, struct errbuf *why)
     int rc = 0;
 
     state_dir_file(path, s->dir, STATE_LOCK);
-    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (s->lock_fd < 0) {
         rc = -errno;
         return err_set(why, rc, "cannot write in %s: %s", s->dir, err_text(rc));

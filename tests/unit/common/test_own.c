@@ -131,6 +131,17 @@ TEST(a_folder_that_is_open_in_any_way_gets_the_command_that_closes_it)
     ASSERT_EQ(-ENOENT, own_closed(test_path("none"), &why));
 }
 
+TEST(a_folder_of_somebody_else_is_none_of_ours)
+{
+    struct errbuf why = {""};
+
+    ASSERT_EQ(0, mkdir(test_path("d"), 0700));
+    if (chown(test_path("d"), geteuid() + 1, (gid_t)-1) < 0)
+        SKIP("only root can give a folder away");
+    ASSERT_EQ(-EPERM, own_closed(test_path("d"), &why));
+    ASSERT_HAS("who may change what is in it", why.text);
+}
+
 TEST(what_lies_in_a_folder_is_closed_but_for_links)
 {
     struct errbuf why = {""};
