@@ -388,14 +388,35 @@ bool workers_may_help(struct workers *w, int64_t now_ms)
 
 /* --- what goes wrong --- */
 
-/* A node that killed several workers will kill the next one too. */
-static void check_poison(struct workers *w, struct job *job)
+static bool lost_by_key(const struct workers *w, const struct job *job, struct node node,
+                        const char *key)
+{
+    for (const struct worker *o = w->list; o; o = o->next)
+        if (strcmp(o->key_name, key) == 0 && run_holds(job->run, o->number, node))
+            return true;
+    return false;
+}
+
+/* Is there a worker of a key, or of no key, none of whose workers had the node? */
+static bool another_key_may_try(const struct workers *w, const struct job *job, struct node node,
+                                int64_t now_ms)
+{
+    for (const struct worker *o = w->list; o; o = o->next)
+        if (worker_fits(o, job) && !o->left && !o->aside_until_ms && worker_alive(o, now_ms) &&
+            !lost_by_key(w, job, node, o->key_name))
+            return true;
+    return false;
+}
+
+/* A node that killed several workers will kill the next one too. But one key could say so by taking
+ * tasks and leaving: it ends no job that another key may do. */
+static void check_poison(struct workers *w, struct job *job, int64_t now_ms)
 {
     struct node node;
     uint32_t lost = run_lost(job->run, &node);
     char text[200];
 
-    if (lost < POISON_LOST)
+    if (lost < POISON_LOST || another_key_may_try(w, job, node, now_ms))
         return;
     metrics_count_many(&w->service->net->metrics, COUNT_SHARDS_BURIED, node_size(node));
     snprintf(text, sizeof(text),
@@ -421,7 +442,7 @@ void workers_expire(struct workers *w, int64_t now_ms)
         expired[count++] = job;
     }
     for (size_t i = 0; i < count; i++) /* a job that ends leaves the list of running ones */
-        check_poison(w, expired[i]);
+        check_poison(w, expired[i], now_ms);
     if (count)
         workers_wake(w);
 }
