@@ -192,6 +192,8 @@ void http_api(struct http_exchange *x, const char *method)
     rq->message.json = json;
     /* One person's browser does not take the turns of another's. */
     snprintf(rq->owner, sizeof(rq->owner), "browser %08x", x->pass.who);
+    /* What is done in it is on record under its key's name. */
+    snprintf(rq->key_name, sizeof(rq->key_name), "%s", http_holder(x));
     rq->weight = HTTP_HEADER_BYTES_MAX;
     x->rq = rq;
     if (x->drops)

@@ -85,6 +85,11 @@ bool http_origin_ok(const char *origin, const char *host);
 /* Header Sec-Fetch-Site, which browsers send: did this server's page ask, or a person, or no
  * browser at all? A foreign page cannot read an answer, but it could keep the readers busy. */
 bool http_site_ok(const char *site);
+/* The name of the key that x's pass came from, as far as it is known; "": of none. Borrowed from the
+ * gate, and good until it hears of another key. */
+const char *http_holder(const struct http_exchange *x);
+/* Was that key revoked since its link was given or its session began? */
+bool http_holder_is_revoked(const struct http_exchange *x);
 /* TOKEN of the header Authorization: Bearer TOKEN; NULL: it is another, or none. */
 const char *http_bearer(const char *authorization);
 /* The name of the session's cookie. Cookies know no ports: servers on several, or one behind

@@ -51,6 +51,16 @@ static const char *header_of(struct http_exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
+static bool refuse_revoked(struct http_exchange *x)
+{
+    const bool revoked = http_holder_is_revoked(x);
+
+    if (revoked)
+        http_refuse(x, MHD_HTTP_UNAUTHORIZED, ERR_NOT_ALLOWED,
+                    "the key that this link was asked for with was revoked");
+    return revoked;
+}
+
 /* A program shows a link's token, a browser its session's cookie. A browser says with every POST
  * whose page sent it: cookies of this address go with the requests of any port's page. False: x was
  * answered. */
@@ -60,7 +70,7 @@ static bool has_pass(struct http_exchange *x, bool post)
     const char *bearer = http_bearer(header_of(x, MHD_HTTP_HEADER_AUTHORIZATION));
 
     if (bearer && http_pass_read(bearer, HTTP_LINK, http_secret(x->http), now_s, &x->pass))
-        return true;
+        return !refuse_revoked(x);
     if (bearer) {
         http_refuse(x, MHD_HTTP_UNAUTHORIZED, ERR_NOT_ALLOWED,
                     "this token is not the server's, or it has expired: steppe dashboard prints a "
@@ -72,6 +82,8 @@ static bool has_pass(struct http_exchange *x, bool post)
                     "this needs the server's token: open the link that steppe dashboard prints");
         return false;
     }
+    if (refuse_revoked(x))
+        return false;
     if (post && !header_of(x, MHD_HTTP_HEADER_ORIGIN)) {
         http_refuse(x, MHD_HTTP_FORBIDDEN, ERR_NOT_ALLOWED,
                     "a POST with a cookie needs the header Origin");
