@@ -95,7 +95,8 @@ void request_drop(struct request *rq);
  * nobody hears of it. */
 void request_orphan(struct request *rq);
 
-/* Not of a worker, whose requests are the work: its key says so, without one the type. */
+/* Not of a worker, whose requests are the work: its role says so; of this machine's administrator,
+ * who runs workers and asks, the type. */
 bool request_is_of_people(const struct request *rq);
 
 /* Adds v[n] as an array of decimal texts; each reads back as the same float. */

@@ -122,3 +122,20 @@ TEST(who_may_not_is_told_which_role_may)
     rq.role = ROLE_NONE;
     ASSERT_EQ(-EACCES, gate_judge(&rq, &why));
 }
+
+TEST(a_worker_is_whose_role_says_so_and_an_administrator_without_a_key_by_what_it_asks)
+{
+    struct request rq = {.type = MSG_DATASET_GET, .role = ROLE_SUBMIT};
+
+    ASSERT(request_is_of_people(&rq)); /* of a group of this machine */
+    rq.role = ROLE_READ;
+    ASSERT(request_is_of_people(&rq));
+    rq.role = ROLE_WORKER;
+    ASSERT(!request_is_of_people(&rq));
+    rq.role = ROLE_ADMIN;
+    ASSERT(!request_is_of_people(&rq));
+    rq.type = MSG_JOB_LIST;
+    ASSERT(request_is_of_people(&rq));
+    rq.role = ROLE_WORKER;
+    ASSERT(!request_is_of_people(&rq));
+}
