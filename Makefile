@@ -202,7 +202,7 @@ $(B)/tests/server/%: $(B)/obj/tests/unit/server/%.o $(HARNESS) $(call nomain,$(S
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(server_libs) $(stood_in:%=-Wl$(comma)--wrap=%)
 # What tests stand in for.
 $(B)/tests/server/test_audit $(B)/tests/server/test_hands $(B)/tests/server/test_jobs \
-    $(B)/tests/server/test_predictions $(B)/tests/server/test_workers: stood_in := clock_mono_ms
+    $(addprefix $(B)/tests/server/test_,predictions poison workers): stood_in := clock_mono_ms
 $(B)/tests/server/test_gate: stood_in := clock_mono_ms transport_reply
 $(B)/tests/sim/%: $(B)/obj/tests/unit/sim/%.o $(HARNESS) $(SIMULATED)
 	$(link)

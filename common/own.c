@@ -84,10 +84,11 @@ int own_closed(const char *path, struct errbuf *why)
     if (stat(path, &st) < 0)
         return err_set(why, -errno, "cannot look at the folder %s: %s", path, err_text(-errno));
     if (st.st_uid != geteuid())
-        return err_set(why, -EPERM,
-                       "the folder %s belongs to user %u, who may change what is in it, and this is "
-                       "user %u: give it to that one (chown), or name another folder",
-                       path, (unsigned)st.st_uid, (unsigned)geteuid());
+        return err_set(
+            why, -EPERM,
+            "the folder %s belongs to user %u, who may change what is in it, and this is "
+            "user %u: give it to that one (chown), or name another folder",
+            path, (unsigned)st.st_uid, (unsigned)geteuid());
     if (st.st_mode & 077)
         return err_set(why, -EPERM,
                        "others may look into or change the folder %s (mode %04o): close it with "

@@ -85,8 +85,8 @@ bool http_origin_ok(const char *origin, const char *host);
 /* Header Sec-Fetch-Site, which browsers send: did this server's page ask, or a person, or no
  * browser at all? A foreign page cannot read an answer, but it could keep the readers busy. */
 bool http_site_ok(const char *site);
-/* The name of the key that x's pass came from, as far as it is known; "": of none. Borrowed from the
- * gate, and good until it hears of another key. */
+/* The name of the key that x's pass came from, as far as it is known; "": of none. Borrowed from
+ * the gate, and good until it hears of another key. */
 const char *http_holder(const struct http_exchange *x);
 /* Was that key revoked since its link was given or its session began? */
 bool http_holder_is_revoked(const struct http_exchange *x);

@@ -223,7 +223,7 @@ TEST(a_cell_that_is_killed_is_the_end_of_one_question)
 
     do {
         begin(&a, &w);
-        answers(&w); /* beside it */
+        answers(&w);           /* beside it */
         kill(a.cell, SIGABRT); /* a sanitizer handles the others */
     } while (late(&a));
     ASSERT_EQ(-EIO, a.rc);
