@@ -114,6 +114,20 @@ static void service_close(void)
     store_close(service.store);
 }
 
+/* Closes it, and forgets what was answered. */
+__attribute__((unused)) static void service_end(void)
+{
+    service_close();
+    told_forget();
+}
+
+/* The clock goes on, and the workers hear of it. */
+__attribute__((unused)) static void tick_workers(int64_t ms)
+{
+    now_ms += ms;
+    workers_tick(service.workers, now_ms);
+}
+
 /* A job as a person submits it, written; it is not pumped. rest: more keys, from ", " on. */
 static struct job *submit(int number, const char *rest)
 {

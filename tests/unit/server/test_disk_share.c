@@ -5,6 +5,7 @@
 
 #include "server/jobs/service.h"
 #include "server/store/state_dir.h"
+#include "tests/unit/server/sha_fixture.h"
 #include "tests/unit/server/store_fixture.h"
 
 #define MIB (INT64_C(1) << 20)
@@ -35,17 +36,6 @@ static void restart(int64_t disk_bytes)
 {
     stop();
     start(disk_bytes);
-}
-
-/* A hash whose digits are all c. */
-static const char *sha(char c)
-{
-    static char text[4][SHA256_HEX];
-    static int at;
-
-    at = (at + 1) % 4;
-    memset(text[at], c, SHA256_HEX - 1);
-    return text[at];
 }
 
 /* Until the next start only the table knows of it. */

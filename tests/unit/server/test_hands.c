@@ -14,8 +14,7 @@ static void open_world(void)
 static void close_world(void)
 {
     lane_close(net.data_lane);
-    service_close();
-    told_forget();
+    service_end();
 }
 
 /* The worker says this. */
@@ -161,12 +160,6 @@ TEST(a_workers_key_opens_the_data_of_its_task_only)
 
 /* --- faults count by key --- */
 
-static void tick(int64_t ms)
-{
-    now_ms += ms;
-    workers_tick(service.workers, now_ms);
-}
-
 static unsigned count_aside(void)
 {
     unsigned counts[WORKER_STATES] = {0};
@@ -204,10 +197,10 @@ TEST(one_key_has_one_voice)
     ASSERT_EQ(3, count_aside()); /* all that have the key, */
     hello_by("eve", "more", 1, "a");
     ASSERT_EQ(4, count_aside()); /* and whoever else comes with it */
-    tick(29999);
+    tick_workers(29999);
     ASSERT_EQ(4, count_aside());
     next(ann); /* it is still there */
-    tick(1);
+    tick_workers(1);
     ASSERT_EQ(0, count_aside());
     speak_thrice("mallory", job);
     ASSERT_EQ(JOB_RUNNING, job->rec.state);
@@ -254,8 +247,8 @@ TEST(one_broken_worker_does_not_stop_all_that_share_its_key)
     ASSERT_EQ(3, count_aside()); /* six are too many */
     for (int i = 0; i < 100; i++)
         worker_counted_good(service.workers, ann, job);
-    tick(60000);
-    tick(0);
+    tick_workers(60000);
+    tick_workers(0);
     ASSERT(!service.workers->standings);
     close_world();
 }

@@ -10,6 +10,7 @@
 #include "server/jobs/incoming.h"
 #include "server/store/state_dir.h"
 #include "tests/harness.h"
+#include "tests/unit/server/sha_fixture.h"
 
 #define DAY_MS INT64_C(86400000)
 #define MIB (INT64_C(1) << 20)
@@ -19,17 +20,6 @@ static const struct incoming_from ben = {.key = "ben", .sender = "s2", .what = "
 static const struct incoming_from admin = {.key = "boss", .sender = "s3", .what = "", .any = true};
 static char data[MIB];
 static const _Atomic bool never;
-
-/* A hash whose digits are all c. */
-static const char *sha(char c)
-{
-    static char text[4][SHA256_HEX];
-    static int at;
-
-    at = (at + 1) % 4;
-    memset(text[at], c, SHA256_HEX - 1);
-    return text[at];
-}
 
 static struct incoming *fixture(int64_t all_bytes, int64_t now_ms)
 {

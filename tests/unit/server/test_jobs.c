@@ -20,12 +20,6 @@ static void pump(void)
     settle();
 }
 
-static void end(void)
-{
-    service_close();
-    told_forget();
-}
-
 /* What a person asks for, as far as the loop: nothing is written yet. */
 static struct told *ask(struct job *job, enum job_verb verb)
 {
@@ -113,7 +107,7 @@ TEST(a_job_is_found_by_its_number_or_the_sentence_says_which_there_are)
     jobs_remove(service.jobs, two);
     ASSERT(one->next == three);
     ASSERT_EQ(-ENOENT, jobs_find(service.jobs, 2, &found, &why));
-    end();
+    service_end();
 }
 
 TEST(so_many_jobs_run_and_the_others_wait_for_their_turn)
@@ -136,7 +130,7 @@ TEST(so_many_jobs_run_and_the_others_wait_for_their_turn)
     ASSERT_EQ(JOB_DONE, two->rec.state);
     ASSERT(one->run);
     ASSERT(jobs_running(service.jobs, 0) == one && jobs_running(service.jobs, 1) == three);
-    end();
+    service_end();
 }
 
 TEST(a_job_that_does_not_fit_beside_others_waits_and_is_not_overtaken)
@@ -152,7 +146,7 @@ TEST(a_job_that_does_not_fit_beside_others_waits_and_is_not_overtaken)
     ASSERT_HAS("with the jobs that run it would take", waiting_of(three));
     ask_and_wait(two, VERB_CANCEL);
     ASSERT(three->run && !four->run);
-    end();
+    service_end();
 }
 
 TEST(a_job_that_cannot_start_says_why_once_and_tries_again)
@@ -175,7 +169,7 @@ TEST(a_job_that_cannot_start_says_why_once_and_tries_again)
     tick(1);
     ASSERT(job->run);
     ASSERT_STR("", job->stuck);
-    end();
+    service_end();
 }
 
 /* --- verbs --- */
@@ -228,7 +222,7 @@ TEST(a_verb_leads_where_the_matrix_says_and_is_written_then)
             snprintf(want, sizeof(want), "%s\n", job_state_names[job->rec.state]);
             ASSERT_STATE_DB(want, query);
         }
-    end();
+    service_end();
 }
 
 TEST(a_paused_job_goes_on_where_it_was)
@@ -248,7 +242,7 @@ TEST(a_paused_job_goes_on_where_it_was)
     ASSERT_EQ(1, run_step(job->run));
     ASSERT_EQ(2, job->rec.incarnation);
     ASSERT_STATE_DB("1\n", "SELECT count(*) FROM event WHERE kind = 'recover'");
-    end();
+    service_end();
 }
 
 TEST(a_verb_that_cannot_be_written_has_not_happened)
@@ -274,7 +268,7 @@ TEST(a_verb_that_cannot_be_written_has_not_happened)
         ASSERT(job->run); /* from its checkpoint */
     }
     ASSERT_STATE_DB("running\n", "SELECT state FROM job");
-    end();
+    service_end();
 }
 
 TEST(a_verb_behind_the_last_epoch_meets_what_that_left)
@@ -294,7 +288,7 @@ TEST(a_verb_behind_the_last_epoch_meets_what_that_left)
     ASSERT_EQ(1, job->epochs_done);
     ASSERT(job->rec.finished_unix_ms > 0);
     ASSERT_STATE_DB("done\n", "SELECT state FROM job");
-    end();
+    service_end();
 }
 
 /* --- what cannot be kept --- */
@@ -335,7 +329,7 @@ TEST(a_job_that_cannot_be_kept_goes_on_by_itself)
     finish_rounds(job);
     settle();
     ASSERT_EQ(JOB_DONE, job->rec.state);
-    end();
+    service_end();
 }
 
 TEST(one_that_a_person_pauses_meanwhile_stays_paused)
@@ -349,7 +343,7 @@ TEST(one_that_a_person_pauses_meanwhile_stays_paused)
         tick(RETRY_MS);
     ASSERT_EQ(JOB_PAUSED, job->rec.state);
     ASSERT_STATE_DB("paused||paused by a person\n", "SELECT state, waits_for, reason FROM job");
-    end();
+    service_end();
 }
 
 TEST(what_does_not_pass_waits_for_a_person)
@@ -385,7 +379,7 @@ TEST(what_does_not_pass_waits_for_a_person)
         tick(RETRY_MS);
     for (struct job *job = jobs_first(service.jobs); job; job = job->next)
         ASSERT_EQ(cases[job->rec.job - 1].wait ? JOB_QUEUED : JOB_PAUSED, job->rec.state);
-    end();
+    service_end();
 }
 
 /* Leaves a state.db with two paused jobs; the first goes on by itself. */
@@ -415,7 +409,7 @@ TEST(a_job_that_waited_when_the_server_was_older_goes_on_by_itself)
     reopen();
     ASSERT_STATE_DB("running|\npaused|\n", "SELECT state, waits_for FROM job ORDER BY job_id");
     ASSERT(jobs_first(service.jobs)->run);
-    end();
+    service_end();
 }
 
 TEST(how_a_reason_is_worded_decides_nothing)
@@ -425,7 +419,7 @@ TEST(how_a_reason_is_worded_decides_nothing)
                                     " ELSE 'x; it goes on by itself when there is room' END"));
     reopen();
     ASSERT_STATE_DB("running\npaused\n", "SELECT state FROM job ORDER BY job_id");
-    end();
+    service_end();
 }
 
 /* --- ends and beginnings --- */
@@ -449,7 +443,7 @@ TEST(a_job_that_fails_has_a_printable_reason_and_an_end)
     ASSERT(!strpbrk(job->rec.reason, "\n\x1b"));
     ASSERT_STATE_DB("failed\n", "SELECT state FROM job WHERE finished_unix_ms > 0");
     ASSERT_STATE_DB("1\n", "SELECT count(*) FROM event WHERE text LIKE 'failed: %'");
-    end();
+    service_end();
 }
 
 TEST(a_server_that_stops_loses_no_step)
@@ -470,7 +464,7 @@ TEST(a_server_that_stops_loses_no_step)
     ASSERT_EQ(2, run_step(job->run));
     ASSERT_EQ(2, job->rec.incarnation);
     ASSERT(job->touched);
-    end();
+    service_end();
 }
 
 TEST(checkpoints_inside_an_epoch_are_as_old_as_was_said)
@@ -488,7 +482,7 @@ TEST(checkpoints_inside_an_epoch_are_as_old_as_was_said)
     ASSERT_STATE_DB("1\n", "SELECT step FROM checkpoint");
     tick(1);
     ASSERT_STATE_DB("1\n2\n", "SELECT step FROM checkpoint ORDER BY step");
-    end();
+    service_end();
 }
 
 TEST(the_log_of_a_job_takes_so_many_notes_of_workers)
@@ -509,7 +503,7 @@ TEST(the_log_of_a_job_takes_so_many_notes_of_workers)
     settle();
     ASSERT_STATE_DB("100|worker ann: slow? disk\n",
                     "SELECT count(*), min(text) FROM event WHERE kind = 'worker'");
-    end();
+    service_end();
 }
 
 /* --- the class --- */
@@ -547,7 +541,7 @@ TEST(a_class_is_pinned_when_it_is_written)
     settle();
     ASSERT_STATE_DB("\n", "SELECT numerics_class FROM job");
     ASSERT_STR("", why_broken(job, true)); /* nothing was computed in it */
-    end();
+    service_end();
 }
 
 TEST(a_person_may_end_the_promise_of_the_same_bits)
@@ -579,5 +573,5 @@ TEST(a_person_may_end_the_promise_of_the_same_bits)
     ask_and_wait(job, VERB_CANCEL);
     job_class_relax(service.jobs, job, request_of(&net, MSG_JOB_RESUME, "", NULL, &told));
     ASSERT_REFUSED("not_allowed", told);
-    end();
+    service_end();
 }

@@ -2,18 +2,6 @@
 #include "server/jobs/workers_internal.h"
 #include "tests/unit/server/service_fixture.h"
 
-static void tick(int64_t ms)
-{
-    now_ms += ms;
-    workers_tick(service.workers, now_ms);
-}
-
-static void end(void)
-{
-    service_close();
-    told_forget();
-}
-
 TEST(a_node_that_takes_three_workers_with_it_ends_its_job)
 {
     char name[8] = "w0";
@@ -25,12 +13,12 @@ TEST(a_node_that_takes_three_workers_with_it_ends_its_job)
         name[1] = (char)('0' + i);
         struct told *told = next(hello(name, 4, "a"));
         ASSERT_EQ(0, node_of(told).lo);
-        tick((int64_t)told_number(told, "lease_ms"));
+        tick_workers((int64_t)told_number(told, "lease_ms"));
     }
     ASSERT_EQ(JOB_FAILED, job->rec.state);
     ASSERT_HAS("poison: 3 workers in a row were lost with shards 0 to 3", job->rec.reason);
     ASSERT_EQ(4, net.metrics.counts[COUNT_SHARDS_BURIED]);
-    end();
+    service_end();
 }
 
 TEST(one_key_that_loses_a_node_again_and_again_ends_no_job_of_another_key)
@@ -48,11 +36,11 @@ TEST(one_key_that_loses_a_node_again_and_again_ends_no_job_of_another_key)
         struct told *told = next(eve);
         ASSERT_EQ(0, node_of(told).lo);
         ann->seen_ms = now_ms + (int64_t)told_number(told, "lease_ms"); /* it is there */
-        tick((int64_t)told_number(told, "lease_ms"));
+        tick_workers((int64_t)told_number(told, "lease_ms"));
         ASSERT_EQ(JOB_RUNNING, job->rec.state);
     }
     ann->left = true;
-    tick((int64_t)told_number(next(hello("w9", 4, "a")), "lease_ms"));
+    tick_workers((int64_t)told_number(next(hello("w9", 4, "a")), "lease_ms"));
     ASSERT_EQ(JOB_FAILED, job->rec.state);
-    end();
+    service_end();
 }

@@ -18,14 +18,12 @@ static void end(void)
 {
     predictions_close(service.predictions);
     service.predictions = NULL;
-    service_close();
-    told_forget();
+    service_end();
 }
 
 static void tick(int64_t ms)
 {
-    now_ms += ms;
-    workers_tick(service.workers, now_ms);
+    tick_workers(ms);
     predictions_tick(service.predictions, now_ms);
 }
 

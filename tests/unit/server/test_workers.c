@@ -8,12 +8,6 @@
 #define SILENT_MS 35000  /* HOLD_MS and what a reply may take */
 #define FORGET_MS 600000 /* of one that is silent */
 
-static void tick(int64_t ms)
-{
-    now_ms += ms;
-    workers_tick(service.workers, now_ms);
-}
-
 static unsigned count_in(enum worker_state state)
 {
     unsigned counts[WORKER_STATES] = {0};
@@ -29,12 +23,6 @@ static int rows(void)
 
     cJSON_Delete(list);
     return count;
-}
-
-static void end(void)
-{
-    service_close();
-    told_forget();
 }
 
 /* --- hello and bye --- */
@@ -53,7 +41,7 @@ TEST(a_worker_keeps_its_number_and_says_hello_as_often_as_it_likes)
     ASSERT_EQ(0, workers_bye(service.workers, ann));
     ASSERT_EQ(1, rows());
     ASSERT_EQ(3, workers_number(hello("ann", 1, "a"))); /* no number is used again */
-    end();
+    service_end();
 }
 
 TEST(whoever_knows_a_workers_uuid_is_not_that_worker)
@@ -75,7 +63,7 @@ TEST(whoever_knows_a_workers_uuid_is_not_that_worker)
     ASSERT(!workers_of(service.workers, rq));
     ASSERT_REFUSED("unknown_worker", told);
     ASSERT_HAS("say worker.hello first", told_text(told, "error"));
-    end();
+    service_end();
 }
 
 TEST(one_key_does_not_have_all_places)
@@ -99,7 +87,7 @@ TEST(one_key_does_not_have_all_places)
     ASSERT_OK(workers_hello(service.workers, rq, "a", 1, "a", &worker, &why), why);
     ASSERT_EQ(1, workers_of_key(service.workers, "ann"));
     request_drop(rq);
-    end();
+    service_end();
 }
 
 TEST(there_are_at_most_so_many_workers)
@@ -122,7 +110,7 @@ TEST(there_are_at_most_so_many_workers)
     workers_bye(service.workers, worker);
     ASSERT_OK(workers_hello(service.workers, rq, "more", 1, "a", &worker, &why), why);
     request_drop(rq);
-    end();
+    service_end();
 }
 
 TEST(a_worker_that_is_silent_is_forgotten_in_the_end)
@@ -130,15 +118,15 @@ TEST(a_worker_that_is_silent_is_forgotten_in_the_end)
     service_make(1, PLENTY);
     hello("ann", 1, "a");
     ASSERT_EQ(1, count_in(WORKER_COMPUTING));
-    tick(SILENT_MS - 1);
+    tick_workers(SILENT_MS - 1);
     ASSERT_EQ(1, count_in(WORKER_COMPUTING));
-    tick(1);
+    tick_workers(1);
     ASSERT_EQ(1, count_in(WORKER_SILENT));
-    tick(FORGET_MS - SILENT_MS);
+    tick_workers(FORGET_MS - SILENT_MS);
     ASSERT_EQ(1, rows());
-    tick(1);
+    tick_workers(1);
     ASSERT_EQ(0, rows());
-    end();
+    service_end();
 }
 
 /* --- asking for work --- */
@@ -149,14 +137,14 @@ TEST(without_work_a_request_is_held_so_long_and_no_longer)
     struct worker *ann = hello("ann", 1, "a");
     struct told *told = next(ann);
     ASSERT_EQ(1, count_in(WORKER_WAITING));
-    tick(HOLD_MS - 1);
+    tick_workers(HOLD_MS - 1);
     ASSERT_EQ(0, told->answers);
-    tick(1);
+    tick_workers(1);
     ASSERT_EQ(1, told->answers);
     ASSERT_STR("none", told_text(told, "task"));
     ASSERT_EQ(0, count_in(WORKER_WAITING));
     ASSERT_EQ(1, count_in(WORKER_COMPUTING));
-    end();
+    service_end();
 }
 
 TEST(a_worker_has_one_request_at_a_time)
@@ -174,7 +162,7 @@ TEST(a_worker_has_one_request_at_a_time)
     struct told *held = next(ann);
     workers_bye(service.workers, ann);
     ASSERT_EQ(1, held->drops);
-    end();
+    service_end();
 }
 
 TEST(what_a_worker_says_it_has_is_judged)
@@ -187,7 +175,7 @@ TEST(what_a_worker_says_it_has_is_judged)
                                                "\"step\": 0, \"phase\": 10}}"));
     ASSERT_REFUSED("bad_field", next_with(ann, "{\"leaving\": 1}"));
     ASSERT_EQ(0, count_in(WORKER_WAITING)); /* none of them is held */
-    end();
+    service_end();
 }
 
 TEST(a_job_gives_its_round_to_those_who_ask)
@@ -205,7 +193,7 @@ TEST(a_job_gives_its_round_to_those_who_ask)
     ASSERT(node_of(one).hi <= node_of(two).lo || node_of(two).hi <= node_of(one).lo);
     ASSERT_EQ(2, count_in(WORKER_COMPUTING));
     ASSERT_EQ(job->rec.job, ann->job);
-    end();
+    service_end();
 }
 
 TEST(who_waits_gets_the_work_that_comes)
@@ -217,7 +205,7 @@ TEST(who_waits_gets_the_work_that_comes)
     ASSERT_EQ(0, told->answers);
     settle();
     ASSERT_STR("train", told_text(told, "task"));
-    end();
+    service_end();
 }
 
 /* --- classes --- */
@@ -253,7 +241,7 @@ TEST(a_strict_job_takes_the_class_of_the_first_result)
     ASSERT_HAS("2 workers connected, 0 in numerics class avx2", waiting);
     ASSERT_STR("avx2", workers_wanted_class(service.workers, ben));
     ASSERT_STR("", workers_wanted_class(service.workers, hello("cid", 1, "avx2")));
-    end();
+    service_end();
 }
 
 TEST(a_class_of_which_nothing_is_left_is_given_back)
@@ -266,11 +254,11 @@ TEST(a_class_of_which_nothing_is_left_is_given_back)
     struct told *told = next(ben);
     ASSERT_EQ(0, told->answers);
     workers_bye(service.workers, ann);
-    tick(0);
-    tick(9999);
+    tick_workers(0);
+    tick_workers(9999);
     settle();
     ASSERT_STR("avx2", job->rec.numerics_class);
-    tick(1);
+    tick_workers(1);
     settle();
     ASSERT_STR("", job->rec.numerics_class);
     ASSERT_STR("train", told_text(told, "task"));
@@ -279,11 +267,11 @@ TEST(a_class_of_which_nothing_is_left_is_given_back)
     ASSERT_STR("sse", job->rec.numerics_class);
     workers_bye(service.workers, ben);
     hello("cid", 1, "avx2");
-    tick(0);
-    tick(30000);
+    tick_workers(0);
+    tick_workers(30000);
     settle();
     ASSERT_STR("sse", job->rec.numerics_class); /* now something was */
-    end();
+    service_end();
 }
 
 /* --- leases --- */
@@ -299,15 +287,15 @@ TEST(a_lease_that_runs_out_gives_its_node_to_another)
     now_ms += lease_ms / 2;
     two = next(ben);
     ASSERT(node_of(two).lo == node_of(rest).lo); /* it gave back what it had */
-    tick(lease_ms / 2 - 1);
+    tick_workers(lease_ms / 2 - 1);
     ASSERT_EQ(2, count_in(WORKER_COMPUTING));
     ASSERT_EQ(0, net.metrics.counts[COUNT_LEASES_EXPIRED]);
-    tick(1);
+    tick_workers(1);
     ASSERT_EQ(1, net.metrics.counts[COUNT_LEASES_EXPIRED]);
     ASSERT_EQ(1, count_in(WORKER_SILENT));
     struct told *again = next(hello("cid", 1, "a"));
     ASSERT_EQ(node_of(one).lo, node_of(again).lo);
-    end();
+    service_end();
 }
 
 TEST(who_is_at_work_keeps_its_lease)
@@ -319,16 +307,16 @@ TEST(who_is_at_work_keeps_its_lease)
     int64_t lease_ms = (int64_t)told_number(told, "lease_ms");
     now_ms += lease_ms - 1;
     ASSERT(workers_renew(ann, job) >= 10000);
-    tick(9999);
+    tick_workers(9999);
     ASSERT_EQ(0, net.metrics.counts[COUNT_LEASES_EXPIRED]);
     workers_fetches(service.workers, "nobody");
     workers_fetches(service.workers, "ann");
-    tick(9999);
+    tick_workers(9999);
     ASSERT_EQ(0, net.metrics.counts[COUNT_LEASES_EXPIRED]);
     ASSERT_EQ(1, count_in(WORKER_COMPUTING));
-    tick(600000);
+    tick_workers(600000);
     ASSERT_EQ(1, net.metrics.counts[COUNT_LEASES_EXPIRED]);
-    end();
+    service_end();
 }
 
 TEST(what_a_worker_held_is_free_when_it_says_bye)
@@ -346,7 +334,7 @@ TEST(what_a_worker_held_is_free_when_it_says_bye)
     ASSERT_EQ(1, workers_bye(service.workers, ann));
     ASSERT_EQ(1, held->answers);
     ASSERT_EQ(first.lo, node_of(held).lo);
-    end();
+    service_end();
 }
 
 TEST(results_make_leases_short_and_are_counted)
@@ -362,7 +350,7 @@ TEST(results_make_leases_short_and_are_counted)
     ASSERT(job->touched);
     told = next(ann);
     ASSERT_EQ(7000, told_number(told, "lease_ms")); /* ten times what it took */
-    end();
+    service_end();
 }
 
 /* --- faults --- */
@@ -392,17 +380,17 @@ TEST(the_third_fault_sets_a_worker_aside_longer_each_time)
         ASSERT(workers_waiting(service.workers, job, waiting, sizeof(waiting)));
         ASSERT_HAS("1 worker is set aside for bad results", waiting);
         for (int64_t s = 1; s < aside_s[i]; s++) {
-            tick(1000);
+            tick_workers(1000);
             if (told->answers) /* none */
                 told = next(ann);
             ASSERT_EQ(1, count_in(WORKER_ASIDE));
         }
-        tick(1000);
+        tick_workers(1000);
         ASSERT_STR("train", told_text(told, "task"));
         told_forget();
     }
     ASSERT_EQ(JOB_RUNNING, job->rec.state);
-    end();
+    service_end();
 }
 
 TEST(saying_bye_makes_nobody_better)
@@ -419,7 +407,7 @@ TEST(saying_bye_makes_nobody_better)
     ASSERT(hello("ann", 4, "a") == ann);
     ASSERT_EQ(1, count_in(WORKER_ASIDE));
     ASSERT_EQ(0, next(ann)->answers);
-    end();
+    service_end();
 }
 
 TEST(a_hundred_good_results_make_up_for_faults)
@@ -440,7 +428,7 @@ TEST(a_hundred_good_results_make_up_for_faults)
     fault(ann, job, 1); /* the count begins again */
     ASSERT_EQ(1, count_in(WORKER_ASIDE));
     ASSERT_EQ(5, ann->faults);
-    end();
+    service_end();
 }
 
 TEST(where_three_workers_fail_it_is_the_job)
@@ -460,7 +448,7 @@ TEST(where_three_workers_fail_it_is_the_job)
     ASSERT_HAS("step 0 failed 6 times: grad holds NaN", job->rec.reason);
     ASSERT_EQ(0, count_in(WORKER_ASIDE)); /* nothing of it counts against them */
     ASSERT_EQ(0, ann->strikes + ben->strikes + cid->strikes);
-    end();
+    service_end();
 }
 
 TEST(what_workers_report_themselves_is_believed_sooner)
@@ -475,7 +463,7 @@ TEST(what_workers_report_themselves_is_believed_sooner)
     ASSERT_EQ(JOB_FAILED, job->rec.state);
     ASSERT_HAS("failed 3 times: no memory", job->rec.reason);
     ASSERT_EQ(2, net.metrics.counts[COUNT_SHARDS_BURIED]);
-    end();
+    service_end();
 }
 
 /* --- refusals --- */
@@ -491,7 +479,7 @@ TEST(a_job_that_a_worker_refuses_is_not_offered_to_it_again)
     workers_refuse(service.workers, ann, job, REFUSAL_MEMORY, "it needs 9 GB");
     ASSERT_EQ(0, ann->job);
     struct told *told = next(ann);
-    tick(HOLD_MS - 1);
+    tick_workers(HOLD_MS - 1);
     ASSERT_EQ(0, told->answers);
     ASSERT(workers_waiting(service.workers, job, waiting, sizeof(waiting)));
     ASSERT_HAS("none can do this job; worker ann: it needs 9 GB", waiting);
@@ -501,7 +489,7 @@ TEST(a_job_that_a_worker_refuses_is_not_offered_to_it_again)
     workers_forgive(service.workers, job->rec.job);
     workers_wake(service.workers);
     ASSERT_STR("train", told_text(told, "task"));
-    end();
+    service_end();
 }
 
 TEST(what_may_pass_is_offered_again_later_each_time)
@@ -522,7 +510,7 @@ TEST(what_may_pass_is_offered_again_later_each_time)
     }
     ASSERT_EQ(0, job->refusals.count); /* none of them ends it */
     ASSERT(node_size(node_of(next(ann))) > 0);
-    end();
+    service_end();
 }
 
 TEST(a_job_that_nobody_can_do_fails_after_three)
@@ -540,7 +528,7 @@ TEST(a_job_that_nobody_can_do_fails_after_three)
     workers_refuse(service.workers, cid, job, REFUSAL_MEMORY, "too large");
     ASSERT_EQ(JOB_FAILED, job->rec.state);
     ASSERT_HAS("no worker can do it, 4 have tried; worker cid: too large", job->rec.reason);
-    end();
+    service_end();
 }
 
 TEST(what_was_begun_is_not_thrown_away_for_refusals)
@@ -557,7 +545,7 @@ TEST(what_was_begun_is_not_thrown_away_for_refusals)
     }
     ASSERT_EQ(5, job->refusals.count);
     ASSERT_EQ(JOB_RUNNING, job->rec.state);
-    end();
+    service_end();
 }
 
 TEST(a_class_that_an_update_changed_is_told_from_one_of_another_machine)
