@@ -306,15 +306,16 @@ int query_add_worth(struct query *q, const struct query_epoch *x,
 
     if (!classes)
         return err_set(why, -ENOMEM, "out of memory for the classes");
-    int rc = query_surest(x, &surest, why);
     label_noise(x, classes);
     for (int c = 0; c < CLASSES_MAX; c++) {
         samples += classes[c].samples;
         counted += classes[c].counted;
         expected += classes[c].expected;
     }
+    const struct knowing k = count_right(x, !other, classes);
+    const bool by_heart = knows_by_heart(k.accuracy, other);
+    int rc = samples > 0 && !by_heart ? query_surest(x, &surest, why) : 0;
     if (rc == 0 && samples > 0) {
-        const struct knowing k = count_right(x, !other, classes);
         cJSON *worth = cJSON_AddObjectToObject(out, "worth");
         cJSON_AddBoolToObject(worth, "out_of_sample", !other);
         cJSON_AddNumberToObject(worth, "accuracy", k.accuracy);
@@ -327,7 +328,7 @@ int query_add_worth(struct query *q, const struct query_epoch *x,
         cJSON_AddNumberToObject(worth, "counted", counted);
         cJSON_AddNumberToObject(worth, "expected", expected);
         cJSON *warnings = cJSON_CreateArray();
-        if (!knows_by_heart(k.accuracy, other))
+        if (!by_heart)
             add_surest(&surest, expected, worth, warnings);
         add_warnings(&k, other, x->job, warnings);
         cJSON_AddItemToObject(worth, "warnings", warnings);
