@@ -91,6 +91,8 @@
 #define ACTIVATION_MAX (1u << 24)
 /* Measurements of flatness in a reply, of some 4 KiB each. */
 #define FLATNESS_ROWS_MAX 100
+#define METRIC_NAME_BYTES 65 /* 64 characters and the closing 0 */
+#define METRICS_MAX 256 /* names of a job: each is a chart; a row of 100 bytes for each epoch */
 #define INLINE_FLOATS_MAX (PIECE_BYTES_MAX / 4) /* a longer vector travels in pieces */
 /* 256 MiB, 32 pieces. The server sums and updates between two messages: a longer vector would keep
  * the others waiting for seconds. */

@@ -38,6 +38,7 @@
     MESSAGE(STUDY_CANCEL, "study.cancel", 0, BY_SUBMIT, WEB_POST)                                  \
     MESSAGE(STUDY_RM, "study.rm", 0, BY_ADMIN, WEB_NONE)                                           \
     MESSAGE(JOB_FLATNESS, "job.flatness", 0, BY_READ, WEB_GET)                                     \
+    MESSAGE(JOB_METRICS, "job.metrics", 0, BY_READ, WEB_GET)                                       \
     MESSAGE(MODEL_GET, "model.get", 0, BY_READ, WEB_NONE)                                          \
     MESSAGE(PREDICT_OPEN, "predict.open", 0, BY_SUBMIT, WEB_POST)                                  \
     MESSAGE(PREDICT_PUT, "predict.put", 1, BY_SUBMIT, WEB_NONE)                                    \

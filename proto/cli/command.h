@@ -95,6 +95,7 @@ int cmd_study_pause(struct cli *cli, struct errbuf *why);
 int cmd_study_resume(struct cli *cli, struct errbuf *why);
 int cmd_study_cancel(struct cli *cli, struct errbuf *why);
 int cmd_study_rm(struct cli *cli, struct errbuf *why);
+int cmd_metrics(struct cli *cli, struct errbuf *why);
 int cmd_flatness(struct cli *cli, struct errbuf *why);
 int cmd_workers(struct cli *cli, struct errbuf *why);
 int cmd_dataset_import(struct cli *cli, struct errbuf *why);
@@ -153,8 +154,9 @@ extern const struct option audit_options[], submit_options[], jobs_options[], lo
     confusion_options[], risers_options[], suspects_options[], compare_options[], map_options[],
     sql_options[], export_options[], issue_options[], sheet_options[], backup_options[],
     report_options[], study_submit_options[], study_show_options[], flatness_options[],
-    verdicts_list_options[], verdicts_export_options[], verdicts_import_options[], review_options[],
-    model_export_options[], predict_options[], decode_options[];
+    metrics_options[], verdicts_list_options[], verdicts_export_options[],
+    verdicts_import_options[], review_options[], model_export_options[], predict_options[],
+    decode_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);

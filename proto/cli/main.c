@@ -29,6 +29,8 @@ static const struct command commands[] = {
     {"show", "JOB", 1, 1, "show a job's parameters, progress and last epochs", NULL, cmd_show},
     {"flatness", "JOB", 1, 1, "measure how flat the training loss is around a job's weights",
      flatness_options, cmd_flatness},
+    {"metrics", "JOB", 1, 1, "the metrics of all epochs, also those of a training program",
+     metrics_options, cmd_metrics},
     {"watch", "JOB", 1, 1, "follow a job until it ends", NULL, cmd_watch},
     {"log", "JOB", 1, 1, "show what happened to a job", log_options, cmd_log},
     {"pause", "JOB", 1, 1, "pause a job; it loses nothing", NULL, cmd_pause},

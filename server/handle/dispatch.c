@@ -43,6 +43,7 @@ static const struct row {
     [MSG_STUDY_CANCEL] = {handle_study_cancel, {"study"}, "study", WAIT_WRITE},
     [MSG_STUDY_RM] = {handle_study_rm, {"study"}, "study", WAIT_WRITE},
     [MSG_JOB_FLATNESS] = {handle_job_flatness, {"job", "epochs_from", "limit"}, NULL, WAIT_ASK},
+    [MSG_JOB_METRICS] = {handle_job_metrics, {"job", "epochs_from", "limit"}, NULL, WAIT_ASK},
     [MSG_MODEL_GET] = {handle_model_get, {"job", "step", "offset", "bytes"}, NULL, WAIT_MODEL},
     [MSG_PREDICT_OPEN] = {handle_predict_open,
                           {"uuid", "job", "adversarial", "relaxed"},

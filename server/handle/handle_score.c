@@ -1,4 +1,4 @@
-/* score.*, job.flatness: reads of difficulty.db, on the query lane. */
+/* score.*, job.flatness, job.metrics: reads of difficulty.db, on the query lane. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -14,6 +14,7 @@ union score_args {
     struct heatmap_args heatmap;
     struct trajectory_args trajectory;
     struct flatness_args flatness;
+    struct metrics_args metrics;
     struct {
         int64_t job, epoch;
     } planted;
@@ -159,6 +160,27 @@ void handle_job_flatness(struct request *rq)
     if (rc == 0)
         rc = read_i64(rq, "limit", 1, FLATNESS_ROWS_MAX, &a.flatness.limit, &why);
     run_query(rq, rc, &why, &a, flatness_work);
+}
+
+static void metrics_work(struct op *op)
+{
+    union score_args *a = op->arg;
+
+    op->rc = query_metrics(op->service->query, &a->metrics, &op->out, &op->why);
+    free(a);
+}
+
+void handle_job_metrics(struct request *rq)
+{
+    union score_args a = {.metrics = {.limit = ROWS_MAX}};
+    struct errbuf why;
+    int rc = read_job(rq, &a.metrics.job, &why);
+
+    if (rc == 0)
+        rc = read_i64(rq, "epochs_from", 0, EPOCHS_MAX, &a.metrics.from, &why);
+    if (rc == 0)
+        rc = read_i64(rq, "limit", 1, ROWS_MAX, &a.metrics.limit, &why);
+    run_query(rq, rc, &why, &a, metrics_work);
 }
 
 static void trajectory_work(struct op *op)

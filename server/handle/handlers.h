@@ -28,6 +28,7 @@ void handle_job_unpin(struct request *rq);
 void handle_job_cancel(struct request *rq);
 void handle_job_rm(struct request *rq);
 void handle_job_flatness(struct request *rq);
+void handle_job_metrics(struct request *rq);
 void handle_job_schedule(struct request *rq);
 void handle_study_submit(struct request *rq);
 void handle_study_list(struct request *rq);

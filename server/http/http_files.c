@@ -23,6 +23,7 @@ FILE_DATA(charts, "charts.js");
 FILE_DATA(jobs, "jobs.js");
 FILE_DATA(job, "job.js");
 FILE_DATA(flatness, "flatness.js");
+FILE_DATA(metrics, "metrics.js");
 FILE_DATA(samples, "samples.js");
 FILE_DATA(map, "map.js");
 FILE_DATA(review, "review.js");
@@ -47,6 +48,7 @@ static const struct http_file files[] = {
     {"/jobs.js", JS, web_jobs, web_jobs_end},
     {"/job.js", JS, web_job, web_job_end},
     {"/flatness.js", JS, web_flatness, web_flatness_end},
+    {"/metrics.js", JS, web_metrics, web_metrics_end},
     {"/samples.js", JS, web_samples, web_samples_end},
     {"/map.js", JS, web_map, web_map_end},
     {"/review.js", JS, web_review, web_review_end},

@@ -76,6 +76,11 @@ struct flatness_args {
 int query_flatness(struct query *q, const struct flatness_args *a, cJSON **ret, struct errbuf *why);
 /* The row of the last committed epoch that measured it, without its lines; NULL: there is none. */
 int query_flatness_newest(struct query *q, int64_t job, cJSON **ret, struct errbuf *why);
+struct metrics_args {
+    int64_t job, from, limit; /* this many committed epochs, from there on */
+};
+/* {rows, more} of job.metrics. */
+int query_metrics(struct query *q, const struct metrics_args *a, cJSON **ret, struct errbuf *why);
 /* The job's checkpoints as store_checkpoints_load gives them. */
 int query_checkpoints(struct query *q, int64_t job, struct checkpoint_record *ret, int max,
                       int *ret_count, struct errbuf *why);

@@ -18,7 +18,7 @@
     "epoch.epoch)"
 
 /* What is compared; a row here is all that a figure needs. */
-static const struct metric {
+static const struct study_metric {
     const char *name, *sql; /* in replies; of a row of epoch */
     bool higher_is_better, by_ascent;
 } metrics[] = {
@@ -38,12 +38,12 @@ const char *const query_curve_names[] = {"test_accuracy", "adv_accuracy", "valid
                                          "test_loss",     "train_loss",   NULL};
 
 /* Of what curves show; what is not compared is a column of epoch. */
-static struct metric metric_of(const char *name)
+static struct study_metric metric_of(const char *name)
 {
     for (size_t m = 0; m < METRICS; m++)
         if (strcmp(metrics[m].name, name) == 0)
             return metrics[m];
-    return (struct metric){.name = name, .sql = name};
+    return (struct study_metric){.name = name, .sql = name};
 }
 
 /* Of one job; NAN: none. */
@@ -405,7 +405,7 @@ struct curve {
 static int read_curve(struct query *q, const struct study *s, int first, int last, int by,
                       struct curve *c, struct errbuf *why)
 {
-    const struct metric metric = metric_of(query_curve_names[by]);
+    const struct study_metric metric = metric_of(query_curve_names[by]);
     char sql[320];
     sqlite3_stmt *stmt;
     int rc = 0;

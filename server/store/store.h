@@ -27,6 +27,7 @@
 #include "server/core/epoch_record.h"
 #include "server/core/flatness_record.h"
 #include "server/core/job.h"
+#include "server/core/metric.h"
 #include "server/core/overlay.h"
 #include "server/core/study.h"
 #include "server/store/failpoint.h"
@@ -232,14 +233,17 @@ struct fold {
     const uint16_t *test_labels;
     uint32_t test_samples;
     const struct flatness_record *flatness;        /* NULL: not measured */
+    const struct metric_set *metrics;              /* of a training program; NULL: none */
     const struct test_group *by_class, *by_domain; /* [classes], [domains]; NULL: not known */
     uint32_t classes, domains;
 };
 /* Writes the rows in sample order, 16384 a transaction, then in one last transaction (synchronous
- * FULL) sample_state, the measurement of flatness and the epoch row as committed with scores_sha256
+ * FULL) sample_state, flatness, the metrics and the epoch row as committed with scores_sha256
  * (SHA-256 over the measured rows in sample order: u32 sample, f64 loss, adv_loss, adm, grad_norm,
- * el2n, i32 predicted, u32 flags, all little-endian; of no bytes when there are none). Failpoints:
- * fold.begin, fold.slice (each slice, before it commits), fold.commit (before the last). */
+ * el2n, i32 predicted, u32 flags, all little-endian; of no bytes when there are none). -EINVAL, and
+ * nothing was written: a score is not finite, or the job would have more than METRICS_MAX names of
+ * metrics, counting those of its other epochs. Failpoints: fold.begin, fold.slice (each slice,
+ * before it commits), fold.commit (before the last). */
 int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
                struct errbuf *why);
 /* The hash of a committed epoch; -ENOENT when it is not committed. */

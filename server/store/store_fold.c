@@ -252,6 +252,8 @@ static int commit_epoch(struct store *s, const struct fold *f, struct summary *s
     if (rc == 0)
         rc = flatness_write(s, f, why);
     if (rc == 0)
+        rc = metric_write(s, f, why);
+    if (rc == 0)
         rc = write_epoch(s, &f->record, sum, why);
     rc = db_end_durable(db, rc, why);
     if (rc == 0)
@@ -268,6 +270,8 @@ int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX
     int rc = check(f, why);
 
     failpoint_hit(&s->failpoint, "fold.begin");
+    if (rc == 0)
+        rc = metric_check(s, f, why);
     if (rc == 0)
         rc = summarise(f, &sum, why);
     if (rc == 0)
@@ -362,6 +366,8 @@ int epochs_forget(struct store *s, int64_t job, int64_t first, bool with_job, st
                 DB_ARGS(DB_I(job), DB_I(first)), why);
     if (rc == 0)
         rc = flatness_forget(s, job, first, why);
+    if (rc == 0)
+        rc = metric_forget(s, job, first, why);
     if (rc == 0 && h.last_epoch >= first) {
         history_reset(&h);
         rc = history_replay(s, job, 0, first, &h, why);

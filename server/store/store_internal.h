@@ -44,7 +44,7 @@ extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_state_4[], sq
     sql_difficulty_2[], sql_difficulty_3[], sql_difficulty_4[], sql_difficulty_5[],
     sql_difficulty_6[], sql_difficulty_7[], sql_difficulty_8[], sql_difficulty_9[],
     sql_difficulty_10[], sql_difficulty_11[], sql_difficulty_12[], sql_difficulty_13[],
-    sql_difficulty_14[], sql_difficulty_15[];
+    sql_difficulty_14[], sql_difficulty_15[], sql_difficulty_16[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);
@@ -98,6 +98,13 @@ int test_scores_remove(struct store *s, int64_t job, int64_t first, struct errbu
 int flatness_write(struct store *s, const struct fold *f, struct errbuf *why);
 /* Likewise, removes those of epochs >= first. */
 int flatness_forget(struct store *s, int64_t job, int64_t first, struct errbuf *why);
+
+/* store_metric.c: -EINVAL: with the fold's the job would have too many names. */
+int metric_check(struct store *s, const struct fold *f, struct errbuf *why);
+/* Inside a transaction, makes the rows of the epoch those of the fold. */
+int metric_write(struct store *s, const struct fold *f, struct errbuf *why);
+/* Likewise, removes those of epochs >= first. */
+int metric_forget(struct store *s, int64_t job, int64_t first, struct errbuf *why);
 
 /* store_history.c. */
 

@@ -135,6 +135,11 @@ static const struct meta definitions[] = {
      0, 0, 0},
     {"view.v_flatness_line",
      "the loss along lines through those weights; name: eigenvector, random 1, random 2", 0, 0, 0},
+    {"view.v_metric",
+     "scalar metrics of all committed epochs by name, a row each: the figures of table epoch by "
+     "the "
+     "names that job.show gives them, and those of table metric",
+     0, 0, 0},
     {"view.v_test_group",
      "the test of each epoch, by class and, of a job with test_domains, by domain (kind); "
      "id is the number of the class or domain",
@@ -389,6 +394,11 @@ static const struct meta columns[] = {
      "class with the largest logit for the adversarial twin, the lowest on ties; NULL: not kept by "
      "the version that measured it",
      0, "0 to n_classes - 1", 0},
+
+    {"metric.job_id", "the job", 0, 0, 0},
+    {"metric.epoch", "the epoch", 0, "0 to epochs - 1", 0},
+    {"metric.name", "what the training program calls it", 0, "1 to 64 characters of ASCII", 0},
+    {"metric.value", "what it measured", 0, "finite", 0},
 
     {"test_group.job_id", "the job", 0, 0, 0},
     {"test_group.epoch", "the epoch at whose end it was measured", 0, "0 to epochs - 1", 0},

@@ -53,6 +53,7 @@ static const struct migration difficulty_migrations[] = {
     {sql_difficulty_13, NULL},
     {sql_difficulty_14, NULL},
     {sql_difficulty_15, NULL},
+    {sql_difficulty_16, NULL},
 };
 
 static const struct schema state_schema = {

@@ -22,6 +22,7 @@ import {
 import { flatnessPanel } from "./flatness.js";
 import { LIVE, dataOf, doing, meter } from "./jobs.js";
 import { classesPanel, mapPanel, testPanel } from "./map.js";
+import { metricsPanel } from "./metrics.js";
 import { applyButton, newestRevision } from "./revise.js";
 import { samplesPanel } from "./samples.js";
 
@@ -269,6 +270,7 @@ export function jobPage(number) {
   const bar = meter({ state: "queued" });
   const facts = tiles();
   const lines = curves();
+  const metrics = metricsPanel(number);
   const flatness = flatnessPanel(number);
   const heat = heatPanel(number);
   const samples = samplesPanel(number);
@@ -289,6 +291,7 @@ export function jobPage(number) {
     bar.el,
     facts.el,
     lines.el,
+    metrics.el,
     flatness.el,
     heat.el,
     samples.el,
@@ -350,6 +353,7 @@ export function jobPage(number) {
       set(spec, JSON.stringify(reply.spec, null, 2));
       test.update(reply.test);
       for (const part of [
+        metrics.refresh(job.epochs),
         flatness.refresh(reply.flatness, job.epochs),
         heat.refresh(job.epochs),
         samples.refresh(epochs, job.dataset),

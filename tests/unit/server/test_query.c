@@ -507,3 +507,45 @@ TEST(a_measurement_of_flatness_is_read_as_it_was_written)
     cJSON_Delete(out);
     world_close(&w);
 }
+
+TEST(metrics_come_with_their_epoch_and_its_time)
+{
+    struct world w = world_open();
+    struct metrics_args a = {.job = w.job, .from = 1, .limit = 1};
+    struct fixture_scores x = fixture_scores(w.job, 3, N);
+    struct metric_set set = {0};
+    char sha256[SHA256_HEX];
+    struct errbuf why;
+    cJSON *out;
+
+    ASSERT_OK(metric_add(&set, &x.fold.record, "val/f1", 0.75, &why), why);
+    x.fold.metrics = &set;
+    ASSERT_OK(store_fold(w.store, &x.fold, sha256, &why), why);
+    ASSERT_OK(query_metrics(w.query, &a, &out, &why), why);
+    ASSERT(cJSON_IsTrue(cJSON_GetObjectItem(out, "more")));
+    const cJSON *rows = cJSON_GetObjectItem(out, "rows");
+    ASSERT_EQ(1, cJSON_GetArraySize(rows));
+    ASSERT_EQ(1, cJSON_GetObjectItem(rows->child, "epoch")->valueint);
+    cJSON_Delete(out);
+    a.from = 3;
+    ASSERT_OK(query_metrics(w.query, &a, &out, &why), why);
+    ASSERT(cJSON_IsFalse(cJSON_GetObjectItem(out, "more")));
+    cJSON *row = cJSON_GetObjectItem(out, "rows")->child;
+    ASSERT(cJSON_GetObjectItem(row, "unix_ms")->valuedouble > 1e12);
+    cJSON *values = cJSON_GetObjectItem(row, "metrics");
+    for (const char **drop =
+             (const char *[]){"adm_mean", "adm_p10", "adm_p50", "adm_p90", "newly_right", NULL};
+         *drop; drop++) {
+        ASSERT(cJSON_HasObjectItem(values, *drop));
+        cJSON_DeleteItemFromObject(values, *drop);
+    }
+    values = cJSON_DetachItemViaPointer(row, values);
+    cJSON_Delete(out);
+    ASSERT_STR("{\"lr\":0.05,\"mean_gap\":0.9,\"scheduled\":40,\"scored\":38,\"seconds\":2.5,"
+               "\"share\":0.8,\"sharpness\":0.01,\"train_accuracy\":0.5,\"train_loss\":0.25,"
+               "\"val/f1\":0.75}",
+               print(values));
+    metric_set_done(&set);
+    fixture_scores_done(&x);
+    world_close(&w);
+}

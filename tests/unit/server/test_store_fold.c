@@ -420,3 +420,77 @@ TEST(the_trajectory_of_a_sample_is_reached_by_key)
     free(plan);
     store_close(s);
 }
+
+static void fold_metrics(struct store *s, int64_t job, int64_t epoch, const char *prefix, int count,
+                         int rc, const char *said)
+{
+    struct fixture_scores x = fixture_scores(job, epoch, 20);
+    struct metric_set set = {0};
+    char sha256[SHA256_HEX], name[METRIC_NAME_BYTES];
+    struct errbuf why = {0};
+
+    for (int i = 0; i < count; i++) {
+        snprintf(name, sizeof(name), "%s%d", prefix, i);
+        ASSERT_OK(metric_add(&set, &x.fold.record, name, i + 0.5, &why), why);
+    }
+    ASSERT_OK(metric_add(&set, &x.fold.record, "test_accuracy", 0.25, &why), why);
+    x.fold.metrics = &set;
+    ASSERT_EQ(rc, store_fold(s, &x.fold, sha256, &why));
+    ASSERT_HAS(said, why.text);
+    metric_set_done(&set);
+    fixture_scores_done(&x);
+}
+
+TEST(metrics_of_a_program_are_committed_with_their_epoch_and_go_with_it)
+{
+    struct store *s = fixture_open();
+    const int64_t job = fixture_job(s, 1), other = fixture_job(s, 2);
+    struct errbuf why;
+
+    fold_metrics(s, job, 0, "a", 2, 0, "");
+    fold_metrics(s, job, 0, "b/", 2, 0, ""); /* again: the rows of the first fold are gone */
+    fold_metrics(s, job, 1, "b/", 1, 0, "");
+    fold_metrics(s, other, 0, "b/", 1, 0, "");
+    ASSERT_SELECT("1|0|b/0|0.5\n1|0|b/1|1.5\n1|1|b/0|0.5\n2|0|b/0|0.5\n", "SELECT * FROM metric");
+    ASSERT_SELECT("b/0|0.5\nlr|0.05\nscored|19.0\ntest_accuracy|0.25\ntrain_loss|0.5\n",
+                  "SELECT name, value FROM v_metric WHERE job = 1 AND epoch = 1 AND name IN"
+                  " ('b/0', 'lr', 'scored', 'test_accuracy', 'train_loss', 'test_loss')"
+                  " ORDER BY name");
+    ASSERT_OK(store_epochs_drop(s, job, 1, &why), why);
+    ASSERT_SELECT("1|0|b/0|0.5\n1|0|b/1|1.5\n2|0|b/0|0.5\n", "SELECT * FROM metric");
+    ASSERT_OK(store_job_remove(s, job, &why), why);
+    ASSERT_SELECT("2|0|b/0|0.5\n", "SELECT * FROM metric");
+    ASSERT_SELECT("0\n", "SELECT count(*) FROM v_metric WHERE job = 1");
+    store_close(s);
+}
+
+TEST(a_job_has_so_many_names_of_metrics_and_no_more)
+{
+    struct store *s = fixture_open();
+    const int64_t job = fixture_job(s, 1);
+
+    fold_metrics(s, job, 0, "a", METRICS_MAX - 1, 0, "");
+    fold_metrics(s, job, 1, "b", 2, -EINVAL,
+                 "epoch 2 brings 2 new names of metrics to the 255 that job 1 has, allowed is 256");
+    ASSERT_SELECT("1\n", "SELECT count(*) FROM epoch");
+    fold_metrics(s, job, 1, "b", 1, 0, "");
+    fold_metrics(s, job, 1, "c", 1, 0, ""); /* in place of it */
+    fold_metrics(s, job, 2, "a", METRICS_MAX - 1, 0, "");
+    fold_metrics(s, job, 2, "d", 1, -EINVAL, "1 new names of metrics to the 256");
+    store_close(s);
+}
+
+/* Seen from the reader: each arm of the view is reached by its key. */
+TEST(the_metrics_of_an_epoch_are_reached_by_key)
+{
+    struct store *s = fixture_open();
+
+    fold_metrics(s, fixture_job(s, 1), 0, "a", 1, 0, "");
+    char *plan = fixture_select("difficulty.db", "EXPLAIN QUERY PLAN SELECT name, value FROM"
+                                                 " v_metric WHERE job = 1 AND epoch = 0 ORDER BY"
+                                                 " name");
+    ASSERT_HAS("SEARCH", plan);
+    ASSERT(!strstr(plan, "SCAN e") && !strstr(plan, "SCAN m"));
+    free(plan);
+    store_close(s);
+}
