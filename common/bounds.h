@@ -64,7 +64,10 @@
 #define WORKERS_OF_ONE_MAX (WORKERS_MAX / 2) /* of one key */
 #define KEYS_KNOWN_MAX 4096 /* holders of keys, and revoked names: in one list of a reply */
 #define KEYRING_MAX 16      /* in a key file: a cluster key in use, one that comes, one that goes */
-#define HTTP_CONNECTIONS_MAX 64           /* a browser opens six, and Prometheus one */
+/* Of browsers: one opens six, and Prometheus one. Half of the places are for whoever has shown a
+ * pass. */
+#define HTTP_CONNECTIONS_MAX 64
+#define HTTP_STRANGERS_MAX (HTTP_CONNECTIONS_MAX / 2)
 #define HTTP_HEADER_BYTES_MAX (16u << 10) /* request line and headers; browsers send 1 KiB */
 
 /* --- open files: a process that may open fewer says so when it starts --- */

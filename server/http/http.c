@@ -3,9 +3,9 @@
  * answered later puts its connection to sleep (MHD_suspend_connection), and the answer wakes it, so
  * an exchange lives at least as long as its request.
  *
- * Limits: connections, the bytes of a header and of a body, and the time a connection may take from
- * one answer to the next: a client that sends a byte a second is cut off like one that sends
- * none. */
+ * Limits: connections (http_visitors.c), the bytes of a header and of a body, and the time a
+ * connection may take from one answer to the next: a client that sends a byte a second is cut off
+ * like one that sends none. */
 #include "server/http/http.h"
 
 #include <arpa/inet.h>
@@ -29,18 +29,12 @@
 #include "common/text.h"
 #include "server/http/http_internal.h"
 
-#define CONNECTION_MS 30000 /* from its start, or an answer, to the next answer */
-#define SILENT_S 20         /* without a byte */
+#define SILENT_S 20 /* without a byte */
+/* MHD's own bound: those that were hung up count until it has noticed. */
+#define CONNECTIONS (2 * HTTP_CONNECTIONS_MAX)
 #define BACKLOG 64
 #define SECRET_FILE "http.secret"
 #define TOKEN_FILE "http.token" /* of an earlier version: it never changed */
-
-/* A connection of a browser, for its deadline. */
-struct connection {
-    int fd;
-    int64_t since_ms; /* of its start or last answer */
-    struct connection *prev, *next;
-};
 
 struct http {
     struct net *net;
@@ -49,7 +43,7 @@ struct http {
     uv_poll_t poll;
     uv_timer_t timer;
     struct http_exchange *exchanges; /* all open ones */
-    struct connection *connections;
+    struct visitors visitors;
     unsigned drops; /* files of pictures that are held */
     char url[64];
     uint8_t *secret; /* [HTTP_SECRET_BYTES], in memory for secrets */
@@ -266,8 +260,11 @@ void http_drop(struct http_exchange *x)
 static void *begin(void *arg, const char *path, struct MHD_Connection *connection)
 {
     struct http *h = arg;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct http_exchange *x = xcalloc(1, sizeof(*x));
 
+    x->visitor = info->socket_context;
     x->http = h;
     x->net = h->net;
     x->host = &h->host;
@@ -290,28 +287,18 @@ bool http_drop_begin(struct http_exchange *x)
     return true;
 }
 
-static struct connection *connection_of(struct http_exchange *x)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-    return info ? info->socket_context : NULL;
-}
-
 static void end(void *arg, struct MHD_Connection *connection, void **context,
                 enum MHD_RequestTerminationCode code)
 {
     struct http *h = arg;
     struct http_exchange *x = *context;
-    struct connection *c;
 
     (void)connection;
     (void)code;
     if (!x)
         return;
-    c = connection_of(x);
-    if (c)
-        c->since_ms = clock_mono_ms();
+    x->visitor->since_ms = clock_mono_ms();
+    x->visitor->begun = false;
     if (x->prev)
         x->prev->next = x->next;
     else
@@ -364,9 +351,12 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
         return MHD_YES;
     }
     if (!x->begun) {
-        x->begun = true;
-        /* An answer here would close the connection. */
-        return http_admitted(x, method) ? MHD_YES : queue(x);
+        x->begun = x->visitor->begun = true;
+        if (http_admitted(x, method))
+            return MHD_YES;
+        /* What comes next may be the refused one's body, in whichever way that was meant. */
+        MHD_add_response_header(x->response, MHD_HTTP_HEADER_CONNECTION, "close");
+        return queue(x);
     }
     http_route(x, method);
     if (x->response)
@@ -384,29 +374,20 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
                           enum MHD_ConnectionNotificationCode code)
 {
     struct http *h = arg;
-    struct connection *c = *context;
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        c = xcalloc(1, sizeof(*c));
-        c->fd = info ? info->connect_fd : -1;
-        c->since_ms = clock_mono_ms();
-        c->next = h->connections;
-        if (c->next)
-            c->next->prev = c;
-        h->connections = c;
-        *context = c;
-    } else if (c) {
-        if (c->prev)
-            c->prev->next = c->next;
-        else
-            h->connections = c->next;
-        if (c->next)
-            c->next->prev = c->prev;
-        free(c);
+        *context = visitors_add(&h->visitors, info ? info->connect_fd : -1);
+    } else if (*context) {
+        visitors_remove(&h->visitors, *context);
         *context = NULL;
     }
+}
+
+void http_known(struct http_exchange *x, uint32_t who)
+{
+    visitors_know(&x->http->visitors, x->visitor, who);
 }
 
 /* --- the loop --- */
@@ -438,15 +419,10 @@ void http_tick(struct http *h, int64_t now_ms)
 {
     if (!h)
         return;
-    for (struct http_exchange *x = h->exchanges; x; x = x->next) {
-        struct connection *c = x->asleep ? connection_of(x) : NULL;
-        if (c)
-            c->since_ms = now_ms;
-    }
-    /* MHD sees the end of the stream and closes the descriptor, which is its own. */
-    for (struct connection *c = h->connections; c; c = c->next)
-        if (c->fd >= 0 && now_ms - c->since_ms > CONNECTION_MS)
-            shutdown(c->fd, SHUT_RDWR);
+    for (struct http_exchange *x = h->exchanges; x; x = x->next)
+        if (x->asleep)
+            x->visitor->since_ms = now_ms;
+    visitors_tick(&h->visitors, now_ms);
     /* When all places are taken MHD stops listening, and checks for a free one at its next turn.
      */
     drive(h);
@@ -472,13 +448,13 @@ static int start_daemon(struct http *h, int fd)
 {
     const union MHD_DaemonInfo *info;
 
-    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, h,
-                                 MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-                                 (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-                                 (unsigned)SILENT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                                 (size_t)HTTP_HEADER_BYTES_MAX, MHD_OPTION_URI_LOG_CALLBACK, begin,
-                                 h, MHD_OPTION_NOTIFY_COMPLETED, end, h,
-                                 MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
+    h->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, h,
+                         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                         (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENT_S,
+                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_BYTES_MAX,
+                         MHD_OPTION_URI_LOG_CALLBACK, begin, h, MHD_OPTION_NOTIFY_COMPLETED, end, h,
+                         MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
     if (!h->daemon) {
         close(fd);
         return -ENOMEM;

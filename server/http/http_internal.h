@@ -34,6 +34,31 @@ struct http_pass {
     uint32_t who;            /* stands for the key that asked for the link; 0: there was none */
 };
 
+/* A connection of a browser. */
+struct visitor {
+    int fd;
+    int64_t since_ms; /* of its start or last answer */
+    uint64_t whose;   /* it counts as one of his: a uid, or since it is known a key */
+    bool known;       /* it has shown a pass */
+    bool begun;       /* a request's head has come since the last answer */
+    bool ended;       /* it was hung up; MHD has not noticed */
+    struct visitor *prev, *next;
+};
+struct visitors {
+    struct visitor *first;
+    uint64_t gave_way; /* to others, since the last line about it */
+    int64_t logged_ms;
+};
+/* A new one on fd (MHD's; -1: unknown), a stranger's; others may give way to it. */
+struct visitor *visitors_add(struct visitors *all, int fd);
+void visitors_remove(struct visitors *all, struct visitor *v);
+/* It has shown the pass of this key. */
+void visitors_know(struct visitors *all, struct visitor *v, uint32_t who);
+/* Hangs up where there are too many like the newest one. */
+void visitors_make_room(struct visitors *all, const struct visitor *newest);
+/* Hangs up where it takes too long. */
+void visitors_tick(struct visitors *all, int64_t now_ms);
+
 /* A picture's file from a browser, and what became of it. */
 struct http_drop {
     uint32_t h, w, c; /* that the model takes */
@@ -51,6 +76,7 @@ struct http_exchange {
     struct net *net;
     const struct http_host *host;
     struct MHD_Connection *connection;
+    struct visitor *visitor; /* whose connection it is */
     char *path;
     struct request *rq;            /* on its way through the server, or NULL */
     bool picture;                  /* it is answered with a picture */
@@ -137,6 +163,8 @@ int http_metrics_print(const struct net *net, const struct figures *f, FILE *out
 bool http_admitted(struct http_exchange *x, const char *method);
 /* May one more file of a picture be held? Counts it until the exchange ends. */
 bool http_drop_begin(struct http_exchange *x);
+/* x has shown the pass of this key: its connection has a place with those that have. */
+void http_known(struct http_exchange *x, uint32_t who);
 /* What keeps passes from being made by others; borrowed. */
 const uint8_t *http_secret(const struct http *h);
 /* The session's cookie that came with x; NULL: none. */

@@ -1,6 +1,7 @@
 /* Which page lies at which path, and the conditions for a request before anything is looked up. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/bounds.h"
 #include "common/clock.h"
@@ -94,12 +95,92 @@ static bool has_pass(struct http_exchange *x, bool post)
     return true;
 }
 
-bool http_admitted(struct http_exchange *x, const char *method)
+/* Whoever has a pass has a place, too, whatever strangers do; also for the files of the page, which
+ * need none. */
+static void keep_place(struct http_exchange *x)
+{
+    struct http_pass pass;
+
+    if (is_api(x))
+        http_known(x, x->pass.who);
+    else if (http_pass_read(http_cookie(x), HTTP_SESSION, http_secret(x->http),
+                            clock_unix_ms() / 1000, &pass))
+        http_known(x, pass.who);
+}
+
+/* What a server and whoever stands between must not read differently: of two, one would take the
+ * first, another the last (RFC 9112, 3.2 and 6.3). */
+static const char *const once[] = {MHD_HTTP_HEADER_HOST,
+                                   MHD_HTTP_HEADER_CONTENT_LENGTH,
+                                   MHD_HTTP_HEADER_TRANSFER_ENCODING,
+                                   MHD_HTTP_HEADER_AUTHORIZATION,
+                                   MHD_HTTP_HEADER_COOKIE,
+                                   MHD_HTTP_HEADER_ORIGIN,
+                                   "Sec-Fetch-Site",
+                                   NULL};
+
+struct seen {
+    unsigned mask;     /* of once[] */
+    const char *twice; /* NULL: none */
+    bool broken;       /* a name is none */
+};
+
+/* "Name : value" is another name than "Name" here, and may be the same elsewhere. */
+static bool is_token(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "!#$%&'*+-.^_`|~";
+
+    return name[0] && !name[strspn(name, allowed)];
+}
+
+static enum MHD_Result see_header(void *arg, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
+{
+    struct seen *seen = arg;
+
+    (void)kind;
+    (void)value;
+    if (!is_token(name))
+        seen->broken = true;
+    for (int i = 0; once[i]; i++) {
+        if (strcasecmp(name, once[i]) != 0)
+            continue;
+        if (seen->mask & 1u << i)
+            seen->twice = once[i];
+        seen->mask |= 1u << i;
+    }
+    return MHD_YES;
+}
+
+/* Can its head be read in one way only? False: x was answered. */
+static bool is_plain(struct http_exchange *x)
+{
+    const char *encoding = header_of(x, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    struct seen seen = {0};
+
+    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, see_header, &seen);
+    if (seen.broken)
+        http_refuse(x, MHD_HTTP_BAD_REQUEST, ERR_BAD_MESSAGE,
+                    "a header's name has characters that no name may have");
+    else if (seen.twice)
+        http_refuse(x, MHD_HTTP_BAD_REQUEST, ERR_BAD_MESSAGE,
+                    "the header %s comes twice, allowed is once", seen.twice);
+    else if (encoding && header_of(x, MHD_HTTP_HEADER_CONTENT_LENGTH))
+        http_refuse(x, MHD_HTTP_BAD_REQUEST, ERR_BAD_MESSAGE,
+                    "the headers Content-Length and Transfer-Encoding exclude each other");
+    else if (encoding && strcasecmp(encoding, "chunked") != 0)
+        http_refuse(x, MHD_HTTP_BAD_REQUEST, ERR_BAD_MESSAGE,
+                    "the header Transfer-Encoding is \"%.40s\", allowed is chunked", encoding);
+    else
+        return true;
+    return false;
+}
+
+/* May this method, sent by this page, ask for this path? False: x was answered. */
+static bool is_let_in(struct http_exchange *x, const char *method)
 {
     const char *host = header_of(x, MHD_HTTP_HEADER_HOST);
-    const char *site = header_of(x, "Sec-Fetch-Site");
-    const char *length = header_of(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    int64_t bytes;
     bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
 
     if (!http_host_ok(host))
@@ -113,12 +194,23 @@ bool http_admitted(struct http_exchange *x, const char *method)
     else if (post && !http_origin_ok(header_of(x, MHD_HTTP_HEADER_ORIGIN), host))
         http_refuse(x, MHD_HTTP_FORBIDDEN, ERR_NOT_ALLOWED,
                     "another page's script sent this; only the dashboard may");
-    else if (is_api(x) && !http_site_ok(site))
+    else if (is_api(x) && !http_site_ok(header_of(x, "Sec-Fetch-Site")))
         http_refuse(x, MHD_HTTP_FORBIDDEN, ERR_NOT_ALLOWED,
                     "another page asked for this; only the dashboard may");
-    else if (is_api(x) && !has_pass(x, post))
+    else
+        return is_api(x) ? has_pass(x, post) : true;
+    return false;
+}
+
+bool http_admitted(struct http_exchange *x, const char *method)
+{
+    const char *length = header_of(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    int64_t bytes;
+
+    if (!is_plain(x) || !is_let_in(x, method))
         return false;
-    else if (post && http_is_drop(x) && !http_drop_begin(x))
+    keep_place(x);
+    if (strcmp(method, MHD_HTTP_METHOD_POST) == 0 && http_is_drop(x) && !http_drop_begin(x))
         http_refuse(x, MHD_HTTP_TOO_MANY_REQUESTS, ERR_LIMIT,
                     "%d pictures are being read, allowed is %d; try again in a moment", DROPPED_MAX,
                     DROPPED_MAX);

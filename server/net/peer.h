@@ -3,6 +3,7 @@
 #define STEPPE_SERVER_NET_PEER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/bounds.h"
 
@@ -11,5 +12,9 @@
 void peer_name(int fd, bool ipc, const char *user, char ret[PEER_BYTES]);
 /* What others from there have too: "10.0.0.7", "uid 1000"; "?" when it is not one any more. */
 void peer_address(int fd, bool ipc, char ret[PEER_BYTES]);
+/* The uid of whoever opened a tcp connection that comes from this machine; fd is the server's end.
+ * -ENOENT: it is not open any more at the other end, or comes from elsewhere; or -errno where the
+ * kernel does not say. */
+int peer_tcp_user(int fd, uint32_t *ret);
 
 #endif
