@@ -1,0 +1,304 @@
+"""Reports on their way to the server: a thread sends them, and they are kept until their epoch is closed, because a server
+that is restarted has only what it has committed."""
+import logging
+import os
+import struct
+import tempfile
+import threading
+from array import array
+from collections import deque
+from math import isfinite
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
+
+from .errors import Gone, Paused, SteppeError, Unreachable
+from .scores import CLASSES, Scores
+from .wire import Reply, Tensor
+
+log = logging.getLogger("steppe")
+
+ROWS_MAX = 1 << 17  # samples of a message
+PAUSED_S = 2.0      # between two questions whether a paused job goes on
+SPLITS = ("train", "test")
+RECORD = struct.Struct("<IBBI")  # epoch, split, a bit for each field of Scores, samples; then ids and the fields
+NAMES = Scores._fields
+
+
+def plain(values: Any) -> Any:
+    """A sequence of Python numbers from a tensor, an array or a sequence, of one dimension."""
+    if hasattr(values, "detach"):
+        values = values.detach()
+    if getattr(values, "ndim", 1) != 1:
+        raise ValueError("ids and scores have one dimension, not %d" % values.ndim)
+    return values.tolist() if hasattr(values, "tolist") else values
+
+
+def column(name: str, code: str, values: Any) -> array:
+    """The numbers of one field."""
+    try:
+        return array(code, plain(values))
+    except (TypeError, OverflowError) as error:
+        raise ValueError("%s: %s" % (name, error)) from None
+
+
+def judge(name: str, values: array, ids: array) -> None:
+    """A score for each sample, and none that is not finite; NaN spreads through a sum, which is faster than a look at each."""
+    if len(values) != len(ids):
+        raise ValueError("there are %d ids and %d values of %s" % (len(ids), len(values), name))
+    if name in CLASSES or isfinite(sum(values)):
+        return
+    for sample, value in zip(ids, values):
+        if not isfinite(value):
+            raise ValueError("%s of sample %d is %r; nothing of this report was sent" % (name, sample, value))
+
+
+def pack(epoch: int, split: str, ids: Any, scores: Scores, samples: int) -> List[bytes]:
+    """Records of at most ROWS_MAX samples, ready to be kept and sent."""
+    ids = column("ids", "I", ids)
+    if not ids:
+        return []
+    if split == "train" and max(ids) >= samples:
+        raise ValueError("there is no sample %d; the dataset has %d" % (max(ids), samples))
+    columns, mask = [], 0
+    for bit, name in enumerate(NAMES):
+        values = getattr(scores, name)
+        if values is not None:
+            columns.append(column(name, "i" if name in CLASSES else "d", values))
+            judge(name, columns[-1], ids)
+            mask |= 1 << bit
+    if not mask:
+        raise ValueError("a report has at least one of %s" % ", ".join(NAMES))
+    return [b"".join([RECORD.pack(epoch, SPLITS.index(split), mask, len(ids[i:i + ROWS_MAX])),
+                      *(values[i:i + ROWS_MAX].tobytes() for values in (ids, *columns))]) for i in range(0, len(ids), ROWS_MAX)]
+
+
+def row_bytes(mask: int) -> int:
+    """Of a sample in a record."""
+    return 4 + sum(4 if name in CLASSES else 8 for bit, name in enumerate(NAMES) if mask >> bit & 1)
+
+
+def records(data: bytes) -> Iterator[Tuple[int, int]]:
+    """(begin, end) of each record."""
+    at = 0
+    while at < len(data):
+        _, _, mask, count = RECORD.unpack_from(data, at)
+        end = at + RECORD.size + count * row_bytes(mask)
+        if end > len(data):
+            raise ValueError("the reports of a checkpoint are cut short")
+        yield at, end
+        at = end
+
+
+def message(parts: List[memoryview]) -> Tuple[Dict[str, Any], Dict[str, Tensor]]:
+    """One report of records that have the same head but for the count."""
+    epoch, split, mask, _ = RECORD.unpack_from(parts[0])
+    fields = [("ids", "U32", 4)] + [(name, "I32", 4) if name in CLASSES else (name, "F64", 8)
+                                    for bit, name in enumerate(NAMES) if mask >> bit & 1]
+    at, tensors = [RECORD.size] * len(parts), {}
+    for name, dtype, size in fields:
+        pieces = []
+        for i, part in enumerate(parts):
+            end = at[i] + size * RECORD.unpack_from(part)[3]
+            pieces.append(part[at[i]:end])
+            at[i] = end
+        tensors[name] = Tensor(dtype, b"".join(pieces))
+    return {"epoch": epoch, "split": SPLITS[split]}, tensors
+
+
+class Reports:
+    """What this process has reported in the epoch that is open."""
+
+    def __init__(self, ask: Callable[[Dict[str, Any], Dict[str, Tensor]], Reply], life: str, memory: int) -> None:
+        """ask: sends an external.report and waits as long as it takes; life: of the server, as open said; memory: bytes of
+        reports that wait at most. Those that are sent lie in memory up to as many bytes again, then in a temporary file."""
+        self._ask, self._life, self._memory = ask, life, memory
+        self._change = threading.Condition()
+        self._queue: Deque[Tuple[int, Callable[[], List[bytes]]]] = deque()  # (bytes, what makes the records)
+        self._waiting = 0                       # bytes in the queue
+        self._log = tempfile.SpooledTemporaryFile(max_size=memory)  # pylint: disable=consider-using-with
+        self._end = self._sent = 0              # of the log: its bytes, and those that the server has
+        self._bad: Dict[int, int] = {}          # begin and end of records that the server has refused
+        self._refused: List[Exception] = []     # to be raised at the next call, each once
+        self._fatal: Optional[Exception] = None  # to be raised at every call
+        self._paused = self._stopped = False
+        self._pid = os.getpid()
+        self._thread = threading.Thread(target=self._work, name="steppe-reports", daemon=True)
+        self._thread.start()
+
+    # --- for the loop ---
+
+    def raise_errors(self) -> None:
+        """What the thread has met."""
+        if os.getpid() != self._pid:
+            raise RuntimeError("this process was forked from the one that opened the run; only that one reports, not a worker of a loader")
+        with self._change:
+            if self._refused and not self._fatal:
+                raise self._refused.pop(0)
+            if self._fatal:
+                raise self._fatal
+
+    def put(self, size: int, make: Callable[[], List[bytes]]) -> None:
+        """Queues what make() returns, about `size` bytes. Waits while the job is paused, and when too much waits already."""
+        self.raise_errors()
+        with self._change:
+            if self._waiting > self._memory:
+                log.warning("%d MiB of reports wait for the server: the loop waits too; nothing is dropped", self._waiting >> 20)
+            while not self._fatal and (self._paused or self._waiting > self._memory):
+                self._change.wait()
+            self._queue.append((size, make))
+            self._waiting += size
+            self._change.notify_all()
+        self.raise_errors()
+
+    def flush(self) -> str:
+        """Waits until the server has everything; the life of the server that has it."""
+        with self._change:
+            while not self._fatal and not self._refused and (self._queue or self._sent < self._end):
+                self._change.wait()
+        self.raise_errors()
+        return self._life
+
+    def saw(self, life: Optional[str]) -> None:
+        """A reply was of this life of the server: if it is a new one, it lacks what the earlier one had."""
+        with self._change:
+            if life is not None and life != self._life:
+                if self._end:
+                    log.warning("the server was restarted: %d KiB of reports of the open epoch are sent again", self._end >> 10)
+                self._life, self._sent = life, 0
+                self._change.notify_all()
+
+    def everything(self) -> bytes:
+        """All records of the open epoch, for a checkpoint."""
+        with self._change:
+            return self._read(0, self._end) + b"".join(b"".join(make()) for _, make in self._queue)
+
+    def forget(self) -> None:
+        """The epoch is closed: the server has it durably."""
+        with self._change:
+            self._log.seek(0)
+            self._log.truncate()
+            self._end = self._sent = 0
+            self._bad.clear()
+
+    def stop(self) -> None:
+        """Ends the thread; what waits is not sent."""
+        with self._change:
+            self._stopped = True
+            self._fatal = self._fatal or RuntimeError("this run was left")
+            self._change.notify_all()
+
+    # --- the thread ---
+
+    def _read(self, begin: int, end: int) -> bytes:
+        self._log.seek(begin)
+        return self._log.read(end - begin)
+
+    def _take(self) -> None:
+        """Moves what is queued into the log. The records are made without the lock: that may wait for an accelerator."""
+        with self._change:
+            items = list(self._queue)
+        made: List[bytes] = []
+        for _, make in items:
+            try:
+                made += make()
+            except ValueError as error:
+                self._refuse(error)
+        with self._change:
+            for size, _ in items:
+                self._queue.popleft()
+                self._waiting -= size
+            self._log.seek(self._end)
+            for record in made:
+                self._log.write(record)
+                self._end += len(record)
+            self._change.notify_all()
+
+    def _refuse(self, error: Exception) -> None:
+        with self._change:
+            self._refused.append(error)
+            self._change.notify_all()
+
+    def _next(self) -> Tuple[int, List[memoryview]]:
+        """Where the log goes on, and the records there that fit one message."""
+        with self._change:
+            begin = self._sent
+            data = memoryview(self._read(begin, min(self._end, begin + RECORD.size + ROWS_MAX * row_bytes(~0))))
+        parts: List[memoryview] = []
+        at = rows = 0
+        head = None
+        while at + RECORD.size <= len(data):
+            epoch, split, mask, count = RECORD.unpack_from(data, at)
+            end = at + RECORD.size + count * row_bytes(mask)
+            if begin + at in self._bad:
+                if not parts:
+                    return begin, [data[at:end]]
+                break
+            if end > len(data) or rows + count > ROWS_MAX or (parts and (epoch, split, mask) != head):
+                break
+            head, rows = (epoch, split, mask), rows + count
+            parts.append(data[at:end])
+            at = end
+        return begin, parts
+
+    def _send(self, begin: int, parts: List[memoryview]) -> None:
+        """Sends records, together if the server takes them all, else one by one, so that a bad one harms no other."""
+        size = sum(map(len, parts))
+        life = self._life
+        if begin not in self._bad:
+            try:
+                reply = self._ask(*message(parts))
+                self._pause(False)
+                self.saw(reply.fields.get("life"))
+            except SteppeError as error:
+                if error.code != "bad_tensor":
+                    raise
+                self._pause(False)
+                if len(parts) > 1:
+                    for part in parts:
+                        self._send(begin, [part])
+                        begin += len(part)
+                    return
+                self._bad[begin] = begin + size
+                self._refuse(error)
+        with self._change:
+            if self._life == life and self._sent == begin:  # else a new server lacks what came before
+                self._sent = begin + size
+            self._change.notify_all()
+
+    def _pause(self, paused: bool) -> None:
+        with self._change:
+            self._paused = paused
+            self._change.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                while not self._stopped and not self._queue and self._sent == self._end:
+                    self._change.wait()
+                if self._stopped:
+                    return
+            try:
+                self._take()
+                self._send_all()
+            except Paused as error:
+                if not self._paused:
+                    log.warning("%s; the loop waits", error)
+                self._pause(True)
+                with self._change:
+                    self._change.wait_for(lambda: self._stopped, PAUSED_S)
+            except Exception as error:  # pylint: disable=broad-except
+                if not self._stopped:
+                    self._end_with(error)
+                return
+
+    def _send_all(self) -> None:
+        while self._sent < self._end and not self._stopped:
+            begin, parts = self._next()
+            self._send(begin, parts)
+            self._take()
+
+    def _end_with(self, error: Exception) -> None:
+        if not isinstance(error, (Gone, Unreachable)):
+            log.error("reports are sent no more: %s", error)
+        with self._change:
+            self._fatal = error
+            self._change.notify_all()
