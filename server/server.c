@@ -130,7 +130,7 @@ static void say_link(const struct http *h)
 
     if (isatty(STDERR_FILENO) != 1)
         return;
-    http_token(h, ROLE_SUBMIT, "", token);
+    http_token(h, ROLE_SUBMIT, "", 0, token);
     log_info("http.link", "open=%s/#token=%s", http_url(h), token);
 }
 

@@ -3,6 +3,7 @@
 #include "server/handle/handlers.h"
 #include "server/http/http.h"
 #include "server/jobs/service.h"
+#include "server/net/gate.h"
 
 void handle_ping(struct request *rq)
 {
@@ -28,7 +29,7 @@ void handle_server_dashboard(struct request *rq)
         return;
     }
     out = cJSON_CreateObject();
-    http_token(s->dashboard, role, rq->key_name, token);
+    http_token(s->dashboard, role, rq->key_name, gate_key_end(rq->net->gate, rq), token);
     cJSON_AddStringToObject(out, "url", http_url(s->dashboard));
     cJSON_AddStringToObject(out, "token", token);
     request_reply(rq, out, NULL, 0);

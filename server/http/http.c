@@ -550,10 +550,13 @@ const uint8_t *http_secret(const struct http *h)
     return h->secret;
 }
 
-void http_token(const struct http *h, enum role role, const char *key, char out[HTTP_PASS_HEX])
+void http_token(const struct http *h, enum role role, const char *key, int64_t key_end_ms,
+                char out[HTTP_PASS_HEX])
 {
+    const int64_t key_end_s = key_end_ms / 1000;
     const struct http_pass pass =
-        http_pass_link(role, http_pass_who(key, h->secret), clock_unix_ms() / 1000);
+        http_pass_link(role, http_pass_who(key, h->secret),
+                       key_end_s < UINT32_MAX ? (uint32_t)key_end_s : 0, clock_unix_ms() / 1000);
 
     http_pass_print(&pass, h->secret, out);
 }

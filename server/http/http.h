@@ -11,7 +11,7 @@
 
 #define HTTP_DEFAULT "127.0.0.1:7580"
 #define HTTP_NONE "none" /* of --http: no dashboard */
-#define HTTP_PASS_HEX 65 /* digits of what lets somebody in, and a 0 */
+#define HTTP_PASS_HEX 73 /* digits of what lets somebody in, and a 0 */
 
 struct figures;
 struct http;
@@ -42,7 +42,9 @@ void http_tick(struct http *h, int64_t now_ms);
 const char *http_url(const struct http *h);
 /* A new token, which lets somebody do for a day in the dashboard what this role may do there; the
  * link that opens it is URL/#token=TOKEN. key: the name of theirs, "": none; browsers that were let
- * in by links of one key are one sender. */
-void http_token(const struct http *h, enum role role, const char *key, char out[HTTP_PASS_HEX]);
+ * in by links of one key are one sender. key_end_ms: when that key expires, and everything that
+ * comes from it ends; unix time, 0: never. */
+void http_token(const struct http *h, enum role role, const char *key, int64_t key_end_ms,
+                char out[HTTP_PASS_HEX]);
 
 #endif

@@ -12,12 +12,13 @@
 #include "server/net/net.h"
 #include "server/net/request.h"
 
-#define HTTP_PASS_BYTES 32
+#define HTTP_PASS_BYTES 36
 #define HTTP_SECRET_BYTES 32
 #define HTTP_COOKIE_NAME_BYTES 16
 
 /* A link may be opened for a day, wherever a person left it. A session goes on as long as it is
- * used once a day, and ends in any case after a week: then it takes a new link. */
+ * used once a day, and ends in any case after a week: then it takes a new link. Neither outlives
+ * the key that the link came from. */
 #define HTTP_LINK_S 86400
 #define HTTP_SESSION_S 86400
 #define HTTP_SESSION_MAX_S (7 * 86400)
@@ -32,6 +33,7 @@ struct http_pass {
     enum http_use use;
     uint32_t begin_s, end_s; /* unix time; begin: of a session, when its link was opened */
     uint32_t who;            /* stands for the key that asked for the link; 0: there was none */
+    uint32_t key_end_s;      /* when that key expires; 0: never */
 };
 
 /* A connection of a browser. */
@@ -125,7 +127,7 @@ void http_cookie_name(const char *host, char out[HTTP_COOKIE_NAME_BYTES]);
 /* --- passes; pure --- */
 
 /* A new link; the session that a link opens, or that goes on from a session. */
-struct http_pass http_pass_link(enum role role, uint32_t who, int64_t now_s);
+struct http_pass http_pass_link(enum role role, uint32_t who, uint32_t key_end_s, int64_t now_s);
 /* What stands for a key of this name ("": none) in a pass. It tells keys apart, and nobody its
  * name. */
 uint32_t http_pass_who(const char *key, const uint8_t secret[HTTP_SECRET_BYTES]);

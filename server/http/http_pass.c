@@ -7,7 +7,7 @@
 #include "server/http/http_internal.h"
 
 #define BEARER "Bearer "
-#define SAID_BYTES 14 /* role, use, two times in seconds, and whose it is */
+#define SAID_BYTES 18 /* role, use, two times in seconds, whose it is, and when his key ends */
 #define PROOF_BYTES (HTTP_PASS_BYTES - SAID_BYTES)
 
 _Static_assert(PROOF_BYTES >= crypto_generichash_BYTES_MIN, "too short to be a proof");
@@ -26,7 +26,7 @@ static uint32_t get_u32(const uint8_t *at)
 static void prove(const uint8_t said[SAID_BYTES], const uint8_t secret[HTTP_SECRET_BYTES],
                   uint8_t out[PROOF_BYTES])
 {
-    static const uint8_t label[] = "steppe http 2";
+    static const uint8_t label[] = "steppe http 3";
     crypto_generichash_state h;
 
     crypto_generichash_init(&h, secret, HTTP_SECRET_BYTES, PROOF_BYTES);
@@ -44,6 +44,7 @@ void http_pass_print(const struct http_pass *pass, const uint8_t secret[HTTP_SEC
     put_u32(bytes + 2, pass->begin_s);
     put_u32(bytes + 6, pass->end_s);
     put_u32(bytes + 10, pass->who);
+    put_u32(bytes + 14, pass->key_end_s);
     prove(bytes, secret, bytes + SAID_BYTES);
     text_hex(bytes, sizeof(bytes), out);
 }
@@ -62,7 +63,8 @@ bool http_pass_read(const char *text, enum http_use use, const uint8_t secret[HT
                               .use = (enum http_use)bytes[1],
                               .begin_s = get_u32(bytes + 2),
                               .end_s = get_u32(bytes + 6),
-                              .who = get_u32(bytes + 10)};
+                              .who = get_u32(bytes + 10),
+                              .key_end_s = get_u32(bytes + 14)};
     return ret->use == use && now_s < ret->end_s;
 }
 
@@ -77,26 +79,33 @@ uint32_t http_pass_who(const char *key, const uint8_t secret[HTTP_SECRET_BYTES])
     return get_u32(hash) | 1; /* never 0 */
 }
 
-struct http_pass http_pass_link(enum role role, uint32_t who, int64_t now_s)
+/* A time, or the end of the key that comes before it. */
+static uint32_t within_key(int64_t end_s, uint32_t key_end_s)
+{
+    return key_end_s && key_end_s < end_s ? key_end_s : (uint32_t)end_s;
+}
+
+struct http_pass http_pass_link(enum role role, uint32_t who, uint32_t key_end_s, int64_t now_s)
 {
     return (struct http_pass){.role = role,
                               .use = HTTP_LINK,
                               .who = who,
+                              .key_end_s = key_end_s,
                               .begin_s = (uint32_t)now_s,
-                              .end_s = (uint32_t)(now_s + HTTP_LINK_S)};
+                              .end_s = within_key(now_s + HTTP_LINK_S, key_end_s)};
 }
 
 struct http_pass http_pass_session(const struct http_pass *from, int64_t now_s)
 {
-    struct http_pass to = {
-        .role = from->role, .use = HTTP_SESSION, .who = from->who, .begin_s = (uint32_t)now_s};
+    struct http_pass to = *from;
     int64_t end_s = now_s + HTTP_SESSION_S;
 
-    if (from->use == HTTP_SESSION)
-        to.begin_s = from->begin_s;
+    to.use = HTTP_SESSION;
+    if (from->use == HTTP_LINK)
+        to.begin_s = (uint32_t)now_s;
     if (end_s > (int64_t)to.begin_s + HTTP_SESSION_MAX_S)
         end_s = (int64_t)to.begin_s + HTTP_SESSION_MAX_S;
-    to.end_s = (uint32_t)end_s;
+    to.end_s = within_key(end_s, from->key_end_s);
     return to;
 }
 

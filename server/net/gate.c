@@ -144,6 +144,16 @@ int gate_revoke(struct gate *g, const char *name, int64_t unix_ms, int *ret_ende
     return rc;
 }
 
+int64_t gate_key_end(const struct gate *g, const struct request *rq)
+{
+    const struct session *session =
+        rq->session ? sessions_find(g->sessions, rq->session, clock_mono_ms()) : NULL;
+
+    /* Of a cluster key it is the certificate of one session. */
+    return session && strcmp(session->cert.name, KEY_CLUSTER_NAME) != 0 ? session->cert.expires_ms
+                                                                        : 0;
+}
+
 int gate_sessions_of(const struct gate *g, const char *name, const char *role)
 {
     return g->sessions ? sessions_of(g->sessions, name, role) : 0;

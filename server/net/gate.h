@@ -40,6 +40,8 @@ int gate_revoke(struct gate *g, const char *name, int64_t unix_ms, int *ret_ende
  * cluster key itself, or the server has no cluster key. */
 int gate_renew(struct gate *g, const struct request *rq, const uint8_t key[], int64_t unix_ms,
                struct cert *ret, uint8_t trusted[], struct errbuf *why);
+/* When the key that sealed rq expires, unix time in ms; 0: never, or none did. */
+int64_t gate_key_end(const struct gate *g, const struct request *rq);
 /* How many sessions keys of this name and role have open. */
 int gate_sessions_of(const struct gate *g, const char *name, const char *role);
 /* Logs what was counted. */

@@ -235,10 +235,12 @@ const char *http_url(const struct http *h)
     return "";
 }
 
-void http_token(const struct http *h, enum role role, const char *key, char out[HTTP_PASS_HEX])
+void http_token(const struct http *h, enum role role, const char *key, int64_t key_end_ms,
+                char out[HTTP_PASS_HEX])
 {
     (void)h;
     (void)role;
     (void)key;
+    (void)key_end_ms;
     out[0] = '\0';
 }

@@ -135,7 +135,7 @@ function paintLock() {
 
 // The link's token is in the fragment, which no server is told and no log holds.
 async function takeToken() {
-  const match = location.hash.match(/^#token=([0-9a-f]{64})$/);
+  const match = location.hash.match(/^#token=([0-9a-f]{72})$/);
   if (!match) return;
   history.replaceState(null, "", "#/");
   await unlock(match[1]);

@@ -20,7 +20,7 @@ static struct http_pass read_back(const struct http_pass *pass, int64_t now_s)
 TEST(a_pass_says_what_was_put_into_it)
 {
     for (enum role role = ROLE_SUBMIT; role <= ROLE_READ; role++) {
-        const struct http_pass link = http_pass_link(role, 0, NOW);
+        const struct http_pass link = http_pass_link(role, 0, 0, NOW);
         const struct http_pass got = read_back(&link, NOW);
         ASSERT_EQ(role, got.role);
         ASSERT_EQ(HTTP_LINK, got.use);
@@ -32,7 +32,7 @@ TEST(a_pass_says_what_was_put_into_it)
 TEST(it_says_whose_it_is_and_so_does_the_session_that_it_opens)
 {
     const uint32_t ann = http_pass_who("ann", secret), ben = http_pass_who("ben", secret);
-    const struct http_pass link = http_pass_link(ROLE_READ, ann, NOW);
+    const struct http_pass link = http_pass_link(ROLE_READ, ann, 0, NOW);
     const struct http_pass got = read_back(&link, NOW);
     const struct http_pass session = http_pass_session(&got, NOW);
     const struct http_pass renewed = http_pass_session(&session, NOW + 5);
@@ -45,7 +45,7 @@ TEST(it_says_whose_it_is_and_so_does_the_session_that_it_opens)
 
 TEST(it_is_refused_when_any_bit_of_it_or_the_secret_is_another)
 {
-    const struct http_pass link = http_pass_link(ROLE_READ, 0, NOW);
+    const struct http_pass link = http_pass_link(ROLE_READ, 0, 0, NOW);
     uint8_t other[HTTP_SECRET_BYTES];
     char text[HTTP_PASS_HEX], changed[HTTP_PASS_HEX];
     struct http_pass got;
@@ -69,7 +69,7 @@ TEST(it_is_refused_when_any_bit_of_it_or_the_secret_is_another)
 
 TEST(a_link_is_no_session_and_a_session_no_link)
 {
-    const struct http_pass link = http_pass_link(ROLE_READ, 0, NOW);
+    const struct http_pass link = http_pass_link(ROLE_READ, 0, 0, NOW);
     const struct http_pass session = http_pass_session(&link, NOW);
     char text[HTTP_PASS_HEX];
     struct http_pass got;
@@ -82,7 +82,7 @@ TEST(a_link_is_no_session_and_a_session_no_link)
 
 TEST(it_ends)
 {
-    const struct http_pass link = http_pass_link(ROLE_READ, 0, NOW);
+    const struct http_pass link = http_pass_link(ROLE_READ, 0, 0, NOW);
     char text[HTTP_PASS_HEX];
     struct http_pass got;
 
@@ -93,7 +93,7 @@ TEST(it_ends)
 
 TEST(a_session_that_is_used_goes_on_but_not_for_ever)
 {
-    const struct http_pass link = http_pass_link(ROLE_SUBMIT, 0, NOW);
+    const struct http_pass link = http_pass_link(ROLE_SUBMIT, 0, 0, NOW);
     struct http_pass session = http_pass_session(&link, NOW + 5);
     int64_t now = NOW + 5;
     int renewed = 0;
@@ -112,4 +112,25 @@ TEST(a_session_that_is_used_goes_on_but_not_for_ever)
     }
     ASSERT_EQ(NOW + 5 + HTTP_SESSION_MAX_S, session.end_s);
     ASSERT(renewed >= 7);
+}
+
+TEST(neither_a_link_nor_a_session_outlives_the_key_that_it_came_from)
+{
+    const struct http_pass soon = http_pass_link(ROLE_READ, 1, NOW + 100, NOW);
+    const struct http_pass later = http_pass_link(ROLE_READ, 1, NOW + 3 * HTTP_SESSION_S, NOW);
+    struct http_pass session = http_pass_session(&soon, NOW + 50), got;
+    char text[HTTP_PASS_HEX];
+
+    ASSERT_EQ(NOW + 100, soon.end_s);
+    ASSERT_EQ(NOW + 100, session.end_s);
+    ASSERT(!http_pass_is_old(&session, NOW + 99));
+    http_pass_print(&session, secret, text);
+    ASSERT(http_pass_read(text, HTTP_SESSION, secret, NOW + 99, &got));
+    ASSERT(!http_pass_read(text, HTTP_SESSION, secret, NOW + 100, &got));
+    ASSERT_EQ(NOW + HTTP_LINK_S, later.end_s);
+    session = http_pass_session(&later, NOW);
+    for (int64_t now = NOW; now < session.end_s; now += 3600)
+        if (http_pass_is_old(&session, now))
+            session = http_pass_session(&session, now);
+    ASSERT_EQ(NOW + 3 * HTTP_SESSION_S, session.end_s);
 }
