@@ -1,6 +1,6 @@
 /* export: the scores of an epoch, or of all, for other programs. csv and jsonl are written row by
  * row, so that even a large job can be exported with all epochs; npy and safetensors hold one
- * epoch. */
+ * epoch; tensorboard holds the course of all of them. */
 #include "proto/cli/command.h"
 
 #include <errno.h>
@@ -19,15 +19,17 @@
 #include "proto/cli/sample_names.h"
 #include "proto/cli/sample_row.h"
 #include "proto/cli/score_columns.h"
+#include "proto/cli/tensorboard.h"
 
-enum { FORMAT_CSV, FORMAT_JSONL, FORMAT_NPY, FORMAT_SAFETENSORS };
-static const char *const format_names[] = {"csv", "jsonl", "npy", "safetensors", NULL};
+enum { FORMAT_CSV, FORMAT_JSONL, FORMAT_NPY, FORMAT_SAFETENSORS, FORMAT_TENSORBOARD };
+static const char *const format_names[] = {"csv",         "jsonl",       "npy",
+                                           "safetensors", "tensorboard", NULL};
 
 const struct option export_options[] = {
     {"format", OPT_ENUM, ARG(format), .def = "csv", .arg = "FORMAT", .names = format_names,
      .help = "format of the output"},
     {"out", OPT_STR, ARG(out), .arg = "FILE",
-     .help = "file to write (csv and jsonl default to standard output)"},
+     .help = "file to write (csv and jsonl default to standard output); of tensorboard a folder"},
     EPOCH_OPTION,
     {"all", OPT_FLAG, ARG(all), .help = "export every scored epoch (csv and jsonl)"},
     CLASS_OPTION,
@@ -221,7 +223,14 @@ int cmd_export(struct cli *cli, struct errbuf *why)
         return err_set(why, EXIT_USAGE, "--all is for csv and jsonl; %s holds one epoch",
                        format_names[a->format]);
     if (!text && !a->out)
-        return err_set(why, EXIT_USAGE, "--format %s needs --out FILE", format_names[a->format]);
+        return err_set(why, EXIT_USAGE, "--format %s needs --out %s", format_names[a->format],
+                       a->format == FORMAT_TENSORBOARD ? "FOLDER" : "FILE");
+    if (a->format == FORMAT_TENSORBOARD && (a->epoch != NOT_GIVEN || a->class_word || a->limit))
+        return err_set(why, EXIT_USAGE,
+                       "--format tensorboard has all samples of all epochs; it excludes --epoch, "
+                       "--class and --limit");
+    if (a->format == FORMAT_TENSORBOARD)
+        return tensorboard_export(cli, job, a->out, why);
     if (a->class_word)
         rc = find_class(cli, job, &want.class_id, why);
     if (rc != 0)

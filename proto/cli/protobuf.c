@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum wire { WIRE_VARINT = 0, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+enum wire { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 #define VARINT_BYTES_MAX 10
 
 /* Room for `bytes` more, which are not yet counted; NULL: memory is out. */
@@ -67,6 +67,17 @@ void pb_float(struct protobuf *p, uint32_t field, float value)
 {
     put_key(p, field, WIRE_FIXED32);
     put(p, &value, sizeof(value));
+}
+
+void pb_double(struct protobuf *p, uint32_t field, double value)
+{
+    put_key(p, field, WIRE_FIXED64);
+    put(p, &value, sizeof(value));
+}
+
+void pb_doubles(struct protobuf *p, uint32_t field, const double *values, size_t count)
+{
+    pb_bytes(p, field, values, count * sizeof(*values));
 }
 
 void pb_bytes(struct protobuf *p, uint32_t field, const void *data, size_t bytes)
