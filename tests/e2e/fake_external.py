@@ -145,6 +145,8 @@ class Fake:
 
     def external_report(self, message, tensors):
         self.mine(message)
+        if message["epoch"] != self.epoch:
+            raise Refusal("bad_field", "epoch %d of job 7 is not open; epoch %d is" % (message["epoch"], self.epoch))
         ids = struct.unpack("<%dI" % (len(tensors["ids"]) // 4), tensors.pop("ids"))
         values = {name: struct.unpack("<%d%s" % (len(ids), "d" if name in MEASURES else "i"), data) for name, data in tensors.items()}
         for i, sample in enumerate(ids):
