@@ -97,6 +97,8 @@ class Sampler(data.Sampler):
         ranks goes on there. done: samples that this rank has trained on since its iteration began; by itself those whose
         weights were asked for, or where none were, those that were handed out (a loader with workers fetches ahead: such a
         loop gives done, or asks for weights). A batch that is not whole is not done."""
+        if self.run.epoch is None:
+            return {"epoch": self.run.info["epochs"], "cursor": 0}
         order = self._current()
         batch = self.batch_size
         if done is None and self._weighed:
