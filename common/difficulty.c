@@ -34,7 +34,7 @@ double difficulty_key(enum measure measure, enum normaliser normaliser, uint64_t
 
     switch (measure) {
     case MEASURE_ADM:
-        if (normaliser == NORM_SAMPLE)
+        if (normaliser == NORM_SAMPLE && !isnan(s->adv_loss - s->loss))
             return ln_loss(s->adv_loss) - ln_loss(s->loss);
         return s->adv_loss - s->loss;
     case MEASURE_LOSS:

@@ -22,6 +22,8 @@ static double concentration(double rest, double el2n)
 
 double score_margin(double loss, double el2n)
 {
+    if (isnan(loss) || isnan(el2n))
+        return NAN;
     double rest = rest_of(loss), others = concentration(rest, el2n);
 
     return -loss - log(rest) - 0.5 * log(others);
@@ -33,4 +35,13 @@ double score_rival(double loss, double el2n)
     double k = floor(1 / others);
 
     return rest * (k + sqrt(fmax(k * ((k + 1) * others - 1), 0))) / (k * (k + 1));
+}
+
+double score_el2n(double loss, double margin)
+{
+    if (isnan(loss) || isnan(margin))
+        return NAN;
+    double rest = rest_of(loss), others = exp(2 * (-loss - log(rest) - margin));
+
+    return rest * sqrt(1 + fmin(fmax(others, 1.0 / CLASSES_MAX), 1));
 }

@@ -14,14 +14,17 @@ struct score {
     double el2n;           /* ||softmax - onehot||_2 */
     int32_t predicted, adv_predicted; /* class with the largest logit, lowest index on ties */
     uint32_t flags;                   /* SCORE_ bits */
-};
+}; /* of a program that reports what it has, a measure may be NAN and a class -1: not known */
 
 /* ln p_y - ln ||p without y||_2 = z_y - ln sqrt(sum over j != y of exp(2 z_j)): the logit of the
  * label above the largest other one, as far as loss and el2n show. At most ln(C - 1) / 2 below
  * z_y - max z_j, and equal to it for two classes: below 0 for all wrong predictions and for some
  * right ones. Its mean over the epochs is the area under the
- * margin (arXiv 2001.10528). Always finite. */
+ * margin (arXiv 2001.10528). Finite; NAN without one of the two. */
 double score_margin(double loss, double el2n);
+/* The el2n of which score_margin makes this margin, as far as it can; NAN without one of the two.
+ */
+double score_el2n(double loss, double margin);
 
 /* The largest probability of a class other than the label, as far as loss and el2n show: with s = 1
  * - p_y and q = el2n^2 - s^2, the sum of the others and of their squares, the least that the

@@ -14,7 +14,8 @@
 #define BY_SUBMIT (BY_ADMIN | ROLE_BIT(ROLE_SUBMIT))
 #define BY_READ (BY_SUBMIT | ROLE_BIT(ROLE_READ))
 #define BY_WORKER (BY_ADMIN | ROLE_BIT(ROLE_WORKER))
-#define BY_ALL (BY_READ | BY_WORKER)
+#define BY_WORK_OR_READ (BY_READ | BY_WORKER)
+#define BY_ALL (BY_WORK_OR_READ | ROLE_BIT(ROLE_TRAINER))
 
 /* MESSAGE(id, wire name, most tensors in the request, roles that may send it, how a browser may) */
 #define MESSAGE_TABLE(MESSAGE)                                                                     \
@@ -51,7 +52,7 @@
     MESSAGE(DATASET_COMMIT, "dataset.commit", 0, BY_SUBMIT, WEB_NONE)                              \
     MESSAGE(DATASET_NAME, "dataset.name", 0, BY_SUBMIT, WEB_NONE)                                  \
     MESSAGE(DATASET_RM, "dataset.rm", 0, BY_SUBMIT, WEB_NONE)                                      \
-    MESSAGE(DATASET_GET, "dataset.get", 0, BY_ALL, WEB_NONE)                                       \
+    MESSAGE(DATASET_GET, "dataset.get", 0, BY_WORK_OR_READ, WEB_NONE)                              \
     MESSAGE(DATASET_REVISE, "dataset.revise", 0, BY_SUBMIT, WEB_POST)                              \
     MESSAGE(JOB_APPLY, "job.apply", 0, BY_SUBMIT, WEB_POST)                                        \
     MESSAGE(VERDICT_PUT, "verdict.put", 0, BY_SUBMIT, WEB_POST)                                    \

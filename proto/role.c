@@ -7,10 +7,14 @@
 
 /* These numbers are part of every key that was ever given out. */
 static const enum role by_number[ROLES] = {
-    [0] = ROLE_ADMIN, [1] = ROLE_SUBMIT, [2] = ROLE_READ, [3] = ROLE_WORKER, [4] = ROLE_SERVER};
+    [0] = ROLE_ADMIN,  [1] = ROLE_SUBMIT, [2] = ROLE_READ,
+    [3] = ROLE_WORKER, [4] = ROLE_SERVER, [5] = ROLE_TRAINER,
+};
 
 const char *const role_names[] = {
-    [0] = "admin", [1] = "submit", [2] = "read", [3] = "worker", [4] = "server", [ROLES] = NULL};
+    [0] = "admin",  [1] = "submit",  [2] = "read",   [3] = "worker",
+    [4] = "server", [5] = "trainer", [ROLES] = NULL,
+};
 
 unsigned role_number(enum role role)
 {

@@ -4,7 +4,16 @@
 
 /* ROLE_NONE is who was not judged yet: a zeroed struct may send nothing. ROLE_SERVER answers
  * requests and may make none. */
-enum role { ROLE_NONE, ROLE_ADMIN, ROLE_SUBMIT, ROLE_READ, ROLE_WORKER, ROLE_SERVER, ROLE_END };
+enum role {
+    ROLE_NONE,
+    ROLE_ADMIN,
+    ROLE_SUBMIT,
+    ROLE_READ,
+    ROLE_WORKER,
+    ROLE_SERVER,
+    ROLE_TRAINER,
+    ROLE_END
+};
 
 #define ROLE_BIT(role) (1u << (role))
 

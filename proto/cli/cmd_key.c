@@ -21,7 +21,7 @@
 const struct option issue_options[] = {
     {"role", OPT_ENUM, ARG(role), .def = "worker", .names = role_names, .arg = "ROLE",
      .help = "what the holder may do; admin: everything; submit: send jobs and data; read: look; "
-             "worker: compute; server: answer them"},
+             "worker: compute; trainer: train jobs of engine external; server: answer them"},
     {"name", OPT_STR, ARG(name), .arg = "NAME",
      .help = "name of the holder, e.g. the worker's host"},
     {"valid", OPT_STR, ARG(valid), .def = "365d", .arg = "SPAN",

@@ -16,6 +16,12 @@
 #define PROGRESS_SLACK 1e-9
 #define EVERY_AFTER_FINAL 5
 
+/* A training program of its own need not report all measures. */
+static bool has_gap(const struct score *s)
+{
+    return !isnan(s->adv_loss - s->loss);
+}
+
 static double gap_plus(const struct score *s)
 {
     return fmax(s->adv_loss - s->loss, 0);
@@ -27,7 +33,7 @@ double score_mean_gap(const struct score *s, uint32_t n)
     uint32_t measured = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        if (!(s[i].flags & SCORE_MEASURED) || s[i].flags & SCORE_NO_DIRECTION)
+        if (!(s[i].flags & SCORE_MEASURED) || s[i].flags & SCORE_NO_DIRECTION || !has_gap(&s[i]))
             continue;
         sum += gap_plus(&s[i]);
         measured++;
@@ -37,6 +43,8 @@ double score_mean_gap(const struct score *s, uint32_t n)
 
 double score_adm(const struct score *s, int normaliser, double mean_gap)
 {
+    if (!has_gap(s))
+        return NAN;
     double gap = gap_plus(s);
     double divisor = normaliser == NORM_SAMPLE ? s->adv_loss : gap + mean_gap;
 
@@ -46,7 +54,7 @@ double score_adm(const struct score *s, int normaliser, double mean_gap)
 void lapses_add(struct lapses *l, const struct score *s, const uint16_t *labels, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (!(s[i].flags & SCORE_MEASURED))
+        if (!(s[i].flags & SCORE_MEASURED) || s[i].predicted < 0)
             continue;
         bool right = s[i].predicted == labels[i];
         l[i].seen++;
@@ -91,11 +99,23 @@ static void take_rank(double *held, double beta, double r)
     *held = *held < 0 ? r : beta * *held + (1 - beta) * r;
 }
 
+/* Has the sample a key now? *ret is that key. */
+static bool has_key(const struct jobspec *spec, const struct score *s, const struct lapses *l,
+                    uint32_t i, const double *rank, double *ret)
+{
+    if (!(s[i].flags & SCORE_MEASURED) || rank[i] == CURRICULUM_EXCLUDED || (l && !l[i].seen))
+        return false;
+    *ret = curriculum_key(spec, &s[i], l ? &l[i] : NULL, i);
+    return !isnan(*ret);
+}
+
 static void take_losses(const struct jobspec *spec, const struct score *s, uint32_t n, double *rank)
 {
+    double key;
+
     for (uint32_t i = 0; i < n; i++)
-        if (s[i].flags & SCORE_MEASURED && rank[i] != CURRICULUM_EXCLUDED)
-            take_rank(&rank[i], spec->curriculum.smoothing, curriculum_key(spec, &s[i], NULL, i));
+        if (has_key(spec, s, NULL, i, rank, &key))
+            take_rank(&rank[i], spec->curriculum.smoothing, key);
 }
 
 /* Sorts the keys; a sample keeps the share beta of its old rank. */
@@ -136,6 +156,7 @@ int curriculum_rank(const struct jobspec *spec, const struct score *s, const str
                     uint32_t n, double *rank)
 {
     uint32_t measured = 0;
+    double key;
 
     if (spec->curriculum.measure == MEASURE_GIVEN)
         return 0;
@@ -147,8 +168,8 @@ int curriculum_rank(const struct jobspec *spec, const struct score *s, const str
     if (!keyed)
         return -ENOMEM;
     for (uint32_t i = 0; i < n; i++)
-        if (s[i].flags & SCORE_MEASURED && rank[i] != CURRICULUM_EXCLUDED)
-            keyed[measured++] = (struct keyed){curriculum_key(spec, &s[i], l ? &l[i] : NULL, i), i};
+        if (has_key(spec, s, l, i, rank, &key))
+            keyed[measured++] = (struct keyed){key, i};
     take_ranks(keyed, measured, spec->curriculum.smoothing, rank);
     free(keyed);
     return 0;

@@ -9,10 +9,14 @@
 #include "common/jobspec.h"
 #include "common/score.h"
 
-/* Mean of gap+ = max(adv_loss - loss, 0) over all measured samples with a direction, in sample
+/* A score may lack measures where a program reports what it has: they are NAN, and a class that is
+ * not known is -1. Such a sample is left out of what needs them.
+ *
+ * Mean of gap+ = max(adv_loss - loss, 0) over all measured samples with a direction, in sample
  * order, in double (0 when there is none). */
 double score_mean_gap(const struct score *s, uint32_t n);
-/* ADM of one sample: population gap+/(gap+ + mean_gap), sample gap+/adv_loss; 0/0 := 0. */
+/* ADM of one sample: population gap+/(gap+ + mean_gap), sample gap+/adv_loss; 0/0 := 0; NAN
+ * without one of the losses. */
 double score_adm(const struct score *s, int normaliser, double mean_gap);
 /* How a sample was learnt over the epochs that measured it: what measure forgetting orders by. */
 struct lapses {
@@ -20,7 +24,7 @@ struct lapses {
     uint32_t forgotten; /* times it was right at one and wrong at the next */
     uint32_t right;     /* 1: at the last one */
 };
-/* Adds the measured samples of one epoch; epochs come in ascending order. */
+/* Adds the samples of one epoch whose class was predicted; epochs come in ascending order. */
 void lapses_add(struct lapses *l, const struct score *s, const uint16_t *labels, uint32_t n);
 
 /* The key by which a measure orders: as difficulty_key; forgetting -> times forgotten, and for a
@@ -47,10 +51,10 @@ static inline bool curriculum_counts_lapses(const struct jobspec *spec)
  * -ENOMEM. */
 int curriculum_begin(const double *order, const uint32_t *excluded, uint32_t excluded_count,
                      const uint8_t *use, uint32_t n, double *rank);
-/* Takes the measured samples of one epoch (SCORE_MEASURED) into rank[n]: r = (average position of
- * equal keys + 1/2) / measured, or of a self-paced mode the key itself; rank = r the first time,
- * else beta*old + (1-beta)*r. Unmeasured samples keep theirs; with MEASURE_GIVEN all do. l[n]
- * already includes the epoch; NULL unless the measure is forgetting. 0 or -ENOMEM. */
+/* Takes the samples of one epoch that have the measure (SCORE_MEASURED) into rank[n]: r = (average
+ * position of equal keys + 1/2) / measured, or of a self-paced mode the key itself; rank = r the
+ * first time, else beta*old + (1-beta)*r. Unmeasured samples keep theirs; with MEASURE_GIVEN all
+ * do. l[n] already includes the epoch; NULL unless the measure is forgetting. 0 or -ENOMEM. */
 int curriculum_rank(const struct jobspec *spec, const struct score *s, const struct lapses *l,
                     uint32_t n, double *rank);
 

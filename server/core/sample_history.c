@@ -8,30 +8,36 @@
 
 void sample_history_add(struct sample_history *x, int64_t epoch, const struct measurement *m)
 {
+    if (isnan(m->loss))
+        return;
     bool first = x->seen == 0;
     double confidence = exp(-m->loss);
 
     x->seen++;
-    x->forgotten += !first && x->correct && !m->correct;
-    x->adm_ema = first ? m->adm : EMA_NEW * m->adm + EMA_OLD * x->adm_ema;
+    x->forgotten += !first && x->correct && m->right == 0;
+    if (first || isnan(x->adm_ema))
+        x->adm_ema = m->adm;
+    else if (!isnan(m->adm))
+        x->adm_ema = EMA_NEW * m->adm + EMA_OLD * x->adm_ema;
     /* Welford's updates: no sum grows, so none loses what is small. */
     x->loss_mean += (m->loss - x->loss_mean) / x->seen;
     x->margin_mean += (score_margin(m->loss, m->el2n) - x->margin_mean) / x->seen;
     double before = confidence - x->confidence;
     x->confidence += before / x->seen;
     x->confidence_m2 += before * (confidence - x->confidence);
-    x->correct = m->correct;
+    if (m->right >= 0)
+        x->correct = m->right;
     x->last_epoch = (int32_t)epoch;
-    x->right += m->correct;
+    x->right += m->right > 0;
     x->hard += m->hard;
 }
 
-void newly_right_count(struct newly_right *m, const struct sample_history *before, bool correct)
+void newly_right_count(struct newly_right *m, const struct sample_history *before, int right)
 {
-    if (before->seen == 0 || before->right > 0)
+    if (right < 0 || before->seen == 0 || before->right > 0)
         return;
     m->never_before++;
-    m->now += correct;
+    m->now += right;
 }
 
 double newly_right_share(const struct newly_right *m)

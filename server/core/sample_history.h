@@ -23,9 +23,11 @@ struct sample_history {
 
 #define SAMPLE_UNMEASURED ((struct sample_history){.last_epoch = -1})
 
+/* adm, el2n NAN, right -1: not known. */
 struct measurement {
     double adm, loss, el2n;
-    bool correct, hard;
+    int right; /* 1: correct, 0: not */
+    bool hard;
 };
 
 /* Of the samples that were never right before, the share that is right now. It goes to 0 when a
@@ -34,7 +36,7 @@ struct measurement {
 struct newly_right {
     uint64_t never_before, now;
 };
-void newly_right_count(struct newly_right *m, const struct sample_history *before, bool correct);
+void newly_right_count(struct newly_right *m, const struct sample_history *before, int right);
 double newly_right_share(const struct newly_right *m); /* NAN: all were right once */
 
 /* Suspicion that a label is wrong (definition.suspicion): the negative margin of the last sweep if
@@ -42,7 +44,9 @@ double newly_right_share(const struct newly_right *m); /* NAN: all were right on
  * shows what is memorised by now. */
 double suspicion(double margin, double margin_mean, double newly_right);
 
-/* Adds one measurement; epochs of a sample come in ascending order. */
+/* Adds one measurement; epochs of a sample come in ascending order. One without a loss adds
+ * nothing; without an adm the average of those before stays; once an el2n was missing the mean of
+ * the margin is not known (NAN). */
 void sample_history_add(struct sample_history *x, int64_t epoch, const struct measurement *m);
 /* Standard deviation of the confidence over the epochs (divided by n), at least one of them. */
 double sample_history_variability(const struct sample_history *x);

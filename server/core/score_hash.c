@@ -1,6 +1,7 @@
 #include "server/core/score_hash.h"
 
 #include <endian.h>
+#include <math.h>
 #include <string.h>
 
 #include "common/text.h"
@@ -12,12 +13,13 @@ static uint8_t *put_u32(uint8_t *at, uint32_t v)
     return at + sizeof(v);
 }
 
-/* SQLite stores -0.0 as 0.0; the hash is that of the rows. */
+/* SQLite stores -0.0 as 0.0; the hash is that of the rows. What a row lacks is the NaN of one form.
+ */
 static uint8_t *put_f64(uint8_t *at, double v)
 {
     uint64_t bits;
 
-    v += 0.0;
+    v = isnan(v) ? NAN : v + 0.0;
     memcpy(&bits, &v, sizeof(bits));
     bits = htole64(bits);
     memcpy(at, &bits, sizeof(bits));

@@ -7,6 +7,7 @@
 
 #include "common/alloc.h"
 #include "common/field.h"
+#include "server/core/ranks.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/attached.h"
 #include "server/jobs/service.h"
@@ -16,15 +17,10 @@ struct schedule_args {
     int64_t job, epoch, first, limit;
     char uuid[UUID_BYTES];
     struct jobspec *spec; /* parsed anew: the job may be removed while a lane works */
-    uint16_t *labels;
-    uint32_t samples, classes, steps;
+    struct dataset data;  /* its counts and labels only, for the same reason */
+    uint32_t steps;
     uint8_t *use; /* job_split */
-    double *rank;
-    bool *own;          /* left out or held out by the job itself */
-    uint16_t *imported; /* [samples], the labels of the data */
-    struct overlay overlays[JOB_REVISIONS_MAX];
-    int revisions;         /* taken so far */
-    struct lapses *lapses; /* for measure forgetting */
+    struct ranks ranks;
     struct schedule schedule;
 };
 
@@ -58,50 +54,38 @@ static void reply_schedule(struct request *rq, const struct schedule_args *a,
     free(places);
 }
 
-/* The ranks and labels at the beginning of an epoch. */
-static void advance(struct schedule_args *a, int64_t epoch)
-{
-    const struct revisions *r = &a->spec->revisions;
-
-    for (; a->revisions < r->count && r->at[a->revisions].epoch <= epoch; a->revisions++)
-        overlay_apply(&a->overlays[a->revisions], a->own, a->imported, a->samples, a->rank,
-                      a->labels);
-}
-
 static int replay_one(void *arg, int64_t epoch, const struct score *scores)
 {
     struct schedule_args *a = arg;
 
-    advance(a, epoch);
-    if (a->lapses)
-        lapses_add(a->lapses, scores, a->labels, a->samples);
-    return curriculum_rank(a->spec, scores, a->lapses, a->samples, a->rank);
+    ranks_advance(&a->ranks, epoch);
+    return ranks_take(&a->ranks, scores);
 }
 
 static void schedule_work(struct op *op)
 {
     struct schedule_args *a = op->arg;
+    struct service *s = op->service;
     struct attached attached = {0};
 
-    op->rc = attached_load(op->service->dir, &op->service->net->giving_up, a->uuid, a->spec, NULL,
-                           a->samples, &attached, &op->why);
-    if (op->rc == 0)
-        op->rc = curriculum_begin(attached.order, attached.excluded, attached.excluded_count,
-                                  a->use, a->samples, a->rank);
+    op->rc = attached_load(s->dir, &s->net->giving_up, a->uuid, a->spec, NULL, a->data.samples,
+                           &attached, &op->why);
+    if (op->rc == 0) {
+        struct run_inputs in = attached_inputs(&attached);
+        in.use = a->use;
+        op->rc = ranks_begin(&a->ranks, a->spec, &a->data, &in);
+    }
     attached_done(&attached);
-    for (uint32_t i = 0; op->rc == 0 && i < a->samples; i++)
-        a->own[i] = a->rank[i] == CURRICULUM_EXCLUDED;
     for (int i = 0; op->rc == 0 && i < a->spec->revisions.count; i++)
-        op->rc = query_overlay(op->service->replays, a->job, a->spec->revisions.at[i].number,
-                               &a->overlays[i], &op->why);
+        op->rc = query_overlay(s->replays, a->job, a->spec->revisions.at[i].number,
+                               &a->ranks.overlays[i], &op->why);
     if (op->rc == 0 && !jobspec_online(a->spec))
-        op->rc = query_replay(op->service->replays, a->job, a->epoch, a->samples, replay_one, a,
-                              &op->why);
+        op->rc =
+            query_replay(s->replays, a->job, a->epoch, a->data.samples, replay_one, a, &op->why);
     if (op->rc == 0)
-        advance(a, a->epoch);
+        ranks_advance(&a->ranks, a->epoch);
     if (op->rc == 0)
-        op->rc = schedule_make(a->spec, a->rank, a->labels, a->classes, a->samples, a->epoch,
-                               &a->schedule);
+        op->rc = ranks_schedule(&a->ranks, a->epoch, &a->schedule);
 }
 
 static void schedule_free(struct schedule_args *a)
@@ -109,13 +93,9 @@ static void schedule_free(struct schedule_args *a)
     if (a->spec)
         jobspec_done(a->spec);
     free(a->spec);
-    free(a->labels);
-    free(a->imported);
-    free(a->own);
-    job_revisions_done(a->overlays);
+    free(a->data.labels);
     free(a->use);
-    free(a->rank);
-    free(a->lapses);
+    ranks_done(&a->ranks);
     schedule_done(&a->schedule);
     free(a);
 }
@@ -167,8 +147,8 @@ static int read_schedule(struct request *rq, struct job *job, struct schedule_ar
     int rc = jobs_prepare(rq->service, job, why);
     if (rc < 0)
         return rc;
-    a->samples = job->data->samples;
-    a->classes = job->data->classes;
+    a->data.samples = job->data->samples;
+    a->data.classes = job->data->classes;
     a->steps = jobspec_epoch_steps(&job->spec, job->uses[USE_TRAIN]);
     a->spec = xcalloc(1, sizeof(*a->spec));
     rc = field_parse(job->rec.spec_json, strlen(job->rec.spec_json), JSON_REPLY_BYTES_MAX, "job",
@@ -178,20 +158,13 @@ static int read_schedule(struct request *rq, struct job *job, struct schedule_ar
     cJSON_Delete(spec);
     if (rc == 0)
         rc = job_split(a->spec, job->data, &a->use, why);
-    a->labels = alloc_bytes(a->samples, sizeof(*a->labels));
-    a->rank = alloc_bytes(a->samples, sizeof(*a->rank));
-    a->imported = alloc_bytes(a->samples, sizeof(*a->imported));
-    a->own = alloc_bytes(a->samples, sizeof(*a->own));
-    bool lapses = curriculum_counts_lapses(&job->spec);
-    if (lapses)
-        a->lapses = alloc_bytes(a->samples, sizeof(*a->lapses));
-    if (rc == 0 && (!a->labels || !a->imported || !a->own || !a->rank || (lapses && !a->lapses)))
-        rc = err_set(why, -ENOMEM, "no memory for a schedule of %u samples", a->samples);
-    if (rc == 0)
-        memcpy(a->labels, job->data->labels, a->samples * sizeof(*a->labels));
-    if (rc == 0)
-        memcpy(a->imported, job->data->labels, a->samples * sizeof(*a->labels));
-    return rc;
+    if (rc < 0)
+        return rc;
+    a->data.labels = alloc_bytes(a->data.samples, sizeof(*a->data.labels));
+    if (!a->data.labels)
+        return err_set(why, -ENOMEM, "no memory for a schedule of %u samples", a->data.samples);
+    memcpy(a->data.labels, job->data->labels, a->data.samples * sizeof(*a->data.labels));
+    return 0;
 }
 
 void handle_job_schedule(struct request *rq)

@@ -64,7 +64,8 @@ static int find_group(const char *name, gid_t *ret, struct errbuf *why)
 /* One GROUP=ROLE, whose text it changes. */
 static int read_group(struct locals *l, char *text, struct errbuf *why)
 {
-    static const char form[] = "write GROUP=ROLE, with the role admin, submit, read or worker";
+    static const char form[] =
+        "write GROUP=ROLE, with the role admin, submit, read, worker or trainer";
     char *equals = strchr(text, '=');
     struct admitted *g = &l->groups[l->count];
 

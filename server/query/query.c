@@ -3,6 +3,7 @@
 #include "server/query/query.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/alloc.h"
@@ -37,11 +38,15 @@ static int overdue(void *arg)
     return q->over_memory || atomic_load(&q->stopping) || clock_mono_ms() >= q->deadline_ms;
 }
 
+static double real_of(sqlite3_value *v)
+{
+    return sqlite3_value_type(v) == SQLITE_NULL ? NAN : sqlite3_value_double(v);
+}
+
 static void sql_margin(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     (void)argc;
-    sqlite3_result_double(
-        context, score_margin(sqlite3_value_double(argv[0]), sqlite3_value_double(argv[1])));
+    sqlite3_result_double(context, score_margin(real_of(argv[0]), real_of(argv[1])));
 }
 
 static int set_up(struct query *q, struct db *db, int rc, struct errbuf *why)
@@ -215,6 +220,12 @@ int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *
                    (long long)epoch + 1, (long long)job);
 }
 
+int query_lacks(int64_t job, int64_t epoch, const char *measure, struct errbuf *why)
+{
+    return err_set(why, -ENOENT, "no sample has %s in epoch %lld of job %lld: it was not reported",
+                   measure, (long long)epoch + 1, (long long)job);
+}
+
 int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why)
 {
 #define TESTED                                                                                     \
@@ -300,8 +311,9 @@ void query_add_measures(cJSON *row, sqlite3_stmt *stmt, int column)
 
     for (int i = 0; i < QUERY_MEASURE_COLUMNS - 1; i++)
         query_add_number(row, names[i], stmt, column + i);
-    cJSON_AddBoolToObject(row, "correct",
-                          sqlite3_column_int(stmt, column + QUERY_MEASURE_COLUMNS - 1));
+    const int32_t correct = db_class(stmt, column + QUERY_MEASURE_COLUMNS - 1);
+    if (correct >= 0)
+        cJSON_AddBoolToObject(row, "correct", correct);
 }
 
 void query_add_sample(cJSON *row, sqlite3_stmt *stmt, int column)

@@ -97,13 +97,13 @@ static void read_score(struct query_epoch *x, sqlite3_stmt *stmt)
     size_t i = x->count;
 
     x->samples[i] = (uint32_t)sqlite3_column_int64(stmt, 0);
-    x->adm[i] = sqlite3_column_double(stmt, 1);
+    x->adm[i] = db_real(stmt, 1);
     x->scores[i] = (struct score){
-        .loss = sqlite3_column_double(stmt, 2),
-        .adv_loss = sqlite3_column_double(stmt, 3),
-        .grad_norm = sqlite3_column_double(stmt, 4),
-        .el2n = sqlite3_column_double(stmt, 5),
-        .predicted = sqlite3_column_int(stmt, 6),
+        .loss = db_real(stmt, 2),
+        .adv_loss = db_real(stmt, 3),
+        .grad_norm = db_real(stmt, 4),
+        .el2n = db_real(stmt, 5),
+        .predicted = db_class(stmt, 6),
         .flags = (uint32_t)sqlite3_column_int64(stmt, 7),
     };
 }
@@ -250,6 +250,25 @@ void query_epoch_done(struct query_epoch *x)
     *x = (struct query_epoch){0};
 }
 
+/* Leaves out rows without the measure. */
+static int keep_measured(struct query_epoch *x, int by, struct errbuf *why)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < x->count; i++) {
+        if (isnan(query_measure(x, by, i)))
+            continue;
+        x->samples[kept] = x->samples[i];
+        x->scores[kept] = x->scores[i];
+        x->adm[kept] = x->adm[i];
+        x->labels[kept] = x->labels[i];
+        x->truth[kept] = x->truth[i];
+        x->planted[kept++] = x->planted[i];
+    }
+    x->count = kept;
+    return kept ? 0 : query_lacks(x->job, x->epoch, query_by_names[by], why);
+}
+
 int query_over_epoch(struct query *q, const struct ask *a, query_fill *fill, cJSON **ret,
                      struct errbuf *why)
 {
@@ -260,6 +279,8 @@ int query_over_epoch(struct query *q, const struct ask *a, query_fill *fill, cJS
     if (rc == 0)
         rc = (a->test ? query_epoch_load_test : query_epoch_load)(q, a->job, a->epoch, a->class_id,
                                                                   &x, why);
+    if (rc == 0)
+        rc = keep_measured(&x, a->by, why);
     if (rc == 0)
         rc = fill(q, &x, a, out, why);
     query_epoch_done(&x);

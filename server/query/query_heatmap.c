@@ -60,7 +60,8 @@ static int count_epoch(struct query *q, const struct heatmap_args *a, int64_t ep
     if (rc != 0)
         return rc;
     while ((rc = db_step(&q->difficulty, stmt, why)) > 0)
-        counts[bin_of(scale, sqlite3_column_double(stmt, 0), a->bins)]++;
+        if (sqlite3_column_type(stmt, 0) != SQLITE_NULL)
+            counts[bin_of(scale, sqlite3_column_double(stmt, 0), a->bins)]++;
     sqlite3_finalize(stmt);
     return rc;
 }

@@ -62,6 +62,8 @@ int query_revision_rows(struct query *q, int64_t dataset, int64_t number, struct
 /* -ENOENT with a sentence when the dataset has no such class. */
 int query_class(struct query *q, int64_t job, int64_t dataset, int64_t class_id,
                 struct errbuf *why);
+/* No sample of the epoch has the measure: it was not reported. Returns -ENOENT. */
+int query_lacks(int64_t job, int64_t epoch, const char *measure, struct errbuf *why);
 /* `limit` within 1 to ROWS_MAX. */
 int64_t query_limit(int64_t limit);
 /* The wanted part of the ranked rows [0, total): from *ret_from up to the returned one; adds

@@ -261,11 +261,11 @@ static int replay_row(struct replay *r, sqlite3_stmt *stmt, struct errbuf *why)
                        "epoch %lld holds a score of sample %lld, there are %u samples",
                        (long long)epoch, (long long)sample, r->samples);
     r->scores[sample] = (struct score){
-        .loss = sqlite3_column_double(stmt, 2),
-        .adv_loss = sqlite3_column_double(stmt, 3),
-        .grad_norm = sqlite3_column_double(stmt, 4),
-        .el2n = sqlite3_column_double(stmt, 5),
-        .predicted = sqlite3_column_int(stmt, 6),
+        .loss = db_real(stmt, 2),
+        .adv_loss = db_real(stmt, 3),
+        .grad_norm = db_real(stmt, 4),
+        .el2n = db_real(stmt, 5),
+        .predicted = db_class(stmt, 6),
         .flags = (uint32_t)sqlite3_column_int64(stmt, 7),
     };
     return 0;

@@ -68,8 +68,8 @@ static int read_rows(struct query *q, int64_t job, int64_t dataset, int64_t firs
         uint32_t i = r->count++;
         r->sample[i] = (uint32_t)sqlite3_column_int64(stmt, 0);
         for (int k = 0; k < QUERY_VALUES; k++)
-            r->values[k][i] = sqlite3_column_double(stmt, 1 + k);
-        r->predicted[i] = sqlite3_column_int(stmt, 6);
+            r->values[k][i] = db_real(stmt, 1 + k);
+        r->predicted[i] = db_class(stmt, 6);
         r->flags[i] = (uint32_t)sqlite3_column_int64(stmt, 7);
         r->label[i] = class_or_none(stmt, 8);
         r->truth[i] = class_or_none(stmt, 9);

@@ -40,7 +40,8 @@ static const struct split {
                                 "s.label, c.name, NULL, NULL, m.uri", TEST_JOIN("sample")},
 };
 
-/* Equal values are ordered by gap (adm of a clamped or saturated gap ties), then by sample. */
+/* Equal values are ordered by gap (adm of a clamped or saturated gap ties), then by sample; those
+ * without a value come last. */
 static int select_top(struct query *q, const struct top_args *a, const struct split *split,
                       int64_t epoch, int64_t dataset, int64_t revision, sqlite3_stmt **ret,
                       struct errbuf *why)
@@ -50,8 +51,9 @@ static int select_top(struct query *q, const struct top_args *a, const struct sp
     int64_t limit = query_limit(a->limit);
     char order[128], sql[2048];
 
-    snprintf(order, sizeof(order), "ORDER BY %s %s, s.adv_loss - s.loss %s, s.sample_id", by,
-             by_way, way);
+    snprintf(order, sizeof(order),
+             "ORDER BY %s IS NULL, %s %s, s.adv_loss - s.loss %s, s.sample_id", by, by, by_way,
+             way);
     snprintf(
         sql, sizeof(sql),
         "SELECT s.sample_id, %s, " QUERY_MEASURES ", ?7"
@@ -153,8 +155,10 @@ static int read_values(struct query *q, int64_t job, int64_t epoch, int by, int6
     int rc = db_query(&q->difficulty, sql, DB_ARGS(DB_I(job), DB_I(epoch)), &stmt, why);
     if (rc != 0)
         return rc;
-    while (n < (size_t)scored && (rc = db_step(&q->difficulty, stmt, why)) > 0)
-        values[n++] = sqlite3_column_double(stmt, 0);
+    while (n < (size_t)scored && (rc = db_step(&q->difficulty, stmt, why)) > 0) {
+        values[n] = db_real(stmt, 0);
+        n += !isnan(values[n]);
+    }
     sqlite3_finalize(stmt);
     *ret_count = n;
     return rc < 0 ? rc : 0;
@@ -214,8 +218,7 @@ static int histogram(struct query *q, const struct histogram_args *a, cJSON *out
     if (rc == 0)
         rc = read_values(q, a->job, epoch, a->by, scored, &values, &n, why);
     if (rc == 0 && n == 0)
-        rc = err_set(why, -EUCLEAN, "epoch %lld of job %lld lacks its scores", (long long)epoch + 1,
-                     (long long)a->job);
+        rc = query_lacks(a->job, epoch, query_by_names[a->by], why);
     if (rc != 0)
         goto out;
     for (size_t i = 0; i < n; i++)

@@ -495,6 +495,11 @@ double db_real(sqlite3_stmt *stmt, int column)
     return sqlite3_column_double(stmt, column);
 }
 
+int32_t db_class(sqlite3_stmt *stmt, int column)
+{
+    return sqlite3_column_type(stmt, column) == SQLITE_NULL ? -1 : sqlite3_column_int(stmt, column);
+}
+
 int db_begin(struct db *db, struct errbuf *why)
 {
     int rc = check_files(db, why);

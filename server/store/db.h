@@ -130,6 +130,8 @@ int db_i64(struct db *db, const char *sql, const struct db_arg *args, int count,
 /* A column as text ("" for NULL) cut to bytes; as real (NAN for NULL). */
 void db_text(sqlite3_stmt *stmt, int column, char *ret, size_t bytes);
 double db_real(sqlite3_stmt *stmt, int column);
+/* A class; -1: NULL. */
+int32_t db_class(sqlite3_stmt *stmt, int column);
 
 /* A write transaction. db_end commits when rc is 0, rolls back otherwise, and returns rc or why the
  * commit failed. */

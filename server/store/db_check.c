@@ -78,11 +78,11 @@ static int check_pages(struct check *c, struct db *db, struct errbuf *why)
 
 static void read_score(sqlite3_stmt *stmt, struct score *ret)
 {
-    *ret = (struct score){.loss = sqlite3_column_double(stmt, 2),
-                          .adv_loss = sqlite3_column_double(stmt, 3),
-                          .grad_norm = sqlite3_column_double(stmt, 4),
-                          .el2n = sqlite3_column_double(stmt, 5),
-                          .predicted = sqlite3_column_int(stmt, 6),
+    *ret = (struct score){.loss = db_real(stmt, 2),
+                          .adv_loss = db_real(stmt, 3),
+                          .grad_norm = db_real(stmt, 4),
+                          .el2n = db_real(stmt, 5),
+                          .predicted = db_class(stmt, 6),
                           .flags = (uint32_t)sqlite3_column_int64(stmt, 7)};
 }
 
@@ -105,8 +105,7 @@ static int hash_epoch(struct check *c, int64_t job, int64_t epoch, char hash[SHA
     while ((rc = db_step(db, stmt, why)) > 0) {
         struct score x;
         read_score(stmt, &x);
-        score_hash_add(&h, (uint32_t)sqlite3_column_int64(stmt, 0), &x,
-                       sqlite3_column_double(stmt, 1));
+        score_hash_add(&h, (uint32_t)sqlite3_column_int64(stmt, 0), &x, db_real(stmt, 1));
         rows++;
     }
     sqlite3_finalize(stmt);

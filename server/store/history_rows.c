@@ -20,11 +20,11 @@ static void read_row(sqlite3_stmt *stmt, struct sample_history *ret)
 {
     *ret = (struct sample_history){
         .class_id = (uint16_t)sqlite3_column_int(stmt, 1),
-        .adm_ema = sqlite3_column_double(stmt, 2),
-        .loss_mean = sqlite3_column_double(stmt, 3),
-        .margin_mean = sqlite3_column_double(stmt, 4),
-        .confidence = sqlite3_column_double(stmt, 5),
-        .confidence_m2 = sqlite3_column_double(stmt, 6),
+        .adm_ema = db_real(stmt, 2),
+        .loss_mean = db_real(stmt, 3),
+        .margin_mean = db_real(stmt, 4),
+        .confidence = db_real(stmt, 5),
+        .confidence_m2 = db_real(stmt, 6),
         .correct = sqlite3_column_int(stmt, 7),
         .seen = (uint32_t)sqlite3_column_int64(stmt, 8),
         .right = (uint32_t)sqlite3_column_int64(stmt, 9),
@@ -75,13 +75,13 @@ int history_rows_replay(struct db *db, int64_t job, int64_t from, int64_t to,
     if (rc != 0)
         return rc;
     while ((rc = db_step(db, stmt, why)) > 0) {
-        double adm = sqlite3_column_double(stmt, 2);
+        double adm = db_real(stmt, 2);
         struct measurement m = {
             .adm = adm,
-            .loss = sqlite3_column_double(stmt, 3),
-            .el2n = sqlite3_column_double(stmt, 6),
-            .correct = sqlite3_column_int(stmt, 4),
-            .hard = sample_history_is_hard(adm, sqlite3_column_double(stmt, 5)),
+            .loss = db_real(stmt, 3),
+            .el2n = db_real(stmt, 6),
+            .right = db_class(stmt, 4),
+            .hard = sample_history_is_hard(adm, db_real(stmt, 5)),
         };
         *io_last = sqlite3_column_int64(stmt, 1);
         sample_history_add(&samples[sqlite3_column_int64(stmt, 0)], *io_last, &m);

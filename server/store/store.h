@@ -222,10 +222,11 @@ int store_audit_add(struct store *s, const struct audit_record *rows, size_t cou
 struct fold {
     struct epoch_record record;
     const struct score *scores; /* [samples], only SCORE_MEASURED entries become rows; NULL: none */
+    bool partial;               /* measures may be NAN, classes -1: not known */
     const double *adm;          /* [samples] or NULL with scores */
     const uint16_t *labels;     /* [samples] */
     uint32_t samples;
-    const struct score *test_scores; /* [test_samples], all measured; NULL: none are kept */
+    const struct score *test_scores; /* [test_samples], as scores; NULL: none are kept */
     const double *test_adm;
     /* NULL: of the test images, in order, whose labels are test_labels; else of these training
      * images, ascending. */

@@ -53,7 +53,7 @@ static int check(const struct fold *f, struct errbuf *why)
             {"grad_norm", x->grad_norm}, {"el2n", x->el2n},
         };
         for (size_t k = 0; k < sizeof(values) / sizeof(values[0]); k++)
-            if (!isfinite(values[k].value))
+            if (isinf(values[k].value) || (isnan(values[k].value) && !f->partial))
                 return err_set(why, -EINVAL,
                                "%s of sample %u in epoch %lld of job %lld is %g, a score must be "
                                "finite",
@@ -78,17 +78,20 @@ static int summarise(const struct fold *f, struct summary *ret, struct errbuf *w
 {
     struct summary sum = {.mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN, .newly_right = NAN};
     double *adm = NULL, total = 0;
+    size_t n = 0;
 
     hash_rows(f, sum.sha256);
     if (f->scores && !(adm = alloc_bytes(f->samples, 2 * sizeof(*adm))))
         return err_set(why, -ENOMEM, "out of memory for %u scores", f->samples);
     for (uint32_t i = 0; f->scores && i < f->samples; i++)
         if (measured(f, i)) {
-            adm[sum.scored++] = f->adm[i];
+            sum.scored++;
+            if (isnan(f->adm[i]))
+                continue;
+            adm[n++] = f->adm[i];
             total += f->adm[i];
         }
-    if (sum.scored) {
-        size_t n = (size_t)sum.scored;
+    if (n > 0) {
         stats_sort(adm, adm + f->samples, n);
         sum.mean = total / (double)n;
         sum.p10 = stats_quantile(adm, n, 0.1);
@@ -141,14 +144,14 @@ static void row_column(const void *arg, uint32_t row, int column, sqlite3_contex
     const struct fold *f = arg;
     const struct score *x = &f->scores[row];
     const double reals[] = {f->adm[row], x->loss, x->adv_loss, x->grad_norm, x->el2n};
-    const int64_t ints[] = {x->predicted, x->predicted == f->labels[row], x->flags,
-                            x->adv_predicted};
+    const int64_t ints[] = {x->predicted, x->predicted < 0 ? -1 : x->predicted == f->labels[row],
+                            x->flags, x->adv_predicted};
 
     if (column == 0)
         sqlite3_result_int64(ret, row);
     else if (column < 6)
-        sqlite3_result_double(ret, reals[column - 1]);
-    else
+        sqlite3_result_double(ret, reals[column - 1]); /* NAN becomes NULL */
+    else if (ints[column - 6] >= 0)
         sqlite3_result_int64(ret, ints[column - 6]);
 }
 
@@ -218,11 +221,11 @@ static int add_to_history(struct store *s, const struct fold *f, struct summary 
             .adm = stored(f->adm[i]),
             .loss = stored(f->scores[i].loss),
             .el2n = stored(f->scores[i].el2n),
-            .correct = f->scores[i].predicted == f->labels[i],
+            .right = f->scores[i].predicted < 0 ? -1 : f->scores[i].predicted == f->labels[i],
             .hard = sample_history_is_hard(f->adm[i], sum->p90),
         };
         h->samples[i].class_id = f->labels[i];
-        newly_right_count(&newly_right, &h->samples[i], m.correct);
+        newly_right_count(&newly_right, &h->samples[i], m.right);
         sample_history_add(&h->samples[i], e->epoch, &m);
         h->last_epoch = e->epoch;
     }

@@ -83,7 +83,9 @@ static const struct meta definitions[] = {
     {"definition.scores_sha256",
      "SHA-256 over the score rows of the epoch in sample order, little-endian, without padding: "
      "u32 "
-     "sample, f64 loss, adv_loss, adm, grad_norm, el2n, i32 predicted, u32 flags",
+     "sample, f64 loss, adv_loss, adm, grad_norm, el2n, i32 predicted, u32 flags; NULL is the f64 "
+     "of "
+     "the bits 7ff8000000000000, a predicted -1",
      0, 0, 0},
     {"definition.uri",
      "the name of a sample in UTF-8, as its file system has it, control characters and all; a byte "
@@ -294,7 +296,11 @@ static const struct meta columns[] = {
     {"score.job_id", "the job", 0, 0, 0},
     {"score.epoch", "the epoch at whose end it was measured", 0, "0 to epochs - 1", 0},
     {"score.sample_id", "the sample", 0, "0 to n_samples - 1", 0},
-    {"score.adm", "adversarial difficulty, see definition.adm", 0, UNIT_RANGE, HARD},
+    {"score.adm",
+     "adversarial difficulty, see definition.adm; here and in what follows NULL: not reported by "
+     "the "
+     "program that trains (jobs of engine external)",
+     0, UNIT_RANGE, HARD},
     {"score.loss", "cross-entropy of the sample", NATS, "0 and up", HARD},
     {"score.adv_loss", "cross-entropy of its adversarial twin", NATS, "0 and up", HARD},
     {"score.grad_norm", "Euclidean norm of dloss/dx", "nats per unit of pixel intensity",

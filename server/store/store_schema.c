@@ -54,6 +54,7 @@ static const struct migration difficulty_migrations[] = {
     {sql_difficulty_14, NULL},
     {sql_difficulty_15, NULL},
     {sql_difficulty_16, NULL},
+    {sql_difficulty_17, NULL},
 };
 
 static const struct schema state_schema = {
@@ -208,8 +209,11 @@ static int schema_open(struct store *s, struct db *db, const struct schema *sche
         rc = use_wal(db, why);
     if (rc == 0)
         rc = db_exec(db, schema->pragmas, why);
+    /* Our own migrations may change the text of a table. */
+    sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
     if (rc == 0)
         rc = migrate(db, schema, version, why);
+    sqlite3_db_config(db->sql, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     if (rc != 0)
         return rc;
     sqlite3_db_config(db->sql, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);

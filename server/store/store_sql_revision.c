@@ -73,3 +73,18 @@ const char sql_difficulty_15[] =
                    LAST_EPOCH("validation_accuracy", "validation_accuracy IS NOT NULL")
                    " AS validation_accuracy,\n"
                    "  max(e.validation_accuracy) AS best_validation_accuracy, ");
+
+/* A program that trains by itself reports what it has: of a row only the key is always there. To
+ * take a NOT NULL out of a large table, its text is changed and no row (sqlite.org,
+ * lang_altertable); the table that comes and goes lets other connections see it. */
+const char sql_difficulty_17[] =
+    "PRAGMA writable_schema=ON;\n"
+    "UPDATE sqlite_master SET sql = replace(replace(replace(sql, ' REAL NOT NULL', ' REAL'),\n"
+    "    'predicted INTEGER NOT NULL', 'predicted INTEGER'),\n"
+    "    'correct INTEGER NOT NULL', 'correct INTEGER')\n"
+    "  WHERE type = 'table' AND name IN ('score', 'test_score');\n"
+    "UPDATE sqlite_master SET sql = replace(sql, ' REAL NOT NULL', ' REAL')\n"
+    "  WHERE type = 'table' AND name = 'sample_state';\n"
+    "CREATE TABLE passing(a INTEGER);\n"
+    "DROP TABLE passing;\n"
+    "PRAGMA writable_schema=RESET;\n";

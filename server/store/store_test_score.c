@@ -9,9 +9,7 @@
 
 static bool has_row(const void *arg, uint32_t row)
 {
-    (void)arg;
-    (void)row;
-    return true;
+    return ((const struct fold *)arg)->test_scores[row].flags & SCORE_MEASURED;
 }
 
 static void row_column(const void *arg, uint32_t row, int column, sqlite3_context *ret)
@@ -20,15 +18,16 @@ static void row_column(const void *arg, uint32_t row, int column, sqlite3_contex
     const struct score *x = &f->test_scores[row];
     const double reals[] = {f->test_adm[row], x->loss, x->adv_loss, x->grad_norm, x->el2n};
     const int label = f->test_ids ? f->labels[f->test_ids[row]] : f->test_labels[row];
-    const int64_t ints[] = {x->predicted, x->predicted == label, x->flags, x->adv_predicted};
+    const int64_t ints[] = {x->predicted, x->predicted < 0 ? -1 : x->predicted == label, x->flags,
+                            x->adv_predicted};
 
     if (column == 0)
         sqlite3_result_int64(ret, f->test_ids ? f->test_ids[row] : row);
     else if (column == 1)
         sqlite3_result_int64(ret, label);
     else if (column < 7)
-        sqlite3_result_double(ret, reals[column - 2]);
-    else
+        sqlite3_result_double(ret, reals[column - 2]); /* NAN becomes NULL */
+    else if (ints[column - 7] >= 0)
         sqlite3_result_int64(ret, ints[column - 7]);
 }
 

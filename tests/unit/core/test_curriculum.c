@@ -1,5 +1,7 @@
+#include <math.h>
 #include <stdlib.h>
 
+#include "common/difficulty.h"
 #include "common/rng.h"
 #include "server/core/curriculum.h"
 #include "tests/harness.h"
@@ -43,6 +45,51 @@ TEST(adm_is_the_gap_against_the_mean_gap_or_the_own_loss)
     ASSERT_NEAR(0, score_adm(&negative, NORM_SAMPLE, 1), 0);
     ASSERT_NEAR(0, score_adm(&zero, NORM_POPULATION, 0), 0); /* 0/0 */
     ASSERT_NEAR(0, score_adm(&zero, NORM_SAMPLE, 0), 0);
+}
+
+/* A training program of its own reports what it has. */
+TEST(a_measure_that_is_not_known_is_left_out_of_what_needs_it)
+{
+    struct score s[] = {measured(1, 2), measured(3, NAN), measured(NAN, 4), measured(1, 4)};
+    double rank[] = {0.25, 0.25, 0.25, 0.25};
+    struct lapses lapses[4] = {{0}};
+    const uint16_t labels[4] = {0};
+    struct jobspec spec = spec_of(MEASURE_ADM);
+
+    ASSERT_NEAR(2, score_mean_gap(s, 4), 0);
+    ASSERT(isnan(score_adm(&s[1], NORM_POPULATION, 2)) && isnan(score_adm(&s[2], NORM_SAMPLE, 2)));
+    ASSERT(isnan(difficulty_key(MEASURE_ADM, NORM_SAMPLE, 1, &s[1], 1)));
+    ASSERT(isnan(score_margin(1, NAN)) && isnan(score_margin(NAN, 0.5)));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, rank));
+    ASSERT_NEAR(0.25, rank[0], 0);
+    ASSERT_NEAR(0.25, rank[1], 0); /* keeps its own */
+    ASSERT_NEAR(0.25, rank[2], 0);
+    ASSERT_NEAR(0.75, rank[3], 0);
+    spec = spec_of(MEASURE_LOSS);
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, rank));
+    ASSERT_NEAR(2.5 / 3, rank[1], 1e-15);
+    ASSERT_NEAR(0.25, rank[2], 0);
+    for (int i = 0; i < 4; i++)
+        s[i].predicted = i < 2 ? -1 : i - 2;
+    lapses_add(lapses, s, labels, 4);
+    ASSERT_EQ(0, lapses[0].seen + lapses[1].seen);
+    ASSERT_EQ(2, lapses[2].seen + lapses[3].seen);
+    spec = spec_of(MEASURE_FORGETTING);
+    ASSERT_EQ(0, curriculum_rank(&spec, s, lapses, 4, rank));
+    ASSERT_NEAR(1.0 / 3, rank[0], 1e-15);
+    ASSERT_NEAR(0.25, rank[2], 0);
+    ASSERT_NEAR(0.75, rank[3], 0);
+}
+
+TEST(the_el2n_of_a_margin_is_the_one_that_has_it)
+{
+    static const double losses[] = {1e-6, 0.3, 2, 9};
+
+    for (int i = 0; i < 4; i++) {
+        const double rest = -expm1(-losses[i]), el2n = rest * 1.2;
+        ASSERT_NEAR(el2n, score_el2n(losses[i], score_margin(losses[i], el2n)), 1e-9 * el2n);
+    }
+    ASSERT(isnan(score_el2n(NAN, 1)) && isnan(score_el2n(1, NAN)));
 }
 
 TEST(equal_losses_give_an_adm_of_exactly_zero)

@@ -121,6 +121,7 @@ TEST(the_protocol_has_the_table_of_roles)
     print_role(out, "", ROLE_READ, ROLE_NONE);
     print_role(out, " what read may, and", ROLE_SUBMIT, ROLE_READ);
     print_role(out, "", ROLE_WORKER, ROLE_NONE);
+    print_role(out, "", ROLE_TRAINER, ROLE_NONE);
     print_role(out, " everything, also", ROLE_ADMIN, ROLE_SUBMIT);
     fputs("\n", out);
     fclose(out);

@@ -116,7 +116,7 @@ TEST(a_history_has_mean_and_spread_of_the_confidence)
     static const double p[] = {0.5, 0.25, 0.75};
 
     for (int e = 0; e < 3; e++) {
-        struct measurement m = {.loss = -log(p[e]), .el2n = 0.5, .correct = e == 1};
+        struct measurement m = {.loss = -log(p[e]), .el2n = 0.5, .right = e == 1};
         sample_history_add(&h, e, &m);
     }
     ASSERT_NEAR(0.5, h.confidence, 1e-15);

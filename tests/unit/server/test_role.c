@@ -36,15 +36,15 @@ TEST(a_plain_message_on_insecure_loopback_is_of_an_administrator)
 
 TEST(every_role_but_none_has_the_number_that_keys_were_made_with)
 {
-    static const enum role by_number[] = {ROLE_ADMIN, ROLE_SUBMIT, ROLE_READ, ROLE_WORKER,
-                                          ROLE_SERVER};
+    static const enum role by_number[] = {ROLE_ADMIN,  ROLE_SUBMIT, ROLE_READ,
+                                          ROLE_WORKER, ROLE_SERVER, ROLE_TRAINER};
 
-    for (unsigned number = 0; number < 5; number++) {
+    for (unsigned number = 0; number < 6; number++) {
         ASSERT_EQ(by_number[number], role_of_number(number));
         ASSERT_EQ(number, role_number(by_number[number]));
         ASSERT_STR(role_names[number], role_name(by_number[number]));
     }
-    ASSERT_EQ(ROLE_NONE, role_of_number(5));
+    ASSERT_EQ(ROLE_NONE, role_of_number(6));
     ASSERT_EQ(ROLE_NONE, role_of_number(255));
 }
 

@@ -1,8 +1,10 @@
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "server/core/score_hash.h"
 #include "tests/unit/server/store_fixture.h"
 
 #define SAMPLES 40000 /* three slices */
@@ -107,6 +109,39 @@ TEST(a_score_that_is_not_finite_is_refused_before_anything_is_written)
     ASSERT_SELECT("0|0\n", "SELECT (SELECT count(*) FROM epoch), (SELECT count(*) FROM score)");
     x.scores[17].el2n = 1;
     ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    fixture_scores_done(&x);
+    store_close(s);
+}
+
+TEST(what_was_not_reported_is_null_and_has_its_hash)
+{
+    struct store *s = fixture_open();
+    struct errbuf why;
+    char sha256[SHA256_HEX], again[SHA256_HEX];
+    struct score_hash h;
+
+    fixture_dataset(s, 4);
+    struct fixture_scores x = fixture_scores(fixture_job(s, 1), 0, 4);
+    x.fold.partial = true;
+    x.scores[0] = (struct score){0.5, NAN, NAN, NAN, x.labels[0], -1, SCORE_MEASURED};
+    x.scores[1] = (struct score){NAN, NAN, 2, NAN, -1, -1, SCORE_MEASURED};
+    x.scores[2].flags = x.scores[3].flags = 0;
+    x.adm[0] = x.adm[1] = -NAN;
+    x.fold.record.mean_gap = NAN;
+    ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    score_hash_init(&h);
+    score_hash_add(&h, 0, &x.scores[0], NAN);
+    score_hash_add(&h, 1, &x.scores[1], NAN);
+    score_hash_end(&h, again);
+    ASSERT_STR(again, sha256);
+    ASSERT_SELECT("0|NULL|0.5|NULL|NULL|NULL|1\n1|NULL|NULL|NULL|2.0|NULL|NULL\n",
+                  "SELECT sample_id, adm, loss, adv_loss, grad_norm, el2n, correct FROM score");
+    ASSERT_SELECT("2|NULL|NULL\n", "SELECT n_scored, adm_p50, mean_gap FROM epoch");
+    /* Only what has a loss has a history, which knows no margin. */
+    ASSERT_SELECT("0|0.5|NULL|NULL|1|1\n", "SELECT sample_id, loss_mean, margin_mean, adm_ema,"
+                                           " n_seen, n_correct FROM sample_state");
+    x.fold.partial = false;
+    ASSERT_EQ(-EINVAL, store_fold(s, &x.fold, sha256, &why));
     fixture_scores_done(&x);
     store_close(s);
 }
