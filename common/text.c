@@ -96,6 +96,12 @@ const char *text_of_bytes(int64_t bytes, char buf[TEXT_F64_BYTES])
     return buf;
 }
 
+const char *text_of_share(double share, char buf[TEXT_F64_BYTES])
+{
+    snprintf(buf, TEXT_F64_BYTES, "%.2f%%", 100 * share);
+    return buf;
+}
+
 bool text_f64(const char *s, double min, double max, double *ret)
 {
     char *end;

@@ -24,6 +24,10 @@ const char *text_of_f64(double v, char buf[TEXT_F64_BYTES]);
 /* "512 bytes", "1.5 GiB": three or four digits, rounded up; into buf, returned. */
 const char *text_of_bytes(int64_t bytes, char buf[TEXT_F64_BYTES]);
 
+/* "91.32%" of 0.9132; into buf, returned. Every percentage that people read has this form; that of
+ * the dashboard is share() of server/http/web/dom.js. */
+const char *text_of_share(double share, char buf[TEXT_F64_BYTES]);
+
 /* Returns the index of the first bytes of s that are not UTF-8; `bytes` when there are none. */
 size_t text_utf8_bytes(const char *s, size_t bytes);
 /* The character at s, with `bytes` (not 0) left: its length (1 with code TEXT_NO_CHARACTER: a byte

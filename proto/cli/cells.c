@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/text.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/reply.h"
 
@@ -50,10 +51,11 @@ void cell_f64(struct table *t, const cJSON *obj, const char *name)
 
 void cell_share(struct table *t, const cJSON *obj, const char *name)
 {
+    char text[TEXT_F64_BYTES];
     double value;
 
     if (reply_f64(obj, name, &value))
-        table_add(t, "%.2f%%", 100 * value);
+        table_add(t, "%s", text_of_share(value, text));
     else
         table_add(t, TABLE_NONE);
 }

@@ -329,6 +329,7 @@ int cmd_suspects(struct cli *cli, struct errbuf *why)
 static void print_comparison(const struct cli *cli, const cJSON *json)
 {
     double rho, agree = 0, mean = 0, other = 0;
+    char text[TEXT_F64_BYTES];
 
     print_text("job %s, epoch %lld, and job %s, epoch %lld: %s of %lld sample%s", cli->words[0],
                (long long)reply_epoch(json, "epoch"), cli->words[1],
@@ -338,7 +339,7 @@ static void print_comparison(const struct cli *cli, const cJSON *json)
         printf("rank correlation %.4f   ", rho);
     if (reply_f64(json, "agree", &agree) && reply_f64(json, "mean", &mean) &&
         reply_f64(json, "other_mean", &other))
-        printf("predicted alike %.2f%%   mean %.4g and %.4g", 100 * agree, mean, other);
+        printf("predicted alike %s   mean %.4g and %.4g", text_of_share(agree, text), mean, other);
     printf("\n");
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/text.h"
 #include "proto/cli/confusion.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/print.h"
@@ -36,11 +37,14 @@ static char **read_names(const cJSON *json, uint32_t classes)
 static void print_table(const struct cli *cli, const cJSON *json, const struct confusion *c)
 {
     const uint64_t all = confusion_all(c), right = confusion_right(c);
-    print_text("job %s, epoch %lld, %s samples: %llu of %llu (%.2f%%) as their label; rows: the "
+    char share[TEXT_F64_BYTES];
+
+    print_text("job %s, epoch %lld, %s samples: %llu of %llu (%s) as their label; rows: the "
                "label, columns: what they are taken for",
                cli->words[0], (long long)reply_epoch(json, "epoch"),
                cli->args->split ? "test" : "training", (unsigned long long)right,
-               (unsigned long long)all, all ? 100.0 * (double)right / (double)all : 0);
+               (unsigned long long)all,
+               text_of_share(all ? (double)right / (double)all : 0, share));
     confusion_print(c, cli->colour, stdout);
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "proto/cli/cells.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
@@ -22,8 +23,10 @@ static void cell(struct table *t, const cJSON *row, const char *name)
         table_add(t, "%s", TABLE_NONE);
     else if (strcmp(unit, "B") == 0)
         table_add(t, "%s", draw_bytes((uint64_t)v, text));
+    else if (strcmp(unit, "%") == 0)
+        table_add(t, "%s", text_of_share(v / 100, text));
     else
-        table_add(t, "%.0f%s", v, strcmp(unit, "%") == 0 ? "%" : "");
+        table_add(t, "%.0f", v);
 }
 
 static void print_disk(const cJSON *disk)

@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/bounds.h"
 #include "common/file.h"
+#include "common/text.h"
 #include "proto/cli/command.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
@@ -107,14 +108,22 @@ static void report_done(struct report *r)
 
 /* --- the page --- */
 
-static void tile(FILE *out, const char *name, const char *fmt, double value)
+static void tile(FILE *out, const char *name, double value)
 {
-    fprintf(out, "<div><dt>%s</dt><dd>", name);
     if (isfinite(value))
-        fprintf(out, fmt, value);
+        fprintf(out, "<div><dt>%s</dt><dd>%.4g</dd></div>", name, value);
     else
-        fputs("&ndash;", out);
-    fputs("</dd></div>", out);
+        fprintf(out, "<div><dt>%s</dt><dd>&ndash;</dd></div>", name);
+}
+
+static void tile_share(FILE *out, const char *name, double value)
+{
+    char text[TEXT_F64_BYTES];
+
+    if (isfinite(value))
+        fprintf(out, "<div><dt>%s</dt><dd>%s</dd></div>", name, text_of_share(value, text));
+    else
+        tile(out, name, value);
 }
 
 /* Which epoch the validation chose; the tiles are those of the last one. */
@@ -122,14 +131,16 @@ static void print_best(FILE *out, const struct report *r)
 {
     const cJSON *best = cJSON_GetObjectItemCaseSensitive(r->show.json, "best");
     const bool kept = strcmp(reply_text(r->spec, "keep"), "best") == 0;
+    char text[TEXT_F64_BYTES];
     int64_t epoch;
 
     if (!best || !reply_i64(best, "epoch", &epoch))
         return;
-    fprintf(out, "<p>Best validated: epoch %lld, validation accuracy %.2f %%", (long long)epoch + 1,
-            100 * reply_number(best, "validation_accuracy"));
+    fprintf(out, "<p>Best validated: epoch %lld, validation accuracy %s", (long long)epoch + 1,
+            text_of_share(reply_number(best, "validation_accuracy"), text));
     if (isfinite(reply_number(best, "test_accuracy")))
-        fprintf(out, ", test accuracy %.2f %%", 100 * reply_number(best, "test_accuracy"));
+        fprintf(out, ", test accuracy %s",
+                text_of_share(reply_number(best, "test_accuracy"), text));
     fputs(kept ? "; its model is kept. Below is the last epoch.</p>"
                : "; the model is that of the last epoch.</p>",
           out);
@@ -164,14 +175,13 @@ static void print_head(FILE *out, const struct report *r)
     print_best(out, r);
     fprintf(out, "<dl class=\"tiles\"><div><dt>epochs</dt><dd>%lld / %lld</dd></div>",
             (long long)done, (long long)epochs);
-    tile(out, "train loss", "%.4g", reply_number(last, "train_loss"));
-    tile(out, "train accuracy", "%.2f %%", 100 * reply_number(last, "train_accuracy"));
+    tile(out, "train loss", reply_number(last, "train_loss"));
+    tile_share(out, "train accuracy", reply_number(last, "train_accuracy"));
     if (isfinite(reply_number(last, "validation_accuracy")))
-        tile(out, "validation accuracy", "%.2f %%",
-             100 * reply_number(last, "validation_accuracy"));
-    tile(out, "test accuracy", "%.2f %%", 100 * reply_number(last, "test_accuracy"));
-    tile(out, "adversarial accuracy", "%.2f %%", 100 * reply_number(last, "adv_accuracy"));
-    tile(out, "sharpness", "%.4g", reply_number(last, "sharpness"));
+        tile_share(out, "validation accuracy", reply_number(last, "validation_accuracy"));
+    tile_share(out, "test accuracy", reply_number(last, "test_accuracy"));
+    tile_share(out, "adversarial accuracy", reply_number(last, "adv_accuracy"));
+    tile(out, "sharpness", reply_number(last, "sharpness"));
     fputs("</dl>\n", out);
 }
 
@@ -224,11 +234,10 @@ static int print_curves(FILE *out, const struct report *r)
 static void print_class(FILE *out, const cJSON *row, const cJSON *names)
 {
     static const struct {
-        const char *key, *fmt;
-        double times;
-    } cells[] = {{"samples", "%.0f", 1}, {"accuracy", "%.2f %%", 100}, {"loss_mean", "%.4g", 1},
-                 {"p50", "%.4g", 1},     {"p90", "%.4g", 1},           {"adm_mean", "%.4f", 1}};
-    char name[128];
+        const char *key, *fmt; /* NULL: a share */
+    } cells[] = {{"samples", "%.0f"}, {"accuracy", NULL}, {"loss_mean", "%.4g"},
+                 {"p50", "%.4g"},     {"p90", "%.4g"},    {"adm_mean", "%.4f"}};
+    char name[128], text[TEXT_F64_BYTES];
     int64_t class_id = -1, other = -1;
 
     reply_i64(row, "class", &class_id);
@@ -237,8 +246,11 @@ static void print_class(FILE *out, const cJSON *row, const cJSON *names)
     fputs("</th>", out);
     for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
         fputs("<td>", out);
-        if (isfinite(reply_number(row, cells[i].key)))
-            fprintf(out, cells[i].fmt, cells[i].times * reply_number(row, cells[i].key));
+        const double value = reply_number(row, cells[i].key);
+        if (isfinite(value) && cells[i].fmt)
+            fprintf(out, cells[i].fmt, value);
+        else if (isfinite(value))
+            fputs(text_of_share(value, text), out);
         fputs("</td>", out);
     }
     fputs("<td>", out);

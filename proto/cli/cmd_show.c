@@ -287,17 +287,18 @@ static void print_best(const cJSON *json, const cJSON *spec)
 {
     const cJSON *best = cJSON_GetObjectItemCaseSensitive(json, "best");
     const bool kept = strcmp(reply_text(spec, "keep"), "best") == 0;
-    char text[160];
+    char text[160], share[TEXT_F64_BYTES];
     double validation, test;
     int64_t epoch;
 
     if (!best || !reply_i64(best, "epoch", &epoch) ||
         !reply_f64(best, "validation_accuracy", &validation))
         return;
-    int used = snprintf(text, sizeof(text), "%lld: validation %.2f%%", (long long)epoch + 1,
-                        100 * validation);
+    int used = snprintf(text, sizeof(text), "%lld: validation %s", (long long)epoch + 1,
+                        text_of_share(validation, share));
     if (reply_f64(best, "test_accuracy", &test))
-        used += snprintf(text + used, sizeof(text) - (size_t)used, ", test %.2f%%", 100 * test);
+        used += snprintf(text + used, sizeof(text) - (size_t)used, ", test %s",
+                         text_of_share(test, share));
     snprintf(text + used, sizeof(text) - (size_t)used, "%s",
              kept ? "; its model is kept" : "; the model is that of the last epoch");
     print_line("best epoch", text);

@@ -288,6 +288,7 @@ static void draw_band(FILE *out, const struct axes *a, const double *x, size_t c
 static void draw_key(FILE *out, const struct html_line *line, size_t place, size_t count,
                      enum html_axis axis)
 {
+    char text[TEXT_F64_BYTES];
     double last = NAN;
 
     for (size_t i = 0; i < count; i++)
@@ -296,8 +297,10 @@ static void draw_key(FILE *out, const struct html_line *line, size_t place, size
             line->dashed ? " dashed" : "");
     html_text(out, line->name);
     fputs("</span> <b>", out);
-    if (isfinite(last))
-        fprintf(out, is_percent(axis) ? "%.2f %%" : "%.4g", is_percent(axis) ? 100 * last : last);
+    if (isfinite(last) && is_percent(axis))
+        fputs(text_of_share(last, text), out);
+    else if (isfinite(last))
+        fprintf(out, "%.4g", last);
     else
         fputs("&ndash;", out);
     fputs("</b></span>", out);

@@ -194,14 +194,15 @@ static struct confusion counted(const struct predict_report *r, uint32_t **ret_c
 void predict_print_confusion(const struct predict_report *r, bool colour, FILE *out)
 {
     const uint32_t all = r->source->labelled;
+    char share[TEXT_F64_BYTES];
     uint32_t *counts;
 
     if (all == 0)
         return;
     const struct confusion c = counted(r, &counts);
     const uint64_t right = confusion_right(&c);
-    fprintf(out, "\n%llu of %u as their folders are named: %.2f%%\n", (unsigned long long)right,
-            all, 100.0 * (double)right / all);
+    fprintf(out, "\n%llu of %u as their folders are named: %s\n", (unsigned long long)right, all,
+            text_of_share((double)right / all, share));
     confusion_print(&c, colour, out);
     free(counts);
 }

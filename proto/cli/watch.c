@@ -9,6 +9,7 @@
 
 #include "common/bounds.h"
 #include "common/clock.h"
+#include "common/text.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
 #include "proto/cli/live.h"
@@ -98,7 +99,8 @@ const char *watch_doing(const cJSON *row, char text[WATCH_DOING_BYTES])
 static void compose_line(const cJSON *row, int columns, bool with_bar, char line[LINE_BYTES])
 {
     int64_t epoch = 0, epochs = 0, step = 0, steps = 0;
-    char bar[DRAW_LINE_BYTES], text[DRAW_TEXT_BYTES], what[WATCH_DOING_BYTES];
+    char bar[DRAW_LINE_BYTES], text[DRAW_TEXT_BYTES], number[TEXT_F64_BYTES],
+        what[WATCH_DOING_BYTES];
     int width = 0;
     double value;
 
@@ -123,7 +125,7 @@ static void compose_line(const cJSON *row, int columns, bool with_bar, char line
     if (reply_f64(row, "loss", &value))
         add_part(line, columns, &width, "loss %.4g", value);
     if (reply_f64(row, "accuracy", &value))
-        add_part(line, columns, &width, "accuracy %.2f%%", 100 * value);
+        add_part(line, columns, &width, "accuracy %s", text_of_share(value, number));
     if (steps > 0)
         add_part(line, columns, &width, "step %lld/%lld", (long long)step, (long long)steps);
 }
@@ -158,21 +160,23 @@ static void print_line_when_due(struct watch *w, const cJSON *row)
 
 static void print_epoch(const struct watch *w, const cJSON *epoch, int64_t epochs)
 {
-    char text[DRAW_TEXT_BYTES];
+    static const struct {
+        const char *key, *name;
+    } shares[] = {{"train_accuracy", "train"},
+                  {"validation_accuracy", "validation"},
+                  {"test_accuracy", "test"},
+                  {"adv_accuracy", "adversarial"}};
+    char text[DRAW_TEXT_BYTES], number[TEXT_F64_BYTES];
     double value;
 
     printf("epoch %lld/%lld", (long long)w->epochs_seen, (long long)epochs);
     if (reply_f64(epoch, "train_loss", &value))
         printf("  loss %.4f", value);
-    if (reply_f64(epoch, "train_accuracy", &value))
-        printf("  train %.2f%%", 100 * value);
-    if (reply_f64(epoch, "validation_accuracy", &value))
-        printf("  validation %.2f%%", 100 * value);
-    if (reply_f64(epoch, "test_accuracy", &value))
-        printf("  test %.2f%%", 100 * value);
-    if (reply_f64(epoch, "adv_accuracy", &value))
-        printf("  adversarial %.2f%%", 100 * value);
-    else if (reply_f64(epoch, "mean_gap", &value)) /* so it is for a job without a test set */
+    for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++)
+        if (reply_f64(epoch, shares[i].key, &value))
+            printf("  %s %s", shares[i].name, text_of_share(value, number));
+    if (!reply_f64(epoch, "adv_accuracy", &value) &&
+        reply_f64(epoch, "mean_gap", &value)) /* so it is for a job without a test set */
         printf("  mean gap %.4g", value);
     if (reply_f64(epoch, "share", &value))
         printf("  share %.3g", value);
@@ -230,15 +234,16 @@ static void print_kept(const cJSON *json, const cJSON *row)
     const cJSON *best = cJSON_GetObjectItemCaseSensitive(json, "best");
     const cJSON *spec = cJSON_GetObjectItemCaseSensitive(json, "spec");
     int64_t epoch, epochs;
+    char text[TEXT_F64_BYTES];
     double validation, test;
 
     if (strcmp(reply_text(spec, "keep"), "best") != 0 || !reply_i64(best, "epoch", &epoch) ||
         !reply_i64(row, "epochs", &epochs) || !reply_f64(best, "validation_accuracy", &validation))
         return;
-    printf("its model is that of epoch %lld/%lld, the best validated: validation %.2f%%",
-           (long long)epoch + 1, (long long)epochs, 100 * validation);
+    printf("its model is that of epoch %lld/%lld, the best validated: validation %s",
+           (long long)epoch + 1, (long long)epochs, text_of_share(validation, text));
     if (reply_f64(best, "test_accuracy", &test))
-        printf(", test %.2f%%", 100 * test);
+        printf(", test %s", text_of_share(test, text));
     printf("\n");
 }
 
@@ -248,7 +253,7 @@ static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct e
     const char *state = reply_text(row, "state"), *reason = reply_text(row, "reason");
     const char *database = reply_text(json, "difficulty_db");
     int64_t started = 0, finished = 0;
-    char text[DRAW_TEXT_BYTES];
+    char text[DRAW_TEXT_BYTES], number[TEXT_F64_BYTES];
     double accuracy;
 
     live_erase(&w->line);
@@ -262,7 +267,7 @@ static int finish(struct watch *w, const cJSON *json, const cJSON *row, struct e
         return 0;
     printf("job %lld is done", (long long)w->job);
     if (reply_f64(row, "accuracy", &accuracy))
-        printf(": test accuracy %.2f%%", 100 * accuracy);
+        printf(": test accuracy %s", text_of_share(accuracy, number));
     if (reply_i64(row, "started_unix_ms", &started) &&
         reply_i64(row, "finished_unix_ms", &finished))
         printf(" after %s", draw_duration(finished - started, text));

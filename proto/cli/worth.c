@@ -1,10 +1,12 @@
 #include "proto/cli/worth.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
 #include "proto/cli/sample_row.h"
@@ -25,20 +27,22 @@ char *worth_known(const cJSON *reply, char buf[WORTH_BYTES])
 {
     const cJSON *worth = worth_of(reply);
     double accuracy, other, guess = 0;
+    char share[TEXT_F64_BYTES];
 
     *buf = '\0';
     if (!reply_f64(worth, "accuracy", &accuracy) || !reply_f64(worth, "guess_accuracy", &guess))
         return buf;
-    int used = snprintf(buf, WORTH_BYTES, "right on %.2f%% of the labels %s", 100 * accuracy,
-                        is_unseen(worth) ? "by models that have not seen them"
-                                         : "that the model was trained on");
+    int used = snprintf(
+        buf, WORTH_BYTES, "right on %s of the labels %s", text_of_share(accuracy, share),
+        is_unseen(worth) ? "by models that have not seen them" : "that the model was trained on");
     if (reply_f64(worth, "validation_accuracy", &other))
         used += snprintf(buf + used, WORTH_BYTES - (size_t)used,
-                         ", on %.2f%% of those held out to validate", 100 * other);
+                         ", on %s of those held out to validate", text_of_share(other, share));
     else if (reply_f64(worth, "test_accuracy", &other))
-        used += snprintf(buf + used, WORTH_BYTES - (size_t)used, ", on %.2f%% of those of the test",
-                         100 * other);
-    snprintf(buf + used, WORTH_BYTES - (size_t)used, " (%.2f%% by naming one class)", 100 * guess);
+        used += snprintf(buf + used, WORTH_BYTES - (size_t)used, ", on %s of those of the test",
+                         text_of_share(other, share));
+    snprintf(buf + used, WORTH_BYTES - (size_t)used, " (%s by naming one class)",
+             text_of_share(guess, share));
     return buf;
 }
 
@@ -68,11 +72,17 @@ static const cJSON *next_class(const cJSON *rows, const cJSON *last)
     return most;
 }
 
+/* The share is that of the count beside it, which has no decimals. */
+static const char *share_of(double count, double samples, char buf[TEXT_F64_BYTES])
+{
+    return text_of_share(round(count) / samples, buf);
+}
+
 char *worth_expected(const cJSON *reply, char buf[WORTH_BYTES])
 {
     const cJSON *worth = worth_of(reply), *rows, *row = NULL;
     double expected, least, most, samples = 0;
-    char label[LABEL_BYTES];
+    char label[LABEL_BYTES], low[TEXT_F64_BYTES], high[TEXT_F64_BYTES];
 
     *buf = '\0';
     if (!reply_f64(worth, "expected", &expected) || !reply_f64(worth, "samples", &samples) ||
@@ -81,11 +91,12 @@ char *worth_expected(const cJSON *reply, char buf[WORTH_BYTES])
     int used;
     if (reply_f64(worth, "least", &least) && reply_f64(worth, "most", &most))
         used = snprintf(buf, WORTH_BYTES,
-                        "expected to be wrong: %.0f to %.0f of %.0f labels, %.2g%% to %.2g%%",
-                        least, most, samples, 100 * least / samples, 100 * most / samples);
+                        "expected to be wrong: %.0f to %.0f of %.0f labels, %s to %s", round(least),
+                        round(most), samples, share_of(least, samples, low),
+                        share_of(most, samples, high));
     else
-        used = snprintf(buf, WORTH_BYTES, "expected to be wrong: about %.0f of %.0f labels, %.2g%%",
-                        expected, samples, 100 * expected / samples);
+        used = snprintf(buf, WORTH_BYTES, "expected to be wrong: about %.0f of %.0f labels, %s",
+                        round(expected), samples, share_of(expected, samples, low));
     rows = cJSON_GetObjectItemCaseSensitive(worth, "classes");
     for (int i = 0; i < CLASSES_SHOWN && used < WORTH_BYTES; i++) {
         row = next_class(rows, row);

@@ -13,6 +13,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 #include "server/net/op.h"
@@ -59,15 +60,16 @@ static struct fold closing_fold(const struct closing *c)
 static void epoch_text(const struct epoch_record *e, char *out, size_t bytes)
 {
     int used = snprintf(out, bytes, "epoch %" PRId64 ": ", e->epoch + 1);
+    char share[TEXT_F64_BYTES];
 
     if (!isnan(e->train_loss))
         used += snprintf(out + used, bytes - (size_t)used, "train loss %.4g, ", e->train_loss);
     if (!isnan(e->validation_accuracy))
-        used += snprintf(out + used, bytes - (size_t)used, "validation accuracy %.2f%%, ",
-                         100 * e->validation_accuracy);
+        used += snprintf(out + used, bytes - (size_t)used, "validation accuracy %s, ",
+                         text_of_share(e->validation_accuracy, share));
     if (!isnan(e->test_accuracy))
-        used += snprintf(out + used, bytes - (size_t)used, "test accuracy %.2f%%, ",
-                         100 * e->test_accuracy);
+        used += snprintf(out + used, bytes - (size_t)used, "test accuracy %s, ",
+                         text_of_share(e->test_accuracy, share));
     else if (!isnan(e->mean_gap))
         used += snprintf(out + used, bytes - (size_t)used, "mean gap %.4g, ", e->mean_gap);
     snprintf(out + used, bytes - (size_t)used, "%.1f s", e->seconds);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/text.h"
 
 /* Below half of the way from guessing to knowing all labels, what a model finds odd is mostly what
  * it has not learnt. */
@@ -160,11 +161,17 @@ int query_unseen_accuracy(struct query *q, const struct query_epoch *x, struct u
     return rc < 0 ? rc : 0;
 }
 
-/* By how much the model knows more of the labels that it was trained on than of others; NAN:
- * nothing was held out. The test, which may be of another kind, counts where nothing validates. */
+/* NAN: nothing was held out. The test, which may be of another kind, counts where nothing
+ * validates. */
+static double unseen(const struct unseen_accuracy *other)
+{
+    return isnan(other->validation) ? other->test : other->validation;
+}
+
+/* By how much the model knows more of the labels that it was trained on than of others, or NAN. */
 static double lead(double accuracy, const struct unseen_accuracy *other)
 {
-    return accuracy - (isnan(other->validation) ? other->test : other->validation);
+    return accuracy - unseen(other);
 }
 
 /* Its surest predictions are then the labels that it was given. */
@@ -176,12 +183,14 @@ static bool knows_by_heart(double accuracy, const struct unseen_accuracy *other)
 static bool says_lead(double accuracy, const struct unseen_accuracy *other,
                       char text[WARNING_BYTES])
 {
+    char own[TEXT_F64_BYTES], others[TEXT_F64_BYTES];
+
     if (!(lead(accuracy, other) > BY_HEART_LEAD))
         return false;
     snprintf(text, WARNING_BYTES,
-             "the model is right on %.1f%% of the labels that it was trained on and on %.1f%% of "
+             "the model is right on %s of the labels that it was trained on and on %s of "
              "those %s: it knows some by heart, wrong ones too",
-             100 * accuracy, 100 * (accuracy - lead(accuracy, other)),
+             text_of_share(accuracy, own), text_of_share(unseen(other), others),
              isnan(other->validation) ? "of the test (nothing validates)" : "held out to validate");
     return true;
 }
@@ -222,21 +231,20 @@ static void add_surest(const struct surest *s, double expected, cJSON *out, cJSO
 static void add_warnings(const struct knowing *k, const struct unseen_accuracy *other, int64_t job,
                          cJSON *warnings)
 {
-    char text[WARNING_BYTES];
+    char text[WARNING_BYTES], share[TEXT_F64_BYTES], guess[TEXT_F64_BYTES];
 
     if (k->accuracy - k->guess < LITTLE_LEARNT * (1 - k->guess)) {
         snprintf(text, sizeof(text),
-                 "the model is right on %.1f%% of the labels, and always naming the largest class "
-                 "would be on %.1f%%: a model that has learnt little says little about labels",
-                 100 * k->accuracy, 100 * k->guess);
+                 "the model is right on %s of the labels, and always naming the largest class "
+                 "would be on %s: a model that has learnt little says little about labels",
+                 text_of_share(k->accuracy, share), text_of_share(k->guess, guess));
         add_warning(warnings, text);
     }
     if (!knows_by_heart(k->accuracy, other))
         return;
     if (!says_lead(k->accuracy, other, text))
-        snprintf(text, sizeof(text),
-                 "the model knows %.1f%% of the labels by heart, wrong ones too",
-                 100 * k->accuracy);
+        snprintf(text, sizeof(text), "the model knows %s of the labels by heart, wrong ones too",
+                 text_of_share(k->accuracy, share));
     add_advice(text, job);
     add_warning(warnings, text);
 }

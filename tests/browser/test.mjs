@@ -146,7 +146,15 @@ async function live() {
     seen.size >= 2 && (await page.evaluate(() => window.sameDocument)),
     [...seen],
   );
-  ok("accuracy is a share", /^\d+\.\d\d %$/.test(await tile("test accuracy")), await tile("test accuracy"));
+  ok("accuracy is a share", /^\d+\.\d\d%$/.test(await tile("test accuracy")), await tile("test accuracy"));
+  same(
+    "of the same digits as in the terminal, where toFixed() has others",
+    "0.12% 0.38% 0.62% 0.88% 12.12% 100.00%",
+    await page.evaluate(async () => {
+      const { share } = await import("/dom.js");
+      return [0.00125, 0.00375, 0.00625, 0.00875, 0.12125, 1].map(share).join(" ");
+    }),
+  );
   await until(async () => (await page.locator(".chart .line").count()) >= 7);
   ok("every curve is drawn", (await page.locator(".chart .line").count()) >= 7);
   const points = await page.locator(".chart .line").first().getAttribute("d");
@@ -509,7 +517,7 @@ async function pictures_are_predicted() {
     same(`${want.path.split("/").at(-1)}: to the last bit what the command says`, JSON.stringify([want.class, want.probability, want.second, want.second_probability, want.margin]), both);
     const card = cards.nth(3 - i);
     same("its class is named", want.class, await card.locator(".guess-name").first().innerText());
-    same("with its probability", `${(100 * want.probability).toFixed(2)} %`, await card.locator(".guess-share").first().innerText());
+    same("with its probability", `${(100 * want.probability).toFixed(2)}%`, await card.locator(".guess-share").first().innerText());
   }
   ok("turned, it is another picture", JSON.stringify(rows[0]) !== JSON.stringify(rows[1]));
   const size = await cards.nth(3).locator(".note").innerText();

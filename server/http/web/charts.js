@@ -1,7 +1,7 @@
 // Lines over epochs (SVG), a heat map and a cloud of points (canvas). Each is one element that draws
 // itself anew when its data or its width changes; pointer and arrow keys move a cursor through it,
 // and the line above the picture says what is under the cursor.
-import { h, s, set, show } from "./dom.js";
+import { h, s, set, share, show } from "./dom.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -362,7 +362,7 @@ export class HeatMap {
     );
     set(
       this.readout,
-      `epoch ${row.epoch + 1} · ${this.name} ${two[0]} to ${two[1]} · ${n} samples (${((100 * n) / total).toFixed(1)} %)`,
+      `epoch ${row.epoch + 1} · ${this.name} ${two[0]} to ${two[1]} · ${n} samples (${share(n / total)})`,
     );
   }
 

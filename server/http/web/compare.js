@@ -66,7 +66,7 @@ async function agreement(box, a, b) {
       "div",
       { class: "cards" },
       reply.rows.map((row, i) =>
-        card(a.job.job, reply.rows, i, `${share(row.rank, 0)} | ${share(row.other_rank, 0)}`, names),
+        card(a.job.job, reply.rows, i, `${share(row.rank)} | ${share(row.other_rank)}`, names),
       ),
     );
     box.replaceChildren(
@@ -74,7 +74,7 @@ async function agreement(box, a, b) {
         "Do both find the same samples hard?",
         {
           wide: true,
-          note: `Rank correlation of adm (Spearman) ${figure(reply.spearman, 3)} over ${reply.samples} samples, job ${a.job.job} at epoch ${reply.epoch + 1}, job ${b.job.job} at epoch ${reply.other_epoch + 1}; they predict the same class for ${share(reply.agree, 1)}. Below, where their ranks differ most: the share of samples that is easier, in one and in the other.`,
+          note: `Rank correlation of adm (Spearman) ${figure(reply.spearman, 3)} over ${reply.samples} samples, job ${a.job.job} at epoch ${reply.epoch + 1}, job ${b.job.job} at epoch ${reply.other_epoch + 1}; they predict the same class for ${share(reply.agree)}. Below, where their ranks differ most: the share of samples that is easier, in one and in the other.`,
         },
         grid,
       ),

@@ -33,8 +33,15 @@ export const show = (el, yes) => {
 export const NONE = "–";
 const has = (v) => typeof v === "number" && Number.isFinite(v);
 
-export function share(v, digits = 2) {
-  return has(v) ? `${(100 * v).toFixed(digits)} %` : NONE;
+// Two decimals of a share in percent, as printf() has them: toFixed() rounds a half up, printf() to the even digit.
+// The two differ at x.125 and x.625.
+export function hundredths(v) {
+  const x = 100 * v;
+  return (Math.abs((x * 8) % 4) === 1 ? x * (1 - 1e-9) : x).toFixed(2);
+}
+// The form of every percentage; that of the terminal is text_of_share() of common/text.h.
+export function share(v) {
+  return has(v) ? `${hundredths(v)}%` : NONE;
 }
 export function figure(v, digits = 4) {
   if (!has(v)) return NONE;

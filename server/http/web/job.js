@@ -101,7 +101,7 @@ function tiles() {
     set(value.get("train loss"), figure(job.loss));
     set(value.get("test accuracy"), share(job.accuracy));
     set(value.get("adversarial accuracy"), share(last?.adv_accuracy));
-    set(value.get("pacing share"), share(last?.share, 0));
+    set(value.get("pacing share"), share(last?.share));
     set(value.get("images/s"), job.images_per_s ? count(job.images_per_s) : rate && !job.waiting ? count(rate) : "–");
     set(value.get("time left"), job.state === "running" ? duration(job.eta_s) : "–");
   };
@@ -151,7 +151,7 @@ export function curves() {
       top: 1,
       step: true,
       height: 150,
-      format: (v) => share(v, 1),
+      format: (v) => share(v),
       series: [{ name: SHARES.epoch, colour: 4 }],
     }),
     rate: new LineChart({

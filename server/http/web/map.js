@@ -50,7 +50,7 @@ export function mapPanel(number) {
               x: r.variability,
               y: r.confidence,
               colour: r.correctness,
-              text: `sample ${r.sample}, ${nameOf(r)}${r.uri ? `, ${fileName(r.uri)}` : ""}${r.planted ? ` (${r.planted})` : ""} · confidence ${figure(r.confidence, 3)} · variability ${figure(r.variability, 3)} · right ${share(r.correctness, 0)}`,
+              text: `sample ${r.sample}, ${nameOf(r)}${r.uri ? `, ${fileName(r.uri)}` : ""}${r.planted ? ` (${r.planted})` : ""} · confidence ${figure(r.confidence, 3)} · variability ${figure(r.variability, 3)} · right ${share(r.correctness)}`,
             },
           ]),
       );
@@ -96,7 +96,7 @@ export function classesPanel(number) {
                 null,
                 h("th", { scope: "row", text: r.name ?? String(r.class) }),
                 h("td", { text: count(r.samples) }),
-                h("td", { text: share(r.accuracy, 1) }),
+                h("td", { text: share(r.accuracy) }),
                 h("td", { text: figure(r.loss_mean, 3) }),
                 h("td", { text: figure(r.adm_mean, 3) }),
                 h("td", { text: r.mistaken ? `${r.mistaken_name ?? r.mistaken_for} (${r.mistaken})` : "–" }),
@@ -125,8 +125,8 @@ export function testPanel() {
         h("th", { scope: "row", text: r.name ?? String(r[kind]) }),
         h("td", { text: kind }),
         h("td", { text: count(r.samples) }),
-        h("td", { text: share(r.accuracy, 1) }),
-        h("td", { text: share(r.adv_accuracy, 1) }),
+        h("td", { text: share(r.accuracy) }),
+        h("td", { text: share(r.adv_accuracy) }),
       ),
     );
   const update = (test) => {

@@ -1,7 +1,7 @@
 // The hardest, easiest and most suspicious samples of a job as pictures, and the story of each.
 import { epochsBehind, get, pages, picture } from "./api.js";
 import { LineChart } from "./charts.js";
-import { empty, figure, fileName, h, panel, select, set, show, trouble } from "./dom.js";
+import { empty, figure, fileName, h, panel, select, set, share, show, trouble } from "./dom.js";
 import { MEASURES } from "./job.js";
 
 const LIMIT = 24;
@@ -184,7 +184,6 @@ export function card(job, rows, index, score, names) {
 // What a list of suspects is worth, as `steppe suspects` says it: first, whether those who judge have seen the labels.
 export function worthOf(worth) {
   if (!worth) return [];
-  const share = (x) => `${(100 * x).toFixed(1)}%`;
   const held =
     worth.validation_accuracy !== undefined
       ? `, on ${share(worth.validation_accuracy)} of those held out to validate`

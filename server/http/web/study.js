@@ -1,7 +1,7 @@
 // Studies: the list of them, and one: means over the seeds, differences to the control, curves, jobs.
 import { get } from "./api.js";
 import { LineChart } from "./charts.js";
-import { NONE, ago, empty, figure, h, pageHead, panel, pill, plain, select, set, setPill, share, show, tableHead, trouble } from "./dom.js";
+import { NONE, ago, empty, figure, h, hundredths, pageHead, panel, pill, plain, select, set, setPill, share, show, tableHead, trouble } from "./dom.js";
 import { Forest, domain } from "./forest.js";
 import { controls } from "./job.js";
 import { LIVE, meter } from "./jobs.js";
@@ -27,10 +27,10 @@ const isShare = (name) => FIGURES[name]?.[1] ?? false;
 const has = (v) => typeof v === "number" && Number.isFinite(v);
 
 // A value as the table shows it, and a difference, with its sign.
-const value = (name, v) => (isShare(name) && has(v) ? (100 * v).toFixed(2) : figure(v));
+const value = (name, v) => (isShare(name) && has(v) ? hundredths(v) : figure(v));
 function signed(name, v) {
   if (!has(v)) return NONE;
-  const text = isShare(name) ? (100 * v).toFixed(2) : figure(v, 3);
+  const text = isShare(name) ? hundredths(v) : figure(v, 3);
   return text.startsWith("-") ? `−${text.slice(1)}` : `+${text}`;
 }
 const interval = (name, m) => (has(m.low) && has(m.high) ? `${signed(name, m.low)} to ${signed(name, m.high)}` : "");

@@ -138,6 +138,21 @@ TEST(text_of_bytes_rounds_up)
         ASSERT_STR(cases[i].text, text_of_bytes(cases[i].bytes, buf));
 }
 
+TEST(text_of_share_has_two_decimals)
+{
+    static const struct {
+        double share;
+        const char *text;
+    } cases[] = {{0, "0.00%"},         {0.9132, "91.32%"},  {1, "100.00%"},
+                 {0.99996, "100.00%"}, {0.00004, "0.00%"},  {0.00125, "0.12%"},
+                 {0.00375, "0.38%"},   {-0.0025, "-0.25%"}, {NAN, "nan%"}};
+    char buf[TEXT_F64_BYTES];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        ASSERT_STR(cases[i].text, text_of_share(cases[i].share, buf));
+    ASSERT(strlen(text_of_share(1e300, buf)) < sizeof(buf));
+}
+
 TEST(text_of_f64_is_short_and_reads_back)
 {
     static const struct {

@@ -188,24 +188,24 @@ TEST(a_list_says_what_it_is_worth)
     } cases[] = {
         {N,
          {0.95, 0.1},
-         "the model knows 100.0% of the labels by heart, wrong ones too; steppe suspects 1",
+         "the model knows 100.00% of the labels by heart, wrong ones too; steppe suspects 1",
          ""},
-        {N, {NAN, NAN}, "the model knows 100.0% of the labels by heart, wrong ones too", ""},
+        {N, {NAN, NAN}, "the model knows 100.00% of the labels by heart, wrong ones too", ""},
         {30,
          {0.5, 0.7},
-         "75.0% of the labels that it was trained on and on 50.0% of those held out to validate",
-         "on 50.0% of those held out to validate: it knows some by heart, wrong ones too; steppe "
+         "75.00% of the labels that it was trained on and on 50.00% of those held out to validate",
+         "on 50.00% of those held out to validate: it knows some by heart, wrong ones too; steppe "
          "suspects 3 --out-of-sample 5"},
         {N,
          {NAN, 0.6},
-         "100.0% of the labels that it was trained on and on 60.0% of those of the test (nothing "
+         "100.00% of the labels that it was trained on and on 60.00% of those of the test (nothing "
          "validates): it knows some by heart",
-         "on 60.0% of those of the test (nothing validates)"},
+         "on 60.00% of those of the test (nothing validates)"},
         {30, {NAN, 0.7}, "", ""},
         {12,
          {0.5, NAN},
-         "the model is right on 30.0% of the labels, and always naming the largest class would "
-         "be on 10.0%: a model that has learnt little says little about labels",
+         "the model is right on 30.00% of the labels, and always naming the largest class would "
+         "be on 10.00%: a model that has learnt little says little about labels",
          ""},
         {24, {0.5, NAN}, "", ""},
     };
