@@ -124,7 +124,7 @@ static void print_head(FILE *out, const struct page *p)
 /* --- the differences --- */
 
 /* The value of the job with that seed that is done; NAN: there is none. */
-static double of_seed(const cJSON *row, int64_t seed, const char *metric, double times)
+static double of_job(const cJSON *row, int64_t seed, const char *metric)
 {
     const cJSON *job;
     int64_t s;
@@ -132,15 +132,60 @@ static double of_seed(const cJSON *row, int64_t seed, const char *metric, double
     cJSON_ArrayForEach(job, cJSON_GetObjectItemCaseSensitive(row, "jobs"))
     {
         if (reply_i64(job, "seed", &s) && s == seed && has_text(job, "state", "done"))
-            return times * reply_number(job, metric);
+            return reply_number(job, metric);
     }
     return NAN;
 }
 
+/* The row of the arm of `mean` on one of its datasets. */
+static const cJSON *find_row(const cJSON *rows, const cJSON *mean, const cJSON *dataset)
+{
+    const cJSON *row;
+
+    cJSON_ArrayForEach(row, rows)
+    {
+        if (has_text(row, "arm", reply_text(mean, "arm")) && cJSON_IsString(dataset) &&
+            has_text(row, "dataset", dataset->valuestring))
+            return row;
+    }
+    return NULL;
+}
+
+/* NULL: the row is no mean over datasets. */
+static const cJSON *datasets_of(const cJSON *row)
+{
+    return cJSON_GetObjectItemCaseSensitive(row, "datasets");
+}
+
+/* As of_job(); of a mean over datasets, the mean of that seed. */
+static double of_seed(const cJSON *rows, const cJSON *row, int64_t seed, const char *metric)
+{
+    const cJSON *dataset;
+    double sum = 0;
+
+    if (!datasets_of(row))
+        return of_job(row, seed, metric);
+    cJSON_ArrayForEach(dataset, datasets_of(row))
+    {
+        sum += of_job(find_row(rows, row, dataset), seed, metric);
+    }
+    return sum / cJSON_GetArraySize(datasets_of(row));
+}
+
+/* The jobs whose seeds the row has; those of a mean are those of its first dataset. */
+static const cJSON *jobs_of(const cJSON *rows, const cJSON *row)
+{
+    const cJSON *first = cJSON_GetArrayItem(datasets_of(row), 0);
+
+    if (first)
+        row = find_row(rows, row, first);
+    return cJSON_GetObjectItemCaseSensitive(row, "jobs");
+}
+
 /* Fills in a row and appends its dots at dots[*used]. */
-static void make_row(const cJSON *row, const cJSON *control, const struct study_shown *as,
-                     const char *better, struct forest_dot *dots, size_t *used,
-                     struct forest_row *ret)
+static void make_row(const cJSON *rows, const cJSON *row, const cJSON *control,
+                     const struct study_shown *as, const char *better, struct forest_dot *dots,
+                     size_t *used, struct forest_row *ret)
 {
     const cJSON *figure = study_figure(row, as->name), *job;
     const char *words = study_words(row, as->name);
@@ -159,12 +204,13 @@ static void make_row(const cJSON *row, const cJSON *control, const struct study_
                  ret->mean, words);
     else
         snprintf(ret->said, sizeof(ret->said), "%.60s", words);
-    cJSON_ArrayForEach(job, cJSON_GetObjectItemCaseSensitive(row, "jobs"))
+    cJSON_ArrayForEach(job, jobs_of(rows, row))
     {
         int64_t seed;
-        if (!has_text(job, "state", "done") || !reply_i64(job, "seed", &seed))
+        if (!reply_i64(job, "seed", &seed))
             continue;
-        double d = times * reply_number(job, as->name) - of_seed(control, seed, as->name, times);
+        double d =
+            times * (of_seed(rows, row, seed, as->name) - of_seed(rows, control, seed, as->name));
         if (isfinite(d))
             dots[(*used)++] = (struct forest_dot){d, seed};
     }
@@ -183,56 +229,67 @@ static const cJSON *control_of(const cJSON *rows, const char *dataset)
     return NULL;
 }
 
-static size_t count_jobs(const cJSON *rows)
+/* Appends to of[] the rows that are compared, dataset by dataset, so that those of one stand
+ * together; their control beside each, in controls[]. Returns how many there are then. */
+static size_t gather(const cJSON *rows, const cJSON **of, const cJSON **controls, size_t count)
 {
-    const cJSON *row;
-    size_t jobs = 0;
+    const cJSON *first, *row;
 
-    cJSON_ArrayForEach(row, rows)
-    {
-        jobs += (size_t)cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(row, "jobs"));
-    }
-    return jobs;
-}
-
-/* A picture for each dataset, on one axis. */
-static void print_differences(FILE *out, const struct page *p, const struct study_shown *as,
-                              const char *better)
-{
-    const size_t room = (size_t)cJSON_GetArraySize(p->rows);
-    struct forest_row *rows = xcalloc(room + 1, sizeof(*rows));
-    struct forest_dot *dots = xcalloc(count_jobs(p->rows) + 1, sizeof(*dots));
-    const cJSON **of = xcalloc(room + 1, sizeof(const cJSON *)), *first, *row;
-    size_t count = 0, used = 0;
-
-    /* Dataset by dataset, so that the rows of one stand together. */
-    cJSON_ArrayForEach(first, p->rows)
+    cJSON_ArrayForEach(first, rows)
     {
         const char *dataset = reply_text(first, "dataset");
-        if (!opens_dataset(p->rows, first))
+        if (!opens_dataset(rows, first))
             continue;
-        cJSON_ArrayForEach(row, p->rows)
+        cJSON_ArrayForEach(row, rows)
         {
             if (!has_text(row, "dataset", dataset) || is_control(row))
                 continue;
-            of[count] = row;
-            make_row(row, control_of(p->rows, dataset), as, better, dots, &used, &rows[count++]);
+            controls[count] = control_of(rows, dataset);
+            of[count++] = row;
         }
     }
+    return count;
+}
+
+static void print_forests(FILE *out, const cJSON *const *of, const struct forest_row *rows,
+                          size_t count, const struct study_shown *as)
+{
     const struct forest_axis axis = forest_axis(rows, count);
-    if (used > 0)
-        fprintf(out,
-                "<p>Differences to the control%s: a dot for each seed, the diamond their mean, the "
-                "bar its interval, with an arrow where it leaves the picture.</p>"
-                "<div class=\"charts\">",
-                as->share ? ", in percentage points" : "");
-    for (size_t i = 0, n; used > 0 && i < count; i += n) {
+
+    fprintf(out,
+            "<p>Differences to the control%s: a dot for each seed, the diamond their mean, the "
+            "bar its interval, with an arrow where it leaves the picture.</p>"
+            "<div class=\"charts\">",
+            as->share ? ", in percentage points" : "");
+    for (size_t i = 0, n; i < count; i += n) {
         const char *dataset = reply_text(of[i], "dataset");
         for (n = 1; i + n < count && has_text(of[i + n], "dataset", dataset);)
             n++;
         forest_print(out, dataset, rows + i, n, axis);
     }
-    fputs(used > 0 ? "</div>\n" : "", out);
+    fputs("</div>\n", out);
+}
+
+/* A picture for each dataset, and for each mean over datasets, on one axis. */
+static void print_differences(FILE *out, const struct page *p, const struct study_shown *as,
+                              const char *better)
+{
+    const cJSON *means = study_means(p->show.json);
+    const size_t room = (size_t)cJSON_GetArraySize(p->rows) + (size_t)cJSON_GetArraySize(means) + 1;
+    struct forest_row *rows = xcalloc(room, sizeof(*rows));
+    const cJSON **of = xcalloc(room, sizeof(const cJSON *)),
+                **controls = xcalloc(room, sizeof(const cJSON *));
+    size_t jobs = 0, used = 0;
+
+    const size_t count = gather(means, of, controls, gather(p->rows, of, controls, 0));
+    for (size_t i = 0; i < count; i++)
+        jobs += (size_t)cJSON_GetArraySize(jobs_of(p->rows, of[i]));
+    struct forest_dot *dots = xcalloc(jobs + 1, sizeof(*dots));
+    for (size_t i = 0; i < count; i++)
+        make_row(p->rows, of[i], controls[i], as, better, dots, &used, &rows[i]);
+    if (used > 0)
+        print_forests(out, of, rows, count, as);
+    free(controls);
     free(of);
     free(dots);
     free(rows);

@@ -283,16 +283,19 @@ static void add_mean(const struct study *s, const struct figures *f, int first, 
                      const struct left_out *l, const char *name, struct pairs *pairs, cJSON *means)
 {
     const int arm = s->jobs[first].arm;
-    cJSON *row = cJSON_CreateObject(), *figures;
+    cJSON *row = cJSON_CreateObject(), *datasets = cJSON_CreateArray(), *figures;
     bool stopped = false;
 
-    for (int i = 0; i < s->job_count; i++)
-        for (int k = 0; k < l->count; k++)
+    for (int k = 0; k < l->count; k++) {
+        cJSON_AddItemToArray(datasets, cJSON_CreateString(s->data[l->columns[k]]));
+        for (int i = 0; i < s->job_count; i++)
             stopped |=
                 s->jobs[i].arm == arm && s->jobs[i].data == l->columns[k] && s->jobs[i].stopped;
+    }
     cJSON_AddStringToObject(row, "arm", s->arms[arm]);
     cJSON_AddStringToObject(row, "dataset", name);
     cJSON_AddNumberToObject(row, "columns", l->count);
+    cJSON_AddItemToObject(row, "datasets", datasets);
     cJSON_AddNumberToObject(row, "seeds", last - first);
     cJSON_AddBoolToObject(row, "control", arm == s->control);
     if (stopped)

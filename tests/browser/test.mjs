@@ -550,6 +550,51 @@ async function pictures_are_predicted() {
   rmSync(folder, { recursive: true });
 }
 
+async function a_domain_is_left_out() {
+  const folder = mkdtempSync(join(tmpdir(), "stp-domains-"));
+  for (const [domain, width] of [
+    ["small", 20],
+    ["large", 40],
+  ])
+    for (const [name, hue] of [
+      ["red", 0],
+      ["blue", 240],
+    ]) {
+      mkdirSync(join(folder, domain, name), { recursive: true });
+      for (let i = 0; i < 8; i += 1)
+        writeFileSync(join(folder, domain, name, `${i}.png`), await drawn(width + i, 24, hue + 5 * i, "image/png"));
+    }
+  steppe("dataset", "import", "d", folder, "--size", "12");
+  rmSync(folder, { recursive: true });
+  const spec = { ...TRIAL, name: "left", epochs: 1, batch: 8, shard: 4, seeds: [1, 2], grid: { dataset: ["d"], test_domains: [["small"], ["large"]] } };
+  study({ ...spec, arms: { sgd: TRIAL.arms.sgd, sam: { "curriculum.measure": "none" } } });
+  const left = () => JSON.parse(steppe("study", "show", "left", "--json"));
+  await until(() => left().study.state === "done");
+  const { rows, means } = left();
+  await page.goto(`${base}/#/study/left`);
+  const forest = page.locator(".forest", { hasText: means[0].dataset });
+  await forest.locator("circle.dot").first().waitFor();
+  same("a picture for each domain that is left out, and one for the mean", 3, await page.locator(".forest").count());
+  same("with a dot for each seed", 2, await forest.locator("circle.dot").count());
+  const mean = means.find((r) => !r.control).metrics.test_accuracy;
+  const said = await forest.locator(".said").textContent();
+  const number = Number(said.split(" ")[0].replace("\u2212", "-"));
+  ok("and the difference of the means", Math.abs(100 * mean.difference - number) < 0.006, said);
+  const of = (arm, seed) => {
+    const jobs = rows.filter((r) => r.arm === arm).flatMap((r) => r.jobs.filter((j) => j.seed === seed));
+    return jobs.reduce((sum, j) => sum + j.test_accuracy, 0) / jobs.length;
+  };
+  const want = [1, 2].map((seed) => of("sam", seed) - of("sgd", seed)).sort((a, b) => a - b);
+  const at = await forest.evaluate((f) => [...f.querySelectorAll("circle.dot title")].map((t) => t.textContent));
+  const shown = at.map((t) => Number(t.split(": ").at(-1).replace("\u2212", "-")));
+  ok("which each dot has of its seed", want.every((v, i) => Math.abs(100 * v - shown[i]) < 0.006), at.join(" | "));
+  await forest.locator("svg").focus();
+  await page.keyboard.press("ArrowRight");
+  ok("it says so", /^sam · seed \d: .* in the control: \S+$/.test(await forest.locator(".readout").innerText()));
+  await page.keyboard.press("Enter");
+  ok("and is no job that Enter could open", page.url().endsWith("#/study/left"), page.url());
+}
+
 async function files_are_named() {
   const folder = mkdtempSync(join(tmpdir(), "stp-names-"));
   const head = (...words) => Buffer.concat(words.map((w) => { const b = Buffer.alloc(4); b.writeUInt32BE(w); return b; }));
@@ -618,6 +663,7 @@ await run([
   a_study_is_told,
   a_study_by_key,
   phone_and_dark,
+  a_domain_is_left_out,
   files_are_named,
   pictures_are_predicted,
   ...review,

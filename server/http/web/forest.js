@@ -34,8 +34,8 @@ const cut = (text, room) => {
   return all.length > most ? `${all.slice(0, most - 1).join("")}…` : text;
 };
 
-// update(): rows [{ name, dots: [{ value, text, job }], mean?, low?, high?, tone: good | bad | unsure, said,
-// brief }] and the axis [lo, hi]; open(job) when a dot is chosen.
+// update(): rows [{ name, dots: [{ seed, value, text, job? }], mean?, low?, high?, tone: good | bad | unsure, said,
+// brief }] and the axis [lo, hi]; open(job) when a dot is chosen that is of one.
 export class Forest {
   constructor({ title, open }) {
     this.open = open;
@@ -57,13 +57,13 @@ export class Forest {
   }
 
   update(rows, axis) {
-    const held = this.dot()?.job;
+    const held = this.hit && { name: this.rows[this.hit.row].name, seed: this.dot().seed };
     this.rows = rows.map((r) => ({ ...r, dots: [...r.dots].sort((a, b) => a.value - b.value) }));
     this.axis = axis;
     this.hit = null;
     this.rows.forEach((r, row) =>
       r.dots.forEach((d, dot) => {
-        if (d.job === held) this.hit = { row, dot };
+        if (r.name === held?.name && d.seed === held.seed) this.hit = { row, dot };
       }),
     );
     this.svg.setAttribute(
@@ -197,6 +197,6 @@ export class Forest {
 
   choose() {
     const d = this.dot();
-    if (d) this.open(d.job);
+    if (d?.job) this.open(d.job);
   }
 }

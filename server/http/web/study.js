@@ -191,6 +191,18 @@ function meansPanel() {
 
 // --- the differences ---
 
+// A mean over datasets with what it is of: for each seed that has all of them, as if it were a job that is done.
+function withSeeds(mean, rows, name) {
+  const parts = mean.datasets.map((of) => rows.find((r) => r.arm === mean.arm && r.dataset === of)?.jobs ?? []);
+  const valueOf = (jobs, seed) => jobs.find((j) => j.seed === seed && j.state === "done")?.[name] ?? NaN;
+  const jobs = parts[0].map(({ seed }) => ({
+    seed,
+    state: "done",
+    [name]: parts.reduce((sum, part) => sum + valueOf(part, seed), 0) / parts.length,
+  }));
+  return { ...mean, jobs };
+}
+
 // A row of the picture: what each seed that is done here and in the control differs by.
 function forestRow(row, control, name, better) {
   const m = row.metrics[name] ?? {};
@@ -210,8 +222,9 @@ function forestRow(row, control, name, better) {
       .filter((j) => j.state === "done" && has(j[name]) && has(of.get(j.seed)))
       .map((j) => ({
         job: j.job,
+        seed: j.seed,
         value: factor * (j[name] - of.get(j.seed)),
-        text: `seed ${j.seed}: ${value(name, j[name])} here, ${value(name, of.get(j.seed))} in the control: ${signed(name, j[name] - of.get(j.seed))} · job ${j.job}`,
+        text: `seed ${j.seed}: ${value(name, j[name])} here, ${value(name, of.get(j.seed))} in the control: ${signed(name, j[name] - of.get(j.seed))}${j.job ? ` · job ${j.job}` : ""}`,
       })),
   };
 }
@@ -230,7 +243,7 @@ function differencesPanel() {
     set(title, `Differences to ${control}`);
     set(
       note,
-      `In ${titleOf(name)}${isShare(name) ? ", percentage points" : ""}; ${better} is better. A dot is a seed, the diamond their mean, the bar its interval, which ends in an arrow where it leaves the picture. Point at a dot or use the arrow keys; Enter opens its job.`,
+      `In ${titleOf(name)}${isShare(name) ? ", percentage points" : ""}; ${better} is better. A dot is a seed, the diamond their mean, the bar its interval, which ends in an arrow where it leaves the picture. Point at a dot or use the arrow keys; Enter opens its job.${rows.some((r) => r.datasets) ? " In a picture of a mean a dot is a seed's mean." : ""}`,
     );
     if (JSON.stringify(datasets) !== shown) {
       shown = JSON.stringify(datasets);
@@ -500,7 +513,8 @@ export function studyPage(name) {
     offer();
     const { better } = reply.metrics.find((m) => m.name === by);
     means.update([...reply.rows, ...(reply.means ?? [])], by, better, reply.confidence);
-    differences.update(reply.rows, by, better);
+    const overDatasets = (reply.means ?? []).map((mean) => withSeeds(mean, reply.rows, by));
+    differences.update([...reply.rows, ...overDatasets], by, better);
     jobs.update(reply.rows, by);
   }
 
