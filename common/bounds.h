@@ -53,6 +53,10 @@
 /* Replies to people that their receivers have not taken: fifteen pieces, each of another
  * connection, as nothing is read from one before its reply has left. */
 #define LEAVING_BYTES_MAX (128u << 20)
+/* Likewise to workers, of which a thousand get a model at once: this part of the memory that the
+ * server may use, and at least so many bytes. One key or address has half of either bound. */
+#define LEAVING_WORKERS_SHARE 4
+#define LEAVING_WORKERS_MIN (512u << 20)
 /* Requests that wait for a lane (server/net/waits.h): in a line, of one key or address, and the
  * memory of a line's, of which a quarter is one's. A connection has one request in the server. */
 #define WAITS_MAX 512

@@ -40,8 +40,8 @@ static void forget_message(struct connection *c)
 /* The reply has left, or will not. */
 static void forget_reply(struct connection *c)
 {
-    if (c->leaves_ms && c->of_people)
-        c->transport->leaving -= arrival_body_bytes(c->leaving);
+    if (c->leaves_ms)
+        c->transport->leaving[c->of_people] -= arrival_body_bytes(c->leaving);
     c->leaves_ms = 0;
 }
 
@@ -204,17 +204,52 @@ static struct connection *end_request(struct transport *t, const struct token *t
     return t->closing ? NULL : c;
 }
 
-/* The connection whose reply to people has been leaving for longest. */
-static struct connection *slowest_receiver(struct transport *t)
+/* Does this connection's reply count in the same bound, and as this owner's (NULL: anybody's)? */
+static bool counts_with(const struct connection *c, bool of_people, const char *owner)
+{
+    return c && c->leaves_ms && c->of_people == of_people &&
+           (!owner || strcmp(c->owner, owner) == 0);
+}
+
+/* The connection of those whose reply has been leaving for longest. */
+static struct connection *slowest_receiver(struct transport *t, bool of_people, const char *owner)
 {
     struct connection *found = NULL;
 
     for (uint32_t i = 0; i < t->slot_count; i++) {
         struct connection *c = t->slots[i];
-        if (c && c->leaves_ms && c->of_people && (!found || c->leaves_ms < found->leaves_ms))
+        if (counts_with(c, of_people, owner) && (!found || c->leaves_ms < found->leaves_ms))
             found = c;
     }
     return found;
+}
+
+static size_t leaving_to(const struct transport *t, bool of_people, const char *owner)
+{
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < t->slot_count; i++)
+        if (counts_with(t->slots[i], of_people, owner))
+            bytes += arrival_body_bytes(t->slots[i]->leaving);
+    return bytes;
+}
+
+/* Hangs up on whoever takes nothing, where that is too much: the owner's own, or anybody. A worker
+ * that is there takes its replies at once; one that was hung up comes back and asks again. */
+static void bound_leaving(struct transport *t, const struct connection *newest)
+{
+    const bool people = newest->of_people;
+    const size_t most = t->leaving_max[people];
+    const char *owner = NULL;
+
+    if (t->leaving[people] <= most / 2)
+        return;
+    if (leaving_to(t, people, newest->owner) > most / 2)
+        owner = newest->owner;
+    else if (t->leaving[people] <= most)
+        return;
+    t->cut++;
+    connection_hang_up(slowest_receiver(t, people, owner));
 }
 
 /* What could not be written at once leaves when the peer takes it. */
@@ -226,11 +261,11 @@ static void write_rest(struct connection *c, void *body, uint8_t *from, size_t b
     c->leaving = body;
     c->leaves_ms = t->reply_ms;
     c->write.data = c;
-    t->leaving += c->of_people ? arrival_body_bytes(body) : 0;
+    t->leaving[c->of_people] += arrival_body_bytes(body);
     if (uv_write(&c->write, &c->io.stream, &buf, 1, on_written) < 0)
         connection_hang_up(c);
-    else if (t->leaving > LEAVING_BYTES_MAX)
-        connection_hang_up(slowest_receiver(t));
+    else
+        bound_leaving(t, c);
 }
 
 void transport_reply(struct transport *t, const struct token *to, void *body)

@@ -11,8 +11,9 @@
  *
  * A connection costs a few hundred bytes. A greeting, a message that has begun and a reply that has
  * begun must end in time. Bodies take memory as they arrive, all together at most
- * ARRIVING_BYTES_MAX: then the message that has taken longest is dropped. Likewise replies to
- * people, LEAVING_BYTES_MAX, whose receivers are slow. At CONNECTIONS_MAX connections the one that
+ * ARRIVING_BYTES_MAX: then the message that has taken longest is dropped. Likewise replies whose
+ * receivers are slow: to people LEAVING_BYTES_MAX, to workers a share of the memory, of either half
+ * for one key or address. At CONNECTIONS_MAX connections the one that
  * has been silent longest is closed, if it was silent for SILENT_MS. */
 #define _GNU_SOURCE
 #include "server/net/transport.h"
@@ -30,6 +31,7 @@
 #include "common/bounds.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/machine.h"
 #include "proto/address.h"
 #include "server/net/listen.h"
 #include "server/net/peer.h"
@@ -211,10 +213,10 @@ static void on_sweep(uv_timer_t *timer)
     for (uint32_t i = 0; i < t->slot_count; i++)
         if (t->slots[i] && is_overdue(t->slots[i], now_ms))
             connection_hang_up(t->slots[i]);
-    if (t->refused && now_ms >= t->logged_ms + LOG_MS) {
-        log_warn("transport.full", "connections=%u refused=%llu", t->connection_count,
-                 (unsigned long long)t->refused);
-        t->refused = 0;
+    if ((t->refused || t->cut) && now_ms >= t->logged_ms + LOG_MS) {
+        log_warn("transport.full", "connections=%u refused=%llu unread=%llu", t->connection_count,
+                 (unsigned long long)t->refused, (unsigned long long)t->cut);
+        t->refused = t->cut = 0;
         t->logged_ms = now_ms;
     }
 }
@@ -231,6 +233,16 @@ static uint32_t most_connections(void)
     if (files.rlim_cur == RLIM_INFINITY || files.rlim_cur >= 2 * CONNECTIONS_MAX + others)
         return CONNECTIONS_MAX;
     return files.rlim_cur > others + 32 ? (uint32_t)(files.rlim_cur - others) / 2 : 16;
+}
+
+/* Most bytes of replies to workers that have not left. */
+static size_t most_to_workers(void)
+{
+    struct machine machine;
+
+    machine_here(&machine);
+    const uint64_t share = (uint64_t)machine_memory(&machine) / LEAVING_WORKERS_SHARE;
+    return share < LEAVING_WORKERS_MIN ? LEAVING_WORKERS_MIN : (size_t)share;
 }
 
 static void start_listener(uv_loop_t *loop, struct transport *t, struct listener *l, int fd,
@@ -273,6 +285,8 @@ int transport_open(uv_loop_t *loop, const char *const *urls, int url_count, stru
     t->arg = arg;
     t->locals = locals;
     t->reply_ms = clock_mono_ms() - LINGER_MS;
+    t->leaving_max[false] = most_to_workers();
+    t->leaving_max[true] = LEAVING_BYTES_MAX;
     t->slot_count = most_connections();
     t->slots = xcalloc(t->slot_count, sizeof(*t->slots));
     t->watched = xcalloc(t->slot_count, sizeof(*t->watched));

@@ -54,7 +54,8 @@ void transport_drop(struct transport *t, const struct token *to);
 /* on_gone gets `what` if the peer leaves before the request has ended. */
 void transport_tie(struct transport *t, const struct token *of, void *what);
 void transport_on_gone(struct transport *t, transport_gone on_gone);
-/* Does the reply to this request go to people? Those that leave together have a bound. */
+/* Does the reply to this request go to people, or to a worker? Those of a kind that leave together
+ * have a bound, and so have those of one owner. */
 void transport_of_people(struct transport *t, const struct token *of, bool people);
 /* The connection's own, for whoever paces it; NULL: it is gone. */
 struct bucket *transport_bucket(struct transport *t, const struct token *of);

@@ -39,7 +39,7 @@ struct connection {
     char owner[OWNER_BYTES]; /* by transport_known; "": nobody yet */
     struct local local;      /* of ipc */
     struct bucket bucket;
-    bool of_people; /* its request is: the reply counts in `leaving` */
+    bool of_people; /* its request is: which of `leaving` its reply counts in */
     void *what;     /* tied to its request; NULL: nothing */
     void *leaving;  /* body of the leaving reply */
 };
@@ -52,8 +52,10 @@ struct transport {
     struct connection **slots;   /* NULL: free */
     uint32_t slot_count;         /* most connections */
     uint32_t connection_count;
-    size_t arriving;        /* bytes of incomplete messages */
-    size_t leaving;         /* bytes of replies to people that have not left */
+    size_t arriving;   /* bytes of incomplete messages */
+    size_t leaving[2]; /* bytes of replies that have not left: to workers, to people */
+    size_t leaving_max[2];
+    uint64_t cut; /* connections that did not take theirs, since the last line about them */
     struct pollfd *watched; /* [slot_count] of the sweep */
     uint64_t refused;       /* connections, since the last line about them */
     int64_t logged_ms;

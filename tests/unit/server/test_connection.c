@@ -1,4 +1,5 @@
 /* One request at a time, rests, and peers that leave. */
+#include "server/net/transport_internal.h"
 #include "tests/unit/server/transport_fixture.h"
 
 #define PIPELINED 50
@@ -148,4 +149,78 @@ TEST(a_connection_that_rests_is_read_again)
     memset(&one, 0, sizeof(one));
     run_bench(tcp_url(port), 1, answer_and_rest, talk_in_a_hurry);
     ASSERT_EQ(5, one.answered);
+}
+
+/* --- replies that nobody takes --- */
+
+#define REPLY_BYTES (8u << 20) /* more than the kernel holds between two ends */
+#define OF_ANN 8
+#define OF_ONE 4 /* replies that one owner may leave untaken */
+
+/* A long reply to whom the message names. */
+static void answer_at_length(void *arg, const struct token *from, void *body, size_t bytes)
+{
+    struct bench *b = arg;
+    char owner[8] = "";
+    void *reply = transport_alloc(REPLY_BYTES);
+
+    ASSERT_EQ(3, bytes);
+    memcpy(owner, body, bytes);
+    transport_release(body);
+    b->transport->leaving_max[false] = (size_t)2 * OF_ONE * REPLY_BYTES;
+    ASSERT(transport_known(b->transport, from, owner, CONNECTIONS_MAX));
+    memset(reply, 'x', REPLY_BYTES);
+    transport_reply(b->transport, from, reply);
+    ASSERT(b->transport->leaving[false] <= b->transport->leaving_max[false]);
+    __atomic_add_fetch(&one.answered, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Asks as this owner, and takes nothing. */
+static int ask_and_leave_it(struct bench *b, const char *owner)
+{
+    const int answered = __atomic_load_n(&one.answered, __ATOMIC_SEQ_CST), small = 65536;
+    uint8_t data[64];
+    int fd = connect_plain(b->url);
+    size_t bytes = sizeof(greeting);
+
+    ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)));
+    memcpy(data, greeting, sizeof(greeting));
+    bytes += wire_message(owner, data + bytes);
+    ASSERT_EQ(bytes, send(fd, data, bytes, MSG_NOSIGNAL));
+    while (__atomic_load_n(&one.answered, __ATOMIC_SEQ_CST) == answered)
+        usleep(1000); /* between two looks */
+    return fd;
+}
+
+static bool comes_whole(int fd)
+{
+    static uint8_t data[1 << 16];
+    size_t bytes = 0;
+    ssize_t n;
+
+    while (bytes < sizeof(greeting) + 12 + REPLY_BYTES && (n = recv(fd, data, sizeof(data), 0)) > 0)
+        bytes += (size_t)n;
+    close(fd);
+    return bytes == sizeof(greeting) + 12 + REPLY_BYTES;
+}
+
+static void talk_and_take_nothing(struct bench *b)
+{
+    int ben = ask_and_leave_it(b, "ben"), ann[OF_ANN];
+
+    for (int i = 0; i < OF_ANN; i++)
+        ann[i] = ask_and_leave_it(b, "ann");
+    for (int i = 0; i < OF_ANN; i++)
+        ASSERT_EQ(i >= OF_ANN - OF_ONE, comes_whole(ann[i]));
+    ASSERT(comes_whole(ben));
+}
+
+TEST(of_replies_that_one_owner_does_not_take_the_oldest_end_and_nobody_elses)
+{
+    int port, fd = bind_free_port(&port);
+
+    close(fd);
+    memset(&one, 0, sizeof(one));
+    run_bench(tcp_url(port), 1, answer_at_length, talk_and_take_nothing);
+    ASSERT_EQ(1 + OF_ANN, one.answered);
 }
