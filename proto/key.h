@@ -18,9 +18,10 @@
 
 #include "proto/cert.h"
 
-#define KEY_CLUSTER_NAME                                                                           \
-    "cluster-key" /* of who uses a cluster key itself; no key has this name                        \
-                   */
+/* Names that no key is issued with: of who uses a cluster key itself, and of who uses the dashboard
+ * by a link that was got without a key. */
+#define KEY_CLUSTER_NAME "cluster-key"
+#define KEY_BROWSER_NAME "browser"
 #define KEY_VALID_MS (INT64_C(365) * 86400000) /* of a key when nothing else is said */
 
 struct key {

@@ -127,6 +127,10 @@ static int read_valid(const struct args *args, int64_t *ret_ms, struct errbuf *w
 
 int cmd_key_issue(struct cli *cli, struct errbuf *why)
 {
+    static const struct {
+        const char *name, *whose;
+    } taken[] = {{KEY_CLUSTER_NAME, "who uses the cluster key itself"},
+                 {KEY_BROWSER_NAME, "who uses the dashboard without a key"}};
     const struct args *args = cli->args;
     char said[SENTENCE_BYTES], at[CERT_TIME_BYTES];
     struct keyring ring = {.count = 0}, one = {.count = 1};
@@ -136,10 +140,10 @@ int cmd_key_issue(struct cli *cli, struct errbuf *why)
         return err_set(why, EXIT_USAGE,
                        "--name is \"%.70s\", allowed are 1 to %d of A-Z a-z 0-9 . _ -",
                        args->name ? args->name : "", NAME_MAX_BYTES - 1);
-    if (strcmp(args->name, KEY_CLUSTER_NAME) == 0)
-        return err_set(why, EXIT_USAGE,
-                       "--name is " KEY_CLUSTER_NAME
-                       ", which is the name of who uses the cluster key itself");
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        if (strcmp(args->name, taken[i].name) == 0)
+            return err_set(why, EXIT_USAGE, "--name is %s, which is the name of %s", args->name,
+                           taken[i].whose);
     if (!args->out)
         return err_set(why, EXIT_USAGE, "--out FILE is missing: where to write the key");
     int rc = read_valid(args, &valid_ms, why);

@@ -4,10 +4,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "proto/key.h"
 #include "server/net/net.h"
 
 struct request *request_new(struct net *net, const struct carrier *carrier, void *from)
@@ -79,7 +81,9 @@ void request_asker(const struct request *rq, char ret[REQUEST_ASKER_BYTES])
 
 const char *request_who(const struct request *rq)
 {
-    return rq->key_name[0] || rq->transport ? rq->key_name : REQUEST_WHO_BROWSER;
+    if (strcmp(rq->key_name, KEY_BROWSER_NAME) == 0)
+        return "key " KEY_BROWSER_NAME;
+    return rq->key_name[0] || rq->transport ? rq->key_name : KEY_BROWSER_NAME;
 }
 
 void request_forget_body(struct request *rq)

@@ -105,8 +105,8 @@ void request_add_decimals(cJSON *out, const char *name, const float *v, uint32_t
 /* Who asks: the name of a key, or without one the connection; the browsers that came by links of
  * one key, or of none, are one. */
 void request_asker(const struct request *rq, char ret[REQUEST_ASKER_BYTES]);
-/* The same for what is kept for ever: the name of a key, REQUEST_WHO_BROWSER, or "". */
-#define REQUEST_WHO_BROWSER "browser"
+/* The same for what is kept for ever: the name of a key, KEY_BROWSER_NAME, or "". A key that has
+ * that name, from when it was not refused, is "key browser". */
 const char *request_who(const struct request *rq);
 
 /* Frees the message's body (tensors) early and keeps the JSON: for requests that are held. */
