@@ -53,6 +53,13 @@ class Client:
                 self._connection.close()
             self._connection = self._session = None
 
+    def abort(self) -> None:
+        """Ends what another thread waits for here."""
+        self._stop.set()
+        connection = self._connection
+        if connection:
+            connection.abort()
+
     def request(self, kind: str, fields: Optional[Mapping[str, Any]] = None, tensors: Optional[Mapping[str, Tensor]] = None,
                 deadline: Optional[float] = ANSWER_S) -> Reply:
         """Sends a request and returns the reply to it. kind: "job.list". deadline: seconds for all tries together; None: it

@@ -87,12 +87,10 @@ class Run:
 
     def leave(self) -> None:
         """Ends the thread and the connections; the job stays as it is. Reports of an epoch that is not closed are lost."""
-        self._stop.set()
         if self._reports:
             self._reports.stop()
-        for client in (self._client, self._sender):
-            if client:
-                client.close()
+            self._client.abort()
+            self._sender.abort()
 
     @property
     def epoch(self) -> Optional[int]:
@@ -183,8 +181,9 @@ class Run:
         """Scores every sample of the dataset at the model as it is, and reports that. The ranks split the samples among them;
         the batch size, workers and collate_fn are those of the loader, whose dataset is a steppe.torch.Indexed. how: as of
         steppe.torch.score. For epochs whose training steps report nothing, since the first value of a sample counts."""
-        from .torch.sweep import sweep  # needs torch
-        sweep(self, model, loader, **how)
+        if self._reports:
+            from .torch.sweep import sweep  # needs torch
+            sweep(self, model, loader, **how)
 
     def close(self, **metrics: Any) -> Closed:
         """Closes the open epoch, on every rank: waits until the server has all reports of all ranks durably. metrics: numbers
@@ -346,7 +345,7 @@ def open(address: Optional[str], job: Union[int, str, Mapping[str, Any], None] =
     """
     rank, world = ranks.place(rank, world)
     if state is not None:
-        job = state["job"] if job is None or address is not None else job
+        job = job if address is None or state["job"] is None else state["job"]
         epoch = state["epoch"] if epoch is None else epoch
     if address is None:
         return Run(without_server(job, samples, epoch), rank, world)

@@ -189,17 +189,25 @@ class Connection:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             self.socket.sendall(GREETING_REQ)
             if bytes(self._read(8)) != GREETING_REP:
-                raise Unreachable("what answers at %s is no Steppe server" % url)
+                raise ProtocolError("what answers at %s is no Steppe server" % url)
+        except ProtocolError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
-            if isinstance(error, Unreachable):
-                raise
             raise Unreachable("the server at %s cannot be reached: %s" % (url, error)) from None
 
     def close(self) -> None:
         """Ends it."""
         if self.socket is not None:
             self.socket.close()
+
+    def abort(self) -> None:
+        """Ends what another thread does on it."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
     def _read(self, size: int) -> bytearray:
         data = bytearray(size)
