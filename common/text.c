@@ -199,6 +199,24 @@ static bool steers(uint32_t c)
     return false;
 }
 
+/* Characters that take no place, or look like none: what stands in a table shifts, and two names
+ * that look alike are not. Some languages and pictures need a few of them, so that they are no
+ * fault of a text; a name of a machine needs none. U+FFFD stands for what could not be read. */
+static bool hides(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {{0xad, 0xad},     {0x34f, 0x34f},     {0x115f, 0x1160},   {0x17b4, 0x17b5},
+                  {0x180b, 0x180f}, {0x200b, 0x200d},   {0x2060, 0x206f},   {0x3164, 0x3164},
+                  {0xfe00, 0xfe0f}, {0xfeff, 0xfeff},   {0xffa0, 0xffa0},   {0xfff9, 0xfffb},
+                  {0xfffd, 0xfffd}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}};
+
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    return false;
+}
+
 size_t text_next(const char *s, size_t bytes, uint32_t *ret_code, bool *ret_shown)
 {
     static const uint8_t first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
@@ -213,6 +231,20 @@ size_t text_next(const char *s, size_t bytes, uint32_t *ret_code, bool *ret_show
     return n > 0 ? n : 1;
 }
 
+bool text_is_visible(const char *s)
+{
+    size_t left = strlen(s);
+
+    for (size_t n; left > 0; s += n, left -= n) {
+        uint32_t code;
+        bool shown;
+        n = text_next(s, left, &code, &shown);
+        if (!shown || hides(code))
+            return false;
+    }
+    return true;
+}
+
 void text_make_printable(char *s)
 {
     size_t bytes = strlen(s), to = 0;
@@ -221,6 +253,7 @@ void text_make_printable(char *s)
         uint32_t code;
         bool shown;
         n = text_next(s + i, bytes - i, &code, &shown);
+        shown = shown && !hides(code);
         if (shown)
             memmove(s + to, s + i, n);
         else

@@ -36,8 +36,11 @@ size_t text_utf8_bytes(const char *s, size_t bytes);
  * forge a line of a log, or disguise a name. */
 #define TEXT_NO_CHARACTER UINT32_MAX
 size_t text_next(const char *s, size_t bytes, uint32_t *ret_code, bool *ret_shown);
-/* Replaces every character that may not be shown with '?'. All text from outside goes through this
- * before it reaches a terminal, a log or a sentence. */
+/* Does every character show, and take a place? Those that join others or choose their form do not.
+ */
+bool text_is_visible(const char *s);
+/* Replaces every character that does not, as text_is_visible has it, with '?'. All text from
+ * outside goes through this before it reaches a terminal, a log or a sentence. */
 void text_make_printable(char *s);
 
 /* The word as a shell reads it: in quotes, unless it has only characters that mean nothing to one;

@@ -1,5 +1,6 @@
 /* Aligned tables of text. Widths count characters, not bytes; characters that may not be shown
- * (control characters, marks of direction) become '?', in cells and titles. */
+ * (text_is_visible: control characters, marks of direction, those of no width) become '?', in cells
+ * and titles. */
 #ifndef STEPPE_PROTO_CLI_TABLE_H
 #define STEPPE_PROTO_CLI_TABLE_H
 

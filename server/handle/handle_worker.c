@@ -32,6 +32,16 @@ void handle_worker_trust(struct request *rq)
         request_fail(rq, rc, &why);
 }
 
+/* People tell workers apart by what they see of these. */
+static int check_visible(const char *key, const char *text, struct errbuf *why)
+{
+    if (text_is_visible(text))
+        return 0;
+    return err_set(why, -EINVAL,
+                   "worker.hello.%s is \"%s\", allowed are characters that show and take a place",
+                   key, text);
+}
+
 void handle_worker_hello(struct request *rq)
 {
     const char *name, *class;
@@ -44,6 +54,10 @@ void handle_worker_hello(struct request *rq)
 
     if (rc == 0)
         rc = field_str(json, "worker.hello", "class", true, 80, &class, &why);
+    if (rc == 0)
+        rc = check_visible("name", name, &why);
+    if (rc == 0)
+        rc = check_visible("class", class, &why);
     if (rc == 0)
         rc = field_i64(json, "worker.hello", "threads", true, 1, THREADS_MAX, &threads, &why);
     if (rc == 0)

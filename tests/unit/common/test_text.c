@@ -223,7 +223,13 @@ TEST(what_steers_a_terminal_or_turns_a_line_is_not_shown)
          "a?b?"}, /* separators of lines */
         {"\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d \xf0\x9f\x99\x82",
          "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d \xf0\x9f\x99\x82"},
-        {"\xe2\x80\x8d\xe2\x81\xaa", "\xe2\x80\x8d\xe2\x81\xaa"}, /* what lies beside them */
+        {"\xe2\x80\x90\xe2\x81\xb0", "\xe2\x80\x90\xe2\x81\xb0"}, /* what lies beside them */
+        {"w\xe2\x80\x8b"
+         "1\xc2\xad\xef\xbb\xbf\xe2\x81\xa0",
+         "w?1???"}, /* of no width: ZWSP, SHY, BOM, WJ */
+        {"\xe2\x80\x8d\xef\xb8\x8f\xe3\x85\xa4\xf3\xa0\x81\xa1",
+         "????"}, /* ZWJ, a selector, a filler, a tag */
+        {"\xef\xbf\xbd", "?"},
         {"\x9b"
          "31m",
          "?31m"}, /* C1 as a bare byte */
