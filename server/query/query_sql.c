@@ -285,24 +285,41 @@ static cJSON *real_cell(double v)
     return isfinite(v) ? cJSON_CreateNumber(v) : cJSON_CreateString(v > 0 ? "inf" : "-inf");
 }
 
-/* Text is cut at a character; a blob is shown in hex. */
+/* At most so many bytes of text, cut at a character; returns how many of `bytes` were taken. A zero
+ * byte, which no string of JSON can have here, and what is not UTF-8 become U+FFFD. */
+static size_t copy_text(const char *at, size_t bytes, size_t room, char *ret)
+{
+    static const char lost[] = "\xef\xbf\xbd";
+    size_t done = 0, used = 0;
+
+    while (done < bytes) {
+        uint32_t code;
+        bool shown;
+        size_t n = text_next(at + done, bytes - done, &code, &shown);
+        bool kept = code != 0 && code != TEXT_NO_CHARACTER;
+        size_t needed = kept ? n : strlen(lost);
+        if (used + needed > room)
+            break;
+        memcpy(ret + used, kept ? at + done : lost, needed);
+        used += needed;
+        done += n;
+    }
+    ret[used] = '\0';
+    return done;
+}
+
+/* A blob is shown in hex. */
 static cJSON *text_cell(sqlite3_stmt *stmt, int column, bool blob)
 {
     char text[CELL_BYTES_MAX + 8];
     const unsigned char *at = sqlite3_column_blob(stmt, column);
     size_t bytes = (size_t)sqlite3_column_bytes(stmt, column), room = CELL_BYTES_MAX;
-    size_t n = blob ? (bytes < room / 2 ? bytes : room / 2) : (bytes < room ? bytes : room);
+    size_t n = bytes < room / 2 ? bytes : room / 2;
 
-    if (blob) {
+    if (blob)
         text_hex(at, n, text);
-    } else {
-        while (n < bytes && n > 0 && (at[n] & 0xc0) == 0x80)
-            n--;
-        memcpy(text, at ? (const void *)at : "", n);
-        text[n] = '\0';
-        n = strlen(text);
-        text[text_utf8_bytes(text, n)] = '\0';
-    }
+    else
+        n = copy_text((const char *)at, bytes, room, text);
     if (n < bytes)
         memcpy(text + strlen(text), "...", sizeof("..."));
     return cJSON_CreateString(text);

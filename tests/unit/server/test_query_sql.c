@@ -151,6 +151,29 @@ TEST(a_statement_is_only_so_large_and_so_deep)
     world_close(&w);
 }
 
+TEST(text_with_bytes_that_are_no_text_comes_whole)
+{
+    struct world w = world_open();
+    cJSON *out = sql(&w,
+                     "SELECT 'a' || char(0) || 'b', CAST(x'61ff62' AS TEXT), char(0),"
+                     " replace(printf('%.*c', 4096, 'x'), 'x', char(0))",
+                     1);
+    const cJSON *row = cJSON_GetArrayItem(cJSON_GetObjectItem(out, "rows"), 0);
+    const char *dots = cJSON_GetStringValue(cJSON_GetArrayItem(row, 3));
+
+    ASSERT_STR("a\xef\xbf\xbd"
+               "b",
+               cJSON_GetStringValue(cJSON_GetArrayItem(row, 0)));
+    ASSERT_STR("a\xef\xbf\xbd"
+               "b",
+               cJSON_GetStringValue(cJSON_GetArrayItem(row, 1)));
+    ASSERT_STR("\xef\xbf\xbd", cJSON_GetStringValue(cJSON_GetArrayItem(row, 2)));
+    ASSERT_EQ(4096 / 3 * 3 + 3, strlen(dots)); /* it takes three bytes a character: cut */
+    ASSERT_STR("...", dots + strlen(dots) - 3);
+    cJSON_Delete(out);
+    world_close(&w);
+}
+
 TEST(a_statement_has_a_deadline_and_a_limit_on_memory_and_reply)
 {
     struct world w = world_open();
