@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <sodium/utils.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/alloc.h"
 #include "common/clock.h"
 #include "common/text.h"
 #include "proto/cli/cells.h"
@@ -260,6 +262,34 @@ int cmd_key_list(struct cli *cli, struct errbuf *why)
     return rc;
 }
 
+/* Nobody has come with a key of this name. It may have been mistyped, or its key never been used:
+ * it is revoked all the same. */
+static int say_unseen(struct cli *cli, struct errbuf *why)
+{
+    struct message reply = {.json = NULL};
+    const char **names = NULL, *near = NULL;
+    const cJSON *rows = NULL, *row;
+    struct errbuf unused;
+    int count = 0;
+
+    if (connection_call(cli, MSG_KEY_LIST, NULL, &reply, &unused) == 0 &&
+        reply_array(reply.json, "keys", &rows, &unused) == 0) {
+        names = xcalloc((size_t)cJSON_GetArraySize(rows) + 1, sizeof(*names));
+        cJSON_ArrayForEach(row, rows) if (strcmp(reply_text(row, "name"), cli->words[0]) != 0)
+            names[count++] = reply_text(row, "name");
+        near = text_nearest(cli->words[0], names);
+    }
+    int rc =
+        err_set(why, -ENOENT,
+                "no key of the name %s has been here%s%s%s; the name is revoked all the same, "
+                "should one come that was made until now (steppe key list shows who has been "
+                "here)",
+                cli->words[0], near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+    free(names);
+    message_done(&reply);
+    return rc;
+}
+
 int cmd_key_revoke(struct cli *cli, struct errbuf *why)
 {
     cJSON *request = cJSON_CreateObject();
@@ -271,15 +301,16 @@ int cmd_key_revoke(struct cli *cli, struct errbuf *why)
     if (rc != 0)
         return rc;
     reply_i64(reply.json, "sessions", &sessions);
+    bool known = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply.json, "known"));
     if (cli->args->json)
         print_reply(&reply, NULL);
-    else
+    else if (known)
         print_text("every key of %s that was made until now is revoked; %lld session%s ended",
                    cli->words[0], (long long)sessions, sessions == 1 ? "" : "s");
-    if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply.json, "known")))
-        print_note("no key of that name has been here; steppe key list shows those that have");
+    if (!known)
+        rc = say_unseen(cli, why);
     message_done(&reply);
-    return 0;
+    return rc;
 }
 
 /* Asks for a certificate of a new pair with the last key of the ring, and puts it in its place. */
