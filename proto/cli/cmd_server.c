@@ -100,6 +100,18 @@ static void print_liars(const struct message *reply)
                    reply_text(row, "key"), reply_text(row, "text"), reply_text(row, "key"));
 }
 
+/* A list of the workers, and behind them of the keys that have lied. */
+static void print_both(const cJSON *workers, const cJSON *liars)
+{
+    cJSON *all = cJSON_CreateArray();
+    const cJSON *row;
+
+    cJSON_ArrayForEach(row, workers) cJSON_AddItemToArray(all, cJSON_Duplicate(row, true));
+    cJSON_ArrayForEach(row, liars) cJSON_AddItemToArray(all, cJSON_Duplicate(row, true));
+    print_json(all);
+    cJSON_Delete(all);
+}
+
 int cmd_trust(struct cli *cli, struct errbuf *why)
 {
     cJSON *request = cJSON_CreateObject();
@@ -127,7 +139,7 @@ int cmd_workers(struct cli *cli, struct errbuf *why)
         return rc;
     rc = reply_array(reply.json, "workers", &workers, why);
     if (rc == 0 && cli->args->json)
-        print_json(workers);
+        print_both(workers, cJSON_GetObjectItemCaseSensitive(reply.json, "liars"));
     else if (rc == 0 && cJSON_GetArraySize(workers) == 0)
         print_text("no worker is connected; start one with steppe-worker --connect %s",
                    cli->args->server);
