@@ -176,6 +176,6 @@ class Fake:
             waiting = [rank for rank in range(world) if rank not in self.closing]
             return {"epoch": epoch, "closed": False, "waiting": waiting, "life": self.life}, ()
         done = {key[2] for key in self.table if key[0] == epoch and key[1] == "train"}
-        return {"epoch": epoch, "closed": True, "missing": self.samples - len(done), "dropped": self.dropped,
+        return {"epoch": epoch, "closed": True, "missing": len(set(self.stream(epoch)[0]) - done), "dropped": self.dropped,
                 "scores_sha256": hashlib.sha256(repr(sorted(self.table.items())).encode()).hexdigest(), "life": self.life,
                 "next": self.epoch if self.epoch < self.epochs else None}, ()

@@ -39,12 +39,12 @@ class Order(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """A closed epoch. missing: samples that nobody reported; dropped: values that came late, twice or of another incarnation;
-    next: the epoch that is open now, None when the job is done. Of a run without a server missing and dropped are 0 and
-    scores_sha256 is empty."""
+    """A closed epoch. missing: samples of its order of which nothing was reported; dropped: values that came late, twice or of
+    another incarnation (both None where the server was restarted since and does not know it any more); next: the epoch that
+    is open now, None when the job is done. Of a run without a server scores_sha256 is empty."""
     epoch: int
-    missing: int
-    dropped: int
+    missing: Optional[int]
+    dropped: Optional[int]
     scores_sha256: str
     next: Optional[int]
 
@@ -207,7 +207,7 @@ class Run:
             reply = self._ask("external.close", fields).fields
             if reply["closed"]:
                 self._reports.forget()
-                return Closed(epoch, reply.get("missing", 0), reply.get("dropped", 0), reply.get("scores_sha256", ""), reply.get("next"))
+                return Closed(epoch, reply.get("missing"), reply.get("dropped"), reply["scores_sha256"], reply.get("next"))
             if not said and wait >= CLOSE_WAIT_S:
                 log.info("epoch %d waits for ranks %s to close it", epoch, ", ".join(map(str, reply.get("waiting", []))))
                 said = True
