@@ -123,6 +123,7 @@
 /* Of a sample's uri, in the form in which it is kept: a path of a dozen folders. */
 #define URI_BYTES_MAX 512
 #define IMAGE_SIDE_MAX 512    /* a batch of larger ones does not fit a worker's memory */
+#define THUMBNAIL_SIDE_MAX 64 /* of a manifest: what a list of samples shows */
 #define PICTURE_SIDE_MAX 8192 /* before it is scaled down: 192 MiB of pixels, 67 megapixels */
 #define DATASET_BYTES_MAX (64ull << 30) /* a worker maps all of it */
 #define DATASETS_MAX 1000               /* in one list of a reply */

@@ -6,7 +6,14 @@
  * [N] (where each training image comes from, an index of domain_names). Metadata: format =
  * "steppe-dataset-1", classes (number), class_names (JSON array), with domains domain_names (JSON
  * array), mean and std (comma separated, per channel, of the training images in [0,1]), source (a
- * sentence on the origin), but not its name: the same data under two names is one file. */
+ * sentence on the origin), but not its name: the same data under two names is one file.
+ *
+ * A manifest has no pictures: it says which samples there are, for a program that trains by itself.
+ * Its format is "steppe-manifest-1", and it has no images, mean and std. Where the samples have no
+ * labels, classes and class_names are not there, and all labels are 0. Optional are thumbnails U8
+ * [N,h,w,c] of up to THUMBNAIL_SIDE_MAX pixels a side, grey or RGB, and uris_sha256 (metadata,
+ * uris_digest): then the samples have names, with this hash and no other. Names of classes and of
+ * domains differ from each other. */
 #ifndef STEPPE_COMMON_DATASET_H
 #define STEPPE_COMMON_DATASET_H
 
@@ -24,6 +31,8 @@ enum planted { PLANTED_NONE, PLANTED_FLIP, PLANTED_HARD };
 
 struct dataset {
     struct safetensors file;
+    bool manifest; /* images are thumbnails, which are only looked at; dims.h 0: there are none */
+    bool labelled; /* false: it has no labels; all are 0, of the only class */
     uint32_t samples, test_samples, classes;
     struct dims dims;
     size_t image_bytes;                  /* h*w*c */
@@ -37,6 +46,7 @@ struct dataset {
     float mean[CHANNELS_MAX], std[CHANNELS_MAX];
     /* Borrowed from the file's metadata; domain_names_json is NULL without domains. */
     const char *class_names_json, *domain_names_json, *source;
+    const char *uris_sha256; /* likewise, of a manifest whose samples have names; else NULL */
 };
 
 /* Maps and checks a dataset file: tensors, dtypes, equal dims, labels < classes, 1 <= samples.
@@ -53,8 +63,11 @@ void dataset_close(struct dataset *d); /* a zeroed struct is fine */
  */
 int dataset_names_check(const char *key, const char *json, uint32_t *io_count, struct errbuf *why);
 
-/* A dataset in the making; arrays are owned (malloc). */
+/* A dataset in the making; arrays are owned (malloc). Of a manifest `images` are thumbnails (dims.h
+ * 0: there are none), there are no test_images, and where classes is 0 the samples have no labels:
+ * all are 0. */
 struct dataset_draft {
+    bool manifest;
     uint32_t samples, test_samples, classes;
     struct dims dims;
     uint8_t *images, *test_images;

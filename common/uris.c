@@ -136,6 +136,29 @@ void uris_done(struct uris *u)
     *u = (struct uris){0};
 }
 
+void uris_hash(const struct uris *u, struct sha256 *io_hash)
+{
+    size_t bytes;
+
+    for (uint32_t i = 0; i < u->count; i++) {
+        const char *uri = uris_at(u, i, &bytes);
+        sha256_add(io_hash, uri, bytes);
+        sha256_add(io_hash, "", 1);
+    }
+}
+
+void uris_digest(const struct uris *train, const struct uris *test, char ret[SHA256_HEX])
+{
+    uint8_t digest[SHA256_BYTES];
+    struct sha256 hash;
+
+    sha256_init(&hash);
+    uris_hash(train, &hash);
+    uris_hash(test, &hash);
+    sha256_end(&hash, digest);
+    text_hex(digest, sizeof(digest), ret);
+}
+
 /* --- the file --- */
 
 static const char *const ends_names[] = {"ends", "test_ends"};

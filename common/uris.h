@@ -7,8 +7,9 @@
  * 0xff, is kept as the character U+EF00 + b. So are the bytes of those characters themselves, so
  * that uri_path gives back the bytes of any path.
  *
- * Names are not part of a dataset's file, and its SHA-256 does not depend on them. They have a file
- * of their own, safetensors again: U64 ends [N] and U8 bytes, where uri i ends at ends[i] and
+ * Names are not part of a dataset's file, and its SHA-256 does not depend on them, but for that of
+ * a manifest, which has no pixels that tell samples apart: it says what hash they have. They have a
+ * file of their own, safetensors again: U64 ends [N] and U8 bytes, where uri i ends at ends[i] and
  * begins where the one before it ends; test_ends and test_bytes likewise. Metadata: format =
  * "steppe-names-1", dataset = the SHA-256 of the dataset's file. */
 #ifndef STEPPE_COMMON_URIS_H
@@ -37,6 +38,11 @@ int uris_add(struct uris *u, const char *path, struct errbuf *why);
 /* Borrowed and not 0-terminated; i < count. */
 const char *uris_at(const struct uris *u, uint32_t i, size_t *ret_bytes);
 void uris_done(struct uris *u);
+/* What a manifest says of the names of its samples: the SHA-256, in hex, of each uri with a 0
+ * behind it, those of the training samples first. */
+void uris_digest(const struct uris *train, const struct uris *test, char ret[SHA256_HEX]);
+/* The same in parts: all of u, in order. */
+void uris_hash(const struct uris *u, struct sha256 *io_hash);
 
 /* The uri of a path, 0-terminated. -EINVAL. */
 int uri_of_path(const char *path, char ret[URI_BYTES_MAX + 1], struct errbuf *why);

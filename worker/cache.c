@@ -407,6 +407,10 @@ int cache_open(struct cache *c, struct client *client, const char *sha256, uint6
         return rc;
     char *path = xasprintf("%s/%s", c->dir, s.name);
     rc = dataset_map(fd, path, &d.dataset, why);
+    if (rc == 0 && d.dataset.manifest) {
+        dataset_close(&d.dataset);
+        rc = err_set(why, -EINVAL, "%s is a manifest, which has no pictures", path);
+    }
     free(path);
     if (rc < 0) {
         close(fd);

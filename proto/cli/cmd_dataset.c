@@ -17,10 +17,21 @@
 #define HASH_SHOWN 12 /* digits of a hash in a list */
 #define COUNT_CELLS 30
 
-/* "28x28x1". */
+static bool is_manifest(const cJSON *row)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "manifest"));
+}
+
+static bool is_unlabelled(const cJSON *row)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "unlabelled"));
+}
+
+/* "28x28x1", of the pictures or of the thumbnails. */
 static void input_text(const cJSON *row, char buf[DRAW_TEXT_BYTES])
 {
-    const cJSON *input = cJSON_GetObjectItemCaseSensitive(row, "input"), *entry;
+    const char *key = is_manifest(row) ? "thumbnails" : "input";
+    const cJSON *input = cJSON_GetObjectItemCaseSensitive(row, key), *entry;
     size_t used = 0;
 
     snprintf(buf, DRAW_TEXT_BYTES, TABLE_NONE);
@@ -41,6 +52,7 @@ static void print_datasets(const struct cli *cli, const cJSON *datasets)
         {"train", .right = true},
         {"test", .right = true},
         {.title = "input"},
+        {"kind", .optional = true},
         {"classes", .right = true},
         {"size", .right = true},
         {.title = "sha256"},
@@ -62,7 +74,11 @@ static void print_datasets(const struct cli *cli, const cJSON *datasets)
         cell_i64(t, row, "test_samples");
         input_text(row, text);
         table_add(t, "%s", text);
-        cell_i64(t, row, "classes");
+        table_add(t, "%s", is_manifest(row) ? "manifest" : "");
+        if (is_unlabelled(row))
+            table_add(t, TABLE_NONE);
+        else
+            cell_i64(t, row, "classes");
         table_add(t, "%s", has_bytes ? draw_bytes((uint64_t)bytes, text) : "");
         table_add(t, "%.*s", HASH_SHOWN, reply_text(row, "sha256"));
         cell_i64(t, row, "revision");
@@ -94,21 +110,41 @@ int cmd_dataset_list(struct cli *cli, struct errbuf *why)
     return rc;
 }
 
+/* "3 classes"; "no labels" of a manifest without. */
+static void classes_text(const cJSON *row, char buf[DRAW_TEXT_BYTES])
+{
+    int64_t classes = 0;
+
+    reply_i64(row, "classes", &classes);
+    if (is_unlabelled(row))
+        snprintf(buf, DRAW_TEXT_BYTES, "no labels");
+    else
+        snprintf(buf, DRAW_TEXT_BYTES, "%lld class%s", (long long)classes,
+                 classes == 1 ? "" : "es");
+}
+
 void dataset_print_row(const cJSON *row)
 {
-    int64_t samples = 0, test_samples = 0, classes = 0;
-    char input[DRAW_TEXT_BYTES], tests[40] = "";
+    int64_t samples = 0, test_samples = 0;
+    char input[DRAW_TEXT_BYTES], classes[DRAW_TEXT_BYTES], tests[40] = "";
 
     reply_i64(row, "samples", &samples);
     reply_i64(row, "test_samples", &test_samples);
-    reply_i64(row, "classes", &classes);
     input_text(row, input);
+    classes_text(row, classes);
     if (test_samples > 0)
         snprintf(tests, sizeof(tests), " + %lld", (long long)test_samples);
-    print_text("%s: %lld%s image%s %s, %lld class%s, %ssha256 %s", reply_text(row, "name"),
-               (long long)samples, tests, text_s((double)(samples + test_samples)), input,
-               (long long)classes, classes == 1 ? "" : "es",
-               test_samples > 0 ? "" : "no test set, ", reply_text(row, "sha256"));
+    const char *name = reply_text(row, "name"), *s = text_s((double)(samples + test_samples));
+    const char *no_tests = test_samples > 0 ? "" : "no test set, ";
+    if (!is_manifest(row))
+        print_text("%s: %lld%s image%s %s, %s, %ssha256 %s", name, (long long)samples, tests, s,
+                   input, classes, no_tests, reply_text(row, "sha256"));
+    else
+        print_text("%s: a manifest of %lld%s sample%s, %s, %s%s, %ssha256 %s", name,
+                   (long long)samples, tests, s, classes,
+                   cJSON_HasObjectItem(row, "thumbnails") ? "thumbnails " : "no thumbnails",
+                   cJSON_HasObjectItem(row, "thumbnails") ? input : "", no_tests,
+                   reply_text(row, "sha256"));
 }
 
 /* How many samples each class or domain has; `word` says which of the two. */
@@ -202,7 +238,8 @@ static void print_dataset(const struct cli *cli, const cJSON *json, const cJSON 
         printf("  planted  %lld flipped labels, %lld hard samples\n", (long long)flipped,
                (long long)hard);
     print_revisions(cli, json, row);
-    print_counts(cli, json, "class");
+    if (!is_unlabelled(row))
+        print_counts(cli, json, "class");
     if (cJSON_GetObjectItemCaseSensitive(json, "domain_counts"))
         print_counts(cli, json, "domain");
 }

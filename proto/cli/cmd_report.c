@@ -288,7 +288,11 @@ static int print_sample(FILE *out, const struct report *r, const struct gallery 
     reply_i64(row, "predicted", &predicted);
     snprintf(alt, sizeof(alt), "sample %lld", (long long)sample);
     fputs("<div>", out);
-    int rc = html_image(out, gallery_image(g, index), g->w, g->h, g->c, TILE_SIDE, alt);
+    int rc = 0;
+    if (g->pixels)
+        rc = html_image(out, gallery_image(g, index), g->w, g->h, g->c, TILE_SIDE, alt);
+    else
+        fputs("<small>no picture</small>", out);
     fputs("<b>", out);
     html_text(out, gallery_class_name(r->names, label, name, sizeof(name)));
     if (predicted >= 0 && predicted != label) {

@@ -184,8 +184,12 @@ int cmd_sheet(struct cli *cli, struct errbuf *why)
         rc = question(cli, job, &request, why);
     if (rc == 0)
         rc = gallery_open(cli, &g, job, MSG_SCORE_TOP, request, why);
-    if (rc != 0)
+    if (rc == 0 && g.count && !g.pixels)
+        rc = err_set(why, -ENOENT, "%s", g.none.text);
+    if (rc != 0) {
+        gallery_close(&g);
         return rc;
+    }
     struct sheet s = lay_out(&g);
     s.by = measure_by_names[a->by];
     cJSON *names = gallery_class_names(cli, dataset);

@@ -22,9 +22,13 @@ static int ask_images(struct cli *cli, struct gallery *g, int64_t job, struct er
         reply_i64(row, "sample", &sample);
         cJSON_AddItemToArray(samples, cJSON_CreateNumber((double)sample));
     }
-    int rc = connection_call(cli, MSG_SAMPLE_IMAGES, request, &g->images, why);
+    enum error_code code = ERR_INTERNAL;
+    int rc = connection_call_tensors(cli, MSG_SAMPLE_IMAGES, request, NULL, 0, CALL_DEADLINE_MS,
+                                     &g->images, &code, &g->none);
+    if (rc == -EREMOTEIO && code == ERR_NOT_FOUND)
+        return 0;
     if (rc != 0)
-        return rc;
+        return err_set(why, rc, "%s", g->none.text);
     t = tensor_find(g->images.tensors, g->images.tensor_count, "images");
     if (!t || t->dtype != DTYPE_U8 || t->dims != 4 || t->shape[0] != g->count || !t->shape[1] ||
         !t->shape[2] || !t->shape[3] || t->shape[1] > IMAGE_SIDE_MAX ||

@@ -9,11 +9,13 @@ struct gallery {
     const cJSON *rows;    /* in it, each with "sample", "label", "predicted" */
     uint32_t count;
     struct message images; /* tensor images U8 [count, h, w, c] */
-    const uint8_t *pixels;
+    const uint8_t *pixels; /* NULL: there are none; `none` says why */
+    struct errbuf none;
     uint32_t h, w, c;
 };
 
-/* Asks `type` (its reply has rows of samples; request is owned) and then for their pictures. */
+/* Asks `type` (its reply has rows of samples; request is owned) and then for their pictures, which
+ * a manifest without thumbnails does not have. */
 int gallery_open(struct cli *cli, struct gallery *g, int64_t job, enum message_type type,
                  cJSON *request, struct errbuf *why);
 void gallery_close(struct gallery *g); /* a zeroed struct is fine */

@@ -102,6 +102,10 @@ void handle_sample_images(struct request *rq)
         rc = jobs_find(rq->service->jobs, number, &job, &why);
     if (rc == 0)
         rc = jobs_prepare(rq->service, job, &why);
+    if (rc == 0 && !job->data->image_bytes)
+        rc = err_set(
+            &why, -ENOENT, "dataset %s has no thumbnails, so there is nothing to show",
+            datasets_name(rq->service->datasets, job->rec.dataset_sha256, job->spec.dataset));
     if (rc == 0) {
         a->data = job->data;
         memcpy(a->sha256, job->rec.dataset_sha256, sizeof(a->sha256));

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "common/uris.h"
 #include "server/jobs/datasets_internal.h"
 #include "server/jobs/incoming.h"
@@ -25,6 +27,8 @@ struct naming {
     char names[SHA256_HEX], old[SHA256_HEX];
     char key[NAME_MAX_BYTES];       /* with which a new file came; "": none */
     uint32_t samples, test_samples; /* that a new file must name */
+    char wanted[SHA256_HEX];        /* what a manifest says is their hash; "": they may be any */
+    struct sha256 checked;          /* of the names so far */
     bool new;                       /* it comes from a person */
     struct data_hash *hash;         /* of the file that is being read */
     bool upload;                    /* which is the upload */
@@ -88,6 +92,22 @@ static int check_content(struct naming *n, struct errbuf *why)
     return 0;
 }
 
+/* The names of a manifest are what it says. */
+static int check_hash(struct naming *n, struct errbuf *why)
+{
+    uint8_t digest[SHA256_BYTES];
+    char hex[SHA256_HEX];
+
+    sha256_end(&n->checked, digest);
+    text_hex(digest, sizeof(digest), hex);
+    if (!n->wanted[0] || strcasecmp(hex, n->wanted) == 0)
+        return 0;
+    return err_set(why, -EINVAL,
+                   "their uris_sha256 is %.12s..., that of the manifest is %.12s...; the names of "
+                   "a manifest are part of it",
+                   hex, n->wanted);
+}
+
 /* What goes into the rows piece by piece is read twice: first, a slice at a time (1: call again),
  * for its errors. */
 static int check_slice(struct naming *n, struct errbuf *why)
@@ -97,6 +117,8 @@ static int check_slice(struct naming *n, struct errbuf *why)
 
     count = count < SLICE_NAMES ? count : SLICE_NAMES;
     int rc = uris_read(&n->uris, n->split, n->at, count, &slice, why);
+    if (rc == 0)
+        uris_hash(&slice, &n->checked);
     uris_done(&slice);
     if (rc < 0)
         return rc;
@@ -105,7 +127,7 @@ static int check_slice(struct naming *n, struct errbuf *why)
         n->split++;
         n->at = 0;
     }
-    return n->split < 2;
+    return n->split < 2 ? 1 : check_hash(n, why);
 }
 
 static int judge(const char *dir, struct naming *n, struct errbuf *why)
@@ -268,6 +290,9 @@ int datasets_name_samples(struct service *s, struct request *rq, const char *nam
 
     if (rc < 0)
         return rc;
+    if (data->manifest && !data->uris_sha256)
+        return err_set(why, -EINVAL,
+                       "the manifest %s says that its samples have no names (uris_sha256)", name);
     struct stored *st = datasets_stored(s->datasets, rec.sha256);
     if (st->naming)
         return join(st->naming, rq, name, names_sha256, why);
@@ -283,6 +308,8 @@ int datasets_name_samples(struct service *s, struct request *rq, const char *nam
     n->rec = rec;
     n->samples = data->samples;
     n->test_samples = data->test_samples;
+    snprintf(n->wanted, sizeof(n->wanted), "%s", data->uris_sha256 ? data->uris_sha256 : "");
+    sha256_init(&n->checked);
     n->new = true;
     n->asked[n->asked_count++] = rq;
     snprintf(n->names, sizeof(n->names), "%s", names_sha256);
@@ -301,6 +328,7 @@ void datasets_names_tick(struct service *s, int64_t now_ms)
         struct naming *n = xcalloc(1, sizeof(*n));
         n->rec = e->rec;
         memcpy(n->names, st->uris, sizeof(n->names));
+        sha256_init(&n->checked);
         start(s, st, n);
         return;
     }

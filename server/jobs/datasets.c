@@ -438,7 +438,13 @@ cJSON *datasets_row(struct datasets *d, const struct dataset_record *rec)
     cJSON_AddNumberToObject(row, "samples", s->samples);
     cJSON_AddNumberToObject(row, "test_samples", s->test_samples);
     cJSON_AddNumberToObject(row, "classes", s->classes);
-    cJSON_AddItemToObject(row, "input", cJSON_CreateDoubleArray(dims, 3));
+    if (s->manifest)
+        cJSON_AddBoolToObject(row, "manifest", true);
+    if (!s->labelled)
+        cJSON_AddBoolToObject(row, "unlabelled", true);
+    if (s->dims.h)
+        cJSON_AddItemToObject(row, s->manifest ? "thumbnails" : "input",
+                              cJSON_CreateDoubleArray(dims, 3));
     cJSON_AddStringToObject(row, "source", s->source ? s->source : "");
     return row;
 }

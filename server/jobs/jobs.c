@@ -232,6 +232,13 @@ int jobs_prepare(struct service *s, struct job *job, struct errbuf *why)
              : datasets_find(s->datasets, job->spec.dataset, &data, &rec, why);
     if (rc < 0)
         return rc;
+    if (data->manifest)
+        return err_set(
+            why, -EPERM,
+            "dataset %s is a manifest: it has no pictures, so no worker of Steppe can train "
+            "on it; import the pictures without --manifest, or train with a program of "
+            "your own",
+            rec.name);
     rc = job_check_samples(job, data, job->spec.exclude.ids, job->spec.exclude.count, why);
     if (rc < 0)
         return rc;

@@ -30,6 +30,12 @@ export const show = (el, yes) => {
   el.hidden = !yes;
 };
 
+// A picture that cannot be had, as of a manifest without thumbnails: a word stands in its place.
+export const unseen = (event) => {
+  event.target.alt = "no picture";
+  event.target.classList.add("unseen");
+};
+
 export const NONE = "–";
 const has = (v) => typeof v === "number" && Number.isFinite(v);
 

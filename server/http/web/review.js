@@ -1,7 +1,7 @@
 // The review of a job's most suspicious labels: one after the other, beside typical pictures of both classes.
 import { epochsBehind, get, pages, picture, unlocked } from "./api.js";
 import { LineChart } from "./charts.js";
-import { ago, empty, figure, fileName, h, pageHead, select, set, show, trouble } from "./dom.js";
+import { ago, empty, figure, fileName, h, pageHead, select, set, show, trouble, unseen } from "./dom.js";
 import { chooseClass } from "./choose.js";
 import { LIVE } from "./jobs.js";
 import { newestRevision, revisionPanel } from "./revise.js";
@@ -38,7 +38,7 @@ function button(act, run) {
   return { el, text };
 }
 
-const thumb = (job, sample, alt) => h("img", { src: picture(job, sample), alt, class: "thumb", loading: "lazy", onload: sharpen });
+const thumb = (job, sample, alt) => h("img", { src: picture(job, sample), alt, class: "thumb", loading: "lazy", onload: sharpen, onerror: unseen });
 function sharpen(event) {
   event.target.classList.toggle("pixels", event.target.naturalWidth < SMALL);
 }
@@ -158,7 +158,7 @@ export function reviewPage(number) {
   const bar = h("i");
   const meter = h("div", { class: "meter", role: "progressbar", "aria-label": "judged", "aria-valuemin": "0", "aria-valuemax": "100" }, bar);
   const progress = h("p", { class: "progress-text" });
-  const image = h("img", { class: "subject", alt: "", onload: sharpen });
+  const image = h("img", { class: "subject", alt: "", onload: sharpen, onerror: unseen });
   const question = h("h2", { id: "question" });
   const answer = h("p", { class: "answer" });
   const facts = h("p", { class: "note" });

@@ -1,7 +1,7 @@
 // The hardest, easiest and most suspicious samples of a job as pictures, and the story of each.
 import { epochsBehind, get, pages, picture } from "./api.js";
 import { LineChart } from "./charts.js";
-import { empty, figure, fileName, h, panel, select, set, share, show, trouble } from "./dom.js";
+import { empty, figure, fileName, h, panel, select, set, share, show, trouble, unseen } from "./dom.js";
 import { MEASURES } from "./job.js";
 
 const LIMIT = 24;
@@ -26,7 +26,7 @@ export async function classNames(dataset) {
 // --- one sample ---
 
 export function openSample(job, rows, index, names = []) {
-  const image = h("img", { class: "big pixels", alt: "", width: "224", height: "224" });
+  const image = h("img", { class: "big pixels", alt: "", width: "224", height: "224", onerror: unseen });
   const title = h("h2", { id: "sample-title" });
   const facts = h("dl", { class: "facts" });
   const scores = new LineChart({
@@ -166,6 +166,7 @@ export function card(job, rows, index, score, names) {
       class: "pixels",
       src: picture(job, row.sample),
       alt: "",
+      onerror: unseen,
       loading: "lazy",
       width: "84",
       height: "84",
