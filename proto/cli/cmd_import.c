@@ -28,6 +28,11 @@ const struct option import_options[] = {
     {"labels-are", OPT_ENUM, ARG(labels_are), .names = labels_are_names,
      .help = "which labels are the truth; noisy: the old ones; true: those of --labels, which "
              "corrects the dataset"},
+    {"manifest", OPT_FLAG, ARG(manifest),
+     .help =
+         "no pictures, only which samples there are: PATH is a folder of pictures or a CSV file"},
+    {"thumbnails", OPT_INT, ARG(thumbnails), .arg = "N", .min = 1, .max = THUMBNAIL_SIDE_MAX,
+     .help = "--manifest: keep each picture, scaled to N x N, to be looked at"},
     {"size", OPT_INT, ARG(size), .arg = "N", .min = 1, .max = IMAGE_SIDE_MAX,
      .help = "pictures: scale all of them to N x N"},
     {"no-exif", OPT_FLAG, ARG(no_exif),
@@ -64,6 +69,8 @@ static int check_args(const struct args *a, bool glyphs, struct errbuf *why)
     } special[] = {
         {"--labels", a->labels != NULL, false, ""},
         {"--labels-are", a->labels_are != NOT_GIVEN, false, ""},
+        {"--manifest", a->manifest, false, ""},
+        {"--thumbnails", a->thumbnails != NOT_GIVEN, false, ""},
         {"--size", a->size != NOT_GIVEN, false, ""},
         {"--no-exif", a->no_exif, false, ""},
         {"--skip-bad", a->skip_bad, false, ""},
@@ -81,6 +88,14 @@ static int check_args(const struct args *a, bool glyphs, struct errbuf *why)
         if (special[i].given && special[i].for_glyphs != glyphs)
             return err_set(why, EXIT_USAGE, "%s is for %s, not for %s%s", special[i].name,
                            glyphs ? "files" : GLYPHS, glyphs ? GLYPHS : "files", special[i].hint);
+    if (!a->manifest && a->thumbnails != NOT_GIVEN)
+        return err_set(why, EXIT_USAGE, "--thumbnails needs --manifest");
+    if (a->manifest && a->size != NOT_GIVEN)
+        return err_set(why, EXIT_USAGE,
+                       "--manifest leaves pictures as they are; --thumbnails N keeps small ones");
+    if (a->manifest && a->thumbnails == NOT_GIVEN && (a->no_exif || a->skip_bad))
+        return err_set(why, EXIT_USAGE, "%s needs --thumbnails N: without it no picture is opened",
+                       a->no_exif ? "--no-exif" : "--skip-bad");
     if (!glyphs && a->labels && a->labels_are == NOT_GIVEN)
         return err_set(why, EXIT_USAGE,
                        "--labels needs --labels-are noisy (%s is trained on, the labels that the "

@@ -99,6 +99,11 @@ static int ask_dataset(struct naming *n, struct errbuf *why)
         n->from = (struct file_source){(uint64_t)bytes, remote_read, &n->remote};
         rc = dataset_read(&n->from, &n->there, why);
     }
+    if (rc == 0 && n->there.manifest)
+        rc = err_set(why, -EINVAL,
+                     "dataset %s is a manifest, and the names of its samples are part of it: "
+                     "importing it again sends them again",
+                     name);
     message_done(&reply);
     return rc;
 }

@@ -36,9 +36,9 @@ struct args {
     /* dataset import */
     const char *labels, *train, *test;
     int labels_are, layout;
-    bool no_exif, skip_bad;
+    bool no_exif, skip_bad, manifest;
     double flip, hard;
-    int64_t flip_seed, seed, samples, test_samples, size;
+    int64_t flip_seed, seed, samples, test_samples, size, thumbnails;
     /* scores and schedule */
     int by, format, split;
     int64_t hardest, easiest, epoch, from, other_epoch, bins, out_of_sample;

@@ -191,6 +191,7 @@ static struct args args_defaults(void)
         .out_of_sample = NOT_GIVEN,
         .test_samples = NOT_GIVEN,
         .size = NOT_GIVEN,
+        .thumbnails = NOT_GIVEN,
         .layout = NOT_GIVEN,
         .format = NOT_GIVEN,
         .hardest = NOT_GIVEN,

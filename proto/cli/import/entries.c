@@ -122,6 +122,15 @@ bool entries_is_picture(const char *name)
     return dot && listed(dot, endings);
 }
 
+bool entries_is_image_file(const char *name)
+{
+    static const char *const endings[] = {".png", ".jpg", ".jpeg", ".webp", ".ppm",
+                                          ".bmp", ".pgm", ".tif",  ".tiff", NULL};
+    const char *dot = strrchr(name, '.');
+
+    return dot && listed(dot, endings);
+}
+
 size_t entries_pictures(const char *folder)
 {
     char *paths[] = {(char *)folder, NULL};

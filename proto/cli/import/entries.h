@@ -34,6 +34,9 @@ bool entries_have_folders(const char *folder);
 /* Does the name end as a picture's? As sentences say it: */
 #define PICTURE_ENDINGS ".png, .jpg, .jpeg or .webp"
 bool entries_is_picture(const char *name);
+/* Likewise, as a file that torchvision's ImageFolder lists: also .ppm, .pgm, .bmp, .tif and .tiff.
+ */
+bool entries_is_image_file(const char *name);
 /* How many files below the folder are named like pictures. */
 size_t entries_pictures(const char *folder);
 /* Names are kept in the form that may be shown, and must still differ in it: control characters and

@@ -147,7 +147,7 @@ static void wrapper_note(const struct import_request *r, const char *path, const
 }
 
 /* Finds the format of r->path, or of the only folder in it, or in that: *io_path is where. */
-static int format_search(const struct import_request *r, char **io_path,
+static int folder_search(const struct import_request *r, char **io_path,
                          const struct import_format **ret, struct errbuf *why)
 {
     int rc = format_find(*io_path, ret, why);
@@ -161,6 +161,24 @@ static int format_search(const struct import_request *r, char **io_path,
         *io_path = inner;
         rc = format_find(inner, ret, why);
     }
+    return rc;
+}
+
+/* A manifest is of pictures or of a table. */
+static int format_search(const struct import_request *r, char **io_path,
+                         const struct import_format **ret, struct errbuf *why)
+{
+    struct stat st;
+
+    if (r->manifest && stat(*io_path, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        *ret = &table_format;
+        return 0;
+    }
+    int rc = folder_search(r, io_path, ret, why);
+    if (!rc && r->manifest && *ret != &picture_format)
+        rc = err_set(why, -EINVAL,
+                     "--manifest is for a folder of pictures or a CSV file, but %s is %s", *io_path,
+                     (*ret)->name);
     return rc;
 }
 
@@ -254,7 +272,8 @@ static const char *last_component(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
-/* "FORMAT NAME", with the labels' file. Names of files may hold any bytes, metadata may not. */
+/* "FORMAT NAME", with the labels' file; "manifest" of a manifest, as the same samples are the same
+ * manifest, wherever they lie. Names of files may hold any bytes, metadata may not. */
 static void source_set(const struct import_request *r, const char *format, struct dataset_draft *d)
 {
     char *whole = realpath(r->path, NULL); /* "." has a name as well */
@@ -262,7 +281,10 @@ static void source_set(const struct import_request *r, const char *format, struc
 
     if (r->size)
         snprintf(scaled, sizeof(scaled), ", scaled to %u x %u", r->size, r->size);
-    char *source = xasprintf("%s %s%s%s%s", format, last_component(whole ? whole : r->path), scaled,
+    char *origin =
+        r->manifest ? xstrdup("manifest")
+                    : xasprintf("%s %s%s", format, last_component(whole ? whole : r->path), scaled);
+    char *source = xasprintf("%s%s%s", origin,
                              !r->labels_path                ? ""
                              : r->labels_are == LABELS_TRUE ? ", corrected by "
                                                             : ", labels of ",
@@ -270,6 +292,7 @@ static void source_set(const struct import_request *r, const char *format, struc
     snprintf(d->source, sizeof(d->source), "%s", source);
     text_make_printable(d->source);
     free(source);
+    free(origin);
     free(whole);
 }
 
@@ -281,9 +304,14 @@ static int options_check(const struct import_request *r, const struct import_for
 
     if ((r->size || r->stored || r->skip_bad) && !format->pictures)
         return err_set(why, -EINVAL, "--%s is for folders of pictures, but %s is %s",
-                       r->size     ? "size"
+                       r->size     ? r->manifest ? "thumbnails" : "size"
                        : r->stored ? "no-exif"
                                    : "skip-bad",
+                       r->path, format->name);
+    if (r->labels_path && format == &table_format)
+        return err_set(why, -EINVAL,
+                       "--labels is for folders, but %s is %s, which has a column for "
+                       "them",
                        r->path, format->name);
     if (r->layout != NPY_LAYOUT_JUDGE && !format->lays_out)
         return err_set(why, -EINVAL, "--layout is for numpy's arrays, but %s is %s", r->path,
@@ -322,7 +350,7 @@ int import_files(const struct import_request *r, struct dataset_draft *ret, stru
         rc = format->import(&inner, &d, why);
     if (!rc && r->labels_path)
         rc = relabel(&inner, &d, why);
-    if (!rc && !d.class_names)
+    if (!rc && !d.class_names && format != &table_format)
         rc = classes_set(format, &inner, &d, why);
     free(path);
     if (rc) {

@@ -26,6 +26,7 @@ struct import_request {
     /* NULL, or labels that replace the training labels: IDX or a list (numbers.h). */
     const char *labels_path;
     enum labels_are labels_are;
+    bool manifest; /* no pictures: a list of samples; size: of its thumbnails, 0: it has none */
     uint32_t size; /* pictures are scaled to size x size; 0: as they are */
     bool stored;   /* pictures are not turned as EXIF says */
     bool skip_bad; /* pictures that cannot be read are left out, with a note */
@@ -52,6 +53,7 @@ struct import_format {
     char *(*test_labels)(const struct import_request *r);
 };
 extern const struct import_format idx_format, cifar_format, npy_format, picture_format;
+extern const struct import_format table_format; /* of a manifest only: a CSV file */
 
 /* Reads the files of a path. Without names there are as many classes as the largest training label
  * (old or new) says, at least 2, and a test label beyond them is refused; with names any label
