@@ -3,73 +3,25 @@ the server, and the time that SIGTERM takes. The job's worker has a processor to
 its own; the server, what it starts, who is measured and who floods it share the others."""
 import json
 import os
-import socket
-import struct
 import subprocess
 import sys
-import threading
 import time
 import uuid
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
 from machine import Failed  # noqa: E402
+from floods import HANDSHAKE, HEAVY, Flood, stranger  # noqa: E402
 from hosts import Cluster, Host  # noqa: E402
-from wire import GREETING_REQ, Peer, await_true, encode, frame, free_port, read_exactly  # noqa: E402
+from wire import Peer, await_true, encode, free_port  # noqa: E402
 
 SMALL = {"dataset": "few", "model": {"layers": [{"type": "flatten"}, {"type": "dense"}]}, "batch": 32, "shard": 16, "epochs": 1}
 QUESTION = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) select sum(i) from n"
-HEAVY = ("with recursive n(i) as (select 1 union all select i + 1 from n) select sum(printf('%.*c', 900000, 'a') || i like"
-         " '%' || printf('%.*c', 900, 'a') || 'b') from n")
-ASK = frame(b"", bytes(344), flags=4, sequence=1)  # step 1 of a handshake
 PIPELINED = 10000
 PAUSE_S = 0.25  # between two commands of the client that is measured: each starts a job, whose files are synced
 HEAVY_CLIENTS = 4
-HANDSHAKES = 10000  # a second
+HANDSHAKES_A_SECOND = 10000
 STRANGERS = 4
-
-
-class Flood:
-    """Sends the same request on one connection as quickly as it is taken. rate: at most so many a second; count: so many in
-    all. Nobody waits for the answers."""
-
-    def __init__(self, connection, body, mark=b"", rate=None, count=None):
-        self.socket, self.mark, self.body, self.rate, self.count = connection, mark, body, rate, count
-        self.sent = self.answered = 0
-        self.ended = False
-        self.threads = [threading.Thread(target=f, daemon=True) for f in (self.send, self.hear)]
-        for thread in self.threads:
-            thread.start()
-
-    def send(self):
-        start = time.monotonic()
-        try:
-            while not self.ended and (self.count is None or self.sent < self.count):
-                if self.rate and self.sent > self.rate * (time.monotonic() - start):
-                    time.sleep(0.005)  # between two looks at the clock
-                    continue
-                self.socket.sendall(b"".join(self.mark + struct.pack(">QI", len(self.body) + 4, 0x80000000 | i) + self.body
-                                             for i in range(self.sent, self.sent + 50)))
-                self.sent += 50
-        except OSError:
-            pass
-
-    def hear(self):
-        try:
-            while True:
-                read_exactly(self.socket, len(self.mark))
-                read_exactly(self.socket, struct.unpack(">Q", read_exactly(self.socket, 8))[0])
-                self.answered += 1
-        except (OSError, EOFError):
-            pass
-
-    def close(self):
-        self.ended = True
-        try:
-            self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self.socket.close()
 
 
 def person(folder):
@@ -82,17 +34,10 @@ def questions(folder, job, sql, count=None):
     return Flood(peer.socket, encode({**peer.envelope("score.sql"), "job": job, "sql": sql}), peer.mark, count=count)
 
 
-def stranger(port, rate):
-    connection = socket.create_connection(("127.0.0.1", port), 120)
-    connection.sendall(GREETING_REQ)
-    read_exactly(connection, 8)
-    return Flood(connection, ASK, rate=rate)
-
-
 def flood(folder, port, job):
     """10 000 pipelined questions, the heaviest SQL, 10 000 handshakes a second, until standard input ends."""
     people = [questions(folder, job, QUESTION, PIPELINED), *(questions(folder, job, HEAVY) for _ in range(HEAVY_CLIENTS))]
-    strangers = [stranger(port, HANDSHAKES / STRANGERS) for _ in range(STRANGERS)]
+    strangers = [Flood(stranger(port), HANDSHAKE, rate=HANDSHAKES_A_SECOND / STRANGERS) for _ in range(STRANGERS)]
     start = time.monotonic()
     await_true(60, lambda: all(one.sent > 0 for one in people + strangers))
     print("begun", flush=True)
