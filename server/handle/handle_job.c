@@ -16,6 +16,7 @@
 #include "common/text.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/attached.h"
+#include "server/jobs/job_left.h"
 #include "server/jobs/service.h"
 #include "server/net/op.h"
 #include "server/store/state_dir.h"
@@ -99,6 +100,7 @@ struct show {
     bool best;     /* its model is that of the best epoch */
     bool flatness; /* it measures it */
     bool fold;     /* it leaves one out, and has no folds of its own */
+    struct job_left *left;
     cJSON *notes;
 };
 
@@ -106,6 +108,8 @@ static void show_work(struct op *op)
 {
     struct show *show = op->arg;
     cJSON *test = NULL, *flatness = NULL;
+
+    job_left_count(op->service, show->left);
 
     op->rc = query_notes(op->service->query, show->job, &show->notes, &op->why);
     if (op->rc == 0 && !show->fold)
@@ -124,18 +128,18 @@ static void show_work(struct op *op)
         cJSON_AddItemToObject(op->out, "flatness", flatness);
 }
 
-/* How many samples the job trains on and holds out; nothing when it holds none out. */
+/* How many samples the job trains on and holds out; nothing when it holds none out, or when they
+ * cannot be counted. */
 static void add_uses(cJSON *out, const struct job *job)
 {
     static const char *const names[USES] = {"train", "validation", "test", "aside", "fold"};
-    const struct exclude *x = &job->spec.exclude;
+    const uint32_t *left = job_left(job);
 
-    if (job->uses[USE_TRAIN] == job->data->samples)
+    if (job->uses[USE_TRAIN] == job->data->samples || !left)
         return;
     cJSON *uses = cJSON_AddObjectToObject(out, "samples");
     for (int i = 0; i < USES; i++)
-        cJSON_AddNumberToObject(uses, names[i],
-                                job->uses[i] - (i == USE_TRAIN ? x->count - x->held : 0));
+        cJSON_AddNumberToObject(uses, names[i], left[i]);
 }
 
 /* Why it ended, when that was before its last epoch. */
@@ -162,6 +166,7 @@ static void show_done(struct op *op)
 
     int rc = op->rc < 0 ? op->rc : jobs_find(s->jobs, show->job, &job, &op->why);
     cJSON *notes = show->notes;
+    job_left_done(s, rc < 0 ? NULL : job, show->left);
     free(show);
     if (rc < 0) {
         cJSON_Delete(notes);
@@ -214,6 +219,7 @@ void handle_job_show(struct request *rq)
                           .from = from,
                           .best = job->spec.keep == KEEP_BEST,
                           .flatness = job->spec.flatness.every > 0,
+                          .left = job->data ? job_left_begin(rq->service, job) : NULL,
                           .fold = job->spec.fold.of > 0};
     op_run(
         rq->service->net->query_lane,

@@ -3,8 +3,8 @@
  * that runs, job_state.c the states and the verbs of people, job_save.c checkpoints inside
  * an epoch, job_wait.c what waits for the disk or for a lock, job_class.c the numerics class,
  * job_memory.c what fits --memory, job_verify.c results that are computed twice, job_rung.c the
- * rungs of halving, job_said.c what weights say of a job, job_split.c which samples it holds out.
- */
+ * rungs of halving, job_said.c what weights say of a job, job_split.c which samples it holds out,
+ * job_left.c how many those are in the end. */
 #ifndef STEPPE_SERVER_JOBS_JOBS_H
 #define STEPPE_SERVER_JOBS_JOBS_H
 
@@ -57,18 +57,21 @@ struct job {
     struct model model;         /* valid when data is set */
     const struct dataset *data; /* NULL until the job is prepared */
     uint32_t uses[USES];        /* samples of each, before exclude; likewise */
-    struct run *run;            /* of a running job, once it is recovered */
-    bool in_study;              /* jobs of their own go first */
-    bool starting;              /* its checkpoint is being read */
-    bool applying;              /* a revision is on its way to the store */
-    bool class_pending;         /* the numerics class is on its way to the store */
-    unsigned closing;           /* epochs on their way to the store */
-    bool saving;                /* a checkpoint inside an epoch is on its way */
-    int64_t saved_ms;           /* monotonic time of the last one, or of the start */
-    uint64_t saved_step;        /* of the last checkpoint that was taken */
-    char hold[256];             /* why it cannot go on by itself; "" : it can */
-    char stuck[256];            /* why it could not be started the last time; "" : it was started */
-    int64_t retry_ms;           /* monotonic time of the next try while hold is set */
+    bool left_known;            /* job_left.h: of each, under that revision and without exclude */
+    int64_t left_revision;
+    uint32_t left[USES];
+    struct run *run;     /* of a running job, once it is recovered */
+    bool in_study;       /* jobs of their own go first */
+    bool starting;       /* its checkpoint is being read */
+    bool applying;       /* a revision is on its way to the store */
+    bool class_pending;  /* the numerics class is on its way to the store */
+    unsigned closing;    /* epochs on their way to the store */
+    bool saving;         /* a checkpoint inside an epoch is on its way */
+    int64_t saved_ms;    /* monotonic time of the last one, or of the start */
+    uint64_t saved_step; /* of the last checkpoint that was taken */
+    char hold[256];      /* why it cannot go on by itself; "" : it can */
+    char stuck[256];     /* why it could not be started the last time; "" : it was started */
+    int64_t retry_ms;    /* monotonic time of the next try while hold is set */
     /* The state to which the job returns when a person's request cannot be written: that on the
      * disk, or that before the first of the requests. */
     enum job_state kept_state;
