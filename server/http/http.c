@@ -33,6 +33,7 @@
 /* MHD's own bound: those that were hung up count until it has noticed. */
 #define CONNECTIONS (2 * HTTP_CONNECTIONS_MAX)
 #define BACKLOG 64
+#define NAMED 64 /* keys whose names are kept at hand */
 #define SECRET_FILE "http.secret"
 #define TOKEN_FILE "http.token" /* of an earlier version: it never changed */
 
@@ -46,6 +47,7 @@ struct http {
     struct visitors visitors;
     unsigned drops; /* files of pictures that are held */
     char url[64];
+    struct http_named named[NAMED];
     uint8_t *secret; /* [HTTP_SECRET_BYTES], in memory for secrets */
 };
 
@@ -543,6 +545,11 @@ void http_close(struct http *h)
 const char *http_url(const struct http *h)
 {
     return h->url;
+}
+
+struct http_named *http_named(struct http *h, uint32_t who)
+{
+    return &h->named[who / 2 % NAMED]; /* every number is odd */
 }
 
 const uint8_t *http_secret(const struct http *h)

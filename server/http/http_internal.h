@@ -113,8 +113,17 @@ bool http_origin_ok(const char *origin, const char *host);
 /* Header Sec-Fetch-Site, which browsers send: did this server's page ask, or a person, or no
  * browser at all? A foreign page cannot read an answer, but it could keep the readers busy. */
 bool http_site_ok(const char *site);
-/* The name of the key that x's pass came from, as far as it is known; "": of none. Borrowed from
- * the gate, and good until it hears of another key. */
+/* What is known of the key that passes with this number came from. */
+struct http_named {
+    uint32_t who;
+    char name[NAME_MAX_BYTES]; /* "": nobody has been here with it */
+    int64_t revoked_ms;        /* 0: never */
+    uint64_t changes;          /* as holders_changes was */
+};
+/* Where what is known of this one is kept; of another, or of nobody, until then. */
+struct http_named *http_named(struct http *h, uint32_t who);
+/* The name of the key that x's pass came from, as far as it is known; "": of none. Good until the
+ * next one is asked for. */
 const char *http_holder(const struct http_exchange *x);
 /* Was that key revoked since its link was given or its session began? */
 bool http_holder_is_revoked(const struct http_exchange *x);

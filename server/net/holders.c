@@ -18,6 +18,7 @@ struct holders {
     struct entry entries[KEYS_KNOWN_MAX];
     size_t count;
     bool fresh; /* an entry may be NEW */
+    uint64_t changes;
     struct revoked revoked[KEYS_KNOWN_MAX];
     size_t revoked_count;
 };
@@ -45,6 +46,7 @@ static struct entry *make_room(struct holders *h)
 {
     struct entry *oldest = h->entries;
 
+    h->changes++;
     if (h->count < KEYS_KNOWN_MAX)
         return &h->entries[h->count++];
     for (size_t i = 1; i < h->count; i++)
@@ -100,6 +102,11 @@ size_t holders_count(const struct holders *h)
     return h->count;
 }
 
+uint64_t holders_changes(const struct holders *h)
+{
+    return h->changes;
+}
+
 const struct holder *holders_at(const struct holders *h, size_t i)
 {
     return &h->entries[i].holder;
@@ -134,6 +141,7 @@ int holders_revoke(struct holders *h, const char *name, int64_t now_ms, struct e
         i = (int)h->revoked_count++;
     snprintf(h->revoked[i].name, sizeof(h->revoked[i].name), "%s", name);
     h->revoked[i].unix_ms = now_ms;
+    h->changes++;
     return 0;
 }
 

@@ -24,6 +24,9 @@ size_t holders_take(struct holders *h, bool all, struct holder *ret, size_t most
 size_t holders_count(const struct holders *h);
 const struct holder *holders_at(const struct holders *h, size_t i);
 
+/* Grows when a name comes or goes, or is revoked: what was looked up by names holds until then. */
+uint64_t holders_changes(const struct holders *h);
+
 /* Revokes the keys of a name that were issued up to now_ms. -ERANGE: KEYS_KNOWN_MAX names are. */
 int holders_revoke(struct holders *h, const char *name, int64_t now_ms, struct errbuf *why);
 /* May holders_revoke take the name? As it would say. */

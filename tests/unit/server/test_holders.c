@@ -198,3 +198,26 @@ TEST(a_full_list_of_revoked_names_takes_only_those_in_it)
     ASSERT_EQ(KEYS_KNOWN_MAX, holders_revoked_count(h));
     holders_close(h);
 }
+
+TEST(what_was_looked_up_by_names_holds_until_one_comes_or_is_revoked)
+{
+    struct holders *h = holders_open();
+    struct errbuf why;
+
+    seen(h, "ann", ROLE_READ, 1, 200);
+    uint64_t before = holders_changes(h);
+    seen(h, "ann", ROLE_READ, 1, 300);
+    ASSERT_EQ(before, holders_changes(h));
+    seen(h, "ben", ROLE_READ, 2, 300);
+    ASSERT(holders_changes(h) > before);
+    before = holders_changes(h);
+    ASSERT_OK(holders_revoke(h, "ann", 400, &why), why);
+    ASSERT(holders_changes(h) > before);
+    before = holders_changes(h);
+    ASSERT_OK(holders_revoke(h, "ann", 500, &why), why);
+    ASSERT(holders_changes(h) > before);
+    before = holders_changes(h);
+    restore(h, 3, 100);
+    ASSERT(holders_changes(h) > before);
+    holders_close(h);
+}
