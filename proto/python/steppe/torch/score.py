@@ -150,8 +150,8 @@ def _measuring(model: Any, device: torch.device) -> Iterator[None]:
                 m.training = flag
 
 
-def score(model: Any, x: Tensor, y: Tensor, epsilon: Epsilon = 8 / 255, attack: str = "fgsm", normalise: Normalise = None, *,
-          alpha: Optional[Epsilon] = None, steps: int = 10, random_start: bool = False, seed: int = 0) -> Scores:
+def score(model: Any, x: Tensor, y: Tensor, epsilon: Optional[Epsilon] = None, attack: str = "fgsm", normalise: Normalise = None,
+          *, alpha: Optional[Epsilon] = None, steps: int = 10, random_start: bool = False, seed: int = 0) -> Scores:
     """What the samples (x, y) say at the model's present parameters: loss, adv_loss, grad_norm, el2n, margin, predicted and
     adv_predicted, each [n] on x's device, float64 and int64. Two forward passes and one backward pass to the pixels.
 
@@ -159,7 +159,8 @@ def score(model: Any, x: Tensor, y: Tensor, epsilon: Epsilon = 8 / 255, attack: 
                and for its twin) and back; its gradients, buffers and the generators of random numbers stay as they are. Of a
                DistributedDataParallel its module is asked: ranks need not have equally many samples.
     x          float [n, ...], pixels in [0, 1] without augmentation; y: int64 [n]
-    epsilon    size of the attack, per pixel for fgsm and pgd, in all for l2; 8/255 or "8/255". 0: each gap is 0
+    epsilon    size of the attack, per pixel for fgsm and pgd, in all for l2: a number or a text such as "8/255". None: 8/255,
+               and 0.5 for l2. 0: each gap is 0
     attack     "fgsm", "pgd" or "l2" (`one_move`, `_pgd`)
     normalise  (mean, std), a number for each channel (dimension 1): the model gets (x - mean) / std. None: it takes pixels
     alpha, steps, random_start, seed   of pgd: length of a move (default epsilon / 4), moves, and whether they begin at a
@@ -169,9 +170,9 @@ def score(model: Any, x: Tensor, y: Tensor, epsilon: Epsilon = 8 / 255, attack: 
     twin is x: such a sample has no direction, and the server leaves it out of the mean gap. See steppe.torch.head for the
     formulas of the others. Callers may be under no_grad, inference_mode or autocast: inside, all is computed in the type of
     the parameters."""
-    epsilon = epsilon_of(epsilon)
     if attack not in ATTACKS:
         raise ValueError("attack is %r; it is one of %s" % (attack, ", ".join(ATTACKS)))
+    epsilon = (0.5 if attack == "l2" else 8 / 255) if epsilon is None else epsilon_of(epsilon)
     if steps < 1:
         raise ValueError("steps is %r; pgd makes 1 or more" % (steps,))
     check_pixels(x)
