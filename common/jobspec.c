@@ -17,7 +17,8 @@
 #include "common/text.h"
 
 #define RANGE_BYTES 128
-#define KEYS_MAX 32 /* of one object, and the NULL behind them */
+#define KEYS_MAX 40            /* of one object, and the NULL behind them */
+#define CONFIG_BYTES_MAX 16384 /* as text */
 #define ROOT "job file"
 
 static void *field_of(const struct jobspec *spec, const struct row *row)
@@ -69,6 +70,13 @@ static bool is_choice(const struct jobspec *spec, const struct choice *c)
 /* Does a job with these choices have the key, or something to write for it? */
 static bool key_used(const struct jobspec *spec, const struct row *row)
 {
+    if (jobspec_external(spec) && !row->external)
+        return false;
+    if (row->type == ROW_CONFIG)
+        return spec->config != NULL;
+    /* A job of Steppe's own has the same description as ever. */
+    if (row->names == engine_names)
+        return jobspec_external(spec);
     if (row->type == ROW_NAMES)
         return ((const struct names *)field_of(spec, row))->count > 0;
     if (row->type == ROW_CHANNELS)
@@ -134,6 +142,7 @@ static void set_default(struct jobspec *spec, const struct row *row, const char 
     case ROW_NAMES:
     case ROW_DATASET:
     case ROW_REVISIONS:
+    case ROW_CONFIG:
         break;
     case ROW_INT:
         good = text_i64(def, (int64_t)row->min, (int64_t)row->max, field);
@@ -188,6 +197,23 @@ static int read_model(const cJSON *obj, const struct row *row, cJSON **field, st
     if (rc)
         return rc;
     *field = cJSON_Duplicate(desc, true);
+    return *field ? 0 : err_set(why, -ENOMEM, "out of memory");
+}
+
+static int read_config(const cJSON *obj, const struct row *row, cJSON **field, struct errbuf *why)
+{
+    const cJSON *config = NULL;
+    int rc = field_obj(obj, ROOT, row->path, false, &config, why);
+
+    if (rc || !config)
+        return rc;
+    char *text = cJSON_PrintUnformatted(config);
+    const size_t bytes = text ? strlen(text) : 0;
+    free(text);
+    if (bytes > CONFIG_BYTES_MAX)
+        return err_set(why, -EINVAL, "%s has %zu bytes, allowed is up to %d", row->path, bytes,
+                       CONFIG_BYTES_MAX);
+    *field = text ? cJSON_Duplicate(config, true) : NULL;
     return *field ? 0 : err_set(why, -ENOMEM, "out of memory");
 }
 
@@ -259,6 +285,15 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
     void *field = field_of(spec, row);
     bool written = cJSON_GetObjectItemCaseSensitive(obj, row_key(row)) != NULL;
 
+    if (jobspec_external(spec) && !row->external)
+        return written ? err_set(why, -EINVAL,
+                                 "%s is given, but means nothing to a job of engine external: its "
+                                 "program trains by itself",
+                                 row->path)
+                       : 0;
+    if (written && row->type == ROW_CONFIG && !jobspec_external(spec))
+        return err_set(why, -EINVAL, "%s is given, but only engine external has it; engine is %s",
+                       row->path, engine_names[spec->engine]);
     if (written && row->only && !is_choice(spec, row->only))
         return err_set(why, -EINVAL, "%s is given, but only %s %s has it; %s is %s", row->path,
                        row->only->path, row->only->word, row->only->path, chosen(spec, row->only));
@@ -301,6 +336,8 @@ static int read_row(const cJSON *obj, const char *where, const struct row *row,
         return revisions_read_dataset(obj, spec, why);
     case ROW_REVISIONS:
         return revisions_read(obj, spec, why);
+    case ROW_CONFIG:
+        return read_config(obj, row, field, why);
     }
     return 0;
 }
@@ -389,6 +426,7 @@ int jobspec_parse(const struct cJSON *json, struct jobspec *ret, struct errbuf *
 void jobspec_done(struct jobspec *spec)
 {
     cJSON_Delete(spec->model);
+    cJSON_Delete(spec->config);
     free(spec->exclude.ids);
     names_done(&spec->train_domains);
     names_done(&spec->test_domains);
@@ -419,6 +457,7 @@ static cJSON *row_json(const struct jobspec *spec, const struct row *row)
     case ROW_DATASET:
         return cJSON_CreateString(field);
     case ROW_MODEL:
+    case ROW_CONFIG:
         return cJSON_Duplicate(*(cJSON *const *)field, true);
     case ROW_INT:
         return jobspec_number_json((double)*(const int64_t *)field);
@@ -480,6 +519,7 @@ void jobspec_help(FILE *out)
         [ROW_SHARES] = "list",    [ROW_MEASURE] = "word",   [ROW_EXCLUDE] = "list",
         [ROW_WEIGHTS] = "object", [ROW_CHANNELS] = "list",  [ROW_NAMES] = "list",
         [ROW_DATASET] = "name",   [ROW_REVISIONS] = "list", [ROW_CLASS_WEIGHTS] = "weights",
+        [ROW_CONFIG] = "object",
     };
 
     fprintf(out, "%-23s %-8s %-11s %s\n", "key", "type", "default", "meaning [allowed]");

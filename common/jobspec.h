@@ -51,6 +51,9 @@ enum keep { KEEP_LAST, KEEP_BEST };
 enum sampling { SAMPLING_EVEN, SAMPLING_BALANCED };
 enum class_weighting { CLASSES_ALIKE, CLASSES_BALANCED, CLASSES_LISTED };
 enum numerics { NUMERICS_STRICT, NUMERICS_RELAXED };
+/* Who trains: workers of Steppe, or a program of its own that asks for orders and reports scores.
+ */
+enum engine { ENGINE_STEPPE, ENGINE_EXTERNAL };
 
 /* Names of each enum as in the job file, NULL-terminated, indexed by the enum. */
 extern const char *const optimizer_names[];
@@ -72,6 +75,7 @@ extern const char *const keep_names[];
 extern const char *const sampling_names[];
 extern const char *const class_weighting_names[]; /* the words */
 extern const char *const numerics_names[];
+extern const char *const engine_names[];
 
 /* Shares in rising order. */
 struct shares {
@@ -200,8 +204,10 @@ struct jobspec {
     char name[NAME_MAX_BYTES];
     char dataset[NAME_MAX_BYTES];
     struct revisions revisions;
-    struct cJSON *model; /* owned copy of the description: string or object */
-    int64_t epochs;      /* 0: measures the given weights and trains nothing */
+    int engine;           /* enum engine; external: only what jobspec_rows says of it is there */
+    struct cJSON *config; /* external: what its program is told to people with, owned; NULL: none */
+    struct cJSON *model;  /* owned copy of the description: string or object */
+    int64_t epochs;       /* 0: measures the given weights and trains nothing */
     int64_t batch, shard;
     uint64_t seed;          /* up to 2^53 - 1 */
     double label_smoothing; /* of the training loss, [0, 1) */
@@ -268,6 +274,10 @@ static inline uint32_t jobspec_epoch_steps(const struct jobspec *spec, uint32_t 
 
     return spec->epochs == 0 || excluded > samples ? 0
                                                    : (samples - excluded) / (uint32_t)spec->batch;
+}
+static inline bool jobspec_external(const struct jobspec *spec)
+{
+    return spec->engine == ENGINE_EXTERNAL;
 }
 /* Do weights follow from losses instead of places? */
 static inline bool jobspec_self_paced(const struct jobspec *spec)

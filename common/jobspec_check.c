@@ -44,6 +44,8 @@ void jobspec_settle(const struct cJSON *json, struct jobspec *spec)
 {
     few_epochs(json, spec);
     keep_scores(json, spec);
+    if (jobspec_external(spec))
+        spec->shard = spec->batch;
     if (spec->attack == ATTACK_PGD && spec->alpha == 0)
         spec->alpha = spec->epsilon / 4;
 }
@@ -242,9 +244,26 @@ static int check_fused(const struct jobspec *spec, struct errbuf *why)
     return 0;
 }
 
+/* What a program that only reports scores cannot do. */
+static int check_external(const struct jobspec *spec, struct errbuf *why)
+{
+    if (spec->epochs == 0)
+        return err_set(why, -EINVAL,
+                       "epochs is 0; a job of engine external has at least one epoch");
+    if (jobspec_online(spec))
+        return err_set(
+            why, -EINVAL,
+            "curriculum.scope is step, but the steps of a job of engine external are its "
+            "program's: use epoch");
+    return 0;
+}
+
 int jobspec_check(const struct jobspec *spec, struct errbuf *why)
 {
     const struct curriculum_spec *c = &spec->curriculum;
+
+    if (jobspec_external(spec) && check_external(spec, why) < 0)
+        return -EINVAL;
 
     if (spec->shard > spec->batch)
         return err_set(why, -EINVAL,

@@ -8,24 +8,25 @@
 #include "common/jobspec.h"
 
 enum row_type {
-    ROW_SECTION,      /* an object; the rows "section.key" below it are its keys */
-    ROW_NAME,         /* char[NAME_MAX_BYTES], as text_is_name */
-    ROW_MODEL,        /* struct cJSON *, owned */
-    ROW_INT,          /* int64_t */
-    ROW_SEED,         /* uint64_t */
-    ROW_F64,          /* double */
-    ROW_RATIO,        /* double, also written "8/255" */
-    ROW_SHARES,       /* struct shares, a list of numbers */
-    ROW_BOOL,         /* bool */
-    ROW_ENUM,         /* int, index into names */
-    ROW_MEASURE,      /* a word of names, or something given instead (jobspec_given.c) */
-    ROW_EXCLUDE,      /* struct exclude */
-    ROW_WEIGHTS,      /* struct given */
-    ROW_CHANNELS,     /* struct channels, a number a channel */
-    ROW_NAMES,        /* struct names */
-    ROW_DATASET,      /* char[NAME_MAX_BYTES], perhaps with a revision: jobspec_revisions.c */
-    ROW_REVISIONS,    /* struct revisions */
-    ROW_CLASS_WEIGHTS /* struct class_weights: a word of names, or a list */
+    ROW_SECTION,       /* an object; the rows "section.key" below it are its keys */
+    ROW_NAME,          /* char[NAME_MAX_BYTES], as text_is_name */
+    ROW_MODEL,         /* struct cJSON *, owned */
+    ROW_INT,           /* int64_t */
+    ROW_SEED,          /* uint64_t */
+    ROW_F64,           /* double */
+    ROW_RATIO,         /* double, also written "8/255" */
+    ROW_SHARES,        /* struct shares, a list of numbers */
+    ROW_BOOL,          /* bool */
+    ROW_ENUM,          /* int, index into names */
+    ROW_MEASURE,       /* a word of names, or something given instead (jobspec_given.c) */
+    ROW_EXCLUDE,       /* struct exclude */
+    ROW_WEIGHTS,       /* struct given */
+    ROW_CHANNELS,      /* struct channels, a number a channel */
+    ROW_NAMES,         /* struct names */
+    ROW_DATASET,       /* char[NAME_MAX_BYTES], perhaps with a revision: jobspec_revisions.c */
+    ROW_REVISIONS,     /* struct revisions */
+    ROW_CLASS_WEIGHTS, /* struct class_weights: a word of names, or a list */
+    ROW_CONFIG         /* struct cJSON *, owned: any object */
 };
 
 /* A choice of a word: "optimizer.name" is "adamw". */
@@ -45,6 +46,7 @@ struct row {
     const struct choice *other; /* the choice for which the default differs, or NULL */
     const char *other_def;
     const char *help;
+    bool external; /* jobs of engine external have the key */
 };
 
 extern const struct row jobspec_rows[]; /* the last has no path */

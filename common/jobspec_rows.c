@@ -56,6 +56,9 @@ const char *const class_weighting_names[] = {
 const char *const numerics_names[] = {
     [NUMERICS_STRICT] = "strict", [NUMERICS_RELAXED] = "relaxed", NULL};
 
+const char *const engine_names[] = {
+    [ENGINE_STEPPE] = "steppe", [ENGINE_EXTERNAL] = "external", NULL};
+
 #define AT(field) offsetof(struct jobspec, field)
 
 static const struct choice sgd = {"optimizer.name", "sgd"}, adamw = {"optimizer.name", "adamw"},
@@ -65,24 +68,30 @@ static const struct choice sgd = {"optimizer.name", "sgd"}, adamw = {"optimizer.
                            l2 = {"attack.name", "l2"}, online = {"curriculum.scope", "step"};
 
 const struct row jobspec_rows[] = {
-    {"name", ROW_NAME, AT(name), .def = "",
+    {"name", ROW_NAME, AT(name), .def = "", .external = true,
      .help = "name of the job (default: the name of the dataset)"},
-    {"dataset", ROW_DATASET, AT(dataset),
+    {"engine", ROW_ENUM, AT(engine), .def = "steppe", .names = engine_names, .external = true,
+     .help =
+         "who trains; steppe: workers; external: a program of yours, which asks for the order of "
+         "an epoch and reports scores"},
+    {"dataset", ROW_DATASET, AT(dataset), .external = true,
      .help =
          "name of an imported dataset; behind it perhaps a revision of its labels: photos@2, or "
          "photos@latest, the newest when the job is submitted (default: as imported)"},
-    {"revisions", ROW_REVISIONS, AT(revisions), .def = "",
+    {"revisions", ROW_REVISIONS, AT(revisions), .def = "", .external = true,
      .help = "revisions of the dataset from certain epochs on: [[0, \"photos@1\"], [3, "
              "\"photos@2\"]]"},
+    {"config", ROW_CONFIG, AT(config), .def = "", .external = true,
+     .help = "anything that people should see beside the job; engine external only"},
     {"model", ROW_MODEL, AT(model), .help = "a preset or {\"layers\": [...]}"},
-    {"epochs", ROW_INT, AT(epochs), .def = "10", .max = EPOCHS_MAX,
+    {"epochs", ROW_INT, AT(epochs), .def = "10", .max = EPOCHS_MAX, .external = true,
      .help = "how many epochs, each of floor(samples / batch) steps; 0: measure the weights and "
              "train nothing"},
-    {"batch", ROW_INT, AT(batch), .def = "128", .min = 1, .max = BATCH_MAX,
+    {"batch", ROW_INT, AT(batch), .def = "128", .min = 1, .max = BATCH_MAX, .external = true,
      .help = "samples in a step; a multiple of shard"},
     {"shard", ROW_INT, AT(shard), .def = "64", .min = 1, .max = SHARD_MAX,
      .help = "samples that one thread computes together: one SAM ascent, one BatchNorm batch"},
-    {"seed", ROW_SEED, AT(seed), .def = "1", .max = SEED_MAX,
+    {"seed", ROW_SEED, AT(seed), .def = "1", .max = SEED_MAX, .external = true,
      .help = "everything random follows from it"},
     {"label_smoothing", ROW_F64, AT(label_smoothing), .def = "0", .max = 1, .below_max = true,
      .help = "share of the target that is spread over all classes, in the training loss only"},
@@ -178,7 +187,8 @@ const struct row jobspec_rows[] = {
     {"attack.random_start", ROW_BOOL, AT(random_start), .def = "false", .only = &pgd,
      .help = "start at a random point within epsilon, not at the sample"},
 
-    {"score", ROW_SECTION, .help = "how and when the difficulty of samples is measured"},
+    {"score", ROW_SECTION, .external = true,
+     .help = "how and when the difficulty of samples is measured"},
     {"score.source", ROW_ENUM, AT(score_source), .def = "sweep", .names = score_source_names,
      .help = "sweep: measure all samples at one state of the model; train: measure during the "
              "training steps, on the augmented images (default train where curriculum.scope is "
@@ -188,49 +198,53 @@ const struct row jobspec_rows[] = {
     {"score.splits", ROW_ENUM, AT(score_splits), .def = "train", .names = score_splits_names,
      .help = "both: each sweep also keeps the scores of the test samples"},
     {"score.normaliser", ROW_ENUM, AT(normaliser), .def = "population", .names = normaliser_names,
+     .external = true,
      .help = "what adm divides the loss gap by; population: the gap plus the mean gap; sample: the "
              "adversarial loss"},
 
-    {"curriculum", ROW_SECTION, .help = "which samples are trained on, and when"},
+    {"curriculum", ROW_SECTION, .external = true, .help = "which samples are trained on, and when"},
     {"curriculum.measure", ROW_MEASURE, AT(curriculum.measure), .def = "adm",
-     .names = measure_names,
+     .names = measure_names, .external = true,
      .help = "what orders the samples; none: train on all of them, always; or scores that exist "
              "already: {\"job\": 3, \"epoch\": 9, \"measure\": \"loss\"} of another job (default: "
              "its last epoch, adm), or {\"file\": \"scores.npy\"} (also .csv, .json; one score for "
              "each sample or lines of sample,score; higher is harder)"},
     {"curriculum.scope", ROW_ENUM, AT(curriculum.scope), .def = "epoch",
-     .names = curriculum_scope_names,
+     .names = curriculum_scope_names, .external = true,
      .help = "epoch: samples are ordered between epochs, by what was measured before; step: every "
              "shard is measured and ordered in the step that trains on it"},
     {"curriculum.order", ROW_ENUM, AT(curriculum.order), .def = "easy_first", .names = order_names,
-     .help = "which end of the order comes first"},
+     .external = true, .help = "which end of the order comes first"},
     {"curriculum.mode", ROW_ENUM, AT(curriculum.mode), .def = "select",
-     .names = curriculum_mode_names,
+     .names = curriculum_mode_names, .external = true,
      .help =
          "select: leave the rest out; weight: give it small weights; both: do both; spl_: leave "
          "the rest out, and weigh what is below that threshold by its loss (self-paced); needs "
          "measure loss"},
     {"curriculum.diversity", ROW_F64, AT(curriculum.diversity), .def = "0", .max = 1000,
-     .only = &spl_hard,
+     .only = &spl_hard, .external = true,
      .help = "how strongly samples of classes that have few so far are preferred, in units of the "
              "mean loss; 0: not; needs balance none"},
     {"curriculum.pacing", ROW_ENUM, AT(curriculum.pacing), .def = "linear", .names = pacing_names,
-     .help = "curve of the share from initial to final"},
+     .external = true, .help = "curve of the share from initial to final"},
     {"curriculum.initial", ROW_F64, AT(curriculum.initial), .def = "0.8", .max = 1,
-     .above_min = true, .help = "share of the training set at the start of pacing"},
+     .above_min = true, .external = true,
+     .help = "share of the training set at the start of pacing"},
     {"curriculum.final", ROW_F64, AT(curriculum.final), .def = "1", .max = 1, .above_min = true,
-     .help = "share of the training set at the end of pacing"},
+     .external = true, .help = "share of the training set at the end of pacing"},
     {"curriculum.full_at", ROW_F64, AT(curriculum.full_at), .def = "0.5", .max = 1,
-     .above_min = true,
+     .above_min = true, .external = true,
      .help = "share of the epochs after which pacing ends (default 1 when epochs is 1 or 2 and "
              "warmup is not given either)"},
     {"curriculum.warmup", ROW_INT, AT(curriculum.warmup), .def = "1", .max = EPOCHS_MAX,
+     .external = true,
      .help = "epochs on all samples before pacing starts, less than full_at * epochs (default 0 "
              "when epochs is 1 and full_at is not given either)"},
     {"curriculum.smoothing", ROW_F64, AT(curriculum.smoothing), .def = "0", .max = 1,
-     .below_max = true, .help = "share of its old rank that a sample keeps at a new score"},
+     .below_max = true, .external = true,
+     .help = "share of its old rank that a sample keeps at a new score"},
     {"curriculum.balance", ROW_ENUM, AT(curriculum.balance), .def = "class", .names = balance_names,
-     .other = &online, .other_def = "none",
+     .other = &online, .other_def = "none", .external = true,
      .help = "class: schedule the same share of every class"},
 
     {"flatness", ROW_SECTION,
@@ -247,7 +261,7 @@ const struct row jobspec_rows[] = {
     {"flatness.rho", ROW_F64, AT(flatness.rho), .def = "0.05", .max = 1000, .above_min = true,
      .help = "distance from the weights at which the sharpness is measured"},
 
-    {"exclude", ROW_EXCLUDE, AT(exclude), .def = "",
+    {"exclude", ROW_EXCLUDE, AT(exclude), .def = "", .external = true,
      .help = "samples, by number, that are measured but neither trained on nor ordered; or "
              "{\"file\": \"ids.txt\"} (also .json, .npy or a boolean mask)"},
     {"train_domains", ROW_NAMES, AT(train_domains), .def = "",
@@ -255,11 +269,12 @@ const struct row jobspec_rows[] = {
              "validate)"},
     {"test_domains", ROW_NAMES, AT(test_domains), .def = "",
      .help = "names of the domains that are the test set, instead of the test images"},
-    {"validation", ROW_SECTION,
+    {"validation", ROW_SECTION, .external = true,
      .help = "training samples that are measured after each epoch and never trained on"},
     {"validation.share", ROW_F64, AT(validation.share), .def = "0", .max = 1, .below_max = true,
+     .external = true,
      .help = "share of each class (and, within it, of each domain), drawn by the seed; 0: none"},
-    {"validation.domains", ROW_NAMES, AT(validation.domains), .def = "",
+    {"validation.domains", ROW_NAMES, AT(validation.domains), .def = "", .external = true,
      .help = "or all samples of the domains with these names"},
     {"fold", ROW_SECTION,
      .help = "training samples that are measured like the others and never trained on"},

@@ -14,6 +14,7 @@
 #define BY_SUBMIT (BY_ADMIN | ROLE_BIT(ROLE_SUBMIT))
 #define BY_READ (BY_SUBMIT | ROLE_BIT(ROLE_READ))
 #define BY_WORKER (BY_ADMIN | ROLE_BIT(ROLE_WORKER))
+#define BY_TRAIN (BY_SUBMIT | ROLE_BIT(ROLE_TRAINER))
 #define BY_WORK_OR_READ (BY_READ | BY_WORKER)
 #define BY_ALL (BY_WORK_OR_READ | ROLE_BIT(ROLE_TRAINER))
 
@@ -30,6 +31,11 @@
     MESSAGE(JOB_CANCEL, "job.cancel", 0, BY_SUBMIT, WEB_POST)                                      \
     MESSAGE(JOB_RM, "job.rm", 0, BY_ADMIN, WEB_NONE)                                               \
     MESSAGE(JOB_SCHEDULE, "job.schedule", 0, BY_READ, WEB_NONE)                                    \
+    MESSAGE(EXTERNAL_OPEN, "external.open", 0, BY_TRAIN, WEB_NONE)                                 \
+    MESSAGE(EXTERNAL_JOIN, "external.join", 0, BY_TRAIN, WEB_NONE)                                 \
+    MESSAGE(EXTERNAL_ORDER, "external.order", 0, BY_TRAIN, WEB_NONE)                               \
+    MESSAGE(EXTERNAL_REPORT, "external.report", 8, BY_TRAIN, WEB_NONE)                             \
+    MESSAGE(EXTERNAL_CLOSE, "external.close", 0, BY_TRAIN, WEB_NONE)                               \
     MESSAGE(STUDY_SUBMIT, "study.submit", 0, BY_SUBMIT, WEB_POST)                                  \
     MESSAGE(STUDY_LIST, "study.list", 0, BY_READ, WEB_GET)                                         \
     MESSAGE(STUDY_SHOW, "study.show", 0, BY_READ, WEB_GET)                                         \

@@ -62,7 +62,7 @@ static void add_job(struct table *t, const cJSON *row)
     cell_text(t, row, "name");
     cell_state(t, row, "state");
     cell_dataset(t, row);
-    cell_text(t, row, "model");
+    table_add(t, "%s", reply_model(row));
     reply_i64(row, "epoch", &epoch);
     reply_i64(row, "epochs", &epochs);
     table_add(t, "%lld/%lld", (long long)epoch, (long long)epochs);

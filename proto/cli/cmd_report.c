@@ -163,7 +163,7 @@ static void print_head(FILE *out, const struct report *r)
     fprintf(out, "<p>Steppe job %lld, ", (long long)r->job);
     html_text(out, reply_text(r->row, "state"));
     fputs(": ", out);
-    html_text(out, reply_text(r->row, "model"));
+    html_text(out, reply_model(r->row));
     fputs(" on ", out);
     html_text(out, reply_text(r->row, "dataset"));
     fputs("</p>", out);

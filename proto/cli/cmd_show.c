@@ -268,6 +268,8 @@ static void print_class(const cJSON *json, const cJSON *spec)
     const char *broken = reply_text(promise, "why");
     char text[160];
 
+    if (!promise)
+        return;
     if (strcmp(reply_text(spec, "numerics"), "strict") != 0)
         snprintf(text, sizeof(text), "any (relaxed)");
     else if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(promise, "relaxed")))
@@ -389,6 +391,7 @@ static int print_job(const struct cli *cli, const cJSON *json, struct errbuf *wh
     print_progress(row);
     print_times(row);
     print_samples(json);
+    print_line("program", reply_text(row, "program"));
     print_best(json, spec);
     print_flatness(json);
     print_class(json, spec);

@@ -59,6 +59,13 @@ const char *reply_text(const cJSON *obj, const char *name)
     return cJSON_IsString(value) ? value->valuestring : "";
 }
 
+const char *reply_model(const cJSON *row)
+{
+    const char *engine = reply_text(row, "engine");
+
+    return *engine ? engine : reply_text(row, "model");
+}
+
 int64_t reply_epoch(const cJSON *obj, const char *name)
 {
     int64_t epoch;

@@ -21,5 +21,7 @@ int64_t reply_epoch(const cJSON *obj, const char *name);
 double reply_number(const cJSON *obj, const char *name); /* NAN then */
 /* The text, or "" when there is none. */
 const char *reply_text(const cJSON *obj, const char *name);
+/* What a job row says of its model; of a job that a program of its own trains, its engine. */
+const char *reply_model(const cJSON *row);
 
 #endif

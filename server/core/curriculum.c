@@ -51,6 +51,15 @@ double score_adm(const struct score *s, int normaliser, double mean_gap)
     return gap == 0 ? 0 : gap / divisor;
 }
 
+double *scores_adm(const struct score *s, uint32_t n, int normaliser, double mean_gap)
+{
+    double *adm = alloc_bytes(n, sizeof(*adm));
+
+    for (uint32_t i = 0; adm && i < n; i++)
+        adm[i] = score_adm(&s[i], normaliser, mean_gap);
+    return adm;
+}
+
 void lapses_add(struct lapses *l, const struct score *s, const uint16_t *labels, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {

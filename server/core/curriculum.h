@@ -18,6 +18,8 @@ double score_mean_gap(const struct score *s, uint32_t n);
 /* ADM of one sample: population gap+/(gap+ + mean_gap), sample gap+/adv_loss; 0/0 := 0; NAN
  * without one of the losses. */
 double score_adm(const struct score *s, int normaliser, double mean_gap);
+/* The ADM of n samples; owned by the caller, NULL: memory is out. */
+double *scores_adm(const struct score *s, uint32_t n, int normaliser, double mean_gap);
 /* How a sample was learnt over the epochs that measured it: what measure forgetting orders by. */
 struct lapses {
     uint32_t seen;      /* measurements */

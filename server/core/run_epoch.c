@@ -25,7 +25,8 @@ static int close_scores(struct run *r, struct run_epoch *e)
 {
     uint32_t n = r->data->samples;
     struct score *fresh = alloc_bytes(n, sizeof(*fresh));
-    double *adm = alloc_bytes(n, sizeof(*adm));
+    const double mean_gap = score_mean_gap(r->scores, n);
+    double *adm = scores_adm(r->scores, n, r->spec->normaliser, mean_gap);
 
     if (r->lapses)
         lapses_add(r->lapses, r->scores, run_labels(r), n);
@@ -35,9 +36,7 @@ static int close_scores(struct run *r, struct run_epoch *e)
         free(adm);
         return rc;
     }
-    e->record.mean_gap = score_mean_gap(r->scores, n);
-    for (uint32_t i = 0; i < n; i++)
-        adm[i] = score_adm(&r->scores[i], r->spec->normaliser, e->record.mean_gap);
+    e->record.mean_gap = mean_gap;
     e->scores = r->scores;
     e->adm = adm;
     r->scores = fresh;
@@ -49,7 +48,7 @@ static int close_test_scores(const struct run *r, struct run_epoch *e)
 {
     uint32_t n = r->slot_count;
     struct score *scores = alloc_bytes(n, sizeof(*scores));
-    double *adm = alloc_bytes(n, sizeof(*adm));
+    double *adm = scores_adm(r->slots, n, r->spec->normaliser, e->record.mean_gap);
     bool held = r->phase == PHASE_HELD_TEST;
     uint32_t *ids = held ? alloc_bytes(n, sizeof(*ids)) : NULL;
 
@@ -62,8 +61,6 @@ static int close_test_scores(const struct run *r, struct run_epoch *e)
     memcpy(scores, r->slots, n * sizeof(*scores));
     if (held)
         memcpy(ids, r->ids, n * sizeof(*ids));
-    for (uint32_t i = 0; i < n; i++)
-        adm[i] = score_adm(&scores[i], r->spec->normaliser, e->record.mean_gap);
     e->tested = n;
     e->test_scores = scores;
     e->test_adm = adm;

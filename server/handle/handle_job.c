@@ -181,14 +181,16 @@ static void show_done(struct op *op)
     cJSON_AddItemToObject(out, "spec", jobspec_json(&job->spec));
     add_end(notes, job);
     cJSON_AddItemToObject(out, "notes", notes);
-    if (job->data) {
+    if (job->data && !job->external) {
         request_add_decimals(out, "mean", job->model.mean, job->model.in.c);
         request_add_decimals(out, "std", job->model.std, job->model.in.c);
-        add_uses(out, job);
     }
+    if (job->data)
+        add_uses(out, job);
     if (job->rec.numerics_class[0])
         cJSON_AddStringToObject(out, "numerics_class", job->rec.numerics_class);
-    cJSON_AddItemToObject(out, "promise", job_class_promise(job));
+    if (!job->external)
+        cJSON_AddItemToObject(out, "promise", job_class_promise(job));
     cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
     if (job->rec.model_sha256[0])
         cJSON_AddStringToObject(out, "model_sha256", job->rec.model_sha256);

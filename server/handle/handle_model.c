@@ -197,6 +197,8 @@ void handle_model_get(struct request *rq)
     if (rc == 0)
         rc = jobs_find(rq->service->jobs, number, &job, &why);
     if (rc == 0)
+        rc = job_check_model(job, &why);
+    if (rc == 0)
         rc = jobs_prepare(rq->service, job, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);

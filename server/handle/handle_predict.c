@@ -222,6 +222,8 @@ void handle_predict_open(struct request *rq)
     if (rc == 0)
         rc = jobs_find(rq->service->jobs, number, &job, &why);
     if (rc == 0)
+        rc = job_check_model(job, &why);
+    if (rc == 0)
         rc = jobs_prepare(rq->service, job, &why);
     struct prediction *p =
         rc == 0 ? predictions_find(rq->service->predictions, uuid, rq->key_name) : NULL;

@@ -14,7 +14,7 @@
 /* For whoever submits it again and did not mean to. */
 static void note_equal(const struct job *job, const struct job *other, cJSON *list)
 {
-    bool same_bits = job->spec.numerics == NUMERICS_STRICT && !other->rec.relaxed &&
+    bool same_bits = !job->external && job->spec.numerics == NUMERICS_STRICT && !other->rec.relaxed &&
                      !other->rec.broken[0] && other->rec.state != JOB_FAILED &&
                      other->rec.state != JOB_CANCELLED;
     char *text =

@@ -50,6 +50,12 @@ void handle_dataset_rm(struct request *rq);
 void handle_dataset_get(struct request *rq);
 
 void handle_dataset_revise(struct request *rq);
+void handle_external_open(struct request *rq);
+void handle_external_join(struct request *rq);
+void handle_external_order(struct request *rq);
+void handle_external_report(struct request *rq);
+void handle_external_close(struct request *rq);
+
 /* The job that rq names; NULL: rq was answered. */
 struct job *handle_job_of(struct request *rq);
 void handle_job_apply(struct request *rq);

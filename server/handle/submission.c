@@ -262,6 +262,8 @@ static int find_weights(struct service *server, struct submission *s, struct err
     if (g->kind != GIVEN_JOB)
         return 0;
     int rc = find_other(server, "weights", g->job, &other, why);
+    if (rc == 0 && job_check_model(other, why) < 0)
+        rc = err_prefix(why, -EPERM, "weights");
     if (rc < 0)
         return rc;
     const struct model *ours = &s->job->model, *theirs = &other->model;

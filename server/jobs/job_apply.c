@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/jobs/attached.h"
+#include "server/jobs/externals.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 #include "server/net/op.h"
@@ -206,6 +207,7 @@ static void apply_done(struct op *op)
         }
         if (job->run)
             let_go(jobs, job, a, op->rc == 0);
+        external_job_forget(job); /* it is known again with the revision */
     }
     if (op->rc < 0 || rc < 0)
         request_fail(op->rq, op->rc < 0 ? op->rc : rc, &op->why);
@@ -282,7 +284,8 @@ void job_apply(struct jobs *jobs, struct job *job, int64_t number, struct reques
     struct revision_at at;
     struct errbuf why;
 
-    if (job->starting || job->applying || (job->run && run_finished(job->run))) {
+    if (job->starting || job->applying || (job->external && job->external->busy) ||
+        (job->run && run_finished(job->run))) {
         apply_later(jobs, job, number, rq);
         return;
     }

@@ -31,33 +31,30 @@ struct closing {
     char end[JOB_END_BYTES]; /* of the last: the event's text */
 };
 
-static struct fold closing_fold(const struct closing *c)
+struct fold job_fold(const struct run_epoch *e, const struct dataset *data)
 {
-    const struct run_epoch *e = &c->epoch;
-
     return (struct fold){
         .record = e->record,
         .scores = e->scores,
         .adm = e->adm,
-        .labels = e->labels ? e->labels : c->data->labels,
-        .samples = c->data->samples,
+        .labels = e->labels ? e->labels : data->labels,
+        .samples = data->samples,
         .test_scores = e->test_scores,
         .test_adm = e->test_adm,
-        .test_labels = c->data->test_labels,
+        .test_labels = data->test_labels,
         .test_ids = e->test_ids,
         .by_class = e->by_class,
         .by_domain = e->by_domain,
-        .classes = c->data->classes,
-        .domains = c->data->domain_count,
+        .classes = data->classes,
+        .domains = data->domain_count,
         .test_samples = e->tested,
         .flatness = e->flatness,
     };
 }
 
 /* Leaves out what was not measured: the loss of a job that trains nothing, figures of a missing
- * test set.
- */
-static void epoch_text(const struct epoch_record *e, char *out, size_t bytes)
+ * test set. */
+void job_epoch_text(const struct epoch_record *e, char *out, size_t bytes)
 {
     int used = snprintf(out, bytes, "epoch %" PRId64 ": ", e->epoch + 1);
     char share[TEXT_F64_BYTES];
@@ -84,7 +81,7 @@ static const char *figure(const char *name, double value, char buf[FIGURE_BYTES]
     return buf;
 }
 
-static void log_epoch(const struct epoch_record *e)
+void job_log_epoch(const struct epoch_record *e)
 {
     char share[FIGURE_BYTES], loss[FIGURE_BYTES], validation[FIGURE_BYTES], accuracy[FIGURE_BYTES],
         gap[FIGURE_BYTES];
@@ -100,7 +97,7 @@ static void close_work(struct op *op)
 {
     struct closing *c = op->arg;
     struct service *s = op->service;
-    struct fold fold = closing_fold(c);
+    struct fold fold = job_fold(&c->epoch, c->data);
     char hash[SHA256_HEX], text[160];
 
     if (c->pinning)
@@ -116,7 +113,7 @@ static void close_work(struct op *op)
     op->rc = job_save_checkpoint(s, c->rec.job, c->checkpoint, &op->why);
     if (op->rc < 0)
         return;
-    epoch_text(&c->epoch.record, text, sizeof(text));
+    job_epoch_text(&c->epoch.record, text, sizeof(text));
     if (!c->last) {
         op->rc = store_event_add(s->store, c->rec.job, "epoch", text, &op->why);
         return;
@@ -184,7 +181,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
     c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
     job->saved_ms = clock_mono_ms();
     job->saved_step = run_step(job->run);
-    log_epoch(&e->record);
+    job_log_epoch(&e->record);
     if (!c->checkpoint) {
         run_epoch_done(e);
         free(c);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "common/text.h"
+#include "server/jobs/externals.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 
@@ -12,6 +13,9 @@
 
 static size_t job_memory(const struct job *job)
 {
+    if (jobspec_external(&job->spec))
+        return external_memory(&job->spec, job->data);
+
     const struct checkpoint_shape shape = job_checkpoint_shape(job);
     const bool both = job->spec.score_splits == SPLITS_BOTH;
     const size_t held = job->uses[USE_TEST], tests = held ? held : job->data->test_samples;
@@ -30,11 +34,10 @@ int64_t job_memory_with(const struct jobs *jobs, const struct job *job)
 {
     size_t bytes = job_memory(job);
 
-    for (size_t i = 0; jobs->running[i]; i++) {
-        const struct job *other = jobs->running[i];
-        if (other != job && (other->run || other->starting))
+    for (const struct job *other = jobs->list; other; other = other->next)
+        if (other != job && (other->run || other->starting ||
+                             (other->external && (other->external->open || other->external->busy))))
             bytes += job_memory(other);
-    }
     return (int64_t)bytes;
 }
 
@@ -45,6 +48,12 @@ int job_memory_check(const struct service *s, const struct job *job, struct errb
 
     if (bytes <= s->memory_bytes)
         return 0;
+    if (jobspec_external(&job->spec))
+        return err_set(why, -EFBIG,
+                       "the job needs %s of the server's memory, --memory allows %s: for the order "
+                       "of an epoch of %u samples and their scores",
+                       text_of_bytes(bytes, need), text_of_bytes(s->memory_bytes, limit),
+                       job->data->samples);
     return err_set(why, -EFBIG,
                    "the job needs %s of the server's memory, --memory allows %s: the model has %s; "
                    "the rest is optimizer state, snapshots and the sums of %lld shards",

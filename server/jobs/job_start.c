@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "server/jobs/attached.h"
+#include "server/jobs/externals.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 #include "server/net/op.h"
@@ -379,7 +380,8 @@ static struct job *next_job(struct jobs *jobs)
     }
     struct job *of_study = NULL;
     for (struct job *job = jobs->list; job; job = job->next) {
-        if (job->rec.state != JOB_QUEUED || job->hold[0] || job->asked || job->applying)
+        if (job->rec.state != JOB_QUEUED || job->external || job->hold[0] || job->asked ||
+            job->applying)
             continue;
         if (!job->in_study)
             return job;
@@ -444,6 +446,7 @@ void jobs_tick(struct jobs *jobs, int64_t now_ms)
     for (size_t i = 0; jobs->running[i]; i++)
         job_save_when_due(jobs, jobs->running[i], now_ms);
     jobs_probe_disk(jobs, now_ms);
+    external_jobs_tick(jobs, now_ms);
     if (!freed)
         return;
     jobs_pump(jobs);

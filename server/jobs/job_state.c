@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "server/jobs/externals.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 #include "server/net/op.h"
@@ -168,6 +169,7 @@ void job_drop_run(struct jobs *jobs, struct job *job)
                            run_reissued(job->run));
     run_free(job->run);
     job->run = NULL;
+    external_job_forget(job);
     job_verify_forget(job);
     job->refusals = (struct job_refusals){0};
     workers_forget_job(jobs->service->workers, job->rec.job);
@@ -212,7 +214,8 @@ static void late_done(struct op *op)
     free(late);
 }
 
-/* The last epoch is on its way to the disk: the verb applies to the job after that. */
+/* The last epoch is on its way to the disk, or any of an external job: the verb applies to the job
+ * after that. */
 static void verb_later(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq)
 {
     struct late_verb *late = xmalloc(sizeof(*late));
@@ -231,7 +234,7 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
     struct errbuf why;
     char text[80];
 
-    if (job->run && run_finished(job->run)) {
+    if ((job->run && run_finished(job->run)) || (job->external && job->external->busy)) {
         verb_later(jobs, job, verb, rq);
         return;
     }

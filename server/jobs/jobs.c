@@ -9,6 +9,7 @@
 #include "common/field.h"
 #include "common/log.h"
 #include "server/jobs/attached.h"
+#include "server/jobs/externals.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 
@@ -23,6 +24,8 @@ void job_free(struct job *job)
     if (!job)
         return;
     run_free(job->run);
+    external_job_forget(job);
+    free(job->external);
     job_verify_forget(job);
     jobspec_done(&job->spec);
     model_done(&job->model);
@@ -33,6 +36,11 @@ void job_free(struct job *job)
 void jobs_add(struct jobs *jobs, struct job *job)
 {
     struct job **end = &jobs->list;
+
+    if (jobspec_external(&job->spec)) {
+        job->external = xcalloc(1, sizeof(*job->external));
+        job->external->last.epoch = -1;
+    }
 
     while (*end && (*end)->rec.job < job->rec.job)
         end = &(*end)->next;
@@ -192,13 +200,14 @@ int jobs_find(struct jobs *jobs, int64_t number, struct job **ret, struct errbuf
                    (long long)number, (long long)first, (long long)last);
 }
 
-/* There are never more than RUNNING_MAX: a job starts only when fewer run. */
+/* There are never more than RUNNING_MAX: a job starts only when fewer run. External jobs are not
+ * among them: workers and slots are for the others. */
 void jobs_update_running(struct jobs *jobs)
 {
     size_t count = 0;
 
     for (struct job *job = jobs->list; job && count < RUNNING_MAX; job = job->next)
-        if (job->rec.state == JOB_RUNNING)
+        if (job->rec.state == JOB_RUNNING && !job->external)
             jobs->running[count++] = job;
     jobs->running[count] = NULL;
 }
@@ -218,11 +227,32 @@ bool jobs_ready(const struct job *job)
     return job && job->run && job->closing < CLOSING_MAX && !job->hold[0];
 }
 
+static int prepare_model(struct job *job, const struct dataset *data, const char *name,
+                         struct errbuf *why)
+{
+    struct scaling scaling;
+
+    if (job->spec.crop >= data->dims.h || job->spec.crop >= data->dims.w)
+        return err_set(why, -EINVAL,
+                       "augment.crop is %lld, but the images of dataset %s are %u x %u; allowed is "
+                       "below their sides",
+                       (long long)job->spec.crop, name, data->dims.h, data->dims.w);
+    int rc = scaling_of_job(&job->spec, data, &scaling, why);
+    if (rc == 0)
+        rc = model_parse(job->spec.model, data->dims, data->classes, scaling.mean, scaling.std,
+                         &job->model, why);
+    if (rc < 0)
+        return rc;
+    rc = model_check_shard(&job->model, job->spec.shard, why);
+    if (rc < 0)
+        model_done(&job->model);
+    return rc;
+}
+
 int jobs_prepare(struct service *s, struct job *job, struct errbuf *why)
 {
     struct dataset_record rec;
     const struct dataset *data;
-    struct scaling scaling;
     int rc;
 
     if (job->data)
@@ -240,27 +270,23 @@ int jobs_prepare(struct service *s, struct job *job, struct errbuf *why)
             "your own",
             rec.name);
     rc = job_check_samples(job, data, job->spec.exclude.ids, job->spec.exclude.count, why);
+    if (rc == 0 && !jobspec_external(&job->spec))
+        rc = prepare_model(job, data, rec.name, why);
     if (rc < 0)
         return rc;
-    if (job->spec.crop >= data->dims.h || job->spec.crop >= data->dims.w)
-        return err_set(why, -EINVAL,
-                       "augment.crop is %lld, but the images of dataset %s are %u x %u; allowed is "
-                       "below their sides",
-                       (long long)job->spec.crop, rec.name, data->dims.h, data->dims.w);
-    rc = scaling_of_job(&job->spec, data, &scaling, why);
-    if (rc == 0)
-        rc = model_parse(job->spec.model, data->dims, data->classes, scaling.mean, scaling.std,
-                         &job->model, why);
-    if (rc < 0)
-        return rc;
-    rc = model_check_shard(&job->model, job->spec.shard, why);
-    if (rc < 0) {
-        model_done(&job->model);
-        return rc;
-    }
     memcpy(job->rec.dataset_sha256, rec.sha256, sizeof(rec.sha256));
     job->data = data;
     return 0;
+}
+
+int job_check_model(const struct job *job, struct errbuf *why)
+{
+    return jobspec_external(&job->spec)
+               ? err_set(why, -EPERM,
+                         "job %lld has no model here: its engine is external, so that the program "
+                         "that trains it has the model",
+                         (long long)job->rec.job)
+               : 0;
 }
 
 struct checkpoint_shape job_checkpoint_shape(const struct job *job)
@@ -289,6 +315,8 @@ static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t by
         return false;
     if (datasets_damage(jobs->service->datasets, job->rec.dataset_sha256, out, bytes))
         return true;
+    if (job->external)
+        return external_job_waiting(job, out, bytes);
     if (job->hold[0])
         snprintf(out, bytes, "%s", job->hold);
     else if (!starts)
@@ -332,6 +360,8 @@ static void add_progress(cJSON *row, struct job *job, bool waits)
                              .accuracy = NAN,
                              .validation_accuracy = NAN};
 
+    if (job->external)
+        p.step = (uint64_t)job->epochs_done * epoch_steps;
     if (job->run)
         p = run_progress(job->run);
     cJSON_AddNumberToObject(row, "epoch", (double)p.epoch);
@@ -372,8 +402,12 @@ cJSON *jobs_row(struct jobs *jobs, struct job *job)
         job->spec.revisions.at[job->spec.revisions.count - 1].number > 0)
         cJSON_AddNumberToObject(
             row, "revision", (double)job->spec.revisions.at[job->spec.revisions.count - 1].number);
-    cJSON_AddStringToObject(
-        row, "model", cJSON_IsString(job->spec.model) ? job->spec.model->valuestring : "custom");
+    if (job->external)
+        external_job_describe(job, row);
+    else
+        cJSON_AddStringToObject(row, "model",
+                                cJSON_IsString(job->spec.model) ? job->spec.model->valuestring
+                                                                : "custom");
     cJSON_AddStringToObject(row, "state", job_state_names[rec->state]);
     if (rec->reason[0])
         cJSON_AddStringToObject(row, "reason", rec->reason);

@@ -4,7 +4,8 @@
  * an epoch, job_wait.c what waits for the disk or for a lock, job_class.c the numerics class,
  * job_memory.c what fits --memory, job_verify.c results that are computed twice, job_rung.c the
  * rungs of halving, job_said.c what weights say of a job, job_split.c which samples it holds out,
- * job_left.c how many those are in the end. */
+ * job_left.c how many those are in the end, job_external.c and job_external_close.c those that a
+ * program of somebody's own trains (externals.h). */
 #ifndef STEPPE_SERVER_JOBS_JOBS_H
 #define STEPPE_SERVER_JOBS_JOBS_H
 
@@ -22,6 +23,7 @@
 
 struct service;
 struct jobs;
+struct external_state;
 
 /* Rows of checkpoints that are examined; two are kept. */
 #define CHECKPOINTS_READ 8
@@ -60,18 +62,19 @@ struct job {
     bool left_known;            /* job_left.h: of each, under that revision and without exclude */
     int64_t left_revision;
     uint32_t left[USES];
-    struct run *run;     /* of a running job, once it is recovered */
-    bool in_study;       /* jobs of their own go first */
-    bool starting;       /* its checkpoint is being read */
-    bool applying;       /* a revision is on its way to the store */
-    bool class_pending;  /* the numerics class is on its way to the store */
-    unsigned closing;    /* epochs on their way to the store */
-    bool saving;         /* a checkpoint inside an epoch is on its way */
-    int64_t saved_ms;    /* monotonic time of the last one, or of the start */
-    uint64_t saved_step; /* of the last checkpoint that was taken */
-    char hold[256];      /* why it cannot go on by itself; "" : it can */
-    char stuck[256];     /* why it could not be started the last time; "" : it was started */
-    int64_t retry_ms;    /* monotonic time of the next try while hold is set */
+    struct run *run;                 /* of a running job, once it is recovered */
+    struct external_state *external; /* of an external job (externals.h), owned; else NULL */
+    bool in_study;                   /* jobs of their own go first */
+    bool starting;                   /* its checkpoint is being read */
+    bool applying;                   /* a revision is on its way to the store */
+    bool class_pending;              /* the numerics class is on its way to the store */
+    unsigned closing;                /* epochs on their way to the store */
+    bool saving;                     /* a checkpoint inside an epoch is on its way */
+    int64_t saved_ms;                /* monotonic time of the last one, or of the start */
+    uint64_t saved_step;             /* of the last checkpoint that was taken */
+    char hold[256];                  /* why it cannot go on by itself; "" : it can */
+    char stuck[256];  /* why it could not be started the last time; "" : it was started */
+    int64_t retry_ms; /* monotonic time of the next try while hold is set */
     /* The state to which the job returns when a person's request cannot be written: that on the
      * disk, or that before the first of the requests. */
     enum job_state kept_state;
@@ -146,8 +149,11 @@ struct attached;
 int job_revisions_check(const struct jobspec *spec, const struct dataset *data,
                         const struct attached *attached, const struct overlay *overlays, int count,
                         struct errbuf *why);
-/* Prepares data and model of a job: dataset exists and has batch samples, model fits. */
+/* Prepares data and model of a job: dataset exists and has batch samples, model fits. An external
+ * job has no model. */
 int jobs_prepare(struct service *s, struct job *job, struct errbuf *why);
+/* Has the job a model here? -EPERM with a sentence: its program has it. */
+int job_check_model(const struct job *job, struct errbuf *why);
 /* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */
 int job_memory_check(const struct service *s, const struct job *job, struct errbuf *why);
 /* What the checkpoints of a prepared job hold. */

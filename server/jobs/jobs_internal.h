@@ -45,6 +45,11 @@ void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms);
 /* A job's work cannot be kept (rc and reason): pauses it; work that is not on disk is computed
  * again when it goes on. */
 void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reason);
+/* What the store has to fold of a closed epoch; borrows from both. */
+struct fold job_fold(const struct run_epoch *e, const struct dataset *data);
+/* An epoch that closed, for the job's log and for the server's. */
+void job_epoch_text(const struct epoch_record *e, char *out, size_t bytes);
+void job_log_epoch(const struct epoch_record *e);
 /* Resumes jobs that wait for the disk or a database when it can be written again; called a few
  * times a second. */
 void jobs_probe_disk(struct jobs *jobs, int64_t now_ms);

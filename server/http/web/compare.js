@@ -2,7 +2,7 @@
 import { epochsBehind, get, pages } from "./api.js";
 import { LineChart } from "./charts.js";
 import { empty, figure, h, panel, pill, select, set, share, show, tableHead, trouble } from "./dom.js";
-import { LIVE, dataOf } from "./jobs.js";
+import { LIVE, dataOf, modelOf } from "./jobs.js";
 import { card, classNames } from "./samples.js";
 
 const DIFFERENT = 24;
@@ -143,7 +143,7 @@ export function comparePage(first, second) {
         "a",
         { class: "versus", href: `#/job/${r.job.job}` },
         h("b", { text: r.job.name }),
-        h("span", { text: `job ${r.job.job} · ${r.job.model} on ${dataOf(r.job)}` }),
+        h("span", { text: `job ${r.job.job} · ${modelOf(r.job)} on ${dataOf(r.job)}` }),
         pill(r.job.state),
       ),
     );

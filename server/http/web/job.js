@@ -20,7 +20,7 @@ import {
   trouble,
 } from "./dom.js";
 import { flatnessPanel } from "./flatness.js";
-import { LIVE, dataOf, doing, meter } from "./jobs.js";
+import { LIVE, dataOf, doing, meter, modelOf } from "./jobs.js";
 import { classesPanel, mapPanel, testPanel } from "./map.js";
 import { metricsPanel } from "./metrics.js";
 import { applyButton, newestRevision } from "./revise.js";
@@ -116,6 +116,8 @@ const rateOf = (epoch, spec, job) => {
   const steps = job.steps / job.epochs;
   return epoch.seconds > 0 ? (steps * spec.batch) / epoch.seconds : undefined;
 };
+
+const trainedBy = (job, spec) => (job.engine ? job.program || "no program yet" : spec.sam.rho > 0 ? `SAM ρ ${spec.sam.rho}` : "SGD");
 
 // What the pacing share is a share of, by the curriculum's scope.
 const SHARES = { epoch: "of the training set", step: "of each shard, by rank inside the step" };
@@ -333,7 +335,7 @@ export function jobPage(number) {
     setPill(state, job.state);
     set(
       what,
-      `${job.model} on ${dataOf(job)}, ${reply.spec.sam.rho > 0 ? `SAM ρ ${reply.spec.sam.rho}` : "SGD"}, curriculum by ${orderOf(reply.spec.curriculum.measure)}`,
+      `${modelOf(job)} on ${dataOf(job)}, ${trainedBy(job, reply.spec)}, curriculum by ${orderOf(reply.spec.curriculum.measure)}`,
     );
     place.update(reply.study);
     set(line, doing(job));

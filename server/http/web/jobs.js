@@ -8,6 +8,7 @@ const PAGE = 1000;
 export const LIVE = new Set(["running", "queued"]);
 
 // What a job trains on: its dataset, or the revision of it.
+export const modelOf = (job) => job.model ?? job.engine;
 export const dataOf = (job) => (job.revision ? `${job.dataset}@${job.revision}` : job.dataset);
 
 // The share of a job's steps that is done.
@@ -87,7 +88,7 @@ function jobRow(job) {
   );
   const update = (j) => {
     set(name, j.name);
-    set(what, `job ${j.job} · ${j.model} on ${dataOf(j)}`);
+    set(what, `job ${j.job} · ${modelOf(j)} on ${dataOf(j)}`);
     setPill(state, j.state);
     set(text, doing(j));
     set(epoch, `${j.epoch}/${j.epochs}`);

@@ -6,9 +6,10 @@
 #define ME "11111111-1111-4111-8111-111111111111"
 
 /* Those of clients that change nothing, or whose change another one of them is recorded for. */
-static const char *const only_look[] = {"predict.open",  "predict.put", "predict.get",
-                                        "predict.close", "dataset.put", "db.check",
-                                        "audit.list",    "key.list",    NULL};
+static const char *const only_look[] = {
+    "predict.open",    "predict.put",    "predict.get", "predict.close", "dataset.put",
+    "db.check",        "audit.list",     "key.list",    "external.join", "external.order",
+    "external.report", "external.close", NULL};
 
 /* Those that readers and workers may send, too. */
 static const char *const of_all[] = {"key.renew", "server.dashboard", NULL};

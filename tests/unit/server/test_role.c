@@ -63,10 +63,14 @@ static const char *const of_submitters[] = {
     "dataset.commit", "dataset.rm",   "study.submit",   "study.pause",   "study.resume",
     "study.cancel",   NULL,
 };
+static const char *const of_trainers[] = {
+    "external.open", "external.join", "external.order", "external.report", "external.close", NULL,
+};
 static const char *const of_admins[] = {"job.unpin",  "job.rm",       "study.rm",   "db.backup",
                                         "db.check",   "db.compact",   "audit.list", "key.list",
                                         "key.revoke", "worker.trust", NULL};
-static const char *const of_all[] = {"ping", "dataset.get", "key.renew", NULL};
+static const char *const of_all[] = {"ping", "key.renew", NULL};
+static const char *const of_readers_and_workers[] = {"dataset.get", NULL};
 
 static bool lists(const char *const names[], const char *name)
 {
@@ -78,10 +82,15 @@ static bool lists(const char *const names[], const char *name)
 
 static bool may(enum role role, const char *name)
 {
-    const bool submits = lists(of_submitters, name);
+    const bool trains = lists(of_trainers, name);
+    const bool submits = lists(of_submitters, name) || trains;
     const bool works = lists(of_workers, name), rules = lists(of_admins, name);
 
     if (role == ROLE_ADMIN || lists(of_all, name))
+        return true;
+    if (role == ROLE_TRAINER)
+        return trains;
+    if (lists(of_readers_and_workers, name))
         return true;
     if (role == ROLE_WORKER)
         return works;
@@ -90,12 +99,13 @@ static bool may(enum role role, const char *name)
 
 TEST(every_message_is_for_the_roles_that_it_is_for)
 {
-    static const enum role roles[] = {ROLE_ADMIN, ROLE_SUBMIT, ROLE_READ, ROLE_WORKER};
+    static const enum role roles[] = {ROLE_ADMIN, ROLE_SUBMIT, ROLE_READ, ROLE_WORKER,
+                                      ROLE_TRAINER};
     struct request rq = {0};
     struct errbuf why;
 
     for (int type = 0; type < MSG_COUNT; type++)
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 5; i++) {
             rq.type = (enum message_type)type;
             rq.role = roles[i];
             const int want = may(roles[i], message_names[type]) ? 0 : -EACCES;

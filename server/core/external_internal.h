@@ -1,0 +1,41 @@
+/* Shared by external.c and external_*.c only. */
+#ifndef STEPPE_SERVER_CORE_EXTERNAL_INTERNAL_H
+#define STEPPE_SERVER_CORE_EXTERNAL_INTERNAL_H
+
+#include "common/text.h"
+#include "server/core/external.h"
+#include "server/core/ranks.h"
+
+/* What was reported of the samples of a split. */
+struct reported {
+    uint32_t samples;
+    struct score *scores; /* [samples] */
+    uint8_t *seen;        /* [samples] a bit for each measure whose first value has come */
+    double *margin;       /* [samples]; NULL: none was reported yet */
+};
+
+struct rank_metric {
+    struct metric metric;
+    uint32_t rank; /* whose it is */
+};
+
+struct external {
+    const struct jobspec *spec;
+    const struct dataset *data;
+    int64_t job, incarnation, epoch;
+    int64_t start_ms;
+    uint32_t steps; /* of an epoch */
+    struct ranks ranks;
+    struct schedule schedule;
+    uint32_t *ids;  /* [steps * batch] */
+    float *weights; /* likewise */
+    char sha256[SHA256_HEX];
+    struct reported train, test;
+    uint64_t dropped;
+    uint32_t world;  /* of the ranks that have closed; 0: none has */
+    uint8_t *closed; /* [world] */
+    struct rank_metric *metrics;
+    uint32_t metric_count;
+};
+
+#endif
