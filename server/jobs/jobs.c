@@ -265,9 +265,8 @@ int jobs_prepare(struct service *s, struct job *job, struct errbuf *why)
     if (data->manifest)
         return err_set(
             why, -EPERM,
-            "dataset %s is a manifest: it has no pictures, so no worker of Steppe can train "
-            "on it; import the pictures without --manifest, or train with a program of "
-            "your own",
+            "dataset %s is a manifest, which has no pictures to train on: import it without "
+            "--manifest, or submit a job with \"engine\": \"external\"",
             rec.name);
     rc = job_check_samples(job, data, job->spec.exclude.ids, job->spec.exclude.count, why);
     if (rc == 0 && !jobspec_external(&job->spec))

@@ -10,6 +10,12 @@ import sys
 from array import array
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from . import wire
+from .client import Client
+from .errors import SteppeError
+
+PIECE_BYTES = 8 << 20
+COMMIT_S = 600.0           # the server hashes and checks the whole file
 SAMPLES_MAX = 1 << 26
 CLASSES_MAX = 1000         # classes, and domains
 NAME_BYTES_MAX = 128       # of a class or a domain, in UTF-8
@@ -118,6 +124,23 @@ def from_image_folder(root: Path, train: Optional[str] = None, test: Optional[st
                  test_uris=test_uris)
 
 
+def put(client: Client, name: str, made: Manifest) -> Dict[str, Any]:
+    """Sends a manifest, as the dataset `name`, and returns its row as PROTOCOL.md has it. Again after an interruption, it goes
+    on where it ended; what the server has already is not sent. SteppeError: the server's sentence."""
+    _send(client, made.data, made.sha256, "dataset " + name, {"name": name})
+    row: Dict[str, Any] = client.request("dataset.commit", {"name": name, "sha256": made.sha256}, None, COMMIT_S).fields["dataset"]
+    if made.names is None or made.names_sha256 is None:
+        return row
+    ask = {"name": name, "sha256": made.names_sha256}
+    try:
+        return dict(client.request("dataset.name", ask, None, COMMIT_S).fields["dataset"])
+    except SteppeError as error:
+        if error.code != "not_found":
+            raise
+    _send(client, made.names, made.names_sha256, "names of " + name, {})
+    return dict(client.request("dataset.name", ask, None, COMMIT_S).fields["dataset"])
+
+
 def uri_of(path: Path) -> bytes:
     """The name of a sample, in UTF-8: the path itself, but byte b of what is not UTF-8 is the character U+EF00 + b, and so
     are the bytes of those characters. ValueError: it is empty, longer than 512 bytes or has a zero byte."""
@@ -214,6 +237,14 @@ def _uris(what: str, uris: Sequence[Path]) -> List[bytes]:
 
 
 # --- the files ---
+
+def _send(client: Client, data: bytes, sha256: str, what: str, offer: Dict[str, str]) -> None:
+    fields = {"sha256": sha256, "bytes": len(data), "what": what[:63]}
+    have = client.request("dataset.offer", {**fields, **offer}).fields["have"]
+    while have < len(data):
+        piece = wire.Tensor("U8", data[have:have + PIECE_BYTES])
+        have = client.request("dataset.put", {**fields, "offset": have}, {"piece": piece}).fields["have"]
+
 
 def _file(meta: Dict[str, str], tensors: List[Tensor]) -> bytes:
     """A safetensors file: length of the header (u64), the header, padded with spaces to 64 bytes, the tensors."""
