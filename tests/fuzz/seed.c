@@ -404,6 +404,12 @@ static void make_verdicts(void)
              "1 5\n7 -\n");
 }
 
+static void make_tables(void)
+{
+    put_text("table", "named", "domain,path,label,class\nphoto,a.jpg,1,dog\n\"a,b\",c.jpg,0,cat\n");
+    put_text("table", "bare", "s3://a/1;cat\ns3://a/2;dog\n");
+}
+
 static void make_uris(void)
 {
     struct uris train = {0}, test = {0};
@@ -447,6 +453,10 @@ static void make_safetensors(void)
 
     FUZZ_ASSERT(dataset_write(&d, fuzz_path("d"), sha256, &why) == 0);
     put_file("safetensors", "dataset", fuzz_path("d"));
+    d.manifest = true;
+    d.dims.c = 3;
+    FUZZ_ASSERT(dataset_write(&d, fuzz_path("m"), sha256, &why) == 0);
+    put_file("safetensors", "manifest", fuzz_path("m"));
     FUZZ_ASSERT(safetensors_write(fuzz_path("s"), tensors, 2, meta, 1, &why) == 0);
     put_file("safetensors", "model", fuzz_path("s"));
 }
@@ -547,6 +557,7 @@ int main(int argc, char **argv)
     make_safetensors();
     make_uris();
     make_verdicts();
+    make_tables();
     make_weights();
     make_checkpoint();
     make_handshake();
