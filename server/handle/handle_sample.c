@@ -90,6 +90,16 @@ static void images_done(struct op *op)
     free(a);
 }
 
+/* A manifest may have none. */
+static int check_pictures(const struct request *rq, const struct job *job, struct errbuf *why)
+{
+    if (job->data->image_bytes)
+        return 0;
+    return err_set(
+        why, -ENOENT, "dataset %s has no thumbnails, so there is nothing to show",
+        datasets_name(rq->service->datasets, job->rec.dataset_sha256, job->spec.dataset));
+}
+
 void handle_sample_images(struct request *rq)
 {
     struct images *a = xcalloc(1, sizeof(*a));
@@ -102,10 +112,8 @@ void handle_sample_images(struct request *rq)
         rc = jobs_find(rq->service->jobs, number, &job, &why);
     if (rc == 0)
         rc = jobs_prepare(rq->service, job, &why);
-    if (rc == 0 && !job->data->image_bytes)
-        rc = err_set(
-            &why, -ENOENT, "dataset %s has no thumbnails, so there is nothing to show",
-            datasets_name(rq->service->datasets, job->rec.dataset_sha256, job->spec.dataset));
+    if (rc == 0)
+        rc = check_pictures(rq, job, &why);
     if (rc == 0) {
         a->data = job->data;
         memcpy(a->sha256, job->rec.dataset_sha256, sizeof(a->sha256));

@@ -63,7 +63,7 @@ int words_find(struct words *w, const char *what, const char *word, uint16_t *re
 char **words_sort(struct words *w, uint16_t *numbers, uint32_t count)
 {
     char **names = xcalloc(w->count, sizeof(*names));
-    uint16_t rank[CLASSES_MAX];
+    uint16_t rank[CLASSES_MAX] = {0};
 
     for (uint32_t i = 0; i < w->count; i++) {
         rank[w->sorted[i]] = (uint16_t)i;
