@@ -3,7 +3,9 @@
 #define FIRST_MS 60000 /* a shard, before its time is known: slow machines, large models */
 #define LEASE_MIN_MS 3000
 #define LEASE_MAX_MS 600000
-#define LEASE_FACTOR 10 /* times the slowest recent time */
+#define LEASE_FACTOR 10   /* times the slowest recent time */
+#define LEASES_MAX 6      /* times its own length */
+#define SLOW_BYTES_MS 500 /* the slowest line that is waited for */
 #define PATIENCE_FIRST_MS 2000
 #define PATIENCE_MIN_MS 300
 #define PATIENCE_FACTOR 3
@@ -47,6 +49,11 @@ int64_t pace_lease_ms(const struct pace *p, enum phase phase, uint32_t shards, u
     if (known <= 0 || (newcomer && known < FIRST_MS))
         ms = FIRST_MS;
     return within(ms * rows(shards, threads), LEASE_MIN_MS, LEASE_MAX_MS);
+}
+
+int64_t pace_most_ms(int64_t lease_ms, uint64_t bytes)
+{
+    return LEASE_MAX_MS + LEASES_MAX * lease_ms + (int64_t)(bytes / SLOW_BYTES_MS);
 }
 
 int64_t pace_patience_ms(const struct pace *p, enum phase phase, uint32_t shards, uint32_t threads)

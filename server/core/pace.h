@@ -19,6 +19,9 @@ void pace_note(struct pace *p, enum phase phase, uint32_t shards, uint32_t threa
  * the dataset first. */
 int64_t pace_lease_ms(const struct pace *p, enum phase phase, uint32_t shards, uint32_t threads,
                       bool newcomer);
+/* How long such a lease lasts at most, however often it is renewed: ten minutes, six times its own
+ * length, and what it takes to move so many bytes at half a megabyte a second. */
+int64_t pace_most_ms(int64_t lease_ms, uint64_t bytes);
 /* How old a lease of this node is when an idle worker repeats it. */
 int64_t pace_patience_ms(const struct pace *p, enum phase phase, uint32_t shards, uint32_t threads);
 

@@ -16,34 +16,51 @@
 
 struct round; /* opaque */
 
-#define LEASE_COPIES_MAX 3 /* workers that may hold one node at the same time */
+/* Workers that may hold one node at the same time. Those of one key cannot keep it from the others:
+ * a key that does not hold it may take it beside that many, up to the second number. */
+#define LEASE_COPIES_MAX 3
+#define LEASE_COPIES_MOST 8
+
+/* Who takes a node: a worker and its key (its hand, core/check.h). */
+struct taker {
+    uint32_t worker, hand;
+    int64_t others_ms; /* what its hand has had and not brought is left to others for so long; 0:
+                        * there are none */
+    int64_t most_ms;   /* its lease is not renewed beyond this, counted from its begin */
+};
 
 struct round *round_create(void);
 void round_free(struct round *r);
 /* Opens a round over `shards` shards (>= 1); forgets the previous one. 0 or -ENOMEM. */
 int round_open(struct round *r, uint32_t shards);
 
-/* Leases work to `worker` until now_ms + ttl_ms: first a node whose lease was given back or expired
- * (lowest first), else the lowest unassigned one, split down to at most `want` shards (>= 1).
- * 0, or -EAGAIN when everything is leased or done. */
-int round_take(struct round *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
-               struct node *ret);
+/* Leases work until now_ms + ttl_ms: first a node whose lease was given back or expired and that is
+ * not left to others (lowest first), else the lowest unassigned one, split down to at most `want`
+ * shards (>= 1). 0, or -EAGAIN when everything is leased, left to others or done. */
+int round_take(struct round *r, const struct taker *by, uint32_t want, int64_t now_ms,
+               int64_t ttl_ms, struct node *ret);
 
-/* The node that the idle `worker` may repeat: among nodes leased to others, but to fewer than
- * LEASE_COPIES_MAX, the one whose last lease began first. 0 and the time of that lease, or
- * -EAGAIN. */
-int round_oldest(const struct round *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms);
+/* The node that this idle worker may repeat: among nodes leased to other workers, but to fewer than
+ * may hold one, that for which it has the least time to wait. 0 and since when it counts as held:
+ * where its hand holds it, since its last lease; else since another hand first got it, or since its
+ * own hand did last; others_ms later where its hand has had it. Or -EAGAIN. */
+int round_oldest(const struct round *r, const struct taker *by, struct node *ret,
+                 int64_t *ret_since_ms);
 /* Leases that node, which round_oldest just gave, once more. */
-void round_repeat(struct round *r, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms);
+void round_repeat(struct round *r, const struct taker *by, struct node n, int64_t now_ms,
+                  int64_t ttl_ms);
 
 /* Was this node leased to the worker, and has the worker not given it back? Also when that lease
  * ran out; once the node has its result, nobody holds it. */
 bool round_holds(const struct round *r, uint32_t worker, struct node n);
 /* Does it hold any node so? */
 bool round_holds_any(const struct round *r, uint32_t worker);
+/* Did its lease of this node run out, and was nothing heard from it since? */
+bool round_lost_by(const struct round *r, uint32_t worker, struct node n);
 /* Was exactly this node leased, and has it no result yet? */
 bool round_wants(const struct round *r, struct node n);
-/* The worker is at work: none of its leases ends before now_ms + ttl_ms. */
+/* The worker is at work: none of its leases ends before now_ms + ttl_ms, but each by most_ms after
+ * its begin. */
 void round_renew(struct round *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms);
 
 /* Reports the result of a node. 0: it is the first valid one, count it. -EALREADY: the node is
@@ -52,12 +69,24 @@ int round_finish(struct round *r, struct node n);
 
 /* The worker is alive and computes nothing: its leases go back, and no node counts it as lost any
  * more. Returns how many leases it had. */
-uint32_t round_release(struct round *r, uint32_t worker);
+uint32_t round_release(struct round *r, uint32_t worker, int64_t now_ms);
 /* Ends leases that have expired (deadline <= now_ms): their nodes count their workers as lost, and
  * nodes that nobody else holds are open for re-issue. Returns how many leases this call ended. */
 uint32_t round_expire(struct round *r, int64_t now_ms);
-/* The most workers that one node without a result has lost, and that node; 0: none has lost any. */
+/* The most workers that one node without a result has lost, and that node; 0: none has lost any. A
+ * worker that spoke until its lease could not be renewed any more is not among them. */
 uint32_t round_lost(const struct round *r, struct node *ret);
+
+/* What is in the hands of workers. */
+struct round_held {
+    uint32_t leases;        /* in all */
+    uint32_t hand, of_hand; /* the hand that has most of them, and how many; of several the first */
+    struct node node;       /* that for which a hand new to it waits longest, and since when */
+    int64_t since_ms;
+};
+/* False: nothing is. Takes the square of their number. */
+bool round_held(const struct round *r, struct round_held *ret);
+bool round_is_open(const struct round *r); /* is there a node that was given back or expired? */
 /* The earliest deadline of a live lease, or INT64_MAX. */
 int64_t round_deadline(const struct round *r);
 

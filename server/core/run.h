@@ -29,6 +29,7 @@
 #include "server/core/flatness_record.h"
 #include "server/core/optimizer.h"
 #include "server/core/overlay.h"
+#include "server/core/round.h"
 #include "server/core/split.h"
 #include "server/core/upload.h"
 
@@ -134,13 +135,14 @@ struct run_task {
     const uint16_t *labels; /* by sample, where a revision relabels; NULL: those of the data */
 };
 /* Leases a node of at most `want` shards. 0 or -EAGAIN. */
-int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
+int run_take(struct run *r, const struct taker *by, uint32_t want, int64_t now_ms, int64_t ttl_ms,
              struct run_task *ret);
 /* The node that an idle worker may repeat (round_oldest). 0 or -EAGAIN. */
-int run_oldest(const struct run *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms);
+int run_oldest(const struct run *r, const struct taker *by, struct node *ret,
+               int64_t *ret_since_ms);
 /* Leases that node once more. */
-void run_repeat(struct run *r, uint32_t worker, struct node node, int64_t now_ms, int64_t ttl_ms,
-                struct run_task *ret);
+void run_repeat(struct run *r, const struct taker *by, struct node node, int64_t now_ms,
+                int64_t ttl_ms, struct run_task *ret);
 /* Leases a node to be checked, if this worker's key may be another voice about one; a worker that
  * has had it for patience_ms is not waited for. 0 or -EAGAIN. */
 int run_check(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms, int64_t patience_ms,
@@ -151,14 +153,18 @@ uint32_t run_liars(struct run *r, uint32_t ret[CHECK_VOTES_MAX]);
 /* As checks_contested. */
 bool run_contested(const struct run *r, struct node *ret, uint32_t hands[CHECK_VOTES_MAX],
                    uint32_t *ret_count);
-/* The most workers that one node of the open round has lost, and that node. */
+/* As round_lost, round_lost_by, round_held and round_is_open, of the open round. */
 uint32_t run_lost(const struct run *r, struct node *ret);
+bool run_lost_by(const struct run *r, uint32_t worker, struct node node);
+bool run_held(const struct run *r, struct round_held *ret);
+bool run_is_open(const struct run *r);
 /* As round_holds: only who holds a node may say how it went. */
 bool run_holds(const struct run *r, uint32_t worker, struct node node);
 bool run_holds_any(const struct run *r, uint32_t worker);
 /* The worker does nothing any more: its leases are open again, its upload is dropped. */
-uint32_t run_release(struct run *r, uint32_t worker);
-/* The worker is at work: its leases last until now_ms + ttl_ms at least. */
+uint32_t run_release(struct run *r, uint32_t worker, int64_t now_ms);
+/* The worker is at work: its leases last until now_ms + ttl_ms at least, as far as round_renew
+ * lets them. */
 void run_renew(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms);
 uint32_t run_expire(struct run *r, int64_t now_ms);
 int64_t run_deadline(const struct run *r);
@@ -193,7 +199,7 @@ struct run_upload {
     enum phase phase;
     uint64_t step;
     struct node node;
-    uint32_t worker;
+    uint32_t worker, hand;
 };
 /* An upload_answer (UPLOAD_DROP: nobody waits for this gradient) or -ENOMEM. */
 int run_offer(struct run *r, const struct run_upload *up, int64_t now_ms, int64_t ttl_ms,

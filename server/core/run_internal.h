@@ -9,7 +9,6 @@
 #include "server/core/flatness.h"
 #include "server/core/optimizer.h"
 #include "server/core/overlay.h"
-#include "server/core/round.h"
 #include "server/core/run.h"
 #include "server/core/split.h"
 

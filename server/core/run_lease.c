@@ -19,17 +19,17 @@ static struct run_task task_of(const struct run *r, struct node node)
     return t;
 }
 
-int run_take(struct run *r, uint32_t worker, uint32_t want, int64_t now_ms, int64_t ttl_ms,
+int run_take(struct run *r, const struct taker *by, uint32_t want, int64_t now_ms, int64_t ttl_ms,
              struct run_task *ret)
 {
     struct node node;
 
     if (r->finished)
         return -EAGAIN;
-    int rc = round_take(r->round, worker, want, now_ms, ttl_ms, &node);
+    int rc = round_take(r->round, by, want, now_ms, ttl_ms, &node);
     if (rc < 0)
         return rc;
-    run_lend(r, worker, node, now_ms, ttl_ms);
+    run_lend(r, by->worker, node, now_ms, ttl_ms);
     *ret = task_of(r, node);
     return 0;
 }
@@ -48,22 +48,37 @@ int run_check(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms, in
     return rc;
 }
 
-int run_oldest(const struct run *r, uint32_t worker, struct node *ret, int64_t *ret_since_ms)
+int run_oldest(const struct run *r, const struct taker *by, struct node *ret, int64_t *ret_since_ms)
 {
-    return r->finished ? -EAGAIN : round_oldest(r->round, worker, ret, ret_since_ms);
+    return r->finished ? -EAGAIN : round_oldest(r->round, by, ret, ret_since_ms);
 }
 
-void run_repeat(struct run *r, uint32_t worker, struct node node, int64_t now_ms, int64_t ttl_ms,
-                struct run_task *ret)
+void run_repeat(struct run *r, const struct taker *by, struct node node, int64_t now_ms,
+                int64_t ttl_ms, struct run_task *ret)
 {
-    round_repeat(r->round, worker, node, now_ms, ttl_ms);
-    run_lend(r, worker, node, now_ms, ttl_ms);
+    round_repeat(r->round, by, node, now_ms, ttl_ms);
+    run_lend(r, by->worker, node, now_ms, ttl_ms);
     *ret = task_of(r, node);
 }
 
 uint32_t run_lost(const struct run *r, struct node *ret)
 {
     return round_lost(r->round, ret);
+}
+
+bool run_lost_by(const struct run *r, uint32_t worker, struct node node)
+{
+    return round_lost_by(r->round, worker, node);
+}
+
+bool run_held(const struct run *r, struct round_held *ret)
+{
+    return !r->finished && round_held(r->round, ret);
+}
+
+bool run_is_open(const struct run *r)
+{
+    return !r->finished && round_is_open(r->round);
 }
 
 bool run_holds(const struct run *r, uint32_t worker, struct node node)
@@ -78,11 +93,12 @@ bool run_holds_any(const struct run *r, uint32_t worker)
                             (r->checks && checks_holds_any(r->checks, worker)));
 }
 
-uint32_t run_release(struct run *r, uint32_t worker)
+uint32_t run_release(struct run *r, uint32_t worker, int64_t now_ms)
 {
     if (r->uploads)
         uploads_abandon(r->uploads, worker);
-    return round_release(r->round, worker) + (r->checks ? checks_release(r->checks, worker) : 0);
+    return round_release(r->round, worker, now_ms) +
+           (r->checks ? checks_release(r->checks, worker) : 0);
 }
 
 void run_renew(struct run *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms)

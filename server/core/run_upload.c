@@ -22,7 +22,7 @@ int run_offer(struct run *r, const struct run_upload *up, int64_t now_ms, int64_
 {
     if (!wanted(r, up))
         return UPLOAD_DROP;
-    return uploads_offer(r->uploads, up->worker, up->node, now_ms, ttl_ms, ret_have);
+    return uploads_offer(r->uploads, up->worker, up->hand, up->node, now_ms, ttl_ms, ret_have);
 }
 
 int run_put(struct run *r, const struct run_upload *up, int64_t piece,

@@ -10,9 +10,12 @@
 #include "common/alloc.h"
 #include "common/floats.h"
 
+#define SLOW_BYTES_MS 128 /* what is slower gives way */
+
 struct upload {
     struct node node;
-    uint32_t worker;
+    uint32_t worker, hand;
+    int64_t moved_ms; /* when it was admitted, or its last new piece came */
     int64_t deadline_ms;
     float *buf;
     double *doubles;
@@ -106,12 +109,30 @@ static struct upload *find(struct uploads *u, uint32_t worker, struct node n)
     return NULL;
 }
 
-static bool is_sent(const struct uploads *u, struct node n)
+static struct upload *of_node(struct uploads *u, struct node n)
 {
     for (uint32_t i = 0; i < u->count; i++)
         if (same_node(u->list[i].node, n))
-            return true;
-    return false;
+            return &u->list[i];
+    return NULL;
+}
+
+/* Has it stood still for too long for a worker of this hand to wait for it? */
+static bool gives_way(const struct uploads *u, const struct upload *up, uint32_t hand,
+                      int64_t now_ms)
+{
+    return up->hand != hand &&
+           now_ms - up->moved_ms >
+               UPLOAD_SLOW_MS + (int64_t)(u->piece_floats * sizeof(float) / SLOW_BYTES_MS);
+}
+
+/* With all places taken: one that gives way to this hand, or NULL. */
+static struct upload *slow_one(struct uploads *u, uint32_t hand, int64_t now_ms)
+{
+    for (uint32_t i = 0; u->count == UPLOADS_MAX && i < u->count; i++)
+        if (gives_way(u, &u->list[i], hand, now_ms))
+            return &u->list[i];
+    return NULL;
 }
 
 /* How many waiting workers have a lower node. */
@@ -133,34 +154,41 @@ static void wait_in_line(struct uploads *u, uint32_t worker, struct node n, int6
     u->waiting[u->waiting_count++] = (struct waiting){n, worker, now_ms + UPLOAD_PATIENCE_MS};
 }
 
-static int admit(struct uploads *u, uint32_t worker, struct node n, int64_t deadline_ms)
+/* up: of the worker, the hand, the node and the times. */
+static int admit(struct uploads *u, struct upload *up)
 {
-    double *doubles;
-    float *buf = reduce_buffer(u->reduce, &doubles);
-
-    if (!buf)
+    up->buf = reduce_buffer(u->reduce, &up->doubles);
+    if (!up->buf)
         return -ENOMEM;
-    u->list[u->count++] = (struct upload){
-        .node = n, .worker = worker, .deadline_ms = deadline_ms, .buf = buf, .doubles = doubles};
+    u->list[u->count++] = *up;
     return UPLOAD_SEND;
 }
 
-int uploads_offer(struct uploads *u, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms,
-                  uint64_t *ret_have)
+int uploads_offer(struct uploads *u, uint32_t worker, uint32_t hand, struct node n, int64_t now_ms,
+                  int64_t ttl_ms, uint64_t *ret_have)
 {
+    struct upload new = {.node = n,
+                         .worker = worker,
+                         .hand = hand,
+                         .moved_ms = now_ms,
+                         .deadline_ms = now_ms + ttl_ms};
+
     uploads_expire(u, now_ms);
     struct upload *up = find(u, worker, n);
     if (up) {
-        up->deadline_ms = now_ms + ttl_ms;
+        up->deadline_ms = new.deadline_ms;
         *ret_have = up->have;
         return UPLOAD_SEND;
     }
     uploads_abandon(u, worker);
     *ret_have = 0;
-    if (is_sent(u, n))
+    struct upload *sent = of_node(u, n), *slow = sent ? sent : slow_one(u, hand, now_ms);
+    if (sent && !gives_way(u, sent, hand, now_ms))
         return UPLOAD_WAIT;
-    if (u->count + before(u, n) < UPLOADS_MAX)
-        return admit(u, worker, n, now_ms + ttl_ms);
+    if (slow)
+        give_up(u, slow);
+    if (slow || u->count + before(u, n) < UPLOADS_MAX)
+        return admit(u, &new);
     wait_in_line(u, worker, n, now_ms);
     return UPLOAD_WAIT;
 }
@@ -198,6 +226,7 @@ int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece
         return err_set(why, -EDOM, "piece %lld holds NaN or infinity", (long long)piece);
     memcpy(known, hash, PIECE_HASH_BYTES);
     up->have |= UINT64_C(1) << piece;
+    up->moved_ms = now_ms;
     return 0;
 }
 

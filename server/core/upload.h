@@ -3,8 +3,10 @@
  * At most UPLOADS_MAX are admitted at once, because each holds a buffer of the reduction; the
  * others wait, and a free place goes to the lowest node that still asks for one. A worker has at
  * most one upload, and a node at most one at a time; others that have the node wait until that one
- * is complete or dropped. An upload is dropped when its worker is silent for too long. Pieces come
- * in any order and any number of times. Pure; time is passed in. */
+ * is complete or dropped. An upload is dropped when its worker is silent for too long; and when no
+ * new piece came of it for longer than one takes at 128 kB a second (and UPLOAD_SLOW_MS), as soon
+ * as a worker of another key wants its node or its place. Pieces come in any order and any number
+ * of times. Pure; time is passed in. */
 #ifndef STEPPE_SERVER_CORE_UPLOAD_H
 #define STEPPE_SERVER_CORE_UPLOAD_H
 
@@ -20,6 +22,7 @@
  * line. */
 #define UPLOAD_WAIT_MS 100
 #define UPLOAD_PATIENCE_MS 2000
+#define UPLOAD_SLOW_MS 10000
 
 struct uploads;
 
@@ -32,10 +35,11 @@ struct uploads *uploads_create(struct reduce *reduce, size_t floats, size_t piec
 void uploads_free(struct uploads *u);             /* the buffers stay with reduce; NULL is fine */
 uint32_t uploads_pieces(const struct uploads *u); /* of one vector */
 
-/* The worker has the gradient of an open node. UPLOAD_SEND: it is admitted until now_ms + ttl_ms,
- * *ret_have has a bit for every piece that is there. UPLOAD_WAIT: ask again. -ENOMEM. */
-int uploads_offer(struct uploads *u, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms,
-                  uint64_t *ret_have);
+/* The worker, whose key has this hand (core/check.h), has the gradient of an open node.
+ * UPLOAD_SEND: it is admitted until now_ms + ttl_ms, *ret_have has a bit for every piece that is
+ * there. UPLOAD_WAIT: ask again. -ENOMEM. */
+int uploads_offer(struct uploads *u, uint32_t worker, uint32_t hand, struct node n, int64_t now_ms,
+                  int64_t ttl_ms, uint64_t *ret_have);
 /* Keeps a piece of `bytes` bytes (data may be unaligned) and renews the admission. 0; -ENOENT: not
  * admitted (any more); -EDOM: not finite; -EINVAL: there is no such piece, it has another length,
  * or it came before with another hash; the sentence says which. */

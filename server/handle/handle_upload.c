@@ -111,7 +111,8 @@ static bool read_upload(struct request *rq, struct upload_request *ret)
     ret->upload = (struct run_upload){.phase = (enum phase)ret->key.phase,
                                       .step = (uint64_t)ret->key.step,
                                       .node = task_key_node(&ret->key),
-                                      .worker = workers_number(ret->worker)};
+                                      .worker = workers_number(ret->worker),
+                                      .hand = workers_hand(ret->worker)};
     if (!ret->job || run_in_pieces(ret->job->run)) {
         if (ret->job && !task_key_held(ret->job, &ret->key, ret->upload.worker))
             ret->job = NULL; /* its lease went back: nobody waits for it */

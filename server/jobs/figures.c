@@ -17,6 +17,7 @@ _Static_assert(WORKER_STATES <= FIGURE_KINDS_MAX && JOB_STATES <= FIGURE_KINDS_M
 static void take_jobs(struct service *s, struct figures *ret)
 {
     struct job *job;
+    int64_t now_ms = clock_mono_ms();
     char waiting[80];
 
     ret->jobs.names = job_state_names;
@@ -25,7 +26,8 @@ static void take_jobs(struct service *s, struct figures *ret)
     for (size_t i = 0; (job = jobs_running(s->jobs, i)) != NULL; i++)
         if (job->run) {
             ret->reissued_shards += run_reissued(job->run);
-            if (!workers_waiting(s->workers, job, waiting, sizeof(waiting)))
+            if (!workers_waiting(s->workers, job, waiting, sizeof(waiting)) &&
+                !workers_hold_up(s->workers, job, now_ms, waiting, sizeof(waiting)))
                 ret->images_per_s += run_progress(job->run).images_per_s;
         }
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/clock.h"
 #include "common/field.h"
 #include "common/log.h"
 #include "server/jobs/attached.h"
@@ -326,7 +327,8 @@ static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t by
         snprintf(out, bytes, "%u epoch%s being written", job->closing,
                  job->closing == 1 ? " is" : "s are");
     else
-        return workers_waiting(jobs->service->workers, job, out, bytes);
+        return workers_waiting(jobs->service->workers, job, out, bytes) ||
+               workers_hold_up(jobs->service->workers, job, clock_mono_ms(), out, bytes);
     return true;
 }
 

@@ -53,6 +53,14 @@ struct job_refusals {
     char said[400];  /* "worker NAME: REASON" of the last one; "" without */
 };
 
+/* The workers that compute for it, as they were at some time. */
+struct crew {
+    uint64_t threads;
+    uint32_t hand; /* of one of them */
+    bool mixed;    /* they have several hands */
+    int64_t counted_ms;
+};
+
 struct job {
     struct job_record rec; /* rec.spec_json is owned */
     struct jobspec spec;
@@ -103,8 +111,10 @@ struct job {
     int64_t epochs_done;                        /* committed */
     double loss, accuracy, validation_accuracy; /* of the last committed epoch, NAN: none */
     double images_per_s;                        /* of the last complete training phase */
-    uint64_t crew_threads; /* of the workers that compute for it, as they were at crew_ms */
-    int64_t crew_ms;
+    struct crew crew;
+    int64_t moved_ms;     /* when a result was counted; 0: none was */
+    bool held_said;       /* since then its log says what it waits for */
+    uint32_t held_events; /* how often that was said */
     struct job *next;
 };
 

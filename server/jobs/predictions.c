@@ -324,13 +324,13 @@ bool prediction_refused_by(const struct prediction *p, uint32_t worker)
     return false;
 }
 
-uint32_t predictions_release(struct predictions *all, uint32_t worker)
+uint32_t predictions_release(struct predictions *all, uint32_t worker, int64_t now_ms)
 {
     uint32_t released = 0;
 
     for (struct prediction *p = all ? all->list : NULL; p; p = p->next)
         if (!p->done)
-            released += round_release(p->round, worker);
+            released += round_release(p->round, worker, now_ms);
     return released;
 }
 

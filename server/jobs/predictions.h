@@ -103,7 +103,7 @@ bool prediction_refused_by(const struct prediction *p, uint32_t worker);
 void prediction_fail(struct prediction *p, const char *reason);
 
 /* The worker computes nothing any more. Returns how many leases went back. */
-uint32_t predictions_release(struct predictions *all, uint32_t worker);
+uint32_t predictions_release(struct predictions *all, uint32_t worker, int64_t now_ms);
 /* Handles leases that ran out, clients that are gone, and workers that do not come. */
 void predictions_tick(struct predictions *all, int64_t now_ms);
 /* Answers all who wait: the server stops. */

@@ -176,8 +176,66 @@ void worker_counted_good(struct workers *w, struct worker *worker, struct job *j
         worker->strikes = 0;
         worker->aside_ms = 0;
     }
-    if (s && s->strikes && ++s->good >= GOOD_RESULTS) {
-        s->strikes = 0;
+    if (s && (s->strikes || s->lost) && ++s->good >= GOOD_RESULTS) {
+        s->strikes = s->lost = 0;
         s->aside_ms = 0;
+    }
+}
+
+/* --- leases that ran out --- */
+
+/* Is there a worker of another key, or of none, that has given results? */
+static bool another_gives(const struct workers *w, const char *key, int64_t now_ms)
+{
+    for (const struct worker *o = w->list; o; o = o->next)
+        if (o->shards > 0 && !o->aside_until_ms && worker_alive(o, now_ms) &&
+            strcmp(o->key_name, key) != 0)
+            return true;
+    return false;
+}
+
+/* A machine that failed loses a lease, and so does whoever takes tasks and brings nothing. */
+static void count_lost(struct workers *w, struct worker *worker, int64_t now_ms)
+{
+    struct standing *s = standing_make(w, worker->key_name);
+
+    worker->lease_lost = true;
+    if (s->aside_until_ms)
+        return;
+    s->lost++;
+    s->good = 0;
+    if (s->lost < faults_of_key(w, s->key) || !another_gives(w, s->key, now_ms))
+        return;
+    s->aside_for_lost = true;
+    standing_set_aside(w, s, now_ms + standing_longer(&s->aside_ms));
+    log_warn("key.aside",
+             "key=\"%s\" seconds=%" PRId64 " reason=\"nothing came of %u tasks that it took\"",
+             standing_name(s->key), s->aside_ms / 1000, s->lost);
+    s->lost--; /* the next one is again one too many */
+}
+
+void workers_judge_lost(struct workers *w, int64_t now_ms)
+{
+    for (struct standing *s = w->standings; s; s = s->next)
+        if (s->aside_for_lost && !another_gives(w, s->key, now_ms)) {
+            log_info("key.back", "key=\"%s\" reason=\"no other key gives results now\"",
+                     standing_name(s->key));
+            standing_let_back(w, s);
+        }
+    for (struct worker *o = w->list; o; o = o->next)
+        if ((o->job || o->predicting) && !o->lease_lost && now_ms >= o->lease_end_ms)
+            count_lost(w, o, now_ms);
+}
+
+void workers_acquit_lost(struct workers *w, const struct job *job)
+{
+    for (const struct worker *o = w->list; o; o = o->next) {
+        struct standing *s =
+            o->lease_lost && o->job == job->rec.job ? standing_find(w, o->key_name) : NULL;
+
+        if (s)
+            s->lost = 0;
+        if (s && s->aside_for_lost)
+            standing_let_back(w, s);
     }
 }

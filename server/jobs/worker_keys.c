@@ -62,6 +62,15 @@ void standing_set_aside(struct workers *w, struct standing *s, int64_t until_ms)
         }
 }
 
+void standing_let_back(struct workers *w, struct standing *s)
+{
+    for (struct worker *o = w->list; o; o = o->next)
+        if (strcmp(o->key_name, s->key) == 0 && o->aside_until_ms == s->aside_until_ms)
+            o->aside_until_ms = 0;
+    s->aside_until_ms = 0;
+    s->aside_for_lost = false;
+}
+
 void worker_take_standing(struct workers *w, struct worker *worker)
 {
     const struct standing *s = standing_find(w, worker->key_name);
@@ -125,10 +134,7 @@ static void lie_done(struct op *op)
     }
     if (s && l->over && op->rc == 0) {
         s->lie[0] = 0;
-        s->aside_until_ms = 0;
-        for (struct worker *o = w->list; o; o = o->next)
-            if (strcmp(o->key_name, l->key) == 0)
-                o->aside_until_ms = 0;
+        standing_let_back(w, s);
         log_info("key.trusted", "key=\"%s\"", standing_name(l->key));
     }
     if (op->rq && op->rc < 0) {
@@ -232,7 +238,7 @@ void standings_tick(struct workers *w, int64_t now_ms)
             write_lie(w, s, false, NULL);
         if (s->aside_until_ms && now_ms >= s->aside_until_ms)
             s->aside_until_ms = 0;
-        if (s->strikes || s->lie[0]) {
+        if (s->strikes || s->lost || s->lie[0]) {
             at = &s->next;
             continue;
         }

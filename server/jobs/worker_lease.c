@@ -21,34 +21,50 @@
 #define REPEAT_MS 300      /* no lease younger than this is repeated */
 #define CREW_MS 5
 #define PAIR_BYTES 8 /* of a sample with its label */
+#define NO_HAND UINT32_MAX
 #define NO_JOB SIZE_MAX
+
+/* Has it had its task of this job for so long that others repeat it? It fetches the dataset, it is
+ * slow, or it does not mean to bring anything. */
+static bool dawdles(const struct worker *worker, const struct job *job, int64_t now_ms)
+{
+    return worker->job == job->rec.job &&
+           now_ms - worker->lease_start_ms > pace_patience_ms(&job->pace, run_phase(job->run),
+                                                              worker->lease_shards,
+                                                              worker->threads);
+}
 
 /* Is it free for this job, and not planned for another running one? */
 static bool serves(const struct worker *worker, const struct job *job, int64_t now_ms)
 {
     return worker_alive(worker, now_ms) && worker_fits(worker, job) && !worker->aside_until_ms &&
-           (!worker->loaded || worker->loaded == job->rec.job);
+           (!worker->loaded || worker->loaded == job->rec.job) && !dawdles(worker, job, now_ms);
 }
 
-/* Threads that compute for the job. A thousand workers may ask at once, so they are counted only
- * once in CREW_MS. */
-static uint64_t crew_threads(struct workers *w, struct job *job, int64_t now_ms)
+/* Who computes for the job. A thousand workers may ask at once, so they are counted only once in
+ * CREW_MS. */
+static const struct crew *crew_of(struct workers *w, struct job *job, int64_t now_ms)
 {
-    if (job->crew_ms && now_ms - job->crew_ms < CREW_MS)
-        return job->crew_threads;
-    job->crew_ms = now_ms;
-    job->crew_threads = 0;
-    for (const struct worker *o = w->list; o; o = o->next)
-        if (serves(o, job, now_ms))
-            job->crew_threads += o->threads;
-    return job->crew_threads;
+    struct crew *crew = &job->crew;
+
+    if (crew->counted_ms && now_ms - crew->counted_ms < CREW_MS)
+        return crew;
+    *crew = (struct crew){.counted_ms = now_ms, .hand = NO_HAND};
+    for (const struct worker *o = w->list; o; o = o->next) {
+        if (!serves(o, job, now_ms))
+            continue;
+        crew->mixed |= crew->hand != NO_HAND && crew->hand != o->hand;
+        crew->hand = o->hand;
+        crew->threads += o->threads;
+    }
+    return crew;
 }
 
 /* Shards to ask for: its share of the round by threads, so that a step is one trip per worker. */
 static uint32_t wanted_shards(struct workers *w, const struct worker *worker, struct job *job,
                               int64_t now_ms)
 {
-    uint64_t total = crew_threads(w, job, now_ms), shards = run_shards(job->run);
+    uint64_t total = crew_of(w, job, now_ms)->threads, shards = run_shards(job->run);
 
     if (!serves(worker, job, now_ms) || total < worker->threads)
         total += worker->threads; /* it is about to hold it */
@@ -66,13 +82,58 @@ static int64_t lease_ms(const struct worker *worker, const struct job *job, uint
                          worker->proven != job->rec.job);
 }
 
+/* What moves before its result is there: theta and a vector beside it, the gradient, and the
+ * dataset of a newcomer. */
+static int64_t most_ms(const struct worker *worker, const struct job *job, int64_t ttl_ms)
+{
+    const struct dataset *d = job->data;
+    uint64_t bytes = 3 * sizeof(float) * (uint64_t)job->model.floats;
+
+    if (worker->proven != job->rec.job)
+        bytes += d->image_bytes * ((uint64_t)d->samples + d->test_samples);
+    return pace_most_ms(ttl_ms, bytes);
+}
+
+/* While workers of other keys compute for the job, they are the first to get what one key has had
+ * and not brought. */
+static struct taker taker_of(struct workers *w, const struct worker *worker, struct job *job,
+                             uint32_t shards, int64_t now_ms)
+{
+    const struct crew *crew = crew_of(w, job, now_ms);
+    bool others = crew->mixed || (crew->hand != NO_HAND && crew->hand != worker->hand);
+
+    return (struct taker){
+        .worker = worker->number,
+        .hand = worker->hand,
+        .others_ms =
+            others ? pace_patience_ms(&job->pace, run_phase(job->run), shards, worker->threads) : 0,
+        .most_ms = most_ms(worker, job, lease_ms(worker, job, shards))};
+}
+
 static void renew(struct worker *worker, struct job *job, int64_t ttl_ms)
 {
     int64_t now_ms = clock_mono_ms();
 
     run_renew(job->run, worker->number, now_ms, ttl_ms);
-    if (worker->job == job->rec.job && worker->lease_end_ms < now_ms + ttl_ms)
-        worker->lease_end_ms = now_ms + ttl_ms;
+    if (worker->job == job->rec.job)
+        worker_prolong(worker, now_ms + ttl_ms);
+}
+
+void worker_prolong(struct worker *worker, int64_t until_ms)
+{
+    until_ms = until_ms < worker->lease_last_ms ? until_ms : worker->lease_last_ms;
+    if (worker->lease_end_ms < until_ms)
+        worker->lease_end_ms = until_ms;
+}
+
+void worker_lease(struct worker *worker, int64_t now_ms, int64_t ttl_ms, int64_t longest_ms,
+                  uint32_t shards)
+{
+    worker->lease_start_ms = now_ms;
+    worker->lease_end_ms = now_ms + ttl_ms;
+    worker->lease_last_ms = now_ms + longest_ms;
+    worker->lease_shards = shards;
+    worker->lease_lost = false;
 }
 
 int64_t workers_renew(struct worker *worker, struct job *job)
@@ -116,6 +177,7 @@ static void charge(struct workers *w, const struct worker *worker)
 
 uint32_t worker_release(struct workers *w, struct worker *worker)
 {
+    int64_t now_ms = clock_mono_ms();
     uint32_t released = 0;
     struct job *job;
 
@@ -124,8 +186,8 @@ uint32_t worker_release(struct workers *w, struct worker *worker)
     worker->predicting = 0;
     for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++)
         if (job->run)
-            released += run_release(job->run, worker->number);
-    return released + predictions_release(w->service->predictions, worker->number);
+            released += run_release(job->run, worker->number, now_ms);
+    return released + predictions_release(w->service->predictions, worker->number, now_ms);
 }
 
 /* --- the reply --- */
@@ -221,9 +283,7 @@ static void send_task(struct worker *worker, const struct job *job, const struct
     if (task->weights)
         tensors[count++] = tensor_1d("weights", DTYPE_F32, task->count, task->weights);
     worker->job = worker->loaded = job->rec.job;
-    worker->lease_start_ms = now_ms;
-    worker->lease_end_ms = now_ms + ttl_ms;
-    worker->lease_shards = node_size(task->node);
+    worker_lease(worker, now_ms, ttl_ms, most_ms(worker, job, ttl_ms), node_size(task->node));
     worker->held = NULL;
     cJSON *out = task_fields(job, task, ttl_ms);
     count = add_vectors(worker, job, task, tensors, count, out);
@@ -240,8 +300,9 @@ static bool take(struct workers *w, struct worker *worker, struct job *job, int6
     struct run_task task;
     uint32_t want = wanted_shards(w, worker, job, now_ms);
     int64_t ttl_ms = lease_ms(worker, job, want);
+    const struct taker by = taker_of(w, worker, job, want, now_ms);
 
-    if (run_take(job->run, worker->number, want, now_ms, ttl_ms, &task) < 0)
+    if (run_take(job->run, &by, want, now_ms, ttl_ms, &task) < 0)
         return false;
     if (node_size(task.node) > want) { /* issued again, unchanged */
         ttl_ms = lease_ms(worker, job, node_size(task.node));
@@ -269,18 +330,19 @@ static bool check(struct workers *w, struct worker *worker, struct job *job, int
 }
 
 /* A node that another worker has held for too long. */
-static bool repeat(struct worker *worker, struct job *job, int64_t now_ms)
+static bool repeat(struct workers *w, struct worker *worker, struct job *job, int64_t now_ms)
 {
+    const struct taker by = taker_of(w, worker, job, 1, now_ms);
     struct run_task task;
     struct node node;
     int64_t since_ms;
 
-    if (run_oldest(job->run, worker->number, &node, &since_ms) < 0 ||
+    if (run_oldest(job->run, &by, &node, &since_ms) < 0 ||
         now_ms - since_ms <
             pace_patience_ms(&job->pace, run_phase(job->run), node_size(node), worker->threads))
         return false;
     int64_t ttl_ms = lease_ms(worker, job, node_size(node));
-    run_repeat(job->run, worker->number, node, now_ms, ttl_ms, &task);
+    run_repeat(job->run, &by, node, now_ms, ttl_ms, &task);
     log_info("lease.repeat", "job=%" PRId64 " step=%" PRIu64 " lo=%u hi=%u worker=%u", job->rec.job,
              task.step, node.lo, node.hi, worker->number);
     send_task(worker, job, &task, now_ms, ttl_ms);
@@ -349,7 +411,7 @@ static bool grant_job(struct workers *w, struct worker *worker, int64_t now_ms)
     }
     for (size_t i = 0; i < count; i++)
         if (job_verify_admits(w->service->jobs, jobs[i], worker->hand, worker->key_name) &&
-            repeat(worker, jobs[i], now_ms))
+            repeat(w, worker, jobs[i], now_ms))
             return true;
     return false;
 }
@@ -374,14 +436,15 @@ bool worker_grant(struct workers *w, struct worker *worker)
 
 bool workers_may_help(struct workers *w, int64_t now_ms)
 {
+    static const struct taker anybody = {.hand = NO_HAND};
     struct job *job;
     struct node node;
     int64_t since_ms;
 
     for (size_t i = 0; (job = jobs_running(w->service->jobs, i)) != NULL; i++)
-        if (i > 0 || (job->run && run_unchecked(job->run)) ||
-            (job->run && run_oldest(job->run, 0, &node, &since_ms) == 0 &&
-             now_ms - since_ms >= REPEAT_MS))
+        if (i > 0 || (job->run && (run_unchecked(job->run) || run_is_open(job->run) ||
+                                   (run_oldest(job->run, &anybody, &node, &since_ms) == 0 &&
+                                    now_ms - since_ms >= REPEAT_MS))))
             return true;
     return false;
 }
@@ -392,12 +455,12 @@ static bool lost_by_key(const struct workers *w, const struct job *job, struct n
                         const char *key)
 {
     for (const struct worker *o = w->list; o; o = o->next)
-        if (strcmp(o->key_name, key) == 0 && run_holds(job->run, o->number, node))
+        if (strcmp(o->key_name, key) == 0 && run_lost_by(job->run, o->number, node))
             return true;
     return false;
 }
 
-/* Is there a worker of a key, or of no key, none of whose workers had the node? */
+/* Is there a worker of a key, or of no key, none of whose workers lost the node? */
 static bool another_key_may_try(const struct workers *w, const struct job *job, struct node node,
                                 int64_t now_ms)
 {
@@ -419,6 +482,7 @@ static void check_poison(struct workers *w, struct job *job, int64_t now_ms)
     if (lost < POISON_LOST || another_key_may_try(w, job, node, now_ms))
         return;
     metrics_count_many(&w->service->net->metrics, COUNT_SHARDS_BURIED, node_size(node));
+    workers_acquit_lost(w, job);
     snprintf(text, sizeof(text),
              "poison: %u workers in a row were lost with shards %u to %u of step %" PRIu64
              " and not heard of since",

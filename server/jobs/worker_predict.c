@@ -43,6 +43,12 @@ static int64_t lease_ms(const struct worker *worker, const struct prediction *p,
     return pace_lease_ms(&p->pace, PACE, shards, worker->threads, worker->predicted != p->number);
 }
 
+/* Before its result the model is moved. */
+static int64_t most_ms(const struct prediction *p, int64_t ttl_ms)
+{
+    return pace_most_ms(ttl_ms, sizeof(float) * (uint64_t)p->source.model.floats);
+}
+
 static void send_task(struct worker *worker, const struct prediction *p, struct node node,
                       int64_t now_ms, int64_t ttl_ms)
 {
@@ -57,9 +63,7 @@ static void send_task(struct worker *worker, const struct prediction *p, struct 
 
     worker->held = NULL;
     worker->predicting = p->number;
-    worker->lease_start_ms = now_ms;
-    worker->lease_end_ms = now_ms + ttl_ms;
-    worker->lease_shards = node_size(node);
+    worker_lease(worker, now_ms, ttl_ms, most_ms(p, ttl_ms), node_size(node));
     cJSON_AddStringToObject(out, "task", task_kind_names[TASK_PREDICT]);
     cJSON_AddNumberToObject(out, "prediction", (double)p->number);
     cJSON_AddNumberToObject(out, "batch", (double)p->batch);
@@ -76,18 +80,20 @@ static bool take(struct worker *worker, struct prediction *p, int64_t now_ms)
 {
     uint32_t want = wanted(worker, p);
     int64_t ttl_ms = lease_ms(worker, p, want), since_ms;
+    const struct taker by = {
+        .worker = worker->number, .hand = worker->hand, .most_ms = most_ms(p, ttl_ms)};
     struct node node;
 
-    if (round_take(p->round, worker->number, want, now_ms, ttl_ms, &node) == 0) {
+    if (round_take(p->round, &by, want, now_ms, ttl_ms, &node) == 0) {
         if (node_size(node) > want) { /* issued again, unchanged */
             ttl_ms = lease_ms(worker, p, node_size(node));
             round_renew(p->round, worker->number, now_ms, ttl_ms);
         }
-    } else if (round_oldest(p->round, worker->number, &node, &since_ms) == 0 &&
+    } else if (round_oldest(p->round, &by, &node, &since_ms) == 0 &&
                now_ms - since_ms >=
                    pace_patience_ms(&p->pace, PACE, node_size(node), worker->threads)) {
         ttl_ms = lease_ms(worker, p, node_size(node));
-        round_repeat(p->round, worker->number, node, now_ms, ttl_ms);
+        round_repeat(p->round, &by, node, now_ms, ttl_ms);
     } else {
         return false;
     }
@@ -138,8 +144,8 @@ void workers_renew_prediction(struct worker *worker, struct prediction *p)
     const int64_t ttl_ms = lease_ms(worker, p, worker->lease_shards ? worker->lease_shards : 1);
 
     round_renew(p->round, worker->number, now_ms, ttl_ms);
-    if (worker->predicting == p->number && worker->lease_end_ms < now_ms + ttl_ms)
-        worker->lease_end_ms = now_ms + ttl_ms;
+    if (worker->predicting == p->number)
+        worker_prolong(worker, now_ms + ttl_ms);
 }
 
 bool workers_lacking(struct workers *w, const struct prediction *p, char *out, size_t bytes)

@@ -220,6 +220,11 @@ uint32_t workers_number(const struct worker *worker)
     return worker->number;
 }
 
+uint32_t workers_hand(const struct worker *worker)
+{
+    return worker->hand;
+}
+
 const uint8_t *workers_secret(const struct workers *w)
 {
     return w->secret;
@@ -357,6 +362,8 @@ void workers_counted(struct workers *w, struct worker *worker, struct job *job, 
     worker->shards += shards;
     worker->proven = job->rec.job;
     job->touched = true;
+    job->moved_ms = clock_mono_ms();
+    job->held_said = false;
     worker_counted_good(w, worker, job);
     metrics_count_many(&w->service->net->metrics, COUNT_SHARDS_OK, shards);
     if (worker->job != job->rec.job || worker->lease_shards != shards)
@@ -376,6 +383,8 @@ void workers_wake(struct workers *w)
 void workers_tick(struct workers *w, int64_t now_ms)
 {
     workers_expire(w, now_ms);
+    workers_judge_lost(w, now_ms);
+    workers_tell_held(w, now_ms);
     workers_free_classes(w, now_ms);
     standings_tick(w, now_ms);
     for (struct worker *worker = w->list, *next; worker; worker = next) {

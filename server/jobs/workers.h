@@ -44,6 +44,7 @@ const char *workers_wanted_class(struct workers *w, const struct worker *worker)
 /* The worker asks for work: takes back what it still held, answers rq with a task or holds it. */
 void workers_next(struct workers *w, struct worker *worker, struct request *rq);
 uint32_t workers_number(const struct worker *worker);
+uint32_t workers_hand(const struct worker *worker); /* that of its key (core/check.h) */
 const char *workers_name(const struct worker *worker);
 /* The worker is at work on this job: its nodes of the job are not issued again before the returned
  * time, in milliseconds from now. */
@@ -111,6 +112,10 @@ void workers_dismiss(struct workers *w);
 
 /* Why the running job gets no work done; false when it progresses. */
 bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t bytes);
+/* Nothing has come of the running job for a while, though workers have tasks of it: whose results
+ * it waits for; false: it is not so. */
+bool workers_hold_up(struct workers *w, const struct job *job, int64_t now_ms, char *out,
+                     size_t bytes);
 cJSON *workers_rows(struct workers *w);
 enum worker_state {
     WORKER_COMPUTING, /* has a task, or was heard of just now */

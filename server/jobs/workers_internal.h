@@ -41,7 +41,9 @@ struct worker {
     int64_t predicted;  /* of the prediction of its last result there */
     bool turn; /* its last task was of a prediction: the next one is of a job, if there is any */
     int64_t lease_start_ms, lease_end_ms;
+    int64_t lease_last_ms; /* it is not renewed beyond */
     uint32_t lease_shards;
+    bool lease_lost; /* it ran out, which counts against its key */
     uint64_t shards; /* counted in all */
 
     uint32_t strikes;       /* faults that count against it */
@@ -60,8 +62,10 @@ struct worker {
 struct standing {
     char key[NAME_MAX_BYTES];         /* "": this machine */
     uint32_t strikes;                 /* faults of all its workers that count against it */
-    uint32_t good;                    /* results counted since the last one */
+    uint32_t lost;                    /* leases of them that ran out; likewise */
+    uint32_t good;                    /* results counted since the last of both */
     int64_t aside_until_ms, aside_ms; /* as of a worker; INT64_MAX: it has lied */
+    bool aside_for_lost;              /* so only while other keys give results */
     char lie[300];                    /* about what; "": it has not */
     int64_t lied_unix_ms;
     bool writing, unwritten; /* that is on its way to the disk, or could not be written */
@@ -100,6 +104,11 @@ bool worker_fits(const struct worker *worker, const struct job *job);
 void worker_forgive(struct worker *worker, int64_t job);
 /* It computes nothing (any more): its leases go back. Returns how many. */
 uint32_t worker_release(struct workers *w, struct worker *worker);
+/* It has a task from now on: so long, and renewed no longer than longest_ms. */
+void worker_lease(struct worker *worker, int64_t now_ms, int64_t ttl_ms, int64_t longest_ms,
+                  uint32_t shards);
+/* It is at work: its lease lasts until then, if it may. */
+void worker_prolong(struct worker *worker, int64_t until_ms);
 /* Answers its held request with a task when there is one. */
 bool worker_grant(struct workers *w, struct worker *worker);
 /* Answers its held request with a task of a prediction, when there is one that it can do. */
@@ -108,6 +117,14 @@ bool worker_predict(struct workers *w, struct worker *worker, int64_t now_ms);
 bool workers_may_repeat_prediction(struct workers *w);
 /* A result of it was counted: enough of them make up for its faults, and for those of its key. */
 void worker_counted_good(struct workers *w, struct worker *worker, struct job *job);
+/* Leases that ran out count against the key of their workers (tick): too many, and the key is set
+ * aside while workers of another one give results. A key for which that is over may have work
+ * again. */
+void workers_judge_lost(struct workers *w, int64_t now_ms);
+/* The job was to blame for the leases that it lost. */
+void workers_acquit_lost(struct workers *w, const struct job *job);
+/* Jobs of which nothing comes while workers hold tasks say so once in their logs (tick). */
+void workers_tell_held(struct workers *w, int64_t now_ms);
 /* worker_keys.c. */
 /* It has said hello: it gets the hand of its key, and while that is set aside, so is it. */
 void worker_take_standing(struct workers *w, struct worker *worker);
@@ -117,6 +134,8 @@ struct standing *standing_make(struct workers *w, const char *key);
 int64_t standing_longer(int64_t *io_ms);
 /* Sets the key aside with all its workers. */
 void standing_set_aside(struct workers *w, struct standing *s, int64_t until_ms);
+/* The key and those of its workers that were set aside with it may have work again. */
+void standing_let_back(struct workers *w, struct standing *s);
 uint32_t hand_of_key(struct workers *w, const char *key);
 int standings_load(struct workers *w, struct errbuf *why);
 /* Forgets keys against which nothing counts any more (tick), or all. */

@@ -14,6 +14,7 @@
 #include "tests/sim/life.h"
 #include "tests/sim/own.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim/worker.h"
 #include "tests/sim/world.h"
 
 #define HISTORY 64 /* messages that may come again */
@@ -215,8 +216,8 @@ out:
     free(r);
 }
 
-/* Nothing is sealed here: with keys, each worker has one of its own, named after its number; people
- * are of the machine. */
+/* Nothing is sealed here: with keys, each worker has one of its own, named after its number, but
+ * for those that hoard, who have one together; people are of the machine. */
 bool __real_gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8_t **io_body,
                        size_t *io_bytes);
 bool __wrap_gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8_t **io_body,
@@ -229,8 +230,11 @@ bool __wrap_gate_enter(struct gate *g, struct request *rq, struct caller *caller
     if (!__real_gate_enter(g, rq, caller, io_body, io_bytes))
         return false;
     memcpy(&from, rq->token.bytes, sizeof(from));
-    if (scenario_get()->verify > 0 && from > 0 && from != CLIENT_NAMER) {
-        snprintf(rq->key_name, sizeof(rq->key_name), "host-%d", from);
+    if (scenario_get()->keys && from > 0 && from != CLIENT_NAMER) {
+        if (worker_hoards(from))
+            snprintf(rq->key_name, sizeof(rq->key_name), "farm");
+        else
+            snprintf(rq->key_name, sizeof(rq->key_name), "host-%d", from);
         rq->role = ROLE_WORKER;
     }
     return true;

@@ -11,7 +11,7 @@
 #include "common/bounds.h"
 #include "proto/frame.h"
 
-#define CLIENTS_MAX 16
+#define CLIENTS_MAX 32
 #define CLIENT_NAMER (CLIENTS_MAX - 2)
 
 struct client;

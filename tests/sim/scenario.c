@@ -19,6 +19,7 @@
 #include "tests/sim/world.h"
 
 #define WORKERS_MOST 5
+#define HOARDERS_MOST 6
 
 const char *const plant_names[] = {
     [PLANT_NONE] = "none",   [PLANT_INCARNATION] = "incarnation", [PLANT_TWICE] = "twice",
@@ -255,6 +256,7 @@ static void draw_forger(bool mixed, int count, struct worker_traits *first)
     if (mixed || count < 4 || !world_chance(400))
         return;
     scenario.verify = 0.3;
+    scenario.keys = true;
     if (world_chance(500)) {
         scenario.verify = 1;
         scenario.study = false;
@@ -282,6 +284,18 @@ static void add_workers(void)
             draw_forger(mixed, count, &t);
         worker_add(i, &t, world_chance(700) ? 0 : world_delay(SECOND, 30 * SECOND));
     }
+}
+
+/* More workers, of a key of their own, that bring nothing; some of what the others do may be lost
+ * to them as long as these are undisturbed. */
+static void add_hoarders(void)
+{
+    const struct worker_traits t = {.threads = 1, .slowness = 1, .hoards = true};
+    int count = workers_added() + 1 + (int)world_draw(HOARDERS_MOST);
+
+    scenario.keys = true;
+    for (int i = workers_added() + 1; i <= count; i++)
+        worker_add(i, &t, world_delay(MS, 30 * SECOND));
 }
 
 static unsigned rate(unsigned most)
@@ -315,17 +329,24 @@ void scenario_make(uint64_t seed, enum plant plant)
     if (scenario.halving)
         scenario.study_spec = 0;
     add_workers();
+    if (world_chance(150))
+        add_hoarders();
     world_after(world_delay(50 * MS, 6 * SECOND), disturb, NULL, 0);
     world_after(scenario.calm_us, calm_down, NULL, 0);
 }
 
-void scenario_make_undisturbed(int spec, uint32_t class)
+static void make_undisturbed(int spec, uint32_t class, int64_t delay_us)
 {
     const struct worker_traits t = {.threads = 2, .class = class, .slowness = 1};
 
     scenario =
         (struct scenario){.undisturbed = true, .jobs = 1, .specs = {spec}, .delay_most_us = MS};
-    worker_add(1, &t, 0);
+    worker_add(1, &t, delay_us);
+}
+
+void scenario_make_undisturbed(int spec, uint32_t class)
+{
+    make_undisturbed(spec, class, 0);
 }
 
 void scenario_make_forged(double verify, unsigned forge_permille)
@@ -334,6 +355,7 @@ void scenario_make_forged(double verify, unsigned forge_permille)
                                  .fresh = true,
                                  .jobs = 1,
                                  .specs = {SCENARIO_SPEC_LONG},
+                                 .keys = true,
                                  .verify = verify,
                                  .delay_most_us = MS};
     for (int i = 1; i <= 4; i++) {
@@ -341,6 +363,16 @@ void scenario_make_forged(double verify, unsigned forge_permille)
             .threads = 1, .slowness = 1, .forge_permille = i == 1 ? forge_permille : 0};
         worker_add(i, &t, 0);
     }
+}
+
+void scenario_make_hoarded(int hoarders)
+{
+    struct worker_traits t = {.threads = 1, .slowness = 1, .hoards = true};
+
+    make_undisturbed(SCENARIO_SPEC_LONG, 0, 30 * SECOND);
+    scenario.keys = true;
+    for (int i = 0; i < hoarders; i++)
+        worker_add(2 + i, &t, 0);
 }
 
 void scenario_make_struck(int spec, bool fresh)

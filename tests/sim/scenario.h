@@ -38,9 +38,8 @@ struct scenario {
     bool study;     /* it has one too */
     int study_spec; /* from which its arms are made */
     bool halving;   /* of them, the worse stop on the way */
-    /* Its jobs are checked, this share of their nodes, and each worker has a key of its own; 0:
-     * neither. */
-    double verify;
+    bool keys;      /* each worker has one of its own; without, all are of the machine */
+    double verify;  /* its jobs are checked, this share of their nodes; then there are keys */
     int64_t calm_us;
     unsigned drop_permille, double_permille;
     int64_t delay_most_us;
@@ -63,6 +62,9 @@ void scenario_make_struck(int spec, bool fresh);
 /* That job, checked, by four workers of class 0, each with a key; the first one forges so many
  * permille of its results. The disk is empty, so that every seed draws other nodes. */
 void scenario_make_forged(double verify, unsigned forge_permille);
+/* That job by a worker of class 0, which comes after 30 s, beside so many of another key that hoard
+ * from the beginning. */
+void scenario_make_hoarded(int hoarders);
 /* The import of the dataset and nothing else. */
 void scenario_make_import(void);
 

@@ -72,6 +72,11 @@ int workers_added(void)
     return count;
 }
 
+bool worker_hoards(int number)
+{
+    return workers[number] && workers[number]->traits.hoards;
+}
+
 /* --- words --- */
 
 static void add_have(const struct worker *w, cJSON *fields)
@@ -262,6 +267,19 @@ static void ask_job(struct worker *w)
     net_ask(&w->client, "task.job", fields, NULL, 0, "");
 }
 
+/* One that hoards is at work for ever, but for when it takes something else. */
+static void hoard(void *arg, int64_t generation)
+{
+    struct worker *w = arg;
+
+    if (w->generation != generation || w->away || w->client.id != 0)
+        return;
+    if (world_chance(50))
+        ask_next(w);
+    else
+        ask_job(w);
+}
+
 static void take_task(struct worker *w, const struct message *m)
 {
     struct task *t = &w->task;
@@ -302,6 +320,8 @@ static void take_task(struct worker *w, const struct message *m)
     if (memcmp(&w->place, &at, sizeof(at)) != 0 ||
         (t->phase == PHASE_PRODUCT && w->vector_turn != t->turn))
         note("violation what=\"a task came without its theta\" worker=%d", w->client.number);
+    else if (w->traits.hoards)
+        world_after(world_between(100 * MS, 3 * SECOND), hoard, w, w->generation);
     else if (job_index(w, t->job) < 0)
         ask_job(w);
     else if (is_ready(w))
@@ -476,6 +496,8 @@ static void on_reply(void *arg, const struct message *m)
         take_piece(w, m);
     else if (strcmp(type->valuestring, "worker.hello") == 0)
         w->owes ? send_result(w) : ask_next(w);
+    else if (strcmp(type->valuestring, "task.job") == 0 && w->traits.hoards)
+        world_after(world_between(100 * MS, 3 * SECOND), hoard, w, w->generation);
     else if (strcmp(type->valuestring, "task.job") == 0)
         take_job(w, m);
     else if (strcmp(type->valuestring, "predict.load") == 0)

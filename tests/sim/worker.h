@@ -16,6 +16,7 @@ struct worker_traits {
     unsigned bad_permille;    /* of its results hold NaN or are too short, before the calm */
     unsigned forge_permille;  /* of its results are valid and wrong */
     unsigned refuse_permille; /* of the jobs that are new to it, before the calm */
+    bool hoards;              /* it takes tasks, says that it is at work, and never brings one */
 };
 
 /* Worker `number` (1..) joins after delay_us. */
@@ -27,5 +28,6 @@ void worker_stall(int number, int64_t us);
 /* Says worker.bye and stays away. */
 void worker_leave(int number, int64_t away_us);
 int workers_added(void);
+bool worker_hoards(int number); /* false: it does not, or there is none of this number */
 
 #endif

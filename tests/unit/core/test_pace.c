@@ -47,3 +47,9 @@ TEST(others_wait_three_times_as_long_as_it_takes)
     pace_note(&p, 3, 1, 1, 1);
     ASSERT_EQ(300, pace_patience_ms(&p, 3, 1, 1));
 }
+
+TEST(a_lease_is_renewed_several_times_but_not_for_ever)
+{
+    ASSERT_EQ(600000 + 6 * 3000, pace_most_ms(3000, 0));
+    ASSERT_EQ(600000 + 6 * 60000 + 2000000, pace_most_ms(60000, 1000000000)); /* a gigabyte */
+}

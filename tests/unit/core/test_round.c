@@ -4,6 +4,7 @@
 #include "common/rng.h"
 #include "server/core/round.h"
 #include "tests/harness.h"
+#include "tests/unit/taker.h"
 
 #define TTL 1000
 
@@ -11,7 +12,7 @@ static struct node take(struct round *r, uint32_t worker, uint32_t want, int64_t
 {
     struct node n;
 
-    ASSERT_EQ(0, round_take(r, worker, want, now_ms, TTL, &n));
+    ASSERT_EQ(0, round_take(r, BY(worker), want, now_ms, TTL, &n));
     return n;
 }
 
@@ -42,7 +43,7 @@ TEST(nodes_are_cut_from_the_front_to_the_wanted_size)
     ASSERT_NODE(8, 9, take(r, 1, 1, 0));
     ASSERT_NODE(9, 10, take(r, 1, 8, 0));
     ASSERT_NODE(10, 11, take(r, 1, 8, 0));
-    ASSERT_EQ(-EAGAIN, round_take(r, 1, 8, 0, TTL, &n));
+    ASSERT_EQ(-EAGAIN, round_take(r, BY(1), 8, 0, TTL, &n));
     ASSERT_EQ(11, round_shards(r));
     round_free(r);
 }
@@ -101,7 +102,7 @@ TEST(a_node_is_wanted_from_its_lease_to_its_result)
     ASSERT(round_wants(r, n));
     ASSERT(!round_wants(r, (struct node){0, 2}));
     ASSERT(!round_wants(r, (struct node){4, 8}));
-    round_release(r, 1);
+    round_release(r, 1, 0);
     ASSERT(round_wants(r, n));
     ASSERT_EQ(0, round_finish(r, n));
     ASSERT(!round_wants(r, n));
@@ -114,10 +115,10 @@ TEST(the_lowest_open_node_goes_first)
 
     for (uint32_t i = 0; i < 300; i++)
         take(r, i % 3, 1, 0);
-    ASSERT_EQ(100, round_release(r, 2));
+    ASSERT_EQ(100, round_release(r, 2, 0));
     ASSERT_NODE(2, 3, take(r, 9, 1, 0));
     ASSERT_NODE(5, 6, take(r, 9, 1, 0));
-    ASSERT_EQ(100, round_release(r, 0));
+    ASSERT_EQ(100, round_release(r, 0, 0));
     for (uint32_t i = 0; i < 300; i += 3) {
         ASSERT_NODE(i, i + 1, take(r, 9, 1, 0));
         if (i >= 6)
@@ -139,7 +140,7 @@ TEST(the_late_result_of_an_expired_lease_wins_when_it_is_first)
     ASSERT_EQ(0, round_finish(r, n)); /* from worker 2, while 3 computes */
     ASSERT_EQ(-EALREADY, round_finish(r, n));
     ASSERT(round_done(r));
-    ASSERT_EQ(0, round_release(r, 3)); /* its lease ended with the node */
+    ASSERT_EQ(0, round_release(r, 3, 0)); /* its lease ended with the node */
     ASSERT_EQ(INT64_MAX, round_deadline(r));
     round_free(r);
 }
@@ -157,7 +158,7 @@ TEST(who_holds_a_node_may_speak_for_it_until_it_gives_it_back_or_has_its_result)
     ASSERT(round_holds(r, 7, n) && round_holds_any(r, 7)); /* late, but still its own */
     ASSERT_NODE(0, 2, take(r, 9, 4, TTL));
     ASSERT(round_holds(r, 7, n) && round_holds(r, 9, n));
-    round_release(r, 7);
+    round_release(r, 7, 0);
     ASSERT(!round_holds(r, 7, n) && !round_holds_any(r, 7));
     ASSERT_EQ(0, round_finish(r, n));
     ASSERT(!round_holds(r, 9, n));
@@ -189,8 +190,8 @@ TEST(release_gives_back_the_leases_of_one_worker_only)
     take(r, 1, 1, 0);
     take(r, 2, 1, 0);
     take(r, 1, 1, 0);
-    ASSERT_EQ(2, round_release(r, 1));
-    ASSERT_EQ(0, round_release(r, 1));
+    ASSERT_EQ(2, round_release(r, 1, 0));
+    ASSERT_EQ(0, round_release(r, 1, 0));
     ASSERT_NODE(0, 1, take(r, 3, 1, 0));
     ASSERT_NODE(2, 3, take(r, 3, 1, 0));
     ASSERT_NODE(3, 4, take(r, 3, 1, 0));
@@ -206,7 +207,7 @@ TEST(the_deadline_is_the_earliest_of_the_live_leases)
     first = take(r, 1, 1, 100);
     take(r, 2, 1, 50);
     ASSERT_EQ(50 + TTL, round_deadline(r));
-    round_release(r, 2);
+    round_release(r, 2, 0);
     ASSERT_EQ(100 + TTL, round_deadline(r));
     round_finish(r, first);
     ASSERT_EQ(INT64_MAX, round_deadline(r));
@@ -218,7 +219,7 @@ TEST(a_lease_for_ever_does_not_overflow)
     struct round *r = open_round(1);
     struct node n;
 
-    ASSERT_EQ(0, round_take(r, 1, 1, 5000, INT64_MAX, &n));
+    ASSERT_EQ(0, round_take(r, BY(1), 1, 5000, INT64_MAX, &n));
     ASSERT_EQ(0, round_expire(r, INT64_MAX - 1));
     round_free(r);
 }
@@ -231,10 +232,10 @@ TEST(opening_a_round_forgets_the_one_before)
     ASSERT_EQ(0, round_open(r, 4));
     struct node n = take(r, 1, 2, 0);
     take(r, 1, 2, 0);
-    round_release(r, 1);
+    round_release(r, 1, 0);
     ASSERT_EQ(0, round_open(r, 70));
     ASSERT_EQ(-EINVAL, round_finish(r, n));
-    ASSERT_EQ(0, round_release(r, 1));
+    ASSERT_EQ(0, round_release(r, 1, 0));
     ASSERT_NODE(0, 1, take(r, 1, 1, 0));
     ASSERT_EQ(0, round_open(r, 2));
     ASSERT_NODE(0, 2, take(r, 1, 9, 0));
@@ -245,10 +246,10 @@ TEST(opening_a_round_forgets_the_one_before)
     do {                                                                                           \
         struct node o_;                                                                            \
         int64_t since_;                                                                            \
-        ASSERT_EQ(0, round_oldest(r, worker, &o_, &since_));                                       \
+        ASSERT_EQ(0, round_oldest(r, BY(worker), &o_, &since_));                                   \
         ASSERT_NODE(LO, HI, o_);                                                                   \
         ASSERT_EQ(SINCE, since_);                                                                  \
-        round_repeat(r, worker, o_, now_ms, TTL);                                                  \
+        round_repeat(r, BY(worker), o_, now_ms, TTL);                                              \
     } while (0)
 
 TEST(idle_workers_repeat_the_oldest_node)
@@ -257,26 +258,26 @@ TEST(idle_workers_repeat_the_oldest_node)
     struct node n;
     int64_t since_ms;
 
-    ASSERT_EQ(-EAGAIN, round_oldest(r, 1, &n, &since_ms));
+    ASSERT_EQ(-EAGAIN, round_oldest(r, BY(1), &n, &since_ms));
     take(r, 1, 4, 0);
     take(r, 2, 4, 10);
-    ASSERT_EQ(-EAGAIN, round_take(r, 3, 4, 20, TTL, &n));
+    ASSERT_EQ(-EAGAIN, round_take(r, BY(3), 4, 20, TTL, &n));
     REPEAT(0, 4, 0, r, 3, 20);
     REPEAT(4, 8, 10, r, 4, 30);
     REPEAT(4, 8, 30, r, 3, 40); /* 3 holds the other one */
     REPEAT(0, 4, 20, r, 2, 50);
     /* Three workers hold each. */
-    ASSERT_EQ(-EAGAIN, round_oldest(r, 5, &n, &since_ms));
+    ASSERT_EQ(-EAGAIN, round_oldest(r, BY(5), &n, &since_ms));
     ASSERT_EQ(16, round_reissued(r));
     ASSERT_EQ(0, round_finish(r, (struct node){0, 4}));
     ASSERT_EQ(-EALREADY, round_finish(r, (struct node){0, 4}));
-    ASSERT_EQ(1, round_release(r, 3));
+    ASSERT_EQ(1, round_release(r, 3, 0));
     REPEAT(4, 8, 40, r, 5, 60);
     ASSERT_EQ(0, round_finish(r, (struct node){4, 8}));
     ASSERT(round_done(r));
     ASSERT_EQ(INT64_MAX, round_deadline(r));
     for (uint32_t worker = 1; worker < 6; worker++)
-        ASSERT_EQ(0, round_release(r, worker));
+        ASSERT_EQ(0, round_release(r, worker, 0));
     round_free(r);
 }
 
@@ -288,9 +289,9 @@ TEST(a_node_is_open_again_when_its_last_copy_is_gone)
     take(r, 1, 2, 0);
     REPEAT(0, 2, 0, r, 2, 500);
     ASSERT_EQ(1, round_expire(r, TTL));
-    ASSERT_EQ(-EAGAIN, round_take(r, 3, 2, TTL, TTL, &n));
+    ASSERT_EQ(-EAGAIN, round_take(r, BY(3), 2, TTL, TTL, &n));
     ASSERT_EQ(500 + TTL, round_deadline(r));
-    ASSERT_EQ(1, round_release(r, 2));
+    ASSERT_EQ(1, round_release(r, 2, 0));
     ASSERT_NODE(0, 2, take(r, 3, 2, TTL));
     round_free(r);
 }
@@ -313,7 +314,7 @@ TEST(a_node_counts_the_workers_it_has_lost)
     ASSERT_NODE(0, 4, n);
     round_expire(r, 3 * TTL); /* one worker is lost once */
     ASSERT_EQ(3, round_lost(r, &n));
-    ASSERT_EQ(0, round_release(r, 2)); /* it comes back */
+    ASSERT_EQ(0, round_release(r, 2, 0)); /* it comes back */
     ASSERT_EQ(2, round_lost(r, &n));
     ASSERT_EQ(0, round_finish(r, (struct node){0, 4})); /* a late result */
     ASSERT_EQ(1, round_lost(r, &n));
@@ -341,10 +342,10 @@ static void hand_out(struct round *r, struct rng *rng, struct hand *h, uint32_t 
 
     int64_t since_ms;
 
-    if (round_take(r, h->worker, 1 + (uint32_t)rng_below(rng, 6), now_ms, TTL, &h->node) != 0) {
-        if (round_oldest(r, h->worker, &h->node, &since_ms) != 0)
+    if (round_take(r, BY(h->worker), 1 + (uint32_t)rng_below(rng, 6), now_ms, TTL, &h->node) != 0) {
+        if (round_oldest(r, BY(h->worker), &h->node, &since_ms) != 0)
             return;
-        round_repeat(r, h->worker, h->node, now_ms, TTL);
+        round_repeat(r, BY(h->worker), h->node, now_ms, TTL);
     }
     h->busy = true;
     h->done_ms = now_ms + 1 + (int64_t)rng_below(rng, TTL - 1);
@@ -352,7 +353,7 @@ static void hand_out(struct round *r, struct rng *rng, struct hand *h, uint32_t 
         h->busy = false;
         h->worker = (*workers)++;
     } else if (fate == 1) { /* says goodbye */
-        ASSERT(round_release(r, h->worker) >= 1);
+        ASSERT(round_release(r, h->worker, 0) >= 1);
         h->busy = false;
     } else if (fate == 2) { /* sends its result when the lease is long gone */
         h->done_ms += 3 * TTL;
@@ -453,7 +454,7 @@ TEST(leased_nodes_are_vertices_and_cover_the_shards_once)
             }
             next = n.hi;
         }
-        ASSERT_EQ(-EAGAIN, round_take(r, 1, 1, 0, TTL, &n));
+        ASSERT_EQ(-EAGAIN, round_take(r, BY(1), 1, 0, TTL, &n));
         round_free(r);
     }
 }

@@ -43,7 +43,7 @@ static int offer(struct made *m, uint32_t worker, uint32_t lo, int64_t now_ms)
 {
     uint64_t have;
 
-    return uploads_offer(m->uploads, worker, leaf(lo), now_ms, TTL, &have);
+    return uploads_offer(m->uploads, worker, 0, leaf(lo), now_ms, TTL, &have);
 }
 
 static int put(struct made *m, uint32_t worker, uint32_t lo, uint32_t piece, uint8_t tag,
@@ -67,13 +67,13 @@ TEST(pieces_come_in_any_order_and_any_number_of_times)
     float *buf;
 
     ASSERT_EQ(3, uploads_pieces(m.uploads));
-    ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, leaf(4), 0, TTL, &have));
+    ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, 0, leaf(4), 0, TTL, &have));
     ASSERT_EQ(0, have);
     for (uint32_t i = 3; i-- > 0;) {
         ASSERT_EQ(-ENODATA, uploads_take(m.uploads, 1, leaf(4), &buf, &doubles, &why));
         ASSERT_OK(put(&m, 1, 4, i, 9, &why), why);
         ASSERT_OK(put(&m, 1, 4, i, 9, &why), why);
-        ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, leaf(4), 0, TTL, &have));
+        ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, 0, leaf(4), 0, TTL, &have));
         ASSERT_EQ(7u >> i << i, have);
     }
     ASSERT_OK(uploads_take(m.uploads, 1, leaf(4), &buf, &doubles, &why), why);
@@ -107,7 +107,7 @@ TEST(what_is_wrong_with_a_piece_is_said_and_leaves_the_rest)
     ASSERT_EQ(-EDOM, put(&m, 1, 0, 2, 5, &why));
     ASSERT_STR("piece 2 holds NaN or infinity", why.text);
     ASSERT_EQ(-ENOENT, put(&m, 2, 0, 0, 5, &why)); /* not its upload */
-    ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, leaf(0), 0, TTL, &have));
+    ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, 0, leaf(0), 0, TTL, &have));
     ASSERT_EQ(2, have);
     done(&m);
 }
@@ -219,5 +219,47 @@ TEST(memory_goes_back_to_the_reduction)
             known |= buf == seen[k];
         ASSERT(known);
     }
+    done(&m);
+}
+
+static int offer_as(struct made *m, uint32_t worker, uint32_t hand, uint32_t lo, int64_t now_ms)
+{
+    uint64_t have;
+
+    return uploads_offer(m->uploads, worker, hand, leaf(lo), now_ms, 1 << 30, &have);
+}
+
+TEST(an_upload_that_stands_still_gives_way_to_another_key)
+{
+    const int64_t slow_ms = UPLOAD_SLOW_MS + 1;
+    struct made m = make();
+    struct errbuf why;
+
+    ASSERT_EQ(UPLOAD_SEND, offer_as(&m, 1, 1, 0, 0));
+    ASSERT_EQ(UPLOAD_SEND, offer_as(&m, 1, 1, 0, slow_ms)); /* renewed, which makes it no younger */
+    ASSERT_EQ(UPLOAD_WAIT, offer_as(&m, 2, 1, 0, slow_ms));
+    ASSERT_EQ(UPLOAD_WAIT, offer_as(&m, 3, 2, 0, slow_ms - 1));
+    ASSERT_EQ(UPLOAD_SEND, offer_as(&m, 3, 2, 0, slow_ms));
+    ASSERT_EQ(UPLOAD_WAIT, offer_as(&m, 1, 1, 0, slow_ms)); /* now it waits */
+    ASSERT_EQ(1, uploads_admitted(m.uploads));
+    ASSERT_OK(uploads_put(m.uploads, 3, leaf(0), 0, (const uint8_t[PIECE_HASH_BYTES]){1}, m.grad,
+                          PIECE * 4, slow_ms + 500, 1 << 30, &why),
+              why);
+    ASSERT_EQ(UPLOAD_WAIT, offer_as(&m, 1, 1, 0, 2 * slow_ms)); /* it moves */
+    done(&m);
+}
+
+TEST(one_key_does_not_keep_all_places)
+{
+    const int64_t slow_ms = UPLOAD_SLOW_MS + 1;
+    struct made m = make();
+
+    for (uint32_t i = 0; i < UPLOADS_MAX; i++)
+        ASSERT_EQ(UPLOAD_SEND, offer_as(&m, i, 1, i, 0));
+    ASSERT_EQ(UPLOAD_WAIT, offer_as(&m, 10, 1, 8, slow_ms - 1));
+    ASSERT_EQ(UPLOAD_WAIT, offer_as(&m, 11, 2, 9, slow_ms - 1));
+    ASSERT_EQ(UPLOAD_WAIT, offer_as(&m, 10, 1, 8, slow_ms));
+    ASSERT_EQ(UPLOAD_SEND, offer_as(&m, 11, 2, 9, slow_ms)); /* its node is not even the lowest */
+    ASSERT_EQ(UPLOADS_MAX, uploads_admitted(m.uploads));
     done(&m);
 }

@@ -12,6 +12,7 @@
 #include "common/rng.h"
 #include "server/core/run.h"
 #include "tests/harness.h"
+#include "tests/unit/taker.h"
 
 /* 3 steps of 4 shards an epoch; 13 shards in a full sweep, of which the last has one sample; 2 in a
  * test round. */
@@ -235,14 +236,14 @@ static inline uint32_t take_all(struct run *r, const struct fixture *f, const st
         uint32_t want = (uint32_t)rng_below(rng, p->want_max) + 1;
         bool lost = p->lose && worker == 3;
 
-        if (run_take(r, worker, want, 0, 1000, &t) < 0)
+        if (run_take(r, BY(worker), want, 0, 1000, &t) < 0)
             return count;
         if (!lost || rng_below(rng, 2)) {
             ASSERT(count < TASKS_MAX);
             fakes[count++] = fake_compute(r, f, &t);
         }
         if (lost)
-            ASSERT_EQ(1, run_release(r, worker));
+            ASSERT_EQ(1, run_release(r, worker, 0));
     }
 }
 
@@ -376,7 +377,7 @@ static inline struct fake *compute_round(struct run *r, const struct fixture *f)
 {
     struct run_task t;
 
-    ASSERT_EQ(0, run_take(r, 1, run_shards(r), 0, 1000, &t));
+    ASSERT_EQ(0, run_take(r, BY(1), run_shards(r), 0, 1000, &t));
     ASSERT_EQ(run_shards(r), node_size(t.node));
     return fake_compute(r, f, &t);
 }

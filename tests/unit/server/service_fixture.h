@@ -248,7 +248,7 @@ __attribute__((unused)) static void close_round(struct job *job)
 {
     struct run_task task;
 
-    ASSERT_EQ(0, run_take(job->run, 1000000, run_shards(job->run), now_ms, 60000, &task));
+    ASSERT_EQ(0, run_take(job->run, BY(1000000), run_shards(job->run), now_ms, 60000, &task));
     count_result(job, NULL, task.node);
 }
 

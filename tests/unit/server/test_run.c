@@ -6,7 +6,7 @@ static struct fake *take(struct run *r, const struct fixture *f, uint32_t worker
 {
     struct run_task t;
 
-    ASSERT_EQ(0, run_take(r, worker, want, 0, 1000, &t));
+    ASSERT_EQ(0, run_take(r, BY(worker), want, 0, 1000, &t));
     return fake_compute(r, f, &t);
 }
 
@@ -91,7 +91,7 @@ TEST(a_lease_that_ran_out_is_the_same_node_again_and_the_first_result_counts)
     ASSERT_EQ(1000, run_deadline(r));
     ASSERT_EQ(0, run_expire(r, 999));
     ASSERT_EQ(1, run_expire(r, 1000));
-    ASSERT_EQ(0, run_take(r, 2, 1, 1000, 1000, &t));
+    ASSERT_EQ(0, run_take(r, BY(2), 1, 1000, 1000, &t));
     ASSERT_EQ(late->res.node.lo, t.node.lo);
     ASSERT_EQ(late->res.node.hi, t.node.hi);
     ASSERT_EQ(2, run_reissued(r));
@@ -238,7 +238,7 @@ TEST(the_fused_source_sweeps_exactly_the_samples_that_were_not_measured)
     while (!run_finished(r)) {
         uint32_t at = 0;
 
-        ASSERT_EQ(0, run_take(r, 1, UINT32_MAX, 0, 1000, &t));
+        ASSERT_EQ(0, run_take(r, BY(1), UINT32_MAX, 0, 1000, &t));
         sweeps += t.phase == PHASE_SWEEP;
         for (uint32_t i = 0; t.phase == PHASE_TRAIN && i < t.count; i++)
             seen[t.ids[i]] = true;
@@ -263,7 +263,7 @@ static bool find_twice(struct run *r, const struct fixture *f, struct run_task *
     struct run_epoch e;
 
     while (!run_finished(r)) {
-        ASSERT_EQ(0, run_take(r, 1, UINT32_MAX, 0, 1000, ret));
+        ASSERT_EQ(0, run_take(r, BY(1), UINT32_MAX, 0, 1000, ret));
         for (uint32_t i = 0; ret->phase == PHASE_TRAIN && i < BATCH; i++)
             for (uint32_t k = i / SHARD * SHARD + SHARD; k < BATCH; k++)
                 if (ret->ids[i] == ret->ids[k])
@@ -322,7 +322,7 @@ TEST(an_epoch_says_what_its_results_add_up_to)
     struct run_task t;
 
     while (event != RUN_EPOCH) {
-        ASSERT_EQ(0, run_take(r, 1, UINT32_MAX, 0, 1000, &t));
+        ASSERT_EQ(0, run_take(r, BY(1), UINT32_MAX, 0, 1000, &t));
         struct fake *k = fake_compute(r, f, &t);
         for (enum sum i = 0; i < SUM_COUNT; i++)
             sums[i] += k->sums[i];
@@ -384,7 +384,7 @@ TEST(a_finished_run_has_no_work_and_takes_none)
     while (!run_finished(r)) {
         if (last)
             fake_free(last);
-        ASSERT_EQ(0, run_take(r, 1, UINT32_MAX, 0, 1000, &t));
+        ASSERT_EQ(0, run_take(r, BY(1), UINT32_MAX, 0, 1000, &t));
         last = fake_compute(r, f, &t);
         ASSERT_OK(run_result(r, &last->res, &why), why);
         ASSERT_EQ(0, run_advance(r, 0, &event, &e));
@@ -392,7 +392,7 @@ TEST(a_finished_run_has_no_work_and_takes_none)
             epoch_done(&e);
     }
     ASSERT_EQ(EPOCHS * STEPS, run_step(r));
-    ASSERT_EQ(-EAGAIN, run_take(r, 1, 1, 0, 1000, &t));
+    ASSERT_EQ(-EAGAIN, run_take(r, BY(1), 1, 0, 1000, &t));
     ASSERT_EQ(-EALREADY, run_result(r, &last->res, &why));
     ASSERT_EQ(0, run_advance(r, 0, &event, &e));
     ASSERT_EQ(RUN_WAIT, event);
@@ -458,7 +458,7 @@ TEST(the_time_left_counts_what_a_step_measures_and_leaves_out)
     int count = 0;
 
     while (!run_finished(r)) {
-        ASSERT_EQ(0, run_take(r, 1, run_shards(r), 0, 1000, &t));
+        ASSERT_EQ(0, run_take(r, BY(1), run_shards(r), 0, 1000, &t));
         now_ms += 1000 * passes_of(&t);
         struct fake *k = fake_compute(r, f, &t);
         ASSERT_OK(run_result(r, &k->res, &why), why);

@@ -114,7 +114,7 @@ TEST(a_round_takes_the_running_statistics_of_the_mean)
     ASSERT_MEM(mean, run_round_theta(r), m->trained * sizeof(float));
     for (size_t i = m->trained; i < m->floats; i++)
         ASSERT(run_round_theta(r)[i] == 0);
-    ASSERT_EQ(0, run_take(r, 1, run_shards(r), 0, 1000, &t));
+    ASSERT_EQ(0, run_take(r, BY(1), run_shards(r), 0, 1000, &t));
     for (uint32_t i = 0; i < t.count; i++) {
         ASSERT(!seen[t.ids[i]] && t.weights[i] == 1);
         seen[t.ids[i]] = true;

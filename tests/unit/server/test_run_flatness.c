@@ -50,12 +50,12 @@ TEST(it_is_measured_at_every_second_epoch_and_the_last_over_samples_that_are_not
         if (phase_measures(phase)) {
             ASSERT(!tested); /* the round of the test closes the epoch: its scores are kept */
             ASSERT_EQ(7, run_shards(r));
-            ASSERT_EQ(0, run_take(r, 9, 7, 0, 1000, &t));
+            ASSERT_EQ(0, run_take(r, BY(9), 7, 0, 1000, &t));
             ASSERT_EQ(20, t.count);
             ASSERT(!t.weights);
             for (uint32_t i = 0; i < t.count; i++)
                 ASSERT(t.ids[i] != 1 && t.ids[i] != 9 && (i == 0 || t.ids[i] > t.ids[i - 1]));
-            run_release(r, 9);
+            run_release(r, 9, 0);
         }
         if (drive_round(r, f, &plain, &e) != RUN_EPOCH)
             continue;
@@ -140,7 +140,7 @@ TEST(held_out_samples_are_not_measured)
     ASSERT_EQ(0, run_start(r, 0));
     while (run_phase(r) != PHASE_SLOPE)
         ASSERT(drive_round(r, f, &plain, &e) != RUN_EPOCH);
-    ASSERT_EQ(0, run_take(r, 9, TASKS_MAX, 0, 1000, &t));
+    ASSERT_EQ(0, run_take(r, BY(9), TASKS_MAX, 0, 1000, &t));
     ASSERT_EQ(trained, t.count);
     for (uint32_t i = 0; i < t.count; i++)
         ASSERT_EQ(USE_TRAIN, use[t.ids[i]]);

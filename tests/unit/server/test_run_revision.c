@@ -43,20 +43,20 @@ TEST(an_epoch_has_the_labels_of_its_revision)
     ASSERT_EQ(0, run_start(r, 0));
     const uint64_t steps = run_progress(r).steps;
     ASSERT(schedules(r, 3));
-    ASSERT_EQ(0, run_take(r, 1, 1, 0, 1000, &t));
+    ASSERT_EQ(0, run_take(r, BY(1), 1, 0, 1000, &t));
     ASSERT(!t.labels);
-    run_release(r, 1);
+    run_release(r, 1, 0);
     while (drive_round(r, f, &plain, &e) != RUN_EPOCH)
         ;
     ASSERT_EQ(0, e.record.revision);
     ASSERT(!e.labels);
     run_epoch_done(&e);
     ASSERT(!schedules(r, 3) && !schedules(r, 5) && schedules(r, 4));
-    ASSERT_EQ(0, run_take(r, 1, 1, 0, 1000, &t));
+    ASSERT_EQ(0, run_take(r, BY(1), 1, 0, 1000, &t));
     ASSERT_EQ(2, t.labels[4]);
     ASSERT_EQ(1, t.labels[36]);
     ASSERT_EQ(f->labels[0], t.labels[0]);
-    run_release(r, 1);
+    run_release(r, 1, 0);
     while (drive_round(r, f, &plain, &e) != RUN_EPOCH)
         ;
     ASSERT_EQ(2, e.record.revision);
@@ -128,7 +128,7 @@ TEST(a_run_that_is_held_back_opens_no_epoch_until_it_is_let_go)
         }
     }
     ASSERT(run_is_between(r));
-    ASSERT_EQ(-EAGAIN, run_take(r, 1, 1, 0, 1000, &t));
+    ASSERT_EQ(-EAGAIN, run_take(r, BY(1), 1, 0, 1000, &t));
     ASSERT_EQ(0, run_revise(r, 2, &imported));
     ASSERT_EQ(0, run_revise(r, 2, &second)); /* the last word counts */
     ASSERT_EQ(0, run_let_go(r, 0, &opened));
@@ -160,7 +160,7 @@ TEST(what_validates_and_is_left_out_is_put_aside)
     ASSERT_EQ(0, run_start(r, 0));
     while (run_phase(r) != PHASE_VALIDATION)
         drive_round(r, f, &plain, &e);
-    ASSERT_EQ(0, run_take(r, 1, run_shards(r), 0, 1000, &t));
+    ASSERT_EQ(0, run_take(r, BY(1), run_shards(r), 0, 1000, &t));
     ASSERT_EQ(8, t.count);
     for (uint32_t i = 0; i < t.count; i++)
         ASSERT(t.ids[i] != 5);

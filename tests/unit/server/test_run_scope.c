@@ -25,7 +25,7 @@ TEST(theta_hat_is_the_ascent_by_the_gradient_of_the_batch)
         ASSERT_EQ(PHASE_ASCENT, run_phase(r));
         ASSERT(run_round_theta(r) == run_theta(r));
         memcpy(theta, run_theta(r), m->floats * sizeof(*theta));
-        ASSERT_EQ(0, run_take(r, 1, 4, 0, 1000, &t));
+        ASSERT_EQ(0, run_take(r, BY(1), 4, 0, 1000, &t));
         ASSERT(t.weights);
         memcpy(ids, t.ids, sizeof(ids));
         struct fake *k = fake_compute(r, f, &t);
@@ -37,7 +37,7 @@ TEST(theta_hat_is_the_ascent_by_the_gradient_of_the_batch)
         ASSERT_EQ(0, run_step(r));
         ASSERT_MEM(hat, run_round_theta(r), m->trained * sizeof(*hat));
         ASSERT_MEM(theta, run_theta(r), m->floats * sizeof(*theta));
-        ASSERT_EQ(0, run_take(r, 1, 4, 0, 1000, &t));
+        ASSERT_EQ(0, run_take(r, BY(1), 4, 0, 1000, &t));
         ASSERT_EQ(PHASE_DESCENT, t.phase);
         ASSERT(t.weights);
         ASSERT_MEM(ids, t.ids, sizeof(ids));
@@ -115,7 +115,7 @@ TEST(a_step_that_is_begun_again_begins_with_its_ascent_and_ends_in_the_same_bits
         for (int i = 0; i < rounds; i++)
             if (drive_round(r, f, &plain, &e) == RUN_EPOCH)
                 outcome_add(&got, &e);
-        ASSERT_EQ(0, run_take(r, 1, 1, 0, 1000, &t));
+        ASSERT_EQ(0, run_take(r, BY(1), 1, 0, 1000, &t));
         struct fake *k = fake_compute(r, f, &t);
         ASSERT_OK(run_result(r, &k->res, &why), why);
         fake_free(k);
@@ -207,7 +207,7 @@ TEST(scores_come_with_the_ascent_and_count_with_the_update)
     up->scores[2].flags = SCORE_MEASURED;
     give(r, up, &e);
     ASSERT_EQ(-EALREADY, run_result(r, &late->res, &why));
-    ASSERT_EQ(0, run_take(r, 1, 4, 0, 1000, &t));
+    ASSERT_EQ(0, run_take(r, BY(1), 4, 0, 1000, &t));
     const uint32_t last = t.ids[BATCH - 1];
     ASSERT_EQ(0, run_state(r).scores[last].flags);
     struct fake *down = fake_compute(r, f, &t);

@@ -275,3 +275,50 @@ TEST(a_forger_is_found_as_often_as_the_formula_says)
     ASSERT(liar.discoveries > FORGED_RUNS / 2);
     runner_close(r);
 }
+
+/* --- workers that take and do not bring --- */
+
+#define HOARDERS 20
+
+static struct {
+    struct runner *runner;
+    int64_t ended_us;
+} hoarded;
+
+static void begin_hoarded(void *arg, uint64_t hoarders)
+{
+    (void)arg;
+    world_init(1);
+    scenario_make_hoarded((int)hoarders);
+}
+
+static bool take_hoarded(void *arg, const struct judgement *v)
+{
+    (void)arg;
+    if (!v->good)
+        FAIL("beside %" PRIu64 " that hoard: %s", v->seed, v->why);
+    const char *end = strstr(runner_log(hoarded.runner), " writing job=1 state=done");
+    ASSERT(end);
+    while (end > runner_log(hoarded.runner) && end[-1] != '\n')
+        end--;
+    hoarded.ended_us = strtoll(end, NULL, 10);
+    return true;
+}
+
+/* The same bits, which the reader sees to, and not much later: once each of them has taken a node
+ * there is little more to lose. */
+TEST(those_that_hoard_do_not_hold_up_a_worker_of_another_key)
+{
+    const struct runner_plan plan = {begin_hoarded, NULL, NULL};
+    struct errbuf why = {""};
+
+    ASSERT_OK(runner_open_for(SCENARIO_SPEC_LONG, &hoarded.runner, &why), why);
+    runner_use(hoarded.runner, &plan);
+    runner_run(hoarded.runner, 0, 1, 1, take_hoarded, NULL);
+    const int64_t alone_us = hoarded.ended_us;
+    runner_run(hoarded.runner, HOARDERS, 1, 1, take_hoarded, NULL);
+    test_say("alone %" PRId64 " s, beside %d that hoard %" PRId64 " s\n", alone_us / SECOND,
+             HOARDERS, hoarded.ended_us / SECOND);
+    ASSERT(hoarded.ended_us < 2 * alone_us);
+    runner_close(hoarded.runner);
+}
