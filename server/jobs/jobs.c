@@ -263,7 +263,7 @@ int jobs_prepare(struct service *s, struct job *job, struct errbuf *why)
              : datasets_find(s->datasets, job->spec.dataset, &data, &rec, why);
     if (rc < 0)
         return rc;
-    if (data->manifest)
+    if (data->manifest && !jobspec_external(&job->spec))
         return err_set(
             why, -EPERM,
             "dataset %s is a manifest, which has no pictures to train on: import it without "
