@@ -98,6 +98,9 @@
 #define ACTIVATION_MAX (1u << 24)
 /* Measurements of flatness in a reply, of some 4 KiB each. */
 #define FLATNESS_ROWS_MAX 100
+/* Numbers that score.probabilities keeps, samples times classes: 128 MiB in memory, once in the run
+ * and once for each epoch that is being written, and as much on the disk. */
+#define PROBABILITIES_MAX (1u << 25)
 #define METRIC_NAME_BYTES 65 /* 64 characters and the closing 0 */
 #define METRICS_MAX 256 /* names of a job: each is a chart; a row of 100 bytes for each epoch */
 #define INLINE_FLOATS_MAX (PIECE_BYTES_MAX / 4) /* a longer vector travels in pieces */

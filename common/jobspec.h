@@ -229,7 +229,8 @@ struct jobspec {
     int64_t attack_steps; /* attack.steps, pgd */
     bool random_start;    /* attack.random_start, pgd */
     int score_source, score_splits, normaliser;
-    int64_t score_every; /* 0: automatic (1 until the share is final, then 5) */
+    bool score_probabilities; /* sweeps keep the probabilities of all classes */
+    int64_t score_every;      /* 0: automatic (1 until the share is final, then 5) */
     struct curriculum_spec curriculum;
     struct flatness_spec flatness;
     struct exclude exclude;

@@ -36,7 +36,7 @@ static void keep_scores(const cJSON *json, struct jobspec *spec)
     const cJSON *score = cJSON_GetObjectItemCaseSensitive(json, "score");
 
     if (jobspec_online(spec) && spec->curriculum.measure == MEASURE_ADM && spec->epochs > 0 &&
-        !cJSON_GetObjectItemCaseSensitive(score, "source"))
+        !spec->score_probabilities && !cJSON_GetObjectItemCaseSensitive(score, "source"))
         spec->score_source = SOURCE_TRAIN;
 }
 
@@ -300,6 +300,10 @@ int jobspec_check(const struct jobspec *spec, struct errbuf *why)
     if (jobspec_online(spec) && check_online(spec, why) < 0)
         return -EINVAL;
     /* A curriculum inside the step measures apart where the passes that train do not serve. */
+    if (spec->score_source == SOURCE_TRAIN && spec->score_probabilities)
+        return err_set(why, -EINVAL,
+                       "score.probabilities is true and score.source is train; probabilities are "
+                       "those of one state of the model: use sweep");
     if (spec->score_source == SOURCE_TRAIN && !jobspec_online(spec) && check_fused(spec, why) < 0)
         return -EINVAL;
     if (spec->epochs == 0 && check_measuring(spec, why) < 0)

@@ -197,6 +197,8 @@ const struct row jobspec_rows[] = {
      .help = "epochs between sweeps; 0: 1 until the share is final, then 5"},
     {"score.splits", ROW_ENUM, AT(score_splits), .def = "train", .names = score_splits_names,
      .help = "both: each sweep also keeps the scores of the test samples"},
+    {"score.probabilities", ROW_BOOL, AT(score_probabilities), .def = "false",
+     .help = "the newest sweep also keeps the probability of each class, 4 bytes each"},
     {"score.normaliser", ROW_ENUM, AT(normaliser), .def = "population", .names = normaliser_names,
      .external = true,
      .help = "what adm divides the loss gap by; population: the gap plus the mean gap; sample: the "

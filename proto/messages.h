@@ -80,6 +80,7 @@
     MESSAGE(SCORE_COMPARE, "score.compare", 0, BY_READ, WEB_GET)                                   \
     MESSAGE(SCORE_MAP, "score.map", 0, BY_READ, WEB_GET)                                           \
     MESSAGE(SCORE_ROWS, "score.rows", 0, BY_READ, WEB_NONE)                                        \
+    MESSAGE(SCORE_PROBABILITIES, "score.probabilities", 0, BY_READ, WEB_NONE)                      \
     MESSAGE(SCORE_SQL, "score.sql", 0, BY_READ, WEB_GET)                                           \
     MESSAGE(SCORE_HEATMAP, "score.heatmap", 0, BY_READ, WEB_GET)                                   \
     MESSAGE(DB_BACKUP, "db.backup", 0, BY_ADMIN, WEB_NONE)                                         \

@@ -23,6 +23,7 @@ static const struct part {
     /* predicted, adv_predicted */
     [RESULT_CLASSES] = {"classes", DTYPE_I32, 2, offsetof(struct score, predicted)},
     [RESULT_FLAGS] = {"flags", DTYPE_U32, 0, offsetof(struct score, flags)},
+    [RESULT_PROBABILITIES] = {.name = "probabilities", .dtype = DTYPE_F32}, /* columns: classes */
 };
 
 #define SCORE_BYTES (4 * sizeof(double) + 2 * sizeof(int32_t) + sizeof(uint32_t))
@@ -35,14 +36,16 @@ _Static_assert(offsetof(struct score, adv_predicted) == offsetof(struct score, p
                "the columns of classes");
 _Static_assert(sizeof(struct score) >= SCORE_BYTES, "a room holds scores either way");
 
-struct result_shape result_shape(enum phase phase, bool fused, size_t floats, uint32_t samples)
+struct result_shape result_shape(enum phase phase, bool fused, size_t floats, uint32_t samples,
+                                 uint32_t classes)
 {
     const bool vector = phase_vector(phase), fits = floats <= INLINE_FLOATS_MAX;
 
     return (struct result_shape){.floats = vector && fits ? floats : 0,
                                  .ahead = vector && !fits,
                                  .sums = phase_sums(phase),
-                                 .samples = phase_scores(phase, fused) ? samples : 0};
+                                 .samples = phase_scores(phase, fused) ? samples : 0,
+                                 .classes = phase == PHASE_SWEEP ? classes : 0};
 }
 
 int result_room(struct result_room *room, uint32_t samples, struct errbuf *why)
@@ -69,12 +72,17 @@ static uint64_t rows_of(const struct result_shape *shape, enum result_part part)
         return shape->floats;
     if (part == RESULT_SUMS)
         return shape->sums ? SUM_COUNT : 0;
-    return shape->samples;
+    return part == RESULT_PROBABILITIES && !shape->classes ? 0 : shape->samples;
 }
 
-static int dims_of(const struct part *p)
+static uint32_t columns_of(const struct result_shape *shape, enum result_part part)
 {
-    return p->columns ? 2 : 1;
+    return part == RESULT_PROBABILITIES ? shape->classes : parts[part].columns;
+}
+
+static bool is_of_score(enum result_part part)
+{
+    return part >= RESULT_SCORES && part <= RESULT_FLAGS;
 }
 
 static size_t row_bytes(const struct part *p)
@@ -109,17 +117,19 @@ int result_pack(const struct result_shape *shape, const struct result *r, struct
     assert(shape->samples <= room->capacity);
     for (enum result_part i = 0; i < RESULT_PARTS; i++) {
         const struct part *p = &parts[i];
-        const uint64_t sides[2] = {rows_of(shape, i), p->columns};
-        const void *data = i == RESULT_GRAD ? r->grad : r->sums;
+        const uint64_t sides[2] = {rows_of(shape, i), columns_of(shape, i)};
+        const void *data = i == RESULT_GRAD            ? r->grad
+                           : i == RESULT_PROBABILITIES ? r->probabilities
+                                                       : (const void *)r->sums;
 
         if (sides[0] == 0)
             continue;
-        if (i >= RESULT_SCORES) {
+        if (is_of_score(i)) {
             pack_rows(p, r->scores, shape->samples, rows);
             data = rows;
             rows += shape->samples * row_bytes(p);
         }
-        ret[count++] = tensor_make(p->name, p->dtype, dims_of(p), sides, data);
+        ret[count++] = tensor_make(p->name, p->dtype, sides[1] ? 2 : 1, sides, data);
     }
     return count;
 }
@@ -132,9 +142,9 @@ int result_unpack(const struct message *m, const struct result_shape *shape,
 
     /* Memory is for those who sent what it is for. */
     for (enum result_part i = 0; rc == 0 && i < RESULT_PARTS; i++) {
-        const uint64_t sides[2] = {rows_of(shape, i), parts[i].columns};
+        const uint64_t sides[2] = {rows_of(shape, i), columns_of(shape, i)};
         if (sides[0] > 0)
-            rc = message_tensor(m, parts[i].name, parts[i].dtype, dims_of(&parts[i]), sides,
+            rc = message_tensor(m, parts[i].name, parts[i].dtype, sides[1] ? 2 : 1, sides,
                                 &found[i], why);
     }
     if (rc == 0)
@@ -146,7 +156,9 @@ int result_unpack(const struct message *m, const struct result_shape *shape,
         ret->grad = found[RESULT_GRAD]->data;
     if (found[RESULT_SUMS])
         ret->sums = memcpy(room->sums, found[RESULT_SUMS]->data, sizeof(room->sums));
-    for (enum result_part i = RESULT_SCORES; i < RESULT_PARTS; i++)
+    if (found[RESULT_PROBABILITIES])
+        ret->probabilities = found[RESULT_PROBABILITIES]->data;
+    for (enum result_part i = RESULT_SCORES; i <= RESULT_FLAGS; i++)
         if (found[i])
             unpack_rows(&parts[i], found[i]->data, shape->samples, room->rows);
     if (shape->samples)

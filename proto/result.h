@@ -23,6 +23,7 @@ enum result_part {
     RESULT_SCORES,
     RESULT_CLASSES,
     RESULT_FLAGS,
+    RESULT_PROBABILITIES,
     RESULT_PARTS
 };
 
@@ -32,18 +33,22 @@ struct result_shape {
     bool ahead;       /* the gradient goes ahead of the result, in pieces */
     bool sums;        /* [SUM_COUNT] */
     uint32_t samples; /* that were scored; 0: none */
+    uint32_t classes; /* whose probabilities come with the scores; 0: none do */
 };
 
 /* The shape of a result of `samples` samples. fused: as phase_scores has it; floats: of the job's
- * model. A gradient, or a product of the Hessian, that is longer than a message takes goes
- * ahead in pieces. */
-struct result_shape result_shape(enum phase phase, bool fused, size_t floats, uint32_t samples);
+ * model; classes: of it, in a job with score.probabilities, else 0. A gradient, or a product of the
+ * Hessian, that is longer than a message takes goes ahead in pieces. */
+struct result_shape result_shape(enum phase phase, bool fused, size_t floats, uint32_t samples,
+                                 uint32_t classes);
 
 /* What a result says; of what its shape leaves out, nothing is set. */
 struct result {
     const void *grad;           /* F32 [floats]; unpacked: in the message, maybe unaligned */
     const double *sums;         /* [SUM_COUNT]; unpacked: in the room */
     const struct score *scores; /* [samples]; unpacked: in the room */
+    const void
+        *probabilities; /* F32 [samples, classes]; unpacked: in the message, maybe unaligned */
 };
 
 /* Memory for one result at a time, packed or unpacked. It grows to the largest and is used again.
@@ -57,8 +62,8 @@ struct result_room {
 int result_room(struct result_room *room, uint32_t samples, struct errbuf *why);
 void result_room_done(struct result_room *room);
 
-/* The tensors of a result, how many there are is returned. Gradient and sums are views of *r,
- * scores are copied into the room, which must be large enough for them. */
+/* The tensors of a result, how many there are is returned. Gradient, sums and probabilities are
+ * views of *r, scores are copied into the room, which must be large enough for them. */
 int result_pack(const struct result_shape *shape, const struct result *r, struct result_room *room,
                 struct tensor ret[RESULT_PARTS]);
 

@@ -306,8 +306,9 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
     };
     const struct result_shape shape =
         result_shape((enum phase)t->phase, p->spec.score_source == SOURCE_TRAIN, p->model.floats,
-                     (uint32_t)t->count);
-    struct yield yield = {.scores = shape.samples ? p->scores : NULL};
+                     (uint32_t)t->count, p->spec.score_probabilities ? p->model.classes : 0);
+    struct yield yield = {.scores = shape.samples ? p->scores : NULL,
+                          .probabilities = shape.classes ? p->probabilities : NULL};
 
     int rc = runner_run(p->runner, &work, &yield, why);
     if (rc == -ENOMEM)
@@ -330,7 +331,7 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
         a->upload_key = cJSON_CreateObject();
         task_add_key(a->upload_key, t);
     }
-    const struct result result = {yield.grad, yield.sums, yield.scores};
+    const struct result result = {yield.grad, yield.sums, yield.scores, yield.probabilities};
     a->tensor_count = result_pack(&shape, &result, &p->packed, a->tensors);
     return 0;
 }

@@ -21,10 +21,12 @@ static void drop_buffers(struct loaded *p)
     free(p->ids);
     free(p->weights);
     free(p->scores);
+    free(p->probabilities);
     result_room_done(&p->packed);
     p->ids = NULL;
     p->weights = NULL;
     p->scores = NULL;
+    p->probabilities = NULL;
     p->capacity = 0;
 }
 
@@ -50,7 +52,11 @@ int loaded_room(struct loaded *p, uint32_t count, struct errbuf *why)
     p->ids = alloc_bytes(count, sizeof(*p->ids));
     p->weights = alloc_bytes(count, sizeof(*p->weights));
     p->scores = alloc_bytes(count, sizeof(*p->scores));
-    if (!p->ids || !p->weights || !p->scores || result_room(&p->packed, count, why) < 0) {
+    if (p->spec.score_probabilities)
+        p->probabilities = alloc_bytes((size_t)count * p->model.classes, sizeof(*p->probabilities));
+    if (!p->ids || !p->weights || !p->scores ||
+        (p->spec.score_probabilities && !p->probabilities) ||
+        result_room(&p->packed, count, why) < 0) {
         drop_buffers(p);
         return err_set(why, -ENOMEM, "no memory for a task of %u samples", count);
     }

@@ -33,6 +33,7 @@ struct loaded {
     bool labelled; /* they came with the task */
     float *weights;
     struct score *scores;
+    float *probabilities;      /* [capacity, classes]; NULL: the job keeps none */
     uint32_t capacity;         /* samples that ids, weights and scores have room for */
     struct result_room packed; /* the scores of a result */
 };

@@ -38,6 +38,7 @@ struct runner {
 
     const struct work *work;
     struct score *scores;
+    float *probabilities;
     float *logits;
     int32_t *twins;
     uint32_t shards;
@@ -130,7 +131,8 @@ static void run_shards(struct runner *r, struct member *m)
         else if (w->train || w->flat)
             add_shard(r, m, &spec, at, n);
         else
-            step_score(m->step, &spec, w->theta, w->set, w->ids + at, n, r->scores + at);
+            step_score(m->step, &spec, w->theta, w->set, w->ids + at, n, r->scores + at,
+                       r->probabilities ? r->probabilities + (size_t)at * r->model->classes : NULL);
     }
 }
 
@@ -291,6 +293,7 @@ int runner_run(struct runner *r, const struct work *work, struct yield *yield, s
     pthread_mutex_lock(&r->lock);
     r->work = work;
     r->scores = yield->scores;
+    r->probabilities = yield->probabilities;
     r->logits = yield->logits;
     r->twins = yield->twins;
     r->shards = (work->count + r->shard - 1) / r->shard;

@@ -45,6 +45,7 @@ struct yield {
     const float *grad;    /* [floats], where phase_vector; valid until the next run */
     const double *sums;   /* [SUM_COUNT], where phase_sums */
     struct score *scores; /* [count], score and fused; caller's memory */
+    float *probabilities; /* [count, classes], score; NULL: not wanted; caller's memory */
     /* [count, classes] and [count] (NULL: no twins) of what is predicted; caller's memory. */
     float *logits;
     int32_t *twins;

@@ -221,9 +221,9 @@ static double count_correct(const struct step *s, uint32_t n)
     return correct;
 }
 
-/* A forward of the n samples in `x` and their heads; ready for a gradient of x, each row times
- * 2^-exponent. */
-static void data_forward(struct step *s, const real *theta, const real *x, uint32_t n)
+/* A forward of the n samples in `x` and their heads; returns the logits; ready for a gradient of x,
+ * each row times 2^-exponent. */
+static const real *data_forward(struct step *s, const real *theta, const real *x, uint32_t n)
 {
     const uint32_t classes = s->model->classes;
     const real *logits = net_forward(s->net, &s->mode, theta, x, n);
@@ -235,6 +235,7 @@ static void data_forward(struct step *s, const real *theta, const real *x, uint3
             s->dlogits[i * classes + j] = (real)ldexp(s->delta[j], -s->exponents[i]);
     }
     profile_part(s->profile, PART_HEAD);
+    return logits;
 }
 
 /* Gradients of x of the n samples in `x`, each times 2^-exponent, into dx; the heads with them. */
@@ -329,13 +330,19 @@ static void score_twins(struct step *s, const struct step_spec *spec, const real
     measure_twins(s, theta, n, scores);
 }
 
-/* Scores the samples that are loaded, in evaluation mode, as far as need says. */
+/* Scores the samples that are loaded, in evaluation mode, as far as need says. probabilities: as of
+ * step_score. */
 static void score_loaded(struct step *s, const struct step_spec *spec, const real *theta,
-                         uint32_t n, enum difficulty_need need, struct score *scores)
+                         uint32_t n, enum difficulty_need need, struct score *scores,
+                         float *probabilities)
 {
+    const uint32_t classes = s->model->classes;
+
     s->mode = (struct net_mode){.fold = true};
     profile_pass(s->profile, PASS_SWEEP);
-    data_forward(s, theta, s->x, n);
+    const real *logits = data_forward(s, theta, s->x, n);
+    for (size_t i = 0; probabilities && i < n; i++)
+        head_probabilities(logits + i * classes, classes, probabilities + i * classes);
     write_clean(s, n, scores);
     if (need < NEED_GRADIENT)
         return;
@@ -448,7 +455,7 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
 
     load_shard(s, spec, set, ids, n);
     if (m.apart)
-        score_loaded(s, spec, theta, n, m.need, m.scores);
+        score_loaded(s, spec, theta, n, m.need, m.scores, NULL);
     s->mode = (struct net_mode){
         .train = true, .seed = spec->seed, .step = spec->step, .slot = spec->slot};
     profile_pass(s->profile, sam ? PASS_ASCENT : PASS_DESCENT);
@@ -491,13 +498,14 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
 }
 
 void step_score(struct step *s, const struct step_spec *spec, const real *theta,
-                const struct samples *set, const uint32_t *ids, uint32_t n, struct score *scores)
+                const struct samples *set, const uint32_t *ids, uint32_t n, struct score *scores,
+                float *probabilities)
 {
     assert(n >= 1 && n <= s->shard_max);
 
     for (uint32_t i = 0; i < n; i++)
         load_sample(s, set, i, ids[i], (struct augment_draw){0});
-    score_loaded(s, spec, theta, n, NEED_TWIN, scores);
+    score_loaded(s, spec, theta, n, NEED_TWIN, scores, probabilities);
 }
 
 /* The lowest of the classes with the largest logit. */
@@ -527,7 +535,7 @@ void step_predict(struct step *s, const struct step_spec *spec, const real *thet
         return;
     for (size_t i = 0; i < n; i++)
         s->labels[i] = predicted_class(z + i * classes, classes);
-    score_loaded(s, spec, theta, n, NEED_TWIN, s->scores);
+    score_loaded(s, spec, theta, n, NEED_TWIN, s->scores, NULL);
     for (uint32_t i = 0; i < n; i++)
         twins[i] = s->scores[i].adv_predicted;
 }

@@ -88,9 +88,11 @@ void step_train(struct step *s, const struct step_spec *spec, const real *theta,
 
 /* Scores the n samples ids[] of set at theta, in evaluation mode. delta is divided by
  * 2^floor(log2(R/S)) before the backward and the norm multiplied back in double. Twin: as
- * worker/nn/attack.h says; an all-zero gradient at x keeps x and sets SCORE_NO_DIRECTION. */
+ * worker/nn/attack.h says; an all-zero gradient at x keeps x and sets SCORE_NO_DIRECTION.
+ * probabilities (NULL: not wanted): [n, classes], of the samples as they are. */
 void step_score(struct step *s, const struct step_spec *spec, const real *theta,
-                const struct samples *set, const uint32_t *ids, uint32_t n, struct score *scores);
+                const struct samples *set, const uint32_t *ids, uint32_t n, struct score *scores,
+                float *probabilities);
 
 /* The logits [n, classes] of n images [n, h, w, c] that have no labels, in evaluation mode as
  * step_score has it. twins (NULL: not wanted) [n]: the class of each image's adversarial twin,

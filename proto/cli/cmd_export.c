@@ -14,6 +14,7 @@
 #include "common/text.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/import/npy.h"
+#include "proto/cli/pred_probs.h"
 #include "proto/cli/print.h"
 #include "proto/cli/reply.h"
 #include "proto/cli/sample_names.h"
@@ -30,6 +31,9 @@ const struct option export_options[] = {
      .help = "format of the output"},
     {"out", OPT_STR, ARG(out), .arg = "FILE",
      .help = "file to write (csv and jsonl default to standard output); of tensorboard a folder"},
+    {"pred-probs", OPT_STR, ARG(pred_probs), .arg = "FILE.npy",
+     .help = "write the probabilities of the classes instead, [samples, classes] as cleanlab takes "
+             "them, of a job with score.probabilities"},
     EPOCH_OPTION,
     {"all", OPT_FLAG, ARG(all), .help = "export every scored epoch (csv and jsonl)"},
     CLASS_OPTION,
@@ -214,6 +218,13 @@ int cmd_export(struct cli *cli, struct errbuf *why)
 
     if (rc != 0)
         return rc;
+    if (a->pred_probs && (a->json || !text || a->out || a->all || a->epoch != NOT_GIVEN ||
+                          a->class_word || a->limit))
+        return err_set(why, EXIT_USAGE,
+                       "--pred-probs has all samples of the newest sweep; it excludes --format, "
+                       "--json, --out, --epoch, --all, --class and --limit");
+    if (a->pred_probs)
+        return pred_probs_export(cli, job, a->pred_probs, why);
     if (a->json && !text)
         return err_set(why, EXIT_USAGE, "--json is --format jsonl; it excludes --format %s",
                        format_names[a->format]);

@@ -48,7 +48,7 @@ struct args {
     const char *beside; /* a job, by number or name */
     const char *hardness;
     const char *study; /* of report */
-    const char *out;
+    const char *out, *pred_probs;
     bool adversarial; /* of predict */
     /* audit */
     const char *who, *command, *about, *result, *since, *until;

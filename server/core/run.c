@@ -151,6 +151,7 @@ void run_free(struct run *r)
     free(r->rank);
     run_revision_free(r);
     free(r->lapses);
+    free(r->probabilities);
     free(r->scores);
     free(r->slots);
     free(r->ids);
@@ -210,6 +211,11 @@ int run_open_round(struct run *r, enum phase phase, uint32_t count)
     if (r->checks)
         checks_reset(r->checks);
     int rc = round_open(r->round, shards);
+    if (rc == 0 && phase == PHASE_SWEEP && r->spec->score_probabilities && !r->probabilities) {
+        r->probabilities =
+            alloc_bytes((size_t)r->data->samples * r->model->classes, sizeof(*r->probabilities));
+        rc = r->probabilities ? 0 : -ENOMEM;
+    }
     if (rc == 0 && phase_sums(phase))
         reduce_reset(phase_vector(phase) ? r->reduce : r->tally, (struct node){0, shards}, shards);
     return rc;

@@ -39,6 +39,8 @@ static int close_scores(struct run *r, struct run_epoch *e)
     e->record.mean_gap = mean_gap;
     e->scores = r->scores;
     e->adm = adm;
+    e->probabilities = r->probabilities;
+    r->probabilities = NULL;
     r->scores = fresh;
     return 0;
 }
@@ -72,6 +74,7 @@ void run_epoch_done(struct run_epoch *e)
 {
     free(e->scores);
     free(e->adm);
+    free(e->probabilities);
     free(e->test_scores);
     free(e->test_adm);
     free(e->test_ids);

@@ -64,6 +64,7 @@ struct run {
     struct score *scores;  /* of the open epoch, by sample */
     struct score *slots;   /* of the open round, by position */
     uint32_t slot_count;
+    float *probabilities; /* [samples, classes] of the sweep of the open epoch; NULL: none yet */
 
     enum phase phase;
     struct round *round;

@@ -40,6 +40,34 @@ static int check_score(const struct run *r, const struct score *s, uint32_t posi
     return 0;
 }
 
+/* Does the open round bring the probabilities of all classes? */
+static bool wants_probabilities(const struct run *r)
+{
+    return r->spec->score_probabilities && r->phase == PHASE_SWEEP;
+}
+
+static int check_probabilities(const struct run *r, const struct run_result *res, uint32_t position,
+                               struct errbuf *why)
+{
+    const uint32_t classes = r->model->classes;
+    double sum = 0;
+    float p;
+
+    for (uint32_t j = 0; j < classes; j++) {
+        memcpy(&p, (const char *)res->probabilities + ((size_t)position * classes + j) * sizeof(p),
+               sizeof(p));
+        if (!(p >= 0 && p <= 1))
+            return err_set(why, -EINVAL,
+                           "probabilities: class %u of entry %u is %g, allowed is 0 to 1", j,
+                           position, (double)p);
+        sum += p;
+    }
+    if (fabs(sum - 1) > 1e-3) /* a thousand of them are rounded to float */
+        return err_set(why, -EINVAL, "probabilities: those of entry %u add up to %.6g, not to 1",
+                       position, sum);
+    return 0;
+}
+
 static int judge_scores(const struct run *r, const struct run_result *res, uint32_t count,
                         struct errbuf *why)
 {
@@ -47,6 +75,8 @@ static int judge_scores(const struct run *r, const struct run_result *res, uint3
 
     for (uint32_t i = 0; rc == 0 && i < count; i++)
         rc = check_score(r, &res->scores[i], i, why);
+    for (uint32_t i = 0; rc == 0 && wants_probabilities(r) && i < count; i++)
+        rc = check_probabilities(r, res, i, why);
     return rc;
 }
 
@@ -126,6 +156,17 @@ const float *run_gradient(const struct run *r, const double **ret_sums)
     return r->whole;
 }
 
+/* To their samples, which a sweep has once each. */
+static void keep_probabilities(struct run *r, const struct run_result *res, uint32_t count)
+{
+    const uint32_t *ids = r->ids + res->node.lo * (uint32_t)r->spec->shard;
+    const size_t classes = r->model->classes, bytes = classes * sizeof(*r->probabilities);
+
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(r->probabilities + ids[i] * classes, (const char *)res->probabilities + i * bytes,
+               bytes);
+}
+
 /* Keeps the result, which was judged and closed its node; buf: its gradient, or NULL. */
 static int count_result(struct run *r, const struct run_result *res, uint32_t count, float *buf)
 {
@@ -134,6 +175,8 @@ static int count_result(struct run *r, const struct run_result *res, uint32_t co
     if (phase_scores(res->phase, run_train_source(r)))
         memcpy(r->slots + res->node.lo * (uint32_t)r->spec->shard, res->scores,
                count * sizeof(*r->slots));
+    if (wants_probabilities(r))
+        keep_probabilities(r, res, count);
     if (phase_sums(res->phase) && !buf)
         r->whole = res->grad;
     return buf ? reduce_add(sum_of(r, res->phase), res->node, buf) : 0;

@@ -80,7 +80,8 @@ size_t run_memory(const struct jobspec *spec, const struct model *model, const s
      */
     const size_t groups = ((size_t)data->classes + data->domain_count) * sizeof(struct test_group) +
                           data->classes * (sizeof(struct stream_group) + sizeof(uint32_t));
-    return groups + vectors * model->floats * sizeof(float) +
+    const size_t probabilities = spec->score_probabilities ? n * model->classes * sizeof(float) : 0;
+    return groups + probabilities + vectors * model->floats * sizeof(float) +
            n * (1 + sizeof(double) + lapses + sizeof(struct score) + 3 * sizeof(uint32_t) +
                 sizeof(float) + REVISED_SAMPLE_BYTES) +
            slots * (sizeof(struct score) + sizeof(uint32_t));

@@ -57,6 +57,8 @@ static void bits_of(const struct run *r, const struct run_result *res, const voi
 
         chain(ret, &row, sizeof(row));
     }
+    if (r->spec->score_probabilities && res->phase == PHASE_SWEEP)
+        chain(ret, res->probabilities, (size_t)samples * r->model->classes * sizeof(float));
 }
 
 void run_hear(struct run *r, const struct run_result *res, const void *grad, uint32_t samples)

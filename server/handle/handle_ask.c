@@ -296,6 +296,69 @@ void handle_score_rows(struct request *rq)
             .rq = rq, .service = rq->service, .arg = copy, .work = rows_work, .done = rows_done});
 }
 
+struct probabilities_op {
+    int64_t job, from, limit;
+    struct probability_rows rows;
+};
+
+static void probabilities_work(struct op *op)
+{
+    struct probabilities_op *a = op->arg;
+
+    op->rc = query_probabilities(op->service->query, a->job, a->from, a->limit, &a->rows, &op->why);
+}
+
+static void probabilities_done(struct op *op)
+{
+    struct probabilities_op *a = op->arg;
+    const struct probability_rows *r = &a->rows;
+
+    if (op->rc < 0) {
+        request_fail(op->rq, op->rc, &op->why);
+    } else {
+        const uint64_t sides[2] = {r->count, r->classes};
+        const struct tensor tensors[] = {
+            tensor_1d("sample", DTYPE_U32, r->count, r->sample),
+            tensor_make("probabilities", DTYPE_F32, 2, sides, r->p),
+        };
+        cJSON *out = cJSON_CreateObject();
+        cJSON_AddNumberToObject(out, "epoch", (double)r->epoch);
+        cJSON_AddNumberToObject(out, "samples", (double)r->samples);
+        cJSON_AddNumberToObject(out, "classes", r->classes);
+        cJSON_AddBoolToObject(out, "more", r->more);
+        request_reply(op->rq, out, tensors, 2);
+    }
+    probability_rows_done(&a->rows);
+    free(a);
+}
+
+void handle_score_probabilities(struct request *rq)
+{
+    struct probabilities_op a = {.limit = SAMPLES_MAX};
+    const cJSON *json = rq->message.json;
+    struct errbuf why;
+    struct job *job;
+    int rc = field_i64(json, "score.probabilities", "job", true, 1, INT32_MAX, &a.job, &why);
+
+    if (rc == 0)
+        rc = field_i64(json, "score.probabilities", "from", false, 0, SAMPLES_MAX, &a.from, &why);
+    if (rc == 0)
+        rc = field_i64(json, "score.probabilities", "limit", false, 1, SAMPLES_MAX, &a.limit, &why);
+    if (rc == 0)
+        rc = jobs_find(rq->service->jobs, a.job, &job, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    struct probabilities_op *copy = xmalloc(sizeof(*copy));
+    *copy = a;
+    op_run(rq->service->net->query_lane, (struct op){.rq = rq,
+                                                     .service = rq->service,
+                                                     .arg = copy,
+                                                     .work = probabilities_work,
+                                                     .done = probabilities_done});
+}
+
 void handle_score_sql(struct request *rq)
 {
     const cJSON *json = rq->message.json;

@@ -151,11 +151,13 @@ static int take_result(struct request *rq, struct worker *worker, const struct t
     if (!job || !workers_result_fits(worker, job) || !task_key_held(job, k, res.worker))
         return -EALREADY;
     const struct result_shape shape =
-        result_shape(res.phase, job->spec.score_source == SOURCE_TRAIN, job->model.floats, count);
+        result_shape(res.phase, job->spec.score_source == SOURCE_TRAIN, job->model.floats, count,
+                     job->spec.score_probabilities ? job->model.classes : 0);
     int rc = result_unpack(&rq->message, &shape, &s->results, &result, why);
     res.grad = result.grad;
     res.sums = result.sums;
     res.scores = result.scores;
+    res.probabilities = result.probabilities;
     if (rc == 0)
         rc = run_result(job->run, &res, why);
     if (rc == -EINVAL)
@@ -281,6 +283,9 @@ void handle_task_job(struct request *rq)
     cJSON_AddNumberToObject(out, "job", (double)number);
     cJSON *spec = jobspec_json(&job->spec);
     cJSON_DeleteItemFromObjectCaseSensitive(spec, "verify"); /* older workers do not know it */
+    if (!job->spec.score_probabilities)                      /* likewise */
+        cJSON_DeleteItemFromObjectCaseSensitive(cJSON_GetObjectItemCaseSensitive(spec, "score"),
+                                                "probabilities");
     cJSON_AddItemToObject(out, "spec", spec);
     cJSON_AddStringToObject(out, "sha256", rec.sha256);
     cJSON_AddNumberToObject(out, "bytes", (double)rec.bytes);

@@ -78,6 +78,7 @@ void handle_score_planted(struct request *rq);
 void handle_score_ask(struct request *rq); /* classes, risers, suspects, compare, map */
 void handle_score_confusion(struct request *rq);
 void handle_score_rows(struct request *rq);
+void handle_score_probabilities(struct request *rq);
 void handle_score_sql(struct request *rq);
 void handle_score_heatmap(struct request *rq);
 

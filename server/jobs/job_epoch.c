@@ -37,6 +37,7 @@ struct fold job_fold(const struct run_epoch *e, const struct dataset *data)
         .record = e->record,
         .scores = e->scores,
         .adm = e->adm,
+        .probabilities = e->probabilities,
         .labels = e->labels ? e->labels : data->labels,
         .samples = data->samples,
         .test_scores = e->test_scores,

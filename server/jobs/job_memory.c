@@ -22,7 +22,9 @@ static size_t job_memory(const struct job *job)
     /* Labels are those of a revision, which any job may take on its way. */
     const size_t epoch =
         ((size_t)shape.samples + (both ? tests : 0)) * (sizeof(struct score) + sizeof(double)) +
-        (size_t)shape.samples * sizeof(uint16_t) + (both ? held * sizeof(uint32_t) : 0);
+        (size_t)shape.samples * sizeof(uint16_t) + (both ? held * sizeof(uint32_t) : 0) +
+        (job->spec.score_probabilities ? (size_t)shape.samples * job->model.classes * sizeof(float)
+                                       : 0);
 
     const size_t given = job->spec.weights.kind ? shape.floats * sizeof(float) : 0;
 

@@ -245,6 +245,8 @@ static int prepare_model(struct job *job, const struct dataset *data, const char
     if (rc < 0)
         return rc;
     rc = model_check_shard(&job->model, job->spec.shard, why);
+    if (rc == 0)
+        rc = run_check_probabilities(&job->spec, data->samples, job->model.classes, why);
     if (rc < 0)
         model_done(&job->model);
     return rc;

@@ -73,6 +73,11 @@ static uint32_t wanted_shards(struct workers *w, const struct worker *worker, st
         want = (uint64_t)SCORE_SHARDS * worker->threads;
     if (phase_measures(run_phase(job->run)) && want > MEASURED_MAX / (uint64_t)job->spec.shard)
         want = MEASURED_MAX / (uint64_t)job->spec.shard;
+    if (job->spec.score_probabilities && run_phase(job->run) == PHASE_SWEEP) {
+        const uint64_t most = PIECE_BYTES_MAX / sizeof(float) / job->model.classes /
+                              (uint64_t)job->spec.shard; /* at least 1: jobs_prepare */
+        want = want < most ? want : most;
+    }
     return want ? (uint32_t)want : 1;
 }
 

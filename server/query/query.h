@@ -230,6 +230,20 @@ int query_rows(struct query *q, int64_t job, int64_t epoch, int64_t first, int64
                struct score_rows *ret, struct errbuf *why);
 void score_rows_done(struct score_rows *r);
 
+/* Probabilities of classes of the newest committed epoch that has them (score.probabilities), in
+ * sample order from sample number `from` on, at most `limit` and no more than fit a message. The
+ * arrays are the caller's (free). -ENOENT: the job has none. */
+struct probability_rows {
+    int64_t epoch, samples; /* of the dataset; 0: it is not known any more */
+    uint32_t count, classes;
+    uint32_t *sample;
+    float *p; /* [count, classes] */
+    bool more;
+};
+int query_probabilities(struct query *q, int64_t job, int64_t from, int64_t limit,
+                        struct probability_rows *ret, struct errbuf *why);
+void probability_rows_done(struct probability_rows *r);
+
 /* {epoch, flipped, hard, auroc_flipped?, precision_flipped?, auroc_hard?, precision_hard?}: how
  * well each measure of enum suspect_by finds the samples whose label is not the truth, and those
  * with a planted hard image, among all others. AUROC by rank sums with ties counted half; precision

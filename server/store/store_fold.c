@@ -281,12 +281,16 @@ int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX
         rc = write_slices(s, f, why);
     if (rc == 0)
         rc = test_scores_write(s, f, why);
+    if (rc == 0)
+        rc = probabilities_write(s, f, why);
     if (rc == 0) {
         failpoint_hit(&s->failpoint, "fold.commit");
         rc = commit_epoch(s, f, &sum, why);
     }
-    if (rc == 0)
+    if (rc == 0) {
+        probabilities_trim(s, f);
         memcpy(ret_sha256, sum.sha256, SHA256_HEX);
+    }
     store_checkpoint_wal(s);
     /* Pages that a fold of scores read are needed by the next one. An epoch without scores only
      * adds its row; keeping that page would let memory grow with the number of epochs. */
@@ -393,6 +397,8 @@ int scores_sweep(struct store *s, int64_t job, int64_t first, struct errbuf *why
 
     if (rc == 0)
         rc = test_scores_remove(s, job, first, why);
+    if (rc == 0)
+        rc = probabilities_remove(s, job, first, why);
     store_checkpoint_wal(s);
     return rc;
 }
@@ -414,7 +420,8 @@ void scores_sweep_unowned(struct store *s)
                     "SELECT min(job_id) FROM (SELECT min(job_id) AS job_id FROM score"
                     "   WHERE job_id > ?1 UNION ALL"
                     "   SELECT min(job_id) FROM test_score WHERE job_id > ?1 UNION ALL"
-                    "   SELECT min(job_id) FROM test_group WHERE job_id > ?1)",
+                    "   SELECT min(job_id) FROM test_group WHERE job_id > ?1 UNION ALL"
+                    "   SELECT min(job_id) FROM probability WHERE job_id > ?1)",
                     DB_ARGS(DB_I(job)), &job, NULL);
         if (rc == 0 && db_i64(&s->difficulty,
                               "SELECT job_id FROM job WHERE job_id = ?1 UNION"

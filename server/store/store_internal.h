@@ -44,7 +44,8 @@ extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_state_4[], sq
     sql_difficulty_2[], sql_difficulty_3[], sql_difficulty_4[], sql_difficulty_5[],
     sql_difficulty_6[], sql_difficulty_7[], sql_difficulty_8[], sql_difficulty_9[],
     sql_difficulty_10[], sql_difficulty_11[], sql_difficulty_12[], sql_difficulty_13[],
-    sql_difficulty_14[], sql_difficulty_15[], sql_difficulty_16[], sql_difficulty_17[];
+    sql_difficulty_14[], sql_difficulty_15[], sql_difficulty_16[], sql_difficulty_17[],
+    sql_difficulty_18[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);
@@ -98,6 +99,15 @@ int test_scores_remove(struct store *s, int64_t job, int64_t first, struct errbu
 int flatness_write(struct store *s, const struct fold *f, struct errbuf *why);
 /* Likewise, removes those of epochs >= first. */
 int flatness_forget(struct store *s, int64_t job, int64_t first, struct errbuf *why);
+
+/* store_probability.c: writes the fold's rows to table probability, before its epoch is committed.
+ */
+int probabilities_write(struct store *s, const struct fold *f, struct errbuf *why);
+/* Its epoch is committed: removes those of earlier ones, if it has any itself. What cannot be
+ * removed now goes with the next ones. */
+void probabilities_trim(struct store *s, const struct fold *f);
+/* Removes those of epochs >= first. */
+int probabilities_remove(struct store *s, int64_t job, int64_t first, struct errbuf *why);
 
 /* store_metric.c: -EINVAL: with the fold's the job would have too many names. */
 int metric_check(struct store *s, const struct fold *f, struct errbuf *why);

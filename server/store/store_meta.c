@@ -401,6 +401,14 @@ static const struct meta columns[] = {
      "the version that measured it",
      0, "0 to n_classes - 1", 0},
 
+    {"probability.job_id", "the job, one with score.probabilities", 0, 0, 0},
+    {"probability.epoch", "the newest epoch that has them, at whose end they were measured", 0,
+     "0 to epochs - 1", 0},
+    {"probability.sample_id", "the sample", 0, "0 to n_samples - 1", 0},
+    {"probability.p",
+     "softmax of the logits: a float of 32 bits, little-endian, for each class from 0 on", 0,
+     UNIT_RANGE, 0},
+
     {"metric.job_id", "the job", 0, 0, 0},
     {"metric.epoch", "the epoch", 0, "0 to epochs - 1", 0},
     {"metric.name", "what the training program calls it", 0, "1 to 64 characters of ASCII", 0},

@@ -55,6 +55,7 @@ static const struct migration difficulty_migrations[] = {
     {sql_difficulty_15, NULL},
     {sql_difficulty_16, NULL},
     {sql_difficulty_17, NULL},
+    {sql_difficulty_18, NULL},
 };
 
 static const struct schema state_schema = {

@@ -1,5 +1,5 @@
 /* Metrics by name in difficulty.db: a table of those that training programs send, and one view of
- * them and of what the epochs' own rows have. */
+ * them and of what the epochs' own rows have; and probabilities of classes. */
 #include "server/store/store_internal.h"
 
 /* SQL is laid out as SQL. */
@@ -30,3 +30,14 @@ const char sql_difficulty_16[] =
     "SELECT e.job_id AS job, e.epoch AS epoch, m.name AS name, m.value AS value\n"
     "  FROM epoch e CROSS JOIN metric m\n"
     "  WHERE e.state = 'committed' AND m.job_id = e.job_id AND m.epoch = e.epoch;\n";
+
+/* A row holds the classes of a sample: columns of its own for a thousand of them are too many, and
+ * rows cost ten times as much. */
+const char sql_difficulty_18[] =
+    "CREATE TABLE probability(\n"
+    "  job_id INTEGER NOT NULL,\n"
+    "  epoch INTEGER NOT NULL,\n"
+    "  sample_id INTEGER NOT NULL,\n"
+    "  p BLOB NOT NULL,\n"
+    "  PRIMARY KEY(job_id, epoch, sample_id)\n"
+    ") WITHOUT ROWID;\n";

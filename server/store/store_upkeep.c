@@ -316,6 +316,11 @@ static int remove_rows(struct store *s, struct retired *io, struct errbuf *why)
                 DB_ARGS(DB_I(job), DB_I(epoch)), why);
     if (rc == 0)
         rc = db_run(db,
+                    "DELETE FROM probability WHERE job_id = ?1 AND epoch = ?2"
+                    " AND sample_id >= ?3 AND sample_id < ?4",
+                    DB_ARGS(DB_I(job), DB_I(epoch), DB_I(sample), DB_I(sample + SLICE_ROWS)), why);
+    if (rc == 0)
+        rc = db_run(db,
                     "DELETE FROM score WHERE job_id = ?1 AND epoch = ?2"
                     " AND sample_id >= ?3 AND sample_id < ?4",
                     DB_ARGS(DB_I(job), DB_I(epoch), DB_I(sample), DB_I(sample + SLICE_ROWS)), why);

@@ -121,7 +121,7 @@ static void run_shard(struct bench *b, struct step *step, uint32_t shard)
         schedule_places(&(struct jobspec){.curriculum = {.mode = MODE_SELECT}}, ONLINE_SHARE, n,
                         weights);
     if (b->mode == SWEEP) {
-        step_score(step, &specs[SWEEP], b->theta, &b->set, ids, n, b->scores + first);
+        step_score(step, &specs[SWEEP], b->theta, &b->set, ids, n, b->scores + first, NULL);
         return;
     }
     pthread_mutex_lock(&b->lock);

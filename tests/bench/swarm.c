@@ -174,9 +174,9 @@ static int result_tensors(const struct worker *w, struct tensor ret[RESULT_PARTS
         [SUM_WEIGHT] = 1, [SUM_LOSS] = 1, [SUM_LOSS_HAT] = 1, [SUM_SAMPLES] = 1, [SUM_CORRECT] = 1};
     static struct score scores[SAMPLES_PER_TASK_MAX];
     static struct result_room room;
-    const struct result result = {grad, sums, scores};
+    const struct result result = {.grad = grad, .sums = sums, .scores = scores};
     const struct result_shape shape =
-        result_shape((enum phase)w->phase, false, (size_t)w->floats, (uint32_t)w->count);
+        result_shape((enum phase)w->phase, false, (size_t)w->floats, (uint32_t)w->count, 0);
     struct errbuf why;
 
     for (uint32_t i = 0; i < shape.samples && !scores[i].flags; i++)

@@ -77,6 +77,7 @@ static const struct {
     {"score.rows", "\"job\":1,\"epoch\":0,\"first\":0,\"limit\":5"},
     {"score.sql", "\"job\":1,\"sql\":\"select * from epoch where job = :job\",\"limit\":5"},
     {"job.flatness", "\"job\":1,\"epochs_from\":0,\"limit\":5"},
+    {"score.probabilities", "\"job\":1,\"from\":0,\"limit\":5"},
     {"job.metrics", "\"job\":1,\"epochs_from\":0,\"limit\":5"},
     {"score.heatmap", "\"job\":1,\"bins\":5,\"epochs_from\":0,\"limit\":5"},
     {"server.dashboard", ""},

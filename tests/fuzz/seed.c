@@ -169,8 +169,9 @@ static void make_frames(void)
     static const float grad[8192];
     static const double sums[SUM_COUNT];
     static const struct score scores[4];
-    const struct result zero = {grad, sums, scores};
-    const struct result_shape shape = {.floats = 8192, .sums = true, .samples = 4};
+    static const float p[4 * 3];
+    const struct result zero = {grad, sums, scores, p};
+    const struct result_shape shape = {.floats = 8192, .sums = true, .samples = 4, .classes = 3};
     struct result_room room = {.rows = NULL};
     struct tensor result[RESULT_PARTS];
     struct errbuf why;

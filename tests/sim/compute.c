@@ -108,3 +108,12 @@ float *compute_weights(const float *theta, size_t floats, const struct computed_
     free(rows);
     return weights;
 }
+
+void compute_probabilities(const float *theta, size_t floats, uint32_t id, uint32_t class,
+                           uint32_t classes, float *p)
+{
+    const double t = response(theta, floats, id, 0, class);
+
+    for (uint32_t j = 0; j < classes; j++) /* 1, 2, .. and t more of the first */
+        p[j] = (float)((j + 1 + (j == 0 ? 1 + t : 0)) / (classes * (classes + 1) / 2.0 + 1 + t));
+}

@@ -35,4 +35,8 @@ float *compute_weights(const float *theta, size_t floats, const struct computed_
 struct score compute_score(const float *theta, size_t floats, uint32_t id, int test, uint32_t class,
                            uint32_t classes);
 
+/* p[classes], for the same sample of the training set. */
+void compute_probabilities(const float *theta, size_t floats, uint32_t id, uint32_t class,
+                           uint32_t classes, float *p);
+
 #endif

@@ -309,6 +309,8 @@ static void read_final_epoch(struct reader *r, const char *line)
         reader_word(line, "valid", j->valid[epoch], sizeof(j->valid[epoch]));
     if (j->finished_well && o && epoch < o->epochs && strcmp(o->measured[epoch], measured) != 0)
         reader_violation(r, "the undisturbed run has measured something else");
+    if (j->finished_well && o && epoch < o->epochs && strcmp(o->probs[epoch], j->probs[epoch]) != 0)
+        reader_violation(r, "the probabilities of the undisturbed run are others");
     if (j->finished_well && o && (epoch >= o->epochs || strcmp(o->scores[epoch], scores) != 0))
         reader_violation(r, "the scores of the undisturbed run are others");
 }
@@ -457,6 +459,8 @@ bool reader_outcome(const char *text, struct outcome *ret)
         if (strstr(line, " final ") && strstr(line, " state=done "))
             reader_word(line, "model", ret->model, sizeof(ret->model)),
                 reader_word(line, "flat", ret->flat, sizeof(ret->flat));
+        if (strstr(line, " fold job=") && reader_number(line, "epoch") < OUTCOME_EPOCHS)
+            reader_word(line, "probs", ret->probs[reader_number(line, "epoch")], PROBS_BYTES);
         if (strstr(line, " final_epoch ") && ret->epochs < OUTCOME_EPOCHS) {
             reader_word(line, "measured", ret->measured[ret->epochs], SHA256_HEX);
             reader_word(line, "scores", ret->scores[ret->epochs++], SHA256_HEX);

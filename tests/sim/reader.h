@@ -20,6 +20,7 @@
 #include "common/hash.h"
 
 #define OUTCOME_EPOCHS 16
+#define PROBS_BYTES 17 /* of a hash of probabilities */
 
 /* Model, scores and flatness of an undisturbed run. */
 struct outcome {
@@ -27,6 +28,7 @@ struct outcome {
     char scores[OUTCOME_EPOCHS][SHA256_HEX];
     char measured[OUTCOME_EPOCHS][SHA256_HEX]; /* loss of the test and of the validation */
     char flat[24]; /* hash of the newest flatness; "": it measures none */
+    char probs[OUTCOME_EPOCHS][PROBS_BYTES];
     int epochs;
 };
 

@@ -51,6 +51,7 @@ struct job {
     /* epochs and checkpoints */
     int64_t committed; /* epochs, in order from 0 */
     char scores[EPOCHS][SHA256_HEX];
+    char probs[EPOCHS][PROBS_BYTES]; /* of the last fold; "": it kept none */
     struct checkpoint checkpoints[CHECKPOINTS];
     int checkpoint_count;
     bool alone; /* it was of a study, which has another in its place */

@@ -138,18 +138,24 @@ static void read_fold(struct reader *r, const char *line)
 {
     struct job *j = reader_job(r, line);
     int64_t epoch = reader_number(line, "epoch");
-    char scores[SHA256_HEX];
+    char scores[SHA256_HEX], probs[PROBS_BYTES];
 
     if (reader_number(line, "rc") != 0)
         return;
     reader_word(line, "scores", scores, sizeof(scores));
+    reader_word(line, "probs", probs, sizeof(probs));
     if (epoch > j->committed)
         reader_violation(r, "epoch %" PRId64 " is committed before %" PRId64, epoch, j->committed);
     if (epoch >= EPOCHS)
         return;
     if (j->scores[epoch][0] && strcmp(scores, j->scores[epoch]) != 0 && !j->relaxed && !j->unpinned)
         reader_violation(r, "the scores of epoch %" PRId64 " were %s", epoch, j->scores[epoch]);
+    if (j->scores[epoch][0] && strcmp(scores, j->scores[epoch]) == 0 &&
+        strcmp(probs, j->probs[epoch]) != 0)
+        reader_violation(r, "the probabilities of epoch %" PRId64 " were %s", epoch,
+                         j->probs[epoch]);
     memcpy(j->scores[epoch], scores, sizeof(scores));
+    memcpy(j->probs[epoch], probs, sizeof(probs));
     if (epoch + 1 > j->committed)
         j->committed = epoch + 1;
 }

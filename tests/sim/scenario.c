@@ -35,7 +35,8 @@ const char *const plant_names[] = {
 
 /* Small, and together they go through every kind of round. */
 static const char *const specs[SCENARIO_SPECS + 1] = {
-    "{" MODEL "\"epochs\":3,\"batch\":16,\"shard\":2,\"curriculum\":{\"full_at\":1}}",
+    "{" MODEL "\"epochs\":3,\"batch\":16,\"shard\":2,\"score\":{\"probabilities\":true},"
+    "\"curriculum\":{\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":40,\"shard\":4,\"optimizer\":{\"name\":\"adamw\"},"
     "\"curriculum\":{\"measure\":\"loss\",\"order\":\"hard_first\",\"mode\":\"weight\"}}",
     "{" MODEL "\"epochs\":3,\"batch\":12,\"shard\":2,\"score\":{\"source\":\"train\",\"every\":2},"

@@ -10,6 +10,7 @@ void spoil_done(struct outcome *o)
 {
     free(o->train.grad);
     free(o->scores);
+    free(o->probabilities);
 }
 
 enum damage spoil_draw(const struct worker_traits *t)
@@ -25,6 +26,8 @@ void spoil_number(struct outcome *o)
         o->train.grad[0] = NAN;
     else if (!o->scores)
         o->train.sums[SUM_LOSS] = NAN;
+    else if (o->probabilities)
+        o->probabilities[0] = NAN;
     else
         o->scores[0].loss = NAN;
 }
@@ -35,7 +38,11 @@ bool spoil_forge(const struct worker_traits *t, struct outcome *o)
         return false;
     if (o->train.grad)
         o->train.grad[0] += 1;
-    else if (o->scores)
+    else if (o->probabilities) {
+        const float first = o->probabilities[0]; /* they still add up to 1 */
+        o->probabilities[0] = o->probabilities[1];
+        o->probabilities[1] = first;
+    } else if (o->scores)
         o->scores[0].loss += 1;
     else
         o->train.sums[SUM_LOSS] += 1;

@@ -9,6 +9,7 @@
 struct outcome {
     struct computed train;
     struct score *scores; /* NULL: none */
+    float *probabilities; /* NULL: none */
 };
 void spoil_done(struct outcome *o);
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "server/core/round.h"
@@ -14,6 +15,7 @@
 #include "server/store/data_file.h"
 #include "server/store/store.h"
 #include "tests/sim/journal.h"
+#include "tests/sim/reader.h"
 #include "tests/sim/scenario.h"
 
 #define JOBS_KEPT 64 /* more numbers than jobs that a seed submits */
@@ -147,9 +149,30 @@ static struct fold held; /* of the planted order */
 static char held_hash[SHA256_HEX];
 static bool holds;
 
+/* Of the probabilities that the epoch keeps, 16 digits; "" of none. */
+static void hash_probabilities(const struct fold *f, char ret[PROBS_BYTES])
+{
+    const size_t bytes = f->classes * sizeof(*f->probabilities);
+    uint8_t digest[SHA256_BYTES];
+    struct sha256 h;
+    uint64_t word;
+
+    ret[0] = 0;
+    if (!f->probabilities)
+        return;
+    sha256_init(&h);
+    for (uint32_t i = 0; i < f->samples; i++)
+        if (f->scores[i].flags & SCORE_MEASURED)
+            sha256_add(&h, f->probabilities + (size_t)i * f->classes, bytes);
+    sha256_end(&h, digest);
+    memcpy(&word, digest, sizeof(word));
+    snprintf(ret, PROBS_BYTES, "%016" PRIx64, word);
+}
+
 WRAP(int, store_fold, struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
      struct errbuf *why)
 {
+    char probs[PROBS_BYTES];
     int rc;
 
     if (planted(PLANT_ORDER) && !holds) {
@@ -161,8 +184,9 @@ WRAP(int, store_fold, struct store *s, const struct fold *f, char ret_sha256[SHA
         return 0;
     }
     rc = __real_store_fold(s, f, ret_sha256, why);
-    note("fold job=%" PRId64 " epoch=%" PRId64 " rc=%d scores=%s", f->record.job, f->record.epoch,
-         rc, rc == 0 ? ret_sha256 : "");
+    hash_probabilities(f, probs);
+    note("fold job=%" PRId64 " epoch=%" PRId64 " rc=%d scores=%s probs=%s", f->record.job,
+         f->record.epoch, rc, rc == 0 ? ret_sha256 : "", probs);
     return rc;
 }
 

@@ -45,7 +45,7 @@ struct worker {
     int64_t vector_turn; /* 0: none */
     struct {
         int64_t job;
-        bool source_train;
+        bool source_train, probabilities;
         bool online; /* weights are those of places in order */
         struct shard_order order;
         uint64_t seed;
@@ -148,7 +148,7 @@ static struct result_shape shape_of(const struct worker *w)
 
     assert(known >= 0);
     return result_shape((enum phase)t->phase, w->jobs[known].source_train, w->floats,
-                        (uint32_t)t->count);
+                        (uint32_t)t->count, w->jobs[known].probabilities ? SCENARIO_CLASSES : 0);
 }
 
 static struct outcome compute(const struct worker *w, const struct result_shape *shape)
@@ -178,10 +178,16 @@ static struct outcome compute(const struct worker *w, const struct result_shape 
     }
     if (shape->samples)
         o.scores = xcalloc(shape->samples, sizeof(*o.scores));
+    if (shape->classes)
+        o.probabilities =
+            xcalloc((size_t)shape->samples * shape->classes, sizeof(*o.probabilities));
     for (uint32_t i = 0; i < shape->samples; i++) {
         uint32_t id = t->ids ? t->ids[i] : (uint32_t)t->first + i;
         o.scores[i] =
             compute_score(w->theta, w->floats, id, t->phase == PHASE_TEST, as, SCENARIO_CLASSES);
+        if (shape->classes)
+            compute_probabilities(w->theta, w->floats, id, as, SCENARIO_CLASSES,
+                                  o.probabilities + (size_t)i * shape->classes);
     }
     return o;
 }
@@ -192,7 +198,7 @@ static void send_result(struct worker *w)
     const enum damage damage = spoil_draw(&w->traits);
     const struct result_shape shape = shape_of(w);
     struct outcome o = compute(w, &shape);
-    const struct result result = {o.train.grad, o.train.sums, o.scores};
+    const struct result result = {o.train.grad, o.train.sums, o.scores, o.probabilities};
     struct tensor tensors[RESULT_PARTS];
     struct result_room room = {.rows = NULL};
     cJSON *fields = cJSON_CreateObject();
@@ -453,6 +459,7 @@ static void take_job(struct worker *w, const struct message *m)
         abort();
     w->jobs[w->job_count].job = w->task.job;
     w->jobs[w->job_count].source_train = spec.score_source == SOURCE_TRAIN;
+    w->jobs[w->job_count].probabilities = spec.score_probabilities;
     w->jobs[w->job_count].online = jobspec_online(&spec);
     w->jobs[w->job_count].order =
         (struct shard_order){.measure = (enum measure)spec.curriculum.measure,

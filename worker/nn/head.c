@@ -38,6 +38,18 @@ void head_sample(const real *z, uint32_t classes, uint32_t label, struct head *r
     };
 }
 
+void head_probabilities(const real *z, uint32_t classes, float *p)
+{
+    double top = z[0], sum = 0;
+
+    for (uint32_t j = 1; j < classes; j++)
+        top = z[j] > top ? z[j] : top;
+    for (uint32_t j = 0; j < classes; j++)
+        sum += exp(z[j] - top);
+    for (uint32_t j = 0; j < classes; j++)
+        p[j] = (float)(exp(z[j] - top) / sum);
+}
+
 void head_smooth(const real *z, uint32_t classes, uint32_t label, double smoothing, struct head *io,
                  double *delta)
 {

@@ -17,6 +17,8 @@ struct head {
 /* z[classes] logits, label < classes. delta[classes] (NULL: not wanted) = d loss / d z: e_j/S for
  * j != y, -R/S for y, never p_y - 1. */
 void head_sample(const real *z, uint32_t classes, uint32_t label, struct head *ret, double *delta);
+/* p[classes] = e_j/S, rounded to float: 1 in sum but for that. */
+void head_probabilities(const real *z, uint32_t classes, float *p);
 /* Turns the loss of head_sample into that of a target smoothed by a = smoothing in [0, 1):
  * (1 - a)*loss_y + a/classes * sum_j loss_j = loss + a/classes * sum_j (z_y - z_j), and changes
  * delta [classes] accordingly: a/classes less for every class, a more for y. wrong, el2n and

@@ -83,6 +83,7 @@ static inline void assert_same(const struct jobspec *a, const struct jobspec *b)
     ASSERT(a->sam_sigma == b->sam_sigma);
     ASSERT(a->attack_steps == b->attack_steps && a->random_start == b->random_start);
     ASSERT(a->score_source == b->score_source && a->score_every == b->score_every);
+    ASSERT_EQ(a->score_probabilities, b->score_probabilities);
     ASSERT(a->normaliser == b->normaliser && a->numerics == b->numerics);
     ASSERT(a->verify == b->verify);
     ASSERT(c->measure == d->measure && c->order == d->order && c->mode == d->mode);

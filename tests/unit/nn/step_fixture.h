@@ -72,7 +72,7 @@ static inline void score(struct fixture *f, double epsilon, uint32_t first, uint
 
     for (uint32_t i = 0; i < n; i++)
         range[i] = first + i;
-    step_score(f->step, &spec, f->theta, &f->set, range, n, f->scores + first);
+    step_score(f->step, &spec, f->theta, &f->set, range, n, f->scores + first, NULL);
 }
 
 static inline real *pixels_of(const struct fixture *f, const uint32_t *which, uint32_t n)

@@ -148,8 +148,8 @@ TEST(a_step_trains_on_the_images_as_drawn_for_their_slots)
     step_train(s, &spec, theta, &set, ids, weights, SHARD, got, sums, scores);
     ASSERT(memcmp(want, got, m.floats * sizeof(*want)) != 0);
 
-    step_score(s, &spec, theta, &set, ids, SHARD, scores);
-    step_score(s, &plain, theta, &set, ids, SHARD, want_scores);
+    step_score(s, &spec, theta, &set, ids, SHARD, scores, NULL);
+    step_score(s, &plain, theta, &set, ids, SHARD, want_scores, NULL);
     ASSERT_MEM(want_scores, scores, sizeof(scores));
     step_free(s);
     model_done(&m);

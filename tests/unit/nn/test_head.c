@@ -216,3 +216,16 @@ TEST(not_a_number_stays_visible_and_predicts_a_class)
     ASSERT(h.predicted >= 0 && h.predicted < 3);
     ASSERT_EQ(0, head_exponent(&h));
 }
+
+TEST(probabilities_are_the_softmax_and_keep_what_a_float_can_hold)
+{
+    const real z[4] = {100, 98, 40, 100};
+    const double sum = 2 + exp(-2) + exp(-60);
+    float p[4];
+
+    head_probabilities(z, 4, p);
+    ASSERT_NEAR(1 / sum, p[0], 1e-7);
+    ASSERT_NEAR(exp(-2) / sum, p[1], 1e-8);
+    ASSERT_NEAR(exp(-60) / sum, p[2], 1e-32);
+    ASSERT(p[2] > 0 && p[0] == p[3]);
+}

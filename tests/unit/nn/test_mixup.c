@@ -167,11 +167,11 @@ TEST(a_sweep_does_not_mix)
     struct step_spec spec = attacks[0];
     struct score plain[SHARD];
 
-    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores);
+    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores, NULL);
     memcpy(plain, f->scores, sizeof(plain));
     spec.mixup = 1;
     step_train(f->step, &spec, f->theta, &f->set, ids, f->weights, SHARD, f->grad, f->sums, NULL);
-    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores);
+    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores, NULL);
     ASSERT_MEM(plain, f->scores, sizeof(plain));
     fixture_free(f);
 }

@@ -321,7 +321,7 @@ static void assert_scored_apart(struct fixture *f, struct step_spec spec)
 {
     struct score want[SHARD];
 
-    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, want);
+    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, want, NULL);
     for (int fused = 0; fused < 2; fused++)
         for (size_t o = 0; o < COUNT(orders); o++) {
             spec.fused = fused;

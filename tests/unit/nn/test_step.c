@@ -1,3 +1,4 @@
+#include "common/likely.h"
 #include "tests/unit/nn/step_fixture.h"
 
 TEST(rho_0_is_plain_sgd_bit_for_bit)
@@ -130,10 +131,10 @@ TEST(scores_are_not_smoothed)
     struct step_spec spec = attacks[0];
     struct score plain[SHARD];
 
-    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores);
+    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores, NULL);
     memcpy(plain, f->scores, sizeof(plain));
     spec.smoothing = 0.5;
-    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores);
+    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores, NULL);
     ASSERT_MEM(plain, f->scores, sizeof(plain));
     fixture_free(f);
 }
@@ -236,7 +237,7 @@ TEST(every_attack_with_epsilon_0_leaves_no_gap)
         struct step_spec spec = attacks[a];
         spec.epsilon = 0;
         memset(f->scores, 0xff, sizeof(f->scores));
-        step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores);
+        step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, f->scores, NULL);
         for (uint32_t i = 0; i < SHARD; i++)
             ASSERT(f->scores[i].adv_loss == f->scores[i].loss && f->scores[i].loss > 0);
         fused_scores(f, &spec, 0.05);
@@ -252,7 +253,7 @@ TEST(every_attack_raises_the_loss_and_leaves_the_clean_half_alone)
     struct score first[SHARD];
 
     for (size_t a = 0; a < COUNT(attacks); a++) {
-        step_score(f->step, &attacks[a], f->theta, &f->set, ids, SHARD, f->scores);
+        step_score(f->step, &attacks[a], f->theta, &f->set, ids, SHARD, f->scores, NULL);
         if (a == 0)
             memcpy(first, f->scores, sizeof(first));
         for (uint32_t i = 0; i < SHARD; i++) {
@@ -270,7 +271,7 @@ static double mean_adv_loss(struct fixture *f, const struct step_spec *spec)
 {
     double sum = 0;
 
-    step_score(f->step, spec, f->theta, &f->set, ids, SHARD, f->scores);
+    step_score(f->step, spec, f->theta, &f->set, ids, SHARD, f->scores, NULL);
     for (uint32_t i = 0; i < SHARD; i++)
         sum += f->scores[i].adv_loss;
     return sum / SHARD;
@@ -317,13 +318,13 @@ TEST(a_random_start_is_drawn_for_a_slot)
 
     spec.moves = 1;
     spec.slot = 32;
-    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, whole);
+    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, whole, NULL);
     for (uint32_t i = 0; i < SHARD; i++) {
         spec.slot = 32 + i;
-        step_score(f->step, &spec, f->theta, &f->set, ids + i, 1, part);
+        step_score(f->step, &spec, f->theta, &f->set, ids + i, 1, part, NULL);
         ASSERT_NEAR(whole[i].adv_loss, part[0].adv_loss, 1e-4 * part[0].adv_loss);
     }
-    step_score(f->step, &spec, f->theta, &f->set, twice, 2, part);
+    step_score(f->step, &spec, f->theta, &f->set, twice, 2, part, NULL);
     ASSERT(part[0].loss == part[1].loss && part[0].adv_loss != part[1].adv_loss);
     fixture_free(f);
 }
@@ -336,7 +337,7 @@ TEST(fused_scores_of_every_attack_equal_the_sweep)
     for (size_t a = 0; a < COUNT(attacks); a++) {
         fused_scores(f, &attacks[a], 0.05);
         memcpy(fused, f->scores, sizeof(fused));
-        step_score(f->step, &attacks[a], f->theta, &f->set, ids, SHARD, f->scores);
+        step_score(f->step, &attacks[a], f->theta, &f->set, ids, SHARD, f->scores, NULL);
         for (uint32_t i = 0; i < SHARD; i++) {
             ASSERT_NEAR(f->scores[i].loss, fused[i].loss, 1e-5 * fused[i].loss);
             ASSERT_NEAR(f->scores[i].adv_loss, fused[i].adv_loss, 1e-2 * fused[i].adv_loss);
@@ -434,7 +435,7 @@ TEST(all_zero_parameters_have_no_direction_and_no_nan)
     score(f, 8.0 / 255, 0, SHARD);
     ASSERT_EQ(SCORE_MEASURED | SCORE_NO_DIRECTION, f->scores[0].flags);
     for (size_t a = 0; a < COUNT(attacks); a++) {
-        step_score(f->step, &attacks[a], f->theta, &f->set, ids, SHARD, f->scores);
+        step_score(f->step, &attacks[a], f->theta, &f->set, ids, SHARD, f->scores, NULL);
         for (uint32_t i = 0; i < SHARD; i++) {
             ASSERT_EQ(SCORE_MEASURED | SCORE_NO_DIRECTION, f->scores[i].flags);
             ASSERT(f->scores[i].adv_loss == f->scores[i].loss && f->scores[i].grad_norm == 0);
@@ -496,4 +497,31 @@ TEST(a_shard_that_cannot_fit_the_machine_is_refused)
     /* 1 TiB of activations. */
     ASSERT(!step_create(&m, kernels_best(), SHARD_MAX, false));
     model_done(&m);
+}
+
+/* Those of the sample itself, whatever its twin does, and wherever it lies in a shard. */
+TEST(probabilities_are_those_of_the_clean_sample)
+{
+    struct fixture *f = fixture_create("lenet");
+    const struct step_spec spec = {.epsilon = 8.0 / 255};
+    const size_t pixels = entries(image);
+    struct score scores[SHARD];
+    float p[SHARD * CLASSES], alone[CLASSES], logits[CLASSES];
+    double want[CLASSES];
+
+    step_score(f->step, &spec, f->theta, &f->set, ids, SHARD, scores, p);
+    for (uint32_t i = 0; i < SHARD; i++) {
+        const float *mine = p + (size_t)i * CLASSES;
+        step_predict(f->step, &spec, f->theta, f->set.images + ids[i] * pixels, 1, logits, NULL);
+        likely_softmax(logits, CLASSES, want);
+        for (uint32_t j = 0; j < CLASSES; j++)
+            ASSERT_NEAR(want[j], mine[j], 1e-5);
+        ASSERT_NEAR(exp(-scores[i].loss), mine[f->set.labels[ids[i]]], 1e-6);
+        for (uint32_t j = 0; j < CLASSES; j++)
+            ASSERT(mine[j] <= mine[scores[i].predicted]);
+    }
+    step_score(f->step, &spec, f->theta, &f->set, ids + 1, 1, scores, alone);
+    for (uint32_t j = 0; j < CLASSES; j++)
+        ASSERT_NEAR(p[CLASSES + j], alone[j], 1e-5);
+    fixture_free(f);
 }

@@ -12,14 +12,16 @@
 #include "proto/messages.h"
 #include "tests/harness.h"
 
-enum { FLOATS = 7, SAMPLES = 5 };
+enum { FLOATS = 7, SAMPLES = 5, CLASSES = 3 };
 
-static const struct result_shape whole = {.floats = FLOATS, .sums = true, .samples = SAMPLES};
+static const struct result_shape whole = {
+    .floats = FLOATS, .sums = true, .samples = SAMPLES, .classes = CLASSES};
 
 struct numbers {
     float grad[FLOATS];
     double sums[SUM_COUNT];
     struct score scores[SAMPLES];
+    float probabilities[SAMPLES * CLASSES];
 };
 
 /* No two of them are equal. */
@@ -31,6 +33,8 @@ static struct numbers make_numbers(void)
         n.grad[i] = 0.5f * (float)i - 1;
     for (enum sum i = 0; i < SUM_COUNT; i++)
         n.sums[i] = 1.0 / (i + 3);
+    for (int i = 0; i < SAMPLES * CLASSES; i++)
+        n.probabilities[i] = 0.01f * (float)(i + 1);
     for (int i = 0; i < SAMPLES; i++)
         n.scores[i] = (struct score){.loss = 100 * i + 0.1,
                                      .adv_loss = 100 * i + 0.2,
@@ -57,7 +61,7 @@ static void assert_score(const struct score *want, const struct score *got)
 static struct message pack(const struct numbers *n, const struct result_shape *shape,
                            struct result_room *room)
 {
-    const struct result r = {n->grad, n->sums, n->scores};
+    const struct result r = {n->grad, n->sums, n->scores, n->probabilities};
     struct message m = {.json = NULL};
     struct errbuf why;
 
@@ -79,6 +83,10 @@ static void assert_numbers(const struct numbers *want, const struct result_shape
     for (uint32_t i = 0; i < shape->samples; i++)
         assert_score(&want->scores[i], &got->scores[i]);
     ASSERT_EQ(shape->samples > 0, got->scores != NULL);
+    if (shape->classes)
+        ASSERT_MEM(want->probabilities, got->probabilities, sizeof(want->probabilities));
+    else
+        ASSERT(!got->probabilities);
 }
 
 TEST(the_tensors_are_those_of_the_protocol)
@@ -94,6 +102,7 @@ TEST(the_tensors_are_those_of_the_protocol)
         [RESULT_SCORES] = {"scores", DTYPE_F64, 2, {SAMPLES, 4}},
         [RESULT_CLASSES] = {"classes", DTYPE_I32, 2, {SAMPLES, 2}},
         [RESULT_FLAGS] = {"flags", DTYPE_U32, 1, {SAMPLES}},
+        [RESULT_PROBABILITIES] = {"probabilities", DTYPE_F32, 2, {SAMPLES, CLASSES}},
     };
     static const double row[4] = {100.1, 100.2, 100.3, 100.4};
     static const int32_t pair[2] = {1, 102};
@@ -123,14 +132,18 @@ TEST(what_is_packed_comes_back_in_every_shape)
     const struct numbers n = make_numbers();
     struct result_room from = {.rows = NULL}, to = {.rows = NULL};
 
-    for (unsigned i = 0; i < 8; i++) {
-        const struct result_shape shape = {
-            .floats = i & 1 ? FLOATS : 0, .sums = i & 2, .samples = i & 4 ? SAMPLES : 0};
+    for (unsigned i = 0; i < 16; i++) {
+        if ((i & 12) == 8)
+            continue; /* probabilities come with scores */
+        const struct result_shape shape = {.floats = i & 1 ? FLOATS : 0,
+                                           .sums = i & 2,
+                                           .samples = i & 4 ? SAMPLES : 0,
+                                           .classes = i & 8 ? CLASSES : 0};
         const struct message m = pack(&n, &shape, &from);
         struct result got = {.grad = NULL};
         struct errbuf why;
 
-        ASSERT_EQ((i & 1) + (i >> 1 & 1) + 3 * (i >> 2), m.tensor_count);
+        ASSERT_EQ((i & 1) + (i >> 1 & 1) + 3 * (i >> 2 & 1) + (i >> 3), m.tensor_count);
         ASSERT_OK(result_unpack(&m, &shape, &to, &got, &why), why);
         assert_numbers(&n, &shape, &got);
     }
@@ -192,6 +205,7 @@ TEST(a_tensor_that_is_missing_is_named)
         [RESULT_SCORES] = "tensor scores is missing",
         [RESULT_CLASSES] = "tensor classes is missing",
         [RESULT_FLAGS] = "tensor flags is missing",
+        [RESULT_PROBABILITIES] = "tensor probabilities is missing",
     };
     const struct numbers n = make_numbers();
     struct result_room room = {.rows = NULL};
@@ -245,6 +259,11 @@ TEST(a_tensor_of_another_type_or_shape_is_named_with_what_is_allowed)
          "tensor classes is I32 [5, 1], allowed is I32 [5, 2]"},
         {RESULT_FLAGS, DTYPE_I32, 1, {SAMPLES}, "tensor flags is I32 [5], allowed is U32 [5]"},
         {RESULT_FLAGS, DTYPE_U32, 1, {0}, "tensor flags is U32 [0], allowed is U32 [5]"},
+        {RESULT_PROBABILITIES,
+         DTYPE_F32,
+         2,
+         {SAMPLES, CLASSES + 1},
+         "tensor probabilities is F32 [5, 4], allowed is F32 [5, 3]"},
     };
     static const uint8_t zeros[256];
     const struct numbers n = make_numbers();
@@ -333,19 +352,20 @@ TEST(a_phase_decides_what_its_results_carry)
     };
 
     for (enum phase i = 0; i < PHASES; i++) {
-        const struct result_shape plain = result_shape(i, false, FLOATS, SAMPLES),
-                                  fused = result_shape(i, true, FLOATS, SAMPLES);
+        const struct result_shape plain = result_shape(i, false, FLOATS, SAMPLES, CLASSES),
+                                  fused = result_shape(i, true, FLOATS, SAMPLES, CLASSES);
         ASSERT_EQ(want[i].sums, plain.sums);
         ASSERT_EQ(want[i].sums && !want[i].no_vector ? FLOATS : 0, plain.floats);
         ASSERT(!plain.ahead);
         ASSERT_EQ(want[i].sums, fused.sums);
         ASSERT_EQ(want[i].scores ? SAMPLES : 0, plain.samples);
         ASSERT_EQ(want[i].fused_scores ? SAMPLES : 0, fused.samples);
+        ASSERT_EQ(i == PHASE_SWEEP ? CLASSES : 0, plain.classes);
     }
-    ASSERT_EQ(INLINE_FLOATS_MAX, result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX, 1).floats);
+    ASSERT_EQ(INLINE_FLOATS_MAX, result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX, 1, 0).floats);
     /* A longer one goes ahead. */
-    ASSERT_EQ(0, result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX + 1, 1).floats);
-    ASSERT(result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX + 1, 1).sums);
-    ASSERT(result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX + 1, 1).ahead);
-    ASSERT(!result_shape(PHASE_LOSS, false, INLINE_FLOATS_MAX + 1, 1).ahead);
+    ASSERT_EQ(0, result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX + 1, 1, 0).floats);
+    ASSERT(result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX + 1, 1, 0).sums);
+    ASSERT(result_shape(PHASE_TRAIN, false, INLINE_FLOATS_MAX + 1, 1, 0).ahead);
+    ASSERT(!result_shape(PHASE_LOSS, false, INLINE_FLOATS_MAX + 1, 1, 0).ahead);
 }

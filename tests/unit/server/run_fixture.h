@@ -86,6 +86,7 @@ struct fake {
     float *grad;
     double sums[SUM_COUNT];
     struct score *scores;
+    float *probabilities;
 };
 
 static inline uint64_t vector_key(const float *vector, const struct fixture *f)
@@ -118,6 +119,16 @@ static inline struct score fake_score(uint64_t theta, enum phase phase, uint32_t
     if (rng_below(&rng, 8) == 0)
         s.flags |= SCORE_NO_DIRECTION;
     return s;
+}
+
+/* Of a sample in a sweep; they add up to 1. */
+static inline void fake_probabilities(uint64_t theta, uint32_t id, float p[CLASSES])
+{
+    struct rng rng = rng_at(theta, RNG_TEST, id, 77);
+
+    p[0] = (float)rng_unit(&rng) / 2;
+    p[1] = (float)rng_unit(&rng) / 2;
+    p[2] = 1 - p[0] - p[1];
 }
 
 /* The result of one shard: the samples ids[n] at slot .. slot+n-1. */
@@ -196,12 +207,18 @@ static inline struct fake *fake_compute(const struct run *r, const struct fixtur
         fake_node(f, theta, t, t->node, k->grad, k->sums);
     for (uint32_t i = 0; i < t->count; i++)
         k->scores[i] = fake_score(theta, t->phase, t->ids ? t->ids[i] : t->first + i, t->first + i);
+    if (f->spec.score_probabilities && t->phase == PHASE_SWEEP) {
+        k->probabilities = xcalloc((size_t)t->count * CLASSES, sizeof(*k->probabilities));
+        for (uint32_t i = 0; i < t->count; i++)
+            fake_probabilities(theta, t->ids[i], k->probabilities + (size_t)i * CLASSES);
+    }
     k->res = (struct run_result){.phase = t->phase,
                                  .step = t->step,
                                  .node = t->node,
                                  .grad = k->grad,
                                  .sums = k->sums,
-                                 .scores = k->scores};
+                                 .scores = k->scores,
+                                 .probabilities = k->probabilities};
     return k;
 }
 
@@ -209,6 +226,7 @@ static inline void fake_free(struct fake *k)
 {
     free(k->grad);
     free(k->scores);
+    free(k->probabilities);
     free(k);
 }
 
@@ -313,6 +331,8 @@ static inline void outcome_add(struct outcome *o, struct run_epoch *e)
 
         if (s->flags & SCORE_MEASURED)
             sha256_add(&o->epochs, row, sizeof(row));
+        if (s->flags & SCORE_MEASURED && e->probabilities)
+            sha256_add(&o->epochs, e->probabilities + (size_t)i * CLASSES, CLASSES * sizeof(float));
     }
     if (e->flatness) {
         const struct flatness_record *r = e->flatness;

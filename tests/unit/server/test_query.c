@@ -549,3 +549,40 @@ TEST(metrics_come_with_their_epoch_and_its_time)
     fixture_scores_done(&x);
     world_close(&w);
 }
+
+TEST(probabilities_come_in_pages_of_the_newest_committed_epoch)
+{
+    struct world w = world_open();
+    struct fixture_scores x = fixture_scores(w.job, 3, N);
+    float p[N * 2];
+    char sha256[SHA256_HEX];
+    struct probability_rows r;
+    struct errbuf why;
+
+    ASSERT_EQ(-ENOENT, query_probabilities(w.query, w.job, 0, 10, &r, &why));
+    ASSERT_HAS("job 1 has no probabilities of classes; a job with score.probabilities", why.text);
+    for (int i = 0; i < N; i++) {
+        p[2 * i] = (float)i / N;
+        p[2 * i + 1] = 1 - p[2 * i];
+    }
+    x.fold.classes = 2;
+    x.fold.probabilities = p;
+    ASSERT_OK(store_fold(w.store, &x.fold, sha256, &why), why);
+    ASSERT_OK(query_probabilities(w.query, w.job, 0, 10, &r, &why), why);
+    ASSERT_EQ(10, r.count);
+    ASSERT(r.more);
+    ASSERT_EQ(3, r.epoch);
+    ASSERT_EQ(2, r.classes);
+    ASSERT_EQ(N, r.samples);
+    ASSERT_MEM(p, r.p, 10 * 2 * sizeof(*p));
+    probability_rows_done(&r);
+    ASSERT_OK(query_probabilities(w.query, w.job, 14, 100, &r, &why), why);
+    ASSERT_EQ(14, r.sample[0]);
+    ASSERT_EQ(16, r.sample[1]); /* 15 was not measured */
+    ASSERT_MEM(p + 32, r.p + 2, 2 * sizeof(*p));
+    ASSERT_EQ(N - 14 - 2, r.count);
+    ASSERT(!r.more);
+    probability_rows_done(&r);
+    fixture_scores_done(&x);
+    world_close(&w);
+}

@@ -10,7 +10,9 @@ static struct fake *take(struct run *r, const struct fixture *f, uint32_t worker
     return fake_compute(r, f, &t);
 }
 
-static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB, FORGETTING_JOB};
+#define PROBABILITIES ", \"score\": {\"every\": 1, \"probabilities\": true}"
+
+static const char *const jobs[] = {SWEEP_JOB, TRAIN_JOB, FORGETTING_JOB, PROBABILITIES};
 
 TEST(any_split_and_order_gives_the_same_bits)
 {
@@ -226,6 +228,73 @@ TEST(a_result_that_is_not_finite_is_refused_and_its_node_stays_open)
     fixture_free(f);
 }
 
+TEST(probabilities_of_a_sweep_are_those_of_their_samples)
+{
+    struct fixture *f = fixture_create(PROBABILITIES);
+    struct run *r = started(f);
+    struct run_epoch e = {.record = {.epoch = -1}};
+    float want[CLASSES];
+    uint64_t theta = 0;
+
+    for (enum run_event event = RUN_ROUND; event != RUN_EPOCH;) {
+        if (run_phase(r) == PHASE_SWEEP)
+            theta = theta_key(r, f);
+        event = drive_round(r, f, &plain, &e);
+    }
+    ASSERT(e.probabilities);
+    for (uint32_t i = 0; i < SAMPLES; i++) {
+        fake_probabilities(theta, i, want);
+        ASSERT_MEM(want, e.probabilities + (size_t)i * CLASSES, sizeof(want));
+    }
+    run_epoch_done(&e);
+    run_free(r);
+    fixture_free(f);
+}
+
+TEST(probabilities_are_bounded_as_a_whole_and_by_shard)
+{
+    struct fixture *f = fixture_create(PROBABILITIES);
+    struct errbuf why;
+
+    ASSERT_EQ(0, run_check_probabilities(&f->spec, 1 << 25, 1, &why));
+    ASSERT_EQ(-EINVAL, run_check_probabilities(&f->spec, 33555, 1000, &why));
+    ASSERT_STR("score.probabilities is true, and 33555 samples of 1000 classes have 33555000 "
+               "probabilities; allowed is up to 33554432",
+               why.text);
+    f->spec.shard = 2097;
+    ASSERT_EQ(0, run_check_probabilities(&f->spec, 33554, 1000, &why));
+    f->spec.shard = 2098;
+    ASSERT_EQ(-EINVAL, run_check_probabilities(&f->spec, 33554, 1000, &why));
+    ASSERT_HAS("shard is 2098; with 1000 classes allowed is up to 2097", why.text);
+    f->spec.score_probabilities = false;
+    ASSERT_EQ(0, run_check_probabilities(&f->spec, UINT32_MAX, 1000, &why));
+    fixture_free(f);
+}
+
+TEST(what_are_no_probabilities_is_refused_and_named)
+{
+    struct fixture *f = fixture_create(PROBABILITIES);
+    struct run *r = started(f);
+    struct run_epoch e;
+
+    while (run_phase(r) != PHASE_SWEEP)
+        drive_round(r, f, &plain, &e);
+    struct fake *k = take(r, f, 1, 4);
+    float *p = k->probabilities + CLASSES, first = p[0];
+    p[0] = NAN;
+    refused(r, &k->res, "probabilities: class 0 of entry 1 is nan, allowed is 0 to 1");
+    p[0] = -first;
+    refused(r, &k->res, "probabilities: class 0 of entry 1 is -");
+    p[0] = 1.5;
+    refused(r, &k->res, "is 1.5, allowed is 0 to 1");
+    p[0] = first + 0.5f; /* it was below */
+    refused(r, &k->res, "probabilities: those of entry 1 add up to ");
+    p[0] = first;
+    give(r, k, &e);
+    run_free(r);
+    fixture_free(f);
+}
+
 TEST(the_fused_source_sweeps_exactly_the_samples_that_were_not_measured)
 {
     struct fixture *f = fixture_create(TRAIN_JOB);
@@ -429,6 +498,10 @@ TEST(the_memory_of_a_run_counts_what_it_keeps_of_a_sample)
     const size_t before = run_memory(&f->spec, &f->model, &f->data);
     f->data.samples += 1000;
     ASSERT_EQ(before + 1000 * sample, run_memory(&f->spec, &f->model, &f->data));
+    const size_t plain_job = run_memory(&f->spec, &f->model, &f->data);
+    f->spec.score_probabilities = true;
+    ASSERT_EQ(plain_job + 11000 * CLASSES * sizeof(float),
+              run_memory(&f->spec, &f->model, &f->data));
     fixture_free(f);
 }
 

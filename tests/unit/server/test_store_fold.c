@@ -529,3 +529,58 @@ TEST(the_metrics_of_an_epoch_are_reached_by_key)
     free(plan);
     store_close(s);
 }
+
+/* Three classes; class j of sample i in epoch e is e + i + j / 8. */
+static void fold_probabilities(struct store *s, int64_t job, int64_t epoch, uint32_t samples)
+{
+    struct fixture_scores x = fixture_scores(job, epoch, samples);
+    float *p = calloc((size_t)samples * 3, sizeof(*p));
+    char sha256[SHA256_HEX];
+    struct errbuf why;
+
+    for (uint32_t i = 0; i < 3 * samples; i++)
+        p[i] = (float)epoch + (float)(i / 3) + 0.125f * (float)(i % 3);
+    x.fold.classes = 3;
+    x.fold.probabilities = p;
+    ASSERT_OK(store_fold(s, &x.fold, sha256, &why), why);
+    fixture_scores_done(&x);
+    free(p);
+}
+
+TEST(probabilities_are_those_of_the_newest_epoch_that_has_them)
+{
+    struct store *s = fixture_open();
+    const int64_t job = fixture_job(s, 1), other = fixture_job(s, 2);
+    struct errbuf why;
+
+    fold_probabilities(s, other, 0, 1);
+    fold_probabilities(s, job, 0, 33);
+    ASSERT_SELECT("2|000000000000003E0000803E\n",
+                  "SELECT job_id, hex(p) FROM probability WHERE job_id = 2");
+    ASSERT_SELECT("0|31|32\n", "SELECT epoch, count(*), max(sample_id) FROM probability"
+                               " WHERE job_id = 1"); /* 15 and 31 are not measured */
+    fixture_fold(s, job, 1, 33, NULL);               /* has none: they stay */
+    ASSERT_SELECT("0|31\n", "SELECT epoch, count(*) FROM probability WHERE job_id = 1");
+    fold_probabilities(s, job, 2, 20);
+    fold_probabilities(s, job, 2, 18); /* again */
+    ASSERT_SELECT("2|17\n", "SELECT epoch, count(*) FROM probability WHERE job_id = 1");
+    ASSERT_OK(store_epochs_drop(s, job, 2, &why), why);
+    ASSERT_SELECT("0\n", "SELECT count(*) FROM probability WHERE job_id = 1");
+    fold_probabilities(s, job, 2, 20);
+    ASSERT_OK(store_job_remove(s, job, &why), why);
+    ASSERT_SELECT("2|1\n", "SELECT job_id, count(*) FROM probability");
+    store_close(s);
+}
+
+/* More than a slice takes. */
+TEST(probabilities_are_written_and_removed_slice_by_slice)
+{
+    const uint32_t samples = 400000; /* 4.8 MB */
+    struct store *s = fixture_open();
+    const int64_t job = fixture_job(s, 1);
+
+    fold_probabilities(s, job, 0, samples);
+    fold_probabilities(s, job, 1, samples);
+    ASSERT_SELECT("1|375000|399998\n", "SELECT epoch, count(*), max(sample_id) FROM probability");
+    store_close(s);
+}

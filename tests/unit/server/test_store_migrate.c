@@ -123,6 +123,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
         sql,
         "DROP VIEW v_hardest; DROP VIEW v_latest; DROP VIEW v_class; DROP VIEW v_suspect;"
         "DROP TABLE revision; DROP VIEW v_metric; DROP TABLE metric;"
+        "DROP TABLE probability;"
         "DROP TABLE revision_sample; CREATE VIEW v_latest AS SELECT 1;"
         "CREATE VIEW v_hardest AS SELECT 1; CREATE VIEW v_class AS SELECT 1;"
         "ALTER TABLE dataset DROP COLUMN names_sha256; DROP INDEX sample_uri;"
@@ -147,7 +148,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
     ASSERT(!error);
     sqlite3_close(sql);
     s = fixture_open();
-    ASSERT_SELECT("17\n", "PRAGMA user_version");
+    ASSERT_SELECT("18\n", "PRAGMA user_version");
     ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
                   "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
                   " FROM v_job_compare");

@@ -101,6 +101,18 @@ TEST(another_flatness_is_found)
     reads_as("has measured another flatness", FLAT(""));
 }
 
+#define FOLD(probs) "1 fold job=1 epoch=0 rc=0 scores=s probs=" probs "\n"
+
+TEST(other_probabilities_are_found)
+{
+    struct outcome o;
+
+    ASSERT(reader_outcome(FOLD("p0") FLAT("f") "1 final_epoch job=1 epoch=0 scores=s\n", &o));
+    ASSERT_STR("p0", o.probs[0]);
+    reads_as("the probabilities of epoch 0 were p0", FOLD("p0") FOLD("p0") FOLD("p1"));
+    reads_as("the probabilities of epoch 0 were p0", FOLD("p0") FOLD(""));
+}
+
 #define ARM(job, arm) "1 submitted job=" job " spec=-1 arm=" arm "\n"
 #define END(job, state, reason)                                                                    \
     "2 final job=" job " state=" state " model=m class=class-0 flat= reason=\"" reason "\"\n"

@@ -315,7 +315,7 @@ TEST(scores_lie_at_the_place_of_their_sample_and_the_last_shard_may_be_short)
         uint32_t n = SAMPLES - at < SHARD ? SAMPLES - at : SHARD;
         struct step_spec spec = w.spec;
         spec.slot = at;
-        step_score(s, &spec, f->theta, &f->set, f->all + at, n, want);
+        step_score(s, &spec, f->theta, &f->set, f->all + at, n, want, NULL);
         for (uint32_t i = 0; i < n; i++) {
             same_score(&want[i], &got->scores[at + i]);
             ASSERT(got->scores[at + i].flags & SCORE_MEASURED);
