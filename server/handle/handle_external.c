@@ -17,18 +17,16 @@
 #define REPORT_MAX (1 << 17) /* samples of a message */
 #define WAITING_MAX 64       /* ranks that are named */
 
-/* The external job that rq names; NULL: rq was answered. */
-static struct job *job_of(struct request *rq)
+/* Is it an external job? Else rq is answered. */
+static bool is_external(struct request *rq, const struct job *job)
 {
-    struct job *job = handle_job_of(rq);
-
-    if (!job || job->external)
-        return job;
+    if (job->external)
+        return true;
     request_error(rq, ERR_NOT_ALLOWED,
                   "job %" PRId64 " is trained by workers; only a job of engine external has a "
                   "training program",
                   job->rec.job);
-    return NULL;
+    return false;
 }
 
 static int read_dataset(const struct request *rq, struct job *job, struct errbuf *why)
@@ -54,7 +52,7 @@ static int read_dataset(const struct request *rq, struct job *job, struct errbuf
 
 void handle_external_open(struct request *rq)
 {
-    struct job *job = job_of(rq);
+    struct job *job = handle_job_of(rq);
     const cJSON *json = rq->message.json;
     const char *program = "";
     int64_t epoch = -1;
@@ -67,7 +65,7 @@ void handle_external_open(struct request *rq)
             0 ||
         read_dataset(rq, job, &why) < 0)
         request_fail(rq, -EINVAL, &why);
-    else
+    else if (is_external(rq, job))
         external_job_open(rq->service->jobs, job, epoch, program, rq);
 }
 
@@ -79,7 +77,7 @@ static int read_incarnation(const struct request *rq, int64_t *ret, struct errbu
 
 void handle_external_join(struct request *rq)
 {
-    struct job *job = job_of(rq);
+    struct job *job = handle_job_of(rq);
     int64_t incarnation;
     struct errbuf why;
 
@@ -87,7 +85,7 @@ void handle_external_join(struct request *rq)
         return;
     if (read_incarnation(rq, &incarnation, &why) < 0)
         request_fail(rq, -EINVAL, &why);
-    else if (external_job_enter(rq->service->jobs, job, incarnation, rq))
+    else if (is_external(rq, job) && external_job_enter(rq->service->jobs, job, incarnation, rq))
         external_job_reply(rq, job, external_job_row(rq->service->jobs, job), NULL, 0);
 }
 
@@ -158,7 +156,7 @@ static void reply_order(struct request *rq, const struct job *job, const struct 
 
 void handle_external_order(struct request *rq)
 {
-    struct job *job = job_of(rq);
+    struct job *job = handle_job_of(rq);
     int64_t first = 0, count = 0;
     struct told told;
     struct errbuf why;
@@ -176,7 +174,7 @@ void handle_external_order(struct request *rq)
         request_fail(rq, rc, &why);
         return;
     }
-    const struct external *e = enter(rq, job, &told);
+    const struct external *e = is_external(rq, job) ? enter(rq, job, &told) : NULL;
     if (!e)
         return;
     rc = external_check_rank(e, told.rank, told.world, &why);
@@ -280,7 +278,7 @@ void handle_external_report(struct request *rq)
 {
     static const char *const splits[] = {"train", "test", NULL};
     struct external_report r = {0};
-    struct job *job = job_of(rq);
+    struct job *job = handle_job_of(rq);
     struct told told;
     struct errbuf why;
     int split = 0;
@@ -297,7 +295,8 @@ void handle_external_report(struct request *rq)
         return;
     }
     r.test = split == 1;
-    take_report(rq, job, &told, &r);
+    if (is_external(rq, job))
+        take_report(rq, job, &told, &r);
 }
 
 /* --- close --- */
@@ -375,9 +374,18 @@ static void close_rank(struct request *rq, struct job *job, const struct told *t
         external_job_close(rq->service->jobs, job, rq);
 }
 
+static void close_epoch(struct request *rq, struct job *job, const struct told *told,
+                        const char *life, const struct metric *metrics, uint32_t count)
+{
+    if (external_job_closing(job, told->incarnation, told->epoch))
+        reply_waiting(rq, job, told, NULL, 0);
+    else if (!external_job_closed(rq->service->jobs, job, told->incarnation, told->epoch, rq))
+        close_rank(rq, job, told, life, metrics, count);
+}
+
 void handle_external_close(struct request *rq)
 {
-    struct job *job = job_of(rq);
+    struct job *job = handle_job_of(rq);
     struct metric *metrics = NULL;
     const char *life = NULL;
     uint32_t count = 0;
@@ -393,9 +401,7 @@ void handle_external_close(struct request *rq)
         rc = read_metrics(rq, &metrics, &count, &why);
     if (rc < 0)
         request_fail(rq, rc, &why);
-    else if (external_job_closing(job, told.incarnation, told.epoch))
-        reply_waiting(rq, job, &told, NULL, 0);
-    else if (!external_job_closed(rq->service->jobs, job, told.incarnation, told.epoch, rq))
-        close_rank(rq, job, &told, life, metrics, count);
+    else if (is_external(rq, job))
+        close_epoch(rq, job, &told, life, metrics, count);
     free(metrics);
 }

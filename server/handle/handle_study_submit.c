@@ -198,6 +198,9 @@ static int read_new(struct plan *p, const struct studyfile *f, struct errbuf *wh
             continue;
         text_uuid(uuid);
         rc = submission_read(p->service, p->key, job->spec, uuid, &p->new[at], why);
+        if (rc == 0 && jobspec_external(&p->new[at]->job->spec))
+            rc = err_set(why, -EINVAL,
+                         "engine is external; a study starts its jobs by itself: use steppe");
         if (rc < 0)
             return f->arm_count > 1 ? err_prefix(why, rc, "arm %s", f->arms[job->arm]) : rc;
         submission_hold(p->new[at]);

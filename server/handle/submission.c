@@ -99,10 +99,11 @@ static int judge_attached(struct service *server, struct job *job, struct job_no
 {
     struct overlay overlays[JOB_REVISIONS_MAX] = {0};
     struct attached a = {0};
+    const bool trains = !jobspec_external(&job->spec); /* has a model here */
     int rc = attached_load(server->dir, &server->net->giving_up, job->rec.uuid, &job->spec,
-                           &job->model, job->data->samples, &a, why);
+                           trains ? &job->model : NULL, job->data->samples, &a, why);
 
-    if (rc == 0)
+    if (rc == 0 && trains)
         rc = job_said_settle(job, &a.said, notes, why);
     if (rc == 0)
         rc = job_check_samples(job, job->data, a.excluded, a.excluded_count, why);
