@@ -109,6 +109,8 @@ class Fake:
 
     def external_open(self, message, tensors):
         epoch = message.get("epoch", self.epoch)
+        if self.epoch == self.epochs:
+            raise Refusal("gone", "job 7 is done")
         if epoch > self.epoch:
             raise Refusal("bad_field", "epoch is %d; job 7 has %d" % (epoch, self.epoch))
         self.incarnation += 1
@@ -119,6 +121,8 @@ class Fake:
         return self.opened()
 
     def mine(self, message):
+        if self.epoch == self.epochs and message["type"] != "external.close":
+            raise Refusal("gone", "job 7 is done")
         if message["job"] != 7 or message["incarnation"] != self.incarnation:
             raise Refusal("gone", "job 7 was opened again at 14:02 by other.py on gpu7: this program is superseded", {"life": self.life})
 
