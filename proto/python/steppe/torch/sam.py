@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from ..scores import Scores
 from .passes import Batch, Buffers, Loss, Passes, Random, Seen, check_fused, cut, scale_of, scores_of
-from .score import Epsilon, Normalise, autocast_off, check_pixels, epsilon_of
+from .score import Epsilon, Normalise, check_pixels, epsilon_of
 
 _ETA = 0.01    # of ASAM, as Kwon et al. 2021 have it
 _TINY = 1e-12  # keeps a gradient of 0 from being divided by 0
@@ -264,8 +264,7 @@ class SAM(Optimizer):
 
     def _up(self, passes: Passes) -> None:
         self._buffers = Buffers(passes.model)
-        with autocast_off(self._devices()[0]):
-            self._ascend(passes.model, passes.scale())
+        self._ascend(passes.model, passes.scale())
         self._clear()
 
     def _step_closure(self, closure: Any, scaler: Any, clip: Optional[float]) -> Any:

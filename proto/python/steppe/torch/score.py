@@ -135,12 +135,9 @@ def _measuring(model: Any, device: torch.device) -> Iterator[None]:
         raise ValueError("%s keeps no running statistics, so that samples mix even in evaluation mode; use "
                          "track_running_stats=True or GroupNorm" % type(mixes[0]).__name__)
     flags = [m.training for m in modules]
-    wrapped = [m for m in modules if isinstance(m, DistributedDataParallel)]
     with contextlib.ExitStack() as stack:
         for context in (torch.inference_mode(False), torch.enable_grad(), autocast_off(device), random_state(device)):
             stack.enter_context(context)
-        for ddp in wrapped:  # nothing is reduced here
-            stack.enter_context(ddp.no_sync())
         try:
             for m in modules:
                 m.training = False
