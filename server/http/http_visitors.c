@@ -83,7 +83,7 @@ void visitors_make_room(struct visitors *all, const struct visitor *newest)
         if (v == newest)
             continue;
         int of = count_of(all, v);
-        if (of > found_of || (of == found_of && v->since_ms < found->since_ms)) {
+        if (!found || of > found_of || (of == found_of && v->since_ms < found->since_ms)) {
             found = v;
             found_of = of;
         }
