@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..scores import Scores
 from .head import Head, cross_entropy, head
-from .score import autocast_off, check_labels, check_pixels, forward_of, input_norms, one_move
+from .score import autocast_off, check_labels, forward_of, input_norms, one_move
 
 Loss = Callable[[Any, Any], Tensor]
 Batch = Union[Tensor, Sequence[Any]]
@@ -214,15 +214,19 @@ class Passes:
 
 
 def scores_of(seen: List[Seen]) -> Scores:
-    def whole(parts: List[Any]) -> Any:
-        return None if parts[0] is None else torch.cat(parts)
+    """Of all pieces, one after the other."""
+    def whole(parts: List[Any]) -> Tensor:
+        return torch.cat(parts)
 
     heads, twins = [s.head for s in seen], [s.adv for s in seen]
     if heads[0] is None:
         return Scores(loss=whole([s.losses.double() for s in seen]))
-    more = {} if twins[0] is None else {"adv_loss": whole([t.loss for t in twins]), "adv_predicted": whole([t.predicted for t in twins])}
-    return Scores(loss=whole([h.loss for h in heads]), grad_norm=whole([s.grad_norm for s in seen]), el2n=whole([h.el2n for h in heads]),
-                  margin=whole([h.margin for h in heads]), predicted=whole([h.predicted for h in heads]), **more)
+    scores = Scores(loss=whole([h.loss for h in heads]), el2n=whole([h.el2n for h in heads]), margin=whole([h.margin for h in heads]),
+                    predicted=whole([h.predicted for h in heads]))
+    if twins[0] is None:
+        return scores
+    return scores._replace(adv_loss=whole([t.loss for t in twins]), adv_predicted=whole([t.predicted for t in twins]),
+                           grad_norm=whole([s.grad_norm for s in seen]))
 
 
 def scale_of(scaler: Any) -> float:

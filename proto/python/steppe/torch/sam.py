@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..scores import Scores
 from .passes import Batch, Buffers, Loss, Passes, Random, Seen, check_fused, cut, scale_of, scores_of
 from .score import Epsilon, Normalise, check_pixels, epsilon_of
 
