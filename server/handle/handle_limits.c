@@ -59,7 +59,7 @@ static struct limit_row upload_bytes(const struct asker *a)
                               (double)incoming_bytes_max_of_one(in)};
 }
 
-/* Datasets, and uploads once more. */
+/* Datasets, files of jobs, and uploads once more. */
 static struct limit_row disk(const struct asker *a)
 {
     const struct disk_watch *d = &a->s->disk;

@@ -10,6 +10,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "server/jobs/attached.h"
+#include "server/jobs/disk_share.h"
 
 /* Begins or ends keeping the uploads that the job file names. */
 static void hold_uploads(struct submission *s, bool begins)
@@ -130,6 +131,7 @@ int submission_collect(struct submission *s, struct errbuf *why)
         rc = judge_attached(s->service, job, &s->notes, why);
     if (rc < 0)
         return rc;
+    job->attached_bytes = attached_bytes(s->service->dir, job->rec.uuid, &job->spec);
     cJSON *json = jobspec_json(&job->spec);
     job->rec.spec_json = json ? cJSON_PrintUnformatted(json) : NULL;
     cJSON_Delete(json);
@@ -344,6 +346,8 @@ int submission_read(struct service *server, const char *key, const cJSON *spec, 
         rc = pin_revisions(server, s, why);
     if (rc == 0)
         rc = job_memory_check(server, job, why);
+    if (rc == 0)
+        rc = disk_share_job(server, job, why);
     if (rc == 0)
         rc = find_scores(server, s, why);
     if (rc == 0)

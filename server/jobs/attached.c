@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -459,6 +460,22 @@ struct run_inputs attached_inputs(const struct attached *a)
 }
 
 /* --- removing --- */
+
+int64_t attached_bytes(const char *dir, const char *uuid, struct jobspec *spec)
+{
+    char path[STATE_PATH_BYTES];
+    int64_t bytes = 0;
+    struct stat st;
+
+    for (enum attached_kind kind = 0; kind < ATTACHED_KINDS; kind++) {
+        const struct given *g = jobspec_attached(spec, kind);
+        if (!g)
+            continue;
+        state_dir_attached(path, dir, uuid, g->sha256);
+        bytes += stat(path, &st) == 0 ? st.st_size : 0;
+    }
+    return bytes;
+}
 
 void attached_remove(const char *dir, const char *uuid, struct jobspec *spec)
 {

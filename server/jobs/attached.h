@@ -49,6 +49,8 @@ int attached_mend(const char *dir, const char *uuid, struct jobspec *spec);
 void attached_done(struct attached *a); /* a zeroed struct is fine */
 struct run_inputs attached_inputs(const struct attached *a);
 
+/* What the files of a job take on the disk. */
+int64_t attached_bytes(const char *dir, const char *uuid, struct jobspec *spec);
 /* Removes the files of a job. */
 void attached_remove(const char *dir, const char *uuid, struct jobspec *spec);
 /* Removes files without a job: of an interrupted submission. Before the loop starts. */

@@ -7,8 +7,9 @@
 
 int64_t disk_share_used(const struct service *s, const char *key)
 {
-    return key ? datasets_bytes_of(s->datasets, key) + incoming_bytes_of(s->incoming, key)
-               : datasets_bytes(s->datasets) + incoming_bytes(s->incoming);
+    return jobs_bytes_of(s->jobs, key) +
+           (key ? datasets_bytes_of(s->datasets, key) + incoming_bytes_of(s->incoming, key)
+                : datasets_bytes(s->datasets) + incoming_bytes(s->incoming));
 }
 
 int64_t disk_share_most(const struct service *s)
@@ -16,23 +17,38 @@ int64_t disk_share_most(const struct service *s)
     return s->disk.all_bytes > 0 ? s->disk.all_bytes / DISK_PARTS_OF_ONE : -1;
 }
 
-int disk_share_room(const struct service *s, const char *key, const char *sha256, int64_t bytes,
-                    struct errbuf *why)
+static int judge(const struct service *s, const char *key, int64_t used, int64_t bytes,
+                 struct errbuf *why)
 {
     char used_text[TEXT_F64_BYTES], need_text[TEXT_F64_BYTES], most_text[TEXT_F64_BYTES];
     const int64_t most = disk_share_most(s);
 
-    if (most < 0 || !key[0] || datasets_owned_by(s->datasets, key, sha256))
-        return 0;
-    /* The upload becomes the dataset: it is not there twice. */
-    const int64_t used = disk_share_used(s, key) - incoming_have(s->incoming, key, sha256);
     if (bytes <= most - used)
         return 0;
     return err_set(
         why, -ERANGE,
-        "the datasets and uploads of the key %s take %s of the server's disk, this takes "
-        "%s more, and one key may take %s, half of the disk (steppe limits); steppe "
-        "dataset rm and steppe uploads rm make room",
+        "the datasets, uploads and jobs of the key %s take %s of the server's disk, this takes "
+        "%s more, and one key may take %s, half of the disk (steppe limits); steppe dataset rm and "
+        "steppe uploads rm make room, and so does steppe rm, which is an administrator's",
         key, text_of_bytes(used, used_text), text_of_bytes(bytes, need_text),
         text_of_bytes(most, most_text));
+}
+
+int disk_share_room(const struct service *s, const char *key, const char *sha256, int64_t bytes,
+                    struct errbuf *why)
+{
+    if (disk_share_most(s) < 0 || !key[0] || datasets_owned_by(s->datasets, key, sha256))
+        return 0;
+    /* The upload becomes the dataset: it is not there twice. */
+    const int64_t used = disk_share_used(s, key) - incoming_have(s->incoming, key, sha256);
+    return judge(s, key, used, bytes, why);
+}
+
+int disk_share_job(const struct service *s, const struct job *job, struct errbuf *why)
+{
+    const char *key = job->rec.key_name;
+
+    if (disk_share_most(s) < 0 || !key[0])
+        return 0;
+    return judge(s, key, disk_share_used(s, key), job_disk_need(job), why);
 }

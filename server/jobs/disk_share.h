@@ -1,6 +1,7 @@
-/* How much of the state folder's disk one key may take, with its datasets and what it uploads: half
- * of it, so that none takes it from all others. Who needs no key, as the server's own user over
- * ipc, is not bounded. Where nobody knows how large the disk is, nothing is. On the loop. */
+/* How much of the state folder's disk one key may take, with its datasets, what it uploads and what
+ * its jobs keep: half of it, so that none takes it from all others. Who needs no key, as the
+ * server's own user over ipc, is not bounded. Where nobody knows how large the disk is, nothing is.
+ * On the loop. */
 #ifndef STEPPE_SERVER_JOBS_DISK_SHARE_H
 #define STEPPE_SERVER_JOBS_DISK_SHARE_H
 
@@ -8,9 +9,10 @@
 
 #include "common/err.h"
 
+struct job;
 struct service;
 
-/* What datasets and uploads take; of a key, or NULL: of all, each file once. */
+/* What datasets, uploads and files of jobs take; of a key, or NULL: of all, each file once. */
 int64_t disk_share_used(const struct service *s, const char *key);
 /* What one key may take; -1: it is not bounded. */
 int64_t disk_share_most(const struct service *s);
@@ -19,5 +21,8 @@ int64_t disk_share_most(const struct service *s);
  */
 int disk_share_room(const struct service *s, const char *key, const char *sha256, int64_t bytes,
                     struct errbuf *why);
+/* May a new, prepared job keep its checkpoints there? Its files came as uploads and count already.
+ * Likewise. One that runs is never stopped. */
+int disk_share_job(const struct service *s, const struct job *job, struct errbuf *why);
 
 #endif

@@ -26,6 +26,7 @@ struct closing {
     struct run_epoch epoch;
     const struct dataset *data;
     struct checkpoint *checkpoint;
+    int64_t bytes; /* job_note_checkpoints */
     bool last;
     bool pinning; /* the job's class is on its way to the disk, where it has to be first */
     char end[JOB_END_BYTES]; /* of the last: the event's text */
@@ -111,7 +112,7 @@ static void close_work(struct op *op)
     if (op->rc < 0)
         return;
     failpoint_hit(store_failpoint(s->store), "epoch.folded");
-    op->rc = job_save_checkpoint(s, c->rec.job, c->checkpoint, &op->why);
+    op->rc = job_save_checkpoint(s, c->rec.job, c->checkpoint, &c->bytes, &op->why);
     if (op->rc < 0)
         return;
     job_epoch_text(&c->epoch.record, text, sizeof(text));
@@ -137,6 +138,7 @@ static void close_done(struct op *op)
         bool current = job->rec.state == JOB_RUNNING && job->rec.incarnation == c->rec.incarnation;
 
         job->closing--;
+        job_note_checkpoints(job, c->bytes);
         if (op->rc == 0 && c->last)
             job_kept(job, &c->rec);
         if (op->rc < 0 && current) {
@@ -174,6 +176,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
     struct closing *c = xcalloc(1, sizeof(*c));
 
     c->rec = job_record_copy(job);
+    c->bytes = -1;
     c->epoch = *e;
     c->data = job->data;
     c->last = run_finished(job->run);

@@ -18,8 +18,6 @@
 #include "server/store/checkpoint.h"
 #include "server/store/state_dir.h"
 
-#define CHECKPOINTS_KEPT 2
-
 static void unlink_checkpoint(struct service *s, int64_t job, const char *file)
 {
     char path[STATE_PATH_BYTES];
@@ -76,7 +74,7 @@ static void trim_checkpoints(struct service *s, int64_t job)
 }
 
 int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint *c,
-                        struct errbuf *why)
+                        int64_t *io_bytes, struct errbuf *why)
 {
     struct checkpoint_record rec = {
         .job = job, .step = (int64_t)checkpoint_step(c), .epoch = checkpoint_epoch(c)};
@@ -107,6 +105,7 @@ int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint 
     if (replaced[0])
         unlink_checkpoint(s, job, replaced);
     trim_checkpoints(s, job);
+    *io_bytes = job_checkpoints_bytes(s, job);
     return 0;
 }
 
@@ -148,7 +147,7 @@ void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, cons
 /* --- inside an epoch --- */
 
 struct save {
-    int64_t job, incarnation;
+    int64_t job, incarnation, bytes;
     struct checkpoint *checkpoint;
 };
 
@@ -156,7 +155,7 @@ static void save_work(struct op *op)
 {
     struct save *save = op->arg;
 
-    op->rc = job_save_checkpoint(op->service, save->job, save->checkpoint, &op->why);
+    op->rc = job_save_checkpoint(op->service, save->job, save->checkpoint, &save->bytes, &op->why);
 }
 
 /* A failure costs nothing yet: the earlier ones exist, and the epoch's end will write one. */
@@ -169,9 +168,11 @@ static void save_done(struct op *op)
         log_warn("job.save", "job=%" PRId64 " error=\"%s\"", save->job, op->why.text);
     else
         op->service->net->metrics.checkpoint_ms = clock_mono_ms();
-    if (jobs_find(op->service->jobs, save->job, &job, NULL) == 0 &&
-        job->rec.incarnation == save->incarnation)
-        job->saving = false;
+    if (jobs_find(op->service->jobs, save->job, &job, NULL) == 0) {
+        job_note_checkpoints(job, save->bytes);
+        if (job->rec.incarnation == save->incarnation)
+            job->saving = false;
+    }
     checkpoint_free(save->checkpoint);
     free(save);
 }
@@ -191,7 +192,7 @@ void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms)
     job->saving = true;
     job->saved_step = run_step(job->run);
     save = xmalloc(sizeof(*save));
-    *save = (struct save){job->rec.job, job->rec.incarnation, c};
+    *save = (struct save){job->rec.job, job->rec.incarnation, -1, c};
     op_run(
         jobs->service->net->store_lane,
         (struct op){.service = jobs->service, .arg = save, .work = save_work, .done = save_done});
@@ -203,7 +204,7 @@ static void stop_work(struct op *op)
 {
     struct save *save = op->arg;
 
-    op->rc = job_save_checkpoint(op->service, save->job, save->checkpoint, &op->why);
+    op->rc = job_save_checkpoint(op->service, save->job, save->checkpoint, &save->bytes, &op->why);
     if (op->rc < 0)
         log_error("job.stop", "job=%" PRId64 " error=\"%s\"", save->job, op->why.text);
     checkpoint_free(save->checkpoint);
@@ -226,7 +227,7 @@ static void stop_job(struct jobs *jobs, struct job *job)
         return;
     }
     save = xmalloc(sizeof(*save));
-    *save = (struct save){job->rec.job, job->rec.incarnation,
+    *save = (struct save){job->rec.job, job->rec.incarnation, -1,
                           checkpoint_take(job->run, clock_mono_ms())};
     job_drop_run(jobs, job);
     if (!save->checkpoint) {

@@ -72,6 +72,7 @@ void job_hold(struct job *job, const char *reason)
 struct change {
     struct job_record rec;
     struct checkpoint *checkpoint; /* of a pause, else NULL */
+    int64_t bytes;                 /* job_note_checkpoints */
     char text[sizeof(((struct job_record *)0)->reason) + 16];
     unsigned number; /* counted among the changes of the job */
 };
@@ -81,7 +82,7 @@ static void change_work(struct op *op)
     struct change *c = op->arg;
 
     if (c->checkpoint)
-        op->rc = job_save_checkpoint(op->service, c->rec.job, c->checkpoint, &op->why);
+        op->rc = job_save_checkpoint(op->service, c->rec.job, c->checkpoint, &c->bytes, &op->why);
     if (op->rc == 0)
         op->rc = store_job_update(op->service->store, &c->rec, c->text[0] ? "state" : NULL, c->text,
                                   &op->why);
@@ -107,6 +108,8 @@ static void change_done(struct op *op)
 
     if (jobs_find(jobs, c->rec.job, &job, &gone) == 0 && op->rq)
         job->asked--;
+    if (job)
+        job_note_checkpoints(job, c->bytes);
     if (job && op->rc == 0)
         job_kept(job, &c->rec);
     else if (job)
@@ -133,6 +136,7 @@ void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint
 {
     struct change *c = xcalloc(1, sizeof(*c));
 
+    c->bytes = -1;
     c->rec = job_record_copy(job);
     c->checkpoint = checkpoint;
     c->number = ++job->changes;

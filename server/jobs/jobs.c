@@ -91,6 +91,8 @@ static void load_summary(struct service *s, struct job *job)
 
     if (store_checkpoints_load(s->store, job->rec.job, &newest, 1, &count, NULL) == 0 && count)
         job->step = (uint64_t)newest.step;
+    job_note_checkpoints(job, job_checkpoints_bytes(s, job->rec.job));
+    job->attached_bytes = attached_bytes(s->dir, job->rec.uuid, &job->spec);
     if (query_last_epoch(s->query, job->rec.job, &last, NULL) < 0)
         return;
     job->epochs_done = last.epoch + 1;

@@ -4,8 +4,8 @@
  * an epoch, job_wait.c what waits for the disk or for a lock, job_class.c the numerics class,
  * job_memory.c what fits --memory, job_verify.c results that are computed twice, job_rung.c the
  * rungs of halving, job_said.c what weights say of a job, job_split.c which samples it holds out,
- * job_left.c how many those are in the end, job_external.c and job_external_close.c those that a
- * program of somebody's own trains (externals.h). */
+ * job_left.c how many those are in the end, job_disk.c what the files of jobs take, job_external.c
+ * and job_external_close.c those that a program of somebody's own trains (externals.h). */
 #ifndef STEPPE_SERVER_JOBS_JOBS_H
 #define STEPPE_SERVER_JOBS_JOBS_H
 
@@ -70,6 +70,8 @@ struct job {
     bool left_known;            /* job_left.h: of each, under that revision and without exclude */
     int64_t left_revision;
     uint32_t left[USES];
+    int64_t checkpoint_bytes;        /* on the disk: its checkpoints, as of the last one */
+    int64_t attached_bytes;          /* on the disk: what came with it */
     struct run *run;                 /* of a running job, once it is recovered */
     struct external_state *external; /* of an external job (externals.h), owned; else NULL */
     bool in_study;                   /* jobs of their own go first */
@@ -164,6 +166,10 @@ int job_revisions_check(const struct jobspec *spec, const struct dataset *data,
 int jobs_prepare(struct service *s, struct job *job, struct errbuf *why);
 /* Has the job a model here? -EPERM with a sentence: its program has it. */
 int job_check_model(const struct job *job, struct errbuf *why);
+/* job_disk.c: what files of jobs take on the disk, of the jobs of a key, or NULL: of all. */
+int64_t jobs_bytes_of(const struct jobs *jobs, const char *key);
+/* What the checkpoints of a prepared job will take, about. */
+int64_t job_disk_need(const struct job *job);
 /* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */
 int job_memory_check(const struct service *s, const struct job *job, struct errbuf *why);
 /* What the checkpoints of a prepared job hold. */

@@ -37,9 +37,15 @@ void job_drop_run(struct jobs *jobs, struct job *job);
 /* What the log says when its run has finished: "done", and why before its last epoch. */
 #define JOB_END_BYTES 128
 void job_end_text(const struct job *job, char text[JOB_END_BYTES]);
-/* On the store's lane: writes file and row, and removes all but the newest two. */
+/* On the store's lane: writes file and row, and removes all but the newest ones. *io_bytes: what is
+ * there now takes so much on the disk, if that can be told. */
+#define CHECKPOINTS_KEPT 2
 int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint *c,
-                        struct errbuf *why);
+                        int64_t *io_bytes, struct errbuf *why);
+/* On the store's lane, or before the loop: what its checkpoints take on the disk; -1: not known.
+ * Then on the loop, with that. */
+int64_t job_checkpoints_bytes(struct service *s, int64_t job);
+void job_note_checkpoints(struct job *job, int64_t bytes);
 /* Writes a checkpoint of a run when the last one is --checkpoint-every old. */
 void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms);
 /* A job's work cannot be kept (rc and reason): pauses it; work that is not on disk is computed

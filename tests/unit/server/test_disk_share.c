@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 #include "server/store/state_dir.h"
 #include "tests/unit/server/sha_fixture.h"
@@ -11,13 +12,15 @@
 #define MIB (INT64_C(1) << 20)
 
 static struct service service;
+static struct jobs jobs;
 
 /* As a server starts, with the disk of so many bytes. */
 static void start(int64_t disk_bytes)
 {
     struct errbuf why;
 
-    service = (struct service){.store = fixture_open()};
+    jobs.list = NULL;
+    service = (struct service){.store = fixture_open(), .jobs = &jobs};
     snprintf(service.dir, sizeof(service.dir), "%s", test_path("state"));
     ASSERT_OK(datasets_open(service.dir, service.store, &service.datasets, &why), why);
     incoming_open(service.dir, 1000 * MIB, 0, &service.incoming);
@@ -125,9 +128,10 @@ TEST(one_key_may_have_half_of_the_disk)
     ASSERT_OK(disk_share_room(&service, "ben", sha('b'), 10 * MIB, &why), why);
     ASSERT_EQ(-ERANGE, disk_share_room(&service, "ann", sha('b'), 5 * MIB, &why));
     ASSERT_STR(
-        "the datasets and uploads of the key ann take 6 MiB of the server's disk, this takes "
+        "the datasets, uploads and jobs of the key ann take 6 MiB of the server's disk, this takes "
         "5 MiB more, and one key may take 10 MiB, half of the disk (steppe limits); steppe "
-        "dataset rm and steppe uploads rm make room",
+        "dataset rm and steppe uploads rm make room, and so does steppe rm, which is an "
+        "administrator's",
         why.text);
     ASSERT_EQ(-ERANGE, disk_share_room(&service, "ben", sha('a'), INT64_MAX, &why));
     stop();
@@ -172,5 +176,47 @@ TEST(a_dataset_of_an_earlier_version_is_nobodys)
     name("ann", "a", 'a', 100); /* the name stays as it was */
     restart(0);
     ASSERT_EQ(0, disk_share_used(&service, "ann"));
+    stop();
+}
+
+static void add_job(struct job *job, const char *key, int64_t checkpoints, int64_t attached)
+{
+    *job = (struct job){.checkpoint_bytes = checkpoints, .attached_bytes = attached};
+    snprintf(job->rec.key_name, sizeof(job->rec.key_name), "%s", key);
+    job->next = jobs.list;
+    jobs.list = job;
+}
+
+TEST(what_jobs_keep_counts_for_the_key_that_sent_them)
+{
+    struct job anns, another, bens, nobodys, new = {.model.floats = MIB / sizeof(float)};
+    static const struct dataset data = {.samples = 1};
+    struct errbuf why;
+
+    start(20 * MIB);
+    name("ann", "a", 'a', MIB);
+    restart(20 * MIB);
+    add_job(&anns, "ann", 2 * MIB, MIB);
+    add_job(&another, "ann", 0, MIB);
+    add_job(&bens, "ben", 5 * MIB, 0);
+    add_job(&nobodys, "", 3 * MIB, 0);
+    ASSERT_EQ(5 * MIB, disk_share_used(&service, "ann"));
+    ASSERT_EQ(5 * MIB, disk_share_used(&service, "ben"));
+    ASSERT_EQ(13 * MIB, disk_share_used(&service, NULL));
+    job_note_checkpoints(&anns, -1); /* it could not be told */
+    ASSERT_EQ(5 * MIB, disk_share_used(&service, "ann"));
+    ASSERT_EQ(-ERANGE, disk_share_room(&service, "ann", sha('b'), 5 * MIB + 1, &why));
+
+    new.data = &data;
+    const int64_t need = job_disk_need(&new);
+    ASSERT(need >= 2 * MIB && need < 10 * MIB);
+    snprintf(new.rec.key_name, sizeof(new.rec.key_name), "ann");
+    job_note_checkpoints(&anns, 7 * MIB - need);
+    ASSERT_OK(disk_share_job(&service, &new, &why), why);
+    job_note_checkpoints(&anns, 7 * MIB - need + 1);
+    ASSERT_EQ(-ERANGE, disk_share_job(&service, &new, &why));
+    ASSERT_HAS("jobs of the key ann take ", why.text);
+    new.rec.key_name[0] = 0;
+    ASSERT_OK(disk_share_job(&service, &new, &why), why);
     stop();
 }
