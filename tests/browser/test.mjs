@@ -289,6 +289,11 @@ async function how_flat() {
   await page.locator(".card").first().waitFor();
   same("its share is one of the set", "of the training set", await page.locator(".chart", { hasText: "Pacing share" }).locator(".key > span").innerText());
   ok("a job that did not measure its flatness has no such part", !(await page.locator(".flatness").isVisible()));
+  const metric = page.locator(".chart", { has: page.getByText("mean_gap", { exact: true }) });
+  const gap = JSON.parse(steppe("metrics", "1", "--json")).at(-1).metrics.mean_gap;
+  await metric.locator(".line").waitFor();
+  same("a metric that has no other place has a chart", Number(gap.toPrecision(4)), Number(await metric.locator("b").innerText()));
+  same("one that has is not drawn twice", 0, await page.getByText("train_loss", { exact: true }).count());
   await page.goto(`${base}/#/job/2`);
   await page.getByText("of each shard, by rank inside the step").waitFor();
   const chart = (title) => page.locator(".flatness .chart", { hasText: title });
