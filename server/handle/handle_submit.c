@@ -14,9 +14,9 @@
 /* For whoever submits it again and did not mean to. */
 static void note_equal(const struct job *job, const struct job *other, cJSON *list)
 {
-    bool same_bits = !job->external && job->spec.numerics == NUMERICS_STRICT && !other->rec.relaxed &&
-                     !other->rec.broken[0] && other->rec.state != JOB_FAILED &&
-                     other->rec.state != JOB_CANCELLED;
+    bool same_bits = !job->external && job->spec.numerics == NUMERICS_STRICT &&
+                     !other->rec.relaxed && !other->rec.broken[0] &&
+                     other->rec.state != JOB_FAILED && other->rec.state != JOB_CANCELLED;
     char *text =
         xasprintf("job %" PRId64 " (%s, %s) has the same keys and the same data%s", other->rec.job,
                   other->rec.name, job_state_names[other->rec.state],
