@@ -148,7 +148,23 @@ def hostile_row(h):
             f"{h['grown_mib']:.1f}", spread(h["sent"]), spread(h["answered"]), f"{h['end_s']:.2f}"]
 
 
-def tables(r, engines, worlds, fold, hostile):
+def external_rows(x):
+    yield ["rows a second into one server", spread(x["rows"])]
+    yield ["close of an epoch of %d scores, s" % x["samples"], spread(x["close"])]
+    yield ["64 ranks: orders fetched, scores reported, s", spread(x["ranks"])]
+    yield ["p99 of ping meanwhile, ms", spread(x["beside"])]
+    yield ["p99 of ping without, ms", spread(x["quiet"])]
+    t = x["torch"]
+    if t:
+        yield ["Sampler with weights, us a sample", spread(t["sampler"])]
+        yield ["DistributedSampler, us a sample", spread(t["distributed"])]
+        yield ["ResNet-18 SAM epoch of %d pictures, with reports, of one without" % t["samples"],
+               spread(t["ratio"], lambda v: f"{v:.3f}")]
+    else:
+        yield ["PyTorch", "not installed"]
+
+
+def tables(r, engines, worlds, fold, hostile, external):
     if r.has(what="rate"):
         yield table("A step in one process (images a second)",
                     ["model", "mode", "threads", "shard", "Steppe", "peer", "Steppe to peer",
@@ -184,6 +200,8 @@ def tables(r, engines, worlds, fold, hostile):
                     ["model of the job that trains", "job.submit p99 quiet, ms", "beside it, ms", "speed of training, of quiet",
                      "memory of the server grew, MiB", "handshakes sent a second", "answered", "SIGTERM to exit, s"],
                     [hostile_row(h) for h in hostile])
+    if external:
+        yield table("A training program of one's own, over ipc", ["what", "measured"], external_rows(external))
 
 
 def head(f):

@@ -1,0 +1,103 @@
+#!/usr/bin/python3
+"""What a loop of PyTorch pays for the order and the scores of a server: microseconds a sample of the Sampler, beside those of
+torch's own DistributedSampler, and how much longer a ResNet-18 epoch is with reports than without, in turns.
+external_torch.py URL ROUNDS [--quick]; answers with a line of JSON."""
+import json
+import os
+import sys
+import time
+
+sys.dont_write_bytecode = True
+URL, ROUNDS, QUICK = sys.argv[1], int(sys.argv[2]), "--quick" in sys.argv
+sys.argv[1:] = ["--model", "resnet18", "--threads", "2"]
+import peer_torch  # noqa: E402  its models; reads its options
+
+if os.environ.get("BENCH_PEER_TUNED") != "1":
+    sys.argv[1:] = [URL, str(ROUNDS), *(["--quick"] if QUICK else [])]
+    peer_torch.run_tuned(2)
+
+import torch  # noqa: E402
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset  # noqa: E402
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../proto/python"))
+import steppe.torch  # noqa: E402
+from steppe import manifest  # noqa: E402
+from steppe.client import Client  # noqa: E402
+
+SAMPLES, BATCH = (64, 32) if QUICK else (512, 64)  # of the epoch
+WIDE_BATCH = 1280
+LOOKS = 3
+
+
+def spec(dataset, epochs, batch):
+    return {"dataset": dataset, "epochs": epochs, "batch": batch, "curriculum": {"measure": "loss"}}
+
+
+def microseconds(samples, walk):
+    began = time.perf_counter()
+    walk()
+    return 1e6 * (time.perf_counter() - began) / samples
+
+
+def measure_samplers():
+    with steppe.open(URL, job=spec("wide", 1, WIDE_BATCH)) as run:
+        ours = steppe.torch.Sampler(run)
+        theirs = DistributedSampler(range(run.samples), num_replicas=1, rank=0)
+        ours.set_epoch(0)
+        ids = [torch.tensor(order) for order in torch.utils.data.BatchSampler(ours, WIDE_BATCH, True)]
+
+        def walk():
+            for _ in ours:
+                pass
+
+        def weigh():
+            for batch in ids:
+                ours.weights(batch)
+        return {"sampler": [microseconds(len(ours), walk) + microseconds(len(ours), weigh) for _ in range(LOOKS)],
+                "distributed": [microseconds(len(theirs), lambda: [None for _ in theirs]) for _ in range(LOOKS)]}
+
+
+def epoch(model, sam, loader, sampler, run):
+    """Seconds of an epoch; run: reports, or None."""
+    began = time.perf_counter()
+    for x, y, ids in loader:
+        scores = sam.step(model, x, y, weights=sampler.weights(ids))
+        if run:
+            run.report(ids, scores)
+    seconds = time.perf_counter() - began
+    return seconds
+
+
+def measure_epochs():
+    torch.manual_seed(1)
+    labels = torch.randint(0, 10, (SAMPLES,))
+    client = Client(URL)
+    manifest.put(client, "pictures", manifest.build(labels=labels.tolist()))
+    client.close()
+    pictures = TensorDataset(torch.rand(SAMPLES, 3, 32, 32), labels)
+    model = peer_torch.make_model().to(memory_format=torch.channels_last)
+    sam = steppe.torch.SAM(torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), rho=0.05)
+    ratios, plain = [], []
+    with steppe.open(URL, job=spec("pictures", ROUNDS + 1, BATCH), samples=SAMPLES) as run:
+        sampler = steppe.torch.Sampler(run)
+        loader = DataLoader(steppe.torch.Indexed(pictures), batch_size=sampler.batch_size, sampler=sampler)
+        for number in run.epochs():
+            sampler.set_epoch(number)
+            seconds = {}
+            for reports in (run, None) if number % 2 else (None, run):
+                seconds[reports is run] = epoch(model, sam, loader, sampler, reports)
+            run.close()
+            if number > 0:  # the first one warms up
+                ratios.append(seconds[True] / seconds[False])
+                plain.append(seconds[False])
+    return {"ratio": ratios, "plain": plain, "samples": SAMPLES}
+
+
+def main():
+    torch.set_num_threads(2)
+    torch.set_flush_denormal(True)
+    print(json.dumps({**measure_samplers(), **measure_epochs()}))
+
+
+if __name__ == "__main__":
+    main()
