@@ -4,6 +4,7 @@
 #include "proto/cli/command.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +84,7 @@ static void print_name(const struct sample_names *names, int64_t sample, bool cs
 static void print_row(const struct score_columns *s, const struct sample_names *names, size_t i,
                       bool csv, FILE *out)
 {
+    const char *nothing = csv ? "" : "null"; /* its program did not report it */
     char text[TEXT_F64_BYTES];
 
     for (int k = 0; k < SCORE_INTS; k++)
@@ -93,7 +95,7 @@ static void print_row(const struct score_columns *s, const struct sample_names *
                 csv ? "" : score_int_names[k], s->ints[k][i]);
     for (int k = 0; k < SCORE_REALS; k++)
         fprintf(out, csv ? ",%s%s" : ", \"%s\": %s", csv ? "" : score_real_names[k],
-                text_of_f64(s->reals[k][i], text));
+                isnan(s->reals[k][i]) ? nothing : text_of_f64(s->reals[k][i], text));
     print_name(names, s->ints[ROW_SAMPLE][i], csv, out);
     fputs(csv ? "\n" : "}\n", out);
 }

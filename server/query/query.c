@@ -138,8 +138,21 @@ int query_begin(struct query *q, struct db *db, bool limited, struct errbuf *why
     return db_exec(db, "BEGIN", why);
 }
 
+/* What is not known is left out of an object. */
+static void drop_unknown(cJSON *json)
+{
+    for (cJSON *item = json ? json->child : NULL, *next; item; item = next) {
+        next = item->next;
+        if (cJSON_IsNumber(item) && isnan(item->valuedouble) && item->string)
+            cJSON_Delete(cJSON_DetachItemViaPointer(json, item));
+        else
+            drop_unknown(item);
+    }
+}
+
 int query_end(struct db *db, int rc, cJSON *json, cJSON **ret)
 {
+    drop_unknown(json);
     if (!sqlite3_get_autocommit(db->sql))
         db_exec(db, "ROLLBACK", NULL);
     if (rc == 0 && ret)
@@ -288,6 +301,12 @@ size_t query_page(int64_t first, int64_t limit, size_t total, size_t *ret_from, 
     cJSON_AddBoolToObject(out, "more", end < total);
     *ret_from = from;
     return end;
+}
+
+void query_add_predicted(cJSON *row, const char *name, int32_t predicted)
+{
+    if (predicted >= 0)
+        cJSON_AddNumberToObject(row, name, predicted);
 }
 
 void query_add_number(cJSON *row, const char *name, sqlite3_stmt *stmt, int column)

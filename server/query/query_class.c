@@ -1,6 +1,7 @@
 /* The classes of a job: how hard they are, how often right, and what is predicted instead. Likewise
  * its domains. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ struct groups {
 };
 
 struct group_sums {
-    int64_t samples, right, adv_right, attacked;
+    int64_t samples, known, right, adv_right, attacked;
     double measure, loss, adm;
     double hardness; /* mean of the key of `by` */
 };
@@ -36,7 +37,7 @@ static void add_figures(cJSON *row, const struct group_sums *c, double *values, 
     size_t n = (size_t)c->samples;
 
     cJSON_AddNumberToObject(row, "samples", (double)n);
-    cJSON_AddNumberToObject(row, "accuracy", (double)c->right / (double)n);
+    cJSON_AddNumberToObject(row, "accuracy", (double)c->right / (double)c->known);
     if (c->attacked)
         cJSON_AddNumberToObject(row, "adv_accuracy", (double)c->adv_right / (double)c->attacked);
     cJSON_AddNumberToObject(row, "mean", c->measure / (double)n);
@@ -77,10 +78,11 @@ static void sum_groups(const struct query_epoch *x, const struct groups *g, int 
                        struct group_sums *sums)
 {
     for (size_t i = 0; i < x->count; i++) {
-        if (g->of[i] >= GROUPS_MAX)
+        if (g->of[i] >= GROUPS_MAX || isnan(query_measure(x, measure_of(by), i)))
             continue;
         struct group_sums *c = &sums[g->of[i]];
         c->samples++;
+        c->known += x->scores[i].predicted >= 0;
         c->right += x->scores[i].predicted == x->labels[i];
         c->attacked += x->test && x->scores[i].adv_predicted >= 0;
         c->adv_right += x->scores[i].adv_predicted == x->labels[i];
@@ -112,6 +114,8 @@ static int add_rows(struct query *q, const struct query_epoch *x, const struct g
         rc = query_order(hardness, GROUPS_MAX, &order, why);
     for (int k = 0; k < GROUPS_MAX; k++)
         total += sums[k].samples > 0;
+    if (rc == 0 && total == 0)
+        rc = query_lacks(x->job, x->epoch, query_by_names[measure_of(a->by)], why);
     if (rc == 0)
         end = query_page(a->first, a->limit, total, &from, out);
     for (int at = 0; rc == 0 && at < GROUPS_MAX && place < end; at++) {
@@ -120,7 +124,7 @@ static int add_rows(struct query *q, const struct query_epoch *x, const struct g
         if (!sums[k].samples || place++ < from)
             continue;
         for (size_t i = 0; i < x->count; i++)
-            if (g->of[i] == k)
+            if (g->of[i] == k && !isnan(query_measure(x, measure_of(a->by), i)))
                 values[n++] = query_measure(x, measure_of(a->by), i);
         cJSON *row = cJSON_CreateObject();
         cJSON_AddItemToArray(rows, row);

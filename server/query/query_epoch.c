@@ -250,25 +250,6 @@ void query_epoch_done(struct query_epoch *x)
     *x = (struct query_epoch){0};
 }
 
-/* Leaves out rows without the measure. */
-static int keep_measured(struct query_epoch *x, int by, struct errbuf *why)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < x->count; i++) {
-        if (isnan(query_measure(x, by, i)))
-            continue;
-        x->samples[kept] = x->samples[i];
-        x->scores[kept] = x->scores[i];
-        x->adm[kept] = x->adm[i];
-        x->labels[kept] = x->labels[i];
-        x->truth[kept] = x->truth[i];
-        x->planted[kept++] = x->planted[i];
-    }
-    x->count = kept;
-    return kept ? 0 : query_lacks(x->job, x->epoch, query_by_names[by], why);
-}
-
 int query_over_epoch(struct query *q, const struct ask *a, query_fill *fill, cJSON **ret,
                      struct errbuf *why)
 {
@@ -279,8 +260,6 @@ int query_over_epoch(struct query *q, const struct ask *a, query_fill *fill, cJS
     if (rc == 0)
         rc = (a->test ? query_epoch_load_test : query_epoch_load)(q, a->job, a->epoch, a->class_id,
                                                                   &x, why);
-    if (rc == 0)
-        rc = keep_measured(&x, a->by, why);
     if (rc == 0)
         rc = fill(q, &x, a, out, why);
     query_epoch_done(&x);
@@ -354,7 +333,9 @@ static int descending(const void *pa, const void *pb)
 {
     const struct valued *a = pa, *b = pb;
 
-    if (a->value != b->value)
+    if (isnan(a->value) != isnan(b->value))
+        return isnan(a->value) ? 1 : -1;
+    if (!isnan(a->value) && a->value != b->value)
         return a->value < b->value ? 1 : -1;
     return (a->at > b->at) - (a->at < b->at);
 }

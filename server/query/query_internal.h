@@ -20,7 +20,8 @@ struct query {
 
 /* Every query runs between these two, on one snapshot of the file. query_begin: -ESHUTDOWN after
  * query_stop. query_end returns rc; *json goes
- * to *ret when it is 0 and is freed otherwise (both may be NULL). */
+ * to *ret when it is 0 and is freed otherwise (both may be NULL); numbers that are NAN are left out
+ * of its objects. */
 int query_begin(struct query *q, struct db *db, bool limited, struct errbuf *why);
 int query_end(struct db *db, int rc, cJSON *json, cJSON **ret);
 
@@ -79,6 +80,8 @@ extern const char *const query_by_sql[];
     " margin(s.loss, s.el2n), s.predicted, s.correct"
 #define QUERY_MEASURE_COLUMNS 9
 void query_add_measures(cJSON *row, sqlite3_stmt *stmt, int column);
+/* A class; -1, not known, is left out. */
+void query_add_predicted(cJSON *row, const char *name, int32_t predicted);
 /* Left out when the column is NULL. */
 void query_add_number(cJSON *row, const char *name, sqlite3_stmt *stmt, int column);
 void query_add_text(cJSON *row, const char *name, sqlite3_stmt *stmt, int column);

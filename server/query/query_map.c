@@ -45,6 +45,8 @@ static void add_grid(const struct sample_history *h, size_t count, cJSON *out)
     double counts[BINS] = {0}, right[BINS] = {0};
 
     for (size_t i = 0; i < count; i++) {
+        if (h[i].seen == 0) /* no loss of it was reported */
+            continue;
         int row = bin_of(h[i].confidence, 1, MAP_CONFIDENCE_BINS);
         int column =
             bin_of(sample_history_variability(&h[i]), VARIABILITY_MAX, MAP_VARIABILITY_BINS);

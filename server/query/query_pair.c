@@ -8,7 +8,7 @@
 #include "server/core/stats.h"
 #include "server/query/query_epoch.h"
 
-/* Places of the samples that both epochs scored. */
+/* Places of the samples that both epochs measured. */
 struct pairs {
     uint32_t *a, *b;
     size_t count;
@@ -20,8 +20,8 @@ static void pairs_done(struct pairs *p)
     free(p->b);
 }
 
-static int pairs_make(const struct query_epoch *x, const struct query_epoch *y, struct pairs *ret,
-                      struct errbuf *why)
+static int pairs_make(const struct query_epoch *x, const struct query_epoch *y, int by,
+                      struct pairs *ret, struct errbuf *why)
 {
     struct pairs p = {alloc_bytes(x->count, sizeof(*p.a)), alloc_bytes(x->count, sizeof(*p.b)), 0};
 
@@ -34,8 +34,9 @@ static int pairs_make(const struct query_epoch *x, const struct query_epoch *y, 
         } else if (x->samples[i] > y->samples[k]) {
             k++;
         } else {
-            p.a[p.count] = (uint32_t)i++;
-            p.b[p.count++] = (uint32_t)k++;
+            p.a[p.count] = (uint32_t)i;
+            p.b[p.count] = (uint32_t)k;
+            p.count += !isnan(query_measure(x, by, i++) + query_measure(y, by, k++));
         }
     ret->count = p.count;
     return 0;
@@ -65,9 +66,10 @@ static void add_riser(struct query *q, const struct query_epoch *before,
     cJSON_AddNumberToObject(row, "after", query_measure(after, a->by, k));
     cJSON_AddNumberToObject(row, "rise",
                             query_hardness(after, a->by, k) - query_hardness(before, a->by, i));
-    cJSON_AddNumberToObject(row, "predicted_before", before->scores[i].predicted);
-    cJSON_AddNumberToObject(row, "predicted", after->scores[k].predicted);
-    cJSON_AddBoolToObject(row, "correct", after->scores[k].predicted == after->labels[k]);
+    query_add_predicted(row, "predicted_before", before->scores[i].predicted);
+    query_add_predicted(row, "predicted", after->scores[k].predicted);
+    if (after->scores[k].predicted >= 0)
+        cJSON_AddBoolToObject(row, "correct", after->scores[k].predicted == after->labels[k]);
 }
 
 static int add_risers(struct query *q, const struct query_epoch *before,
@@ -77,7 +79,7 @@ static int add_risers(struct query *q, const struct query_epoch *before,
     struct pairs p;
     uint32_t *order = NULL;
     double *rise = NULL;
-    int rc = pairs_make(before, after, &p, why);
+    int rc = pairs_make(before, after, a->by, &p, why);
 
     if (rc == 0 && !(rise = alloc_bytes(p.count + 1, sizeof(*rise))))
         rc = err_set(why, -ENOMEM, "out of memory for %zu samples", p.count);
@@ -145,7 +147,7 @@ static void comparison_done(struct comparison *c)
 
 static int comparison_make(struct comparison *c, int by, struct errbuf *why)
 {
-    int rc = pairs_make(c->x, c->y, &c->pairs, why);
+    int rc = pairs_make(c->x, c->y, by, &c->pairs, why);
     size_t n = c->pairs.count;
 
     if (rc == 0 && !(c->a = alloc_bytes(n + 1, 5 * sizeof(*c->a))))
@@ -199,8 +201,8 @@ static void add_difference(struct query *q, const struct comparison *c, int by, 
     cJSON_AddNumberToObject(row, "other_value", query_measure(c->y, by, other));
     cJSON_AddNumberToObject(row, "rank", c->rank_a[i]);
     cJSON_AddNumberToObject(row, "other_rank", c->rank_b[i]);
-    cJSON_AddNumberToObject(row, "predicted", c->x->scores[at].predicted);
-    cJSON_AddNumberToObject(row, "other_predicted", c->y->scores[other].predicted);
+    query_add_predicted(row, "predicted", c->x->scores[at].predicted);
+    query_add_predicted(row, "other_predicted", c->y->scores[other].predicted);
 }
 
 static int compare(struct query *q, const struct query_epoch *x, const struct query_epoch *y,

@@ -28,8 +28,16 @@ static double precision(const struct query_epoch *x, enum kind kind, const uint3
     return (double)found / (double)wanted;
 }
 
+static bool all_known(const double *value, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (isnan(value[i]))
+            return false;
+    return true;
+}
+
 /* auroc_<name> and precision_<name>: {measure: number, ..}; left out when there is nothing to find
- * or nothing else. */
+ * or nothing else, and of a measure that not all samples have. */
 static int add_kind(const struct query_epoch *x, const struct sample_history *h, enum kind kind,
                     size_t wanted, cJSON *areas, cJSON *precisions, struct errbuf *why)
 {
@@ -43,6 +51,8 @@ static int add_kind(const struct query_epoch *x, const struct sample_history *h,
             value[i] = suspect_order(x, h, by, i);
             pairs[i] = (struct stats_pair){value[i], is_kind(x, kind, i)};
         }
+        if (!all_known(value, x->count))
+            continue;
         rc = query_order(value, x->count, &order, why);
         if (rc != 0)
             break;

@@ -53,7 +53,9 @@ double suspect_value(const struct query_epoch *x, const struct sample_history *h
     case SUSPECT_ADM:
         return x->adm[i];
     case SUSPECT_ADM_SAMPLE:
-        return s->adv_loss > s->loss ? (s->adv_loss - s->loss) / s->adv_loss : 0;
+        return isnan(s->adv_loss - s->loss) ? NAN
+               : s->adv_loss > s->loss      ? (s->adv_loss - s->loss) / s->adv_loss
+                                            : 0;
     case SUSPECT_GRAD_NORM:
         return s->grad_norm;
     case SUSPECT_COUNT:
@@ -226,12 +228,23 @@ static int held_out(struct query *q, const struct pool *p, int64_t *ret, struct 
     return rc == -ENOENT ? 0 : rc;
 }
 
+/* Are the probabilities known by which labels are judged? A training program need not report them.
+ */
+static bool has_probabilities(const struct query_epoch *x)
+{
+    for (size_t i = 0; i < x->count; i++)
+        if (x->scores[i].predicted < 0 || isnan(x->scores[i].loss + x->scores[i].el2n))
+            return false;
+    return true;
+}
+
 static int add_worth(struct query *q, const struct pool *p, cJSON *out, struct errbuf *why)
 {
     struct unseen_accuracy other;
     int64_t held = 0;
+    if (!has_probabilities(&p->x))
+        return 0;
     int rc = p->unseen ? 0 : query_unseen_accuracy(q, &p->x, &other, why);
-
     if (rc == 0)
         rc = held_out(q, p, &held, why);
     if (rc == 0)
@@ -262,7 +275,7 @@ static void add_suspect(struct query *q, const struct pool *p, int by, size_t i,
     const struct sample_history *h = &p->h[i];
     cJSON *row = query_epoch_row(q, &p->x, i, rows);
 
-    cJSON_AddNumberToObject(row, "predicted", s->predicted);
+    query_add_predicted(row, "predicted", s->predicted);
     query_add_class_name(q, p->x.dataset, s->predicted, "predicted_name", row);
     cJSON_AddNumberToObject(row, "value", falls(by) ? -p->value[i] : p->value[i]);
     cJSON_AddNumberToObject(row, "loss", s->loss);
