@@ -61,7 +61,7 @@ TEST(only_pieces_and_results_carry_tensors_up)
     for (int i = 0; i < MSG_COUNT; i++) {
         bool piece = i == MSG_DATASET_PUT || i == MSG_RESULT_PUT || i == MSG_PREDICT_PUT;
         int want = piece                      ? 1
-                   : i == MSG_TASK_RESULT     ? 5
+                   : i == MSG_TASK_RESULT     ? 6
                    : i == MSG_PREDICT_RESULT  ? 2
                    : i == MSG_EXTERNAL_REPORT ? 8
                                               : 0;
