@@ -387,7 +387,7 @@ void handle_external_close(struct request *rq)
 {
     struct job *job = handle_job_of(rq);
     struct metric *metrics = NULL;
-    const char *life = NULL;
+    const char *life = "";
     uint32_t count = 0;
     struct told told;
     struct errbuf why;

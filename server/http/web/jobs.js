@@ -51,7 +51,7 @@ export function doing(job) {
         validation: "validating",
         test: "testing",
         flatness: `measuring flatness, round ${job.turn} of ${job.turns}`,
-      }[job.phase] ?? "starting",
+      }[job.phase] ?? (job.engine ? "its program trains" : "starting"),
     ];
     if (job.images_per_s) parts.push(`${count(job.images_per_s)} images/s`);
     if (job.eta_s) parts.push(`${duration(job.eta_s)} left`);
