@@ -2,7 +2,7 @@
 """A folder of pictures, a subfolder for each class, trained by several processes with PyTorch's DistributedDataParallel.
 
     steppe dataset import photos FOLDER --manifest
-    torchrun --nproc-per-node 4 train_ddp.py FOLDER --dataset photos --checkpoint photos.pt
+    torchrun --nproc_per_node 4 train_ddp.py FOLDER --dataset photos --checkpoint photos.pt
 
 Start it again, also with another number of processes, and it goes on behind its checkpoint, in the same order. The server is
 $STEPPE_SERVER, a key file $STEPPE_KEY. Needs Pillow."""
