@@ -5,6 +5,7 @@ which PROTOCOL.md describes byte by byte: the manifest, known by its SHA-256, an
 file. The same samples make the same bytes here and in `steppe dataset import --manifest`."""
 import hashlib
 import json
+import operator
 import os
 import sys
 from array import array
@@ -76,8 +77,9 @@ def build(labels: Optional[Sequence[int]] = None, uris: Optional[Sequence[Path]]
     meta = {"format": "steppe-manifest-1"}
     count = 1
     if labels is not None:
+        labels = _whole("labels", labels)
         if classes is None:
-            classes = [str(i) for i in range(1 + max(int(max(labels)), 0))]
+            classes = [str(i) for i in range(1 + max(max(labels), 0))]
         count = len(classes)
         meta.update(classes=str(count), class_names=_names("class", classes))
     columns: List[Tensor] = [
@@ -193,14 +195,24 @@ def _names(what: str, names: Sequence[str]) -> str:
     return json.dumps(list(names), ensure_ascii=False, separators=(",", ":"))
 
 
+def _whole(name: str, values: Sequence[int]) -> List[int]:
+    whole: List[int] = []
+    try:
+        whole.extend(map(operator.index, values))  # keeps those before the one that is none
+    except TypeError:
+        raise ValueError("%s[%d] is %r, allowed is a whole number" % (name, len(whole), values[len(whole)])) from None
+    return whole
+
+
 def _numbers(name: str, values: Optional[Sequence[int]], n: int, count: int, what: str) -> bytes:
     """[n] as little-endian U16; zeros without values."""
     if values is None:
         return bytes(2 * n)
+    values = _whole(name, values)
     if n and not (0 <= min(values) and max(values) < count):
         i = next(i for i, v in enumerate(values) if not 0 <= v < count)
         raise ValueError("%s[%d] is %d, allowed is 0 to %d (%d %s)" % (name, i, values[i], count - 1, count, what))
-    column = array("H", (int(v) for v in values))
+    column = array("H", values)
     if sys.byteorder == "big":
         column.byteswap()
     return column.tobytes()
