@@ -28,7 +28,8 @@ def plain(values: Any) -> Any:
     if hasattr(values, "detach"):
         values = values.detach()
     if getattr(values, "ndim", 1) != 1:
-        raise ValueError("ids and scores have one dimension, not %d" % values.ndim)
+        raise ValueError("ids and scores have one dimension, a value for each sample, not %d%s" %
+                         (values.ndim, "" if values.ndim else "; losses come with reduction=\"none\""))
     return values.tolist() if hasattr(values, "tolist") else values
 
 

@@ -214,7 +214,7 @@ class SAM(Optimizer):
             return self._step_closure(model if closure is None else closure, scaler, clip)
         epsilon = None
         if adm is not None:
-            epsilon = epsilon_of(adm)
+            epsilon = epsilon_of(adm, attack)
             check_fused(model, loss, adm, attack)
             if not self._in_range:
                 for part in x if isinstance(x, (list, tuple)) else [x]:

@@ -17,14 +17,16 @@ Forward = Callable[[Tensor], Tensor]
 ATTACKS = ("fgsm", "pgd", "l2")
 
 
-def epsilon_of(epsilon: Epsilon) -> float:
-    """A number, or a text such as "8/255"."""
+def epsilon_of(epsilon: Epsilon, attack: str) -> float:
+    """A number, or a text such as "8/255". Of all attacks but l2 it is of one pixel."""
     try:
         value = float(Fraction(epsilon) if isinstance(epsilon, str) else epsilon)
     except (TypeError, ValueError, ZeroDivisionError):
         value = math.nan
-    if not 0 <= value < math.inf:
+    if not 0 <= value < math.inf or isinstance(epsilon, bool):
         raise ValueError('epsilon is %r; it is a number from 0 on, or a text such as "8/255"' % (epsilon,))
+    if attack != "l2" and value > 1:
+        raise ValueError('epsilon is %r, but pixels are in [0, 1]; it is at most 1, as "8/255" is' % (epsilon,))
     return value
 
 
@@ -169,7 +171,7 @@ def score(model: Any, x: Tensor, y: Tensor, epsilon: Optional[Epsilon] = None, a
     the parameters."""
     if attack not in ATTACKS:
         raise ValueError("attack is %r; it is one of %s" % (attack, ", ".join(ATTACKS)))
-    epsilon = (0.5 if attack == "l2" else 8 / 255) if epsilon is None else epsilon_of(epsilon)
+    epsilon = (0.5 if attack == "l2" else 8 / 255) if epsilon is None else epsilon_of(epsilon, attack)
     if steps < 1:
         raise ValueError("steps is %r; pgd makes 1 or more" % (steps,))
     check_pixels(x)
@@ -181,7 +183,7 @@ def score(model: Any, x: Tensor, y: Tensor, epsilon: Optional[Epsilon] = None, a
         forward = forward_of(model, normalise)
         of, dx, e = _gradient(forward, x, y)
         if attack == "pgd":
-            twin = _pgd(forward, x, y, dx, epsilon, epsilon / 4 if alpha is None else epsilon_of(alpha), steps,
+            twin = _pgd(forward, x, y, dx, epsilon, epsilon / 4 if alpha is None else epsilon_of(alpha, attack), steps,
                         seed if random_start else None)
         else:
             twin = one_move(x, dx, epsilon, attack)

@@ -20,5 +20,8 @@ def sweep(run: Run, model: Any, loader: DataLoader, **how: Any) -> None:
     mine = DataLoader(Subset(loader.dataset, range(begin, end)), batch_size=loader.batch_size or run.local_batch,
                       num_workers=loader.num_workers, collate_fn=loader.collate_fn, pin_memory=loader.pin_memory)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    for x, y, ids in mine:
+    for batch in mine:
+        if len(batch) != 3:
+            raise ValueError("a batch of the loader has %d parts, not x, y and ids; give it steppe.torch.Indexed(dataset)" % len(batch))
+        x, y, ids = batch
         run.report(ids, score(model, x.to(device, non_blocking=True), y.to(device, non_blocking=True), **how))
