@@ -282,11 +282,24 @@ def find_job(client: Client, job: Union[int, str, Mapping[str, Any]], deadline: 
     return client.request("job.submit", fields, deadline=deadline).fields["job"]["job"]
 
 
-def open_job(client: Client, job: Any, stop: threading.Event, deadline: float, **fields: Any) -> Dict[str, Any]:
-    """Of rank 0: what external.open says."""
+def check_samples(info: Dict[str, Any], samples: Optional[int]) -> None:
+    if samples is not None and samples != info["samples"]:
+        raise ValueError("the dataset here has %d samples, that of job %d has %d" % (samples, info["job"], info["samples"]))
+
+
+def open_job(client: Client, job: Any, samples: Optional[int], stop: threading.Event, deadline: float,
+             **fields: Any) -> Dict[str, Any]:
+    """Of rank 0: what external.open says. A job that was submitted here for another dataset is cancelled: nobody waits for it."""
     fields = {name: value for name, value in fields.items() if value is not None}
     number = find_job(client, job, deadline)
-    return patient(lambda: client.request("external.open", {"job": number, **fields}, deadline=deadline), stop).fields
+    try:
+        info = patient(lambda: client.request("external.open", {"job": number, **fields}, deadline=deadline), stop).fields
+        check_samples(info, samples)
+    except (SteppeError, ValueError) as error:
+        if isinstance(job, Mapping) and not isinstance(error, ConnectionError):
+            client.request("job.cancel", {"job": number}, deadline=deadline)
+        raise
+    return info
 
 
 def without_server(job: Any, samples: Optional[int], epoch: Optional[int]) -> Dict[str, Any]:
@@ -300,13 +313,13 @@ def without_server(job: Any, samples: Optional[int], epoch: Optional[int]) -> Di
             "epoch": epoch or 0, "seed": job.get("seed", 0), "dataset": job.get("dataset")}
 
 
-def enter(client: Client, job: Any, rank: int, share: Optional[Callable[[Any], Any]], stop: threading.Event, deadline: float,
-          fields: Dict[str, Any]) -> Dict[str, Any]:
+def enter(client: Client, job: Any, samples: Optional[int], rank: int, share: Optional[Callable[[Any], Any]],
+          stop: threading.Event, deadline: float, fields: Dict[str, Any]) -> Dict[str, Any]:
     """Rank 0 opens and tells the others, who join. A failure of rank 0 is that of all: none waits for it."""
     found = ranks.from_environment()
     if found is None and rank == 0:
         try:
-            info = open_job(client, job, stop, deadline, **fields)
+            info = open_job(client, job, samples, stop, deadline, **fields)
         except BaseException as error:
             if share:
                 share("%s: %s" % (type(error).__name__, error))
@@ -348,16 +361,17 @@ def open(address: Optional[str], job: Union[int, str, Mapping[str, Any], None] =
         job = job if address is None or state["job"] is None else state["job"]
         epoch = state["epoch"] if epoch is None else epoch
     if address is None:
+        if rank == 0:
+            log.warning("no address of a server is given: samples come in their natural order, and nothing is reported")
         return Run(without_server(job, samples, epoch), rank, world)
     if job is None:
         raise ValueError("give job=, a number, a name or a spec")
     stop = threading.Event()
     client, sender = Client(address, key, stop), Client(address, key, stop)
     share = None if ranks.from_environment() else ranks.broadcaster(world, broadcast)
-    info = enter(client, job, rank, share, stop, deadline, {"epoch": epoch, "dataset_sha256": dataset_sha256,
-                                                            "program": program or program_name()})
-    if samples is not None and samples != info["samples"]:
-        raise ValueError("the dataset here has %d samples, that of job %d has %d" % (samples, info["job"], info["samples"]))
+    info = enter(client, job, samples, rank, share, stop, deadline, {"epoch": epoch, "dataset_sha256": dataset_sha256,
+                                                                     "program": program or program_name()})
+    check_samples(info, samples)
     run = Run(info, rank, world, client, sender, memory)
     if state is not None and rank == 0 and state["epoch"] == run.epoch:
         run._take_back(state["reports"])  # pylint: disable=protected-access
