@@ -75,8 +75,9 @@ class Sampler(data.Sampler):
 
     @property
     def stream_sha256(self) -> str:
-        """Of the epoch's stream, the same on all ranks and for any number of them."""
-        return self._current().stream_sha256
+        """Of the epoch's stream, the same on all ranks and for any number of them; also when the epoch is closed, until the
+        next one is set or begun."""
+        return (self._order or self._current()).stream_sha256
 
     def weights(self, ids: Any) -> torch.Tensor:
         """What the losses of these samples are multiplied with: float32 [n], on the device of ids. ids: [n] sample numbers of
