@@ -12,6 +12,7 @@
 #include "server/handle/handlers.h"
 #include "server/jobs/externals.h"
 #include "server/jobs/service.h"
+#include "server/net/op.h"
 
 #define ORDER_MAX (1 << 19)  /* positions of a message */
 #define REPORT_MAX (1 << 17) /* samples of a message */
@@ -154,7 +155,7 @@ static void reply_order(struct request *rq, const struct job *job, const struct 
     free(weights);
 }
 
-void handle_external_order(struct request *rq)
+static void order(struct request *rq)
 {
     struct job *job = handle_job_of(rq);
     int64_t first = 0, count = 0;
@@ -274,7 +275,7 @@ static void take_report(struct request *rq, struct job *job, const struct told *
         reply_counted(rq, job, counted, dropped);
 }
 
-void handle_external_report(struct request *rq)
+static void report(struct request *rq)
 {
     static const char *const splits[] = {"train", "test", NULL};
     struct external_report r = {0};
@@ -297,6 +298,49 @@ void handle_external_report(struct request *rq)
     r.test = split == 1;
     if (is_external(rq, job))
         take_report(rq, job, &told, &r);
+}
+
+/* --- in turns --- */
+
+static void rest(struct op *op)
+{
+    (void)op;
+}
+
+/* Hundreds of ranks ask at the same time, each for milliseconds of the loop. Between two of them it
+ * sees to everybody else: so each goes by a lane, where nothing is done. */
+static void in_turn(struct request *rq, void (*done)(struct op *op))
+{
+    op_run(rq->service->net->upload_lane,
+           (struct op){.rq = rq, .service = rq->service, .work = rest, .done = done});
+}
+
+static struct request *taken(struct op *op)
+{
+    struct request *rq = op->rq;
+
+    op->rq = NULL;
+    return rq;
+}
+
+static void order_rested(struct op *op)
+{
+    order(taken(op));
+}
+
+void handle_external_order(struct request *rq)
+{
+    in_turn(rq, order_rested);
+}
+
+static void report_rested(struct op *op)
+{
+    report(taken(op));
+}
+
+void handle_external_report(struct request *rq)
+{
+    in_turn(rq, report_rested);
 }
 
 /* --- close --- */

@@ -8,7 +8,8 @@
 const char *const wait_names[] = {
     [WAIT_NONE] = "",         [WAIT_ASK] = "questions",  [WAIT_REPLAY] = "schedules",
     [WAIT_MODEL] = "models",  [WAIT_WRITE] = "commands", [WAIT_UPLOAD] = "uploads",
-    [WAIT_DATA] = "datasets", [WAIT_COMMIT] = "commits", [WAIT_COUNT] = NULL,
+    [WAIT_DATA] = "datasets", [WAIT_COMMIT] = "commits", [WAIT_RANKS] = "orders and reports",
+    [WAIT_COUNT] = NULL,
 };
 
 /* On a lane of one thread two at a time: while one works, the other is there. Commands are more, as
@@ -21,6 +22,8 @@ static const struct line_limits limits[WAIT_COUNT] = {
     [WAIT_UPLOAD] = {2, 2, WAITS_MAX, WAITS_OF_ONE_MAX, 2 * WAITS_BYTES_MAX, WAITS_BYTES_MAX},
     [WAIT_DATA] = {2, 2, WORKERS_MAX, WORKERS_MAX, WAITS_BYTES_MAX, WAITS_BYTES_MAX},
     [WAIT_COMMIT] = {2, 1, WAITS_MAX, WAITS_OF_ONE_MAX, WAITS_BYTES_MAX, WAITS_BYTES_MAX / 4},
+    /* All ranks of a program have one key. */
+    [WAIT_RANKS] = {1, 1, WAITS_MAX, WAITS_MAX / 2, 4 * WAITS_BYTES_MAX, 2 * WAITS_BYTES_MAX},
 };
 
 void waits_open(struct net *net)

@@ -22,6 +22,7 @@ enum wait_line {
     WAIT_UPLOAD, /* pieces of uploads: the upload lane */
     WAIT_DATA,   /* pieces of datasets: the data lane */
     WAIT_COMMIT, /* whole datasets: the data lane, slice by slice */
+    WAIT_RANKS,  /* orders and reports of training programs: the loop, one at a time */
     WAIT_COUNT
 };
 extern const char *const wait_names[]; /* NULL-terminated; that of WAIT_NONE is "" */

@@ -25,7 +25,7 @@ ROWS = 1 << 16  # of a report
 SENDERS = 4
 RANKS = 64
 MEASURES = ("loss", "adv_loss", "grad_norm", "el2n")
-PING_S = 0.005  # between two
+PING_S = 0.002  # between two
 ASK_S = 600
 
 
