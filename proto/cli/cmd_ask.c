@@ -93,6 +93,8 @@ static int tell(struct cli *cli, enum message_type type, cJSON *request,
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "rows", &rows, why);
+    if (rc == 0 && type == MSG_SCORE_SUSPECTS && !cli->args->json)
+        rc = rows_measured(cli, rows, "value", reply_text(reply.json, "by"), why);
     if (rc == 0 && paths_wanted(cli))
         rc = paths_print(cli, rows, why);
     else if (rc == 0 && cli->args->json)
@@ -287,7 +289,7 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
     };
     struct table *t = table_create(columns);
     const cJSON *row;
-    int64_t rank = cli->args->first, as_labelled = 0;
+    int64_t rank = cli->args->first, as_labelled = 0, predicted;
     char places[PLACES_BYTES];
 
     worth_print(json);
@@ -309,7 +311,8 @@ static void print_suspects(const struct cli *cli, const cJSON *json, const cJSON
                   (long long)number_of(row, "seen"));
         cell_i64(t, row, "forgotten");
         cells_known(t, row);
-        as_labelled += number_of(row, "predicted") == number_of(row, "label");
+        as_labelled +=
+            reply_i64(row, "predicted", &predicted) && predicted == number_of(row, "label");
     }
     table_end(cli, t);
     if (as_labelled)

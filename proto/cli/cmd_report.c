@@ -47,7 +47,8 @@ struct report {
     const cJSON *row, *spec, *epochs; /* in show */
     struct heat heat;
     struct gallery hardest, suspects;
-    cJSON *names; /* of the classes */
+    const char *by; /* which measure the hardest have */
+    cJSON *names;   /* of the classes */
 };
 
 /* --- what the server says --- */
@@ -73,6 +74,23 @@ static int ask_show(struct cli *cli, struct report *r, struct errbuf *why)
     return rc == 0 ? reply_array(r->show.json, "epochs", &r->epochs, why) : rc;
 }
 
+/* A training program need not report every measure. */
+static bool first_has(const struct gallery *g, const char *key)
+{
+    double value;
+
+    return reply_f64(cJSON_GetArrayItem(g->rows, 0), key, &value);
+}
+
+static int ask_hardest(struct cli *cli, struct report *r, const char *by, struct errbuf *why)
+{
+    cJSON *request = request_of(r->job, SAMPLES);
+
+    r->by = by;
+    cJSON_AddStringToObject(request, "by", by);
+    return gallery_open(cli, &r->hardest, r->job, MSG_SCORE_TOP, request, why);
+}
+
 static int ask(struct cli *cli, struct report *r, struct errbuf *why)
 {
     int rc = ask_show(cli, r, why);
@@ -80,8 +98,11 @@ static int ask(struct cli *cli, struct report *r, struct errbuf *why)
     if (rc == 0)
         rc = heat_ask(cli, &r->heat, r->job, "adm", BINS, why);
     if (rc == 0)
-        rc =
-            gallery_open(cli, &r->hardest, r->job, MSG_SCORE_TOP, request_of(r->job, SAMPLES), why);
+        rc = ask_hardest(cli, r, "adm", why);
+    if (rc == 0 && !first_has(&r->hardest, "adm") && first_has(&r->hardest, "loss")) {
+        gallery_close(&r->hardest);
+        rc = ask_hardest(cli, r, "loss", why);
+    }
     if (rc == 0)
         rc = gallery_open(cli, &r->suspects, r->job, MSG_SCORE_SUSPECTS,
                           request_of(r->job, SAMPLES), why);
@@ -373,10 +394,13 @@ static int print_page(FILE *out, const struct report *r)
     print_classes(out, r);
     if (rc == 0)
         rc = print_samples(out, r, &r->hardest, "The hardest samples",
-                           "Largest adversarial difficulty (adm) in the last scored epoch; an "
-                           "arrow shows what the model predicts.",
-                           "adm");
-    if (rc == 0)
+                           strcmp(r->by, "adm") == 0
+                               ? "Largest adversarial difficulty (adm) in the last scored epoch; "
+                                 "an arrow shows what the model predicts."
+                               : "Largest loss in the last scored epoch; an arrow shows what the "
+                                 "model predicts.",
+                           r->by);
+    if (rc == 0 && first_has(&r->suspects, "value"))
         rc = print_samples(
             out, r, &r->suspects, "The most suspicious labels",
             "Samples whose label is most likely wrong, judged by all scored epochs. For a sample "

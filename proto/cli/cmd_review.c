@@ -92,6 +92,8 @@ static int open_suspects(struct session *s, struct errbuf *why)
     rc = connection_call(s->cli, MSG_SCORE_SUSPECTS, request, &s->suspects, why);
     if (rc == 0)
         rc = reply_array(s->suspects.json, "rows", &rows, why);
+    if (rc == 0)
+        rc = rows_measured(s->cli, rows, "value", reply_text(s->suspects.json, "by"), why);
     if (rc != 0)
         return rc;
     review_open(&s->review, (size_t)cJSON_GetArraySize(rows));

@@ -129,6 +129,8 @@ int cmd_top(struct cli *cli, struct errbuf *why)
     if (rc != 0)
         return rc;
     rc = reply_array(reply.json, "rows", &rows, why);
+    if (rc == 0 && !a->json)
+        rc = rows_measured(cli, rows, measure_by_names[a->by], measure_by_names[a->by], why);
     if (rc == 0 && paths_wanted(cli)) {
         rc = paths_print(cli, rows, why);
     } else if (rc == 0 && a->json) {

@@ -184,6 +184,8 @@ int cmd_sheet(struct cli *cli, struct errbuf *why)
         rc = question(cli, job, &request, why);
     if (rc == 0)
         rc = gallery_open(cli, &g, job, MSG_SCORE_TOP, request, why);
+    if (rc == 0)
+        rc = rows_measured(cli, g.rows, measure_by_names[a->by], measure_by_names[a->by], why);
     if (rc == 0 && g.count && !g.pixels)
         rc = err_set(why, -ENOENT, "%s", g.none.text);
     if (rc != 0) {

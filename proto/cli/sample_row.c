@@ -123,6 +123,24 @@ char *places_text(const struct cli *cli, const cJSON *json, const cJSON *rows, c
     return buf;
 }
 
+int rows_measured(const struct cli *cli, const cJSON *rows, const char *key, const char *by,
+                  struct errbuf *why)
+{
+    const cJSON *row = cJSON_GetArrayItem(rows, 0);
+    double value;
+    int i = 0;
+
+    if (!row || cli->args->first > 0 || reply_f64(row, key, &value))
+        return 0;
+    while (measure_by_names[i] && !reply_f64(row, measure_by_names[i], &value))
+        i++;
+    return measure_by_names[i]
+               ? err_set(why, -ENOENT,
+                         "no sample has %s: what it takes was not reported; try --by %s", by,
+                         measure_by_names[i])
+               : err_set(why, -ENOENT, "no sample has %s: what it takes was not reported", by);
+}
+
 void request_add_epoch(cJSON *request, const char *name, int64_t epoch)
 {
     if (epoch != NOT_GIVEN)

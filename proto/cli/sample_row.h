@@ -67,6 +67,11 @@ char *label_text(const cJSON *row, const char *label, const char *label_name,
 /* The truth of a sample if its label differs. */
 bool truth_differs(const cJSON *row, int64_t *ret);
 
+/* Rows that are ordered by the measure `by` have it under `key`, those without it come last.
+ * -ENOENT, with a measure that there is, when not even the first of all rows has it. */
+int rows_measured(const struct cli *cli, const cJSON *rows, const char *key, const char *by,
+                  struct errbuf *why);
+
 void cell_label(struct table *t, const cJSON *row);
 /* The class under `label`, with its name. */
 void cell_class(struct table *t, const cJSON *row, const char *label, const char *label_name);
