@@ -236,6 +236,11 @@ static int submit(struct cli *cli, int64_t job, int64_t *ret, struct errbuf *why
     if (rc != 0)
         return rc;
     rc = reply_object(reply.json, "spec", &old, why);
+    if (rc == 0 && strcmp(reply_text(old, "engine"), "external") == 0)
+        rc = err_set(why, -ENOENT,
+                     "job %lld has no model here: its engine is external, so that the program that "
+                     "trains it has the model",
+                     (long long)job);
     request = cJSON_CreateObject();
     text_uuid(uuid);
     cJSON_AddStringToObject(request, "uuid", uuid);
