@@ -116,11 +116,11 @@ char *worth_held(const cJSON *reply, char buf[WORTH_BYTES])
 
     *buf = '\0';
     if (reply_i64(worth_of(reply), "held_out", &held) && held > 0)
-        snprintf(buf, WORTH_BYTES,
-                 "not among them: %lld sample%s that the job holds out (validation, test); a job "
-                 "that trains on %s scores %s",
-                 (long long)held, held == 1 ? "" : "s", held == 1 ? "it" : "them",
-                 held == 1 ? "it" : "them");
+        snprintf(
+            buf, WORTH_BYTES,
+            "not among them: %lld sample%s without scores, as the job holds %s out (validation, "
+            "test) or its program reported none",
+            (long long)held, held == 1 ? "" : "s", held == 1 ? "it" : "them");
     return buf;
 }
 

@@ -198,7 +198,7 @@ export function worthOf(worth) {
   const counts = [...new Set([worth.least ?? worth.expected, worth.most ?? worth.expected].map(Math.round))].join(" to ");
   const expected = `About ${counts} of ${worth.samples} labels are expected to be wrong.`;
   const out = worth.held_out;
-  const missing = out ? ` Not among them: ${out} sample${out === 1 ? "" : "s"} that the job holds out (validation, test).` : "";
+  const missing = out ? ` Not among them: ${out} sample${out === 1 ? "" : "s"} without scores (held out, or not reported by the job's program).` : "";
   return [
     h("p", { class: "note", text: about + expected + missing }),
     ...worth.warnings.map((text) => h("p", { class: "note wrong", text: `Warning: ${text}.` })),
