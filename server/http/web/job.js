@@ -117,7 +117,8 @@ const rateOf = (epoch, spec, job) => {
   return epoch.seconds > 0 ? (steps * spec.batch) / epoch.seconds : undefined;
 };
 
-const trainedBy = (job, spec) => (job.engine ? job.program || "no program yet" : spec.sam.rho > 0 ? `SAM ρ ${spec.sam.rho}` : "SGD");
+const programOf = (job) => job.program || (job.finished_unix_ms ? "a program of its own" : "no program yet");
+const trainedBy = (job, spec) => (job.engine ? programOf(job) : spec.sam.rho > 0 ? `SAM ρ ${spec.sam.rho}` : "SGD");
 
 // What the pacing share is a share of, by the curriculum's scope.
 const SHARES = { epoch: "of the training set", step: "of each shard, by rank inside the step" };
