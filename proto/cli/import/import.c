@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "common/alloc.h"
@@ -164,16 +165,28 @@ static int folder_search(const struct import_request *r, char **io_path,
     return rc;
 }
 
+static bool is_csv(const char *path)
+{
+    const size_t n = strlen(path);
+
+    return n > 4 && strcasecmp(path + n - 4, ".csv") == 0;
+}
+
 /* A manifest is of pictures or of a table. */
 static int format_search(const struct import_request *r, char **io_path,
                          const struct import_format **ret, struct errbuf *why)
 {
     struct stat st;
+    const bool file = stat(*io_path, &st) == 0 && !S_ISDIR(st.st_mode);
 
-    if (r->manifest && stat(*io_path, &st) == 0 && !S_ISDIR(st.st_mode)) {
+    if (file && r->manifest) {
         *ret = &table_format;
         return 0;
     }
+    if (file && is_csv(*io_path))
+        return err_set(why, -EINVAL,
+                       "%s is a CSV file; --manifest makes a dataset without pictures of its lines",
+                       *io_path);
     int rc = folder_search(r, io_path, ret, why);
     if (!rc && r->manifest && *ret != &picture_format)
         rc = err_set(why, -EINVAL,
