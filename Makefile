@@ -79,7 +79,8 @@ SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinka
              run_hear run_check gate_enter store_liar_put store_checkpoint_remove \
              store_fold store_epoch_hash store_checkpoint_add store_epochs_drop \
              store_job_insert store_job_update store_job_remove store_jobs_load \
-             store_study_put store_study_remove store_studies_load
+             store_study_put store_study_remove store_studies_load \
+             external_job_enter external_report external_create external_open
 sim_libs := $(call pkg,--libs,sqlite3) $(common_libs) $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPS))
 
 BIN := $(B)/steppe-server $(B)/steppe-worker $(B)/steppe

@@ -1,8 +1,9 @@
 /* An external job from its opening on: incarnations, its memory, who may speak for it.
  *
- * Opening, in this order: epochs that are taken back leave difficulty.db, the incarnation is
- * written to state.db, the memory of the open epoch is made, the reply. A crash on the way leaves a
- * job that stands at its last committed epoch, for the program that opened it before. */
+ * Opening, in this order: the incarnation is written to state.db, epochs that are taken back leave
+ * difficulty.db, the memory of the open epoch is made, the reply. A crash on the way leaves a job
+ * that stands at its last committed epoch; who was not superseded has lost nothing, and who opened
+ * it asks again. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -108,7 +109,7 @@ struct load {
     struct job_record rec; /* as it is to be written */
     int64_t epoch;         /* that is to be open */
     int64_t dropped;       /* the first that is taken back; -1: none is */
-    bool written;
+    bool written, taken_back;
     char program[EXTERNAL_PROGRAM_BYTES];
     struct external *open;
 };
@@ -222,16 +223,17 @@ static void open_work(struct op *op)
     struct store *store = op->service->store;
     char text[EXTERNAL_PROGRAM_BYTES + 96];
 
-    if (l->dropped >= 0)
-        op->rc = store_epochs_drop(store, l->rec.job, l->dropped, &op->why);
     snprintf(text, sizeof(text), "running, incarnation %" PRId64 "%s%s, at epoch %" PRId64,
              l->rec.incarnation, l->program[0] ? ": " : "", l->program, l->epoch + 1);
-    if (op->rc == 0)
-        op->rc = store_job_update(store, &l->rec, "state", text, &op->why);
+    op->rc = store_job_update(store, &l->rec, "state", text, &op->why);
     l->written = op->rc == 0;
+    if (op->rc == 0 && l->dropped >= 0) {
+        op->rc = store_epochs_drop(store, l->rec.job, l->dropped, &op->why);
+        l->taken_back = op->rc == 0;
+    }
     snprintf(text, sizeof(text), "goes back: epochs from %" PRId64 " on are taken back",
              l->epoch + 1);
-    if (op->rc == 0 && l->dropped >= 0)
+    if (l->taken_back)
         op->rc = store_event_add(store, l->rec.job, "recover", text, &op->why);
 }
 
@@ -255,10 +257,10 @@ static void open_done(struct op *op)
     struct job *job = l->job;
 
     job->external->busy = false;
-    external_job_forget(job); /* perhaps some of its epochs are gone */
-    if (l->dropped >= 0)
+    if (l->taken_back)
         job->epochs_done = l->dropped;
-    if (l->written) {
+    if (l->written) { /* else nothing has changed for who opened it before */
+        external_job_forget(job);
         if (job->rec.state != JOB_RUNNING)
             job_set_state(jobs, job, JOB_RUNNING);
         job->rec.reason[0] = 0;

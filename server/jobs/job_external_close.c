@@ -18,6 +18,7 @@ struct closing {
     struct job *job;       /* stays while the job is busy */
     struct job_record rec; /* as it is to be written if this was the last epoch */
     struct external_closed closed;
+    bool done; /* that is written */
     char sha256[SHA256_HEX];
 };
 
@@ -70,7 +71,8 @@ static void fold_work(struct op *op)
     failpoint_hit(store_failpoint(store), "job.done");
     c->rec.state = JOB_DONE;
     c->rec.finished_unix_ms = clock_unix_ms();
-    op->rc = store_job_update(store, &c->rec, "state", "done", &op->why);
+    /* If not now, the job is marked later (external_jobs_tick): the epoch is committed. */
+    c->done = store_job_update(store, &c->rec, "state", "done", NULL) == 0;
 }
 
 static void take_closed(struct jobs *jobs, struct job *job, struct closing *c)
@@ -88,7 +90,7 @@ static void take_closed(struct jobs *jobs, struct job *job, struct closing *c)
     job->loss = e->train_loss;
     job->accuracy = e->test_accuracy;
     job->validation_accuracy = e->validation_accuracy;
-    if (c->rec.state != JOB_DONE)
+    if (!c->done)
         return;
     job_kept(job, &c->rec);
     job_set_state(jobs, job, JOB_DONE);

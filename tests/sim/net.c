@@ -216,8 +216,13 @@ out:
     free(r);
 }
 
+static bool is_person(int number)
+{
+    return number == CLIENT_NAMER || number == CLIENT_PROGRAM || number == CLIENT_PROGRAM + 1;
+}
+
 /* Nothing is sealed here: with keys, each worker has one of its own, named after its number, but
- * for those that hoard, who have one together; people are of the machine. */
+ * for those that hoard, who have one together; people and training programs are of the machine. */
 bool __real_gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8_t **io_body,
                        size_t *io_bytes);
 bool __wrap_gate_enter(struct gate *g, struct request *rq, struct caller *caller, uint8_t **io_body,
@@ -230,7 +235,7 @@ bool __wrap_gate_enter(struct gate *g, struct request *rq, struct caller *caller
     if (!__real_gate_enter(g, rq, caller, io_body, io_bytes))
         return false;
     memcpy(&from, rq->token.bytes, sizeof(from));
-    if (scenario_get()->keys && from > 0 && from != CLIENT_NAMER) {
+    if (scenario_get()->keys && from > 0 && !is_person(from)) {
         if (worker_hoards(from))
             snprintf(rq->key_name, sizeof(rq->key_name), "farm");
         else

@@ -11,8 +11,9 @@
 #include "common/bounds.h"
 #include "proto/frame.h"
 
-#define CLIENTS_MAX 32
+#define CLIENTS_MAX 34
 #define CLIENT_NAMER (CLIENTS_MAX - 2)
+#define CLIENT_PROGRAM (CLIENTS_MAX - 4) /* and the one behind it */
 
 struct client;
 
@@ -21,7 +22,7 @@ typedef void (*client_reply)(void *arg, const struct message *m);
 
 /* A client with one request outstanding at a time, sent again until it is answered. */
 struct client {
-    int number; /* 0: a person, else a worker */
+    int number; /* 0: a person; else a worker, or one of those above */
     char sender[UUID_BYTES];
     int64_t id; /* of the outstanding request, 0: none */
     const char *type;

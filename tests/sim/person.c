@@ -10,12 +10,13 @@
 #include "tests/sim/life.h"
 #include "tests/sim/net.h"
 #include "tests/sim/person_fields.h"
+#include "tests/sim/program.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/watch.h"
 #include "tests/sim/world.h"
 
 #define LOOK_US (2 * SECOND)
-#define STEPS_MAX 48
+#define STEPS_MAX 96
 
 /* What is said, in this order; LOOK goes on until all jobs have ended. */
 enum verb {
@@ -127,7 +128,7 @@ static void draw_verbs(int job)
         add(PAUSE, job, some_time());
         add(RESUME, job, some_time());
     }
-    if (world_chance(50))
+    if (me.jobs[job].spec < SCENARIO_SPEC_EXTERNAL && world_chance(50))
         add(world_chance(500) ? RELAX : UNPIN, job, some_time());
     if (world_chance(100))
         add(CANCEL, job, some_time());
@@ -135,7 +136,7 @@ static void draw_verbs(int job)
 
 static bool has_revision(int spec)
 {
-    return spec >= SCENARIO_SPEC_TAKES;
+    return spec >= SCENARIO_SPEC_TAKES && spec < SCENARIO_SPECS;
 }
 
 static void draw_revision(void)
@@ -213,7 +214,7 @@ static cJSON *spec_of(int index)
     int spec = scenario_get()->specs[index];
     cJSON *json = cJSON_Parse(scenario_spec(spec)), *list;
 
-    if (scenario_get()->verify > 0)
+    if (scenario_get()->verify > 0 && spec < SCENARIO_SPEC_EXTERNAL)
         cJSON_AddNumberToObject(json, "verify", scenario_get()->verify);
     if (spec != SCENARIO_SPEC_LIST)
         return json;
@@ -476,6 +477,7 @@ static void take_ack(enum verb verb, int index, const struct message *m)
     if (verb == SUBMIT) {
         job->number = number(row, "job");
         note("submitted job=%" PRId64 " spec=%d", job->number, job->spec);
+        program_begin(job->number, job->spec);
     }
     if (verb == APPLY)
         job->from = number(m->json, "from");

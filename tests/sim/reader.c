@@ -74,6 +74,7 @@ static void read_deliver(struct reader *r, const char *line)
     r->bad_results += strstr(line, " task.result ") && reader_number(line, "bad") == 1;
     if (n >= 1 && n < JOBS && (strstr(line, " job.resume ") || strstr(line, " job.cancel ")))
         r->jobs[n].commanded[0] = 0;
+    reader_external_delivered(r, line);
 }
 
 static void read_delivered(struct reader *r, const char *line)
@@ -255,8 +256,7 @@ static void read_denied(struct reader *r, const char *line)
 
 /* --- the end --- */
 
-/* What the job must come to; NULL: nothing is known. */
-static const struct outcome *outcome_of(struct reader *r, const struct job *j)
+const struct outcome *reader_expects(struct reader *r, const struct job *j)
 {
     const int class = j->class[0] ? (int)(j->class[strlen("class-")] - '0') : 0;
 
@@ -285,12 +285,12 @@ static void read_final(struct reader *r, const char *line)
     if (strcmp(state, "failed") == 0 && strstr(line, "is damaged"))
         reader_violation(r, "a job has failed for a damaged file");
     if (j->finished_well) {
-        const struct outcome *o = outcome_of(r, j);
+        const struct outcome *o = reader_expects(r, j);
         if (o && strcmp(o->model, j->model) != 0)
             reader_violation(r, "the model of the undisturbed run is %s", o->model);
         if (o && strcmp(o->flat, flat) != 0)
             reader_violation(r, "the undisturbed run has measured another flatness");
-        if (o && o->epochs != j->committed)
+        if (o && o->epochs != j->committed && !j->external)
             reader_violation(r, "%" PRId64 " epochs are committed, the undisturbed run has %d",
                              j->committed, o->epochs);
     }
@@ -299,12 +299,13 @@ static void read_final(struct reader *r, const char *line)
 static void read_final_epoch(struct reader *r, const char *line)
 {
     struct job *j = reader_job(r, line);
-    const struct outcome *o = outcome_of(r, j);
+    const struct outcome *o = reader_expects(r, j);
     int64_t epoch = reader_number(line, "epoch");
     char scores[SHA256_HEX], measured[SHA256_HEX];
 
     reader_word(line, "scores", scores, sizeof(scores));
     reader_word(line, "measured", measured, sizeof(measured));
+    j->final_epochs++;
     if (epoch >= 0 && epoch < EPOCHS)
         reader_word(line, "valid", j->valid[epoch], sizeof(j->valid[epoch]));
     if (j->finished_well && o && epoch < o->epochs && strcmp(o->measured[epoch], measured) != 0)
@@ -410,7 +411,8 @@ static void read_line(struct reader *r, const char *line)
 
     r->now = line;
     if (event && !read_by(table, r, event + 1, line) &&
-        !read_by(reader_store, r, event + 1, line) && !read_by(reader_data, r, event + 1, line))
+        !read_by(reader_store, r, event + 1, line) && !read_by(reader_data, r, event + 1, line) &&
+        !read_by(reader_external, r, event + 1, line))
         read_by(reader_study, r, event + 1, line);
 }
 
@@ -441,6 +443,7 @@ bool reader_check(const char *text, const struct outcome *(*expect)(void *arg, i
         read_line(r, line);
     r->now = "the end";
     reader_study_end(r);
+    reader_external_end(r);
     for (int i = 0; i < JOBS; i++)
         all = all && (!r->jobs[i].told || r->jobs[i].removed || r->jobs[i].ended);
     if (!all)
@@ -453,12 +456,15 @@ bool reader_check(const char *text, const struct outcome *(*expect)(void *arg, i
 bool reader_outcome(const char *text, struct outcome *ret)
 {
     char line[LINE_BYTES];
+    bool done = false;
 
     *ret = (struct outcome){.epochs = 0};
     while (next_line(&text, line)) {
         if (strstr(line, " final ") && strstr(line, " state=done "))
-            reader_word(line, "model", ret->model, sizeof(ret->model)),
-                reader_word(line, "flat", ret->flat, sizeof(ret->flat));
+            done = true, reader_word(line, "model", ret->model, sizeof(ret->model)),
+            reader_word(line, "flat", ret->flat, sizeof(ret->flat));
+        if (strstr(line, " ordered job=") && reader_number(line, "epoch") < OUTCOME_EPOCHS)
+            reader_word(line, "stream", ret->streams[reader_number(line, "epoch")], SHA256_HEX);
         if (strstr(line, " fold job=") && reader_number(line, "epoch") < OUTCOME_EPOCHS)
             reader_word(line, "probs", ret->probs[reader_number(line, "epoch")], PROBS_BYTES);
         if (strstr(line, " final_epoch ") && ret->epochs < OUTCOME_EPOCHS) {
@@ -466,5 +472,5 @@ bool reader_outcome(const char *text, struct outcome *ret)
             reader_word(line, "scores", ret->scores[ret->epochs++], SHA256_HEX);
         }
     }
-    return ret->model[0] && ret->epochs > 0;
+    return done && ret->epochs > 0;
 }

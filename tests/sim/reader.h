@@ -29,6 +29,7 @@ struct outcome {
     char measured[OUTCOME_EPOCHS][SHA256_HEX]; /* loss of the test and of the validation */
     char flat[24]; /* hash of the newest flatness; "": it measures none */
     char probs[OUTCOME_EPOCHS][PROBS_BYTES];
+    char streams[OUTCOME_EPOCHS][SHA256_HEX]; /* orders, of an external job */
     int epochs;
 };
 

@@ -60,6 +60,15 @@ struct job {
     char arm[4];            /* of a study with halving; "": it is of none */
     bool halved;            /* stopped by halving */
     char valid[EPOCHS][32]; /* validation accuracy, of "final_epoch" */
+    /* of an external job */
+    bool external;
+    int64_t most;            /* epochs that may be committed, where a crash has hidden it */
+    int64_t kept_back;       /* epochs as an attempt to take some back began */
+    int64_t maybe_back;      /* 1 + the first of them, where it is not known to have happened */
+    int64_t opened;          /* newest incarnation of which its program was told */
+    bool taken_back[EPOCHS]; /* a program asked to go on with that one */
+    char streams[EPOCHS][SHA256_HEX];
+    int final_epochs;
     char model[SHA256_HEX];
 };
 
@@ -102,6 +111,7 @@ struct reading {
 extern const struct reading reader_store[];
 extern const struct reading reader_data[];
 extern const struct reading reader_study[];
+extern const struct reading reader_external[];
 
 /* The value of ` key=` up to a blank, or within quotes; "" when there is none. */
 void reader_word(const char *line, const char *key, char *out, size_t bytes);
@@ -114,10 +124,20 @@ void reader_acked(struct reader *r, const char *line);
 /* Does somebody say that the file is damaged, and may they? */
 bool reader_says_damaged(const char *line);
 void reader_check_damaged(struct reader *r, const char *line);
+/* A message came to the server. */
+void reader_external_delivered(struct reader *r, const char *line);
+/* Epochs from `first` on are dropped. */
+void reader_external_drop(struct reader *r, struct job *j, int64_t first);
+/* A server has died, and the next one recovers the job. */
+void reader_external_recovered(struct job *j);
+/* At the end: are all epochs there? */
+void reader_external_end(struct reader *r);
 /* At the end: did the arms stop that halving has to stop? */
 void reader_study_end(struct reader *r);
 /* Is no study on the disk? */
 bool reader_study_gone(const struct reader *r);
 struct job *reader_job(struct reader *r, const char *line);
+/* What the job must come to; NULL: nothing is known. */
+const struct outcome *reader_expects(struct reader *r, const struct job *j);
 
 #endif

@@ -99,6 +99,7 @@ static void read_recovered(struct reader *r, const char *line)
         found = found || strcmp(j->written[i].class, class) == 0;
     if (!found && !j->relaxed && !j->unpinned)
         reader_violation(r, "the numerics class %s is lost", j->class);
+    reader_external_recovered(j);
     j->known = true;
     j->removing = false; /* it did not happen */
     snprintf(j->durable.state, sizeof(j->durable.state), "%s", state);
@@ -166,6 +167,7 @@ static void read_drop(struct reader *r, const char *line)
 
     int64_t first = reader_number(line, "first");
 
+    reader_external_drop(r, j, first);
     if (first < j->committed)
         j->committed = first;
     /* What a liar has forged has other scores. */

@@ -39,7 +39,7 @@ struct runner {
     bool echo;
     struct runner_plan use;
     struct person_file dataset, list, names[NAMER_FILES];
-    struct outcome outcomes[SCENARIO_SPECS + 1][SIM_CLASSES];
+    struct outcome outcomes[SCENARIO_SPECS_ALL][SIM_CLASSES];
     uint8_t *disk; /* with the dataset on it; NULL until it was imported */
     size_t disk_bytes;
     struct journal *journals[SIDE_MAX];
@@ -336,13 +336,21 @@ static int open_with(int first, int end, uint32_t classes, struct runner **ret, 
 
 int runner_open(enum plant plant, bool echo, struct runner **ret, struct errbuf *why)
 {
-    int rc = open_with(0, SCENARIO_SPECS, SIM_CLASSES, ret, why);
+    struct runner *r;
+    int rc = open_with(0, SCENARIO_SPECS, SIM_CLASSES, &r, why);
 
-    if (rc == 0) {
-        (*ret)->plant = plant;
-        (*ret)->echo = echo;
+    if (rc < 0)
+        return rc;
+    for (int i = 0; rc == 0 && i < SCENARIO_EXTERNALS; i++) /* no worker computes them */
+        rc = run_undisturbed(r, SCENARIO_SPEC_EXTERNAL + i, 0, why);
+    if (rc < 0) {
+        runner_close(r);
+        return rc;
     }
-    return rc;
+    r->plant = plant;
+    r->echo = echo;
+    *ret = r;
+    return 0;
 }
 
 int runner_open_for(int spec, struct runner **ret, struct errbuf *why)

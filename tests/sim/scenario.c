@@ -21,20 +21,26 @@
 #define WORKERS_MOST 5
 #define HOARDERS_MOST 6
 
-const char *const plant_names[] = {
-    [PLANT_NONE] = "none",   [PLANT_INCARNATION] = "incarnation", [PLANT_TWICE] = "twice",
-    [PLANT_ORDER] = "order", [PLANT_PIECES] = "pieces",           NULL};
+const char *const plant_names[] = {[PLANT_NONE] = "none",
+                                   [PLANT_INCARNATION] = "incarnation",
+                                   [PLANT_TWICE] = "twice",
+                                   [PLANT_ORDER] = "order",
+                                   [PLANT_PIECES] = "pieces",
+                                   [PLANT_PROGRAM] = "program",
+                                   NULL};
 
 #define MODEL                                                                                      \
     "\"dataset\":\"d\",\"model\":{\"layers\":[{\"type\":\"flatten\"},{\"type\":\"dense\","         \
     "\"units\":3}]},"
+
+#define EXTERNAL "\"engine\":\"external\",\"dataset\":\"d\","
 
 #define REVISED                                                                                    \
     "\"epochs\":3,\"batch\":12,\"shard\":3,\"score\":{\"every\":1},"                               \
     "\"validation\":{\"share\":0.2},\"curriculum\":{\"balance\":\"class\",\"full_at\":1}"
 
 /* Small, and together they go through every kind of round. */
-static const char *const specs[SCENARIO_SPECS + 1] = {
+static const char *const specs[SCENARIO_SPECS_ALL] = {
     "{" MODEL "\"epochs\":3,\"batch\":16,\"shard\":2,\"score\":{\"probabilities\":true},"
     "\"curriculum\":{\"full_at\":1}}",
     "{" MODEL "\"epochs\":2,\"batch\":40,\"shard\":4,\"optimizer\":{\"name\":\"adamw\"},"
@@ -81,6 +87,17 @@ static const char *const specs[SCENARIO_SPECS + 1] = {
         "{" MODEL "\"epochs\":15,\"batch\":2,\"shard\":1,\"score\":{\"every\":15},"
         "\"curriculum\":{\"measure\":\"none\"}}",
     [SCENARIO_SPEC_FROM(2)] = "{" MODEL REVISED ",\"revisions\":[[2,\"d@1\"]]}",
+    [SCENARIO_SPEC_EXTERNAL] = "{" EXTERNAL "\"epochs\":4,\"batch\":12,\"config\":{\"net\":\"a\"},"
+                               "\"curriculum\":{\"full_at\":1}}",
+    [SCENARIO_SPEC_EXTERNAL + 1] =
+        "{" EXTERNAL "\"epochs\":3,\"batch\":6,\"validation\":{\"share\":0.2},\"curriculum\":"
+        "{\"measure\":\"loss\",\"order\":\"hard_first\",\"mode\":\"both\"}}",
+    [SCENARIO_SPEC_EXTERNAL + 2] =
+        "{" EXTERNAL "\"epochs\":5,\"batch\":6,\"curriculum\":{\"measure\":\"el2n\","
+        "\"smoothing\":0.5,\"balance\":\"none\",\"full_at\":1}}",
+    [SCENARIO_SPEC_EXTERNAL + 3] =
+        "{" EXTERNAL "\"epochs\":6,\"batch\":12,\"curriculum\":{\"measure\":\"loss\","
+        "\"mode\":\"spl_hard\",\"balance\":\"none\",\"full_at\":1,\"smoothing\":0.5}}",
 };
 
 static struct scenario scenario;
@@ -188,7 +205,9 @@ static void lock_database(void)
 
 static void cut_somebody(void)
 {
-    int who = world_chance(300) ? -1 : (int)world_draw((uint64_t)workers_added() + 1);
+    int who = world_chance(300)   ? -1
+              : world_chance(100) ? CLIENT_PROGRAM + (int)world_draw(2)
+                                  : (int)world_draw((uint64_t)workers_added() + 1);
     uint64_t way = world_draw(3);
 
     net_cut(who, way != 1, way != 2, world_delay(100 * MS, 60 * SECOND));
@@ -304,6 +323,13 @@ static unsigned rate(unsigned most)
     return world_chance(400) ? 0 : (unsigned)world_draw(most + 1);
 }
 
+/* Behind the first, of which predictions are asked for; early, so that it is disturbed. */
+static void add_external(void)
+{
+    scenario.specs[scenario.jobs++] = scenario.specs[1];
+    scenario.specs[1] = SCENARIO_SPEC_EXTERNAL + (int)world_draw(SCENARIO_EXTERNALS);
+}
+
 void scenario_make(uint64_t seed, enum plant plant)
 {
     scenario = (struct scenario){
@@ -324,6 +350,8 @@ void scenario_make(uint64_t seed, enum plant plant)
     for (int i = 0; i < scenario.jobs; i++)
         scenario.specs[i] =
             world_chance(150) ? SCENARIO_SPEC_LIST : (int)world_draw(SCENARIO_SPECS);
+    if (world_chance(400))
+        add_external();
     scenario.study = world_chance(300);
     scenario.study_spec = (int)world_draw(SCENARIO_SPEC_LIST);
     scenario.halving = world_chance(300);

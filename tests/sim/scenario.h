@@ -12,7 +12,7 @@
 #define SCENARIO_CLASSES 3 /* of the dataset */
 #define SCENARIO_SAMPLES 41
 #define SCENARIO_TESTS 10
-#define SCENARIO_JOBS_MAX 3
+#define SCENARIO_JOBS_MAX 4
 #define SCENARIO_STUDY_JOBS 4 /* two arms, two seeds */
 #define SCENARIO_SPECS 21
 /* Those of a revision: a job that takes it when a person says so, and jobs that have it from epoch
@@ -20,12 +20,24 @@
 #define SCENARIO_SPEC_TAKES 17
 #define SCENARIO_SPEC_FROM(epoch) (18 + (int)(epoch))
 #define SCENARIO_SPEC_LONG SCENARIO_SPECS /* never drawn: 300 steps */
+/* Those that a training program of somebody's own trains; a seed has one or none of them. */
+#define SCENARIO_SPEC_EXTERNAL (SCENARIO_SPEC_LONG + 1)
+#define SCENARIO_EXTERNALS 4
+#define SCENARIO_SPECS_ALL (SCENARIO_SPEC_EXTERNAL + SCENARIO_EXTERNALS)
 #define SCENARIO_SPEC_LIST 16 /* that of which the person says a list of samples to leave out */
 
 /* What the planted faults are called: a result of another incarnation is accepted, a node is
  * applied twice, the checkpoint is written before the epoch is folded, pieces of a dataset are
- * handed out without a look at their hashes. */
-enum plant { PLANT_NONE, PLANT_INCARNATION, PLANT_TWICE, PLANT_ORDER, PLANT_PIECES, PLANT_COUNT };
+ * handed out without a look at their hashes, what a superseded training program says counts. */
+enum plant {
+    PLANT_NONE,
+    PLANT_INCARNATION,
+    PLANT_TWICE,
+    PLANT_ORDER,
+    PLANT_PIECES,
+    PLANT_PROGRAM,
+    PLANT_COUNT
+};
 extern const char *const plant_names[]; /* NULL-terminated */
 
 struct scenario {
@@ -33,7 +45,7 @@ struct scenario {
     bool undisturbed; /* one worker, one job, nothing goes wrong */
     bool fresh;       /* the disk is empty, else the server was there and has the dataset */
     enum plant plant;
-    int jobs; /* 0: none, the dataset is imported */
+    int jobs; /* 0: none, the dataset is imported; the second one may be external */
     int specs[SCENARIO_JOBS_MAX];
     bool study;     /* it has one too */
     int study_spec; /* from which its arms are made */

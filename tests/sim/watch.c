@@ -11,9 +11,11 @@
 #include "server/core/round.h"
 #include "server/core/run.h"
 #include "server/handle/task_key.h"
+#include "server/jobs/externals.h"
 #include "server/jobs/jobs.h"
 #include "server/store/data_file.h"
 #include "server/store/store.h"
+#include "tests/sim/fields.h"
 #include "tests/sim/journal.h"
 #include "tests/sim/reader.h"
 #include "tests/sim/scenario.h"
@@ -131,6 +133,66 @@ WRAP(int, run_advance, struct run *r, int64_t now_ms, enum run_event *ret_event,
     return rc;
 }
 
+/* --- training programs --- */
+
+static struct {
+    int64_t job, incarnation; /* of the one that is being made; 0: none */
+} making;
+
+static struct {
+    int64_t job, incarnation; /* of whom the message says that it is */
+} said;
+
+static bool is_report_of_open(const struct job *job, const struct request *rq)
+{
+    const struct external *e = job->external->open;
+
+    return rq->type == MSG_EXTERNAL_REPORT && e &&
+           fields_number(&rq->message, "epoch", -1) == external_epoch(e);
+}
+
+WRAP(struct external *, external_job_enter, struct jobs *jobs, struct job *job, int64_t incarnation,
+     struct request *rq)
+{
+    said.job = job->rec.job;
+    said.incarnation = incarnation;
+    if (planted(PLANT_PROGRAM) && is_report_of_open(job, rq))
+        incarnation = job->rec.incarnation;
+    return __real_external_job_enter(jobs, job, incarnation, rq);
+}
+
+WRAP(int, external_report, struct external *e, const struct external_report *report,
+     uint64_t *ret_counted, uint64_t *ret_dropped, struct errbuf *why)
+{
+    int rc = __real_external_report(e, report, ret_counted, ret_dropped, why);
+
+    if (rc == 0)
+        note("reported job=%" PRId64 " inc=%" PRId64 " said=%" PRId64 " epoch=%" PRId64
+             " counted=%" PRIu64 " dropped=%" PRIu64,
+             said.job, external_incarnation(e), said.incarnation, external_epoch(e), *ret_counted,
+             *ret_dropped);
+    return rc;
+}
+
+WRAP(int, external_create, const struct jobspec *spec, const struct dataset *data, int64_t job,
+     int64_t incarnation, const struct run_inputs *in, const struct overlay *overlays,
+     struct external **ret)
+{
+    making.job = job;
+    making.incarnation = incarnation;
+    return __real_external_create(spec, data, job, incarnation, in, overlays, ret);
+}
+
+/* Also behind an epoch that closes, where nothing is made from the start. */
+WRAP(int, external_open, struct external *e, int64_t epoch, int64_t now_ms)
+{
+    if (making.job)
+        note("begun job=%" PRId64 " inc=%" PRId64 " epoch=%" PRId64, making.job, making.incarnation,
+             epoch);
+    making.job = 0;
+    return __real_external_open(e, epoch, now_ms);
+}
+
 /* --- datasets --- */
 
 WRAP(int, data_file_read, const struct data_file *f, uint64_t offset, size_t bytes, void *out,
@@ -175,7 +237,7 @@ WRAP(int, store_fold, struct store *s, const struct fold *f, char ret_sha256[SHA
     char probs[PROBS_BYTES];
     int rc;
 
-    if (planted(PLANT_ORDER) && !holds) {
+    if (planted(PLANT_ORDER) && !holds && !f->partial) { /* an external job has no checkpoint */
         held = *f;
         holds = true;
         held_hash[0] = 0;
@@ -183,6 +245,7 @@ WRAP(int, store_fold, struct store *s, const struct fold *f, char ret_sha256[SHA
         ret_sha256[SHA256_HEX - 1] = 0;
         return 0;
     }
+    note("folding job=%" PRId64 " epoch=%" PRId64, f->record.job, f->record.epoch);
     rc = __real_store_fold(s, f, ret_sha256, why);
     hash_probabilities(f, probs);
     note("fold job=%" PRId64 " epoch=%" PRId64 " rc=%d scores=%s probs=%s", f->record.job,
@@ -236,7 +299,9 @@ WRAP(int, store_epochs_drop, struct store *s, int64_t job, int64_t first, struct
 {
     holds = false;
     note("drop job=%" PRId64 " first=%" PRId64, job, first);
-    return __real_store_epochs_drop(s, job, first, why);
+    int rc = __real_store_epochs_drop(s, job, first, why);
+    note("dropped job=%" PRId64 " rc=%d", job, rc);
+    return rc;
 }
 
 /* The last record of each job that was written or recovered, by number. */

@@ -164,6 +164,48 @@ TEST(a_node_that_is_applied_twice_is_found)
     must_find(PLANT_TWICE, "is applied twice");
 }
 
+TEST(a_report_of_a_superseded_program_that_counts_is_found)
+{
+    must_find(PLANT_PROGRAM, "a report of another incarnation counts");
+}
+
+#define OF_NO_RUN "1 submitted job=1 spec=-1\n" /* that it is compared with */
+#define OPENED(inc) "1 row job=1 state=running inc=" inc " rc=0 waits= class=\n"
+#define BEGUN(inc, epoch) "1 begun job=1 inc=" inc " epoch=" epoch "\n"
+#define FOLDED(epoch)                                                                              \
+    "1 folding job=1 epoch=" epoch "\n1 fold job=1 epoch=" epoch " rc=0 scores=s probs=\n"
+#define DROPPED(rc) "1 drop job=1 first=0\n1 dropped job=1 rc=" rc "\n"
+#define ASKED_BACK "1 deliver from=30 external.open id=9 job=1 inc=0 epoch=0\n1 delivered\n"
+#define TWO_EPOCHS OPENED("1") BEGUN("1", "0") FOLDED("0") FOLDED("1")
+
+TEST(an_external_job_that_loses_an_epoch_is_found)
+{
+    reads_as("", TWO_EPOCHS OPENED("2") BEGUN("2", "2"));
+    reads_as("an epoch is lost: 2 were committed", TWO_EPOCHS OPENED("2") BEGUN("2", "1"));
+    reads_as("", TWO_EPOCHS OPENED("2") ASKED_BACK DROPPED("0") BEGUN("2", "0"));
+    reads_as("taken back that no program asked for", TWO_EPOCHS OPENED("2") DROPPED("0"));
+    reads_as("an epoch is lost", TWO_EPOCHS OPENED("2") ASKED_BACK DROPPED("-5") BEGUN("2", "0"));
+    reads_as("", TWO_EPOCHS "1 folding job=1 epoch=2\n" OPENED("2") BEGUN("2", "3"));
+    reads_as("epoch 2 was never committed", TWO_EPOCHS OPENED("2") BEGUN("2", "3"));
+}
+
+TEST(who_speaks_for_an_external_job_is_checked)
+{
+    reads_as("a program is told of incarnation 2, durable is 1",
+             OPENED("1") "1 opened job=1 inc=2 epoch=0 asked=-1\n");
+    reads_as("a program was told of incarnation 1 before",
+             OPENED("1") "1 opened job=1 inc=1 epoch=0 asked=-1\n"
+                         "1 opened job=1 inc=1 epoch=0 asked=-1\n");
+    reads_as("a report of another incarnation counts",
+             OPENED("2") "1 reported job=1 inc=2 said=1 epoch=0 counted=1 dropped=0\n");
+    reads_as("a report counts, and the job was opened as 2",
+             OPENED("2") "1 reported job=1 inc=1 said=1 epoch=0 counted=1 dropped=0\n");
+    reads_as("the order of epoch 0 was a", OF_NO_RUN "1 ordered job=1 inc=1 epoch=0 stream=a\n"
+                                                     "1 ordered job=1 inc=2 epoch=0 stream=b\n");
+    reads_as("said to be closed that was never committed",
+             OF_NO_RUN OPENED("1") BEGUN("1", "0") "1 closed_epoch job=1 inc=1 epoch=0 scores=s\n");
+}
+
 TEST(a_damaged_piece_that_is_handed_out_is_found)
 {
     must_find(PLANT_PIECES, "a damaged piece is handed out as good");
