@@ -134,7 +134,8 @@ static int take_result(struct request *rq, struct worker *worker, const struct p
     const struct tensor *logits, *twins = NULL;
     uint32_t first;
 
-    if (!p || !workers_prediction_fits(worker, p))
+    if (!p || !workers_prediction_fits(worker, p) ||
+        !round_holds(p->round, workers_number(worker), node_of(k)))
         return -EALREADY;
     const uint64_t shape[] = {prediction_samples(p, node_of(k), &first), p->source.model.classes};
     int rc = message_tensor(&rq->message, "logits", DTYPE_F32, 2, shape, &logits, why);
@@ -143,7 +144,7 @@ static int take_result(struct request *rq, struct worker *worker, const struct p
     if (rc == 0)
         rc = judge(p, logits, twins, why);
     if (rc < 0) {
-        prediction_fault(p, workers_name(worker), why->text);
+        prediction_fault(rq->service->predictions, p, worker, why->text);
         return -EINVAL;
     }
     workers_predicted(worker, p, node_of(k));
@@ -190,10 +191,13 @@ void handle_predict_fail(struct request *rq)
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return;
     }
-    struct prediction *p = predictions_number(rq->service->predictions, key.number);
-    if (p && cause != REFUSAL_COUNT)
-        prediction_refuse(p, workers_number(worker), workers_name(worker), reason);
-    else if (waiting(rq->service, &key))
-        prediction_fault(p, workers_name(worker), reason);
+    struct predictions *all = rq->service->predictions;
+    struct prediction *p = predictions_number(all, key.number);
+    /* Only who has a task of it can have tried. */
+    if (p && cause != REFUSAL_COUNT && workers_has_prediction(worker, p))
+        prediction_refuse(all, p, worker, reason);
+    else if (cause == REFUSAL_COUNT && waiting(rq->service, &key) &&
+             round_holds(p->round, workers_number(worker), node_of(&key)))
+        prediction_fault(all, p, worker, reason);
     workers_next(rq->service->workers, worker, rq);
 }

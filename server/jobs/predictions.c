@@ -296,30 +296,52 @@ void prediction_fail(struct prediction *p, const char *reason)
     settle(p);
 }
 
-void prediction_fault(struct prediction *p, const char *worker, const char *reason)
+/* NULL: too many keys have faults. */
+static struct prediction_faults *faults_of(struct prediction *p, uint32_t hand)
 {
+    for (uint32_t i = 0; i < p->key_count; i++)
+        if (p->keys[i].hand == hand)
+            return &p->keys[i];
+    if (p->key_count == PREDICT_KEYS_MAX)
+        return NULL;
+    p->keys[p->key_count].hand = hand;
+    return &p->keys[p->key_count++];
+}
+
+void prediction_fault(struct predictions *all, struct prediction *p, const struct worker *worker,
+                      const char *reason)
+{
+    struct prediction_faults *f =
+        faults_of(p, workers_hand_of(all->service->workers, workers_number(worker)));
     char text[sizeof(p->failed)];
 
-    snprintf(p->said, sizeof(p->said), "worker %s: %s", worker, reason);
-    if (++p->faults < PREDICT_FAULTS_MAX)
+    snprintf(p->said, sizeof(p->said), "worker %s: %s", workers_name(worker), reason);
+    p->faults++;
+    if (f && (++f->count < PREDICT_FAULTS_MAX ||
+              workers_may_predict(all->service->workers, p, NULL)))
         return;
     snprintf(text, sizeof(text), "it failed %u times; %s", p->faults, p->said);
     prediction_fail(p, text);
 }
 
-void prediction_refuse(struct prediction *p, uint32_t worker, const char *name, const char *reason)
+void prediction_refuse(struct predictions *all, struct prediction *p, const struct worker *worker,
+                       const char *reason)
 {
-    snprintf(p->said, sizeof(p->said), "worker %s: %s", name, reason);
-    if (p->refusals < PREDICT_REFUSALS_MAX)
-        p->refused[p->refusals++] = worker;
-    else
-        prediction_fail(p, p->said);
+    if (p->refusals == PREDICT_REFUSALS_MAX) {
+        prediction_fault(all, p, worker, reason);
+        return;
+    }
+    snprintf(p->said, sizeof(p->said), "worker %s: %s", workers_name(worker), reason);
+    p->refused[p->refusals++] = workers_number(worker);
 }
 
-bool prediction_refused_by(const struct prediction *p, uint32_t worker)
+bool prediction_excludes(const struct prediction *p, uint32_t worker, uint32_t hand)
 {
     for (uint32_t i = 0; i < p->refusals; i++)
         if (p->refused[i] == worker)
+            return true;
+    for (uint32_t i = 0; i < p->key_count; i++)
+        if (p->keys[i].hand == hand && p->keys[i].count >= PREDICT_FAULTS_MAX)
             return true;
     return false;
 }
@@ -368,12 +390,14 @@ static void say_that_it_waits(struct predictions *all, struct prediction *p)
     request_reply(rq, out, NULL, 0);
 }
 
-static bool check_leases(struct prediction *p, int64_t now_ms)
+/* As with a job, one key that takes tasks and leaves ends nothing that another key may do. */
+static bool check_leases(struct predictions *all, struct prediction *p, int64_t now_ms)
 {
     struct node node;
     bool expired = round_expire(p->round, now_ms) > 0;
 
-    if (round_lost(p->round, &node) >= LOST_MAX)
+    if (round_lost(p->round, &node) >= LOST_MAX &&
+        !workers_may_predict(all->service->workers, p, &node))
         prediction_fail(p, "three workers in a row were lost with the same pictures");
     return expired;
 }
@@ -385,7 +409,7 @@ void predictions_tick(struct predictions *all, int64_t now_ms)
     for (struct prediction *p = all->list, *next; p; p = next) {
         next = p->next;
         if (prediction_works(p)) {
-            expired = check_leases(p, now_ms) || expired;
+            expired = check_leases(all, p, now_ms) || expired;
             check_lonely(all, p, now_ms);
         }
         if (p->get && now_ms - p->get_since_ms >= PREDICT_HOLD_MS)

@@ -19,10 +19,12 @@
 #define PREDICT_IDLE_MS 60000
 #define PREDICT_LONELY_MS 30000
 #define PREDICT_HOLD_MS 20000   /* a reply that waits for a batch says so after this */
-#define PREDICT_FAULTS_MAX 3    /* bad results, failures or lost workers that end it */
+#define PREDICT_FAULTS_MAX 3    /* bad results and failures of a key that end its part in it */
+#define PREDICT_KEYS_MAX 3      /* keys that may have any; one of a further key ends it */
 #define PREDICT_REFUSALS_MAX 64 /* workers that cannot do it; more are not remembered */
 
 struct predictions;
+struct worker;
 
 /* What a prediction is of. */
 struct prediction_source {
@@ -54,7 +56,11 @@ struct prediction {
     struct request *get; /* waits for the batch; NULL: nobody does */
     int64_t get_since_ms, touched_ms;
     int64_t lonely_ms; /* since when no worker could do it; 0: one can */
-    uint32_t faults;
+    /* Faults of the workers of a key, and of all. */
+    struct prediction_faults {
+        uint32_t hand, count;
+    } keys[PREDICT_KEYS_MAX];
+    uint32_t key_count, faults;
     uint32_t refused[PREDICT_REFUSALS_MAX], refusals;
     char said[400];   /* the last refusal or fault; "": none */
     char failed[500]; /* "": it has not */
@@ -94,12 +100,17 @@ uint32_t prediction_samples(const struct prediction *p, struct node node, uint32
 /* Takes the logits [samples, classes] and twins [samples] (where it is adversarial) of a node that
  * was leased and has no result yet; answers whoever waits. */
 void prediction_take(struct prediction *p, struct node node, const void *logits, const void *twins);
-/* A node's worker has failed, or sent what is no result; with the third time the prediction fails.
- */
-void prediction_fault(struct prediction *p, const char *worker, const char *reason);
+/* A node's worker has failed, or sent what is no result. With the third time its key gets no more
+ * of it, and the prediction fails where no worker of another key may try: one key could say so of
+ * every prediction. */
+void prediction_fault(struct predictions *all, struct prediction *p, const struct worker *worker,
+                      const char *reason);
 /* This worker cannot do it at all. */
-void prediction_refuse(struct prediction *p, uint32_t worker, const char *name, const char *reason);
-bool prediction_refused_by(const struct prediction *p, uint32_t worker);
+void prediction_refuse(struct predictions *all, struct prediction *p, const struct worker *worker,
+                       const char *reason);
+/* Is the worker of this number and hand to have no task of it: it has refused, or its key has
+ * failed too often? */
+bool prediction_excludes(const struct prediction *p, uint32_t worker, uint32_t hand);
 void prediction_fail(struct prediction *p, const char *reason);
 
 /* The worker computes nothing any more. Returns how many leases went back. */

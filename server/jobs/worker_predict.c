@@ -20,12 +20,40 @@ static bool has_class(const struct worker *worker, const struct prediction *p)
 
 static bool fits(const struct worker *worker, const struct prediction *p)
 {
-    return worker->predicts && has_class(worker, p) && !prediction_refused_by(p, worker->number);
+    return worker->predicts && has_class(worker, p) &&
+           !prediction_excludes(p, worker->number, worker->hand);
 }
 
 bool workers_prediction_fits(const struct worker *worker, const struct prediction *p)
 {
     return has_class(worker, p);
+}
+
+bool workers_has_prediction(const struct worker *worker, const struct prediction *p)
+{
+    return worker->predicting == p->number;
+}
+
+/* Has a worker of this hand lost the node, and not been heard of since? */
+static bool lost_by_hand(const struct workers *w, const struct prediction *p, struct node node,
+                         uint32_t hand)
+{
+    for (const struct worker *o = w->list; o; o = o->next)
+        if (o->hand == hand && round_lost_by(p->round, o->number, node))
+            return true;
+    return false;
+}
+
+bool workers_may_predict(const struct workers *w, const struct prediction *p,
+                         const struct node *lost)
+{
+    const int64_t now_ms = clock_mono_ms();
+
+    for (const struct worker *o = w->list; o; o = o->next)
+        if (fits(o, p) && !o->left && !o->aside_until_ms && worker_alive(o, now_ms) &&
+            !(lost && lost_by_hand(w, p, *lost, o->hand)))
+            return true;
+    return false;
 }
 
 static uint32_t wanted(const struct worker *worker, const struct prediction *p)
@@ -162,7 +190,7 @@ bool workers_lacking(struct workers *w, const struct prediction *p, char *out, s
         old += !worker->predicts;
         of_class += has_class(worker, p);
         updated += class_is_other_version(worker->class, p->source.class);
-        refuse += prediction_refused_by(p, worker->number);
+        refuse += prediction_excludes(p, worker->number, worker->hand);
     }
     if (!live)
         snprintf(out, bytes, "no worker is connected%s%s", p->said[0] ? "; " : "", p->said);

@@ -79,6 +79,11 @@ void workers_forget_job(struct workers *w, int64_t job);
 
 /* Predictions: was this worker's result computed in a class that counts? */
 bool workers_prediction_fits(const struct worker *worker, const struct prediction *p);
+/* Was its last task, which it has not given back, one of this prediction? */
+bool workers_has_prediction(const struct worker *worker, const struct prediction *p);
+/* Is there a worker that may try it, of a key of which none lost this node (NULL: none)? */
+bool workers_may_predict(const struct workers *w, const struct prediction *p,
+                         const struct node *lost);
 /* Counts a result and measures its speed. */
 void workers_predicted(struct worker *worker, struct prediction *p, struct node node);
 /* It is at work on one: its leases do not run out. */

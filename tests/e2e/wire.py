@@ -366,8 +366,8 @@ class Peer:
     def envelope(self, kind):
         return {"type": kind, "v": 1, "id": self.request + 1, "sender": self.sender}
 
-    def hello(self, kind="fake/1"):
-        return self.ask("worker.hello", name="fake", threads=1, **{"class": kind})[0]
+    def hello(self, kind="fake/1", **more):
+        return self.ask("worker.hello", name="fake", threads=1, **{"class": kind}, **more)[0]
 
     def close(self):
         self.socket.close()

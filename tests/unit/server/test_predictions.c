@@ -27,12 +27,17 @@ static void tick(int64_t ms)
     predictions_tick(service.predictions, now_ms);
 }
 
-static struct worker *able(const char *name, int64_t threads, const char *class)
+static struct worker *able_by(const char *key, const char *name, int64_t threads, const char *class)
 {
-    struct worker *worker = hello(name, threads, class);
+    struct worker *worker = hello_by(key, name, threads, class);
 
     workers_know_predictions(worker, true);
     return worker;
+}
+
+static struct worker *able(const char *name, int64_t threads, const char *class)
+{
+    return able_by("", name, threads, class);
 }
 
 static struct prediction *opened(int number, const char *class)
@@ -212,26 +217,102 @@ TEST(workers_that_cannot_or_are_too_old_are_told_of)
     ASSERT_STR("1 worker is too old to predict", why);
     struct worker *ben = able("ben", 1, "a");
     ASSERT(!workers_lacking(service.workers, p, why, sizeof(why)));
-    prediction_refuse(p, workers_number(ben), "ben", "it has 1 MiB of memory");
+    prediction_refuse(service.predictions, p, ben, "it has 1 MiB of memory");
     ASSERT(workers_lacking(service.workers, p, why, sizeof(why)));
     ASSERT_STR("none of the 2 connected can; worker ben: it has 1 MiB of memory", why);
     ASSERT_EQ(0, next(ben)->answers);
     end();
 }
 
+static void fault(struct prediction *p, const struct worker *worker)
+{
+    prediction_fault(service.predictions, p, worker, "a logit is not finite");
+}
+
 TEST(the_third_fault_ends_it)
 {
     open_world();
+    struct worker *ann = able("ann", 1, "a"), *ben = able("ben", 1, "a");
     struct prediction *p = opened(1, "");
     put(p, 0, 1);
     struct told *got = get(p);
-    prediction_fault(p, "ann", "a logit is not finite");
-    prediction_fault(p, "ann", "a logit is not finite");
+    fault(p, ann);
+    fault(p, ann);
     ASSERT_EQ(0, got->answers);
-    prediction_fault(p, "ben", "a logit is not finite");
+    fault(p, ben); /* of the same key */
     ASSERT_REFUSED("unavailable", got);
     ASSERT_HAS("it failed 3 times; worker ben: a logit is not finite", told_text(got, "error"));
     end();
+}
+
+TEST(faults_of_one_key_end_none_that_another_may_do)
+{
+    open_world();
+    struct worker *eve = able_by("eve", "eve", 1, "a"), *ben = able_by("ben", "ben", 1, "a");
+    struct prediction *p = opened(1, "");
+    put(p, 0, 1);
+    struct told *got = get(p), *bens = next(ben);
+    for (int i = 0; i < 5; i++)
+        fault(p, eve);
+    ASSERT_EQ(0, got->answers);
+    ASSERT_EQ(0, next(eve)->answers); /* no more of it for her */
+    hand_in(p, ben, bens);
+    ASSERT(is_done(got));
+    put(p, 1, 1);
+    got = get(p);
+    for (int i = 0; i < PREDICT_FAULTS_MAX; i++)
+        fault(p, ben);
+    ASSERT_REFUSED("unavailable", got); /* nobody else may try */
+    ASSERT_HAS("it failed 8 times; worker ben", told_text(got, "error"));
+    end();
+}
+
+TEST(whoever_refuses_again_and_again_ends_none_that_another_may_do)
+{
+    open_world();
+    struct worker *eve = able_by("eve", "eve", 1, "a");
+    able_by("ben", "ben", 1, "a");
+    struct prediction *p = opened(1, "");
+    put(p, 0, 1);
+    struct told *got = get(p);
+    for (int i = 0; i < 2 * PREDICT_REFUSALS_MAX; i++)
+        prediction_refuse(service.predictions, p, eve, "no");
+    ASSERT_EQ(0, got->answers);
+    ASSERT(!p->failed[0]);
+    end();
+}
+
+/* Workers of one key take it and are not heard of again; is it lost? */
+static bool is_lost(bool another)
+{
+    const char *const names[] = {"eve-1", "eve-2", "eve-3"};
+    struct prediction *p;
+    bool lost;
+
+    open_world();
+    p = opened(1, "");
+    put(p, 0, 1);
+    for (int i = 0; i < 3; i++) {
+        struct told *told = next(able_by("eve", names[i], 1, "a"));
+        for (int k = 0; k < 50 && told->answers == 0; k++)
+            tick(100);
+        ASSERT_STR("predict", told_text(told, "task"));
+    }
+    for (int i = 0; i < 3000 && !p->failed[0]; i++) {
+        p->touched_ms = now_ms; /* its client is there */
+        if (another && i % 100 == 0)
+            able_by("ben", "ben", 1, "a"); /* he says that he is there */
+        tick(100);
+    }
+    lost = strstr(p->failed, "three workers in a row were lost with the same pictures") != NULL;
+    end();
+    return lost;
+}
+
+TEST(one_key_that_leaves_with_its_tasks_ends_none_that_another_may_do)
+{
+    ASSERT(is_lost(false));
+    ASSERT(!is_lost(true));
 }
 
 TEST(a_prediction_goes_with_its_client)
