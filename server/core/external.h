@@ -90,6 +90,8 @@ void external_drop(struct external *e, uint64_t values);
  * ranks do not agree how many they are. */
 int external_rank_closes(struct external *e, uint32_t rank, uint32_t world,
                          const struct metric *metrics, uint32_t count, struct errbuf *why);
+/* What they said cannot be kept: every rank closes again, with other metrics. */
+void external_unclose(struct external *e);
 /* Ranks that have not, ascending, at most max; how many there are. */
 uint32_t external_waiting(const struct external *e, uint32_t world, uint32_t *ret, uint32_t max);
 

@@ -62,6 +62,14 @@ int external_rank_closes(struct external *e, uint32_t rank, uint32_t world,
     return 0;
 }
 
+void external_unclose(struct external *e)
+{
+    free(e->closed);
+    e->closed = NULL;
+    e->world = 0;
+    e->metric_count = 0;
+}
+
 uint32_t external_waiting(const struct external *e, uint32_t world, uint32_t *ret, uint32_t max)
 {
     uint32_t count = 0;

@@ -59,14 +59,14 @@ void handle_external_open(struct request *rq)
     int64_t epoch = -1;
     struct errbuf why;
 
-    if (!job)
+    if (!job || !is_external(rq, job))
         return;
     if (field_i64(json, "external.open", "epoch", false, 0, EPOCHS_MAX, &epoch, &why) < 0 ||
         field_str(json, "external.open", "program", false, EXTERNAL_PROGRAM_BYTES, &program, &why) <
             0 ||
         read_dataset(rq, job, &why) < 0)
         request_fail(rq, -EINVAL, &why);
-    else if (is_external(rq, job))
+    else
         external_job_open(rq->service->jobs, job, epoch, program, rq);
 }
 
@@ -250,8 +250,8 @@ static void reply_counted(struct request *rq, const struct job *job, uint64_t co
 static void take_report(struct request *rq, struct job *job, const struct told *told,
                         const struct external_report *r)
 {
-    struct external *e = external_job_enter(rq->service->jobs, job, told->incarnation, rq);
     const uint64_t values = (uint64_t)r->count * (uint64_t)(rq->message.tensor_count - 1);
+    struct external *e = external_job_enter(rq->service->jobs, job, told->incarnation, rq);
     uint64_t counted = 0, dropped = 0;
     struct errbuf why;
 
@@ -404,15 +404,16 @@ static void close_rank(struct request *rq, struct job *job, const struct told *t
     if (!e)
         return;
     int rc = external_check_rank(e, told->rank, told->world, &why);
-    /* Its reports went to a memory that is no more: they have to come again first. */
-    if (rc == 0 && strcmp(life, job->external->life) == 0)
+    /* Else its reports went to a memory that is no more: they have to come again first. */
+    const bool counts = strcmp(life, job->external->life) == 0;
+    if (rc == 0 && counts)
         rc = external_rank_closes(e, (uint32_t)told->rank, world, metrics, count, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
     }
     const uint32_t left = external_waiting(e, world, waiting, WAITING_MAX);
-    if (left > 0)
+    if (left > 0 || !counts)
         reply_waiting(rq, job, told, waiting, left);
     else
         external_job_close(rq->service->jobs, job, rq);

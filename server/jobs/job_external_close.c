@@ -1,6 +1,7 @@
 /* The end of an epoch of an external job: what it makes is computed on one lane, folded on the
  * store's, and only then does the next epoch take its place. Until then nothing of the open epoch
- * changes, so that a close that failed may be asked for again. */
+ * changes, so that a close that failed may be asked for again; only metrics that could not be
+ * kept are forgotten. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -105,6 +106,8 @@ static void fold_done(struct op *op)
     struct job *job = c->job;
 
     job->external->busy = false;
+    if (op->rc == -EINVAL) /* more names of metrics than a job may have: others may do */
+        external_unclose(job->external->open);
     if (op->rc < 0) {
         request_fail(op->rq, op->rc, &op->why);
     } else {

@@ -317,8 +317,8 @@ void prediction_fault(struct predictions *all, struct prediction *p, const struc
 
     snprintf(p->said, sizeof(p->said), "worker %s: %s", workers_name(worker), reason);
     p->faults++;
-    if (f && (++f->count < PREDICT_FAULTS_MAX ||
-              workers_may_predict(all->service->workers, p, NULL)))
+    if (f &&
+        (++f->count < PREDICT_FAULTS_MAX || workers_may_predict(all->service->workers, p, NULL)))
         return;
     snprintf(text, sizeof(text), "it failed %u times; %s", p->faults, p->said);
     prediction_fail(p, text);
