@@ -43,7 +43,8 @@ int external_create(const struct jobspec *spec, const struct dataset *data, int6
 void external_free(struct external *e); /* NULL is fine */
 /* Takes the scores of an epoch that is committed; epochs rise. 0 or -ENOMEM. */
 int external_replay(struct external *e, int64_t epoch, const struct score *scores);
-/* Opens an epoch: makes its order. Call once. 0 or -ENOMEM. */
+/* Opens an epoch: makes its order. Call once. now_ms -1: it was open before, nobody knows since
+ * when; it will not say how long it took. 0 or -ENOMEM. */
 int external_open(struct external *e, int64_t epoch, int64_t now_ms);
 /* Bytes that such a job takes at most, while it closes an epoch. */
 size_t external_memory(const struct jobspec *spec, const struct dataset *data);

@@ -267,7 +267,7 @@ int external_close(const struct external *e, int64_t now_ms, struct external_clo
         .validation_loss = NAN,
         .validation_accuracy = NAN,
         .validation_adv_accuracy = NAN,
-        .seconds = (double)(now_ms - e->start_ms) / 1e3,
+        .seconds = e->start_ms < 0 ? NAN : (double)(now_ms - e->start_ms) / 1e3,
     };
     int rc = close_scores(e, &c.epoch);
     if (rc == 0)

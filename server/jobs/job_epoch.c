@@ -71,7 +71,10 @@ void job_epoch_text(const struct epoch_record *e, char *out, size_t bytes)
                          text_of_share(e->test_accuracy, share));
     else if (!isnan(e->mean_gap))
         used += snprintf(out + used, bytes - (size_t)used, "mean gap %.4g, ", e->mean_gap);
-    snprintf(out + used, bytes - (size_t)used, "%.1f s", e->seconds);
+    if (isnan(e->seconds))
+        out[used - 2] = 0; /* where the comma is, or the colon */
+    else
+        snprintf(out + used, bytes - (size_t)used, "%.1f s", e->seconds);
 }
 
 /* " name=value", or "" for what was not measured. */
@@ -86,13 +89,13 @@ static const char *figure(const char *name, double value, char buf[FIGURE_BYTES]
 void job_log_epoch(const struct epoch_record *e)
 {
     char share[FIGURE_BYTES], loss[FIGURE_BYTES], validation[FIGURE_BYTES], accuracy[FIGURE_BYTES],
-        gap[FIGURE_BYTES];
+        gap[FIGURE_BYTES], seconds[FIGURE_BYTES];
 
-    log_info("job.epoch", "job=%" PRId64 " epoch=%" PRId64 "%s%s%s%s%s seconds=%.1f", e->job,
-             e->epoch, figure("share", e->share, share), figure("train_loss", e->train_loss, loss),
+    log_info("job.epoch", "job=%" PRId64 " epoch=%" PRId64 "%s%s%s%s%s%s", e->job, e->epoch,
+             figure("share", e->share, share), figure("train_loss", e->train_loss, loss),
              figure("validation_accuracy", e->validation_accuracy, validation),
              figure("test_accuracy", e->test_accuracy, accuracy),
-             figure("mean_gap", e->mean_gap, gap), e->seconds);
+             figure("mean_gap", e->mean_gap, gap), figure("seconds", e->seconds, seconds));
 }
 
 static void close_work(struct op *op)

@@ -155,7 +155,7 @@ static void load_work(struct op *op)
         op->rc = query_replay(s->replays, l->rec.job, l->epoch, l->job->data->samples, replay_one,
                               l->open, &op->why);
     if (op->rc == 0)
-        op->rc = external_open(l->open, l->epoch, clock_mono_ms());
+        op->rc = external_open(l->open, l->epoch, l->written ? clock_mono_ms() : -1);
     if (op->rc == -ENOMEM && !op->why.text[0])
         err_set(&op->why, op->rc, "no memory for epoch %" PRId64 " of job %" PRId64, l->epoch + 1,
                 l->rec.job);

@@ -117,7 +117,7 @@ const rateOf = (epoch, spec, job) => {
   return epoch.seconds > 0 ? (steps * spec.batch) / epoch.seconds : undefined;
 };
 
-const programOf = (job) => job.program || (job.finished_unix_ms ? "a program of its own" : "no program yet");
+const programOf = (job) => job.program || (job.finished_unix_ms || job.heard_unix_ms ? "a program of its own" : "no program yet");
 const trainedBy = (job, spec) => (job.engine ? programOf(job) : spec.sam.rho > 0 ? `SAM ρ ${spec.sam.rho}` : "SGD");
 
 // What the pacing share is a share of, by the curriculum's scope.
@@ -269,6 +269,7 @@ export function jobPage(number) {
     () => refresh().catch(() => {}),
   );
   const apply = applyButton(number, () => refresh().catch(() => {}));
+  const predict = h("a", { class: "button", href: `#/predict/${number}`, text: "Predict pictures" });
   const review = h("a", { class: "button", href: `#/review/${number}`, text: "Review labels" });
   const bar = meter({ state: "queued" });
   const facts = tiles();
@@ -305,7 +306,7 @@ export function jobPage(number) {
   const tools = h(
     "div",
     { class: "controls" },
-    h("a", { class: "button", href: `#/predict/${number}`, text: "Predict pictures" }),
+    predict,
     review,
     apply.el,
     verbs.el,
@@ -341,6 +342,7 @@ export function jobPage(number) {
     place.update(reply.study);
     set(line, doing(job));
     verbs.update(VERBS[job.state] ?? []);
+    show(predict, !job.engine); // the model of a program is the program's
     show(review, epochs.some((e) => e.scored > 0));
     newestRevision(job.dataset).then(
       ({ number: newest }) => apply.update(reply, newest),
