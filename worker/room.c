@@ -136,10 +136,17 @@ int room_check(const struct room_job *job, struct errbuf *why)
 
 int room_refuse(const struct room_job *job, struct errbuf *why)
 {
+    char need[TEXT_F64_BYTES], there[TEXT_F64_BYTES];
     const char *what;
     size_t has = left(&what);
 
-    return refuse(job, has, what, why);
+    if (room_needed(job) > has)
+        return refuse(job, has, what, why);
+    return err_set(why, -EBUSY,
+                   "no memory at this time for model %s with shards of %u, which needs %s; %s %s, "
+                   "which others use too",
+                   job->model->name, job->shard, text_of_bytes(capped(room_needed(job)), need),
+                   what, text_of_bytes(capped(has), there));
 }
 
 int room_refuse_dataset(int64_t bytes, struct errbuf *why)

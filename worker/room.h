@@ -27,7 +27,8 @@ size_t room_needed(const struct room_job *job);
  * has and ends a process that uses it, so this is asked before. 0, or -ENOMEM with a sentence that
  * names what is needed, what there is, and what would need less. */
 int room_check(const struct room_job *job, struct errbuf *why);
-/* The same sentence for a job that turned out not to fit; -ENOMEM. */
+/* For a job for which there was no memory: the same, or where it should fit -EBUSY with a sentence,
+ * since that may pass. */
 int room_refuse(const struct room_job *job, struct errbuf *why);
 
 /* A dataset of so many bytes cannot be mapped; -ENOMEM with a sentence that says so. */

@@ -171,7 +171,7 @@ static const struct row {
     [MSG_TASK_FAIL] = {handle_task_fail,
                        {"job", "incarnation", "step", "phase", "turn", "lo", "hi", "have",
                         "leaving", "reason"}},
-    [MSG_TASK_REFUSE] = {handle_task_refuse, {"job", "cause", "reason", "have"}},
+    [MSG_TASK_REFUSE] = {handle_task_refuse, {"job", "cause", "reason", "have", "leaving"}},
     [MSG_TASK_JOB] = {handle_task_job, {"job"}},
     [MSG_PREDICT_LOAD] = {handle_predict_load, {"prediction", "offset", "bytes"}},
     [MSG_PREDICT_RESULT] = {handle_predict_result,

@@ -59,12 +59,17 @@ void handle_external_open(struct request *rq)
     int64_t epoch = -1;
     struct errbuf why;
 
-    if (!job || !is_external(rq, job))
+    if (!job)
         return;
     if (field_i64(json, "external.open", "epoch", false, 0, EPOCHS_MAX, &epoch, &why) < 0 ||
         field_str(json, "external.open", "program", false, EXTERNAL_PROGRAM_BYTES, &program, &why) <
-            0 ||
-        read_dataset(rq, job, &why) < 0)
+            0) {
+        request_fail(rq, -EINVAL, &why);
+        return;
+    }
+    if (!is_external(rq, job))
+        return;
+    if (read_dataset(rq, job, &why) < 0)
         request_fail(rq, -EINVAL, &why);
     else
         external_job_open(rq->service->jobs, job, epoch, program, rq);

@@ -78,6 +78,23 @@ TEST(what_no_machine_has_is_refused_before_it_is_asked_for)
     model_done(&m);
 }
 
+TEST(what_should_fit_is_refused_for_a_time)
+{
+    struct model m = model_of(layers, (struct dims){8, 8, 3}, 10);
+    struct room_job small = job_of(&m, 2, 1), large = job_of(&m, SHARD_MAX, THREADS_MAX);
+    struct errbuf why = {""};
+
+    ASSERT_EQ(-EBUSY, room_refuse(&small, &why));
+    ASSERT_HAS("no memory at this time for model ", why.text);
+    ASSERT(strlen(why.text) < REFUSAL_BYTES_MAX);
+    model_done(&m);
+    m = model_of(layers, (struct dims){512, 512, 3}, 10);
+    large.model = &m;
+    ASSERT_EQ(-ENOMEM, room_refuse(&large, &why));
+    ASSERT_HAS("a smaller shard", why.text);
+    model_done(&m);
+}
+
 TEST(a_limit_of_the_process_counts)
 {
 #ifdef __SANITIZE_ADDRESS__
