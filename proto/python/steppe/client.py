@@ -15,7 +15,14 @@ log = logging.getLogger("steppe")
 
 ANSWER_S = 60.0   # a request that gets no answer for so long is sent again on a new connection
 PAUSE_MAX_S = 2.0  # between two tries
+RETRY_MAX_S = 60.0  # likewise, as a server may wish it
 SAY_AFTER_S = 5.0  # of silence
+
+
+def wished(retry_ms: Any) -> float:
+    """Seconds until a server wants to be asked again."""
+    known = isinstance(retry_ms, (int, float)) and not isinstance(retry_ms, bool)
+    return min(max(retry_ms, 0), 1000 * RETRY_MAX_S) / 1000 if known else 0.0
 
 
 class Client:
@@ -78,7 +85,7 @@ class Client:
                     log.warning("the server at %s answers again", self.address)
                 return reply
             except (Unreachable, Unavailable) as error:
-                wait = max(pause, error.reply.get("retry_ms", 0) / 1000)
+                wait = max(pause, wished(error.reply.get("retry_ms")))
                 spent = time.monotonic() - began
                 if self._stop.is_set() or (deadline is not None and spent + wait >= deadline):
                     raise

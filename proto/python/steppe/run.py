@@ -13,14 +13,15 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 from . import ranks
 from .client import Client
-from .errors import Paused, SteppeError
+from .errors import Paused, ProtocolError, SteppeError
 from .reports import PAUSED_S, SPLITS, Reports, pack, records
 from .scores import Scores
-from .wire import Reply, Tensor
+from .wire import Reply, Tensor, whole
 
 log = logging.getLogger("steppe")
 
 PIECE = 1 << 18     # positions of an order that are asked for at once
+SAMPLES_MAX = 1 << 26  # of a dataset
 CLOSE_WAIT_S = 1.0  # at most, between two questions whether all ranks have closed
 OPEN_S = 60.0
 
@@ -132,12 +133,13 @@ class Run:
             return self._natural(epoch, first, count, rank, world)
         ids, weights, fields = array("I"), array("f"), {}
         while not fields or len(ids) < count:
-            reply = self._ask("external.order", {"epoch": epoch, "first": first + len(ids), "count": min(PIECE, count - len(ids)),
-                                                 "rank": rank, "world": world})
+            asked = min(PIECE, count - len(ids))
+            reply = self._ask("external.order", {"epoch": epoch, "first": first + len(ids), "count": asked, "rank": rank, "world": world})
             fields = reply.fields
+            judge_piece(reply, asked, self.samples, total)
             ids.frombytes(reply.tensors["ids"].cast("B"))
             weights.frombytes(reply.tensors["weights"].cast("B"))
-        return Order(epoch, first, ids, weights, fields["total"], fields.get("share", 1.0), fields["stream_sha256"])
+        return Order(epoch, first, ids, weights, total, fields.get("share", 1.0), fields["stream_sha256"])
 
     def _natural(self, epoch: int, first: int, count: int, rank: int, world: int) -> Order:
         """Without a server: each sample in its place."""
@@ -205,7 +207,9 @@ class Run:
             if metrics:
                 fields["metrics"] = metrics
             reply = self._ask("external.close", fields).fields
-            if reply["closed"]:
+            if reply.get("closed") is True:
+                if reply.get("next", epoch + 1) not in (epoch + 1, None) or not isinstance(reply.get("scores_sha256"), str):
+                    raise ProtocolError("the server says that epoch %d is closed, but not what comes next" % epoch)
                 self._reports.forget()
                 return Closed(epoch, reply.get("missing"), reply.get("dropped"), reply["scores_sha256"], reply.get("next"))
             if not said and wait >= CLOSE_WAIT_S:
@@ -247,6 +251,29 @@ class Run:
         reply = patient(lambda: self._client.request(kind, self._mine(fields), deadline=None), self._stop)
         self._reports.saw(reply.fields.get("life"))
         return reply
+
+
+def judge_piece(reply: Reply, count: int, samples: int, total: int) -> None:
+    """Is it so many positions of an order of this dataset?"""
+    ids, weights = reply.tensors.get("ids"), reply.tensors.get("weights")
+    if ids is None or weights is None or (ids.format, weights.format) != ("I", "f") or (len(ids), len(weights)) != (count, count):
+        raise ProtocolError("the server's piece of an order is not the %d positions that were asked for" % count)
+    if max(ids, default=0) >= samples or not math.isfinite(sum(weights)):
+        raise ProtocolError("the server's order has a sample that the dataset lacks, or a weight that is no number")
+    if reply.fields.get("total") != total or not isinstance(reply.fields.get("stream_sha256"), str):
+        raise ProtocolError("the server's order has %.20r positions, %d are expected" % (reply.fields.get("total"), total))
+
+
+def judged(info: Dict[str, Any]) -> Dict[str, Any]:
+    """What open or join says, once it makes sense."""
+    for name in ("job", "incarnation", "epoch", "epochs", "batch", "steps", "samples"):
+        if not whole(info.get(name)):
+            raise ProtocolError("the server opens a job whose %s is %.20r" % (name, info.get(name)))
+    if not 1 <= info["batch"] <= info["samples"] <= SAMPLES_MAX or info["steps"] > info["samples"] // info["batch"]:
+        raise ProtocolError("the server opens a job of %d steps of %d samples, of %d" % (info["steps"], info["batch"], info["samples"]))
+    if not isinstance(info.get("life"), str):
+        raise ProtocolError("the server opens a job without a life")
+    return info
 
 
 def patient(ask: Callable[[], Reply], stop: threading.Event) -> Reply:
@@ -293,7 +320,7 @@ def open_job(client: Client, job: Any, samples: Optional[int], stop: threading.E
     fields = {name: value for name, value in fields.items() if value is not None}
     number = find_job(client, job, deadline)
     try:
-        info = patient(lambda: client.request("external.open", {"job": number, **fields}, deadline=deadline), stop).fields
+        info = judged(patient(lambda: client.request("external.open", {"job": number, **fields}, deadline=deadline), stop).fields)
         check_samples(info, samples)
     except (SteppeError, ValueError) as error:
         if isinstance(job, Mapping) and not isinstance(error, ConnectionError):
@@ -332,7 +359,7 @@ def enter(client: Client, job: Any, samples: Optional[int], rank: int, share: Op
         if isinstance(found, str):
             raise SteppeError("rank 0 could not open the job: %s" % found)
     ask = {"job": found[0], "incarnation": found[1]}
-    return patient(lambda: client.request("external.join", ask, deadline=deadline), stop).fields
+    return judged(patient(lambda: client.request("external.join", ask, deadline=deadline), stop).fields)
 
 
 def open(address: Optional[str], job: Union[int, str, Mapping[str, Any], None] = None, *,  # pylint: disable=redefined-builtin

@@ -87,6 +87,11 @@ def no_number(word: str) -> float:
     raise ProtocolError("a reply holds %s, which is no number of JSON" % word)
 
 
+def finite(word: str) -> float:
+    """A number with a point or an exponent."""
+    return float(word) if math.isfinite(float(word)) else no_number(word)
+
+
 def depth(value: Any) -> int:
     """How deep objects and arrays are nested."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
@@ -98,10 +103,11 @@ def parse(text: bytes) -> Dict[str, Any]:
     if len(text) > JSON_REPLY_MAX:
         raise ProtocolError("a reply has %d bytes of JSON; %d are the most" % (len(text), JSON_REPLY_MAX))
     try:
-        message = json.loads(text.decode(), object_pairs_hook=once, parse_constant=no_number)
+        message = json.loads(text.decode(), object_pairs_hook=once, parse_constant=no_number, parse_float=finite)
+        levels = depth(message)
     except (ValueError, RecursionError) as error:
         raise ProtocolError("a reply is not JSON: %s" % error) from None
-    if not isinstance(message, dict) or depth(message) > DEPTH_MAX:
+    if not isinstance(message, dict) or levels > DEPTH_MAX:
         raise ProtocolError("a reply is not a JSON object of at most %d levels" % DEPTH_MAX)
     return message
 
@@ -137,8 +143,8 @@ def decode(body: Any) -> Reply:
 
 
 def whole(value: Any) -> bool:
-    """Is it a whole number of at least 0?"""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    """Is it a whole number of at least 0, and of 8 bytes?"""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
 def read_tensor(row: Any, attachment: memoryview, end: int) -> Tuple[str, memoryview, int]:
@@ -146,7 +152,7 @@ def read_tensor(row: Any, attachment: memoryview, end: int) -> Tuple[str, memory
     if not isinstance(row, dict) or set(row) != {"name", "dtype", "shape", "offset"}:
         raise ProtocolError("a tensor of a reply has other keys than name, dtype, shape and offset")
     name, dtype, shape, offset = row["name"], row["dtype"], row["shape"], row["offset"]
-    if not isinstance(name, str) or not 1 <= len(name.encode()) <= NAME_MAX or dtype not in FORMATS:
+    if not isinstance(name, str) or not 1 <= len(name.encode(errors="replace")) <= NAME_MAX or not isinstance(dtype, str) or dtype not in FORMATS:
         raise ProtocolError("a reply has a tensor of a name or dtype that is not allowed: %.80r, %.20r" % (name, dtype))
     if not isinstance(shape, list) or len(shape) > DIMS_MAX or not all(map(whole, shape)) or not whole(offset):
         raise ProtocolError("the tensor %s of a reply has the shape %.80r at %.20r" % (name, shape, offset))
