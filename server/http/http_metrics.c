@@ -125,12 +125,14 @@ static void print_queues(const struct metrics *m, const struct figures *f, FILE 
            f->data_items);
     number(out, "uploads_bytes", "gauge", "Uploads that nothing has taken over yet.",
            (double)f->uploads_bytes);
-    number(out, "datasets_bytes", "gauge", "Files of datasets.", (double)f->datasets_bytes);
-    number(out, "datasets_largest_key_bytes", "gauge", "Of these, what the key has that has most.",
+    number(out, "datasets_bytes", "gauge", "Files of datasets, with the names of samples.",
+           (double)f->datasets_bytes);
+    number(out, "disk_largest_key_bytes", "gauge",
+           "Datasets, uploads and files of jobs of the key that has most.",
            (double)f->largest_bytes);
     if (f->share_bytes >= 0)
         number(out, "disk_key_limit_bytes", "gauge",
-               "What one key may take of the disk with its datasets and uploads.",
+               "What one key may take of the disk with its datasets, uploads and jobs.",
                (double)f->share_bytes);
     if (m->checkpoint_ms)
         number(out, "checkpoint_age_seconds", "gauge",

@@ -226,6 +226,7 @@ static void end_naming(struct op *op)
     if (n->noted) {
         memcpy(st->uris, n->names, sizeof(st->uris));
         st->uris_shown = op->rc == 0;
+        stored_weigh_names(s->datasets, st);
         drop_old(s->dir, n);
     }
     if (op->rc < 0) {

@@ -106,6 +106,7 @@ static void load_names(void *arg, const char *sha256, const char *names_sha256, 
         return;
     snprintf(st->uris, sizeof(st->uris), "%s", names_sha256);
     st->uris_shown = shown;
+    stored_weigh_names(arg, st);
 }
 
 static bool has_names(const struct datasets *d, const char *names_sha256)

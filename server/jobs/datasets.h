@@ -109,12 +109,13 @@ void dataset_commit_free(struct dataset_commit *c); /* and c itself */
 int datasets_name_samples(struct service *s, struct request *rq, const char *name,
                           const char *names_sha256, bool replace, struct errbuf *why);
 
-/* dataset_owners.c: what datasets take on the disk, as their rows say. */
+/* dataset_owners.c: what datasets take on the disk, with the names of their samples. */
 
-/* Each file once; of a key, each file for which it has a name; of the key that has most. */
+/* Each file once; of a key, each file for which it has a name; of every key that has some. */
 int64_t datasets_bytes(const struct datasets *d);
 int64_t datasets_bytes_of(const struct datasets *d, const char *key);
-int64_t datasets_bytes_of_largest(const struct datasets *d);
+void datasets_bytes_each(const struct datasets *d,
+                         void (*each)(void *arg, const char *key, int64_t bytes), void *arg);
 /* Has the key a name for this data? */
 bool datasets_owned_by(const struct datasets *d, const char *key, const char *sha256);
 /* -1: there is no such data. */

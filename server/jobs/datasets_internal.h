@@ -23,6 +23,7 @@ struct stored {
     int64_t look_ms;  /* the next check of a damaged one */
 
     char uris[SHA256_HEX]; /* the file with the names of its samples; "": they have none */
+    int64_t uris_bytes;    /* that it has */
     bool uris_shown;       /* readers have them */
     struct naming *naming; /* under way; NULL: none */
     int64_t uris_ms;       /* the next try to show them; INT64_MAX: their file is damaged */
@@ -76,6 +77,8 @@ void revisions_free(struct datasets *d);
 /* A name is about to come, or has gone. dataset_owners.c. */
 void owner_gets(struct datasets *d, const struct dataset_record *rec);
 void owner_loses(struct datasets *d, const struct dataset_record *rec);
+/* Its samples have got names, or others. Likewise. */
+void stored_weigh_names(struct datasets *d, struct stored *st);
 void datasets_add(struct datasets *d, const struct dataset_record *rec);
 bool datasets_named(const struct datasets *d, const char *name);
 

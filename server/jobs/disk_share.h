@@ -14,6 +14,8 @@ struct service;
 
 /* What datasets, uploads and files of jobs take; of a key, or NULL: of all, each file once. */
 int64_t disk_share_used(const struct service *s, const char *key);
+/* Of the key that takes most; what nobody's key sent does not count. */
+int64_t disk_share_largest(const struct service *s);
 /* What one key may take; -1: it is not bounded. */
 int64_t disk_share_most(const struct service *s);
 /* May a key ("": none) have this data, of so many bytes, as an upload or as a dataset? What it has

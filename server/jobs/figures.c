@@ -70,7 +70,7 @@ void figures_take(struct service *s, struct figures *ret)
                             .data_items = lane_pending(s->net->data_lane),
                             .uploads_bytes = incoming_bytes(s->incoming),
                             .datasets_bytes = datasets_bytes(s->datasets),
-                            .largest_bytes = datasets_bytes_of_largest(s->datasets),
+                            .largest_bytes = disk_share_largest(s),
                             .share_bytes = disk_share_most(s)};
     for (int i = 0; i < GATE_REASONS; i++)
         ret->refused.counts[i] = gate_count(s->net->gate, i);

@@ -510,11 +510,7 @@ int64_t incoming_have(const struct incoming *in, const char *key, const char *sh
 
 int64_t incoming_bytes(const struct incoming *in)
 {
-    int64_t bytes = 0;
-
-    for (const struct upload *u = in->list; u; u = u->next)
-        bytes += u->have;
-    return bytes;
+    return incoming_bytes_of(in, NULL);
 }
 
 int64_t incoming_bytes_of(const struct incoming *in, const char *key)
@@ -522,8 +518,15 @@ int64_t incoming_bytes_of(const struct incoming *in, const char *key)
     int64_t bytes = 0;
 
     for (const struct upload *u = in->list; u; u = u->next)
-        bytes += strcmp(u->key, key) == 0 ? u->have : 0;
+        bytes += !key || strcmp(u->key, key) == 0 ? u->have : 0;
     return bytes;
+}
+
+void incoming_bytes_each(const struct incoming *in,
+                         void (*each)(void *arg, const char *key, int64_t bytes), void *arg)
+{
+    for (const struct upload *u = in->list; u; u = u->next)
+        each(arg, u->key, u->have);
 }
 
 int64_t incoming_bytes_max_of_one(const struct incoming *in)

@@ -86,8 +86,10 @@ int incoming_remove(struct incoming *in, const struct incoming_from *from, const
 /* How much of an upload has come; 0: there is none. */
 int64_t incoming_have(const struct incoming *in, const char *key, const char *sha256);
 int64_t incoming_bytes(const struct incoming *in);
-/* Of one key. */
+/* Of one key, or NULL: of all; of each upload. */
 int64_t incoming_bytes_of(const struct incoming *in, const char *key);
+void incoming_bytes_each(const struct incoming *in,
+                         void (*each)(void *arg, const char *key, int64_t bytes), void *arg);
 int64_t incoming_bytes_max_of_one(const struct incoming *in);
 /* The uploads that did not grow for UPLOAD_IDLE_MS. */
 int64_t incoming_idle_bytes(const struct incoming *in, int64_t now_ms);

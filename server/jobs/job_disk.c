@@ -46,3 +46,10 @@ int64_t jobs_bytes_of(const struct jobs *jobs, const char *key)
             bytes += job->checkpoint_bytes + job->attached_bytes;
     return bytes;
 }
+
+void jobs_bytes_each(const struct jobs *jobs,
+                     void (*each)(void *arg, const char *key, int64_t bytes), void *arg)
+{
+    for (const struct job *job = jobs->list; job; job = job->next)
+        each(arg, job->rec.key_name, job->checkpoint_bytes + job->attached_bytes);
+}

@@ -168,6 +168,9 @@ int jobs_prepare(struct service *s, struct job *job, struct errbuf *why);
 int job_check_model(const struct job *job, struct errbuf *why);
 /* job_disk.c: what files of jobs take on the disk, of the jobs of a key, or NULL: of all. */
 int64_t jobs_bytes_of(const struct jobs *jobs, const char *key);
+/* Of each job. */
+void jobs_bytes_each(const struct jobs *jobs,
+                     void (*each)(void *arg, const char *key, int64_t bytes), void *arg);
 /* What the checkpoints of a prepared job will take, about. */
 int64_t job_disk_need(const struct job *job);
 /* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */

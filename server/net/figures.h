@@ -26,7 +26,7 @@ struct figures {
     double images_per_s;                           /* of the jobs that are computed */
     unsigned store_items, query_items, data_items; /* that wait for their lane */
     int64_t uploads_bytes, datasets_bytes;
-    int64_t largest_bytes; /* of the datasets, of the key that has most */
+    int64_t largest_bytes; /* of the disk, of the key that takes most */
     int64_t share_bytes;   /* what one key may have of the disk; -1: all */
     struct database_figures databases[FIGURE_DATABASES];
     int64_t sqlite_bytes; /* in memory */

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "server/jobs/datasets_internal.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 #include "server/store/state_dir.h"
@@ -92,7 +94,7 @@ TEST(data_counts_once_for_each_key_that_has_a_name_for_it)
     ASSERT_EQ(120, disk_share_used(&service, "ann"));
     ASSERT_EQ(100, disk_share_used(&service, "ben"));
     ASSERT_EQ(0, disk_share_used(&service, "eve"));
-    ASSERT_EQ(120, datasets_bytes_of_largest(service.datasets));
+    ASSERT_EQ(120, disk_share_largest(&service));
     stop();
 }
 
@@ -112,6 +114,50 @@ TEST(a_removal_frees_what_no_other_name_of_the_key_has)
     restart(0);
     ASSERT_EQ(0, disk_share_used(&service, "ann"));
     ASSERT_EQ(100, disk_share_used(&service, "ben"));
+    stop();
+}
+
+/* As a names file is kept. */
+static void name_samples(char of, char names, int64_t bytes)
+{
+    char path[STATE_PATH_BYTES], old[SHA256_HEX], of_sha[SHA256_HEX];
+    struct errbuf why;
+
+    snprintf(of_sha, sizeof(of_sha), "%s", sha(of));
+    ASSERT_OK(store_names_put(service.store, of_sha, sha(names), old, &why), why);
+    state_dir_names(path, service.dir, sha(names));
+    FILE *f = fopen(path, "wb");
+    ASSERT(f && fclose(f) == 0 && truncate(path, bytes) == 0);
+}
+
+TEST(the_names_of_samples_count_with_their_data)
+{
+    start(0);
+    name("ann", "a", 'a', 100);
+    name("ben", "a2", 'a', 100);
+    name("ben", "b", 'b', 20);
+    name("", "c", 'c', 3);
+    name_samples('a', 'd', 7);
+    name_samples('c', 'e', 1);
+    restart(0);
+    ASSERT_EQ(131, disk_share_used(&service, NULL));
+    ASSERT_EQ(107, disk_share_used(&service, "ann"));
+    ASSERT_EQ(127, disk_share_used(&service, "ben"));
+    ASSERT_EQ(127, disk_share_largest(&service));
+    ASSERT_EQ(107, datasets_size(service.datasets, sha('a')));
+
+    name_samples('a', 'f', 17); /* they get others */
+    struct stored *st = datasets_stored(service.datasets, sha('a'));
+    snprintf(st->uris, sizeof(st->uris), "%s", sha('f'));
+    stored_weigh_names(service.datasets, st);
+    ASSERT_EQ(117, disk_share_used(&service, "ann"));
+    ASSERT_EQ(137, disk_share_used(&service, "ben"));
+    forget("a2");
+    ASSERT_EQ(117, disk_share_used(&service, "ann"));
+    ASSERT_EQ(20, disk_share_used(&service, "ben"));
+    forget("a");
+    ASSERT_EQ(0, disk_share_used(&service, "ann"));
+    ASSERT_EQ(24, disk_share_used(&service, NULL));
     stop();
 }
 
@@ -203,6 +249,9 @@ TEST(what_jobs_keep_counts_for_the_key_that_sent_them)
     ASSERT_EQ(5 * MIB, disk_share_used(&service, "ann"));
     ASSERT_EQ(5 * MIB, disk_share_used(&service, "ben"));
     ASSERT_EQ(13 * MIB, disk_share_used(&service, NULL));
+    ASSERT_EQ(5 * MIB, disk_share_largest(&service));
+    upload("ben", 'b', MIB, MIB);
+    ASSERT_EQ(6 * MIB, disk_share_largest(&service));
     job_note_checkpoints(&anns, -1); /* it could not be told */
     ASSERT_EQ(5 * MIB, disk_share_used(&service, "ann"));
     ASSERT_EQ(-ERANGE, disk_share_room(&service, "ann", sha('b'), 5 * MIB + 1, &why));
