@@ -198,7 +198,9 @@ const struct row jobspec_rows[] = {
     {"score.splits", ROW_ENUM, AT(score_splits), .def = "train", .names = score_splits_names,
      .help = "both: each sweep also keeps the scores of the test samples"},
     {"score.probabilities", ROW_BOOL, AT(score_probabilities), .def = "false",
-     .help = "the newest sweep also keeps the probability of each class, 4 bytes each"},
+     .external = true,
+     .help = "the newest sweep also keeps the probability of each class, 4 bytes each; engine "
+             "external: what the program reports of them"},
     {"score.normaliser", ROW_ENUM, AT(normaliser), .def = "population", .names = normaliser_names,
      .external = true,
      .help = "what adm divides the loss gap by; population: the gap plus the mean gap; sample: the "

@@ -111,7 +111,7 @@ int pred_probs_export(struct cli *cli, int64_t job, const char *path, struct err
         print_note("%s: epoch %lld, %lld samples of %lld classes", path, (long long)t.epoch + 1,
                    (long long)t.samples, (long long)t.classes);
         if (others > 0)
-            print_note("%lld of them were not scored by that sweep: NaN", (long long)others);
+            print_note("%lld of them have none in that epoch: NaN", (long long)others);
     }
     free(t.p);
     return rc;

@@ -77,6 +77,8 @@ struct external_report {
         const void *at; /* [count]; NULL: not reported */
         bool f32;       /* F32, else F64; classes are I32 */
     } values[EXTERNAL_MEASURES];
+    const void *probabilities; /* F32 [count, classes], a value for each sample; NULL likewise */
+    uint64_t classes;
 };
 /* Takes the values that are the first of their sample and measure; the others, and a class of -1
  * (not known), only count as dropped and not at all. -EINVAL: a value or sample is none; then

@@ -114,9 +114,26 @@ static struct score *settle(const struct reported *r)
 static bool any_seen(const struct reported *r)
 {
     for (uint32_t i = 0; i < r->samples; i++)
-        if (r->seen[i])
+        if (r->seen[i] & SEEN_MEASURES)
             return true;
     return false;
+}
+
+/* A copy, with NAN for the samples of which none were reported. */
+static int close_probabilities(const struct external *e, struct run_epoch *ret)
+{
+    const size_t classes = e->data->classes;
+    const struct reported *r = &e->train;
+
+    if (!r->probabilities)
+        return 0;
+    ret->probabilities = alloc_bytes(r->samples * classes, sizeof(*ret->probabilities));
+    if (!ret->probabilities)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < r->samples; i++)
+        for (size_t j = i * classes; j < (i + 1) * classes; j++)
+            ret->probabilities[j] = r->seen[i] & SEEN_PROBABILITIES ? r->probabilities[j] : NAN;
+    return 0;
 }
 
 static bool any_gap(const struct score *s, uint32_t n)
@@ -270,6 +287,8 @@ int external_close(const struct external *e, int64_t now_ms, struct external_clo
         .seconds = e->start_ms < 0 ? NAN : (double)(now_ms - e->start_ms) / 1e3,
     };
     int rc = close_scores(e, &c.epoch);
+    if (rc == 0)
+        rc = close_probabilities(e, &c.epoch);
     if (rc == 0)
         rc = close_test(e, &c.epoch);
     for (uint32_t i = 0; rc == 0 && i < e->metric_count; i++)

@@ -2,16 +2,23 @@
 #ifndef STEPPE_SERVER_CORE_EXTERNAL_INTERNAL_H
 #define STEPPE_SERVER_CORE_EXTERNAL_INTERNAL_H
 
+#include <assert.h>
+
 #include "common/text.h"
 #include "server/core/external.h"
 #include "server/core/ranks.h"
+
+#define SEEN_MEASURES ((1u << EXTERNAL_MEASURES) - 1)
+#define SEEN_PROBABILITIES (1u << EXTERNAL_MEASURES)
+static_assert(EXTERNAL_MEASURES < 8, "a bit of `seen` for each measure, one for probabilities");
 
 /* What was reported of the samples of a split. */
 struct reported {
     uint32_t samples;
     struct score *scores; /* [samples] */
-    uint8_t *seen;        /* [samples] a bit for each measure whose first value has come */
+    uint8_t *seen;        /* [samples] bits of what has come: 1 << measure, SEEN_PROBABILITIES */
     double *margin;       /* [samples]; NULL: none was reported yet */
+    float *probabilities; /* [samples, classes] of the training samples; NULL likewise */
 };
 
 struct rank_metric {

@@ -5,6 +5,7 @@
 
 #include "common/alloc.h"
 #include "server/core/external_internal.h"
+#include "server/core/probabilities.h"
 
 const char *const external_measure_names[] = {
     [EXTERNAL_LOSS] = "loss",
@@ -98,6 +99,68 @@ static double *real_place(struct reported *to, int measure, uint32_t sample)
                                            : &to->margin[sample];
 }
 
+static const void *row_at(const struct external_report *r, uint32_t i)
+{
+    return (const uint8_t *)r->probabilities + (size_t)i * r->classes * sizeof(float);
+}
+
+static int check_rows(const struct external *e, const struct external_report *r, struct errbuf *why)
+{
+    int rc = 0;
+
+    if (!e->spec->score_probabilities)
+        return err_set(why, -EINVAL,
+                       "there are probabilities, but job %lld keeps none: its score.probabilities "
+                       "is false",
+                       (long long)e->job);
+    if (r->test)
+        return err_set(why, -EINVAL,
+                       "there are probabilities of test samples; those of training samples are "
+                       "kept: report them with split train");
+    if (r->classes != e->data->classes)
+        return err_set(why, -EINVAL, "probabilities has %llu classes, the dataset has %u",
+                       (unsigned long long)r->classes, e->data->classes);
+    for (uint32_t i = 0; rc == 0 && i < r->count; i++)
+        rc = probabilities_check(row_at(r, i), e->data->classes, "sample", id_at(r, i), why);
+    return rc;
+}
+
+/* Room for what is reported for the first time. */
+static int make_room(const struct external *e, const struct external_report *r, struct reported *to,
+                     struct errbuf *why)
+{
+    if (r->values[EXTERNAL_MARGIN].at && !to->margin) {
+        to->margin = alloc_bytes(to->samples, sizeof(*to->margin));
+        if (!to->margin)
+            return err_set(why, -ENOMEM, "no memory for %u margins", to->samples);
+    }
+    if (r->probabilities && !to->probabilities) {
+        to->probabilities =
+            alloc_bytes((size_t)to->samples * e->data->classes, sizeof(*to->probabilities));
+        if (!to->probabilities)
+            return err_set(why, -ENOMEM, "no memory for the probabilities of %u samples",
+                           to->samples);
+    }
+    return 0;
+}
+
+/* Takes the rows that are the first of their sample; how many they are. */
+static uint32_t take_rows(struct reported *to, const struct external_report *r)
+{
+    uint32_t taken = 0;
+
+    for (uint32_t i = 0; i < r->count; i++) {
+        const uint32_t sample = id_at(r, i);
+        if (to->seen[sample] & SEEN_PROBABILITIES)
+            continue;
+        to->seen[sample] |= SEEN_PROBABILITIES;
+        memcpy(to->probabilities + (size_t)sample * r->classes, row_at(r, i),
+               (size_t)r->classes * sizeof(*to->probabilities));
+        taken++;
+    }
+    return taken;
+}
+
 /* Takes the i-th value, which is the first. */
 static void take(struct reported *to, const struct external_report *r, int measure, uint32_t i)
 {
@@ -123,10 +186,10 @@ int external_report(struct external *e, const struct external_report *r, uint64_
     for (int m = 0; rc == 0 && m < EXTERNAL_MEASURES; m++)
         if (r->values[m].at)
             rc = m < EXTERNAL_PREDICTED ? check_reals(r, m, why) : check_classes(e, r, m, why);
-    if (rc == 0 && r->values[EXTERNAL_MARGIN].at && !to->margin) {
-        to->margin = alloc_bytes(to->samples, sizeof(*to->margin));
-        rc = to->margin ? 0 : err_set(why, -ENOMEM, "no memory for %u margins", to->samples);
-    }
+    if (rc == 0 && r->probabilities)
+        rc = check_rows(e, r, why);
+    if (rc == 0)
+        rc = make_room(e, r, to, why);
     if (rc < 0)
         return rc;
     for (int m = 0; m < EXTERNAL_MEASURES; m++)
@@ -142,6 +205,11 @@ int external_report(struct external *e, const struct external_report *r, uint64_
             take(to, r, m, i);
             counted++;
         }
+    if (r->probabilities) {
+        const uint32_t taken = take_rows(to, r);
+        counted += taken;
+        dropped += r->count - taken;
+    }
     e->dropped += dropped;
     *ret_counted = counted;
     *ret_dropped = dropped;

@@ -219,17 +219,14 @@ int run_put(struct run *r, const struct run_upload *up, int64_t piece,
 size_t run_memory(const struct jobspec *spec, const struct model *model,
                   const struct dataset *data);
 
-/* May a job with score.probabilities keep those of so many samples, and does a result of one shard
- * fit a message? 0 or -EINVAL with a sentence. */
-int run_check_probabilities(const struct jobspec *spec, uint32_t samples, uint32_t classes,
-                            struct errbuf *why);
-
 /* What a closed epoch hands to the store; the receiver owns the arrays (free). */
 struct run_epoch {
     struct epoch_record record;
     struct score *scores; /* [samples] or NULL when nothing was measured */
     double *adm;          /* [samples] or NULL */
-    float *probabilities; /* [samples, classes], of those in scores; NULL: none are kept */
+    /* [samples, classes], of those in scores; of an external job NAN where none were reported.
+     * NULL: none are kept. */
+    float *probabilities;
     /* [tested] where score.splits is both and the sweep was due, or NULL; adm by the mean gap of
      * the training samples. */
     uint32_t tested;

@@ -44,27 +44,6 @@ uint32_t run_list(struct run *r, enum phase phase)
     return count;
 }
 
-int run_check_probabilities(const struct jobspec *spec, uint32_t samples, uint32_t classes,
-                            struct errbuf *why)
-{
-    const uint64_t all = (uint64_t)samples * classes;
-    const uint64_t shard_max = PIECE_BYTES_MAX / sizeof(float) / classes;
-
-    if (!spec->score_probabilities)
-        return 0;
-    if (all > PROBABILITIES_MAX)
-        return err_set(why, -EINVAL,
-                       "score.probabilities is true, and %u samples of %u classes have %llu "
-                       "probabilities; allowed is up to %u",
-                       samples, classes, (unsigned long long)all, PROBABILITIES_MAX);
-    if ((uint64_t)spec->shard > shard_max)
-        return err_set(why, -EINVAL,
-                       "score.probabilities is true, and shard is %lld; with %u classes allowed is "
-                       "up to %llu, so that a result fits a message",
-                       (long long)spec->shard, classes, (unsigned long long)shard_max);
-    return 0;
-}
-
 /* The label of the sample at a position of the round. */
 static int32_t label_at(const struct run *r, uint32_t i)
 {

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "server/core/probabilities.h"
 #include "server/core/run_internal.h"
 
 uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node)
@@ -50,22 +51,10 @@ static int check_probabilities(const struct run *r, const struct run_result *res
                                struct errbuf *why)
 {
     const uint32_t classes = r->model->classes;
-    double sum = 0;
-    float p;
 
-    for (uint32_t j = 0; j < classes; j++) {
-        memcpy(&p, (const char *)res->probabilities + ((size_t)position * classes + j) * sizeof(p),
-               sizeof(p));
-        if (!(p >= 0 && p <= 1))
-            return err_set(why, -EINVAL,
-                           "probabilities: class %u of entry %u is %g, allowed is 0 to 1", j,
-                           position, (double)p);
-        sum += p;
-    }
-    if (fabs(sum - 1) > 1e-3) /* a thousand of them are rounded to float */
-        return err_set(why, -EINVAL, "probabilities: those of entry %u add up to %.6g, not to 1",
-                       position, sum);
-    return 0;
+    return probabilities_check((const char *)res->probabilities +
+                                   (size_t)position * classes * sizeof(float),
+                               classes, "entry", position, why);
 }
 
 static int judge_scores(const struct run *r, const struct run_result *res, uint32_t count,

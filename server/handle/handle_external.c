@@ -208,7 +208,7 @@ static int read_values(const struct request *rq, const struct tensor *t, struct 
     if (measure < 0)
         return err_set(why, -EINVAL,
                        "tensor \"%s\" is no measure; allowed are loss, adv_loss, grad_norm, el2n, "
-                       "margin, predicted and adv_predicted",
+                       "margin, predicted, adv_predicted and probabilities",
                        t->name);
     const bool f32 = !is_class && t->dtype == DTYPE_F32;
     const enum dtype dtype = is_class ? DTYPE_I32 : f32 ? DTYPE_F32 : DTYPE_F64;
@@ -218,6 +218,20 @@ static int read_values(const struct request *rq, const struct tensor *t, struct 
         return rc;
     r->values[measure].at = found->data;
     r->values[measure].f32 = f32;
+    return 0;
+}
+
+/* How many classes it has to have the job knows, which may not be in memory. */
+static int read_probabilities(const struct request *rq, const struct tensor *t,
+                              struct external_report *r, struct errbuf *why)
+{
+    const uint64_t shape[] = {r->count, t->dims == 2 ? t->shape[1] : 0};
+    int rc = message_tensor(&rq->message, t->name, DTYPE_F32, 2, shape, &t, why);
+
+    if (rc < 0)
+        return rc;
+    r->probabilities = t->data;
+    r->classes = t->shape[1];
     return 0;
 }
 
@@ -237,7 +251,9 @@ static int read_report(const struct request *rq, struct external_report *ret, st
     ret->ids = ids->data;
     ret->count = (uint32_t)ids->shape[0];
     for (int i = 0; rc == 0 && i < m->tensor_count; i++)
-        if (strcmp(m->tensors[i].name, "ids") != 0)
+        if (strcmp(m->tensors[i].name, "probabilities") == 0)
+            rc = read_probabilities(rq, &m->tensors[i], ret, why);
+        else if (strcmp(m->tensors[i].name, "ids") != 0)
             rc = read_values(rq, &m->tensors[i], ret, why);
     return rc;
 }

@@ -439,6 +439,8 @@ cJSON *external_job_row(struct jobs *jobs, const struct job *job)
     cJSON_AddStringToObject(out, "dataset_sha256", job->rec.dataset_sha256);
     cJSON_AddStringToObject(out, "name", job->rec.name);
     cJSON_AddNumberToObject(out, "scored_every", 1);
+    if (job->spec.score_probabilities)
+        cJSON_AddBoolToObject(out, "probabilities", true);
     return out;
 }
 

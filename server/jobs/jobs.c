@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/field.h"
 #include "common/log.h"
+#include "server/core/probabilities.h"
 #include "server/jobs/attached.h"
 #include "server/jobs/externals.h"
 #include "server/jobs/jobs_internal.h"
@@ -247,8 +248,6 @@ static int prepare_model(struct job *job, const struct dataset *data, const char
     if (rc < 0)
         return rc;
     rc = model_check_shard(&job->model, job->spec.shard, why);
-    if (rc == 0)
-        rc = run_check_probabilities(&job->spec, data->samples, job->model.classes, why);
     if (rc < 0)
         model_done(&job->model);
     return rc;
@@ -274,6 +273,8 @@ int jobs_prepare(struct service *s, struct job *job, struct errbuf *why)
             "--manifest, or submit a job with \"engine\": \"external\"",
             rec.name);
     rc = job_check_samples(job, data, job->spec.exclude.ids, job->spec.exclude.count, why);
+    if (rc == 0)
+        rc = probabilities_check_size(&job->spec, data->samples, data->classes, why);
     if (rc == 0 && !jobspec_external(&job->spec))
         rc = prepare_model(job, data, rec.name, why);
     if (rc < 0)

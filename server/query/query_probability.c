@@ -21,7 +21,7 @@ static int find(struct query *q, int64_t job, int64_t dataset, struct probabilit
     int64_t bytes = 0;
     int rc = db_i64(db,
                     "SELECT max(e.epoch) FROM epoch e WHERE e.job_id = ?1"
-                    " AND e.state = 'committed' AND e.n_scored > 0 AND EXISTS (SELECT 1"
+                    " AND e.state = 'committed' AND EXISTS (SELECT 1"
                     " FROM probability p WHERE p.job_id = ?1 AND p.epoch = e.epoch)",
                     DB_ARGS(DB_I(job)), &r->epoch, why);
 

@@ -225,8 +225,8 @@ struct fold {
     bool partial;               /* measures may be NAN, classes -1: not known */
     const double *adm;          /* [samples] or NULL with scores */
     const uint16_t *labels;     /* [samples] */
-    /* [samples, classes], of those measured; each row is kept until an epoch with newer ones is
-     * committed. NULL: none came with this epoch. */
+    /* [samples, classes], of those measured, or, where partial, those that are not NAN; each row is
+     * kept until an epoch with newer ones is committed. NULL: none came with this epoch. */
     const float *probabilities;
     uint32_t samples;
     const struct score *test_scores; /* [test_samples], as scores; NULL: none are kept */

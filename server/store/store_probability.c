@@ -2,6 +2,7 @@
  * Written before their epoch is committed, as scores are, so that two epochs have rows for a
  * moment; readers take the newest committed one. */
 #include <errno.h>
+#include <math.h>
 
 #include "common/score.h"
 #include "server/store/store_internal.h"
@@ -14,7 +15,8 @@ static bool has_row(const void *arg, uint32_t row)
 {
     const struct fold *f = arg;
 
-    return f->scores[row].flags & SCORE_MEASURED;
+    return f->partial ? !isnan(f->probabilities[(size_t)row * f->classes])
+                      : f->scores[row].flags & SCORE_MEASURED;
 }
 
 static void row_column(const void *arg, uint32_t row, int column, sqlite3_context *ret)

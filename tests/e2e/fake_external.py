@@ -17,8 +17,8 @@ class Refusal(Exception):
 
 
 class Fake:
-    def __init__(self, samples=40, batch=8, epochs=3, port=0):
-        self.samples, self.batch, self.epochs = samples, batch, epochs
+    def __init__(self, samples=40, batch=8, epochs=3, port=0, probabilities=False):
+        self.samples, self.batch, self.epochs, self.probabilities = samples, batch, epochs, probabilities
         self.steps = samples // batch
         self.incarnation, self.epoch, self.life = 0, 0, "life 1"
         self.closing, self.open_scores, self.table, self.metrics, self.dropped = set(), {}, {}, {}, 0
@@ -105,7 +105,7 @@ class Fake:
     def opened(self):
         return {"job": 7, "incarnation": self.incarnation, "epoch": self.epoch, "epochs": self.epochs, "batch": self.batch,
                 "steps": self.steps, "samples": self.samples, "seed": 1, "classes": 10, "dataset": "d", "dataset_sha256": "0" * 64,
-                "scored_every": 1, "life": self.life}, ()
+                "scored_every": 1, "life": self.life, **({"probabilities": True} if self.probabilities else {})}, ()
 
     def external_open(self, message, tensors):
         epoch = message.get("epoch", self.epoch)
@@ -152,7 +152,11 @@ class Fake:
         if message["epoch"] != self.epoch:
             raise Refusal("bad_field", "epoch %d of job 7 is not open; epoch %d is" % (message["epoch"], self.epoch))
         ids = struct.unpack("<%dI" % (len(tensors["ids"]) // 4), tensors.pop("ids"))
+        rows = tensors.pop("probabilities", None)
         values = {name: struct.unpack("<%d%s" % (len(ids), "d" if name in MEASURES else "i"), data) for name, data in tensors.items()}
+        if rows is not None:
+            width = len(rows) // len(ids)
+            values["probabilities"] = [struct.unpack("<%df" % (width // 4), rows[i * width:(i + 1) * width]) for i in range(len(ids))]
         for i, sample in enumerate(ids):
             if "loss" in values and values["loss"][i] < 0:
                 raise Refusal("bad_tensor", "loss of sample %d is %g" % (sample, values["loss"][i]))

@@ -17,10 +17,12 @@ from .wire import Reply, Tensor
 log = logging.getLogger("steppe")
 
 ROWS_MAX = 1 << 17  # samples of a message
+BYTES_MAX = 8 << 20  # of them and their values
 PAUSED_S = 2.0      # between two questions whether a paused job goes on
 SPLITS = ("train", "test")
-RECORD = struct.Struct("<IBBI")  # epoch, split, a bit for each field of Scores, samples; then ids and the fields
+RECORD = struct.Struct("<IBBIH")  # epoch, split, a bit for each field of Scores, samples, classes; then ids and the fields
 NAMES = Scores._fields
+KINDS = {name: ("F32", "f", 4) if name == "probabilities" else ("I32", "i", 4) if name in CLASSES else ("F64", "d", 8) for name in NAMES}
 
 
 def plain(values: Any) -> Any:
@@ -33,56 +35,82 @@ def plain(values: Any) -> Any:
     return values.tolist() if hasattr(values, "tolist") else values
 
 
-def column(name: str, code: str, values: Any) -> array:
-    """The numbers of one field."""
+def rows_of(values: Any) -> Tuple[Any, int]:
+    """The numbers of two dimensions, row by row, and how long a row is."""
+    if hasattr(values, "detach"):
+        values = values.detach()
+    if getattr(values, "ndim", 2) != 2:
+        raise ValueError("probabilities have two dimensions, samples and classes, not %d" % values.ndim)
+    if hasattr(values, "reshape"):
+        return values.reshape(-1).tolist(), values.shape[1]
+    widths = {len(row) for row in values}
+    if len(widths) > 1:
+        raise ValueError("rows of probabilities have %d classes and %d" % (min(widths), max(widths)))
+    return [value for row in values for value in row], max(widths, default=0)
+
+
+def column(name: str, code: str, values: Any) -> Tuple[array, int]:
+    """The numbers of one field, and how many a sample has."""
     try:
-        return array(code, plain(values))
+        flat, width = rows_of(values) if name == "probabilities" else (plain(values), 1)
+        return array(code, flat), width
     except (TypeError, OverflowError) as error:
         raise ValueError("%s: %s" % (name, error)) from None
 
 
-def judge(name: str, values: array, ids: array) -> None:
+def judge(name: str, values: array, width: int, ids: array) -> None:
     """A score for each sample, and none that is not finite; NaN spreads through a sum, which is faster than a look at each."""
-    if len(values) != len(ids):
-        raise ValueError("there are %d ids and %d values of %s" % (len(ids), len(values), name))
+    if len(values) != len(ids) * width or not width:
+        raise ValueError("there are %d ids and %d values of %s" % (len(ids), len(values) // max(width, 1), name))
     if name in CLASSES or isfinite(sum(values)):
         return
-    for sample, value in zip(ids, values):
+    for i, value in enumerate(values):
         if not isfinite(value):
-            raise ValueError("%s of sample %d is %r; nothing of this report was sent" % (name, sample, value))
+            raise ValueError("%s of sample %d is %r; nothing of this report was sent" % (name, ids[i // width], value))
 
 
 def pack(epoch: int, split: str, ids: Any, scores: Scores, samples: int) -> List[bytes]:
-    """Records of at most ROWS_MAX samples, ready to be kept and sent."""
-    ids = column("ids", "I", ids)
+    """Records that fit a message each, ready to be kept and sent."""
+    ids = column("ids", "I", ids)[0]
     if not ids:
         return []
     if split == "train" and max(ids) >= samples:
         raise ValueError("there is no sample %d; the dataset has %d" % (max(ids), samples))
-    columns, mask = [], 0
+    columns, mask, classes = [(ids, 1)], 0, 0
     for bit, name in enumerate(NAMES):
         values = getattr(scores, name)
         if values is not None:
-            columns.append(column(name, "i" if name in CLASSES else "d", values))
-            judge(name, columns[-1], ids)
+            columns.append(column(name, KINDS[name][1], values))
+            judge(name, *columns[-1], ids)
             mask |= 1 << bit
+            if name == "probabilities":
+                classes = columns[-1][1]
     if not mask:
         raise ValueError("a report has at least one of %s" % ", ".join(NAMES))
-    return [b"".join([RECORD.pack(epoch, SPLITS.index(split), mask, len(ids[i:i + ROWS_MAX])),
-                      *(values[i:i + ROWS_MAX].tobytes() for values in (ids, *columns))]) for i in range(0, len(ids), ROWS_MAX)]
+    most = min(ROWS_MAX, BYTES_MAX // row_bytes(mask, classes))
+    if not most:
+        raise ValueError("probabilities have %d classes, which do not fit a message" % classes)
+    return [b"".join([RECORD.pack(epoch, SPLITS.index(split), mask, len(ids[i:i + most]), classes),
+                      *(values[i * width:(i + most) * width].tobytes() for values, width in columns)]) for i in range(0, len(ids), most)]
 
 
-def row_bytes(mask: int) -> int:
+def fields_of(mask: int, classes: int) -> List[Tuple[str, str, int]]:
+    """(name, type, bytes of a sample) of what a record has, ids first."""
+    given = [name for bit, name in enumerate(NAMES) if mask >> bit & 1]
+    return [("ids", "U32", 4)] + [(name, KINDS[name][0], KINDS[name][2] * (classes if name == "probabilities" else 1)) for name in given]
+
+
+def row_bytes(mask: int, classes: int) -> int:
     """Of a sample in a record."""
-    return 4 + sum(4 if name in CLASSES else 8 for bit, name in enumerate(NAMES) if mask >> bit & 1)
+    return sum(size for _, _, size in fields_of(mask, classes))
 
 
 def records(data: bytes) -> Iterator[Tuple[int, int]]:
     """(begin, end) of each record."""
     at = 0
     while at < len(data):
-        _, _, mask, count = RECORD.unpack_from(data, at)
-        end = at + RECORD.size + count * row_bytes(mask)
+        _, _, mask, count, classes = RECORD.unpack_from(data, at)
+        end = at + RECORD.size + count * row_bytes(mask, classes)
         if end > len(data):
             raise ValueError("the reports of a checkpoint are cut short")
         yield at, end
@@ -91,17 +119,16 @@ def records(data: bytes) -> Iterator[Tuple[int, int]]:
 
 def message(parts: List[memoryview]) -> Tuple[Dict[str, Any], Dict[str, Tensor]]:
     """One report of records that have the same head but for the count."""
-    epoch, split, mask, _ = RECORD.unpack_from(parts[0])
-    fields = [("ids", "U32", 4)] + [(name, "I32", 4) if name in CLASSES else (name, "F64", 8)
-                                    for bit, name in enumerate(NAMES) if mask >> bit & 1]
+    epoch, split, mask, _, classes = RECORD.unpack_from(parts[0])
     at, tensors = [RECORD.size] * len(parts), {}
-    for name, dtype, size in fields:
+    for name, dtype, size in fields_of(mask, classes):
         pieces = []
         for i, part in enumerate(parts):
             end = at[i] + size * RECORD.unpack_from(part)[3]
             pieces.append(part[at[i]:end])
             at[i] = end
-        tensors[name] = Tensor(dtype, b"".join(pieces))
+        data = b"".join(pieces)
+        tensors[name] = Tensor(dtype, data, [len(data) // size, classes] if name == "probabilities" else None)
     return {"epoch": epoch, "split": SPLITS[split]}, tensors
 
 
@@ -222,20 +249,20 @@ class Reports:
         """Where the log goes on, and the records there that fit one message."""
         with self._change:
             begin = self._sent
-            data = memoryview(self._read(begin, min(self._end, begin + RECORD.size + ROWS_MAX * row_bytes(~0))))
+            data = memoryview(self._read(begin, min(self._end, begin + RECORD.size + BYTES_MAX)))
         parts: List[memoryview] = []
         at = rows = 0
         head = None
         while at + RECORD.size <= len(data):
-            epoch, split, mask, count = RECORD.unpack_from(data, at)
-            end = at + RECORD.size + count * row_bytes(mask)
+            epoch, split, mask, count, classes = RECORD.unpack_from(data, at)
+            end = at + RECORD.size + count * row_bytes(mask, classes)
             if begin + at in self._bad:
                 if not parts:
                     return begin, [data[at:end]]
                 break
-            if end > len(data) or rows + count > ROWS_MAX or (parts and (epoch, split, mask) != head):
+            if end > len(data) or rows + count > ROWS_MAX or (parts and (epoch, split, mask, classes) != head):
                 break
-            head, rows = (epoch, split, mask), rows + count
+            head, rows = (epoch, split, mask, classes), rows + count
             parts.append(data[at:end])
             at = end
         return begin, parts

@@ -174,7 +174,9 @@ class Run:
         if any(getattr(getattr(part, "device", None), "type", "cpu") != "cpu" for part in parts):
             ids, *rest = (part.detach().clone() if hasattr(part, "detach") else part for part in parts)
             scores = Scores(*rest)
-            self._reports.put(60 * len(ids), lambda: pack(epoch, split, ids, scores, self.samples))
+            wide = scores.probabilities
+            size = 60 * len(ids) + (4 * len(wide) * len(wide[0]) if wide is not None and len(wide) else 0)
+            self._reports.put(size, lambda: pack(epoch, split, ids, scores, self.samples))
             return
         made = pack(epoch, split, ids, scores, self.samples)
         self._reports.put(sum(map(len, made)), lambda: made)
@@ -182,7 +184,8 @@ class Run:
     def sweep(self, model: Any, loader: Any, **how: Any) -> None:
         """Scores every sample of the dataset at the model as it is, and reports that. The ranks split the samples among them;
         the batch size, workers and collate_fn are those of the loader, whose dataset is a steppe.torch.Indexed. how: as of
-        steppe.torch.score. For epochs whose training steps report nothing, since the first value of a sample counts."""
+        steppe.torch.score, whose probabilities it reports where the job keeps them (score.probabilities). For epochs whose
+        training steps report nothing, since the first value of a sample counts."""
         if self._reports:
             from .torch.sweep import sweep  # needs torch
             sweep(self, model, loader, **how)

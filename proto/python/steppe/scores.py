@@ -7,7 +7,7 @@ CLASSES = ("predicted", "adv_predicted")
 
 class Scores(NamedTuple):
     """Scores of n samples, in the order in which their ids are reported. Each field is one-dimensional with n entries (a
-    torch tensor, a numpy array or a list), or None where it was not measured. Losses are in nats.
+    torch tensor, a numpy array or a list) but for the last, or None where it was not measured. Losses are in nats.
 
     loss           cross-entropy of the sample, without label smoothing or weight
     adv_loss       the same of its adversarial twin; adv_loss - loss is its ADM
@@ -17,6 +17,7 @@ class Scores(NamedTuple):
                    which wins where both are given
     predicted      class with the highest logit, the lowest of equal ones; -1 where it is not known
     adv_predicted  the same of the twin
+    probabilities  [n, classes]: softmax of the logits, each row 1 in sum; for jobs with score.probabilities only
     """
     loss: Any = None
     adv_loss: Any = None
@@ -25,6 +26,7 @@ class Scores(NamedTuple):
     margin: Any = None
     predicted: Any = None
     adv_predicted: Any = None
+    probabilities: Any = None
 
     def given(self) -> Iterator[Tuple[str, Any]]:
         """(name, values) of each field that was measured."""

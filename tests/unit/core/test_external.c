@@ -212,6 +212,52 @@ TEST(a_margin_stands_for_el2n_where_there_is_none)
     external_free(e);
 }
 
+TEST(probabilities_count_once_and_others_are_unknown)
+{
+    struct jobspec spec = spec_of(MEASURE_NONE);
+    const uint32_t ids[] = {5, 6, 5};
+    float rows[][CLASSES] = {{1, 0, 0, 0}, {0.25F, 0.25F, 0.25F, 0.25F}, {0, 1, 0, 0}};
+    uint64_t counted, dropped;
+    struct errbuf why;
+    struct external_report r = {
+        .count = 3, .ids = ids, .probabilities = rows, .classes = CLASSES};
+    const size_t without = external_memory(&spec, &data);
+
+    struct external *e = create(&spec, 0);
+    ASSERT_EQ(-EINVAL, external_report(e, &r, &counted, &dropped, &why));
+    ASSERT_HAS("job 7 keeps none", why.text);
+    spec.score_probabilities = true;
+    ASSERT_EQ(without + 2 * sizeof(float) * SAMPLES * CLASSES, external_memory(&spec, &data));
+    r.test = true;
+    ASSERT_EQ(-EINVAL, external_report(e, &r, &counted, &dropped, &why));
+    r.test = false;
+    r.classes = CLASSES - 1;
+    ASSERT_EQ(-EINVAL, external_report(e, &r, &counted, &dropped, &why));
+    ASSERT_HAS("probabilities has 3 classes, the dataset has 4", why.text);
+    r.classes = CLASSES;
+    rows[1][2] = NAN;
+    ASSERT_EQ(-EINVAL, external_report(e, &r, &counted, &dropped, &why));
+    ASSERT_HAS("class 2 of sample 6 is nan", why.text);
+    rows[1][2] = 0.26F;
+    ASSERT_EQ(-EINVAL, external_report(e, &r, &counted, &dropped, &why));
+    ASSERT_HAS("those of sample 6 add up to 1.01, not to 1", why.text);
+    rows[1][2] = 0.2505F;
+    ASSERT_OK(external_report(e, &r, &counted, &dropped, &why), why);
+    ASSERT_EQ(2, counted);
+    ASSERT_EQ(1, dropped);
+    struct external_closed c = close_all(e);
+    const float *p = c.epoch.probabilities;
+    ASSERT(p && !c.epoch.scores);
+    ASSERT_EQ(0, memcmp(rows, p + 5 * CLASSES, 2 * sizeof(rows[0])));
+    for (uint32_t i = 0; i < SAMPLES * CLASSES; i++)
+        ASSERT(isnan(p[i]) == (i / CLASSES != 5 && i / CLASSES != 6));
+    struct external_closed next = close_all(c.next);
+    ASSERT(!next.epoch.probabilities);
+    external_closed_done(&next);
+    external_closed_done(&c);
+    external_free(e);
+}
+
 /* The scores of an epoch in any order of any number of messages make the same next epoch, and so
  * does replaying them. */
 TEST(an_epoch_follows_from_the_scores_before_it)

@@ -1,3 +1,4 @@
+#include "server/core/probabilities.h"
 #include "tests/unit/server/run_fixture.h"
 
 static const struct drive plain = {.seed = 1, .want_max = 1};
@@ -256,18 +257,20 @@ TEST(probabilities_are_bounded_as_a_whole_and_by_shard)
     struct fixture *f = fixture_create(PROBABILITIES);
     struct errbuf why;
 
-    ASSERT_EQ(0, run_check_probabilities(&f->spec, 1 << 25, 1, &why));
-    ASSERT_EQ(-EINVAL, run_check_probabilities(&f->spec, 33555, 1000, &why));
+    ASSERT_EQ(0, probabilities_check_size(&f->spec, 1 << 25, 1, &why));
+    ASSERT_EQ(-EINVAL, probabilities_check_size(&f->spec, 33555, 1000, &why));
     ASSERT_STR("score.probabilities is true, and 33555 samples of 1000 classes have 33555000 "
                "probabilities; allowed is up to 33554432",
                why.text);
     f->spec.shard = 2097;
-    ASSERT_EQ(0, run_check_probabilities(&f->spec, 33554, 1000, &why));
+    ASSERT_EQ(0, probabilities_check_size(&f->spec, 33554, 1000, &why));
     f->spec.shard = 2098;
-    ASSERT_EQ(-EINVAL, run_check_probabilities(&f->spec, 33554, 1000, &why));
+    ASSERT_EQ(-EINVAL, probabilities_check_size(&f->spec, 33554, 1000, &why));
     ASSERT_HAS("shard is 2098; with 1000 classes allowed is up to 2097", why.text);
+    f->spec.engine = ENGINE_EXTERNAL; /* nobody computes shards */
+    ASSERT_EQ(0, probabilities_check_size(&f->spec, 33554, 1000, &why));
     f->spec.score_probabilities = false;
-    ASSERT_EQ(0, run_check_probabilities(&f->spec, UINT32_MAX, 1000, &why));
+    ASSERT_EQ(0, probabilities_check_size(&f->spec, UINT32_MAX, 1000, &why));
     fixture_free(f);
 }
 

@@ -55,6 +55,11 @@ def head(logits: Tensor, y: Tensor) -> Head:
                 predicted=top[:, 0])
 
 
+def softmax_of(of: Head, y: Tensor) -> Tensor:
+    """The probabilities of all classes, float32 [n, C]. That of the label is exp(-loss): 1 - R / S would be 0 where it is small."""
+    return of.delta.scatter(1, y[:, None], (-of.loss).exp()[:, None]).float()
+
+
 def exponent(wrong: Tensor) -> Tensor:
     """floor(log2(R / S)), int64 [n]: what is taken out of delta before it goes through float32 layers. 0 where R is 0."""
     e = torch.frexp(wrong)[1].long() - 1

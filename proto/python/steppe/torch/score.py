@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..scores import Scores
-from .head import Head, exponent, head, power_of_two
+from .head import Head, exponent, head, power_of_two, softmax_of
 
 Epsilon = Union[float, str]
 Normalise = Optional[Tuple[Sequence[float], Sequence[float]]]
@@ -150,7 +150,8 @@ def _measuring(model: Any, device: torch.device) -> Iterator[None]:
 
 
 def score(model: Any, x: Tensor, y: Tensor, epsilon: Optional[Epsilon] = None, attack: str = "fgsm", normalise: Normalise = None,
-          *, alpha: Optional[Epsilon] = None, steps: int = 10, random_start: bool = False, seed: int = 0) -> Scores:
+          *, alpha: Optional[Epsilon] = None, steps: int = 10, random_start: bool = False, seed: int = 0,
+          probabilities: bool = False) -> Scores:
     """What the samples (x, y) say at the model's present parameters: loss, adv_loss, grad_norm, el2n, margin, predicted and
     adv_predicted, each [n] on x's device, float64 and int64. Two forward passes and one backward pass to the pixels.
 
@@ -164,6 +165,8 @@ def score(model: Any, x: Tensor, y: Tensor, epsilon: Optional[Epsilon] = None, a
     normalise  (mean, std), a number for each channel (dimension 1): the model gets (x - mean) / std. None: it takes pixels
     alpha, steps, random_start, seed   of pgd: length of a move (default epsilon / 4), moves, and whether they begin at a
                random place of the ball, drawn by `seed` and the sample's place in the batch
+
+    probabilities   also float32 [n, C], the softmax of the logits of x; for jobs that keep them (score.probabilities)
 
     With g = d loss / d x of each sample: grad_norm = ||g||_2, adv_loss = loss at the twin. Where g is all 0 (grad_norm 0), the
     twin is x: such a sample has no direction, and the server leaves it out of the mean gap. See steppe.torch.head for the
@@ -190,4 +193,5 @@ def score(model: Any, x: Tensor, y: Tensor, epsilon: Optional[Epsilon] = None, a
         with torch.no_grad():
             adv = head(forward(twin), y)
         return Scores(loss=of.loss, adv_loss=adv.loss, grad_norm=input_norms(dx) * power_of_two(e), el2n=of.el2n,
-                      margin=of.margin, predicted=of.predicted, adv_predicted=adv.predicted)
+                      margin=of.margin, predicted=of.predicted, adv_predicted=adv.predicted,
+                      probabilities=softmax_of(of, y) if probabilities else None)

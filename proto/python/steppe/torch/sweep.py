@@ -11,6 +11,7 @@ from .score import score
 
 def sweep(run: Run, model: Any, loader: DataLoader, **how: Any) -> None:
     """Of Run.sweep. Rank r has the samples from samples * r / world on."""
+    how.setdefault("probabilities", run.info.get("probabilities", False))
     samples = len(loader.dataset)
     if samples != run.samples:
         raise ValueError("the loader's dataset has %d samples, the run's %d" % (samples, run.samples))
