@@ -45,7 +45,7 @@ struct lease {
     uint32_t index; /* of its entry */
     uint32_t worker;
     uint32_t had; /* what its hand has had of the entry, by index */
-    int64_t deadline_ms;
+    int64_t begun_ms, deadline_ms;
     int64_t last_ms; /* it is not renewed beyond */
 };
 
@@ -53,6 +53,7 @@ struct lease {
 struct loss {
     uint32_t index, worker;
     bool spoke; /* until it could not be renewed any more */
+    int64_t begun_ms, ended_ms;
 };
 
 struct round {
@@ -176,6 +177,7 @@ static void live_add(struct round *r, uint32_t index, const struct taker *by, in
     r->live[r->live_count++] = (struct lease){.index = index,
                                               .worker = by->worker,
                                               .had = had,
+                                              .begun_ms = now_ms,
                                               .deadline_ms = deadline(now_ms, ttl_ms),
                                               .last_ms = deadline(now_ms, by->most_ms)};
 }
@@ -484,11 +486,33 @@ uint32_t round_expire(struct round *r, int64_t now_ms)
         if (r->live[i].deadline_ms <= now_ms) {
             const struct lease *l = &r->live[i];
 
-            note_loss(r, (struct loss){l->index, l->worker, l->deadline_ms == l->last_ms});
+            note_loss(r, (struct loss){.index = l->index,
+                                       .worker = l->worker,
+                                       .spoke = l->deadline_ms == l->last_ms,
+                                       .begun_ms = l->begun_ms,
+                                       .ended_ms = now_ms});
             end_lease(r, i, now_ms);
             expired++;
         }
     return expired;
+}
+
+/* How many workers this entry has lost; 1 where nobody got it after another one was lost with it.
+ */
+static uint32_t count_lost(const struct round *r, uint32_t index)
+{
+    int64_t last_begun_ms = INT64_MIN, first_ended_ms = INT64_MAX;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < r->loss_count; i++) {
+        const struct loss *l = &r->losses[i];
+        if (l->index != index || l->spoke)
+            continue;
+        count++;
+        last_begun_ms = l->begun_ms > last_begun_ms ? l->begun_ms : last_begun_ms;
+        first_ended_ms = l->ended_ms < first_ended_ms ? l->ended_ms : first_ended_ms;
+    }
+    return count > 0 && last_begun_ms < first_ended_ms ? 1 : count;
 }
 
 uint32_t round_lost(const struct round *r, struct node *ret)
@@ -496,9 +520,7 @@ uint32_t round_lost(const struct round *r, struct node *ret)
     uint32_t most = 0;
 
     for (uint32_t i = 0; i < r->loss_count; i++) {
-        uint32_t count = 0;
-        for (uint32_t k = 0; k < r->loss_count; k++)
-            count += r->losses[k].index == r->losses[i].index && !r->losses[k].spoke;
+        uint32_t count = count_lost(r, r->losses[i].index);
         if (count > most) {
             most = count;
             *ret = r->entries[r->losses[i].index].node;

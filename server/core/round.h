@@ -74,7 +74,8 @@ uint32_t round_release(struct round *r, uint32_t worker, int64_t now_ms);
  * nodes that nobody else holds are open for re-issue. Returns how many leases this call ended. */
 uint32_t round_expire(struct round *r, int64_t now_ms);
 /* The most workers that one node without a result has lost, and that node; 0: none has lost any. A
- * worker that spoke until its lease could not be renewed any more is not among them. */
+ * worker that spoke until its lease could not be renewed any more is not among them. Workers that
+ * had it at the same time count as one: a cut line or a lost machine takes all of them. */
 uint32_t round_lost(const struct round *r, struct node *ret);
 
 /* What is in the hands of workers. */

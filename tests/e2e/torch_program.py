@@ -75,6 +75,9 @@ def main():
             print(json.dumps({"epoch": epoch, "stream": stream, "ids": sorted(sum(parts, [])), "missing": closed.missing,
                               "scores": closed.scores_sha256, "world": run.world}), flush=True)
     run.leave()
+    dist.barrier()
+    sys.stdout.flush()
+    os._exit(0)  # threads of gloo that still run would abort the interpreter's own end
 
 
 if __name__ == "__main__":

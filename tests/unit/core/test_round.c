@@ -324,6 +324,23 @@ TEST(a_node_counts_the_workers_it_has_lost)
     round_free(r);
 }
 
+TEST(workers_that_had_a_node_at_the_same_time_count_as_one_lost)
+{
+    struct round *r = open_round(2);
+    struct node n = {0, 0};
+
+    take(r, 1, 2, 0);
+    REPEAT(0, 2, 0, r, 2, 10);
+    REPEAT(0, 2, 10, r, 3, 20);
+    round_expire(r, TTL);
+    round_expire(r, 2 * TTL);
+    ASSERT_EQ(1, round_lost(r, &n)); /* a line that was cut took all three */
+    take(r, 4, 2, 2 * TTL);
+    round_expire(r, 3 * TTL);
+    ASSERT_EQ(4, round_lost(r, &n)); /* the node takes one after the other */
+    round_free(r);
+}
+
 /* Workers take, finish in time, finish late, say goodbye or die in silence, all at random. */
 struct hand {
     uint32_t worker;
