@@ -197,8 +197,7 @@ const struct row jobspec_rows[] = {
      .help = "epochs between sweeps; 0: 1 until the share is final, then 5"},
     {"score.splits", ROW_ENUM, AT(score_splits), .def = "train", .names = score_splits_names,
      .help = "both: each sweep also keeps the scores of the test samples"},
-    {"score.probabilities", ROW_BOOL, AT(score_probabilities), .def = "false",
-     .external = true,
+    {"score.probabilities", ROW_BOOL, AT(score_probabilities), .def = "false", .external = true,
      .help = "the newest sweep also keeps the probability of each class, 4 bytes each; engine "
              "external: what the program reports of them"},
     {"score.normaliser", ROW_ENUM, AT(normaliser), .def = "population", .names = normaliser_names,

@@ -148,8 +148,7 @@ size_t external_memory(const struct jobspec *spec, const struct dataset *data)
     const size_t folded = sizeof(struct score) + sizeof(double) + sizeof(uint16_t);
     const size_t sorted = 4 * sizeof(double);
     /* Those reported, and a copy for the fold; the next epoch's come when that is gone. */
-    const size_t probabilities =
-        spec->score_probabilities ? 2 * data->classes * sizeof(float) : 0;
+    const size_t probabilities = spec->score_probabilities ? 2 * data->classes * sizeof(float) : 0;
 
     return data->samples * (2 * one + folded + sorted + probabilities) +
            data->test_samples * (2 * reported + folded);

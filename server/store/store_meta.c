@@ -406,8 +406,9 @@ static const struct meta columns[] = {
      "0 to epochs - 1", 0},
     {"probability.sample_id", "the sample", 0, "0 to n_samples - 1", 0},
     {"probability.p",
-     "softmax of the logits, or what a program reports: a float of 32 bits, little-endian, for each class from 0 on", 0,
-     UNIT_RANGE, 0},
+     "softmax of the logits, or what a program reports: a float of 32 bits, little-endian, for "
+     "each class from 0 on",
+     0, UNIT_RANGE, 0},
 
     {"metric.job_id", "the job", 0, 0, 0},
     {"metric.epoch", "the epoch", 0, "0 to epochs - 1", 0},

@@ -219,8 +219,7 @@ TEST(probabilities_count_once_and_others_are_unknown)
     float rows[][CLASSES] = {{1, 0, 0, 0}, {0.25F, 0.25F, 0.25F, 0.25F}, {0, 1, 0, 0}};
     uint64_t counted, dropped;
     struct errbuf why;
-    struct external_report r = {
-        .count = 3, .ids = ids, .probabilities = rows, .classes = CLASSES};
+    struct external_report r = {.count = 3, .ids = ids, .probabilities = rows, .classes = CLASSES};
     const size_t without = external_memory(&spec, &data);
 
     struct external *e = create(&spec, 0);
