@@ -182,6 +182,21 @@ int query_job(struct query *q, int64_t job, int64_t *ret_dataset, struct errbuf 
                    (long long)first, (long long)last);
 }
 
+int query_of_job(struct query *q, int64_t job,
+                 int (*add)(struct query *q, const void *arg, cJSON *out, struct errbuf *why),
+                 const void *arg, cJSON **ret, struct errbuf *why)
+{
+    cJSON *out = cJSON_CreateObject();
+    int64_t dataset;
+    int rc = query_begin(q, &q->difficulty, true, why);
+
+    if (rc == 0)
+        rc = query_job(q, job, &dataset, why);
+    if (rc == 0)
+        rc = add(q, arg, out, why);
+    return query_end(&q->difficulty, rc, out, ret);
+}
+
 int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t *ret_scored,
                        struct errbuf *why)
 {

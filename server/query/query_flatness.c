@@ -77,8 +77,9 @@ static cJSON *row_of(sqlite3_stmt *stmt)
     " sharpness, rho, lambda1, lambda2, lambda3, lambda4, lambda5, residual1, residual2,"          \
     " residual3, residual4, residual5 FROM v_flatness WHERE job = ?1"
 
-static int add_rows(struct query *q, const struct flatness_args *a, cJSON *out, struct errbuf *why)
+static int add_rows(struct query *q, const void *arg, cJSON *out, struct errbuf *why)
 {
+    const struct flatness_args *a = arg;
     cJSON *rows = cJSON_AddArrayToObject(out, "rows");
     sqlite3_stmt *stmt;
     int64_t count = 0;
@@ -101,15 +102,7 @@ static int add_rows(struct query *q, const struct flatness_args *a, cJSON *out, 
 
 int query_flatness(struct query *q, const struct flatness_args *a, cJSON **ret, struct errbuf *why)
 {
-    cJSON *out = cJSON_CreateObject();
-    int64_t dataset;
-    int rc = query_begin(q, &q->difficulty, true, why);
-
-    if (rc == 0)
-        rc = query_job(q, a->job, &dataset, why);
-    if (rc == 0)
-        rc = add_rows(q, a, out, why);
-    return query_end(&q->difficulty, rc, out, ret);
+    return query_of_job(q, a->job, add_rows, a, ret, why);
 }
 
 int query_flatness_newest(struct query *q, int64_t job, cJSON **ret, struct errbuf *why)

@@ -28,6 +28,11 @@ int query_end(struct db *db, int rc, cJSON *json, cJSON **ret);
 /* The job's dataset_id (0: its dataset is not in the file), or -ENOENT, naming the existing jobs.
  */
 int query_job(struct query *q, int64_t job, int64_t *ret_dataset, struct errbuf *why);
+/* A whole query about a job that is there: add(q, arg, out, why) puts what it has into the reply.
+ */
+int query_of_job(struct query *q, int64_t job,
+                 int (*add)(struct query *q, const void *arg, cJSON *out, struct errbuf *why),
+                 const void *arg, cJSON **ret, struct errbuf *why);
 /* Makes *io_epoch (-1: the last) a committed, scored epoch; *ret_scored is how many rows it has. */
 int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t *ret_scored,
                        struct errbuf *why);

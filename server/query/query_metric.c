@@ -24,8 +24,9 @@ static int add_values(struct query *q, sqlite3_stmt *stmt, int64_t epoch, cJSON 
     return rc;
 }
 
-static int add_rows(struct query *q, const struct metrics_args *a, cJSON *out, struct errbuf *why)
+static int add_rows(struct query *q, const void *arg, cJSON *out, struct errbuf *why)
 {
+    const struct metrics_args *a = arg;
     cJSON *rows = cJSON_AddArrayToObject(out, "rows");
     sqlite3_stmt *epochs, *values = NULL;
     int64_t count = 0;
@@ -59,13 +60,5 @@ static int add_rows(struct query *q, const struct metrics_args *a, cJSON *out, s
 
 int query_metrics(struct query *q, const struct metrics_args *a, cJSON **ret, struct errbuf *why)
 {
-    cJSON *out = cJSON_CreateObject();
-    int64_t dataset;
-    int rc = query_begin(q, &q->difficulty, true, why);
-
-    if (rc == 0)
-        rc = query_job(q, a->job, &dataset, why);
-    if (rc == 0)
-        rc = add_rows(q, a, out, why);
-    return query_end(&q->difficulty, rc, out, ret);
+    return query_of_job(q, a->job, add_rows, a, ret, why);
 }
