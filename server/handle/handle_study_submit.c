@@ -14,6 +14,7 @@
 #include "common/text.h"
 #include "server/handle/handlers.h"
 #include "server/handle/submission.h"
+#include "server/jobs/disk_share.h"
 #include "server/net/op.h"
 
 struct plan {
@@ -210,6 +211,16 @@ static int read_new(struct plan *p, const struct studyfile *f, struct errbuf *wh
     return rc;
 }
 
+/* Each of them fits by itself; do all of them? */
+static int check_disk(const struct plan *p, struct errbuf *why)
+{
+    int64_t bytes = 0;
+
+    for (int i = 0; i < p->next->job_count; i++)
+        bytes += p->new[i] ? job_disk_need(p->new[i]->job) : 0;
+    return p->added > 0 ? disk_share_jobs(p->service, p->key, bytes, why) : 0;
+}
+
 static bool needs_scores(const struct plan *p)
 {
     for (int i = 0; i < p->next->job_count; i++)
@@ -318,6 +329,8 @@ static int make_plan(struct service *s, const char *key, const char *uuid,
         rc = check_room(s, p->key, p->added, why);
     if (rc == 0)
         rc = read_new(p, f, why);
+    if (rc == 0)
+        rc = check_disk(p, why);
     if (rc == 0 && p->added > 0)
         study_add_uuid(p->next, uuid);
     return rc;

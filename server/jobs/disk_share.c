@@ -95,11 +95,9 @@ int disk_share_room(const struct service *s, const char *key, const char *sha256
     return judge(s, key, used, bytes, why);
 }
 
-int disk_share_job(const struct service *s, const struct job *job, struct errbuf *why)
+int disk_share_jobs(const struct service *s, const char *key, int64_t bytes, struct errbuf *why)
 {
-    const char *key = job->rec.key_name;
-
     if (disk_share_most(s) < 0 || !key[0])
         return 0;
-    return judge(s, key, disk_share_used(s, key), job_disk_need(job), why);
+    return judge(s, key, disk_share_used(s, key), bytes, why);
 }

@@ -9,7 +9,6 @@
 
 #include "common/err.h"
 
-struct job;
 struct service;
 
 /* What datasets, uploads and files of jobs take; of a key, or NULL: of all, each file once. */
@@ -23,8 +22,8 @@ int64_t disk_share_most(const struct service *s);
  */
 int disk_share_room(const struct service *s, const char *key, const char *sha256, int64_t bytes,
                     struct errbuf *why);
-/* May a new, prepared job keep its checkpoints there? Its files came as uploads and count already.
- * Likewise. One that runs is never stopped. */
-int disk_share_job(const struct service *s, const struct job *job, struct errbuf *why);
+/* May a key have jobs whose checkpoints take so many bytes (job_disk_need), all together? Their
+ * files came as uploads and count already. Likewise. One that runs is never stopped. */
+int disk_share_jobs(const struct service *s, const char *key, int64_t bytes, struct errbuf *why);
 
 #endif

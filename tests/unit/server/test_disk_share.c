@@ -259,13 +259,11 @@ TEST(what_jobs_keep_counts_for_the_key_that_sent_them)
     new.data = &data;
     const int64_t need = job_disk_need(&new);
     ASSERT(need >= 2 * MIB && need < 10 * MIB);
-    snprintf(new.rec.key_name, sizeof(new.rec.key_name), "ann");
     job_note_checkpoints(&anns, 7 * MIB - need);
-    ASSERT_OK(disk_share_job(&service, &new, &why), why);
+    ASSERT_OK(disk_share_jobs(&service, "ann", need, &why), why);
     job_note_checkpoints(&anns, 7 * MIB - need + 1);
-    ASSERT_EQ(-ERANGE, disk_share_job(&service, &new, &why));
+    ASSERT_EQ(-ERANGE, disk_share_jobs(&service, "ann", need, &why));
     ASSERT_HAS("jobs of the key ann take ", why.text);
-    new.rec.key_name[0] = 0;
-    ASSERT_OK(disk_share_job(&service, &new, &why), why);
+    ASSERT_OK(disk_share_jobs(&service, "", need, &why), why);
     stop();
 }
