@@ -167,6 +167,7 @@
 #define THREADS_MAX 256             /* of a worker: a shard of a step each */
 #define NOTE_BYTES_MAX 512          /* of a worker's note on a job: a sentence */
 #define NOTES_MAX 100               /* of a job until the server restarts: each is kept */
+#define MEMORY_PARTS_OF_ONE 2       /* of --memory, for the external jobs of one key */
 #define MEMORY_BYTES_MIN (16 << 20) /* of --memory: a small model with a small dataset */
 
 /* --- predictions: new pictures through a trained model --- */

@@ -1,6 +1,7 @@
 /* How much of the server's memory jobs may take: a job that would not fit alone is refused; a job
  * that would not fit beside the running ones waits. */
 #include <errno.h>
+#include <string.h>
 
 #include "common/text.h"
 #include "server/jobs/externals.h"
@@ -32,15 +33,30 @@ static size_t job_memory(const struct job *job)
            SNAPSHOTS * checkpoint_memory(&shape) + CLOSING_MAX * epoch;
 }
 
+static bool is_external_held(const struct job *job)
+{
+    return job->external && (job->external->open || job->external->busy);
+}
+
 int64_t job_memory_with(const struct jobs *jobs, const struct job *job)
 {
     size_t bytes = job_memory(job);
 
     for (const struct job *other = jobs->list; other; other = other->next)
-        if (other != job && (other->run || other->starting ||
-                             (other->external && (other->external->open || other->external->busy))))
+        if (other != job && (other->run || other->starting || is_external_held(other)))
             bytes += job_memory(other);
     return (int64_t)bytes;
+}
+
+int64_t job_memory_of_one(const struct jobs *jobs, const struct job *job)
+{
+    const char *key = job->rec.key_name;
+    size_t others = 0;
+
+    for (const struct job *other = jobs->list; other && key[0]; other = other->next)
+        if (other != job && is_external_held(other) && strcmp(other->rec.key_name, key) == 0)
+            others += job_memory(other);
+    return others > 0 ? (int64_t)(others + job_memory(job)) : 0;
 }
 
 int job_memory_check(const struct service *s, const struct job *job, struct errbuf *why)

@@ -29,6 +29,9 @@ void jobs_update_running(struct jobs *jobs);
 bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t bytes);
 /* The memory that a job of this shape and those that have or get a run take together. */
 int64_t job_memory_with(const struct jobs *jobs, const struct job *job);
+/* Likewise an external job and those of its key that are in memory; 0: none is, or it has no key.
+ */
+int64_t job_memory_of_one(const struct jobs *jobs, const struct job *job);
 /* A copy of the record for a lane, without the spec's text. */
 struct job_record job_record_copy(const struct job *job);
 /* The job cannot go on by itself; jobs_tick tries again. */
