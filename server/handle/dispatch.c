@@ -35,7 +35,7 @@ static const struct row {
                           NULL,
                           WAIT_REPLAY},
     [MSG_EXTERNAL_OPEN] = {handle_external_open,
-                           {"job", "epoch", "dataset_sha256", "program"},
+                           {"job", "epoch", "dataset_sha256", "program", "uuid"},
                            "job",
                            WAIT_WRITE},
     [MSG_EXTERNAL_JOIN] = {handle_external_join, {"job", "incarnation"}},

@@ -51,19 +51,28 @@ static int read_dataset(const struct request *rq, struct job *job, struct errbuf
     return rc;
 }
 
+static int read_opening(const struct request *rq, struct external_opening *ret, struct errbuf *why)
+{
+    const cJSON *json = rq->message.json;
+    const char *name = message_names[rq->type];
+    int rc = field_i64(json, name, "epoch", false, 0, EPOCHS_MAX, &ret->epoch, why);
+
+    if (rc == 0)
+        rc = field_str(json, name, "program", false, EXTERNAL_PROGRAM_BYTES, &ret->program, why);
+    if (rc == 0 && cJSON_GetObjectItemCaseSensitive(json, "uuid"))
+        rc = handle_uuid_of(rq, &ret->uuid, why);
+    return rc;
+}
+
 void handle_external_open(struct request *rq)
 {
     struct job *job = handle_job_of(rq);
-    const cJSON *json = rq->message.json;
-    const char *program = "";
-    int64_t epoch = -1;
+    struct external_opening o = {.epoch = -1, .program = "", .uuid = ""};
     struct errbuf why;
 
     if (!job)
         return;
-    if (field_i64(json, "external.open", "epoch", false, 0, EPOCHS_MAX, &epoch, &why) < 0 ||
-        field_str(json, "external.open", "program", false, EXTERNAL_PROGRAM_BYTES, &program, &why) <
-            0) {
+    if (read_opening(rq, &o, &why) < 0) {
         request_fail(rq, -EINVAL, &why);
         return;
     }
@@ -72,7 +81,7 @@ void handle_external_open(struct request *rq)
     if (read_dataset(rq, job, &why) < 0)
         request_fail(rq, -EINVAL, &why);
     else
-        external_job_open(rq->service->jobs, job, epoch, program, rq);
+        external_job_open(rq->service->jobs, job, &o, rq);
 }
 
 static int read_incarnation(const struct request *rq, int64_t *ret, struct errbuf *why)

@@ -41,6 +41,16 @@ struct job *handle_job_of(struct request *rq)
     return NULL;
 }
 
+int handle_uuid_of(const struct request *rq, const char **ret, struct errbuf *why)
+{
+    const char *type = message_names[rq->type];
+    int rc = field_str(rq->message.json, type, "uuid", true, UUID_BYTES, ret, why);
+
+    if (rc == 0 && !text_is_uuid(*ret))
+        rc = err_set(why, -EINVAL, "%s.uuid is \"%s\", allowed is a UUID", type, *ret);
+    return rc;
+}
+
 /* --- list, show, log --- */
 
 /* Drops the last rows of a list that would not fit a reply; true when there were any. */

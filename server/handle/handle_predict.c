@@ -24,22 +24,12 @@ struct open_args {
     struct prediction_source source;
 };
 
-static int read_uuid(const struct request *rq, const char **ret, struct errbuf *why)
-{
-    const char *type = message_names[rq->type];
-    int rc = field_str(rq->message.json, type, "uuid", true, UUID_BYTES, ret, why);
-
-    if (rc == 0 && !text_is_uuid(*ret))
-        rc = err_set(why, -EINVAL, "%s.uuid is \"%s\", allowed is a UUID", type, *ret);
-    return rc;
-}
-
 /* The prediction that the request names, and the number of its batch; NULL: rq was answered. */
 static struct prediction *find(struct request *rq, int64_t *ret_batch)
 {
     const char *uuid;
     struct errbuf why;
-    int rc = read_uuid(rq, &uuid, &why);
+    int rc = handle_uuid_of(rq, &uuid, &why);
 
     if (rc == 0)
         rc = field_i64(rq->message.json, message_names[rq->type], "batch", true, 0, BATCHES_MAX,
@@ -211,7 +201,7 @@ void handle_predict_open(struct request *rq)
     struct job *job;
     int64_t number;
     struct errbuf why;
-    int rc = read_uuid(rq, &uuid, &why);
+    int rc = handle_uuid_of(rq, &uuid, &why);
 
     if (rc == 0)
         rc = field_i64(json, "predict.open", "job", true, 1, INT32_MAX, &number, &why);
@@ -317,7 +307,7 @@ void handle_predict_close(struct request *rq)
     const char *uuid;
     struct errbuf why;
 
-    if (read_uuid(rq, &uuid, &why) < 0) {
+    if (handle_uuid_of(rq, &uuid, &why) < 0) {
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return;
     }

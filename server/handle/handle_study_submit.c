@@ -268,8 +268,8 @@ static void submit_done(struct op *op)
         free(p->new);
         p->new = NULL;
         studies_put(s->studies, study);
+        reply(op->rq, study, p->added); /* before anything of the jobs' starts, as job.submit */
         jobs_pump(s->jobs);
-        reply(op->rq, study, p->added);
     }
     plan_free(p);
     studies_leave(s->studies);
@@ -340,10 +340,8 @@ static int read_file(struct request *rq, const char **ret_uuid, struct studyfile
                      struct errbuf *why)
 {
     const cJSON *spec = NULL;
-    int rc = field_str(rq->message.json, "study.submit", "uuid", true, UUID_BYTES, ret_uuid, why);
+    int rc = handle_uuid_of(rq, ret_uuid, why);
 
-    if (rc == 0 && !text_is_uuid(*ret_uuid))
-        rc = err_set(why, -EINVAL, "study.submit.uuid is \"%s\", allowed is a UUID", *ret_uuid);
     if (rc == 0)
         rc = field_obj(rq->message.json, "study.submit", "spec", true, &spec, why);
     return rc < 0 ? rc : studyfile_parse(spec, ret, why);

@@ -67,8 +67,8 @@ static void submit_done(struct op *op)
         log_info("job.submit", "job=%" PRId64 " name=%s dataset=%s", number, job->rec.name,
                  job->rec.dataset);
         jobs_add(jobs, job);
+        reply_row(op->rq, job, &s->notes); /* whose audit row then waits for no start of the job */
         jobs_pump(jobs);
-        reply_row(op->rq, job, &s->notes);
     } else if (op->rc == -EEXIST && jobs_find(jobs, number, &known, &op->why) == 0) {
         reply_row(op->rq, known, NULL);
     } else {
@@ -115,10 +115,8 @@ void handle_job_submit(struct request *rq)
     const char *uuid = NULL;
     struct errbuf why = {""};
     struct job *known = NULL;
-    int rc = field_str(rq->message.json, "job.submit", "uuid", true, UUID_BYTES, &uuid, &why);
+    int rc = handle_uuid_of(rq, &uuid, &why);
 
-    if (rc == 0 && !text_is_uuid(uuid))
-        rc = err_set(&why, -EINVAL, "job.submit.uuid is \"%s\", allowed is a UUID", uuid);
     if (rc == 0)
         known = jobs_by_uuid(rq->service->jobs, uuid);
     if (rc == 0 && !known)

@@ -115,10 +115,8 @@ static int read_put(struct request *rq, struct put *p, cJSON *bad, struct errbuf
     const cJSON *json = rq->message.json, *list = NULL;
     const struct dataset *d;
     const char *uuid = NULL;
-    int rc = field_str(json, "verdict.put", "uuid", true, UUID_BYTES, &uuid, why);
+    int rc = handle_uuid_of(rq, &uuid, why);
 
-    if (rc == 0 && !text_is_uuid(uuid))
-        rc = err_set(why, -EINVAL, "verdict.put.uuid is \"%s\", allowed is a UUID", uuid);
     if (rc == 0)
         rc = field_bool(json, "verdict.put", "check", false, &p->check, why);
     if (rc == 0 && p->check)

@@ -58,6 +58,8 @@ void handle_external_close(struct request *rq);
 
 /* The job that rq names; NULL: rq was answered. */
 struct job *handle_job_of(struct request *rq);
+/* The uuid that rq must have; *ret lives as long as rq. 0 or -EINVAL. */
+int handle_uuid_of(const struct request *rq, const char **ret, struct errbuf *why);
 void handle_job_apply(struct request *rq);
 void handle_verdict_put(struct request *rq);
 void handle_verdict_list(struct request *rq);

@@ -20,6 +20,7 @@ struct external_state {
     int64_t heard_unix_ms;
     char program[EXTERNAL_PROGRAM_BYTES]; /* that opened it last; "" not known */
     int64_t opened_unix_ms;               /* 0: before the server was started */
+    char opened_as[UUID_BYTES];           /* what that client calls this opening; "" nothing */
     /* The last epoch that was closed since then; epoch -1: none. */
     struct external_last {
         int64_t epoch;
@@ -29,9 +30,15 @@ struct external_state {
     } last;
 };
 
-/* Opens the job for a program: with the next incarnation, durably, and with `epoch` open (-1: the
- * first that is not closed). Epochs from there on are taken back first. Answers rq. */
-void external_job_open(struct jobs *jobs, struct job *job, int64_t epoch, const char *program,
+/* How a program opens a job. Both texts are borrowed. */
+struct external_opening {
+    int64_t epoch;       /* that is to be open; -1: the first that is not closed */
+    const char *program; /* what it calls itself; "" it does not say */
+    const char *uuid;    /* of the opening; "" it has none */
+};
+/* Opens the job for a program: with the next incarnation, durably. Epochs from there on are taken
+ * back first. The opening that was the last one, again, is answered as it was. Answers rq. */
+void external_job_open(struct jobs *jobs, struct job *job, const struct external_opening *o,
                        struct request *rq);
 /* A message of a program that has opened the job as `incarnation`: what it is about, or NULL and rq
  * was answered: the program is superseded, the job is over, is paused, or is busy for a moment. */

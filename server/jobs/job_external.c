@@ -110,7 +110,7 @@ struct load {
     int64_t epoch;         /* that is to be open */
     int64_t dropped;       /* the first that is taken back; -1: none is */
     bool written, taken_back;
-    char program[EXTERNAL_PROGRAM_BYTES];
+    char program[EXTERNAL_PROGRAM_BYTES], opened_as[UUID_BYTES];
     struct external *open;
 };
 
@@ -205,12 +205,19 @@ static bool has_room(struct jobs *jobs, struct job *job, struct request *rq)
         request_fail(rq, rc, &why);
         return false;
     }
-    if (job_memory_with(jobs, job) <= jobs->service->memory_bytes)
+    if (job_memory_with(jobs, job) > jobs->service->memory_bytes) {
+        request_busy(rq, ROOM_MS,
+                     "job %" PRId64 " does not fit beside the jobs that run; --memory allows "
+                     "no more",
+                     job->rec.job);
+        return false;
+    }
+    if (job_memory_of_one(jobs, job) <= jobs->service->memory_bytes / MEMORY_PARTS_OF_ONE)
         return true;
     request_busy(rq, ROOM_MS,
-                 "job %" PRId64 " does not fit beside the jobs that run; --memory allows "
-                 "no more",
-                 job->rec.job);
+                 "job %" PRId64 " does not fit beside the other jobs with a training program of "
+                 "the key %s; together they may take half of --memory",
+                 job->rec.job, job->rec.key_name);
     return false;
 }
 
@@ -244,6 +251,7 @@ static void take_opened(struct job *job, const struct load *l)
     job_kept(job, &l->rec);
     job->rec.incarnation = l->rec.incarnation;
     memcpy(x->program, l->program, sizeof(x->program));
+    memcpy(x->opened_as, l->opened_as, sizeof(x->opened_as));
     x->opened_unix_ms = clock_unix_ms();
     x->last.epoch = -1;
     log_info("job.open", "job=%" PRId64 " incarnation=%" PRId64 " epoch=%" PRId64, job->rec.job,
@@ -311,27 +319,11 @@ static bool is_busy(const struct job *job, struct request *rq)
     return true;
 }
 
-void external_job_open(struct jobs *jobs, struct job *job, int64_t epoch, const char *program,
-                       struct request *rq)
+static struct load *load_of(struct job *job, const struct external_opening *o)
 {
-    if (is_over(job, rq) || is_busy(job, rq))
-        return;
-    heard(job);
-    if (epoch > job->epochs_done) {
-        request_error(rq, ERR_BAD_FIELD,
-                      "epoch is %" PRId64 ", but job %" PRId64 " has closed only %" PRId64
-                      " epochs; allowed is 0 to %" PRId64,
-                      epoch, job->rec.job, job->epochs_done, job->epochs_done);
-        return;
-    }
-    const bool back = epoch >= 0 && epoch < job->epochs_done;
-    if (!back && finish(jobs, job)) {
-        is_over(job, rq);
-        return;
-    }
-    if (!has_room(jobs, job, rq))
-        return;
     struct load *l = xcalloc(1, sizeof(*l));
+    const bool back = o->epoch >= 0 && o->epoch < job->epochs_done;
+
     l->job = job;
     l->rec = job_record_copy(job);
     l->rec.incarnation++;
@@ -339,10 +331,46 @@ void external_job_open(struct jobs *jobs, struct job *job, int64_t epoch, const 
     l->rec.reason[0] = 0;
     if (!l->rec.started_unix_ms)
         l->rec.started_unix_ms = clock_unix_ms();
-    l->epoch = back ? epoch : job->epochs_done;
-    l->dropped = back ? epoch : -1;
-    snprintf(l->program, sizeof(l->program), "%s", program);
+    l->epoch = back ? o->epoch : job->epochs_done;
+    l->dropped = back ? o->epoch : -1;
+    snprintf(l->program, sizeof(l->program), "%s", o->program);
     text_make_printable(l->program);
+    snprintf(l->opened_as, sizeof(l->opened_as), "%s", o->uuid);
+    return l;
+}
+
+/* A client that heard no answer asks again: nobody is superseded, nothing is taken back. */
+static bool is_repeat(const struct job *job, const struct external_opening *o)
+{
+    const struct external_state *x = job->external;
+
+    return o->uuid[0] && x->open && strcmp(o->uuid, x->opened_as) == 0;
+}
+
+void external_job_open(struct jobs *jobs, struct job *job, const struct external_opening *o,
+                       struct request *rq)
+{
+    if (is_over(job, rq) || is_busy(job, rq))
+        return;
+    heard(job);
+    if (is_repeat(job, o)) {
+        external_job_reply(rq, job, external_job_row(jobs, job), NULL, 0);
+        return;
+    }
+    if (o->epoch > job->epochs_done) {
+        request_error(rq, ERR_BAD_FIELD,
+                      "epoch is %" PRId64 ", but job %" PRId64 " has closed only %" PRId64
+                      " epochs; allowed is 0 to %" PRId64,
+                      o->epoch, job->rec.job, job->epochs_done, job->epochs_done);
+        return;
+    }
+    if ((o->epoch < 0 || o->epoch == job->epochs_done) && finish(jobs, job)) {
+        is_over(job, rq);
+        return;
+    }
+    if (!has_room(jobs, job, rq))
+        return;
+    struct load *l = load_of(job, o);
     job->external->busy = true;
     job->changes++;
     op_run(jobs->service->net->store_lane,

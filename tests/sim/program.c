@@ -35,7 +35,8 @@ struct program {
     int64_t back;               /* the epoch of its checkpoint; -1: it goes on */
     int64_t incarnation, first; /* epoch that opening gave */
     uint32_t batch;
-    char life[UUID_BYTES]; /* of the memory that the pieces up to `sent` went to */
+    char life[UUID_BYTES];    /* of the memory that the pieces up to `sent` went to */
+    char opening[UUID_BYTES]; /* what it calls its opening; "" nothing, as older clients */
     struct program_epoch e;
 };
 
@@ -73,6 +74,14 @@ static void stop(struct program *p)
 
 /* --- processes --- */
 
+static void name_opening(struct program *p)
+{
+    p->opening[0] = 0;
+    if (world_chance(700))
+        snprintf(p->opening, sizeof(p->opening), "%08x-0000-4000-8000-%012x",
+                 (unsigned)world_draw(UINT32_MAX), (unsigned)world_draw(UINT32_MAX));
+}
+
 static void start(struct program *p, int64_t after_us)
 {
     stop(p);
@@ -82,6 +91,7 @@ static void start(struct program *p, int64_t after_us)
     p->odd = NOTHING;
     p->incarnation = 0;
     p->back = me.closed > 0 && world_chance(400) ? (int64_t)world_draw((uint64_t)me.closed) : -1;
+    name_opening(p);
     later(p, after_us);
 }
 
@@ -142,6 +152,8 @@ static void ask_open(struct program *p)
     cJSON_AddStringToObject(fields, "program", name);
     if (p->back >= 0)
         cJSON_AddNumberToObject(fields, "epoch", (double)p->back);
+    if (p->opening[0])
+        cJSON_AddStringToObject(fields, "uuid", p->opening);
     ask(p, fields, NULL, 0);
 }
 
@@ -374,6 +386,7 @@ static void take_error(struct program *p, const char *code, const struct message
         end_all(sentence);
     } else if (strcmp(code, "bad_field") == 0 && p->saying == OPEN && p->back >= 0) {
         p->back = -1; /* an old opening has taken back more than it has */
+        name_opening(p);
         later(p, some_time());
     } else if (strcmp(code, "unavailable") == 0) {
         later(p, world_delay(50 * MS, 2 * SECOND));

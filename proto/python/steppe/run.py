@@ -322,8 +322,9 @@ def open_job(client: Client, job: Any, samples: Optional[int], stop: threading.E
     """Of rank 0: what external.open says. A job that was submitted here for another dataset is cancelled: nobody waits for it."""
     fields = {name: value for name, value in fields.items() if value is not None}
     number = find_job(client, job, deadline)
+    fields = {**fields, "job": number, "uuid": str(uuid.uuid4())}
     try:
-        info = judged(patient(lambda: client.request("external.open", {"job": number, **fields}, deadline=deadline), stop).fields)
+        info = judged(patient(lambda: client.request("external.open", fields, deadline=deadline), stop).fields)
         check_samples(info, samples)
     except (SteppeError, ValueError) as error:
         if isinstance(job, Mapping) and not isinstance(error, ConnectionError):
