@@ -4,8 +4,7 @@
  * found on the way down from the root, a descendant in the slots below n.
  *
  * A sum replaces its left child's buffer (left += right) and the right one's goes back to the pool.
- * Buffers hold the doubles behind the floats, each part padded to whole cache lines: the loop runs
- * over whole blocks, and nothing reads the padding. */
+ * Buffers hold the doubles behind the floats, each part padded to whole cache lines. */
 #include "common/reduce.h"
 
 #include <assert.h>
@@ -14,6 +13,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/floats.h"
 
 #define LINE_BYTES 64
 #define BLOCK_FLOATS (LINE_BYTES / sizeof(float))
@@ -165,8 +165,8 @@ float *reduce_buffer(struct reduce *r, double **ret_doubles)
     return buf;
 }
 
-/* left += right. The inner loops have a constant count, so that they are vectorised at -O2. */
-static void add_floats(float *restrict left, const float *restrict right, size_t blocks)
+/* The inner loops have a constant count, so that they are vectorised at -O2. */
+static void add_blocks(float *restrict left, const float *restrict right, size_t blocks)
 {
     left = __builtin_assume_aligned(left, LINE_BYTES);
     right = __builtin_assume_aligned(right, LINE_BYTES);
@@ -175,10 +175,23 @@ static void add_floats(float *restrict left, const float *restrict right, size_t
             left[i] += right[i];
 }
 
-static void add_doubles(double *restrict left, const double *restrict right, size_t n)
+void node_add(float *restrict left, const float *restrict right, size_t floats)
 {
-    for (size_t i = 0; i < n; i++)
+    const unsigned mode = floats_flush();
+
+    add_blocks(left, right, floats / BLOCK_FLOATS);
+    for (size_t i = floats / BLOCK_FLOATS * BLOCK_FLOATS; i < floats; i++)
         left[i] += right[i];
+    floats_restore(mode);
+}
+
+void node_add_doubles(double *restrict left, const double *restrict right, size_t doubles)
+{
+    const unsigned mode = floats_flush();
+
+    for (size_t i = 0; i < doubles; i++)
+        left[i] += right[i];
+    floats_restore(mode);
 }
 
 static struct slot *slot_of(const struct reduce *r, uint32_t lo)
@@ -221,8 +234,8 @@ int reduce_add(struct reduce *r, struct node n, float *buf)
         if (sibling->hi != (is_left ? parent.hi : mid))
             break;
         float *left = is_left ? buf : sibling->buf, *right = is_left ? sibling->buf : buf;
-        add_floats(left, right, r->floats_bytes / LINE_BYTES);
-        add_doubles(doubles_of(r, left), doubles_of(r, right), r->doubles);
+        node_add(left, right, r->floats);
+        node_add_doubles(doubles_of(r, left), doubles_of(r, right), r->doubles);
         *sibling = (struct slot){NULL, 0};
         reduce_drop(r, right);
         buf = left;

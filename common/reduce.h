@@ -25,6 +25,11 @@ static inline uint32_t node_size(struct node n)
 {
     return n.hi - n.lo;
 }
+/* left += right: the sum of a parent, of those of its children. Whoever forms one does it by these
+ * two: in all of them denormals count as 0, as they do where shards are computed. Both vectors are
+ * 64-byte aligned. */
+void node_add(float *restrict left, const float *restrict right, size_t floats);
+void node_add_doubles(double *restrict left, const double *restrict right, size_t doubles);
 
 /* Sums vectors of `floats` float32 and `doubles` float64 under the subtree `root`. */
 struct reduce;

@@ -1,6 +1,8 @@
 #include <errno.h>
+#include <float.h>
 #include <stdlib.h>
 
+#include "common/floats.h"
 #include "common/reduce.h"
 #include "common/rng.h"
 #include "tests/harness.h"
@@ -258,6 +260,38 @@ TEST(nodes_outside_the_tree_are_refused)
     ASSERT_EQ(0, add(r, (struct node){4, 8}, &zero));
     ASSERT(reduce_result(r, NULL));
     reduce_free(r);
+}
+
+/* A thread that computes shards flushes denormals, a server's does not: which of the two adds must
+ * not show. */
+TEST(a_sum_that_is_denormal_is_zero_whoever_forms_it)
+{
+    const unsigned mode = floats_flush(), modes[] = {mode, floats_flush()};
+    volatile float least = FLT_MIN;
+
+    if (least / 2 != 0)
+        SKIP("this processor does not flush");
+    for (int i = 0; i < 2; i++) {
+        struct result left = {.floats = {0}}, right = {.floats = {0}};
+        struct reduce *r = reduce_create(FLOATS, DOUBLES);
+        const double *doubles;
+
+        floats_restore(modes[i]);
+        left.floats[3] = left.floats[FLOATS - 1] = 1.5F * FLT_MIN;
+        right.floats[3] = right.floats[FLOATS - 1] = -FLT_MIN;
+        left.doubles[1] = 1.5 * DBL_MIN;
+        right.doubles[1] = -DBL_MIN;
+        reduce_reset(r, (struct node){0, 2}, 2);
+        add(r, (struct node){0, 1}, &left);
+        add(r, (struct node){1, 2}, &right);
+        ASSERT_EQ(i == 1, least / 2 == 0); /* the thread's own mode is as it was */
+        const float *sum = reduce_result(r, &doubles);
+        ASSERT(memcmp(&sum[3], &(float){0}, sizeof(float)) == 0);
+        ASSERT(memcmp(&sum[FLOATS - 1], &(float){0}, sizeof(float)) == 0);
+        ASSERT(memcmp(&doubles[1], &(double){0}, sizeof(double)) == 0);
+        reduce_free(r);
+    }
+    floats_restore(mode);
 }
 
 TEST(a_reset_drops_what_was_there)
