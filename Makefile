@@ -2,12 +2,14 @@
 # swarm, install, clean.
 #   make check ONLY=unit/core/test_job,e2e/test_leases:test_drain     tests, or cases of them, and what they need
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
+#   make bench PARTS=large SAMPLES=1281167   what a large job does to a server (default: that and 14197122 samples)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make fuzz SECONDS=600             clang's libFuzzer, so long for every target (ONLY=frame,idx)
 #   make sim SEEDS=10000              a simulation of server, workers, disk and network (FIRST=1 SHOW=1)
 #   make inject RUNS=500             the n-th allocation or write of a server or worker fails (default: every n, for hours)
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make swarm SECONDS=30             1000 simulated workers against a server
+#   make swarm PARTS=vectors,networks MILLIONS=11 CROWDS=1,16   workers with vectors of so many million parameters
 #   make compile_commands.json        for clangd
 #   make -j2 -k analysis              gcc -fanalyzer and clang-tidy over the programs (part of lint)
 #   make screenshot DATA=FOLDER       the dashboard's picture in the README (FOLDER: Fashion-MNIST; else drawn digits)
@@ -133,7 +135,8 @@ lint: deps-test
 	$(Q)rc=0; $(MAKE) --no-print-directory -j2 -k analysis || rc=1; tests/lint "$(B)" && exit $$rc
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(BENCH)
-	$(Q)tests/bench/run --build "$(B)" $(if $(ONLY),--models "$(ONLY)") $(if $(PARTS),--parts "$(PARTS)")
+	$(Q)tests/bench/run --build "$(B)" $(if $(ONLY),--models "$(ONLY)") $(if $(PARTS),--parts "$(PARTS)") \
+	    $(if $(SAMPLES),--samples "$(SAMPLES)")
 
 fuzz:
 	$(Q)deploy/install-deps --fuzz
@@ -149,8 +152,9 @@ chaos: deps-test
 fuzzers: $(FUZZERS) $(B)/fuzz/seed
 # Simulated workers against a real server.
 swarm: deps-test
-	$(Q)$(MAKE) --no-print-directory -j2 all $(B)/bench/swarm
-	$(Q)STEPPE_BUILD="$(abspath $(B))" tests/bench/run_swarm --seconds $(or $(SECONDS),30)
+	$(Q)$(MAKE) --no-print-directory -j2 all $(B)/bench/swarm $(B)/bench/crowd
+	$(Q)STEPPE_BUILD="$(abspath $(B))" tests/bench/run_swarm --seconds $(or $(SECONDS),30) \
+	    $(if $(PARTS),--parts "$(PARTS)") $(if $(MILLIONS),--millions "$(MILLIONS)") $(if $(CROWDS),--crowds "$(CROWDS)")
 # Seeds of the simulation; one that fails is named with the command that repeats it.
 sim: deps
 	$(Q)$(MAKE) --no-print-directory -j2 $(B)/steppe-sim
@@ -263,6 +267,13 @@ $(B)/fuzz/seed: $(B)/obj/tests/fuzz/seed.o $(FUZZ_OBJS)
 $(B)/bench/swarm: $(B)/obj/tests/bench/swarm.o $(PROTO) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
+
+$(B)/bench/crowd: $(B)/obj/tests/bench/crowd.o $(B)/obj/worker/talk.o $(B)/obj/worker/task.o $(PROTO) $(COMMON)
+	$(link)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
+$(B)/bench/pings: $(B)/obj/tests/bench/pings.o $(COMMON)
+	$(link)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(common_libs)
 
 # Other flags make other objects.
 $(NN): $(B)/obj/%.o: %.c Makefile

@@ -164,7 +164,45 @@ def external_rows(x):
         yield ["PyTorch", "not installed"]
 
 
-def tables(r, engines, worlds, fold, hostile, external):
+def maybe(value, form=number):
+    return "-" if value is None else form(value)
+
+
+def large_phases(x):
+    for phase, f in x["phases"].items():
+        given = f["commands"]
+        yield [phase, number(f["seconds"]), *map(maybe, f["seen"]), *map(maybe, f["served"][1:]), maybe(f["speed"], lambda v: f"{v:.2f}"),
+               number(statistics.median(given)) if given else "-", number(max(given)) if given else "-"]
+
+
+def large_figures(x):
+    yield ["leases that ran out", str(x["leases"])]
+    for key, what in (("restart", "kill -9 to an answer, s"), ("recovery", "kill -9 to the next result, s"),
+                      ("memory started", "memory of the server a sample, once it runs, bytes"),
+                      ("memory peak", "the most it was, bytes"), ("faults", "page faults a training step"),
+                      ("import", "import, rows/s"), ("sweep", "sweep and test, rows/s"), ("fold", "fold, rows/s"),
+                      ("export", "export as csv, rows/s"), ("export of CPU", "the same of the command's CPU"),
+                      ("schedule", "job.schedule, rows/s")):
+        if key in x:
+            yield [what, number(x[key])]
+
+
+def large_tables(x):
+    name = f"{x['samples']} samples"
+    if "phases" in x:
+        yield table(f"A job of {name}: what others see, by phase (pings and commands in ms)",
+                    ["phase", "s", "ping p50", "p99", "max", "p99 with a processor", "max with a processor", "small job, of alone",
+                     "submit and cancel p50", "max"],
+                    list(large_phases(x)))
+        yield table(f"A job of {name}: figures", ["what", "measured"], list(large_figures(x)))
+    if "questions" in x:
+        yield table(f"A job of {name}: questions", ["question", "ms"],
+                    [[q, a if isinstance(a, str) else spread(a)] for q, a in x["questions"].items()])
+    if "skipped" in x:
+        yield f"A job of {name}: {x['skipped']}\n"
+
+
+def tables(r, engines, worlds, fold, hostile, external, large):
     if r.has(what="rate"):
         yield table("A step in one process (images a second)",
                     ["model", "mode", "threads", "shard", "Steppe", "peer", "Steppe to peer",
@@ -202,6 +240,8 @@ def tables(r, engines, worlds, fold, hostile, external):
                     [hostile_row(h) for h in hostile])
     if external:
         yield table("A training program of one's own, over ipc", ["what", "measured"], external_rows(external))
+    for one in large:
+        yield from large_tables(one)
 
 
 def head(f):

@@ -58,15 +58,19 @@ class World:
         self.children = []
 
     def spawn(self, name, program, *args):
-        with open(os.path.join(self.folder, name + ".log"), "w") as log:
+        with open(os.path.join(self.folder, name + ".log"), "a") as log:
             child = subprocess.Popen([os.path.join(self.build, program), *args], stdout=log,
                                      stderr=log, env=environment())
         self.children.append((name, child))
 
-    def start(self, cache):
+    def serve(self):
+        """A server, until it answers."""
         self.spawn("server", "steppe-server", "--state", self.folder + "/state", "--listen", self.url,
                    *(["--insecure-loopback"] if self.url.startswith("tcp") else []), "--log-level", "debug")
         self.steppe("ping")
+
+    def start(self, cache):
+        self.serve()
         for i in range(self.workers):
             self.spawn(f"worker-{i}", "steppe-worker", "--connect", self.url, "--cache", cache,
                        "--threads", str(self.threads), "--name", f"bench-{i}")

@@ -1,0 +1,161 @@
+"""The part of `make swarm` with vectors of real size: what a training step of a model of so many parameters costs the server
+with so many workers, which are simulated (crowd.c): each fetches theta and sends a gradient of its length, and computes nothing.
+Over tcp on loopback, and from a network namespace behind a link of a given rate, with sealed messages as on any network."""
+import os
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
+from hosts import Cluster, drop_hosts, make_hosts  # noqa: E402
+from large import Program  # noqa: E402
+from report import number, table  # noqa: E402
+from wire import BUILD, World, free_port  # noqa: E402
+
+MILLIONS, WORKERS = (1, 11, 25, 64), (1, 2, 4, 8, 16, 32, 64)
+NETWORK_MILLIONS, NETWORK_WORKERS, GBITS = (11,), (1, 4, 16), (1, 10, 25)
+PIXELS, SHARD, STEPS_AN_EPOCH = 28 * 28, 2, 400  # an epoch does not end while it is measured
+WARM_STEPS, STEPS_MIN, STEPS_MAX = 2, 3, 300
+LIMIT_S = 900  # of one measurement
+MIB = 2 ** 20
+
+
+def model_of(floats):
+    """One hidden layer of the width that makes as many parameters."""
+    units = (floats - 10) // (PIXELS + 1 + 10)
+    return {"layers": [{"type": "flatten"}, {"type": "dense", "units": units}, {"type": "relu"}, {"type": "dense"}]}
+
+
+def used(pid):
+    """Seconds of CPU and page faults without a disk of a process so far."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(fields[7])
+
+
+class Crowd(Program):
+    """Simulated workers, from the host with these words before its commands."""
+
+    def __init__(self, job, workers, url, prefix=(), key=None):
+        super().__init__(BUILD, "crowd", "--connect", url, "--job", job, "--workers", workers, "--beat-ms", 20,
+                         *(["--key", key] if key else []), prefix=prefix)
+
+    def reaches(self, step, end):
+        """The time, step and bytes of the first line with this step; None: it does not come before `end`."""
+        at = 0
+        while time.monotonic() < end and self.process.poll() is None:
+            for line in self.lines[at:]:
+                if line[2] >= step:
+                    return line
+                at += 1
+            time.sleep(0.02)  # between two looks
+        return None
+
+
+def measure_steps(world, crowd, seconds):
+    """What a step costs, once the first ones are done."""
+    end = time.monotonic() + LIMIT_S
+    first = crowd.reaches(WARM_STEPS, end)
+    pid = world.processes["server"].pid
+    begun, (cpu, faults) = time.monotonic(), used(pid)
+    while first and time.monotonic() < begun + seconds and crowd.lines[-1][2] < first[2] + STEPS_MAX:
+        time.sleep(0.02)  # the window that is measured
+    last = first and crowd.reaches(first[2] + STEPS_MIN, end)
+    last = last and crowd.lines[-1]
+    now_cpu, now_faults = used(pid)
+    if not last:
+        return None
+    steps, wall = last[2] - first[2], (last[0] - first[0]) / 1e6
+    return {"steps": steps, "wall_s": wall / steps, "cpu_s": (now_cpu - cpu) / steps, "faults": (now_faults - faults) / steps,
+            "mib": (last[3] - first[3]) / MIB / steps, "rss_mib": world.rss_kib() / 1024}
+
+
+def submit(world, millions, workers):
+    batch = SHARD * workers
+    name = "set%d" % workers
+    world.json("dataset", "import", name, "glyphs", "--samples", str(STEPS_AN_EPOCH * batch), "--test-samples", "10")
+    return world.submit({"dataset": name, "model": model_of(millions * 1000000), "epochs": 100, "batch": batch, "shard": SHARD,
+                         "sam": {"rho": 0.05}, "score": {"every": 1000}, "curriculum": {"measure": "none"}})
+
+
+def one(world, millions, workers, seconds, **crowd):
+    """A row; None in the place of its figures: the job was refused, or no step came."""
+    row = {"millions": millions, "workers": workers}
+    try:
+        job = submit(world, millions, workers)
+    except RuntimeError as error:
+        return {**row, "why": str(error)}
+    people = Crowd(job, workers, **crowd)
+    try:
+        row.update(measure_steps(world, people, seconds) or {"why": "no %d steps in %d s" % (STEPS_MIN, LIMIT_S)})
+    finally:
+        people.process.kill()
+        people.process.wait()
+    world.steppe("cancel", str(job))
+    return row
+
+
+def plain(millions, workers, seconds):
+    """A server for each row: what it keeps of the one before would not be measured."""
+    for m in millions:
+        for w in workers:
+            world = World("vectors%d-%d" % (m, w)).server("--checkpoint-every", "86400")
+            yield one(world, m, w, seconds, url=world.url)
+            world.close()
+
+
+def limit(host, gbits):
+    """Both ends of the host's link send at most so fast. False: that is not permitted here."""
+    rate, burst = "%dmbit" % (1000 * gbits), "%dkb" % max(256, 256 * gbits)
+    ends = ((host.name, "v0"), (host.server_name, "v1"))
+    return all(subprocess.run(["ip", "netns", "exec", name, "tc", "qdisc", "replace", "dev", link, "root", "tbf", "rate", rate, "burst",
+                               burst, "latency", "50ms"], capture_output=True, check=False).returncode == 0 for name, link in ends)
+
+
+def networks(gbits, millions, workers, seconds):
+    """Rows, or a sentence why there are none."""
+    port = free_port()
+    hosts, names = make_hosts(port, 2)
+    if not hosts:
+        yield "no links of a given rate: network namespaces are not permitted here"
+        return
+    try:
+        for g in gbits:
+            if not limit(hosts[1], g):
+                yield "no links of %d Gbit/s: tc is missing, or not permitted here" % g
+                return
+            for m in millions:
+                for w in workers:
+                    world = Cluster("network%d-%d-%d" % (g, m, w), hosts)
+                    world.server("--key", world.key_file, "--checkpoint-every", "86400")
+                    yield {"gbits": g, **one(world, m, w, seconds, url=hosts[1].url, prefix=hosts[1].prefix,
+                                             key=world.issue("worker", "crowd"))}
+                    world.close()
+    finally:
+        drop_hosts(names)
+
+
+HEAD = ["million parameters", "workers", "steps", "server CPU a step, s", "a MiB of vectors, ms", "wall a step, s", "MiB/s",
+        "faults a step", "server memory, MiB"]
+
+
+def cells(row):
+    if "why" in row:
+        return [str(row["millions"]), str(row["workers"]), *["-"] * 6, row["why"]]
+    return [str(row["millions"]), str(row["workers"]), str(row["steps"]), number(row["cpu_s"]),
+            number(1000 * row["cpu_s"] / row["mib"]) if row["mib"] else "-", number(row["wall_s"]), number(row["mib"] / row["wall_s"]),
+            number(row["faults"]), number(row["rss_mib"])]
+
+
+def print_plain(rows):
+    print(table("Vectors over tcp on loopback (each worker fetches theta and sends its sum)", HEAD, [cells(r) for r in rows]))
+
+
+def print_networks(rows):
+    told = [r for r in rows if isinstance(r, dict)]
+    if told:
+        print(table("The same through a link, sealed", ["Gbit/s", *HEAD], [[str(r["gbits"]), *cells(r)] for r in told]))
+    for sentence in rows:
+        if isinstance(sentence, str):
+            print(sentence)
