@@ -10,6 +10,7 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/decimal.h"
 
 #define NUMBER_CHARS "0123456789.eE+-"
 #define RATIO_PART_MAX 64    /* characters of the numerator, with the closing 0 */
@@ -141,16 +142,7 @@ bool text_ratio(const char *s, double min, double max, double *ret)
 
 const char *text_of_f64(double v, char buf[TEXT_F64_BYTES])
 {
-    /* %g would write 100000 as 1e+05. */
-    if (v == floor(v) && fabs(v) < 1e15) {
-        snprintf(buf, TEXT_F64_BYTES, "%.0f", v);
-        return buf;
-    }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(buf, TEXT_F64_BYTES, "%.*g", digits, v);
-        if (strtod(buf, NULL) == v)
-            break;
-    }
+    buf[decimal_of_f64(v, buf)] = '\0';
     return buf;
 }
 
