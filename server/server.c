@@ -305,6 +305,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
     if (rc == 0)
         rc = query_open(s->service.dir, &s->service.query, why);
     if (rc == 0)
+        rc = query_open(s->service.dir, &s->service.scans, why);
+    if (rc == 0)
         rc = query_open(s->service.dir, &s->service.replays, why);
     if (rc == 0)
         rc = query_open(s->service.dir, &s->service.reader, why);
@@ -323,6 +325,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
         rc = studies_open(&s->service, &s->service.studies, why);
     if (rc == 0 && ((rc = lane_open(&s->net.loop, "store", &m->commit, &s->net.store_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "query", &m->query, &s->net.query_lane)) < 0 ||
+                    (rc = lane_open(&s->net.loop, "scan", &m->query, &s->net.scan_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "replay", &m->query, &s->net.replay_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "decode", NULL, &s->net.decode_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "read", NULL, &s->net.read_lane)) < 0 ||
@@ -375,9 +378,9 @@ static void give_up(void *arg)
 
 static void close_lanes(struct server *s)
 {
-    struct lane *const lanes[] = {s->net.query_lane, s->net.replay_lane, s->net.decode_lane,
-                                  s->net.read_lane,  s->net.upload_lane, s->net.data_lane,
-                                  s->net.store_lane};
+    struct lane *const lanes[] = {s->net.query_lane,  s->net.scan_lane, s->net.replay_lane,
+                                  s->net.decode_lane, s->net.read_lane, s->net.upload_lane,
+                                  s->net.data_lane,   s->net.store_lane};
     const int64_t by_ms = clock_mono_ms() + PATIENCE_MS;
 
     for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++)
@@ -388,6 +391,7 @@ void server_close(struct server *s)
 {
     s->net.stopping = true;
     query_stop(s->service.query);
+    query_stop(s->service.scans);
     query_stop(s->service.replays);
     questions_stop(s->service.questions);
     upkeep_stop(s->service.upkeep);
@@ -422,6 +426,7 @@ void server_close(struct server *s)
     audit_close(s->service.audit);
     keys_close(s->service.keys);
     query_close(s->service.query);
+    query_close(s->service.scans);
     query_close(s->service.replays);
     query_close(s->service.reader);
     store_close(s->service.store);

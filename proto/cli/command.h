@@ -21,6 +21,9 @@
 
 #define CALL_DEADLINE_MS 30000 /* for one answer, including restarts of the server */
 #define CALL_RETRY_MS 10000    /* without an answer the request is sent again */
+/* For one that reads all scores of a job with many millions of samples. The server ends it sooner;
+ * sent again, it would only begin again. */
+#define SCAN_DEADLINE_MS 1800000
 
 #define NOT_GIVEN (-1) /* of a numeric option without a default */
 

@@ -35,6 +35,21 @@ static int open_client(struct cli *cli, struct errbuf *why)
     return rc;
 }
 
+/* Does its answer need all scores of an epoch, or of all epochs? */
+static bool is_scan(enum message_type type)
+{
+    static const enum message_type scans[] = {
+        MSG_SCORE_TOP,      MSG_SCORE_HISTOGRAM, MSG_SCORE_HEATMAP,   MSG_SCORE_PLANTED,
+        MSG_SCORE_CLASSES,  MSG_SCORE_DOMAINS,   MSG_SCORE_CONFUSION, MSG_SCORE_RISERS,
+        MSG_SCORE_SUSPECTS, MSG_SCORE_COMPARE,   MSG_SCORE_MAP,       MSG_JOB_SCHEDULE,
+    };
+
+    for (size_t i = 0; i < sizeof(scans) / sizeof(scans[0]); i++)
+        if (scans[i] == type)
+            return true;
+    return false;
+}
+
 int connection_call_tensors(struct cli *cli, enum message_type type, cJSON *request,
                             const struct tensor *tensors, int tensor_count, int64_t deadline_ms,
                             struct message *ret, enum error_code *ret_code, struct errbuf *why)
@@ -45,8 +60,8 @@ int connection_call_tensors(struct cli *cli, enum message_type type, cJSON *requ
     if (rc == 0 && !cli->client)
         rc = open_client(cli, why);
     if (rc == 0)
-        rc = client_call(cli->client, type, json, tensors, tensor_count, deadline_ms, CALL_RETRY_MS,
-                         ret, ret_code, why);
+        rc = client_call(cli->client, type, json, tensors, tensor_count, deadline_ms,
+                         is_scan(type) ? 0 : CALL_RETRY_MS, ret, ret_code, why);
     cJSON_Delete(json);
     return rc;
 }
@@ -54,7 +69,9 @@ int connection_call_tensors(struct cli *cli, enum message_type type, cJSON *requ
 int connection_call(struct cli *cli, enum message_type type, cJSON *request, struct message *ret,
                     struct errbuf *why)
 {
-    return connection_call_tensors(cli, type, request, NULL, 0, CALL_DEADLINE_MS, ret, NULL, why);
+    return connection_call_tensors(cli, type, request, NULL, 0,
+                                   is_scan(type) ? SCAN_DEADLINE_MS : CALL_DEADLINE_MS, ret, NULL,
+                                   why);
 }
 
 void connection_close(struct cli *cli)

@@ -56,25 +56,17 @@ double stats_quantile(const double *sorted, size_t n, double p)
     return sorted[low] + (sorted[low + 1] - sorted[low]) * (at - (double)low);
 }
 
-static int by_pair_value(const void *a, const void *b)
-{
-    const struct stats_pair *x = a, *y = b;
-
-    return (x->value > y->value) - (x->value < y->value);
-}
-
-double stats_auroc(struct stats_pair *pairs, size_t n)
+double stats_auroc(const struct stats_pair *sorted, size_t n)
 {
     double rank_sum = 0;
     size_t positives = 0;
 
-    qsort(pairs, n, sizeof(*pairs), by_pair_value);
     for (size_t lo = 0, hi; lo < n; lo = hi) {
         size_t tied = 0;
-        for (hi = lo; hi < n && pairs[hi].value == pairs[lo].value; hi++)
-            tied += pairs[hi].positive;
-        /* Ranks count from 1: lo + 1 .. hi. */
-        rank_sum += (double)tied * ((double)(lo + hi) + 1) / 2;
+        for (hi = lo; hi < n && sorted[hi].value == sorted[lo].value; hi++)
+            tied += sorted[hi].positive;
+        /* Ranks count from 1, upwards: n - hi + 1 .. n - lo. */
+        rank_sum += (double)tied * ((double)(2 * n - lo - hi) + 1) / 2;
         positives += tied;
     }
     double p = (double)positives, rest = (double)(n - positives);

@@ -16,9 +16,9 @@ struct stats_pair {
     bool positive;
 };
 /* Area under the ROC curve of "larger value, more likely positive", by the sum of the ranks of the
- * positives, ties with their mean rank (Mann-Whitney U / (P N)). Sorts pairs. NAN when there is no
- * positive or no negative. */
-double stats_auroc(struct stats_pair *pairs, size_t n);
+ * positives, ties with their mean rank (Mann-Whitney U / (P N)). The largest value comes first. NAN
+ * when there is no positive or no negative. */
+double stats_auroc(const struct stats_pair *sorted, size_t n);
 
 /* Pearson's correlation; of ranks it is Spearman's. NAN when one of them is constant or n is 0. */
 double stats_correlation(const double *x, const double *y, size_t n);

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/field.h"
 #include "common/text.h"
+#include "server/handle/ask.h"
 #include "server/handle/dispatch.h"
 #include "server/handle/handlers.h"
 #include "server/net/gate.h"
@@ -276,7 +277,7 @@ void dispatch(struct request *rq)
     else if (rq->net->stopping)
         request_error(rq, ERR_UNAVAILABLE, "the server is stopping; try again in a moment");
     else
-        waits_put(rq, table[rq->type].wait);
+        waits_put(rq, table[rq->type].wait == WAIT_ASK ? ask_line(rq) : table[rq->type].wait);
 }
 
 /* The handler, and what it took of the loop. */

@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/field.h"
+#include "server/handle/ask.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/attached.h"
 #include "server/jobs/jobs.h"
@@ -138,7 +139,7 @@ static void answer_work(struct op *op)
     asked->ask.excluded = asked->own.excluded;
     asked->ask.excluded_count = asked->own.excluded_count;
     if (op->rc == 0)
-        op->rc = asked->question->answer(op->service->query, &asked->ask, &op->out, &op->why);
+        op->rc = asked->question->answer(ask_query(op), &asked->ask, &op->out, &op->why);
     attached_done(&asked->own);
     free(asked);
 }
@@ -168,8 +169,7 @@ void handle_score_ask(struct request *rq)
         note_excluded(job, &asked);
     struct asked *copy = xmalloc(sizeof(*copy));
     *copy = asked;
-    op_run(rq->service->net->query_lane,
-           (struct op){.rq = rq, .service = rq->service, .arg = copy, .work = answer_work});
+    ask_run((struct op){.rq = rq, .service = rq->service, .arg = copy, .work = answer_work});
 }
 
 struct confusion_op {
@@ -182,7 +182,7 @@ static void confusion_work(struct op *op)
 {
     struct confusion_op *a = op->arg;
 
-    op->rc = query_confusion(op->service->query, &a->ask, &a->counts, &op->out, &op->why);
+    op->rc = query_confusion(ask_query(op), &a->ask, &a->counts, &op->out, &op->why);
     if (op->rc < 0)
         return;
     const cJSON *classes = cJSON_GetObjectItemCaseSensitive(op->out, "classes");
@@ -217,12 +217,12 @@ void handle_score_confusion(struct request *rq)
     }
     struct confusion_op *a = xcalloc(1, sizeof(*a));
     a->ask = ask;
-    op_run(rq->service->net->query_lane, (struct op){.rq = rq,
-                                                     .service = rq->service,
-                                                     .arg = a,
-                                                     .replies = true,
-                                                     .work = confusion_work,
-                                                     .done = confusion_done});
+    ask_run((struct op){.rq = rq,
+                        .service = rq->service,
+                        .arg = a,
+                        .replies = true,
+                        .work = confusion_work,
+                        .done = confusion_done});
 }
 
 struct rows_op {

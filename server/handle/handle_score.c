@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/field.h"
+#include "server/handle/ask.h"
 #include "server/handle/handlers.h"
 #include "server/jobs/service.h"
 #include "server/net/op.h"
@@ -51,15 +52,14 @@ static void run_query(struct request *rq, int rc, const struct errbuf *why,
     }
     union score_args *copy = xmalloc(sizeof(*copy));
     *copy = *args;
-    op_run(rq->service->net->query_lane,
-           (struct op){.rq = rq, .service = rq->service, .arg = copy, .work = work});
+    ask_run((struct op){.rq = rq, .service = rq->service, .arg = copy, .work = work});
 }
 
 static void top_work(struct op *op)
 {
     union score_args *a = op->arg;
 
-    op->rc = query_top(op->service->query, &a->top, &op->out, &op->why);
+    op->rc = query_top(ask_query(op), &a->top, &op->out, &op->why);
     free(a);
 }
 
@@ -95,7 +95,7 @@ static void histogram_work(struct op *op)
 {
     union score_args *a = op->arg;
 
-    op->rc = query_histogram(op->service->query, &a->histogram, &op->out, &op->why);
+    op->rc = query_histogram(ask_query(op), &a->histogram, &op->out, &op->why);
     free(a);
 }
 
@@ -120,7 +120,7 @@ static void heatmap_work(struct op *op)
 {
     union score_args *a = op->arg;
 
-    op->rc = query_heatmap(op->service->query, &a->heatmap, &op->out, &op->why);
+    op->rc = query_heatmap(ask_query(op), &a->heatmap, &op->out, &op->why);
     free(a);
 }
 
@@ -211,8 +211,7 @@ static void planted_work(struct op *op)
 {
     union score_args *a = op->arg;
 
-    op->rc =
-        query_planted(op->service->query, a->planted.job, a->planted.epoch, &op->out, &op->why);
+    op->rc = query_planted(ask_query(op), a->planted.job, a->planted.epoch, &op->out, &op->why);
     free(a);
 }
 

@@ -64,9 +64,9 @@ void figures_take(struct service *s, struct figures *ret)
 {
     *ret = (struct figures){.refused.names = gate_reason_names,
                             .store_items = lane_pending(s->net->store_lane),
-                            .query_items = lane_pending(s->net->query_lane) +
-                                           lane_pending(s->net->replay_lane) +
-                                           questions_waiting(s->questions),
+                            .query_items =
+                                lane_pending(s->net->query_lane) + lane_pending(s->net->scan_lane) +
+                                lane_pending(s->net->replay_lane) + questions_waiting(s->questions),
                             .data_items = lane_pending(s->net->data_lane),
                             .uploads_bytes = incoming_bytes(s->incoming),
                             .datasets_bytes = datasets_bytes(s->datasets),

@@ -21,8 +21,8 @@ struct service;
 
 struct net {
     uv_loop_t loop;
-    struct lane *store_lane, *query_lane, *replay_lane, *read_lane, *decode_lane, *upload_lane,
-        *data_lane;
+    struct lane *store_lane, *query_lane, *scan_lane, *replay_lane, *read_lane, *decode_lane,
+        *upload_lane, *data_lane;
     struct line waits[WAIT_COUNT];
     struct gate *gate;
     struct halves *halves; /* of long loops over vectors; NULL: none */

@@ -2,6 +2,8 @@
 #ifndef STEPPE_SERVER_NET_REQUEST_H
 #define STEPPE_SERVER_NET_REQUEST_H
 
+#include <stdatomic.h>
+
 #include "common/bounds.h"
 #include "common/err.h"
 #include "proto/frame.h"
@@ -51,7 +53,7 @@ struct request {
     char key_name[NAME_MAX_BYTES]; /* of its key, or "user anna" of a local user in a group; else ""
                                     */
     char owner[OWNER_BYTES];       /* with whom it shares what is bounded: a key, or an address */
-    bool orphan;                   /* nobody hears its answer */
+    atomic_bool orphan;            /* nobody hears its answer */
     size_t weight;                 /* about how much memory it takes while it waits */
     enum wait_line wait;           /* the line that it is in */
     struct turn turn;

@@ -6,9 +6,16 @@
 #include "server/net/request.h"
 
 const char *const wait_names[] = {
-    [WAIT_NONE] = "",         [WAIT_ASK] = "questions",  [WAIT_REPLAY] = "schedules",
-    [WAIT_MODEL] = "models",  [WAIT_WRITE] = "commands", [WAIT_UPLOAD] = "uploads",
-    [WAIT_DATA] = "datasets", [WAIT_COMMIT] = "commits", [WAIT_RANKS] = "orders and reports",
+    [WAIT_NONE] = "",
+    [WAIT_ASK] = "questions",
+    [WAIT_SCAN] = "long questions",
+    [WAIT_REPLAY] = "schedules",
+    [WAIT_MODEL] = "models",
+    [WAIT_WRITE] = "commands",
+    [WAIT_UPLOAD] = "uploads",
+    [WAIT_DATA] = "datasets",
+    [WAIT_COMMIT] = "commits",
+    [WAIT_RANKS] = "orders and reports",
     [WAIT_COUNT] = NULL,
 };
 
@@ -16,6 +23,7 @@ const char *const wait_names[] = {
  * some wait for what a job does. */
 static const struct line_limits limits[WAIT_COUNT] = {
     [WAIT_ASK] = {2, 2, WAITS_MAX, WAITS_OF_ONE_MAX, WAITS_BYTES_MAX, WAITS_BYTES_MAX / 4},
+    [WAIT_SCAN] = {2, 1, WAITS_MAX, WAITS_OF_ONE_MAX, WAITS_BYTES_MAX, WAITS_BYTES_MAX / 4},
     [WAIT_REPLAY] = {2, 1, WAITS_MAX, WAITS_OF_ONE_MAX, WAITS_BYTES_MAX, WAITS_BYTES_MAX / 4},
     [WAIT_MODEL] = {2, 2, WAITS_MAX, WAITS_OF_ONE_MAX, WAITS_BYTES_MAX, WAITS_BYTES_MAX / 4},
     [WAIT_WRITE] = {16, 8, WAITS_MAX, WAITS_OF_ONE_MAX, WAITS_BYTES_MAX, WAITS_BYTES_MAX / 4},

@@ -16,6 +16,7 @@ struct request;
 enum wait_line {
     WAIT_NONE,   /* answered on the loop, or held there */
     WAIT_ASK,    /* the databases, for people: the query lane */
+    WAIT_SCAN,   /* the same, where it takes long: the scan lane */
     WAIT_REPLAY, /* all scores of a job, for people: the replay lane */
     WAIT_MODEL,  /* checkpoints, for people: the read lane */
     WAIT_WRITE,  /* commands that are durable before the reply: the store lane */

@@ -35,7 +35,8 @@ static int overdue(void *arg)
 
     if (sqlite3_memory_used() > q->memory_max)
         q->over_memory = true;
-    return q->over_memory || atomic_load(&q->stopping) || clock_mono_ms() >= q->deadline_ms;
+    return q->over_memory || atomic_load(&q->stopping) || (q->gone && atomic_load(q->gone)) ||
+           clock_mono_ms() >= q->deadline_ms;
 }
 
 static double real_of(sqlite3_value *v)
@@ -130,6 +131,17 @@ void query_close(struct query *q)
     free(q);
 }
 
+void query_until(struct query *q, const atomic_bool *gone)
+{
+    q->gone = gone;
+}
+
+void query_allow(struct query *q, int64_t rows)
+{
+    if (q->deadline_ms < INT64_MAX && rows > 0)
+        q->deadline_ms += rows * QUERY_ROW_NS / 1000000;
+}
+
 int query_begin(struct query *q, struct db *db, bool limited, struct errbuf *why)
 {
     if (atomic_load(&q->stopping))
@@ -214,8 +226,10 @@ int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t 
         epoch = last;
     rc = db_i64(db, "SELECT n_scored " SCORED " AND epoch = ?2", DB_ARGS(DB_I(job), DB_I(epoch)),
                 ret_scored, why);
-    if (rc == 0)
+    if (rc == 0) {
         *io_epoch = epoch;
+        query_allow(q, *ret_scored);
+    }
     if (rc != -ENOENT)
         return rc;
     rc = db_i64(db, "SELECT min(epoch) " SCORED, DB_ARGS(DB_I(job)), &first, why);
@@ -234,18 +248,24 @@ int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t 
 
 int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *why)
 {
-    int64_t epoch;
-    int rc = db_i64(&q->difficulty,
+    struct db *db = &q->difficulty;
+    int64_t epoch, rows = 0;
+    int rc = db_i64(db,
                     "SELECT min(epoch) FROM epoch WHERE job_id = ?1 AND epoch < ?2"
                     " AND n_dropped > 0",
                     DB_ARGS(DB_I(job), DB_I(before)), &epoch, why);
 
-    if (rc != 0)
-        return rc == -ENOENT ? 0 : rc;
-    return err_set(why, -ENOENT,
-                   "the scores of epoch %lld of job %lld were dropped, as the server's --keep "
-                   "options say; results that need them are no longer known",
-                   (long long)epoch + 1, (long long)job);
+    if (rc == 0)
+        return err_set(why, -ENOENT,
+                       "the scores of epoch %lld of job %lld were dropped, as the server's --keep "
+                       "options say; results that need them are no longer known",
+                       (long long)epoch + 1, (long long)job);
+    if (rc == -ENOENT)
+        rc = db_i64(db,
+                    "SELECT coalesce(sum(n_scored), 0) FROM epoch WHERE job_id = ?1 AND epoch < ?2",
+                    DB_ARGS(DB_I(job), DB_I(before)), &rows, why);
+    query_allow(q, rows);
+    return rc;
 }
 
 int query_lacks(int64_t job, int64_t epoch, const char *measure, struct errbuf *why)

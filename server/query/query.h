@@ -6,6 +6,7 @@
 #define STEPPE_SERVER_QUERY_QUERY_H
 
 #include <cjson/cJSON.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,9 +16,10 @@
 #include "server/core/study.h"
 #include "server/store/store.h"
 
+/* A query may take so long, and so much more for each row that it has to read: some forty times what
+ * a row takes on a machine that has nothing else to do. */
 #define QUERY_DEADLINE_MS 5000
-/* For all scores of a job: some hundred million rows. */
-#define QUERY_REPLAY_MS 300000
+#define QUERY_ROW_NS 10000
 /* Of SQLite, for a person's own statement: sorts and joins are done in memory. */
 #define QUERY_MEMORY_MAX (INT64_C(256) << 20)
 
@@ -33,6 +35,9 @@ int query_open_sql(const char *dir, struct query **ret, struct errbuf *why);
  * fine. */
 void query_stop(struct query *q);
 void query_close(struct query *q); /* NULL is fine */
+/* The queries from now on end with -ETIMEDOUT soon after *gone is set: nobody waits for them any
+ * more. Borrowed; NULL: somebody does. */
+void query_until(struct query *q, const atomic_bool *gone);
 
 extern const char
     *const query_by_names[]; /* adm loss adv_loss gap grad_norm el2n margin, NULL-terminated */
@@ -305,7 +310,7 @@ int query_overlay(struct query *q, int64_t job, int64_t number, struct overlay *
                   struct errbuf *why);
 /* Replays the committed scores of a job in order of epochs < before: each(arg, epoch, scores) with
  * scores[samples] (SCORE_MEASURED where there is a row; adv_predicted is not stored and 0). It
- * may take QUERY_REPLAY_MS: used to recompute a schedule, on a connection of its own. */
+ * may take long: used to recompute a schedule, on a connection of its own. */
 int query_replay(struct query *q, int64_t job, int64_t before, uint32_t samples,
                  int (*each)(void *arg, int64_t epoch, const struct score *scores), void *arg,
                  struct errbuf *why);

@@ -23,7 +23,7 @@ struct groups {
     const uint16_t *of; /* [count of the epoch] */
     const char *key;    /* of the number in a row */
     void (*add_name)(struct query *q, int64_t dataset, int64_t group, const char *key, cJSON *row);
-    void (*add_more)(struct query *q, const struct query_epoch *x, uint16_t group, cJSON *row);
+    bool mistakes; /* a row says what its samples are taken for */
 };
 
 struct group_sums {
@@ -32,40 +32,38 @@ struct group_sums {
     double hardness; /* mean of the key of `by` */
 };
 
-static void add_figures(cJSON *row, const struct group_sums *c, double *values, double *scratch)
-{
-    size_t n = (size_t)c->samples;
+/* By group: its sums, what orders it, and its samples that have the measure, which are
+ * of[starts[k]] up to of[starts[k + 1]]. */
+struct grouped {
+    struct group_sums *sums; /* [GROUPS_MAX], as are the next two */
+    double *hardness;        /* NAN: it has no samples */
+    uint32_t *mistaken;      /* scratch, 0: how often each class is predicted */
+    size_t *starts;          /* [GROUPS_MAX + 1] */
+    uint32_t *of;
+    double *values; /* scratch for two of each of these */
+};
 
-    cJSON_AddNumberToObject(row, "samples", (double)n);
-    cJSON_AddNumberToObject(row, "accuracy", (double)c->right / (double)c->known);
-    if (c->attacked)
-        cJSON_AddNumberToObject(row, "adv_accuracy", (double)c->adv_right / (double)c->attacked);
-    cJSON_AddNumberToObject(row, "mean", c->measure / (double)n);
-    stats_sort(values, scratch, n);
-    cJSON_AddNumberToObject(row, "p50", stats_quantile(values, n, 0.5));
-    cJSON_AddNumberToObject(row, "p90", stats_quantile(values, n, 0.9));
-    cJSON_AddNumberToObject(row, "loss_mean", c->loss / (double)n);
-    cJSON_AddNumberToObject(row, "adm_mean", c->adm / (double)n);
+static void grouped_done(struct grouped *d)
+{
+    free(d->sums);
+    free(d->hardness);
+    free(d->mistaken);
+    free(d->starts);
+    free(d->of);
+    free(d->values);
 }
 
-/* The class that is most often predicted for the wrong samples of class k; the lowest on ties. */
-static void add_mistakes(struct query *q, const struct query_epoch *x, uint16_t k, cJSON *row)
+static int grouped_alloc(struct grouped *d, size_t count, struct errbuf *why)
 {
-    int64_t counts[CLASSES_MAX] = {0};
-    int most = -1;
-
-    for (size_t i = 0; i < x->count; i++)
-        if (x->labels[i] == k && x->scores[i].predicted != k && x->scores[i].predicted >= 0 &&
-            x->scores[i].predicted < CLASSES_MAX)
-            counts[x->scores[i].predicted]++;
-    for (int c = 0; c < CLASSES_MAX; c++)
-        if (counts[c] > (most < 0 ? 0 : counts[most]))
-            most = c;
-    if (most >= 0) {
-        cJSON_AddNumberToObject(row, "mistaken_for", most);
-        query_add_class_name(q, x->dataset, most, "mistaken_name", row);
-    }
-    cJSON_AddNumberToObject(row, "mistaken", most < 0 ? 0 : (double)counts[most]);
+    *d = (struct grouped){
+        .sums = xcalloc(GROUPS_MAX, sizeof(*d->sums)),
+        .hardness = xcalloc(GROUPS_MAX, sizeof(*d->hardness)),
+        .mistaken = xcalloc(GROUPS_MAX, sizeof(*d->mistaken)),
+        .starts = xcalloc(GROUPS_MAX + 1, sizeof(*d->starts)),
+        .of = alloc_bytes(count, sizeof(*d->of)),
+        .values = alloc_bytes(count, 2 * sizeof(*d->values)),
+    };
+    return d->of && d->values ? 0 : err_set(why, -ENOMEM, "out of memory for %zu scores", count);
 }
 
 /* Whose mean and quantiles a row has. */
@@ -74,13 +72,18 @@ static int measure_of(int by)
     return by == BY_ACCURACY ? BY_LOSS : by;
 }
 
+static bool is_grouped(const struct query_epoch *x, const struct groups *g, int by, size_t i)
+{
+    return g->of[i] < GROUPS_MAX && !isnan(query_measure(x, measure_of(by), i));
+}
+
 static void sum_groups(const struct query_epoch *x, const struct groups *g, int by,
-                       struct group_sums *sums)
+                       struct grouped *d)
 {
     for (size_t i = 0; i < x->count; i++) {
-        if (g->of[i] >= GROUPS_MAX || isnan(query_measure(x, measure_of(by), i)))
+        if (!is_grouped(x, g, by, i))
             continue;
-        struct group_sums *c = &sums[g->of[i]];
+        struct group_sums *c = &d->sums[g->of[i]];
         c->samples++;
         c->known += x->scores[i].predicted >= 0;
         c->right += x->scores[i].predicted == x->labels[i];
@@ -92,51 +95,107 @@ static void sum_groups(const struct query_epoch *x, const struct groups *g, int 
         c->loss += x->scores[i].loss;
         c->adm += x->adm[i];
     }
-    for (int k = 0; k < GROUPS_MAX; k++)
-        if (sums[k].samples)
-            sums[k].hardness /= (double)sums[k].samples;
+    for (int k = 0; k < GROUPS_MAX; k++) {
+        const size_t n = (size_t)d->sums[k].samples;
+        d->starts[k + 1] = d->starts[k] + n;
+        d->hardness[k] = n ? d->sums[k].hardness / (double)n : NAN;
+    }
+}
+
+/* Each sample goes to its group, in sample order. */
+static void sort_samples(const struct query_epoch *x, const struct groups *g, int by,
+                         struct grouped *d)
+{
+    for (size_t i = 0; i < x->count; i++)
+        if (is_grouped(x, g, by, i))
+            d->of[d->starts[g->of[i]]++] = (uint32_t)i;
+    for (int k = GROUPS_MAX; k > 0; k--) /* each start is the end of its group by now */
+        d->starts[k] = d->starts[k - 1];
+    d->starts[0] = 0;
+}
+
+static void add_figures(const struct query_epoch *x, int by, const struct grouped *d, uint16_t k,
+                        cJSON *row)
+{
+    const struct group_sums *c = &d->sums[k];
+    const size_t n = (size_t)c->samples;
+
+    for (size_t i = 0; i < n; i++)
+        d->values[i] = query_measure(x, measure_of(by), d->of[d->starts[k] + i]);
+    cJSON_AddNumberToObject(row, "samples", (double)n);
+    cJSON_AddNumberToObject(row, "accuracy", (double)c->right / (double)c->known);
+    if (c->attacked)
+        cJSON_AddNumberToObject(row, "adv_accuracy", (double)c->adv_right / (double)c->attacked);
+    cJSON_AddNumberToObject(row, "mean", c->measure / (double)n);
+    stats_sort(d->values, d->values + n, n);
+    cJSON_AddNumberToObject(row, "p50", stats_quantile(d->values, n, 0.5));
+    cJSON_AddNumberToObject(row, "p90", stats_quantile(d->values, n, 0.9));
+    cJSON_AddNumberToObject(row, "loss_mean", c->loss / (double)n);
+    cJSON_AddNumberToObject(row, "adm_mean", c->adm / (double)n);
+}
+
+/* The class that is most often predicted for the wrong samples of class k; the lowest on ties. */
+static void add_mistakes(struct query *q, const struct query_epoch *x, const struct grouped *d,
+                         uint16_t k, cJSON *row)
+{
+    uint32_t times = 0;
+    int32_t most = -1;
+
+    for (size_t i = d->starts[k]; i < d->starts[k + 1]; i++) {
+        const int32_t taken = x->scores[d->of[i]].predicted;
+        if (taken == k || taken < 0 || taken >= CLASSES_MAX)
+            continue;
+        const uint32_t now = ++d->mistaken[taken];
+        if (now > times || (now == times && taken < most)) {
+            times = now;
+            most = taken;
+        }
+    }
+    for (size_t i = d->starts[k]; i < d->starts[k + 1]; i++) {
+        const int32_t taken = x->scores[d->of[i]].predicted;
+        if (taken >= 0 && taken < CLASSES_MAX)
+            d->mistaken[taken] = 0;
+    }
+    if (most >= 0) {
+        cJSON_AddNumberToObject(row, "mistaken_for", most);
+        query_add_class_name(q, x->dataset, most, "mistaken_name", row);
+    }
+    cJSON_AddNumberToObject(row, "mistaken", times);
 }
 
 static int add_rows(struct query *q, const struct query_epoch *x, const struct groups *g,
                     const struct ask *a, cJSON *out, struct errbuf *why)
 {
     cJSON *rows = cJSON_AddArrayToObject(out, "rows");
-    size_t total = 0, place = 0, from = 0, end = 0;
-    struct group_sums *sums = xcalloc(GROUPS_MAX, sizeof(*sums));
-    double *values = alloc_bytes(x->count, 2 * sizeof(*values)), hardness[GROUPS_MAX];
+    size_t total = 0, at = 0, end = 0, n;
     uint32_t *order = NULL;
-    int rc = values ? 0 : err_set(why, -ENOMEM, "out of memory for %zu scores", x->count);
+    struct grouped d;
+    int rc = grouped_alloc(&d, x->count, why);
 
-    sum_groups(x, g, a->by, sums);
-    for (int k = 0; k < GROUPS_MAX; k++)
-        hardness[k] = sums[k].hardness;
     if (rc == 0)
-        rc = query_order(hardness, GROUPS_MAX, &order, why);
+        sum_groups(x, g, a->by, &d);
     for (int k = 0; k < GROUPS_MAX; k++)
-        total += sums[k].samples > 0;
+        total += d.sums[k].samples > 0;
     if (rc == 0 && total == 0)
         rc = query_lacks(x->job, x->epoch, query_by_names[measure_of(a->by)], why);
     if (rc == 0)
-        end = query_page(a->first, a->limit, total, &from, out);
-    for (int at = 0; rc == 0 && at < GROUPS_MAX && place < end; at++) {
-        uint16_t k = (uint16_t)order[at];
-        size_t n = 0;
-        if (!sums[k].samples || place++ < from)
-            continue;
-        for (size_t i = 0; i < x->count; i++)
-            if (g->of[i] == k && !isnan(query_measure(x, measure_of(a->by), i)))
-                values[n++] = query_measure(x, measure_of(a->by), i);
+        rc = query_order(d.hardness, GROUPS_MAX, query_last(a), &order, &n, why);
+    if (rc == 0) {
+        sort_samples(x, g, a->by, &d);
+        end = query_page(a->first, a->limit, total, &at, out);
+    }
+    for (; rc == 0 && at < end; at++) {
+        const uint16_t k = (uint16_t)order[at];
         cJSON *row = cJSON_CreateObject();
         cJSON_AddItemToArray(rows, row);
         cJSON_AddNumberToObject(row, g->key, k);
         g->add_name(q, x->dataset, k, "name", row);
-        add_figures(row, &sums[k], values, values + x->count);
-        if (g->add_more)
-            g->add_more(q, x, k, row);
+        add_figures(x, a->by, &d, k, row);
+        if (g->mistakes)
+            add_mistakes(q, x, &d, k, row);
     }
     free(order);
-    free(values);
-    free(sums);
+    grouped_done(&d);
     return rc;
 }
 
@@ -151,7 +210,7 @@ static int add_groups(struct query *q, const struct query_epoch *x, const struct
 static int classes(struct query *q, const struct query_epoch *x, const struct ask *a, cJSON *out,
                    struct errbuf *why)
 {
-    const struct groups g = {x->labels, "class", query_add_class_name, add_mistakes};
+    const struct groups g = {x->labels, "class", query_add_class_name, true};
 
     if (x->dataset == 0)
         return err_set(why, -ENOENT, "the classes of job %lld are not in difficulty.db",
@@ -199,6 +258,7 @@ static int load_domains(struct query *q, const struct query_epoch *x, uint16_t *
         return rc;
     }
     memset(domains, 0xff, x->count * sizeof(*domains));
+    query_allow(q, (int64_t)x->count);
     rc = db_query(&q->difficulty,
                   "SELECT sample_id, domain_id FROM sample WHERE dataset_id = ?1"
                   " AND domain_id IS NOT NULL ORDER BY sample_id",
@@ -230,7 +290,7 @@ static int domains(struct query *q, const struct query_epoch *x, const struct as
 {
     uint16_t *of = NULL;
     int rc = load_domains(q, x, &of, why);
-    const struct groups g = {of, "domain", query_add_domain_name, NULL};
+    const struct groups g = {of, "domain", query_add_domain_name, false};
 
     if (rc == 0)
         rc = add_groups(q, x, &g, a, out, why);

@@ -34,6 +34,7 @@ static int labels_load(struct query *q, int64_t dataset, struct labels *l, struc
     if (rc != 0)
         return rc == -ENOENT ? 0 : rc;
     l->count = samples > 0 && samples <= SAMPLES_MAX ? (size_t)samples : 0;
+    query_allow(q, (int64_t)l->count);
     l->labels = alloc_bytes(l->count + 1, sizeof(*l->labels));
     l->truth = alloc_bytes(l->count + 1, sizeof(*l->truth));
     l->planted = alloc_bytes(l->count + 1, sizeof(*l->planted));
@@ -229,6 +230,7 @@ int query_epoch_load_test(struct query *q, int64_t job, int64_t epoch, int64_t c
         rc = db_i64(&q->difficulty,
                     "SELECT count(*) FROM test_score WHERE job_id = ?1 AND epoch = ?2",
                     DB_ARGS(DB_I(job), DB_I(ret->epoch)), &tested, why);
+    query_allow(q, tested);
     if (rc == 0)
         rc = make_room(ret, (size_t)tested, why);
     if (rc == 0)
@@ -305,6 +307,7 @@ int query_epoch_histories(struct query *q, const struct query_epoch *x, struct s
 
     if (!all)
         return err_set(why, -ENOMEM, "out of memory for the histories of %u samples", room);
+    query_allow(q, room);
     int rc = history_rows_load(&q->difficulty, x->job, all, room, &last, why);
     if (rc == 0 && last != x->epoch) {
         for (uint32_t i = 0; i < room; i++)
@@ -321,72 +324,6 @@ int query_epoch_histories(struct query *q, const struct query_epoch *x, struct s
     for (size_t i = 0; i < x->count; i++) /* samples ascend: none is overwritten too early */
         all[i] = all[x->samples[i]];
     *ret = all;
-    return 0;
-}
-
-struct valued {
-    double value;
-    uint32_t at;
-};
-
-static int descending(const void *pa, const void *pb)
-{
-    const struct valued *a = pa, *b = pb;
-
-    if (isnan(a->value) != isnan(b->value))
-        return isnan(a->value) ? 1 : -1;
-    if (!isnan(a->value) && a->value != b->value)
-        return a->value < b->value ? 1 : -1;
-    return (a->at > b->at) - (a->at < b->at);
-}
-
-static int sort_values(const double *value, size_t count, struct valued **ret, struct errbuf *why)
-{
-    struct valued *x = alloc_bytes(count ? count : 1, sizeof(*x));
-
-    if (!x)
-        return err_set(why, -ENOMEM, "out of memory for the order of %zu samples", count);
-    for (size_t i = 0; i < count; i++)
-        x[i] = (struct valued){value[i], (uint32_t)i};
-    qsort(x, count, sizeof(*x), descending);
-    *ret = x;
-    return 0;
-}
-
-int query_order(const double *value, size_t count, uint32_t **ret, struct errbuf *why)
-{
-    struct valued *x;
-    uint32_t *order = alloc_bytes(count ? count : 1, sizeof(*order));
-    int rc = order ? sort_values(value, count, &x, why)
-                   : err_set(why, -ENOMEM, "out of memory for the order of %zu samples", count);
-
-    if (rc != 0) {
-        free(order);
-        return rc;
-    }
-    for (size_t i = 0; i < count; i++)
-        order[i] = x[i].at;
-    free(x);
-    *ret = order;
-    return 0;
-}
-
-int query_percentiles(const double *value, size_t count, double *rank, struct errbuf *why)
-{
-    struct valued *x;
-    int rc = sort_values(value, count, &x, why);
-
-    if (rc != 0)
-        return rc;
-    for (size_t first = 0, end; first < count; first = end) {
-        for (end = first + 1; end < count && x[end].value == x[first].value;)
-            end++;
-        /* From the top; the average of positions first .. end - 1, plus 1/2. */
-        double r = 1 - ((double)first + (double)end) / (2.0 * (double)count);
-        for (size_t i = first; i < end; i++)
-            rank[x[i].at] = r;
-    }
-    free(x);
     return 0;
 }
 

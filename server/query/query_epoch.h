@@ -47,9 +47,13 @@ double query_hardness(const struct query_epoch *x, int by, size_t i);
 int query_epoch_histories(struct query *q, const struct query_epoch *x, struct sample_history **ret,
                           struct errbuf *why);
 
-/* The entries of x in descending order of value[count], equal values in sample order; *ret[count]
- * is owned by the caller (free). */
-int query_order(const double *value, size_t count, uint32_t **ret, struct errbuf *why);
+/* How many rows of a ranked list lie before the end of the page that is asked for. */
+size_t query_last(const struct ask *a);
+/* The entries of x in descending order of value[count], equal values in sample order, those that
+ * are NAN last: at least the first `wanted`, and all that equal the last of them. *ret[*ret_count]
+ * is owned by the caller (free), also on failure. */
+int query_order(const double *value, size_t count, size_t wanted, uint32_t **ret, size_t *ret_count,
+                struct errbuf *why);
 
 /* Percentile in (0, 1) of each value among all; equal values share their mean. rank[count].
  */

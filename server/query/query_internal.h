@@ -16,6 +16,7 @@ struct query {
     int64_t memory_max;  /* of SQLite in this process, bytes, while a person's SQL runs */
     bool over_memory;    /* what stopped it */
     atomic_bool stopping;
+    const atomic_bool *gone; /* query_until */
 };
 
 /* Every query runs between these two, on one snapshot of the file. query_begin: -ESHUTDOWN after
@@ -24,6 +25,9 @@ struct query {
  * of its objects. */
 int query_begin(struct query *q, struct db *db, bool limited, struct errbuf *why);
 int query_end(struct db *db, int rc, cJSON *json, cJSON **ret);
+/* The running query has so many rows to read: its deadline moves by QUERY_ROW_NS for each. Whoever
+ * reads rows of scores, samples or histories says so before. */
+void query_allow(struct query *q, int64_t rows);
 
 /* The job's dataset_id (0: its dataset is not in the file), or -ENOENT, naming the existing jobs.
  */
@@ -33,12 +37,13 @@ int query_job(struct query *q, int64_t job, int64_t *ret_dataset, struct errbuf 
 int query_of_job(struct query *q, int64_t job,
                  int (*add)(struct query *q, const void *arg, cJSON *out, struct errbuf *why),
                  const void *arg, cJSON **ret, struct errbuf *why);
-/* Makes *io_epoch (-1: the last) a committed, scored epoch; *ret_scored is how many rows it has. */
+/* Makes *io_epoch (-1: the last) a committed, scored epoch; *ret_scored is how many rows it has,
+ * which the query may read (query_allow). */
 int query_scored_epoch(struct query *q, int64_t job, int64_t *io_epoch, int64_t *ret_scored,
                        struct errbuf *why);
 
-/* Are all scores of the job's epochs before `before` still kept? -ENOENT names the first that lost
- * its scores. */
+/* The scores of all the job's epochs before `before`, which the query may read. -ENOENT: some are
+ * no longer kept; the sentence names the first epoch that lost them. */
 int query_all_kept(struct query *q, int64_t job, int64_t before, struct errbuf *why);
 /* As query_scored_epoch, for the scores of test samples. */
 int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct errbuf *why);

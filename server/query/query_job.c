@@ -6,7 +6,6 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
-#include "common/clock.h"
 #include "server/query/query_internal.h"
 
 int query_checkpoints(struct query *q, int64_t job, struct checkpoint_record *ret, int max,
@@ -304,9 +303,7 @@ int query_replay(struct query *q, int64_t job, int64_t before, uint32_t samples,
 
     if (!r.scores)
         return err_set(why, -ENOMEM, "out of memory for the scores of %u samples", samples);
-    int rc = query_begin(q, &q->difficulty, false, why);
-    if (rc == 0)
-        q->deadline_ms = clock_mono_ms() + QUERY_REPLAY_MS;
+    int rc = query_begin(q, &q->difficulty, true, why);
     if (rc == 0)
         rc = query_job(q, job, &dataset, why);
     if (rc == 0)

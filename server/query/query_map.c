@@ -80,6 +80,7 @@ static int map(struct query *q, const struct query_epoch *x, const struct ask *a
     struct sample_history *h = NULL;
     double *value = alloc_bytes(x->count, sizeof(*value));
     uint32_t *order = NULL, epochs = 0;
+    size_t n;
     int rc = value ? 0 : err_set(why, -ENOMEM, "out of memory for %zu samples", x->count);
 
     if (rc == 0)
@@ -89,7 +90,7 @@ static int map(struct query *q, const struct query_epoch *x, const struct ask *a
         epochs = h[i].seen > epochs ? h[i].seen : epochs;
     }
     if (rc == 0)
-        rc = query_order(value, x->count, &order, why);
+        rc = query_order(value, x->count, query_last(a), &order, &n, why);
     if (rc == 0) {
         cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
         cJSON_AddNumberToObject(out, "epochs", epochs);

@@ -78,6 +78,7 @@ static int add_risers(struct query *q, const struct query_epoch *before,
 {
     struct pairs p;
     uint32_t *order = NULL;
+    size_t n;
     double *rise = NULL;
     int rc = pairs_make(before, after, a->by, &p, why);
 
@@ -89,7 +90,7 @@ static int add_risers(struct query *q, const struct query_epoch *before,
             rise[i] = -rise[i];
     }
     if (rc == 0)
-        rc = query_order(rise, p.count, &order, why);
+        rc = query_order(rise, p.count, query_last(a), &order, &n, why);
     if (rc == 0) {
         cJSON_AddNumberToObject(out, "from", (double)before->epoch);
         cJSON_AddNumberToObject(out, "epoch", (double)after->epoch);
@@ -210,10 +211,11 @@ static int compare(struct query *q, const struct query_epoch *x, const struct qu
 {
     struct comparison c = {.x = x, .y = y};
     uint32_t *order = NULL;
+    size_t n;
     int rc = comparison_make(&c, a->by, why);
 
     if (rc == 0)
-        rc = query_order(c.apart, c.pairs.count, &order, why);
+        rc = query_order(c.apart, c.pairs.count, query_last(a), &order, &n, why);
     if (rc == 0) {
         cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
         cJSON_AddNumberToObject(out, "other_epoch", (double)y->epoch);

@@ -17,14 +17,27 @@ static bool is_kind(const struct query_epoch *x, enum kind kind, size_t i)
     return kind == KIND_HARD ? x->planted[i] == PLANTED_HARD : x->truth[i] != x->labels[i];
 }
 
+static const char *const names[][3] = {
+    [KIND_FLIPPED] = {"flipped", "auroc_flipped", "precision_flipped"},
+    [KIND_HARD] = {"hard", "auroc_hard", "precision_hard"},
+};
+
+#define KINDS (KIND_HARD + 1)
+
+/* What is looked for, how many of them there are, and where it is said how well each measure finds
+ * them: {measure: number, ..}. Without areas there is nothing to find, or nothing else. */
+struct search {
+    size_t wanted[KINDS];
+    cJSON *areas[KINDS], *precisions[KINDS];
+};
+
 /* The share of the kind among the first `wanted` in the order of the measure. */
-static double precision(const struct query_epoch *x, enum kind kind, const uint32_t *order,
-                        size_t wanted)
+static double precision(const struct stats_pair *sorted, size_t wanted)
 {
     size_t found = 0;
 
     for (size_t i = 0; i < wanted; i++)
-        found += is_kind(x, kind, order[i]);
+        found += sorted[i].positive;
     return (double)found / (double)wanted;
 }
 
@@ -36,30 +49,41 @@ static bool all_known(const double *value, size_t count)
     return true;
 }
 
-/* auroc_<name> and precision_<name>: {measure: number, ..}; left out when there is nothing to find
- * or nothing else, and of a measure that not all samples have. */
-static int add_kind(const struct query_epoch *x, const struct sample_history *h, enum kind kind,
-                    size_t wanted, cJSON *areas, cJSON *precisions, struct errbuf *why)
+/* One measure, which all samples have. */
+static int add_measure(const struct query_epoch *x, const struct search *s, int by,
+                       const double *value, struct stats_pair *pairs, struct errbuf *why)
+{
+    uint32_t *order;
+    size_t n;
+    int rc = query_order(value, x->count, x->count, &order, &n, why);
+
+    if (rc != 0)
+        return rc;
+    for (enum kind kind = KIND_FLIPPED; kind < KINDS; kind++) {
+        if (!s->areas[kind])
+            continue;
+        for (size_t i = 0; i < n; i++)
+            pairs[i] = (struct stats_pair){value[order[i]], is_kind(x, kind, order[i])};
+        cJSON_AddNumberToObject(s->areas[kind], suspect_by_names[by], stats_auroc(pairs, n));
+        cJSON_AddNumberToObject(s->precisions[kind], suspect_by_names[by],
+                                precision(pairs, s->wanted[kind]));
+    }
+    free(order);
+    return 0;
+}
+
+static int add_measures(const struct query_epoch *x, const struct sample_history *h,
+                        const struct search *s, struct errbuf *why)
 {
     double *value = alloc_bytes(x->count, sizeof(*value));
     struct stats_pair *pairs = alloc_bytes(x->count, sizeof(*pairs));
     int rc = value && pairs ? 0 : err_set(why, -ENOMEM, "out of memory for %zu scores", x->count);
 
     for (int by = 0; rc == 0 && by < SUSPECT_COUNT; by++) {
-        uint32_t *order;
-        for (size_t i = 0; i < x->count; i++) {
+        for (size_t i = 0; i < x->count; i++)
             value[i] = suspect_order(x, h, by, i);
-            pairs[i] = (struct stats_pair){value[i], is_kind(x, kind, i)};
-        }
-        if (!all_known(value, x->count))
-            continue;
-        rc = query_order(value, x->count, &order, why);
-        if (rc != 0)
-            break;
-        cJSON_AddNumberToObject(areas, suspect_by_names[by], stats_auroc(pairs, x->count));
-        cJSON_AddNumberToObject(precisions, suspect_by_names[by],
-                                precision(x, kind, order, wanted));
-        free(order);
+        if (all_known(value, x->count))
+            rc = add_measure(x, s, by, value, pairs, why);
     }
     free(value);
     free(pairs);
@@ -69,25 +93,27 @@ static int add_kind(const struct query_epoch *x, const struct sample_history *h,
 static int planted(struct query *q, const struct query_epoch *x, const struct ask *a, cJSON *out,
                    struct errbuf *why)
 {
-    static const char *const names[][3] = {
-        [KIND_FLIPPED] = {"flipped", "auroc_flipped", "precision_flipped"},
-        [KIND_HARD] = {"hard", "auroc_hard", "precision_hard"},
-    };
     struct sample_history *h = NULL;
-    int rc = query_epoch_histories(q, x, &h, why);
+    struct search s = {.wanted = {0}};
+    bool any = false;
 
     (void)a;
-    if (rc == 0)
-        cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
-    for (enum kind kind = KIND_FLIPPED; rc == 0 && kind <= KIND_HARD; kind++) {
-        size_t wanted = 0;
+    cJSON_AddNumberToObject(out, "epoch", (double)x->epoch);
+    for (enum kind kind = KIND_FLIPPED; kind < KINDS; kind++) {
         for (size_t i = 0; i < x->count; i++)
-            wanted += is_kind(x, kind, i);
-        cJSON_AddNumberToObject(out, names[kind][0], (double)wanted);
-        if (wanted > 0 && wanted < x->count)
-            rc = add_kind(x, h, kind, wanted, cJSON_AddObjectToObject(out, names[kind][1]),
-                          cJSON_AddObjectToObject(out, names[kind][2]), why);
+            s.wanted[kind] += is_kind(x, kind, i);
+        cJSON_AddNumberToObject(out, names[kind][0], (double)s.wanted[kind]);
+        if (s.wanted[kind] == 0 || s.wanted[kind] == x->count)
+            continue;
+        s.areas[kind] = cJSON_AddObjectToObject(out, names[kind][1]);
+        s.precisions[kind] = cJSON_AddObjectToObject(out, names[kind][2]);
+        any = true;
     }
+    if (!any)
+        return 0;
+    int rc = query_epoch_histories(q, x, &h, why);
+    if (rc == 0)
+        rc = add_measures(x, h, &s, why);
     free(h);
     return rc;
 }

@@ -291,10 +291,13 @@ static int add_suspects(struct query *q, const struct pool *p, const struct ask 
                         struct errbuf *why)
 {
     uint32_t *order = NULL;
-    int rc = query_order(p->value, p->x.count, &order, why);
+    size_t n;
+    int rc = query_order(p->value, p->x.count, query_last(a), &order, &n, why);
 
-    if (rc < 0)
+    if (rc < 0) {
+        free(order);
         return rc;
+    }
     cJSON_AddNumberToObject(out, "epoch", (double)p->x.epoch);
     cJSON_AddStringToObject(out, "by", suspect_by_names[a->by]);
     cJSON_AddNumberToObject(out, "samples", (double)p->x.count);

@@ -74,6 +74,7 @@ int query_surest(const struct query_epoch *x, struct surest *ret, struct errbuf 
 {
     double *sure = alloc_bytes(x->count, sizeof(*sure));
     uint32_t *order;
+    size_t n;
 
     *ret = (struct surest){0};
     if (!sure)
@@ -82,10 +83,10 @@ int query_surest(const struct query_epoch *x, struct surest *ret, struct errbuf 
         sure[i] = sureness(x, i);
         ret->of += sure[i] >= 0;
     }
-    int rc = query_order(sure, x->count, &order, why);
+    const uint32_t eighth = (ret->of + SUREST - 1) / SUREST;
+    int rc = query_order(sure, x->count, eighth, &order, &n, why);
     if (rc == 0) {
-        const uint32_t eighth = (ret->of + SUREST - 1) / SUREST;
-        for (uint32_t k = 0; k < ret->of; k++) {
+        for (uint32_t k = 0; k < ret->of && k < n; k++) {
             const uint32_t i = order[k];
             if (k >= eighth && sure[i] < sure[order[eighth - 1]])
                 break;
@@ -94,8 +95,8 @@ int query_surest(const struct query_epoch *x, struct surest *ret, struct errbuf 
         }
         for (uint32_t k = 0; k < ret->samples / 2; k++)
             ret->first += x->scores[order[k]].predicted != x->labels[order[k]];
-        free(order);
     }
+    free(order);
     free(sure);
     if (ret->samples) {
         const double each = (double)ret->of / ret->samples;

@@ -27,7 +27,7 @@ static void settle(void)
 {
     uv_run(&server.net.loop, UV_RUN_NOWAIT);
     while (lane_pending(server.net.store_lane) || lane_pending(server.net.query_lane) ||
-           lane_pending(server.net.replay_lane))
+           lane_pending(server.net.scan_lane) || lane_pending(server.net.replay_lane))
         uv_run(&server.net.loop, UV_RUN_ONCE);
     uv_run(&server.net.loop, UV_RUN_NOWAIT);
 }

@@ -14,9 +14,17 @@ from .wire import Reply, Tensor
 log = logging.getLogger("steppe")
 
 ANSWER_S = 60.0   # a request that gets no answer for so long is sent again on a new connection
+SCAN_S = 1800.0   # of one of these, whose answer needs all scores of an epoch, or of all epochs
+SCANS = frozenset("score." + word for word in (
+    "top histogram heatmap planted classes domains confusion risers suspects compare map").split()) | {"job.schedule"}
 PAUSE_MAX_S = 2.0  # between two tries
 RETRY_MAX_S = 60.0  # likewise, as a server may wish it
 SAY_AFTER_S = 5.0  # of silence
+
+
+def answer_s(kind: str) -> float:
+    """How long an answer may take, in seconds."""
+    return SCAN_S if kind in SCANS else ANSWER_S
 
 
 def wished(retry_ms: Any) -> float:
@@ -68,9 +76,12 @@ class Client:
             connection.abort()
 
     def request(self, kind: str, fields: Optional[Mapping[str, Any]] = None, tensors: Optional[Mapping[str, Tensor]] = None,
-                deadline: Optional[float] = ANSWER_S) -> Reply:
-        """Sends a request and returns the reply to it. kind: "job.list". deadline: seconds for all tries together; None: it
-        is tried until there is an answer. Raises a SteppeError with the server's sentence, or Unreachable."""
+                deadline: Optional[float] = 0.0) -> Reply:
+        """Sends a request and returns the reply to it. kind: "job.list". deadline: seconds for all tries together; 0: 60, or
+        1800 for a question to all scores of an epoch; None: it is tried until there is an answer. Raises a SteppeError with
+        the server's sentence, or Unreachable."""
+        if deadline == 0:
+            deadline = answer_s(kind)
         return self.patient(lambda left: self._once(kind, fields or {}, tensors, left), deadline)
 
     def patient(self, attempt: Callable[[Optional[float]], Reply], deadline: Optional[float]) -> Reply:
@@ -97,7 +108,7 @@ class Client:
 
     def _once(self, kind: str, fields: Mapping[str, Any], tensors: Optional[Mapping[str, Tensor]], left: Optional[float]) -> Reply:
         """One try; a connection that fails is closed."""
-        timeout = ANSWER_S if left is None else max(0.05, min(ANSWER_S, left))
+        timeout = answer_s(kind) if left is None else max(0.05, min(answer_s(kind), left))
         with self._lock:
             self._id += 1
             number = self._id

@@ -53,6 +53,13 @@ TEST(quantiles_lie_between_the_closest_ranks)
     ASSERT_NEAR(1, stats_quantile(x, 1, 0.9), 0);
 }
 
+static int largest_first(const void *a, const void *b)
+{
+    const struct stats_pair *x = a, *y = b;
+
+    return (x->value < y->value) - (x->value > y->value);
+}
+
 /* Against the definition: the share of (positive, negative) pairs in the right order. */
 TEST(auroc_is_the_share_of_pairs_in_the_right_order)
 {
@@ -71,17 +78,18 @@ TEST(auroc_is_the_share_of_pairs_in_the_right_order)
                      : pairs[i].value == pairs[k].value ? 0.5
                                                         : 0;
         }
+    qsort(pairs, 200, sizeof(pairs[0]), largest_first);
     ASSERT_NEAR(right / all, stats_auroc(pairs, 200), 1e-12);
 }
 
 TEST(auroc_needs_both_kinds)
 {
-    struct stats_pair pairs[] = {{1, true}, {2, true}};
+    struct stats_pair pairs[] = {{2, true}, {1, true}};
 
     ASSERT(isnan(stats_auroc(pairs, 2)));
     pairs[0].positive = pairs[1].positive = false;
     ASSERT(isnan(stats_auroc(pairs, 2)));
     ASSERT(isnan(stats_auroc(pairs, 0)));
-    pairs[1].positive = true;
+    pairs[0].positive = true;
     ASSERT_NEAR(1, stats_auroc(pairs, 2), 0);
 }
