@@ -29,11 +29,6 @@ struct fit {
     struct dims folded[LAYERS_MAX];
 };
 
-static size_t dims_count(struct dims d)
-{
-    return (size_t)d.h * d.w * d.c;
-}
-
 static bool dims_flat(struct dims d)
 {
     return d.h == 1 && d.w == 1;

@@ -53,6 +53,11 @@ struct dims {
     uint32_t h, w, c; /* a flat vector of n entries is {1, 1, n} */
 };
 
+static inline size_t dims_count(struct dims d)
+{
+    return (size_t)d.h * d.w * d.c;
+}
+
 struct layer {
     enum layer_kind kind;
     char name[32];

@@ -16,7 +16,8 @@ struct duty_options {
     const char *name;
     const char *cache; /* folder of datasets */
     int64_t threads;
-    const char *machine; /* fields of the log: threads and memory */
+    int64_t memory_bytes; /* for jobs, as of the start */
+    const char *machine;  /* fields of the log: threads and memory */
     const struct kernels *kernels;
     bool may_change; /* into a class for which the server asks */
     bool profile;    /* print where the time of each job went when the worker leaves it */

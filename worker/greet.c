@@ -56,6 +56,7 @@ int greet_hello(const struct talk *t, const struct duty_options *options, const 
     cJSON_AddNumberToObject(request, "threads", (double)options->threads);
     cJSON_AddStringToObject(request, "class", class);
     cJSON_AddTrueToObject(request, "predicts");
+    cJSON_AddNumberToObject(request, "memory", (double)options->memory_bytes);
     for (;;) {
         rc = client_call(t->client, MSG_WORKER_HELLO, request, NULL, 0, HELLO_MS, HELLO_RETRY_MS,
                          &reply, &code, why);

@@ -93,44 +93,43 @@ static int read_job(struct loaded *p, const struct talk *talk, int64_t number,
     return rc;
 }
 
-static struct room_job room_of(const struct loaded *p, const struct duty_options *options)
+static struct footprint_job footprint_job_of(const struct loaded *p)
 {
-    return (struct room_job){.model = &p->model,
-                             .kernels = options->kernels,
-                             .shard = (uint32_t)p->spec.shard,
-                             .threads = (unsigned)options->threads,
-                             .splits = jobspec_splits_shards(&p->spec),
-                             .flatness = p->spec.flatness.every > 0};
+    return (struct footprint_job){.model = &p->model,
+                                  .shard = (uint32_t)p->spec.shard,
+                                  .splits = jobspec_splits_shards(&p->spec),
+                                  .flatness = p->spec.flatness.every > 0};
 }
 
 int loaded_no_memory(const struct loaded *p, const struct duty_options *options, struct errbuf *why)
 {
-    const struct room_job room = room_of(p, options);
+    const struct footprint_job job = footprint_job_of(p);
 
-    return room_refuse(&room, why);
+    return room_refuse(&job, (unsigned)options->threads, why);
 }
 
 /* The threads with their memory, and theta. */
 static int make_crew(struct loaded *p, const struct duty_options *options, struct errbuf *why)
 {
-    const struct room_job room = room_of(p, options);
-    int rc = room_check(&room, why);
+    const struct footprint_job job = footprint_job_of(p);
+    const unsigned threads = (unsigned)options->threads;
+    int rc = room_check(&job, threads, why);
 
     if (rc < 0)
         return rc;
-    rc = runner_create(&p->model, room.kernels, room.shard, room.threads, room.splits, &p->runner,
-                       why);
+    rc =
+        runner_create(&p->model, options->kernels, job.shard, threads, job.splits, &p->runner, why);
     if (rc == 0 && options->profile)
         rc = runner_profile(p->runner);
     if (rc == 0) {
         p->theta = alloc_bytes(p->model.floats, sizeof(float));
         rc = p->theta ? 0 : -ENOMEM;
     }
-    if (rc == 0 && room.flatness) {
+    if (rc == 0 && job.flatness) {
         p->vector = alloc_bytes(p->model.floats, sizeof(float));
         rc = p->vector ? 0 : -ENOMEM;
     }
-    return rc == -ENOMEM ? room_refuse(&room, why) : rc;
+    return rc == -ENOMEM ? room_refuse(&job, threads, why) : rc;
 }
 
 /* Says that the dataset does not fit the folder's free space. */

@@ -25,6 +25,7 @@
 #include "worker/nn/kernels.h"
 #include "worker/numerics.h"
 #include "worker/pin.h"
+#include "worker/room.h"
 #include "worker/stop.h"
 
 #define DRAIN_S 10 /* to finish, and again to give back; a service gets 25 s in all */
@@ -244,6 +245,7 @@ int main(int argc, char **argv)
     log_set_level((enum log_level)options.log_level);
     set_signals();
     options.duty.machine = machine = set_threads(&options.duty);
+    options.duty.memory_bytes = room_bytes();
     if (address_check(options.duty.server, &why) < 0) {
         err_prefix(&why, -EINVAL, "--connect");
         status = 2;

@@ -148,25 +148,17 @@ static int get_piece(const struct talk *talk, const struct predict *p, size_t of
     return rc;
 }
 
-static struct room_job room_of(const struct predict *p, const struct duty_options *options)
-{
-    return (struct room_job){.model = &p->model,
-                             .kernels = options->kernels,
-                             .shard = p->shard,
-                             .threads = (unsigned)options->threads};
-}
-
 static int make_crew(struct predict *p, const struct duty_options *options, struct errbuf *why)
 {
-    const struct room_job room = room_of(p, options);
-    int rc = room_check(&room, why);
+    const struct footprint_job job = {.model = &p->model, .shard = p->shard};
+    const unsigned threads = (unsigned)options->threads;
+    int rc = room_check(&job, threads, why);
 
     if (rc == 0)
-        rc = runner_create(&p->model, room.kernels, room.shard, room.threads, false, &p->runner,
-                           why);
+        rc = runner_create(&p->model, options->kernels, job.shard, threads, false, &p->runner, why);
     if (rc == 0 && !(p->theta = alloc_bytes(p->model.floats, sizeof(*p->theta))))
         rc = -ENOMEM;
-    return rc == -ENOMEM ? room_refuse(&room, why) : rc;
+    return rc == -ENOMEM ? room_refuse(&job, threads, why) : rc;
 }
 
 static int take_piece(struct predict *p, const struct message *m, size_t *io_at, struct errbuf *why)

@@ -7,37 +7,6 @@
 
 #include "common/machine.h"
 #include "common/text.h"
-#include "worker/step.h"
-
-static size_t add(size_t a, size_t b)
-{
-    size_t sum;
-
-    return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
-}
-
-static size_t times(size_t a, size_t b)
-{
-    size_t product;
-
-    return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
-}
-
-size_t room_needed(const struct room_job *job)
-{
-    const size_t vector = times(job->model->floats, sizeof(float));
-    const size_t steps =
-        times(job->threads, step_bytes(job->model, job->kernels, job->shard, job->splits));
-
-    /* theta, a gradient for each thread, and their sum. */
-    size_t needed = add(steps, times(2 + (size_t)job->threads, vector));
-    if (job->flatness) { /* the tangents of a product, and the vector */
-        needed = add(needed,
-                     times(job->threads, step_product_bytes(job->model, job->kernels, job->shard)));
-        needed = add(needed, vector);
-    }
-    return needed;
-}
 
 /* --- what there is --- */
 
@@ -79,8 +48,9 @@ static size_t or_none(int64_t bytes)
     return bytes > 0 ? (size_t)bytes : SIZE_MAX;
 }
 
-/* The narrowest of them; *ret_what names it. */
-static size_t left(const char **ret_what)
+/* The narrowest of them, for what is written to or for a file that is mapped, which leaves memory
+ * again; *ret_what names it. */
+static size_t left(bool file, const char **ret_what)
 {
     struct machine m;
 
@@ -88,73 +58,80 @@ static size_t left(const char **ret_what)
     const struct {
         size_t bytes;
         const char *what;
+        bool of_files; /* it counts files that are mapped */
     } all[] = {
-        {or_none(m.physical_bytes), "the machine has"},
-        {or_none(m.group_bytes), "its cgroup allows"},
-        {of_limit(RLIMIT_AS, "VmSize"), "its address space (ulimit -v) leaves"},
-        {of_limit(RLIMIT_DATA, "VmData"), "its data segment (ulimit -d) leaves"},
+        {of_limit(RLIMIT_AS, "VmSize"), "its address space (ulimit -v) leaves", true},
+        {or_none(m.physical_bytes), "the machine has", false},
+        {or_none(m.group_bytes), "its cgroup allows", false},
+        {of_limit(RLIMIT_DATA, "VmData"), "its data segment (ulimit -d) leaves", false},
     };
     size_t least = 0;
 
     for (size_t i = 1; i < sizeof(all) / sizeof(all[0]); i++)
-        if (all[i].bytes < all[least].bytes)
+        if ((!file || all[i].of_files) && all[i].bytes < all[least].bytes)
             least = i;
     *ret_what = all[least].what;
     return all[least].bytes;
 }
 
-/* --- the sentence --- */
-
-static int64_t capped(size_t bytes)
+static int64_t capped(uint64_t bytes)
 {
     return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
 }
 
-static int refuse(const struct room_job *job, size_t has, const char *what, struct errbuf *why)
-{
-    struct room_job least = *job;
-    char need[TEXT_F64_BYTES], there[TEXT_F64_BYTES], small[TEXT_F64_BYTES];
-
-    least.shard = 1;
-    return err_set(why, -ENOMEM,
-                   "model %s with shards of %u needs %s of memory on %u thread%s, %s %s; a smaller "
-                   "shard%s needs less: with 1 it is %s",
-                   job->model->name, job->shard, text_of_bytes(capped(room_needed(job)), need),
-                   job->threads, job->threads == 1 ? "" : "s", what,
-                   text_of_bytes(capped(has), there),
-                   job->threads == 1 ? "" : " or a worker with fewer --threads",
-                   text_of_bytes(capped(room_needed(&least)), small));
-}
-
-int room_check(const struct room_job *job, struct errbuf *why)
+int64_t room_bytes(void)
 {
     const char *what;
-    size_t has = left(&what);
+    const size_t bytes = left(false, &what), most = ROOM_BYTES_MAX;
 
-    return room_needed(job) <= has ? 0 : refuse(job, has, what, why);
+    return bytes < 1 ? 1 : bytes > most ? (int64_t)most : (int64_t)bytes;
 }
 
-int room_refuse(const struct room_job *job, struct errbuf *why)
+/* --- jobs --- */
+
+int room_check(const struct footprint_job *job, unsigned threads, struct errbuf *why)
+{
+    struct footprint f;
+    const char *what;
+    size_t has = left(false, &what);
+
+    if (footprint_of(job, &f) < 0)
+        return err_set(why, -EBUSY, "no memory at this time to count what a job needs");
+    if (footprint_bytes(&f, threads) <= has)
+        return 0;
+    footprint_explain(job, threads, has, what, why);
+    return -ENOMEM;
+}
+
+int room_refuse(const struct footprint_job *job, unsigned threads, struct errbuf *why)
 {
     char need[TEXT_F64_BYTES], there[TEXT_F64_BYTES];
+    struct footprint f;
     const char *what;
-    size_t has = left(&what);
+    size_t has = left(false, &what);
+    int rc = room_check(job, threads, why);
 
-    if (room_needed(job) > has)
-        return refuse(job, has, what, why);
+    if (rc < 0 || footprint_of(job, &f) < 0)
+        return rc < 0 ? rc : -EBUSY;
     return err_set(why, -EBUSY,
                    "no memory at this time for model %s with shards of %u, which needs %s; %s %s, "
                    "which others use too",
-                   job->model->name, job->shard, text_of_bytes(capped(room_needed(job)), need),
-                   what, text_of_bytes(capped(has), there));
+                   job->model->name, job->shard,
+                   text_of_bytes(capped(footprint_bytes(&f, threads)), need), what,
+                   text_of_bytes(capped(has), there));
 }
+
+/* --- datasets --- */
 
 int room_refuse_dataset(int64_t bytes, struct errbuf *why)
 {
     char need[TEXT_F64_BYTES], there[TEXT_F64_BYTES];
     const char *what;
-    size_t has = left(&what);
+    size_t has = left(true, &what);
 
-    return err_set(why, -ENOMEM, "the dataset has %s and is mapped whole, %s %s",
-                   text_of_bytes(bytes, need), what, text_of_bytes(capped(has), there));
+    if ((uint64_t)bytes > has)
+        return err_set(why, -ENOMEM, "the dataset has %s and is mapped whole, %s %s",
+                       text_of_bytes(bytes, need), what, text_of_bytes(capped(has), there));
+    return err_set(why, -EBUSY, "no memory at this time to map the dataset of %s",
+                   text_of_bytes(bytes, need));
 }

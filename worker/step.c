@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "common/ascent.h"
+#include "common/footprint.h"
 #include "common/surrogate.h"
 #include "worker/nn/arena.h"
 #include "worker/nn/attack.h"
@@ -57,6 +58,8 @@ struct step {
     real *up;       /* [floats]: g where the descent still needs it; NULL: it never does */
 };
 
+/* common/footprint.c counts the same. */
+static_assert(sizeof(struct head) == FOOTPRINT_HEAD_BYTES, "as it is counted");
 static void lay_out(struct step *s, bool splits)
 {
     const size_t shard = s->shard_max, classes = s->model->classes;
@@ -81,17 +84,6 @@ static void lay_out(struct step *s, bool splits)
     s->exponents = arena_take(a, shard, sizeof(*s->exponents));
     s->g = arena_take(a, s->model->floats, sizeof(*s->g));
     s->up = splits ? arena_take(a, s->model->floats, sizeof(*s->up)) : NULL;
-}
-
-size_t step_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max,
-                  bool splits)
-{
-    struct step s = {.model = m, .shard_max = shard_max, .pixels = dims_count(m->in)};
-    size_t net = net_bytes(m, kernels, shard_max), own, sum;
-
-    lay_out(&s, splits);
-    own = arena_bytes(&s.arena);
-    return __builtin_add_overflow(net, own, &sum) ? SIZE_MAX : sum;
 }
 
 struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max,
@@ -578,11 +570,6 @@ void step_slope(struct step *s, const real *theta, const struct samples *set, co
     step_loss(s, theta, set, ids, n, sums);
     net_backward(s->net, theta, s->dlogits, grad, NULL);
     memset(grad + trained, 0, (s->model->floats - trained) * sizeof(*grad));
-}
-
-size_t step_product_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max)
-{
-    return curve_bytes(m, kernels, shard_max);
 }
 
 int step_product(struct step *s, const real *theta, const real *v, const struct samples *set,

@@ -47,14 +47,12 @@ struct samples {
 struct step;
 
 /* m is borrowed. shard_max: most samples of one call. splits: there may be ascents of gsam, which
- * need room for a second gradient. NULL when memory is out. */
+ * need room for a second gradient. NULL when memory is out. common/footprint.c counts what is
+ * mapped.
+ */
 struct step *step_create(const struct model *m, const struct kernels *kernels, uint32_t shard_max,
                          bool splits);
 void step_free(struct step *s);
-/* The memory that step_create maps. SIZE_MAX: more than can be counted; 0: no memory even for
- * counting. */
-size_t step_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max,
-                  bool splits);
 /* From now on books the time of layers and parts; NULL: none. Borrowed. */
 void step_profile(struct step *s, struct profile *profile);
 
@@ -111,9 +109,8 @@ void step_slope(struct step *s, const real *theta, const struct samples *set, co
 void step_loss(struct step *s, const real *theta, const struct samples *set, const uint32_t *ids,
                uint32_t n, double sums[SUM_COUNT]);
 /* product[m->floats] = sum H_i v (worker/nn/curve.h), H_i the Hessian of loss_i(theta); losses and
- * correct are 0. The first call maps step_product_bytes. 0 or -ENOMEM. */
+ * correct are 0. The first call maps its memory (common/footprint.c). 0 or -ENOMEM. */
 int step_product(struct step *s, const real *theta, const real *v, const struct samples *set,
                  const uint32_t *ids, uint32_t n, real *product, double sums[SUM_COUNT]);
-size_t step_product_bytes(const struct model *m, const struct kernels *kernels, uint32_t shard_max);
 
 #endif

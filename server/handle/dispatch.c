@@ -162,7 +162,7 @@ static const struct row {
     [MSG_SERVER_LIMITS] = {handle_server_limits, {NULL}},
     [MSG_WORKER_LIST] = {handle_worker_list, {NULL}},
     [MSG_WORKER_TRUST] = {handle_worker_trust, {"key"}, "key"},
-    [MSG_WORKER_HELLO] = {handle_worker_hello, {"name", "threads", "class", "predicts"}},
+    [MSG_WORKER_HELLO] = {handle_worker_hello, {"name", "threads", "class", "predicts", "memory"}},
     [MSG_WORKER_BYE] = {handle_worker_bye, {NULL}},
     [MSG_WORKER_NOTE] = {handle_worker_note, {"job", "text"}},
     [MSG_TASK_NEXT] = {handle_task_next, {"have"}},

@@ -45,7 +45,7 @@ static int check_visible(const char *key, const char *text, struct errbuf *why)
 void handle_worker_hello(struct request *rq)
 {
     const char *name, *class;
-    int64_t threads;
+    int64_t threads, memory = 0;
     bool predicts = false;
     struct worker *worker;
     struct errbuf why;
@@ -63,12 +63,15 @@ void handle_worker_hello(struct request *rq)
     if (rc == 0)
         rc = field_bool(json, "worker.hello", "predicts", false, &predicts, &why);
     if (rc == 0)
+        rc = field_i64(json, "worker.hello", "memory", false, 1, INT64_C(1) << 53, &memory, &why);
+    if (rc == 0)
         rc = workers_hello(rq->service->workers, rq, name, threads, class, &worker, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
     }
     workers_know_predictions(worker, predicts);
+    workers_know_memory(worker, memory);
     cJSON *out = cJSON_CreateObject();
     cJSON_AddNumberToObject(out, "worker", workers_number(worker));
     cJSON_AddNumberToObject(out, "hold_ms", HOLD_MS);

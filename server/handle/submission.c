@@ -347,6 +347,8 @@ int submission_read(struct service *server, const char *key, const cJSON *spec, 
     if (rc == 0)
         rc = job_memory_check(server, job, why);
     if (rc == 0)
+        rc = workers_can_hold(server->workers, job, why);
+    if (rc == 0)
         rc = disk_share_jobs(server, key, job_disk_need(job), why);
     if (rc == 0)
         rc = find_scores(server, s, why);

@@ -248,6 +248,8 @@ static int prepare_model(struct job *job, const struct dataset *data, const char
     if (rc < 0)
         return rc;
     rc = model_check_shard(&job->model, job->spec.shard, why);
+    if (rc == 0)
+        rc = job_measure(job, why);
     if (rc < 0)
         model_done(&job->model);
     return rc;

@@ -11,6 +11,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "common/footprint.h"
 #include "common/jobspec.h"
 #include "common/model.h"
 #include "server/core/pace.h"
@@ -66,6 +67,7 @@ struct job {
     struct jobspec spec;
     struct model model;         /* valid when data is set */
     const struct dataset *data; /* NULL until the job is prepared */
+    struct footprint footprint; /* memory of a worker; likewise, 0 of an external job */
     uint32_t uses[USES];        /* samples of each, before exclude; likewise */
     bool left_known;            /* job_left.h: of each, under that revision and without exclude */
     int64_t left_revision;
@@ -106,6 +108,7 @@ struct job {
     bool hands_noting; /* one is on its way to the store */
     struct job_refusals refusals;
     int64_t classless_ms; /* since when only workers of other classes are there; 0: not so */
+    int64_t alone_ms;     /* since when only workers are there that are too small; 0: not so */
     uint32_t notes;       /* by workers, since the server was started */
     bool touched;         /* its run goes on from a checkpoint, or a result of it was counted */
     struct step_time last_step;
@@ -175,6 +178,8 @@ void jobs_bytes_each(const struct jobs *jobs,
 int64_t job_disk_need(const struct job *job);
 /* Does a prepared job fit --memory by itself? -EFBIG with a sentence that names need and limit. */
 int job_memory_check(const struct service *s, const struct job *job, struct errbuf *why);
+/* Counts what a worker needs for it (job->footprint), once its model is known. 0 or -ENOMEM. */
+int job_measure(struct job *job, struct errbuf *why);
 /* What the checkpoints of a prepared job hold. */
 struct checkpoint_shape job_checkpoint_shape(const struct job *job);
 /* The newest whole checkpoint of a job; with no_other, only if it is the newest of all. On the

@@ -94,7 +94,7 @@ static bool anybody_later(const struct workers *w, const struct job *job, const 
     int64_t now_ms = clock_mono_ms();
 
     for (const struct worker *o = w->list; o; o = o->next) {
-        bool never = false;
+        bool never = !worker_holds(o, job);
 
         for (size_t i = 0; i < RUNNING_MAX; i++)
             never |= o->refused[i].job == job->rec.job && !o->refused[i].until_ms;

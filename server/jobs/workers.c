@@ -109,7 +109,8 @@ bool worker_has_class(const struct worker *worker, const struct job *job)
 
 bool worker_fits(const struct worker *worker, const struct job *job)
 {
-    return worker_has_class(worker, job) && !worker_refuses(worker, job);
+    return worker_has_class(worker, job) && worker_holds(worker, job) &&
+           !worker_refuses(worker, job);
 }
 
 bool workers_result_fits(const struct worker *worker, const struct job *job)
@@ -386,6 +387,7 @@ void workers_tick(struct workers *w, int64_t now_ms)
     workers_judge_lost(w, now_ms);
     workers_tell_held(w, now_ms);
     workers_free_classes(w, now_ms);
+    workers_judge_room(w, now_ms);
     standings_tick(w, now_ms);
     for (struct worker *worker = w->list, *next; worker; worker = next) {
         next = worker->next;
@@ -440,6 +442,8 @@ bool workers_waiting(struct workers *w, const struct job *job, char *out, size_t
         }
     if (fit)
         return job_verify_waiting(w->service->jobs, job, out, bytes);
+    if (workers_too_small(w, job, out, bytes))
+        return true;
     if (refuse)
         snprintf(out, bytes, "%u worker%s connected, none can do this job; %s", live,
                  live == 1 ? " is" : "s are", job->refusals.said);
@@ -503,6 +507,8 @@ cJSON *workers_rows(struct workers *w)
         cJSON_AddNumberToObject(row, "worker", worker->number);
         cJSON_AddStringToObject(row, "name", worker->name);
         cJSON_AddNumberToObject(row, "threads", worker->threads);
+        if (worker->memory_bytes)
+            cJSON_AddNumberToObject(row, "memory_bytes", (double)worker->memory_bytes);
         cJSON_AddStringToObject(row, "class", worker->class);
         cJSON_AddStringToObject(row, "state", worker_state_names[state_of(worker, now_ms)]);
         if (live && worker->job)

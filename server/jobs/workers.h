@@ -32,6 +32,13 @@ int workers_hello(struct workers *w, const struct request *rq, const char *name,
                   const char *class, struct worker **ret, struct errbuf *why);
 /* It knows tasks of predictions, or not. */
 void workers_know_predictions(struct worker *worker, bool predicts);
+/* Bytes that it has for jobs; 0: it did not say, and counts as one that can hold any job. */
+void workers_know_memory(struct worker *worker, int64_t bytes);
+/* Workers are connected, and none has the memory for this job: why, for people. */
+bool workers_too_small(const struct workers *w, const struct job *job, char *out, size_t bytes);
+/* The same as a refusal: -EFBIG with that sentence; 0 where a worker has it or none is connected.
+ */
+int workers_can_hold(const struct workers *w, const struct job *job, struct errbuf *why);
 /* Forgets the worker; its leases go back. Returns how many. */
 uint32_t workers_bye(struct workers *w, struct worker *worker);
 /* The same for all that said hello with a key of this name, which is no longer accepted; returns

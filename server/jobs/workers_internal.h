@@ -28,6 +28,7 @@ struct worker {
     char key_name[NAME_MAX_BYTES]; /* of the key with which it said hello; "" without */
     uint32_t hand;                 /* of that key */
     uint32_t threads;
+    int64_t memory_bytes; /* for jobs; 0: not known */
     int64_t seen_ms;
     bool left;            /* said bye; kept because of its strikes */
     struct request *held; /* waits for work */
@@ -98,7 +99,12 @@ bool class_is_other_version(const char *class, const char *other);
 bool worker_has_refused(const struct worker *worker, int64_t job);
 /* Has it refused this job, and is not to be asked again yet? */
 bool worker_refuses(const struct worker *worker, const struct job *job);
-/* May it compute for this job? It has its class and does not refuse it. */
+/* Has it the memory for this job, as far as is known? */
+bool worker_holds(const struct worker *worker, const struct job *job);
+/* Jobs that no connected worker has the memory for, and in which nothing was computed, fail (tick).
+ */
+void workers_judge_room(struct workers *w, int64_t now_ms);
+/* May it compute for this job? It has its class and the memory and does not refuse it. */
 bool worker_fits(const struct worker *worker, const struct job *job);
 /* It may be asked again: about this job, or (0) about all. */
 void worker_forgive(struct worker *worker, int64_t job);

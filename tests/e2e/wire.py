@@ -376,11 +376,11 @@ class Peer:
 class Fake(Peer):
     """A worker that takes real tasks and answers what the test wants."""
 
-    def __init__(self, world, kind="fake/1"):
+    def __init__(self, world, kind="fake/1", **more):
         super().__init__(world)
         self.world, self.kind = world, kind
         self.task, self.tensors = {}, {}
-        self.hello(kind)
+        self.hello(kind, **more)
 
     def reconnect(self):
         """While a reply waits, nothing more is read from its connection: whoever has something else to say comes on a new one."""

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "common/layer_memory.h"
 #include "common/machine.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -15,30 +16,19 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
-#define ALIGN 64
-/* Behind every block. Activations of a whole shard are multiples of a page: 13 lines between them
- * keep the streams of one loop off one offset in their pages, where loads wait for stores that only
- * look alike. Poisoned under AddressSanitizer, so that an overrun is seen. */
-#define GAP (13 * ALIGN)
-#define PAGE ((size_t)2 << 20)
-
-size_t arena_share(size_t bytes)
-{
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN + GAP;
-}
-
 void *arena_take(struct arena *a, size_t count, size_t size)
 {
     size_t bytes, end;
 
     if (__builtin_mul_overflow(count, size, &bytes) ||
-        __builtin_add_overflow(a->used, bytes, &end) || end > SIZE_MAX - ALIGN - GAP - 2 * PAGE) {
+        __builtin_add_overflow(a->used, bytes, &end) ||
+        end > SIZE_MAX - MEMORY_ALIGN - MEMORY_GAP - 2 * MEMORY_PAGE) {
         a->overflow = true;
         return NULL;
     }
-    end = a->used + arena_share(bytes);
+    end = a->used + memory_share(bytes);
     char *p = a->base ? a->base + a->used : NULL;
-    if (p) {
+    if (p) { /* the gap is poisoned, so that an overrun is seen */
         assert(end <= a->bytes);
         ASAN_POISON_MEMORY_REGION(p + bytes, end - a->used - bytes);
     }
@@ -48,7 +38,9 @@ void *arena_take(struct arena *a, size_t count, size_t size)
 
 size_t arena_bytes(const struct arena *a)
 {
-    return a->overflow ? SIZE_MAX : a->used ? (a->used + PAGE - 1) / PAGE * PAGE : PAGE;
+    return a->overflow ? SIZE_MAX
+           : a->used   ? (a->used + MEMORY_PAGE - 1) / MEMORY_PAGE * MEMORY_PAGE
+                       : MEMORY_PAGE;
 }
 
 int arena_map(struct arena *a)
@@ -63,14 +55,14 @@ int arena_map(struct arena *a)
         return -ENOMEM;
     /* Maps one page more than needed and gives the unaligned ends back. */
     char *raw =
-        mmap(NULL, bytes + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, bytes + MEMORY_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED)
         return -ENOMEM;
-    char *base = (char *)(((uintptr_t)raw + PAGE - 1) / PAGE * PAGE);
+    char *base = (char *)(((uintptr_t)raw + MEMORY_PAGE - 1) / MEMORY_PAGE * MEMORY_PAGE);
     if (base > raw)
         munmap(raw, (size_t)(base - raw));
-    if (base < raw + PAGE)
-        munmap(base + bytes, (size_t)(raw + PAGE - base));
+    if (base < raw + MEMORY_PAGE)
+        munmap(base + bytes, (size_t)(raw + MEMORY_PAGE - base));
     madvise(base, bytes, MADV_HUGEPAGE); /* only a wish: small pages also work */
     memset(base, 0, bytes);
     *a = (struct arena){.base = base, .bytes = bytes};

@@ -14,10 +14,9 @@ struct arena {
     bool overflow; /* a size did not fit size_t */
 };
 
-/* The next count*size bytes, 64-byte aligned, zeroed when mapped; NULL while counting. */
+/* The next count*size bytes, 64-byte aligned, zeroed when mapped; NULL while counting. It takes
+ * memory_share of the arena. */
 void *arena_take(struct arena *a, size_t count, size_t size);
-/* What a block of so many bytes takes of an arena; for code that lays out blocks inside one. */
-size_t arena_share(size_t bytes);
 /* The bytes that arena_map would map; SIZE_MAX when a size did not fit. */
 size_t arena_bytes(const struct arena *a);
 /* Maps what was counted and starts over. 0, -EOVERFLOW or -ENOMEM (also when the machine has

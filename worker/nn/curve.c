@@ -49,7 +49,8 @@ static void take_value(struct curve *c, struct value *v, size_t entries, bool im
     v->rdy = arena_take(&c->arena, count, sizeof(real));
 }
 
-/* Takes memory from the arena, in the same order for counting and mapping. */
+/* Takes memory from the arena, in the same order for counting and mapping; common/footprint.c
+ * counts the same. */
 static void lay_out(struct curve *c)
 {
     const struct model *m = c->model;
@@ -58,13 +59,12 @@ static void lay_out(struct curve *c)
     take_value(c, &c->values[0], dims_count(m->in), true);
     for (int i = 0; i < m->layer_count; i++) {
         const struct layer *l = &m->layers[i];
-        struct layer_space space;
         if (!curve_ops_of(l->kind))
             continue;
         const size_t entries = dims_count(l->out),
                      weights = l->weight < 0 ? 0 : m->params[l->weight].count;
         take_value(c, &c->values[i + 1], entries, false);
-        layer_ops_of(l->kind)->plan(l, c->batch_max, &space);
+        const struct layer_space space = layer_space_of(l, c->batch_max, sizeof(real));
         c->passes[i].plain.kept = arena_take(&c->arena, space.kept_bytes, 1);
         scratch = space.scratch > scratch ? space.scratch : scratch;
         widest = entries > widest ? entries : widest;
@@ -132,15 +132,6 @@ static struct curve *prepare(const struct model *m, const struct kernels *kernel
     }
     lay_out(c);
     return c;
-}
-
-size_t curve_bytes(const struct model *m, const struct kernels *kernels, uint32_t batch_max)
-{
-    struct curve *c = prepare(m, kernels, batch_max);
-    size_t bytes = c ? arena_bytes(&c->arena) : 0;
-
-    curve_free(c);
-    return bytes;
 }
 
 struct curve *curve_create(const struct model *m, const struct kernels *kernels, uint32_t batch_max)

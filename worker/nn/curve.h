@@ -20,13 +20,11 @@
 
 struct curve;
 
-/* m is borrowed. NULL when memory is out. */
+/* m is borrowed. NULL when memory is out. Values, tangents and gradients of all layers are kept;
+ * common/footprint.c counts what is mapped. */
 struct curve *curve_create(const struct model *m, const struct kernels *kernels,
                            uint32_t batch_max);
 void curve_free(struct curve *c); /* NULL is fine */
-/* The memory that curve_create maps: values, tangents and gradients of all layers, which are all
- * kept. SIZE_MAX: more than can be counted; 0: no memory even for counting. */
-size_t curve_bytes(const struct model *m, const struct kernels *kernels, uint32_t batch_max);
 
 /* hv[floats] = the sum over n samples of H_i v, H_i the Hessian of the softmax cross-entropy of
  * sample i by the trained part of theta[floats]; padding and what lies behind the trained part are

@@ -106,16 +106,6 @@ const struct kernel *kernels_find(const struct kernels *set, enum conv_op op,
     return NULL;
 }
 
-size_t dense_scratch(size_t n, size_t in, size_t out)
-{
-    const size_t panel = 32; /* columns of the widest */
-    const size_t depth = in < DENSE_DEPTH ? in : DENSE_DEPTH;
-    const size_t forward = panel * depth, weights = n * (out + panel), data = (n + panel) * out;
-    const size_t most = forward > weights ? forward : weights;
-
-    return most > data ? most : data;
-}
-
 size_t kernels_scratch(const struct conv_shape *s)
 {
     size_t most = 0;

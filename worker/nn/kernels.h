@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "common/err.h"
+#include "common/layer_memory.h"
 #include "worker/nn/real.h"
 
 /* x is h x w pixels of c channels, y oh x ow pixels of `out` channels. */
@@ -77,13 +78,8 @@ const struct kernels *kernels_at(size_t index);
 /* The set's kernel for an operation on a shape; NULL: it has none, and a matrix product is used. */
 const struct kernel *kernels_find(const struct kernels *set, enum conv_op op,
                                   const struct conv_shape *s);
-/* Reals of scratch that any set's kernels need for a shape. */
+/* Reals of scratch that any set's kernels need for a shape: no more than layer_space_of counts. */
 size_t kernels_scratch(const struct conv_shape *s);
-
-/* Reals of scratch that any set's kernels need for a dense layer on up to n samples. */
-size_t dense_scratch(size_t n, size_t in, size_t out);
-/* Inner entries of a product that are packed at a time. */
-#define DENSE_DEPTH 256
 
 /* Tables, one a file, each ended by a row without a name. A table is empty when the build cannot
  * make its instruction set. */

@@ -1,6 +1,7 @@
 /* What every layer kind provides. A layer owns nothing: the net owns the memory and hands out
- * views. To add a kind: a file layer_<kind>.c with its struct layer_ops, a row in layer.c. Flatten
- * has none: NHWC in memory is already the flat order. */
+ * views. What may share its place, and what a kind needs beside it, is in common/layer_memory.h. To
+ * add a kind: a file layer_<kind>.c with its struct layer_ops, a row in layer.c and in the tables
+ * of layer_memory.c. Flatten has none: NHWC in memory is already the flat order. */
 #ifndef STEPPE_WORKER_NN_LAYER_H
 #define STEPPE_WORKER_NN_LAYER_H
 
@@ -8,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/layer_memory.h"
 #include "common/model.h"
 #include "worker/nn/kernels.h"
 #include "worker/nn/real.h"
@@ -41,23 +43,8 @@ struct layer_pass {
     real *dw, *db; /* overwritten; dw NULL: neither is wanted; db is NULL without bias */
 };
 
-/* Memory a layer needs for shards of up to `batch` samples. */
-struct layer_space {
-    size_t kept_bytes;
-    size_t scratch; /* reals */
-};
-
 struct layer_ops {
     const char *name;
-    bool in_place;    /* y may be x, and then dx is dy */
-    bool dx_over_dy;  /* dx may be dy */
-    bool takes_relu;  /* looks at relu and mask_dy */
-    bool takes_skip;  /* also computes an add behind it */
-    bool leaves_mask; /* a max-pool behind the ReLU may apply the mask instead */
-    /* The values that backward reads: x always, x for dw, y always; also y for a mask, unless
-     * masks_by_x: then it takes the mask from x where there is no skip. */
-    bool reads_x, dw_reads_x, reads_y, masks_by_x;
-    void (*plan)(const struct layer *l, uint32_t batch, struct layer_space *ret);
     void (*forward)(const struct layer_pass *p);
     /* Writes y of the last forward again, the same bits; NULL in layers where that is costly. */
     void (*rewrite)(const struct layer_pass *p);
@@ -76,10 +63,5 @@ void layer_hand_on(const struct layer_pass *p);
 
 /* The operations of a kind; any but LAYER_FLATTEN. */
 const struct layer_ops *layer_ops_of(enum layer_kind kind);
-
-static inline size_t dims_count(struct dims d)
-{
-    return (size_t)d.h * d.w * d.c;
-}
 
 #endif

@@ -6,12 +6,6 @@
 
 /* A residual add that no norm has taken over: y = x + skip, with the ReLU behind it if any. The
  * masked gradient goes to both; skip's share stays in dy. */
-static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
-{
-    (void)l, (void)batch;
-    *ret = (struct layer_space){0};
-}
-
 KERNEL static void add(real *restrict y, const real *x, const real *skip, bool relu, size_t n)
 {
     if (!relu) {
@@ -41,9 +35,6 @@ static void backward(const struct layer_pass *p)
 
 const struct layer_ops layer_add = {
     .name = "add",
-    .dx_over_dy = true,
-    .takes_relu = true,
-    .plan = plan,
     .forward = forward,
     .backward = backward,
 };

@@ -27,12 +27,6 @@ static struct pool pool_of(const struct layer *l)
     };
 }
 
-static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
-{
-    (void)batch;
-    *ret = (struct layer_space){.scratch = l->in.c};
-}
-
 /* y[c] = the mean over a window of kh rows of kw pixels; row[c] is scratch. */
 static inline void window_mean(real *restrict y, const real *restrict x, real *restrict row,
                                const struct pool *g)
@@ -103,7 +97,6 @@ static void backward(const struct layer_pass *p)
 
 const struct layer_ops layer_avgpool = {
     .name = "avgpool",
-    .plan = plan,
     .forward = forward,
     .backward = backward,
 };

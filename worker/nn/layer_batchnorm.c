@@ -25,15 +25,6 @@ static struct kept kept_of(const struct layer_pass *p)
     return (struct kept){at, at + c, at + 2 * c};
 }
 
-static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
-{
-    (void)batch;
-    *ret = (struct layer_space){
-        .kept_bytes = 3 * (size_t)l->in.c * sizeof(real),
-        .scratch = norm_scratch(l),
-    };
-}
-
 static void keep_moments(const struct norm *g, const struct layer_pass *p, const struct kept *k)
 {
     const double count = (double)p->n * (double)p->layer->in.h * (double)p->layer->in.w;
@@ -132,12 +123,6 @@ static void statistics(const struct layer_pass *p, real *mean, real *var)
 
 const struct layer_ops layer_batchnorm = {
     .name = "batchnorm",
-    .dx_over_dy = true,
-    .takes_relu = true,
-    .takes_skip = true,
-    .reads_x = true,
-    .masks_by_x = true,
-    .plan = plan,
     .forward = forward,
     .rewrite = rewrite,
     .backward = backward,

@@ -16,13 +16,6 @@
 #include "worker/nn/layer.h"
 #include "worker/nn/vec.h"
 
-/* Products up to this many multiply-adds skip packing on OpenBLAS's AVX-512 kernels, which is worth
- * up to a half; below TILE_ROWS_MIN rows the call itself costs more than that. */
-#define SMALL_PRODUCT 1000000
-#define TILE_ROWS_MIN 48
-#define TILE_ROWS_MAX 1024
-/* Reals in col when the small product cannot be used: half of a small second-level cache. */
-#define TILE_REALS 65536
 /* Reals of dy that are masked and summed at a time: they and their y stay in a second-level
  * cache. */
 #define SETTLED_REALS 32768
@@ -55,12 +48,7 @@ static struct conv conv_of(const struct layer *l)
         .depth = (size_t)l->kernel * l->kernel * l->in.c,
     };
     g.pointwise = g.kernel == 1 && g.stride == 1 && g.padding == 0;
-    size_t rows = SMALL_PRODUCT / (g.depth * g.out);
-    if (rows < TILE_ROWS_MIN)
-        rows = TILE_REALS / g.depth;
-    g.rows = rows > TILE_ROWS_MAX   ? TILE_ROWS_MAX
-             : rows < TILE_ROWS_MIN ? TILE_ROWS_MIN
-                                    : rows / 16 * 16;
+    g.rows = layer_tile_rows(l);
     return g;
 }
 
@@ -68,16 +56,6 @@ static struct conv_shape shape_of(const struct layer *l)
 {
     return (struct conv_shape){l->in.h,  l->in.w,   l->in.c,   l->out.h,  l->out.w,
                                l->out.c, l->kernel, l->stride, l->padding};
-}
-
-static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
-{
-    const struct conv g = conv_of(l);
-
-    (void)batch;
-    const struct conv_shape s = shape_of(l);
-    const size_t tile = g.pointwise ? 0 : g.rows * g.depth, direct = kernels_scratch(&s);
-    *ret = (struct layer_space){.scratch = tile > direct ? tile : direct};
 }
 
 /* The run that starts at output pixel p of the shard and ends before `end`. */
@@ -399,10 +377,6 @@ static void backward(const struct layer_pass *p)
 
 const struct layer_ops layer_conv2d = {
     .name = "conv2d",
-    .takes_relu = true,
-    .leaves_mask = true,
-    .dw_reads_x = true,
-    .plan = plan,
     .forward = forward,
     .backward = backward,
 };

@@ -5,11 +5,6 @@
 #include "worker/nn/layer.h"
 #include "worker/nn/vec.h"
 
-static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
-{
-    *ret = (struct layer_space){.scratch = dense_scratch(batch, l->in.c, l->out.c)};
-}
-
 static struct dense_call call_of(const struct layer_pass *p)
 {
     return (struct dense_call){.n = p->n,
@@ -68,10 +63,6 @@ static void backward(const struct layer_pass *p)
 
 const struct layer_ops layer_dense = {
     .name = "dense",
-    .takes_relu = true,
-    .leaves_mask = true,
-    .dw_reads_x = true,
-    .plan = plan,
     .forward = forward,
     .backward = backward,
 };

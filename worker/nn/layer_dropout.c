@@ -22,11 +22,6 @@
 
 static_assert((uint64_t)LAYERS_MAX << LAYER_SHIFT <= UINT32_MAX, "layer and entry share 32 bits");
 
-static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
-{
-    *ret = (struct layer_space){.kept_bytes = (size_t)batch * dims_count(l->out)};
-}
-
 /* kept[count] = 1 where the entry stays. */
 static void draw_sample(const struct layer_pass *p, size_t sample, uint8_t *kept, size_t count)
 {
@@ -80,9 +75,6 @@ static void backward(const struct layer_pass *p)
 
 const struct layer_ops layer_dropout = {
     .name = "dropout",
-    .in_place = true,
-    .dx_over_dy = true,
-    .plan = plan,
     .forward = forward,
     .backward = backward,
 };

@@ -19,14 +19,6 @@ static struct groups groups_of(const struct layer *l)
     return (struct groups){l->groups, l->in.c / l->groups, (double)l->in.h * l->in.w};
 }
 
-static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
-{
-    *ret = (struct layer_space){
-        .kept_bytes = (size_t)batch * l->groups * 2 * sizeof(real), /* mean, rstd */
-        .scratch = norm_scratch(l),
-    };
-}
-
 /* kept[2] = mean and rstd of the group whose channels begin at `first`, from theirs. */
 static void close_group(const struct norm *g, const struct groups *q, size_t first, real *kept)
 {
@@ -141,12 +133,6 @@ static void backward(const struct layer_pass *p)
 
 const struct layer_ops layer_groupnorm = {
     .name = "groupnorm",
-    .dx_over_dy = true,
-    .takes_relu = true,
-    .takes_skip = true,
-    .reads_x = true,
-    .masks_by_x = true,
-    .plan = plan,
     .forward = forward,
     .rewrite = rewrite,
     .backward = backward,

@@ -31,11 +31,6 @@ static struct pool pool_of(const struct layer_pass *p)
     };
 }
 
-static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
-{
-    *ret = (struct layer_space){.kept_bytes = batch * dims_count(l->out) * sizeof(int32_t)};
-}
-
 /* A new maximum, or NaN: a diverged model must show. */
 static inline bool beats(real v, real best)
 {
@@ -175,7 +170,6 @@ static void backward(const struct layer_pass *p)
 
 const struct layer_ops layer_maxpool = {
     .name = "maxpool",
-    .plan = plan,
     .forward = forward,
     .backward = backward,
 };

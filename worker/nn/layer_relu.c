@@ -5,12 +5,6 @@
 
 /* A ReLU that no layer has taken over. In place when nothing else reads its input: the layer that
  * wrote the input does not need it in its backward pass. */
-static void plan(const struct layer *l, uint32_t batch, struct layer_space *ret)
-{
-    (void)l, (void)batch;
-    *ret = (struct layer_space){0};
-}
-
 static void forward(const struct layer_pass *p)
 {
     const size_t count = p->n * dims_count(p->layer->out);
@@ -30,10 +24,6 @@ static void backward(const struct layer_pass *p)
 
 const struct layer_ops layer_relu = {
     .name = "relu",
-    .in_place = true,
-    .dx_over_dy = true,
-    .reads_y = true,
-    .plan = plan,
     .forward = forward,
     .backward = backward,
 };

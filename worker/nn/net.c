@@ -1,7 +1,7 @@
 /* A net is a row of stages, one a layer, each with its views into one arena: blocks, in which the
  * values (activations) and their gradients take turns, and scratch shared by all. Which layer works
  * in place, which is done by the stage before it and which block lives when is decided once
- * (plan.h); forward and backward only walk the stages. */
+ * (common/netplan.h); forward and backward only walk the stages. */
 #include "worker/nn/net.h"
 
 #include <assert.h>
@@ -11,14 +11,14 @@
 #include <string.h>
 
 #include "common/floats.h"
+#include "common/netplan.h"
 #include "worker/nn/arena.h"
 #include "worker/nn/layer.h"
 #include "worker/nn/norm.h"
-#include "worker/nn/plan.h"
 #include "worker/nn/vec.h"
 
 struct form {
-    struct plan plan;
+    struct netplan plan;
     struct layer_pass *passes; /* [layers]; those of layers without a stage stay empty */
 };
 
@@ -62,13 +62,6 @@ static real *value_at(const struct net *net, int value, bool backward)
     return block_at(net, backward && v->backward != NO_BLOCK ? v->backward : v->forward);
 }
 
-static size_t place_blocks(struct plan *plan, uint32_t batch)
-{
-    for (int i = 0; i < plan->block_count; i++)
-        plan->blocks[i].size = arena_share(plan->blocks[i].entries * batch * sizeof(real));
-    return lifetime_place(plan->blocks, plan->block_count);
-}
-
 static void set_passes(struct net *net, struct form *f)
 {
     for (int i = 0; i < f->plan.count; i++) {
@@ -88,24 +81,24 @@ static void set_passes(struct net *net, struct form *f)
     }
 }
 
-/* Takes memory from the arena, in the same order for counting and mapping. The forms share it: a
- * forward and its backward are in one form. */
+/* Takes memory from the arena, in the same order for counting and mapping; common/footprint.c
+ * counts the same. The forms share it: a forward and its backward are in one form. */
 static void lay_out(struct net *net)
 {
     const struct layer *layers = net->model->layers;
     struct form *whole = &net->forms[WHOLE], *folded = &net->forms[FOLDED];
-    size_t scratch = 0, filters = 0, bytes = place_blocks(&whole->plan, net->batch_max);
+    size_t scratch = 0, filters = 0,
+           bytes = netplan_place(&whole->plan, net->batch_max, sizeof(real));
 
     if (net->folds) {
-        const size_t other = place_blocks(&folded->plan, net->batch_max);
+        const size_t other = netplan_place(&folded->plan, net->batch_max, sizeof(real));
         bytes = other > bytes ? other : bytes;
     }
     net->memory = arena_take(&net->arena, bytes, 1);
     for (int i = 0; i < whole->plan.count; i++) {
-        struct layer_space space;
         if (!whole->plan.stages[i].runs)
             continue;
-        layer_ops_of(layers[i].kind)->plan(&layers[i], net->batch_max, &space);
+        const struct layer_space space = layer_space_of(&layers[i], net->batch_max, sizeof(real));
         whole->passes[i].kept = arena_take(&net->arena, space.kept_bytes, 1);
         scratch = space.scratch > scratch ? space.scratch : scratch;
         if (net->folds && folded->plan.stages[i].runs && folded->plan.stages[i].fold != NO_STAGE) {
@@ -126,12 +119,12 @@ static int make_forms(struct net *net)
     for (int i = 0; i < FORMS; i++) {
         struct form *f = &net->forms[i];
         f->passes = calloc((size_t)net->model->layer_count, sizeof(*f->passes));
-        if (!f->passes || plan_make(net->model, i == FOLDED, &f->plan) != 0)
+        if (!f->passes || netplan_make(net->model, i == FOLDED, &f->plan) != 0)
             return -ENOMEM;
         set_passes(net, f);
     }
     net->form = &net->forms[WHOLE];
-    net->folds = plan_folds(&net->forms[FOLDED].plan);
+    net->folds = netplan_folds(&net->forms[FOLDED].plan);
     return 0;
 }
 
@@ -153,15 +146,6 @@ static struct net *prepare(const struct model *m, const struct kernels *kernels,
     return net;
 }
 
-size_t net_bytes(const struct model *m, const struct kernels *kernels, uint32_t batch_max)
-{
-    struct net *net = prepare(m, kernels, batch_max);
-    size_t bytes = net ? arena_bytes(&net->arena) : 0;
-
-    net_free(net);
-    return bytes;
-}
-
 struct net *net_create(const struct model *m, const struct kernels *kernels, uint32_t batch_max)
 {
     struct net *net = prepare(m, kernels, batch_max);
@@ -180,7 +164,7 @@ void net_free(struct net *net)
         return;
     arena_unmap(&net->arena);
     for (int i = 0; i < FORMS; i++) {
-        plan_done(&net->forms[i].plan);
+        netplan_done(&net->forms[i].plan);
         free(net->forms[i].passes);
     }
     free(net);
@@ -189,6 +173,12 @@ void net_free(struct net *net)
 void net_profile(struct net *net, struct profile *profile)
 {
     net->profile = profile;
+}
+
+/* The operations of stage i, which runs. */
+static const struct layer_ops *ops_at(const struct net *net, int i)
+{
+    return layer_ops_of(netplan_kind(&net->form->plan, net->model, i));
 }
 
 static const real *param_at(const struct net *net, const real *theta, int param)
@@ -264,7 +254,7 @@ const real *net_forward(struct net *net, const struct net_mode *mode, const real
         p->n = n;
         set_values(net, i, false);
         set_params(net, i, theta);
-        plan_ops(&net->form->plan, m, i)->forward(p);
+        ops_at(net, i)->forward(p);
         profile_layer(net->profile, i, false);
     }
     return net->form->passes[m->layer_count - 1].y;
@@ -329,7 +319,7 @@ static void stage_backward(struct net *net, int i, const real *theta, real *dthe
     p->db = train && l->bias_param >= 0 ? dtheta + m->params[l->bias_param].offset : NULL;
     p->dy = block_at(net, s->dy);
     p->dx = dx || s->x_trainable ? block_at(net, s->dx) : NULL;
-    plan_ops(&net->form->plan, m, i)->backward(p);
+    ops_at(net, i)->backward(p);
     if (s->add_skip != NO_BLOCK && (dx || s->skip_trainable))
         vec_add(block_at(net, s->add_skip), p->dy, net->n * dims_count(l->out));
     profile_layer(net->profile, i, true);
@@ -339,7 +329,7 @@ void net_backward(struct net *net, const real *theta, const real *dlogits, real 
 {
     assert(net->n >= 1);
     const struct model *m = net->model;
-    const struct plan *plan = &net->form->plan;
+    const struct netplan *plan = &net->form->plan;
 
     assert(!dtheta || net->form == &net->forms[WHOLE]);
     if (!dtheta && !dx)

@@ -17,12 +17,10 @@
 
 struct net;
 
-/* m is borrowed for the life of the net. NULL when memory is out. */
+/* m is borrowed for the life of the net. NULL when memory is out. It maps what common/footprint.c
+ * counts. */
 struct net *net_create(const struct model *m, const struct kernels *kernels, uint32_t batch_max);
 void net_free(struct net *net); /* NULL is fine */
-/* The memory that net_create maps. SIZE_MAX: more than can be counted; 0: no memory even for
- * counting. */
-size_t net_bytes(const struct model *m, const struct kernels *kernels, uint32_t batch_max);
 /* Books the time of every layer from now on; NULL: none. Borrowed. */
 void net_profile(struct net *net, struct profile *profile);
 

@@ -5,30 +5,14 @@
 #include "worker/nn/kernel.h"
 #include "worker/nn/vec.h"
 
-#define LANES 64       /* about; four vectors of 16 floats */
 #define BLOCK_ROWS 256 /* a lane's float sum is at most so long */
 
 #define INLINE static inline __attribute__((always_inline))
 
-static size_t fold_of(const struct layer *l)
-{
-    const size_t pixels = (size_t)l->in.h * l->in.w;
-    size_t fold = 1;
-
-    while (fold * 2 * l->in.c <= LANES && pixels % (fold * 2) == 0)
-        fold *= 2;
-    return fold;
-}
-
-size_t norm_scratch(const struct layer *l)
-{
-    return 7 * fold_of(l) * l->in.c + 2 * l->in.c * sizeof(double) / sizeof(real);
-}
-
 struct norm norm_of(const struct layer_pass *p)
 {
     const struct layer *l = p->layer;
-    struct norm g = {.c = l->in.c, .lanes = fold_of(l) * l->in.c};
+    struct norm g = {.c = l->in.c, .lanes = layer_norm_fold(l) * l->in.c};
 
     g.rows = dims_count(l->in) / g.lanes;
     g.sum_a = (double *)(void *)p->scratch;
@@ -52,8 +36,8 @@ void norm_spread(const struct norm *g, real *factor)
 /* The compiler knows the usual number of lanes. */
 #define WITH_LANES(g, call, ...)                                                                   \
     do {                                                                                           \
-        if ((g)->lanes == LANES)                                                                   \
-            call(__VA_ARGS__, LANES);                                                              \
+        if ((g)->lanes == NORM_LANES)                                                              \
+            call(__VA_ARGS__, NORM_LANES);                                                         \
         else                                                                                       \
             call(__VA_ARGS__, (g)->lanes);                                                         \
     } while (0)

@@ -22,8 +22,7 @@ struct norm {
     real *lane_a, *lane_b;                       /* [lanes] sums of a block */
 };
 
-/* Reals of scratch that norm_of lays out. */
-size_t norm_scratch(const struct layer *l);
+/* Lays it out in the scratch that layer_space_of counts. */
 struct norm norm_of(const struct layer_pass *p);
 void norm_spread(const struct norm *g, real *factor);
 

@@ -107,9 +107,8 @@ static void check_norm(struct dims in, uint32_t groups, uint32_t n, double offse
     real *x = uniform(1, count, offset - 1, offset + 1), *skip = uniform(2, count, -1, 1);
     real *w = uniform(3, in.c, -2, 2), *b = uniform(4, in.c, -1, 1), *y = reals(count);
     double *want = xcalloc(count, sizeof(*want));
-    struct layer_space space;
+    const struct layer_space space = layer_space_of(&l, n, sizeof(real));
 
-    ops->plan(&l, n, &space);
     struct layer_pass p = {.layer = &l, .n = n, .x = x, .y = y, .w = w, .b = b, .relu = fused};
     p.skip = fused ? skip : NULL;
     p.kept = xcalloc(1, space.kept_bytes);
@@ -168,9 +167,8 @@ static void check_batchnorm(struct dims in, uint32_t n, double offset, bool trai
     real *w = uniform(3, in.c, -2, 2), *b = uniform(4, in.c, -1, 1), *y = reals(count);
     real *mean = uniform(5, in.c, offset - 1, offset + 1), *var = uniform(6, in.c, 0.5, 2);
     real *got_mean = reals(in.c), *got_var = reals(in.c);
-    struct layer_space space;
+    const struct layer_space space = layer_space_of(&l, n, sizeof(real));
 
-    ops->plan(&l, n, &space);
     struct layer_pass p = {.layer = &l, .mode = &mode, .n = n, .x = x, .y = y, .w = w, .b = b};
     p.relu = fused;
     p.skip = fused ? skip : NULL;
@@ -228,7 +226,7 @@ TEST(moments_do_not_suffer_from_an_odd_first_sample)
     const size_t count = n * entries(in);
     real *x = uniform(1, count, -1, 1), *y = reals(count), w = 1, b = 0, mean, var;
     double m = 0, v = 0;
-    struct layer_space space;
+    const struct layer_space space = layer_space_of(&l, n, sizeof(real));
 
     for (size_t i = 0; i < entries(in); i++)
         x[i] += 1000;
@@ -236,7 +234,6 @@ TEST(moments_do_not_suffer_from_an_odd_first_sample)
         m += (double)x[i] / (double)count;
     for (size_t i = 0; i < count; i++)
         v += ((double)x[i] - m) * ((double)x[i] - m) / ((double)count - 1);
-    ops->plan(&l, n, &space);
     struct layer_pass p = {
         .layer = &l, .mode = &training, .n = n, .x = x, .y = y, .w = &w, .b = &b};
     p.kept = xcalloc(1, space.kept_bytes);
@@ -255,9 +252,8 @@ static real *drop(struct dims in, uint32_t n, uint32_t number, struct net_mode m
     const struct layer l = {.kind = LAYER_DROPOUT, .in = in, .out = in, .rate = rate};
     const struct layer_ops *ops = layer_ops_of(LAYER_DROPOUT);
     real *y = uniform(1, n * entries(in), 1, 1);
-    struct layer_space space;
+    const struct layer_space space = layer_space_of(&l, n, sizeof(real));
 
-    ops->plan(&l, n, &space);
     struct layer_pass p = {.layer = &l, .number = number, .mode = &mode, .n = n, .x = y, .y = y};
     p.kept = xcalloc(1, space.kept_bytes);
     ops->forward(&p);

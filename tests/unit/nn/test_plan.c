@@ -1,9 +1,9 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
+#include "common/layer_memory.h"
+#include "common/netplan.h"
 #include "tests/unit/nn/support.h"
-#include "worker/nn/layer.h"
-#include "worker/nn/plan.h"
 
 #define CONV(more) "{\"type\":\"conv2d\",\"channels\":4" more "},"
 #define NORM "{\"type\":\"groupnorm\",\"groups\":2},"
@@ -12,14 +12,14 @@
 
 struct fixture {
     struct model m;
-    struct plan p;
+    struct netplan p;
 };
 
 static struct fixture made_as(const char *desc, bool folded)
 {
     struct fixture f = {.m = model_of(desc, (struct dims){8, 8, 4}, 3)};
 
-    ASSERT_EQ(0, plan_make(&f.m, folded, &f.p));
+    ASSERT_EQ(0, netplan_make(&f.m, folded, &f.p));
     return f;
 }
 
@@ -30,7 +30,7 @@ static struct fixture made(const char *desc)
 
 static void done(struct fixture *f)
 {
-    plan_done(&f->p);
+    netplan_done(&f->p);
     model_done(&f->m);
 }
 
@@ -218,7 +218,7 @@ static void check_gradients(const char *desc, bool folded)
 
 /* Entries of a block that hold a value or a gradient: the net's memory, a mark an entry. */
 struct memory {
-    const struct plan *plan;
+    const struct netplan *plan;
     int *owner; /* [size] block, or NO_BLOCK */
 };
 
@@ -280,11 +280,11 @@ static void check_memory(const char *desc, bool folded, int purpose)
         const struct stage_plan *s = &f.p.stages[i];
         if (!s->runs)
             continue;
-        const struct layer_ops *ops = plan_ops(&f.p, &f.m, i);
+        const struct layer_traits *traits = layer_traits_of(netplan_kind(&f.p, &f.m, i));
         rewrite(&m, i, purpose);
-        if (ops->reads_x || (ops->dw_reads_x && purpose == FOR_PARAMS))
+        if (traits->reads_x || (traits->dw_reads_x && purpose == FOR_PARAMS))
             assert_there(&m, f.p.values[s->x].backward);
-        if (s->mask_dx || (s->mask_dy && !(ops->masks_by_x && s->skip == NO_VALUE)))
+        if (s->mask_dx || (s->mask_dy && !(traits->masks_by_x && s->skip == NO_VALUE)))
             assert_there(&m, f.p.values[s->y].backward);
         assert_there(&m, s->dy);
         if (s->add_dx)
@@ -348,13 +348,13 @@ TEST(a_folded_plan_gives_norms_to_the_convolutions_before_them)
     ASSERT(!f.p.stages[3].relu && f.p.stages[4].adds && f.p.stages[4].relu);
     ASSERT_EQ(1, f.p.stages[4].skip);
     ASSERT_EQ(NO_STAGE, f.p.stages[7].fold); /* no convolution before it */
-    ASSERT(plan_folds(&f.p));
+    ASSERT(netplan_folds(&f.p));
     done(&f);
 
     f = made_as(layers, false);
-    ASSERT(!plan_folds(&f.p));
+    ASSERT(!netplan_folds(&f.p));
     done(&f);
     f = made_as("resnet20_gn", true);
-    ASSERT(!plan_folds(&f.p));
+    ASSERT(!netplan_folds(&f.p));
     done(&f);
 }

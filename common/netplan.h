@@ -6,7 +6,7 @@
  * wrote the value.
  *
  * Values and gradients lie in blocks, which live as long as a stage reads them. What a norm wrote
- * ends with its last forward reader and is written again (layer_ops.rewrite) before the first
+ * ends with its last forward reader and is written again (layer_traits.rewrites) before the first
  * backward stage that reads it: that costs one walk and saves half of the memory.
  *
  * A folded plan is for scoring in evaluation, where a BatchNorm is a constant factor and shift for
@@ -15,14 +15,14 @@
  *
  * Ticks: i is the forward of stage i, L (layers) between the passes, 2L - i the backward of stage
  * i, 2L + 1 the end. */
-#ifndef STEPPE_WORKER_NN_PLAN_H
-#define STEPPE_WORKER_NN_PLAN_H
+#ifndef STEPPE_COMMON_NETPLAN_H
+#define STEPPE_COMMON_NETPLAN_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/lifetime.h"
 #include "common/model.h"
-#include "worker/nn/lifetime.h"
 
 #define NO_VALUE (-1)
 #define NO_BLOCK (-1)
@@ -34,7 +34,7 @@ enum { FOR_PARAMS, FOR_IMAGE, PURPOSES };
 
 struct stage_plan {
     bool runs;                   /* the layer computes; if not, nothing below counts */
-    bool relu, mask_dy, mask_dx; /* see struct layer_pass */
+    bool relu, mask_dy, mask_dx; /* see struct layer_pass of the engine */
     int x, y;                    /* values; equal when the layer works in place */
     int skip;                    /* the value that is added to y, or NO_VALUE */
     int dy, dx;                  /* blocks of the gradients of y and x; may be equal */
@@ -56,9 +56,7 @@ struct value_plan {
     int forward, backward;
 };
 
-struct layer_ops;
-
-struct plan {
+struct netplan {
     struct stage_plan *stages; /* one a layer */
     struct value_plan *values; /* one a layer and the image */
     struct block *blocks;
@@ -66,12 +64,15 @@ struct plan {
     int image_gradient, logits_gradient; /* blocks */
 };
 
-/* 0 or -ENOMEM. Free with plan_done. */
-int plan_make(const struct model *m, bool folded, struct plan *ret);
-/* The operations of stage i, which runs. */
-const struct layer_ops *plan_ops(const struct plan *p, const struct model *m, int i);
+/* 0 or -ENOMEM. Free with netplan_done. */
+int netplan_make(const struct model *m, bool folded, struct netplan *ret);
+/* What stage i, which runs, computes: the kind of its layer, or only the add that remains of it. */
+enum layer_kind netplan_kind(const struct netplan *p, const struct model *m, int i);
+/* Places the blocks of shards of up to `batch` samples, entries of real_bytes. Returns the total
+ * size. */
+size_t netplan_place(struct netplan *p, uint32_t batch, size_t real_bytes);
 /* Is there a convolution that folds? */
-bool plan_folds(const struct plan *p);
-void plan_done(struct plan *p); /* a zeroed struct is fine */
+bool netplan_folds(const struct netplan *p);
+void netplan_done(struct netplan *p); /* a zeroed struct is fine */
 
 #endif

@@ -1,15 +1,15 @@
-#include "worker/nn/plan.h"
+#include "common/netplan.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-#include "worker/nn/layer.h"
+#include "common/layer_memory.h"
 
 /* While planning. Arrays over layers are indexed by layer, over values by value. */
 struct draft {
     const struct model *m;
-    struct plan *plan;
+    struct netplan *plan;
     bool folded;
     int readers[LAYERS_MAX];  /* layers that read a layer's output */
     int reader[LAYERS_MAX];   /* the last one of them */
@@ -100,7 +100,7 @@ static void take_over_relu(struct draft *d, int i, int last)
     d->taken_over[relu] = true;
     d->value[relu] = 1 + i;
     const int pool = sole_reader(d, relu, LAYER_MAXPOOL);
-    s->mask_dy = !layer_ops_of(d->m->layers[i].kind)->leaves_mask || pool < 0;
+    s->mask_dy = !layer_traits_of(d->m->layers[i].kind)->leaves_mask || pool < 0;
     if (!s->mask_dy)
         d->plan->stages[pool].mask_dx = true;
 }
@@ -108,9 +108,14 @@ static void take_over_relu(struct draft *d, int i, int last)
 /* Filters are cheap to fold while there are few of them for what they write. */
 #define FOLD_SHARE 16
 
-const struct layer_ops *plan_ops(const struct plan *p, const struct model *m, int i)
+enum layer_kind netplan_kind(const struct netplan *p, const struct model *m, int i)
 {
-    return p->stages[i].adds ? &layer_add : layer_ops_of(m->layers[i].kind);
+    return p->stages[i].adds ? LAYER_ADD : m->layers[i].kind;
+}
+
+static const struct layer_traits *traits_at(const struct draft *d, int i)
+{
+    return layer_traits_of(netplan_kind(d->plan, d->m, i));
 }
 
 /* Folds the norm behind a convolution into it. Returns the layer whose output the stage then gives:
@@ -164,15 +169,15 @@ static void plan_stage(struct draft *d, int i)
     }
     if (d->taken_over[i])
         return;
-    const struct layer_ops *ops =
-        layer_ops_of(l->kind); /* takes over an add, even if that is all it does */
+    const struct layer_traits *traits =
+        layer_traits_of(l->kind); /* takes over an add, even if that is all it does */
     s->runs = true;
-    d->value[i] = s->y = ops->in_place && d->uses[s->x] == 1 ? s->x : 1 + i;
+    d->value[i] = s->y = traits->in_place && d->uses[s->x] == 1 ? s->x : 1 + i;
     if (l->kind == LAYER_ADD)
         s->skip = value_of(d, l->from);
-    const int last = ops->takes_skip ? take_over_add(d, i) : fold_norm(d, i);
+    const int last = traits->takes_skip ? take_over_add(d, i) : fold_norm(d, i);
     int end = last;
-    if (ops->takes_relu) {
+    if (traits->takes_relu) {
         take_over_relu(d, i, last);
         if (s->relu)
             end = d->reader[last];
@@ -188,7 +193,7 @@ static void plan_stage(struct draft *d, int i)
 
 static int take_block(struct draft *d, int value, int born, int dies)
 {
-    struct plan *p = d->plan;
+    struct netplan *p = d->plan;
 
     p->blocks[p->block_count] =
         (struct block){.entries = value_entries(d, value), .born = born, .dies = dies};
@@ -208,8 +213,7 @@ static void forward_reads(struct draft *d, int value, int i)
 /* Only a value that one norm alone writes, with no layer working on it in place. */
 static bool can_rewrite(const struct draft *d, int value)
 {
-    return value != 0 && d->writers[value] == 1 &&
-           plan_ops(d->plan, d->m, d->writer[value])->rewrite;
+    return value != 0 && d->writers[value] == 1 && traits_at(d, d->writer[value])->rewrites;
 }
 
 /* The backward of stage i, or a rewriting just before it, reads the value. */
@@ -242,18 +246,18 @@ static void backward_reads(struct draft *d, int value, int i, int purpose)
 static void stage_reads(struct draft *d, int i, int purpose)
 {
     const struct stage_plan *s = &d->plan->stages[i];
-    const struct layer_ops *ops = plan_ops(d->plan, d->m, i);
-    const bool mask_by_x = ops->masks_by_x && s->skip == NO_VALUE;
+    const struct layer_traits *traits = traits_at(d, i);
+    const bool mask_by_x = traits->masks_by_x && s->skip == NO_VALUE;
 
-    if (ops->reads_x || (purpose == FOR_PARAMS && ops->dw_reads_x))
+    if (traits->reads_x || (purpose == FOR_PARAMS && traits->dw_reads_x))
         backward_reads(d, s->x, i, purpose);
-    if (ops->reads_y || s->mask_dx || (s->mask_dy && !mask_by_x))
+    if (traits->reads_y || s->mask_dx || (s->mask_dy && !mask_by_x))
         backward_reads(d, s->y, i, purpose);
 }
 
 static void plan_values(struct draft *d)
 {
-    struct plan *p = d->plan;
+    struct netplan *p = d->plan;
     const int last = p->count - 1;
 
     for (int v = 0; v <= p->count; v++) {
@@ -293,7 +297,7 @@ static int take_gradient(struct draft *d, int value, int born)
 static void plan_gradients(struct draft *d, int i)
 {
     struct stage_plan *s = &d->plan->stages[i];
-    const struct layer_ops *ops = plan_ops(d->plan, d->m, i);
+    const struct layer_traits *traits = traits_at(d, i);
 
     s->dy = d->gradient[s->y];
     assert(s->dy != NO_BLOCK);
@@ -306,10 +310,11 @@ static void plan_gradients(struct draft *d, int i)
     s->add_dx = d->gradient[s->x] != NO_BLOCK;
     /* An elementwise backward may write over dy, unless the skip still needs it. An add leaves in
      * dx what it found in dy, which is what the skip needs. */
-    const bool dy_is_free = !skips || (ops == &layer_add && d->gradient[s->skip] != NO_BLOCK);
+    const bool dy_is_free =
+        !skips || (netplan_kind(d->plan, d->m, i) == LAYER_ADD && d->gradient[s->skip] != NO_BLOCK);
     if (!s->add_dx)
         d->gradient[s->x] =
-            ops->dx_over_dy && dy_is_free ? s->dy : take_gradient(d, s->x, backward_tick(d, i));
+            traits->dx_over_dy && dy_is_free ? s->dy : take_gradient(d, s->x, backward_tick(d, i));
     s->dx = d->gradient[s->x];
     if (skip_takes)
         d->gradient[s->skip] = s->dy;
@@ -322,7 +327,7 @@ static void plan_gradients(struct draft *d, int i)
 
 static void plan_all_gradients(struct draft *d)
 {
-    struct plan *p = d->plan;
+    struct netplan *p = d->plan;
     const int logits = value_of(d, p->count - 1);
 
     for (int v = 0; v <= p->count; v++)
@@ -335,11 +340,11 @@ static void plan_all_gradients(struct draft *d)
     assert(p->image_gradient != NO_BLOCK);
 }
 
-int plan_make(const struct model *m, bool folded, struct plan *ret)
+int netplan_make(const struct model *m, bool folded, struct netplan *ret)
 {
     const size_t count = (size_t)m->layer_count;
     struct draft *d = calloc(1, sizeof(*d));
-    struct plan p = {
+    struct netplan p = {
         .stages = calloc(count, sizeof(*p.stages)),
         .values = calloc(1 + count, sizeof(*p.values)),
         .blocks = calloc(BLOCKS_OF(count), sizeof(*p.blocks)),
@@ -349,7 +354,7 @@ int plan_make(const struct model *m, bool folded, struct plan *ret)
     assert(m->layer_count >= 1 && m->layer_count <= LAYERS_MAX);
     if (!d || !p.stages || !p.values || !p.blocks) {
         free(d);
-        plan_done(&p);
+        netplan_done(&p);
         return -ENOMEM;
     }
     d->m = m;
@@ -366,7 +371,7 @@ int plan_make(const struct model *m, bool folded, struct plan *ret)
     return 0;
 }
 
-bool plan_folds(const struct plan *p)
+bool netplan_folds(const struct netplan *p)
 {
     for (int i = 0; i < p->count; i++)
         if (p->stages[i].runs && p->stages[i].fold != NO_STAGE)
@@ -374,10 +379,17 @@ bool plan_folds(const struct plan *p)
     return false;
 }
 
-void plan_done(struct plan *p)
+size_t netplan_place(struct netplan *p, uint32_t batch, size_t real_bytes)
+{
+    for (int i = 0; i < p->block_count; i++)
+        p->blocks[i].size = memory_share(p->blocks[i].entries * batch * real_bytes);
+    return lifetime_place(p->blocks, p->block_count);
+}
+
+void netplan_done(struct netplan *p)
 {
     free(p->stages);
     free(p->values);
     free(p->blocks);
-    *p = (struct plan){0};
+    *p = (struct netplan){0};
 }

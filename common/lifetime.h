@@ -1,7 +1,7 @@
 /* Blocks of memory that are needed at some ticks only, placed so that blocks that are never needed
  * together share their place. */
-#ifndef STEPPE_WORKER_NN_LIFETIME_H
-#define STEPPE_WORKER_NN_LIFETIME_H
+#ifndef STEPPE_COMMON_LIFETIME_H
+#define STEPPE_COMMON_LIFETIME_H
 
 #include <stddef.h>
 

@@ -1,4 +1,4 @@
-#include "worker/nn/lifetime.h"
+#include "common/lifetime.h"
 
 #include <assert.h>
 #include <stdbool.h>

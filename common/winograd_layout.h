@@ -1,14 +1,16 @@
-/* Where a convolution's transformed tiles lie in scratch; only the winograd files include this.
+/* Where a convolution's transformed tiles lie in scratch; only worker/nn/winograd* and
+ * layer_memory.c include this.
  * inputs [36][tiles][c], outputs [36][tiles][k], filters [36][group / block][c][block]. The 36
  * planes are written side by side, so their distance must not be a multiple of a large power of
  * two: otherwise they fall on the same lines of the cache. */
-#ifndef STEPPE_WORKER_NN_WINOGRAD_LAYOUT_H
-#define STEPPE_WORKER_NN_WINOGRAD_LAYOUT_H
+#ifndef STEPPE_COMMON_WINOGRAD_LAYOUT_H
+#define STEPPE_COMMON_WINOGRAD_LAYOUT_H
 
 #include <stddef.h>
 
-#define SIDE 6 /* of a tile of inputs */
-#define CORE 4 /* of a tile of outputs */
+#define WINOGRAD_LANES_MIN 8 /* channels are taken in vectors, the shortest of 8 floats */
+#define SIDE 6               /* of a tile of inputs */
+#define CORE 4               /* of a tile of outputs */
 #define PLANES (SIDE * SIDE)
 #define PLANE_PAD 80 /* floats: five lines of the cache */
 /* Tiles that are transformed, multiplied and transformed back before the next ones: their planes
