@@ -134,18 +134,13 @@ static void draw_verbs(int job)
         add(CANCEL, job, some_time());
 }
 
-static bool has_revision(int spec)
-{
-    return spec >= SCENARIO_SPEC_TAKES && spec < SCENARIO_SPECS;
-}
-
 static void draw_revision(void)
 {
     const struct scenario *p = scenario_get();
     bool any = false;
 
     for (int i = 0; i < p->jobs; i++)
-        any = any || has_revision(p->specs[i]);
+        any = any || scenario_has_revision(p->specs[i]);
     if (!any)
         return;
     scenario_uuid(me.verdict_uuid);

@@ -35,6 +35,7 @@ struct program {
     int64_t back;               /* the epoch of its checkpoint; -1: it goes on */
     int64_t incarnation, first; /* epoch that opening gave */
     uint32_t batch;
+    bool probabilities;       /* the job keeps them */
     char life[UUID_BYTES];    /* of the memory that the pieces up to `sent` went to */
     char opening[UUID_BYTES]; /* what it calls its opening; "" nothing, as older clients */
     struct program_epoch e;
@@ -189,7 +190,7 @@ static void ask_report(struct program *p)
     const int count =
         program_epoch_values(&e, piece, p->stale || p->odd != NOTHING, &values, tensors);
     if (p->odd == BROKEN)
-        values.reals[0][piece->count - 1] = NAN;
+        program_epoch_break(piece, &values);
     if (piece->test)
         cJSON_AddStringToObject(fields, "split", "test");
     ask(p, fields, tensors, count);
@@ -231,7 +232,7 @@ static void say(void *arg, int64_t turn)
 
 static void begin_epoch(struct program *p, int64_t epoch)
 {
-    program_epoch_begin(&p->e, epoch, p->e.world);
+    program_epoch_begin(&p->e, epoch, p->e.world, p->probabilities);
     p->saying = ORDER;
     p->odd = NOTHING;
 }
@@ -269,6 +270,7 @@ static void take_opened(struct program *p, const struct message *m)
     p->incarnation = fields_number(m, "incarnation", 0);
     p->first = fields_number(m, "epoch", -1);
     p->batch = (uint32_t)fields_number(m, "batch", 0);
+    p->probabilities = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m->json, "probabilities"));
     note("opened job=%" PRId64 " inc=%" PRId64 " epoch=%" PRId64 " asked=%" PRId64, me.job,
          p->incarnation, p->first, p->back);
     if (p->back >= 0 && p->first != p->back)

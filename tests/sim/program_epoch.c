@@ -1,6 +1,7 @@
 #include "tests/sim/program_epoch.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "common/hash.h"
@@ -13,9 +14,9 @@
 #define PIECE_MOST 20 /* samples of a piece */
 #define TWICE 3       /* pieces that go out once more */
 
-void program_epoch_begin(struct program_epoch *e, int64_t epoch, uint32_t world)
+void program_epoch_begin(struct program_epoch *e, int64_t epoch, uint32_t world, bool probabilities)
 {
-    *e = (struct program_epoch){.epoch = epoch, .world = world};
+    *e = (struct program_epoch){.epoch = epoch, .world = world, .probabilities = probabilities};
 }
 
 /* --- the order --- */
@@ -126,9 +127,12 @@ void program_epoch_cut(struct program_epoch *e)
 {
     choose_samples(e);
     e->piece_count = e->sent = 0;
-    for (int group = 0; group < 2; group++) {
-        add_pieces(e, false, group, e->sample_count);
-        add_pieces(e, true, group, SCENARIO_TESTS);
+    for (int group = 0; group < PIECE_GROUPS; group++) {
+        const bool probabilities = group == PIECE_GROUP_PROBABILITIES;
+        if (!probabilities || e->probabilities)
+            add_pieces(e, false, group, e->sample_count);
+        if (!probabilities)
+            add_pieces(e, true, group, SCENARIO_TESTS);
     }
     for (int i = e->piece_count; i > 1; i--) {
         const int j = (int)world_draw((uint64_t)i);
@@ -154,9 +158,41 @@ static uint64_t bits_of(const struct program_epoch *e, bool test, uint32_t sampl
     return mix(mix(mix((uint64_t)e->epoch * 2 + test) + sample) + (uint64_t)measure);
 }
 
+/* The first is the smallest; where it is wrong, the largest. */
+static int rows(const struct program_epoch *e, const struct piece *piece, bool wrong,
+                struct piece_values *values, struct tensor *tensors)
+{
+    const int classes = SCENARIO_CLASSES;
+
+    for (uint32_t i = 0; i < piece->count; i++) {
+        const uint32_t sample = e->samples[piece->first + i];
+        const float share = (float)(bits_of(e, false, sample, 8) >> 40) * 0x1p-24F / classes;
+        float *row = values->f32 + (size_t)i * classes;
+        values->ids[i] = sample;
+        for (int k = 0; k < classes; k++)
+            row[k] = share;
+        row[wrong ? 0 : classes - 1] = 1 - (float)(classes - 1) * share;
+    }
+    tensors[0] = tensor_1d("ids", DTYPE_U32, piece->count, values->ids);
+    tensors[1] = tensor_make("probabilities", DTYPE_F32, 2,
+                             (const uint64_t[]){piece->count, SCENARIO_CLASSES}, values->f32);
+    return 2;
+}
+
+void program_epoch_break(const struct piece *piece, struct piece_values *values)
+{
+    if (piece->group == PIECE_GROUP_PROBABILITIES)
+        values->f32[piece->count * SCENARIO_CLASSES - 1] = NAN;
+    else
+        values->reals[0][piece->count - 1] = NAN;
+}
+
 int program_epoch_values(const struct program_epoch *e, const struct piece *piece, bool wrong,
                          struct piece_values *values, struct tensor *tensors)
 {
+    if (piece->group == PIECE_GROUP_PROBABILITIES)
+        return rows(e, piece, wrong, values, tensors);
+
     static const char *const names[2][3] = {{"loss", "adv_loss", "predicted"},
                                             {"margin", "grad_norm", "adv_predicted"}};
     const char *const *name = names[piece->group];

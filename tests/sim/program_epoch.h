@@ -13,7 +13,9 @@
 #define PIECES_MOST 160
 #define PIECE_TENSORS 4
 
-/* A message with reports: of some samples, one of two groups of measures. */
+/* A message with reports: of some samples, a group of measures; the last one has probabilities. */
+#define PIECE_GROUPS 3
+#define PIECE_GROUP_PROBABILITIES 2
 struct piece {
     bool test;
     int group;
@@ -23,6 +25,7 @@ struct piece {
 struct program_epoch {
     int64_t epoch;
     uint32_t world;
+    bool probabilities; /* the job keeps them */
     /* Each rank's own stream, as far as it was told. */
     uint32_t have[RANKS_MOST], total;
     uint32_t ids[RANKS_MOST][POSITIONS_MOST];
@@ -34,7 +37,8 @@ struct program_epoch {
     bool closed[RANKS_MOST];
 };
 
-void program_epoch_begin(struct program_epoch *e, int64_t epoch, uint32_t world);
+void program_epoch_begin(struct program_epoch *e, int64_t epoch, uint32_t world,
+                         bool probabilities);
 /* The rank whose stream is not whole yet; world: all are. */
 uint32_t program_epoch_lacks(const struct program_epoch *e);
 /* Takes a piece of a rank's stream. With the last one the order must be what it says it is: the
@@ -49,12 +53,14 @@ void program_epoch_cut(struct program_epoch *e);
 struct piece_values {
     uint32_t ids[SCENARIO_SAMPLES];
     double reals[2][SCENARIO_SAMPLES];
-    float f32[SCENARIO_SAMPLES];
+    float f32[SCENARIO_SAMPLES * SCENARIO_CLASSES];
     int32_t classes[SCENARIO_SAMPLES];
 };
 /* Fills tensors[PIECE_TENSORS] with what is reported of a piece, a function of epoch and sample
  * alone; wrong: with anything else. Returns how many they are. */
 int program_epoch_values(const struct program_epoch *e, const struct piece *piece, bool wrong,
                          struct piece_values *values, struct tensor *tensors);
+/* Makes one of them a number that is refused. */
+void program_epoch_break(const struct piece *piece, struct piece_values *values);
 
 #endif

@@ -98,6 +98,10 @@ static const char *const specs[SCENARIO_SPECS_ALL] = {
     [SCENARIO_SPEC_EXTERNAL + 3] =
         "{" EXTERNAL "\"epochs\":6,\"batch\":12,\"curriculum\":{\"measure\":\"loss\","
         "\"mode\":\"spl_hard\",\"balance\":\"none\",\"full_at\":1,\"smoothing\":0.5}}",
+    [SCENARIO_SPEC_EXTERNAL_REVISED] =
+        "{" EXTERNAL "\"epochs\":4,\"batch\":6,\"score\":{\"probabilities\":true},"
+        "\"validation\":{\"share\":0.2},\"curriculum\":{\"balance\":\"class\",\"full_at\":1},"
+        "\"revisions\":[[1,\"d@1\"]]}",
 };
 
 static struct scenario scenario;
@@ -110,6 +114,12 @@ const struct scenario *scenario_get(void)
 const char *scenario_spec(int spec)
 {
     return specs[spec];
+}
+
+bool scenario_has_revision(int spec)
+{
+    return (spec >= SCENARIO_SPEC_TAKES && spec < SCENARIO_SPECS) ||
+           spec == SCENARIO_SPEC_EXTERNAL_REVISED;
 }
 
 struct server_options scenario_options(const char *state)

@@ -22,7 +22,8 @@
 #define SCENARIO_SPEC_LONG SCENARIO_SPECS /* never drawn: 300 steps */
 /* Those that a training program of somebody's own trains; a seed has one or none of them. */
 #define SCENARIO_SPEC_EXTERNAL (SCENARIO_SPEC_LONG + 1)
-#define SCENARIO_EXTERNALS 4
+#define SCENARIO_EXTERNALS 5
+#define SCENARIO_SPEC_EXTERNAL_REVISED (SCENARIO_SPEC_EXTERNAL + 4) /* has a revision, too */
 #define SCENARIO_SPECS_ALL (SCENARIO_SPEC_EXTERNAL + SCENARIO_EXTERNALS)
 #define SCENARIO_SPEC_LIST 16 /* that of which the person says a list of samples to leave out */
 
@@ -83,6 +84,7 @@ void scenario_make_import(void);
 /* In one of them; its job has a note from its first moment on, the others have none. */
 #define SCENARIO_INPUT "\"input\":{\"mean\":[0.25],\"std\":[0.5]}"
 const char *scenario_spec(int spec); /* the job file */
+bool scenario_has_revision(int spec);
 struct server_options scenario_options(const char *state);
 void scenario_uuid(char out[UUID_BYTES]);
 /* This life ends at some time soon, one way or the other. */
