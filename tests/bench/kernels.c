@@ -82,9 +82,8 @@ static void lay_out(struct bench *b)
     const struct layer *l = &b->layer;
     const size_t x = b->n * dims_count(l->in), y = b->n * dims_count(l->out);
     const size_t w = (size_t)l->kernel * l->kernel * l->in.c * l->out.c;
-    struct layer_space space;
+    const struct layer_space space = layer_space_of(l, b->n, sizeof(real));
 
-    layer_conv2d.plan(l, b->n, &space);
     b->pass.x = arena_take(&b->arena, x, sizeof(real));
     b->pass.y = arena_take(&b->arena, y, sizeof(real));
     b->pass.w = arena_take(&b->arena, w, sizeof(real));
