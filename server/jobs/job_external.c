@@ -223,6 +223,15 @@ static bool has_room(struct jobs *jobs, struct job *job, struct request *rq)
 
 /* --- opening --- */
 
+/* Are the epochs gone, though not all of their rows could be removed? */
+static bool has_gone(struct store *store, const struct load *l)
+{
+    int64_t committed;
+
+    return store_epochs_committed(store, l->rec.job, &committed, NULL) == 0 &&
+           committed <= l->dropped;
+}
+
 /* On the store's lane. */
 static void open_work(struct op *op)
 {
@@ -236,11 +245,11 @@ static void open_work(struct op *op)
     l->written = op->rc == 0;
     if (op->rc == 0 && l->dropped >= 0) {
         op->rc = store_epochs_drop(store, l->rec.job, l->dropped, &op->why);
-        l->taken_back = op->rc == 0;
+        l->taken_back = op->rc == 0 || has_gone(store, l);
     }
     snprintf(text, sizeof(text), "goes back: epochs from %" PRId64 " on are taken back",
              l->epoch + 1);
-    if (l->taken_back)
+    if (op->rc == 0 && l->taken_back)
         op->rc = store_event_add(store, l->rec.job, "recover", text, &op->why);
 }
 
