@@ -53,6 +53,10 @@ struct args {
     const char *study; /* of report */
     const char *out, *pred_probs;
     bool adversarial; /* of predict */
+    /* plan */
+    int64_t workers, threads, processors;
+    double shard_ms; /* 0: not given */
+    const char *network;
     /* audit */
     const char *who, *command, *about, *result, *since, *until;
     /* keys */
@@ -100,6 +104,7 @@ int cmd_study_cancel(struct cli *cli, struct errbuf *why);
 int cmd_study_rm(struct cli *cli, struct errbuf *why);
 int cmd_metrics(struct cli *cli, struct errbuf *why);
 int cmd_flatness(struct cli *cli, struct errbuf *why);
+int cmd_plan(struct cli *cli, struct errbuf *why);
 int cmd_workers(struct cli *cli, struct errbuf *why);
 int cmd_dataset_import(struct cli *cli, struct errbuf *why);
 int cmd_dataset_list(struct cli *cli, struct errbuf *why);
@@ -159,7 +164,7 @@ extern const struct option audit_options[], submit_options[], jobs_options[], lo
     report_options[], study_submit_options[], study_show_options[], flatness_options[],
     metrics_options[], verdicts_list_options[], verdicts_export_options[],
     verdicts_import_options[], review_options[], model_export_options[], predict_options[],
-    decode_options[];
+    decode_options[], plan_options[];
 
 /* 0, or -EINTR when Ctrl-C was pressed; waits up to ms. */
 int command_sleep(const struct cli *cli, int64_t ms);

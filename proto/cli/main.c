@@ -51,6 +51,8 @@ static const struct command commands[] = {
     {"study rm", "STUDY", 1, 1, "remove a study whose jobs have ended, with them", NULL,
      cmd_study_rm},
     {"workers", "", 0, 0, "list the workers", NULL, cmd_workers},
+    {"plan", "JOB|FILE.json", 1, 1, "how fast a job would be on more workers, and what limits it",
+     plan_options, cmd_plan},
     {"trust", "KEY", 1, 1, "give work again to a key that was set aside for forged results", NULL,
      cmd_trust},
     {"dataset import", "NAME PATH|glyphs", 2, 2, "import IDX, CIFAR, .npy or picture files",

@@ -1,7 +1,9 @@
 """The part of `make swarm` with vectors of real size: what a training step of a model of so many parameters costs the server
 with so many workers, which are simulated (crowd.c): each fetches theta and sends a gradient of its length, and computes nothing.
 Over tcp on loopback, and from a network namespace behind a link of a given rate, with sealed messages as on any network."""
+import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ NETWORK_MILLIONS, NETWORK_WORKERS, GBITS = (11,), (1, 4, 16), (1, 10, 25)
 PIXELS, SHARD, STEPS_AN_EPOCH = 28 * 28, 2, 400  # an epoch does not end while it is measured
 WARM_STEPS, STEPS_MIN, STEPS_MAX = 2, 3, 300
 LIMIT_S = 900  # of one measurement
-MIB = 2 ** 20
+MIB, PIECE = 2 ** 20, 8 << 20
 
 
 def model_of(floats):
@@ -52,6 +54,17 @@ class Crowd(Program):
             time.sleep(0.02)  # between two looks
         return None
 
+    def leave(self):
+        """What it did in all; nothing, if it does not come to an end."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            return {}
+        self.thread.join()
+        told = json.loads(self.last or "{}")
+        return {"worker_mib_s": told["cpu_s"] / (told["bytes"] / MIB)} if told.get("bytes") else {}
+
 
 def measure_steps(world, crowd, seconds):
     """What a step costs, once the first ones are done."""
@@ -80,7 +93,13 @@ def submit(world, millions, workers):
 
 
 def one(world, millions, workers, seconds, **crowd):
-    """A row; None in the place of its figures: the job was refused, or no step came."""
+    """A row; `why` in the place of its figures: the job was refused, or no step came. Said at once, since all take long."""
+    row = measured(world, millions, workers, seconds, **crowd)
+    print("%d million parameters, %d workers: %s" % (millions, workers, row), file=sys.stderr, flush=True)
+    return row
+
+
+def measured(world, millions, workers, seconds, **crowd):
     row = {"millions": millions, "workers": workers}
     try:
         job = submit(world, millions, workers)
@@ -89,6 +108,7 @@ def one(world, millions, workers, seconds, **crowd):
     people = Crowd(job, workers, **crowd)
     try:
         row.update(measure_steps(world, people, seconds) or {"why": "no %d steps in %d s" % (STEPS_MIN, LIMIT_S)})
+        row.update(people.leave())
     finally:
         people.process.kill()
         people.process.wait()
@@ -136,6 +156,31 @@ def networks(gbits, millions, workers, seconds):
         drop_hosts(names)
 
 
+def fit(rows):
+    """Milliseconds of the server's CPU for a MiB of vectors and, once a step, for a MiB of theta, by least squares over the
+    relative errors; the spread of measured to modelled."""
+    own = [(r["mib"] / r["cpu_s"], 4e6 * r["millions"] / MIB / r["cpu_s"]) for r in rows]
+    aa, ab, bb = (sum(x[i] * x[j] for x in own) for i, j in ((0, 0), (0, 1), (1, 1)))
+    a, b = sum(x[0] for x in own), sum(x[1] for x in own)
+    det = aa * bb - ab * ab
+    moved, updated = ((a * bb - b * ab) / det, (b * aa - a * ab) / det) if det > 1e-9 * aa * bb else (a / aa, 0)
+    if updated < 0:
+        moved, updated = a / aa, 0
+    return 1000 * moved, 1000 * updated, [1 / (x[0] * moved + x[1] * updated) for x in own]
+
+
+def print_fit(rows):
+    """What common/capacity.c has of these rows."""
+    for what, some in (("in one message", [r for r in rows if 4e6 * r["millions"] <= PIECE]),
+                       ("in pieces", [r for r in rows if 4e6 * r["millions"] > PIECE])):
+        some = [r for r in some if "why" not in r]
+        if some:
+            moved, updated, errors = fit(some)
+            print("Vectors %s: %.2f ms of the server's CPU for a MiB, and %.2f ms for a MiB of theta once a step; measured to modelled "
+                  "%.2f to %.2f" % (what, moved, updated, min(errors), max(errors)))
+            print("  a worker: %.2f ms of its CPU for a MiB" % (1000 * statistics.median(r.get("worker_mib_s", 0) for r in some)))
+
+
 HEAD = ["million parameters", "workers", "steps", "server CPU a step, s", "a MiB of vectors, ms", "wall a step, s", "MiB/s",
         "faults a step", "server memory, MiB"]
 
@@ -150,12 +195,14 @@ def cells(row):
 
 def print_plain(rows):
     print(table("Vectors over tcp on loopback (each worker fetches theta and sends its sum)", HEAD, [cells(r) for r in rows]))
+    print_fit(rows)
 
 
 def print_networks(rows):
     told = [r for r in rows if isinstance(r, dict)]
     if told:
         print(table("The same through a link, sealed", ["Gbit/s", *HEAD], [[str(r["gbits"]), *cells(r)] for r in told]))
+        print_fit(told)
     for sentence in rows:
         if isinstance(sentence, str):
             print(sentence)
