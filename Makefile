@@ -77,7 +77,7 @@ EDGES := $(call objs,server/http/*.c) $(addprefix $(B)/obj/,server/main.o server
 SIMULATED := $(SIM) $(B)/obj/tests/no_connections.o $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
 SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
              opendir readdir dirfd closedir getrandom own_closed own_close halves_create \
-             data_file_read task_key_job run_result run_start run_advance run_holds round_wants round_finish \
+             data_file_read task_key_job run_result run_start run_close_round run_holds round_wants round_finish \
              run_hear run_check gate_enter store_liar_put store_checkpoint_remove \
              store_fold store_epoch_hash store_checkpoint_add store_epochs_drop \
              store_job_insert store_job_update store_job_remove store_jobs_load \

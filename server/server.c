@@ -331,6 +331,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
                     (rc = lane_open(&s->net.loop, "read", NULL, &s->net.read_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "upload", NULL, &s->net.upload_lane)) < 0 ||
                     (rc = lane_open(&s->net.loop, "data", NULL, &s->net.data_lane)) < 0 ||
+                    (rc = lane_open(&s->net.loop, "brief", NULL, &s->net.brief_lane)) < 0 ||
+                    (rc = lane_open(&s->net.loop, "long", NULL, &s->net.long_lane)) < 0 ||
                     (rc = start_handles(s)) < 0))
         err_set(why, rc, "cannot start: %s", err_text(rc));
     s->net.halves = halves_create();
@@ -380,11 +382,16 @@ static void close_lanes(struct server *s)
 {
     struct lane *const lanes[] = {s->net.query_lane,  s->net.scan_lane, s->net.replay_lane,
                                   s->net.decode_lane, s->net.read_lane, s->net.upload_lane,
-                                  s->net.data_lane,   s->net.store_lane};
+                                  s->net.data_lane};
     const int64_t by_ms = clock_mono_ms() + PATIENCE_MS;
 
     for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++)
         lane_close_by(lanes[i], by_ms, give_up, s);
+    /* What jobs bring back is for the store. */
+    lane_close_by(s->net.brief_lane, by_ms, give_up, s);
+    lane_close_by(s->net.long_lane, by_ms, give_up, s);
+    s->net.brief_lane = s->net.long_lane = NULL;
+    lane_close_by(s->net.store_lane, by_ms, give_up, s);
 }
 
 void server_close(struct server *s)

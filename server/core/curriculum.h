@@ -136,6 +136,8 @@ struct stream {
 int stream_init(struct stream *s, const struct schedule *schedule, uint64_t seed, int64_t epoch,
                 const uint16_t *labels, uint32_t classes);
 void stream_done(struct stream *s);
+/* Does the batch of this step need another permutation of all than is held? */
+bool stream_turns(const struct stream *s, uint32_t step, uint32_t batch);
 /* ids[batch], weights[batch] of step `step` (0-based) of the epoch. Any step may be asked for;
  * going forward is cheap. */
 void stream_batch(struct stream *s, uint32_t step, uint32_t batch, uint32_t *ids, float *weights);

@@ -5,6 +5,7 @@
  * on who computed what or on the order of arrival. */
 #include "server/core/run.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,10 +13,6 @@
 
 #include "common/alloc.h"
 #include "server/core/run_internal.h"
-
-/* Cost of one sample in forward passes: a backward counts two, one of x alone counts one.
- * COST_SHARED is what a score needs of x itself, which a step that measures does anyway. */
-enum { COST_SGD = 3, COST_SCORE = 3, COST_SHARED = 2, COST_MOVE = 2 };
 
 static int make_segments(struct run *r)
 {
@@ -372,38 +369,6 @@ static void apply_update(struct run *r)
         run_average_epoch(r);
 }
 
-static double score_cost(const struct jobspec *spec)
-{
-    return spec->attack == ATTACK_PGD
-               ? COST_SCORE + COST_MOVE * (double)(spec->attack_steps - !spec->random_start)
-               : COST_SCORE;
-}
-
-/* Of a sample in a step of the epoch, on average over the steps (worker/step.h). */
-static double train_cost(const struct run *r, int64_t epoch)
-{
-    const struct jobspec *spec = r->spec;
-    const bool norms = r->model->floats > r->model->trained;
-    double cost = COST_SGD;
-
-    if (jobspec_online(spec) && !norms)
-        cost *= schedule_trained(spec, epoch);
-    if (spec->rho > 0)
-        cost += COST_SGD / (double)spec->sam_interval;
-    if (run_train_source(r))
-        cost += score_cost(spec) - (norms || spec->label_smoothing > 0 ? 0 : COST_SHARED);
-    return cost;
-}
-
-/* Of the open round, in forward passes. */
-static double round_cost(const struct run *r)
-{
-    if (phase_measures(r->phase))
-        return flatness_round_cost(r->phase) * r->slot_count;
-    return (phase_trains(r->phase) ? train_cost(r, r->cursor.epoch) : score_cost(r->spec)) *
-           r->slot_count;
-}
-
 static int open_next(struct run *r, int64_t now_ms)
 {
     int rc = open_epoch(r, now_ms);
@@ -411,41 +376,85 @@ static int open_next(struct run *r, int64_t now_ms)
     return rc < 0 ? rc : open_train(r);
 }
 
-int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret)
+/* The result of a training round enters theta. */
+static void take_trained(struct run *r)
 {
-    bool closed = false, over = true;
-    int rc = 0;
+    r->statistics = r->cursor.step_in_epoch == r->epoch_steps;
+    if (r->statistics)
+        run_take_statistics(r);
+    else
+        apply_update(r);
+}
 
-    *ret_event = RUN_WAIT;
-    if (r->finished || r->between || !round_done(r->round) ||
+bool run_close_round(struct run *r, int64_t now_ms)
+{
+    if (r->finished || r->between || r->closed || !round_done(r->round) ||
         (r->checks && !checks_done(r->checks)))
-        return 0;
-    *ret_event = RUN_ROUND;
+        return false;
+    r->closed = true;
     if (r->phase == PHASE_ASCENT) {
         run_ascend(r);
-        return run_open_round(r, PHASE_DESCENT, r->slot_count);
+        return true;
     }
-    r->work_done += round_cost(r);
+    r->work_done += run_round_cost(r);
     r->work_ms = (double)(now_ms - r->start_ms);
+    /* Before the message goes that perhaps has the gradient. */
+    if (phase_trains(r->phase))
+        take_trained(r);
+    else if (phase_measures(r->phase))
+        r->taken = run_flatness_take(r);
+    return true;
+}
+
+/* Does a step, or the rest of one, follow in the epoch? */
+static bool is_inside(const struct run *r)
+{
+    return r->phase == PHASE_ASCENT ||
+           (phase_trains(r->phase) && r->cursor.step_in_epoch < r->epoch_steps);
+}
+
+bool run_is_long(const struct run *r)
+{
+    return r->between || !is_inside(r) ||
+           (r->phase != PHASE_ASCENT &&
+            stream_turns(&r->stream, r->cursor.step_in_epoch, (uint32_t)r->spec->batch));
+}
+
+/* The training of the epoch, or a round that measures, is done; *ret_closed: nothing is left in
+ * this epoch. */
+static int go_on_measuring(struct run *r, bool *ret_closed)
+{
+    bool over = true;
+    int rc = 0;
+
     if (phase_trains(r->phase)) {
-        const bool statistics = r->cursor.step_in_epoch == r->epoch_steps;
-        if (statistics)
-            run_take_statistics(r);
-        else
-            apply_update(r);
-        if (r->cursor.step_in_epoch < r->epoch_steps)
-            return open_train(r);
-        const uint32_t samples = statistics ? 0 : run_list_statistics(r);
+        const uint32_t samples = r->statistics ? 0 : run_list_statistics(r);
         if (samples > 0)
             return run_open_round(r, PHASE_DESCENT, samples);
     } else if (phase_measures(r->phase)) {
-        rc = run_flatness_advance(r, &over);
-        if (rc < 0 || !over)
-            return rc;
-    } else if ((rc = run_take_measured(r)) < 0) {
-        return rc;
+        rc = r->taken < 0 ? r->taken : run_flatness_go_on(r, &over);
+    } else {
+        rc = run_take_measured(r);
     }
-    rc = open_after(r, r->phase, &closed);
+    return rc < 0 || !over ? rc : open_after(r, r->phase, ret_closed);
+}
+
+int run_go_on(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret)
+{
+    const bool between = r->between;
+    bool closed = false;
+    int rc;
+
+    assert(r->closed || between);
+    *ret_event = RUN_ROUND;
+    r->closed = r->between = false;
+    if (between)
+        return open_next(r, now_ms);
+    if (r->phase == PHASE_ASCENT)
+        return run_open_round(r, PHASE_DESCENT, r->slot_count);
+    if (is_inside(r))
+        return open_train(r);
+    rc = go_on_measuring(r, &closed);
     if (rc < 0 || !closed)
         return rc;
     *ret_event = RUN_EPOCH;
@@ -460,16 +469,21 @@ int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct
     return r->between ? 0 : open_next(r, now_ms);
 }
 
+int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret)
+{
+    *ret_event = RUN_WAIT;
+    return run_close_round(r, now_ms) ? run_go_on(r, now_ms, ret_event, ret) : 0;
+}
+
 void run_hold(struct run *r)
 {
     r->held_back = true;
 }
 
-int run_let_go(struct run *r, int64_t now_ms, bool *ret_opened)
+bool run_let_go(struct run *r)
 {
-    *ret_opened = r->between;
-    r->held_back = r->between = false;
-    return *ret_opened ? open_next(r, now_ms) : 0;
+    r->held_back = false;
+    return r->between;
 }
 
 bool run_is_between(const struct run *r)
@@ -541,42 +555,4 @@ const float *run_round_theta(const struct run *r)
 const struct schedule *run_schedule(const struct run *r)
 {
     return &r->schedule;
-}
-
-/* Work of the whole job in forward passes of one sample, from the open round on. */
-static double work_left(const struct run *r)
-{
-    double train = 0, flat = 0;
-
-    for (int64_t e = r->cursor.epoch; e < r->epochs; e++) {
-        const uint64_t over = e == r->cursor.epoch ? r->cursor.step_in_epoch : 0;
-        train += (double)(r->epoch_steps - over) * (double)r->spec->batch * train_cost(r, e);
-        flat += run_flatness_left(r, e);
-    }
-    return train + run_measured_left(r) * score_cost(r->spec) + flat;
-}
-
-struct run_progress run_progress(const struct run *r)
-{
-    const struct run_cursor *c = &r->cursor;
-    struct run_progress p = {
-        .epoch = c->epoch,
-        .step = c->step,
-        .steps = r->steps,
-        .loss = c->sums[SUM_WEIGHT] > 0 ? c->sums[SUM_LOSS] / c->sums[SUM_WEIGHT] : NAN,
-        .accuracy = r->test.accuracy,
-        .validation_accuracy = r->validation.accuracy,
-    };
-    double ms = (double)(r->start_ms - r->train_start_ms) + r->work_ms; /* to the last update */
-
-    if (r->flatness) {
-        p.turn = flatness_turn(r->flatness);
-        p.turns = flatness_turns(r->flatness);
-    }
-    if (phase_trains(r->phase) && ms > 0)
-        p.images_per_s =
-            (double)(c->step_in_epoch - r->train_start_step) * (double)r->spec->batch * 1e3 / ms;
-    if (r->work_done > 0)
-        p.eta_s = work_left(r) * r->work_ms / r->work_done / 1e3;
-    return p;
 }

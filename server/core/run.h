@@ -81,10 +81,9 @@ struct run_verifying {
 };
 /* From now on that share of the nodes is checked; before run_start. */
 void run_verify(struct run *r, const struct run_verifying *v);
-/* While it is held back the run closes its epoch, but opens no other: run_let_go does. */
+/* While it is held back the run closes its epoch, but opens no other. */
 void run_hold(struct run *r);
-/* *ret_opened: a round was opened. 0 or -ENOMEM. */
-int run_let_go(struct run *r, int64_t now_ms, bool *ret_opened);
+bool run_let_go(struct run *r);           /* true: run_go_on opens the next epoch now */
 bool run_is_between(const struct run *r); /* an epoch is closed, and the next one held back */
 /* Opens the first round at the cursor (0, or what was restored). Call once. */
 int run_start(struct run *r, int64_t now_ms);
@@ -189,8 +188,8 @@ struct run_result {
 uint32_t run_node_samples(const struct run *r, enum phase phase, uint64_t step, struct node node);
 /* 0: counted. 1: compared with the one that counted. -EALREADY: dropped. -EINVAL: not finite or out
  * of range; the sentence says which. -ESTALE: its upload was dropped; -ENODATA: pieces of it are
- * missing. After a counted result run_advance must be called while res->grad is still valid: the
- * gradient may still lie there. */
+ * missing. After a counted result run_close_round must be called while res->grad is still valid:
+ * the gradient may still lie there. */
 int run_result(struct run *r, const struct run_result *res, struct errbuf *why);
 
 /* Do theta and the gradients travel in pieces, because they are longer than INLINE_FLOATS_MAX? Then
@@ -245,9 +244,17 @@ enum run_event {
     RUN_EPOCH, /* an epoch closed (run_epoch filled); the next round is open unless run_finished */
 };
 void run_epoch_done(struct run_epoch *e); /* frees the arrays */
-/* Closes the round when it is complete, and what was drawn is agreed upon: update or next phase.
- * Call after every counted result until it says RUN_WAIT or opens a round. -ENOMEM leaves the run
- * unusable. */
+/* Closes the round when it is complete, and what was drawn is agreed upon: an update is made.
+ * Call after every counted result. True: it was closed now, and run_go_on is next; until then no
+ * round is open. */
+bool run_close_round(struct run *r, int64_t now_ms);
+/* Opens what follows the closed round, or the epoch that was held back: the next round, perhaps
+ * behind the end of the epoch. RUN_ROUND or RUN_EPOCH. -ENOMEM leaves the run unusable. */
+int run_go_on(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret);
+/* Before run_go_on: does it take time in proportion to the samples? Then it may be called on
+ * another thread, where nothing else of the run is used meanwhile. */
+bool run_is_long(const struct run *r);
+/* Both, RUN_WAIT before the round is complete. */
 int run_advance(struct run *r, int64_t now_ms, enum run_event *ret_event, struct run_epoch *ret);
 
 bool run_finished(const struct run *r);

@@ -29,16 +29,19 @@ int run_flatness_open(struct run *r)
     return r->flatness ? open_next(r, &over) : -ENOMEM;
 }
 
-int run_flatness_advance(struct run *r, bool *ret_over)
+int run_flatness_take(struct run *r)
 {
     const bool vector = phase_vector(r->phase);
     const double *sums;
     const float *sum = vector ? run_gradient(r, &sums) : reduce_result(r->tally, &sums);
-    int rc = flatness_take(r->flatness, r->theta, vector ? sum : NULL, sums);
 
-    *ret_over = false;
-    if (rc == 0)
-        rc = open_next(r, ret_over);
+    return flatness_take(r->flatness, r->theta, vector ? sum : NULL, sums);
+}
+
+int run_flatness_go_on(struct run *r, bool *ret_over)
+{
+    int rc = open_next(r, ret_over);
+
     if (rc < 0 || !*ret_over)
         return rc;
     r->flat = xcalloc(1, sizeof(*r->flat));

@@ -55,6 +55,9 @@ struct run {
     int64_t revision;  /* of the open epoch; 0: as imported */
     bool held_back;    /* the next epoch is not opened yet (run_hold) */
     bool between;      /* an epoch is closed, and the next one is held back */
+    bool closed;       /* the round is, and what follows is not open yet (run_go_on) */
+    bool statistics;   /* the training round that closed last took the running statistics anew */
+    int taken;         /* 0, or -ENOMEM of the measuring round that closed last */
 
     uint8_t *use;        /* enum use by sample; NULL: all are trained on */
     uint32_t held[USES]; /* how many have each; without use: none but for USE_TRAIN */
@@ -148,13 +151,16 @@ double run_measured_left(const struct run *r);
 void run_take_revision(struct run *r);
 const uint16_t *run_labels(const struct run *r); /* of the open epoch, [samples] */
 void run_revision_free(struct run *r);
+/* run_progress.c: of the open round, in forward passes. */
+double run_round_cost(const struct run *r);
 /* run.c: opens a round over so many samples. */
 int run_open_round(struct run *r, enum phase phase, uint32_t count);
 
-/* run_flatness.c: begins a measurement; takes the round that is done and opens the next, unless the
+/* run_flatness.c: begins a measurement; takes the round that is done; opens the next, unless the
  * measurement is over: then r->flat has it. 0 or -ENOMEM. */
 int run_flatness_open(struct run *r);
-int run_flatness_advance(struct run *r, bool *ret_over);
+int run_flatness_take(struct run *r);
+int run_flatness_go_on(struct run *r, bool *ret_over);
 /* Forward passes that the measurement of this epoch, the open one or a later one, still costs. */
 double run_flatness_left(const struct run *r, int64_t epoch);
 

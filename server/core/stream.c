@@ -109,6 +109,13 @@ static uint32_t place_at(struct stream *s, uint64_t at)
     return s->order[g->first + (uint64_t)round % g->count];
 }
 
+bool stream_turns(const struct stream *s, uint32_t step, uint32_t batch)
+{
+    const uint64_t last = (uint64_t)step * batch + batch - 1;
+
+    return !s->groups && (int64_t)(last / s->schedule->count) != s->pass;
+}
+
 void stream_batch(struct stream *s, uint32_t step, uint32_t batch, uint32_t *ids, float *weights)
 {
     uint64_t at = (uint64_t)step * batch;

@@ -293,7 +293,7 @@ void handle_job_resume(struct request *rq)
     bool relaxed = false;
     struct errbuf why;
 
-    if (!job)
+    if (!job || job_waits(rq->service->jobs, job, rq, handle_job_resume))
         return;
     if (field_bool(rq->message.json, "job.resume", "relaxed", false, &relaxed, &why) < 0)
         request_fail(rq, -EINVAL, &why);
@@ -309,7 +309,7 @@ void handle_job_unpin(struct request *rq)
     const char *class;
     struct errbuf why;
 
-    if (!job)
+    if (!job || job_waits(rq->service->jobs, job, rq, handle_job_unpin))
         return;
     if (field_str(rq->message.json, "job.unpin", "class", true, sizeof(job->rec.numerics_class),
                   &class, &why) < 0)
@@ -403,7 +403,7 @@ void handle_job_rm(struct request *rq)
 {
     struct job *job = handle_job_of(rq);
 
-    if (!job)
+    if (!job || job_waits(rq->service->jobs, job, rq, handle_job_rm))
         return;
     if (!job_state_final(job->rec.state)) {
         request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " is %s; cancel it first", job->rec.job,

@@ -204,6 +204,8 @@ void handle_model_get(struct request *rq)
         request_fail(rq, rc, &why);
         return;
     }
+    if (job->epochs_done == 0 && job_waits(rq->service->jobs, job, rq, handle_model_get))
+        return; /* it has no checkpoint yet */
     bool piece = cJSON_HasObjectItem(rq->message.json, "offset");
     if (!piece && job->run && !run_in_pieces(job->run)) {
         const float *theta = run_model(job->run, &epochs);

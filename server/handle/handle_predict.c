@@ -211,6 +211,9 @@ void handle_predict_open(struct request *rq)
         rc = field_bool(json, "predict.open", "relaxed", false, &relaxed, &why);
     if (rc == 0)
         rc = jobs_find(rq->service->jobs, number, &job, &why);
+    if (rc == 0 && job->epochs_done == 0 &&
+        job_waits(rq->service->jobs, job, rq, handle_predict_open))
+        return; /* it has no checkpoint yet */
     if (rc == 0)
         rc = job_check_model(job, &why);
     if (rc == 0)

@@ -172,7 +172,7 @@ void handle_job_schedule(struct request *rq)
     struct job *job = handle_job_of(rq);
     struct errbuf why;
 
-    if (!job)
+    if (!job || job_waits(rq->service->jobs, job, rq, handle_job_schedule))
         return;
     struct schedule_args *a = xcalloc(1, sizeof(*a));
     int rc = read_schedule(rq, job, a, &why);

@@ -312,6 +312,19 @@ static int take_jobs(struct service *s, struct removal *r, struct errbuf *why)
     return rc;
 }
 
+/* While one of its jobs is on a lane. */
+static bool study_waits(struct request *rq, const struct study *study)
+{
+    struct jobs *jobs = rq->service->jobs;
+    struct job *job;
+
+    for (int i = 0; i < study->job_count; i++)
+        if (jobs_find(jobs, study->jobs[i].job, &job, NULL) == 0 &&
+            job_waits(jobs, job, rq, handle_study_rm))
+            return true;
+    return false;
+}
+
 void handle_study_rm(struct request *rq)
 {
     struct service *s = rq->service;
@@ -320,7 +333,7 @@ void handle_study_rm(struct request *rq)
     if (!studies_enter(s->studies, rq, handle_study_rm))
         return;
     struct study *study = study_of(rq);
-    if (!study) {
+    if (!study || study_waits(rq, study)) {
         studies_leave(s->studies);
         return;
     }

@@ -24,7 +24,10 @@ static void take_jobs(struct service *s, struct figures *ret)
     for (job = jobs_first(s->jobs); job; job = job->next)
         ret->jobs.counts[job->rec.state]++;
     for (size_t i = 0; (job = jobs_running(s->jobs, i)) != NULL; i++)
-        if (job->run) {
+        if (job->away.run) {
+            ret->reissued_shards += job->away.reissued;
+            ret->images_per_s += job->away.progress.images_per_s;
+        } else if (job->run) {
             ret->reissued_shards += run_reissued(job->run);
             if (!workers_waiting(s->workers, job, waiting, sizeof(waiting)) &&
                 !workers_hold_up(s->workers, job, now_ms, waiting, sizeof(waiting)))

@@ -81,6 +81,8 @@ struct apply {
     struct overlay overlay;
     char *spec_json;            /* the description; then that with the revision */
     struct revisions revisions; /* with the revision */
+    int rc;                     /* while it waits for the run */
+    struct errbuf why;
 };
 
 static void apply_free(struct apply *a)
@@ -179,13 +181,35 @@ static void reply(struct request *rq, struct job *job)
 /* The run goes on; it has the revision, if that is on the disk. */
 static void let_go(struct jobs *jobs, struct job *job, const struct apply *a, bool written)
 {
-    bool opened = false;
     int rc = written ? run_revise(job->run, a->epoch, &a->overlay) : 0;
 
-    if (rc == 0)
-        rc = run_let_go(job->run, clock_mono_ms(), &opened);
     if (rc < 0) /* its last checkpoint is whole */
         job_pause_for(jobs, job, rc, "no memory for the next epoch");
+    else if (run_let_go(job->run))
+        job_go_on(jobs, job);
+}
+
+static void apply_done(struct op *op);
+
+static void wait_work(struct op *op)
+{
+    const struct apply *a = op->arg;
+
+    op->rc = a->rc;
+    op->why = a->why;
+}
+
+/* Once the run is back. */
+static void apply_when_back(struct jobs *jobs, struct job *job, struct op *op)
+{
+    struct apply *a = op->arg;
+
+    a->rc = op->rc;
+    a->why = op->why;
+    job_lane_run(
+        jobs, job,
+        (struct op){
+            .rq = op->rq, .service = op->service, .arg = a, .work = wait_work, .done = apply_done});
 }
 
 static void apply_done(struct op *op)
@@ -195,6 +219,10 @@ static void apply_done(struct op *op)
     struct job *job;
     int rc = jobs_find(jobs, a->job, &job, op->rc < 0 ? NULL : &op->why);
 
+    if (rc == 0 && job->away.run) {
+        apply_when_back(jobs, job, op);
+        return;
+    }
     if (rc == 0) {
         job->applying = false;
         if (op->rc == 0) {
@@ -241,19 +269,20 @@ static void later_done(struct op *op)
     free(later);
 }
 
-/* It is being started, has the change of another request on its way, or is being written as done.
+/* It is being started, its run is away, it has the change of another request on its way, or is
+ * being written as done.
  */
-static void apply_later(struct jobs *jobs, const struct job *job, int64_t number,
-                        struct request *rq)
+static void apply_later(struct jobs *jobs, struct job *job, int64_t number, struct request *rq)
 {
     struct later *later = xmalloc(sizeof(*later));
 
+    const struct op op = {
+        .rq = rq, .service = jobs->service, .arg = later, .work = later_work, .done = later_done};
     *later = (struct later){job->rec.job, {.number = number}};
-    op_run(jobs->service->net->store_lane, (struct op){.rq = rq,
-                                                       .service = jobs->service,
-                                                       .arg = later,
-                                                       .work = later_work,
-                                                       .done = later_done});
+    if (job->away.run || job->making)
+        job_lane_run(jobs, job, op);
+    else
+        op_run(jobs->service->net->store_lane, op);
 }
 
 static int check_job(struct jobs *jobs, struct job *job, int64_t number, struct revision_at *ret,
@@ -284,7 +313,7 @@ void job_apply(struct jobs *jobs, struct job *job, int64_t number, struct reques
     struct revision_at at;
     struct errbuf why;
 
-    if (job->starting || job->applying || (job->external && job->external->busy) ||
+    if (job->starting || job->away.run || job->applying || (job->external && job->external->busy) ||
         (job->run && run_finished(job->run))) {
         apply_later(jobs, job, number, rq);
         return;

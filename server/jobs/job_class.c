@@ -175,20 +175,14 @@ static const char *cannot_unpin(const struct job *job)
     return NULL;
 }
 
-void job_class_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq)
+/* checkpoint: of its run; ownership passes. */
+static void unpin(struct jobs *jobs, struct job *job, const char *class,
+                  struct checkpoint *checkpoint, struct request *rq)
 {
-    struct checkpoint *checkpoint = NULL;
-    const char *refusal = cannot_unpin(job);
     char text[sizeof(job->rec.broken) + 40] = "";
 
-    if (refusal) {
-        request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " %s", job->rec.job, refusal);
-        return;
-    }
     if (strcmp(job->rec.numerics_class, class) == 0) {
         const bool nothing = job->run && !job->touched;
-        if (job->run && job->touched)
-            checkpoint = checkpoint_take(job->run, clock_mono_ms());
         snprintf(text, sizeof(text), "class %s was unpinned at step %" PRIu64, class, step_of(job));
         if (!nothing)
             snprintf(job->rec.broken, sizeof(job->rec.broken), "%.150s", text);
@@ -197,6 +191,36 @@ void job_class_unpin(struct jobs *jobs, struct job *job, const char *class, stru
         job->rec.relaxed = false;
     }
     job_write(jobs, job, checkpoint, text, rq);
+}
+
+static void unpin_back(struct jobs *jobs, struct job *job, struct trip *t)
+{
+    struct errbuf why;
+    int rc;
+
+    if (job) {
+        unpin(jobs, job, t->text, t->checkpoint, t->rq);
+        return;
+    }
+    rc = jobs_find(jobs, t->job, &job, &why);
+    if (rc == 0)
+        job_class_unpin(jobs, job, t->text, t->rq);
+    else
+        request_fail(t->rq, rc, &why);
+}
+
+void job_class_unpin(struct jobs *jobs, struct job *job, const char *class, struct request *rq)
+{
+    const char *refusal = cannot_unpin(job);
+    struct trip trip = {.saves = true, .back = unpin_back, .rq = rq};
+
+    snprintf(trip.text, sizeof(trip.text), "%s", class);
+    if (refusal)
+        request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " %s", job->rec.job, refusal);
+    else if (job->run && job->touched && strcmp(job->rec.numerics_class, class) == 0)
+        job_send(jobs, job, &trip);
+    else
+        unpin(jobs, job, class, NULL, rq);
 }
 
 cJSON *job_class_promise(const struct job *job)

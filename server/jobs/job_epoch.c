@@ -98,7 +98,7 @@ void job_log_epoch(const struct epoch_record *e)
              figure("mean_gap", e->mean_gap, gap), figure("seconds", e->seconds, seconds));
 }
 
-static void close_work(struct op *op)
+static void fold_and_save(struct op *op)
 {
     struct closing *c = op->arg;
     struct service *s = op->service;
@@ -129,6 +129,16 @@ static void close_work(struct op *op)
     c->rec.state = JOB_DONE;
     c->rec.finished_unix_ms = clock_unix_ms();
     op->rc = store_job_update(s->store, &c->rec, "state", c->end, &op->why);
+}
+
+static void close_work(struct op *op)
+{
+    struct closing *c = op->arg;
+
+    fold_and_save(op);
+    /* Here, since that takes long of a large job. */
+    checkpoint_free(c->checkpoint);
+    run_epoch_done(&c->epoch);
 }
 
 static void close_done(struct op *op)
@@ -169,12 +179,12 @@ static void close_done(struct op *op)
     }
     if (op->rc == 0)
         op->service->net->metrics.checkpoint_ms = clock_mono_ms();
-    checkpoint_free(c->checkpoint);
-    run_epoch_done(&c->epoch);
     free(c);
 }
 
-static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
+/* checkpoint: of its end; NULL: there is no memory for one. It passes, as do the scores. */
+static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e,
+                        struct checkpoint *checkpoint)
 {
     struct closing *c = xcalloc(1, sizeof(*c));
 
@@ -185,7 +195,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
     c->last = run_finished(job->run);
     c->pinning = job->class_pending;
     job_end_text(job, c->end);
-    c->checkpoint = checkpoint_take(job->run, clock_mono_ms());
+    c->checkpoint = checkpoint;
     job->saved_ms = clock_mono_ms();
     job->saved_step = run_step(job->run);
     job_log_epoch(&e->record);
@@ -200,37 +210,76 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e)
            (struct op){.service = jobs->service, .arg = c, .work = close_work, .done = close_done});
 }
 
+static void took_step(struct jobs *jobs, struct job *job)
+{
+    metrics_step(&jobs->service->net->metrics, &job->last_step, run_step(job->run), clock_mono_s());
+    failpoint_hit(&jobs->service->failpoint, "step");
+}
+
+static void entered(struct jobs *jobs, const struct job *job)
+{
+    log_debug("job.phase", "job=%" PRId64 " step=%" PRIu64 " phase=%d", job->rec.job,
+              run_step(job->run), run_phase(job->run));
+    if (run_phase(job->run) == PHASE_DESCENT)
+        failpoint_hit(&jobs->service->failpoint, "ascent");
+    if (run_phase(job->run) == PHASE_PRODUCT)
+        failpoint_hit(&jobs->service->failpoint, "product");
+}
+
+/* The run has gone on from a round of that phase, as t says; what t owns passes. */
+static void went_on(struct jobs *jobs, struct job *job, enum phase phase, struct trip *t)
+{
+    if (t->rc == -ENOMEM) { /* its last checkpoint is whole */
+        job_pause_for(jobs, job, t->rc, "no memory for the next round");
+        return;
+    }
+    if (t->rc < 0) {
+        jobs_fail(jobs, job, err_text(t->rc));
+        return;
+    }
+    if (run_phase(job->run) != phase)
+        entered(jobs, job);
+    if (t->event == RUN_EPOCH)
+        close_epoch(jobs, job, &t->epoch, t->checkpoint);
+    else if (t->saves)
+        job_save(jobs, job, t->checkpoint);
+    workers_wake(jobs->service->workers);
+}
+
+static void trip_back(struct jobs *jobs, struct job *job, struct trip *t)
+{
+    const bool stopping = jobs->service->net->stopping;
+
+    if (job && stopping && t->rc == 0 && t->event != RUN_EPOCH)
+        job_stop_with(jobs, job, t->checkpoint);
+    else if (job)
+        went_on(jobs, job, job->away.phase, t);
+    if (job && stopping && job->run && !run_finished(job->run))
+        job_drop_run(jobs, job);
+}
+
+void job_go_on(struct jobs *jobs, struct job *job)
+{
+    const int64_t now_ms = clock_mono_ms();
+    struct trip t = {.goes_on = true, .back = trip_back};
+    const enum phase phase = run_phase(job->run);
+
+    t.saves = job_save_is_due(jobs, job, now_ms);
+    if (t.saves || run_is_long(job->run)) {
+        job_send(jobs, job, &t);
+        return;
+    }
+    t.rc = run_go_on(job->run, now_ms, &t.event, &t.epoch);
+    went_on(jobs, job, phase, &t);
+}
+
 void jobs_advance(struct jobs *jobs, struct job *job)
 {
-    enum run_event event;
-    struct run_epoch epoch;
-    uint64_t step = run_step(job->run);
-    enum phase phase = run_phase(job->run);
-    int rc = run_advance(job->run, clock_mono_ms(), &event, &epoch);
+    const uint64_t step = run_step(job->run);
 
-    if (rc == -ENOMEM) { /* its last checkpoint is whole */
-        job_pause_for(jobs, job, rc, "no memory for the next round");
+    if (!run_close_round(job->run, clock_mono_ms()))
         return;
-    }
-    if (rc < 0) {
-        jobs_fail(jobs, job, err_text(rc));
-        return;
-    }
-    if (run_step(job->run) != step) {
-        metrics_step(&jobs->service->net->metrics, &job->last_step, run_step(job->run),
-                     clock_mono_s());
-        failpoint_hit(&jobs->service->failpoint, "step");
-    }
-    if (run_phase(job->run) != phase) {
-        log_debug("job.phase", "job=%" PRId64 " step=%" PRIu64 " phase=%d", job->rec.job,
-                  run_step(job->run), run_phase(job->run));
-        if (run_phase(job->run) == PHASE_DESCENT)
-            failpoint_hit(&jobs->service->failpoint, "ascent");
-        if (run_phase(job->run) == PHASE_PRODUCT)
-            failpoint_hit(&jobs->service->failpoint, "product");
-    }
-    if (event == RUN_EPOCH)
-        close_epoch(jobs, job, &epoch);
-    if (event != RUN_WAIT)
-        workers_wake(jobs->service->workers);
+    if (run_step(job->run) != step)
+        took_step(jobs, job);
+    job_go_on(jobs, job);
 }

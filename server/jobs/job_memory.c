@@ -43,7 +43,7 @@ int64_t job_memory_with(const struct jobs *jobs, const struct job *job)
     size_t bytes = job_memory(job);
 
     for (const struct job *other = jobs->list; other; other = other->next)
-        if (other != job && (other->run || other->starting || is_external_held(other)))
+        if (other != job && (job_is_under_way(other) || is_external_held(other)))
             bytes += job_memory(other);
     return (int64_t)bytes;
 }

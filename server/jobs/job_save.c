@@ -156,6 +156,7 @@ static void save_work(struct op *op)
     struct save *save = op->arg;
 
     op->rc = job_save_checkpoint(op->service, save->job, save->checkpoint, &save->bytes, &op->why);
+    checkpoint_free(save->checkpoint); /* here, since that takes long of a large one */
 }
 
 /* A failure costs nothing yet: the earlier ones exist, and the epoch's end will write one. */
@@ -173,29 +174,51 @@ static void save_done(struct op *op)
         if (job->rec.incarnation == save->incarnation)
             job->saving = false;
     }
-    checkpoint_free(save->checkpoint);
     free(save);
 }
 
-void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms)
+bool job_save_is_due(const struct jobs *jobs, const struct job *job, int64_t now_ms)
+{
+    return !job->saving && !job->closing && !job->class_pending && !run_finished(job->run) &&
+           run_step(job->run) != job->saved_step &&
+           now_ms - job->saved_ms >= 1000 * jobs->service->checkpoint_s;
+}
+
+void job_save(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint)
 {
     struct save *save;
 
-    if (!job->run || job->saving || job->closing || job->class_pending || run_finished(job->run) ||
-        run_step(job->run) == job->saved_step ||
-        now_ms - job->saved_ms < 1000 * jobs->service->checkpoint_s)
-        return;
-    job->saved_ms = now_ms;
-    struct checkpoint *c = checkpoint_take(job->run, now_ms);
-    if (!c)
+    job->saved_ms = clock_mono_ms();
+    if (!checkpoint)
         return; /* no memory now; perhaps the next time */
     job->saving = true;
-    job->saved_step = run_step(job->run);
+    job->saved_step = checkpoint_step(checkpoint);
     save = xmalloc(sizeof(*save));
-    *save = (struct save){job->rec.job, job->rec.incarnation, -1, c};
+    *save = (struct save){job->rec.job, job->rec.incarnation, -1, checkpoint};
     op_run(
         jobs->service->net->store_lane,
         (struct op){.service = jobs->service, .arg = save, .work = save_work, .done = save_done});
+}
+
+static void idle_back(struct jobs *jobs, struct job *job, struct trip *t)
+{
+    if (!job)
+        return;
+    if (jobs->service->net->stopping)
+        job_stop_with(jobs, job, t->checkpoint);
+    else
+        job_save(jobs, job, t->checkpoint);
+    workers_wake(jobs->service->workers);
+}
+
+/* While something is in the hands of workers, its end is waited for (jobs_advance): of a run that
+ * is away no result is taken. */
+void job_save_when_idle(struct jobs *jobs, struct job *job, int64_t now_ms)
+{
+    struct round_held held;
+
+    if (job->run && job_save_is_due(jobs, job, now_ms) && !run_held(job->run, &held))
+        job_send(jobs, job, &(struct trip){.saves = true, .back = idle_back});
 }
 
 /* --- when the server stops --- */
@@ -216,27 +239,35 @@ static void stop_done(struct op *op)
     (void)op;
 }
 
-static void stop_job(struct jobs *jobs, struct job *job)
+void job_stop_with(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint)
 {
     struct save *save;
 
-    if (!job->run || run_finished(job->run))
+    job_drop_run(jobs, job);
+    if (!checkpoint)
         return;
+    save = xmalloc(sizeof(*save));
+    *save = (struct save){job->rec.job, job->rec.incarnation, -1, checkpoint};
+    op_run(
+        jobs->service->net->store_lane,
+        (struct op){.service = jobs->service, .arg = save, .work = stop_work, .done = stop_done});
+}
+
+static void stop_back(struct jobs *jobs, struct job *job, struct trip *t)
+{
+    if (job)
+        job_stop_with(jobs, job, t->checkpoint);
+}
+
+static void stop_job(struct jobs *jobs, struct job *job)
+{
+    if (!job->run || run_finished(job->run))
+        return;               /* one that is away is stopped when it is back */
     if (job->class_pending) { /* it has just begun */
         job_drop_run(jobs, job);
         return;
     }
-    save = xmalloc(sizeof(*save));
-    *save = (struct save){job->rec.job, job->rec.incarnation, -1,
-                          checkpoint_take(job->run, clock_mono_ms())};
-    job_drop_run(jobs, job);
-    if (!save->checkpoint) {
-        free(save);
-        return;
-    }
-    op_run(
-        jobs->service->net->store_lane,
-        (struct op){.service = jobs->service, .arg = save, .work = stop_work, .done = stop_done});
+    job_send(jobs, job, &(struct trip){.saves = true, .back = stop_back});
 }
 
 void jobs_stop(struct jobs *jobs)

@@ -33,6 +33,11 @@ struct start {
     struct overlay overlays[JOB_REVISIONS_MAX];
     uint8_t *use; /* job_split */
     bool written; /* the job's row has come */
+    struct run_verifying verifying;
+    struct run *run;               /* made of all that */
+    char model_sha256[SHA256_HEX]; /* of one that has finished */
+    bool recovered;                /* from a checkpoint, of so many epochs */
+    int64_t epochs;
 };
 
 /* A damaged file is kept for inspection, out of the way of the one that will be written at the same
@@ -240,41 +245,69 @@ static void set_share(struct jobs *jobs, struct job *job)
     job->granted_ms = least_ms;
 }
 
-static int begin_run(struct jobs *jobs, struct job *job, const struct start *st)
+static void start_free(struct start *st)
 {
+    run_free(st->run);
+    checkpoint_free(st->checkpoint);
+    attached_done(&st->attached);
+    job_revisions_done(st->overlays);
+    free(st->use);
+    st->run = NULL;
+    st->checkpoint = NULL;
+    st->use = NULL;
+}
+
+/* On the job's lane. */
+static void make_work(struct op *op)
+{
+    struct start *st = op->arg;
     struct run_inputs in = attached_inputs(&st->attached);
-    const struct checkpoint *c = st->checkpoint;
-    struct run *run;
+    struct run *run = NULL;
+
     in.use = st->use;
-    int rc = run_create(&job->spec, &job->model, job->data, job->rec.job, job->rec.incarnation, &in,
-                        &run);
-    if (rc < 0)
-        return rc;
-    run_halves(run, jobs->service->net->halves);
-    job_verify_begin(jobs, job, run);
-    for (int i = 0; rc == 0 && i < st->revisions.count; i++)
-        rc = run_revise(run, st->revisions.at[i].epoch, &st->overlays[i]);
-    if (rc == 0 && c)
-        checkpoint_restore(c, run);
-    if (rc == 0)
-        rc = run_start(run, clock_mono_ms());
-    if (rc < 0) {
-        run_free(run);
-        return rc;
+    op->rc = run_create(st->spec, st->model, st->data, st->rec.job, st->rec.incarnation, &in, &run);
+    st->run = run;
+    if (op->rc == 0 && st->verifying.secret)
+        run_verify(run, &st->verifying);
+    for (int i = 0; op->rc == 0 && i < st->revisions.count; i++)
+        op->rc = run_revise(run, st->revisions.at[i].epoch, &st->overlays[i]);
+    if (op->rc == 0 && st->checkpoint)
+        checkpoint_restore(st->checkpoint, run);
+    if (op->rc == 0)
+        op->rc = run_start(run, clock_mono_ms());
+    if (op->rc == 0 && st->checkpoint && run_finished(run))
+        checkpoint_model_hash(st->checkpoint, st->model_sha256);
+    st->epochs = st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0;
+    if (op->rc < 0) {
+        start_free(st);
+        return;
     }
+    st->run = NULL; /* the rest is not needed any more */
+    start_free(st);
+    st->run = run;
+}
+
+static void take_run(struct jobs *jobs, struct job *job, struct start *st)
+{
+    struct run *run = st->run;
+
+    st->run = NULL;
+    run_halves(run, jobs->service->net->halves);
     job->run = run;
     job->stuck[0] = 0;
     job->last_step = (struct step_time){0};
-    job->touched = c != NULL;
+    job->touched = st->recovered;
     job->saving = false;
     job->saved_ms = clock_mono_ms();
     job->saved_step = run_step(run);
-    job->epochs_done = c ? checkpoint_epoch(c) : 0;
-    return 0;
+    job->epochs_done = st->epochs;
+    log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
+             st->rec.incarnation, run_step(run));
+    set_share(jobs, job);
 }
 
 /* The server died after the last checkpoint: the job only has to be marked as done. */
-static void finish_job(struct jobs *jobs, struct job *job, const struct checkpoint *c)
+static void finish_job(struct jobs *jobs, struct job *job, const char *model_sha256)
 {
     char end[JOB_END_BYTES];
 
@@ -282,7 +315,7 @@ static void finish_job(struct jobs *jobs, struct job *job, const struct checkpoi
     job_drop_run(jobs, job);
     job_set_state(jobs, job, JOB_DONE);
     job->rec.finished_unix_ms = clock_unix_ms();
-    checkpoint_model_hash(c, job->rec.model_sha256);
+    memcpy(job->rec.model_sha256, model_sha256, SHA256_HEX);
     job_write(jobs, job, NULL, end, NULL);
 }
 
@@ -300,6 +333,42 @@ static void hold_start(struct jobs *jobs, struct job *job, const char *reason)
     job_hold(job, reason);
 }
 
+static void make_done(struct op *op)
+{
+    struct start *st = op->arg;
+    struct jobs *jobs = op->service->jobs;
+    struct job *job;
+
+    /* A job is not removed before its errands are over. */
+    if (jobs_find(jobs, st->rec.job, &job, NULL) == 0 && job->making == st) {
+        job->making = NULL;
+        job->starting = false;
+        if (op->rc == -ENOMEM)
+            hold_start(jobs, job, "no memory for the job");
+        else if (op->rc < 0)
+            jobs_fail(jobs, job, err_text(op->rc));
+        else
+            take_run(jobs, job, st);
+        if (job->run && run_finished(job->run))
+            finish_job(jobs, job, st->model_sha256);
+        workers_wake(op->service->workers);
+    } else if (st->run) {
+        job_discard_run(jobs, job, st->run);
+    }
+    free(st);
+}
+
+static void make_run(struct jobs *jobs, struct job *job, struct start *st)
+{
+    job->starting = true;
+    job->making = st;
+    st->recovered = st->checkpoint != NULL;
+    st->verifying = job_verify_begin(jobs, job);
+    job_lane_run(
+        jobs, job,
+        (struct op){.service = jobs->service, .arg = st, .work = make_work, .done = make_done});
+}
+
 static void start_done(struct op *op)
 {
     struct start *st = op->arg;
@@ -313,25 +382,13 @@ static void start_done(struct op *op)
         job->starting = false;
     if (newest && st->written)
         job_kept(job, &st->rec);
-    if (current && op->rc < 0 && op->rc != -ESHUTDOWN) {
-        hold_start(jobs, job, op->why.text);
-    } else if (current && op->rc == 0) {
-        int rc = begin_run(jobs, job, st);
-        log_info("job.start", "job=%" PRId64 " incarnation=%" PRId64 " step=%" PRIu64, st->rec.job,
-                 st->rec.incarnation, st->checkpoint ? checkpoint_step(st->checkpoint) : 0);
-        set_share(jobs, job);
-        if (rc == -ENOMEM)
-            hold_start(jobs, job, "no memory for the job");
-        else if (rc < 0)
-            jobs_fail(jobs, job, err_text(rc));
-        else if (run_finished(job->run))
-            finish_job(jobs, job, st->checkpoint);
-        workers_wake(op->service->workers);
+    if (current && op->rc == 0 && !op->service->net->stopping) {
+        make_run(jobs, job, st);
+        return;
     }
-    checkpoint_free(st->checkpoint);
-    attached_done(&st->attached);
-    job_revisions_done(st->overlays);
-    free(st->use);
+    if (current && op->rc < 0 && op->rc != -ESHUTDOWN)
+        hold_start(jobs, job, op->why.text);
+    start_free(st);
     free(st);
 }
 
@@ -365,7 +422,7 @@ static int64_t count_busy(const struct jobs *jobs)
     int64_t count = 0;
 
     for (size_t i = 0; jobs->running[i]; i++)
-        count += jobs->running[i]->run || jobs->running[i]->starting;
+        count += job_is_under_way(jobs->running[i]);
     return count;
 }
 
@@ -375,7 +432,7 @@ static struct job *next_job(struct jobs *jobs)
 {
     for (size_t i = 0; jobs->running[i]; i++) {
         struct job *job = jobs->running[i];
-        if (!job->run && !job->starting && !job->hold[0] && !job->asked && !job->applying)
+        if (!job_is_under_way(job) && !job->hold[0] && !job->asked && !job->applying)
             return job;
     }
     struct job *of_study = NULL;
@@ -398,7 +455,7 @@ bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t by
     int64_t count = count_busy(jobs), memory;
 
     for (size_t i = 0; jobs->running[i] && !busy; i++)
-        if (jobs->running[i]->run || jobs->running[i]->starting)
+        if (job_is_under_way(jobs->running[i]))
             busy = jobs->running[i];
     if (!busy)
         return false;
@@ -444,7 +501,7 @@ void jobs_tick(struct jobs *jobs, int64_t now_ms)
         }
     jobs_write_again(jobs, now_ms);
     for (size_t i = 0; jobs->running[i]; i++)
-        job_save_when_due(jobs, jobs->running[i], now_ms);
+        job_save_when_idle(jobs, jobs->running[i], now_ms);
     jobs_probe_disk(jobs, now_ms);
     external_jobs_tick(jobs, now_ms);
     if (!freed)

@@ -166,13 +166,20 @@ void jobs_write_again(struct jobs *jobs, int64_t now_ms)
 
 void job_drop_run(struct jobs *jobs, struct job *job)
 {
-    if (job->run)
+    struct metrics *m = &jobs->service->net->metrics;
+
+    if (job->run) {
         job->step = run_step(job->run);
-    if (job->run)
-        metrics_count_many(&jobs->service->net->metrics, COUNT_SHARDS_RETRY,
-                           run_reissued(job->run));
-    run_free(job->run);
-    job->run = NULL;
+        metrics_count_many(m, COUNT_SHARDS_RETRY, run_reissued(job->run));
+        job_discard_run(jobs, job, job->run);
+    } else if (job->away.run) {
+        job->step = job->away.progress.step;
+        metrics_count_many(m, COUNT_SHARDS_RETRY, job->away.reissued);
+    }
+    job->run = job->away.run = NULL; /* that comes back and is freed */
+    if (job->making)
+        job->starting = false;
+    job->making = NULL;
     external_job_forget(job);
     job_verify_forget(job);
     job->refusals = (struct job_refusals){0};
@@ -218,30 +225,29 @@ static void late_done(struct op *op)
     free(late);
 }
 
-/* The last epoch is on its way to the disk, or any of an external job: the verb applies to the job
- * after that. */
+/* The run is away, the last epoch is on its way to the disk, or any of an external job: the verb
+ * applies to the job after that. */
 static void verb_later(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq)
 {
     struct late_verb *late = xmalloc(sizeof(*late));
+    const struct op op = {
+        .rq = rq, .service = jobs->service, .arg = late, .work = late_work, .done = late_done};
 
     *late = (struct late_verb){job->rec.job, verb};
-    op_run(
-        jobs->service->net->store_lane,
-        (struct op){
-            .rq = rq, .service = jobs->service, .arg = late, .work = late_work, .done = late_done});
+    if (job->away.run)
+        job_lane_run(jobs, job, op);
+    else
+        op_run(jobs->service->net->store_lane, op);
 }
 
-void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq)
+/* checkpoint: of the run that is paused; ownership passes. */
+static void apply_verb(struct jobs *jobs, struct job *job, enum job_verb verb,
+                       struct checkpoint *checkpoint, struct request *rq)
 {
-    struct checkpoint *checkpoint = NULL;
     enum job_state to, from = job->rec.state;
     struct errbuf why;
     char text[80];
 
-    if ((job->run && run_finished(job->run)) || (job->external && job->external->busy)) {
-        verb_later(jobs, job, verb, rq);
-        return;
-    }
     if (!job->asked)
         remember(job, &job->rec);
     int rc = job_verb_apply(from, verb, &to, &why);
@@ -249,6 +255,8 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
         snprintf(job->rec.reason, sizeof(job->rec.reason), PAUSED_BY_PERSON);
         job->rec.wait = WAIT_NOTHING;
     }
+    if (rc < 0)
+        checkpoint_free(checkpoint);
     if (rc == -EALREADY) { /* already durable, or on its way before this one */
         job_write(jobs, job, NULL, "", rq);
         return;
@@ -257,8 +265,6 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
         request_error(rq, ERR_NOT_ALLOWED, "job %" PRId64 " %s", job->rec.job, why.text);
         return;
     }
-    if (verb == VERB_PAUSE && job->run)
-        checkpoint = checkpoint_take(job->run, clock_mono_ms());
     job_drop_run(jobs, job);
     job_set_state(jobs, job, to);
     job->rec.reason[0] = 0;
@@ -269,4 +275,33 @@ void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct re
         job->rec.finished_unix_ms = clock_unix_ms();
     snprintf(text, sizeof(text), "%s -> %s", job_state_names[from], job_state_names[to]);
     job_write(jobs, job, checkpoint, text, rq);
+}
+
+static void pause_back(struct jobs *jobs, struct job *job, struct trip *t)
+{
+    struct errbuf why;
+    int rc;
+
+    if (job) {
+        apply_verb(jobs, job, VERB_PAUSE, t->checkpoint, t->rq);
+        return;
+    }
+    rc = jobs_find(jobs, t->job, &job, &why);
+    if (rc == 0)
+        jobs_verb(jobs, job, VERB_PAUSE, t->rq);
+    else
+        request_fail(t->rq, rc, &why);
+}
+
+void jobs_verb(struct jobs *jobs, struct job *job, enum job_verb verb, struct request *rq)
+{
+    /* A cancel needs nothing of the run. */
+    if (job->away.run && verb != VERB_CANCEL)
+        verb_later(jobs, job, verb, rq);
+    else if ((job->run && run_finished(job->run)) || (job->external && job->external->busy))
+        verb_later(jobs, job, verb, rq);
+    else if (verb == VERB_PAUSE && job->run)
+        job_send(jobs, job, &(struct trip){.saves = true, .back = pause_back, .rq = rq});
+    else
+        apply_verb(jobs, job, verb, NULL, rq);
 }

@@ -40,7 +40,7 @@ static void begin_done(struct op *op)
     struct job *job;
 
     if (jobs_find(op->service->jobs, b->job, &job, NULL) == 0 &&
-        job->rec.incarnation == b->incarnation && job->run) {
+        job->rec.incarnation == b->incarnation && (job->run || job->away.run)) {
         job->hands_noting = false;
         if (op->rc < 0) {
             job_hold(job, op->why.text);
@@ -94,14 +94,13 @@ bool job_verify_admits(struct jobs *jobs, struct job *job, uint32_t hand, const 
     return false;
 }
 
-void job_verify_begin(struct jobs *jobs, struct job *job, struct run *run)
+struct run_verifying job_verify_begin(struct jobs *jobs, struct job *job)
 {
     struct workers *w = jobs->service->workers;
-    const struct run_verifying v = {workers_secret(w), workers_hand_of, w};
 
     job_verify_forget(job);
-    if (job->spec.verify > 0)
-        run_verify(run, &v);
+    return job->spec.verify > 0 ? (struct run_verifying){workers_secret(w), workers_hand_of, w}
+                                : (struct run_verifying){0};
 }
 
 /* --- who has lied --- */
@@ -112,7 +111,8 @@ static void go_back(struct jobs *jobs, const char *text)
     for (size_t i = 0; jobs->running[i]; i++) {
         struct job *job = jobs->running[i];
 
-        if (!(job->spec.verify > 0) || !job->run || run_finished(job->run))
+        if (!(job->spec.verify > 0) || !(job->run || job->away.run || job->making) ||
+            (job->run && run_finished(job->run)))
             continue;
         jobs_event(jobs, job, "verify", text);
         job_drop_run(jobs, job);

@@ -1,5 +1,6 @@
 #include "server/jobs/jobs.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -54,6 +55,8 @@ void jobs_add(struct jobs *jobs, struct job *job)
 void jobs_remove(struct jobs *jobs, struct job *job)
 {
     struct job **at = &jobs->list;
+
+    assert(job->errands == 0);
 
     while (*at && *at != job)
         at = &(*at)->next;
@@ -312,7 +315,7 @@ struct checkpoint_shape job_checkpoint_shape(const struct job *job)
  * nothing. */
 static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t bytes)
 {
-    bool starts = job->run || job->starting;
+    const bool starts = job_is_under_way(job);
 
     if (job_state_final(job->rec.state) && job->kept_state != job->rec.state) {
         snprintf(out, bytes, "its end is not on the disk yet; a restart would run the job again");
@@ -328,6 +331,8 @@ static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t by
         snprintf(out, bytes, "%s", job->hold);
     else if (!starts)
         return jobs_wait_for_room(jobs, job, out, bytes);
+    else if (job->away.run)
+        return job_away_waiting(job, clock_mono_ms(), out, bytes);
     else if (!job->run)
         snprintf(out, bytes, "the newest checkpoint is read");
     else if (job->closing >= CLOSING_MAX || run_finished(job->run))
@@ -370,23 +375,25 @@ static void add_progress(cJSON *row, struct job *job, bool waits)
 
     if (job->external)
         p.step = (uint64_t)job->epochs_done * epoch_steps;
-    if (job->run)
-        p = run_progress(job->run);
+    if (job->run || job->away.run)
+        p = job->run ? run_progress(job->run) : job->away.progress;
     cJSON_AddNumberToObject(row, "epoch", (double)p.epoch);
     cJSON_AddNumberToObject(row, "epochs", (double)jobspec_epochs(&job->spec));
     cJSON_AddNumberToObject(row, "step", (double)p.step);
     cJSON_AddNumberToObject(row, "steps", (double)p.steps);
-    if (job->run && !run_finished(job->run))
-        cJSON_AddStringToObject(row, "phase", phases[run_phase(job->run)]);
+    if (job->away.run || (job->run && !run_finished(job->run)))
+        cJSON_AddStringToObject(row, "phase",
+                                phases[job->run ? run_phase(job->run) : job->away.phase]);
     if (p.turns > 0) {
         cJSON_AddNumberToObject(row, "turn", p.turn);
         cJSON_AddNumberToObject(row, "turns", p.turns);
     }
     if (p.images_per_s > 0)
         job->images_per_s = p.images_per_s;
-    if (job->run && !waits && job->images_per_s > 0)
+    const bool runs = (job->run || job->away.run) && !waits;
+    if (runs && job->images_per_s > 0)
         cJSON_AddNumberToObject(row, "images_per_s", job->images_per_s);
-    if (job->run && !waits && p.eta_s > 0)
+    if (runs && p.eta_s > 0)
         cJSON_AddNumberToObject(row, "eta_s", p.eta_s);
     add_finite(row, "loss", isfinite(p.loss) ? p.loss : job->loss);
     add_finite(row, "accuracy", isfinite(p.accuracy) ? p.accuracy : job->accuracy);

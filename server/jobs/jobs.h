@@ -5,7 +5,8 @@
  * job_memory.c what fits --memory, job_verify.c results that are computed twice, job_rung.c the
  * rungs of halving, job_said.c what weights say of a job, job_split.c which samples it holds out,
  * job_left.c how many those are in the end, job_disk.c what the files of jobs take, job_external.c
- * and job_external_close.c those that a program of somebody's own trains (externals.h). */
+ * and job_external_close.c those that a program of somebody's own trains (externals.h), job_away.c
+ * what would keep the loop for long. */
 #ifndef STEPPE_SERVER_JOBS_JOBS_H
 #define STEPPE_SERVER_JOBS_JOBS_H
 
@@ -62,6 +63,15 @@ struct crew {
     int64_t counted_ms;
 };
 
+/* A run that is on a lane (job_away.c), and what was known of it before. */
+struct away {
+    struct run *run; /* NULL: none is */
+    struct run_progress progress;
+    enum phase phase;
+    uint32_t reissued;
+    int64_t since_ms; /* monotonic */
+};
+
 struct job {
     struct job_record rec; /* rec.spec_json is owned */
     struct jobspec spec;
@@ -76,8 +86,11 @@ struct job {
     int64_t attached_bytes;          /* on the disk: what came with it */
     struct run *run;                 /* of a running job, once it is recovered */
     struct external_state *external; /* of an external job (externals.h), owned; else NULL */
+    struct away away;                /* run is NULL while it is */
+    unsigned errands;                /* on its lane (job_away.c) */
     bool in_study;                   /* jobs of their own go first */
-    bool starting;                   /* its checkpoint is being read */
+    bool starting;                   /* its checkpoint is being read, or its run made */
+    const void *making;              /* of those, the run that is being made; NULL: not yet */
     bool applying;                   /* a revision is on its way to the store */
     bool class_pending;              /* the numerics class is on its way to the store */
     unsigned closing;                /* epochs on their way to the store */
@@ -138,6 +151,12 @@ struct job *jobs_equal(struct jobs *jobs, const struct job *job);
 /* The i-th of those in state running, by number; NULL behind the last. */
 struct job *jobs_running(const struct jobs *jobs, size_t i);
 struct job *jobs_first(struct jobs *jobs); /* by number; follow ->next */
+/* Has it a run, or is one being made? */
+bool job_is_under_way(const struct job *job);
+/* While something of the job is on its lane (job_away.c): rq is handled again by `handle` when that
+ * is over. False: nothing is. */
+bool job_waits(struct jobs *jobs, struct job *job, struct request *rq,
+               void (*handle)(struct request *rq));
 /* Is a running job ready to hand out work? */
 bool jobs_ready(const struct job *job);
 

@@ -3,6 +3,7 @@
 #define STEPPE_SERVER_JOBS_JOBS_INTERNAL_H
 
 #include "server/jobs/jobs.h"
+#include "server/net/op.h"
 
 /* Closed epochs that may wait for the disk before training waits too: bounds their memory. */
 #define CLOSING_MAX 2
@@ -37,6 +38,41 @@ struct job_record job_record_copy(const struct job *job);
 /* The job cannot go on by itself; jobs_tick tries again. */
 void job_hold(struct job *job, const char *reason);
 void job_drop_run(struct jobs *jobs, struct job *job);
+
+/* job_away.c. What keeps a thread for long runs on the job's lane, in the order in which it was
+ * given; op as in op_run. */
+void job_lane_run(struct jobs *jobs, struct job *job, struct op op);
+/* What becomes of a run while it is away: on the lane it goes on (run_go_on), unless a checkpoint
+ * is all that is wanted. */
+struct trip {
+    struct run *run;
+    int64_t job, now_ms;
+    bool goes_on;
+    bool saves; /* a checkpoint is wanted; behind the end of an epoch there always is one */
+    int rc;     /* of run_go_on */
+    enum run_event event;
+    struct run_epoch epoch;        /* where the event says so; owned until it is taken */
+    struct checkpoint *checkpoint; /* NULL: none, or no memory; likewise */
+    /* On the loop, when the job has its run again; job is NULL when it was dropped meanwhile. */
+    void (*back)(struct jobs *jobs, struct job *job, struct trip *t);
+    struct request *rq; /* answered by back; NULL: nobody asked */
+    char text[80];      /* of back */
+};
+/* Sends the run of the job away. Until it is back the job has none: its workers wait, results are
+ * late, and what cannot do without a run waits (job_waits). */
+void job_send(struct jobs *jobs, struct job *job, const struct trip *t);
+/* Opens what follows the round that was closed, or the epoch that was held back; sends the run away
+ * if that takes long. */
+void job_go_on(struct jobs *jobs, struct job *job);
+/* What a job waits for whose run is away; false: that is over soon. */
+bool job_away_waiting(const struct job *job, int64_t now_ms, char *out, size_t bytes);
+/* Frees a run that is no job's any more. */
+void job_discard_run(struct jobs *jobs, struct job *job, struct run *run);
+/* A checkpoint inside an epoch is due; writes it (ownership passes). */
+bool job_save_is_due(const struct jobs *jobs, const struct job *job, int64_t now_ms);
+void job_save(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint);
+/* The server stops: the run goes, and its checkpoint (ownership passes; NULL: none) is written. */
+void job_stop_with(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint);
 /* What the log says when its run has finished: "done", and why before its last epoch. */
 #define JOB_END_BYTES 128
 void job_end_text(const struct job *job, char text[JOB_END_BYTES]);
@@ -49,8 +85,8 @@ int job_save_checkpoint(struct service *s, int64_t job, const struct checkpoint 
  * Then on the loop, with that. */
 int64_t job_checkpoints_bytes(struct service *s, int64_t job);
 void job_note_checkpoints(struct job *job, int64_t bytes);
-/* Writes a checkpoint of a run when the last one is --checkpoint-every old. */
-void job_save_when_due(struct jobs *jobs, struct job *job, int64_t now_ms);
+/* The same for a job of which nothing is in the hands of workers. */
+void job_save_when_idle(struct jobs *jobs, struct job *job, int64_t now_ms);
 /* A job's work cannot be kept (rc and reason): pauses it; work that is not on disk is computed
  * again when it goes on. */
 void job_pause_for(struct jobs *jobs, struct job *job, int rc, const char *reason);
@@ -69,9 +105,9 @@ void jobs_probe_disk(struct jobs *jobs, int64_t now_ms);
 void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint, const char *text,
                struct request *rq);
 
-/* job_verify.c: the run that is about to start; the job has no run any more; may the job start, or
- * is it held because its checkpoints cannot be judged yet? */
-void job_verify_begin(struct jobs *jobs, struct job *job, struct run *run);
+/* job_verify.c: a run is about to be made, and how its results are checked; the job has no run any
+ * more; may the job start, or is it held because its checkpoints cannot be judged yet? */
+struct run_verifying job_verify_begin(struct jobs *jobs, struct job *job);
 void job_verify_forget(struct job *job);
 bool job_verify_starts(struct jobs *jobs, struct job *job);
 

@@ -23,6 +23,7 @@ struct net {
     uv_loop_t loop;
     struct lane *store_lane, *query_lane, *scan_lane, *replay_lane, *read_lane, *decode_lane,
         *upload_lane, *data_lane;
+    struct lane *brief_lane, *long_lane; /* of jobs (jobs/job_away.c) */
     struct line waits[WAIT_COUNT];
     struct gate *gate;
     struct halves *halves; /* of long loops over vectors; NULL: none */

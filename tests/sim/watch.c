@@ -119,18 +119,17 @@ WRAP(int, run_start, struct run *r, int64_t now_ms)
     return rc;
 }
 
-WRAP(int, run_advance, struct run *r, int64_t now_ms, enum run_event *ret_event,
-     struct run_epoch *ret)
+WRAP(bool, run_close_round, struct run *r, int64_t now_ms)
 {
     uint64_t step = run_step(r);
     uint32_t shards = run_shards(r);
     enum phase phase = run_phase(r);
-    int rc = __real_run_advance(r, now_ms, ret_event, ret);
+    const bool closed = __real_run_close_round(r, now_ms);
 
-    if (rc == 0 && *ret_event != RUN_WAIT)
+    if (closed)
         note("closed job=%" PRId64 " inc=%" PRId64 " step=%" PRIu64 " phase=%d shards=%u",
              run_job(r), run_incarnation(r), step, phase, shards);
-    return rc;
+    return closed;
 }
 
 /* --- training programs --- */

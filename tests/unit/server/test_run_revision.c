@@ -109,7 +109,7 @@ TEST(a_run_that_is_held_back_opens_no_epoch_until_it_is_let_go)
     struct run *r = with(f, 2);
     struct run_epoch e;
     struct run_task t;
-    bool opened;
+    enum run_event event;
 
     sha256_init(&told.epochs);
     ASSERT_EQ(0, run_start(r, 0));
@@ -131,8 +131,11 @@ TEST(a_run_that_is_held_back_opens_no_epoch_until_it_is_let_go)
     ASSERT_EQ(-EAGAIN, run_take(r, BY(1), 1, 0, 1000, &t));
     ASSERT_EQ(0, run_revise(r, 2, &imported));
     ASSERT_EQ(0, run_revise(r, 2, &second)); /* the last word counts */
-    ASSERT_EQ(0, run_let_go(r, 0, &opened));
-    ASSERT(opened && !run_is_between(r));
+    ASSERT(run_let_go(r));
+    ASSERT(run_is_long(r));
+    ASSERT_EQ(0, run_go_on(r, 0, &event, &e));
+    ASSERT_EQ(RUN_ROUND, event);
+    ASSERT(!run_is_between(r));
     drive_on(r, f, &plain, &o);
     ASSERT_STR(told.theta_sha256, o.theta_sha256);
     ASSERT_STR(told.epochs_sha256, o.epochs_sha256);
