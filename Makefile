@@ -73,7 +73,7 @@ HARNESS := $(B)/obj/tests/harness.o
 # files and what the event log hears of go through the functions there that are named here.
 SIM := $(filter-out %/main.o,$(call objs,tests/sim/*.c))
 EDGES := $(call objs,server/http/*.c) $(addprefix $(B)/obj/,server/main.o server/store/failpoint.o proto/client.o proto/wire.o \
-         common/clock.o) $(patsubst %,$(B)/obj/server/net/%.o,lane listen transport connection arrival)
+         common/clock.o) $(patsubst %,$(B)/obj/server/net/%.o,lane listen loop_busy transport connection arrival)
 SIMULATED := $(SIM) $(B)/obj/tests/no_connections.o $(filter-out $(EDGES),$(SERVER) $(CORE) $(PROTO) $(COMMON))
 SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinkat rmdir mkdir stat access realpath \
              opendir readdir dirfd closedir getrandom own_closed own_close halves_create \

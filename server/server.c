@@ -221,6 +221,8 @@ static int start_handles(struct server *s)
     int rc = uv_timer_init(&s->net.loop, &s->tick);
 
     if (rc == 0)
+        rc = loop_busy_open(&s->busy, &s->net.loop, &s->net.metrics);
+    if (rc == 0)
         rc = uv_signal_init(&s->net.loop, &s->sigint);
     if (rc == 0)
         rc = uv_signal_init(&s->net.loop, &s->sigterm);

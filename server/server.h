@@ -11,6 +11,7 @@
 #include "common/bounds.h"
 #include "common/err.h"
 #include "server/jobs/service.h"
+#include "server/net/loop_busy.h"
 #include "server/net/net.h"
 #include "server/net/socket.h"
 #include "server/store/store_upkeep.h"
@@ -42,6 +43,7 @@ struct server {
     struct socket plain, sealed; /* ipc, and loopback where that was asked for, take plain ones */
     struct http *http;           /* NULL: there is no dashboard */
     uv_timer_t tick;
+    struct loop_busy busy;
     uv_signal_t sigint, sigterm, sighup;
     bool ran;        /* a job ran at the last tick */
     int64_t trim_ms; /* when memory is given back, while no job runs */

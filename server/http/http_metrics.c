@@ -139,6 +139,8 @@ static void print_queues(const struct metrics *m, const struct figures *f, FILE 
                "Time since the last checkpoint became durable.",
                (double)(clock_mono_ms() - m->checkpoint_ms) / 1000);
     number(out, "event_loop_lag_seconds", "gauge", "How late the loop's last tick was.", m->lag_s);
+    number(out, "event_loop_longest_seconds", "gauge",
+           "The longest time in which the loop served nobody else.", m->longest_s);
 }
 
 /* Under the names that every client library of Prometheus uses. */
@@ -179,6 +181,8 @@ int http_metrics_print(const struct net *net, const struct figures *f, FILE *out
     histogram(out, "db_commit_seconds", "A unit of work of the store, until it is durable.",
               &m->commit);
     histogram(out, "query_duration_seconds", "A question to the databases.", &m->query);
+    histogram(out, "event_loop_turn_seconds", "The loop at work, from one wait to the next.",
+              &m->turn);
     print_queues(m, f, out);
     print_databases(f, out);
     print_process(net->start_ms, out);

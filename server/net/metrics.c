@@ -24,6 +24,12 @@ void metrics_step(struct metrics *m, struct step_time *last, uint64_t step, doub
     *last = (struct step_time){step, now_s};
 }
 
+void metrics_turn(struct metrics *m, double seconds)
+{
+    metrics_time(&m->turn, seconds);
+    m->longest_s = seconds > m->longest_s ? seconds : m->longest_s;
+}
+
 void metrics_tick(struct metrics *m, int64_t now_ms, int64_t period_ms)
 {
     int64_t late_ms = m->tick_ms ? now_ms - m->tick_ms - period_ms : 0;

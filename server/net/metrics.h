@@ -37,6 +37,8 @@ struct metrics {
     struct times step, shard;
     struct times commit;   /* units of work on the store's lane, its commits included */
     struct times query;    /* on the lanes that read the databases */
+    struct times turn;     /* of the loop, without its waits */
+    double longest_s;      /* of those */
     double lag_s;          /* how late the last tick was */
     int64_t checkpoint_ms; /* monotonic, of the last checkpoint; 0: none yet */
     int64_t tick_ms;
@@ -59,6 +61,8 @@ static inline void metrics_count(struct metrics *m, int which)
 void metrics_time(struct times *t, double seconds);
 /* Update number `step` of a job is done: records the time since the previous one, if known. */
 void metrics_step(struct metrics *m, struct step_time *last, uint64_t step, double now_s);
+/* The loop has served everybody who waited, and that took so long. */
+void metrics_turn(struct metrics *m, double seconds);
 /* The tick, which is due every period_ms, ran now. */
 void metrics_tick(struct metrics *m, int64_t now_ms, int64_t period_ms);
 

@@ -45,4 +45,9 @@ TEST(the_lag_of_the_loop_is_what_a_tick_was_late)
     ASSERT_NEAR(0.15, m.lag_s, 1e-12);
     metrics_tick(&m, 5440, 100);
     ASSERT_NEAR(0, m.lag_s, 0);
+    metrics_turn(&m, 0.25);
+    metrics_turn(&m, 0.75);
+    metrics_turn(&m, 0.5);
+    ASSERT_EQ(3, m.turn.count);
+    ASSERT_NEAR(0.75, m.longest_s, 0);
 }
