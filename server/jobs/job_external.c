@@ -74,12 +74,16 @@ void external_job_forget(struct job *job)
     job->external->open = NULL;
 }
 
-/* All of its epochs are committed, and the server ended before it was marked as done. */
+/* All of its epochs are committed, and the server ended before it was marked as done; its row may
+ * even lack that it ran, where state.db could not be written. */
 static bool finish(struct jobs *jobs, struct job *job)
 {
-    if (job->rec.state != JOB_RUNNING || job->epochs_done < job->spec.epochs)
+    if ((job->rec.state != JOB_RUNNING && job->rec.state != JOB_QUEUED) ||
+        job->epochs_done < job->spec.epochs)
         return false;
     external_job_forget(job);
+    if (job->rec.state == JOB_QUEUED)
+        job_set_state(jobs, job, JOB_RUNNING);
     job_set_state(jobs, job, JOB_DONE);
     job->rec.finished_unix_ms = clock_unix_ms();
     job_write(jobs, job, NULL, "done", NULL);
