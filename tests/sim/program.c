@@ -286,14 +286,14 @@ static void take_opened(struct program *p, const struct message *m)
     p->saying = SHOW;
 }
 
-/* What was taken back is out of the views. */
+/* What was taken back is out of the views, unless another program has closed it again since. */
 static void take_shown(struct program *p, const struct message *m)
 {
     const cJSON *epoch;
 
     cJSON_ArrayForEach(epoch, cJSON_GetObjectItemCaseSensitive(m->json, "epochs"))
     {
-        if (number(epoch, "epoch") >= p->first &&
+        if (!p->stale && number(epoch, "epoch") >= p->first &&
             cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(epoch, "committed")))
             note("violation what=\"an epoch that was taken back is shown\"");
     }
