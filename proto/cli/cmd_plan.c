@@ -115,7 +115,8 @@ static int64_t threads_now(struct cli *cli, int64_t job, int64_t *ret_workers)
     return threads;
 }
 
-/* The time of a shard that explains the speed of the job now, with the workers it has. */
+/* The time of a shard that explains the speed of the job now, with the workers it has. A step that
+ * is faster than the network allows was not made over it. */
 static void measure(struct cli *cli, const cJSON *row, struct plan *p)
 {
     int64_t workers;
@@ -124,11 +125,14 @@ static void measure(struct cli *cli, const cJSON *row, struct plan *p)
 
     if (workers == 0 || !reply_f64(row, "images_per_s", &rate) || !(rate > 0))
         return;
-    struct capacity_site now = {.workers = workers, .threads = threads / workers};
-    now.threads = now.threads > 0 ? now.threads : 1;
-    now.processors = p->site.processors;
-    now.bits_per_s = p->site.bits_per_s;
-    p->job.shard_s = capacity_shard(&capacity_costs, &p->job, &now, (double)p->job.batch / rate);
+    const double step_s = (double)p->job.batch / rate;
+    struct capacity_site now = {.workers = workers,
+                                .threads = threads > workers ? threads / workers : 1,
+                                .processors = p->site.processors,
+                                .bits_per_s = p->site.bits_per_s};
+    if (capacity_of(&capacity_costs, &p->job, &now).step_s >= step_s)
+        now.bits_per_s = 0;
+    p->job.shard_s = capacity_shard(&capacity_costs, &p->job, &now, step_s);
     p->source = SOURCE_MEASURED;
     if (p->site.threads == 0)
         p->site.threads = now.threads;
