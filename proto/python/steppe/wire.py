@@ -48,10 +48,34 @@ def gap(json_bytes: int) -> int:
     return (12 - (HEADER.size + json_bytes)) % 16
 
 
+def unsayable(value: Any, place: str) -> Optional[str]:
+    """Where in value something is that JSON does not have, and what it is; None: nowhere."""
+    if isinstance(value, Mapping):
+        children = [(child, "%s.%s" % (place, key) if place else str(key)) for key, child in value.items()]
+    elif isinstance(value, (list, tuple)):
+        children = [(child, "%s[%d]" % (place, i)) for i, child in enumerate(value)]
+    else:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            return "%s is %r" % (place, value)
+        return None
+    found = (unsayable(child, where) for child, where in children)
+    return next((one for one in found if one), None)
+
+
+def json_text(fields: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(fields, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        where = unsayable(fields, "")
+        raise ValueError("%s; JSON has no such value" % where if where else str(error)) from None
+
+
 def encode(fields: Mapping[str, Any], tensors: Optional[Mapping[str, Tensor]] = None) -> bytes:
     """The bytes of a request: plain JSON without tensors, else a frame."""
     if not tensors:
-        text = json.dumps(fields, allow_nan=False).encode()
+        text = json_text(fields)
         return bounded(text, text)
     rows, pieces, offset = [], [], 0
     for name, tensor in tensors.items():
@@ -61,7 +85,7 @@ def encode(fields: Mapping[str, Any], tensors: Optional[Mapping[str, Tensor]] = 
         rows.append({"name": name, "dtype": tensor.dtype, "shape": tensor.sides(), "offset": offset})
         pieces += [bytes(pad), data]
         offset += data.nbytes
-    text = json.dumps({**fields, "tensors": rows}, allow_nan=False).encode()
+    text = json_text({**fields, "tensors": rows})
     header = HEADER.pack(MAGIC, HEADER.size, 0, 0, len(text), offset, 0, bytes(24))
     return bounded(text, b"".join([header, text, bytes(gap(len(text))), *pieces]))
 

@@ -87,6 +87,9 @@ class Sampler(data.Sampler):
         self._weighed += len(ids)
         if self._table.device != ids.device:
             self._table = self._table.to(ids.device)
+        if ids.device.type == "cpu" and len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self._table):
+            wrong = ids[(ids < 0) | (ids >= len(self._table))][0]
+            raise ValueError("sample %d: the dataset has samples 0 to %d" % (wrong, len(self._table) - 1))
         weights = self._table[ids.long()]
         if weights.device.type == "cpu" and bool(weights.isnan().any()):
             wrong = ids[weights.isnan()][0]
