@@ -3,6 +3,7 @@
 #   make check ONLY=unit/core/test_job,e2e/test_leases:test_drain     tests, or cases of them, and what they need
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make bench PARTS=large SAMPLES=1281167   what a large job does to a server (default: that and 14197122 samples)
+#   make MPI=1                        also build/steppe-worker-mpi, a worker of many processes (deploy/install-deps --mpi)
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make fuzz SECONDS=600             clang's libFuzzer, so long for every target (ONLY=frame,idx)
 #   make sim SEEDS=10000              a simulation of server, workers, disk and network (FIRST=1 SHOW=1)
@@ -68,6 +69,8 @@ SERVER := $(call objs,$(foreach room,store query cell net http jobs handle,serve
 NN     := $(call objs,worker/nn/*.c worker/step.c worker/numerics.c)
 NN64   := $(patsubst $(B)/obj/%.o,$(B)/obj64/%.o,$(call objs,worker/nn/*.c))
 WORKER := $(filter-out $(NN),$(call objs,worker/*.c))
+# The worker whose processes are the ranks of an mpirun: only who its group is differs.
+RANKS  := $(call objs,worker/mpi/*.c)
 HARNESS := $(B)/obj/tests/harness.o
 # The simulation: the server without its sockets, threads and clock, for which tests/sim stands in;
 # files and what the event log hears of go through the functions there that are named here.
@@ -85,7 +88,7 @@ SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinka
              external_job_enter external_report external_create external_open
 sim_libs := $(call pkg,--libs,sqlite3) $(common_libs) $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPS))
 
-BIN := $(B)/steppe-server $(B)/steppe-worker $(B)/steppe
+BIN := $(B)/steppe-server $(B)/steppe-worker $(B)/steppe $(if $(MPI),$(B)/steppe-worker-mpi)
 unit = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/$(1)/test_*.c))
 TESTS := $(call unit,common) $(call unit,core) $(call unit,proto) $(call unit,cli) \
          $(call unit,server) $(call unit,nn) $(call unit,nn64) $(call unit,worker) $(call unit,sim)
@@ -185,6 +188,13 @@ $(B)/steppe-server: $(SERVER) $(CORE) $(PROTO) $(COMMON)
 $(B)/steppe-worker: $(WORKER) $(NN) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(worker_libs)
+# What mpicc would add to the compiler's command.
+MPICC ?= mpicc
+mpi_flags = $(or $(wordlist 2,99,$(shell $(MPICC) -show 2>/dev/null)),$(error MPI=1 needs $(MPICC): deploy/install-deps --mpi))
+$(filter-out %/spread.o,$(RANKS)): INC += $(mpi_flags)
+$(B)/steppe-worker-mpi: $(filter-out %/group_alone.o,$(WORKER)) $(RANKS) $(NN) $(PROTO) $(COMMON)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(mpi_flags) $(worker_libs)
 $(B)/steppe: $(CLI) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
@@ -235,6 +245,8 @@ $(B)/tests/worker/%: $(B)/obj/tests/unit/worker/%.o $(HARNESS) $(call nomain,$(W
 $(B)/tests/nn/%: $(B)/obj/tests/unit/nn/%.o $(HARNESS) $(NN) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(nn_libs)
+# Which rank computes what.
+$(B)/tests/worker/test_spread: $(B)/obj/worker/mpi/spread.o
 # A whole step, up to the new weights.
 $(B)/tests/nn/test_torch: $(CORE)
 # A model as other programs read it.
@@ -301,7 +313,7 @@ install: all
 
 # What two analysers say of the programs, kept by object: what did not change is not looked at again. tests/analysis.h
 # tells them of functions in other files; -O1 is what GCC's looks through fastest.
-PROGRAMS := $(sort $(COMMON) $(PROTO) $(CLI) $(CORE) $(SERVER) $(NN) $(WORKER))
+PROGRAMS := $(sort $(COMMON) $(PROTO) $(CLI) $(CORE) $(SERVER) $(NN) $(WORKER) $(if $(MPI),$(RANKS)))
 analysed = $(patsubst $(B)/obj/%.o,$(B)/analysis/%.$(1),$(PROGRAMS))
 TOLD = $(CODE) -O1 $(INC) $(if $(filter common/err.c,$*.c),,-include tests/analysis.h)
 LACKED = $(if $(call takes,-fanalyzer),,gcc) $(if $(shell command -v clang-tidy 2>/dev/null),,tidy)

@@ -164,7 +164,8 @@
 #define SHARD_MAX 4096              /* a thread holds the activations of a shard */
 #define EPOCHS_MAX 100000           /* each has a row and a line of the dashboard */
 #define MILESTONES_MAX 16           /* of a learning rate that falls in steps */
-#define THREADS_MAX 256             /* of a worker: a shard of a step each */
+#define THREADS_MAX 256             /* of a process: a shard of a step each */
+#define GROUP_THREADS_MAX BATCH_MAX /* of a worker, which may have many processes */
 #define NOTE_BYTES_MAX 512          /* of a worker's note on a job: a sentence */
 #define NOTES_MAX 100               /* of a job until the server restarts: each is kept */
 #define MEMORY_PARTS_OF_ONE 2       /* of --memory, for the external jobs of one key */

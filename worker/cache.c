@@ -28,7 +28,7 @@
 /* One call of cache_open. */
 struct search {
     struct cache *cache;
-    struct client *client;
+    struct cache_source *source;
     const _Atomic sig_atomic_t *stop;
     const char *sha256;
     uint64_t bytes;
@@ -82,31 +82,21 @@ static void note_checked(struct search *s, const struct cache_mark *mark)
     s->cache->checked[at].mark = *mark;
 }
 
-static int get_piece(const struct search *s, uint64_t offset, uint64_t bytes, struct message *ret,
+static int get_piece(const struct search *s, uint64_t offset, uint64_t bytes, const void **ret,
                      struct errbuf *why)
 {
-    cJSON *request = cJSON_CreateObject();
-    enum error_code code = ERR_INTERNAL;
-
-    cJSON_AddStringToObject(request, "sha256", s->sha256);
-    cJSON_AddNumberToObject(request, "offset", (double)offset);
-    cJSON_AddNumberToObject(request, "bytes", (double)bytes);
-    int rc =
-        client_call(s->client, MSG_DATASET_GET, request, NULL, 0, PIECE_MS, 0, ret, &code, why);
-    cJSON_Delete(request);
-    return talk_refusal(rc, code);
+    return s->source->get(s->source, offset, bytes, ret, why);
 }
 
 /* A large file takes longer to read than a lease lasts: one byte shows that we are still at
  * work. */
 static void beat(const struct search *s, int64_t *io_ms)
 {
-    struct message reply = {0};
+    const void *byte;
 
-    if (clock_mono_ms() - *io_ms < BEAT_MS)
+    if (!s->source->anywhere || clock_mono_ms() - *io_ms < BEAT_MS)
         return;
-    if (get_piece(s, 0, 1, &reply, NULL) == 0)
-        message_done(&reply);
+    get_piece(s, 0, 1, &byte, NULL);
     *io_ms = clock_mono_ms();
 }
 
@@ -211,22 +201,15 @@ static void tell(const struct search *s, const char *file, const char *then)
 static int pull_piece(const struct search *s, uint64_t offset, uint64_t bytes, int fd,
                       struct errbuf *why)
 {
-    struct message reply = {0};
-    const struct tensor *piece;
-    uint64_t shape[1] = {bytes};
-    int rc = get_piece(s, offset, bytes, &reply, why);
+    const void *piece;
+    int rc = get_piece(s, offset, bytes, &piece, why);
 
     if (rc < 0)
         return rc;
-    rc = message_tensor(&reply, "piece", DTYPE_U8, 1, shape, &piece, why);
-    if (rc == 0) {
-        rc = file_write_at(fd, piece->data, piece->bytes, offset);
-        if (rc < 0)
-            err_set(why, rc, "cannot keep a piece of dataset %.16s...: %s", s->sha256,
-                    err_text(rc));
-    }
-    message_done(&reply);
-    return rc;
+    rc = file_write_at(fd, piece, bytes, offset);
+    return rc < 0 ? err_set(why, rc, "cannot keep a piece of dataset %.16s...: %s", s->sha256,
+                            err_text(rc))
+                  : 0;
 }
 
 /* Fetches everything from `have` on, where the file ends. */
@@ -258,7 +241,7 @@ static int download(struct search *s, int fd, struct errbuf *why)
     do {
         if (fstat(fd, &st) < 0)
             return err_set(why, -errno, "cannot look at a download: %s", err_text(-errno));
-        have = (uint64_t)st.st_size <= s->bytes ? (uint64_t)st.st_size : 0;
+        have = s->source->anywhere && (uint64_t)st.st_size <= s->bytes ? (uint64_t)st.st_size : 0;
         if (have == 0 && ftruncate(fd, 0) < 0)
             return err_set(why, -errno, "cannot empty a download: %s", err_text(-errno));
         rc = pull_rest(s, have, fd, why);
@@ -286,6 +269,8 @@ static int lock_file(const struct search *s, int fd, struct errbuf *why)
     const struct timespec pause = {.tv_nsec = 200000000};
 
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno == EWOULDBLOCK && !s->source->anywhere)
+            return -EWOULDBLOCK;
         if (errno != EWOULDBLOCK && errno != EINTR)
             return err_set(why, -errno, "cannot lock %s/%s: %s", s->cache->dir, s->part,
                            err_text(-errno));
@@ -377,12 +362,12 @@ int cache_check(const char *dir, struct errbuf *why)
     return fd < 0 ? fd : 0;
 }
 
-int cache_open(struct cache *c, struct client *client, const char *sha256, uint64_t bytes,
-               const _Atomic sig_atomic_t *stop, struct cached *ret, struct errbuf *note,
-               struct errbuf *why)
+int cache_open_from(struct cache *c, struct cache_source *source, const char *sha256,
+                    uint64_t bytes, const _Atomic sig_atomic_t *stop, struct cached *ret,
+                    struct errbuf *note, struct errbuf *why)
 {
     struct search s = {.cache = c,
-                       .client = client,
+                       .source = source,
                        .stop = stop,
                        .sha256 = sha256,
                        .bytes = bytes,
@@ -420,6 +405,66 @@ int cache_open(struct cache *c, struct client *client, const char *sha256, uint6
     d.mark = s.mark; /* a change during the read counts as a change */
     *ret = d;
     return 0;
+}
+
+/* --- the server --- */
+
+struct served {
+    struct cache_source source;
+    struct client *client;
+    const char *sha256;
+    struct message last; /* holds the piece that was got */
+};
+
+static int get_served(struct cache_source *source, uint64_t offset, uint64_t bytes,
+                      const void **ret, struct errbuf *why)
+{
+    struct served *s = (struct served *)source;
+    cJSON *request = cJSON_CreateObject();
+    enum error_code code = ERR_INTERNAL;
+    const uint64_t shape[1] = {bytes};
+    const struct tensor *piece;
+
+    message_done(&s->last);
+    s->last = (struct message){0};
+    cJSON_AddStringToObject(request, "sha256", s->sha256);
+    cJSON_AddNumberToObject(request, "offset", (double)offset);
+    cJSON_AddNumberToObject(request, "bytes", (double)bytes);
+    int rc = client_call(s->client, MSG_DATASET_GET, request, NULL, 0, PIECE_MS, 0, &s->last, &code,
+                         why);
+    cJSON_Delete(request);
+    if (rc < 0)
+        return talk_refusal(rc, code);
+    rc = message_tensor(&s->last, "piece", DTYPE_U8, 1, shape, &piece, why);
+    if (rc == 0)
+        *ret = piece->data;
+    return rc;
+}
+
+static struct served serve(struct client *client, const char *sha256)
+{
+    return (struct served){
+        .source = {.get = get_served, .anywhere = true}, .client = client, .sha256 = sha256};
+}
+
+int cache_open(struct cache *c, struct client *client, const char *sha256, uint64_t bytes,
+               const _Atomic sig_atomic_t *stop, struct cached *ret, struct errbuf *note,
+               struct errbuf *why)
+{
+    struct served s = serve(client, sha256);
+    int rc = cache_open_from(c, &s.source, sha256, bytes, stop, ret, note, why);
+
+    message_done(&s.last);
+    return rc;
+}
+
+void cache_beat(struct client *client, const char *sha256)
+{
+    struct served s = serve(client, sha256);
+    const void *byte;
+
+    s.source.get(&s.source, 0, 1, &byte, NULL);
+    message_done(&s.last);
 }
 
 bool cache_unchanged(const struct cached *d)

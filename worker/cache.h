@@ -42,6 +42,15 @@ struct cached {
     struct dataset dataset;
 };
 
+/* Where the pieces of a dataset come from. */
+struct cache_source {
+    /* `bytes` bytes from `offset` on: *ret is valid until the next call. 0 or -errno with a
+     * sentence. */
+    int (*get)(struct cache_source *s, uint64_t offset, uint64_t bytes, const void **ret,
+               struct errbuf *why);
+    bool anywhere; /* it gives any piece at any time; else only all of them, once, in their order */
+};
+
 /* Could dir hold a cache? Makes it when it is missing. 0 or -errno with a sentence. */
 int cache_check(const char *dir, struct errbuf *why);
 
@@ -53,6 +62,14 @@ int cache_check(const char *dir, struct errbuf *why);
 int cache_open(struct cache *c, struct client *client, const char *sha256, uint64_t bytes,
                const _Atomic sig_atomic_t *stop, struct cached *ret, struct errbuf *note,
                struct errbuf *why);
+/* The same, from any source. With one that does not give pieces anywhere, a download of another
+ * process is not waited for: -EWOULDBLOCK. */
+int cache_open_from(struct cache *c, struct cache_source *source, const char *sha256,
+                    uint64_t bytes, const _Atomic sig_atomic_t *stop, struct cached *ret,
+                    struct errbuf *note, struct errbuf *why);
+/* Shows the server that a worker without a result is at work, by asking it for a byte. */
+void cache_beat(struct client *client, const char *sha256);
+
 /* Is the file as it was when it was checked? If not, what was computed meanwhile is worthless.
  */
 bool cache_unchanged(const struct cached *d);

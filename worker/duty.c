@@ -202,6 +202,7 @@ static int read_theta(const struct duty *s, struct loaded *p, const struct messa
         rc = inlined ? copy_vector(s, m, "theta", p->theta, why) : fetch(s, p, t, false, why);
         if (rc < 0)
             return rc;
+        group_share(p->group, GROUP_JOB, GROUP_THETA, p->theta, p->model.floats);
         p->incarnation = t->incarnation;
         p->step = t->step;
         p->phase = phase;
@@ -231,6 +232,7 @@ static int read_vector(const struct duty *s, struct loaded *p, const struct mess
         rc = inlined ? copy_vector(s, m, "vector", p->vector, why) : fetch(s, p, t, true, why);
         if (rc < 0)
             return rc;
+        group_share(p->group, GROUP_JOB, GROUP_PRODUCT, p->vector, p->model.floats);
         p->vector_turn = t->turn;
     }
     return t->turn > 0 && p->vector_turn == t->turn
@@ -299,6 +301,8 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
         .spec = step_spec_of(&p->spec, t),
         .theta = p->theta,
         .set = t->kind == TASK_TEST ? &test : &train,
+        .test = t->kind == TASK_TEST,
+        .labelled = t->kind != TASK_TEST && p->labelled,
         .ids = p->ids,
         .weights = p->weights,
         .count = (uint32_t)t->count,
@@ -310,12 +314,14 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
     struct yield yield = {.scores = shape.samples ? p->scores : NULL,
                           .probabilities = shape.classes ? p->probabilities : NULL};
 
-    int rc = runner_run(p->runner, &work, &yield, why);
+    int rc = group_run(p->group, GROUP_JOB, p->runner, &work, &yield, why);
     if (rc == -ENOMEM)
         return loaded_no_memory(p, s->options, why);
     if (rc == -EINTR)
         return rc;
-    if (loaded_check(p) < 0)
+    if (rc == -ESTALE)
+        loaded_drop(p);
+    if (rc == -ESTALE || loaded_check(p) < 0)
         return -ESTALE;
     *a = (struct answer){.type = MSG_TASK_RESULT, .request = with_key(p, t)};
     if (rc < 0) {

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "worker/group.h"
 #include "worker/nn/kernels.h"
 #include "worker/numerics.h"
 
@@ -14,10 +15,10 @@ struct duty_options {
     const char *server; /* URL */
     const char *key;    /* file; NULL: messages are plain */
     const char *name;
-    const char *cache; /* folder of datasets */
-    int64_t threads;
-    int64_t memory_bytes; /* for jobs, as of the start */
-    const char *machine;  /* fields of the log: threads and memory */
+    const char *cache;   /* folder of datasets */
+    int64_t threads;     /* of this process */
+    struct group *group; /* that it heads */
+    const char *machine; /* fields of the log: threads and memory */
     const struct kernels *kernels;
     bool may_change; /* into a class for which the server asks */
     bool profile;    /* print where the time of each job went when the worker leaves it */

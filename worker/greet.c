@@ -53,10 +53,12 @@ int greet_hello(const struct talk *t, const struct duty_options *options, const 
     int rc, wait_ms = 0;
 
     cJSON_AddStringToObject(request, "name", options->name);
-    cJSON_AddNumberToObject(request, "threads", (double)options->threads);
+    cJSON_AddNumberToObject(request, "threads", group_threads(options->group));
+    if (group_ranks(options->group) > 1)
+        cJSON_AddNumberToObject(request, "ranks", group_ranks(options->group));
     cJSON_AddStringToObject(request, "class", class);
     cJSON_AddTrueToObject(request, "predicts");
-    cJSON_AddNumberToObject(request, "memory", (double)options->memory_bytes);
+    cJSON_AddNumberToObject(request, "memory", (double)group_memory(options->group));
     for (;;) {
         rc = client_call(t->client, MSG_WORKER_HELLO, request, NULL, 0, HELLO_MS, HELLO_RETRY_MS,
                          &reply, &code, why);
@@ -73,7 +75,7 @@ int greet_hello(const struct talk *t, const struct duty_options *options, const 
     greet_read_class(rc == 0 ? reply.json : NULL, wanted);
     if (rc == 0)
         log_info("worker.hello", "server=%s class=%s threads=%lld", options->server, class,
-                 (long long)options->threads);
+                 (long long)group_threads(options->group));
     if (rc == 0 && !*io_known)
         log_info("worker.machine", "%s", options->machine);
     *io_known = *io_known || rc == 0;

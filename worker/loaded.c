@@ -32,6 +32,8 @@ static void drop_buffers(struct loaded *p)
 
 void loaded_drop(struct loaded *p)
 {
+    if (p->group)
+        group_drop(p->group, GROUP_JOB);
     runner_print(p->runner, stdout);
     runner_free(p->runner);
     model_done(&p->model);
@@ -132,6 +134,45 @@ static int make_crew(struct loaded *p, const struct duty_options *options, struc
     return rc == -ENOMEM ? room_refuse(&job, threads, why) : rc;
 }
 
+/* --- the other ranks --- */
+
+struct beaten {
+    const struct talk *talk;
+    const char *sha256;
+};
+
+static void beat(void *arg)
+{
+    const struct beaten *b = arg;
+
+    cache_beat(b->talk->client, b->sha256);
+}
+
+static int load_group(struct loaded *p, const struct duty_options *options, const struct talk *talk,
+                      const char *sha256, int64_t bytes, const struct scaling *scaling,
+                      struct errbuf *why)
+{
+    struct beaten beaten = {talk, sha256};
+    const struct group_plan plan = {.model = p->spec.model,
+                                    .image = p->data.dataset.dims,
+                                    .classes = p->data.dataset.classes,
+                                    .mean = scaling->mean,
+                                    .std = scaling->std,
+                                    .shard = (uint32_t)p->spec.shard,
+                                    .splits = jobspec_splits_shards(&p->spec),
+                                    .flatness = p->spec.flatness.every > 0,
+                                    .sha256 = sha256,
+                                    .bytes = (uint64_t)bytes,
+                                    .fd = p->data.fd,
+                                    .beat = beat,
+                                    .beat_arg = &beaten};
+    int rc = group_load(options->group, GROUP_JOB, &plan, why);
+
+    if (rc == 0)
+        p->group = options->group;
+    return rc;
+}
+
 /* Says that the dataset does not fit the folder's free space. */
 static int explain_cache(const char *folder, int64_t bytes, int rc, struct errbuf *why)
 {
@@ -185,6 +226,8 @@ int loaded_take(struct loaded *p, const struct duty_options *options, const stru
                          &p->model, why);
     if (rc == 0)
         rc = make_crew(p, options, why);
+    if (rc == 0)
+        rc = load_group(p, options, talk, sha256, bytes, &scaling, why);
     if (rc < 0) {
         loaded_drop(p);
         return rc;

@@ -21,6 +21,7 @@ struct loaded {
     struct cached data;
     struct model model;
     struct runner *runner;
+    struct group *group; /* whose other ranks have it loaded too; NULL: they do not yet */
     float *theta;
     int64_t incarnation, step; /* of theta; step -1: no theta is held */
     enum phase phase;          /* of theta, where it is a moved one (phase_moved) */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -21,6 +22,7 @@
 #include "proto/address.h"
 #include "worker/cache.h"
 #include "worker/duty.h"
+#include "worker/group.h"
 #include "worker/nn/gemm.h"
 #include "worker/nn/kernels.h"
 #include "worker/numerics.h"
@@ -79,7 +81,8 @@ static void on_signal(int number)
     alarm(DRAIN_S);
 }
 
-/* Sets threads where no option did. Returns what the log says about threads and memory; malloc. */
+/* Sets threads where no option did: ranks of a group that may use the same processors share them.
+ * Returns what the log says about threads and memory; malloc. */
 static char *set_threads(struct duty_options *options)
 {
     char processors[MACHINE_TEXT_BYTES], memory[MACHINE_TEXT_BYTES];
@@ -88,8 +91,10 @@ static char *set_threads(struct duty_options *options)
 
     machine_here(&machine);
     const int64_t may = machine_processors(&machine);
-    if (!given)
-        options->threads = may > THREADS_MAX ? THREADS_MAX : may;
+    if (!given) {
+        const int64_t share = may / group_neighbours(options->group);
+        options->threads = share < 1 ? 1 : share > THREADS_MAX ? THREADS_MAX : share;
+    }
     machine_say_processors(&machine, processors);
     return xasprintf("threads=\"%lld (%s%s%s)\" memory=\"%s\"", (long long)options->threads,
                      given ? "--threads; " : "", processors,
@@ -162,31 +167,15 @@ static int print_class(struct errbuf *why)
     return 0;
 }
 
-/* Works for the server, in the class that --class or the server asks for. */
-static int work(struct worker_options *options, char **argv, struct errbuf *why)
+/* It starts itself anew for another numerics class, unless somebody fixed the one that it has. The
+ * processes of a group read each other's memory. */
+static void enclose(const struct group *g)
 {
-    char class[NUMERICS_CLASS_BYTES];
-    int rc;
-
-    gemm_init();
-    numerics_class(options->duty.kernels, class);
-    if (options->class && !pin_matches(options->class, class)) {
-        rc = pin_free() ? pin_class(options->class, argv, why)
-                        : err_set(why, -ENOTSUP, "the environment gives numerics class %s", class);
-        return err_prefix(why, rc, "--class");
+    if (!group_alone(g)) {
+        process_forgo_rights();
+        umask(077);
+        return;
     }
-    options->duty.may_change = !options->class && pin_free();
-    while ((rc = duty_run(&options->duty, &stop, class, why)) == -ERESTART) {
-        pin_class(class, argv, why); /* which does not come back unless it fails */
-        log_warn("worker.class", "error=\"%s\"", why->text);
-        options->duty.may_change = false;
-    }
-    return rc;
-}
-
-/* It starts itself anew for another numerics class, unless somebody fixed the one that it has. */
-static void enclose(void)
-{
     const char *const programs[] = {pin_free() ? process_self : NULL, NULL};
     int rc = process_enclose(programs);
 
@@ -205,12 +194,58 @@ static int check_host(const char *cache, struct errbuf *why)
     return rc < 0 ? err_prefix(why, rc, "--cache") : 0;
 }
 
+/* Works for the server, in this class or, where it may, one that the server asks for. */
+static int serve(struct worker_options *options, char class[NUMERICS_CLASS_BYTES], char **argv,
+                 struct errbuf *why)
+{
+    struct duty_options *duty = &options->duty;
+    int rc;
+
+    duty->may_change = !options->class && pin_free() && group_alone(duty->group);
+    while ((rc = duty_run(duty, &stop, class, why)) == -ERESTART) {
+        pin_class(class, argv, why); /* which does not come back unless it fails */
+        log_warn("worker.class", "error=\"%s\"", why->text);
+        duty->may_change = false;
+    }
+    return rc;
+}
+
+/* Gets ready and works, alone, as the head of a group, or as a member of it. The class comes first:
+ * a process that has joined a group cannot start itself anew. */
+static int work(struct worker_options *options, char **argv, struct errbuf *why)
+{
+    struct duty_options *duty = &options->duty;
+    char class[NUMERICS_CLASS_BYTES], *machine;
+    int rc;
+
+    gemm_init();
+    numerics_class(duty->kernels, class);
+    if (options->class && !pin_matches(options->class, class)) {
+        rc = pin_free() ? pin_class(options->class, argv, why)
+                        : err_set(why, -ENOTSUP, "the environment gives numerics class %s", class);
+        return err_prefix(why, rc, "--class");
+    }
+    rc = group_join(&duty->group, why);
+    if (rc < 0)
+        return rc;
+    duty->machine = machine = set_threads(duty);
+    enclose(duty->group);
+    rc = group_agree(duty->group, check_host(duty->cache, why), class, duty->threads, room_bytes(),
+                     why);
+    if (rc == 0)
+        rc = group_heads(duty->group) ? serve(options, class, argv, why)
+                                      : group_serve(duty->group, duty, &stop, why);
+    group_leave(duty->group);
+    free(machine);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct worker_options options = {0};
     struct errbuf why = {""};
     struct output output;
-    char *cache = file_xdg("XDG_CACHE_HOME", ".cache"), *name = default_name(), *machine = NULL;
+    char *cache = file_xdg("XDG_CACHE_HOME", ".cache"), *name = default_name();
     char *server = address_default();
     int status = 2;
 
@@ -244,8 +279,6 @@ int main(int argc, char **argv)
         options.duty.name = name;
     log_set_level((enum log_level)options.log_level);
     set_signals();
-    options.duty.machine = machine = set_threads(&options.duty);
-    options.duty.memory_bytes = room_bytes();
     if (address_check(options.duty.server, &why) < 0) {
         err_prefix(&why, -EINVAL, "--connect");
         status = 2;
@@ -256,13 +289,11 @@ int main(int argc, char **argv)
         status = 2;
         goto out;
     }
-    enclose();
-    status = check_host(options.duty.cache, &why) < 0 || work(&options, argv, &why) < 0;
+    status = work(&options, argv, &why) < 0;
 out:
     status = output_end(&output, "steppe-worker", status, &why);
     free(server);
     free(cache);
     free(name);
-    free(machine);
     return status;
 }

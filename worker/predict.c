@@ -23,6 +23,7 @@ struct predict {
     uint32_t shard;
     bool adversarial;
     struct runner *runner;
+    struct group *group; /* whose other ranks have it loaded too; NULL: they do not yet */
     float *theta;
     uint8_t *images; /* [room, h, w, c] of a task, and what is computed of them */
     float *logits;
@@ -49,6 +50,8 @@ void predict_free(struct predict *p)
 {
     if (!p)
         return;
+    if (p->group)
+        group_drop(p->group, GROUP_PREDICTION);
     runner_free(p->runner);
     model_done(&p->model);
     free_buffers(p);
@@ -161,6 +164,25 @@ static int make_crew(struct predict *p, const struct duty_options *options, stru
     return rc == -ENOMEM ? room_refuse(&job, threads, why) : rc;
 }
 
+/* json: of the reply that described the model. */
+static int load_group(struct predict *p, const struct duty_options *options, const cJSON *json,
+                      struct errbuf *why)
+{
+    const struct scaling scaling = scaling_of_model(&p->model);
+    const struct group_plan plan = {.model = cJSON_GetObjectItemCaseSensitive(json, "model"),
+                                    .image = p->model.in,
+                                    .classes = p->model.classes,
+                                    .mean = scaling.mean,
+                                    .std = scaling.std,
+                                    .shard = p->shard,
+                                    .sha256 = ""};
+    int rc = group_load(options->group, GROUP_PREDICTION, &plan, why);
+
+    if (rc == 0)
+        p->group = options->group;
+    return rc;
+}
+
 static int take_piece(struct predict *p, const struct message *m, size_t *io_at, struct errbuf *why)
 {
     const size_t whole = p->model.floats * sizeof(*p->theta);
@@ -191,6 +213,8 @@ static int load(struct predict *p, const struct duty_options *options, const str
         rc = read_spec(m.json, p, why);
     if (rc == 0)
         rc = make_crew(p, options, why);
+    if (rc == 0)
+        rc = load_group(p, options, m.json, why);
     while (rc == 0) {
         rc = take_piece(p, &m, &at, why);
         message_done(&m);
@@ -200,6 +224,8 @@ static int load(struct predict *p, const struct duty_options *options, const str
         rc = get_piece(talk, p, at, PIECE_BYTES_MAX, &m, why);
     }
     message_done(&m);
+    if (rc == 0)
+        group_share(p->group, GROUP_PREDICTION, GROUP_THETA, p->theta, p->model.floats);
     if (rc == 0)
         log_info("predict.load", "prediction=%lld model=%s parameters=%zu", (long long)p->number,
                  p->model.name, p->model.param_total);
@@ -279,7 +305,7 @@ static int compute(struct predict *p, const struct predict_work *w, const struct
 
     work.spec.step = (uint64_t)w->batch;
     work.spec.slot = (uint32_t)(w->lo * p->shard);
-    return runner_run(p->runner, &work, &yield, why);
+    return group_run(p->group, GROUP_PREDICTION, p->runner, &work, &yield, why);
 }
 
 static cJSON *key_of(const struct predict_work *w)

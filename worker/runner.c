@@ -221,6 +221,16 @@ void runner_free(struct runner *r)
     free(r);
 }
 
+const struct model *runner_model(const struct runner *r)
+{
+    return r->model;
+}
+
+uint32_t runner_shard(const struct runner *r)
+{
+    return r->shard;
+}
+
 void runner_halves(struct runner *r, struct halves *h)
 {
     r->halves = h;
@@ -263,10 +273,9 @@ static int not_finite(const struct work *w, const char *what, struct errbuf *why
                               what);
 }
 
-static int check_finite(struct runner *r, const struct work *w, struct yield *y, struct errbuf *why)
+int runner_judge(struct runner *r, const struct work *w, const struct yield *y, struct errbuf *why)
 {
     if (w->train || w->flat) {
-        y->grad = reduce_result(sum_of(r), &y->sums);
         for (enum sum i = 0; i < SUM_COUNT; i++)
             if (!isfinite(y->sums[i]))
                 return not_finite(w, "loss", why);
@@ -312,5 +321,7 @@ int runner_run(struct runner *r, const struct work *work, struct yield *yield, s
     pthread_mutex_unlock(&r->lock);
     if (r->rc < 0)
         return err_set(why, r->rc, "cannot run the shards: %s", err_text(r->rc));
-    return check_finite(r, work, yield, why);
+    if (work->train || work->flat)
+        yield->grad = reduce_result(sum_of(r), &yield->sums);
+    return work->part ? 0 : runner_judge(r, work, yield, why);
 }

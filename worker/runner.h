@@ -19,6 +19,9 @@ int runner_create(const struct model *model, const struct kernels *kernels, uint
                   unsigned threads, bool splits, struct runner **ret, struct errbuf *why);
 void runner_free(struct runner *r); /* NULL is fine */
 
+const struct model *runner_model(const struct runner *r);
+uint32_t runner_shard(const struct runner *r); /* samples of one */
+
 /* From now on shares long passes over the gradient with these halves. Borrowed; NULL: none. */
 void runner_halves(struct runner *r, struct halves *h);
 /* From now on books where the time of each thread goes. 0 or -ENOMEM. Not while it runs. */
@@ -35,11 +38,14 @@ struct work {
     struct step_spec spec; /* slot: of the first sample */
     const float *theta;    /* 64-byte aligned, [floats] */
     const struct samples *set;
+    bool test;            /* set is the dataset's test split, else its training split, */
+    bool labelled;        /* with other labels than the dataset's */
     const uint32_t *ids;  /* [count], each < set->count */
     const float *weights; /* [count], train only */
     const float *vector;  /* [floats], of PHASE_PRODUCT */
     uint32_t count;
     const _Atomic sig_atomic_t *stop; /* at STOP_NOW no further shard is begun; NULL: never */
+    bool part; /* the rest of the node is computed elsewhere: runner_judge comes when all is in */
 };
 struct yield {
     const float *grad;    /* [floats], where phase_vector; valid until the next run */
@@ -54,5 +60,8 @@ struct yield {
  * -EINTR: told to stop, or -ERANGE when a loss, gradient or score is not finite; the sentence names
  * the sum or sample. */
 int runner_run(struct runner *r, const struct work *work, struct yield *yield, struct errbuf *why);
+/* Is all of the yield finite? 0 or -ERANGE, as runner_run has it. */
+int runner_judge(struct runner *r, const struct work *work, const struct yield *yield,
+                 struct errbuf *why);
 
 #endif

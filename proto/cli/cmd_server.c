@@ -62,6 +62,7 @@ static void print_workers(const struct cli *cli, const cJSON *workers)
         {.title = "state"},
         {"job", .right = true, .optional = true},
         {"threads", .right = true},
+        {"ranks", .right = true, .optional = true},
         {"shards", .right = true},
         {"faults", .right = true, .optional = true},
         {"last seen", .right = true},
@@ -80,6 +81,7 @@ static void print_workers(const struct cli *cli, const cJSON *workers)
         cell_state(t, row, "state");
         cell_i64(t, row, "job");
         cell_i64(t, row, "threads");
+        cell_i64(t, row, "ranks");
         cell_i64(t, row, "shards");
         cell_i64(t, row, "faults");
         table_add(t, "%s", reply_i64(row, "last_seen_ms", &seen_ms) ? draw_age(seen_ms, age) : "");

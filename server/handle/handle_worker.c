@@ -45,7 +45,7 @@ static int check_visible(const char *key, const char *text, struct errbuf *why)
 void handle_worker_hello(struct request *rq)
 {
     const char *name, *class;
-    int64_t threads, memory = 0;
+    int64_t threads, ranks = 1, memory = 0;
     bool predicts = false;
     struct worker *worker;
     struct errbuf why;
@@ -59,7 +59,9 @@ void handle_worker_hello(struct request *rq)
     if (rc == 0)
         rc = check_visible("class", class, &why);
     if (rc == 0)
-        rc = field_i64(json, "worker.hello", "threads", true, 1, THREADS_MAX, &threads, &why);
+        rc = field_i64(json, "worker.hello", "threads", true, 1, GROUP_THREADS_MAX, &threads, &why);
+    if (rc == 0)
+        rc = field_i64(json, "worker.hello", "ranks", false, 1, GROUP_THREADS_MAX, &ranks, &why);
     if (rc == 0)
         rc = field_bool(json, "worker.hello", "predicts", false, &predicts, &why);
     if (rc == 0)
@@ -72,6 +74,7 @@ void handle_worker_hello(struct request *rq)
     }
     workers_know_predictions(worker, predicts);
     workers_know_memory(worker, memory);
+    workers_know_ranks(worker, (uint32_t)ranks);
     cJSON *out = cJSON_CreateObject();
     cJSON_AddNumberToObject(out, "worker", workers_number(worker));
     cJSON_AddNumberToObject(out, "hold_ms", HOLD_MS);

@@ -174,6 +174,11 @@ void workers_know_predictions(struct worker *worker, bool predicts)
     worker->predicts = predicts;
 }
 
+void workers_know_ranks(struct worker *worker, uint32_t ranks)
+{
+    worker->ranks = ranks;
+}
+
 uint32_t workers_bye(struct workers *w, struct worker *worker)
 {
     uint32_t released = worker_release(w, worker);
@@ -509,6 +514,8 @@ cJSON *workers_rows(struct workers *w)
         cJSON_AddNumberToObject(row, "threads", worker->threads);
         if (worker->memory_bytes)
             cJSON_AddNumberToObject(row, "memory_bytes", (double)worker->memory_bytes);
+        if (worker->ranks > 1)
+            cJSON_AddNumberToObject(row, "ranks", worker->ranks);
         cJSON_AddStringToObject(row, "class", worker->class);
         cJSON_AddStringToObject(row, "state", worker_state_names[state_of(worker, now_ms)]);
         if (live && worker->job)

@@ -39,6 +39,8 @@ bool workers_too_small(const struct workers *w, const struct job *job, char *out
 /* The same as a refusal: -EFBIG with that sentence; 0 where a worker has it or none is connected.
  */
 int workers_can_hold(const struct workers *w, const struct job *job, struct errbuf *why);
+/* How many processes it is, for people; 1 unless it was said. */
+void workers_know_ranks(struct worker *worker, uint32_t ranks);
 /* Forgets the worker; its leases go back. Returns how many. */
 uint32_t workers_bye(struct workers *w, struct worker *worker);
 /* The same for all that said hello with a key of this name, which is no longer accepted; returns

@@ -27,7 +27,7 @@ struct worker {
     char sender[UUID_BYTES], name[NAME_MAX_BYTES], class[80];
     char key_name[NAME_MAX_BYTES]; /* of the key with which it said hello; "" without */
     uint32_t hand;                 /* of that key */
-    uint32_t threads;
+    uint32_t threads, ranks;
     int64_t memory_bytes; /* for jobs; 0: not known */
     int64_t seen_ms;
     bool left;            /* said bye; kept because of its strikes */
