@@ -353,12 +353,19 @@ class Large:
         self.out["export of CPU"] = rows / (after[2] + after[3] - before[2] - before[3])
         os.unlink(os.path.join(self.folder, "scores.csv"))
         with self.during("schedule"):
-            began, rows, count = time.monotonic(), 0, 1
-            while rows < count:
-                reply = self.client.request("job.schedule", {"job": self.job, "epoch": 1, "first": rows, "limit": PAGE}, deadline=ASK_S)
-                count = reply.fields["count"]
-                rows += min(PAGE, count - rows)
-            self.out["schedule"] = rows / (time.monotonic() - began)
+            try:
+                self.out["schedule"] = self.schedule()
+            except SteppeError as error:
+                self.out["schedule"] = f"refused: {error}"
+
+    def schedule(self):
+        """Rows a second of all pages of an epoch."""
+        began, rows, count = time.monotonic(), 0, 1
+        while rows < count:
+            reply = self.client.request("job.schedule", {"job": self.job, "epoch": 1, "first": rows, "limit": PAGE}, deadline=ASK_S)
+            count = reply.fields["count"]
+            rows += min(PAGE, count - rows)
+        return rows / (time.monotonic() - began)
 
     def measure(self):
         self.begin()

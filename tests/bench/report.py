@@ -184,7 +184,7 @@ def large_figures(x):
                       ("export", "export as csv, rows/s"), ("export of CPU", "the same of the command's CPU"),
                       ("schedule", "job.schedule, rows/s")):
         if key in x:
-            yield [what, number(x[key])]
+            yield [what, x[key] if isinstance(x[key], str) else number(x[key])]
 
 
 def large_tables(x):
