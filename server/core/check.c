@@ -27,11 +27,15 @@ struct loan {
     int64_t since_ms, deadline_ms;
 };
 
+#define HOARDERS_MAX 16
+
 struct checks {
     struct check *list;
     uint32_t count, cap;
-    struct loan *loans;
+    struct loan *loans; /* one of a worker for a node */
     uint32_t loan_count, loan_cap;
+    /* Hands that have kept a node for too long and have not spoken since: nobody waits for them. */
+    uint32_t hoarders[HOARDERS_MAX], hoarder_count;
 };
 
 struct checks *checks_create(void)
@@ -101,6 +105,11 @@ static uint32_t find_or_add(struct checks *c, struct node n)
 
 static void lend(struct checks *c, const struct loan *loan)
 {
+    for (uint32_t i = 0; i < c->loan_count; i++)
+        if (c->loans[i].worker == loan->worker && c->loans[i].check == loan->check) {
+            c->loans[i] = *loan;
+            return;
+        }
     if (c->loan_count == c->loan_cap) {
         c->loan_cap = c->loan_cap ? 2 * c->loan_cap : 8;
         c->loans = xrealloc(c->loans, c->loan_cap * sizeof(*c->loans));
@@ -131,6 +140,42 @@ static bool may_vote(const struct check *k, uint32_t hand)
     return !k->agreed && k->vote_count < CHECK_VOTES_MAX && !has_voted(k, hand);
 }
 
+static bool is_overdue(const struct loan *l, int64_t now_ms, int64_t patience_ms)
+{
+    return now_ms >= l->deadline_ms || now_ms >= l->since_ms + patience_ms;
+}
+
+static int find_hoarder(const struct checks *c, uint32_t hand)
+{
+    for (uint32_t i = 0; i < c->hoarder_count; i++)
+        if (c->hoarders[i] == hand)
+            return (int)i;
+    return -1;
+}
+
+/* The oldest one is forgotten where there are too many. */
+static void note_hoarders(struct checks *c, int64_t now_ms, int64_t patience_ms)
+{
+    for (uint32_t i = 0; i < c->loan_count; i++) {
+        const struct loan *l = &c->loans[i];
+
+        if (!is_overdue(l, now_ms, patience_ms) || has_voted(&c->list[l->check], l->hand) ||
+            find_hoarder(c, l->hand) >= 0)
+            continue;
+        if (c->hoarder_count == HOARDERS_MAX)
+            memmove(c->hoarders, c->hoarders + 1, --c->hoarder_count * sizeof(*c->hoarders));
+        c->hoarders[c->hoarder_count++] = l->hand;
+    }
+}
+
+static void acquit(struct checks *c, uint32_t hand)
+{
+    const int i = find_hoarder(c, hand);
+
+    if (i >= 0)
+        c->hoarders[i] = c->hoarders[--c->hoarder_count];
+}
+
 /* Is this hand to be one more voice? */
 static bool needs(const struct checks *c, uint32_t index, uint32_t hand, int64_t now_ms,
                   int64_t patience_ms)
@@ -145,11 +190,11 @@ static bool needs(const struct checks *c, uint32_t index, uint32_t hand, int64_t
         const struct loan *l = &c->loans[i];
 
         /* One that takes long, or is gone, is not waited for. */
-        if (l->check != index || now_ms >= l->deadline_ms || now_ms >= l->since_ms + patience_ms)
+        if (l->check != index || is_overdue(l, now_ms, patience_ms))
             continue;
         if (l->hand == hand)
             return false;
-        have += !has_voted(k, l->hand);
+        have += !has_voted(k, l->hand) && find_hoarder(c, l->hand) < 0;
     }
     return have < want;
 }
@@ -157,6 +202,7 @@ static bool needs(const struct checks *c, uint32_t index, uint32_t hand, int64_t
 int checks_take(struct checks *c, uint32_t worker, uint32_t hand, int64_t now_ms, int64_t ttl_ms,
                 int64_t patience_ms, struct node *ret)
 {
+    note_hoarders(c, now_ms, patience_ms);
     for (uint32_t i = 0; i < c->count; i++) {
         if (!needs(c, i, hand, now_ms, patience_ms))
             continue;
@@ -230,6 +276,7 @@ uint32_t checks_vote(struct checks *c, struct node n, uint32_t hand,
 
     if (!k || !may_vote(k, hand))
         return 0;
+    acquit(c, hand);
     for (uint32_t i = 0; i < k->vote_count; i++)
         k->agreed |= memcmp(k->votes[i].bits, bits, BLAKE2B_BYTES) == 0;
     for (uint32_t i = 0; k->agreed && i < k->vote_count; i++)

@@ -46,7 +46,7 @@ void checks_lend(struct checks *c, struct node n, uint32_t worker, uint32_t hand
                  int64_t ttl_ms);
 /* A drawn node that needs another voice, which this hand may be: it has not spoken about it and is
  * not computing it. Leases it to the worker. patience_ms: a worker that has had it for longer is
- * not waited for. 0 or -EAGAIN. */
+ * not waited for, and its hand for none that it takes until it has spoken again. 0 or -EAGAIN. */
 int checks_take(struct checks *c, uint32_t worker, uint32_t hand, int64_t now_ms, int64_t ttl_ms,
                 int64_t patience_ms, struct node *ret);
 /* Has the worker had the drawn node by one of these, and not given it back since? */

@@ -55,6 +55,27 @@ TEST(the_share_is_drawn_whatever_is_asked_first)
     ASSERT(fabs(both - 100.0) < 4 * sqrt(99)); /* another secret says nothing about this one */
 }
 
+/* Many workers of one key take it one after the other, and nobody else's turn would come. */
+TEST(a_key_that_keeps_it_is_not_waited_for_again)
+{
+    struct checks *c = checks_create();
+
+    checks_lend(c, N, 1, 10, 0, TTL);
+    ASSERT_EQ(0, vote(c, 10, 'a'));
+    ASSERT_EQ(0, take(c, 2, 20, 0));
+    ASSERT_EQ(-EAGAIN, take(c, 9, 30, PATIENCE - 1));
+    ASSERT_EQ(0, take(c, 3, 20, PATIENCE)); /* again this key */
+    ASSERT_EQ(-EAGAIN, take(c, 4, 20, PATIENCE + 1));
+    ASSERT_EQ(0, take(c, 9, 30, PATIENCE + 1));
+    ASSERT_EQ(-EAGAIN, take(c, 8, 40, PATIENCE + 2)); /* who is waited for */
+    ASSERT_EQ(0, vote(c, 20, 'b'));                   /* it has spoken */
+    checks_reset(c);
+    checks_lend(c, N, 1, 10, 5000, TTL);
+    ASSERT_EQ(0, take(c, 2, 20, 5000));
+    ASSERT_EQ(-EAGAIN, take(c, 9, 30, 5001));
+    checks_free(c);
+}
+
 TEST(another_key_computes_it_again)
 {
     struct checks *c = checks_create();
