@@ -310,7 +310,9 @@ static void read_final_epoch(struct reader *r, const char *line)
         reader_word(line, "valid", j->valid[epoch], sizeof(j->valid[epoch]));
     if (j->finished_well && o && epoch < o->epochs && strcmp(o->measured[epoch], measured) != 0)
         reader_violation(r, "the undisturbed run has measured something else");
-    if (j->finished_well && o && epoch < o->epochs && strcmp(o->probs[epoch], j->probs[epoch]) != 0)
+    /* A crash may have hidden that the epoch was folded. */
+    if (j->finished_well && o && epoch < o->epochs && j->scores[epoch][0] &&
+        strcmp(o->probs[epoch], j->probs[epoch]) != 0)
         reader_violation(r, "the probabilities of the undisturbed run are others");
     if (j->finished_well && o && (epoch >= o->epochs || strcmp(o->scores[epoch], scores) != 0))
         reader_violation(r, "the scores of the undisturbed run are others");
