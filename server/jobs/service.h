@@ -30,7 +30,7 @@ struct service {
     struct store *store;
     struct db_ends ends; /* of the store's work, when the server stops */
     struct query *query;
-    struct query *scans; /* used on the scan lane */
+    struct query *scans;   /* used on the scan lane */
     struct query *replays; /* used on the replay lane */
     struct questions *questions;
     struct query *reader; /* of the read lane */

@@ -13,7 +13,8 @@ struct loop_busy {
     double turned_s, idle_s; /* at the last wait */
 };
 
-/* Counts the turns of the loop from now on, before it runs; all is borrowed. 0 or negative errno. */
+/* Counts the turns of the loop from now on, before it runs; all is borrowed. 0 or negative errno.
+ */
 int loop_busy_open(struct loop_busy *b, uv_loop_t *loop, struct metrics *m);
 
 #endif

@@ -16,8 +16,8 @@
 #include "server/core/study.h"
 #include "server/store/store.h"
 
-/* A query may take so long, and so much more for each row that it has to read: some forty times what
- * a row takes on a machine that has nothing else to do. */
+/* A query may take so long, and so much more for each row that it has to read: some forty times
+ * what a row takes on a machine that has nothing else to do. */
 #define QUERY_DEADLINE_MS 5000
 #define QUERY_ROW_NS 10000
 /* Of SQLite, for a person's own statement: sorts and joins are done in memory. */
