@@ -114,22 +114,36 @@
 
 /* Of a list of scores, labels or samples as text: 26 bytes a line for each of SAMPLES_MAX, and
  * room. */
-#define NUMBERS_TEXT_BYTES_MAX (2u << 30)
-#define SAMPLES_MAX (1u << 26) /* per sample the server holds 100 bytes: 6 GiB */
-#define CLASSES_MAX 1000       /* ImageNet's; the head is in registers and on the stack */
-#define DOMAINS_MAX CLASSES_MAX
+#define NUMBERS_TEXT_BYTES_MAX (7ull << 30)
+/* Per sample the server holds up to 200 bytes for a job that runs: 50 GiB for the most. A job that
+ * --memory does not allow is refused when it is submitted, with the bytes. */
+#define SAMPLES_MAX (1u << 28)
+/* A label has 16 bits, of which one value says that there is none: iNaturalist has 5 089 classes,
+ * ImageNet-21k 21 841. What grows with their square has bounds of its own. */
+#define CLASSES_MAX 65535
+#define DOMAINS_MAX 1000 /* each may be a split of its own, by name in a job file */
+/* Classes times domains of a dataset of which a job holds a share out: a count for each, of 12
+ * bytes. */
+#define SPLIT_GROUPS_MAX (1u << 22)
+/* Of a table of what samples of each class are taken for: 4 MB, as wide as no screen is. */
+#define CONFUSION_CLASSES_MAX 1000
+/* Classes in one list of a reply that says more about each: within JSON_REPLY_BYTES_MAX. */
+#define CLASS_ROWS_MAX 1000
 /* Folds of a dataset: each is a training run, and beyond ten the rest hardly grows. */
 #define FOLDS_MAX 20
 #define CLASS_NAME_BYTES_MAX 128 /* of a domain as well */
-/* 1000 names of a few words; the parser takes forty times that in memory. */
-#define CLASS_NAMES_BYTES_MAX (256u << 10)
+/* Names of all classes as a JSON list: those of ImageNet-21k are 0.8 MB. The parser takes forty
+ * times that in memory. */
+#define CLASS_NAMES_BYTES_MAX (1u << 20)
 /* Of a sample's uri, in the form in which it is kept: a path of a dozen folders. */
 #define URI_BYTES_MAX 512
 #define IMAGE_SIDE_MAX 512    /* a batch of larger ones does not fit a worker's memory */
 #define THUMBNAIL_SIDE_MAX 64 /* of a manifest: what a list of samples shows */
 #define PICTURE_SIDE_MAX 8192 /* before it is scaled down: 192 MiB of pixels, 67 megapixels */
-#define DATASET_BYTES_MAX (64ull << 30) /* a worker maps all of it */
-#define DATASETS_MAX 1000               /* in one list of a reply */
+/* A worker maps all of it, which leaves memory again where there is less; the server keeps 128 MiB
+ * of hashes of it. Offsets travel as numbers, which are exact up to 2^53. */
+#define DATASET_BYTES_MAX (1ull << 40)
+#define DATASETS_MAX 1000 /* in one list of a reply */
 /* Verdicts on the labels of a dataset. A row takes 100 bytes of state.db and a note: 100 MiB. */
 #define VERDICTS_MAX (1 << 20)
 #define VERDICT_NOTE_BYTES 200 /* a sentence, with the closing 0 */
@@ -244,6 +258,11 @@ static_assert(8ull * BATCH_MAX < PIECE_BYTES_MAX && 8ull * SCHEDULE_ENTRIES_MAX 
               "lists of samples go into one message");
 static_assert((6u * URI_BYTES_MAX + 1000u) * ROWS_MAX < JSON_REPLY_BYTES_MAX,
               "a page of samples fits a reply, whatever they are called");
+static_assert(CLASSES_MAX <= UINT16_MAX, "labels have 16 bits, and one value is none");
+static_assert(4ull * CONFUSION_CLASSES_MAX * CONFUSION_CLASSES_MAX <= PIECE_BYTES_MAX &&
+                  (6u * CLASS_NAME_BYTES_MAX + 500u) * CLASS_ROWS_MAX < JSON_REPLY_BYTES_MAX &&
+                  2ull * CLASS_NAMES_BYTES_MAX + 16ull * CLASSES_MAX < JSON_REPLY_BYTES_MAX,
+              "what a reply says of classes fits it");
 static_assert(SESSIONS_OF_ONE_MAX >= 2 * WORKERS_OF_ONE_MAX, "a worker has two sessions");
 static_assert(STUDY_JOBS_MAX <= STUDY_JOBS_OPEN_MAX && STUDY_JOBS_OPEN_MAX < JOBS_OPEN_MAX,
               "a study of any size fits the queue and leaves room");

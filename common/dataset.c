@@ -180,7 +180,7 @@ int dataset_names_check(const char *key, const char *json, uint32_t *io_count, s
                      *io_count);
         goto out;
     }
-    if (found < 1 || found > DOMAINS_MAX) {
+    if (!*io_count && (found < 1 || found > DOMAINS_MAX)) {
         rc = err_set(why, -EINVAL, "metadata %s has %d names, allowed is 1 to %d", key, found,
                      DOMAINS_MAX);
         goto out;

@@ -1,6 +1,7 @@
 /* What only a manifest has: its sizes, its thumbnails, and names that must be told apart. */
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -38,15 +39,26 @@ int manifest_thumbnails_check(const uint64_t hwc[3], uint64_t samples, struct er
     return 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 int manifest_names_check(const char *key, const char *json, struct errbuf *why)
 {
     cJSON *names = cJSON_Parse(json);
-    int rc = 0;
+    const int count = cJSON_GetArraySize(names);
+    const char **sorted = alloc_bytes((size_t)count, sizeof(*sorted));
+    int at = 0, rc = sorted ? 0 : err_set(why, -ENOMEM, "no memory for %d names", count);
 
-    for (const cJSON *a = names ? names->child : NULL; a && !rc; a = a->next)
-        for (const cJSON *b = a->next; b && !rc; b = b->next)
-            if (strcmp(a->valuestring, b->valuestring) == 0)
-                rc = err_set(why, -EINVAL, "metadata %s has \"%s\" twice", key, a->valuestring);
+    for (const cJSON *name = names ? names->child : NULL; name && !rc; name = name->next)
+        sorted[at++] = name->valuestring;
+    if (at > 1)
+        qsort(sorted, (size_t)at, sizeof(*sorted), compare_names);
+    for (int i = 1; i < at && !rc; i++)
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            rc = err_set(why, -EINVAL, "metadata %s has \"%s\" twice", key, sorted[i]);
+    free(sorted);
     cJSON_Delete(names);
     return rc;
 }

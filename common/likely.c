@@ -2,8 +2,6 @@
 
 #include <math.h>
 
-#include "common/bounds.h"
-
 void likely_softmax(const float *z, uint32_t classes, double *p)
 {
     double most = z[0], sum = 0;
@@ -18,10 +16,9 @@ void likely_softmax(const float *z, uint32_t classes, double *p)
 
 struct likely likely_of(const float *z, uint32_t classes)
 {
-    double p[CLASSES_MAX];
     struct likely v = {.margin = NAN};
+    double sum = 0;
 
-    likely_softmax(z, classes, p);
     for (uint32_t j = 0; j < classes; j++) {
         uint32_t at = v.shown < LIKELY_TOP ? v.shown++ : LIKELY_TOP;
         while (at > 0 && z[j] > z[v.class[at - 1]]) {
@@ -32,8 +29,10 @@ struct likely likely_of(const float *z, uint32_t classes)
         if (at < LIKELY_TOP)
             v.class[at] = j;
     }
+    for (uint32_t j = 0; j < classes; j++) /* as likely_softmax */
+        sum += exp((double)z[j] - (double)z[v.class[0]]);
     for (uint32_t k = 0; k < v.shown; k++)
-        v.probability[k] = p[v.class[k]];
+        v.probability[k] = exp((double)z[v.class[k]] - (double)z[v.class[0]]) / sum;
     if (v.shown > 1)
         v.margin = (double)z[v.class[0]] - z[v.class[1]];
     return v;

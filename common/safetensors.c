@@ -22,7 +22,9 @@
 #include "common/text.h"
 
 #define LENGTH_BYTES 8
-#define HEADER_BYTES_MAX (1u << 20) /* thousands of tensors; bounds what parsing costs */
+/* Thousands of tensors, or the names of all classes as a string with its quotes escaped; bounds
+ * what parsing costs. */
+#define HEADER_BYTES_MAX (2u << 20)
 #define DATA_ALIGN_BYTES 64
 #define META_KEY "__metadata__"
 #define WHERE_BYTES (TENSOR_NAME_MAX + 16)

@@ -19,8 +19,9 @@ struct score {
 /* ln p_y - ln ||p without y||_2 = z_y - ln sqrt(sum over j != y of exp(2 z_j)): the logit of the
  * label above the largest other one, as far as loss and el2n show. At most ln(C - 1) / 2 below
  * z_y - max z_j, and equal to it for two classes: below 0 for all wrong predictions and for some
- * right ones. Its mean over the epochs is the area under the
- * margin (arXiv 2001.10528). Finite; NAN without one of the two. */
+ * right ones. Its mean over the epochs is the area under the margin (arXiv 2001.10528). Where the
+ * others are spread over more than 1000 classes they count as spread over 1000: with C classes at
+ * most ln(C / 1000) / 2 too low. Finite; NAN without one of the two. */
 double score_margin(double loss, double el2n);
 /* The el2n of which score_margin makes this margin, as far as it can; NAN without one of the two.
  */

@@ -69,7 +69,8 @@ static int report(struct cli *cli, const struct message *reply, struct errbuf *w
     const struct tensor *t;
     int64_t classes = 0;
 
-    if (!reply_i64(reply->json, "classes", &classes) || classes < 1 || classes > CLASSES_MAX)
+    if (!reply_i64(reply->json, "classes", &classes) || classes < 1 ||
+        classes > CONFUSION_CLASSES_MAX)
         return err_set(why, -EBADMSG, "the server's reply has no valid classes");
     const uint64_t shape[] = {(uint64_t)classes, (uint64_t)classes};
     int rc = message_tensor(reply, "counts", DTYPE_U32, 2, shape, &t, why);

@@ -128,7 +128,7 @@ static int draw_glyphs(const struct args *a, struct dataset_draft *ret, struct e
 /* A stray label makes every number below it a class: allowed, but rarely meant. */
 static void note_empty_classes(const struct dataset_draft *d)
 {
-    bool seen[CLASSES_MAX] = {false};
+    bool *seen = xcalloc(d->classes, sizeof(*seen));
     uint32_t empty = 0, first = 0;
 
     for (uint32_t i = 0; i < d->samples; i++)
@@ -141,6 +141,7 @@ static void note_empty_classes(const struct dataset_draft *d)
     if (empty)
         fprintf(stderr, "steppe: note: %u of %u classes %s no training image, the first is %u\n",
                 empty, d->classes, empty == 1 ? "has" : "have", first);
+    free(seen);
 }
 
 static void note_labels(const struct args *a, const struct dataset_draft *d)

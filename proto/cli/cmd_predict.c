@@ -67,8 +67,8 @@ static int read_names(const cJSON *json, struct predict_source *s)
     const cJSON *names = cJSON_GetObjectItemCaseSensitive(json, "class_names");
 
     s->class_names = xcalloc(s->classes, sizeof(*s->class_names));
-    for (uint32_t i = 0; i < s->classes; i++) {
-        const cJSON *name = cJSON_GetArrayItem(names, (int)i);
+    const cJSON *name = names ? names->child : NULL;
+    for (uint32_t i = 0; i < s->classes; i++, name = name ? name->next : NULL) {
         s->class_names[i] = cJSON_IsString(name) ? xstrdup(name->valuestring) : xasprintf("%u", i);
     }
     return 0;

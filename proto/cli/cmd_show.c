@@ -222,7 +222,11 @@ static void print_groups(const struct cli *cli, const cJSON *test, const char *w
                                      {NULL}};
     const cJSON *rows = cJSON_GetObjectItemCaseSensitive(test, key), *row;
     int count = cJSON_GetArraySize(rows), at = 0;
+    int64_t all = count;
+    char total[24];
 
+    snprintf(total, sizeof(total), "%s_count", what);
+    reply_i64(test, total, &all);
     if (count == 0)
         return;
     struct table *t = table_create(columns);
@@ -236,7 +240,9 @@ static void print_groups(const struct cli *cli, const cJSON *test, const char *w
         cell_share(t, row, "adv_accuracy");
     }
     printf("\ntest by %s, epoch %lld", what, (long long)reply_epoch(test, "epoch"));
-    if (count > GROUPS_SHOWN)
+    if (all > count)
+        printf("; the first %d of %lld, --json has %d", GROUPS_SHOWN, (long long)all, count);
+    else if (count > GROUPS_SHOWN)
         printf("; the first %d of %d, --json has all", GROUPS_SHOWN, count);
     printf("\n");
     table_print(t, cli->colour, stdout);

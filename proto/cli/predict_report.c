@@ -160,15 +160,19 @@ int predict_write_npy(const struct predict_report *r, const char *path, struct e
 {
     const uint32_t count = r->source->count, classes = r->source->classes;
     float *all = alloc_bytes((size_t)count * classes, sizeof(*all));
-    double p[CLASSES_MAX];
+    double *p = alloc_bytes(classes, sizeof(*p));
 
-    if (!all)
+    if (!all || !p) {
+        free(all);
+        free(p);
         return err_set(why, -ENOMEM, "no memory for the probabilities of %u pictures", count);
+    }
     for (uint32_t i = 0; i < count; i++) {
         likely_softmax(logits_of(r, i), classes, p);
         for (uint32_t j = 0; j < classes; j++)
             all[(size_t)i * classes + j] = (float)p[j];
     }
+    free(p);
     int rc = npy_write_rows(path, DTYPE_F32, all, count, classes, why);
     free(all);
     return rc;
@@ -191,6 +195,16 @@ static struct confusion counted(const struct predict_report *r, uint32_t **ret_c
     return (struct confusion){classes, r->source->class_names, counts, "folder"};
 }
 
+static uint64_t right_ones(const struct predict_report *r)
+{
+    uint64_t right = 0;
+
+    for (uint32_t i = 0; i < r->source->count; i++)
+        right += r->source->items[i].label >= 0 &&
+                 (uint32_t)r->source->items[i].label == likely_at(r, i).class[0];
+    return right;
+}
+
 void predict_print_confusion(const struct predict_report *r, bool colour, FILE *out)
 {
     const uint32_t all = r->source->labelled;
@@ -199,10 +213,12 @@ void predict_print_confusion(const struct predict_report *r, bool colour, FILE *
 
     if (all == 0)
         return;
-    const struct confusion c = counted(r, &counts);
-    const uint64_t right = confusion_right(&c);
+    const uint64_t right = right_ones(r);
     fprintf(out, "\n%llu of %u as their folders are named: %s\n", (unsigned long long)right, all,
             text_of_share((double)right / all, share));
+    if (r->source->classes > CONFUSION_CLASSES_MAX)
+        return;
+    const struct confusion c = counted(r, &counts);
     confusion_print(&c, colour, out);
     free(counts);
 }
@@ -213,8 +229,12 @@ void predict_add_confusion(const struct predict_report *r, cJSON *out)
 
     if (r->source->labelled == 0)
         return;
-    const struct confusion c = counted(r, &counts);
     cJSON_AddNumberToObject(out, "labelled", r->source->labelled);
+    if (r->source->classes > CONFUSION_CLASSES_MAX) {
+        cJSON_AddNumberToObject(out, "right", (double)right_ones(r));
+        return;
+    }
+    const struct confusion c = counted(r, &counts);
     confusion_add_json(&c, out);
     free(counts);
 }

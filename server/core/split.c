@@ -155,9 +155,15 @@ static int make_groups(const struct split_wish *w, const struct dataset *d, cons
                        struct group **ret, struct errbuf *why)
 {
     const uint32_t domains = domains_of(d);
-    struct group *groups = alloc_bytes((size_t)d->classes * domains, sizeof(*groups));
+    struct group *groups;
     int rc = 0;
 
+    if ((uint64_t)d->classes * domains > SPLIT_GROUPS_MAX)
+        return err_set(why, -EINVAL,
+                       "the dataset has %u classes in %u domains; samples of each are held out "
+                       "apart, and their product may be up to %u",
+                       d->classes, domains, SPLIT_GROUPS_MAX);
+    groups = alloc_bytes((size_t)d->classes * domains, sizeof(*groups));
     if (!groups)
         return err_set(why, -ENOMEM, "no memory for %u classes of %u domains", d->classes, domains);
     for (uint32_t i = 0; i < d->samples; i++)

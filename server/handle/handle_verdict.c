@@ -198,10 +198,11 @@ static void list_work(struct op *op)
     op->rc = query_verdicts(op->service->query, op->arg, &op->out, &op->why);
 }
 
+/* names[count], by number. */
 static void add_class(cJSON *row, const char *key, const char *name_key, int64_t label,
-                      const cJSON *names)
+                      const cJSON *const *names, uint32_t count)
 {
-    const cJSON *name = cJSON_GetArrayItem(names, (int)label);
+    const cJSON *name = label >= 0 && label < count ? names[label] : NULL;
 
     if (key)
         cJSON_AddNumberToObject(row, key, (double)label);
@@ -212,18 +213,25 @@ static void add_class(cJSON *row, const char *key, const char *name_key, int64_t
 /* What the dataset says of the samples of the rows. */
 static void add_labels(const cJSON *rows, const struct dataset *d)
 {
-    cJSON *names = cJSON_Parse(d->class_names_json), *row;
+    cJSON *list = cJSON_Parse(d->class_names_json);
+    const cJSON **names = xcalloc(d->classes + 1, sizeof(*names)),
+                *name = list ? list->child : NULL;
+    cJSON *row;
 
+    for (uint32_t c = 0; c < d->classes && name; c++, name = name->next)
+        names[c] = name;
     cJSON_ArrayForEach(row, rows)
     {
         const cJSON *sample = cJSON_GetObjectItemCaseSensitive(row, "sample");
         const cJSON *label = cJSON_GetObjectItemCaseSensitive(row, "label");
         if (cJSON_IsNumber(label))
-            add_class(row, NULL, "label_name", (int64_t)label->valuedouble, names);
+            add_class(row, NULL, "label_name", (int64_t)label->valuedouble, names, d->classes);
         if (cJSON_IsNumber(sample) && sample->valuedouble < d->samples)
-            add_class(row, "given", "given_name", d->labels[(uint32_t)sample->valuedouble], names);
+            add_class(row, "given", "given_name", d->labels[(uint32_t)sample->valuedouble], names,
+                      d->classes);
     }
-    cJSON_Delete(names);
+    free(names);
+    cJSON_Delete(list);
 }
 
 static void list_done(struct op *op)

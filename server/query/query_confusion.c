@@ -14,6 +14,11 @@ static int count_classes(struct query *q, const struct query_epoch *x, int64_t *
     if (rc == -ENOENT || (rc == 0 && (*ret < 1 || *ret > CLASSES_MAX)))
         rc = err_set(why, -ENOENT, "the classes of job %lld are not in difficulty.db",
                      (long long)x->job);
+    if (rc == 0 && *ret > CONFUSION_CLASSES_MAX)
+        rc = err_set(why, -EFBIG,
+                     "job %lld has %lld classes; a table of what each is taken for has up to %d: "
+                     "steppe classes %lld says what each is mostly taken for",
+                     (long long)x->job, (long long)*ret, CONFUSION_CLASSES_MAX, (long long)x->job);
     return rc;
 }
 

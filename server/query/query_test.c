@@ -1,5 +1,6 @@
 /* What the test says of each class and domain. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "server/query/query_internal.h"
@@ -41,12 +42,24 @@ static int add_groups(struct query *q, int64_t job, int64_t epoch, const char *k
                       const char *key, cJSON *out, struct errbuf *why)
 {
     sqlite3_stmt *stmt;
-    int rc = db_query(&q->difficulty,
-                      "SELECT id, name, samples, accuracy, adv_accuracy FROM v_test_group"
-                      " WHERE job = ?1 AND epoch = ?2 AND kind = ?3 ORDER BY id",
-                      DB_ARGS(DB_I(job), DB_I(epoch), DB_S(kind)), &stmt, why);
+    int64_t count;
+    char name[24];
+    int rc = db_i64(&q->difficulty,
+                    "SELECT count(*) FROM v_test_group WHERE job = ?1 AND epoch = ?2 AND kind = ?3",
+                    DB_ARGS(DB_I(job), DB_I(epoch), DB_S(kind)), &count, why);
 
-    return rc != 0 ? rc : add_rows(q, stmt, kind, key, out, why);
+    if (rc == 0)
+        rc =
+            db_query(&q->difficulty,
+                     "SELECT id, name, samples, accuracy, adv_accuracy FROM v_test_group"
+                     " WHERE job = ?1 AND epoch = ?2 AND kind = ?3 ORDER BY id LIMIT ?4",
+                     DB_ARGS(DB_I(job), DB_I(epoch), DB_S(kind), DB_I(CLASS_ROWS_MAX)), &stmt, why);
+    if (rc != 0)
+        return rc;
+    snprintf(name, sizeof(name), "%s_count", kind);
+    if (count > CLASS_ROWS_MAX)
+        cJSON_AddNumberToObject(out, name, (double)count);
+    return add_rows(q, stmt, kind, key, out, why);
 }
 
 static int test_of(struct query *q, int64_t job, bool best, cJSON *out, struct errbuf *why)

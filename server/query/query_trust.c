@@ -287,13 +287,36 @@ int query_note_by_heart(struct query *q, int64_t job, cJSON *notes, struct errbu
     return query_end(&q->difficulty, rc, NULL, NULL);
 }
 
-static void add_classes(struct query *q, const struct query_epoch *x,
-                        const struct label_noise *classes, cJSON *out)
+/* Marks the classes of which a reply has room: those with the largest expected. -ENOMEM. */
+static int mark_listed(const struct label_noise *classes, bool *listed, struct errbuf *why)
+{
+    double *expected = alloc_bytes(CLASSES_MAX, sizeof(*expected));
+    uint32_t *order = NULL;
+    size_t count = 0;
+
+    if (!expected)
+        return err_set(why, -ENOMEM, "out of memory for the classes");
+    for (int c = 0; c < CLASSES_MAX; c++)
+        expected[c] = classes[c].samples ? classes[c].expected : NAN;
+    int rc = query_order(expected, CLASSES_MAX, CLASS_ROWS_MAX, &order, &count, why);
+    for (size_t i = 0; rc == 0 && i < count && i < CLASS_ROWS_MAX; i++)
+        listed[order[i]] = !isnan(expected[order[i]]);
+    free(order);
+    free(expected);
+    return rc;
+}
+
+static int add_classes(struct query *q, const struct query_epoch *x,
+                       const struct label_noise *classes, cJSON *out, struct errbuf *why)
 {
     cJSON *rows = cJSON_AddArrayToObject(out, "classes");
+    bool *listed = xcalloc(CLASSES_MAX, sizeof(*listed));
+    uint32_t left = 0;
+    int rc = mark_listed(classes, listed, why);
 
-    for (uint16_t c = 0; c < CLASSES_MAX; c++) {
-        if (!classes[c].samples)
+    for (uint16_t c = 0; rc == 0 && c < CLASSES_MAX; c++) {
+        left += classes[c].samples && !listed[c];
+        if (!listed[c])
             continue;
         cJSON *row = cJSON_CreateObject();
         cJSON_AddItemToArray(rows, row);
@@ -303,6 +326,10 @@ static void add_classes(struct query *q, const struct query_epoch *x,
         cJSON_AddNumberToObject(row, "counted", classes[c].counted);
         cJSON_AddNumberToObject(row, "expected", classes[c].expected);
     }
+    if (left)
+        cJSON_AddNumberToObject(out, "classes_left", left);
+    free(listed);
+    return rc;
 }
 
 int query_add_worth(struct query *q, const struct query_epoch *x,
@@ -341,7 +368,7 @@ int query_add_worth(struct query *q, const struct query_epoch *x,
             add_surest(&surest, expected, worth, warnings);
         add_warnings(&k, other, x->job, warnings);
         cJSON_AddItemToObject(worth, "warnings", warnings);
-        add_classes(q, x, classes, worth);
+        rc = add_classes(q, x, classes, worth, why);
     }
     free(classes);
     return rc;

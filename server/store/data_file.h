@@ -11,7 +11,7 @@
 #include "common/file.h"
 #include "common/hash.h"
 
-/* One image costs the hash of one piece, and a file of 64 GiB 8 MiB of hashes. */
+/* One image costs the hash of one piece, and a file of 1 TiB 128 MiB of hashes. */
 #define DATA_PIECE_BYTES (256u << 10)
 
 /* Copied freely; hashes are borrowed from the dataset, which is held meanwhile. */
@@ -37,7 +37,7 @@ struct data_view {
 };
 struct file_source data_view_source(struct data_view *v);
 
-/* The SHA-256 of a whole file and the hashes of its pieces, a slice at a time: it may have 64 GiB,
+/* The SHA-256 of a whole file and the hashes of its pieces, a slice at a time: it may have 1 TiB,
  * and others wait for the same thread. */
 struct data_hash;
 int data_hash_open(const char *path, struct data_hash **ret, struct errbuf *why);

@@ -51,10 +51,11 @@ static int write_names(struct store *s, const char *insert, int64_t id, const ch
                        uint32_t count, struct errbuf *why)
 {
     cJSON *names = names_json ? cJSON_Parse(names_json) : NULL;
+    const cJSON *item = names ? names->child : NULL;
     int rc = 0;
 
-    for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        const char *name = cJSON_GetStringValue(cJSON_GetArrayItem(names, (int)i));
+    for (uint32_t i = 0; rc == 0 && i < count; i++, item = item ? item->next : NULL) {
+        const char *name = cJSON_GetStringValue(item);
         char number[16];
         snprintf(number, sizeof(number), "%u", i);
         rc = db_run(&s->difficulty, insert, DB_ARGS(DB_I(id), DB_I(i), DB_S(name ? name : number)),

@@ -49,7 +49,7 @@ static int open_file(const char *path, const char *wanted, gzFile *ret, struct e
 static int grow(const char *path, struct text *t, struct errbuf *why)
 {
     if (t->room > NUMBERS_TEXT_BYTES_MAX)
-        return err_set(why, -EFBIG, "%s has more than %u bytes of text", path,
+        return err_set(why, -EFBIG, "%s has more than %llu bytes of text", path,
                        NUMBERS_TEXT_BYTES_MAX);
     size_t room = t->room ? 2 * t->room : FIRST_BYTES;
     char *data = realloc(t->data, room);

@@ -113,7 +113,8 @@ static int read_label(struct reading *r, char *text, uint32_t i, struct errbuf *
         r->named = !is && !text_i64(csv_trim(text), INT64_MIN, INT64_MAX, &number) &&
                    r->at[COLUMN_CLASS] < 0;
     if (r->named && !is)
-        return words_find(&r->class_words, "class", csv_trim(text), &r->classes[i], why);
+        return words_find(&r->class_words, "class", CLASSES_MAX, csv_trim(text), &r->classes[i],
+                          why);
     if (!r->named && is) {
         r->labels[i] = (uint16_t)number;
         return 0;
@@ -137,9 +138,11 @@ static int read_sample(struct reading *r, const struct csv_record *record, uint3
     if (rc == 0 && label)
         rc = read_label(r, label, i, why);
     if (rc == 0 && class)
-        rc = words_find(&r->class_words, "class", csv_trim(class), &r->classes[i], why);
+        rc =
+            words_find(&r->class_words, "class", CLASSES_MAX, csv_trim(class), &r->classes[i], why);
     if (rc == 0 && domain)
-        rc = words_find(&r->domain_words, "domain", csv_trim(domain), &r->domains[i], why);
+        rc = words_find(&r->domain_words, "domain", DOMAINS_MAX, csv_trim(domain), &r->domains[i],
+                        why);
     return rc;
 }
 
@@ -236,12 +239,14 @@ static int check_twice(const struct reading *r, struct errbuf *why)
 /* The names of numbered labels: each has one, and no two the same. */
 static int labels_name(const struct reading *r, struct dataset_draft *d, struct errbuf *why)
 {
-    uint32_t first[CLASSES_MAX], label_of[CLASSES_MAX];
+    uint32_t *first = xcalloc(2 * (size_t)CLASSES_MAX, sizeof(*first));
+    uint32_t *label_of = first + CLASSES_MAX;
     char number[12];
+    int rc = 0;
 
     for (uint32_t i = 0; i < CLASSES_MAX; i++)
         first[i] = label_of[i] = UINT32_MAX;
-    for (uint32_t i = 0; i < r->count; i++) {
+    for (uint32_t i = 0; rc == 0 && i < r->count; i++) {
         const uint16_t label = r->labels[i], class = r->classes[i];
         if (first[label] == UINT32_MAX)
             first[label] = i;
@@ -249,14 +254,18 @@ static int labels_name(const struct reading *r, struct dataset_draft *d, struct 
             label_of[class] = label;
         const uint16_t other = r->classes[first[label]];
         if (other != class)
-            return err_set(why, -EINVAL,
-                           "%s: line %u: label %u is called \"%s\", but \"%s\" in line %u",
-                           r->request->path, r->lines[i], label, r->class_words.at[class],
-                           r->class_words.at[other], r->lines[first[label]]);
-        if (label_of[class] != label)
-            return err_set(why, -EINVAL, "%s: line %u: \"%s\" is class %u, but %u in line %u",
-                           r->request->path, r->lines[i], r->class_words.at[class], label,
-                           label_of[class], r->lines[first[label_of[class]]]);
+            rc = err_set(why, -EINVAL,
+                         "%s: line %u: label %u is called \"%s\", but \"%s\" in line %u",
+                         r->request->path, r->lines[i], label, r->class_words.at[class],
+                         r->class_words.at[other], r->lines[first[label]]);
+        else if (label_of[class] != label)
+            rc = err_set(why, -EINVAL, "%s: line %u: \"%s\" is class %u, but %u in line %u",
+                         r->request->path, r->lines[i], r->class_words.at[class], label,
+                         label_of[class], r->lines[first[label_of[class]]]);
+    }
+    if (rc < 0) {
+        free(first);
+        return rc;
     }
     d->class_names = xcalloc(d->classes, sizeof(*d->class_names));
     for (uint32_t i = 0; i < d->classes; i++) {
@@ -264,6 +273,7 @@ static int labels_name(const struct reading *r, struct dataset_draft *d, struct 
         d->class_names[i] =
             xstrdup(first[i] == UINT32_MAX ? number : r->class_words.at[r->classes[first[i]]]);
     }
+    free(first);
     return 0;
 }
 

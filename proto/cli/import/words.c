@@ -39,7 +39,14 @@ static int check(const char *what, const char *word, struct errbuf *why)
     return rc;
 }
 
-int words_find(struct words *w, const char *what, const char *word, uint16_t *ret,
+static void grow(struct words *w)
+{
+    w->room = w->room ? 2 * w->room : 64;
+    w->at = xrealloc(w->at, w->room * sizeof(*w->at));
+    w->sorted = xrealloc(w->sorted, w->room * sizeof(*w->sorted));
+}
+
+int words_find(struct words *w, const char *what, uint32_t most, const char *word, uint16_t *ret,
                struct errbuf *why)
 {
     uint32_t place = place_of(w, word);
@@ -51,9 +58,11 @@ int words_find(struct words *w, const char *what, const char *word, uint16_t *re
     int rc = check(what, word, why);
     if (rc < 0)
         return rc;
-    if (w->count == CLASSES_MAX)
-        return err_set(why, -EINVAL, "the %s \"%s\" is one more than %d, which is all there may be",
-                       what, word, CLASSES_MAX);
+    if (w->count == most)
+        return err_set(why, -EINVAL, "the %s \"%s\" is one more than %u, which is all there may be",
+                       what, word, most);
+    if (w->count == w->room)
+        grow(w);
     memmove(&w->sorted[place + 1], &w->sorted[place], (w->count - place) * sizeof(w->sorted[0]));
     w->at[w->count] = xstrdup(word);
     w->sorted[place] = *ret = (uint16_t)w->count++;
@@ -63,7 +72,7 @@ int words_find(struct words *w, const char *what, const char *word, uint16_t *re
 char **words_sort(struct words *w, uint16_t *numbers, uint32_t count)
 {
     char **names = xcalloc(w->count, sizeof(*names));
-    uint16_t rank[CLASSES_MAX] = {0};
+    uint16_t *rank = xcalloc(w->count, sizeof(*rank));
 
     for (uint32_t i = 0; i < w->count; i++) {
         rank[w->sorted[i]] = (uint16_t)i;
@@ -71,7 +80,9 @@ char **words_sort(struct words *w, uint16_t *numbers, uint32_t count)
     }
     for (uint32_t i = 0; i < count; i++)
         numbers[i] = rank[numbers[i]];
+    free(rank);
     w->count = 0;
+    words_done(w);
     return names;
 }
 
@@ -79,5 +90,7 @@ void words_done(struct words *w)
 {
     for (uint32_t i = 0; i < w->count; i++)
         free(w->at[i]);
-    w->count = 0;
+    free(w->at);
+    free(w->sorted);
+    *w = (struct words){0};
 }

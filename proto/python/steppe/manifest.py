@@ -17,8 +17,9 @@ from .errors import SteppeError
 
 PIECE_BYTES = 8 << 20
 COMMIT_S = 600.0           # the server hashes and checks the whole file
-SAMPLES_MAX = 1 << 26
-CLASSES_MAX = 1000         # classes, and domains
+SAMPLES_MAX = 1 << 28
+CLASSES_MAX = 65535
+DOMAINS_MAX = 1000
 NAME_BYTES_MAX = 128       # of a class or a domain, in UTF-8
 URI_BYTES_MAX = 512        # of a sample's name, in UTF-8
 THUMBNAIL_SIDE_MAX = 64    # pixels
@@ -184,8 +185,9 @@ def _line(what: str, text: str, most: int) -> str:
 
 
 def _names(what: str, names: Sequence[str]) -> str:
-    if not 1 <= len(names) <= CLASSES_MAX:
-        raise ValueError("there are %d %s names, allowed is 1 to %d" % (len(names), what, CLASSES_MAX))
+    most = DOMAINS_MAX if what == "domain" else CLASSES_MAX
+    if not 1 <= len(names) <= most:
+        raise ValueError("there are %d %s names, allowed is 1 to %d" % (len(names), what, most))
     seen: Dict[str, int] = {}
     for i, name in enumerate(names):
         _line("the name of %s %d" % (what, i), name, NAME_BYTES_MAX)

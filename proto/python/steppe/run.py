@@ -21,7 +21,7 @@ from .wire import Reply, Tensor, whole
 log = logging.getLogger("steppe")
 
 PIECE = 1 << 18     # positions of an order that are asked for at once
-SAMPLES_MAX = 1 << 26  # of a dataset
+SAMPLES_MAX = 1 << 28  # of a dataset
 CLOSE_WAIT_S = 1.0  # at most, between two questions whether all ranks have closed
 OPEN_S = 60.0
 

@@ -320,8 +320,8 @@ TEST(other_labels_from_idx_keep_the_truth)
 
 TEST(other_labels_from_text_keep_the_truth)
 {
-    write_file("other.txt", "0\n1\n0\n1\n0\n999", 13);
-    assert_relabelled("other.txt", 999);
+    write_file("other.txt", "0\n1\n0\n1\n0\n65534", 15);
+    assert_relabelled("other.txt", 65534);
     write_file("other.gz", " 0\r\n1\t\r\n0\r\n1\r\n0\r\n1\r\n\r\n\n", 23);
     assert_relabelled("other.gz", 1);
 }
@@ -331,8 +331,8 @@ TEST(bad_lines_of_labels_are_named)
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"0\n1\n1000\n1\n0\n1\n", "line 3 has \"1000\", expected a label, 0 to 999"},
-        {"-1\n1\n0\n1\n0\n1\n", "line 1 has \"-1\", expected a label, 0 to 999"},
+        {"0\n1\n65535\n1\n0\n1\n", "line 3 has \"65535\", expected a label, 0 to 65534"},
+        {"-1\n1\n0\n1\n0\n1\n", "line 1 has \"-1\", expected a label, 0 to 65534"},
         {"0\n1 2\n0\n1\n0\n1\n", "line 2 has \"1 2\", expected"},
         {"0\n\n0\n1\n0\n1\n1\n", "line 2 is empty"},
         {"0\n1\n0\n1\n0\n", "has 5 labels, but"},

@@ -210,13 +210,13 @@ TEST(samples_are_whole_numbers_each_once)
 
 TEST(labels_are_one_for_each_image)
 {
-    static const char *const texts[] = {"7\n0\n999\n", "label\n7\n0\n999\n", "[7,0,999]",
+    static const char *const texts[] = {"7\n0\n65534\n", "label\n7\n0\n65534\n", "[7,0,65534]",
                                         "\xef\xbb\xbf"
-                                        "7\r\n0\r\n999\r\n\r\n"};
+                                        "7\r\n0\r\n65534\r\n\r\n"};
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"1\n1000\n1\n", "line 2 has \"1000\", expected a label, 0 to 999"},
+        {"1\n65535\n1\n", "line 2 has \"65535\", expected a label, 0 to 65534"},
         {"1\n1.0\n1\n", "line 2 has \"1.0\""},
         {"1\n\n1\n1\n", "line 2 is empty"},
         {"NA\n1\n1\n1\n", "line 1 has \"NA\""},
@@ -229,7 +229,7 @@ TEST(labels_are_one_for_each_image)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         put_text(texts[i]);
         ASSERT_OK(read_as(NUMBERS_LABELS, 3, &n), why);
-        ASSERT(n.value[0] == 7 && n.value[1] == 0 && n.value[2] == 999);
+        ASSERT(n.value[0] == 7 && n.value[1] == 0 && n.value[2] == 65534);
         numbers_done(&n);
     }
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -329,7 +329,8 @@ TEST(other_types_and_shapes_of_numpy_are_refused_by_name)
                        "\377\377\377\377\377\377\377\377................", 24, "up to 2^53");
     assert_npy_refused(NUMBERS_SAMPLES, "|i1", "(2,)", "\0\377", 2, "entry 1 has \"-1\"");
     assert_npy_refused(NUMBERS_SAMPLES, "|i1", "(2,)", "\0\3", 2, "entry 1 has \"3\"");
-    assert_npy_refused(NUMBERS_LABELS, "<i2", "(3,)", "\0\0\350\3\0\0", 6, "entry 1 has \"1000\"");
+    assert_npy_refused(NUMBERS_LABELS, "<u2", "(3,)", "\0\0\377\377\0\0", 6,
+                       "entry 1 has \"65535\"");
 }
 
 TEST(a_mask_names_the_samples_where_it_is_true)

@@ -315,7 +315,7 @@ TEST(one_class_is_refused)
 {
     folder_put("dog");
     write_png("dog/a.png", SIDE, SIDE, 1, 1);
-    ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), "has 1 class folder, allowed is 2 to 1000");
+    ASSERT_REFUSED(-EINVAL, NULL, 0, test_dir(), "has 1 class folder, allowed is 2 to 65535");
 }
 
 TEST(test_classes_must_be_training_classes)

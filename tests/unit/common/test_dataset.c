@@ -206,7 +206,7 @@ TEST(drafts_that_could_not_be_read_are_not_written)
     struct dataset_draft bad = draft;
 
     bad.classes = 1;
-    refused_draft(&bad, "classes is 1, allowed is 2 to 1000");
+    refused_draft(&bad, "classes is 1, allowed is 2 to 65535");
     bad = draft;
     bad.samples = 0;
     refused_draft(&bad, "images has 0 samples, allowed is 1 to");
@@ -298,8 +298,8 @@ TEST(bad_metadata_is_refused_by_name)
         const char *value, *part;
     } cases[] = {
         {FORMAT, "steppe-dataset-2", "format is \"steppe-dataset-2\", allowed is"},
-        {CLASS_COUNT, "1", "classes is \"1\", allowed is 2 to 1000"},
-        {CLASS_COUNT, "1001", "classes is \"1001\", allowed is 2 to 1000"},
+        {CLASS_COUNT, "1", "classes is \"1\", allowed is 2 to 65535"},
+        {CLASS_COUNT, "65536", "classes is \"65536\", allowed is 2 to 65535"},
         {CLASS_COUNT, "3x", "classes is \"3x\""},
         {CLASS_COUNT, "4", "class_names has 3 names, but there are 4 classes"},
         {CLASS_NAMES, "{\"a\":1}", "class_names is not a JSON array"},

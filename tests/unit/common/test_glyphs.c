@@ -159,7 +159,7 @@ TEST(what_cannot_be_drawn_is_refused)
         const char *part;
     } cases[] = {
         {{1, 9, 10, 0, 0}, "samples is 9, allowed is 10 to"},
-        {{1, SAMPLES_MAX + 1, 10, 0, 0}, "samples is 67108865, allowed is 10 to 67108864"},
+        {{1, SAMPLES_MAX + 1, 10, 0, 0}, "samples is 268435457, allowed is 10 to 268435456"},
         {{1, 10, 0, 0, 0}, "test samples is 0, allowed is 10 to"},
         {{1, 10, 10, -0.1, 0}, "flip is -0.1, allowed is 0 to 1"},
         {{1, 10, 10, 0, 1.5}, "hard is 1.5, allowed is 0 to 1"},

@@ -47,7 +47,7 @@ static const struct {
     {"curriculum", "diversity", "-0.001", "0", "1000", "1001",
      "\"mode\": \"spl_hard\", \"measure\": \"loss\", \"balance\": \"none\""},
     {"flatness", "every", "-1", "0", "100000", "100001", ""},
-    {"flatness", "samples", "-1", "0", "67108864", "67108865", ""},
+    {"flatness", "samples", "-1", "0", "268435456", "268435457", ""},
     {"flatness", "probes", "0", "1", "1000", "1001", ""},
     {"flatness", "iterations", "4", "5", "100", "101", ""},
     {"flatness", "rho", "0", "1e-300", "1000", "1000.001", ""},

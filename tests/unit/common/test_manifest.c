@@ -85,7 +85,7 @@ TEST(bad_metadata_of_a_manifest_is_refused_by_name)
         const char *value, *part;
     } cases[] = {
         {FORMAT, "steppe-manifest-2", "tensor \"images\" is missing"},
-        {CLASS_COUNT, "0", "classes is \"0\", allowed is 1 to 1000"},
+        {CLASS_COUNT, "0", "classes is \"0\", allowed is 1 to 65535"},
         {CLASS_COUNT, "2", "class_names has 3 names, but there are 2 classes"},
         {CLASS_NAMES, "[\"a\",\"b\",\"a\"]", "class_names has \"a\" twice"},
         {URIS, "17", "uris_sha256 is \"17\", expected a SHA-256"},
@@ -107,7 +107,7 @@ TEST(bad_tensors_of_a_manifest_are_refused_by_name)
         uint64_t shape[4];
         const char *part;
     } cases[] = {
-        {LABELS, 1, {0}, "labels has 0 samples, allowed is 1 to 67108864"},
+        {LABELS, 1, {0}, "labels has 0 samples, allowed is 1 to 268435456"},
         {THUMBNAILS, 4, {5, SIDE, SIDE, 3}, "thumbnails has 5 entries, but there are 6 samples"},
         {THUMBNAILS, 4, {6, 65, SIDE, 3}, "thumbnails is 65 pixels high, allowed is 1 to 64"},
         {THUMBNAILS, 4, {6, SIDE, 65, 3}, "thumbnails is 65 pixels wide, allowed is 1 to 64"},

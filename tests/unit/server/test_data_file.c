@@ -58,6 +58,44 @@ static void change(long at)
     fclose(file);
 }
 
+/* Of a file of the largest size only its end is written; the rest takes no room. */
+TEST(the_end_of_the_largest_file_is_found)
+{
+    const int64_t bytes = (int64_t)DATASET_BYTES_MAX;
+    const uint64_t last = DATASET_BYTES_MAX - DATA_PIECE_BYTES;
+    struct data_file f = {.bytes = bytes};
+    FILE *file = fopen(PATH, "w+");
+    struct errbuf why;
+    int64_t bad;
+
+    ASSERT_EQ(INT64_C(1) << 22, data_pieces(bytes));
+    ASSERT(file);
+    if (ftruncate(fileno(file), bytes) < 0) {
+        fclose(file);
+        SKIP("this file system has no files of 1 TiB");
+    }
+    uint8_t(*hashes)[BLAKE2B_BYTES] = calloc(data_pieces(bytes), sizeof(*hashes));
+    uint8_t *piece = calloc(2, DATA_PIECE_BYTES), out[200];
+    ASSERT(hashes && piece);
+    memset(piece + 2 * DATA_PIECE_BYTES - 100, 7, 100);
+    fseeko(file, bytes - 100, SEEK_SET);
+    ASSERT_EQ(100, fwrite(piece + 2 * DATA_PIECE_BYTES - 100, 1, 100, file));
+    ASSERT_EQ(0, fclose(file));
+    for (int i = 0; i < 2; i++)
+        blake2b_of(piece + (size_t)i * DATA_PIECE_BYTES, DATA_PIECE_BYTES,
+                   hashes[data_pieces(bytes) - 2 + (size_t)i]);
+    snprintf(f.path, sizeof(f.path), "%s", PATH);
+    f.hashes = (const uint8_t(*)[BLAKE2B_BYTES])hashes;
+    ASSERT_OK(data_file_read(&f, (uint64_t)bytes - 200, 200, out, &bad, &why), why);
+    ASSERT(out[99] == 0 && out[100] == 7 && out[199] == 7);
+    ASSERT_OK(data_file_read(&f, last - 100, 200, out, &bad, &why), why); /* over an edge */
+    hashes[data_pieces(bytes) - 1][0] ^= 1;
+    ASSERT_EQ(-EUCLEAN, data_file_read(&f, (uint64_t)bytes - 200, 200, out, &bad, &why));
+    ASSERT_EQ((int64_t)last, bad);
+    free(hashes);
+    free(piece);
+}
+
 TEST(any_range_reads_as_it_was_written)
 {
     static const size_t edges[] = {0,

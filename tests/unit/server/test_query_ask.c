@@ -110,6 +110,27 @@ TEST(the_margin_of_two_classes_is_that_of_their_logits)
     ASSERT(isfinite(score_margin(745, 1.4)));
 }
 
+/* Means of margins are in databases: the rule stays, whatever number of classes is allowed. These
+ * are of a server that allowed 1000, for el2n that say less than a spread over so many. */
+TEST(margins_are_those_of_old_databases)
+{
+    static const struct {
+        double loss, el2n, margin;
+    } old[] = {
+        {1.0, 0.1, 2.9125527848781503},
+        {8.0, 0.9999, -4.5457868416008544},
+        {0.0, 0.0, 711.8502961717552},
+        {0.25, 0.3, 1.3462276404426297},
+        {8.534836626588833, 0.9999017440429955, -5.08076246552889}, /* 5089 classes alike */
+    };
+
+    for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++)
+        ASSERT_NEAR(old[i].margin, score_margin(old[i].loss, old[i].el2n),
+                    1e-12 * fabs(old[i].margin));
+    /* What the other classes have at least is told by what is there. */
+    ASSERT_NEAR(1.0 / 5089, score_rival(old[4].loss, old[4].el2n), 1e-9);
+}
+
 TEST(a_history_has_mean_and_spread_of_the_confidence)
 {
     struct sample_history h = SAMPLE_UNMEASURED;
