@@ -58,7 +58,7 @@ objs  = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)))
 nomain = $(filter-out %/main.o,$(1))
 COMMON := $(call objs,common/*.c)
 # What the pure core may link: no socket, no database, no JSON.
-PURE   := $(addprefix $(B)/obj/common/,err.o alloc.o rng.o text.o reduce.o clock.o floats.o halves.o machine.o score.o \
+PURE   := $(addprefix $(B)/obj/common/,err.o alloc.o rng.o text.o reduce.o clock.o floats.o halves.o shared.o machine.o score.o \
          ascent.o decimal.o decimal_powers.o difficulty.o surrogate.o hash.o model_init.o sha256.o)
 PROTO  := $(call objs,proto/*.c)
 CLI    := $(call objs,proto/cli/*.c proto/cli/import/*.c)

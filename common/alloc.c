@@ -1,11 +1,14 @@
 #include "common/alloc.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define MAPPED_BYTES (32 << 20) /* the most that the C library accepts */
+#define PAD_BYTES (1 << 20)
 #define ALIGN_BYTES 64 /* a cache line and the widest vector register */
 
 __attribute__((noreturn)) static void out_of_memory(size_t count, size_t bytes)
@@ -74,4 +77,16 @@ void *alloc_bytes(size_t count, size_t bytes)
     if (posix_memalign(&p, ALIGN_BYTES, total ? total : 1) != 0)
         return NULL;
     return memset(p, 0, total);
+}
+
+void alloc_keep(int kept_bytes)
+{
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+    mallopt(M_TRIM_THRESHOLD, kept_bytes);
+    mallopt(M_TOP_PAD, PAD_BYTES);
+}
+
+void alloc_give_back(void)
+{
+    malloc_trim(0);
 }

@@ -15,4 +15,12 @@ __attribute__((format(printf, 1, 2))) char *xasprintf(const char *fmt, ...);
  * Freed with free(). */
 void *alloc_bytes(size_t count, size_t bytes);
 
+/* Once, when a program starts whose messages come and go by the megabyte: by default the C library
+ * gives their pages back to the kernel and faults them in again with every step. From now on up to
+ * kept_bytes that are free stay with the process; blocks larger than any message are mapped and go
+ * back at once. */
+void alloc_keep(int kept_bytes);
+/* What is free and kept goes back: nothing large is about to come again. */
+void alloc_give_back(void);
+
 #endif

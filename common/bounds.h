@@ -108,6 +108,11 @@
  * the others waiting for seconds. */
 #define PARAM_FLOATS_MAX (1u << 26)
 #define PIECES_MAX (PARAM_FLOATS_MAX / INLINE_FLOATS_MAX)
+/* Shorter vectors always travel in messages: to copy one takes less time than to wake its worker.
+ */
+#define SHARED_FLOATS_MIN (1u << 17)
+/* Gradients of workers on this machine, in memory that both have: this part of --memory. */
+#define SHARED_MEMORY_PART 4
 #define UPLOADS_MAX 4 /* gradients that arrive in pieces at the same time: a buffer each */
 
 /* --- datasets --- */

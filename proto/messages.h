@@ -101,6 +101,7 @@
     MESSAGE(TASK_RESULT, "task.result", RESULT_PARTS, BY_WORKER, WEB_NONE)                         \
     MESSAGE(TASK_FAIL, "task.fail", 0, BY_WORKER, WEB_NONE)                                        \
     MESSAGE(TASK_REFUSE, "task.refuse", 0, BY_WORKER, WEB_NONE)                                    \
+    MESSAGE(TASK_SHARE, "task.share", 0, BY_WORKER, WEB_NONE)                                      \
     MESSAGE(TASK_JOB, "task.job", 0, BY_WORKER, WEB_NONE)                                          \
     MESSAGE(PREDICT_LOAD, "predict.load", 0, BY_WORKER, WEB_NONE)                                  \
     MESSAGE(PREDICT_RESULT, "predict.result", 2, BY_WORKER, WEB_NONE)                              \

@@ -1,6 +1,5 @@
 /* steppe-server: the coordinator daemon. */
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -24,9 +23,7 @@
 #include "server/http/http.h"
 #include "server/server.h"
 
-#define MAPPED_BYTES (32 << 20) /* the most that the C library accepts */
-#define KEPT_BYTES (128 << 20)  /* vectors of two million floats to and from eight workers */
-#define PAD_BYTES (1 << 20)
+#define KEPT_BYTES (256 << 20) /* thirty pieces, to and from as many workers */
 
 #define AT(field) offsetof(struct server_options, field)
 
@@ -108,16 +105,6 @@ static void say_machine(const struct server_options *options, const struct machi
         log_warn("server.memory", "error=\"--memory is more than %s\"", memory);
 }
 
-/* Messages of a step come and go by the megabyte: by default the C library gives their pages back
- * to the kernel and faults them in again with every step. Up to KEPT_BYTES stay; blocks from
- * MAPPED_BYTES on, larger than any message, are mapped and go back at once. */
-static void keep_messages(void)
-{
-    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
-    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
-    mallopt(M_TOP_PAD, PAD_BYTES);
-}
-
 static int refuse_homeless(struct errbuf *why)
 {
     return err_set(why, -EINVAL,
@@ -148,7 +135,7 @@ int main(int argc, char **argv)
     int status = 2;
 
     field_own_memory();
-    keep_messages();
+    alloc_keep(KEPT_BYTES);
     output_open(&output);
     if (options_defaults(table, &options, &why) < 0 ||
         options_read(table, argc, argv, &options, &options.config, &why) < 0)

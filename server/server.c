@@ -1,7 +1,6 @@
 #include "server/server.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,7 +163,7 @@ static void give_back(struct server *s, int64_t now_ms)
     bool running = jobs_running(s->service.jobs, 0) != NULL;
 
     if (!running && (s->ran || now_ms >= s->trim_ms)) {
-        malloc_trim(0);
+        alloc_give_back();
         s->trim_ms = now_ms + TRIM_MS;
     }
     s->ran = running;

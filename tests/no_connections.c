@@ -10,6 +10,15 @@ void transport_drop(struct transport *t, const struct token *to)
     (void)to;
 }
 
+/* Descriptors have nowhere to go. */
+void transport_reply_files(struct transport *t, const struct token *to, void *body,
+                           const int *files, int count)
+{
+    (void)files;
+    (void)count;
+    transport_reply(t, to, body);
+}
+
 void transport_tie(struct transport *t, const struct token *of, void *what)
 {
     (void)t;

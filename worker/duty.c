@@ -143,7 +143,12 @@ static cJSON *with_have(const struct loaded *p)
 {
     cJSON *request = cJSON_CreateObject();
 
-    if (p->job && p->step >= 0) {
+    if (p->job && p->share.number) {
+        cJSON *have = cJSON_AddObjectToObject(request, "have");
+        cJSON_AddNumberToObject(have, "job", (double)p->job);
+        cJSON_AddNumberToObject(have, "incarnation", (double)p->share.incarnation);
+        cJSON_AddNumberToObject(have, "share", (double)p->share.number);
+    } else if (p->job && p->step >= 0) {
         cJSON *have = cJSON_AddObjectToObject(request, "have");
         cJSON_AddNumberToObject(have, "job", (double)p->job);
         cJSON_AddNumberToObject(have, "incarnation", (double)p->incarnation);
@@ -185,7 +190,24 @@ static int fetch(const struct duty *s, const struct loaded *p, const struct task
     return rc;
 }
 
-/* Makes p->theta the task's: from the message, in pieces, or as it already is. As talk_call. */
+/* Where the server and we have memory together, theta lies there from the next task on. A server
+ * that does not know the memory sent theta another way: it is another run, and there may be new
+ * memory. */
+static void share_memory(const struct duty *s, struct loaded *p, const struct task *t)
+{
+    struct errbuf why = {""};
+
+    if (p->lone)
+        return;
+    share_close(&p->share);
+    p->lone = share_open(s->options->server, s->talk.client, t->job, p->model.floats, &p->share,
+                         &why) < 0;
+    if (p->lone)
+        log_debug("worker.share", "job=%lld error=\"%s\"", (long long)t->job, why.text);
+}
+
+/* Makes p->at the task's theta: where it is shared, from the message, in pieces, or as it already
+ * is. As talk_call. */
 static int read_theta(const struct duty *s, struct loaded *p, const struct message *m,
                       const struct task *t, struct errbuf *why)
 {
@@ -195,6 +217,12 @@ static int read_theta(const struct duty *s, struct loaded *p, const struct messa
     const int64_t turn = moved ? t->turn : 0;
     int rc;
 
+    if (t->theta_place >= 0) {
+        p->step = -1;
+        p->at = p->share.number ? share_theta(&p->share, t->theta_place) : NULL;
+        return p->at ? 0 : err_set(why, -EINVAL, "the task names memory that is not shared");
+    }
+    p->at = p->theta;
     if (inlined || t->theta_bytes) {
         if (p->step != t->step || p->incarnation != t->incarnation)
             p->vector_turn = 0;
@@ -208,6 +236,7 @@ static int read_theta(const struct duty *s, struct loaded *p, const struct messa
         p->phase = phase;
         p->turn = turn;
     }
+    share_memory(s, p, t);
     return p->step == t->step && p->incarnation == t->incarnation && p->phase == phase &&
                    p->turn == turn
                ? 0
@@ -285,6 +314,27 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
     };
 }
 
+/* The gradient goes to the server: in memory that it has with us, ahead of the result, or (nothing
+ * is to be done) in it. */
+static void send_gradient(const struct duty *s, const struct loaded *p, const struct task *t,
+                          const float *grad, struct result_shape *io, struct answer *a)
+{
+    const size_t bytes = p->model.floats * sizeof(float);
+
+    if (!io->floats && !io->ahead)
+        return;
+    if (p->share.number && p->share.incarnation == t->incarnation) {
+        halves_copy(s->halves, share_gradient(&p->share), grad, bytes);
+        cJSON_AddTrueToObject(a->request, "shared");
+        io->floats = 0;
+    } else if (io->ahead) {
+        a->upload = grad;
+        a->upload_bytes = bytes;
+        a->upload_key = cJSON_CreateObject();
+        task_add_key(a->upload_key, t);
+    }
+}
+
 /* Runs the task; the answer is its result, or why there is none. 0; -EINTR: it was given up;
  * -ENOMEM: there is no memory for it; -ESTALE: the dataset was changed meanwhile, and the result is
  * worthless. */
@@ -299,7 +349,7 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
         .flat = t->kind == TASK_FLATNESS ? (enum phase)t->phase : PHASE_TRAIN,
         .vector = p->vector,
         .spec = step_spec_of(&p->spec, t),
-        .theta = p->theta,
+        .theta = p->at,
         .set = t->kind == TASK_TEST ? &test : &train,
         .test = t->kind == TASK_TEST,
         .labelled = t->kind != TASK_TEST && p->labelled,
@@ -308,7 +358,7 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
         .count = (uint32_t)t->count,
         .stop = s->talk.stop,
     };
-    const struct result_shape shape =
+    struct result_shape shape =
         result_shape((enum phase)t->phase, p->spec.score_source == SOURCE_TRAIN, p->model.floats,
                      (uint32_t)t->count, p->spec.score_probabilities ? p->model.classes : 0);
     struct yield yield = {.scores = shape.samples ? p->scores : NULL,
@@ -331,12 +381,7 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
         cJSON_AddStringToObject(a->request, "reason", why->text);
         return 0;
     }
-    if (shape.ahead) {
-        a->upload = yield.grad;
-        a->upload_bytes = p->model.floats * sizeof(float);
-        a->upload_key = cJSON_CreateObject();
-        task_add_key(a->upload_key, t);
-    }
+    send_gradient(s, p, t, yield.grad, &shape, a);
     const struct result result = {yield.grad, yield.sums, yield.scores, yield.probabilities};
     a->tensor_count = result_pack(&shape, &result, &p->packed, a->tensors);
     return 0;

@@ -39,11 +39,13 @@ void loaded_drop(struct loaded *p)
     model_done(&p->model);
     cache_close(&p->data);
     jobspec_done(&p->spec);
+    share_close(&p->share);
     free(p->theta);
     free(p->vector);
     free(p->labels);
     drop_buffers(p);
     *p = (struct loaded){.step = -1};
+    alloc_give_back();
 }
 
 int loaded_room(struct loaded *p, uint32_t count, struct errbuf *why)

@@ -13,6 +13,7 @@
 #include "worker/cache.h"
 #include "worker/duty.h"
 #include "worker/runner.h"
+#include "worker/share.h"
 #include "worker/talk.h"
 
 struct loaded {
@@ -23,6 +24,9 @@ struct loaded {
     struct runner *runner;
     struct group *group; /* whose other ranks have it loaded too; NULL: they do not yet */
     float *theta;
+    struct share share;        /* with the server on this machine; its number 0: none */
+    bool lone;                 /* there is none for this job */
+    const float *at;           /* theta of the task: in theta, or where the server has it */
     int64_t incarnation, step; /* of theta; step -1: no theta is held */
     enum phase phase;          /* of theta, where it is a moved one (phase_moved) */
     int64_t turn;              /* of that moved theta */

@@ -30,7 +30,8 @@
 #include "worker/room.h"
 #include "worker/stop.h"
 
-#define DRAIN_S 10 /* to finish, and again to give back; a service gets 25 s in all */
+#define KEPT_BYTES (64 << 20) /* pieces on their way in and out */
+#define DRAIN_S 10            /* to finish, and again to give back; a service gets 25 s in all */
 
 struct worker_options {
     struct duty_options duty;
@@ -250,6 +251,7 @@ int main(int argc, char **argv)
     int status = 2;
 
     field_own_memory();
+    alloc_keep(KEPT_BYTES);
     output_open(&output);
     if (options_defaults(table, &options, &why) < 0 ||
         options_read(table, argc, argv, &options, &options.config, &why) < 0)

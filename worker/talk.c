@@ -6,9 +6,7 @@
 #include <time.h>
 
 #include "common/field.h"
-#include "common/hash.h"
 #include "common/log.h"
-#include "common/text.h"
 
 #define BACKOFF_MS 500
 #define BACKOFF_MAX_MS 10000
@@ -187,14 +185,9 @@ static int put_piece(const struct talk *t, const cJSON *key, unsigned number, si
     const struct tensor piece = tensor_1d("piece", DTYPE_U8, bytes, data);
     cJSON *request = cJSON_Duplicate(key, true);
     struct message reply = {0};
-    uint8_t hash[BLAKE2B_BYTES];
-    char hex[2 * BLAKE2B_BYTES + 1];
     int answer;
 
-    blake2b_of(data, bytes, hash);
-    text_hex(hash, sizeof(hash), hex);
     cJSON_AddNumberToObject(request, "piece", number);
-    cJSON_AddStringToObject(request, "blake2b", hex);
     int rc = talk_call(t, MSG_RESULT_PUT, request, &piece, 1, PIECE_MS, 0, &reply, why);
     cJSON_Delete(request);
     if (rc < 0)

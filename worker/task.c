@@ -20,7 +20,7 @@ int task_read(const struct message *m, struct task *ret, struct errbuf *why)
         {"count", SAMPLES_MAX, &ret->count},
     };
 
-    *ret = (struct task){.first = -1};
+    *ret = (struct task){.first = -1, .theta_place = -1};
     int rc = field_enum(m->json, "task", "task", true, task_kind_names, &ret->kind, why);
     if (rc < 0 || ret->kind == TASK_NONE || ret->kind == TASK_PREDICT)
         return rc;
@@ -32,6 +32,8 @@ int task_read(const struct message *m, struct task *ret, struct errbuf *why)
     if (rc == 0)
         rc = field_i64(m->json, "task", "theta_bytes", false, 1,
                        (int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float), &ret->theta_bytes, why);
+    if (rc == 0)
+        rc = field_i64(m->json, "task", "theta_place", false, 0, 1, &ret->theta_place, why);
     if (rc == 0)
         rc = field_i64(m->json, "task", "vector_bytes", false, 1,
                        (int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float), &ret->vector_bytes, why);

@@ -11,6 +11,7 @@ struct task {
     int64_t first;        /* sample of a test, -1: samples are named */
     int64_t turn;         /* of a measurement of flatness; else 0 */
     int64_t vector_bytes; /* the same for the vector of a product */
+    int64_t theta_place;  /* of shared memory, in which theta lies; -1: it does not */
     int64_t theta_bytes;  /* theta has to be fetched; 0: it is in the message or already here */
 };
 

@@ -66,6 +66,7 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     struct run *r = xcalloc(1, sizeof(*r));
     uint32_t n = data->samples, slots = n > data->test_samples ? n : data->test_samples;
 
+    r->shared = SHARED_NONE;
     r->spec = spec;
     r->model = model;
     r->data = data;
@@ -87,8 +88,6 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     uint32_t weights = run_statistics_most(spec, model, n) * (uint32_t)spec->shard;
     if (weights < (uint32_t)spec->batch)
         weights = (uint32_t)spec->batch;
-    r->theta = alloc_bytes(model->floats, sizeof(float));
-    r->next = alloc_bytes(model->floats, sizeof(float));
     if (spec->keep == KEEP_BEST)
         r->chosen_theta = alloc_bytes(model->floats, sizeof(float));
     r->rank = alloc_bytes(n, sizeof(*r->rank));
@@ -101,7 +100,7 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->round = round_create();
     r->reduce = reduce_create(model->floats, SUM_COUNT);
     r->tally = reduce_create(0, SUM_COUNT);
-    if (!r->theta || !r->next || (spec->keep == KEEP_BEST && !r->chosen_theta) || !r->rank ||
+    if (run_theta_create(r) < 0 || (spec->keep == KEEP_BEST && !r->chosen_theta) || !r->rank ||
         (curriculum_counts_lapses(spec) && !r->lapses) || !r->scores || !r->slots || !r->ids ||
         !r->weights || !r->round || !r->reduce || !r->tally || make_segments(r) < 0 ||
         make_vectors(r) < 0 || run_ascent_create(r) < 0 ||
@@ -135,8 +134,7 @@ void run_free(struct run *r)
     flatness_free(r->flatness);
     free(r->flat);
     free(r->class_names);
-    free(r->theta);
-    free(r->next);
+    run_theta_free(r);
     free(r->chosen_theta);
     free(r->by_class);
     free(r->by_domain);

@@ -35,6 +35,7 @@
 
 struct run;
 struct halves;
+struct shared;
 
 #define RUN_VECTORS_MAX (OPTIMIZER_VECTORS_MAX + 2)
 /* Names of the vectors as long as theta that a job keeps from step to step, NULL-terminated: those
@@ -73,6 +74,11 @@ int run_revise(struct run *r, int64_t epoch, const struct overlay *o);
 uint32_t run_revision_left(uint32_t samples, const uint8_t *use, enum use which,
                            const uint32_t *excluded, uint32_t excluded_count,
                            const struct overlay *o);
+/* The memory in which theta lies, at one of two places of run_place_bytes each; NULL: nobody else
+ * can map it. */
+const struct shared *run_shared(const struct run *r);
+size_t run_place_bytes(const struct run *r);
+unsigned run_round_place(const struct run *r); /* 0 or 1: where run_round_theta is now */
 /* How the results of a job with `verify` are checked (core/check.h). */
 struct run_verifying {
     const uint8_t *secret; /* [CHECK_SECRET_BYTES], borrowed for the life of the run */
@@ -206,9 +212,8 @@ struct run_upload {
 int run_offer(struct run *r, const struct run_upload *up, int64_t now_ms, int64_t ttl_ms,
               uint64_t *ret_have);
 /* As uploads_put; -EALREADY: nobody waits for it. */
-int run_put(struct run *r, const struct run_upload *up, int64_t piece,
-            const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes, int64_t now_ms,
-            int64_t ttl_ms, struct errbuf *why);
+int run_put(struct run *r, const struct run_upload *up, int64_t piece, const void *data,
+            size_t bytes, int64_t now_ms, int64_t ttl_ms, struct errbuf *why);
 
 /* Bytes that a run of this job holds at most: theta and the next one (which is where theta hat lies
  * in a descent round), the optimizer's state, the pending sums of the reduction tree at its worst

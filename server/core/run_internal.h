@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "common/halves.h"
+#include "common/shared.h"
 #include "server/core/check.h"
 #include "server/core/flatness.h"
 #include "server/core/optimizer.h"
@@ -33,7 +34,8 @@ struct run {
     uint32_t epoch_steps;
     int64_t epochs; /* to commit */
     uint64_t steps;
-    char *class_names; /* came with theta, owned; NULL: the dataset's */
+    char *class_names;    /* came with theta, owned; NULL: the dataset's */
+    struct shared shared; /* memory of theta and next; its base NULL: each has its own */
     float *theta;
     /* Where the update writes. In a descent round: theta hat, and behind it the running statistics
      * as they are after this step, since those of the ascent count. */
@@ -113,6 +115,8 @@ static inline bool run_train_source(const struct run *r)
 const float *run_gradient(const struct run *r, const double **ret_sums);
 
 /* run_ascent.c: the steps that ascend by the gradient of their whole batch. */
+int run_theta_create(struct run *r); /* -ENOMEM */
+void run_theta_free(struct run *r);
 int run_ascent_create(struct run *r); /* -ENOMEM; vectors are there */
 void run_ascent_free(struct run *r);
 /* Vectors as long as theta that it allocates. */

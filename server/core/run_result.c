@@ -72,7 +72,7 @@ static int judge_scores(const struct run *r, const struct run_result *res, uint3
 /* Does the result hold the gradient of its whole round, aligned for reading floats? */
 static bool is_whole(const struct run *r, const struct run_result *res)
 {
-    return !r->uploads && phase_vector(res->phase) && !run_wants_voice(r, res->worker, res->node) &&
+    return res->grad && phase_vector(res->phase) && !run_wants_voice(r, res->worker, res->node) &&
            node_size(res->node) == round_shards(r->round) &&
            (uintptr_t)res->grad % sizeof(float) == 0;
 }
@@ -88,7 +88,7 @@ static int take_gradient(struct run *r, const struct run_result *res, float **re
                          double **ret_sums, bool *ret_finite, struct errbuf *why)
 {
     *ret_finite = true;
-    if (r->uploads && phase_vector(res->phase)) {
+    if (r->uploads && phase_vector(res->phase) && !res->grad) {
         int rc = uploads_take(r->uploads, res->worker, res->node, ret, ret_sums, why);
         return rc != -ENOENT
                    ? rc

@@ -25,14 +25,12 @@ int run_offer(struct run *r, const struct run_upload *up, int64_t now_ms, int64_
     return uploads_offer(r->uploads, up->worker, up->hand, up->node, now_ms, ttl_ms, ret_have);
 }
 
-int run_put(struct run *r, const struct run_upload *up, int64_t piece,
-            const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes, int64_t now_ms,
-            int64_t ttl_ms, struct errbuf *why)
+int run_put(struct run *r, const struct run_upload *up, int64_t piece, const void *data,
+            size_t bytes, int64_t now_ms, int64_t ttl_ms, struct errbuf *why)
 {
     if (!wanted(r, up))
         return -EALREADY;
-    return uploads_put(r->uploads, up->worker, up->node, piece, hash, data, bytes, now_ms, ttl_ms,
-                       why);
+    return uploads_put(r->uploads, up->worker, up->node, piece, data, bytes, now_ms, ttl_ms, why);
 }
 
 /* Shards of a round that measures flatness. Nodes are given out lowest first, so that what waits

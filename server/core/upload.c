@@ -20,7 +20,6 @@ struct upload {
     float *buf;
     double *doubles;
     uint64_t have; /* a bit a piece */
-    uint8_t hashes[PIECES_MAX][PIECE_HASH_BYTES];
 };
 
 struct waiting {
@@ -200,9 +199,8 @@ static size_t floats_of(const struct uploads *u, uint32_t piece)
     return left < u->piece_floats ? left : u->piece_floats;
 }
 
-int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece,
-                const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes,
-                int64_t now_ms, int64_t ttl_ms, struct errbuf *why)
+int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece, const void *data,
+                size_t bytes, int64_t now_ms, int64_t ttl_ms, struct errbuf *why)
 {
     struct upload *up = find(u, worker, n);
 
@@ -216,15 +214,14 @@ int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece
         return err_set(why, -EINVAL, "piece %lld has %zu bytes, expected %zu", (long long)piece,
                        bytes, count * sizeof(float));
     up->deadline_ms = now_ms + ttl_ms;
-    uint8_t *known = up->hashes[piece];
+    float *place = up->buf + (size_t)piece * u->piece_floats;
     if (up->have >> piece & 1)
-        return memcmp(known, hash, PIECE_HASH_BYTES) == 0
+        return memcmp(place, data, bytes) == 0
                    ? 0
-                   : err_set(why, -EINVAL, "piece %lld has already come with another hash",
+                   : err_set(why, -EINVAL, "piece %lld has already come with other bytes",
                              (long long)piece);
-    if (!floats_copy_finite(up->buf + (size_t)piece * u->piece_floats, data, count))
+    if (!floats_copy_finite(place, data, count))
         return err_set(why, -EDOM, "piece %lld holds NaN or infinity", (long long)piece);
-    memcpy(known, hash, PIECE_HASH_BYTES);
     up->have |= UINT64_C(1) << piece;
     up->moved_ms = now_ms;
     return 0;

@@ -17,7 +17,6 @@
 #include "common/err.h"
 #include "common/reduce.h"
 
-#define PIECE_HASH_BYTES 32
 /* A waiting worker asks again after the first; if it does not ask within the second, it leaves the
  * line. */
 #define UPLOAD_WAIT_MS 100
@@ -42,10 +41,9 @@ int uploads_offer(struct uploads *u, uint32_t worker, uint32_t hand, struct node
                   int64_t ttl_ms, uint64_t *ret_have);
 /* Keeps a piece of `bytes` bytes (data may be unaligned) and renews the admission. 0; -ENOENT: not
  * admitted (any more); -EDOM: not finite; -EINVAL: there is no such piece, it has another length,
- * or it came before with another hash; the sentence says which. */
-int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece,
-                const uint8_t hash[PIECE_HASH_BYTES], const void *data, size_t bytes,
-                int64_t now_ms, int64_t ttl_ms, struct errbuf *why);
+ * or it came before with other bytes; the sentence says which. */
+int uploads_put(struct uploads *u, uint32_t worker, struct node n, int64_t piece, const void *data,
+                size_t bytes, int64_t now_ms, int64_t ttl_ms, struct errbuf *why);
 /* Hands the complete vector out: a buffer of reduce with its doubles, for reduce_add or
  * reduce_drop. 0; -ENOENT: not admitted; -ENODATA: pieces are missing, the upload stays. */
 int uploads_take(struct uploads *u, uint32_t worker, struct node n, float **ret,

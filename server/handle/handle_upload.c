@@ -1,5 +1,6 @@
-/* Vectors above 8 MiB in pieces: params.get sends them to the workers, result.offer and result.put
- * bring them back. */
+/* Vectors that are not in the messages of a step. Above 8 MiB they travel in pieces: params.get
+ * sends them to the workers, result.offer and result.put bring them back. Workers on this machine
+ * have them in memory that task.share gives them. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -7,13 +8,61 @@
 
 #include "common/clock.h"
 #include "common/field.h"
-#include "common/hash.h"
 #include "common/log.h"
 #include "server/handle/handlers.h"
 #include "server/handle/task_key.h"
 #include "server/jobs/service.h"
+#include "server/net/local.h"
 
 #define VECTOR_BYTES_MAX ((int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float))
+
+/* --- task.share --- */
+
+/* Did it come from a process of the server's own user? Nobody else is to have its memory. */
+static bool is_own(const struct request *rq)
+{
+    const struct local *who =
+        rq->transport && !rq->session ? transport_local(rq->transport, &rq->token) : NULL;
+
+    return who && who->owner;
+}
+
+void handle_task_share(struct request *rq)
+{
+    struct worker *worker = workers_of(rq->service->workers, rq);
+    struct workers_share share;
+    struct errbuf why;
+    struct job *job;
+    int64_t number;
+
+    if (!worker)
+        return;
+    int rc = field_i64(rq->message.json, "task.share", "job", true, 1, INT32_MAX, &number, &why);
+    if (rc == 0)
+        rc = jobs_find(rq->service->jobs, number, &job, &why);
+    if (rc < 0) {
+        request_fail(rq, rc, &why);
+        return;
+    }
+    if (!workers_has_task(worker, job)) {
+        request_error(rq, ERR_GONE, "this worker has no task of job %" PRId64, number);
+        return;
+    }
+    rc = is_own(rq) ? workers_share(rq->service->workers, worker, job, &share, &why)
+                    : err_set(&why, -EPERM,
+                              "memory is shared only over ipc, with workers of the server's user");
+    if (rc < 0) {
+        request_fail(rq, rc == -ENOMEM ? rc : -EPERM, &why);
+        return;
+    }
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "share", (double)share.number);
+    cJSON_AddNumberToObject(out, "incarnation", (double)job->rec.incarnation);
+    cJSON_AddNumberToObject(out, "bytes", (double)share.bytes);
+    cJSON_AddNumberToObject(out, "place_bytes", (double)share.place_bytes);
+    request_reply_files(rq, out, (const int[]){share.theta_fd, share.grad_fd}, 2);
+    workers_shared(worker);
+}
 
 /* --- params.get --- */
 
@@ -181,36 +230,17 @@ void handle_result_offer(struct request *rq)
     reply_answer(rq, (enum upload_answer)rc, have, pieces_of(bytes));
 }
 
-struct piece {
-    int64_t number;
-    uint8_t hash[BLAKE2B_BYTES];
-};
-
-static int read_piece(const struct request *rq, struct piece *ret, struct errbuf *why)
-{
-    int rc = field_i64(rq->message.json, "result.put", "piece", true, 0, PIECES_MAX - 1,
-                       &ret->number, why);
-
-    return rc < 0 ? rc : field_sha256(rq->message.json, "result.put", "blake2b", ret->hash, why);
-}
-
-/* Keeps the piece if its bytes have the hash that it names. As run_put. */
-static int keep_piece(struct request *rq, struct upload_request *up, const struct piece *p,
+/* As run_put. */
+static int keep_piece(struct request *rq, struct upload_request *up, int64_t piece,
                       struct errbuf *why)
 {
     const struct tensor *t;
-    uint8_t got[BLAKE2B_BYTES];
     int64_t ttl_ms = workers_renew(up->worker, up->job);
     int rc = message_tensor(&rq->message, "piece", DTYPE_U8, 1, NULL, &t, why);
 
-    if (rc < 0)
-        return rc;
-    blake2b_of(t->data, t->bytes, got);
-    if (memcmp(got, p->hash, sizeof(got)) != 0)
-        return err_set(why, -EINVAL, "piece %" PRId64 " does not have the hash that came with it",
-                       p->number);
-    return run_put(up->job->run, &up->upload, p->number, p->hash, t->data, t->bytes,
-                   clock_mono_ms(), ttl_ms, why);
+    return rc < 0 ? rc
+                  : run_put(up->job->run, &up->upload, piece, t->data, t->bytes, clock_mono_ms(),
+                            ttl_ms, why);
 }
 
 static void reply_gone(struct request *rq, const struct task_key *k)
@@ -223,16 +253,17 @@ static void reply_gone(struct request *rq, const struct task_key *k)
 void handle_result_put(struct request *rq)
 {
     struct upload_request up;
-    struct piece piece;
     struct errbuf why;
+    int64_t piece;
 
     if (!read_upload(rq, &up))
         return;
-    if (read_piece(rq, &piece, &why) < 0) {
+    if (field_i64(rq->message.json, "result.put", "piece", true, 0, PIECES_MAX - 1, &piece, &why) <
+        0) {
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return;
     }
-    int rc = up.job ? keep_piece(rq, &up, &piece, &why) : -EALREADY;
+    int rc = up.job ? keep_piece(rq, &up, piece, &why) : -EALREADY;
     failpoint_hit(&rq->service->failpoint, "result.put");
     if (rc == -EDOM)
         workers_fault(rq->service->workers, up.worker, up.job, false,

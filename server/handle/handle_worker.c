@@ -138,6 +138,25 @@ void handle_task_next(struct request *rq)
         workers_next(rq->service->workers, worker, rq);
 }
 
+/* *ret: the gradient that the worker has written to the memory that it has with the server; NULL:
+ * it comes as a message has it. */
+static int find_gradient(const struct request *rq, const struct worker *worker,
+                         const struct job *job, struct result_shape *io, const float **ret,
+                         struct errbuf *why)
+{
+    bool shared = false;
+    int rc = field_bool(rq->message.json, "task.result", "shared", false, &shared, why);
+
+    if (rc < 0 || !shared || !(io->floats || io->ahead))
+        return rc;
+    *ret = workers_shared_gradient(worker, job);
+    io->floats = 0;
+    io->ahead = false;
+    return *ret ? 0
+                : err_set(why, -ESTALE,
+                          "the worker has no memory with the server for gradients of this run");
+}
+
 /* 0: counted, -EALREADY: dropped, -EINVAL: not a result, which counts against the worker, -ESTALE:
  * its upload is gone. */
 static int take_result(struct request *rq, struct worker *worker, const struct task_key *k,
@@ -156,11 +175,14 @@ static int take_result(struct request *rq, struct worker *worker, const struct t
      * it. */
     if (!job || !workers_result_fits(worker, job) || !task_key_held(job, k, res.worker))
         return -EALREADY;
-    const struct result_shape shape =
+    struct result_shape shape =
         result_shape(res.phase, job->spec.score_source == SOURCE_TRAIN, job->model.floats, count,
                      job->spec.score_probabilities ? job->model.classes : 0);
-    int rc = result_unpack(&rq->message, &shape, &s->results, &result, why);
-    res.grad = result.grad;
+    const float *grad = NULL;
+    int rc = find_gradient(rq, worker, job, &shape, &grad, why);
+    if (rc == 0)
+        rc = result_unpack(&rq->message, &shape, &s->results, &result, why);
+    res.grad = grad ? grad : result.grad;
     res.sums = result.sums;
     res.scores = result.scores;
     res.probabilities = result.probabilities;

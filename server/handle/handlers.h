@@ -101,6 +101,7 @@ void handle_task_next(struct request *rq);
 void handle_task_result(struct request *rq);
 void handle_task_fail(struct request *rq);
 void handle_task_refuse(struct request *rq);
+void handle_task_share(struct request *rq);
 void handle_task_job(struct request *rq);
 
 void handle_params_get(struct request *rq);

@@ -243,7 +243,9 @@ static int add_vectors(const struct worker *worker, const struct job *job,
     const bool both = floats <= INLINE_FLOATS_MAX / 2; /* fit one message */
     const size_t inlined = (product ? 2 : 1) * floats * sizeof(float);
 
-    if (!holds(&worker->have, job, task)) {
+    if (worker_shares(worker, job)) {
+        cJSON_AddNumberToObject(out, "theta_place", run_round_place(job->run));
+    } else if (!holds(&worker->have, job, task)) {
         if (run_in_pieces(job->run) ||
             (task->labels && inlined + PAIR_BYTES * task->count > PIECE_BYTES_MAX))
             cJSON_AddNumberToObject(out, "theta_bytes", (double)(floats * sizeof(float)));

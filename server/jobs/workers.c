@@ -55,6 +55,7 @@ static void forget(struct workers *w, struct worker *worker)
     w->count--;
     if (worker->held)
         request_drop(worker->held);
+    worker_share_end(worker);
     free(worker);
 }
 
@@ -187,6 +188,7 @@ uint32_t workers_bye(struct workers *w, struct worker *worker)
     if (worker->strikes) { /* bye and hello do not clear its faults */
         worker->left = true;
         worker->loaded = 0;
+        worker_share_end(worker);
         if (worker->held)
             request_drop(worker->held);
         worker->held = NULL;
@@ -215,6 +217,8 @@ uint32_t workers_revoke(struct workers *w, const char *key_name)
 void workers_forget_job(struct workers *w, int64_t job)
 {
     for (struct worker *worker = w->list; worker; worker = worker->next) {
+        if (worker->share.job == job)
+            worker_share_end(worker);
         if (worker->loaded == job)
             worker->loaded = 0;
         worker_forgive(worker, job);
@@ -265,8 +269,8 @@ const char *workers_name(const struct worker *worker)
 
 static int read_have(const struct request *rq, struct have *ret, struct errbuf *why)
 {
-    static const char *const keys[] = {"job",  "incarnation", "step", "phase",
-                                       "turn", "vector",      NULL};
+    static const char *const keys[] = {"job",  "incarnation", "step",  "phase",
+                                       "turn", "vector",      "share", NULL};
     const cJSON *obj = NULL;
     int64_t step = 0;
 
@@ -281,7 +285,9 @@ static int read_have(const struct request *rq, struct have *ret, struct errbuf *
         rc = field_i64(obj, "have", "incarnation", true, 0, INT64_C(1) << 50, &ret->incarnation,
                        why);
     if (rc == 0)
-        rc = field_i64(obj, "have", "step", true, 0, INT64_C(1) << 50, &step, why);
+        rc = field_i64(obj, "have", "share", false, 1, INT64_C(1) << 50, &ret->share, why);
+    if (rc == 0)
+        rc = field_i64(obj, "have", "step", !ret->share, 0, INT64_C(1) << 50, &step, why);
     if (rc == 0)
         rc = field_i64(obj, "have", "phase", false, 0, PHASES - 1, &ret->phase, why);
     if (rc == 0)
@@ -289,7 +295,7 @@ static int read_have(const struct request *rq, struct have *ret, struct errbuf *
     if (rc == 0)
         rc = field_i64(obj, "have", "vector", false, 0, UINT32_MAX, &ret->vector, why);
     ret->step = (uint64_t)step;
-    ret->valid = rc == 0;
+    ret->valid = rc == 0 && cJSON_HasObjectItem(obj, "step");
     return rc;
 }
 

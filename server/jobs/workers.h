@@ -64,6 +64,20 @@ bool workers_has_task(const struct worker *worker, const struct job *job);
 bool workers_needs_dataset(struct workers *w, const struct worker *worker, const char *sha256);
 /* The sender fetches a dataset: if it is a worker with a lease, it is at work. */
 void workers_fetches(struct workers *w, const char *sender);
+/* Memory that a worker on this machine has with the server: theta of the job's run, which it can
+ * read, and room for its gradients. Another one that it had ends. 0; -EPERM: this job's vectors
+ * travel in messages; -ENOMEM: there is too much of such memory already; -errno. */
+struct workers_share {
+    int64_t number;
+    size_t bytes, place_bytes; /* of a vector; between the two places of theta */
+    int theta_fd, grad_fd;     /* borrowed until workers_shared */
+};
+int workers_share(struct workers *w, struct worker *worker, const struct job *job,
+                  struct workers_share *ret, struct errbuf *why);
+/* The descriptors have left. */
+void workers_shared(struct worker *worker);
+/* Where it has written a gradient of the job's run; NULL: it has no such memory. */
+const float *workers_shared_gradient(const struct worker *worker, const struct job *job);
 /* Counts a result of `shards` shards and measures its speed. The first one pins the class of a
  * strict job. */
 void workers_counted(struct workers *w, struct worker *worker, struct job *job, uint32_t shards);

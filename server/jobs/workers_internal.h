@@ -2,6 +2,7 @@
 #ifndef STEPPE_SERVER_JOBS_WORKERS_INTERNAL_H
 #define STEPPE_SERVER_JOBS_WORKERS_INTERNAL_H
 
+#include "common/shared.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/workers.h"
 
@@ -12,7 +13,15 @@ struct have {
     int64_t phase;  /* where phase_moved: the moved theta of that phase and turn, else theta */
     int64_t turn;   /* of the moved theta */
     int64_t vector; /* turn of the vector that it holds as well; 0: none */
-    bool valid;
+    int64_t share;  /* number of the memory that it has with the server; 0: none */
+    bool valid;     /* it holds a vector */
+};
+
+/* Memory that it has with the server: it reads theta of one run there, and writes gradients. */
+struct share {
+    int64_t number; /* 0: none */
+    int64_t job, incarnation;
+    struct shared grad; /* [floats] */
 };
 
 /* A running job that the worker cannot do. */
@@ -34,6 +43,7 @@ struct worker {
     struct request *held; /* waits for work */
     int64_t held_since_ms;
     struct have have;
+    struct share share;
     int64_t loaded;     /* the last job of which it got work, while that runs; 0: none */
     int64_t proven;     /* the job of its last counted result */
     int64_t job;        /* it computes for, 0: none */
@@ -81,6 +91,7 @@ struct workers {
     struct worker *list;
     struct worker *buckets[WORKER_BUCKETS]; /* by the hash of their UUIDs */
     uint32_t count, last_number;
+    int64_t last_share;
     struct standing *standings;    /* of keys with faults or lies */
     char (*hands)[NAME_MAX_BYTES]; /* the key of each hand, owned */
     uint32_t hand_count;
@@ -131,6 +142,11 @@ void workers_judge_lost(struct workers *w, int64_t now_ms);
 void workers_acquit_lost(struct workers *w, const struct job *job);
 /* Jobs of which nothing comes while workers hold tasks say so once in their logs (tick). */
 void workers_tell_held(struct workers *w, int64_t now_ms);
+/* worker_share.c. */
+/* The memory ends that it has with the server. */
+void worker_share_end(struct worker *worker);
+/* Does it read theta of this job where it lies? */
+bool worker_shares(const struct worker *worker, const struct job *job);
 /* worker_keys.c. */
 /* It has said hello: it gets the hand of its key, and while that is set aside, so is it. */
 void worker_take_standing(struct workers *w, struct worker *worker);

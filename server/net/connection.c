@@ -1,9 +1,11 @@
 /* A connection: what arrives, what leaves, and when it is read. */
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/bounds.h"
 #include "common/clock.h"
@@ -292,6 +294,49 @@ void transport_reply(struct transport *t, const struct token *to, void *body)
         write_rest(c, body, from + done, bytes - done);
     }
     connection_go_on(c);
+}
+
+/* libuv passes only handles of its own. Nothing waits to be written before a reply. */
+static ssize_t send_files(const struct connection *c, void *from, size_t bytes, const int *files,
+                          int count)
+{
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(TRANSPORT_FILES_MAX * sizeof(int))];
+    } control = {.room = {0}};
+    struct iovec iov = {from, bytes};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = CMSG_SPACE((size_t)count * sizeof(int))};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    uv_os_fd_t fd = -1;
+
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+    memcpy(CMSG_DATA(head), files, (size_t)count * sizeof(int));
+    uv_fileno(&c->io.handle, &fd);
+    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void transport_reply_files(struct transport *t, const struct token *to, void *body,
+                           const int *files, int count)
+{
+    uint32_t id;
+    struct connection *c = end_request(t, to, &id);
+
+    assert(count <= TRANSPORT_FILES_MAX && (!c || c->in.ipc));
+    if (c) {
+        size_t bytes = arrival_body_bytes(body);
+        uint8_t *from = arrival_put_head(true, id, body);
+        bytes += (size_t)((uint8_t *)body - from);
+        /* It is short: a peer that does not take it now has taken nothing before either. */
+        if (send_files(c, from, bytes, files, count) != (ssize_t)bytes)
+            connection_hang_up(c);
+        connection_go_on(c);
+    }
+    transport_release(body);
 }
 
 void transport_drop(struct transport *t, const struct token *to)

@@ -146,6 +146,14 @@ void request_reply(struct request *rq, cJSON *fields, const struct tensor *tenso
     request_answer(rq, &answer);
 }
 
+void request_reply_files(struct request *rq, cJSON *fields, const int *files, int count)
+{
+    struct answer answer = {.json = fields, .files = files, .file_count = count, .code = ERR_COUNT};
+
+    add_envelope(answer.json, rq);
+    request_answer(rq, &answer);
+}
+
 cJSON *request_error_json(const struct request *rq, enum error_code code, const char *text)
 {
     cJSON *json = cJSON_CreateObject();

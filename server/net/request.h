@@ -23,6 +23,8 @@ struct answer {
     cJSON *json;                  /* with its envelope */
     const struct tensor *tensors; /* [tensor_count] */
     int tensor_count;
+    const int *files; /* [file_count] descriptors that go with it, which only ipc can */
+    int file_count;
     enum error_code code; /* ERR_COUNT: it is no error */
     void *made;           /* by prepare; from malloc, owned by whoever holds it; NULL: nothing */
     size_t made_bytes;
@@ -72,6 +74,8 @@ struct request {
 struct request *request_new(struct net *net, const struct carrier *carrier, void *from);
 /* Answers with fields (NULL: none; ownership passes) and tensors; ends and frees the request. */
 void request_reply(struct request *rq, cJSON *fields, const struct tensor *tensors, int count);
+/* The same with descriptors, lent, to a request that came plain and over ipc. */
+void request_reply_files(struct request *rq, cJSON *fields, const int *files, int count);
 /* Answers with an error; ends and frees the request. */
 __attribute__((format(printf, 3, 4))) void request_error(struct request *rq, enum error_code code,
                                                          const char *fmt, ...);

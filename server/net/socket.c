@@ -52,6 +52,8 @@ static void reply(struct request *rq, struct answer *answer)
     if (rc < 0) {
         log_error("request.reply", "type=%s error=\"%s\"", message_names[rq->type], why.text);
         drop(rq);
+    } else if (answer->file_count > 0) {
+        transport_reply_files(rq->transport, &rq->token, body, answer->files, answer->file_count);
     } else if (!rq->session) {
         transport_reply(rq->transport, &rq->token, body);
     } else if (!send_sealed(rq, body, bytes)) {

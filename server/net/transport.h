@@ -48,6 +48,10 @@ void transport_release(void *body);
 /* Sends body (from transport_alloc, ownership passes in every case). A dead peer is not an error;
  * after transport_close the body is dropped. */
 void transport_reply(struct transport *t, const struct token *to, void *body);
+/* The same with descriptors (lent) for the receiver, over ipc. */
+#define TRANSPORT_FILES_MAX 4
+void transport_reply_files(struct transport *t, const struct token *to, void *body,
+                           const int *files, int count);
 /* The request ends without a reply. */
 void transport_drop(struct transport *t, const struct token *to);
 

@@ -453,10 +453,6 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def blake2b(data):
-    return hashlib.blake2b(data, digest_size=32).hexdigest()
-
-
 # --- pictures ---
 
 def png_pixels(data):

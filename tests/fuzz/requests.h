@@ -97,10 +97,10 @@ static const struct {
     {"task.fail", KEY ",\"reason\":\"none\""},
     {"task.refuse", "\"job\":1,\"cause\":\"memory\",\"reason\":\"none\""},
     {"task.job", "\"job\":1"},
+    {"task.share", "\"job\":1"},
     {"params.get", "\"job\":1,\"incarnation\":1,\"step\":0,\"phase\":0,\"offset\":0,\"bytes\":8"},
     {"result.offer", KEY ",\"bytes\":10"},
-    {"result.put", KEY ",\"piece\":0,\"blake2b\":"
-                       "\"0000000000000000000000000000000000000000000000000000000000000000\""},
+    {"result.put", KEY ",\"piece\":0"},
 };
 
 #endif

@@ -46,16 +46,13 @@ static int offer(struct made *m, uint32_t worker, uint32_t lo, int64_t now_ms)
     return uploads_offer(m->uploads, worker, 0, leaf(lo), now_ms, TTL, &have);
 }
 
-static int put(struct made *m, uint32_t worker, uint32_t lo, uint32_t piece, uint8_t tag,
-               struct errbuf *why)
+static int put(struct made *m, uint32_t worker, uint32_t lo, uint32_t piece, struct errbuf *why)
 {
-    const uint8_t hash[PIECE_HASH_BYTES] = {tag};
     unsigned char unaligned[PIECE * sizeof(float) + 1];
     size_t bytes = piece < 3 ? pieces[piece] * sizeof(float) : 0;
 
     memcpy(unaligned + 1, m->grad + piece * PIECE, bytes);
-    return uploads_put(m->uploads, worker, leaf(lo), piece, hash, unaligned + 1, bytes, 0, TTL,
-                       why);
+    return uploads_put(m->uploads, worker, leaf(lo), piece, unaligned + 1, bytes, 0, TTL, why);
 }
 
 TEST(pieces_come_in_any_order_and_any_number_of_times)
@@ -71,8 +68,8 @@ TEST(pieces_come_in_any_order_and_any_number_of_times)
     ASSERT_EQ(0, have);
     for (uint32_t i = 3; i-- > 0;) {
         ASSERT_EQ(-ENODATA, uploads_take(m.uploads, 1, leaf(4), &buf, &doubles, &why));
-        ASSERT_OK(put(&m, 1, 4, i, 9, &why), why);
-        ASSERT_OK(put(&m, 1, 4, i, 9, &why), why);
+        ASSERT_OK(put(&m, 1, 4, i, &why), why);
+        ASSERT_OK(put(&m, 1, 4, i, &why), why);
         ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, 0, leaf(4), 0, TTL, &have));
         ASSERT_EQ(7u >> i << i, have);
     }
@@ -82,31 +79,31 @@ TEST(pieces_come_in_any_order_and_any_number_of_times)
     doubles[0] = doubles[1] = 1;
     ASSERT_EQ(0, reduce_add(m.reduce, leaf(4), buf));
     ASSERT_EQ(-ENOENT, uploads_take(m.uploads, 1, leaf(4), &buf, &doubles, &why));
-    ASSERT_EQ(-ENOENT, put(&m, 1, 4, 0, 9, &why));
+    ASSERT_EQ(-ENOENT, put(&m, 1, 4, 0, &why));
     done(&m);
 }
 
 TEST(what_is_wrong_with_a_piece_is_said_and_leaves_the_rest)
 {
-    const uint8_t hash[PIECE_HASH_BYTES] = {0};
     struct made m = make();
     struct errbuf why;
     uint64_t have;
 
     ASSERT_EQ(UPLOAD_SEND, offer(&m, 1, 0, 0));
-    ASSERT_OK(put(&m, 1, 0, 1, 5, &why), why);
-    ASSERT_EQ(-EINVAL, put(&m, 1, 0, 3, 5, &why));
+    ASSERT_OK(put(&m, 1, 0, 1, &why), why);
+    ASSERT_EQ(-EINVAL, put(&m, 1, 0, 3, &why));
     ASSERT_STR("piece is 3, allowed is 0 to 2", why.text);
-    ASSERT_EQ(-EINVAL, uploads_put(m.uploads, 1, leaf(0), -1, hash, m.grad, 32, 0, TTL, &why));
+    ASSERT_EQ(-EINVAL, uploads_put(m.uploads, 1, leaf(0), -1, m.grad, 32, 0, TTL, &why));
     ASSERT_STR("piece is -1, allowed is 0 to 2", why.text);
-    ASSERT_EQ(-EINVAL, uploads_put(m.uploads, 1, leaf(0), 2, hash, m.grad, 32, 0, TTL, &why));
+    ASSERT_EQ(-EINVAL, uploads_put(m.uploads, 1, leaf(0), 2, m.grad, 32, 0, TTL, &why));
     ASSERT_STR("piece 2 has 32 bytes, expected 12", why.text);
-    ASSERT_EQ(-EINVAL, put(&m, 1, 0, 1, 6, &why));
-    ASSERT_STR("piece 1 has already come with another hash", why.text);
+    m.grad[PIECE] += 1;
+    ASSERT_EQ(-EINVAL, put(&m, 1, 0, 1, &why));
+    ASSERT_STR("piece 1 has already come with other bytes", why.text);
     m.grad[FLOATS - 1] = NAN;
-    ASSERT_EQ(-EDOM, put(&m, 1, 0, 2, 5, &why));
+    ASSERT_EQ(-EDOM, put(&m, 1, 0, 2, &why));
     ASSERT_STR("piece 2 holds NaN or infinity", why.text);
-    ASSERT_EQ(-ENOENT, put(&m, 2, 0, 0, 5, &why)); /* not its upload */
+    ASSERT_EQ(-ENOENT, put(&m, 2, 0, 0, &why)); /* not its upload */
     ASSERT_EQ(UPLOAD_SEND, uploads_offer(m.uploads, 1, 0, leaf(0), 0, TTL, &have));
     ASSERT_EQ(2, have);
     done(&m);
@@ -157,15 +154,14 @@ TEST(who_asks_no_more_holds_no_place_in_the_line)
 
 TEST(a_silent_worker_loses_its_place_and_a_busy_one_keeps_it)
 {
-    const uint8_t hash[PIECE_HASH_BYTES] = {0};
     struct made m = make();
     struct errbuf why;
 
     ASSERT_EQ(UPLOAD_SEND, offer(&m, 1, 0, 0));
     ASSERT_EQ(UPLOAD_SEND, offer(&m, 2, 1, 0));
-    ASSERT_OK(uploads_put(m.uploads, 1, leaf(0), 0, hash, m.grad, PIECE * 4, 600, TTL, &why), why);
+    ASSERT_OK(uploads_put(m.uploads, 1, leaf(0), 0, m.grad, PIECE * 4, 600, TTL, &why), why);
     ASSERT_EQ(1, uploads_expire(m.uploads, TTL));
-    ASSERT_EQ(-ENOENT, put(&m, 2, 1, 0, 0, &why));
+    ASSERT_EQ(-ENOENT, put(&m, 2, 1, 0, &why));
     ASSERT_EQ(0, uploads_expire(m.uploads, 600 + TTL - 1));
     ASSERT_EQ(1, uploads_expire(m.uploads, 600 + TTL));
     done(&m);
@@ -181,11 +177,11 @@ TEST(a_node_is_sent_by_one_worker_at_a_time)
     ASSERT_EQ(UPLOAD_SEND, offer(&m, 3, 1, 0)); /* who waits for a node that comes blocks nobody */
     ASSERT_EQ(UPLOAD_SEND, offer(&m, 4, 2, 0));
     ASSERT_EQ(UPLOAD_SEND, offer(&m, 5, 3, 0));
-    ASSERT_EQ(-ENOENT, put(&m, 2, 0, 0, 0, &why));
+    ASSERT_EQ(-ENOENT, put(&m, 2, 0, 0, &why));
     uploads_abandon(m.uploads, 1);
     ASSERT_EQ(UPLOAD_SEND, offer(&m, 2, 0, 0));
     ASSERT_EQ(UPLOAD_SEND, offer(&m, 3, 5, 0)); /* another node: the first is given up */
-    ASSERT_EQ(-ENOENT, put(&m, 3, 1, 0, 0, &why));
+    ASSERT_EQ(-ENOENT, put(&m, 3, 1, 0, &why));
     ASSERT_EQ(4, uploads_admitted(m.uploads));
     done(&m);
 }
@@ -242,9 +238,9 @@ TEST(an_upload_that_stands_still_gives_way_to_another_key)
     ASSERT_EQ(UPLOAD_SEND, offer_as(&m, 3, 2, 0, slow_ms));
     ASSERT_EQ(UPLOAD_WAIT, offer_as(&m, 1, 1, 0, slow_ms)); /* now it waits */
     ASSERT_EQ(1, uploads_admitted(m.uploads));
-    ASSERT_OK(uploads_put(m.uploads, 3, leaf(0), 0, (const uint8_t[PIECE_HASH_BYTES]){1}, m.grad,
-                          PIECE * 4, slow_ms + 500, 1 << 30, &why),
-              why);
+    ASSERT_OK(
+        uploads_put(m.uploads, 3, leaf(0), 0, m.grad, PIECE * 4, slow_ms + 500, 1 << 30, &why),
+        why);
     ASSERT_EQ(UPLOAD_WAIT, offer_as(&m, 1, 1, 0, 2 * slow_ms)); /* it moves */
     done(&m);
 }

@@ -53,9 +53,9 @@ TEST(every_role_but_none_has_the_number_that_keys_were_made_with)
 /* The messages that a role may send, besides ping and dataset.get; an admin may send all. Written
  * down here once more: what somebody may do is changed in two places, or not at all. */
 static const char *const of_workers[] = {
-    "worker.hello", "worker.bye",   "worker.note",    "task.next",    "task.result",
-    "task.fail",    "task.refuse",  "task.job",       "params.get",   "result.offer",
-    "result.put",   "predict.load", "predict.result", "predict.fail", NULL};
+    "worker.hello", "worker.bye",     "worker.note",  "task.next",  "task.result",  "task.fail",
+    "task.refuse",  "task.job",       "task.share",   "params.get", "result.offer", "result.put",
+    "predict.load", "predict.result", "predict.fail", NULL};
 static const char *const of_submitters[] = {
     "job.submit",     "job.pause",    "job.resume",     "job.cancel",    "dataset.offer",
     "dataset.put",    "dataset.name", "dataset.revise", "job.apply",     "verdict.put",
