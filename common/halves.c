@@ -9,16 +9,17 @@
 #include "common/machine.h"
 
 #define PIECE ((size_t)1 << 15) /* entries of a turn */
-#define SPINS 4000 /* some 50 us: the last piece ends soon, and waking up would take longer */
-
-enum offer { NONE, MADE, TAKEN };
+#define SPINS 4000    /* some 50 us: the last piece ends soon, and waking up would take longer */
+#define HELPERS_MAX 7 /* more do not get more out of a memory */
 
 struct halves {
-    pthread_t thread;
+    pthread_t threads[HELPERS_MAX];
+    unsigned helpers;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    _Atomic enum offer offer; /* of a share in a run to the thread; written under lock */
-    bool stop;                /* under lock: no more comes */
+    unsigned wanted;        /* under lock: helpers that a run still has room for */
+    _Atomic unsigned at_it; /* helpers in a run; written under lock */
+    bool stop;              /* under lock: no more comes */
     halves_fn fn;
     void *arg;
     size_t count;
@@ -39,16 +40,18 @@ static void *thread_main(void *arg)
 
     pthread_mutex_lock(&h->lock);
     while (!h->stop) {
-        if (h->offer != MADE) {
+        if (h->wanted == 0) {
             pthread_cond_wait(&h->changed, &h->lock);
             continue;
         }
-        h->offer = TAKEN;
+        h->wanted--;
+        h->at_it++;
         pthread_mutex_unlock(&h->lock);
         take_pieces(h);
         pthread_mutex_lock(&h->lock);
-        h->offer = NONE;
-        pthread_cond_broadcast(&h->changed);
+        h->wanted = 0; /* nothing is left to be taken */
+        if (--h->at_it == 0)
+            pthread_cond_broadcast(&h->changed);
     }
     pthread_mutex_unlock(&h->lock);
     return NULL;
@@ -60,15 +63,17 @@ struct halves *halves_create(void)
     struct halves *h;
 
     machine_here(&machine);
-    if (machine_processors(&machine) < 2 || !(h = calloc(1, sizeof(*h))))
+    const unsigned most = machine_processors(&machine) - 1;
+    if (most < 1 || !(h = calloc(1, sizeof(*h))))
         return NULL;
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);
-    if (pthread_create(&h->thread, NULL, thread_main, h) == 0)
+    while (h->helpers < HELPERS_MAX && h->helpers < most &&
+           pthread_create(&h->threads[h->helpers], NULL, thread_main, h) == 0)
+        h->helpers++;
+    if (h->helpers > 0)
         return h;
-    pthread_cond_destroy(&h->changed);
-    pthread_mutex_destroy(&h->lock);
-    free(h);
+    halves_free(h);
     return NULL;
 }
 
@@ -80,7 +85,8 @@ void halves_free(struct halves *h)
     h->stop = true;
     pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
-    pthread_join(h->thread, NULL);
+    for (unsigned i = 0; i < h->helpers; i++)
+        pthread_join(h->threads[i], NULL);
     pthread_cond_destroy(&h->changed);
     pthread_mutex_destroy(&h->lock);
     free(h);
@@ -91,6 +97,14 @@ static void pause_briefly(void)
 #ifdef __x86_64__
     __builtin_ia32_pause();
 #endif
+}
+
+/* How many to wake: each is to have work that is worth it. */
+static unsigned helpers_for(const struct halves *h, size_t count)
+{
+    const size_t worth = count / HALVES_MIN;
+
+    return worth < h->helpers ? (unsigned)worth : h->helpers;
 }
 
 void halves_run(struct halves *h, size_t count, halves_fn fn, void *arg)
@@ -104,16 +118,15 @@ void halves_run(struct halves *h, size_t count, halves_fn fn, void *arg)
     h->arg = arg;
     h->count = count;
     h->next = 0;
-    h->offer = MADE;
+    h->wanted = helpers_for(h, count);
     pthread_mutex_unlock(&h->lock);
     pthread_cond_broadcast(&h->changed);
     take_pieces(h);
-    for (int i = 0; i < SPINS && h->offer == TAKEN; i++)
+    for (int i = 0; i < SPINS && h->at_it > 0; i++)
         pause_briefly();
     pthread_mutex_lock(&h->lock);
-    if (h->offer == MADE) /* it comes too late */
-        h->offer = NONE;
-    while (h->offer != NONE)
+    h->wanted = 0; /* who wakes now comes too late */
+    while (h->at_it > 0)
         pthread_cond_wait(&h->changed, &h->lock);
     pthread_mutex_unlock(&h->lock);
 }

@@ -1,20 +1,19 @@
-/* Long loops over a vector, shared by the caller and a second thread: server and worker use them on
- * parameters and gradients while everybody waits. Each thread takes the next piece when it has
- * finished one. The function must treat each entry on its own, so that the bits are those of one
- * loop. */
+/* Long loops over a vector, shared by the caller and a few threads, one a processor at most: server
+ * and worker use them on parameters and gradients while everybody waits. Each thread takes the next
+ * piece when it has finished one. The function must treat each entry on its own, so that the bits
+ * are those of one loop. */
 #ifndef STEPPE_COMMON_HALVES_H
 #define STEPPE_COMMON_HALVES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* With fewer entries the second thread does not pay: waking it takes as long as ten thousand
- * entries. */
+/* With fewer entries for each a thread does not pay: waking it takes as long as ten thousand. */
 #define HALVES_MIN ((size_t)1 << 17)
 
 struct halves;
 
-/* Entries [first, end). Called on two threads at once. */
+/* Entries [first, end). Called on several threads at once. */
 typedef void (*halves_fn)(void *arg, size_t first, size_t end);
 
 /* NULL with one processor or when no thread can be made; then the caller's thread does

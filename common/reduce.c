@@ -14,6 +14,7 @@
 
 #include "common/alloc.h"
 #include "common/floats.h"
+#include "common/halves.h"
 
 #define LINE_BYTES 64
 #define BLOCK_FLOATS (LINE_BYTES / sizeof(float))
@@ -30,8 +31,9 @@ struct reduce {
     struct node root;
     struct slot *slots; /* one a shard of root */
     uint32_t slot_cap;
-    float **buffers; /* every buffer there is */
-    float **spare;   /* those that nobody holds */
+    float **buffers;       /* every buffer there is */
+    float **spare;         /* those that nobody holds */
+    struct halves *halves; /* NULL: none */
     uint32_t buffer_count, buffer_cap, spare_count;
 };
 
@@ -213,7 +215,7 @@ static bool overlaps(const struct reduce *r, const struct node *path, int depth)
     return false;
 }
 
-int reduce_add(struct reduce *r, struct node n, float *buf)
+int reduce_meet(struct reduce *r, struct node n, float *buf, struct reduce_pair *ret)
 {
     struct node path[DEPTH_MAX];
     int depth = path_to(r->root, n, path), rc = 0;
@@ -226,23 +228,51 @@ int reduce_add(struct reduce *r, struct node n, float *buf)
         reduce_drop(r, buf);
         return rc;
     }
-    for (; depth > 0; depth--) {
+    if (depth > 0) {
         struct node parent = path[depth - 1];
         uint32_t mid = node_split(parent);
         bool is_left = n.lo == parent.lo;
         struct slot *sibling = slot_of(r, is_left ? mid : parent.lo);
-        if (sibling->hi != (is_left ? parent.hi : mid))
-            break;
-        float *left = is_left ? buf : sibling->buf, *right = is_left ? sibling->buf : buf;
-        node_add(left, right, r->floats);
-        node_add_doubles(doubles_of(r, left), doubles_of(r, right), r->doubles);
-        *sibling = (struct slot){NULL, 0};
-        reduce_drop(r, right);
-        buf = left;
-        n = parent;
+        if (sibling->hi == (is_left ? parent.hi : mid)) {
+            *ret = is_left ? (struct reduce_pair){parent, buf, sibling->buf}
+                           : (struct reduce_pair){parent, sibling->buf, buf};
+            *sibling = (struct slot){NULL, 0};
+            return 1;
+        }
     }
     *slot_of(r, n.lo) = (struct slot){buf, n.hi};
     return 0;
+}
+
+static void add_part(void *arg, size_t first, size_t end)
+{
+    const struct reduce_pair *p = arg;
+
+    node_add(p->left + first, p->right + first, end - first);
+}
+
+void reduce_sum(const struct reduce *r, struct reduce_pair *p)
+{
+    halves_run(r->halves, r->floats, add_part, p);
+    node_add_doubles(doubles_of(r, p->left), doubles_of(r, p->right), r->doubles);
+}
+
+void reduce_halves(struct reduce *r, struct halves *h)
+{
+    r->halves = h;
+}
+
+int reduce_add(struct reduce *r, struct node n, float *buf)
+{
+    struct reduce_pair p;
+    int rc = reduce_meet(r, n, buf, &p);
+
+    while (rc > 0) {
+        reduce_sum(r, &p);
+        reduce_drop(r, p.right);
+        rc = reduce_meet(r, p.node, p.left, &p);
+    }
+    return rc;
 }
 
 const float *reduce_result(const struct reduce *r, const double **ret_doubles)

@@ -33,6 +33,7 @@ void node_add_doubles(double *restrict left, const double *restrict right, size_
 
 /* Sums vectors of `floats` float32 and `doubles` float64 under the subtree `root`. */
 struct reduce;
+struct halves;
 
 /* root: the subtree that is summed. Buffers are allocated once and reused across resets: no
  * allocation per step once the pattern of arrivals has been seen. NULL when memory is out. */
@@ -48,6 +49,18 @@ float *reduce_buffer(struct reduce *r, double **ret_doubles);
  * upwards as far as siblings have arrived. 0; -EEXIST when n (or an ancestor of it, or part of it)
  * was added before, -EINVAL when n is no vertex below root; then it only takes buf back. */
 int reduce_add(struct reduce *r, struct node n, float *buf);
+/* From now on sums of long vectors are formed with these. Borrowed; NULL: none. */
+void reduce_halves(struct reduce *r, struct halves *h);
+/* reduce_add step by step, for threads that have r under a lock and form sums without it. meet
+ * takes the result of n: 1: its sibling is there, and both are *ret's, to be summed without the
+ * lock; then reduce_drop takes ret->right, and ret->left is the result of ret->node. 0: it waits
+ * for its sibling, or is the sum of root. Else as reduce_add. */
+struct reduce_pair {
+    struct node node; /* of which they are the children */
+    float *left, *right;
+};
+int reduce_meet(struct reduce *r, struct node n, float *buf, struct reduce_pair *ret);
+void reduce_sum(const struct reduce *r, struct reduce_pair *p); /* left += right */
 /* Gives an unused buffer back. */
 void reduce_drop(struct reduce *r, float *buf);
 /* The sum of root, or NULL while it is not complete. Valid until the next reset. */

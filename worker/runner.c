@@ -77,6 +77,32 @@ static struct reduce *sum_of(const struct runner *r)
     return r->work->flat == PHASE_LOSS ? r->tally : r->reduce;
 }
 
+static void drop(struct runner *r, float *buf)
+{
+    pthread_mutex_lock(&r->lock);
+    reduce_drop(sum_of(r), buf);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* The result of a shard goes up the tree; sums of long vectors are formed beside one another. */
+static int add_up(struct runner *r, uint32_t shard, float *buf)
+{
+    struct reduce *sum = sum_of(r);
+    struct reduce_pair p;
+
+    pthread_mutex_lock(&r->lock);
+    int rc = reduce_meet(sum, (struct node){shard, shard + 1}, buf, &p);
+    while (rc > 0) {
+        pthread_mutex_unlock(&r->lock);
+        reduce_sum(sum, &p);
+        pthread_mutex_lock(&r->lock);
+        reduce_drop(sum, p.right);
+        rc = reduce_meet(sum, p.node, p.left, &p);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
 static void add_shard(struct runner *r, struct member *m, const struct step_spec *spec, uint32_t at,
                       uint32_t n)
 {
@@ -91,12 +117,10 @@ static void add_shard(struct runner *r, struct member *m, const struct step_spec
         return;
     }
     int rc = sum_shard(r, m, spec, at, n, buf, sums);
-    pthread_mutex_lock(&r->lock);
     if (rc < 0)
-        reduce_drop(sum_of(r), buf);
+        drop(r, buf);
     else
-        rc = reduce_add(sum_of(r), (struct node){shard, shard + 1}, buf);
-    pthread_mutex_unlock(&r->lock);
+        rc = add_up(r, shard, buf);
     profile_part(m->profile, PART_REDUCE);
     if (rc < 0)
         fail(r, rc);

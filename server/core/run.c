@@ -312,6 +312,7 @@ static void add_sums(struct run *r, const double sums[SUM_COUNT])
 
 void run_halves(struct run *r, struct halves *h)
 {
+    reduce_halves(r->reduce, h);
     r->halves = h;
 }
 
