@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/floats.h"
+#include "common/halves.h"
 #include "common/reduce.h"
 #include "common/rng.h"
 #include "tests/harness.h"
@@ -292,6 +293,57 @@ TEST(a_sum_that_is_denormal_is_zero_whoever_forms_it)
         reduce_free(r);
     }
     floats_restore(mode);
+}
+
+TEST(a_sum_can_be_formed_between_two_steps)
+{
+    struct result *shards = shard_results(3, 4);
+    const struct result want = reference(shards, (struct node){0, 3});
+    struct reduce *r = reduce_create(FLOATS, DOUBLES);
+    struct reduce_pair p = {.left = NULL};
+    double *doubles;
+
+    reduce_reset(r, (struct node){0, 3}, 3);
+    ASSERT_EQ(0, add(r, (struct node){1, 2}, &shards[1]));
+    float *buf = reduce_buffer(r, &doubles);
+    memcpy(buf, shards[0].floats, sizeof(shards[0].floats));
+    memcpy(doubles, shards[0].doubles, sizeof(shards[0].doubles));
+    ASSERT_EQ(1, reduce_meet(r, (struct node){0, 1}, buf, &p));
+    ASSERT(p.node.lo == 0 && p.node.hi == 2 && p.left == buf && p.right != buf);
+    ASSERT_EQ(0, add(r, (struct node){2, 3}, &shards[2])); /* its sibling is not there yet */
+    ASSERT(!reduce_result(r, NULL));
+    reduce_sum(r, &p);
+    reduce_drop(r, p.right);
+    ASSERT_EQ(1, reduce_meet(r, p.node, p.left, &p));
+    reduce_sum(r, &p);
+    reduce_drop(r, p.right);
+    ASSERT_EQ(0, reduce_meet(r, p.node, p.left, &p));
+    assert_result(r, &want);
+    reduce_free(r);
+    free(shards);
+}
+
+TEST(a_long_sum_has_the_same_bits_on_several_threads)
+{
+    const size_t floats = 3 * HALVES_MIN + 5;
+    struct halves *h = halves_create();
+    struct reduce *alone = reduce_create(floats, 0), *shared = reduce_create(floats, 0);
+
+    reduce_halves(shared, h);
+    reduce_reset(alone, (struct node){0, 3}, 3);
+    reduce_reset(shared, (struct node){0, 3}, 3);
+    for (uint32_t s = 0; s < 3; s++) {
+        struct rng rng = rng_at(6, RNG_TEST, s, 0);
+        float *one = reduce_buffer(alone, NULL), *other = reduce_buffer(shared, NULL);
+        for (size_t i = 0; i < floats; i++)
+            one[i] = other[i] = (float)rng_range(&rng, -1, 1);
+        ASSERT_EQ(0, reduce_add(alone, (struct node){s, s + 1}, one));
+        ASSERT_EQ(0, reduce_add(shared, (struct node){s, s + 1}, other));
+    }
+    ASSERT_MEM(reduce_result(alone, NULL), reduce_result(shared, NULL), floats * sizeof(float));
+    reduce_free(alone);
+    reduce_free(shared);
+    halves_free(h);
 }
 
 TEST(a_reset_drops_what_was_there)
