@@ -129,14 +129,17 @@ static int ask(int fd, const char *text, void **ret, size_t *ret_bytes, int *fil
 /* 0: the message is the reply. */
 static int judge(const struct message *m, struct errbuf *why)
 {
-    const char *sentence;
+    const char *sentence, *code = "";
     bool ok = false;
 
     if (field_bool(m->json, "the answer", "ok", false, &ok, why) == 0 && ok)
         return 0;
-    return field_str(m->json, "the answer", "error", true, REPLY_BYTES_MAX, &sentence, why) < 0
-               ? -EBADMSG
-               : err_set(why, -EREMOTEIO, "%s", sentence);
+    if (field_str(m->json, "the answer", "error", true, REPLY_BYTES_MAX, &sentence, why) < 0 ||
+        field_str(m->json, "the answer", "code", true, 64, &code, why) < 0)
+        return -EBADMSG;
+    const bool later =
+        strcmp(code, error_names[ERR_GONE]) == 0 || strcmp(code, error_names[ERR_UNAVAILABLE]) == 0;
+    return err_set(why, later ? -EAGAIN : -EREMOTEIO, "%s", sentence);
 }
 
 static char *write_request(const char *sender, enum message_type type, cJSON *request)

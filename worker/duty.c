@@ -200,8 +200,9 @@ static void share_memory(const struct duty *s, struct loaded *p, const struct ta
     if (p->lone)
         return;
     share_close(&p->share);
-    p->lone = share_open(s->options->server, s->talk.client, t->job, p->model.floats, &p->share,
-                         &why) < 0;
+    int rc =
+        share_open(s->options->server, s->talk.client, t->job, p->model.floats, &p->share, &why);
+    p->lone = rc < 0 && rc != -EAGAIN;
     if (p->lone)
         log_debug("worker.share", "job=%lld error=\"%s\"", (long long)t->job, why.text);
 }

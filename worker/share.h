@@ -13,8 +13,8 @@ struct share {
     struct shared theta, grad;
 };
 
-/* Asks the server at url for the memory of this job, whose vectors have so many floats. 0, or
- * -errno with a sentence: the vectors travel in messages. */
+/* Asks the server at url for the memory of this job, whose vectors have so many floats. 0;
+ * -EAGAIN: not now; -errno with a sentence: the vectors travel in messages. */
 int share_open(const char *url, const struct client *client, int64_t job, size_t floats,
                struct share *ret, struct errbuf *why);
 void share_close(struct share *s); /* zeroed is fine, and what becomes of it */

@@ -52,7 +52,7 @@ void handle_task_share(struct request *rq)
                     : err_set(&why, -EPERM,
                               "memory is shared only over ipc, with workers of the server's user");
     if (rc < 0) {
-        request_fail(rq, rc == -ENOMEM ? rc : -EPERM, &why);
+        request_fail(rq, rc, &why);
         return;
     }
     cJSON *out = cJSON_CreateObject();

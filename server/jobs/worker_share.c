@@ -53,14 +53,15 @@ int workers_share(struct workers *w, struct worker *worker, const struct job *jo
                        job->rec.job);
     worker_share_end(worker);
     if (bytes_of_all(w) + bytes > most)
-        return err_set(why, -ENOMEM,
+        return err_set(why, -ERANGE,
                        "the gradients of workers on this machine may have %zu MiB in all",
                        most >> 20);
     struct share s = {
         .number = ++w->last_share, .job = job->rec.job, .incarnation = job->rec.incarnation};
     int rc = shared_make(bytes, true, &s.grad);
     if (rc < 0)
-        return err_set(why, rc, "no memory for a gradient of %zu bytes", bytes);
+        return err_set(why, -ERANGE, "no memory for a gradient of %zu bytes: %s", bytes,
+                       err_text(rc));
     worker->share = s;
     *ret = (struct workers_share){.number = s.number,
                                   .bytes = bytes,

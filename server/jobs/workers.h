@@ -66,7 +66,7 @@ bool workers_needs_dataset(struct workers *w, const struct worker *worker, const
 void workers_fetches(struct workers *w, const char *sender);
 /* Memory that a worker on this machine has with the server: theta of the job's run, which it can
  * read, and room for its gradients. Another one that it had ends. 0; -EPERM: this job's vectors
- * travel in messages; -ENOMEM: there is too much of such memory already; -errno. */
+ * travel in messages; -ERANGE: there is too much of such memory already; -errno. */
 struct workers_share {
     int64_t number;
     size_t bytes, place_bytes; /* of a vector; between the two places of theta */
