@@ -190,23 +190,6 @@ static int fetch(const struct duty *s, const struct loaded *p, const struct task
     return rc;
 }
 
-/* Where the server and we have memory together, theta lies there from the next task on. A server
- * that does not know the memory sent theta another way: it is another run, and there may be new
- * memory. */
-static void share_memory(const struct duty *s, struct loaded *p, const struct task *t)
-{
-    struct errbuf why = {""};
-
-    if (p->lone)
-        return;
-    share_close(&p->share);
-    int rc =
-        share_open(s->options->server, s->talk.client, t->job, p->model.floats, &p->share, &why);
-    p->lone = rc < 0 && rc != -EAGAIN;
-    if (p->lone)
-        log_debug("worker.share", "job=%lld error=\"%s\"", (long long)t->job, why.text);
-}
-
 /* Makes p->at the task's theta: where it is shared, from the message, in pieces, or as it already
  * is. As talk_call. */
 static int read_theta(const struct duty *s, struct loaded *p, const struct message *m,
@@ -218,12 +201,10 @@ static int read_theta(const struct duty *s, struct loaded *p, const struct messa
     const int64_t turn = moved ? t->turn : 0;
     int rc;
 
-    if (t->theta_place >= 0) {
-        p->step = -1;
-        p->at = p->share.number ? share_theta(&p->share, t->theta_place) : NULL;
-        return p->at ? 0 : err_set(why, -EINVAL, "the task names memory that is not shared");
-    }
+    if (t->theta_place >= 0)
+        return loaded_take_shared(p, t, why);
     p->at = p->theta;
+    p->told.job = 0;
     if (inlined || t->theta_bytes) {
         if (p->step != t->step || p->incarnation != t->incarnation)
             p->vector_turn = 0;
@@ -237,7 +218,7 @@ static int read_theta(const struct duty *s, struct loaded *p, const struct messa
         p->phase = phase;
         p->turn = turn;
     }
-    share_memory(s, p, t);
+    loaded_share(p, s->options, &s->talk);
     return p->step == t->step && p->incarnation == t->incarnation && p->phase == phase &&
                    p->turn == turn
                ? 0

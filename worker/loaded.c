@@ -191,6 +191,34 @@ static int explain_cache(const char *folder, int64_t bytes, int rc, struct errbu
                       text_of_bytes((int64_t)(fs.f_bavail * fs.f_frsize), free_there));
 }
 
+void loaded_share(struct loaded *p, const struct duty_options *options, const struct talk *talk)
+{
+    struct errbuf why = {""};
+
+    if (p->lone)
+        return;
+    share_close(&p->share);
+    int rc = share_open(options->server, talk->client, p->job, p->model.floats, &p->share, &why);
+    p->lone = rc < 0 && rc != -EAGAIN;
+    if (p->lone)
+        log_debug("worker.share", "job=%lld error=\"%s\"", (long long)p->job, why.text);
+}
+
+int loaded_take_shared(struct loaded *p, const struct task *t, struct errbuf *why)
+{
+    const struct task *told = &p->told;
+
+    p->step = -1;
+    if (!p->share.number)
+        return err_set(why, -EINVAL, "the task names memory that is not shared");
+    p->at = share_theta(&p->share, t->theta_place);
+    if (told->job != t->job || told->incarnation != t->incarnation || told->step != t->step ||
+        told->phase != t->phase || told->turn != t->turn)
+        group_share(p->group, GROUP_JOB, GROUP_THETA, p->at, p->model.floats);
+    p->told = *t;
+    return 0;
+}
+
 int loaded_check(struct loaded *p)
 {
     if (cache_unchanged(&p->data))

@@ -15,6 +15,7 @@
 #include "worker/runner.h"
 #include "worker/share.h"
 #include "worker/talk.h"
+#include "worker/task.h"
 
 struct loaded {
     int64_t job; /* 0: none */
@@ -27,6 +28,7 @@ struct loaded {
     struct share share;        /* with the server on this machine; its number 0: none */
     bool lone;                 /* there is none for this job */
     const float *at;           /* theta of the task: in theta, or where the server has it */
+    struct task told;          /* the last one whose shared theta the group has; its job 0: none */
     int64_t incarnation, step; /* of theta; step -1: no theta is held */
     enum phase phase;          /* of theta, where it is a moved one (phase_moved) */
     int64_t turn;              /* of that moved theta */
@@ -55,6 +57,13 @@ int loaded_take(struct loaded *p, const struct duty_options *options, const stru
                 struct cache *cache, struct halves *halves, int64_t number, struct errbuf *why);
 /* Makes room for a task of `count` samples. 0 or -ENOMEM. */
 int loaded_room(struct loaded *p, uint32_t count, struct errbuf *why);
+/* Where the server and we may have memory together, theta lies there from the next task on. A
+ * server that does not know our memory sent theta another way: it is of another run, and there may
+ * be new memory. */
+void loaded_share(struct loaded *p, const struct duty_options *options, const struct talk *talk);
+/* Makes p->at the task's theta, which lies in that memory, and hands it out in the group. 0 or
+ * -EINVAL. */
+int loaded_take_shared(struct loaded *p, const struct task *t, struct errbuf *why);
 /* The sentence for a loaded job whose tasks find no memory; -ENOMEM. */
 int loaded_no_memory(const struct loaded *p, const struct duty_options *options,
                      struct errbuf *why);
