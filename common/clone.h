@@ -8,7 +8,7 @@
 /* Sanitizers cannot instrument the resolver, which picks a variant before main. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define KERNEL __attribute__((target_clones("default", "avx2", "arch=skylake-avx512")))
+#define KERNEL __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
 #else
 #define KERNEL
 #endif

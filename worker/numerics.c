@@ -10,6 +10,7 @@
 #include "common/alloc.h"
 #include "common/hash.h"
 #include "common/rng.h"
+#include "worker/nn/exp.h"
 #include "worker/nn/gemm.h"
 #include "worker/nn/kernel.h"
 #include "worker/nn/kernels.h"
@@ -161,13 +162,15 @@ static void add_dense(struct sha256 *h, const struct kernels *kernels, struct rn
     free(out);
 }
 
-/* exp over what the head feeds it, to the denormals, and log1p over what comes out; log and expm1
- * over losses, by which shards are ordered. */
+/* The head's exponentials, beyond where they are 0, and log1p over what comes out; log and expm1
+ * over losses, by which shards are ordered; exp of mixup's draws. */
 static void add_functions(struct sha256 *h, struct rng *r)
 {
-    double values[4];
+    double values[5];
 
     for (int i = 0; i < FUNCTION_POINTS; i++) {
+        const real z = (real)rng_range(r, -750, 0);
+        exp_below(&z, 0, 1, &values[4]);
         values[0] = exp(rng_range(r, -750, 0));
         values[1] = log1p(exp(rng_range(r, -80, 7)));
         values[2] = log(values[1]);

@@ -8,7 +8,8 @@
 
 /* "<kernel set>.<revision>/<OpenBLAS core>/<16 hex digits>": the digits are the start of the
  * SHA-256 of a canary: matrix products in the layers' shapes (all transposes), the set's
- * convolutions, exp and log1p over a fixed list, with FTZ/DAZ on. Takes some milliseconds. */
+ * convolutions, exponentials and log1p over a fixed list, with FTZ/DAZ on. Takes some milliseconds.
+ */
 void numerics_class(const struct kernels *kernels, char out[NUMERICS_CLASS_BYTES]);
 
 #endif

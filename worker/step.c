@@ -223,8 +223,9 @@ static const real *data_forward(struct step *s, const real *theta, const real *x
     for (size_t i = 0; i < n; i++) {
         head_sample(logits + i * classes, classes, s->labels[i], &s->heads[i], s->delta);
         s->exponents[i] = head_exponent(&s->heads[i]);
+        const double power = ldexp(1, -s->exponents[i]);
         for (size_t j = 0; j < classes; j++)
-            s->dlogits[i * classes + j] = (real)ldexp(s->delta[j], -s->exponents[i]);
+            s->dlogits[i * classes + j] = (real)(s->delta[j] * power);
     }
     profile_part(s->profile, PART_HEAD);
     return logits;
