@@ -13,6 +13,7 @@
 #define WEYL_0 0x9E3779B9u /* golden ratio */
 #define WEYL_1 0xBB67AE85u /* sqrt(3) - 1 */
 #define BLOCK_WORDS 4
+#define AHEAD 32 /* swaps of a shuffle */
 
 void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
@@ -84,12 +85,22 @@ uint64_t rng_below(struct rng *r, uint64_t n)
     return (uint64_t)(product >> 64);
 }
 
+/* The places of a few swaps are drawn before the first of them, so that those of a long list are
+ * on their way from memory. */
 void rng_shuffle(struct rng *r, uint32_t *ids, uint32_t n)
 {
-    for (uint32_t i = n; i > 1; i--) {
-        uint32_t j = (uint32_t)rng_below(r, i);
-        uint32_t id = ids[i - 1];
-        ids[i - 1] = ids[j];
-        ids[j] = id;
+    uint32_t to[AHEAD];
+
+    while (n > 1) {
+        const uint32_t count = n - 1 < AHEAD ? n - 1 : AHEAD;
+        for (uint32_t k = 0; k < count; k++) {
+            to[k] = (uint32_t)rng_below(r, n - k);
+            __builtin_prefetch(&ids[to[k]], 1);
+        }
+        for (uint32_t k = 0; k < count; k++, n--) {
+            uint32_t id = ids[n - 1];
+            ids[n - 1] = ids[to[k]];
+            ids[to[k]] = id;
+        }
     }
 }

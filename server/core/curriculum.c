@@ -9,6 +9,7 @@
 
 #include "common/alloc.h"
 #include "common/difficulty.h"
+#include "server/core/radix.h"
 #include "server/core/split.h"
 
 /* full_at * epochs is a decimal that double misses by a few units in the last place (0.55 * 100);
@@ -91,18 +92,6 @@ double curriculum_key(const struct jobspec *spec, const struct score *s, const s
                           s, sample);
 }
 
-struct keyed {
-    double key;
-    uint32_t sample;
-};
-
-static int keyed_compare(const void *pa, const void *pb)
-{
-    const struct keyed *a = pa, *b = pb;
-
-    return (a->key > b->key) - (a->key < b->key);
-}
-
 static void take_rank(double *held, double beta, double r)
 {
     *held = *held < 0 ? r : beta * *held + (1 - beta) * r;
@@ -128,43 +117,43 @@ static void take_losses(const struct jobspec *spec, const struct score *s, uint3
 }
 
 /* Sorts the keys; a sample keeps the share beta of its old rank. */
-static void take_ranks(struct keyed *keyed, uint32_t count, double beta, double *rank)
+static void take_ranks(struct radix *o, double beta, double *rank)
 {
-    qsort(keyed, count, sizeof(*keyed), keyed_compare);
-    for (uint32_t first = 0, end; first < count; first = end) {
-        for (end = first + 1; end < count && keyed[end].key == keyed[first].key;)
-            end++;
+    radix_sort(o);
+    for (uint32_t first = 0, end; first < o->count; first = end) {
+        end = radix_run(o, first);
         /* (average of first .. end-1, plus 1/2) / count, in one rounding */
-        double r = ((double)first + end) / (2.0 * count);
+        double r = ((double)first + end) / (2.0 * o->count);
         for (uint32_t i = first; i < end; i++)
-            take_rank(&rank[keyed[i].sample], beta, r);
+            take_rank(&rank[o->ids[i]], beta, r);
     }
 }
 
 int curriculum_begin(const double *order, const uint32_t *excluded, uint32_t excluded_count,
                      const uint8_t *use, uint32_t n, double *rank)
 {
-    struct keyed *keyed = alloc_bytes(n > 0 ? n : 1, sizeof(*keyed));
-    uint32_t given = 0;
+    struct radix o;
 
-    if (!keyed)
-        return -ENOMEM;
     for (uint32_t i = 0; i < n; i++)
         rank[i] = use && use[i] != USE_TRAIN ? CURRICULUM_EXCLUDED : CURRICULUM_UNRANKED;
     for (uint32_t i = 0; i < excluded_count; i++)
         rank[excluded[i]] = CURRICULUM_EXCLUDED;
-    for (uint32_t i = 0; order && i < n; i++)
+    if (!order)
+        return 0;
+    if (radix_begin(&o, n, NULL) < 0)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < n; i++)
         if (!isnan(order[i]) && rank[i] != CURRICULUM_EXCLUDED)
-            keyed[given++] = (struct keyed){order[i], i};
-    take_ranks(keyed, given, 0, rank);
-    free(keyed);
+            radix_add(&o, radix_key(order[i]), i);
+    take_ranks(&o, 0, rank);
+    radix_done(&o);
     return 0;
 }
 
 int curriculum_rank(const struct jobspec *spec, const struct score *s, const struct lapses *l,
-                    uint32_t n, double *rank)
+                    uint32_t n, void *room, double *rank)
 {
-    uint32_t measured = 0;
+    struct radix o;
     double key;
 
     if (spec->curriculum.measure == MEASURE_GIVEN)
@@ -173,14 +162,13 @@ int curriculum_rank(const struct jobspec *spec, const struct score *s, const str
         take_losses(spec, s, n, rank);
         return 0;
     }
-    struct keyed *keyed = alloc_bytes(n > 0 ? n : 1, sizeof(*keyed));
-    if (!keyed)
+    if (radix_begin(&o, n, room) < 0)
         return -ENOMEM;
     for (uint32_t i = 0; i < n; i++)
         if (has_key(spec, s, l, i, rank, &key))
-            keyed[measured++] = (struct keyed){key, i};
-    take_ranks(keyed, measured, spec->curriculum.smoothing, rank);
-    free(keyed);
+            radix_add(&o, radix_key(key), i);
+    take_ranks(&o, spec->curriculum.smoothing, rank);
+    radix_done(&o);
     return 0;
 }
 

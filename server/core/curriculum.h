@@ -56,9 +56,10 @@ int curriculum_begin(const double *order, const uint32_t *excluded, uint32_t exc
 /* Takes the samples of one epoch that have the measure (SCORE_MEASURED) into rank[n]: r = (average
  * position of equal keys + 1/2) / measured, or of a self-paced mode the key itself; rank = r the
  * first time, else beta*old + (1-beta)*r. Unmeasured samples keep theirs; with MEASURE_GIVEN all
- * do. l[n] already includes the epoch; NULL unless the measure is forgetting. 0 or -ENOMEM. */
+ * do. l[n] already includes the epoch; NULL unless the measure is forgetting. room: radix_bytes(n)
+ * to sort in (radix.h), NULL: none, it makes its own. 0 or -ENOMEM. */
 int curriculum_rank(const struct jobspec *spec, const struct score *s, const struct lapses *l,
-                    uint32_t n, double *rank);
+                    uint32_t n, void *room, double *rank);
 
 /* Share p of the training set at epoch 0-based e (pacing in MATH.md); 1 in warm-up and, at every
  * epoch, for measure none. */
@@ -97,9 +98,9 @@ struct schedule {
  * NULL for measure none, which schedules everything with weight 1, and for random, whose order is
  * its own fixed key of every sample, measured or not. With a curriculum inside the step, all
  * samples with weight 1. class_weights balanced: 1 / (samples of the class that are not excluded);
- * then labels are read. 0 or -ENOMEM. */
+ * then labels are read. room: as in curriculum_rank. 0 or -ENOMEM. */
 int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t *labels,
-                  uint32_t classes, uint32_t n, int64_t epoch, struct schedule *ret);
+                  uint32_t classes, uint32_t n, int64_t epoch, void *room, struct schedule *ret);
 void schedule_done(struct schedule *s);
 /* With a curriculum inside the step: the weights of the m places of every shard, the first in the
  * order first, at u = (place + 1/2) / m. 0: not trained on; mean 1 over the others.

@@ -102,6 +102,7 @@ static int make_order(struct external *e)
     struct stream stream;
     int rc = ranks_schedule(&e->ranks, e->epoch, &e->schedule);
 
+    ranks_rest(&e->ranks);
     if (rc < 0)
         return rc;
     e->ids = alloc_bytes(positions(e), sizeof(*e->ids));

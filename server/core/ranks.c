@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "server/core/radix.h"
 
 static int allocate(struct ranks *r)
 {
@@ -41,6 +42,7 @@ void ranks_done(struct ranks *r)
     free(r->rank);
     free(r->lapses);
     free(r->own);
+    free(r->room);
     *r = (struct ranks){0};
 }
 
@@ -77,16 +79,30 @@ void ranks_advance(struct ranks *r, int64_t epoch)
                       r->labels);
 }
 
+/* NULL: each sorts in memory of its own, if there is any. */
+static void *room_of(struct ranks *r)
+{
+    if (!r->room)
+        r->room = malloc(radix_bytes(r->samples));
+    return r->room;
+}
+
+void ranks_rest(struct ranks *r)
+{
+    free(r->room);
+    r->room = NULL;
+}
+
 int ranks_take(struct ranks *r, const struct score *scores)
 {
     if (r->lapses)
         lapses_add(r->lapses, scores, r->labels, r->samples);
-    return curriculum_rank(r->spec, scores, r->lapses, r->samples, r->rank);
+    return curriculum_rank(r->spec, scores, r->lapses, r->samples, room_of(r), r->rank);
 }
 
 int ranks_schedule(const struct ranks *r, int64_t epoch, struct schedule *ret)
 {
-    return schedule_make(r->spec, r->rank, r->labels, r->classes, r->samples, epoch, ret);
+    return schedule_make(r->spec, r->rank, r->labels, r->classes, r->samples, epoch, r->room, ret);
 }
 
 const uint16_t *ranks_relabelled(const struct ranks *r)

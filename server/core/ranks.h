@@ -17,6 +17,7 @@ struct ranks {
     double *rank;             /* [samples] */
     struct lapses *lapses;    /* [samples]; NULL: of another measure than forgetting */
     bool *own;                /* [samples] left out or held out by the job itself */
+    void *room;               /* to sort in, kept from epoch to epoch; NULL: not yet */
     int revisions;            /* of the job's list, taken so far */
     /* Of the job's list; set by the caller behind ranks_begin, owned by this. */
     struct overlay overlays[JOB_REVISIONS_MAX];
@@ -32,6 +33,8 @@ int ranks_copy(const struct ranks *from, struct ranks *ret);
 void ranks_advance(struct ranks *r, int64_t epoch);
 /* The scores of an epoch that has begun are taken. 0 or -ENOMEM. */
 int ranks_take(struct ranks *r, const struct score *scores);
+/* No epoch is taken soon: what was kept for that goes. */
+void ranks_rest(struct ranks *r);
 /* Its schedule. 0 or -ENOMEM. */
 int ranks_schedule(const struct ranks *r, int64_t epoch, struct schedule *ret);
 /* The labels where a revision has changed them; NULL: those of the data. */

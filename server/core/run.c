@@ -266,7 +266,7 @@ static int open_epoch(struct run *r, int64_t now_ms)
     schedule_done(&r->schedule);
     run_take_revision(r);
     int rc = schedule_make(r->spec, r->rank, run_labels(r), r->data->classes, r->data->samples,
-                           r->cursor.epoch, &r->schedule);
+                           r->cursor.epoch, NULL, &r->schedule);
     if (rc == 0)
         rc = stream_init(&r->stream, &r->schedule, r->spec->seed, r->cursor.epoch,
                          r->spec->sampling == SAMPLING_BALANCED ? run_labels(r) : NULL,

@@ -30,7 +30,8 @@ static int close_scores(struct run *r, struct run_epoch *e)
 
     if (r->lapses)
         lapses_add(r->lapses, r->scores, run_labels(r), n);
-    int rc = fresh && adm ? curriculum_rank(r->spec, r->scores, r->lapses, n, r->rank) : -ENOMEM;
+    int rc =
+        fresh && adm ? curriculum_rank(r->spec, r->scores, r->lapses, n, NULL, r->rank) : -ENOMEM;
     if (rc < 0) {
         free(fresh);
         free(adm);

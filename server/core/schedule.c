@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/difficulty.h"
 #include "common/rng.h"
+#include "server/core/apportion.h"
 #include "server/core/curriculum.h"
+#include "server/core/radix.h"
 #include "server/core/self_paced.h"
 
 #define RAMP 0.25          /* weights fall from 1 to the least over this share */
@@ -18,48 +21,26 @@
 #define RANK_UNMEASURED 0.5
 #define LOSS_UNKNOWN 1.0 /* of all samples, while none is measured */
 
-struct place {
-    double rank; /* lower comes first */
-    uint64_t tie;
-    uint32_t id;
-    uint32_t group;
-};
-
 struct lineup {
-    struct place *places;   /* by group, then in the order of the curriculum */
-    uint32_t *sizes;        /* samples of each group */
-    uint32_t *quotas;       /* scheduled at least, of each group */
-    uint32_t groups, count; /* of places */
+    struct radix order; /* by group, then in the order of the curriculum; a key is that of a rank */
+    uint32_t *sizes;    /* samples of each group */
+    uint32_t *quotas;   /* scheduled at least, of each group */
+    uint32_t groups;
 };
 
-static int place_compare(const void *pa, const void *pb)
+/* Lower comes first. unmeasured: of a sample that has no rank. */
+static double place_rank(const struct jobspec *spec, const double *rank, double unmeasured,
+                         uint32_t id)
 {
-    const struct place *a = pa, *b = pb;
-
-    if (a->group != b->group)
-        return a->group < b->group ? -1 : 1;
-    if (a->rank != b->rank)
-        return a->rank < b->rank ? -1 : 1;
-    if (a->tie != b->tie)
-        return a->tie < b->tie ? -1 : 1;
-    return (a->id > b->id) - (a->id < b->id);
-}
-
-/* unmeasured: the rank of a sample that has none. */
-static struct place place_of(const struct jobspec *spec, const double *rank, double unmeasured,
-                             uint32_t id)
-{
-    struct place p = {.id = id, .tie = difficulty_tie(spec->seed, id)};
+    double r;
 
     /* The random control knows all its scores from the start; ranks only among measured samples
      * would not keep its sets nested. */
     if (spec->curriculum.measure == MEASURE_RANDOM)
-        p.rank = curriculum_key(spec, NULL, NULL, id);
+        r = curriculum_key(spec, NULL, NULL, id);
     else
-        p.rank = rank[id] < 0 ? unmeasured : rank[id];
-    if (spec->curriculum.order == ORDER_HARD_FIRST)
-        p.rank = -p.rank;
-    return p;
+        r = rank[id] < 0 ? unmeasured : rank[id];
+    return spec->curriculum.order == ORDER_HARD_FIRST ? -r : r;
 }
 
 /* Is the sample left out, whatever it is worth? */
@@ -70,7 +51,7 @@ static bool is_excluded(const double *rank, uint32_t id)
 
 static void lineup_done(struct lineup *l)
 {
-    free(l->places);
+    radix_done(&l->order);
     free(l->sizes);
     free(l->quotas);
 }
@@ -89,72 +70,84 @@ static double mean_loss(const double *rank, uint32_t n)
     return known > 0 ? sum / known : LOSS_UNKNOWN;
 }
 
-/* Lowers the losses by what diversity gives them; the places are of one group before and after. */
-static void diversify(struct lineup *l, const uint16_t *labels, double gamma)
+/* Sorts those from `first` to `end`, which have the same rank, by their ties, then by sample. */
+static void sort_ties(struct radix *o, uint64_t seed, uint32_t first, uint32_t end)
 {
-    for (uint32_t i = 0; i < l->count; i++)
-        l->places[i].group = labels[l->places[i].id];
-    qsort(l->places, l->count, sizeof(*l->places), place_compare);
-    for (uint32_t i = 0, r = 0; i < l->count; i++) {
-        r = i > 0 && l->places[i].group == l->places[i - 1].group ? r + 1 : 1;
-        l->places[i].rank -= self_paced_bonus(gamma, r);
-    }
-    for (uint32_t i = 0; i < l->count; i++)
-        l->places[i].group = 0;
+    const uint64_t rank = o->keys[first];
+
+    for (uint32_t i = first; i < end; i++)
+        o->keys[i] = difficulty_tie(seed, o->ids[i]);
+    radix_sort_part(o, first, end);
+    for (uint32_t i = first + 1; i < end; i++)
+        for (uint32_t k = i; k > first && o->keys[k] == o->keys[k - 1] && o->ids[k] < o->ids[k - 1];
+             k--) {
+            const uint32_t id = o->ids[k];
+            o->ids[k] = o->ids[k - 1];
+            o->ids[k - 1] = id;
+        }
+    for (uint32_t i = first; i < end; i++)
+        o->keys[i] = rank;
 }
 
-static int lineup_init(struct lineup *l, const struct jobspec *spec, const double *rank,
-                       const uint16_t *labels, uint32_t classes, uint32_t n)
+/* Few of very many samples have the rank of another: only those need their ties. */
+static void sort_places(struct radix *o, uint64_t seed)
 {
-    bool balanced = spec->curriculum.balance == BALANCE_CLASS;
-    const double unmeasured = jobspec_self_paced(spec) ? mean_loss(rank, n) : RANK_UNMEASURED;
+    radix_sort(o);
+    for (uint32_t first = 0, end; first < o->count; first = end) {
+        end = radix_run(o, first);
+        if (end - first > 1)
+            sort_ties(o, seed, first, end);
+    }
+}
 
-    l->groups = balanced ? classes : 1;
-    l->places = alloc_bytes(n, sizeof(*l->places));
-    l->sizes = alloc_bytes(l->groups, sizeof(*l->sizes));
-    l->quotas = alloc_bytes(l->groups, sizeof(*l->quotas));
-    if (!l->places || !l->sizes || !l->quotas) {
-        lineup_done(l);
+/* Lowers the losses by what diversity gives them. */
+static int diversify(struct radix *o, const struct jobspec *spec, const uint16_t *labels,
+                     uint32_t classes, double gamma)
+{
+    uint32_t *sizes = alloc_bytes(classes, sizeof(*sizes));
+
+    if (!sizes)
         return -ENOMEM;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        if (is_excluded(rank, i))
-            continue;
-        struct place *p = &l->places[l->count++];
-        *p = place_of(spec, rank, unmeasured, i);
-        p->group = balanced ? labels[i] : 0;
-        assert(p->group < l->groups);
-        l->sizes[p->group]++;
-    }
-    if (spec->curriculum.mode == MODE_SPL_HARD && spec->curriculum.diversity > 0)
-        diversify(l, labels, spec->curriculum.diversity * unmeasured);
-    qsort(l->places, l->count, sizeof(*l->places), place_compare);
+    sort_places(o, spec->seed);
+    radix_group(o, labels, classes, sizes);
+    for (uint32_t c = 0, at = 0; c < classes; c++)
+        for (uint32_t r = 1; r <= sizes[c]; r++, at++)
+            o->keys[at] = radix_key(radix_value(o->keys[at]) - self_paced_bonus(gamma, r));
+    free(sizes);
     return 0;
 }
 
-/* Splits `total` of all samples over the groups by largest remainder of total * size / n, ties to
- * the lower group. Exact: both factors are at most 2^26. A group without a remainder gets nothing
- * on top, so no quota exceeds its size. */
-static void split(struct lineup *l, uint32_t total)
+/* By class, where each has a group of its own. */
+static void group(struct lineup *l, bool balanced, const uint16_t *labels)
 {
-    uint32_t left = total, n = l->count;
+    if (balanced)
+        radix_group(&l->order, labels, l->groups, l->sizes);
+    else
+        l->sizes[0] = l->order.count;
+}
 
-    for (uint32_t g = 0; g < l->groups; g++) {
-        l->quotas[g] = (uint32_t)((uint64_t)total * l->sizes[g] / n);
-        left -= l->quotas[g];
-    }
-    for (; left > 0; left--) {
-        uint64_t most = 0;
-        uint32_t winner = 0;
-        for (uint32_t g = 0; g < l->groups; g++) {
-            uint64_t exact = (uint64_t)total * l->sizes[g], got = (uint64_t)l->quotas[g] * n;
-            if (exact > got && exact - got > most) {
-                most = exact - got;
-                winner = g;
-            }
-        }
-        l->quotas[winner]++;
-    }
+static int line_up(struct lineup *l, const struct jobspec *spec, const double *rank,
+                   const uint16_t *labels, uint32_t classes, uint32_t n)
+{
+    bool balanced = spec->curriculum.balance == BALANCE_CLASS;
+    const double unmeasured = jobspec_self_paced(spec) ? mean_loss(rank, n) : RANK_UNMEASURED;
+    int rc = 0;
+
+    l->groups = balanced ? classes : 1;
+    l->sizes = alloc_bytes(l->groups, sizeof(*l->sizes));
+    l->quotas = alloc_bytes(l->groups, sizeof(*l->quotas));
+    if (!l->sizes || !l->quotas)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        if (!is_excluded(rank, i))
+            radix_add(&l->order, radix_key(place_rank(spec, rank, unmeasured, i)), i);
+    if (spec->curriculum.mode == MODE_SPL_HARD && spec->curriculum.diversity > 0)
+        rc = diversify(&l->order, spec, labels, classes, spec->curriculum.diversity * unmeasured);
+    if (rc < 0)
+        return rc;
+    sort_places(&l->order, spec->seed);
+    group(l, balanced, labels);
+    return 0;
 }
 
 /* Samples that are scheduled at least. */
@@ -178,29 +171,32 @@ static double weight_at(double share, double u)
 /* Fills weights[n] by sample; 0: not scheduled. */
 static void weigh(const struct lineup *l, int mode, double share, double *weights)
 {
-    const struct place *p = l->places;
+    const uint32_t *ids = l->order.ids;
 
-    for (uint32_t g = 0; g < l->groups; g++)
-        for (uint32_t i = 0; i < l->sizes[g]; i++, p++) {
+    for (uint32_t g = 0; g < l->groups; ids += l->sizes[g++])
+        for (uint32_t i = 0; i < l->sizes[g]; i++) {
             double u = (i + 0.5) / l->sizes[g];
             if (i < l->quotas[g] || (mode == MODE_BOTH && u < share + RAMP))
-                weights[p->id] = mode == MODE_SELECT ? 1 : weight_at(share, u);
+                weights[ids[i]] = mode == MODE_SELECT ? 1 : weight_at(share, u);
         }
 }
 
 /* The same, by the losses below each group's threshold. */
 static void weigh_losses(const struct lineup *l, enum curriculum_mode mode, double *weights)
 {
-    const struct place *p = l->places;
+    uint32_t first = 0;
 
-    for (uint32_t g = 0; g < l->groups; p += l->sizes[g++]) {
+    for (uint32_t g = 0; g < l->groups; first += l->sizes[g++]) {
+        const uint64_t *keys = l->order.keys + first;
+        const uint32_t *ids = l->order.ids + first;
         if (l->sizes[g] == 0)
             continue;
-        const double largest = p[l->sizes[g] - 1].rank;
-        const double threshold = l->quotas[g] < l->sizes[g] ? p[l->quotas[g]].rank : largest;
+        const double largest = radix_value(keys[l->sizes[g] - 1]);
+        const double threshold =
+            l->quotas[g] < l->sizes[g] ? radix_value(keys[l->quotas[g]]) : largest;
         for (uint32_t i = 0; i < l->quotas[g]; i++)
-            weights[p[i].id] =
-                fmax(WEIGHT_MIN, self_paced_weight(mode, p[i].rank, threshold, largest));
+            weights[ids[i]] =
+                fmax(WEIGHT_MIN, self_paced_weight(mode, radix_value(keys[i]), threshold, largest));
     }
 }
 
@@ -249,40 +245,58 @@ static int weigh_classes(const struct class_weights *w, const double *rank, cons
     return 0;
 }
 
+/* weights[n] by sample, all 0, where sorting leaves room. */
+static double *take_weights(const struct radix *o, uint32_t n)
+{
+    return memset(o->spare_keys, 0, n * sizeof(double));
+}
+
+static int weigh_places(struct lineup *l, const struct jobspec *spec, const double *rank,
+                        const uint16_t *labels, uint32_t classes, uint32_t n, double share,
+                        double **ret)
+{
+    int rc = line_up(l, spec, rank, labels, classes, n);
+
+    if (rc == 0)
+        rc = apportion(count_least(spec, share, l->order.count), l->sizes, l->groups, l->quotas);
+    if (rc < 0)
+        return rc;
+    *ret = take_weights(&l->order, n);
+    if (jobspec_self_paced(spec))
+        weigh_losses(l, (enum curriculum_mode)spec->curriculum.mode, *ret);
+    else
+        weigh(l, spec->curriculum.mode, share, *ret);
+    return 0;
+}
+
+/* No order is needed. */
+static double *weigh_alike(const struct lineup *l, const double *rank, uint32_t n)
+{
+    double *weights = take_weights(&l->order, n);
+
+    for (uint32_t i = 0; i < n; i++)
+        weights[i] = is_excluded(rank, i) ? 0 : 1;
+    return weights;
+}
+
 int schedule_make(const struct jobspec *spec, const double *rank, const uint16_t *labels,
-                  uint32_t classes, uint32_t n, int64_t epoch, struct schedule *ret)
+                  uint32_t classes, uint32_t n, int64_t epoch, void *room, struct schedule *ret)
 {
     assert(n >= 1);
-    double share = curriculum_share(spec, epoch);
-    double *weights = alloc_bytes(n, sizeof(*weights));
+    const double share = curriculum_share(spec, epoch);
     struct lineup lineup = {0};
-    int rc = -ENOMEM;
+    double *weights = NULL;
+    int rc = radix_begin(&lineup.order, n, room);
 
-    if (!weights)
-        goto out;
-    if (jobspec_online(spec) ||
-        share >= 1) { /* every mode schedules everything with weight 1: no order is needed */
-        for (uint32_t i = 0; i < n; i++)
-            weights[i] = is_excluded(rank, i) ? 0 : 1;
-    } else {
-        rc = lineup_init(&lineup, spec, rank, labels, classes, n);
-        if (rc != 0)
-            goto out;
-        split(&lineup, count_least(spec, share, lineup.count));
-        if (jobspec_self_paced(spec))
-            weigh_losses(&lineup, (enum curriculum_mode)spec->curriculum.mode, weights);
-        else
-            weigh(&lineup, spec->curriculum.mode, share, weights);
-        lineup_done(&lineup);
-    }
-    if (spec->class_weights.kind != CLASSES_ALIKE)
+    if (rc == 0 && (jobspec_online(spec) || share >= 1)) /* in every mode */
+        weights = weigh_alike(&lineup, rank, n);
+    else if (rc == 0)
+        rc = weigh_places(&lineup, spec, rank, labels, classes, n, share, &weights);
+    if (rc == 0 && spec->class_weights.kind != CLASSES_ALIKE)
         rc = weigh_classes(&spec->class_weights, rank, labels, classes, n, weights);
-    else
-        rc = 0;
     if (rc == 0)
         rc = collect(weights, n, share, ret);
-out:
-    free(weights);
+    lineup_done(&lineup);
     return rc;
 }
 

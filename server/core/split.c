@@ -3,19 +3,12 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/rng.h"
-
-/* The trained samples of one class and domain. */
-struct group {
-    uint32_t samples, validate;
-};
-
-struct candidate {
-    uint64_t key;
-    uint32_t group, id;
-};
+#include "server/core/apportion.h"
+#include "server/core/radix.h"
 
 static uint32_t domains_of(const struct dataset *d)
 {
@@ -27,53 +20,44 @@ static uint32_t domain_of(const struct dataset *d, uint32_t sample)
     return d->domains ? d->domains[sample] : 0;
 }
 
-static uint32_t group_of(const struct dataset *d, uint32_t sample)
+/* Sorts the samples, those of use[] USE_TRAIN only (NULL: all), by class, domain, key and number.
+ */
+static int line_up(struct radix *o, const struct dataset *d, uint64_t seed, uint32_t purpose,
+                   const uint8_t *use)
 {
-    return d->labels[sample] * domains_of(d) + domain_of(d, sample);
-}
+    const uint32_t domains = domains_of(d), most = d->classes > domains ? d->classes : domains;
+    uint32_t *sizes = alloc_bytes(most, sizeof(*sizes));
+    int rc = radix_begin(o, d->samples, NULL);
 
-static int candidate_compare(const void *pa, const void *pb)
-{
-    const struct candidate *a = pa, *b = pb;
-
-    if (a->group != b->group)
-        return a->group < b->group ? -1 : 1;
-    if (a->key != b->key)
-        return a->key < b->key ? -1 : 1;
-    return (a->id > b->id) - (a->id < b->id);
-}
-
-/* Lists the samples, those of use[] USE_TRAIN only (NULL: all), by group and key; *ret_count of
- * them. The caller's (free); NULL when memory is out. */
-static struct candidate *line_up(const struct dataset *d, uint64_t seed, uint32_t purpose,
-                                 const uint8_t *use, uint32_t *ret_count)
-{
-    struct candidate *list = alloc_bytes(d->samples, sizeof(*list));
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; list && i < d->samples; i++) {
+    if (rc < 0 || !sizes) {
+        radix_done(o);
+        free(sizes);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < d->samples; i++) {
         if (use && use[i] != USE_TRAIN)
             continue;
         struct rng rng = rng_at(seed, purpose, i, 0);
-        list[count++] = (struct candidate){rng_u64(&rng), group_of(d, i), i};
+        radix_add(o, rng_u64(&rng), i);
     }
-    if (list)
-        qsort(list, count, sizeof(*list), candidate_compare);
-    *ret_count = count;
-    return list;
+    radix_sort(o);
+    if (d->domains)
+        radix_group(o, d->domains, domains, sizes);
+    radix_group(o, d->labels, d->classes, sizes);
+    free(sizes);
+    return 0;
 }
 
 int split_folds(uint64_t seed, uint32_t of, const struct dataset *d, uint8_t *fold,
                 struct errbuf *why)
 {
-    uint32_t count;
-    struct candidate *list = line_up(d, seed, RNG_FOLD, NULL, &count);
+    struct radix o;
 
-    if (!list)
+    if (line_up(&o, d, seed, RNG_FOLD, NULL) < 0)
         return err_set(why, -ENOMEM, "no memory to cut %u samples into folds", d->samples);
-    for (uint32_t i = 0; i < count; i++)
-        fold[list[i].id] = (uint8_t)(i % of);
-    free(list);
+    for (uint32_t i = 0; i < o.count; i++)
+        fold[o.ids[i]] = (uint8_t)(i % of);
+    radix_done(&o);
     return 0;
 }
 
@@ -127,130 +111,151 @@ static int check_class(double share, uint32_t class, uint32_t n, uint32_t valida
     return 0;
 }
 
-/* Splits `validate` of n samples over the domains of one class. */
-static void share_out(struct group *g, uint32_t domains, uint32_t n, uint32_t validate)
-{
-    uint32_t left = validate;
+/* The samples of each class and domain, class by class. */
+struct groups {
+    uint32_t *trained;  /* [classes * domains] */
+    uint32_t *validate; /* of those; NULL: none */
+    uint32_t uses[USES];
+};
 
-    for (uint32_t i = 0; i < domains; i++) {
-        g[i].validate = (uint32_t)((uint64_t)validate * g[i].samples / n);
-        left -= g[i].validate;
-    }
-    for (; left > 0; left--) {
-        uint64_t most = 0;
-        uint32_t winner = 0;
-        for (uint32_t i = 0; i < domains; i++) {
-            uint64_t exact = (uint64_t)validate * g[i].samples, got = (uint64_t)g[i].validate * n;
-            if (exact > got && exact - got > most) {
-                most = exact - got;
-                winner = i;
-            }
-        }
-        g[winner].validate++;
+static void groups_done(struct groups *g)
+{
+    free(g->trained);
+    free(g->validate);
+}
+
+/* How many of the places from `from` to `to` are of this fold: the places of all samples in their
+ * order go to the folds in turn. */
+static uint32_t fold_places(const struct fold_spec *fold, uint32_t from, uint32_t to)
+{
+    const uint32_t of = (uint32_t)fold->of, rest = of - 1 - (uint32_t)fold->leave;
+
+    return (to + rest) / of - (from + rest) / of;
+}
+
+/* Counts those that are trained on before any validates, and the uses of the others. */
+static void count_groups(const struct split_wish *w, const struct dataset *d, struct groups *g)
+{
+    const uint32_t domains = domains_of(d);
+
+    for (uint32_t i = 0; i < d->samples; i++)
+        g->trained[(size_t)d->labels[i] * domains + domain_of(d, i)]++;
+    for (size_t i = 0, at = 0; i < (size_t)d->classes * domains; i++) {
+        const enum use use = w->of_domain ? (enum use)w->of_domain[i % domains] : USE_TRAIN;
+        const uint32_t n = g->trained[i], first = (uint32_t)at;
+        const uint32_t out = use != USE_TRAIN  ? n
+                             : w->fold.of == 0 ? 0
+                                               : fold_places(&w->fold, first, first + n);
+        at += n;
+        g->uses[use == USE_TRAIN ? USE_FOLD : use] += out;
+        g->trained[i] -= out;
+        g->uses[USE_TRAIN] += n - out;
     }
 }
 
-/* *ret: a group for each class and domain, class by class; the caller's (free). */
-static int make_groups(const struct split_wish *w, const struct dataset *d, const uint8_t *fold,
-                       struct group **ret, struct errbuf *why)
+static int share_classes(const struct split_wish *w, const struct dataset *d, struct groups *g,
+                         struct errbuf *why)
 {
     const uint32_t domains = domains_of(d);
-    struct group *groups;
     int rc = 0;
 
-    if ((uint64_t)d->classes * domains > SPLIT_GROUPS_MAX)
-        return err_set(why, -EINVAL,
-                       "the dataset has %u classes in %u domains; samples of each are held out "
-                       "apart, and their product may be up to %u",
-                       d->classes, domains, SPLIT_GROUPS_MAX);
-    groups = alloc_bytes((size_t)d->classes * domains, sizeof(*groups));
-    if (!groups)
-        return err_set(why, -ENOMEM, "no memory for %u classes of %u domains", d->classes, domains);
-    for (uint32_t i = 0; i < d->samples; i++)
-        groups[group_of(d, i)].samples += use_of(w, d, fold, i) == USE_TRAIN;
-    for (uint32_t c = 0; rc == 0 && w->share > 0 && c < d->classes; c++) {
-        struct group *of_class = groups + (size_t)c * domains;
+    for (uint32_t c = 0; rc == 0 && c < d->classes; c++) {
+        const uint32_t *of_class = g->trained + (size_t)c * domains;
         uint32_t n = 0;
 
         for (uint32_t i = 0; i < domains; i++)
-            n += of_class[i].samples;
+            n += of_class[i];
         if (n == 0)
             continue;
-        uint32_t validate = (uint32_t)floor(w->share * n + 0.5);
+        const uint32_t validate = (uint32_t)floor(w->share * n + 0.5);
         rc = check_class(w->share, c, n, validate, why);
-        if (rc == 0)
-            share_out(of_class, domains, n, validate);
+        if (rc == 0 && apportion(validate, of_class, domains, g->validate + (size_t)c * domains))
+            rc = err_set(why, -ENOMEM, "no memory for %u domains", domains);
+        g->uses[USE_TRAIN] -= rc == 0 ? validate : 0;
+        g->uses[USE_VALIDATION] += rc == 0 ? validate : 0;
+    }
+    return rc;
+}
+
+static int make_groups(const struct split_wish *w, const struct dataset *d, struct groups *ret,
+                       struct errbuf *why)
+{
+    const size_t count = (size_t)d->classes * domains_of(d);
+    struct groups g = {.trained = NULL};
+    int rc = 0;
+
+    if (count > SPLIT_GROUPS_MAX)
+        return err_set(why, -EINVAL,
+                       "the dataset has %u classes in %u domains; samples of each are held out "
+                       "apart, and their product may be up to %u",
+                       d->classes, domains_of(d), SPLIT_GROUPS_MAX);
+    g.trained = alloc_bytes(count, sizeof(*g.trained));
+    if (w->share > 0)
+        g.validate = alloc_bytes(count, sizeof(*g.validate));
+    if (!g.trained || (w->share > 0 && !g.validate)) {
+        rc = err_set(why, -ENOMEM, "no memory for %u classes of %u domains", d->classes,
+                     domains_of(d));
+    } else {
+        count_groups(w, d, &g);
+        if (w->share > 0)
+            rc = share_classes(w, d, &g, why);
     }
     if (rc < 0)
-        free(groups);
+        groups_done(&g);
     else
-        *ret = groups;
+        *ret = g;
     return rc;
 }
 
 int split_count(const struct split_wish *w, const struct dataset *d, uint32_t ret[USES],
                 struct errbuf *why)
 {
-    uint32_t counts[USES] = {0}, validate = 0;
-    struct group *groups;
-    uint8_t *fold;
-    int rc = make_folds(w, d, &fold, why);
+    struct groups g;
+    int rc = make_groups(w, d, &g, why);
 
     if (rc < 0)
         return rc;
-    rc = make_groups(w, d, fold, &groups, why);
-    if (rc < 0) {
-        free(fold);
-        return rc;
-    }
-    for (uint32_t i = 0; i < d->classes * domains_of(d); i++)
-        validate += groups[i].validate;
-    for (uint32_t i = 0; i < d->samples; i++)
-        counts[use_of(w, d, fold, i)]++;
-    for (enum use i = 0; i < USES; i++)
-        ret[i] = counts[i];
-    ret[USE_TRAIN] -= validate;
-    ret[USE_VALIDATION] += validate;
-    free(groups);
-    free(fold);
+    memcpy(ret, g.uses, sizeof(g.uses));
+    groups_done(&g);
     return 0;
 }
 
-static int draw(const struct split_wish *w, const struct dataset *d, struct group *groups,
-                uint8_t *use, struct errbuf *why)
+static int draw(const struct split_wish *w, const struct dataset *d, struct groups *g, uint8_t *use,
+                struct errbuf *why)
 {
-    uint32_t count;
-    struct candidate *list = line_up(d, w->seed, RNG_VALIDATION, use, &count);
+    const uint32_t domains = domains_of(d);
+    struct radix o;
 
-    if (!list)
+    if (line_up(&o, d, w->seed, RNG_VALIDATION, use) < 0)
         return err_set(why, -ENOMEM, "no memory to draw from %u samples", d->samples);
-    for (uint32_t i = 0; i < count; i++) {
-        struct group *g = &groups[list[i].group];
-        if (g->validate == 0)
+    for (uint32_t i = 0; i < o.count; i++) {
+        const uint32_t id = o.ids[i];
+        uint32_t *left = &g->validate[(size_t)d->labels[id] * domains + domain_of(d, id)];
+        if (*left == 0)
             continue;
-        g->validate--;
-        use[list[i].id] = USE_VALIDATION;
+        --*left;
+        use[id] = USE_VALIDATION;
     }
-    free(list);
+    radix_done(&o);
     return 0;
 }
 
 int split_make(const struct split_wish *w, const struct dataset *d, uint8_t *use,
                struct errbuf *why)
 {
-    struct group *groups;
-    uint8_t *fold;
+    struct groups groups;
+    uint8_t *fold = NULL;
     int rc = make_folds(w, d, &fold, why);
 
     if (rc < 0)
         return rc;
-    rc = make_groups(w, d, fold, &groups, why);
+    rc = make_groups(w, d, &groups, why);
     if (rc == 0) {
         for (uint32_t i = 0; i < d->samples; i++)
             use[i] = (uint8_t)use_of(w, d, fold, i);
         if (w->share > 0)
-            rc = draw(w, d, groups, use, why);
-        free(groups);
+            rc = draw(w, d, &groups, use, why);
+        groups_done(&groups);
     }
     free(fold);
     return rc;

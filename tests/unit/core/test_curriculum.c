@@ -60,13 +60,13 @@ TEST(a_measure_that_is_not_known_is_left_out_of_what_needs_it)
     ASSERT(isnan(score_adm(&s[1], NORM_POPULATION, 2)) && isnan(score_adm(&s[2], NORM_SAMPLE, 2)));
     ASSERT(isnan(difficulty_key(MEASURE_ADM, NORM_SAMPLE, 1, &s[1], 1)));
     ASSERT(isnan(score_margin(1, NAN)) && isnan(score_margin(NAN, 0.5)));
-    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, NULL, rank));
     ASSERT_NEAR(0.25, rank[0], 0);
     ASSERT_NEAR(0.25, rank[1], 0); /* keeps its own */
     ASSERT_NEAR(0.25, rank[2], 0);
     ASSERT_NEAR(0.75, rank[3], 0);
     spec = spec_of(MEASURE_LOSS);
-    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, NULL, rank));
     ASSERT_NEAR(2.5 / 3, rank[1], 1e-15);
     ASSERT_NEAR(0.25, rank[2], 0);
     for (int i = 0; i < 4; i++)
@@ -75,7 +75,7 @@ TEST(a_measure_that_is_not_known_is_left_out_of_what_needs_it)
     ASSERT_EQ(0, lapses[0].seen + lapses[1].seen);
     ASSERT_EQ(2, lapses[2].seen + lapses[3].seen);
     spec = spec_of(MEASURE_FORGETTING);
-    ASSERT_EQ(0, curriculum_rank(&spec, s, lapses, 4, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, lapses, 4, NULL, rank));
     ASSERT_NEAR(1.0 / 3, rank[0], 1e-15);
     ASSERT_NEAR(0.25, rank[2], 0);
     ASSERT_NEAR(0.75, rank[3], 0);
@@ -167,7 +167,7 @@ TEST(ranks_are_percentiles_and_equal_keys_share_one)
         s[i] = measured(loss[i], 0);
         rank[i] = CURRICULUM_UNRANKED;
     }
-    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 8, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 8, NULL, rank));
     for (int i = 0; i < 8; i++)
         ASSERT_NEAR(want[i] / 16, rank[i], 0);
 }
@@ -207,12 +207,12 @@ TEST(unmeasured_samples_keep_their_rank)
     double rank[4] = {CURRICULUM_UNRANKED, 0.3, 0.9, CURRICULUM_UNRANKED};
 
     s[1].flags = s[3].flags = 0;
-    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, NULL, rank));
     ASSERT_NEAR(0.75, rank[0], 0);
     ASSERT_NEAR(0.3, rank[1], 0);
     ASSERT_NEAR(0.25, rank[2], 0); /* no smoothing: replaced */
     ASSERT_NEAR(CURRICULUM_UNRANKED, rank[3], 0);
-    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 0, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 0, NULL, rank));
 }
 
 TEST(smoothing_acts_on_the_rank_and_not_on_the_first)
@@ -222,11 +222,11 @@ TEST(smoothing_acts_on_the_rank_and_not_on_the_first)
     double rank[2] = {CURRICULUM_UNRANKED, CURRICULUM_UNRANKED};
 
     spec.curriculum.smoothing = 0.75;
-    curriculum_rank(&spec, s, NULL, 2, rank);
+    curriculum_rank(&spec, s, NULL, 2, NULL, rank);
     ASSERT_NEAR(0.25, rank[0], 0);
     ASSERT_NEAR(0.75, rank[1], 0);
     s[0].loss = 1e6; /* how much larger does not matter */
-    curriculum_rank(&spec, s, NULL, 2, rank);
+    curriculum_rank(&spec, s, NULL, 2, NULL, rank);
     ASSERT_NEAR(0.75 * 0.25 + 0.25 * 0.75, rank[0], 1e-15);
     ASSERT_NEAR(0.75 * 0.75 + 0.25 * 0.25, rank[1], 1e-15);
 }
@@ -379,7 +379,7 @@ TEST(a_job_begins_with_the_order_it_was_given)
     /* It stays as it is, whatever is measured. */
     struct score s[6] = {measured(9, 0), measured(1, 0), measured(2, 0),
                          measured(3, 0), measured(4, 0), measured(5, 0)};
-    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 6, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 6, NULL, rank));
     ASSERT_NEAR(2.0 / 3, rank[0], 1e-16);
     ASSERT_NEAR(CURRICULUM_UNRANKED, rank[3], 0);
 }
@@ -392,7 +392,7 @@ TEST(excluded_samples_take_no_place_among_the_ranks)
     double rank[4];
 
     ASSERT_EQ(0, curriculum_begin(NULL, excluded, 2, NULL, 4, rank));
-    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, s, NULL, 4, NULL, rank));
     ASSERT_NEAR(CURRICULUM_EXCLUDED, rank[0], 0);
     ASSERT_NEAR(0.75, rank[1], 0);
     ASSERT_NEAR(0.25, rank[2], 0);

@@ -27,8 +27,9 @@ TEST(excluded_samples_are_in_no_schedule)
                         kept[n++] = i;
                     }
                 ASSERT_EQ(N - 6, n);
-                ASSERT_EQ(0, schedule_make(&spec, rank, labels, CLASSES, N, 0, &with));
-                ASSERT_EQ(0, schedule_make(&spec, kept_rank, kept_labels, CLASSES, n, 0, &without));
+                ASSERT_EQ(0, schedule_make(&spec, rank, labels, CLASSES, N, 0, NULL, &with));
+                ASSERT_EQ(
+                    0, schedule_make(&spec, kept_rank, kept_labels, CLASSES, n, 0, NULL, &without));
                 ASSERT_EQ(without.count, with.count);
                 for (uint32_t i = 0; i < with.count; i++) {
                     ASSERT(rank[with.ids[i]] != CURRICULUM_EXCLUDED);

@@ -12,7 +12,7 @@ static struct schedule make_small(const struct jobspec *spec)
     double rank[N];
 
     small_ranks(rank);
-    ASSERT_EQ(0, schedule_make(spec, rank, labels, CLASSES, N, 0, &s));
+    ASSERT_EQ(0, schedule_make(spec, rank, labels, CLASSES, N, 0, NULL, &s));
     return s;
 }
 
@@ -156,7 +156,7 @@ TEST(both_with_tiny_classes_still_fills_a_batch)
     small_ranks(rank);
     for (uint16_t i = 0; i < N; i++)
         single[i] = i;
-    ASSERT_EQ(0, schedule_make(&spec, rank, single, N, N, 0, &s));
+    ASSERT_EQ(0, schedule_make(&spec, rank, single, N, N, 0, NULL, &s));
     ASSERT_EQ(4, s.count);
     schedule_done(&s);
 }
@@ -168,7 +168,7 @@ TEST(standard_training_takes_everything_with_weight_one)
         spec.curriculum.measure = MEASURE_NONE;
         for (int epoch = 0; epoch < 10; epoch++) {
             struct schedule s;
-            ASSERT_EQ(0, schedule_make(&spec, NULL, NULL, 0, N, epoch, &s));
+            ASSERT_EQ(0, schedule_make(&spec, NULL, NULL, 0, N, epoch, NULL, &s));
             ASSERT_EQ(N, s.count);
             for (uint32_t i = 0; i < N; i++) {
                 ASSERT_EQ(i, s.ids[i]);
@@ -190,7 +190,7 @@ TEST(an_empty_class_gets_nothing)
     small_ranks(rank);
     for (int i = 0; i < N; i++)
         gap[i] = (uint16_t)(2 * labels[i] + 1);
-    ASSERT_EQ(0, schedule_make(&spec, rank, gap, 8, N, 0, &s));
+    ASSERT_EQ(0, schedule_make(&spec, rank, gap, 8, N, 0, NULL, &s));
     ASSERT_EQ(want.count, s.count);
     ASSERT_MEM(want.ids, s.ids, s.count * sizeof(*s.ids));
     schedule_done(&s);
@@ -214,7 +214,7 @@ TEST(samples_without_a_rank_stand_in_the_middle)
     spec.batch = 1;
     for (int order = ORDER_EASY_FIRST; order <= ORDER_HARD_FIRST; order++) {
         spec.curriculum.order = order;
-        ASSERT_EQ(0, schedule_make(&spec, rank, NULL, 0, 4, 0, &s));
+        ASSERT_EQ(0, schedule_make(&spec, rank, NULL, 0, 4, 0, NULL, &s));
         ASSERT_EQ(2, s.count); /* the end that comes first, and one without a rank */
         ASSERT_EQ(order == ORDER_HARD_FIRST, has(&s, 0));
         ASSERT_EQ(order == ORDER_EASY_FIRST, has(&s, 2));
@@ -233,12 +233,12 @@ TEST(ties_do_not_follow_the_sample_number)
 
     for (int i = 0; i < MANY; i++)
         rank[i] = CURRICULUM_UNRANKED;
-    ASSERT_EQ(0, schedule_make(&spec, rank, NULL, 0, MANY, 0, &s));
-    ASSERT_EQ(0, schedule_make(&spec, rank, NULL, 0, MANY, 0, &again));
+    ASSERT_EQ(0, schedule_make(&spec, rank, NULL, 0, MANY, 0, NULL, &s));
+    ASSERT_EQ(0, schedule_make(&spec, rank, NULL, 0, MANY, 0, NULL, &again));
     spec.curriculum.order = ORDER_HARD_FIRST;
-    ASSERT_EQ(0, schedule_make(&spec, rank, NULL, 0, MANY, 0, &reversed));
+    ASSERT_EQ(0, schedule_make(&spec, rank, NULL, 0, MANY, 0, NULL, &reversed));
     spec.seed++;
-    ASSERT_EQ(0, schedule_make(&spec, rank, NULL, 0, MANY, 0, &other));
+    ASSERT_EQ(0, schedule_make(&spec, rank, NULL, 0, MANY, 0, NULL, &other));
     ASSERT_EQ(MANY / 2, s.count);
     ASSERT_MEM(s.ids, again.ids, s.count * sizeof(*s.ids));
     ASSERT_MEM(s.ids, reversed.ids, s.count * sizeof(*s.ids)); /* ranks turn round, ties do not */
@@ -296,7 +296,8 @@ static struct schedule big_make(const struct big *b, int measure, int order, int
 
     spec.curriculum.measure = measure;
     spec.curriculum.order = order;
-    ASSERT_EQ(0, schedule_make(&spec, b->rank[which], b->labels, BIG_CLASSES, BIG, epoch, &s));
+    ASSERT_EQ(0,
+              schedule_make(&spec, b->rank[which], b->labels, BIG_CLASSES, BIG, epoch, NULL, &s));
     return s;
 }
 
@@ -579,7 +580,7 @@ TEST(a_curriculum_inside_the_step_schedules_everything)
         small_ranks(rank);
         rank[4] = CURRICULUM_EXCLUDED;
         spec.curriculum.scope = CURRICULUM_STEP;
-        ASSERT_EQ(0, schedule_make(&spec, rank, labels, CLASSES, N, 0, &s));
+        ASSERT_EQ(0, schedule_make(&spec, rank, labels, CLASSES, N, 0, NULL, &s));
         ASSERT_EQ(N - 1, s.count);
         ASSERT_NEAR(0.3, s.share, 1e-15);
         for (uint32_t i = 0; i < s.count; i++)

@@ -17,7 +17,7 @@ static struct schedule scheduled(const struct jobspec *spec, const double *loss)
 {
     struct schedule s;
 
-    ASSERT_EQ(0, schedule_make(spec, loss, labels, CLASSES, N, 0, &s));
+    ASSERT_EQ(0, schedule_make(spec, loss, labels, CLASSES, N, 0, NULL, &s));
     return s;
 }
 
@@ -197,9 +197,9 @@ TEST(a_rank_is_the_loss_and_smoothed_as_ranks_are)
     double rank[3] = {CURRICULUM_UNRANKED, 1, CURRICULUM_UNRANKED};
 
     spec.curriculum.smoothing = 0.25;
-    ASSERT_EQ(0, curriculum_rank(&spec, scores, NULL, 3, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, scores, NULL, 3, NULL, rank));
     ASSERT(rank[0] == 4 && rank[1] == 1.75 && rank[2] == CURRICULUM_UNRANKED);
     rank[1] = CURRICULUM_EXCLUDED;
-    ASSERT_EQ(0, curriculum_rank(&spec, scores, NULL, 3, rank));
+    ASSERT_EQ(0, curriculum_rank(&spec, scores, NULL, 3, NULL, rank));
     ASSERT(rank[1] == CURRICULUM_EXCLUDED);
 }

@@ -27,7 +27,7 @@ static struct schedule schedule_of(const struct jobspec *spec, const double *ran
 {
     struct schedule s;
 
-    ASSERT_EQ(0, schedule_make(spec, rank, labels, CLASSES, N, 0, &s));
+    ASSERT_EQ(0, schedule_make(spec, rank, labels, CLASSES, N, 0, NULL, &s));
     return s;
 }
 
