@@ -1,5 +1,5 @@
-/* job.schedule: what an epoch trains on, with which weights; that of an earlier epoch is computed
- * again from the scores. */
+/* job.schedule: what an epoch trains on, with which weights. The page is copied from the epoch that
+ * is open, or cut on a lane from a schedule that is computed again (jobs/schedules.h). */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -7,187 +7,205 @@
 
 #include "common/alloc.h"
 #include "common/field.h"
-#include "server/core/ranks.h"
 #include "server/handle/handlers.h"
-#include "server/jobs/attached.h"
+#include "server/jobs/externals.h"
+#include "server/jobs/schedules.h"
 #include "server/jobs/service.h"
 #include "server/net/op.h"
 
-struct schedule_args {
-    int64_t job, epoch, first, limit;
-    char uuid[UUID_BYTES];
-    struct jobspec *spec; /* parsed anew: the job may be removed while a lane works */
-    struct dataset data;  /* its counts and labels only, for the same reason */
-    uint32_t steps;
-    uint8_t *use; /* job_split */
-    struct ranks ranks;
-    struct schedule schedule;
+struct page {
+    struct schedule_ask ask; /* of an epoch that is over; else zeroed */
+    int64_t epoch, first, limit;
+    uint32_t steps, shard; /* shard 0: samples have weights of their own */
+    float *places;         /* [shard] otherwise */
+    struct schedule open;  /* of an epoch that is open: the page, owned */
+    uint32_t count;        /* of its whole schedule */
+    struct tensor tensors[2];
 };
 
-/* With a curriculum inside the step no sample has a weight of its own: places have them. */
-static void reply_schedule(struct request *rq, const struct schedule_args *a,
-                           const struct schedule *s)
-{
-    uint64_t first = (uint64_t)a->first < s->count ? (uint64_t)a->first : s->count;
-    uint64_t n = s->count - first < (uint64_t)a->limit ? s->count - first : (uint64_t)a->limit;
-    uint32_t shard = (uint32_t)a->spec->shard;
-    float *places = NULL;
-
-    if (jobspec_online(a->spec)) {
-        places = alloc_bytes(shard, sizeof(*places));
-        if (!places) {
-            request_error(rq, ERR_UNAVAILABLE, "no memory for the weights of %u places", shard);
-            return;
-        }
-        schedule_places(a->spec, s->share, shard, places);
-    }
-    struct tensor t[2] = {tensor_1d("ids", DTYPE_U32, n, s->ids + first),
-                          places ? tensor_1d("places", DTYPE_F32, shard, places)
-                                 : tensor_1d("weights", DTYPE_F32, n, s->weights + first)};
-    cJSON *out = cJSON_CreateObject();
-
-    cJSON_AddNumberToObject(out, "epoch", (double)a->epoch);
-    cJSON_AddNumberToObject(out, "share", s->share);
-    cJSON_AddNumberToObject(out, "count", s->count);
-    cJSON_AddNumberToObject(out, "steps", a->steps);
-    request_reply(rq, out, t, 2);
-    free(places);
-}
-
-static int replay_one(void *arg, int64_t epoch, const struct score *scores)
-{
-    struct schedule_args *a = arg;
-
-    ranks_advance(&a->ranks, epoch);
-    return ranks_take(&a->ranks, scores);
-}
-
-static void schedule_work(struct op *op)
-{
-    struct schedule_args *a = op->arg;
-    struct service *s = op->service;
-    struct attached attached = {0};
-
-    op->rc = attached_load(s->dir, &s->net->giving_up, a->uuid, a->spec, NULL, a->data.samples,
-                           &attached, &op->why);
-    if (op->rc == 0) {
-        struct run_inputs in = attached_inputs(&attached);
-        in.use = a->use;
-        op->rc = ranks_begin(&a->ranks, a->spec, &a->data, &in);
-    }
-    attached_done(&attached);
-    for (int i = 0; op->rc == 0 && i < a->spec->revisions.count; i++)
-        op->rc = query_overlay(s->replays, a->job, a->spec->revisions.at[i].number,
-                               &a->ranks.overlays[i], &op->why);
-    if (op->rc == 0 && !jobspec_online(a->spec))
-        op->rc =
-            query_replay(s->replays, a->job, a->epoch, a->data.samples, replay_one, a, &op->why);
-    if (op->rc == 0)
-        ranks_advance(&a->ranks, a->epoch);
-    if (op->rc == 0)
-        op->rc = ranks_schedule(&a->ranks, a->epoch, &a->schedule);
-}
-
-static void schedule_free(struct schedule_args *a)
-{
-    if (a->spec)
-        jobspec_done(a->spec);
-    free(a->spec);
-    free(a->data.labels);
-    free(a->use);
-    ranks_done(&a->ranks);
-    schedule_done(&a->schedule);
-    free(a);
-}
-
-static void schedule_reply(struct op *op)
-{
-    struct schedule_args *a = op->arg;
-
-    if (op->rc < 0)
-        request_fail(op->rq, op->rc, &op->why);
-    else
-        reply_schedule(op->rq, a, &a->schedule);
-    schedule_free(a);
-}
-
-static int read_schedule(struct request *rq, struct job *job, struct schedule_args *a,
-                         struct errbuf *why)
+static int read_page(const struct request *rq, struct page *p, struct errbuf *why)
 {
     const cJSON *json = rq->message.json;
-    int64_t open =
-        job->run && !run_finished(job->run) ? run_progress(job->run).epoch : job->epochs_done;
-    if (job->run && run_is_between(job->run)) /* it is not open yet */
-        open--;
-    cJSON *spec = NULL;
 
-    *a = (struct schedule_args){.job = job->rec.job, .limit = SCHEDULE_ENTRIES_MAX};
-    if (field_i64(json, "job.schedule", "epoch", true, 0, EPOCHS_MAX, &a->epoch, why) < 0 ||
-        field_i64(json, "job.schedule", "first", false, 0, SAMPLES_MAX, &a->first, why) < 0 ||
-        field_i64(json, "job.schedule", "limit", false, 1, SCHEDULE_ENTRIES_MAX, &a->limit, why) <
+    *p = (struct page){.limit = SCHEDULE_ENTRIES_MAX};
+    if (field_i64(json, "job.schedule", "epoch", true, 0, EPOCHS_MAX, &p->epoch, why) < 0 ||
+        field_i64(json, "job.schedule", "first", false, 0, SAMPLES_MAX, &p->first, why) < 0 ||
+        field_i64(json, "job.schedule", "limit", false, 1, SCHEDULE_ENTRIES_MAX, &p->limit, why) <
             0)
         return -EINVAL;
-    memcpy(a->uuid, job->rec.uuid, sizeof(a->uuid));
+    return 0;
+}
+
+/* Is it an epoch that has a schedule by now? */
+static int check_epoch(const struct job *job, int64_t epoch, struct errbuf *why)
+{
+    int64_t open =
+        job->run && !run_finished(job->run) ? run_progress(job->run).epoch : job->epochs_done;
+
+    if (job->run && run_is_between(job->run)) /* it is not open yet */
+        open--;
     if (job->spec.epochs == 0)
         return err_set(why, -EINVAL,
                        "job %" PRId64
                        " measures its weights and trains nothing: it has no schedule",
                        job->rec.job);
-    if (a->epoch >= job->spec.epochs)
+    if (epoch >= job->spec.epochs)
         return err_set(why, -EINVAL,
                        "there is no epoch %" PRId64 ", job %" PRId64 " has epochs 1 to %" PRId64,
-                       a->epoch + 1, job->rec.job, job->spec.epochs);
-    if (a->epoch > open)
+                       epoch + 1, job->rec.job, job->spec.epochs);
+    if (epoch > open)
         return err_set(
             why, -EINVAL,
             "epoch %" PRId64 " of job %" PRId64
             " has no schedule yet: it needs scores that are not measured yet; epochs 1 to %" PRId64
             " have one",
-            a->epoch + 1, job->rec.job, open + 1);
-    int rc = jobs_prepare(rq->service, job, why);
+            epoch + 1, job->rec.job, open + 1);
+    return 0;
+}
+
+/* That of the epoch which is open now, or NULL. */
+static const struct schedule *open_schedule(const struct job *job, int64_t epoch)
+{
+    const struct external *e = job->external ? job->external->open : NULL;
+
+    if (e && external_epoch(e) == epoch)
+        return external_schedule(e);
+    return job->run && !run_finished(job->run) && !run_is_between(job->run) &&
+                   epoch == run_progress(job->run).epoch
+               ? run_schedule(job->run)
+               : NULL;
+}
+
+/* The part of s that is asked for. */
+static struct schedule cut(const struct page *p, const struct schedule *s)
+{
+    const uint32_t first = p->first < s->count ? (uint32_t)p->first : s->count;
+    const uint32_t left = s->count - first;
+
+    return (struct schedule){.ids = s->ids + first,
+                             .weights = s->weights + first,
+                             .count = left < p->limit ? left : (uint32_t)p->limit,
+                             .share = s->share};
+}
+
+/* With a curriculum inside the step no sample has a weight of its own: places have them. */
+static int weigh_places(const struct job *job, struct page *p)
+{
+    if (!jobspec_online(&job->spec))
+        return 0;
+    p->shard = (uint32_t)job->spec.shard;
+    p->places = alloc_bytes(p->shard, sizeof(*p->places));
+    if (p->places)
+        schedule_places(&job->spec, curriculum_share(&job->spec, p->epoch), p->shard, p->places);
+    return p->places ? 0 : -ENOMEM;
+}
+
+/* Makes the reply, of a part of a schedule of `count` samples. */
+static void fill(struct op *op, const struct schedule *part, uint32_t count)
+{
+    struct page *p = op->arg;
+
+    p->tensors[0] = tensor_1d("ids", DTYPE_U32, part->count, part->ids);
+    p->tensors[1] = p->places ? tensor_1d("places", DTYPE_F32, p->shard, p->places)
+                              : tensor_1d("weights", DTYPE_F32, part->count, part->weights);
+    op->out = cJSON_CreateObject();
+    op->tensors = p->tensors;
+    op->tensor_count = 2;
+    cJSON_AddNumberToObject(op->out, "epoch", (double)p->epoch);
+    cJSON_AddNumberToObject(op->out, "share", part->share);
+    cJSON_AddNumberToObject(op->out, "count", count);
+    cJSON_AddNumberToObject(op->out, "steps", p->steps);
+}
+
+static void replay_work(struct op *op)
+{
+    struct page *p = op->arg;
+    const struct schedule *s = NULL;
+
+    op->rc = schedules_find(op->service, &p->ask, &s, &op->why);
+    if (op->rc == 0) {
+        const struct schedule part = cut(p, s);
+        fill(op, &part, s->count);
+    }
+}
+
+static void open_work(struct op *op)
+{
+    struct page *p = op->arg;
+
+    fill(op, &p->open, p->count);
+}
+
+static void page_free(struct service *s, struct page *p)
+{
+    schedule_ask_done(s, &p->ask);
+    schedule_done(&p->open);
+    free(p->places);
+    free(p);
+}
+
+static void page_reply(struct op *op)
+{
+    op_reply(op);
+    page_free(op->service, op->arg);
+}
+
+/* A copy, since the run goes on. */
+static int take_open(struct page *p, const struct schedule *s)
+{
+    const struct schedule part = cut(p, s);
+
+    p->count = s->count;
+    p->open = (struct schedule){.ids = alloc_bytes(part.count, sizeof(*part.ids)),
+                                .weights = alloc_bytes(part.count, sizeof(*part.weights)),
+                                .count = part.count,
+                                .share = part.share};
+    if (!p->open.ids || !p->open.weights)
+        return -ENOMEM;
+    memcpy(p->open.ids, part.ids, part.count * sizeof(*part.ids));
+    memcpy(p->open.weights, part.weights, part.count * sizeof(*part.weights));
+    return 0;
+}
+
+static int prepare(struct request *rq, struct job *job, struct page *p, struct errbuf *why)
+{
+    int rc = read_page(rq, p, why);
+
+    if (rc == 0)
+        rc = check_epoch(job, p->epoch, why);
+    if (rc == 0)
+        rc = jobs_prepare(rq->service, job, why);
     if (rc < 0)
         return rc;
-    a->data.samples = job->data->samples;
-    a->data.classes = job->data->classes;
-    a->steps = jobspec_epoch_steps(&job->spec, job->uses[USE_TRAIN]);
-    a->spec = xcalloc(1, sizeof(*a->spec));
-    rc = field_parse(job->rec.spec_json, strlen(job->rec.spec_json), JSON_REPLY_BYTES_MAX, "job",
-                     &spec, why);
-    if (rc == 0)
-        rc = jobspec_parse(spec, a->spec, why);
-    cJSON_Delete(spec);
-    if (rc == 0)
-        rc = job_split(a->spec, job->data, &a->use, why);
-    if (rc < 0)
-        return rc;
-    a->data.labels = alloc_bytes(a->data.samples, sizeof(*a->data.labels));
-    if (!a->data.labels)
-        return err_set(why, -ENOMEM, "no memory for a schedule of %u samples", a->data.samples);
-    memcpy(a->data.labels, job->data->labels, a->data.samples * sizeof(*a->data.labels));
+    p->steps = jobspec_epoch_steps(&job->spec, job->uses[USE_TRAIN]);
+    const struct schedule *open = open_schedule(job, p->epoch);
+    if (weigh_places(job, p) < 0 || (open && take_open(p, open) < 0))
+        return err_set(why, -ENOMEM, "no memory for a page of a schedule");
+    if (!open)
+        schedule_ask_begin(rq->service, job, p->epoch, &p->ask);
     return 0;
 }
 
 void handle_job_schedule(struct request *rq)
 {
     struct job *job = handle_job_of(rq);
+    struct net *net = rq->service->net;
     struct errbuf why;
 
     if (!job || job_waits(rq->service->jobs, job, rq, handle_job_schedule))
         return;
-    struct schedule_args *a = xcalloc(1, sizeof(*a));
-    int rc = read_schedule(rq, job, a, &why);
+    struct page *p = xcalloc(1, sizeof(*p));
+    int rc = prepare(rq, job, p, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
-        schedule_free(a);
-    } else if (job->run && !run_finished(job->run) && !run_is_between(job->run) &&
-               a->epoch == run_progress(job->run).epoch) {
-        reply_schedule(rq, a, run_schedule(job->run));
-        schedule_free(a);
-    } else {
-        op_run(rq->service->net->replay_lane, (struct op){.rq = rq,
-                                                          .service = rq->service,
-                                                          .arg = a,
-                                                          .work = schedule_work,
-                                                          .done = schedule_reply});
+        page_free(rq->service, p);
+        return;
     }
+    op_run(p->ask.data ? net->replay_lane : net->read_lane,
+           (struct op){.rq = rq,
+                       .service = rq->service,
+                       .arg = p,
+                       .work = p->ask.data ? replay_work : open_work,
+                       .done = page_reply,
+                       .replies = true});
 }

@@ -504,6 +504,7 @@ void jobs_tick(struct jobs *jobs, int64_t now_ms)
         job_save_when_idle(jobs, jobs->running[i], now_ms);
     jobs_probe_disk(jobs, now_ms);
     external_jobs_tick(jobs, now_ms);
+    schedules_tick(jobs->service, now_ms);
     if (!freed)
         return;
     jobs_pump(jobs);

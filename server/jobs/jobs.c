@@ -182,6 +182,7 @@ void jobs_close(struct jobs *jobs)
         return;
     while (jobs->list)
         jobs_remove(jobs, jobs->list);
+    schedules_free(jobs->schedules);
     free(jobs);
 }
 

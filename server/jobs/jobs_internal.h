@@ -3,6 +3,7 @@
 #define STEPPE_SERVER_JOBS_JOBS_INTERNAL_H
 
 #include "server/jobs/jobs.h"
+#include "server/jobs/schedules.h"
 #include "server/net/op.h"
 
 /* Closed epochs that may wait for the disk before training waits too: bounds their memory. */
@@ -12,6 +13,7 @@
 struct jobs {
     struct service *service;
     struct job *list;
+    struct schedules *schedules;          /* NULL: nobody has asked for one yet */
     bool probing;                         /* the disk is asked for room */
     int64_t probe_ms;                     /* not again before */
     struct job *running[RUNNING_MAX + 1]; /* those in that state, by number, NULL-terminated */
