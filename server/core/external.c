@@ -9,6 +9,7 @@
 
 #include "common/alloc.h"
 #include "server/core/external_internal.h"
+#include "server/core/radix.h"
 
 static uint64_t positions(const struct external *e)
 {
@@ -120,39 +121,28 @@ static int make_order(struct external *e)
     return 0;
 }
 
-static int make_reported(struct reported *r, uint32_t samples)
-{
-    r->samples = samples;
-    r->scores = alloc_bytes(samples > 0 ? samples : 1, sizeof(*r->scores));
-    r->seen = alloc_bytes(samples > 0 ? samples : 1, sizeof(*r->seen));
-    return r->scores && r->seen ? 0 : -ENOMEM;
-}
-
 int external_open(struct external *e, int64_t epoch, int64_t now_ms)
 {
     e->epoch = epoch;
     e->start_ms = now_ms;
+    e->train.samples = e->data->samples;
+    e->test.samples = e->data->test_samples;
     ranks_advance(&e->ranks, epoch);
-    int rc = make_order(e);
-    if (rc == 0)
-        rc = make_reported(&e->train, e->data->samples);
-    if (rc == 0)
-        rc = make_reported(&e->test, e->data->test_samples);
-    return rc;
+    return make_order(e);
 }
 
 size_t external_memory(const struct jobspec *spec, const struct dataset *data)
 {
+    /* Of a sample. Reports are of one epoch: those of the next come when it is folded. */
     const size_t reported = sizeof(struct score) + sizeof(uint8_t) + sizeof(double);
     const size_t order = 2 * (sizeof(uint32_t) + sizeof(float)); /* schedule and stream */
-    const size_t one = ranks_sample_bytes(spec) + reported + order;
-    const size_t folded = sizeof(struct score) + sizeof(double) + sizeof(uint16_t);
-    const size_t sorted = 4 * sizeof(double);
-    /* Those reported, and a copy for the fold; the next epoch's come when that is gone. */
+    const size_t one = ranks_sample_bytes(spec) + order;
+    const size_t folded = sizeof(double) + sizeof(uint16_t); /* adm, label */
+    /* Those reported, and a copy for the fold. */
     const size_t probabilities = spec->score_probabilities ? 2 * data->classes * sizeof(float) : 0;
 
-    return data->samples * (2 * one + folded + sorted + probabilities) +
-           data->test_samples * (2 * reported + folded);
+    return data->samples * (reported + 2 * one + radix_bytes(1) + folded + probabilities) +
+           data->test_samples * (reported + sizeof(double));
 }
 
 int64_t external_epoch(const struct external *e)

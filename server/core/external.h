@@ -100,16 +100,17 @@ uint32_t external_waiting(const struct external *e, uint32_t world, uint32_t *re
 
 /* What closing the epoch makes. */
 struct external_closed {
-    struct run_epoch epoch; /* as a run hands it over, with measures that may be NAN */
+    struct run_epoch epoch; /* as a run hands it over, with measures that may be NAN; its scores are
+                               borrowed */
     struct metric_set metrics;
     uint32_t missing;      /* samples of the order of which nothing was reported */
     uint64_t dropped;      /* values */
     struct external *next; /* with the next epoch open; NULL: this was the last one */
 };
 void external_closed_done(struct external_closed *c);
-/* Closes the epoch; e stays as it was. 0, -ENOMEM or -EINVAL (more names of metrics than allowed).
- */
-int external_close(const struct external *e, int64_t now_ms, struct external_closed *ret,
+/* Closes the epoch; e stays as it was, and has the scores that are in *ret. 0, -ENOMEM or -EINVAL
+ * (more names of metrics than allowed). */
+int external_close(struct external *e, int64_t now_ms, struct external_closed *ret,
                    struct errbuf *why);
 
 #endif

@@ -86,15 +86,12 @@ uint32_t external_waiting(const struct external *e, uint32_t world, uint32_t *re
 
 /* --- what becomes of the epoch --- */
 
-/* The scores with NAN and -1 for what was not reported; NULL: memory is out. */
-static struct score *settle(const struct reported *r)
+/* NAN and -1 for what was not reported: reports that still come replace it. */
+static void settle(struct reported *r)
 {
-    struct score *scores = alloc_bytes(r->samples, sizeof(*scores));
-
-    for (uint32_t i = 0; scores && i < r->samples; i++) {
-        struct score *s = &scores[i];
+    for (uint32_t i = 0; i < r->samples; i++) {
+        struct score *s = &r->scores[i];
         const unsigned seen = r->seen[i];
-        *s = r->scores[i];
         if (!(seen & 1u << EXTERNAL_LOSS))
             s->loss = NAN;
         if (!(seen & 1u << EXTERNAL_ADV_LOSS))
@@ -108,12 +105,11 @@ static struct score *settle(const struct reported *r)
         if (!(seen & 1u << EXTERNAL_ADV_PREDICTED))
             s->adv_predicted = -1;
     }
-    return scores;
 }
 
 static bool any_seen(const struct reported *r)
 {
-    for (uint32_t i = 0; i < r->samples; i++)
+    for (uint32_t i = 0; r->seen && i < r->samples; i++)
         if (r->seen[i] & SEEN_MEASURES)
             return true;
     return false;
@@ -144,7 +140,7 @@ static bool any_gap(const struct score *s, uint32_t n)
     return false;
 }
 
-static int close_scores(const struct external *e, struct run_epoch *ret)
+static int close_scores(struct external *e, struct run_epoch *ret)
 {
     const uint32_t n = e->train.samples;
     const uint16_t *labels = ranks_relabelled(&e->ranks);
@@ -158,9 +154,8 @@ static int close_scores(const struct external *e, struct run_epoch *ret)
     }
     if (!any_seen(&e->train))
         return 0;
-    ret->scores = settle(&e->train);
-    if (!ret->scores)
-        return -ENOMEM;
+    settle(&e->train);
+    ret->scores = e->train.scores;
     if (any_gap(ret->scores, n))
         ret->record.mean_gap = score_mean_gap(ret->scores, n);
     ret->adm = scores_adm(ret->scores, n, e->spec->normaliser, ret->record.mean_gap);
@@ -202,14 +197,13 @@ static int summarise_test(const struct external *e, struct run_epoch *ret)
     return 0;
 }
 
-static int close_test(const struct external *e, struct run_epoch *ret)
+static int close_test(struct external *e, struct run_epoch *ret)
 {
     if (!any_seen(&e->test))
         return 0;
     ret->tested = e->test.samples;
-    ret->test_scores = settle(&e->test);
-    if (!ret->test_scores)
-        return -ENOMEM;
+    settle(&e->test);
+    ret->test_scores = e->test.scores;
     ret->test_adm =
         scores_adm(ret->test_scores, ret->tested, e->spec->normaliser, ret->record.mean_gap);
     return ret->test_adm ? summarise_test(e, ret) : -ENOMEM;
@@ -226,7 +220,7 @@ static int count_missing(const struct external *e, uint32_t *ret)
     *ret = 0;
     for (uint64_t i = 0; i < n; i++) {
         const uint32_t sample = e->ids[i];
-        *ret += !e->train.seen[sample] && !counted[sample];
+        *ret += !(e->train.seen && e->train.seen[sample]) && !counted[sample];
         counted[sample] = 1;
     }
     free(counted);
@@ -257,12 +251,13 @@ static int open_next(const struct external *e, const struct score *scores, int64
 
 void external_closed_done(struct external_closed *c)
 {
+    c->epoch.scores = c->epoch.test_scores = NULL; /* the epoch's that was closed */
     run_epoch_done(&c->epoch);
     metric_set_done(&c->metrics);
     external_free(c->next);
 }
 
-int external_close(const struct external *e, int64_t now_ms, struct external_closed *ret,
+int external_close(struct external *e, int64_t now_ms, struct external_closed *ret,
                    struct errbuf *why)
 {
     struct external_closed c = {.dropped = e->dropped};

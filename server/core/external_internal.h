@@ -15,7 +15,8 @@ static_assert(EXTERNAL_MEASURES < 8, "a bit of `seen` for each measure, one for 
 /* What was reported of the samples of a split. */
 struct reported {
     uint32_t samples;
-    struct score *scores; /* [samples] */
+    /* [samples]; NULL, as seen: nothing was reported yet. What was not seen may be anything. */
+    struct score *scores;
     uint8_t *seen;        /* [samples] bits of what has come: 1 << measure, SEEN_PROBABILITIES */
     double *margin;       /* [samples]; NULL: none was reported yet */
     float *probabilities; /* [samples, classes] of the training samples; NULL likewise */

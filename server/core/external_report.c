@@ -1,6 +1,7 @@
 /* What a program reports of its samples: the first valid value of a sample and measure counts. */
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -129,6 +130,17 @@ static int check_rows(const struct external *e, const struct external_report *r,
 static int make_room(const struct external *e, const struct external_report *r, struct reported *to,
                      struct errbuf *why)
 {
+    if (!to->scores) {
+        to->scores = alloc_bytes(to->samples, sizeof(*to->scores));
+        to->seen = alloc_bytes(to->samples, sizeof(*to->seen));
+        if (!to->scores || !to->seen) {
+            free(to->scores);
+            free(to->seen);
+            to->scores = NULL;
+            to->seen = NULL;
+            return err_set(why, -ENOMEM, "no memory for the scores of %u samples", to->samples);
+        }
+    }
     if (r->values[EXTERNAL_MARGIN].at && !to->margin) {
         to->margin = alloc_bytes(to->samples, sizeof(*to->margin));
         if (!to->margin)

@@ -1,7 +1,7 @@
 /* The training state machine of one job.
  *
  * Bits: theta gets the root of the reduction tree; an epoch's metrics are added step by step in
- * double; scores are written to slots by position and applied in slot order. So no result depends
+ * double; scores are written to places of their own. So no result depends
  * on who computed what or on the order of arrival. */
 #include "server/core/run.h"
 
@@ -45,6 +45,42 @@ static int make_vectors(struct run *r)
     return 0;
 }
 
+/* Scores of a round that are not of a sweep, by position. */
+static uint32_t count_slots(const struct run *r)
+{
+    uint32_t slots = (uint32_t)r->spec->batch;
+
+    slots = slots > r->tests ? slots : r->tests;
+    return slots > r->held[USE_VALIDATION] ? slots : r->held[USE_VALIDATION];
+}
+
+/* What there is of a sample from the beginning on. */
+static int make_samples(struct run *r)
+{
+    const uint32_t n = r->data->samples;
+    uint32_t listed = n > r->tests ? n : r->tests;
+    uint32_t weights = run_statistics_most(r->spec, r->model, n) * (uint32_t)r->spec->shard;
+
+    if (listed < (uint32_t)r->spec->batch)
+        listed = (uint32_t)r->spec->batch;
+    if (weights < (uint32_t)r->spec->batch)
+        weights = (uint32_t)r->spec->batch;
+    r->rank = alloc_bytes(n, sizeof(*r->rank));
+    if (curriculum_counts_lapses(r->spec))
+        r->lapses = alloc_bytes(n, sizeof(*r->lapses));
+    if (run_train_source(r))
+        r->scores = alloc_bytes(n, sizeof(*r->scores));
+    else
+        r->room = malloc(radix_bytes(n));
+    r->slots = alloc_bytes(count_slots(r), sizeof(*r->slots));
+    r->ids = alloc_bytes(listed, sizeof(*r->ids));
+    r->weights = alloc_bytes(weights, sizeof(*r->weights));
+    return r->rank && (r->lapses || !curriculum_counts_lapses(r->spec)) && (r->scores || r->room) &&
+                   r->slots && r->ids && r->weights
+               ? 0
+               : -ENOMEM;
+}
+
 static int take_uses(struct run *r, const struct run_inputs *in)
 {
     uint32_t n = r->data->samples;
@@ -64,7 +100,7 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
                int64_t job, int64_t incarnation, const struct run_inputs *in, struct run **ret)
 {
     struct run *r = xcalloc(1, sizeof(*r));
-    uint32_t n = data->samples, slots = n > data->test_samples ? n : data->test_samples;
+    const uint32_t n = data->samples;
 
     r->shared = SHARED_NONE;
     r->spec = spec;
@@ -83,26 +119,13 @@ int run_create(const struct jobspec *spec, const struct model *model, const stru
     r->steps = (uint64_t)r->epoch_steps * (uint64_t)r->epochs;
     r->test = r->validation = MEASURED_NOTHING;
     r->chosen = (struct run_chosen){-1, -1};
-    if (slots < (uint32_t)spec->batch)
-        slots = (uint32_t)spec->batch;
-    uint32_t weights = run_statistics_most(spec, model, n) * (uint32_t)spec->shard;
-    if (weights < (uint32_t)spec->batch)
-        weights = (uint32_t)spec->batch;
     if (spec->keep == KEEP_BEST)
         r->chosen_theta = alloc_bytes(model->floats, sizeof(float));
-    r->rank = alloc_bytes(n, sizeof(*r->rank));
-    if (curriculum_counts_lapses(spec))
-        r->lapses = alloc_bytes(n, sizeof(*r->lapses));
-    r->scores = alloc_bytes(n, sizeof(*r->scores));
-    r->slots = alloc_bytes(slots, sizeof(*r->slots));
-    r->ids = alloc_bytes(slots, sizeof(*r->ids));
-    r->weights = alloc_bytes(weights, sizeof(*r->weights));
     r->round = round_create();
     r->reduce = reduce_create(model->floats, SUM_COUNT);
     r->tally = reduce_create(0, SUM_COUNT);
-    if (run_theta_create(r) < 0 || (spec->keep == KEEP_BEST && !r->chosen_theta) || !r->rank ||
-        (curriculum_counts_lapses(spec) && !r->lapses) || !r->scores || !r->slots || !r->ids ||
-        !r->weights || !r->round || !r->reduce || !r->tally || make_segments(r) < 0 ||
+    if (run_theta_create(r) < 0 || (spec->keep == KEEP_BEST && !r->chosen_theta) || !r->round ||
+        !r->reduce || !r->tally || make_samples(r) < 0 || make_segments(r) < 0 ||
         make_vectors(r) < 0 || run_ascent_create(r) < 0 ||
         curriculum_begin(in->order, in->excluded, in->excluded_count, r->use, n, r->rank) < 0) {
         run_free(r);
@@ -148,6 +171,7 @@ void run_free(struct run *r)
     free(r->lapses);
     free(r->probabilities);
     free(r->scores);
+    free(r->room);
     free(r->slots);
     free(r->ids);
     free(r->weights);
@@ -166,7 +190,9 @@ struct run_state run_state(struct run *r)
         .floats = r->model->floats,
         .rank = r->rank,
         .lapses = r->lapses,
-        .scores = r->scores,
+        .scores = run_train_source(r) ? r->scores : NULL,
+        .swept = r->ids,
+        .swept_count = r->phase == PHASE_SWEEP ? r->slot_count : 0,
         .samples = r->data->samples,
         .model = r->model,
         .class_names = run_class_names(r),
@@ -266,7 +292,7 @@ static int open_epoch(struct run *r, int64_t now_ms)
     schedule_done(&r->schedule);
     run_take_revision(r);
     int rc = schedule_make(r->spec, r->rank, run_labels(r), r->data->classes, r->data->samples,
-                           r->cursor.epoch, NULL, &r->schedule);
+                           r->cursor.epoch, r->room, &r->schedule);
     if (rc == 0)
         rc = stream_init(&r->stream, &r->schedule, r->spec->seed, r->cursor.epoch,
                          r->spec->sampling == SAMPLING_BALANCED ? run_labels(r) : NULL,

@@ -119,7 +119,12 @@ struct run_state {
     size_t floats;
     double *rank;          /* [samples] */
     struct lapses *lapses; /* [samples]; NULL: of another measure */
-    struct score *scores;  /* [samples] measured in the open epoch (train source) */
+    /* [samples] measured in the open epoch (train source); NULL: they are those of a sweep, which
+     * is done again. */
+    struct score *scores;
+    /* [swept_count] samples of the open sweep: what there is of these does not count yet. */
+    const uint32_t *swept;
+    uint32_t swept_count;
     uint32_t samples;
     const struct model *model;
     const char *class_names; /* JSON list, of the outputs of the model */
@@ -218,10 +223,11 @@ int run_put(struct run *r, const struct run_upload *up, int64_t piece, const voi
 /* Bytes that a run of this job holds at most: theta and the next one (which is where theta hat lies
  * in a descent round), the optimizer's state, the pending sums of the reduction tree at its worst
  * with the uploads beside them, and what it keeps for samples, also for a revision that it may
- * take.
+ * take. held: samples that validate or, if these are more, that are the test set in place of the
+ * dataset's.
  */
-size_t run_memory(const struct jobspec *spec, const struct model *model,
-                  const struct dataset *data);
+size_t run_memory(const struct jobspec *spec, const struct model *model, const struct dataset *data,
+                  uint32_t held);
 
 /* What a closed epoch hands to the store; the receiver owns the arrays (free). */
 struct run_epoch {
@@ -249,6 +255,8 @@ enum run_event {
     RUN_EPOCH, /* an epoch closed (run_epoch filled); the next round is open unless run_finished */
 };
 void run_epoch_done(struct run_epoch *e); /* frees the arrays */
+/* Does the epoch close without another training step? */
+bool run_is_closing(const struct run *r);
 /* Closes the round when it is complete, and what was drawn is agreed upon: an update is made.
  * Call after every counted result. True: it was closed now, and run_go_on is next; until then no
  * round is open. */

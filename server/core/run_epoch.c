@@ -23,17 +23,19 @@ static double sharpness(const struct run *r)
 /* The scores of the epoch leave the run for its ranks and for the store. */
 static int close_scores(struct run *r, struct run_epoch *e)
 {
-    uint32_t n = r->data->samples;
-    struct score *fresh = alloc_bytes(n, sizeof(*fresh));
+    const uint32_t n = r->data->samples;
+    struct score *fresh = NULL;
     const double mean_gap = score_mean_gap(r->scores, n);
     double *adm = scores_adm(r->scores, n, r->spec->normaliser, mean_gap);
 
     if (r->lapses)
         lapses_add(r->lapses, r->scores, run_labels(r), n);
-    int rc =
-        fresh && adm ? curriculum_rank(r->spec, r->scores, r->lapses, n, NULL, r->rank) : -ENOMEM;
+    int rc = adm ? curriculum_rank(r->spec, r->scores, r->lapses, n, r->room, r->rank) : -ENOMEM;
+    if (rc == 0 && run_train_source(r)) {
+        fresh = alloc_bytes(n, sizeof(*fresh));
+        rc = fresh ? 0 : -ENOMEM;
+    }
     if (rc < 0) {
-        free(fresh);
         free(adm);
         return rc;
     }
@@ -43,7 +45,13 @@ static int close_scores(struct run *r, struct run_epoch *e)
     e->probabilities = r->probabilities;
     r->probabilities = NULL;
     r->scores = fresh;
+    r->swept = false;
     return 0;
+}
+
+bool run_is_closing(const struct run *r)
+{
+    return !phase_trains(r->phase) || r->cursor.step_in_epoch + 1 >= r->epoch_steps;
 }
 
 /* Those of the test samples, which the round that closes the epoch has measured. */
@@ -99,16 +107,22 @@ static int close_labels(const struct run *r, struct run_epoch *e)
     return 0;
 }
 
+static bool has_scores(const struct run *r)
+{
+    bool some = r->swept;
+
+    for (uint32_t i = 0; run_train_source(r) && i < r->data->samples && !some; i++)
+        some = r->scores[i].flags & SCORE_MEASURED;
+    return some;
+}
+
 int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
 {
     struct run_cursor *c = &r->cursor;
-    uint32_t n = r->data->samples;
     const struct measured *test = &r->test, *validation = &r->validation;
-    bool trained = r->epoch_steps > 0, scored = false;
+    bool trained = r->epoch_steps > 0;
     int rc;
 
-    for (uint32_t i = 0; i < n; i++)
-        scored = scored || r->scores[i].flags & SCORE_MEASURED;
     *ret = (struct run_epoch){
         .record = {.job = r->job,
                    .epoch = c->epoch,
@@ -132,7 +146,7 @@ int run_close_epoch(struct run *r, int64_t now_ms, struct run_epoch *ret)
     };
     r->by_class = r->by_domain = NULL;
     rc = close_labels(r, ret);
-    if (rc == 0 && scored)
+    if (rc == 0 && has_scores(r))
         rc = close_scores(r, ret);
     if (rc == 0 && r->tests > 0 && r->spec->score_splits == SPLITS_BOTH &&
         curriculum_sweep_due(r->spec, c->epoch))

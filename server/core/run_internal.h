@@ -10,6 +10,7 @@
 #include "server/core/flatness.h"
 #include "server/core/optimizer.h"
 #include "server/core/overlay.h"
+#include "server/core/radix.h"
 #include "server/core/run.h"
 #include "server/core/split.h"
 
@@ -66,8 +67,12 @@ struct run {
     uint32_t tests;      /* samples of a test round; 0: there is none */
     double *rank;
     struct lapses *lapses; /* for measure forgetting; NULL: another measure */
-    struct score *scores;  /* of the open epoch, by sample */
-    struct score *slots;   /* of the open round, by position */
+    /* Of the open epoch, by sample; a sweep writes here. NULL until one has begun; with the train
+     * source always there. */
+    struct score *scores;
+    bool swept;          /* the sweep of the open epoch is done */
+    void *room;          /* radix_bytes(samples) to sort in; NULL: with the train source */
+    struct score *slots; /* of the open round, by position; not of a sweep */
     uint32_t slot_count;
     float *probabilities; /* [samples, classes] of the sweep of the open epoch; NULL: none yet */
 
@@ -143,6 +148,8 @@ void run_take_statistics(struct run *r);
 /* run_measure.c: how many samples a round of this phase measures now, which are listed in r->ids
  * but for those of a test split; 0: there is no such round. */
 uint32_t run_list(struct run *r, enum phase phase);
+/* Scores that a sweep has measured, of the places from `first` on. */
+void run_take_swept(struct run *r, uint32_t first, const struct score *s, uint32_t count);
 /* Takes what the round has measured into the run. 0 or -ENOMEM. */
 int run_take_measured(struct run *r);
 /* At the end of an epoch: is it the best so far? */

@@ -95,11 +95,14 @@ static int take_test(struct run *r)
     return r->by_class && (r->by_domain || !held || !d->domains) ? 0 : -ENOMEM;
 }
 
-static void take_score(struct run *r, uint32_t sample, const struct score *s)
+void run_take_swept(struct run *r, uint32_t first, const struct score *s, uint32_t count)
 {
-    r->scores[sample] = *s;
-    if (has_use(r, sample, USE_FOLD))
-        r->scores[sample].flags |= SCORE_LEFT_OUT;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t sample = r->ids[first + i];
+        r->scores[sample] = s[i];
+        if (has_use(r, sample, USE_FOLD))
+            r->scores[sample].flags |= SCORE_LEFT_OUT;
+    }
 }
 
 int run_take_measured(struct run *r)
@@ -109,8 +112,7 @@ int run_take_measured(struct run *r)
     else if (r->phase != PHASE_SWEEP)
         return take_test(r);
     else
-        for (uint32_t i = 0; i < r->slot_count; i++)
-            take_score(r, r->ids[i], &r->slots[i]);
+        r->swept = true;
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* Results. Each is judged whole before anything is kept, so that only a valid one closes its node.
- * Scores go to slots by position, gradients into the reduction tree. */
+ * Scores go to their samples or, by position, to slots, gradients into the reduction tree. */
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/core/probabilities.h"
@@ -161,14 +162,27 @@ static int count_result(struct run *r, const struct run_result *res, uint32_t co
 {
     if (r->uploads && phase_vector(res->phase))
         uploads_close(r->uploads, res->node);
-    if (phase_scores(res->phase, run_train_source(r)))
-        memcpy(r->slots + res->node.lo * (uint32_t)r->spec->shard, res->scores,
-               count * sizeof(*r->slots));
+    const uint32_t first = res->node.lo * (uint32_t)r->spec->shard;
+    if (res->phase == PHASE_SWEEP)
+        run_take_swept(r, first, res->scores, count);
+    else if (phase_scores(res->phase, run_train_source(r)))
+        memcpy(r->slots + first, res->scores, count * sizeof(*r->slots));
     if (wants_probabilities(r))
         keep_probabilities(r, res, count);
     if (phase_sums(res->phase) && !buf)
         r->whole = res->grad;
     return buf ? reduce_add(sum_of(r, res->phase), res->node, buf) : 0;
+}
+
+/* Memory for the scores of a sweep, of which nothing is written now. The first of them brings it:
+ * by then those of the epoch before may be on the disk. */
+static int make_scores(struct run *r, struct errbuf *why)
+{
+    if (!r->scores)
+        r->scores = calloc(r->data->samples, sizeof(*r->scores));
+    return r->scores
+               ? 0
+               : err_set(why, -ENOMEM, "no memory for the scores of %u samples", r->data->samples);
 }
 
 int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
@@ -184,6 +198,8 @@ int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
     /* Judge everything first: only a valid result may close its node. */
     if (phase_scores(res->phase, run_train_source(r)))
         rc = judge_scores(r, res, count, why);
+    if (rc == 0 && res->phase == PHASE_SWEEP)
+        rc = make_scores(r, why);
     if (rc == 0 && phase_sums(res->phase))
         rc = read_gradient(r, res, &buf, why);
     if (rc == 0 && voice)

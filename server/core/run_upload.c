@@ -48,14 +48,13 @@ static size_t measured_shards(const struct jobspec *spec, const struct dataset *
     return shards < most ? shards : most;
 }
 
-size_t run_memory(const struct jobspec *spec, const struct model *model, const struct dataset *data)
+size_t run_memory(const struct jobspec *spec, const struct model *model, const struct dataset *data,
+                  uint32_t held)
 {
-    size_t vectors = 2, n = data->samples, slots = n, shards;
+    size_t vectors = 2, n = data->samples, shards;
+    const size_t measured = held > data->test_samples ? held : data->test_samples;
+    const size_t slots = measured > (size_t)spec->batch ? measured : (size_t)spec->batch;
 
-    if (slots < data->test_samples)
-        slots = data->test_samples;
-    if (slots < (size_t)spec->batch)
-        slots = (size_t)spec->batch;
     vectors += run_ascent_vectors(spec);
     vectors += spec->keep == KEEP_BEST;
     for (const char *const *names = run_vectors(spec); *names; names++)
@@ -73,14 +72,16 @@ size_t run_memory(const struct jobspec *spec, const struct model *model, const s
     else
         vectors += shards < UPLOADS_MAX ? shards : UPLOADS_MAX;
     size_t lapses = curriculum_counts_lapses(spec) ? sizeof(struct lapses) : 0;
-    /* Of a sample: use, rank, lapses, open score, place in the schedule with its weight, in the
-     * stream; and what a revision needs, which any job may take on its way.
-     */
+    /* Of a sample: use, rank, lapses, open score, place in the list of the round, in the schedule
+     * with its weight, in the stream and, where classes take turns, among those of its class; room
+     * to sort in; and what a revision needs, which any job may take on its way. */
+    const size_t turns = spec->sampling == SAMPLING_BALANCED ? sizeof(uint32_t) : 0;
+    const size_t sample = 1 + sizeof(double) + lapses + sizeof(struct score) +
+                          3 * sizeof(uint32_t) + sizeof(float) + turns + radix_bytes(1) +
+                          REVISED_SAMPLE_BYTES;
     const size_t groups = ((size_t)data->classes + data->domain_count) * sizeof(struct test_group) +
                           data->classes * (sizeof(struct stream_group) + sizeof(uint32_t));
     const size_t probabilities = spec->score_probabilities ? n * model->classes * sizeof(float) : 0;
-    return groups + probabilities + vectors * model->floats * sizeof(float) +
-           n * (1 + sizeof(double) + lapses + sizeof(struct score) + 3 * sizeof(uint32_t) +
-                sizeof(float) + REVISED_SAMPLE_BYTES) +
+    return groups + probabilities + vectors * model->floats * sizeof(float) + n * sample +
            slots * (sizeof(struct score) + sizeof(uint32_t));
 }

@@ -5,9 +5,11 @@
 #ifndef STEPPE_SERVER_CORE_SAMPLE_HISTORY_H
 #define STEPPE_SERVER_CORE_SAMPLE_HISTORY_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/bounds.h"
 #include "common/score.h"
 
 struct sample_history {
@@ -15,11 +17,14 @@ struct sample_history {
     /* Of p = exp(-loss), the probability of the label (dataset cartography, arXiv 2009.10795): its
      * mean, and the sum of squared deviations from it. */
     double confidence, confidence_m2;
-    int32_t last_epoch; /* -1: never measured */
-    uint32_t seen, right, forgotten, hard;
-    uint16_t class_id;
-    bool correct; /* at last_epoch */
+    /* Counts of epochs; there is one of these for each of very many samples. */
+    uint64_t seen : 17, right : 17, forgotten : 17;
+    uint64_t correct : 1; /* at last_epoch */
+    uint64_t hard : 17, class_id : 16;
+    int64_t last_epoch : 18; /* -1: never measured */
 };
+static_assert(EPOCHS_MAX < 1 << 17 && CLASSES_MAX <= 1 << 16, "they fit");
+static_assert(sizeof(struct sample_history) == 56, "and no more");
 
 #define SAMPLE_UNMEASURED ((struct sample_history){.last_epoch = -1})
 

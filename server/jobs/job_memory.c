@@ -4,33 +4,60 @@
 #include <string.h>
 
 #include "common/text.h"
+#include "server/core/sample_history.h"
 #include "server/jobs/externals.h"
 #include "server/jobs/jobs_internal.h"
 #include "server/jobs/service.h"
 
-/* Copies of a run's state at once: one an epoch that is being written, one inside an epoch, one of
- * a pause. */
-#define SNAPSHOTS (CLOSING_MAX + 2)
+/* Copies of a run's state beside those of the epochs that are being written: one inside an epoch,
+ * one of a pause. */
+#define SNAPSHOTS 2
 
-static size_t job_memory(const struct job *job)
+/* What the dataset has of its samples in memory (common/dataset.h). */
+static size_t labels_memory(const struct dataset *d)
 {
+    const size_t sample = sizeof(*d->labels) + (d->truth ? sizeof(*d->truth) : 0) +
+                          (d->planted ? sizeof(*d->planted) : 0) +
+                          (d->domains ? sizeof(*d->domains) : 0);
+
+    return d->samples * sample + d->test_samples * sizeof(*d->test_labels);
+}
+
+/* An epoch that is being written. Its labels are those of a revision, which any job may take on its
+ * way. */
+static size_t closing_memory(const struct job *job)
+{
+    const struct jobspec *spec = &job->spec;
+    const size_t n = job->data->samples, held = job->uses[USE_TEST];
+    const size_t tests = spec->score_splits != SPLITS_BOTH ? 0
+                         : held                            ? held
+                                                           : job->data->test_samples;
+    /* They are the run's, which needs them again when this is over. */
+    const bool lent = job_closing_max(job) == 1 && spec->score_source == SOURCE_SWEEP;
+    const size_t scores = lent ? 0 : sizeof(struct score);
+    const size_t probabilities = spec->score_probabilities ? job->model.classes * sizeof(float) : 0;
+
+    return n * (scores + sizeof(double) + sizeof(uint16_t) + probabilities) +
+           tests * (sizeof(struct score) + sizeof(double) + (held ? sizeof(uint32_t) : 0));
+}
+
+size_t job_memory(const struct job *job)
+{
+    const size_t folded = (size_t)job->data->samples * sizeof(struct sample_history);
+
     if (jobspec_external(&job->spec))
-        return external_memory(&job->spec, job->data);
+        return external_memory(&job->spec, job->data) + folded + labels_memory(job->data);
 
     const struct checkpoint_shape shape = job_checkpoint_shape(job);
-    const bool both = job->spec.score_splits == SPLITS_BOTH;
-    const size_t held = job->uses[USE_TEST], tests = held ? held : job->data->test_samples;
-    /* Labels are those of a revision, which any job may take on its way. */
-    const size_t epoch =
-        ((size_t)shape.samples + (both ? tests : 0)) * (sizeof(struct score) + sizeof(double)) +
-        (size_t)shape.samples * sizeof(uint16_t) + (both ? held * sizeof(uint32_t) : 0) +
-        (job->spec.score_probabilities ? (size_t)shape.samples * job->model.classes * sizeof(float)
-                                       : 0);
-
+    const size_t closing = job_closing_max(job);
+    const uint32_t *uses = job->uses;
+    const uint32_t held =
+        uses[USE_TEST] > uses[USE_VALIDATION] ? uses[USE_TEST] : uses[USE_VALIDATION];
     const size_t given = job->spec.weights.kind ? shape.floats * sizeof(float) : 0;
 
-    return given + run_memory(&job->spec, &job->model, job->data) +
-           SNAPSHOTS * checkpoint_memory(&shape) + CLOSING_MAX * epoch;
+    return given + run_memory(&job->spec, &job->model, job->data, held) +
+           (closing + SNAPSHOTS) * checkpoint_memory(&shape) + closing * closing_memory(job) +
+           folded + labels_memory(job->data);
 }
 
 static bool is_external_held(const struct job *job)

@@ -230,9 +230,22 @@ struct job *jobs_first(struct jobs *jobs)
     return jobs->list;
 }
 
+unsigned job_closing_max(const struct job *job)
+{
+    return job->data->samples > CLOSING_TWO_SAMPLES ? 1 : CLOSING_MAX;
+}
+
+/* Do epochs that are being written keep a run from its work? */
+static bool waits_for_closing(const struct job *job)
+{
+    const unsigned max = job_closing_max(job);
+
+    return job->closing >= CLOSING_MAX || (job->closing >= max && run_is_closing(job->run));
+}
+
 bool jobs_ready(const struct job *job)
 {
-    return job && job->run && job->closing < CLOSING_MAX && !job->hold[0];
+    return job && job->run && !job->hold[0] && !waits_for_closing(job);
 }
 
 static int prepare_model(struct job *job, const struct dataset *data, const char *name,
@@ -307,6 +320,7 @@ struct checkpoint_shape job_checkpoint_shape(const struct job *job)
         .samples = job->data->samples,
         .vectors = run_vectors(&job->spec),
         .lapses = curriculum_counts_lapses(&job->spec),
+        .scores = job->spec.score_source == SOURCE_TRAIN,
         .chosen = job->spec.keep == KEEP_BEST,
         .scaling = scaling_of_model(&job->model),
     };
@@ -336,7 +350,7 @@ static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t by
         return job_away_waiting(job, clock_mono_ms(), out, bytes);
     else if (!job->run)
         snprintf(out, bytes, "the newest checkpoint is read");
-    else if (job->closing >= CLOSING_MAX || run_finished(job->run))
+    else if (run_finished(job->run) || waits_for_closing(job))
         snprintf(out, bytes, "%u epoch%s being written", job->closing,
                  job->closing == 1 ? " is" : "s are");
     else

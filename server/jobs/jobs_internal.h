@@ -8,6 +8,10 @@
 
 /* Closed epochs that may wait for the disk before training waits too: bounds their memory. */
 #define CLOSING_MAX 2
+/* A job of more samples has one: it trains on while that is written, but closes no other. So it
+ * holds the scores of one epoch only. */
+#define CLOSING_TWO_SAMPLES (1u << 17)
+unsigned job_closing_max(const struct job *job);
 #define RETRY_MS 5000
 
 struct jobs {
@@ -30,6 +34,9 @@ void job_kept(struct job *job, const struct job_record *rec);
 void jobs_update_running(struct jobs *jobs);
 /* What a job without a run waits for, if it is other jobs: their number, or their memory. */
 bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t bytes);
+/* The memory that a prepared job takes at most, with what there is of its samples elsewhere: in its
+ * dataset, and where its epochs are folded. */
+size_t job_memory(const struct job *job);
 /* The memory that a job of this shape and those that have or get a run take together. */
 int64_t job_memory_with(const struct jobs *jobs, const struct job *job);
 /* Likewise an external job and those of its key that are in memory; 0: none is, or it has no key.

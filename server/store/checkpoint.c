@@ -22,8 +22,9 @@ enum {
     CURSOR_WORDS
 };
 
-/* The vectors come last; their number and names depend on the job, and so does the
- * presence of lapses and of a chosen epoch. */
+/* The vectors come last; their number and names depend on the job, and so does the presence of
+ * lapses and of a chosen epoch. Open scores are there inside an epoch whose steps measure; older
+ * versions wrote them into every file. */
 enum {
     PART_CURSOR,
     PART_THETA,
@@ -76,6 +77,7 @@ static const struct part *part_of(int i)
 static bool part_used(const struct checkpoint *c, int i)
 {
     return i == PART_LAPSES                             ? c->shape.lapses
+           : i == PART_VALUES || i == PART_CLASSES      ? c->shape.scores
            : i == PART_CHOSEN || i == PART_CHOSEN_THETA ? c->shape.chosen
                                                         : true;
 }
@@ -157,11 +159,27 @@ static void run_parts(const struct run_state *s, void *ret[PARTS_MAX])
         ret[PART_VECTORS + i] = s->vectors[i];
 }
 
+static void pack_score(struct checkpoint *c, uint32_t sample, const struct score *s)
+{
+    const double values[4] = {s->loss, s->adv_loss, s->grad_norm, s->el2n};
+    const uint32_t classes[3] = {(uint32_t)s->predicted, (uint32_t)s->adv_predicted, s->flags};
+
+    memcpy((double *)c->data[PART_VALUES] + 4 * (size_t)sample, values, sizeof(values));
+    memcpy((uint32_t *)c->data[PART_CLASSES] + 3 * (size_t)sample, classes, sizeof(classes));
+}
+
+static void pack_scores(struct checkpoint *c, const struct score *scores, uint32_t samples)
+{
+    for (uint32_t i = 0; i < samples; i++)
+        pack_score(c, i, &scores[i]);
+}
+
 struct checkpoint *checkpoint_take(struct run *r, int64_t now_ms)
 {
     struct run_state s = run_state(r);
     struct checkpoint *c = checkpoint_new(&(struct checkpoint_shape){
-        s.floats, s.samples, s.vector_names, .lapses = s.lapses != NULL, .chosen = s.chosen != NULL,
+        s.floats, s.samples, s.vector_names, .lapses = s.lapses != NULL,
+        .scores = s.scores && s.cursor->step_in_epoch > 0, .chosen = s.chosen != NULL,
         .scaling = scaling_of_model(s.model)});
     void *from[PARTS_MAX];
 
@@ -173,15 +191,28 @@ struct checkpoint *checkpoint_take(struct run *r, int64_t now_ms)
     for (int i = 0; i < c->part_count; i++)
         if (from[i])
             memcpy(c->data[i], from[i], part_entries(c, i) * dtype_bytes(part_of(i)->dtype));
-    for (uint32_t i = 0; i < s.samples; i++) {
-        const struct score *o = &s.scores[i];
-        double values[4] = {o->loss, o->adv_loss, o->grad_norm, o->el2n};
-        uint32_t classes[3] = {(uint32_t)o->predicted, (uint32_t)o->adv_predicted, o->flags};
-
-        memcpy((double *)c->data[PART_VALUES] + 4 * (size_t)i, values, sizeof(values));
-        memcpy((uint32_t *)c->data[PART_CLASSES] + 3 * (size_t)i, classes, sizeof(classes));
+    if (c->shape.scores) {
+        pack_scores(c, s.scores, s.samples);
+        for (uint32_t i = 0; i < s.swept_count; i++)
+            pack_score(c, s.swept[i], &(struct score){0});
     }
     return c;
+}
+
+static void restore_scores(const struct checkpoint *c, struct score *scores, uint32_t samples)
+{
+    for (uint32_t i = 0; i < samples; i++) {
+        const double *v = (const double *)c->data[PART_VALUES] + 4 * (size_t)i;
+        const uint32_t *k = (const uint32_t *)c->data[PART_CLASSES] + 3 * (size_t)i;
+
+        scores[i] = (struct score){.loss = v[0],
+                                   .adv_loss = v[1],
+                                   .grad_norm = v[2],
+                                   .el2n = v[3],
+                                   .predicted = (int32_t)k[0],
+                                   .adv_predicted = (int32_t)k[1],
+                                   .flags = k[2]};
+    }
 }
 
 void checkpoint_restore(const struct checkpoint *c, struct run *r)
@@ -194,18 +225,8 @@ void checkpoint_restore(const struct checkpoint *c, struct run *r)
     for (int i = 0; i < c->part_count; i++)
         if (to[i])
             memcpy(to[i], c->data[i], part_entries(c, i) * dtype_bytes(part_of(i)->dtype));
-    for (uint32_t i = 0; i < s.samples; i++) {
-        const double *v = (const double *)c->data[PART_VALUES] + 4 * (size_t)i;
-        const uint32_t *k = (const uint32_t *)c->data[PART_CLASSES] + 3 * (size_t)i;
-
-        s.scores[i] = (struct score){.loss = v[0],
-                                     .adv_loss = v[1],
-                                     .grad_norm = v[2],
-                                     .el2n = v[3],
-                                     .predicted = (int32_t)k[0],
-                                     .adv_predicted = (int32_t)k[1],
-                                     .flags = k[2]};
-    }
+    if (s.scores && c->shape.scores)
+        restore_scores(c, s.scores, s.samples);
 }
 
 int64_t checkpoint_epoch(const struct checkpoint *c)
@@ -350,6 +371,8 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
     if (!format || strcmp(format, FORMAT) != 0)
         return err_set(why, -EINVAL, "format is \"%s\", expected \"%s\"", format ? format : "",
                        FORMAT);
+    const bool steps_measure = c->shape.scores;
+    c->shape.scores = steps_measure && safetensors_find(st, parts[PART_VALUES].name);
     for (int i = 0; i < c->part_count; i++) {
         if (!part_used(c, i))
             continue;
@@ -367,9 +390,12 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
     int rc = read_said(st, c, why);
     if (rc == 0)
         rc = check_chosen(c->data[PART_CHOSEN], why);
-    if (rc < 0)
-        return rc;
-    return cursor_unpack(c->data[PART_CURSOR], &c->cursor, why);
+    if (rc == 0)
+        rc = cursor_unpack(c->data[PART_CURSOR], &c->cursor, why);
+    if (rc == 0 && steps_measure && !c->shape.scores && c->cursor.step_in_epoch > 0)
+        rc = err_set(why, -EINVAL, "it is of the middle of an epoch, and has no tensor %s",
+                     parts[PART_VALUES].name);
+    return rc;
 }
 
 /* A file that cannot be read as a checkpoint is damaged, unless it is memory or descriptors that

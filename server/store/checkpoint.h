@@ -29,6 +29,7 @@ struct checkpoint_shape {
     uint32_t samples;
     const char *const *vectors; /* run_vectors */
     bool lapses;                /* curriculum_counts_lapses */
+    bool scores;                /* inside an epoch: its steps measure (score.source train) */
     bool chosen;                /* keep is best */
     struct scaling scaling;     /* with which theta was trained; no channels: not compared */
 };

@@ -461,7 +461,8 @@ static inline void restore(struct run *to, struct run *from)
     for (int i = 0; a.vector_names[i]; i++)
         memcpy(b.vectors[i], a.vectors[i], a.floats * sizeof(float));
     memcpy(b.rank, a.rank, a.samples * sizeof(*a.rank));
-    memcpy(b.scores, a.scores, a.samples * sizeof(*a.scores));
+    if (a.scores)
+        memcpy(b.scores, a.scores, a.samples * sizeof(*a.scores));
     if (a.chosen) {
         *b.chosen = *a.chosen;
         memcpy(b.chosen_theta, a.chosen_theta, a.floats * sizeof(*a.chosen_theta));

@@ -23,6 +23,7 @@ static struct checkpoint_shape shape_of(const struct fixture *f)
                                      .samples = SAMPLES,
                                      .vectors = run_vectors(&f->spec),
                                      .lapses = curriculum_counts_lapses(&f->spec),
+                                     .scores = f->spec.score_source == SOURCE_TRAIN,
                                      .chosen = f->spec.keep == KEEP_BEST};
 }
 

@@ -1,4 +1,5 @@
 #include "server/core/probabilities.h"
+#include "server/core/radix.h"
 #include "tests/unit/server/run_fixture.h"
 
 static const struct drive plain = {.seed = 1, .want_max = 1};
@@ -478,13 +479,13 @@ TEST(the_memory_of_a_run_grows_with_state_and_pending_sums)
     struct fixture *f = fixture_create(""),
                    *adam = fixture_create(", \"optimizer\": {\"name\": \"adamw\"}");
     const size_t vector = f->model.floats * sizeof(float);
-    const size_t sgd_bytes = run_memory(&f->spec, &f->model, &f->data);
+    const size_t sgd_bytes = run_memory(&f->spec, &f->model, &f->data, 0);
 
-    ASSERT_EQ(sgd_bytes + vector, run_memory(&adam->spec, &adam->model, &adam->data));
+    ASSERT_EQ(sgd_bytes + vector, run_memory(&adam->spec, &adam->model, &adam->data, 0));
     f->spec.shard = 1; /* 12 shards, of which 6 can wait, where 2 of 4 could */
-    ASSERT_EQ(sgd_bytes + 4 * vector, run_memory(&f->spec, &f->model, &f->data));
+    ASSERT_EQ(sgd_bytes + 4 * vector, run_memory(&f->spec, &f->model, &f->data, 0));
     f->data.samples++;
-    ASSERT(run_memory(&f->spec, &f->model, &f->data) > sgd_bytes + 4 * vector);
+    ASSERT(run_memory(&f->spec, &f->model, &f->data, 0) > sgd_bytes + 4 * vector);
     fixture_free(f);
     fixture_free(adam);
 }
@@ -492,19 +493,21 @@ TEST(the_memory_of_a_run_grows_with_state_and_pending_sums)
 TEST(the_memory_of_a_run_counts_what_it_keeps_of_a_sample)
 {
     struct fixture *f = fixture_create("");
-    /* Open score, score of the round and its place there; use, rank; in the schedule with a weight,
-     * in the stream; and whether, how and with what label a sample is used under a revision. */
-    const size_t sample = 2 * sizeof(struct score) + sizeof(uint32_t) + 1 + sizeof(double) +
-                          3 * sizeof(uint32_t) + sizeof(float) + 1 + 1 + sizeof(uint16_t);
+    /* Open score, place in the list of the round; use, rank; in the schedule with a weight, in the
+     * stream; room to sort in; and whether, how and with what label a sample is used under a
+     * revision. */
+    const size_t sample = sizeof(struct score) + sizeof(uint32_t) + 1 + sizeof(double) +
+                          2 * sizeof(uint32_t) + sizeof(float) + radix_bytes(1) + 1 + 1 +
+                          sizeof(uint16_t);
 
     f->data.samples = 10000; /* more than are tested or in a batch */
-    const size_t before = run_memory(&f->spec, &f->model, &f->data);
+    const size_t before = run_memory(&f->spec, &f->model, &f->data, 0);
     f->data.samples += 1000;
-    ASSERT_EQ(before + 1000 * sample, run_memory(&f->spec, &f->model, &f->data));
-    const size_t plain_job = run_memory(&f->spec, &f->model, &f->data);
+    ASSERT_EQ(before + 1000 * sample, run_memory(&f->spec, &f->model, &f->data, 0));
+    const size_t plain_job = run_memory(&f->spec, &f->model, &f->data, 0);
     f->spec.score_probabilities = true;
     ASSERT_EQ(plain_job + 11000 * CLASSES * sizeof(float),
-              run_memory(&f->spec, &f->model, &f->data));
+              run_memory(&f->spec, &f->model, &f->data, 0));
     fixture_free(f);
 }
 

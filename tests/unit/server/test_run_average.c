@@ -150,14 +150,14 @@ TEST(the_mean_and_the_round_of_statistics_count)
     const size_t vector = f->model.floats * sizeof(float);
 
     /* 12 shards can leave 6 sums that wait, where 2 of 4 could. */
-    ASSERT_EQ(run_memory(&f->spec, &f->model, &f->data) + (1 + 4) * vector,
-              run_memory(&mean->spec, &mean->model, &mean->data));
+    ASSERT_EQ(run_memory(&f->spec, &f->model, &f->data, 0) + (1 + 4) * vector,
+              run_memory(&mean->spec, &mean->model, &mean->data, 0));
     fixture_free(f);
     fixture_free(mean);
     f = fixture_create("");
     mean = fixture_create(AVERAGE);
-    ASSERT_EQ(run_memory(&f->spec, &f->model, &f->data) + f->model.floats * sizeof(float),
-              run_memory(&mean->spec, &mean->model, &mean->data));
+    ASSERT_EQ(run_memory(&f->spec, &f->model, &f->data, 0) + f->model.floats * sizeof(float),
+              run_memory(&mean->spec, &mean->model, &mean->data, 0));
     fixture_free(f);
     fixture_free(mean);
 }

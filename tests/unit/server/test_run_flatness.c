@@ -154,8 +154,8 @@ TEST(memory_counts_the_vectors_of_the_iteration)
 
     ASSERT_EQ(6 + 2, flatness_vectors(&f->spec.flatness));
     ASSERT_EQ(0, flatness_vectors(&g->spec.flatness));
-    ASSERT(run_memory(&f->spec, &f->model, &f->data) >=
-           run_memory(&g->spec, &g->model, &g->data) + 8 * f->model.floats * sizeof(float));
+    ASSERT(run_memory(&f->spec, &f->model, &f->data, 0) >=
+           run_memory(&g->spec, &g->model, &g->data, 0) + 8 * f->model.floats * sizeof(float));
     fixture_free(f);
     fixture_free(g);
 }

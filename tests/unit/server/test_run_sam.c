@@ -167,9 +167,9 @@ TEST(their_vectors_count)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fixture *f = fixture_create(cases[i].job);
-        ASSERT_EQ(run_memory(&sam->spec, &sam->model, &sam->data) +
+        ASSERT_EQ(run_memory(&sam->spec, &sam->model, &sam->data, 0) +
                       cases[i].vectors * f->model.floats * sizeof(float),
-                  run_memory(&f->spec, &f->model, &f->data));
+                  run_memory(&f->spec, &f->model, &f->data, 0));
         fixture_free(f);
     }
     fixture_free(sam);

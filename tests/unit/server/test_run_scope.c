@@ -225,8 +225,8 @@ TEST(theta_hat_takes_no_memory_of_its_own)
 {
     struct fixture *shard = fixture_create(""), *batch = fixture_create(BATCH_SCOPE);
 
-    ASSERT_EQ(run_memory(&shard->spec, &shard->model, &shard->data),
-              run_memory(&batch->spec, &batch->model, &batch->data));
+    ASSERT_EQ(run_memory(&shard->spec, &shard->model, &shard->data, 0),
+              run_memory(&batch->spec, &batch->model, &batch->data, 0));
     fixture_free(shard);
     fixture_free(batch);
 }
