@@ -22,5 +22,9 @@ int loop_busy_open(struct loop_busy *b, uv_loop_t *loop, struct metrics *m)
     if (rc == 0)
         rc = uv_prepare_init(loop, &b->prepare);
     b->prepare.data = b;
-    return rc == 0 ? uv_prepare_start(&b->prepare, on_prepare) : rc;
+    if (rc == 0)
+        rc = uv_prepare_start(&b->prepare, on_prepare);
+    if (rc == 0)
+        uv_unref((uv_handle_t *)&b->prepare); /* a server that stops does not wait for it */
+    return rc;
 }
