@@ -12,25 +12,23 @@
 #define RATE_TEXT_MAX 16
 /* Copies of theta and of the optimizer's state in checkpoints that wait for the disk. */
 #define SNAPSHOTS 4
+#define TREE_WORKERS_MIN 3
 
 /* deploy/docs/SCALE.md has the commands and what they measured. */
 const struct capacity_costs capacity_costs = {
     .trip_s = 30e-6,         /* make swarm */
-    .mib_s = 0.34e-3,        /* make swarm PARTS=vectors, its last lines */
-    .piece_mib_s = 0.95e-3,  /* likewise */
-    .sealed_mib_s = 0.75e-3, /* make swarm PARTS=networks, its last lines */
-    .update_mib_s = 0.2e-3,  /* make swarm PARTS=vectors, its last lines */
+    .mib_s = 0.33e-3,        /* make swarm PARTS=vectors, its last lines */
+    .piece_mib_s = 0.46e-3,  /* likewise */
+    .sealed_mib_s = 0.65e-3, /* make swarm PARTS=networks, its last lines */
+    .update_mib_s = 0.1e-3,  /* make swarm PARTS=vectors, its last lines */
     .latency_s = 0.5e-3,     /* make swarm PARTS=vectors MILLIONS=1 CROWDS=1 */
-    .worker_mib_s = 1.1e-3,  /* make swarm PARTS=vectors, its last lines */
+    .worker_mib_s = 0.46e-3, /* make swarm PARTS=vectors, its last lines */
     .flops = 120e9,          /* make bench PARTS=peer */
 };
 
 const char *const capacity_limit_names[] = {
-    [LIMIT_COMPUTE] = "compute",
-    [LIMIT_SHARDS] = "shards",
-    [LIMIT_SERVER] = "server CPU",
-    [LIMIT_NETWORK] = "network",
-    NULL,
+    [LIMIT_COMPUTE] = "compute", [LIMIT_SHARDS] = "shards",  [LIMIT_SERVER] = "server CPU",
+    [LIMIT_NETWORK] = "network", [LIMIT_WORKER] = "vectors", NULL,
 };
 
 static int64_t parts(int64_t whole, int64_t of)
@@ -38,14 +36,41 @@ static int64_t parts(int64_t whole, int64_t of)
     return (whole + of - 1) / of;
 }
 
+/* How often two become one until `workers` are. */
+static int doublings(int64_t workers)
+{
+    int n = 0;
+
+    for (int64_t w = 1; w < workers; w *= 2)
+        n++;
+    return n;
+}
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
 /* idle: there are more threads than shards. */
 static enum capacity_limit limit_of(const struct capacity *c, bool idle)
 {
-    const double transfer_s = c->server_s > c->network_s ? c->server_s : c->network_s;
+    const double transfer_s = larger(larger(c->server_s, c->network_s), c->way_s);
 
     if (c->compute_s >= transfer_s)
         return idle ? LIMIT_SHARDS : LIMIT_COMPUTE;
-    return c->server_s >= c->network_s ? LIMIT_SERVER : LIMIT_NETWORK;
+    return c->server_s == transfer_s    ? LIMIT_SERVER
+           : c->network_s == transfer_s ? LIMIT_NETWORK
+                                        : LIMIT_WORKER;
+}
+
+/* Seconds that a vector takes from one worker to the next, or to the server. */
+static double hop_s(const struct capacity_costs *costs, const struct capacity_site *site,
+                    double vector_mib)
+{
+    if (site->bits_per_s == 0)
+        return vector_mib * costs->worker_mib_s;
+    return vector_mib *
+           larger(costs->worker_mib_s + costs->sealed_mib_s, 8 * MIB / site->bits_per_s);
 }
 
 struct capacity capacity_of(const struct capacity_costs *costs, const struct capacity_job *job,
@@ -53,11 +78,13 @@ struct capacity capacity_of(const struct capacity_costs *costs, const struct cap
 {
     const int64_t shards = job->batch / job->shard;
     const double vector_mib = (double)job->floats * sizeof(float) / MIB;
+    const bool pieces = job->floats > INLINE_FLOATS_MAX;
     struct capacity c = {.workers = site->workers < shards ? site->workers : shards};
-    const double vectors = 2.0 * (double)c.workers * job->trips;
-    const double mib_s = (job->floats <= INLINE_FLOATS_MAX ? costs->mib_s : costs->piece_mib_s) +
+    const double mib_s = (pieces ? costs->piece_mib_s : costs->mib_s) +
                          (site->bits_per_s > 0 ? costs->sealed_mib_s : 0);
 
+    c.trees = site->trees && pieces && c.workers >= TREE_WORKERS_MIN;
+    const double vectors = 2.0 * (double)(c.trees ? 1 : c.workers) * job->trips;
     c.vector_bytes = vectors * vector_mib * MIB;
     c.compute_s = (double)parts(parts(shards, c.workers), site->threads) * job->shard_s;
     c.server_cpu_s = (double)(c.workers * job->trips) * costs->trip_s +
@@ -65,12 +92,11 @@ struct capacity capacity_of(const struct capacity_costs *costs, const struct cap
     c.server_s = c.server_cpu_s / (double)site->processors;
     if (site->bits_per_s > 0)
         c.network_s = c.vector_bytes * 8 / site->bits_per_s;
-    /* Each worker handles its own vectors while the server handles all of them. */
-    const double own_s = 2 * job->trips * vector_mib *
-                         (costs->worker_mib_s + (site->bits_per_s > 0 ? costs->sealed_mib_s : 0));
-    double transfer_s = c.server_s > c.network_s ? c.server_s : c.network_s;
-    transfer_s = transfer_s > own_s ? transfer_s : own_s;
-    c.step_s = costs->latency_s * job->trips + c.compute_s + transfer_s;
+    /* Theta goes through a tree piece by piece, sums whole. */
+    const int hops = c.trees ? 1 + doublings(c.workers) : 2;
+    c.way_s = job->trips * hops * hop_s(costs, site, vector_mib);
+    c.step_s = costs->latency_s * job->trips + c.compute_s +
+               larger(larger(c.server_s, c.network_s), c.way_s);
     c.limit = limit_of(&c, site->workers * site->threads > shards);
     return c;
 }

@@ -4,7 +4,9 @@
  *
  * A step is synchronous: theta goes down to each worker, it computes its shards, its sum comes up,
  * the server adds the sums and moves theta. So its time is compute + transfer, and transfer is the
- * slower one of the server's processors and of its network. */
+ * slowest of the server's processors, its network, and the way that a worker's vectors take. Where
+ * workers combine their sums in a tree, the server has one vector each way, and that
+ * way has a step for each doubling of the workers. */
 #ifndef STEPPE_COMMON_CAPACITY_H
 #define STEPPE_COMMON_CAPACITY_H
 
@@ -41,17 +43,26 @@ struct capacity_site {
     int64_t workers, threads; /* of each worker */
     int64_t processors;       /* of the server */
     double bits_per_s;        /* of the server's link, each way; 0: the same machine, not sealed */
+    bool trees;               /* three workers or more combine sums that travel in pieces */
 };
 
-enum capacity_limit { LIMIT_COMPUTE, LIMIT_SHARDS, LIMIT_SERVER, LIMIT_NETWORK, CAPACITY_LIMITS };
-/* "compute", "shards", "server CPU", "network" */
+enum capacity_limit {
+    LIMIT_COMPUTE, /* of the workers */
+    LIMIT_SHARDS,  /* likewise, and some threads have nothing to do */
+    LIMIT_SERVER,  /* its processors */
+    LIMIT_NETWORK, /* its link */
+    LIMIT_WORKER,  /* a worker sends and takes its vectors, or the tree of them does */
+    CAPACITY_LIMITS
+};
 extern const char *const capacity_limit_names[];
 
 struct capacity {
     int64_t workers;  /* that have work: a worker's least is a shard */
+    bool trees;       /* they combine their sums */
     double compute_s; /* of a step: a worker's time for its shards */
     double server_s;  /* the server's processors are busy with vectors and the update */
     double network_s; /* its link is */
+    double way_s;     /* of the vectors of a worker, or through the tree */
     double step_s;    /* all of a step */
     double server_cpu_s;
     double vector_bytes; /* that leave and reach the server in a step, together */

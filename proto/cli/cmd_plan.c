@@ -245,14 +245,16 @@ static struct capacity row_of(const struct plan *p, int64_t workers)
 static const char *const advice[] = {
     [LIMIT_COMPUTE] = "the workers compute for most of the time: more of them make it faster",
     [LIMIT_SHARDS] = "there are more threads than shards in a batch: a smaller shard or a larger "
-                     "batch gives more "
-                     "workers something to do",
+                     "batch gives more workers something to do",
     [LIMIT_SERVER] =
         "the server's processors are busy with vectors: fewer workers with more threads each send "
         "fewer of them, and a larger batch makes fewer steps of an epoch",
     [LIMIT_NETWORK] =
         "the server's link is full of vectors: fewer workers with more threads each send fewer of "
         "them, and a larger batch makes fewer steps of an epoch",
+    [LIMIT_WORKER] =
+        "a worker's vectors are on their way for longer than it computes: more shards for each "
+        "worker, by a larger batch or fewer workers with more threads, make that up",
 };
 
 static void print_head(const struct plan *p)
@@ -340,6 +342,7 @@ static void print_plan_json(const struct plan *p)
         cJSON_AddNumberToObject(row, "server_s", c.server_s);
         cJSON_AddNumberToObject(row, "server_cpu_s", c.server_cpu_s);
         cJSON_AddNumberToObject(row, "network_s", c.network_s);
+        cJSON_AddNumberToObject(row, "way_s", c.way_s);
         cJSON_AddNumberToObject(row, "vector_bytes", c.vector_bytes);
         cJSON_AddStringToObject(row, "limit", capacity_limit_names[c.limit]);
         cJSON_AddStringToObject(row, "advice", advice[c.limit]);

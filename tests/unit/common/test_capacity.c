@@ -60,6 +60,35 @@ TEST(a_vector_in_pieces_costs_what_pieces_do)
                 1e-12);
 }
 
+TEST(three_workers_with_vectors_in_pieces_send_one_to_the_server)
+{
+    struct capacity_job long_job = job;
+    struct capacity_site site = {.workers = 2, .threads = 1, .processors = 1, .trees = true};
+
+    long_job.floats = 2 * INLINE_FLOATS_MAX; /* 16 MiB */
+    struct capacity c = capacity_of(&costs, &long_job, &site);
+    ASSERT(!c.trees);
+    ASSERT_NEAR(4 * 16.0 * 1048576, c.vector_bytes, 1e-3);
+    ASSERT_NEAR(2 * 16 * 0.001, c.way_s, 1e-12);
+    site.workers = 8;
+    c = capacity_of(&costs, &long_job, &site);
+    ASSERT(c.trees);
+    ASSERT_NEAR(2 * 16.0 * 1048576, c.vector_bytes, 1e-3);
+    ASSERT_NEAR(8 * 0.001 + 32 * 0.03 + 16 * 0.02, c.server_cpu_s, 1e-12);
+    ASSERT_NEAR((1 + 3) * 16 * 0.001, c.way_s, 1e-12); /* 8 become 1 in three turns */
+    site.trees = false;
+    ASSERT_NEAR(16 * 16.0 * 1048576, capacity_of(&costs, &long_job, &site).vector_bytes, 1e-3);
+    site.trees = true;
+    long_job.shard_s = 0;
+    ASSERT_EQ(LIMIT_SERVER, capacity_of(&costs, &long_job, &site).limit);
+    site.processors = 100;
+    ASSERT_EQ(LIMIT_WORKER, capacity_of(&costs, &long_job, &site).limit);
+    site.bits_per_s = 8 * 1048576; /* a MiB a second */
+    ASSERT_NEAR(4 * 16, capacity_of(&costs, &long_job, &site).way_s, 1e-9);
+    long_job.floats = INLINE_FLOATS_MAX;
+    ASSERT(!capacity_of(&costs, &long_job, &site).trees);
+}
+
 TEST(workers_beyond_the_shards_have_nothing_to_do)
 {
     const struct capacity eight = at(8, 1, 0), more = at(50, 1, 0);
