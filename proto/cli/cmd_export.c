@@ -1,5 +1,5 @@
-/* export: the scores of an epoch, or of all, for other programs. csv and jsonl are written row by
- * row, so that even a large job can be exported with all epochs; npy and safetensors hold one
+/* export: the scores of an epoch, or of all, for other programs. csv and jsonl are written page by
+ * page, so that even a large job can be exported with all epochs; npy and safetensors hold one
  * epoch; tensorboard holds the course of all of them. */
 #include "proto/cli/command.h"
 
@@ -21,6 +21,8 @@
 #include "proto/cli/sample_names.h"
 #include "proto/cli/sample_row.h"
 #include "proto/cli/score_columns.h"
+#include "proto/cli/score_pages.h"
+#include "proto/cli/score_text.h"
 #include "proto/cli/tensorboard.h"
 
 enum { FORMAT_CSV, FORMAT_JSONL, FORMAT_NPY, FORMAT_SAFETENSORS, FORMAT_TENSORBOARD };
@@ -43,72 +45,6 @@ const struct option export_options[] = {
     {NULL},
 };
 
-/* A field of csv, in quotes where it needs them (RFC 4180). */
-static void print_field(const char *text, size_t bytes, FILE *out)
-{
-    bool quoted = false;
-
-    for (size_t i = 0; i < bytes; i++)
-        quoted = quoted || strchr(",\"\r\n", text[i]);
-    if (quoted)
-        putc('"', out);
-    for (size_t i = 0; i < bytes; i++) {
-        if (text[i] == '"')
-            putc('"', out);
-        putc(text[i], out);
-    }
-    if (quoted)
-        putc('"', out);
-}
-
-/* The name of a sample, at the end of its row. jsonl has no key for one without a name. */
-static void print_name(const struct sample_names *names, int64_t sample, bool csv, FILE *out)
-{
-    size_t bytes;
-    const char *uri = sample_names_at(names, sample, &bytes);
-
-    if (csv) {
-        putc(',', out);
-        print_field(uri, bytes, out);
-    } else if (bytes) {
-        char *text = xasprintf("%.*s", (int)bytes, uri);
-        cJSON *string = cJSON_CreateString(text);
-        char *quoted = cJSON_PrintUnformatted(string);
-        fprintf(out, ", \"uri\": %s", quoted);
-        cJSON_free(quoted);
-        cJSON_Delete(string);
-        free(text);
-    }
-}
-
-static void print_row(const struct score_columns *s, const struct sample_names *names, size_t i,
-                      bool csv, FILE *out)
-{
-    const char *nothing = csv ? "" : "null"; /* its program did not report it */
-    char text[TEXT_F64_BYTES];
-
-    for (int k = 0; k < SCORE_INTS; k++)
-        fprintf(out, csv ? "%s%s%d" : "%s\"%s\": %d",
-                k     ? csv ? "," : ", "
-                : csv ? ""
-                      : "{",
-                csv ? "" : score_int_names[k], s->ints[k][i]);
-    for (int k = 0; k < SCORE_REALS; k++)
-        fprintf(out, csv ? ",%s%s" : ", \"%s\": %s", csv ? "" : score_real_names[k],
-                isnan(s->reals[k][i]) ? nothing : text_of_f64(s->reals[k][i], text));
-    print_name(names, s->ints[ROW_SAMPLE][i], csv, out);
-    fputs(csv ? "\n" : "}\n", out);
-}
-
-static void print_header(FILE *out)
-{
-    for (int k = 0; k < SCORE_INTS; k++)
-        fprintf(out, "%s%s", k ? "," : "", score_int_names[k]);
-    for (int k = 0; k < SCORE_REALS; k++)
-        fprintf(out, ",%s", score_real_names[k]);
-    fputs(",uri\n", out);
-}
-
 /* For a file; main reports failures of stdout. */
 static int refuse_output(const struct cli *cli, struct errbuf *why)
 {
@@ -118,31 +54,44 @@ static int refuse_output(const struct cli *cli, struct errbuf *why)
                           : err_set(why, rc, "%s", "");
 }
 
+static int write_epoch(struct cli *cli, int64_t job, int64_t epoch,
+                       const struct score_columns_want *want, const struct sample_names *names,
+                       bool header, FILE *out, struct errbuf *why)
+{
+    const bool csv = cli->args->format == FORMAT_CSV && !cli->args->json;
+    const struct score_columns *page;
+    struct score_pages pages;
+    int rc;
+
+    score_pages_begin(&pages, cli, job, epoch, want);
+    while ((rc = score_pages_next(&pages, &page, why)) == 0 && page) {
+        if (csv && header)
+            score_text_header(out);
+        header = false;
+        score_text_rows(page, names, csv, out);
+        if (ferror(out)) {
+            rc = refuse_output(cli, why);
+            break;
+        }
+    }
+    score_pages_end(&pages);
+    return rc;
+}
+
 static int write_text(struct cli *cli, int64_t job, const struct score_columns_want *want,
                       FILE *out, struct errbuf *why)
 {
-    bool csv = cli->args->format == FORMAT_CSV && !cli->args->json;
-    struct score_columns s = {.count = 0};
     struct sample_names names = {0};
     int64_t last = cli->args->epoch == NOT_GIVEN ? -1 : cli->args->epoch - 1, *epochs = &last;
     size_t count = 1;
     int rc = cli->args->all ? score_columns_epochs(cli, job, &epochs, &count, why) : 0;
 
-    for (size_t e = 0; rc == 0 && e < count; e++) {
-        rc = score_columns_fetch(cli, job, epochs[e], want, &s, why);
-        if (rc == 0 && e == 0)
-            rc = sample_names_fetch(cli, job, &names, why);
-        if (rc == 0 && csv && e == 0)
-            print_header(out);
-        for (size_t i = 0; rc == 0 && i < s.count; i++) {
-            print_row(&s, &names, i, csv, out);
-            if (ferror(out))
-                rc = refuse_output(cli, why);
-        }
-    }
+    if (rc == 0)
+        rc = sample_names_fetch(cli, job, &names, why);
+    for (size_t e = 0; rc == 0 && e < count; e++)
+        rc = write_epoch(cli, job, epochs[e], want, &names, e == 0, out, why);
     if (epochs != &last)
         free(epochs);
-    score_columns_done(&s);
     sample_names_done(&names);
     return rc;
 }

@@ -41,9 +41,10 @@ static int make_room(struct score_columns *s, size_t more, struct errbuf *why)
     return 0;
 }
 
-/* Appends the reply's rows of the class, up to the limit. */
+/* Appends the reply's rows of the class, up to the limit; *ret_last: the sample of the last of all
+ * rows, -1: there are none. */
 static int add_piece(const struct score_columns_want *want, struct score_columns *s,
-                     const struct message *reply, uint64_t *ret_rows, struct errbuf *why)
+                     const struct message *reply, int64_t *ret_last, struct errbuf *why)
 {
     const struct tensor *ints[SCORE_INTS] = {NULL}, *reals[SCORE_REALS] = {NULL};
     int rc = message_tensor(reply, "sample", DTYPE_U32, 1, NULL, &ints[1], why);
@@ -71,42 +72,53 @@ static int add_piece(const struct score_columns_want *want, struct score_columns
         if (want->limit > 0 && s->count == (size_t)want->limit)
             break;
     }
-    *ret_rows = ints[1]->shape[0];
+    *ret_last = -1;
+    if (ints[1]->shape[0] > 0) {
+        uint32_t last;
+        memcpy(&last, (const char *)ints[1]->data + 4 * (ints[1]->shape[0] - 1), 4);
+        *ret_last = last;
+    }
     return 0;
+}
+
+int score_columns_page(struct cli *cli, int64_t job, const struct score_columns_want *want,
+                       struct score_columns *s, int64_t *io_from, struct errbuf *why)
+{
+    cJSON *request = cJSON_CreateObject();
+    struct message reply;
+    int64_t last = -1;
+
+    cJSON_AddNumberToObject(request, "job", (double)job);
+    if (s->epoch >= 0)
+        cJSON_AddNumberToObject(request, "epoch", (double)s->epoch);
+    if (*io_from > 0)
+        cJSON_AddNumberToObject(request, "from", (double)*io_from);
+    int rc = connection_call(cli, MSG_SCORE_ROWS, request, &reply, why);
+    if (rc != 0)
+        return rc;
+    const bool more = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply.json, "more"));
+    if (!reply_i64(reply.json, "epoch", &s->epoch))
+        rc = err_set(why, -EBADMSG, "the server does not say of which epoch its rows are");
+    if (rc == 0)
+        rc = add_piece(want, s, &reply, &last, why);
+    message_done(&reply);
+    if (rc == 0 && more && last < *io_from)
+        rc = err_set(why, -EBADMSG, "the server's pages do not follow one another");
+    *io_from = more && !(want->limit > 0 && s->count == (size_t)want->limit) ? last + 1 : -1;
+    return rc;
 }
 
 int score_columns_fetch(struct cli *cli, int64_t job, int64_t epoch,
                         const struct score_columns_want *want, struct score_columns *s,
                         struct errbuf *why)
 {
-    uint64_t first = 0, rows;
-    int rc;
+    int64_t from = 0;
+    int rc = 0;
 
     s->count = 0;
     s->epoch = epoch;
-    do {
-        struct message reply;
-        int64_t total = 0;
-        cJSON *request = cJSON_CreateObject();
-        cJSON_AddNumberToObject(request, "job", (double)job);
-        if (s->epoch >= 0)
-            cJSON_AddNumberToObject(request, "epoch", (double)s->epoch);
-        cJSON_AddNumberToObject(request, "first", (double)first);
-        rc = connection_call(cli, MSG_SCORE_ROWS, request, &reply, why);
-        if (rc != 0)
-            return rc;
-        if (!reply_i64(reply.json, "epoch", &s->epoch) || !reply_i64(reply.json, "count", &total))
-            rc = err_set(why, -EBADMSG, "the server does not say how many rows there are");
-        s->total = (uint64_t)total;
-        rows = 0;
-        if (rc == 0)
-            rc = add_piece(want, s, &reply, &rows, why);
-        message_done(&reply);
-        first += rows;
-        if (rc == 0 && rows == 0 && first < s->total)
-            rc = err_set(why, -EBADMSG, "the server sent %llu of %llu rows",
-                         (unsigned long long)first, (unsigned long long)s->total);
-    } while (rc == 0 && first < s->total && !(want->limit > 0 && s->count == (size_t)want->limit));
+    while (rc == 0 && from >= 0)
+        rc = score_columns_page(cli, job, want, s, &from, why);
     return rc;
 }
 

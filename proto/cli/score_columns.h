@@ -34,7 +34,6 @@ struct score_columns {
     double *reals[SCORE_REALS]; /* [count] */
     size_t count, room;
     int64_t epoch;
-    uint64_t total; /* rows of the epoch at the server */
 };
 
 /* Which rows to keep. */
@@ -48,6 +47,10 @@ int score_columns_fetch(struct cli *cli, int64_t job, int64_t epoch,
                         const struct score_columns_want *want, struct score_columns *s,
                         struct errbuf *why);
 void score_columns_done(struct score_columns *s);
+/* Appends to s, which says the epoch, the next page of it, from sample *io_from on; *io_from: where
+ * the page behind it begins, -1: nowhere. 0 or -errno. */
+int score_columns_page(struct cli *cli, int64_t job, const struct score_columns_want *want,
+                       struct score_columns *s, int64_t *io_from, struct errbuf *why);
 
 /* The scored epochs of a job, ascending; *ret is to be freed. -ENOENT: there are none yet. */
 int score_columns_epochs(struct cli *cli, int64_t job, int64_t **ret, size_t *ret_count,

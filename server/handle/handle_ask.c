@@ -226,7 +226,7 @@ void handle_score_confusion(struct request *rq)
 }
 
 struct rows_op {
-    int64_t job, epoch, first, limit;
+    struct rows_args args;
     struct score_rows rows;
 };
 
@@ -234,8 +234,7 @@ static void rows_work(struct op *op)
 {
     struct rows_op *a = op->arg;
 
-    op->rc =
-        query_rows(op->service->query, a->job, a->epoch, a->first, a->limit, &a->rows, &op->why);
+    op->rc = query_rows(op->service->query, &a->args, &a->rows, &op->why);
 }
 
 static void rows_reply(struct request *rq, const struct score_rows *r)
@@ -253,6 +252,7 @@ static void rows_reply(struct request *rq, const struct score_rows *r)
         tensors[5 + k] = tensor_1d(query_value_names[k], DTYPE_F64, r->count, r->values[k]);
     cJSON_AddNumberToObject(out, "epoch", (double)r->epoch);
     cJSON_AddNumberToObject(out, "count", (double)r->total);
+    cJSON_AddBoolToObject(out, "more", r->more);
     request_reply(rq, out, tensors, 5 + QUERY_VALUES);
 }
 
@@ -270,20 +270,28 @@ static void rows_done(struct op *op)
 
 void handle_score_rows(struct request *rq)
 {
-    struct rows_op a = {.epoch = -1, .limit = ROWS_PIECE_MAX};
+    struct rows_op a = {.args = {.epoch = -1, .limit = ROWS_PIECE_MAX}};
     const cJSON *json = rq->message.json;
+    const struct {
+        const char *name;
+        bool required;
+        int64_t min, max, *value;
+    } numbers[] = {
+        {"job", true, 1, INT32_MAX, &a.args.job},
+        {"epoch", false, 0, EPOCHS_MAX, &a.args.epoch},
+        {"from", false, 0, SAMPLES_MAX, &a.args.sample},
+        {"first", false, 0, SAMPLES_MAX, &a.args.first},
+        {"limit", false, 1, ROWS_PIECE_MAX, &a.args.limit},
+    };
     struct errbuf why;
     struct job *job;
-    int rc = field_i64(json, "score.rows", "job", true, 1, INT32_MAX, &a.job, &why);
+    int rc = 0;
 
+    for (size_t i = 0; rc == 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        rc = field_i64(json, "score.rows", numbers[i].name, numbers[i].required, numbers[i].min,
+                       numbers[i].max, numbers[i].value, &why);
     if (rc == 0)
-        rc = field_i64(json, "score.rows", "epoch", false, 0, EPOCHS_MAX, &a.epoch, &why);
-    if (rc == 0)
-        rc = field_i64(json, "score.rows", "first", false, 0, SAMPLES_MAX, &a.first, &why);
-    if (rc == 0)
-        rc = field_i64(json, "score.rows", "limit", false, 1, ROWS_PIECE_MAX, &a.limit, &why);
-    if (rc == 0)
-        rc = jobs_find(rq->service->jobs, a.job, &job, &why);
+        rc = jobs_find(rq->service->jobs, a.args.job, &job, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;

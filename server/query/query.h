@@ -221,18 +221,25 @@ struct sql_args {
 };
 int query_sql(struct query *q, const struct sql_args *a, cJSON **ret, struct errbuf *why);
 
-/* Score rows of an epoch as arrays, in sample order from the `first`-th row on, at most `limit`;
- * the arrays are the caller's (rows_done). label and truth are -1 where unknown. */
+/* Score rows of an epoch as arrays, in sample order; the arrays are the caller's (rows_done). label
+ * and truth are -1 where unknown. */
 struct score_rows {
     int64_t epoch, total; /* rows of the whole epoch */
+    bool more;            /* there are some behind these */
     uint32_t count;
     uint32_t *sample, *flags;
     int32_t *label, *truth, *predicted;
     double *values[QUERY_VALUES]; /* query_value_names */
 };
 extern const char *const query_value_names[]; /* adm loss adv_loss grad_norm el2n */
-int query_rows(struct query *q, int64_t job, int64_t epoch, int64_t first, int64_t limit,
-               struct score_rows *ret, struct errbuf *why);
+struct rows_args {
+    int64_t job, epoch;
+    int64_t sample; /* rows of this one and those behind it; */
+    int64_t first;  /* so many of these are skipped, one by one, which takes longer */
+    int64_t limit;
+};
+int query_rows(struct query *q, const struct rows_args *a, struct score_rows *ret,
+               struct errbuf *why);
 void score_rows_done(struct score_rows *r);
 
 /* Probabilities of classes of the newest committed epoch that has them (score.probabilities), in

@@ -36,31 +36,22 @@ static int make_room(struct score_rows *r, size_t n, struct errbuf *why)
     return ok ? 0 : err_set(why, -ENOMEM, "out of memory for %zu rows", n);
 }
 
-static int32_t class_or_none(sqlite3_stmt *stmt, int column)
-{
-    return sqlite3_column_type(stmt, column) == SQLITE_NULL ? -1 : sqlite3_column_int(stmt, column);
-}
+/* Where a page begins: behind so many rows, or at a sample, which is found at once. */
+struct rows_from {
+    int64_t first, sample;
+};
 
-static int read_rows(struct query *q, int64_t job, int64_t dataset, int64_t first, int64_t limit,
-                     struct score_rows *r, struct errbuf *why)
+static int read_scores(struct query *q, int64_t job, const struct rows_from *from, int64_t limit,
+                       struct score_rows *r, struct errbuf *why)
 {
     sqlite3_stmt *stmt;
-    int64_t revision;
-    int rc = query_epoch_revision(q, job, r->epoch, &revision, why);
-
-    if (rc == 0)
-        rc = db_query(&q->difficulty,
-                      "SELECT s.sample_id, s.adm, s.loss, s.adv_loss, s.grad_norm, s.el2n,"
-                      " s.predicted, s.flags, coalesce(v.class_id, m.class_id),"
-                      " coalesce(v.class_id, m.truth, m.class_id)"
-                      " FROM (SELECT * FROM score WHERE job_id = ?1 AND epoch = ?2"
-                      " ORDER BY sample_id LIMIT ?4 OFFSET ?5) s LEFT JOIN sample m"
-                      " ON m.dataset_id = ?3 AND m.sample_id = s.sample_id"
-                      " LEFT JOIN revision_sample v ON v.dataset_id = ?3 AND v.revision = ?6"
-                      " AND v.sample_id = s.sample_id",
-                      DB_ARGS(DB_I(job), DB_I(r->epoch), DB_I(dataset), DB_I(limit), DB_I(first),
-                              DB_I(revision)),
-                      &stmt, why);
+    int rc = db_query(
+        &q->difficulty,
+        "SELECT sample_id, adm, loss, adv_loss, grad_norm, el2n, predicted, flags"
+        " FROM score WHERE job_id = ?1 AND epoch = ?2 AND sample_id >= ?5"
+        " ORDER BY sample_id LIMIT ?3 OFFSET ?4",
+        DB_ARGS(DB_I(job), DB_I(r->epoch), DB_I(limit), DB_I(from->first), DB_I(from->sample)),
+        &stmt, why);
 
     if (rc != 0)
         return rc;
@@ -71,30 +62,87 @@ static int read_rows(struct query *q, int64_t job, int64_t dataset, int64_t firs
             r->values[k][i] = db_real(stmt, 1 + k);
         r->predicted[i] = db_class(stmt, 6);
         r->flags[i] = (uint32_t)sqlite3_column_int64(stmt, 7);
-        r->label[i] = class_or_none(stmt, 8);
-        r->truth[i] = class_or_none(stmt, 9);
+        r->label[i] = r->truth[i] = -1;
     }
     sqlite3_finalize(stmt);
     return rc < 0 ? rc : 0;
 }
 
-int query_rows(struct query *q, int64_t job, int64_t epoch, int64_t first, int64_t limit,
-               struct score_rows *ret, struct errbuf *why)
+/* Gives the rows, which are in sample order, what a statement says of samples, in that order too:
+ * sample, label, truth. */
+static int read_labels(struct query *q, const char *sql, int64_t dataset, int64_t revision,
+                       struct score_rows *r, struct errbuf *why)
 {
-    struct score_rows r = {.epoch = epoch};
-    int64_t dataset;
+    sqlite3_stmt *stmt;
+    uint32_t i = 0;
+    int rc = db_query(
+        &q->difficulty, sql,
+        DB_ARGS(DB_I(dataset), DB_I(r->sample[0]), DB_I(r->sample[r->count - 1]), DB_I(revision)),
+        &stmt, why);
+
+    if (rc != 0)
+        return rc;
+    while ((rc = db_step(&q->difficulty, stmt, why)) > 0) {
+        const int64_t sample = sqlite3_column_int64(stmt, 0);
+        while (i < r->count && r->sample[i] < sample)
+            i++;
+        if (i == r->count || r->sample[i] != sample)
+            continue;
+        r->label[i] = db_class(stmt, 1);
+        r->truth[i] = db_class(stmt, 2);
+    }
+    sqlite3_finalize(stmt);
+    return rc;
+}
+
+static int read_rows(struct query *q, int64_t job, int64_t dataset, const struct rows_from *from,
+                     int64_t limit, struct score_rows *r, struct errbuf *why)
+{
+    int64_t revision = 0, more = 0;
+    int rc = query_epoch_revision(q, job, r->epoch, &revision, why);
+
+    if (rc == 0)
+        rc = read_scores(q, job, from, limit, r, why);
+    if (rc < 0 || r->count == 0)
+        return rc;
+    rc = db_i64(&q->difficulty,
+                "SELECT EXISTS (SELECT 1 FROM score WHERE job_id = ?1 AND epoch = ?2"
+                " AND sample_id > ?3)",
+                DB_ARGS(DB_I(job), DB_I(r->epoch), DB_I(r->sample[r->count - 1])), &more, why);
+    r->more = more;
+    if (rc == 0)
+        rc = read_labels(q,
+                         "SELECT sample_id, class_id, coalesce(truth, class_id), ?4 FROM sample"
+                         " WHERE dataset_id = ?1 AND sample_id BETWEEN ?2 AND ?3"
+                         " ORDER BY sample_id",
+                         dataset, revision, r, why);
+    if (rc == 0 && revision > 0)
+        rc = read_labels(q,
+                         "SELECT sample_id, class_id, class_id FROM revision_sample"
+                         " WHERE dataset_id = ?1 AND revision = ?4 AND class_id IS NOT NULL"
+                         " AND sample_id BETWEEN ?2 AND ?3 ORDER BY sample_id",
+                         dataset, revision, r, why);
+    return rc;
+}
+
+int query_rows(struct query *q, const struct rows_args *a, struct score_rows *ret,
+               struct errbuf *why)
+{
+    struct score_rows r = {.epoch = a->epoch};
+    const struct rows_from from = {a->first, a->sample};
+    int64_t dataset, limit = a->limit;
     int rc = query_begin(q, &q->difficulty, true, why);
 
     if (rc == 0)
-        rc = query_job(q, job, &dataset, why);
+        rc = query_job(q, a->job, &dataset, why);
     if (rc == 0)
-        rc = query_scored_epoch(q, job, &r.epoch, &r.total, why);
-    if (rc == 0 && first + limit > r.total)
-        limit = first < r.total ? r.total - first : 0;
+        rc = query_scored_epoch(q, a->job, &r.epoch, &r.total, why);
+    if (rc == 0 && from.first + limit > r.total)
+        limit = from.first < r.total ? r.total - from.first : 0;
     if (rc == 0)
         rc = make_room(&r, limit ? (size_t)limit : 1, why);
     if (rc == 0)
-        rc = read_rows(q, job, dataset, first, limit, &r, why);
+        rc = read_rows(q, a->job, dataset, &from, limit, &r, why);
     if (rc == 0)
         *ret = r;
     else

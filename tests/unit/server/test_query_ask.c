@@ -464,7 +464,9 @@ TEST(rows_come_in_pieces_with_labels_and_truth)
     struct score_rows r;
     struct errbuf why;
 
-    ASSERT_OK(query_rows(w.query, w.job, -1, 30, 100, &r, &why), why);
+    struct rows_args a = {.job = w.job, .epoch = -1, .first = 30, .limit = 100};
+
+    ASSERT_OK(query_rows(w.query, &a, &r, &why), why);
     ASSERT_EQ(3, r.epoch);
     ASSERT_EQ(N, r.total);
     ASSERT_EQ(10, r.count);
@@ -472,9 +474,25 @@ TEST(rows_come_in_pieces_with_labels_and_truth)
     ASSERT_EQ(1, r.label[1]);
     ASSERT_EQ(9, r.truth[1]);
     ASSERT_NEAR(0.31, r.values[0][1], 0);
+    ASSERT(!r.more);
     score_rows_done(&r);
-    ASSERT_OK(query_rows(w.query, w.job, 0, N, 100, &r, &why), why);
+    a.first = 2;
+    a.limit = 3;
+    for (a.sample = 0; a.sample < N - 4; a.sample++) {
+        ASSERT_OK(query_rows(w.query, &a, &r, &why), why);
+        ASSERT_EQ(3, r.count);
+        for (uint32_t i = 0; i < r.count; i++) {
+            ASSERT_EQ(a.sample + 2 + i, r.sample[i]);
+            ASSERT_EQ(r.sample[i] % 10, r.label[i]);
+            ASSERT_EQ(r.sample[i] % 10 == 1 ? 9 : r.sample[i] % 10, r.truth[i]);
+        }
+        ASSERT_EQ(a.sample + 5 < N, r.more);
+        score_rows_done(&r);
+    }
+    a = (struct rows_args){.job = w.job, .epoch = 0, .first = N, .limit = 100};
+    ASSERT_OK(query_rows(w.query, &a, &r, &why), why);
     ASSERT_EQ(0, r.count);
+    ASSERT(!r.more);
     score_rows_done(&r);
     world_close(&w);
 }
