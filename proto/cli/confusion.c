@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/decimal.h"
 #include "proto/cli/import/csv.h"
 #include "proto/cli/table.h"
 
@@ -107,10 +108,17 @@ void confusion_add_json(const struct confusion *c, cJSON *out)
     if (all)
         cJSON_AddNumberToObject(out, "accuracy", (double)right / (double)all);
     cJSON *matrix = cJSON_AddArrayToObject(out, "confusion");
+    /* As text: of thousands of classes a node for each number would take gigabytes. */
+    char *text = xmalloc((size_t)c->classes * (DECIMAL_BYTES + 1) + 3);
     for (uint32_t i = 0; i < c->classes; i++) {
-        cJSON *row = cJSON_CreateArray();
-        for (uint32_t j = 0; j < c->classes; j++)
-            cJSON_AddItemToArray(row, cJSON_CreateNumber(c->counts[(size_t)i * c->classes + j]));
-        cJSON_AddItemToArray(matrix, row);
+        char *end = text;
+        for (uint32_t j = 0; j < c->classes; j++) {
+            *end++ = j ? ',' : '[';
+            end += decimal_of_i64(c->counts[(size_t)i * c->classes + j], end);
+        }
+        *end++ = ']';
+        *end = 0;
+        cJSON_AddItemToArray(matrix, cJSON_CreateRaw(text));
     }
+    free(text);
 }

@@ -1,6 +1,7 @@
 /* The course of a job: its epochs, its events, and a replay of its scores in the order of the
  * epochs. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,18 +204,25 @@ int query_events(struct query *q, int64_t job, int64_t after, int64_t limit, cJS
 
 static int notes(struct query *q, int64_t job, cJSON *rows, struct errbuf *why)
 {
+    char text[96];
     sqlite3_stmt *stmt;
     int rc = db_query(&q->state,
                       "SELECT text FROM event WHERE job_id = ?1 AND kind = 'note' ORDER BY event"
                       " LIMIT ?2",
-                      DB_ARGS(DB_I(job), DB_I(ROWS_MAX)), &stmt, why);
+                      DB_ARGS(DB_I(job), DB_I(ROWS_MAX + 1)), &stmt, why);
+    int count = 0;
 
     if (rc != 0)
         return rc;
-    while ((rc = db_step(&q->state, stmt, why)) > 0)
+    while ((rc = db_step(&q->state, stmt, why)) > 0 && count++ < ROWS_MAX)
         cJSON_AddItemToArray(rows, cJSON_CreateString((const char *)sqlite3_column_text(stmt, 0)));
     sqlite3_finalize(stmt);
-    return rc;
+    if (rc > 0) {
+        snprintf(text, sizeof(text), "there are more notes than these; steppe log %lld has all",
+                 (long long)job);
+        cJSON_AddItemToArray(rows, cJSON_CreateString(text));
+    }
+    return rc < 0 ? rc : 0;
 }
 
 int query_notes(struct query *q, int64_t job, cJSON **ret, struct errbuf *why)

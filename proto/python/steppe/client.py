@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 import uuid
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 from . import sealed, wire
 from .errors import KeyFileError, ProtocolError, SteppeError, Unavailable, Unreachable, of_reply
@@ -20,6 +20,16 @@ SCANS = frozenset("score." + word for word in (
 PAUSE_MAX_S = 2.0  # between two tries
 RETRY_MAX_S = 60.0  # likewise, as a server may wish it
 SAY_AFTER_S = 5.0  # of silence
+
+
+# Long lists: of each kind the key of its rows, the key of a request that says where a page begins, and the key of a row that
+# says it for the page behind it, with what is added to that. Those of RANKED begin behind `first` rows.
+EPOCHS = ("rows", "epochs_from", "epoch", 1)
+LISTS: Dict[str, Tuple[str, str, str, int]] = {
+    "job.list": ("jobs", "before", "job", 0), "job.show": ("epochs", "epochs_from", "epoch", 1),
+    "job.log": ("events", "after", "event", 0), "job.flatness": EPOCHS, "job.metrics": EPOCHS, "score.trajectory": EPOCHS,
+    "score.heatmap": EPOCHS, "audit.list": ("rows", "before", "number", 0), "verdict.list": ("rows", "after", "sample", 0)}
+RANKED = frozenset("score." + word for word in "top classes domains risers suspects compare map".split())
 
 
 def answer_s(kind: str) -> float:
@@ -83,6 +93,24 @@ class Client:
         if deadline == 0:
             deadline = answer_s(kind)
         return self.patient(lambda left: self._once(kind, fields or {}, tensors, left), deadline)
+
+    def rows(self, kind: str, fields: Optional[Mapping[str, Any]] = None) -> Iterator[Dict[str, Any]]:
+        """Every row of a long list, page by page: for job in client.rows("job.list"): ... It begins where the fields say,
+        those by epoch with the first one; ranked lists ("score.top") with the first row."""
+        if kind not in LISTS and kind not in RANKED:
+            raise ValueError("%s is no list that comes in pages" % kind)
+        ask = dict(fields or {})
+        name, at, number, step = LISTS.get(kind, ("rows", "first", "", 0))
+        if kind == "verdict.list" and ask.get("history"):
+            number = "number"
+        if at == "epochs_from":
+            ask.setdefault(at, 0)
+        while True:
+            reply = self.request(kind, ask).fields
+            yield from reply[name]
+            if not reply["more"] or not reply[name]:
+                return
+            ask[at] = reply[name][-1][number] + step if number else ask.get(at, 0) + len(reply[name])
 
     def patient(self, attempt: Callable[[Optional[float]], Reply], deadline: Optional[float]) -> Reply:
         """Tries until it succeeds, is refused, or the deadline is over. Says so when that takes long."""

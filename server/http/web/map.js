@@ -139,6 +139,7 @@ export function testPanel() {
         tableHead([`epoch ${test.epoch + 1}`, "", "samples", "right", "under attack"]),
         h("tbody", null, rowsOf(test.domains, "domain"), rowsOf(test.classes, "class")),
       ),
+      ...(test.class_count ? [h("p", { text: `The first of ${test.class_count} classes.` })] : []),
     );
   };
   return { el, update };
