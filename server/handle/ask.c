@@ -19,7 +19,8 @@ static const struct scan {
     {MSG_SCORE_MAP, 2, true},      {MSG_SCORE_PLANTED, 2, true},
 };
 
-/* 0: there is no such job, or its data is not known; the handler says so. */
+/* 0: there is no such job, as the handler will say. Data that cannot be read now may be as large as
+ * any. */
 static int64_t samples_of(const struct request *rq, int64_t number)
 {
     const struct service *s = rq->service;
@@ -31,7 +32,7 @@ static int64_t samples_of(const struct request *rq, int64_t number)
         return 0;
     data = job->data;
     if (!data && datasets_find_hash(s->datasets, job->rec.dataset_sha256, &data, &rec, NULL) != 0)
-        return 0;
+        return SAMPLES_MAX;
     return (int64_t)data->samples + data->test_samples;
 }
 
