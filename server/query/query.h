@@ -19,7 +19,7 @@
 /* A query may take so long, and so much more for each row that it has to read: some forty times
  * what a row takes on a machine that has nothing else to do. */
 #define QUERY_DEADLINE_MS 5000
-#define QUERY_ROW_NS 10000
+#define QUERY_ROW_NS 20000
 /* Of SQLite, for a person's own statement: sorts and joins are done in memory. */
 #define QUERY_MEMORY_MAX (INT64_C(256) << 20)
 
