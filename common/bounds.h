@@ -120,8 +120,13 @@
 /* Of a list of scores, labels or samples as text: 26 bytes a line for each of SAMPLES_MAX, and
  * room. */
 #define NUMBERS_TEXT_BYTES_MAX (7ull << 30)
-/* Per sample the server holds up to 200 bytes for a job that runs: 50 GiB for the most. A job that
- * --memory does not allow is refused when it is submitted, with the bytes. */
+/* What the server holds of a sample at most, for a job of very many that measures them by sweeps:
+ * its score, rank and use, the order of an epoch, room to sort in, copies of the ranks, its history
+ * while an epoch is folded (server/jobs/job_memory.c). Scores from the steps themselves, measure
+ * forgetting and probabilities come on top. */
+#define SAMPLE_BYTES_MAX 200
+/* 50 GiB by that. A job that --memory does not allow is refused when it is submitted, with the
+ * bytes. */
 #define SAMPLES_MAX (1u << 28)
 /* A label has 16 bits, of which one value says that there is none: iNaturalist has 5 089 classes,
  * ImageNet-21k 21 841. What grows with their square has bounds of its own. */

@@ -137,11 +137,12 @@ size_t external_memory(const struct jobspec *spec, const struct dataset *data)
     const size_t reported = sizeof(struct score) + sizeof(uint8_t) + sizeof(double);
     const size_t order = 2 * (sizeof(uint32_t) + sizeof(float)); /* schedule and stream */
     const size_t one = ranks_sample_bytes(spec) + order;
-    const size_t folded = sizeof(double) + sizeof(uint16_t); /* adm, label */
+    /* adm and label, of which the first comes when nothing is sorted any more */
+    const size_t closing = radix_bytes(1) + sizeof(uint16_t);
     /* Those reported, and a copy for the fold. */
     const size_t probabilities = spec->score_probabilities ? 2 * data->classes * sizeof(float) : 0;
 
-    return data->samples * (reported + 2 * one + radix_bytes(1) + folded + probabilities) +
+    return data->samples * (reported + 2 * one + closing + probabilities) +
            data->test_samples * (reported + sizeof(double));
 }
 

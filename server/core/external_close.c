@@ -158,7 +158,15 @@ static int close_scores(struct external *e, struct run_epoch *ret)
     ret->scores = e->train.scores;
     if (any_gap(ret->scores, n))
         ret->record.mean_gap = score_mean_gap(ret->scores, n);
-    ret->adm = scores_adm(ret->scores, n, e->spec->normaliser, ret->record.mean_gap);
+    return 0;
+}
+
+/* When the next epoch is open, which takes room for sorting. */
+static int measure_adm(const struct external *e, struct run_epoch *ret)
+{
+    if (!ret->scores)
+        return 0;
+    ret->adm = scores_adm(ret->scores, e->train.samples, e->spec->normaliser, ret->record.mean_gap);
     return ret->adm ? 0 : -ENOMEM;
 }
 
@@ -293,6 +301,8 @@ int external_close(struct external *e, int64_t now_ms, struct external_closed *r
         rc = count_missing(e, &c.missing);
     if (rc == 0 && e->epoch + 1 < e->spec->epochs)
         rc = open_next(e, c.epoch.scores, now_ms, &c.next);
+    if (rc == 0)
+        rc = measure_adm(e, &c.epoch);
     if (rc == -ENOMEM)
         err_set(why, rc, "no memory to close epoch %lld of job %lld", (long long)e->epoch + 1,
                 (long long)e->job);
