@@ -273,6 +273,11 @@ static int make_state(struct server *s, const char *dir, struct errbuf *why)
     return rc < 0 ? rc : close_state(s->service.dir, why);
 }
 
+static void let_pass(void *arg)
+{
+    lane_let_pass(arg);
+}
+
 int server_open(struct server *s, const struct server_options *options, struct errbuf *why)
 {
     struct metrics *m = &s->net.metrics;
@@ -336,6 +341,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
                     (rc = lane_open(&s->net.loop, "long", NULL, &s->net.long_lane)) < 0 ||
                     (rc = start_handles(s)) < 0))
         err_set(why, rc, "cannot start: %s", err_text(rc));
+    if (rc == 0)
+        store_pass_with(s->service.store, let_pass, s->net.store_lane);
     s->net.halves = halves_create();
     s->service.audit = audit_open(&s->service);
     s->net.record = audit_answer;
@@ -393,6 +400,8 @@ static void close_lanes(struct server *s)
     lane_close_by(s->net.long_lane, by_ms, give_up, s);
     s->net.brief_lane = s->net.long_lane = NULL;
     lane_close_by(s->net.store_lane, by_ms, give_up, s);
+    if (s->service.store)
+        store_pass_with(s->service.store, NULL, NULL);
 }
 
 void server_close(struct server *s)

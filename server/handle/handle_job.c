@@ -421,8 +421,10 @@ void handle_job_rm(struct request *rq)
     struct remove_args *a = xmalloc(sizeof(*a));
     *a = (struct remove_args){.job = job->rec.job, .spec = &job->spec};
     memcpy(a->uuid, job->rec.uuid, sizeof(a->uuid));
-    op_run(
-        rq->service->net->store_lane,
-        (struct op){
-            .rq = rq, .service = rq->service, .arg = a, .work = remove_work, .done = remove_done});
+    op_run(rq->service->net->store_lane, (struct op){.rq = rq,
+                                                     .service = rq->service,
+                                                     .turn = job_store_turn(job),
+                                                     .arg = a,
+                                                     .work = remove_work,
+                                                     .done = remove_done});
 }

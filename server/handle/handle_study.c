@@ -312,6 +312,16 @@ static int take_jobs(struct service *s, struct removal *r, struct errbuf *why)
     return rc;
 }
 
+/* Behind all that is to be written of its jobs. */
+static enum lane_turn turn_of(const struct removal *r)
+{
+    enum lane_turn turn = LANE_SOON;
+
+    for (int i = 0; i < r->study->job_count; i++)
+        turn = job_store_turn(r->jobs[i]) > turn ? job_store_turn(r->jobs[i]) : turn;
+    return turn;
+}
+
 /* While one of its jobs is on a lane. */
 static bool study_waits(struct request *rq, const struct study *study)
 {
@@ -348,6 +358,10 @@ void handle_study_rm(struct request *rq)
         studies_leave(s->studies);
         return;
     }
-    op_run(s->net->store_lane,
-           (struct op){.rq = rq, .service = s, .arg = r, .work = remove_work, .done = remove_done});
+    op_run(s->net->store_lane, (struct op){.rq = rq,
+                                           .service = s,
+                                           .turn = turn_of(r),
+                                           .arg = r,
+                                           .work = remove_work,
+                                           .done = remove_done});
 }

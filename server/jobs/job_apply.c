@@ -282,7 +282,7 @@ static void apply_later(struct jobs *jobs, struct job *job, int64_t number, stru
     if (job->away.run || job->making)
         job_lane_run(jobs, job, op);
     else
-        op_run(jobs->service->net->store_lane, op);
+        job_store_run(jobs, job, 0, op);
 }
 
 static int check_job(struct jobs *jobs, struct job *job, int64_t number, struct revision_at *ret,
@@ -342,8 +342,8 @@ void job_apply(struct jobs *jobs, struct job *job, int64_t number, struct reques
     job->applying = true;
     if (job->run)
         run_hold(job->run);
-    op_run(
-        jobs->service->net->store_lane,
+    job_store_run(
+        jobs, job, 0,
         (struct op){
             .rq = rq, .service = jobs->service, .arg = a, .work = apply_work, .done = apply_done});
 }

@@ -23,8 +23,14 @@
 struct errand {
     struct op op;
     int64_t job;
-    bool waits; /* does nothing there */
+    bool waits;   /* does nothing there */
+    unsigned how; /* on the store's lane */
 };
+
+static bool is_large(const struct job *job)
+{
+    return job->data && (job->data->samples > BRIEF_SAMPLES || job->model.floats > BRIEF_FLOATS);
+}
 
 static void errand_work(struct op *op)
 {
@@ -49,8 +55,7 @@ static struct lane *lane_of(const struct jobs *jobs, const struct job *job)
 {
     const struct net *net = jobs->service->net;
 
-    return job->data->samples > BRIEF_SAMPLES || job->model.floats > BRIEF_FLOATS ? net->long_lane
-                                                                                  : net->brief_lane;
+    return is_large(job) ? net->long_lane : net->brief_lane;
 }
 
 static void run_errand(struct jobs *jobs, struct job *job, bool waits, struct op op)
@@ -74,6 +79,54 @@ static void run_errand(struct jobs *jobs, struct job *job, bool waits, struct op
 void job_lane_run(struct jobs *jobs, struct job *job, struct op op)
 {
     run_errand(jobs, job, false, op);
+}
+
+/* --- the store's lane --- */
+
+static enum lane_turn turn_behind(const struct store_items *items, enum lane_turn own)
+{
+    return items->count > 0 && items->turn > own ? items->turn : own;
+}
+
+enum lane_turn job_store_turn(const struct job *job)
+{
+    return turn_behind(&job->store_items, LANE_SOON);
+}
+
+static void count_item(struct store_items *items, enum lane_turn turn)
+{
+    items->turn = turn_behind(items, turn);
+    items->count++;
+}
+
+static void stored(struct op *op)
+{
+    struct errand *e = op->arg;
+    struct job *job;
+
+    if (jobs_find(op->service->jobs, e->job, &job, NULL) == 0) {
+        job->store_items.count--;
+        job->store_rows.count -= (e->how & STORE_ROW) != 0;
+    }
+    e->op.done(&e->op);
+    free(e);
+}
+
+void job_store_run(struct jobs *jobs, struct job *job, unsigned how, struct op op)
+{
+    struct errand *e = xcalloc(1, sizeof(*e));
+    enum lane_turn own = !(how & STORE_LONG) ? LANE_SOON : is_large(job) ? LANE_LAST : LANE_LATER;
+
+    e->op = op;
+    e->job = job->rec.job;
+    e->how = how;
+    own = turn_behind(how & STORE_PASS ? &job->store_rows : &job->store_items, own);
+    count_item(&job->store_items, own);
+    if (how & STORE_ROW)
+        count_item(&job->store_rows, own);
+    op_run(jobs->service->net->store_lane,
+           (struct op){
+               .service = op.service, .turn = own, .arg = e, .work = errand_work, .done = stored});
 }
 
 /* --- the run --- */

@@ -75,11 +75,12 @@ static void write_class(struct jobs *jobs, struct job *job, struct class_change 
     c->rec = job_record_copy(job);
     job->class_pending = true;
     log_info("job.class", "job=%" PRId64 " text=\"%s\"", job->rec.job, c->text);
-    op_run(jobs->service->net->store_lane, (struct op){.rq = rq,
-                                                       .service = jobs->service,
-                                                       .arg = c,
-                                                       .work = change_work,
-                                                       .done = change_done});
+    job_store_run(jobs, job, STORE_ROW | STORE_PASS,
+                  (struct op){.rq = rq,
+                              .service = jobs->service,
+                              .arg = c,
+                              .work = change_work,
+                              .done = change_done});
 }
 
 static struct class_change *begin(const struct job *job)

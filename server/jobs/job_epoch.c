@@ -115,6 +115,7 @@ static void fold_and_save(struct op *op)
     if (op->rc < 0)
         return;
     failpoint_hit(store_failpoint(s->store), "epoch.folded");
+    store_pass(s->store);
     op->rc = job_save_checkpoint(s, c->rec.job, c->checkpoint, &c->bytes, &op->why);
     if (op->rc < 0)
         return;
@@ -206,8 +207,9 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e,
         return;
     }
     job->closing++;
-    op_run(jobs->service->net->store_lane,
-           (struct op){.service = jobs->service, .arg = c, .work = close_work, .done = close_done});
+    job_store_run(
+        jobs, job, STORE_LONG | (c->last || c->pinning ? STORE_ROW : 0),
+        (struct op){.service = jobs->service, .arg = c, .work = close_work, .done = close_done});
 }
 
 static void took_step(struct jobs *jobs, struct job *job)

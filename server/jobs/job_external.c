@@ -386,9 +386,10 @@ void external_job_open(struct jobs *jobs, struct job *job, const struct external
     struct load *l = load_of(job, o);
     job->external->busy = true;
     job->changes++;
-    op_run(jobs->service->net->store_lane,
-           (struct op){
-               .rq = rq, .service = jobs->service, .arg = l, .work = open_work, .done = open_done});
+    job_store_run(
+        jobs, job, STORE_LONG | STORE_ROW,
+        (struct op){
+            .rq = rq, .service = jobs->service, .arg = l, .work = open_work, .done = open_done});
 }
 
 /* --- the messages of a program that has opened it --- */

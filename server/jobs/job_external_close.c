@@ -137,8 +137,8 @@ static void close_done(struct op *op)
         free(c);
         return;
     }
-    op_run(
-        op->service->net->store_lane,
+    job_store_run(
+        op->service->jobs, c->job, STORE_LONG | (c->closed.next ? 0 : STORE_ROW),
         (struct op){
             .rq = op->rq, .service = op->service, .arg = c, .work = fold_work, .done = fold_done});
 }
@@ -214,8 +214,8 @@ bool external_job_closed(struct jobs *jobs, struct job *job, int64_t incarnation
     struct again *a = xcalloc(1, sizeof(*a));
     a->number = job->rec.job;
     a->epoch = epoch;
-    op_run(
-        jobs->service->net->store_lane,
+    job_store_run(
+        jobs, job, 0,
         (struct op){
             .rq = rq, .service = jobs->service, .arg = a, .work = again_work, .done = again_done});
     return true;

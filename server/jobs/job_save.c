@@ -140,8 +140,11 @@ void jobs_event(struct jobs *jobs, const struct job *job, const char *kind, cons
     snprintf(e->kind, sizeof(e->kind), "%s", kind);
     snprintf(e->text, sizeof(e->text), "%s", text);
     text_make_printable(e->text);
-    op_run(jobs->service->net->store_lane,
-           (struct op){.service = jobs->service, .arg = e, .work = event_work, .done = event_done});
+    op_run(jobs->service->net->store_lane, (struct op){.service = jobs->service,
+                                                       .turn = job_store_turn(job),
+                                                       .arg = e,
+                                                       .work = event_work,
+                                                       .done = event_done});
 }
 
 /* --- inside an epoch --- */
@@ -195,8 +198,8 @@ void job_save(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint)
     job->saved_step = checkpoint_step(checkpoint);
     save = xmalloc(sizeof(*save));
     *save = (struct save){job->rec.job, job->rec.incarnation, -1, checkpoint};
-    op_run(
-        jobs->service->net->store_lane,
+    job_store_run(
+        jobs, job, STORE_LONG,
         (struct op){.service = jobs->service, .arg = save, .work = save_work, .done = save_done});
 }
 
@@ -248,8 +251,8 @@ void job_stop_with(struct jobs *jobs, struct job *job, struct checkpoint *checkp
         return;
     save = xmalloc(sizeof(*save));
     *save = (struct save){job->rec.job, job->rec.incarnation, -1, checkpoint};
-    op_run(
-        jobs->service->net->store_lane,
+    job_store_run(
+        jobs, job, STORE_LONG,
         (struct op){.service = jobs->service, .arg = save, .work = stop_work, .done = stop_done});
 }
 

@@ -220,8 +220,10 @@ static void start_work(struct op *op)
     if (op->rc == 0)
         op->rc =
             store_checkpoints_load(s->store, st->rec.job, list, CHECKPOINTS_READ, &count, &op->why);
+    store_pass(s->store);
     if (op->rc == 0)
         op->rc = find_checkpoint(s, st, list, count, &op->why);
+    store_pass(s->store);
     if (op->rc == 0)
         op->rc = store_epochs_drop(s->store, st->rec.job,
                                    st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0, &op->why);
@@ -411,8 +413,8 @@ static void start_job(struct jobs *jobs, struct job *job)
     st->revisions = job->spec.revisions;
     st->data = job->data;
     st->model = &job->model;
-    op_run(
-        jobs->service->net->store_lane,
+    job_store_run(
+        jobs, job, STORE_LONG | STORE_ROW,
         (struct op){.service = jobs->service, .arg = st, .work = start_work, .done = start_done});
 }
 

@@ -145,11 +145,12 @@ void job_write(struct jobs *jobs, struct job *job, struct checkpoint *checkpoint
     text_make_printable(c->text);
     if (text[0])
         log_info("job.state", "job=%" PRId64 " text=\"%s\"", job->rec.job, text);
-    op_run(jobs->service->net->store_lane, (struct op){.rq = rq,
-                                                       .service = jobs->service,
-                                                       .arg = c,
-                                                       .work = change_work,
-                                                       .done = change_done});
+    job_store_run(jobs, job, STORE_ROW | (checkpoint ? STORE_LONG : STORE_PASS),
+                  (struct op){.rq = rq,
+                              .service = jobs->service,
+                              .arg = c,
+                              .work = change_work,
+                              .done = change_done});
 }
 
 void jobs_write_again(struct jobs *jobs, int64_t now_ms)
@@ -237,7 +238,7 @@ static void verb_later(struct jobs *jobs, struct job *job, enum job_verb verb, s
     if (job->away.run)
         job_lane_run(jobs, job, op);
     else
-        op_run(jobs->service->net->store_lane, op);
+        job_store_run(jobs, job, 0, op);
 }
 
 /* checkpoint: of the run that is paused; ownership passes. */

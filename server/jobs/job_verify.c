@@ -89,8 +89,9 @@ bool job_verify_admits(struct jobs *jobs, struct job *job, uint32_t hand, const 
         .hand = hand};
     snprintf(b->key, sizeof(b->key), "%s", key);
     job->hands_noting = true;
-    op_run(jobs->service->net->store_lane,
-           (struct op){.service = jobs->service, .arg = b, .work = begin_work, .done = begin_done});
+    job_store_run(
+        jobs, job, STORE_PASS,
+        (struct op){.service = jobs->service, .arg = b, .work = begin_work, .done = begin_done});
     return false;
 }
 

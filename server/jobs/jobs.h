@@ -18,6 +18,7 @@
 #include "server/core/pace.h"
 #include "server/core/run.h"
 #include "server/core/split.h"
+#include "server/net/lane.h"
 #include "server/net/metrics.h"
 #include "server/net/request.h"
 #include "server/store/checkpoint.h"
@@ -88,18 +89,23 @@ struct job {
     struct external_state *external; /* of an external job (externals.h), owned; else NULL */
     struct away away;                /* run is NULL while it is */
     unsigned errands;                /* on its lane (job_away.c) */
-    bool in_study;                   /* jobs of their own go first */
-    bool starting;                   /* its checkpoint is being read, or its run made */
-    const void *making;              /* of those, the run that is being made; NULL: not yet */
-    bool applying;                   /* a revision is on its way to the store */
-    bool class_pending;              /* the numerics class is on its way to the store */
-    unsigned closing;                /* epochs on their way to the store */
-    bool saving;                     /* a checkpoint inside an epoch is on its way */
-    int64_t saved_ms;                /* monotonic time of the last one, or of the start */
-    uint64_t saved_step;             /* of the last checkpoint that was taken */
-    char hold[256];                  /* why it cannot go on by itself; "" : it can */
-    char stuck[256];  /* why it could not be started the last time; "" : it was started */
-    int64_t retry_ms; /* monotonic time of the next try while hold is set */
+    /* Of it on the store's lane: all items, and those that write its row (job_store_run). */
+    struct store_items {
+        unsigned count;
+        enum lane_turn turn; /* the last of them, while there are any */
+    } store_items, store_rows;
+    bool in_study;       /* jobs of their own go first */
+    bool starting;       /* its checkpoint is being read, or its run made */
+    const void *making;  /* of those, the run that is being made; NULL: not yet */
+    bool applying;       /* a revision is on its way to the store */
+    bool class_pending;  /* the numerics class is on its way to the store */
+    unsigned closing;    /* epochs on their way to the store */
+    bool saving;         /* a checkpoint inside an epoch is on its way */
+    int64_t saved_ms;    /* monotonic time of the last one, or of the start */
+    uint64_t saved_step; /* of the last checkpoint that was taken */
+    char hold[256];      /* why it cannot go on by itself; "" : it can */
+    char stuck[256];     /* why it could not be started the last time; "" : it was started */
+    int64_t retry_ms;    /* monotonic time of the next try while hold is set */
     /* The state to which the job returns when a person's request cannot be written: that on the
      * disk, or that before the first of the requests. */
     enum job_state kept_state;
@@ -157,6 +163,8 @@ bool job_is_under_way(const struct job *job);
  * is over. False: nothing is. */
 bool job_waits(struct jobs *jobs, struct job *job, struct request *rq,
                void (*handle)(struct request *rq));
+/* The turn in which work on the store's lane comes behind all that is there of the job. */
+enum lane_turn job_store_turn(const struct job *job);
 /* Is a running job ready to hand out work? */
 bool jobs_ready(const struct job *job);
 

@@ -51,6 +51,14 @@ void job_drop_run(struct jobs *jobs, struct job *job);
 /* job_away.c. What keeps a thread for long runs on the job's lane, in the order in which it was
  * given; op as in op_run. */
 void job_lane_run(struct jobs *jobs, struct job *job, struct op op);
+/* On the store's lane, behind what is there of the job. Other jobs' commands and small folds pass
+ * what takes long. */
+enum {
+    STORE_LONG = 1, /* takes time in proportion to the samples */
+    STORE_ROW = 2,  /* writes the job's row */
+    STORE_PASS = 4, /* need only be behind what writes the row */
+};
+void job_store_run(struct jobs *jobs, struct job *job, unsigned how, struct op op);
 /* What becomes of a run while it is away: on the lane it goes on (run_go_on), unless a checkpoint
  * is all that is wanted. */
 struct trip {

@@ -1,8 +1,8 @@
 /* A lane owns its thread, the items that wait for it and the items that wait for the loop.
  *
  * An item is in exactly one place: in `todo`, at work, in `finished`, or given back. Every item's
- * work runs once and every done runs once, both in the order of lane_run. lane_close also keeps
- * that promise, so that an item's done always releases what the item owns. */
+ * work runs once and every done runs once, within a turn in the order of lane_run. lane_close also
+ * keeps that promise, so that an item's done always releases what the item owns. */
 #define _GNU_SOURCE
 #include "server/net/lane.h"
 
@@ -32,10 +32,11 @@ struct queue {
 struct lane {
     uv_async_t async;
     uv_thread_t thread;
-    uv_mutex_t mutex; /* guards the two queues and `ending` */
+    uv_mutex_t mutex; /* guards the queues and `ending` */
     uv_cond_t given;  /* for the thread: an item or the end */
     uv_cond_t idle;   /* for lane_close: nothing is pending */
-    struct queue todo, finished;
+    struct queue todo[LANE_TURNS], finished;
+    enum lane_turn turn; /* of the item at work; of the lane's thread */
     bool ending;
     atomic_uint pending;
     struct times *times;
@@ -61,6 +62,29 @@ static struct item *queue_take(struct queue *q)
     return item;
 }
 
+/* Works on the first item of the turns before `end`, if one waits; the mutex is held. */
+static bool work_on_next(struct lane *lane, enum lane_turn end)
+{
+    const enum lane_turn before = lane->turn;
+    struct item *item = NULL;
+    enum lane_turn turn = LANE_SOON;
+
+    while (turn < end && !(item = queue_take(&lane->todo[turn])))
+        turn++;
+    if (!item)
+        return false;
+    lane->turn = turn;
+    uv_mutex_unlock(&lane->mutex);
+    item->work(item->arg);
+    uv_mutex_lock(&lane->mutex);
+    lane->turn = before;
+    queue_put(&lane->finished, item);
+    if (atomic_fetch_sub(&lane->pending, 1) == 1)
+        uv_cond_signal(&lane->idle);
+    uv_async_send(&lane->async);
+    return true;
+}
+
 static void run_thread(void *arg)
 {
     struct lane *lane = arg;
@@ -68,21 +92,20 @@ static void run_thread(void *arg)
     pthread_setname_np(pthread_self(), lane->name);
     uv_mutex_lock(&lane->mutex);
     for (;;) {
-        struct item *item = queue_take(&lane->todo);
-        if (!item && lane->ending)
-            break;
-        if (!item) {
-            uv_cond_wait(&lane->given, &lane->mutex);
+        if (work_on_next(lane, LANE_TURNS))
             continue;
-        }
-        uv_mutex_unlock(&lane->mutex);
-        item->work(item->arg);
-        uv_mutex_lock(&lane->mutex);
-        queue_put(&lane->finished, item);
-        if (atomic_fetch_sub(&lane->pending, 1) == 1)
-            uv_cond_signal(&lane->idle);
-        uv_async_send(&lane->async);
+        if (lane->ending)
+            break;
+        uv_cond_wait(&lane->given, &lane->mutex);
     }
+    uv_mutex_unlock(&lane->mutex);
+}
+
+void lane_let_pass(struct lane *lane)
+{
+    uv_mutex_lock(&lane->mutex);
+    while (work_on_next(lane, lane->turn))
+        continue;
     uv_mutex_unlock(&lane->mutex);
 }
 
@@ -135,7 +158,8 @@ int lane_open(uv_loop_t *loop, const char *name, struct times *times, struct lan
 
     snprintf(lane->name, sizeof(lane->name), "%s", name);
     lane->times = times;
-    lane->todo.end = &lane->todo.first;
+    for (int i = 0; i < LANE_TURNS; i++)
+        lane->todo[i].end = &lane->todo[i].first;
     lane->finished.end = &lane->finished.first;
     rc = uv_mutex_init(&lane->mutex);
     if (rc < 0)
@@ -171,13 +195,18 @@ fail_lane:
 
 void lane_run(struct lane *lane, lane_fn work, lane_fn done, void *arg)
 {
+    lane_run_in(lane, LANE_SOON, work, done, arg);
+}
+
+void lane_run_in(struct lane *lane, enum lane_turn turn, lane_fn work, lane_fn done, void *arg)
+{
     struct item *item = xmalloc(sizeof(*item));
 
     *item = (struct item){.work = work, .done = done, .arg = arg};
     uv_mutex_lock(&lane->mutex);
     assert(!lane->ending);
     atomic_fetch_add(&lane->pending, 1);
-    queue_put(&lane->todo, item);
+    queue_put(&lane->todo[turn], item);
     uv_cond_signal(&lane->given);
     uv_mutex_unlock(&lane->mutex);
 }

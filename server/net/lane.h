@@ -20,6 +20,13 @@ struct times *lane_times(const struct lane *lane);
 /* work(arg) on the lane's thread after everything given before, then done(arg) on the loop. done
  * may be NULL. arg is the caller's. */
 void lane_run(struct lane *lane, lane_fn work, lane_fn done, void *arg);
+/* Items of a later turn are worked on while none of an earlier one waits; the order of lane_run is
+ * that within a turn. */
+enum lane_turn { LANE_SOON, LANE_LATER, LANE_LAST, LANE_TURNS };
+void lane_run_in(struct lane *lane, enum lane_turn turn, lane_fn work, lane_fn done, void *arg);
+/* By work that takes long, on the lane's thread, where it holds nothing: does the work of items of
+ * earlier turns that wait. */
+void lane_let_pass(struct lane *lane);
 /* Items whose work has not ended. */
 unsigned lane_pending(const struct lane *lane);
 /* Waits for the work given so far and calls the outstanding done callbacks, so that none is lost;

@@ -65,5 +65,5 @@ void op_run(struct lane *lane, struct op op)
     *o = op;
     o->lane = lane;
     o->why.text[0] = 0;
-    lane_run(lane, op_work, op_done, o);
+    lane_run_in(lane, op.turn, op_work, op_done, o);
 }

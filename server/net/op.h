@@ -3,15 +3,15 @@
 #ifndef STEPPE_SERVER_NET_OP_H
 #define STEPPE_SERVER_NET_OP_H
 
+#include "server/net/lane.h"
 #include "server/net/request.h"
-
-struct lane;
 
 /* done must answer rq, when there is one. arg is the handler's. */
 struct op {
     struct request *rq; /* NULL when nobody asked */
     struct service *service;
     struct lane *lane; /* it runs on; set by op_run */
+    enum lane_turn turn;
     int rc;
     struct errbuf why;
     cJSON *out;                   /* fields of the reply, made by work */

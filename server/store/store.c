@@ -148,6 +148,18 @@ void store_end_with(struct store *s, struct db_ends *e)
     db_end_with(&s->difficulty, e);
 }
 
+void store_pass_with(struct store *s, void (*pass)(void *arg), void *arg)
+{
+    s->pass = pass;
+    s->pass_arg = arg;
+}
+
+void store_pass(struct store *s)
+{
+    if (s->pass)
+        s->pass(s->pass_arg);
+}
+
 struct failpoint *store_failpoint(struct store *s)
 {
     return &s->failpoint;
@@ -162,10 +174,11 @@ void store_checkpoint_wal(struct store *s)
         db_cut_log(&s->difficulty);
 }
 
-void store_limit_wal(struct store *s)
+void store_end_slice(struct store *s)
 {
     if (s->wal_bytes > DB_LOG_BYTES_MAX)
         store_checkpoint_wal(s);
+    store_pass(s);
 }
 
 int store_probe(struct store *s, struct errbuf *why)

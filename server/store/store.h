@@ -43,6 +43,11 @@ int store_open(const char *dir, struct store **ret, struct errbuf *why);
 void store_close(struct store *s); /* NULL is fine */
 /* From now on its work ends as db_end_with says. */
 void store_end_with(struct store *s, struct db_ends *e);
+/* From now on pass(arg) is called between the slices of what takes long, where no transaction is
+ * open: other work of the store may be done there. */
+void store_pass_with(struct store *s, void (*pass)(void *arg), void *arg);
+/* Calls it. */
+void store_pass(struct store *s);
 struct failpoint *store_failpoint(struct store *s);
 /* Can both files be written now? */
 int store_probe(struct store *s, struct errbuf *why);

@@ -104,7 +104,7 @@ static int show_dataset(struct store *s, const struct dataset_record *rec, const
         rc = db_begin(db, why);
         if (rc == 0)
             rc = db_end(db, write_samples(s, id, d, from, to, why), why);
-        store_limit_wal(s);
+        store_end_slice(s);
     }
     if (rc == 0)
         rc = db_begin_durable(db, why);

@@ -196,7 +196,7 @@ static int write_slices(struct store *s, const struct fold *f, struct errbuf *wh
         if (rc == 0)
             failpoint_hit(&s->failpoint, "fold.slice");
         rc = db_end(db, rc, why);
-        store_limit_wal(s);
+        store_end_slice(s);
         from = to;
     } while (rc == 0 && from < samples);
     return rc;
@@ -352,7 +352,7 @@ static int remove_scores(struct store *s, int64_t job, int64_t first, struct err
         sqlite3_reset(find); /* an open read would keep the log from moving into the file */
         rc = db_step(db, remove, why);
         sqlite3_reset(remove);
-        store_limit_wal(s);
+        store_end_slice(s);
     }
     sqlite3_finalize(find);
     sqlite3_finalize(remove);

@@ -29,6 +29,8 @@ struct store {
     struct db_ends *ends;          /* NULL: nobody ends what is at work */
     int64_t page_bytes, wal_bytes; /* of difficulty.db; the log's as of the last commit */
     struct failpoint failpoint;
+    void (*pass)(void *arg); /* NULL: nothing else is to be done */
+    void *pass_arg;
     struct history history; /* of history_job as committed, so that a fold need not read it */
     int64_t history_job;    /* 0: none is kept */
 };
@@ -53,8 +55,8 @@ int meta_write(struct db *db, struct errbuf *why);
 /* store.c: moves the write-ahead log of difficulty.db into the file as far as readers allow. A
  * failure does not concern the caller: the log stays, and the next call tries again. */
 void store_checkpoint_wal(struct store *s);
-/* The same when the log has grown; called between slices. */
-void store_limit_wal(struct store *s);
+/* The same when the log has grown; called between slices, and what waits passes. */
+void store_end_slice(struct store *s);
 
 /* store_job.c: brings the job table of difficulty.db in line with state.db. */
 int job_mirror_all(struct store *s, struct errbuf *why);

@@ -199,7 +199,7 @@ static int write_slice(struct store *s, const struct names_show *io, struct slic
                 DB_ARGS(DB_P(&rows), DB_I(io->dataset_id), DB_I(io->at), DB_I(to)), why);
     failpoint_hit(&s->failpoint, "names.slice");
     rc = db_end(&s->difficulty, rc, why);
-    store_limit_wal(s);
+    store_end_slice(s);
     return rc;
 }
 

@@ -47,7 +47,7 @@ static int remove_epoch(struct store *s, int64_t job, int64_t epoch, struct errb
                         DB_ARGS(DB_I(job), DB_I(epoch), DB_I(sample),
                                 DB_I(sample + SLICE_BYTES / (CLASSES_MAX * sizeof(float)))),
                         why);
-        store_limit_wal(s);
+        store_end_slice(s);
     } while (rc == 0);
     return rc == -ENOENT ? 0 : rc;
 }
@@ -69,7 +69,7 @@ int probabilities_write(struct store *s, const struct fold *f, struct errbuf *wh
                     " SELECT ?2, ?3, c0, c1 FROM rows(?1)",
                     DB_ARGS(DB_P(&rows), DB_I(job), DB_I(epoch)), why);
         from += count;
-        store_limit_wal(s);
+        store_end_slice(s);
     }
     return rc;
 }

@@ -90,7 +90,7 @@ int test_scores_write(struct store *s, const struct fold *f, struct errbuf *why)
                     " SELECT ?2, ?3, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10 FROM rows(?1)",
                     DB_ARGS(DB_P(&rows), DB_I(job), DB_I(epoch)), why);
         from += count;
-        store_limit_wal(s);
+        store_end_slice(s);
     }
     return rc;
 }
@@ -108,7 +108,7 @@ int test_scores_remove(struct store *s, int64_t job, int64_t first, struct errbu
                     DB_ARGS(DB_I(job), DB_I(first)), &epoch, why);
         if (rc == 0)
             rc = remove_epoch(s, job, epoch, why);
-        store_limit_wal(s);
+        store_end_slice(s);
     } while (rc == 0);
     return rc == -ENOENT ? 0 : rc;
 }

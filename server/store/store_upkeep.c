@@ -132,7 +132,7 @@ int store_vacuum(struct store *s, struct errbuf *why)
 
     if (rc == 0 && before > 0)
         rc = db_exec(&s->difficulty, "PRAGMA incremental_vacuum(" VACUUM_PAGES ")", why);
-    store_limit_wal(s);
+    store_end_slice(s);
     if (rc == 0 && before > 0)
         rc = pages_of(&s->difficulty, "freelist_count", &after, why);
     if (rc != 0)
@@ -326,7 +326,7 @@ static int remove_rows(struct store *s, struct retired *io, struct errbuf *why)
                     DB_ARGS(DB_I(job), DB_I(epoch), DB_I(sample), DB_I(sample + SLICE_ROWS)), why);
     if (rc == 0)
         io->rows += sqlite3_changes(db->sql);
-    store_limit_wal(s);
+    store_end_slice(s);
     return rc == 0 ? 1 : rc;
 }
 

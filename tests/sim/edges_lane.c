@@ -1,5 +1,7 @@
 /* A lane without a thread: each item's work happens whole at some time after it was given, its done
- * some time later; what else comes to the loop meanwhile finds the one or the other outstanding. */
+ * some time later; what else comes to the loop meanwhile finds the one or the other outstanding.
+ * Sometimes an item of a later turn comes first, as if it had begun before the others were given:
+ * those then pass it between its slices. */
 #include <stdlib.h>
 
 #include "common/alloc.h"
@@ -12,14 +14,16 @@
 struct item {
     lane_fn work, done;
     void *arg;
-    bool worked;
+    uint64_t number; /* in the order in which they were given */
     struct item *next;
 };
 
 struct lane {
     int64_t life;
     struct times *times;
-    struct item *items; /* in order; those that worked come first */
+    struct item *items[LANE_TURNS], *worked; /* in order */
+    enum lane_turn turn;                     /* of the one at work */
+    uint64_t given;
     bool at_work;
 };
 
@@ -40,12 +44,60 @@ int lane_open(uv_loop_t *loop, const char *name, struct times *times, struct lan
     return 0;
 }
 
+static void append(struct item **end, struct item *item)
+{
+    while (*end)
+        end = &(*end)->next;
+    *end = item;
+}
+
+static void done_first(void *arg, int64_t life);
+
+/* Works on the first item of a turn. */
+static void work_in(struct lane *lane, enum lane_turn turn)
+{
+    const enum lane_turn before = lane->turn;
+    struct item *item = lane->items[turn];
+
+    lane->items[turn] = item->next;
+    item->next = NULL;
+    lane->turn = turn;
+    item->work(item->arg);
+    lane->turn = before;
+    append(&lane->worked, item);
+}
+
+/* The first turn before `end` in which something waits, or `end`. */
+static enum lane_turn first_turn(const struct lane *lane, enum lane_turn end)
+{
+    enum lane_turn turn = LANE_SOON;
+
+    while (turn < end && !lane->items[turn])
+        turn++;
+    return turn;
+}
+
 static void do_work(void *arg)
 {
-    struct item *item = arg;
+    struct lane *lane = arg;
+    enum lane_turn turn = first_turn(lane, LANE_TURNS);
 
-    item->worked = true;
-    item->work(item->arg);
+    if (world_chance(300))
+        for (enum lane_turn later = turn; later < LANE_TURNS; later++)
+            if (lane->items[later] && lane->items[later]->number < lane->items[turn]->number)
+                turn = later;
+    work_in(lane, turn);
+}
+
+void lane_let_pass(struct lane *lane)
+{
+    enum lane_turn turn;
+
+    while (lane->turn > LANE_SOON && world_chance(700) &&
+           (turn = first_turn(lane, lane->turn)) < lane->turn) {
+        work_in(lane, turn);
+        world_after(world_delay(10, 2 * MS), done_first, lane, lane->life);
+    }
 }
 
 static void do_done(void *arg)
@@ -73,8 +125,8 @@ static void done_first(void *arg, int64_t life)
 
     if (life != life_number() || !life_up())
         return;
-    struct item *item = lane->items;
-    lane->items = item->next;
+    struct item *item = lane->worked;
+    lane->worked = item->next;
     if (!life_enter(do_done, item))
         return;
 }
@@ -82,29 +134,28 @@ static void done_first(void *arg, int64_t life)
 static void work_next(void *arg, int64_t life)
 {
     struct lane *lane = arg;
-    struct item *item;
 
     if (life != life_number() || !life_up())
         return;
     lane->at_work = false;
-    for (item = lane->items; item && item->worked; item = item->next)
-        continue;
-    if (!item || !life_enter(do_work, item))
+    if (first_turn(lane, LANE_TURNS) == LANE_TURNS || !life_enter(do_work, lane))
         return;
     world_after(world_delay(10, 2 * MS), done_first, lane, life);
-    /* The done of this one comes before that of the next: both delays count from here. */
-    if (item->next)
+    if (first_turn(lane, LANE_TURNS) < LANE_TURNS)
         world_after(2 * MS, work_next, lane, life), lane->at_work = true;
 }
 
 void lane_run(struct lane *lane, lane_fn work, lane_fn done, void *arg)
 {
-    struct item **end = &lane->items, *item = xmalloc(sizeof(*item));
+    lane_run_in(lane, LANE_SOON, work, done, arg);
+}
 
-    *item = (struct item){.work = work, .done = done, .arg = arg};
-    while (*end)
-        end = &(*end)->next;
-    *end = item;
+void lane_run_in(struct lane *lane, enum lane_turn turn, lane_fn work, lane_fn done, void *arg)
+{
+    struct item *item = xmalloc(sizeof(*item));
+
+    *item = (struct item){.work = work, .done = done, .arg = arg, .number = lane->given++};
+    append(&lane->items[turn], item);
     start(lane);
 }
 
@@ -117,8 +168,9 @@ unsigned lane_pending(const struct lane *lane)
 {
     unsigned count = 0;
 
-    for (const struct item *item = lane->items; item; item = item->next)
-        count += !item->worked;
+    for (int i = 0; i < LANE_TURNS; i++)
+        for (const struct item *item = lane->items[i]; item; item = item->next)
+            count++;
     return count;
 }
 
@@ -135,12 +187,13 @@ void lane_close_by(struct lane *lane, int64_t by_ms, lane_fn hurry, void *arg)
     (void)by_ms;
     if (!lane)
         return;
-    while ((item = lane->items) != NULL) {
-        lane->items = item->next;
+    while (lane->worked || first_turn(lane, LANE_TURNS) < LANE_TURNS) {
         if (hurry && world_chance(200))
             hurry(arg);
-        if (!item->worked)
-            do_work(item);
+        if (!lane->worked)
+            do_work(lane);
+        item = lane->worked;
+        lane->worked = item->next;
         do_done(item);
     }
     lane->life = 0; /* its events come to nothing */

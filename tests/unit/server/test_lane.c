@@ -1,6 +1,7 @@
 #include "server/net/lane.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@ struct record {
     pthread_t loop_thread, work_thread;
     uv_mutex_t gate; /* held by a test that wants the lane to stand still */
     int hurried;     /* calls of open_gate */
+    atomic_bool at_gate;
 };
 
 struct item {
@@ -39,6 +41,18 @@ static void wait_at_gate(void *arg)
 
     uv_mutex_lock(&r->gate);
     uv_mutex_unlock(&r->gate);
+    work(arg);
+}
+
+/* Takes long: others may pass it behind the gate. */
+static void let_pass(void *arg)
+{
+    struct record *r = ((struct item *)arg)->record;
+
+    atomic_store(&r->at_gate, true);
+    uv_mutex_lock(&r->gate);
+    uv_mutex_unlock(&r->gate);
+    lane_let_pass(r->lane);
     work(arg);
 }
 
@@ -111,6 +125,30 @@ TEST(work_and_done_run_in_the_order_given)
     lane_run(r.lane, work, done_and_close, make_item(&r, ITEMS - 1));
     end(&loop, &r);
     assert_in_order(&r, ITEMS);
+}
+
+TEST(items_of_an_earlier_turn_pass_one_that_lets_them)
+{
+    static const int order[] = {1, 2, 0, 3, 4};
+    struct record r;
+    uv_loop_t loop;
+
+    begin(&loop, &r);
+    uv_mutex_lock(&r.gate);
+    lane_run_in(r.lane, LANE_LATER, let_pass, done, make_item(&r, 0));
+    while (!atomic_load(&r.at_gate))
+        sched_yield();
+    lane_run_in(r.lane, LANE_LAST, work, done_and_close, make_item(&r, 4));
+    lane_run_in(r.lane, LANE_LATER, let_pass, done, make_item(&r, 3));
+    lane_run(r.lane, let_pass, done, make_item(&r, 1));
+    lane_run(r.lane, work, done, make_item(&r, 2));
+    uv_mutex_unlock(&r.gate);
+    end(&loop, &r);
+    ASSERT_EQ(5, r.done_count);
+    for (int i = 0; i < 5; i++) {
+        ASSERT_EQ(order[i], r.worked[i]);
+        ASSERT_EQ(order[i], r.done[i]);
+    }
 }
 
 TEST(work_runs_beside_the_loop_and_done_on_it)
