@@ -30,7 +30,7 @@ static void row_column(const void *arg, uint32_t row, int column, sqlite3_contex
                             (int)(f->classes * sizeof(*f->probabilities)), SQLITE_STATIC);
 }
 
-/* Removes the rows of one epoch, slice by slice: as long as the longest row allows. */
+/* Removes the rows of one epoch, which are equally long, slice by slice. */
 static int remove_epoch(struct store *s, int64_t job, int64_t epoch, struct errbuf *why)
 {
     int64_t sample;
@@ -43,10 +43,9 @@ static int remove_epoch(struct store *s, int64_t job, int64_t epoch, struct errb
         if (rc == 0)
             rc = db_run(&s->difficulty,
                         "DELETE FROM probability WHERE job_id = ?1 AND epoch = ?2"
-                        " AND sample_id >= ?3 AND sample_id < ?4",
-                        DB_ARGS(DB_I(job), DB_I(epoch), DB_I(sample),
-                                DB_I(sample + SLICE_BYTES / (CLASSES_MAX * sizeof(float)))),
-                        why);
+                        " AND sample_id >= ?3 AND sample_id < ?3 + ?4 / (SELECT max(length(p), 1)"
+                        " FROM probability WHERE job_id = ?1 AND epoch = ?2 AND sample_id = ?3)",
+                        DB_ARGS(DB_I(job), DB_I(epoch), DB_I(sample), DB_I(SLICE_BYTES)), why);
         store_end_slice(s);
     } while (rc == 0);
     return rc == -ENOENT ? 0 : rc;
