@@ -519,8 +519,8 @@ TEST(inputs_out_of_bounds_are_refused)
     ASSERT_EQ(-EINVAL, parse("\"lenet\"", (struct dims){28, 0, 1}, 10, &m, &why));
     ASSERT_EQ(-EINVAL, parse("\"lenet\"", (struct dims){28, 28, 17}, 10, &m, &why));
     ASSERT_EQ(-EINVAL, parse("\"lenet\"", MNIST, 0, &m, &why));
-    ASSERT_EQ(-EINVAL, parse("\"lenet\"", MNIST, 1001, &m, &why));
-    ASSERT_HAS("1001 classes", why.text);
+    ASSERT_EQ(-EINVAL, parse("\"lenet\"", MNIST, 65536, &m, &why));
+    ASSERT_HAS("65536 classes", why.text);
     ASSERT_EQ(-EINVAL, model_parse(lenet, MNIST, 10, means, &zero, &m, &why));
     ASSERT_HAS("std of channel 0 is 0", why.text);
     cJSON_Delete(lenet);

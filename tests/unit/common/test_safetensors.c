@@ -313,9 +313,9 @@ TEST(a_header_length_beyond_the_file_is_refused)
     }
 }
 
-TEST(a_header_beyond_a_mebibyte_is_refused)
+TEST(a_header_beyond_two_mebibytes_is_refused)
 {
-    size_t bytes = (1u << 20) + 1;
+    size_t bytes = (2u << 20) + 1;
     char *header = xmalloc(bytes + 1);
 
     memset(header, ' ', bytes);
@@ -323,7 +323,7 @@ TEST(a_header_beyond_a_mebibyte_is_refused)
     header[bytes - 1] = '}';
     header[bytes] = '\0';
     ASSERT_EQ(-EMSGSIZE, parse_made(header, "", 0));
-    ASSERT_HAS("allowed is at most 1048576", why.text);
+    ASSERT_HAS("allowed is at most 2097152", why.text);
     header[bytes - 2] = '}';
     header[bytes - 1] = '\0';
     ASSERT_OK(parse_made(header, "", 0), why);
