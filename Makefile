@@ -328,6 +328,8 @@ $(call spare,null-argument,proto/key)
 $(call spare,null-dereference null-argument,worker/nn/net)
 # What lives on in a FILE, in the first field of a struct, or in a variable that had it before.
 $(call spare,malloc-leak,common/dataset_flip proto/cli/import/npy_file server/cell/cells server/store/store_rows)
+# A shift of every entry of a vector.
+$(call spare,shift-count-overflow,worker/nn/exp)
 # The sum of a loop over at least one entry.
 $(call spare,use-of-uninitialized-value,proto/cli/import/picture_scale)
 
