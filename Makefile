@@ -191,7 +191,8 @@ $(B)/steppe-worker: $(WORKER) $(NN) $(PROTO) $(COMMON)
 # What mpicc would add to the compiler's command.
 MPICC ?= mpicc
 mpi_flags = $(or $(wordlist 2,99,$(shell $(MPICC) -show 2>/dev/null)),$(error MPI=1 needs $(MPICC): deploy/install-deps --mpi))
-$(filter-out %/spread.o,$(RANKS)): INC += $(mpi_flags)
+ranks_of = $(patsubst $(B)/obj/%.o,$(B)/$(1),$(filter-out %/spread.o,$(RANKS)))
+$(call ranks_of,obj/%.o) $(call ranks_of,analysis/%.gcc) $(call ranks_of,analysis/%.tidy): INC += $(mpi_flags)
 $(B)/steppe-worker-mpi: $(filter-out %/group_alone.o,$(WORKER)) $(RANKS) $(NN) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(mpi_flags) $(worker_libs)
@@ -323,7 +324,7 @@ analysis: $(foreach one,$(filter-out $(LACKED),gcc tidy),$(call analysed,$(one))
 # Where a check of GCC's has findings that are none.
 spare = $(patsubst %,$(B)/analysis/%.gcc,$(2)): SPARED := $(1:%=-Wno-analyzer-%)
 # A function that is not asked for nothing gives no NULL.
-$(call spare,null-dereference,common/studyfile proto/cli/import/import proto/cli/score_columns server/core/study server/net/connection)
+$(call spare,null-dereference,common/studyfile proto/cli/import/import proto/cli/score_columns server/core/study server/net/connection worker/mpi/pictures)
 $(call spare,null-argument,proto/key)
 $(call spare,null-dereference null-argument,worker/nn/net)
 # What lives on in a FILE, in the first field of a struct, or in a variable that had it before.
