@@ -344,7 +344,7 @@ $(B)/analysis/%.tidy: $(B)/obj/%.o tests/analysis.h .clang-tidy
 
 # For clangd: every .c with the flags that make itself would compile it with, the first time it does.
 compile_commands.json:
-	$(Q)$(MAKE) --no-print-directory -Bn V=1 all tests bench-programs replays $(B)/steppe-sim $(B)/inject.so | \
+	$(Q)$(MAKE) --no-print-directory -Bn V=1 $(if $(shell command -v $(MPICC)),MPI=1) all tests bench-programs replays $(B)/steppe-sim $(B)/inject.so | \
 	    awk -v dir="$(CURDIR)" '/ -c -o .*\.c$$/ && !seen[$$NF]++ { file = $$NF; gsub(/[\\"]/, "\\\\&"); \
 	        printf "%s{\"directory\": \"%s\", \"file\": \"%s\",\n \"command\": \"%s\"}", n++ ? ",\n" : "[\n", dir, file, $$0 } \
 	        END { print "\n]" }' >$@
