@@ -158,7 +158,8 @@ void jobs_write_again(struct jobs *jobs, int64_t now_ms)
     char text[sizeof(((struct job *)NULL)->unwritten)];
 
     for (struct job *job = jobs->list; job; job = job->next)
-        if (job->unwritten[0] && !job->asked && now_ms >= job->unwritten_ms) {
+        if (job->unwritten[0] && !job->asked && now_ms >= job->unwritten_ms &&
+            !(job->external && job->external->busy)) { /* which writes another incarnation */
             memcpy(text, job->unwritten, sizeof(text));
             job->unwritten[0] = 0;
             job_write(jobs, job, NULL, text, NULL);
