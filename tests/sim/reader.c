@@ -96,6 +96,8 @@ static void read_start(struct reader *r, const char *line)
     struct job *j = reader_job(r, line);
     int64_t inc = reader_number(line, "inc"), step = reader_number(line, "step"), newest = -1;
 
+    if (inc < j->durable.incarnation) /* it was made on a lane, and given up meanwhile */
+        return;
     if (inc <= j->incarnation)
         reader_violation(r, "incarnation %" PRId64 " starts after %" PRId64, inc, j->incarnation);
     if (inc != j->durable.incarnation)
