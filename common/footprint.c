@@ -133,6 +133,8 @@ int footprint_of(const struct footprint_job *job, struct footprint *ret)
         ret->thread += product_bytes(job->model, job->shard);
         ret->once += vector;
     }
+    if (job->combines) /* what was added up, and what comes */
+        ret->once += 2 * vector;
     return 0;
 }
 

@@ -16,6 +16,7 @@ struct footprint_job {
     uint32_t shard; /* samples */
     bool splits;    /* jobspec_splits_shards */
     bool flatness;  /* it measures flatness too */
+    bool combines;  /* the worker adds to its sums what other workers have */
 };
 
 /* Bytes: for each thread its activations, gradients, scratch and result; once theta and what the

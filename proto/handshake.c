@@ -100,6 +100,7 @@ int handshake_hello(struct handshake *h, const struct key *key, const void *chal
 
     if (!is_answer(challenge, bytes, STEP_ASK, CHALLENGE_BYTES))
         return err_set(why, -EBADMSG, "the answer is not a challenge");
+    h->peer = false;
     h->key = *key;
     randombytes_buf(h->secret, sizeof(h->secret));
     memset(p, 0, HELLO_BYTES);
@@ -113,6 +114,11 @@ int handshake_hello(struct handshake *h, const struct key *key, const void *chal
     return 0;
 }
 
+bool handshake_is_peer(const struct cert *cert)
+{
+    return cert->role == ROLE_WORKER || cert->role == ROLE_ADMIN;
+}
+
 /* Is the welcome signed by a server of the cluster that the client's key trusts? */
 static int judge_server(const struct handshake *h, const uint8_t *p, int64_t now_ms,
                         struct errbuf *why)
@@ -123,7 +129,9 @@ static int judge_server(const struct handshake *h, const uint8_t *p, int64_t now
         return err_set(why, -EBADMSG,
                        "the answer does not come from a server of this key's "
                        "cluster");
-    if (cert.role != ROLE_SERVER)
+    if (h->peer && !handshake_is_peer(&cert))
+        return err_set(why, -EBADMSG, "the answer comes from %s, who is no worker", cert.name);
+    if (!h->peer && cert.role != ROLE_SERVER)
         return err_set(why, -EBADMSG,
                        "the answer comes from the holder of the %s key of %s, who is no server",
                        role_name(cert.role), cert.name);

@@ -9,7 +9,8 @@
  * Both sides give a fresh X25519 key, show their certificates, and sign what was said: the hello
  * the challenge and the client's point, the welcome all of the hello and the server's point. The
  * session's keys come from the fresh keys alone: they stay secret when every long-lived key is lost
- * later. Only a key of the role server can welcome, so no client can play the server to another.
+ * later. Only a key of the role server can welcome, so no client can play the server to another
+ * (workers that speak with each other expect one of their own instead).
  * The server keeps nothing before the hello is proven, and no reply is longer than its request. */
 #ifndef STEPPE_PROTO_HANDSHAKE_H
 #define STEPPE_PROTO_HANDSHAKE_H
@@ -36,6 +37,7 @@ enum { STEP_ASK = 1, STEP_HELLO = 2 };
 
 /* A client's state between its messages. */
 struct handshake {
+    bool peer; /* set behind handshake_hello: the other side is no server but a worker */
     struct key key;
     uint8_t secret[POINT_BYTES]; /* of its X25519 key */
     uint8_t hello[HELLO_BYTES];
@@ -55,7 +57,8 @@ void handshake_ask(uint8_t frame[HELLO_FRAME_BYTES]);
 /* Reads the challenge and writes the hello. 0 or -EBADMSG. */
 int handshake_hello(struct handshake *h, const struct key *key, const void *challenge, size_t bytes,
                     uint8_t frame[HELLO_FRAME_BYTES], struct errbuf *why);
-/* now_ms: unix time. -EBADMSG: the answer is not from a server of the key's cluster. */
+/* now_ms: unix time. -EBADMSG: the answer is not from a server of the key's cluster, or not from
+ * such a peer. */
 int handshake_finish(const struct handshake *h, const void *welcome, size_t bytes, int64_t now_ms,
                      struct seal *ret, struct errbuf *why);
 void handshake_done(struct handshake *h); /* overwrites secrets */
@@ -70,6 +73,9 @@ bool handshake_is_old(const void *frame, size_t bytes);
 /* Was the hello made by the holder of its certificate, which this cluster (its public key) has
  * signed? Whether it holds now, and what its role may do, is not looked at. */
 bool handshake_proves(const struct hello *hello, const uint8_t cluster[KEY_BYTES]);
+/* Is it the certificate of a worker (or of who may be one)? Whether it is proven, and holds now, is
+ * not looked at. */
+bool handshake_is_peer(const struct cert *cert);
 /* Answers a proven hello with the server's key of its cluster; ret is the session, `session` its
  * number. -EBADMSG: its point gives no secret. */
 int handshake_welcome(const struct hello *hello, const struct key *server, uint64_t session,

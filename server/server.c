@@ -290,7 +290,10 @@ int server_open(struct server *s, const struct server_options *options, struct e
                          .service = {.net = &s->net,
                                      .memory_bytes = options->memory_bytes,
                                      .max_running = options->max_running,
-                                     .checkpoint_s = options->checkpoint_s}};
+                                     .checkpoint_s = options->checkpoint_s,
+                                     .combine_floats = options->combine_floats
+                                                           ? options->combine_floats
+                                                           : INLINE_FLOATS_MAX}};
     failpoint_init(&s->service.failpoint);
     db_ends_open(&s->service.ends, &s->net.giving_up);
     waits_open(&s->net);

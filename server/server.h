@@ -27,8 +27,9 @@ struct server_options {
     const char *config;
     int64_t memory_bytes; /* of the jobs that run */
     int64_t max_running;
-    int64_t checkpoint_s;  /* between two checkpoints inside an epoch */
-    int64_t uploads_bytes; /* that nothing has taken over yet, of all senders */
+    int64_t checkpoint_s;   /* between two checkpoints inside an epoch */
+    int64_t uploads_bytes;  /* that nothing has taken over yet, of all senders */
+    int64_t combine_floats; /* workers combine gradients that are longer; 0: than a message holds */
     struct retention retention;
     const char *cell_program; /* from which cells are made: the server's own; NULL: no SQL */
     int log_level;

@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/alloc.h"
 #include "common/halves.h"
 #include "common/log.h"
 #include "proto/client.h"
+#include "worker/combine.h"
 #include "worker/greet.h"
 #include "worker/loaded.h"
 #include "worker/numerics.h"
@@ -32,22 +32,12 @@ struct duty {
     char wanted[NUMERICS_CLASS_BYTES]; /* a class that the server asked for; "" */
     bool known;                        /* the server has accepted a hello before */
     struct loaded loaded;
+    struct combine combine;  /* with other workers */
     struct predict *predict; /* NULL: none is loaded */
     int others;              /* tasks of jobs since its last one */
 };
 
 /* --- the data of a task --- */
-
-static int copy_tensor(const struct message *m, const char *name, enum dtype d, uint64_t n,
-                       void *out, struct errbuf *why)
-{
-    const struct tensor *t;
-    int rc = message_tensor(m, name, d, 1, &n, &t, why);
-
-    if (rc == 0)
-        memcpy(out, t->data, t->bytes);
-    return rc;
-}
 
 /* The vector is long and all threads wait for it. */
 static int copy_vector(const struct duty *s, const struct message *m, const char *name, float *out,
@@ -60,81 +50,6 @@ static int copy_vector(const struct duty *s, const struct message *m, const char
     if (rc == 0) /* a value that is not finite shows in the loss */
         halves_copy(s->halves, out, t->data, t->bytes);
     return rc;
-}
-
-/* The weights of places may be 0, but for the first of a shard. */
-static int check_weights(const struct loaded *p, uint32_t count, struct errbuf *why)
-{
-    const bool online = jobspec_online(&p->spec);
-
-    for (uint32_t i = 0; i < count; i++) {
-        const bool zero = online && i % (uint32_t)p->spec.shard > 0;
-        const float v = p->weights[i];
-        if (!(zero ? v >= 0 : v > 0))
-            return err_set(why, -EINVAL, "weight %u is %g, allowed is %s", i, (double)v,
-                           zero ? "0 and above" : "above 0");
-    }
-    return 0;
-}
-
-/* Does the message name each sample with its label, that of a revision of the dataset? */
-static bool has_labels(const struct message *m)
-{
-    const struct tensor *t = tensor_find(m->tensors, m->tensor_count, "ids");
-
-    return t && t->dims == 2;
-}
-
-/* The same as ids and labels. */
-static int read_pairs(struct loaded *p, const struct message *m, uint32_t count, struct errbuf *why)
-{
-    const struct dataset *d = &p->data.dataset;
-    const uint64_t shape[] = {count, 2};
-    const struct tensor *t;
-    uint32_t pair[2];
-    int rc = message_tensor(m, "ids", DTYPE_U32, 2, shape, &t, why);
-
-    if (rc == 0 && !p->labels && !(p->labels = alloc_bytes(d->samples, sizeof(*p->labels))))
-        rc = err_set(why, -ENOMEM, "no memory for the labels of %u samples", d->samples);
-    for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        memcpy(pair, (const char *)t->data + sizeof(pair) * i, sizeof(pair));
-        p->ids[i] = pair[0];
-        if (pair[1] >= d->classes)
-            rc = err_set(why, -EINVAL, "the task has label %u, the dataset has %u classes", pair[1],
-                         d->classes);
-        else if (pair[0] < d->samples)
-            p->labels[pair[0]] = (uint16_t)pair[1];
-    }
-    return rc;
-}
-
-/* Takes ids, their labels and weights out of the message. */
-static int read_samples(struct loaded *p, const struct message *m, const struct task *t,
-                        struct errbuf *why)
-{
-    uint32_t count = (uint32_t)t->count;
-    const struct dataset *d = &p->data.dataset;
-    uint32_t limit = t->kind == TASK_TEST ? d->test_samples : d->samples;
-    int rc = loaded_room(p, count, why);
-
-    if (rc == 0 && t->shard != p->spec.shard)
-        rc = err_set(why, -EINVAL, "the task's shard is %lld, the job's is %lld",
-                     (long long)t->shard, (long long)p->spec.shard);
-    p->labelled = t->first < 0 && has_labels(m);
-    if (rc == 0 && t->first < 0)
-        rc = p->labelled ? read_pairs(p, m, count, why)
-                         : copy_tensor(m, "ids", DTYPE_U32, count, p->ids, why);
-    for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        uint64_t id = t->first < 0 ? p->ids[i] : (uint64_t)t->first + i;
-
-        if (id >= limit)
-            rc = err_set(why, -EINVAL, "the task names sample %llu, the split has %u",
-                         (unsigned long long)id, limit);
-        p->ids[i] = (uint32_t)id;
-    }
-    if (rc == 0 && t->kind == TASK_TRAIN)
-        rc = copy_tensor(m, "weights", DTYPE_F32, count, p->weights, why);
-    return rc == 0 && t->kind == TASK_TRAIN ? check_weights(p, count, why) : rc;
 }
 
 /* --- computing and answering --- */
@@ -171,7 +86,7 @@ static cJSON *with_key(const struct loaded *p, const struct task *t)
 }
 
 /* Fetches the task's theta, or its vector, in pieces. */
-static int fetch(const struct duty *s, const struct loaded *p, const struct task *t, bool vector,
+static int fetch(struct duty *s, const struct loaded *p, const struct task *t, bool vector,
                  struct errbuf *why)
 {
     const size_t bytes = p->model.floats * sizeof(float);
@@ -185,14 +100,15 @@ static int fetch(const struct duty *s, const struct loaded *p, const struct task
     task_add_round(key, t);
     if (vector)
         cJSON_AddTrueToObject(key, "vector");
-    int rc = talk_fetch(&s->talk, key, bytes, vector ? p->vector : p->theta, why);
+    int rc = vector ? talk_fetch(&s->talk, key, bytes, p->vector, why)
+                    : combine_theta(&s->combine, &s->talk, t, key, bytes, p->theta, why);
     cJSON_Delete(key);
     return rc;
 }
 
 /* Makes p->at the task's theta: where it is shared, from the message, in pieces, or as it already
  * is. As talk_call. */
-static int read_theta(const struct duty *s, struct loaded *p, const struct message *m,
+static int read_theta(struct duty *s, struct loaded *p, const struct message *m,
                       const struct task *t, struct errbuf *why)
 {
     const bool inlined = tensor_find(m->tensors, m->tensor_count, "theta") != NULL;
@@ -209,6 +125,7 @@ static int read_theta(const struct duty *s, struct loaded *p, const struct messa
         if (p->step != t->step || p->incarnation != t->incarnation)
             p->vector_turn = 0;
         p->step = -1;
+        peer_hide(s->combine.peer);
         rc = inlined ? copy_vector(s, m, "theta", p->theta, why) : fetch(s, p, t, false, why);
         if (rc < 0)
             return rc;
@@ -219,15 +136,16 @@ static int read_theta(const struct duty *s, struct loaded *p, const struct messa
         p->turn = turn;
     }
     loaded_share(p, s->options, &s->talk);
-    return p->step == t->step && p->incarnation == t->incarnation && p->phase == phase &&
-                   p->turn == turn
-               ? 0
-               : err_set(why, -EINVAL, "the task came without theta%s of step %lld",
-                         moved ? " hat" : "", (long long)t->step);
+    if (p->step != t->step || p->incarnation != t->incarnation || p->phase != phase ||
+        p->turn != turn)
+        return err_set(why, -EINVAL, "the task came without theta%s of step %lld",
+                       moved ? " hat" : "", (long long)t->step);
+    peer_show(s->combine.peer, p->theta, p->model.floats * sizeof(float));
+    return 0;
 }
 
 /* The same for p->vector, which a product has beside theta. */
-static int read_vector(const struct duty *s, struct loaded *p, const struct message *m,
+static int read_vector(struct duty *s, struct loaded *p, const struct message *m,
                        const struct task *t, struct errbuf *why)
 {
     const bool inlined = tensor_find(m->tensors, m->tensor_count, "vector") != NULL;
@@ -296,6 +214,17 @@ static struct step_spec step_spec_of(const struct jobspec *spec, const struct ta
     };
 }
 
+static struct result_shape shape_of(const struct loaded *p, const struct task *t)
+{
+    return result_shape((enum phase)t->phase, p->spec.score_source == SOURCE_TRAIN, p->model.floats,
+                        (uint32_t)t->count, p->spec.score_probabilities ? p->model.classes : 0);
+}
+
+static bool shares(const struct loaded *p, const struct task *t)
+{
+    return p->share.number && p->share.incarnation == t->incarnation;
+}
+
 /* The gradient goes to the server: in memory that it has with us, ahead of the result, or (nothing
  * is to be done) in it. */
 static void send_gradient(const struct duty *s, const struct loaded *p, const struct task *t,
@@ -305,7 +234,7 @@ static void send_gradient(const struct duty *s, const struct loaded *p, const st
 
     if (!io->floats && !io->ahead)
         return;
-    if (p->share.number && p->share.incarnation == t->incarnation) {
+    if (shares(p, t)) {
         halves_copy(s->halves, share_gradient(&p->share), grad, bytes);
         cJSON_AddTrueToObject(a->request, "shared");
         io->floats = 0;
@@ -317,10 +246,42 @@ static void send_gradient(const struct duty *s, const struct loaded *p, const st
     }
 }
 
+/* Makes the answer out of the task's result, or of what other workers add to it; one that was given
+ * to another worker says so. 0, -ESTALE: nobody waits for it; or as talk_call. */
+static int answer_with(struct duty *s, struct loaded *p, const struct task *t,
+                       const struct result *result, struct answer *a, struct errbuf *why)
+{
+    struct combined sum = {.task = t,
+                           .floats = p->model.floats,
+                           .fused = p->spec.score_source == SOURCE_TRAIN,
+                           .room = p->combines,
+                           .result = *result,
+                           .end = (uint32_t)t->hi,
+                           .count = (uint32_t)t->count};
+    struct task done = *t;
+    int rc = t->token[0] && !shares(p, t) ? combine_sum(&s->combine, &s->talk, &sum, why) : 0;
+
+    if (rc < 0)
+        return rc == -EALREADY ? -ESTALE : rc;
+    done.hi = sum.to ? t->hi : sum.end;
+    done.count = sum.count;
+    *a = (struct answer){.type = MSG_TASK_RESULT, .request = with_key(p, &done)};
+    if (sum.to) {
+        cJSON_AddNumberToObject(a->request, "to", sum.to);
+        return 0;
+    }
+    struct result_shape shape = shape_of(p, &done);
+    send_gradient(s, p, &done, sum.result.grad, &shape, a);
+    rc = result_room(&p->packed, shape.samples, why);
+    if (rc == 0)
+        a->tensor_count = result_pack(&shape, &sum.result, &p->packed, a->tensors);
+    return rc;
+}
+
 /* Runs the task; the answer is its result, or why there is none. 0; -EINTR: it was given up;
  * -ENOMEM: there is no memory for it; -ESTALE: the dataset was changed meanwhile, and the result is
  * worthless. */
-static int compute(const struct duty *s, struct loaded *p, const struct task *t, struct answer *a,
+static int compute(struct duty *s, struct loaded *p, const struct task *t, struct answer *a,
                    struct errbuf *why)
 {
     const struct dataset *d = &p->data.dataset;
@@ -340,9 +301,7 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
         .count = (uint32_t)t->count,
         .stop = s->talk.stop,
     };
-    struct result_shape shape =
-        result_shape((enum phase)t->phase, p->spec.score_source == SOURCE_TRAIN, p->model.floats,
-                     (uint32_t)t->count, p->spec.score_probabilities ? p->model.classes : 0);
+    const struct result_shape shape = shape_of(p, t);
     struct yield yield = {.scores = shape.samples ? p->scores : NULL,
                           .probabilities = shape.classes ? p->probabilities : NULL};
 
@@ -355,26 +314,31 @@ static int compute(const struct duty *s, struct loaded *p, const struct task *t,
         loaded_drop(p);
     if (rc == -ESTALE || loaded_check(p) < 0)
         return -ESTALE;
-    *a = (struct answer){.type = MSG_TASK_RESULT, .request = with_key(p, t)};
     if (rc < 0) {
+        *a = (struct answer){.type = MSG_TASK_FAIL, .request = with_key(p, t)};
         log_warn("task.fail", "job=%lld step=%lld reason=\"%s\"", (long long)t->job,
                  (long long)t->step, why->text);
-        a->type = MSG_TASK_FAIL;
         cJSON_AddStringToObject(a->request, "reason", why->text);
         return 0;
     }
-    send_gradient(s, p, t, yield.grad, &shape, a);
-    const struct result result = {yield.grad, yield.sums, yield.scores, yield.probabilities};
-    a->tensor_count = result_pack(&shape, &result, &p->packed, a->tensors);
-    return 0;
+    rc = answer_with(s, p, t,
+                     &(struct result){yield.grad, yield.sums, yield.scores, yield.probabilities}, a,
+                     why);
+    if (rc < 0)
+        answer_done(a);
+    return rc;
 }
 
 /* --- talking --- */
 
 static int hello(struct duty *s, struct errbuf *why)
 {
-    int rc = greet_hello(&s->talk, s->options, s->class, &s->known, s->wanted, why);
+    const char *address = peer_address(s->combine.peer);
+    const bool known = s->known;
+    int rc = greet_hello(&s->talk, s->options, s->class, address, &s->known, s->wanted, why);
 
+    if (rc == 0 && !known && address)
+        log_info("worker.listen", "address=%s", address);
     return rc == 0 && s->wanted[0] && s->options->may_change ? -ERESTART : rc;
 }
 
@@ -411,8 +375,9 @@ static int run_task(struct duty *s, const struct message *m, const struct task *
 {
     int rc = loaded_take(&s->loaded, s->options, &s->talk, &s->cache, s->halves, t->job, why);
 
+    peer_begin(s->combine.peer, t->token);
     if (rc == 0)
-        rc = read_samples(&s->loaded, m, t, why);
+        rc = loaded_samples(&s->loaded, m, t, why);
     if (rc == 0)
         rc = read_theta(s, &s->loaded, m, t, why);
     if (rc == 0)
@@ -561,6 +526,8 @@ int duty_run(const struct duty_options *options, const _Atomic sig_atomic_t *sto
     if (options->threads > 1)
         s.halves = halves_create();
     client_halves(s.talk.client, s.halves);
+    combine_open(&s.combine, options, s.halves);
+    s.loaded.peer = s.combine.peer;
     rc = work_loop(&s, &a, why);
     if (rc == -EINTR || rc == -ERESTART || rc == 0)
         bye(&s, &a);
@@ -571,6 +538,7 @@ int duty_run(const struct duty_options *options, const _Atomic sig_atomic_t *sto
     answer_done(&a);
     loaded_drop(&s.loaded);
     predict_free(s.predict);
+    combine_done(&s.combine);
     client_close(s.talk.client);
     halves_free(s.halves);
     return rc;

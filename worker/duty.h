@@ -14,6 +14,7 @@
 struct duty_options {
     const char *server; /* URL */
     const char *key;    /* file; NULL: messages are plain */
+    const char *listen; /* for other workers; LINK_NONE: nowhere; NULL: where they may reach it */
     const char *name;
     const char *cache;   /* folder of datasets */
     int64_t threads;     /* of this process */

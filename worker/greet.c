@@ -45,7 +45,8 @@ void greet_read_class(const cJSON *json, char wanted[NUMERICS_CLASS_BYTES])
 }
 
 int greet_hello(const struct talk *t, const struct duty_options *options, const char *class,
-                bool *io_known, char wanted[NUMERICS_CLASS_BYTES], struct errbuf *why)
+                const char *address, bool *io_known, char wanted[NUMERICS_CLASS_BYTES],
+                struct errbuf *why)
 {
     cJSON *request = cJSON_CreateObject();
     struct message reply = {0};
@@ -59,6 +60,8 @@ int greet_hello(const struct talk *t, const struct duty_options *options, const 
     cJSON_AddStringToObject(request, "class", class);
     cJSON_AddTrueToObject(request, "predicts");
     cJSON_AddNumberToObject(request, "memory", (double)group_memory(options->group));
+    if (address)
+        cJSON_AddStringToObject(request, "address", address);
     for (;;) {
         rc = client_call(t->client, MSG_WORKER_HELLO, request, NULL, 0, HELLO_MS, HELLO_RETRY_MS,
                          &reply, &code, why);

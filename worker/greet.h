@@ -10,10 +10,12 @@ int greet_open(const struct duty_options *options, const char *sender,
                const _Atomic sig_atomic_t *stop, struct client **ret, struct errbuf *why);
 
 /* Says hello until the server accepts it. *io_known: it did before; a key that is refused then may
- * still be on its way. wanted: as greet_read_class. 0; -EINTR: stop was set; -EREMOTEIO: a refusal
+ * still be on its way. address: where other workers reach it, NULL: nowhere. wanted: as
+ * greet_read_class. 0; -EINTR: stop was set; -EREMOTEIO: a refusal
  * that no waiting cures. */
 int greet_hello(const struct talk *t, const struct duty_options *options, const char *class,
-                bool *io_known, char wanted[NUMERICS_CLASS_BYTES], struct errbuf *why);
+                const char *address, bool *io_known, char wanted[NUMERICS_CLASS_BYTES],
+                struct errbuf *why);
 /* The class that a reply asks for; "" when it asks for none. */
 void greet_read_class(const cJSON *json, char wanted[NUMERICS_CLASS_BYTES]);
 

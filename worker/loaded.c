@@ -32,6 +32,9 @@ static void drop_buffers(struct loaded *p)
 
 void loaded_drop(struct loaded *p)
 {
+    struct peer *peer = p->peer;
+
+    peer_hide(peer);
     if (p->group)
         group_drop(p->group, GROUP_JOB);
     runner_print(p->runner, stdout);
@@ -44,7 +47,7 @@ void loaded_drop(struct loaded *p)
     free(p->vector);
     free(p->labels);
     drop_buffers(p);
-    *p = (struct loaded){.step = -1};
+    *p = (struct loaded){.step = -1, .peer = peer};
     alloc_give_back();
 }
 
@@ -116,11 +119,15 @@ int loaded_no_memory(const struct loaded *p, const struct duty_options *options,
 static int make_crew(struct loaded *p, const struct duty_options *options, struct errbuf *why)
 {
     const struct footprint_job job = footprint_job_of(p);
+    struct footprint_job more = job;
     const unsigned threads = (unsigned)options->threads;
+    struct errbuf narrow;
     int rc = room_check(&job, threads, why);
 
     if (rc < 0)
         return rc;
+    more.combines = true;
+    p->combines = room_check(&more, threads, &narrow) == 0;
     rc =
         runner_create(&p->model, options->kernels, job.shard, threads, job.splits, &p->runner, why);
     if (rc == 0 && options->profile)

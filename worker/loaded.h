@@ -12,6 +12,7 @@
 #include "proto/result.h"
 #include "worker/cache.h"
 #include "worker/duty.h"
+#include "worker/peer.h"
 #include "worker/runner.h"
 #include "worker/share.h"
 #include "worker/talk.h"
@@ -38,11 +39,13 @@ struct loaded {
     /* Labels of the samples of the task by sample, where they came with it; NULL until some did. */
     uint16_t *labels;
     bool labelled; /* they came with the task */
+    bool combines; /* there is room for the sums of other workers */
     float *weights;
     struct score *scores;
     float *probabilities;      /* [capacity, classes]; NULL: the job keeps none */
     uint32_t capacity;         /* samples that ids, weights and scores have room for */
     struct result_room packed; /* the scores of a result */
+    struct peer *peer;         /* which shows theta to others, borrowed; NULL: none */
 };
 
 /* Gives everything back; *p has no job then. */
@@ -57,6 +60,9 @@ int loaded_take(struct loaded *p, const struct duty_options *options, const stru
                 struct cache *cache, struct halves *halves, int64_t number, struct errbuf *why);
 /* Makes room for a task of `count` samples. 0 or -ENOMEM. */
 int loaded_room(struct loaded *p, uint32_t count, struct errbuf *why);
+/* Takes the task's samples, their labels and weights out of its message. 0 or -errno. */
+int loaded_samples(struct loaded *p, const struct message *m, const struct task *t,
+                   struct errbuf *why);
 /* Where the server and we may have memory together, theta lies there from the next task on. A
  * server that does not know our memory sent theta another way: it is of another run, and there may
  * be new memory. */

@@ -23,6 +23,7 @@
 #include "worker/cache.h"
 #include "worker/duty.h"
 #include "worker/group.h"
+#include "worker/link.h"
 #include "worker/nn/gemm.h"
 #include "worker/nn/kernels.h"
 #include "worker/numerics.h"
@@ -48,6 +49,10 @@ static const struct option table[] = {
              " in $XDG_STATE_HOME/steppe or ~/.local/state/steppe)"},
     {"key", OPT_STR, AT(duty.key), .arg = "FILE",
      .help = "seal messages with the key in this file (steppe key issue --role worker)"},
+    {"peer-listen", OPT_STR, AT(duty.listen), .arg = "URL",
+     .help = "with a key, where other workers reach this one, to combine gradients before one of "
+             "them reports: tcp://HOST:PORT, or none (default: a free port of the interface that "
+             "leads to the server)"},
     {"threads", OPT_INT, AT(duty.threads), .arg = "T", .min = 1, .max = THREADS_MAX,
      .help = "compute threads (default: one for each processor that it may use)"},
     {"name", OPT_STR, AT(duty.name), .arg = "NAME",
@@ -283,6 +288,11 @@ int main(int argc, char **argv)
     set_signals();
     if (address_check(options.duty.server, &why) < 0) {
         err_prefix(&why, -EINVAL, "--connect");
+        status = 2;
+        goto out;
+    }
+    if (options.duty.listen && link_check(options.duty.listen, options.duty.key, &why) < 0) {
+        err_prefix(&why, -EINVAL, "--peer-listen");
         status = 2;
         goto out;
     }

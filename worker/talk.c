@@ -92,8 +92,8 @@ static size_t piece_bytes(size_t bytes, size_t offset)
     return bytes - offset < PIECE_BYTES_MAX ? bytes - offset : PIECE_BYTES_MAX;
 }
 
-static int fetch_piece(const struct talk *t, const cJSON *key, size_t offset, size_t bytes,
-                       void *out, struct errbuf *why)
+int talk_fetch_piece(const struct talk *t, const cJSON *key, size_t offset, size_t bytes, void *out,
+                     struct errbuf *why)
 {
     cJSON *request = cJSON_Duplicate(key, true);
     struct message reply = {0};
@@ -120,7 +120,7 @@ int talk_fetch(const struct talk *t, const cJSON *key, size_t bytes, void *out, 
     int rc = 0;
 
     for (size_t at = 0; rc == 0 && at < bytes; at += PIECE_BYTES_MAX)
-        rc = fetch_piece(t, key, at, piece_bytes(bytes, at), (char *)out + at, why);
+        rc = talk_fetch_piece(t, key, at, piece_bytes(bytes, at), (char *)out + at, why);
     return rc;
 }
 

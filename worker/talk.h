@@ -32,6 +32,9 @@ int talk_refusal(int rc, enum error_code code);
 /* Asks the server to write a sentence into a job's log, if it can now. */
 void talk_note(const struct talk *t, int64_t job, const char *text);
 
+/* Fetches `bytes` bytes of a vector from offset on, at most one piece. As talk_fetch. */
+int talk_fetch_piece(const struct talk *t, const cJSON *key, size_t offset, size_t bytes, void *out,
+                     struct errbuf *why);
 /* Fetches a vector of `bytes` bytes, piece after piece, straight to out. key: of params.get
  * (borrowed). As talk_call; -EBADMSG when a piece is not what was asked for. */
 int talk_fetch(const struct talk *t, const cJSON *key, size_t bytes, void *out, struct errbuf *why);

@@ -1,8 +1,40 @@
 #include "worker/task.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "common/field.h"
+
+int task_read_peer(const cJSON *obj, struct task_peer *ret, struct errbuf *why)
+{
+    const char *address, *token;
+
+    *ret = (struct task_peer){.address = ""};
+    if (!obj)
+        return 0;
+    int rc = field_str(obj, "a worker", "address", true, sizeof(ret->address), &address, why);
+    if (rc == 0)
+        rc = field_str(obj, "a worker", "token", true, sizeof(ret->token), &token, why);
+    if (rc < 0)
+        return rc;
+    snprintf(ret->address, sizeof(ret->address), "%s", address);
+    snprintf(ret->token, sizeof(ret->token), "%s", token);
+    return 0;
+}
+
+/* What it has to do with other workers. */
+static int read_peers(const struct message *m, struct task *ret, struct errbuf *why)
+{
+    const char *token = NULL;
+    const cJSON *source = NULL;
+    int rc = field_str(m->json, "task", "token", false, sizeof(ret->token), &token, why);
+
+    if (rc == 0)
+        rc = field_obj(m->json, "task", "source", false, &source, why);
+    if (rc == 0 && token)
+        snprintf(ret->token, sizeof(ret->token), "%s", token);
+    return rc < 0 ? rc : task_read_peer(source, &ret->source, why);
+}
 
 int task_read(const struct message *m, struct task *ret, struct errbuf *why)
 {
@@ -39,6 +71,8 @@ int task_read(const struct message *m, struct task *ret, struct errbuf *why)
                        (int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float), &ret->vector_bytes, why);
     if (rc == 0)
         rc = field_i64(m->json, "task", "turn", false, 0, UINT32_MAX, &ret->turn, why);
+    if (rc == 0)
+        rc = read_peers(m, ret, why);
     if (rc == 0 && (ret->count < 1 || ret->lo >= ret->hi || ret->hi - ret->lo > ret->count))
         rc = err_set(why, -EINVAL, "a task of %lld samples does not fit shards %lld to %lld",
                      (long long)ret->count, (long long)ret->lo, (long long)ret->hi);

@@ -308,6 +308,20 @@ bool round_wants(const struct round *r, struct node n)
     return index >= 0 && r->entries[index].state != FINISHED;
 }
 
+bool round_leased(const struct round *r, struct node n)
+{
+    int64_t index = find(r, n);
+
+    return index >= 0 && r->entries[index].state == LEASED;
+}
+
+void round_give(struct round *r, uint32_t worker, uint32_t to)
+{
+    for (uint32_t i = 0; i < r->live_count; i++)
+        if (r->live[i].worker == worker)
+            r->live[i].worker = to;
+}
+
 void round_renew(struct round *r, uint32_t worker, int64_t now_ms, int64_t ttl_ms)
 {
     for (uint32_t i = 0; i < r->live_count; i++) {

@@ -24,6 +24,7 @@ struct round; /* opaque */
 /* Who takes a node: a worker and its key (its hand, core/check.h). */
 struct taker {
     uint32_t worker, hand;
+    uint32_t group;    /* of workers that reach each other (core/tree.h); 0: of none */
     int64_t others_ms; /* what its hand has had and not brought is left to others for so long; 0:
                         * there are none */
     int64_t most_ms;   /* its lease is not renewed beyond this, counted from its begin */
@@ -57,6 +58,10 @@ bool round_holds(const struct round *r, uint32_t worker, struct node n);
 bool round_holds_any(const struct round *r, uint32_t worker);
 /* Did its lease of this node run out, and was nothing heard from it since? */
 bool round_lost_by(const struct round *r, uint32_t worker, struct node n);
+/* The worker gave what it has to another one, whose its leases are from now on. */
+void round_give(struct round *r, uint32_t worker, uint32_t to);
+/* Is exactly this node leased now? */
+bool round_leased(const struct round *r, struct node n);
 /* Was exactly this node leased, and has it no result yet? */
 bool round_wants(const struct round *r, struct node n);
 /* The worker is at work: none of its leases ends before now_ms + ttl_ms, but each by most_ms after

@@ -151,6 +151,7 @@ void run_free(struct run *r)
     schedule_done(&r->schedule);
     round_free(r->round);
     uploads_free(r->uploads);
+    tree_free(r->tree);
     checks_free(r->checks);
     reduce_free(r->reduce);
     reduce_free(r->tally);
@@ -231,6 +232,8 @@ int run_open_round(struct run *r, enum phase phase, uint32_t count)
         uploads_reset(r->uploads);
     if (r->checks)
         checks_reset(r->checks);
+    if (r->tree)
+        tree_open(r->tree, shards);
     int rc = round_open(r->round, shards);
     if (rc == 0 && phase == PHASE_SWEEP && r->spec->score_probabilities && !r->probabilities) {
         r->probabilities =

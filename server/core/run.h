@@ -31,6 +31,7 @@
 #include "server/core/overlay.h"
 #include "server/core/round.h"
 #include "server/core/split.h"
+#include "server/core/tree.h"
 #include "server/core/upload.h"
 
 struct run;
@@ -219,6 +220,21 @@ int run_offer(struct run *r, const struct run_upload *up, int64_t now_ms, int64_
 /* As uploads_put; -EALREADY: nobody waits for it. */
 int run_put(struct run *r, const struct run_upload *up, int64_t piece, const void *data,
             size_t bytes, int64_t now_ms, int64_t ttl_ms, struct errbuf *why);
+
+/* From now on workers may combine their sums before one of them reports (core/tree.h); before
+ * run_start. */
+void run_combine(struct run *r);
+/* May they in the open round? */
+bool run_combines(const struct run *r);
+/* What the worker is to do with the sum of [own.lo, end), which begins with its own node. As
+ * tree_ask. */
+struct tree_answer run_meet(struct run *r, uint32_t worker, struct node own, uint32_t end,
+                            bool alone);
+/* It gave it to that worker, whose its nodes are from now on. False: it was not told to, or the
+ * other one has lost what it had. */
+bool run_give(struct run *r, uint32_t worker, struct node own, uint32_t to);
+/* As tree_source. */
+uint32_t run_source(const struct run *r, uint32_t worker);
 
 /* Bytes that a run of this job holds at most: theta and the next one (which is where theta hat lies
  * in a descent round), the optimizer's state, the pending sums of the reduction tree at its worst

@@ -13,6 +13,7 @@
 #include "server/core/radix.h"
 #include "server/core/run.h"
 #include "server/core/split.h"
+#include "server/core/tree.h"
 
 /* What a round says of the model. */
 struct measured {
@@ -86,6 +87,7 @@ struct run {
     struct halves *halves;   /* NULL: none */
     struct reduce *tally;    /* of rounds that have sums only; NULL: there are none */
     struct uploads *uploads; /* NULL: gradients come inside their results */
+    struct tree *tree;       /* of workers that combine their sums; NULL: they do not */
     uint32_t reissued;
     struct checks *checks; /* NULL: results are not checked */
     struct run_verifying verifying;
@@ -174,6 +176,13 @@ int run_flatness_take(struct run *r);
 int run_flatness_go_on(struct run *r, bool *ret_over);
 /* Forward passes that the measurement of this epoch, the open one or a later one, still costs. */
 double run_flatness_left(const struct run *r, int64_t epoch);
+
+/* run_tree.c: the node was leased. */
+void run_tree_lease(struct run *r, const struct taker *by, struct node n);
+/* Does a result of this worker for the node count: has none below it one yet? */
+bool run_wants(const struct run *r, uint32_t worker, struct node n);
+/* It has its result, which run_wants. */
+void run_finish(struct run *r, struct node n);
 
 /* run_verify.c: the node is in the hands of the worker; notes it if it is drawn. */
 void run_lend(struct run *r, uint32_t worker, struct node n, int64_t now_ms, int64_t ttl_ms);

@@ -30,6 +30,7 @@ int run_take(struct run *r, const struct taker *by, uint32_t want, int64_t now_m
     if (rc < 0)
         return rc;
     run_lend(r, by->worker, node, now_ms, ttl_ms);
+    run_tree_lease(r, by, node);
     *ret = task_of(r, node);
     return 0;
 }
@@ -58,6 +59,7 @@ void run_repeat(struct run *r, const struct taker *by, struct node node, int64_t
 {
     round_repeat(r->round, by, node, now_ms, ttl_ms);
     run_lend(r, by->worker, node, now_ms, ttl_ms);
+    run_tree_lease(r, by, node);
     *ret = task_of(r, node);
 }
 
@@ -83,8 +85,9 @@ bool run_is_open(const struct run *r)
 
 bool run_holds(const struct run *r, uint32_t worker, struct node node)
 {
-    return !r->finished && (round_holds(r->round, worker, node) ||
-                            (r->checks && checks_holds(r->checks, worker, node)));
+    return !r->finished &&
+           (round_holds(r->round, worker, node) || (r->tree && tree_holds(r->tree, worker, node)) ||
+            (r->checks && checks_holds(r->checks, worker, node)));
 }
 
 bool run_holds_any(const struct run *r, uint32_t worker)

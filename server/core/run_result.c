@@ -160,8 +160,6 @@ static void keep_probabilities(struct run *r, const struct run_result *res, uint
 /* Keeps the result, which was judged and closed its node; buf: its gradient, or NULL. */
 static int count_result(struct run *r, const struct run_result *res, uint32_t count, float *buf)
 {
-    if (r->uploads && phase_vector(res->phase))
-        uploads_close(r->uploads, res->node);
     const uint32_t first = res->node.lo * (uint32_t)r->spec->shard;
     if (res->phase == PHASE_SWEEP)
         run_take_swept(r, first, res->scores, count);
@@ -188,7 +186,7 @@ static int make_scores(struct run *r, struct errbuf *why)
 int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
 {
     uint32_t count = run_node_samples(r, res->phase, res->step, res->node);
-    const bool counts = count > 0 && round_wants(r->round, res->node);
+    const bool counts = count > 0 && run_wants(r, res->worker, res->node);
     const bool voice = count > 0 && run_wants_voice(r, res->worker, res->node);
     float *buf = NULL;
     int rc = 0;
@@ -204,10 +202,10 @@ int run_result(struct run *r, const struct run_result *res, struct errbuf *why)
         rc = read_gradient(r, res, &buf, why);
     if (rc == 0 && voice)
         run_hear(r, res, buf ? buf : res->grad, count);
-    if (rc == 0 && counts && round_finish(r->round, res->node) < 0)
-        rc = -EALREADY;
-    if (rc == 0 && counts)
+    if (rc == 0 && counts) {
+        run_finish(r, res->node);
         return count_result(r, res, count, buf);
+    }
     if (buf)
         reduce_drop(sum_of(r, res->phase), buf);
     return rc < 0 ? rc : 1;

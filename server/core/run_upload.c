@@ -14,7 +14,7 @@ static bool wanted(const struct run *r, const struct run_upload *up)
 {
     return r->uploads && phase_vector(up->phase) &&
            run_node_samples(r, up->phase, up->step, up->node) > 0 &&
-           (round_wants(r->round, up->node) || run_wants_voice(r, up->worker, up->node));
+           (run_wants(r, up->worker, up->node) || run_wants_voice(r, up->worker, up->node));
 }
 
 int run_offer(struct run *r, const struct run_upload *up, int64_t now_ms, int64_t ttl_ms,

@@ -14,7 +14,11 @@
 #include "server/jobs/service.h"
 #include "server/net/local.h"
 
+#define TAKE_MS 250 /* one that waits for another's sum asks again */
 #define VECTOR_BYTES_MAX ((int64_t)PARAM_FLOATS_MAX * (int64_t)sizeof(float))
+
+static const char *const offer_answers[] = {
+    [TREE_SEND] = "send", [TREE_TAKE] = "take", [TREE_GIVE] = "give", [TREE_DROP] = "drop"};
 
 /* --- task.share --- */
 
@@ -141,6 +145,8 @@ struct upload_request {
     struct task_key key;
     struct run_upload upload;
     struct job *job; /* NULL: nobody waits for it any more */
+    int64_t end;     /* of an offer: where what was combined ends */
+    bool alone;      /* likewise: it could not reach another worker */
 };
 
 /* False: rq was answered. */
@@ -162,7 +168,8 @@ static bool read_upload(struct request *rq, struct upload_request *ret)
                                       .node = task_key_node(&ret->key),
                                       .worker = workers_number(ret->worker),
                                       .hand = workers_hand(ret->worker)};
-    if (!ret->job || run_in_pieces(ret->job->run)) {
+    if (!ret->job || run_in_pieces(ret->job->run) ||
+        (rq->type == MSG_RESULT_OFFER && workers_combines(ret->worker, ret->job))) {
         if (ret->job && !task_key_held(ret->job, &ret->key, ret->upload.worker))
             ret->job = NULL; /* its lease went back: nobody waits for it */
         return true;
@@ -196,6 +203,50 @@ static uint32_t pieces_of(int64_t bytes)
     return (uint32_t)((bytes + PIECE_BYTES_MAX - 1) / PIECE_BYTES_MAX);
 }
 
+static int read_offer(const struct request *rq, struct upload_request *up, int64_t *ret_bytes,
+                      struct errbuf *why)
+{
+    const cJSON *json = rq->message.json;
+    int rc = field_i64(json, "result.offer", "bytes", true, 1, VECTOR_BYTES_MAX, ret_bytes, why);
+
+    up->end = up->key.hi;
+    up->alone = false;
+    if (rc == 0)
+        rc = field_i64(json, "result.offer", "end", false, up->key.hi, UINT32_MAX, &up->end, why);
+    return rc < 0 ? rc : field_bool(json, "result.offer", "alone", false, &up->alone, why);
+}
+
+/* What becomes of a sum that others may add to. True: rq was answered; else it is to be sent, all
+ * of it. */
+static bool meet(struct request *rq, struct upload_request *up)
+{
+    struct run_upload *u = &up->upload;
+    struct tree_answer a;
+    cJSON *out;
+
+    if (up->alone)
+        workers_leave_alone(up->worker);
+    a = run_meet(up->job->run, u->worker, u->node, (uint32_t)up->end, up->alone);
+    u->node.hi = (uint32_t)up->end;
+    if (a.turn == TREE_SEND)
+        return false;
+    out = cJSON_CreateObject();
+    cJSON_AddStringToObject(out, "answer", offer_answers[a.turn]);
+    if (a.turn == TREE_TAKE) {
+        cJSON_AddNumberToObject(out, "lo", a.node.lo);
+        cJSON_AddNumberToObject(out, "hi", a.node.hi);
+        cJSON_AddNumberToObject(out, "count",
+                                run_node_samples(up->job->run, u->phase, u->step, a.node));
+        cJSON_AddNumberToObject(out, "wait_ms", TAKE_MS);
+    } else if (a.turn == TREE_GIVE) {
+        cJSON_AddNumberToObject(out, "to", a.worker);
+        /* One that has gone takes its leases along: the next time the answer is to send. */
+        workers_add_peer(rq->service->workers, a.worker, out);
+    }
+    request_reply(rq, out, NULL, 0);
+    return true;
+}
+
 void handle_result_offer(struct request *rq)
 {
     struct upload_request up;
@@ -205,8 +256,7 @@ void handle_result_offer(struct request *rq)
 
     if (!read_upload(rq, &up))
         return;
-    if (field_i64(rq->message.json, "result.offer", "bytes", true, 1, VECTOR_BYTES_MAX, &bytes,
-                  &why) < 0) {
+    if (read_offer(rq, &up, &bytes, &why) < 0) {
         request_fail(rq, -EINVAL, &why);
         return;
     }
@@ -221,6 +271,12 @@ void handle_result_offer(struct request *rq)
         return;
     }
     int64_t ttl_ms = workers_renew(up.worker, up.job);
+    if (workers_combines(up.worker, up.job) && meet(rq, &up))
+        return;
+    if (!run_in_pieces(up.job->run)) { /* it comes in task.result */
+        reply_answer(rq, UPLOAD_SEND, 0, 0);
+        return;
+    }
     int rc = run_offer(up.job->run, &up.upload, clock_mono_ms(), ttl_ms, &have);
     if (rc < 0) {
         err_set(&why, rc, "no memory for a gradient of %" PRId64 " bytes", bytes);

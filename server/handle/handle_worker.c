@@ -6,6 +6,7 @@
 #include "common/field.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "proto/address.h"
 #include "proto/result.h"
 #include "server/handle/handlers.h"
 #include "server/handle/task_key.h"
@@ -44,7 +45,7 @@ static int check_visible(const char *key, const char *text, struct errbuf *why)
 
 void handle_worker_hello(struct request *rq)
 {
-    const char *name, *class;
+    const char *name, *class, *address = NULL;
     int64_t threads, ranks = 1, memory = 0;
     bool predicts = false;
     struct worker *worker;
@@ -67,6 +68,10 @@ void handle_worker_hello(struct request *rq)
     if (rc == 0)
         rc = field_i64(json, "worker.hello", "memory", false, 1, INT64_C(1) << 53, &memory, &why);
     if (rc == 0)
+        rc = field_str(json, "worker.hello", "address", false, ADDRESS_BYTES_MAX, &address, &why);
+    if (rc == 0 && address)
+        rc = address_check(address, &why);
+    if (rc == 0)
         rc = workers_hello(rq->service->workers, rq, name, threads, class, &worker, &why);
     if (rc < 0) {
         request_fail(rq, rc, &why);
@@ -75,6 +80,7 @@ void handle_worker_hello(struct request *rq)
     workers_know_predictions(worker, predicts);
     workers_know_memory(worker, memory);
     workers_know_ranks(worker, (uint32_t)ranks);
+    workers_know_address(worker, address);
     cJSON *out = cJSON_CreateObject();
     cJSON_AddNumberToObject(out, "worker", workers_number(worker));
     cJSON_AddNumberToObject(out, "hold_ms", HOLD_MS);
@@ -203,19 +209,36 @@ static int take_result(struct request *rq, struct worker *worker, const struct t
     return 0;
 }
 
+/* The worker says that it gave its sum to another one. 0, or -EALREADY: then that is nothing. */
+static int take_word(struct request *rq, struct worker *worker, const struct task_key *k,
+                     uint32_t to)
+{
+    struct service *s = rq->service;
+    const struct node node = task_key_node(k);
+    uint32_t count;
+    struct job *job = task_key_job(s, k, &count);
+
+    if (!job || !run_give(job->run, workers_number(worker), node, to))
+        return -EALREADY;
+    workers_gave(s->workers, worker, job, node_size(node));
+    return 0;
+}
+
 void handle_task_result(struct request *rq)
 {
     struct worker *worker = workers_of(rq->service->workers, rq);
     struct errbuf why = {""};
     struct task_key key;
+    int64_t to = 0;
 
     if (!worker)
         return;
-    if (task_key_read(rq, &key, &why) < 0) {
+    if (task_key_read(rq, &key, &why) < 0 ||
+        field_i64(rq->message.json, "task.result", "to", false, 1, UINT32_MAX, &to, &why) < 0) {
         request_error(rq, ERR_BAD_FIELD, "%s", why.text);
         return;
     }
-    int rc = take_result(rq, worker, &key, &why);
+    int rc = to ? take_word(rq, worker, &key, (uint32_t)to) : take_result(rq, worker, &key, &why);
     if (rc < 0 && rc != -EALREADY) {
         log_warn("result.refused", "job=%lld step=%lld lo=%lld error=\"%s\"", (long long)key.job,
                  (long long)key.step, (long long)key.lo, why.text);

@@ -80,6 +80,9 @@ static void print_counts(const struct metrics *m, const struct figures *f, FILE 
            (double)m->counts[COUNT_LEASES_EXPIRED]);
     number(out, "checked_nodes_total", "counter",
            "Results that were compared with one of another key.", (double)m->counts[COUNT_CHECKED]);
+    number(out, "combined_sums_total", "counter",
+           "Sums of gradients that one worker gave to another, not to the server.",
+           (double)m->counts[COUNT_COMBINED]);
     number(out, "liars_total", "counter",
            "Keys that were set aside for another result than two others had.",
            (double)m->counts[COUNT_LIARS]);

@@ -271,6 +271,8 @@ static void make_work(struct op *op)
     st->run = run;
     if (op->rc == 0 && st->verifying.secret)
         run_verify(run, &st->verifying);
+    if (op->rc == 0 && st->model->floats > (size_t)op->service->combine_floats)
+        run_combine(run);
     for (int i = 0; op->rc == 0 && i < st->revisions.count; i++)
         op->rc = run_revise(run, st->revisions.at[i].epoch, &st->overlays[i]);
     if (op->rc == 0 && st->checkpoint)

@@ -48,6 +48,7 @@ struct service {
     struct failpoint failpoint; /* those on the loop's thread */
     char dir[STATE_DIR_BYTES];  /* the state folder, absolute */
     int64_t memory_bytes, max_running, checkpoint_s;
+    int64_t combine_floats;       /* workers combine gradients that are longer */
     const struct http *dashboard; /* NULL: there is none */
 };
 

@@ -110,6 +110,7 @@ static struct taker taker_of(struct workers *w, const struct worker *worker, str
     return (struct taker){
         .worker = worker->number,
         .hand = worker->hand,
+        .group = worker_group(worker, job, now_ms),
         .others_ms =
             others ? pace_patience_ms(&job->pace, run_phase(job->run), shards, worker->threads) : 0,
         .most_ms = most_ms(worker, job, lease_ms(worker, job, shards))};
@@ -274,8 +275,8 @@ static uint32_t *label_ids(const struct run_task *task)
 }
 
 /* Answers the held request with this task, just leased. */
-static void send_task(struct worker *worker, const struct job *job, const struct run_task *task,
-                      int64_t now_ms, int64_t ttl_ms)
+static void send_task(struct workers *w, struct worker *worker, const struct job *job,
+                      const struct run_task *task, int64_t now_ms, int64_t ttl_ms)
 {
     struct request *rq = worker->held;
     struct tensor tensors[4];
@@ -294,6 +295,7 @@ static void send_task(struct worker *worker, const struct job *job, const struct
     worker->held = NULL;
     cJSON *out = task_fields(job, task, ttl_ms);
     count = add_vectors(worker, job, task, tensors, count, out);
+    worker_add_tree(w, worker, job, out);
     if (rq->result)
         cJSON_AddStringToObject(out, "result", rq->result);
     request_reply(rq, out, tensors, count);
@@ -315,7 +317,7 @@ static bool take(struct workers *w, struct worker *worker, struct job *job, int6
         ttl_ms = lease_ms(worker, job, node_size(task.node));
         run_renew(job->run, worker->number, now_ms, ttl_ms);
     }
-    send_task(worker, job, &task, now_ms, ttl_ms);
+    send_task(w, worker, job, &task, now_ms, ttl_ms);
     return true;
 }
 
@@ -332,7 +334,7 @@ static bool check(struct workers *w, struct worker *worker, struct job *job, int
         return false;
     ttl_ms = lease_ms(worker, job, node_size(task.node));
     run_renew(job->run, worker->number, now_ms, ttl_ms);
-    send_task(worker, job, &task, now_ms, ttl_ms);
+    send_task(w, worker, job, &task, now_ms, ttl_ms);
     return true;
 }
 
@@ -352,7 +354,7 @@ static bool repeat(struct workers *w, struct worker *worker, struct job *job, in
     run_repeat(job->run, &by, node, now_ms, ttl_ms, &task);
     log_info("lease.repeat", "job=%" PRId64 " step=%" PRIu64 " lo=%u hi=%u worker=%u", job->rec.job,
              task.step, node.lo, node.hi, worker->number);
-    send_task(worker, job, &task, now_ms, ttl_ms);
+    send_task(w, worker, job, &task, now_ms, ttl_ms);
     return true;
 }
 

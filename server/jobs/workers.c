@@ -378,6 +378,8 @@ void workers_counted(struct workers *w, struct worker *worker, struct job *job, 
     job->held_said = false;
     worker_counted_good(w, worker, job);
     metrics_count_many(&w->service->net->metrics, COUNT_SHARDS_OK, shards);
+    if (worker->job == job->rec.job && worker->token[0] && worker->lease_shards < shards)
+        shards = worker->lease_shards; /* the others' took as long */
     if (worker->job != job->rec.job || worker->lease_shards != shards)
         return;
     double ms = (double)(clock_mono_ms() - worker->lease_start_ms);

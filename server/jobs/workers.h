@@ -41,6 +41,17 @@ bool workers_too_small(const struct workers *w, const struct job *job, char *out
 int workers_can_hold(const struct workers *w, const struct job *job, struct errbuf *why);
 /* How many processes it is, for people; 1 unless it was said. */
 void workers_know_ranks(struct worker *worker, uint32_t ranks);
+/* Other workers reach it there, or (NULL) nowhere. */
+void workers_know_address(struct worker *worker, const char *address);
+/* Has it a task whose sum it may combine with those of others? */
+bool workers_combines(const struct worker *worker, const struct job *job);
+/* It could not reach another worker; after a few times it is left alone for a while. */
+void workers_leave_alone(struct worker *worker);
+/* Adds the address of the worker of this number, and the token that it wants to hear. False: it has
+ * gone. */
+bool workers_add_peer(const struct workers *w, uint32_t number, cJSON *out);
+/* It gave its sum, of a node of so many shards, to another one. */
+void workers_gave(struct workers *w, struct worker *worker, struct job *job, uint32_t shards);
 /* Forgets the worker; its leases go back. Returns how many. */
 uint32_t workers_bye(struct workers *w, struct worker *worker);
 /* The same for all that said hello with a key of this name, which is no longer accepted; returns

@@ -3,6 +3,7 @@
 #define STEPPE_SERVER_JOBS_WORKERS_INTERNAL_H
 
 #include "common/shared.h"
+#include "proto/address.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/workers.h"
 
@@ -44,12 +45,16 @@ struct worker {
     int64_t held_since_ms;
     struct have have;
     struct share share;
-    int64_t loaded;     /* the last job of which it got work, while that runs; 0: none */
-    int64_t proven;     /* the job of its last counted result */
-    int64_t job;        /* it computes for, 0: none */
-    bool predicts;      /* it knows tasks of predictions */
-    int64_t predicting; /* number of the prediction it computes for; 0: none */
-    int64_t predicted;  /* of the prediction of its last result there */
+    int64_t loaded; /* the last job of which it got work, while that runs; 0: none */
+    int64_t proven; /* the job of its last counted result */
+    int64_t job;    /* it computes for, 0: none */
+    bool predicts;  /* it knows tasks of predictions */
+    char address[ADDRESS_BYTES_MAX]; /* where other workers reach it; "": nowhere */
+    char token[UUID_BYTES];          /* of its lease, for those that it is to hear; "": none */
+    int64_t alone_until_ms;          /* it could not reach others: it is left alone */
+    uint32_t alone_count;            /* how often in a row */
+    int64_t predicting;              /* number of the prediction it computes for; 0: none */
+    int64_t predicted;               /* of the prediction of its last result there */
     bool turn; /* its last task was of a prediction: the next one is of a job, if there is any */
     int64_t lease_start_ms, lease_end_ms;
     int64_t lease_last_ms; /* it is not renewed beyond */
@@ -169,6 +174,12 @@ const char *standing_name(const char *key);
 void workers_free_classes(struct workers *w, int64_t now_ms);
 /* Handles overdue work: expired leases, nodes that kill workers. */
 void workers_expire(struct workers *w, int64_t now_ms);
+/* worker_tree.c: the group of workers who reach each other and it, to combine what they have for
+ * this job; 0: none. */
+uint32_t worker_group(const struct worker *worker, const struct job *job, int64_t now_ms);
+/* Gives the lease of a task just taken its token, where workers combine, and adds to the task what
+ * it has to know for that. */
+void worker_add_tree(struct workers *w, struct worker *worker, const struct job *job, cJSON *out);
 /* May some idle worker repeat a node, or take the work of another job? */
 bool workers_may_help(struct workers *w, int64_t now_ms);
 

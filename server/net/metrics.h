@@ -13,9 +13,10 @@ enum metric_count {
     COUNT_SHARDS_FENCED, /* results that came too late or twice */
     COUNT_SHARDS_BURIED, /* of nodes whose failures ended their jobs */
     COUNT_LEASES_EXPIRED,
-    COUNT_CHECKED, /* nodes that were computed a second time */
-    COUNT_LIARS,   /* keys that were set aside for another result than two others had */
-    COUNT_HTTP_OK, /* answers below 400, below 500, others */
+    COUNT_CHECKED,  /* nodes that were computed a second time */
+    COUNT_COMBINED, /* sums that one worker gave to another */
+    COUNT_LIARS,    /* keys that were set aside for another result than two others had */
+    COUNT_HTTP_OK,  /* answers below 400, below 500, others */
     COUNT_HTTP_REFUSED,
     COUNT_HTTP_FAILED,
     COUNT_REJECTED, /* + enum error_code: messages answered with that error */
