@@ -3,6 +3,7 @@
 #define STEPPE_TESTS_SIM_FIELDS_H
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -13,6 +14,13 @@ static inline int64_t fields_number(const struct message *m, const char *name, i
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(m->json, name);
 
     return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : otherwise;
+}
+
+static inline void fields_text(const struct message *m, const char *name, char *out, size_t bytes)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(m->json, name);
+
+    snprintf(out, bytes, "%s", cJSON_IsString(item) ? item->valuestring : "");
 }
 
 static inline void *fields_copy(const struct message *m, const char *name, size_t *ret_bytes)

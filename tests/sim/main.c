@@ -34,7 +34,7 @@ static const struct option table[] = {
 struct tally {
     const struct settings *settings;
     uint64_t seeds, events;
-    int64_t lives, applied, failed;
+    int64_t lives, applied, given, failed;
 };
 
 static bool take(void *arg, const struct judgement *v)
@@ -45,6 +45,7 @@ static bool take(void *arg, const struct judgement *v)
     t->events += v->events;
     t->lives += v->lives;
     t->applied += v->applied;
+    t->given += v->given;
     if (t->settings->show)
         printf("seed %" PRIu64 ": event log %s\n", v->seed, v->log_sha256);
     if (v->good)
@@ -82,7 +83,7 @@ int main(int argc, char **argv)
                &tally);
     runner_close(runner);
     printf("%" PRIu64 " seeds, %" PRId64 " failed; %" PRId64 " starts of the server, %" PRId64
-           " nodes applied, %" PRIu64 " events\n",
-           tally.seeds, tally.failed, tally.lives, tally.applied, tally.events);
+           " nodes applied, %" PRId64 " sums given, %" PRIu64 " events\n",
+           tally.seeds, tally.failed, tally.lives, tally.applied, tally.given, tally.events);
     return tally.failed > 0;
 }

@@ -216,6 +216,39 @@ out:
     free(r);
 }
 
+/* --- from client to client --- */
+
+struct passing {
+    int from, to;
+    size_t bytes;
+    uint8_t body[];
+};
+
+static void come_across(void *arg, int64_t number)
+{
+    struct passing *p = arg;
+    struct client *c = net.clients[p->to];
+
+    (void)number;
+    if (c && c->hear && !c->stalled && world_now_us() >= net.cut_up_us[p->from] &&
+        world_now_us() >= net.cut_down_us[p->to])
+        c->hear(c->arg, p->body, p->bytes);
+    free(p);
+}
+
+void net_pass(const struct client *from, int to, const void *bytes, size_t count)
+{
+    int times = from->stalled || strikes(scenario_get()->drop_permille) ? 0 : 1;
+
+    times += times && strikes(scenario_get()->double_permille);
+    for (int i = 0; i < times; i++) {
+        struct passing *p = xmalloc(sizeof(*p) + count);
+        *p = (struct passing){.from = from->number, .to = to, .bytes = count};
+        memcpy(p->body, bytes, count);
+        world_after(travel_us(), come_across, p, 0);
+    }
+}
+
 static bool is_person(int number)
 {
     return number == CLIENT_NAMER || number == CLIENT_PROGRAM || number == CLIENT_PROGRAM + 1;

@@ -19,6 +19,8 @@ struct client;
 
 /* A reply came in; m is released by the network afterwards. */
 typedef void (*client_reply)(void *arg, const struct message *m);
+/* Something came from another client. */
+typedef void (*client_hear)(void *arg, const void *bytes, size_t count);
 
 /* A client with one request outstanding at a time, sent again until it is answered. */
 struct client {
@@ -30,6 +32,7 @@ struct client {
     size_t bytes;
     char what[200]; /* the request in words, for the journal */
     client_reply reply;
+    client_hear hear; /* NULL: other clients do not reach it */
     void *arg;
     bool stalled; /* hears and says nothing */
 };
@@ -43,6 +46,9 @@ void net_ask(struct client *c, const char *type, cJSON *fields, const struct ten
 void net_stop(struct client *c);
 /* Sends the outstanding request once more, now. */
 void net_again(struct client *c);
+
+/* Sends something to another client, once. */
+void net_pass(const struct client *from, int to, const void *bytes, size_t count);
 
 /* Cuts client `number` (-1: all) off for so long. up: what it sends is lost; down: what it gets. */
 void net_cut(int number, bool up, bool down, int64_t us);

@@ -123,7 +123,7 @@ static bool same(const char *a, const char *b, const char *key)
 
 static void read_apply(struct reader *r, const char *line)
 {
-    static const char *const keys[] = {"job", "inc", "step", "phase", "turn", "lo", "hi"};
+    static const char *const keys[] = {"job", "inc", "step", "phase", "turn"};
     struct job *j = reader_job(r, line);
     char class[24];
 
@@ -133,6 +133,11 @@ static void read_apply(struct reader *r, const char *line)
         if (!same(line, r->delivered.text, keys[i]))
             reader_violation(r, "a node is applied by a result of another %s: %s", keys[i],
                              r->delivered.text);
+    /* A result of what several workers combined applies all that is below. */
+    if (reader_number(line, "lo") < reader_number(r->delivered.text, "lo") ||
+        reader_number(line, "hi") > reader_number(r->delivered.text, "hi") ||
+        reader_number(r->delivered.text, "to") > 0)
+        reader_violation(r, "a node is applied by a result of others: %s", r->delivered.text);
     if (reader_number(r->delivered.text, "bad") == 1)
         reader_violation(r, "a broken result is applied");
     if (reader_number(line, "inc") != j->incarnation)

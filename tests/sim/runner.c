@@ -132,6 +132,7 @@ static void judge(struct runner *r, struct journal *j, int status, struct judgem
     v->events = count_lines(j->text, "\n");
     v->lives = (int64_t)count_lines(j->text, " serving ");
     v->applied = (int64_t)count_lines(j->text, " apply ");
+    v->given = (int64_t)count_lines(j->text, " gave ");
     v->good = reader_check(j->text, expected, r, v->why, sizeof(v->why));
     if (WIFSIGNALED(status)) {
         v->good = false;

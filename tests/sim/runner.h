@@ -27,6 +27,7 @@ struct judgement {
     char log_sha256[SHA256_HEX]; /* of the event log */
     uint64_t events;             /* its lines */
     int64_t lives, applied;      /* of the server; nodes */
+    int64_t given;               /* sums, from worker to worker */
 };
 
 /* Runs every job file undisturbed in each numerics class. -EIO and a sentence when one does not

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/core/tree.h"
 #include "server/http/http.h"
 #include "tests/sim/cache.h"
 #include "tests/sim/damage.h"
@@ -131,7 +132,8 @@ struct server_options scenario_options(const char *state)
                                    .memory_bytes = 1 << 30,
                                    .max_running = 1 + (int64_t)world_draw(3),
                                    .checkpoint_s = 1,
-                                   .uploads_bytes = UPLOADS_BYTES_DEFAULT};
+                                   .uploads_bytes = UPLOADS_BYTES_DEFAULT,
+                                   .combine_floats = scenario.combines};
 }
 
 void scenario_uuid(char out[UUID_BYTES])
@@ -296,11 +298,15 @@ static void draw_forger(bool mixed, int count, struct worker_traits *first)
 
 static void add_workers(void)
 {
-    int count = 1 + (int)world_draw(WORKERS_MOST), hosts = 1 + (int)world_draw(CACHE_HOSTS);
-    bool mixed = world_chance(150);
+    const int least = scenario.combines ? TREE_WORKERS_MIN + 1 : 1;
+    int count = least + (int)world_draw((uint64_t)(WORKERS_MOST - least) + 1);
+    int hosts = 1 + (int)world_draw(CACHE_HOSTS);
+    bool mixed = !scenario.combines && world_chance(150);
+    /* Small rounds have many nodes where each worker takes few shards. */
+    const uint64_t threads = scenario.combines ? 1 : 4;
 
     for (int i = 1; i <= count; i++) {
-        struct worker_traits t = {.threads = 1 + (int)world_draw(4), .slowness = 1};
+        struct worker_traits t = {.threads = 1 + (int)world_draw(threads), .slowness = 1};
 
         t.host = (int)world_draw((uint64_t)hosts);
         t.class = mixed ? (uint32_t)world_draw(SIM_CLASSES) : 0;
@@ -310,9 +316,12 @@ static void add_workers(void)
             t.bad_permille = (unsigned)world_between(20, 300);
         if (world_chance(100))
             t.refuse_permille = (unsigned)world_between(300, 1000);
+        t.listens = scenario.combines && world_chance(970);
         if (i == 1)
             draw_forger(mixed, count, &t);
-        worker_add(i, &t, world_chance(700) ? 0 : world_delay(SECOND, 30 * SECOND));
+        worker_add(i, &t,
+                   world_chance(scenario.combines ? 950 : 700) ? 0
+                                                               : world_delay(SECOND, 30 * SECOND));
     }
 }
 
@@ -346,6 +355,7 @@ void scenario_make(uint64_t seed, enum plant plant)
         .seed = seed,
         .plant = plant,
         .fresh = world_chance(200),
+        .combines = seed % 3 == 0,
         .jobs = 1 + (world_chance(400) ? 1 : 0) + (world_chance(150) ? 1 : 0),
         .calm_us = world_between(5, 60) * SECOND,
         .drop_permille = rate(150),
@@ -357,12 +367,14 @@ void scenario_make(uint64_t seed, enum plant plant)
         .restart_least_us = 50 * MS,
         .restart_most_us = world_delay(100 * MS, 30 * SECOND),
     };
+    if (scenario.combines) /* workers that are at one job meet more often */
+        scenario.jobs = 1;
     for (int i = 0; i < scenario.jobs; i++)
         scenario.specs[i] =
             world_chance(150) ? SCENARIO_SPEC_LIST : (int)world_draw(SCENARIO_SPECS);
     if (world_chance(400))
         add_external();
-    scenario.study = world_chance(300);
+    scenario.study = !scenario.combines && world_chance(300);
     scenario.study_spec = (int)world_draw(SCENARIO_SPEC_LIST);
     scenario.halving = world_chance(300);
     if (scenario.halving)

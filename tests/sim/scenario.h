@@ -51,6 +51,7 @@ struct scenario {
     bool study;     /* it has one too */
     int study_spec; /* from which its arms are made */
     bool halving;   /* of them, the worse stop on the way */
+    bool combines;  /* workers add up their sums among themselves */
     bool keys;      /* each worker has one of its own; without, all are of the machine */
     double verify;  /* its jobs are checked, this share of their nodes; then there are keys */
     int64_t calm_us;

@@ -11,53 +11,12 @@
 #include "common/field.h"
 #include "common/hash.h"
 #include "common/jobspec.h"
-#include "proto/result.h"
-#include "tests/sim/cache.h"
-#include "tests/sim/compute.h"
-#include "tests/sim/fields.h"
-#include "tests/sim/guess.h"
 #include "tests/sim/journal.h"
-#include "tests/sim/net.h"
 #include "tests/sim/scenario.h"
-#include "tests/sim/spoil.h"
+#include "tests/sim/worker_internal.h"
 #include "tests/sim/world.h"
 
 #define SHARD_US (40 * MS) /* of one thread */
-#define JOBS_KNOWN 8
-#define OTHER_DATA 1000000 /* a class that no worker has */
-
-struct task {
-    int64_t job, incarnation, step, phase, turn, lo, hi, shard, count, first;
-    uint32_t *ids;
-    float *weights;
-};
-
-struct worker {
-    struct client client;
-    struct worker_traits traits;
-    int64_t generation; /* of its process; events of another come to nothing */
-    bool away;
-    struct task task;
-    float *theta;
-    size_t floats;
-    struct place place;  /* where theta is; step -1: none */
-    float *vector;       /* of a product */
-    int64_t vector_turn; /* 0: none */
-    struct {
-        int64_t job;
-        bool source_train, probabilities;
-        bool online; /* weights are those of places in order */
-        struct shard_order order;
-        uint64_t seed;
-    } jobs[JOBS_KNOWN];
-    int job_count;
-    bool owes; /* the result of its task is not yet with the server */
-    struct cache_held data;
-    struct guess guess; /* of predictions */
-    bool fetches;       /* a piece of the dataset is asked for */
-    struct cache_wish wish;
-    char sha256[SHA256_HEX]; /* of the dataset */
-};
 
 static struct worker *workers[CLIENTS_MAX];
 
@@ -79,7 +38,7 @@ bool worker_hoards(int number)
 
 /* --- words --- */
 
-static void add_have(const struct worker *w, cJSON *fields)
+void worker_add_have(const struct worker *w, cJSON *fields)
 {
     if (w->place.step < 0)
         return;
@@ -89,7 +48,7 @@ static void add_have(const struct worker *w, cJSON *fields)
         cJSON_AddNumberToObject(have, "vector", (double)w->vector_turn);
 }
 
-static void add_key(const struct task *t, cJSON *fields)
+void worker_add_key(const struct task *t, cJSON *fields)
 {
     add_place(&(struct place){t->job, t->incarnation, t->step, t->phase, t->turn}, fields);
     cJSON_AddNumberToObject(fields, "lo", (double)t->lo);
@@ -106,14 +65,15 @@ static void say_hello(struct worker *w)
     cJSON_AddNumberToObject(fields, "threads", w->traits.threads);
     cJSON_AddStringToObject(fields, "class", name);
     cJSON_AddTrueToObject(fields, "predicts");
+    worker_add_address(w, fields);
     net_ask(&w->client, "worker.hello", fields, NULL, 0, name);
 }
 
-static void ask_next(struct worker *w)
+void worker_ask_next(struct worker *w)
 {
     cJSON *fields = cJSON_CreateObject();
 
-    add_have(w, fields);
+    worker_add_have(w, fields);
     net_ask(&w->client, "task.next", fields, NULL, 0, "");
 }
 
@@ -122,107 +82,15 @@ static void pause_over(void *arg, int64_t generation)
     struct worker *w = arg;
 
     if (w->generation == generation && !w->away && w->client.id == 0)
-        ask_next(w);
+        worker_ask_next(w);
 }
 
-/* What is computed from other data than the job's has other bits. */
-static uint32_t computes_as(const struct worker *w)
-{
-    return cache_held_is_right(&w->data) ? w->traits.class : OTHER_DATA;
-}
-
-/* --- results --- */
-
-static int job_index(const struct worker *w, int64_t job)
+int worker_job_index(const struct worker *w, int64_t job)
 {
     for (int i = 0; i < w->job_count; i++)
         if (w->jobs[i].job == job)
             return i;
     return -1;
-}
-
-static struct result_shape shape_of(const struct worker *w)
-{
-    const struct task *t = &w->task;
-    const int known = job_index(w, t->job);
-
-    assert(known >= 0);
-    return result_shape((enum phase)t->phase, w->jobs[known].source_train, w->floats,
-                        (uint32_t)t->count, w->jobs[known].probabilities ? SCENARIO_CLASSES : 0);
-}
-
-static struct outcome compute(const struct worker *w, const struct result_shape *shape)
-{
-    const struct task *t = &w->task;
-    const uint32_t as = computes_as(w);
-    struct outcome o = {.scores = NULL};
-
-    if (shape->sums) {
-        struct computed_node node = {{(uint32_t)t->lo, (uint32_t)t->hi},
-                                     (uint32_t)t->shard,
-                                     (uint32_t)t->count,
-                                     t->ids,
-                                     t->weights};
-        float *v = NULL;
-        const int job = job_index(w, t->job);
-        if (t->phase == PHASE_TRAIN && w->jobs[job].online)
-            node.weights = v = compute_weights(w->theta, w->floats, &node, &w->jobs[job].order,
-                                               w->jobs[job].seed, as);
-        compute_train(t->phase == PHASE_PRODUCT ? w->vector : w->theta, w->floats, &node, t->step,
-                      as, &o.train);
-        free(v);
-        if (!shape->floats) {
-            free(o.train.grad);
-            o.train.grad = NULL;
-        }
-    }
-    if (shape->samples)
-        o.scores = xcalloc(shape->samples, sizeof(*o.scores));
-    if (shape->classes)
-        o.probabilities =
-            xcalloc((size_t)shape->samples * shape->classes, sizeof(*o.probabilities));
-    for (uint32_t i = 0; i < shape->samples; i++) {
-        uint32_t id = t->ids ? t->ids[i] : (uint32_t)t->first + i;
-        o.scores[i] =
-            compute_score(w->theta, w->floats, id, t->phase == PHASE_TEST, as, SCENARIO_CLASSES);
-        if (shape->classes)
-            compute_probabilities(w->theta, w->floats, id, as, SCENARIO_CLASSES,
-                                  o.probabilities + (size_t)i * shape->classes);
-    }
-    return o;
-}
-
-static void send_result(struct worker *w)
-{
-    const struct task *t = &w->task;
-    const enum damage damage = spoil_draw(&w->traits);
-    const struct result_shape shape = shape_of(w);
-    struct outcome o = compute(w, &shape);
-    const struct result result = {o.train.grad, o.train.sums, o.scores, o.probabilities};
-    struct tensor tensors[RESULT_PARTS];
-    struct result_room room = {.rows = NULL};
-    cJSON *fields = cJSON_CreateObject();
-    struct errbuf why;
-    char what[200];
-
-    const bool forged = spoil_forge(&w->traits, &o);
-    if (damage == DAMAGE_NUMBER)
-        spoil_number(&o);
-    result_room(&room, shape.samples, &why);
-    int count = result_pack(&shape, &result, &room, tensors);
-    if (damage == DAMAGE_ROW)
-        spoil_row(&tensors[0]);
-    add_key(t, fields);
-    add_have(w, fields);
-    snprintf(what, sizeof(what),
-             "job=%" PRId64 " inc=%" PRId64 " step=%" PRId64 " phase=%" PRId64 " turn=%" PRId64
-             " lo=%" PRId64 " hi=%" PRId64 " class=%u bad=%d forged=%d",
-             t->job, t->incarnation, t->step, t->phase, t->turn, t->lo, t->hi, w->traits.class,
-             damage != DAMAGE_NONE, forged);
-    w->owes = true;
-    net_ask(&w->client, "task.result", fields, tensors, count, what);
-    result_room_done(&room);
-    spoil_done(&o);
 }
 
 /* The dataset is as it was when it was checked: else jobs are loaded anew. */
@@ -247,9 +115,9 @@ static void computed(void *arg, int64_t generation)
     else if (w->guess.busy)
         guess_send(&w->guess, &w->client);
     else if (is_ready(w))
-        send_result(w);
+        worker_make_result(w);
     else
-        ask_next(w);
+        worker_ask_next(w);
 }
 
 /* --- tasks --- */
@@ -281,7 +149,7 @@ static void hoard(void *arg, int64_t generation)
     if (w->generation != generation || w->away || w->client.id != 0)
         return;
     if (world_chance(50))
-        ask_next(w);
+        worker_ask_next(w);
     else
         ask_job(w);
 }
@@ -303,6 +171,7 @@ static void take_task(struct worker *w, const struct message *m)
                        .shard = fields_number(m, "shard", 0),
                        .count = fields_number(m, "count", 0),
                        .first = fields_number(m, "first", 0)};
+    fields_text(m, "token", t->token, sizeof(t->token));
     t->ids = fields_ids(m, SCENARIO_SAMPLES);
     t->weights = fields_copy(m, "weights", NULL);
     float *theta = fields_copy(m, "theta", &bytes);
@@ -328,17 +197,19 @@ static void take_task(struct worker *w, const struct message *m)
         note("violation what=\"a task came without its theta\" worker=%d", w->client.number);
     else if (w->traits.hoards)
         world_after(world_between(100 * MS, 3 * SECOND), hoard, w, w->generation);
-    else if (job_index(w, t->job) < 0)
+    else if (worker_job_index(w, t->job) < 0)
         ask_job(w);
     else if (is_ready(w))
         compute_task(w);
     else
-        ask_next(w);
+        worker_ask_next(w);
 }
 
 static void take_answer(struct worker *w, const struct message *m, const char *kind)
 {
     w->owes = w->guess.busy = false;
+    worker_forget_sum(w);
+    w->task.token[0] = 0;
     if (strcmp(kind, "none") == 0)
         world_after(20 * MS, pause_over, w, w->generation);
     else if (strcmp(kind, "predict") != 0)
@@ -364,7 +235,7 @@ static void refuse(struct worker *w, const char *cause, const char *reason)
     cJSON_AddNumberToObject(fields, "job", (double)w->task.job);
     cJSON_AddStringToObject(fields, "cause", cause);
     cJSON_AddStringToObject(fields, "reason", reason);
-    add_have(w, fields);
+    worker_add_have(w, fields);
     net_ask(&w->client, "task.refuse", fields, NULL, 0, "");
 }
 
@@ -478,6 +349,8 @@ static void take_job(struct worker *w, const struct message *m)
 static void on_error(struct worker *w, const char *code)
 {
     note("refused worker=%d code=%s", w->client.number, code);
+    if (!w->owes || strcmp(code, "unknown_worker") != 0)
+        worker_forget_sum(w);
     if (strcmp(code, "unknown_worker") == 0) {
         say_hello(w); /* and then what it was saying */
         return;
@@ -502,11 +375,13 @@ static void on_reply(void *arg, const struct message *m)
     else if (w->fetches)
         take_piece(w, m);
     else if (strcmp(type->valuestring, "worker.hello") == 0)
-        w->owes ? send_result(w) : ask_next(w);
+        w->owes ? worker_send_result(w) : worker_ask_next(w);
     else if (strcmp(type->valuestring, "task.job") == 0 && w->traits.hoards)
         world_after(world_between(100 * MS, 3 * SECOND), hoard, w, w->generation);
     else if (strcmp(type->valuestring, "task.job") == 0)
         take_job(w, m);
+    else if (strcmp(type->valuestring, "result.offer") == 0)
+        worker_take_word(w, m);
     else if (strcmp(type->valuestring, "predict.load") == 0)
         guess_load(&w->guess, m), world_after(SHARD_US / 2, computed, w, w->generation);
     else if (task)
@@ -529,6 +404,8 @@ static void start(void *arg, int64_t generation)
     w->vector_turn = 0;
     w->job_count = 0;
     guess_forget(&w->guess);
+    worker_forget_sum(w);
+    w->task.token[0] = 0;
     scenario_uuid(w->client.sender);
     say_hello(w);
 }
@@ -538,7 +415,7 @@ void worker_add(int index, const struct worker_traits *traits, int64_t delay_us)
     struct worker *w = xcalloc(1, sizeof(*w));
 
     workers[index] = w;
-    w->client = (struct client){.number = index, .reply = on_reply, .arg = w};
+    w->client = (struct client){.number = index, .reply = on_reply, .hear = worker_hear, .arg = w};
     w->traits = *traits;
     w->away = true;
     net_add(&w->client);

@@ -16,6 +16,7 @@ struct worker_traits {
     unsigned bad_permille;    /* of its results hold NaN or are too short, before the calm */
     unsigned forge_permille;  /* of its results are valid and wrong */
     unsigned refuse_permille; /* of the jobs that are new to it, before the calm */
+    bool listens;             /* other workers reach it */
     bool hoards;              /* it takes tasks, says that it is at work, and never brings one */
 };
 

@@ -16,7 +16,7 @@
 struct seen {
     struct judgement last;
     uint64_t seeds;
-    int64_t lives, applied;
+    int64_t lives, applied, given;
     char hashes[8][SHA256_HEX];
 };
 
@@ -37,6 +37,7 @@ static bool take(void *arg, const struct judgement *v)
     seen->last = *v;
     seen->lives += v->lives;
     seen->applied += v->applied;
+    seen->given += v->given;
     memcpy(seen->hashes[seen->seeds++ % 8], v->log_sha256, SHA256_HEX);
     return v->good;
 }
@@ -53,7 +54,8 @@ TEST(seeds_keep_every_promise)
              seen.last.seed, seen.last.why, seen.last.seed);
     ASSERT_EQ(QUICK_SEEDS, seen.seeds);
     ASSERT(seen.lives > QUICK_SEEDS);   /* the server did die, */
-    ASSERT(seen.applied > QUICK_SEEDS); /* and work was done */
+    ASSERT(seen.applied > QUICK_SEEDS); /* and work was done, */
+    ASSERT(seen.given > 0);             /* some of it together */
 }
 
 TEST(a_seed_replays_exactly)
