@@ -10,7 +10,7 @@
 #   make inject RUNS=500             the n-th allocation or write of a server or worker fails (default: every n, for hours)
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make swarm SECONDS=30             1000 simulated workers against a server
-#   make swarm PARTS=vectors,networks MILLIONS=11 CROWDS=1,16   workers with vectors of so many million parameters
+#   make swarm PARTS=vectors,networks MILLIONS=11 CROWDS=1,16 WAYS=trees   workers with vectors of so many million parameters
 #   make compile_commands.json        for clangd
 #   make -j2 -k analysis              gcc -fanalyzer and clang-tidy over the programs (part of lint)
 #   make screenshot DATA=FOLDER       the dashboard's picture in the README (FOLDER: Fashion-MNIST; else drawn digits)
@@ -157,7 +157,8 @@ fuzzers: $(FUZZERS) $(B)/fuzz/seed
 swarm: deps-test
 	$(Q)$(MAKE) --no-print-directory -j2 all $(B)/bench/swarm $(B)/bench/crowd
 	$(Q)STEPPE_BUILD="$(abspath $(B))" tests/bench/run_swarm --seconds $(or $(SECONDS),30) \
-	    $(if $(PARTS),--parts "$(PARTS)") $(if $(MILLIONS),--millions "$(MILLIONS)") $(if $(CROWDS),--crowds "$(CROWDS)")
+	    $(if $(PARTS),--parts "$(PARTS)") $(if $(MILLIONS),--millions "$(MILLIONS)") $(if $(CROWDS),--crowds "$(CROWDS)") \
+	    $(if $(WAYS),--ways "$(WAYS)")
 # Seeds of the simulation; one that fails is named with the command that repeats it.
 sim: deps
 	$(Q)$(MAKE) --no-print-directory -j2 $(B)/steppe-sim
@@ -281,7 +282,7 @@ $(B)/bench/swarm: $(B)/obj/tests/bench/swarm.o $(PROTO) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
 
-$(B)/bench/crowd: $(B)/obj/tests/bench/crowd.o $(B)/obj/worker/talk.o $(B)/obj/worker/task.o $(PROTO) $(COMMON)
+$(B)/bench/crowd: $(B)/obj/tests/bench/crowd.o $(addprefix $(B)/obj/worker/,combine.o link.o peer.o talk.o task.o) $(PROTO) $(COMMON)
 	$(link)
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
 $(B)/bench/pings: $(B)/obj/tests/bench/pings.o $(COMMON)

@@ -1,7 +1,8 @@
 /* Simulated workers for `make bench PARTS=large` and `make swarm PARTS=vectors`: they speak as
  * workers do (proto/client, worker/talk), fetch theta and send vectors of its true length, and
  * answer with made-up numbers that a server takes for valid, so that the server is measured and not
- * its workers. Each is a process. They serve one job and refuse all others.
+ * its workers. Each is a process. They serve one job and refuse all others. With --trees they
+ * combine their sums as workers do (worker/combine.h).
  *
  * Every beat a line "microseconds results step bytes" (CLOCK_MONOTONIC, results that were accepted,
  * newest step of a training task, bytes of vectors that went up or down); when standard input ends,
@@ -27,6 +28,7 @@
 #include "common/log.h"
 #include "common/options.h"
 #include "proto/result.h"
+#include "worker/combine.h"
 #include "worker/talk.h"
 #include "worker/task.h"
 
@@ -38,6 +40,7 @@
 struct settings {
     const char *connect, *key, *class, *name;
     int64_t workers, threads, job, classes, shard_us, beat_ms;
+    bool trees;
 };
 
 #define AT(field) offsetof(struct settings, field)
@@ -51,6 +54,7 @@ static const struct option table[] = {
     {"job", OPT_INT, AT(job), .min = 1, .max = INT32_MAX},
     {"classes", OPT_INT, AT(classes), .def = "10", .min = 2, .max = UINT16_MAX},
     {"shard-us", OPT_INT, AT(shard_us), .def = "0", .min = 0, .max = 60000000},
+    {"trees", OPT_FLAG, AT(trees), .help = "combine sums"},
     {"beat-ms", OPT_INT, AT(beat_ms), .def = "50", .min = 1, .max = 60000},
     {0},
 };
@@ -120,6 +124,7 @@ static struct score score_of(uint32_t sample, int64_t step, int64_t classes)
 struct worker {
     const struct settings *s;
     struct talk talk;
+    struct combine combine;
     struct task held;     /* whose theta is here; step -1: none */
     size_t floats;        /* of theta */
     struct score *scores; /* [capacity] */
@@ -143,6 +148,8 @@ static void hello(struct worker *w)
     cJSON_AddStringToObject(request, "name", w->s->name);
     cJSON_AddNumberToObject(request, "threads", (double)w->s->threads);
     cJSON_AddStringToObject(request, "class", w->s->class);
+    if (peer_address(w->combine.peer))
+        cJSON_AddStringToObject(request, "address", peer_address(w->combine.peer));
     int rc = talk_call(&w->talk, MSG_WORKER_HELLO, request, NULL, 0, HELLO_MS, 0, &reply, &why);
     if (rc < 0 && rc != -EINTR)
         die("worker.hello", &why);
@@ -173,6 +180,8 @@ static int take_theta(struct worker *w, const struct message *m, const struct ta
     cJSON *key;
     int rc;
 
+    if (inlined || t->theta_bytes > 0)
+        peer_hide(w->combine.peer);
     if (inlined) {
         w->floats = inlined->bytes / sizeof(float);
         memcpy(theta, inlined->data, inlined->bytes);
@@ -182,7 +191,7 @@ static int take_theta(struct worker *w, const struct message *m, const struct ta
         w->floats = (size_t)t->theta_bytes / sizeof(float);
         key = cJSON_CreateObject();
         task_add_round(key, t);
-        rc = talk_fetch(&w->talk, key, (size_t)t->theta_bytes, theta, why);
+        rc = combine_theta(&w->combine, &w->talk, t, key, (size_t)t->theta_bytes, theta, why);
         cJSON_Delete(key);
         if (rc < 0)
             return rc;
@@ -190,6 +199,7 @@ static int take_theta(struct worker *w, const struct message *m, const struct ta
     }
     for (size_t i = 0; i < w->floats && gradient[w->floats - 1] == 0; i++)
         gradient[i] = 1e-6f;
+    peer_show(w->combine.peer, theta, w->floats * sizeof(float));
     w->held = *t;
     return 0;
 }
@@ -229,16 +239,25 @@ static void compute(const struct worker *w, const struct task *t)
 }
 
 /* 0, -EALREADY: nobody waits for it; or as talk_call. */
-static int send_ahead(struct worker *w, const struct task *t, struct errbuf *why)
+static int send_ahead(struct worker *w, const struct task *t, const float *sum, struct errbuf *why)
 {
     cJSON *key = cJSON_CreateObject();
 
     task_add_key(key, t);
-    int rc = talk_upload(&w->talk, key, w->floats * sizeof(float), gradient, why);
+    int rc = talk_upload(&w->talk, key, w->floats * sizeof(float), sum, why);
     cJSON_Delete(key);
     if (rc == 0)
         atomic_fetch_add(&board->uploads, 1);
     return rc;
+}
+
+/* Adds what others have to the sum, or gives it to one of them, as the server says. 0, -EALREADY:
+ * nobody waits for it; or as talk_call. */
+static int combine(struct worker *w, struct combined *sum, struct errbuf *why)
+{
+    const struct task *t = sum->task;
+
+    return t->token[0] ? combine_sum(&w->combine, &w->talk, sum, why) : 0;
 }
 
 static int make_result(struct worker *w, const struct message *m, const struct task *t,
@@ -246,22 +265,34 @@ static int make_result(struct worker *w, const struct message *m, const struct t
 {
     static const double sums[SUM_COUNT] = {
         [SUM_WEIGHT] = 1, [SUM_LOSS] = 1, [SUM_LOSS_HAT] = 1, [SUM_SAMPLES] = 1, [SUM_CORRECT] = 1};
-    const struct result_shape shape =
-        result_shape((enum phase)t->phase, false, w->floats, (uint32_t)t->count, 0);
-    int rc = shape.samples ? make_scores(w, m, t, why) : 0;
-    const struct result result = {.grad = gradient, .sums = sums, .scores = w->scores};
+    int rc = phase_scores((enum phase)t->phase, false) ? make_scores(w, m, t, why) : 0;
+    struct combined sum = {.task = t,
+                           .floats = w->floats,
+                           .room = true,
+                           .result = {gradient, sums, w->scores, NULL},
+                           .end = (uint32_t)t->hi,
+                           .count = (uint32_t)t->count};
+    struct task done = *t;
 
     compute(w, t);
-    if (rc == 0 && shape.ahead)
-        rc = send_ahead(w, t, why);
+    if (rc == 0)
+        rc = combine(w, &sum, why);
+    done.hi = sum.to ? t->hi : sum.end;
+    const struct result_shape shape =
+        result_shape((enum phase)t->phase, false, w->floats, sum.count, 0);
+    if (rc == 0 && shape.ahead && !sum.to)
+        rc = send_ahead(w, &done, sum.result.grad, why);
     if (rc == 0 && phase_vector((enum phase)t->phase))
         atomic_fetch_add(&board->bytes, (int64_t)(w->floats * sizeof(float)));
     if (rc < 0)
         return rc;
     cJSON_Delete(a->request);
     *a = (struct answer){.type = MSG_TASK_RESULT, .request = with_have(w)};
-    task_add_key(a->request, t);
-    a->tensor_count = result_pack(&shape, &result, &w->room, a->tensors);
+    task_add_key(a->request, &done);
+    if (sum.to)
+        cJSON_AddNumberToObject(a->request, "to", sum.to);
+    else
+        a->tensor_count = result_pack(&shape, &sum.result, &w->room, a->tensors);
     return 0;
 }
 
@@ -291,6 +322,7 @@ static int take_task(struct worker *w, const struct message *m, struct answer *a
         refuse(w, &task, a);
         return 0;
     }
+    peer_begin(w->combine.peer, task.token);
     rc = take_theta(w, m, &task, why);
     if (rc < 0)
         return rc;
@@ -328,6 +360,9 @@ static void work(const struct settings *s, int number)
     if (client_open(s->connect, NULL, &board->stop, &w.talk.client, &why) < 0 ||
         (s->key && client_use_key(w.talk.client, s->key, &why) < 0))
         die("connect", &why);
+    w.combine.key = s->key;
+    if (s->trees && peer_open(s->connect, s->key, NULL, &w.combine.peer, &why) < 0)
+        die("listen", &why);
     hello(&w);
     ask_next(&w, &a);
     while (!board->stop) {

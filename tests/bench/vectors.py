@@ -1,6 +1,8 @@
 """The part of `make swarm` with vectors of real size: what a training step of a model of so many parameters costs the server
 with so many workers, which are simulated (crowd.c): each fetches theta and sends a gradient of its length, and computes nothing.
-Over tcp on loopback, and from a network namespace behind a link of a given rate, with sealed messages as on any network."""
+Over tcp on loopback, each alone or in a tree, in which they combine their sums before one of them reports; and from a network
+namespace behind a link of a given rate, with sealed messages as on any network."""
+import itertools
 import json
 import os
 import statistics
@@ -15,6 +17,7 @@ from large import Program  # noqa: E402
 from report import number, table  # noqa: E402
 from wire import BUILD, World, free_port  # noqa: E402
 
+WAYS = ("plain", "trees")
 MILLIONS, WORKERS = (1, 11, 25, 64), (1, 2, 4, 8, 16, 32, 64)
 NETWORK_MILLIONS, NETWORK_WORKERS, GBITS = (11,), (1, 4, 16), (1, 10, 25)
 PIXELS, SHARD, STEPS_AN_EPOCH = 28 * 28, 2, 400  # an epoch does not end while it is measured
@@ -39,9 +42,9 @@ def used(pid):
 class Crowd(Program):
     """Simulated workers, from the host with these words before its commands."""
 
-    def __init__(self, job, workers, url, prefix=(), key=None):
+    def __init__(self, job, workers, url, way, prefix=(), key=None):
         super().__init__(BUILD, "crowd", "--connect", url, "--job", job, "--workers", workers, "--beat-ms", 20,
-                         *(["--key", key] if key else []), prefix=prefix)
+                         *(["--key", key] if key else []), *(["--trees"] if way == "trees" else []), prefix=prefix)
 
     def reaches(self, step, end):
         """The time, step and bytes of the first line with this step; None: it does not come before `end`."""
@@ -92,10 +95,10 @@ def submit(world, millions, workers):
                          "sam": {"rho": 0.05}, "score": {"every": 1000}, "curriculum": {"measure": "none"}})
 
 
-def one(world, millions, workers, seconds, **crowd):
+def one(world, millions, workers, seconds, way, **crowd):
     """A row; `why` in the place of its figures: the job was refused, or no step came. Said at once, since all take long."""
-    row = measured(world, millions, workers, seconds, **crowd)
-    print("%d million parameters, %d workers: %s" % (millions, workers, row), file=sys.stderr, flush=True)
+    row = {"way": way, **measured(world, millions, workers, seconds, way=way, **crowd)}
+    print("%d million parameters, %d workers, %s: %s" % (millions, workers, way, row), file=sys.stderr, flush=True)
     return row
 
 
@@ -116,12 +119,12 @@ def measured(world, millions, workers, seconds, **crowd):
     return row
 
 
-def plain(millions, workers, seconds):
-    """A server for each row: what it keeps of the one before would not be measured."""
-    for m in millions:
-        for w in workers:
-            world = World("vectors%d-%d" % (m, w)).server("--checkpoint-every", "86400")
-            yield one(world, m, w, seconds, url=world.url)
+def local(millions, workers, seconds, ways=WAYS):
+    """A server for each row: what it keeps of the one before would not be measured. One worker is no tree."""
+    for m, w, way in itertools.product(millions, workers, ways):
+        if w > 1 or way == "plain":
+            world = World("vectors%d-%d-%s" % (m, w, way)).server("--checkpoint-every", "86400")
+            yield one(world, m, w, seconds, way, url=world.url)
             world.close()
 
 
@@ -133,7 +136,7 @@ def limit(host, gbits):
                                burst, "latency", "50ms"], capture_output=True, check=False).returncode == 0 for name, link in ends)
 
 
-def networks(gbits, millions, workers, seconds):
+def networks(gbits, millions, workers, seconds, ways=WAYS):
     """Rows, or a sentence why there are none."""
     port = free_port()
     hosts, names = make_hosts(port, 2)
@@ -145,11 +148,11 @@ def networks(gbits, millions, workers, seconds):
             if not limit(hosts[1], g):
                 yield "no links of %d Gbit/s: tc is missing, or not permitted here" % g
                 return
-            for m in millions:
-                for w in workers:
-                    world = Cluster("network%d-%d-%d" % (g, m, w), hosts)
+            for m, w, way in itertools.product(millions, workers, ways):
+                if w > 1 or way == "plain":
+                    world = Cluster("network%d-%d-%d-%s" % (g, m, w, way), hosts)
                     world.server("--key", world.key_file, "--checkpoint-every", "86400")
-                    yield {"gbits": g, **one(world, m, w, seconds, url=hosts[1].url, prefix=hosts[1].prefix,
+                    yield {"gbits": g, **one(world, m, w, seconds, way, url=hosts[1].url, prefix=hosts[1].prefix,
                                              key=world.issue("worker", "crowd"))}
                     world.close()
     finally:
@@ -170,10 +173,10 @@ def fit(rows):
 
 
 def print_fit(rows):
-    """What common/capacity.c has of these rows."""
+    """What common/capacity.c has of the plain ones of these rows."""
     for what, some in (("in one message", [r for r in rows if 4e6 * r["millions"] <= PIECE]),
                        ("in pieces", [r for r in rows if 4e6 * r["millions"] > PIECE])):
-        some = [r for r in some if "why" not in r]
+        some = [r for r in some if "why" not in r and r["way"] == "plain"]
         if some:
             moved, updated, errors = fit(some)
             print("Vectors %s: %.2f ms of the server's CPU for a MiB, and %.2f ms for a MiB of theta once a step; measured to modelled "
@@ -181,20 +184,20 @@ def print_fit(rows):
             print("  a worker: %.2f ms of its CPU for a MiB" % (1000 * statistics.median(r.get("worker_mib_s", 0) for r in some)))
 
 
-HEAD = ["million parameters", "workers", "steps", "server CPU a step, s", "a MiB of vectors, ms", "wall a step, s", "MiB/s",
+HEAD = ["million parameters", "workers", "way", "steps", "server CPU a step, s", "a MiB of vectors, ms", "wall a step, s", "MiB/s",
         "faults a step", "server memory, MiB"]
 
 
 def cells(row):
     if "why" in row:
-        return [str(row["millions"]), str(row["workers"]), *["-"] * 6, row["why"]]
-    return [str(row["millions"]), str(row["workers"]), str(row["steps"]), number(row["cpu_s"]),
+        return [str(row["millions"]), str(row["workers"]), row["way"], *["-"] * 6, row["why"]]
+    return [str(row["millions"]), str(row["workers"]), row["way"], str(row["steps"]), number(row["cpu_s"]),
             number(1000 * row["cpu_s"] / row["mib"]) if row["mib"] else "-", number(row["wall_s"]), number(row["mib"] / row["wall_s"]),
             number(row["faults"]), number(row["rss_mib"])]
 
 
-def print_plain(rows):
-    print(table("Vectors over tcp on loopback (each worker fetches theta and sends its sum)", HEAD, [cells(r) for r in rows]))
+def print_local(rows):
+    print(table("Vectors over tcp on loopback (MiB: theta to each worker, and a sum from each, to whomever)", HEAD, [cells(r) for r in rows]))
     print_fit(rows)
 
 
