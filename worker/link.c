@@ -74,8 +74,8 @@ static int write_body(int fd, const void *body, size_t bytes)
     return rc < 0 ? rc : write_all(fd, body, bytes, 0);
 }
 
-/* *ret: malloc. */
-static int read_body(int fd, void **ret, size_t *ret_bytes)
+/* At most so many bytes. *ret: malloc. */
+static int read_body(int fd, size_t most, void **ret, size_t *ret_bytes)
 {
     uint64_t length;
     int rc = read_all(fd, &length, sizeof(length));
@@ -83,7 +83,7 @@ static int read_body(int fd, void **ret, size_t *ret_bytes)
     if (rc < 0)
         return rc;
     length = be64toh(length);
-    if (length == 0 || length > WIRE_BYTES_MAX)
+    if (length == 0 || length > most)
         return -EMSGSIZE;
     *ret = malloc(length);
     if (!*ret)
@@ -128,7 +128,7 @@ int link_hear(struct link *l, struct message *ret, struct errbuf *why)
 {
     void *body;
     size_t bytes;
-    int rc = read_body(l->fd, &body, &bytes);
+    int rc = read_body(l->fd, WIRE_BYTES_MAX, &body, &bytes);
 
     if (rc < 0)
         return err_set(why, rc, "%s", err_text(rc));
@@ -183,18 +183,17 @@ static int check_user(int fd)
     return who.uid == geteuid() ? 0 : -EPERM;
 }
 
-/* A frame of the handshake that has `want` bytes. */
+/* A frame of the handshake. Who has not proved a key gets no more memory than that. */
 static int hear_frame(struct link *l, uint8_t *frame, size_t most, size_t *ret_bytes)
 {
     void *body;
-    int rc = read_body(l->fd, &body, ret_bytes);
+    int rc = read_body(l->fd, most, &body, ret_bytes);
 
     if (rc < 0)
         return rc;
-    if (*ret_bytes <= most)
-        memcpy(frame, body, *ret_bytes);
+    memcpy(frame, body, *ret_bytes);
     free(body);
-    return *ret_bytes <= most ? 0 : -EMSGSIZE;
+    return 0;
 }
 
 static int judge_hello(const struct hello *hello, const struct key *ours,
