@@ -29,6 +29,10 @@
 #define BACKLOG 64
 #define IPC_PREFIX "ipc://@" /* a name, not a file: it goes with its socket */
 #define TCP_PREFIX "tcp://"
+/* Of a handshake. */
+#define FRAME_BYTES_MAX                                                                            \
+    sizeof(                                                                                        \
+        union { uint8_t a[HELLO_FRAME_BYTES], b[CHALLENGE_FRAME_BYTES], c[WELCOME_FRAME_BYTES]; })
 
 /* --- bytes --- */
 
@@ -210,8 +214,7 @@ static int judge_hello(const struct hello *hello, const struct key *ours,
 
 static int welcome(struct link *l, const struct key *ours)
 {
-    uint8_t
-        frame[HELLO_FRAME_BYTES > WELCOME_FRAME_BYTES ? HELLO_FRAME_BYTES : WELCOME_FRAME_BYTES];
+    uint8_t frame[FRAME_BYTES_MAX];
     uint8_t challenge[CHALLENGE_BYTES];
     struct hello hello;
     uint64_t session;
@@ -239,8 +242,7 @@ static int welcome(struct link *l, const struct key *ours)
 
 static int greet(struct link *l, const struct key *ours)
 {
-    uint8_t
-        frame[HELLO_FRAME_BYTES > WELCOME_FRAME_BYTES ? HELLO_FRAME_BYTES : WELCOME_FRAME_BYTES];
+    uint8_t frame[FRAME_BYTES_MAX];
     struct handshake h = {.hello = {0}};
     struct errbuf why;
     size_t bytes;

@@ -341,7 +341,7 @@ static void *serve(void *arg)
 
     free(arg);
     int rc = link_accept(&l, v.fd, v.peer->key);
-    while (rc == 0 && (rc = link_hear(&l, &m, &why)) == 0) {
+    while (rc == 0 && link_hear(&l, &m, &why) == 0) {
         rc = answer(v.peer, &l, &m);
         message_done(&m);
     }

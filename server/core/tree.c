@@ -144,7 +144,7 @@ static uint32_t crew(const struct tree *t, uint32_t group)
 /* It has the sums of all nodes below the vertex, as it says. False: it cannot have them. */
 static bool take_over(struct tree *t, const struct member *of, struct node vertex)
 {
-    uint32_t first, count = node_valid(vertex, t->shards) ? tree_below(t, vertex, &first) : 0;
+    uint32_t first = 0, count = node_valid(vertex, t->shards) ? tree_below(t, vertex, &first) : 0;
 
     for (uint32_t i = first; count > 0 && i < first + count; i++)
         if (t->members[i].group != of->group || (of->group == 0 && count > 1))

@@ -48,7 +48,7 @@ void handle_worker_hello(struct request *rq)
     const char *name, *class, *address = NULL;
     int64_t threads, ranks = 1, memory = 0;
     bool predicts = false;
-    struct worker *worker;
+    struct worker *worker = NULL;
     struct errbuf why;
     const cJSON *json = rq->message.json;
     int rc = field_str(json, "worker.hello", "name", true, NAME_MAX_BYTES, &name, &why);
