@@ -115,10 +115,12 @@ static int reserve(struct combine *c, const struct combined *io, uint32_t count)
     }
     if (c->score_room < count) {
         struct score *scores = realloc(c->scores, count * sizeof(*scores));
-        c->scores = scores ? scores : c->scores;
-        c->score_room = scores ? count : c->score_room;
+        if (!scores)
+            return -ENOMEM;
+        c->scores = scores;
+        c->score_room = count;
     }
-    return c->floats == 0 || c->score_room < count ? -ENOMEM : 0;
+    return c->floats == 0 ? -ENOMEM : 0;
 }
 
 /* What is combined is kept apart from the task's own result. */
