@@ -24,6 +24,12 @@ static double concentration(double rest, double el2n, double least)
     return fmin(fmax(ratio * ratio - 1, least), 1);
 }
 
+bool score_is_finite(const struct score *s)
+{
+    return isfinite(s->loss) && isfinite(s->adv_loss) && isfinite(s->grad_norm) &&
+           isfinite(s->el2n);
+}
+
 double score_margin(double loss, double el2n)
 {
     if (isnan(loss) || isnan(el2n))

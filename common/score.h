@@ -2,6 +2,7 @@
 #ifndef STEPPE_COMMON_SCORE_H
 #define STEPPE_COMMON_SCORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SCORE_MEASURED 1u     /* the entry holds a measurement */
@@ -15,6 +16,9 @@ struct score {
     int32_t predicted, adv_predicted; /* class with the largest logit, lowest index on ties */
     uint32_t flags;                   /* SCORE_ bits */
 }; /* of a program that reports what it has, a measure may be NAN and a class -1: not known */
+
+/* Is each of its four numbers neither NAN nor infinite? */
+bool score_is_finite(const struct score *s);
 
 /* ln p_y - ln ||p without y||_2 = z_y - ln sqrt(sum over j != y of exp(2 z_j)): the logit of the
  * label above the largest other one, as far as loss and el2n show. At most ln(C - 1) / 2 below

@@ -246,11 +246,8 @@ static bool is_finite(const struct result *r, uint32_t samples)
 
     for (enum sum i = 0; i < SUM_COUNT; i++)
         all = all && isfinite(r->sums[i]);
-    for (uint32_t i = 0; all && i < samples; i++) {
-        const struct score *s = &r->scores[i];
-        all = isfinite(s->loss) && isfinite(s->adv_loss) && isfinite(s->grad_norm) &&
-              isfinite(s->el2n);
-    }
+    for (uint32_t i = 0; all && i < samples; i++)
+        all = score_is_finite(&r->scores[i]);
     return all;
 }
 

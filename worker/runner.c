@@ -309,15 +309,12 @@ int runner_judge(struct runner *r, const struct work *w, const struct yield *y, 
     for (size_t i = 0; y->logits && i < (size_t)w->count * r->model->classes; i++)
         if (!isfinite(y->logits[i]))
             return err_set(why, -ERANGE, "the model has a logit that is not finite; it diverged");
-    for (uint32_t i = 0; y->scores && i < w->count; i++) {
-        const struct score *s = &y->scores[i];
-        if (!isfinite(s->loss) || !isfinite(s->adv_loss) || !isfinite(s->grad_norm) ||
-            !isfinite(s->el2n))
+    for (uint32_t i = 0; y->scores && i < w->count; i++)
+        if (!score_is_finite(&y->scores[i]))
             return err_set(why, -ERANGE,
                            "training diverged: a score of sample %u is not finite; a smaller "
                            "learning rate or rho may help",
                            w->ids[i]);
-    }
     return 0;
 }
 

@@ -36,25 +36,18 @@ void handle_task_share(struct request *rq)
     struct worker *worker = workers_of(rq->service->workers, rq);
     struct workers_share share;
     struct errbuf why;
-    struct job *job;
-    int64_t number;
+    struct job *job = worker ? handle_job_of(rq) : NULL;
 
-    if (!worker)
+    if (!job) /* and rq is gone */
         return;
-    int rc = field_i64(rq->message.json, "task.share", "job", true, 1, INT32_MAX, &number, &why);
-    if (rc == 0)
-        rc = jobs_find(rq->service->jobs, number, &job, &why);
-    if (rc < 0) {
-        request_fail(rq, rc, &why);
-        return;
-    }
     if (!workers_has_task(worker, job)) {
-        request_error(rq, ERR_GONE, "this worker has no task of job %" PRId64, number);
+        request_error(rq, ERR_GONE, "this worker has no task of job %" PRId64, job->rec.job);
         return;
     }
-    rc = is_own(rq) ? workers_share(rq->service->workers, worker, job, &share, &why)
-                    : err_set(&why, -EPERM,
-                              "memory is shared only over ipc, with workers of the server's user");
+    int rc = is_own(rq)
+                 ? workers_share(rq->service->workers, worker, job, &share, &why)
+                 : err_set(&why, -EPERM,
+                           "memory is shared only over ipc, with workers of the server's user");
     if (rc < 0) {
         request_fail(rq, rc, &why);
         return;
