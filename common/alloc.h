@@ -14,6 +14,9 @@ __attribute__((format(printf, 1, 2))) char *xasprintf(const char *fmt, ...);
 /* Zeroed, 64-byte aligned memory of count*bytes; NULL on overflow or when memory is out.
  * Freed with free(). */
 void *alloc_bytes(size_t count, size_t bytes);
+/* The same, aligned as malloc does it, where a large block is filled bit by bit: the kernel clears
+ * each of its pages when it is first touched, and nobody waits until all are. */
+void *alloc_untouched(size_t count, size_t bytes);
 
 /* Once, when a program starts whose messages come and go by the megabyte: by default the C library
  * gives their pages back to the kernel and faults them in again with every step. From now on up to

@@ -32,6 +32,8 @@ int external_create(const struct jobspec *spec, const struct dataset *data, int6
         rc = overlay_copy(&overlays[i], &e->ranks.overlays[i]);
     for (uint32_t i = 0; rc == 0 && i < data->samples; i++)
         kept += e->ranks.rank[i] != CURRICULUM_EXCLUDED;
+    if (rc == 0)
+        rc = reported_begin(&e->train, data->samples);
     if (rc < 0) {
         external_free(e);
         return rc;

@@ -35,7 +35,7 @@ extern const char *const external_measure_names[]; /* NULL-terminated */
 
 struct external;
 
-/* A job at its beginning, with no epoch open. spec and data are borrowed for its life, in and
+/* A job at its beginning, with no epoch open, and with room for its reports. spec and data are borrowed for its life, in and
  * overlays[JOB_REVISIONS_MAX] (of the job's list of revisions) until it returns. 0 or -ENOMEM. */
 int external_create(const struct jobspec *spec, const struct dataset *data, int64_t job,
                     int64_t incarnation, const struct run_inputs *in,
@@ -108,6 +108,9 @@ struct external_closed {
     struct external *next; /* with the next epoch open; NULL: this was the last one */
 };
 void external_closed_done(struct external_closed *c);
+/* The next epoch goes on with the room for reports of one that is closed and durable, which has
+ * none any more: nobody waits while the kernel gives new pages. */
+void external_take_room(struct external *next, struct external *closed);
 /* Closes the epoch; e stays as it was, and has the scores that are in *ret. 0, -ENOMEM or -EINVAL
  * (more names of metrics than allowed). */
 int external_close(struct external *e, int64_t now_ms, struct external_closed *ret,

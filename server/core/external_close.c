@@ -92,6 +92,8 @@ static void settle(struct reported *r)
     for (uint32_t i = 0; i < r->samples; i++) {
         struct score *s = &r->scores[i];
         const unsigned seen = r->seen[i];
+        if (!(seen & SEEN_MEASURES))
+            s->flags = 0;
         if (!(seen & 1u << EXTERNAL_LOSS))
             s->loss = NAN;
         if (!(seen & 1u << EXTERNAL_ADV_LOSS))
@@ -107,10 +109,11 @@ static void settle(struct reported *r)
     }
 }
 
-static bool any_seen(const struct reported *r)
+/* Was any of these bits of what comes reported of any sample? */
+static bool any_seen(const struct reported *r, unsigned bits)
 {
     for (uint32_t i = 0; r->seen && i < r->samples; i++)
-        if (r->seen[i] & SEEN_MEASURES)
+        if (r->seen[i] & bits)
             return true;
     return false;
 }
@@ -121,7 +124,7 @@ static int close_probabilities(const struct external *e, struct run_epoch *ret)
     const size_t classes = e->data->classes;
     const struct reported *r = &e->train;
 
-    if (!r->probabilities)
+    if (!any_seen(r, SEEN_PROBABILITIES))
         return 0;
     ret->probabilities = alloc_bytes(r->samples * classes, sizeof(*ret->probabilities));
     if (!ret->probabilities)
@@ -152,7 +155,7 @@ static int close_scores(struct external *e, struct run_epoch *ret)
             return -ENOMEM;
         memcpy(ret->labels, labels, n * sizeof(*labels));
     }
-    if (!any_seen(&e->train))
+    if (!any_seen(&e->train, SEEN_MEASURES))
         return 0;
     settle(&e->train);
     ret->scores = e->train.scores;
@@ -207,7 +210,7 @@ static int summarise_test(const struct external *e, struct run_epoch *ret)
 
 static int close_test(struct external *e, struct run_epoch *ret)
 {
-    if (!any_seen(&e->test))
+    if (!any_seen(&e->test, SEEN_MEASURES))
         return 0;
     ret->tested = e->test.samples;
     settle(&e->test);
@@ -255,6 +258,20 @@ static int open_next(const struct external *e, const struct score *scores, int64
     else
         *ret = next;
     return rc;
+}
+
+static void take_room(struct reported *to, struct reported *from)
+{
+    *to = *from;
+    *from = (struct reported){.samples = to->samples};
+    if (to->seen)
+        memset(to->seen, 0, to->samples * sizeof(*to->seen));
+}
+
+void external_take_room(struct external *next, struct external *closed)
+{
+    take_room(&next->train, &closed->train);
+    take_room(&next->test, &closed->test);
 }
 
 void external_closed_done(struct external_closed *c)

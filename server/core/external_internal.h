@@ -15,10 +15,10 @@ static_assert(EXTERNAL_MEASURES < 8, "a bit of `seen` for each measure, one for 
 /* What was reported of the samples of a split. */
 struct reported {
     uint32_t samples;
-    /* [samples]; NULL, as seen: nothing was reported yet. What was not seen may be anything. */
+    /* [samples]; NULL, as seen: no room was made yet. What was not seen may be anything. */
     struct score *scores;
     uint8_t *seen;        /* [samples] bits of what has come: 1 << measure, SEEN_PROBABILITIES */
-    double *margin;       /* [samples]; NULL: none was reported yet */
+    double *margin;       /* [samples]; NULL: no room was made yet */
     float *probabilities; /* [samples, classes] of the training samples; NULL likewise */
 };
 
@@ -45,5 +45,8 @@ struct external {
     struct rank_metric *metrics;
     uint32_t metric_count;
 };
+
+/* Room for the scores of a split, cleared. 0 or -ENOMEM. */
+int reported_begin(struct reported *r, uint32_t samples);
 
 #endif

@@ -126,29 +126,34 @@ static int check_rows(const struct external *e, const struct external_report *r,
     return rc;
 }
 
+int reported_begin(struct reported *r, uint32_t samples)
+{
+    r->samples = samples;
+    r->scores = alloc_bytes(samples, sizeof(*r->scores));
+    r->seen = alloc_bytes(samples, sizeof(*r->seen));
+    if (r->scores && r->seen)
+        return 0;
+    free(r->scores);
+    free(r->seen);
+    r->scores = NULL;
+    r->seen = NULL;
+    return -ENOMEM;
+}
+
 /* Room for what is reported for the first time. */
 static int make_room(const struct external *e, const struct external_report *r, struct reported *to,
                      struct errbuf *why)
 {
-    if (!to->scores) {
-        to->scores = alloc_bytes(to->samples, sizeof(*to->scores));
-        to->seen = alloc_bytes(to->samples, sizeof(*to->seen));
-        if (!to->scores || !to->seen) {
-            free(to->scores);
-            free(to->seen);
-            to->scores = NULL;
-            to->seen = NULL;
-            return err_set(why, -ENOMEM, "no memory for the scores of %u samples", to->samples);
-        }
-    }
+    if (!to->scores && reported_begin(to, to->samples) < 0)
+        return err_set(why, -ENOMEM, "no memory for the scores of %u samples", to->samples);
     if (r->values[EXTERNAL_MARGIN].at && !to->margin) {
-        to->margin = alloc_bytes(to->samples, sizeof(*to->margin));
+        to->margin = alloc_untouched(to->samples, sizeof(*to->margin));
         if (!to->margin)
             return err_set(why, -ENOMEM, "no memory for %u margins", to->samples);
     }
     if (r->probabilities && !to->probabilities) {
         to->probabilities =
-            alloc_bytes((size_t)to->samples * e->data->classes, sizeof(*to->probabilities));
+            alloc_untouched((size_t)to->samples * e->data->classes, sizeof(*to->probabilities));
         if (!to->probabilities)
             return err_set(why, -ENOMEM, "no memory for the probabilities of %u samples",
                            to->samples);
@@ -174,9 +179,9 @@ static uint32_t take_rows(struct reported *to, const struct external_report *r)
 }
 
 /* Takes the i-th value, which is the first. */
-static void take(struct reported *to, const struct external_report *r, int measure, uint32_t i)
+static void take(struct reported *to, const struct external_report *r, int measure, uint32_t i,
+                 uint32_t sample)
 {
-    const uint32_t sample = id_at(r, i);
     struct score *s = &to->scores[sample];
 
     if (measure == EXTERNAL_PREDICTED)
@@ -188,11 +193,42 @@ static void take(struct reported *to, const struct external_report *r, int measu
     s->flags = SCORE_MEASURED;
 }
 
+/* Takes the values that are the first of their sample, a sample at a time: its numbers are beside
+ * each other, those of the next one are not. How many were taken, and how many dropped. */
+static uint64_t take_values(struct reported *to, const struct external_report *r,
+                            uint64_t *ret_dropped)
+{
+    int given[EXTERNAL_MEASURES], measures = 0;
+    uint64_t taken = 0, dropped = 0;
+
+    for (int m = 0; m < EXTERNAL_MEASURES; m++)
+        if (r->values[m].at)
+            given[measures++] = m;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const uint32_t sample = id_at(r, i);
+        uint8_t *seen = &to->seen[sample];
+        for (int g = 0; g < measures; g++) {
+            const int m = given[g];
+            if (m >= EXTERNAL_PREDICTED && class_at(r, m, i) < 0)
+                continue;
+            if (*seen & 1u << m) {
+                dropped++;
+                continue;
+            }
+            *seen |= (uint8_t)(1u << m);
+            take(to, r, m, i, sample);
+            taken++;
+        }
+    }
+    *ret_dropped = dropped;
+    return taken;
+}
+
 int external_report(struct external *e, const struct external_report *r, uint64_t *ret_counted,
                     uint64_t *ret_dropped, struct errbuf *why)
 {
     struct reported *to = r->test ? &e->test : &e->train;
-    uint64_t counted = 0, dropped = 0;
+    uint64_t counted, dropped;
     int rc = check_ids(e, r, why);
 
     for (int m = 0; rc == 0 && m < EXTERNAL_MEASURES; m++)
@@ -204,19 +240,7 @@ int external_report(struct external *e, const struct external_report *r, uint64_
         rc = make_room(e, r, to, why);
     if (rc < 0)
         return rc;
-    for (int m = 0; m < EXTERNAL_MEASURES; m++)
-        for (uint32_t i = 0; r->values[m].at && i < r->count; i++) {
-            uint8_t *seen = &to->seen[id_at(r, i)];
-            if (m >= EXTERNAL_PREDICTED && class_at(r, m, i) < 0)
-                continue;
-            if (*seen & 1u << m) {
-                dropped++;
-                continue;
-            }
-            *seen |= (uint8_t)(1u << m);
-            take(to, r, m, i);
-            counted++;
-        }
+    counted = take_values(to, r, &dropped);
     if (r->probabilities) {
         const uint32_t taken = take_rows(to, r);
         counted += taken;

@@ -81,6 +81,8 @@ static void take_closed(struct jobs *jobs, struct job *job, struct closing *c)
     const struct epoch_record *e = &c->closed.epoch.record;
     struct external_state *x = job->external;
 
+    if (c->closed.next)
+        external_take_room(c->closed.next, x->open);
     external_free(x->open);
     x->open = c->closed.next;
     c->closed.next = NULL;

@@ -18,6 +18,7 @@
 #include "common/clock.h"
 
 #define HURRY_MS 20 /* between two calls of hurry */
+#define GIVE_MS 5   /* of a turn of the loop, before others are served */
 
 struct item {
     struct item *next;
@@ -109,24 +110,39 @@ void lane_let_pass(struct lane *lane)
     uv_mutex_unlock(&lane->mutex);
 }
 
-/* One at a time, so that a done may call lane_run and even lane_close. */
-static void give_back(struct lane *lane)
+/* Gives one back; false: there is none. One at a time, so that a done may call lane_run and even
+ * lane_close. */
+static bool give_one(struct lane *lane)
 {
-    for (;;) {
-        uv_mutex_lock(&lane->mutex);
-        struct item *item = queue_take(&lane->finished);
-        uv_mutex_unlock(&lane->mutex);
-        if (!item)
-            return;
-        if (item->done)
-            item->done(item->arg);
-        free(item);
-    }
+    uv_mutex_lock(&lane->mutex);
+    struct item *item = queue_take(&lane->finished);
+    uv_mutex_unlock(&lane->mutex);
+
+    if (!item)
+        return false;
+    if (item->done)
+        item->done(item->arg);
+    free(item);
+    return true;
 }
 
+static void give_back(struct lane *lane)
+{
+    while (give_one(lane))
+        continue;
+}
+
+/* A done may have closed the lane: then nothing is left, and its handle is closing. */
 static void on_async(uv_async_t *async)
 {
-    give_back(async->data);
+    const int64_t by_ms = clock_mono_ms() + GIVE_MS;
+
+    while (give_one(async->data))
+        if (clock_mono_ms() >= by_ms) {
+            if (!uv_is_closing((uv_handle_t *)async))
+                uv_async_send(async);
+            return;
+        }
 }
 
 static void on_closed(uv_handle_t *handle)

@@ -250,11 +250,47 @@ TEST(probabilities_count_once_and_others_are_unknown)
     ASSERT_EQ(0, memcmp(rows, p + 5 * CLASSES, 2 * sizeof(rows[0])));
     for (uint32_t i = 0; i < SAMPLES * CLASSES; i++)
         ASSERT(isnan(p[i]) == (i / CLASSES != 5 && i / CLASSES != 6));
-    struct external_closed next = close_all(c.next);
-    ASSERT(!next.epoch.probabilities);
-    external_closed_done(&next);
+    struct external *second = c.next;
+    c.next = NULL;
+    external_take_room(second, e);
     external_closed_done(&c);
     external_free(e);
+    struct external_closed next = close_all(second);
+    ASSERT(!next.epoch.probabilities);
+    external_closed_done(&next);
+    external_free(second);
+}
+
+TEST(an_epoch_in_the_room_of_the_one_before_knows_nothing_of_it)
+{
+    struct jobspec spec = spec_of(MEASURE_ADM);
+    struct external *e = create(&spec, 0);
+    const uint32_t ids[] = {3, 9};
+    const double loss[] = {0.5, 1}, el2n[] = {0.25, 0.5};
+    uint64_t counted, dropped;
+    struct errbuf why;
+    struct external_report r = {
+        .count = 2, .ids = ids, .values = {[EXTERNAL_LOSS] = {loss, false}}};
+
+    report(e, 0, 1, &counted, &dropped);
+    struct external_closed c = close_all(e);
+    struct external *second = c.next;
+    c.next = NULL;
+    external_take_room(second, e);
+    external_closed_done(&c);
+    external_free(e);
+    r.values[EXTERNAL_EL2N].at = el2n;
+    ASSERT_OK(external_report(second, &r, &counted, &dropped, &why), why);
+    ASSERT_EQ(4, counted);
+    c = close_all(second);
+    for (uint32_t i = 0; i < SAMPLES; i++) {
+        const struct score *s = &c.epoch.scores[i];
+        ASSERT((s->flags & SCORE_MEASURED) == (i == 3 || i == 9 ? SCORE_MEASURED : 0));
+        ASSERT(isnan(s->adv_loss) && isnan(s->grad_norm) && s->predicted == -1);
+        ASSERT(isnan(s->loss) == (i != 3 && i != 9) && isnan(s->el2n) == isnan(s->loss));
+    }
+    external_closed_done(&c);
+    external_free(second);
 }
 
 /* The scores of an epoch in any order of any number of messages make the same next epoch, and so
