@@ -129,9 +129,12 @@ static void measure(struct cli *cli, const cJSON *row, struct plan *p)
     struct capacity_site now = {.workers = workers,
                                 .threads = threads > workers ? threads / workers : 1,
                                 .processors = p->site.processors,
-                                .bits_per_s = p->site.bits_per_s};
-    if (capacity_of(&capacity_costs, &p->job, &now).step_s >= step_s)
+                                .bits_per_s = p->site.bits_per_s,
+                                .trees = p->site.trees};
+    if (capacity_of(&capacity_costs, &p->job, &now).step_s >= step_s) {
         now.bits_per_s = 0;
+        now.trees = false;
+    }
     p->job.shard_s = capacity_shard(&capacity_costs, &p->job, &now, step_s);
     p->source = SOURCE_MEASURED;
     if (p->site.threads == 0)
@@ -171,6 +174,8 @@ static int learn(struct cli *cli, const cJSON *spec, const cJSON *row, struct pl
                                                                    : 0,
         .shard_s = cli->args->shard_ms / 1000,
     };
+    /* On the server's machine they share memory with it, and what is verified is never a sum. */
+    p->site.trees = p->site.bits_per_s > 0 && p->spec.verify == 0;
     if (cli->args->shard_ms == 0 && row)
         measure(cli, row, p);
     if (p->job.shard_s == 0)
@@ -271,6 +276,8 @@ static void print_head(const struct plan *p)
                text_s((double)p->site.threads));
     print_text("the server holds %s for the job's vectors",
                draw_bytes((uint64_t)capacity_memory(&p->job), memory));
+    if (row_of(p, p->site.workers).trees)
+        print_text("the workers add their sums up among themselves: one reaches the server");
 }
 
 static void print_table(const struct cli *cli, const struct plan *p)
@@ -338,6 +345,7 @@ static void print_plan_json(const struct plan *p)
         cJSON_AddNumberToObject(row, "workers", (double)counts[i]);
         cJSON_AddNumberToObject(row, "steps_per_s", 1 / c.step_s);
         cJSON_AddNumberToObject(row, "images_per_s", (double)p->job.batch / c.step_s);
+        cJSON_AddBoolToObject(row, "trees", c.trees);
         cJSON_AddNumberToObject(row, "compute_s", c.compute_s);
         cJSON_AddNumberToObject(row, "server_s", c.server_s);
         cJSON_AddNumberToObject(row, "server_cpu_s", c.server_cpu_s);

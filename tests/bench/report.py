@@ -248,7 +248,7 @@ def head(f):
     peer = f["peer"]
     against = (f"Peer: PyTorch {peer['torch']}, {peer['capability']}, OpenBLAS {peer['openblas']}, "
                f"core {peer['core']}.\n" if peer else
-               "No peer: python3-torch is not installed (make bench-deps).\n")
+               "" if f["torch"] else "No peer: python3-torch is not installed (make bench-deps).\n")
     return (f"# Steppe bench\n\nOpenBLAS core {f['core']}, numerics class {f['numerics_class']}; "
             f"{f['processor']}, {f['processors']} processors, load {f['load_before']:.1f} before.\n"
             f"{against}Batch {f['batch']}; shard = batch/threads, so a row with 1 thread is the peer's "

@@ -140,6 +140,7 @@ async function live() {
     seen.add(await tile("epoch"));
     return (await page.locator(".title .pill span").innerText()) === "done";
   });
+  seen.add(await tile("epoch"));
   same("it trains to its end", "4 / 4", await tile("epoch"));
   ok(
     "and the page went with it, by itself",
@@ -338,6 +339,7 @@ const points = (v) => (v < 0 ? "\u2212" : "+") + (100 * Math.abs(v)).toFixed(2);
 
 async function a_study_trains() {
   steppe("dataset", "import", "wrong", "glyphs", "--samples", "400", "--test-samples", "60", "--flip", "0.3");
+  await stop("worker"); // it would be done before it is paused
   same("a study has its jobs", 18, study(TRIAL));
   await page.goto(`${base}/#/studies`);
   await page.locator(".row", { hasText: "trial" }).click();
@@ -350,6 +352,7 @@ async function a_study_trains() {
   ok("all its jobs pause", !/queued|running/.test(JSON.stringify(trial().study.states)), JSON.stringify(trial().study));
   await page.getByRole("button", { name: "Resume" }).click();
   await page.getByRole("button", { name: "Pause" }).waitFor();
+  worker();
   await until(async () => (await page.locator(".title .pill span").innerText()) === "done");
   ok("its page went with it to the end", await page.evaluate(() => window.sameDocument));
   same("then nothing is left to do", 0, await page.locator(".controls button").count());
