@@ -13,6 +13,9 @@
 #include "server/net/transport_internal.h"
 
 #define REST_TICK_MS 20 /* between two looks for connections that have rested */
+/* Of a message that takes the loop for milliseconds: one of these a turn, so that whoever asks for
+ * little waits for one of them and not for one of each connection. */
+#define LARGE_BYTES (128u << 10)
 
 /* What a token holds. */
 struct address {
@@ -66,10 +69,15 @@ void connection_hang_up(struct connection *c)
 
 /* --- what arrives --- */
 
+static bool is_large(const struct connection *c)
+{
+    return c->in.body && c->in.body_bytes > LARGE_BYTES;
+}
+
 /* Is nothing to be read from it now? */
 static bool is_waited_for(const struct connection *c)
 {
-    return c->busy || c->leaving || c->transport->closing ||
+    return c->busy || c->leaving || c->transport->closing || (c->transport->large && is_large(c)) ||
            (c->rest_ms && clock_mono_ms() < c->rest_ms);
 }
 
@@ -126,6 +134,10 @@ static void hand_over(struct connection *c)
     c->arrives_ms = 0;
     c->heard_ms = clock_mono_ms();
     c->busy = c->asked_for_more = true;
+    if (is_large(c)) {
+        t->large = true;
+        uv_idle_start(&t->turn, transport_on_turn);
+    }
     t->on_message(t->arg, &from, arrival_pick(&c->in), bytes);
     connection_go_on(c);
 }
@@ -451,6 +463,17 @@ void transport_on_gone(struct transport *t, transport_gone on_gone)
 int connection_read_start(struct connection *c)
 {
     return uv_read_start(&c->io.stream, on_alloc, on_read);
+}
+
+void transport_on_turn(uv_idle_t *idle)
+{
+    struct transport *t = idle->data;
+
+    t->large = false;
+    uv_idle_stop(idle);
+    for (uint32_t i = 0; i < t->slot_count; i++)
+        if (t->slots[i] && t->slots[i]->stopped)
+            connection_go_on(t->slots[i]);
 }
 
 void transport_on_rest(uv_timer_t *timer)

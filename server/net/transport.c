@@ -298,14 +298,15 @@ int transport_open(uv_loop_t *loop, const char *const *urls, int url_count, stru
     uv_timer_init(loop, &t->sweep);
     uv_timer_init(loop, &t->linger);
     uv_timer_init(loop, &t->rest);
-    t->handles += 3;
-    t->sweep.data = t->linger.data = t->rest.data = t;
+    uv_idle_init(loop, &t->turn);
+    t->handles += 4;
+    t->sweep.data = t->linger.data = t->rest.data = t->turn.data = t;
     uv_timer_start(&t->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     *ret = t;
     return 0;
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_own_closed(uv_handle_t *handle)
 {
     transport_let_go(handle->data);
 }
@@ -336,7 +337,7 @@ static void end_linger(uv_timer_t *timer)
     for (uint32_t i = 0; i < t->slot_count; i++)
         if (t->slots[i])
             connection_hang_up(t->slots[i]);
-    uv_close((uv_handle_t *)&t->linger, on_timer_closed);
+    uv_close((uv_handle_t *)&t->linger, on_own_closed);
 }
 
 void transport_close(struct transport *t)
@@ -352,8 +353,9 @@ void transport_close(struct transport *t)
         if (t->slots[i])
             uv_read_stop(&t->slots[i]->io.stream);
     uv_update_time(t->linger.loop);
-    uv_close((uv_handle_t *)&t->sweep, on_timer_closed);
-    uv_close((uv_handle_t *)&t->rest, on_timer_closed);
+    uv_close((uv_handle_t *)&t->sweep, on_own_closed);
+    uv_close((uv_handle_t *)&t->rest, on_own_closed);
+    uv_close((uv_handle_t *)&t->turn, on_own_closed);
     left_ms = t->reply_ms + LINGER_MS - clock_mono_ms();
     uv_timer_start(&t->linger, end_linger, left_ms > 0 ? (uint64_t)left_ms : 0, 0);
 }

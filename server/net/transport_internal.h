@@ -46,6 +46,7 @@ struct connection {
 
 struct transport {
     uv_timer_t sweep, linger, rest;
+    uv_idle_t turn; /* runs while large is set: at the beginning of the next turn of the loop */
     struct locals *locals; /* NULL: nobody is judged */
     struct listener *listeners;
     int listener_count, handles; /* of libuv that are not closed yet */
@@ -60,6 +61,7 @@ struct transport {
     uint64_t refused;       /* connections, since the last line about them */
     int64_t logged_ms;
     int64_t reply_ms; /* time of the last reply */
+    bool large;       /* a large message was handed over in this turn of the loop */
     bool closing;
     uint32_t generation; /* of the last connection */
     transport_message on_message;
@@ -77,5 +79,6 @@ void connection_hang_up(struct connection *c);
 void connection_go_on(struct connection *c);
 int connection_read_start(struct connection *c); /* 0 or -errno */
 void transport_on_rest(uv_timer_t *timer);       /* reads again where the rest is over */
+void transport_on_turn(uv_idle_t *idle);         /* another large message may come */
 
 #endif

@@ -1,6 +1,8 @@
 /* What the transport makes of addresses, of whole and broken messages and of its last reply. */
 #include "tests/unit/server/transport_fixture.h"
 
+#include <endian.h>
+
 static void talk_reversed(struct bench *b)
 {
     int sockets[HELD];
@@ -158,6 +160,85 @@ TEST(a_message_comes_in_pieces_and_pieces_hold_messages)
 
     close(fd);
     run_bench(tcp_url(port), 1, on_message, talk_in_pieces);
+}
+
+#define LONG_BYTES 150000 /* counts as large, and a local socket holds it whole */
+
+static struct {
+    char order[8]; /* first bytes of the messages, as they were handed over */
+    int count, begun, sent;
+} turns;
+
+/* Keeps the loop with the first message until all others have come. */
+static void note_order(void *arg, const struct token *from, void *body, size_t bytes)
+{
+    struct bench *b = arg;
+
+    turns.order[turns.count++] = *(char *)body;
+    __atomic_store_n(&turns.begun, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&turns.sent, __ATOMIC_SEQ_CST))
+        continue;
+    b->tokens[0] = *from;
+    b->bodies[0] = body;
+    b->bytes[0] = bytes;
+    answer_same(b, 0);
+}
+
+static int connect_local(const char *url)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    uint8_t theirs[8];
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", url + strlen("ipc://"));
+    ASSERT_EQ(0, connect(fd, (struct sockaddr *)&at, sizeof(at)));
+    ASSERT_EQ(sizeof(greeting), send(fd, greeting, sizeof(greeting), MSG_NOSIGNAL));
+    ASSERT_EQ(sizeof(theirs), recv(fd, theirs, sizeof(theirs), MSG_WAITALL));
+    return fd;
+}
+
+/* A message of so many times the letter, all at once. */
+static void send_letters(int fd, char letter, size_t bytes)
+{
+    static uint8_t data[13 + LONG_BYTES];
+    const uint64_t length = htobe64(bytes + 4);
+
+    data[0] = 1; /* what ipc has before each message */
+    memcpy(data + 1, &length, sizeof(length));
+    memcpy(data + 9, "\200\0\0\7", 4);
+    memset(data + 13, letter, bytes);
+    ASSERT_EQ(13 + bytes, send(fd, data, 13 + bytes, MSG_NOSIGNAL));
+}
+
+static void talk_large_and_small(struct bench *b)
+{
+    uint8_t *theirs = malloc(13 + LONG_BYTES);
+    int fds[4];
+
+    ASSERT(theirs);
+    for (int i = 0; i < 4; i++)
+        fds[i] = connect_local(b->url);
+    send_letters(fds[0], 'a', LONG_BYTES);
+    while (!__atomic_load_n(&turns.begun, __ATOMIC_SEQ_CST))
+        continue;
+    send_letters(fds[1], 'b', LONG_BYTES);
+    send_letters(fds[2], 'c', LONG_BYTES);
+    send_letters(fds[3], 's', 1);
+    __atomic_store_n(&turns.sent, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 4; i++) {
+        const ssize_t bytes = 13 + (i < 3 ? LONG_BYTES : 1);
+        ASSERT_EQ(bytes, recv(fds[i], theirs, (size_t)bytes, MSG_WAITALL));
+        ASSERT_EQ("abcs"[i], theirs[bytes - 1]);
+        close(fds[i]);
+    }
+    free(theirs);
+}
+
+TEST(whoever_asks_for_little_waits_for_one_large_message)
+{
+    run_bench(ipc_url(), 1, note_order, talk_large_and_small);
+    ASSERT_EQ(4, turns.count);
+    ASSERT(strchr(turns.order, 's') < turns.order + 3);
 }
 
 /* Leaves with a request in the server's hands, then asks again. */
