@@ -14,11 +14,13 @@
 #   make compile_commands.json        for clangd
 #   make -j2 -k analysis              gcc -fanalyzer and clang-tidy over the programs (part of lint)
 #   make screenshot DATA=FOLDER       the dashboard's picture in the README (FOLDER: Fashion-MNIST; else drawn digits)
+#   make -s version                   the version of this source
 #   make V=1                          shows the commands
 PREFIX  ?= /usr/local
 DESTDIR ?=
 CC      ?= gcc
-VERSION := 0.1.0
+# Its one place: pip reads it there, too.
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' proto/python/pyproject.toml)
 
 SAN ?=
 comma := ,
@@ -103,7 +105,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json analysis test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install clean tests
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json analysis test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install clean tests version
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -130,6 +132,8 @@ check: $(BIN) $(TESTS) $(BENCH) $(REPLAYS) $(B)/inject.so
 	$(Q)tests/run --build "$(B)" $(TESTS)
 endif
 tests: $(TESTS) $(B)/inject.so
+version:
+	@echo $(VERSION)
 bench-programs: $(BENCH)
 replays: $(REPLAYS)
 # The programs first: who calls whom is read off their objects.
@@ -312,6 +316,9 @@ install: all
 	install -m 644 deploy/docs/*.md $(DESTDIR)$(PREFIX)/share/doc/steppe
 	install -d $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 deploy/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -d $(DESTDIR)$(PREFIX)/share/steppe/prometheus $(DESTDIR)$(PREFIX)/share/steppe/grafana
+	install -m 644 deploy/prometheus/*.yml $(DESTDIR)$(PREFIX)/share/steppe/prometheus
+	install -m 644 deploy/grafana/*.json $(DESTDIR)$(PREFIX)/share/steppe/grafana
 
 # What two analysers say of the programs, kept by object: what did not change is not looked at again. tests/analysis.h
 # tells them of functions in other files; -O1 is what GCC's looks through fastest.

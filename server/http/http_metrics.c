@@ -53,6 +53,9 @@ static void print_states(const struct figures *f, FILE *out)
 {
     kinds(out, "workers", "gauge", "state", "Workers by state.", &f->workers);
     kinds(out, "jobs", "gauge", "state", "Jobs by state.", &f->jobs);
+    number(out, "jobs_waiting", "gauge",
+           "Jobs that run and are not computed, mostly for want of a worker or of its results.",
+           f->waiting_jobs);
     number(out, "leases_inflight", "gauge", "Leases that workers hold.", (double)f->leases);
 }
 
@@ -137,6 +140,12 @@ static void print_queues(const struct metrics *m, const struct figures *f, FILE 
         number(out, "disk_key_limit_bytes", "gauge",
                "What one key may take of the disk with its datasets, uploads and jobs.",
                (double)f->share_bytes);
+    if (f->free_bytes >= 0)
+        number(out, "disk_free_bytes", "gauge", "Free room of the disk of the state folder.",
+               (double)f->free_bytes);
+    number(out, "disk_alarm", "gauge",
+           "1 while new jobs and uploads are refused because that disk is nearly full.",
+           f->disk_alarm);
     if (m->checkpoint_ms)
         number(out, "checkpoint_age_seconds", "gauge",
                "Time since the last checkpoint became durable.",
@@ -184,6 +193,9 @@ int http_metrics_print(const struct net *net, const struct figures *f, FILE *out
     histogram(out, "db_commit_seconds", "A unit of work of the store, until it is durable.",
               &m->commit);
     histogram(out, "query_duration_seconds", "A question to the databases.", &m->query);
+    histogram(out, "epoch_commit_seconds",
+              "The end of an epoch: its scores, its checkpoint and its rows, until durable.",
+              &m->epoch);
     histogram(out, "event_loop_turn_seconds", "The loop at work, from one wait to the next.",
               &m->turn);
     print_queues(m, f, out);

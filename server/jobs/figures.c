@@ -29,9 +29,13 @@ static void take_jobs(struct service *s, struct figures *ret)
             ret->images_per_s += job->away.progress.images_per_s;
         } else if (job->run) {
             ret->reissued_shards += run_reissued(job->run);
-            if (!workers_waiting(s->workers, job, waiting, sizeof(waiting)) &&
-                !workers_hold_up(s->workers, job, now_ms, waiting, sizeof(waiting)))
+            if (workers_waiting(s->workers, job, waiting, sizeof(waiting)) ||
+                workers_hold_up(s->workers, job, now_ms, waiting, sizeof(waiting)))
+                ret->waiting_jobs++;
+            else
                 ret->images_per_s += run_progress(job->run).images_per_s;
+        } else if (job->hold[0]) {
+            ret->waiting_jobs++;
         }
 }
 
@@ -74,7 +78,9 @@ void figures_take(struct service *s, struct figures *ret)
                             .uploads_bytes = incoming_bytes(s->incoming),
                             .datasets_bytes = datasets_bytes(s->datasets),
                             .largest_bytes = disk_share_largest(s),
-                            .share_bytes = disk_share_most(s)};
+                            .share_bytes = disk_share_most(s),
+                            .free_bytes = s->disk.free_bytes,
+                            .disk_alarm = s->disk.alarm};
     for (int i = 0; i < GATE_REASONS; i++)
         ret->refused.counts[i] = gate_count(s->net->gate, i);
     take_jobs(s, ret);

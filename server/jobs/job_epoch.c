@@ -178,8 +178,10 @@ static void close_done(struct op *op)
         }
         workers_wake(op->service->workers);
     }
-    if (op->rc == 0)
+    if (op->rc == 0) {
         op->service->net->metrics.checkpoint_ms = clock_mono_ms();
+        metrics_time(&op->service->net->metrics.epoch, op->seconds);
+    }
     free(c);
 }
 

@@ -113,6 +113,7 @@ static void fold_done(struct op *op)
     if (op->rc < 0) {
         request_fail(op->rq, op->rc, &op->why);
     } else {
+        metrics_time(&op->service->net->metrics.epoch, op->seconds);
         job_log_epoch(&c->closed.epoch.record);
         take_closed(op->service->jobs, job, c);
         reply_closed(op->rq, job, &job->external->last);

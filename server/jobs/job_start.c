@@ -140,11 +140,12 @@ static int load_attached(struct service *s, struct start *st, struct errbuf *why
                          st->shape.samples, &st->attached, why);
 }
 
-/* Of memory or descriptors that are out, a lock, or the end of the server: the checkpoint may be
- * whole. */
+/* Of memory or descriptors that are out, a lock, the end of the server, or a checkpoint that only a
+ * later version can read: it may be whole. */
 static bool may_pass(int rc)
 {
-    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EBUSY || rc == -ESHUTDOWN;
+    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EBUSY || rc == -ESHUTDOWN ||
+           rc == -ENOTSUP;
 }
 
 /* The newest that can be used; st->checkpoint stays NULL where there is none. */

@@ -2,6 +2,7 @@
 #ifndef STEPPE_SERVER_NET_FIGURES_H
 #define STEPPE_SERVER_NET_FIGURES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* How many things there are of each kind. */
@@ -24,10 +25,13 @@ struct figures {
     uint64_t leases;                               /* that workers hold */
     uint64_t reissued_shards;                      /* by the runs that run */
     double images_per_s;                           /* of the jobs that are computed */
+    unsigned waiting_jobs;                         /* that run and are not computed */
     unsigned store_items, query_items, data_items; /* that wait for their lane */
     int64_t uploads_bytes, datasets_bytes;
     int64_t largest_bytes; /* of the disk, of the key that takes most */
     int64_t share_bytes;   /* what one key may have of the disk; -1: all */
+    int64_t free_bytes;    /* of the disk; -1: not known */
+    bool disk_alarm;
     struct database_figures databases[FIGURE_DATABASES];
     int64_t sqlite_bytes; /* in memory */
 };

@@ -38,6 +38,7 @@ struct metrics {
     struct times step, shard;
     struct times commit;   /* units of work on the store's lane, its commits included */
     struct times query;    /* on the lanes that read the databases */
+    struct times epoch;    /* ends of epochs: fold, checkpoint, rows */
     struct times turn;     /* of the loop, without its waits */
     double longest_s;      /* of those */
     double lag_s;          /* how late the last tick was */

@@ -9,7 +9,8 @@
 #include "common/safetensors.h"
 #include "common/text.h"
 
-#define FORMAT "steppe-checkpoint-1"
+#define FORMAT_NAME "steppe-checkpoint-"
+#define FORMAT FORMAT_NAME "1"
 
 /* The cursor as it lies in the file: all 64-bit, little-endian. */
 enum {
@@ -364,13 +365,30 @@ static int check_chosen(const struct run_chosen *chosen, struct errbuf *why)
     return 0;
 }
 
-static int read_parts(const struct safetensors *st, struct checkpoint *c, struct errbuf *why)
+/* A file of a later version is not damaged: it stays as it is for the program that wrote it. */
+static int check_format(const struct safetensors *st, struct errbuf *why)
 {
     const char *format = safetensors_meta_get(st, "format");
+    int64_t version;
 
-    if (!format || strcmp(format, FORMAT) != 0)
-        return err_set(why, -EINVAL, "format is \"%s\", expected \"%s\"", format ? format : "",
-                       FORMAT);
+    if (format && strcmp(format, FORMAT) == 0)
+        return 0;
+    if (format && strncmp(format, FORMAT_NAME, strlen(FORMAT_NAME)) == 0 &&
+        text_i64(format + strlen(FORMAT_NAME), 2, INT32_MAX, &version))
+        return err_set(
+            why, -ENOTSUP,
+            "a newer Steppe wrote it (its format is \"%s\", this one knows \"%s\"); it was "
+            "not touched; use that version",
+            format, FORMAT);
+    return err_set(why, -EINVAL, "format is \"%s\", expected \"%s\"", format ? format : "", FORMAT);
+}
+
+static int read_parts(const struct safetensors *st, struct checkpoint *c, struct errbuf *why)
+{
+    int rc = check_format(st, why);
+
+    if (rc < 0)
+        return rc;
     const bool steps_measure = c->shape.scores;
     c->shape.scores = steps_measure && safetensors_find(st, parts[PART_VALUES].name);
     for (int i = 0; i < c->part_count; i++) {
@@ -378,8 +396,8 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
             continue;
         struct tensor want = part_tensor(c, i);
         const struct tensor *t;
-        int rc = safetensors_need(st, want.name, want.dtype, want.dims, &t, why);
 
+        rc = safetensors_need(st, want.name, want.dtype, want.dims, &t, why);
         if (rc < 0)
             return rc;
         if (memcmp(t->shape, want.shape, (size_t)want.dims * sizeof(want.shape[0])) != 0)
@@ -387,7 +405,7 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
                            (unsigned long long)t->shape[0], (unsigned long long)want.shape[0]);
         memcpy(c->data[i], t->data, t->bytes);
     }
-    int rc = read_said(st, c, why);
+    rc = read_said(st, c, why);
     if (rc == 0)
         rc = check_chosen(c->data[PART_CHOSEN], why);
     if (rc == 0)
@@ -399,10 +417,10 @@ static int read_parts(const struct safetensors *st, struct checkpoint *c, struct
 }
 
 /* A file that cannot be read as a checkpoint is damaged, unless it is memory or descriptors that
- * are out. */
+ * are out, or the file is of a later version. */
 static int damage_of(int rc)
 {
-    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ? rc : -EUCLEAN;
+    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -ENOTSUP ? rc : -EUCLEAN;
 }
 
 int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
@@ -471,6 +489,8 @@ int checkpoint_read_model(const char *path, const struct checkpoint_shape *shape
         return err_set(why, -EINVAL, "the request is for %zu bytes from %zu, theta has %zu", bytes,
                        offset, whole);
     rc = safetensors_open(path, &st, why);
+    if (rc == 0)
+        rc = check_format(&st, why);
     if (rc == 0)
         rc = part = model_part(&st, shape, why);
     if (rc >= 0)

@@ -36,7 +36,8 @@ struct checkpoint_shape {
 /* Bytes of memory that a copy of this shape takes. */
 size_t checkpoint_memory(const struct checkpoint_shape *shape);
 /* Reads a file whose SHA-256 must be want_sha256: -EUCLEAN with a sentence when it differs, or when
- * the file is not a checkpoint of this shape. stop: as above. */
+ * the file is not a checkpoint of this shape; -ENOTSUP: a later version wrote it. stop: as above.
+ */
 int checkpoint_read(const char *path, const char *want_sha256, const struct checkpoint_shape *shape,
                     const _Atomic bool *stop, struct checkpoint **ret, struct errbuf *why);
 /* Copies `bytes` bytes of checkpoint_model, from `offset` on, out of a file of this shape that was

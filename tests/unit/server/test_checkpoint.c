@@ -445,19 +445,35 @@ TEST(a_cursor_that_is_none_is_refused_whatever_its_hash)
 
 TEST(a_file_of_another_format_is_refused)
 {
+    static const struct {
+        const char *format, *sentence;
+        int rc;
+    } cases[] = {
+        {"pt", "format is \"pt\", expected \"steppe-checkpoint-1\"", -EUCLEAN},
+        {"steppe-checkpoint-0", "format is \"steppe-checkpoint-0\", expected", -EUCLEAN},
+        {"steppe-checkpoint-2",
+         "a newer Steppe wrote it (its format is \"steppe-checkpoint-2\", this one knows "
+         "\"steppe-checkpoint-1\"); it was not touched",
+         -ENOTSUP},
+    };
     struct fixture *f = fixture_create(SWEEP_JOB);
     const char *path = test_path("model.safetensors");
     const struct checkpoint_shape shape = shape_of(f);
     const uint64_t floats = f->model.floats;
     float *theta = xcalloc(f->model.floats, sizeof(*theta));
     const struct tensor t = tensor_make("theta", DTYPE_F32, 1, &floats, theta);
-    const struct safetensors_meta meta[] = {{"format", "pt"}};
     char now[SHA256_HEX];
     struct errbuf why;
 
-    ASSERT_OK(safetensors_write(path, &t, 1, meta, 1, &why), why);
-    hash_of(path, now);
-    refused(path, now, &shape, -EUCLEAN, "format is \"pt\", expected \"steppe-checkpoint-1\"");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct safetensors_meta meta[] = {{"format", cases[i].format}};
+
+        ASSERT_OK(safetensors_write(path, &t, 1, meta, 1, &why), why);
+        hash_of(path, now);
+        refused(path, now, &shape, cases[i].rc, cases[i].sentence);
+        ASSERT_EQ(cases[i].rc, checkpoint_read_model(path, &shape, 0, 4, theta, &why));
+        ASSERT_HAS(cases[i].sentence, why.text);
+    }
     free(theta);
     fixture_free(f);
 }
