@@ -54,6 +54,9 @@ static void print_states(const struct figures *f, FILE *out)
     kinds(out, "workers", "gauge", "state", "Workers by state.", &f->workers);
     kinds(out, "jobs", "gauge", "state", "Jobs by state.", &f->jobs);
     number(out, "leases_inflight", "gauge", "Leases that workers hold.", (double)f->leases);
+    number(out, "threads_wanted", "gauge",
+           "Threads of workers that running jobs and predictions could keep at work at once.",
+           (double)f->threads_wanted);
 }
 
 static void print_counts(const struct metrics *m, const struct figures *f, FILE *out)
