@@ -11,6 +11,7 @@
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make swarm SECONDS=30             1000 simulated workers against a server
 #   make swarm PARTS=vectors,networks MILLIONS=11 CROWDS=1,16 WAYS=trees   workers with vectors of so many million parameters
+#   make images                       the container images of server and worker, with buildah (deploy/docs/CONTAINERS.md)
 #   make compile_commands.json        for clangd
 #   make -j2 -k analysis              gcc -fanalyzer and clang-tidy over the programs (part of lint)
 #   make screenshot DATA=FOLDER       the dashboard's picture in the README (FOLDER: Fashion-MNIST; else drawn digits)
@@ -105,7 +106,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json analysis test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install clean tests version
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json analysis test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install clean tests version images
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -173,6 +174,12 @@ sim: deps
 screenshot: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all
 	$(Q)STEPPE_BUILD="$(abspath $(B))" tests/browser/run screenshot.mjs deploy/docs/dashboard.png $(if $(DATA),"$(abspath $(DATA))")
+
+# BASE: another image of Debian 12 than the Containerfile's.
+images:
+	$(Q)for target in server worker; do \
+	    buildah build --format docker --target $$target $(if $(BASE),--build-arg BASE="$(BASE)") --build-arg VERSION=$(VERSION) \
+	        --file deploy/container/Containerfile --tag steppe-$$target:$(VERSION) . || exit 1; done
 
 # So many n of each sweep; what is found names its n.
 inject: deps

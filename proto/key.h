@@ -38,8 +38,8 @@ struct keyring {
 };
 
 /* Reads a key file, and hides this process (process_hide). It must be a regular file that nobody
- * but its owner may read or write. The sentence never holds a secret. 0, -EPERM (mode), -EINVAL
- * (content) or -errno. */
+ * but its owner may read or write; one of root's, where this user is not root, may also be read by
+ * its group. The sentence never holds a secret. 0, -EPERM (mode), -EINVAL (content) or -errno. */
 int keyring_load(const char *path, struct keyring *ret, struct errbuf *why);
 /* As keyring_load, and there must be a cluster key in it. */
 int keyring_load_cluster(const char *path, struct keyring *ret, struct errbuf *why);

@@ -73,6 +73,9 @@ static const struct option table[] = {
      .help =
          "address of the dashboard and /metrics, on loopback, or none; everybody on this machine "
          "may read there (default " HTTP_DEFAULT ", if it is free and no --key is given)"},
+    {"metrics", OPT_STR, AT(metrics), .arg = "HOST:PORT",
+     .help = "serve /metrics and /healthz, and nothing else, at this address of a network too, to "
+             "everybody who reaches it; * as HOST: all of this machine's"},
     {"config", OPT_STR, AT(config), .arg = "FILE",
      .help = "read options from a file of \"name = value\" lines"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",

@@ -64,6 +64,8 @@ int server_check(const struct server_options *options, struct errbuf *why)
     locals_close(locals);
     if (rc == 0 && options->http)
         rc = http_check(options->http, why);
+    if (rc == 0 && options->metrics)
+        rc = http_check_figures(options->metrics, why);
     if (rc == 0 && strlen(options->state) >= STATE_DIR_BYTES)
         rc = err_set(why, -EINVAL, "--state is longer than %d bytes", STATE_DIR_BYTES - 1);
     return rc;
@@ -133,18 +135,24 @@ static void say_link(const struct http *h)
     log_info("http.link", "open=%s/#token=%s", http_url(h), token);
 }
 
-/* The dashboard. If the default address is taken, the server only warns; if a requested one is
- * taken, it does not start. Not everybody on this machine may read a server with keys: there the
- * dashboard must be requested. */
+/* The figures' address, then the dashboard. If the default address is taken, the server only warns;
+ * if a requested one is taken, it does not start. Not everybody on this machine may read a server
+ * with keys: there the dashboard must be requested. */
 static int listen_http(struct server *s, const struct server_options *options, struct errbuf *why)
 {
     const char *address = options->http;
 
-    if (address ? strcmp(address, HTTP_NONE) == 0 : options->key != NULL)
-        return 0;
     const struct http_host host = {
         .dir = s->service.dir, .decoder = options->decoder, .figures = figures_take};
-    int rc = http_open(&s->net, &host, address ? address : HTTP_DEFAULT, &s->http, why);
+    int rc = options->metrics
+                 ? http_open_figures(&s->net, &host, options->metrics, &s->figures, why)
+                 : 0;
+
+    if (rc < 0)
+        return err_prefix(why, rc, "--metrics");
+    if (address ? strcmp(address, HTTP_NONE) == 0 : options->key != NULL)
+        return 0;
+    rc = http_open(&s->net, &host, address ? address : HTTP_DEFAULT, &s->http, why);
     if (rc == 0) {
         s->service.dashboard = s->http;
         say_link(s->http);
@@ -178,6 +186,7 @@ static void on_tick(uv_timer_t *timer)
 
     metrics_tick(&s->net.metrics, now_ms, TICK_MS);
     http_tick(s->http, now_ms);
+    http_tick(s->figures, now_ms);
     jobs_tick(s->service.jobs, now_ms);
     studies_tick(s->service.studies, now_ms);
     workers_tick(s->service.workers, now_ms);
@@ -424,6 +433,7 @@ void server_close(struct server *s)
     predictions_close(s->service.predictions);
     s->service.predictions = NULL;
     http_close(s->http);
+    http_close(s->figures);
     transport_close(s->plain.transport);
     transport_close(s->sealed.transport);
     s->service.workers = NULL;

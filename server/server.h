@@ -23,6 +23,7 @@ struct server_options {
     const char *groups;  /* GROUP=ROLE, comma separated; NULL: none */
     const char *key;     /* file of cluster keys; NULL: none */
     const char *http;    /* address of the dashboard; NULL: the usual one, if it is free */
+    const char *metrics; /* address of the figures alone; NULL: none */
     const char *decoder; /* the program that decodes pictures for the dashboard; NULL: unknown */
     const char *config;
     int64_t memory_bytes; /* of the jobs that run */
@@ -43,6 +44,7 @@ struct server {
     struct locals *locals;
     struct socket plain, sealed; /* ipc, and loopback where that was asked for, take plain ones */
     struct http *http;           /* NULL: there is no dashboard */
+    struct http *figures;        /* NULL: they have no address of their own */
     uv_timer_t tick;
     struct loop_busy busy;
     uv_signal_t sigint, sigterm, sighup;

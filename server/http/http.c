@@ -32,7 +32,6 @@
 #define SILENT_S 20 /* without a byte */
 /* MHD's own bound: those that were hung up count until it has noticed. */
 #define CONNECTIONS (2 * HTTP_CONNECTIONS_MAX)
-#define BACKLOG 64
 #define NAMED 64 /* keys whose names are kept at hand */
 #define SECRET_FILE "http.secret"
 #define TOKEN_FILE "http.token" /* of an earlier version: it never changed */
@@ -48,42 +47,25 @@ struct http {
     unsigned drops; /* files of pictures that are held */
     char url[64];
     struct http_named named[NAMED];
-    uint8_t *secret; /* [HTTP_SECRET_BYTES], in memory for secrets */
+    uint8_t *secret; /* [HTTP_SECRET_BYTES], in memory for secrets; NULL: figures_only */
+    bool figures_only;
+    struct http_kept kept;
 };
 
-/* --- address and secret --- */
-
-static int parse_address(const char *address, struct sockaddr_in *ret, struct errbuf *why)
-{
-    const char *colon = strrchr(address, ':');
-    char host[INET_ADDRSTRLEN];
-    int64_t port;
-
-    *ret = (struct sockaddr_in){.sin_family = AF_INET};
-    if (!colon || !text_i64(colon + 1, 1, UINT16_MAX, &port))
-        return err_set(why, -EINVAL,
-                       "--http is \"%.80s\", allowed are HOST:PORT (as in " HTTP_DEFAULT
-                       ") and " HTTP_NONE,
-                       address);
-    snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
-    if (inet_pton(AF_INET, host, &ret->sin_addr) != 1)
-        return err_set(why, -EINVAL, "--http %.80s: the host must be an IPv4 address of loopback",
-                       address);
-    if (ntohl(ret->sin_addr.s_addr) >> 24 != IN_LOOPBACKNET)
-        return err_set(why, -EPERM,
-                       "--http %.80s is not allowed: the dashboard is served on loopback only "
-                       "(127.0.0.0/8); from another machine use ssh -L 7580:" HTTP_DEFAULT
-                       " SERVER",
-                       address);
-    ret->sin_port = htons((uint16_t)port);
-    return 0;
-}
+/* --- addresses and secret --- */
 
 int http_check(const char *address, struct errbuf *why)
 {
     struct sockaddr_in at;
 
-    return strcmp(address, HTTP_NONE) == 0 ? 0 : parse_address(address, &at, why);
+    return strcmp(address, HTTP_NONE) == 0 ? 0 : http_address_dashboard(address, &at, why);
+}
+
+int http_check_figures(const char *address, struct errbuf *why)
+{
+    struct sockaddr_in at;
+
+    return http_address_figures(address, &at, why);
 }
 
 /* The secret of this state folder. It is kept, so that sessions go on after a restart; who removes
@@ -430,22 +412,6 @@ void http_tick(struct http *h, int64_t now_ms)
     drive(h);
 }
 
-static int bind_socket(const struct sockaddr_in *at, int *ret)
-{
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
-
-    if (fd < 0)
-        return -errno;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-        bind(fd, (const struct sockaddr *)at, sizeof(*at)) < 0 || listen(fd, BACKLOG) < 0) {
-        rc = -errno;
-        close(fd);
-        return rc;
-    }
-    *ret = fd;
-    return 0;
-}
-
 static int start_daemon(struct http *h, int fd)
 {
     const union MHD_DaemonInfo *info;
@@ -465,44 +431,46 @@ static int start_daemon(struct http *h, int fd)
     return info ? uv_poll_init(&h->net->loop, &h->poll, info->epoll_fd) : -ENOTSUP;
 }
 
-int http_open(struct net *net, const struct http_host *host, const char *address, struct http **ret,
-              struct errbuf *why)
+/* What the dashboard has and the figures alone do not need. */
+static int open_secret(struct http *h, struct errbuf *why)
 {
-    struct http *h = xcalloc(1, sizeof(*h));
-    struct sockaddr_in at;
-    int fd = -1, rc = parse_address(address, &at, why);
-
-    h->net = net;
-    h->host = *host;
-    snprintf(h->url, sizeof(h->url), "http://%s", address);
     h->secret = secret_alloc(HTTP_SECRET_BYTES);
-    if (rc == 0 && !h->secret)
-        rc = err_set(why, -ENOMEM, "no memory for the dashboard's secret");
+    if (!h->secret)
+        return err_set(why, -ENOMEM, "no memory for the dashboard's secret");
+    int rc = load_secret(h, why);
     if (rc == 0)
-        rc = load_secret(h, why);
-    if (rc < 0)
-        goto fail;
-    remove_token(h);
-    rc = bind_socket(&at, &fd);
+        remove_token(h);
+    return rc;
+}
+
+static int start(struct http *h, const struct sockaddr_in *at, struct errbuf *why)
+{
+    int fd = -1, rc = http_address_listen(at, &fd);
+
     if (rc == -EADDRINUSE)
-        err_set(why, rc, "%s is in use by another program", h->url);
-    else if (rc < 0)
-        err_set(why, rc, "cannot serve %s: %s", h->url, err_text(rc));
+        return err_set(why, rc, "%s is in use by another program", h->url);
+    if (rc == 0)
+        rc = start_daemon(h, fd);
     if (rc < 0)
-        goto fail;
-    rc = start_daemon(h, fd);
-    if (rc < 0) {
-        err_set(why, rc, "cannot serve %s: %s", h->url, err_text(rc));
-        goto fail;
-    }
-    uv_timer_init(&net->loop, &h->timer);
+        return err_set(why, rc, "cannot serve %s: %s", h->url, err_text(rc));
+    uv_timer_init(&h->net->loop, &h->timer);
     h->poll.data = h->timer.data = h;
     uv_poll_start(&h->poll, UV_READABLE, on_readable);
-    log_info("http.listen", "url=%s", h->url);
-    *ret = h;
+    log_info("http.listen", "url=%s%s", h->url, h->figures_only ? " serves=\"metrics\"" : "");
     return 0;
+}
 
-fail:
+static int open_edge(struct http *h, const struct sockaddr_in *at, struct http **ret,
+                     struct errbuf *why)
+{
+    int rc = h->figures_only ? 0 : open_secret(h, why);
+
+    if (rc == 0)
+        rc = start(h, at, why);
+    if (rc == 0) {
+        *ret = h;
+        return 0;
+    }
     if (h->daemon)
         MHD_stop_daemon(h->daemon);
     secret_free(h->secret);
@@ -510,11 +478,44 @@ fail:
     return rc;
 }
 
+static struct http *new_edge(struct net *net, const struct http_host *host, const char *address)
+{
+    struct http *h = xcalloc(1, sizeof(*h));
+
+    h->net = net;
+    h->host = *host;
+    snprintf(h->url, sizeof(h->url), "http://%s", address);
+    return h;
+}
+
+int http_open(struct net *net, const struct http_host *host, const char *address, struct http **ret,
+              struct errbuf *why)
+{
+    struct sockaddr_in at;
+    int rc = http_address_dashboard(address, &at, why);
+
+    return rc < 0 ? rc : open_edge(new_edge(net, host, address), &at, ret, why);
+}
+
+int http_open_figures(struct net *net, const struct http_host *host, const char *address,
+                      struct http **ret, struct errbuf *why)
+{
+    struct sockaddr_in at;
+    int rc = http_address_figures(address, &at, why);
+
+    if (rc < 0)
+        return rc;
+    struct http *h = new_edge(net, host, address);
+    h->figures_only = true;
+    return open_edge(h, &at, ret, why);
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct http *h = handle->data;
 
     secret_free(h->secret);
+    free(h->kept.text);
     free(h);
 }
 
@@ -540,6 +541,16 @@ void http_close(struct http *h)
     /* The loop must let go of the descriptor before MHD closes it: uv_poll_stop has done that. */
     MHD_stop_daemon(h->daemon);
     uv_close((uv_handle_t *)&h->poll, on_poll_closed);
+}
+
+bool http_figures_only(const struct http *h)
+{
+    return h->figures_only;
+}
+
+struct http_kept *http_kept(struct http *h)
+{
+    return &h->kept;
 }
 
 const char *http_url(const struct http *h)

@@ -32,6 +32,12 @@ int http_check(const char *address, struct errbuf *why);
  * -EADDRINUSE when it is taken. */
 int http_open(struct net *net, const struct http_host *host, const char *address, struct http **ret,
               struct errbuf *why);
+/* May --metrics name this? HOST:PORT, or *:PORT. -EINVAL with a sentence. */
+int http_check_figures(const char *address, struct errbuf *why);
+/* Serves /metrics and /healthz at this address, which need not be of loopback, to whoever asks, and
+ * nothing else: neither the page nor /api/. What is borrowed and returned is as of http_open. */
+int http_open_figures(struct net *net, const struct http_host *host, const char *address,
+                      struct http **ret, struct errbuf *why);
 /* Ends all connections, also those that wait for an answer. The handles are freed once the loop has
  * run. NULL is fine. */
 void http_close(struct http *h);

@@ -36,11 +36,18 @@ struct http_pass {
     uint32_t key_end_s;      /* when that key expires; 0: never */
 };
 
+/* The text of /metrics as it was a moment ago. */
+struct http_kept {
+    char *text; /* owned; NULL: none */
+    size_t bytes;
+    int64_t made_ms; /* monotonic */
+};
+
 /* A connection of a browser. */
 struct visitor {
     int fd;
     int64_t since_ms; /* of its start or last answer */
-    uint64_t whose;   /* it counts as one of his: a uid, or since it is known a key */
+    uint64_t whose;   /* it counts as one of his: a uid or an address, or since it is known a key */
     bool known;       /* it has shown a pass */
     bool begun;       /* a request's head has come since the last answer */
     bool ended;       /* it was hung up; MHD has not noticed */
@@ -102,6 +109,16 @@ struct http_file {
 };
 /* NULL: there is none at this path. */
 const struct http_file *http_file(const char *path);
+
+/* --- addresses (http_address.c) --- */
+
+struct sockaddr_in;
+/* HOST:PORT of --http, which is of loopback; of --metrics, which is any of this machine. -EINVAL or
+ * -EPERM with a sentence. */
+int http_address_dashboard(const char *address, struct sockaddr_in *ret, struct errbuf *why);
+int http_address_figures(const char *address, struct sockaddr_in *ret, struct errbuf *why);
+/* A listening socket; 0 or -errno. */
+int http_address_listen(const struct sockaddr_in *at, int *ret);
 
 /* --- judging what a browser says; pure --- */
 
@@ -170,6 +187,10 @@ void http_make_picture(struct answer *answer);
 /* All of /metrics. 0 or -errno of the stream. */
 int http_metrics_print(const struct net *net, const struct figures *f, FILE *out);
 
+/* Are /metrics and /healthz all that is served there, to whoever asks? */
+bool http_figures_only(const struct http *h);
+/* What such an address told the last one. */
+struct http_kept *http_kept(struct http *h);
 /* May this request go on? False: x was answered. Looks at the headers only. */
 bool http_admitted(struct http_exchange *x, const char *method);
 /* May one more file of a picture be held? Counts it until the exchange ends. */

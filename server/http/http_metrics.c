@@ -57,6 +57,9 @@ static void print_states(const struct figures *f, FILE *out)
            "Jobs that run and are not computed, mostly for want of a worker or of its results.",
            f->waiting_jobs);
     number(out, "leases_inflight", "gauge", "Leases that workers hold.", (double)f->leases);
+    number(out, "threads_wanted", "gauge",
+           "Threads of workers that running jobs and predictions could keep at work at once.",
+           (double)f->threads_wanted);
 }
 
 static void print_counts(const struct metrics *m, const struct figures *f, FILE *out)

@@ -22,19 +22,33 @@ static void serve_health(struct http_exchange *x)
         http_set(x, MHD_HTTP_OK, "text/plain; charset=utf-8", "ok\n", 3, true);
 }
 
+/* Strangers of a network may ask as often as they like: they share what it was in the same second.
+ */
+#define KEPT_MS 1000
+
 static void serve_metrics(struct http_exchange *x)
 {
-    char *text = NULL;
-    size_t bytes = 0;
+    const int64_t now_ms = clock_mono_ms();
+    struct http_kept *kept = http_kept(x->http);
     struct figures figures;
-    FILE *out = open_memstream(&text, &bytes);
+    bool made = kept->text && http_figures_only(x->http) && now_ms - kept->made_ms < KEPT_MS;
 
-    x->host->figures(x->net->service, &figures);
-    if (!out || http_metrics_print(x->net, &figures, out) < 0 || fclose(out) != 0)
-        http_refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, ERR_UNAVAILABLE, "out of memory");
-    else
-        http_set(x, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text, bytes, false);
-    free(text);
+    if (!made) {
+        free(kept->text);
+        *kept = (struct http_kept){.made_ms = now_ms};
+        FILE *out = open_memstream(&kept->text, &kept->bytes);
+        x->host->figures(x->net->service, &figures);
+        made = out && http_metrics_print(x->net, &figures, out) == 0;
+        made = out && fclose(out) == 0 && made;
+    }
+    if (made) {
+        http_set(x, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", kept->text,
+                 kept->bytes, false);
+        return;
+    }
+    free(kept->text);
+    kept->text = NULL;
+    http_refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, ERR_UNAVAILABLE, "out of memory");
 }
 
 static void serve_file(struct http_exchange *x)
@@ -202,14 +216,53 @@ static bool is_let_in(struct http_exchange *x, const char *method)
     return false;
 }
 
+static const struct {
+    const char *path;
+    void (*serve)(struct http_exchange *x);
+} figures[] = {{"/healthz", serve_health}, {"/metrics", serve_metrics}};
+#define FIGURES (sizeof(figures) / sizeof(figures[0]))
+
+/* Of the paths that say nothing of the data. -1: it is another. */
+static int figure_at(const char *path)
+{
+    for (size_t i = 0; i < FIGURES; i++)
+        if (strcmp(path, figures[i].path) == 0)
+            return (int)i;
+    return -1;
+}
+
+/* Of an address that is open to whoever reaches it, under whichever name. False: x was answered. */
+static bool is_public(struct http_exchange *x, const char *method)
+{
+    if (figure_at(x->path) < 0)
+        http_refuse(x, MHD_HTTP_NOT_FOUND, ERR_NOT_FOUND,
+                    "there is no page %.100s here, there are /metrics and /healthz", x->path);
+    else if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+        http_refuse(x, MHD_HTTP_METHOD_NOT_ALLOWED, ERR_NOT_ALLOWED,
+                    "the method is %.20s, allowed are GET and HEAD", method);
+    else
+        return true;
+    return false;
+}
+
+/* May whoever asks have what there is at this address? False: x was answered. */
+static bool may_ask(struct http_exchange *x, const char *method)
+{
+    if (http_figures_only(x->http))
+        return is_public(x, method);
+    if (!is_let_in(x, method))
+        return false;
+    keep_place(x);
+    return true;
+}
+
 bool http_admitted(struct http_exchange *x, const char *method)
 {
     const char *length = header_of(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
     int64_t bytes;
 
-    if (!is_plain(x) || !is_let_in(x, method))
+    if (!is_plain(x) || !may_ask(x, method))
         return false;
-    keep_place(x);
     if (strcmp(method, MHD_HTTP_METHOD_POST) == 0 && http_is_drop(x) && !http_drop_begin(x))
         http_refuse(x, MHD_HTTP_TOO_MANY_REQUESTS, ERR_LIMIT,
                     "%d pictures are being read, allowed is %d; try again in a moment", DROPPED_MAX,
@@ -225,6 +278,7 @@ bool http_admitted(struct http_exchange *x, const char *method)
 void http_route(struct http_exchange *x, const char *method)
 {
     bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
+    int figure = figure_at(x->path);
 
     if (is_api(x) && http_session(x, post))
         return;
@@ -233,10 +287,8 @@ void http_route(struct http_exchange *x, const char *method)
     else if (post)
         http_refuse(x, MHD_HTTP_METHOD_NOT_ALLOWED, ERR_NOT_ALLOWED, "%.100s takes no POST",
                     x->path);
-    else if (strcmp(x->path, "/healthz") == 0)
-        serve_health(x);
-    else if (strcmp(x->path, "/metrics") == 0)
-        serve_metrics(x);
+    else if (figure >= 0)
+        figures[figure].serve(x);
     else
         serve_file(x);
 }

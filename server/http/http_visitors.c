@@ -2,7 +2,9 @@
  * no pass must not be able to take the places of others: HTTP_STRANGERS_MAX are for strangers, the
  * rest for whoever has shown one. Where one kind has too many, a connection of whoever has most of
  * them gives way, the one that has had no answer for longest: a flood displaces itself. Strangers
- * are told apart by their uid, the others by their keys. */
+ * are told apart by their uid, those of other machines by their address, the others by their
+ * keys. */
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -17,18 +19,32 @@
 #define STRANGER_MS 10000 /* likewise of a stranger, to the end of a request's head */
 #define LOG_MS 10000      /* between two lines about connections that gave way */
 
-/* In `whose`; without it: a stranger of whom the kernel says nothing. */
+/* In `whose`; with neither: a stranger of whom the kernel says nothing. */
 #define OF_UID (1ull << 32)
+#define OF_ADDRESS (2ull << 32)
+
+static uint64_t whose(int fd)
+{
+    struct sockaddr_in at = {0};
+    socklen_t bytes = sizeof(at);
+    uint32_t uid;
+
+    if (fd < 0)
+        return 0;
+    if (peer_tcp_user(fd, &uid) == 0)
+        return OF_UID | uid;
+    if (getpeername(fd, (struct sockaddr *)&at, &bytes) == 0 && at.sin_family == AF_INET)
+        return OF_ADDRESS | at.sin_addr.s_addr;
+    return 0;
+}
 
 struct visitor *visitors_add(struct visitors *all, int fd)
 {
     struct visitor *v = xcalloc(1, sizeof(*v));
-    uint32_t uid;
 
     v->fd = fd;
     v->since_ms = clock_mono_ms();
-    if (fd >= 0 && peer_tcp_user(fd, &uid) == 0)
-        v->whose = OF_UID | uid;
+    v->whose = whose(fd);
     v->next = all->first;
     if (v->next)
         v->next->prev = v;

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "server/jobs/disk_share.h"
+#include "server/jobs/predictions.h"
 #include "server/jobs/service.h"
 #include "server/net/gate.h"
 #include "server/net/lane.h"
@@ -13,6 +14,25 @@
 _Static_assert(WORKER_STATES <= FIGURE_KINDS_MAX && JOB_STATES <= FIGURE_KINDS_MAX &&
                    GATE_REASONS <= FIGURE_KINDS_MAX && DB_LOG_FILES == FIGURE_DATABASES,
                "figures have room for each kind");
+
+/* Whoever adds workers wants to know how many could have work. A step's shards are what they share;
+ * a sweep has more for a moment, after which they would be idle again. */
+static uint64_t wanted_by_job(const struct job *job)
+{
+    return job->external || job->hold[0] ? 0 : (uint64_t)(job->spec.batch / job->spec.shard);
+}
+
+static void take_wanted(struct service *s, struct figures *ret)
+{
+    const struct prediction *p;
+    const struct job *job;
+
+    for (size_t i = 0; (job = jobs_running(s->jobs, i)) != NULL; i++)
+        ret->threads_wanted += wanted_by_job(job);
+    for (size_t i = 0; (p = predictions_at(s->predictions, i)) != NULL; i++)
+        if (prediction_works(p))
+            ret->threads_wanted += (p->count + p->shard - 1) / p->shard;
+}
 
 static void take_jobs(struct service *s, struct figures *ret)
 {
@@ -84,6 +104,7 @@ void figures_take(struct service *s, struct figures *ret)
     for (int i = 0; i < GATE_REASONS; i++)
         ret->refused.counts[i] = gate_count(s->net->gate, i);
     take_jobs(s, ret);
+    take_wanted(s, ret);
     take_workers(s, ret);
     take_databases(s, ret);
 }

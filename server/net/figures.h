@@ -20,12 +20,13 @@ struct database_figures {
 #define FIGURE_DATABASES 2
 
 struct figures {
-    struct kinds jobs, workers;                    /* by state */
-    struct kinds refused;                          /* messages, by the gate's reasons */
-    uint64_t leases;                               /* that workers hold */
-    uint64_t reissued_shards;                      /* by the runs that run */
-    double images_per_s;                           /* of the jobs that are computed */
-    unsigned waiting_jobs;                         /* that run and are not computed */
+    struct kinds jobs, workers; /* by state */
+    struct kinds refused;       /* messages, by the gate's reasons */
+    uint64_t leases;            /* that workers hold */
+    uint64_t reissued_shards;   /* by the runs that run */
+    double images_per_s;        /* of the jobs that are computed */
+    unsigned waiting_jobs;      /* that run and are not computed */
+    uint64_t threads_wanted;    /* of workers, that the jobs of now could keep at work at once */
     unsigned store_items, query_items, data_items; /* that wait for their lane */
     int64_t uploads_bytes, datasets_bytes;
     int64_t largest_bytes; /* of the disk, of the key that takes most */

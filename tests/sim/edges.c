@@ -227,6 +227,17 @@ int http_open(struct net *net, const struct http_host *host, const char *address
     return err_set(why, -ENOSYS, "there is no dashboard in a simulation");
 }
 
+int http_check_figures(const char *address, struct errbuf *why)
+{
+    return http_check(address, why);
+}
+
+int http_open_figures(struct net *net, const struct http_host *host, const char *address,
+                      struct http **ret, struct errbuf *why)
+{
+    return http_open(net, host, address, ret, why);
+}
+
 void http_close(struct http *h)
 {
     (void)h;
