@@ -21,6 +21,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/field.h"
+#include "common/notify.h"
 #include "common/secret.h"
 #include "common/text.h"
 #include "proto/address.h"
@@ -50,6 +51,7 @@ struct client {
     const char *key_path;  /* NULL: messages are plain */
     struct seal seal;      /* the session; its number is 0 without one */
     struct halves *halves; /* NULL: none */
+    struct notify *notify; /* NULL: nobody wants signs of life */
 };
 
 /* One client_call under way. */
@@ -135,6 +137,11 @@ void client_close(struct client *c)
 void client_halves(struct client *c, struct halves *h)
 {
     c->halves = h;
+}
+
+void client_supervised(struct client *c, struct notify *n)
+{
+    c->notify = n;
 }
 
 const char *client_sender(const struct client *c)
@@ -340,6 +347,7 @@ static int exchange(struct client *c, struct call *call, struct reply *ret, stru
 {
     for (;;) {
         int64_t now_ms = clock_mono_ms();
+        notify_alive(c->notify, now_ms);
         if (c->stop && *c->stop) {
             c->abandoned |= call->out;
             return err_set(why, -EINTR, "stopped while waiting for %s", c->url);

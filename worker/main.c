@@ -15,6 +15,7 @@
 #include "common/file_limit.h"
 #include "common/log.h"
 #include "common/machine.h"
+#include "common/notify.h"
 #include "common/options.h"
 #include "common/output.h"
 #include "common/process.h"
@@ -209,14 +210,20 @@ static int serve(struct worker_options *options, char class[NUMERICS_CLASS_BYTES
                  struct errbuf *why)
 {
     struct duty_options *duty = &options->duty;
+    struct notify notify;
     int rc;
 
+    if (notify_open(&notify, why) < 0)
+        log_warn("worker.notify", "error=\"%s\"", why->text);
+    notify_ready(&notify, "works for the server, or waits for it");
+    duty->notify = &notify;
     duty->may_change = !options->class && pin_free() && group_alone(duty->group);
     while ((rc = duty_run(duty, &stop, class, why)) == -ERESTART) {
         pin_class(class, argv, why); /* which does not come back unless it fails */
         log_warn("worker.class", "error=\"%s\"", why->text);
         duty->may_change = false;
     }
+    notify_close(&notify);
     return rc;
 }
 
