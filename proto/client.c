@@ -21,10 +21,12 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/field.h"
+#include "common/notify.h"
 #include "common/secret.h"
 #include "common/text.h"
 #include "proto/address.h"
 #include "proto/handshake.h"
+#include "proto/reply.h"
 #include "proto/wire.h"
 
 #define TICK_MS 250 /* how often stop and the connection are checked */
@@ -32,8 +34,7 @@
 #define SILENCE_MS 30000 /* longer than any reply is held: counts as that many misses */
 #define ID_MASK 0x7fffffffu
 #define HANDSHAKE_RETRY_MS 2000
-#define WAIT_MAX_MS 60000 /* the longest that a server may ask for before the next try */
-#define HANDSHAKES_MAX 3  /* for one call: a server that restarts ends the first session */
+#define HANDSHAKES_MAX 3 /* for one call: a server that restarts ends the first session */
 
 /* In memory for secrets: it holds the keys of a session. */
 struct client {
@@ -50,6 +51,7 @@ struct client {
     const char *key_path;  /* NULL: messages are plain */
     struct seal seal;      /* the session; its number is 0 without one */
     struct halves *halves; /* NULL: none */
+    struct notify *notify; /* NULL: nobody wants signs of life */
 };
 
 /* One client_call under way. */
@@ -135,6 +137,11 @@ void client_close(struct client *c)
 void client_halves(struct client *c, struct halves *h)
 {
     c->halves = h;
+}
+
+void client_supervised(struct client *c, struct notify *n)
+{
+    c->notify = n;
 }
 
 const char *client_sender(const struct client *c)
@@ -340,6 +347,7 @@ static int exchange(struct client *c, struct call *call, struct reply *ret, stru
 {
     for (;;) {
         int64_t now_ms = clock_mono_ms();
+        notify_alive(c->notify, now_ms);
         if (c->stop && *c->stop) {
             c->abandoned |= call->out;
             return err_set(why, -EINTR, "stopped while waiting for %s", c->url);
@@ -363,48 +371,8 @@ static int exchange(struct client *c, struct call *call, struct reply *ret, stru
     return 0;
 }
 
-static int read_refusal(const cJSON *json, enum error_code *ret_code, int64_t *ret_retry_ms,
-                        struct errbuf *why)
-{
-    const char *code, *sentence;
-    int rc = field_str(json, "the answer", "code", true, 64, &code, why);
-
-    if (rc == 0)
-        rc = field_str(json, "the answer", "error", true, JSON_REPLY_BYTES_MAX, &sentence, why);
-    if (rc == 0)
-        rc = field_i64(json, "the answer", "retry_ms", false, 0, WAIT_MAX_MS, ret_retry_ms, why);
-    if (rc < 0)
-        return rc;
-    int index = text_index(code, error_names);
-    if (ret_code) /* a newer server may know more codes than this client */
-        *ret_code = index < 0 ? ERR_INTERNAL : (enum error_code)index;
-    return err_set(why, -EREMOTEIO, "%s", sentence);
-}
-
-/* Is the decoded message the answer to this request? 0, -EREMOTEIO or -EINVAL. */
-static int read_reply(const cJSON *json, enum message_type type, uint32_t id,
-                      enum error_code *ret_code, int64_t *ret_retry_ms, struct errbuf *why)
-{
-    const char *name;
-    int64_t got_id = -1;
-    bool ok = false;
-    int rc = field_str(json, "the answer", "type", true, 64, &name, why);
-
-    if (rc < 0)
-        return rc;
-    if (strcmp(name, "error") == 0)
-        return read_refusal(json, ret_code, ret_retry_ms, why);
-    rc = field_i64(json, "the answer", "id", true, 0, INT64_MAX, &got_id, why);
-    if (rc == 0)
-        rc = field_bool(json, "the answer", "ok", true, &ok, why);
-    if (rc == 0 && (!ok || got_id != id || strcmp(name, message_names[type]) != 0))
-        rc = err_set(why, -EINVAL, "the answer is for %s %lld, but the request was %s %u", name,
-                     (long long)got_id, message_names[type], id);
-    return rc;
-}
-
 /* A refusal of the gate, the only plain answer that counts when messages are sealed: it tells
- * nothing about the request itself. Errors as read_refusal. */
+ * nothing about the request itself. Errors as reply_refusal. */
 static int read_plain_refusal(const struct reply *r, enum error_code *ret_code, struct errbuf *why)
 {
     struct message m = {.json = NULL};
@@ -416,7 +384,7 @@ static int read_plain_refusal(const struct reply *r, enum error_code *ret_code, 
     if (rc == 0)
         rc = field_str(m.json, "the answer", "type", true, 64, &type, why);
     if (rc == 0 && strcmp(type, "error") == 0)
-        rc = read_refusal(m.json, &code, &retry_ms, why);
+        rc = reply_refusal(m.json, &code, &retry_ms, why);
     if (rc != -EREMOTEIO || (code != ERR_NO_SESSION && code != ERR_WRONG_KEY &&
                              code != ERR_KEY_NEEDED && code != ERR_LIMIT))
         rc = err_set(why, -EBADMSG,
@@ -553,7 +521,7 @@ static int ask(struct client *c, struct call *call, struct message *ret, enum er
     m.body = reply.chunk;
     m.release = wire_free;
     if (rc == 0)
-        rc = read_reply(m.json, call->type, c->id, ret_code, ret_retry_ms, why);
+        rc = reply_read(m.json, call->type, c->id, ret_code, ret_retry_ms, why);
     if (rc == 0) {
         *ret = m;
         return 0;

@@ -11,6 +11,7 @@
 #include "proto/messages.h"
 
 struct client;
+struct notify;
 
 /* Checks the address and opens a socket; connects in the background. sender: UUID (37 bytes) or
  * NULL for a fresh one. stop: polled while waiting; NULL or set by a signal handler. 0 or -errno.
@@ -23,6 +24,9 @@ const char *client_sender(const struct client *c);
  * for every session, so that a new key needs no restart. An ipc address is never sealed. */
 int client_use_key(struct client *c, const char *path, struct errbuf *why);
 
+/* From now on shows who supervises this process that it is alive, at least every quarter of a
+ * second while a call waits. Borrowed; NULL: nobody does. */
+void client_supervised(struct client *c, struct notify *n);
 /* From now on copies long tensors of requests with these halves. Borrowed; NULL: none. */
 void client_halves(struct client *c, struct halves *h);
 

@@ -182,6 +182,7 @@ static void on_tick(uv_timer_t *timer)
     struct server *s = timer->data;
     int64_t now_ms = clock_mono_ms();
 
+    notify_alive(&s->notify, now_ms);
     give_back(s, now_ms);
 
     metrics_tick(&s->net.metrics, now_ms, TICK_MS);
@@ -199,6 +200,14 @@ static void on_tick(uv_timer_t *timer)
     disk_watch_tick(&s->service.disk, s->service.dir, now_ms);
 }
 
+static void say_ready(const struct server *s)
+{
+    char *status = xasprintf("serves what is in %s", s->service.dir);
+
+    notify_ready(&s->notify, status);
+    free(status);
+}
+
 /* Settles what was promised: held replies say "no task", the run is kept in a checkpoint. */
 static void on_stop(uv_signal_t *signal, int number)
 {
@@ -207,6 +216,7 @@ static void on_stop(uv_signal_t *signal, int number)
     if (s->net.stopping)
         return;
     s->net.stopping = true;
+    notify_stopping(&s->notify);
     log_info("server.stop", "signal=%d", number);
     workers_dismiss(s->service.workers);
     predictions_dismiss(s->service.predictions);
@@ -220,8 +230,10 @@ static void on_reload(uv_signal_t *signal, int number)
     struct errbuf why;
 
     (void)number;
+    notify_reloading(&s->notify);
     if (gate_reload(s->net.gate, &why) < 0)
         log_error("gate.keys", "error=\"%s\"", why.text);
+    say_ready(s);
 }
 
 static int start_handles(struct server *s)
@@ -303,6 +315,8 @@ int server_open(struct server *s, const struct server_options *options, struct e
                                      .combine_floats = options->combine_floats
                                                            ? options->combine_floats
                                                            : INLINE_FLOATS_MAX}};
+    if (notify_open(&s->notify, why) < 0)
+        log_warn("server.notify", "error=\"%s\"", why->text);
     failpoint_init(&s->service.failpoint);
     db_ends_open(&s->service.ends, &s->net.giving_up);
     waits_open(&s->net);
@@ -374,6 +388,7 @@ int server_open(struct server *s, const struct server_options *options, struct e
     jobs_pump(s->service.jobs);
     log_info("server.start", "version=%s state=%s memory_bytes=%lld", STEPPE_VERSION,
              s->service.dir, (long long)s->service.memory_bytes);
+    say_ready(s);
     return 0;
 }
 
@@ -464,4 +479,5 @@ void server_close(struct server *s)
     gate_close(s->net.gate);
     locals_close(s->locals);
     waits_close(&s->net);
+    notify_close(&s->notify);
 }

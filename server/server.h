@@ -10,6 +10,7 @@
 
 #include "common/bounds.h"
 #include "common/err.h"
+#include "common/notify.h"
 #include "server/jobs/service.h"
 #include "server/net/loop_busy.h"
 #include "server/net/net.h"
@@ -35,7 +36,7 @@ struct server_options {
     const char *cell_program; /* from which cells are made: the server's own; NULL: no SQL */
     int log_level;
     bool insecure_loopback; /* plain tcp on loopback, where every local user is an administrator */
-    bool help, version;
+    bool help, version, print_config;
 };
 
 struct server {
@@ -48,8 +49,9 @@ struct server {
     uv_timer_t tick;
     struct loop_busy busy;
     uv_signal_t sigint, sigterm, sighup;
-    bool ran;        /* a job ran at the last tick */
-    int64_t trim_ms; /* when memory is given back, while no job runs */
+    struct notify notify; /* to who supervises this service */
+    bool ran;             /* a job ran at the last tick */
+    int64_t trim_ms;      /* when memory is given back, while no job runs */
 };
 
 /* Judges the options before anything is touched. -EINVAL: an address, a group or the folder is

@@ -88,8 +88,8 @@ static int get_piece(const struct search *s, uint64_t offset, uint64_t bytes, co
     return s->source->get(s->source, offset, bytes, ret, why);
 }
 
-/* A large file takes longer to read than a lease lasts: one byte shows that we are still at
- * work. */
+/* A large file takes longer to read, or to come, than a lease lasts: one byte shows that we are
+ * still at work. */
 static void beat(const struct search *s, int64_t *io_ms)
 {
     const void *byte;
@@ -267,6 +267,7 @@ static int download(struct search *s, int fd, struct errbuf *why)
 static int lock_file(const struct search *s, int fd, struct errbuf *why)
 {
     const struct timespec pause = {.tv_nsec = 200000000};
+    int64_t heard_ms = clock_mono_ms();
 
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno == EWOULDBLOCK && !s->source->anywhere)
@@ -276,6 +277,7 @@ static int lock_file(const struct search *s, int fd, struct errbuf *why)
                            err_text(-errno));
         if (s->stop && *s->stop)
             return -EINTR;
+        beat(s, &heard_ms);
         nanosleep(&pause, NULL);
     }
     return 0;

@@ -7,6 +7,7 @@
 
 #include "common/halves.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "proto/client.h"
 #include "worker/combine.h"
 #include "worker/greet.h"
@@ -526,9 +527,12 @@ int duty_run(const struct duty_options *options, const _Atomic sig_atomic_t *sto
     if (options->threads > 1)
         s.halves = halves_create();
     client_halves(s.talk.client, s.halves);
+    client_supervised(s.talk.client, options->notify);
     combine_open(&s.combine, options, s.halves);
     s.loaded.peer = s.combine.peer;
     rc = work_loop(&s, &a, why);
+    if (rc != -ERESTART)
+        notify_stopping(options->notify);
     if (rc == -EINTR || rc == -ERESTART || rc == 0)
         bye(&s, &a);
     if (rc == -ERESTART)

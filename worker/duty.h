@@ -11,6 +11,8 @@
 #include "worker/nn/kernels.h"
 #include "worker/numerics.h"
 
+struct notify;
+
 struct duty_options {
     const char *server; /* URL */
     const char *key;    /* file; NULL: messages are plain */
@@ -21,8 +23,9 @@ struct duty_options {
     struct group *group; /* that it heads */
     const char *machine; /* fields of the log: threads and memory */
     const struct kernels *kernels;
-    bool may_change; /* into a class for which the server asks */
-    bool profile;    /* print where the time of each job went when the worker leaves it */
+    struct notify *notify; /* to who supervises this process */
+    bool may_change;       /* into a class for which the server asks */
+    bool profile;          /* print where the time of each job went when the worker leaves it */
 };
 
 /* Works until *stop (an enum stop) is set (0) or the server refuses the worker (-errno with a
