@@ -1,5 +1,5 @@
 # Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, study, fuzz, chaos, sim, inject,
-# swarm, install, clean.
+# swarm, install, deb, check-deb, clean.
 #   make check ONLY=unit/core/test_job,e2e/test_leases:test_drain     tests, or cases of them, and what they need
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make bench PARTS=large SAMPLES=1281167   what a large job does to a server (default: that and 14197122 samples)
@@ -14,6 +14,8 @@
 #   make compile_commands.json        for clangd
 #   make -j2 -k analysis              gcc -fanalyzer and clang-tidy over the programs (part of lint)
 #   make screenshot DATA=FOLDER       the dashboard's picture in the README (FOLDER: Fashion-MNIST; else drawn digits)
+#   make deb                          Debian packages, in build/deb (deploy/install-deps --deb)
+#   make check-deb                    tries them: builds twice, installs, upgrades, removes (as root)
 #   make V=1                          shows the commands
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -103,7 +105,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json analysis test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install clean tests
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json analysis test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install deb check-deb clean tests
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -312,6 +314,13 @@ install: all
 	install -m 644 deploy/docs/*.md $(DESTDIR)$(PREFIX)/share/doc/steppe
 	install -d $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 deploy/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+
+# The same as packages of Debian; then in a Debian of their own.
+deb:
+	$(Q)deploy/build-deb "$(VERSION)" build/deb
+check-deb:
+	$(Q)deploy/install-deps --deb
+	$(Q)tests/deb/run "$(VERSION)"
 
 # What two analysers say of the programs, kept by object: what did not change is not looked at again. tests/analysis.h
 # tells them of functions in other files; -O1 is what GCC's looks through fastest.
