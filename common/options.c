@@ -13,7 +13,6 @@
 #include "common/text.h"
 
 #define FILE_BYTES_MAX (64u << 10)
-#define RANGE_BYTES 256
 #define SHOWN_MAX 60 /* characters of a value in a sentence */
 
 static const char *const bool_names[] = {"false", "true", NULL};
@@ -53,9 +52,9 @@ static void f64_range(const struct option *o, double *min, double *max)
     *max = any ? HUGE_VAL : o->fmax;
 }
 
-/* What the option takes, as in "allowed is 1 to 256"; "" when it takes any text. */
-static const char *show_range(const struct option *o, char *buf, size_t bytes)
+const char *option_range(const struct option *o, char buf[OPTION_RANGE_BYTES])
 {
+    const size_t bytes = OPTION_RANGE_BYTES;
     char low[TEXT_F64_BYTES], high[TEXT_F64_BYTES];
 
     buf[0] = '\0';
@@ -150,7 +149,7 @@ static bool set_field(const struct option *o, const char *value, void *target)
 static int set_option(const struct option *o, const char *dashes, const char *value, void *target,
                       struct errbuf *why)
 {
-    char range[RANGE_BYTES];
+    char range[OPTION_RANGE_BYTES];
 
     if ((o->type == OPT_STR || o->type == OPT_MANY) && !*value)
         return err_set(why, -EINVAL, "%s%s is empty", dashes, o->name);
@@ -158,8 +157,8 @@ static int set_option(const struct option *o, const char *dashes, const char *va
         return 0;
     const char *near = o->type == OPT_ENUM ? text_nearest(value, o->names) : NULL;
     return err_set(why, -EINVAL, "%s%s is \"%.*s\", allowed is %s%s%s%s", dashes, o->name,
-                   SHOWN_MAX, value, show_range(o, range, sizeof(range)),
-                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+                   SHOWN_MAX, value, option_range(o, range), near ? "; did you mean \"" : "",
+                   near ? near : "", near ? "\"?" : "");
 }
 
 static const struct option *find_option(const struct option *table, const char *name, size_t bytes)
@@ -276,6 +275,8 @@ static int read_line(const struct option *table, char *line, void *target, struc
     const struct option *o = find_option(table, name, strlen(name));
     if (!o)
         return refuse_unknown(table, "", name, strlen(name), why);
+    if (o->typed)
+        return err_set(why, -EINVAL, "%s belongs on the command line, not into a file", name);
     return set_option(o, "", o->type == OPT_STR ? keep_text(value) : value, target, why);
 }
 
@@ -311,7 +312,7 @@ static int read_option(const struct option *table, int argc, char **argv, int *a
     const char *equals = strchr(name, '=');
     size_t bytes = equals ? (size_t)(equals - name) : strlen(name);
     const char *value = equals ? equals + 1 : NULL;
-    char range[RANGE_BYTES];
+    char range[OPTION_RANGE_BYTES];
 
     const struct option *o = find_option(table, name, bytes);
     if (!o)
@@ -325,7 +326,7 @@ static int read_option(const struct option *table, int argc, char **argv, int *a
     if (!value && *at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
         value = argv[++*at];
     if (!value) {
-        show_range(o, range, sizeof(range));
+        option_range(o, range);
         return err_set(why, -EINVAL, "--%s needs a value%s%s", o->name,
                        *range ? ", allowed is " : "", range);
     }
@@ -384,14 +385,14 @@ int options_read(const struct option *table, int argc, char **argv, void *target
 
 void options_help(const struct option *table, FILE *out)
 {
-    char range[RANGE_BYTES];
+    char range[OPTION_RANGE_BYTES];
     int width = 0;
 
     for (const struct option *o = table; o->name; o++)
         if (label_width(o) > width)
             width = label_width(o);
     for (const struct option *o = table; o->name; o++) {
-        show_range(o, range, sizeof(range));
+        option_range(o, range);
         bool has_range = *range && o->type != OPT_FLAG && o->type != OPT_MANY;
         bool has_default = o->def && *o->def && o->type != OPT_FLAG;
         fprintf(out, "  --%s%s%s%*s  %s", o->name, o->arg ? " " : "", o->arg ? o->arg : "",

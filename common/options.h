@@ -39,6 +39,7 @@ struct option {
     const char *arg;          /* word for the argument in --help */
     const char *help;         /* one line */
     char letter;              /* of OPT_FLAG: the option is also -L; 0: it is not */
+    bool typed;               /* on the command line only, not in a file */
     int64_t min, max;         /* OPT_INT, OPT_BYTES; both 0: any */
     double fmin, fmax;        /* OPT_F64; both 0: any */
     const char *const *names; /* OPT_ENUM, NULL-terminated */
@@ -64,6 +65,23 @@ int options_args(const struct option *table, int argc, char **argv, void *target
  * are an error. 0 or -errno. */
 int options_read(const struct option *table, int argc, char **argv, void *target,
                  const char *const *config, struct errbuf *why);
+
+/* What the option takes, as in "allowed is 1 to 256"; "" when it takes any text. Into buf,
+ * returned.
+ */
+#define OPTION_RANGE_BYTES 256
+const char *option_range(const struct option *o, char buf[OPTION_RANGE_BYTES]);
+
+/* The first lines of such a file. */
+#define OPTIONS_HEAD(program)                                                                      \
+    "# Options of " program                                                                        \
+    " (--config FILE), lines of \"name = value\". What stands behind a #\n"                        \
+    "# is the default; what is given on the command line wins."
+
+/* Prints a file for options_file (options_write.c): of every option what it is, its range, and its
+ * value; behind a '#', if that is the default. initial: target as options_defaults left it. An
+ * option whose default the program makes up later has the word for its argument there. */
+void options_write(const struct option *table, const void *target, const void *initial, FILE *out);
 
 /* Prints a line an option with default and range, for --help. */
 void options_help(const struct option *table, FILE *out);

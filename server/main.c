@@ -73,12 +73,15 @@ static const struct option table[] = {
      .help =
          "address of the dashboard and /metrics, on loopback, or none; everybody on this machine "
          "may read there (default " HTTP_DEFAULT ", if it is free and no --key is given)"},
-    {"config", OPT_STR, AT(config), .arg = "FILE",
+    {"config", OPT_STR, AT(config), .arg = "FILE", .typed = true,
      .help = "read options from a file of \"name = value\" lines"},
+    {"print-config", OPT_FLAG, AT(print_config), .typed = true,
+     .help = "print such a file, with the options that are given and the defaults of the others, "
+             "and exit"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",
      .help = "log events of this level and above"},
-    {"help", OPT_FLAG, AT(help), .help = "show this help"},
-    {"version", OPT_FLAG, AT(version), .help = "show the version"},
+    {"help", OPT_FLAG, AT(help), .typed = true, .help = "show this help"},
+    {"version", OPT_FLAG, AT(version), .typed = true, .help = "show the version"},
     {0},
 };
 
@@ -127,6 +130,7 @@ int main(int argc, char **argv)
 
     struct server_options options = {.uploads_bytes = UPLOADS_BYTES_DEFAULT,
                                      .cell_program = process_self};
+    struct server_options initial;
     struct server *s = xcalloc(1, sizeof(*s));
     struct errbuf why = {""};
     char *state = file_xdg("XDG_STATE_HOME", ".local/state");
@@ -137,8 +141,10 @@ int main(int argc, char **argv)
     field_own_memory();
     alloc_keep(KEPT_BYTES);
     output_open(&output);
-    if (options_defaults(table, &options, &why) < 0 ||
-        options_read(table, argc, argv, &options, &options.config, &why) < 0)
+    if (options_defaults(table, &options, &why) < 0)
+        goto out;
+    initial = options;
+    if (options_read(table, argc, argv, &options, &options.config, &why) < 0)
         goto out;
     status = 0;
     if (options.help) {
@@ -147,6 +153,11 @@ int main(int argc, char **argv)
     }
     if (options.version) {
         puts("steppe-server " STEPPE_VERSION);
+        goto out;
+    }
+    if (options.print_config) {
+        puts(OPTIONS_HEAD("steppe-server"));
+        options_write(table, &options, &initial, stdout);
         goto out;
     }
     log_set_level((enum log_level)options.log_level);

@@ -34,7 +34,7 @@ struct server_options {
     const char *cell_program; /* from which cells are made: the server's own; NULL: no SQL */
     int log_level;
     bool insecure_loopback; /* plain tcp on loopback, where every local user is an administrator */
-    bool help, version;
+    bool help, version, print_config;
 };
 
 struct server {

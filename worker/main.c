@@ -38,7 +38,7 @@ struct worker_options {
     struct duty_options duty;
     const char *config, *class;
     int log_level;
-    bool help, version, print_class;
+    bool help, version, print_class, print_config;
 };
 
 #define AT(field) offsetof(struct worker_options, field)
@@ -63,15 +63,19 @@ static const struct option table[] = {
     {"class", OPT_STR, AT(class), .arg = "CLASS",
      .help = "compute in this numerics class only, written as `steppe show` prints it (default: "
              "the fastest here, or one that a job waits for)"},
-    {"print-class", OPT_FLAG, AT(print_class), .help = "print the numerics class and exit"},
-    {"config", OPT_STR, AT(config), .arg = "FILE",
+    {"print-class", OPT_FLAG, AT(print_class), .typed = true,
+     .help = "print the numerics class and exit"},
+    {"config", OPT_STR, AT(config), .arg = "FILE", .typed = true,
      .help = "read options from a file of \"name = value\" lines"},
+    {"print-config", OPT_FLAG, AT(print_config), .typed = true,
+     .help = "print such a file, with the options that are given and the defaults of the others, "
+             "and exit"},
     {"profile", OPT_FLAG, AT(duty.profile),
      .help = "when a job or the worker ends, print the time that each layer took in each pass"},
     {"log-level", OPT_ENUM, AT(log_level), .def = "info", .names = log_level_names, .arg = "LEVEL",
      .help = "log events of this level and above"},
-    {"help", OPT_FLAG, AT(help), .help = "show this help"},
-    {"version", OPT_FLAG, AT(version), .help = "show the version"},
+    {"help", OPT_FLAG, AT(help), .typed = true, .help = "show this help"},
+    {"version", OPT_FLAG, AT(version), .typed = true, .help = "show the version"},
     {0},
 };
 
@@ -248,7 +252,7 @@ static int work(struct worker_options *options, char **argv, struct errbuf *why)
 
 int main(int argc, char **argv)
 {
-    struct worker_options options = {0};
+    struct worker_options options = {0}, initial;
     struct errbuf why = {""};
     struct output output;
     char *cache = file_xdg("XDG_CACHE_HOME", ".cache"), *name = default_name();
@@ -258,8 +262,10 @@ int main(int argc, char **argv)
     field_own_memory();
     alloc_keep(KEPT_BYTES);
     output_open(&output);
-    if (options_defaults(table, &options, &why) < 0 ||
-        options_read(table, argc, argv, &options, &options.config, &why) < 0)
+    if (options_defaults(table, &options, &why) < 0)
+        goto out;
+    initial = options;
+    if (options_read(table, argc, argv, &options, &options.config, &why) < 0)
         goto out;
     status = 0;
     if (options.help) {
@@ -268,6 +274,11 @@ int main(int argc, char **argv)
     }
     if (options.version) {
         puts("steppe-worker " STEPPE_VERSION);
+        goto out;
+    }
+    if (options.print_config) {
+        puts(OPTIONS_HEAD("steppe-worker"));
+        options_write(table, &options, &initial, stdout);
         goto out;
     }
     if (options.print_class) {

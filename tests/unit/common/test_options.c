@@ -307,3 +307,69 @@ TEST(an_option_may_be_given_again)
     ASSERT_EQ(-EINVAL, options_args(table, argc, argv, &cfg, NULL, NULL, &why));
     ASSERT_STR("--set is \"a=1\", allowed is at most 64 of them", why.text);
 }
+
+TEST(what_is_typed_is_in_no_file)
+{
+    static const struct option typed[] = {
+        {"help", OPT_FLAG, offsetof(struct config, help), .typed = true},
+        {0},
+    };
+    struct file_part part = {"\nhelp = true\n", 13};
+    char *argv[] = {"prog", "--help"};
+    struct config cfg = {0};
+
+    ASSERT_OK(options_args(typed, 2, argv, &cfg, NULL, NULL, &why), why);
+    ASSERT(cfg.help);
+    ASSERT_OK(file_write_atomic(test_path("typed"), 0600, &part, 1, &why), why);
+    ASSERT_EQ(-EINVAL, options_file(typed, test_path("typed"), &cfg, &why));
+    ASSERT_HAS("typed line 2: help belongs on the command line, not into a file", why.text);
+}
+
+TEST(a_file_is_written_with_defaults_as_comments)
+{
+    static const struct option some[] = {
+        {"listen", OPT_STR, offsetof(struct config, listen), .arg = "URL",
+         .help = "the address to serve, of which nobody has thought yet, so that this sentence is "
+                 "longer than a line of it"},
+        {"threads", OPT_INT, offsetof(struct config, threads), .def = "2", .min = 1, .max = 256,
+         .help = "compute threads"},
+        {"seed", OPT_BYTES, offsetof(struct config, seed), .arg = "BYTES", .min = 1024,
+         .max = INT64_MAX, .help = "a size"},
+        {"lr", OPT_F64, offsetof(struct config, lr), .def = "0.05", .help = "a rate", .fmax = 10},
+        {"log-level", OPT_ENUM, offsetof(struct config, level), .def = "info", .names = levels,
+         .help = "what to log"},
+        {"watch", OPT_FLAG, offsetof(struct config, watch), .help = "show progress"},
+        {"help", OPT_FLAG, offsetof(struct config, help), .typed = true, .help = "show this"},
+        {0},
+    };
+    struct config initial = {0}, cfg;
+    char *text = NULL, *again = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+
+    ASSERT_OK(options_defaults(some, &initial, &why), why);
+    cfg = initial;
+    cfg.seed = INT64_C(1536) << 20;
+    cfg.watch = true;
+    options_write(some, &cfg, &initial, out);
+    fclose(out);
+    ASSERT_STR(
+        "\n# the address to serve, of which nobody has thought yet, so that this sentence is "
+        "longer than a line\n# of it\n#listen = URL\n"
+        "\n# compute threads\n# 1 to 256\n#threads = 2\n"
+        "\n# a size\n# 1 KiB or more, as 4096, 512K, 300M or 4G\nseed = 1536M\n"
+        "\n# a rate\n# 0 to 10\n#lr = 0.05\n"
+        "\n# what to log\n# error, warn or info\n#log-level = info\n"
+        "\n# show progress\nwatch = true\n",
+        text);
+    cfg = initial;
+    struct file_part part = {text, bytes};
+    ASSERT_OK(file_write_atomic(test_path("written"), 0600, &part, 1, &why), why);
+    ASSERT_OK(options_file(some, test_path("written"), &cfg, &why), why);
+    out = open_memstream(&again, &bytes);
+    options_write(some, &cfg, &initial, out);
+    fclose(out);
+    ASSERT_STR(text, again);
+    free(text);
+    free(again);
+}
