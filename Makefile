@@ -332,6 +332,8 @@ install: all
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 deploy/examples/*.json $(DESTDIR)$(PREFIX)/share/steppe/examples
 	install -m 755 deploy/examples/*.py $(DESTDIR)$(PREFIX)/share/steppe/examples
+	install -d $(DESTDIR)$(PREFIX)/share/steppe/slurm
+	install -m 755 deploy/slurm/* $(DESTDIR)$(PREFIX)/share/steppe/slurm
 	install -d $(DESTDIR)$(PREFIX)/share/doc/steppe
 	install -m 644 deploy/docs/*.md $(DESTDIR)$(PREFIX)/share/doc/steppe
 	for n in 1 5 7 8; do install -d $(SHARE)/man/man$$n && install -m 644 $(B)/man/*.$$n $(SHARE)/man/man$$n || exit 1; done
