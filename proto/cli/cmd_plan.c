@@ -129,7 +129,8 @@ static void measure(struct cli *cli, const cJSON *row, struct plan *p)
     struct capacity_site now = {.workers = workers,
                                 .threads = threads > workers ? threads / workers : 1,
                                 .processors = p->site.processors,
-                                .bits_per_s = p->site.bits_per_s};
+                                .bits_per_s = p->site.bits_per_s,
+                                .trees = p->site.trees};
     if (capacity_of(&capacity_costs, &p->job, &now).step_s >= step_s)
         now.bits_per_s = 0;
     p->job.shard_s = capacity_shard(&capacity_costs, &p->job, &now, step_s);
@@ -171,6 +172,7 @@ static int learn(struct cli *cli, const cJSON *spec, const cJSON *row, struct pl
                                                                    : 0,
         .shard_s = cli->args->shard_ms / 1000,
     };
+    p->site.trees = p->spec.verify == 0; /* as the server has it */
     if (cli->args->shard_ms == 0 && row)
         measure(cli, row, p);
     if (p->job.shard_s == 0)
@@ -271,6 +273,9 @@ static void print_head(const struct plan *p)
                text_s((double)p->site.threads));
     print_text("the server holds %s for the job's vectors",
                draw_bytes((uint64_t)capacity_memory(&p->job), memory));
+    if (row_of(p, p->site.workers).trees)
+        print_text("three workers or more add their sums up among themselves: two vectors a step "
+                   "in all");
 }
 
 static void print_table(const struct cli *cli, const struct plan *p)
