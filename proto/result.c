@@ -90,6 +90,11 @@ static size_t row_bytes(const struct part *p)
     return dtype_bytes(p->dtype) * (p->columns ? p->columns : 1);
 }
 
+size_t result_row_bytes(const struct result_shape *shape)
+{
+    return shape->samples == 0 ? 0 : SCORE_BYTES + shape->classes * sizeof(float);
+}
+
 /* Copies one part of all scores to out. */
 static void pack_rows(const struct part *p, const struct score *scores, uint32_t samples, void *out)
 {

@@ -42,6 +42,9 @@ struct result_shape {
 struct result_shape result_shape(enum phase phase, bool fused, size_t floats, uint32_t samples,
                                  uint32_t classes);
 
+/* Bytes that each sample takes in it. */
+size_t result_row_bytes(const struct result_shape *shape);
+
 /* What a result says; of what its shape leaves out, nothing is set. */
 struct result {
     const void *grad;           /* F32 [floats]; unpacked: in the message, maybe unaligned */

@@ -170,6 +170,7 @@ static int take(struct combine *c, struct combined *io, const struct word *w)
         int rc = keep_own(c, io, io->count + w->count);
         if (rc < 0)
             return rc;
+        peer_unwant(c->peer); /* nobody reads it while it changes */
         s->node = w->node;
         s->shape = result_shape(phase, io->fused, io->floats, w->count, 0);
         s->shape.floats = 0;

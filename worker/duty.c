@@ -260,7 +260,8 @@ static int answer_with(struct duty *s, struct loaded *p, const struct task *t,
                            .end = (uint32_t)t->hi,
                            .count = (uint32_t)t->count};
     struct task done = *t;
-    int rc = t->token[0] && !shares(p, t) ? combine_sum(&s->combine, &s->talk, &sum, why) : 0;
+    const bool meets = t->token[0] && s->combine.peer && !shares(p, t);
+    int rc = meets ? combine_sum(&s->combine, &s->talk, &sum, why) : 0;
 
     if (rc < 0)
         return rc == -EALREADY ? -ESTALE : rc;

@@ -50,6 +50,8 @@ void group_leave(struct group *g);
 bool group_alone(const struct group *g);
 /* How many of its ranks share the processors of this one, itself too. */
 unsigned group_neighbours(const struct group *g);
+/* How many are on its machine, itself too; after group_agree. */
+unsigned group_housemates(const struct group *g);
 
 /* Every rank says whether it is ready (rc, with the sentence in why), its class and what it has. 0,
  * or for all of them negative: one is not ready or the classes differ; the head has the sentence.

@@ -24,7 +24,9 @@
 #include "proto/handshake.h"
 #include "proto/key.h"
 
-#define SILENCE_S 10 /* nothing moves for so long: the other side is gone */
+#define SILENCE_S 10       /* nothing moves for so long: the other side is gone */
+#define HANDSHAKE_MS 10000 /* all of it */
+#define BYTES_OF_MS 64     /* of a message, at least: a slower line is of no use for vectors */
 #define CONNECT_MS 3000
 #define BACKLOG 64
 #define IPC_PREFIX "ipc://@" /* a name, not a file: it goes with its socket */
@@ -46,9 +48,19 @@ static int set_up(int fd)
     return 0;
 }
 
-static int write_all(int fd, const void *data, size_t bytes, int flags)
+/* Who sends a byte now and then is not silent, but does not hold a thread for long either. When a
+ * message of so many bytes, or the handshake, has to be over. */
+static int64_t time_for(const struct link *l, uint64_t bytes)
+{
+    return l->by_ms ? l->by_ms
+                    : clock_mono_ms() + SILENCE_S * 1000 + (int64_t)(bytes / BYTES_OF_MS);
+}
+
+static int write_all(int fd, int64_t by_ms, const void *data, size_t bytes, int flags)
 {
     for (size_t at = 0; at < bytes;) {
+        if (clock_mono_ms() > by_ms)
+            return -ETIMEDOUT;
         ssize_t n = send(fd, (const char *)data + at, bytes - at, MSG_NOSIGNAL | flags);
         if (n < 0 && errno != EINTR)
             return errno == EAGAIN ? -ETIMEDOUT : -errno;
@@ -57,9 +69,11 @@ static int write_all(int fd, const void *data, size_t bytes, int flags)
     return 0;
 }
 
-static int read_all(int fd, void *out, size_t bytes)
+static int read_all(int fd, int64_t by_ms, void *out, size_t bytes)
 {
     for (size_t at = 0; at < bytes;) {
+        if (clock_mono_ms() > by_ms)
+            return -ETIMEDOUT;
         ssize_t n = recv(fd, (char *)out + at, bytes - at, 0);
         if (n == 0)
             return -ECONNRESET;
@@ -70,19 +84,20 @@ static int read_all(int fd, void *out, size_t bytes)
     return 0;
 }
 
-static int write_body(int fd, const void *body, size_t bytes)
+static int write_body(const struct link *l, const void *body, size_t bytes)
 {
+    const int64_t by_ms = time_for(l, bytes);
     const uint64_t length = htobe64(bytes);
-    int rc = write_all(fd, &length, sizeof(length), MSG_MORE);
+    int rc = write_all(l->fd, by_ms, &length, sizeof(length), MSG_MORE);
 
-    return rc < 0 ? rc : write_all(fd, body, bytes, 0);
+    return rc < 0 ? rc : write_all(l->fd, by_ms, body, bytes, 0);
 }
 
 /* At most so many bytes. *ret: malloc. */
-static int read_body(int fd, size_t most, void **ret, size_t *ret_bytes)
+static int read_body(const struct link *l, size_t most, void **ret, size_t *ret_bytes)
 {
     uint64_t length;
-    int rc = read_all(fd, &length, sizeof(length));
+    int rc = read_all(l->fd, time_for(l, sizeof(length)), &length, sizeof(length));
 
     if (rc < 0)
         return rc;
@@ -92,7 +107,7 @@ static int read_body(int fd, size_t most, void **ret, size_t *ret_bytes)
     *ret = malloc(length);
     if (!*ret)
         return -ENOMEM;
-    rc = read_all(fd, *ret, length);
+    rc = read_all(l->fd, time_for(l, length), *ret, length);
     if (rc < 0)
         free(*ret);
     *ret_bytes = length;
@@ -124,7 +139,7 @@ int link_say(struct link *l, const cJSON *json, const struct tensor *tensors, in
         seal_message(&l->seal, l->sequence, body, bytes);
         bytes += SEAL_BYTES;
     }
-    rc = write_body(l->fd, body, bytes);
+    rc = write_body(l, body, bytes);
     free(body);
     return rc < 0 ? err_set(why, rc, "%s", err_text(rc)) : 0;
 }
@@ -133,7 +148,7 @@ int link_hear(struct link *l, struct message *ret, struct errbuf *why)
 {
     void *body;
     size_t bytes;
-    int rc = read_body(l->fd, WIRE_BYTES_MAX, &body, &bytes);
+    int rc = read_body(l, WIRE_BYTES_MAX, &body, &bytes);
 
     if (rc < 0)
         return err_set(why, rc, "%s", err_text(rc));
@@ -192,7 +207,7 @@ static int check_user(int fd)
 static int hear_frame(struct link *l, uint8_t *frame, size_t most, size_t *ret_bytes)
 {
     void *body;
-    int rc = read_body(l->fd, most, &body, ret_bytes);
+    int rc = read_body(l, most, &body, ret_bytes);
 
     if (rc < 0)
         return rc;
@@ -229,7 +244,7 @@ static int welcome(struct link *l, const struct key *ours)
     randombytes_buf(challenge, sizeof(challenge));
     randombytes_buf(&session, sizeof(session));
     handshake_challenge(challenge, frame);
-    rc = write_body(l->fd, frame, CHALLENGE_FRAME_BYTES);
+    rc = write_body(l, frame, CHALLENGE_FRAME_BYTES);
     if (rc == 0)
         rc = hear_frame(l, frame, sizeof(frame), &bytes);
     if (rc == 0 && handshake_read(frame, bytes, &hello) != STEP_HELLO)
@@ -238,7 +253,7 @@ static int welcome(struct link *l, const struct key *ours)
         rc = judge_hello(&hello, ours, challenge);
     if (rc == 0)
         rc = handshake_welcome(&hello, ours, session | 1, seal_ciphers(), &l->seal, frame);
-    return rc < 0 ? rc : write_body(l->fd, frame, WELCOME_FRAME_BYTES);
+    return rc < 0 ? rc : write_body(l, frame, WELCOME_FRAME_BYTES);
 }
 
 static int greet(struct link *l, const struct key *ours)
@@ -249,7 +264,7 @@ static int greet(struct link *l, const struct key *ours)
     size_t bytes;
 
     handshake_ask(frame);
-    int rc = write_body(l->fd, frame, HELLO_FRAME_BYTES);
+    int rc = write_body(l, frame, HELLO_FRAME_BYTES);
     if (rc == 0)
         rc = hear_frame(l, frame, sizeof(frame), &bytes);
     if (rc == 0) {
@@ -259,7 +274,7 @@ static int greet(struct link *l, const struct key *ours)
         h.peer = true;
     }
     if (rc == 0)
-        rc = write_body(l->fd, frame, HELLO_FRAME_BYTES);
+        rc = write_body(l, frame, HELLO_FRAME_BYTES);
     if (rc == 0)
         rc = hear_frame(l, frame, sizeof(frame), &bytes);
     if (rc == 0)
@@ -276,7 +291,9 @@ static int meet(struct link *l, const char *path, int (*fn)(struct link *, const
 
     if (rc < 0 || !path)
         return rc;
+    l->by_ms = clock_mono_ms() + HANDSHAKE_MS;
     rc = fn(l, &key);
+    l->by_ms = 0;
     key_done(&key);
     l->sealed = rc == 0;
     return rc;
@@ -409,13 +426,14 @@ static int connect_ipc(const char *address)
     struct sockaddr_un at;
     const socklen_t bytes = name_socket(address + strlen(IPC_PREFIX), &at);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int rc =
+        fd < 0 ? -errno : set_up(fd); /* it waits where a worker that stands has many waiting */
 
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&at, bytes) < 0) {
-        int rc = -errno;
+    if (rc == 0 && connect(fd, (struct sockaddr *)&at, bytes) < 0)
+        rc = errno == EAGAIN ? -ETIMEDOUT : -errno;
+    if (rc < 0 && fd >= 0)
         close(fd);
-        return rc;
-    }
-    return fd < 0 ? -errno : fd;
+    return rc < 0 ? rc : fd;
 }
 
 /* The connection that is being made, in time. */

@@ -1,6 +1,7 @@
 /* A connection between two workers: one side asks, the other answers. Messages as everywhere, each
  * behind its length; over tcp they are sealed, and both sides have keys of workers; over ipc the
- * kernel says that both have one user. Blocking, with a limit on how long. */
+ * kernel says that both have one user. Blocking, with a limit on how long, however slowly the other
+ * side sends. */
 #ifndef STEPPE_WORKER_LINK_H
 #define STEPPE_WORKER_LINK_H
 
@@ -8,7 +9,8 @@
 #include "proto/seal.h"
 
 struct link {
-    int fd; /* -1: closed */
+    int fd;        /* -1: closed */
+    int64_t by_ms; /* the handshake is over by then; 0: there is none any more */
     bool sealed;
     uint64_t sequence; /* sealed, of the request that is being answered */
     struct seal seal;

@@ -108,11 +108,16 @@ static struct footprint_job footprint_job_of(const struct loaded *p)
                                   .flatness = p->spec.flatness.every > 0};
 }
 
+static struct room_crew crew_of(const struct duty_options *options)
+{
+    return (struct room_crew){(unsigned)options->threads, group_housemates(options->group)};
+}
+
 int loaded_no_memory(const struct loaded *p, const struct duty_options *options, struct errbuf *why)
 {
     const struct footprint_job job = footprint_job_of(p);
 
-    return room_refuse(&job, (unsigned)options->threads, why);
+    return room_refuse(&job, crew_of(options), why);
 }
 
 /* The threads with their memory, and theta. */
@@ -120,16 +125,16 @@ static int make_crew(struct loaded *p, const struct duty_options *options, struc
 {
     const struct footprint_job job = footprint_job_of(p);
     struct footprint_job more = job;
-    const unsigned threads = (unsigned)options->threads;
+    const struct room_crew crew = crew_of(options);
     struct errbuf narrow;
-    int rc = room_check(&job, threads, why);
+    int rc = room_check(&job, crew, why);
 
     if (rc < 0)
         return rc;
     more.combines = true;
-    p->combines = room_check(&more, threads, &narrow) == 0;
-    rc =
-        runner_create(&p->model, options->kernels, job.shard, threads, job.splits, &p->runner, why);
+    p->combines = room_check(&more, crew, &narrow) == 0;
+    rc = runner_create(&p->model, options->kernels, job.shard, crew.threads, job.splits, &p->runner,
+                       why);
     if (rc == 0 && options->profile)
         rc = runner_profile(p->runner);
     if (rc == 0) {
@@ -140,7 +145,7 @@ static int make_crew(struct loaded *p, const struct duty_options *options, struc
         p->vector = alloc_bytes(p->model.floats, sizeof(float));
         rc = p->vector ? 0 : -ENOMEM;
     }
-    return rc == -ENOMEM ? room_refuse(&job, threads, why) : rc;
+    return rc == -ENOMEM ? room_refuse(&job, crew, why) : rc;
 }
 
 /* --- the other ranks --- */

@@ -26,6 +26,15 @@
 #define PATIENCE_MS 1000 /* a request that comes too early waits for so long */
 #define REST_MS 100      /* when there are no files or threads for a connection */
 
+/* A connection, until it has shown that it is a worker, may have to make room for another one. */
+enum visitor { VISITOR_NONE, VISITOR_STRANGER, VISITOR_WORKER, VISITOR_LEAVING };
+
+struct place {
+    enum visitor visitor;
+    int fd;
+    uint64_t number; /* the later it came the larger */
+};
+
 enum want { WANT_NOTHING, WANT_OPEN, WANT_COMING, WANT_HERE };
 
 struct peer {
@@ -36,8 +45,9 @@ struct peer {
     const char *key;
     char address[ADDRESS_BYTES_MAX];
     _Atomic bool stop;
-    int links[LINKS_MAX]; /* sockets of connections; -1: none */
+    struct place places[LINKS_MAX]; /* of connections */
     int link_count;
+    uint64_t last_number;
 
     char token[UUID_BYTES];
     const char *theta;
@@ -314,18 +324,27 @@ static int answer(struct peer *p, struct link *l, const struct message *m)
 
 struct visit {
     struct peer *peer;
-    int slot, fd;
+    struct place *place;
+    int fd;
 };
 
-static void leave(struct peer *p, struct link *l, int slot)
+static void leave(struct peer *p, struct link *l, struct place *place)
 {
     pthread_mutex_lock(&p->lock);
     if (p->by == l && p->want == WANT_COMING) /* somebody may bring it anew */
         set_want(p, WANT_OPEN, NULL);
-    p->links[slot] = -1;
+    place->visitor = VISITOR_NONE;
     p->link_count--;
     link_close(l);
     pthread_cond_broadcast(&p->idle);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void admit(struct peer *p, struct place *place)
+{
+    pthread_mutex_lock(&p->lock);
+    if (place->visitor == VISITOR_STRANGER)
+        place->visitor = VISITOR_WORKER;
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -338,12 +357,52 @@ static void *serve(void *arg)
 
     free(arg);
     int rc = link_accept(&l, v.fd, v.peer->key);
+    if (rc == 0)
+        admit(v.peer, v.place);
     while (rc == 0 && link_hear(&l, &m, &why) == 0) {
         rc = answer(v.peer, &l, &m);
         message_done(&m);
     }
-    leave(v.peer, &l, v.slot);
+    leave(v.peer, &l, v.place);
     return NULL;
+}
+
+static struct place *free_place(struct peer *p)
+{
+    struct place *place = p->places;
+
+    while (place < p->places + LINKS_MAX && place->visitor != VISITOR_NONE)
+        place++;
+    return place < p->places + LINKS_MAX ? place : NULL;
+}
+
+/* Whoever is there for longest without having shown a key goes, so that nobody who has none keeps
+ * workers out. */
+static void send_away(struct peer *p)
+{
+    struct place *oldest = NULL;
+
+    for (struct place *place = p->places; place < p->places + LINKS_MAX; place++)
+        if (place->visitor == VISITOR_STRANGER && (!oldest || place->number < oldest->number))
+            oldest = place;
+    if (!oldest)
+        return;
+    oldest->visitor = VISITOR_LEAVING;
+    shutdown(oldest->fd, SHUT_RDWR); /* its thread sees it, and leaves */
+}
+
+/* NULL: all are taken. */
+static struct place *make_place(struct peer *p)
+{
+    const struct timespec end = in_ms(REST_MS);
+    struct place *place = free_place(p);
+    int rc = 0;
+
+    if (!place)
+        send_away(p);
+    while (!(place = free_place(p)) && !p->stop && rc == 0)
+        rc = pthread_cond_timedwait(&p->idle, &p->lock, &end);
+    return place;
 }
 
 /* A thread for the connection. False: there is no place, and it was closed. */
@@ -352,22 +411,20 @@ static bool receive(struct peer *p, int fd)
     struct visit *v = xcalloc(1, sizeof(*v));
     pthread_attr_t attr;
     pthread_t thread;
-    int slot = 0;
 
     pthread_mutex_lock(&p->lock);
-    while (slot < LINKS_MAX && p->links[slot] >= 0)
-        slot++;
-    *v = (struct visit){p, slot, fd};
-    bool taken = slot < LINKS_MAX && !p->stop;
+    struct place *place = make_place(p);
+    *v = (struct visit){p, place, fd};
+    bool taken = place && !p->stop;
     if (taken) {
-        p->links[slot] = fd;
+        *place = (struct place){VISITOR_STRANGER, fd, ++p->last_number};
         p->link_count++;
         pthread_attr_init(&attr);
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
         taken = pthread_create(&thread, &attr, serve, v) == 0;
         pthread_attr_destroy(&attr);
         if (!taken) {
-            p->links[slot] = -1;
+            place->visitor = VISITOR_NONE;
             p->link_count--;
         }
     }
@@ -406,8 +463,6 @@ int peer_open(const char *server, const char *key, const char *listen, struct pe
         return rc;
     }
     p->key = address_is_ipc(p->address) ? NULL : key;
-    for (int i = 0; i < LINKS_MAX; i++)
-        p->links[i] = -1;
     pthread_mutex_init(&p->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -436,8 +491,8 @@ void peer_close(struct peer *p)
     pthread_cond_broadcast(&p->changed);
     shutdown(p->fd, SHUT_RDWR); /* wakes the thread that accepts */
     for (int i = 0; i < LINKS_MAX; i++)
-        if (p->links[i] >= 0)
-            shutdown(p->links[i], SHUT_RDWR);
+        if (p->places[i].visitor != VISITOR_NONE)
+            shutdown(p->places[i].fd, SHUT_RDWR);
     while (p->link_count > 0)
         pthread_cond_wait(&p->idle, &p->lock);
     pthread_mutex_unlock(&p->lock);

@@ -155,13 +155,14 @@ static int make_crew(struct predict *p, const struct duty_options *options, stru
 {
     const struct footprint_job job = {.model = &p->model, .shard = p->shard};
     const unsigned threads = (unsigned)options->threads;
-    int rc = room_check(&job, threads, why);
+    const struct room_crew crew = {threads, group_housemates(options->group)};
+    int rc = room_check(&job, crew, why);
 
     if (rc == 0)
         rc = runner_create(&p->model, options->kernels, job.shard, threads, false, &p->runner, why);
     if (rc == 0 && !(p->theta = alloc_bytes(p->model.floats, sizeof(*p->theta))))
         rc = -ENOMEM;
-    return rc == -ENOMEM ? room_refuse(&job, threads, why) : rc;
+    return rc == -ENOMEM ? room_refuse(&job, crew, why) : rc;
 }
 
 /* json: of the reply that described the model. */

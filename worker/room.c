@@ -49,8 +49,8 @@ static size_t or_none(int64_t bytes)
 }
 
 /* The narrowest of them, for what is written to or for a file that is mapped, which leaves memory
- * again; *ret_what names it. */
-static size_t left(bool file, const char **ret_what)
+ * again; *ret_what names it. ranks: processes that share what is not of one process alone. */
+static size_t left(bool file, unsigned ranks, const char **ret_what)
 {
     struct machine m;
 
@@ -61,8 +61,10 @@ static size_t left(bool file, const char **ret_what)
         bool of_files; /* it counts files that are mapped */
     } all[] = {
         {of_limit(RLIMIT_AS, "VmSize"), "its address space (ulimit -v) leaves", true},
-        {or_none(m.physical_bytes), "the machine has", false},
-        {or_none(m.group_bytes), "its cgroup allows", false},
+        {or_none(m.physical_bytes) / ranks,
+         ranks > 1 ? "the rank's share of the machine is" : "the machine has", false},
+        {or_none(m.group_bytes) / ranks,
+         ranks > 1 ? "the rank's share of its cgroup is" : "its cgroup allows", false},
         {of_limit(RLIMIT_DATA, "VmData"), "its data segment (ulimit -d) leaves", false},
     };
     size_t least = 0;
@@ -82,34 +84,34 @@ static int64_t capped(uint64_t bytes)
 int64_t room_bytes(void)
 {
     const char *what;
-    const size_t bytes = left(false, &what), most = ROOM_BYTES_MAX;
+    const size_t bytes = left(false, 1, &what), most = ROOM_BYTES_MAX;
 
     return bytes < 1 ? 1 : bytes > most ? (int64_t)most : (int64_t)bytes;
 }
 
 /* --- jobs --- */
 
-int room_check(const struct footprint_job *job, unsigned threads, struct errbuf *why)
+int room_check(const struct footprint_job *job, struct room_crew crew, struct errbuf *why)
 {
     struct footprint f;
     const char *what;
-    size_t has = left(false, &what);
+    size_t has = left(false, crew.ranks, &what);
 
     if (footprint_of(job, &f) < 0)
         return err_set(why, -EBUSY, "no memory at this time to count what a job needs");
-    if (footprint_bytes(&f, threads) <= has)
+    if (footprint_bytes(&f, crew.threads) <= has)
         return 0;
-    footprint_explain(job, threads, has, what, why);
+    footprint_explain(job, crew.threads, has, what, why);
     return -ENOMEM;
 }
 
-int room_refuse(const struct footprint_job *job, unsigned threads, struct errbuf *why)
+int room_refuse(const struct footprint_job *job, struct room_crew crew, struct errbuf *why)
 {
     char need[TEXT_F64_BYTES], there[TEXT_F64_BYTES];
     struct footprint f;
     const char *what;
-    size_t has = left(false, &what);
-    int rc = room_check(job, threads, why);
+    size_t has = left(false, crew.ranks, &what);
+    int rc = room_check(job, crew, why);
 
     if (rc < 0 || footprint_of(job, &f) < 0)
         return rc < 0 ? rc : -EBUSY;
@@ -117,7 +119,7 @@ int room_refuse(const struct footprint_job *job, unsigned threads, struct errbuf
                    "no memory at this time for model %s with shards of %u, which needs %s; %s %s, "
                    "which others use too",
                    job->model->name, job->shard,
-                   text_of_bytes(capped(footprint_bytes(&f, threads)), need), what,
+                   text_of_bytes(capped(footprint_bytes(&f, crew.threads)), need), what,
                    text_of_bytes(capped(has), there));
 }
 
@@ -127,7 +129,7 @@ int room_refuse_dataset(int64_t bytes, struct errbuf *why)
 {
     char need[TEXT_F64_BYTES], there[TEXT_F64_BYTES];
     const char *what;
-    size_t has = left(true, &what);
+    size_t has = left(true, 1, &what);
 
     if ((uint64_t)bytes > has)
         return err_set(why, -ENOMEM, "the dataset has %s and is mapped whole, %s %s",

@@ -198,6 +198,7 @@ bool tree_give(struct tree *t, uint32_t worker, struct node own, uint32_t to)
 
     if (!m || m->worker != worker || to == 0 || m->told != to)
         return false;
+    m->told = 0; /* the word may come twice: by then the worker may have another lease */
     for (struct member *o = m; o < t->members + t->count && o->holder == worker; o++)
         o->holder = to;
     return true;

@@ -52,7 +52,7 @@ void tree_part(struct tree *t, struct node n);
  * reach the one that it was told, so it goes its own way. */
 struct tree_answer tree_ask(struct tree *t, uint32_t worker, struct node own, uint32_t end,
                             bool alone);
-/* It gave its sum to that worker. False: it was not told to. */
+/* It gave its sum to that worker. False: it was not told to, or has said so before. */
 bool tree_give(struct tree *t, uint32_t worker, struct node own, uint32_t to);
 /* Has the worker the sum of this vertex, of several nodes, in its hands? */
 bool tree_holds(const struct tree *t, uint32_t worker, struct node vertex);

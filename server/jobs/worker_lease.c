@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/result.h"
 #include "server/core/share.h"
 #include "server/jobs/predictions.h"
 #include "server/jobs/service.h"
@@ -21,6 +22,8 @@
 #define REPEAT_MS 300      /* no lease younger than this is repeated */
 #define CREW_MS 5
 #define PAIR_BYTES 8 /* of a sample with its label */
+#define JSON_BYTES                                                                                 \
+    (16 << 10) /* of a message, beside its tensors: more than a task or result takes */
 #define NO_HAND UINT32_MAX
 #define NO_JOB SIZE_MAX
 
@@ -60,6 +63,24 @@ static const struct crew *crew_of(struct workers *w, struct job *job, int64_t no
     return crew;
 }
 
+/* Shards whose samples fit a message beside vectors, in their task and in their result. */
+static uint64_t message_shards(const struct job *job)
+{
+    const enum phase phase = run_phase(job->run);
+    const size_t bytes = job->model.floats * sizeof(float), room = MESSAGE_BYTES_MAX - JSON_BYTES;
+    const size_t vectors = bytes > PIECE_BYTES_MAX                                  ? 0
+                           : phase == PHASE_PRODUCT && bytes <= PIECE_BYTES_MAX / 2 ? 2 * bytes
+                                                                                    : bytes;
+    const struct result_shape one =
+        result_shape(phase, job->spec.score_source == SOURCE_TRAIN, job->model.floats, 1,
+                     job->spec.score_probabilities ? job->model.classes : 0);
+    const size_t sent = room - vectors, back = room - one.floats * sizeof(float);
+    const size_t samples = sent / (PAIR_BYTES + sizeof(float)), row = result_row_bytes(&one);
+    const size_t scored = row ? back / row : samples;
+
+    return (scored < samples ? scored : samples) / (size_t)job->spec.shard;
+}
+
 /* Shards to ask for: its share of the round by threads, so that a step is one trip per worker. */
 static uint32_t wanted_shards(struct workers *w, const struct worker *worker, struct job *job,
                               int64_t now_ms)
@@ -73,11 +94,8 @@ static uint32_t wanted_shards(struct workers *w, const struct worker *worker, st
         want = (uint64_t)SCORE_SHARDS * worker->threads;
     if (phase_measures(run_phase(job->run)) && want > MEASURED_MAX / (uint64_t)job->spec.shard)
         want = MEASURED_MAX / (uint64_t)job->spec.shard;
-    if (job->spec.score_probabilities && run_phase(job->run) == PHASE_SWEEP) {
-        const uint64_t most = PIECE_BYTES_MAX / sizeof(float) / job->model.classes /
-                              (uint64_t)job->spec.shard; /* at least 1: jobs_prepare */
-        want = want < most ? want : most;
-    }
+    const uint64_t most = message_shards(job);
+    want = want < most ? want : most;
     return want ? (uint32_t)want : 1;
 }
 

@@ -103,7 +103,7 @@ int query_surest(const struct query_epoch *x, struct surest *ret, struct errbuf 
         const double error = sqrt(ret->other);
         ret->wrong = each * ret->other;
         ret->least = each * fmax(ret->other - 2 * error, 0);
-        ret->most = each * (ret->other + 2 * error);
+        ret->most = fmin(each * (ret->other + 2 * error), ret->of);
         ret->fewer = ret->other - 2.0 * ret->first > 2 * error;
     }
     return rc;

@@ -28,8 +28,9 @@ struct surest {
     uint32_t first;          /* of these, in the surer half */
     bool fewer; /* fewer than in the other half, by more than two standard errors of the difference
                  */
-    double wrong;       /* of * other / samples */
-    double least, most; /* the same with two standard errors less, 0 at least, and more */
+    double wrong; /* of * other / samples */
+    double least,
+        most; /* the same with two standard errors less, 0 at least, and more, at most `of` */
 };
 
 /* 0 or -ENOMEM. */

@@ -94,6 +94,11 @@ unsigned group_neighbours(const struct group *g)
     return count;
 }
 
+unsigned group_housemates(const struct group *g)
+{
+    return (unsigned)g->housemates;
+}
+
 /* --- agreeing --- */
 
 /* "rank 0 (a)" or "ranks 0, 2, 3 (a and others)" with this class. */
@@ -149,8 +154,9 @@ static void introduce(struct group *g, const char *class, int64_t threads, int64
     struct rank own = {.threads = (uint32_t)threads};
     MPI_Comm host;
 
-    own.memory_bytes = memory_bytes / of_host(g, &host);
+    g->housemates = of_host(g, &host);
     MPI_Comm_free(&host);
+    own.memory_bytes = memory_bytes / g->housemates;
     snprintf(own.class, sizeof(own.class), "%s", class);
     if (gethostname(own.host, sizeof(own.host) - 1) < 0)
         own.host[0] = '\0';

@@ -70,7 +70,8 @@ static int make_crew(const struct member *m, struct seat *s, const struct load_c
                                       .splits = load->splits,
                                       .flatness = load->flatness};
     const unsigned threads = (unsigned)m->options->threads;
-    int rc = room_check(&job, threads, why);
+    const struct room_crew crew = {threads, group_housemates(m->group)};
+    int rc = room_check(&job, crew, why);
 
     if (rc < 0)
         return rc;
@@ -80,7 +81,7 @@ static int make_crew(const struct member *m, struct seat *s, const struct load_c
         rc = runner_profile(s->runner);
     for (int i = 0; rc == 0 && i < (load->flatness ? GROUP_VECTORS : GROUP_PRODUCT); i++)
         rc = (s->vectors[i] = alloc_bytes(s->model.floats, sizeof(float))) ? 0 : -ENOMEM;
-    return rc == -ENOMEM ? room_refuse(&job, threads, why) : rc;
+    return rc == -ENOMEM ? room_refuse(&job, crew, why) : rc;
 }
 
 static int load_seat(struct member *m, struct seat *s, const struct load_command *load,

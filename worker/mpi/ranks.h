@@ -30,6 +30,7 @@ struct rank {
 struct group {
     MPI_Comm comm;
     int rank, ranks;
+    int housemates;         /* ranks of this host, after group_agree */
     bool agreed;            /* the members serve */
     struct rank *all;       /* [ranks], after group_agree */
     uint32_t *threads;      /* [ranks] */

@@ -57,6 +57,23 @@ TEST(of_four_workers_one_reports)
     tree_free(t);
 }
 
+/* Its answer was lost, and meanwhile the worker has another node. */
+TEST(a_word_that_comes_twice_gives_nothing_more)
+{
+    static const uint32_t ends[] = {1, 2, 3};
+    struct tree *t = tree_create();
+
+    tree_open(t, 4);
+    for (uint32_t i = 0; i < 3; i++)
+        tree_lease(t, node(i ? ends[i - 1] : 0, ends[i]), i + 1, GROUP);
+    ASSERT_TURN(TREE_GIVE, tree_ask(t, 2, node(1, 2), 2, false));
+    ASSERT(tree_give(t, 2, node(1, 2), 1));
+    tree_lease(t, node(3, 4), 2, GROUP);
+    ASSERT(!tree_give(t, 2, node(1, 2), 1));
+    ASSERT_TURN(TREE_GIVE, tree_ask(t, 2, node(3, 4), 4, false));
+    tree_free(t);
+}
+
 TEST(a_node_of_any_size_meets_its_sibling)
 {
     static const uint32_t ends[] = {4, 6, 7};

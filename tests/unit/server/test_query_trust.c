@@ -119,6 +119,7 @@ TEST(the_surest_eighth_has_all_that_are_as_sure_as_its_last)
     ASSERT_EQ(1, s.samples);
     ASSERT_EQ(1, s.wrong);
     ASSERT_EQ(0, s.least);
+    ASSERT_EQ(1, s.most); /* and no more are than there are */
     x.count = 0;
     ASSERT_OK(query_surest(&x, &s, &why), why);
     ASSERT_EQ(0, s.samples);

@@ -20,6 +20,11 @@ static uint64_t needed(const struct footprint_job *job, unsigned threads)
     return footprint_bytes(&f, threads);
 }
 
+static struct room_crew alone(unsigned threads)
+{
+    return (struct room_crew){threads, 1};
+}
+
 /* Bytes that this process has mapped. */
 static size_t mapped(void)
 {
@@ -154,11 +159,26 @@ TEST(what_no_machine_has_is_refused_before_it_is_asked_for)
     const struct footprint_job job = {.model = &m, .shard = SHARD_MAX};
     struct errbuf why = {""};
 
-    ASSERT_EQ(-ENOMEM, room_check(&job, THREADS_MAX, &why));
+    ASSERT_EQ(-ENOMEM, room_check(&job, alone(THREADS_MAX), &why));
     ASSERT_HAS("with shards of 4096 needs", why.text);
     ASSERT_HAS("of memory on 256 threads, ", why.text);
     ASSERT_HAS(" worker with fewer --threads", why.text);
     ASSERT(strlen(why.text) < REFUSAL_BYTES_MAX);
+    model_done(&m);
+}
+
+TEST(ranks_of_one_machine_share_it)
+{
+    struct model m = model_of(layers, (struct dims){64, 64, 3}, 10);
+    const struct footprint_job job = {.model = &m, .shard = 64};
+    const struct room_crew many = {1, 1 << 30};
+    struct errbuf why = {""};
+
+    ASSERT_EQ(0, room_check(&job, alone(1), &why));
+    ASSERT_EQ(-ENOMEM, room_check(&job, many, &why));
+    ASSERT_HAS("of memory on 1 thread, the rank's share of ", why.text);
+    ASSERT(strlen(why.text) < REFUSAL_BYTES_MAX);
+    ASSERT_EQ(-ENOMEM, room_refuse(&job, many, &why));
     model_done(&m);
 }
 
@@ -168,7 +188,7 @@ TEST(what_should_fit_is_refused_for_a_time)
     struct footprint_job job = {.model = &m, .shard = 2};
     struct errbuf why = {""};
 
-    ASSERT_EQ(-EBUSY, room_refuse(&job, 1, &why));
+    ASSERT_EQ(-EBUSY, room_refuse(&job, alone(1), &why));
     ASSERT_HAS("no memory at this time for model ", why.text);
     ASSERT(strlen(why.text) < REFUSAL_BYTES_MAX);
     ASSERT_EQ(-EBUSY, room_refuse_dataset(1 << 20, &why));
@@ -176,7 +196,7 @@ TEST(what_should_fit_is_refused_for_a_time)
     model_done(&m);
     m = model_of(layers, (struct dims){512, 512, 3}, 10);
     job.shard = SHARD_MAX;
-    ASSERT_EQ(-ENOMEM, room_refuse(&job, THREADS_MAX, &why));
+    ASSERT_EQ(-ENOMEM, room_refuse(&job, alone(THREADS_MAX), &why));
     ASSERT_HAS(" worker with fewer --threads", why.text);
     model_done(&m);
 }
@@ -191,11 +211,11 @@ TEST(a_limit_of_the_process_counts)
     struct rlimit limit = {mapped() + (64 << 20), RLIM_INFINITY};
     struct errbuf why = {""};
 
-    ASSERT_EQ(0, room_check(&job, 1, &why));
+    ASSERT_EQ(0, room_check(&job, alone(1), &why));
     getrlimit(RLIMIT_AS, &limit);
     limit.rlim_cur = mapped() + (64 << 20);
     ASSERT_EQ(0, setrlimit(RLIMIT_AS, &limit));
-    ASSERT_EQ(-ENOMEM, room_check(&job, 1, &why));
+    ASSERT_EQ(-ENOMEM, room_check(&job, alone(1), &why));
     ASSERT_HAS("its address space (ulimit -v) leaves ", why.text);
     ASSERT_EQ(-ENOMEM, room_refuse_dataset(INT64_C(1) << 40, &why));
     ASSERT_HAS("the dataset has 1 TiB and is mapped whole, its address space", why.text);
