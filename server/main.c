@@ -144,6 +144,8 @@ int main(int argc, char **argv)
     int status = 2;
 
     field_own_memory();
+    /* Where libuv gets none it would abort without a word. */
+    uv_replace_allocator(xmalloc, xrealloc, xcalloc, free);
     alloc_keep(KEPT_BYTES);
     output_open(&output);
     if (manual_asked(table, argc, argv, stdout) || completion_asked(table, argc, argv, stdout)) {
