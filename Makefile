@@ -1,5 +1,5 @@
 # Steppe. The targets a person uses: all, test, demo, lint, bench, evidence, study, fuzz, chaos, sim, inject,
-# swarm, install, clean.
+# swarm, install, deb, check-deb, clean.
 #   make check ONLY=unit/core/test_job,e2e/test_leases:test_drain     tests, or cases of them, and what they need
 #   make bench-deps bench             the bench with its peer, PyTorch (ONLY=mlp,cnn PARTS=peer,served)
 #   make bench PARTS=large SAMPLES=1281167   what a large job does to a server (default: that and 14197122 samples)
@@ -16,6 +16,8 @@
 #   make -j2 -k analysis              gcc -fanalyzer and clang-tidy over the programs (part of lint)
 #   make screenshot DATA=FOLDER       the dashboard's picture in the README (FOLDER: Fashion-MNIST; else drawn digits)
 #   make -s version                   the version of this source
+#   make deb                          Debian packages, in build/deb (deploy/install-deps --deb)
+#   make check-deb                    tries them: builds twice, installs, upgrades, removes (as root)
 #   make V=1                          shows the commands
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -106,7 +108,7 @@ fuzz_libs  := $(call pkg,--libs,libuv nanomsg sqlite3 libmicrohttpd libpng libjp
 REPLAYS    := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%) $(B)/fuzz/seed
 FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 
-.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json analysis test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install clean tests version images
+.PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json analysis test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install deb check-deb clean tests version images
 .DEFAULT_GOAL := all
 
 all: $(BIN)
@@ -326,6 +328,13 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/steppe/prometheus $(DESTDIR)$(PREFIX)/share/steppe/grafana
 	install -m 644 deploy/prometheus/*.yml $(DESTDIR)$(PREFIX)/share/steppe/prometheus
 	install -m 644 deploy/grafana/*.json $(DESTDIR)$(PREFIX)/share/steppe/grafana
+
+# The same as packages of Debian; then in a Debian of their own.
+deb:
+	$(Q)deploy/build-deb "$(VERSION)" build/deb
+check-deb:
+	$(Q)deploy/install-deps --deb
+	$(Q)tests/deb/run "$(VERSION)"
 
 # What two analysers say of the programs, kept by object: what did not change is not looked at again. tests/analysis.h
 # tells them of functions in other files; -O1 is what GCC's looks through fastest.
