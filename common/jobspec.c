@@ -16,7 +16,6 @@
 #include "common/model.h"
 #include "common/text.h"
 
-#define RANGE_BYTES 128
 #define KEYS_MAX 40            /* of one object, and the NULL behind them */
 #define CONFIG_BYTES_MAX 16384 /* as text */
 #define ROOT "job file"
@@ -94,13 +93,12 @@ static bool row_used(const struct jobspec *spec, const struct row *row)
     return used;
 }
 
-static bool row_ranged(const struct row *row)
+bool row_ranged(const struct row *row)
 {
     return row->min < row->max;
 }
 
-/* "0 to 1", "above 0 to 1", "0 to below 1" */
-static const char *range_text(const struct row *row, char buf[RANGE_BYTES])
+const char *row_range(const struct row *row, char buf[RANGE_BYTES])
 {
     snprintf(buf, RANGE_BYTES, "%s%.16g to %s%.16g", row->above_min ? "above " : "", row->min,
              row->below_max ? "below " : "", row->max);
@@ -234,9 +232,9 @@ static int read_f64(const cJSON *obj, const char *where, const struct row *row, 
         double v = item->valuedouble;
         if (!in_range(row, v))
             return err_set(why, -EINVAL, "%s is %s, allowed is %s", row->path,
-                           text_of_f64(v, value), range_text(row, range));
+                           text_of_f64(v, value), row_range(row, range));
     } else if (item && row->type == ROW_F64 && (row->above_min || row->below_max)) {
-        return field_refuse(item, where, row_key(row), range_text(row, range), why);
+        return field_refuse(item, where, row_key(row), row_range(row, range), why);
     }
     return (row->type == ROW_RATIO ? field_ratio : field_f64)(obj, where, row_key(row), false,
                                                               row->min, row->max, field, why);
@@ -258,7 +256,7 @@ static int read_shares(const cJSON *obj, const char *where, const struct row *ro
         if (!in_range(row, v))
             return err_set(why, -EINVAL, "%s[%d] is %s, allowed is a number %s", row->path, s.count,
                            cJSON_IsNumber(item) ? text_of_f64(v, value) : "no number",
-                           range_text(row, range));
+                           row_range(row, range));
         if (s.count > 0 && v <= s.at[s.count - 1])
             return err_set(why, -EINVAL, "%s[%d] is %s, it must be above the one before it",
                            row->path, s.count, text_of_f64(v, value));
@@ -508,37 +506,4 @@ struct cJSON *jobspec_json(const struct jobspec *spec)
             section = item;
     }
     return root;
-}
-
-void jobspec_help(FILE *out)
-{
-    static const char *const types[] = {
-        [ROW_SECTION] = "object", [ROW_NAME] = "name",      [ROW_MODEL] = "model",
-        [ROW_INT] = "integer",    [ROW_SEED] = "integer",   [ROW_F64] = "number",
-        [ROW_RATIO] = "ratio",    [ROW_BOOL] = "bool",      [ROW_ENUM] = "word",
-        [ROW_SHARES] = "list",    [ROW_MEASURE] = "word",   [ROW_EXCLUDE] = "list",
-        [ROW_WEIGHTS] = "object", [ROW_CHANNELS] = "list",  [ROW_NAMES] = "list",
-        [ROW_DATASET] = "name",   [ROW_REVISIONS] = "list", [ROW_CLASS_WEIGHTS] = "weights",
-        [ROW_CONFIG] = "object",
-    };
-
-    fprintf(out, "%-23s %-8s %-11s %s\n", "key", "type", "default", "meaning [allowed]");
-    for (const struct row *row = jobspec_rows; row->path; row++) {
-        char allowed[RANGE_BYTES] = "";
-        const char *def = row->def ? row->def : row->type == ROW_SECTION ? "" : "required";
-        if (row->type == ROW_MODEL)
-            text_list(model_presets, allowed, sizeof(allowed));
-        else if (row->names)
-            text_list(row->names, allowed, sizeof(allowed));
-        else if (row_ranged(row))
-            range_text(row, allowed);
-        fprintf(out, "%-23s %-8s %-11s %s%s%s%s", row->path, types[row->type], def, row->help,
-                *allowed ? " [" : "", allowed, *allowed ? "]" : "");
-        if (row->only)
-            fprintf(out, "; %s %s only", row->only->path, row->only->word);
-        if (row->other)
-            fprintf(out, "; default of %s %s: %s", row->other->path, row->other->word,
-                    row->other_def);
-        fputc('\n', out);
-    }
 }

@@ -263,8 +263,6 @@ struct cJSON *jobspec_json(const struct jobspec *spec);
 struct cJSON *jobspec_revisions_json(const char *dataset, const struct revisions *r);
 /* What the job file names in one of the places; NULL: nothing there. */
 struct given *jobspec_attached(struct jobspec *spec, enum attached_kind kind);
-/* A line a key: name, type, default, allowed values, meaning. */
-void jobspec_help(FILE *out);
 
 /* Steps of an epoch: floor((samples - excluded) / batch), 0 when nothing is trained. samples: those
  * that the job keeps for training (core/split.h). What a revision leaves out counts: whatever the

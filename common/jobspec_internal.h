@@ -51,6 +51,11 @@ struct row {
 
 extern const struct row jobspec_rows[]; /* the last has no path */
 
+/* Has a number of it a range? And that range: "0 to 1", "above 0 to 1", "0 to below 1". */
+#define RANGE_BYTES 128
+bool row_ranged(const struct row *row);
+const char *row_range(const struct row *row, char buf[RANGE_BYTES]);
+
 /* Fills in the defaults that follow from other keys; json is the job file. */
 void jobspec_settle(const struct cJSON *json, struct jobspec *spec);
 /* Judges keys that depend on each other. 0 or -EINVAL with a sentence that has both values. */

@@ -161,7 +161,7 @@ static int set_option(const struct option *o, const char *dashes, const char *va
                    near ? near : "", near ? "\"?" : "");
 }
 
-static const struct option *find_option(const struct option *table, const char *name, size_t bytes)
+const struct option *option_find(const struct option *table, const char *name, size_t bytes)
 {
     for (const struct option *o = table; o->name; o++)
         if (strlen(o->name) == bytes && memcmp(o->name, name, bytes) == 0)
@@ -272,7 +272,7 @@ static int read_line(const struct option *table, char *line, void *target, struc
         return err_set(why, -EINVAL, "\"%.*s\" is not \"name = value\"", SHOWN_MAX, line);
     *equals = '\0';
     const char *name = trim(line), *value = trim(equals + 1);
-    const struct option *o = find_option(table, name, strlen(name));
+    const struct option *o = option_find(table, name, strlen(name));
     if (!o)
         return refuse_unknown(table, "", name, strlen(name), why);
     if (o->typed)
@@ -314,7 +314,7 @@ static int read_option(const struct option *table, int argc, char **argv, int *a
     const char *value = equals ? equals + 1 : NULL;
     char range[OPTION_RANGE_BYTES];
 
-    const struct option *o = find_option(table, name, bytes);
+    const struct option *o = option_find(table, name, bytes);
     if (!o)
         return refuse_unknown(table, "--", name, bytes, why);
     if (o->type == OPT_FLAG) {
@@ -383,24 +383,31 @@ int options_read(const struct option *table, int argc, char **argv, void *target
     return rc;
 }
 
-void options_help(const struct option *table, FILE *out)
+const char *option_limits(const struct option *o, char buf[OPTION_LIMITS_BYTES])
 {
     char range[OPTION_RANGE_BYTES];
+
+    option_range(o, range);
+    bool has_range = *range && o->type != OPT_FLAG && o->type != OPT_MANY;
+    bool has_default = o->def && *o->def && o->type != OPT_FLAG;
+    snprintf(buf, OPTION_LIMITS_BYTES, "%s%s%s%s", has_range ? range : "",
+             has_range && has_default ? "; " : "", has_default ? "default " : "",
+             has_default ? o->def : "");
+    return buf;
+}
+
+void options_help(const struct option *table, FILE *out)
+{
+    char limits[OPTION_LIMITS_BYTES];
     int width = 0;
 
     for (const struct option *o = table; o->name; o++)
         if (label_width(o) > width)
             width = label_width(o);
     for (const struct option *o = table; o->name; o++) {
-        option_range(o, range);
-        bool has_range = *range && o->type != OPT_FLAG && o->type != OPT_MANY;
-        bool has_default = o->def && *o->def && o->type != OPT_FLAG;
-        fprintf(out, "  --%s%s%s%*s  %s", o->name, o->arg ? " " : "", o->arg ? o->arg : "",
-                width - label_width(o), "", o->help ? o->help : "");
-        if (has_range || has_default)
-            fprintf(out, " (%s%s%s%s)", has_range ? range : "",
-                    has_range && has_default ? "; " : "", has_default ? "default " : "",
-                    has_default ? o->def : "");
-        fputc('\n', out);
+        option_limits(o, limits);
+        fprintf(out, "  --%s%s%s%*s  %s%s%s%s\n", o->name, o->arg ? " " : "", o->arg ? o->arg : "",
+                width - label_width(o), "", o->help ? o->help : "", *limits ? " (" : "", limits,
+                *limits ? ")" : "");
     }
 }

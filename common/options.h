@@ -83,7 +83,15 @@ const char *option_range(const struct option *o, char buf[OPTION_RANGE_BYTES]);
  * option whose default the program makes up later has the word for its argument there. */
 void options_write(const struct option *table, const void *target, const void *initial, FILE *out);
 
-/* Prints a line an option with default and range, for --help. */
+/* What a value may be, and what it is where none is given: "1 to 256; default 4". Returns buf,
+ * which holds "" for an option of which there is nothing to say. */
+#define OPTION_LIMITS_BYTES 384
+const char *option_limits(const struct option *o, char buf[OPTION_LIMITS_BYTES]);
+
+/* The option with this name of `bytes` bytes, or NULL. */
+const struct option *option_find(const struct option *table, const char *name, size_t bytes);
+
+/* Prints a line an option with its limits, for --help. manual.h has the same for manual pages. */
 void options_help(const struct option *table, FILE *out);
 
 #endif

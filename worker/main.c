@@ -10,11 +10,13 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/completion.h"
 #include "common/field.h"
 #include "common/file.h"
 #include "common/file_limit.h"
 #include "common/log.h"
 #include "common/machine.h"
+#include "common/manual.h"
 #include "common/notify.h"
 #include "common/options.h"
 #include "common/output.h"
@@ -269,6 +271,10 @@ int main(int argc, char **argv)
     field_own_memory();
     alloc_keep(KEPT_BYTES);
     output_open(&output);
+    if (manual_asked(table, argc, argv, stdout) || completion_asked(table, argc, argv, stdout)) {
+        status = 0;
+        goto out;
+    }
     if (options_defaults(table, &options, &why) < 0)
         goto out;
     initial = options;

@@ -9,6 +9,7 @@
 #include "common/bounds.h"
 #include "common/field.h"
 #include "common/jobspec.h"
+#include "common/jobspec_help.h"
 #include "common/studyfile.h"
 #include "common/text.h"
 #include "proto/cli/attach.h"

@@ -73,6 +73,7 @@ struct cli {
     int columns;                      /* width of the terminal */
     bool terminal;                    /* stdout is a terminal that can do more than print lines */
     bool colour;                      /* stdout may have colours */
+    int64_t until_ms; /* by clock_mono_ms: no answer is waited for after it; 0: as each asks */
 };
 
 struct command {
@@ -83,6 +84,16 @@ struct command {
     const struct option *options; /* beside the global ones; NULL: none */
     int (*run)(struct cli *cli, struct errbuf *why);
 };
+
+extern const struct option global_options[]; /* of every command */
+#define COMMAND_OPTIONS_MAX 32               /* of one command, global ones included */
+/* Own and global options of a command (NULL: global ones only) in one table. */
+void command_options(const struct command *c, struct option table[COMMAND_OPTIONS_MAX]);
+/* Is it one of a group's, as "dataset import" is of "dataset"? */
+bool command_in_group(const struct command *c, const char *group);
+/* The first command of a group, or the one with a name; NULL: there is none. */
+const struct command *command_first_of(const struct command *commands, const char *group);
+const struct command *command_find(const struct command *commands, const char *name);
 
 int cmd_submit(struct cli *cli, struct errbuf *why);
 int cmd_jobs(struct cli *cli, struct errbuf *why);

@@ -2,9 +2,20 @@
 
 #include <errno.h>
 
+#include "common/clock.h"
 #include "proto/address.h"
 
 #define HELLO_DEADLINE_MS 5000 /* a running server answers a ping at once */
+
+/* So long, or what is left until the command gives up. */
+static int64_t limited(const struct cli *cli, int64_t deadline_ms)
+{
+    const int64_t left_ms = cli->until_ms - clock_mono_ms();
+
+    if (!cli->until_ms || left_ms > deadline_ms)
+        return deadline_ms;
+    return left_ms > 1 ? left_ms : 1;
+}
 
 static int open_client(struct cli *cli, struct errbuf *why)
 {
@@ -23,7 +34,8 @@ static int open_client(struct cli *cli, struct errbuf *why)
     if (rc != 0)
         return rc;
     cJSON *ping = cJSON_CreateObject();
-    rc = client_call(cli->client, MSG_PING, ping, NULL, 0, HELLO_DEADLINE_MS, 0, &reply, NULL, why);
+    rc = client_call(cli->client, MSG_PING, ping, NULL, 0, limited(cli, HELLO_DEADLINE_MS), 0,
+                     &reply, NULL, why);
     cJSON_Delete(ping);
     if (rc == 0)
         message_done(&reply);
@@ -60,7 +72,7 @@ int connection_call_tensors(struct cli *cli, enum message_type type, cJSON *requ
     if (rc == 0 && !cli->client)
         rc = open_client(cli, why);
     if (rc == 0)
-        rc = client_call(cli->client, type, json, tensors, tensor_count, deadline_ms,
+        rc = client_call(cli->client, type, json, tensors, tensor_count, limited(cli, deadline_ms),
                          is_scan(type) ? 0 : CALL_RETRY_MS, ret, ret_code, why);
     cJSON_Delete(json);
     return rc;

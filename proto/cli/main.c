@@ -8,18 +8,21 @@
 
 #include "common/alloc.h"
 #include "common/bounds.h"
+#include "common/completion.h"
 #include "common/field.h"
 #include "common/file_limit.h"
+#include "common/manual.h"
 #include "common/output.h"
 #include "common/process.h"
 #include "common/text.h"
 #include "proto/address.h"
 #include "proto/cli/command.h"
+#include "proto/cli/complete.h"
 #include "proto/cli/connection.h"
 #include "proto/cli/draw.h"
+#include "proto/cli/manpage.h"
 
 #define WORDS_MAX 1000000 /* as many as a shell passes */
-#define OPTIONS_MAX 32    /* of one command, global ones included */
 #define COLUMNS_DEFAULT 80
 #define COLUMNS_MIN 40
 
@@ -141,19 +144,6 @@ static const struct command commands[] = {
     {NULL},
 };
 
-#define ARG(field) offsetof(struct args, field)
-static const struct option global_options[] = {
-    {"server", OPT_STR, ARG(server), .arg = "URL",
-     .help = "address of the server (default $STEPPE_SERVER, or of your own server on this "
-             "machine: " ADDRESS_SOCKET " in $XDG_STATE_HOME/steppe or ~/.local/state/steppe)"},
-    {"key", OPT_STR, ARG(key), .arg = "FILE",
-     .help = "seal messages to a tcp address with the key in this file (default $STEPPE_KEY)"},
-    {"json", OPT_FLAG, ARG(json), .help = "print JSON for programs"},
-    {"help", OPT_FLAG, ARG(help), .help = "show this help"},
-    {"version", OPT_FLAG, ARG(version), .help = "show the version"},
-    {NULL},
-};
-
 static _Atomic sig_atomic_t stop;
 
 static void on_stop(int signal_number)
@@ -205,30 +195,10 @@ static struct args args_defaults(void)
     };
 }
 
-/* Global and own options of a command (NULL: global ones only) in one table. */
-static void join_options(const struct command *c, struct option table[OPTIONS_MAX])
-{
-    const struct option *parts[] = {c ? c->options : NULL, global_options};
-    int n = 0;
-
-    for (size_t i = 0; i < 2; i++)
-        for (const struct option *o = parts[i]; o && o->name && n < OPTIONS_MAX - 1; o++)
-            table[n++] = *o;
-    table[n] = (struct option){NULL};
-}
-
-/* The commands that begin with the word: "dataset import" begins with "dataset". */
-static bool in_group(const struct command *c, const char *group)
-{
-    size_t bytes = strlen(group);
-
-    return strncmp(c->name, group, bytes) == 0 && c->name[bytes] == ' ';
-}
-
 static void print_rows(const char *group, FILE *out)
 {
     for (const struct command *c = commands; c->name; c++) {
-        if (group && !in_group(c, group))
+        if (group && !command_in_group(c, group))
             continue;
         int used = fprintf(out, "  %s%s%s", c->name, *c->words ? " " : "", c->words);
         fprintf(out, "%*s%s\n", used < 36 ? 36 - used : 1, "", c->summary);
@@ -255,11 +225,11 @@ static void print_group_help(const char *group, FILE *out)
 
 static void print_command_help(const struct command *c, FILE *out)
 {
-    struct option table[OPTIONS_MAX];
+    struct option table[COMMAND_OPTIONS_MAX];
 
     fprintf(out, "usage: steppe %s%s%s [OPTIONS]\n\n%s\n\noptions:\n", c->name,
             *c->words ? " " : "", c->words, c->summary);
-    join_options(c, table);
+    command_options(c, table);
     options_help(table, out);
 }
 
@@ -280,7 +250,7 @@ static int refuse_command(const char *word, const char *second, struct errbuf *w
     size_t n = 0;
 
     for (const struct command *c = commands; c->name; c++)
-        if (in_group(c, word))
+        if (command_in_group(c, word))
             names[n++] = c->name + strlen(word) + 1;
     names[n] = NULL;
     if (n > 0 && !second) {
@@ -381,7 +351,7 @@ static bool asks_group_help(int argc, char **argv, int at, const struct args *gi
     bool is_group = false;
 
     for (const struct command *c = commands; c->name; c++)
-        is_group = is_group || in_group(c, argv[at]);
+        is_group = is_group || command_in_group(c, argv[at]);
     return is_group &&
            options_args(global_options, argc - at, argv + at, &args, NULL, NULL, NULL) == 0 &&
            args.help;
@@ -391,10 +361,14 @@ static bool asks_group_help(int argc, char **argv, int at, const struct args *gi
 static int run(int argc, char **argv, char **words, struct errbuf *why)
 {
     struct args args = args_defaults();
-    struct option table[OPTIONS_MAX];
+    struct option table[COMMAND_OPTIONS_MAX];
     const struct command *command = NULL;
     int at = first_word(argc, argv), name_words = 0, word_count = 0;
 
+    if (argc > 1 && strcmp(argv[1], COMPLETION_ARG) == 0)
+        return complete_words(commands, &args, argc - 2, argv + 2, stdout), 0;
+    if (argc > 1 && strcmp(argv[1], MANUAL_ARG) == 0)
+        return manpage_write(commands, argc - 2, argv + 2, stdout, why);
     if (options_args(global_options, at, argv, &args, NULL, NULL, why) != 0)
         return EXIT_USAGE;
     if (at < argc && strcmp(argv[at], "help") == 0) {
@@ -405,7 +379,7 @@ static int run(int argc, char **argv, char **words, struct errbuf *why)
         return print_group_help(argv[at], stdout), 0;
     if (at < argc && find_command(argc, argv, at, &command, &name_words, why) != 0)
         return EXIT_USAGE;
-    join_options(command, table);
+    command_options(command, table);
     if (command && (options_defaults(table, &args, why) != 0 ||
                     options_args(table, argc - at - name_words + 1, argv + at + name_words - 1,
                                  &args, words, &word_count, why) != 0))

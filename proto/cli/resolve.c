@@ -112,8 +112,7 @@ int resolve_job(struct cli *cli, const char *word, int64_t *ret, struct errbuf *
 
 /* --- classes --- */
 
-/* The class names of the job's dataset, to be deleted. */
-static int class_names(struct cli *cli, int64_t job, cJSON **ret, struct errbuf *why)
+int resolve_dataset(struct cli *cli, int64_t job, char **ret, struct errbuf *why)
 {
     cJSON *request = cJSON_CreateObject();
     struct message reply;
@@ -126,8 +125,20 @@ static int class_names(struct cli *cli, int64_t job, cJSON **ret, struct errbuf 
         return rc;
     rc = reply_object(reply.json, "job", &row, why);
     if (rc == 0)
-        *ret = gallery_class_names(cli, reply_text(row, "dataset"));
+        *ret = xasprintf("%s", reply_text(row, "dataset"));
     message_done(&reply);
+    return rc;
+}
+
+/* The class names of the job's dataset, to be deleted. */
+static int class_names(struct cli *cli, int64_t job, cJSON **ret, struct errbuf *why)
+{
+    char *dataset = NULL;
+    int rc = resolve_dataset(cli, job, &dataset, why);
+
+    if (rc == 0)
+        *ret = gallery_class_names(cli, dataset);
+    free(dataset);
     return rc;
 }
 

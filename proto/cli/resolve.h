@@ -7,6 +7,8 @@
 #include "proto/cli/command.h"
 
 int resolve_job(struct cli *cli, const char *word, int64_t *ret, struct errbuf *why);
+/* The name of the job's dataset, to be freed. */
+int resolve_dataset(struct cli *cli, int64_t job, char **ret, struct errbuf *why);
 /* A class of the job's dataset. */
 int resolve_class(struct cli *cli, int64_t job, const char *word, int64_t *ret, struct errbuf *why);
 /* A training sample of the job (0: of the dataset), by number or by the path of its file below the

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "common/jobspec_help.h"
 #include "tests/unit/common/jobspec_made.h"
 
 /* Every number of a job file with its ends: the first value in and out on either side. */
