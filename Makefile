@@ -92,6 +92,9 @@ SIM_WRAPS := open close write pwrite ftruncate fsync flock rename unlink unlinka
 sim_libs := $(call pkg,--libs,sqlite3) $(common_libs) $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPS))
 
 BIN := $(B)/steppe-server $(B)/steppe-worker $(B)/steppe $(if $(MPI),$(B)/steppe-worker-mpi)
+# The manual pages, which the programs help to write, and their date: that of the version.
+MAN   := $(B)/man/made
+DATED := 2026-12-01
 unit = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/$(1)/test_*.c))
 TESTS := $(call unit,common) $(call unit,core) $(call unit,proto) $(call unit,cli) \
          $(call unit,server) $(call unit,nn) $(call unit,nn64) $(call unit,worker) $(call unit,sim)
@@ -109,7 +112,7 @@ FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
 .PHONY: all deps deps-test bench-deps bench-programs replays compile_commands.json analysis test check demo lint bench fuzz fuzzers chaos sim inject swarm evidence study screenshot install clean tests version images
 .DEFAULT_GOAL := all
 
-all: $(BIN)
+all: $(BIN) $(MAN)
 
 deps:
 	$(Q)deploy/install-deps
@@ -129,7 +132,7 @@ ifdef ONLY
 check:
 	+$(Q)MAKE="$(MAKE)" tests/only --build "$(B)" "$(ONLY)"
 else
-check: $(BIN) $(TESTS) $(BENCH) $(REPLAYS) $(B)/inject.so
+check: $(BIN) $(MAN) $(TESTS) $(BENCH) $(REPLAYS) $(B)/inject.so
 	$(Q)tests/run --build "$(B)" $(TESTS)
 endif
 tests: $(TESTS) $(B)/inject.so
@@ -211,6 +214,11 @@ $(B)/steppe-worker-mpi: $(filter-out %/group_alone.o,$(WORKER)) $(RANKS) $(NN) $
 $(B)/steppe: $(CLI) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(cli_libs)
+
+$(MAN): $(BIN) Makefile $(wildcard deploy/man/* deploy/man/commands/*)
+	@echo "  MAN  $(@D)"
+	$(Q)deploy/man/make-pages "$(B)" "$(@D)" "$(VERSION)" "$(DATED)"
+	@touch $@
 
 link = @mkdir -p $(@D); echo "  LINK $@"
 $(B)/tests/common/%: $(B)/obj/tests/unit/common/%.o $(HARNESS) $(COMMON)
@@ -314,6 +322,9 @@ $(B)/obj/%.o: %.c Makefile
 # What the assembler reads into it.
 $(B)/obj/server/http/http_files.o: $(wildcard server/http/web/*)
 
+SHARE = $(DESTDIR)$(PREFIX)/share
+# Where zsh looks; a package of Debian has $(SHARE)/zsh/vendor-completions.
+ZSH   = $(SHARE)/zsh/site-functions
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/steppe/examples
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin
@@ -321,8 +332,14 @@ install: all
 	install -m 755 deploy/examples/*.py $(DESTDIR)$(PREFIX)/share/steppe/examples
 	install -d $(DESTDIR)$(PREFIX)/share/doc/steppe
 	install -m 644 deploy/docs/*.md $(DESTDIR)$(PREFIX)/share/doc/steppe
-	install -d $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 644 deploy/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	for n in 1 5 7 8; do install -d $(SHARE)/man/man$$n && install -m 644 $(B)/man/*.$$n $(SHARE)/man/man$$n || exit 1; done
+	install -d $(SHARE)/bash-completion/completions $(ZSH) $(SHARE)/fish/vendor_completions.d
+	install -m 644 deploy/completion/steppe.bash $(SHARE)/bash-completion/completions/steppe
+	install -m 644 deploy/completion/steppe.zsh $(ZSH)/_steppe
+	install -m 644 deploy/completion/steppe.fish $(SHARE)/fish/vendor_completions.d
+	for daemon in $(filter-out steppe,$(notdir $(BIN))); do \
+	    ln -sf steppe $(SHARE)/bash-completion/completions/$$daemon && \
+	    ln -sf steppe.fish $(SHARE)/fish/vendor_completions.d/$$daemon.fish || exit 1; done
 	install -d $(DESTDIR)$(PREFIX)/share/steppe/prometheus $(DESTDIR)$(PREFIX)/share/steppe/grafana
 	install -m 644 deploy/prometheus/*.yml $(DESTDIR)$(PREFIX)/share/steppe/prometheus
 	install -m 644 deploy/grafana/*.json $(DESTDIR)$(PREFIX)/share/steppe/grafana
