@@ -18,7 +18,7 @@ end
 
 # Names of files and folders that go on from what is written; of --out=FILE behind the "=".
 function __steppe_paths
-    set -l lead (string match -r -- '^--[^=]*=' $argv[1])
+    set -l lead (string match -r -- '^--[^=]*=' $argv[1]; or echo)
     for path in (__fish_complete_path (string replace -r -- '^--[^=]*=' '' $argv[1]))
         echo $lead(string split -f1 \t -- $path)
     end
