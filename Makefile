@@ -244,8 +244,9 @@ $(PRELOADED): ALL_CFLAGS += -fPIC
 $(B)/inject.so: $(PRELOADED)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,--wrap=realpath,--wrap=opendir -o $@ $^
-$(B)/tests/sim/test_inject: $(B)/obj/tests/inject/fault.o
-$(B)/tests/server/test_inject: $(B)/obj/tests/inject/fault.o $(B)/obj/tests/inject/disk.o
+$(INJECTED): $(B)/obj/tests/inject/fault.o $(B)/obj/tests/inject/sweep.o
+$(B)/tests/server/test_inject: $(B)/obj/tests/inject/disk.o
+$(B)/tests/server/test_inject: stood_in := clock_unix_ms
 $(B)/tests/server/test_inject: server_libs += $(addprefix -Wl$(comma)--wrap=,$(FAULTED) realpath opendir)
 $(B)/tests/sim/test_inject: sim_libs += $(addprefix -Wl$(comma)--wrap=,$(FAULTED) abort edges_crash server_open \
     handle_dataset_commit handle_job_submit score_hash_init checkpoint_write checkpoint_read)

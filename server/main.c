@@ -142,6 +142,8 @@ int main(int argc, char **argv)
     int status = 2;
 
     field_own_memory();
+    /* Where libuv gets none it would abort without a word. */
+    uv_replace_allocator(xmalloc, xrealloc, xcalloc, free);
     alloc_keep(KEPT_BYTES);
     output_open(&output);
     if (options_defaults(table, &options, &why) < 0)

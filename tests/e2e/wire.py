@@ -247,7 +247,7 @@ class World:
         for name in sorted(os.listdir(self.folder)):
             if not name.endswith(".log"):
                 continue
-            report = re.search(r"runtime error:.*|ERROR: \w+Sanitizer.*|Assertion .* failed.*", self.log(name[:-4]))
+            report = re.search(r"runtime error:.*|(?:ERROR|WARNING): \w+Sanitizer.*|Assertion .* failed.*", self.log(name[:-4]))
             if report:
                 ok(os.path.basename(self.folder) + ": " + name, False, report.group(0))
 

@@ -1,13 +1,18 @@
 #include "tests/inject/fault.h"
 
 #include <errno.h>
+#include <execinfo.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "common/field.h"
+#include "common/hash.h"
+
+#define FRAMES_MAX 128
 
 static struct {
     struct fault fault;
@@ -16,7 +21,34 @@ static struct {
     atomic_int_fast64_t held;
     bool (*inside)(void);
     void (*hit)(void);
+    struct fault_record *record;
+    struct fault_place place; /* where it struck first */
+    void *armed_by[FRAMES_MAX];
+    int armed_by_count;
 } state;
+
+struct fault_record *fault_record_create(void)
+{
+    void *map = mmap(NULL, sizeof(struct fault_record), PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return map == MAP_FAILED ? NULL : map;
+}
+
+void fault_record_free(struct fault_record *r)
+{
+    munmap(r, sizeof(*r));
+}
+
+void fault_write_down(struct fault_record *r)
+{
+    void *frame;
+
+    backtrace(&frame, 1); /* the first one asks for memory */
+    if (r)
+        r->calls = 0;
+    state.record = r;
+}
 
 void fault_arm(const struct fault *f, bool (*inside)(void), void (*hit)(void))
 {
@@ -25,6 +57,7 @@ void fault_arm(const struct fault *f, bool (*inside)(void), void (*hit)(void))
     state.hit = hit;
     state.calls = 0;
     state.struck = false;
+    state.armed_by_count = backtrace(state.armed_by, FRAMES_MAX);
     state.armed = true;
 }
 
@@ -48,26 +81,96 @@ bool fault_struck(void)
     return state.struck;
 }
 
+struct fault_place fault_struck_place(void)
+{
+    return state.place;
+}
+
 int64_t fault_held(void)
 {
     return state.held;
 }
 
-static bool strikes(enum fault_kind kind)
+/* Of the program's own code, which the linker names. */
+extern const char __executable_start, etext;
+
+static bool is_ours(const void *frame)
+{
+    return (const char *)frame >= &__executable_start && (const char *)frame < &etext;
+}
+
+/* A number that stands for these callers, however often one of them comes: a function that calls
+ * itself counts once. */
+static uint64_t number_of(void *const *frames, int count)
+{
+    void *kept[FRAMES_MAX];
+    uint8_t digest[BLAKE2B_BYTES];
+    uint64_t number;
+    int kept_count = 0;
+
+    for (int i = 0; i < count; i++) {
+        int before = 0;
+        while (before < kept_count && kept[before] != frames[i])
+            before++;
+        if (before == kept_count)
+            kept[kept_count++] = frames[i];
+    }
+    blake2b_of(kept, (size_t)kept_count * sizeof(kept[0]), digest);
+    memcpy(&number, digest, sizeof(number));
+    return number == FAULT_OWN ? !FAULT_OWN : number;
+}
+
+/* caller: of the function here that SQLite calls; NULL: our own code asks. */
+static struct fault_place place_of(const void *caller)
+{
+    void *frames[FRAMES_MAX];
+    int count = caller ? backtrace(frames, FRAMES_MAX) : 0, first = 0, by = state.armed_by_count;
+
+    if (!caller)
+        return (struct fault_place){FAULT_OWN, FAULT_OWN};
+    while (by > 0 && count > 0 && frames[count - 1] == state.armed_by[by - 1])
+        count--, by--; /* who called both is the test */
+    while (first < count && frames[first] != caller)
+        first++;
+    int ours = first;
+    while (ours < count && !is_ours(frames[ours]))
+        ours++;
+    return (struct fault_place){number_of(frames + first, ours - first + (ours < count)),
+                                number_of(frames + ours, count - ours)};
+}
+
+static void write_down(uint64_t n, const void *caller)
+{
+    if (n > FAULT_CALLS_MAX)
+        abort();
+    state.record->places[n - 1] = place_of(caller);
+    state.record->calls++;
+}
+
+static void strike_first(const void *caller)
+{
+    state.place = place_of(caller);
+    if (state.hit)
+        state.hit();
+}
+
+static bool strikes(enum fault_kind kind, const void *caller)
 {
     if (!state.armed || state.fault.kind != kind || (state.inside && !state.inside()))
         return false;
     uint64_t n = atomic_fetch_add(&state.calls, 1) + 1;
+    if (state.record)
+        write_down(n, caller);
     if (n < state.fault.nth || (n > state.fault.nth && !state.fault.lasting))
         return false;
-    if (!atomic_exchange(&state.struck, true) && state.hit)
-        state.hit();
+    if (!atomic_exchange(&state.struck, true))
+        strike_first(caller);
     return true;
 }
 
 int fault_disk(void)
 {
-    return strikes(FAULT_DISK) ? state.fault.error : 0;
+    return strikes(FAULT_DISK, NULL) ? state.fault.error : 0;
 }
 
 /* --- our own code's --- */
@@ -77,12 +180,17 @@ int fault_disk(void)
     type __wrap_##name(__VA_ARGS__);                                                               \
     type __wrap_##name(__VA_ARGS__)
 
-bool fault_memory(void)
+static bool lacks_memory(const void *caller)
 {
-    if (!strikes(FAULT_MEMORY))
+    if (!strikes(FAULT_MEMORY, caller))
         return false;
     errno = ENOMEM;
     return true;
+}
+
+bool fault_memory(void)
+{
+    return lacks_memory(NULL);
 }
 
 void *fault_hold(void *p)
@@ -140,12 +248,12 @@ static sqlite3_mem_methods sqlite_memory; /* its own */
 
 static void *sqlite_malloc(int bytes)
 {
-    return fault_memory() ? NULL : sqlite_memory.xMalloc(bytes);
+    return lacks_memory(__builtin_return_address(0)) ? NULL : sqlite_memory.xMalloc(bytes);
 }
 
 static void *sqlite_realloc(void *old, int bytes)
 {
-    return fault_memory() ? NULL : sqlite_memory.xRealloc(old, bytes);
+    return lacks_memory(__builtin_return_address(0)) ? NULL : sqlite_memory.xRealloc(old, bytes);
 }
 
 void fault_begin(void)

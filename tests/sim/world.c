@@ -17,7 +17,7 @@ static struct {
     struct rng rng;
     struct event *heap;
     size_t count, cap;
-    uint64_t given;
+    uint64_t given, ran;
     bool over;
 } w;
 
@@ -74,9 +74,20 @@ bool world_run(int64_t limit_us)
         if (e.us > limit_us)
             return false;
         w.now_us = e.us;
+        w.ran++;
         e.fn(e.arg, e.number);
     }
     return w.over;
+}
+
+uint64_t world_given(void)
+{
+    return w.given;
+}
+
+uint64_t world_ran(void)
+{
+    return w.ran;
 }
 
 void world_end(void)

@@ -22,6 +22,10 @@ void world_after(int64_t delay_us, event_fn fn, void *arg, int64_t number);
 bool world_run(int64_t limit_us);
 void world_end(void);
 
+/* How many events were given so far, and run. */
+uint64_t world_given(void);
+uint64_t world_ran(void);
+
 /* Draws of this seed, in the order of the calls. */
 uint64_t world_draw(uint64_t n);                    /* 0..n-1 */
 int64_t world_between(int64_t least, int64_t most); /* both may come */

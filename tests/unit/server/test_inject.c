@@ -1,234 +1,20 @@
 /* The n-th allocation and the n-th call that changes the disk fails, with the machine's own disk,
  * threads and sockets: while a server starts, a job is inserted, an epoch folded, a checkpoint
- * written. For n = 1, 2, 3 ... until the fault is not met any more. Each run is a process: it may
- * end as common/alloc.h says, or return; then an error has a sentence that names what failed, and
- * nothing stays behind, neither memory nor a descriptor. What the run was told is kept is there
- * when the store is opened again, and what is done again has the same rows. tests/unit/sim/
- * test_inject.c does the same to the whole of a server at work. */
+ * written. What the run was told is kept is there when the store is opened again, and what is done
+ * again has the same rows. inject_fixture.h runs and judges; tests/unit/sim/test_inject.c does the
+ * same to the whole of a server at work. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <uv.h>
 
 #include "server/http/http_internal.h"
 #include "server/server.h"
 #include "server/store/checkpoint.h"
 #include "server/store/db_check.h"
-#include "tests/inject/fault.h"
-#include "tests/inject/folder.h"
-#include "tests/inject/sweep.h"
+#include "tests/unit/server/inject_fixture.h"
 #include "tests/unit/server/run_fixture.h"
-#include "tests/unit/server/store_fixture.h"
 
-#define RUNS 60     /* of a sweep, in make check */
-#define SWEEP_S 300 /* for one on a loaded machine */
-#define FDS 256
 #define ROWS 40 /* samples of a fold */
-
-/* What a run leaves to who judges it, in memory that both have. */
-struct ending {
-    bool returned; /* else it died */
-    int rc;
-    struct errbuf why;
-    char sha256[SHA256_HEX];
-    uint64_t calls;
-    bool struck;
-    int64_t held, sqlite_held; /* left behind */
-    int fds;
-};
-
-struct scenario {
-    void (*prepare)(void); /* makes the folder that each run finds; NULL: there is none */
-    void (*run)(struct ending *r);
-    void (*check)(const struct ending *r);
-};
-
-static struct {
-    struct fault fault;
-    struct ending *ending;
-    const struct scenario *scenario;
-    /* Of the undisturbed run: what difficulty.db holds before and after, and what it returned. */
-    char *before, *after;
-    char sha256[SHA256_HEX];
-} now;
-
-static void arm(void)
-{
-    fault_arm(&now.fault, NULL, NULL);
-}
-
-static void take(struct ending *r, int rc, const struct errbuf *why)
-{
-    fault_disarm();
-    r->rc = rc;
-    if (rc < 0)
-        r->why = *why;
-}
-
-/* --- the process of a run --- */
-
-static int count_fds(void)
-{
-    int count = 0;
-
-    for (int fd = 0; fd < FDS; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
-
-static _Noreturn void run_child(void)
-{
-    struct ending *r = now.ending;
-    uv_loop_t loop;
-
-    if (!freopen(test_path("said"), "w", stderr) || setvbuf(stderr, NULL, _IONBF, 0) != 0 ||
-        uv_loop_init(&loop) < 0 ||
-        uv_loop_close(&loop) < 0) /* libuv keeps a pipe of its first loop */
-        _exit(1);
-    const int64_t held = fault_held(), sqlite_held = sqlite3_memory_used();
-    const int fds = count_fds();
-    now.scenario->run(r);
-    fault_disarm();
-    r->calls = fault_calls();
-    r->struck = fault_struck();
-    r->held = fault_held() - held;
-    r->sqlite_held = sqlite3_memory_used() - sqlite_held;
-    r->fds = count_fds() - fds;
-    r->returned = true;
-    fflush(NULL);
-    exit(0); /* the leak check of a sanitizer build */
-}
-
-static void fail_run(int status, const char *what)
-{
-    char *said = NULL;
-    size_t bytes;
-
-    file_read(test_path("said"), 1 << 20, &said, &bytes, NULL);
-    FAIL("kind %d lasting %d error %d n %" PRIu64 ": %s (status %d, rc %d \"%s\", held %" PRId64
-         " and %" PRId64 ")\n%s",
-         now.fault.kind, now.fault.lasting, now.fault.error, now.fault.nth, what, status,
-         now.ending->rc, now.ending->why.text, now.ending->held, now.ending->sqlite_held,
-         said ? said : "");
-}
-
-/* The end that common/alloc.h states. */
-static bool is_stated_end(int status)
-{
-    char *said = NULL;
-    size_t bytes;
-
-    if (now.fault.kind != FAULT_MEMORY || !WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
-        return false;
-    ASSERT_EQ(0, file_read(test_path("said"), 1 << 20, &said, &bytes, NULL));
-    bool stated = strstr(said, "out of memory: ") != NULL;
-    free(said);
-    return stated;
-}
-
-/* A file, a folder, or memory for something. */
-static bool names_it(const char *why)
-{
-    return strchr(why, '/') || strstr(why, "memory") || strstr(why, ".db");
-}
-
-static void judge(int status)
-{
-    const struct ending *r = now.ending;
-
-    if (!r->returned && is_stated_end(status))
-        return;
-    if (!r->returned || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        fail_run(status, "it does not end well");
-    if (r->rc < 0 && !names_it(r->why.text))
-        fail_run(status, "its sentence names nothing");
-    if (r->held != 0 || r->sqlite_held != 0)
-        fail_run(status, "memory is left behind");
-    if (r->fds != 0)
-        fail_run(status, "a descriptor is left behind");
-    if (!r->struck && r->rc < 0)
-        fail_run(status, "it fails without a fault");
-}
-
-static void run(uint64_t nth)
-{
-    int status = 0;
-
-    now.fault.nth = nth;
-    *now.ending = (struct ending){.rc = 0};
-    folder_remove(test_path("state"));
-    if (now.scenario->prepare)
-        folder_copy(test_path("kept"), test_path("state"));
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0)
-        run_child();
-    ASSERT_EQ(pid, waitpid(pid, &status, 0));
-    judge(status);
-    now.scenario->check(now.ending);
-}
-
-static bool acknowledged(const struct ending *r)
-{
-    return r->returned && r->rc == 0;
-}
-
-/* --- sweeps --- */
-
-static void sweep(const struct fault *fault)
-{
-    uint64_t count, *numbers;
-
-    alarm(getenv("INJECT") ? 0 : SWEEP_S);
-    now.fault = *fault;
-    run(FAULT_NEVER);
-    ASSERT(now.ending->calls > 0 && acknowledged(now.ending));
-    const uint64_t calls = now.ending->calls;
-    numbers = sweep_numbers(calls, RUNS, &count);
-    for (uint64_t i = 0; i < count; i++)
-        run(numbers[i]);
-    free(numbers);
-    test_say("kind %d lasting %d error %d: %" PRIu64 " of %" PRIu64 " calls\n", fault->kind,
-             fault->lasting, fault->error, count - 1, calls);
-}
-
-/* The undisturbed run gives what the others are compared with. disk: it is written to. */
-static void sweep_kinds(const struct scenario *s, bool disk)
-{
-    static const struct fault faults[] = {
-        {FAULT_MEMORY, 0, false, 0},         {FAULT_MEMORY, 0, true, 0},
-        {FAULT_DISK, 0, false, ENOSPC},      {FAULT_DISK, 0, true, ENOSPC},
-        {FAULT_DISK, 0, false, EIO},         {FAULT_DISK, 0, true, EIO},
-        {FAULT_DISK, 0, false, FAULT_SHORT},
-    };
-
-    fault_begin();
-    now.ending =
-        mmap(NULL, sizeof(*now.ending), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ASSERT(now.ending != MAP_FAILED);
-    now.scenario = s;
-    if (s->prepare) {
-        s->prepare();
-        now.before = fixture_dump();
-        folder_copy(test_path("state"), test_path("kept"));
-    }
-    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-        if (faults[i].kind == FAULT_MEMORY || disk)
-            sweep(&faults[i]);
-    free(now.before);
-    free(now.after);
-}
-
-static void sweep_all(const struct scenario *s)
-{
-    sweep_kinds(s, true);
-}
 
 /* Both files are whole. */
 static void check_files(void)
@@ -535,6 +321,38 @@ static void body(struct ending *r)
 static void check_body(const struct ending *r)
 {
     ASSERT(!r->returned || r->rc == 0);
+}
+
+/* --- which n --- */
+
+static void wants(const char *inject, const char *want)
+{
+    static const struct fault_place places[] = {
+        {FAULT_OWN, FAULT_OWN}, {7, 1}, {7, 1}, {7, 1}, {7, 2}, {7, 2},
+        {FAULT_OWN, FAULT_OWN}, {9, 2}};
+    struct fault_record *seen = fault_record_create();
+    char got[80] = "", *end = got;
+    struct sweep_plan plan;
+
+    ASSERT(seen);
+    memcpy(seen->places, places, sizeof(places));
+    seen->calls = sizeof(places) / sizeof(places[0]);
+    ASSERT_EQ(0, setenv("INJECT", inject, 1));
+    sweep_plan(&plan, seen, RUNS);
+    for (uint64_t i = 0; i < plan.count; i++)
+        end += sprintf(end, "%" PRIu64 " ", plan.numbers[i]);
+    ASSERT_STR(want, got);
+    ASSERT_EQ(2, plan.own);
+    ASSERT_EQ(2, plan.ways);
+    ASSERT_EQ(2, plan.contexts);
+    sweep_plan_done(&plan);
+    fault_record_free(seen);
+}
+
+TEST(the_first_and_the_last_of_a_place_are_tried)
+{
+    wants("every", "1 2 3 4 5 6 7 8 9 ");
+    wants("all", "1 2 4 5 6 7 8 9 "); /* 4: the last of its context */
 }
 
 TEST(a_server_starts_on_an_empty_folder)

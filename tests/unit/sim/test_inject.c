@@ -1,8 +1,8 @@
 /* The n-th allocation and the n-th operation on the disk fails, in the whole server (tests/sim):
- * while it starts, takes a job on, folds an epoch, writes a checkpoint and goes on from one. For
- * n = 1, 2, 3 ... until the run goes through without meeting the fault. The reader of the
- * simulation judges every run: what was acknowledged is there, and the job ends with the model and
- * the scores of the undisturbed run; in the end `db check` finds everything whole. */
+ * while it starts, takes a job on, folds an epoch, writes a checkpoint and goes on from one. Which
+ * n are tried tests/inject/sweep.h says. The reader of the simulation judges every run: what was
+ * acknowledged is there, and the job ends with the model and the scores of the undisturbed run; in
+ * the end `db check` finds everything whole. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -27,10 +27,11 @@
 #include "tests/sim/world.h"
 
 #define SIDE 2
-#define SPEC 5               /* of the job files of tests/sim: five short epochs */
-#define RUNS 24              /* of a sweep, in make check */
-#define SWEEP_S 300          /* for one on a loaded machine */
-#define FAILED_MAX 5         /* of a sweep, then it stops */
+#define SPEC 5       /* of the job files of tests/sim: five short epochs */
+#define RUNS 24      /* of a sweep, in make check */
+#define SWEEP_S 300  /* for one on a loaded machine */
+#define FAILED_MAX 5 /* of a sweep, then it stops */
+#define SAY_RUNS 1000
 #define HEAL_US (3 * SECOND) /* a lasting fault lasts so long */
 #define STATE DISK_ROOT "/state"
 
@@ -48,18 +49,19 @@ static const enum where until[] = {
 static struct {
     enum where where;
     struct fault fault;
-    const uint64_t *numbers; /* NULL: the calls are counted */
+    struct fault_record *record;
+    const uint64_t *numbers; /* NULL: the calls are written down */
     bool begun;
     bool compared;
     int checkpoints;
-    int64_t begun_us;
+    uint64_t given, ran; /* events of the world, when it struck */
 } now;
 
-/* --- starts that end alike --- */
+/* --- lives that end alike --- */
 
-/* A start takes no simulated time. What comes after one that failed follows from what it left: the
- * disk, what was said, how many numbers were drawn. Of starts that left the same, one goes on to
- * the end of the job. */
+/* A server that the fault ends within the event in which it struck leaves the world what it had
+ * then, the disk and what was said: the rest of the run follows from these. Of those that left the
+ * same, one goes on to the end of the job. */
 static struct {
     char hex[KEYS_MAX][2 * BLAKE2B_BYTES + 1]; /* of those whose end was good */
     size_t count;
@@ -76,13 +78,14 @@ static bool is_key(const char *hex)
 static void make_key(char hex[2 * BLAKE2B_BYTES + 1])
 {
     const struct journal *j = journal_here();
-    uint8_t *image, parts[2 * BLAKE2B_BYTES + sizeof(uint64_t)], digest[BLAKE2B_BYTES];
-    const uint64_t drawn = world_draw(UINT64_MAX) ^ (now.fault.lasting && fault_is_armed());
+    const uint64_t world[] = {world_draw(UINT64_MAX), now.given, now.ran,
+                              now.fault.lasting && fault_is_armed()};
+    uint8_t *image, parts[2 * BLAKE2B_BYTES + sizeof(world)], digest[BLAKE2B_BYTES];
     const size_t bytes = disk_save(&image);
 
     blake2b_of(image, bytes, parts);
     blake2b_of(j->text, j->bytes, parts + BLAKE2B_BYTES);
-    memcpy(parts + 2 * BLAKE2B_BYTES, &drawn, sizeof(drawn));
+    memcpy(parts + 2 * BLAKE2B_BYTES, world, sizeof(world));
     blake2b_of(parts, sizeof(parts), digest);
     text_hex(digest, sizeof(digest), hex);
     free(image);
@@ -92,12 +95,14 @@ void __real_edges_crash(void);
 void __wrap_edges_crash(void);
 void __wrap_edges_crash(void)
 {
+    const bool compare = !now.compared && fault_struck() && world_ran() == now.ran &&
+                         world_given() == now.given;
     char hex[2 * BLAKE2B_BYTES + 1];
 
+    now.compared |= fault_struck();
     __real_edges_crash();
-    if (now.compared || !fault_struck() || world_now_us() != now.begun_us)
+    if (!compare)
         return;
-    now.compared = true;
     make_key(hex);
     if (is_key(hex)) {
         note("fault_calls n=%" PRIu64 " struck=1 same=1", fault_calls());
@@ -125,6 +130,8 @@ static void on_hit(void)
 {
     note("fault on=1 kind=%d", now.fault.kind);
     world_after(HEAL_US, heal, NULL, 0);
+    now.given = world_given();
+    now.ran = world_ran();
 }
 
 static void reach(enum where where)
@@ -134,7 +141,6 @@ static void reach(enum where where)
     if (where != now.where || now.begun || !life_inside())
         return;
     now.begun = true;
-    now.begun_us = where == START_EMPTY || where == START_FULL ? world_now_us() : -1;
     fault_arm(&now.fault, inside, on_hit);
 }
 
@@ -142,6 +148,7 @@ static void begin(void *arg, uint64_t index)
 {
     (void)arg;
     now.fault.nth = now.numbers ? now.numbers[index] : FAULT_NEVER;
+    fault_write_down(now.numbers ? NULL : now.record);
     world_init(0);
     scenario_make_struck(SPEC, now.where == START_EMPTY || now.where == IMPORT);
     fault_begin();
@@ -269,6 +276,8 @@ static bool take(void *arg, const struct judgement *v)
     const char *said = strstr(runner_log(seen->runner), " fault_calls n=");
 
     seen->runs++;
+    if (getenv("INJECT") && seen->runs % SAY_RUNS == 0)
+        test_say("... %" PRIu64 " runs\n", seen->runs);
     if (said && strstr(said, " same=1\n")) {
         seen->same++;
         seen->struck++;
@@ -292,30 +301,35 @@ static bool take(void *arg, const struct judgement *v)
 
 static uint64_t failed;
 
-static void sweep(struct runner *r, enum where where, const struct fault *fault)
+/* A run in which nothing fails. Its calls are written down. */
+static void run_whole(struct runner *r, const struct fault *fault)
 {
-    const struct runner_plan plan = {begin, end, NULL};
-    struct seen counted = {.runner = r}, seen = {.runner = r};
-    uint64_t count, *numbers;
+    struct seen seen = {.runner = r};
 
-    alarm(getenv("INJECT") ? 0 : SWEEP_S);
-    now.where = where;
     now.fault = *fault;
     now.numbers = NULL;
-    runner_use(r, &plan);
-    runner_run(r, 0, 1, 1, take, &counted);
-    ASSERT_EQ(0, counted.failed);
-    ASSERT(counted.calls > 0 && counted.struck == 0);
-    now.numbers = numbers = sweep_numbers(counted.calls, RUNS, &count);
-    keys.count = 0;
-    runner_run(r, 0, count, getenv("INJECT") ? (int)sysconf(_SC_NPROCESSORS_ONLN) : SIDE, take,
-               &seen);
-    test_say("where=%d kind=%d lasting=%d error=%d: %" PRIu64 " of %" PRIu64 " calls, %" PRIu64
-             " ended as another did\n",
-             where, fault->kind, fault->lasting, fault->error, count - 1, counted.calls, seen.same);
-    free(numbers);
+    runner_run(r, 0, 1, 1, take, &seen);
+    ASSERT_EQ(0, seen.failed);
+    ASSERT(seen.calls > 0 && seen.struck == 0);
+    ASSERT_EQ(seen.calls, now.record->calls);
+}
+
+static void sweep(struct runner *r, const struct fault *fault, const struct sweep_plan *plan)
+{
+    struct seen seen = {.runner = r};
+    char text[SWEEP_TEXT_BYTES];
+
+    alarm(getenv("INJECT") ? 0 : SWEEP_S);
+    now.fault = *fault;
+    now.numbers = plan->numbers;
+    runner_run(r, 0, plan->count, getenv("INJECT") ? (int)sysconf(_SC_NPROCESSORS_ONLN) : SIDE,
+               take, &seen);
+    test_say("where=%d kind=%d lasting=%d error=%d: %s, %" PRIu64 " ended as another did\n",
+             now.where, fault->kind, fault->lasting, fault->error,
+             sweep_say(plan, seen.runs - 1, text), seen.same);
     failed += seen.failed;
-    ASSERT_EQ(seen.failed ? seen.struck : count - 1, seen.struck); /* the last one meets nothing */
+    /* The last one meets nothing. */
+    ASSERT_EQ(seen.failed ? seen.struck : plan->count - 1, seen.struck);
 }
 
 static void sweep_all(enum where where)
@@ -324,13 +338,28 @@ static void sweep_all(enum where where)
         {FAULT_MEMORY, 0, false, 0},   {FAULT_MEMORY, 0, true, 0},  {FAULT_DISK, 0, false, ENOSPC},
         {FAULT_DISK, 0, true, ENOSPC}, {FAULT_DISK, 0, false, EIO}, {FAULT_DISK, 0, true, EIO},
     };
+    static const struct runner_plan runs = {begin, end, NULL};
+    struct sweep_plan plan = {.numbers = NULL};
     struct errbuf why = {""};
     struct runner *r;
 
+    now.record = fault_record_create();
+    ASSERT(now.record);
+    fault_write_down(NULL);
     ASSERT_OK(runner_open_for(SPEC, &r, &why), why);
-    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-        sweep(r, where, &faults[i]);
+    runner_use(r, &runs);
+    now.where = where;
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        if (i == 0 || faults[i - 1].kind != faults[i].kind) {
+            run_whole(r, &faults[i]);
+            sweep_plan_done(&plan);
+            sweep_plan(&plan, now.record, RUNS);
+        }
+        sweep(r, &faults[i], &plan);
+    }
+    sweep_plan_done(&plan);
     runner_close(r);
+    fault_record_free(now.record);
     ASSERT_EQ(0, failed);
 }
 
