@@ -7,7 +7,7 @@
 #   make SAN=address,undefined test   the same tests under sanitizers, in a build folder of their own
 #   make fuzz SECONDS=600             clang's libFuzzer, so long for every target (ONLY=frame,idx)
 #   make sim SEEDS=10000              a simulation of server, workers, disk and network (FIRST=1 SHOW=1)
-#   make inject RUNS=500             the n-th allocation or write of a server or worker fails (default: every n, for hours)
+#   make inject RUNS=500             the n-th allocation or write of a server or worker fails (default: all; or every, for hours)
 #   make chaos SEED=1                 100 disturbances over a running job (DISTURBANCES=n)
 #   make swarm SECONDS=30             1000 simulated workers against a server
 #   make swarm PARTS=vectors,networks MILLIONS=11 CROWDS=1,16 WAYS=trees   workers with vectors of so many million parameters
@@ -181,7 +181,7 @@ images:
 	    buildah build --format docker --target $$target $(if $(BASE),--build-arg BASE="$(BASE)") --build-arg VERSION=$(VERSION) \
 	        --file deploy/container/Containerfile --tag steppe-$$target:$(VERSION) . || exit 1; done
 
-# So many n of each sweep; what is found names its n.
+# So many n of each sweep, or those that tests/inject/sweep.h names; what is found names its n. TMPDIR=/dev/shm saves time.
 inject: deps
 	$(Q)$(MAKE) --no-print-directory -j2 all $(INJECTED) $(B)/inject.so
 	$(Q)for t in $(INJECTED) tests/e2e/test_inject_worker; do \

@@ -1,17 +1,18 @@
-/* Which n are tried.
+/* Which n are tried. INJECT in the environment says it:
  *
- * INJECT in the environment, or make inject:
- *   every  each n.
- *   all    each call that changes the disk, and each allocation that our own code asks for, and
- *          cJSON and libuv for it. Of those that SQLite makes for itself, the first and the last of
- *          each way and of each context. A way is the chain of callers from the allocation through
- *          SQLite to the function of ours that called it; a context is that function and all that
- *          called it, up to the test. A function that calls itself counts once in a chain. A run in
- * which nothing fails writes them down. N      so many of those that `all` tries: the first ones
- * all, of the rest a sample, drawn by a fixed seed. Without INJECT, which is make check, as many as
- * the test has time for.
+ * every: each n.
  *
- * Why that is enough: some 999 of 1000 allocations of a start are SQLite's, most of them of its
+ * all, as make inject does: each call that changes the disk, and each allocation that our own code
+ * asks for, and cJSON and libuv for it. Of those that SQLite makes for itself, the first and the
+ * last of each way and of each context. A way is the chain of callers from the allocation through
+ * SQLite to the function of ours that called it; a context is that function and all that called it,
+ * up to the test. A function that calls itself counts once in a chain. A run in which nothing fails
+ * writes them down.
+ *
+ * A number: so many of those that `all` tries, the first ones all, of the rest a sample, drawn by a
+ * fixed seed. Without INJECT, which is make check, as many as the test has time for.
+ *
+ * Why `all` is enough: some 999 of 1000 allocations of a start are SQLite's, most of them of its
  * parser, which reads the same schema again for each connection. What SQLite does within a call
  * when memory runs out is what its own tests show, for every n. Ours is that each of our calls into
  * it copes with SQLITE_NOMEM. Each such call is in a context, and each place within SQLite that can
