@@ -3,15 +3,17 @@
  * calls: the program, its libraries, libc itself. STEPPE_INJECT says which:
  *   memory:N:0    once; memory:N:1: and all that come after it
  *   disk:N:E      with errno E, once
- * and STEPPE_INJECT_SAYS names a file, which gets a line "struck N" when it strikes, and "calls N"
- * when the program returns. */
+ * and STEPPE_INJECT_SAYS names a file, which gets the lines "asked FILE", the program or library
+ * that asked, and "struck N" when it strikes, and "calls N" when the program returns. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,20 +33,37 @@ static struct {
 } state;
 
 /* Not through write, which counts. */
-static void say(const char *what, uint64_t number)
+static void put(const char *line, int bytes)
 {
-    char line[64];
-    int bytes = snprintf(line, sizeof(line), "%s %" PRIu64 "\n", what, number);
-
     if (syscall(SYS_write, state.says, line, (size_t)bytes) != bytes)
         _exit(99);
 }
 
-static bool strikes(enum fault_kind kind)
+static void say(const char *what, uint64_t number)
+{
+    char line[64];
+
+    put(line, snprintf(line, sizeof(line), "%s %" PRIu64 "\n", what, number));
+}
+
+static void say_who(const void *caller)
+{
+    char line[128];
+    Dl_info info;
+
+    if (!dladdr(caller, &info) || !info.dli_fname)
+        return;
+    const char *slash = strrchr(info.dli_fname, '/');
+    put(line, snprintf(line, sizeof(line), "asked %.100s\n", slash ? slash + 1 : info.dli_fname));
+}
+
+static bool strikes(enum fault_kind kind, const void *caller)
 {
     if (!state.armed || state.fault.kind != kind)
         return false;
     uint64_t n = atomic_fetch_add(&state.calls, 1) + 1;
+    if (n == state.fault.nth && caller)
+        say_who(caller);
     if (n == state.fault.nth)
         say("struck", n);
     return n == state.fault.nth || (n > state.fault.nth && state.fault.lasting);
@@ -52,15 +71,20 @@ static bool strikes(enum fault_kind kind)
 
 int fault_disk(void)
 {
-    return strikes(FAULT_DISK) ? state.fault.error : 0;
+    return strikes(FAULT_DISK, NULL) ? state.fault.error : 0;
+}
+
+static bool lacks_memory(const void *caller)
+{
+    if (!strikes(FAULT_MEMORY, caller))
+        return false;
+    errno = ENOMEM;
+    return true;
 }
 
 bool fault_memory(void)
 {
-    if (!strikes(FAULT_MEMORY))
-        return false;
-    errno = ENOMEM;
-    return true;
+    return lacks_memory(NULL);
 }
 
 void *fault_hold(void *p)
@@ -70,23 +94,23 @@ void *fault_hold(void *p)
 
 void *malloc(size_t bytes)
 {
-    return fault_memory() ? NULL : __libc_malloc(bytes);
+    return lacks_memory(__builtin_return_address(0)) ? NULL : __libc_malloc(bytes);
 }
 
 void *calloc(size_t count, size_t bytes)
 {
-    return fault_memory() ? NULL : __libc_calloc(count, bytes);
+    return lacks_memory(__builtin_return_address(0)) ? NULL : __libc_calloc(count, bytes);
 }
 
 void *realloc(void *old, size_t bytes)
 {
-    return fault_memory() ? NULL : __libc_realloc(old, bytes);
+    return lacks_memory(__builtin_return_address(0)) ? NULL : __libc_realloc(old, bytes);
 }
 
 void *memalign(size_t align, size_t bytes);
 void *memalign(size_t align, size_t bytes)
 {
-    return fault_memory() ? NULL : __libc_memalign(align, bytes);
+    return lacks_memory(__builtin_return_address(0)) ? NULL : __libc_memalign(align, bytes);
 }
 
 void *aligned_alloc(size_t align, size_t bytes)
