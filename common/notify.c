@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -13,6 +14,7 @@
 #define TEXT_BYTES 512
 /* Signs of life in the time after which the supervisor takes this process for hung. */
 #define SIGNS 4
+#define PATIENCE_S 1 /* with a supervisor that does not read */
 
 /* A path, or with '@' a name of the abstract space, where names begin with a NUL. */
 static int find_socket(struct notify *n, const char *name, struct errbuf *why)
@@ -47,8 +49,16 @@ static int64_t read_watchdog(void)
     return span_us / 1000 / SIGNS > 0 ? span_us / 1000 / SIGNS : 1;
 }
 
+void notify_close(struct notify *n)
+{
+    if (n->fd >= 0)
+        close(n->fd);
+    n->fd = -1;
+}
+
 int notify_open(struct notify *n, struct errbuf *why)
 {
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
     const char *name = getenv("NOTIFY_SOCKET");
 
     *n = (struct notify){.fd = -1};
@@ -60,19 +70,17 @@ int notify_open(struct notify *n, struct errbuf *why)
     n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (n->fd < 0)
         return err_set(why, -errno, "cannot make a socket to the supervisor: %s", err_text(-errno));
+    if (setsockopt(n->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0) {
+        rc = -errno;
+        notify_close(n);
+        return err_set(why, rc, "cannot bound what is told to the supervisor: %s", err_text(rc));
+    }
     n->every_ms = read_watchdog();
     return 0;
 }
 
-void notify_close(struct notify *n)
-{
-    if (n->fd >= 0)
-        close(n->fd);
-    n->fd = -1;
-}
-
-/* A supervisor whose queue is full is waited for: what is told, but for signs of life, is told
- * once. */
+/* A supervisor whose queue is full is waited for, PATIENCE_S: what is told, but for signs of life,
+ * is told once. */
 static void tell(const struct notify *n, const char *text, int flags)
 {
     ssize_t sent;

@@ -259,7 +259,8 @@ class ByHand:
 
     def stop(self):
         self.process.terminate()
-        same(self.name + ": ends by itself", 0, self.process.wait(HANG_S))
+        await_true(60, lambda: self.hears("STOPPING=1") and self.process.poll() is not None)
+        same(self.name + ": ends by itself", 0, self.process.poll())
         ok(self.name + ": has said that it stops", self.hears("STOPPING=1"), self.told)
         self.process = None
 
