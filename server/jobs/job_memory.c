@@ -33,22 +33,12 @@ static size_t closing_memory(const struct job *job)
                          : held                            ? held
                                                            : job->data->test_samples;
     /* They are the run's, which needs them again when this is over. */
-    const bool lent = n > CLOSING_SAMPLES_MAX && spec->score_source == SOURCE_SWEEP;
+    const bool lent = job_closing_max(job) == 1 && spec->score_source == SOURCE_SWEEP;
     const size_t scores = lent ? 0 : sizeof(struct score);
     const size_t probabilities = spec->score_probabilities ? job->model.classes * sizeof(float) : 0;
 
     return n * (scores + sizeof(double) + sizeof(uint16_t) + probabilities) +
            tests * (sizeof(struct score) + sizeof(double) + (held ? sizeof(uint32_t) : 0));
-}
-
-unsigned job_closing_max(const struct job *job)
-{
-    const struct checkpoint_shape shape = job_checkpoint_shape(job);
-
-    if (job->data->samples > CLOSING_SAMPLES_MAX)
-        return 1;
-    const size_t most = CLOSING_BYTES / (checkpoint_memory(&shape) + closing_memory(job));
-    return most < CLOSING_MIN ? CLOSING_MIN : most > CLOSING_MAX ? CLOSING_MAX : (unsigned)most;
 }
 
 size_t job_memory(const struct job *job)

@@ -230,12 +230,17 @@ struct job *jobs_first(struct jobs *jobs)
     return jobs->list;
 }
 
+unsigned job_closing_max(const struct job *job)
+{
+    return job->data->samples > CLOSING_TWO_SAMPLES ? 1 : CLOSING_MAX;
+}
+
 /* Do epochs that are being written keep a run from its work? */
 static bool waits_for_closing(const struct job *job)
 {
     const unsigned max = job_closing_max(job);
 
-    return job->closing >= max && (max > 1 || run_is_closing(job->run));
+    return job->closing >= CLOSING_MAX || (job->closing >= max && run_is_closing(job->run));
 }
 
 bool jobs_ready(const struct job *job)

@@ -6,14 +6,11 @@
 #include "server/jobs/schedules.h"
 #include "server/net/op.h"
 
-/* Closed epochs that may wait for the disk before training waits too: as many as CLOSING_BYTES hold,
- * of these. A job trains on while the disk is busy with another one's million rows. */
-#define CLOSING_MIN 2
-#define CLOSING_MAX 16
-#define CLOSING_BYTES (32u << 20)
+/* Closed epochs that may wait for the disk before training waits too: bounds their memory. */
+#define CLOSING_MAX 2
 /* A job of more samples has one: it trains on while that is written, but closes no other. So it
  * holds the scores of one epoch only. */
-#define CLOSING_SAMPLES_MAX (1u << 17)
+#define CLOSING_TWO_SAMPLES (1u << 17)
 unsigned job_closing_max(const struct job *job);
 #define RETRY_MS 5000
 

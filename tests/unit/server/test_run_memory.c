@@ -139,10 +139,10 @@ static double job_says(struct fixture *f, uint32_t samples)
 TEST(a_sample_of_a_large_job_takes_what_bounds_says)
 {
     struct fixture *f = fixture_create(SWEEP_JOB);
-    const double trained = job_says(f, 2 * CLOSING_SAMPLES_MAX);
+    const double trained = job_says(f, 2 * CLOSING_TWO_SAMPLES);
 
     ASSERT(trained <= SAMPLE_BYTES_MAX && trained > SAMPLE_BYTES_MAX - 20);
     f->spec.engine = ENGINE_EXTERNAL;
-    ASSERT(job_says(f, 2 * CLOSING_SAMPLES_MAX) <= SAMPLE_BYTES_MAX);
+    ASSERT(job_says(f, 2 * CLOSING_TWO_SAMPLES) <= SAMPLE_BYTES_MAX);
     fixture_free(f);
 }
