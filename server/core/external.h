@@ -35,8 +35,9 @@ extern const char *const external_measure_names[]; /* NULL-terminated */
 
 struct external;
 
-/* A job at its beginning, with no epoch open, and with room for its reports. spec and data are borrowed for its life, in and
- * overlays[JOB_REVISIONS_MAX] (of the job's list of revisions) until it returns. 0 or -ENOMEM. */
+/* A job at its beginning, with no epoch open, and with room for its reports. spec and data are
+ * borrowed for its life, in and overlays[JOB_REVISIONS_MAX] (of the job's list of revisions) until
+ * it returns. 0 or -ENOMEM. */
 int external_create(const struct jobspec *spec, const struct dataset *data, int64_t job,
                     int64_t incarnation, const struct run_inputs *in,
                     const struct overlay *overlays, struct external **ret);

@@ -95,8 +95,8 @@ void __real_edges_crash(void);
 void __wrap_edges_crash(void);
 void __wrap_edges_crash(void)
 {
-    const bool compare = !now.compared && fault_struck() && world_ran() == now.ran &&
-                         world_given() == now.given;
+    const bool compare =
+        !now.compared && fault_struck() && world_ran() == now.ran && world_given() == now.given;
     char hex[2 * BLAKE2B_BYTES + 1];
 
     now.compared |= fault_struck();
