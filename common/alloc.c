@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +70,12 @@ char *xasprintf(const char *fmt, ...)
     return s;
 }
 
+/* False: so much cannot be had. */
+static bool is_possible(size_t count, size_t bytes, size_t *ret_total)
+{
+    return !__builtin_mul_overflow(count, bytes, ret_total) && *ret_total <= PTRDIFF_MAX;
+}
+
 /* Asks for large pages where a block has room for some: to fault in small ones costs more than what
  * is done with them. Where the kernel has none it stays as it is. */
 static void *in_large_pages(void *p, size_t bytes)
@@ -87,7 +94,7 @@ void *alloc_bytes(size_t count, size_t bytes)
     size_t total;
     void *p;
 
-    if (__builtin_mul_overflow(count, bytes, &total) || total > PTRDIFF_MAX)
+    if (!is_possible(count, bytes, &total))
         return NULL;
     if (posix_memalign(&p, ALIGN_BYTES, total ? total : 1) != 0)
         return NULL;
@@ -98,7 +105,7 @@ void *alloc_untouched(size_t count, size_t bytes)
 {
     size_t total;
 
-    if (__builtin_mul_overflow(count, bytes, &total) || total > PTRDIFF_MAX)
+    if (!is_possible(count, bytes, &total))
         return NULL;
     return in_large_pages(calloc(1, total ? total : 1), total);
 }
