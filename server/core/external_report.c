@@ -198,7 +198,7 @@ static void take(struct reported *to, const struct external_report *r, int measu
 static uint64_t take_values(struct reported *to, const struct external_report *r,
                             uint64_t *ret_dropped)
 {
-    int given[EXTERNAL_MEASURES], measures = 0;
+    int given[EXTERNAL_MEASURES] = {0}, measures = 0;
     uint64_t taken = 0, dropped = 0;
 
     for (int m = 0; m < EXTERNAL_MEASURES; m++)

@@ -179,8 +179,9 @@ struct tree_answer tree_ask(struct tree *t, uint32_t worker, struct node own, ui
     struct member *m = find_node(t, own);
     const struct node vertex = {own.lo, end};
 
-    /* Of a node that was leased again, the others go the plain way. */
-    if (!m || m->worker != worker)
+    /* A node that was leased again goes the plain way: the others', and one that its worker gave
+     * away and has back, because whoever had it has lost it. */
+    if (!m || m->worker != worker || (m->parted && m->holder != worker))
         return (struct tree_answer){end == own.hi ? TREE_SEND : TREE_DROP, vertex, 0};
     if (m->holder != worker || end < own.hi || !take_over(t, m, vertex))
         return (struct tree_answer){TREE_DROP, vertex, 0};

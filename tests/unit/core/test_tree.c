@@ -129,6 +129,23 @@ TEST(what_is_leased_again_goes_its_own_way)
     tree_free(t);
 }
 
+/* It gave its sum to a worker that gave up; nobody else would compute the node meanwhile. */
+TEST(what_was_given_away_and_comes_back_is_sent)
+{
+    static const uint32_t ends[] = {1, 2, 3, 4};
+    struct tree *t = tree_of(ends, 4);
+
+    ASSERT_TURN(TREE_GIVE, tree_ask(t, 4, node(3, 4), 4, false));
+    ASSERT(tree_give(t, 4, node(3, 4), 3));
+    ASSERT_TURN(TREE_DROP, tree_ask(t, 4, node(3, 4), 4, false));
+    tree_lease(t, node(3, 4), 4, GROUP);
+    ASSERT_TURN(TREE_SEND, tree_ask(t, 4, node(3, 4), 4, false));
+    /* What was given first may still be reported. */
+    ASSERT_TURN(TREE_SEND, tree_ask(t, 3, node(2, 3), 4, false));
+    ASSERT(tree_holds(t, 3, node(2, 4)));
+    tree_free(t);
+}
+
 /* Whoever holds the left half would wait for ever. */
 TEST(what_parts_is_waited_for_no_more)
 {
