@@ -151,7 +151,7 @@ static void close_done(struct op *op)
     if (jobs_find(jobs, c->rec.job, &job, NULL) == 0) {
         bool current = job->rec.state == JOB_RUNNING && job->rec.incarnation == c->rec.incarnation;
 
-        job->closing--;
+        job_closing_end(jobs, job);
         job_note_checkpoints(job, c->bytes);
         if (op->rc == 0 && c->last)
             job_kept(job, &c->rec);
@@ -208,7 +208,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e,
         job_pause_for(jobs, job, -ENOMEM, "no memory for a checkpoint");
         return;
     }
-    job->closing++;
+    job_closing_begin(jobs, job);
     job_store_run(
         jobs, job, STORE_LONG | (c->last || c->pinning ? STORE_ROW : 0),
         (struct op){.service = jobs->service, .arg = c, .work = close_work, .done = close_done});

@@ -41,6 +41,13 @@ static size_t closing_memory(const struct job *job)
            tests * (sizeof(struct score) + sizeof(double) + (held ? sizeof(uint32_t) : 0));
 }
 
+size_t job_epoch_memory(const struct job *job)
+{
+    const struct checkpoint_shape shape = job_checkpoint_shape(job);
+
+    return checkpoint_memory(&shape) + closing_memory(job);
+}
+
 size_t job_memory(const struct job *job)
 {
     const size_t folded = (size_t)job->data->samples * sizeof(struct sample_history);
@@ -56,8 +63,8 @@ size_t job_memory(const struct job *job)
     const size_t given = job->spec.weights.kind ? shape.floats * sizeof(float) : 0;
 
     return given + run_memory(&job->spec, &job->model, job->data, held) +
-           (closing + SNAPSHOTS) * checkpoint_memory(&shape) + closing * closing_memory(job) +
-           folded + labels_memory(job->data);
+           SNAPSHOTS * checkpoint_memory(&shape) + closing * job_epoch_memory(job) + folded +
+           labels_memory(job->data);
 }
 
 static bool is_external_held(const struct job *job)
@@ -67,7 +74,7 @@ static bool is_external_held(const struct job *job)
 
 int64_t job_memory_with(const struct jobs *jobs, const struct job *job)
 {
-    size_t bytes = job_memory(job);
+    size_t bytes = job_memory(job) + jobs->spare_bytes;
 
     for (const struct job *other = jobs->list; other; other = other->next)
         if (other != job && (job_is_under_way(other) || is_external_held(other)))

@@ -62,6 +62,7 @@ void jobs_remove(struct jobs *jobs, struct job *job)
         at = &(*at)->next;
     if (*at)
         *at = job->next;
+    job_closing_forget(jobs, job);
     job_free(job);
 }
 
@@ -230,22 +231,9 @@ struct job *jobs_first(struct jobs *jobs)
     return jobs->list;
 }
 
-unsigned job_closing_max(const struct job *job)
-{
-    return job->data->samples > CLOSING_TWO_SAMPLES ? 1 : CLOSING_MAX;
-}
-
-/* Do epochs that are being written keep a run from its work? */
-static bool waits_for_closing(const struct job *job)
-{
-    const unsigned max = job_closing_max(job);
-
-    return job->closing >= CLOSING_MAX || (job->closing >= max && run_is_closing(job->run));
-}
-
 bool jobs_ready(const struct job *job)
 {
-    return job && job->run && !job->hold[0] && !waits_for_closing(job);
+    return job && job->run && !job->hold[0] && !job_waits_for_closing(job);
 }
 
 static int prepare_model(struct job *job, const struct dataset *data, const char *name,
@@ -350,7 +338,7 @@ static bool waiting_for(struct jobs *jobs, struct job *job, char *out, size_t by
         return job_away_waiting(job, clock_mono_ms(), out, bytes);
     else if (!job->run)
         snprintf(out, bytes, "the newest checkpoint is read");
-    else if (run_finished(job->run) || waits_for_closing(job))
+    else if (run_finished(job->run) || job_waits_for_closing(job))
         snprintf(out, bytes, "%u epoch%s being written", job->closing,
                  job->closing == 1 ? " is" : "s are");
     else

@@ -100,6 +100,8 @@ struct job {
     bool applying;       /* a revision is on its way to the store */
     bool class_pending;  /* the numerics class is on its way to the store */
     unsigned closing;    /* epochs on their way to the store */
+    unsigned spare;      /* of those, how many more may be (job_closing.c), and what they take */
+    size_t spare_bytes;
     bool saving;         /* a checkpoint inside an epoch is on its way */
     int64_t saved_ms;    /* monotonic time of the last one, or of the start */
     uint64_t saved_step; /* of the last checkpoint that was taken */

@@ -12,6 +12,12 @@
  * holds the scores of one epoch only. */
 #define CLOSING_TWO_SAMPLES (1u << 17)
 unsigned job_closing_max(const struct job *job);
+/* An epoch is on its way to the store; one is there, or was not written; the job goes. */
+void job_closing_begin(struct jobs *jobs, struct job *job);
+void job_closing_end(struct jobs *jobs, struct job *job);
+void job_closing_forget(struct jobs *jobs, struct job *job);
+/* Do epochs that are being written keep its run from its work? */
+bool job_waits_for_closing(const struct job *job);
 #define RETRY_MS 5000
 
 struct jobs {
@@ -20,6 +26,7 @@ struct jobs {
     struct schedules *schedules;          /* NULL: nobody has asked for one yet */
     bool probing;                         /* the disk is asked for room */
     int64_t probe_ms;                     /* not again before */
+    size_t spare_bytes;                   /* of all jobs (job_closing.c) */
     struct job *running[RUNNING_MAX + 1]; /* those in that state, by number, NULL-terminated */
 };
 
@@ -37,6 +44,8 @@ bool jobs_wait_for_room(struct jobs *jobs, struct job *job, char *out, size_t by
 /* The memory that a prepared job takes at most, with what there is of its samples elsewhere: in its
  * dataset, and where its epochs are folded. */
 size_t job_memory(const struct job *job);
+/* What one epoch of it that waits for the disk takes. */
+size_t job_epoch_memory(const struct job *job);
 /* The memory that a job of this shape and those that have or get a run take together. */
 int64_t job_memory_with(const struct jobs *jobs, const struct job *job);
 /* Likewise an external job and those of its key that are in memory; 0: none is, or it has no key.

@@ -303,12 +303,14 @@ int query_epoch_histories(struct query *q, const struct query_epoch *x, struct s
 {
     uint32_t room = x->samples[x->count - 1] + 1;
     struct sample_history *all = alloc_bytes(room, sizeof(*all));
-    int64_t last = -1;
+    int64_t last = -1, key;
 
     if (!all)
         return err_set(why, -ENOMEM, "out of memory for the histories of %u samples", room);
     query_allow(q, room);
-    int rc = history_rows_load(&q->difficulty, x->job, all, room, &last, why);
+    int rc = history_rows_key(&q->difficulty, x->job, &key, why);
+    if (rc == 0)
+        rc = history_rows_load(&q->difficulty, key, all, 0, room, &last, why);
     if (rc == 0 && last != x->epoch) {
         for (uint32_t i = 0; i < room; i++)
             all[i] = SAMPLE_UNMEASURED;

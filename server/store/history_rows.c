@@ -1,5 +1,7 @@
 #include "server/store/history_rows.h"
 
+#include <errno.h>
+
 #include "server/store/store_rows.h"
 
 /* Behind job_id and sample_id. */
@@ -34,28 +36,36 @@ static void read_row(sqlite3_stmt *stmt, struct sample_history *ret)
     };
 }
 
-int history_rows_load(struct db *db, int64_t job, struct sample_history *samples, uint32_t count,
-                      int64_t *ret_last, struct errbuf *why)
+int history_rows_key(struct db *db, int64_t job, int64_t *ret, struct errbuf *why)
 {
-    int64_t last = -1;
+    int rc = db_i64(db, "SELECT coalesce(history, job_id) FROM job WHERE job_id = ?1",
+                    DB_ARGS(DB_I(job)), ret, why);
+
+    if (rc == -ENOENT)
+        *ret = job;
+    return rc == -ENOENT ? 0 : rc;
+}
+
+int history_rows_load(struct db *db, int64_t key, struct sample_history *samples, uint32_t from,
+                      uint32_t to, int64_t *io_last, struct errbuf *why)
+{
     sqlite3_stmt *stmt;
 
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = from; i < to; i++)
         samples[i] = SAMPLE_UNMEASURED;
     int rc = db_query(db,
                       "SELECT sample_id, " COLUMNS " FROM sample_state"
-                      " WHERE job_id = ?1 AND sample_id >= 0 AND sample_id < ?2",
-                      DB_ARGS(DB_I(job), DB_I(count)), &stmt, why);
+                      " WHERE job_id = ?1 AND sample_id >= ?2 AND sample_id < ?3",
+                      DB_ARGS(DB_I(key), DB_I(from), DB_I(to)), &stmt, why);
     if (rc != 0)
         return rc;
     while ((rc = db_step(db, stmt, why)) > 0) {
         struct sample_history *x = &samples[sqlite3_column_int64(stmt, 0)];
         read_row(stmt, x);
-        if (x->last_epoch > last)
-            last = x->last_epoch;
+        if (x->last_epoch > *io_last)
+            *io_last = x->last_epoch;
     }
     sqlite3_finalize(stmt);
-    *ret_last = last;
     return rc;
 }
 
@@ -126,7 +136,11 @@ static void row_column(const void *arg, uint32_t row, int column, sqlite3_contex
         sqlite3_result_int64(ret, counts[column - 7]);
 }
 
-int history_rows_write(struct db *db, int64_t job, const struct sample_history *samples,
+#define INSERT                                                                                     \
+    "INSERT OR FAIL INTO sample_state(job_id, sample_id, " COLUMNS ")"                             \
+    " SELECT ?2, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12 FROM rows(?1)"
+
+int history_rows_write(struct db *db, int64_t key, const struct sample_history *samples,
                        uint32_t count, int64_t since, struct errbuf *why)
 {
     const struct changed changed = {samples, since};
@@ -136,14 +150,20 @@ int history_rows_write(struct db *db, int64_t job, const struct sample_history *
     int rc = db_run(db,
                     "UPDATE OR FAIL sample_state SET " CHANGES
                     " WHERE job_id = ?2 AND row_is_there(?1, sample_id)",
-                    DB_ARGS(DB_P(&rows), DB_I(job)), why);
+                    DB_ARGS(DB_P(&rows), DB_I(key)), why);
 
     rows.has = is_new;
-    if (rc == 0)
-        rc = db_run(db,
-                    "INSERT OR FAIL INTO sample_state(job_id, sample_id, " COLUMNS ")"
-                    " SELECT ?2, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12"
-                    " FROM rows(?1)",
-                    DB_ARGS(DB_P(&rows), DB_I(job)), why);
-    return rc;
+    return rc == 0 ? db_run(db, INSERT, DB_ARGS(DB_P(&rows), DB_I(key)), why) : rc;
+}
+
+int history_rows_replace(struct db *db, int64_t key, const struct sample_history *samples,
+                         uint32_t from, uint32_t to, bool last, struct errbuf *why)
+{
+    const struct changed measured = {samples, -1};
+    struct rows rows = {from, to, &measured, is_changed, row_column};
+    int rc = db_run(
+        db, "DELETE FROM sample_state WHERE job_id = ?1 AND sample_id >= ?2 AND sample_id < ?3",
+        DB_ARGS(DB_I(key), DB_I(from), DB_I(last ? INT64_MAX : (int64_t)to)), why);
+
+    return rc == 0 ? db_run(db, INSERT, DB_ARGS(DB_P(&rows), DB_I(key)), why) : rc;
 }

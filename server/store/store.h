@@ -252,7 +252,8 @@ struct fold {
  * el2n, i32 predicted, u32 flags, all little-endian; of no bytes when there are none). -EINVAL, and
  * nothing was written: a score is not finite, or the job would have more than METRICS_MAX names of
  * metrics, counting those of its other epochs. Failpoints: fold.begin, fold.slice (each slice,
- * before it commits), fold.commit (before the last). */
+ * before it commits), fold.commit (before the last), fold.history (of a large job: each slice of
+ * its histories, before it commits). */
 int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX],
                struct errbuf *why);
 /* The hash of a committed epoch; -ENOENT when it is not committed. */

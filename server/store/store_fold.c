@@ -16,6 +16,8 @@
 #include "server/store/store_internal.h"
 #include "server/store/store_rows.h"
 
+#define HASHED_ROWS (1u << 20) /* between two times that others pass */
+
 struct summary {
     int64_t scored;
     double mean, p10, p50, p90; /* of adm; NAN when nothing was scored */
@@ -63,24 +65,29 @@ static int check(const struct fold *f, struct errbuf *why)
     return 0;
 }
 
-static void hash_rows(const struct fold *f, char ret[SHA256_HEX])
+/* Others pass, as between slices. */
+static void hash_rows(struct store *s, const struct fold *f, char ret[SHA256_HEX])
 {
     struct score_hash h;
 
     score_hash_init(&h);
-    for (uint32_t i = 0; f->scores && i < f->samples; i++)
+    for (uint32_t i = 0; f->scores && i < f->samples; i++) {
         if (measured(f, i))
             score_hash_add(&h, i, &f->scores[i], f->adm[i]);
+        if ((i + 1) % HASHED_ROWS == 0)
+            store_pass(s);
+    }
     score_hash_end(&h, ret);
 }
 
-static int summarise(const struct fold *f, struct summary *ret, struct errbuf *why)
+static int summarise(struct store *s, const struct fold *f, struct summary *ret,
+                     struct errbuf *why)
 {
     struct summary sum = {.mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN, .newly_right = NAN};
     double *adm = NULL, total = 0;
     size_t n = 0;
 
-    hash_rows(f, sum.sha256);
+    hash_rows(s, f, sum.sha256);
     if (f->scores && !(adm = alloc_bytes(f->samples, 2 * sizeof(*adm))))
         return err_set(why, -ENOMEM, "out of memory for %u scores", f->samples);
     for (uint32_t i = 0; f->scores && i < f->samples; i++)
@@ -246,6 +253,8 @@ static int commit_epoch(struct store *s, const struct fold *f, struct summary *s
 
     if (rc == 0)
         rc = add_to_history(s, f, sum, again, &h, why);
+    if (rc == 0 && (f->scores || again))
+        rc = history_write_ahead(s, &h, why);
     if (rc == 0)
         rc = db_begin_durable(db, why);
     if (rc != 0)
@@ -276,7 +285,7 @@ int store_fold(struct store *s, const struct fold *f, char ret_sha256[SHA256_HEX
     if (rc == 0)
         rc = metric_check(s, f, why);
     if (rc == 0)
-        rc = summarise(f, &sum, why);
+        rc = summarise(s, f, &sum, why);
     if (rc == 0)
         rc = write_slices(s, f, why);
     if (rc == 0)
@@ -363,7 +372,7 @@ int epochs_forget(struct store *s, int64_t job, int64_t first, bool with_job, st
 {
     struct db *db = &s->difficulty;
     struct history h = {0};
-    int rc = history_take(s, job, 0, &h, why);
+    int rc = with_job ? 0 : history_take(s, job, 0, &h, why); /* its rows go with the scores */
 
     if (rc == 0)
         rc = db_begin_durable(db, why);
@@ -375,7 +384,7 @@ int epochs_forget(struct store *s, int64_t job, int64_t first, bool with_job, st
         rc = flatness_forget(s, job, first, why);
     if (rc == 0)
         rc = metric_forget(s, job, first, why);
-    if (rc == 0 && h.last_epoch >= first) {
+    if (rc == 0 && !with_job && h.last_epoch >= first) {
         history_reset(&h);
         rc = history_replay(s, job, 0, first, &h, why);
         if (rc == 0)
@@ -384,7 +393,9 @@ int epochs_forget(struct store *s, int64_t job, int64_t first, bool with_job, st
     if (rc == 0 && with_job)
         rc = db_run(db, "DELETE FROM job WHERE job_id = ?1", DB_ARGS(DB_I(job)), why);
     rc = db_end_durable(db, rc, why);
-    if (rc == 0)
+    if (rc == 0 && with_job)
+        history_drop(s, job);
+    else if (rc == 0)
         history_keep(s, job, &h);
 out:
     history_done(&h);
@@ -399,6 +410,8 @@ int scores_sweep(struct store *s, int64_t job, int64_t first, struct errbuf *why
         rc = test_scores_remove(s, job, first, why);
     if (rc == 0)
         rc = probabilities_remove(s, job, first, why);
+    if (rc == 0)
+        rc = history_sweep(s, job, why);
     store_checkpoint_wal(s);
     return rc;
 }
@@ -421,7 +434,9 @@ void scores_sweep_unowned(struct store *s)
                     "   WHERE job_id > ?1 UNION ALL"
                     "   SELECT min(job_id) FROM test_score WHERE job_id > ?1 UNION ALL"
                     "   SELECT min(job_id) FROM test_group WHERE job_id > ?1 UNION ALL"
-                    "   SELECT min(job_id) FROM probability WHERE job_id > ?1)",
+                    "   SELECT min(job_id) FROM probability WHERE job_id > ?1 UNION ALL"
+                    "   SELECT min(job_id) FROM sample_state WHERE job_id > ?1 UNION ALL"
+                    "   SELECT -max(job_id) FROM sample_state WHERE job_id < -?1)",
                     DB_ARGS(DB_I(job)), &job, NULL);
         if (rc == 0 && db_i64(&s->difficulty,
                               "SELECT job_id FROM job WHERE job_id = ?1 UNION"

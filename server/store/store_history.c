@@ -1,7 +1,13 @@
 /* sample_state: the history of each sample over the scored epochs of a job. The rows are a fold
- * over the committed epochs in order; they change only in the transaction that commits or drops
- * epochs, so no crash counts an epoch twice. To add an epoch again, the history is rebuilt from the
- * score rows of the others: the same additions in the same order, hence the same bits. */
+ * over the committed epochs in order; what is seen of them changes only in the transaction that
+ * commits or drops epochs, so no crash counts an epoch twice. To add an epoch again, the history is
+ * rebuilt from the score rows of the others: the same additions in the same order, hence the same
+ * bits.
+ *
+ * Millions of rows in one transaction would let nobody write for half a minute. So a job of more
+ * than one slice has two sets of them, under its number and under minus its number: the set that
+ * nobody sees is written anew, slice by slice, and the transaction says in the job's row (history)
+ * that it is the one that counts. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -14,15 +20,25 @@
  * again. */
 #define HISTORY_KEEP_MAX (2u << 20)
 
-static int load(struct store *s, int64_t job, uint32_t count, struct history *ret,
+static uint32_t slice_end(uint32_t from, uint32_t count)
+{
+    return count - from > SLICE_ROWS ? from + SLICE_ROWS : count;
+}
+
+static int load(struct store *s, int64_t key, uint32_t count, struct history *ret,
                 struct errbuf *why)
 {
-    struct history h = {.count = count, .last_epoch = -1};
+    struct history h = {.count = count, .key = key, .last_epoch = -1};
+    int rc = 0;
 
     h.samples = alloc_bytes(count, sizeof(*h.samples));
     if (!h.samples)
         return err_set(why, -ENOMEM, "out of memory for the history of %u samples", count);
-    int rc = history_rows_load(&s->difficulty, job, h.samples, count, &h.last_epoch, why);
+    for (uint32_t from = 0; rc == 0 && from < count; from = slice_end(from, count)) {
+        rc = history_rows_load(&s->difficulty, key, h.samples, from, slice_end(from, count),
+                               &h.last_epoch, why);
+        store_pass(s);
+    }
     h.rows_epoch = h.last_epoch;
     if (rc == 0)
         *ret = h;
@@ -35,7 +51,7 @@ int history_take(struct store *s, int64_t job, uint32_t count, struct history *r
                  struct errbuf *why)
 {
     struct history kept = s->history;
-    int64_t last = -1;
+    int64_t last = -1, key;
 
     s->history = (struct history){0};
     if (s->history_job == job && kept.count >= count) {
@@ -45,19 +61,24 @@ int history_take(struct store *s, int64_t job, uint32_t count, struct history *r
     }
     s->history_job = 0;
     history_done(&kept);
-    int rc = db_i64(&s->difficulty, "SELECT max(sample_id) FROM sample_state WHERE job_id = ?1",
-                    DB_ARGS(DB_I(job)), &last, why);
+    int rc = history_rows_key(&s->difficulty, job, &key, why);
+    if (rc == 0)
+        rc = db_i64(&s->difficulty, "SELECT max(sample_id) FROM sample_state WHERE job_id = ?1",
+                    DB_ARGS(DB_I(key)), &last, why);
     if (rc != 0 && rc != -ENOENT)
         return rc;
     if (last >= (int64_t)count)
         count = last < SAMPLES_MAX ? (uint32_t)last + 1 : SAMPLES_MAX;
-    return load(s, job, count ? count : 1, ret, why);
+    return load(s, key, count ? count : 1, ret, why);
 }
 
 void history_keep(struct store *s, int64_t job, struct history *h)
 {
     history_done(&s->history);
     s->history_job = 0;
+    if (h->ahead)
+        h->key = -h->key;
+    h->ahead = false;
     if (h->count <= HISTORY_KEEP_MAX) {
         s->history = *h;
         s->history.rows_epoch = h->last_epoch;
@@ -65,6 +86,14 @@ void history_keep(struct store *s, int64_t job, struct history *h)
         *h = (struct history){0};
     }
     history_done(h);
+}
+
+void history_drop(struct store *s, int64_t job)
+{
+    if (s->history_job != job)
+        return;
+    history_done(&s->history);
+    s->history_job = 0;
 }
 
 void history_done(struct history *h)
@@ -90,16 +119,72 @@ int history_replay(struct store *s, int64_t job, int64_t from, int64_t to, struc
                                why);
 }
 
+int history_write_ahead(struct store *s, struct history *h, struct errbuf *why)
+{
+    struct db *db = &s->difficulty;
+    uint32_t from = 0, to;
+    int rc = 0;
+
+    for (; rc == 0 && h->count > SLICE_ROWS && from < h->count; from = to) {
+        to = slice_end(from, h->count);
+        rc = db_begin(db, why);
+        if (rc != 0)
+            break;
+        rc = history_rows_replace(db, -h->key, h->samples, from, to, to == h->count, why);
+        if (rc == 0)
+            failpoint_hit(&s->failpoint, "fold.history");
+        rc = db_end(db, rc, why);
+        store_end_slice(s);
+    }
+    h->ahead = rc == 0 && h->count > SLICE_ROWS;
+    return rc;
+}
+
 int history_write(struct store *s, int64_t job, const struct history *h, struct errbuf *why)
 {
     int rc = 0;
 
+    if (h->ahead)
+        return db_run(&s->difficulty, "UPDATE job SET history = ?2 WHERE job_id = ?1",
+                      DB_ARGS(DB_I(job), DB_I(-h->key)), why);
     if (h->rows_epoch < 0)
         rc = db_run(&s->difficulty, "DELETE FROM sample_state WHERE job_id = ?1",
-                    DB_ARGS(DB_I(job)), why);
-    return rc == 0
-               ? history_rows_write(&s->difficulty, job, h->samples, h->count, h->rows_epoch, why)
-               : rc;
+                    DB_ARGS(DB_I(h->key)), why);
+    return rc == 0 ? history_rows_write(&s->difficulty, h->key, h->samples, h->count, h->rows_epoch,
+                                        why)
+                   : rc;
+}
+
+/* Removes all rows under that key, a slice at a time. */
+static int remove_rows(struct store *s, int64_t key, struct errbuf *why)
+{
+    struct db *db = &s->difficulty;
+    int64_t from = 0;
+    int rc;
+
+    while ((rc = db_i64(db, "SELECT min(sample_id) FROM sample_state WHERE job_id = ?1",
+                        DB_ARGS(DB_I(key)), &from, why)) == 0) {
+        rc = db_run(
+            db, "DELETE FROM sample_state WHERE job_id = ?1 AND sample_id >= ?2 AND sample_id < ?3",
+            DB_ARGS(DB_I(key), DB_I(from), DB_I(from + SLICE_ROWS)), why);
+        if (rc != 0)
+            break;
+        store_end_slice(s);
+    }
+    return rc == -ENOENT ? 0 : rc;
+}
+
+int history_sweep(struct store *s, int64_t job, struct errbuf *why)
+{
+    int64_t seen = 0;
+    int rc = db_i64(&s->difficulty, "SELECT coalesce(history, job_id) FROM job WHERE job_id = ?1",
+                    DB_ARGS(DB_I(job)), &seen, why);
+
+    if (rc == -ENOENT)
+        rc = 0;
+    if (rc == 0 && seen != job)
+        rc = remove_rows(s, job, why);
+    return rc == 0 && seen != -job ? remove_rows(s, -job, why) : rc;
 }
 
 static int read_classes(struct store *s, int64_t job, struct history *h, struct errbuf *why)
@@ -123,7 +208,7 @@ static int mend_job(struct store *s, int64_t job, struct errbuf *why)
 {
     struct db *db = &s->difficulty;
     struct history h = {0};
-    int64_t last = -1;
+    int64_t last = -1, key;
     int rc = db_i64(db,
                     "SELECT max(s.sample_id) FROM epoch e CROSS JOIN score s"
                     " WHERE e.job_id = ?1 AND s.job_id = ?1 AND s.epoch = e.epoch",
@@ -131,7 +216,9 @@ static int mend_job(struct store *s, int64_t job, struct errbuf *why)
 
     if (rc != 0)
         return rc == -ENOENT ? 0 : rc;
-    rc = load(s, job, last < SAMPLES_MAX ? (uint32_t)last + 1 : SAMPLES_MAX, &h, why);
+    rc = history_rows_key(db, job, &key, why);
+    if (rc == 0)
+        rc = load(s, key, last < SAMPLES_MAX ? (uint32_t)last + 1 : SAMPLES_MAX, &h, why);
     if (rc == 0)
         rc = history_replay(s, job, 0, EPOCHS_MAX, &h, why);
     if (rc == 0)
@@ -153,7 +240,8 @@ int history_mend(struct store *s, struct errbuf *why)
         rc = db_i64(&s->difficulty,
                     "SELECT min(job_id) FROM job j WHERE job_id > ?1 AND EXISTS (SELECT 1"
                     " FROM epoch e WHERE e.job_id = j.job_id AND e.n_scored > 0)"
-                    " AND NOT EXISTS (SELECT 1 FROM sample_state x WHERE x.job_id = j.job_id)",
+                    " AND NOT EXISTS (SELECT 1 FROM sample_state x"
+                    " WHERE x.job_id = coalesce(j.history, j.job_id))",
                     DB_ARGS(DB_I(job)), &job, why);
         if (rc == 0)
             rc = mend_job(s, job, why);

@@ -16,6 +16,8 @@
 struct history {
     struct sample_history *samples; /* [count], owned */
     uint32_t count;
+    int64_t key;        /* sample_state has its rows there: the job, or minus the job */
+    bool ahead;         /* they are written, under minus the key, and not yet seen */
     int64_t last_epoch; /* the newest of any sample; -1: nothing was measured */
     /* The newest epoch in the rows of the table. A row is up to date unless its sample was measured
      * since; -1: the rows, if any, do not belong to this history. */
@@ -47,7 +49,7 @@ extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_state_4[], sq
     sql_difficulty_6[], sql_difficulty_7[], sql_difficulty_8[], sql_difficulty_9[],
     sql_difficulty_10[], sql_difficulty_11[], sql_difficulty_12[], sql_difficulty_13[],
     sql_difficulty_14[], sql_difficulty_15[], sql_difficulty_16[], sql_difficulty_17[],
-    sql_difficulty_18[];
+    sql_difficulty_18[], sql_difficulty_19[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);
@@ -126,15 +128,21 @@ int metric_forget(struct store *s, int64_t job, int64_t first, struct errbuf *wh
 int history_take(struct store *s, int64_t job, uint32_t count, struct history *ret,
                  struct errbuf *why);
 void history_keep(struct store *s, int64_t job, struct history *h);
-void history_done(struct history *h); /* a zeroed struct is fine */
+void history_drop(struct store *s, int64_t job); /* the kept one, if it is of this job */
+void history_done(struct history *h);            /* a zeroed struct is fine */
 /* Forgets everything but the classes. */
 void history_reset(struct history *h);
 /* Adds the rows of the committed epochs in [from, to). */
 int history_replay(struct store *s, int64_t job, int64_t from, int64_t to, struct history *h,
                    struct errbuf *why);
-/* Inside a transaction: brings the rows of the job in line with h; writes only changed rows, in
- * place. */
+/* Outside one: writes the rows of a large job slice by slice, where nobody sees them; of a small
+ * one nothing. */
+int history_write_ahead(struct store *s, struct history *h, struct errbuf *why);
+/* Inside a transaction: brings the rows of the job in line with h. Those that were written ahead
+ * are seen from now on; else only changed rows are written, in place. */
 int history_write(struct store *s, int64_t job, const struct history *h, struct errbuf *why);
+/* Removes, slice by slice, the rows that nobody sees of a job, which may be gone. */
+int history_sweep(struct store *s, int64_t job, struct errbuf *why);
 /* Writes the rows of every job that has scores but no rows: the migration drops rows of an older
  * version. */
 int history_mend(struct store *s, struct errbuf *why);

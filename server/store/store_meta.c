@@ -239,6 +239,8 @@ static const struct meta columns[] = {
     {"job.created_unix_ms", "when it was submitted", SINCE_1970, 0, 0},
     {"job.finished_unix_ms", "when it ended; NULL: not yet", SINCE_1970, 0, 0},
     {"job.model_sha256", "SHA-256 of the final model; NULL: not done", "hex", 0, 0},
+    {"job.history", "the job_id of its rows in sample_state; NULL: job_id", 0,
+     "job_id, or minus that", 0},
 
     {"epoch.job_id", "the job", 0, 0, 0},
     {"epoch.epoch", "number of the epoch", 0, "0 to epochs - 1", 0},
@@ -424,7 +426,8 @@ static const struct meta columns[] = {
     {"test_group.adv_correct", "of these, those that are right under attack", "samples",
      "0 to samples", GOOD},
 
-    {"sample_state.job_id", "the job", 0, 0, 0},
+    {"sample_state.job_id",
+     "the job whose job.history this is; rows of none are not yet valid, or no more", 0, 0, 0},
     {"sample_state.sample_id", "the sample", 0, "0 to n_samples - 1", 0},
     {"sample_state.class_id", "its label", 0, "0 to n_classes - 1", 0},
     {"sample_state.adm_ema",

@@ -40,7 +40,9 @@
     VIEW_SUSPECT_WITH(columns, "  (SELECT m.truth" OF_SAMPLE " AS truth,\n" \
                                "  (SELECT m.planted" OF_SAMPLE " AS planted", more)
 /* known: columns truth and planted. */
-#define VIEW_SUSPECT_WITH(columns, known, more) \
+#define VIEW_SUSPECT_WITH(columns, known, more) VIEW_SUSPECT_OF(columns, known, more, "j.job_id")
+/* key: where sample_state has the rows of job j. */
+#define VIEW_SUSPECT_OF(columns, known, more, key) \
     "CREATE VIEW v_suspect AS\n" \
     "SELECT j.job_id AS job, e.epoch AS epoch, s.sample_id AS sample, x.class_id AS label,\n" \
     "  (SELECT c.name FROM class c\n" \
@@ -51,7 +53,7 @@
     known more "\n" \
     LATEST_SCORES " CROSS JOIN sample_state x\n" \
     LATEST_WHERE "\n" \
-    "  AND x.job_id = j.job_id AND x.sample_id = s.sample_id\n" \
+    "  AND x.job_id = " key " AND x.sample_id = s.sample_id\n" \
     "ORDER BY +j.job_id DESC, suspicion DESC, s.sample_id;\n"
 
 /* Sums over the last sweep by column <table>_id of sample, whose names are in table <table>; more:

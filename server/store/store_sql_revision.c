@@ -88,3 +88,29 @@ const char sql_difficulty_17[] =
     "CREATE TABLE passing(a INTEGER);\n"
     "DROP TABLE passing;\n"
     "PRAGMA writable_schema=RESET;\n";
+
+/* A large job has its histories under its number and under minus that in turn, so that new rows are
+ * there, slice by slice, before they are seen. */
+#define HISTORY "coalesce(j.history, j.job_id)"
+const char sql_difficulty_19[] =
+    "ALTER TABLE job ADD COLUMN history INTEGER;\n"
+    "DROP VIEW v_suspect;\n"
+    VIEW_SUSPECT_OF("-(" SUSPICION(MARGIN, "x.margin_mean") ") AS suspicion,\n"
+                    "  " MARGIN " AS margin", REVISED_TRUTH, URI, HISTORY)
+
+    "DROP VIEW v_data_map;\n"
+    "CREATE VIEW v_data_map AS\n"
+    "SELECT j.job_id AS job, x.sample_id AS sample, x.class_id AS label,\n"
+    "  x.confidence AS confidence, sqrt(x.confidence_m2 / x.n_seen) AS variability,\n"
+    "  x.n_correct * 1.0 / x.n_seen AS correctness, x.n_seen AS n_seen,\n"
+    "  (SELECT m.uri FROM sample m\n"
+    "    WHERE m.dataset_id = j.dataset_id AND m.sample_id = x.sample_id) AS uri\n"
+    "FROM job j CROSS JOIN sample_state x WHERE x.job_id = " HISTORY ";\n"
+
+    "DROP VIEW v_forgetting;\n"
+    "CREATE VIEW v_forgetting AS\n"
+    "SELECT j.job_id AS job, s.n_forget AS n_forget, count(*) AS samples,\n"
+    "  sum(s.n_correct = 0) AS never_right, sum(s.correct) AS right_now,\n"
+    "  avg(s.adm_ema) AS adm_ema_mean, avg(s.confidence) AS confidence_mean\n"
+    "FROM job j CROSS JOIN sample_state s WHERE s.job_id = " HISTORY "\n"
+    "GROUP BY j.job_id, s.n_forget;\n";

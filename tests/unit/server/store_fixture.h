@@ -231,7 +231,14 @@ __attribute__((unused)) static char *fixture_dump(void)
     return fixture_select("difficulty.db",
                           "SELECT * FROM dataset; SELECT * FROM class; SELECT * FROM domain;"
                           "SELECT * FROM sample;"
-                          "SELECT * FROM job; SELECT * FROM epoch; SELECT * FROM sample_state;"
+                          "SELECT job_id, uuid, name, dataset, dataset_id, state, config_json,"
+                          " seed, attack, epsilon, alpha, attack_steps, normaliser,"
+                          " created_unix_ms, finished_unix_ms, model_sha256 FROM job;"
+                          "SELECT * FROM epoch; SELECT j.job_id, sample_id, class_id, adm_ema,"
+                          " loss_mean, margin_mean, confidence, confidence_m2, correct, n_seen,"
+                          " n_correct, n_forget, n_hard, last_epoch"
+                          " FROM job j CROSS JOIN sample_state x"
+                          " WHERE x.job_id = coalesce(j.history, j.job_id);"
                           "SELECT job_id, epoch, sample_id, hex(adm), hex(loss), hex(adv_loss),"
                           " hex(grad_norm), hex(el2n), predicted, correct, flags FROM score");
 }

@@ -348,6 +348,8 @@ static void fold_survives(const char *failpoint, bool refold)
     ASSERT_EQ(-ENOENT, store_epoch_hash(s, job, 1, sha256, &why));
     ASSERT_SELECT("0\n", "SELECT max(epoch) FROM v_trajectory");
     ASSERT_SELECT("0\n", "SELECT DISTINCT epoch FROM v_hardest");
+    if (!refold)
+        ASSERT_SELECT("1\n", "SELECT max(n_seen) FROM v_data_map");
     fixture_fold(s, job, 1, SAMPLES, sha256);
     char *repaired = fixture_dump();
     ASSERT_STR(undisturbed, repaired);
@@ -369,6 +371,93 @@ TEST(a_fold_killed_before_its_commit_is_repaired_by_folding_again)
 TEST(a_second_fold_of_an_epoch_killed_in_a_slice_counts_it_once)
 {
     fold_survives("fold.slice:2", true);
+}
+
+TEST(a_fold_killed_while_its_histories_are_written_is_repaired_by_folding_again)
+{
+    fold_survives("fold.history:2", false);
+}
+
+TEST(a_second_fold_of_an_epoch_killed_there_counts_it_once)
+{
+    fold_survives("fold.history:2", true);
+}
+
+/* A small fold in every pause of a large one. */
+struct passing {
+    struct store *s;
+    int64_t job;
+    int epoch;
+    bool busy; /* nothing passes the small one */
+};
+
+static void fold_small(void *arg)
+{
+    struct passing *p = arg;
+
+    if (p->busy)
+        return;
+    p->busy = true;
+    fixture_fold(p->s, p->job, p->epoch++, 10, NULL);
+    p->busy = false;
+}
+
+TEST(others_are_folded_while_the_histories_of_a_large_job_are_written)
+{
+    struct store *s = fixture_open();
+
+    fixture_dataset(s, SAMPLES);
+    int64_t large = fixture_job(s, 1), small = fixture_job(s, 2);
+    fixture_fold(s, large, 0, SAMPLES, NULL);
+    fixture_fold(s, large, 1, SAMPLES, NULL);
+    struct passing p = {s, small, 0, false};
+    for (int i = 0; i < 10; i++)
+        fold_small(&p);
+    char *apart = fixture_dump();
+    struct errbuf why;
+    ASSERT_OK(store_epochs_drop(s, large, 1, &why), why);
+    ASSERT_OK(store_epochs_drop(s, small, 0, &why), why);
+    p.epoch = 0;
+    store_pass_with(s, fold_small, &p);
+    fixture_fold(s, large, 1, SAMPLES, NULL);
+    store_pass_with(s, NULL, NULL);
+    /* Three slices of scores, one of test scores, three of histories that are read, and three
+     * that are written. */
+    ASSERT_EQ(10, p.epoch);
+    char *together = fixture_dump();
+    ASSERT_STR(apart, together);
+    ASSERT_SELECT("2|2|0\n", "SELECT (SELECT max(n_seen) FROM v_data_map WHERE job = 1),"
+                             " (SELECT max(n_seen) FROM v_suspect WHERE job = 1),"
+                             " (SELECT count(*) FROM sample_state x WHERE x.job_id = -2)");
+    free(apart);
+    free(together);
+    store_close(s);
+}
+
+TEST(a_large_job_that_is_removed_leaves_no_histories)
+{
+    struct store *s = fixture_open();
+    struct errbuf why;
+
+    fixture_dataset(s, SAMPLES);
+    int64_t job = fixture_job(s, 1);
+    for (int e = 0; e < 2; e++)
+        fixture_fold(s, job, e, SAMPLES, NULL);
+    ASSERT_OK(store_job_remove(s, job, &why), why);
+    ASSERT_SELECT("0\n", "SELECT count(*) FROM sample_state");
+    /* Nor do those that a server left behind which died in between. */
+    sqlite3 *sql = fixture_sql("difficulty.db");
+    sqlite3_exec(sql,
+                 "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+                 "INSERT INTO sample_state SELECT -3, i, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0 FROM n;"
+                 "INSERT INTO sample_state SELECT 4, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0",
+                 NULL, NULL, NULL);
+    sqlite3_close(sql);
+    ASSERT_SELECT("20002\n", "SELECT count(*) FROM sample_state");
+    store_close(s);
+    s = fixture_open();
+    ASSERT_SELECT("0\n", "SELECT count(*) FROM sample_state");
+    store_close(s);
 }
 
 TEST(views_show_committed_epochs_only)

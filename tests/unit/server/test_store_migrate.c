@@ -140,6 +140,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
         "ALTER TABLE epoch DROP COLUMN validation_adv_accuracy;"
         "DROP VIEW v_domain; DROP TABLE domain; ALTER TABLE sample DROP COLUMN domain_id;"
         "DROP TABLE sample_state; CREATE TABLE sample_state(job_id, sample_id);"
+        "ALTER TABLE job DROP COLUMN history;"
         "ALTER TABLE job DROP COLUMN alpha; ALTER TABLE job DROP COLUMN attack_steps;"
         "DELETE FROM meta WHERE key IN ('job.alpha', 'job.attack_steps');"
         "CREATE VIEW v_job_compare AS SELECT job_id AS job FROM job;"
@@ -148,7 +149,7 @@ TEST(a_database_of_version_1_gets_what_came_later)
     ASSERT(!error);
     sqlite3_close(sql);
     s = fixture_open();
-    ASSERT_SELECT("18\n", "PRAGMA user_version");
+    ASSERT_SELECT("19\n", "PRAGMA user_version");
     ASSERT_SELECT("1|fgsm|0.25|NULL|NULL\n",
                   "SELECT job, attack, epsilon, quote(alpha), quote(attack_steps)"
                   " FROM v_job_compare");
