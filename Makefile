@@ -209,7 +209,7 @@ $(B)/steppe-worker: $(WORKER) $(NN) $(PROTO) $(COMMON)
 MPICC ?= mpicc
 mpi_flags = $(or $(wordlist 2,99,$(shell $(MPICC) -show 2>/dev/null)),$(error MPI=1 needs $(MPICC): deploy/install-deps --mpi))
 ranks_of = $(patsubst $(B)/obj/%.o,$(B)/$(1),$(filter-out %/spread.o,$(RANKS)))
-$(call ranks_of,obj/%.o) $(call ranks_of,analysis/%.gcc) $(call ranks_of,analysis/%.tidy): INC += $(mpi_flags)
+$(call ranks_of,obj/%.o) $(call ranks_of,analysis/%.gcc) $(B)/analysis/worker/mpi/tidy: INC += $(mpi_flags)
 $(B)/steppe-worker-mpi: $(filter-out %/group_alone.o,$(WORKER)) $(RANKS) $(NN) $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK_FLAGS) -o $@ $^ $(mpi_flags) $(worker_libs)
@@ -359,10 +359,15 @@ check-deb:
 # What two analysers say of the programs, kept by object: what did not change is not looked at again. tests/analysis.h
 # tells them of functions in other files; -O1 is what GCC's looks through fastest.
 PROGRAMS := $(sort $(COMMON) $(PROTO) $(CLI) $(CORE) $(SERVER) $(NN) $(WORKER) $(if $(MPI),$(RANKS)))
-analysed = $(patsubst $(B)/obj/%.o,$(B)/analysis/%.$(1),$(PROGRAMS))
+analysed = $(patsubst $(B)/obj/%.o,$(B)/analysis/%.gcc,$(PROGRAMS))
 TOLD = $(CODE) -O1 $(INC) $(if $(filter common/err.c,$*.c),,-include tests/analysis.h)
+# clang-tidy takes longer to begin than for a file: a folder at a time, of it what has changed.
+UNTOLD := $(B)/obj/common/err.o
+folders = $(patsubst $(B)/obj/%/,%,$(sort $(dir $(PROGRAMS))))
+tidied = $(folders:%=$(B)/analysis/%/tidy) $(UNTOLD:$(B)/obj/%.o=$(B)/analysis/%.tidy)
+changed = $(patsubst $(B)/obj/%.o,%.c,$(filter %.o,$(if $(filter-out %.o,$?),$^,$?)))
 LACKED = $(if $(call takes,-fanalyzer),,gcc) $(if $(shell command -v clang-tidy 2>/dev/null),,tidy)
-analysis: $(foreach one,$(filter-out $(LACKED),gcc tidy),$(call analysed,$(one)))
+analysis: $(if $(filter gcc,$(LACKED)),,$(analysed)) $(if $(filter tidy,$(LACKED)),,$(tidied))
 	$(Q)for one in $(LACKED); do echo "analysis: no look by $$one, which is missing here"; done
 
 # Where a check of GCC's has findings that are none.
@@ -381,9 +386,17 @@ $(call spare,use-of-uninitialized-value,proto/cli/import/picture_scale)
 $(B)/analysis/%.gcc: $(B)/obj/%.o tests/analysis.h
 	@mkdir -p $(@D); echo "  GCC  $*.c"
 	$(Q)$(CC) $(TOLD) -fanalyzer $(SPARED) -Werror -S -o $@ $*.c
-$(B)/analysis/%.tidy: $(B)/obj/%.o tests/analysis.h .clang-tidy
+$(B)/analysis/%.tidy: $(B)/obj/%.o .clang-tidy
 	@mkdir -p $(@D); echo "  TIDY $*.c"
 	$(Q)clang-tidy --quiet $*.c -- $(TOLD) 2>/dev/null
+	$(Q)touch $@
+define folder
+$(B)/analysis/$(1)/tidy: $(filter-out $(UNTOLD),$(foreach o,$(PROGRAMS),$(if $(filter $(B)/obj/$(1)/,$(dir $(o))),$(o)))) tests/analysis.h .clang-tidy
+endef
+$(foreach one,$(folders),$(eval $(call folder,$(one))))
+$(B)/analysis/%/tidy:
+	@mkdir -p $(@D); echo "  TIDY $(changed)"
+	$(Q)clang-tidy --quiet $(changed) -- $(TOLD) 2>/dev/null
 	$(Q)touch $@
 
 # For clangd: every .c with the flags that make itself would compile it with, the first time it does.
