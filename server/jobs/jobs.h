@@ -94,13 +94,13 @@ struct job {
         unsigned count;
         enum lane_turn turn; /* the last of them, while there are any */
     } store_items, store_rows;
-    bool in_study;       /* jobs of their own go first */
-    bool starting;       /* its checkpoint is being read, or its run made */
-    const void *making;  /* of those, the run that is being made; NULL: not yet */
-    bool applying;       /* a revision is on its way to the store */
-    bool class_pending;  /* the numerics class is on its way to the store */
-    unsigned closing;    /* epochs on their way to the store */
-    unsigned spare;      /* of those, how many more may be (job_closing.c), and what they take */
+    bool in_study;      /* jobs of their own go first */
+    bool starting;      /* its checkpoint is being read, or its run made */
+    const void *making; /* of those, the run that is being made; NULL: not yet */
+    bool applying;      /* a revision is on its way to the store */
+    bool class_pending; /* the numerics class is on its way to the store */
+    unsigned closing;   /* epochs on their way to the store */
+    unsigned spare;     /* of those, how many more may be (job_closing.c), and what they take */
     size_t spare_bytes;
     bool saving;         /* a checkpoint inside an epoch is on its way */
     int64_t saved_ms;    /* monotonic time of the last one, or of the start */
