@@ -39,6 +39,8 @@ ALONE_S = 4  # seconds of the small job that are compared with
 SHOWN_S = 1  # a phase that is shorter says nothing of the speed of the small job
 ASK_S = 1800
 ROUNDS = 3  # of a question
+COURSE = ("start", "train", "fold, beside training", "sweep and test", "close of an epoch", "pause and its checkpoint", "resume",
+          "recovery")  # the phases in which the large job runs
 MEMORY_A_SAMPLE, DISK_A_SAMPLE = 700, 600  # bytes, at least, or the size is skipped
 QUESTIONS = {
     "top": {}, "histogram": {}, "suspects": {}, "classes": {}, "map": {}, "trajectory": {"sample": 17}, "heatmap": {},
@@ -398,6 +400,7 @@ class Large:
             out["phases"][phase] = {
                 "seconds": seconds, "seen": figures(seen.get(phase)), "served": figures(served.get(phase)), "speed": speed,
                 "commands": given}
+        out["beside"] = beats.rate([span[:2] for span in self.spans.rows if span[2] in COURSE]) / alone
         for name, phase in (("sweep", "sweep and test"), ("fold", "fold, beside training")):
             if phase in out["phases"]:
                 out[name] = EPOCHS * self.samples / out["phases"][phase]["seconds"]

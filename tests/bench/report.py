@@ -177,6 +177,7 @@ def large_phases(x):
 
 def large_figures(x):
     yield ["leases that ran out", str(x["leases"])]
+    yield ["speed of the small job while the large one runs, of alone", number(x["beside"])]
     for key, what in (("restart", "kill -9 to an answer, s"), ("recovery", "kill -9 to the next result, s"),
                       ("memory started", "memory of the server a sample, once it runs, bytes"),
                       ("memory peak", "the most it was, bytes"), ("faults", "page faults a training step"),
