@@ -80,8 +80,7 @@ static void hash_rows(struct store *s, const struct fold *f, char ret[SHA256_HEX
     score_hash_end(&h, ret);
 }
 
-static int summarise(struct store *s, const struct fold *f, struct summary *ret,
-                     struct errbuf *why)
+static int summarise(struct store *s, const struct fold *f, struct summary *ret, struct errbuf *why)
 {
     struct summary sum = {.mean = NAN, .p10 = NAN, .p50 = NAN, .p90 = NAN, .newly_right = NAN};
     double *adm = NULL, total = 0;
