@@ -176,15 +176,14 @@ static int remove_rows(struct store *s, int64_t key, struct errbuf *why)
 
 int history_sweep(struct store *s, int64_t job, struct errbuf *why)
 {
-    int64_t seen = 0;
-    int rc = db_i64(&s->difficulty, "SELECT coalesce(history, job_id) FROM job WHERE job_id = ?1",
-                    DB_ARGS(DB_I(job)), &seen, why);
+    int64_t there;
+    int rc = db_i64(&s->difficulty, "SELECT job_id FROM job WHERE job_id = ?1", DB_ARGS(DB_I(job)),
+                    &there, why);
 
-    if (rc == -ENOENT)
-        rc = 0;
-    if (rc == 0 && seen != job)
-        rc = remove_rows(s, job, why);
-    return rc == 0 && seen != -job ? remove_rows(s, -job, why) : rc;
+    if (rc != -ENOENT)
+        return rc;
+    rc = remove_rows(s, job, why);
+    return rc == 0 ? remove_rows(s, -job, why) : rc;
 }
 
 static int read_classes(struct store *s, int64_t job, struct history *h, struct errbuf *why)

@@ -141,7 +141,8 @@ int history_write_ahead(struct store *s, struct history *h, struct errbuf *why);
 /* Inside a transaction: brings the rows of the job in line with h. Those that were written ahead
  * are seen from now on; else only changed rows are written, in place. */
 int history_write(struct store *s, int64_t job, const struct history *h, struct errbuf *why);
-/* Removes, slice by slice, the rows that nobody sees of a job, which may be gone. */
+/* Removes, slice by slice, the rows of a job that is gone. What nobody sees of one that is there is
+ * overwritten by its next fold. */
 int history_sweep(struct store *s, int64_t job, struct errbuf *why);
 /* Writes the rows of every job that has scores but no rows: the migration drops rows of an older
  * version. */

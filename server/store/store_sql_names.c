@@ -53,13 +53,7 @@ const char sql_difficulty_12[] =
     "  AND t.job_id = a.job_id AND t.epoch = b.epoch AND t.sample_id = s.sample_id;\n"
 
     "DROP VIEW v_data_map;\n"
-    "CREATE VIEW v_data_map AS\n"
-    "SELECT j.job_id AS job, x.sample_id AS sample, x.class_id AS label,\n"
-    "  x.confidence AS confidence, sqrt(x.confidence_m2 / x.n_seen) AS variability,\n"
-    "  x.n_correct * 1.0 / x.n_seen AS correctness, x.n_seen AS n_seen,\n"
-    "  (SELECT m.uri FROM sample m\n"
-    "    WHERE m.dataset_id = j.dataset_id AND m.sample_id = x.sample_id) AS uri\n"
-    "FROM job j CROSS JOIN sample_state x WHERE x.job_id = j.job_id;\n"
+    VIEW_DATA_MAP("j.job_id")
 
     /* A job with test_domains is tested on training images. */
     "DROP VIEW v_test_hardest;\n"

@@ -56,6 +56,16 @@
     "  AND x.job_id = " key " AND x.sample_id = s.sample_id\n" \
     "ORDER BY +j.job_id DESC, suspicion DESC, s.sample_id;\n"
 
+/* key: likewise. */
+#define VIEW_DATA_MAP(key) \
+    "CREATE VIEW v_data_map AS\n" \
+    "SELECT j.job_id AS job, x.sample_id AS sample, x.class_id AS label,\n" \
+    "  x.confidence AS confidence, sqrt(x.confidence_m2 / x.n_seen) AS variability,\n" \
+    "  x.n_correct * 1.0 / x.n_seen AS correctness, x.n_seen AS n_seen,\n" \
+    "  (SELECT m.uri FROM sample m\n" \
+    "    WHERE m.dataset_id = j.dataset_id AND m.sample_id = x.sample_id) AS uri\n" \
+    "FROM job j CROSS JOIN sample_state x WHERE x.job_id = " key ";\n"
+
 /* Sums over the last sweep by column <table>_id of sample, whose names are in table <table>; more:
  * of that column. Without GROUP BY: a condition on the job goes through windows partitioned by it,
  * but not through a sum behind them, and then all jobs would be sorted for one. */

@@ -99,13 +99,7 @@ const char sql_difficulty_19[] =
                     "  " MARGIN " AS margin", REVISED_TRUTH, URI, HISTORY)
 
     "DROP VIEW v_data_map;\n"
-    "CREATE VIEW v_data_map AS\n"
-    "SELECT j.job_id AS job, x.sample_id AS sample, x.class_id AS label,\n"
-    "  x.confidence AS confidence, sqrt(x.confidence_m2 / x.n_seen) AS variability,\n"
-    "  x.n_correct * 1.0 / x.n_seen AS correctness, x.n_seen AS n_seen,\n"
-    "  (SELECT m.uri FROM sample m\n"
-    "    WHERE m.dataset_id = j.dataset_id AND m.sample_id = x.sample_id) AS uri\n"
-    "FROM job j CROSS JOIN sample_state x WHERE x.job_id = " HISTORY ";\n"
+    VIEW_DATA_MAP(HISTORY)
 
     "DROP VIEW v_forgetting;\n"
     "CREATE VIEW v_forgetting AS\n"
