@@ -1,7 +1,8 @@
-/* A worker that cannot do a job says so once; it is not offered that job again and goes on with
- * others. If every connected worker says so, the job waits and says why. If the causes are
- * permanent and nothing was computed yet, the job fails instead of waiting for ever. A job with
- * results never fails for this: a worker that can do it may come back. */
+/* A worker that cannot do a job says so once; it is not offered that job again, or not for a while
+ * where the cause may pass, and goes on with others. If every connected worker says so, the job
+ * waits and says why. If the causes are permanent and nothing was computed yet, the job fails
+ * instead of waiting for ever. A job with results never fails for this: a worker that can do it may
+ * come back. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,9 +19,15 @@
 #define CLASSLESS_MS 10000 /* workers cut off by a restart of the server are back by then */
 #define LOGGED_MAX 50      /* events of one run: busy workers must not fill the log */
 
-/* A cause that may pass is tried again, later each time. */
-static const bool passes[REFUSAL_COUNT] = {
-    [REFUSAL_DISK] = true, [REFUSAL_DATASET] = true, [REFUSAL_OTHER] = true};
+/* A cause that may pass is tried again, later each time. Memory may come back, but a job that has
+ * no results yet need not wait for that: it ends a job as what stays does. */
+static const struct {
+    bool passes, ends;
+} causes[REFUSAL_COUNT] = {[REFUSAL_MEMORY] = {true, true},
+                           [REFUSAL_UNSUPPORTED] = {false, true},
+                           [REFUSAL_DISK] = {true, false},
+                           [REFUSAL_DATASET] = {true, false},
+                           [REFUSAL_OTHER] = {true, false}};
 
 static struct refused *find(struct worker *worker, int64_t job)
 {
@@ -61,18 +68,23 @@ void workers_forgive(struct workers *w, int64_t job)
         worker_forgive(worker, job);
 }
 
-/* Only running jobs are listed, so there is always a place. */
-static void note(struct worker *worker, int64_t job, bool again)
+/* Only running jobs are listed, so there is always a place. Returns whether this worker counts now
+ * among those that end the job, and did not before. */
+static bool note(struct worker *worker, int64_t job, enum refusal_cause cause)
 {
     struct refused *r = find(worker, job);
+    const bool again = causes[cause].passes, ends = causes[cause].ends;
 
     if (!r)
         r = find(worker, 0);
     if (!r)
-        return;
+        return ends;
+    const bool counted = r->job == job && r->ends;
     r->job = job;
+    r->ends = ends;
     r->ms = !again ? 0 : !r->ms ? AGAIN_MS : 2 * r->ms < AGAIN_MAX_MS ? 2 * r->ms : AGAIN_MAX_MS;
     r->until_ms = again ? clock_mono_ms() + r->ms : 0;
+    return ends && !counted;
 }
 
 /* As far as is known, is there a worker that could do the job? */
@@ -86,7 +98,7 @@ static bool anybody(const struct workers *w, const struct job *job)
     return false;
 }
 
-/* Might a worker do it later? Then refusals of others do not end the job: its cause may pass, a
+/* Might a worker do it later? Then refusals of others do not end the job: its disk may have room, a
  * worker that was set aside comes back, one of another key than this (NULL: does not matter) is
  * only silent, and while nothing was computed any class will do. */
 static bool anybody_later(const struct workers *w, const struct job *job, const char *key)
@@ -97,7 +109,7 @@ static bool anybody_later(const struct workers *w, const struct job *job, const 
         bool never = !worker_holds(o, job);
 
         for (size_t i = 0; i < RUNNING_MAX; i++)
-            never |= o->refused[i].job == job->rec.job && !o->refused[i].until_ms;
+            never |= o->refused[i].job == job->rec.job && o->refused[i].ends;
         bool other = key && !o->left && strcmp(o->key_name, key) != 0;
         if (!never && (other || worker_alive(o, now_ms) || o->aside_until_ms))
             return true;
@@ -132,8 +144,7 @@ void workers_refuse(struct workers *w, struct worker *worker, struct job *job,
         worker->loaded = 0;
     if (known) /* it repeats itself: its answer was lost */
         return;
-    note(worker, job->rec.job, passes[cause]);
-    job->refusals.count += !passes[cause];
+    job->refusals.count += note(worker, job->rec.job, cause);
     say(w, worker, job, cause, reason);
     if (!job->touched && !anybody(w, job)) {
         /* Nothing was computed in the class of the first worker: any other will do. */

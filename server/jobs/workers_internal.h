@@ -30,6 +30,7 @@ struct refused {
     int64_t job;      /* 0: none */
     int64_t until_ms; /* when to offer it again; 0: not while the worker stays */
     int64_t ms;       /* length of that wait */
+    bool ends;        /* it counts among those that end a job without results */
 };
 
 struct worker {

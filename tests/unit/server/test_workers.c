@@ -513,6 +513,27 @@ TEST(what_may_pass_is_offered_again_later_each_time)
     service_end();
 }
 
+TEST(memory_that_was_lacking_may_be_there_later)
+{
+    service_make(1, PLENTY);
+    struct worker *ann = hello("ann", 4, "a");
+    struct job *job = submit_running(1, RELAXED);
+    for (int i = 0; i < 4;
+         i++) { /* one worker, however often: the job waits for it, or for another */
+        workers_refuse(service.workers, ann, job, REFUSAL_MEMORY, "no memory for a task");
+        ASSERT(worker_refuses(ann, job));
+        now_ms += 600000;
+        ASSERT(!worker_refuses(ann, job));
+        ASSERT_EQ(1, job->refusals.count);
+    }
+    ASSERT_EQ(JOB_RUNNING, job->rec.state);
+    ASSERT(node_size(node_of(next(ann))) > 0);
+    workers_refuse(service.workers, ann, job, REFUSAL_UNSUPPORTED, "too new");
+    now_ms += 600000;
+    ASSERT(worker_refuses(ann, job)); /* a program does not come to know more */
+    service_end();
+}
+
 TEST(a_job_that_nobody_can_do_fails_after_three)
 {
     service_make(1, PLENTY);
