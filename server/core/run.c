@@ -235,6 +235,11 @@ int run_open_round(struct run *r, enum phase phase, uint32_t count)
     if (r->tree)
         tree_open(r->tree, shards);
     int rc = round_open(r->round, shards);
+    /* Touched here, where time is; unless the last ones may be back before they are needed. */
+    if (rc == 0 && phase == PHASE_SWEEP && !r->scores && !r->lent) {
+        r->scores = alloc_bytes(r->data->samples, sizeof(*r->scores));
+        rc = r->scores ? 0 : -ENOMEM;
+    }
     if (rc == 0 && phase == PHASE_SWEEP && r->spec->score_probabilities && !r->probabilities) {
         r->probabilities =
             alloc_bytes((size_t)r->data->samples * r->model->classes, sizeof(*r->probabilities));

@@ -271,6 +271,10 @@ enum run_event {
     RUN_EPOCH, /* an epoch closed (run_epoch filled); the next round is open unless run_finished */
 };
 void run_epoch_done(struct run_epoch *e); /* frees the arrays */
+/* The scores of the epoch that this run closed last, once nobody reads them any more: the next
+ * sweep writes there, so that their memory need not be had anew. True: the run owns them again.
+ * False: it has no use for them. */
+bool run_take_back(struct run *r, struct score *scores);
 /* Does the epoch close without another training step? */
 bool run_is_closing(const struct run *r);
 /* Closes the round when it is complete, and what was drawn is agreed upon: an update is made.

@@ -45,8 +45,19 @@ static int close_scores(struct run *r, struct run_epoch *e)
     e->probabilities = r->probabilities;
     r->probabilities = NULL;
     r->scores = fresh;
+    r->lent = !fresh;
     r->swept = false;
     return 0;
+}
+
+/* Nothing is cleared: every sweep writes to the same samples, whatever the revision. */
+bool run_take_back(struct run *r, struct score *scores)
+{
+    if (!r->lent || r->scores)
+        return false;
+    r->scores = scores;
+    r->lent = false;
+    return true;
 }
 
 bool run_is_closing(const struct run *r)

@@ -68,9 +68,11 @@ struct run {
     uint32_t tests;      /* samples of a test round; 0: there is none */
     double *rank;
     struct lapses *lapses; /* for measure forgetting; NULL: another measure */
-    /* Of the open epoch, by sample; a sweep writes here. NULL until one has begun; with the train
-     * source always there. */
+    /* By sample; a sweep writes here. They are of the open epoch once that is swept, and until then
+     * of an earlier one. NULL before the first sweep, and where they have not come back; with the
+     * train source always there. */
     struct score *scores;
+    bool lent;           /* those of the closed epoch may come back (run_take_back) */
     bool swept;          /* the sweep of the open epoch is done */
     void *room;          /* radix_bytes(samples) to sort in; NULL: with the train source */
     struct score *slots; /* of the open round, by position; not of a sweep */

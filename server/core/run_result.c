@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/alloc.h"
 #include "server/core/probabilities.h"
 #include "server/core/run_internal.h"
 
@@ -172,12 +173,11 @@ static int count_result(struct run *r, const struct run_result *res, uint32_t co
     return buf ? reduce_add(sum_of(r, res->phase), res->node, buf) : 0;
 }
 
-/* Memory for the scores of a sweep, of which nothing is written now. The first of them brings it:
- * by then those of the epoch before may be on the disk. */
+/* Memory for the scores of a sweep, where that of the epoch before has not come back. */
 static int make_scores(struct run *r, struct errbuf *why)
 {
     if (!r->scores)
-        r->scores = calloc(r->data->samples, sizeof(*r->scores));
+        r->scores = alloc_untouched(r->data->samples, sizeof(*r->scores));
     return r->scores
                ? 0
                : err_set(why, -ENOMEM, "no memory for the scores of %u samples", r->data->samples);

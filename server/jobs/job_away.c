@@ -81,6 +81,23 @@ void job_lane_run(struct jobs *jobs, struct job *job, struct op op)
     run_errand(jobs, job, false, op);
 }
 
+static void free_work(struct op *op)
+{
+    free(op->arg);
+}
+
+static void free_done(struct op *op)
+{
+    (void)op;
+}
+
+void job_lane_free(struct jobs *jobs, struct job *job, void *memory)
+{
+    job_lane_run(
+        jobs, job,
+        (struct op){.service = jobs->service, .arg = memory, .work = free_work, .done = free_done});
+}
+
 /* --- the store's lane --- */
 
 static enum lane_turn turn_behind(const struct store_items *items, enum lane_turn own)

@@ -13,6 +13,11 @@ unsigned job_closing_max(const struct job *job)
     return job->data->samples > CLOSING_TWO_SAMPLES ? 1 : CLOSING_MAX;
 }
 
+bool job_lends_scores(const struct job *job)
+{
+    return job_closing_max(job) == 1 && job->spec.score_source == SOURCE_SWEEP;
+}
+
 bool job_waits_for_closing(const struct job *job)
 {
     return job->closing >= CLOSING_MAX + job->spare ||

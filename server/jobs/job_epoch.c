@@ -28,6 +28,7 @@ struct closing {
     struct checkpoint *checkpoint;
     int64_t bytes; /* job_note_checkpoints */
     bool last;
+    bool lends;   /* the scores come back to the run, once they are written */
     bool pinning; /* the job's class is on its way to the disk, where it has to be first */
     char end[JOB_END_BYTES]; /* of the last: the event's text */
 };
@@ -139,7 +140,21 @@ static void close_work(struct op *op)
     fold_and_save(op);
     /* Here, since that takes long of a large job. */
     checkpoint_free(c->checkpoint);
+    struct score *lent = c->lends ? c->epoch.scores : NULL;
+    if (lent)
+        c->epoch.scores = NULL;
     run_epoch_done(&c->epoch);
+    c->epoch = (struct run_epoch){.record = c->epoch.record, .scores = lent};
+}
+
+/* Before the job may sweep again. */
+static void give_back(struct jobs *jobs, struct job *job, struct closing *c)
+{
+    const bool current = job->run && job->rec.incarnation == c->rec.incarnation;
+
+    if (c->epoch.scores && !(current && run_take_back(job->run, c->epoch.scores)))
+        job_lane_free(jobs, job, c->epoch.scores);
+    c->epoch.scores = NULL;
 }
 
 static void close_done(struct op *op)
@@ -151,6 +166,7 @@ static void close_done(struct op *op)
     if (jobs_find(jobs, c->rec.job, &job, NULL) == 0) {
         bool current = job->rec.state == JOB_RUNNING && job->rec.incarnation == c->rec.incarnation;
 
+        give_back(jobs, job, c);
         job_closing_end(jobs, job);
         job_note_checkpoints(job, c->bytes);
         if (op->rc == 0 && c->last)
@@ -182,6 +198,7 @@ static void close_done(struct op *op)
         op->service->net->metrics.checkpoint_ms = clock_mono_ms();
         metrics_time(&op->service->net->metrics.epoch, op->seconds);
     }
+    free(c->epoch.scores);
     free(c);
 }
 
@@ -196,6 +213,7 @@ static void close_epoch(struct jobs *jobs, struct job *job, struct run_epoch *e,
     c->epoch = *e;
     c->data = job->data;
     c->last = run_finished(job->run);
+    c->lends = !c->last && job_lends_scores(job);
     c->pinning = job->class_pending;
     job_end_text(job, c->end);
     c->checkpoint = checkpoint;

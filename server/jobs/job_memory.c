@@ -32,9 +32,7 @@ static size_t closing_memory(const struct job *job)
     const size_t tests = spec->score_splits != SPLITS_BOTH ? 0
                          : held                            ? held
                                                            : job->data->test_samples;
-    /* They are the run's, which needs them again when this is over. */
-    const bool lent = job_closing_max(job) == 1 && spec->score_source == SOURCE_SWEEP;
-    const size_t scores = lent ? 0 : sizeof(struct score);
+    const size_t scores = job_lends_scores(job) ? 0 : sizeof(struct score);
     const size_t probabilities = spec->score_probabilities ? job->model.classes * sizeof(float) : 0;
 
     return n * (scores + sizeof(double) + sizeof(uint16_t) + probabilities) +

@@ -12,6 +12,8 @@
  * holds the scores of one epoch only. */
 #define CLOSING_TWO_SAMPLES (1u << 17)
 unsigned job_closing_max(const struct job *job);
+/* Are the scores that are written its run's, which has them back when that is over? */
+bool job_lends_scores(const struct job *job);
 /* An epoch is on its way to the store; one is there, or was not written; the job goes. */
 void job_closing_begin(struct jobs *jobs, struct job *job);
 void job_closing_end(struct jobs *jobs, struct job *job);
@@ -92,6 +94,8 @@ void job_send(struct jobs *jobs, struct job *job, const struct trip *t);
 void job_go_on(struct jobs *jobs, struct job *job);
 /* What a job waits for whose run is away; false: that is over soon. */
 bool job_away_waiting(const struct job *job, int64_t now_ms, char *out, size_t bytes);
+/* Memory of a large job goes back. */
+void job_lane_free(struct jobs *jobs, struct job *job, void *memory);
 /* Frees a run that is no job's any more. */
 void job_discard_run(struct jobs *jobs, struct job *job, struct run *run);
 /* A checkpoint inside an epoch is due; writes it (ownership passes). */

@@ -34,7 +34,7 @@ static void settle(void)
     for (int i = 0; i < 4; i++) {
         bool done = false;
 
-        lane_run(net.store_lane, noop, set_flag, &done);
+        lane_run_in(net.store_lane, LANE_LAST, noop, set_flag, &done);
         while (!done)
             uv_run(&net.loop, UV_RUN_ONCE);
     }

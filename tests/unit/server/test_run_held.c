@@ -54,6 +54,50 @@ TEST(held_out_samples_are_measured_and_neither_trained_on_nor_swept)
     fixture_free(f);
 }
 
+/* The scores of each epoch come back before the next sweep, or only behind its first result. */
+static struct outcome drive_lending(const struct fixture *f, bool late)
+{
+    struct run *r = started(f);
+    struct run_epoch e;
+    struct outcome o;
+
+    sha256_init(&o.epochs);
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        while (drive_round(r, f, &plain, &e) != RUN_EPOCH)
+            ;
+        struct score *lent = e.scores;
+        e.scores = alloc_bytes(SAMPLES, sizeof(*lent));
+        memcpy(e.scores, lent, SAMPLES * sizeof(*lent));
+        outcome_add(&o, &e);
+        if (late && !run_finished(r)) {
+            while (run_phase(r) != PHASE_SWEEP)
+                drive_round(r, f, &plain, &e);
+            struct run_task t;
+            ASSERT_EQ(0, run_take(r, BY(1), 1, 0, 1000, &t));
+            give(r, fake_compute(r, f, &t), &e);
+        }
+        ASSERT_EQ(!late || run_finished(r), run_take_back(r, lent));
+        if (late && !run_finished(r))
+            free(lent);
+    }
+    outcome_end(&o, r, f);
+    run_free(r);
+    return o;
+}
+
+TEST(scores_that_come_back_are_written_over)
+{
+    struct fixture *f = fixture_create(SWEEP_JOB);
+    uint8_t use[SAMPLES];
+
+    hold(f, use, true);
+    struct outcome want = drive(f, &plain), early = drive_lending(f, false),
+                   late = drive_lending(f, true);
+    same_outcome(&want, &early);
+    same_outcome(&want, &late);
+    fixture_free(f);
+}
+
 /* What a round over the samples of one use says, written out. */
 static void expect(const struct fixture *f, uint64_t theta, const uint8_t *use, enum use which,
                    enum phase phase, double *ret_loss, double *ret_accuracy, double *ret_adv)
