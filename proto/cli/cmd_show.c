@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/bounds.h"
@@ -260,6 +261,11 @@ static void print_database(const cJSON *json, int64_t job, bool scored)
     if (!scored)
         return;
     printf("  steppe top %lld --hardest 20\n", (long long)job);
+    if (access(path, R_OK) != 0) { /* on another machine, or another user's */
+        printf("  steppe sql %lld 'select * from v_hardest where job = :job limit 5'\n",
+               (long long)job);
+        return;
+    }
     char *word = text_shell(path);
     print_text("  sqlite3 %s 'select * from v_hardest where job = %lld limit 5'", word,
                (long long)job);
