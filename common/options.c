@@ -275,6 +275,10 @@ static int read_line(const struct option *table, char *line, void *target, struc
     const struct option *o = option_find(table, name, strlen(name));
     if (!o)
         return refuse_unknown(table, "", name, strlen(name), why);
+    const size_t bytes = strlen(value);
+    if (bytes > 1 && (value[0] == '"' || value[0] == '\'') && value[bytes - 1] == value[0])
+        return err_set(why, -EINVAL, "%s is %.*s, allowed is a value without quotes around it",
+                       name, SHOWN_MAX, value);
     if (o->typed)
         return err_set(why, -EINVAL, "%s belongs on the command line, not into a file", name);
     return set_option(o, "", o->type == OPT_STR ? keep_text(value) : value, target, why);

@@ -325,6 +325,24 @@ TEST(what_is_typed_is_in_no_file)
     ASSERT_HAS("typed line 2: help belongs on the command line, not into a file", why.text);
 }
 
+TEST(quotes_around_a_value_are_refused)
+{
+    static const char *const lines[] = {"listen = \"/srv/a b\"\n", "listen = '/srv'\n",
+                                        "listen = \"\"\n"};
+    struct config cfg = {0};
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct file_part part = {lines[i], strlen(lines[i])};
+        ASSERT_OK(file_write_atomic(test_path("quotes"), 0600, &part, 1, &why), why);
+        ASSERT_EQ(-EINVAL, options_file(table, test_path("quotes"), &cfg, &why));
+        ASSERT_HAS("allowed is a value without quotes around it", why.text);
+    }
+    struct file_part inside = {"listen = /srv/\"a\"\n", 18};
+    ASSERT_OK(file_write_atomic(test_path("quotes"), 0600, &inside, 1, &why), why);
+    ASSERT_OK(options_file(table, test_path("quotes"), &cfg, &why), why);
+    ASSERT_STR("/srv/\"a\"", cfg.listen);
+}
+
 TEST(a_file_is_written_with_defaults_as_comments)
 {
     static const struct option some[] = {
