@@ -86,7 +86,7 @@ static void free_work(struct op *op)
     free(op->arg);
 }
 
-static void free_done(struct op *op)
+static void nothing(struct op *op)
 {
     (void)op;
 }
@@ -95,7 +95,7 @@ void job_lane_free(struct jobs *jobs, struct job *job, void *memory)
 {
     job_lane_run(
         jobs, job,
-        (struct op){.service = jobs->service, .arg = memory, .work = free_work, .done = free_done});
+        (struct op){.service = jobs->service, .arg = memory, .work = free_work, .done = nothing});
 }
 
 /* --- the store's lane --- */
@@ -247,11 +247,6 @@ struct wait {
     void (*handle)(struct request *rq);
 };
 
-static void wait_work(struct op *op)
-{
-    (void)op;
-}
-
 static void wait_done(struct op *op)
 {
     struct wait *wait = op->arg;
@@ -272,6 +267,6 @@ bool job_waits(struct jobs *jobs, struct job *job, struct request *rq,
     run_errand(
         jobs, job, true,
         (struct op){
-            .rq = rq, .service = jobs->service, .arg = wait, .work = wait_work, .done = wait_done});
+            .rq = rq, .service = jobs->service, .arg = wait, .work = nothing, .done = wait_done});
     return true;
 }

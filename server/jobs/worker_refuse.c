@@ -1,8 +1,8 @@
 /* A worker that cannot do a job says so once; it is not offered that job again, or not for a while
  * where the cause may pass, and goes on with others. If every connected worker says so, the job
- * waits and says why. If the causes are permanent and nothing was computed yet, the job fails
- * instead of waiting for ever. A job with results never fails for this: a worker that can do it may
- * come back. */
+ * waits and says why. If three lack the memory or do not know it, and nothing was computed yet, the
+ * job fails instead of waiting for ever. A job with results never fails for this: a worker that can
+ * do it may come back. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

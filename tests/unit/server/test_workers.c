@@ -518,8 +518,8 @@ TEST(memory_that_was_lacking_may_be_there_later)
     service_make(1, PLENTY);
     struct worker *ann = hello("ann", 4, "a");
     struct job *job = submit_running(1, RELAXED);
-    for (int i = 0; i < 4;
-         i++) { /* one worker, however often: the job waits for it, or for another */
+    /* One worker, however often: the job waits for it, or for another. */
+    for (int i = 0; i < 4; i++) {
         workers_refuse(service.workers, ann, job, REFUSAL_MEMORY, "no memory for a task");
         ASSERT(worker_refuses(ann, job));
         now_ms += 600000;
