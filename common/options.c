@@ -14,6 +14,8 @@
 
 #define FILE_BYTES_MAX (64u << 10)
 #define SHOWN_MAX 60 /* characters of a value in a sentence */
+/* What some editors put before a text in UTF-8. */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 static const char *const bool_names[] = {"false", "true", NULL};
 
@@ -209,13 +211,19 @@ static const char *meant_by(const char *word, const char *const *names)
     return NULL;
 }
 
-static int refuse_unknown(const struct option *table, const char *dashes, const char *name,
-                          size_t bytes, struct errbuf *why)
+static size_t count_options(const struct option *table)
 {
     size_t count = 0;
 
-    for (const struct option *o = table; o->name; o++)
+    while (table[count].name)
         count++;
+    return count;
+}
+
+static int refuse_unknown(const struct option *table, const char *dashes, const char *name,
+                          size_t bytes, struct errbuf *why)
+{
+    const size_t count = count_options(table);
     const char **names = xcalloc(count + 1, sizeof(*names));
     for (size_t i = 0; i < count; i++)
         names[i] = table[i].name;
@@ -261,14 +269,17 @@ static void cut_comment(char *line)
     }
 }
 
-static int read_line(const struct option *table, char *line, void *target, struct errbuf *why)
+/* One line of a file. first_lines has an entry an option: the line that gave it first, 0 for none.
+ */
+static int read_line(const struct option *table, char *line, int number, int *first_lines,
+                     void *target, struct errbuf *why)
 {
     cut_comment(line);
     line = trim(line);
     if (!*line)
         return 0;
     char *equals = strchr(line, '=');
-    if (!equals)
+    if (!equals || equals == line)
         return err_set(why, -EINVAL, "\"%.*s\" is not \"name = value\"", SHOWN_MAX, line);
     *equals = '\0';
     const char *name = trim(line), *value = trim(equals + 1);
@@ -281,29 +292,48 @@ static int read_line(const struct option *table, char *line, void *target, struc
                        name, SHOWN_MAX, value);
     if (o->typed)
         return err_set(why, -EINVAL, "%s belongs on the command line, not into a file", name);
+    int *first = &first_lines[o - table];
+    if (*first && o->type != OPT_MANY)
+        return err_set(why, -EINVAL, "%s is given twice, first in line %d", name, *first);
+    *first = number;
     return set_option(o, "", o->type == OPT_STR ? keep_text(value) : value, target, why);
+}
+
+static int count_lines(const char *text)
+{
+    int lines = 1;
+
+    for (; *text; text++)
+        lines += *text == '\n';
+    return lines;
 }
 
 int options_file(const struct option *table, const char *path, void *target, struct errbuf *why)
 {
     char *text = NULL;
     size_t bytes = 0;
-    int line_number = 0;
+    int number = 0;
 
     int rc = file_read(path, FILE_BYTES_MAX, &text, &bytes, why);
     if (rc != 0)
         return rc;
+    int *first_lines = xcalloc(count_options(table) + 1, sizeof(*first_lines));
     if (strlen(text) != bytes)
-        rc = err_set(why, -EINVAL, "%s is not a text file: it holds a NUL byte", path);
-    for (char *line = text, *next; rc == 0 && line; line = next) {
+        rc = err_set(why, -EINVAL, "%s line %d is not text: it holds a NUL byte", path,
+                     count_lines(text));
+    char *begin = strncmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0
+                      ? text + strlen(BYTE_ORDER_MARK)
+                      : text;
+    for (char *line = begin, *next; rc == 0 && line; line = next) {
         next = strchr(line, '\n');
         if (next)
             *next++ = '\0';
-        line_number++;
-        rc = read_line(table, line, target, why);
+        number++;
+        rc = read_line(table, line, number, first_lines, target, why);
         if (rc != 0)
-            err_prefix(why, rc, "%s line %d", path, line_number);
+            err_prefix(why, rc, "%s line %d", path, number);
     }
+    free(first_lines);
     free(text);
     return rc;
 }

@@ -49,8 +49,8 @@ struct option {
 int options_defaults(const struct option *table, void *target, struct errbuf *why);
 
 /* Reads "name = value" lines from the file. A '#' at the start of a line or after a blank begins a
- * comment; a flag's value is true or false; the last line for a name counts. The sentence names
- * file, line, option, value and range. */
+ * comment; a flag's value is true or false; a name is given once, but for OPT_MANY. A byte order
+ * mark at the beginning is passed over. The sentence names file, line, option, value and range. */
 int options_file(const struct option *table, const char *path, void *target, struct errbuf *why);
 
 /* Reads argv[1..]: --name VALUE, --name=VALUE, --flag or its letter (-h is --help). Everything else

@@ -77,6 +77,7 @@ static char *put_name(char *at, const struct sample_names *names, int64_t sample
 /* What stands before the value of each column. */
 struct keys {
     char before[SCORE_INTS + SCORE_REALS][KEY_BYTES];
+    size_t bytes[SCORE_INTS + SCORE_REALS];
 };
 
 static void make_keys(struct keys *keys, bool csv)
@@ -87,18 +88,26 @@ static void make_keys(struct keys *keys, bool csv)
             snprintf(keys->before[k], KEY_BYTES, "%s", k ? "," : "");
         else
             snprintf(keys->before[k], KEY_BYTES, "%s\"%s\": ", k ? ", " : "{", name);
+        keys->bytes[k] = strlen(keys->before[k]);
     }
+}
+
+/* The copy's size is known when this is compiled; what is beyond the key is written over. */
+static char *put_key(char *at, const struct keys *keys, int k)
+{
+    memcpy(at, keys->before[k], KEY_BYTES);
+    return at + keys->bytes[k];
 }
 
 static char *put_row(char *at, const struct score_columns *s, const struct keys *keys, size_t i,
                      bool csv)
 {
     for (int k = 0; k < SCORE_INTS; k++) {
-        at = put(at, keys->before[k]);
+        at = put_key(at, keys, k);
         at += decimal_of_i64(s->ints[k][i], at);
     }
     for (int k = 0; k < SCORE_REALS; k++) {
-        at = put(at, keys->before[SCORE_INTS + k]);
+        at = put_key(at, keys, SCORE_INTS + k);
         if (!isnan(s->reals[k][i]))
             at += decimal_of_f64(s->reals[k][i], at);
         else if (!csv) /* its program did not report it */

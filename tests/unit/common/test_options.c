@@ -196,7 +196,7 @@ TEST(a_bad_line_is_named)
         {"\n\nthred = 3\n", "conf line 3: there is no option thred"},
         {"thread = 3\n", "conf line 1: there is no option thread; did you mean threads?"},
         {"watch = yes\n", "conf line 1: watch is \"yes\", allowed is true or false"},
-        {"= 3\n", "conf line 1: there is no option"},
+        {"= 3\n", "conf line 1: \"= 3\" is not \"name = value\""},
         {"threads =\n", "conf line 1: threads is \"\", allowed is 1 to 256"},
         {"listen = # none\n", "conf line 1: listen is empty"},
     };
@@ -213,7 +213,7 @@ TEST(a_file_that_is_no_text_is_refused)
     struct config cfg = {0};
 
     ASSERT_EQ(-EINVAL, read_config("threads = 3\n\0\1\2", 15, &cfg));
-    ASSERT_HAS("conf is not a text file", why.text);
+    ASSERT_HAS("conf line 2 is not text: it holds a NUL byte", why.text);
     ASSERT_EQ(0, cfg.threads);
     ASSERT_EQ(-ENOENT, options_file(table, test_path("none"), &cfg, &why));
     ASSERT_HAS("none: there is no such file", why.text);
@@ -341,6 +341,35 @@ TEST(quotes_around_a_value_are_refused)
     ASSERT_OK(file_write_atomic(test_path("quotes"), 0600, &inside, 1, &why), why);
     ASSERT_OK(options_file(table, test_path("quotes"), &cfg, &why), why);
     ASSERT_STR("/srv/\"a\"", cfg.listen);
+}
+
+TEST(what_a_file_says_is_said_once)
+{
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        {"listen = /a\n# a comment\nlisten = /b\n",
+         "line 3: listen is given twice, first in line 1"},
+        {"listen = /a\nlisten = /a\n", "line 2: listen is given twice, first in line 1"},
+    };
+    struct config cfg = {0};
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct file_part part = {bad[i].text, strlen(bad[i].text)};
+        ASSERT_OK(file_write_atomic(test_path("once"), 0600, &part, 1, &why), why);
+        ASSERT_EQ(-EINVAL, options_file(table, test_path("once"), &cfg, &why));
+        ASSERT_HAS(bad[i].why, why.text);
+    }
+}
+
+TEST(a_byte_order_mark_is_passed_over)
+{
+    struct file_part part = {"\xef\xbb\xbflisten = /a\n", 15};
+    struct config cfg = {0};
+
+    ASSERT_OK(file_write_atomic(test_path("bom"), 0600, &part, 1, &why), why);
+    ASSERT_OK(options_file(table, test_path("bom"), &cfg, &why), why);
+    ASSERT_STR("/a", cfg.listen);
 }
 
 TEST(a_file_is_written_with_defaults_as_comments)
