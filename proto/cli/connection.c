@@ -1,10 +1,16 @@
 #include "proto/cli/connection.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "proto/address.h"
 
+/* Where the packaged service listens. It is named, not taken: a command is for the server that its
+ * user means. */
+#define SERVICE_SOCKET "/run/steppe/socket"
 #define HELLO_DEADLINE_MS 5000 /* a running server answers a ping at once */
 
 /* So long, or what is left until the command gives up. */
@@ -15,6 +21,16 @@ static int64_t limited(const struct cli *cli, int64_t deadline_ms)
     if (!cli->until_ms || left_ms > deadline_ms)
         return deadline_ms;
     return left_ms > 1 ? left_ms : 1;
+}
+
+static int refuse_silence(const char *server, struct errbuf *why)
+{
+    const bool service = access(SERVICE_SOCKET, F_OK) == 0 && !strstr(server, SERVICE_SOCKET);
+
+    return err_set(why, -ETIMEDOUT,
+                   "no server answers at %s; start one with steppe-server, or name its address "
+                   "with --server%s",
+                   server, service ? " (this machine's service: ipc://" SERVICE_SOCKET ")" : "");
 }
 
 static int open_client(struct cli *cli, struct errbuf *why)
@@ -40,10 +56,7 @@ static int open_client(struct cli *cli, struct errbuf *why)
     if (rc == 0)
         message_done(&reply);
     else if (rc == -ETIMEDOUT)
-        err_set(why, rc,
-                "no server answers at %s; start one with steppe-server, or name its address with "
-                "--server",
-                cli->args->server);
+        rc = refuse_silence(cli->args->server, why);
     return rc;
 }
 
