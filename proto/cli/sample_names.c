@@ -66,7 +66,9 @@ int sample_names_fetch(struct cli *cli, int64_t job, struct sample_names *ret, s
         }
         if (rc != 0)
             break;
-        rc = add_page(&n, &reply, &count, why);
+        /* Of so many samples without names, not one page more. */
+        if (!cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(reply.json, "named")))
+            rc = add_page(&n, &reply, &count, why);
         message_done(&reply);
     }
     if (rc == 0)

@@ -165,6 +165,7 @@ static void uris_done_reply(struct op *op)
         cJSON *out = cJSON_CreateObject();
         cJSON_AddNumberToObject(out, "first", (double)a->first);
         cJSON_AddNumberToObject(out, "total", (double)r->total);
+        cJSON_AddBoolToObject(out, "named", r->named);
         request_reply(op->rq, out, tensors, 2);
     }
     names_free(a);

@@ -200,6 +200,7 @@ int query_uri_find(struct query *q, const struct uri_of *of, const char *const *
 #define URI_ROWS_BYTES (4u << 20)
 struct uri_rows {
     int64_t total; /* samples with a row */
+    bool named;    /* one of them has a name */
     uint32_t count;
     uint32_t *ends;
     char *bytes;

@@ -253,6 +253,19 @@ static int count_named(struct query *q, const struct named *n, int64_t *ret, str
     return rc == -ENOENT ? 0 : rc;
 }
 
+static int find_any(struct query *q, const struct named *n, bool *ret, struct errbuf *why)
+{
+    char sql[120];
+    int64_t any = 0;
+
+    snprintf(sql, sizeof(sql),
+             "SELECT EXISTS (SELECT 1 FROM %s WHERE dataset_id = ?1 AND uri IS NOT NULL)",
+             n->table);
+    int rc = db_i64(&q->difficulty, sql, DB_ARGS(DB_I(n->dataset)), &any, why);
+    *ret = any != 0;
+    return rc;
+}
+
 int query_uris(struct query *q, const struct uri_of *of, int64_t first, int64_t limit,
                struct uri_rows *ret, struct errbuf *why)
 {
@@ -264,6 +277,8 @@ int query_uris(struct query *q, const struct uri_of *of, int64_t first, int64_t 
         rc = find_named(q, of, &named, why);
     if (rc == 0)
         rc = count_named(q, &named, &r.total, why);
+    if (rc == 0)
+        rc = find_any(q, &named, &r.named, why);
     if (rc == 0) {
         r.ends = alloc_bytes((size_t)limit, sizeof(*r.ends));
         r.bytes = alloc_bytes(URI_ROWS_BYTES, 1);
