@@ -29,29 +29,41 @@ static const char pairs[] = "00010203040506070809"
                             "80818283848586878889"
                             "90919293949596979899";
 
-/* Writes the digits that end before `end`; returns where they begin. */
-static char *digits_before(uint64_t v, char *end)
+/* A power of ten and the three above it. */
+#define FOUR(p) UINT64_C(p), 10 * UINT64_C(p), 100 * UINT64_C(p), 1000 * UINT64_C(p)
+
+static size_t count_digits(uint64_t v)
 {
+    static const uint64_t powers[] = {FOUR(1), FOUR(10000), FOUR(100000000), FOUR(1000000000000),
+                                      FOUR(10000000000000000)};
+    const unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1);
+    const size_t below = bits * 1233 >> 12; /* floor(log10(2^bits)) */
+
+    return below + ((v | 1) >= powers[below]);
+}
+
+/* Writes the `count` digits of v. */
+static void write_digits(uint64_t v, size_t count, char *to)
+{
+    char *end = to + count;
+
     while (v >= 100) {
         end -= 2;
         memcpy(end, pairs + 2 * (v % 100), 2);
         v /= 100;
     }
-    if (v >= 10) {
-        end -= 2;
-        memcpy(end, pairs + 2 * v, 2);
-    } else {
-        *--end = (char)('0' + v);
-    }
-    return end;
+    if (v >= 10)
+        memcpy(to, pairs + 2 * v, 2);
+    else
+        *to = (char)('0' + v);
 }
 
 static size_t put_digits(uint64_t v, char *to)
 {
-    char digits[20], *end = digits + sizeof(digits), *from = digits_before(v, end);
+    const size_t count = count_digits(v);
 
-    memcpy(to, from, (size_t)(end - from));
-    return (size_t)(end - from);
+    write_digits(v, count, to);
+    return count;
 }
 
 size_t decimal_of_i64(int64_t v, char *to)
@@ -129,17 +141,23 @@ static struct decimal decimal_of(uint64_t bits)
     return d;
 }
 
-/* "1.5e-20" of 15; point: the decimal exponent of the first digit. */
-static size_t put_exponent(const char *digits, size_t count, int point, char *to)
+/* Digits with a point behind the first `whole` of them, which is at least one. */
+static size_t put_split(uint64_t digits, size_t count, size_t whole, char *to)
 {
-    char *at = to;
+    if (whole >= count)
+        return put_digits(digits, to);
+    write_digits(digits, count, to + 1);
+    for (size_t i = 0; i < whole; i++)
+        to[i] = to[i + 1];
+    to[whole] = '.';
+    return count + 1;
+}
 
-    *at++ = digits[0];
-    if (count > 1) {
-        *at++ = '.';
-        memcpy(at, digits + 1, count - 1);
-        at += count - 1;
-    }
+/* "1.5e-20" of 15; point: the decimal exponent of the first digit. */
+static size_t put_exponent(uint64_t digits, size_t count, int point, char *to)
+{
+    char *at = to + put_split(digits, count, 1, to);
+
     *at++ = 'e';
     *at++ = point < 0 ? '-' : '+';
     point = point < 0 ? -point : point;
@@ -149,26 +167,18 @@ static size_t put_exponent(const char *digits, size_t count, int point, char *to
     return (size_t)(at - to);
 }
 
-static size_t put_plain(const char *digits, size_t count, int point, char *to)
+static size_t put_plain(uint64_t digits, size_t count, int point, char *to)
 {
-    const size_t zeros = point < 0 ? (size_t)-point - 1 : 0;
-    const size_t whole = point < 0 ? 0 : (size_t)point + 1;
     char *at = to;
 
-    if (whole >= count) {
-        memcpy(at, digits, count);
-        return count;
-    }
-    if (whole == 0)
-        *at++ = '0';
-    memcpy(at, digits, whole);
-    at += whole;
+    if (point >= 0)
+        return put_split(digits, count, (size_t)point + 1, to);
+    *at++ = '0';
     *at++ = '.';
-    memset(at, '0', zeros);
-    at += zeros;
-    memcpy(at, digits + whole, count - whole);
-    at += count - whole;
-    return (size_t)(at - to);
+    for (int i = -1; i > point; i--)
+        *at++ = '0';
+    write_digits(digits, count, at);
+    return (size_t)(at - to) + count;
 }
 
 static size_t put_word(const char *word, char *to)
@@ -179,7 +189,6 @@ static size_t put_word(const char *word, char *to)
 
 size_t decimal_of_f64(double v, char *to)
 {
-    char digits[20];
     uint64_t bits;
     size_t sign = signbit(v) != 0;
 
@@ -192,9 +201,9 @@ size_t decimal_of_f64(double v, char *to)
     if (fabs(v) < PLAIN_MAX && v == floor(v))
         return sign + put_digits((uint64_t)fabs(v), to + sign);
     const struct decimal d = decimal_of(bits);
-    const size_t count = put_digits(d.digits, digits);
+    const size_t count = count_digits(d.digits);
     const int point = d.exponent + (int)count - 1;
     return sign + (point < SMALLEST_PLAIN || point >= (int)count
-                       ? put_exponent(digits, count, point, to + sign)
-                       : put_plain(digits, count, point, to + sign));
+                       ? put_exponent(d.digits, count, point, to + sign)
+                       : put_plain(d.digits, count, point, to + sign));
 }

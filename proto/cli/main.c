@@ -22,7 +22,8 @@
 #include "proto/cli/draw.h"
 #include "proto/cli/manpage.h"
 
-#define WORDS_MAX 1000000 /* as many as a shell passes */
+#define KEPT_BYTES (64 << 20) /* pages of rows on their way to a file */
+#define WORDS_MAX 1000000     /* as many as a shell passes */
 #define COLUMNS_DEFAULT 80
 #define COLUMNS_MIN 40
 
@@ -410,6 +411,7 @@ int main(int argc, char **argv)
     struct output output;
 
     field_own_memory();
+    alloc_keep(KEPT_BYTES);
     output_open(&output);
     process_forgo_rights();
     char **words = xcalloc((size_t)argc + 1, sizeof(*words));
