@@ -328,15 +328,20 @@ $(B)/obj/server/http/http_files.o: $(wildcard server/http/web/*)
 SHARE = $(DESTDIR)$(PREFIX)/share
 # Where zsh looks; a package of Debian has $(SHARE)/zsh/vendor-completions.
 ZSH   = $(SHARE)/zsh/site-functions
+DOC   = $(SHARE)/doc/steppe
+# Documents lie in one folder there: links between them, to examples, rules and dashboards follow; what has no place there is
+# not linked.
+FLAT := sed -E -e 's,\]\((\.\./)*(proto|deploy/docs)/([A-Z]+\.md),](\3,g' -e 's,\]\((\.\./)*README\.md,](README.md,g' \
+        -e 's,\]\((\.\./)*(deploy/)?examples,](examples,g' -e 's,\]\((\.\./)*(prometheus|grafana|slurm),](../../steppe/\2,g' \
+        -e 's,!?\[([^]]*)\]\((\.\./|deploy/|tests/|common/)[A-Za-z.][^)]*\),\1,g'
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/steppe/examples
+	install -d $(DESTDIR)$(PREFIX)/bin $(DOC)/examples $(SHARE)/steppe/slurm
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 deploy/examples/*.json $(DESTDIR)$(PREFIX)/share/steppe/examples
-	install -m 755 deploy/examples/*.py $(DESTDIR)$(PREFIX)/share/steppe/examples
-	install -d $(DESTDIR)$(PREFIX)/share/steppe/slurm
-	install -m 755 deploy/slurm/* $(DESTDIR)$(PREFIX)/share/steppe/slurm
-	install -d $(DESTDIR)$(PREFIX)/share/doc/steppe
-	install -m 644 deploy/docs/*.md $(DESTDIR)$(PREFIX)/share/doc/steppe
+	install -m 644 deploy/examples/*.json $(DOC)/examples
+	install -m 755 deploy/examples/*.py $(DOC)/examples
+	install -m 755 deploy/slurm/* $(SHARE)/steppe/slurm
+	for doc in README.md proto/PROTOCOL.md deploy/docs/*.md; do \
+	    $(FLAT) $$doc >$(DOC)/$${doc##*/} && chmod 644 $(DOC)/$${doc##*/} || exit 1; done
 	for n in 1 5 7 8; do install -d $(SHARE)/man/man$$n && install -m 644 $(B)/man/*.$$n $(SHARE)/man/man$$n || exit 1; done
 	install -d $(SHARE)/bash-completion/completions $(ZSH) $(SHARE)/fish/vendor_completions.d
 	install -m 644 deploy/completion/steppe.bash $(SHARE)/bash-completion/completions/steppe
@@ -345,9 +350,9 @@ install: all
 	for daemon in $(filter-out steppe,$(notdir $(BIN))); do \
 	    ln -sf steppe $(SHARE)/bash-completion/completions/$$daemon && \
 	    ln -sf steppe.fish $(SHARE)/fish/vendor_completions.d/$$daemon.fish || exit 1; done
-	install -d $(DESTDIR)$(PREFIX)/share/steppe/prometheus $(DESTDIR)$(PREFIX)/share/steppe/grafana
-	install -m 644 deploy/prometheus/*.yml $(DESTDIR)$(PREFIX)/share/steppe/prometheus
-	install -m 644 deploy/grafana/*.json $(DESTDIR)$(PREFIX)/share/steppe/grafana
+	install -d $(SHARE)/steppe/prometheus $(SHARE)/steppe/grafana
+	install -m 644 deploy/prometheus/*.yml $(SHARE)/steppe/prometheus
+	install -m 644 deploy/grafana/*.json $(SHARE)/steppe/grafana
 
 # The same as packages of Debian; then in a Debian of their own.
 deb:

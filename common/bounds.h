@@ -171,6 +171,7 @@
 #define UPLOAD_IDLE_MS (10 * 60 * 1000)
 /* Of --max-uploads: a quarter is one sender's, and a dataset of the largest size fits that. */
 #define UPLOADS_BYTES_DEFAULT (4 * (int64_t)DATASET_BYTES_MAX)
+#define UPLOADS_BYTES_WORD "4T" /* the same */
 #define UPLOADS_BYTES_MIN (1 << 20)
 /* What one key may have of the state folder's disk, with its datasets and uploads: one part of so
  * many. */

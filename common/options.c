@@ -338,6 +338,48 @@ int options_file(const struct option *table, const char *path, void *target, str
     return rc;
 }
 
+/* The line of the text that sets the option; 0: none does. Changes the text. */
+static int line_of(char *text, const char *name)
+{
+    int number = 0;
+
+    for (char *line = text, *next; line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        number++;
+        char *equals = strchr(line, '=');
+        if (equals)
+            *equals = '\0';
+        if (equals && strcmp(trim(line), name) == 0)
+            return number;
+    }
+    return 0;
+}
+
+int options_blame(const char *config, int argc, char **argv, int rc, struct errbuf *why)
+{
+    char name[64], *text = NULL;
+    struct errbuf unused;
+    size_t bytes;
+
+    if (!config || sscanf(why->text, "--%63[a-z-]", name) != 1)
+        return rc;
+    for (int i = 1; i < argc; i++) {
+        const size_t n = strlen(name);
+        if (strncmp(argv[i], "--", 2) == 0 && strncmp(argv[i] + 2, name, n) == 0 &&
+            (argv[i][2 + n] == '\0' || argv[i][2 + n] == '='))
+            return rc;
+    }
+    if (file_read(config, FILE_BYTES_MAX, &text, &bytes, &unused) == 0) {
+        const int line = line_of(text, name);
+        if (line > 0)
+            err_prefix(why, rc, "%s line %d", config, line);
+    }
+    free(text);
+    return rc;
+}
+
 /* Reads argv[*at], which begins with "--", and its value; *at is left on the last word used. */
 static int read_option(const struct option *table, int argc, char **argv, int *at, void *target,
                        struct errbuf *why)

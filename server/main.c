@@ -67,10 +67,10 @@ static const struct option table[] = {
      .help =
          "limit for difficulty.db; above it the oldest ended jobs keep only the scores of their "
          "last epoch, and while that is not enough, no new job is accepted (default: no limit)"},
-    {"max-uploads", OPT_BYTES, AT(uploads_bytes), .arg = "BYTES", .min = UPLOADS_BYTES_MIN,
-     .max = INT64_MAX,
+    {"max-uploads", OPT_BYTES, AT(uploads_bytes), .def = UPLOADS_BYTES_WORD, .arg = "BYTES",
+     .min = UPLOADS_BYTES_MIN, .max = INT64_MAX,
      .help = "limit for all uploads that nothing uses yet; one key may take a quarter of it, "
-             "senders without a key together another quarter (default 256G)"},
+             "senders without a key together another quarter"},
     {"http", OPT_STR, AT(http), .arg = "HOST:PORT",
      .help =
          "address of the dashboard and /metrics, on loopback, or none; everybody on this machine "
@@ -133,8 +133,7 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], KEEPER_ARG) == 0)
         return keeper_run(argv[2]);
 
-    struct server_options options = {.uploads_bytes = UPLOADS_BYTES_DEFAULT,
-                                     .cell_program = process_self};
+    struct server_options options = {.cell_program = process_self};
     struct server_options initial;
     struct server *s = xcalloc(1, sizeof(*s));
     struct errbuf why = {""};
@@ -193,6 +192,7 @@ int main(int argc, char **argv)
     server_run(s);
     server_close(s);
 out:
+    options_blame(options.config, argc, argv, 0, &why);
     status = output_end(&output, "steppe-server", status, &why);
     free(state);
     free(s);

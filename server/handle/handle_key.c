@@ -92,8 +92,8 @@ static void revoke_done(struct op *op)
         cJSON_AddBoolToObject(out, "known", is_known(gate_holders(g), r->name));
         cJSON_AddNumberToObject(out, "sessions", ended);
         cJSON_AddNumberToObject(out, "workers", workers);
-        log_info("key.revoke", "name=%s sessions=%d workers=%u by=%s", r->name, ended, workers,
-                 op->rq->key_name);
+        log_info("key.revoke", "name=%s sessions=%d workers=%u by=\"%s\"", r->name, ended, workers,
+                 request_who(op->rq));
         request_reply(op->rq, out, NULL, 0);
     }
     free(r);

@@ -175,9 +175,13 @@ static void print_process(int64_t start_ms, FILE *out)
     double age_s = (double)(clock_mono_ms() - start_ms) / 1000;
     double page_bytes = (double)sysconf(_SC_PAGESIZE);
     fprintf(out,
+            "# HELP process_cpu_seconds_total Time of processors that the server took.\n"
             "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.6f\n"
+            "# HELP process_resident_memory_bytes Its memory that is in the machine's.\n"
             "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %.0f\n"
+            "# HELP process_virtual_memory_bytes Its addresses that are taken.\n"
             "# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes %.0f\n"
+            "# HELP process_start_time_seconds When it started, unix time.\n"
             "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %.3f\n",
             cpu_s, (double)resident * page_bytes, (double)pages * page_bytes,
             (double)clock_unix_ms() / 1000 - age_s);

@@ -228,6 +228,9 @@ static void start_work(struct op *op)
     if (op->rc == 0)
         op->rc = store_epochs_drop(s->store, st->rec.job,
                                    st->checkpoint ? checkpoint_epoch(st->checkpoint) : 0, &op->why);
+    if (op->rc == 0 && !st->checkpoint && count > 0)
+        op->rc = store_event_add(s->store, st->rec.job, "recover",
+                                 "begins again: none of its checkpoints can be used", &op->why);
     if (op->rc == 0 && st->checkpoint) {
         snprintf(text, sizeof(text), "goes on from step %" PRIu64 " (epoch %" PRId64 ")",
                  checkpoint_step(st->checkpoint), checkpoint_epoch(st->checkpoint) + 1);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,9 @@ static struct {
     struct fault fault;
     int says; /* descriptor */
     atomic_uint_fast64_t calls;
+    atomic_bool said; /* that it strikes */
 } state;
+static _Thread_local bool saying;
 
 /* Not through write, which counts. */
 static void put(const char *line, int bytes)
@@ -62,11 +65,21 @@ static bool strikes(enum fault_kind kind, const void *caller)
     if (!state.armed || state.fault.kind != kind)
         return false;
     uint64_t n = atomic_fetch_add(&state.calls, 1) + 1;
-    if (n == state.fault.nth && caller)
-        say_who(caller);
-    if (n == state.fault.nth)
+    if (n == state.fault.nth) {
+        saying = true;
+        if (caller)
+            say_who(caller);
         say("struck", n);
-    return n == state.fault.nth || (n > state.fault.nth && state.fault.lasting);
+        saying = false;
+        atomic_store(&state.said, true);
+        return true;
+    }
+    if (n < state.fault.nth || !state.fault.lasting)
+        return false;
+    /* What fails next to the first may end the process: not before that was told. */
+    while (!saying && !atomic_load(&state.said))
+        sched_yield();
+    return true;
 }
 
 int fault_disk(void)

@@ -362,6 +362,27 @@ TEST(what_a_file_says_is_said_once)
     }
 }
 
+TEST(a_value_that_is_refused_later_has_its_line)
+{
+    char *by_file[] = {"prog", "--config", "f"}, *by_hand[] = {"prog", "--listen=/b"};
+    struct file_part part = {"threads = 3\n listen = /a # x\n", 29};
+    const char *path = test_path("late");
+    char want[600];
+
+    ASSERT_OK(file_write_atomic(path, 0600, &part, 1, &why), why);
+    err_set(&why, -EINVAL, "--listen: no");
+    ASSERT_EQ(-EINVAL, options_blame(path, 2, by_hand, -EINVAL, &why));
+    ASSERT_STR("--listen: no", why.text);
+    ASSERT_EQ(-EINVAL, options_blame(NULL, 3, by_file, -EINVAL, &why));
+    ASSERT_STR("--listen: no", why.text);
+    ASSERT_EQ(-EINVAL, options_blame(path, 3, by_file, -EINVAL, &why));
+    snprintf(want, sizeof(want), "%s line 2: --listen: no", path);
+    ASSERT_STR(want, why.text);
+    err_set(&why, -EINVAL, "--seed: no");
+    options_blame(path, 3, by_file, -EINVAL, &why);
+    ASSERT_STR("--seed: no", why.text);
+}
+
 TEST(a_byte_order_mark_is_passed_over)
 {
     struct file_part part = {"\xef\xbb\xbflisten = /a\n", 15};
