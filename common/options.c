@@ -290,6 +290,9 @@ static int read_line(const struct option *table, char *line, int number, int *fi
     if (bytes > 1 && (value[0] == '"' || value[0] == '\'') && value[bytes - 1] == value[0])
         return err_set(why, -EINVAL, "%s is %.*s, allowed is a value without quotes around it",
                        name, SHOWN_MAX, value);
+    if (o->type == OPT_STR && strncmp(value, "~/", 2) == 0)
+        return err_set(why, -EINVAL, "%s is %.*s, allowed is a whole path: only shells know ~",
+                       name, SHOWN_MAX, value);
     if (o->typed)
         return err_set(why, -EINVAL, "%s belongs on the command line, not into a file", name);
     int *first = &first_lines[o - table];

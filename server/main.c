@@ -38,7 +38,8 @@ static const struct option table[] = {
              "--key; ipc://STATE/" ADDRESS_SOCKET " is always served, and alone by default"},
     {"groups", OPT_STR, AT(groups), .arg = "GROUP=ROLE,...",
      .help = "groups of this machine whose members may use ipc, each with a role: read, submit, "
-             "worker or admin; the first that somebody is in counts (default: the server's own "
+             "worker, trainer or admin; the first that somebody is in counts (default: the "
+             "server's own "
              "user and root only, who are administrators)"},
     {"key", OPT_STR, AT(key), .arg = "FILE",
      .help = "file of cluster keys (steppe key new); with it the server may listen on tcp, and "

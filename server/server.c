@@ -232,7 +232,8 @@ static void on_reload(uv_signal_t *signal, int number)
     (void)number;
     notify_reloading(&s->notify);
     if (gate_reload(s->net.gate, &why) < 0)
-        log_error("gate.keys", "error=\"%s\"", why.text);
+        log_error("gate.keys", "error=\"%s\" text=\"the keys of before stay\"", why.text);
+    log_info("server.reload", "text=\"options are read at a start only\"");
     say_ready(s);
 }
 

@@ -225,7 +225,7 @@ static void print_holders(const struct cli *cli, const cJSON *rows)
 
     cJSON_ArrayForEach(row, rows)
     {
-        int64_t expires_ms = 0, revoked_ms = 0, sessions = 0;
+        int64_t expires_ms = 0, revoked_ms = 0;
         bool known = reply_i64(row, "expires_ms", &expires_ms);
         bool revoked = reply_i64(row, "revoked_ms", &revoked_ms);
         cell_text(t, row, "name");
@@ -236,10 +236,7 @@ static void print_holders(const struct cli *cli, const cJSON *rows)
                                                   : "holds");
         table_add(t, "%s", known ? cert_time(expires_ms, at) : TABLE_NONE);
         cell_i64(t, row, "sessions");
-        if (reply_i64(row, "sessions", &sessions) && sessions > 0)
-            table_add(t, "now");
-        else
-            cell_age(t, row, "last_ms");
+        cell_age(t, row, "last_ms");
         cell_text(t, row, "address");
     }
     table_print(t, cli->colour, stdout);

@@ -19,6 +19,9 @@ static cJSON *holder_row(struct gate *g, const struct holder *h)
 {
     cJSON *row = cJSON_CreateObject();
     const int64_t revoked_ms = holders_revoked(gate_holders(g), h->name);
+    int64_t used_ms;
+    const int sessions = gate_sessions_of(g, h->name, h->role, &used_ms);
+    const int64_t last_ms = used_ms < 0 ? 0 : clock_unix_ms() - (clock_mono_ms() - used_ms);
     char id[17];
 
     snprintf(id, sizeof(id), "%016llx", (unsigned long long)h->id);
@@ -28,9 +31,9 @@ static cJSON *holder_row(struct gate *g, const struct holder *h)
     cJSON_AddNumberToObject(row, "issued_ms", (double)h->issued_ms);
     cJSON_AddNumberToObject(row, "expires_ms", (double)h->expires_ms);
     cJSON_AddNumberToObject(row, "first_ms", (double)h->first_ms);
-    cJSON_AddNumberToObject(row, "last_ms", (double)h->last_ms);
+    cJSON_AddNumberToObject(row, "last_ms", (double)(last_ms > h->last_ms ? last_ms : h->last_ms));
     cJSON_AddStringToObject(row, "address", h->address);
-    cJSON_AddNumberToObject(row, "sessions", gate_sessions_of(g, h->name, h->role));
+    cJSON_AddNumberToObject(row, "sessions", sessions);
     if (h->issued_ms <= revoked_ms)
         cJSON_AddNumberToObject(row, "revoked_ms", (double)revoked_ms);
     return row;

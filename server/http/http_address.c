@@ -21,8 +21,10 @@ static int split(const char *option, const char *address, const char *others,
     int64_t port;
 
     if (!colon || !text_i64(colon + 1, 1, UINT16_MAX, &port))
-        return err_set(why, -EINVAL, "%s is \"%.80s\", allowed are HOST:PORT (as in %s", option,
-                       address, others);
+        return err_set(
+            why, -EINVAL,
+            "%s is \"%.80s\", allowed are HOST:PORT, with a port of 1 to 65535 (as in %s", option,
+            address, others);
     snprintf(host, INET_ADDRSTRLEN, "%.*s", (int)(colon - address), address);
     *ret = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     return 0;

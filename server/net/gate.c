@@ -154,9 +154,10 @@ int64_t gate_key_end(const struct gate *g, const struct request *rq)
                                                                         : 0;
 }
 
-int gate_sessions_of(const struct gate *g, const char *name, const char *role)
+int gate_sessions_of(const struct gate *g, const char *name, const char *role, int64_t *ret_used_ms)
 {
-    return g->sessions ? sessions_of(g->sessions, name, role) : 0;
+    *ret_used_ms = -1;
+    return g->sessions ? sessions_of(g->sessions, name, role, ret_used_ms) : 0;
 }
 
 int gate_renew(struct gate *g, const struct request *rq, const uint8_t key[], int64_t unix_ms,
@@ -179,6 +180,7 @@ int gate_renew(struct gate *g, const struct request *rq, const uint8_t key[], in
     cert_make(g->signer->seed, session->cert.role, session->cert.name, key, unix_ms,
               session->cert.expires_ms - session->cert.issued_ms, ret);
     memcpy(trusted, g->signer->trusted, KEY_BYTES);
+    holders_seen(g->holders, ret, rq->peer, unix_ms);
     return 0;
 }
 

@@ -42,8 +42,9 @@ int gate_renew(struct gate *g, const struct request *rq, const uint8_t key[], in
                struct cert *ret, uint8_t trusted[], struct errbuf *why);
 /* When the key that sealed rq expires, unix time in ms; 0: never, or none did. */
 int64_t gate_key_end(const struct gate *g, const struct request *rq);
-/* How many sessions keys of this name and role have open. */
-int gate_sessions_of(const struct gate *g, const char *name, const char *role);
+/* How many sessions keys of this name and role have open, and as sessions_of. */
+int gate_sessions_of(const struct gate *g, const char *name, const char *role,
+                     int64_t *ret_used_ms);
 /* Logs what was counted. */
 void gate_tick(struct gate *g, int64_t now_ms);
 #define GATE_REASONS 9

@@ -93,13 +93,20 @@ int sessions_revoke(struct sessions *s)
     return ended;
 }
 
-int sessions_of(const struct sessions *s, const char *name, const char *role)
+int sessions_of(const struct sessions *s, const char *name, const char *role, int64_t *ret_used_ms)
 {
     int count = 0;
 
-    for (size_t i = 0; i < SESSIONS_MAX; i++)
-        count += s->slots[i].seal.session && strcmp(s->slots[i].cert.name, name) == 0 &&
-                 strcmp(role_name(s->slots[i].cert.role), role) == 0;
+    *ret_used_ms = -1;
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        const struct session *one = &s->slots[i];
+        if (!one->seal.session || strcmp(one->cert.name, name) != 0 ||
+            strcmp(role_name(one->cert.role), role) != 0)
+            continue;
+        count++;
+        if (one->used_ms > *ret_used_ms)
+            *ret_used_ms = one->used_ms;
+    }
     return count;
 }
 

@@ -45,8 +45,9 @@ int sessions_hello(struct sessions *s, const struct hello *hello, int64_t now_ms
  * ended. */
 struct session *sessions_find(struct sessions *s, uint64_t number, int64_t now_ms);
 int sessions_count(const struct sessions *s);
-/* Those of the keys of this name and role. */
-int sessions_of(const struct sessions *s, const char *name, const char *role);
+/* Those of the keys of this name and role, and when one of them was last used (monotonic; -1: there
+ * is none). */
+int sessions_of(const struct sessions *s, const char *name, const char *role, int64_t *ret_used_ms);
 /* Of the key of this name. */
 int sessions_count_of(const struct sessions *s, const char *name);
 

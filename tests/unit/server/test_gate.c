@@ -408,15 +408,16 @@ TEST(a_revoked_key_is_out_at_once)
     struct errbuf why;
     struct door d;
     int ended = -1;
+    int64_t used_ms;
 
     door_open(&d, true);
     struct seal ann = session_of(&d, ROLE_SUBMIT, "ann"), ben = session_of(&d, ROLE_READ, "ben");
     ASSERT(send_sealed(&d, &ann));
-    ASSERT_EQ(1, gate_sessions_of(d.gate, "ann", "submit"));
+    ASSERT_EQ(1, gate_sessions_of(d.gate, "ann", "submit", &used_ms));
     make_hello(&d, &d.ring.keys[0], ROLE_SUBMIT, "ann", &h, hello);
     ASSERT_OK(gate_revoke(d.gate, "ann", clock_unix_ms(), &ended, &why), why);
     ASSERT_EQ(1, ended);
-    ASSERT_EQ(0, gate_sessions_of(d.gate, "ann", "submit"));
+    ASSERT_EQ(0, gate_sessions_of(d.gate, "ann", "submit", &used_ms));
     ASSERT(!send_sealed(&d, &ann));
     ASSERT_REFUSED("no_session", d.told);
     ASSERT(!knock(&d, hello, sizeof(hello), true));

@@ -101,6 +101,7 @@ static uint64_t begin(struct bench *b, const struct key *cluster, int64_t now_ms
 TEST(who_proves_a_key_gets_a_session_of_its_role_and_name)
 {
     struct bench b;
+    int64_t used_ms;
 
     set_up(&b);
     uint64_t number = begin(&b, &b.ring.keys[0], START_MS);
@@ -108,8 +109,10 @@ TEST(who_proves_a_key_gets_a_session_of_its_role_and_name)
     ASSERT(s);
     ASSERT_EQ(ROLE_READ, s->cert.role);
     ASSERT_STR("ann", s->cert.name);
-    ASSERT_EQ(1, sessions_of(b.sessions, "ann", "read"));
-    ASSERT_EQ(0, sessions_of(b.sessions, "ann", "admin"));
+    ASSERT_EQ(1, sessions_of(b.sessions, "ann", "read", &used_ms));
+    ASSERT_EQ(START_MS, used_ms);
+    ASSERT_EQ(0, sessions_of(b.sessions, "ann", "admin", &used_ms));
+    ASSERT_EQ(-1, used_ms);
     ASSERT_EQ(1, sessions_count(b.sessions));
     ASSERT(!sessions_find(b.sessions, number ^ ((uint64_t)1 << 40), START_MS));
     ASSERT(!sessions_find(b.sessions, 0, START_MS));
