@@ -362,14 +362,15 @@ static int line_of(char *text, const char *name)
 
 int options_blame(const char *config, int argc, char **argv, int rc, struct errbuf *why)
 {
+    const size_t n = strncmp(why->text, "--", 2) == 0 ? strcspn(why->text + 2, " :") : 0;
     char name[64], *text = NULL;
     struct errbuf unused;
     size_t bytes;
 
-    if (!config || sscanf(why->text, "--%63[a-z-]", name) != 1)
+    if (!config || n == 0 || n >= sizeof(name))
         return rc;
+    snprintf(name, sizeof(name), "%.*s", (int)n, why->text + 2);
     for (int i = 1; i < argc; i++) {
-        const size_t n = strlen(name);
         if (strncmp(argv[i], "--", 2) == 0 && strncmp(argv[i] + 2, name, n) == 0 &&
             (argv[i][2 + n] == '\0' || argv[i][2 + n] == '='))
             return rc;

@@ -15,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../../proto/python"))
 from contender import PEER_PYTHON  # noqa: E402
 from machine import Failed, environment  # noqa: E402
+from printer import Printer  # noqa: E402
 from steppe import manifest  # noqa: E402
 from steppe.client import Client  # noqa: E402
 from steppe.wire import Tensor  # noqa: E402
@@ -25,31 +26,8 @@ ROWS = 1 << 16  # of a report
 SENDERS = 4
 RANKS = 64
 MEASURES = ("loss", "adv_loss", "grad_norm", "el2n")
-PING_S = 0.002  # between two
+PING_US = 2000  # between two
 ASK_S = 600
-
-
-class Pings:
-    """Milliseconds that `ping` takes, asked by a process of its own from now until they are taken."""
-
-    def __init__(self, url):
-        self.process = subprocess.Popen([sys.executable, __file__, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.process.stdout.readline()
-
-    def end(self):
-        return json.loads(self.process.communicate()[0])
-
-
-def ping(url):
-    client, taken, ended = Client(url), [], threading.Event()
-    client.request("ping")
-    print("begun", flush=True)
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-    while not ended.wait(PING_S):
-        began = time.monotonic()
-        client.request("ping")
-        taken.append(1000 * (time.monotonic() - began))
-    print(json.dumps(taken))
 
 
 def p99(values):
@@ -141,18 +119,26 @@ def serve(build, folder, samples):
     return world
 
 
-def measure_server(world, samples, rounds):
-    out = {"samples": samples, "rows": [], "close": [], "ranks": [], "quiet": [], "beside": []}
+def pinged(build, world, work):
+    """What work() returns, and of the pings meanwhile the p99 in ms, as it is and less the wait for a processor (pings.c)."""
+    pings = Printer(build, "pings", world.url[len("ipc://"):], PING_US)
+    got = work()
+    times = pings.end()
+    return got, p99([took / 1000 for _, took, _ in times]), p99([(took - waited) / 1000 for _, took, waited in times])
+
+
+def measure_server(build, world, samples, rounds):
+    out = {"samples": samples, "rows": [], "close": [], "ranks": [], "quiet": [], "beside": [], "served": []}
     program = Program(world.url, samples, 2 * rounds)
     for _ in range(rounds):
-        pings = Pings(world.url)
-        time.sleep(1)  # the window that is measured
-        out["quiet"].append(p99(pings.end()))
+        _, quiet, _ = pinged(build, world, lambda: time.sleep(1))  # the window that is measured
+        out["quiet"].append(quiet)
         out["rows"].append(program.rows())
         out["close"].append(program.close())
-        pings = Pings(world.url)
-        out["ranks"].append(program.ranks())
-        out["beside"].append(p99(pings.end()))
+        seconds, beside, served = pinged(build, world, program.ranks)
+        out["ranks"].append(seconds)
+        out["beside"].append(beside)
+        out["served"].append(served)
         program.close(RANKS)
     program.client.close()
     return out
@@ -174,12 +160,8 @@ def measure(build, folder, rounds, quick, torch):
     os.mkdir(folder)
     world = serve(build, folder, samples)
     try:
-        out = measure_server(world, samples, rounds)
+        out = measure_server(build, world, samples, rounds)
         out["torch"] = measure_torch(world, rounds, quick) if torch else None
         return out
     finally:
         world.stop()
-
-
-if __name__ == "__main__":
-    ping(sys.argv[1])

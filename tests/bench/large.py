@@ -14,7 +14,6 @@ import os
 import random
 import re
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -22,7 +21,8 @@ import uuid
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../proto/python"))
-from machine import Failed, environment, run  # noqa: E402
+from machine import Failed, run  # noqa: E402
+from printer import Printer  # noqa: E402
 from steppe.client import Client  # noqa: E402
 from steppe.errors import SteppeError  # noqa: E402
 from world import World, npy  # noqa: E402
@@ -72,34 +72,6 @@ def write_tiny(folder, samples, seed):
         labels = array.array("H", range(CLASSES)).tobytes()
         npy(os.path.join(folder, split + "_labels.npy"), (count,), "<u2",
             (labels[:2 * min(CLASSES, count - at)] for at in range(0, count, CLASSES)))
-
-
-class Program:
-    """A program of the bench that prints lines of numbers until its standard input ends."""
-
-    def __init__(self, build, name, *args, prefix=()):
-        self.lines, self.last = [], ""
-        self.process = subprocess.Popen([*prefix, os.path.join(build, "bench", name), *map(str, args)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, env=environment())
-        self.thread = threading.Thread(target=self.read, daemon=True)
-        self.thread.start()
-
-    def read(self):
-        for line in self.process.stdout:
-            if line.startswith("{"):
-                self.last = line
-            else:
-                self.lines.append(tuple(map(int, line.split())))
-
-    def end(self):
-        """Its lines."""
-        if self.process.poll() is None:
-            self.process.stdin.close()
-        status = self.process.wait()
-        self.thread.join()
-        if status:
-            raise Failed(f"{os.path.basename(self.process.args[0])} ended with {status}")
-        return self.lines
 
 
 class Commands:
@@ -259,7 +231,7 @@ class Large:
         return self.client.request("job.submit", {"uuid": str(uuid.uuid4()), "spec": spec}, deadline=ASK_S).fields["job"]["job"]
 
     def crowd(self, job, workers, threads, us):
-        return Program(self.build, "crowd", "--connect", self.world.url, "--job", job, "--workers", workers, "--threads", threads,
+        return Printer(self.build, "crowd", "--connect", self.world.url, "--job", job, "--workers", workers, "--threads", threads,
                        "--classes", CLASSES, "--shard-us", us, "--class", f"crowd/{job}", "--name", f"crowd-{job}")
 
     def put(self, name, samples, seed):
@@ -283,7 +255,7 @@ class Large:
         self.small = self.crowd(job, 1, 2, SMALL["us"])
         while self.client.request("job.show", {"job": job}).fields["job"]["epoch"] < 1:  # the first one is scored
             time.sleep(LOOK_S)  # between two looks
-        self.pings = Program(self.build, "pings", self.world.url[len("ipc://"):], PING_US)
+        self.pings = Printer(self.build, "pings", self.world.url[len("ipc://"):], PING_US)
         self.commands = Commands(self.world.url)
         with self.during("alone"):
             time.sleep(ALONE_S)  # what is compared with

@@ -153,6 +153,7 @@ def external_rows(x):
     yield ["close of an epoch of %d scores, s" % x["samples"], spread(x["close"])]
     yield ["64 ranks: orders fetched, scores reported, s", spread(x["ranks"])]
     yield ["p99 of ping meanwhile, ms", spread(x["beside"])]
+    yield ["the same with a processor, ms", spread(x["served"])]
     yield ["p99 of ping without, ms", spread(x["quiet"])]
     t = x["torch"]
     if t:
