@@ -360,7 +360,7 @@ static int line_of(char *text, const char *name)
     return 0;
 }
 
-int options_blame(const char *config, int argc, char **argv, int rc, struct errbuf *why)
+void options_blame(const char *config, int argc, char **argv, struct errbuf *why)
 {
     const size_t n = strncmp(why->text, "--", 2) == 0 ? strcspn(why->text + 2, " :") : 0;
     char name[64], *text = NULL;
@@ -368,20 +368,19 @@ int options_blame(const char *config, int argc, char **argv, int rc, struct errb
     size_t bytes;
 
     if (!config || n == 0 || n >= sizeof(name))
-        return rc;
+        return;
     snprintf(name, sizeof(name), "%.*s", (int)n, why->text + 2);
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--", 2) == 0 && strncmp(argv[i] + 2, name, n) == 0 &&
             (argv[i][2 + n] == '\0' || argv[i][2 + n] == '='))
-            return rc;
+            return;
     }
     if (file_read(config, FILE_BYTES_MAX, &text, &bytes, &unused) == 0) {
         const int line = line_of(text, name);
         if (line > 0)
-            err_prefix(why, rc, "%s line %d", config, line);
+            err_prefix(why, 0, "%s line %d", config, line);
     }
     free(text);
-    return rc;
 }
 
 /* Reads argv[*at], which begins with "--", and its value; *at is left on the last word used. */

@@ -54,8 +54,8 @@ int options_defaults(const struct option *table, void *target, struct errbuf *wh
 int options_file(const struct option *table, const char *path, void *target, struct errbuf *why);
 
 /* For a value that is refused later, in a sentence that begins with "--name": puts file and line
- * before it where they are what set the option, and not argv. config may be NULL. Returns rc. */
-int options_blame(const char *config, int argc, char **argv, int rc, struct errbuf *why);
+ * before it where they are what set the option, and not argv. config may be NULL. */
+void options_blame(const char *config, int argc, char **argv, struct errbuf *why);
 
 /* Reads argv[1..]: --name VALUE, --name=VALUE, --flag or its letter (-h is --help). Everything else
  * ("-" too), and all after "--", goes to rest (caller's array of argc entries), counted in

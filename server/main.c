@@ -193,7 +193,7 @@ int main(int argc, char **argv)
     server_run(s);
     server_close(s);
 out:
-    options_blame(options.config, argc, argv, 0, &why);
+    options_blame(options.config, argc, argv, &why);
     status = output_end(&output, "steppe-server", status, &why);
     free(state);
     free(s);

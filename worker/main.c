@@ -327,7 +327,7 @@ int main(int argc, char **argv)
     }
     status = work(&options, argv, &why) < 0;
 out:
-    options_blame(options.config, argc, argv, 0, &why);
+    options_blame(options.config, argc, argv, &why);
     status = output_end(&output, "steppe-worker", status, &why);
     free(server);
     free(cache);

@@ -371,15 +371,15 @@ TEST(a_value_that_is_refused_later_has_its_line)
 
     ASSERT_OK(file_write_atomic(path, 0600, &part, 1, &why), why);
     err_set(&why, -EINVAL, "--listen: no");
-    ASSERT_EQ(-EINVAL, options_blame(path, 2, by_hand, -EINVAL, &why));
+    options_blame(path, 2, by_hand, &why);
     ASSERT_STR("--listen: no", why.text);
-    ASSERT_EQ(-EINVAL, options_blame(NULL, 3, by_file, -EINVAL, &why));
+    options_blame(NULL, 3, by_file, &why);
     ASSERT_STR("--listen: no", why.text);
-    ASSERT_EQ(-EINVAL, options_blame(path, 3, by_file, -EINVAL, &why));
+    options_blame(path, 3, by_file, &why);
     snprintf(want, sizeof(want), "%s line 2: --listen: no", path);
     ASSERT_STR(want, why.text);
     err_set(&why, -EINVAL, "--seed: no");
-    options_blame(path, 3, by_file, -EINVAL, &why);
+    options_blame(path, 3, by_file, &why);
     ASSERT_STR("--seed: no", why.text);
 }
 
