@@ -13,7 +13,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
 from hosts import Cluster, drop_hosts, make_hosts  # noqa: E402
-from large import Program  # noqa: E402
+from printer import Printer  # noqa: E402
 from report import number, table  # noqa: E402
 from wire import BUILD, World, free_port  # noqa: E402
 
