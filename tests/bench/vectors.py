@@ -39,7 +39,7 @@ def used(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(fields[7])
 
 
-class Crowd(Program):
+class Crowd(Printer):
     """Simulated workers, from the host with these words before its commands."""
 
     def __init__(self, job, workers, url, way, prefix=(), key=None):
