@@ -324,13 +324,10 @@ int options_file(const struct option *table, const char *path, void *target, str
     if (strlen(text) != bytes)
         rc = err_set(why, -EINVAL, "%s line %d is not text: it holds a NUL byte", path,
                      count_lines(text));
-    char *begin = strncmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0
-                      ? text + strlen(BYTE_ORDER_MARK)
-                      : text;
-    for (char *line = begin, *next; rc == 0 && line; line = next) {
-        next = strchr(line, '\n');
-        if (next)
-            *next++ = '\0';
+    char *line, *rest = text;
+    if (strncmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+        rest += strlen(BYTE_ORDER_MARK);
+    while (rc == 0 && (line = strsep(&rest, "\n")) != NULL) {
         number++;
         rc = read_line(table, line, number, first_lines, target, why);
         if (rc != 0)
@@ -344,12 +341,10 @@ int options_file(const struct option *table, const char *path, void *target, str
 /* The line of the text that sets the option; 0: none does. Changes the text. */
 static int line_of(char *text, const char *name)
 {
+    char *line;
     int number = 0;
 
-    for (char *line = text, *next; line; line = next) {
-        next = strchr(line, '\n');
-        if (next)
-            *next++ = '\0';
+    while ((line = strsep(&text, "\n")) != NULL) {
         number++;
         char *equals = strchr(line, '=');
         if (equals)
