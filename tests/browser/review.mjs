@@ -39,8 +39,15 @@ async function only_with_a_link_that_changes() {
   const locked = await open();
   const read = { type: "session", ok: true, role: "read" };
   await locked.route("**/api/session", (route) => route.fulfill({ json: read })); // as a read key's link gives
+  let answer;
+  const held = new Promise((go) => (answer = go));
+  await locked.route("**/api/score.suspects?**", (route) => held.then(() => route.continue()));
   await locked.goto("about:blank");
+  const asked = locked.waitForRequest("**/api/score.suspects?**");
   await locked.goto(`${base}/#/review/${job}`);
+  await asked;
+  ok("nothing is shown before there is a sample", !(await locked.locator(".subject").isVisible()));
+  answer();
   await locked.locator(".subject").waitFor();
   ok("a session that may only look says so", await locked.getByText("This session may only look.").first().isVisible());
   await locked.keyboard.press("r");

@@ -347,6 +347,7 @@ export function reviewPage(number) {
 
   async function load() {
     const reply = await ask(0);
+    show(main, true); // not before there is a sample that a key may mean
     rows = reply.rows;
     more = reply.more;
     steps.length = 0;
@@ -411,7 +412,6 @@ export function reviewPage(number) {
     if (main.hidden) {
       try {
         await choices();
-        show(main, true);
         await load();
         show(none, false);
       } catch (error) {
