@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """What a loop of PyTorch pays for the order and the scores of a server: microseconds a sample of the Sampler, beside those of
-torch's own DistributedSampler, and how much longer a ResNet-18 epoch is with reports than without, in turns.
+torch's own DistributedSampler, and how much longer a step of ResNet-18 is with its report than without, in turns.
 external_torch.py URL ROUNDS [--quick]; answers with a line of JSON."""
 import json
 import os
+import statistics
 import sys
 import time
 
@@ -24,7 +25,7 @@ import steppe.torch  # noqa: E402
 from steppe import manifest  # noqa: E402
 from steppe.client import Client  # noqa: E402
 
-SAMPLES, BATCH = (64, 32) if QUICK else (512, 64)  # of the epoch
+SAMPLES, BATCH, WARM = (128, 32, 1) if QUICK else (2048, 64, 4)  # of an epoch; steps before the first
 WIDE_BATCH = 1280
 LOOKS = 3
 
@@ -57,15 +58,20 @@ def measure_samplers():
                 "distributed": [microseconds(len(theirs), lambda: [None for _ in theirs]) for _ in range(LOOKS)]}
 
 
-def epoch(model, sam, loader, sampler, run):
-    """Seconds of an epoch; run: reports, or None."""
-    began = time.perf_counter()
-    for x, y, ids in loader:
-        scores = sam.step(model, x, y, weights=sampler.weights(ids))
-        if run:
+def epoch(steps, run):
+    """How much longer a step is with its report than without. A machine changes its mind within seconds, so that steps take
+    turns: with, without, without, with. steps: calls that make one and return what it reports."""
+    seconds = {True: [], False: []}
+    ended = time.perf_counter()
+    for number, step in enumerate(steps):
+        reports = number % 4 in (0, 3)
+        ids, scores = step()
+        if reports:
             run.report(ids, scores)
-    seconds = time.perf_counter() - began
-    return seconds
+        began, ended = ended, time.perf_counter()
+        seconds[reports].append(ended - began)
+    with_, without = (statistics.median(seconds[reports]) for reports in (True, False))
+    return with_ / without, without
 
 
 def measure_epochs():
@@ -78,19 +84,19 @@ def measure_epochs():
     model = peer_torch.make_model().to(memory_format=torch.channels_last)
     sam = steppe.torch.SAM(torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), rho=0.05)
     ratios, plain = [], []
-    with steppe.open(URL, job=spec("pictures", ROUNDS + 1, BATCH), samples=SAMPLES) as run:
+    with steppe.open(URL, job=spec("pictures", ROUNDS, BATCH), samples=SAMPLES) as run:
         sampler = steppe.torch.Sampler(run)
         loader = DataLoader(steppe.torch.Indexed(pictures), batch_size=sampler.batch_size, sampler=sampler)
+        for _ in range(WARM):
+            sam.step(model, *pictures[:BATCH])
         for number in run.epochs():
             sampler.set_epoch(number)
-            seconds = {}
-            for reports in (run, None) if number % 2 else (None, run):
-                seconds[reports is run] = epoch(model, sam, loader, sampler, reports)
+            steps = (lambda x=x, y=y, ids=ids: (ids, sam.step(model, x, y, weights=sampler.weights(ids))) for x, y, ids in loader)
+            ratio, seconds = epoch(steps, run)
             run.close()
-            if number > 0:  # the first one warms up
-                ratios.append(seconds[True] / seconds[False])
-                plain.append(seconds[False])
-    return {"ratio": ratios, "plain": plain, "samples": SAMPLES}
+            ratios.append(ratio)
+            plain.append(seconds)
+    return {"ratio": ratios, "plain": plain, "batch": BATCH, "steps": SAMPLES // BATCH}
 
 
 def main():

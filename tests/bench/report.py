@@ -159,7 +159,7 @@ def external_rows(x):
     if t:
         yield ["Sampler with weights, us a sample", spread(t["sampler"])]
         yield ["DistributedSampler, us a sample", spread(t["distributed"])]
-        yield ["ResNet-18 SAM epoch of %d pictures, with reports, of one without" % t["samples"],
+        yield ["ResNet-18 SAM step with its report, of one without (%d steps of %d pictures)" % (t["steps"], t["batch"]),
                spread(t["ratio"], lambda v: f"{v:.3f}")]
     else:
         yield ["PyTorch", "not installed"]
