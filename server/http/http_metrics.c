@@ -149,6 +149,8 @@ static void print_queues(const struct metrics *m, const struct figures *f, FILE 
     number(out, "disk_alarm", "gauge",
            "1 while new jobs and uploads are refused because that disk is nearly full.",
            f->disk_alarm);
+    number(out, "keys_to_renew", "gauge", "Keys in use of whose span less than a quarter is left.",
+           (double)f->keys_to_renew);
     if (m->checkpoint_ms)
         number(out, "checkpoint_age_seconds", "gauge",
                "Time since the last checkpoint became durable.",

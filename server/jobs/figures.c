@@ -7,6 +7,7 @@
 #include "server/jobs/predictions.h"
 #include "server/jobs/service.h"
 #include "server/net/gate.h"
+#include "server/net/holders.h"
 #include "server/net/lane.h"
 #include "server/net/net.h"
 #include "server/store/db_log.h"
@@ -89,18 +90,19 @@ static void take_databases(struct service *s, struct figures *ret)
 
 void figures_take(struct service *s, struct figures *ret)
 {
-    *ret = (struct figures){.refused.names = gate_reason_names,
-                            .store_items = lane_pending(s->net->store_lane),
-                            .query_items =
-                                lane_pending(s->net->query_lane) + lane_pending(s->net->scan_lane) +
-                                lane_pending(s->net->replay_lane) + questions_waiting(s->questions),
-                            .data_items = lane_pending(s->net->data_lane),
-                            .uploads_bytes = incoming_bytes(s->incoming),
-                            .datasets_bytes = datasets_bytes(s->datasets),
-                            .largest_bytes = disk_share_largest(s),
-                            .share_bytes = disk_share_most(s),
-                            .free_bytes = s->disk.free_bytes,
-                            .disk_alarm = s->disk.alarm};
+    *ret = (struct figures){
+        .refused.names = gate_reason_names,
+        .store_items = lane_pending(s->net->store_lane),
+        .query_items = lane_pending(s->net->query_lane) + lane_pending(s->net->scan_lane) +
+                       lane_pending(s->net->replay_lane) + questions_waiting(s->questions),
+        .data_items = lane_pending(s->net->data_lane),
+        .uploads_bytes = incoming_bytes(s->incoming),
+        .datasets_bytes = datasets_bytes(s->datasets),
+        .largest_bytes = disk_share_largest(s),
+        .share_bytes = disk_share_most(s),
+        .free_bytes = s->disk.free_bytes,
+        .disk_alarm = s->disk.alarm,
+        .keys_to_renew = holders_to_renew(gate_holders(s->net->gate), clock_unix_ms())};
     for (int i = 0; i < GATE_REASONS; i++)
         ret->refused.counts[i] = gate_count(s->net->gate, i);
     take_jobs(s, ret);

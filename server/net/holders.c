@@ -7,6 +7,8 @@
 
 #include "common/alloc.h"
 
+#define IN_USE_MS (INT64_C(7) * 86400000) /* since a key's last session began */
+
 enum change { KEPT, AGAIN, NEW };
 
 struct entry {
@@ -110,6 +112,23 @@ uint64_t holders_changes(const struct holders *h)
 const struct holder *holders_at(const struct holders *h, size_t i)
 {
     return &h->entries[i].holder;
+}
+
+static bool wants_renewal(const struct holders *h, const struct holder *one, int64_t now_ms)
+{
+    const int64_t span_ms = one->expires_ms - one->issued_ms;
+
+    return one->last_ms > now_ms - IN_USE_MS && one->expires_ms > now_ms &&
+           one->expires_ms - now_ms < span_ms / 4 && one->issued_ms > holders_revoked(h, one->name);
+}
+
+size_t holders_to_renew(const struct holders *h, int64_t now_ms)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < h->count; i++)
+        n += wants_renewal(h, &h->entries[i].holder, now_ms);
+    return n;
 }
 
 /* -1: it is not there. */

@@ -23,6 +23,9 @@ void holders_restore(struct holders *h, const struct holder *one);
 size_t holders_take(struct holders *h, bool all, struct holder *ret, size_t most);
 size_t holders_count(const struct holders *h);
 const struct holder *holders_at(const struct holders *h, size_t i);
+/* How many of them were here within a week and want another key: the last quarter of its span has
+ * begun. A revoked one counts no more, nor does one that has expired. */
+size_t holders_to_renew(const struct holders *h, int64_t now_ms);
 
 /* Grows when a name comes or goes, or is revoked: what was looked up by names holds until then. */
 uint64_t holders_changes(const struct holders *h);

@@ -79,6 +79,26 @@ TEST(one_that_comes_again_is_told_with_all_only)
     holders_close(h);
 }
 
+TEST(one_in_use_wants_renewal_in_the_last_quarter_of_its_span)
+{
+    const int64_t week_ms = INT64_C(7) * 86400000;
+    struct holders *h = holders_open();
+    struct holder long_ago = {
+        .name = "old", .role = "read", .issued_ms = 1, .expires_ms = 901, .last_ms = 700 - week_ms};
+    struct errbuf why;
+
+    seen(h, "ann", ROLE_SUBMIT, 7, 200); /* its span ends 900 */
+    seen(h, "bob", ROLE_WORKER, 8, 200);
+    holders_restore(h, &long_ago);
+    ASSERT_EQ(1, holders_to_renew(h, 690)); /* the old one */
+    ASSERT_EQ(0, holders_to_renew(h, 700)); /* which was away for a week */
+    ASSERT_EQ(2, holders_to_renew(h, 701));
+    ASSERT_EQ(0, holders_revoke(h, "bob", 750, &why));
+    ASSERT_EQ(1, holders_to_renew(h, 899));
+    ASSERT_EQ(0, holders_to_renew(h, 900));
+    holders_close(h);
+}
+
 TEST(a_new_one_stays_new_until_it_is_told)
 {
     struct holders *h = holders_open();
