@@ -23,7 +23,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 CC      ?= gcc
 # Its one place: pip reads it there, too.
-VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' proto/python/pyproject.toml)
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' proto/python/steppe/__init__.py)
 
 SAN ?=
 comma := ,

@@ -13,5 +13,7 @@ from .errors import Gone, KeyFileError, Paused, ProtocolError, SteppeError, Unav
 from .run import Closed, Order, Run, open  # pylint: disable=redefined-builtin
 from .scores import Scores
 
+__version__ = "0.1.0"
+
 __all__ = ["Client", "Closed", "Gone", "KeyFileError", "Order", "Paused", "ProtocolError", "Run", "Scores", "SteppeError",
            "Unavailable", "Unreachable", "open"]
