@@ -34,7 +34,7 @@
     MESSAGE(EXTERNAL_OPEN, "external.open", 0, BY_TRAIN, WEB_NONE)                                 \
     MESSAGE(EXTERNAL_JOIN, "external.join", 0, BY_TRAIN, WEB_NONE)                                 \
     MESSAGE(EXTERNAL_ORDER, "external.order", 0, BY_TRAIN, WEB_NONE)                               \
-    MESSAGE(EXTERNAL_REPORT, "external.report", 8, BY_TRAIN, WEB_NONE)                             \
+    MESSAGE(EXTERNAL_REPORT, "external.report", 9, BY_TRAIN, WEB_NONE)                             \
     MESSAGE(EXTERNAL_CLOSE, "external.close", 0, BY_TRAIN, WEB_NONE)                               \
     MESSAGE(STUDY_SUBMIT, "study.submit", 0, BY_SUBMIT, WEB_POST)                                  \
     MESSAGE(STUDY_LIST, "study.list", 0, BY_READ, WEB_GET)                                         \

@@ -31,7 +31,7 @@ const struct option classes_options[] = {
              "the hardest first"},
     {"split", OPT_ENUM, ARG(split), .def = "train", .arg = "SPLIT", .names = sample_split_names,
      .help = "which samples; of the test, the losses need a "
-             "job with score.splits both"},
+             "job with score.splits both, or a program that reports them"},
     EPOCH_OPTION,
     CLASS_OPTION,
     LIMIT_OPTION,

@@ -286,7 +286,7 @@ int query_test_epoch(struct query *q, int64_t job, int64_t *io_epoch, struct err
     if (rc == -ENOENT)
         return err_set(why, rc,
                        "job %lld has no scores of test samples; a job with score.splits both keeps "
-                       "them",
+                       "them, one of engine external those that its program reports",
                        (long long)job);
     if (rc == 0 && epoch < 0)
         *io_epoch = last;

@@ -28,7 +28,8 @@ static int find(struct query *q, int64_t job, int64_t dataset, struct probabilit
     if (rc == -ENOENT)
         return err_set(why, rc,
                        "job %lld has no probabilities of classes; a job with score.probabilities "
-                       "true keeps those of its newest sweep",
+                       "true keeps those of its newest sweep, one of engine external those that "
+                       "its program reports",
                        (long long)job);
     if (rc == 0)
         rc =

@@ -144,20 +144,30 @@ static void add_warning(cJSON *warnings, const char *text)
     cJSON_AddItemToArray(warnings, cJSON_CreateString(text));
 }
 
+/* The columns of unseen_of, of epoch e and its job j. */
+#define UNSEEN                                                                                     \
+    "e.validation_accuracy, e.test_accuracy, instr(j.config_json, '\"engine\":\"external\"')"
+
+static struct unseen_accuracy unseen_of(sqlite3_stmt *stmt, int first)
+{
+    return (struct unseen_accuracy){.validation = db_real(stmt, first),
+                                    .test = db_real(stmt, first + 1),
+                                    .external = sqlite3_column_int(stmt, first + 2) > 0};
+}
+
 int query_unseen_accuracy(struct query *q, const struct query_epoch *x, struct unseen_accuracy *ret,
                           struct errbuf *why)
 {
     sqlite3_stmt *stmt;
     int rc = db_query(&q->difficulty,
-                      "SELECT validation_accuracy, test_accuracy FROM epoch"
-                      " WHERE job_id = ?1 AND epoch = ?2",
+                      "SELECT " UNSEEN " FROM epoch e, job j"
+                      " WHERE e.job_id = ?1 AND e.epoch = ?2 AND j.job_id = e.job_id",
                       DB_ARGS(DB_I(x->job), DB_I(x->epoch)), &stmt, why);
 
     if (rc != 0)
         return rc;
     rc = db_step(&q->difficulty, stmt, why);
-    *ret =
-        (struct unseen_accuracy){rc > 0 ? db_real(stmt, 0) : NAN, rc > 0 ? db_real(stmt, 1) : NAN};
+    *ret = rc > 0 ? unseen_of(stmt, 0) : (struct unseen_accuracy){NAN, NAN, false};
     sqlite3_finalize(stmt);
     return rc < 0 ? rc : 0;
 }
@@ -196,13 +206,17 @@ static bool says_lead(double accuracy, const struct unseen_accuracy *other,
     return true;
 }
 
-static void add_advice(char text[WARNING_BYTES], int64_t job)
+static void add_advice(char text[WARNING_BYTES], int64_t job, const struct unseen_accuracy *other)
 {
     const size_t used = strlen(text);
 
-    snprintf(text + used, WARNING_BYTES - used,
-             "; steppe suspects %lld --out-of-sample 5 asks models that have not seen them",
-             (long long)job);
+    if (other->external)
+        snprintf(text + used, WARNING_BYTES - used,
+                 "; report what models say that have not seen them (cross-validation)");
+    else
+        snprintf(text + used, WARNING_BYTES - used,
+                 "; steppe suspects %lld --out-of-sample 5 asks models that have not seen them",
+                 (long long)job);
 }
 
 /* What the confident joint counts beyond the surest predictions is mostly what was not learnt. */
@@ -246,7 +260,7 @@ static void add_warnings(const struct knowing *k, const struct unseen_accuracy *
     if (!says_lead(k->accuracy, other, text))
         snprintf(text, sizeof(text), "the model knows %s of the labels by heart, wrong ones too",
                  text_of_share(k->accuracy, share));
-    add_advice(text, job);
+    add_advice(text, job, other);
     add_warning(warnings, text);
 }
 
@@ -256,8 +270,9 @@ static int last_figures(struct query *q, int64_t job, double *ret_train,
 {
     sqlite3_stmt *stmt;
     int rc = db_query(&q->difficulty,
-                      "SELECT train_accuracy, validation_accuracy, test_accuracy FROM epoch"
-                      " WHERE job_id = ?1 AND state = 'committed' ORDER BY epoch DESC LIMIT 1",
+                      "SELECT e.train_accuracy, " UNSEEN " FROM epoch e, job j"
+                      " WHERE e.job_id = ?1 AND e.state = 'committed' AND j.job_id = e.job_id"
+                      " ORDER BY e.epoch DESC LIMIT 1",
                       DB_ARGS(DB_I(job)), &stmt, why);
 
     if (rc != 0)
@@ -265,7 +280,7 @@ static int last_figures(struct query *q, int64_t job, double *ret_train,
     rc = db_step(&q->difficulty, stmt, why);
     if (rc > 0) {
         *ret_train = db_real(stmt, 0);
-        *ret = (struct unseen_accuracy){db_real(stmt, 1), db_real(stmt, 2)};
+        *ret = unseen_of(stmt, 1);
     }
     sqlite3_finalize(stmt);
     return rc < 0 ? rc : 0;
@@ -273,7 +288,7 @@ static int last_figures(struct query *q, int64_t job, double *ret_train,
 
 int query_note_by_heart(struct query *q, int64_t job, cJSON *notes, struct errbuf *why)
 {
-    struct unseen_accuracy other = {NAN, NAN};
+    struct unseen_accuracy other = {NAN, NAN, false};
     double train = NAN;
     char text[WARNING_BYTES];
     int rc = query_begin(q, &q->difficulty, true, why);
@@ -281,7 +296,7 @@ int query_note_by_heart(struct query *q, int64_t job, cJSON *notes, struct errbu
     if (rc == 0)
         rc = last_figures(q, job, &train, &other, why);
     if (rc == 0 && says_lead(train, &other, text)) {
-        add_advice(text, job);
+        add_advice(text, job, &other);
         add_warning(notes, text);
     }
     return query_end(&q->difficulty, rc, NULL, NULL);

@@ -39,6 +39,7 @@ int query_surest(const struct query_epoch *x, struct surest *ret, struct errbuf 
 /* Accuracy on samples that the model has not trained on, up to an epoch; NAN: not measured. */
 struct unseen_accuracy {
     double validation, test;
+    bool external; /* measured by a program of somebody's own: Steppe has no other models to ask */
 };
 
 /* Of the epoch of x. 0 or negative errno. */

@@ -49,7 +49,7 @@ extern const char sql_state_1[], sql_state_2[], sql_state_3[], sql_state_4[], sq
     sql_difficulty_6[], sql_difficulty_7[], sql_difficulty_8[], sql_difficulty_9[],
     sql_difficulty_10[], sql_difficulty_11[], sql_difficulty_12[], sql_difficulty_13[],
     sql_difficulty_14[], sql_difficulty_15[], sql_difficulty_16[], sql_difficulty_17[],
-    sql_difficulty_18[], sql_difficulty_19[];
+    sql_difficulty_18[], sql_difficulty_19[], sql_difficulty_20[];
 
 /* store_meta.c: fills table meta. */
 int meta_write(struct db *db, struct errbuf *why);

@@ -144,7 +144,7 @@ static const struct meta definitions[] = {
      0, 0, 0},
     {"view.v_test_group",
      "the test of each epoch, by class and, of a job with test_domains, by domain (kind); "
-     "id is the number of the class or domain",
+     "id is the number of the class or domain; adv_accuracy is NULL where none was measured",
      0, 0, 0},
     {"view.v_trajectory",
      "all committed scores; ask with job = and sample = for one sample over "

@@ -57,6 +57,7 @@ static const struct migration difficulty_migrations[] = {
     {sql_difficulty_17, NULL},
     {sql_difficulty_18, NULL},
     {sql_difficulty_19, NULL},
+    {sql_difficulty_20, NULL},
 };
 
 static const struct schema state_schema = {

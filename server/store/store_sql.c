@@ -420,17 +420,7 @@ const char sql_difficulty_11[] =
     "ALTER TABLE score ADD COLUMN adv_predicted INTEGER;\n"
     "ALTER TABLE test_score ADD COLUMN adv_predicted INTEGER;\n"
 
-    "CREATE VIEW v_test_group AS\n"
-    "SELECT e.job_id AS job, e.epoch AS epoch, g.kind AS kind, g.group_id AS id,\n"
-    "  CASE g.kind WHEN 'class'\n"
-    "    THEN (SELECT c.name FROM job j CROSS JOIN class c WHERE j.job_id = e.job_id\n"
-    "      AND c.dataset_id = j.dataset_id AND c.class_id = g.group_id)\n"
-    "    ELSE (SELECT d.name FROM job j CROSS JOIN domain d WHERE j.job_id = e.job_id\n"
-    "      AND d.dataset_id = j.dataset_id AND d.domain_id = g.group_id) END AS name,\n"
-    "  g.samples AS samples, g.correct * 1.0 / g.samples AS accuracy,\n"
-    "  g.adv_correct * 1.0 / g.samples AS adv_accuracy\n"
-    "FROM epoch e CROSS JOIN test_group g\n"
-    "WHERE e.state = 'committed' AND g.job_id = e.job_id AND g.epoch = e.epoch;\n"
+    VIEW_TEST_GROUP("g.adv_correct * 1.0 / g.samples")
 
     "DROP VIEW v_test_hardest;\n"
     "DROP VIEW v_test;\n"

@@ -108,3 +108,9 @@ const char sql_difficulty_19[] =
     "  avg(s.adm_ema) AS adm_ema_mean, avg(s.confidence) AS confidence_mean\n"
     "FROM job j CROSS JOIN sample_state s WHERE s.job_id = " HISTORY "\n"
     "GROUP BY j.job_id, s.n_forget;\n";
+
+/* A program that trains by itself may report its test without an attack. */
+const char sql_difficulty_20[] =
+    "DROP VIEW v_test_group;\n"
+    VIEW_TEST_GROUP("CASE WHEN e.adv_accuracy IS NOT NULL THEN\n"
+                    "    g.adv_correct * 1.0 / g.samples END");

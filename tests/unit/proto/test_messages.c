@@ -63,7 +63,7 @@ TEST(only_pieces_and_results_carry_tensors_up)
         int want = piece                      ? 1
                    : i == MSG_TASK_RESULT     ? 6
                    : i == MSG_PREDICT_RESULT  ? 2
-                   : i == MSG_EXTERNAL_REPORT ? 8
+                   : i == MSG_EXTERNAL_REPORT ? 9
                                               : 0;
         ASSERT_EQ(want, message_tensors_max((enum message_type)i));
         ASSERT(want <= TENSORS_MAX);

@@ -9,7 +9,7 @@
 #include "tests/unit/server/store_fixture.h"
 
 #define N 40
-#define NOTHING ((struct unseen_accuracy){NAN, NAN})
+#define NOTHING ((struct unseen_accuracy){NAN, NAN, false})
 
 static double number(const cJSON *obj, const char *key)
 {
@@ -188,27 +188,30 @@ TEST(a_list_says_what_it_is_worth)
         const char *first, *note;
     } cases[] = {
         {N,
-         {0.95, 0.1},
+         {0.95, 0.1, false},
          "the model knows 100.00% of the labels by heart, wrong ones too; steppe suspects 1",
          ""},
-        {N, {NAN, NAN}, "the model knows 100.00% of the labels by heart, wrong ones too", ""},
+        {N,
+         {NAN, NAN, false},
+         "the model knows 100.00% of the labels by heart, wrong ones too",
+         ""},
         {30,
-         {0.5, 0.7},
+         {0.5, 0.7, false},
          "75.00% of the labels that it was trained on and on 50.00% of those held out to validate",
          "on 50.00% of those held out to validate: it knows some by heart, wrong ones too; steppe "
          "suspects 3 --out-of-sample 5"},
         {N,
-         {NAN, 0.6},
+         {NAN, 0.6, false},
          "100.00% of the labels that it was trained on and on 60.00% of those of the test (nothing "
          "validates): it knows some by heart",
          "on 60.00% of those of the test (nothing validates)"},
-        {30, {NAN, 0.7}, "", ""},
+        {30, {NAN, 0.7, false}, "", ""},
         {12,
-         {0.5, NAN},
+         {0.5, NAN, false},
          "the model is right on 30.00% of the labels, and always naming the largest class would "
          "be on 10.00%: a model that has learnt little says little about labels",
          ""},
-        {24, {0.5, NAN}, "", ""},
+        {24, {0.5, NAN, false}, "", ""},
     };
     struct store *store = fixture_open();
     struct query *q;

@@ -34,7 +34,12 @@ class Sampler(data.Sampler):
         self._order: Optional[Order] = None
         self._table = torch.empty(0)
         self._resume: Dict[str, int] = {}
-        self._handed = self._weighed = 0  # samples since the iteration began
+        self._begin()
+
+    def _begin(self) -> None:
+        """An iteration: how many samples it handed out and was asked the weights of, and for which that was last."""
+        self._handed = self._weighed = 0
+        self._asked: Any = None, None
 
     def _current(self) -> Order:
         """The order of the open epoch; asked for once an epoch."""
@@ -44,7 +49,8 @@ class Sampler(data.Sampler):
             self._table = torch.full((self.run.samples,), float("nan"))
             if order.ids:
                 self._table[positions(order)] = torch.frombuffer(order.weights, dtype=torch.float32)
-            self._order, self._handed, self._weighed = order, 0, 0
+            self._order = order
+            self._begin()
         return self._order
 
     def _start(self, order: Order) -> int:
@@ -58,7 +64,7 @@ class Sampler(data.Sampler):
         if epoch != self.run.epoch:
             raise ValueError("epoch %r is not open; epoch %r is" % (epoch, self.run.epoch))
         self._current()
-        self._handed = self._weighed = 0
+        self._begin()
 
     def __len__(self) -> int:
         """Samples that an iteration has: of this rank, or of all."""
@@ -67,7 +73,7 @@ class Sampler(data.Sampler):
 
     def __iter__(self) -> Iterator[int]:
         order = self._current()
-        self._handed = self._weighed = 0
+        self._begin()
         for place in range(self._start(order), order.total, self.batch_size):
             for sample in order.ids[place:place + self.batch_size]:
                 self._handed += 1
@@ -81,10 +87,12 @@ class Sampler(data.Sampler):
 
     def weights(self, ids: Any) -> torch.Tensor:
         """What the losses of these samples are multiplied with: float32 [n], on the device of ids. ids: [n] sample numbers of
-        this rank's part of the epoch."""
+        this rank's part of the epoch. They count as trained on (state_dict), once where the same object is given again."""
         order = self._current()
-        ids = torch.as_tensor(ids)
-        self._weighed += len(ids)
+        given, ids = ids, torch.as_tensor(ids)
+        if given is not self._asked[0] or not torch.equal(ids, self._asked[1]):  # a closure asks again for its batch
+            self._weighed += len(ids)
+            self._asked = given, ids.clone()
         if self._table.device != ids.device:
             self._table = self._table.to(ids.device)
         if ids.device.type == "cpu" and len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self._table):
@@ -121,7 +129,7 @@ class Sampler(data.Sampler):
             raise ValueError("the cursor is %d; it is a multiple of the batch, %d, up to %d" % (
                 cursor, self.run.batch, self.run.steps * self.run.batch))
         self._resume = {"epoch": epoch, "cursor": cursor}
-        self._handed = self._weighed = 0
+        self._begin()
 
 
 def positions(order: Order) -> torch.Tensor:
