@@ -166,6 +166,8 @@ class Run:
         value of a sample and measure in an epoch counts. Raises what the server said to an earlier report."""
         if split not in SPLITS:
             raise ValueError("split is %r; it is one of %s" % (split, ", ".join(SPLITS)))
+        if scores is not None and named:
+            raise ValueError("scores are given, and %s by name too; give all of them in one way" % ", ".join(named))
         scores = Scores.of(named if scores is None else scores)
         epoch = self._open_epoch(None)
         if not self._reports:
