@@ -144,6 +144,7 @@ class Reports:
         self._waiting = 0                       # bytes in the queue
         self._log = tempfile.SpooledTemporaryFile(max_size=memory)  # pylint: disable=consider-using-with
         self._end = self._sent = 0              # of the log: its bytes, and those that the server has
+        self._turn = 0                          # grows when what was sent counts no more: places in the log mean something else
         self._bad: Dict[int, int] = {}          # begin and end of records that the server has refused
         self._refused: List[Exception] = []     # to be raised at the next call, each once
         self._fatal: Optional[Exception] = None  # to be raised at every call
@@ -192,6 +193,7 @@ class Reports:
                 if self._end:
                     log.warning("the server was restarted: %d KiB of reports of the open epoch are sent again", self._end >> 10)
                 self._life, self._sent = life, 0
+                self._turn += 1
                 self._change.notify_all()
 
     def everything(self) -> bytes:
@@ -205,6 +207,7 @@ class Reports:
             self._log.seek(0)
             self._log.truncate()
             self._end = self._sent = 0
+            self._turn += 1
             self._bad.clear()
 
     def stop(self) -> None:
@@ -245,10 +248,10 @@ class Reports:
             self._refused.append(error)
             self._change.notify_all()
 
-    def _next(self) -> Tuple[int, List[memoryview]]:
-        """Where the log goes on, and the records there that fit one message."""
+    def _next(self) -> Tuple[int, int, List[memoryview]]:
+        """The turn, where the log goes on, and the records there that fit one message."""
         with self._change:
-            begin = self._sent
+            turn, begin = self._turn, self._sent
             data = memoryview(self._read(begin, min(self._end, begin + RECORD.size + BYTES_MAX)))
         parts: List[memoryview] = []
         at = rows = 0
@@ -258,19 +261,18 @@ class Reports:
             end = at + RECORD.size + count * row_bytes(mask, classes)
             if begin + at in self._bad:
                 if not parts:
-                    return begin, [data[at:end]]
+                    return turn, begin, [data[at:end]]
                 break
             if end > len(data) or rows + count > ROWS_MAX or (parts and (epoch, split, mask, classes) != head):
                 break
             head, rows = (epoch, split, mask, classes), rows + count
             parts.append(data[at:end])
             at = end
-        return begin, parts
+        return turn, begin, parts
 
-    def _send(self, begin: int, parts: List[memoryview]) -> None:
+    def _send(self, turn: int, begin: int, parts: List[memoryview]) -> None:
         """Sends records, together if the server takes them all, else one by one, so that a bad one harms no other."""
         size = sum(map(len, parts))
-        life = self._life
         if begin not in self._bad:
             try:
                 reply = self._ask(*message(parts))
@@ -282,13 +284,15 @@ class Reports:
                 self._pause(False)
                 if len(parts) > 1:
                     for part in parts:
-                        self._send(begin, [part])
+                        self._send(turn, begin, [part])
                         begin += len(part)
                     return
-                self._bad[begin] = begin + size
+                with self._change:
+                    if self._turn == turn:
+                        self._bad[begin] = begin + size
                 self._refuse(error)
         with self._change:
-            if self._life == life and self._sent == begin:  # else a new server lacks what came before
+            if self._turn == turn and self._sent == begin:  # else a new server lacks what came before, or the epoch was closed
                 self._sent = begin + size
             self._change.notify_all()
 
@@ -320,8 +324,7 @@ class Reports:
 
     def _send_all(self) -> None:
         while self._sent < self._end and not self._stopped:
-            begin, parts = self._next()
-            self._send(begin, parts)
+            self._send(*self._next())
             self._take()
 
     def _end_with(self, error: Exception) -> None:
