@@ -197,8 +197,10 @@ class Reports:
                 self._change.notify_all()
 
     def everything(self) -> bytes:
-        """All records of the open epoch, for a checkpoint."""
+        """All records of the open epoch, for a checkpoint. Raises what has ended the thread: some may be lost then."""
         with self._change:
+            if self._fatal:
+                raise self._fatal
             return self._read(0, self._end) + b"".join(b"".join(make()) for _, make in self._queue)
 
     def forget(self) -> None:
