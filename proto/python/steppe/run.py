@@ -391,6 +391,8 @@ def open(address: Optional[str], job: Union[int, str, Mapping[str, Any], None] =
     """
     rank, world = ranks.place(rank, world)
     if state is not None:
+        if isinstance(job, int) and state["job"] not in (None, job):
+            raise ValueError("job is %d, but the checkpoint is of job %d" % (job, state["job"]))
         job = job if address is None or state["job"] is None else state["job"]
         epoch = state["epoch"] if epoch is None else epoch
     if address is None:
