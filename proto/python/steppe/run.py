@@ -72,8 +72,7 @@ class Run:
         self.batch: int = info["batch"]
         self.steps: int = info["steps"]
         self.samples: int = info["samples"]
-        if self.batch % world:
-            raise ValueError("a batch of %d cannot be split evenly over %d ranks; make batch a multiple of the ranks" % (self.batch, world))
+        check_split(self.batch, world)
         self.local_batch = self.batch // world
         self._epoch: Optional[int] = info["epoch"] if info["epoch"] < info["epochs"] else None
         self._client, self._sender = client, sender
@@ -319,6 +318,11 @@ def check_samples(info: Dict[str, Any], samples: Optional[int]) -> None:
         raise ValueError("the dataset here has %d samples, that of job %d has %d" % (samples, info["job"], info["samples"]))
 
 
+def check_split(batch: int, world: int) -> None:
+    if batch % world:
+        raise ValueError("a batch of %d cannot be split evenly over %d ranks; make batch a multiple of the ranks" % (batch, world))
+
+
 def open_job(client: Client, job: Any, samples: Optional[int], stop: threading.Event, deadline: float,
              **fields: Any) -> Dict[str, Any]:
     """Of rank 0: what external.open says. A job that was submitted here for another dataset is cancelled: nobody waits for it."""
@@ -401,6 +405,8 @@ def open(address: Optional[str], job: Union[int, str, Mapping[str, Any], None] =
         return Run(without_server(job, samples, epoch), rank, world)
     if job is None:
         raise ValueError("give job=, a number, a name or a spec")
+    if isinstance(job, Mapping) and isinstance(job.get("batch"), int):
+        check_split(job["batch"], world)  # before there is a job that nobody opens
     stop = threading.Event()
     client, sender = Client(address, key, stop), Client(address, key, stop)
     share = None if ranks.from_environment() else ranks.broadcaster(world, broadcast)
