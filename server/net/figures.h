@@ -29,7 +29,7 @@ struct figures {
     unsigned waiting_jobs;      /* that run and are not computed */
     uint64_t threads_wanted;    /* of workers, that the jobs of now could keep at work at once */
     unsigned store_items, query_items, data_items; /* that wait for their lane */
-    size_t keys_to_renew; /* holders_to_renew */
+    size_t keys_to_renew;                          /* holders_to_renew */
     int64_t uploads_bytes, datasets_bytes;
     int64_t largest_bytes; /* of the disk, of the key that takes most */
     int64_t share_bytes;   /* what one key may have of the disk; -1: all */

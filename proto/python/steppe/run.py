@@ -344,6 +344,9 @@ def without_server(job: Any, samples: Optional[int], epoch: Optional[int]) -> Di
     lacks = [name for name in ("epochs", "batch") if not isinstance(job, Mapping) or name not in job]
     if lacks or samples is None:
         raise ValueError("a run without a server needs job=, a spec with epochs and batch, and samples=, the size of the dataset")
+    for name in ("epochs", "batch"):
+        if not isinstance(job[name], int) or job[name] < (name == "batch"):
+            raise ValueError("%s is %r, allowed is %d or more" % (name, job[name], name == "batch"))
     if job["batch"] > samples:
         raise ValueError("a batch of %d is larger than the dataset, which has %d samples" % (job["batch"], samples))
     return {"epochs": job["epochs"], "batch": job["batch"], "steps": samples // job["batch"], "samples": samples,

@@ -34,9 +34,9 @@ def _without(e: Tensor, column: Tensor, fill: float = 0.0) -> Tensor:
 
 
 def head(logits: Tensor, y: Tensor) -> Head:
-    """logits [n, C] of any float type, y [n] with classes from 0 to C - 1. Gives no gradient."""
+    """logits [n, C] of any float type, y integers [n], classes from 0 to C - 1. Gives no gradient."""
     z = logits.detach().double()
-    y = y[:, None]
+    y = y.long()[:, None]
     top = z.argmax(1, keepdim=True)
     z_y = z.gather(1, y)
     e = (z - z.gather(1, top)).exp()
@@ -57,7 +57,7 @@ def head(logits: Tensor, y: Tensor) -> Head:
 
 def softmax_of(of: Head, y: Tensor) -> Tensor:
     """The probabilities of all classes, float32 [n, C]. That of the label is exp(-loss): 1 - R / S would be 0 where it is small."""
-    return of.delta.scatter(1, y[:, None], (-of.loss).exp()[:, None]).float()
+    return of.delta.scatter(1, y.long()[:, None], (-of.loss).exp()[:, None]).float()
 
 
 def exponent(wrong: Tensor) -> Tensor:

@@ -90,6 +90,8 @@ class Sampler(data.Sampler):
         this rank's part of the epoch. They count as trained on (state_dict), once where the same object is given again."""
         order = self._current()
         given, ids = ids, torch.as_tensor(ids)
+        if ids.is_floating_point() and len(ids):
+            raise ValueError("ids are %s; wanted are numbers of samples, integers" % ids.dtype)
         if given is not self._asked[0] or not torch.equal(ids, self._asked[1]):  # a closure asks again for its batch
             self._weighed += len(ids)
             self._asked = given, ids.clone()
@@ -124,7 +126,9 @@ class Sampler(data.Sampler):
 
     def load_state_dict(self, state: Dict[str, int]) -> None:
         """Goes on behind the cursor when that epoch is open; other epochs begin at their beginning."""
-        epoch, cursor = state["epoch"], state["cursor"]
+        epoch, cursor = (state.get(name) if isinstance(state, dict) else None for name in ("epoch", "cursor"))
+        if not isinstance(epoch, int) or not isinstance(cursor, int):
+            raise ValueError("the state is %.80r; wanted is what state_dict() gave, {\"epoch\", \"cursor\"}" % (state,))
         if cursor % self.run.batch or not 0 <= cursor <= self.run.steps * self.run.batch:
             raise ValueError("the cursor is %d; it is a multiple of the batch, %d, up to %d" % (
                 cursor, self.run.batch, self.run.steps * self.run.batch))

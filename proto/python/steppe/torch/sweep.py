@@ -19,7 +19,8 @@ def sweep(run: Run, model: Any, loader: DataLoader, **how: Any) -> None:
         model = model.module  # ranks need not have equally many batches
     begin, end = (samples * rank // run.world for rank in (run.rank, run.rank + 1))
     mine = DataLoader(Subset(loader.dataset, range(begin, end)), batch_size=loader.batch_size or run.local_batch,
-                      num_workers=loader.num_workers, collate_fn=loader.collate_fn, pin_memory=loader.pin_memory)
+                      num_workers=loader.num_workers, collate_fn=loader.collate_fn, pin_memory=loader.pin_memory,
+                      generator=torch.Generator())  # its own: the program draws the same numbers with a sweep and without
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     for batch in mine:
         if len(batch) != 3:
