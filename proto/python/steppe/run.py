@@ -122,8 +122,7 @@ class Run:
         Of each batch a rank has batch / world consecutive positions."""
         rank, world = (self.rank, self.world) if rank is None or world is None else (rank, world)
         epoch = self._open_epoch(epoch)
-        if self.batch % world:
-            raise ValueError("a batch of %d cannot be split evenly over %d ranks" % (self.batch, world))
+        check_split(self.batch, world)
         total = self.steps * (self.batch // world)
         count = total - first if count is None else count
         if not 0 <= first <= total or not 0 <= count <= total - first:

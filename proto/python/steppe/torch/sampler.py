@@ -4,7 +4,7 @@ from typing import Any, Dict, Iterator, Optional
 import torch
 from torch.utils import data
 
-from ..run import Order, Run
+from ..run import Order, Run, check_split
 
 VIEWS = ("rank", "global")
 
@@ -28,8 +28,7 @@ class Sampler(data.Sampler):
         self.world = run.world if world is None else world
         if not 0 <= self.rank < self.world:
             raise ValueError("rank %d of a world of %d: the rank is below the world" % (self.rank, self.world))
-        if run.batch % self.world:
-            raise ValueError("a batch of %d cannot be split evenly over %d ranks; make batch a multiple of the ranks" % (run.batch, self.world))
+        check_split(run.batch, self.world)
         self.batch_size = run.batch if view == "global" else run.batch // self.world
         self._order: Optional[Order] = None
         self._table = torch.empty(0)
