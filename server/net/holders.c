@@ -119,7 +119,8 @@ static bool wants_renewal(const struct holders *h, const struct holder *one, int
     const int64_t span_ms = one->expires_ms - one->issued_ms;
 
     return one->last_ms > now_ms - IN_USE_MS && one->expires_ms > now_ms &&
-           one->expires_ms - now_ms < span_ms / 4 && one->issued_ms > holders_revoked(h, one->name);
+           one->expires_ms - now_ms < span_ms / 4 &&
+           !holders_shut_out(h, one->name, one->issued_ms);
 }
 
 size_t holders_to_renew(const struct holders *h, int64_t now_ms)
@@ -169,6 +170,11 @@ int64_t holders_revoked(const struct holders *h, const char *name)
     int i = find_revoked(h, name);
 
     return i < 0 ? 0 : h->revoked[i].unix_ms;
+}
+
+bool holders_shut_out(const struct holders *h, const char *name, int64_t issued_ms)
+{
+    return issued_ms <= holders_revoked(h, name);
 }
 
 size_t holders_revoked_count(const struct holders *h)

@@ -36,6 +36,8 @@ int holders_revoke(struct holders *h, const char *name, int64_t now_ms, struct e
 int holders_may_revoke(const struct holders *h, const char *name, struct errbuf *why);
 /* When the keys of the name were last revoked; 0: never. */
 int64_t holders_revoked(const struct holders *h, const char *name);
+/* Was that since a key of the name was issued? */
+bool holders_shut_out(const struct holders *h, const char *name, int64_t issued_ms);
 size_t holders_revoked_count(const struct holders *h);
 const struct revoked *holders_revoked_at(const struct holders *h, size_t i);
 

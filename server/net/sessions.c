@@ -78,7 +78,7 @@ int sessions_set_keys(struct sessions *s, const struct keyring *keys)
 /* Were the keys of its name revoked since it was issued? */
 static bool is_revoked(const struct sessions *s, const struct cert *cert)
 {
-    return cert->issued_ms <= holders_revoked(s->holders, cert->name);
+    return holders_shut_out(s->holders, cert->name, cert->issued_ms);
 }
 
 int sessions_revoke(struct sessions *s)
